@@ -1,0 +1,1 @@
+//! Scenario to plan to run to verdict, and the command line.

@@ -1,0 +1,67 @@
+//! One node's world: its ports, its tasks, its draws, and the marks by which it says what it reached.
+
+use crate::{Clock, Disk, Net};
+use futures_util::future::{Either, select};
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+/// A node's number, unique in its world. Names belong to the topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u16);
+
+/// Something worth counting happened: a narrow window was entered, a rare branch taken.
+///
+/// Marks anchor faults ("crash at the third `compaction.output-durable`") and prove that a run reached what it
+/// claims to test. On a real machine they are metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark<'a> {
+    /// A fixed, dotted name: `tee.expired`.
+    pub name: &'static str,
+    /// What it happened to, for people: `p17/2016-02-22`. May be empty.
+    pub subject: &'a str,
+}
+
+/// Everything that one node may touch.
+pub trait Env: Clone + Send + Sync + 'static {
+    /// Its disk.
+    type Disk: Disk;
+    /// Its network.
+    type Net: Net;
+    /// Its clocks.
+    type Clock: Clock;
+
+    /// This node.
+    fn node(&self) -> NodeId;
+
+    /// Its disk.
+    fn disk(&self) -> &Self::Disk;
+
+    /// Its network.
+    fn net(&self) -> &Self::Net;
+
+    /// Its clocks.
+    fn clock(&self) -> &Self::Clock;
+
+    /// A random number for `key` (a request, an operation, never a position in a sequence) in the stream `stream`.
+    /// In a simulated world a pure function of (seed, stream, key).
+    fn draw(&self, stream: &'static str, key: u128) -> u64;
+
+    /// Runs a task on this node, until it ends or the node dies.
+    fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static;
+
+    /// Says that something happened.
+    fn mark(&self, mark: Mark<'_>);
+}
+
+/// Waits for `work` at most `limit` of monotonic time; `None` when time ran out. The work is polled first.
+///
+/// Not for limits of hours on a hot path: a simulated timer that is dropped stays in its heap until it is due.
+pub async fn race_timeout<C: Clock, F: Future>(clock: &C, limit: Duration, work: F) -> Option<F::Output> {
+    match select(pin!(work), pin!(clock.sleep(limit))).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(((), _)) => None,
+    }
+}

@@ -1,0 +1,1 @@
+//! The ports in a seeded, simulated world, on madsim.

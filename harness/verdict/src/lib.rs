@@ -1,0 +1,1 @@
+//! Violations, outcomes, fingerprints: plain types.

@@ -1,0 +1,1 @@
+//! The ledger, its own readers of files, and the invariants.

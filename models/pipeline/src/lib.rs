@@ -1,0 +1,1 @@
+//! Ingest, event store, compaction, backup, replay, audit, releases.
