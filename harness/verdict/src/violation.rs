@@ -1,0 +1,200 @@
+//! One broken promise as data, and what makes two of them the same finding.
+
+use std::collections::BTreeMap;
+
+/// One promise that did not hold, for one subject (and day), at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise: `I1`.
+    pub invariant: String,
+    /// In which way, as a fixed word: `missing`, `resurrected`. Part of the fingerprint.
+    pub kind: String,
+    /// Where in the system's life it was seen, as a fixed word: `after-compaction`. Part of the fingerprint.
+    pub stage: String,
+    /// Whose items: a project, a file. Empty when nobody's in particular.
+    pub subject: String,
+    /// The subject's local day, `2016-02-22`, where days matter.
+    pub day: Option<String>,
+    /// How many items it concerns.
+    pub items: u64,
+    /// The first few items, by name.
+    pub keys: Vec<String>,
+    /// When it was seen, true virtual time in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Whether the items are gone, as far as anyone could read.
+    pub loses_items: bool,
+    /// For people: what was found against what should be there.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A violation of `invariant`, of some `kind`, seen at `stage`; the three fixed words that make its fingerprint.
+    #[must_use]
+    pub fn new(invariant: impl Into<String>, kind: impl Into<String>, stage: impl Into<String>) -> Violation {
+        Violation {
+            invariant: invariant.into(),
+            kind: kind.into(),
+            stage: stage.into(),
+            ..Violation::default()
+        }
+    }
+
+    /// Concerns `items` items of `subject`.
+    #[must_use]
+    pub fn of(mut self, subject: impl Into<String>, items: u64) -> Violation {
+        (self.subject, self.items) = (subject.into(), items);
+        self
+    }
+
+    /// Concerns one local day.
+    #[must_use]
+    pub fn on(mut self, day: impl Into<String>) -> Violation {
+        self.day = Some(day.into());
+        self
+    }
+
+    /// Names the first [`Violation::KEYS`] of the items concerned.
+    #[must_use]
+    pub fn keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Violation {
+        self.keys = keys.into_iter().take(Violation::KEYS).map(Into::into).collect();
+        self
+    }
+
+    /// Was seen at this virtual time, in milliseconds since 1970.
+    #[must_use]
+    pub fn at(mut self, at_ms: i64) -> Violation {
+        self.at_ms = at_ms;
+        self
+    }
+
+    /// Loses its items.
+    #[must_use]
+    pub fn losing(mut self) -> Violation {
+        self.loses_items = true;
+        self
+    }
+
+    /// Says what was found.
+    #[must_use]
+    pub fn because(mut self, detail: impl Into<String>) -> Violation {
+        self.detail = detail.into();
+        self
+    }
+
+    /// How many keys a violation keeps. The rest can be had by running the case again.
+    pub const KEYS: usize = 8;
+
+    /// What two runs must share to have found the same thing: invariant, kind, stage and whether items are gone.
+    /// Never the subject, the key, the day or the time, which change from seed to seed.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let loss = if self.loses_items { "loss" } else { "breach" };
+        format!("{}:{}:{}:{loss}", word(&self.invariant), word(&self.kind), word(&self.stage))
+    }
+}
+
+/// Keeps a fingerprint one shell word whatever a system wrote into its fixed words.
+fn word(text: &str) -> String {
+    text.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect()
+}
+
+/// Violations that share a fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group<'a> {
+    /// What they share.
+    pub fingerprint: String,
+    /// How many there are.
+    pub count: usize,
+    /// Items of all of them. An item seen at two stages counts twice.
+    pub items: u64,
+    /// The worst of them: most items, then first seen.
+    pub worst: &'a Violation,
+    /// The first of them in virtual time.
+    pub first: &'a Violation,
+}
+
+/// Groups violations by fingerprint: those that lose items first, then by items, most first.
+#[must_use]
+pub fn by_fingerprint(violations: &[Violation]) -> Vec<Group<'_>> {
+    let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
+    for violation in violations {
+        let fingerprint = violation.fingerprint();
+        let group = groups.entry(fingerprint.clone()).or_insert(Group {
+            fingerprint,
+            count: 0,
+            items: 0,
+            worst: violation,
+            first: violation,
+        });
+        group.count += 1;
+        group.items += violation.items;
+        if violation.items > group.worst.items {
+            group.worst = violation;
+        }
+        if violation.at_ms < group.first.at_ms {
+            group.first = violation;
+        }
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    groups.sort_by_key(|group| (!group.worst.loses_items, std::cmp::Reverse(group.items)));
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(subject: &str, items: u64, at_ms: i64) -> Violation {
+        Violation::new("I4", "missing", "after-compaction")
+            .of(subject, items)
+            .on("2016-02-22")
+            .keys((0..items).map(|item| format!("{subject}/{item}")))
+            .at(at_ms)
+            .losing()
+            .because(format!("{items} of 100 events of {subject} are in no export"))
+    }
+
+    #[test]
+    fn a_fingerprint_is_stable_across_seeds() {
+        let (one, other) = (missing("p17", 812, 1_456_190_000_000), missing("p3", 2, 1_456_170_000_000));
+        assert_eq!(one.fingerprint(), "I4:missing:after-compaction:loss");
+        assert_eq!(one.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn a_fingerprint_tells_findings_apart() {
+        let base = missing("p1", 1, 0);
+        let others = [
+            Violation { invariant: "I5".into(), ..base.clone() },
+            Violation { kind: "doubled".into(), ..base.clone() },
+            Violation { stage: "export".into(), ..base.clone() },
+            Violation { loses_items: false, ..base.clone() },
+        ];
+        for other in others {
+            assert_ne!(base.fingerprint(), other.fingerprint(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_one_shell_word() {
+        let odd = Violation::new("I1", "read of 'x' failed", "day end");
+        assert_eq!(odd.fingerprint(), "I1:read-of--x--failed:day-end:breach");
+    }
+
+    #[test]
+    fn keys_are_cut_items_are_not() {
+        let many = missing("p1", 1000, 0);
+        assert_eq!((many.keys.len(), many.items), (Violation::KEYS, 1000));
+    }
+
+    #[test]
+    fn groups_put_loss_and_the_many_first() {
+        let breach = Violation::new("I9", "dangling-reference", "manifest").of("p1", 9000);
+        let read = Violation::new("I1", "missing", "probe").of("p2", 7).losing();
+        let found = [breach, missing("p1", 4, 50), read, missing("p2", 5, 90), missing("p3", 1, 20)];
+        let groups = by_fingerprint(&found);
+        let short: Vec<_> = groups.iter().map(|g| (g.worst.invariant.as_str(), g.count, g.items)).collect();
+        assert_eq!(short, [("I4", 3, 10), ("I1", 1, 7), ("I9", 1, 9000)]);
+        assert_eq!((groups[0].worst.subject.as_str(), groups[0].first.subject.as_str()), ("p2", "p3"));
+    }
+}
