@@ -1,1 +1,15 @@
-//! The load balancer and its tee.
+//! The load balancer and its tee: the smaller, the safer.
+//!
+//! An edge numbers each request, makes it durable as it came in on two disks (its own and a second edge's), and
+//! only then hands it to ingest. It looks into nothing: it parses no JSON, knows no project, and runs none of the
+//! code that the tee exists to protect against. Hourly files of raw requests go to a tee store, from which
+//! anything recent can be replayed.
+//!
+//! Also here, because the edge needs them and may depend on nothing of the pipeline: the frames that every
+//! growing file is made of ([`frame`]), the heads of messages ([`message`]) and the object store's protocol
+//! ([`object_api`]).
+
+pub mod frame;
+pub mod message;
+pub mod object_api;
+pub mod tee;

@@ -1,0 +1,253 @@
+//! Frames: what every growing file is made of after its header.
+//!
+//! `u32 payload_len_bytes, u32 crc32c(payload), payload`, little-endian. Models the format alone: no file, no I/O.
+//! What a crash or a bad sector left behind is classified here, once, so that no reader makes its own rule.
+
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
+
+/// Length and checksum before each payload, in bytes.
+pub const FRAME_HEAD_BYTES: usize = 8;
+
+/// The longest payload a frame may carry, in bytes.
+pub const MAX_PAYLOAD_BYTES: usize = 67_108_864;
+
+/// A payload that cannot be a frame's: empty, or longer than [`MAX_PAYLOAD_BYTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a frame's payload of {0} bytes: it must have 1 to {MAX_PAYLOAD_BYTES}; split it")]
+pub struct PayloadLength(pub usize);
+
+/// CRC-32C (Castagnoli) of `bytes`.
+#[must_use]
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    // The checksum of a 32-bit algorithm fills the lower half of the crate's u64.
+    crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+/// Appends the frame of `payload` to `out`.
+///
+/// # Errors
+/// When the payload is empty or too long; `out` is then unchanged.
+pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) -> Result<(), PayloadLength> {
+    if payload.is_empty() || payload.len() > MAX_PAYLOAD_BYTES {
+        return Err(PayloadLength(payload.len()));
+    }
+    out.reserve(FRAME_HEAD_BYTES + payload.len());
+    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    out.extend_from_slice(&crc32c(payload).to_le_bytes());
+    out.extend_from_slice(payload);
+    Ok(())
+}
+
+/// The frame of `payload`, as bytes of its own.
+///
+/// # Errors
+/// When the payload is empty or too long.
+pub fn encode_frame(payload: &[u8]) -> Result<Bytes, PayloadLength> {
+    let mut out = Vec::new();
+    push_frame(&mut out, payload)?;
+    Ok(out.into())
+}
+
+/// How a file's frames end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The last frame ends where the file ends.
+    Clean,
+    /// An unfinished write: the file is to be cut at `at`. Nothing valid stands behind it.
+    TornTail {
+        /// Offset of the first bad byte: the valid prefix's length.
+        at: usize,
+    },
+    /// A bad frame with a valid one behind it: what was once durable has been damaged. Never cut, never skipped:
+    /// the file is to be repaired from another copy.
+    CorruptMiddle {
+        /// Offset of the bad frame.
+        at: usize,
+        /// Offset of the next valid frame.
+        next: usize,
+    },
+}
+
+/// What [`scan`] found in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// The payloads of the frames before the end or the first bad one, as slices of the file, without copying.
+    pub payloads: Vec<Bytes>,
+    /// The offset behind the last of them: what a recovery may keep.
+    pub valid_bytes: usize,
+    /// What comes behind.
+    pub end: End,
+}
+
+/// Reads the frames of `file` that start at offset `from` (behind the file's own header).
+///
+/// A bad frame is a torn tail only if no valid frame begins anywhere behind it: not where its length says, and,
+/// since it may be the length that is damaged, at no other offset either. The one exception: eight zeros in the
+/// place of length and checksum are the hole that a lost append leaves under a later one that was kept. Both were
+/// never synced, so that is a torn tail whatever stands behind.
+#[must_use]
+pub fn scan(file: &Bytes, from: usize) -> Scan {
+    let mut payloads = Vec::new();
+    let mut at = from.min(file.len());
+    let end = loop {
+        if at == file.len() {
+            break End::Clean;
+        }
+        match frame_at(file, at) {
+            Found::Valid { payload_end } => {
+                payloads.push(file.slice(at + FRAME_HEAD_BYTES..payload_end));
+                at = payload_end;
+            }
+            Found::Hole => break End::TornTail { at },
+            Found::Bad => {
+                break match next_valid(file, at + 1) {
+                    Some(next) => End::CorruptMiddle { at, next },
+                    None => End::TornTail { at },
+                };
+            }
+        }
+    };
+    Scan { payloads, valid_bytes: at, end }
+}
+
+/// The payloads of all valid frames from `from` on, those behind damage too: for a last resort that merges
+/// several damaged copies. A reader that must not miss anything uses [`scan`].
+#[must_use]
+pub fn salvage(file: &Bytes, from: usize) -> Vec<Bytes> {
+    let mut payloads = Vec::new();
+    let mut at = from;
+    while let Some(start) = next_valid(file, at) {
+        let found = scan(file, start);
+        payloads.extend(found.payloads);
+        at = found.valid_bytes + 1;
+    }
+    payloads
+}
+
+enum Found {
+    Valid { payload_end: usize },
+    Hole,
+    Bad,
+}
+
+fn frame_at(file: &[u8], at: usize) -> Found {
+    let Some(head) = file.get(at..at + FRAME_HEAD_BYTES) else {
+        return Found::Bad;
+    };
+    if head == [0; FRAME_HEAD_BYTES] {
+        return Found::Hole;
+    }
+    let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+    let sum = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+    if len == 0 || len > MAX_PAYLOAD_BYTES {
+        return Found::Bad;
+    }
+    let payload_end = at + FRAME_HEAD_BYTES + len;
+    match file.get(at + FRAME_HEAD_BYTES..payload_end) {
+        Some(payload) if crc32c(payload) == sum => Found::Valid { payload_end },
+        _ => Found::Bad,
+    }
+}
+
+fn next_valid(file: &[u8], from: usize) -> Option<usize> {
+    // The cheap test of the length comes first: in text nearly every four bytes make an impossible one.
+    (from..file.len().saturating_sub(FRAME_HEAD_BYTES))
+        .find(|&at| matches!(frame_at(file, at), Found::Valid { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(payloads: &[&[u8]]) -> Vec<u8> {
+        let mut out = b"HEAD".to_vec();
+        for payload in payloads {
+            push_frame(&mut out, payload).unwrap();
+        }
+        out
+    }
+
+    fn scanned(bytes: Vec<u8>) -> Scan {
+        scan(&bytes.into(), 4)
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let found = scanned(file(&[b"one", b"two"]));
+        assert_eq!(found.payloads, [Bytes::from("one"), Bytes::from("two")]);
+        assert_eq!(found.end, End::Clean);
+    }
+
+    #[test]
+    fn crc_is_castagnoli() {
+        assert_eq!(crc32c(b"123456789"), 0xE306_9283);
+    }
+
+    #[test]
+    fn cut_at_every_length_is_a_torn_tail_with_the_valid_prefix() {
+        let whole = file(&[b"one", b"second", b"third one"]);
+        let ends = [4, 15, 29, 46];
+        assert_eq!(whole.len(), 46);
+        for len in 4..whole.len() {
+            let found = scanned(whole[..len].to_vec());
+            let prefix = ends.iter().rev().find(|end| **end <= len).copied().unwrap();
+            assert_eq!(found.valid_bytes, prefix, "cut at {len}");
+            let expected = if len == prefix { End::Clean } else { End::TornTail { at: prefix } };
+            assert_eq!(found.end, expected, "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn one_flipped_bit_is_corrupt_in_the_middle_and_torn_at_the_end() {
+        let whole = file(&[b"one", b"second", b"third one"]);
+        for at in 4..whole.len() {
+            for bit in 0..8 {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1 << bit;
+                let found = scanned(damaged);
+                let (start, next) = match at {
+                    4..15 => (4, Some(15)),
+                    15..29 => (15, Some(29)),
+                    _ => (29, None),
+                };
+                assert_eq!(found.valid_bytes, start, "bit {bit} of byte {at}");
+                let expected = match next {
+                    Some(next) => End::CorruptMiddle { at: start, next },
+                    None => End::TornTail { at: start },
+                };
+                assert_eq!(found.end, expected, "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_length_far_past_the_end_with_good_frames_behind_is_corrupt() {
+        let mut damaged = file(&[b"one", b"second"]);
+        damaged[7] = 0x7F;
+        assert_eq!(scanned(damaged).end, End::CorruptMiddle { at: 4, next: 15 });
+    }
+
+    #[test]
+    fn zeros_at_the_end_are_a_torn_tail() {
+        let mut extended = file(&[b"one"]);
+        extended.extend([0; 4096]);
+        assert_eq!(scanned(extended).end, End::TornTail { at: 15 });
+    }
+
+    #[test]
+    fn salvage_finds_what_stands_behind_damage() {
+        let mut damaged = file(&[b"one", b"second", b"third"]);
+        damaged[24] ^= 1;
+        assert_eq!(salvage(&damaged.into(), 4), [Bytes::from("one"), Bytes::from("third")]);
+    }
+
+    #[test]
+    fn empty_and_oversized_payloads_are_refused() {
+        let mut out = Vec::new();
+        assert_eq!(push_frame(&mut out, b""), Err(PayloadLength(0)));
+        let oversized = vec![0; MAX_PAYLOAD_BYTES + 1];
+        assert_eq!(push_frame(&mut out, &oversized), Err(PayloadLength(MAX_PAYLOAD_BYTES + 1)));
+        assert!(out.is_empty());
+    }
+}
