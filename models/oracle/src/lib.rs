@@ -1,1 +1,23 @@
 //! The ledger, its own readers of files, and the invariants.
+//!
+//! What is modelled: what clients sent and were told ([`ledger`]), what lies on disks and in stores as bytes
+//! ([`reader`], written from formats.md and from nothing else), and what must hold between the two
+//! ([`invariants`]). What is not: how the system works. The oracle knows no node, no message and no task, and
+//! nothing in the world can ask it.
+
+pub mod content;
+pub mod day;
+pub mod identity;
+pub mod memo;
+pub mod reader;
+pub mod snapshot;
+pub mod view;
+
+#[cfg(test)]
+mod testing;
+
+pub use day::{ZoneError, Zones, local_day};
+pub use identity::{ArrivalId, Content, Key, ProjectDay};
+pub use memo::Memo;
+pub use snapshot::{Sight, Snapshot};
+pub use view::{DiskView, FileView};

@@ -1,0 +1,157 @@
+//! What one place holds of one project's day, de-duplicated as the format prescribes.
+
+use crate::identity::{Content, Key, ProjectDay};
+use crate::reader::segment::{Block, Stored};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One event as a place holds it: the record that wins among all with its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its key, as its text calls for.
+    pub key: Key,
+    /// Its text's digest.
+    pub content: Content,
+    /// When the winning record came in, by its edge's clock.
+    pub arrived_ms: i64,
+    /// How many records with this key the place holds.
+    pub copies: u32,
+    /// It has no `$insert_id`: its key is its arrival's.
+    pub anonymous: bool,
+}
+
+/// A multiset of contents in 128 bits, with how many there are. Order does not matter, multiplicity does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Multiset {
+    /// How many.
+    pub count: u64,
+    /// The sum of their digests, modulo 2^128.
+    pub sum: u128,
+}
+
+impl Multiset {
+    /// One more.
+    pub fn add(&mut self, digest: u128) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(digest);
+    }
+}
+
+impl std::fmt::Display for Multiset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} events, digest {:032x}", self.count, self.sum)
+    }
+}
+
+/// One project's day in one place.
+#[derive(Debug, Default)]
+pub struct DayContent {
+    /// Its number in the memo: equal numbers, equal contents.
+    pub id: u64,
+    /// The blocks it was built from, in order of their numbers.
+    pub blocks: Vec<Arc<Block>>,
+    /// Its events, each once, by key.
+    pub kept: Vec<Kept>,
+    /// Events without identity: how many of each content, by content.
+    pub anonymous: Vec<(Content, u32)>,
+    /// Where records with one key differ in content: all contents but the winner's.
+    pub variants: BTreeMap<Key, Vec<Content>>,
+    /// Digest of the winners' contents.
+    pub digest: Multiset,
+    /// Records in all blocks.
+    pub records: u64,
+}
+
+impl DayContent {
+    /// Puts a day together from its blocks, in whatever order.
+    #[must_use]
+    pub fn of(id: u64, blocks: Vec<Arc<Block>>) -> DayContent {
+        let mut all: Vec<&Stored> = blocks.iter().flat_map(|block| &block.records).collect();
+        all.sort_unstable_by_key(|record| (record.key, record.precedence()));
+        let mut day = DayContent { id, records: all.len() as u64, ..DayContent::default() };
+        for same in all.chunk_by(|one, next| one.key == next.key) {
+            day.keep(same);
+        }
+        day.count_anonymous();
+        day.blocks = blocks;
+        day
+    }
+
+    fn keep(&mut self, same: &[&Stored]) {
+        let winner = same[0];
+        for other in &same[1..] {
+            if other.content != winner.content {
+                let variants = self.variants.entry(winner.key).or_default();
+                if !variants.contains(&other.content) {
+                    variants.push(other.content);
+                }
+            }
+        }
+        self.digest.add(winner.content.0);
+        self.kept.push(Kept {
+            key: winner.key,
+            content: winner.content,
+            arrived_ms: winner.arrived_ms,
+            copies: u32::try_from(same.len()).unwrap_or(u32::MAX),
+            anonymous: winner.is_anonymous(),
+        });
+    }
+
+    fn count_anonymous(&mut self) {
+        let mut contents: Vec<Content> = self.kept.iter().filter(|k| k.anonymous).map(|k| k.content).collect();
+        contents.sort_unstable();
+        self.anonymous =
+            contents.chunk_by(|one, next| one == next).map(|same| (same[0], same.len() as u32)).collect();
+    }
+
+    /// Every record, in the order of the blocks' numbers.
+    pub fn records(&self) -> impl Iterator<Item = &Stored> {
+        self.blocks.iter().flat_map(|block| &block.records)
+    }
+}
+
+/// What one place (a disk, a backup, an export) holds of every project's day.
+pub type Days = BTreeMap<ProjectDay, Arc<DayContent>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::segment;
+    use crate::testing::{self, NOON_MS, Rec};
+
+    fn day(records: &[Rec]) -> DayContent {
+        let records = segment::block(&testing::block(records)).unwrap();
+        DayContent::of(0, vec![Arc::new(Block { id: 0, records })])
+    }
+
+    #[test]
+    fn of_records_with_one_key_the_first_to_arrive_is_kept() {
+        let first = Rec::new("a", "i1", NOON_MS);
+        let retry = Rec { sequence: 2, arrived_ms: NOON_MS + 9_000, note: "edited".into(), ..first.clone() };
+        let day = day(&[retry.clone(), first.clone()]);
+        assert_eq!((day.kept.len(), day.kept[0].copies, day.digest.count), (1, 2, 1));
+        assert_eq!(day.kept[0].content, Content::of(first.json().as_bytes()));
+        assert_eq!(day.variants[&first.key()], [Content::of(retry.json().as_bytes())]);
+    }
+
+    #[test]
+    fn events_without_identity_are_counted_by_content() {
+        let one = Rec { insert_id: None, ..Rec::new("a", "", NOON_MS) };
+        let twin = Rec { sequence: 2, ..one.clone() };
+        let day = day(&[one.clone(), twin]);
+        assert_eq!(day.anonymous, [(Content::of(one.json().as_bytes()), 2)]);
+        assert_eq!(day.kept.len(), 2);
+    }
+
+    #[test]
+    fn the_digest_sees_multiplicity_and_not_order() {
+        let digest = |order: &[u128]| {
+            let mut set = Multiset::default();
+            order.iter().for_each(|one| set.add(*one));
+            set
+        };
+        assert_eq!(digest(&[1, 2, u128::MAX]), digest(&[u128::MAX, 1, 2]));
+        assert_ne!(digest(&[1, 2]), digest(&[1, 2, 2]));
+        assert_ne!(digest(&[1, 2]), digest(&[3]));
+    }
+}

@@ -1,0 +1,159 @@
+//! Calendar days in projects' zones: the oracle's own reading, by chrono-tz.
+//!
+//! An event's day is decided by its time in the project's zone as that zone was when the event came in. A client
+//! knows when it sent and when it was answered, not when the edge took the request; where that matters (an event
+//! without a time near midnight, a zone edited meanwhile) several days are right.
+
+use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone};
+use chrono_tz::Tz;
+use std::collections::BTreeMap;
+
+/// `num_days_from_ce` of 1970-01-01.
+const EPOCH_DAY: i32 = 719_163;
+
+/// Why a local day could not be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ZoneError {
+    /// The zone is in no edition of the zone database.
+    #[error("unknown time zone '{0}': use a name of the IANA database such as 'America/Los_Angeles'")]
+    UnknownZone(String),
+    /// The instant is outside the calendar (about 262,000 years either way).
+    #[error("{0} ms since 1970 is outside the calendar")]
+    OutOfRange(i64),
+    /// No zone was given for the project.
+    #[error("project {0} has no zone: give the ledger its zone history first")]
+    UnknownProject(u32),
+}
+
+/// The calendar day, from 1970-01-01, that a clock on the wall in `zone` shows at `unix_ms`.
+///
+/// # Errors
+/// An unknown zone name, or an instant outside the calendar.
+pub fn local_day(zone: &str, unix_ms: i64) -> Result<i32, ZoneError> {
+    day_in(parse_zone(zone)?, unix_ms)
+}
+
+fn parse_zone(zone: &str) -> Result<Tz, ZoneError> {
+    zone.parse().map_err(|_| ZoneError::UnknownZone(zone.to_owned()))
+}
+
+fn day_in(zone: Tz, unix_ms: i64) -> Result<i32, ZoneError> {
+    let utc = DateTime::from_timestamp_millis(unix_ms).ok_or(ZoneError::OutOfRange(unix_ms))?.naive_utc();
+    let offset_s = zone.offset_from_utc_datetime(&utc).fix().local_minus_utc();
+    let local_ms = unix_ms.saturating_add(i64::from(offset_s) * 1000);
+    i32::try_from(local_ms.div_euclid(86_400_000)).map_err(|_| ZoneError::OutOfRange(unix_ms))
+}
+
+/// `2016-02-22` for day 16853.
+#[must_use]
+pub fn day_text(day: i32) -> String {
+    match day.checked_add(EPOCH_DAY).and_then(NaiveDate::from_num_days_from_ce_opt) {
+        Some(date) => date.format("%Y-%m-%d").to_string(),
+        None => format!("day {day}"),
+    }
+}
+
+/// The day that `text` names, if it is written just as `2016-02-22`.
+#[must_use]
+pub fn parse_day(text: &str) -> Option<i32> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    let day = date.num_days_from_ce() - EPOCH_DAY;
+    (day_text(day) == text).then_some(day)
+}
+
+/// Each project's zones over time.
+#[derive(Clone, Debug, Default)]
+pub struct Zones {
+    history: BTreeMap<u32, Vec<(i64, Tz)>>,
+}
+
+impl Zones {
+    /// From `since_ms` on `project` keeps its days in `zone`. The first zone of a project holds for all time before
+    /// it too. Give later edits before the first request that they may touch is sent.
+    ///
+    /// # Errors
+    /// An unknown zone name.
+    pub fn set(&mut self, project: u32, since_ms: i64, zone: &str) -> Result<(), ZoneError> {
+        let zone = parse_zone(zone)?;
+        let history = self.history.entry(project).or_default();
+        let at = history.partition_point(|(since, _)| *since <= since_ms);
+        history.insert(at, (since_ms, zone));
+        Ok(())
+    }
+
+    /// The day of an event of `project` with time `time_ms`, received at `received_ms`.
+    ///
+    /// # Errors
+    /// A project without zones, or a time outside the calendar.
+    pub fn day(&self, project: u32, time_ms: i64, received_ms: i64) -> Result<i32, ZoneError> {
+        day_in(self.zone_at(project, received_ms)?, time_ms)
+    }
+
+    /// The days that are right for an event whose arrival is known only as lying within `from_ms ..= to_ms`: the
+    /// first and the last of them. `time_ms` absent stands for the arrival itself.
+    ///
+    /// # Errors
+    /// A project without zones, or a time outside the calendar.
+    pub fn days_within(
+        &self, project: u32, time_ms: Option<i64>, from_ms: i64, to_ms: i64,
+    ) -> Result<(i32, i32), ZoneError> {
+        let first = self.day(project, time_ms.unwrap_or(from_ms), from_ms)?;
+        let last = self.day(project, time_ms.unwrap_or(to_ms), to_ms)?;
+        Ok((first.min(last), first.max(last)))
+    }
+
+    fn zone_at(&self, project: u32, received_ms: i64) -> Result<Tz, ZoneError> {
+        let history = self.history.get(&project).ok_or(ZoneError::UnknownProject(project))?;
+        let at = history.partition_point(|(since, _)| *since <= received_ms);
+        history.get(at.saturating_sub(1)).map(|(_, zone)| *zone).ok_or(ZoneError::UnknownProject(project))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INCIDENT_MS: i64 = 1_456_190_481_000; // 2016-02-23T01:21:21Z
+
+    #[test]
+    fn one_instant_is_two_days() {
+        let los_angeles = local_day("America/Los_Angeles", INCIDENT_MS).unwrap();
+        let kiritimati = local_day("Pacific/Kiritimati", INCIDENT_MS).unwrap();
+        assert_eq!((day_text(los_angeles).as_str(), day_text(kiritimati).as_str()), ("2016-02-22", "2016-02-23"));
+        assert_eq!(parse_day("2016-02-22"), Some(16_853));
+        assert_eq!(parse_day("2016-2-22"), None);
+    }
+
+    #[test]
+    fn days_change_at_local_midnight_also_when_the_clocks_change() {
+        // Los Angeles, 2016-03-13: a day of 23 hours, from 08:00Z to 07:00Z.
+        let midnight_ms = 1_457_856_000_000;
+        for (at_ms, day) in [
+            (midnight_ms - 1, "2016-03-12"),
+            (midnight_ms, "2016-03-13"),
+            (midnight_ms + 23 * 3_600_000 - 1, "2016-03-13"),
+            (midnight_ms + 23 * 3_600_000, "2016-03-14"),
+        ] {
+            assert_eq!(day_text(local_day("America/Los_Angeles", at_ms).unwrap()), day);
+        }
+        assert_eq!(local_day("UTC", -1), Ok(-1));
+    }
+
+    #[test]
+    fn the_zone_is_the_one_in_force_at_arrival() {
+        let mut zones = Zones::default();
+        zones.set(7, 0, "UTC").unwrap();
+        zones.set(7, INCIDENT_MS, "America/Los_Angeles").unwrap();
+        let time_ms = INCIDENT_MS;
+        assert_eq!(zones.day(7, time_ms, INCIDENT_MS - 1), Ok(16_854));
+        assert_eq!(zones.day(7, time_ms, INCIDENT_MS), Ok(16_853));
+        assert_eq!(zones.days_within(7, Some(time_ms), INCIDENT_MS - 5, INCIDENT_MS + 5), Ok((16_853, 16_854)));
+        assert_eq!(zones.day(8, 0, 0), Err(ZoneError::UnknownProject(8)));
+    }
+
+    #[test]
+    fn a_misspelt_zone_is_named() {
+        let error = local_day("Mars/Olympus", 0).unwrap_err();
+        assert!(error.to_string().starts_with("unknown time zone 'Mars/Olympus'"));
+    }
+}

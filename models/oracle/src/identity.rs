@@ -1,0 +1,121 @@
+//! Who an event is: its de-duplication key, its content, its arrival id, and the project's day it lies in.
+//!
+//! Keys and contents are 128-bit digests held as big-endian integers, so that integers sort as their bytes do.
+//! They are computed here from the event's own text, never taken from a file: a file that says otherwise is wrong.
+
+use std::fmt;
+
+/// The first 16 bytes of a BLAKE3 hash, as a big-endian integer.
+#[must_use]
+pub fn first_128(hasher: &blake3::Hasher) -> u128 {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    u128::from_be_bytes(bytes)
+}
+
+/// The de-duplication key: what makes two events of one project's day the same event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u128);
+
+impl Key {
+    /// The key of an event that names itself by `$insert_id`.
+    ///
+    /// `distinct_id` is text already: a string's content, a number's JSON text, empty when absent.
+    #[must_use]
+    pub fn of(name: &str, distinct_id: &str, insert_id: &str) -> Key {
+        let mut hasher = blake3::Hasher::new();
+        for part in [name, distinct_id, insert_id] {
+            let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            hasher.update(&len.to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        Key(first_128(&hasher))
+    }
+
+    /// The key of an event without `$insert_id`: each arrival is an event of its own.
+    #[must_use]
+    pub fn of_anonymous(arrival: ArrivalId) -> Key {
+        let mut input = [0xFF; 18];
+        input[4..6].copy_from_slice(&arrival.edge.to_le_bytes());
+        input[6..14].copy_from_slice(&arrival.sequence.to_le_bytes());
+        input[14..18].copy_from_slice(&arrival.item.to_le_bytes());
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&input);
+        Key(first_128(&hasher))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// What an event says: 128 bits of BLAKE3 over its JSON text as it was sent, byte for byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Content(pub u128);
+
+impl Content {
+    /// The content of an event's JSON text.
+    #[must_use]
+    pub fn of(json: &[u8]) -> Content {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(json);
+        Content(first_128(&hasher))
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Where an event came in: the edge, the edge's number for the request, the position in the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ArrivalId {
+    /// Which edge numbered the request.
+    pub edge: u16,
+    /// The edge's number for the request.
+    pub sequence: u64,
+    /// Position of the event in the request, from 0.
+    pub item: u32,
+}
+
+/// A project and one of its local days, counted from 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProjectDay {
+    /// The project's number.
+    pub project: u32,
+    /// The calendar day in the project's zone; 0 is 1970-01-01.
+    pub day: i32,
+}
+
+impl fmt::Display for ProjectDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{} {}", self.project, crate::day::day_text(self.day))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_the_key_counts() {
+        let key = Key::of("Signed up", "u1", "i1");
+        assert_ne!(key, Key::of("Signed in", "u1", "i1"));
+        assert_ne!(key, Key::of("Signed up", "u2", "i1"));
+        assert_ne!(key, Key::of("Signed up", "u1", "i2"));
+        assert_ne!(Key::of("ab", "c", ""), Key::of("a", "bc", ""), "lengths keep parts apart");
+    }
+
+    #[test]
+    fn a_key_is_the_hash_of_length_prefixed_parts() {
+        let hash = blake3::hash(b"\x01\0\0\0e\x02\0\0\0d1\x01\0\0\0i");
+        assert_eq!(Key::of("e", "d1", "i").to_string(), hash.to_hex().as_str()[..32]);
+        let hash = blake3::hash(b"\xff\xff\xff\xff\x02\0\x03\0\0\0\0\0\0\0\x04\0\0\0");
+        let arrival = ArrivalId { edge: 2, sequence: 3, item: 4 };
+        assert_eq!(Key::of_anonymous(arrival).to_string(), hash.to_hex().as_str()[..32]);
+    }
+}

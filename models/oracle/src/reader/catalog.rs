@@ -1,0 +1,109 @@
+//! Backup catalogs: `catalogs/<position_ms>-<hash>.json`, what one backup holds.
+
+use super::{Flaw, ReadError, is_hash};
+use crate::view::FileView;
+use serde::Deserialize;
+
+/// One backup: enough, with its segments, to restore.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    /// 1.
+    pub format: u32,
+    /// Every event acknowledged before this time, by the edges' clocks, is in this backup.
+    pub position_ms: i64,
+    /// When the backup was taken.
+    pub taken_ms: i64,
+    /// Every day that the backup holds, by project and day.
+    pub days: Vec<CatalogDay>,
+}
+
+/// One project's day.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogDay {
+    /// The project.
+    pub project: u32,
+    /// The day, from 1970-01-01.
+    pub day: i32,
+    /// Its segments, by hash.
+    pub segments: Vec<CatalogSegment>,
+}
+
+/// One segment's object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogSegment {
+    /// BLAKE3-256 of the file, which names the object.
+    pub hash: String,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Records in it.
+    pub records: u64,
+}
+
+/// Reads a catalog from its object's file.
+///
+/// # Errors
+/// Text that is not of the shape, a name that is not the position's and the text's hash, lists out of order.
+pub fn read(file: &FileView) -> Result<Catalog, ReadError> {
+    read_at(file).map_err(|flaw| ReadError::new(&file.path, (0, flaw)))
+}
+
+fn read_at(file: &FileView) -> Result<Catalog, Flaw> {
+    let text = file.chunks.concat();
+    let catalog: Catalog = serde_json::from_slice(&text).map_err(|e| Flaw::Json(e.to_string()))?;
+    if catalog.format != 1 {
+        return Err(Flaw::UnknownCode { field: "format", value: u64::from(catalog.format) });
+    }
+    let name = file.path.rsplit('/').next().unwrap_or_default();
+    let expected = format!("{:016}-{}.json", catalog.position_ms, blake3::hash(&text).to_hex());
+    if name != expected {
+        return Err(Flaw::Misplaced { field: "name by position and hash", found: expected, expected: name.into() });
+    }
+    if !catalog.days.is_sorted_by(|one, next| (one.project, one.day) < (next.project, next.day)) {
+        return Err(Flaw::Rule("days are not sorted by project and day, each once"));
+    }
+    for day in &catalog.days {
+        if !day.segments.is_sorted_by(|one, next| one.hash <= next.hash) {
+            return Err(Flaw::Rule("segments are not sorted by hash"));
+        }
+        if !day.segments.iter().all(|segment| is_hash(&segment.hash)) {
+            return Err(Flaw::Rule("a segment's hash is not 64 lower-case hex digits"));
+        }
+    }
+    Ok(catalog)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn file(text: &str, position: &str) -> FileView {
+        let name = format!("objects/catalogs/{position}-{}.json", blake3::hash(text.as_bytes()).to_hex());
+        FileView::whole(name, Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn text(days: &str) -> String {
+        format!(r#"{{"format":1,"position_ms":1456185600000,"taken_ms":1456186203000,"days":[{days}]}}"#)
+    }
+
+    #[test]
+    fn a_catalog_is_named_by_its_position_and_text() {
+        let day = format!(r#"{{"project":17,"day":16853,"segments":[{{"hash":"{}","bytes":8,"records":4}}]}}"#, "b".repeat(64));
+        let catalog = read(&file(&text(&day), "0001456185600000")).unwrap();
+        assert_eq!((catalog.position_ms, catalog.days[0].segments[0].records), (1_456_185_600_000, 4));
+        let wrong = read(&file(&text(&day), "0001456185600001")).unwrap_err();
+        assert!(matches!(wrong.flaw, Flaw::Misplaced { .. }), "{wrong}");
+    }
+
+    #[test]
+    fn lists_are_in_order_and_days_stand_once() {
+        let days = [r#"{"project":17,"day":5,"segments":[]}"#, r#"{"project":17,"day":5,"segments":[]}"#];
+        let flaw = read(&file(&text(&days.join(",")), "0001456185600000")).unwrap_err().flaw;
+        assert_eq!(flaw, Flaw::Rule("days are not sorted by project and day, each once"));
+        let format = text("").replace("\"format\":1", "\"format\":2");
+        assert!(read(&file(&format, "0001456185600000")).unwrap_err().to_string().contains("format 2 is unknown"));
+    }
+}

@@ -1,0 +1,90 @@
+//! Exports: JSON lines, each an event's text as sent with `mp_processing_time_ms` appended to its `properties`.
+//!
+//! The text as sent is had back by taking that one member out again, byte for byte; nothing is printed anew.
+
+use super::segment::Stored;
+use super::{Flaw, ReadError};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    properties: &'a RawValue,
+}
+
+const MEMBER: &str = "\"mp_processing_time_ms\":";
+
+/// Reads an export. `path` stands in errors; their offset is the line's number, from 1.
+///
+/// # Errors
+/// A line that is no event, or without the appended member; lines not sorted by (time, key). Lines of one time
+/// without `$insert_id` may stand in any order, since the export does not show their keys.
+pub fn read(path: &str, body: &[u8]) -> Result<Vec<Stored>, ReadError> {
+    let mut records: Vec<Stored> = Vec::new();
+    let text = std::str::from_utf8(body)
+        .map_err(|error| ReadError::new(path, (error.valid_up_to() as u64, Flaw::Json("not UTF-8".into()))))?;
+    for (number, line) in (1u32..).zip(text.lines()) {
+        let record = read_line(line, number).map_err(|flaw| ReadError::new(path, (u64::from(number), flaw)))?;
+        if records.last().is_some_and(|last| is_before(&record, last)) {
+            let flaw = Flaw::Rule("lines are not sorted by time and key");
+            return Err(ReadError::new(path, (u64::from(number), flaw)));
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+fn is_before(record: &Stored, last: &Stored) -> bool {
+    let comparable = !record.is_anonymous() && !last.is_anonymous();
+    record.time_ms < last.time_ms || (comparable && record.time_ms == last.time_ms && record.key < last.key)
+}
+
+fn read_line(line: &str, number: u32) -> Result<Stored, Flaw> {
+    let parsed: Line<'_> = serde_json::from_str(line).map_err(|e| Flaw::Json(e.to_string()))?;
+    let properties = parsed.properties.get();
+    let missing = || Flaw::Rule("properties do not end with mp_processing_time_ms");
+    let inner = properties.strip_suffix('}').ok_or_else(missing)?;
+    let at = inner.rfind(MEMBER).ok_or_else(missing)?;
+    let arrived_ms: i64 = inner[at + MEMBER.len()..].parse().map_err(|_| missing())?;
+    let before = inner[..at].strip_suffix(',').unwrap_or(&inner[..at]);
+    // `properties` borrows from `line`, so its offset there is the distance of the two.
+    let start = properties.as_ptr() as usize - line.as_ptr() as usize;
+    let as_sent = [&line[..start], before, "}", &line[start + properties.len()..]].concat();
+    Stored::from_export(as_sent.as_bytes(), arrived_ms, number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{Content, Key};
+
+    #[test]
+    fn the_text_as_sent_comes_back() {
+        let sent = r#"{"event":"a","properties":{"$insert_id":"i1","time":1456190481,"x":{"y":1}},"z":[ ]}"#;
+        let line = sent.replace(",\"z\"", ",\"z\"").replace("{\"y\":1}}", "{\"y\":1},\"mp_processing_time_ms\":1456190489000}");
+        let records = read("export", format!("{line}\n").as_bytes()).unwrap();
+        assert_eq!(records[0].content, Content::of(sent.as_bytes()));
+        assert_eq!((records[0].key, records[0].arrived_ms), (Key::of("a", "", "i1"), 1_456_190_489_000));
+    }
+
+    #[test]
+    fn empty_properties_have_no_comma() {
+        let line = r#"{"event":"a","properties":{"mp_processing_time_ms":5}}"#;
+        let records = read("export", line.as_bytes()).unwrap();
+        assert_eq!(records[0].content, Content::of(br#"{"event":"a","properties":{}}"#));
+        assert_eq!(records[0].time_ms, 5);
+    }
+
+    #[test]
+    fn order_and_shape_are_compared() {
+        let line = |id: &str, time: u64| {
+            format!("{{\"event\":\"a\",\"properties\":{{\"$insert_id\":\"{id}\",\"time\":{time},\"mp_processing_time_ms\":1}}}}\n")
+        };
+        assert_eq!(read("export", b"").unwrap().len(), 0);
+        assert_eq!(read("export", (line("i", 1) + &line("i", 2)).as_bytes()).unwrap().len(), 2);
+        let wrong = read("export", (line("i", 2) + &line("i", 1)).as_bytes()).unwrap_err();
+        assert_eq!((wrong.at, wrong.flaw), (2, Flaw::Rule("lines are not sorted by time and key")));
+        assert!(read("export", br#"{"event":"a","properties":{}}"#).is_err());
+    }
+}

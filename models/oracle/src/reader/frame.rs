@@ -1,0 +1,219 @@
+//! Frames: how every growing file keeps its payloads, and how its end is told from its ruin.
+//!
+//! Written from formats.md alone. A cut frame, or a bad one with nothing valid behind it, is a torn tail: what is
+//! before it counts. A bad frame with a valid one behind it is corruption, and the file as a whole is not to be read.
+
+use super::Flaw;
+use crate::view::Cursor;
+use bytes::Bytes;
+
+/// The greatest payload a frame may have.
+pub const MAX_PAYLOAD_BYTES: u32 = 67_108_864;
+
+/// How a file ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tail {
+    /// With its last frame.
+    #[default]
+    Clean,
+    /// With bytes that are no frame, from this offset on: a write that a crash cut short.
+    Torn {
+        /// Where the last valid frame ends.
+        at: u64,
+    },
+}
+
+/// A frame as it lies in the file; its checksum not yet compared.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    /// Offset of the frame's header.
+    pub at: u64,
+    /// CRC-32C that the header states.
+    pub crc: u32,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+impl Frame {
+    pub(crate) fn is_sound(&self) -> bool {
+        crc_fast::crc32_iscsi(&self.payload) == self.crc
+    }
+}
+
+/// The frame at the cursor, whole; `None` when what is left is none (the cursor is then of no more use).
+pub(crate) fn next_whole(cursor: &mut Cursor<'_>) -> Option<Frame> {
+    let at = cursor.at();
+    let len = take_u32(cursor)?;
+    let crc = take_u32(cursor)?;
+    if len == 0 || len > MAX_PAYLOAD_BYTES {
+        return None;
+    }
+    let payload = cursor.take(len as usize)?;
+    Some(Frame { at, crc, payload })
+}
+
+/// What a frame with a bad checksum at `at` means, given the cursor behind it.
+pub(crate) fn judge_bad(at: u64, mut behind: Cursor<'_>) -> Result<Tail, (u64, Flaw)> {
+    match next_whole(&mut behind) {
+        Some(next) if next.is_sound() => Err((at, Flaw::CorruptMiddle)),
+        _ => Ok(Tail::Torn { at }),
+    }
+}
+
+/// Hands every sound frame to `accept`, which looks at the checksum too unless it knows the payload already.
+///
+/// `accept` returns `Ok(false)` for a bad checksum.
+pub(crate) fn each_frame(
+    cursor: &mut Cursor<'_>, mut accept: impl FnMut(&Frame) -> Result<bool, (u64, Flaw)>,
+) -> Result<Tail, (u64, Flaw)> {
+    while cursor.left() > 0 {
+        let at = cursor.at();
+        let Some(frame) = next_whole(cursor) else { return Ok(Tail::Torn { at }) };
+        if !accept(&frame)? {
+            return judge_bad(at, *cursor);
+        }
+    }
+    Ok(Tail::Clean)
+}
+
+/// Every payload of a file whose header is `header_len` bytes, which are returned first.
+pub(crate) fn whole_file(
+    chunks: &[Bytes], magic: [u8; 8], header_len: usize,
+) -> Result<(Bytes, Vec<Frame>, Tail), (u64, Flaw)> {
+    let mut cursor = Cursor::new(chunks);
+    let header = header(&mut cursor, magic, header_len)?;
+    let mut frames = Vec::new();
+    let tail = each_frame(&mut cursor, |frame| {
+        let sound = frame.is_sound();
+        if sound {
+            frames.push(frame.clone());
+        }
+        Ok(sound)
+    })?;
+    Ok((header, frames, tail))
+}
+
+/// A file's header, its magic compared.
+pub(crate) fn header(cursor: &mut Cursor<'_>, magic: [u8; 8], len: usize) -> Result<Bytes, (u64, Flaw)> {
+    let has_bytes = cursor.left();
+    let header = cursor.take(len).ok_or((0, Flaw::ShortHeader { has_bytes, needs_bytes: len as u64 }))?;
+    if header[..8] != magic {
+        return Err((0, Flaw::Magic { found: header[..8].escape_ascii().to_string() }));
+    }
+    Ok(header)
+}
+
+fn take_u32(cursor: &mut Cursor<'_>) -> Option<u32> {
+    let bytes = cursor.take(4)?;
+    Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+}
+
+/// Little-endian fields, from front to back.
+pub(crate) struct Fields<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Fields<'a> {
+        Fields { bytes }
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Flaw> {
+        let (field, rest) = self.bytes.split_at_checked(len).ok_or_else(|| self.cut_off(len))?;
+        self.bytes = rest;
+        Ok(field)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Flaw> {
+        let (field, rest) = self.bytes.split_first_chunk::<N>().ok_or_else(|| self.cut_off(N))?;
+        self.bytes = rest;
+        Ok(*field)
+    }
+
+    fn cut_off(&self, needs: usize) -> Flaw {
+        Flaw::FieldCutOff { needs_bytes: needs as u64, has_bytes: self.bytes.len() as u64 }
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Flaw> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, Flaw> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Flaw> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn i32(&mut self) -> Result<i32, Flaw> {
+        Ok(i32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Flaw> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, Flaw> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn end(&self) -> Result<(), Flaw> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(Flaw::Trailing(self.bytes.len() as u64)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::frame;
+
+    const MAGIC: [u8; 8] = *b"TESTFILE";
+
+    fn read(parts: &[&[u8]]) -> Result<(Vec<Bytes>, Tail), (u64, Flaw)> {
+        let chunks: Vec<Bytes> = parts.iter().map(|part| Bytes::copy_from_slice(part)).collect();
+        let (_, frames, tail) = whole_file(&chunks, MAGIC, 8)?;
+        Ok((frames.into_iter().map(|frame| frame.payload).collect(), tail))
+    }
+
+    #[test]
+    fn frames_read_back_wherever_chunks_end() {
+        let file = [&MAGIC[..], &frame(b"one"), &frame(b"two")].concat();
+        for cut in 0..file.len() {
+            let (payloads, tail) = read(&[&file[..cut], &file[cut..]]).unwrap();
+            assert_eq!((payloads, tail), (vec![Bytes::from("one"), Bytes::from("two")], Tail::Clean));
+        }
+    }
+
+    #[test]
+    fn every_cut_leaves_a_torn_tail_or_a_clean_end() {
+        let file = [&MAGIC[..], &frame(b"one"), &frame(b"two")].concat();
+        for cut in 8..file.len() {
+            let (payloads, tail) = read(&[&file[..cut]]).unwrap();
+            let (whole, end) = if cut < 19 { (0, 8) } else { (1, 19) };
+            assert_eq!(payloads.len(), whole);
+            assert_eq!(tail, if cut == end { Tail::Clean } else { Tail::Torn { at: end as u64 } });
+        }
+        assert_eq!(read(&[&file[..5]]).unwrap_err().1, Flaw::ShortHeader { has_bytes: 5, needs_bytes: 8 });
+    }
+
+    #[test]
+    fn a_bad_frame_is_torn_at_the_end_and_corrupt_before_a_valid_one() {
+        let mut bad = frame(b"bad");
+        bad[9] ^= 1;
+        assert_eq!(read(&[&MAGIC, &frame(b"one"), &bad]).unwrap().1, Tail::Torn { at: 19 });
+        assert_eq!(read(&[&MAGIC, &bad, &frame(b"one")]).unwrap_err(), (8, Flaw::CorruptMiddle));
+        assert_eq!(read(&[&MAGIC, &bad, &bad]).unwrap().1, Tail::Torn { at: 8 });
+    }
+
+    #[test]
+    fn zeros_behind_the_last_frame_are_torn() {
+        let (payloads, tail) = read(&[&MAGIC, &frame(b"one"), &[0; 64]]).unwrap();
+        assert_eq!((payloads.len(), tail), (1, Tail::Torn { at: 19 }));
+    }
+}

@@ -1,0 +1,153 @@
+//! Manifests: `arb/<project>/<day>/manifest`, the edits that say which files of a day are live.
+//!
+//! The reader holds each edit to its shape and to the count of versions. What edits may do to each other (never use
+//! a name twice, never remove what is not live) is the matter of invariant I9.
+
+use super::frame::{self, Tail};
+use super::segment::Tier;
+use super::{Flaw, is_hash};
+use bytes::Bytes;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+const MAGIC: [u8; 8] = *b"LARBMAN1";
+
+/// One edit.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// Counts from 1, by 1.
+    pub version: u64,
+    /// The fencing token under which the edit was made; 0: not by a job.
+    pub token: u64,
+    /// Files that are live from now on.
+    pub add: Vec<Entry>,
+    /// Files that are live no more; taken away before `add` is added.
+    pub remove: Vec<u64>,
+    /// Greater than every id ever used.
+    pub next_id: u64,
+    /// How many compaction runs have committed on this day.
+    pub compactions: u64,
+}
+
+/// A live file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The segment's number.
+    pub id: u64,
+    /// Which kind.
+    pub tier: Tier,
+    /// Whether the file will never change again.
+    pub sealed: bool,
+    /// Length of a sealed file; 0 for an open one.
+    pub bytes: u64,
+    /// Records in a sealed file; 0 for an open one.
+    pub records: u64,
+    /// BLAKE3-256 of a sealed file, in hex; empty for an open one.
+    pub hash: String,
+}
+
+/// A whole manifest.
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    /// Its edits, from version 1.
+    pub edits: Vec<Edit>,
+    /// What the last edit leaves live, by id.
+    pub live: BTreeMap<u64, Entry>,
+    /// How the file ends.
+    pub tail: Tail,
+    /// Digest of each edit's bytes together with all before it: equal digests, equal histories.
+    pub history: Vec<[u8; 32]>,
+}
+
+impl Manifest {
+    /// The last edit's version; 0 without edits.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.edits.last().map_or(0, |edit| edit.version)
+    }
+
+    /// Reads a manifest.
+    pub(crate) fn read(chunks: &[Bytes]) -> Result<Manifest, (u64, Flaw)> {
+        let (_, frames, tail) = frame::whole_file(chunks, MAGIC, 8)?;
+        let mut manifest = Manifest { tail, ..Manifest::default() };
+        let mut hasher = blake3::Hasher::new();
+        for frame in frames {
+            let edit: Edit =
+                serde_json::from_slice(&frame.payload).map_err(|e| (frame.at, Flaw::Json(e.to_string())))?;
+            manifest.push(edit).map_err(|flaw| (frame.at, flaw))?;
+            hasher.update(&frame.payload);
+            manifest.history.push(*hasher.finalize().as_bytes());
+        }
+        Ok(manifest)
+    }
+
+    fn push(&mut self, edit: Edit) -> Result<(), Flaw> {
+        let expected = self.version() + 1;
+        if edit.version != expected {
+            return Err(Flaw::Version { found: edit.version, expected });
+        }
+        edit.add.iter().try_for_each(check_entry)?;
+        for id in &edit.remove {
+            self.live.remove(id);
+        }
+        self.live.extend(edit.add.iter().map(|entry| (entry.id, entry.clone())));
+        self.edits.push(edit);
+        Ok(())
+    }
+}
+
+fn check_entry(entry: &Entry) -> Result<(), Flaw> {
+    match entry.sealed {
+        true if !is_hash(&entry.hash) => Err(Flaw::Rule("a sealed entry's hash is not 64 lower-case hex digits")),
+        false if (entry.bytes, entry.records, entry.hash.as_str()) != (0, 0, "") => {
+            Err(Flaw::Rule("an open entry states bytes, records or a hash"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::frame;
+
+    fn read(edits: &[&str]) -> Result<Manifest, (u64, Flaw)> {
+        let frames: Vec<u8> = edits.iter().flat_map(|edit| frame(edit.as_bytes())).collect();
+        Manifest::read(&[Bytes::from([&MAGIC[..], &frames].concat())])
+    }
+
+    const OPEN: &str = r#"{"version":1,"token":0,"add":[{"id":1,"tier":"on-time","sealed":false,"bytes":0,"records":0,"hash":""},
+        {"id":2,"tier":"late","sealed":false,"bytes":0,"records":0,"hash":""}],"remove":[],"next_id":3,"compactions":0}"#;
+
+    #[test]
+    fn the_last_edit_says_what_is_live() {
+        let hash = "a".repeat(64);
+        let merge = format!(
+            r#"{{"version":2,"token":3,"add":[{{"id":3,"tier":"compacted","sealed":true,"bytes":81,"records":4,"hash":"{hash}"}}],
+            "remove":[1],"next_id":4,"compactions":1}}"#
+        );
+        let manifest = read(&[OPEN, &merge]).unwrap();
+        assert_eq!(manifest.version(), 2);
+        assert_eq!(manifest.live.keys().copied().collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(manifest.live[&3].tier, Tier::Compacted);
+        assert_eq!(read(&[OPEN]).unwrap().history[0], manifest.history[0]);
+    }
+
+    #[test]
+    fn versions_rise_by_one() {
+        assert_eq!(read(&[OPEN, OPEN]).unwrap_err().1, Flaw::Version { found: 1, expected: 2 });
+        assert_eq!(read(&[&OPEN.replace("\"version\":1", "\"version\":2")]).unwrap_err().0, 8);
+    }
+
+    #[test]
+    fn shapes_are_held_to() {
+        let flaw = |edit: &str| read(&[edit]).unwrap_err().1.to_string();
+        assert!(flaw(&OPEN.replace("\"token\":0,", "")).contains("missing field `token`"));
+        assert!(flaw(&OPEN.replace("late", "later")).contains("unknown variant `later`"));
+        assert!(flaw(&OPEN.replace("\"token\"", "\"tokens\":1,\"token\"")).contains("unknown field `tokens`"));
+        assert!(flaw(&OPEN.replacen("\"bytes\":0", "\"bytes\":5", 1)).contains("open entry states bytes"));
+        assert!(flaw(&OPEN.replacen("\"sealed\":false", "\"sealed\":true", 1)).contains("sealed entry's hash"));
+    }
+}

@@ -1,0 +1,169 @@
+//! Tee records: the raw requests, as the edges took them.
+
+use super::frame::{self, Fields, Tail};
+use super::{Flaw, ReadError, decimal};
+use crate::view::FileView;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+const MAGIC: [u8; 8] = *b"LTEEREC1";
+const HEADER_BYTES: usize = 24;
+
+/// A request's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+}
+
+/// One request as it was received. Slices share the file's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeeRecord {
+    /// The edge's number for the request.
+    pub sequence: u64,
+    /// The edge's clock when the request came in.
+    pub arrived_ms: i64,
+    /// Its method.
+    pub method: Method,
+    /// Path and query.
+    pub target: Bytes,
+    /// Names in lower case, and values, in the order received.
+    pub headers: Vec<(Bytes, Bytes)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// One hour of one edge.
+#[derive(Clone, Debug)]
+pub struct TeeFile {
+    /// The edge.
+    pub edge: u16,
+    /// `arrived_ms` of its records divided by 3,600,000, rounded down.
+    pub hour: u64,
+    /// The edge's boot number.
+    pub boot: u64,
+    /// Its records, in the file's order.
+    pub records: Vec<TeeRecord>,
+    /// How the file ends.
+    pub tail: Tail,
+}
+
+/// `<hour>-<edge>-<n>.tee` taken apart.
+#[must_use]
+pub fn parse_name(name: &str) -> Option<(u64, u16, u64)> {
+    let mut parts = name.strip_suffix(".tee")?.split('-');
+    let name = (decimal(parts.next()?)?, decimal(parts.next()?)?, decimal(parts.next()?)?);
+    parts.next().is_none().then_some(name)
+}
+
+/// Reads a tee file, wherever it lies: `tee/…`, `tee-peer/…`, `objects/tee/…`.
+///
+/// # Errors
+/// Whatever differs from formats.md: name, header, frames, fields, an hour that is not the records', a number used
+/// twice.
+pub fn read(file: &FileView) -> Result<TeeFile, ReadError> {
+    read_at(file).map_err(|wrong| ReadError::new(&file.path, wrong))
+}
+
+fn read_at(file: &FileView) -> Result<TeeFile, (u64, Flaw)> {
+    let name = file.path.rsplit('/').next().unwrap_or_default();
+    let (hour, edge, boot) =
+        parse_name(name).ok_or((0, Flaw::Rule("the name is not <hour>-<edge>-<n>.tee")))?;
+    let (header, frames, tail) = frame::whole_file(&file.chunks, MAGIC, HEADER_BYTES)?;
+    check_header(&header, hour, edge).map_err(|flaw| (0, flaw))?;
+    let mut records = Vec::with_capacity(frames.len());
+    let mut sequences = BTreeSet::new();
+    for frame in frames {
+        let record = record(&frame.payload, hour, edge).map_err(|flaw| (frame.at, flaw))?;
+        if !sequences.insert(record.sequence) {
+            return Err((frame.at, Flaw::Rule("a request's number stands twice")));
+        }
+        records.push(record);
+    }
+    Ok(TeeFile { edge, hour, boot, records, tail })
+}
+
+fn check_header(header: &[u8], hour: u64, edge: u16) -> Result<(), Flaw> {
+    let mut fields = Fields::of(header);
+    fields.bytes(8)?;
+    let (stated_edge, reserved, stated_hour, crc) = (fields.u16()?, fields.u16()?, fields.u64()?, fields.u32()?);
+    if crc_fast::crc32_iscsi(&header[..20]) != crc {
+        return Err(Flaw::HeaderChecksum);
+    }
+    if reserved != 0 {
+        return Err(Flaw::NotZero(u32::from(reserved)));
+    }
+    same("edge", stated_edge, edge)?;
+    same("hour", stated_hour, hour)
+}
+
+fn same<T: PartialEq + ToString>(field: &'static str, found: T, expected: T) -> Result<(), Flaw> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Flaw::Misplaced { field, found: found.to_string(), expected: expected.to_string() })
+}
+
+fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, Flaw> {
+    let mut fields = Fields::of(payload);
+    same("edge", fields.u16()?, edge)?;
+    let (sequence, arrived_ms) = (fields.u64()?, fields.i64()?);
+    same("hour", arrived_ms.div_euclid(3_600_000), i64::try_from(hour).unwrap_or(i64::MAX))?;
+    let method = match fields.u8()? {
+        0 => Method::Get,
+        1 => Method::Post,
+        other => return Err(Flaw::UnknownCode { field: "method", value: u64::from(other) }),
+    };
+    let share = |slice: &[u8]| payload.slice_ref(slice);
+    let target = text(&mut fields)?;
+    let count = fields.u16()?;
+    let mut headers = Vec::with_capacity(usize::from(count).min(64));
+    for _ in 0..count {
+        let (name, value) = (text(&mut fields)?, text(&mut fields)?);
+        if name.iter().any(u8::is_ascii_uppercase) {
+            return Err(Flaw::Rule("a header's name is not in lower case"));
+        }
+        headers.push((share(name), share(value)));
+    }
+    let len = fields.u32()?;
+    let body = fields.bytes(len as usize)?;
+    fields.end()?;
+    Ok(TeeRecord { sequence, arrived_ms, method, target: share(target), headers, body: share(body) })
+}
+
+fn text<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], Flaw> {
+    let len = fields.u16()?;
+    fields.bytes(usize::from(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TeeRec, tee_file};
+
+    #[test]
+    fn a_request_reads_back_byte_for_byte() {
+        let rec = TeeRec { sequence: 1 << 40 | 7, arrived_ms: 7_200_001, body: b"[1]".to_vec() };
+        let file = read(&FileView::whole("tee/2-1-1.tee", tee_file(2, 1, &[rec]))).unwrap();
+        assert_eq!((file.edge, file.hour, file.boot, file.tail), (1, 2, 1, Tail::Clean));
+        assert_eq!(file.records[0].method, Method::Post);
+        assert_eq!(file.records[0].target, "/track?verbose=1");
+        assert_eq!(file.records[0].headers, [(Bytes::from("content-type"), Bytes::from("application/json"))]);
+        assert_eq!(file.records[0].body, "[1]");
+    }
+
+    #[test]
+    fn a_record_belongs_to_its_file() {
+        let rec = |sequence, arrived_ms| TeeRec { sequence, arrived_ms, body: Vec::new() };
+        let flaw = |name: &str, records: &[TeeRec]| {
+            read(&FileView::whole(name, tee_file(2, 1, records))).unwrap_err().flaw.to_string()
+        };
+        assert_eq!(flaw("tee/3-1-1.tee", &[]), "hour is 2, its place says 3");
+        assert_eq!(flaw("tee/2-0-1.tee", &[]), "edge is 1, its place says 0");
+        assert_eq!(flaw("tee/2-1-1.tee", &[rec(1, 7_199_999)]), "hour is 1, its place says 2");
+        assert_eq!(flaw("tee/2-1-1.tee", &[rec(1, 7_200_000), rec(1, 7_200_000)]), "a request's number stands twice");
+        assert!(flaw("tee/2-1.tee", &[]).contains("<hour>-<edge>-<n>.tee"));
+    }
+}

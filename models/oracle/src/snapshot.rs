@@ -1,0 +1,369 @@
+//! Disks read as a whole: what each holds by its own manifests, and what readers of several are sure to see.
+//!
+//! Only live files count. Whatever does not read is a [`Problem`] of that disk, and its events do not count there:
+//! faults may legally ruin a few disks, so it is for the caller to say whether a problem is one of the system's.
+
+use crate::content::{DayContent, Days, Kept};
+use crate::identity::{Content, Key, ProjectDay};
+use crate::memo::Memo;
+use crate::reader::manifest::{Entry, Manifest};
+use crate::reader::segment::{self, ArbPath, Segment};
+use crate::reader::{Flaw, ReadError, Tail};
+use crate::view::{DiskView, FileView};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A file that should have read and did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The disk's name.
+    pub disk: String,
+    /// Whose day it belongs to.
+    pub of: ProjectDay,
+    /// What is wrong.
+    pub error: ReadError,
+}
+
+/// One project's day on one disk.
+#[derive(Clone, Debug, Default)]
+pub struct DayOnDisk {
+    /// The manifest; absent if there is none, or none that reads.
+    pub manifest: Option<Arc<Manifest>>,
+    /// Live segments that read, by id.
+    pub live: BTreeMap<u64, Arc<Segment>>,
+    /// What they hold together.
+    pub content: Arc<DayContent>,
+    /// Length of all live files.
+    pub live_bytes: u64,
+    /// Every other file of the directory, the manifest aside.
+    pub others: Vec<FileView>,
+}
+
+impl DayOnDisk {
+    /// The files of `others` that are segments, by id: old ones in their grace time, and orphans.
+    pub(crate) fn other(&self, of: ProjectDay, id: u64) -> Option<&FileView> {
+        let path = segment::path_of(of, id);
+        self.others.iter().find(|file| file.path == path)
+    }
+}
+
+/// One disk, decoded.
+#[derive(Clone, Debug, Default)]
+pub struct DiskSnapshot {
+    /// The disk's name.
+    pub name: String,
+    /// Its project-days.
+    pub days: BTreeMap<ProjectDay, DayOnDisk>,
+    /// What did not read.
+    pub problems: Vec<Problem>,
+    /// Length of all its files, of whatever kind.
+    pub held_bytes: u64,
+}
+
+impl DiskSnapshot {
+    /// What it holds of each project's day.
+    #[must_use]
+    pub fn content(&self) -> Days {
+        self.days.iter().map(|(of, day)| (*of, day.content.clone())).collect()
+    }
+}
+
+/// Some disks, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The disks, in the order given.
+    pub disks: Vec<DiskSnapshot>,
+}
+
+impl Snapshot {
+    /// Decodes every project-day of `disks`, and counts as a round of the memo.
+    #[must_use]
+    pub fn of(memo: &mut Memo, disks: &[DiskView]) -> Snapshot {
+        memo.next_round();
+        Snapshot { disks: disks.iter().map(|disk| read_disk(memo, disk, &|_| true)).collect() }
+    }
+
+    /// Decodes only these project-days of `disks`.
+    #[must_use]
+    pub fn of_days(memo: &mut Memo, disks: &[DiskView], days: &BTreeSet<ProjectDay>) -> Snapshot {
+        Snapshot { disks: disks.iter().map(|disk| read_disk(memo, disk, &|of| days.contains(&of))).collect() }
+    }
+
+    /// All disks' problems.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.disks.iter().flat_map(|disk| &disk.problems)
+    }
+
+    /// What a reader of any `read` of the disks sees.
+    #[must_use]
+    pub fn seen_by(&self, read: usize) -> Sight {
+        let places: Vec<Days> = self.disks.iter().map(DiskSnapshot::content).collect();
+        let refs: Vec<&Days> = places.iter().collect();
+        Sight::of(&refs, (self.disks.len() + 1).saturating_sub(read).max(1))
+    }
+}
+
+fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bool) -> DiskSnapshot {
+    #[derive(Default)]
+    struct Dir<'a> {
+        manifest: Option<&'a FileView>,
+        segments: BTreeMap<u64, &'a FileView>,
+        strays: Vec<&'a FileView>,
+    }
+    let mut dirs: BTreeMap<ProjectDay, Dir<'_>> = BTreeMap::new();
+    let mut snapshot = DiskSnapshot { name: disk.name.clone(), ..DiskSnapshot::default() };
+    for file in &disk.files {
+        snapshot.held_bytes += file.len_bytes();
+        match segment::arb_path(&file.path) {
+            Some(ArbPath::Manifest(of)) if wanted(of) => dirs.entry(of).or_default().manifest = Some(file),
+            Some(ArbPath::Segment(of, id)) if wanted(of) => {
+                dirs.entry(of).or_default().segments.insert(id, file);
+            }
+            Some(ArbPath::Stray(of)) if wanted(of) => dirs.entry(of).or_default().strays.push(file),
+            _ => {}
+        }
+    }
+    for (of, dir) in dirs {
+        let mut problem = |error| snapshot.problems.push(Problem { disk: disk.name.clone(), of, error });
+        let manifest = dir.manifest.and_then(|file| {
+            memo.manifest(&file.chunks).map_err(|wrong| problem(ReadError::new(&file.path, wrong))).ok()
+        });
+        let mut day = DayOnDisk { manifest, ..DayOnDisk::default() };
+        if let Some(manifest) = day.manifest.clone() {
+            for (id, entry) in &manifest.live {
+                match read_live(memo, of, entry, dir.segments.get(id).copied()) {
+                    Ok(segment) => {
+                        day.live_bytes += segment.len_bytes;
+                        day.live.insert(*id, segment);
+                    }
+                    Err(error) => problem(error),
+                }
+            }
+        }
+        day.content = memo.day(day.live.values());
+        let is_live = |id: &u64| day.manifest.as_ref().is_some_and(|manifest| manifest.live.contains_key(id));
+        let dead = dir.segments.iter().filter(|(id, _)| !is_live(id)).map(|(_, file)| *file);
+        day.others = dead.chain(dir.strays).cloned().collect();
+        snapshot.days.insert(of, day);
+    }
+    snapshot
+}
+
+/// A live file must be there, be what its entry says, and read.
+fn read_live(
+    memo: &mut Memo, of: ProjectDay, entry: &Entry, file: Option<&FileView>,
+) -> Result<Arc<Segment>, ReadError> {
+    let Some(file) = file else {
+        return Err(ReadError { path: segment::path_of(of, entry.id), at: 0, flaw: Flaw::Missing });
+    };
+    let at_start = |flaw| ReadError::new(&file.path, (0, flaw));
+    let segment = memo.segment(&file.chunks, entry.sealed).map_err(|wrong| ReadError::new(&file.path, wrong))?;
+    segment::check_place(&segment, of, entry.id).map_err(at_start)?;
+    let differs = |what, found: String, stated: String| Err(at_start(Flaw::Differs { what, found, stated }));
+    if segment.tier != entry.tier {
+        return differs("tier", format!("{:?}", segment.tier), format!("{:?}", entry.tier));
+    }
+    if !entry.sealed {
+        return Ok(segment);
+    }
+    if segment.len_bytes != entry.bytes {
+        return differs("length in bytes", segment.len_bytes.to_string(), entry.bytes.to_string());
+    }
+    if segment.hash.as_deref() != Some(entry.hash.as_str()) {
+        return differs("hash", segment.hash.clone().unwrap_or_default(), entry.hash.clone());
+    }
+    if segment.records != entry.records {
+        return differs("count of records", segment.records.to_string(), entry.records.to_string());
+    }
+    Ok(segment)
+}
+
+/// How many live segments of a snapshot end torn: writes that a crash cut and recovery has not yet cut away.
+#[must_use]
+pub fn torn_segments(snapshot: &Snapshot) -> usize {
+    let live = snapshot.disks.iter().flat_map(|disk| disk.days.values()).flat_map(|day| day.live.values());
+    live.filter(|segment| segment.tail != Tail::Clean).count()
+}
+
+/// One event, and in how many places it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its key.
+    pub key: Key,
+    /// The content of the record that arrived first, over all places.
+    pub content: Content,
+    /// Places that hold it.
+    pub places: u32,
+    /// It has no `$insert_id`.
+    pub anonymous: bool,
+}
+
+/// One project's day over several places.
+#[derive(Clone, Debug, Default)]
+pub struct SeenDay {
+    /// The distinct contents of the places.
+    pub contents: Vec<Arc<DayContent>>,
+    /// Every event that any place holds, by key.
+    pub held: Vec<Held>,
+}
+
+impl SeenDay {
+    /// How many events without identity have this content in at least `least_places`.
+    pub(crate) fn anonymous(&self, least_places: u32) -> BTreeMap<Content, u32> {
+        let mut counts = BTreeMap::new();
+        for held in self.held.iter().filter(|held| held.anonymous && held.places >= least_places) {
+            *counts.entry(held.content).or_insert(0) += 1;
+        }
+        counts
+    }
+}
+
+/// What is seen over several places that should all hold the same.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// In how many places an event must be for every reader to see it.
+    pub sure: u32,
+    /// How many places there are.
+    pub places: u32,
+    /// By project and day.
+    pub days: BTreeMap<ProjectDay, SeenDay>,
+}
+
+impl Sight {
+    /// Puts places together; an event in `sure` of them or more is surely seen.
+    #[must_use]
+    pub fn of(places: &[&Days], sure: usize) -> Sight {
+        let mut by_day: BTreeMap<ProjectDay, Vec<&Arc<DayContent>>> = BTreeMap::new();
+        for (of, content) in places.iter().flat_map(|days| days.iter()) {
+            by_day.entry(*of).or_default().push(content);
+        }
+        let days = by_day.into_iter().map(|(of, contents)| (of, merge(contents))).collect();
+        Sight { sure: sure as u32, places: places.len() as u32, days }
+    }
+
+    /// What one place alone holds.
+    #[must_use]
+    pub fn of_one(place: &Days) -> Sight {
+        Sight::of(&[place], 1)
+    }
+}
+
+fn merge(mut contents: Vec<&Arc<DayContent>>) -> SeenDay {
+    contents.sort_unstable_by_key(|content| content.id);
+    let groups: Vec<(&Arc<DayContent>, u32)> = contents
+        .chunk_by(|one, next| one.id == next.id)
+        .map(|same| (same[0], same.len() as u32))
+        .collect();
+    let held = match groups.as_slice() {
+        [(only, places)] => only.kept.iter().map(|kept| held(kept, *places)).collect(),
+        _ => merge_groups(&groups),
+    };
+    SeenDay { contents: groups.into_iter().map(|(content, _)| content.clone()).collect(), held }
+}
+
+fn held(kept: &Kept, places: u32) -> Held {
+    Held { key: kept.key, content: kept.content, places, anonymous: kept.anonymous }
+}
+
+fn merge_groups(groups: &[(&Arc<DayContent>, u32)]) -> Vec<Held> {
+    let mut rest: Vec<(&[Kept], u32)> = groups.iter().map(|(day, places)| (&day.kept[..], *places)).collect();
+    let mut merged = Vec::with_capacity(rest.iter().map(|(kept, _)| kept.len()).max().unwrap_or(0));
+    while let Some(key) = rest.iter().filter_map(|(kept, _)| kept.first()).map(|kept| kept.key).min() {
+        let mut first: Option<&Kept> = None;
+        let mut total = 0;
+        for (kept, places) in &mut rest {
+            let Some((head, tail)) = kept.split_first().filter(|(head, _)| head.key == key) else { continue };
+            if first.is_none_or(|first| head.arrived_ms < first.arrived_ms) {
+                first = Some(head);
+            }
+            (*kept, total) = (tail, total + *places);
+        }
+        merged.extend(first.map(|first| held(first, total)));
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, DAY, Disk, NOON_MS, Rec, edit, manifest, open_entry, sealed_entry};
+
+    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+
+    fn recs(ids: &[&str]) -> Vec<Rec> {
+        ids.iter().map(|id| Rec::new("a", id, NOON_MS)).collect()
+    }
+
+    fn snapshot(disks: &[Disk]) -> Snapshot {
+        let views: Vec<DiskView> =
+            disks.iter().enumerate().map(|(at, disk)| disk.view(&format!("disk-{at}"))).collect();
+        Snapshot::of(&mut Memo::default(), &views)
+    }
+
+    #[test]
+    fn eight_disks_show_where_each_event_is() {
+        let whole = Disk::default().with_day(OF, &recs(&["i1", "i2"]));
+        let part = Disk::default().with_day(OF, &recs(&["i2"]));
+        let disks: Vec<Disk> = (0..8).map(|at| if at < 3 { whole.clone() } else { part.clone() }).collect();
+        let snapshot = snapshot(&disks);
+        assert_eq!(snapshot.problems().count(), 0);
+        let sight = snapshot.seen_by(5);
+        assert_eq!((sight.sure, sight.days[&OF].contents.len()), (4, 2));
+        let places: BTreeMap<Key, u32> = sight.days[&OF].held.iter().map(|held| (held.key, held.places)).collect();
+        assert_eq!(places, BTreeMap::from([(recs(&["i1"])[0].key(), 3), (recs(&["i2"])[0].key(), 8)]));
+    }
+
+    #[test]
+    fn only_live_files_count() {
+        let mut disk = Disk::default().with_day(OF, &recs(&["i1"]));
+        let merged = testing::compacted(OF, 2, recs(&["i1", "i2"]));
+        disk.put(OF, "2.seg", merged.clone());
+        disk.put(OF, "3.seg.tmp", merged.clone());
+        let open = edit(1, &[open_entry(1, "on-time")], &[], 2, 0);
+        disk.put(OF, "manifest", manifest(std::slice::from_ref(&open)));
+        let before = snapshot(&[disk.clone()]);
+        let paths = |snapshot: &Snapshot| {
+            let mut paths: Vec<String> =
+                snapshot.disks[0].days[&OF].others.iter().map(|file| file.path.clone()).collect();
+            paths.sort();
+            paths
+        };
+        assert_eq!(paths(&before), ["arb/17/2016-02-22/2.seg", "arb/17/2016-02-22/3.seg.tmp"]);
+        assert_eq!(before.disks[0].days[&OF].content.digest.count, 1);
+        let merge = edit(2, &[sealed_entry(2, "compacted", &merged, 2)], &[1], 3, 1);
+        disk.put(OF, "manifest", manifest(&[open, merge]));
+        let after = snapshot(&[disk]);
+        assert_eq!(after.problems().count(), 0);
+        assert_eq!(after.disks[0].days[&OF].content.digest.count, 2);
+        assert_eq!(paths(&after)[0], "arb/17/2016-02-22/1.seg");
+    }
+
+    #[test]
+    fn live_files_are_held_to_their_entries() {
+        let file = testing::compacted(OF, 1, recs(&["i1", "i2"]));
+        let entry = sealed_entry(1, "compacted", &file, 2);
+        let flaw = |file: Option<Bytes>, entry: &str| {
+            let mut disk = Disk::default();
+            disk.put(OF, "manifest", manifest(&[edit(1, &[entry.to_owned()], &[], 2, 0)]));
+            if let Some(file) = file {
+                disk.put(OF, "1.seg", file);
+            }
+            let snapshot = snapshot(&[disk]);
+            snapshot.problems().next().map(|problem| problem.error.flaw.to_string())
+        };
+        use bytes::Bytes;
+        assert_eq!(flaw(Some(file.clone()), &entry), None);
+        assert_eq!(flaw(None, &entry).unwrap(), "file is missing");
+        assert!(flaw(Some(file.clone()), &entry.replace("\"records\":2", "\"records\":3")).unwrap().contains("count"));
+        assert!(flaw(Some(file.clone()), &entry.replace("compacted", "late")).unwrap().contains("tier"));
+        let other = testing::compacted(OF, 1, recs(&["i1", "i3"]));
+        assert!(flaw(Some(other), &entry).unwrap().contains("hash"));
+        let elsewhere = testing::compacted(ProjectDay { project: 18, ..OF }, 1, recs(&["i1", "i2"]));
+        assert!(flaw(Some(elsewhere), &entry).unwrap().contains("project and day"));
+        let mut unsorted = recs(&["i1", "i2"]);
+        unsorted.sort_by_key(|rec| std::cmp::Reverse(rec.key()));
+        let unsorted = testing::segment(2, OF, 1, &[unsorted]);
+        let entry = sealed_entry(1, "compacted", &unsorted, 2);
+        assert!(flaw(Some(unsorted), &entry).unwrap().contains("out of order"));
+    }
+}

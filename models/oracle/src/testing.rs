@@ -1,0 +1,185 @@
+//! Tiny encoders for tests: just enough to build good and bad files, from formats.md.
+
+use crate::day::day_text;
+use crate::identity::{ArrivalId, Key, ProjectDay};
+use crate::view::{DiskView, FileView};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+pub(crate) const DAY: i32 = 16_853; // 2016-02-22
+pub(crate) const NOON_MS: i64 = 1_456_142_400_000; // 2016-02-22T12:00Z
+
+pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap();
+    [&len.to_le_bytes()[..], &crc_fast::crc32_iscsi(payload).to_le_bytes(), payload].concat()
+}
+
+/// A record to be stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Rec {
+    pub name: String,
+    pub insert_id: Option<String>,
+    pub time_ms: Option<i64>,
+    pub stored_time_ms: Option<i64>,
+    pub arrived_ms: i64,
+    pub sequence: u64,
+    pub item: u32,
+    pub note: String,
+}
+
+impl Rec {
+    pub(crate) fn new(name: &str, insert_id: &str, time_ms: i64) -> Rec {
+        Rec {
+            name: name.into(),
+            insert_id: Some(insert_id.into()),
+            time_ms: Some(time_ms),
+            stored_time_ms: None,
+            arrived_ms: time_ms + 1_000,
+            sequence: 1,
+            item: 0,
+            note: String::new(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> String {
+        let mut json = format!("{{\"event\":\"{}\",\"properties\":{{\"distinct_id\":\"u1\"", self.name);
+        if let Some(id) = &self.insert_id {
+            json += &format!(",\"$insert_id\":\"{id}\"");
+        }
+        if let Some(time) = self.time_ms {
+            json += &format!(",\"time\":{time}");
+        }
+        json + &format!(",\"note\":\"{}\"}}}}", self.note)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        match &self.insert_id {
+            Some(id) => Key::of(&self.name, "u1", id),
+            None => Key::of_anonymous(ArrivalId { edge: 0, sequence: self.sequence, item: self.item }),
+        }
+    }
+
+    fn time(&self) -> i64 {
+        self.stored_time_ms.or(self.time_ms).unwrap_or(self.arrived_ms)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let json = self.json();
+        [
+            &0u16.to_le_bytes()[..],
+            &self.sequence.to_le_bytes(),
+            &self.item.to_le_bytes(),
+            &self.arrived_ms.to_le_bytes(),
+            &self.time().to_le_bytes(),
+            &self.key().0.to_be_bytes(),
+            &u32::try_from(json.len()).unwrap().to_le_bytes(),
+            json.as_bytes(),
+        ]
+        .concat()
+    }
+}
+
+pub(crate) fn block(records: &[Rec]) -> Vec<u8> {
+    let mut bytes = u32::try_from(records.len()).unwrap().to_le_bytes().to_vec();
+    records.iter().for_each(|record| bytes.extend(record.encode()));
+    bytes
+}
+
+pub(crate) fn segment(tier: u16, of: ProjectDay, id: u64, blocks: &[Vec<Rec>]) -> Bytes {
+    let mut bytes = [
+        &b"LARBSEG1"[..],
+        &tier.to_le_bytes(),
+        &[0, 0],
+        &of.project.to_le_bytes(),
+        &of.day.to_le_bytes(),
+        &id.to_le_bytes(),
+    ]
+    .concat();
+    bytes.extend(crc_fast::crc32_iscsi(&bytes).to_le_bytes());
+    blocks.iter().for_each(|records| bytes.extend(frame(&block(records))));
+    bytes.into()
+}
+
+/// Sorted as compaction must.
+pub(crate) fn compacted(of: ProjectDay, id: u64, mut records: Vec<Rec>) -> Bytes {
+    records.sort_by_key(|record| (record.time(), record.key(), record.sequence, record.item));
+    segment(2, of, id, &[records])
+}
+
+pub(crate) fn open_entry(id: u64, tier: &str) -> String {
+    format!(r#"{{"id":{id},"tier":"{tier}","sealed":false,"bytes":0,"records":0,"hash":""}}"#)
+}
+
+pub(crate) fn sealed_entry(id: u64, tier: &str, file: &Bytes, records: usize) -> String {
+    let hash = blake3::hash(file).to_hex();
+    format!(r#"{{"id":{id},"tier":"{tier}","sealed":true,"bytes":{},"records":{records},"hash":"{hash}"}}"#, file.len())
+}
+
+pub(crate) fn edit(version: u64, add: &[String], remove: &[u64], next_id: u64, compactions: u64) -> String {
+    format!(
+        r#"{{"version":{version},"token":0,"add":[{}],"remove":{remove:?},"next_id":{next_id},"compactions":{compactions}}}"#,
+        add.join(",")
+    )
+}
+
+pub(crate) fn manifest(edits: &[String]) -> Bytes {
+    let mut bytes = b"LARBMAN1".to_vec();
+    edits.iter().for_each(|edit| bytes.extend(frame(edit.as_bytes())));
+    bytes.into()
+}
+
+/// A disk that is being put together.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    pub files: BTreeMap<String, Bytes>,
+}
+
+impl Disk {
+    /// One open on-time segment with these records, one block each.
+    pub(crate) fn with_day(mut self, of: ProjectDay, records: &[Rec]) -> Disk {
+        let blocks: Vec<Vec<Rec>> = records.iter().map(|record| vec![record.clone()]).collect();
+        self.put(of, "1.seg", segment(1, of, 1, &blocks));
+        self.put(of, "manifest", manifest(&[edit(1, &[open_entry(1, "on-time")], &[], 2, 0)]));
+        self
+    }
+
+    pub(crate) fn put(&mut self, of: ProjectDay, name: &str, bytes: Bytes) {
+        self.files.insert(format!("arb/{}/{}/{name}", of.project, day_text(of.day)), bytes);
+    }
+
+    pub(crate) fn view(&self, name: &str) -> DiskView {
+        let files = self.files.iter().map(|(path, bytes)| FileView::whole(path, bytes.clone())).collect();
+        DiskView { name: name.into(), files }
+    }
+}
+
+/// A request to be teed.
+#[derive(Clone, Debug)]
+pub(crate) struct TeeRec {
+    pub sequence: u64,
+    pub arrived_ms: i64,
+    pub body: Vec<u8>,
+}
+
+pub(crate) fn tee_file(hour: u64, edge: u16, records: &[TeeRec]) -> Bytes {
+    let mut bytes = [&b"LTEEREC1"[..], &edge.to_le_bytes(), &[0, 0], &hour.to_le_bytes()].concat();
+    bytes.extend(crc_fast::crc32_iscsi(&bytes).to_le_bytes());
+    let short = |text: &str| [&u16::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat();
+    for record in records {
+        let payload = [
+            &edge.to_le_bytes()[..],
+            &record.sequence.to_le_bytes(),
+            &record.arrived_ms.to_le_bytes(),
+            &[1],
+            &short("/track?verbose=1"),
+            &1u16.to_le_bytes(),
+            &short("content-type"),
+            &short("application/json"),
+            &u32::try_from(record.body.len()).unwrap().to_le_bytes(),
+            &record.body,
+        ]
+        .concat();
+        bytes.extend(frame(&payload));
+    }
+    bytes.into()
+}
