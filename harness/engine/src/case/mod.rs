@@ -1,0 +1,10 @@
+//! One case in a process of its own.
+//!
+//! The parent starts the same program again with a hidden argument, writes one [`wire::Work`] to its input and
+//! reads [`wire::Line`]s from its output. What a case leaks, allocates or breaks dies with its process, and a
+//! fresh process is what makes two runs of a case comparable: same heap, same addresses, same first thread.
+
+pub(crate) mod parent;
+mod tally;
+pub(crate) mod wire;
+pub(crate) mod worker;

@@ -1,0 +1,126 @@
+//! The parent: starts a worker, feeds it, listens to it, and makes a clear error of whatever kills it.
+
+use super::wire::{Judged, Line, PREFIX, WORKER, Work};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use thiserror::Error;
+
+/// Why a case has no report.
+#[derive(Debug, Error)]
+pub(crate) enum CaseError {
+    /// The worker could not be started or spoken to.
+    #[error("the process of the case cannot be started: {0}")]
+    Start(#[source] io::Error),
+    /// It said something that is no line.
+    #[error("the process of the case said something unreadable: {0}")]
+    Garbled(String),
+    /// It would not run the work.
+    #[error("{0}")]
+    Refused(String),
+    /// It panicked.
+    #[error("the case panicked: {message}\n  at {place}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+        /// Where.
+        place: String,
+    },
+    /// It died without a word.
+    #[error("the process of the case died without a report: {0}")]
+    Died(ExitStatus),
+}
+
+/// Runs one case in a process of its own and returns what it found. `on_line` hears of time and phases.
+///
+/// With `keep_randomisation` the worker's addresses stay random: a proof that nothing depends on them.
+///
+/// # Errors
+/// The worker cannot start, refuses, panics or dies.
+pub(crate) fn run(
+    work: &Work,
+    keep_randomisation: bool,
+    mut on_line: impl FnMut(&Line),
+) -> Result<Judged, CaseError> {
+    let mut child = start(keep_randomisation).map_err(CaseError::Start)?;
+    let heard = listen(&mut child, work, &mut on_line);
+    // Whatever happened, no worker is left behind; killing one that has ended does nothing.
+    if heard.is_err() {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(CaseError::Start)?;
+    match heard? {
+        Some(Line::Judged(judged)) => Ok(*judged),
+        Some(Line::Refused(why)) => Err(CaseError::Refused(why)),
+        Some(Line::Panicked { message, place }) => Err(CaseError::Panicked { message, place }),
+        Some(Line::Time { .. } | Line::Phase(_)) | None => Err(CaseError::Died(status)),
+    }
+}
+
+fn start(keep_randomisation: bool) -> io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(WORKER).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    prepare(&mut command, keep_randomisation);
+    command.spawn()
+}
+
+/// In the child, before it becomes the worker: fixed addresses, and death with the parent.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "personality(2) and prctl(2) must be called between fork and exec")]
+fn prepare(command: &mut Command, keep_randomisation: bool) {
+    use std::os::unix::process::CommandExt;
+    let change = move || {
+        // SAFETY: both are plain system calls on integers; they allocate nothing and take no lock, which is all
+        // that may be done between fork and exec. A sandbox may refuse them: the run goes on, and the worker
+        // reports whether its addresses are fixed.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            if !keep_randomisation {
+                let now = libc::personality(0xffff_ffff);
+                if now >= 0 {
+                    libc::personality(now as libc::c_ulong | libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
+                }
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only, see above.
+    unsafe { command.pre_exec(change) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn prepare(_command: &mut Command, _keep_randomisation: bool) {}
+
+/// Feeds the worker and hears it out. The last line that ends a case, or none if there was none.
+fn listen(
+    child: &mut Child,
+    work: &Work,
+    on_line: &mut impl FnMut(&Line),
+) -> Result<Option<Line>, CaseError> {
+    let input = child.stdin.take().expect("it was asked for as a pipe");
+    let output = child.stdout.take().expect("it was asked for as a pipe");
+    feed(input, work).map_err(CaseError::Start)?;
+    let mut end = None;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = String::from_utf8_lossy(&line.map_err(CaseError::Start)?).into_owned();
+        let Some(text) = line.strip_prefix(PREFIX) else {
+            // Not ours: the system under test printed it. Whoever debugs it wants to see it.
+            let _ = writeln!(io::stderr(), "{line}");
+            continue;
+        };
+        match serde_json::from_str(text).map_err(|error| CaseError::Garbled(error.to_string()))? {
+            passing @ (Line::Time { .. } | Line::Phase(_)) => on_line(&passing),
+            ending => end = Some(ending),
+        }
+    }
+    Ok(end)
+}
+
+/// A worker reads all of its input before it says anything, so this cannot block on a full pipe for ever. One that
+/// dies before reading gives a broken pipe here; its exit status tells more, so that is no error yet.
+fn feed(mut input: impl Write, work: &Work) -> io::Result<()> {
+    let text = serde_json::to_string(work)?;
+    match input.write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}

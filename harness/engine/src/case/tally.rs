@@ -1,0 +1,69 @@
+//! Watches the trace: how far virtual time has come, and how much each node did. An observer: it takes no virtual
+//! time and makes no draw, so that a run with it and one without it are the same.
+
+use super::wire::Line;
+use super::worker::say;
+use crate::report::NodeTally;
+use latent_ports::NodeId;
+use latent_sim::{Event, Observer, Record, WORLD, World};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How many times a run says how far it is.
+const REPORTS: u64 = 200;
+
+/// Counts shared between the observer in the world and whoever reports.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    counts: Arc<Mutex<BTreeMap<NodeId, NodeTally>>>,
+    every_ns: u64,
+}
+
+impl Tally {
+    /// For a run planned to last `run_for`.
+    pub(super) fn new(run_for: Duration) -> Tally {
+        let run_ns = u64::try_from(run_for.as_nanos()).unwrap_or(u64::MAX);
+        Tally { counts: Arc::default(), every_ns: (run_ns / REPORTS).max(1) }
+    }
+
+    pub(super) fn observer(&self) -> Box<dyn Observer> {
+        Box::new(Watch { tally: self.clone(), next_ns: 0 })
+    }
+
+    /// What each node did so far, in order of creation.
+    pub(super) fn nodes(&self, world: &World) -> Vec<NodeTally> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |(id, tally): (&NodeId, &NodeTally)| NodeTally {
+            name: world.node_name(*id).to_string(),
+            ..tally.clone()
+        };
+        counts.iter().map(named).collect()
+    }
+}
+
+struct Watch {
+    tally: Tally,
+    next_ns: u64,
+}
+
+impl Observer for Watch {
+    fn on_record(&mut self, record: &Record<'_>, _world: &World) {
+        if record.time_ns >= self.next_ns {
+            self.next_ns = record.time_ns.saturating_add(self.tally.every_ns);
+            say(&Line::Time { sim_ms: record.time_ns / 1_000_000 });
+        }
+        if record.node == WORLD {
+            return;
+        }
+        let mut counts = self.tally.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = counts.entry(record.node).or_default();
+        match record.event {
+            Event::Boot => node.boots += 1,
+            Event::Disk { .. } => node.disk_ops += 1,
+            Event::Send { .. } | Event::Receive { .. } | Event::Answer { .. } => node.messages += 1,
+            Event::Mark { .. } => node.marks += 1,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What parent and worker say to each other: one JSON value a line.
+//!
+//! `latent-verdict` has no dependencies, so its types are mirrored here.
+
+use crate::report::NodeTally;
+use crate::scenario::Expect;
+use crate::system::Notice;
+use latent_verdict::{Outcome, Recovery, Violation};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The argument that makes the program a worker.
+pub(crate) const WORKER: &str = "__worker";
+
+/// What begins each of a worker's lines. Anything else on its output is passed on to the parent's error output:
+/// a system under test that prints for debugging does not break the run.
+pub(crate) const PREFIX: &str = "\u{1}latent ";
+
+/// What to run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Work {
+    /// The file to name in errors.
+    pub file: String,
+    /// The scenario's text.
+    pub text: String,
+    /// The seed to expand it with.
+    pub seed: u64,
+    /// A stored plan to run instead of the one that scenario and seed make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Value>,
+}
+
+/// What a worker says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Line {
+    /// Virtual time passed.
+    Time {
+        /// Since the world's start.
+        sim_ms: u64,
+    },
+    /// Something else is being done now.
+    Phase(String),
+    /// The end of a run.
+    Judged(Box<Judged>),
+    /// The work cannot be run.
+    Refused(String),
+    /// The run panicked.
+    Panicked {
+        /// What the panic said.
+        message: String,
+        /// File and line, where known, and a backtrace if one was asked for.
+        place: String,
+    },
+}
+
+/// A report as the worker knows it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Judged {
+    pub sim_ms: u64,
+    pub trace_hash: String,
+    pub trace_records: u64,
+    pub outcome: Expect,
+    pub recovery: RecoveryLine,
+    pub hung: Option<String>,
+    pub noticed: Vec<Notice>,
+    pub violations: Vec<ViolationLine>,
+    pub marks: BTreeMap<String, u64>,
+    pub nodes: Vec<NodeTally>,
+    pub choices: Vec<String>,
+    pub addresses_fixed: bool,
+    pub findings: Value,
+}
+
+impl Judged {
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.outcome.into()
+    }
+}
+
+/// Mirror of [`Recovery`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(remote = "Recovery", rename_all = "kebab-case")]
+enum RecoveryMirror {
+    NotShown,
+    Partial,
+    Complete,
+}
+
+/// [`Recovery`] on the wire.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct RecoveryLine(#[serde(with = "RecoveryMirror")] pub Recovery);
+
+/// Mirror of [`Violation`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(remote = "Violation")]
+struct ViolationMirror {
+    invariant: String,
+    kind: String,
+    stage: String,
+    subject: String,
+    day: Option<String>,
+    items: u64,
+    keys: Vec<String>,
+    at_ms: i64,
+    loses_items: bool,
+    detail: String,
+}
+
+/// [`Violation`] on the wire.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ViolationLine(#[serde(with = "ViolationMirror")] pub Violation);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_crosses_the_wire_whole() {
+        let sent = Violation::new("I4", "missing", "after-compaction")
+            .of("p17", 812)
+            .on("2016-02-22")
+            .keys(["a", "b"])
+            .at(-5)
+            .losing()
+            .because("812 of 900 are gone");
+        let text = serde_json::to_string(&ViolationLine(sent.clone())).unwrap();
+        let read: ViolationLine = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.0, sent);
+    }
+}

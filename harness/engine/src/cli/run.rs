@@ -1,0 +1,161 @@
+//! `run SCENARIO[@SEED]`: one case, one verdict.
+
+use super::{Context, Failure};
+use crate::case::parent::{self, CaseError};
+use crate::case::wire::{Judged, Line, Work};
+use crate::print::{json, out, text, words};
+use crate::report::Report;
+use crate::scenario::{self, Scenario};
+use crate::{System, exit};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A built-in scenario's name or a file, and the seed (1 if none is given)
+    #[arg(value_name = "SCENARIO[@SEED]")]
+    target: String,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Print the choices, marks and nodes too
+    #[arg(short, long)]
+    verbose: bool,
+    /// Leave address randomisation on in the case's process
+    #[arg(long, hide = true)]
+    keep_randomisation: bool,
+}
+
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+    let usage = |bad: scenario::BadScenario| Failure::Usage(bad.to_string());
+    let (given, seed) = scenario::parse_target(&arguments.target).map_err(usage)?;
+    let source = scenario::find(&given, context.named).map_err(usage)?;
+    let scenario = scenario::parse::<S>(&source.file, &source.text).map_err(usage)?;
+    let repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
+    let work = Work { file: source.file, text: source.text, seed, plan: None };
+
+    let bar = progress_bar(&scenario);
+    let judged = parent::run(&work, arguments.keep_randomisation, |line| show(&bar, line));
+    bar.finish_and_clear();
+    let judged = judged.map_err(|error| broken(&error, &repeat))?;
+
+    let report = report::<S>(context, scenario, seed, judged, repeat)?;
+    let printed = if arguments.json {
+        let written = json::render::<S>(&report, arguments.verbose);
+        written.map_err(|error| Failure::Internal(format!("the report cannot be written: {error}")))?
+    } else {
+        text::render::<S>(&report, arguments.verbose).to_string()
+    };
+    out::print(&printed)?;
+    Ok(if report.as_expected() { exit::AS_EXPECTED } else { exit::NOT_AS_EXPECTED })
+}
+
+/// What the worker found, with what only the parent knows.
+fn report<S: System>(
+    context: &Context<'_>,
+    scenario: Scenario<S::Topic>,
+    seed: u64,
+    judged: Judged,
+    repeat: String,
+) -> Result<Report<S::Findings>, Failure> {
+    let outcome = judged.outcome();
+    let taken = judged.findings.as_object().into_iter().flat_map(|fields| fields.keys());
+    if let Some(taken) = taken.into_iter().find(|key| json::RESERVED.contains(&key.as_str())) {
+        return Err(Failure::Internal(format!(
+            "the findings of {} have a field '{taken}' of the report's own",
+            S::NAME
+        )));
+    }
+    let findings = serde_json::from_value(judged.findings).map_err(|error| {
+        Failure::Internal(format!("the findings of {} cannot be read back: {error}", S::NAME))
+    })?;
+    let missing = scenario.required_marks.iter().filter(|mark| !judged.marks.contains_key(*mark));
+    Ok(Report {
+        seed,
+        outcome,
+        expected: scenario.expect,
+        start_ms: scenario.start.0.0,
+        sim_seconds: judged.sim_ms as f64 / 1000.0,
+        wall_seconds: context.started.elapsed().as_secs_f64(),
+        trace_hash: judged.trace_hash,
+        trace_records: judged.trace_records,
+        recovery: judged.recovery.0,
+        hung: judged.hung,
+        noticed: judged.noticed,
+        violations: judged.violations.into_iter().map(|line| line.0).collect(),
+        missing_marks: missing.cloned().collect(),
+        marks: judged.marks,
+        nodes: judged.nodes,
+        choices: judged.choices,
+        addresses_fixed: judged.addresses_fixed,
+        repeat,
+        findings,
+        scenario: scenario.name,
+    })
+}
+
+/// A case without a report is our failure, whatever the scenario expects.
+fn broken(error: &CaseError, repeat: &str) -> Failure {
+    Failure::Internal(format!("{error}\n  again: {repeat}"))
+}
+
+/// A word that a shell takes as it is, quoted if need be.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// One line in simulated days, on a terminal alone; indicatif shows nothing anywhere else.
+fn progress_bar<T>(scenario: &Scenario<T>) -> ProgressBar {
+    let run_ms = u64::try_from(scenario.run_for.0.as_millis()).unwrap_or(u64::MAX);
+    let bar = ProgressBar::with_draw_target(Some(run_ms), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style);
+    bar.set_prefix(scenario.name.clone());
+    bar
+}
+
+fn show(bar: &ProgressBar, line: &Line) {
+    match line {
+        Line::Time { sim_ms } => {
+            let run_ms = bar.length().unwrap_or_default();
+            bar.set_position((*sim_ms).min(run_ms));
+            bar.set_message(days(*sim_ms, run_ms));
+        }
+        Line::Phase(phase) => {
+            let before = bar.message();
+            let time = before.split(", ").next().unwrap_or_default();
+            bar.set_message(format!("{time}, {phase}"));
+        }
+        Line::Judged(_) | Line::Refused(_) | Line::Panicked { .. } => {}
+    }
+}
+
+/// `day 2.4 of 5 d`; past the planned end, healing and judging go on.
+fn days(sim_ms: u64, run_ms: u64) -> String {
+    const DAY_MS: u64 = 86_400_000;
+    let tenths = sim_ms * 10 / DAY_MS;
+    format!("day {}.{} of {}", tenths / 10, tenths % 10, words::span_ms(run_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repeat_line_survives_a_shell() {
+        assert_eq!(shell_word("incident-2016"), "incident-2016");
+        assert_eq!(shell_word("my files/it's.json"), r"'my files/it'\''s.json'");
+        assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn progress_is_in_days() {
+        assert_eq!(days(0, 432_000_000), "day 0.0 of 5 d");
+        assert_eq!(days(207_400_000, 432_000_000), "day 2.4 of 5 d");
+    }
+}

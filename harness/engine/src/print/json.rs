@@ -1,0 +1,109 @@
+//! The report as one JSON object, on one line. Its fields are promised to programs that read it.
+
+use crate::report::{NodeTally, Report};
+use crate::system::{Notice, System};
+use latent_verdict::Violation;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+/// The engine's own top-level fields. A system's findings may not use them.
+pub(crate) const RESERVED: [&str; 18] = [
+    "scenario",
+    "seed",
+    "outcome",
+    "expected",
+    "as_expected",
+    "sim_seconds",
+    "wall_seconds",
+    "trace_hash",
+    "trace_records",
+    "hung",
+    "noticed",
+    "violations",
+    "marks",
+    "missing_marks",
+    "nodes",
+    "choices",
+    "repeat",
+    "start_ms",
+];
+
+#[derive(Serialize)]
+#[serde(bound = "")]
+struct Public<'a, S: System> {
+    scenario: &'a str,
+    seed: u64,
+    outcome: &'static str,
+    expected: &'static str,
+    as_expected: bool,
+    start_ms: i64,
+    sim_seconds: f64,
+    wall_seconds: f64,
+    trace_hash: &'a str,
+    trace_records: u64,
+    #[serde(flatten)]
+    findings: &'a S::Findings,
+    hung: Option<&'a str>,
+    noticed: &'a [Notice],
+    violations: Vec<PublicViolation<'a, S>>,
+    marks: &'a BTreeMap<String, u64>,
+    missing_marks: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<&'a [NodeTally]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choices: Option<&'a [String]>,
+    repeat: &'a str,
+}
+
+/// One violation, with the system's words for its subject and its items.
+struct PublicViolation<'a, S>(&'a Violation, PhantomData<S>);
+
+impl<S: System> Serialize for PublicViolation<'_, S> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let violation = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("invariant", &violation.invariant)?;
+        map.serialize_entry("fingerprint", &violation.fingerprint())?;
+        map.serialize_entry(S::SUBJECT, &violation.subject)?;
+        map.serialize_entry("day", &violation.day)?;
+        map.serialize_entry(S::ITEMS, &violation.items)?;
+        map.serialize_entry("loses_items", &violation.loses_items)?;
+        map.serialize_entry("stage", &violation.stage)?;
+        map.serialize_entry("kind", &violation.kind)?;
+        map.serialize_entry("at_ms", &violation.at_ms)?;
+        map.serialize_entry("keys", &violation.keys)?;
+        map.serialize_entry("detail", &violation.detail)?;
+        map.end()
+    }
+}
+
+/// The report as one line of JSON. With `verbose`, nodes and choices too.
+///
+/// # Errors
+/// The system's findings cannot be written as fields of an object.
+pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> serde_json::Result<String> {
+    let public = Public::<S> {
+        scenario: &report.scenario,
+        seed: report.seed,
+        outcome: report.outcome.name(),
+        expected: report.expected.name(),
+        as_expected: report.as_expected(),
+        start_ms: report.start_ms,
+        sim_seconds: report.sim_seconds,
+        wall_seconds: report.wall_seconds,
+        trace_hash: &report.trace_hash,
+        trace_records: report.trace_records,
+        findings: &report.findings,
+        hung: report.hung.as_deref(),
+        noticed: &report.noticed,
+        violations: report.violations.iter().map(|one| PublicViolation(one, PhantomData)).collect(),
+        marks: &report.marks,
+        missing_marks: &report.missing_marks,
+        nodes: verbose.then_some(report.nodes.as_slice()),
+        choices: verbose.then_some(report.choices.as_slice()),
+        repeat: &report.repeat,
+    };
+    Ok(serde_json::to_string(&public)? + "\n")
+}

@@ -1,0 +1,9 @@
+//! What a report looks like: one screen for people, one JSON object for programs.
+
+pub(crate) mod json;
+pub(crate) mod out;
+mod screen;
+pub(crate) mod text;
+pub mod words;
+
+pub use screen::{Screen, Text};

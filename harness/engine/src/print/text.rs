@@ -1,0 +1,127 @@
+//! The verdict for people: what was simulated, the system's own lines, who noticed, what was violated, how it
+//! compares with what was expected, and the line that repeats it.
+
+use super::screen::{Screen, Text};
+use super::words::{count, counted, moment_ms, span_ms};
+use crate::report::Report;
+use crate::system::System;
+use latent_verdict::{Group, by_fingerprint};
+
+/// How many notices and kinds of violations are shown without `-v`.
+const MOST_ROWS: usize = 4;
+
+/// The whole screen.
+pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> Screen {
+    let mut screen = Screen::new(verbose);
+    screen.heading(heading(report));
+    screen.item("simulated", simulated(report));
+    S::render(report, &mut screen);
+    noticed(report, &mut screen);
+    violated::<S>(report, &mut screen);
+    marks(report, &mut screen);
+    if verbose {
+        details(report, &mut screen);
+    }
+    screen.item(
+        "trace",
+        Text::new().plain(&report.trace_hash).dim(if report.addresses_fixed {
+            ""
+        } else {
+            "  (addresses stay random here: personality(2) was refused)"
+        }),
+    );
+    screen.uncut("again", &report.repeat);
+    screen
+}
+
+fn heading<F>(report: &Report<F>) -> Text {
+    let name = Text::new().plain(format!("{}@{}: ", report.scenario, report.seed));
+    let outcome = report.outcome.name();
+    if report.as_expected() {
+        name.good(outcome).plain(", as expected")
+    } else if report.outcome == report.expected {
+        name.bad(outcome).plain(", but not all that the scenario requires was reached")
+    } else {
+        name.bad(outcome).plain(format!(", expected {}", report.expected))
+    }
+}
+
+fn simulated<F>(report: &Report<F>) -> Text {
+    let speed = report.sim_seconds / report.wall_seconds.max(1e-9);
+    let text = Text::new().plain(format!(
+        "{} from {} in {:.2} s, {} times real time",
+        span_ms(whole(report.sim_seconds * 1000.0)),
+        moment_ms(report.start_ms),
+        report.wall_seconds,
+        count(whole(speed)),
+    ));
+    text.dim(format!("  {} trace records", count(report.trace_records)))
+}
+
+fn whole(number: f64) -> u64 {
+    // A float beyond u64 saturates, and not-a-number becomes zero: both are only ever printed.
+    number.round() as u64
+}
+
+fn noticed<F>(report: &Report<F>, screen: &mut Screen) {
+    if report.noticed.is_empty() {
+        let nobody =
+            if report.violations.is_empty() { Text::from("nothing") } else { Text::new().bad("by nobody") };
+        screen.item("noticed", nobody);
+    }
+    let row = |notice: &crate::Notice| {
+        Text::new().plain(format!("{} {}: {}", moment_ms(notice.at_ms), notice.by, notice.what))
+    };
+    screen.rows("noticed", report.noticed.iter().map(row), MOST_ROWS);
+}
+
+fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
+    if let Some(hung) = &report.hung {
+        screen.item("hung", Text::new().bad(hung));
+    }
+    let groups = by_fingerprint(&report.violations);
+    if groups.is_empty() {
+        screen.item("violated", Text::new().good("nothing"));
+    }
+    screen.rows("violated", groups.iter().map(violated_row::<S>), MOST_ROWS);
+}
+
+fn violated_row<S: System>(group: &Group<'_>) -> Text {
+    let worst = group.worst;
+    let text = Text::new().bad(&group.fingerprint).plain(format!(
+        "  {} times, {}, first {}",
+        count(group.count as u64),
+        counted(group.items, S::ITEMS),
+        moment_ms(group.first.at_ms),
+    ));
+    let day = worst.day.as_deref().unwrap_or_default();
+    match [worst.subject.as_str(), day].join(" ").trim() {
+        "" => text.dim(format!("  {}", worst.detail)),
+        at_most => text.dim(format!("  worst {at_most}: {}", worst.detail)),
+    }
+}
+
+fn marks<F>(report: &Report<F>, screen: &mut Screen) {
+    if !report.missing_marks.is_empty() {
+        let missing = report.missing_marks.join(", ");
+        screen.item("unreached", Text::new().bad(missing).plain("  required, so this run shows nothing"));
+    }
+}
+
+/// Everything that `-v` adds.
+fn details<F>(report: &Report<F>, screen: &mut Screen) {
+    screen.rows("choices", report.choices.iter().map(String::as_str), usize::MAX);
+    let mark = |(name, times): (&String, &u64)| format!("{name} {}", count(*times));
+    screen.rows("marks", report.marks.iter().map(mark), usize::MAX);
+    let node = |node: &crate::NodeTally| {
+        format!(
+            "{:<16} {} boots, {} disk operations, {} messages, {} marks",
+            node.name,
+            node.boots,
+            count(node.disk_ops),
+            count(node.messages),
+            count(node.marks)
+        )
+    };
+    screen.rows("nodes", report.nodes.iter().map(node), usize::MAX);
+}

@@ -1,0 +1,74 @@
+//! What a run came to, as data. Text and JSON are made from it in `print`.
+
+use crate::system::Notice;
+use latent_verdict::{Outcome, Recovery, Violation};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A run, judged.
+#[derive(Clone, Debug)]
+pub struct Report<F> {
+    /// The scenario's name, or the path it was run by.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How the scenario says it should end.
+    pub expected: Outcome,
+    /// When its world began, milliseconds since 1970.
+    pub start_ms: i64,
+    /// Virtual time that passed, healing included, in seconds.
+    pub sim_seconds: f64,
+    /// Real time from the start of the process that was asked to the verdict, in seconds.
+    pub wall_seconds: f64,
+    /// The run's identity: 32 hexadecimal digits.
+    pub trace_hash: String,
+    /// How many records the trace has.
+    pub trace_records: u64,
+    /// What was shown about getting lost items back.
+    pub recovery: Recovery,
+    /// What did not come to rest, if anything.
+    pub hung: Option<String>,
+    /// Who noticed, in order of time.
+    pub noticed: Vec<Notice>,
+    /// Every promise that did not hold.
+    pub violations: Vec<Violation>,
+    /// How often each mark was reached.
+    pub marks: BTreeMap<String, u64>,
+    /// Required marks that were never reached.
+    pub missing_marks: Vec<String>,
+    /// What each node did, in order of creation.
+    pub nodes: Vec<NodeTally>,
+    /// The choices of the plan in words.
+    pub choices: Vec<String>,
+    /// Whether address randomisation was off, as it should be.
+    pub addresses_fixed: bool,
+    /// The line that repeats the run.
+    pub repeat: String,
+    /// The system's own part.
+    pub findings: F,
+}
+
+impl<F> Report<F> {
+    /// Whether the run did what its scenario expects: the outcome, and every required mark.
+    #[must_use]
+    pub fn as_expected(&self) -> bool {
+        self.outcome == self.expected && self.missing_marks.is_empty()
+    }
+}
+
+/// How many trace records of each kind one node has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTally {
+    /// The node's name.
+    pub name: String,
+    /// Times it booted.
+    pub boots: u64,
+    /// Operations on its disk.
+    pub disk_ops: u64,
+    /// Messages it sent or received.
+    pub messages: u64,
+    /// Marks it reached.
+    pub marks: u64,
+}

@@ -1,0 +1,223 @@
+//! A scenario: what a person writes, checked until it can run.
+//!
+//! One JSON object. Some fields belong to the engine ([`Scenario`]'s own), all others to the system under test
+//! ([`crate::System::Topic`]). Both parts refuse fields they do not know. The two are read from the same text, each with
+//! the other's fields blanked out, because serde's `flatten` would lose the line of every error.
+
+mod bad;
+mod faults;
+mod located;
+pub(crate) mod near;
+mod said;
+mod schema;
+mod source;
+mod values;
+
+pub use bad::BadScenario;
+pub(crate) use schema::{merged as merged_schema, top_level_fields};
+pub use source::NamedScenario;
+pub(crate) use source::{find, parse_target};
+pub use values::{Moment, Span};
+
+use crate::System;
+use latent_sim::Fault;
+use latent_verdict::Outcome;
+use located::Located;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A checked scenario: the engine's part, and the system's.
+#[derive(Clone, Debug)]
+pub struct Scenario<T> {
+    /// Its name, as in `latent run NAME`.
+    pub name: String,
+    /// What it shows, for `latent scenarios`.
+    pub about: String,
+    /// When its world begins.
+    pub start: Moment,
+    /// How long faults and load may last; healing and judging may take virtual time beyond it.
+    pub run_for: Span,
+    /// The faults that the scenario itself names. Instants are resolved already.
+    pub faults: Vec<Fault>,
+    /// Marks that a run must reach at least once, or it has shown nothing.
+    pub required_marks: Vec<String>,
+    /// The outcome that makes a run succeed.
+    pub expect: Outcome,
+    /// The system's part.
+    pub topic: T,
+}
+
+impl<T> Scenario<T> {
+    /// The end of `run_for`: milliseconds since 1970.
+    #[must_use]
+    pub fn end(&self) -> Moment {
+        Moment(self.start.0 + self.run_for.0)
+    }
+}
+
+/// Something wrong with a scenario that no single field shows: a reference to nothing, more copies than disks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// JSON pointer to the value to change: `/tenants/3/zone`.
+    pub pointer: String,
+    /// What is wrong, naming the value.
+    pub message: String,
+    /// What would be right.
+    pub hint: String,
+}
+
+impl Problem {
+    /// A problem at `pointer`.
+    #[must_use]
+    pub fn at(pointer: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) -> Problem {
+        Problem { pointer: pointer.into(), message: message.into(), hint: hint.into() }
+    }
+}
+
+/// The engine's fields of a scenario.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    /// Name of the scenario: lower-case words joined by hyphens.
+    name: String,
+    /// What the scenario shows, in a sentence.
+    #[serde(default)]
+    about: String,
+    /// When the simulated world begins.
+    start: Moment,
+    /// How long it runs.
+    run_for: Span,
+    /// Faults: where and when each strikes, and what it does.
+    #[serde(default)]
+    faults: Vec<Fault>,
+    /// Marks that the run must reach at least once.
+    #[serde(default)]
+    required_marks: Vec<String>,
+    /// The outcome that counts as success.
+    #[serde(default)]
+    expect: Expect,
+}
+
+/// [`Outcome`] as a scenario writes it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Expect {
+    /// Nothing is violated.
+    #[default]
+    Clean,
+    /// Items are lost, and all of them can be brought back.
+    Recovered,
+    /// Items are lost for good.
+    UnrecoverableLoss,
+    /// Something that must hold does not, without loss.
+    Violated,
+    /// The system does not come to rest.
+    Hung,
+    /// Two runs of the same case differ.
+    Nondeterministic,
+}
+
+impl From<Expect> for Outcome {
+    fn from(expect: Expect) -> Outcome {
+        match expect {
+            Expect::Clean => Outcome::Clean,
+            Expect::Recovered => Outcome::Recovered,
+            Expect::UnrecoverableLoss => Outcome::UnrecoverableLoss,
+            Expect::Violated => Outcome::Violated,
+            Expect::Hung => Outcome::Hung,
+            Expect::Nondeterministic => Outcome::Nondeterministic,
+        }
+    }
+}
+
+impl From<Outcome> for Expect {
+    fn from(outcome: Outcome) -> Expect {
+        match outcome {
+            Outcome::Clean => Expect::Clean,
+            Outcome::Recovered => Expect::Recovered,
+            Outcome::UnrecoverableLoss => Expect::UnrecoverableLoss,
+            Outcome::Violated => Expect::Violated,
+            Outcome::Hung => Expect::Hung,
+            Outcome::Nondeterministic => Expect::Nondeterministic,
+        }
+    }
+}
+
+/// Reads and checks a scenario.
+///
+/// In this order: is it JSON, does it have only fields that exist, do they have the right types, do the engine's
+/// make sense together, do the system's ([`System::check`]). The first step that finds something ends it.
+///
+/// # Errors
+/// The first problem in the text, with its place and what would be right.
+pub fn parse<S: System>(file: &str, text: &str) -> Result<Scenario<S::Topic>, BadScenario> {
+    let located = Located::parse(file, text)?;
+    let fields = top_level_fields::<S>();
+    if let Some(unknown) =
+        located.keys().find(|key| !fields.head.contains(*key) && !fields.topic.contains(*key))
+    {
+        let known: Vec<&str> = fields.head.iter().chain(&fields.topic).map(String::as_str).collect();
+        let (message, hint) = said::unknown_among("field", unknown, &known, "the scenario");
+        return Err(located.error_at_key(unknown, message, hint));
+    }
+    let head: Head = located.read(|key| fields.head.contains(key))?;
+    let topic: S::Topic = located.read(|key| fields.topic.contains(key))?;
+    let mut scenario = Scenario {
+        name: head.name,
+        about: head.about,
+        start: head.start,
+        run_for: head.run_for,
+        faults: head.faults,
+        required_marks: head.required_marks,
+        expect: head.expect.into(),
+        topic,
+    };
+    let mut problems = check_head(&scenario);
+    problems.extend(faults::resolve(&mut scenario));
+    if problems.is_empty() {
+        problems = S::check(&scenario);
+    }
+    match problems.iter().min_by_key(|problem| located.offset_at(&problem.pointer)) {
+        None => Ok(scenario),
+        Some(first) => {
+            let mut bad = located.error_at(&first.pointer, first.message.clone(), first.hint.clone());
+            bad.more = problems.len() - 1;
+            Err(bad)
+        }
+    }
+}
+
+/// What must hold of the engine's fields together.
+fn check_head<T>(scenario: &Scenario<T>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let name = &scenario.name;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || !name.chars().all(plain) {
+        let message = format!("'{name}' cannot name a scenario");
+        problems.push(Problem::at("/name", message, "use lower-case letters, digits and hyphens: late-data"));
+    }
+    if scenario.run_for.0.is_zero() {
+        problems.push(Problem::at("/run_for", "a run of no time shows nothing", "write a length such as 5d"));
+    }
+    if scenario.run_for.0.as_secs() > LONGEST_RUN_DAYS * 86_400 {
+        let message = format!("{} is longer than a run may last", scenario.run_for);
+        problems.push(Problem::at("/run_for", message, format!("at most {LONGEST_RUN_DAYS}d")));
+    }
+    for (index, mark) in scenario.required_marks.iter().enumerate() {
+        if mark.is_empty() {
+            let pointer = format!("/required_marks/{index}");
+            problems.push(Problem::at(
+                pointer,
+                "a mark without a name",
+                "write one such as compaction.second-run",
+            ));
+        }
+    }
+    problems
+}
+
+/// A typing mistake in `run_for` should not run for hours.
+const LONGEST_RUN_DAYS: u64 = 366;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Times and lengths of time as a person writes them in a scenario.
+//!
+//! Errors made here have two lines: what is wrong, then what would be right; the located error keeps them apart.
+
+use jiff::Timestamp;
+use latent_ports::UnixMs;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// An instant, written as RFC 3339 with its offset: `2016-02-22T17:21:00-08:00`. Kept to the millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub UnixMs);
+
+impl FromStr for Moment {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Moment, String> {
+        let wrong = |why: &dyn fmt::Display| {
+            format!(
+                "'{text}' is no date and time: {why}\nwrite it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z"
+            )
+        };
+        if !text.is_ascii() || text.contains('[') {
+            return Err(wrong(&"only digits, '-', ':', '.', 'T', 'Z' and '+' may stand in it"));
+        }
+        // The calendar first: jiff's message about a whole timestamp buries which part of it is impossible.
+        if let Some(date) = text.get(..10) {
+            date.parse::<jiff::civil::Date>().map_err(|why| wrong(&innermost(&why)))?;
+        }
+        let parsed: Timestamp = text.parse().map_err(|why: jiff::Error| wrong(&innermost(&why)))?;
+        Ok(Moment(UnixMs(parsed.as_millisecond())))
+    }
+}
+
+/// The last of an error's causes: the one that names the value.
+fn innermost(error: &jiff::Error) -> String {
+    let whole = error.to_string();
+    whole.rsplit(": ").next().unwrap_or(&whole).to_owned()
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_millisecond(self.0.0) {
+            Ok(timestamp) => fmt::Display::fmt(&timestamp, f),
+            Err(_) => write!(f, "{} ms", self.0.0),
+        }
+    }
+}
+
+/// A length of time, written with units, largest first: `5d`, `12h`, `1d12h`, `90s`, `250ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+/// Units and their milliseconds, largest first.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+impl FromStr for Span {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Span, String> {
+        let wrong = || {
+            format!(
+                "'{text}' is no length of time\nwrite it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)"
+            )
+        };
+        let (mut rest, mut total_ms, mut units) = (text, 0u64, UNITS.iter());
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+            let (number, tail) = rest.split_at(digits);
+            let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+            let (unit, tail) = tail.split_at(letters);
+            let (_, unit_ms) = units.find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+            let part_ms =
+                number.parse::<u64>().ok().and_then(|n| n.checked_mul(*unit_ms)).ok_or_else(wrong)?;
+            total_ms = total_ms.checked_add(part_ms).ok_or_else(wrong)?;
+            rest = tail;
+        }
+        if text.is_empty() { Err(wrong()) } else { Ok(Span(Duration::from_millis(total_ms))) }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest_ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        if rest_ms == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, unit_ms) in UNITS {
+            if rest_ms >= unit_ms {
+                write!(f, "{}{unit}", rest_ms / unit_ms)?;
+            }
+            rest_ms %= unit_ms;
+        }
+        Ok(())
+    }
+}
+
+/// Serde by way of text, and a schema that says what the text looks like.
+macro_rules! written_as_text {
+    ($type:ident, $expecting:literal, $schema:expr) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                struct Text;
+                impl de::Visitor<'_> for Text {
+                    type Value = $type;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expecting)
+                    }
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
+}
+
+written_as_text!(
+    Moment,
+    "a date and time such as \"2016-02-22T17:21:00-08:00\"",
+    json_schema!({
+        "type": "string",
+        "format": "date-time",
+        "description": "An instant, RFC 3339 with its offset: 2016-02-22T17:21:00-08:00"
+    })
+);
+written_as_text!(
+    Span,
+    "a length of time such as \"5d\" or \"12h\"",
+    json_schema!({
+        "type": "string",
+        "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
+        "description": "A length of time with units, largest first: 5d, 12h, 1d12h, 90s, 250ms"
+    })
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_keeps_its_offset_in_mind() {
+        let pacific: Moment = "2016-02-22T17:21:00-08:00".parse().unwrap();
+        let utc: Moment = "2016-02-23T01:21:00Z".parse().unwrap();
+        assert_eq!(pacific, utc);
+        assert_eq!(utc.0, UnixMs(1_456_190_460_000));
+        assert_eq!(pacific.to_string(), "2016-02-23T01:21:00Z");
+    }
+
+    #[test]
+    fn impossible_dates_say_why() {
+        let errors =
+            ["2016-02-30T00:00:00Z", "2016-02-22T25:00:00Z", "2016-02-22T10:00:00", "22.2.2016", "yesterday"]
+                .map(|text| text.parse::<Moment>().unwrap_err());
+        insta::assert_snapshot!(errors.map(|e| e.lines().next().unwrap().to_owned()).join("\n"), @"
+        '2016-02-30T00:00:00Z' is no date and time: parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
+        '2016-02-22T25:00:00Z' is no date and time: parameter 'hour' is not in the required range of 0..=23
+        '2016-02-22T10:00:00' is no date and time: failed to find offset component, which is required for parsing a timestamp
+        '22.2.2016' is no date and time: invalid digit, expected 0-9 but got .
+        'yesterday' is no date and time: invalid digit, expected 0-9 but got y
+        ");
+    }
+
+    #[test]
+    fn lengths_read_and_print() {
+        for (text, ms) in
+            [("5d", 432_000_000), ("1d12h", 129_600_000), ("90s", 90_000), ("250ms", 250), ("0s", 0)]
+        {
+            assert_eq!(text.parse::<Span>().unwrap().0.as_millis(), ms, "{text}");
+        }
+        for (text, canonical) in [("36h", "1d12h"), ("90s", "1m30s"), ("1500ms", "1s500ms"), ("0d", "0s")] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), canonical, "{text}");
+        }
+        for text in ["", "5", "d", "5 d", "12h1d", "5d5d", "-1d", "5x", "99999999999999999d"] {
+            text.parse::<Span>().unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a system must say of itself to be put under the harness.
+
+use crate::{Problem, Report, Scenario, Screen};
+use latent_sim::{Fault, World};
+use latent_verdict::{Facts, Violation};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+/// A system under test, with its world, its clients and its judge.
+///
+/// The engine calls, in this order: [`check`](System::check) and [`expand`](System::expand) on what a person
+/// wrote; then, in a process of its own, [`run`](System::run); then [`render`](System::render) on what came back.
+pub trait System: Sized + 'static {
+    /// Name of the system, for headings and the schema's title.
+    const NAME: &'static str;
+    /// What items belong to, in the singular: `project`. A key in the JSON report's violations.
+    const SUBJECT: &'static str;
+    /// What the system is trusted with, in the plural: `events`. A key in the JSON report's violations.
+    const ITEMS: &'static str;
+
+    /// The system's own fields of a scenario: a struct with `#[serde(deny_unknown_fields)]` whose fields stand at the top
+    /// level, next to the engine's. No `#[serde(flatten)]` in it: that would lose the lines of errors.
+    type Topic: Serialize + DeserializeOwned + JsonSchema + Clone + Debug;
+    /// All that the seed decides, besides faults.
+    type Plan: Serialize + DeserializeOwned + Clone + Debug;
+    /// The system's own part of a report: a struct whose fields stand at the top level of the JSON report.
+    type Findings: Serialize + DeserializeOwned + Debug;
+
+    /// What no single field shows. Empty when the scenario can run.
+    fn check(scenario: &Scenario<Self::Topic>) -> Vec<Problem>;
+
+    /// Every choice that the seed decides. Pure.
+    fn expand(scenario: &Scenario<Self::Topic>, seed: u64) -> Self::Plan;
+
+    /// Faults that the seed drew, besides those the scenario names. They become part of the plan.
+    fn faults(_plan: &Self::Plan) -> Vec<Fault> {
+        Vec::new()
+    }
+
+    /// The choices in words, one a line, for `-v`.
+    fn choices(plan: &Self::Plan) -> Vec<String> {
+        vec![serde_json::to_string(plan).unwrap_or_else(|error| format!("plan cannot be written: {error}"))]
+    }
+
+    /// Builds the nodes, runs them, lets them heal, and judges. The plan's faults are armed already.
+    fn run(
+        plan: &Self::Plan,
+        scenario: &Scenario<Self::Topic>,
+        world: World,
+        progress: Progress,
+    ) -> impl Future<Output = Judged<Self::Findings>>;
+
+    /// The system's lines of the one-screen verdict.
+    fn render(report: &Report<Self::Findings>, screen: &mut Screen);
+}
+
+/// What a run found.
+#[derive(Clone, Debug)]
+pub struct Judged<F> {
+    /// Every promise that did not hold.
+    pub violations: Vec<Violation>,
+    /// What the outcome depends on besides.
+    pub facts: Facts,
+    /// Who noticed, in order of time.
+    pub noticed: Vec<Notice>,
+    /// The system's own part of the report.
+    pub findings: F,
+}
+
+/// Something inside the world noticed that something was wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Which detector: `audit`, `backup-check`, `customer`.
+    pub by: String,
+    /// When, true virtual time in milliseconds since 1970.
+    pub at_ms: i64,
+    /// What it said.
+    pub what: String,
+}
+
+/// Lets a long run say what it is doing. Days of virtual time are reported without it.
+#[derive(Clone)]
+pub struct Progress(pub(crate) Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Progress {
+    /// Names what happens from now on: `healing`, `drill`.
+    pub fn phase(&self, name: &str) {
+        (self.0)(name);
+    }
+}
+
+impl Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
+    }
+}
