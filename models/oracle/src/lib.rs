@@ -8,6 +8,7 @@
 pub mod content;
 pub mod day;
 pub mod identity;
+pub mod ledger;
 pub mod memo;
 pub mod reader;
 pub mod snapshot;
@@ -18,6 +19,7 @@ mod testing;
 
 pub use day::{ZoneError, Zones, local_day};
 pub use identity::{ArrivalId, Content, Key, ProjectDay};
+pub use ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};
 pub use memo::Memo;
 pub use snapshot::{Sight, Snapshot};
 pub use view::{DiskView, FileView};

@@ -1,7 +1,8 @@
 //! Tiny encoders for tests: just enough to build good and bad files, from formats.md.
 
-use crate::day::day_text;
+use crate::day::{Zones, day_text};
 use crate::identity::{ArrivalId, Key, ProjectDay};
+use crate::ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};
 use crate::view::{DiskView, FileView};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -182,4 +183,56 @@ pub(crate) fn tee_file(hour: u64, edge: u16, records: &[TeeRec]) -> Bytes {
         bytes.extend(frame(&payload));
     }
     bytes.into()
+}
+
+pub(crate) fn sent_event<'a>(rec: &'a Rec, json: &'a str) -> SentEvent<'a> {
+    SentEvent {
+        json: json.as_bytes(),
+        name: &rec.name,
+        distinct_id: "u1",
+        insert_id: rec.insert_id.as_deref(),
+        time_ms: rec.time_ms,
+    }
+}
+
+/// A ledger of two projects, 17 in UTC and 18 in Los Angeles, to which requests were sent and answered.
+pub(crate) struct Clients {
+    pub ledger: Ledger,
+    next: u64,
+}
+
+pub(crate) enum Answer<'a> {
+    Acked(&'a [u32]),
+    Rejected,
+    Unknown,
+}
+
+impl Clients {
+    pub(crate) fn new() -> Clients {
+        let mut zones = Zones::default();
+        zones.set(17, 0, "UTC").unwrap();
+        zones.set(18, 0, "America/Los_Angeles").unwrap();
+        Clients { ledger: Ledger::new(Settings::default(), zones), next: 1 }
+    }
+
+    /// Sends one request at the first event's arrival time and concludes it 10 ms later.
+    pub(crate) fn send(mut self, project: u32, recs: &[Rec], answer: Answer<'_>) -> Clients {
+        let texts: Vec<String> = recs.iter().map(Rec::json).collect();
+        let events: Vec<SentEvent<'_>> = recs.iter().zip(&texts).map(|(rec, json)| sent_event(rec, json)).collect();
+        let (id, at_ms) = (self.next, recs[0].arrived_ms);
+        self.next += 1;
+        let headers = [(&b"content-type"[..], &b"application/json"[..])].into_iter();
+        let digest = request_digest(true, b"/track?verbose=1", headers, texts.concat().as_bytes());
+        self.ledger.sent(&ClientRequest { id, project, sent_at_ms: at_ms, digest, events: &events }).unwrap();
+        match answer {
+            Answer::Acked(rejected) => drop(self.ledger.acked(id, rejected, at_ms + 10).unwrap()),
+            Answer::Rejected => self.ledger.rejected(id).unwrap(),
+            Answer::Unknown => self.ledger.unknown(id).unwrap(),
+        }
+        self
+    }
+
+    pub(crate) fn acked(self, project: u32, recs: &[Rec]) -> Clients {
+        self.send(project, recs, Answer::Acked(&[]))
+    }
 }

@@ -1,0 +1,445 @@
+//! What clients sent and were told: the only truth that the oracle starts from.
+//!
+//! Each event goes `Sent -> Acked | Rejected | Unknown`, each time it is sent. Sends of one key within one local day
+//! of a project are one event: acknowledged if any of them was, and allowed any of the contents that were sent
+//! under its key. Events without `$insert_id` have no key: they are told apart by content, and as many may exist as
+//! were sent and not refused, must exist as were acknowledged. An unknown event may exist or not.
+//!
+//! An event whose day the client cannot tell (no time, sent around midnight; a zone edited while it was under way)
+//! is *floating*: it belongs to exactly one of a few days, and the ledger is content with any of them.
+//!
+//! What is not modelled: how the system decides. The ledger hears answers, it never guesses them.
+
+mod claim;
+mod entry;
+mod floating;
+
+pub use claim::Claim;
+pub(crate) use entry::Entry;
+pub(crate) use floating::Floating;
+
+use crate::day::{ZoneError, Zones};
+use crate::identity::{Content, Key, ProjectDay};
+use crate::snapshot::Sight;
+use std::collections::BTreeMap;
+
+/// What the ledger takes the world to be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How far an edge's clock may be from the world's, either way.
+    pub clock_skew_ms: i64,
+    /// How long after it was sent a request may still come in at an edge.
+    pub longest_flight_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { clock_skew_ms: 1_000, longest_flight_ms: 60_000 }
+    }
+}
+
+/// One event as a client sends it.
+#[derive(Clone, Copy, Debug)]
+pub struct SentEvent<'a> {
+    /// Its JSON text, byte for byte.
+    pub json: &'a [u8],
+    /// Its name.
+    pub name: &'a str,
+    /// Its `distinct_id` as text: a string's content, a number's JSON text, empty when absent.
+    pub distinct_id: &'a str,
+    /// Its `$insert_id`.
+    pub insert_id: Option<&'a str>,
+    /// Its time in milliseconds since 1970; absent: its arrival counts.
+    pub time_ms: Option<i64>,
+}
+
+/// One request as a client sends it. A retry is a request of its own, with the same events.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientRequest<'a> {
+    /// The client's number for the request, never used twice.
+    pub id: u64,
+    /// The project that its token stands for.
+    pub project: u32,
+    /// When it is sent, by the world's clock.
+    pub sent_at_ms: i64,
+    /// Digest of the request, by [`request_digest`]: the tee must hold it.
+    pub digest: u128,
+    /// Its events, in the order sent.
+    pub events: &'a [SentEvent<'a>],
+}
+
+/// Digest of what a replay needs of a request: method, path and query, body, and those headers that say how to read
+/// it. Both sides of the comparison come through here: the client's request, and the tee's record of it.
+#[must_use]
+pub fn request_digest<'a>(
+    is_post: bool, target: &[u8], headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, body: &[u8],
+) -> u128 {
+    const NEEDED: [&[u8]; 3] = [b"authorization", b"content-encoding", b"content-type"];
+    let mut needed: Vec<(Vec<u8>, &[u8])> = headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .filter(|(name, _)| NEEDED.contains(&name.as_slice()))
+        .collect();
+    needed.sort();
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    part(&[u8::from(is_post)]);
+    part(target);
+    for (name, value) in &needed {
+        part(name);
+        part(value);
+    }
+    part(body);
+    crate::identity::first_128(&hasher)
+}
+
+/// A mistake in how the ledger is told of requests: the harness's own, never the system's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// An answer to a request that was not sent, or was answered before.
+    #[error("request {0} is not under way: tell the ledger of each request once, and of each answer once")]
+    NotUnderWay(u64),
+    /// A number that was used before.
+    #[error("request {0} is under way already: number each request anew, retries too")]
+    UsedTwice(u64),
+    /// An answer that speaks of an item which the request does not have.
+    #[error("request {request} has {items} items, its answer rejects item {item}")]
+    NoSuchItem {
+        /// The request.
+        request: u64,
+        /// The item, from 0.
+        item: u32,
+        /// How many items it has.
+        items: usize,
+    },
+    /// The project's zones are not known.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
+}
+
+/// What an event is known by within a project's day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Identity {
+    /// By its key.
+    Keyed(Key),
+    /// By nothing but its content.
+    Anonymous(Content),
+}
+
+/// One event of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventId {
+    /// Its project.
+    pub project: u32,
+    /// The first and the last of the days it may belong to; equal unless it is floating.
+    pub days: (i32, i32),
+    /// What it is known by.
+    pub identity: Identity,
+}
+
+/// How many requests and events were sent, and what came of them. Every send counts, retries too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sent.
+    pub sent: u64,
+    /// Acknowledged (a request: at least one of its events).
+    pub acked: u64,
+    /// Refused for good (a request: all of its events).
+    pub rejected: u64,
+    /// Without an answer, or with one that says nothing.
+    pub unknown: u64,
+}
+
+impl Counts {
+    /// Sent and not yet concluded.
+    #[must_use]
+    pub fn under_way(&self) -> u64 {
+        self.sent - self.acked - self.rejected - self.unknown
+    }
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    sent_at_ms: i64,
+    digest: u128,
+    items: Vec<EventId>,
+}
+
+/// A request that was acknowledged, at least in part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AckedRequest {
+    pub sent_at_ms: i64,
+    pub acked_at_ms: i64,
+    pub digest: u128,
+}
+
+/// What clients sent to one project's day.
+#[derive(Debug, Default)]
+pub(crate) struct LedgerDay {
+    pub keyed: BTreeMap<u128, Entry>,
+    pub anonymous: BTreeMap<u128, Entry>,
+    /// Contents beyond the first that were sent under a key.
+    pub other_contents: BTreeMap<u128, Vec<u128>>,
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    settings: Settings,
+    zones: Zones,
+    pub(crate) days: BTreeMap<ProjectDay, LedgerDay>,
+    pub(crate) floating: BTreeMap<(u32, Identity), Vec<Floating>>,
+    under_way: BTreeMap<u64, UnderWay>,
+    pub(crate) acked_requests: Vec<AckedRequest>,
+    requests: Counts,
+    events: Counts,
+}
+
+impl Ledger {
+    /// An empty ledger over projects with these zones.
+    #[must_use]
+    pub fn new(settings: Settings, zones: Zones) -> Ledger {
+        Ledger {
+            settings,
+            zones,
+            days: BTreeMap::new(),
+            floating: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            acked_requests: Vec::new(),
+            requests: Counts::default(),
+            events: Counts::default(),
+        }
+    }
+
+    /// A client is about to send a request. Tell the ledger before the request can come in anywhere.
+    ///
+    /// # Errors
+    /// A number used before, or a project whose zones are unknown; the request is then not in the ledger.
+    pub fn sent(&mut self, request: &ClientRequest<'_>) -> Result<(), LedgerError> {
+        if self.under_way.contains_key(&request.id) {
+            return Err(LedgerError::UsedTwice(request.id));
+        }
+        let mut items = Vec::with_capacity(request.events.len());
+        for event in request.events {
+            items.push(self.event_id(request, event)?);
+        }
+        for (item, event) in items.iter().zip(request.events) {
+            self.note_sent(request, item, event);
+        }
+        self.requests.sent += 1;
+        self.events.sent += items.len() as u64;
+        let under_way = UnderWay { sent_at_ms: request.sent_at_ms, digest: request.digest, items };
+        self.under_way.insert(request.id, under_way);
+        Ok(())
+    }
+
+    fn event_id(&self, request: &ClientRequest<'_>, event: &SentEvent<'_>) -> Result<EventId, LedgerError> {
+        let Settings { clock_skew_ms, longest_flight_ms } = self.settings;
+        let (from_ms, to_ms) =
+            (request.sent_at_ms - clock_skew_ms, request.sent_at_ms + longest_flight_ms + clock_skew_ms);
+        let days = match self.zones.days_within(request.project, event.time_ms, from_ms, to_ms) {
+            // A time outside the calendar is no legal time: no day that could be stored holds it.
+            Err(ZoneError::OutOfRange(_)) => (i32::MIN, i32::MIN),
+            other => other?,
+        };
+        let identity = match event.insert_id {
+            Some(insert_id) => Identity::Keyed(Key::of(event.name, event.distinct_id, insert_id)),
+            None => Identity::Anonymous(Content::of(event.json)),
+        };
+        Ok(EventId { project: request.project, days, identity })
+    }
+
+    fn note_sent(&mut self, request: &ClientRequest<'_>, item: &EventId, event: &SentEvent<'_>) {
+        let content = match item.identity {
+            Identity::Anonymous(content) => content,
+            Identity::Keyed(_) => Content::of(event.json),
+        };
+        if item.is_floating() {
+            let sends = self.floating.entry((item.project, item.identity)).or_default();
+            sends.push(Floating::new(request.id, item.days, content));
+            return;
+        }
+        let day = self.days.entry(item.project_day()).or_default();
+        let entry = match item.identity {
+            Identity::Keyed(key) => day.keyed.entry(key.0),
+            Identity::Anonymous(content) => day.anonymous.entry(content.0),
+        };
+        let entry = entry.or_insert(Entry::new(content.0));
+        entry.sends = entry.sends.saturating_add(1);
+        if let (Identity::Keyed(key), true) = (item.identity, entry.content != content.0) {
+            let others = day.other_contents.entry(key.0).or_default();
+            if !others.contains(&content.0) {
+                others.push(content.0);
+            }
+        }
+    }
+
+    /// The answer: every event of the request was accepted but those at the positions `rejected`. Returns the
+    /// accepted ones.
+    ///
+    /// # Errors
+    /// A request that is not under way, or a position that it does not have; nothing is changed then.
+    pub fn acked(&mut self, id: u64, rejected: &[u32], at_ms: i64) -> Result<Vec<EventId>, LedgerError> {
+        let request = self.under_way.get(&id).ok_or(LedgerError::NotUnderWay(id))?;
+        let items = request.items.len();
+        if let Some(item) = rejected.iter().find(|item| **item as usize >= items) {
+            return Err(LedgerError::NoSuchItem { request: id, item: *item, items });
+        }
+        let UnderWay { sent_at_ms, digest, items } = self.conclude(id)?;
+        let mut accepted = Vec::with_capacity(items.len());
+        for (position, item) in (0u32..).zip(items) {
+            if rejected.contains(&position) {
+                self.note_rejected(id, &item);
+            } else {
+                self.note_acked(id, &item, at_ms);
+                accepted.push(item);
+            }
+        }
+        if accepted.is_empty() {
+            self.requests.rejected += 1;
+        } else {
+            self.requests.acked += 1;
+            self.acked_requests.push(AckedRequest { sent_at_ms, acked_at_ms: at_ms, digest });
+        }
+        Ok(accepted)
+    }
+
+    /// The answer: nothing of the request was accepted, and nothing ever will be (401, 413, an item error for all).
+    /// A 429, a 5xx or a time-out says no such thing: that is [`Ledger::unknown`].
+    ///
+    /// # Errors
+    /// A request that is not under way.
+    pub fn rejected(&mut self, id: u64) -> Result<(), LedgerError> {
+        let request = self.conclude(id)?;
+        request.items.iter().for_each(|item| self.note_rejected(id, item));
+        self.requests.rejected += 1;
+        Ok(())
+    }
+
+    /// No answer, or one that leaves open what became of the request: its events may exist, in whole or in part.
+    ///
+    /// # Errors
+    /// A request that is not under way.
+    pub fn unknown(&mut self, id: u64) -> Result<(), LedgerError> {
+        let request = self.conclude(id)?;
+        self.requests.unknown += 1;
+        self.events.unknown += request.items.len() as u64;
+        Ok(())
+    }
+
+    fn conclude(&mut self, id: u64) -> Result<UnderWay, LedgerError> {
+        self.under_way.remove(&id).ok_or(LedgerError::NotUnderWay(id))
+    }
+
+    fn note_acked(&mut self, request: u64, item: &EventId, at_ms: i64) {
+        self.events.acked += 1;
+        if item.is_floating() {
+            self.floating_send(request, item, |send| send.acked_at_ms = at_ms);
+            return;
+        }
+        if let Some(entry) = self.entry_mut(item) {
+            entry.acks = entry.acks.saturating_add(1);
+            entry.acked_at_ms = match item.identity {
+                // Without identity all acknowledged ones are owed together, so the last one counts.
+                Identity::Anonymous(_) => at_ms,
+                Identity::Keyed(_) => entry.acked_at_ms.min(at_ms),
+            };
+        }
+    }
+
+    fn note_rejected(&mut self, request: u64, item: &EventId) {
+        self.events.rejected += 1;
+        if item.is_floating() {
+            self.floating_send(request, item, |send| send.rejected = true);
+        } else if let Some(entry) = self.entry_mut(item) {
+            entry.rejections = entry.rejections.saturating_add(1);
+        }
+    }
+
+    fn floating_send(&mut self, request: u64, item: &EventId, change: impl FnOnce(&mut Floating)) {
+        let sends = self.floating.get_mut(&(item.project, item.identity));
+        let open = sends.and_then(|sends| sends.iter_mut().find(|send| send.request == request && send.is_open()));
+        if let Some(send) = open {
+            change(send);
+        }
+    }
+
+    fn entry_mut(&mut self, item: &EventId) -> Option<&mut Entry> {
+        let day = self.days.get_mut(&item.project_day())?;
+        match item.identity {
+            Identity::Keyed(key) => day.keyed.get_mut(&key.0),
+            Identity::Anonymous(content) => day.anonymous.get_mut(&content.0),
+        }
+    }
+
+    /// Events that every reader of `sight` sees may not vanish later, acknowledged or not. Keyed events only: of
+    /// those without identity nobody can say which one was seen.
+    pub fn note_seen(&mut self, sight: &Sight) {
+        for (of, seen) in &sight.days {
+            let Some(day) = self.days.get_mut(of) else { continue };
+            let mut held = seen.held.iter().filter(|held| held.places >= sight.sure).peekable();
+            for (key, entry) in day.keyed.iter_mut().filter(|(_, entry)| entry.is_open() && !entry.seen) {
+                while held.next_if(|held| held.key.0 < *key).is_some() {}
+                entry.seen = held.peek().is_some_and(|held| held.key.0 == *key);
+            }
+        }
+    }
+
+    /// The projects' zones.
+    #[must_use]
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// Requests so far.
+    #[must_use]
+    pub fn requests(&self) -> Counts {
+        self.requests
+    }
+
+    /// Events so far, each counted as often as it was sent.
+    #[must_use]
+    pub fn events(&self) -> Counts {
+        self.events
+    }
+
+    /// How many different events were sent: one per key, or per content without identity, and day.
+    #[must_use]
+    pub fn distinct_events(&self) -> u64 {
+        let days = self.days.values().map(|day| day.keyed.len() + day.anonymous.len()).sum::<usize>();
+        (days + self.floating.len()) as u64
+    }
+
+    /// Every project and day that an event was sent to (floating events aside).
+    pub fn project_days(&self) -> impl Iterator<Item = ProjectDay> {
+        self.days.keys().copied()
+    }
+
+    /// Forgets acknowledged requests sent before `before_ms`: the tee need not hold them any more.
+    pub fn forget_requests(&mut self, before_ms: i64) {
+        self.acked_requests.retain(|request| request.sent_at_ms >= before_ms);
+    }
+}
+
+impl EventId {
+    pub(crate) fn is_floating(&self) -> bool {
+        self.days.0 != self.days.1
+    }
+
+    /// Its day; the first of its days if it is floating.
+    #[must_use]
+    pub fn project_day(&self) -> ProjectDay {
+        ProjectDay { project: self.project, day: self.days.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use super::*;
+use crate::content::Kept;
+use crate::testing::{DAY, NOON_MS, Rec, sent_event};
+
+fn ledger() -> Ledger {
+    let mut zones = Zones::default();
+    zones.set(17, 0, "UTC").unwrap();
+    zones.set(18, 0, "America/Los_Angeles").unwrap();
+    Ledger::new(Settings::default(), zones)
+}
+
+fn send(ledger: &mut Ledger, id: u64, project: u32, at_ms: i64, recs: &[&Rec]) {
+    let texts: Vec<String> = recs.iter().map(|rec| rec.json()).collect();
+    let events: Vec<SentEvent<'_>> = recs.iter().zip(&texts).map(|(rec, json)| sent_event(rec, json)).collect();
+    ledger.sent(&ClientRequest { id, project, sent_at_ms: at_ms, digest: 0, events: &events }).unwrap();
+}
+
+fn kept(rec: &Rec) -> Kept {
+    let content = Content::of(rec.json().as_bytes());
+    Kept { key: rec.key(), content, arrived_ms: rec.arrived_ms, copies: 1, anonymous: rec.insert_id.is_none() }
+}
+
+const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+
+#[test]
+fn an_event_is_sent_and_then_acked_rejected_or_unknown() {
+    let mut ledger = ledger();
+    let [good, bad] = ["i1", "i2"].map(|id| Rec::new("a", id, NOON_MS));
+    send(&mut ledger, 1, 17, NOON_MS, &[&good, &bad]);
+    assert_eq!((ledger.requests().under_way(), ledger.events().under_way()), (1, 2));
+    assert_eq!(ledger.claim(OF, &kept(&good)), Claim::Good, "under way is allowed");
+    let accepted = ledger.acked(1, &[1], NOON_MS + 5).unwrap();
+    let identity = Identity::Keyed(good.key());
+    assert_eq!(accepted, [EventId { project: 17, days: (DAY, DAY), identity }]);
+    assert_eq!(ledger.claim(OF, &kept(&good)), Claim::Good);
+    assert_eq!(ledger.claim(OF, &kept(&bad)), Claim::Rejected);
+    send(&mut ledger, 2, 17, NOON_MS, &[&bad]);
+    ledger.unknown(2).unwrap();
+    assert_eq!(ledger.claim(OF, &kept(&bad)), Claim::Good, "the second send may have been accepted");
+    assert_eq!(ledger.events(), Counts { sent: 3, acked: 1, rejected: 1, unknown: 1 });
+    assert_eq!(ledger.distinct_events(), 2);
+}
+
+#[test]
+fn strays_are_told_apart() {
+    let mut ledger = ledger();
+    let rec = Rec::new("a", "i1", NOON_MS);
+    send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
+    assert_eq!(ledger.claim(ProjectDay { day: DAY + 1, ..OF }, &kept(&rec)), Claim::OtherDay(DAY));
+    assert_eq!(ledger.claim(ProjectDay { project: 18, ..OF }, &kept(&rec)), Claim::OtherProject(17));
+    assert_eq!(ledger.claim(OF, &kept(&Rec::new("b", "i1", NOON_MS))), Claim::NeverSent);
+}
+
+#[test]
+fn a_reupload_joins_its_event_and_any_content_sent_is_allowed() {
+    let mut ledger = ledger();
+    let first = Rec::new("a", "i1", NOON_MS);
+    let second = Rec { note: "edited".into(), ..first.clone() };
+    send(&mut ledger, 1, 17, NOON_MS, &[&first]);
+    ledger.unknown(1).unwrap();
+    send(&mut ledger, 2, 17, NOON_MS + 9, &[&second]);
+    ledger.acked(2, &[], NOON_MS + 10).unwrap();
+    let entry = ledger.entry(OF, Identity::Keyed(first.key())).unwrap();
+    assert_eq!((entry.sends, entry.acks, entry.acked_at_ms), (2, 1, NOON_MS + 10));
+    let allows = |rec: &Rec| ledger.allows(OF, rec.key(), Content::of(rec.json().as_bytes()));
+    assert!(allows(&first) && allows(&second));
+    assert!(!allows(&Rec { note: "third".into(), ..first }));
+}
+
+#[test]
+fn the_day_is_the_projects_own() {
+    let mut ledger = ledger();
+    let rec = Rec::new("a", "i1", NOON_MS - 6 * 3_600_000); // 06:00Z, the evening before in Los Angeles
+    send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
+    send(&mut ledger, 2, 18, NOON_MS, &[&rec]);
+    let days: Vec<_> = ledger.project_days().map(|of| (of.project, of.day)).collect();
+    assert_eq!(days, [(17, DAY), (18, DAY - 1)]);
+}
+
+#[test]
+fn an_event_without_time_around_midnight_floats() {
+    let mut ledger = ledger();
+    let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
+    let midnight_ms = NOON_MS + 12 * 3_600_000;
+    send(&mut ledger, 1, 17, midnight_ms - 100, &[&rec]);
+    assert_eq!(ledger.project_days().count(), 0);
+    let next = ProjectDay { day: DAY + 1, ..OF };
+    assert_eq!((ledger.claim(OF, &kept(&rec)), ledger.claim(next, &kept(&rec))), (Claim::Good, Claim::Good));
+    assert_eq!(ledger.claim(ProjectDay { day: DAY + 2, ..OF }, &kept(&rec)), Claim::OtherDay(DAY));
+    ledger.acked(1, &[0], midnight_ms).unwrap();
+    assert_eq!(ledger.claim(OF, &kept(&rec)), Claim::Rejected);
+    send(&mut ledger, 2, 17, midnight_ms + 2_000, &[&rec]);
+    assert_eq!(ledger.project_days().next(), Some(next));
+}
+
+#[test]
+fn the_harness_is_told_of_its_own_mistakes() {
+    let mut ledger = ledger();
+    let rec = Rec::new("a", "i1", NOON_MS);
+    assert_eq!(ledger.unknown(1), Err(LedgerError::NotUnderWay(1)));
+    send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
+    let request = ClientRequest { id: 1, project: 17, sent_at_ms: NOON_MS, digest: 0, events: &[] };
+    assert_eq!(ledger.sent(&request), Err(LedgerError::UsedTwice(1)));
+    assert_eq!(ledger.acked(1, &[1], NOON_MS), Err(LedgerError::NoSuchItem { request: 1, item: 1, items: 1 }));
+    ledger.rejected(1).unwrap();
+    let json = rec.json();
+    let request = ClientRequest { id: 2, project: 99, events: &[sent_event(&rec, &json)], ..request };
+    assert_eq!(ledger.sent(&request), Err(LedgerError::Zone(ZoneError::UnknownProject(99))));
+}
+
+#[test]
+fn a_request_digest_covers_what_a_replay_needs() {
+    let headers = |encoding: &'static [u8]| {
+        [(&b"Content-Encoding"[..], encoding), (b"x-request-id", b"7"), (b"authorization", b"Basic x")].into_iter()
+    };
+    let base = request_digest(true, b"/import", headers(b"gzip"), b"body");
+    let others = headers(b"gzip").filter(|(name, _)| name != b"x-request-id").collect::<Vec<_>>();
+    assert_eq!(base, request_digest(true, b"/import", others.into_iter().rev(), b"body"));
+    assert_ne!(base, request_digest(false, b"/import", headers(b"gzip"), b"body"));
+    assert_ne!(base, request_digest(true, b"/import?", headers(b"gzip"), b"body"));
+    assert_ne!(base, request_digest(true, b"/import", headers(b"br"), b"body"));
+    assert_ne!(base, request_digest(true, b"/import", headers(b"gzip"), b"bodies"));
+}
