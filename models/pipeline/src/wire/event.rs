@@ -1,0 +1,316 @@
+//! One event: what the store must know of it, and whether it may be stored.
+//!
+//! One pass over the members with values left as raw text; only the few that identify the event are looked at.
+
+use super::{
+    Api, IMPORT_FROM_MS, MAX_AHEAD_MS, MAX_EVENT_BYTES, MAX_INSERT_ID_BYTES, MAX_NAME_BYTES, MAX_NESTING,
+    MAX_PROPERTIES, TRACK_WINDOW_MS, time_ms,
+};
+use bytes::Bytes;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// An event that may be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodedEvent {
+    /// Its position in the request, from 0.
+    pub index: u32,
+    /// `properties.token`: always there on `/track`.
+    pub token: Option<String>,
+    /// `event`.
+    pub name: String,
+    /// `properties.distinct_id` as text: a string's content, a number's JSON text; empty when absent.
+    pub distinct_id: String,
+    /// `properties.$insert_id`, if the event has an identity.
+    pub insert_id: Option<String>,
+    /// Its time in Unix milliseconds; the arrival time when it has none of its own.
+    pub time_ms: i64,
+    /// The JSON object's text, byte for byte: a slice of the request's body.
+    pub raw: Bytes,
+}
+
+/// An item that may not be stored, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemError {
+    /// Its position in the request, from 0.
+    pub index: u32,
+    /// Its `$insert_id`, if it could be read.
+    pub insert_id: Option<String>,
+    /// Which member is wrong; empty for the item as a whole.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// What is wrong: the member and the message.
+type Wrong = (&'static str, String);
+
+/// Decodes the item whose text `raw` is.
+pub(super) fn decode_event(
+    api: Api,
+    arrived_ms: i64,
+    index: u32,
+    raw: Bytes,
+) -> Result<DecodedEvent, ItemError> {
+    let fail = |insert_id, (field, message): Wrong| ItemError { index, insert_id, field, message };
+    if raw.len() >= MAX_EVENT_BYTES {
+        let message = format!("{} bytes: must be under {MAX_EVENT_BYTES}", raw.len());
+        return Err(fail(None, ("", message)));
+    }
+    let members = parse(&raw).map_err(|message| fail(None, ("", message)))?;
+    let insert_id = insert_id_of(members.properties.insert_id);
+    let known_id = insert_id.as_ref().ok().cloned().flatten();
+    let checked = check(api, arrived_ms, &members).and_then(|facts| Ok((facts, insert_id?)));
+    let (facts, insert_id) = checked.map_err(|wrong| fail(known_id, wrong))?;
+    Ok(DecodedEvent {
+        index,
+        token: facts.token,
+        name: facts.name,
+        distinct_id: facts.distinct_id,
+        insert_id,
+        time_ms: facts.time_ms,
+        raw,
+    })
+}
+
+struct Facts {
+    token: Option<String>,
+    name: String,
+    distinct_id: String,
+    time_ms: i64,
+}
+
+fn check(api: Api, arrived_ms: i64, members: &Members<'_>) -> Result<Facts, Wrong> {
+    let properties = &members.properties;
+    if properties.count >= MAX_PROPERTIES {
+        return Err((
+            "properties",
+            format!("{} properties: must be under {MAX_PROPERTIES}", properties.count),
+        ));
+    }
+    if properties.nesting > MAX_NESTING {
+        return Err((
+            "properties",
+            format!("nested {} deep: must be at most {MAX_NESTING}", properties.nesting),
+        ));
+    }
+    let name = members.name.ok_or_else(|| ("event", "missing".to_owned()))?;
+    let name = string_of(name).ok_or_else(|| ("event", "must be a string".to_owned()))?.into_owned();
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return Err(("event", format!("{} bytes: must have 1 to {MAX_NAME_BYTES}", name.len())));
+    }
+    Ok(Facts {
+        token: token_of(api, properties.token)?,
+        name,
+        distinct_id: distinct_id_of(properties.distinct_id)?,
+        time_ms: time_of(api, arrived_ms, properties.time)?,
+    })
+}
+
+fn token_of(api: Api, raw: Option<&str>) -> Result<Option<String>, Wrong> {
+    let must_have = matches!(api, Api::Track { .. });
+    match raw.map(string_of) {
+        Some(Some(token)) if !token.is_empty() => Ok(Some(token.into_owned())),
+        None if !must_have => Ok(None),
+        Some(_) => Err(("properties.token", "must be a string that is not empty".to_owned())),
+        None => Err(("properties.token", "missing".to_owned())),
+    }
+}
+
+fn distinct_id_of(raw: Option<&str>) -> Result<String, Wrong> {
+    let Some(raw) = raw else {
+        return Ok(String::new());
+    };
+    let number = raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    let text = if number { Some(Cow::Borrowed(raw)) } else { string_of(raw) };
+    text.map(Cow::into_owned)
+        .ok_or_else(|| ("properties.distinct_id", "must be a string or a number".to_owned()))
+}
+
+fn insert_id_of(raw: Option<&str>) -> Result<Option<String>, Wrong> {
+    let field = "properties.$insert_id";
+    let Some(raw) = raw else {
+        return Ok(None);
+    };
+    let id = string_of(raw).ok_or_else(|| (field, "must be a string".to_owned()))?;
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if id.is_empty() || id.len() > MAX_INSERT_ID_BYTES || !id.bytes().all(legal) {
+        return Err((field, format!("must be 1 to {MAX_INSERT_ID_BYTES} characters of [A-Za-z0-9-]")));
+    }
+    Ok(Some(id.into_owned()))
+}
+
+fn time_of(api: Api, arrived_ms: i64, raw: Option<&str>) -> Result<i64, Wrong> {
+    let field = "properties.time";
+    let Some(raw) = raw else {
+        return Ok(arrived_ms);
+    };
+    let time =
+        time_ms(raw).ok_or_else(|| (field, "must be a number of seconds or milliseconds".to_owned()))?;
+    let from = match api {
+        Api::Track { .. } => arrived_ms.saturating_sub(TRACK_WINDOW_MS),
+        Api::Import { .. } => IMPORT_FROM_MS,
+    };
+    let to = arrived_ms.saturating_add(MAX_AHEAD_MS);
+    if (from..=to).contains(&time) {
+        return Ok(time);
+    }
+    Err((field, format!("{time} ms since 1970: must be from {from} to {to}")))
+}
+
+/// The content of a JSON string's text; `None` when it is no string or its escapes make no text.
+fn string_of(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(raw).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// The members of an event that are looked at, as raw text. `null` counts as absent.
+#[derive(Default)]
+struct Members<'a> {
+    name: Option<&'a str>,
+    properties: Properties<'a>,
+}
+
+#[derive(Default)]
+struct Properties<'a> {
+    token: Option<&'a str>,
+    distinct_id: Option<&'a str>,
+    insert_id: Option<&'a str>,
+    time: Option<&'a str>,
+    count: usize,
+    nesting: usize,
+}
+
+fn parse(raw: &[u8]) -> Result<Members<'_>, String> {
+    let mut reader = serde_json::Deserializer::from_slice(raw);
+    let members = reader.deserialize_map(EventVisitor).map_err(|error| error.to_string())?;
+    reader.end().map_err(|error| error.to_string())?;
+    Ok(members)
+}
+
+struct EventVisitor;
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event: an object with 'event' and 'properties'")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let (mut name, mut properties) = (Slot::default(), None);
+        while let Some(Name(member)) = map.next_key()? {
+            match &*member {
+                "event" => name.fill("event", map.next_value()?)?,
+                "properties" if properties.is_some() => return Err(A::Error::duplicate_field("properties")),
+                "properties" => properties = Some(map.next_value()?),
+                _ => {
+                    map.next_value::<&RawValue>()?;
+                }
+            }
+        }
+        let properties = properties.ok_or_else(|| A::Error::missing_field("properties"))?;
+        Ok(Members { name: name.value, properties })
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Properties<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PropertiesVisitor)
+    }
+}
+
+struct PropertiesVisitor;
+
+impl<'de> Visitor<'de> for PropertiesVisitor {
+    type Value = Properties<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of properties")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Properties<'de>, A::Error> {
+        let mut slots = [Slot::default(); 4];
+        let (mut count, mut nesting) = (0, 0);
+        while let Some(Name(name)) = map.next_key()? {
+            let value: &RawValue = map.next_value()?;
+            count += 1;
+            match &*name {
+                "token" => slots[0].fill("token", value)?,
+                "distinct_id" => slots[1].fill("distinct_id", value)?,
+                "$insert_id" => slots[2].fill("$insert_id", value)?,
+                "time" => slots[3].fill("time", value)?,
+                _ => nesting = nesting.max(nesting_of(value.get())),
+            }
+        }
+        let [token, distinct_id, insert_id, time] = slots.map(|slot| slot.value);
+        Ok(Properties { token, distinct_id, insert_id, time, count, nesting })
+    }
+}
+
+/// The place of a member that must not stand twice: which of two would count depends on the reader.
+#[derive(Clone, Copy, Default)]
+struct Slot<'a> {
+    seen: bool,
+    value: Option<&'a str>,
+}
+
+impl<'a> Slot<'a> {
+    fn fill<E: serde::de::Error>(&mut self, name: &'static str, raw: &'a RawValue) -> Result<(), E> {
+        if self.seen {
+            return Err(E::duplicate_field(name));
+        }
+        *self = Slot { seen: true, value: Some(raw.get()).filter(|text| *text != "null") };
+        Ok(())
+    }
+}
+
+/// How deep objects and arrays go in a value's (valid) JSON text: 0 for a plain value.
+fn nesting_of(text: &str) -> usize {
+    if !text.starts_with(['{', '[']) {
+        return 0;
+    }
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// A member's name, borrowed unless it has escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member's name")
+            }
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}

@@ -1,0 +1,152 @@
+//! A request's form: path, parameters, encodings, and where in the body each event stands.
+
+use super::event::decode_event;
+use super::form::{basic_user, form_value, header, lenient_base64, path_of, query_of, query_value};
+use super::{Api, Decoded, MAX_BODY_BYTES, MAX_EVENTS, RawRequest, WireError};
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use latent_edge::message::Method;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+use std::io::Read;
+
+/// Decodes a request of `/track` or `/import`.
+///
+/// # Errors
+/// When the request as a whole is wrong; then none of it may be stored. Wrong items alone do not make an error:
+/// see [`Decoded::items`].
+pub fn decode(request: &RawRequest<'_>) -> Result<Decoded, WireError> {
+    let mut api = api_of(request)?;
+    let body = inflate(api, request)?;
+    let events = match &mut api {
+        Api::Track { verbose } => {
+            *verbose |= form_value(&body, "verbose").as_deref() == Some(b"1");
+            track_text(api, request, body)?
+        }
+        Api::Import { .. } => body,
+    };
+    let items = split(api, &events)?
+        .into_iter()
+        .zip(0..)
+        .map(|(raw, index)| decode_event(api, request.arrived_ms, index, raw))
+        .collect();
+    Ok(Decoded { api, credentials: basic_user(request.headers), items })
+}
+
+fn api_of(request: &RawRequest<'_>) -> Result<Api, WireError> {
+    let path = path_of(request.target);
+    let flag = |name| query_value(request.target, name);
+    match (path.trim_end_matches('/'), request.method) {
+        ("/track", _) => Ok(Api::Track { verbose: flag("verbose").as_deref() == Some("1") }),
+        ("/import", Method::Post) => {
+            let mut api = Api::Import { project: None, strict: flag("strict").as_deref() != Some("0") };
+            if let (Some(text), Api::Import { project, .. }) = (flag("project_id"), &mut api) {
+                let Ok(number) = text.parse() else {
+                    return Err(malformed(api, format!("project_id '{text}' is not a project's number")));
+                };
+                *project = Some(number);
+            }
+            Ok(api)
+        }
+        ("/import", method) => Err(WireError::Method { method, path: path.to_owned(), expected: "POST" }),
+        _ => Err(WireError::UnknownPath(path.to_owned())),
+    }
+}
+
+fn malformed(api: Api, why: impl Into<String>) -> WireError {
+    WireError::Malformed { api, why: why.into() }
+}
+
+/// The body without its gzip, be it of one member or several. A body that breaks off or has anything but members
+/// in it is malformed: half of it must not pass for the whole.
+fn inflate(api: Api, request: &RawRequest<'_>) -> Result<Bytes, WireError> {
+    let too_large =
+        || WireError::TooLarge { api, why: format!("more than {MAX_BODY_BYTES} bytes uncompressed") };
+    let body = match header(request.headers, "content-encoding").map(str::trim) {
+        None | Some("" | "identity") => request.body.clone(),
+        Some("gzip") => {
+            let mut inflated = Vec::new();
+            MultiGzDecoder::new(request.body.as_ref())
+                .take(MAX_BODY_BYTES as u64 + 1)
+                .read_to_end(&mut inflated)
+                .map_err(|error| malformed(api, format!("gzip: {error}")))?;
+            inflated.into()
+        }
+        Some(other) => return Err(malformed(api, format!("content-encoding '{other}': expected gzip"))),
+    };
+    if body.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(body) }
+}
+
+/// The JSON of a `/track` request: the body itself, or what `data` holds in the form or the query.
+fn track_text(api: Api, request: &RawRequest<'_>, body: Bytes) -> Result<Bytes, WireError> {
+    if request.method == Method::Post && starts_json(&body) {
+        return Ok(body);
+    }
+    let form = if request.method == Method::Post && !body.is_empty() {
+        form_value(&body, "data")
+    } else {
+        form_value(query_of(request.target).as_bytes(), "data")
+    };
+    let data = form.ok_or_else(|| malformed(api, "neither JSON nor a form with 'data'"))?;
+    if starts_json(&data) {
+        return Ok(data.into());
+    }
+    let decoded = lenient_base64(&data).ok_or_else(|| malformed(api, "'data' is neither JSON nor base64"))?;
+    Ok(decoded.into())
+}
+
+fn starts_json(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// The items' texts, as slices of `text`: the elements of an array, or values one behind another (one object, or
+/// NDJSON).
+///
+/// A broken array has no items: where its parts begin is not known. A broken line is an item that is wrong.
+fn split(api: Api, text: &Bytes) -> Result<Vec<Bytes>, WireError> {
+    let Ok(valid) = std::str::from_utf8(text) else {
+        return Err(malformed(api, "not UTF-8"));
+    };
+    let items: Vec<Bytes> = if valid.trim_ascii_start().starts_with('[') {
+        let mut reader = serde_json::Deserializer::from_str(valid);
+        let elements = reader.deserialize_seq(Elements).and_then(|elements| reader.end().map(|()| elements));
+        let elements = elements.map_err(|error| malformed(api, error.to_string()))?;
+        elements.into_iter().map(|element| text.slice_ref(element.get().as_bytes())).collect()
+    } else if matches!(api, Api::Track { .. }) {
+        vec![text.slice_ref(valid.trim_ascii().as_bytes())]
+    } else {
+        let lines = valid.lines().map(str::trim_ascii).filter(|line| !line.is_empty());
+        lines.take(MAX_EVENTS + 1).map(|line| text.slice_ref(line.as_bytes())).collect()
+    };
+    if items.len() > MAX_EVENTS {
+        return Err(WireError::TooLarge { api, why: format!("more than {MAX_EVENTS} events") });
+    }
+    if items.is_empty() && text.trim_ascii().is_empty() {
+        return Err(malformed(api, "empty body"));
+    }
+    Ok(items)
+}
+
+/// The elements of an array as raw text: up to one more than a request may have, the rest is only skimmed.
+struct Elements;
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while elements.len() <= MAX_EVENTS {
+            match seq.next_element()? {
+                Some(element) => elements.push(element),
+                None => return Ok(elements),
+            }
+        }
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(elements)
+    }
+}
