@@ -1,1 +1,20 @@
-//! Ingest, event store, compaction, backup, replay, audit, releases.
+//! The system under test: ingest, the event store Arb, compaction, backup, replay, audit, releases.
+//!
+//! Real code, fit to run on a real machine: it names nothing but the ports. Planning (what to merge, what a
+//! manifest becomes, what a backup lacks) is pure; thin async shells around it do the I/O.
+
+pub mod arb;
+pub mod audit;
+pub mod backup;
+pub mod codec;
+pub mod compaction;
+pub mod config;
+pub mod export;
+pub mod ingest;
+pub mod objects;
+pub mod record;
+pub mod recovery;
+pub mod release;
+pub mod repair;
+pub mod wire;
+pub mod zone;

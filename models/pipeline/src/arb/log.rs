@@ -1,0 +1,84 @@
+//! A small durable log: a header, then checksummed frames, each durable once `append` returns.
+//!
+//! A failed append or sync leaves the end of the file unknown. Such a log is cut back to its last durable length
+//! (and that cut is synced) before anything else is written: a failed sync is never tried again and believed.
+
+use super::api::ArbFailure;
+use bytes::Bytes;
+use latent_edge::frame::{self, End};
+use latent_ports::{Disk, File, OpenMode};
+
+/// An open log.
+pub struct DurableLog<F> {
+    file: F,
+    path: String,
+    durable_bytes: u64,
+    end_unknown: bool,
+}
+
+impl<F: File> DurableLog<F> {
+    /// Opens or creates a log. Returns the payloads of its frames. A torn tail is cut; a corrupt middle is an error.
+    /// The caller syncs the directory when the log is new.
+    pub async fn open<D: Disk<File = F>>(
+        disk: &D,
+        path: &str,
+        header: &'static [u8],
+    ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
+        let file = disk.open(path, OpenMode::Create).await.map_err(ArbFailure::from)?;
+        let size = file.size_bytes().await?;
+        let bytes = file.read_at(0, size).await?;
+        let mut log = DurableLog { file, path: path.to_owned(), durable_bytes: 0, end_unknown: false };
+        if bytes.len() < header.len() {
+            // Cut off while it was created: nothing in it was ever acknowledged.
+            log.end_unknown = size > 0;
+            log.put(Bytes::from_static(header)).await?;
+            return Ok((log, Vec::new()));
+        }
+        if !bytes.starts_with(header) {
+            return Err(ArbFailure::Corrupt(format!("header of {path}")));
+        }
+        let scan = frame::scan(&bytes, header.len());
+        log.durable_bytes = scan.valid_bytes as u64;
+        match scan.end {
+            End::Clean => {}
+            End::TornTail { .. } => log.end_unknown = true,
+            End::CorruptMiddle { .. } => {
+                return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));
+            }
+        }
+        log.settle_end().await?;
+        Ok((log, scan.payloads))
+    }
+
+    /// Appends one frame and makes it durable.
+    pub async fn append(&mut self, payload: &[u8]) -> Result<(), ArbFailure> {
+        let framed = frame::encode_frame(payload)
+            .map_err(|error| ArbFailure::Refused(format!("{}: {error}", self.path)))?;
+        self.put(framed).await
+    }
+
+    async fn put(&mut self, bytes: Bytes) -> Result<(), ArbFailure> {
+        self.settle_end().await?;
+        let len = bytes.len() as u64;
+        self.end_unknown = true;
+        self.file.append(bytes).await?;
+        self.file.sync().await?;
+        self.end_unknown = false;
+        self.durable_bytes += len;
+        Ok(())
+    }
+
+    async fn settle_end(&mut self) -> Result<(), ArbFailure> {
+        if self.end_unknown {
+            self.file.truncate(self.durable_bytes).await?;
+            self.file.sync().await?;
+            self.end_unknown = false;
+        }
+        Ok(())
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}

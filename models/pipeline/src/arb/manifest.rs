@@ -1,0 +1,218 @@
+//! A day's manifest: which files are live. Pure: edits in, live set out.
+//!
+//! The log of edits is the truth; it only moves forward. An edit is durable or it is not: it is one checksummed
+//! frame. What the format demands (`models/formats.md`) is checked when an edit is applied, on the way in from
+//! disk as on the way out.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Which kind of segment a file is; a smaller tier is merged first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Events that arrived 2 h or more after their time: the tier of many small segments.
+    Late = 0,
+    /// Events that arrived in time.
+    OnTime = 1,
+    /// The output of a compaction run.
+    Compacted = 2,
+}
+
+impl Tier {
+    /// From the number in a segment's header.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Tier> {
+        [Tier::Late, Tier::OnTime, Tier::Compacted].into_iter().find(|tier| *tier as u16 == number)
+    }
+}
+
+/// A live file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Its number; the file is `<id>.seg`.
+    pub id: u64,
+    /// Its tier.
+    pub tier: Tier,
+    /// Sealed files never change; an open one still grows.
+    pub sealed: bool,
+    /// Length of a sealed file; 0 while open.
+    pub bytes: u64,
+    /// Events in a sealed file; 0 while open.
+    pub records: u64,
+    /// BLAKE3 of a sealed file, in hex; empty while open.
+    pub hash: String,
+}
+
+/// One step forward of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// One more than the version before.
+    pub version: u64,
+    /// The fencing token of the job that made it; 0 when no job did.
+    pub token: u64,
+    /// Files that become live, or open files that are sealed.
+    pub add: Vec<FileEntry>,
+    /// Files that are no longer live.
+    pub remove: Vec<u64>,
+    /// Greater than every id ever used.
+    pub next_id: u64,
+    /// Compaction runs committed so far.
+    pub compactions: u64,
+}
+
+/// An edit that does not follow from what came before it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// A version is missing or repeated.
+    #[error("edit of version {found} where {expected} must follow")]
+    Version {
+        /// What must come.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// A removed id is not live.
+    #[error("edit {version} removes file {id}, which is not live")]
+    RemovesUnknown {
+        /// The edit.
+        version: u64,
+        /// The file.
+        id: u64,
+    },
+    /// An added id was used before.
+    #[error("edit {version} adds file {id} again")]
+    ReusesId {
+        /// The edit.
+        version: u64,
+        /// The file.
+        id: u64,
+    },
+}
+
+/// A day's live files, and where its log of edits stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The last edit's version; 0 before the first.
+    pub version: u64,
+    /// The next free id, from 1.
+    pub next_id: u64,
+    /// Compaction runs committed so far.
+    pub compactions: u64,
+    /// By id.
+    pub live: BTreeMap<u64, FileEntry>,
+}
+
+impl Default for Manifest {
+    fn default() -> Self {
+        Manifest { version: 0, next_id: 1, compactions: 0, live: BTreeMap::new() }
+    }
+}
+
+impl Manifest {
+    /// An edit that follows this state, still without changes.
+    #[must_use]
+    pub fn next_edit(&self, token: u64) -> Edit {
+        Edit {
+            version: self.version + 1,
+            token,
+            add: Vec::new(),
+            remove: Vec::new(),
+            next_id: self.next_id,
+            compactions: self.compactions,
+        }
+    }
+
+    /// Moves forward by one edit.
+    pub fn apply(&mut self, edit: &Edit) -> Result<(), ManifestError> {
+        let version = edit.version;
+        if version != self.version + 1 {
+            return Err(ManifestError::Version { expected: self.version + 1, found: version });
+        }
+        if let Some(id) = edit.remove.iter().find(|id| !self.live.contains_key(id)) {
+            return Err(ManifestError::RemovesUnknown { version, id: *id });
+        }
+        for entry in &edit.add {
+            let seals = self.live.get(&entry.id).is_some_and(|old| !old.sealed && old.tier == entry.tier);
+            if !seals && (entry.id < self.next_id || entry.id >= edit.next_id) {
+                return Err(ManifestError::ReusesId { version, id: entry.id });
+            }
+        }
+        for id in &edit.remove {
+            self.live.remove(id);
+        }
+        self.live.extend(edit.add.iter().map(|entry| (entry.id, entry.clone())));
+        self.version = version;
+        self.next_id = self.next_id.max(edit.next_id);
+        self.compactions = edit.compactions;
+        Ok(())
+    }
+
+    /// The edit that commits a compaction run: its inputs go, its outputs come, and of the compacted files those
+    /// of `keep` stay. What arrived while the run was under way is not the run's business and stays.
+    #[must_use]
+    pub fn commit_run(&self, token: u64, inputs: &[u64], keep: &[u64], outputs: Vec<FileEntry>) -> Edit {
+        let mut edit = self.next_edit(token);
+        let goes = |entry: &FileEntry| {
+            inputs.contains(&entry.id) || (entry.tier == Tier::Compacted && !keep.contains(&entry.id))
+        };
+        edit.remove = self.live.values().filter(|entry| goes(entry)).map(|entry| entry.id).collect();
+        edit.next_id = outputs.iter().map(|entry| entry.id + 1).fold(self.next_id, u64::max);
+        edit.add = outputs;
+        edit.compactions += 1;
+        edit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: u64, tier: Tier) -> FileEntry {
+        FileEntry { id, tier, sealed: true, bytes: 1, records: 1, hash: String::new() }
+    }
+
+    fn day_of(entries: &[FileEntry]) -> Manifest {
+        let mut manifest = Manifest::default();
+        let mut edit = manifest.next_edit(0);
+        edit.add = entries.to_vec();
+        edit.next_id = entries.iter().map(|e| e.id + 1).max().unwrap_or(1);
+        manifest.apply(&edit).unwrap();
+        manifest
+    }
+
+    #[test]
+    fn a_run_replaces_its_inputs_and_keeps_what_arrived_meanwhile() {
+        let mut day = day_of(&[entry(1, Tier::Late), entry(2, Tier::OnTime), entry(3, Tier::Late)]);
+        let edit = day.commit_run(9, &[1], &[], vec![entry(4, Tier::Compacted)]);
+        day.apply(&edit).unwrap();
+        assert_eq!(day.live.keys().copied().collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!(day.compactions, 1);
+    }
+
+    #[test]
+    fn a_run_that_keeps_the_set_of_the_jobs_start_drops_the_run_before_it() {
+        let mut day = day_of(&[entry(1, Tier::Late), entry(2, Tier::OnTime)]);
+        for (input, output) in [(1, 3), (2, 4)] {
+            let edit = day.commit_run(9, &[input], &[], vec![entry(output, Tier::Compacted)]);
+            day.apply(&edit).unwrap();
+        }
+        assert_eq!(day.live.keys().copied().collect::<Vec<_>>(), [4], "the incident, in one line");
+    }
+
+    #[test]
+    fn versions_only_rise_by_one_and_ids_are_not_used_twice() {
+        let mut day = day_of(&[entry(1, Tier::Late)]);
+        let mut skipped = day.next_edit(0);
+        skipped.version += 1;
+        assert!(matches!(day.apply(&skipped), Err(ManifestError::Version { .. })));
+        let mut reused = day.next_edit(0);
+        reused.add = vec![entry(1, Tier::Late)];
+        assert!(matches!(day.apply(&reused), Err(ManifestError::ReusesId { .. })));
+        let mut unknown = day.next_edit(0);
+        unknown.remove = vec![7];
+        assert!(matches!(day.apply(&unknown), Err(ManifestError::RemovesUnknown { .. })));
+    }
+}

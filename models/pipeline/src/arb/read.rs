@@ -1,0 +1,230 @@
+//! Reading a day: whole live files, verified, never skipping what does not verify.
+
+use super::api::{ArbFailure, DayFiles};
+use super::manifest::{FileEntry, Tier};
+use super::store::{DayStore, SEGMENT_HEADER_BYTES, Store, check_segment_header, sealed_entry};
+use crate::record::{Key, Record, SetDigest, decode_block};
+use crate::zone::Day;
+use bytes::Bytes;
+use latent_edge::frame::{self, End, FRAME_HEAD_BYTES};
+use latent_ports::{Disk, DiskErrorKind, Env, File, Mark, OpenMode};
+
+/// The verified content of one segment.
+pub(super) struct SegmentBytes {
+    pub whole: Bytes,
+    pub blocks: Vec<Bytes>,
+}
+
+impl<E: Env> Store<E> {
+    /// Reads and verifies a live file. An open file may end in a frame that is being written: it is left out.
+    pub(super) async fn read_segment(
+        &self,
+        day: &DayStore<E>,
+        entry: &FileEntry,
+    ) -> Result<SegmentBytes, ArbFailure> {
+        let path = day.path(entry.id);
+        let file = self.env.disk().open(&path, OpenMode::Read).await.map_err(|error| match error.kind {
+            DiskErrorKind::NotFound => ArbFailure::Corrupt(format!("{path} is live and missing")),
+            _ => ArbFailure::from(error),
+        })?;
+        let size = file.size_bytes().await?;
+        let whole = file.read_at(0, size).await?;
+        verify_segment(whole, day.project, day.day, &path, entry)
+    }
+
+    /// All records of a day, copies of one key included.
+    pub(super) async fn read_records(&self, day: &DayStore<E>) -> Result<Vec<Record>, ArbFailure> {
+        let mut records = Vec::new();
+        for entry in day.manifest.live.values() {
+            for block in self.read_segment(day, entry).await?.blocks {
+                decode_block(&block, &mut records)?;
+            }
+        }
+        Ok(records)
+    }
+
+    /// A day's blocks as frames, for a reader elsewhere.
+    pub async fn read_day(&self, project: u32, day: Day) -> Result<Bytes, ArbFailure> {
+        let Some(day) = self.day(project, day)? else { return Ok(Bytes::new()) };
+        let day = day.lock().await;
+        let mut out = Vec::new();
+        for entry in day.manifest.live.values() {
+            let segment = self.read_segment(&day, entry).await?;
+            let frames_end = SEGMENT_HEADER_BYTES
+                + segment.blocks.iter().map(|b| b.len() + FRAME_HEAD_BYTES).sum::<usize>();
+            out.extend_from_slice(&segment.whole[SEGMENT_HEADER_BYTES..frames_end]);
+        }
+        Ok(Bytes::from(out))
+    }
+
+    /// Digest of the distinct keys of a day among events that arrived before the cut.
+    pub async fn digest(
+        &self,
+        project: u32,
+        day: Day,
+        arrived_before_ms: i64,
+    ) -> Result<SetDigest, ArbFailure> {
+        let Some(day) = self.day(project, day)? else { return Ok(SetDigest::of(&mut Vec::new())) };
+        let mut day = day.lock().await;
+        self.digest_of(&mut day, arrived_before_ms).await
+    }
+
+    pub(super) async fn digest_of(
+        &self,
+        day: &mut DayStore<E>,
+        before_ms: i64,
+    ) -> Result<SetDigest, ArbFailure> {
+        let open_bytes: u64 = day.open.values().map(|segment| segment.bytes).sum();
+        if let Some((version, bytes, newest_ms, digest)) = day.digest
+            && (version, bytes) == (day.manifest.version, open_bytes)
+            && newest_ms < before_ms
+        {
+            return Ok(digest);
+        }
+        let records = self.read_records(day).await?;
+        let newest_ms = records.iter().map(|r| r.arrived_ms).max().unwrap_or(i64::MIN);
+        let mut keys: Vec<Key> = records.iter().filter(|r| r.arrived_ms < before_ms).map(|r| r.key).collect();
+        let digest = SetDigest::of(&mut keys);
+        if newest_ms < before_ms {
+            day.digest = Some((day.manifest.version, open_bytes, newest_ms, digest));
+        }
+        Ok(digest)
+    }
+
+    /// Digests of every day of a project.
+    pub async fn digests(&self, project: u32, before_ms: i64) -> Result<Vec<DayFiles>, ArbFailure> {
+        let mut out = Vec::new();
+        for day in self.days_of(project) {
+            let mut day = day.lock().await;
+            let digest = match self.digest_of(&mut day, before_ms).await {
+                Ok(digest) => Some(digest),
+                Err(ArbFailure::Corrupt(what)) => {
+                    self.note_corrupt(project, day.day, what);
+                    None
+                }
+                Err(other) => return Err(other),
+            };
+            out.push(DayFiles { day: day.day, version: day.manifest.version, files: Vec::new(), digest });
+        }
+        for day in self.corrupt_days(project) {
+            if !out.iter().any(|known| known.day == day) {
+                out.push(DayFiles { day, version: 0, files: Vec::new(), digest: None });
+            }
+        }
+        Ok(out)
+    }
+
+    /// The files of a project's days, open ones with what they hold now.
+    pub async fn day_files(&self, project: u32, dirty_only: bool) -> Result<Vec<DayFiles>, ArbFailure> {
+        let mut out = Vec::new();
+        for day in self.days_of(project) {
+            let day = day.lock().await;
+            if !dirty_only || day.is_dirty() {
+                out.push(self.describe(&day).await?);
+            }
+        }
+        Ok(out)
+    }
+
+    async fn describe(&self, day: &DayStore<E>) -> Result<DayFiles, ArbFailure> {
+        let mut files = Vec::with_capacity(day.manifest.live.len());
+        for entry in day.manifest.live.values() {
+            let mut entry = entry.clone();
+            if let Some(open) = day.open.values().find(|open| open.id == entry.id) {
+                (entry.bytes, entry.records) = (open.bytes, open.records);
+            } else if !entry.sealed {
+                let segment = self.read_segment(day, &entry).await?;
+                entry.bytes = segment.whole.len() as u64;
+                entry.records = count_records(&segment.blocks)?;
+            }
+            files.push(entry);
+        }
+        Ok(DayFiles { day: day.day, version: day.manifest.version, files, digest: None })
+    }
+
+    /// Seals open files of a day: those of `only`, or all. Afterwards their bytes never change.
+    pub(super) async fn seal(&self, day: &mut DayStore<E>, only: Option<&[u64]>) -> Result<(), ArbFailure> {
+        let wanted = |id: &u64| only.is_none_or(|only| only.contains(id));
+        let open: Vec<FileEntry> =
+            day.manifest.live.values().filter(|e| !e.sealed && wanted(&e.id)).cloned().collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let mut edit = day.manifest.next_edit(0);
+        for entry in open {
+            day.open.retain(|_, segment| segment.id != entry.id);
+            let segment = self.read_segment(day, &entry).await?;
+            let valid = SEGMENT_HEADER_BYTES
+                + segment.blocks.iter().map(|b| b.len() + FRAME_HEAD_BYTES).sum::<usize>();
+            if valid < segment.whole.len() {
+                self.cut_tail(day, entry.id, valid as u64).await?;
+            }
+            let records = count_records(&segment.blocks)?;
+            edit.add.push(sealed_entry(entry.id, entry.tier, &segment.whole[..valid], records));
+        }
+        day.commit(&edit).await
+    }
+
+    /// A failed append left bytes behind the last whole frame: they go before the file is sealed.
+    async fn cut_tail(&self, day: &DayStore<E>, id: u64, valid: u64) -> Result<(), ArbFailure> {
+        let file = self.env.disk().open(&day.path(id), OpenMode::ReadWrite).await?;
+        file.truncate(valid).await?;
+        file.sync().await?;
+        self.env.mark(Mark { name: "arb.tail-cut", subject: "" });
+        Ok(())
+    }
+
+    /// The bytes of one live file.
+    pub async fn fetch(&self, project: u32, day: Day, id: u64) -> Result<Bytes, ArbFailure> {
+        let gone = || ArbFailure::Refused(format!("p{project}/{day}: file {id} does not exist"));
+        let day = self.day(project, day)?.ok_or_else(gone)?;
+        let (path, entry) = {
+            let day = day.lock().await;
+            (day.path(id), day.manifest.live.get(&id).cloned())
+        };
+        let file = match self.env.disk().open(&path, OpenMode::Read).await {
+            Err(error) if error.kind == DiskErrorKind::NotFound => return Err(gone()),
+            other => other?,
+        };
+        let size = file.size_bytes().await?;
+        let bytes = file.read_at(0, size).await?;
+        match entry {
+            Some(entry) if entry.sealed && blake3::hash(&bytes).to_hex().as_str() != entry.hash => {
+                Err(ArbFailure::Corrupt(format!("{path} does not match the hash in its manifest")))
+            }
+            _ => Ok(bytes),
+        }
+    }
+}
+
+pub(super) fn count_records(blocks: &[Bytes]) -> Result<u64, ArbFailure> {
+    let mut records = Vec::new();
+    for block in blocks {
+        decode_block(block, &mut records)?;
+    }
+    Ok(records.len() as u64)
+}
+
+/// Verifies a whole segment against its header, its frames and its entry.
+pub(super) fn verify_segment(
+    whole: Bytes,
+    project: u32,
+    day: Day,
+    path: &str,
+    entry: &FileEntry,
+) -> Result<SegmentBytes, ArbFailure> {
+    let tier: Tier = check_segment_header(&whole, project, day, path)?;
+    let scan = frame::scan(&whole, SEGMENT_HEADER_BYTES);
+    let complete = scan.end == End::Clean || (!entry.sealed && matches!(scan.end, End::TornTail { .. }));
+    if !complete {
+        return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));
+    }
+    if tier != entry.tier || (entry.sealed && whole.len() as u64 != entry.bytes) {
+        return Err(ArbFailure::Corrupt(format!(
+            "{path}: {} bytes, {} in its manifest",
+            whole.len(),
+            entry.bytes
+        )));
+    }
+    Ok(SegmentBytes { whole, blocks: scan.payloads })
+}

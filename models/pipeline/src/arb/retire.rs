@@ -1,0 +1,111 @@
+//! Files that are no longer live go after a grace time, never while a backup has them pinned.
+//!
+//! A queue in memory; after a boot it is refilled with what the manifests do not name. Before a file is removed
+//! the manifest is asked again: a live file is never deleted, whatever the queue says.
+
+use super::store::{Store, lock};
+use crate::zone::Day;
+use latent_ports::{Clock, Disk, DiskErrorKind, Env, Mark};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Idle nodes wake no more often than this.
+const CLEAN_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// What waits to be removed.
+#[derive(Default)]
+pub(super) struct Retired {
+    /// By due time (monotonic).
+    queue: Mutex<BTreeMap<Duration, Vec<(u32, Day, String)>>>,
+    /// Until when a project's files are pinned (monotonic).
+    pinned: Mutex<BTreeMap<u32, Duration>>,
+    added: Notify,
+}
+
+impl<E: Env> Store<E> {
+    /// Lets files go after the grace time.
+    pub(super) fn retire(&self, project: u32, day: Day, paths: Vec<String>) {
+        if paths.is_empty() {
+            return;
+        }
+        let due = self.env.clock().monotonic() + self.boot.cluster.compaction.grace;
+        lock(&self.retired.queue)
+            .entry(due)
+            .or_default()
+            .extend(paths.into_iter().map(|p| (project, day, p)));
+        self.retired.added.notify_one();
+    }
+
+    /// Keeps every file of a project for at most `for_ms`.
+    pub fn pin(&self, project: u32, for_ms: u64) {
+        let until = self.env.clock().monotonic() + Duration::from_millis(for_ms);
+        lock(&self.retired.pinned).insert(project, until);
+    }
+
+    /// Lets go of a pin.
+    pub fn unpin(&self, project: u32) {
+        lock(&self.retired.pinned).remove(&project);
+    }
+
+    /// Removes what is due, for ever.
+    pub async fn clean_up(&self) {
+        loop {
+            let next = lock(&self.retired.queue).first_key_value().map(|(due, _)| *due);
+            match next {
+                None => self.retired.added.notified().await,
+                Some(due) => {
+                    let wait = due.saturating_sub(self.env.clock().monotonic());
+                    self.env.clock().sleep(wait.max(CLEAN_EVERY)).await;
+                    self.remove_due().await;
+                }
+            }
+        }
+    }
+
+    async fn remove_due(&self) {
+        let now = self.env.clock().monotonic();
+        let mut due = Vec::new();
+        {
+            let mut queue = lock(&self.retired.queue);
+            while let Some(entry) = queue.first_entry().filter(|entry| *entry.key() <= now) {
+                due.extend(entry.remove());
+            }
+        }
+        let mut dirs = BTreeSet::new();
+        for (project, day, path) in due {
+            let pinned = lock(&self.retired.pinned).get(&project).is_some_and(|until| *until > now);
+            if pinned {
+                lock(&self.retired.queue).entry(now + CLEAN_EVERY).or_default().push((project, day, path));
+            } else if self.is_dead(project, day, &path).await {
+                match self.env.disk().remove(&path).await {
+                    Ok(()) => {
+                        dirs.insert(path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned());
+                        self.env.mark(Mark { name: "arb.file-removed", subject: &path });
+                    }
+                    Err(error) if error.kind == DiskErrorKind::NotFound => {}
+                    Err(_) => {
+                        lock(&self.retired.queue)
+                            .entry(now + CLEAN_EVERY)
+                            .or_default()
+                            .push((project, day, path));
+                    }
+                }
+            }
+        }
+        for dir in dirs {
+            // Not durable yet is not lost: the names come back as orphans after a crash, and go again.
+            if self.env.disk().sync_dir(&dir).await.is_err() {
+                self.env.mark(Mark { name: "arb.clean-up-sync-failed", subject: &dir });
+            }
+        }
+    }
+
+    async fn is_dead(&self, project: u32, day: Day, path: &str) -> bool {
+        let Ok(Some(day)) = self.day(project, day) else { return false };
+        let day = day.lock().await;
+        let live = day.manifest.live.keys().any(|id| day.path(*id) == path);
+        !live
+    }
+}

@@ -1,0 +1,98 @@
+//! An Arb node: one disk, served.
+
+use super::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles};
+use super::store::Store;
+use crate::codec::{self, tag};
+use crate::config::Boot;
+use bytes::Bytes;
+use latent_ports::{Env, Mark, Message, Net, Request};
+use std::sync::Arc;
+
+/// Calls served at a time.
+const CALLS_AT_A_TIME: usize = 1024;
+
+/// Boots a disk node: recovers, then serves until the node dies.
+pub async fn run<E: Env>(env: E, boot: Boot) {
+    let store = match Store::recover(env.clone(), boot).await {
+        Ok(store) => store,
+        Err(error) => {
+            // A disk that cannot be read serves nothing: its callers see a node that refuses.
+            env.mark(Mark { name: "arb.boot-failed", subject: &error.to_string() });
+            return;
+        }
+    };
+    let cleaner = store.clone();
+    env.spawn(async move { cleaner.clean_up().await });
+    env.net().serve(CALLS_AT_A_TIME, move |request| handle(store.clone(), request)).await;
+}
+
+async fn handle<E: Env>(store: Arc<Store<E>>, request: Request) -> Message {
+    let (answer, body) = match codec::decode::<ArbCall>(tag::ARB, &request.message) {
+        Ok(call) => {
+            answer(&store, &request, call).await.unwrap_or_else(|e| (ArbAnswer::Failed(e), Bytes::new()))
+        }
+        Err(error) => (ArbAnswer::Failed(ArbFailure::Refused(error.to_string())), Bytes::new()),
+    };
+    codec::message_with(tag::ARB, &answer, body)
+}
+
+async fn answer<E: Env>(
+    store: &Store<E>,
+    request: &Request,
+    call: ArbCall,
+) -> Result<(ArbAnswer, Bytes), ArbFailure> {
+    let plain = |answer| Ok((answer, Bytes::new()));
+    match call {
+        ArbCall::Write { project, parts, skip_present } => {
+            let skipped = store.write(project, &parts, skip_present, &request.message.body).await?;
+            plain(ArbAnswer::Written { skipped })
+        }
+        ArbCall::Lease { project, for_ms } => {
+            plain(store.leases.take(&store.env, project, request.from, for_ms).await?)
+        }
+        ArbCall::Days { project, dirty_only } => {
+            plain(ArbAnswer::Days(store.day_files(project, dirty_only).await?))
+        }
+        ArbCall::Run { project, day, token, inputs, keep } => {
+            plain(ArbAnswer::Ran { compacted: store.run(project, day, token, &inputs, &keep).await? })
+        }
+        ArbCall::Digest { project, day, arrived_before_ms } => {
+            plain(ArbAnswer::Digest(store.digest(project, day, arrived_before_ms).await?))
+        }
+        ArbCall::Digests { project, arrived_before_ms } => {
+            plain(ArbAnswer::Days(store.digests(project, arrived_before_ms).await?))
+        }
+        ArbCall::Read { project, day } => Ok((ArbAnswer::Bytes, store.read_day(project, day).await?)),
+        ArbCall::Pin { project, for_ms, arrived_before_ms } => {
+            plain(ArbAnswer::Days(pin(store, project, for_ms, arrived_before_ms).await?))
+        }
+        ArbCall::Fetch { project, day, id } => Ok((ArbAnswer::Bytes, store.fetch(project, day, id).await?)),
+        ArbCall::SetAside { project, day } => {
+            store.set_aside(project, day).await?;
+            plain(ArbAnswer::Done)
+        }
+        ArbCall::Unpin { project } => {
+            store.unpin(project);
+            plain(ArbAnswer::Done)
+        }
+    }
+}
+
+/// Pins first, then seals: no file that is listed can go before the pin does.
+async fn pin<E: Env>(
+    store: &Store<E>,
+    project: u32,
+    for_ms: u64,
+    before_ms: i64,
+) -> Result<Vec<DayFiles>, ArbFailure> {
+    store.pin(project, for_ms);
+    let mut out = Vec::new();
+    for day in store.days_of(project) {
+        let mut day = day.lock().await;
+        store.seal(&mut day, None).await?;
+        let digest = store.digest_of(&mut day, before_ms).await?;
+        let files = day.manifest.live.values().cloned().collect();
+        out.push(DayFiles { day: day.day, version: day.manifest.version, files, digest: Some(digest) });
+    }
+    Ok(out)
+}

@@ -1,0 +1,313 @@
+//! The days on one disk: what is open, what is live, and how they come back after a crash.
+//!
+//! A day has one lock: appends, seals and commits of a day wait for each other, merges do not hold it. Nothing
+//! is written to a segment that another incarnation of this process left open; it is cut at its torn tail and
+//! read as it is.
+
+use super::api::ArbFailure;
+use super::lease::Leases;
+use super::log::DurableLog;
+use super::manifest::{Edit, FileEntry, Manifest, Tier};
+use super::retire::Retired;
+use crate::config::Boot;
+use crate::record::SetDigest;
+use crate::zone::Day;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use latent_edge::frame::{self, End};
+use latent_ports::{Disk, DiskErrorKind, EntryKind, Env, File, Mark, OpenMode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex as StdMutex;
+use tokio::sync::Mutex;
+
+const MANIFEST_HEADER: &[u8] = b"LARBMAN1";
+const SEGMENT_MAGIC: &[u8; 8] = b"LARBSEG1";
+/// Length of a segment's header.
+pub const SEGMENT_HEADER_BYTES: usize = 32;
+
+pub(super) type FileOf<E> = <<E as Env>::Disk as Disk>::File;
+
+/// A segment that this incarnation appends to.
+pub(super) struct OpenSegment<F> {
+    pub id: u64,
+    pub file: F,
+    pub bytes: u64,
+    pub records: u64,
+}
+
+/// One project's day.
+pub(super) struct DayStore<E: Env> {
+    pub project: u32,
+    pub day: Day,
+    pub manifest: Manifest,
+    pub log: DurableLog<FileOf<E>>,
+    /// By tier; only those that this incarnation created and whose end it knows.
+    pub open: BTreeMap<Tier, OpenSegment<FileOf<E>>>,
+    /// Greater than every id that a file in the directory ever had, live or not.
+    pub next_id: u64,
+    /// Digest of all keys, and the state it was taken of: version and bytes of open segments.
+    pub digest: Option<(u64, u64, i64, SetDigest)>,
+}
+
+impl<E: Env> DayStore<E> {
+    pub fn dir(&self) -> String {
+        day_dir(self.project, self.day)
+    }
+
+    pub fn path(&self, id: u64) -> String {
+        format!("{}/{id}.seg", self.dir())
+    }
+
+    /// Makes an edit durable, then lets it count.
+    pub async fn commit(&mut self, edit: &Edit) -> Result<(), ArbFailure> {
+        let mut next = self.manifest.clone();
+        next.apply(edit)?;
+        let text = serde_json::to_vec(edit).map_err(|e| ArbFailure::Refused(format!("edit: {e}")))?;
+        self.log.append(&text).await?;
+        self.manifest = next;
+        self.next_id = self.next_id.max(self.manifest.next_id);
+        Ok(())
+    }
+
+    /// Whether a file of this day has not been through a compaction.
+    pub fn is_dirty(&self) -> bool {
+        self.manifest.live.values().any(|entry| entry.tier != Tier::Compacted)
+    }
+}
+
+/// The Arb part of one node.
+pub struct Store<E: Env> {
+    pub(super) env: E,
+    pub(super) boot: Boot,
+    pub(super) leases: Leases<E>,
+    pub(super) retired: Retired,
+    days: StdMutex<BTreeMap<(u32, Day), Arc<Mutex<DayStore<E>>>>>,
+    /// Days whose manifest does not verify: refused until they are repaired.
+    corrupt: StdMutex<BTreeMap<(u32, Day), String>>,
+    creating: Mutex<()>,
+}
+
+impl<E: Env> Store<E> {
+    /// Opens the disk, cuts torn tails, and notes what is to be cleaned up.
+    pub async fn recover(env: E, boot: Boot) -> Result<Arc<Self>, ArbFailure> {
+        let store = Store {
+            env,
+            boot,
+            leases: Leases::default(),
+            retired: Retired::default(),
+            days: StdMutex::default(),
+            corrupt: StdMutex::default(),
+            creating: Mutex::new(()),
+        };
+        let disk = store.env.disk();
+        match disk.create_dir("arb").await {
+            Ok(()) => disk.sync_dir("").await?,
+            Err(error) if error.kind == DiskErrorKind::AlreadyExists => store.recover_projects().await?,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Arc::new(store))
+    }
+
+    async fn recover_projects(&self) -> Result<(), ArbFailure> {
+        let disk = self.env.disk();
+        for entry in disk.list("arb").await? {
+            let Ok(project) = entry.name.parse::<u32>() else { continue };
+            let names = disk.list(&format!("arb/{project}")).await?;
+            if names.iter().any(|name| name.name == "lease") {
+                self.leases.recover(&self.env, project).await?;
+            }
+            for name in names.iter().filter(|name| name.kind == EntryKind::Directory) {
+                let Some(day) = Day::parse(&name.name) else { continue };
+                match self.recover_day(project, day).await {
+                    Ok(store) => {
+                        self.days().insert((project, day), Arc::new(Mutex::new(store)));
+                    }
+                    Err(ArbFailure::Corrupt(what)) => {
+                        self.note_corrupt(project, day, what);
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn recover_day(&self, project: u32, day: Day) -> Result<DayStore<E>, ArbFailure> {
+        let disk = self.env.disk();
+        let dir = day_dir(project, day);
+        let (log, edits) = DurableLog::open(disk, &format!("{dir}/manifest"), MANIFEST_HEADER).await?;
+        let mut manifest = Manifest::default();
+        for edit in edits {
+            let edit: Edit = serde_json::from_slice(&edit)
+                .map_err(|e| ArbFailure::Corrupt(format!("edit in {dir}/manifest: {e}")))?;
+            manifest.apply(&edit)?;
+        }
+        let mut next_id = manifest.next_id;
+        for entry in disk.list(&dir).await? {
+            let Some((id, _)) = entry.name.split_once(".seg") else { continue };
+            let Ok(id) = id.parse::<u64>() else { continue };
+            next_id = next_id.max(id + 1);
+            if !manifest.live.contains_key(&id) || entry.name.ends_with(".tmp") {
+                self.retire(project, day, vec![format!("{dir}/{}", entry.name)]);
+            }
+        }
+        for entry in manifest.live.values().filter(|entry| !entry.sealed) {
+            cut_torn_tail(disk, &format!("{dir}/{}.seg", entry.id)).await?;
+        }
+        Ok(DayStore { project, day, manifest, log, open: BTreeMap::new(), next_id, digest: None })
+    }
+
+    pub(super) fn days(&self) -> std::sync::MutexGuard<'_, BTreeMap<(u32, Day), Arc<Mutex<DayStore<E>>>>> {
+        lock(&self.days)
+    }
+
+    /// A day that exists.
+    pub(super) fn day(&self, project: u32, day: Day) -> Result<Option<Arc<Mutex<DayStore<E>>>>, ArbFailure> {
+        if let Some(what) = lock(&self.corrupt).get(&(project, day)) {
+            return Err(ArbFailure::Corrupt(what.clone()));
+        }
+        Ok(self.days().get(&(project, day)).cloned())
+    }
+
+    /// Refuses a day from now on, until it is set aside and filled again.
+    pub(super) fn note_corrupt(&self, project: u32, day: Day, what: String) {
+        self.env.mark(Mark { name: "arb.corrupt-day", subject: &what });
+        lock(&self.corrupt).insert((project, day), what);
+    }
+
+    /// Days of a project that do not verify.
+    pub(super) fn corrupt_days(&self, project: u32) -> Vec<Day> {
+        lock(&self.corrupt).keys().filter(|(p, _)| *p == project).map(|(_, day)| *day).collect()
+    }
+
+    /// Moves a corrupt day's directory out of the way. What is written next begins the day anew.
+    /// Refused when the day is not corrupt.
+    pub async fn set_aside(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
+        let _one_at_a_time = self.creating.lock().await;
+        if !lock(&self.corrupt).contains_key(&(project, day)) {
+            return Err(ArbFailure::Refused(format!("{} is not corrupt", day_dir(project, day))));
+        }
+        let disk = self.env.disk();
+        let (dir, project_dir) = (day_dir(project, day), format!("arb/{project}"));
+        let taken =
+            disk.list(&project_dir).await?.iter().filter(|e| e.name.starts_with(&format!("{day}."))).count();
+        let aside = format!("{dir}.corrupt-{taken}");
+        disk.rename(&dir, &aside).await?;
+        disk.sync_dir(&project_dir).await?;
+        self.days().remove(&(project, day));
+        lock(&self.corrupt).remove(&(project, day));
+        self.env.mark(Mark { name: "arb.set-aside", subject: &aside });
+        Ok(())
+    }
+
+    /// The days of a project that exist, in order.
+    pub(super) fn days_of(&self, project: u32) -> Vec<Arc<Mutex<DayStore<E>>>> {
+        let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
+        self.days().range(first..=last).map(|(_, day)| day.clone()).collect()
+    }
+
+    /// A day, created if need be. Its names are durable when this returns, its manifest is still empty.
+    pub(super) async fn day_or_new(
+        &self,
+        project: u32,
+        day: Day,
+    ) -> Result<Arc<Mutex<DayStore<E>>>, ArbFailure> {
+        if let Some(found) = self.day(project, day)? {
+            return Ok(found);
+        }
+        let _one_at_a_time = self.creating.lock().await;
+        if let Some(found) = self.day(project, day)? {
+            return Ok(found);
+        }
+        let disk = self.env.disk();
+        let project_dir = format!("arb/{project}");
+        if create_dir(disk, &project_dir).await? {
+            disk.sync_dir("arb").await?;
+        }
+        create_dir(disk, &day_dir(project, day)).await?;
+        // A directory of an earlier attempt may hold a manifest or files: read it as after a boot.
+        let store = self.recover_day(project, day).await?;
+        disk.sync_dir(&day_dir(project, day)).await?;
+        disk.sync_dir(&project_dir).await?;
+        let store = Arc::new(Mutex::new(store));
+        self.days().insert((project, day), store.clone());
+        Ok(store)
+    }
+}
+
+async fn create_dir<D: Disk>(disk: &D, path: &str) -> Result<bool, ArbFailure> {
+    match disk.create_dir(path).await {
+        Ok(()) => Ok(true),
+        // Its name may not be durable yet: the caller syncs the parent as if it were new.
+        Err(error) if error.kind == DiskErrorKind::AlreadyExists => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Cuts what a crash left behind the last whole frame of an open segment.
+async fn cut_torn_tail<D: Disk>(disk: &D, path: &str) -> Result<(), ArbFailure> {
+    let file = disk.open(path, OpenMode::ReadWrite).await.map_err(|error| match error.kind {
+        DiskErrorKind::NotFound => ArbFailure::Corrupt(format!("{path} is live and missing")),
+        _ => ArbFailure::from(error),
+    })?;
+    let size = file.size_bytes().await?;
+    let bytes = file.read_at(0, size).await?;
+    let scan = frame::scan(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len()));
+    match scan.end {
+        End::Clean => Ok(()),
+        End::CorruptMiddle { .. } => Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes))),
+        End::TornTail { .. } => {
+            file.truncate(scan.valid_bytes as u64).await?;
+            Ok(file.sync().await?)
+        }
+    }
+}
+
+/// Directory of a day.
+#[must_use]
+pub fn day_dir(project: u32, day: Day) -> String {
+    format!("arb/{project}/{day}")
+}
+
+/// Header of a segment file.
+#[must_use]
+pub fn segment_header(tier: Tier, project: u32, day: Day, id: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(SEGMENT_HEADER_BYTES);
+    out.put_slice(SEGMENT_MAGIC);
+    out.put_u16_le(tier as u16);
+    out.put_u16_le(0);
+    out.put_u32_le(project);
+    out.put_i32_le(day.0);
+    out.put_u64_le(id);
+    let crc = frame::crc32c(&out);
+    out.put_u32_le(crc);
+    out.freeze()
+}
+
+/// Checks a segment's header against what its name says; `path` is for the error.
+pub fn check_segment_header(bytes: &Bytes, project: u32, day: Day, path: &str) -> Result<Tier, ArbFailure> {
+    let bad = |what: &str| ArbFailure::Corrupt(format!("{path}: {what}"));
+    if bytes.len() < SEGMENT_HEADER_BYTES || !bytes.starts_with(SEGMENT_MAGIC) {
+        return Err(bad("no segment header"));
+    }
+    let mut rest = bytes.slice(8..SEGMENT_HEADER_BYTES);
+    let (tier, _zero) = (rest.get_u16_le(), rest.get_u16_le());
+    let (found_project, found_day, _id) = (rest.get_u32_le(), rest.get_i32_le(), rest.get_u64_le());
+    if rest.get_u32_le() != frame::crc32c(&bytes[..28]) {
+        return Err(bad("checksum of the segment header"));
+    }
+    if (found_project, found_day) != (project, day.0) {
+        return Err(bad("segment of another day"));
+    }
+    Tier::from_number(tier).ok_or_else(|| bad("unknown tier"))
+}
+
+/// Entry of a file whose bytes are known.
+pub(super) fn sealed_entry(id: u64, tier: Tier, bytes: &[u8], records: u64) -> FileEntry {
+    let hash = blake3::hash(bytes).to_hex().to_string();
+    FileEntry { id, tier, sealed: true, bytes: bytes.len() as u64, records, hash }
+}
+
+pub(super) fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,128 @@
+//! Appending to a day, durably.
+//!
+//! Order of a new segment: its bytes durable, then its name, then the manifest's edit: a manifest never names a
+//! file that a crash could take away. After a failed append or sync a segment's end is unknown: it gets no
+//! further byte, is read as it is, and the next write opens another.
+
+use super::api::{ArbFailure, Part};
+use super::manifest::{FileEntry, Tier};
+use super::store::{DayStore, OpenSegment, SEGMENT_HEADER_BYTES, Store, segment_header};
+use crate::record::{Record, decode_block, encode_framed_block};
+use bytes::Bytes;
+use latent_edge::frame::{self, End};
+use latent_ports::{Disk, Env, File, Mark, OpenMode};
+use std::collections::BTreeSet;
+
+impl<E: Env> Store<E> {
+    /// Appends the frames of `body`, each to its day and tier. Returns how many events a replay left out.
+    pub async fn write(
+        &self,
+        project: u32,
+        parts: &[Part],
+        skip_present: bool,
+        body: &Bytes,
+    ) -> Result<u64, ArbFailure> {
+        let mut at = 0usize;
+        let mut skipped = 0;
+        for part in parts {
+            let end = at + part.frame_bytes as usize;
+            if end > body.len() || part.tier == Tier::Compacted {
+                return Err(ArbFailure::Refused(format!(
+                    "write: block of {} bytes at {at} of {}",
+                    part.frame_bytes,
+                    body.len()
+                )));
+            }
+            let framed = body.slice(at..end);
+            at = end;
+            let block = only_frame(&framed)
+                .ok_or_else(|| ArbFailure::Refused("write: block fails its checksum".to_owned()))?;
+            let day = self.day_or_new(project, part.day).await?;
+            let mut day = day.lock().await;
+            if skip_present {
+                skipped += self.append_absent(&mut day, part.tier, &block).await?;
+            } else {
+                let records = block_records(&block);
+                self.append(&mut day, part.tier, framed, records).await?;
+            }
+        }
+        Ok(skipped)
+    }
+
+    async fn append_absent(
+        &self,
+        day: &mut DayStore<E>,
+        tier: Tier,
+        block: &Bytes,
+    ) -> Result<u64, ArbFailure> {
+        let present: BTreeSet<_> = self.read_records(day).await?.iter().map(|r| r.arrival).collect();
+        let mut records: Vec<Record> = Vec::new();
+        decode_block(block, &mut records)?;
+        let before = records.len();
+        records.retain(|record| !present.contains(&record.arrival));
+        let skipped = (before - records.len()) as u64;
+        if !records.is_empty() {
+            let framed = encode_framed_block(&records)?;
+            self.append(day, tier, framed, records.len() as u64).await?;
+        }
+        Ok(skipped)
+    }
+
+    async fn append(
+        &self,
+        day: &mut DayStore<E>,
+        tier: Tier,
+        framed: Bytes,
+        records: u64,
+    ) -> Result<(), ArbFailure> {
+        let full = self.boot.cluster.compaction.output_max_bytes;
+        match day.open.remove(&tier) {
+            Some(mut segment) if segment.bytes < full => {
+                let len = framed.len() as u64;
+                // While the append is under way the segment is not in `open`: an error leaves it closed for good.
+                segment.file.append(framed).await?;
+                segment.file.sync().await?;
+                segment.bytes += len;
+                segment.records += records;
+                day.open.insert(tier, segment);
+                Ok(())
+            }
+            _ => self.append_to_new(day, tier, framed, records).await,
+        }
+    }
+
+    async fn append_to_new(
+        &self,
+        day: &mut DayStore<E>,
+        tier: Tier,
+        framed: Bytes,
+        records: u64,
+    ) -> Result<(), ArbFailure> {
+        let id = day.next_id;
+        day.next_id += 1;
+        let file = self.env.disk().open(&day.path(id), OpenMode::CreateNew).await?;
+        let bytes = (SEGMENT_HEADER_BYTES + framed.len()) as u64;
+        file.append(segment_header(tier, day.project, day.day, id)).await?;
+        file.append(framed).await?;
+        file.sync().await?;
+        self.env.disk().sync_dir(&day.dir()).await?;
+        let mut edit = day.manifest.next_edit(0);
+        edit.add.push(FileEntry { id, tier, sealed: false, bytes: 0, records: 0, hash: String::new() });
+        edit.next_id = edit.next_id.max(id + 1);
+        day.commit(&edit).await?;
+        day.open.insert(tier, OpenSegment { id, file, bytes, records });
+        self.env.mark(Mark { name: "arb.segment-opened", subject: "" });
+        Ok(())
+    }
+}
+
+/// How many records a block announces.
+fn block_records(block: &Bytes) -> u64 {
+    block.first_chunk::<4>().map_or(0, |count| u64::from(u32::from_le_bytes(*count)))
+}
+
+/// The payload of the one frame that `framed` holds.
+fn only_frame(framed: &Bytes) -> Option<Bytes> {
+    let mut scan = frame::scan(framed, 0);
+    (scan.end == End::Clean && scan.payloads.len() == 1).then(|| scan.payloads.remove(0))
+}

@@ -1,0 +1,183 @@
+//! The nightly audit: does an export show every key that the tee holds?
+//!
+//! Per project and day, from the raw requests on one side and an export's lines on the other: the keys of the
+//! export are derived anew from the JSON, not taken from what the store keeps beside it. A difference is an alarm
+//! to the operator; so is an audit that could not run. A day whose copies have not changed since it passed, and
+//! for which nothing new came, is not read again.
+
+use crate::codec::{self, tag};
+use crate::compaction::worker::sleep_until;
+use crate::config::{AuditConfig, Boot};
+use crate::export::{agreed_digest, export_line, read_day};
+use crate::record::{Key, Record, SetDigest};
+use crate::recovery::tee::{TeeReader, events_of};
+use crate::wire;
+use crate::zone::Day;
+use latent_ports::{Clock, Env, Mark, Net, UnixMs};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What an operator is told. Answered `()`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Alarm {
+    /// An export lacks events that the tee holds.
+    EventsMissing {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+        /// How many keys.
+        keys: u64,
+    },
+    /// The audit of a project could not run.
+    AuditFailed {
+        /// The project.
+        project: u32,
+        /// Why.
+        why: String,
+    },
+    /// Copies of a day differ.
+    CopiesDiffer {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+    },
+}
+
+const ALARM_TIMEOUT: Duration = Duration::from_secs(30);
+const ALARM_TRIES: u32 = 100;
+const ALARM_RETRY: Duration = Duration::from_secs(10 * 60);
+
+/// Tells the operator, until he has heard.
+pub async fn raise<E: Env>(env: &E, config: &AuditConfig, alarm: Alarm) {
+    for _ in 0..ALARM_TRIES {
+        let message = codec::message(tag::OPERATOR, &alarm);
+        if env.net().call(config.operator, message, ALARM_TIMEOUT).await.is_ok() {
+            return;
+        }
+        env.clock().sleep(ALARM_RETRY).await;
+    }
+    env.mark(Mark { name: "audit.alarm-unheard", subject: "" });
+}
+
+/// Boots the audit node.
+pub async fn run<E: Env>(env: E, boot: Boot) {
+    let (Some(config), Some(tee)) = (boot.cluster.audit.clone(), boot.cluster.tee.clone()) else { return };
+    let keep_ms = tee.retention.as_millis() as i64;
+    let mut audit = Audit {
+        reader: TeeReader::new(&env, &tee),
+        keys: BTreeMap::new(),
+        passed: BTreeMap::new(),
+        env,
+        boot,
+        keep_ms,
+    };
+    let mut due = BTreeSet::new();
+    let now = audit.env.clock().wall();
+    for project in audit.boot.cluster.projects.values() {
+        due.insert((project.zones.next_midnight(now) + config.after_midnight, project.id));
+    }
+    while let Some((at, project)) = due.pop_first() {
+        sleep_until(&audit.env, at).await;
+        audit.project(&config, project).await;
+        let now = audit.env.clock().wall().max(at);
+        let zones = &audit.boot.cluster.projects[&project].zones;
+        // The next midnight after this night's, whose audit this was.
+        let next = zones.next_midnight(now) + config.after_midnight;
+        due.insert((next, project));
+    }
+}
+
+struct Audit<E: Env> {
+    env: E,
+    boot: Boot,
+    reader: TeeReader<E>,
+    /// What the tee holds: key and newest arrival, by project and day.
+    keys: BTreeMap<(u32, Day), BTreeMap<Key, i64>>,
+    /// The copies' digest and the number of keys with which a day passed.
+    passed: BTreeMap<(u32, Day), (SetDigest, usize)>,
+    keep_ms: i64,
+}
+
+impl<E: Env> Audit<E> {
+    async fn project(&mut self, config: &AuditConfig, project: u32) {
+        if let Err(why) = self.refresh().await {
+            self.env.mark(Mark { name: "audit.failed", subject: &why });
+            raise(&self.env, config, Alarm::AuditFailed { project, why }).await;
+            return;
+        }
+        self.env.mark(Mark { name: "audit.ran", subject: "" });
+        let days: Vec<Day> = self
+            .keys
+            .range((project, Day(i32::MIN))..=(project, Day(i32::MAX)))
+            .map(|((_, day), _)| *day)
+            .collect();
+        for day in days {
+            match self.day(project, day).await {
+                Ok(0) => {}
+                Ok(keys) => {
+                    let subject = format!("p{project}/{day}");
+                    self.env.mark(Mark { name: "audit.mismatch", subject: &subject });
+                    raise(&self.env, config, Alarm::EventsMissing { project, day, keys }).await;
+                }
+                Err(why) => {
+                    self.env.mark(Mark { name: "audit.failed", subject: &why });
+                    raise(&self.env, config, Alarm::AuditFailed { project, why }).await;
+                }
+            }
+        }
+    }
+
+    /// Reads new tee files, and forgets what is older than the tee keeps.
+    async fn refresh(&mut self) -> Result<(), String> {
+        let files = self.reader.new_files().await.map_err(|e| e.to_string())?;
+        for ((project, day), records) in events_of(&self.boot.cluster, files) {
+            let keys = self.keys.entry((project, day)).or_default();
+            for record in records {
+                let newest = keys.entry(record.key).or_insert(record.arrived_ms);
+                *newest = record.arrived_ms.max(*newest);
+            }
+        }
+        let oldest: UnixMs = self.env.clock().wall() - Duration::from_millis(self.keep_ms.unsigned_abs());
+        for keys in self.keys.values_mut() {
+            keys.retain(|_, arrived_ms| *arrived_ms >= oldest.0);
+        }
+        self.keys.retain(|_, keys| !keys.is_empty());
+        Ok(())
+    }
+
+    /// How many keys of a day the export lacks.
+    async fn day(&mut self, project: u32, day: Day) -> Result<u64, String> {
+        let cluster = &self.boot.cluster;
+        let wanted = self.keys.get(&(project, day)).map_or(0, BTreeMap::len);
+        let digest = agreed_digest(&self.env, cluster, project, day).await.map(|(digest, _)| digest);
+        if digest.is_some_and(|digest| self.passed.get(&(project, day)) == Some(&(digest, wanted))) {
+            return Ok(0);
+        }
+        let records = read_day(&self.env, cluster, project, day).await.map_err(|e| e.to_string())?;
+        let exported = records.iter().map(exported_key).collect::<Result<BTreeSet<Key>, String>>()?;
+        let Some(keys) = self.keys.get(&(project, day)) else { return Ok(0) };
+        let missing = keys.keys().filter(|key| !exported.contains(*key)).count() as u64;
+        match digest.filter(|_| missing == 0) {
+            Some(digest) => self.passed.insert((project, day), (digest, wanted)),
+            None => self.passed.remove(&(project, day)),
+        };
+        Ok(missing)
+    }
+}
+
+/// The key of an exported event, derived from its line.
+fn exported_key(record: &Record) -> Result<Key, String> {
+    let line = export_line(record).ok_or("a stored event is not JSON")?;
+    let event: serde_json::Value = serde_json::from_str(&line).map_err(|e| format!("export line: {e}"))?;
+    let properties = &event["properties"];
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let insert_id = properties["$insert_id"].as_str();
+    Ok(wire::key(&text(&event["event"]), &text(&properties["distinct_id"]), insert_id, record.arrival))
+}

@@ -1,0 +1,9 @@
+//! Backups: incremental, content-addressed, to two data centers, each alone enough to restore.
+//!
+//! - `catalog`: what a backup consists of (pure).
+//! - `take`: the daily (or weekly) job.
+//! - `restore`: reading a backup back.
+
+pub mod catalog;
+pub mod restore;
+pub mod take;

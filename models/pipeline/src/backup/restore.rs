@@ -1,0 +1,84 @@
+//! Reading a backup back: catalogs newest first, segments verified by hash and by their own checksums.
+
+use super::catalog::{CATALOGS, Catalog, CatalogDay, SEGMENTS};
+use crate::arb::store::{SEGMENT_HEADER_BYTES, check_segment_header};
+use crate::record::{Record, decode_block};
+use latent_edge::frame::{self, End};
+use latent_edge::object_api::ObjectStore;
+use latent_ports::{Env, NodeId};
+use std::time::Duration;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The backups that can be reached, over all data centers.
+pub struct Backups<E> {
+    stores: Vec<ObjectStore<E>>,
+}
+
+impl<E: Env> Backups<E> {
+    /// Backups in `data_centers`.
+    #[must_use]
+    pub fn new(env: &E, data_centers: &[NodeId]) -> Self {
+        let stores = data_centers.iter().map(|node| ObjectStore::new(env.clone(), *node, CALL_TIMEOUT));
+        Backups { stores: stores.collect() }
+    }
+
+    /// All catalogs that verify, newest position first, each once.
+    pub async fn catalogs(&self) -> Vec<Catalog> {
+        let mut found: Vec<(String, Catalog)> = Vec::new();
+        for store in &self.stores {
+            let Ok(listed) = store.list(CATALOGS).await else { continue };
+            for info in listed {
+                if found.iter().any(|(key, _)| *key == info.key) {
+                    continue;
+                }
+                let Ok(text) = store.get(&info.key).await else { continue };
+                if let Ok(catalog) = Catalog::from_object(&info.key, &text) {
+                    found.push((info.key, catalog));
+                }
+            }
+        }
+        found.sort_by_key(|(_, catalog)| std::cmp::Reverse(catalog.position_ms));
+        found.into_iter().map(|(_, catalog)| catalog).collect()
+    }
+
+    /// The events of one day of a backup, copies of one key included.
+    ///
+    /// # Errors
+    /// A sentence that names the segment that no data center could give whole.
+    pub async fn day(&self, day: &CatalogDay) -> Result<Vec<Record>, String> {
+        let mut records = Vec::new();
+        for segment in &day.segments {
+            self.segment(day, &segment.hash, &mut records).await?;
+        }
+        Ok(records)
+    }
+
+    async fn segment(&self, day: &CatalogDay, hash: &str, records: &mut Vec<Record>) -> Result<(), String> {
+        let key = format!("{SEGMENTS}{hash}");
+        let mut why = String::from("no data center answered");
+        for store in &self.stores {
+            let bytes = match store.get(&key).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    why = error.to_string();
+                    continue;
+                }
+            };
+            if blake3::hash(&bytes).to_hex().as_str() != hash {
+                why = format!("object '{key}': its bytes do not have its hash");
+                continue;
+            }
+            check_segment_header(&bytes, day.project, day.day, &key).map_err(|e| e.to_string())?;
+            let scan = frame::scan(&bytes, SEGMENT_HEADER_BYTES);
+            if scan.end != End::Clean {
+                return Err(format!("object '{key}': damaged at byte {}", scan.valid_bytes));
+            }
+            for block in &scan.payloads {
+                decode_block(block, records).map_err(|e| format!("object '{key}': {e}"))?;
+            }
+            return Ok(());
+        }
+        Err(why)
+    }
+}

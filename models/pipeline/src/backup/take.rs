@@ -1,0 +1,284 @@
+//! Taking a backup.
+//!
+//! Per project: pin the files of enough disks, choose files that surely hold every acknowledged event (one disk's
+//! where enough digests agree, else all of theirs), put what a data center lacks and read it back, and let go of
+//! the pin. The catalog is written last. A data center that fails makes its own backup fail, not the other's. Old
+//! catalogs then expire, and with them the segments that no catalog needs.
+
+use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT, SEGMENTS};
+use crate::arb::api::{ArbAnswer, ArbCall, DayFiles, call};
+use crate::compaction::worker::sleep_until;
+use crate::config::{BackupConfig, Boot};
+use crate::zone::Day;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use latent_edge::object_api::{ObjectStore, StoreError};
+use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Requests in flight when the backup starts may still arrive: its position lies this far back.
+pub const POSITION_SLACK: Duration = Duration::from_secs(5 * 60);
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+const PIN_FOR: Duration = Duration::from_secs(3600);
+const RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
+
+/// Why a backup was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BackupError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Too few disks.
+    #[error("project {project}: {answered} disks could be pinned, {needed} are needed")]
+    TooFewDisks {
+        /// The project.
+        project: u32,
+        /// How many could.
+        answered: usize,
+        /// How many must.
+        needed: usize,
+    },
+    /// A file could not be copied from any disk that has it.
+    #[error("project {project}: segment {hash} could not be read from any disk")]
+    Unreadable {
+        /// The project.
+        project: u32,
+        /// The file's hash.
+        hash: String,
+    },
+    /// The catalog could not be written as text.
+    #[error("catalog: {0}")]
+    Text(String),
+}
+
+/// Boots the backup node: a backup at each interval, until the node dies.
+pub async fn run<E: Env>(env: E, boot: Boot) {
+    let Some(config) = boot.cluster.backup.clone() else { return };
+    let mut due = env.clock().wall() + config.first_after;
+    if let Some(newest) = newest_position(&env, &config).await {
+        due = (UnixMs(newest) + POSITION_SLACK + config.interval).max(env.clock().wall());
+    }
+    loop {
+        sleep_until(&env, due).await;
+        let started = env.clock().wall();
+        match take(&env, &boot, &config).await {
+            Ok(()) => due = due.max(started) + config.interval,
+            Err(error) => {
+                env.mark(Mark { name: "backup.failed", subject: &error.to_string() });
+                due = env.clock().wall() + RETRY_AFTER;
+            }
+        }
+    }
+}
+
+fn stores<E: Env>(env: &E, config: &BackupConfig) -> Vec<ObjectStore<E>> {
+    config.data_centers.iter().map(|node| ObjectStore::new(env.clone(), *node, CALL_TIMEOUT)).collect()
+}
+
+/// The position that every data center has reached; `None` when one has no backup yet or cannot be asked.
+async fn newest_position<E: Env>(env: &E, config: &BackupConfig) -> Option<i64> {
+    let mut newest = None;
+    for store in stores(env, config) {
+        let listed = store.list(CATALOGS).await.ok()?;
+        let position = listed.iter().filter_map(|info| Catalog::position_of_key(&info.key)).max()?;
+        newest = Some(newest.map_or(position, |n: i64| n.min(position)));
+    }
+    newest
+}
+
+/// Takes one backup to every data center.
+///
+/// # Errors
+/// When it is not complete in all of them; those that it reached keep what they have.
+pub async fn take<E: Env>(env: &E, boot: &Boot, config: &BackupConfig) -> Result<(), BackupError> {
+    env.mark(Mark { name: "backup.started", subject: "" });
+    let position_ms = (env.clock().wall() - POSITION_SLACK).0;
+    let mut targets = Vec::new();
+    let mut failed = None;
+    for store in stores(env, config) {
+        match store.list(SEGMENTS).await {
+            Ok(listed) => {
+                let have = listed.into_iter().map(|info| info.key[SEGMENTS.len()..].to_owned()).collect();
+                targets.push(Target { store, have });
+            }
+            Err(error) => failed = Some(BackupError::from(error)),
+        }
+    }
+    let mut days = Vec::new();
+    for project in boot.cluster.projects.keys() {
+        days.extend(copy_project(env, boot, *project, position_ms, &mut targets, &mut failed).await?);
+    }
+    env.mark(Mark { name: "backup.copied", subject: "" });
+    let catalog = Catalog { format: FORMAT, position_ms, taken_ms: env.clock().wall().0, days };
+    let (key, text) = catalog.to_object().map_err(|e| BackupError::Text(e.to_string()))?;
+    for target in &targets {
+        match target.store.put_verified(&key, Bytes::from(text.clone())).await {
+            Ok(()) => env.mark(Mark { name: "backup.catalog-durable", subject: &key }),
+            Err(error) => failed = Some(error.into()),
+        }
+    }
+    for target in &targets {
+        expire(env, config, &target.store).await?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// A data center, and the segments that it has.
+struct Target<E> {
+    store: ObjectStore<E>,
+    have: BTreeSet<String>,
+}
+
+/// Copies what the targets lack of one project. A target that fails is dropped and noted in `failed`.
+async fn copy_project<E: Env>(
+    env: &E,
+    boot: &Boot,
+    project: u32,
+    position_ms: i64,
+    targets: &mut Vec<Target<E>>,
+    failed: &mut Option<BackupError>,
+) -> Result<Vec<CatalogDay>, BackupError> {
+    let pinned = pin(env, boot, project, position_ms).await?;
+    let mut days = Vec::new();
+    for (day, segments) in choose(&pinned) {
+        for (segment, sources) in &segments {
+            let lacks = targets.iter().any(|target| !target.have.contains(&segment.hash));
+            if !lacks {
+                continue;
+            }
+            let bytes = fetch(env, project, day, &segment.hash, sources).await?;
+            let mut index = 0;
+            while index < targets.len() {
+                match put(&mut targets[index], &segment.hash, &bytes).await {
+                    Ok(()) => index += 1,
+                    Err(error) => {
+                        targets.remove(index);
+                        *failed = Some(error.into());
+                    }
+                }
+            }
+        }
+        days.push(CatalogDay { project, day, segments: segments.into_keys().collect() });
+    }
+    let unpin = ArbCall::Unpin { project };
+    let unpins = pinned.iter().map(|(disk, _)| call(env, *disk, &unpin, Bytes::new(), CALL_TIMEOUT));
+    // A pin that cannot be let go of runs out by itself.
+    join_all(unpins).await;
+    Ok(days)
+}
+
+async fn put<E: Env>(target: &mut Target<E>, hash: &str, bytes: &Bytes) -> Result<(), StoreError> {
+    if !target.have.contains(hash) {
+        target.store.put_verified(&format!("{SEGMENTS}{hash}"), bytes.clone()).await?;
+        target.have.insert(hash.to_owned());
+    }
+    Ok(())
+}
+
+/// Pins a project's files on every disk that answers.
+async fn pin<E: Env>(
+    env: &E,
+    boot: &Boot,
+    project: u32,
+    arrived_before_ms: i64,
+) -> Result<Vec<(NodeId, Vec<DayFiles>)>, BackupError> {
+    let ask = ArbCall::Pin { project, for_ms: PIN_FOR.as_millis() as u64, arrived_before_ms };
+    let needed = boot.cluster.copies.read_disks;
+    let disks = &boot.cluster.disks;
+    let count = disks.len();
+    let mut pinned = Vec::new();
+    // As many as are needed first; the others only when one of those fails.
+    let order: Vec<NodeId> = (0..count).map(|step| disks[(project as usize + step) % count]).collect();
+    for batch in [&order[..needed.min(count)], &order[needed.min(count)..]] {
+        if pinned.len() >= needed {
+            break;
+        }
+        let calls = batch.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT));
+        for (disk, answer) in batch.iter().zip(join_all(calls).await) {
+            if let Ok((ArbAnswer::Days(days), _)) = answer {
+                pinned.push((*disk, days));
+            }
+        }
+    }
+    if pinned.len() < needed {
+        return Err(BackupError::TooFewDisks { project, answered: pinned.len(), needed });
+    }
+    Ok(pinned)
+}
+
+/// Per day the segments to keep, and on which disks (with which id) each can be read.
+type Chosen = BTreeMap<Day, BTreeMap<CatalogSegment, Vec<(NodeId, u64)>>>;
+
+/// Chooses files: one disk's where all pinned disks agree on the day, else those of all. Pure.
+fn choose(pinned: &[(NodeId, Vec<DayFiles>)]) -> Chosen {
+    let mut by_day: BTreeMap<Day, Vec<(NodeId, &DayFiles)>> = BTreeMap::new();
+    for (disk, days) in pinned {
+        for day in days {
+            by_day.entry(day.day).or_default().push((*disk, day));
+        }
+    }
+    let mut chosen = Chosen::new();
+    for (day, copies) in by_day {
+        let agree =
+            copies.len() == pinned.len() && copies.iter().all(|(_, c)| c.digest == copies[0].1.digest);
+        let used = if agree { &copies[..1] } else { &copies[..] };
+        let segments = chosen.entry(day).or_default();
+        for (disk, copy) in used {
+            for file in copy.files.iter().filter(|file| file.records > 0) {
+                let segment =
+                    CatalogSegment { hash: file.hash.clone(), bytes: file.bytes, records: file.records };
+                segments.entry(segment).or_default().push((*disk, file.id));
+            }
+        }
+    }
+    chosen.retain(|_, segments| !segments.is_empty());
+    chosen
+}
+
+async fn fetch<E: Env>(
+    env: &E,
+    project: u32,
+    day: Day,
+    hash: &str,
+    sources: &[(NodeId, u64)],
+) -> Result<Bytes, BackupError> {
+    for (disk, id) in sources {
+        let ask = ArbCall::Fetch { project, day, id: *id };
+        if let Ok((ArbAnswer::Bytes, bytes)) = call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT).await
+            && blake3::hash(&bytes).to_hex().as_str() == hash
+        {
+            return Ok(bytes);
+        }
+    }
+    Err(BackupError::Unreadable { project, hash: hash.to_owned() })
+}
+
+/// Removes catalogs older than the retention, never the newest, then segments that no catalog needs.
+async fn expire<E: Env>(env: &E, config: &BackupConfig, store: &ObjectStore<E>) -> Result<(), BackupError> {
+    let oldest_ms = (env.clock().wall() - config.retention).0;
+    let catalogs = store.list(CATALOGS).await?;
+    let Some((newest, older)) = catalogs.split_last() else { return Ok(()) };
+    let is_old = |key: &str| Catalog::position_of_key(key).is_some_and(|position| position < oldest_ms);
+    let (old, kept): (Vec<_>, Vec<_>) = older.iter().partition(|info| is_old(&info.key));
+    if old.is_empty() {
+        return Ok(());
+    }
+    let mut needed = BTreeSet::new();
+    for info in kept.into_iter().chain([newest]) {
+        let text = store.get(&info.key).await?;
+        // A catalog that cannot be read could need anything: nothing is removed.
+        let catalog = Catalog::from_object(&info.key, &text).map_err(BackupError::Text)?;
+        needed.extend(catalog.hashes().into_iter().map(str::to_owned));
+    }
+    for info in old {
+        store.delete(&info.key).await?;
+        env.mark(Mark { name: "backup.expired", subject: &info.key });
+    }
+    for info in store.list(SEGMENTS).await? {
+        if !needed.contains(&info.key[SEGMENTS.len()..]) {
+            store.delete(&info.key).await?;
+        }
+    }
+    Ok(())
+}

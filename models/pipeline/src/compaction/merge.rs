@@ -1,0 +1,81 @@
+//! What a run makes of its inputs. Pure: any grouping or order of inputs gives the same set.
+//!
+//! Of several records with one key the one with the least (arrived_ms, arrival id) stays: an order that every
+//! disk agrees on, whatever it has seen so far. Output is sorted by (time, key, arrival id).
+
+use crate::record::{RECORD_FIXED_BYTES, Record};
+
+/// Merges, de-duplicates and sorts.
+#[must_use]
+pub fn merge(mut records: Vec<Record>) -> Vec<Record> {
+    records.sort_unstable_by(|a, b| (a.key, a.arrived_ms, a.arrival).cmp(&(b.key, b.arrived_ms, b.arrival)));
+    records.dedup_by(|later, kept| later.key == kept.key);
+    records.sort_unstable_by(|a, b| (a.time_ms, a.key, a.arrival).cmp(&(b.time_ms, b.key, b.arrival)));
+    records
+}
+
+/// Splits sorted records into files of about `max_bytes`, at least one record each.
+pub fn split(records: &[Record], max_bytes: u64) -> impl Iterator<Item = &[Record]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut bytes = 0u64;
+        let fits = rest.iter().take_while(|record| {
+            bytes += (RECORD_FIXED_BYTES + record.json.len()) as u64;
+            bytes <= max_bytes
+        });
+        let count = fits.count().max(1).min(rest.len());
+        let (part, left) = rest.split_at(count);
+        rest = left;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ArrivalId;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn records() -> impl Strategy<Value = Vec<Record>> {
+        let one = (0u8..12, 0i64..6, 0i64..4, 0u32..50).prop_map(|(key, time_ms, arrived_ms, item)| Record {
+            arrival: ArrivalId { edge: 0, sequence: 1, item },
+            arrived_ms,
+            time_ms,
+            key: [key; 16],
+            json: Bytes::from(format!("{key}-{item}")),
+        });
+        proptest::collection::vec(one, 0..60).prop_map(|mut all| {
+            // An arrival id names one event.
+            all.sort_by_key(|r| r.arrival);
+            all.dedup_by_key(|r| r.arrival);
+            all
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_grouping_gives_the_same_and_again_changes_nothing(all in records(), cut in 0usize..60) {
+            let whole = merge(all.clone());
+            prop_assert_eq!(&merge(whole.clone()), &whole);
+            let (left, right) = all.split_at(cut.min(all.len()));
+            let mut grouped = merge(right.to_vec());
+            grouped.extend(merge(left.to_vec()));
+            prop_assert_eq!(merge(grouped), whole);
+        }
+
+        #[test]
+        fn every_key_stays_and_none_stands_twice(all in records()) {
+            let keys = |list: &[Record]| list.iter().map(|r| r.key).collect::<std::collections::BTreeSet<_>>();
+            let merged = merge(all.clone());
+            prop_assert_eq!(keys(&merged), keys(&all));
+            prop_assert_eq!(keys(&merged).len(), merged.len());
+        }
+
+        #[test]
+        fn splitting_loses_nothing(all in records(), max in 1u64..400) {
+            let parts: Vec<Record> = split(&all, max).flatten().cloned().collect();
+            prop_assert_eq!(parts, all);
+        }
+    }
+}

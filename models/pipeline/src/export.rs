@@ -1,0 +1,157 @@
+//! Reading a project's events: enough disks to surely include every acknowledged event.
+//!
+//! An event is acknowledged once `ack_disks` (4 of 8) have it, so any `read_disks` (5) include one that does. If
+//! so many agree on the digest of a day, one of them speaks for all; else their copies are merged. One event per
+//! de-duplication key, the same one that compaction would keep, so what is read does not change when it runs.
+
+use crate::arb::api::{ArbAnswer, ArbCall, ArbError, call};
+use crate::compaction::merge::merge;
+use crate::config::Cluster;
+use crate::record::{Record, SetDigest, decode_block};
+use crate::zone::Day;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use latent_edge::frame::{self, End};
+use latent_ports::{Env, NodeId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A read that did not reach enough disks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Too few disks answered.
+    #[error("p{project}/{day}: {answered} of {needed} disks answered; last: {last}")]
+    TooFewDisks {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+        /// How many did.
+        answered: usize,
+        /// How many must.
+        needed: usize,
+        /// Why another did not.
+        last: String,
+    },
+}
+
+/// The digest that `read_disks` disks agree on, if they do.
+pub async fn agreed_digest<E: Env>(
+    env: &E,
+    cluster: &Cluster,
+    project: u32,
+    day: Day,
+) -> Option<(SetDigest, NodeId)> {
+    let asked = rotated(cluster, project).take(cluster.copies.read_disks);
+    let ask = ArbCall::Digest { project, day, arrived_before_ms: i64::MAX };
+    let calls = asked.map(|disk| {
+        let ask = &ask;
+        async move { (disk, call(env, disk, ask, Bytes::new(), CALL_TIMEOUT).await) }
+    });
+    let mut agreed: Option<(SetDigest, NodeId)> = None;
+    for (disk, answer) in join_all(calls).await {
+        match (answer, agreed) {
+            (Ok((ArbAnswer::Digest(digest), _)), None) => agreed = Some((digest, disk)),
+            (Ok((ArbAnswer::Digest(digest), _)), Some((first, _))) if digest == first => {}
+            _ => return None,
+        }
+    }
+    agreed
+}
+
+/// The disks of a cluster, beginning at another one for each project.
+fn rotated(cluster: &Cluster, project: u32) -> impl Iterator<Item = NodeId> + '_ {
+    let count = cluster.disks.len();
+    (0..count).map(move |step| cluster.disks[(project as usize + step) % count])
+}
+
+/// All events of a project's day, one per key, sorted by (time, key).
+///
+/// # Errors
+/// When fewer than `read_disks` disks could be read.
+pub async fn read_day<E: Env>(
+    env: &E,
+    cluster: &Cluster,
+    project: u32,
+    day: Day,
+) -> Result<Vec<Record>, ReadError> {
+    if let Some((_, disk)) = agreed_digest(env, cluster, project, day).await
+        && let Ok(records) = read_copy(env, disk, project, day).await
+    {
+        return Ok(merge(records));
+    }
+    let copies = join_all(cluster.disks.iter().map(|disk| read_copy(env, *disk, project, day))).await;
+    let needed = cluster.copies.read_disks;
+    let answered = copies.iter().filter(|copy| copy.is_ok()).count();
+    let mut all = Vec::new();
+    let mut last = String::new();
+    for copy in copies {
+        match copy {
+            Ok(records) => all.extend(records),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    if answered < needed {
+        return Err(ReadError::TooFewDisks { project, day, answered, needed, last });
+    }
+    Ok(merge(all))
+}
+
+/// One disk's copy of a day, as it stands there.
+pub async fn read_copy<E: Env>(
+    env: &E,
+    disk: NodeId,
+    project: u32,
+    day: Day,
+) -> Result<Vec<Record>, ArbError> {
+    let (answer, body) = call(env, disk, &ArbCall::Read { project, day }, Bytes::new(), CALL_TIMEOUT).await?;
+    let scan = frame::scan(&body, 0);
+    let mut records = Vec::new();
+    let whole = scan.end == End::Clean
+        && scan.payloads.iter().try_for_each(|block| decode_block(block, &mut records)).is_ok();
+    if answer == ArbAnswer::Bytes && whole { Ok(records) } else { Err(ArbError::Unexpected(disk.0)) }
+}
+
+/// A record as a line of an export: the event as sent, with its arrival time in `properties`.
+#[must_use]
+pub fn export_line(record: &Record) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        properties: &'a RawValue,
+    }
+    let text = std::str::from_utf8(&record.json).ok()?;
+    let event: Event<'_> = serde_json::from_str(text).ok()?;
+    let properties = event.properties.get();
+    // A raw value is a slice of the text it was parsed from: its end there is the closing brace of `properties`.
+    let end = properties.as_ptr() as usize - text.as_ptr() as usize + properties.len() - 1;
+    let comma = if properties[1..properties.len() - 1].trim().is_empty() { "" } else { "," };
+    Some(format!("{}{comma}\"mp_processing_time_ms\":{}{}", &text[..end], record.arrived_ms, &text[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ArrivalId;
+
+    fn line(json: &str) -> String {
+        let arrival = ArrivalId { edge: 0, sequence: 0, item: 0 };
+        let json = Bytes::from(json.to_owned());
+        export_line(&Record { arrival, arrived_ms: 7, time_ms: 0, key: [0; 16], json }).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_the_event_as_sent_with_its_arrival_time() {
+        assert_eq!(
+            line(r#"{"properties": {"a": {"b":1.50}} , "event":"x"}"#),
+            r#"{"properties": {"a": {"b":1.50},"mp_processing_time_ms":7} , "event":"x"}"#
+        );
+        assert_eq!(
+            line(r#"{"event":"x","properties":{ }}"#),
+            r#"{"event":"x","properties":{ "mp_processing_time_ms":7}}"#
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! Hinted hand-off: writes that a disk did not take, kept on ingest's own disk until it does.
+//!
+//! One file a hint: `hints/<disk>-<n>`, one frame of head and one of body. Hints are a convenience: an event with
+//! a hint is already durable on enough disks, so a hint that cannot be kept is counted and left to anti-entropy.
+
+use super::copies::ProjectWrite;
+use crate::arb::api::{ArbCall, call};
+use crate::config::Cluster;
+use latent_edge::frame::{End, encode_frame, scan};
+use latent_edge::message::{decode_head, encode_head};
+use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify};
+
+const RETRY_EVERY: Duration = Duration::from_secs(10 * 60);
+const TAG: u8 = crate::codec::tag::ARB;
+
+/// The hints of one ingest node.
+pub struct Hints<E: Env> {
+    env: E,
+    cluster: Arc<Cluster>,
+    /// Numbers of the hints kept, by disk.
+    kept: Mutex<BTreeMap<NodeId, Vec<u64>>>,
+    next: Mutex<u64>,
+    added: Notify,
+}
+
+impl<E: Env> Hints<E> {
+    /// Finds the hints that an earlier boot left.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn recover(env: E, cluster: Arc<Cluster>) -> Result<Self, DiskError> {
+        match env.disk().create_dir("hints").await {
+            Ok(()) => env.disk().sync_dir("").await?,
+            Err(error) if error.kind == DiskErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let mut kept: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
+        let mut next = 0;
+        for entry in env.disk().list("hints").await? {
+            let parsed =
+                entry.name.split_once('-').and_then(|(d, n)| Some((d.parse().ok()?, n.parse::<u64>().ok()?)));
+            if let Some((disk, number)) = parsed {
+                kept.entry(NodeId(disk)).or_default().push(number);
+                next = next.max(number + 1);
+            }
+        }
+        Ok(Hints { env, cluster, kept: Mutex::new(kept), next: Mutex::new(next), added: Notify::new() })
+    }
+
+    /// Keeps a write for `disk`.
+    pub async fn keep(&self, disk: NodeId, write: &ProjectWrite) {
+        let held = self.kept.lock().await.get(&disk).map_or(0, Vec::len);
+        if held >= self.cluster.copies.hints_per_disk {
+            self.env.mark(Mark { name: "hints.full", subject: "" });
+            return;
+        }
+        let number = {
+            let mut next = self.next.lock().await;
+            *next += 1;
+            *next
+        };
+        match self.store(disk, number, write).await {
+            Ok(()) => {
+                self.kept.lock().await.entry(disk).or_default().push(number);
+                self.added.notify_one();
+            }
+            Err(error) => self.env.mark(Mark { name: "hints.not-kept", subject: &error.to_string() }),
+        }
+    }
+
+    async fn store(&self, disk: NodeId, number: u64, write: &ProjectWrite) -> Result<(), DiskError> {
+        let file = self.env.disk().open(&path(disk, number), OpenMode::CreateNew).await?;
+        for payload in [encode_head(TAG, &write.call), write.body.clone()] {
+            if let Ok(framed) = encode_frame(&payload) {
+                file.append(framed).await?;
+            }
+        }
+        file.sync().await?;
+        self.env.disk().sync_dir("hints").await
+    }
+
+    /// Hands off what is kept, for ever.
+    pub async fn hand_off(&self) {
+        loop {
+            let waiting: Vec<(NodeId, Vec<u64>)> =
+                self.kept.lock().await.iter().map(|(disk, numbers)| (*disk, numbers.clone())).collect();
+            if waiting.iter().all(|(_, numbers)| numbers.is_empty()) {
+                self.added.notified().await;
+            }
+            self.env.clock().sleep(RETRY_EVERY).await;
+            for (disk, numbers) in waiting {
+                for number in numbers {
+                    if !self.deliver(disk, number).await {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Delivers one hint and forgets it; false when the disk still does not take it.
+    async fn deliver(&self, disk: NodeId, number: u64) -> bool {
+        let write = match self.load(disk, number).await {
+            Ok(Some(write)) => write,
+            // Cut off by a crash while it was written, or unreadable: anti-entropy brings what it held.
+            Ok(None) | Err(_) => return self.forget(disk, number).await,
+        };
+        // Skipping what is present: the write may have arrived although its answer did not.
+        let ArbCall::Write { project, parts, .. } = write.call else {
+            return self.forget(disk, number).await;
+        };
+        let order = ArbCall::Write { project, parts, skip_present: true };
+        match call(&self.env, disk, &order, write.body, self.cluster.copies.write_timeout).await {
+            Ok(_) => {
+                self.env.mark(Mark { name: "hints.handed-off", subject: "" });
+                self.forget(disk, number).await
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn load(&self, disk: NodeId, number: u64) -> Result<Option<ProjectWrite>, DiskError> {
+        let file = self.env.disk().open(&path(disk, number), OpenMode::Read).await?;
+        let size = file.size_bytes().await?;
+        let found = scan(&file.read_at(0, size).await?, 0);
+        let [head, body] = found.payloads.as_slice() else { return Ok(None) };
+        let call = decode_head(TAG, head).ok().filter(|_| found.end == End::Clean);
+        Ok(call.map(|call| ProjectWrite { call, body: body.clone() }))
+    }
+
+    async fn forget(&self, disk: NodeId, number: u64) -> bool {
+        if let Some(numbers) = self.kept.lock().await.get_mut(&disk) {
+            numbers.retain(|kept| *kept != number);
+        }
+        // A hint that comes back after a crash is delivered again, which skips what is present.
+        self.env.disk().remove(&path(disk, number)).await.is_ok()
+    }
+}
+
+fn path(disk: NodeId, number: u64) -> String {
+    format!("hints/{}-{number}", disk.0)
+}

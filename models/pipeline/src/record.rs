@@ -1,0 +1,184 @@
+//! One stored event, and the blocks that hold events: see `models/formats.md`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use latent_edge::frame::{PayloadLength, encode_frame};
+use serde::{Deserialize, Serialize};
+
+/// Where a stored event came in: which request of which edge, and its place in it. Kept for ever, so that a
+/// replay can skip what is present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ArrivalId {
+    /// The edge that numbered the request.
+    pub edge: u16,
+    /// Its number there.
+    pub sequence: u64,
+    /// The event's position in the request, from 0.
+    pub item: u32,
+}
+
+/// A de-duplication key: 128 bits of BLAKE3 over name, distinct_id and insert id.
+pub type Key = [u8; 16];
+
+/// A stored event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it came in.
+    pub arrival: ArrivalId,
+    /// When, by the edge's clock (ms since 1970).
+    pub arrived_ms: i64,
+    /// The event's own time (ms since 1970).
+    pub time_ms: i64,
+    /// What makes it the same event as another.
+    pub key: Key,
+    /// The event as it was sent.
+    pub json: Bytes,
+}
+
+/// Bytes of a record without its JSON.
+pub const RECORD_FIXED_BYTES: usize = 2 + 8 + 4 + 8 + 8 + 16 + 4;
+
+/// A block whose bytes do not hold what they announce, although their checksum is right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("malformed block: {what} at byte {at}")]
+pub struct MalformedBlock {
+    /// What is missing or left over.
+    pub what: &'static str,
+    /// Where in the block's payload.
+    pub at: usize,
+}
+
+/// Encodes records as one block (a frame's payload).
+#[must_use]
+pub fn encode_block(records: &[Record]) -> Bytes {
+    let size = 4 + records.iter().map(|r| RECORD_FIXED_BYTES + r.json.len()).sum::<usize>();
+    let mut out = BytesMut::with_capacity(size);
+    out.put_u32_le(records.len() as u32);
+    for record in records {
+        out.put_u16_le(record.arrival.edge);
+        out.put_u64_le(record.arrival.sequence);
+        out.put_u32_le(record.arrival.item);
+        out.put_i64_le(record.arrived_ms);
+        out.put_i64_le(record.time_ms);
+        out.put_slice(&record.key);
+        out.put_u32_le(record.json.len() as u32);
+        out.put_slice(&record.json);
+    }
+    out.freeze()
+}
+
+/// Encodes records as one block in its frame.
+///
+/// # Errors
+/// When the block is longer than a frame may be.
+pub fn encode_framed_block(records: &[Record]) -> Result<Bytes, PayloadLength> {
+    encode_frame(&encode_block(records))
+}
+
+/// Decodes a block's records, appending them to `out`. The records share the block's bytes.
+pub fn decode_block(block: &Bytes, out: &mut Vec<Record>) -> Result<(), MalformedBlock> {
+    let mut reader = Reader { block, at: 0 };
+    let count = u32::from_le_bytes(reader.take("record count")?);
+    for _ in 0..count {
+        let arrival = ArrivalId {
+            edge: u16::from_le_bytes(reader.take("edge")?),
+            sequence: u64::from_le_bytes(reader.take("sequence")?),
+            item: u32::from_le_bytes(reader.take("item")?),
+        };
+        let arrived_ms = i64::from_le_bytes(reader.take("arrived_ms")?);
+        let time_ms = i64::from_le_bytes(reader.take("time_ms")?);
+        let key: Key = reader.take("key")?;
+        let json_len = u32::from_le_bytes(reader.take("json length")?) as usize;
+        let json = reader.slice(json_len, "json")?;
+        out.push(Record { arrival, arrived_ms, time_ms, key, json });
+    }
+    if reader.at == block.len() {
+        Ok(())
+    } else {
+        Err(MalformedBlock { what: "bytes left over", at: reader.at })
+    }
+}
+
+struct Reader<'a> {
+    block: &'a Bytes,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], MalformedBlock> {
+        let end = self.at + N;
+        let bytes = self.block.get(self.at..end).ok_or(MalformedBlock { what, at: self.at })?;
+        self.at = end;
+        Ok(bytes.try_into().expect("a slice of N bytes makes an array of N"))
+    }
+
+    fn slice(&mut self, len: usize, what: &'static str) -> Result<Bytes, MalformedBlock> {
+        let end = self.at.checked_add(len).filter(|end| *end <= self.block.len());
+        let end = end.ok_or(MalformedBlock { what, at: self.at })?;
+        let bytes = self.block.slice(self.at..end);
+        self.at = end;
+        Ok(bytes)
+    }
+}
+
+/// A 128-bit digest of a set of keys: equal sets have equal digests, whatever their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SetDigest {
+    /// How many distinct keys.
+    pub count: u64,
+    /// BLAKE3 over the sorted keys, cut to 128 bits.
+    pub digest: [u8; 16],
+}
+
+impl SetDigest {
+    /// Digests the distinct keys among `keys`; sorts them on the way.
+    #[must_use]
+    pub fn of(keys: &mut Vec<Key>) -> Self {
+        keys.sort_unstable();
+        keys.dedup();
+        let mut hasher = blake3::Hasher::new();
+        for key in keys.iter() {
+            hasher.update(key);
+        }
+        SetDigest { count: keys.len() as u64, digest: first_16(&hasher.finalize()) }
+    }
+}
+
+/// The first 16 bytes of a BLAKE3 hash.
+#[must_use]
+pub fn first_16(hash: &blake3::Hash) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.copy_from_slice(&hash.as_bytes()[..16]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_decodes_to_what_was_encoded_and_a_cut_one_is_refused() {
+        let records: Vec<Record> = (0..3)
+            .map(|item| Record {
+                arrival: ArrivalId { edge: 1, sequence: 7 << 40, item },
+                arrived_ms: 1_456_190_481_000,
+                time_ms: -5,
+                key: [item as u8; 16],
+                json: Bytes::from(format!("{{\"n\":{item}}}")),
+            })
+            .collect();
+        let block = encode_block(&records);
+        let mut back = Vec::new();
+        decode_block(&block, &mut back).unwrap();
+        assert_eq!(back, records);
+        for len in 0..block.len() {
+            assert!(decode_block(&block.slice(..len), &mut Vec::new()).is_err(), "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn a_set_digest_ignores_order_and_repeats() {
+        let (a, b) = ([1; 16], [2; 16]);
+        assert_eq!(SetDigest::of(&mut vec![a, b, a]), SetDigest::of(&mut vec![b, a]));
+        assert_ne!(SetDigest::of(&mut vec![a]), SetDigest::of(&mut vec![b]));
+    }
+}

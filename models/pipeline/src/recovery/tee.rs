@@ -1,0 +1,94 @@
+//! What the tee store holds, as events: read by the audit (new files only) and by recovery (all).
+//!
+//! The same request may stand in two files (its edge's and the second copy's): it counts once. Requests and items
+//! that ingest rejects are rejected here again, by their original arrival time.
+
+use crate::config::{Cluster, TeeStoreConfig};
+use crate::ingest::events::accepted_of_tee;
+use crate::record::Record;
+use crate::zone::Day;
+use latent_edge::frame::End;
+use latent_edge::object_api::{ObjectStore, StoreError};
+use latent_edge::tee::{TeeFile, TeeName, TeeRecord};
+use latent_ports::Env;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Prefix of the keys of tee files.
+pub const TEE: &str = "tee/";
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why the tee could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TeeReadError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file in it.
+    #[error("tee file {key}: {why}")]
+    File {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Events of the tee, by project and day.
+pub type TeeEvents = BTreeMap<(u32, Day), Vec<Record>>;
+
+/// The tee store, and which of its files were read.
+pub struct TeeReader<E> {
+    store: ObjectStore<E>,
+    read: BTreeSet<String>,
+}
+
+impl<E: Env> TeeReader<E> {
+    /// A reader that has read nothing yet.
+    #[must_use]
+    pub fn new(env: &E, tee: &TeeStoreConfig) -> Self {
+        TeeReader { store: ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT), read: BTreeSet::new() }
+    }
+
+    /// The records of the files that came since the last call, file by file.
+    ///
+    /// # Errors
+    /// When the store or a file cannot be read; files before it count as read.
+    pub async fn new_files(&mut self) -> Result<Vec<(TeeName, Vec<TeeRecord>)>, TeeReadError> {
+        let listed = self.store.list(TEE).await?;
+        let present: BTreeSet<String> = listed.iter().map(|info| info.key.clone()).collect();
+        self.read.retain(|key| present.contains(key));
+        let mut files = Vec::new();
+        for key in present {
+            if self.read.contains(&key) {
+                continue;
+            }
+            let bad = |why: String| TeeReadError::File { key: key.clone(), why };
+            let name = TeeName::from_path(&key).map_err(|e| bad(e.to_string()))?;
+            let bytes = self.store.get(&key).await?;
+            let file = TeeFile::decode(&bytes).map_err(|e| bad(e.to_string()))?;
+            if file.end != End::Clean {
+                return Err(bad(format!("damaged at byte {}", file.valid_bytes)));
+            }
+            files.push((name, file.records));
+            self.read.insert(key);
+        }
+        Ok(files)
+    }
+}
+
+/// Decodes tee records into events, each request once.
+#[must_use]
+pub fn events_of(cluster: &Cluster, files: Vec<(TeeName, Vec<TeeRecord>)>) -> TeeEvents {
+    let mut seen: BTreeSet<(u16, u64)> = BTreeSet::new();
+    let mut events = TeeEvents::new();
+    for record in files.into_iter().flat_map(|(_, records)| records) {
+        if !seen.insert((record.edge, record.sequence)) {
+            continue;
+        }
+        for ((project, day, _), records) in accepted_of_tee(cluster, &record) {
+            events.entry((project, day)).or_default().extend(records);
+        }
+    }
+    events
+}

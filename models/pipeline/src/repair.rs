@@ -1,0 +1,111 @@
+//! Anti-entropy: some hours after a project's job its copies are compared, and brought together where they differ.
+//!
+//! Digests of keys at one cut (events that arrived before it) are asked of every disk. On a difference an alarm is
+//! raised and every disk gets the union, by arrival id. A copy that is corrupt is set aside by its disk and filled
+//! from the others: only with enough of them readable.
+
+use crate::arb::api::{ArbAnswer, ArbCall, call};
+use crate::arb::manifest::Tier;
+use crate::audit::{Alarm, raise};
+use crate::compaction::worker::sleep_until;
+use crate::config::{Boot, Cluster};
+use crate::export::read_copy;
+use crate::ingest::copies::encode_write;
+use crate::record::{ArrivalId, Record, SetDigest};
+use crate::zone::Day;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The cut lies this far back, so that what is in flight belongs to no copy yet.
+const CUT_SLACK: Duration = Duration::from_secs(5 * 60);
+
+/// Compares every project's copies each night. The first worker does it.
+pub async fn nightly<E: Env>(env: E, boot: Boot) {
+    if boot.cluster.workers.first() != Some(&env.node()) {
+        return;
+    }
+    let after = boot.cluster.scrub_after_midnight;
+    let now = env.clock().wall();
+    let mut due: BTreeSet<(UnixMs, u32)> =
+        boot.cluster.projects.values().map(|p| (p.zones.next_midnight(now) + after, p.id)).collect();
+    while let Some((at, project)) = due.pop_first() {
+        sleep_until(&env, at).await;
+        compare(&env, &boot.cluster, project).await;
+        let zones = &boot.cluster.projects[&project].zones;
+        due.insert((zones.next_midnight(env.clock().wall().max(at)) + after, project));
+    }
+}
+
+/// What a disk said of a day: a digest, or that it cannot read it.
+type Said = BTreeMap<Day, Vec<(NodeId, Option<SetDigest>)>>;
+
+async fn compare<E: Env>(env: &E, cluster: &Cluster, project: u32) {
+    let cut = env.clock().wall() - CUT_SLACK;
+    let ask = ArbCall::Digests { project, arrived_before_ms: cut.0 };
+    let answers =
+        join_all(cluster.disks.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT))).await;
+    let mut said = Said::new();
+    let mut disks = Vec::new();
+    for (disk, answer) in cluster.disks.iter().zip(answers) {
+        let Ok((ArbAnswer::Days(days), _)) = answer else { continue };
+        disks.push(*disk);
+        for day in days {
+            said.entry(day.day).or_default().push((*disk, day.digest));
+        }
+    }
+    env.mark(Mark { name: "repair.compared", subject: "" });
+    for (day, copies) in said {
+        let first = copies[0].1;
+        let agree = first.is_some() && copies.len() == disks.len() && copies.iter().all(|(_, d)| *d == first);
+        if !agree {
+            bring_together(env, cluster, project, day, &disks, &copies).await;
+        }
+    }
+}
+
+async fn bring_together<E: Env>(
+    env: &E,
+    cluster: &Cluster,
+    project: u32,
+    day: Day,
+    disks: &[NodeId],
+    copies: &[(NodeId, Option<SetDigest>)],
+) {
+    let subject = format!("p{project}/{day}");
+    env.mark(Mark { name: "repair.copies-differ", subject: &subject });
+    if let Some(audit) = &cluster.audit {
+        raise(env, audit, Alarm::CopiesDiffer { project, day }).await;
+    }
+    let mut union: BTreeMap<ArrivalId, Record> = BTreeMap::new();
+    let mut read = 0;
+    for copy in join_all(disks.iter().map(|disk| read_copy(env, *disk, project, day))).await {
+        let Ok(records) = copy else { continue };
+        read += 1;
+        union.extend(records.into_iter().map(|record| (record.arrival, record)));
+    }
+    let enough = read >= cluster.copies.read_disks;
+    if enough {
+        for (disk, _) in copies.iter().filter(|(_, digest)| digest.is_none()) {
+            // A corrupt copy is set aside only now that the others were read.
+            let set_aside = ArbCall::SetAside { project, day };
+            if call(env, *disk, &set_aside, Bytes::new(), CALL_TIMEOUT).await.is_err() {
+                env.mark(Mark { name: "repair.set-aside-failed", subject: &subject });
+            }
+        }
+    }
+    let records: Vec<Record> = union.into_values().collect();
+    let is_late = |r: &Record| UnixMs(r.arrived_ms).since(UnixMs(r.time_ms)) >= cluster.copies.late_after;
+    let (late, on_time): (Vec<Record>, Vec<Record>) = records.into_iter().partition(is_late);
+    let parts = [(day, Tier::Late, late.as_slice()), (day, Tier::OnTime, on_time.as_slice())];
+    let Ok(write) = encode_write(project, parts.into_iter().filter(|(_, _, r)| !r.is_empty()), true) else {
+        return;
+    };
+    let writes = disks.iter().map(|disk| call(env, *disk, &write.call, write.body.clone(), CALL_TIMEOUT));
+    let done = join_all(writes).await.iter().all(Result::is_ok);
+    let name = if done && enough { "repair.brought-together" } else { "repair.incomplete" };
+    env.mark(Mark { name, subject: &subject });
+}
