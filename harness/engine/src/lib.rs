@@ -25,7 +25,7 @@ mod toy;
 pub use cli::main;
 pub use plan::{Plan, expand};
 pub use print::{Screen, Text, words};
-pub use report::{NodeTally, Report};
+pub use report::{FaultReport, NodeTally, Report};
 pub use scenario::{BadScenario, Moment, NamedScenario, Problem, Scenario, Span, parse};
 pub use system::{Judged, Notice, Progress, System};
 

@@ -1,6 +1,7 @@
 //! What a run came to, as data. Text and JSON are made from it in `print`.
 
 use crate::system::Notice;
+use latent_sim::Fault;
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Report<F> {
     pub marks: BTreeMap<String, u64>,
     /// Required marks that were never reached.
     pub missing_marks: Vec<String>,
+    /// What became of each fault, in the plan's order.
+    pub faults: Vec<FaultReport>,
     /// What each node did, in order of creation.
     pub nodes: Vec<NodeTally>,
     /// The choices of the plan in words.
@@ -56,6 +59,17 @@ impl<F> Report<F> {
     pub fn as_expected(&self) -> bool {
         self.outcome == self.expected && self.missing_marks.is_empty()
     }
+}
+
+/// What became of one fault of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultReport {
+    /// The fault.
+    pub fault: Fault,
+    /// When it struck, true virtual time in milliseconds since 1970; `None`: never.
+    pub struck_ms: Option<i64>,
+    /// How many operations or marks of its anchor there were.
+    pub counted: u64,
 }
 
 /// How many trace records of each kind one node has.

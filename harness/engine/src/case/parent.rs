@@ -17,6 +17,9 @@ pub(crate) enum CaseError {
     /// It would not run the work.
     #[error("{0}")]
     Refused(String),
+    /// The scenario names what its world does not have.
+    #[error("{0}")]
+    BadScenario(String),
     /// It panicked.
     #[error("the case panicked: {message}\n  at {place}")]
     Panicked {
@@ -51,6 +54,7 @@ pub(crate) fn run(
     match heard? {
         Some(Line::Judged(judged)) => Ok(*judged),
         Some(Line::Refused(why)) => Err(CaseError::Refused(why)),
+        Some(Line::BadScenario(bad)) => Err(CaseError::BadScenario(bad)),
         Some(Line::Panicked { message, place }) => Err(CaseError::Panicked { message, place }),
         Some(Line::Time { .. } | Line::Phase(_)) | None => Err(CaseError::Died(status)),
     }

@@ -4,9 +4,7 @@
 use super::wire::Line;
 use super::worker::say;
 use crate::report::NodeTally;
-use latent_ports::NodeId;
 use latent_sim::{Event, Observer, Record, WORLD, World};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +14,7 @@ const REPORTS: u64 = 200;
 /// Counts shared between the observer in the world and whoever reports.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
-    counts: Arc<Mutex<BTreeMap<NodeId, NodeTally>>>,
+    counts: Arc<Mutex<Vec<NodeTally>>>,
     every_ns: u64,
 }
 
@@ -31,14 +29,14 @@ impl Tally {
         Box::new(Watch { tally: self.clone(), next_ns: 0 })
     }
 
-    /// What each node did so far, in order of creation.
-    pub(super) fn nodes(&self, world: &World) -> Vec<NodeTally> {
+    /// What each node did so far. `names` are all nodes' in order of creation, which numbers them from 1.
+    pub(super) fn nodes(&self, names: &[String]) -> Vec<NodeTally> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = |(id, tally): (&NodeId, &NodeTally)| NodeTally {
-            name: world.node_name(*id).to_string(),
-            ..tally.clone()
+        let of = |(index, name): (usize, &String)| NodeTally {
+            name: name.clone(),
+            ..counts.get(index + 1).cloned().unwrap_or_default()
         };
-        counts.iter().map(named).collect()
+        names.iter().enumerate().map(of).collect()
     }
 }
 
@@ -57,7 +55,11 @@ impl Observer for Watch {
             return;
         }
         let mut counts = self.tally.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let node = counts.entry(record.node).or_default();
+        let index = usize::from(record.node.0);
+        if index >= counts.len() {
+            counts.resize(index + 1, NodeTally::default());
+        }
+        let node = &mut counts[index];
         match record.event {
             Event::Boot => node.boots += 1,
             Event::Disk { .. } => node.disk_ops += 1,

@@ -2,7 +2,7 @@
 //!
 //! `latent-verdict` has no dependencies, so its types are mirrored here.
 
-use crate::report::NodeTally;
+use crate::report::{FaultReport, NodeTally};
 use crate::scenario::Expect;
 use crate::system::Notice;
 use latent_verdict::{Outcome, Recovery, Violation};
@@ -46,6 +46,8 @@ pub(crate) enum Line {
     Judged(Box<Judged>),
     /// The work cannot be run.
     Refused(String),
+    /// The scenario turned out to be wrong once it ran.
+    BadScenario(String),
     /// The run panicked.
     Panicked {
         /// What the panic said.
@@ -67,6 +69,7 @@ pub(crate) struct Judged {
     pub noticed: Vec<Notice>,
     pub violations: Vec<ViolationLine>,
     pub marks: BTreeMap<String, u64>,
+    pub faults: Vec<FaultReport>,
     pub nodes: Vec<NodeTally>,
     pub choices: Vec<String>,
     pub addresses_fixed: bool,

@@ -3,9 +3,10 @@
 use super::tally::Tally;
 use super::wire::{Judged, Line, PREFIX, RecoveryLine, ViolationLine, Work};
 use crate::plan::{self, Plan};
+use crate::report::FaultReport;
 use crate::scenario::{self, Scenario};
 use crate::{Progress, System, exit};
-use latent_sim::{Finished, WorldSpec, run_world};
+use latent_sim::{FaultOutcome, Finished, WorldSpec, run_world};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{Read, Write};
 use std::panic;
@@ -78,13 +79,10 @@ fn run_work<S: System>(work: &Work) -> Line {
             Err(error) => return Line::Refused(format!("the stored plan cannot be read: {error}")),
         },
     };
-    match run_plan::<S>(&scenario, &plan) {
-        Ok(judged) => Line::Judged(Box::new(judged)),
-        Err(refused) => Line::Refused(refused),
-    }
+    run_plan::<S>(work, &scenario, &plan)
 }
 
-fn run_plan<S: System>(scenario: &Scenario<S::Topic>, plan: &Plan<S::Plan>) -> Result<Judged, String> {
+fn run_plan<S: System>(work: &Work, scenario: &Scenario<S::Topic>, plan: &Plan<S::Plan>) -> Line {
     let spec = WorldSpec {
         scheduler_seed: plan.scheduler_seed,
         draw_seed: plan.draw_seed,
@@ -93,21 +91,27 @@ fn run_plan<S: System>(scenario: &Scenario<S::Topic>, plan: &Plan<S::Plan>) -> R
     };
     let progress = Progress(Arc::new(|phase: &str| say(&Line::Phase(phase.to_owned()))));
     let tally = Tally::new(scenario.run_for.0);
-    let Finished { output: (judged, nodes), trace_hash, records, marks, end, .. } =
-        run_world(spec, |world| {
-            let tally = tally.clone();
-            async move {
-                for fault in &plan.faults {
-                    world.arm(fault.clone());
-                }
-                world.observe(tally.observer());
-                let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
-                (judged, tally.nodes(&world))
+    let Finished { output, trace_hash, records, marks, end, faults, .. } = run_world(spec, |world| {
+        let tally = tally.clone();
+        async move {
+            for fault in &plan.faults {
+                world.arm(fault.clone());
             }
-        });
-    let findings =
-        serde_json::to_value(&judged.findings).map_err(|e| format!("findings cannot be written: {e}"))?;
-    Ok(Judged {
+            world.observe(tally.observer());
+            let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
+            let names = world.nodes().into_iter().map(|node| world.node_name(node).to_string());
+            (judged, names.collect::<Vec<_>>())
+        }
+    });
+    let (judged, names) = output;
+    if let Some(bad) = scenario::fault_at_nobody::<S>(&work.file, &work.text, &faults, &names) {
+        return Line::BadScenario(bad.to_string());
+    }
+    let findings = match serde_json::to_value(&judged.findings) {
+        Ok(findings) => findings,
+        Err(error) => return Line::Refused(format!("the findings cannot be written: {error}")),
+    };
+    Line::Judged(Box::new(Judged {
         sim_ms: u64::try_from(end.since(scenario.start.0).as_millis()).unwrap_or(u64::MAX),
         trace_hash: trace_hash.to_string(),
         trace_records: records,
@@ -117,11 +121,17 @@ fn run_plan<S: System>(scenario: &Scenario<S::Topic>, plan: &Plan<S::Plan>) -> R
         noticed: judged.noticed,
         violations: judged.violations.into_iter().map(ViolationLine).collect(),
         marks: marks.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
-        nodes,
+        faults: faults.into_iter().map(fault_report).collect(),
+        nodes: tally.nodes(&names),
         choices: S::choices(&plan.system),
         addresses_fixed: addresses_fixed(),
         findings,
-    })
+    }))
+}
+
+fn fault_report(outcome: FaultOutcome) -> FaultReport {
+    let FaultOutcome { fault, struck, counted, .. } = outcome;
+    FaultReport { fault, struck_ms: struck.map(|at| at.0), counted }
 }
 
 /// Whether this process runs without address randomisation, as Linux tells it. Where it does not tell: no.

@@ -84,6 +84,7 @@ fn report<S: System>(
         violations: judged.violations.into_iter().map(|line| line.0).collect(),
         missing_marks: missing.cloned().collect(),
         marks: judged.marks,
+        faults: judged.faults,
         nodes: judged.nodes,
         choices: judged.choices,
         addresses_fixed: judged.addresses_fixed,
@@ -93,8 +94,11 @@ fn report<S: System>(
     })
 }
 
-/// A case without a report is our failure, whatever the scenario expects.
+/// A case without a report is our failure whatever the scenario expects, unless the scenario itself was wrong.
 fn broken(error: &CaseError, repeat: &str) -> Failure {
+    if let CaseError::BadScenario(bad) = error {
+        return Failure::Usage(bad.clone());
+    }
     Failure::Internal(format!("{error}\n  again: {repeat}"))
 }
 
@@ -131,7 +135,7 @@ fn show(bar: &ProgressBar, line: &Line) {
             let time = before.split(", ").next().unwrap_or_default();
             bar.set_message(format!("{time}, {phase}"));
         }
-        Line::Judged(_) | Line::Refused(_) | Line::Panicked { .. } => {}
+        Line::Judged(_) | Line::Refused(_) | Line::BadScenario(_) | Line::Panicked { .. } => {}
     }
 }
 

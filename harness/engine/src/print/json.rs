@@ -1,6 +1,6 @@
 //! The report as one JSON object, on one line. Its fields are promised to programs that read it.
 
-use crate::report::{NodeTally, Report};
+use crate::report::{FaultReport, NodeTally, Report};
 use crate::system::{Notice, System};
 use latent_verdict::Violation;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 /// The engine's own top-level fields. A system's findings may not use them.
-pub(crate) const RESERVED: [&str; 18] = [
+pub(crate) const RESERVED: [&str; 19] = [
     "scenario",
     "seed",
     "outcome",
@@ -28,6 +28,7 @@ pub(crate) const RESERVED: [&str; 18] = [
     "choices",
     "repeat",
     "start_ms",
+    "faults",
 ];
 
 #[derive(Serialize)]
@@ -50,6 +51,7 @@ struct Public<'a, S: System> {
     violations: Vec<PublicViolation<'a, S>>,
     marks: &'a BTreeMap<String, u64>,
     missing_marks: &'a [String],
+    faults: &'a [FaultReport],
     #[serde(skip_serializing_if = "Option::is_none")]
     nodes: Option<&'a [NodeTally]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +103,7 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
         violations: report.violations.iter().map(|one| PublicViolation(one, PhantomData)).collect(),
         marks: &report.marks,
         missing_marks: &report.missing_marks,
+        faults: &report.faults,
         nodes: verbose.then_some(report.nodes.as_slice()),
         choices: verbose.then_some(report.choices.as_slice()),
         repeat: &report.repeat,

@@ -3,7 +3,7 @@
 
 use super::screen::{Screen, Text};
 use super::words::{count, counted, moment_ms, span_ms};
-use crate::report::Report;
+use crate::report::{FaultReport, Report};
 use crate::system::System;
 use latent_verdict::{Group, by_fingerprint};
 
@@ -19,6 +19,7 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
     noticed(report, &mut screen);
     violated::<S>(report, &mut screen);
     marks(report, &mut screen);
+    faults(report, &mut screen);
     if verbose {
         details(report, &mut screen);
     }
@@ -108,9 +109,31 @@ fn marks<F>(report: &Report<F>, screen: &mut Screen) {
     }
 }
 
+/// A fault that never struck tests nothing. That is no failure (some faults are drawn, some windows stay shut),
+/// but whoever wrote it wants to know.
+fn faults<F>(report: &Report<F>, screen: &mut Screen) {
+    let idle = report.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
+    if idle > 0 && !screen.verbose() {
+        let (idle, all) = (counted(idle as u64, "faults"), report.faults.len());
+        screen.item(
+            "unstruck",
+            Text::new().plain(format!("{idle} of {all} never struck")).dim("  (-v shows which)"),
+        );
+    }
+}
+
+fn fault_words(fault: &FaultReport) -> String {
+    let words = serde_json::to_string(&fault.fault).unwrap_or_default();
+    match fault.struck_ms {
+        Some(at_ms) => format!("{} {words}", moment_ms(at_ms)),
+        None => format!("never struck, {} counted: {words}", count(fault.counted)),
+    }
+}
+
 /// Everything that `-v` adds.
 fn details<F>(report: &Report<F>, screen: &mut Screen) {
     screen.rows("choices", report.choices.iter().map(String::as_str), usize::MAX);
+    screen.rows("faults", report.faults.iter().map(fault_words), usize::MAX);
     let mark = |(name, times): (&String, &u64)| format!("{name} {}", count(*times));
     screen.rows("marks", report.marks.iter().map(mark), usize::MAX);
     let node = |node: &crate::NodeTally| {

@@ -14,6 +14,7 @@ mod source;
 mod values;
 
 pub use bad::BadScenario;
+pub(crate) use faults::fault_at_nobody;
 pub(crate) use schema::{merged as merged_schema, top_level_fields};
 pub use source::NamedScenario;
 pub(crate) use source::{find, parse_target};
