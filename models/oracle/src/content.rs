@@ -98,7 +98,8 @@ impl DayContent {
     }
 
     fn count_anonymous(&mut self) {
-        let mut contents: Vec<Content> = self.kept.iter().filter(|k| k.anonymous).map(|k| k.content).collect();
+        let mut contents: Vec<Content> =
+            self.kept.iter().filter(|k| k.anonymous).map(|k| k.content).collect();
         contents.sort_unstable();
         self.anonymous =
             contents.chunk_by(|one, next| one == next).map(|same| (same[0], same.len() as u32)).collect();

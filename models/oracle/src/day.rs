@@ -95,7 +95,11 @@ impl Zones {
     /// # Errors
     /// A project without zones, or a time outside the calendar.
     pub fn days_within(
-        &self, project: u32, time_ms: Option<i64>, from_ms: i64, to_ms: i64,
+        &self,
+        project: u32,
+        time_ms: Option<i64>,
+        from_ms: i64,
+        to_ms: i64,
     ) -> Result<(i32, i32), ZoneError> {
         let first = self.day(project, time_ms.unwrap_or(from_ms), from_ms)?;
         let last = self.day(project, time_ms.unwrap_or(to_ms), to_ms)?;
@@ -119,7 +123,10 @@ mod tests {
     fn one_instant_is_two_days() {
         let los_angeles = local_day("America/Los_Angeles", INCIDENT_MS).unwrap();
         let kiritimati = local_day("Pacific/Kiritimati", INCIDENT_MS).unwrap();
-        assert_eq!((day_text(los_angeles).as_str(), day_text(kiritimati).as_str()), ("2016-02-22", "2016-02-23"));
+        assert_eq!(
+            (day_text(los_angeles).as_str(), day_text(kiritimati).as_str()),
+            ("2016-02-22", "2016-02-23")
+        );
         assert_eq!(parse_day("2016-02-22"), Some(16_853));
         assert_eq!(parse_day("2016-2-22"), None);
     }
@@ -147,7 +154,10 @@ mod tests {
         let time_ms = INCIDENT_MS;
         assert_eq!(zones.day(7, time_ms, INCIDENT_MS - 1), Ok(16_854));
         assert_eq!(zones.day(7, time_ms, INCIDENT_MS), Ok(16_853));
-        assert_eq!(zones.days_within(7, Some(time_ms), INCIDENT_MS - 5, INCIDENT_MS + 5), Ok((16_853, 16_854)));
+        assert_eq!(
+            zones.days_within(7, Some(time_ms), INCIDENT_MS - 5, INCIDENT_MS + 5),
+            Ok((16_853, 16_854))
+        );
         assert_eq!(zones.day(8, 0, 0), Err(ZoneError::UnknownProject(8)));
     }
 

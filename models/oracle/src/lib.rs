@@ -8,6 +8,7 @@
 pub mod content;
 pub mod day;
 pub mod identity;
+pub mod invariants;
 pub mod ledger;
 pub mod memo;
 pub mod reader;
@@ -19,6 +20,7 @@ mod testing;
 
 pub use day::{ZoneError, Zones, local_day};
 pub use identity::{ArrivalId, Content, Key, ProjectDay};
+pub use invariants::Moment;
 pub use ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};
 pub use memo::Memo;
 pub use snapshot::{Sight, Snapshot};

@@ -7,10 +7,10 @@
 
 use crate::content::DayContent;
 use crate::identity::first_128;
+use crate::reader::Flaw;
 use crate::reader::frame::{self, Frame, Tail};
 use crate::reader::manifest::Manifest;
 use crate::reader::segment::{self, Block, HEADER_BYTES, Segment, Tier};
-use crate::reader::Flaw;
 use crate::view::{Cursor, len_bytes};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -194,7 +194,8 @@ impl Memo {
 
     /// The day that these segments make together.
     pub(crate) fn day<'a>(&mut self, segments: impl Iterator<Item = &'a Arc<Segment>>) -> Arc<DayContent> {
-        let mut blocks: Vec<Arc<Block>> = segments.flat_map(|segment| segment.blocks.iter().cloned()).collect();
+        let mut blocks: Vec<Arc<Block>> =
+            segments.flat_map(|segment| segment.blocks.iter().cloned()).collect();
         blocks.sort_unstable_by_key(|block| block.id);
         self.day_of_blocks(blocks)
     }

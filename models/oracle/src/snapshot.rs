@@ -5,6 +5,7 @@
 
 use crate::content::{DayContent, Days, Kept};
 use crate::identity::{Content, Key, ProjectDay};
+use crate::ledger::Identity;
 use crate::memo::Memo;
 use crate::reader::manifest::{Entry, Manifest};
 use crate::reader::segment::{self, ArbPath, Segment};
@@ -73,6 +74,8 @@ impl DiskSnapshot {
 pub struct Snapshot {
     /// The disks, in the order given.
     pub disks: Vec<DiskSnapshot>,
+    /// The project-days that were read; `None`: all.
+    pub scope: Option<BTreeSet<ProjectDay>>,
 }
 
 impl Snapshot {
@@ -80,13 +83,15 @@ impl Snapshot {
     #[must_use]
     pub fn of(memo: &mut Memo, disks: &[DiskView]) -> Snapshot {
         memo.next_round();
-        Snapshot { disks: disks.iter().map(|disk| read_disk(memo, disk, &|_| true)).collect() }
+        let disks = disks.iter().map(|disk| read_disk(memo, disk, &|_| true)).collect();
+        Snapshot { disks, scope: None }
     }
 
     /// Decodes only these project-days of `disks`.
     #[must_use]
-    pub fn of_days(memo: &mut Memo, disks: &[DiskView], days: &BTreeSet<ProjectDay>) -> Snapshot {
-        Snapshot { disks: disks.iter().map(|disk| read_disk(memo, disk, &|of| days.contains(&of))).collect() }
+    pub fn of_days(memo: &mut Memo, disks: &[DiskView], days: BTreeSet<ProjectDay>) -> Snapshot {
+        let disks = disks.iter().map(|disk| read_disk(memo, disk, &|of| days.contains(&of))).collect();
+        Snapshot { disks, scope: Some(days) }
     }
 
     /// All disks' problems.
@@ -99,7 +104,8 @@ impl Snapshot {
     pub fn seen_by(&self, read: usize) -> Sight {
         let places: Vec<Days> = self.disks.iter().map(DiskSnapshot::content).collect();
         let refs: Vec<&Days> = places.iter().collect();
-        Sight::of(&refs, (self.disks.len() + 1).saturating_sub(read).max(1))
+        let sure = (self.disks.len() + 1).saturating_sub(read).max(1);
+        Sight { scope: self.scope.clone(), ..Sight::of(&refs, sure) }
     }
 }
 
@@ -151,13 +157,17 @@ fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bo
 
 /// A live file must be there, be what its entry says, and read.
 fn read_live(
-    memo: &mut Memo, of: ProjectDay, entry: &Entry, file: Option<&FileView>,
+    memo: &mut Memo,
+    of: ProjectDay,
+    entry: &Entry,
+    file: Option<&FileView>,
 ) -> Result<Arc<Segment>, ReadError> {
     let Some(file) = file else {
         return Err(ReadError { path: segment::path_of(of, entry.id), at: 0, flaw: Flaw::Missing });
     };
     let at_start = |flaw| ReadError::new(&file.path, (0, flaw));
-    let segment = memo.segment(&file.chunks, entry.sealed).map_err(|wrong| ReadError::new(&file.path, wrong))?;
+    let segment =
+        memo.segment(&file.chunks, entry.sealed).map_err(|wrong| ReadError::new(&file.path, wrong))?;
     segment::check_place(&segment, of, entry.id).map_err(at_start)?;
     let differs = |what, found: String, stated: String| Err(at_start(Flaw::Differs { what, found, stated }));
     if segment.tier != entry.tier {
@@ -208,6 +218,15 @@ pub struct SeenDay {
 }
 
 impl SeenDay {
+    pub(crate) fn holds(&self, identity: Identity) -> bool {
+        match identity {
+            Identity::Keyed(key) => self.held.binary_search_by_key(&key, |held| held.key).is_ok(),
+            Identity::Anonymous(content) => {
+                self.held.iter().any(|held| held.anonymous && held.content == content)
+            }
+        }
+    }
+
     /// How many events without identity have this content in at least `least_places`.
     pub(crate) fn anonymous(&self, least_places: u32) -> BTreeMap<Content, u32> {
         let mut counts = BTreeMap::new();
@@ -227,6 +246,8 @@ pub struct Sight {
     pub places: u32,
     /// By project and day.
     pub days: BTreeMap<ProjectDay, SeenDay>,
+    /// The project-days that were looked at; `None`: all. What lies elsewhere is not missing.
+    pub scope: Option<BTreeSet<ProjectDay>>,
 }
 
 impl Sight {
@@ -238,7 +259,19 @@ impl Sight {
             by_day.entry(*of).or_default().push(content);
         }
         let days = by_day.into_iter().map(|(of, contents)| (of, merge(contents))).collect();
-        Sight { sure: sure as u32, places: places.len() as u32, days }
+        Sight { sure: sure as u32, places: places.len() as u32, days, scope: None }
+    }
+
+    /// The same, where only these project-days were looked at.
+    #[must_use]
+    pub fn only(self, scope: BTreeSet<ProjectDay>) -> Sight {
+        Sight { scope: Some(scope), ..self }
+    }
+
+    /// Whether this project-day was looked at.
+    #[must_use]
+    pub fn covers(&self, of: ProjectDay) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.contains(&of))
     }
 
     /// What one place alone holds.
@@ -250,10 +283,8 @@ impl Sight {
 
 fn merge(mut contents: Vec<&Arc<DayContent>>) -> SeenDay {
     contents.sort_unstable_by_key(|content| content.id);
-    let groups: Vec<(&Arc<DayContent>, u32)> = contents
-        .chunk_by(|one, next| one.id == next.id)
-        .map(|same| (same[0], same.len() as u32))
-        .collect();
+    let groups: Vec<(&Arc<DayContent>, u32)> =
+        contents.chunk_by(|one, next| one.id == next.id).map(|same| (same[0], same.len() as u32)).collect();
     let held = match groups.as_slice() {
         [(only, places)] => only.kept.iter().map(|kept| held(kept, *places)).collect(),
         _ => merge_groups(&groups),
@@ -309,7 +340,8 @@ mod tests {
         assert_eq!(snapshot.problems().count(), 0);
         let sight = snapshot.seen_by(5);
         assert_eq!((sight.sure, sight.days[&OF].contents.len()), (4, 2));
-        let places: BTreeMap<Key, u32> = sight.days[&OF].held.iter().map(|held| (held.key, held.places)).collect();
+        let places: BTreeMap<Key, u32> =
+            sight.days[&OF].held.iter().map(|held| (held.key, held.places)).collect();
         assert_eq!(places, BTreeMap::from([(recs(&["i1"])[0].key(), 3), (recs(&["i2"])[0].key(), 8)]));
     }
 
@@ -354,7 +386,11 @@ mod tests {
         use bytes::Bytes;
         assert_eq!(flaw(Some(file.clone()), &entry), None);
         assert_eq!(flaw(None, &entry).unwrap(), "file is missing");
-        assert!(flaw(Some(file.clone()), &entry.replace("\"records\":2", "\"records\":3")).unwrap().contains("count"));
+        assert!(
+            flaw(Some(file.clone()), &entry.replace("\"records\":2", "\"records\":3"))
+                .unwrap()
+                .contains("count")
+        );
         assert!(flaw(Some(file.clone()), &entry.replace("compacted", "late")).unwrap().contains("tier"));
         let other = testing::compacted(OF, 1, recs(&["i1", "i3"]));
         assert!(flaw(Some(other), &entry).unwrap().contains("hash"));

@@ -3,6 +3,8 @@
 use crate::day::{Zones, day_text};
 use crate::identity::{ArrivalId, Key, ProjectDay};
 use crate::ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};
+use crate::memo::Memo;
+use crate::snapshot::{Sight, Snapshot};
 use crate::view::{DiskView, FileView};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -113,7 +115,10 @@ pub(crate) fn open_entry(id: u64, tier: &str) -> String {
 
 pub(crate) fn sealed_entry(id: u64, tier: &str, file: &Bytes, records: usize) -> String {
     let hash = blake3::hash(file).to_hex();
-    format!(r#"{{"id":{id},"tier":"{tier}","sealed":true,"bytes":{},"records":{records},"hash":"{hash}"}}"#, file.len())
+    format!(
+        r#"{{"id":{id},"tier":"{tier}","sealed":true,"bytes":{},"records":{records},"hash":"{hash}"}}"#,
+        file.len()
+    )
 }
 
 pub(crate) fn edit(version: u64, add: &[String], remove: &[u64], next_id: u64, compactions: u64) -> String {
@@ -218,7 +223,8 @@ impl Clients {
     /// Sends one request at the first event's arrival time and concludes it 10 ms later.
     pub(crate) fn send(mut self, project: u32, recs: &[Rec], answer: Answer<'_>) -> Clients {
         let texts: Vec<String> = recs.iter().map(Rec::json).collect();
-        let events: Vec<SentEvent<'_>> = recs.iter().zip(&texts).map(|(rec, json)| sent_event(rec, json)).collect();
+        let events: Vec<SentEvent<'_>> =
+            recs.iter().zip(&texts).map(|(rec, json)| sent_event(rec, json)).collect();
         let (id, at_ms) = (self.next, recs[0].arrived_ms);
         self.next += 1;
         let headers = [(&b"content-type"[..], &b"application/json"[..])].into_iter();
@@ -235,4 +241,15 @@ impl Clients {
     pub(crate) fn acked(self, project: u32, recs: &[Rec]) -> Clients {
         self.send(project, recs, Answer::Acked(&[]))
     }
+}
+
+pub(crate) fn snapshot(disks: &[Disk]) -> Snapshot {
+    let views: Vec<DiskView> =
+        disks.iter().enumerate().map(|(at, disk)| disk.view(&format!("disk-{at}"))).collect();
+    Snapshot::of(&mut Memo::default(), &views)
+}
+
+/// What a reader of 5 of 8 disks, or so, is sure to see.
+pub(crate) fn sight(disks: &[Disk]) -> Sight {
+    snapshot(disks).seen_by(disks.len() / 2 + 1)
 }

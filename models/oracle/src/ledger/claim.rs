@@ -1,7 +1,6 @@
 //! What a stored event can claim: that it was sent, here, and not refused.
 
 use super::{Identity, Ledger};
-use crate::content::Kept;
 use crate::identity::{Content, Key, ProjectDay};
 
 /// What the ledger says of an event stored in some project's day.
@@ -22,8 +21,8 @@ pub enum Claim {
 impl Ledger {
     /// What an event stored on `of` can claim.
     #[must_use]
-    pub fn claim(&self, of: ProjectDay, kept: &Kept) -> Claim {
-        let identity = identity_of(kept.anonymous, kept.key, kept.content);
+    pub fn claim(&self, of: ProjectDay, key: Key, content: Content, anonymous: bool) -> Claim {
+        let identity = if anonymous { Identity::Anonymous(content) } else { Identity::Keyed(key) };
         if let Some(entry) = self.entry(of, identity).filter(|entry| !entry.is_rejected()) {
             debug_assert!(entry.sends > 0);
             return Claim::Good;
@@ -63,6 +62,12 @@ impl Ledger {
         }
     }
 
+    /// Whether anything was sent under this key for this day.
+    pub(crate) fn knows(&self, of: ProjectDay, key: Key) -> bool {
+        let identity = Identity::Keyed(key);
+        self.entry(of, identity).is_some() || self.floating_on(of, identity).next().is_some()
+    }
+
     /// Whether `content` was ever sent under this key for this day.
     pub(crate) fn allows(&self, of: ProjectDay, key: Key, content: Content) -> bool {
         let known = self.days.get(&of).is_some_and(|day| {
@@ -71,8 +76,4 @@ impl Ledger {
         });
         known || self.floating_on(of, Identity::Keyed(key)).any(|send| send.content == content)
     }
-}
-
-pub(crate) fn identity_of(anonymous: bool, key: Key, content: Content) -> Identity {
-    if anonymous { Identity::Anonymous(content) } else { Identity::Keyed(key) }
 }

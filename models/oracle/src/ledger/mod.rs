@@ -72,7 +72,10 @@ pub struct ClientRequest<'a> {
 /// it. Both sides of the comparison come through here: the client's request, and the tee's record of it.
 #[must_use]
 pub fn request_digest<'a>(
-    is_post: bool, target: &[u8], headers: impl Iterator<Item = (&'a [u8], &'a [u8])>, body: &[u8],
+    is_post: bool,
+    target: &[u8],
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    body: &[u8],
 ) -> u128 {
     const NEEDED: [&[u8]; 3] = [b"authorization", b"content-encoding", b"content-type"];
     let mut needed: Vec<(Vec<u8>, &[u8])> = headers
@@ -360,7 +363,8 @@ impl Ledger {
 
     fn floating_send(&mut self, request: u64, item: &EventId, change: impl FnOnce(&mut Floating)) {
         let sends = self.floating.get_mut(&(item.project, item.identity));
-        let open = sends.and_then(|sends| sends.iter_mut().find(|send| send.request == request && send.is_open()));
+        let open =
+            sends.and_then(|sends| sends.iter_mut().find(|send| send.request == request && send.is_open()));
         if let Some(send) = open {
             change(send);
         }

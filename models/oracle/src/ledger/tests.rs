@@ -1,5 +1,4 @@
 use super::*;
-use crate::content::Kept;
 use crate::testing::{DAY, NOON_MS, Rec, sent_event};
 
 fn ledger() -> Ledger {
@@ -11,13 +10,13 @@ fn ledger() -> Ledger {
 
 fn send(ledger: &mut Ledger, id: u64, project: u32, at_ms: i64, recs: &[&Rec]) {
     let texts: Vec<String> = recs.iter().map(|rec| rec.json()).collect();
-    let events: Vec<SentEvent<'_>> = recs.iter().zip(&texts).map(|(rec, json)| sent_event(rec, json)).collect();
+    let events: Vec<SentEvent<'_>> =
+        recs.iter().zip(&texts).map(|(rec, json)| sent_event(rec, json)).collect();
     ledger.sent(&ClientRequest { id, project, sent_at_ms: at_ms, digest: 0, events: &events }).unwrap();
 }
 
-fn kept(rec: &Rec) -> Kept {
-    let content = Content::of(rec.json().as_bytes());
-    Kept { key: rec.key(), content, arrived_ms: rec.arrived_ms, copies: 1, anonymous: rec.insert_id.is_none() }
+fn claim(ledger: &Ledger, of: ProjectDay, rec: &Rec) -> Claim {
+    ledger.claim(of, rec.key(), Content::of(rec.json().as_bytes()), rec.insert_id.is_none())
 }
 
 const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
@@ -28,15 +27,15 @@ fn an_event_is_sent_and_then_acked_rejected_or_unknown() {
     let [good, bad] = ["i1", "i2"].map(|id| Rec::new("a", id, NOON_MS));
     send(&mut ledger, 1, 17, NOON_MS, &[&good, &bad]);
     assert_eq!((ledger.requests().under_way(), ledger.events().under_way()), (1, 2));
-    assert_eq!(ledger.claim(OF, &kept(&good)), Claim::Good, "under way is allowed");
+    assert_eq!(claim(&ledger, OF, &good), Claim::Good, "under way is allowed");
     let accepted = ledger.acked(1, &[1], NOON_MS + 5).unwrap();
     let identity = Identity::Keyed(good.key());
     assert_eq!(accepted, [EventId { project: 17, days: (DAY, DAY), identity }]);
-    assert_eq!(ledger.claim(OF, &kept(&good)), Claim::Good);
-    assert_eq!(ledger.claim(OF, &kept(&bad)), Claim::Rejected);
+    assert_eq!(claim(&ledger, OF, &good), Claim::Good);
+    assert_eq!(claim(&ledger, OF, &bad), Claim::Rejected);
     send(&mut ledger, 2, 17, NOON_MS, &[&bad]);
     ledger.unknown(2).unwrap();
-    assert_eq!(ledger.claim(OF, &kept(&bad)), Claim::Good, "the second send may have been accepted");
+    assert_eq!(claim(&ledger, OF, &bad), Claim::Good, "the second send may have been accepted");
     assert_eq!(ledger.events(), Counts { sent: 3, acked: 1, rejected: 1, unknown: 1 });
     assert_eq!(ledger.distinct_events(), 2);
 }
@@ -46,9 +45,9 @@ fn strays_are_told_apart() {
     let mut ledger = ledger();
     let rec = Rec::new("a", "i1", NOON_MS);
     send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
-    assert_eq!(ledger.claim(ProjectDay { day: DAY + 1, ..OF }, &kept(&rec)), Claim::OtherDay(DAY));
-    assert_eq!(ledger.claim(ProjectDay { project: 18, ..OF }, &kept(&rec)), Claim::OtherProject(17));
-    assert_eq!(ledger.claim(OF, &kept(&Rec::new("b", "i1", NOON_MS))), Claim::NeverSent);
+    assert_eq!(claim(&ledger, ProjectDay { day: DAY + 1, ..OF }, &rec), Claim::OtherDay(DAY));
+    assert_eq!(claim(&ledger, ProjectDay { project: 18, ..OF }, &rec), Claim::OtherProject(17));
+    assert_eq!(claim(&ledger, OF, &Rec::new("b", "i1", NOON_MS)), Claim::NeverSent);
 }
 
 #[test]
@@ -85,10 +84,10 @@ fn an_event_without_time_around_midnight_floats() {
     send(&mut ledger, 1, 17, midnight_ms - 100, &[&rec]);
     assert_eq!(ledger.project_days().count(), 0);
     let next = ProjectDay { day: DAY + 1, ..OF };
-    assert_eq!((ledger.claim(OF, &kept(&rec)), ledger.claim(next, &kept(&rec))), (Claim::Good, Claim::Good));
-    assert_eq!(ledger.claim(ProjectDay { day: DAY + 2, ..OF }, &kept(&rec)), Claim::OtherDay(DAY));
+    assert_eq!((claim(&ledger, OF, &rec), claim(&ledger, next, &rec)), (Claim::Good, Claim::Good));
+    assert_eq!(claim(&ledger, ProjectDay { day: DAY + 2, ..OF }, &rec), Claim::OtherDay(DAY));
     ledger.acked(1, &[0], midnight_ms).unwrap();
-    assert_eq!(ledger.claim(OF, &kept(&rec)), Claim::Rejected);
+    assert_eq!(claim(&ledger, OF, &rec), Claim::Rejected);
     send(&mut ledger, 2, 17, midnight_ms + 2_000, &[&rec]);
     assert_eq!(ledger.project_days().next(), Some(next));
 }
@@ -101,7 +100,10 @@ fn the_harness_is_told_of_its_own_mistakes() {
     send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
     let request = ClientRequest { id: 1, project: 17, sent_at_ms: NOON_MS, digest: 0, events: &[] };
     assert_eq!(ledger.sent(&request), Err(LedgerError::UsedTwice(1)));
-    assert_eq!(ledger.acked(1, &[1], NOON_MS), Err(LedgerError::NoSuchItem { request: 1, item: 1, items: 1 }));
+    assert_eq!(
+        ledger.acked(1, &[1], NOON_MS),
+        Err(LedgerError::NoSuchItem { request: 1, item: 1, items: 1 })
+    );
     ledger.rejected(1).unwrap();
     let json = rec.json();
     let request = ClientRequest { id: 2, project: 99, events: &[sent_event(&rec, &json)], ..request };
@@ -111,7 +113,8 @@ fn the_harness_is_told_of_its_own_mistakes() {
 #[test]
 fn a_request_digest_covers_what_a_replay_needs() {
     let headers = |encoding: &'static [u8]| {
-        [(&b"Content-Encoding"[..], encoding), (b"x-request-id", b"7"), (b"authorization", b"Basic x")].into_iter()
+        [(&b"Content-Encoding"[..], encoding), (b"x-request-id", b"7"), (b"authorization", b"Basic x")]
+            .into_iter()
     };
     let base = request_digest(true, b"/import", headers(b"gzip"), b"body");
     let others = headers(b"gzip").filter(|(name, _)| name != b"x-request-id").collect::<Vec<_>>();

@@ -59,7 +59,11 @@ fn read_at(file: &FileView) -> Result<Catalog, Flaw> {
     let name = file.path.rsplit('/').next().unwrap_or_default();
     let expected = format!("{:016}-{}.json", catalog.position_ms, blake3::hash(&text).to_hex());
     if name != expected {
-        return Err(Flaw::Misplaced { field: "name by position and hash", found: expected, expected: name.into() });
+        return Err(Flaw::Misplaced {
+            field: "name by position and hash",
+            found: expected,
+            expected: name.into(),
+        });
     }
     if !catalog.days.is_sorted_by(|one, next| (one.project, one.day) < (next.project, next.day)) {
         return Err(Flaw::Rule("days are not sorted by project and day, each once"));
@@ -91,7 +95,10 @@ mod tests {
 
     #[test]
     fn a_catalog_is_named_by_its_position_and_text() {
-        let day = format!(r#"{{"project":17,"day":16853,"segments":[{{"hash":"{}","bytes":8,"records":4}}]}}"#, "b".repeat(64));
+        let day = format!(
+            r#"{{"project":17,"day":16853,"segments":[{{"hash":"{}","bytes":8,"records":4}}]}}"#,
+            "b".repeat(64)
+        );
         let catalog = read(&file(&text(&day), "0001456185600000")).unwrap();
         assert_eq!((catalog.position_ms, catalog.days[0].segments[0].records), (1_456_185_600_000, 4));
         let wrong = read(&file(&text(&day), "0001456185600001")).unwrap_err();
@@ -104,6 +111,8 @@ mod tests {
         let flaw = read(&file(&text(&days.join(",")), "0001456185600000")).unwrap_err().flaw;
         assert_eq!(flaw, Flaw::Rule("days are not sorted by project and day, each once"));
         let format = text("").replace("\"format\":1", "\"format\":2");
-        assert!(read(&file(&format, "0001456185600000")).unwrap_err().to_string().contains("format 2 is unknown"));
+        assert!(
+            read(&file(&format, "0001456185600000")).unwrap_err().to_string().contains("format 2 is unknown")
+        );
     }
 }

@@ -34,7 +34,8 @@ impl<'a> Facts<'a> {
     /// Text that is no JSON object with the string `event` and the object `properties`, or whose identifying
     /// members are neither strings nor numbers.
     pub fn of(json: &'a [u8]) -> Result<Facts<'a>, Flaw> {
-        let parsed: Parsed<'a> = serde_json::from_slice(json).map_err(|error| Flaw::Event(error.to_string()))?;
+        let parsed: Parsed<'a> =
+            serde_json::from_slice(json).map_err(|error| Flaw::Event(error.to_string()))?;
         Ok(Facts {
             name: parsed.event.0,
             distinct_id: text_of(parsed.properties.distinct_id)?.unwrap_or_default(),
@@ -122,7 +123,8 @@ fn shifted(whole: &str, fraction: &str, places: i32) -> Option<i64> {
     let mut value: i64 = 0;
     for at in 0..keep.clamp(0, 400) {
         let digit = digits.get(usize::try_from(at).ok()?).copied().unwrap_or(b'0');
-        value = value.checked_mul(10)?.checked_add(i64::from(digit.checked_sub(b'0').filter(|d| *d < 10)?))?;
+        value =
+            value.checked_mul(10)?.checked_add(i64::from(digit.checked_sub(b'0').filter(|d| *d < 10)?))?;
     }
     Some(if negative { -value } else { value })
 }
@@ -139,7 +141,10 @@ mod tests {
     fn an_event_names_itself() {
         let json = r#"{"event":"Signed up","properties":{"time":1456190481,"distinct_id":"u1","$insert_id":"i-1","token":"t","n":1.5e3}}"#;
         let facts = facts(json).unwrap();
-        assert_eq!((&*facts.name, &*facts.distinct_id, facts.time_ms), ("Signed up", "u1", Some(1_456_190_481_000)));
+        assert_eq!(
+            (&*facts.name, &*facts.distinct_id, facts.time_ms),
+            ("Signed up", "u1", Some(1_456_190_481_000))
+        );
         assert_eq!(facts.key(ArrivalId { edge: 0, sequence: 0, item: 0 }), Key::of("Signed up", "u1", "i-1"));
         assert_eq!(facts.token.as_deref(), Some("t"));
     }
@@ -174,7 +179,8 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_refused() {
-        for json in ["", "[]", "{}", r#"{"event":1,"properties":{}}"#, r#"{"event":"a"}"#, "{\"event\":\"a\""] {
+        for json in ["", "[]", "{}", r#"{"event":1,"properties":{}}"#, r#"{"event":"a"}"#, "{\"event\":\"a\""]
+        {
             assert!(facts(json).is_err(), "{json}");
         }
         let odd = r#"{"event":"a","properties":{"distinct_id":{"a":1}}}"#;

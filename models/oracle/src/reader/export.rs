@@ -22,10 +22,12 @@ const MEMBER: &str = "\"mp_processing_time_ms\":";
 /// without `$insert_id` may stand in any order, since the export does not show their keys.
 pub fn read(path: &str, body: &[u8]) -> Result<Vec<Stored>, ReadError> {
     let mut records: Vec<Stored> = Vec::new();
-    let text = std::str::from_utf8(body)
-        .map_err(|error| ReadError::new(path, (error.valid_up_to() as u64, Flaw::Json("not UTF-8".into()))))?;
+    let text = std::str::from_utf8(body).map_err(|error| {
+        ReadError::new(path, (error.valid_up_to() as u64, Flaw::Json("not UTF-8".into())))
+    })?;
     for (number, line) in (1u32..).zip(text.lines()) {
-        let record = read_line(line, number).map_err(|flaw| ReadError::new(path, (u64::from(number), flaw)))?;
+        let record =
+            read_line(line, number).map_err(|flaw| ReadError::new(path, (u64::from(number), flaw)))?;
         if records.last().is_some_and(|last| is_before(&record, last)) {
             let flaw = Flaw::Rule("lines are not sorted by time and key");
             return Err(ReadError::new(path, (u64::from(number), flaw)));
@@ -62,7 +64,9 @@ mod tests {
     #[test]
     fn the_text_as_sent_comes_back() {
         let sent = r#"{"event":"a","properties":{"$insert_id":"i1","time":1456190481,"x":{"y":1}},"z":[ ]}"#;
-        let line = sent.replace(",\"z\"", ",\"z\"").replace("{\"y\":1}}", "{\"y\":1},\"mp_processing_time_ms\":1456190489000}");
+        let line = sent
+            .replace(",\"z\"", ",\"z\"")
+            .replace("{\"y\":1}}", "{\"y\":1},\"mp_processing_time_ms\":1456190489000}");
         let records = read("export", format!("{line}\n").as_bytes()).unwrap();
         assert_eq!(records[0].content, Content::of(sent.as_bytes()));
         assert_eq!((records[0].key, records[0].arrived_ms), (Key::of("a", "", "i1"), 1_456_190_489_000));
@@ -79,7 +83,9 @@ mod tests {
     #[test]
     fn order_and_shape_are_compared() {
         let line = |id: &str, time: u64| {
-            format!("{{\"event\":\"a\",\"properties\":{{\"$insert_id\":\"{id}\",\"time\":{time},\"mp_processing_time_ms\":1}}}}\n")
+            format!(
+                "{{\"event\":\"a\",\"properties\":{{\"$insert_id\":\"{id}\",\"time\":{time},\"mp_processing_time_ms\":1}}}}\n"
+            )
         };
         assert_eq!(read("export", b"").unwrap().len(), 0);
         assert_eq!(read("export", (line("i", 1) + &line("i", 2)).as_bytes()).unwrap().len(), 2);

@@ -64,7 +64,8 @@ pub(crate) fn judge_bad(at: u64, mut behind: Cursor<'_>) -> Result<Tail, (u64, F
 ///
 /// `accept` returns `Ok(false)` for a bad checksum.
 pub(crate) fn each_frame(
-    cursor: &mut Cursor<'_>, mut accept: impl FnMut(&Frame) -> Result<bool, (u64, Flaw)>,
+    cursor: &mut Cursor<'_>,
+    mut accept: impl FnMut(&Frame) -> Result<bool, (u64, Flaw)>,
 ) -> Result<Tail, (u64, Flaw)> {
     while cursor.left() > 0 {
         let at = cursor.at();
@@ -78,7 +79,9 @@ pub(crate) fn each_frame(
 
 /// Every payload of a file whose header is `header_len` bytes, which are returned first.
 pub(crate) fn whole_file(
-    chunks: &[Bytes], magic: [u8; 8], header_len: usize,
+    chunks: &[Bytes],
+    magic: [u8; 8],
+    header_len: usize,
 ) -> Result<(Bytes, Vec<Frame>, Tail), (u64, Flaw)> {
     let mut cursor = Cursor::new(chunks);
     let header = header(&mut cursor, magic, header_len)?;

@@ -100,7 +100,9 @@ impl Manifest {
 
 fn check_entry(entry: &Entry) -> Result<(), Flaw> {
     match entry.sealed {
-        true if !is_hash(&entry.hash) => Err(Flaw::Rule("a sealed entry's hash is not 64 lower-case hex digits")),
+        true if !is_hash(&entry.hash) => {
+            Err(Flaw::Rule("a sealed entry's hash is not 64 lower-case hex digits"))
+        }
         false if (entry.bytes, entry.records, entry.hash.as_str()) != (0, 0, "") => {
             Err(Flaw::Rule("an open entry states bytes, records or a hash"))
         }
@@ -146,8 +148,12 @@ mod tests {
         let flaw = |edit: &str| read(&[edit]).unwrap_err().1.to_string();
         assert!(flaw(&OPEN.replace("\"token\":0,", "")).contains("missing field `token`"));
         assert!(flaw(&OPEN.replace("late", "later")).contains("unknown variant `later`"));
-        assert!(flaw(&OPEN.replace("\"token\"", "\"tokens\":1,\"token\"")).contains("unknown field `tokens`"));
+        assert!(
+            flaw(&OPEN.replace("\"token\"", "\"tokens\":1,\"token\"")).contains("unknown field `tokens`")
+        );
         assert!(flaw(&OPEN.replacen("\"bytes\":0", "\"bytes\":5", 1)).contains("open entry states bytes"));
-        assert!(flaw(&OPEN.replacen("\"sealed\":false", "\"sealed\":true", 1)).contains("sealed entry's hash"));
+        assert!(
+            flaw(&OPEN.replacen("\"sealed\":false", "\"sealed\":true", 1)).contains("sealed entry's hash")
+        );
     }
 }

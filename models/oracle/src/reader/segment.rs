@@ -186,7 +186,8 @@ fn record(fields: &mut Fields<'_>) -> Result<Stored, Flaw> {
     let key = facts.key(ArrivalId { edge, sequence, item });
     // A fraction of a millisecond may be cut off or rounded: formats.md does not say which.
     let time_is_right = facts.time_ms.unwrap_or(arrived_ms).abs_diff(time_ms) <= 1;
-    let flags = [(facts.insert_id.is_none(), ANONYMOUS), (stated != key, KEY_WRONG), (!time_is_right, TIME_WRONG)];
+    let flags =
+        [(facts.insert_id.is_none(), ANONYMOUS), (stated != key, KEY_WRONG), (!time_is_right, TIME_WRONG)];
     Ok(Stored {
         key,
         content: Content::of(json),
@@ -292,7 +293,8 @@ mod tests {
     #[test]
     fn a_record_keeps_who_and_when() {
         let rec = Rec::new("Signed up", "i1", 1_456_190_481_000);
-        let records = block(&testing::block(&[rec.clone(), Rec { insert_id: None, item: 1, ..rec.clone() }])).unwrap();
+        let records =
+            block(&testing::block(&[rec.clone(), Rec { insert_id: None, item: 1, ..rec.clone() }])).unwrap();
         assert_eq!(records[0].key, Key::of("Signed up", "u1", "i1"));
         assert_eq!(records[0].content, Content::of(rec.json().as_bytes()));
         assert!(!records[0].is_anonymous() && !records[0].key_is_wrong() && !records[0].time_is_wrong());

@@ -88,7 +88,8 @@ fn read_at(file: &FileView) -> Result<TeeFile, (u64, Flaw)> {
 fn check_header(header: &[u8], hour: u64, edge: u16) -> Result<(), Flaw> {
     let mut fields = Fields::of(header);
     fields.bytes(8)?;
-    let (stated_edge, reserved, stated_hour, crc) = (fields.u16()?, fields.u16()?, fields.u64()?, fields.u32()?);
+    let (stated_edge, reserved, stated_hour, crc) =
+        (fields.u16()?, fields.u16()?, fields.u64()?, fields.u32()?);
     if crc_fast::crc32_iscsi(&header[..20]) != crc {
         return Err(Flaw::HeaderChecksum);
     }
@@ -163,7 +164,10 @@ mod tests {
         assert_eq!(flaw("tee/3-1-1.tee", &[]), "hour is 2, its place says 3");
         assert_eq!(flaw("tee/2-0-1.tee", &[]), "edge is 1, its place says 0");
         assert_eq!(flaw("tee/2-1-1.tee", &[rec(1, 7_199_999)]), "hour is 1, its place says 2");
-        assert_eq!(flaw("tee/2-1-1.tee", &[rec(1, 7_200_000), rec(1, 7_200_000)]), "a request's number stands twice");
+        assert_eq!(
+            flaw("tee/2-1-1.tee", &[rec(1, 7_200_000), rec(1, 7_200_000)]),
+            "a request's number stands twice"
+        );
         assert!(flaw("tee/2-1.tee", &[]).contains("<hour>-<edge>-<n>.tee"));
     }
 }

@@ -1,0 +1,118 @@
+//! I3: an export shows one event per de-duplication key; raw copies are at most 1 + retries + replays.
+//!
+//! Events without `$insert_id` may double with each retry, by the API's own rule, and with nothing else.
+
+use super::{Moment, Tally};
+use crate::content::{DayContent, Days};
+use crate::identity::ProjectDay;
+use crate::ledger::{Identity, Ledger};
+use crate::snapshot::Sight;
+use latent_verdict::Violation;
+
+/// Checks raw copies, place by place, and events without identity over all places.
+#[must_use]
+pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
+    let mut tally = Tally::new("I3", now);
+    for (of, seen) in &sight.days {
+        for content in &seen.contents {
+            raw_copies(ledger, *of, content, now.replays, &mut tally);
+        }
+        for (content, count) in seen.anonymous(1) {
+            let most = most(ledger, *of, Identity::Anonymous(content));
+            tally.add(*of, "doubled", excess(count, most), content);
+        }
+    }
+    tally.finish(|of, kind, items| {
+        (
+            false,
+            match kind {
+                "doubled" => format!(
+                    "{items} events of {of} without $insert_id are stored oftener than they were sent"
+                ),
+                _ => format!("{items} records of {of} more than sends and replays account for"),
+            },
+        )
+    })
+}
+
+fn raw_copies(ledger: &Ledger, of: ProjectDay, day: &DayContent, replays: u32, tally: &mut Tally<'_>) {
+    for kept in day.kept.iter().filter(|kept| kept.copies > 1) {
+        let sends = if kept.anonymous { 1 } else { most(ledger, of, Identity::Keyed(kept.key)) };
+        // Nothing can be said here of what was never sent: that is I2's matter.
+        tally.add(of, "raw-copies", excess(kept.copies, sends.max(1).saturating_add(replays)), kept.key);
+    }
+}
+
+/// How many of an event may be stored on this day, going by its sends.
+fn most(ledger: &Ledger, of: ProjectDay, identity: Identity) -> u32 {
+    let fixed = ledger.entry(of, identity).map_or(0, |entry| entry.most());
+    fixed.saturating_add(ledger.floating_on(of, identity).count() as u32)
+}
+
+fn excess(found: u32, most: u32) -> u64 {
+    u64::from(found.saturating_sub(most))
+}
+
+/// Checks what an export (or a drill's export) shows: each key once.
+#[must_use]
+pub fn check_export(days: &Days, now: &Moment) -> Vec<Violation> {
+    let mut tally = Tally::new("I3", now);
+    for (of, day) in days {
+        for kept in day.kept.iter().filter(|kept| !kept.anonymous) {
+            tally.add(*of, "shown-twice", u64::from(kept.copies - 1), kept.key);
+        }
+    }
+    tally.finish(|of, _, items| {
+        (false, format!("an export of {of} shows {items} events again that it has shown"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariants::{noon_after, short};
+    use crate::testing::{Answer, Clients, DAY, Disk, NOON_MS, Rec, sight};
+
+    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+
+    fn times(rec: &Rec, count: u64) -> Vec<Rec> {
+        (0..count).map(|sequence| Rec { sequence, ..rec.clone() }).collect()
+    }
+
+    #[test]
+    fn a_retry_may_leave_a_second_raw_copy_and_a_replay_a_third() {
+        let rec = Rec::new("a", "i1", NOON_MS);
+        let one = std::slice::from_ref(&rec);
+        let ledger = Clients::new().send(17, one, Answer::Unknown).acked(17, one).ledger;
+        let held = |count| sight(&[Disk::default().with_day(OF, &times(&rec, count))]);
+        assert_eq!(check(&ledger, &held(2), &noon_after()), []);
+        let found = check(&ledger, &held(3), &noon_after());
+        assert_eq!(short(&found), [("raw-copies".into(), "p17".into(), 1, false)]);
+        assert_eq!(check(&ledger, &held(3), &Moment { replays: 1, ..noon_after() }), []);
+    }
+
+    #[test]
+    fn an_event_without_identity_may_double_with_a_retry_only() {
+        let rec = Rec { insert_id: None, ..Rec::new("a", "", NOON_MS) };
+        let one = std::slice::from_ref(&rec);
+        let ledger = Clients::new().send(17, one, Answer::Unknown).acked(17, one).ledger;
+        let held = |count| sight(&[Disk::default().with_day(OF, &times(&rec, count))]);
+        assert_eq!(check(&ledger, &held(2), &noon_after()), []);
+        let now = Moment { replays: 1, ..noon_after() };
+        assert_eq!(short(&check(&ledger, &held(3), &now)), [("doubled".into(), "p17".into(), 1, false)]);
+    }
+
+    #[test]
+    fn an_export_shows_each_key_once() {
+        let rec = Rec::new("a", "i1", NOON_MS);
+        let shown = |count| {
+            let disk = Disk::default().with_day(OF, &times(&rec, count));
+            crate::testing::snapshot(&[disk]).disks[0].content()
+        };
+        assert_eq!(check_export(&shown(1), &noon_after()), []);
+        assert_eq!(
+            short(&check_export(&shown(2), &noon_after())),
+            [("shown-twice".into(), "p17".into(), 1, false)]
+        );
+    }
+}

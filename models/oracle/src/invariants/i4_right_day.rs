@@ -1,0 +1,136 @@
+//! I4: set equality per (project, local day); each event in exactly one day.
+//!
+//! The set of a day is what was acknowledged for it, with whatever of the unknown is there. What is missing is also
+//! I1's; here it is counted against the day's set. What was never sent at all is I2's.
+
+use super::{Moment, Tally, i2_sent, join};
+use crate::content::DayContent;
+use crate::identity::ProjectDay;
+use crate::ledger::{Claim, Identity, Ledger};
+use crate::snapshot::{SeenDay, Sight};
+use latent_verdict::Violation;
+
+/// Checks every project and day of the sight's scope.
+#[must_use]
+pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
+    let mut tally = Tally::new("I4", now);
+    let nothing = SeenDay::default();
+    for (of, day) in ledger.days.iter().filter(|(of, _)| sight.covers(**of)) {
+        let seen = sight.days.get(of).unwrap_or(&nothing);
+        join(Some(day), &seen.held, |key, entry, held| {
+            if held.is_none() && entry.is_some_and(|entry| entry.acked_before(now.settled_before_ms)) {
+                tally.add(*of, "missing", 1, key);
+            }
+        });
+    }
+    for (of, seen) in &sight.days {
+        i2_sent::strays(ledger, *of, &seen.held, |claim, held| {
+            if matches!(claim, Claim::OtherDay(_)) {
+                tally.add(*of, "other-day", 1, held.key);
+            }
+        });
+        for content in &seen.contents {
+            misfiled(ledger, *of, content, &mut tally);
+        }
+    }
+    in_several_days(ledger, sight, &mut tally);
+    tally.finish(|of, kind, items| match kind {
+        "missing" => (true, format!("{items} events lack from the set of {of}")),
+        "other-day" => (false, format!("{items} events in {of} were sent for other days")),
+        "misfiled" => {
+            (false, format!("{items} records in {of} have times of other days in the project's zone"))
+        }
+        _ => (false, format!("{items} events are in {of} and in other days too")),
+    })
+}
+
+/// By its stored time, and the project's zone when it came in, a record belongs to the day that it lies in.
+fn misfiled(ledger: &Ledger, of: ProjectDay, day: &DayContent, tally: &mut Tally<'_>) {
+    let skew_ms = ledger.settings().clock_skew_ms;
+    for record in day.records() {
+        let (from_ms, to_ms) = (record.arrived_ms - skew_ms, record.arrived_ms + skew_ms);
+        let days = ledger.zones().days_within(of.project, Some(record.time_ms), from_ms, to_ms);
+        if !days.is_ok_and(|(first, last)| (first..=last).contains(&of.day)) {
+            tally.add(of, "misfiled", 1, record.key);
+        }
+    }
+}
+
+/// A floating event is on no more days than it was sent times.
+fn in_several_days(ledger: &Ledger, sight: &Sight, tally: &mut Tally<'_>) {
+    for ((project, identity), sends) in &ledger.floating {
+        let Identity::Keyed(key) = identity else { continue };
+        let (Some(first), Some(last)) =
+            (sends.iter().map(|send| send.days.0).min(), sends.iter().map(|send| send.days.1).max())
+        else {
+            continue;
+        };
+        let of = |day| ProjectDay { project: *project, day };
+        let is_only_floating = |day: &i32| ledger.entry(of(*day), *identity).is_none();
+        let is_there = |day: &i32| sight.days.get(&of(*day)).is_some_and(|seen| seen.holds(*identity));
+        let days = (first..=last).filter(|day| is_only_floating(day) && is_there(day)).count();
+        tally.add(of(first), "in-several-days", days.saturating_sub(sends.len()) as u64, key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariants::{noon_after, short};
+    use crate::testing::{Clients, DAY, Disk, NOON_MS, Rec, sight};
+
+    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const NEXT: ProjectDay = ProjectDay { project: 17, day: DAY + 1 };
+
+    fn found(ledger: &Ledger, disk: Disk) -> Vec<(String, u64, bool)> {
+        let found = check(ledger, &sight(&vec![disk; 8]), &noon_after());
+        found.into_iter().map(|v| (v.kind, v.items, v.loses_items)).collect()
+    }
+
+    #[test]
+    fn equal_sets_pass_and_a_smaller_one_is_loss() {
+        let [one, two] = ["i1", "i2"].map(|id| Rec::new("a", id, NOON_MS));
+        let ledger = Clients::new().acked(17, &[one.clone(), two.clone()]).ledger;
+        assert_eq!(found(&ledger, Disk::default().with_day(OF, &[one.clone(), two])), []);
+        assert_eq!(found(&ledger, Disk::default().with_day(OF, &[one])), [("missing".into(), 1, true)]);
+    }
+
+    #[test]
+    fn an_event_in_two_days_is_found_in_the_wrong_one() {
+        let rec = Rec::new("a", "i1", NOON_MS);
+        let one = std::slice::from_ref(&rec);
+        let ledger = Clients::new().acked(17, one).ledger;
+        let disk = Disk::default().with_day(OF, one).with_day(NEXT, one);
+        assert_eq!(found(&ledger, disk), [("misfiled".into(), 1, false), ("other-day".into(), 1, false)]);
+    }
+
+    #[test]
+    fn days_go_by_the_projects_zone() {
+        let rec = Rec::new("a", "i1", NOON_MS - 6 * 3_600_000);
+        let one = std::slice::from_ref(&rec);
+        let ledger = Clients::new().acked(18, one).ledger;
+        let eve = ProjectDay { project: 18, day: DAY - 1 };
+        assert_eq!(found(&ledger, Disk::default().with_day(eve, one)), []);
+        let kinds: Vec<String> =
+            found(&ledger, Disk::default().with_day(ProjectDay { day: DAY, ..eve }, one))
+                .into_iter()
+                .map(|f| f.0)
+                .collect();
+        assert_eq!(kinds, ["missing", "misfiled", "other-day"]);
+    }
+
+    #[test]
+    fn a_floating_event_is_on_one_day_per_send() {
+        let midnight_ms = NOON_MS + 12 * 3_600_000;
+        let rec = Rec { time_ms: None, arrived_ms: midnight_ms - 100, ..Rec::new("a", "i1", NOON_MS) };
+        let after = Rec { arrived_ms: midnight_ms + 100, ..rec.clone() };
+        let one = std::slice::from_ref(&rec);
+        let both = Disk::default().with_day(OF, one).with_day(NEXT, std::slice::from_ref(&after));
+        let once = Clients::new().acked(17, one);
+        assert_eq!(found(&once.ledger, both.clone()), [("in-several-days".into(), 1, false)]);
+        let twice = once.acked(17, std::slice::from_ref(&after));
+        assert_eq!(found(&twice.ledger, both), []);
+        let found = check(&twice.ledger, &sight(&[Disk::default().with_day(OF, one)]), &noon_after());
+        assert_eq!(short(&found), []);
+    }
+}

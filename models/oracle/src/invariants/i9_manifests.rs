@@ -1,0 +1,259 @@
+//! I9: manifests only move forward; no dangling reference; no live file deleted; inputs go only after the new
+//! manifest is durable; file names are never reused.
+//!
+//! Given a disk as it is, a live file that is not there is dangling. Given a disk as a power cut would leave it (its
+//! durable image), the same check says that inputs did not go before the manifest that drops them.
+
+use super::{Moment, violation};
+use crate::identity::ProjectDay;
+use crate::reader::Flaw;
+use crate::reader::manifest::{Edit, Manifest};
+use crate::snapshot::{DiskSnapshot, Snapshot};
+use latent_verdict::Violation;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watches manifests from snapshot to snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct ManifestWatch {
+    /// Version, and digest of the history up to it, as met last.
+    last: BTreeMap<(String, ProjectDay), (u64, [u8; 32])>,
+}
+
+impl ManifestWatch {
+    /// The disk was replaced or emptied: what it held before binds it no more.
+    pub fn forget(&mut self, disk: &str) {
+        self.last.retain(|(name, _), _| name != disk);
+    }
+
+    /// Checks every manifest of the snapshot, and remembers it.
+    pub fn check(&mut self, snapshot: &Snapshot, now: &Moment) -> Vec<Violation> {
+        let mut found = problems(snapshot, now);
+        for disk in &snapshot.disks {
+            self.moved(disk, snapshot, now, &mut found);
+            for (of, day) in &disk.days {
+                let Some(manifest) = &day.manifest else { continue };
+                let place = (disk.name.clone(), *of);
+                let met = manifest.history.last().map(|history| (manifest.version(), *history));
+                if self.last.get(&place).copied() != met {
+                    found.extend(edits(disk, *of, manifest, now));
+                }
+                if let Some(met) = met {
+                    self.last.insert(place, met);
+                }
+            }
+        }
+        found
+    }
+
+    fn moved(&self, disk: &DiskSnapshot, snapshot: &Snapshot, now: &Moment, found: &mut Vec<Violation>) {
+        for ((name, of), (version, history)) in &self.last {
+            let is_read =
+                *name == disk.name && snapshot.scope.as_ref().is_none_or(|scope| scope.contains(of));
+            // A manifest that does not read is a problem of its own, and not known to have moved.
+            if !is_read
+                || disk
+                    .problems
+                    .iter()
+                    .any(|problem| problem.of == *of && problem.error.flaw != Flaw::Missing)
+            {
+                continue;
+            }
+            let manifest = disk.days.get(of).and_then(|day| day.manifest.as_ref());
+            let now_at = manifest.map_or(0, |manifest| manifest.version());
+            let same = manifest.and_then(|m| m.history.get(usize::try_from(*version).ok()?.checked_sub(1)?));
+            if same != Some(history) {
+                let detail = format!(
+                    "{name}: the manifest of {of} was at version {version} and is at {now_at} without it"
+                );
+                found.push(violation("I9", "moved-back", now, *of, 1).because(detail));
+            }
+        }
+    }
+}
+
+/// Files that manifests name and that are not there, or do not read.
+fn problems(snapshot: &Snapshot, now: &Moment) -> Vec<Violation> {
+    let mut found: BTreeMap<(ProjectDay, &str), Vec<String>> = BTreeMap::new();
+    for problem in snapshot.problems() {
+        let kind = match problem.error.flaw {
+            Flaw::Missing => "dangling",
+            // Bit rot and torn sectors are the world's doing.
+            _ if now.faults_active => continue,
+            _ => "unreadable",
+        };
+        found.entry((problem.of, kind)).or_default().push(format!("{}: {}", problem.disk, problem.error));
+    }
+    let violation = |((of, kind), files): ((ProjectDay, &str), Vec<String>)| {
+        let detail = files.first().cloned().unwrap_or_default();
+        violation("I9", kind, now, of, files.len() as u64).keys(files).because(detail)
+    };
+    found.into_iter().map(violation).collect()
+}
+
+/// What edits may not do to each other.
+fn edits(disk: &DiskSnapshot, of: ProjectDay, manifest: &Manifest, now: &Moment) -> Vec<Violation> {
+    let mut history = History::default();
+    let mut found = Vec::new();
+    for edit in &manifest.edits {
+        for (kind, what) in history.apply(edit) {
+            let detail = format!("{}: version {} of the manifest of {of} {what}", disk.name, edit.version);
+            found.push(violation("I9", kind, now, of, 1).because(detail));
+        }
+    }
+    found
+}
+
+#[derive(Default)]
+struct History {
+    live: BTreeMap<u64, bool>,
+    used: BTreeSet<u64>,
+    next_id: u64,
+    token: u64,
+    compactions: u64,
+}
+
+impl History {
+    fn apply(&mut self, edit: &Edit) -> Vec<(&'static str, String)> {
+        let mut wrong = Vec::new();
+        for id in &edit.remove {
+            if self.live.remove(id).is_none() {
+                wrong.push(("removes-dead", format!("removes segment {id}, which is not live")));
+            }
+        }
+        for entry in &edit.add {
+            let id = entry.id;
+            match self.live.insert(id, entry.sealed) {
+                Some(true) => wrong.push(("id-reused", format!("replaces segment {id}, which is sealed"))),
+                None if self.used.contains(&id) => {
+                    wrong.push(("id-reused", format!("adds segment {id} again, which was removed")));
+                }
+                None if id < self.next_id => {
+                    wrong.push(("id-reused", format!("adds segment {id} below next_id {}", self.next_id)));
+                }
+                Some(false) | None => {}
+            }
+            self.used.insert(id);
+        }
+        if edit.next_id < self.next_id || self.used.last().is_some_and(|last| *last >= edit.next_id) {
+            wrong.push(("next-id", format!("states next_id {}, which was used", edit.next_id)));
+        }
+        if edit.token != 0 && edit.token < self.token {
+            wrong.push((
+                "stale-token",
+                format!("is made under token {} after token {}", edit.token, self.token),
+            ));
+        }
+        if edit.compactions < self.compactions {
+            wrong.push((
+                "compactions-fell",
+                format!("counts {} compactions after {}", edit.compactions, self.compactions),
+            ));
+        }
+        self.next_id = self.next_id.max(edit.next_id);
+        self.token = self.token.max(edit.token);
+        self.compactions = self.compactions.max(edit.compactions);
+        wrong
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariants::noon_after;
+    use crate::testing::{self, DAY, Disk, NOON_MS, Rec, edit, manifest, open_entry, sealed_entry, snapshot};
+
+    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+
+    fn disk(edits: &[String], files: &[u64]) -> Disk {
+        let mut disk = Disk::default();
+        disk.put(OF, "manifest", manifest(edits));
+        for id in files {
+            disk.put(OF, &format!("{id}.seg"), file(*id));
+        }
+        disk
+    }
+
+    fn file(id: u64) -> bytes::Bytes {
+        testing::segment(1, OF, id, &[vec![Rec::new("a", "i1", NOON_MS)]])
+    }
+
+    fn open(id: u64) -> String {
+        open_entry(id, "on-time")
+    }
+
+    fn kinds(watch: &mut ManifestWatch, disk: &Disk) -> Vec<String> {
+        watch
+            .check(&snapshot(std::slice::from_ref(disk)), &noon_after())
+            .into_iter()
+            .map(|v| v.kind)
+            .collect()
+    }
+
+    fn kinds_of(edits: &[String], files: &[u64]) -> Vec<String> {
+        kinds(&mut ManifestWatch::default(), &disk(edits, files))
+    }
+
+    #[test]
+    fn a_day_that_is_opened_sealed_and_merged_passes() {
+        let edits = [
+            edit(1, &[open(1)], &[], 2, 0),
+            edit(2, &[sealed_entry(1, "on-time", &file(1), 1), open(2)], &[], 3, 0),
+            edit(3, &[sealed_entry(3, "on-time", &file(3), 1)], &[1], 4, 1),
+        ];
+        let mut watch = ManifestWatch::default();
+        assert_eq!(kinds(&mut watch, &disk(&edits[..1], &[1])), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk(&edits[..2], &[1, 2])), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk(&edits, &[1, 2, 3])), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk(&edits, &[2, 3])), [""; 0]);
+    }
+
+    #[test]
+    fn a_live_file_that_is_gone_is_found() {
+        assert_eq!(kinds_of(&[edit(1, &[open(1), open(2)], &[], 3, 0)], &[2]), ["dangling"]);
+    }
+
+    #[test]
+    fn a_live_file_that_does_not_read_is_found_unless_faults_are_at_work() {
+        let mut disk = disk(&[edit(1, &[open(1)], &[], 2, 0)], &[]);
+        disk.put(OF, "1.seg", bytes::Bytes::from_static(&[7; 40]));
+        assert_eq!(kinds(&mut ManifestWatch::default(), &disk), ["unreadable"]);
+        let now = Moment { faults_active: true, ..noon_after() };
+        assert_eq!(ManifestWatch::default().check(&snapshot(&[disk]), &now), []);
+    }
+
+    #[test]
+    fn versions_never_go_back_or_change() {
+        let edits = [edit(1, &[open(1)], &[], 2, 0), edit(2, &[open(2)], &[], 3, 0)];
+        let mut watch = ManifestWatch::default();
+        kinds(&mut watch, &disk(&edits, &[1, 2]));
+        assert_eq!(kinds(&mut watch.clone(), &disk(&edits[..1], &[1])), ["moved-back"]);
+        let other = [edits[0].clone(), edit(2, &[open(3)], &[], 4, 0)];
+        assert_eq!(kinds(&mut watch.clone(), &disk(&other, &[1, 3])), ["moved-back"]);
+        assert_eq!(kinds(&mut watch.clone(), &Disk::default()), ["moved-back"]);
+        watch.forget("disk-0");
+        assert_eq!(kinds(&mut watch, &disk(&edits[..1], &[1])), [""; 0]);
+    }
+
+    #[test]
+    fn names_are_used_once_and_edits_touch_what_is_live() {
+        let first = edit(1, &[open(1)], &[], 2, 0);
+        let after = |add: &[String], remove: &[u64], next| {
+            kinds_of(&[first.clone(), edit(2, add, remove, next, 0)], &[1, 2])
+        };
+        assert_eq!(after(&[open(1)], &[1], 2), ["id-reused"]);
+        assert_eq!(after(&[], &[5], 2), ["removes-dead"]);
+        assert_eq!(after(&[open(2)], &[], 2), ["next-id"]);
+        assert_eq!(after(&[open(2)], &[], 3), [""; 0]);
+        let skipped = [edit(1, &[open(2)], &[], 5, 0), edit(2, &[open(1)], &[], 5, 0)];
+        assert_eq!(kinds_of(&skipped, &[1, 2]), ["id-reused"]);
+    }
+
+    #[test]
+    fn a_stale_token_is_found() {
+        let with = |version, token: u64| {
+            edit(version, &[], &[], 2, version).replace("\"token\":0", &format!("\"token\":{token}"))
+        };
+        assert_eq!(kinds_of(&[with(1, 4), with(2, 0), with(3, 3)], &[]), ["stale-token"]);
+        assert_eq!(kinds_of(&[with(1, 4), with(2, 0), with(3, 4)], &[]), [""; 0]);
+    }
+}

@@ -1,0 +1,149 @@
+//! What must hold, one file each.
+//!
+//! Every check returns what it found, worst first or not: it never stops at the first breach, and never repairs.
+//! A violation concerns one project's day and one way of being wrong, however many events are behind it.
+
+pub mod i1_readable;
+pub mod i2_sent;
+pub mod i3_once;
+pub mod i4_right_day;
+pub mod i5_content;
+pub mod i8_compaction;
+pub mod i9_manifests;
+
+use crate::content::Kept;
+use crate::day::day_text;
+use crate::identity::{Content, Key, ProjectDay};
+use crate::ledger::{Entry, LedgerDay};
+use crate::snapshot::Held;
+use latent_verdict::Violation;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+/// When and under which circumstances something is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Now, by the world's clock.
+    pub at_ms: i64,
+    /// Where in the system's life: a fixed word such as `day-end` or `after-healing`, part of fingerprints.
+    pub stage: String,
+    /// Requests acknowledged before this are judged; later ones may still be on their way.
+    pub settled_before_ms: i64,
+    /// Faults are at work or not yet repaired: events on too few disks and files that do not read may be theirs.
+    pub faults_active: bool,
+    /// How many replays were begun so far: each may bring one more raw copy of an event.
+    pub replays: u32,
+}
+
+/// Breaches of one invariant, gathered by project, day and kind.
+pub(crate) struct Tally<'a> {
+    invariant: &'static str,
+    now: &'a Moment,
+    found: BTreeMap<(ProjectDay, &'static str), (u64, Vec<String>)>,
+}
+
+impl<'a> Tally<'a> {
+    pub(crate) fn new(invariant: &'static str, now: &'a Moment) -> Tally<'a> {
+        Tally { invariant, now, found: BTreeMap::new() }
+    }
+
+    /// `items` more of a kind; `key` names one of them.
+    pub(crate) fn add(&mut self, of: ProjectDay, kind: &'static str, items: u64, key: impl Display) {
+        if items == 0 {
+            return;
+        }
+        let (count, keys) = self.found.entry((of, kind)).or_default();
+        *count += items;
+        if keys.len() < Violation::KEYS {
+            keys.push(key.to_string());
+        }
+    }
+
+    /// The violations: `explain` says for each kind whether its items are gone, and what was found.
+    pub(crate) fn finish(
+        self,
+        explain: impl Fn(ProjectDay, &'static str, u64) -> (bool, String),
+    ) -> Vec<Violation> {
+        let Tally { invariant, now, found } = self;
+        let violation = |((of, kind), (items, keys)): ((ProjectDay, &'static str), (u64, Vec<String>))| {
+            let (loses, detail) = explain(of, kind, items);
+            Violation { loses_items: loses, ..violation(invariant, kind, now, of, items) }
+                .keys(keys)
+                .because(detail)
+        };
+        found.into_iter().map(violation).collect()
+    }
+}
+
+pub(crate) fn violation(
+    invariant: &'static str,
+    kind: &str,
+    now: &Moment,
+    of: ProjectDay,
+    items: u64,
+) -> Violation {
+    Violation::new(invariant, kind, now.stage.as_str())
+        .of(format!("p{}", of.project), items)
+        .on(day_text(of.day))
+        .at(now.at_ms)
+}
+
+/// Something that has a key, or none but its content.
+pub(crate) trait Event {
+    fn key(&self) -> Key;
+    fn content(&self) -> Content;
+    fn is_anonymous(&self) -> bool;
+}
+
+impl Event for Held {
+    fn key(&self) -> Key {
+        self.key
+    }
+    fn content(&self) -> Content {
+        self.content
+    }
+    fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+}
+
+impl Event for Kept {
+    fn key(&self) -> Key {
+        self.key
+    }
+    fn content(&self) -> Content {
+        self.content
+    }
+    fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+}
+
+/// Walks a day's keyed events as clients know them and as they are stored, side by side, in order of their keys.
+pub(crate) fn join<'a, T: Event>(
+    day: Option<&'a LedgerDay>,
+    stored: &'a [T],
+    mut each: impl FnMut(Key, Option<&'a Entry>, Option<&'a T>),
+) {
+    let mut sent = day.into_iter().flat_map(|day| &day.keyed).peekable();
+    for one in stored.iter().filter(|one| !one.is_anonymous()) {
+        while let Some((key, entry)) = sent.next_if(|(key, _)| **key < one.key().0) {
+            each(Key(*key), Some(entry), None);
+        }
+        let entry = sent.next_if(|(key, _)| **key == one.key().0).map(|(_, entry)| entry);
+        each(one.key(), entry, Some(one));
+    }
+    sent.for_each(|(key, entry)| each(Key(*key), Some(entry), None));
+}
+
+#[cfg(test)]
+pub(crate) fn noon_after() -> Moment {
+    let at_ms = crate::testing::NOON_MS + 86_400_000;
+    Moment { at_ms, stage: "test".into(), settled_before_ms: at_ms, faults_active: false, replays: 0 }
+}
+
+/// What a violation says, in short, for tests.
+#[cfg(test)]
+pub(crate) fn short(violations: &[Violation]) -> Vec<(String, String, u64, bool)> {
+    violations.iter().map(|v| (v.kind.clone(), v.subject.clone(), v.items, v.loses_items)).collect()
+}
