@@ -1,1 +1,55 @@
 //! The ports in a seeded, simulated world, on madsim.
+//!
+//! What is modelled: a virtual clock and one wrong wall clock per node, disks that lose what was not synced,
+//! links with latency, loss, bandwidth and cuts, processes that die, pause and restart, and a trace of all of
+//! it whose rolling hash is the run's identity. What is not: CPU time (code runs in no virtual time), memory
+//! limits, and the TCP state machine (a call is a datagram each way).
+//!
+//! madsim gives the executor, the virtual clock and the life cycle of nodes, and nothing else: its file system,
+//! network and random numbers are not used.
+//!
+//! ```
+//! use latent_ports::{Disk, Env, File, OpenMode};
+//! use latent_sim::{NodeSpec, WorldSpec, run_world};
+//! use std::time::Duration;
+//!
+//! let finished = run_world(WorldSpec::seeded(1), async |world| {
+//!     let node = world.add_node(NodeSpec::named("writer"), async |env: latent_sim::SimEnv| {
+//!         let file = env.disk().open("log", OpenMode::Create).await.expect("empty disk");
+//!         file.append("hello".into()).await.expect("space");
+//!     });
+//!     world.sleep(Duration::from_secs(1)).await;
+//!     world.disk_image(node).read("log")
+//! });
+//! assert_eq!(finished.output.as_deref(), Some(b"hello".as_slice()));
+//! ```
+
+#[cfg(not(madsim))]
+compile_error!(
+    "latent-sim needs --cfg madsim, which .cargo/config.toml sets; a RUSTFLAGS variable in the environment \
+     overrides that file: unset RUSTFLAGS, or add `--cfg madsim` to it"
+);
+
+mod clock;
+mod disk;
+mod draw;
+mod env;
+mod faults;
+mod lock;
+mod net;
+mod node;
+mod run;
+mod slab;
+mod timers;
+mod trace;
+mod world;
+
+pub use clock::{ClockSpec, SimClock};
+pub use disk::{CrashKeeps, DiskImage, DiskSpec, DiskStats, FileImage, SimDisk, SimFile};
+pub use env::SimEnv;
+pub use faults::{Action, Anchor, Fault, FaultOutcome, OpKind};
+pub use net::{LinkSpec, SimNet, Tail};
+pub use node::NodeSpec;
+pub use run::{Finished, WorldSpec, run_fork, run_world};
+pub use trace::{CallOutcome, Event, LogLine, Observer, Record, TraceHash};
+pub use world::{WORLD, World};

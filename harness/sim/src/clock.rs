@@ -1,0 +1,90 @@
+//! A node's clocks: a wall clock that is wrong in a known way, and a monotonic one.
+//!
+//! Wall time = true time + offset + drift x time since the world began + the steps so far. The monotonic clock
+//! counts true time since boot: it neither steps nor drifts.
+
+use crate::env::Seat;
+use crate::lock::lock;
+use latent_ports::{Clock, UnixMs};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How wrong a node's wall clock is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockSpec {
+    /// How far ahead of true time it starts, in milliseconds.
+    pub offset_ms: i64,
+    /// How much it gains, in parts per million.
+    pub drift_ppm: i32,
+}
+
+/// A node's wall clock, which outlives its processes.
+#[derive(Debug)]
+pub(crate) struct WallClock {
+    spec: Mutex<ClockSpec>,
+}
+
+impl WallClock {
+    pub(crate) fn new(spec: ClockSpec) -> WallClock {
+        WallClock { spec: Mutex::new(spec) }
+    }
+
+    pub(crate) fn step(&self, by_ms: i64) {
+        let mut spec = lock(&self.spec);
+        spec.offset_ms = spec.offset_ms.saturating_add(by_ms);
+    }
+
+    fn show(&self, start: UnixMs, elapsed_ns: u64) -> UnixMs {
+        let spec = *lock(&self.spec);
+        let elapsed_ms = i64::try_from(elapsed_ns / 1_000_000).unwrap_or(i64::MAX);
+        let gained_ms = i128::from(elapsed_ns) * i128::from(spec.drift_ppm) / 1_000_000_000_000;
+        let gained_ms = i64::try_from(gained_ms).unwrap_or(0);
+        UnixMs(start.0.saturating_add(elapsed_ms).saturating_add(spec.offset_ms).saturating_add(gained_ms))
+    }
+}
+
+/// One incarnation's view of its node's clocks.
+#[derive(Clone)]
+pub struct SimClock {
+    seat: Arc<Seat>,
+}
+
+impl SimClock {
+    pub(crate) fn new(seat: Arc<Seat>) -> SimClock {
+        SimClock { seat }
+    }
+}
+
+impl Clock for SimClock {
+    fn wall(&self) -> UnixMs {
+        let world = self.seat.world();
+        self.seat.node().wall_clock().show(world.start(), world.now_ns())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_nanos(self.seat.world().now_ns().saturating_sub(self.seat.node().booted_ns()))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let shortest = duration.max(Duration::from_millis(1));
+        self.seat.world().pass(u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX)).await;
+        self.seat.halt_if_dead().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offset_drift_and_steps_add_up() {
+        let clock = WallClock::new(ClockSpec { offset_ms: -5, drift_ppm: 50 });
+        let start = UnixMs(1_000_000);
+        let day_ns = 86_400_000_000_000;
+        assert_eq!(clock.show(start, 0), UnixMs(999_995));
+        // 50 ppm of a day are 4.32 s.
+        assert_eq!(clock.show(start, day_ns), UnixMs(999_995 + 86_400_000 + 4_320));
+        clock.step(-3_600_000);
+        assert_eq!(clock.show(start, 0), UnixMs(999_995 - 3_600_000));
+    }
+}

@@ -1,0 +1,137 @@
+//! The contents of a disk at an instant, by reference: O(files) to take, whatever their size.
+
+use super::rope::Rope;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+pub(crate) enum ImageEntry {
+    Directory,
+    File(Arc<Rope>),
+}
+
+/// Files and directories of one disk, as they were at an instant. Shares its bytes with the disk; a clone costs
+/// nothing. Cheap to send to a fork.
+#[derive(Clone, Debug, Default)]
+pub struct DiskImage {
+    entries: Arc<BTreeMap<Arc<str>, ImageEntry>>,
+}
+
+/// One file of an image.
+#[derive(Clone, Debug)]
+pub struct FileImage {
+    rope: Arc<Rope>,
+}
+
+impl FileImage {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.rope.len_bytes()
+    }
+
+    /// Its bytes, in the pieces in which they were appended. Pieces are shared: an unchanged file has the same
+    /// pieces, at the same addresses, in every image, so a reader can remember what it decoded.
+    #[must_use]
+    pub fn chunks(&self) -> &[Bytes] {
+        self.rope.chunks()
+    }
+
+    /// Its bytes in one piece; copied if the file has several.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.rope.read(0, u64::MAX)
+    }
+}
+
+impl DiskImage {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> DiskImage {
+        DiskImage::default()
+    }
+
+    pub(crate) fn from_entries(entries: BTreeMap<Arc<str>, ImageEntry>) -> DiskImage {
+        DiskImage { entries: Arc::new(entries) }
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &ImageEntry)> {
+        self.entries.iter().map(|(path, entry)| (&**path, entry))
+    }
+
+    /// Every file with its path, in the order of the paths' bytes.
+    pub fn files(&self) -> impl Iterator<Item = (&str, FileImage)> {
+        self.entries().filter_map(|(path, entry)| Some((path, file_of(entry)?)))
+    }
+
+    /// Every directory but the root, in the order of the paths' bytes.
+    pub fn directories(&self) -> impl Iterator<Item = &str> {
+        self.entries().filter(|(_, entry)| matches!(entry, ImageEntry::Directory)).map(|(path, _)| path)
+    }
+
+    /// The file at `path`.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<FileImage> {
+        file_of(self.entries.get(path)?)
+    }
+
+    /// The bytes of the file at `path`; copied if it has several pieces.
+    #[must_use]
+    pub fn read(&self, path: &str) -> Option<Bytes> {
+        Some(self.file(path)?.bytes())
+    }
+
+    /// The pieces of the file at `path`, by reference; empty if there is no such file.
+    #[must_use]
+    pub fn chunks(&self, path: &str) -> &[Bytes] {
+        match self.entries.get(path) {
+            Some(ImageEntry::File(rope)) => rope.chunks(),
+            _ => &[],
+        }
+    }
+
+    /// Files at any depth below the directory `dir` (`""`: all), with their full paths.
+    pub fn list<'i>(&'i self, dir: &'i str) -> impl Iterator<Item = (&'i str, FileImage)> {
+        let below = move |path: &str| {
+            dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let from = self.entries.range::<str, _>((Bound::Included(dir), Bound::Unbounded));
+        from.take_while(move |(path, _)| path.starts_with(dir))
+            .filter(move |(path, _)| below(path))
+            .filter_map(|(path, entry)| Some((&**path, file_of(entry)?)))
+    }
+
+    /// Whether there is neither a file nor a directory.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Lengths of all files together.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.files().map(|(_, file)| file.len_bytes()).sum()
+    }
+
+    /// Puts a file in, with the directories above it, replacing what stands there.
+    #[must_use]
+    pub fn with_file(mut self, path: &str, data: Bytes) -> DiskImage {
+        let entries = Arc::make_mut(&mut self.entries);
+        for (at, _) in path.match_indices('/') {
+            entries.entry(path[..at].into()).or_insert(ImageEntry::Directory);
+        }
+        let mut rope = Rope::default();
+        rope.push(data);
+        entries.insert(path.into(), ImageEntry::File(Arc::new(rope)));
+        self
+    }
+}
+
+fn file_of(entry: &ImageEntry) -> Option<FileImage> {
+    match entry {
+        ImageEntry::File(rope) => Some(FileImage { rope: rope.clone() }),
+        ImageEntry::Directory => None,
+    }
+}

@@ -1,0 +1,169 @@
+//! A file's bytes as a rope of shared chunks.
+//!
+//! An append keeps the caller's `Bytes` by reference, so eight disks that append one body share it, and so do
+//! the images and forks taken of them. Made for files that mostly grow at the end: a write in the middle costs
+//! O(chunks).
+
+use bytes::{Bytes, BytesMut};
+
+/// Gaps read as zeros; they are slices of this.
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rope {
+    chunks: Vec<Bytes>,
+    /// Where each chunk ends.
+    ends: Vec<u64>,
+}
+
+impl Rope {
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    pub(crate) fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    pub(crate) fn push(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        self.ends.push(self.len_bytes() + data.len() as u64);
+        self.chunks.push(data);
+    }
+
+    fn push_zeros(&mut self, mut count: u64) {
+        while count > 0 {
+            let piece = count.min(ZEROS.len() as u64);
+            self.push(Bytes::from_static(&ZEROS[..clamp(piece)]));
+            count -= piece;
+        }
+    }
+
+    /// Cuts, or extends with zeros.
+    pub(crate) fn truncate(&mut self, len_bytes: u64) {
+        if len_bytes >= self.len_bytes() {
+            self.push_zeros(len_bytes - self.len_bytes());
+            return;
+        }
+        let keep = self.ends.partition_point(|end| *end <= len_bytes);
+        let start = self.start_of(keep);
+        let rest = self.chunks[keep].slice(..clamp(len_bytes - start));
+        self.chunks.truncate(keep);
+        self.ends.truncate(keep);
+        self.push(rest);
+    }
+
+    /// Overwrites from `offset`, extending the rope and filling a gap with zeros where needed.
+    pub(crate) fn write(&mut self, offset: u64, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        if offset >= self.len_bytes() {
+            self.truncate(offset);
+            self.push(data);
+            return;
+        }
+        let tail = self.slice(offset + data.len() as u64, u64::MAX);
+        self.truncate(offset);
+        self.push(data);
+        tail.into_iter().for_each(|chunk| self.push(chunk));
+    }
+
+    /// The chunks that cover `from..to`, cut to it.
+    fn slice(&self, from: u64, to: u64) -> Vec<Bytes> {
+        let to = to.min(self.len_bytes());
+        let mut out = Vec::new();
+        let mut at = from;
+        let mut index = self.ends.partition_point(|end| *end <= from);
+        while at < to {
+            let start = self.start_of(index);
+            let until = self.ends[index].min(to);
+            out.push(self.chunks[index].slice(clamp(at - start)..clamp(until - start)));
+            at = until;
+            index += 1;
+        }
+        out
+    }
+
+    /// Up to `len_bytes` from `offset`; shares the chunk if the range lies in one.
+    pub(crate) fn read(&self, offset: u64, len_bytes: u64) -> Bytes {
+        let mut pieces = self.slice(offset, offset.saturating_add(len_bytes));
+        if pieces.len() <= 1 {
+            return pieces.pop().unwrap_or_default();
+        }
+        let mut out = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+        pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+        out.freeze()
+    }
+
+    /// The first `len_bytes`.
+    pub(crate) fn prefix(&self, len_bytes: u64) -> Rope {
+        let mut out = Rope::default();
+        self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push(chunk));
+        out
+    }
+
+    fn start_of(&self, index: usize) -> u64 {
+        if index == 0 { 0 } else { self.ends[index - 1] }
+    }
+}
+
+/// Lengths within one chunk: chunks live in memory, so they fit.
+fn clamp(len: u64) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push(Vec<u8>),
+        Truncate(u64),
+        Write(u64, Vec<u8>),
+        Read(u64, u64),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let bytes = || proptest::collection::vec(any::<u8>(), 0..20);
+        prop_oneof![
+            bytes().prop_map(Op::Push),
+            (0_u64..100).prop_map(Op::Truncate),
+            (0_u64..120, bytes()).prop_map(|(offset, data)| Op::Write(offset, data)),
+            (0_u64..120, 0_u64..60).prop_map(|(offset, len)| Op::Read(offset, len)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_rope_behaves_like_a_vector(ops in proptest::collection::vec(op(), 0..40)) {
+            let (mut rope, mut model) = (Rope::default(), Vec::<u8>::new());
+            for op in ops {
+                match op {
+                    Op::Push(data) => { model.extend(&data); rope.push(data.into()); }
+                    Op::Truncate(len) => { model.resize(len as usize, 0); rope.truncate(len); }
+                    Op::Write(offset, data) => {
+                        if !data.is_empty() {
+                            let (from, to) = (offset as usize, offset as usize + data.len());
+                            if model.len() < to { model.resize(to, 0); }
+                            model[from..to].copy_from_slice(&data);
+                        }
+                        rope.write(offset, data.into());
+                    }
+                    Op::Read(offset, len) => {
+                        let from = (offset as usize).min(model.len());
+                        let to = (from + len as usize).min(model.len());
+                        prop_assert_eq!(&rope.read(offset, len)[..], &model[from..to]);
+                    }
+                }
+                prop_assert_eq!(rope.len_bytes(), model.len() as u64);
+            }
+            prop_assert_eq!(&rope.read(0, u64::MAX)[..], &model[..]);
+            prop_assert_eq!(&rope.prefix(7).read(0, u64::MAX)[..], &model[..model.len().min(7)]);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! One incarnation of a node: what its process holds, and how it learns that it is dead.
+//!
+//! A dead process does nothing more. Its own tasks never get an answer (they are about to be dropped); a handle
+//! that leaked to another node's task, or to the world's, gets `Fenced`.
+
+use crate::clock::SimClock;
+use crate::disk::{DiskStore, SimDisk};
+use crate::faults::OpKind;
+use crate::net::SimNet;
+use crate::node::Node;
+use crate::trace::{Event, Record};
+use crate::world::World;
+use latent_ports::{Env, Mark, NodeId};
+use madsim::runtime::NodeHandle;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// One incarnation's place in the world.
+pub(crate) struct Seat {
+    world: World,
+    node: Arc<Node>,
+    incarnation: u32,
+    process: NodeHandle,
+}
+
+impl Seat {
+    pub(crate) fn new(world: World, node: Arc<Node>, incarnation: u32, process: NodeHandle) -> Seat {
+        Seat { world, node, incarnation, process }
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.node.id()
+    }
+
+    /// The node's number, to key draws by.
+    pub(crate) fn number(&self) -> u64 {
+        u64::from(self.node.id().0)
+    }
+
+    pub(crate) fn disk_store(&self) -> &DiskStore {
+        self.node.disk()
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.node.incarnation() == self.incarnation
+    }
+
+    pub(crate) fn record(&self, event: Event<'_>) {
+        self.world.record(&Record { time_ns: self.world.now_ns(), node: self.id(), event });
+    }
+
+    /// An operation is about to happen: counts it for the faults that wait for it. Returns those that befall
+    /// processes; they strike once the operation has taken effect.
+    pub(crate) fn strike(&self, op: impl FnOnce() -> OpKind, path: &str, to: &str) -> Vec<usize> {
+        if self.node.is_watched() { self.world.strike(&self.node, op(), path, to) } else { Vec::new() }
+    }
+
+    /// Lets `deferred` faults strike; does not return if they end this process, nor before it is resumed.
+    pub(crate) async fn settle(&self, deferred: Vec<usize>) {
+        if deferred.is_empty() {
+            return;
+        }
+        for fault in deferred {
+            self.world.fire(fault);
+        }
+        self.halt_if_dead().await;
+        if self.node.is_paused() {
+            yield_once().await;
+        }
+    }
+
+    pub(crate) async fn halt_if_dead(&self) {
+        if !self.is_alive() {
+            self.halt_if_own_task().await;
+        }
+    }
+
+    /// Never returns in a task of this (dead) process.
+    pub(crate) async fn halt_if_own_task(&self) {
+        if madsim::plugin::node() == self.process.id() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Gives the executor a chance to park this task.
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Everything that one incarnation of a node may touch. Cheap to clone.
+#[derive(Clone)]
+pub struct SimEnv {
+    ports: Arc<Ports>,
+}
+
+struct Ports {
+    seat: Arc<Seat>,
+    disk: SimDisk,
+    net: SimNet,
+    clock: SimClock,
+}
+
+impl SimEnv {
+    pub(crate) fn new(seat: Arc<Seat>) -> SimEnv {
+        let (disk, net, clock) =
+            (SimDisk::new(seat.clone()), SimNet::new(seat.clone()), SimClock::new(seat.clone()));
+        SimEnv { ports: Arc::new(Ports { seat, disk, net, clock }) }
+    }
+
+    /// How many times the node has been killed before this incarnation.
+    #[must_use]
+    pub fn incarnation(&self) -> u32 {
+        self.ports.seat.incarnation
+    }
+
+    /// Whether this incarnation's process is still alive.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.ports.seat.is_alive()
+    }
+}
+
+impl Env for SimEnv {
+    type Disk = SimDisk;
+    type Net = SimNet;
+    type Clock = SimClock;
+
+    fn node(&self) -> NodeId {
+        self.ports.seat.id()
+    }
+
+    fn disk(&self) -> &SimDisk {
+        &self.ports.disk
+    }
+
+    fn net(&self) -> &SimNet {
+        &self.ports.net
+    }
+
+    fn clock(&self) -> &SimClock {
+        &self.ports.clock
+    }
+
+    fn draw(&self, stream: &'static str, key: u128) -> u64 {
+        self.ports.seat.world.draw(stream, key)
+    }
+
+    fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let seat = &self.ports.seat;
+        if seat.is_alive() {
+            seat.world.count_spawn();
+            drop(seat.process.spawn(task));
+        }
+    }
+
+    fn mark(&self, mark: Mark<'_>) {
+        if self.ports.seat.is_alive() {
+            self.ports.seat.world.mark(&self.ports.seat.node, mark);
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! Faults of the plan: what strikes, and when.
+//!
+//! A fault strikes once: at an instant, at the n-th operation of a kind on a class of paths at a node, or when a
+//! mark is reached for the n-th time. Faults name nodes, since they are written before the nodes exist; a fault
+//! whose node never came is reported as such, not passed over.
+//!
+//! A fault that befalls a process at an operation strikes after the operation took effect in the page cache or
+//! left for the network, with one exception: at a sync it strikes before the sync made anything durable.
+
+mod clock;
+mod disk;
+mod link;
+mod process;
+
+use crate::CrashKeeps;
+use crate::lock::lock;
+use crate::node::Node;
+use crate::timers::Due;
+use crate::trace::Event;
+use crate::world::{WORLD, World};
+use latent_ports::UnixMs;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One fault of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Fault {
+    /// When it strikes.
+    pub anchor: Anchor,
+    /// What it does.
+    pub action: Action,
+}
+
+/// When a fault strikes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Anchor {
+    /// At an instant, as a person writes it (RFC 3339). Whoever reads the scenario turns it into `at_ms`.
+    At(String),
+    /// At an instant of true time, in milliseconds since 1970. An instant in the past is now.
+    AtMs(i64),
+    /// At the n-th operation of a kind at a node.
+    NthOp {
+        /// The node's name.
+        node: String,
+        /// Which operations count.
+        op: OpKind,
+        /// Only operations on paths that begin so; a rename counts by either name. Empty: all.
+        #[serde(default)]
+        path_prefix: String,
+        /// The first is 1.
+        n: u64,
+        /// Operations before this many milliseconds of the world do not count.
+        #[serde(default)]
+        after_ms: u64,
+    },
+    /// When a mark is reached for the n-th time.
+    Mark {
+        /// The mark's name.
+        name: String,
+        /// The first is 1.
+        n: u64,
+        /// Only at this node; `None`: counted over all nodes.
+        #[serde(default)]
+        node: Option<String>,
+    },
+}
+
+/// What a fault does. Nodes are named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Kills the node's process.
+    Kill {
+        /// The node.
+        node: String,
+        /// Boots it again after this many milliseconds; `None`: it stays down.
+        #[serde(default)]
+        restart_after_ms: Option<u64>,
+        /// What its disk keeps of what was not synced; `None`: the disk's own policy.
+        #[serde(default)]
+        keeps: Option<CrashKeeps>,
+    },
+    /// Stops the node's process in its tracks.
+    Pause {
+        /// The node.
+        node: String,
+        /// For how many milliseconds.
+        for_ms: u64,
+    },
+    /// Cuts a link.
+    CutLink {
+        /// The sending node.
+        from: String,
+        /// The receiving node.
+        to: String,
+        /// Cuts the other direction too.
+        #[serde(default)]
+        both: bool,
+        /// For how many milliseconds; `None`: for good.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// Cuts every link of a node.
+    Isolate {
+        /// The node.
+        node: String,
+        /// For how many milliseconds; `None`: for good.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// The next operations of a kind fail with an input/output error and have no effect.
+    DiskError {
+        /// The node.
+        node: String,
+        /// Which operations.
+        op: OpKind,
+        /// Only on paths that begin so. Empty: all.
+        #[serde(default)]
+        path_prefix: String,
+        /// How many of them.
+        times: u32,
+    },
+    /// The node's disk takes no more bytes and no more names.
+    DiskFull {
+        /// The node.
+        node: String,
+        /// For how many milliseconds; `None`: for good.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// The node's wall clock jumps.
+    ClockStep {
+        /// The node.
+        node: String,
+        /// By how many milliseconds; negative: back.
+        by_ms: i64,
+    },
+}
+
+/// A kind of operation, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OpKind {
+    /// Every operation below.
+    Any,
+    /// Every disk operation.
+    Disk,
+    /// Every disk operation that changes something or makes it durable.
+    Change,
+    /// Every network operation.
+    Net,
+    /// Opening a file that exists (or failing to).
+    Open,
+    /// Opening a file that does not exist, so that it is created.
+    Create,
+    /// Appending to a file.
+    Append,
+    /// Writing at an offset.
+    WriteAt,
+    /// Cutting or extending a file.
+    Truncate,
+    /// Reading from a file.
+    Read,
+    /// Asking for a file's length.
+    Len,
+    /// Syncing a file.
+    Sync,
+    /// Making a directory.
+    CreateDir,
+    /// Removing a directory.
+    RemoveDir,
+    /// Renaming.
+    Rename,
+    /// Removing a file.
+    Remove,
+    /// Listing a directory.
+    List,
+    /// Syncing a directory.
+    SyncDir,
+    /// Sending a request.
+    Send,
+    /// Taking a request from the queue.
+    Receive,
+    /// Answering a request.
+    Answer,
+}
+
+impl OpKind {
+    fn is_net(self) -> bool {
+        matches!(self, OpKind::Send | OpKind::Receive | OpKind::Answer)
+    }
+
+    /// Whether `actual`, one single operation, is of this kind.
+    pub(crate) fn covers(self, actual: OpKind) -> bool {
+        match self {
+            OpKind::Any => true,
+            OpKind::Net => actual.is_net(),
+            OpKind::Disk => !actual.is_net(),
+            OpKind::Change => {
+                !actual.is_net()
+                    && !matches!(actual, OpKind::Open | OpKind::Read | OpKind::Len | OpKind::List)
+            }
+            _ => self == actual,
+        }
+    }
+}
+
+/// What became of a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultOutcome {
+    /// The fault.
+    pub fault: Fault,
+    /// When it struck; `None`: it never did.
+    pub struck: Option<UnixMs>,
+    /// How many operations or marks of its anchor were counted.
+    pub counted: u64,
+    /// Nodes that it names and that never were.
+    pub unknown_nodes: Vec<String>,
+}
+
+/// All faults of a world.
+#[derive(Default)]
+pub(crate) struct FaultBook {
+    armed: Vec<Armed>,
+}
+
+struct Armed {
+    fault: Fault,
+    counted: u64,
+    struck_ns: Option<u64>,
+}
+
+impl FaultBook {
+    /// Whether a fault waits for an operation of the node.
+    pub(crate) fn watches(&self, name: &str) -> bool {
+        self.armed
+            .iter()
+            .any(|armed| matches!(&armed.fault.anchor, Anchor::NthOp { node, .. } if node == name))
+    }
+}
+
+impl Armed {
+    fn counts_op(&self, name: &str, op: OpKind, path: &str, to: &str, now_ns: u64) -> bool {
+        let Anchor::NthOp { node, op: kind, path_prefix, after_ms, .. } = &self.fault.anchor else {
+            return false;
+        };
+        node == name
+            && kind.covers(op)
+            && now_ns >= after_ms.saturating_mul(1_000_000)
+            && (path.starts_with(path_prefix.as_str())
+                || (!to.is_empty() && to.starts_with(path_prefix.as_str())))
+    }
+
+    /// Counts one; says whether it was the one that the anchor waits for.
+    fn count(&mut self) -> bool {
+        self.counted += 1;
+        let n = match self.fault.anchor {
+            Anchor::NthOp { n, .. } | Anchor::Mark { n, .. } => n.max(1),
+            Anchor::At(_) | Anchor::AtMs(_) => return false,
+        };
+        self.counted == n && self.struck_ns.is_none()
+    }
+}
+
+impl World {
+    /// Arms a fault. Nodes may be added later.
+    ///
+    /// # Panics
+    /// If the anchor is [`Anchor::At`]: whoever reads a scenario resolves instants first.
+    pub fn arm(&self, fault: Fault) {
+        self.assert_not_observing("arm a fault");
+        let at_ns = match &fault.anchor {
+            Anchor::At(text) => {
+                panic!("fault anchored at '{text}': turn the instant into at_ms before arming it")
+            }
+            Anchor::AtMs(ms) => Some(self.at_ns(UnixMs(*ms)).max(self.now_ns())),
+            Anchor::NthOp { node, .. } => {
+                if let Some(node) = self.find(node) {
+                    node.set_watched();
+                }
+                None
+            }
+            Anchor::Mark { .. } => None,
+        };
+        let index = self.faults(|book| {
+            book.armed.push(Armed { fault, counted: 0, struck_ns: None });
+            book.armed.len() - 1
+        });
+        if let Some(at_ns) = at_ns {
+            self.timers().insert(at_ns, Due::Fault(index));
+        }
+    }
+
+    /// What became of the faults so far, in the order in which they were armed.
+    #[must_use]
+    pub fn fault_outcomes(&self) -> Vec<FaultOutcome> {
+        let outcomes = self.faults(|book| {
+            let outcome = |armed: &Armed| (armed.fault.clone(), armed.struck_ns, armed.counted);
+            book.armed.iter().map(outcome).collect::<Vec<_>>()
+        });
+        let start = self.start();
+        let full = |(fault, struck_ns, counted): (Fault, Option<u64>, u64)| FaultOutcome {
+            unknown_nodes: fault
+                .nodes()
+                .filter(|name| self.find(name).is_none())
+                .map(str::to_owned)
+                .collect(),
+            struck: struck_ns.map(|ns| start + std::time::Duration::from_nanos(ns)),
+            counted,
+            fault,
+        };
+        outcomes.into_iter().map(full).collect()
+    }
+
+    pub(crate) fn faults<T>(&self, work: impl FnOnce(&mut FaultBook) -> T) -> T {
+        work(&mut lock(&self.inner.faults))
+    }
+
+    /// Counts an operation. Faults that concern a process are returned, to strike after it; others strike now.
+    pub(crate) fn strike(&self, node: &Node, op: OpKind, path: &str, to: &str) -> Vec<usize> {
+        let now_ns = self.now_ns();
+        let mut due = Vec::new();
+        self.faults(|book| {
+            for (index, armed) in book.armed.iter_mut().enumerate() {
+                if armed.counts_op(node.name(), op, path, to, now_ns) && armed.count() {
+                    due.push(index);
+                }
+            }
+        });
+        let (deferred, now) = due
+            .into_iter()
+            .partition::<Vec<_>, _>(|index| self.faults(|book| book.armed[*index].fault.action.is_process()));
+        now.into_iter().for_each(|index| self.fire(index));
+        deferred
+    }
+
+    /// Counts a mark and lets the faults strike that waited for it.
+    pub(crate) fn strike_mark(&self, node: &Node, mark: &str) {
+        let mut due = Vec::new();
+        self.faults(|book| {
+            for (index, armed) in book.armed.iter_mut().enumerate() {
+                let Anchor::Mark { name, node: at, .. } = &armed.fault.anchor else { continue };
+                let here = at.as_ref().is_none_or(|at| **at == **node.name());
+                if name == mark && here && armed.count() {
+                    due.push(index);
+                }
+            }
+        });
+        due.into_iter().for_each(|index| self.fire(index));
+    }
+
+    /// A fault strikes.
+    pub(crate) fn fire(&self, index: usize) {
+        let now_ns = self.now_ns();
+        let action = self.faults(|book| {
+            let armed = &mut book.armed[index];
+            armed.struck_ns = Some(now_ns);
+            armed.fault.action.clone()
+        });
+        self.record_at(WORLD, Event::Fault { action: &action, ends: false });
+        if let Some(lasts_ms) = self.apply(&action, true) {
+            let ends_ns = now_ns.saturating_add(lasts_ms.saturating_mul(1_000_000));
+            self.timers().insert(ends_ns, Due::FaultEnds(index));
+        }
+    }
+
+    pub(crate) fn end_fault(&self, index: usize) {
+        let action = self.faults(|book| book.armed[index].fault.action.clone());
+        self.record_at(WORLD, Event::Fault { action: &action, ends: true });
+        self.apply(&action, false);
+    }
+
+    /// Carries an action out, or takes it back; returns for how many milliseconds it lasts if it ends by itself.
+    /// An action whose node is unknown does nothing here and is reported at the end.
+    fn apply(&self, action: &Action, begins: bool) -> Option<u64> {
+        match action {
+            Action::Kill { node, restart_after_ms, keeps } => {
+                process::kill(self, node, *restart_after_ms, *keeps, begins)
+            }
+            Action::Pause { node, for_ms } => process::pause(self, node, *for_ms, begins),
+            Action::CutLink { from, to, both, for_ms } => link::cut(self, (from, to), *both, *for_ms, begins),
+            Action::Isolate { node, for_ms } => link::isolate(self, node, *for_ms, begins),
+            Action::DiskError { node, op, path_prefix, times } => {
+                disk::error(self, node, *op, path_prefix, *times, begins)
+            }
+            Action::DiskFull { node, for_ms } => disk::full(self, node, *for_ms, begins),
+            Action::ClockStep { node, by_ms } => clock::step(self, node, *by_ms, begins),
+        }
+    }
+}
+
+impl Fault {
+    /// Every node that the fault names.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        let anchor = match &self.anchor {
+            Anchor::NthOp { node, .. } => Some(node),
+            Anchor::Mark { node, .. } => node.as_ref(),
+            Anchor::At(_) | Anchor::AtMs(_) => None,
+        };
+        let (first, second) = match &self.action {
+            Action::CutLink { from, to, .. } => (from, Some(to)),
+            Action::Kill { node, .. }
+            | Action::Pause { node, .. }
+            | Action::Isolate { node, .. }
+            | Action::DiskError { node, .. }
+            | Action::DiskFull { node, .. }
+            | Action::ClockStep { node, .. } => (node, None),
+        };
+        anchor.into_iter().chain([first]).chain(second).map(String::as_str)
+    }
+}
+
+impl Action {
+    /// Whether it befalls a process or its clock, and so strikes after the operation that it is anchored to.
+    fn is_process(&self) -> bool {
+        matches!(self, Action::Kill { .. } | Action::Pause { .. } | Action::ClockStep { .. })
+    }
+}

@@ -1,0 +1,224 @@
+//! Calls between nodes over links that are slow, lossy and sometimes cut.
+//!
+//! A call is one message there and one back. Each way has its own latency, keyed by what is sent, and its own
+//! chance of getting lost. A message is lost if its link is cut when it leaves or when it would arrive. A call
+//! to a node without a process, or whose process does not serve, is refused after the round trip; a process that
+//! dies with a call in its hands says nothing, and the caller waits for its time-out. Calls are independent of
+//! each other: two calls from one node to another may arrive in either order.
+//!
+//! Not modelled: connections and their state, back-pressure other than the server's limit.
+
+mod links;
+
+use crate::env::Seat;
+use crate::faults::OpKind;
+use crate::slab::SlabKey;
+use crate::trace::Event;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use latent_ports::{Message, Net, NetError, NetErrorKind, NodeId, Request};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+pub(crate) use links::Links;
+pub use links::{LinkSpec, Tail};
+
+/// One incarnation's way to the network.
+#[derive(Clone)]
+pub struct SimNet {
+    seat: Arc<Seat>,
+}
+
+/// The queue of a process that serves.
+pub(crate) struct Mailbox {
+    queue: VecDeque<Incoming>,
+    /// Requests in the hands of handlers.
+    running: usize,
+    limit: usize,
+    waker: Option<Waker>,
+}
+
+/// A request that arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Incoming {
+    call: SlabKey,
+    from: NodeId,
+    message: Message,
+    digest: u128,
+}
+
+impl SimNet {
+    pub(crate) fn new(seat: Arc<Seat>) -> SimNet {
+        SimNet { seat }
+    }
+
+    fn take(&self) -> Option<Incoming> {
+        self.seat.node().mailbox(|mailbox| {
+            let mailbox = mailbox.as_mut()?;
+            let incoming = mailbox.queue.pop_front()?;
+            mailbox.running += 1;
+            Some(incoming)
+        })
+    }
+
+    /// Waits for a request.
+    async fn receive(&self) -> Incoming {
+        std::future::poll_fn(|cx| match self.take() {
+            Some(incoming) if self.seat.is_alive() => Poll::Ready(incoming),
+            _ => {
+                self.seat.node().mailbox(|mailbox| {
+                    if let Some(mailbox) = mailbox
+                        && self.seat.is_alive()
+                    {
+                        mailbox.waker = Some(cx.waker().clone());
+                    }
+                });
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    fn answer(&self, call: SlabKey, to: NodeId, request_digest: u128, message: Message) {
+        let alive = self.seat.is_alive();
+        self.seat.node().mailbox(|mailbox| {
+            if let Some(mailbox) = mailbox.as_mut().filter(|_| alive) {
+                mailbox.running -= 1;
+            }
+        });
+        if alive {
+            let digest = self.seat.world().message_digest(&message);
+            self.seat.record(Event::Answer { to, len_bytes: message.len_bytes() as u64, digest });
+            self.seat.world().send_answer(call, (self.seat.id(), to), request_digest, Ok((message, digest)));
+        }
+    }
+
+    /// What befalls a process as it takes a request.
+    async fn taken(&self, incoming: &Incoming) {
+        let deferred = self.seat.strike(|| OpKind::Receive, "", "");
+        self.seat.record(Event::Receive {
+            from: incoming.from,
+            len_bytes: incoming.message.len_bytes() as u64,
+            digest: incoming.digest,
+        });
+        self.seat.settle(deferred).await;
+    }
+}
+
+impl Net for SimNet {
+    async fn call(&self, to: NodeId, message: Message, timeout: Duration) -> Result<Message, NetError> {
+        if !self.seat.is_alive() {
+            self.seat.halt_if_own_task().await;
+            return Err(NetError { kind: NetErrorKind::Timeout, to });
+        }
+        let deferred = self.seat.strike(|| OpKind::Send, "", "");
+        let world = self.seat.world();
+        let digest = world.message_digest(&message);
+        self.seat.record(Event::Send { to, len_bytes: message.len_bytes() as u64, digest });
+        let key = world.start_call((self.seat.id(), to), message, digest, timeout);
+        // The request is on its way: a process that dies now has sent it.
+        let call = Call { seat: &self.seat, key };
+        self.seat.settle(deferred).await;
+        let result = call.await;
+        self.seat.halt_if_dead().await;
+        result.map_err(|kind| NetError { kind, to })
+    }
+
+    async fn serve<H, F>(&self, limit: usize, handler: H)
+    where
+        H: Fn(Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Message> + Send + 'static,
+    {
+        self.seat.halt_if_dead().await;
+        if !self.seat.is_alive() {
+            return;
+        }
+        self.seat.node().mailbox(|mailbox| {
+            assert!(
+                mailbox.is_none(),
+                "node '{}' serves already: a node serves once",
+                self.seat.node().name()
+            );
+            *mailbox = Some(Mailbox { queue: VecDeque::new(), running: 0, limit, waker: None });
+        });
+        let mut handlers = FuturesUnordered::new();
+        loop {
+            let next = std::future::poll_fn(|cx| poll_server(&mut handlers, self, cx)).await;
+            match next {
+                Next::Handle(incoming) => {
+                    self.taken(&incoming).await;
+                    let Incoming { call, from, message, digest } = incoming;
+                    let handling = handler(Request { from, message });
+                    handlers.push(async move { (call, from, digest, handling.await) });
+                }
+                Next::Answer((call, from, digest, message)) => {
+                    let deferred = self.seat.strike(|| OpKind::Answer, "", "");
+                    self.answer(call, from, digest, message);
+                    self.seat.settle(deferred).await;
+                }
+            }
+        }
+    }
+}
+
+type Handled = (SlabKey, NodeId, u128, Message);
+
+enum Next {
+    Handle(Incoming),
+    Answer(Handled),
+}
+
+/// Answers first, then new requests: a server under load finishes what it began.
+fn poll_server<F: Future<Output = Handled>>(
+    handlers: &mut FuturesUnordered<F>,
+    net: &SimNet,
+    cx: &mut Context<'_>,
+) -> Poll<Next> {
+    if let Poll::Ready(Some(handled)) = handlers.poll_next_unpin(cx) {
+        return Poll::Ready(Next::Answer(handled));
+    }
+    let mut receive = std::pin::pin!(net.receive());
+    receive.as_mut().poll(cx).map(Next::Handle)
+}
+
+/// A call that waits for its end.
+struct Call<'a> {
+    seat: &'a Seat,
+    key: SlabKey,
+}
+
+impl Future for Call<'_> {
+    type Output = Result<Message, NetErrorKind>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.seat.world().poll_call(self.key, cx)
+    }
+}
+
+impl Drop for Call<'_> {
+    /// Gives up the answer, not the request.
+    fn drop(&mut self) {
+        self.seat.world().forget_call(self.key);
+    }
+}
+
+impl Mailbox {
+    /// Takes a request in, or says that the queue is full.
+    pub(crate) fn accept(&mut self, incoming: Incoming) -> Result<Option<Waker>, NetErrorKind> {
+        if self.queue.len() + self.running >= self.limit {
+            return Err(NetErrorKind::Overloaded);
+        }
+        self.queue.push_back(incoming);
+        Ok(self.waker.take())
+    }
+}
+
+/// An answer that says nothing.
+pub(crate) fn nothing() -> Message {
+    Message { head: Bytes::new(), body: Bytes::new() }
+}

@@ -1,0 +1,110 @@
+//! Running a world to its end, on a thread that knows no other.
+
+use crate::faults::FaultOutcome;
+use crate::trace::{LogLine, TraceHash};
+use crate::world::World;
+use latent_ports::UnixMs;
+use madsim::runtime::Runtime;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+/// What decides a run, besides the code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorldSpec {
+    /// Decides in which order ready tasks run.
+    pub scheduler_seed: u64,
+    /// Decides every keyed draw.
+    pub draw_seed: u64,
+    /// True time at which the world begins.
+    pub start: UnixMs,
+    /// Keeps every trace record as text.
+    pub keep_log: bool,
+}
+
+impl WorldSpec {
+    /// Both seeds the same; begins at 2016-02-20T00:00:00Z; keeps no log.
+    #[must_use]
+    pub const fn seeded(seed: u64) -> WorldSpec {
+        WorldSpec { scheduler_seed: seed, draw_seed: seed, start: UnixMs(1_455_926_400_000), keep_log: false }
+    }
+}
+
+/// A world that has ended.
+#[derive(Clone, Debug)]
+pub struct Finished<T> {
+    /// What `main` returned.
+    pub output: T,
+    /// The run's identity.
+    pub trace_hash: TraceHash,
+    /// How many trace records there were.
+    pub records: u64,
+    /// How often each mark was reached.
+    pub marks: BTreeMap<&'static str, u64>,
+    /// True time at the end.
+    pub end: UnixMs,
+    /// What became of each fault, in the order in which they were armed.
+    pub faults: Vec<FaultOutcome>,
+    /// Every record as text, if the log was kept; else empty.
+    pub log: Vec<LogLine>,
+}
+
+thread_local! {
+    static USED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a world to its end on the current thread, which must not have run one before: the order of std's hash
+/// maps is seeded per thread. A panic in a node, and a world in which nothing is left to happen, panic here.
+///
+/// All processes are killed and their tasks dropped before this returns.
+///
+/// # Panics
+/// If this thread has run a world before: use [`run_fork`], which brings its own.
+pub fn run_world<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F) -> Finished<T>
+where
+    F: Future<Output = T>,
+{
+    let used = USED.replace(true);
+    assert!(!used, "this thread has run a world before: run each on a thread of its own (run_fork does)");
+    let mut runtime = Runtime::with_seed_and_config(spec.scheduler_seed, madsim::Config::default());
+    // Lets a fork start its thread. That an idle world ends is seen to by the timers.
+    runtime.set_allow_system_thread(true);
+    runtime.block_on(async move {
+        let world = World::new(&spec);
+        let pump = madsim::task::spawn(world.clone().pump());
+        let output = main(world.clone()).await;
+        let finished = Finished {
+            output,
+            trace_hash: world.trace_hash(),
+            records: world.record_count(),
+            marks: world.marks(),
+            end: world.now(),
+            faults: world.fault_outcomes(),
+            log: world.take_log(),
+        };
+        world.shut_down();
+        pump.abort();
+        // Tasks that were killed are dropped when the executor comes to them.
+        madsim::time::sleep(Duration::from_millis(1)).await;
+        world.timers().clear();
+        finished
+    })
+}
+
+/// Runs a world to its end on a thread of its own, while the caller waits. Inside a world no virtual time passes
+/// meanwhile, and the outer world's trace does not notice: this is how a drill reads copies of disks.
+///
+/// # Panics
+/// If the fork panics: the panic is passed on.
+pub fn run_fork<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F + Send) -> Finished<T>
+where
+    T: Send,
+    F: Future<Output = T>,
+{
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("fork".to_owned());
+        let fork = thread.spawn_scoped(scope, || run_world(spec, main)).expect("the system lends a thread");
+        fork.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

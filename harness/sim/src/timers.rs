@@ -1,0 +1,184 @@
+//! One queue of everything that is due later, and the pump that works it off.
+//!
+//! madsim's timers cannot be taken back: a dropped sleep stays in its heap to its deadline, a sleep that is
+//! polled twice stands in it twice, and a sleep is never shorter than 1 ms. So sleeps, message deliveries,
+//! call time-outs and faults stand in a queue of ours, ordered by (deadline, order of arrival), and madsim is
+//! only asked to wake the pump at the first deadline.
+
+use crate::lock::lock;
+use crate::slab::SlabKey;
+use madsim::time::TimeHandle;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// What to do when the time has come.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// Wake a sleeping task.
+    Wake(Waker),
+    /// Hand over a message.
+    Deliver(SlabKey),
+    /// Give up a call.
+    GiveUp(SlabKey),
+    /// A fault of the plan.
+    Fault(usize),
+    /// A fault wears off.
+    FaultEnds(usize),
+    /// Nothing else was ever due: every task waits for ever.
+    Idle,
+}
+
+/// The place of an entry in the queue: deadline in nanoseconds since the world began, then order of arrival.
+pub(crate) type TimerKey = (u64, u64);
+
+pub(crate) struct Timers {
+    time: TimeHandle,
+    /// madsim's instant at which the world began.
+    began: Instant,
+    began_elapsed: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: BTreeMap<TimerKey, Due>,
+    next_sequence: u64,
+    /// Deadlines for which madsim will wake the pump, latest first.
+    armed: Vec<u64>,
+    pump: Option<Waker>,
+}
+
+/// 400 years. Reached only when nothing else is left to wait for.
+const IDLE_NS: u64 = 400 * 365 * 86_400 * 1_000_000_000;
+
+impl Timers {
+    /// Must be called inside the runtime.
+    pub(crate) fn new() -> Timers {
+        let time = TimeHandle::current();
+        let (began, began_elapsed) = (time.now_instant(), time.elapsed());
+        let timers = Timers { time, began, began_elapsed, state: Mutex::default() };
+        timers.insert(IDLE_NS, Due::Idle);
+        timers
+    }
+
+    /// Nanoseconds since the world began.
+    pub(crate) fn now_ns(&self) -> u64 {
+        let since = self.time.elapsed() - self.began_elapsed;
+        // 584 years fit; the idle entry ends a world before that.
+        since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+    }
+
+    pub(crate) fn insert(&self, deadline_ns: u64, due: Due) -> TimerKey {
+        let mut state = lock(&self.state);
+        let key = (deadline_ns, state.next_sequence);
+        state.next_sequence += 1;
+        state.queue.insert(key, due);
+        self.arm(&mut state);
+        key
+    }
+
+    pub(crate) fn remove(&self, key: TimerKey) {
+        let removed = lock(&self.state).queue.remove(&key);
+        drop(removed);
+    }
+
+    /// Makes sure that the pump is woken at the first deadline.
+    fn arm(&self, state: &mut State) {
+        let Some(((first_ns, _), _)) = state.queue.first_key_value() else { return };
+        if state.armed.last().is_some_and(|armed_ns| armed_ns <= first_ns) {
+            return;
+        }
+        let Some(pump) = &state.pump else { return };
+        let deadline = self.began + Duration::from_nanos(*first_ns);
+        let mut sleep = pin!(self.time.sleep_until(deadline));
+        // Lifts the minimum of 1 ms.
+        sleep.as_mut().reset(deadline);
+        match sleep.poll(&mut Context::from_waker(pump)) {
+            Poll::Pending => state.armed.push(*first_ns),
+            Poll::Ready(()) => pump.wake_by_ref(),
+        }
+    }
+
+    /// Hands everything that is due to `handle`, for ever.
+    pub(crate) async fn pump(&self, mut handle: impl FnMut(Due)) {
+        std::future::poll_fn(|cx| {
+            {
+                let mut state = lock(&self.state);
+                if !state.pump.as_ref().is_some_and(|pump| pump.will_wake(cx.waker())) {
+                    state.pump = Some(cx.waker().clone());
+                }
+            }
+            while let Some(due) = self.pop_due() {
+                handle(due);
+            }
+            self.arm(&mut lock(&self.state));
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn pop_due(&self) -> Option<Due> {
+        let now_ns = self.now_ns();
+        let mut state = lock(&self.state);
+        while state.armed.last().is_some_and(|armed_ns| *armed_ns <= now_ns) {
+            state.armed.pop();
+        }
+        let entry = state.queue.first_entry()?;
+        if entry.key().0 <= now_ns { Some(entry.remove()) } else { None }
+    }
+
+    /// Drops everything that is still due, and the pump's waker.
+    pub(crate) fn clear(&self) {
+        let state = std::mem::take(&mut *lock(&self.state));
+        drop(state);
+    }
+}
+
+/// Sleeps until a deadline; takes its entry out of the queue when dropped.
+pub(crate) struct Sleep<T: AsRef<Timers>> {
+    timers: T,
+    deadline_ns: u64,
+    entry: Option<TimerKey>,
+}
+
+impl<T: AsRef<Timers>> Sleep<T> {
+    pub(crate) fn until(timers: T, deadline_ns: u64) -> Sleep<T> {
+        Sleep { timers, deadline_ns, entry: None }
+    }
+}
+
+impl<T: AsRef<Timers> + Unpin> Future for Sleep<T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let timers = this.timers.as_ref();
+        if timers.now_ns() >= this.deadline_ns {
+            if let Some(entry) = this.entry.take() {
+                timers.remove(entry);
+            }
+            return Poll::Ready(());
+        }
+        if let Some(entry) = this.entry {
+            let mut state = lock(&timers.state);
+            if let Some(Due::Wake(waker)) = state.queue.get_mut(&entry) {
+                waker.clone_from(cx.waker());
+            }
+        } else {
+            this.entry = Some(timers.insert(this.deadline_ns, Due::Wake(cx.waker().clone())));
+        }
+        Poll::Pending
+    }
+}
+
+impl<T: AsRef<Timers>> Drop for Sleep<T> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry {
+            self.timers.as_ref().remove(entry);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The trace: every send, receive, disk operation, crash, fault and mark, with virtual time, node and digest.
+//!
+//! Each record is packed into 64 bytes and fed to a rolling XXH3-128: two runs with the same hash did the same
+//! things at the same virtual times. Contents go in as digests; what was read from a disk does not, since it
+//! follows from what was written and from the faults, which are in the trace.
+//!
+//! Observers are called at each record, synchronously and after the world's own state was updated. They have
+//! no task, no timer and no draw, so a run with observers is the same run.
+
+use crate::faults::Action;
+use crate::{CrashKeeps, World};
+use bytes::Bytes;
+use latent_ports::{DiskErrorKind, DiskOp, Message, NetErrorKind, NodeId, UnixMs};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
+
+/// The identity of a run: a 128-bit hash of its whole trace. Displays as 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceHash(pub u128);
+
+impl fmt::Display for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// How a call ended, as its caller saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// An answer came.
+    Answered,
+    /// It failed.
+    Failed(NetErrorKind),
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A process started.
+    Boot,
+    /// A process died; what became of its un-synced disk operations.
+    Kill(CrashKeeps),
+    /// A process was stopped in its tracks.
+    Pause,
+    /// A paused process goes on.
+    Resume,
+    /// The node sent a request.
+    Send {
+        /// The server.
+        to: NodeId,
+        /// Head and body together.
+        len_bytes: u64,
+        /// XXH3-128 of head and body.
+        digest: u128,
+    },
+    /// The node's process took a request from its queue.
+    Receive {
+        /// The caller.
+        from: NodeId,
+        /// Head and body together.
+        len_bytes: u64,
+        /// XXH3-128 of head and body.
+        digest: u128,
+    },
+    /// The node answered a request.
+    Answer {
+        /// The caller.
+        to: NodeId,
+        /// Head and body together.
+        len_bytes: u64,
+        /// XXH3-128 of head and body.
+        digest: u128,
+    },
+    /// A call of this node ended.
+    Called {
+        /// The server.
+        to: NodeId,
+        /// How it ended.
+        outcome: CallOutcome,
+        /// Length of the answer, 0 if there is none.
+        len_bytes: u64,
+        /// XXH3-128 of the answer, 0 if there is none.
+        digest: u128,
+    },
+    /// A message of this node was lost on its way.
+    Lost {
+        /// Where it was going.
+        to: NodeId,
+        /// XXH3-128 of the message.
+        digest: u128,
+    },
+    /// The node's disk did something. Recorded when the operation takes effect: a sync, when it ends.
+    Disk {
+        /// The operation.
+        op: DiskOp,
+        /// The path; for a handle, the path it was opened by.
+        path: &'a str,
+        /// The new path of a rename, else empty.
+        to: &'a str,
+        /// Where in the file; 0 if that makes no sense.
+        offset: u64,
+        /// How many bytes were written or read.
+        len_bytes: u64,
+        /// XXH3-128 of the bytes written; 0 for what writes none.
+        digest: u128,
+        /// How it ended.
+        outcome: Result<(), DiskErrorKind>,
+    },
+    /// The system under test said that it reached something.
+    Mark {
+        /// The mark's name.
+        name: &'static str,
+        /// What it happened to.
+        subject: &'a str,
+    },
+    /// The harness said something.
+    Note(&'a str),
+    /// A fault of the plan struck (`ends` is false) or wore off.
+    Fault {
+        /// What it does.
+        action: &'a Action,
+        /// Whether this is its end.
+        ends: bool,
+    },
+}
+
+/// One record of the trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Nanoseconds since the world began.
+    pub time_ns: u64,
+    /// Where it happened; [`crate::WORLD`] for the world itself.
+    pub node: NodeId,
+    /// What happened.
+    pub event: Event<'a>,
+}
+
+/// One record as text, kept when the world was asked to keep its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// True time, rounded down to the millisecond.
+    pub time: UnixMs,
+    /// Nanoseconds since the world began.
+    pub time_ns: u64,
+    /// Where it happened.
+    pub node: NodeId,
+    /// That node's name.
+    pub node_name: Arc<str>,
+    /// What happened.
+    pub text: String,
+}
+
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (secs, nanos) = (self.time_ns / 1_000_000_000, self.time_ns % 1_000_000_000);
+        write!(f, "{secs:>7}.{nanos:09} {:<12} {}", self.node_name, self.text)
+    }
+}
+
+/// Watches a run without disturbing it.
+///
+/// An observer is called at each record, after the world's own state was updated. It may read the world (disk
+/// images, marks, time) and fork; it must not act on it (kill, cut, arm, note: these panic).
+pub trait Observer: Send {
+    /// Something happened.
+    fn on_record(&mut self, record: &Record<'_>, world: &World);
+}
+
+/// The world's trace so far.
+pub(crate) struct Trace {
+    hash: Xxh3,
+    pub(crate) records: u64,
+    pub(crate) last_ns: u64,
+    pub(crate) marks: BTreeMap<&'static str, u64>,
+    pub(crate) log: Option<Vec<LogLine>>,
+    digests: DigestMemo,
+}
+
+impl Trace {
+    pub(crate) fn new(keep_log: bool) -> Trace {
+        Trace {
+            hash: Xxh3::new(),
+            records: 0,
+            last_ns: 0,
+            marks: BTreeMap::new(),
+            log: keep_log.then(Vec::new),
+            digests: DigestMemo::default(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, record: &Record<'_>) {
+        self.hash.update(&pack(record));
+        self.records += 1;
+        self.last_ns = record.time_ns;
+    }
+
+    pub(crate) fn hash(&self) -> TraceHash {
+        TraceHash(self.hash.digest128())
+    }
+
+    pub(crate) fn digest(&mut self, bytes: &Bytes) -> u128 {
+        self.digests.digest(bytes)
+    }
+
+    pub(crate) fn message_digest(&mut self, message: &Message) -> u128 {
+        let head = self.digests.digest(&message.head);
+        if message.body.is_empty() {
+            return head;
+        }
+        let body = self.digests.digest(&message.body);
+        // Rotated, so that head and body cannot change places or cancel out.
+        head.rotate_left(17) ^ body
+    }
+}
+
+/// Digests of the payloads seen last. Eight disks that append one body, and the messages that bring it, share
+/// its bytes: they are hashed once. The memo holds the bytes, so an address cannot come to mean other bytes.
+#[derive(Default)]
+struct DigestMemo {
+    entries: Vec<(Bytes, u128)>,
+    next: usize,
+}
+
+impl DigestMemo {
+    const ENTRIES: usize = 8;
+    /// Below this, hashing is cheaper than looking.
+    const WORTH_BYTES: usize = 512;
+    /// Above this, holding the bytes costs more than hashing them again.
+    const MOST_BYTES: usize = 1 << 20;
+
+    fn digest(&mut self, bytes: &Bytes) -> u128 {
+        if bytes.len() < Self::WORTH_BYTES || bytes.len() > Self::MOST_BYTES {
+            return xxh3_128(bytes);
+        }
+        let same =
+            |entry: &&(Bytes, u128)| entry.0.as_ptr() == bytes.as_ptr() && entry.0.len() == bytes.len();
+        if let Some((_, digest)) = self.entries.iter().find(same) {
+            return *digest;
+        }
+        let digest = xxh3_128(bytes);
+        if self.entries.len() < Self::ENTRIES {
+            self.entries.push((bytes.clone(), digest));
+        } else {
+            self.entries[self.next] = (bytes.clone(), digest);
+            self.next = (self.next + 1) % Self::ENTRIES;
+        }
+        digest
+    }
+}
+
+/// time 8, node 2, kind 1, detail 1, outcome 1, spare 3, digest 16, a 8, b 8, c 8, spare 8.
+fn pack(record: &Record<'_>) -> [u8; 64] {
+    let mut out = [0_u8; 64];
+    out[..8].copy_from_slice(&record.time_ns.to_le_bytes());
+    out[8..10].copy_from_slice(&record.node.0.to_le_bytes());
+    let Packed { kind, detail, outcome, digest, words } = Packed::of(&record.event);
+    out[10] = kind;
+    out[11] = detail;
+    out[12] = outcome;
+    out[16..32].copy_from_slice(&digest.to_le_bytes());
+    for (slot, word) in out[32..].chunks_exact_mut(8).zip(words) {
+        slot.copy_from_slice(&word.to_le_bytes());
+    }
+    out
+}
+
+#[derive(Default)]
+struct Packed {
+    kind: u8,
+    detail: u8,
+    outcome: u8,
+    digest: u128,
+    words: [u64; 3],
+}
+
+impl Packed {
+    fn of(event: &Event<'_>) -> Packed {
+        let text =
+            |kind, text: &str| Packed { kind, words: [xxh3_64(text.as_bytes()), 0, 0], ..Packed::default() };
+        let message = |kind, peer: &NodeId, len: &u64, digest: &u128| Packed {
+            kind,
+            digest: *digest,
+            words: [u64::from(peer.0), *len, 0],
+            ..Packed::default()
+        };
+        match event {
+            Event::Boot => Packed { kind: 1, ..Packed::default() },
+            Event::Kill(keeps) => Packed { kind: 2, detail: *keeps as u8, ..Packed::default() },
+            Event::Pause => Packed { kind: 3, ..Packed::default() },
+            Event::Resume => Packed { kind: 4, ..Packed::default() },
+            Event::Send { to, len_bytes, digest } => message(5, to, len_bytes, digest),
+            Event::Receive { from, len_bytes, digest } => message(6, from, len_bytes, digest),
+            Event::Answer { to, len_bytes, digest } => message(7, to, len_bytes, digest),
+            Event::Called { to, outcome, len_bytes, digest } => {
+                let outcome = match outcome {
+                    CallOutcome::Answered => 0,
+                    CallOutcome::Failed(kind) => 1 + *kind as u8,
+                };
+                Packed { outcome, ..message(8, to, len_bytes, digest) }
+            }
+            Event::Lost { to, digest } => message(9, to, &0, digest),
+            Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => Packed {
+                kind: 10,
+                detail: *op as u8,
+                outcome: outcome.map_or_else(|kind| 1 + kind as u8, |()| 0),
+                digest: *digest,
+                words: [
+                    xxh3_64(path.as_bytes()) ^ xxh3_64(to.as_bytes()).rotate_left(1),
+                    *offset,
+                    *len_bytes,
+                ],
+            },
+            Event::Mark { name, subject } => Packed {
+                kind: 11,
+                words: [xxh3_64(name.as_bytes()), xxh3_64(subject.as_bytes()), 0],
+                ..Packed::default()
+            },
+            Event::Note(what) => text(12, what),
+            Event::Fault { action, ends } => {
+                Packed { detail: u8::from(*ends), ..text(13, &format!("{action:?}")) }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Boot => write!(f, "boot"),
+            Event::Kill(keeps) => write!(f, "killed, un-synced disk operations: {keeps:?}"),
+            Event::Pause => write!(f, "paused"),
+            Event::Resume => write!(f, "resumed"),
+            Event::Send { to, len_bytes, digest } => {
+                write!(f, "calls node {} with {len_bytes} bytes {}", to.0, short(*digest))
+            }
+            Event::Receive { from, len_bytes, digest } => {
+                write!(f, "receives from node {}: {len_bytes} bytes {}", from.0, short(*digest))
+            }
+            Event::Answer { to, len_bytes, digest } => {
+                write!(f, "answers node {} with {len_bytes} bytes {}", to.0, short(*digest))
+            }
+            Event::Called { to, outcome: CallOutcome::Answered, len_bytes, digest } => {
+                write!(f, "is answered by node {}: {len_bytes} bytes {}", to.0, short(*digest))
+            }
+            Event::Called { to, outcome: CallOutcome::Failed(kind), .. } => {
+                write!(f, "call to node {} failed: {kind:?}", to.0)
+            }
+            Event::Lost { to, digest } => write!(f, "message to node {} lost {}", to.0, short(*digest)),
+            Event::Disk { op, path, to, offset, len_bytes, outcome, .. } => {
+                write!(f, "{op:?} '{path}'")?;
+                if !to.is_empty() {
+                    write!(f, " to '{to}'")?;
+                }
+                if *len_bytes > 0 || *offset > 0 {
+                    write!(f, " at {offset}, {len_bytes} bytes")?;
+                }
+                outcome.map_or_else(|kind| write!(f, ": {kind:?}"), |()| Ok(()))
+            }
+            Event::Mark { name, subject: "" } => write!(f, "mark {name}"),
+            Event::Mark { name, subject } => write!(f, "mark {name} {subject}"),
+            Event::Note(what) => write!(f, "note {what}"),
+            Event::Fault { action, ends: false } => write!(f, "fault {action:?}"),
+            Event::Fault { action, ends: true } => write!(f, "end of fault {action:?}"),
+        }
+    }
+}
+
+fn short(digest: u128) -> String {
+    format!("#{:08x}", digest >> 96)
+}

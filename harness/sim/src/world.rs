@@ -1,0 +1,402 @@
+//! The world: true time, nodes, links, faults, trace. A cheap handle to shared state.
+
+use crate::disk::{CrashKeeps, DiskImage, DiskStats};
+use crate::draw::Draws;
+use crate::env::SimEnv;
+use crate::faults::FaultBook;
+use crate::lock::lock;
+use crate::net::Links;
+use crate::node::{Node, NodeSpec};
+use crate::run::WorldSpec;
+use crate::timers::{Due, Sleep, Timers};
+use crate::trace::{Event, LogLine, Observer, Record, Trace, TraceHash};
+use bytes::Bytes;
+use latent_ports::{Mark, Message, NodeId, UnixMs};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The node number of the world itself in the trace: faults, notes, cuts. Nodes are numbered from 1.
+pub const WORLD: NodeId = NodeId(0);
+
+/// A handle to the world, for whoever runs it. Nodes see only their [`SimEnv`].
+#[derive(Clone)]
+pub struct World {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    draws: Draws,
+    start: UnixMs,
+    timers: Timers,
+    trace: Mutex<Trace>,
+    observers: Mutex<Vec<Box<dyn Observer>>>,
+    observed: AtomicBool,
+    /// Whether observers are being called: they must not act.
+    observing: AtomicBool,
+    nodes: Mutex<Vec<Arc<Node>>>,
+    pub(crate) links: Mutex<Links>,
+    pub(crate) faults: Mutex<FaultBook>,
+    spawned: AtomicU32,
+}
+
+impl AsRef<Timers> for World {
+    fn as_ref(&self) -> &Timers {
+        &self.inner.timers
+    }
+}
+
+impl World {
+    /// Must be called inside the runtime.
+    pub(crate) fn new(spec: &WorldSpec) -> World {
+        World {
+            inner: Arc::new(Inner {
+                draws: Draws::new(spec.draw_seed),
+                start: spec.start,
+                timers: Timers::new(),
+                trace: Mutex::new(Trace::new(spec.keep_log)),
+                observers: Mutex::default(),
+                observed: AtomicBool::new(false),
+                observing: AtomicBool::new(false),
+                nodes: Mutex::default(),
+                links: Mutex::default(),
+                faults: Mutex::default(),
+                spawned: AtomicU32::new(0),
+            }),
+        }
+    }
+
+    // ---- nodes
+
+    /// Adds a node and boots it; `boot` runs now and at each restart. A boot future that ends leaves the tasks
+    /// that it spawned running.
+    ///
+    /// # Panics
+    /// If the name is taken, or with more than 65,535 nodes.
+    pub fn add_node<F>(&self, spec: NodeSpec, boot: impl Fn(SimEnv) -> F + Send + Sync + 'static) -> NodeId
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.assert_not_observing("add a node");
+        assert!(self.node_named(&spec.name).is_none(), "node name '{}' is taken: choose another", spec.name);
+        let node = {
+            let mut nodes = lock(&self.inner.nodes);
+            let id = u16::try_from(nodes.len() + 1).expect("a world holds at most 65,535 nodes");
+            let node = Arc::new(Node::new(NodeId(id), spec, boot));
+            nodes.push(node.clone());
+            node
+        };
+        if self.faults(|book| book.watches(node.name())) {
+            node.set_watched();
+        }
+        node.start(self);
+        node.id()
+    }
+
+    /// Kills a node's process: un-synced disk operations are resolved by the disk's own policy. No effect on a
+    /// node that is down.
+    pub fn kill(&self, node: NodeId) {
+        self.assert_not_observing("kill");
+        self.node(node).kill(self, None);
+    }
+
+    /// Kills a node's process and says what its disk keeps.
+    pub fn kill_keeping(&self, node: NodeId, keeps: CrashKeeps) {
+        self.assert_not_observing("kill");
+        self.node(node).kill(self, Some(keeps));
+    }
+
+    /// Boots a node again; kills it first if it is up.
+    pub fn restart(&self, node: NodeId) {
+        self.kill(node);
+        self.node(node).start(self);
+    }
+
+    /// Replaces a node's disk: an empty image is a new disk in the old machine.
+    ///
+    /// # Panics
+    /// If the node is up.
+    pub fn replace_disk(&self, node: NodeId, image: &DiskImage) {
+        self.assert_not_observing("replace a disk");
+        let node = self.node(node);
+        assert!(!node.is_up(), "node '{}' is up: kill it before its disk is replaced", node.name());
+        node.disk().replace(image);
+    }
+
+    /// Stops a node's tasks in their tracks; messages to it wait.
+    pub fn pause(&self, node: NodeId) {
+        self.assert_not_observing("pause");
+        self.node(node).pause(self);
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self, node: NodeId) {
+        self.assert_not_observing("resume");
+        self.node(node).resume(self);
+    }
+
+    /// Whether the node has a process, paused or not.
+    #[must_use]
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.node(node).is_up()
+    }
+
+    /// The node of that name.
+    #[must_use]
+    pub fn node_named(&self, name: &str) -> Option<NodeId> {
+        self.find(name).map(|node| node.id())
+    }
+
+    /// A node's name; `world` for [`WORLD`].
+    #[must_use]
+    pub fn node_name(&self, node: NodeId) -> Arc<str> {
+        if node == WORLD { "world".into() } else { self.node(node).name().clone() }
+    }
+
+    /// Every node, in the order in which they were added.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeId> {
+        lock(&self.inner.nodes).iter().map(|node| node.id()).collect()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Node>> {
+        lock(&self.inner.nodes).iter().find(|node| &**node.name() == name).cloned()
+    }
+
+    pub(crate) fn find_number(&self, id: NodeId) -> Option<Arc<Node>> {
+        let index = usize::from(id.0).checked_sub(1)?;
+        lock(&self.inner.nodes).get(index).cloned()
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> Arc<Node> {
+        self.find_number(id).expect("node numbers come from add_node of this world")
+    }
+
+    // ---- time
+
+    /// True time.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.inner.start + Duration::from_nanos(self.now_ns())
+    }
+
+    /// True time since the world began, in nanoseconds.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.inner.timers.now_ns()
+    }
+
+    /// True time at which the world began.
+    #[must_use]
+    pub fn start(&self) -> UnixMs {
+        self.inner.start
+    }
+
+    /// Lets true time pass.
+    pub async fn sleep(&self, duration: Duration) {
+        self.pass(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
+    }
+
+    /// Waits for an instant of true time; returns at once if it has passed.
+    pub async fn sleep_until(&self, time: UnixMs) {
+        Sleep::until(self.clone(), self.at_ns(time)).await;
+    }
+
+    pub(crate) fn at_ns(&self, time: UnixMs) -> u64 {
+        u64::try_from(time.since(self.inner.start).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) async fn pass(&self, duration_ns: u64) {
+        Sleep::until(self.clone(), self.now_ns().saturating_add(duration_ns)).await;
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.inner.timers
+    }
+
+    // ---- disks
+
+    /// What reads of a node's disk see now. Costs O(files), not O(bytes).
+    #[must_use]
+    pub fn disk_image(&self, node: NodeId) -> DiskImage {
+        self.node(node).disk().image()
+    }
+
+    /// What a power loss right now would leave for sure: nothing un-synced.
+    #[must_use]
+    pub fn durable_image(&self, node: NodeId) -> DiskImage {
+        self.node(node).disk().durable_image()
+    }
+
+    /// Counts of a node's disk.
+    #[must_use]
+    pub fn disk_stats(&self, node: NodeId) -> DiskStats {
+        self.node(node).disk().stats()
+    }
+
+    // ---- trace
+
+    /// Calls `observer` at each record from now on.
+    pub fn observe(&self, observer: Box<dyn Observer>) {
+        self.assert_not_observing("observe");
+        lock(&self.inner.observers).push(observer);
+        self.inner.observed.store(true, Ordering::Relaxed);
+    }
+
+    /// How often each mark was reached.
+    #[must_use]
+    pub fn marks(&self) -> BTreeMap<&'static str, u64> {
+        self.trace(|trace| trace.marks.clone())
+    }
+
+    /// The hash of the trace so far.
+    #[must_use]
+    pub fn trace_hash(&self) -> TraceHash {
+        self.trace(|trace| trace.hash())
+    }
+
+    /// How many records the trace has so far.
+    #[must_use]
+    pub fn record_count(&self) -> u64 {
+        self.trace(|trace| trace.records)
+    }
+
+    /// Puts a line into the trace: something that the harness did, such as a deploy.
+    pub fn note(&self, what: &str) {
+        self.assert_not_observing("note");
+        self.record_at(WORLD, Event::Note(what));
+    }
+
+    /// A random number for `key` in the stream `stream`: a pure function of (draw seed, stream, key).
+    #[must_use]
+    pub fn draw(&self, stream: &'static str, key: u128) -> u64 {
+        self.inner.draws.draw(stream, key)
+    }
+
+    pub(crate) fn draws(&self) -> Draws {
+        self.inner.draws
+    }
+
+    fn trace<T>(&self, work: impl FnOnce(&mut Trace) -> T) -> T {
+        work(&mut lock(&self.inner.trace))
+    }
+
+    pub(crate) fn digest(&self, bytes: &Bytes) -> u128 {
+        self.trace(|trace| trace.digest(bytes))
+    }
+
+    pub(crate) fn message_digest(&self, message: &Message) -> u128 {
+        self.trace(|trace| trace.message_digest(message))
+    }
+
+    pub(crate) fn record_at(&self, node: NodeId, event: Event<'_>) {
+        self.record(&Record { time_ns: self.now_ns(), node, event });
+    }
+
+    /// Called with no lock held: observers look at everything.
+    pub(crate) fn record(&self, record: &Record<'_>) {
+        let keep_log = self.trace(|trace| {
+            trace.push(record);
+            trace.log.is_some()
+        });
+        if keep_log {
+            let line = self.log_line(record);
+            self.trace(|trace| trace.log.get_or_insert_default().push(line));
+        }
+        if self.inner.observed.load(Ordering::Relaxed) {
+            self.show(record);
+        }
+    }
+
+    fn log_line(&self, record: &Record<'_>) -> LogLine {
+        LogLine {
+            time: self.inner.start + Duration::from_nanos(record.time_ns),
+            time_ns: record.time_ns,
+            node: record.node,
+            node_name: self.node_name(record.node),
+            text: record.event.to_string(),
+        }
+    }
+
+    fn show(&self, record: &Record<'_>) {
+        self.assert_not_observing("be recorded");
+        let mut observers = std::mem::take(&mut *lock(&self.inner.observers));
+        self.inner.observing.store(true, Ordering::Relaxed);
+        for observer in &mut observers {
+            observer.on_record(record, self);
+        }
+        self.inner.observing.store(false, Ordering::Relaxed);
+        *lock(&self.inner.observers) = observers;
+    }
+
+    pub(crate) fn assert_not_observing(&self, what: &str) {
+        let observing = self.inner.observing.load(Ordering::Relaxed);
+        assert!(!observing, "an observer tried to {what}: observers may look, not act");
+    }
+
+    pub(crate) fn mark(&self, node: &Node, mark: Mark<'_>) {
+        self.trace(|trace| *trace.marks.entry(mark.name).or_default() += 1);
+        self.record_at(node.id(), Event::Mark { name: mark.name, subject: mark.subject });
+        self.strike_mark(node, mark.name);
+    }
+
+    // ---- housekeeping
+
+    /// madsim remembers every task that a node ever spawned until it is asked to count them.
+    pub(crate) fn count_spawn(&self) {
+        self.inner.spawned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Works off what is due, for ever.
+    pub(crate) async fn pump(self) {
+        const FORGET_EVERY: u32 = 4_096;
+        let world = self.clone();
+        self.inner
+            .timers
+            .pump(move |due| {
+                world.handle(due);
+                if world.inner.spawned.load(Ordering::Relaxed) >= FORGET_EVERY {
+                    world.inner.spawned.store(0, Ordering::Relaxed);
+                    madsim::runtime::Handle::current().metrics().num_tasks();
+                }
+            })
+            .await;
+    }
+
+    fn handle(&self, due: Due) {
+        match due {
+            Due::Wake(waker) => waker.wake(),
+            Due::Deliver(flight) => self.deliver(flight),
+            Due::GiveUp(call) => self.give_up(call),
+            Due::Fault(fault) => self.fire(fault),
+            Due::FaultEnds(fault) => self.end_fault(fault),
+            Due::Idle => {
+                let last = self.inner.start + Duration::from_nanos(self.trace(|trace| trace.last_ns));
+                panic!(
+                    "nothing is left to happen: every task waits for ever since about unix time {} ms",
+                    last.0
+                );
+            }
+        }
+    }
+
+    /// Kills every process and lets go of what refers back to the world, so that nothing leaks into a next
+    /// run. Nothing of this shows in the trace: it was read before.
+    pub(crate) fn shut_down(&self) {
+        self.inner.observed.store(false, Ordering::Relaxed);
+        let observers = std::mem::take(&mut *lock(&self.inner.observers));
+        drop(observers);
+        let nodes = lock(&self.inner.nodes).clone();
+        for node in nodes {
+            node.retire();
+            node.kill(self, Some(CrashKeeps::Everything));
+        }
+    }
+
+    /// The log, if it was kept.
+    pub(crate) fn take_log(&self) -> Vec<LogLine> {
+        self.trace(|trace| trace.log.take()).unwrap_or_default()
+    }
+}
