@@ -29,4 +29,5 @@ pub use report::{FaultReport, NodeTally, Report};
 pub use scenario::{BadScenario, Moment, NamedScenario, Problem, Scenario, Span, parse};
 pub use system::{Judged, Notice, Progress, System};
 
+pub use latent_sim as sim;
 pub use latent_verdict as verdict;

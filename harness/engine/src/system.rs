@@ -31,7 +31,9 @@ pub trait System: Sized + 'static {
     type Findings: Serialize + DeserializeOwned + Debug;
 
     /// What no single field shows. Empty when the scenario can run.
-    fn check(scenario: &Scenario<Self::Topic>) -> Vec<Problem>;
+    fn check(_scenario: &Scenario<Self::Topic>) -> Vec<Problem> {
+        Vec::new()
+    }
 
     /// Every choice that the seed decides. Pure.
     fn expand(scenario: &Scenario<Self::Topic>, seed: u64) -> Self::Plan;

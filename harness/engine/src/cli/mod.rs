@@ -66,7 +66,7 @@ pub fn main<S: System>(named: &[NamedScenario]) -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let program =
         arguments.first().map_or_else(|| S::NAME.into(), |first| first.to_string_lossy().into_owned());
-    let command = Cli::command().name(S::NAME).after_help(codes());
+    let command = Cli::command().name(S::NAME).bin_name(S::NAME).after_help(codes());
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,

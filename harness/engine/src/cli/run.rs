@@ -139,9 +139,12 @@ fn show(bar: &ProgressBar, line: &Line) {
     }
 }
 
-/// `day 2.4 of 5 d`; past the planned end, healing and judging go on.
+/// `day 2.4 of 5 d`; past the planned end, healing and judging go on. A run of less than a day counts smaller.
 fn days(sim_ms: u64, run_ms: u64) -> String {
     const DAY_MS: u64 = 86_400_000;
+    if run_ms < DAY_MS {
+        return format!("{} of {}", words::span_ms(sim_ms), words::span_ms(run_ms));
+    }
     let tenths = sim_ms * 10 / DAY_MS;
     format!("day {}.{} of {}", tenths / 10, tenths % 10, words::span_ms(run_ms))
 }
@@ -160,6 +163,7 @@ mod tests {
     #[test]
     fn progress_is_in_days() {
         assert_eq!(days(0, 432_000_000), "day 0.0 of 5 d");
+        assert_eq!(days(2_400, 60_000), "2.4 s of 1 m");
         assert_eq!(days(207_400_000, 432_000_000), "day 2.4 of 5 d");
     }
 }

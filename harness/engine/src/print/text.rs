@@ -5,10 +5,11 @@ use super::screen::{Screen, Text};
 use super::words::{count, counted, moment_ms, span_ms};
 use crate::report::{FaultReport, Report};
 use crate::system::System;
-use latent_verdict::{Group, by_fingerprint};
+use latent_verdict::{Group, Violation, by_fingerprint};
 
-/// How many notices and kinds of violations are shown without `-v`.
-const MOST_ROWS: usize = 4;
+/// How many notices and kinds of violations are shown without `-v`, so that with a system's dozen lines the
+/// verdict still fits one screen.
+const MOST_ROWS: usize = 3;
 
 /// The whole screen.
 pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> Screen {
@@ -50,10 +51,10 @@ fn heading<F>(report: &Report<F>) -> Text {
 fn simulated<F>(report: &Report<F>) -> Text {
     let speed = report.sim_seconds / report.wall_seconds.max(1e-9);
     let text = Text::new().plain(format!(
-        "{} from {} in {:.2} s, {} times real time",
+        "{} from {} in {}, {} times real time",
         span_ms(whole(report.sim_seconds * 1000.0)),
         moment_ms(report.start_ms),
-        report.wall_seconds,
+        span_ms(whole(report.wall_seconds * 1000.0)),
         count(whole(speed)),
     ));
     text.dim(format!("  {} trace records", count(report.trace_records)))
@@ -65,10 +66,8 @@ fn whole(number: f64) -> u64 {
 }
 
 fn noticed<F>(report: &Report<F>, screen: &mut Screen) {
-    if report.noticed.is_empty() {
-        let nobody =
-            if report.violations.is_empty() { Text::from("nothing") } else { Text::new().bad("by nobody") };
-        screen.item("noticed", nobody);
+    if report.noticed.is_empty() && !report.violations.is_empty() {
+        screen.item("noticed", Text::new().bad("by nobody"));
     }
     let row = |notice: &crate::Notice| {
         Text::new().plain(format!("{} {}: {}", moment_ms(notice.at_ms), notice.by, notice.what))
@@ -84,22 +83,41 @@ fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
     if groups.is_empty() {
         screen.item("violated", Text::new().good("nothing"));
     }
-    screen.rows("violated", groups.iter().map(violated_row::<S>), MOST_ROWS);
+    for (index, group) in groups.iter().enumerate() {
+        if index == MOST_ROWS && !screen.verbose() {
+            screen.item(
+                "",
+                Text::new().dim(format!("and {} more kinds (-v or --json shows all)", groups.len() - index)),
+            );
+            break;
+        }
+        screen.item(if index == 0 { "violated" } else { "" }, violated_row::<S>(group));
+        screen.item("", worst(group.worst));
+    }
 }
 
 fn violated_row<S: System>(group: &Group<'_>) -> Text {
-    let worst = group.worst;
-    let text = Text::new().bad(&group.fingerprint).plain(format!(
-        "  {} times, {}, first {}",
-        count(group.count as u64),
+    let times = match group.count {
+        1 => "once".to_owned(),
+        more => format!("{} times", count(more as u64)),
+    };
+    Text::new().bad(&group.fingerprint).plain(format!(
+        "  {times}, {}, first {}",
         counted(group.items, S::ITEMS),
-        moment_ms(group.first.at_ms),
-    ));
-    let day = worst.day.as_deref().unwrap_or_default();
-    match [worst.subject.as_str(), day].join(" ").trim() {
-        "" => text.dim(format!("  {}", worst.detail)),
-        at_most => text.dim(format!("  worst {at_most}: {}", worst.detail)),
+        moment_ms(group.first.at_ms)
+    ))
+}
+
+/// The worst of a kind: whose items, which, and what was found.
+fn worst(worst: &Violation) -> Text {
+    let whose = [worst.subject.as_str(), worst.day.as_deref().unwrap_or_default()].join(" ");
+    let mut parts = vec![whose.trim().to_owned(), worst.detail.clone()];
+    if !worst.keys.is_empty() {
+        let more = if worst.items > worst.keys.len() as u64 { ", …" } else { "" };
+        parts.push(format!("{}{more}", worst.keys.join(", ")));
     }
+    parts.retain(|part| !part.is_empty());
+    Text::new().dim(format!("worst: {}", parts.join(": ")))
 }
 
 fn marks<F>(report: &Report<F>, screen: &mut Screen) {

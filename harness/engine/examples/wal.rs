@@ -1,0 +1,148 @@
+//! A write-ahead log under the harness, in one file: the system, its world, its judge, and a planted bug.
+//!
+//!     cargo run --example wal -- run correct@12          # power fails at the 12th disk operation: nothing is lost
+//!     cargo run --example wal -- run missing-sync@12     # the same, but the log answers before it syncs
+//!
+//! The log must keep every record that its client was told is safe. The seed is the disk operation at which the
+//! power fails, so the seeds 1, 2, 3 … try every moment there is. Read from top to bottom.
+
+use latent_engine::verdict::{Facts, Violation};
+use latent_engine::{Judged, NamedScenario, Progress, Report, Scenario, Screen, System, words};
+use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode};
+use latent_sim::{Action, Anchor, Fault, NodeSpec, OpKind, World};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+/// The client has records 0, 1, 2 … to store, one at a time. It knows how many it was told are safe, and as it is not
+/// the machine that loses power, it still knows afterwards: our ledger.
+type Client = Arc<AtomicU64>;
+
+/// **The system under test.** It touches the world through its ports only, so it would run on a real disk as well.
+/// After a crash it keeps the whole records at the start of the file and cuts off the rest.
+async fn write_ahead_log<E: Env>(env: E, client: Client, topic: Topic) -> Result<(), DiskError> {
+    let file = env.disk().open("wal", OpenMode::Create).await?;
+    env.disk().sync_dir("").await?;
+    let found = file.read_at(0, file.size_bytes().await?).await?;
+    let whole_bytes = decode(&found).len() as u64 * 16;
+    if whole_bytes > 0 {
+        env.mark(Mark { name: "wal.recovered", subject: "" });
+    }
+    file.truncate(whole_bytes).await?;
+    file.sync().await?;
+    while client.load(SeqCst) < topic.records {
+        let record = client.load(SeqCst);
+        file.append(encode(record).to_vec().into()).await?;
+        if !topic.missing_sync {
+            file.sync().await?; // the planted bug leaves this out
+        }
+        client.store(record + 1, SeqCst); // the answer: "record is safe"
+        env.clock().sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+/// A record is its number and the number's complement: a torn or empty piece of file is no record.
+fn encode(record: u64) -> [u8; 16] {
+    (u128::from(record) | u128::from(!record) << 64).to_le_bytes()
+}
+
+fn decode(bytes: &[u8]) -> Vec<u64> {
+    let pieces = bytes.as_chunks::<16>().0.iter();
+    let records = pieces.map(|piece| (u128::from_le_bytes(*piece) as u64, piece));
+    records.take_while(|(record, piece)| encode(*record) == **piece).map(|(record, _)| record).collect()
+}
+
+/// **What a scenario says** of this system. The engine adds its own fields: name, start, run_for, faults, expect …
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Topic {
+    /// How many records the client stores.
+    records: u64,
+    /// The planted bug: answers without a sync.
+    #[serde(default)]
+    missing_sync: bool,
+}
+
+/// **What the seed decides**: the moment at which the power fails.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Plan {
+    crash_at_operation: u64,
+}
+
+/// **What a run finds**, besides violations.
+#[derive(Debug, Serialize, Deserialize)]
+struct Findings {
+    told_safe: u64,
+    kept: u64,
+}
+
+struct Wal;
+
+impl System for Wal {
+    const NAME: &'static str = "wal";
+    const SUBJECT: &'static str = "file";
+    const ITEMS: &'static str = "records";
+    type Topic = Topic;
+    type Plan = Plan;
+    type Findings = Findings;
+
+    /// Six operations to open the log, then an append (and a sync) for each record.
+    fn expand(scenario: &Scenario<Topic>, seed: u64) -> Plan {
+        let operations = 6 + scenario.topic.records * if scenario.topic.missing_sync { 1 } else { 2 };
+        Plan { crash_at_operation: 1 + seed.wrapping_sub(1) % operations }
+    }
+
+    fn faults(plan: &Plan) -> Vec<Fault> {
+        let (node, n) = ("log".to_owned(), plan.crash_at_operation);
+        let path_prefix = String::new();
+        let anchor = Anchor::NthOp { node: node.clone(), op: OpKind::Disk, path_prefix, n, after_ms: 0 };
+        vec![Fault { anchor, action: Action::Kill { node, restart_after_ms: Some(1000), keeps: None } }]
+    }
+
+    async fn run(_: &Plan, scenario: &Scenario<Topic>, world: World, _: Progress) -> Judged<Findings> {
+        let (client, topic) = (Client::default(), scenario.topic.clone());
+        let ledger = client.clone();
+        let log = world.add_node(NodeSpec::named("log"), move |env| {
+            let log = write_ahead_log(env, client.clone(), topic.clone());
+            async move { log.await.expect("only a scenario's own faults break this disk") }
+        });
+        world.sleep_until(scenario.end().0).await;
+
+        let file = world.disk_image(log).read("wal").unwrap_or_default();
+        let kept: BTreeSet<u64> = decode(&file).into_iter().collect();
+        let told_safe = ledger.load(SeqCst);
+        let lost: Vec<u64> = (0..told_safe).filter(|record| !kept.contains(record)).collect();
+        let mut violations = Vec::new();
+        if !lost.is_empty() {
+            let missing =
+                Violation::new("W1", "missing", "after-crash").of("wal", lost.len() as u64).losing();
+            violations.push(missing.at(world.now().0).keys(lost.iter().map(u64::to_string)));
+        }
+        let stuck = told_safe < scenario.topic.records;
+        let hung = stuck.then(|| format!("the log stopped at record {told_safe}"));
+        let facts = Facts { hung, ..Facts::default() };
+        let findings = Findings { told_safe, kept: kept.len() as u64 };
+        Judged { violations, facts, noticed: vec![], findings }
+    }
+
+    fn render(report: &Report<Findings>, screen: &mut Screen) {
+        let Findings { told_safe, kept } = report.findings;
+        screen.item("records", format!("{} told safe, {kept} kept", words::count(told_safe)));
+    }
+}
+
+const CORRECT: &str = r#"{ "name": "correct", "about": "The power fails; nothing that was told safe is lost.",
+  "start": "2016-02-22T00:00:00Z", "run_for": "1m", "records": 10 }"#;
+const MISSING_SYNC: &str = r#"{ "name": "missing-sync", "about": "The same, with the planted bug.",
+  "start": "2016-02-22T00:00:00Z", "run_for": "1m", "records": 10, "missing_sync": true }"#;
+
+/// The program is one call. Try `scenarios`, `schema`, `run correct -v`, `run missing-sync@12 --json`.
+pub fn main() -> ExitCode {
+    let named = [("correct", CORRECT), ("missing-sync", MISSING_SYNC)];
+    latent_engine::main::<Wal>(&named.map(|(name, text)| NamedScenario { name, text }))
+}

@@ -1,0 +1,367 @@
+//! The write-ahead log of `examples/wal.rs`, run as whoever uses it runs it: as processes.
+//!
+//! A worker is the same program again, so this test brings its own `main`: called like the example it is the
+//! example, called in any other way it runs the tests, each of which calls it like the example.
+
+#[path = "../examples/wal.rs"]
+mod wal;
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output, Stdio};
+
+/// What the example's own command line begins with, and the worker's hidden argument.
+const COMMANDS: [&str; 5] = ["run", "scenarios", "schema", "--help", "__worker"];
+
+type Test = (&'static str, fn());
+
+const TESTS: [Test; 15] = [
+    (
+        "the_correct_log_keeps_its_word_whenever_power_fails",
+        the_correct_log_keeps_its_word_whenever_power_fails,
+    ),
+    ("the_planted_bug_is_caught_with_one_fingerprint", the_planted_bug_is_caught_with_one_fingerprint),
+    ("a_case_runs_the_same_in_every_process", a_case_runs_the_same_in_every_process),
+    ("a_run_is_one_screen", a_run_is_one_screen),
+    ("verbose_tells_all", verbose_tells_all),
+    ("json_is_one_object_with_what_is_promised", json_is_one_object_with_what_is_promised),
+    ("a_required_mark_that_is_missed_fails_the_run", a_required_mark_that_is_missed_fails_the_run),
+    ("a_log_that_does_not_finish_hangs", a_log_that_does_not_finish_hangs),
+    ("a_panic_is_an_internal_error_that_can_be_repeated", a_panic_is_an_internal_error_that_can_be_repeated),
+    ("a_worker_that_is_killed_is_an_internal_error", a_worker_that_is_killed_is_an_internal_error),
+    ("a_bad_scenario_is_refused_with_its_place", a_bad_scenario_is_refused_with_its_place),
+    ("a_fault_at_a_node_that_is_not_there_is_refused", a_fault_at_a_node_that_is_not_there_is_refused),
+    ("wrong_usage_is_told_apart", wrong_usage_is_told_apart),
+    ("scenarios_and_schema_are_listed", scenarios_and_schema_are_listed),
+    ("a_reader_that_leaves_is_no_error", a_reader_that_leaves_is_no_error),
+];
+
+/// Understands as much of libtest's command line as cargo and nextest use: filters, `--exact`, `--list`.
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str())) {
+        return wal::main();
+    }
+    let exact = arguments.iter().any(|argument| argument == "--exact");
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let chosen = |name: &str| {
+        let hit = |filter: &&String| if exact { *filter == name } else { name.contains(filter.as_str()) };
+        filters.is_empty() || filters.iter().any(hit)
+    };
+    let ignored = arguments.iter().any(|argument| argument == "--ignored");
+    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name) && !ignored) {
+        if arguments.iter().any(|argument| argument == "--list") {
+            println!("{name}: test");
+        } else {
+            test();
+            println!("test {name} ... ok");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The example with these arguments, run to its end.
+fn wal(arguments: &[&str]) -> Output {
+    Command::new(own_path())
+        .args(arguments)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .expect("this program can be started")
+}
+
+fn own_path() -> PathBuf {
+    std::env::current_exe().expect("this program has a path")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("the example prints UTF-8")
+}
+
+/// The JSON report of a run, with its exit code.
+fn report(arguments: &[&str]) -> (Value, Option<i32>) {
+    let output = wal(&[&["run", "--json"], arguments].concat());
+    let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr));
+    });
+    (value, output.status.code())
+}
+
+/// A scenario file for one test, named after it, with fields added to those of a small correct run.
+fn scenario(name: &str, more: &str) -> String {
+    scenario_for(name, "1m", more)
+}
+
+fn scenario_for(name: &str, run_for: &str, more: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
+    let text = format!(
+        "{{\n  \"name\": \"{name}\",\n  \"start\": \"2016-02-22T00:00:00Z\",\n  \"run_for\": \"{run_for}\",\n  {more}\n}}\n"
+    );
+    std::fs::write(&path, text).expect("cargo's directory for tests can be written");
+    path.to_str().expect("cargo's directories are UTF-8").to_owned()
+}
+
+/// With what changes taken out: from machine to machine paths and real time, and with each change of the simulator
+/// trace hashes and counts.
+fn stable(output: &[u8], scenario: &str) -> String {
+    let own = own_path();
+    let shown = text(output).replace(own.to_str().expect("cargo's directories are UTF-8"), "wal");
+    let shown = if scenario.is_empty() { shown } else { shown.replace(scenario, "FILE") };
+    let line = |line: &str| match line.split_once(" in ") {
+        Some((before, _)) if line.contains("times real time") => format!("{before} in …"),
+        _ if line.starts_with("  trace ") => "  trace       …".to_owned(),
+        _ => line.to_owned(),
+    };
+    shown.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn the_correct_log_keeps_its_word_whenever_power_fails() {
+    let mut operation = 0;
+    loop {
+        operation += 1;
+        let (report, code) = report(&[&format!("correct@{operation}")]);
+        let fault = &report["faults"][0];
+        if fault["fault"]["anchor"]["nth_op"]["n"] != operation {
+            break; // the seeds begin again at the first operation
+        }
+        assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(0)), "{report:#}");
+        assert!(fault["struck_ms"].is_i64(), "power failed at operation {operation}: {fault}");
+        assert_eq!(report["told_safe"], 10);
+    }
+    assert_eq!(operation - 1, 26, "six operations to open the log, two for each of ten records");
+}
+
+fn the_planted_bug_is_caught_with_one_fingerprint() {
+    let (mut fingerprints, mut caught) = (BTreeSet::new(), 0);
+    for seed in 1..=16 {
+        let (report, code) = report(&[&format!("missing-sync@{seed}")]);
+        match report["outcome"].as_str() {
+            Some("clean") => assert_eq!(code, Some(0)),
+            Some("unrecoverable-loss") => {
+                assert_eq!(code, Some(100));
+                caught += 1;
+                let fingerprint = report["violations"][0]["fingerprint"].as_str().map(str::to_owned);
+                fingerprints.insert(fingerprint.expect("a violation has a fingerprint"));
+            }
+            _ => panic!("{report:#}"),
+        }
+    }
+    assert!(caught >= 4, "a crash after several unsynced records loses some of them: caught {caught} of 16");
+    assert_eq!(fingerprints.into_iter().collect::<Vec<_>>(), ["W1:missing:after-crash:loss"]);
+}
+
+fn a_case_runs_the_same_in_every_process() {
+    let hash = |arguments: &[&str]| report(arguments).0["trace_hash"].as_str().map(str::to_owned);
+    let first = hash(&["missing-sync@12"]);
+    assert!(first.as_ref().is_some_and(|hash| hash.len() == 32));
+    assert_eq!(hash(&["missing-sync@12"]), first);
+    assert_eq!(hash(&["missing-sync@12", "--keep-randomisation"]), first);
+    assert_ne!(hash(&["missing-sync@13"]), first);
+}
+
+fn a_run_is_one_screen() {
+    let output = wal(&["run", "missing-sync@12"]);
+    assert_eq!(output.status.code(), Some(100));
+    insta::assert_snapshot!(stable(&output.stdout, ""), @"
+    missing-sync@12: unrecoverable-loss, expected clean
+      simulated   1 m from 2016-02-22 00:00:00Z in …
+      records     10 told safe, 5 kept
+      noticed     by nobody
+      violated    W1:missing:after-crash:loss  once, 5 records, first 2016-02-22 00:01:00Z
+                  worst: wal: 0, 1, 2, 3, 4
+      trace       …
+      again       wal run missing-sync@12
+    ");
+    assert!(output.stderr.is_empty(), "no progress without a terminal: {}", text(&output.stderr));
+    assert!(!output.stdout.contains(&0x1b), "no colours without a terminal");
+}
+
+fn verbose_tells_all() {
+    let output = wal(&["run", "-v", "correct@9"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(stable(&output.stdout, ""), @r#"
+    correct@9: clean, as expected
+      simulated   1 m from 2016-02-22 00:00:00Z in …
+      records     10 told safe, 10 kept
+      violated    nothing
+      choices     {"crash_at_operation":9}
+      faults      2016-02-22 00:00:00Z {"anchor":{"nth_op":{"node":"log","op":"disk","path_prefix":"","…
+      marks       wal.recovered 1
+      nodes       log              2 boots, 33 disk operations, 0 messages, 1 marks
+      trace       …
+      again       wal run correct@9
+    "#);
+}
+
+fn json_is_one_object_with_what_is_promised() {
+    let output = wal(&["run", "missing-sync@12", "--json"]);
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
+    insta::assert_snapshot!(keys.join(" "), @"as_expected expected faults hung kept marks missing_marks noticed outcome repeat scenario seed sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
+    let violation: Vec<&str> =
+        report["violations"][0].as_object().expect("it is an object").keys().map(String::as_str).collect();
+    insta::assert_snapshot!(violation.join(" "), @"at_ms day detail file fingerprint invariant keys kind loses_items records stage");
+    assert!(report["wall_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
+    assert_eq!(report["sim_seconds"], 60.0);
+    let (verbose, _) = self::report(&["missing-sync@12", "-v"]);
+    assert_eq!(verbose["nodes"][0]["name"], "log");
+    assert_eq!(verbose["nodes"][0]["boots"], 2);
+}
+
+fn a_required_mark_that_is_missed_fails_the_run() {
+    let file = scenario("missed", r#""records": 3, "required_marks": ["wal.recovered", "wal.never"]"#);
+    let output = wal(&["run", &format!("{file}@12")]);
+    assert_eq!(output.status.code(), Some(100));
+    insta::assert_snapshot!(stable(&output.stdout, &file), @"
+    missed@12: clean, but not all that the scenario requires was reached
+      simulated   1 m from 2016-02-22 00:00:00Z in …
+      records     3 told safe, 3 kept
+      violated    nothing
+      unreached   wal.never  required, so this run shows nothing
+      trace       …
+      again       wal run FILE@12
+    ");
+    let (report, code) = report(&[&file]);
+    assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(100)));
+    assert_eq!(report["as_expected"], false);
+}
+
+fn a_log_that_does_not_finish_hangs() {
+    let file = scenario("stuck", r#""records": 1000000, "expect": "hung""#);
+    let (report, code) = report(&[&file]);
+    assert_eq!((report["outcome"].as_str(), code), (Some("hung"), Some(0)), "{report:#}");
+    assert!(report["hung"].as_str().is_some_and(|what| what.contains("the log stopped at record")));
+}
+
+/// The example's log gives up on an error of its disk, by a panic: a mistake of the harness's user, who must be told
+/// where, and how to see it again.
+fn a_panic_is_an_internal_error_that_can_be_repeated() {
+    let fault = r#"{ "anchor": { "at_ms": 1456099200000 },
+      "action": { "disk_error": { "node": "log", "op": "append", "times": 1 } } }"#;
+    let file = scenario("broken-disk", &format!(r#""records": 3, "faults": [{fault}]"#));
+    let output = wal(&["run", &format!("{file}@100")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    let said = stable(&output.stderr, &file);
+    assert!(
+        said.contains("error: the case panicked: only a scenario's own faults break this disk"),
+        "{said}"
+    );
+    assert!(said.contains("/wal.rs:"), "{said}");
+    assert!(said.ends_with("again: wal run FILE@100"), "{said}");
+}
+
+/// Nothing that an operating system does to a worker may look like a verdict.
+fn a_worker_that_is_killed_is_an_internal_error() {
+    let file = scenario_for("killed", "300d", r#""records": 20000000"#);
+    let mut parent = Command::new(own_path())
+        .args(["run", &file])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("this program can be started");
+    kill_child_of(parent.id());
+    let mut said = String::new();
+    parent.stderr.take().expect("it is piped").read_to_string(&mut said).expect("it is UTF-8");
+    let status = parent.wait().expect("it is our child");
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("died without a report: signal: 9"), "{said}");
+}
+
+/// Waits until the process has a child, and kills it. Linux tells who is whose child.
+fn kill_child_of(parent: u32) {
+    let children = format!("/proc/{parent}/task/{parent}/children");
+    for _ in 0..100_000 {
+        let listed = std::fs::read_to_string(&children).expect("the parent still runs");
+        if let Some(child) = listed.split_whitespace().next() {
+            let killed = Command::new("kill").args(["-9", child]).status().expect("kill can be started");
+            assert!(killed.success());
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("process {parent} never started a worker");
+}
+
+fn a_bad_scenario_is_refused_with_its_place() {
+    let file = scenario("misspelt", r#""record": 3"#);
+    let output = wal(&["run", &file]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    insta::assert_snapshot!(stable(&output.stderr, &file), @r#"
+    error: FILE:5:3: unknown field `record` in the scenario
+        5 |   "record": 3
+          |   ^^^^^^^^
+      did you mean `records`? known here: about, expect, faults, name, required_marks, run_for, start, missing_sync, records
+    "#);
+}
+
+fn a_fault_at_a_node_that_is_not_there_is_refused() {
+    let fault = r#"{ "anchor": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }"#;
+    let file = scenario("nobody", &format!("\"records\": 3,\n  \"faults\": [\n    {fault}\n  ]"));
+    let output = wal(&["run", &file]);
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(stable(&output.stderr, &file), @r#"
+    error: FILE:7:81: a fault at node 'lgo', which wal does not have
+        7 |     { "anchor": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }
+          |                                                                                 ^^^^^
+      did you mean 'log'? nodes: log
+    "#);
+}
+
+fn wrong_usage_is_told_apart() {
+    for arguments in [&["run"][..], &["run", "correct", "--jsno"], &["run", "corect"], &["run", "correct@x"]]
+    {
+        let output = wal(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+    let near = wal(&["run", "corect"]);
+    insta::assert_snapshot!(stable(&near.stderr, ""), @"
+    error: corect: no scenario of this name, and no such file
+      did you mean correct? built in: correct, missing-sync; or give the path of a JSON file
+    ");
+    let help = wal(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    insta::assert_snapshot!(stable(&help.stdout, ""), @"
+    Usage: wal <COMMAND>
+
+    Commands:
+      run        Run one scenario with one seed, and judge it
+      scenarios  List the built-in scenarios
+      schema     Print the JSON Schema of scenarios
+
+    Options:
+      -h, --help  Print help
+
+    Exit codes: 0 as expected, 1 internal error, 2 wrong usage or bad scenario, 100 not as expected
+    ");
+}
+
+fn scenarios_and_schema_are_listed() {
+    insta::assert_snapshot!(text(&wal(&["scenarios"]).stdout), @"
+    correct       clean                 1m  The power fails; nothing that was told safe is lost.
+    missing-sync  clean                 1m  The same, with the planted bug.
+    ");
+    let schema: Value = serde_json::from_slice(&wal(&["schema"]).stdout).expect("it is JSON");
+    assert_eq!(schema["properties"]["records"]["minimum"], 0);
+    assert!(schema["$defs"]["Fault"].is_object());
+}
+
+/// As `wal schema | head -1` does: the reader goes away while there is more to print.
+fn a_reader_that_leaves_is_no_error() {
+    for (arguments, code) in [(&["schema"][..], 0), (&["scenarios"], 0), (&["run", "missing-sync@12"], 100)] {
+        let mut child = Command::new(own_path())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("this program can be started");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it is our child");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
