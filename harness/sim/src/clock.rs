@@ -68,7 +68,7 @@ impl Clock for SimClock {
     async fn sleep(&self, duration: Duration) {
         let shortest = duration.max(Duration::from_millis(1));
         self.seat.world().pass(u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX)).await;
-        self.seat.halt_if_dead().await;
+        self.seat.admit().await;
     }
 }
 

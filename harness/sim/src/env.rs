@@ -72,22 +72,17 @@ impl Seat {
         for fault in deferred {
             self.world.fire(fault);
         }
-        self.halt_if_dead().await;
-        if self.node.is_paused() {
+        self.admit().await;
+    }
+
+    /// Whether a task of this process may go on. A task of a dead process never does; one of a paused process
+    /// goes on when it is resumed. Tasks of other nodes pass: they see for themselves that the handle is fenced.
+    pub(crate) async fn admit(&self) {
+        if (self.node.is_paused() || !self.is_alive()) && madsim::plugin::node() == self.process.id() {
             yield_once().await;
-        }
-    }
-
-    pub(crate) async fn halt_if_dead(&self) {
-        if !self.is_alive() {
-            self.halt_if_own_task().await;
-        }
-    }
-
-    /// Never returns in a task of this (dead) process.
-    pub(crate) async fn halt_if_own_task(&self) {
-        if madsim::plugin::node() == self.process.id() {
-            std::future::pending::<()>().await;
+            if !self.is_alive() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 }

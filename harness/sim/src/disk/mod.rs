@@ -165,12 +165,8 @@ impl<'a> Attempt<'a> {
     }
 
     async fn admit(&self) -> Result<(), DiskError> {
-        if self.seat.is_alive() { Ok(()) } else { Err(self.fenced().await) }
-    }
-
-    async fn fenced(&self) -> DiskError {
-        self.seat.halt_if_own_task().await;
-        self.error(DiskErrorKind::Fenced)
+        self.seat.admit().await;
+        if self.seat.is_alive() { Ok(()) } else { Err(self.error(DiskErrorKind::Fenced)) }
     }
 
     fn record<T>(&self, effect: &Effect<T>) {

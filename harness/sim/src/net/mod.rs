@@ -57,29 +57,21 @@ impl SimNet {
         SimNet { seat }
     }
 
-    fn take(&self) -> Option<Incoming> {
-        self.seat.node().mailbox(|mailbox| {
-            let mailbox = mailbox.as_mut()?;
-            let incoming = mailbox.queue.pop_front()?;
-            mailbox.running += 1;
-            Some(incoming)
-        })
-    }
-
-    /// Waits for a request.
+    /// Waits for a request. A process that is dead takes nothing, least of all its successor's.
     async fn receive(&self) -> Incoming {
-        std::future::poll_fn(|cx| match self.take() {
-            Some(incoming) if self.seat.is_alive() => Poll::Ready(incoming),
-            _ => {
-                self.seat.node().mailbox(|mailbox| {
-                    if let Some(mailbox) = mailbox
-                        && self.seat.is_alive()
-                    {
-                        mailbox.waker = Some(cx.waker().clone());
-                    }
-                });
-                Poll::Pending
+        std::future::poll_fn(|cx| {
+            if !self.seat.is_alive() {
+                return Poll::Pending;
             }
+            self.seat.node().mailbox(|mailbox| {
+                let Some(mailbox) = mailbox else { return Poll::Pending };
+                if let Some(incoming) = mailbox.queue.pop_front() {
+                    mailbox.running += 1;
+                    return Poll::Ready(incoming);
+                }
+                mailbox.waker = Some(cx.waker().clone());
+                Poll::Pending
+            })
         })
         .await
     }
@@ -112,8 +104,8 @@ impl SimNet {
 
 impl Net for SimNet {
     async fn call(&self, to: NodeId, message: Message, timeout: Duration) -> Result<Message, NetError> {
+        self.seat.admit().await;
         if !self.seat.is_alive() {
-            self.seat.halt_if_own_task().await;
             return Err(NetError { kind: NetErrorKind::Timeout, to });
         }
         let deferred = self.seat.strike(|| OpKind::Send, "", "");
@@ -125,7 +117,7 @@ impl Net for SimNet {
         let call = Call { seat: &self.seat, key };
         self.seat.settle(deferred).await;
         let result = call.await;
-        self.seat.halt_if_dead().await;
+        self.seat.admit().await;
         result.map_err(|kind| NetError { kind, to })
     }
 
@@ -134,7 +126,7 @@ impl Net for SimNet {
         H: Fn(Request) -> F + Send + Sync + 'static,
         F: Future<Output = Message> + Send + 'static,
     {
-        self.seat.halt_if_dead().await;
+        self.seat.admit().await;
         if !self.seat.is_alive() {
             return;
         }

@@ -1,0 +1,434 @@
+//! Faults as a system under test meets them: each action seen through the ports, each anchor struck on time,
+//! and nothing of it when no fault is armed.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use bytes::Bytes;
+use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, Mark, Message, Net, NodeId, OpenMode, UnixMs};
+use latent_sim::{
+    Action, Anchor, CrashKeeps, Fault, Finished, LinkSpec, NodeSpec, OpKind, SimEnv, Tail, World, WorldSpec,
+    run_fork, run_world,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at_s(world: &World, seconds: i64) -> Anchor {
+    Anchor::AtMs(world.start().0 + seconds * 1_000)
+}
+
+fn nth(op: OpKind, path_prefix: &str, n: u64) -> Anchor {
+    Anchor::NthOp { node: "node".into(), op, path_prefix: path_prefix.into(), n, after_ms: 0 }
+}
+
+fn kill(restart_after_ms: Option<u64>) -> Action {
+    Action::Kill { node: "node".into(), restart_after_ms, keeps: None }
+}
+
+/// Every 100 ms: appends a byte to `ticks`, syncs it, marks it.
+async fn ticker(env: SimEnv) {
+    env.mark(Mark { name: "boot", subject: "" });
+    let file = env.disk().open("ticks", OpenMode::Create).await.unwrap();
+    env.disk().sync_dir("").await.unwrap();
+    loop {
+        env.clock().sleep(SECOND / 10).await;
+        let appended = file.append(Bytes::from_static(b".")).await;
+        let synced = file.sync().await;
+        let name = if appended.is_ok() && synced.is_ok() { "tick" } else { "failed tick" };
+        env.mark(Mark { name, subject: "" });
+    }
+}
+
+/// Runs the ticker for 10 s under faults; the output is how long the file is at the end.
+fn tick_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> Finished<u64> {
+    run_fork(WorldSpec { keep_log: true, ..WorldSpec::seeded(1) }, async move |world: World| {
+        faults(&world).into_iter().for_each(|fault| world.arm(fault));
+        let node = world.add_node(NodeSpec::named("node"), ticker);
+        world.sleep(10 * SECOND).await;
+        world.disk_image(node).file("ticks").map_or(0, |file| file.len_bytes())
+    })
+}
+
+#[test]
+fn without_faults_nothing_fails() {
+    let finished = tick_with(|_| Vec::new());
+    assert_eq!(finished.marks["boot"], 1);
+    assert!(finished.marks["tick"] > 90);
+    assert!(!finished.marks.contains_key("failed tick"));
+    assert_eq!(finished.output, finished.marks["tick"]);
+    assert!(finished.faults.is_empty());
+}
+
+#[test]
+fn a_kill_at_an_instant_ends_the_process_and_restarts_it_when_asked() {
+    let dead = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action: kill(None) }]);
+    assert!((45..50).contains(&dead.marks["tick"]));
+    let back = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action: kill(Some(2_000)) }]);
+    assert_eq!(back.marks["boot"], 2);
+    assert!((74..80).contains(&back.marks["tick"]), "{}", back.marks["tick"]);
+    let start = WorldSpec::seeded(1).start;
+    assert_eq!(back.faults[0].struck, Some(UnixMs(start.0 + 5_000)));
+}
+
+#[test]
+fn a_pause_stops_the_process_for_as_long_as_it_says() {
+    let action = Action::Pause { node: "node".into(), for_ms: 3_000 };
+    let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
+    assert_eq!(finished.marks["boot"], 1);
+    assert!((65..70).contains(&finished.marks["tick"]), "{}", finished.marks["tick"]);
+}
+
+#[test]
+fn a_pause_at_an_operation_stops_the_process_right_there() {
+    for op in [OpKind::Append, OpKind::Sync] {
+        let action = Action::Pause { node: "node".into(), for_ms: 20_000 };
+        let finished = tick_with(|_| vec![Fault { anchor: nth(op, "ticks", 7), action }]);
+        assert_eq!(finished.marks["tick"], 6);
+        assert_eq!(finished.output, 7);
+    }
+}
+
+#[test]
+fn a_kill_at_the_nth_operation_strikes_there_and_only_there() {
+    for (op, kept) in [(OpKind::Append, 6..=7), (OpKind::Sync, 6..=7), (OpKind::Create, 0..=0)] {
+        let n = if op == OpKind::Create { 1 } else { 7 };
+        let finished = tick_with(|_| vec![Fault { anchor: nth(op, "tick", n), action: kill(None) }]);
+        assert_eq!(finished.marks.get("tick").copied().unwrap_or(0), n - 1, "{op:?}");
+        assert!(kept.contains(&finished.output), "{op:?} kept {}", finished.output);
+        assert_eq!((finished.faults[0].counted, finished.faults[0].struck.is_some()), (n, true));
+    }
+}
+
+#[test]
+fn operations_count_by_kind_path_and_time() {
+    let elsewhere = Fault { anchor: nth(OpKind::Append, "other/", 1), action: kill(None) };
+    let too_many = Fault { anchor: nth(OpKind::Append, "", 1_000), action: kill(None) };
+    let late = Anchor::NthOp {
+        node: "node".into(),
+        op: OpKind::Append,
+        path_prefix: String::new(),
+        n: 1,
+        after_ms: 4_000,
+    };
+    let finished = tick_with(|_| vec![elsewhere, too_many, Fault { anchor: late, action: kill(None) }]);
+    assert!((36..40).contains(&finished.marks["tick"]), "{}", finished.marks["tick"]);
+    let counted: Vec<_> =
+        finished.faults.iter().map(|fault| (fault.counted, fault.struck.is_some())).collect();
+    assert_eq!((counted[0], counted[2]), ((0, false), (1, true)));
+    assert_eq!(counted[1].0, finished.marks["tick"] + 1);
+}
+
+#[test]
+fn a_mark_reached_for_the_nth_time_is_an_anchor() {
+    let anchor =
+        |node: Option<&str>| Anchor::Mark { name: "tick".into(), n: 12, node: node.map(str::to_owned) };
+    for node in [None, Some("node")] {
+        let finished = tick_with(|_| vec![Fault { anchor: anchor(node), action: kill(None) }]);
+        assert_eq!(finished.marks["tick"], 12);
+        assert_eq!(finished.output, 12);
+    }
+    let elsewhere = tick_with(|_| vec![Fault { anchor: anchor(Some("another")), action: kill(None) }]);
+    assert!(elsewhere.marks["tick"] > 90);
+    assert_eq!(elsewhere.faults[0].unknown_nodes, ["another"]);
+}
+
+#[test]
+fn a_pause_at_a_mark_keeps_the_process_from_its_next_operation() {
+    let anchor = Anchor::Mark { name: "tick".into(), n: 3, node: None };
+    let action = Action::Pause { node: "node".into(), for_ms: 20_000 };
+    let finished = tick_with(|_| vec![Fault { anchor, action }]);
+    assert_eq!((finished.marks["tick"], finished.output), (3, 3));
+}
+
+#[test]
+fn a_disk_error_fails_the_next_operations_of_its_kind_and_changes_nothing() {
+    for op in [OpKind::Append, OpKind::Sync] {
+        let action = Action::DiskError { node: "node".into(), op, path_prefix: "ticks".into(), times: 3 };
+        let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
+        assert_eq!(finished.marks["failed tick"], 3, "{op:?}");
+        let lost = if op == OpKind::Append { 3 } else { 0 };
+        assert_eq!(finished.output, finished.marks["tick"] + 3 - lost);
+    }
+    // At an operation, the error hits that very operation.
+    let action =
+        Action::DiskError { node: "node".into(), op: OpKind::Append, path_prefix: String::new(), times: 1 };
+    let finished = tick_with(|_| vec![Fault { anchor: nth(OpKind::Append, "", 4), action }]);
+    let first_failure =
+        finished.log.iter().position(|line| line.text.contains("Append") && line.text.ends_with("Io"));
+    let before = &finished.log[..first_failure.unwrap()];
+    assert_eq!(
+        before.iter().filter(|line| line.text.contains("Append")).count(),
+        3 + 1,
+        "3 appends and the fault"
+    );
+}
+
+#[test]
+fn a_full_disk_takes_no_bytes_until_there_is_room_again() {
+    let action = Action::DiskFull { node: "node".into(), for_ms: Some(2_000) };
+    let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
+    assert!((17..21).contains(&finished.marks["failed tick"]), "{}", finished.marks["failed tick"]);
+    assert_eq!(finished.output, finished.marks["tick"]);
+    let no_space = finished.log.iter().filter(|line| line.text.ends_with("NoSpace")).count();
+    assert_eq!(no_space as u64, finished.marks["failed tick"]);
+}
+
+#[test]
+fn a_clock_step_moves_the_wall_and_nothing_else() {
+    for by_ms in [3_600_000, -86_400_000] {
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let slot = shown.clone();
+        run_fork(WorldSpec::seeded(1), async move |world: World| {
+            world.arm(Fault {
+                anchor: at_s(&world, 2),
+                action: Action::ClockStep { node: "node".into(), by_ms },
+            });
+            let other = slot.clone();
+            let show = |slot: Arc<Mutex<Vec<_>>>| {
+                move |env: SimEnv| {
+                    let slot = slot.clone();
+                    async move {
+                        env.clock().sleep(4 * SECOND).await;
+                        let shown = (env.clock().wall().0, env.clock().monotonic().as_secs());
+                        slot.lock().unwrap().push(shown);
+                    }
+                }
+            };
+            world.add_node(NodeSpec::named("node"), show(slot));
+            world.add_node(NodeSpec::named("other"), show(other));
+            world.sleep(10 * SECOND).await;
+        });
+        let true_ms = WorldSpec::seeded(1).start.0 + 4_000;
+        let mut shown = shown.lock().unwrap().clone();
+        shown.sort_by_key(|(wall, _)| *wall != true_ms + by_ms);
+        assert_eq!(shown, [(true_ms + by_ms, 4), (true_ms, 4)]);
+    }
+}
+
+/// Two nodes that call each other every 100 ms for 10 s, under faults; marks say whether calls and answers came.
+fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> Finished<()> {
+    async fn chat(
+        env: SimEnv,
+        peer: NodeId,
+        (heard, lost, asked): (&'static str, &'static str, &'static str),
+    ) {
+        let (caller, marker) = (env.clone(), env.clone());
+        env.spawn(async move {
+            loop {
+                caller.clock().sleep(SECOND / 10).await;
+                let answer = caller.net().call(peer, Message::default(), SECOND / 20).await;
+                caller.mark(Mark { name: if answer.is_ok() { heard } else { lost }, subject: "" });
+            }
+        });
+        env.net()
+            .serve(8, move |request| {
+                marker.mark(Mark { name: asked, subject: "" });
+                async move { request.message }
+            })
+            .await;
+    }
+    run_fork(WorldSpec::seeded(1), async move |world: World| {
+        world.set_default_link(LinkSpec { tail: Tail { one_in: 0, times: 1 }, ..LinkSpec::default() });
+        faults(&world).into_iter().for_each(|fault| world.arm(fault));
+        world.add_node(NodeSpec::named("a"), |env| chat(env, NodeId(2), ("a heard", "a lost", "a asked")));
+        world.add_node(NodeSpec::named("b"), |env| chat(env, NodeId(1), ("b heard", "b lost", "b asked")));
+        world.sleep(10 * SECOND).await;
+    })
+}
+
+/// How often the marks `name` of nodes a and b were reached.
+fn both(finished: &Finished<()>, name: &str) -> (u64, u64) {
+    let count = |node: &str| {
+        let found = finished.marks.iter().find(|(mark, _)| **mark == format!("{node} {name}"));
+        found.map_or(0, |(_, count)| *count)
+    };
+    (count("a"), count("b"))
+}
+
+#[test]
+fn a_link_cut_one_way_loses_requests_there_and_answers_back() {
+    let none = chatter_with(|_| Vec::new());
+    assert_eq!(both(&none, "lost"), (0, 0));
+    let cut = |both| Action::CutLink { from: "a".into(), to: "b".into(), both, for_ms: Some(5_000) };
+    let one_way = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action: cut(false) }]);
+    let (a_lost, b_lost) = both(&one_way, "lost");
+    assert!((30..36).contains(&a_lost) && (30..36).contains(&b_lost), "{a_lost} {b_lost}");
+    // What b asked still reached a; what a asked did not reach b.
+    let (a_asked, b_asked) = both(&one_way, "asked");
+    let (a_heard, b_heard) = both(&one_way, "heard");
+    assert_eq!((a_asked, b_asked), (b_heard + b_lost, a_heard));
+    let two_way = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action: cut(true) }]);
+    assert_eq!(both(&two_way, "asked"), {
+        let (a, b) = both(&two_way, "heard");
+        (b, a)
+    });
+    assert!(both(&two_way, "lost").0 > 30);
+}
+
+#[test]
+fn an_isolated_node_hears_nobody_until_it_is_back() {
+    let action = Action::Isolate { node: "b".into(), for_ms: Some(5_000) };
+    let finished = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action }]);
+    let (a_lost, b_lost) = both(&finished, "lost");
+    assert!((30..36).contains(&a_lost) && (30..36).contains(&b_lost), "{a_lost} {b_lost}");
+    assert!(both(&finished, "heard").0 > 40);
+    let for_good = Action::Isolate { node: "b".into(), for_ms: None };
+    let finished = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action: for_good }]);
+    assert!(both(&finished, "heard").0 < 20);
+}
+
+#[test]
+fn network_operations_are_anchors_too() {
+    for (op, lost) in [(OpKind::Receive, 0), (OpKind::Answer, 0), (OpKind::Send, 0)] {
+        let anchor = Anchor::NthOp { node: "b".into(), op, path_prefix: String::new(), n: 10, after_ms: 0 };
+        let action = Action::Kill { node: "b".into(), restart_after_ms: None, keeps: None };
+        let finished = chatter_with(|_| vec![Fault { anchor, action }]);
+        assert!(both(&finished, "heard").0 <= 10, "{op:?}");
+        assert!(both(&finished, "lost").0 > 80, "{op:?}");
+        assert_eq!(both(&finished, "lost").1, lost, "{op:?}: a dead process hears of no failure");
+    }
+}
+
+/// A log that acknowledges a line once it is durable; after a boot it says how many lines it found.
+async fn wal(env: SimEnv, found: Arc<Mutex<Vec<usize>>>) {
+    let disk = env.disk();
+    let file = disk.open("wal", OpenMode::Create).await.unwrap();
+    disk.sync_dir("").await.unwrap();
+    let bytes = file.read_at(0, u64::MAX).await.unwrap();
+    found.lock().unwrap().push(bytes.iter().take_while(|byte| **byte == b'x').count());
+    file.truncate(bytes.iter().take_while(|byte| **byte == b'x').count() as u64).await.unwrap();
+    for _ in 0..5 {
+        file.append(Bytes::from_static(b"x")).await.unwrap();
+        file.sync().await.unwrap();
+        env.mark(Mark { name: "acked", subject: "" });
+    }
+}
+
+#[test]
+fn a_crash_at_each_operation_in_turn_loses_no_acknowledged_line() {
+    let run = |seed: u64, anchor: Option<Anchor>| {
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let slot = found.clone();
+        let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
+            if let Some(anchor) = anchor {
+                world.arm(Fault { anchor, action: kill(None) });
+            }
+            let boot = move |env: SimEnv| wal(env, slot.clone());
+            let node = world.add_node(NodeSpec::named("node"), boot);
+            world.sleep(SECOND).await;
+            let acked = world.marks().get("acked").copied().unwrap_or(0) as usize;
+            let ops = world.disk_stats(node).ops;
+            world.restart(node);
+            world.sleep(SECOND).await;
+            (acked, ops)
+        });
+        let found = found.lock().unwrap().last().copied().unwrap();
+        (finished.output.0, finished.output.1, found, finished.faults)
+    };
+    let (acked, ops, found, _) = run(1, None);
+    assert_eq!((acked, found), (5, 5));
+    let mut kept_more = 0;
+    for n in 1..=ops {
+        for seed in 0..10 {
+            let (acked, _, found, faults) = run(seed, Some(nth(OpKind::Disk, "", n)));
+            assert!(faults[0].struck.is_some(), "operation {n} never came");
+            assert!(
+                (acked..=acked + 1).contains(&found),
+                "operation {n}, seed {seed}: {acked} acked, {found} found"
+            );
+            kept_more += found - acked;
+        }
+    }
+    assert!(kept_more > 0, "no crash kept a line that was not acknowledged");
+}
+
+#[test]
+fn taking_one_fault_out_leaves_the_others_alone() {
+    let faults = |world: &World, extra: bool| {
+        let mut faults = vec![Fault { anchor: at_s(world, 5), action: kill(Some(1_000)) }];
+        if extra {
+            faults.push(Fault {
+                anchor: at_s(world, 8),
+                action: Action::ClockStep { node: "node".into(), by_ms: 1 },
+            });
+        }
+        faults
+    };
+    let (with, without) = (tick_with(|world| faults(world, true)), tick_with(|world| faults(world, false)));
+    let other = |finished: &Finished<u64>| {
+        let lines = finished.log.iter().filter(|line| !line.text.contains("ClockStep"));
+        lines.map(|line| (line.time, line.text.clone())).collect::<Vec<_>>()
+    };
+    assert_ne!(with.trace_hash, without.trace_hash);
+    assert_eq!(other(&with), other(&without));
+}
+
+#[test]
+fn faults_are_written_as_plain_json() {
+    let text = r#"{
+        "anchor": { "nth_op": { "node": "arb1", "op": "rename", "path_prefix": "p17/", "n": 3 } },
+        "action": { "kill": { "node": "arb1", "restart_after_ms": 1000 } }
+    }"#;
+    let fault: Fault = serde_json::from_str(text).unwrap();
+    let expected = Fault {
+        anchor: Anchor::NthOp {
+            node: "arb1".into(),
+            op: OpKind::Rename,
+            path_prefix: "p17/".into(),
+            n: 3,
+            after_ms: 0,
+        },
+        action: Action::Kill { node: "arb1".into(), restart_after_ms: Some(1_000), keeps: None },
+    };
+    assert_eq!(fault, expected);
+    assert_eq!(serde_json::from_str::<Fault>(&serde_json::to_string(&fault).unwrap()).unwrap(), fault);
+    assert_eq!(fault.nodes().collect::<Vec<_>>(), ["arb1", "arb1"]);
+    let misspelt = text.replace("restart_after_ms", "restart_afer_ms");
+    assert!(serde_json::from_str::<Fault>(&misspelt).unwrap_err().to_string().contains("restart_afer_ms"));
+    let keeps: CrashKeeps = serde_json::from_str("\"nothing\"").unwrap();
+    assert_eq!(keeps, CrashKeeps::Nothing);
+}
+
+#[test]
+#[should_panic(expected = "turn the instant into at_ms")]
+fn an_unresolved_instant_is_refused() {
+    run_world(WorldSpec::seeded(1), async |world| {
+        world.arm(Fault { anchor: Anchor::At("2016-02-22T17:21:00-08:00".into()), action: kill(None) });
+    });
+}
+
+#[test]
+fn every_kind_of_error_names_its_operation_and_path() {
+    let finished = tick_with(|_| {
+        let action = Action::DiskError {
+            node: "node".into(),
+            op: OpKind::Create,
+            path_prefix: String::new(),
+            times: 1,
+        };
+        vec![Fault { anchor: nth(OpKind::Create, "never", 1), action }]
+    });
+    assert_eq!(finished.faults[0].counted, 0);
+    run_world(WorldSpec::seeded(1), async |world| {
+        world.arm(Fault {
+            anchor: at_s(&world, 0),
+            action: Action::DiskError {
+                node: "node".into(),
+                op: OpKind::Any,
+                path_prefix: "a".into(),
+                times: 1,
+            },
+        });
+        world.add_node(NodeSpec::named("node"), async |env: SimEnv| {
+            env.clock().sleep(SECOND).await;
+            let error = env.disk().create_dir("a").await.unwrap_err();
+            assert_eq!(error.kind, DiskErrorKind::Io);
+            assert_eq!(error.to_string(), "CreateDir of 'a': input/output error");
+            env.disk().create_dir("a").await.unwrap();
+            env.mark(Mark { name: "done", subject: "" });
+        });
+        world.sleep(2 * SECOND).await;
+        assert_eq!(world.marks()["done"], 1);
+    });
+}
