@@ -5,11 +5,13 @@
 //! ([`invariants`]). What is not: how the system works. The oracle knows no node, no message and no task, and
 //! nothing in the world can ask it.
 
+pub mod backup;
 pub mod content;
 pub mod day;
 pub mod identity;
 pub mod invariants;
 pub mod ledger;
+pub mod loss;
 pub mod memo;
 pub mod reader;
 pub mod snapshot;
@@ -22,6 +24,7 @@ pub use day::{ZoneError, Zones, local_day};
 pub use identity::{ArrivalId, Content, Key, ProjectDay};
 pub use invariants::Moment;
 pub use ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};
+pub use loss::{LossBook, LossSummary};
 pub use memo::Memo;
 pub use snapshot::{Sight, Snapshot};
 pub use view::{DiskView, FileView};

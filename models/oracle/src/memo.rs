@@ -7,11 +7,12 @@
 
 use crate::content::DayContent;
 use crate::identity::first_128;
-use crate::reader::Flaw;
+use crate::invariants::i11_tee::{self, Teed};
 use crate::reader::frame::{self, Frame, Tail};
 use crate::reader::manifest::Manifest;
 use crate::reader::segment::{self, Block, HEADER_BYTES, Segment, Tier};
-use crate::view::{Cursor, len_bytes};
+use crate::reader::{Flaw, ReadError};
+use crate::view::{Cursor, FileView, len_bytes};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +45,13 @@ struct PlacedFile<T> {
     read: Result<Arc<T>, Wrong>,
 }
 
+#[derive(Debug)]
+struct PlacedTee {
+    /// Keeps the addresses from being used for other bytes.
+    _alive: Vec<Bytes>,
+    read: Result<Arc<Vec<Teed>>, ReadError>,
+}
+
 /// What was decoded before. One memo serves any number of disks, stores and drills.
 #[derive(Debug, Default)]
 pub struct Memo {
@@ -55,6 +63,7 @@ pub struct Memo {
     segments_by_hash: BTreeMap<[u8; 32], Met<Arc<Segment>>>,
     manifests: BTreeMap<Vec<Place>, Met<PlacedFile<Manifest>>>,
     days: BTreeMap<Vec<u64>, Met<Arc<DayContent>>>,
+    tees: BTreeMap<(String, Vec<Place>), Met<PlacedTee>>,
 }
 
 /// How much a memo holds.
@@ -79,6 +88,7 @@ impl Memo {
         self.segments_by_hash.retain(|_, met| met.round >= oldest);
         self.manifests.retain(|_, met| met.round >= oldest);
         self.days.retain(|_, met| met.round >= oldest);
+        self.tees.retain(|_, met| met.round >= oldest);
     }
 
     /// How much is remembered.
@@ -189,6 +199,19 @@ impl Memo {
         let read = Manifest::read(chunks).map(Arc::new);
         let thing = PlacedFile { _alive: chunks.to_vec(), read: read.clone() };
         self.manifests.insert(place, Met { thing, round: self.round });
+        read
+    }
+
+    /// The requests of a tee file. Its name counts with its bytes: it states hour and edge.
+    pub(crate) fn tee(&mut self, file: &FileView) -> Result<Arc<Vec<Teed>>, ReadError> {
+        let name = (file.path.clone(), places(&file.chunks));
+        if let Some(met) = self.tees.get_mut(&name) {
+            met.round = self.round;
+            return met.thing.read.clone();
+        }
+        let read = i11_tee::digests(file);
+        let thing = PlacedTee { _alive: file.chunks.clone(), read: read.clone() };
+        self.tees.insert(name, Met { thing, round: self.round });
         read
     }
 

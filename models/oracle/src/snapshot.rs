@@ -7,6 +7,7 @@ use crate::content::{DayContent, Days, Kept};
 use crate::identity::{Content, Key, ProjectDay};
 use crate::ledger::Identity;
 use crate::memo::Memo;
+use crate::reader::lease::{self, Grant};
 use crate::reader::manifest::{Entry, Manifest};
 use crate::reader::segment::{self, ArbPath, Segment};
 use crate::reader::{Flaw, ReadError, Tail};
@@ -55,7 +56,9 @@ pub struct DiskSnapshot {
     pub name: String,
     /// Its project-days.
     pub days: BTreeMap<ProjectDay, DayOnDisk>,
-    /// What did not read.
+    /// Each project's lease, as granted last.
+    pub leases: BTreeMap<u32, Result<Option<Grant>, ReadError>>,
+    /// What did not read of project-days.
     pub problems: Vec<Problem>,
     /// Length of all its files, of whatever kind.
     pub held_bytes: u64,
@@ -126,6 +129,10 @@ fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bo
                 dirs.entry(of).or_default().segments.insert(id, file);
             }
             Some(ArbPath::Stray(of)) if wanted(of) => dirs.entry(of).or_default().strays.push(file),
+            Some(ArbPath::Lease(project)) => {
+                let read = lease::read(&file.chunks).map_err(|wrong| ReadError::new(&file.path, wrong));
+                snapshot.leases.insert(project, read.map(|(grants, _)| grants.last().copied()));
+            }
             _ => {}
         }
     }
@@ -227,7 +234,7 @@ impl SeenDay {
         }
     }
 
-    /// How many events without identity have this content in at least `least_places`.
+    /// How many events without identity have each content in at least `least_places`.
     pub(crate) fn anonymous(&self, least_places: u32) -> BTreeMap<Content, u32> {
         let mut counts = BTreeMap::new();
         for held in self.held.iter().filter(|held| held.anonymous && held.places >= least_places) {

@@ -253,3 +253,45 @@ pub(crate) fn snapshot(disks: &[Disk]) -> Snapshot {
 pub(crate) fn sight(disks: &[Disk]) -> Sight {
     snapshot(disks).seen_by(disks.len() / 2 + 1)
 }
+
+/// A store that is being put together.
+#[derive(Clone, Default)]
+pub(crate) struct Store {
+    pub files: BTreeMap<String, Bytes>,
+}
+
+impl Store {
+    /// A backup of these days, each with its segments and their counts of records.
+    pub(crate) fn with_backup(mut self, position_ms: i64, days: &[(ProjectDay, Vec<(Bytes, u64)>)]) -> Store {
+        let mut texts = Vec::new();
+        for (of, segments) in days {
+            let mut entries = Vec::new();
+            for (file, records) in segments {
+                let hash = blake3::hash(file).to_hex().to_string();
+                entries.push(format!(r#"{{"hash":"{hash}","bytes":{},"records":{records}}}"#, file.len()));
+                self.files.insert(format!("objects/segments/{hash}"), file.clone());
+            }
+            entries.sort();
+            texts.push(format!(
+                r#"{{"project":{},"day":{},"segments":[{}]}}"#,
+                of.project,
+                of.day,
+                entries.join(",")
+            ));
+        }
+        let text = format!(
+            r#"{{"format":1,"position_ms":{position_ms},"taken_ms":{},"days":[{}]}}"#,
+            position_ms + 600_000,
+            texts.join(",")
+        );
+        let name =
+            format!("objects/catalogs/{position_ms:016}-{}.json", blake3::hash(text.as_bytes()).to_hex());
+        self.files.insert(name, text.into());
+        self
+    }
+
+    pub(crate) fn view(&self, name: &str) -> DiskView {
+        let files = self.files.iter().map(|(path, bytes)| FileView::whole(path, bytes.clone())).collect();
+        DiskView { name: name.into(), files }
+    }
+}

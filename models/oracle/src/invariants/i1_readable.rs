@@ -5,7 +5,7 @@
 //! An event that a reader surely saw counts like an acknowledged one: it may not vanish.
 
 use super::{Moment, Tally, join};
-use crate::identity::ProjectDay;
+use crate::identity::{Content, ProjectDay};
 use crate::ledger::{Identity, Ledger, LedgerDay};
 use crate::snapshot::{SeenDay, Sight};
 use latent_verdict::Violation;
@@ -15,13 +15,24 @@ use std::collections::BTreeMap;
 #[must_use]
 pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
     let mut tally = Tally::new("I1", now);
-    let nothing = SeenDay::default();
-    for (of, day) in ledger.days.iter().filter(|(of, _)| sight.covers(**of)) {
-        let seen = sight.days.get(of).unwrap_or(&nothing);
-        keyed(*of, day, seen, sight.sure, now, &mut tally);
-        anonymous(*of, day, seen, sight.sure, now, &mut tally);
+    each_missing(ledger, sight, now.settled_before_ms, |of, identity, items| {
+        tally.add(of, "missing", items, identity);
+    });
+    for (of, day, seen) in days(ledger, sight) {
+        join(Some(day), &seen.held, |key, entry, held| {
+            let Some(entry) = entry else { return };
+            let (places, acked) =
+                (held.map_or(0, |held| held.places), entry.acked_before(now.settled_before_ms));
+            if places == 0 && entry.seen && !acked {
+                tally.add(of, "vanished", 1, key);
+            } else if (1..sight.sure).contains(&places) && acked && !now.faults_active {
+                tally.add(of, "endangered", 1, key);
+            }
+        });
+        if !now.faults_active {
+            endangered_anonymous(of, day, seen, sight.sure, now, &mut tally);
+        }
     }
-    floating(ledger, sight, now, &mut tally);
     tally.finish(|of, kind, items| match kind {
         "missing" => {
             (true, format!("{items} acknowledged events of {of} are in none of {} places", sight.places))
@@ -31,20 +42,8 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
     })
 }
 
-fn keyed(of: ProjectDay, day: &LedgerDay, seen: &SeenDay, sure: u32, now: &Moment, tally: &mut Tally<'_>) {
-    join(Some(day), &seen.held, |key, entry, held| {
-        let Some(entry) = entry else { return };
-        let acked = entry.acked_before(now.settled_before_ms);
-        match held.map_or(0, |held| held.places) {
-            0 if acked => tally.add(of, "missing", 1, key),
-            0 if entry.seen => tally.add(of, "vanished", 1, key),
-            places if places < sure && acked && !now.faults_active => tally.add(of, "endangered", 1, key),
-            _ => {}
-        }
-    });
-}
-
-fn anonymous(
+/// There, but not so often where every reader sees them.
+fn endangered_anonymous(
     of: ProjectDay,
     day: &LedgerDay,
     seen: &SeenDay,
@@ -55,39 +54,75 @@ fn anonymous(
     if day.anonymous.is_empty() {
         return;
     }
-    let (anywhere, surely) = (seen.anonymous(1), seen.anonymous(sure));
-    let count = |counts: &BTreeMap<_, u32>, content| counts.get(&content).copied().unwrap_or(0);
-    for (content, entry) in &day.anonymous {
-        if !entry.acked_before(now.settled_before_ms) {
-            continue;
-        }
-        let content = crate::identity::Content(*content);
-        let owed = u32::from(entry.acks);
-        let missing = owed.saturating_sub(count(&anywhere, content));
-        tally.add(of, "missing", u64::from(missing), content);
-        if !now.faults_active {
-            let endangered = owed.saturating_sub(count(&surely, content)) - missing;
-            tally.add(of, "endangered", u64::from(endangered), content);
+    let mut missing = BTreeMap::new();
+    owed_anonymous(day, &seen.anonymous(1), now.settled_before_ms, |content, count| {
+        missing.insert(content, count);
+    });
+    owed_anonymous(day, &seen.anonymous(sure), now.settled_before_ms, |content, unsure| {
+        let missing = missing.get(&content).copied().unwrap_or(0);
+        tally.add(of, "endangered", u64::from(unsure - missing), content);
+    });
+}
+
+/// Acknowledged before `before_ms`, and in no place of the sight: the day, who it is, and how many of it.
+pub(crate) fn each_missing(
+    ledger: &Ledger,
+    sight: &Sight,
+    before_ms: i64,
+    mut each: impl FnMut(ProjectDay, Identity, u64),
+) {
+    for (of, day, seen) in days(ledger, sight) {
+        join(Some(day), &seen.held, |key, entry, held| {
+            if held.is_none() && entry.is_some_and(|entry| entry.acked_before(before_ms)) {
+                each(of, Identity::Keyed(key), 1);
+            }
+        });
+        owed_anonymous(day, &seen.anonymous(1), before_ms, |content, missing| {
+            each(of, Identity::Anonymous(content), u64::from(missing));
+        });
+    }
+    floating_missing(ledger, sight, before_ms, &mut each);
+}
+
+fn days<'a>(
+    ledger: &'a Ledger,
+    sight: &'a Sight,
+) -> impl Iterator<Item = (ProjectDay, &'a LedgerDay, &'a SeenDay)> {
+    static NOTHING: SeenDay = SeenDay { contents: Vec::new(), held: Vec::new() };
+    let covered = ledger.days.iter().filter(|(of, _)| sight.covers(**of));
+    covered.map(|(of, day)| (*of, day, sight.days.get(of).unwrap_or(&NOTHING)))
+}
+
+/// Events without identity that were acknowledged oftener than `there` says they are there.
+fn owed_anonymous(
+    day: &LedgerDay,
+    there: &BTreeMap<Content, u32>,
+    before_ms: i64,
+    mut each: impl FnMut(Content, u32),
+) {
+    for (content, entry) in day.anonymous.iter().filter(|(_, entry)| entry.acked_before(before_ms)) {
+        let content = Content(*content);
+        let lacking = u32::from(entry.acks).saturating_sub(there.get(&content).copied().unwrap_or(0));
+        if lacking > 0 {
+            each(content, lacking);
         }
     }
 }
 
 /// A floating event must be on one of its days; of several sends of one identity, one is asked for.
-fn floating(ledger: &Ledger, sight: &Sight, now: &Moment, tally: &mut Tally<'_>) {
+fn floating_missing(
+    ledger: &Ledger,
+    sight: &Sight,
+    before_ms: i64,
+    each: &mut impl FnMut(ProjectDay, Identity, u64),
+) {
     for ((project, identity), sends) in &ledger.floating {
-        for send in sends.iter().filter(|send| send.acked_at_ms < now.settled_before_ms) {
-            let mut days =
-                (send.days.0..=send.days.1).map(|day| ProjectDay { project: *project, day }).peekable();
-            let first = days.peek().copied();
-            if !days.clone().all(|of| sight.covers(of)) {
-                continue;
-            }
-            let is_there = days.any(|of| sight.days.get(&of).is_some_and(|day| day.holds(*identity)));
-            if let (false, Some(of)) = (is_there, first) {
-                match identity {
-                    Identity::Keyed(key) => tally.add(of, "missing", 1, key),
-                    Identity::Anonymous(content) => tally.add(of, "missing", 1, content),
-                }
+        for send in sends.iter().filter(|send| send.acked_at_ms < before_ms) {
+            let of = |day| ProjectDay { project: *project, day };
+            let mut days = (send.days.0..=send.days.1).map(of);
+            let is_there = |of| sight.days.get(&of).is_some_and(|day| day.holds(*identity));
+            if days.clone().all(|of| sight.covers(of)) && !days.any(is_there) {
+                each(of(send.days.0), *identity, 1);
             }
         }
     }

@@ -3,26 +3,20 @@
 //! The set of a day is what was acknowledged for it, with whatever of the unknown is there. What is missing is also
 //! I1's; here it is counted against the day's set. What was never sent at all is I2's.
 
-use super::{Moment, Tally, i2_sent, join};
+use super::{Moment, Tally, i1_readable, i2_sent};
 use crate::content::DayContent;
 use crate::identity::ProjectDay;
 use crate::ledger::{Claim, Identity, Ledger};
-use crate::snapshot::{SeenDay, Sight};
+use crate::snapshot::Sight;
 use latent_verdict::Violation;
 
 /// Checks every project and day of the sight's scope.
 #[must_use]
 pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
     let mut tally = Tally::new("I4", now);
-    let nothing = SeenDay::default();
-    for (of, day) in ledger.days.iter().filter(|(of, _)| sight.covers(**of)) {
-        let seen = sight.days.get(of).unwrap_or(&nothing);
-        join(Some(day), &seen.held, |key, entry, held| {
-            if held.is_none() && entry.is_some_and(|entry| entry.acked_before(now.settled_before_ms)) {
-                tally.add(*of, "missing", 1, key);
-            }
-        });
-    }
+    i1_readable::each_missing(ledger, sight, now.settled_before_ms, |of, identity, items| {
+        tally.add(of, "missing", items, identity);
+    });
     for (of, seen) in &sight.days {
         i2_sent::strays(ledger, *of, &seen.held, |claim, held| {
             if matches!(claim, Claim::OtherDay(_)) {

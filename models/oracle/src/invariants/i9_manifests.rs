@@ -1,5 +1,5 @@
 //! I9: manifests only move forward; no dangling reference; no live file deleted; inputs go only after the new
-//! manifest is durable; file names are never reused.
+//! manifest is durable; file names are never reused. With them go the leases: fencing tokens only rise.
 //!
 //! Given a disk as it is, a live file that is not there is dangling. Given a disk as a power cut would leave it (its
 //! durable image), the same check says that inputs did not go before the manifest that drops them.
@@ -17,12 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct ManifestWatch {
     /// Version, and digest of the history up to it, as met last.
     last: BTreeMap<(String, ProjectDay), (u64, [u8; 32])>,
+    /// The token of each project's lease, as met last.
+    tokens: BTreeMap<(String, u32), u64>,
 }
 
 impl ManifestWatch {
     /// The disk was replaced or emptied: what it held before binds it no more.
     pub fn forget(&mut self, disk: &str) {
         self.last.retain(|(name, _), _| name != disk);
+        self.tokens.retain(|(name, _), _| name != disk);
     }
 
     /// Checks every manifest of the snapshot, and remembers it.
@@ -30,6 +33,7 @@ impl ManifestWatch {
         let mut found = problems(snapshot, now);
         for disk in &snapshot.disks {
             self.moved(disk, snapshot, now, &mut found);
+            self.leases(disk, now, &mut found);
             for (of, day) in &disk.days {
                 let Some(manifest) = &day.manifest else { continue };
                 let place = (disk.name.clone(), *of);
@@ -43,6 +47,35 @@ impl ManifestWatch {
             }
         }
         found
+    }
+
+    fn leases(&mut self, disk: &DiskSnapshot, now: &Moment, found: &mut Vec<Violation>) {
+        for (project, lease) in &disk.leases {
+            let mut breach = |kind: &str, detail: String| {
+                let one = Violation::new("I9", kind, now.stage.as_str()).of(format!("p{project}"), 1);
+                found.push(one.at(now.at_ms).because(format!("{}: {detail}", disk.name)));
+            };
+            let token = match lease {
+                Ok(grant) => grant.map_or(0, |grant| grant.token),
+                Err(error) if matches!(error.flaw, Flaw::Rule(_)) => {
+                    breach("lease-fell", error.to_string());
+                    continue;
+                }
+                Err(_) if now.faults_active => continue,
+                Err(error) => {
+                    breach("unreadable", error.to_string());
+                    continue;
+                }
+            };
+            let last = self.tokens.entry((disk.name.clone(), *project)).or_insert(token);
+            if token < *last {
+                breach(
+                    "lease-fell",
+                    format!("the lease of p{project} was at token {last} and is at {token}"),
+                );
+            }
+            *last = token;
+        }
     }
 
     fn moved(&self, disk: &DiskSnapshot, snapshot: &Snapshot, now: &Moment, found: &mut Vec<Violation>) {
@@ -255,5 +288,23 @@ mod tests {
         };
         assert_eq!(kinds_of(&[with(1, 4), with(2, 0), with(3, 3)], &[]), ["stale-token"]);
         assert_eq!(kinds_of(&[with(1, 4), with(2, 0), with(3, 4)], &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_lease_that_falls_back_is_found() {
+        let with = |token: u64| {
+            let mut disk = Disk::default();
+            let grant = [&token.to_le_bytes()[..], &[1, 0], &[0; 16]].concat();
+            let file = [&b"LARBLSE1"[..], &testing::frame(&grant)].concat();
+            disk.files.insert("arb/17/lease".into(), file.into());
+            disk
+        };
+        let mut watch = ManifestWatch::default();
+        assert_eq!(kinds(&mut watch, &with(4)), [""; 0]);
+        assert_eq!(kinds(&mut watch, &with(5)), [""; 0]);
+        assert_eq!(kinds(&mut watch, &with(4)), ["lease-fell"]);
+        let mut torn = with(4);
+        torn.files.insert("arb/17/lease".into(), bytes::Bytes::from_static(b"LARB"));
+        assert_eq!(kinds(&mut watch, &torn), ["unreadable"]);
     }
 }

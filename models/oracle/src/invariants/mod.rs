@@ -3,11 +3,17 @@
 //! Every check returns what it found, worst first or not: it never stops at the first breach, and never repairs.
 //! A violation concerns one project's day and one way of being wrong, however many events are behind it.
 
+pub mod i10_backup;
+pub mod i11_tee;
+pub mod i12_drill;
+pub mod i16_space;
 pub mod i1_readable;
 pub mod i2_sent;
 pub mod i3_once;
 pub mod i4_right_day;
 pub mod i5_content;
+pub mod i6_replicas;
+pub mod i7_durable;
 pub mod i8_compaction;
 pub mod i9_manifests;
 

@@ -23,6 +23,10 @@ impl Floating {
         self.acked_at_ms == super::entry::NEVER && !self.rejected
     }
 
+    pub(crate) fn is_acked(&self) -> bool {
+        self.acked_at_ms != super::entry::NEVER
+    }
+
     fn may_be_on(&self, day: i32) -> bool {
         (self.days.0..=self.days.1).contains(&day) && !self.rejected
     }

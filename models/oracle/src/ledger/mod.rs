@@ -131,6 +131,15 @@ pub enum Identity {
     Anonymous(Content),
 }
 
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Identity::Keyed(key) => key.fmt(f),
+            Identity::Anonymous(content) => write!(f, "content {content}"),
+        }
+    }
+}
+
 /// One event of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventId {
@@ -420,6 +429,27 @@ impl Ledger {
     pub fn distinct_events(&self) -> u64 {
         let days = self.days.values().map(|day| day.keyed.len() + day.anonymous.len()).sum::<usize>();
         (days + self.floating.len()) as u64
+    }
+
+    /// How many events of each project's day were acknowledged; floating ones count for the first of their days.
+    #[must_use]
+    pub fn acked_by_day(&self) -> BTreeMap<ProjectDay, u64> {
+        let mut acked = BTreeMap::new();
+        let mut add = |of, count: u64| {
+            if count > 0 {
+                *acked.entry(of).or_insert(0) += count;
+            }
+        };
+        for (of, day) in &self.days {
+            add(*of, day.keyed.values().filter(|entry| entry.acks > 0).count() as u64);
+            add(*of, day.anonymous.values().map(|entry| u64::from(entry.acks)).sum());
+        }
+        for ((project, _), sends) in &self.floating {
+            for send in sends.iter().filter(|send| send.is_acked()) {
+                add(ProjectDay { project: *project, day: send.days.0 }, 1);
+            }
+        }
+        acked
     }
 
     /// Every project and day that an event was sent to (floating events aside).

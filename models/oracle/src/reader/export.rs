@@ -4,8 +4,13 @@
 
 use super::segment::Stored;
 use super::{Flaw, ReadError};
+use crate::content::Days;
+use crate::day::Zones;
+use crate::identity::ProjectDay;
+use crate::memo::Memo;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -14,6 +19,27 @@ struct Line<'a> {
 }
 
 const MEMBER: &str = "\"mp_processing_time_ms\":";
+
+/// What an export shows, by day: each line under the day of its time in the project's zone as it was when the event
+/// came in. `path` stands in errors.
+///
+/// # Errors
+/// As [`read`]; a line whose time is on no day of the calendar.
+pub fn days(
+    memo: &mut Memo,
+    zones: &Zones,
+    project: u32,
+    path: &str,
+    body: &[u8],
+) -> Result<Days, ReadError> {
+    let mut by_day: BTreeMap<ProjectDay, Vec<Stored>> = BTreeMap::new();
+    for (line, record) in (1u64..).zip(read(path, body)?) {
+        let day = zones.day(project, record.time_ms, record.arrived_ms);
+        let day = day.map_err(|error| ReadError::new(path, (line, Flaw::Event(error.to_string()))))?;
+        by_day.entry(ProjectDay { project, day }).or_default().push(record);
+    }
+    Ok(by_day.into_iter().map(|(of, records)| (of, memo.day_of_records(records))).collect())
+}
 
 /// Reads an export. `path` stands in errors; their offset is the line's number, from 1.
 ///
@@ -64,9 +90,7 @@ mod tests {
     #[test]
     fn the_text_as_sent_comes_back() {
         let sent = r#"{"event":"a","properties":{"$insert_id":"i1","time":1456190481,"x":{"y":1}},"z":[ ]}"#;
-        let line = sent
-            .replace(",\"z\"", ",\"z\"")
-            .replace("{\"y\":1}}", "{\"y\":1},\"mp_processing_time_ms\":1456190489000}");
+        let line = sent.replace("{\"y\":1}}", "{\"y\":1},\"mp_processing_time_ms\":1456190489000}");
         let records = read("export", format!("{line}\n").as_bytes()).unwrap();
         assert_eq!(records[0].content, Content::of(sent.as_bytes()));
         assert_eq!((records[0].key, records[0].arrived_ms), (Key::of("a", "", "i1"), 1_456_190_489_000));
@@ -92,5 +116,18 @@ mod tests {
         let wrong = read("export", (line("i", 2) + &line("i", 1)).as_bytes()).unwrap_err();
         assert_eq!((wrong.at, wrong.flaw), (2, Flaw::Rule("lines are not sorted by time and key")));
         assert!(read("export", br#"{"event":"a","properties":{}}"#).is_err());
+    }
+
+    #[test]
+    fn lines_are_put_to_the_projects_days() {
+        let mut zones = Zones::default();
+        zones.set(17, 0, "America/Los_Angeles").unwrap();
+        let line = |time: u64| {
+            format!("{{\"event\":\"a\",\"properties\":{{\"time\":{time},\"mp_processing_time_ms\":1}}}}\n")
+        };
+        let body = line(1_456_127_999) + &line(1_456_128_000); // midnight, 2016-02-22 08:00Z
+        let days = days(&mut Memo::default(), &zones, 17, "export", body.as_bytes()).unwrap();
+        let counts: Vec<_> = days.iter().map(|(of, day)| (of.day, day.kept.len())).collect();
+        assert_eq!(counts, [(16_852, 1), (16_853, 1)]);
     }
 }

@@ -1,0 +1,173 @@
+//! Backups as their stores hold them: catalogs, and the segments that they name, read as a restore must.
+
+use crate::content::Days;
+use crate::identity::ProjectDay;
+use crate::memo::Memo;
+use crate::reader::catalog::{self, Catalog, CatalogDay, CatalogSegment};
+use crate::reader::segment::Segment;
+use crate::reader::{Flaw, ReadError};
+use crate::view::{DiskView, FileView};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The objects of a store's disk, by key.
+#[derive(Clone, Debug)]
+pub struct Objects<'a> {
+    by_key: BTreeMap<&'a str, &'a FileView>,
+}
+
+impl<'a> Objects<'a> {
+    /// What stands under `objects/`; uploads under way are no objects yet.
+    #[must_use]
+    pub fn of(store: &'a DiskView) -> Objects<'a> {
+        let object = |file: &'a FileView| Some((file.path.strip_prefix("objects/")?, file));
+        Objects { by_key: store.files.iter().filter_map(object).collect() }
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&'a FileView> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Objects whose keys begin with `prefix`, by key.
+    pub fn under(&self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a FileView)> {
+        let from = self.by_key.range(prefix..);
+        from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, file)| (*key, *file))
+    }
+
+    /// Every catalog, the oldest position first, and those that do not read.
+    #[must_use]
+    pub fn catalogs(&self) -> (Vec<Catalog>, Vec<ReadError>) {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for (_, file) in self.under("catalogs/") {
+            match catalog::read(file) {
+                Ok(catalog) => good.push(catalog),
+                Err(error) => bad.push(error),
+            }
+        }
+        good.sort_by_key(|catalog| (catalog.position_ms, catalog.taken_ms));
+        (good, bad)
+    }
+}
+
+/// One backup, read whole.
+#[derive(Clone, Debug, Default)]
+pub struct Backup {
+    /// Every event acknowledged before this time should be in it.
+    pub position_ms: i64,
+    /// When it was taken.
+    pub taken_ms: i64,
+    /// What it holds.
+    pub days: Days,
+    /// Segments that are not there or are not what the catalog says.
+    pub problems: Vec<(ProjectDay, ReadError)>,
+}
+
+impl Backup {
+    /// Reads every segment that the catalog names, and compares it with its hash, length, count and day.
+    #[must_use]
+    pub fn read(memo: &mut Memo, objects: &Objects<'_>, catalog: &Catalog) -> Backup {
+        let mut backup =
+            Backup { position_ms: catalog.position_ms, taken_ms: catalog.taken_ms, ..Backup::default() };
+        for day in &catalog.days {
+            let of = ProjectDay { project: day.project, day: day.day };
+            let segments = backup.segments(memo, objects, of, day);
+            backup.days.insert(of, memo.day(segments.iter()));
+        }
+        backup
+    }
+
+    fn segments(
+        &mut self,
+        memo: &mut Memo,
+        objects: &Objects<'_>,
+        of: ProjectDay,
+        day: &CatalogDay,
+    ) -> Vec<Arc<Segment>> {
+        let mut segments = Vec::with_capacity(day.segments.len());
+        for stated in &day.segments {
+            match segment(memo, objects, of, stated) {
+                Ok(segment) => segments.push(segment),
+                Err(error) => self.problems.push((of, error)),
+            }
+        }
+        segments
+    }
+}
+
+fn segment(
+    memo: &mut Memo,
+    objects: &Objects<'_>,
+    of: ProjectDay,
+    stated: &CatalogSegment,
+) -> Result<Arc<Segment>, ReadError> {
+    let key = format!("segments/{}", stated.hash);
+    let Some(file) = objects.get(&key) else {
+        return Err(ReadError { path: format!("objects/{key}"), at: 0, flaw: Flaw::Missing });
+    };
+    let segment = memo.segment(&file.chunks, true).map_err(|wrong| ReadError::new(&file.path, wrong))?;
+    let differs = |what, found: String, stated: String| {
+        Err(ReadError::new(&file.path, (0, Flaw::Differs { what, found, stated })))
+    };
+    if segment.hash.as_deref() != Some(stated.hash.as_str()) {
+        return differs("hash", segment.hash.clone().unwrap_or_default(), stated.hash.clone());
+    }
+    if (segment.len_bytes, segment.records) != (stated.bytes, stated.records) {
+        let text = |bytes, records| format!("{bytes} bytes, {records} records");
+        return differs("size", text(segment.len_bytes, segment.records), text(stated.bytes, stated.records));
+    }
+    if segment.of != of {
+        return differs("project and day", segment.of.to_string(), of.to_string());
+    }
+    Ok(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, DAY, NOON_MS, Rec, Store};
+
+    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+
+    fn file() -> bytes::Bytes {
+        testing::compacted(OF, 3, vec![Rec::new("a", "i1", NOON_MS), Rec::new("a", "i2", NOON_MS)])
+    }
+
+    fn read(store: &Store) -> Backup {
+        let view = store.view("dc-1");
+        let objects = Objects::of(&view);
+        let (catalogs, bad) = objects.catalogs();
+        assert_eq!(bad, []);
+        Backup::read(&mut Memo::default(), &objects, catalogs.last().unwrap())
+    }
+
+    #[test]
+    fn a_backup_is_its_catalog_and_the_segments_that_it_names() {
+        let store = Store::default().with_backup(NOON_MS, &[(OF, vec![(file(), 2)])]);
+        let backup = read(&store);
+        assert_eq!((backup.position_ms, backup.problems.len()), (NOON_MS, 0));
+        assert_eq!(backup.days[&OF].digest.count, 2);
+    }
+
+    #[test]
+    fn objects_are_compared_with_what_the_catalog_says() {
+        let good = Store::default().with_backup(NOON_MS, &[(OF, vec![(file(), 2)])]);
+        let key = format!("objects/segments/{}", blake3::hash(&file()).to_hex());
+        let flaw = |store: &Store| read(store).problems[0].1.flaw.to_string();
+        let mut gone = good.clone();
+        gone.files.remove(&key);
+        assert_eq!(flaw(&gone), "file is missing");
+        let mut cut = good;
+        cut.files.insert(key, file().slice(..32));
+        assert!(flaw(&cut).starts_with("hash is "), "an upload that broke off");
+        assert!(
+            flaw(&Store::default().with_backup(NOON_MS, &[(OF, vec![(file(), 3)])])).starts_with("size is ")
+        );
+        let elsewhere = ProjectDay { day: DAY + 1, ..OF };
+        assert!(
+            flaw(&Store::default().with_backup(NOON_MS, &[(elsewhere, vec![(file(), 2)])]))
+                .starts_with("project")
+        );
+    }
+}

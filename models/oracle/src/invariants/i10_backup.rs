@@ -1,0 +1,220 @@
+//! I10: each data center alone holds every acknowledged event up to its stated position; that position is younger
+//! than the interval plus slack; a restore equals by hash.
+//!
+//! An event that a backup lacks is gone if production lacks it too; otherwise the backup alone is at fault.
+
+use super::{Moment, Tally, i1_readable};
+use crate::backup::{Backup, Objects};
+use crate::identity::ProjectDay;
+use crate::ledger::{Identity, Ledger};
+use crate::memo::Memo;
+use crate::reader::{Flaw, ReadError};
+use crate::snapshot::Sight;
+use crate::view::DiskView;
+use latent_verdict::Violation;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a data center promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// When backups were switched on, by the world's clock.
+    pub since_ms: i64,
+    /// How often a backup is taken.
+    pub interval_ms: i64,
+    /// How long taking one, and waiting for a bad link, may last on top of that.
+    pub slack_ms: i64,
+}
+
+/// What a look at one data center gave.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What was found.
+    pub violations: Vec<Violation>,
+    /// The newest backup, if there is one.
+    pub newest: Option<Backup>,
+    /// How many catalogs there are.
+    pub backups: usize,
+}
+
+/// Checks the newest backup of one data center's store.
+pub fn check(
+    memo: &mut Memo,
+    ledger: &Ledger,
+    store: &DiskView,
+    production: &Sight,
+    promise: Promise,
+    now: &Moment,
+) -> Checked {
+    let objects = Objects::of(store);
+    let (catalogs, unreadable) = objects.catalogs();
+    let newest = catalogs.last().map(|catalog| Backup::read(memo, &objects, catalog));
+    let mut checked = Checked { backups: catalogs.len(), ..Checked::default() };
+    checked.violations.extend(unreadable.iter().filter_map(|error| damage(store, None, error, now)));
+    checked.violations.extend(stale(store, newest.as_ref().map(|backup| backup.position_ms), promise, now));
+    if let Some(backup) = &newest {
+        let damages = backup.problems.iter().filter_map(|(of, error)| damage(store, Some(*of), error, now));
+        checked.violations.extend(damages);
+        checked.violations.extend(missing(ledger, &store.name, backup, production, now));
+    }
+    checked.newest = newest;
+    checked
+}
+
+fn stale(store: &DiskView, position_ms: Option<i64>, promise: Promise, now: &Moment) -> Option<Violation> {
+    let age_ms = now.at_ms - position_ms.unwrap_or(promise.since_ms);
+    if age_ms <= promise.interval_ms + promise.slack_ms {
+        return None;
+    }
+    let kind = if position_ms.is_some() { "stale" } else { "none" };
+    let detail = format!("{}: the newest backup's position is {age_ms} ms old, or there is none", store.name);
+    let found = Violation::new("I10", kind, now.stage.as_str()).of(store.name.as_str(), 0);
+    Some(found.at(now.at_ms).because(detail))
+}
+
+fn damage(store: &DiskView, of: Option<ProjectDay>, error: &ReadError, now: &Moment) -> Option<Violation> {
+    let kind = match error.flaw {
+        Flaw::Missing => "object-missing",
+        // A store's disk may rot like any other.
+        _ if now.faults_active => return None,
+        _ => "object-damaged",
+    };
+    let found = Violation::new("I10", kind, now.stage.as_str()).of(store.name.as_str(), 1).at(now.at_ms);
+    let found = found.keys([error.path.as_str()]).because(format!("{}: {error}", store.name));
+    Some(match of {
+        Some(of) => found.on(crate::day::day_text(of.day)),
+        None => found,
+    })
+}
+
+/// Acknowledged before the position by the edges' clocks: a client that had its answer the skew earlier is sure.
+fn missing(
+    ledger: &Ledger,
+    store: &str,
+    backup: &Backup,
+    production: &Sight,
+    now: &Moment,
+) -> Vec<Violation> {
+    let before_ms = (backup.position_ms - ledger.settings().clock_skew_ms).min(now.settled_before_ms);
+    let gone = missing_from(ledger, production, before_ms);
+    let mut tally = Tally::new("I10", now);
+    i1_readable::each_missing(ledger, &Sight::of_one(&backup.days), before_ms, |of, identity, items| {
+        let gone = gone.get(&(of, identity)).copied().unwrap_or(0).min(items);
+        tally.add(of, "missing", gone, identity);
+        tally.add(of, "not-backed-up", items - gone, identity);
+    });
+    tally.finish(|of, kind, items| {
+        let whose = format!("{items} events of {of} acknowledged before the position {}", backup.position_ms);
+        match kind {
+            "missing" => (true, format!("{whose} are neither in {store} nor in production")),
+            _ => (false, format!("{whose} are not in {store}")),
+        }
+    })
+}
+
+/// How many of each event, acknowledged before `before_ms`, are in no place of the sight.
+pub(crate) fn missing_from(
+    ledger: &Ledger,
+    sight: &Sight,
+    before_ms: i64,
+) -> BTreeMap<(ProjectDay, Identity), u64> {
+    let mut missing = BTreeMap::new();
+    i1_readable::each_missing(ledger, sight, before_ms, |of, identity, items| {
+        *missing.entry((of, identity)).or_insert(0) += items;
+    });
+    missing
+}
+
+/// Objects that no catalog names: `segments/` keys, for the account of what a store holds (I16).
+#[must_use]
+pub fn unreferenced(store: &DiskView) -> Vec<String> {
+    let objects = Objects::of(store);
+    let (catalogs, _) = objects.catalogs();
+    let named: BTreeSet<&str> = catalogs
+        .iter()
+        .flat_map(|c| &c.days)
+        .flat_map(|day| &day.segments)
+        .map(|s| s.hash.as_str())
+        .collect();
+    let segments = objects.under("segments/");
+    segments
+        .map(|(key, _)| key)
+        .filter(|key| !named.contains(&key["segments/".len()..]))
+        .map(Into::into)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariants::noon_after;
+    use crate::testing::{self, Clients, DAY, Disk, NOON_MS, Rec, Store, sight};
+
+    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const HOUR_MS: i64 = 3_600_000;
+    const DAILY: Promise = Promise { since_ms: NOON_MS, interval_ms: 24 * HOUR_MS, slack_ms: HOUR_MS };
+
+    fn recs(ids: &[&str]) -> Vec<Rec> {
+        ids.iter().map(|id| Rec::new("a", id, NOON_MS)).collect()
+    }
+
+    fn store(position_ms: i64, ids: &[&str]) -> Store {
+        let file = testing::compacted(OF, 3, recs(ids));
+        Store::default().with_backup(position_ms, &[(OF, vec![(file, ids.len() as u64)])])
+    }
+
+    fn found(store: &Store, production: &[&str], now: &Moment) -> Vec<(String, u64, bool)> {
+        let ledger = Clients::new().acked(17, &recs(&["i1", "i2"])).ledger;
+        let production = sight(&[Disk::default().with_day(OF, &recs(production))]);
+        let checked = check(&mut Memo::default(), &ledger, &store.view("dc-1"), &production, DAILY, now);
+        checked.violations.into_iter().map(|v| (v.kind, v.items, v.loses_items)).collect()
+    }
+
+    #[test]
+    fn a_backup_that_holds_what_its_position_says_passes() {
+        let all = ["i1", "i2"];
+        assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &noon_after()), []);
+        assert_eq!(found(&store(NOON_MS, &[]), &all, &noon_after()), [], "acknowledged after its position");
+    }
+
+    #[test]
+    fn a_backup_that_lacks_an_event_is_found_and_it_is_loss_if_production_lacks_it_too() {
+        let store = store(NOON_MS + HOUR_MS, &["i1"]);
+        assert_eq!(found(&store, &["i1", "i2"], &noon_after()), [("not-backed-up".into(), 1, false)]);
+        assert_eq!(found(&store, &["i1"], &noon_after()), [("missing".into(), 1, true)]);
+    }
+
+    #[test]
+    fn a_backup_grows_stale_and_a_missing_one_is_found() {
+        let all = ["i1", "i2"];
+        let later = Moment { at_ms: NOON_MS + 27 * HOUR_MS, ..noon_after() };
+        assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &later), [("stale".into(), 0, false)]);
+        assert_eq!(found(&Store::default(), &all, &later), [("none".into(), 0, false)]);
+        assert_eq!(found(&Store::default(), &all, &noon_after()), []);
+    }
+
+    #[test]
+    fn a_missing_object_is_found_and_rot_only_when_no_fault_explains_it() {
+        let good = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
+        let key = good.files.keys().find(|key| key.contains("segments/")).unwrap().clone();
+        let mut gone = good.clone();
+        gone.files.remove(&key);
+        let kinds = |store: &Store, now: &Moment| {
+            found(store, &["i1", "i2"], now).into_iter().map(|found| found.0).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(&gone, &noon_after()), ["object-missing", "not-backed-up"]);
+        let mut rotten = good;
+        let mut bytes = rotten.files[&key].to_vec();
+        bytes[50] ^= 1;
+        rotten.files.insert(key, bytes.into());
+        assert_eq!(kinds(&rotten, &noon_after()), ["object-damaged", "not-backed-up"]);
+        assert_eq!(kinds(&rotten, &Moment { faults_active: true, ..noon_after() }), ["not-backed-up"]);
+    }
+
+    #[test]
+    fn objects_that_no_catalog_names_are_listed() {
+        let mut store = store(NOON_MS, &["i1"]);
+        assert_eq!(unreferenced(&store.view("dc-1")), [""; 0]);
+        store.files.insert("objects/segments/abc".into(), "x".into());
+        assert_eq!(unreferenced(&store.view("dc-1")), ["segments/abc"]);
+    }
+}

@@ -1,0 +1,181 @@
+//! I16: bytes held are at most k times the live bytes and what is in flight; no orphan is older than the grace time;
+//! the tee is kept no longer than seven days and some slack.
+//!
+//! Files carry no dates: an orphan's age counts from the first look that found it an orphan.
+
+use super::{Moment, violation};
+use crate::identity::ProjectDay;
+use crate::reader::tee::parse_name;
+use crate::snapshot::{DiskSnapshot, Snapshot};
+use crate::view::DiskView;
+use latent_verdict::Violation;
+use std::collections::BTreeMap;
+
+/// How much may lie about, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How old a file that is not live may grow: the system's grace time and the time between its clean-ups.
+    pub orphan_age_ms: i64,
+    /// Bytes held may be this many hundredths of the live bytes: 300 allows three times as much.
+    pub held_per_live_percent: u64,
+    /// Bytes that may be held besides: manifests, leases, hints, runs under way.
+    pub allowance_bytes: u64,
+    /// How old the newest record of a tee file may grow.
+    pub tee_age_ms: i64,
+}
+
+/// Watches files that are not live from snapshot to snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct SpaceWatch {
+    first_seen_ms: BTreeMap<(String, String), i64>,
+}
+
+impl SpaceWatch {
+    /// Checks the disks of a whole snapshot.
+    pub fn check(&mut self, snapshot: &Snapshot, limits: Limits, now: &Moment) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let mut orphans = BTreeMap::new();
+        for disk in &snapshot.disks {
+            self.orphans(disk, &mut orphans, limits, now, &mut found);
+            found.extend(too_much(disk, limits, now));
+        }
+        self.first_seen_ms = orphans;
+        found
+    }
+
+    fn orphans(
+        &self,
+        disk: &DiskSnapshot,
+        met: &mut BTreeMap<(String, String), i64>,
+        limits: Limits,
+        now: &Moment,
+        found: &mut Vec<Violation>,
+    ) {
+        for (of, day) in &disk.days {
+            let mut old = Vec::new();
+            // Without its manifest nobody can say what is live: then nothing is an orphan.
+            let manifest_is_bad =
+                disk.problems.iter().any(|p| p.of == *of && p.error.path.ends_with("/manifest"));
+            for file in day.others.iter().filter(|_| !manifest_is_bad) {
+                let name = (disk.name.clone(), file.path.clone());
+                let first_ms = self.first_seen_ms.get(&name).copied().unwrap_or(now.at_ms);
+                met.insert(name, first_ms);
+                if now.at_ms - first_ms > limits.orphan_age_ms {
+                    old.push(file.path.as_str());
+                }
+            }
+            found.extend(old_orphans(disk, *of, &old, now));
+        }
+    }
+}
+
+fn old_orphans(disk: &DiskSnapshot, of: ProjectDay, old: &[&str], now: &Moment) -> Option<Violation> {
+    let first = old.first()?;
+    let detail = format!(
+        "{}: {} files such as {first} are not live and outlived the grace time",
+        disk.name,
+        old.len()
+    );
+    Some(violation("I16", "orphan", now, of, old.len() as u64).keys(old.iter().copied()).because(detail))
+}
+
+fn too_much(disk: &DiskSnapshot, limits: Limits, now: &Moment) -> Option<Violation> {
+    let live_bytes: u64 = disk.days.values().map(|day| day.live_bytes).sum();
+    let most_bytes = live_bytes / 100 * limits.held_per_live_percent + limits.allowance_bytes;
+    if disk.held_bytes <= most_bytes {
+        return None;
+    }
+    let detail = format!(
+        "{} holds {} bytes for {live_bytes} live ones; {most_bytes} are allowed",
+        disk.name, disk.held_bytes
+    );
+    Some(
+        Violation::new("I16", "space", now.stage.as_str())
+            .of(disk.name.as_str(), 0)
+            .at(now.at_ms)
+            .because(detail),
+    )
+}
+
+/// Checks the age of tee files on edges and in the tee store, by the hour in their names.
+#[must_use]
+pub fn check_tee(disks: &[DiskView], limits: Limits, now: &Moment) -> Vec<Violation> {
+    let is_old = |path: &str| {
+        let hour = path.rsplit('/').next().and_then(parse_name).map(|(hour, _, _)| hour);
+        let end_ms = hour.and_then(|hour| i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000));
+        end_ms.is_some_and(|end_ms| now.at_ms - end_ms > limits.tee_age_ms)
+    };
+    let mut found = Vec::new();
+    for disk in disks {
+        let old: Vec<&str> =
+            disk.files.iter().map(|file| file.path.as_str()).filter(|path| is_old(path)).collect();
+        if let Some(first) = old.first() {
+            let detail =
+                format!("{}: {} tee files such as {first} are past their time", disk.name, old.len());
+            let one =
+                Violation::new("I16", "tee", now.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
+            found.push(one.at(now.at_ms).keys(old.iter().copied()).because(detail));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariants::noon_after;
+    use crate::testing::{DAY, Disk, NOON_MS, Rec, snapshot};
+    use crate::view::FileView;
+    use bytes::Bytes;
+
+    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const LIMITS: Limits = Limits {
+        orphan_age_ms: 1_000,
+        held_per_live_percent: 200,
+        allowance_bytes: 400,
+        tee_age_ms: 7 * 86_400_000,
+    };
+
+    fn kinds(watch: &mut SpaceWatch, disk: &Disk, later_ms: i64) -> Vec<String> {
+        let now = Moment { at_ms: NOON_MS + later_ms, ..noon_after() };
+        watch.check(&snapshot(std::slice::from_ref(disk)), LIMITS, &now).into_iter().map(|v| v.kind).collect()
+    }
+
+    #[test]
+    fn an_orphan_may_lie_about_for_the_grace_time() {
+        let clean = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
+        let mut disk = clean.clone();
+        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
+        let mut watch = SpaceWatch::default();
+        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk, 1_000), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk, 1_001), ["orphan"]);
+        assert_eq!(kinds(&mut watch, &clean, 1_002), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk, 1_003), [""; 0], "its age counts anew");
+    }
+
+    #[test]
+    fn a_disk_that_holds_far_more_than_is_live_is_found() {
+        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
+        assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), [""; 0]);
+        disk.files.insert("hints/old".into(), Bytes::from(vec![0; 2_000]));
+        assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), ["space"]);
+    }
+
+    #[test]
+    fn tee_files_go_after_seven_days() {
+        let hour = NOON_MS / 3_600_000;
+        let file = FileView::whole(format!("objects/tee/{hour}-0-1.tee"), Bytes::new());
+        let store = DiskView { name: "tee-store".into(), files: vec![file] };
+        let kinds = |at_ms| {
+            let now = Moment { at_ms, ..noon_after() };
+            check_tee(std::slice::from_ref(&store), LIMITS, &now)
+                .into_iter()
+                .map(|v| v.kind)
+                .collect::<Vec<_>>()
+        };
+        let end_ms = (hour + 1) * 3_600_000 + LIMITS.tee_age_ms;
+        assert_eq!(kinds(end_ms), [""; 0]);
+        assert_eq!(kinds(end_ms + 1), ["tee"]);
+    }
+}
