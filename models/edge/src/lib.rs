@@ -9,7 +9,16 @@
 //! growing file is made of ([`frame`]), the heads of messages ([`message`]) and the object store's protocol
 //! ([`object_api`]).
 
+pub mod config;
 pub mod frame;
+mod local;
 pub mod message;
+mod numbers;
 pub mod object_api;
+mod run;
+mod service;
 pub mod tee;
+
+pub use config::{EdgeConfig, EdgeLimits, OnTeeFailure, TeeConfig};
+pub use run::run;
+pub use service::Edge;

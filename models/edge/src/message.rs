@@ -24,6 +24,8 @@ pub mod tag {
     /// One edge to the other, give me your copy of this file: [`super::TeeFetch`], answered by
     /// [`super::TeeFetchAnswer`].
     pub const TEE_FETCH: u8 = 4;
+    /// Recovery to an edge, put all that you hold into the tee store now: `()`, answered by `Result<(), String>`.
+    pub const TEE_FLUSH: u8 = 5;
     /// An edge to ingest: [`super::Forward`], answered by [`super::AnswerHead`].
     pub const INGEST_FORWARD: u8 = 16;
     /// Anyone to an object store: [`crate::object_api::ObjectRequest`].

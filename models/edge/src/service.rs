@@ -1,0 +1,139 @@
+//! The service: a request in, an answer out, and in between first the tee and then ingest.
+
+use crate::config::{EdgeConfig, OnTeeFailure};
+use crate::message::{Forward, Method, RequestHead, response_from_message, tag};
+use crate::numbers::Numbers;
+use crate::tee::TeeRecord;
+use crate::tee::writer::{NotKept, Tee};
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{Response, StatusCode};
+use latent_ports::{Clock, Env, Mark, Net};
+use std::sync::Arc;
+
+/// Clients are asked to come back after so many seconds.
+const RETRY_AFTER_S: u16 = 2;
+
+/// An edge's HTTP service: the same behind a simulated network and behind a real server.
+#[derive(Clone)]
+pub struct Edge<E: Env> {
+    env: E,
+    config: Arc<EdgeConfig>,
+    numbers: Numbers,
+    tee: Option<(Tee, OnTeeFailure)>,
+}
+
+impl<E: Env> Edge<E> {
+    pub(crate) fn new(
+        env: E,
+        config: Arc<EdgeConfig>,
+        numbers: Numbers,
+        tee: Option<(Tee, OnTeeFailure)>,
+    ) -> Edge<E> {
+        Edge { env, config, numbers, tee }
+    }
+
+    /// Answers one request. Never an error: what fails is an HTTP status.
+    pub async fn handle(&self, request: http::Request<Bytes>) -> Response<Bytes> {
+        match RequestHead::of(&request) {
+            Ok(head) => self.handle_parts(head, request.into_body()).await,
+            Err(error) => plain(StatusCode::METHOD_NOT_ALLOWED, error.to_string()),
+        }
+    }
+
+    /// As [`Edge::handle`], for a request that came as a message.
+    pub(crate) async fn handle_parts(&self, head: RequestHead, body: Bytes) -> Response<Bytes> {
+        let arrived_ms = self.env.clock().wall().0;
+        let most = self.config.limits.body_bytes;
+        if body.len() > most {
+            return plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("body of {} bytes: at most {most}", body.len()),
+            );
+        }
+        let RequestHead { method, target, headers } = head;
+        let edge = self.config.edge;
+        let record = TeeRecord { edge, sequence: 0, arrived_ms, method, target, headers, body };
+        match self.number(record).await {
+            Ok(numbered) => self.forward(numbered).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Numbers the request, and makes it durable if it is one that the tee keeps.
+    async fn number(&self, mut record: TeeRecord) -> Result<TeeRecord, Response<Bytes>> {
+        let Some((tee, on_failure)) = self.tee.as_ref().filter(|_| is_teed(&record)) else {
+            record.sequence = self.numbers.take();
+            return Ok(record);
+        };
+        let Some(kept) = tee.keep(record).await else {
+            return Err(unavailable("the tee has stopped"));
+        };
+        match (kept.durable, on_failure) {
+            (Ok(()), _) => {
+                self.env.mark(Mark { name: "edge.teed", subject: "" });
+                Ok(kept.record)
+            }
+            (Err(NotKept::Unencodable(error)), _) => {
+                Err(plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error.to_string()))
+            }
+            (Err(why), OnTeeFailure::AcceptAndRecordGap) => {
+                self.env.mark(Mark { name: "edge.tee-gap", subject: &why.to_string() });
+                Ok(kept.record)
+            }
+            (Err(why), OnTeeFailure::Reject) => {
+                self.env.mark(Mark { name: "edge.tee-refused", subject: &why.to_string() });
+                Err(unavailable("the request could not be made durable"))
+            }
+        }
+    }
+
+    /// Hands the request to an ingest node, and to another one if the first gives no answer or 503. The second
+    /// may do what the first has done already: both store the same numbers, which count once.
+    async fn forward(&self, record: TeeRecord) -> Response<Bytes> {
+        let ingest = &self.config.ingest;
+        let TeeRecord { edge, sequence, arrived_ms, method, target, headers, body } = record;
+        let request = RequestHead { method, target, headers };
+        let message = Forward { edge, sequence, arrived_ms, request }.into_message(body);
+        let mut last = unavailable("no ingest node answered");
+        for attempt in 0..ingest.len().min(2) {
+            if attempt > 0 {
+                self.env.mark(Mark { name: "edge.forward-retry", subject: "" });
+            }
+            let node = ingest[(sequence as usize).wrapping_add(attempt) % ingest.len()];
+            let Ok(answer) =
+                self.env.net().call(node, message.clone(), self.config.limits.forward_timeout).await
+            else {
+                continue;
+            };
+            match response_from_message(tag::INGEST_FORWARD, answer) {
+                Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => last = response,
+                Ok(response) => return response,
+                Err(error) => last = plain(StatusCode::BAD_GATEWAY, error.to_string()),
+            }
+        }
+        self.env.mark(Mark { name: "edge.not-forwarded", subject: "" });
+        last
+    }
+}
+
+/// Events are kept; exports and everything else are only passed on.
+fn is_teed(record: &TeeRecord) -> bool {
+    let path = record.target.split('?').next().unwrap_or_default().trim_end_matches('/');
+    match record.method {
+        Method::Get => path == "/track",
+        Method::Post => path == "/track" || path == "/import",
+    }
+}
+
+fn unavailable(why: &str) -> Response<Bytes> {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, why.to_owned());
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+    response
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(text));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,147 @@
+//! From several copies of one tee file, damaged or not, the file that holds all that any of them holds.
+//!
+//! Two copies of a request are written before it is answered, so a record that one copy lost is in the other.
+//! Records are only ever added to a file: whoever uploads it, the owner or its peer, first takes in what the
+//! store has.
+
+use super::record::{HEADER_BYTES, TeeName, TeeRecord, decode_header};
+use crate::frame::{End, push_frame, salvage, scan};
+use crate::numbers::boot_of;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// The records of one file, from all copies taken in so far.
+#[derive(Debug)]
+pub(crate) struct Merge {
+    name: TeeName,
+    /// By sequence. Two payloads under one number cannot be, and would both be kept.
+    payloads: BTreeSet<(u64, Bytes)>,
+}
+
+/// The shape that one copy was in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// As it was written.
+    Whole,
+    /// With an unfinished write at its end. Damage to the last record looks the same.
+    Torn,
+    /// With damage that cannot come from an unfinished write.
+    Damaged,
+}
+
+impl Merge {
+    pub(crate) fn new(name: TeeName) -> Merge {
+        Merge { name, payloads: BTreeSet::new() }
+    }
+
+    /// Takes in every valid record of a copy.
+    pub(crate) fn add(&mut self, copy: &Bytes) -> Shape {
+        if copy.len() < HEADER_BYTES {
+            return Shape::Torn;
+        }
+        let found = scan(copy, HEADER_BYTES);
+        let header_ok = decode_header(copy) == Ok((self.name.edge, self.name.hour));
+        let (payloads, shape) = match found.end {
+            End::Clean if header_ok => (found.payloads, Shape::Whole),
+            End::TornTail { .. } if header_ok => (found.payloads, Shape::Torn),
+            _ => (salvage(copy, HEADER_BYTES), Shape::Damaged),
+        };
+        let mut strangers = false;
+        for payload in payloads {
+            match TeeRecord::decode(&payload) {
+                Ok(record) if record.edge == self.name.edge && boot_of(record.sequence) == self.name.boot => {
+                    self.payloads.insert((record.sequence, payload));
+                }
+                _ => strangers = true,
+            }
+        }
+        if strangers { Shape::Damaged } else { shape }
+    }
+
+    /// How many records there are.
+    pub(crate) fn records(&self) -> usize {
+        self.payloads.len()
+    }
+
+    /// The file with all of them, in the order of their numbers.
+    pub(crate) fn file(&self) -> Bytes {
+        let mut file = self.name.header().to_vec();
+        for (_, payload) in &self.payloads {
+            push_frame(&mut file, payload).expect("the payload came out of a frame");
+        }
+        file.into()
+    }
+}
+
+/// What a copy that is to be continued may keep: header and records before the first bad byte; nothing when the
+/// header itself is bad.
+pub(crate) fn valid_prefix(name: TeeName, copy: &Bytes) -> Bytes {
+    if decode_header(copy) != Ok((name.edge, name.hour)) {
+        return Bytes::new();
+    }
+    copy.slice(..scan(copy, HEADER_BYTES).valid_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Method;
+
+    const NAME: TeeName = TeeName { hour: 404_497, edge: 1, boot: 7 };
+
+    fn record(count: u64) -> Bytes {
+        let record = TeeRecord {
+            edge: 1,
+            sequence: 7 << 40 | count,
+            arrived_ms: 1_456_190_481_123,
+            method: Method::Post,
+            target: "/track".into(),
+            headers: vec![],
+            body: Bytes::from(format!("request {count}")),
+        };
+        record.encode_frame().unwrap()
+    }
+
+    fn file(counts: &[u64]) -> Bytes {
+        let mut file = NAME.header().to_vec();
+        counts.iter().for_each(|count| file.extend(record(*count)));
+        file.into()
+    }
+
+    fn merged(copies: &[&Bytes]) -> (Bytes, Vec<Shape>) {
+        let mut merge = Merge::new(NAME);
+        let shapes = copies.iter().map(|copy| merge.add(copy)).collect();
+        (merge.file(), shapes)
+    }
+
+    #[test]
+    fn a_whole_copy_is_the_file_byte_for_byte() {
+        let copy = file(&[1, 2, 3]);
+        assert_eq!(merged(&[&copy]), (copy, vec![Shape::Whole]));
+    }
+
+    #[test]
+    fn any_two_damaged_copies_that_hold_all_records_give_the_file() {
+        let whole = file(&[1, 2, 3]);
+        let frame = record(1).len();
+        let mut first_lost = whole.to_vec();
+        first_lost[HEADER_BYTES + 12] ^= 4;
+        let torn = whole.slice(..HEADER_BYTES + 2 * frame + 5);
+        let mut header_lost = whole.to_vec();
+        header_lost[3] = 0;
+        let (first_lost, header_lost) = (Bytes::from(first_lost), Bytes::from(header_lost));
+        assert_eq!(merged(&[&first_lost, &torn]), (whole.clone(), vec![Shape::Damaged, Shape::Torn]));
+        assert_eq!(merged(&[&header_lost]), (whole.clone(), vec![Shape::Damaged]));
+        assert_ne!(merged(&[&torn]).0, whole);
+    }
+
+    #[test]
+    fn records_of_another_file_do_not_get_in() {
+        let other = TeeName { boot: 8, ..NAME };
+        let mut merge = Merge::new(other);
+        let mut copy = other.header().to_vec();
+        copy.extend(record(1));
+        assert_eq!(merge.add(&copy.into()), Shape::Damaged);
+        assert_eq!(merge.records(), 0);
+    }
+}
