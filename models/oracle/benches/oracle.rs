@@ -1,0 +1,265 @@
+//! What the oracle costs: a ledger of 130,000 events, and eight copies of a week looked at every day.
+//!
+//! Events are spread over 20 projects, 50 to a request. Disks share the payloads of blocks, as simulated disks do,
+//! and each compacts for itself, so compacted bytes are equal without being shared.
+
+#![expect(missing_docs, reason = "a benchmark has no public items")]
+
+use bytes::Bytes;
+use divan::{AllocProfiler, Bencher, black_box};
+use latent_oracle::day::day_text;
+use latent_oracle::invariants::{
+    i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i8_compaction, i9_manifests,
+};
+use latent_oracle::*;
+use std::collections::BTreeMap;
+
+#[global_allocator]
+static ALLOC: AllocProfiler = AllocProfiler::system();
+
+const EVENTS_A_DAY: u64 = 20_000;
+const PROJECTS: u64 = 20;
+const IN_A_REQUEST: u64 = 50;
+const FIRST_DAY: i32 = 16_850;
+const DAY_MS: i64 = 86_400_000;
+
+struct Event {
+    json: String,
+    insert_id: String,
+    time_ms: i64,
+}
+
+fn event(number: u64) -> Event {
+    let day = FIRST_DAY + i32::try_from(number / EVENTS_A_DAY).unwrap();
+    let time_ms = i64::from(day) * DAY_MS + i64::try_from(number % EVENTS_A_DAY).unwrap() * 4_000;
+    let insert_id = format!("{:08x}-{:04x}", number.wrapping_mul(2_654_435_761) as u32, number % 65_521);
+    let json = format!(
+        r#"{{"event":"Signed up","properties":{{"time":{},"distinct_id":"user-{}","$insert_id":"{insert_id}","token":"0123456789abcdef","$browser":"Firefox","$city":"Santa Cruz","$os":"Linux","plan":"starter","cart":[{{"sku":"a-1","n":2}}],"amount":12.50,"referrer":"https://example.org/a/b"}}}}"#,
+        time_ms / 1000,
+        number % 977
+    );
+    Event { json, insert_id, time_ms }
+}
+
+/// Numbers of the events of one request; a request is of one project and one day.
+fn request(number: u64) -> impl Iterator<Item = u64> {
+    (0..IN_A_REQUEST).map(move |item| number * IN_A_REQUEST + item)
+}
+
+fn project_of(request: u64) -> u32 {
+    (request % PROJECTS) as u32
+}
+
+fn zones() -> Zones {
+    let mut zones = Zones::default();
+    (0..PROJECTS).for_each(|project| zones.set(project as u32, 0, "UTC").unwrap());
+    zones
+}
+
+fn send(ledger: &mut Ledger, requests: std::ops::Range<u64>) {
+    for number in requests {
+        let events: Vec<Event> = request(number).map(event).collect();
+        let at_ms = events[0].time_ms;
+        let distinct: Vec<String> = request(number).map(|number| format!("user-{}", number % 977)).collect();
+        let sent: Vec<SentEvent<'_>> = events
+            .iter()
+            .zip(&distinct)
+            .map(|(event, distinct_id)| SentEvent {
+                json: event.json.as_bytes(),
+                name: "Signed up",
+                distinct_id,
+                insert_id: Some(&event.insert_id),
+                time_ms: Some(event.time_ms),
+            })
+            .collect();
+        let request = ClientRequest {
+            id: number,
+            project: project_of(number),
+            sent_at_ms: at_ms,
+            digest: 0,
+            events: &sent,
+        };
+        ledger.sent(&request).unwrap();
+        ledger.acked(number, &[], at_ms + 50).unwrap();
+    }
+}
+
+#[divan::bench]
+fn ledger_of_130_000_events(bencher: Bencher<'_, '_>) {
+    // The events' own making is in the figure too: about a third of it.
+    bencher.bench(|| {
+        let mut ledger = Ledger::new(ledger::Settings::default(), zones());
+        send(&mut ledger, 0..130_000 / IN_A_REQUEST);
+        ledger
+    });
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap();
+    [&len.to_le_bytes()[..], &crc_fast::crc32_iscsi(payload).to_le_bytes(), payload].concat()
+}
+
+fn record(number: u64) -> (i64, Key, Vec<u8>) {
+    let event = event(number);
+    let key = Key::of("Signed up", &format!("user-{}", number % 977), &event.insert_id);
+    let bytes = [
+        &0u16.to_le_bytes()[..],
+        &(number / IN_A_REQUEST).to_le_bytes(),
+        &((number % IN_A_REQUEST) as u32).to_le_bytes(),
+        &(event.time_ms + 50).to_le_bytes(),
+        &event.time_ms.to_le_bytes(),
+        &key.0.to_be_bytes(),
+        &(event.json.len() as u32).to_le_bytes(),
+        event.json.as_bytes(),
+    ]
+    .concat();
+    (event.time_ms, key, bytes)
+}
+
+fn header(tier: u16, of: ProjectDay, id: u64) -> Vec<u8> {
+    let mut bytes = [
+        &b"LARBSEG1"[..],
+        &tier.to_le_bytes(),
+        &[0, 0],
+        &of.project.to_le_bytes(),
+        &of.day.to_le_bytes(),
+        &id.to_le_bytes(),
+    ]
+    .concat();
+    bytes.extend(crc_fast::crc32_iscsi(&bytes).to_le_bytes());
+    bytes
+}
+
+fn block(records: &[Vec<u8>]) -> Bytes {
+    let count = u32::try_from(records.len()).unwrap().to_le_bytes();
+    frame(&[&count[..], &records.concat()].concat()).into()
+}
+
+/// What every disk holds of one project's day: raw while the day runs, and then compacted.
+struct Day {
+    of: ProjectDay,
+    raw: Vec<Bytes>,
+    compacted: Vec<u8>,
+    opened: Bytes,
+    merged: Bytes,
+}
+
+fn day(of: ProjectDay) -> Day {
+    let first = u64::try_from(of.day - FIRST_DAY).unwrap() * EVENTS_A_DAY / IN_A_REQUEST;
+    let requests = first..first + EVENTS_A_DAY / IN_A_REQUEST;
+    let mut all = Vec::new();
+    let mut raw = vec![Bytes::from(header(1, of, 1))];
+    for number in requests.filter(|number| project_of(*number) == of.project) {
+        let mut records: Vec<_> = request(number).map(record).collect();
+        raw.push(block(&records.iter().map(|(_, _, bytes)| bytes.clone()).collect::<Vec<_>>()));
+        all.append(&mut records);
+    }
+    all.sort();
+    let all: Vec<Vec<u8>> = all.into_iter().map(|(_, _, bytes)| bytes).collect();
+    let compacted =
+        all.chunks(500).fold(header(2, of, 2), |file, chunk| [file, block(chunk).to_vec()].concat());
+    let opened = r#"{"version":1,"token":0,"add":[{"id":1,"tier":"on-time","sealed":false,"bytes":0,"records":0,"hash":""}],"remove":[],"next_id":2,"compactions":0}"#;
+    let merged = format!(
+        r#"{{"version":2,"token":1,"add":[{{"id":2,"tier":"compacted","sealed":true,"bytes":{},"records":{},"hash":"{}"}}],"remove":[1],"next_id":3,"compactions":1}}"#,
+        compacted.len(),
+        all.len(),
+        blake3::hash(&compacted).to_hex()
+    );
+    let opened = Bytes::from([&b"LARBMAN1"[..], &frame(opened.as_bytes())].concat());
+    let merged = Bytes::from([&opened, &frame(merged.as_bytes())[..]].concat());
+    Day { of, raw, compacted, opened, merged }
+}
+
+/// Eight disks at the end of each of seven days: the last day raw, the one before compacted with its input in its
+/// grace time, older ones compacted.
+fn week() -> Vec<Vec<DiskView>> {
+    let days: Vec<Vec<Day>> = (FIRST_DAY..FIRST_DAY + 7)
+        .map(|number| {
+            (0..PROJECTS).map(|project| day(ProjectDay { project: project as u32, day: number })).collect()
+        })
+        .collect();
+    let own: Vec<BTreeMap<ProjectDay, Bytes>> = (0..8)
+        .map(|_| days.iter().flatten().map(|day| (day.of, Bytes::from(day.compacted.clone()))).collect())
+        .collect();
+    let disk = |disk: usize, evening: usize| {
+        let mut files = Vec::new();
+        for (at, day) in
+            days.iter().enumerate().take(evening + 1).flat_map(|(at, d)| d.iter().map(move |day| (at, day)))
+        {
+            let dir = format!("arb/{}/{}", day.of.project, day_text(day.of.day));
+            let is_compacted = at < evening;
+            if at + 1 >= evening {
+                files.push(FileView { path: format!("{dir}/1.seg"), chunks: day.raw.clone() });
+            }
+            if is_compacted {
+                files.push(FileView::whole(format!("{dir}/2.seg"), own[disk][&day.of].clone()));
+            }
+            let manifest = if is_compacted { &day.merged } else { &day.opened };
+            files.push(FileView::whole(format!("{dir}/manifest"), manifest.clone()));
+        }
+        DiskView { name: format!("disk-{disk}"), files }
+    };
+    (0..7).map(|evening| (0..8).map(|number| disk(number, evening)).collect()).collect()
+}
+
+fn now(evening: usize) -> Moment {
+    let at_ms = (i64::from(FIRST_DAY) + evening as i64 + 1) * DAY_MS;
+    Moment { at_ms, stage: "day-end".into(), settled_before_ms: at_ms, faults_active: false, replays: 0 }
+}
+
+#[divan::bench]
+fn decode_eight_copies_of_20_000_events_once(bencher: Bencher<'_, '_>) {
+    let evenings = week();
+    bencher.bench(|| Snapshot::of(&mut Memo::default(), &evenings[0]));
+}
+
+#[divan::bench]
+fn decode_eight_copies_of_20_000_events_again(bencher: Bencher<'_, '_>) {
+    let evenings = week();
+    let mut memo = Memo::default();
+    black_box(Snapshot::of(&mut memo, &evenings[0]));
+    bencher.bench_local(|| Snapshot::of(&mut memo, &evenings[0]));
+}
+
+#[divan::bench]
+fn read_disks_every_evening_of_a_week(bencher: Bencher<'_, '_>) {
+    let evenings = week();
+    bencher.bench(|| {
+        let mut memo = Memo::default();
+        evenings.iter().for_each(|disks| drop(black_box(Snapshot::of(&mut memo, disks))));
+    });
+}
+
+#[divan::bench]
+fn judge_disks_every_evening_of_a_week(bencher: Bencher<'_, '_>) {
+    let evenings = week();
+    let mut ledgers = Vec::new();
+    for evening in 0..7 {
+        let mut ledger = Ledger::new(ledger::Settings::default(), zones());
+        send(&mut ledger, 0..(evening + 1) * EVENTS_A_DAY / IN_A_REQUEST);
+        ledgers.push(ledger);
+    }
+    bencher.bench_local(|| {
+        let mut memo = Memo::default();
+        let mut compactions = i8_compaction::CompactionWatch::default();
+        let mut manifests = i9_manifests::ManifestWatch::default();
+        for (evening, (disks, ledger)) in evenings.iter().zip(&mut ledgers).enumerate() {
+            let now = now(evening);
+            let snapshot = Snapshot::of(&mut memo, disks);
+            let sight = snapshot.seen_by(5);
+            ledger.note_seen(&sight);
+            let checks =
+                [i1_readable::check, i2_sent::check, i3_once::check, i4_right_day::check, i5_content::check];
+            for check in checks {
+                assert_eq!(check(ledger, &sight, &now), []);
+            }
+            let runs = compactions.check(&mut memo, &snapshot, &now);
+            assert_eq!((runs.violations.len(), runs.not_compared.len()), (0, 0));
+            assert_eq!(manifests.check(&snapshot, &now), []);
+        }
+    });
+}
+
+fn main() {
+    divan::main();
+}
