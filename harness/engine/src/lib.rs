@@ -22,6 +22,7 @@ mod system;
 #[cfg(test)]
 mod toy;
 
+pub use case::run_here;
 pub use cli::main;
 pub use plan::{Plan, expand};
 pub use print::{Screen, Text, words};

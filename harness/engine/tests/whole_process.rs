@@ -8,7 +8,7 @@ mod wal;
 
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
@@ -17,7 +17,7 @@ const COMMANDS: [&str; 5] = ["run", "scenarios", "schema", "--help", "__worker"]
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 15] = [
+const TESTS: [Test; 16] = [
     (
         "the_correct_log_keeps_its_word_whenever_power_fails",
         the_correct_log_keeps_its_word_whenever_power_fails,
@@ -31,6 +31,7 @@ const TESTS: [Test; 15] = [
     ("a_log_that_does_not_finish_hangs", a_log_that_does_not_finish_hangs),
     ("a_panic_is_an_internal_error_that_can_be_repeated", a_panic_is_an_internal_error_that_can_be_repeated),
     ("a_worker_that_is_killed_is_an_internal_error", a_worker_that_is_killed_is_an_internal_error),
+    ("a_stored_plan_is_run_as_it_stands", a_stored_plan_is_run_as_it_stands),
     ("a_bad_scenario_is_refused_with_its_place", a_bad_scenario_is_refused_with_its_place),
     ("a_fault_at_a_node_that_is_not_there_is_refused", a_fault_at_a_node_that_is_not_there_is_refused),
     ("wrong_usage_is_told_apart", wrong_usage_is_told_apart),
@@ -169,7 +170,7 @@ fn a_run_is_one_screen() {
       records     10 told safe, 5 kept
       noticed     by nobody
       violated    W1:missing:after-crash:loss  once, 5 records, first 2016-02-22 00:01:00Z
-                  worst: wal: 0, 1, 2, 3, 4
+                  wal: 0, 1, 2, 3, 4
       trace       …
       again       wal run missing-sync@12
     ");
@@ -181,14 +182,14 @@ fn verbose_tells_all() {
     let output = wal(&["run", "-v", "correct@9"]);
     assert_eq!(output.status.code(), Some(0));
     insta::assert_snapshot!(stable(&output.stdout, ""), @r#"
+      choices     {"crash_at_operation":9}
     correct@9: clean, as expected
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     10 told safe, 10 kept
       violated    nothing
-      choices     {"crash_at_operation":9}
-      faults      2016-02-22 00:00:00Z {"anchor":{"nth_op":{"node":"log","op":"disk","path_prefix":"","…
+      faults      2016-02-22 00:00:00Z {"anchor":{"nth_op":{"node":"log","op":"disk","path_prefix":"","n":9,"after_ms":0}},"action":{"kill":{"node":"log","restart_after_ms":1000,"keeps":null}}}
       marks       wal.recovered 1
-      nodes       log              2 boots, 33 disk operations, 0 messages, 1 marks
+      nodes       log              2 boots, 33 disk operations, 0 messages, 1 mark
       trace       …
       again       wal run correct@9
     "#);
@@ -283,6 +284,45 @@ fn kill_child_of(parent: u32) {
         std::thread::yield_now();
     }
     panic!("process {parent} never started a worker");
+}
+
+/// A stored plan overrules scenario and seed: here one without the fault that the seed would have drawn.
+fn a_stored_plan_is_run_as_it_stands() {
+    let work = |plan: Value| {
+        let file = scenario("planned", r#""records": 3"#);
+        let text = std::fs::read_to_string(&file).expect("it was just written");
+        let mut work = serde_json::json!({ "file": file, "text": text, "seed": 12 });
+        if !plan.is_null() {
+            work["plan"] = plan;
+        }
+        let mut worker = Command::new(own_path())
+            .arg("__worker")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program can be started");
+        let mut input = worker.stdin.take().expect("it is piped");
+        input.write_all(work.to_string().as_bytes()).expect("the worker reads");
+        drop(input);
+        text_of_last_line(&worker.wait_with_output().expect("it is our child"))
+    };
+    let expanded = work(Value::Null);
+    assert_eq!(expanded["judged"]["nodes"][0]["boots"], 2, "{expanded:#}");
+    let plan = serde_json::json!({
+        "scheduler_seed": 1, "draw_seed": 1, "faults": [], "system": { "crash_at_operation": 12 }
+    });
+    let stored = work(plan);
+    assert_eq!(stored["judged"]["nodes"][0]["boots"], 1, "{stored:#}");
+    let refused = work(serde_json::json!({ "scheduler_seed": "one" }));
+    assert!(refused["refused"].as_str().is_some_and(|why| why.contains("the stored plan cannot be read")));
+}
+
+/// The last line that a worker says, without what begins each of its lines.
+fn text_of_last_line(output: &Output) -> Value {
+    let said = text(&output.stdout);
+    let last = said.lines().last().expect("a worker says something");
+    let json = last.strip_prefix("\u{1}latent ").expect("a worker's lines begin alike");
+    serde_json::from_str(json).expect("a worker's lines are JSON")
 }
 
 fn a_bad_scenario_is_refused_with_its_place() {

@@ -4,7 +4,15 @@
 //! reads [`wire::Line`]s from its output. What a case leaks, allocates or breaks dies with its process, and a
 //! fresh process is what makes two runs of a case comparable: same heap, same addresses, same first thread.
 
+pub(crate) mod assemble;
+mod here;
 pub(crate) mod parent;
+mod run;
 mod tally;
 pub(crate) mod wire;
 pub(crate) mod worker;
+
+pub use here::run_here;
+
+/// A world's main future may be deep: a system's recursion runs on this stack.
+const STACK_BYTES: usize = 64 << 20;

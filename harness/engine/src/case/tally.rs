@@ -1,8 +1,6 @@
 //! Watches the trace: how far virtual time has come, and how much each node did. An observer: it takes no virtual
 //! time and makes no draw, so that a run with it and one without it are the same.
 
-use super::wire::Line;
-use super::worker::say;
 use crate::report::NodeTally;
 use latent_sim::{Event, Observer, Record, WORLD, World};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,17 +10,18 @@ use std::time::Duration;
 const REPORTS: u64 = 200;
 
 /// Counts shared between the observer in the world and whoever reports.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Tally {
     counts: Arc<Mutex<Vec<NodeTally>>>,
     every_ns: u64,
+    on_time: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 impl Tally {
-    /// For a run planned to last `run_for`.
-    pub(super) fn new(run_for: Duration) -> Tally {
+    /// For a run planned to last `run_for`. `on_time` hears of virtual milliseconds.
+    pub(super) fn new(run_for: Duration, on_time: Arc<dyn Fn(u64) + Send + Sync>) -> Tally {
         let run_ns = u64::try_from(run_for.as_nanos()).unwrap_or(u64::MAX);
-        Tally { counts: Arc::default(), every_ns: (run_ns / REPORTS).max(1) }
+        Tally { counts: Arc::default(), every_ns: (run_ns / REPORTS).max(1), on_time }
     }
 
     pub(super) fn observer(&self) -> Box<dyn Observer> {
@@ -49,7 +48,7 @@ impl Observer for Watch {
     fn on_record(&mut self, record: &Record<'_>, _world: &World) {
         if record.time_ns >= self.next_ns {
             self.next_ns = record.time_ns.saturating_add(self.tally.every_ns);
-            say(&Line::Time { sim_ms: record.time_ns / 1_000_000 });
+            (self.tally.on_time)(record.time_ns / 1_000_000);
         }
         if record.node == WORLD {
             return;

@@ -71,7 +71,6 @@ pub(crate) struct Judged {
     pub marks: BTreeMap<String, u64>,
     pub faults: Vec<FaultReport>,
     pub nodes: Vec<NodeTally>,
-    pub choices: Vec<String>,
     pub addresses_fixed: bool,
     pub findings: Value,
 }

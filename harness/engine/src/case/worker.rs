@@ -1,21 +1,15 @@
 //! The worker: reads one piece of work, runs it on a fresh thread, says what it found, ends.
 
-use super::tally::Tally;
-use super::wire::{Judged, Line, PREFIX, RecoveryLine, ViolationLine, Work};
-use crate::plan::{self, Plan};
-use crate::report::FaultReport;
-use crate::scenario::{self, Scenario};
-use crate::{Progress, System, exit};
-use latent_sim::{FaultOutcome, Finished, WorldSpec, run_world};
+use super::STACK_BYTES;
+use super::run::{Listener, Unjudged, run_plan};
+use super::wire::{Line, PREFIX, Work};
+use crate::{System, exit, plan, scenario};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{Read, Write};
 use std::panic;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-
-/// A world's main future may be deep: a system's recursion runs on this stack.
-const STACK_BYTES: usize = 64 << 20;
 
 /// Runs the work that stands on the standard input.
 pub(crate) fn run<S: System>() -> ExitCode {
@@ -79,70 +73,19 @@ fn run_work<S: System>(work: &Work) -> Line {
             Err(error) => return Line::Refused(format!("the stored plan cannot be read: {error}")),
         },
     };
-    run_plan::<S>(work, &scenario, &plan)
-}
-
-fn run_plan<S: System>(work: &Work, scenario: &Scenario<S::Topic>, plan: &Plan<S::Plan>) -> Line {
-    let spec = WorldSpec {
-        scheduler_seed: plan.scheduler_seed,
-        draw_seed: plan.draw_seed,
-        start: scenario.start.0,
-        keep_log: false,
+    let listener = Listener {
+        on_time: Arc::new(|sim_ms| say(&Line::Time { sim_ms })),
+        on_phase: Arc::new(|phase| say(&Line::Phase(phase.to_owned()))),
     };
-    let progress = Progress(Arc::new(|phase: &str| say(&Line::Phase(phase.to_owned()))));
-    let tally = Tally::new(scenario.run_for.0);
-    let Finished { output, trace_hash, records, marks, end, faults, .. } = run_world(spec, |world| {
-        let tally = tally.clone();
-        async move {
-            for fault in &plan.faults {
-                world.arm(fault.clone());
-            }
-            world.observe(tally.observer());
-            let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
-            let names = world.nodes().into_iter().map(|node| world.node_name(node).to_string());
-            (judged, names.collect::<Vec<_>>())
-        }
-    });
-    let (judged, names) = output;
-    if let Some(bad) = scenario::fault_at_nobody::<S>(&work.file, &work.text, &faults, &names) {
-        return Line::BadScenario(bad.to_string());
+    match run_plan::<S>((&work.file, &work.text), &scenario, &plan, listener) {
+        Ok(judged) => Line::Judged(Box::new(judged)),
+        Err(Unjudged::BadScenario(bad)) => Line::BadScenario(bad.to_string()),
+        Err(Unjudged::Findings(error)) => Line::Refused(format!("the findings cannot be written: {error}")),
     }
-    let findings = match serde_json::to_value(&judged.findings) {
-        Ok(findings) => findings,
-        Err(error) => return Line::Refused(format!("the findings cannot be written: {error}")),
-    };
-    Line::Judged(Box::new(Judged {
-        sim_ms: u64::try_from(end.since(scenario.start.0).as_millis()).unwrap_or(u64::MAX),
-        trace_hash: trace_hash.to_string(),
-        trace_records: records,
-        outcome: latent_verdict::outcome(&judged.violations, &judged.facts).into(),
-        recovery: RecoveryLine(judged.facts.recovery),
-        hung: judged.facts.hung,
-        noticed: judged.noticed,
-        violations: judged.violations.into_iter().map(ViolationLine).collect(),
-        marks: marks.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
-        faults: faults.into_iter().map(fault_report).collect(),
-        nodes: tally.nodes(&names),
-        choices: S::choices(&plan.system),
-        addresses_fixed: addresses_fixed(),
-        findings,
-    }))
-}
-
-fn fault_report(outcome: FaultOutcome) -> FaultReport {
-    let FaultOutcome { fault, struck, counted, .. } = outcome;
-    FaultReport { fault, struck_ms: struck.map(|at| at.0), counted }
-}
-
-/// Whether this process runs without address randomisation, as Linux tells it. Where it does not tell: no.
-fn addresses_fixed() -> bool {
-    const ADDR_NO_RANDOMIZE: u64 = 0x0004_0000;
-    let personality = std::fs::read_to_string("/proc/self/personality").unwrap_or_default();
-    u64::from_str_radix(personality.trim(), 16).is_ok_and(|bits| bits & ADDR_NO_RANDOMIZE != 0)
 }
 
 /// Writes one line to the parent. A parent that is gone wants no answer: the worker ends at once.
-pub(super) fn say(line: &Line) {
+fn say(line: &Line) {
     let text = serde_json::to_string(line).expect("lines hold plain data with text keys");
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{PREFIX}{text}").and_then(|()| out.flush()).is_err() {

@@ -1,12 +1,12 @@
 //! `run SCENARIO[@SEED]`: one case, one verdict.
 
 use super::{Context, Failure};
+use crate::case::assemble::{Asked, assemble};
 use crate::case::parent::{self, CaseError};
-use crate::case::wire::{Judged, Line, Work};
+use crate::case::wire::{Line, Work};
 use crate::print::{json, out, text, words};
-use crate::report::Report;
 use crate::scenario::{self, Scenario};
-use crate::{System, exit};
+use crate::{System, exit, plan};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 #[derive(Debug, clap::Args)]
@@ -33,12 +33,19 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
     let work = Work { file: source.file, text: source.text, seed, plan: None };
 
+    let choices = S::choices(&plan::expand::<S>(&scenario, seed).system);
+    if arguments.verbose && !arguments.json {
+        // Before the run, so that they are there even if it panics or never ends.
+        out::print(&text::choices(&choices).to_string())?;
+    }
     let bar = progress_bar(&scenario);
     let judged = parent::run(&work, arguments.keep_randomisation, |line| show(&bar, line));
     bar.finish_and_clear();
     let judged = judged.map_err(|error| broken(&error, &repeat))?;
 
-    let report = report::<S>(context, scenario, seed, judged, repeat)?;
+    let wall_seconds = context.started.elapsed().as_secs_f64();
+    let asked = Asked { scenario: &scenario, seed, choices, repeat, wall_seconds };
+    let report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
     let printed = if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
         written.map_err(|error| Failure::Internal(format!("the report cannot be written: {error}")))?
@@ -47,51 +54,6 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     };
     out::print(&printed)?;
     Ok(if report.as_expected() { exit::AS_EXPECTED } else { exit::NOT_AS_EXPECTED })
-}
-
-/// What the worker found, with what only the parent knows.
-fn report<S: System>(
-    context: &Context<'_>,
-    scenario: Scenario<S::Topic>,
-    seed: u64,
-    judged: Judged,
-    repeat: String,
-) -> Result<Report<S::Findings>, Failure> {
-    let outcome = judged.outcome();
-    let taken = judged.findings.as_object().into_iter().flat_map(|fields| fields.keys());
-    if let Some(taken) = taken.into_iter().find(|key| json::RESERVED.contains(&key.as_str())) {
-        return Err(Failure::Internal(format!(
-            "the findings of {} have a field '{taken}' of the report's own",
-            S::NAME
-        )));
-    }
-    let findings = serde_json::from_value(judged.findings).map_err(|error| {
-        Failure::Internal(format!("the findings of {} cannot be read back: {error}", S::NAME))
-    })?;
-    let missing = scenario.required_marks.iter().filter(|mark| !judged.marks.contains_key(*mark));
-    Ok(Report {
-        seed,
-        outcome,
-        expected: scenario.expect,
-        start_ms: scenario.start.0.0,
-        sim_seconds: judged.sim_ms as f64 / 1000.0,
-        wall_seconds: context.started.elapsed().as_secs_f64(),
-        trace_hash: judged.trace_hash,
-        trace_records: judged.trace_records,
-        recovery: judged.recovery.0,
-        hung: judged.hung,
-        noticed: judged.noticed,
-        violations: judged.violations.into_iter().map(|line| line.0).collect(),
-        missing_marks: missing.cloned().collect(),
-        marks: judged.marks,
-        faults: judged.faults,
-        nodes: judged.nodes,
-        choices: judged.choices,
-        addresses_fixed: judged.addresses_fixed,
-        repeat,
-        findings,
-        scenario: scenario.name,
-    })
 }
 
 /// A case without a report is our failure whatever the scenario expects, unless the scenario itself was wrong.

@@ -6,4 +6,7 @@ mod screen;
 pub(crate) mod text;
 pub mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use screen::{Screen, Text};

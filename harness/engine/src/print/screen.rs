@@ -112,7 +112,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Lines are cut to this many columns.
+    /// Lines are cut to this many columns, `-v` aside.
     pub const COLUMNS: usize = 100;
     /// A verdict should have no more lines than this, `-v` aside.
     pub const LINES: usize = 30;
@@ -133,7 +133,7 @@ impl Screen {
         let mut line =
             Text::new().plain("  ").piece(Tone::Label, format!("{label:<w$}", w = Self::LABEL_COLUMNS));
         line.0.extend(text.into().0);
-        self.lines.push(line.cut(Self::COLUMNS));
+        self.push(line);
     }
 
     /// A labelled table: its first `most` rows (all with `-v`), one a line, and how many are left out.
@@ -148,12 +148,21 @@ impl Screen {
             label = "";
         }
         if left_out > 0 {
-            self.item(label, Text::new().dim(format!("and {left_out} more (-v or --json shows all)")));
+            self.left_out(label, left_out);
         }
     }
 
+    pub(crate) fn left_out(&mut self, label: &str, rows: usize) {
+        self.item(label, Text::new().dim(format!("and {rows} more (-v or --json shows all)")));
+    }
+
     pub(crate) fn heading(&mut self, text: Text) {
-        self.lines.push(text.cut(Self::COLUMNS));
+        self.push(text);
+    }
+
+    /// With `-v` everything is wanted, so nothing is cut.
+    fn push(&mut self, line: Text) {
+        self.lines.push(if self.verbose { line } else { line.cut(Self::COLUMNS) });
     }
 
     /// A line that is for pasting: never cut.

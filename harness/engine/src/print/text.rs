@@ -5,7 +5,7 @@ use super::screen::{Screen, Text};
 use super::words::{count, counted, moment_ms, span_ms};
 use crate::report::{FaultReport, Report};
 use crate::system::System;
-use latent_verdict::{Group, Violation, by_fingerprint};
+use latent_verdict::{Group, by_fingerprint};
 
 /// How many notices and kinds of violations are shown without `-v`, so that with a system's dozen lines the
 /// verdict still fits one screen.
@@ -24,15 +24,16 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
     if verbose {
         details(report, &mut screen);
     }
-    screen.item(
-        "trace",
-        Text::new().plain(&report.trace_hash).dim(if report.addresses_fixed {
-            ""
-        } else {
-            "  (addresses stay random here: personality(2) was refused)"
-        }),
-    );
+    let records = format!("  {} records", count(report.trace_records));
+    screen.item("trace", Text::new().plain(&report.trace_hash).dim(records));
     screen.uncut("again", &report.repeat);
+    screen
+}
+
+/// What the seed chose, for `-v`.
+pub(crate) fn choices(choices: &[String]) -> Screen {
+    let mut screen = Screen::new(true);
+    screen.rows("choices", choices.iter().map(String::as_str), usize::MAX);
     screen
 }
 
@@ -50,14 +51,13 @@ fn heading<F>(report: &Report<F>) -> Text {
 
 fn simulated<F>(report: &Report<F>) -> Text {
     let speed = report.sim_seconds / report.wall_seconds.max(1e-9);
-    let text = Text::new().plain(format!(
+    Text::new().plain(format!(
         "{} from {} in {}, {} times real time",
         span_ms(whole(report.sim_seconds * 1000.0)),
         moment_ms(report.start_ms),
         span_ms(whole(report.wall_seconds * 1000.0)),
         count(whole(speed)),
-    ));
-    text.dim(format!("  {} trace records", count(report.trace_records)))
+    ))
 }
 
 fn whole(number: f64) -> u64 {
@@ -85,14 +85,11 @@ fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
     }
     for (index, group) in groups.iter().enumerate() {
         if index == MOST_ROWS && !screen.verbose() {
-            screen.item(
-                "",
-                Text::new().dim(format!("and {} more kinds (-v or --json shows all)", groups.len() - index)),
-            );
+            screen.left_out("", groups.len() - index);
             break;
         }
         screen.item(if index == 0 { "violated" } else { "" }, violated_row::<S>(group));
-        screen.item("", worst(group.worst));
+        screen.item("", worst(group));
     }
 }
 
@@ -109,7 +106,8 @@ fn violated_row<S: System>(group: &Group<'_>) -> Text {
 }
 
 /// The worst of a kind: whose items, which, and what was found.
-fn worst(worst: &Violation) -> Text {
+fn worst(group: &Group<'_>) -> Text {
+    let worst = group.worst;
     let whose = [worst.subject.as_str(), worst.day.as_deref().unwrap_or_default()].join(" ");
     let mut parts = vec![whose.trim().to_owned(), worst.detail.clone()];
     if !worst.keys.is_empty() {
@@ -117,7 +115,8 @@ fn worst(worst: &Violation) -> Text {
         parts.push(format!("{}{more}", worst.keys.join(", ")));
     }
     parts.retain(|part| !part.is_empty());
-    Text::new().dim(format!("worst: {}", parts.join(": ")))
+    let of_many = if group.count > 1 { "worst: " } else { "" };
+    Text::new().dim(format!("{of_many}{}", parts.join(": ")))
 }
 
 fn marks<F>(report: &Report<F>, screen: &mut Screen) {
@@ -132,11 +131,8 @@ fn marks<F>(report: &Report<F>, screen: &mut Screen) {
 fn faults<F>(report: &Report<F>, screen: &mut Screen) {
     let idle = report.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
     if idle > 0 && !screen.verbose() {
-        let (idle, all) = (counted(idle as u64, "faults"), report.faults.len());
-        screen.item(
-            "unstruck",
-            Text::new().plain(format!("{idle} of {all} never struck")).dim("  (-v shows which)"),
-        );
+        let never = format!("{idle} of {} never struck", counted(report.faults.len() as u64, "faults"));
+        screen.item("unstruck", Text::new().plain(never).dim("  (-v shows which)"));
     }
 }
 
@@ -150,19 +146,21 @@ fn fault_words(fault: &FaultReport) -> String {
 
 /// Everything that `-v` adds.
 fn details<F>(report: &Report<F>, screen: &mut Screen) {
-    screen.rows("choices", report.choices.iter().map(String::as_str), usize::MAX);
     screen.rows("faults", report.faults.iter().map(fault_words), usize::MAX);
     let mark = |(name, times): (&String, &u64)| format!("{name} {}", count(*times));
     screen.rows("marks", report.marks.iter().map(mark), usize::MAX);
     let node = |node: &crate::NodeTally| {
         format!(
-            "{:<16} {} boots, {} disk operations, {} messages, {} marks",
+            "{:<16} {}, {}, {}, {}",
             node.name,
-            node.boots,
-            count(node.disk_ops),
-            count(node.messages),
-            count(node.marks)
+            counted(node.boots, "boots"),
+            counted(node.disk_ops, "disk operations"),
+            counted(node.messages, "messages"),
+            counted(node.marks, "marks")
         )
     };
     screen.rows("nodes", report.nodes.iter().map(node), usize::MAX);
+    if !report.addresses_fixed {
+        screen.item("addresses", "stay random on this machine: personality(2) was refused");
+    }
 }

@@ -17,8 +17,11 @@ pub(crate) struct Fields {
 pub(crate) fn top_level_fields<S: System>() -> Fields {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let names = |schema: &Schema| section(schema, "properties").into_iter().map(|(name, _)| name).collect();
-    let head = names(&Head::json_schema(&mut generator));
-    Fields { head, topic: names(&S::Topic::json_schema(&mut generator)) }
+    let head: BTreeSet<String> = names(&Head::json_schema(&mut generator));
+    let topic: BTreeSet<String> = names(&S::Topic::json_schema(&mut generator));
+    let both: Vec<&String> = head.intersection(&topic).collect();
+    assert!(both.is_empty(), "the Topic of {} has fields of the engine's own: {both:?}", S::NAME);
+    Fields { head, topic }
 }
 
 /// The schema of a whole scenario for `S`.

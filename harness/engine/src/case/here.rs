@@ -1,0 +1,101 @@
+//! One case in this process, on a fresh thread: for tests of a system, which have no program to start again.
+//! What the command line runs has a process of its own.
+
+use super::assemble::{Asked, assemble};
+use super::run::{Listener, Unjudged, run_plan};
+use crate::{BadScenario, Report, System, plan, scenario};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+/// Parses, expands, runs and judges one case in this process. For tests.
+///
+/// # Errors
+/// The scenario is bad.
+///
+/// # Panics
+/// As the run does; and if the system's findings cannot be reported.
+pub fn run_here<S: System>(text: &str, seed: u64) -> Result<Report<S::Findings>, BadScenario> {
+    #[expect(clippy::disallowed_methods, reason = "a report says how much real time its run took")]
+    let started = Instant::now();
+    let file = "scenario";
+    let parsed = scenario::parse::<S>(file, text)?;
+    // The thread makes its own plan: a system's types need not be fit for sending.
+    let work = || {
+        let scenario = scenario::parse::<S>(file, text).expect("it was parsed before");
+        let plan = plan::expand::<S>(&scenario, seed);
+        run_plan::<S>(
+            (file, text),
+            &scenario,
+            &plan,
+            Listener { on_time: Arc::new(|_| ()), on_phase: Arc::new(|_| ()) },
+        )
+    };
+    let ended = thread::scope(|scope| {
+        let thread = thread::Builder::new().name("case".into()).stack_size(super::STACK_BYTES);
+        thread.spawn_scoped(scope, work).expect("the system has a thread to spare").join()
+    });
+    let judged = match ended {
+        Ok(Ok(judged)) => judged,
+        Ok(Err(Unjudged::BadScenario(bad))) => return Err(bad),
+        Ok(Err(Unjudged::Findings(error))) => {
+            panic!("the findings of {} cannot be written: {error}", S::NAME)
+        }
+        Err(panicked) => std::panic::resume_unwind(panicked),
+    };
+    let choices = S::choices(&plan::expand::<S>(&parsed, seed).system);
+    let repeat = format!("{}@{seed}", parsed.name);
+    let wall_seconds = started.elapsed().as_secs_f64();
+    let asked = Asked { scenario: &parsed, seed, choices, repeat, wall_seconds };
+    Ok(assemble::<S>(asked, judged).unwrap_or_else(|error| panic!("{error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::Toy;
+    use latent_verdict::Outcome;
+
+    fn scenario(more: &str) -> String {
+        format!(
+            r#"{{"name":"quiet","start":"2016-02-21T00:00:00Z","run_for":"1h","disks":8,"copies":4{more}}}"#
+        )
+    }
+
+    #[test]
+    fn a_case_is_run_and_judged_here() {
+        let report = run_here::<Toy>(&scenario(r#","required_marks":["toy.delivered"]"#), 7).unwrap();
+        assert_eq!((report.outcome, report.findings.sent), (Outcome::Clean, 7));
+        assert!(report.as_expected());
+        assert!(report.sim_seconds >= 3600.0 && report.trace_records > 0);
+        assert_eq!((report.marks["toy.delivered"], report.nodes[0].boots), (1, 1));
+        assert_eq!(report.nodes[0].name, "postman");
+        let again = run_here::<Toy>(&scenario(""), 7).unwrap();
+        assert_eq!(again.trace_hash, report.trace_hash, "what is required changes nothing of the run");
+    }
+
+    #[test]
+    fn a_clean_run_without_its_mark_is_not_as_expected() {
+        let report = run_here::<Toy>(&scenario(r#","required_marks":["toy.lost"]"#), 7).unwrap();
+        assert_eq!(
+            (report.outcome, report.missing_marks.as_slice()),
+            (Outcome::Clean, &["toy.lost".to_owned()][..])
+        );
+        assert!(!report.as_expected());
+    }
+
+    #[test]
+    fn a_fault_at_nobody_is_a_bad_scenario() {
+        let fault = r#","faults":[{"anchor":{"at_ms":1456012800000},"action":{"pause":{"node":"postmen","for_ms":1}}}]"#;
+        let bad = run_here::<Toy>(&scenario(fault), 1).unwrap_err().to_string();
+        assert!(bad.contains("a fault at node 'postmen', which toy does not have"), "{bad}");
+        assert!(bad.contains("did you mean 'postman'?"), "{bad}");
+    }
+
+    #[test]
+    #[should_panic(expected = "a toy with 13 disks breaks")]
+    fn a_panic_of_the_run_is_a_panic_here() {
+        let text = scenario("").replace("\"disks\":8", "\"disks\":13");
+        let _ = run_here::<Toy>(&text, 1);
+    }
+}

@@ -1,0 +1,85 @@
+//! Runs one plan in one world on the current thread, which must be fresh. Knows nothing of processes.
+
+use super::tally::Tally;
+use super::wire::{Judged, RecoveryLine, ViolationLine};
+use crate::plan::Plan;
+use crate::report::FaultReport;
+use crate::scenario::{Scenario, fault_at_nobody};
+use crate::{BadScenario, Progress, System};
+use latent_sim::{FaultOutcome, Finished, WorldSpec, run_world};
+use std::sync::Arc;
+
+/// Whoever listens to a run: virtual milliseconds since its start, and what it does.
+pub(super) struct Listener {
+    pub on_time: Arc<dyn Fn(u64) + Send + Sync>,
+    pub on_phase: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Why a run that ended has no verdict.
+#[derive(Debug)]
+pub(super) enum Unjudged {
+    /// The scenario names a node that its world never had.
+    BadScenario(BadScenario),
+    /// The findings are nothing that can be written as JSON.
+    Findings(serde_json::Error),
+}
+
+/// Runs `plan`, and judges it. `file` and `text` are the scenario's, for errors that only a run can show.
+pub(super) fn run_plan<S: System>(
+    (file, text): (&str, &str),
+    scenario: &Scenario<S::Topic>,
+    plan: &Plan<S::Plan>,
+    listener: Listener,
+) -> Result<Judged, Unjudged> {
+    let spec = WorldSpec {
+        scheduler_seed: plan.scheduler_seed,
+        draw_seed: plan.draw_seed,
+        start: scenario.start.0,
+        keep_log: false,
+    };
+    let tally = Tally::new(scenario.run_for.0, listener.on_time);
+    let Finished { output, trace_hash, records, marks, end, faults, .. } = run_world(spec, |world| {
+        let tally = tally.clone();
+        async move {
+            for fault in &plan.faults {
+                world.arm(fault.clone());
+            }
+            world.observe(tally.observer());
+            let progress = Progress(listener.on_phase);
+            let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
+            let names = world.nodes().into_iter().map(|node| world.node_name(node).to_string());
+            (judged, names.collect::<Vec<_>>())
+        }
+    });
+    let (judged, names) = output;
+    if let Some(bad) = fault_at_nobody::<S>(file, text, &faults, &names) {
+        return Err(Unjudged::BadScenario(bad));
+    }
+    Ok(Judged {
+        sim_ms: u64::try_from(end.since(scenario.start.0).as_millis()).unwrap_or(u64::MAX),
+        trace_hash: trace_hash.to_string(),
+        trace_records: records,
+        outcome: latent_verdict::outcome(&judged.violations, &judged.facts).into(),
+        recovery: RecoveryLine(judged.facts.recovery),
+        hung: judged.facts.hung,
+        noticed: judged.noticed,
+        violations: judged.violations.into_iter().map(ViolationLine).collect(),
+        marks: marks.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        faults: faults.into_iter().map(fault_report).collect(),
+        nodes: tally.nodes(&names),
+        addresses_fixed: addresses_fixed(),
+        findings: serde_json::to_value(&judged.findings).map_err(Unjudged::Findings)?,
+    })
+}
+
+fn fault_report(outcome: FaultOutcome) -> FaultReport {
+    let FaultOutcome { fault, struck, counted, .. } = outcome;
+    FaultReport { fault, struck_ms: struck.map(|at| at.0), counted }
+}
+
+/// Whether this process runs without address randomisation, as Linux tells it. Where it does not tell: no.
+fn addresses_fixed() -> bool {
+    const ADDR_NO_RANDOMIZE: u64 = 0x0004_0000;
+    let personality = std::fs::read_to_string("/proc/self/personality").unwrap_or_default();
+    u64::from_str_radix(personality.trim(), 16).is_ok_and(|bits| bits & ADDR_NO_RANDOMIZE != 0)
+}

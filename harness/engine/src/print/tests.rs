@@ -1,0 +1,208 @@
+//! What reports look like, for people and for programs.
+
+use super::{json, text};
+use crate::toy::{Findings, Toy};
+use crate::{FaultReport, Notice, Report, Screen};
+use latent_sim::{Action, Anchor, Fault};
+use latent_verdict::{Outcome, Recovery, Violation};
+use serde_json::Value;
+
+/// A run in which much went wrong.
+fn bad_week() -> Report<Findings> {
+    let lost = |tenant: &str, day: &str, items: u64| {
+        Violation::new("I4", "missing", "after-compaction")
+            .of(tenant, items)
+            .on(day)
+            .keys((0..items).map(|item| format!("e{item}")))
+            .at(1_456_219_260_000)
+            .losing()
+            .because("in no export")
+    };
+    let other =
+        |invariant: &str| Violation::new(invariant, "unequal", "scrub").of("t1", 1).at(1_456_219_260_000);
+    let notice = |hour: i64| Notice {
+        by: "audit".into(),
+        at_ms: 1_456_219_260_000 + hour * 3_600_000,
+        what: format!("t{hour} is short of 2016-02-22 by 812 letters"),
+    };
+    let fault = Fault {
+        anchor: Anchor::Mark { name: "compaction.output-durable".into(), n: 3, node: None },
+        action: Action::Pause { node: "arb-1".into(), for_ms: 60_000 },
+    };
+    Report {
+        scenario: "bad-week".into(),
+        seed: 7,
+        outcome: Outcome::UnrecoverableLoss,
+        expected: Outcome::Clean,
+        start_ms: 1_456_012_800_000,
+        sim_seconds: 432_000.0,
+        wall_seconds: 0.61,
+        trace_hash: "0123456789abcdef0123456789abcdef".into(),
+        trace_records: 612_345,
+        recovery: Recovery::Partial,
+        hung: None,
+        noticed: (0..5).map(notice).collect(),
+        violations: vec![
+            lost("t17", "2016-02-22", 812),
+            lost("t3", "2016-02-23", 2),
+            other("I5"),
+            other("I6"),
+            other("I9"),
+        ],
+        marks: [("compaction.second-run".to_owned(), 12)].into(),
+        missing_marks: vec!["tee.expired".into()],
+        faults: vec![FaultReport { fault, struck_ms: None, counted: 2 }],
+        nodes: vec![crate::NodeTally {
+            name: "arb-1".into(),
+            boots: 1,
+            disk_ops: 81_234,
+            messages: 4_567,
+            marks: 3,
+        }],
+        choices: vec!["12 tenants in 7 zones".into()],
+        addresses_fixed: true,
+        repeat: "latent run bad-week@7".into(),
+        findings: Findings { sent: 20_000 },
+    }
+}
+
+fn good_week() -> Report<Findings> {
+    let clean = Outcome::Clean;
+    Report {
+        outcome: clean,
+        recovery: Recovery::Complete,
+        noticed: Vec::new(),
+        violations: Vec::new(),
+        missing_marks: Vec::new(),
+        faults: Vec::new(),
+        ..bad_week()
+    }
+}
+
+fn shown(report: &Report<Findings>, verbose: bool) -> String {
+    anstream::adapter::strip_str(&text::render::<Toy>(report, verbose).to_string()).to_string()
+}
+
+#[test]
+fn a_good_week_in_a_few_lines() {
+    insta::assert_snapshot!(shown(&good_week(), false), @"
+    bad-week@7: clean, as expected
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      letters     20000 sent
+      violated    nothing
+      trace       0123456789abcdef0123456789abcdef  612,345 records
+      again       latent run bad-week@7
+    ");
+}
+
+#[test]
+fn a_bad_week_on_one_screen() {
+    insta::assert_snapshot!(shown(&bad_week(), false), @"
+    bad-week@7: unrecoverable-loss, expected clean
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      letters     20000 sent
+      noticed     2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
+                  2016-02-23 10:21:00Z audit: t1 is short of 2016-02-22 by 812 letters
+                  2016-02-23 11:21:00Z audit: t2 is short of 2016-02-22 by 812 letters
+                  and 2 more (-v or --json shows all)
+      violated    I4:missing:after-compaction:loss  2 times, 814 letters, first 2016-02-23 09:21:00Z
+                  worst: t17 2016-02-22: in no export: e0, e1, e2, e3, e4, e5, e6, e7, …
+                  I5:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
+                  t1
+                  I6:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
+                  t1
+                  and 1 more (-v or --json shows all)
+      unreached   tee.expired  required, so this run shows nothing
+      unstruck    1 of 1 fault never struck  (-v shows which)
+      trace       0123456789abcdef0123456789abcdef  612,345 records
+      again       latent run bad-week@7
+    ");
+}
+
+#[test]
+fn a_bad_week_in_full() {
+    insta::assert_snapshot!(shown(&bad_week(), true), @r#"
+    bad-week@7: unrecoverable-loss, expected clean
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      letters     20000 sent
+      noticed     2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
+                  2016-02-23 10:21:00Z audit: t1 is short of 2016-02-22 by 812 letters
+                  2016-02-23 11:21:00Z audit: t2 is short of 2016-02-22 by 812 letters
+                  2016-02-23 12:21:00Z audit: t3 is short of 2016-02-22 by 812 letters
+                  2016-02-23 13:21:00Z audit: t4 is short of 2016-02-22 by 812 letters
+      violated    I4:missing:after-compaction:loss  2 times, 814 letters, first 2016-02-23 09:21:00Z
+                  worst: t17 2016-02-22: in no export: e0, e1, e2, e3, e4, e5, e6, e7, …
+                  I5:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
+                  t1
+                  I6:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
+                  t1
+                  I9:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
+                  t1
+      unreached   tee.expired  required, so this run shows nothing
+      faults      never struck, 2 counted: {"anchor":{"mark":{"name":"compaction.output-durable","n":3,"node":null}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
+      marks       compaction.second-run 12
+      nodes       arb-1            1 boot, 81,234 disk operations, 4,567 messages, 3 marks
+      trace       0123456789abcdef0123456789abcdef  612,345 records
+      again       latent run bad-week@7
+    "#);
+}
+
+#[test]
+fn a_hung_run_says_what_hung() {
+    let report = Report {
+        outcome: Outcome::Hung,
+        hung: Some("hand-offs of node arb-3 after 2 days of healing".into()),
+        ..good_week()
+    };
+    insta::assert_snapshot!(shown(&report, false), @"
+    bad-week@7: hung, expected clean
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      letters     20000 sent
+      hung        hand-offs of node arb-3 after 2 days of healing
+      violated    nothing
+      trace       0123456789abcdef0123456789abcdef  612,345 records
+      again       latent run bad-week@7
+    ");
+}
+
+#[test]
+fn loss_that_nobody_noticed_says_so() {
+    let report = Report { noticed: Vec::new(), ..bad_week() };
+    assert!(shown(&report, false).contains("noticed     by nobody"));
+}
+
+/// Whatever goes wrong, the engine's own lines leave a system its dozen.
+#[test]
+fn the_engine_leaves_a_system_a_dozen_lines() {
+    let of_the_engine = shown(&bad_week(), false).lines().count() - 1;
+    assert!(of_the_engine + 12 <= Screen::LINES, "{of_the_engine} lines");
+}
+
+#[test]
+fn json_has_the_systems_words() {
+    let line = json::render::<Toy>(&bad_week(), false).unwrap();
+    assert_eq!(line.matches('\n').count(), 1);
+    let report: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(report["sent"], 20_000);
+    assert_eq!(report["expected"], "clean");
+    assert_eq!(report["violations"][0]["tenant"], "t17");
+    assert_eq!(report["violations"][0]["letters"], 812);
+    assert_eq!(report["violations"][0]["day"], "2016-02-22");
+    assert_eq!(report["violations"][2]["day"], Value::Null);
+    assert_eq!(report["missing_marks"][0], "tee.expired");
+    assert_eq!(report["faults"][0]["struck_ms"], Value::Null);
+    assert!(report.get("nodes").is_none());
+    let report: Value = serde_json::from_str(&json::render::<Toy>(&bad_week(), true).unwrap()).unwrap();
+    assert_eq!(report["nodes"][0]["disk_ops"], 81_234);
+    assert_eq!(report["choices"][0], "12 tenants in 7 zones");
+}
+
+/// A new field of the report must be reserved, or a system's finding could hide it.
+#[test]
+fn every_field_of_the_report_is_reserved() {
+    let report: Value = serde_json::from_str(&json::render::<Toy>(&bad_week(), true).unwrap()).unwrap();
+    let fields = report.as_object().unwrap().keys().filter(|key| *key != "sent");
+    let mut reserved = json::RESERVED.to_vec();
+    reserved.sort_unstable();
+    assert_eq!(fields.collect::<Vec<_>>(), reserved);
+}
