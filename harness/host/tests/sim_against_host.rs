@@ -1,0 +1,237 @@
+//! Without faults, the simulated disk does what the real one does: random sequences of operations give the same
+//! results, the same errors and the same files on both.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use bytes::Bytes;
+use latent_host::HostDisk;
+use latent_ports::{Disk, EntryKind, Env, File, OpenMode};
+use latent_sim::{NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use proptest::prelude::*;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Opens a file and keeps the handle in a slot.
+    Open(usize, String, OpenMode),
+    /// Drops the handle.
+    Close(usize),
+    Append(usize, Vec<u8>),
+    WriteAt(usize, u64, Vec<u8>),
+    Truncate(usize, u64),
+    ReadAt(usize, u64, u64),
+    Size(usize),
+    Sync(usize),
+    CreateDir(String),
+    RemoveDir(String),
+    Rename(String, String),
+    Remove(String),
+    List(String),
+    SyncDir(String),
+}
+
+/// Few names, so that operations meet; one path in 30 is malformed.
+fn path() -> impl Strategy<Value = String> {
+    let name = || prop::sample::select(vec!["a", "b", "d", "e"]);
+    let lawful = prop_oneof![
+        5 => name().prop_map(str::to_owned),
+        5 => (name(), name()).prop_map(|(a, b)| format!("{a}/{b}")),
+        2 => (name(), name(), name()).prop_map(|(a, b, c)| format!("{a}/{b}/{c}")),
+    ];
+    let long = "n".repeat(256);
+    let malformed = ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a\0b", &long];
+    let malformed = prop::sample::select(malformed.map(str::to_owned).to_vec());
+    prop_oneof![29 => lawful, 1 => malformed]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let slot = || 0_usize..3;
+    let offset = || prop_oneof![9 => 0_u64..40, 1 => prop::sample::select(vec![10_000, 70_000, u64::MAX])];
+    let data = || prop::collection::vec(any::<u8>(), 0..24);
+    let mode = prop::sample::select(vec![
+        OpenMode::Read,
+        OpenMode::ReadWrite,
+        OpenMode::Create,
+        OpenMode::CreateNew,
+    ]);
+    prop_oneof![
+        8 => (slot(), path(), mode).prop_map(|(slot, path, mode)| Op::Open(slot, path, mode)),
+        1 => slot().prop_map(Op::Close),
+        6 => (slot(), data()).prop_map(|(slot, data)| Op::Append(slot, data)),
+        4 => (slot(), offset(), data()).prop_map(|(slot, offset, data)| Op::WriteAt(slot, offset, data)),
+        3 => (slot(), offset()).prop_map(|(slot, len)| Op::Truncate(slot, len)),
+        4 => (slot(), offset(), offset()).prop_map(|(slot, offset, len)| Op::ReadAt(slot, offset, len)),
+        2 => slot().prop_map(Op::Size),
+        1 => slot().prop_map(Op::Sync),
+        6 => path().prop_map(Op::CreateDir),
+        3 => path().prop_map(Op::RemoveDir),
+        8 => (path(), path()).prop_map(|(from, to)| Op::Rename(from, to)),
+        4 => path().prop_map(Op::Remove),
+        3 => path().prop_map(Op::List),
+        1 => path().prop_map(Op::SyncDir),
+    ]
+}
+
+/// Carries the operations out and says what each gave, then what the tree looks like.
+async fn drive<D: Disk>(disk: &D, ops: &[Op]) -> Vec<String> {
+    let mut slots: [Option<D::File>; 3] = [None, None, None];
+    let mut log = Vec::new();
+    for op in ops {
+        let result = one(disk, &mut slots, op).await;
+        log.push(format!("{op:?} -> {result}"));
+    }
+    drop(slots);
+    tree(disk, &mut log).await;
+    log
+}
+
+async fn one<D: Disk>(disk: &D, slots: &mut [Option<D::File>; 3], op: &Op) -> String {
+    fn show<T: Debug>(result: T) -> String {
+        format!("{result:?}")
+    }
+    match op {
+        Op::Open(slot, path, mode) => {
+            let opened = disk.open(path, *mode).await;
+            let shown = show(opened.as_ref().map(|_| ()));
+            slots[*slot] = opened.ok().or(slots[*slot].take());
+            shown
+        }
+        Op::Close(slot) => show(slots[*slot].take().is_some()),
+        Op::CreateDir(path) => show(disk.create_dir(path).await),
+        Op::RemoveDir(path) => show(disk.remove_dir(path).await),
+        Op::Rename(from, to) => show(disk.rename(from, to).await),
+        Op::Remove(path) => show(disk.remove(path).await),
+        Op::List(path) => show(disk.list(path).await),
+        Op::SyncDir(path) => show(disk.sync_dir(path).await),
+        Op::Append(slot, _)
+        | Op::WriteAt(slot, ..)
+        | Op::Truncate(slot, _)
+        | Op::ReadAt(slot, ..)
+        | Op::Size(slot)
+        | Op::Sync(slot) => match &slots[*slot] {
+            None => "closed".to_owned(),
+            Some(file) => on_file(file, op).await,
+        },
+    }
+}
+
+async fn on_file<F: File>(file: &F, op: &Op) -> String {
+    match op {
+        Op::Append(_, data) => format!("{:?}", file.append(Bytes::copy_from_slice(data)).await),
+        Op::WriteAt(_, offset, data) => {
+            format!("{:?}", file.write_at(*offset, Bytes::copy_from_slice(data)).await)
+        }
+        Op::Truncate(_, len) => format!("{:?}", file.truncate(*len).await),
+        Op::ReadAt(_, offset, len) => format!("{:?}", file.read_at(*offset, *len).await),
+        Op::Sync(_) => format!("{:?}", file.sync().await),
+        _ => format!("{:?}", file.size_bytes().await),
+    }
+}
+
+async fn tree<D: Disk>(disk: &D, log: &mut Vec<String>) {
+    let mut dirs = vec![String::new()];
+    while let Some(dir) = dirs.pop() {
+        for entry in disk.list(&dir).await.unwrap() {
+            let path = if dir.is_empty() { entry.name } else { format!("{dir}/{}", entry.name) };
+            if entry.kind == EntryKind::Directory {
+                log.push(format!("{path}/"));
+                dirs.push(path);
+                continue;
+            }
+            let file = disk.open(&path, OpenMode::Read).await.unwrap();
+            let bytes = file.read_at(0, u64::MAX).await.unwrap();
+            assert_eq!(bytes.len() as u64, file.size_bytes().await.unwrap());
+            log.push(format!("{path}: {bytes:?}"));
+        }
+    }
+}
+
+fn on_sim(ops: &[Op]) -> Vec<String> {
+    let (ops, log) = (Arc::new(ops.to_vec()), Arc::new(Mutex::new(Vec::new())));
+    let slot = log.clone();
+    run_fork(WorldSpec::seeded(1), async move |world: World| {
+        let boot = move |env: SimEnv| {
+            let (ops, slot) = (ops.clone(), slot.clone());
+            async move {
+                let log = drive(env.disk(), &ops).await;
+                *slot.lock().unwrap() = log;
+            }
+        };
+        world.add_node(NodeSpec::named("node"), boot);
+        world.sleep(Duration::from_secs(10)).await;
+    });
+    Arc::into_inner(log).unwrap().into_inner().unwrap()
+}
+
+fn on_host(ops: &[Op]) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async { drive(&HostDisk::new(dir.path()).unwrap(), ops).await })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn both_disks_do_the_same(ops in prop::collection::vec(op(), 1..60)) {
+        let (sim, host) = (on_sim(&ops), on_host(&ops));
+        prop_assert_eq!(sim.len(), host.len());
+        for (sim, host) in sim.iter().zip(&host) {
+            prop_assert_eq!(sim, host, "sim | host");
+        }
+    }
+}
+
+#[test]
+fn the_cases_that_file_systems_are_known_to_treat_their_own_way() {
+    let path = |path: &str| path.to_owned();
+    let create = |slot, name: &str| Op::Open(slot, name.to_owned(), OpenMode::Create);
+    let ops = vec![
+        Op::CreateDir(path("d")),
+        create(0, "d/f"),
+        create(1, "g"),
+        // Onto a directory above itself; into itself; onto itself.
+        Op::Rename(path("d/f"), path("d")),
+        Op::Rename(path("d"), path("d/x")),
+        Op::Rename(path("d"), path("d")),
+        Op::Rename(path("g"), path("g")),
+        // A file onto a directory, a directory onto a file, onto an empty and a full directory.
+        Op::CreateDir(path("e")),
+        Op::Rename(path("g"), path("e")),
+        Op::Rename(path("e"), path("g")),
+        Op::Rename(path("e"), path("d")),
+        Op::Rename(path("d"), path("e")),
+        Op::List(path("e")),
+        // A removed and a replaced file live on in their handles.
+        Op::Append(0, b"zero".to_vec()),
+        Op::Append(1, b"one".to_vec()),
+        Op::Rename(path("e/f"), path("g")),
+        Op::Append(1, b"more".to_vec()),
+        Op::ReadAt(1, 0, 99),
+        Op::Remove(path("g")),
+        Op::WriteAt(0, 9, b"gap".to_vec()),
+        Op::ReadAt(0, 0, 99),
+        // An empty write past the end extends nothing.
+        Op::WriteAt(0, 99, Vec::new()),
+        Op::Size(0),
+        // Through a file as if it were a directory; a directory as if it were a file.
+        create(2, "h"),
+        create(2, "h/i"),
+        Op::Open(2, path("e"), OpenMode::Read),
+        Op::Open(2, path("e"), OpenMode::ReadWrite),
+        Op::Open(2, path("e"), OpenMode::Create),
+        Op::Open(2, path("e"), OpenMode::CreateNew),
+        Op::Remove(path("e")),
+        Op::RemoveDir(path("h")),
+        Op::SyncDir(path("h")),
+        Op::List(path("h/i")),
+        // A handle that only reads.
+        Op::Open(2, path("h"), OpenMode::Read),
+        Op::Append(2, b"no".to_vec()),
+        Op::Truncate(2, 0),
+        Op::Sync(2),
+    ];
+    assert_eq!(on_sim(&ops), on_host(&ops));
+}
