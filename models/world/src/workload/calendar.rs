@@ -1,0 +1,129 @@
+//! When a project's clients send: the slots of its local days.
+//!
+//! Slots stand on the calendar, whatever events there are: so taking an event out moves no other one. Clients are
+//! modelled as busy by day and quiet by night; weekends, holidays and time of year are not.
+
+use super::dice::Dice;
+use super::law::StreamLaw;
+use super::request::Api;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How busy each hour of a local day is, in relative weights.
+const BUSY: [u64; 24] = [3, 2, 1, 1, 1, 2, 3, 5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 6, 5, 4];
+/// The weights up to each hour, and their sum.
+const BUSY_UNTIL: [u64; 25] = {
+    let (mut sums, mut hour) = ([0; 25], 0);
+    while hour < 24 {
+        sums[hour + 1] = sums[hour] + BUSY[hour];
+        hour += 1;
+    }
+    sums
+};
+
+/// One moment at which a project's clients send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub(super) at_ms: i64,
+    pub(super) api: Api,
+}
+
+/// A slot's place: its local day, and its number in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SlotId {
+    pub(super) day: i32,
+    pub(super) nth: u32,
+}
+
+/// A local day: 23 to 25 hours, or whatever its zone makes of it.
+#[derive(Debug)]
+pub(super) struct LocalDay {
+    pub(super) start_ms: i64,
+    pub(super) end_ms: i64,
+    pub(super) slots: Vec<Slot>,
+}
+
+impl LocalDay {
+    /// A time of this day, busy hours more often than quiet ones.
+    pub(super) fn busy_time_ms(&self, dice: &mut Dice) -> i64 {
+        busy_moment_ms(self.start_ms, self.end_ms, dice.next() >> 32)
+    }
+}
+
+/// The moment when `part` / 2^32 of a day's business is done.
+fn busy_moment_ms(start_ms: i64, end_ms: i64, part: u64) -> i64 {
+    // Fixed point: a whole hour's weight is 2^32, so nothing is lost before the one division.
+    let done = part.min(u64::from(u32::MAX)) * BUSY_UNTIL[24];
+    let hour = BUSY_UNTIL[1..24].iter().filter(|until| **until << 32 <= done).count();
+    let within_hour = (done - (BUSY_UNTIL[hour] << 32)) / BUSY[hour];
+    let day_parts = ((hour as u64) << 32) + within_hour;
+    let length_ms = u64::try_from(end_ms.saturating_sub(start_ms)).unwrap_or(0);
+    let offset_ms = ((u128::from(day_parts) * u128::from(length_ms)) / (24_u128 << 32)) as i64;
+    start_ms + offset_ms
+}
+
+/// The slots of all days, made when first asked for.
+#[derive(Debug)]
+pub(super) struct Calendar {
+    days: BTreeMap<i32, Arc<LocalDay>>,
+}
+
+impl Calendar {
+    pub(super) fn new() -> Calendar {
+        Calendar { days: BTreeMap::new() }
+    }
+
+    pub(super) fn day(
+        &mut self,
+        law: &StreamLaw,
+        day: i32,
+        zone: &impl Fn(i32) -> (i64, i64),
+        draw: &impl Fn(&'static str, u128) -> u64,
+    ) -> Arc<LocalDay> {
+        Arc::clone(self.days.entry(day).or_insert_with(|| Arc::new(lay_out(law, day, zone(day), draw))))
+    }
+
+    pub(super) fn forget_before(&mut self, day: i32) {
+        self.days = self.days.split_off(&day);
+    }
+}
+
+fn lay_out(
+    law: &StreamLaw,
+    day: i32,
+    (start_ms, end_ms): (i64, i64),
+    draw: &impl Fn(&'static str, u128) -> u64,
+) -> LocalDay {
+    let count = u64::from(law.requests_per_day);
+    let slots = (0..law.requests_per_day).map(|nth| {
+        let key = u128::from(law.project) << 64 | u128::from(day.cast_unsigned()) << 32 | u128::from(nth);
+        let mut dice = Dice::new(draw("workload.slot", key), 1);
+        // The middle half of the slot's share of the day: two neighbours never meet, and none stands at midnight.
+        let quarters = u64::from(nth) * 4 + 1;
+        let part = ((quarters << 32) + (dice.next() >> 32) * 2) / (count * 4);
+        Slot { at_ms: busy_moment_ms(start_ms, end_ms, part), api: Api::of(&law.api, &mut dice) }
+    });
+    LocalDay { start_ms, end_ms, slots: slots.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn business_starts_with_the_day_and_ends_with_it() {
+        let day_ms = 25 * 3_600_000;
+        assert_eq!(busy_moment_ms(5, 5 + day_ms, 0), 5);
+        let last = busy_moment_ms(5, 5 + day_ms, u64::from(u32::MAX));
+        assert!((day_ms - 5..day_ms + 5).contains(&last), "{last}");
+        let noon = busy_moment_ms(0, day_ms, 1 << 31);
+        assert!(noon > 12 * 3_600_000, "half of the business is done after noon: {noon}");
+    }
+
+    #[test]
+    fn moments_never_go_back() {
+        let moments: Vec<i64> =
+            (0..10_000).map(|part| busy_moment_ms(0, 23 * 3_600_000, part * 429_496)).collect();
+        assert!(moments.is_sorted());
+    }
+}

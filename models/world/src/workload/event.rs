@@ -1,0 +1,272 @@
+//! What an event says: its JSON text, byte for byte, and what a client remembers of it.
+//!
+//! The texts are as varied as clients make them: times in seconds, with fractions, in milliseconds; names and people
+//! in several scripts, some of them escaped; numbers that change when printed again (`1.50`, 2^53 + 1); members
+//! in another order. A system that stores what it parsed instead of what it got is found out by these.
+
+use super::dice::{Dice, mix};
+use super::law::{Defect, StreamLaw};
+use super::place::Traits;
+use super::words::{self, Word};
+
+/// How an event tells its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimeForm {
+    Seconds,
+    Fraction,
+    Milliseconds,
+}
+
+impl TimeForm {
+    pub(super) fn of(dice: &mut Dice) -> TimeForm {
+        dice.pick(&[
+            TimeForm::Seconds,
+            TimeForm::Seconds,
+            TimeForm::Seconds,
+            TimeForm::Fraction,
+            TimeForm::Milliseconds,
+        ])
+    }
+
+    /// `time_ms` as far as this form tells it.
+    pub(super) fn as_told_ms(self, time_ms: i64) -> i64 {
+        if self == TimeForm::Seconds { time_ms - time_ms.rem_euclid(1_000) } else { time_ms }
+    }
+
+    fn write(self, time_ms: i64, out: &mut Vec<u8>) {
+        match self {
+            TimeForm::Milliseconds => push_number(out, time_ms.unsigned_abs()),
+            TimeForm::Seconds => push_number(out, time_ms.unsigned_abs() / 1_000),
+            TimeForm::Fraction => {
+                push_number(out, time_ms.unsigned_abs() / 1_000);
+                let rest = time_ms.unsigned_abs() % 1_000;
+                out.extend([b'.', digit(rest / 100), digit(rest / 10 % 10), digit(rest % 10)]);
+            }
+        }
+    }
+}
+
+/// An event's number and draw: all that its identity and its contents come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) index: u64,
+    pub(super) seed: u64,
+}
+
+/// An event to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject {
+    pub(super) own: Source,
+    /// Whose person and `$insert_id` it takes, if not its own.
+    pub(super) partner: Option<Source>,
+    pub(super) time_ms: i64,
+    pub(super) defect: Option<Defect>,
+}
+
+/// What a client remembers of an event that it wrote.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) name: &'static str,
+    pub(super) distinct_id: String,
+    pub(super) insert_id: Option<String>,
+    pub(super) time_ms: Option<i64>,
+}
+
+const NAMING: u64 = 3;
+const PERSON: u64 = 4;
+const FILLING: u64 = 5;
+
+/// Appends the event's text to `out`.
+pub(super) fn write(law: &StreamLaw, subject: &Subject, out: &mut Vec<u8>) -> Written {
+    let start = out.len();
+    let traits = Traits::of(law, subject.own.seed);
+    let name = match subject.defect {
+        Some(Defect::MissingName) => None,
+        _ => Some(name_of(subject)),
+    };
+    let mut dice = Dice::new(subject.own.seed, FILLING);
+    let target_bytes = match traits.is_huge {
+        true => dice.within((200_000, 900_000)),
+        false => dice.within((i64::from(law.event_bytes.0), i64::from(law.event_bytes.1))),
+    };
+    let name_first = !dice.one_in(16);
+    push(out, "{");
+    if let Some(name) = name.filter(|_| name_first) {
+        push_all(out, ["\"event\":\"", name.json, "\","]);
+    }
+    push(out, "\"properties\":{");
+    let (distinct_id, insert_id) = write_identity(law, subject, &traits, out);
+    if traits.has_time {
+        push(out, "\"time\":");
+        let form = if subject.defect.is_some() { TimeForm::Seconds } else { traits.form };
+        form.write(subject.time_ms, out);
+        push(out, ",");
+    }
+    push_all(out, ["\"token\":\"", &law.token, "\""]);
+    write_defect(subject.defect, out);
+    // What is still to come: the closing braces, and the name if it stands last.
+    let tail_bytes = 2 + name.filter(|_| !name_first).map_or(0, |name| name.json.len() + 11);
+    words::fill(&mut dice, start + target_bytes as usize - tail_bytes.min(target_bytes as usize), out);
+    push(out, "}");
+    if let Some(name) = name.filter(|_| !name_first) {
+        push_all(out, [",\"event\":\"", name.json, "\""]);
+    }
+    push(out, "}");
+    Written {
+        name: name.map_or("", |name| name.plain),
+        distinct_id,
+        insert_id,
+        time_ms: traits.has_time.then_some(subject.time_ms),
+    }
+}
+
+fn name_of(subject: &Subject) -> &'static Word {
+    let nth = |seed: u64| Dice::new(seed, NAMING).below(words::NAMES.len() as u64) as usize;
+    let own = nth(subject.own.seed);
+    // Two events under one `$insert_id` differ by name alone.
+    let same = subject.partner.is_some_and(|partner| nth(partner.seed) == own);
+    &words::NAMES[(own + usize::from(same)) % words::NAMES.len()]
+}
+
+fn write_identity(
+    law: &StreamLaw,
+    subject: &Subject,
+    traits: &Traits,
+    out: &mut Vec<u8>,
+) -> (String, Option<String>) {
+    let source = subject.partner.unwrap_or(subject.own);
+    let distinct_id = write_person(law, source.seed, out);
+    if !(traits.has_insert_id || subject.partner.is_some() || is_of_insert_id(subject.defect)) {
+        return (distinct_id, None);
+    }
+    let insert_id = insert_id_of(law.project, source, subject.defect);
+    push_all(out, ["\"$insert_id\":\"", &insert_id, "\","]);
+    (distinct_id, Some(insert_id))
+}
+
+fn is_of_insert_id(defect: Option<Defect>) -> bool {
+    matches!(defect, Some(Defect::LongInsertId | Defect::WrongInsertId))
+}
+
+/// The person's `distinct_id`, mostly a string, of some people a number, of few nothing.
+fn write_person(law: &StreamLaw, seed: u64, out: &mut Vec<u8>) -> String {
+    let number = Dice::new(seed, PERSON).below(u64::from(law.users));
+    let person = mix(u64::from(law.project) << 32 | number);
+    let mut plain = Vec::with_capacity(24);
+    match person % 32 {
+        0 => return String::new(),
+        1 | 2 => {
+            push_number(&mut plain, person >> 16);
+            push(out, "\"distinct_id\":");
+            out.extend_from_slice(&plain);
+            push(out, ",");
+        }
+        kind => {
+            let prefix = match kind {
+                3 => &Word { json: "usuário-", plain: "usuário-" },
+                4 => &Word { json: "\\u987e\\u5ba2/", plain: "顾客/" },
+                5 => &Word { json: "o\\u0027Brien-", plain: "o'Brien-" },
+                _ => &Word { json: "u-", plain: "u-" },
+            };
+            push(&mut plain, prefix.plain);
+            push_hex(&mut plain, person >> 16, 12);
+            push_all(out, ["\"distinct_id\":\"", prefix.json]);
+            push_hex(out, person >> 16, 12);
+            push(out, "\",");
+        }
+    }
+    String::from_utf8(plain).expect("a str prefix and ASCII digits are UTF-8")
+}
+
+/// Unique, for project and index stand in it; at most 34 characters unless that is its defect.
+fn insert_id_of(project: u32, source: Source, defect: Option<Defect>) -> String {
+    let mut id = Vec::with_capacity(48);
+    push_hex(&mut id, mix(source.seed) >> 32, 8);
+    push(&mut id, if defect == Some(Defect::WrongInsertId) { "_#" } else { "-" });
+    push_hex(&mut id, u64::from(project), 3);
+    push(&mut id, "-");
+    push_hex(&mut id, source.index, 6);
+    if defect == Some(Defect::LongInsertId) {
+        push(&mut id, "-00000000000000000000000000000000");
+    }
+    String::from_utf8(id).expect("hexadecimal digits and punctuation are ASCII")
+}
+
+fn write_defect(defect: Option<Defect>, out: &mut Vec<u8>) {
+    match defect {
+        Some(Defect::TooDeep) => push(out, ",\"cart\":{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":1}}}}}"),
+        Some(Defect::TooManyProperties) => {
+            for number in 0..300 {
+                push(out, ",\"p");
+                push_number(out, number);
+                push(out, "\":1");
+            }
+        }
+        _ => {}
+    }
+}
+
+fn digit(value: u64) -> u8 {
+    b'0' + value as u8
+}
+
+pub(super) fn push(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn push_all<const N: usize>(out: &mut Vec<u8>, texts: [&str; N]) {
+    texts.into_iter().for_each(|text| push(out, text));
+}
+
+pub(super) fn push_number(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = digit(value % 10);
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+/// `value` in lower-case hexadecimal digits, at least so many.
+pub(super) fn push_hex(out: &mut Vec<u8>, value: u64, least: usize) {
+    let needed = 16 - value.leading_zeros() as usize / 4;
+    out.extend(
+        (0..needed.max(least)).rev().map(|place| b"0123456789abcdef"[(value >> (place * 4) & 15) as usize]),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        let mut out = Vec::new();
+        push_number(&mut out, 0);
+        push(&mut out, " ");
+        push_number(&mut out, u64::MAX);
+        push(&mut out, " ");
+        push_hex(&mut out, 0x1_2345, 3);
+        push(&mut out, " ");
+        push_hex(&mut out, 0xABC, 6);
+        assert_eq!(String::from_utf8(out).unwrap(), "0 18446744073709551615 12345 000abc");
+    }
+
+    #[test]
+    fn a_time_is_told_as_exactly_as_its_form_can() {
+        let told = |form: TimeForm| {
+            let mut out = Vec::new();
+            form.write(form.as_told_ms(1_456_190_481_052), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(told(TimeForm::Seconds), "1456190481");
+        assert_eq!(told(TimeForm::Fraction), "1456190481.052");
+        assert_eq!(told(TimeForm::Milliseconds), "1456190481052");
+        assert_eq!(TimeForm::Seconds.as_told_ms(1_456_190_481_052), 1_456_190_481_000);
+    }
+}

@@ -1,0 +1,265 @@
+//! The law of a client's stream: small, written down in the plan, and all that decides the stream's events
+//! besides the seed.
+//!
+//! Shares are in parts per million of the stream's events, times in milliseconds.
+
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// One minute in milliseconds.
+pub const MINUTE_MS: i64 = 60_000;
+/// One hour in milliseconds.
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// From this age at arrival on an event is late.
+pub const LATE_MS: i64 = 2 * HOUR_MS;
+
+/// What one project's clients send.
+///
+/// Event `k` is event `k % stride` of day `days.start + k / stride`, where the stride is [`StreamLaw::stride`]. Days
+/// with fewer events than the stride leave the indices behind them unused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamLaw {
+    /// The project's number.
+    pub project: u32,
+    /// The project's token, in `properties.token` of every event.
+    pub token: String,
+    /// User name of Basic auth on imports.
+    pub secret: String,
+    /// How many events a day has, least and most; each day draws its own.
+    pub events_per_day: (u32, u32),
+    /// At how many moments of a day clients send; moments without an event send nothing.
+    pub requests_per_day: u32,
+    /// How many different people there are.
+    pub users: u32,
+    /// Late events.
+    pub late: Late,
+    /// Events whose device clock is ahead by up to 50 minutes, which is still legal; only in imports.
+    pub ahead_ppm: u32,
+    /// Events that are sent a second time, byte for byte, under the same `$insert_id`.
+    pub resend_ppm: u32,
+    /// How long after the first time they are sent again: least and most. Never when older than 4 days by then.
+    pub resend_after_ms: (i64, i64),
+    /// Events without `$insert_id`.
+    pub no_insert_id_ppm: u32,
+    /// Events that share person and `$insert_id` with the event before them, under another name.
+    pub shared_insert_id_ppm: u32,
+    /// Events without `time`.
+    pub no_time_ppm: u32,
+    /// Events that must be rejected, each for one reason of [`Defect`].
+    pub invalid_ppm: u32,
+    /// Legal events of 200 to 900 kB, each in a request of its own.
+    pub huge_ppm: u32,
+    /// Size of an ordinary event's JSON in bytes: least and most. The least possible is about 150.
+    pub event_bytes: (u32, u32),
+    /// How requests travel.
+    pub api: ApiMix,
+    /// Days with more events than usual.
+    pub bursts: Vec<Burst>,
+    /// Event indices that are left, to make a case smaller; empty: all.
+    pub kept: Vec<Range<u64>>,
+}
+
+/// Which events come in late, and how late: 2 h or more after their time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Late {
+    /// The share of late events.
+    pub share_ppm: u32,
+    /// Of these: sent before the local day of their time ends, so that the day's late tier is there when the
+    /// nightly job runs.
+    pub same_day_ppm: u32,
+    /// How late these, and those of the following days, are sent: least and most.
+    pub by_ms: (i64, i64),
+    /// Of the late ones: sent after [`Late::long_by_ms`]. Those over 4 days old travel by import alone, for `/track`
+    /// takes 5 days.
+    pub long_ppm: u32,
+    /// Devices that come back after days: least and most.
+    pub long_by_ms: (i64, i64),
+}
+
+/// Relative weights of the ways in which a request travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiMix {
+    /// `POST /track`, raw JSON.
+    pub track_raw: u32,
+    /// `POST /track`, form with `data=`: base64 (percent-encoded or bare), or JSON.
+    pub track_form: u32,
+    /// `GET /track?data=`; a request too long for an address falls back to the form.
+    pub track_get: u32,
+    /// `POST /import`, JSON array.
+    pub import_json: u32,
+    /// `POST /import`, one event a line.
+    pub import_ndjson: u32,
+    /// The share of imports that is gzipped; every fourth of them in two members.
+    pub gzip_ppm: u32,
+}
+
+/// A day with more events than usual.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Burst {
+    /// The local day, counted from 1970-01-01.
+    pub day: i32,
+    /// How many times the usual number.
+    pub times: u32,
+}
+
+/// Why an event must be rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Defect {
+    /// No member `event`.
+    MissingName,
+    /// A time in 1970, from a device whose clock lost its battery: before 1971, and older than 5 days.
+    OldTime,
+    /// A time from two hours to a year ahead; only in imports.
+    FutureTime,
+    /// `$insert_id` of more than 36 characters.
+    LongInsertId,
+    /// `$insert_id` with characters outside of `[A-Za-z0-9-]`.
+    WrongInsertId,
+    /// Objects nested six deep.
+    TooDeep,
+    /// 300 properties.
+    TooManyProperties,
+}
+
+/// A law that no stream can follow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LawError {
+    /// A range whose ends are the wrong way round, or out of bounds.
+    #[error("stream of project {project}: {field} is {from}..={to}; give least and most, {hint}")]
+    Range {
+        /// The project.
+        project: u32,
+        /// The field.
+        field: &'static str,
+        /// Its lower end.
+        from: i64,
+        /// Its upper end.
+        to: i64,
+        /// What is allowed.
+        hint: &'static str,
+    },
+    /// Something that must not be zero is.
+    #[error("stream of project {project}: {field} is 0; give at least 1")]
+    Zero {
+        /// The project.
+        project: u32,
+        /// The field.
+        field: &'static str,
+    },
+    /// A share above one.
+    #[error("stream of project {project}: {field} is {ppm} parts per million; give at most 1000000")]
+    Share {
+        /// The project.
+        project: u32,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        ppm: u32,
+    },
+    /// Events too old for `/track`, and no import to take them.
+    #[error(
+        "stream of project {project}: late events of up to {by_ms} ms travel by import; give the import a weight"
+    )]
+    NoImport {
+        /// The project.
+        project: u32,
+        /// The latest.
+        by_ms: i64,
+    },
+}
+
+/// A field, its range, the bounds of both ends, and these in words.
+type Bounded = (&'static str, (i64, i64), (i64, i64), &'static str);
+
+impl StreamLaw {
+    /// How many indices a day takes: the most events that any day can have.
+    #[must_use]
+    pub fn stride(&self) -> u64 {
+        let most = self.bursts.iter().map(|burst| burst.times).max().unwrap_or(1).max(1);
+        u64::from(self.events_per_day.1) * u64::from(most)
+    }
+
+    /// All indices that events of `days` days can have: what shrinking starts from.
+    #[must_use]
+    pub fn indices(&self, days: u32) -> Range<u64> {
+        0..self.stride() * u64::from(days)
+    }
+
+    pub(super) fn times(&self, day: i32) -> u32 {
+        self.bursts.iter().find(|burst| burst.day == day).map_or(1, |burst| burst.times)
+    }
+
+    /// Checks that a stream can follow the law.
+    ///
+    /// # Errors
+    /// Names the first field that is wrong.
+    pub fn check(&self) -> Result<(), LawError> {
+        let project = self.project;
+        for (field, ppm) in self.shares() {
+            if ppm > 1_000_000 {
+                return Err(LawError::Share { project, field, ppm });
+            }
+        }
+        for (field, (from, to), (least, most), hint) in self.ranges() {
+            if from > to || from < least || to > most {
+                return Err(LawError::Range { project, field, from, to, hint });
+            }
+        }
+        let counts =
+            [("requests_per_day", self.requests_per_day), ("users", self.users), ("api", self.api.total())];
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(LawError::Zero { project, field });
+        }
+        let by_ms =
+            if self.late.share_ppm > 0 && self.late.long_ppm > 0 { self.late.long_by_ms.1 } else { 0 };
+        if by_ms > super::place::TRACK_AGE_MS && self.api.import_json + self.api.import_ndjson == 0 {
+            return Err(LawError::NoImport { project, by_ms });
+        }
+        Ok(())
+    }
+
+    fn shares(&self) -> [(&'static str, u32); 10] {
+        [
+            ("late.share_ppm", self.late.share_ppm),
+            ("late.same_day_ppm + late.long_ppm", self.late.same_day_ppm.saturating_add(self.late.long_ppm)),
+            ("ahead_ppm", self.ahead_ppm),
+            ("resend_ppm", self.resend_ppm),
+            ("no_insert_id_ppm", self.no_insert_id_ppm),
+            ("shared_insert_id_ppm", self.shared_insert_id_ppm),
+            ("no_time_ppm", self.no_time_ppm),
+            ("invalid_ppm", self.invalid_ppm),
+            ("huge_ppm", self.huge_ppm),
+            ("api.gzip_ppm", self.api.gzip_ppm),
+        ]
+    }
+
+    fn ranges(&self) -> [Bounded; 6] {
+        const DAY_MS: i64 = 24 * HOUR_MS;
+        let wide = |(from, to): (u32, u32)| (i64::from(from), i64::from(to));
+        [
+            ("events_per_day", wide(self.events_per_day), (0, 1_000_000), "at most 1000000"),
+            ("requests_per_day", wide((0, self.requests_per_day)), (0, 86_400), "at most one a second"),
+            ("event_bytes", wide(self.event_bytes), (0, 100_000), "at most 100000"),
+            (
+                "late.by_ms",
+                self.late.by_ms,
+                (LATE_MS, 4 * DAY_MS),
+                "from 2 h (earlier is not late) to 4 days",
+            ),
+            ("late.long_by_ms", self.late.long_by_ms, (LATE_MS, 30 * DAY_MS), "from 2 h to 30 days"),
+            ("resend_after_ms", self.resend_after_ms, (0, 4 * DAY_MS), "at most 4 days"),
+        ]
+    }
+}
+
+impl ApiMix {
+    fn total(&self) -> u32 {
+        [self.track_raw, self.track_form, self.track_get, self.import_json, self.import_ndjson]
+            .into_iter()
+            .fold(0, u32::saturating_add)
+    }
+}

@@ -1,0 +1,215 @@
+//! When an event happens and when it is sent: a function of the event's own draw and of the calendar alone.
+//!
+//! - **On time**: a slot of its day, or the first of the next day; the event happened up to 110 minutes before
+//!   it, on its day. Ten minutes are left for retries, so that on time stays on time.
+//! - **Late, same day**: a slot of its day at least 2 h after midnight; the event happened between
+//!   [`Late::by_ms`](super::Late::by_ms) before it and the day's beginning.
+//! - **Late, later**: the event happened at a busy time of its day; it is sent in the first slot after its lateness.
+//! - **Ahead**: like on time, but up to 50 minutes after its sending; only in imports.
+//! - **Without time**: like on time; what it would have happened at is not said.
+//! - **To be rejected**: like on time.
+//!
+//! What would be sent to `/track` at an age above [`TRACK_AGE_MS`] goes to the next slot that is an import.
+
+use super::calendar::{LocalDay, Slot, SlotId};
+use super::dice::Dice;
+use super::event::TimeForm;
+use super::law::{Defect, HOUR_MS, LATE_MS, MINUTE_MS, StreamLaw};
+use std::sync::Arc;
+
+/// The age at which an event goes by import instead of `/track`, which takes 5 days: a day is left for retries.
+pub(super) const TRACK_AGE_MS: i64 = 4 * 24 * HOUR_MS;
+/// On-time events are at most this old.
+const ON_TIME_MS: i64 = 110 * MINUTE_MS;
+/// How far a legal clock is ahead; the API takes an hour.
+const AHEAD_MS: i64 = 50 * MINUTE_MS;
+/// How many days an event waits for a slot that can take it.
+const PATIENCE_DAYS: i32 = 32;
+
+/// How late an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lateness {
+    OnTime,
+    SameDay,
+    Later,
+    Long,
+}
+
+/// What is special about an event, from its own draw alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traits {
+    pub(super) has_time: bool,
+    pub(super) has_insert_id: bool,
+    pub(super) shares_insert_id: bool,
+    pub(super) is_wrong: bool,
+    pub(super) is_huge: bool,
+    pub(super) is_ahead: bool,
+    pub(super) is_resent: bool,
+    pub(super) lateness: Lateness,
+    pub(super) form: TimeForm,
+}
+
+impl Traits {
+    pub(super) fn of(law: &StreamLaw, seed: u64) -> Traits {
+        let mut dice = Dice::new(seed, 1);
+        // Every number is drawn whether it is used or not: one share changed in the law leaves the others alone.
+        let is_wrong = dice.hit(law.invalid_ppm);
+        let is_late = dice.hit(law.late.share_ppm);
+        let class = dice.below(1_000_000);
+        let has_time = !dice.hit(law.no_time_ppm) || is_wrong;
+        let has_insert_id = !dice.hit(law.no_insert_id_ppm);
+        let shares_insert_id = dice.hit(law.shared_insert_id_ppm) && !is_wrong;
+        let is_huge = dice.hit(law.huge_ppm) && !is_wrong;
+        let is_ahead = dice.hit(law.ahead_ppm) && !is_wrong;
+        // A second copy of an event without identity is a second event, and one without time has two times.
+        let is_resent = dice.hit(law.resend_ppm) && has_insert_id && has_time && !is_wrong;
+        let form = TimeForm::of(&mut dice);
+        let lateness = match class {
+            _ if !is_late || !has_time || is_wrong => Lateness::OnTime,
+            _ if class < u64::from(law.late.same_day_ppm) => Lateness::SameDay,
+            _ if class < u64::from(law.late.same_day_ppm) + u64::from(law.late.long_ppm) => Lateness::Long,
+            _ => Lateness::Later,
+        };
+        Traits {
+            has_time,
+            has_insert_id,
+            shares_insert_id,
+            is_wrong,
+            is_huge,
+            is_ahead,
+            is_resent,
+            lateness,
+            form,
+        }
+    }
+}
+
+/// Where an event went.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) time_ms: i64,
+    pub(super) defect: Option<Defect>,
+    pub(super) sent: (SlotId, Slot),
+    pub(super) again: Option<(SlotId, Slot)>,
+}
+
+/// Places the event of draw `seed` that belongs to `day`; nowhere if no slot can take it.
+pub(super) fn place(
+    law: &StreamLaw,
+    traits: &Traits,
+    seed: u64,
+    day: i32,
+    days: &mut impl FnMut(i32) -> Arc<LocalDay>,
+) -> Option<Placed> {
+    let mut dice = Dice::new(seed, 2);
+    let (time_ms, sent) = match traits.lateness {
+        Lateness::OnTime => on_time(traits, day, days, &mut dice)?,
+        Lateness::SameDay => match late_same_day(law, day, &days(day), &mut dice) {
+            Some(placed) => placed,
+            None => late(law.late.by_ms, day, days, &mut dice)?,
+        },
+        Lateness::Later => late(law.late.by_ms, day, days, &mut dice)?,
+        Lateness::Long => late(law.late.long_by_ms, day, days, &mut dice)?,
+    };
+    let defect = traits.is_wrong.then(|| defect(sent.1, &mut dice));
+    let time_ms = match defect {
+        Some(Defect::OldTime) => dice.within((HOUR_MS, 300 * 24 * HOUR_MS)),
+        Some(Defect::FutureTime) => sent.1.at_ms + dice.within((2 * HOUR_MS, 365 * 24 * HOUR_MS)),
+        _ => time_ms,
+    };
+    // Wrong times stay in seconds: in milliseconds, one in 1970 would read as seconds of another year.
+    let form = if traits.is_wrong { TimeForm::Seconds } else { traits.form };
+    let time_ms = form.as_told_ms(time_ms);
+    let again = if traits.is_resent {
+        let at_ms = sent.1.at_ms + dice.within(law.resend_after_ms).max(1);
+        Some(at_ms)
+            .filter(|at_ms| at_ms - time_ms < TRACK_AGE_MS)
+            .and_then(|at_ms| first_slot(time_ms, at_ms, day, days))
+    } else {
+        None
+    };
+    Some(Placed { time_ms, defect, sent, again })
+}
+
+fn on_time(
+    traits: &Traits,
+    day: i32,
+    days: &mut impl FnMut(i32) -> Arc<LocalDay>,
+    dice: &mut Dice,
+) -> Option<(i64, (SlotId, Slot))> {
+    let today = days(day);
+    let nth = dice.below(today.slots.len() as u64 + 1) as usize;
+    // Sent after midnight, if clients send soon enough after it: the day's last events, under the nightly job's nose.
+    let tomorrow = (nth == today.slots.len()).then(|| days(day + 1));
+    let after_midnight = tomorrow
+        .and_then(|tomorrow| tomorrow.slots.first().copied())
+        .filter(|slot| slot.at_ms < today.end_ms + ON_TIME_MS)
+        .map(|slot| (SlotId { day: day + 1, nth: 0 }, slot));
+    let sent = match after_midnight {
+        Some(sent) => sent,
+        None => {
+            let nth = nth.min(today.slots.len().checked_sub(1)?);
+            (SlotId { day, nth: nth as u32 }, today.slots[nth])
+        }
+    };
+    let at_ms = sent.1.at_ms;
+    if traits.is_ahead && sent.1.api.is_import() {
+        return Some((at_ms + dice.within((0, AHEAD_MS)), sent));
+    }
+    let oldest_ms = (at_ms - today.start_ms).clamp(0, ON_TIME_MS);
+    let youngest_ms = (at_ms - today.end_ms + 1).max(1_000).min(oldest_ms);
+    Some((at_ms - dice.within((youngest_ms, oldest_ms)), sent))
+}
+
+fn late_same_day(
+    law: &StreamLaw,
+    day: i32,
+    today: &LocalDay,
+    dice: &mut Dice,
+) -> Option<(i64, (SlotId, Slot))> {
+    let least_ms = law.late.by_ms.0.max(LATE_MS);
+    let first = today.slots.iter().position(|slot| slot.at_ms - today.start_ms > least_ms)?;
+    let nth = first + dice.below((today.slots.len() - first) as u64) as usize;
+    let slot = today.slots[nth];
+    let most_ms = law.late.by_ms.1.min(slot.at_ms - today.start_ms);
+    Some((slot.at_ms - dice.within((least_ms, most_ms)), (SlotId { day, nth: nth as u32 }, slot)))
+}
+
+fn late(
+    by_ms: (i64, i64),
+    day: i32,
+    days: &mut impl FnMut(i32) -> Arc<LocalDay>,
+    dice: &mut Dice,
+) -> Option<(i64, (SlotId, Slot))> {
+    let time_ms = days(day).busy_time_ms(dice);
+    let sent = first_slot(time_ms, time_ms + dice.within(by_ms), day, days)?;
+    Some((time_ms, sent))
+}
+
+/// The first slot at or after `from_ms` that takes an event of time `time_ms`.
+fn first_slot(
+    time_ms: i64,
+    from_ms: i64,
+    day: i32,
+    days: &mut impl FnMut(i32) -> Arc<LocalDay>,
+) -> Option<(SlotId, Slot)> {
+    let takes =
+        |slot: &Slot| slot.at_ms >= from_ms && (slot.at_ms - time_ms < TRACK_AGE_MS || slot.api.is_import());
+    (day..day + PATIENCE_DAYS).find_map(|day| {
+        let slots = days(day);
+        let nth = slots.slots.iter().position(takes)?;
+        Some((SlotId { day, nth: nth as u32 }, slots.slots[nth]))
+    })
+}
+
+fn defect(slot: Slot, dice: &mut Dice) -> Defect {
+    const ANYWHERE: [Defect; 6] = [
+        Defect::MissingName,
+        Defect::OldTime,
+        Defect::LongInsertId,
+        Defect::WrongInsertId,
+        Defect::TooDeep,
+        Defect::TooManyProperties,
+    ];
+    if slot.api.is_import() && dice.one_in(4) { Defect::FutureTime } else { dice.pick(&ANYWHERE) }
+}

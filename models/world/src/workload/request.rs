@@ -1,0 +1,252 @@
+//! Planned requests, and how they travel as HTTP.
+//!
+//! Encoding is a pure function of the request: a retry sends the same bytes.
+
+use super::dice::Dice;
+use super::law::{ApiMix, Defect};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{Method, Request};
+use std::io::Write as _;
+
+/// How a request travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// `POST /track` with the JSON as its body.
+    TrackRaw {
+        /// Asks for an answer in JSON instead of `1` or `0`.
+        verbose: bool,
+    },
+    /// `POST /track` with a form.
+    TrackForm {
+        /// How `data=` is written.
+        data: FormData,
+        /// Asks for an answer in JSON instead of `1` or `0`.
+        verbose: bool,
+    },
+    /// `GET /track?data=`, base64, percent-encoded.
+    TrackGet {
+        /// Asks for an answer in JSON instead of `1` or `0`.
+        verbose: bool,
+    },
+    /// `POST /import`, an array.
+    ImportJson {
+        /// How the body is compressed.
+        gzip: Gzip,
+    },
+    /// `POST /import`, one event a line.
+    ImportNdjson {
+        /// How the body is compressed.
+        gzip: Gzip,
+    },
+}
+
+/// How a form's `data=` is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormData {
+    /// Percent-encoded JSON.
+    Json,
+    /// Percent-encoded base64.
+    Base64,
+    /// Base64 as it is: whoever decodes the form sees a space for each `+`.
+    BareBase64,
+}
+
+/// How an import's body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gzip {
+    /// Not.
+    No,
+    /// One member.
+    One,
+    /// Two members, the cut anywhere.
+    Two,
+}
+
+/// The longest text that goes into an address; longer ones go into a form.
+const MAX_GET_BYTES: usize = 4_096;
+
+impl Api {
+    /// It goes to `/import`, which answers item by item.
+    #[must_use]
+    pub const fn is_import(self) -> bool {
+        matches!(self, Api::ImportJson { .. } | Api::ImportNdjson { .. })
+    }
+
+    /// Draws one from the mix.
+    pub(super) fn of(mix: &ApiMix, dice: &mut Dice) -> Api {
+        let weights = [mix.track_raw, mix.track_form, mix.track_get, mix.import_json, mix.import_ndjson];
+        let mut rest = dice.below(weights.iter().map(|weight| u64::from(*weight)).sum());
+        let way = weights.iter().position(|weight| {
+            let here = rest < u64::from(*weight);
+            rest = rest.saturating_sub(u64::from(*weight));
+            here
+        });
+        let verbose = dice.one_in(2);
+        let data = dice.pick(&[FormData::Base64, FormData::Base64, FormData::BareBase64, FormData::Json]);
+        let gzip = match (dice.hit(mix.gzip_ppm), dice.one_in(4)) {
+            (false, _) => Gzip::No,
+            (true, false) => Gzip::One,
+            (true, true) => Gzip::Two,
+        };
+        match way {
+            Some(1) => Api::TrackForm { data, verbose },
+            Some(2) => Api::TrackGet { verbose },
+            Some(3) => Api::ImportJson { gzip },
+            Some(4) => Api::ImportNdjson { gzip },
+            _ => Api::TrackRaw { verbose },
+        }
+    }
+
+    /// The way that a text of `text_bytes` takes: an address has room for little.
+    pub(super) fn for_size(self, text_bytes: usize) -> Api {
+        match self {
+            Api::TrackGet { verbose } if text_bytes > MAX_GET_BYTES => {
+                Api::TrackForm { data: FormData::Base64, verbose }
+            }
+            way => way,
+        }
+    }
+}
+
+/// One event as its client sends it.
+#[derive(Clone, Debug)]
+pub struct PlannedEvent {
+    /// Its index in the stream. A second sending has the first one's.
+    pub index: u64,
+    /// It was sent before: the same bytes under the same `$insert_id`.
+    pub is_resend: bool,
+    /// Its JSON text, byte for byte, a slice of the request's.
+    pub json: Bytes,
+    /// Its name; empty when that is what it lacks.
+    pub name: &'static str,
+    /// Its `distinct_id` as text: a string's content, a number's JSON text, empty when absent.
+    pub distinct_id: String,
+    /// Its `$insert_id`.
+    pub insert_id: Option<String>,
+    /// Its time in milliseconds since 1970, exactly as told; absent: its arrival counts.
+    pub time_ms: Option<i64>,
+    /// Why it must be rejected, if it must. Nothing but tests may look at it: clients learn it from the answer.
+    pub defect: Option<Defect>,
+}
+
+impl PlannedEvent {
+    /// The API takes it.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        self.defect.is_none()
+    }
+}
+
+/// One request as its client sends it.
+#[derive(Clone, Debug)]
+pub struct PlannedRequest {
+    /// Its number in its project's stream: unique, and the same whatever other events are left out. For keyed draws.
+    pub key: u64,
+    /// When it is sent, in milliseconds since 1970 by the world's clock.
+    pub at_ms: i64,
+    /// The project.
+    pub project: u32,
+    /// How it travels.
+    pub api: Api,
+    /// The events' texts as one JSON value, or as lines.
+    pub text: Bytes,
+    /// Its events, in the order sent: item `i` of an answer is `events[i]`.
+    pub events: Vec<PlannedEvent>,
+}
+
+impl PlannedRequest {
+    /// The request as HTTP; `secret` is the user of Basic auth, used on imports alone.
+    #[must_use]
+    pub fn to_http(&self, secret: &str) -> Request<Bytes> {
+        let text = &self.text;
+        match self.api {
+            Api::TrackRaw { verbose } => post(track_target(verbose), "application/json", text.clone()),
+            Api::TrackForm { data, verbose } => {
+                post(track_target(verbose), "application/x-www-form-urlencoded", form(data, text))
+            }
+            Api::TrackGet { verbose } => {
+                let mut target = b"/track?data=".to_vec();
+                percent_encode(STANDARD.encode(text).as_bytes(), &mut target);
+                target.extend_from_slice(if verbose { b"&verbose=1" } else { b"" });
+                request(Method::GET, target, Bytes::new())
+            }
+            Api::ImportJson { gzip } => self.import("application/json", gzip, secret),
+            Api::ImportNdjson { gzip } => self.import("application/x-ndjson", gzip, secret),
+        }
+    }
+
+    fn import(&self, content_type: &'static str, gzip: Gzip, secret: &str) -> Request<Bytes> {
+        let target = format!("/import?strict=1&project_id={}", self.project);
+        let (head, tail) = match gzip {
+            Gzip::No => (None, None),
+            Gzip::One => (Some(&self.text[..]), None),
+            Gzip::Two => {
+                let (head, tail) = self.text.split_at(self.text.len() / 2);
+                (Some(head), Some(tail))
+            }
+        };
+        let body = match head {
+            None => self.text.clone(),
+            Some(_) => head.into_iter().chain(tail).fold(Vec::new(), gzip_member).into(),
+        };
+        let mut request = post(target, content_type, body);
+        let basic = format!("Basic {}", STANDARD.encode(format!("{secret}:")));
+        let basic = basic.parse().expect("base64 is made of visible ASCII, which headers take");
+        request.headers_mut().insert(AUTHORIZATION, basic);
+        if gzip != Gzip::No {
+            request.headers_mut().insert(CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
+        }
+        request
+    }
+}
+
+fn track_target(verbose: bool) -> &'static str {
+    if verbose { "/track?verbose=1" } else { "/track" }
+}
+
+fn post(target: impl AsRef<[u8]>, content_type: &'static str, body: Bytes) -> Request<Bytes> {
+    let mut request = request(Method::POST, target, body);
+    request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    request
+}
+
+fn request(method: Method, target: impl AsRef<[u8]>, body: Bytes) -> Request<Bytes> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = http::Uri::try_from(target.as_ref()).expect(
+        "targets are fixed paths with digits and percent-encoded data, shorter than an address may be",
+    );
+    request
+}
+
+fn form(data: FormData, text: &[u8]) -> Bytes {
+    let mut body = Vec::with_capacity(text.len() * 3 / 2 + 8);
+    body.extend_from_slice(b"data=");
+    match data {
+        FormData::Json => percent_encode(text, &mut body),
+        FormData::Base64 => percent_encode(STANDARD.encode(text).as_bytes(), &mut body),
+        FormData::BareBase64 => body.extend_from_slice(STANDARD.encode(text).as_bytes()),
+    }
+    body.into()
+}
+
+fn percent_encode(bytes: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => out.push(*byte),
+            _ => out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+        }
+    }
+}
+
+/// Appends `part` as a gzip member. The fastest level: what is tested is the format, not the ratio.
+fn gzip_member(out: Vec<u8>, part: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(out, Compression::fast());
+    encoder.write_all(part).and_then(|()| encoder.finish()).expect("a Vec takes every byte")
+}

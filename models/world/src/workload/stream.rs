@@ -1,0 +1,266 @@
+//! A stream under way: the requests of a law, in the order in which they are sent, a day at a time.
+//!
+//! Only places are kept for what is still to be sent, 32 bytes an event; texts are written when their request's
+//! turn comes.
+
+use super::calendar::{Calendar, LocalDay, Slot, SlotId};
+use super::dice::Dice;
+use super::event::{self, Source, Subject};
+use super::law::{Defect, LawError, StreamLaw};
+use super::place::{Traits, place};
+use super::request::{Api, PlannedEvent, PlannedRequest};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The API takes 2,000 events in a request.
+const MAX_ITEMS: usize = 2_000;
+/// Parts of a slot's requests: what is valid, in chunks; from here on what `/track` must reject.
+const PART_REJECTED: u64 = 1 << 10;
+/// From here on huge events, each at its index.
+const PART_HUGE: u64 = 1 << 11;
+
+/// An event that waits for its slot.
+#[derive(Clone, Copy, Debug)]
+struct Draft {
+    time_ms: i64,
+    own: Source,
+    defect: Option<Defect>,
+    is_resend: bool,
+    is_huge: bool,
+}
+
+/// A law's requests, in the order in which they are sent: an iterator.
+///
+/// `Z` gives a local day's beginning and end in milliseconds since 1970, for the project's zone and days counted from
+/// 1970-01-01; it is asked for days behind the range too. `D` draws: a pure function of stream name and key.
+#[derive(Debug)]
+pub struct Stream<Z, D> {
+    law: StreamLaw,
+    days: Range<i32>,
+    sends_ms: Range<i64>,
+    zone: Z,
+    draw: D,
+    kept: Vec<Range<u64>>,
+    calendar: Calendar,
+    next_day: i32,
+    waiting: BTreeMap<(i64, SlotId), (Api, Vec<Draft>)>,
+    ready: VecDeque<PlannedRequest>,
+}
+
+impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
+    /// The stream whose events belong to local `days`, of which those are sent whose turn comes within `sends_ms`;
+    /// what would be sent outside of it never comes in.
+    ///
+    /// # Errors
+    /// A law that no stream can follow.
+    pub fn new(
+        law: StreamLaw,
+        days: Range<i32>,
+        sends_ms: Range<i64>,
+        zone: Z,
+        draw: D,
+    ) -> Result<Self, LawError> {
+        law.check()?;
+        Ok(Stream {
+            kept: merged(&law.kept),
+            next_day: days.start,
+            calendar: Calendar::new(),
+            waiting: BTreeMap::new(),
+            ready: VecDeque::new(),
+            law,
+            days,
+            sends_ms,
+            zone,
+            draw,
+        })
+    }
+
+    /// The law that it follows.
+    pub fn law(&self) -> &StreamLaw {
+        &self.law
+    }
+
+    /// How many events are planned and not yet sent.
+    #[cfg(test)]
+    pub(super) fn drafts_held(&self) -> usize {
+        self.waiting.values().map(|(_, drafts)| drafts.len()).sum()
+    }
+
+    /// Days are planned before anything is sent that they could come before: nothing is sent before its day begins.
+    fn plan_ahead(&mut self) {
+        while self.next_day < self.days.end {
+            if let Some(((first_at_ms, _), _)) = self.waiting.first_key_value()
+                && *first_at_ms < (self.zone)(self.next_day).0
+            {
+                return;
+            }
+            self.plan_day(self.next_day);
+            self.next_day += 1;
+        }
+    }
+
+    fn plan_day(&mut self, day: i32) {
+        self.calendar.forget_before(day);
+        let stride = self.law.stride();
+        let first = u64::from(self.days.start.abs_diff(day)) * stride;
+        let count = self.events_of(day);
+        for indices in indices(&self.kept, first..first + count) {
+            for index in indices {
+                self.plan_event(day, index);
+            }
+        }
+    }
+
+    fn events_of(&self, day: i32) -> u64 {
+        let key = u128::from(self.law.project) << 64 | u128::from(day.cast_unsigned());
+        let (least, most) = self.law.events_per_day;
+        let usual =
+            Dice::new((self.draw)("workload.day", key), 1).within((i64::from(least), i64::from(most)));
+        usual.unsigned_abs() * u64::from(self.law.times(day))
+    }
+
+    fn plan_event(&mut self, day: i32, index: u64) {
+        let own = Source { index, seed: self.seed_of(index) };
+        let Stream { law, calendar, zone, draw, .. } = self;
+        let traits = Traits::of(law, own.seed);
+        let mut days = |day: i32| -> Arc<LocalDay> { calendar.day(law, day, zone, draw) };
+        let Some(placed) = place(law, &traits, own.seed, day, &mut days) else { return };
+        let draft = Draft {
+            time_ms: placed.time_ms,
+            own,
+            defect: placed.defect,
+            is_resend: false,
+            is_huge: traits.is_huge,
+        };
+        self.put(placed.sent, draft);
+        if let Some(again) = placed.again {
+            self.put(again, Draft { is_resend: true, ..draft });
+        }
+    }
+
+    fn put(&mut self, (id, slot): (SlotId, Slot), draft: Draft) {
+        if self.sends_ms.contains(&slot.at_ms) {
+            self.waiting.entry((slot.at_ms, id)).or_insert((slot.api, Vec::new())).1.push(draft);
+        }
+    }
+
+    fn seed_of(&self, index: u64) -> u64 {
+        (self.draw)("workload.event", u128::from(self.law.project) << 64 | u128::from(index))
+    }
+
+    /// A slot's requests. What `/track` must reject travels apart from what it takes, for its answer of one digit
+    /// says only whether anything was taken; `/import` answers item by item, and gets them mixed.
+    fn write_slot(&mut self, at_ms: i64, id: SlotId, api: Api, mut drafts: Vec<Draft>) {
+        drafts.sort_by_key(|draft| (draft.time_ms, draft.own.index, draft.is_resend));
+        let slot = u64::from(self.days.start.abs_diff(id.day)) * u64::from(self.law.requests_per_day);
+        let slot_key = (slot + u64::from(id.nth)) << 32;
+        let (huge, usual): (Vec<Draft>, Vec<Draft>) = drafts.into_iter().partition(|draft| draft.is_huge);
+        let (apart, together): (Vec<Draft>, Vec<Draft>) =
+            usual.into_iter().partition(|draft| draft.defect.is_some() && !api.is_import());
+        for (first_part, drafts) in [(0, together), (PART_REJECTED, apart)] {
+            for (part, drafts) in drafts.chunks(MAX_ITEMS).enumerate() {
+                let request = self.write_request(slot_key | (first_part + part as u64), at_ms, api, drafts);
+                self.ready.push_back(request);
+            }
+        }
+        for draft in huge {
+            let part = PART_HUGE + draft.own.index % (1 << 28) * 2 + u64::from(draft.is_resend);
+            let request = self.write_request(slot_key | part, at_ms, api, &[draft]);
+            self.ready.push_back(request);
+        }
+    }
+
+    fn write_request(&self, key: u64, at_ms: i64, api: Api, drafts: &[Draft]) -> PlannedRequest {
+        let lines = matches!(api, Api::ImportNdjson { .. });
+        // A client with one event may send it alone or as an array of one.
+        let bare = drafts.len() == 1 && !api.is_import() && Dice::new(drafts[0].own.seed, 6).one_in(2);
+        let (open, between, close): (&[u8], &[u8], &[u8]) = match (lines, bare) {
+            (true, _) => (b"", b"\n", b"\n"),
+            (false, true) => (b"", b"", b""),
+            (false, false) => (b"[", b",", b"]"),
+        };
+        let mut text = Vec::with_capacity(drafts.len() * (self.law.event_bytes.1 as usize + 64) + 2);
+        text.extend_from_slice(open);
+        let mut written = Vec::with_capacity(drafts.len());
+        for (position, draft) in drafts.iter().enumerate() {
+            text.extend_from_slice(if position == 0 { b"" } else { between });
+            let start = text.len();
+            let subject = Subject {
+                own: draft.own,
+                partner: self.partner_of(draft),
+                time_ms: draft.time_ms,
+                defect: draft.defect,
+            };
+            let event = event::write(&self.law, &subject, &mut text);
+            written.push((draft, start..text.len(), event));
+        }
+        text.extend_from_slice(close);
+        let text = Bytes::from(text);
+        let planned = |(draft, range, event): (&Draft, Range<usize>, event::Written)| PlannedEvent {
+            index: draft.own.index,
+            is_resend: draft.is_resend,
+            json: text.slice(range),
+            name: event.name,
+            distinct_id: event.distinct_id,
+            insert_id: event.insert_id,
+            time_ms: event.time_ms,
+            defect: draft.defect,
+        };
+        let events = written.into_iter().map(planned).collect();
+        PlannedRequest { key, at_ms, project: self.law.project, api: api.for_size(text.len()), text, events }
+    }
+
+    /// The event before it, if it takes its identity from that: the odd one of a pair on one day.
+    fn partner_of(&self, draft: &Draft) -> Option<Source> {
+        let in_day = draft.own.index % self.law.stride();
+        if in_day.is_multiple_of(2) || !Traits::of(&self.law, draft.own.seed).shares_insert_id {
+            return None;
+        }
+        let index = draft.own.index - 1;
+        let partner = Source { index, seed: self.seed_of(index) };
+        let traits = Traits::of(&self.law, partner.seed);
+        (traits.has_insert_id && !traits.is_wrong).then_some(partner)
+    }
+}
+
+impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Iterator for Stream<Z, D> {
+    type Item = PlannedRequest;
+
+    fn next(&mut self) -> Option<PlannedRequest> {
+        while self.ready.is_empty() {
+            self.plan_ahead();
+            let ((at_ms, id), (api, drafts)) = self.waiting.pop_first()?;
+            self.write_slot(at_ms, id, api, drafts);
+        }
+        self.ready.pop_front()
+    }
+}
+
+/// Kept ranges in order, each index once; everything if there are none.
+fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut sorted: Vec<Range<u64>> = kept.iter().filter(|range| !range.is_empty()).cloned().collect();
+    if kept.is_empty() {
+        sorted.push(0..u64::MAX);
+    }
+    sorted.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// The parts of `all` that are kept.
+fn indices(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
+    let first = kept.partition_point(|range| range.end <= all.start);
+    kept[first..]
+        .iter()
+        .take_while(|range| range.start < all.end)
+        .map(|range| range.start.max(all.start)..range.end.min(all.end))
+        .collect()
+}

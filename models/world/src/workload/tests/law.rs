@@ -1,0 +1,221 @@
+//! Shares and times come out as the law says.
+
+use super::*;
+
+struct Seen<'a> {
+    request: &'a PlannedRequest,
+    event: &'a PlannedEvent,
+}
+
+fn seen(requests: &[PlannedRequest]) -> Vec<Seen<'_>> {
+    let all =
+        requests.iter().flat_map(|request| request.events.iter().map(move |event| Seen { request, event }));
+    all.collect()
+}
+
+impl Seen<'_> {
+    fn is_late(&self) -> bool {
+        self.event.time_ms.is_some_and(|time_ms| self.request.at_ms - time_ms >= LATE_MS)
+    }
+
+    fn home(&self, law: &StreamLaw) -> (i64, i64) {
+        zone(FIRST_DAY + (self.event.index / law.stride()) as i32)
+    }
+}
+
+fn share_ppm(all: &[Seen<'_>], what: impl Fn(&Seen<'_>) -> bool) -> u64 {
+    all.iter().filter(|seen| what(seen)).count() as u64 * 1_000_000 / all.len() as u64
+}
+
+fn firsts(requests: &[PlannedRequest]) -> Vec<Seen<'_>> {
+    seen(requests).into_iter().filter(|seen| !seen.event.is_resend && seen.event.is_valid()).collect()
+}
+
+#[test]
+fn volumes_are_those_of_the_law() {
+    for (law, range) in [(law(), 600..=1_000), (small(4, "t", "s"), 4..=60)] {
+        let requests = run(&law, 8);
+        for day in 0..8 {
+            let of_day = |event: &PlannedEvent| event.index / law.stride() == day && !event.is_resend;
+            let count =
+                requests.iter().flat_map(|request| &request.events).filter(|event| of_day(event)).count();
+            assert!(range.contains(&count), "{count} events on day {day}");
+        }
+    }
+}
+
+#[test]
+fn late_shares_come_out_right() {
+    for (share, low, high) in
+        [(5_000, 4_000, 6_000), (300_000, 285_000, 315_000), (960_000, 950_000, 970_000)]
+    {
+        let mut law = law();
+        (law.late.share_ppm, law.no_time_ppm) = (share, 0);
+        let requests = run(&law, 40);
+        let all = firsts(&requests);
+        let late = share_ppm(&all, |seen| seen.is_late());
+        assert!((low..=high).contains(&late), "{late} ppm are late, {share} were asked for");
+    }
+}
+
+#[test]
+fn most_late_events_come_in_before_their_day_ends() {
+    let law = offline(5, "t", "s", 960_000);
+    let requests = run(&law, 20);
+    let late: Vec<Seen<'_>> = firsts(&requests).into_iter().filter(Seen::is_late).collect();
+    let same_day = share_ppm(&late, |seen| seen.request.at_ms < seen.home(&law).1);
+    assert!((760_000..880_000).contains(&same_day), "{same_day} ppm of the late ones");
+    let long = share_ppm(&late, |seen| {
+        seen.event.time_ms.is_some_and(|time_ms| seen.request.at_ms - time_ms > 31 * HOUR_MS)
+    });
+    assert!((10_000..80_000).contains(&long), "{long} ppm came in after more than 31 h");
+}
+
+#[test]
+fn events_lie_on_the_day_of_their_index() {
+    let mut law = law();
+    law.late.share_ppm = 400_000;
+    let requests = run(&law, 6);
+    for seen in firsts(&requests) {
+        let (start_ms, end_ms) = seen.home(&law);
+        let Some(time_ms) = seen.event.time_ms else { continue };
+        let ahead = time_ms > seen.request.at_ms;
+        assert!(ahead || (start_ms..end_ms).contains(&time_ms), "event {}", seen.event.index);
+        assert!(time_ms - seen.request.at_ms <= 50 * MINUTE_MS);
+        assert!(!ahead || seen.request.api.is_import());
+    }
+}
+
+#[test]
+fn some_events_of_a_day_come_in_just_after_its_midnight() {
+    let law = law();
+    let requests = run(&law, 10);
+    let after = |seen: &&Seen<'_>| !seen.is_late() && seen.request.at_ms >= seen.home(&law).1;
+    let count = firsts(&requests).iter().filter(after).count();
+    assert!(count > 30, "{count} on-time events crossed midnight");
+}
+
+#[test]
+fn nothing_older_than_track_takes_goes_there() {
+    let mut law = law();
+    (law.late.share_ppm, law.late.same_day_ppm, law.late.long_ppm) = (500_000, 0, 1_000_000);
+    law.late.long_by_ms = (100 * HOUR_MS, 10 * 24 * HOUR_MS);
+    let requests = run(&law, 5);
+    let all = firsts(&requests);
+    let age_ms = |seen: &Seen<'_>| seen.event.time_ms.map_or(0, |time_ms| seen.request.at_ms - time_ms);
+    assert!(all.iter().filter(|seen| age_ms(seen) > 5 * 24 * HOUR_MS).count() > 500);
+    assert!(
+        all.iter().filter(|seen| !seen.request.api.is_import()).all(|seen| age_ms(seen) < 4 * 24 * HOUR_MS)
+    );
+}
+
+#[test]
+fn oddities_come_out_in_their_shares() {
+    let mut law = law();
+    (law.no_insert_id_ppm, law.no_time_ppm, law.invalid_ppm) = (50_000, 40_000, 30_000);
+    (law.resend_ppm, law.shared_insert_id_ppm, law.huge_ppm) = (60_000, 100_000, 0);
+    let requests = run(&law, 40);
+    let all = seen(&requests);
+    let near = |what: &str, found: u64, asked: u64| {
+        assert!(found.abs_diff(asked) < asked / 8, "{what}: {found} ppm, {asked} were asked for");
+    };
+    let once: Vec<Seen<'_>> = seen(&requests).into_iter().filter(|seen| !seen.event.is_resend).collect();
+    near("without $insert_id", share_ppm(&once, |seen| seen.event.insert_id.is_none()), 48_000);
+    near("without time", share_ppm(&once, |seen| seen.event.time_ms.is_none()), 39_000);
+    near("invalid", share_ppm(&once, |seen| !seen.event.is_valid()), 30_000);
+    near("sent again", share_ppm(&all, |seen| seen.event.is_resend), 50_000);
+    let mut by_id: BTreeMap<(&str, &str), Vec<&Seen<'_>>> = BTreeMap::new();
+    for seen in once.iter().filter(|seen| seen.event.is_valid()) {
+        if let Some(insert_id) = &seen.event.insert_id {
+            by_id.entry((&seen.event.distinct_id, insert_id)).or_default().push(seen);
+        }
+    }
+    let pairs: Vec<_> = by_id.values().filter(|events| events.len() > 1).collect();
+    // Every second event can take its neighbour's; not if that one has none.
+    near("sharing", pairs.len() as u64 * 1_000_000 / once.len() as u64, 45_000);
+    assert!(pairs.iter().all(|pair| pair.len() == 2 && pair[0].event.name != pair[1].event.name));
+}
+
+#[test]
+fn a_second_sending_is_the_first_one_byte_for_byte() {
+    let mut law = law();
+    law.resend_ppm = 100_000;
+    let requests = run(&law, 6);
+    let all = seen(&requests);
+    let first = |index| all.iter().find(|seen| seen.event.index == index && !seen.event.is_resend).unwrap();
+    let again: Vec<_> = all.iter().filter(|seen| seen.event.is_resend).collect();
+    assert!(again.len() > 300);
+    for second in again {
+        let first = first(second.event.index);
+        assert_eq!(first.event.json, second.event.json);
+        assert!(second.request.at_ms > first.request.at_ms);
+        assert!(first.event.insert_id.is_some());
+    }
+}
+
+#[test]
+fn sizes_are_those_of_the_law() {
+    let mut law = law();
+    let requests = run(&law, 4);
+    let all = firsts(&requests);
+    let mean = all.iter().map(|seen| seen.event.json.len()).sum::<usize>() / all.len();
+    assert!((230..290).contains(&mean), "{mean} bytes on average");
+    assert!(all.iter().all(|seen| (150..=400).contains(&seen.event.json.len())));
+    (law.events_per_day, law.event_bytes) = ((50, 50), (2_000, 2_000));
+    let requests = run(&law, 1);
+    assert!(firsts(&requests).iter().all(|seen| seen.event.json.len() == 2_000));
+}
+
+#[test]
+fn huge_events_travel_alone() {
+    let mut law = law();
+    law.huge_ppm = 10_000;
+    let requests = run(&law, 2);
+    let is_huge = |event: &PlannedEvent| event.json.len() > 100_000;
+    let with_huge: Vec<_> = requests.iter().filter(|request| request.events.iter().any(is_huge)).collect();
+    assert!(with_huge.len() > 4);
+    assert!(with_huge.iter().all(|request| request.events.len() == 1 && request.text.len() < 1_000_000));
+}
+
+#[test]
+fn a_burst_multiplies_a_day_and_leaves_the_others() {
+    let mut law = law();
+    law.late.share_ppm = 0;
+    let usual = run(&law, 3);
+    law.bursts = vec![Burst { day: FIRST_DAY + 1, times: 10 }];
+    let burst = run(&law, 3);
+    let count = |requests: &[PlannedRequest], law: &StreamLaw, day| {
+        let events = requests.iter().flat_map(|request| &request.events);
+        events.filter(|event| event.index / law.stride() == day && !event.is_resend).count()
+    };
+    let plain = super::law();
+    assert_eq!(count(&burst, &law, 1), 10 * count(&usual, &plain, 1));
+    assert_eq!(count(&burst, &law, 2), count(&usual, &plain, 2));
+}
+
+#[test]
+fn laws_that_no_stream_can_follow_are_refused() {
+    type Change = fn(&mut StreamLaw);
+    let cases: [(Change, &str); 7] = [
+        (|law| law.events_per_day = (9, 3), "events_per_day is 9..=3"),
+        (|law| law.requests_per_day = 0, "requests_per_day is 0"),
+        (|law| law.requests_per_day = 100_000, "requests_per_day is 0..=100000"),
+        (|law| law.late.by_ms.0 = HOUR_MS, "late.by_ms is 3600000..=108000000"),
+        (|law| law.resend_ppm = 1_000_001, "resend_ppm is 1000001 parts"),
+        (|law| law.late.long_ppm = 900_000, "late.same_day_ppm + late.long_ppm"),
+        (
+            |law| {
+                (law.api.import_json, law.api.import_ndjson) = (0, 0);
+                law.late.long_by_ms.1 = 200 * HOUR_MS;
+            },
+            "give the import a weight",
+        ),
+    ];
+    for (change, expected) in cases {
+        let mut law = law();
+        assert_eq!(law.check(), Ok(()));
+        change(&mut law);
+        let error = Stream::new(law, 0..1, 0..1, zone, draw).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Streams as a whole.
+
+mod law;
+mod profile;
+mod wire;
+
+use super::*;
+use profile::{large, offline, small};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// 2016-02-20.
+const FIRST_DAY: i32 = 16_851;
+
+/// A draw good enough for tests: keyed, and mixed twice.
+pub(super) fn draw(stream: &'static str, key: u128) -> u64 {
+    let name = stream.bytes().fold(7, |hash, byte| dice::mix(hash ^ u64::from(byte)));
+    dice::mix(dice::mix(name ^ (key >> 64) as u64) ^ key as u64)
+}
+
+/// Eight hours behind UTC; the second day has 23 hours, as when clocks go forward.
+pub(super) fn zone(day: i32) -> (i64, i64) {
+    let begins = |day: i32| {
+        let lost_ms = if day > FIRST_DAY + 1 { HOUR_MS } else { 0 };
+        i64::from(day) * DAY_MS + 8 * HOUR_MS - lost_ms
+    };
+    (begins(day), begins(day + 1))
+}
+
+pub(super) fn law() -> StreamLaw {
+    large(17, "0123456789abcdef", "s3cret")
+}
+
+pub(super) fn run(law: &StreamLaw, days: i32) -> Vec<PlannedRequest> {
+    let days = FIRST_DAY..FIRST_DAY + days;
+    Stream::new(law.clone(), days, 0..i64::MAX, zone, draw).unwrap().collect()
+}
+
+pub(super) fn days_ms(days: Range<i32>) -> Range<i64> {
+    zone(days.start).0..zone(days.end - 1).1
+}
+
+/// All that an event is, to compare.
+type Sending = (u64, i64, String, Vec<u8>, Option<i64>);
+
+fn sendings(requests: &[PlannedRequest]) -> BTreeMap<(u64, bool), Sending> {
+    let mut sendings = BTreeMap::new();
+    for request in requests {
+        for event in &request.events {
+            let what = (
+                request.key,
+                request.at_ms,
+                format!("{:?} {} {:?}", event.name, event.distinct_id, event.insert_id),
+                event.json.to_vec(),
+                event.time_ms,
+            );
+            let before = sendings.insert((event.index, event.is_resend), what);
+            assert!(before.is_none(), "event {} is sent twice as the same sending", event.index);
+        }
+    }
+    sendings
+}
+
+/// The tutorial: a law, days, a zone and a draw function make a stream; its requests are sent as HTTP.
+#[test]
+fn one_event_a_day() {
+    let mut law = small(17, "0123456789abcdef", "s3cret");
+    law.events_per_day = (1, 1);
+    let window = days_ms(FIRST_DAY..FIRST_DAY + 1);
+    let mut stream = Stream::new(law, FIRST_DAY..FIRST_DAY + 1, window, zone, draw).unwrap();
+    let request = stream.next().unwrap();
+    assert!(stream.next().is_none());
+    assert_eq!(request.to_http("s3cret").uri(), "/track");
+    // A change of this text would silently change every recorded case.
+    let text = std::str::from_utf8(&request.events[0].json).unwrap();
+    let expected = concat!(
+        r#"{"event":"Video started","properties":{"distinct_id":"u-8c82da8cf7d5","$insert_id":"5349b1a8-011-000000","time":1455987354,"#,
+        r#""token":"0123456789abcdef","returning":false,"note":"","coupon":null,"#,
+        r#""tags":["new","growth"],"device":{"memory_mb":512,"model":"Android"},"$os":"Android"}}"#,
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn requests_come_in_the_order_of_their_sending() {
+    let law = law();
+    let stream = Stream::new(law, FIRST_DAY..FIRST_DAY + 5, 0..i64::MAX, zone, draw).unwrap();
+    let (mut last_ms, mut requests) = (i64::MIN, 0);
+    for request in stream {
+        assert!(request.at_ms >= last_ms, "request {} goes back in time", request.key);
+        assert!(!request.events.is_empty());
+        last_ms = request.at_ms;
+        requests += 1;
+    }
+    assert!((5 * 30..5 * 45).contains(&requests), "{requests} requests");
+}
+
+#[test]
+fn leaving_events_out_leaves_all_others_alone() {
+    let mut law = law();
+    (law.shared_insert_id_ppm, law.resend_ppm, law.invalid_ppm) = (200_000, 50_000, 20_000);
+    let all = sendings(&run(&law, 4));
+    assert!(all.len() > 2_400);
+    let ranges: [&[Range<u64>]; 4] =
+        [&[0..100, 101..9_999], &[0..50, 777..1_500], &[2_999..9_999, 40..42, 41..60], &[1..2, 3..4]];
+    for kept in ranges {
+        law.kept = kept.to_vec();
+        let some = sendings(&run(&law, 4));
+        let expected: BTreeMap<_, _> = all
+            .iter()
+            .filter(|((index, _), _)| kept.iter().any(|range| range.contains(index)))
+            .map(|(key, sending)| (*key, sending.clone()))
+            .collect();
+        assert!(!expected.is_empty());
+        assert_eq!(some, expected, "kept {kept:?}");
+    }
+}
+
+#[test]
+fn ranges_that_keep_nothing_send_nothing() {
+    let mut law = law();
+    law.kept = vec![5..5, 7..7];
+    assert!(run(&law, 2).is_empty());
+}
+
+#[test]
+fn keys_of_requests_are_unique_and_insert_ids_are_too() {
+    let mut law = law();
+    law.invalid_ppm = 20_000;
+    law.shared_insert_id_ppm = 0;
+    let requests = run(&law, 4);
+    let keys: std::collections::BTreeSet<u64> = requests.iter().map(|request| request.key).collect();
+    assert_eq!(keys.len(), requests.len());
+    let mut owners: BTreeMap<String, u64> = BTreeMap::new();
+    for event in requests.iter().flat_map(|request| &request.events) {
+        if let Some(insert_id) = &event.insert_id {
+            assert_eq!(*owners.entry(insert_id.clone()).or_insert(event.index), event.index, "{insert_id}");
+        }
+    }
+    assert!(owners.len() > 2_000);
+}
+
+#[test]
+fn only_what_is_sent_within_the_window_is_sent() {
+    let law = law();
+    let days = FIRST_DAY..FIRST_DAY + 3;
+    let all = run(&law, 3);
+    let window = days_ms(days.clone()).start + 5 * HOUR_MS..days_ms(days.clone()).end;
+    let within: Vec<u64> =
+        Stream::new(law, days, window.clone(), zone, draw).unwrap().map(|r| r.key).collect();
+    let expected: Vec<u64> = all.iter().filter(|r| window.contains(&r.at_ms)).map(|r| r.key).collect();
+    assert!(expected.len() < all.len());
+    assert_eq!(within, expected);
+}
+
+#[test]
+fn a_law_survives_being_written_down() {
+    let mut law = offline(3, "t", "s", 950_000);
+    law.kept = vec![1..5, 9..10];
+    law.bursts = vec![Burst { day: 16_853, times: 20 }];
+    let text = serde_json::to_string(&law).unwrap();
+    assert_eq!(serde_json::from_str::<StreamLaw>(&text).unwrap(), law);
+    assert!(serde_json::from_str::<StreamLaw>(&text.replace("users", "user")).is_err());
+}
+
+#[test]
+fn the_stream_holds_no_more_than_what_is_still_to_be_sent() {
+    let mut stream = Stream::new(law(), FIRST_DAY..FIRST_DAY + 30, 0..i64::MAX, zone, draw).unwrap();
+    let mut most = 0;
+    while stream.next().is_some() {
+        most = most.max(stream.drafts_held());
+    }
+    assert!(most < 2_500, "{most} events were held at once, of some 800 a day");
+}
