@@ -12,6 +12,12 @@ pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, Failure> {
         let file = format!("{} (built in)", one.name);
         let scenario =
             scenario::parse::<S>(&file, one.text).map_err(|bad| Failure::Internal(bad.to_string()))?;
+        if scenario.name != one.name {
+            return Err(Failure::Internal(format!(
+                "the scenario built in as {} names itself {}",
+                one.name, scenario.name
+            )));
+        }
         writeln!(
             list,
             "{:<width$}  {:<18}  {:>4}  {}",

@@ -161,6 +161,6 @@ fn details<F>(report: &Report<F>, screen: &mut Screen) {
     };
     screen.rows("nodes", report.nodes.iter().map(node), usize::MAX);
     if !report.addresses_fixed {
-        screen.item("addresses", "stay random on this machine: personality(2) was refused");
+        screen.item("addresses", "stay random: personality(2) was refused, or the flag asked for it");
     }
 }
