@@ -1,1 +1,15 @@
-fn main() {}
+//! The `latent` binary: the command line of the engine, with the whole system under it and the named scenarios.
+
+use latent_engine::NamedScenario;
+use latent_world::Latent;
+use std::process::ExitCode;
+
+macro_rules! scenarios {
+    ($($name:literal),* $(,)?) => {
+        &[$(NamedScenario { name: $name, text: include_str!(concat!("../", $name, ".json")) }),*]
+    };
+}
+
+fn main() -> ExitCode {
+    latent_engine::main::<Latent>(scenarios!["quiet-week"])
+}

@@ -1,1 +1,71 @@
-//! The parts put together: topology, clients, operators, drills.
+//! The whole system in one simulated world, with its clients, its operator and its judge.
+//!
+//! - `scenario`: what a person writes. `plan`: what a seed decides of it.
+//! - `topology`: nodes, links, releases. `workload`: what clients send.
+//! - `clients`, `operator`: the people outside.
+//! - `judge`: the oracle's looks. `drill`: recovery on copies.
+//! - `run`: the course of a run. `findings`: what it reports.
+
+mod clients;
+mod diff;
+mod drill;
+mod findings;
+mod judge;
+mod operator;
+mod plan;
+mod run;
+mod scenario;
+mod topology;
+pub mod workload;
+
+pub use findings::Findings;
+pub use plan::WorldPlan;
+pub use scenario::Topic;
+
+use latent_engine::sim::World;
+use latent_engine::{Judged, Problem, Progress, Report, Scenario, Screen, System};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The system under test: edges, ingest, Arb, compaction, backup, audit, recovery.
+#[derive(Debug)]
+pub struct Latent;
+
+impl System for Latent {
+    const NAME: &'static str = "latent";
+    const SUBJECT: &'static str = "project";
+    const ITEMS: &'static str = "events";
+
+    type Topic = Topic;
+    type Plan = WorldPlan;
+    type Findings = Findings;
+
+    fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+        scenario::check(scenario)
+    }
+
+    fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
+        plan::expand(scenario, seed)
+    }
+
+    fn choices(plan: &WorldPlan) -> Vec<String> {
+        plan.in_words()
+    }
+
+    async fn run(
+        plan: &WorldPlan,
+        scenario: &Scenario<Topic>,
+        world: World,
+        progress: Progress,
+    ) -> Judged<Findings> {
+        run::run(plan, scenario, world, progress).await
+    }
+
+    fn render(report: &Report<Findings>, screen: &mut Screen) {
+        findings::render(report, screen);
+    }
+}
+
+/// A poisoned lock belongs to a run that is failing with a panic already: its data is still the best there is.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,9 +1,11 @@
 //! Recovery: the newest backup whose restore, with the tee replayed from its position, passes the audit.
 //!
 //! - `tee`: what the tee holds, as events.
+//! - `expire`: how long it holds it.
 //! - `plan`: what a project-day should consist of, and whether that passes the audit (pure).
 //! - `run`: the procedure: into an empty cluster, or into the live one for damaged project-days only.
 
+pub mod expire;
 pub mod plan;
 pub mod run;
 pub mod tee;

@@ -1,0 +1,271 @@
+//! The customers: one task a project sends its stream; others read exports. All of them live on one node outside
+//! of the system, and all that the ledger knows it learns here.
+//!
+//! A client retries what has no answer, 429 and 5xx, with back-off, as a new request; never a 4xx. It uses the
+//! edges in turn and goes to the other one when one does not answer. Modelled as one process per project; that
+//! phones lose what they have not sent yet is not modelled.
+
+use crate::plan::{Export, Tenant, WorldPlan};
+use crate::workload::{PlannedRequest, Stream};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use latent_edge::message::http_call;
+use latent_engine::sim::{SimEnv, World};
+use latent_oracle::{ClientRequest, Ledger, SentEvent, request_digest};
+use latent_pipeline::zone::{Day, ZoneHistory};
+use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
+use serde::Deserialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Tries of one request, and the first pause; it doubles up to the longest.
+const TRIES: u32 = 12;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// What the clients' side knows, and nobody else.
+pub(crate) struct ClientSide {
+    /// What was sent and what was answered.
+    pub ledger: Mutex<Ledger>,
+    /// HTTP requests sent, retries included.
+    pub requests: AtomicU64,
+    /// Clients that are still sending.
+    pub busy: AtomicU64,
+    /// Exports that were read: the query and the lines.
+    pub exports: Mutex<Vec<Exported>>,
+}
+
+/// An export as its customer got it.
+pub(crate) struct Exported {
+    pub project: u32,
+    pub at_ms: i64,
+    pub body: Result<Bytes, String>,
+}
+
+impl ClientSide {
+    pub fn new(ledger: Ledger) -> Arc<ClientSide> {
+        let (requests, busy) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(ClientSide { ledger: Mutex::new(ledger), requests, busy, exports: Mutex::default() })
+    }
+}
+
+/// Starts every client on the clients' node.
+pub(crate) fn start(
+    env: &SimEnv,
+    world: &World,
+    plan: &WorldPlan,
+    side: &Arc<ClientSide>,
+    edges: &[NodeId],
+    sends_ms: std::ops::Range<i64>,
+) {
+    for tenant in &plan.tenants {
+        side.busy.fetch_add(1, Ordering::Relaxed);
+        let client = Client {
+            env: env.clone(),
+            side: side.clone(),
+            edges: edges.to_vec(),
+            secret: tenant.law.secret.clone(),
+        };
+        let (tenant, world, sends_ms) = (tenant.clone(), world.clone(), sends_ms.clone());
+        env.spawn(async move {
+            client.send_stream(&tenant, &world, sends_ms).await;
+            client.side.busy.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+    for export in &plan.exports {
+        let secret = plan.tenants[export.project as usize - 1].law.secret.clone();
+        let client = Client { env: env.clone(), side: side.clone(), edges: edges.to_vec(), secret };
+        let export = export.clone();
+        env.spawn(async move { client.read_export(&export).await });
+    }
+}
+
+struct Client {
+    env: SimEnv,
+    side: Arc<ClientSide>,
+    edges: Vec<NodeId>,
+    secret: String,
+}
+
+impl Client {
+    async fn send_stream(&self, tenant: &Tenant, world: &World, sends_ms: std::ops::Range<i64>) {
+        let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
+        let first = zones.day(UnixMs(sends_ms.start), UnixMs(0)).0;
+        let last = zones.day(UnixMs(sends_ms.end), UnixMs(0)).0;
+        let limits =
+            move |day: i32| (zones.begins(Day(day), UnixMs(0)).0, zones.begins(Day(day + 1), UnixMs(0)).0);
+        let draw = |stream: &'static str, key: u128| world.draw(stream, key);
+        // A law that cannot be followed is a mistake of the plan: it stops the run with its own words.
+        let stream = Stream::new(tenant.law.clone(), first..last + 1, sends_ms, limits, draw)
+            .unwrap_or_else(|error| panic!("plan: {error}"));
+        for request in stream {
+            self.wait_until(request.at_ms).await;
+            // A request that is retried for hours must not hold up what comes after it.
+            if !self.attempt(&request).await {
+                let (client, request) = (self.clone_for_retry(), request);
+                self.side.busy.fetch_add(1, Ordering::Relaxed);
+                self.env.spawn(async move {
+                    client.retry(&request).await;
+                    client.side.busy.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        }
+    }
+
+    fn clone_for_retry(&self) -> Client {
+        let (env, side) = (self.env.clone(), self.side.clone());
+        Client { env, side, edges: self.edges.clone(), secret: self.secret.clone() }
+    }
+
+    async fn wait_until(&self, at_ms: i64) {
+        let wait = UnixMs(at_ms).since(self.env.clock().wall());
+        if !wait.is_zero() {
+            self.env.clock().sleep(wait).await;
+        }
+    }
+
+    async fn retry(&self, request: &PlannedRequest) {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..TRIES {
+            self.env.clock().sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.env.mark(Mark { name: "client.retried", subject: "" });
+            if self.attempt(request).await {
+                return;
+            }
+        }
+        self.env.mark(Mark { name: "client.gave-up", subject: "" });
+    }
+
+    /// Sends once; false when it must be sent again.
+    async fn attempt(&self, planned: &PlannedRequest) -> bool {
+        let id = self.side.requests.fetch_add(1, Ordering::Relaxed);
+        let request = planned.to_http(&self.secret);
+        self.tell_sent(id, planned, &request);
+        let edge = self.edges[(id % self.edges.len() as u64) as usize];
+        let answer = http_call(&self.env, edge, request, ANSWER_TIMEOUT).await;
+        let mut ledger = crate::lock(&self.side.ledger);
+        let now_ms = self.env.clock().wall().0;
+        let told = match answer.as_ref().map(|response| verdict(response, planned)) {
+            Ok(Told::Accepted { rejected }) if rejected.len() < planned.events.len() => {
+                ledger.acked(id, &rejected, now_ms).map(|_| true)
+            }
+            Ok(Told::Accepted { .. } | Told::Rejected) => ledger.rejected(id).map(|()| true),
+            Ok(Told::TryAgain) | Err(_) => ledger.unknown(id).map(|()| false),
+        };
+        told.unwrap_or_else(|error| panic!("the ledger was told something twice: {error}"))
+    }
+
+    fn tell_sent(&self, id: u64, planned: &PlannedRequest, request: &Request<Bytes>) {
+        let headers =
+            request.headers().iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let digest = request_digest(
+            request.method() == http::Method::POST,
+            target.as_bytes(),
+            headers,
+            request.body(),
+        );
+        let events: Vec<SentEvent<'_>> = planned
+            .events
+            .iter()
+            .map(|event| SentEvent {
+                json: &event.json,
+                name: event.name,
+                distinct_id: &event.distinct_id,
+                insert_id: event.insert_id.as_deref(),
+                time_ms: event.time_ms,
+            })
+            .collect();
+        let sent_at_ms = self.env.clock().wall().0;
+        let sent = ClientRequest { id, project: planned.project, sent_at_ms, digest, events: &events };
+        crate::lock(&self.side.ledger).sent(&sent).unwrap_or_else(|error| panic!("ledger: {error}"));
+    }
+
+    async fn read_export(&self, export: &Export) {
+        self.wait_until(export.at_ms).await;
+        let target = format!(
+            "/api/2.0/export?project_id={}&from_date={}&to_date={}",
+            export.project, export.from, export.to
+        );
+        let mut body = Err("never asked".to_owned());
+        let at_ms = self.env.clock().wall().0;
+        for (turn, edge) in self.edges.iter().cycle().take(self.edges.len() * 2).enumerate() {
+            let mut request =
+                Request::get(&target).body(Bytes::new()).expect("a target of digits and dates is valid");
+            let basic = format!("Basic {}", basic_auth(&self.secret));
+            request.headers_mut().insert("authorization", basic.parse().expect("base64 is visible ASCII"));
+            body = match http_call(&self.env, *edge, request, ANSWER_TIMEOUT * 5).await {
+                Ok(response) if response.status() == StatusCode::OK => Ok(response.into_body()),
+                Ok(response) => Err(format!("status {}", response.status())),
+                Err(error) => Err(error.to_string()),
+            };
+            if body.is_ok() {
+                break;
+            }
+            self.env.clock().sleep(Duration::from_secs(30) * (turn as u32 + 1)).await;
+        }
+        self.env.mark(Mark { name: "client.exported", subject: "" });
+        crate::lock(&self.side.exports).push(Exported { project: export.project, at_ms, body });
+    }
+}
+
+fn basic_auth(secret: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(format!("{secret}:"))
+}
+
+/// What a client makes of an answer.
+enum Told {
+    /// Safe, but for the items at these positions.
+    Accepted { rejected: Vec<u32> },
+    /// Refused for good.
+    Rejected,
+    /// Not now.
+    TryAgain,
+}
+
+#[derive(Deserialize)]
+struct ImportAnswer {
+    #[serde(default)]
+    num_records_imported: Option<u64>,
+    #[serde(default)]
+    failed_records: Vec<FailedRecord>,
+}
+
+#[derive(Deserialize)]
+struct FailedRecord {
+    index: u32,
+}
+
+#[derive(Deserialize)]
+struct TrackAnswer {
+    status: u8,
+}
+
+fn verdict(response: &Response<Bytes>, planned: &PlannedRequest) -> Told {
+    match (response.status(), planned.api.is_import()) {
+        (StatusCode::OK | StatusCode::BAD_REQUEST, true) => {
+            match serde_json::from_slice::<ImportAnswer>(response.body()) {
+                Ok(answer) if answer.num_records_imported.is_some() => Told::Accepted {
+                    rejected: answer.failed_records.iter().map(|failed| failed.index).collect(),
+                },
+                _ => Told::Rejected,
+            }
+        }
+        (StatusCode::OK, false) => {
+            let body = response.body();
+            let verbose = serde_json::from_slice::<TrackAnswer>(body).is_ok_and(|answer| answer.status == 1);
+            if body.as_ref() == b"1" || verbose {
+                Told::Accepted { rejected: Vec::new() }
+            } else {
+                Told::Rejected
+            }
+        }
+        (StatusCode::TOO_MANY_REQUESTS, _) => Told::TryAgain,
+        (status, _) if status.is_server_error() => Told::TryAgain,
+        _ => Told::Rejected,
+    }
+}

@@ -1,0 +1,25 @@
+//! Events of a damaged day before and after, as a unified diff.
+
+use crate::judge::Judge;
+use similar::{ChangeTag, TextDiff};
+
+/// The diff of the project-day that lost fewest events: the one that a person can read. Empty without a loss.
+pub(crate) fn of_smallest_loss(judge: &Judge) -> Vec<String> {
+    let Some((title, before, after)) = judge.smallest_loss() else { return Vec::new() };
+    let (before, after) = (before.join("\n"), after.join("\n"));
+    let diff = TextDiff::from_lines(&before, &after);
+    let mut lines = vec![title.clone()];
+    for group in diff.grouped_ops(1) {
+        for op in group {
+            for change in diff.iter_changes(&op) {
+                let sign = match change.tag() {
+                    ChangeTag::Delete => '-',
+                    ChangeTag::Insert => '+',
+                    ChangeTag::Equal => ' ',
+                };
+                lines.push(format!("{sign}{}", change.value().trim_end()));
+            }
+        }
+    }
+    lines
+}

@@ -1,0 +1,69 @@
+//! The drill: production is presumed gone, and everything is to be had back from copies of what is left.
+//!
+//! A world of its own, on a thread of its own, with copies of the disks of data centers, tee store and edges, and
+//! eight empty disks. The recovery is the pipeline's; what it brought up is judged by the oracle against the
+//! ledger. Outside, no time passes.
+
+use crate::lock;
+use crate::plan::WorldPlan;
+use crate::scenario::Topic;
+use crate::topology::{Builder, Images, Nodes, Switchboard};
+use latent_engine::Scenario;
+use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
+use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover};
+use latent_ports::UnixMs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A recovery takes no longer than this, in the drill's own time.
+const LIMIT: Duration = Duration::from_secs(7 * 86_400);
+
+/// What a drill brought up.
+pub(crate) struct Drilled {
+    /// The disks of the new cluster, by name.
+    pub disks: Vec<(String, DiskImage)>,
+    /// What the recovery says it did; `None` when it did not end within a week.
+    pub report: Option<RecoveryReport>,
+}
+
+/// Copies of what survives production: data centers, tee store, edges.
+pub(crate) fn survivors(world: &World, nodes: &Nodes) -> Images {
+    let left = nodes.data_centers.iter().chain(&nodes.tee_store).chain(&nodes.edges);
+    left.map(|node| (world.node_name(*node).to_string(), world.disk_image(*node))).collect()
+}
+
+/// Runs a drill on copies taken now.
+pub(crate) fn run(
+    scenario: &Scenario<Topic>,
+    plan: &WorldPlan,
+    images: &Images,
+    now: UnixMs,
+    number: u64,
+) -> Drilled {
+    let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
+    let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
+    run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await }).output
+}
+
+async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Images, world: World) -> Drilled {
+    let switchboard = Arc::new(Switchboard::default());
+    let report: Arc<Mutex<Option<RecoveryReport>>> = Arc::default();
+    let (to_report, cluster_of) = (report.clone(), switchboard.clone());
+    let builder = Builder { world: &world, scenario, plan, switchboard: &switchboard, images, drill: true };
+    let nodes = builder.build(move |env| {
+        let (report, switchboard) = (to_report.clone(), cluster_of.clone());
+        async move {
+            let done = recover(&env, &switchboard.cluster(), &Targets::Everything).await;
+            *lock(&report) = Some(done);
+        }
+    });
+    let mut waited = Duration::ZERO;
+    let step = Duration::from_secs(60);
+    while lock(&report).is_none() && waited < LIMIT {
+        world.sleep(step).await;
+        waited += step;
+    }
+    let disks = nodes.disks.iter().map(|node| (world.node_name(*node).to_string(), world.disk_image(*node)));
+    let report = lock(&report).take();
+    Drilled { disks: disks.collect(), report }
+}

@@ -1,0 +1,299 @@
+//! The system's own part of a report: events, losses, recovery; and how they look on a screen.
+
+use crate::drill::Drilled;
+use latent_engine::{Report, Screen, Text, words};
+use latent_oracle::loss::LossSummary;
+use serde::{Deserialize, Serialize};
+
+/// What a run of the world found, besides violations.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Findings {
+    /// Customers.
+    pub projects: u64,
+    /// HTTP requests, retries included, by what clients were told.
+    pub requests: Counts,
+    /// Events sent, repeats and retries included, by what clients were told.
+    pub events: Counts,
+    /// Acknowledged events that production lacked, each day at its worst.
+    pub loss: Loss,
+    /// Who noticed, and what came back.
+    pub recovery: Recovered,
+    /// Drills, in order of time.
+    pub drills: Vec<Drill>,
+    /// What was done, for speed to be measured against.
+    pub work: Work,
+    /// Events of the worst day before and after, as a unified diff; empty when nothing was lost.
+    pub diff: Vec<String>,
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Sent.
+    pub sent: u64,
+    /// Acknowledged.
+    pub acked: u64,
+    /// Neither acknowledged nor rejected: may exist or not.
+    pub unknown: u64,
+    /// Rejected.
+    pub rejected: u64,
+}
+
+/// What was lost.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Loss {
+    /// Acknowledged events that production lacked, each day at its worst look.
+    pub events_lost_from_production: u64,
+    /// Of these, in no restore either.
+    pub events_unrecoverable: u64,
+    /// Missing from production when the run ended.
+    pub events_missing_at_end: u64,
+    /// Projects with acknowledged events.
+    pub projects: u64,
+    /// Projects that lost events.
+    pub projects_hit: u64,
+    /// Of these, those whose worst day lost less than 1%.
+    pub projects_hit_under_one_percent: u64,
+    /// Of these, those whose worst day lost more than 90%.
+    pub projects_hit_over_ninety_percent: u64,
+    /// Days that lost events, the greatest share first.
+    pub days: Vec<LostDay>,
+}
+
+/// A project's day that lost events.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LostDay {
+    /// The project.
+    pub project: String,
+    /// Its zone.
+    pub zone: String,
+    /// The day.
+    pub day: String,
+    /// Acknowledged events of the day.
+    pub acked: u64,
+    /// Lost at the worst look.
+    pub lost: u64,
+    /// Lost, in parts per million of acknowledged.
+    pub lost_ppm: u64,
+    /// Lost, and in no restore either.
+    pub unrecoverable: u64,
+}
+
+/// Who noticed, and what came back.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Recovered {
+    /// The detector inside the world that noticed first.
+    pub detected_by: Option<String>,
+    /// From the first damage to that.
+    pub detected_after_seconds: Option<u64>,
+    /// How much of the newest data could not be had back if production were gone at the end: 0 with a tee.
+    pub recovery_point_seconds: Option<u64>,
+    /// How long recovery took: in production if it ran there, else in the last drill.
+    pub recovery_time_seconds: Option<u64>,
+    /// Recoveries in production.
+    pub recoveries: u64,
+    /// Project-days that they repaired and audited.
+    pub days_repaired: u64,
+    /// Events that they read from backups, and that they replayed from the tee.
+    pub events_restored: u64,
+    /// See `events_restored`.
+    pub events_replayed: u64,
+}
+
+/// A drill.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Drill {
+    /// When, ms since 1970.
+    pub at_ms: i64,
+    /// Backups that it could read.
+    pub backups: u64,
+    /// Events from backups, and from the tee.
+    pub events_restored: u64,
+    /// See `events_restored`.
+    pub events_replayed: u64,
+    /// Acknowledged events that it could not bring up.
+    pub events_missing: u64,
+    /// How long it took in its own time; `None`: it did not end.
+    pub seconds: Option<u64>,
+    /// Position of the newest backup used.
+    pub position_ms: Option<i64>,
+}
+
+impl Drill {
+    pub(crate) fn of(at_ms: i64, drilled: &Drilled, events_missing: u64) -> Drill {
+        let report = drilled.report.clone().unwrap_or_default();
+        Drill {
+            at_ms,
+            backups: report.backups,
+            events_restored: report.days.iter().map(|day| day.restored).sum(),
+            events_replayed: report.days.iter().map(|day| day.replayed).sum(),
+            events_missing,
+            seconds: drilled
+                .report
+                .as_ref()
+                .map(|r| ((r.ended_ms - r.started_ms) / 1_000).max(0).unsigned_abs()),
+            position_ms: report.days.iter().filter_map(|day| day.backup_position_ms).max(),
+        }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Work {
+    /// Copies of events on all disks at the end.
+    pub event_copies_held: u64,
+    /// Compaction runs that were committed.
+    pub compaction_runs: u64,
+    /// Compaction runs whose output was compared with their inputs.
+    pub compaction_runs_checked: u64,
+    /// Looks of the oracle at production.
+    pub looks: u64,
+}
+
+impl Loss {
+    pub(crate) fn of(summary: LossSummary, zone_of: impl Fn(u32) -> String) -> Loss {
+        let mut days: Vec<LostDay> = summary
+            .days
+            .into_iter()
+            .map(|day| LostDay {
+                project: format!("p{}", day.project),
+                zone: zone_of(day.project),
+                day: day.day,
+                acked: day.acked,
+                lost: day.lost,
+                lost_ppm: day.lost_ppm,
+                unrecoverable: day.unrecoverable,
+            })
+            .collect();
+        days.sort_by(|a, b| {
+            (b.lost_ppm, b.lost, &a.project, &a.day).cmp(&(a.lost_ppm, a.lost, &b.project, &b.day))
+        });
+        Loss {
+            events_lost_from_production: summary.events_lost_from_production,
+            events_unrecoverable: summary.events_unrecoverable,
+            events_missing_at_end: summary.events_missing_at_end,
+            projects: summary.projects,
+            projects_hit: summary.projects_hit,
+            projects_hit_under_one_percent: summary.projects_hit_under_one_percent,
+            projects_hit_over_ninety_percent: summary.projects_hit_over_ninety_percent,
+            days,
+        }
+    }
+}
+
+/// The world's lines of the verdict.
+pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
+    let findings = &report.findings;
+    let events = &findings.events;
+    screen.item(
+        "events",
+        format!(
+            "{} sent by {}, {} acknowledged, {} unknown, {} rejected",
+            words::count(events.sent),
+            words::counted(findings.projects, "projects"),
+            words::count(events.acked),
+            words::count(events.unknown),
+            words::count(events.rejected),
+        ),
+    );
+    let work = &findings.work;
+    screen.item(
+        "work",
+        format!(
+            "{}, {} (each compared with its inputs: {}), {} held",
+            words::counted(findings.requests.sent, "requests"),
+            words::counted(work.compaction_runs, "compaction runs"),
+            words::count(work.compaction_runs_checked),
+            words::counted(work.event_copies_held, "event copies"),
+        ),
+    );
+    render_loss(findings, screen);
+    render_recovery(findings, screen);
+    if !findings.diff.is_empty() && screen.verbose() {
+        screen.rows("before, after", findings.diff.iter().map(|line| diff_line(line)), findings.diff.len());
+    }
+}
+
+fn diff_line(line: &str) -> Text {
+    match line.as_bytes().first() {
+        Some(b'-') => Text::new().bad(line),
+        Some(b'+') => Text::new().good(line),
+        _ => Text::new().dim(line),
+    }
+}
+
+fn render_loss(findings: &Findings, screen: &mut Screen) {
+    let loss = &findings.loss;
+    if loss.events_lost_from_production == 0 {
+        screen.item("loss", Text::new().good("none"));
+        return;
+    }
+    let headline = format!(
+        "{} of {} projects lost {} ({} of them under 1%, {} over 90% of a day)",
+        loss.projects_hit,
+        loss.projects,
+        words::counted(loss.events_lost_from_production, "events"),
+        loss.projects_hit_under_one_percent,
+        loss.projects_hit_over_ninety_percent,
+    );
+    screen.item("loss", Text::new().bad(headline));
+    let rows = loss.days.iter().map(|day| {
+        format!(
+            "{:>5} {}  {:>6} of {:>6} = {:>6}  {}",
+            day.project,
+            day.day,
+            day.lost,
+            day.acked,
+            words::share(day.lost, day.acked),
+            day.zone
+        )
+    });
+    screen.rows("", rows, 6);
+    let left = match (loss.events_missing_at_end, loss.events_unrecoverable) {
+        (0, _) => Text::new().good("everything is back in production"),
+        (missing, 0) => Text::new().plain(format!("{missing} still missing, all of them recoverable")),
+        (missing, gone) => Text::new().bad(format!(
+            "{} still missing, {} of them in no backup and no tee: gone for good",
+            words::count(missing),
+            words::count(gone)
+        )),
+    };
+    screen.item("at the end", left);
+}
+
+fn render_recovery(findings: &Findings, screen: &mut Screen) {
+    let recovery = &findings.recovery;
+    if recovery.recoveries > 0 {
+        screen.item(
+            "recovery",
+            format!(
+                "{} in production: {} repaired, {} from backups, {} replayed from the tee",
+                words::counted(recovery.recoveries, "recoveries"),
+                words::counted(recovery.days_repaired, "project-days"),
+                words::counted(recovery.events_restored, "events"),
+                words::count(recovery.events_replayed),
+            ),
+        );
+    }
+    for drill in findings.drills.iter().rev().take(1) {
+        let brought = format!(
+            "{} from {}, {} from the tee, {} missing",
+            words::counted(drill.events_restored, "events"),
+            words::counted(drill.backups, "backups"),
+            words::count(drill.events_replayed),
+            words::count(drill.events_missing),
+        );
+        let label = format!("last of {}", words::counted(findings.drills.len() as u64, "drills"));
+        screen.item("drill", format!("{label}, into an empty cluster: {brought}"));
+    }
+    if let (Some(point), Some(time)) = (recovery.recovery_point_seconds, recovery.recovery_time_seconds) {
+        screen.item(
+            "recoverable",
+            format!(
+                "to {} before the end, in {}",
+                words::span_ms(point * 1_000),
+                words::span_ms(time * 1_000)
+            ),
+        );
+    }
+}

@@ -1,0 +1,360 @@
+//! The judge: looks at copies of disks, compares them with the ledger, and remembers what it found.
+//!
+//! It reads bytes with the oracle's own readers and trusts nothing that the pipeline says. Looks happen between
+//! steps of the world's main task: no task, timer or draw of the world is touched. A finding that is seen at
+//! several looks counts once, at its worst.
+
+use crate::clients::{ClientSide, Exported};
+use crate::drill::Drilled;
+use crate::lock;
+use crate::scenario::Topic;
+use crate::topology::Nodes;
+use latent_engine::Scenario;
+use latent_engine::sim::World;
+use latent_engine::verdict::Violation;
+use latent_oracle::invariants::i8_compaction::CompactionWatch;
+use latent_oracle::invariants::i9_manifests::ManifestWatch;
+use latent_oracle::invariants::i10_backup::{self, Promise};
+use latent_oracle::invariants::i11_tee::{self, Retention};
+use latent_oracle::invariants::i16_space::{self, Limits, SpaceWatch};
+use latent_oracle::invariants::{
+    i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas, i12_drill,
+};
+use latent_oracle::loss::{LossBook, LossSummary};
+use latent_oracle::reader::export;
+use latent_oracle::{DiskView, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
+use latent_ports::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A backup may take so long, and a failed one is tried again, on top of its interval.
+const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
+/// A tee file lives until the store looks (every 6 h), a request stands in a file of an hour.
+const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
+
+/// The judge of one run.
+pub(crate) struct Judge {
+    side: Arc<ClientSide>,
+    read_disks: usize,
+    backup: Option<Promise>,
+    tee: Option<Retention>,
+    limits: Limits,
+    memo: Memo,
+    runs: CompactionWatch,
+    manifests: ManifestWatch,
+    space: SpaceWatch,
+    loss: LossBook,
+    found: BTreeMap<(String, String, Option<String>), Violation>,
+    /// Compaction runs that were compared with their inputs.
+    pub runs_compared: u64,
+    /// Looks at production.
+    pub looks: u64,
+    /// Records on all disks at the last whole look.
+    pub copies_held: u64,
+    /// Recoveries begun in production so far.
+    pub replays: u32,
+    faults_planned: bool,
+    smallest: Option<(u64, DaySets)>,
+}
+
+/// Title, and the keys of a day's events before and after a loss, sorted.
+pub(crate) type DaySets = (String, Vec<String>, Vec<String>);
+
+impl Judge {
+    pub fn new(scenario: &Scenario<Topic>, side: Arc<ClientSide>, first_ms: i64) -> Judge {
+        let topic = &scenario.topic;
+        let ms = |duration: Duration| duration.as_millis() as i64;
+        let backup = topic.protection.backup.as_ref().map(|backup| Promise {
+            since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),
+            interval_ms: ms(backup.interval.0),
+            slack_ms: ms(BACKUP_SLACK),
+        });
+        let tee = topic.protection.tee.as_ref().map(|tee| Retention {
+            kept_ms: ms(tee.retention.0),
+            slack_ms: ms(TEE_SLACK),
+            recorded_gaps: 0,
+        });
+        let limits = Limits {
+            orphan_age_ms: ms(topic.compaction.grace.0) + 3_600_000,
+            held_per_live_percent: 400,
+            allowance_bytes: 16 << 20,
+            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + tee.slack_ms),
+        };
+        let read_disks = usize::from(topic.topology.copies - topic.topology.ack_copies) + 1;
+        Judge {
+            side,
+            read_disks,
+            backup,
+            tee,
+            limits,
+            memo: Memo::default(),
+            runs: CompactionWatch::default(),
+            manifests: ManifestWatch::default(),
+            space: SpaceWatch::default(),
+            loss: LossBook::default(),
+            found: BTreeMap::new(),
+            runs_compared: 0,
+            looks: 0,
+            copies_held: 0,
+            replays: 0,
+            faults_planned: !scenario.faults.is_empty() || !topic.deploys.is_empty(),
+            smallest: None,
+        }
+    }
+
+    fn moment(&self, world: &World, stage: &str, healed: bool) -> Moment {
+        let at_ms = world.now().0;
+        Moment {
+            at_ms,
+            stage: stage.to_owned(),
+            settled_before_ms: at_ms,
+            faults_active: self.faults_planned && !healed,
+            replays: self.replays,
+        }
+    }
+
+    /// Looks at some project-days on all disks: after compactions, at the end of local days.
+    pub fn look_at(&mut self, world: &World, nodes: &Nodes, scope: BTreeSet<ProjectDay>, stage: &str) {
+        let now = self.moment(world, stage, false);
+        let days: Vec<String> =
+            scope.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
+        let views: Vec<DiskView> = nodes.disks.iter().map(|node| view_of_days(world, *node, &days)).collect();
+        let snapshot = Snapshot::of_days(&mut self.memo, &views, scope);
+        self.judge_production(&snapshot, &now, false);
+    }
+
+    /// Looks at everything on all disks, once nothing is under way any more.
+    pub fn look_at_all(&mut self, world: &World, nodes: &Nodes, stage: &str, healed: bool) -> Sight {
+        let now = self.moment(world, stage, healed);
+        let views: Vec<DiskView> = nodes.disks.iter().map(|node| view(world, *node)).collect();
+        let snapshot = Snapshot::of(&mut self.memo, &views);
+        let sight = self.judge_production(&snapshot, &now, healed);
+        self.copies_held =
+            snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
+        let space = self.space.check(&snapshot, self.limits, &now);
+        self.note(space);
+        if healed {
+            let differ = i6_replicas::check(&snapshot, now.at_ms, &now);
+            self.note(differ);
+        }
+        sight
+    }
+
+    fn judge_production(&mut self, snapshot: &Snapshot, now: &Moment, healed: bool) -> Sight {
+        self.looks += 1;
+        let sight = snapshot.seen_by(self.read_disks);
+        let side = self.side.clone();
+        let mut ledger = lock(&side.ledger);
+        let mut found = i1_readable::check(&ledger, &sight, now);
+        found.extend(i2_sent::check(&ledger, &sight, now));
+        found.extend(i4_right_day::check(&ledger, &sight, now));
+        found.extend(i5_content::check(&ledger, &sight, now));
+        if healed {
+            found.extend(i3_once::check(&ledger, &sight, now));
+        }
+        let runs = self.runs.check(&mut self.memo, snapshot, now);
+        self.runs_compared += runs.compared;
+        found.extend(runs.violations);
+        found.extend(not_compared(&runs.not_compared, now));
+        found.extend(self.manifests.check(snapshot, now));
+        self.loss.observe(&ledger, &sight, now);
+        ledger.note_seen(&sight);
+        drop(ledger);
+        self.remember_smallest(&found, &sight);
+        self.note(found);
+        sight
+    }
+
+    /// Keeps the events of the day that lost fewest: only while all that is missing has its name in the finding.
+    fn remember_smallest(&mut self, found: &[Violation], sight: &Sight) {
+        let named =
+            |v: &&Violation| v.invariant == "I1" && v.kind == "missing" && v.items == v.keys.len() as u64;
+        for lost in found.iter().filter(named) {
+            let known = self.smallest.as_ref().map_or(u64::MAX, |(items, _)| *items);
+            let project = lost.subject.strip_prefix('p').and_then(|number| number.parse().ok());
+            let day = lost.day.as_deref().and_then(day::parse_day);
+            let Some((project, day)) = project.zip(day).filter(|_| lost.items < known) else { continue };
+            let held = sight.days.get(&ProjectDay { project, day }).map_or(&[][..], |seen| &seen.held);
+            let after: BTreeSet<String> = held.iter().map(|held| held.key.to_string()).collect();
+            let before: BTreeSet<String> = after.iter().cloned().chain(lost.keys.iter().cloned()).collect();
+            let title = format!(
+                "{} {}: keys of {} events, {} lost",
+                lost.subject,
+                day::day_text(day),
+                before.len(),
+                lost.items
+            );
+            self.smallest =
+                Some((lost.items, (title, before.into_iter().collect(), after.into_iter().collect())));
+        }
+    }
+
+    /// The day that lost fewest events, if any lost few enough to be named.
+    pub fn smallest_loss(&self) -> Option<&DaySets> {
+        self.smallest.as_ref().map(|(_, sets)| sets)
+    }
+
+    /// Looks at each data center's newest backup.
+    pub fn look_at_backups(&mut self, world: &World, nodes: &Nodes, production: &Sight, stage: &str) {
+        let Some(promise) = self.backup else { return };
+        let now = self.moment(world, stage, false);
+        for node in &nodes.data_centers {
+            let store = view(world, *node);
+            let side = self.side.clone();
+            let ledger = lock(&side.ledger);
+            let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, promise, &now);
+            drop(ledger);
+            self.note(checked.violations);
+        }
+    }
+
+    /// Compares the tee with what clients were told.
+    pub fn look_at_tee(&mut self, world: &World, nodes: &Nodes, stage: &str) {
+        let Some(retention) = self.tee else { return };
+        let now = self.moment(world, stage, false);
+        let disks: Vec<DiskView> =
+            nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
+        let side = self.side.clone();
+        let mut ledger = lock(&side.ledger);
+        let mut found = i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now);
+        found.extend(i16_space::check_tee(&disks, self.limits, &now));
+        ledger.forget_requests(now.at_ms - retention.kept_ms - 86_400_000);
+        drop(ledger);
+        self.note(found);
+    }
+
+    /// Judges what customers exported.
+    pub fn judge_exports(&mut self, world: &World, exports: Vec<Exported>) {
+        for exported in exports {
+            let mut now = self.moment(world, "export", false);
+            let subject = format!("p{}", exported.project);
+            let side = self.side.clone();
+            let ledger = lock(&side.ledger);
+            let days = exported.body.and_then(|body| {
+                export::days(&mut self.memo, ledger.zones(), exported.project, "export", &body)
+                    .map_err(|error| error.to_string())
+            });
+            let mut found = Vec::new();
+            match days {
+                Ok(days) => {
+                    now.settled_before_ms = exported.at_ms;
+                    let scope = ledger.project_days().filter(|of| of.project == exported.project).collect();
+                    let sight = Sight::of_one(&days).only(scope);
+                    found.extend(i1_readable::check(&ledger, &sight, &now));
+                    found.extend(i2_sent::check(&ledger, &sight, &now));
+                    found.extend(i3_once::check_export(&days, &now));
+                    found.extend(i5_content::check(&ledger, &sight, &now));
+                }
+                // A check that could not run has failed.
+                Err(why) => found.push(
+                    Violation::new("I13", "export-failed", "export")
+                        .of(subject, 0)
+                        .at(now.at_ms)
+                        .because(why),
+                ),
+            }
+            drop(ledger);
+            self.note(found);
+        }
+    }
+
+    /// Judges a drill. Where the scenario promises that everything can be had back, what the drill lacks is a
+    /// violation; elsewhere it only says which losses are for good.
+    pub fn judge_drill(&mut self, drilled: &Drilled, production: &Sight, now_ms: i64, promised: bool) -> u64 {
+        let views: Vec<DiskView> =
+            drilled.disks.iter().map(|(name, image)| view_of(name, image.files())).collect();
+        let restored = Snapshot::of_days(&mut self.memo, &views, days_of(&views)).seen_by(self.read_disks);
+        let restored = Sight { scope: None, ..restored };
+        let now = Moment {
+            at_ms: now_ms,
+            stage: "drill".to_owned(),
+            settled_before_ms: now_ms,
+            faults_active: false,
+            replays: self.replays + 1,
+        };
+        let side = self.side.clone();
+        let ledger = lock(&side.ledger);
+        let found = if promised { i12_drill::check(&ledger, &restored, &now) } else { Vec::new() };
+        let missing = i1_readable::check(&ledger, &restored, &now);
+        let missing = missing.iter().filter(|v| v.kind == "missing").map(|v| v.items).sum();
+        self.loss.drill(&ledger, production, &restored, &now);
+        drop(ledger);
+        self.note(found);
+        if promised && drilled.report.is_none() {
+            let hung = Violation::new("I12", "did-not-end", "drill").at(now_ms).losing();
+            self.note(vec![hung.because("the recovery did not end within a week")]);
+        }
+        missing
+    }
+
+    fn note(&mut self, found: Vec<Violation>) {
+        for violation in found {
+            let key = (violation.fingerprint(), violation.subject.clone(), violation.day.clone());
+            match self.found.get_mut(&key) {
+                Some(known) if known.items >= violation.items => {}
+                Some(known) => *known = Violation { at_ms: known.at_ms, ..violation },
+                None => drop(self.found.insert(key, violation)),
+            }
+        }
+    }
+
+    /// What was lost so far.
+    pub fn loss(&self, ledger: &Ledger) -> LossSummary {
+        self.loss.summary(ledger)
+    }
+
+    /// Whether production lacked anything at the last look.
+    pub fn is_missing_now(&self) -> bool {
+        self.loss.is_missing_now()
+    }
+
+    /// Everything that was found, earliest first.
+    pub fn into_violations(self) -> Vec<Violation> {
+        let mut all: Vec<Violation> = self.found.into_values().collect();
+        all.sort_by(|a, b| {
+            (a.at_ms, a.fingerprint(), &a.subject).cmp(&(b.at_ms, b.fingerprint(), &b.subject))
+        });
+        all
+    }
+}
+
+/// Runs whose files were gone before anybody looked: a check that could not run has failed.
+fn not_compared(paths: &[String], now: &Moment) -> Option<Violation> {
+    let first = paths.first()?;
+    let violation = Violation::new("I13", "run-not-compared", now.stage.as_str());
+    Some(
+        violation
+            .of("", paths.len() as u64)
+            .at(now.at_ms)
+            .because(format!("inputs or output are gone: {first}")),
+    )
+}
+
+/// A node's disk, as the oracle reads it.
+fn view(world: &World, node: NodeId) -> DiskView {
+    view_of(&world.node_name(node), world.disk_image(node).files())
+}
+
+fn view_of_days(world: &World, node: NodeId, days: &[String]) -> DiskView {
+    let image = world.disk_image(node);
+    view_of(&world.node_name(node), days.iter().flat_map(|dir| image.list(dir)))
+}
+
+fn view_of<'i>(
+    name: &str,
+    files: impl Iterator<Item = (&'i str, latent_engine::sim::FileImage)>,
+) -> DiskView {
+    let files = files.map(|(path, file)| FileView { path: path.to_owned(), chunks: file.chunks().to_vec() });
+    DiskView { name: name.to_owned(), files: files.collect() }
+}
+
+/// The project-days that have a directory on any of these disks.
+fn days_of(views: &[DiskView]) -> BTreeSet<ProjectDay> {
+    let day = |file: &FileView| {
+        let mut parts = file.path.strip_prefix("arb/")?.split('/');
+        let project = parts.next()?.parse().ok()?;
+        Some(ProjectDay { project, day: day::parse_day(parts.next()?)? })
+    };
+    views.iter().flat_map(|view| &view.files).filter_map(day).collect()
+}

@@ -1,0 +1,399 @@
+//! The course of a run: build, trouble, healing, last judgement.
+//!
+//! One main task steps through what the plan says (deploys, drills) and looks at production every hour, at the
+//! days that were compacted or ended since. Clients stop when the scenario ends; the world goes on to heal; then
+//! everything is looked at once more. Marks are heard by an observer, which only writes down.
+
+use crate::clients::{self, ClientSide};
+use crate::drill;
+use crate::findings::{Counts, Drill, Findings, Loss, Recovered, Work};
+use crate::judge::Judge;
+use crate::lock;
+use crate::operator::{self, Desk};
+use crate::plan::WorldPlan;
+use crate::scenario::Topic;
+use crate::topology::{Builder, Images, Nodes, Switchboard, deploy_targets, releases};
+use latent_engine::sim::{Event, NodeSpec, Observer, Record, SimEnv, World};
+use latent_engine::verdict::{Facts, Recovery};
+use latent_engine::{Judged, Notice, Progress, Scenario};
+use latent_oracle::loss::LossSummary;
+use latent_oracle::{Ledger, ProjectDay, Settings, Sight, Zones, day};
+use latent_pipeline::audit::Alarm;
+use latent_pipeline::release::Release;
+use latent_pipeline::zone::ZoneHistory;
+use latent_ports::{NodeId, UnixMs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const HOUR_MS: i64 = 3_600_000;
+/// Clients begin when every node has had time to boot.
+const WARM_UP_MS: i64 = 60_000;
+
+/// What the main task does at an instant. Ordered: of one instant, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    /// A node moves to a release.
+    Deploy(NodeId, String),
+    /// The oracle looks at what changed.
+    Look,
+    /// Recovery on copies.
+    Drill,
+    /// Clients have stopped; faults are over.
+    Heal,
+}
+
+/// What the observer wrote down.
+#[derive(Default)]
+struct Heard {
+    /// Compacted since the last look.
+    compacted: BTreeSet<ProjectDay>,
+    /// When runs of a day were committed, ms since 1970.
+    commits: BTreeMap<ProjectDay, BTreeSet<i64>>,
+    runs: u64,
+    backup_since_look: bool,
+}
+
+struct Ear {
+    start: UnixMs,
+    heard: Arc<Mutex<Heard>>,
+}
+
+impl Observer for Ear {
+    fn on_record(&mut self, record: &Record<'_>, _: &World) {
+        let Event::Mark { name, subject } = record.event else { return };
+        match name {
+            "compaction.committed" => {
+                let Some(of) = project_day(subject) else { return };
+                let at = self.start + Duration::from_nanos(record.time_ns);
+                let mut heard = lock(&self.heard);
+                heard.runs += 1;
+                heard.compacted.insert(of);
+                heard.commits.entry(of).or_default().insert(at.0);
+            }
+            "backup.catalog-durable" => lock(&self.heard).backup_since_look = true,
+            _ => {}
+        }
+    }
+}
+
+/// Parses `p17/2016-02-22`.
+fn project_day(subject: &str) -> Option<ProjectDay> {
+    let (project, date) = subject.strip_prefix('p')?.split_once('/')?;
+    Some(ProjectDay { project: project.parse().ok()?, day: day::parse_day(date)? })
+}
+
+/// One run of the world.
+struct Course<'a> {
+    plan: &'a WorldPlan,
+    scenario: &'a Scenario<Topic>,
+    world: World,
+    progress: Progress,
+    switchboard: Arc<Switchboard>,
+    nodes: Nodes,
+    desk: Arc<Mutex<Desk>>,
+    side: Arc<ClientSide>,
+    heard: Arc<Mutex<Heard>>,
+    releases: BTreeMap<String, Arc<Release>>,
+    zones: Vec<ZoneHistory>,
+    judge: Judge,
+    drills: Vec<Drill>,
+    last_look: UnixMs,
+}
+
+pub(crate) async fn run(
+    plan: &WorldPlan,
+    scenario: &Scenario<Topic>,
+    world: World,
+    progress: Progress,
+) -> Judged<Findings> {
+    let mut course = Course::begin(plan, scenario, world, progress);
+    let (start, end) = (scenario.start.0, scenario.end().0);
+    for (at, step) in course.timeline(start, end) {
+        course.world.sleep_until(UnixMs(at)).await;
+        course.step(step);
+    }
+    course.last_judgement()
+}
+
+impl<'a> Course<'a> {
+    fn begin(
+        plan: &'a WorldPlan,
+        scenario: &'a Scenario<Topic>,
+        world: World,
+        progress: Progress,
+    ) -> Course<'a> {
+        let switchboard = Arc::new(Switchboard::default());
+        let desk: Arc<Mutex<Desk>> = Arc::default();
+        let heard: Arc<Mutex<Heard>> = Arc::default();
+        let start = scenario.start.0;
+        world.observe(Box::new(Ear { start, heard: heard.clone() }));
+        let images = Images::new();
+        let builder = Builder {
+            world: &world,
+            scenario,
+            plan,
+            switchboard: &switchboard,
+            images: &images,
+            drill: false,
+        };
+        let reaction = scenario.topic.operator.as_ref().map(|operator| operator.reaction.0);
+        let (world_of, switch_of, desk_of) = (world.clone(), switchboard.clone(), desk.clone());
+        let nodes = builder.build(move |env| {
+            let switchboard = switch_of.clone();
+            operator::run(env, world_of.clone(), move || switchboard.cluster(), desk_of.clone(), reaction)
+        });
+        let side = ClientSide::new(Ledger::new(Settings::default(), oracle_zones(plan)));
+        let sends_ms = start.0 + WARM_UP_MS..scenario.end().0.0;
+        let (side_of, edges, plan_of, world_of) =
+            (side.clone(), nodes.edges.clone(), plan.clone(), world.clone());
+        world.add_node(NodeSpec::named("clients"), move |env: SimEnv| {
+            clients::start(&env, &world_of, &plan_of, &side_of, &edges, sends_ms.clone());
+            std::future::ready(())
+        });
+        let judge = Judge::new(scenario, side.clone(), start.0);
+        let zones = plan
+            .tenants
+            .iter()
+            .map(|tenant| ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario"))
+            .collect();
+        Course {
+            plan,
+            scenario,
+            releases: releases(&scenario.topic),
+            last_look: world.now(),
+            world,
+            progress,
+            switchboard,
+            nodes,
+            desk,
+            side,
+            heard,
+            zones,
+            judge,
+            drills: Vec::new(),
+        }
+    }
+
+    fn timeline(&self, start: UnixMs, end: UnixMs) -> BTreeSet<(i64, Step)> {
+        let mut steps = BTreeSet::new();
+        for deploy in &self.scenario.topic.deploys {
+            let (targets, pause) = deploy_targets(&deploy.to, &self.world, &self.nodes);
+            for (turn, node) in targets.into_iter().enumerate() {
+                let at = deploy.at.0 + pause * turn as u32;
+                steps.insert((at.0, Step::Deploy(node, deploy.release.clone())));
+            }
+        }
+        steps.extend(self.plan.drills_ms.iter().map(|at| (*at, Step::Drill)));
+        steps.insert((end.0, Step::Heal));
+        let last = end + self.scenario.topic.healing.0;
+        // Looks stand beside the full hour: jobs begin at it.
+        let mut at = start.0 + HOUR_MS - HOUR_MS / 4;
+        while at < last.0 {
+            steps.insert((at, Step::Look));
+            at += HOUR_MS;
+        }
+        steps.insert((last.0, Step::Look));
+        steps
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Deploy(node, release) => self.deploy(node, &release),
+            Step::Look => self.look(),
+            Step::Drill => self.drill(),
+            Step::Heal => self.progress.phase("healing"),
+        }
+    }
+
+    fn deploy(&mut self, node: NodeId, release: &str) {
+        let release = self.releases.get(release).expect("releases of deploys were checked with the scenario");
+        self.world.note(&format!("deploy {} to {}", release.name, self.world.node_name(node)));
+        self.switchboard.set_release(node, release);
+        self.world.restart(node);
+    }
+
+    /// Looks at the project-days that were compacted since the last look, or whose local day ended an hour ago.
+    fn look(&mut self) {
+        let now = self.world.now();
+        let (mut scope, backup) = {
+            let mut heard = lock(&self.heard);
+            (std::mem::take(&mut heard.compacted), std::mem::take(&mut heard.backup_since_look))
+        };
+        for (index, zones) in self.zones.iter().enumerate() {
+            let before = |moment: UnixMs| zones.day(moment - Duration::from_millis(HOUR_MS as u64), moment);
+            if before(now) != before(self.last_look) {
+                let ended = before(self.last_look);
+                scope.insert(ProjectDay { project: index as u32 + 1, day: ended.0 });
+            }
+        }
+        self.judge.replays = lock(&self.desk).begun;
+        if !scope.is_empty() {
+            self.judge.look_at(&self.world, &self.nodes, scope, "day-end");
+        }
+        if backup {
+            let sight = self.judge.look_at_all(&self.world, &self.nodes, "day-end", false);
+            self.judge.look_at_backups(&self.world, &self.nodes, &sight, "after-backup");
+        }
+        if now.0.div_euclid(HOUR_MS) % 6 == 0 {
+            self.judge.look_at_tee(&self.world, &self.nodes, "hourly");
+        }
+        let exports = std::mem::take(&mut *lock(&self.side.exports));
+        self.judge.judge_exports(&self.world, exports);
+        self.last_look = now;
+    }
+
+    /// Whether the scenario promises that everything acknowledged can be had back.
+    fn is_protected(&self) -> bool {
+        let protection = &self.scenario.topic.protection;
+        protection.tee.is_some() && protection.backup.is_some()
+    }
+
+    fn drill(&mut self) {
+        let sight = self.judge.look_at_all(&self.world, &self.nodes, "day-end", false);
+        self.drill_against(&sight);
+    }
+
+    fn drill_against(&mut self, production: &Sight) {
+        let now = self.world.now();
+        self.progress.phase("drill");
+        let images = drill::survivors(&self.world, &self.nodes);
+        let drilled = drill::run(self.scenario, self.plan, &images, now, self.drills.len() as u64);
+        let missing = self.judge.judge_drill(&drilled, production, now.0, self.is_protected());
+        self.drills.push(Drill::of(now.0, &drilled, missing));
+    }
+
+    fn last_judgement(mut self) -> Judged<Findings> {
+        self.progress.phase("judging");
+        self.judge.replays = lock(&self.desk).begun;
+        let sight = self.judge.look_at_all(&self.world, &self.nodes, "after-healing", true);
+        self.judge.look_at_backups(&self.world, &self.nodes, &sight, "after-healing");
+        self.judge.look_at_tee(&self.world, &self.nodes, "after-healing");
+        if self.scenario.topic.protection.backup.is_some() {
+            self.drill_against(&sight);
+        }
+        let busy = self.side.busy.load(Ordering::Relaxed);
+        let hung =
+            (busy > 0).then(|| format!("{busy} clients still wait to be told that their events are safe"));
+        let side = self.side.clone();
+        let ledger = lock(&side.ledger);
+        let summary = self.judge.loss(&ledger);
+        let recovery = self.recovery(&summary);
+        let facts = Facts { recovery: self.shown(&summary), hung, nondeterministic: false };
+        let diff = crate::diff::of_smallest_loss(&self.judge);
+        let zone_of = |project: u32| self.plan.tenants[project as usize - 1].zone.clone();
+        let findings = Findings {
+            projects: self.plan.tenants.len() as u64,
+            requests: counts(ledger.requests()),
+            events: counts(ledger.events()),
+            loss: Loss::of(summary, zone_of),
+            recovery,
+            drills: std::mem::take(&mut self.drills),
+            work: Work {
+                event_copies_held: self.judge.copies_held,
+                compaction_runs: lock(&self.heard).runs,
+                compaction_runs_checked: self.judge.runs_compared,
+                looks: self.judge.looks,
+            },
+            diff,
+        };
+        drop(ledger);
+        let noticed = self.noticed();
+        Judged { violations: self.judge.into_violations(), facts, noticed, findings }
+    }
+
+    /// What was shown about getting lost events back.
+    fn shown(&self, summary: &LossSummary) -> Recovery {
+        match (self.judge.is_missing_now(), self.drills.last()) {
+            (false, _) => Recovery::Complete,
+            (true, Some(drill)) if drill.seconds.is_some() && summary.events_unrecoverable == 0 => {
+                Recovery::Complete
+            }
+            (true, Some(drill)) if drill.seconds.is_some() => Recovery::Partial,
+            (true, _) => Recovery::NotShown,
+        }
+    }
+
+    fn recovery(&self, summary: &LossSummary) -> Recovered {
+        let desk = lock(&self.desk);
+        let missing = |(_, alarm): &&(i64, Alarm)| matches!(alarm, Alarm::EventsMissing { .. });
+        let alarm_ms = desk.alarms.iter().find(missing).map(|(at_ms, _)| *at_ms);
+        let damage_ms = self.first_damage_ms(summary);
+        let seconds = |ms: i64| (ms / 1_000).max(0).unsigned_abs();
+        let last = self.drills.last();
+        let now = self.world.now().0;
+        let point = last.filter(|drill| drill.seconds.is_some()).map(|drill| match drill.events_missing {
+            0 => 0,
+            _ => seconds(now - drill.position_ms.unwrap_or(self.scenario.start.0.0)),
+        });
+        let in_production = desk.recoveries.iter().map(|report| report.ended_ms - report.started_ms).max();
+        let days = || desk.recoveries.iter().flat_map(|report| &report.days);
+        Recovered {
+            detected_by: alarm_ms.map(|_| "audit".to_owned()),
+            detected_after_seconds: alarm_ms.zip(damage_ms).map(|(alarm, damage)| seconds(alarm - damage)),
+            recovery_point_seconds: point,
+            recovery_time_seconds: in_production.map(seconds).or(last.and_then(|drill| drill.seconds)),
+            recoveries: desk.recoveries.len() as u64,
+            days_repaired: days().filter(|day| day.audited && day.written).count() as u64,
+            events_restored: days().map(|day| day.restored).sum(),
+            events_replayed: days().map(|day| day.replayed).sum(),
+        }
+    }
+
+    /// When the first loss was committed: the last compaction of the day before the oracle saw it.
+    fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
+        let heard = lock(&self.heard);
+        let of_day = |lost: &latent_oracle::loss::LostDay| {
+            let of = ProjectDay { project: lost.project, day: day::parse_day(&lost.day)? };
+            let commits = heard.commits.get(&of);
+            let last =
+                commits.and_then(|commits| commits.range(..=lost.first_seen_at_ms).next_back().copied());
+            Some(last.unwrap_or(lost.first_seen_at_ms))
+        };
+        summary.days.iter().filter_map(of_day).min()
+    }
+
+    fn noticed(&self) -> Vec<Notice> {
+        let desk = lock(&self.desk);
+        let mut noticed: Vec<Notice> = Vec::new();
+        let mut more: BTreeMap<&str, u64> = BTreeMap::new();
+        for (at_ms, alarm) in &desk.alarms {
+            let (by, what) = match alarm {
+                Alarm::EventsMissing { project, day, keys } => {
+                    ("audit", format!("p{project} {day}: {keys} events missing"))
+                }
+                Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
+                Alarm::CopiesDiffer { project, day } => {
+                    ("anti-entropy", format!("p{project} {day}: copies differ"))
+                }
+            };
+            let count = more.entry(by).or_default();
+            *count += 1;
+            if *count == 1 {
+                noticed.push(Notice { by: by.to_owned(), at_ms: *at_ms, what });
+            }
+        }
+        for notice in &mut noticed {
+            let others = more.get(notice.by.as_str()).map_or(0, |count| count - 1);
+            if others > 0 {
+                notice.what = format!("{}, and {others} more", notice.what);
+            }
+        }
+        noticed
+    }
+}
+
+fn counts(of: latent_oracle::ledger::Counts) -> Counts {
+    Counts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
+}
+
+/// The oracle's own knowledge of zones.
+fn oracle_zones(plan: &WorldPlan) -> Zones {
+    let mut zones = Zones::default();
+    for tenant in &plan.tenants {
+        let set = zones.set(tenant.law.project, i64::MIN, &tenant.zone);
+        set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.law.project));
+    }
+    zones
+}

@@ -1,0 +1,426 @@
+//! The system's own part of a scenario: what a person writes to say which world is to be simulated.
+//!
+//! Shares are written in parts per million (`_ppm`), so that no float decides anything. Everything that a field's
+//! default leaves out is off: no fault, no deploy, no drill unless the scenario names it.
+
+use crate::workload::ApiMix;
+use latent_engine::{Moment, Problem, Scenario, Span};
+use latent_pipeline::release::Bug;
+use latent_pipeline::zone::ZoneHistory;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A world of edges, ingest, Arb, compaction, backup, replay, and their clients.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Topic {
+    /// How many nodes of each kind.
+    #[serde(default)]
+    pub topology: Topology,
+    /// Where customers are: time zones around the globe, in the order of their offsets. Every class of tenants is
+    /// dealt over them in proportion to their weights.
+    pub zones: Vec<ZoneShare>,
+    /// The customers, by class.
+    pub tenants: Vec<TenantClass>,
+    /// Thresholds of compaction, scaled down with the volumes.
+    #[serde(default)]
+    pub compaction: Compaction,
+    /// What guards against losing everything.
+    #[serde(default)]
+    pub protection: Protection,
+    /// Releases besides `good`, with the bugs planted in them.
+    #[serde(default)]
+    pub releases: Vec<ReleaseTopic>,
+    /// Which nodes move to which release, and when.
+    #[serde(default)]
+    pub deploys: Vec<Deploy>,
+    /// The operator who answers alarms; absent: nobody does.
+    #[serde(default)]
+    pub operator: Option<Operator>,
+    /// Recovery drills on copies of backups and tee, at instants that the seed draws.
+    #[serde(default)]
+    pub drills: u32,
+    /// Exports that each customer reads, at instants that the seed draws.
+    #[serde(default)]
+    pub exports_per_project: u32,
+    /// How long the world goes on without clients and faults before the last judgement.
+    #[serde(default = "default_healing")]
+    pub healing: Span,
+}
+
+/// How many nodes of each kind.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topology {
+    /// Load balancers, each with a tee if there is one; a tee needs two.
+    pub edges: u16,
+    /// Ingest nodes.
+    pub ingest: u16,
+    /// Disks of Arb: each holds a copy of every event. Half of them are one replica set.
+    pub copies: u16,
+    /// A request is acknowledged when this many disks hold it.
+    pub ack_copies: u16,
+    /// Compaction workers; each is first on its share of the disks.
+    pub workers: u16,
+    /// Data centers that take backups.
+    pub data_centers: u16,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Topology { edges: 2, ingest: 2, copies: 8, ack_copies: 4, workers: 2, data_centers: 2 }
+    }
+}
+
+/// A time zone and how many customers live in it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneShare {
+    /// A name of the IANA database, such as `Asia/Kathmandu`.
+    pub zone: String,
+    /// Relative to the other zones' weights.
+    pub weight: u32,
+}
+
+/// Customers of one kind.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantClass {
+    /// What they are called in reports.
+    pub name: String,
+    /// How many there are.
+    pub count: u32,
+    /// Events a day, least and most.
+    pub events_per_day: (u32, u32),
+    /// At how many moments of a day clients send.
+    pub requests_per_day: u32,
+    /// Share of events that arrive 2 h or more after their time: least and most; each customer draws its own.
+    #[serde(default)]
+    pub late_ppm: (u32, u32),
+    /// Of the late ones, the share that arrives before the local day is over.
+    #[serde(default = "default_same_day")]
+    pub late_same_day_ppm: u32,
+    /// Of the late ones, the share that arrives after days.
+    #[serde(default)]
+    pub very_late_ppm: u32,
+    /// Events that are sent a second time, byte for byte.
+    #[serde(default)]
+    pub repeated_ppm: u32,
+    /// Events without `$insert_id`.
+    #[serde(default)]
+    pub no_insert_id_ppm: u32,
+    /// Events without `time`.
+    #[serde(default)]
+    pub no_time_ppm: u32,
+    /// Events that must be rejected.
+    #[serde(default)]
+    pub invalid_ppm: u32,
+    /// How requests travel.
+    #[serde(default)]
+    pub api: Api,
+}
+
+/// Relative weights of the ways in which a request travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    /// `POST /track`, raw JSON.
+    pub track_raw: u32,
+    /// `POST /track`, a form.
+    pub track_form: u32,
+    /// `GET /track`.
+    pub track_get: u32,
+    /// `POST /import`, a JSON array.
+    pub import_json: u32,
+    /// `POST /import`, one event a line.
+    pub import_ndjson: u32,
+    /// The share of imports that is gzipped.
+    pub gzip_ppm: u32,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Api { track_raw: 2, track_form: 1, track_get: 0, import_json: 4, import_ndjson: 3, gzip_ppm: 100_000 }
+    }
+}
+
+impl From<&Api> for ApiMix {
+    fn from(api: &Api) -> ApiMix {
+        ApiMix {
+            track_raw: api.track_raw,
+            track_form: api.track_form,
+            track_get: api.track_get,
+            import_json: api.import_json,
+            import_ndjson: api.import_ndjson,
+            gzip_ppm: api.gzip_ppm,
+        }
+    }
+}
+
+/// Thresholds of compaction.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compaction {
+    /// A day's late tier with this many events is sealed and gets a run of its own.
+    pub late_seal_events: u64,
+    /// A day with fewer events is merged in one run.
+    pub two_runs_from_events: u64,
+    /// Replaced files stay for this long.
+    pub grace: Span,
+}
+
+impl Default for Compaction {
+    fn default() -> Self {
+        Compaction {
+            late_seal_events: 2,
+            two_runs_from_events: 100,
+            grace: Span(Duration::from_secs(12 * 3600)),
+        }
+    }
+}
+
+/// What guards against losing everything.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Protection {
+    /// The raw copy of all requests, taken at the edges.
+    #[serde(default)]
+    pub tee: Option<Tee>,
+    /// Backups to the data centers.
+    #[serde(default)]
+    pub backup: Option<Backup>,
+    /// The nightly audit of exports against the tee.
+    #[serde(default)]
+    pub audit: Option<Audit>,
+}
+
+/// The tee.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tee {
+    /// How long a request is kept, by arrival.
+    pub retention: Span,
+    /// What an edge does with a request that it cannot tee.
+    #[serde(default)]
+    pub on_failure: OnTeeFailure,
+}
+
+/// What an edge does with a request that it cannot tee.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnTeeFailure {
+    /// Answers 503: the client keeps it.
+    #[default]
+    Reject,
+    /// Lets it through, and writes down that the tee has a gap.
+    AcceptAndRecordGap,
+}
+
+/// Backups.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// From one to the next.
+    pub interval: Span,
+    /// The first starts this long after the scenario does.
+    pub first_after: Span,
+    /// How long one is kept.
+    pub retention: Span,
+}
+
+/// The audit.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// It looks at a project this long after the project's midnight.
+    pub after_midnight: Span,
+}
+
+/// A release and the bugs planted in it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseTopic {
+    /// Its name.
+    pub name: String,
+    /// Names of planted bugs.
+    pub bugs: Vec<String>,
+}
+
+/// A deploy.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deploy {
+    /// When.
+    pub at: Moment,
+    /// To which release.
+    pub release: String,
+    /// Which nodes, and in which manner.
+    pub to: DeployTo,
+}
+
+/// Which nodes of production a deploy moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum DeployTo {
+    /// All at once.
+    All,
+    /// One after the other, with this pause between two.
+    Rolling {
+        /// The pause.
+        pause: Span,
+    },
+    /// One replica set and the worker that is first on it: 0 or 1.
+    Canary {
+        /// Which set.
+        replica_set: u16,
+    },
+    /// These nodes.
+    Nodes(Vec<String>),
+}
+
+/// The operator.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// From an alarm to the begin of a recovery. It waits until production runs `good` again.
+    pub reaction: Span,
+}
+
+fn default_healing() -> Span {
+    Span(Duration::from_secs(2 * 86_400))
+}
+
+fn default_same_day() -> u32 {
+    800_000
+}
+
+/// What no single field shows.
+pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+    let topic = &scenario.topic;
+    let mut problems = check_topology(topic);
+    if topic.zones.iter().all(|zone| zone.weight == 0) {
+        problems.push(Problem::at("/zones", "no zone has a weight", "give at least one zone a weight of 1"));
+    }
+    for (index, share) in topic.zones.iter().enumerate() {
+        if let Err(error) = ZoneHistory::constant(&share.zone) {
+            let hint = "write a name of the IANA database, such as America/Los_Angeles";
+            problems.push(Problem::at(format!("/zones/{index}/zone"), error.to_string(), hint));
+        }
+    }
+    problems.extend(check_tenants(topic));
+    problems.extend(check_protection(topic));
+    problems.extend(check_releases(scenario));
+    problems.extend(crate::topology::check_fault_nodes(scenario));
+    problems
+}
+
+fn check_topology(topic: &Topic) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let topology = &topic.topology;
+    for (field, value, most) in [
+        ("edges", topology.edges, 2),
+        ("ingest", topology.ingest, 16),
+        ("copies", topology.copies, 16),
+        ("workers", topology.workers, topology.copies.max(1)),
+        ("data_centers", topology.data_centers, 4),
+    ] {
+        if value == 0 || value > most {
+            let said = format!("{value} {}", field.replace('_', " "));
+            let hint = format!("write a number from 1 to {most}");
+            problems.push(Problem::at(format!("/topology/{field}"), said, hint));
+        }
+    }
+    if topology.ack_copies == 0 || topology.ack_copies > topology.copies {
+        problems.push(Problem::at(
+            "/topology/ack_copies",
+            format!(
+                "an acknowledgement needs {} copies, but there are {} disks",
+                topology.ack_copies, topology.copies
+            ),
+            format!("write a number from 1 to {}", topology.copies),
+        ));
+    }
+    if topic.protection.tee.is_some() && topology.edges < 2 {
+        let hint = "write 2 edges, or leave the tee out";
+        problems.push(Problem::at("/topology/edges", "a tee keeps its second copy on another edge", hint));
+    }
+    problems
+}
+
+fn check_tenants(topic: &Topic) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let count: u32 = topic.tenants.iter().map(|class| class.count).sum();
+    if count == 0 || count > 2_000 {
+        let hint = "write classes whose counts add up to 1 to 2000";
+        problems.push(Problem::at("/tenants", format!("{count} customers"), hint));
+    }
+    for (index, class) in topic.tenants.iter().enumerate() {
+        for (field, (least, most), limit) in
+            [("events_per_day", class.events_per_day, 100_000), ("late_ppm", class.late_ppm, 1_000_000)]
+        {
+            if least > most || most > limit {
+                let hint = format!("write the least first, then the most, at most {limit}");
+                let pointer = format!("/tenants/{index}/{field}");
+                problems.push(Problem::at(pointer, format!("from {least} to {most}"), hint));
+            }
+        }
+        if class.requests_per_day == 0 {
+            let pointer = format!("/tenants/{index}/requests_per_day");
+            problems.push(Problem::at(pointer, "events that are never sent", "write at least 1"));
+        }
+    }
+    problems
+}
+
+fn check_protection(topic: &Topic) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let protection = &topic.protection;
+    if protection.audit.is_some() && protection.tee.is_none() {
+        let hint = "give the scenario a tee, or leave the audit out";
+        problems.push(Problem::at("/protection/audit", "an audit compares exports with the tee", hint));
+    }
+    if let (Some(tee), Some(backup)) = (&protection.tee, &protection.backup)
+        && backup.retention.0 < tee.retention.0 + backup.interval.0
+    {
+        problems.push(Problem::at(
+            "/protection/backup/retention",
+            "a backup could expire before the tee no longer holds what came before it",
+            "write at least the tee's retention plus the interval",
+        ));
+    }
+    if topic.operator.is_some() && protection.audit.is_none() {
+        let hint = "give the scenario an audit, or leave the operator out";
+        problems.push(Problem::at("/operator", "nothing would call the operator", hint));
+    }
+    problems
+}
+
+fn check_releases(scenario: &Scenario<Topic>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let topic = &scenario.topic;
+    let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+    for (index, release) in topic.releases.iter().enumerate() {
+        for (bug, name) in release.bugs.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let hint = format!("write one of: {}", known.join(", "));
+                let pointer = format!("/releases/{index}/bugs/{bug}");
+                problems.push(Problem::at(pointer, format!("no planted bug is called '{name}'"), hint));
+            }
+        }
+    }
+    for (index, deploy) in topic.deploys.iter().enumerate() {
+        let exists = deploy.release == "good" || topic.releases.iter().any(|r| r.name == deploy.release);
+        if !exists {
+            let hint = "write good, or the name of one of the scenario's releases";
+            let said = format!("no release is called '{}'", deploy.release);
+            problems.push(Problem::at(format!("/deploys/{index}/release"), said, hint));
+        }
+        if deploy.at.0 < scenario.start.0 || deploy.at.0 > scenario.end().0 {
+            let said = format!("the deploy at {} lies outside of the run", deploy.at);
+            let hint = format!("write an instant from {} to {}", scenario.start, scenario.end());
+            problems.push(Problem::at(format!("/deploys/{index}/at"), said, hint));
+        }
+    }
+    problems
+}

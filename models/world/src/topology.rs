@@ -1,0 +1,346 @@
+//! The nodes of a world, what they run, and how they are linked.
+//!
+//! Production is ingest, Arb and the workers. Edges, tee store, data centers, audit, operator and clients are
+//! outside of it: "production gone" leaves them. Each Arb disk is a node of its own; a data center is one object
+//! store. Not modelled: racks, load balancing among edges other than by the client's choice, credentials.
+
+use crate::plan::{WorldPlan, between};
+use crate::scenario::{DeployTo, OnTeeFailure, Topic};
+use latent_edge::{EdgeConfig, TeeConfig};
+use latent_engine::sim::{ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World};
+use latent_engine::{Problem, Scenario};
+use latent_pipeline::config::{
+    AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
+};
+use latent_pipeline::release::{Bug, Release};
+use latent_pipeline::zone::ZoneHistory;
+use latent_pipeline::{arb, audit, backup, compaction, ingest, objects, recovery};
+use latent_ports::{Env, NodeId};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+/// Hours after a project's midnight at which its copies are compared.
+const SCRUB_AFTER_MIDNIGHT: Duration = Duration::from_secs(6 * 3600);
+
+/// Node numbers, by role.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Nodes {
+    pub edges: Vec<NodeId>,
+    pub ingest: Vec<NodeId>,
+    pub disks: Vec<NodeId>,
+    pub workers: Vec<NodeId>,
+    pub data_centers: Vec<NodeId>,
+    pub tee_store: Option<NodeId>,
+    pub operator: Option<NodeId>,
+}
+
+/// What every node is booted with. Filled in once all nodes have their numbers, read when a node boots.
+#[derive(Default)]
+pub(crate) struct Switchboard {
+    cluster: OnceLock<Arc<Cluster>>,
+    releases: Mutex<BTreeMap<NodeId, Arc<Release>>>,
+}
+
+impl Switchboard {
+    pub fn cluster(&self) -> Arc<Cluster> {
+        self.cluster.get().expect("nodes boot after the cluster is complete: boots are tasks").clone()
+    }
+
+    fn boot(&self, node: NodeId) -> Boot {
+        let releases = crate::lock(&self.releases);
+        let release = releases.get(&node).cloned().unwrap_or_else(|| Arc::new(Release::good()));
+        Boot { cluster: self.cluster(), release }
+    }
+
+    /// From its next boot on, `node` runs `release`.
+    pub fn set_release(&self, node: NodeId, release: &Arc<Release>) {
+        crate::lock(&self.releases).insert(node, release.clone());
+    }
+
+    /// Every node back on `good`, from its next boot on.
+    pub fn all_good(&self) {
+        crate::lock(&self.releases).clear();
+    }
+}
+
+/// Disks to begin with: those of a fork.
+pub(crate) type Images = BTreeMap<String, DiskImage>;
+
+/// The names of a topology's nodes, by role, in the order in which they are added.
+struct Names {
+    edges: Vec<String>,
+    ingest: Vec<String>,
+    disks: Vec<String>,
+    workers: Vec<String>,
+    data_centers: Vec<String>,
+    tee_store: Option<String>,
+    backup: Option<String>,
+    audit: Option<String>,
+    operator: Option<String>,
+}
+
+impl Names {
+    fn of(topic: &Topic) -> Names {
+        let numbered = |what: &str, count: u16| (1..=count).map(|n| format!("{what}-{n}")).collect();
+        let (topology, protection) = (&topic.topology, &topic.protection);
+        let backup = protection.backup.is_some();
+        Names {
+            edges: numbered("edge", topology.edges),
+            ingest: numbered("ingest", topology.ingest),
+            disks: numbered("disk", topology.copies),
+            workers: numbered("worker", topology.workers),
+            data_centers: numbered("dc", if backup { topology.data_centers } else { 0 }),
+            tee_store: protection.tee.as_ref().map(|_| "tee-store".to_owned()),
+            backup: backup.then(|| "backup".to_owned()),
+            audit: protection.audit.as_ref().map(|_| "audit".to_owned()),
+            operator: protection.audit.as_ref().map(|_| "operator".to_owned()),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &String> {
+        let many = [&self.edges, &self.ingest, &self.disks, &self.workers, &self.data_centers];
+        let single = [&self.tee_store, &self.backup, &self.audit, &self.operator];
+        many.into_iter().flatten().chain(single.into_iter().flatten())
+    }
+}
+
+/// Adds all nodes of a world but its clients. `images` gives some of them a disk to begin with; in a drill only
+/// what recovery needs is booted.
+pub(crate) struct Builder<'a> {
+    pub world: &'a World,
+    pub scenario: &'a Scenario<Topic>,
+    pub plan: &'a WorldPlan,
+    pub switchboard: &'a Arc<Switchboard>,
+    pub images: &'a Images,
+    pub drill: bool,
+}
+
+impl Builder<'_> {
+    pub fn build<F>(&self, operator: impl Fn(SimEnv) -> F + Send + Sync + 'static) -> Nodes
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let names = Names::of(&self.scenario.topic);
+        let mut nodes = Nodes::default();
+        for name in &names.disks {
+            nodes.disks.push(self.add(name, async |env, boot| arb::server::run(env, boot).await));
+        }
+        for name in &names.data_centers {
+            nodes.data_centers.push(self.add(name, async |env, _| objects::run(env).await));
+        }
+        nodes.tee_store =
+            names.tee_store.as_ref().map(|name| self.add(name, async |env, boot| tee_store(env, boot).await));
+        for (number, name) in names.edges.iter().enumerate() {
+            nodes.edges.push(self.add_edge(number as u16, name));
+        }
+        let mut backup = None;
+        if !self.drill {
+            for name in &names.ingest {
+                nodes.ingest.push(self.add(name, async |env, boot| ingest::server::run(env, boot).await));
+            }
+            for name in &names.workers {
+                nodes
+                    .workers
+                    .push(self.add(name, async |env, boot| compaction::worker::run(env, boot).await));
+            }
+            backup = names
+                .backup
+                .as_ref()
+                .map(|name| self.add(name, async |env, boot| backup::take::run(env, boot).await));
+            if let Some(name) = &names.audit {
+                self.add(name, async |env, boot| audit::run(env, boot).await);
+            }
+        }
+        if self.drill || names.operator.is_some() {
+            let name = names.operator.as_deref().unwrap_or("operator");
+            nodes.operator = Some(self.world.add_node(self.spec(name), operator));
+        }
+        self.link(&nodes, backup);
+        let cluster = Arc::new(cluster(self.scenario, self.plan, &nodes));
+        assert!(self.switchboard.cluster.set(cluster).is_ok(), "one switchboard serves one world");
+        nodes
+    }
+
+    fn spec(&self, name: &str) -> NodeSpec {
+        let most = self.plan.clock_offset_ms;
+        let key = u128::from_le_bytes(blake3_16(name));
+        let offset_ms = between(self.world.draw("world.clock-offset", key), -most, most);
+        NodeSpec {
+            clock: ClockSpec { offset_ms, drift_ppm: 0 },
+            image: self.images.get(name).cloned(),
+            ..NodeSpec::named(name)
+        }
+    }
+
+    fn add<F>(&self, name: &str, run: impl Fn(SimEnv, Boot) -> F + Send + Sync + 'static) -> NodeId
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let switchboard = self.switchboard.clone();
+        let run = Arc::new(run);
+        self.world.add_node(self.spec(name), move |env: SimEnv| {
+            let (switchboard, run) = (switchboard.clone(), run.clone());
+            async move {
+                let boot = switchboard.boot(env.node());
+                run(env, boot).await;
+            }
+        })
+    }
+
+    fn add_edge(&self, number: u16, name: &str) -> NodeId {
+        let on_failure = self.scenario.topic.protection.tee.as_ref().map(|tee| match tee.on_failure {
+            OnTeeFailure::Reject => latent_edge::OnTeeFailure::Reject,
+            OnTeeFailure::AcceptAndRecordGap => latent_edge::OnTeeFailure::AcceptAndRecordGap,
+        });
+        self.add(name, move |env, boot| async move {
+            let cluster = &boot.cluster;
+            let peer = cluster.edges.iter().copied().find(|edge| *edge != env.node());
+            let mut config = EdgeConfig::new(number, peer, cluster.ingest.clone());
+            if let Some((tee, on_failure)) = cluster.tee.as_ref().zip(on_failure) {
+                config = config.with_tee(TeeConfig { on_failure, ..TeeConfig::new(tee.store) });
+            }
+            latent_edge::run(env, config).await;
+        })
+    }
+
+    /// Data centers and tee store lie 20 to 40 ms away, 100 MB/s; everything else is in one place.
+    fn link(&self, nodes: &Nodes, backup: Option<NodeId>) {
+        let far = LinkSpec {
+            latency_us: (20_000, 40_000),
+            tail: Tail { one_in: 1_000, times: 5 },
+            loss_ppm: 0,
+            bandwidth_bytes_per_s: Some(100_000_000),
+        };
+        let near = nodes.edges.iter().chain(&nodes.operator).chain(&backup).chain(&nodes.disks);
+        for here in near {
+            for there in nodes.data_centers.iter().chain(&nodes.tee_store) {
+                self.world.set_link(*here, *there, far);
+                self.world.set_link(*there, *here, far);
+            }
+        }
+    }
+}
+
+/// The tee store: an object store that lets files go when they are old enough.
+async fn tee_store(env: SimEnv, boot: Boot) {
+    let keeper = env.clone();
+    env.spawn(async move { recovery::expire::run(keeper, boot).await });
+    objects::run(env).await;
+}
+
+fn blake3_16(text: &str) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+    out
+}
+
+fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Cluster {
+    let topic = &scenario.topic;
+    let mut projects = BTreeMap::new();
+    let mut by_token = BTreeMap::new();
+    for tenant in &plan.tenants {
+        let id = tenant.law.project;
+        let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
+        let (token, secret) = (tenant.law.token.clone(), tenant.law.secret.clone());
+        by_token.insert(token.clone(), id);
+        projects.insert(id, Project { id, token, secret, zones });
+    }
+    let topology = &topic.topology;
+    let ack_disks = usize::from(topology.ack_copies);
+    let protection = &topic.protection;
+    Cluster {
+        projects,
+        by_token,
+        disks: nodes.disks.clone(),
+        ingest: nodes.ingest.clone(),
+        workers: nodes.workers.clone(),
+        edges: nodes.edges.clone(),
+        copies: CopiesConfig {
+            ack_disks,
+            // Any so many disks include one that acknowledged.
+            read_disks: usize::from(topology.copies) - ack_disks + 1,
+            ..CopiesConfig::default()
+        },
+        compaction: CompactionConfig {
+            late_seal_events: topic.compaction.late_seal_events,
+            two_runs_from_events: topic.compaction.two_runs_from_events,
+            grace: topic.compaction.grace.0,
+            ..CompactionConfig::default()
+        },
+        backup: protection.backup.as_ref().map(|backup| BackupConfig {
+            interval: backup.interval.0,
+            first_after: backup.first_after.0,
+            retention: backup.retention.0,
+            data_centers: nodes.data_centers.clone(),
+        }),
+        tee: protection
+            .tee
+            .as_ref()
+            .zip(nodes.tee_store)
+            .map(|(tee, store)| TeeStoreConfig { store, retention: tee.retention.0 }),
+        audit: protection
+            .audit
+            .as_ref()
+            .zip(nodes.operator)
+            .map(|(audit, operator)| AuditConfig { after_midnight: audit.after_midnight.0, operator }),
+        scrub_after_midnight: SCRUB_AFTER_MIDNIGHT,
+    }
+}
+
+/// The releases of a scenario by name, `good` among them.
+pub(crate) fn releases(topic: &Topic) -> BTreeMap<String, Arc<Release>> {
+    let mut releases = BTreeMap::from([("good".to_owned(), Arc::new(Release::good()))]);
+    for release in &topic.releases {
+        let bugs = Bug::ALL.iter().copied().filter(|bug| release.bugs.iter().any(|name| name == bug.name()));
+        let release = Release { name: release.name.clone(), bugs: bugs.collect() };
+        releases.insert(release.name.clone(), Arc::new(release));
+    }
+    releases
+}
+
+/// The nodes that a deploy moves, in order, and the pause after each.
+pub(crate) fn deploy_targets(to: &DeployTo, world: &World, nodes: &Nodes) -> (Vec<NodeId>, Duration) {
+    let production = || nodes.disks.iter().chain(&nodes.ingest).chain(&nodes.workers).copied().collect();
+    match to {
+        DeployTo::All => (production(), Duration::ZERO),
+        DeployTo::Rolling { pause } => (production(), pause.0),
+        DeployTo::Canary { replica_set } => {
+            let half = nodes.disks.len().div_ceil(2);
+            let set = nodes.disks.chunks(half).nth(usize::from(*replica_set)).unwrap_or_default();
+            let worker = nodes.workers.get(usize::from(*replica_set));
+            (set.iter().chain(worker).copied().collect(), Duration::ZERO)
+        }
+        DeployTo::Nodes(names) => {
+            (names.iter().filter_map(|name| world.node_named(name)).collect(), Duration::ZERO)
+        }
+    }
+}
+
+/// Faults and deploys that name a node which the topology does not have.
+pub(crate) fn check_fault_nodes(scenario: &Scenario<Topic>) -> Vec<Problem> {
+    let names = Names::of(&scenario.topic);
+    let known: Vec<&String> = names.all().collect();
+    let is_known = |name: &str| name == "clients" || known.iter().any(|other| *other == name);
+    let hint =
+        || format!("write one of: {}", known.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", "));
+    let mut problems = Vec::new();
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        for name in fault.nodes().filter(|name| !is_known(name)) {
+            problems.push(Problem::at(
+                format!("/faults/{index}"),
+                format!("no node is called '{name}'"),
+                hint(),
+            ));
+        }
+    }
+    for (index, deploy) in scenario.topic.deploys.iter().enumerate() {
+        let DeployTo::Nodes(names) = &deploy.to else { continue };
+        for name in names.iter().filter(|name| !is_known(name)) {
+            let pointer = format!("/deploys/{index}/to");
+            problems.push(Problem::at(pointer, format!("no node is called '{name}'"), hint()));
+        }
+    }
+    problems
+}
