@@ -2,7 +2,9 @@
 //! that keep their sides of the protocol, in memory that outlives their node; what is tested is the edges.
 
 use bytes::Bytes;
-use latent_edge::message::{Forward, decode_head, encode_head, http_call, response_to_message, tag};
+use latent_edge::message::{
+    Forward, TeeCopy, TeeCopyAnswer, decode_head, encode_head, http_call, response_to_message, tag,
+};
 use latent_edge::object_api::{ObjectAnswer, ObjectError, ObjectRequest, answer_to_message};
 use latent_edge::tee::{TeeFile, TeeRecord};
 use latent_edge::{EdgeConfig, TeeConfig};
@@ -77,11 +79,7 @@ impl Site {
 
     /// Posts `bodies` to `edge`, each `pause` after the answer to the one before, from a client of its own.
     pub fn post_all(&self, edge: NodeId, bodies: Vec<Bytes>, pause: Duration) {
-        let number = {
-            let mut clients = self.clients.lock().unwrap();
-            *clients += 1;
-            *clients
-        };
+        let number = self.next_client();
         let site = self.clone();
         let boot = move |env| post(env, site.clone(), edge, bodies.clone(), pause);
         self.world.add_node(NodeSpec::named(format!("client-{number}")), boot);
@@ -97,6 +95,32 @@ impl Site {
                 return *status;
             }
         }
+    }
+
+    /// Sends one piece of edge 1's file to edge 2, as edge 1 would.
+    pub async fn copy(&self, piece: TeeCopy, bytes: Bytes) -> TeeCopyAnswer {
+        let answer: Shared<Option<TeeCopyAnswer>> = Arc::default();
+        let (told, number) = (answer.clone(), self.next_client());
+        self.world.add_node(NodeSpec::named(format!("impostor-{number}")), move |env: SimEnv| {
+            let (told, bytes) = (told.clone(), bytes.clone());
+            async move {
+                let message = Message { head: encode_head(tag::TEE_COPY, &piece), body: bytes };
+                let answer = env.net().call(EDGES[1], message, PATIENCE).await.unwrap();
+                *told.lock().unwrap() = Some(decode_head(tag::TEE_COPY, &answer.head).unwrap());
+            }
+        });
+        loop {
+            self.world.sleep(Duration::from_millis(100)).await;
+            if let Some(answer) = *answer.lock().unwrap() {
+                return answer;
+            }
+        }
+    }
+
+    fn next_client(&self) -> u32 {
+        let mut clients = self.clients.lock().unwrap();
+        *clients += 1;
+        *clients
     }
 
     /// Asks both edges to put all they have into the store.

@@ -1,0 +1,146 @@
+//! Two copies of every file: one lost, damaged or late is made good by the other.
+
+use super::{SECOND, as_it_is, with_site};
+use crate::site::{EDGES, HOUR, MINUTE, Site, has};
+use bytes::Bytes;
+use latent_edge::message::{Method, TeeCopy, TeeCopyAnswer};
+use latent_edge::tee::{TeeName, TeeRecord};
+use latent_sim::DiskImage;
+
+#[test]
+fn the_peer_takes_over_what_a_dead_owner_has_not_uploaded() {
+    with_site(7, as_it_is, async |site: Site| {
+        assert_eq!(site.post(EDGES[0], "orphan").await, 200);
+        site.world.kill(EDGES[0]);
+        site.world.sleep(3 * HOUR + MINUTE).await;
+        assert!(has(&site.stored(), &"orphan".into()));
+        assert_eq!(site.world.marks()["tee.taken-over"], 1);
+        site.world.restart(EDGES[0]);
+        site.world.sleep(HOUR).await;
+        assert_eq!(site.stored().len(), 1);
+        assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
+    });
+}
+
+#[test]
+fn an_owner_that_lost_its_last_record_does_not_shrink_what_its_peer_has_uploaded() {
+    with_site(14, as_it_is, async |site: Site| {
+        for name in ["one", "two"] {
+            assert_eq!(site.post(EDGES[0], name).await, 200);
+        }
+        site.world.kill(EDGES[0]);
+        site.world.sleep(3 * HOUR + MINUTE).await;
+        assert_eq!(site.stored().len(), 2);
+        // A lost write: the file ends cleanly, one record too early.
+        let image = damaged(&site.world.disk_image(EDGES[0]), |file| {
+            file.truncate(file.len() - (file.len() - 24) / 2)
+        });
+        site.world.replace_disk(EDGES[0], &image);
+        site.world.restart(EDGES[0]);
+        site.world.sleep(HOUR).await;
+        assert_eq!(site.stored().len(), 2);
+        assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
+    });
+}
+
+#[test]
+fn pieces_of_a_copy_may_come_twice_late_or_after_a_restart_but_not_differ() {
+    with_site(15, as_it_is, async |site: Site| {
+        let name = TeeName { hour: 404_497, edge: 1, boot: 7 };
+        let header = Bytes::copy_from_slice(&name.header());
+        let record = |count: u64| {
+            let body = Bytes::from_static(b"body");
+            let (target, headers) = ("/track".to_owned(), vec![]);
+            let record = TeeRecord {
+                edge: 1,
+                sequence: 7 << 40 | count,
+                arrived_ms: 1,
+                method: Method::Post,
+                target,
+                headers,
+                body,
+            };
+            record.encode_frame().unwrap()
+        };
+        let len = record(1).len() as u64;
+        let first = Bytes::from([header.as_ref(), &record(1)].concat());
+        let other = Bytes::from([header.as_ref(), &record(9)].concat());
+        let copy = |offset| TeeCopy { name, offset };
+        let pieces = [
+            (copy(24 + len), record(2), TeeCopyAnswer::Behind { have_bytes: 0 }),
+            (copy(0), first.clone(), TeeCopyAnswer::Durable),
+            (copy(24 + len), record(2), TeeCopyAnswer::Durable),
+            (copy(0), first.clone(), TeeCopyAnswer::Durable),
+            (copy(24 + len), record(2), TeeCopyAnswer::Durable),
+            (copy(24 + 3 * len), record(4), TeeCopyAnswer::Behind { have_bytes: 24 + 2 * len }),
+            (copy(0), other.clone(), TeeCopyAnswer::Closed),
+        ];
+        for (at, (piece, bytes, expected)) in pieces.into_iter().enumerate() {
+            assert_eq!(site.copy(piece, bytes).await, expected, "piece {at}");
+        }
+        site.world.kill(EDGES[1]);
+        site.world.restart(EDGES[1]);
+        site.world.sleep(SECOND).await;
+        assert_eq!(site.copy(copy(0), other).await, TeeCopyAnswer::Closed);
+        assert_eq!(site.copy(copy(24 + 2 * len), record(3)).await, TeeCopyAnswer::Durable);
+        assert_eq!(site.world.marks()["tee.copy-rewritten"], 1);
+        let whole = [first.as_ref(), &record(2), &record(3)].concat();
+        assert_eq!(site.world.durable_image(EDGES[1]).read(&format!("tee-peer/{name}")).unwrap(), whole);
+    });
+}
+
+/// The own file of edge 1, changed by `damage`.
+fn damaged(image: &DiskImage, damage: impl Fn(&mut Vec<u8>)) -> DiskImage {
+    let (path, file) = image.list("tee").next().unwrap();
+    let mut bytes = file.bytes().to_vec();
+    damage(&mut bytes);
+    image.clone().with_file(path, bytes.into())
+}
+
+#[test]
+fn damage_to_one_copy_is_mended_from_the_other() {
+    type Damage = fn(&mut Vec<u8>);
+    // What stands behind a damaged header can be read without the other copy.
+    let kinds: [(&str, Damage, Option<&u64>); 4] = [
+        ("header", |file| file[2] ^= 1, None),
+        ("first record", |file| file[60] ^= 1, Some(&1)),
+        ("last record", |file| *file.last_mut().unwrap() ^= 1, Some(&1)),
+        ("lost tail", |file| file.truncate(file.len() / 2), Some(&1)),
+    ];
+    for (what, damage, mended) in kinds {
+        with_site(8, as_it_is, async move |site: Site| {
+            for name in ["one", "two", "three"] {
+                assert_eq!(site.post(EDGES[0], name).await, 200);
+            }
+            site.world.kill(EDGES[0]);
+            let image = damaged(&site.world.disk_image(EDGES[0]), damage);
+            site.world.replace_disk(EDGES[0], &image);
+            site.world.restart(EDGES[0]);
+            site.world.sleep(2 * HOUR).await;
+            assert_eq!(site.stored().len(), 3, "{what}");
+            let marks = site.world.marks();
+            assert_eq!(marks.get("tee.mended"), mended, "{what}: {marks:?}");
+        });
+    }
+}
+
+#[test]
+fn damage_waits_for_the_other_copy() {
+    with_site(9, as_it_is, async |site: Site| {
+        for name in ["one", "two"] {
+            assert_eq!(site.post(EDGES[0], name).await, 200);
+        }
+        site.world.kill(EDGES[1]);
+        site.world.kill(EDGES[0]);
+        let image = damaged(&site.world.disk_image(EDGES[0]), |file| file[60] ^= 1);
+        site.world.replace_disk(EDGES[0], &image);
+        site.world.restart(EDGES[0]);
+        site.world.sleep(2 * HOUR).await;
+        assert_eq!(site.stored().len(), 1);
+        assert!(!site.tee_files(EDGES[0]).is_empty(), "the damaged copy went before it was mended");
+        site.world.restart(EDGES[1]);
+        site.world.sleep(HOUR).await;
+        assert_eq!(site.stored().len(), 2);
+        assert!(site.tee_files(EDGES[0]).is_empty());
+    });
+}

@@ -1,0 +1,50 @@
+//! Edges in a simulated site: what they promise, and how they keep it when disks, links and processes fail.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod copies;
+mod faults;
+mod service;
+mod site;
+
+use latent_edge::EdgeConfig;
+use latent_edge::tee::{TeeFile, TeeName};
+use latent_sim::{World, WorldSpec, run_fork};
+use site::Site;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+/// Runs one world in which the edges are configured by `tweak`.
+fn with_site<T: Send, F: Future<Output = T>>(
+    seed: u64,
+    tweak: fn(EdgeConfig) -> EdgeConfig,
+    script: impl FnOnce(Site) -> F + Send,
+) -> T {
+    let main = async move |world: World| script(Site::build(world, tweak).ready().await).await;
+    run_fork(WorldSpec::seeded(seed), main).output
+}
+
+fn as_it_is(config: EdgeConfig) -> EdgeConfig {
+    config
+}
+
+/// No two requests have one number, and a file's records carry the boot number in its name.
+fn numbers_are_used_once(site: &Site) {
+    let mut bodies_of = BTreeSet::new();
+    for (forward, body) in site.forwarded.lock().unwrap().iter() {
+        bodies_of.insert((forward.edge, forward.sequence, body.clone()));
+    }
+    for record in site.stored() {
+        bodies_of.insert((record.edge, record.sequence, record.body));
+    }
+    let numbers: BTreeSet<_> = bodies_of.iter().map(|(edge, sequence, _)| (*edge, *sequence)).collect();
+    assert_eq!(numbers.len(), bodies_of.len(), "a number was used for two requests");
+    for (key, object) in site.objects.lock().unwrap().iter() {
+        let name = TeeName::from_path(key).unwrap();
+        let file = TeeFile::decode(object).unwrap();
+        assert!(file.records.iter().all(|record| record.sequence >> 40 == u64::from(name.boot)), "{key}");
+    }
+}
