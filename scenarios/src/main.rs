@@ -11,5 +11,10 @@ macro_rules! scenarios {
 }
 
 fn main() -> ExitCode {
-    latent_engine::main::<Latent>(scenarios!["quiet-week"])
+    latent_engine::main::<Latent>(scenarios![
+        "incident-2016",
+        "incident-2016-protected",
+        "quiet-week",
+        "month"
+    ])
 }
