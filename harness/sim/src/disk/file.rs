@@ -53,7 +53,7 @@ enum Durable {
     /// The view's first bytes; what is pending are appends.
     Prefix(u64),
     /// Bytes of their own.
-    Snapshot(Rope),
+    Snapshot(Box<Rope>),
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl FileCell {
         match &state.durable {
             Durable::Prefix(len) if *len == state.view.len_bytes() => state.view.clone(),
             Durable::Prefix(len) => Arc::new(state.view.prefix(*len)),
-            Durable::Snapshot(rope) => Arc::new(rope.clone()),
+            Durable::Snapshot(rope) => Arc::new((**rope).clone()),
         }
     }
 
@@ -127,7 +127,7 @@ impl FileCell {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         if let Durable::Prefix(len) = state.durable {
-            state.durable = Durable::Snapshot(state.view.prefix(len));
+            state.durable = Durable::Snapshot(Box::new(state.view.prefix(len)));
         }
         let before = state.view.len_bytes();
         change.apply(Arc::make_mut(&mut state.view));
@@ -162,8 +162,9 @@ impl FileCell {
             }
         }
         state.pending.drain(..count);
-        if state.pending.is_empty() {
-            state.pending.shrink_to(4);
+        // Bursts give their memory back; the few of a steady writer do not, over and over.
+        if state.pending.is_empty() && state.pending.capacity() > 64 {
+            state.pending = Vec::new();
         }
     }
 

@@ -268,6 +268,9 @@ impl Tree {
         }
         let kept = self.with_requirements(wanted);
         self.journal.retain(|op| !kept.contains(&op.sequence));
+        if self.journal.is_empty() && self.journal.capacity() > 64 {
+            self.journal = Vec::new();
+        }
     }
 
     /// The changes that `wanted` names, and every earlier one without which they could not be.
