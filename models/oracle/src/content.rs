@@ -14,8 +14,10 @@ pub struct Kept {
     pub content: Content,
     /// When the winning record came in, by its edge's clock.
     pub arrived_ms: i64,
-    /// How many records with this key the place holds.
-    pub copies: u32,
+    /// How many records with this key the place holds; more than 65,535 count as that many.
+    pub copies: u16,
+    /// How many arrivals these records are of: one that was written twice is one.
+    pub arrivals: u16,
     /// It has no `$insert_id`: its key is its arrival's.
     pub anonymous: bool,
 }
@@ -92,7 +94,8 @@ impl DayContent {
             key: winner.key,
             content: winner.content,
             arrived_ms: winner.arrived_ms,
-            copies: u32::try_from(same.len()).unwrap_or(u32::MAX),
+            copies: saturated(same.len()),
+            arrivals: saturated(same.chunk_by(|one, next| one.arrival() == next.arrival()).count()),
             anonymous: winner.is_anonymous(),
         });
     }
@@ -111,6 +114,10 @@ impl DayContent {
     }
 }
 
+fn saturated(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
 /// What one place (a disk, a backup, an export) holds of every project's day.
 pub type Days = BTreeMap<ProjectDay, Arc<DayContent>>;
 
@@ -118,10 +125,11 @@ pub type Days = BTreeMap<ProjectDay, Arc<DayContent>>;
 mod tests {
     use super::*;
     use crate::reader::segment;
+    use crate::reader::texts::Texts;
     use crate::testing::{self, NOON_MS, Rec};
 
     fn day(records: &[Rec]) -> DayContent {
-        let records = segment::block(&testing::block(records)).unwrap();
+        let records = segment::block(&testing::block(records), &mut Texts::default()).unwrap();
         DayContent::of(0, vec![Arc::new(Block { id: 0, records })])
     }
 
@@ -130,9 +138,19 @@ mod tests {
         let first = Rec::new("a", "i1", NOON_MS);
         let retry = Rec { sequence: 2, arrived_ms: NOON_MS + 9_000, note: "edited".into(), ..first.clone() };
         let day = day(&[retry.clone(), first.clone()]);
-        assert_eq!((day.kept.len(), day.kept[0].copies, day.digest.count), (1, 2, 1));
+        assert_eq!(
+            (day.kept.len(), day.kept[0].copies, day.kept[0].arrivals, day.digest.count),
+            (1, 2, 2, 1)
+        );
         assert_eq!(day.kept[0].content, Content::of(first.json().as_bytes()));
         assert_eq!(day.variants[&first.key()], [Content::of(retry.json().as_bytes())]);
+    }
+
+    #[test]
+    fn an_arrival_that_was_written_twice_is_one() {
+        let rec = Rec::new("a", "i1", NOON_MS);
+        let day = day(&[rec.clone(), rec]);
+        assert_eq!((day.kept[0].copies, day.kept[0].arrivals), (2, 1));
     }
 
     #[test]

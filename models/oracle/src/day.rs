@@ -101,8 +101,14 @@ impl Zones {
         from_ms: i64,
         to_ms: i64,
     ) -> Result<(i32, i32), ZoneError> {
-        let first = self.day(project, time_ms.unwrap_or(from_ms), from_ms)?;
-        let last = self.day(project, time_ms.unwrap_or(to_ms), to_ms)?;
+        let (before, after) = (self.zone_at(project, from_ms)?, self.zone_at(project, to_ms)?);
+        let first = day_in(before, time_ms.unwrap_or(from_ms))?;
+        // Nearly every event has a time, and no zone is being edited: one look at the calendar is enough then.
+        let last = if time_ms.is_some() && before == after {
+            first
+        } else {
+            day_in(after, time_ms.unwrap_or(to_ms))?
+        };
         Ok((first.min(last), first.max(last)))
     }
 

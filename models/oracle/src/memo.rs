@@ -1,16 +1,17 @@
 //! Remembers what was decoded, so that eight copies read every day cost little more than one read once.
 //!
 //! Bytes are known again in two ways. By place: the memo keeps the bytes it has read alive, so the same address and
-//! length can only be the same bytes. By content: a hash of the payload, or of a sealed file. Addresses are only
+//! length can only be the same bytes. By content: a digest of the payload, the hash of a sealed file. Addresses are only
 //! looked up, never walked, so nothing that the oracle says depends on them. What was not used in the last
 //! [`KEEP_ROUNDS`] whole snapshots is forgotten.
 
 use crate::content::DayContent;
-use crate::identity::first_128;
+use crate::identity::Content;
 use crate::invariants::i11_tee::{self, Teed};
 use crate::reader::frame::{self, Frame, Tail};
 use crate::reader::manifest::Manifest;
 use crate::reader::segment::{self, Block, HEADER_BYTES, Segment, Tier};
+use crate::reader::texts::Texts;
 use crate::reader::{Flaw, ReadError};
 use crate::view::{Cursor, FileView, len_bytes};
 use bytes::Bytes;
@@ -64,6 +65,7 @@ pub struct Memo {
     manifests: BTreeMap<Vec<Place>, Met<PlacedFile<Manifest>>>,
     days: BTreeMap<Vec<u64>, Met<Arc<DayContent>>>,
     tees: BTreeMap<(String, Vec<Place>), Met<PlacedTee>>,
+    texts: Texts,
 }
 
 /// How much a memo holds.
@@ -169,16 +171,15 @@ impl Memo {
         if !frame.is_sound() {
             return Ok(None);
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&frame.payload);
-        let content = first_128(&hasher);
+        let content = Content::of(&frame.payload).0;
         let block = match self.blocks_by_content.get_mut(&content) {
             Some(met) => {
                 met.round = self.round;
                 met.thing.clone()
             }
             None => {
-                let records = segment::block(&frame.payload).map_err(|flaw| (frame.at, flaw))?;
+                let records =
+                    segment::block(&frame.payload, &mut self.texts).map_err(|flaw| (frame.at, flaw))?;
                 let block = Arc::new(Block { id: self.new_id(), records });
                 self.blocks_by_content.insert(content, Met { thing: block.clone(), round: self.round });
                 block

@@ -220,6 +220,8 @@ pub struct Held {
 pub struct SeenDay {
     /// The distinct contents of the places.
     pub contents: Vec<Arc<DayContent>>,
+    /// In how many places each of `contents` is.
+    pub shares: Vec<u32>,
     /// Every event that any place holds, by key.
     pub held: Vec<Held>,
 }
@@ -296,7 +298,8 @@ fn merge(mut contents: Vec<&Arc<DayContent>>) -> SeenDay {
         [(only, places)] => only.kept.iter().map(|kept| held(kept, *places)).collect(),
         _ => merge_groups(&groups),
     };
-    SeenDay { contents: groups.into_iter().map(|(content, _)| content.clone()).collect(), held }
+    let (contents, shares) = groups.into_iter().map(|(content, places)| (content.clone(), places)).unzip();
+    SeenDay { contents, shares, held }
 }
 
 fn held(kept: &Kept, places: u32) -> Held {

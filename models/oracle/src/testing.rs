@@ -249,6 +249,12 @@ pub(crate) fn snapshot(disks: &[Disk]) -> Snapshot {
     Snapshot::of(&mut Memo::default(), &views)
 }
 
+/// The same with a memo of the caller's.
+pub(crate) fn sight_by(memo: &mut Memo, disks: &[Disk]) -> Sight {
+    let views: Vec<DiskView> = disks.iter().map(|disk| disk.view("disk")).collect();
+    Snapshot::of(memo, &views).seen_by(disks.len() / 2 + 1)
+}
+
 /// What a reader of 5 of 8 disks, or so, is sure to see.
 pub(crate) fn sight(disks: &[Disk]) -> Sight {
     snapshot(disks).seen_by(disks.len() / 2 + 1)

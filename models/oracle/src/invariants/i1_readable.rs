@@ -88,7 +88,7 @@ fn days<'a>(
     ledger: &'a Ledger,
     sight: &'a Sight,
 ) -> impl Iterator<Item = (ProjectDay, &'a LedgerDay, &'a SeenDay)> {
-    static NOTHING: SeenDay = SeenDay { contents: Vec::new(), held: Vec::new() };
+    static NOTHING: SeenDay = SeenDay { contents: Vec::new(), shares: Vec::new(), held: Vec::new() };
     let covered = ledger.days.iter().filter(|(of, _)| sight.covers(**of));
     covered.map(|(of, day)| (*of, day, sight.days.get(of).unwrap_or(&NOTHING)))
 }

@@ -1,6 +1,7 @@
 //! I3: an export shows one event per de-duplication key; raw copies are at most 1 + retries + replays.
 //!
-//! Events without `$insert_id` may double with each retry, by the API's own rule, and with nothing else.
+//! Raw copies are counted by arrivals: a disk that was handed one arrival twice (by a hint, after the first hand-over
+//! was thought to have failed) holds one copy of it, however often it wrote it down. Events without `$insert_id` may double with each retry, by the API's own rule, and with nothing else.
 
 use super::{Moment, Tally};
 use crate::content::{DayContent, Days};
@@ -36,10 +37,15 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
 }
 
 fn raw_copies(ledger: &Ledger, of: ProjectDay, day: &DayContent, replays: u32, tally: &mut Tally<'_>) {
-    for kept in day.kept.iter().filter(|kept| kept.copies > 1) {
-        let sends = if kept.anonymous { 1 } else { most(ledger, of, Identity::Keyed(kept.key)) };
+    for kept in day.kept.iter().filter(|kept| kept.arrivals > 1) {
         // Nothing can be said here of what was never sent: that is I2's matter.
-        tally.add(of, "raw-copies", excess(kept.copies, sends.max(1).saturating_add(replays)), kept.key);
+        let sends = most(ledger, of, Identity::Keyed(kept.key)).max(1);
+        tally.add(
+            of,
+            "raw-copies",
+            excess(u32::from(kept.arrivals), sends.saturating_add(replays)),
+            kept.key,
+        );
     }
 }
 
@@ -59,7 +65,7 @@ pub fn check_export(days: &Days, now: &Moment) -> Vec<Violation> {
     let mut tally = Tally::new("I3", now);
     for (of, day) in days {
         for kept in day.kept.iter().filter(|kept| !kept.anonymous) {
-            tally.add(*of, "shown-twice", u64::from(kept.copies - 1), kept.key);
+            tally.add(*of, "shown-twice", u64::from(kept.copies.saturating_sub(1)), kept.key);
         }
     }
     tally.finish(|of, _, items| {

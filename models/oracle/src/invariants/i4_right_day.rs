@@ -9,6 +9,7 @@ use crate::identity::ProjectDay;
 use crate::ledger::{Claim, Identity, Ledger};
 use crate::snapshot::Sight;
 use latent_verdict::Violation;
+use std::collections::BTreeSet;
 
 /// Checks every project and day of the sight's scope.
 #[must_use]
@@ -54,15 +55,12 @@ fn misfiled(ledger: &Ledger, of: ProjectDay, day: &DayContent, tally: &mut Tally
 fn in_several_days(ledger: &Ledger, sight: &Sight, tally: &mut Tally<'_>) {
     for ((project, identity), sends) in &ledger.floating {
         let Identity::Keyed(key) = identity else { continue };
-        let (Some(first), Some(last)) =
-            (sends.iter().map(|send| send.days.0).min(), sends.iter().map(|send| send.days.1).max())
-        else {
-            continue;
-        };
+        let own: BTreeSet<i32> = sends.iter().flat_map(|send| send.days.0..=send.days.1).collect();
+        let Some(first) = own.first().copied() else { continue };
         let of = |day| ProjectDay { project: *project, day };
         let is_only_floating = |day: &i32| ledger.entry(of(*day), *identity).is_none();
         let is_there = |day: &i32| sight.days.get(&of(*day)).is_some_and(|seen| seen.holds(*identity));
-        let days = (first..=last).filter(|day| is_only_floating(day) && is_there(day)).count();
+        let days = own.iter().filter(|day| is_only_floating(day) && is_there(day)).count();
         tally.add(of(first), "in-several-days", days.saturating_sub(sends.len()) as u64, key);
     }
 }

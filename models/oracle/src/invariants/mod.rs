@@ -16,6 +16,7 @@ pub mod i6_replicas;
 pub mod i7_durable;
 pub mod i8_compaction;
 pub mod i9_manifests;
+pub mod judge;
 
 use crate::content::Kept;
 use crate::day::day_text;

@@ -194,6 +194,10 @@ pub(crate) struct LedgerDay {
     pub anonymous: BTreeMap<u128, Entry>,
     /// Contents beyond the first that were sent under a key.
     pub other_contents: BTreeMap<u128, Vec<u128>>,
+    /// Counts what clients did and heard here: as long as it stands, nothing else has changed.
+    pub revision: u64,
+    /// The last acknowledgement.
+    pub last_acked_ms: Option<i64>,
 }
 
 /// The ledger.
@@ -274,6 +278,7 @@ impl Ledger {
             return;
         }
         let day = self.days.entry(item.project_day()).or_default();
+        day.revision += 1;
         let entry = match item.identity {
             Identity::Keyed(key) => day.keyed.entry(key.0),
             Identity::Anonymous(content) => day.anonymous.entry(content.0),
@@ -351,6 +356,9 @@ impl Ledger {
             self.floating_send(request, item, |send| send.acked_at_ms = at_ms);
             return;
         }
+        if let Some(day) = self.days.get_mut(&item.project_day()) {
+            day.last_acked_ms = day.last_acked_ms.max(Some(at_ms));
+        }
         if let Some(entry) = self.entry_mut(item) {
             entry.acks = entry.acks.saturating_add(1);
             entry.acked_at_ms = match item.identity {
@@ -381,6 +389,7 @@ impl Ledger {
 
     fn entry_mut(&mut self, item: &EventId) -> Option<&mut Entry> {
         let day = self.days.get_mut(&item.project_day())?;
+        day.revision += 1;
         match item.identity {
             Identity::Keyed(key) => day.keyed.get_mut(&key.0),
             Identity::Anonymous(content) => day.anonymous.get_mut(&content.0),

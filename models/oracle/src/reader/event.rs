@@ -98,6 +98,13 @@ fn time_ms(text: &str) -> Result<Option<i64>, Flaw> {
     if text == "null" {
         return Ok(None);
     }
+    let plain = text.parse::<i64>().ok();
+    if let Some(value) = plain.filter(|value| (0..FIRST_IN_MS).contains(value)) {
+        return Ok(Some(value * 1000));
+    }
+    if let Some(value) = plain.filter(|value| *value >= FIRST_IN_MS) {
+        return Ok(Some(value));
+    }
     let wrong = || Flaw::Event(format!("time {text} is not a number of seconds or milliseconds"));
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i32>().map_err(|_| wrong())?),

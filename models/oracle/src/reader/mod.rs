@@ -11,6 +11,7 @@ pub mod lease;
 pub mod manifest;
 pub mod segment;
 pub mod tee;
+pub(crate) mod texts;
 
 pub use frame::Tail;
 
@@ -128,7 +129,7 @@ pub enum Flaw {
     Missing,
 }
 
-/// Eight digits or more in, a number out: decimal without sign or leading zeros, as paths have them.
+/// A number as paths have them: decimal, without sign or leading zeros.
 pub(crate) fn decimal<T: std::str::FromStr + std::fmt::Display>(text: &str) -> Option<T> {
     let value: T = text.parse().ok()?;
     (value.to_string() == text).then_some(value)
@@ -138,3 +139,6 @@ pub(crate) fn decimal<T: std::str::FromStr + std::fmt::Display>(text: &str) -> O
 pub(crate) fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@
 //! key is worked out anew from the text; whether the file stated the same is kept as a flag, since a store that
 //! keys events wrongly still holds them.
 
-use super::event::Facts;
 use super::frame::{Fields, Tail};
+use super::texts::{Known, Texts};
 use super::{Flaw, decimal};
 use crate::day::{day_text, parse_day};
 use crate::identity::{ArrivalId, Content, Key, ProjectDay};
@@ -85,17 +85,17 @@ impl Stored {
     }
 
     pub(crate) fn from_export(json: &[u8], arrived_ms: i64, line: u32) -> Result<Stored, Flaw> {
-        let facts = Facts::of(json)?;
+        let known = Known::read(json)?;
         let arrival = ArrivalId { edge: u16::MAX, sequence: u64::MAX, item: line };
         Ok(Stored {
-            key: facts.key(arrival),
+            key: known.key(arrival),
             content: Content::of(json),
             arrived_ms,
-            time_ms: facts.time_ms.unwrap_or(arrived_ms),
+            time_ms: known.time_ms(arrived_ms),
             sequence: arrival.sequence,
             item: line,
             edge: arrival.edge,
-            flags: if facts.insert_id.is_none() { ANONYMOUS } else { 0 },
+            flags: if known.is_anonymous() { ANONYMOUS } else { 0 },
         })
     }
 }
@@ -164,33 +164,33 @@ fn read_header(bytes: &[u8]) -> Result<Header, Flaw> {
 }
 
 /// The records of one frame's payload.
-pub(crate) fn block(payload: &[u8]) -> Result<Vec<Stored>, Flaw> {
+pub(crate) fn block(payload: &[u8], texts: &mut Texts) -> Result<Vec<Stored>, Flaw> {
     let mut fields = Fields::of(payload);
     let count = fields.u32()?;
     // A record is 50 bytes and its text: a count that cannot fit must not reserve memory.
     let mut records = Vec::with_capacity((count as usize).min(fields.left() / 50));
     for _ in 0..count {
-        records.push(record(&mut fields)?);
+        records.push(record(&mut fields, texts)?);
     }
     fields.end()?;
     Ok(records)
 }
 
-fn record(fields: &mut Fields<'_>) -> Result<Stored, Flaw> {
+fn record(fields: &mut Fields<'_>, texts: &mut Texts) -> Result<Stored, Flaw> {
     let (edge, sequence, item) = (fields.u16()?, fields.u64()?, fields.u32()?);
     let (arrived_ms, time_ms) = (fields.i64()?, fields.i64()?);
     let stated = Key(u128::from_be_bytes(fields.array()?));
     let len = fields.u32()?;
     let json = fields.bytes(len as usize)?;
-    let facts = Facts::of(json)?;
-    let key = facts.key(ArrivalId { edge, sequence, item });
+    let content = Content::of(json);
+    let known = texts.of(content, || Known::read(json))?;
+    let key = known.key(ArrivalId { edge, sequence, item });
     // A fraction of a millisecond may be cut off or rounded: formats.md does not say which.
-    let time_is_right = facts.time_ms.unwrap_or(arrived_ms).abs_diff(time_ms) <= 1;
-    let flags =
-        [(facts.insert_id.is_none(), ANONYMOUS), (stated != key, KEY_WRONG), (!time_is_right, TIME_WRONG)];
+    let time_is_right = known.time_ms(arrived_ms).abs_diff(time_ms) <= 1;
+    let flags = [(known.is_anonymous(), ANONYMOUS), (stated != key, KEY_WRONG), (!time_is_right, TIME_WRONG)];
     Ok(Stored {
         key,
-        content: Content::of(json),
+        content,
         arrived_ms,
         time_ms,
         sequence,
@@ -277,6 +277,10 @@ mod tests {
     use super::*;
     use crate::testing::{self, Rec};
 
+    fn read(payload: &[u8]) -> Result<Vec<Stored>, Flaw> {
+        block(payload, &mut Texts::default())
+    }
+
     #[test]
     fn paths_are_read_strictly() {
         let of = ProjectDay { project: 17, day: 16_853 };
@@ -294,7 +298,7 @@ mod tests {
     fn a_record_keeps_who_and_when() {
         let rec = Rec::new("Signed up", "i1", 1_456_190_481_000);
         let records =
-            block(&testing::block(&[rec.clone(), Rec { insert_id: None, item: 1, ..rec.clone() }])).unwrap();
+            read(&testing::block(&[rec.clone(), Rec { insert_id: None, item: 1, ..rec.clone() }])).unwrap();
         assert_eq!(records[0].key, Key::of("Signed up", "u1", "i1"));
         assert_eq!(records[0].content, Content::of(rec.json().as_bytes()));
         assert!(!records[0].is_anonymous() && !records[0].key_is_wrong() && !records[0].time_is_wrong());
@@ -306,22 +310,22 @@ mod tests {
     fn a_wrong_key_or_time_is_seen() {
         let mut bytes = testing::block(&[Rec::new("a", "i1", 1_456_190_481_000)]);
         bytes[4 + 30] ^= 1; // the key's first byte
-        assert!(block(&bytes).unwrap()[0].key_is_wrong());
+        assert!(read(&bytes).unwrap()[0].key_is_wrong());
         let rec = Rec { stored_time_ms: Some(1_456_190_481), ..Rec::new("a", "i1", 1_456_190_481_000) };
-        assert!(block(&testing::block(&[rec])).unwrap()[0].time_is_wrong());
+        assert!(read(&testing::block(&[rec])).unwrap()[0].time_is_wrong());
     }
 
     #[test]
     fn counts_and_lengths_are_compared() {
         let good = testing::block(&[Rec::new("a", "i1", 1_456_190_481_000)]);
-        assert!(block(&good).is_ok());
-        assert_eq!(block(&[0, 0, 0, 0]).unwrap().len(), 0);
-        assert!(matches!(block(&good[..good.len() - 1]), Err(Flaw::FieldCutOff { .. })));
+        assert!(read(&good).is_ok());
+        assert_eq!(read(&[0, 0, 0, 0]).unwrap().len(), 0);
+        assert!(matches!(read(&good[..good.len() - 1]), Err(Flaw::FieldCutOff { .. })));
         let mut fewer = good.clone();
         fewer[0] = 0;
-        assert!(matches!(block(&fewer), Err(Flaw::Trailing(_))));
+        assert!(matches!(read(&fewer), Err(Flaw::Trailing(_))));
         let mut more = good;
         more[0] = 2;
-        assert!(matches!(block(&more), Err(Flaw::FieldCutOff { .. })));
+        assert!(matches!(read(&more), Err(Flaw::FieldCutOff { .. })));
     }
 }

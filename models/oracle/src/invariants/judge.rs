@@ -1,0 +1,192 @@
+//! I1 to I5 together, look after look, and only where something changed since a look that found nothing.
+//!
+//! A project's day is passed over when clients have done and heard nothing new about it, every place holds what it
+//! held, and the circumstances are the same. Days that share a floating event are looked at together. What was found
+//! once is looked for again each time, until it is gone.
+
+use super::{Moment, i1_readable, i2_sent, i3_once, i4_right_day, i5_content};
+use crate::day::day_text;
+use crate::identity::ProjectDay;
+use crate::ledger::Ledger;
+use crate::snapshot::Sight;
+use latent_verdict::Violation;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All that the verdict on one project's day depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    revision: u64,
+    contents: Vec<(u64, u32)>,
+    places: (u32, u32),
+    faults_active: bool,
+    replays: u32,
+}
+
+/// Judges looks at the same places, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    clean: BTreeMap<ProjectDay, Mark>,
+}
+
+impl Judge {
+    /// Checks I1 to I5.
+    pub fn check(&mut self, ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
+        let mut marks = BTreeMap::new();
+        let all: BTreeSet<ProjectDay> = ledger.days.keys().chain(sight.days.keys()).copied().collect();
+        for of in all.into_iter().filter(|of| sight.covers(*of)) {
+            let mark = mark(ledger, sight, of, now);
+            if mark.is_none() || self.clean.get(&of) != mark.as_ref() {
+                marks.insert(of, mark);
+            }
+        }
+        let changed = with_floating(ledger, marks.keys().copied().collect());
+        let days = changed.iter().filter_map(|of| Some((*of, sight.days.get(of)?.clone()))).collect();
+        let scope = Some(changed.into_iter().filter(|of| sight.covers(*of)).collect());
+        let part = Sight { sure: sight.sure, places: sight.places, days, scope };
+        let checks =
+            [i1_readable::check, i2_sent::check, i3_once::check, i4_right_day::check, i5_content::check];
+        let found: Vec<Violation> = checks.iter().flat_map(|check| check(ledger, &part, now)).collect();
+        self.note_clean(marks, &found);
+        found
+    }
+
+    fn note_clean(&mut self, marks: BTreeMap<ProjectDay, Option<Mark>>, found: &[Violation]) {
+        let wrong: BTreeSet<(&str, Option<&str>)> =
+            found.iter().map(|violation| (violation.subject.as_str(), violation.day.as_deref())).collect();
+        for (of, mark) in marks {
+            let (subject, day) = (format!("p{}", of.project), day_text(of.day));
+            match mark.filter(|_| !wrong.contains(&(subject.as_str(), Some(day.as_str())))) {
+                Some(mark) => drop(self.clean.insert(of, mark)),
+                None => drop(self.clean.remove(&of)),
+            }
+        }
+    }
+}
+
+/// `None` if the day must be judged again whatever happens: something in it was not settled yet.
+fn mark(ledger: &Ledger, sight: &Sight, of: ProjectDay, now: &Moment) -> Option<Mark> {
+    let day = ledger.days.get(&of);
+    if day.and_then(|day| day.last_acked_ms).is_some_and(|last_ms| last_ms >= now.settled_before_ms) {
+        return None;
+    }
+    let seen = sight.days.get(&of);
+    let contents =
+        seen.map(|seen| seen.contents.iter().map(|content| content.id).zip(seen.shares.clone()).collect());
+    Some(Mark {
+        revision: day.map_or(0, |day| day.revision),
+        contents: contents.unwrap_or_default(),
+        places: (sight.sure, sight.places),
+        faults_active: now.faults_active,
+        replays: now.replays,
+    })
+}
+
+/// Floating events are few, and asked for each time: their days are judged with whatever changed.
+fn with_floating(ledger: &Ledger, mut days: BTreeSet<ProjectDay>) -> BTreeSet<ProjectDay> {
+    for ((project, _), sends) in &ledger.floating {
+        for send in sends {
+            days.extend((send.days.0..=send.days.1).map(|day| ProjectDay { project: *project, day }));
+        }
+    }
+    days
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Answer, Clients, DAY, Disk, NOON_MS, Rec, sight_by};
+    use crate::{Memo, invariants::noon_after};
+    use proptest::prelude::*;
+
+    /// One step of a made-up history: what is sent, and which disks lose or gain what.
+    #[derive(Clone, Debug)]
+    struct Step {
+        sends: Vec<(u8, u8, u8)>,
+        hidden: Vec<(u8, u8)>,
+        later_ms: i64,
+        faults_active: bool,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let sends = prop::collection::vec((0u8..3, 0u8..6, 0u8..4), 0..4);
+        let hidden = prop::collection::vec((0u8..4, 0u8..18), 0..5);
+        (sends, hidden, 0i64..3, any::<bool>()).prop_map(|(sends, hidden, later, faults_active)| Step {
+            sends,
+            hidden,
+            later_ms: later * 43_200_000,
+            faults_active,
+        })
+    }
+
+    /// Event `number` of a day: some without identity, some without time just before midnight, and so floating.
+    fn rec(day: u8, number: u8) -> Rec {
+        let noon_ms = NOON_MS + i64::from(day) * 86_400_000;
+        let rec = Rec::new("a", &format!("{day}-{number}"), noon_ms);
+        match number {
+            4 => Rec { insert_id: None, note: format!("{day}"), ..rec },
+            5 => Rec { time_ms: None, arrived_ms: noon_ms + 43_199_000, ..rec },
+            _ => rec,
+        }
+    }
+
+    /// Four disks with all that was sent so far but what the step hides.
+    fn disks(sent: &[(u8, u8)], step: &Step) -> Vec<Disk> {
+        let disk = |number: u8| {
+            let mut days: BTreeMap<u8, Vec<Rec>> = BTreeMap::new();
+            for (day, event) in sent {
+                if !step.hidden.contains(&(number, day * 6 + event)) {
+                    days.entry(*day).or_default().push(rec(*day, *event));
+                }
+            }
+            let of = |day: u8| ProjectDay { project: 17, day: DAY + i32::from(day) };
+            days.into_iter().fold(Disk::default(), |disk, (day, recs)| disk.with_day(of(day), &recs))
+        };
+        (0..4).map(disk).collect()
+    }
+
+    fn directly(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
+        let checks =
+            [i1_readable::check, i2_sent::check, i3_once::check, i4_right_day::check, i5_content::check];
+        checks.iter().flat_map(|check| check(ledger, sight, now)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_judge_who_remembers_finds_what_one_who_does_not_finds(steps in prop::collection::vec(step(), 1..6)) {
+            let (mut clients, mut judge, mut memo) = (Clients::new(), Judge::default(), Memo::default());
+            let mut sent = Vec::new();
+            for (number, step) in steps.iter().enumerate() {
+                for (day, event, answer) in &step.sends {
+                    let answer = match answer {
+                        0 => Answer::Unknown,
+                        1 => Answer::Rejected,
+                        _ => Answer::Acked(&[]),
+                    };
+                    clients = clients.send(17, &[rec(*day, *event)], answer);
+                    if !sent.contains(&(*day, *event)) {
+                        sent.push((*day, *event));
+                    }
+                }
+                let sight = sight_by(&mut memo, &disks(&sent, step));
+                clients.ledger.note_seen(&sight);
+                let at_ms = NOON_MS + number as i64 * 86_400_000;
+                let now = Moment { at_ms, settled_before_ms: at_ms + step.later_ms, faults_active: step.faults_active, ..noon_after() };
+                prop_assert_eq!(judge.check(&clients.ledger, &sight, &now), directly(&clients.ledger, &sight, &now));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_found_is_found_again_until_it_is_gone() {
+        let both = [rec(0, 0), rec(0, 1)];
+        let ledger = Clients::new().acked(17, &both).ledger;
+        let of = ProjectDay { project: 17, day: DAY };
+        let (mut judge, mut memo) = (Judge::default(), Memo::default());
+        let mut found = |disk: &Disk| {
+            let sight = sight_by(&mut memo, std::slice::from_ref(disk));
+            judge.check(&ledger, &sight, &noon_after()).len()
+        };
+        let (whole, part) = (Disk::default().with_day(of, &both), Disk::default().with_day(of, &both[..1]));
+        assert_eq!([&whole, &whole, &part, &part, &whole].map(&mut found), [0, 0, 2, 2, 0]);
+    }
+}

@@ -1,0 +1,158 @@
+//! Remembers what was read of each event's text, so that a text met again in another block (compacted, restored,
+//! replayed) is not parsed again.
+//!
+//! A table with open addressing that is looked into and never walked: its order can decide nothing. It is emptied
+//! when it is full; everything in it can be read again.
+
+use super::Flaw;
+use super::event::Facts;
+use crate::identity::{ArrivalId, Content, Key};
+
+/// Most texts remembered. A slot is 48 bytes and at most five in eight are taken.
+const MOST: usize = 320_000;
+
+/// What decides who an event is and when, less the arrival that an event without identity has its key from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    key: Option<Key>,
+    time_ms: Option<i64>,
+}
+
+impl Known {
+    pub(crate) fn read(json: &[u8]) -> Result<Known, Flaw> {
+        let facts = Facts::of(json)?;
+        let key = facts.insert_id.as_ref().map(|id| Key::of(&facts.name, &facts.distinct_id, id));
+        Ok(Known { key, time_ms: facts.time_ms })
+    }
+
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.key.is_none()
+    }
+
+    pub(crate) fn key(&self, arrival: ArrivalId) -> Key {
+        self.key.unwrap_or_else(|| Key::of_anonymous(arrival))
+    }
+
+    pub(crate) fn time_ms(&self, arrived_ms: i64) -> i64 {
+        self.time_ms.unwrap_or(arrived_ms)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    content: u128,
+    key: u128,
+    time_ms: i64,
+    /// Zero for a slot that is free.
+    flags: u8,
+}
+
+const FREE: Slot = Slot { content: 0, key: 0, time_ms: 0, flags: 0 };
+const TAKEN: u8 = 1;
+const HAS_KEY: u8 = 2;
+const HAS_TIME: u8 = 4;
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    slots: Vec<Slot>,
+    taken: usize,
+}
+
+impl Texts {
+    /// What the text with this content says, from memory or by `read`.
+    pub(crate) fn of(
+        &mut self,
+        content: Content,
+        read: impl FnOnce() -> Result<Known, Flaw>,
+    ) -> Result<Known, Flaw> {
+        if self.taken * 8 >= self.slots.len() * 5 {
+            self.grow();
+        }
+        let at = self.find(content.0);
+        let slot = self.slots[at];
+        if slot.flags != 0 {
+            return Ok(Known {
+                key: (slot.flags & HAS_KEY != 0).then_some(Key(slot.key)),
+                time_ms: (slot.flags & HAS_TIME != 0).then_some(slot.time_ms),
+            });
+        }
+        let known = read()?;
+        let has = |flag, is| if is { flag } else { 0 };
+        self.slots[at] = Slot {
+            content: content.0,
+            key: known.key.map_or(0, |key| key.0),
+            time_ms: known.time_ms.unwrap_or(0),
+            flags: TAKEN | has(HAS_KEY, known.key.is_some()) | has(HAS_TIME, known.time_ms.is_some()),
+        };
+        self.taken += 1;
+        Ok(known)
+    }
+
+    /// The slot that holds this content, or the free one where it belongs. There always is one: the table is never
+    /// full.
+    fn find(&self, content: u128) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = content as usize & mask;
+        while self.slots[at].flags != 0 && self.slots[at].content != content {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    fn grow(&mut self) {
+        if self.taken >= MOST {
+            *self = Texts::default();
+        }
+        let room = (self.slots.len() * 2).max(1024);
+        let old = std::mem::replace(&mut self.slots, vec![FREE; room]);
+        for slot in old.into_iter().filter(|slot| slot.flags != 0) {
+            let at = self.find(slot.content);
+            self.slots[at] = slot;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(number: u128) -> Known {
+        Known {
+            key: (!number.is_multiple_of(3)).then_some(Key(number)),
+            time_ms: (!number.is_multiple_of(5)).then_some(number as i64),
+        }
+    }
+
+    #[test]
+    fn each_text_is_read_once_while_there_is_room() {
+        let mut texts = Texts::default();
+        let mut reads = 0;
+        for number in (0..2_000u128).chain(0..2_000) {
+            // Contents that begin alike, so that they want the same slots.
+            let content = Content((number << 64) | (number % 7));
+            let found = texts.of(content, || {
+                reads += 1;
+                Ok(known(number))
+            });
+            assert_eq!(found, Ok(known(number)));
+        }
+        assert_eq!((reads, texts.taken), (2_000, 2_000));
+    }
+
+    #[test]
+    fn a_text_that_does_not_read_is_not_remembered() {
+        let mut texts = Texts::default();
+        assert!(texts.of(Content(1), || Known::read(b"{}")).is_err());
+        assert_eq!(texts.of(Content(1), || Ok(known(1))), Ok(known(1)));
+    }
+
+    #[test]
+    fn a_full_table_starts_anew() {
+        let mut texts = Texts::default();
+        for number in 0..=(MOST as u128 * 2) {
+            texts.of(Content(number), || Ok(known(number))).unwrap();
+        }
+        assert!(texts.slots.len() <= 1 << 19, "{}", texts.slots.len());
+    }
+}
