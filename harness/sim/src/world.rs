@@ -224,6 +224,12 @@ impl World {
         self.node(node).disk().image()
     }
 
+    /// The files below some directories only, as reads see them now: for observers that look often at little.
+    #[must_use]
+    pub fn disk_image_below<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.node(node).disk().image_below(dirs)
+    }
+
     /// What a power loss right now would leave for sure: nothing un-synced.
     #[must_use]
     pub fn durable_image(&self, node: NodeId) -> DiskImage {

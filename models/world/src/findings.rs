@@ -117,6 +117,8 @@ pub struct Drill {
     pub seconds: Option<u64>,
     /// Position of the newest backup used.
     pub position_ms: Option<i64>,
+    /// Why the tee could not be read, if it could not.
+    pub tee_error: Option<String>,
 }
 
 impl Drill {
@@ -133,6 +135,7 @@ impl Drill {
                 .as_ref()
                 .map(|r| ((r.ended_ms - r.started_ms) / 1_000).max(0).unsigned_abs()),
             position_ms: report.days.iter().filter_map(|day| day.backup_position_ms).max(),
+            tee_error: report.tee_error,
         }
     }
 }
@@ -284,7 +287,10 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
             words::count(drill.events_missing),
         );
         let label = format!("last of {}", words::counted(findings.drills.len() as u64, "drills"));
-        screen.item("drill", format!("{label}, into an empty cluster: {brought}"));
+        screen.item("drill", format!("{label}: {brought}"));
+        if let Some(why) = &drill.tee_error {
+            screen.item("", Text::new().bad(format!("the tee could not be read: {why}")));
+        }
     }
     if let (Some(point), Some(time)) = (recovery.recovery_point_seconds, recovery.recovery_time_seconds) {
         screen.item(

@@ -337,8 +337,8 @@ fn view(world: &World, node: NodeId) -> DiskView {
 }
 
 fn view_of_days(world: &World, node: NodeId, days: &[String]) -> DiskView {
-    let image = world.disk_image(node);
-    view_of(&world.node_name(node), days.iter().flat_map(|dir| image.list(dir)))
+    let image = world.disk_image_below(node, days.iter().map(String::as_str));
+    view_of(&world.node_name(node), image.files())
 }
 
 fn view_of<'i>(

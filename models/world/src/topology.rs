@@ -58,11 +58,6 @@ impl Switchboard {
     pub fn set_release(&self, node: NodeId, release: &Arc<Release>) {
         crate::lock(&self.releases).insert(node, release.clone());
     }
-
-    /// Every node back on `good`, from its next boot on.
-    pub fn all_good(&self) {
-        crate::lock(&self.releases).clear();
-    }
 }
 
 /// Disks to begin with: those of a fork.

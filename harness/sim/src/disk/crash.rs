@@ -181,6 +181,20 @@ impl Tree {
         self.image_of(&BTreeMap::new(), |cell| cell.view())
     }
 
+    /// What reads see below these directories; those that do not exist have nothing below them.
+    pub(crate) fn image_below<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        let mut entries = BTreeMap::new();
+        for path in dirs {
+            let Ok(dir) = self.find_dir(path) else { continue };
+            self.walk_from(path.to_owned(), dir, &BTreeMap::new(), &mut |path, named| {
+                if let Named::File(cell) = named {
+                    entries.insert(Arc::from(path), ImageEntry::File(cell.view()));
+                }
+            });
+        }
+        DiskImage::from_entries(entries)
+    }
+
     /// What is there for sure after a power loss now.
     pub(crate) fn durable_image(&self) -> DiskImage {
         self.image_of(&self.names_after(&BTreeSet::new()), |cell| cell.durable())

@@ -309,7 +309,18 @@ impl Tree {
     /// Calls `visit` for every name below the root, a directory before what it holds. `names` overrides what
     /// the view says.
     pub(crate) fn walk(&self, names: &Names, visit: &mut impl FnMut(&str, &Named)) {
-        let mut stack = vec![(String::new(), ROOT)];
+        self.walk_from(String::new(), ROOT, names, visit);
+    }
+
+    /// As [`Tree::walk`], below one directory whose path is given.
+    pub(crate) fn walk_from(
+        &self,
+        path: String,
+        dir: DirId,
+        names: &Names,
+        visit: &mut impl FnMut(&str, &Named),
+    ) {
+        let mut stack = vec![(path, dir)];
         while let Some((prefix, dir)) = stack.pop() {
             let viewed = self.dirs[dir as usize].iter().map(|(name, named)| (name, Some(named)));
             let mut entries: BTreeMap<&Arc<str>, Option<&Named>> = viewed.collect();

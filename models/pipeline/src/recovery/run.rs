@@ -14,7 +14,7 @@ use crate::arb::api::call;
 use crate::arb::manifest::Tier;
 use crate::backup::catalog::Catalog;
 use crate::backup::restore::Backups;
-use crate::config::Cluster;
+use crate::config::{Cluster, TeeStoreConfig};
 use crate::ingest::copies::encode_write;
 use crate::record::Record;
 use crate::zone::Day;
@@ -30,6 +30,8 @@ use std::time::Duration;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(300);
 const WRITE_TRIES: u32 = 5;
+const READ_TRIES: u32 = 20;
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// What to recover.
 #[derive(Clone, Debug)]
@@ -108,6 +110,23 @@ pub async fn recover<E: Env>(env: &E, cluster: &Arc<Cluster>, targets: &Targets)
 /// The tee's events; `None` when the cluster has no tee.
 async fn read_tee<E: Env>(env: &E, cluster: &Cluster) -> Result<Option<TeeEvents>, String> {
     let Some(tee) = &cluster.tee else { return Ok(None) };
+    let mut why = String::new();
+    // What is asked may just be booting, as it would be in a disaster.
+    for _ in 0..READ_TRIES {
+        match flush_and_read(env, cluster, tee).await {
+            Ok(events) => return Ok(Some(events)),
+            Err(error) => why = error,
+        }
+        env.clock().sleep(RETRY_AFTER).await;
+    }
+    Err(why)
+}
+
+async fn flush_and_read<E: Env>(
+    env: &E,
+    cluster: &Cluster,
+    tee: &TeeStoreConfig,
+) -> Result<TeeEvents, String> {
     let flush = Message { head: encode_head(tag::TEE_FLUSH, &()), body: Bytes::new() };
     let flushes = cluster.edges.iter().map(|edge| env.net().call(*edge, flush.clone(), FLUSH_TIMEOUT));
     for answer in join_all(flushes).await {
@@ -117,7 +136,7 @@ async fn read_tee<E: Env>(env: &E, cluster: &Cluster) -> Result<Option<TeeEvents
         flushed.map_err(|why| format!("flush of an edge: {why}"))?;
     }
     let files = TeeReader::new(env, tee).new_files().await.map_err(|e| e.to_string())?;
-    Ok(Some(events_of(cluster, files)))
+    Ok(events_of(cluster, files))
 }
 
 fn target_days(targets: &Targets, tee: Option<&TeeEvents>, catalogs: &[Catalog]) -> BTreeSet<(u32, Day)> {
@@ -197,7 +216,7 @@ async fn load<E: Env>(env: &E, cluster: &Cluster, project: u32, day: Day, record
         if left.is_empty() {
             break;
         }
-        env.clock().sleep(Duration::from_secs(30)).await;
+        env.clock().sleep(RETRY_AFTER).await;
     }
     cluster.disks.len() - left.len() >= cluster.copies.ack_disks
 }

@@ -40,14 +40,15 @@ pub type TeeEvents = BTreeMap<(u32, Day), Vec<Record>>;
 /// The tee store, and which of its files were read.
 pub struct TeeReader<E> {
     store: ObjectStore<E>,
-    read: BTreeSet<String>,
+    /// Length by key: a file that was flushed early may be written again, with more records.
+    read: BTreeMap<String, u64>,
 }
 
 impl<E: Env> TeeReader<E> {
     /// A reader that has read nothing yet.
     #[must_use]
     pub fn new(env: &E, tee: &TeeStoreConfig) -> Self {
-        TeeReader { store: ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT), read: BTreeSet::new() }
+        TeeReader { store: ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT), read: BTreeMap::new() }
     }
 
     /// The records of the files that came since the last call, file by file.
@@ -56,11 +57,11 @@ impl<E: Env> TeeReader<E> {
     /// When the store or a file cannot be read; files before it count as read.
     pub async fn new_files(&mut self) -> Result<Vec<(TeeName, Vec<TeeRecord>)>, TeeReadError> {
         let listed = self.store.list(TEE).await?;
-        let present: BTreeSet<String> = listed.iter().map(|info| info.key.clone()).collect();
-        self.read.retain(|key| present.contains(key));
+        let present: BTreeMap<String, u64> = listed.into_iter().map(|info| (info.key, info.bytes)).collect();
+        self.read.retain(|key, _| present.contains_key(key));
         let mut files = Vec::new();
-        for key in present {
-            if self.read.contains(&key) {
+        for (key, bytes_listed) in present {
+            if self.read.get(&key) == Some(&bytes_listed) {
                 continue;
             }
             let bad = |why: String| TeeReadError::File { key: key.clone(), why };
@@ -71,7 +72,7 @@ impl<E: Env> TeeReader<E> {
                 return Err(bad(format!("damaged at byte {}", file.valid_bytes)));
             }
             files.push((name, file.records));
-            self.read.insert(key);
+            self.read.insert(key, bytes_listed);
         }
         Ok(files)
     }
