@@ -8,6 +8,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+/// A random number for `key` in the stream `stream`, before or outside of any world: what
+/// [`World::draw`](crate::World::draw) gives in a world of this draw seed.
+#[must_use]
+pub fn keyed_draw(draw_seed: u64, stream: &str, key: u128) -> u64 {
+    Draws::new(draw_seed).draw(stream, key)
+}
+
 /// The draw seed of one world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draws {

@@ -46,6 +46,7 @@ mod world;
 
 pub use clock::{ClockSpec, SimClock};
 pub use disk::{CrashKeeps, DiskImage, DiskSpec, DiskStats, FileImage, SimDisk, SimFile};
+pub use draw::keyed_draw;
 pub use env::SimEnv;
 pub use faults::{Action, Anchor, Fault, FaultOutcome, OpKind};
 pub use net::{LinkSpec, SimNet, Tail};

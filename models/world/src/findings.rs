@@ -203,11 +203,14 @@ pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
     screen.item(
         "work",
         format!(
-            "{}, {} (each compared with its inputs: {}), {} held",
+            "{}, {} copies held, {}, {} of them compared with their inputs",
             words::counted(findings.requests.sent, "requests"),
+            words::count(work.event_copies_held),
             words::counted(work.compaction_runs, "compaction runs"),
-            words::count(work.compaction_runs_checked),
-            words::counted(work.event_copies_held, "event copies"),
+            match work.compaction_runs_checked {
+                checked if checked == work.compaction_runs => "all".to_owned(),
+                checked => words::count(checked),
+            },
         ),
     );
     render_loss(findings, screen);
@@ -270,8 +273,8 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
         screen.item(
             "recovery",
             format!(
-                "{} in production: {} repaired, {} from backups, {} replayed from the tee",
-                words::counted(recovery.recoveries, "recoveries"),
+                "{} times in production: {} repaired; {} restored, {} replayed",
+                words::count(recovery.recoveries),
                 words::counted(recovery.days_repaired, "project-days"),
                 words::counted(recovery.events_restored, "events"),
                 words::count(recovery.events_replayed),
@@ -286,7 +289,10 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
             words::count(drill.events_replayed),
             words::count(drill.events_missing),
         );
-        let label = format!("last of {}", words::counted(findings.drills.len() as u64, "drills"));
+        let label = match findings.drills.len() {
+            1 => "into an empty cluster".to_owned(),
+            many => format!("the last of {many}"),
+        };
         screen.item("drill", format!("{label}: {brought}"));
         if let Some(why) = &drill.tee_error {
             screen.item("", Text::new().bad(format!("the tee could not be read: {why}")));
@@ -295,11 +301,14 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
     if let (Some(point), Some(time)) = (recovery.recovery_point_seconds, recovery.recovery_time_seconds) {
         screen.item(
             "recoverable",
-            format!(
-                "to {} before the end, in {}",
-                words::span_ms(point * 1_000),
-                words::span_ms(time * 1_000)
-            ),
+            match point {
+                0 => format!("to the last event, in {}", words::span_ms(time * 1_000)),
+                _ => format!(
+                    "to {} before the end, in {}; nothing holds what came later",
+                    words::span_ms(point * 1_000),
+                    words::span_ms(time * 1_000)
+                ),
+            },
         );
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::scenario::{TenantClass, Topic, ZoneShare};
 use crate::workload::{HOUR_MS, Late, StreamLaw};
+use latent_engine::sim::keyed_draw;
 use latent_engine::{Scenario, words};
 use latent_pipeline::zone::Day;
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,7 @@ type Draw<'a> = &'a dyn Fn(&'static str, u128) -> u64;
 
 /// Expands a scenario.
 pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
-    let draw = |stream: &'static str, key: u128| drawn(seed, stream, key);
+    let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
     let topic = &scenario.topic;
     let mut tenants = Vec::new();
     for (class_index, class) in topic.tenants.iter().enumerate() {
@@ -160,15 +161,6 @@ fn law(class: &TenantClass, project: u32, draw: Draw<'_>) -> StreamLaw {
 pub(crate) fn between(draw: u64, least: i64, most: i64) -> i64 {
     let width = (most.max(least) - least) as u128 + 1;
     least + ((u128::from(draw) * width) >> 64) as i64
-}
-
-/// A pure draw before any world exists.
-pub(crate) fn drawn(seed: u64, stream: &'static str, key: u128) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes()).update(&key.to_le_bytes()).update(stream.as_bytes());
-    let mut out = [0; 8];
-    out.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(out)
 }
 
 #[cfg(test)]

@@ -109,7 +109,10 @@ fn violated_row<S: System>(group: &Group<'_>) -> Text {
 fn worst(group: &Group<'_>) -> Text {
     let worst = group.worst;
     let whose = [worst.subject.as_str(), worst.day.as_deref().unwrap_or_default()].join(" ");
-    let mut parts = vec![whose.trim().to_owned(), worst.detail.clone()];
+    let mut parts = vec![worst.detail.clone()];
+    if !worst.detail.contains(&worst.subject) || worst.subject.is_empty() {
+        parts.insert(0, whose.trim().to_owned());
+    }
     if !worst.keys.is_empty() {
         let more = if worst.items > worst.keys.len() as u64 { ", …" } else { "" };
         parts.push(format!("{}{more}", worst.keys.join(", ")));
