@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod loss;
 pub mod memo;
 pub mod reader;
+pub mod sight;
 pub mod snapshot;
 pub mod view;
 
@@ -26,5 +27,6 @@ pub use invariants::Moment;
 pub use ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};
 pub use loss::{LossBook, LossSummary};
 pub use memo::Memo;
-pub use snapshot::{Sight, Snapshot};
+pub use sight::Sight;
+pub use snapshot::Snapshot;
 pub use view::{DiskView, FileView};

@@ -8,7 +8,7 @@ use crate::identity::ProjectDay;
 use crate::invariants::i10_backup::missing_from;
 use crate::invariants::{Moment, i1_readable};
 use crate::ledger::Ledger;
-use crate::snapshot::Sight;
+use crate::sight::Sight;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 

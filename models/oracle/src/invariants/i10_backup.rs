@@ -9,7 +9,7 @@ use crate::identity::ProjectDay;
 use crate::ledger::{Identity, Ledger};
 use crate::memo::Memo;
 use crate::reader::{Flaw, ReadError};
-use crate::snapshot::Sight;
+use crate::sight::Sight;
 use crate::view::DiskView;
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};

@@ -194,6 +194,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_settled_is_not_owed_yet() {
+        let now = Moment { settled_before_ms: NOON_MS, ..crate::invariants::noon_after() };
+        assert_eq!(check(&mut Memo::default(), &clients().ledger, &[], SEVEN_DAYS, &now), []);
+    }
+
+    #[test]
     fn one_byte_more_is_another_request() {
         let mut altered = rec("i2").json().into_bytes();
         altered.push(b' ');

@@ -5,7 +5,7 @@
 
 use super::{Moment, i1_readable, i2_sent, i3_once, i4_right_day, i5_content};
 use crate::ledger::Ledger;
-use crate::snapshot::Sight;
+use crate::sight::Sight;
 use latent_verdict::Violation;
 
 /// Checks what the drill's own cluster holds. `now.settled_before_ms` is the instant of the drill's fork, and

@@ -7,7 +7,7 @@
 use super::{Moment, Tally, join};
 use crate::identity::{Content, ProjectDay};
 use crate::ledger::{Identity, Ledger, LedgerDay};
-use crate::snapshot::{SeenDay, Sight};
+use crate::sight::{SeenDay, Sight};
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 
 use super::{Event, Moment, Tally};
 use crate::ledger::{Claim, Ledger};
-use crate::snapshot::Sight;
+use crate::sight::Sight;
 use latent_verdict::Violation;
 
 /// Checks every event of the sight.

@@ -7,7 +7,7 @@ use super::{Moment, Tally};
 use crate::content::{DayContent, Days};
 use crate::identity::ProjectDay;
 use crate::ledger::{Identity, Ledger};
-use crate::snapshot::Sight;
+use crate::sight::Sight;
 use latent_verdict::Violation;
 
 /// Checks raw copies, place by place, and events without identity over all places.

@@ -7,7 +7,7 @@ use super::{Moment, Tally, i1_readable, i2_sent};
 use crate::content::DayContent;
 use crate::identity::ProjectDay;
 use crate::ledger::{Claim, Identity, Ledger};
-use crate::snapshot::Sight;
+use crate::sight::Sight;
 use latent_verdict::Violation;
 use std::collections::BTreeSet;
 

@@ -9,7 +9,7 @@ use super::{Moment, Tally};
 use crate::content::{DayContent, Multiset};
 use crate::identity::ProjectDay;
 use crate::ledger::Ledger;
-use crate::snapshot::Sight;
+use crate::sight::Sight;
 use latent_verdict::Violation;
 
 /// Checks every place of the sight.

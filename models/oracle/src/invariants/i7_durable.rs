@@ -6,7 +6,7 @@
 use super::{Moment, Tally};
 use crate::identity::ProjectDay;
 use crate::ledger::{EventId, Identity};
-use crate::snapshot::Sight;
+use crate::sight::Sight;
 use latent_verdict::Violation;
 use std::collections::BTreeSet;
 

@@ -260,7 +260,8 @@ mod tests {
 
     #[test]
     fn events_from_nowhere_and_wrong_winners_are_found() {
-        assert_eq!(kinds(&check(&[merged(recs(&["i1", "i2", "i3"]))])), [("invented", 1, false)]);
+        let invented = ["i1", "i2", "i3", "i4", "i5", "i6", "i7", "i8"]; // keys before, between and behind the inputs'
+        assert_eq!(kinds(&check(&[merged(recs(&invented))])), [("invented", 6, false)]);
         let mut output = recs(&["i1", "i2"]);
         (output[1].sequence, output[1].arrived_ms) = (2, NOON_MS + 9_000);
         assert_eq!(kinds(&check(&[merged(output)])), [("wrong-winner", 1, false)]);
@@ -272,6 +273,24 @@ mod tests {
         disk.files.remove("arb/17/2016-02-22/2.seg");
         let runs = check(&[disk]);
         assert_eq!((runs.compared, runs.not_compared), (0, vec!["disk-0: arb/17/2016-02-22/2.seg".into()]));
+    }
+
+    #[test]
+    fn an_open_input_that_is_gone_may_have_grown_since_it_was_met() {
+        let mut disk = merged(recs(&["i1", "i2"]));
+        let after = disk.files["arb/17/2016-02-22/manifest"].clone();
+        let first = edit(1, &[open_entry(1, "on-time"), open_entry(2, "late")], &[], 3, 0);
+        disk.put(OF, "manifest", manifest(&[first]));
+        let (mut memo, mut watch) = (Memo::default(), CompactionWatch::default());
+        let mut look = |disk: &Disk| {
+            let snapshot = Snapshot::of(&mut memo, &[disk.view("disk-0")]);
+            watch.check(&mut memo, &snapshot, &noon_after())
+        };
+        assert_eq!(look(&disk).compared, 0);
+        disk.put(OF, "manifest", after);
+        disk.files.remove("arb/17/2016-02-22/1.seg");
+        let runs = look(&disk);
+        assert_eq!((runs.compared, runs.not_compared.len()), (0, 1));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::content::Kept;
 use crate::day::day_text;
 use crate::identity::{Content, Key, ProjectDay};
 use crate::ledger::{Entry, LedgerDay};
-use crate::snapshot::Held;
+use crate::sight::Held;
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 use std::fmt::Display;

@@ -61,6 +61,10 @@ fn a_reupload_joins_its_event_and_any_content_sent_is_allowed() {
     ledger.acked(2, &[], NOON_MS + 10).unwrap();
     let entry = ledger.entry(OF, Identity::Keyed(first.key())).unwrap();
     assert_eq!((entry.sends, entry.acks, entry.acked_at_ms), (2, 1, NOON_MS + 10));
+    send(&mut ledger, 3, 17, NOON_MS + 20, &[&first]);
+    ledger.acked(3, &[], NOON_MS + 30).unwrap();
+    let entry = ledger.entry(OF, Identity::Keyed(first.key())).unwrap();
+    assert_eq!((entry.acks, entry.acked_at_ms), (2, NOON_MS + 10), "owed since it was first acknowledged");
     let allows = |rec: &Rec| ledger.allows(OF, rec.key(), Content::of(rec.json().as_bytes()));
     assert!(allows(&first) && allows(&second));
     assert!(!allows(&Rec { note: "third".into(), ..first }));
@@ -90,6 +94,36 @@ fn an_event_without_time_around_midnight_floats() {
     assert_eq!(claim(&ledger, OF, &rec), Claim::Rejected);
     send(&mut ledger, 2, 17, midnight_ms + 2_000, &[&rec]);
     assert_eq!(ledger.project_days().next(), Some(next));
+}
+
+#[test]
+fn how_far_around_midnight_follows_from_flight_and_skew() {
+    let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
+    let midnight_ms = NOON_MS + 12 * 3_600_000;
+    let floats = |sent_at_ms| {
+        let mut ledger = ledger();
+        send(&mut ledger, 1, 17, sent_at_ms, &[&rec]);
+        ledger.project_days().count() == 0
+    };
+    let Settings { clock_skew_ms, longest_flight_ms } = Settings::default();
+    assert!(!floats(midnight_ms - longest_flight_ms - clock_skew_ms - 1));
+    assert!(floats(midnight_ms - longest_flight_ms - clock_skew_ms));
+    assert!(floats(midnight_ms + clock_skew_ms - 1));
+    assert!(!floats(midnight_ms + clock_skew_ms));
+}
+
+#[test]
+fn an_event_with_a_time_floats_while_its_zone_is_edited() {
+    let mut zones = Zones::default();
+    zones.set(17, 0, "UTC").unwrap();
+    zones.set(17, NOON_MS, "Pacific/Kiritimati").unwrap(); // 14 hours ahead
+    let mut ledger = Ledger::new(Settings::default(), zones);
+    let rec = Rec::new("a", "i1", NOON_MS - 3_600_000);
+    send(&mut ledger, 1, 17, NOON_MS - 5, &[&rec]);
+    let next = ProjectDay { day: DAY + 1, ..OF };
+    assert_eq!((claim(&ledger, OF, &rec), claim(&ledger, next, &rec)), (Claim::Good, Claim::Good));
+    send(&mut ledger, 2, 17, NOON_MS + 5_000, &[&Rec::new("a", "i2", NOON_MS - 3_600_000)]);
+    assert_eq!(ledger.project_days().collect::<Vec<_>>(), [next]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Frames: how every growing file keeps its payloads, and how its end is told from its ruin.
 //!
-//! Written from formats.md alone. A cut frame, or a bad one with nothing valid behind it, is a torn tail: what is
-//! before it counts. A bad frame with a valid one behind it is corruption, and the file as a whole is not to be read.
+//! Written from formats.md alone. A cut or bad frame with nothing valid anywhere behind it is a torn tail: what is
+//! before it counts. A bad frame with a valid one behind it, at whatever offset, is corruption, and the file as a
+//! whole is not to be read. Eight zero bytes in a head's place are the hole of a lost append: torn, whatever follows.
 
 use super::Flaw;
 use crate::view::Cursor;
@@ -9,6 +10,9 @@ use bytes::Bytes;
 
 /// The greatest payload a frame may have.
 pub const MAX_PAYLOAD_BYTES: u32 = 67_108_864;
+
+/// Length and checksum before each payload, in bytes.
+const HEAD_BYTES: usize = 8;
 
 /// How a file ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,12 +56,27 @@ pub(crate) fn next_whole(cursor: &mut Cursor<'_>) -> Option<Frame> {
     Some(Frame { at, crc, payload })
 }
 
-/// What a frame with a bad checksum at `at` means, given the cursor behind it.
-pub(crate) fn judge_bad(at: u64, mut behind: Cursor<'_>) -> Result<Tail, (u64, Flaw)> {
-    match next_whole(&mut behind) {
-        Some(next) if next.is_sound() => Err((at, Flaw::CorruptMiddle)),
-        _ => Ok(Tail::Torn { at }),
+/// What bytes that are no sound frame mean; the cursor stands before them.
+///
+/// Any of them may have rotted, the length too: so a valid frame is looked for at every offset behind.
+fn judge_bad(mut bad: Cursor<'_>) -> Result<Tail, (u64, Flaw)> {
+    let at = bad.at();
+    let rest = usize::try_from(bad.left()).ok().and_then(|left| bad.take(left)).unwrap_or_default();
+    let is_hole = rest.starts_with(&[0; HEAD_BYTES]);
+    if !is_hole && (1..rest.len()).any(|from| is_sound_at(&rest[from..])) {
+        return Err((at, Flaw::CorruptMiddle));
     }
+    Ok(Tail::Torn { at })
+}
+
+/// Whether `bytes` begin with a valid frame.
+fn is_sound_at(bytes: &[u8]) -> bool {
+    let Some((head, behind)) = bytes.split_first_chunk::<HEAD_BYTES>() else { return false };
+    let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+    let crc = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+    // The length first: in text nearly every four bytes make an impossible one.
+    let payload = (1..=MAX_PAYLOAD_BYTES).contains(&len).then(|| behind.get(..len as usize)).flatten();
+    payload.is_some_and(|payload| crc_fast::crc32_iscsi(payload) == crc)
 }
 
 /// Hands every sound frame to `accept`, which looks at the checksum too unless it knows the payload already.
@@ -68,10 +87,10 @@ pub(crate) fn each_frame(
     mut accept: impl FnMut(&Frame) -> Result<bool, (u64, Flaw)>,
 ) -> Result<Tail, (u64, Flaw)> {
     while cursor.left() > 0 {
-        let at = cursor.at();
-        let Some(frame) = next_whole(cursor) else { return Ok(Tail::Torn { at }) };
-        if !accept(&frame)? {
-            return judge_bad(at, *cursor);
+        let before = *cursor;
+        match next_whole(cursor) {
+            Some(frame) if accept(&frame)? => {}
+            _ => return judge_bad(before),
         }
     }
     Ok(Tail::Clean)
@@ -215,8 +234,31 @@ mod tests {
     }
 
     #[test]
+    fn a_rotten_length_does_not_hide_the_frames_behind_it() {
+        let file = [&MAGIC[..], &frame(b"one"), &frame(b"second"), &frame(b"three")].concat();
+        for at in 8..33 {
+            for bit in 0..8 {
+                let mut rotten = file.clone();
+                rotten[at] ^= 1 << bit;
+                let start = if at < 19 { 8 } else { 19 };
+                assert_eq!(
+                    read(&[&rotten]).unwrap_err(),
+                    (start, Flaw::CorruptMiddle),
+                    "bit {bit} of byte {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn zeros_behind_the_last_frame_are_torn() {
         let (payloads, tail) = read(&[&MAGIC, &frame(b"one"), &[0; 64]]).unwrap();
+        assert_eq!((payloads.len(), tail), (1, Tail::Torn { at: 19 }));
+    }
+
+    #[test]
+    fn the_hole_of_a_lost_append_is_torn_though_a_later_append_was_kept() {
+        let (payloads, tail) = read(&[&MAGIC, &frame(b"one"), &[0; 11], &frame(b"two")]).unwrap();
         assert_eq!((payloads.len(), tail), (1, Tail::Torn { at: 19 }));
     }
 }
