@@ -162,29 +162,43 @@ fn note(found: &mut Found, of: ProjectDay, disk: &str, difference: Difference) {
     }
 }
 
-/// Lost keys that some disk still holds are not gone: they make a violation of their own kind.
+/// Lost keys that some disk still holds (they were sent again, or another disk has them) are not gone: they make a
+/// violation of their own kind. But where the same day lost events for good, everything else that its runs did
+/// wrong is the same mistake, and is told in that one violation.
 fn violations(found: Found, snapshot: &Snapshot, now: &Moment) -> Vec<Violation> {
-    let mut violations = Vec::new();
+    let mut days: BTreeMap<ProjectDay, BTreeMap<&'static str, (BTreeSet<Key>, String)>> = BTreeMap::new();
     for ((of, kind), (keys, disks)) in found {
+        let disks = disks.into_iter().collect::<Vec<_>>().join(", ");
         let (held, gone): (BTreeSet<Key>, BTreeSet<Key>) =
             keys.into_iter().partition(|key| kind != "lost" || is_held(snapshot, of, *key));
-        let disks = disks.into_iter().collect::<Vec<_>>().join(", ");
-        for (keys, loses, kind) in
-            [(gone, true, "lost"), (held, false, if kind == "lost" { "dropped" } else { kind })]
-        {
+        let kinds = days.entry(of).or_default();
+        for (kind, keys) in [("lost", gone), (if kind == "lost" { "dropped" } else { kind }, held)] {
             if !keys.is_empty() {
-                let items = keys.len() as u64;
-                let detail = format!("a compaction of {of} on {disks}: {items} events {}", in_words(kind));
-                let found = violation("I8", kind, now, of, items);
-                violations.push(
-                    Violation { loses_items: loses, ..found }
-                        .keys(keys.iter().map(Key::to_string))
-                        .because(detail),
-                );
+                kinds.insert(kind, (keys, disks.clone()));
             }
         }
     }
-    violations
+    days.into_iter().flat_map(|(of, kinds)| of_day(of, kinds, now)).collect()
+}
+
+fn of_day(
+    of: ProjectDay,
+    mut kinds: BTreeMap<&'static str, (BTreeSet<Key>, String)>,
+    now: &Moment,
+) -> Vec<Violation> {
+    let tell = |kind: &str, keys: &BTreeSet<Key>, disks: &str, besides: &str| {
+        let items = keys.len() as u64;
+        let detail = format!("a compaction of {of} on {disks}: {items} events {}{besides}", in_words(kind));
+        Violation { loses_items: kind == "lost", ..violation("I8", kind, now, of, items) }
+            .keys(keys.iter().map(Key::to_string))
+            .because(detail)
+    };
+    if let Some((lost, disks)) = kinds.remove("lost") {
+        let besides: String =
+            kinds.iter().map(|(kind, (keys, _))| format!("; {} {}", keys.len(), in_words(kind))).collect();
+        return vec![tell("lost", &lost, &disks, &besides)];
+    }
+    kinds.iter().map(|(kind, (keys, disks))| tell(kind, keys, disks, "")).collect()
 }
 
 fn is_held(snapshot: &Snapshot, of: ProjectDay, key: Key) -> bool {
@@ -212,6 +226,22 @@ mod tests {
 
     fn recs(ids: &[&str]) -> Vec<Rec> {
         ids.iter().map(|id| Rec::new("a", id, NOON_MS)).collect()
+    }
+
+    #[test]
+    fn what_a_losing_run_did_besides_is_told_with_the_loss() {
+        let key = |n: u128| BTreeSet::from([Key(n)]);
+        let disks = || "disk-1".to_owned();
+        let kinds = BTreeMap::from([
+            ("lost", (key(1), disks())),
+            ("dropped", (key(2), disks())),
+            ("wrong-winner", (key(3), disks())),
+        ]);
+        let found = of_day(OF, kinds, &noon_after());
+        assert_eq!(found.len(), 1);
+        assert!(found[0].loses_items && found[0].detail.contains("; 1 went in and did not come out"));
+        let alone = of_day(OF, BTreeMap::from([("dropped", (key(2), disks()))]), &noon_after());
+        assert!(!alone[0].loses_items && alone[0].kind == "dropped");
     }
 
     /// Segments 1 (`i1`, `i2`) and 2 (`i2` again, later) merged into 3.

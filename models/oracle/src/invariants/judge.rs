@@ -194,4 +194,30 @@ mod tests {
         let (whole, part) = (Disk::default().with_day(of, &both), Disk::default().with_day(of, &both[..1]));
         assert_eq!([&whole, &whole, &part, &part, &whole].map(&mut found), [0, 0, 2, 2, 0]);
     }
+
+    /// One event on one of four disks: endangered once faults are over, and lost when it is not there at all.
+    fn on_one_disk_or_none(first: &Moment, second: &Moment, on_one: bool) -> [usize; 2] {
+        let rec = rec(0, 0);
+        let ledger = Clients::new().acked(17, std::slice::from_ref(&rec)).ledger;
+        let of = ProjectDay { project: 17, day: DAY };
+        let mut disks = vec![Disk::default(); 4];
+        if on_one {
+            disks[0] = Disk::default().with_day(of, &[rec]);
+        }
+        let (mut judge, mut memo) = (Judge::default(), Memo::default());
+        let sight = sight_by(&mut memo, &disks);
+        [first, second].map(|now| judge.check(&ledger, &sight, now).len())
+    }
+
+    #[test]
+    fn what_faults_excused_is_judged_when_they_are_over() {
+        let faults = Moment { faults_active: true, ..noon_after() };
+        assert_eq!(on_one_disk_or_none(&faults, &noon_after(), true), [0, 1]);
+    }
+
+    #[test]
+    fn what_was_not_settled_is_judged_when_it_is() {
+        let early = Moment { settled_before_ms: NOON_MS, ..noon_after() };
+        assert_eq!(on_one_disk_or_none(&early, &noon_after(), false), [0, 2]);
+    }
 }
