@@ -89,6 +89,12 @@ pub struct Notice {
 pub struct Progress(pub(crate) Arc<dyn Fn(&str) + Send + Sync>);
 
 impl Progress {
+    /// Tells nobody: for tests that run a system without the engine.
+    #[must_use]
+    pub fn silent() -> Progress {
+        Progress(Arc::new(|_| {}))
+    }
+
     /// Names what happens from now on: `healing`, `drill`.
     pub fn phase(&self, name: &str) {
         (self.0)(name);

@@ -100,6 +100,7 @@ struct Course<'a> {
     judge: Judge,
     drills: Vec<Drill>,
     last_look: UnixMs,
+    watched: bool,
 }
 
 pub(crate) async fn run(
@@ -109,11 +110,7 @@ pub(crate) async fn run(
     progress: Progress,
 ) -> Judged<Findings> {
     let mut course = Course::begin(plan, scenario, world, progress);
-    let (start, end) = (scenario.start.0, scenario.end().0);
-    for (at, step) in course.timeline(start, end) {
-        course.world.sleep_until(UnixMs(at)).await;
-        course.step(step);
-    }
+    course.pass().await;
     course.last_judgement()
 }
 
@@ -173,6 +170,18 @@ impl<'a> Course<'a> {
             zones,
             judge,
             drills: Vec::new(),
+            watched: true,
+        }
+    }
+
+    /// Lets the scenario pass, trouble and healing.
+    async fn pass(&mut self) {
+        for (at, step) in self.timeline(self.scenario.start.0, self.scenario.end().0) {
+            self.world.sleep_until(UnixMs(at)).await;
+            match step {
+                Step::Look | Step::Drill if !self.watched => {}
+                step => self.step(step),
+            }
         }
     }
 
@@ -396,4 +405,48 @@ fn oracle_zones(plan: &WorldPlan) -> Zones {
         set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.law.project));
     }
     zones
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Latent;
+    use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
+
+    const SMALL: &str = r#"{
+        "name": "small", "about": "Two days of three customers under everything that watches.",
+        "start": "2016-02-20T00:00:00Z", "run_for": "2d",
+        "zones": [{ "zone": "Asia/Tokyo", "weight": 1 }, { "zone": "America/New_York", "weight": 1 }],
+        "tenants": [{ "name": "any", "count": 3, "events_per_day": [110, 150], "requests_per_day": 6,
+                      "late_ppm": [50000, 200000], "repeated_ppm": 20000 }],
+        "protection": {
+            "tee": { "retention": "7d" },
+            "backup": { "interval": "1d", "first_after": "6h", "retention": "10d" },
+            "audit": { "after_midnight": "3h" }
+        },
+        "releases": [{ "name": "bad", "bugs": ["recompaction-overwrites"] }],
+        "deploys": [{ "at": "2016-02-20T03:00:00Z", "release": "bad", "to": "all" }],
+        "drills": 2, "exports_per_project": 1, "healing": "1d", "expect": "recovered"
+    }"#;
+
+    fn hash(watched: bool) -> (TraceHash, u64) {
+        let scenario = latent_engine::parse::<Latent>("small.json", SMALL).unwrap();
+        let plan = crate::plan::expand(&scenario, 7);
+        let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
+        let finished = run_fork(spec, |world| async {
+            let mut course = Course::begin(&plan, &scenario, world, Progress::silent());
+            course.watched = watched;
+            course.pass().await;
+            course.last_judgement().findings.loss.events_lost_from_production
+        });
+        (finished.trace_hash, finished.output)
+    }
+
+    #[test]
+    fn neither_looks_nor_drills_nor_the_ledger_disturb_the_world() {
+        let (watched, lost) = hash(true);
+        let (unwatched, _) = hash(false);
+        assert!(lost > 0, "the planted bug must strike, or there is nothing to see");
+        assert_eq!(watched, unwatched);
+    }
 }
