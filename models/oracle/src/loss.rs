@@ -68,9 +68,10 @@ pub struct LostDay {
 }
 
 impl LossBook {
-    /// A look at production.
+    /// A look at production, or at some project-days of it: of others nothing new is known.
     pub fn observe(&mut self, ledger: &Ledger, production: &Sight, now: &Moment) {
-        self.days.values_mut().for_each(|day| day.missing = 0);
+        let looked_at = self.days.iter_mut().filter(|(of, _)| production.covers(**of));
+        looked_at.for_each(|(_, day)| day.missing = 0);
         i1_readable::each_missing(ledger, production, now.settled_before_ms, |of, _, items| {
             let day = self.days.entry(of).or_insert(DayLoss { first_at_ms: now.at_ms, ..DayLoss::default() });
             day.missing += items;
@@ -140,6 +141,20 @@ mod tests {
 
     fn recs(count: usize) -> Vec<Rec> {
         (0..count).map(|at| Rec::new("a", &format!("i{at}"), NOON_MS)).collect()
+    }
+
+    #[test]
+    fn a_look_at_one_day_says_nothing_of_others() {
+        let all = recs(2);
+        let ledger = Clients::new().acked(17, &all).ledger;
+        let mut book = LossBook::default();
+        book.observe(&ledger, &sight(&[Disk::default()]), &noon_after());
+        let elsewhere = BTreeSet::from([ProjectDay { project: 18, ..OF }]);
+        book.observe(&ledger, &sight(&[Disk::default()]).only(elsewhere), &noon_after());
+        assert_eq!(book.summary(&ledger).events_missing_at_end, 2);
+        let disk = Disk::default().with_day(OF, &all);
+        book.observe(&ledger, &sight(&[disk]).only(BTreeSet::from([OF])), &noon_after());
+        assert!(!book.is_missing_now());
     }
 
     #[test]
