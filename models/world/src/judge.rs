@@ -75,8 +75,10 @@ impl Judge {
             slack_ms: ms(TEE_SLACK),
             recorded_gaps: 0,
         });
+        // A disk that boots again begins to count the grace time anew: each deploy or fault may add it once.
+        let restarts = (topic.deploys.len() + scenario.faults.len()) as i64;
         let limits = Limits {
-            orphan_age_ms: ms(topic.compaction.grace.0) + 3_600_000,
+            orphan_age_ms: ms(topic.compaction.grace.0) * (1 + restarts) + 3_600_000,
             held_per_live_percent: 400,
             allowance_bytes: 16 << 20,
             tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + tee.slack_ms),

@@ -175,7 +175,7 @@ impl Default for Compaction {
         Compaction {
             late_seal_events: 2,
             two_runs_from_events: 100,
-            grace: Span(Duration::from_secs(12 * 3600)),
+            grace: Span(Duration::from_secs(3 * 3600)),
         }
     }
 }
