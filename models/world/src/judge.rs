@@ -33,6 +33,9 @@ const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
 /// A tee file lives until the store looks (every 6 h), a request stands in a file of an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
 
+/// The memo forgets what a day's looks did not meet: bytes of removed files are not kept alive.
+const LOOKS_PER_ROUND: u64 = 24;
+
 /// The judge of one run.
 pub(crate) struct Judge {
     side: Arc<ClientSide>,
@@ -122,6 +125,9 @@ impl Judge {
         let days: Vec<String> =
             scope.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
         let views: Vec<DiskView> = nodes.disks.iter().map(|node| view_of_days(world, *node, &days)).collect();
+        if self.looks.is_multiple_of(LOOKS_PER_ROUND) {
+            self.memo.next_round();
+        }
         let snapshot = Snapshot::of_days(&mut self.memo, &views, scope);
         self.judge_production(&snapshot, &now, false);
     }
