@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use latent_edge::frame::{PayloadLength, encode_frame};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Where a stored event came in: which request of which edge, and its place in it. Kept for ever, so that a
 /// replay can skip what is present.
@@ -47,11 +48,16 @@ pub struct MalformedBlock {
     pub at: usize,
 }
 
+/// Length of the block that holds `records`.
+#[must_use]
+pub fn block_bytes(records: &[Record]) -> usize {
+    4 + records.iter().map(|r| RECORD_FIXED_BYTES + r.json.len()).sum::<usize>()
+}
+
 /// Encodes records as one block (a frame's payload).
 #[must_use]
 pub fn encode_block(records: &[Record]) -> Bytes {
-    let size = 4 + records.iter().map(|r| RECORD_FIXED_BYTES + r.json.len()).sum::<usize>();
-    let mut out = BytesMut::with_capacity(size);
+    let mut out = BytesMut::with_capacity(block_bytes(records));
     out.put_u32_le(records.len() as u32);
     for record in records {
         out.put_u16_le(record.arrival.edge);
@@ -75,7 +81,35 @@ pub fn encode_framed_block(records: &[Record]) -> Result<Bytes, PayloadLength> {
 }
 
 /// Decodes a block's records, appending them to `out`. The records share the block's bytes.
+///
+/// # Errors
+/// When the block does not hold what it announces; `out` then has the records before the bad one.
 pub fn decode_block(block: &Bytes, out: &mut Vec<Record>) -> Result<(), MalformedBlock> {
+    each_record(block, |head, json| {
+        let Head { arrival, arrived_ms, time_ms, key } = head;
+        out.push(Record { arrival, arrived_ms, time_ms, key, json: block.slice(json) });
+    })
+}
+
+/// A record without its JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Where it came in.
+    pub arrival: ArrivalId,
+    /// When, by the edge's clock (ms since 1970).
+    pub arrived_ms: i64,
+    /// The event's own time (ms since 1970).
+    pub time_ms: i64,
+    /// What makes it the same event as another.
+    pub key: Key,
+}
+
+/// Calls `each` for the records of a block, with where in the block their JSON stands: for readers who need
+/// counts or keys alone.
+///
+/// # Errors
+/// As [`decode_block`].
+pub fn each_record(block: &[u8], mut each: impl FnMut(Head, Range<usize>)) -> Result<(), MalformedBlock> {
     let mut reader = Reader { block, at: 0 };
     let count = u32::from_le_bytes(reader.take("record count")?);
     for _ in 0..count {
@@ -88,8 +122,8 @@ pub fn decode_block(block: &Bytes, out: &mut Vec<Record>) -> Result<(), Malforme
         let time_ms = i64::from_le_bytes(reader.take("time_ms")?);
         let key: Key = reader.take("key")?;
         let json_len = u32::from_le_bytes(reader.take("json length")?) as usize;
-        let json = reader.slice(json_len, "json")?;
-        out.push(Record { arrival, arrived_ms, time_ms, key, json });
+        let json = reader.skip(json_len, "json")?;
+        each(Head { arrival, arrived_ms, time_ms, key }, json);
     }
     if reader.at == block.len() {
         Ok(())
@@ -99,7 +133,7 @@ pub fn decode_block(block: &Bytes, out: &mut Vec<Record>) -> Result<(), Malforme
 }
 
 struct Reader<'a> {
-    block: &'a Bytes,
+    block: &'a [u8],
     at: usize,
 }
 
@@ -111,12 +145,11 @@ impl Reader<'_> {
         Ok(bytes.try_into().expect("a slice of N bytes makes an array of N"))
     }
 
-    fn slice(&mut self, len: usize, what: &'static str) -> Result<Bytes, MalformedBlock> {
+    fn skip(&mut self, len: usize, what: &'static str) -> Result<Range<usize>, MalformedBlock> {
         let end = self.at.checked_add(len).filter(|end| *end <= self.block.len());
         let end = end.ok_or(MalformedBlock { what, at: self.at })?;
-        let bytes = self.block.slice(self.at..end);
-        self.at = end;
-        Ok(bytes)
+        let start = std::mem::replace(&mut self.at, end);
+        Ok(start..end)
     }
 }
 

@@ -8,9 +8,10 @@ use super::api::ArbFailure;
 use super::manifest::{FileEntry, Tier};
 use super::store::{DayStore, Store, sealed_entry, segment_header};
 use crate::compaction::merge::{merge, split};
-use crate::record::{Record, decode_block, encode_framed_block};
+use crate::record::{Record, block_bytes, decode_block, encode_framed_block};
 use crate::zone::Day;
 use bytes::{Bytes, BytesMut};
+use latent_edge::frame::FRAME_HEAD_BYTES;
 use latent_ports::{Disk, Env, File, Mark, OpenMode};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -33,19 +34,50 @@ impl<E: Env> Store<E> {
         let day = self
             .day(project, day)?
             .ok_or_else(|| ArbFailure::Refused(format!("{subject} does not exist")))?;
-        let records = self.read_inputs(&day, inputs).await?;
-        self.env.mark(Mark { name: "compaction.merging", subject: &subject });
+        let mut made = Vec::new();
+        let run = Run { token, inputs, keep, subject };
+        let ran = self.merge_and_commit(&day, &run, &mut made).await;
+        let day = day.lock().await;
+        if ran.is_err() {
+            // Whatever it made is an orphan, unless it went in after all: retiring asks the manifest.
+            let paths = made.iter().map(|id| day.path(*id)).flat_map(|path| [format!("{path}.tmp"), path]);
+            self.retire(project, day.day, paths.collect());
+        }
+        self.noting(project, day.day, ran)?;
+        Ok(day.manifest.live.values().filter(|e| e.tier == Tier::Compacted).map(|e| e.id).collect())
+    }
+
+    /// `made` takes the ids of the files that were begun.
+    async fn merge_and_commit(
+        &self,
+        day: &Arc<Mutex<DayStore<E>>>,
+        run: &Run<'_>,
+        made: &mut Vec<u64>,
+    ) -> Result<(), ArbFailure> {
+        let records = self.read_inputs(day, run.inputs).await?;
+        self.env.mark(Mark { name: "compaction.merging", subject: &run.subject });
         let merged = merge(records);
+        let parts = || split(&merged, self.boot.cluster.compaction.output_max_bytes);
         let mut outputs = Vec::new();
-        for part in split(&merged, self.boot.cluster.compaction.output_max_bytes) {
-            outputs.push(self.write_output(&day, part).await?);
+        for part in parts() {
+            let place = day.lock().await.next_place(made);
+            outputs.push(self.write_output(&place, part).await?);
         }
         let mut day = day.lock().await;
+        if outputs.iter().any(|output| output.id < day.manifest.next_id) {
+            // Segments were opened meanwhile, and ids only rise: written again, now that none can come between.
+            let earlier = made.iter().map(|id| day.path(*id)).collect();
+            self.retire(day.project, day.day, earlier);
+            outputs.clear();
+            for part in parts() {
+                let place = day.next_place(made);
+                outputs.push(self.write_output(&place, part).await?);
+            }
+        }
         self.env.disk().sync_dir(&day.dir()).await?;
-        self.env.mark(Mark { name: "compaction.output-durable", subject: &subject });
-        self.leases.check(project, token).await?;
-        self.commit_run(&mut day, token, inputs, keep, outputs, &subject).await?;
-        Ok(day.manifest.live.values().filter(|e| e.tier == Tier::Compacted).map(|e| e.id).collect())
+        self.env.mark(Mark { name: "compaction.output-durable", subject: &run.subject });
+        self.leases.check(day.project, run.token).await?;
+        self.commit_run(&mut day, run, outputs).await
     }
 
     async fn read_inputs(
@@ -68,38 +100,27 @@ impl<E: Env> Store<E> {
         Ok(records)
     }
 
-    async fn write_output(
-        &self,
-        day: &Arc<Mutex<DayStore<E>>>,
-        records: &[Record],
-    ) -> Result<FileEntry, ArbFailure> {
-        let (id, path, header) = {
-            let mut day = day.lock().await;
-            let id = day.next_id;
-            day.next_id += 1;
-            (id, day.path(id), segment_header(Tier::Compacted, day.project, day.day, id))
-        };
-        let bytes = encode_segment(&header, records)?;
+    async fn write_output(&self, place: &Place, records: &[Record]) -> Result<FileEntry, ArbFailure> {
+        let Place { id, path, header } = place;
+        let (id, bytes) = (*id, encode_segment(header, records)?);
         let entry = sealed_entry(id, Tier::Compacted, &bytes, records.len() as u64);
         let disk = self.env.disk();
         let temporary = format!("{path}.tmp");
         let file = disk.open(&temporary, OpenMode::CreateNew).await?;
         file.append(bytes).await?;
         file.sync().await?;
-        disk.rename(&temporary, &path).await?;
+        disk.rename(&temporary, path).await?;
         Ok(entry)
     }
 
     async fn commit_run(
         &self,
         day: &mut DayStore<E>,
-        token: u64,
-        inputs: &[u64],
-        keep: &[u64],
+        run: &Run<'_>,
         outputs: Vec<FileEntry>,
-        subject: &str,
     ) -> Result<(), ArbFailure> {
-        let edit = day.manifest.commit_run(token, inputs, keep, outputs);
+        let subject = run.subject.as_str();
+        let edit = day.manifest.commit_run(run.token, run.inputs, run.keep, outputs);
         day.commit(&edit).await?;
         let gone = edit.remove.iter().map(|id| day.path(*id)).collect();
         self.retire(day.project, day.day, gone);
@@ -114,8 +135,35 @@ impl<E: Env> Store<E> {
     }
 }
 
+/// One run as it was ordered.
+struct Run<'a> {
+    token: u64,
+    inputs: &'a [u64],
+    keep: &'a [u64],
+    subject: String,
+}
+
+/// Where an output goes.
+struct Place {
+    id: u64,
+    path: String,
+    header: Bytes,
+}
+
+impl<E: Env> DayStore<E> {
+    fn next_place(&mut self, made: &mut Vec<u64>) -> Place {
+        let id = self.next_id;
+        self.next_id += 1;
+        made.push(id);
+        Place { id, path: self.path(id), header: segment_header(Tier::Compacted, self.project, self.day, id) }
+    }
+}
+
 fn encode_segment(header: &Bytes, records: &[Record]) -> Result<Bytes, ArbFailure> {
-    let mut out = BytesMut::from(header.as_ref());
+    // The exact length: a buffer that grows by doubling would be kept with its slack as long as the file.
+    let blocks = records.chunks(RECORDS_PER_BLOCK).map(|block| FRAME_HEAD_BYTES + block_bytes(block));
+    let mut out = BytesMut::with_capacity(header.len() + blocks.sum::<usize>());
+    out.extend_from_slice(header);
     for block in records.chunks(RECORDS_PER_BLOCK) {
         out.extend_from_slice(&encode_framed_block(block)?);
     }

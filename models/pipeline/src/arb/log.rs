@@ -28,7 +28,8 @@ impl<F: File> DurableLog<F> {
         let size = file.size_bytes().await?;
         let bytes = file.read_at(0, size).await?;
         let mut log = DurableLog { file, path: path.to_owned(), durable_bytes: 0, end_unknown: false };
-        if bytes.len() < header.len() {
+        let unwritten = bytes.iter().all(|byte| *byte == 0);
+        if bytes.len() < header.len() || unwritten {
             // Cut off while it was created: nothing in it was ever acknowledged.
             log.end_unknown = size > 0;
             log.put(Bytes::from_static(header)).await?;
@@ -40,7 +41,8 @@ impl<F: File> DurableLog<F> {
         let scan = frame::scan(&bytes, header.len());
         log.durable_bytes = scan.valid_bytes as u64;
         match scan.end {
-            End::Clean => {}
+            // What an earlier process wrote and never synced reads well and may still be lost.
+            End::Clean => log.file.sync().await?,
             End::TornTail { .. } => log.end_unknown = true,
             End::CorruptMiddle { .. } => {
                 return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));
@@ -68,7 +70,11 @@ impl<F: File> DurableLog<F> {
         Ok(())
     }
 
-    async fn settle_end(&mut self) -> Result<(), ArbFailure> {
+    /// Cuts off what a failed append may have left behind the last durable frame.
+    ///
+    /// # Errors
+    /// When the disk fails: the end is then still unknown.
+    pub async fn settle_end(&mut self) -> Result<(), ArbFailure> {
         if self.end_unknown {
             self.file.truncate(self.durable_bytes).await?;
             self.file.sync().await?;

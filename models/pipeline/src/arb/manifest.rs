@@ -125,8 +125,11 @@ impl Manifest {
         }
     }
 
-    /// Moves forward by one edit.
-    pub fn apply(&mut self, edit: &Edit) -> Result<(), ManifestError> {
+    /// Whether `edit` may follow this state.
+    ///
+    /// # Errors
+    /// When it does not follow from what came before.
+    pub fn check(&self, edit: &Edit) -> Result<(), ManifestError> {
         let version = edit.version;
         if version != self.version + 1 {
             return Err(ManifestError::Version { expected: self.version + 1, found: version });
@@ -140,11 +143,20 @@ impl Manifest {
                 return Err(ManifestError::ReusesId { version, id: entry.id });
             }
         }
+        Ok(())
+    }
+
+    /// Moves forward by one edit.
+    ///
+    /// # Errors
+    /// As [`Manifest::check`]; the state is then unchanged.
+    pub fn apply(&mut self, edit: &Edit) -> Result<(), ManifestError> {
+        self.check(edit)?;
         for id in &edit.remove {
             self.live.remove(id);
         }
         self.live.extend(edit.add.iter().map(|entry| (entry.id, entry.clone())));
-        self.version = version;
+        self.version = edit.version;
         self.next_id = self.next_id.max(edit.next_id);
         self.compactions = edit.compactions;
         Ok(())

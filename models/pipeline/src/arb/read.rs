@@ -3,7 +3,7 @@
 use super::api::{ArbFailure, DayFiles};
 use super::manifest::{FileEntry, Tier};
 use super::store::{DayStore, SEGMENT_HEADER_BYTES, Store, check_segment_header, sealed_entry};
-use crate::record::{Key, Record, SetDigest, decode_block};
+use crate::record::{Key, Record, SetDigest, decode_block, each_record};
 use crate::zone::Day;
 use bytes::Bytes;
 use latent_edge::frame::{self, End, FRAME_HEAD_BYTES};
@@ -27,7 +27,11 @@ impl<E: Env> Store<E> {
             DiskErrorKind::NotFound => ArbFailure::Corrupt(format!("{path} is live and missing")),
             _ => ArbFailure::from(error),
         })?;
-        let size = file.size_bytes().await?;
+        let size = match day.cut_off.get(&entry.id) {
+            // What was never durable is not shown: a crash could take it away again.
+            Some(durable_bytes) => *durable_bytes,
+            None => file.size_bytes().await?,
+        };
         let whole = file.read_at(0, size).await?;
         verify_segment(whole, day.project, day.day, &path, entry)
     }
@@ -49,7 +53,7 @@ impl<E: Env> Store<E> {
         let day = day.lock().await;
         let mut out = Vec::new();
         for entry in day.manifest.live.values() {
-            let segment = self.read_segment(&day, entry).await?;
+            let segment = self.noting(project, day.day, self.read_segment(&day, entry).await)?;
             let frames_end = SEGMENT_HEADER_BYTES
                 + segment.blocks.iter().map(|b| b.len() + FRAME_HEAD_BYTES).sum::<usize>();
             out.extend_from_slice(&segment.whole[SEGMENT_HEADER_BYTES..frames_end]);
@@ -65,8 +69,9 @@ impl<E: Env> Store<E> {
         arrived_before_ms: i64,
     ) -> Result<SetDigest, ArbFailure> {
         let Some(day) = self.day(project, day)? else { return Ok(SetDigest::of(&mut Vec::new())) };
-        let mut day = day.lock().await;
-        self.digest_of(&mut day, arrived_before_ms).await
+        let mut locked = day.lock().await;
+        let digest = self.digest_of(&mut locked, arrived_before_ms).await;
+        self.noting(project, locked.day, digest)
     }
 
     pub(super) async fn digest_of(
@@ -81,9 +86,15 @@ impl<E: Env> Store<E> {
         {
             return Ok(digest);
         }
-        let records = self.read_records(day).await?;
-        let newest_ms = records.iter().map(|r| r.arrived_ms).max().unwrap_or(i64::MIN);
-        let mut keys: Vec<Key> = records.iter().filter(|r| r.arrived_ms < before_ms).map(|r| r.key).collect();
+        let (mut keys, mut newest_ms): (Vec<Key>, i64) = (Vec::new(), i64::MIN);
+        for entry in day.manifest.live.values() {
+            for block in self.read_segment(day, entry).await?.blocks {
+                each_record(&block, |head, _| {
+                    newest_ms = newest_ms.max(head.arrived_ms);
+                    keys.extend((head.arrived_ms < before_ms).then_some(head.key));
+                })?;
+            }
+        }
         let digest = SetDigest::of(&mut keys);
         if newest_ms < before_ms {
             day.digest = Some((day.manifest.version, open_bytes, newest_ms, digest));
@@ -120,7 +131,12 @@ impl<E: Env> Store<E> {
         for day in self.days_of(project) {
             let day = day.lock().await;
             if !dirty_only || day.is_dirty() {
-                out.push(self.describe(&day).await?);
+                match self.noting(project, day.day, self.describe(&day).await) {
+                    Ok(described) => out.push(described),
+                    // Anti-entropy sees to it; the other days are compacted meanwhile.
+                    Err(ArbFailure::Corrupt(_)) => {}
+                    Err(other) => return Err(other),
+                }
             }
         }
         Ok(out)
@@ -156,8 +172,9 @@ impl<E: Env> Store<E> {
             let segment = self.read_segment(day, &entry).await?;
             let valid = SEGMENT_HEADER_BYTES
                 + segment.blocks.iter().map(|b| b.len() + FRAME_HEAD_BYTES).sum::<usize>();
-            if valid < segment.whole.len() {
+            if valid < segment.whole.len() || day.cut_off.contains_key(&entry.id) {
                 self.cut_tail(day, entry.id, valid as u64).await?;
+                day.cut_off.remove(&entry.id);
             }
             let records = count_records(&segment.blocks)?;
             edit.add.push(sealed_entry(entry.id, entry.tier, &segment.whole[..valid], records));
@@ -177,10 +194,10 @@ impl<E: Env> Store<E> {
     /// The bytes of one live file.
     pub async fn fetch(&self, project: u32, day: Day, id: u64) -> Result<Bytes, ArbFailure> {
         let gone = || ArbFailure::Refused(format!("p{project}/{day}: file {id} does not exist"));
-        let day = self.day(project, day)?.ok_or_else(gone)?;
+        let store = self.day(project, day)?.ok_or_else(gone)?;
         let (path, entry) = {
-            let day = day.lock().await;
-            (day.path(id), day.manifest.live.get(&id).cloned())
+            let store = store.lock().await;
+            (store.path(id), store.manifest.live.get(&id).cloned())
         };
         let file = match self.env.disk().open(&path, OpenMode::Read).await {
             Err(error) if error.kind == DiskErrorKind::NotFound => return Err(gone()),
@@ -190,7 +207,8 @@ impl<E: Env> Store<E> {
         let bytes = file.read_at(0, size).await?;
         match entry {
             Some(entry) if entry.sealed && blake3::hash(&bytes).to_hex().as_str() != entry.hash => {
-                Err(ArbFailure::Corrupt(format!("{path} does not match the hash in its manifest")))
+                let what = format!("{path} does not match the hash in its manifest");
+                self.noting(project, day, Err(ArbFailure::Corrupt(what)))
             }
             _ => Ok(bytes),
         }
@@ -198,11 +216,11 @@ impl<E: Env> Store<E> {
 }
 
 pub(super) fn count_records(blocks: &[Bytes]) -> Result<u64, ArbFailure> {
-    let mut records = Vec::new();
+    let mut count = 0;
     for block in blocks {
-        decode_block(block, &mut records)?;
+        each_record(block, |_, _| count += 1)?;
     }
-    Ok(records.len() as u64)
+    Ok(count)
 }
 
 /// Verifies a whole segment against its header, its frames and its entry.

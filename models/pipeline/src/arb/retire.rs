@@ -24,6 +24,14 @@ pub(super) struct Retired {
     added: Notify,
 }
 
+/// What became of a file that was due.
+enum Removal {
+    Done,
+    /// It lives, or is gone already.
+    Needless,
+    Later,
+}
+
 impl<E: Env> Store<E> {
     /// Lets files go after the grace time.
     pub(super) fn retire(&self, project: u32, day: Day, paths: Vec<String>) {
@@ -36,6 +44,13 @@ impl<E: Env> Store<E> {
             .or_default()
             .extend(paths.into_iter().map(|p| (project, day, p)));
         self.retired.added.notify_one();
+    }
+
+    /// Forgets what waits to be removed of a day that is set aside: its paths mean other files from now on.
+    pub(super) fn forget_retired(&self, project: u32, day: Day) {
+        for waiting in lock(&self.retired.queue).values_mut() {
+            waiting.retain(|(of, on, _)| (*of, *on) != (project, day));
+        }
     }
 
     /// Keeps every file of a project for at most `for_ms`.
@@ -76,21 +91,17 @@ impl<E: Env> Store<E> {
         let mut dirs = BTreeSet::new();
         for (project, day, path) in due {
             let pinned = lock(&self.retired.pinned).get(&project).is_some_and(|until| *until > now);
-            if pinned {
-                lock(&self.retired.queue).entry(now + CLEAN_EVERY).or_default().push((project, day, path));
-            } else if self.is_dead(project, day, &path).await {
-                match self.env.disk().remove(&path).await {
-                    Ok(()) => {
-                        dirs.insert(path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned());
-                        self.env.mark(Mark { name: "arb.file-removed", subject: &path });
-                    }
-                    Err(error) if error.kind == DiskErrorKind::NotFound => {}
-                    Err(_) => {
-                        lock(&self.retired.queue)
-                            .entry(now + CLEAN_EVERY)
-                            .or_default()
-                            .push((project, day, path));
-                    }
+            match if pinned { Removal::Later } else { self.remove_if_dead(project, day, &path).await } {
+                Removal::Done => {
+                    dirs.insert(path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned());
+                    self.env.mark(Mark { name: "arb.file-removed", subject: &path });
+                }
+                Removal::Needless => {}
+                Removal::Later => {
+                    lock(&self.retired.queue)
+                        .entry(now + CLEAN_EVERY)
+                        .or_default()
+                        .push((project, day, path));
                 }
             }
         }
@@ -102,10 +113,24 @@ impl<E: Env> Store<E> {
         }
     }
 
-    async fn is_dead(&self, project: u32, day: Day, path: &str) -> bool {
-        let Ok(Some(day)) = self.day(project, day) else { return false };
-        let day = day.lock().await;
-        let live = day.manifest.live.keys().any(|id| day.path(*id) == path);
-        !live
+    async fn remove_if_dead(&self, project: u32, day: Day, path: &str) -> Removal {
+        let store = match self.day(project, day) {
+            Ok(Some(store)) => store,
+            Ok(None) => return Removal::Needless,
+            Err(_) => return Removal::Later,
+        };
+        let mut day = store.lock().await;
+        if day.manifest.live.keys().any(|id| day.path(*id) == path) {
+            return Removal::Needless;
+        }
+        // An edit that failed may come back after a crash and name this file: it must be cut off before.
+        if day.log.settle_end().await.is_err() {
+            return Removal::Later;
+        }
+        match self.env.disk().remove(path).await {
+            Ok(()) => Removal::Done,
+            Err(error) if error.kind == DiskErrorKind::NotFound => Removal::Needless,
+            Err(_) => Removal::Later,
+        }
     }
 }

@@ -5,20 +5,28 @@ use super::store::Store;
 use crate::codec::{self, tag};
 use crate::config::Boot;
 use bytes::Bytes;
-use latent_ports::{Env, Mark, Message, Net, Request};
+use latent_ports::{Clock, Env, Mark, Message, Net, Request};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Calls served at a time.
 const CALLS_AT_A_TIME: usize = 1024;
+/// A boot that failed is tried again after this long, then after twice as long, up to the longest.
+const FIRST_BOOT_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_BOOT_PAUSE: Duration = Duration::from_secs(600);
 
 /// Boots a disk node: recovers, then serves until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
-    let store = match Store::recover(env.clone(), boot).await {
-        Ok(store) => store,
-        Err(error) => {
-            // A disk that cannot be read serves nothing: its callers see a node that refuses.
-            env.mark(Mark { name: "arb.boot-failed", subject: &error.to_string() });
-            return;
+    let mut pause = FIRST_BOOT_PAUSE;
+    let store = loop {
+        match Store::recover(env.clone(), boot.clone()).await {
+            Ok(store) => break store,
+            Err(error) => {
+                // A disk that cannot be read serves nothing: its callers see a node that refuses.
+                env.mark(Mark { name: "arb.boot-failed", subject: &error.to_string() });
+                env.clock().sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_BOOT_PAUSE);
+            }
         }
     };
     let cleaner = store.clone();
@@ -89,10 +97,16 @@ async fn pin<E: Env>(
     let mut out = Vec::new();
     for day in store.days_of(project) {
         let mut day = day.lock().await;
-        store.seal(&mut day, None).await?;
-        let digest = store.digest_of(&mut day, before_ms).await?;
+        let sealed = store.seal(&mut day, None).await;
+        store.noting(project, day.day, sealed)?;
+        let digest = store.digest_of(&mut day, before_ms).await;
+        let digest = store.noting(project, day.day, digest)?;
         let files = day.manifest.live.values().cloned().collect();
         out.push(DayFiles { day: day.day, version: day.manifest.version, files, digest: Some(digest) });
     }
-    Ok(out)
+    // A disk that cannot vouch for all of a project's days is not one of those that a backup counts.
+    match store.corrupt_days(project).first() {
+        Some(day) => Err(ArbFailure::Corrupt(format!("p{project}/{day}"))),
+        None => Ok(out),
+    }
 }

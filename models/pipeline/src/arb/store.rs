@@ -43,6 +43,9 @@ pub(super) struct DayStore<E: Env> {
     pub log: DurableLog<FileOf<E>>,
     /// By tier; only those that this incarnation created and whose end it knows.
     pub open: BTreeMap<Tier, OpenSegment<FileOf<E>>>,
+    /// Segments whose last append failed, and how long they were durable before it: what stands behind that is
+    /// not read, and is cut off before the segment is sealed.
+    pub cut_off: BTreeMap<u64, u64>,
     /// Greater than every id that a file in the directory ever had, live or not.
     pub next_id: u64,
     /// Digest of all keys, and the state it was taken of: version and bytes of open segments.
@@ -60,11 +63,12 @@ impl<E: Env> DayStore<E> {
 
     /// Makes an edit durable, then lets it count.
     pub async fn commit(&mut self, edit: &Edit) -> Result<(), ArbFailure> {
-        let mut next = self.manifest.clone();
-        next.apply(edit)?;
+        // Not `Corrupt`: what is on the disk is sound, this edit does not fit it.
+        let misfit = |error| ArbFailure::Refused(format!("{}: {error}", self.dir()));
+        self.manifest.check(edit).map_err(misfit)?;
         let text = serde_json::to_vec(edit).map_err(|e| ArbFailure::Refused(format!("edit: {e}")))?;
         self.log.append(&text).await?;
-        self.manifest = next;
+        self.manifest.apply(edit)?;
         self.next_id = self.next_id.max(self.manifest.next_id);
         Ok(())
     }
@@ -101,17 +105,21 @@ impl<E: Env> Store<E> {
         };
         let disk = store.env.disk();
         match disk.create_dir("arb").await {
-            Ok(()) => disk.sync_dir("").await?,
+            Ok(()) => {}
             Err(error) if error.kind == DiskErrorKind::AlreadyExists => store.recover_projects().await?,
             Err(error) => return Err(error.into()),
         }
+        disk.sync_dir("").await?;
         Ok(Arc::new(store))
     }
 
     async fn recover_projects(&self) -> Result<(), ArbFailure> {
         let disk = self.env.disk();
+        // Names that an earlier process made and never synced are there and may still be lost.
+        disk.sync_dir("arb").await?;
         for entry in disk.list("arb").await? {
             let Ok(project) = entry.name.parse::<u32>() else { continue };
+            disk.sync_dir(&format!("arb/{project}")).await?;
             let names = disk.list(&format!("arb/{project}")).await?;
             if names.iter().any(|name| name.name == "lease") {
                 self.leases.recover(&self.env, project).await?;
@@ -143,9 +151,11 @@ impl<E: Env> Store<E> {
             manifest.apply(&edit)?;
         }
         let mut next_id = manifest.next_id;
+        if manifest.version == 0 {
+            next_id = next_id.max(self.first_id_after_set_aside(project, day).await?);
+        }
         for entry in disk.list(&dir).await? {
-            let Some((id, _)) = entry.name.split_once(".seg") else { continue };
-            let Ok(id) = id.parse::<u64>() else { continue };
+            let Some(id) = segment_id(&entry.name) else { continue };
             next_id = next_id.max(id + 1);
             if !manifest.live.contains_key(&id) || entry.name.ends_with(".tmp") {
                 self.retire(project, day, vec![format!("{dir}/{}", entry.name)]);
@@ -154,7 +164,24 @@ impl<E: Env> Store<E> {
         for entry in manifest.live.values().filter(|entry| !entry.sealed) {
             cut_torn_tail(disk, &format!("{dir}/{}.seg", entry.id)).await?;
         }
-        Ok(DayStore { project, day, manifest, log, open: BTreeMap::new(), next_id, digest: None })
+        disk.sync_dir(&dir).await?;
+        let (open, cut_off) = (BTreeMap::new(), BTreeMap::new());
+        Ok(DayStore { project, day, manifest, log, open, cut_off, next_id, digest: None })
+    }
+
+    /// A day that begins anew uses no file name of the directories in which it was set aside.
+    async fn first_id_after_set_aside(&self, project: u32, day: Day) -> Result<u64, ArbFailure> {
+        let disk = self.env.disk();
+        let project_dir = format!("arb/{project}");
+        let mut first = 1;
+        for aside in disk.list(&project_dir).await? {
+            if aside.name.starts_with(&format!("{day}.corrupt-")) {
+                let files = disk.list(&format!("{project_dir}/{}", aside.name)).await?;
+                first =
+                    files.iter().filter_map(|file| segment_id(&file.name)).fold(first, |f, id| f.max(id + 1));
+            }
+        }
+        Ok(first)
     }
 
     pub(super) fn days(&self) -> std::sync::MutexGuard<'_, BTreeMap<(u32, Day), Arc<Mutex<DayStore<E>>>>> {
@@ -171,8 +198,22 @@ impl<E: Env> Store<E> {
 
     /// Refuses a day from now on, until it is set aside and filled again.
     pub(super) fn note_corrupt(&self, project: u32, day: Day, what: String) {
-        self.env.mark(Mark { name: "arb.corrupt-day", subject: &what });
-        lock(&self.corrupt).insert((project, day), what);
+        if lock(&self.corrupt).insert((project, day), what.clone()).is_none() {
+            self.env.mark(Mark { name: "arb.corrupt-day", subject: &what });
+        }
+    }
+
+    /// Passes on what was read of a day, and refuses the day from now on if it does not verify.
+    pub(super) fn noting<T>(
+        &self,
+        project: u32,
+        day: Day,
+        read: Result<T, ArbFailure>,
+    ) -> Result<T, ArbFailure> {
+        if let Err(ArbFailure::Corrupt(what)) = &read {
+            self.note_corrupt(project, day, what.clone());
+        }
+        read
     }
 
     /// Days of a project that do not verify.
@@ -187,23 +228,36 @@ impl<E: Env> Store<E> {
         if !lock(&self.corrupt).contains_key(&(project, day)) {
             return Err(ArbFailure::Refused(format!("{} is not corrupt", day_dir(project, day))));
         }
+        // Writes and runs that began before hold the day until they are through; later ones find it gone.
+        let old = self.days().get(&(project, day)).cloned();
+        let _still = match &old {
+            Some(old) => Some(old.lock().await),
+            None => None,
+        };
         let disk = self.env.disk();
         let (dir, project_dir) = (day_dir(project, day), format!("arb/{project}"));
         let taken =
             disk.list(&project_dir).await?.iter().filter(|e| e.name.starts_with(&format!("{day}."))).count();
         let aside = format!("{dir}.corrupt-{taken}");
-        disk.rename(&dir, &aside).await?;
+        match disk.rename(&dir, &aside).await {
+            // An earlier try got as far as this.
+            Err(error) if error.kind == DiskErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
         disk.sync_dir(&project_dir).await?;
+        self.forget_retired(project, day);
         self.days().remove(&(project, day));
         lock(&self.corrupt).remove(&(project, day));
         self.env.mark(Mark { name: "arb.set-aside", subject: &aside });
         Ok(())
     }
 
-    /// The days of a project that exist, in order.
+    /// The days of a project that exist and are not known to be corrupt, in order.
     pub(super) fn days_of(&self, project: u32) -> Vec<Arc<Mutex<DayStore<E>>>> {
         let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
-        self.days().range(first..=last).map(|(_, day)| day.clone()).collect()
+        let corrupt = lock(&self.corrupt);
+        let sound = |(of, _): &(&(u32, Day), _)| !corrupt.contains_key(*of);
+        self.days().range(first..=last).filter(sound).map(|(_, day)| day.clone()).collect()
     }
 
     /// A day, created if need be. Its names are durable when this returns, its manifest is still empty.
@@ -227,7 +281,6 @@ impl<E: Env> Store<E> {
         create_dir(disk, &day_dir(project, day)).await?;
         // A directory of an earlier attempt may hold a manifest or files: read it as after a boot.
         let store = self.recover_day(project, day).await?;
-        disk.sync_dir(&day_dir(project, day)).await?;
         disk.sync_dir(&project_dir).await?;
         let store = Arc::new(Mutex::new(store));
         self.days().insert((project, day), store.clone());
@@ -254,13 +307,19 @@ async fn cut_torn_tail<D: Disk>(disk: &D, path: &str) -> Result<(), ArbFailure> 
     let bytes = file.read_at(0, size).await?;
     let scan = frame::scan(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len()));
     match scan.end {
-        End::Clean => Ok(()),
+        // What an earlier process wrote and never synced reads well and may still be lost.
+        End::Clean => Ok(file.sync().await?),
         End::CorruptMiddle { .. } => Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes))),
         End::TornTail { .. } => {
             file.truncate(scan.valid_bytes as u64).await?;
             Ok(file.sync().await?)
         }
     }
+}
+
+/// The id in the name of a segment or of one that is being written.
+fn segment_id(name: &str) -> Option<u64> {
+    name.split_once(".seg")?.0.parse().ok()
 }
 
 /// Directory of a day.

@@ -2,7 +2,7 @@
 //!
 //! Order of a new segment: its bytes durable, then its name, then the manifest's edit: a manifest never names a
 //! file that a crash could take away. After a failed append or sync a segment's end is unknown: it gets no
-//! further byte, is read as it is, and the next write opens another.
+//! further byte, is read as far as it was durable before, and the next write opens another.
 
 use super::api::{ArbFailure, Part};
 use super::manifest::{FileEntry, Tier};
@@ -10,8 +10,10 @@ use super::store::{DayStore, OpenSegment, SEGMENT_HEADER_BYTES, Store, segment_h
 use crate::record::{Record, decode_block, encode_framed_block};
 use bytes::Bytes;
 use latent_edge::frame::{self, End};
-use latent_ports::{Disk, Env, File, Mark, OpenMode};
+use latent_ports::{Disk, DiskError, Env, File, Mark, OpenMode};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 impl<E: Env> Store<E> {
     /// Appends the frames of `body`, each to its day and tier. Returns how many events a replay left out.
@@ -38,15 +40,31 @@ impl<E: Env> Store<E> {
             let block = only_frame(&framed)
                 .ok_or_else(|| ArbFailure::Refused("write: block fails its checksum".to_owned()))?;
             let day = self.day_or_new(project, part.day).await?;
-            let mut day = day.lock().await;
-            if skip_present {
-                skipped += self.append_absent(&mut day, part.tier, &block).await?;
-            } else {
-                let records = block_records(&block);
-                self.append(&mut day, part.tier, framed, records).await?;
-            }
+            skipped += self.write_part(&day, part, skip_present, &block, framed).await?;
         }
         Ok(skipped)
+    }
+
+    async fn write_part(
+        &self,
+        day: &Arc<Mutex<DayStore<E>>>,
+        part: &Part,
+        skip_present: bool,
+        block: &Bytes,
+        framed: Bytes,
+    ) -> Result<u64, ArbFailure> {
+        let mut locked = day.lock().await;
+        let project = locked.project;
+        // While this waited for the lock the day may have been set aside: what is written there is lost.
+        if !self.day(project, part.day)?.is_some_and(|present| Arc::ptr_eq(&present, day)) {
+            return Err(ArbFailure::Refused(format!("{} was set aside", locked.dir())));
+        }
+        if skip_present {
+            let skipped = self.append_absent(&mut locked, part.tier, block, framed).await;
+            return self.noting(project, part.day, skipped);
+        }
+        self.append(&mut locked, part.tier, framed, block_records(block)).await?;
+        Ok(0)
     }
 
     async fn append_absent(
@@ -54,6 +72,7 @@ impl<E: Env> Store<E> {
         day: &mut DayStore<E>,
         tier: Tier,
         block: &Bytes,
+        framed: Bytes,
     ) -> Result<u64, ArbFailure> {
         let present: BTreeSet<_> = self.read_records(day).await?.iter().map(|r| r.arrival).collect();
         let mut records: Vec<Record> = Vec::new();
@@ -62,7 +81,8 @@ impl<E: Env> Store<E> {
         records.retain(|record| !present.contains(&record.arrival));
         let skipped = (before - records.len()) as u64;
         if !records.is_empty() {
-            let framed = encode_framed_block(&records)?;
+            // As it came where nothing is left out: then all disks share its bytes.
+            let framed = if skipped == 0 { framed } else { encode_framed_block(&records)? };
             self.append(day, tier, framed, records.len() as u64).await?;
         }
         Ok(skipped)
@@ -80,8 +100,11 @@ impl<E: Env> Store<E> {
             Some(mut segment) if segment.bytes < full => {
                 let len = framed.len() as u64;
                 // While the append is under way the segment is not in `open`: an error leaves it closed for good.
-                segment.file.append(framed).await?;
-                segment.file.sync().await?;
+                if let Err(error) = append_durably(&segment.file, framed).await {
+                    day.cut_off.insert(segment.id, segment.bytes);
+                    day.digest = None;
+                    return Err(error.into());
+                }
                 segment.bytes += len;
                 segment.records += records;
                 day.open.insert(tier, segment);
@@ -100,11 +123,25 @@ impl<E: Env> Store<E> {
     ) -> Result<(), ArbFailure> {
         let id = day.next_id;
         day.next_id += 1;
+        let opened = self.open_segment(day, id, tier, framed, records).await;
+        if opened.is_err() {
+            self.retire(day.project, day.day, vec![day.path(id)]);
+        }
+        opened
+    }
+
+    async fn open_segment(
+        &self,
+        day: &mut DayStore<E>,
+        id: u64,
+        tier: Tier,
+        framed: Bytes,
+        records: u64,
+    ) -> Result<(), ArbFailure> {
         let file = self.env.disk().open(&day.path(id), OpenMode::CreateNew).await?;
         let bytes = (SEGMENT_HEADER_BYTES + framed.len()) as u64;
         file.append(segment_header(tier, day.project, day.day, id)).await?;
-        file.append(framed).await?;
-        file.sync().await?;
+        append_durably(&file, framed).await?;
         self.env.disk().sync_dir(&day.dir()).await?;
         let mut edit = day.manifest.next_edit(0);
         edit.add.push(FileEntry { id, tier, sealed: false, bytes: 0, records: 0, hash: String::new() });
@@ -114,6 +151,11 @@ impl<E: Env> Store<E> {
         self.env.mark(Mark { name: "arb.segment-opened", subject: "" });
         Ok(())
     }
+}
+
+async fn append_durably<F: File>(file: &F, bytes: Bytes) -> Result<(), DiskError> {
+    file.append(bytes).await?;
+    file.sync().await
 }
 
 /// How many records a block announces.

@@ -1,0 +1,200 @@
+//! A disk node, a client node, and what the client was told.
+
+use bytes::Bytes;
+use latent_edge::frame::{End, scan};
+use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, call};
+use latent_pipeline::arb::manifest::{Edit, Manifest};
+use latent_pipeline::arb::server;
+use latent_pipeline::config::{Boot, Cluster, CompactionConfig, CopiesConfig, Project};
+use latent_pipeline::record::{ArrivalId, Record, decode_block};
+use latent_pipeline::release::Release;
+use latent_pipeline::zone::{Day, ZoneHistory};
+use latent_ports::{Clock, Env, NodeId};
+use latent_sim::{DiskImage, NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+pub const DISK: NodeId = NodeId(1);
+pub const PROJECT: u32 = 17;
+pub const DAYS: [Day; 2] = [Day(16_853), Day(16_854)];
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const HOUR: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the client was told.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Arrivals answered `Written`.
+    pub written: BTreeMap<Day, BTreeSet<ArrivalId>>,
+    /// Arrivals that a read showed.
+    pub seen: BTreeMap<Day, BTreeSet<ArrivalId>>,
+    /// Fencing tokens, in the order in which they were granted.
+    pub tokens: Vec<u64>,
+    /// Calls that failed.
+    pub failures: Vec<String>,
+    /// Compaction runs that the client was told are committed.
+    pub runs: u32,
+}
+
+#[derive(Clone)]
+pub struct Bench {
+    pub world: World,
+    pub told: Arc<Mutex<Told>>,
+}
+
+fn cluster() -> Cluster {
+    let zones = ZoneHistory::constant("UTC").unwrap();
+    let project = Project { id: PROJECT, token: "t".into(), secret: "s".into(), zones };
+    Cluster {
+        projects: BTreeMap::from([(PROJECT, project)]),
+        by_token: BTreeMap::from([("t".into(), PROJECT)]),
+        disks: vec![DISK],
+        ingest: vec![],
+        workers: vec![],
+        edges: vec![],
+        copies: CopiesConfig::default(),
+        compaction: CompactionConfig {
+            two_runs_from_events: 5,
+            // Small enough that segments are rolled and outputs split.
+            output_max_bytes: 500,
+            grace: Duration::from_secs(20 * 60),
+            ..CompactionConfig::default()
+        },
+        backup: None,
+        tee: None,
+        audit: None,
+        scrub_after_midnight: HOUR,
+    }
+}
+
+/// Runs one world with a disk of `image` and hands the bench to `main`.
+pub fn with_disk<T: Send, F: Future<Output = T>>(
+    seed: u64,
+    image: Option<DiskImage>,
+    main: impl FnOnce(Bench) -> F + Send,
+) -> T {
+    let run = async move |world: World| {
+        let boot = Boot { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
+        let spec = NodeSpec { image, ..NodeSpec::named("disk") };
+        let disk = world.add_node(spec, move |env: SimEnv| server::run(env, boot.clone()));
+        assert_eq!(disk, DISK);
+        world.sleep(SECOND).await;
+        main(Bench { world, told: Arc::default() }).await
+    };
+    run_fork(WorldSpec::seeded(seed), run).output
+}
+
+impl Bench {
+    /// Runs `script` on a node of its own, to its end.
+    pub async fn run<T: Send + 'static, F>(
+        &self,
+        name: &str,
+        script: impl Fn(Client) -> F + Send + Sync + 'static,
+    ) -> T
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        let done: Arc<Mutex<Option<T>>> = Arc::default();
+        let (result, told) = (done.clone(), self.told.clone());
+        let script = Arc::new(script);
+        self.world.add_node(NodeSpec::named(name), move |env| {
+            let (client, result) = (Client { env, told: told.clone() }, result.clone());
+            let script = script.clone();
+            async move {
+                let output = script(client).await;
+                *result.lock().unwrap() = Some(output);
+            }
+        });
+        loop {
+            self.world.sleep(SECOND).await;
+            if let Some(output) = done.lock().unwrap().take() {
+                return output;
+            }
+        }
+    }
+
+    /// The manifest of a day as it stands on the disk: every edit must follow from the one before, every live
+    /// file must be there. Gives the names of files that no manifest names.
+    pub fn check_manifests(&self, image: &DiskImage) -> Vec<String> {
+        let mut orphans = Vec::new();
+        for day in DAYS {
+            let dir = format!("arb/{PROJECT}/{day}");
+            let Some(bytes) = image.read(&format!("{dir}/manifest")) else { continue };
+            let found = scan(&bytes, 8);
+            assert_eq!(found.end, End::Clean, "{dir}/manifest");
+            let mut manifest = Manifest::default();
+            for edit in &found.payloads {
+                manifest.apply(&serde_json::from_slice::<Edit>(edit).unwrap()).unwrap();
+            }
+            let live: BTreeSet<String> = manifest.live.keys().map(|id| format!("{dir}/{id}.seg")).collect();
+            for entry in manifest.live.values() {
+                let path = format!("{dir}/{}.seg", entry.id);
+                let bytes = image.read(&path).unwrap_or_else(|| panic!("{path} is live and missing"));
+                if entry.sealed {
+                    assert_eq!(blake3::hash(&bytes).to_hex().as_str(), entry.hash, "{path}");
+                }
+            }
+            let files = image.list(&dir).map(|(path, _)| path.to_owned());
+            orphans.extend(files.filter(|path| path.contains(".seg") && !live.contains(path)));
+        }
+        orphans
+    }
+}
+
+/// The client's side.
+#[derive(Clone)]
+pub struct Client {
+    pub env: SimEnv,
+    pub told: Arc<Mutex<Told>>,
+}
+
+impl Client {
+    pub async fn sleep(&self, time: Duration) {
+        self.env.clock().sleep(time).await;
+    }
+
+    pub async fn ask(&self, order: &ArbCall, body: Bytes) -> Result<(ArbAnswer, Bytes), ArbError> {
+        let answer = call(&self.env, DISK, order, body, PATIENCE).await;
+        if let Err(error) = &answer {
+            self.told.lock().unwrap().failures.push(format!("{order:?}: {error}"));
+        }
+        answer
+    }
+
+    /// The raw records of a day, which from now on must not vanish.
+    pub async fn read(&self, day: Day) -> Result<Vec<Record>, ArbError> {
+        let (_, body) = self.ask(&ArbCall::Read { project: PROJECT, day }, Bytes::new()).await?;
+        let found = scan(&body, 0);
+        assert_eq!(found.end, End::Clean);
+        let mut records = Vec::new();
+        for block in &found.payloads {
+            decode_block(block, &mut records).unwrap();
+        }
+        let mut told = self.told.lock().unwrap();
+        told.seen.entry(day).or_default().extend(records.iter().map(|record| record.arrival));
+        Ok(records)
+    }
+}
+
+impl Client {
+    /// Reads until the disk answers.
+    pub async fn read_at_last(&self, day: Day) -> Vec<Record> {
+        for _ in 0..20 {
+            if let Ok(records) = self.read(day).await {
+                return records;
+            }
+            self.sleep(10 * SECOND).await;
+        }
+        panic!("{day} cannot be read: {:?}", self.told.lock().unwrap().failures.last());
+    }
+}
+
+/// Event `n`: its own key, arrival id and text.
+pub fn event(n: u64) -> Record {
+    let arrival = ArrivalId { edge: 1, sequence: n, item: 0 };
+    let json = Bytes::from(format!("{{\"event\":\"e{n}\",\"properties\":{{\"pad\":\"{:030}\"}}}}", n));
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&n.to_le_bytes());
+    Record { arrival, arrived_ms: n as i64, time_ms: n as i64, key, json }
+}

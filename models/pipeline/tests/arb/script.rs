@@ -1,0 +1,156 @@
+//! What the client does: two days of writes, two compactions, a backup's pin, and a stale worker.
+
+use crate::bench::{Client, DAYS, PROJECT, SECOND, event};
+use bytes::Bytes;
+use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
+use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::compaction::plan::plan_day;
+use latent_pipeline::config::CompactionConfig;
+use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::record::Record;
+use latent_pipeline::zone::Day;
+
+/// A call that fails is tried again this often, ten seconds apart: longer than any fault of these tests lasts.
+const TRIES: u32 = 12;
+
+/// The whole script. Ends when everything came through.
+pub async fn days_of_traffic(client: Client) {
+    let [first, second] = DAYS;
+    client.write(&[(first, Tier::OnTime, 1..4)]).await;
+    client.write(&[(first, Tier::Late, 4..6)]).await;
+    client.write(&[(second, Tier::OnTime, 6..9)]).await;
+    client.write(&[(first, Tier::OnTime, 9..13)]).await;
+    client.compact().await;
+    client.write(&[(first, Tier::Late, 13..15)]).await;
+    client.write(&[(first, Tier::OnTime, 15..16), (second, Tier::Late, 16..18)]).await;
+    client.compact().await;
+    client.stale_token_is_refused().await;
+    client.write(&[(first, Tier::Late, 18..19)]).await;
+    client.back_up().await;
+    client.write(&[(first, Tier::Late, 19..20), (first, Tier::OnTime, 20..21)]).await;
+    client.compact().await;
+    client.write(&[(second, Tier::OnTime, 21..22)]).await;
+}
+
+/// How many events the script writes.
+pub const EVENTS: usize = 21;
+
+type Part = (Day, Tier, std::ops::Range<u64>);
+
+impl Client {
+    /// Writes until it is answered `Written`; every try after the first skips what is present. Reads after each
+    /// try: what was shown once must stay, acknowledged or not.
+    async fn write(&self, parts: &[Part]) {
+        let events: Vec<(Day, Tier, Vec<Record>)> = parts
+            .iter()
+            .map(|(day, tier, range)| (*day, *tier, range.clone().map(event).collect()))
+            .collect();
+        for attempt in 0..TRIES {
+            let days = events.iter().map(|(day, tier, records)| (*day, *tier, records.as_slice()));
+            let write = encode_write(PROJECT, days, attempt > 0).unwrap();
+            let answer = self.ask(&write.call, write.body).await;
+            if matches!(answer, Ok((ArbAnswer::Written { .. }, _))) {
+                let mut told = self.told.lock().unwrap();
+                for (day, _, records) in &events {
+                    told.written.entry(*day).or_default().extend(records.iter().map(|r| r.arrival));
+                }
+                return;
+            }
+            for (day, ..) in parts {
+                // A read that fails shows nothing; the next one will.
+                drop(self.read(*day).await);
+            }
+            self.sleep(10 * SECOND).await;
+        }
+        panic!("a write never came through: {:?}", self.told.lock().unwrap().failures);
+    }
+
+    async fn lease(&self) -> Result<u64, ArbError> {
+        let (answer, _) =
+            self.ask(&ArbCall::Lease { project: PROJECT, for_ms: 60_000 }, Bytes::new()).await?;
+        let ArbAnswer::Leased { token } = answer else { panic!("the only worker got {answer:?}") };
+        self.told.lock().unwrap().tokens.push(token);
+        Ok(token)
+    }
+
+    /// A nightly job, tried until it ends.
+    async fn compact(&self) {
+        for _ in 0..TRIES {
+            if self.job().await.is_ok() {
+                return;
+            }
+            self.sleep(10 * SECOND).await;
+        }
+        panic!("a job never ended: {:?}", self.told.lock().unwrap().failures);
+    }
+
+    async fn job(&self) -> Result<(), ArbError> {
+        let config = CompactionConfig { two_runs_from_events: 5, ..CompactionConfig::default() };
+        let token = self.lease().await?;
+        let ask = ArbCall::Days { project: PROJECT, dirty_only: true };
+        let (ArbAnswer::Days(days), _) = self.ask(&ask, Bytes::new()).await? else { panic!() };
+        for day in days {
+            let mut live: Vec<u64> =
+                day.files.iter().filter(|f| f.tier == Tier::Compacted).map(|f| f.id).collect();
+            for run in plan_day(&day.files, &config) {
+                let keep = live.iter().copied().filter(|id| !run.inputs.contains(id)).collect();
+                let order = ArbCall::Run { project: PROJECT, day: day.day, token, inputs: run.inputs, keep };
+                let (ArbAnswer::Ran { compacted }, _) = self.ask(&order, Bytes::new()).await? else {
+                    panic!()
+                };
+                live = compacted;
+                self.told.lock().unwrap().runs += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker that lost its lease while it merged must not commit.
+    async fn stale_token_is_refused(&self) {
+        for _ in 0..TRIES {
+            let (Ok(stale), Ok(_)) = (self.lease().await, self.lease().await) else {
+                self.sleep(10 * SECOND).await;
+                continue;
+            };
+            let order =
+                ArbCall::Run { project: PROJECT, day: DAYS[0], token: stale, inputs: vec![], keep: vec![] };
+            match self.ask(&order, Bytes::new()).await {
+                Err(ArbError::Failed(ArbFailure::StaleToken { given, .. })) => {
+                    assert_eq!(given, stale);
+                    return;
+                }
+                Ok(answer) => panic!("a stale token was taken: {answer:?}"),
+                // A crash or an I/O error came between.
+                Err(_) => self.sleep(10 * SECOND).await,
+            }
+        }
+        panic!("a stale token was never refused: {:?}", self.told.lock().unwrap().failures);
+    }
+
+    async fn back_up(&self) {
+        for _ in 0..TRIES {
+            if self.pin_and_fetch().await.is_ok() {
+                return;
+            }
+            self.sleep(10 * SECOND).await;
+        }
+        panic!("a backup never ended: {:?}", self.told.lock().unwrap().failures);
+    }
+
+    /// What a pin lists can be fetched, byte for byte, and has the hash that was listed.
+    async fn pin_and_fetch(&self) -> Result<(), ArbError> {
+        let pin = ArbCall::Pin { project: PROJECT, for_ms: 600_000, arrived_before_ms: i64::MAX };
+        let (ArbAnswer::Days(days), _) = self.ask(&pin, Bytes::new()).await? else { panic!() };
+        assert_eq!(days.len(), 2);
+        for day in days {
+            assert!(day.files.iter().all(|file| file.sealed));
+            for file in day.files {
+                let fetch = ArbCall::Fetch { project: PROJECT, day: day.day, id: file.id };
+                let (_, bytes) = self.ask(&fetch, Bytes::new()).await?;
+                assert_eq!(blake3::hash(&bytes).to_hex().as_str(), file.hash);
+            }
+        }
+        self.ask(&ArbCall::Unpin { project: PROJECT }, Bytes::new()).await?;
+        Ok(())
+    }
+}
