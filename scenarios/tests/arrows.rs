@@ -59,7 +59,8 @@ fn faults(arrows: &[Arrow]) -> Vec<String> {
         let theirs = arrows.iter().filter(|arrow| !arrow.in_tests && crates.contains(&arrow.from.as_str()));
         theirs.filter(|arrow| !arrow.is_ours()).map(|arrow| arrow.to.as_str()).collect()
     };
-    let shared = built_on(&UNDER_TEST).intersection(&built_on(&["latent-oracle"])).copied().collect::<Vec<_>>();
+    let shared =
+        built_on(&UNDER_TEST).intersection(&built_on(&["latent-oracle"])).copied().collect::<Vec<_>>();
     found.extend(shared.iter().filter(|name| !SHARED.contains(name)).map(|name| {
         format!("the system under test and latent-oracle both use {name}: one of them must do without")
     }));
@@ -82,8 +83,10 @@ fn fault_of_one(arrow: &Arrow) -> Option<String> {
         _ => false,
     };
     // Only the host, and tests, may bring in tokio's runtime: everything else takes its locks and channels alone.
-    let real_time =
-        to == "tokio" && !in_tests && from != "latent-host" && features.iter().any(|feature| feature != "sync");
+    let real_time = to == "tokio"
+        && !in_tests
+        && from != "latent-host"
+        && features.iter().any(|feature| feature != "sync");
     [
         (simulated, format!("{from} names {to}: only latent-sim may")),
         (zones, format!("{from} reads zones by {to}: that is the other side's crate")),
@@ -156,9 +159,15 @@ fn a_forbidden_arrow_is_flagged() {
     ] {
         assert_eq!(flagged(from, to, false, &[]), format!("{from} may not depend on {to}"));
     }
-    assert_eq!(flagged("latent-oracle", "latent-sim", true, &[]), "latent-oracle may not depend on latent-sim");
+    assert_eq!(
+        flagged("latent-oracle", "latent-sim", true, &[]),
+        "latent-oracle may not depend on latent-sim"
+    );
     assert_eq!(flagged("latent-pipeline", "latent-sim", true, &[]), "");
-    assert_eq!(flagged("latent-world", "madsim", false, &[]), "latent-world names madsim: only latent-sim may");
+    assert_eq!(
+        flagged("latent-world", "madsim", false, &[]),
+        "latent-world names madsim: only latent-sim may"
+    );
     assert!(flagged("latent-oracle", "jiff", false, &[]).contains("reads zones by jiff"));
     assert!(flagged("latent-edge", "chrono-tz", false, &[]).contains("reads zones by chrono-tz"));
     assert!(flagged("latent-oracle", "http", false, &[]).contains("both use http"));
