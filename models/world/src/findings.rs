@@ -117,6 +117,8 @@ pub struct Drill {
     pub seconds: Option<u64>,
     /// Position of the newest backup used.
     pub position_ms: Option<i64>,
+    /// What was under way in production: `backup`, `compaction`.
+    pub during: Vec<String>,
     /// Why the tee could not be read, if it could not.
     pub tee_error: Option<String>,
 }
@@ -135,6 +137,7 @@ impl Drill {
                 .as_ref()
                 .map(|r| ((r.ended_ms - r.started_ms) / 1_000).max(0).unsigned_abs()),
             position_ms: report.days.iter().filter_map(|day| day.backup_position_ms).max(),
+            during: Vec::new(),
             tee_error: report.tee_error,
         }
     }

@@ -10,6 +10,7 @@ mod clients;
 mod diff;
 mod drill;
 mod findings;
+mod instants;
 mod judge;
 mod operator;
 mod plan;

@@ -92,8 +92,7 @@ pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
     // A drill in the first tenth would find nothing to recover.
     let instant =
         |stream, key| start + (end - start) / 10 + between(draw(stream, key), 0, (end - start) * 9 / 10);
-    let mut drills_ms: Vec<i64> = (0..topic.drills).map(|n| instant("plan.drills", n.into())).collect();
-    drills_ms.sort_unstable();
+    let drills_ms = crate::instants::drills(scenario, seed, &tenants);
     let first = Day((start / (24 * HOUR_MS)) as i32 - 1);
     let mut exports: Vec<Export> = (1..=tenants.len() as u32)
         .flat_map(|project| (0..topic.exports_per_project).map(move |n| (project, n)))

@@ -53,6 +53,9 @@ struct Heard {
     commits: BTreeMap<ProjectDay, BTreeSet<i64>>,
     runs: u64,
     backup_since_look: bool,
+    /// Under way now: a backup, and compaction runs.
+    backup_under_way: bool,
+    runs_under_way: BTreeSet<(NodeId, ProjectDay)>,
 }
 
 struct Ear {
@@ -71,8 +74,19 @@ impl Observer for Ear {
                 heard.runs += 1;
                 heard.compacted.insert(of);
                 heard.commits.entry(of).or_default().insert(at.0);
+                heard.runs_under_way.remove(&(record.node, of));
             }
-            "backup.catalog-durable" => lock(&self.heard).backup_since_look = true,
+            "compaction.merging" => {
+                let Some(of) = project_day(subject) else { return };
+                lock(&self.heard).runs_under_way.insert((record.node, of));
+            }
+            "backup.started" => lock(&self.heard).backup_under_way = true,
+            "backup.failed" => lock(&self.heard).backup_under_way = false,
+            "backup.catalog-durable" => {
+                let mut heard = lock(&self.heard);
+                heard.backup_since_look = true;
+                heard.backup_under_way = false;
+            }
             _ => {}
         }
     }
@@ -270,7 +284,13 @@ impl<'a> Course<'a> {
         let images = drill::survivors(&self.world, &self.nodes);
         let drilled = drill::run(self.scenario, self.plan, &images, now, self.drills.len() as u64);
         let missing = self.judge.judge_drill(&drilled, production, now.0, self.is_protected());
-        self.drills.push(Drill::of(now.0, &drilled, missing));
+        let during = {
+            let heard = lock(&self.heard);
+            let under_way =
+                [("backup", heard.backup_under_way), ("compaction", !heard.runs_under_way.is_empty())];
+            under_way.into_iter().filter(|(_, is)| *is).map(|(what, _)| what.to_owned()).collect()
+        };
+        self.drills.push(Drill { during, ..Drill::of(now.0, &drilled, missing) });
     }
 
     fn last_judgement(mut self) -> Judged<Findings> {

@@ -9,7 +9,7 @@ use super::plan::plan_day;
 use crate::arb::api::{ArbAnswer, ArbCall, ArbError, DayFiles, call};
 use crate::arb::manifest::Tier;
 use crate::codec::{self, tag};
-use crate::config::{Boot, Project};
+use crate::config::{Boot, CompactionConfig, Project};
 use crate::release::Bug;
 use crate::zone::Day;
 use bytes::Bytes;
@@ -47,9 +47,23 @@ pub async fn release_of<E: Env>(env: &E, worker: NodeId) -> Option<String> {
 /// When the job of a project starts after the midnight that ends `day`: drawn, so that all projects of a zone do
 /// not start at once.
 fn start_delay<E: Env>(env: &E, boot: &Boot, project: u32, day: Day) -> Duration {
-    let within_ms = boot.cluster.compaction.start_within.as_millis() as u64;
-    let key = (u128::from(project) << 32) | u128::from(day.0 as u32);
-    Duration::from_millis(env.draw("compaction.start", key) % within_ms.max(1))
+    start_delay_of(env.draw(START_STREAM, start_key(project, day)), &boot.cluster.compaction)
+}
+
+/// The stream and the key of the draw that decides when a job starts.
+pub const START_STREAM: &str = "compaction.start";
+
+/// See [`START_STREAM`].
+#[must_use]
+pub fn start_key(project: u32, day: Day) -> u128 {
+    (u128::from(project) << 32) | u128::from(day.0 as u32)
+}
+
+/// What a draw of [`START_STREAM`] means: from midnight to the job's start.
+#[must_use]
+pub fn start_delay_of(draw: u64, config: &CompactionConfig) -> Duration {
+    let within_ms = config.start_within.as_millis() as u64;
+    Duration::from_millis(draw % within_ms.max(1))
 }
 
 async fn nightly<E: Env>(env: E, boot: Boot) {

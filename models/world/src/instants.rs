@@ -1,0 +1,61 @@
+//! When drills happen: in turn at any instant, in the middle of a backup, and in the middle of a compaction.
+//!
+//! The narrow ones are computed, not waited for: when a backup starts follows from the scenario, and when a
+//! project's job starts follows from its midnight and the worker's own keyed draw. A few milliseconds of drawn
+//! latencies decide whether a drill really falls within; the report says what it fell into.
+
+use crate::plan::{Tenant, between};
+use crate::scenario::Topic;
+use latent_engine::Scenario;
+use latent_engine::sim::keyed_draw;
+use latent_pipeline::compaction::worker::{START_STREAM, start_delay_of, start_key};
+use latent_pipeline::config::CompactionConfig;
+use latent_pipeline::zone::{Day, ZoneHistory};
+use latent_ports::UnixMs;
+
+/// A backup of a small cluster takes about this long, a project's job on all disks about that long.
+const WITHIN_BACKUP_MS: i64 = 1_500;
+const WITHIN_JOB_MS: i64 = 12;
+
+/// The instants of a scenario's drills, in order, ms since 1970.
+pub(crate) fn drills(scenario: &Scenario<Topic>, seed: u64, tenants: &[Tenant]) -> Vec<i64> {
+    let (start, end) = (scenario.start.0.0, scenario.end().0.0);
+    // A drill in the first tenth would find nothing to recover.
+    let from = start + (end - start) / 10;
+    let mut instants: Vec<i64> = (0..scenario.topic.drills)
+        .map(|number| {
+            let draw =
+                |part: u32| keyed_draw(seed, "plan.drills", (u128::from(number) << 32) | u128::from(part));
+            let any = between(draw(0), from, end);
+            match number % 3 {
+                1 => within_backup(scenario, any).map(|at| at + between(draw(1), 0, WITHIN_BACKUP_MS)),
+                2 => {
+                    within_job(tenants, seed, any, draw(2)).map(|at| at + between(draw(1), 1, WITHIN_JOB_MS))
+                }
+                _ => None,
+            }
+            .filter(|at| *at < end)
+            .unwrap_or(any)
+        })
+        .collect();
+    instants.sort_unstable();
+    instants
+}
+
+/// The start of the first backup after `any`.
+fn within_backup(scenario: &Scenario<Topic>, any: i64) -> Option<i64> {
+    let backup = scenario.topic.protection.backup.as_ref()?;
+    let first = scenario.start.0.0 + backup.first_after.0.as_millis() as i64;
+    let interval = (backup.interval.0.as_millis() as i64).max(1);
+    Some(first + (any - first).max(0) / interval * interval + if any > first { interval } else { 0 })
+}
+
+/// The start of one project's first job after `any`.
+fn within_job(tenants: &[Tenant], seed: u64, any: i64, pick: u64) -> Option<i64> {
+    let tenant = tenants.get((pick % tenants.len().max(1) as u64) as usize)?;
+    let zones = ZoneHistory::constant(&tenant.zone).ok()?;
+    let midnight = zones.next_midnight(UnixMs(any));
+    let ended = Day(zones.day(midnight, midnight).0 - 1);
+    let draw = keyed_draw(seed, START_STREAM, start_key(tenant.law.project, ended));
+    Some((midnight + start_delay_of(draw, &CompactionConfig::default())).0)
+}
