@@ -4,8 +4,9 @@
 //! project's job starts follows from its midnight and the worker's own keyed draw. A few milliseconds of drawn
 //! latencies decide whether a drill really falls within; the report says what it fell into.
 
-use crate::plan::{Tenant, between};
+use crate::plan::{CLOCK_OFFSET_MS, Tenant, between};
 use crate::scenario::Topic;
+use crate::topology::clock_offset_ms;
 use latent_engine::Scenario;
 use latent_engine::sim::keyed_draw;
 use latent_pipeline::compaction::worker::{START_STREAM, start_delay_of, start_key};
@@ -57,5 +58,6 @@ fn within_job(tenants: &[Tenant], seed: u64, any: i64, pick: u64) -> Option<i64>
     let midnight = zones.next_midnight(UnixMs(any));
     let ended = Day(zones.day(midnight, midnight).0 - 1);
     let draw = keyed_draw(seed, START_STREAM, start_key(tenant.law.project, ended));
-    Some((midnight + start_delay_of(draw, &CompactionConfig::default())).0)
+    let by_the_workers_clock = midnight + start_delay_of(draw, &CompactionConfig::default());
+    Some(by_the_workers_clock.0 - clock_offset_ms(seed, "worker-1", CLOCK_OFFSET_MS))
 }

@@ -10,6 +10,9 @@ use latent_pipeline::zone::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Node clocks are off by at most this, either way, ms: what a good time service leaves.
+pub(crate) const CLOCK_OFFSET_MS: i64 = 20;
+
 /// What a seed decides.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,7 +105,7 @@ pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
         })
         .collect();
     exports.sort_by_key(|export| (export.at_ms, export.project));
-    WorldPlan { seed, tenants, clock_offset_ms: 20, drills_ms, exports }
+    WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills_ms, exports }
 }
 
 /// Deals a class over the zones: evenly spaced over all weights, beginning at a place that the seed turns. As the

@@ -7,7 +7,7 @@
 use crate::plan::{WorldPlan, between};
 use crate::scenario::{DeployTo, OnTeeFailure, Topic};
 use latent_edge::{EdgeConfig, TeeConfig};
-use latent_engine::sim::{ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World};
+use latent_engine::sim::{ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World, keyed_draw};
 use latent_engine::{Problem, Scenario};
 use latent_pipeline::config::{
     AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
@@ -159,9 +159,7 @@ impl Builder<'_> {
     }
 
     fn spec(&self, name: &str) -> NodeSpec {
-        let most = self.plan.clock_offset_ms;
-        let key = u128::from_le_bytes(blake3_16(name));
-        let offset_ms = between(self.world.draw("world.clock-offset", key), -most, most);
+        let offset_ms = clock_offset_ms(self.plan.seed, name, self.plan.clock_offset_ms);
         NodeSpec {
             clock: ClockSpec { offset_ms, drift_ppm: 0 },
             image: self.images.get(name).cloned(),
@@ -223,6 +221,12 @@ async fn tee_store(env: SimEnv, boot: Boot) {
     let keeper = env.clone();
     env.spawn(async move { recovery::expire::run(keeper, boot).await });
     objects::run(env).await;
+}
+
+/// How far the wall clock of the node called `name` is ahead of true time, ms: drawn, up to `most` either way.
+pub(crate) fn clock_offset_ms(seed: u64, name: &str, most: i64) -> i64 {
+    let key = u128::from_le_bytes(blake3_16(name));
+    between(keyed_draw(seed, "world.clock-offset", key), -most, most)
 }
 
 fn blake3_16(text: &str) -> [u8; 16] {
