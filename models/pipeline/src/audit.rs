@@ -12,7 +12,7 @@ use crate::export::{agreed_digest, export_line, read_day};
 use crate::record::{Key, Record, SetDigest};
 use crate::recovery::tee::{TeeReader, events_of};
 use crate::wire;
-use crate::zone::Day;
+use crate::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, Mark, Net, UnixMs};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,17 +76,19 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     };
     let mut due = BTreeSet::new();
     let now = audit.env.clock().wall();
+    // Counted from the midnight whose audit is still ahead: a restart between the two must not skip a night.
+    let next = |zones: &ZoneHistory, now: UnixMs| {
+        zones.next_midnight(now - config.after_midnight) + config.after_midnight
+    };
     for project in audit.boot.cluster.projects.values() {
-        due.insert((project.zones.next_midnight(now) + config.after_midnight, project.id));
+        due.insert((next(&project.zones, now), project.id));
     }
     while let Some((at, project)) = due.pop_first() {
         sleep_until(&audit.env, at).await;
         audit.project(&config, project).await;
         let now = audit.env.clock().wall().max(at);
         let zones = &audit.boot.cluster.projects[&project].zones;
-        // The next midnight after this night's, whose audit this was.
-        let next = zones.next_midnight(now) + config.after_midnight;
-        due.insert((next, project));
+        due.insert((next(zones, now), project));
     }
 }
 
@@ -103,7 +105,7 @@ struct Audit<E: Env> {
 
 impl<E: Env> Audit<E> {
     async fn project(&mut self, config: &AuditConfig, project: u32) {
-        if let Err(why) = self.refresh().await {
+        if let Err(why) = self.refresh(project).await {
             self.env.mark(Mark { name: "audit.failed", subject: &why });
             raise(&self.env, config, Alarm::AuditFailed { project, why }).await;
             return;
@@ -130,8 +132,9 @@ impl<E: Env> Audit<E> {
         }
     }
 
-    /// Reads new tee files, and forgets what is older than the tee keeps.
-    async fn refresh(&mut self) -> Result<(), String> {
+    /// Reads new tee files, and forgets what is older than the tee keeps of the project that is looked at next:
+    /// the others have their turn.
+    async fn refresh(&mut self, project: u32) -> Result<(), String> {
         let files = self.reader.new_files().await.map_err(|e| e.to_string())?;
         for ((project, day), records) in events_of(&self.boot.cluster, files) {
             let keys = self.keys.entry((project, day)).or_default();
@@ -141,10 +144,17 @@ impl<E: Env> Audit<E> {
             }
         }
         let oldest: UnixMs = self.env.clock().wall() - Duration::from_millis(self.keep_ms.unsigned_abs());
-        for keys in self.keys.values_mut() {
+        let days = (project, Day(i32::MIN))..=(project, Day(i32::MAX));
+        let mut empty = Vec::new();
+        for (of, keys) in self.keys.range_mut(days) {
             keys.retain(|_, arrived_ms| *arrived_ms >= oldest.0);
+            if keys.is_empty() {
+                empty.push(*of);
+            }
         }
-        self.keys.retain(|_, keys| !keys.is_empty());
+        for of in empty {
+            self.keys.remove(&of);
+        }
         Ok(())
     }
 

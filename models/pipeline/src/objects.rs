@@ -9,14 +9,19 @@ use latent_edge::object_api::{
     check_key,
 };
 use latent_ports::{
-    Disk, DiskError, DiskErrorKind, EntryKind, Env, File, Mark, Message, Net, OpenMode, Request,
+    Clock, Disk, DiskError, DiskErrorKind, EntryKind, Env, File, Mark, Message, Net, OpenMode, Request,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 const CALLS_AT_A_TIME: usize = 256;
+const BOOT_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Uploads after which the names they used are synced away.
+const SYNC_INCOMING_EVERY: u64 = 256;
 
 /// Objects on a disk: `objects/KEY`, and `incoming/` while they are uploaded.
 struct Objects<E: Env> {
@@ -25,16 +30,20 @@ struct Objects<E: Env> {
     index: Mutex<BTreeMap<String, u64>>,
     /// Directories whose names are known to be durable.
     durable_dirs: Mutex<BTreeSet<String>>,
+    /// Directories in which a name changed that could not be made durable.
+    unsynced_dirs: Mutex<BTreeSet<String>>,
     uploads: AtomicU64,
 }
 
 /// Boots an object store: recovers, then serves until the node dies.
 pub async fn run<E: Env>(env: E) {
-    let objects = match Objects::recover(env.clone()).await {
-        Ok(objects) => Arc::new(objects),
-        Err(error) => {
-            env.mark(Mark { name: "objects.boot-failed", subject: &error.to_string() });
-            return;
+    let objects = loop {
+        match Objects::recover(env.clone()).await {
+            Ok(objects) => break Arc::new(objects),
+            Err(error) => {
+                env.mark(Mark { name: "objects.boot-failed", subject: &error.to_string() });
+                env.clock().sleep(BOOT_AGAIN_AFTER).await;
+            }
         }
     };
     env.net().serve(CALLS_AT_A_TIME, move |request| handle(objects.clone(), request)).await;
@@ -64,6 +73,8 @@ impl<E: Env> Objects<E> {
         }
         let mut dirs = vec!["objects".to_owned()];
         while let Some(dir) = dirs.pop() {
+            // What an earlier process renamed and never synced is there and may still be lost.
+            disk.sync_dir(&dir).await?;
             for entry in disk.list(&dir).await? {
                 let path = format!("{dir}/{}", entry.name);
                 match entry.kind {
@@ -79,11 +90,13 @@ impl<E: Env> Objects<E> {
             env,
             index: Mutex::new(index),
             durable_dirs: Mutex::default(),
+            unsynced_dirs: Mutex::default(),
             uploads: AtomicU64::new(0),
         })
     }
 
     async fn answer(&self, call: ObjectRequest, body: Bytes) -> Result<(ObjectAnswer, Bytes), ObjectError> {
+        self.settle_names().await.map_err(disk_error)?;
         match call {
             ObjectRequest::Put { key } => {
                 check_key(&key)?;
@@ -118,10 +131,9 @@ impl<E: Env> Objects<E> {
     async fn page(&self, prefix: &str, after: &str, limit: u32) -> ObjectAnswer {
         let index = self.index.lock().await;
         let limit = limit.min(MAX_PAGE) as usize;
-        let mut matching = index
-            .range(prefix.to_owned()..)
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .filter(|(key, _)| key.as_str() > after);
+        let first = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+        let from = (first, Bound::Unbounded);
+        let mut matching = index.range::<str, _>(from).take_while(|(key, _)| key.starts_with(prefix));
         let objects: Vec<_> = matching
             .by_ref()
             .take(limit)
@@ -142,16 +154,55 @@ impl<E: Env> Objects<E> {
         }
         let upload = self.uploads.fetch_add(1, Ordering::Relaxed);
         let incoming = format!("incoming/{upload}");
-        let file = disk.open(&incoming, OpenMode::CreateNew).await?;
-        if len > 0 {
+        let target = path(key);
+        let dir = match self.upload(&incoming, &target, body).await {
+            Ok(dir) => dir,
+            Err(error) => {
+                // It would hold its space until the next boot. Should this fail too, it does.
+                drop(disk.remove(&incoming).await);
+                return Err(error);
+            }
+        };
+        let synced = self.sync_names(dir).await;
+        // The file has new bytes under its name, whether that is durable or not.
+        self.index.lock().await.insert(key.to_owned(), len);
+        synced?;
+        // An object is safe without this; but names of finished uploads that only the page cache has removed
+        // would become ever more, and keep deleted bytes on the disk.
+        if upload % SYNC_INCOMING_EVERY == SYNC_INCOMING_EVERY - 1 {
+            disk.sync_dir("incoming").await?;
+        }
+        Ok(())
+    }
+
+    async fn upload<'a>(&self, incoming: &str, target: &'a str, body: Bytes) -> Result<&'a str, DiskError> {
+        let disk = self.env.disk();
+        let file = disk.open(incoming, OpenMode::CreateNew).await?;
+        if !body.is_empty() {
             file.append(body).await?;
         }
         file.sync().await?;
-        let target = path(key);
-        let dir = self.durable_parents(&target).await?;
-        disk.rename(&incoming, &target).await?;
-        disk.sync_dir(dir).await?;
-        self.index.lock().await.insert(key.to_owned(), len);
+        let dir = self.durable_parents(target).await?;
+        disk.rename(incoming, target).await?;
+        Ok(dir)
+    }
+
+    /// Makes a directory's names durable, or remembers that they are not.
+    async fn sync_names(&self, dir: &str) -> Result<(), DiskError> {
+        let synced = self.env.disk().sync_dir(dir).await;
+        if synced.is_err() {
+            self.unsynced_dirs.lock().await.insert(dir.to_owned());
+        }
+        synced
+    }
+
+    /// Nothing is said of objects while a name may still be lost: a backup would rely on it.
+    async fn settle_names(&self) -> Result<(), DiskError> {
+        let mut unsynced = self.unsynced_dirs.lock().await;
+        while let Some(dir) = unsynced.first().cloned() {
+            self.env.disk().sync_dir(&dir).await?;
+            unsynced.remove(&dir);
+        }
         Ok(())
     }
 
@@ -178,9 +229,8 @@ impl<E: Env> Objects<E> {
             _ => {}
         }
         let dir = target.rsplit_once('/').map_or("", |(dir, _)| dir);
-        self.env.disk().sync_dir(dir).await?;
         self.index.lock().await.remove(key);
-        Ok(())
+        self.sync_names(dir).await
     }
 }
 

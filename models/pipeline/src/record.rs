@@ -20,6 +20,12 @@ pub struct ArrivalId {
 /// A de-duplication key: 128 bits of BLAKE3 over name, distinct_id and insert id.
 pub type Key = [u8; 16];
 
+/// A number that orders keys as their bytes do: one comparison instead of sixteen.
+#[must_use]
+pub fn key_order(key: &Key) -> u128 {
+    u128::from_be_bytes(*key)
+}
+
 /// A stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -166,7 +172,7 @@ impl SetDigest {
     /// Digests the distinct keys among `keys`; sorts them on the way.
     #[must_use]
     pub fn of(keys: &mut Vec<Key>) -> Self {
-        keys.sort_unstable();
+        keys.sort_unstable_by_key(key_order);
         keys.dedup();
         let mut hasher = blake3::Hasher::new();
         for key in keys.iter() {

@@ -12,7 +12,7 @@ use crate::config::{Boot, Cluster};
 use crate::export::read_copy;
 use crate::ingest::copies::encode_write;
 use crate::record::{ArrivalId, Record, SetDigest};
-use crate::zone::Day;
+use crate::zone::{Day, ZoneHistory};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
@@ -30,13 +30,15 @@ pub async fn nightly<E: Env>(env: E, boot: Boot) {
     }
     let after = boot.cluster.scrub_after_midnight;
     let now = env.clock().wall();
+    // Counted from the midnight whose comparison is still ahead: a restart between the two must not skip a night.
+    let next = |zones: &ZoneHistory, now: UnixMs| zones.next_midnight(now - after) + after;
     let mut due: BTreeSet<(UnixMs, u32)> =
-        boot.cluster.projects.values().map(|p| (p.zones.next_midnight(now) + after, p.id)).collect();
+        boot.cluster.projects.values().map(|p| (next(&p.zones, now), p.id)).collect();
     while let Some((at, project)) = due.pop_first() {
         sleep_until(&env, at).await;
         compare(&env, &boot.cluster, project).await;
         let zones = &boot.cluster.projects[&project].zones;
-        due.insert((zones.next_midnight(env.clock().wall().max(at)) + after, project));
+        due.insert((next(zones, env.clock().wall().max(at)), project));
     }
 }
 

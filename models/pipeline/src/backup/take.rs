@@ -6,14 +6,15 @@
 //! catalogs then expire, and with them the segments that no catalog needs.
 
 use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT, SEGMENTS};
-use crate::arb::api::{ArbAnswer, ArbCall, DayFiles, call};
+use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
+use crate::arb::log::DurableLog;
 use crate::compaction::worker::sleep_until;
 use crate::config::{BackupConfig, Boot};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use latent_edge::object_api::{ObjectStore, StoreError};
-use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
+use latent_ports::{Clock, Disk, Env, Mark, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub enum BackupError {
 /// Boots the backup node: a backup at each interval, until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(config) = boot.cluster.backup.clone() else { return };
-    let mut due = env.clock().wall() + config.first_after;
+    let mut due = (first_boot(&env).await + config.first_after).max(env.clock().wall());
     if let Some(newest) = newest_position(&env, &config).await {
         due = (UnixMs(newest) + POSITION_SLACK + config.interval).max(env.clock().wall());
     }
@@ -70,6 +71,29 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
             }
         }
     }
+}
+
+/// When this node booted for the first time, from its disk: restarts must not put the first backup off again and
+/// again. A disk that fails puts it off once.
+async fn first_boot<E: Env>(env: &E) -> UnixMs {
+    let now = env.clock().wall();
+    match noted_first_boot(env, now).await {
+        Ok(first) => first,
+        Err(error) => {
+            env.mark(Mark { name: "backup.first-boot-unknown", subject: &error.to_string() });
+            now
+        }
+    }
+}
+
+async fn noted_first_boot<E: Env>(env: &E, now: UnixMs) -> Result<UnixMs, ArbFailure> {
+    let (mut log, frames) = DurableLog::open(env.disk(), "first-boot", b"LBKPBOT1").await?;
+    if let Some(noted) = frames.first().and_then(|frame| frame.first_chunk::<8>()) {
+        return Ok(UnixMs(i64::from_le_bytes(*noted)));
+    }
+    log.append(&now.0.to_le_bytes()).await?;
+    env.disk().sync_dir("").await?;
+    Ok(now)
 }
 
 fn stores<E: Env>(env: &E, config: &BackupConfig) -> Vec<ObjectStore<E>> {

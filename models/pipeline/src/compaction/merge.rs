@@ -3,14 +3,14 @@
 //! Of several records with one key the one with the least (arrived_ms, arrival id) stays: an order that every
 //! disk agrees on, whatever it has seen so far. Output is sorted by (time, key, arrival id).
 
-use crate::record::{RECORD_FIXED_BYTES, Record};
+use crate::record::{RECORD_FIXED_BYTES, Record, key_order};
 
 /// Merges, de-duplicates and sorts.
 #[must_use]
 pub fn merge(mut records: Vec<Record>) -> Vec<Record> {
-    records.sort_unstable_by(|a, b| (a.key, a.arrived_ms, a.arrival).cmp(&(b.key, b.arrived_ms, b.arrival)));
+    records.sort_unstable_by_key(|r| (key_order(&r.key), r.arrived_ms, r.arrival));
     records.dedup_by(|later, kept| later.key == kept.key);
-    records.sort_unstable_by(|a, b| (a.time_ms, a.key, a.arrival).cmp(&(b.time_ms, b.key, b.arrival)));
+    records.sort_unstable_by_key(|r| (r.time_ms, key_order(&r.key), r.arrival));
     records
 }
 

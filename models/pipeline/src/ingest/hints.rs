@@ -90,6 +90,7 @@ impl<E: Env> Hints<E> {
                 self.kept.lock().await.iter().map(|(disk, numbers)| (*disk, numbers.clone())).collect();
             if waiting.iter().all(|(_, numbers)| numbers.is_empty()) {
                 self.added.notified().await;
+                continue;
             }
             self.env.clock().sleep(RETRY_EVERY).await;
             for (disk, numbers) in waiting {

@@ -11,10 +11,12 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use latent_edge::message::{Forward, Method, response_to_message, tag};
-use latent_ports::{Env, Mark, Message, Net, Request};
+use latent_ports::{Clock, Env, Mark, Message, Net, Request};
 use std::sync::Arc;
+use std::time::Duration;
 
 const REQUESTS_AT_A_TIME: usize = 4096;
+const BOOT_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Days in one export.
 const MAX_EXPORT_DAYS: i32 = 100;
 
@@ -28,11 +30,13 @@ struct Ingest<E: Env> {
 
 /// Boots an ingest node, which serves until it dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
-    let hints = match Hints::recover(env.clone(), boot.cluster.clone()).await {
-        Ok(hints) => Arc::new(hints),
-        Err(error) => {
-            env.mark(Mark { name: "ingest.boot-failed", subject: &error.to_string() });
-            return;
+    let hints = loop {
+        match Hints::recover(env.clone(), boot.cluster.clone()).await {
+            Ok(hints) => break Arc::new(hints),
+            Err(error) => {
+                env.mark(Mark { name: "ingest.boot-failed", subject: &error.to_string() });
+                env.clock().sleep(BOOT_AGAIN_AFTER).await;
+            }
         }
     };
     let hand_off = hints.clone();

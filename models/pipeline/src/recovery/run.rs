@@ -77,10 +77,11 @@ pub struct RecoveryReport {
 }
 
 impl RecoveryReport {
-    /// Whether every target passed its audit and was written.
+    /// Whether every target passed its audit and was written. Not when the tee could not be read: there may be
+    /// days that nobody knows of.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.days.iter().all(|day| day.audited && day.written)
+        self.tee_error.is_none() && self.days.iter().all(|day| day.audited && day.written)
     }
 }
 

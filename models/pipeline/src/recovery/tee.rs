@@ -54,12 +54,12 @@ impl<E: Env> TeeReader<E> {
     /// The records of the files that came since the last call, file by file.
     ///
     /// # Errors
-    /// When the store or a file cannot be read; files before it count as read.
+    /// When the store or a file cannot be read; no file counts as read then.
     pub async fn new_files(&mut self) -> Result<Vec<(TeeName, Vec<TeeRecord>)>, TeeReadError> {
         let listed = self.store.list(TEE).await?;
         let present: BTreeMap<String, u64> = listed.into_iter().map(|info| (info.key, info.bytes)).collect();
         self.read.retain(|key, _| present.contains_key(key));
-        let mut files = Vec::new();
+        let (mut files, mut read) = (Vec::new(), Vec::new());
         for (key, bytes_listed) in present {
             if self.read.get(&key) == Some(&bytes_listed) {
                 continue;
@@ -72,8 +72,10 @@ impl<E: Env> TeeReader<E> {
                 return Err(bad(format!("damaged at byte {}", file.valid_bytes)));
             }
             files.push((name, file.records));
-            self.read.insert(key, bytes_listed);
+            read.push((key, bytes_listed));
         }
+        // Only now: what is read before another file fails is not handed out.
+        self.read.extend(read);
         Ok(files)
     }
 }

@@ -1,0 +1,173 @@
+//! What went wrong once, each as a specification: failed syncs, segments opened during a merge, damaged files.
+
+use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, event, with_disk};
+use bytes::Bytes;
+use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
+use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::record::Record;
+use latent_pipeline::zone::Day;
+use latent_ports::Env;
+use latent_sim::{Action, Anchor, CrashKeeps, DiskImage, Fault, OpKind};
+use std::ops::Range;
+
+const DAY: Day = DAYS[0];
+
+impl Client {
+    async fn put(&self, tier: Tier, range: Range<u64>) -> Result<(), ArbError> {
+        let events: Vec<Record> = range.map(event).collect();
+        let write = encode_write(PROJECT, [(DAY, tier, events.as_slice())].into_iter(), false).unwrap();
+        let (answer, _) = self.ask(&write.call, write.body).await?;
+        assert!(matches!(answer, ArbAnswer::Written { .. }));
+        Ok(())
+    }
+
+    async fn order(&self, call: ArbCall) -> Result<ArbAnswer, ArbError> {
+        Ok(self.ask(&call, Bytes::new()).await?.0)
+    }
+
+    /// Takes the lease and merges everything of the day in one run.
+    async fn merge_all(&self) -> Result<ArbAnswer, ArbError> {
+        let lease = self.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await?;
+        let days = self.order(ArbCall::Days { project: PROJECT, dirty_only: false }).await?;
+        let (ArbAnswer::Leased { token }, ArbAnswer::Days(days)) = (lease, days) else { panic!() };
+        let inputs = days[0].files.iter().map(|file| file.id).collect();
+        self.order(ArbCall::Run { project: PROJECT, day: DAY, token, inputs, keep: vec![] }).await
+    }
+
+    async fn sequences(&self) -> Vec<u64> {
+        let mut all: Vec<u64> = self.read_at_last(DAY).await.iter().map(|r| r.arrival.sequence).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+fn sync_fails_once() -> Action {
+    let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/1.seg"));
+    Action::DiskError { node, op: OpKind::Sync, path_prefix, times: 1 }
+}
+
+fn pin() -> ArbCall {
+    ArbCall::Pin { project: PROJECT, for_ms: 1_000, arrived_before_ms: i64::MAX }
+}
+
+#[test]
+fn what_a_failed_sync_left_behind_is_neither_shown_nor_sealed() {
+    with_disk(1, None, async |bench| {
+        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: sync_fails_once() });
+        bench
+            .run("two", async |client| {
+                assert!(client.put(Tier::OnTime, 3..4).await.is_err());
+                assert_eq!(client.sequences().await, [1, 2], "the failed write is shown");
+                client.order(pin()).await.unwrap();
+            })
+            .await;
+        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        bench.check_manifests(&bench.world.disk_image(DISK));
+        bench.world.restart(DISK);
+        let left = bench.run("three", async |client| client.sequences().await).await;
+        assert_eq!(left, [1, 2]);
+    });
+}
+
+#[test]
+fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
+    with_disk(2, None, async |bench| {
+        bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        // The run stands still as it begins its output, and lets a late event open a segment of its own.
+        let anchor = Anchor::Mark { name: "compaction.merging".into(), n: 1, node: None };
+        let action = Action::Pause { node: "disk".into(), for_ms: 200 };
+        bench.world.arm(Fault { anchor, action });
+        let after = bench
+            .run("two", async |client| {
+                let writer = client.clone();
+                client.env.spawn(async move {
+                    for n in 20..60 {
+                        writer
+                            .put(if n % 2 == 0 { Tier::Late } else { Tier::OnTime }, n..n + 1)
+                            .await
+                            .unwrap();
+                    }
+                });
+                let ran = client.merge_all().await;
+                client.sleep(5 * SECOND).await;
+                (ran, client.sequences().await)
+            })
+            .await;
+        assert!(matches!(after.0, Ok(ArbAnswer::Ran { .. })), "{:?}", after.0);
+        assert_eq!(after.1, (1..9).chain(20..60).collect::<Vec<_>>());
+        bench.world.sleep(2 * HOUR).await;
+        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
+    });
+}
+
+/// A disk with a compacted day and one later segment, with one byte flipped in its first live segment.
+fn rotten() -> DiskImage {
+    let image = with_disk(3, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                client.merge_all().await.unwrap();
+                client.put(Tier::Late, 9..11).await.unwrap();
+            })
+            .await;
+        bench.world.durable_image(DISK)
+    });
+    let path = format!("arb/{PROJECT}/{DAY}/2.seg");
+    let mut bytes = image.read(&path).unwrap().to_vec();
+    bytes[60] ^= 4;
+    image.with_file(&path, bytes.into())
+}
+
+#[test]
+fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_anew() {
+    with_disk(4, Some(rotten()), async |bench| {
+        bench
+            .run("one", async |client| {
+                let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
+                let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
+                assert!(client.order(set_aside.clone()).await.is_err(), "nobody has found it corrupt yet");
+                assert!(corrupt(client.order(pin()).await), "a backup would count on this disk");
+                assert!(corrupt(client.order(pin()).await));
+                assert!(
+                    client.put(Tier::Late, 30..31).await.is_err(),
+                    "this would be set aside with the rest"
+                );
+                let asked = client.order(ArbCall::Days { project: PROJECT, dirty_only: true }).await;
+                assert_eq!(asked, Ok(ArbAnswer::Days(vec![])), "other days can be compacted meanwhile");
+                client.order(set_aside).await.unwrap();
+                client.put(Tier::Late, 1..12).await.unwrap();
+                client.merge_all().await.unwrap();
+                assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
+            })
+            .await;
+        // Longer than the grace time: what waited to be removed of the old directory must not hit the new one.
+        bench.world.sleep(2 * HOUR).await;
+        let image = bench.world.disk_image(DISK);
+        assert!(bench.check_manifests(&image).is_empty());
+        let names = |dir: String| -> Vec<String> {
+            let below = image.list(&dir).filter(|(path, _)| path.ends_with(".seg"));
+            below.map(|(path, _)| path.rsplit_once('/').unwrap().1.to_owned()).collect()
+        };
+        let (old, new) =
+            (names(format!("arb/{PROJECT}/{DAY}.corrupt-0")), names(format!("arb/{PROJECT}/{DAY}")));
+        assert!(!old.is_empty() && !new.is_empty());
+        assert!(new.iter().all(|name| !old.contains(name)), "names are used again: {old:?}, {new:?}");
+    });
+}
+
+#[test]
+fn a_disk_that_fails_while_it_boots_serves_once_it_works_again() {
+    with_disk(5, None, async |bench| {
+        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        bench.world.kill(DISK);
+        let (node, path_prefix) = ("disk".into(), String::new());
+        let action = Action::DiskError { node, op: OpKind::Any, path_prefix, times: 6 };
+        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
+        bench.world.restart(DISK);
+        let found = bench.run("two", async |client| client.sequences().await).await;
+        assert_eq!(found, [1, 2]);
+        assert_eq!(bench.world.marks()["arb.boot-failed"], 6);
+    });
+}

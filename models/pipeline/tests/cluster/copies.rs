@@ -1,0 +1,139 @@
+//! Copies that miss something, or are damaged, are brought together again; a worker that slept too long is refused.
+
+use crate::site::{FIRST_DAY, HOUR, MINUTE, PROJECT, Site, with_site};
+use latent_pipeline::audit::Alarm;
+use latent_pipeline::zone::Day;
+use latent_ports::NodeId;
+use latent_sim::{Action, Anchor, CrashKeeps, DiskImage, Fault};
+
+/// All copies of all days agree, and nothing acknowledged is missing.
+async fn all_is_well(site: &Site) {
+    site.everything_acknowledged_is_exported().await;
+    let digests = site.digests().await;
+    for (at, disk) in digests.iter().enumerate() {
+        assert_eq!(disk, &digests[0], "disk {} differs from disk 1", at + 1);
+    }
+}
+
+#[test]
+fn a_quiet_day_is_compacted_backed_up_and_audited() {
+    let (_, marks) = with_site(1, async |site: Site| {
+        site.traffic(30).await;
+        site.world.sleep(3 * HOUR).await;
+        all_is_well(&site).await;
+        assert_eq!(site.acked.lock().unwrap().len(), 900);
+        assert!(site.alarms.lock().unwrap().is_empty(), "{:?}", site.alarms);
+    });
+    for (mark, least) in [
+        ("compaction.committed", 8),
+        ("compaction.two-runs", 8),
+        ("backup.catalog-durable", 2),
+        ("audit.ran", 1),
+        ("repair.compared", 1),
+    ] {
+        assert!(marks.get(mark).is_some_and(|count| *count >= least), "{mark}: {marks:?}");
+    }
+    assert_eq!(marks.get("compaction.job-failed"), None, "{marks:?}");
+}
+
+#[test]
+fn a_disk_that_was_down_for_four_hours_gets_its_hints() {
+    let (_, marks) = with_site(2, async |site: Site| {
+        // After the morning's anti-entropy, and before the next one: hints alone must do.
+        site.traffic(7).await;
+        site.world.kill(site.node("disk-3"));
+        site.traffic(4).await;
+        site.world.restart(site.node("disk-3"));
+        site.traffic(1).await;
+        all_is_well(&site).await;
+    });
+    assert!(marks["hints.handed-off"] >= 120, "{marks:?}");
+    assert_eq!(marks["repair.compared"], 1);
+}
+
+#[test]
+fn a_disk_that_comes_back_empty_is_filled_from_its_peers_the_next_morning() {
+    let (_, marks) = with_site(3, async |site: Site| {
+        site.traffic(20).await;
+        let disk = site.node("disk-6");
+        site.world.kill(disk);
+        site.world.replace_disk(disk, &DiskImage::new());
+        site.world.restart(disk);
+        site.world.sleep(11 * HOUR).await;
+        all_is_well(&site).await;
+        assert!(
+            site.alarms.lock().unwrap().contains(&Alarm::CopiesDiffer { project: PROJECT, day: FIRST_DAY })
+        );
+    });
+    assert!(marks["repair.brought-together"] >= 1, "{marks:?}");
+}
+
+/// Flips a byte in the middle of the first segment of the first day.
+fn rot(image: &DiskImage) -> DiskImage {
+    let dir = format!("arb/{PROJECT}/{FIRST_DAY}");
+    let (path, file) = image.list(&dir).find(|(path, _)| path.ends_with(".seg")).unwrap();
+    let mut bytes = file.bytes().to_vec();
+    bytes[100] ^= 1;
+    image.clone().with_file(path, bytes.into())
+}
+
+#[test]
+fn a_corrupt_middle_is_set_aside_and_repaired_from_peers() {
+    for hours in [20, 26] {
+        // Before the first compaction: in an open segment; after it: in a sealed one.
+        let (_, marks) = with_site(4, async move |site: Site| {
+            site.traffic(hours).await;
+            let disk = site.node("disk-2");
+            site.world.kill_keeping(disk, CrashKeeps::Nothing);
+            let image = rot(&site.world.disk_image(disk));
+            site.world.replace_disk(disk, &image);
+            site.world.restart(disk);
+            site.world.sleep(MINUTE).await;
+            site.everything_acknowledged_is_exported().await;
+            site.world.sleep(30 * HOUR).await;
+            all_is_well(&site).await;
+        });
+        assert!(marks["arb.set-aside"] >= 1 && marks["repair.brought-together"] >= 1, "{marks:?}");
+    }
+}
+
+#[test]
+fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
+    let (_, marks) = with_site(5, async |site: Site| {
+        // Its order is under way, and the disk slow: stopped as the first merge begins, with its order in flight.
+        let pause = Action::Pause { node: "disk-1".into(), for_ms: 1_000 };
+        let mark = |n| Anchor::Mark { name: "compaction.merging".into(), n, node: Some("disk-1".into()) };
+        site.world.arm(Fault { anchor: mark(1), action: pause });
+        let asleep = Action::Pause { node: "worker-1".into(), for_ms: 45 * 60_000 };
+        site.world.arm(Fault { anchor: mark(1), action: asleep });
+        site.traffic(28).await;
+        all_is_well(&site).await;
+        // The second run's order came 45 minutes later, under the old token, when the other worker had long done it.
+        let failures = site.failures.lock().unwrap();
+        assert!(failures.iter().any(|failure| failure.contains("is stale")), "{failures:?}");
+    });
+    assert!(marks["compaction.second-run"] >= 8, "{marks:?}");
+}
+
+#[test]
+fn restarts_of_everything_in_the_middle_of_the_nightly_job_leave_nothing_undone() {
+    let (_, marks) = with_site(6, async |site: Site| {
+        let names = ["disk-1", "disk-5", "worker-1", "worker-2", "ingest-1", "ingest-2", "backup"];
+        for (n, name) in (1..).zip(names) {
+            let anchor = Anchor::Mark { name: "compaction.output-durable".into(), n, node: None };
+            let action = Action::Kill { node: name.into(), restart_after_ms: Some(5_000), keeps: None };
+            site.world.arm(Fault { anchor, action });
+        }
+        site.traffic(32).await;
+        all_is_well(&site).await;
+        let struck = site.world.fault_outcomes().iter().filter(|outcome| outcome.struck.is_some()).count();
+        assert_eq!(struck, 7);
+        for disk in 1..=8 {
+            let image = site.world.disk_image(NodeId(disk));
+            let manifest = image.read(&format!("arb/{PROJECT}/{}/manifest", Day(FIRST_DAY.0))).unwrap();
+            let text = String::from_utf8_lossy(&manifest);
+            assert!(text.contains("compacted"), "disk {disk} was never compacted");
+        }
+    });
+    assert!(marks["compaction.committed"] >= 8);
+}

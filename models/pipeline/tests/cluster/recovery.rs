@@ -1,0 +1,110 @@
+//! Production is lost, or a day of it is damaged: backup and tee bring everything back, once.
+
+use crate::site::{FIRST_DAY, HOUR, Images, MINUTE, PROJECT, Site, with_site};
+use latent_pipeline::arb::api::{ArbAnswer, ArbCall, call};
+use latent_pipeline::recovery::run::{RecoveryReport, Targets};
+use latent_sim::{DiskImage, World, WorldSpec, run_fork};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Copies of what survives production.
+fn survivors(world: &World) -> Images {
+    let names = ["dc-1", "dc-2", "tee-store", "edge-1", "edge-2"];
+    names.map(|name| (name.to_owned(), world.disk_image(world.node_named(name).unwrap()))).into()
+}
+
+/// Every raw record on a disk: its insert id, as often as it stands there.
+async fn stored(site: &Site) -> Vec<String> {
+    let disk = site.cluster.disks[4];
+    site.run(move |env| async move {
+        let mut ids = Vec::new();
+        for day in (FIRST_DAY.0 - 1..FIRST_DAY.0 + 6).map(latent_pipeline::zone::Day) {
+            let ask = ArbCall::Read { project: PROJECT, day };
+            let (answer, body) = call(&env, disk, &ask, Default::default(), MINUTE).await.unwrap();
+            assert_eq!(answer, ArbAnswer::Bytes);
+            let mut records = Vec::new();
+            for block in latent_edge::frame::scan(&body, 0).payloads {
+                latent_pipeline::record::decode_block(&block, &mut records).unwrap();
+            }
+            ids.extend(records.iter().map(|record| {
+                let event: serde_json::Value = serde_json::from_slice(&record.json).unwrap();
+                event["properties"]["$insert_id"].as_str().unwrap().to_owned()
+            }));
+        }
+        ids
+    })
+    .await
+}
+
+/// Recovers into an empty cluster from `images`, twice.
+fn recover_elsewhere(images: Images, start: latent_ports::UnixMs) -> (Vec<RecoveryReport>, Vec<String>) {
+    let spec = WorldSpec { start, ..WorldSpec::seeded(77) };
+    run_fork(spec, async move |world: World| {
+        let site = Site::build(world, &images, false).await;
+        let mut reports = Vec::new();
+        for _ in 0..2 {
+            reports.push(site.recover(Targets::Everything).await);
+        }
+        (reports, stored(&site).await)
+    })
+    .output
+}
+
+#[test]
+fn recovery_into_an_empty_cluster_is_what_was_acknowledged_and_a_second_one_doubles_nothing() {
+    // Before the first backup, just after it, and with nobody in the first data center.
+    for (hours, without) in [(20, None), (27, None), (31, Some("dc-1"))] {
+        with_site(10, async move |site: Site| {
+            site.traffic(hours).await;
+            let mut images = survivors(&site.world);
+            if let Some(name) = without {
+                images.insert(name.to_owned(), DiskImage::new());
+            }
+            let (reports, found) = recover_elsewhere(images, site.world.now());
+            for report in reports {
+                assert!(report.is_complete() && !report.days.is_empty(), "{report:?}");
+                assert_eq!(report.backups, u64::from(hours > 26), "{report:?}");
+            }
+            let distinct: BTreeSet<String> = found.iter().cloned().collect();
+            assert_eq!(found.len(), distinct.len(), "an event is stored twice");
+            assert_eq!(distinct, *site.acked.lock().unwrap());
+        });
+    }
+}
+
+#[test]
+fn a_damaged_day_is_recovered_in_the_live_cluster_under_traffic() {
+    with_site(11, async |site: Site| {
+        site.traffic(29).await;
+        // Five of eight disks lose all they have: more than the copies can bear.
+        for n in 1..=5 {
+            let disk = site.node(&format!("disk-{n}"));
+            site.world.kill(disk);
+            site.world.replace_disk(disk, &DiskImage::new());
+            site.world.restart(disk);
+        }
+        site.world.sleep(Duration::from_secs(5)).await;
+        let days = BTreeSet::from([(PROJECT, FIRST_DAY)]);
+        for _ in 0..2 {
+            let report = site.recover(Targets::Days(days.clone())).await;
+            assert!(report.is_complete() && report.days.len() == 1, "{report:?}");
+        }
+        site.traffic(8).await;
+        site.everything_acknowledged_is_exported().await;
+        let found = stored(&site).await;
+        assert_eq!(found.len(), found.iter().collect::<BTreeSet<_>>().len(), "an event is stored twice");
+    });
+}
+
+#[test]
+fn a_recovery_that_cannot_read_the_tee_does_not_call_itself_complete() {
+    with_site(12, async |site: Site| {
+        site.traffic(2).await;
+        let mut images = survivors(&site.world);
+        // A tee object that no reader can decode.
+        let image = images["tee-store"].clone().with_file("objects/tee/404000-0-1.tee", "rotten".into());
+        images.insert("tee-store".to_owned(), image);
+        let (reports, _) = recover_elsewhere(images, site.world.now() + HOUR);
+        assert!(reports.iter().all(|report| report.tee_error.is_some() && !report.is_complete()));
+    });
+}
