@@ -1,0 +1,155 @@
+//! How fast whole runs are, and whether their cost grows in step with what they simulate.
+//!
+//! Each case is a process of its own; its cost is what the kernel accounts to it and its worker (`wait4`): CPU seconds
+//! and the largest resident set. Limits are held against CPU seconds, the least of three runs: on a machine that
+//! others use too, wall time says more about them than about us. It is shown all the same.
+//!
+//! Run by `cargo bench -p latent --bench speed`. Exits with 1 when a limit is passed.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark looks at the real clock")]
+
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+const RUNS: usize = 3;
+
+/// What a named scenario may cost, as the design promises.
+const LIMITS: [(&str, f64, u64); 2] = [("quiet-week", 0.5, 100), ("incident-2016", 5.0, 1_000)];
+
+/// Twice the work may cost this much more, over and above the cost of an empty world.
+const DOUBLE_AT_MOST: f64 = 2.6;
+
+/// What one run took.
+#[derive(Clone, Debug)]
+struct Cost {
+    wall_seconds: f64,
+    cpu_seconds: f64,
+    peak_mb: u64,
+    report: Value,
+}
+
+/// Waits for a child, and returns the CPU seconds and the peak megabytes of it and all that it waited for.
+#[expect(unsafe_code, reason = "std does not tell a child's resource usage; wait4 does")]
+fn usage_of(child: &std::process::Child) -> (f64, u64) {
+    let pid = libc::pid_t::try_from(child.id()).expect("process ids fit their own type");
+    // SAFETY: rusage is plain numbers, for which zeros are a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let mut status = 0;
+    // SAFETY: both pointers are to live locals of the right types; the process is our child and not yet waited for.
+    let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+    assert_eq!(waited, pid, "our own child can be waited for");
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    let cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    (cpu_seconds, usage.ru_maxrss.unsigned_abs() / 1024)
+}
+
+fn run_once(case: &str) -> Cost {
+    let started = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_latent"))
+        .args(["run", case, "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cargo built the binary");
+    let mut printed = String::new();
+    let mut output = child.stdout.take().expect("it is piped");
+    output.read_to_string(&mut printed).expect("a report is UTF-8");
+    let (cpu_seconds, peak_mb) = usage_of(&child);
+    let wall_seconds = started.elapsed().as_secs_f64();
+    let report: Value =
+        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{case}: no report: {error}"));
+    assert_eq!(report["as_expected"], true, "{case}: a run that fails is no measure: {report}");
+    Cost { wall_seconds, cpu_seconds, peak_mb, report }
+}
+
+/// The cheapest of a few runs, by CPU seconds; printed as a line of the table.
+fn measure(label: &str, case: &str) -> Cost {
+    let runs = (0..RUNS).map(|_| run_once(case));
+    let cost = runs.min_by(|one, next| one.cpu_seconds.total_cmp(&next.cpu_seconds)).expect("there are runs");
+    let work = |name: &str| cost.report["work"][name].as_f64().unwrap_or(0.0) / cost.cpu_seconds;
+    println!(
+        "{label:<28} {:>8.2} {:>8.2} {:>7} {:>9} {:>13.0} {:>12.0}",
+        cost.wall_seconds,
+        cost.cpu_seconds,
+        cost.peak_mb,
+        cost.report["events"]["sent"].as_u64().unwrap_or(0),
+        work("event_copies_held"),
+        work("compaction_runs"),
+    );
+    cost
+}
+
+/// `quiet-week` with its events, and its days, multiplied; as a file. What it must reach and read is left out.
+fn variant(name: &str, events: (u64, u64), days: u64) -> PathBuf {
+    let text = include_str!("../quiet-week.json");
+    let mut scenario: Value = serde_json::from_str(text).expect("a built-in scenario is JSON");
+    scenario["name"] = json!(name);
+    scenario["run_for"] = json!(format!("{days}d"));
+    scenario["required_marks"] = json!([]);
+    for class in scenario["tenants"].as_array_mut().expect("it has tenants") {
+        for bound in class["events_per_day"].as_array_mut().expect("least and most") {
+            *bound = json!(bound.as_u64().expect("a count") * events.0 / events.1);
+        }
+    }
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
+    std::fs::write(&path, scenario.to_string()).expect("cargo's directory for benchmarks can be written");
+    path
+}
+
+fn measure_variant(label: &str, events: (u64, u64), days: u64) -> Cost {
+    let path = variant(&label.replace(' ', "-"), events, days);
+    measure(label, path.to_str().expect("cargo's directories are UTF-8"))
+}
+
+/// A sentence for each limit that was passed.
+fn passed(named: &[(Cost, (&str, f64, u64))], doubled: &[(&str, f64)]) -> Vec<String> {
+    let mut passed = Vec::new();
+    for (cost, (name, seconds, mb)) in named {
+        if cost.cpu_seconds > *seconds {
+            passed.push(format!("{name} took {:.2} CPU seconds, more than {seconds}", cost.cpu_seconds));
+        }
+        if cost.peak_mb > *mb {
+            passed.push(format!("{name} took {} MB, more than {mb}", cost.peak_mb));
+        }
+    }
+    for (what, ratio) in doubled.iter().filter(|(_, ratio)| *ratio > DOUBLE_AT_MOST) {
+        passed.push(format!("twice the {what} cost {ratio:.2} times as much, more than {DOUBLE_AT_MOST}"));
+    }
+    passed
+}
+
+fn main() -> ExitCode {
+    // `cargo test --benches` and `cargo bench -- --test` only ask whether it runs.
+    let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
+    if asked("--test") || !asked("--bench") {
+        run_once("quiet-week");
+        return ExitCode::SUCCESS;
+    }
+    println!(
+        "{:<28} {:>8} {:>8} {:>7} {:>9} {:>13} {:>12}",
+        "case, least of three", "wall s", "CPU s", "MB", "events", "copies/CPU s", "runs/CPU s"
+    );
+    let named: Vec<_> = LIMITS.into_iter().map(|limit| (measure(limit.0, limit.0), limit)).collect();
+    let empty = measure_variant("empty week", (0, 1), 7).cpu_seconds;
+    let half = measure_variant("half the events", (1, 2), 7).cpu_seconds - empty;
+    let same = measure_variant("the events", (1, 1), 7).cpu_seconds;
+    let double = measure_variant("double the events", (2, 1), 7).cpu_seconds - empty;
+    let long = measure_variant("double the days", (1, 1), 14).cpu_seconds;
+    let doubled = [
+        ("events, from half to all", (same - empty) / half),
+        ("events, from all to double", double / (same - empty)),
+        ("days", long / same),
+    ];
+    for (what, ratio) in doubled {
+        println!("twice the {what}: {ratio:.2} times the cost");
+    }
+    let passed = passed(&named, &doubled);
+    for sentence in &passed {
+        eprintln!(
+            "too slow, too large, or not linear: {sentence}; if the machine is busy, measure again when it is not"
+        );
+    }
+    if passed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

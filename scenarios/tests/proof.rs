@@ -1,0 +1,70 @@
+//! The promise that everything else rests on: a scenario and a seed decide a run, and nothing else does.
+//!
+//! Each case runs in processes of its own, which differ in all that a process can differ in without being another
+//! program: time of day, address-space randomisation, environment, working directory. Debug against release is for
+//! `.ci/run`, which has both.
+
+mod common;
+
+use common::{BUILT_IN, command, report, report_of};
+use serde_json::Value;
+use std::process::Command;
+
+/// The run's identity, and what it reports, without what is real time or a path.
+fn identity(mut command: Command) -> (String, Value) {
+    command.arg("--json");
+    let (mut report, _) = report_of(command);
+    let hash = report["trace_hash"].as_str().expect("a report has its hash").to_owned();
+    assert_eq!(hash.len(), 32, "{hash}");
+    let fields = report.as_object_mut().expect("a report is an object");
+    fields.remove("wall_seconds").expect("a report says how long it took");
+    (hash, report)
+}
+
+fn run(case: &str) -> Command {
+    command(&["run", case])
+}
+
+#[test]
+fn a_quiet_week_is_the_same_in_every_process() {
+    let first = identity(run("quiet-week@1"));
+    assert_eq!(identity(run("quiet-week@1")), first, "a second process");
+
+    let mut randomised = run("quiet-week@1");
+    randomised.arg("--keep-randomisation");
+    assert_eq!(identity(randomised), first, "addresses at random");
+
+    let elsewhere = tempfile::tempdir().expect("the system has a place for temporary files");
+    let mut moved = run("quiet-week@1");
+    moved
+        .current_dir(elsewhere.path())
+        .env("HOME", elsewhere.path())
+        .env("TMPDIR", elsewhere.path())
+        .env("LC_ALL", "tr_TR.UTF-8")
+        .env("LANG", "tr_TR.UTF-8")
+        .env("TZ", "Pacific/Kiritimati")
+        .env("MADSIM_TEST_SEED", "99")
+        .env("RUST_LOG", "trace");
+    assert_eq!(identity(moved), first, "another home, language, zone and directory");
+
+    let mut bare = run("quiet-week@1");
+    bare.env_clear();
+    assert_eq!(identity(bare), first, "no environment at all");
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let (one, _) = report(&["quiet-week@1"]);
+    let (two, _) = report(&["quiet-week@2"]);
+    assert_ne!(one["trace_hash"], two["trace_hash"]);
+    assert_ne!(one["events"], two["events"]);
+}
+
+#[test]
+fn every_other_scenario_is_the_same_with_addresses_at_random() {
+    for name in BUILT_IN.into_iter().filter(|name| *name != "quiet-week") {
+        let mut randomised = run(name);
+        randomised.arg("--keep-randomisation").env("TZ", "Asia/Kathmandu");
+        assert_eq!(identity(randomised), identity(run(name)), "{name}");
+    }
+}
