@@ -1,6 +1,6 @@
 //! The world: true time, nodes, links, faults, trace. A cheap handle to shared state.
 
-use crate::disk::{CrashKeeps, DiskImage, DiskStats};
+use crate::disk::{CrashKeeps, DiskImage, DiskStats, SharedChunks};
 use crate::draw::Draws;
 use crate::env::SimEnv;
 use crate::faults::FaultBook;
@@ -32,6 +32,7 @@ pub(crate) struct Inner {
     start: UnixMs,
     timers: Timers,
     trace: Mutex<Trace>,
+    shared: Mutex<SharedChunks>,
     observers: Mutex<Vec<Box<dyn Observer>>>,
     observed: AtomicBool,
     /// Whether observers are being called: they must not act.
@@ -57,6 +58,7 @@ impl World {
                 start: spec.start,
                 timers: Timers::new(),
                 trace: Mutex::new(Trace::new(spec.keep_log)),
+                shared: Mutex::default(),
                 observers: Mutex::default(),
                 observed: AtomicBool::new(false),
                 observing: AtomicBool::new(false),
@@ -291,6 +293,11 @@ impl World {
 
     pub(crate) fn digest(&self, bytes: &Bytes) -> u128 {
         self.trace(|trace| trace.digest(bytes))
+    }
+
+    /// The same bytes, in a buffer that an earlier write brought where there is one.
+    pub(crate) fn share(&self, data: Bytes, digest: u128) -> Bytes {
+        lock(&self.inner.shared).share(data, digest)
     }
 
     pub(crate) fn message_digest(&self, message: &Message) -> u128 {

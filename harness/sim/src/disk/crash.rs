@@ -201,15 +201,16 @@ impl Tree {
     }
 
     fn image_of(&self, names: &super::tree::Names, bytes: impl Fn(&FileCell) -> Arc<Rope>) -> DiskImage {
-        let mut entries = BTreeMap::new();
+        // Gathered first: a map that is built of a list is cheaper than one that grows entry by entry.
+        let mut entries: Vec<(Arc<str>, ImageEntry)> = Vec::new();
         self.walk(names, &mut |path, named| {
             let entry = match named {
                 Named::Dir(_) => ImageEntry::Directory,
                 Named::File(cell) => ImageEntry::File(bytes(cell)),
             };
-            entries.insert(Arc::from(path), entry);
+            entries.push((Arc::from(path), entry));
         });
-        DiskImage::from_entries(entries)
+        DiskImage::from_entries(entries.into_iter().collect())
     }
 }
 

@@ -13,6 +13,7 @@ mod crash;
 mod file;
 mod image;
 mod rope;
+mod shared;
 mod store;
 mod tree;
 
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use image::{DiskImage, FileImage};
+pub(crate) use shared::SharedChunks;
 pub(crate) use store::{DiskStore, ErrorRule};
 
 /// What a crash keeps of the operations that were not synced.
@@ -299,6 +301,7 @@ impl SimFile {
             let fits = data.len().saturating_sub(usize::try_from(missing).unwrap_or(usize::MAX));
             let data = if fits < data.len() { data.slice(..fits) } else { data };
             let (len_bytes, digest) = (data.len() as u64, self.handle.seat.world().digest(&data));
+            let data = self.handle.seat.world().share(data, digest);
             let offset = at.unwrap_or_else(|| cell.len_bytes());
             let key = self.key(offset, digest);
             match at {

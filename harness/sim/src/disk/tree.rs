@@ -276,15 +276,14 @@ impl Tree {
     /// The changes that `wanted` names, and every earlier one without which they could not be.
     pub(crate) fn with_requirements(&self, wanted: impl Fn(&DirOp) -> bool) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
-        let mut names = BTreeSet::new();
+        let mut names: BTreeSet<(DirId, &str)> = BTreeSet::new();
         for op in self.journal.iter().rev() {
-            let name_of = |change: &NameChange| (change.dir, change.name.clone());
-            let needed =
-                kept.contains(&op.sequence) || op.changes.iter().any(|c| names.contains(&name_of(c)));
+            let mut touched = op.changes.iter().map(|change| (change.dir, &*change.name));
+            let needed = kept.contains(&op.sequence) || touched.any(|name| names.contains(&name));
             if needed || wanted(op) {
                 kept.insert(op.sequence);
                 kept.extend(&op.requires);
-                names.extend(op.changes.iter().map(name_of));
+                names.extend(op.changes.iter().map(|change| (change.dir, &*change.name)));
             }
         }
         kept.retain(|sequence| self.journal.binary_search_by_key(sequence, |op| op.sequence).is_ok());
@@ -321,19 +320,30 @@ impl Tree {
         visit: &mut impl FnMut(&str, &Named),
     ) {
         let mut stack = vec![(path, dir)];
-        while let Some((prefix, dir)) = stack.pop() {
-            let viewed = self.dirs[dir as usize].iter().map(|(name, named)| (name, Some(named)));
-            let mut entries: BTreeMap<&Arc<str>, Option<&Named>> = viewed.collect();
-            let overridden = names.range((dir, Arc::from(""))..).take_while(|((at, _), _)| *at == dir);
-            entries.extend(overridden.map(|((_, name), named)| (name, named.as_ref())));
-            for (name, named) in entries {
-                let Some(named) = named else { continue };
-                let path = if prefix.is_empty() { name.to_string() } else { format!("{prefix}/{name}") };
+        while let Some((mut path, dir)) = stack.pop() {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            let prefix = path.len();
+            let mut visit_one = |name: &str, named: &Named| {
+                path.truncate(prefix);
+                path.push_str(name);
                 visit(&path, named);
                 if let Named::Dir(id) = named {
-                    stack.push((path, *id));
+                    stack.push((path.clone(), *id));
                 }
+            };
+            let entries = &self.dirs[dir as usize];
+            if names.is_empty() {
+                entries.iter().for_each(|(name, named)| visit_one(name, named));
+                continue;
             }
+            let mut merged: BTreeMap<&Arc<str>, Option<&Named>> =
+                entries.iter().map(|(name, named)| (name, Some(named))).collect();
+            let overridden = names.range((dir, Arc::from(""))..).take_while(|((at, _), _)| *at == dir);
+            merged.extend(overridden.map(|((_, name), named)| (name, named.as_ref())));
+            let there = merged.into_iter().filter_map(|(name, named)| Some((name, named?)));
+            there.for_each(|(name, named)| visit_one(name, named));
         }
     }
 }

@@ -1,0 +1,86 @@
+//! Equal bytes written at about the same time are kept once.
+//!
+//! Replicas that work by themselves (eight disks that merge the same files) write equal bytes from buffers of their
+//! own. The chunks written last are remembered by digest; a write of the same bytes takes the earlier buffer. Not a
+//! part of what is simulated: bytes are compared, so nothing that can be read ever depends on it.
+
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Chunks remembered.
+const MOST_CHUNKS: usize = 512;
+/// Their lengths together: what removed files may at most keep alive.
+const MOST_BYTES: usize = 16 << 20;
+/// Below this, remembering costs about as much as it saves.
+const WORTH_BYTES: usize = 1 << 10;
+/// Above this, one chunk would push out too many others.
+const LARGEST_BYTES: usize = 4 << 20;
+
+/// The chunks written last, over all disks of a world.
+#[derive(Debug, Default)]
+pub(crate) struct SharedChunks {
+    by_digest: BTreeMap<u128, Bytes>,
+    oldest_first: VecDeque<u128>,
+    bytes: usize,
+}
+
+impl SharedChunks {
+    /// The same bytes, in the buffer of an earlier write where one is remembered. `digest` is that of `data`.
+    pub(crate) fn share(&mut self, data: Bytes, digest: u128) -> Bytes {
+        if data.len() < WORTH_BYTES || data.len() > LARGEST_BYTES {
+            return data;
+        }
+        match self.by_digest.get(&digest) {
+            Some(known) if known.as_ptr() == data.as_ptr() || *known == data => return known.clone(),
+            // Two contents with one digest: the first stays, nothing is shared.
+            Some(_) => return data,
+            None => {}
+        }
+        self.bytes += data.len();
+        self.by_digest.insert(digest, data.clone());
+        self.oldest_first.push_back(digest);
+        while self.oldest_first.len() > MOST_CHUNKS || self.bytes > MOST_BYTES {
+            let oldest = self.oldest_first.pop_front().and_then(|digest| self.by_digest.remove(&digest));
+            self.bytes -= oldest.map_or(0, |chunk| chunk.len());
+        }
+        data
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(byte: u8, len: usize) -> Bytes {
+        Bytes::from(vec![byte; len])
+    }
+
+    #[test]
+    fn equal_bytes_share_one_buffer_and_unequal_ones_never() {
+        let mut shared = SharedChunks::default();
+        let first = shared.share(chunk(1, WORTH_BYTES), 7);
+        assert_eq!(shared.share(chunk(1, WORTH_BYTES), 7).as_ptr(), first.as_ptr());
+        let other = shared.share(chunk(2, WORTH_BYTES), 7);
+        assert_eq!(other, chunk(2, WORTH_BYTES), "a digest that collides brings no other bytes");
+        let longer = shared.share(chunk(1, WORTH_BYTES + 1), 7);
+        assert_eq!(longer.len(), WORTH_BYTES + 1);
+        let small = shared.share(chunk(1, WORTH_BYTES - 1), 8);
+        assert_ne!(shared.share(chunk(1, WORTH_BYTES - 1), 8).as_ptr(), small.as_ptr());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_number_and_in_bytes() {
+        let mut shared = SharedChunks::default();
+        for digest in 0..2 * MOST_CHUNKS as u128 {
+            shared.share(chunk(1, WORTH_BYTES), digest);
+        }
+        assert_eq!((shared.by_digest.len(), shared.bytes), (MOST_CHUNKS, MOST_CHUNKS * WORTH_BYTES));
+        for digest in 0..8 {
+            shared.share(chunk(1, LARGEST_BYTES), 1 << 64 | digest);
+        }
+        assert_eq!((shared.oldest_first.len(), shared.bytes), (4, MOST_BYTES));
+        assert_eq!(shared.by_digest.len(), 4);
+        let fresh = chunk(3, WORTH_BYTES);
+        assert_eq!(shared.share(fresh.clone(), 0).as_ptr(), fresh.as_ptr(), "the oldest are forgotten");
+    }
+}
