@@ -63,6 +63,7 @@ pub struct Memo {
     segments_by_place: BTreeMap<Vec<Place>, Met<PlacedFile<Segment>>>,
     segments_by_hash: BTreeMap<[u8; 32], Met<Arc<Segment>>>,
     manifests: BTreeMap<Vec<Place>, Met<PlacedFile<Manifest>>>,
+    manifests_by_hash: BTreeMap<[u8; 32], Met<Arc<Manifest>>>,
     days: BTreeMap<Vec<u64>, Met<Arc<DayContent>>>,
     tees: BTreeMap<(String, Vec<Place>), Met<PlacedTee>>,
     texts: Texts,
@@ -89,6 +90,7 @@ impl Memo {
         self.segments_by_place.retain(|_, met| met.round >= oldest);
         self.segments_by_hash.retain(|_, met| met.round >= oldest);
         self.manifests.retain(|_, met| met.round >= oldest);
+        self.manifests_by_hash.retain(|_, met| met.round >= oldest);
         self.days.retain(|_, met| met.round >= oldest);
         self.tees.retain(|_, met| met.round >= oldest);
     }
@@ -120,11 +122,7 @@ impl Memo {
     }
 
     fn sealed(&mut self, chunks: &[Bytes]) -> Result<Arc<Segment>, Wrong> {
-        let mut hasher = blake3::Hasher::new();
-        for chunk in chunks {
-            hasher.update(chunk);
-        }
-        let hash = hasher.finalize();
+        let hash = hash_of(chunks);
         if let Some(met) = self.segments_by_hash.get_mut(hash.as_bytes()) {
             met.round = self.round;
             return Ok(met.thing.clone());
@@ -197,10 +195,23 @@ impl Memo {
             met.round = self.round;
             return met.thing.read.clone();
         }
-        let read = Manifest::read(chunks).map(Arc::new);
+        let read = self.manifest_of_bytes(chunks);
         let thing = PlacedFile { _alive: chunks.to_vec(), read: read.clone() };
         self.manifests.insert(place, Met { thing, round: self.round });
         read
+    }
+
+    /// Eight disks that did the same have equal manifests, in buffers of their own.
+    fn manifest_of_bytes(&mut self, chunks: &[Bytes]) -> Result<Arc<Manifest>, Wrong> {
+        let hash = hash_of(chunks);
+        if let Some(met) = self.manifests_by_hash.get_mut(hash.as_bytes()) {
+            met.round = self.round;
+            return Ok(met.thing.clone());
+        }
+        let manifest = Arc::new(Manifest::read(chunks)?);
+        let met = Met { thing: manifest.clone(), round: self.round };
+        self.manifests_by_hash.insert(*hash.as_bytes(), met);
+        Ok(manifest)
     }
 
     /// The requests of a tee file. Its name counts with its bytes: it states hour and edge.
@@ -252,6 +263,14 @@ fn whole_if(sealed: bool, segment: Arc<Segment>) -> Result<Arc<Segment>, Wrong> 
         Tail::Torn { at } if sealed => Err((at, Flaw::SealedTorn)),
         _ => Ok(segment),
     }
+}
+
+fn hash_of(chunks: &[Bytes]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for chunk in chunks {
+        hasher.update(chunk);
+    }
+    hasher.finalize()
 }
 
 fn place(bytes: &Bytes) -> Place {

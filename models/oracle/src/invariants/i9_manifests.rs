@@ -8,15 +8,15 @@ use super::{Moment, violation};
 use crate::identity::ProjectDay;
 use crate::reader::Flaw;
 use crate::reader::manifest::{Edit, Manifest};
-use crate::snapshot::{DiskSnapshot, Snapshot};
+use crate::snapshot::{DiskSnapshot, Problem, Snapshot};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Watches manifests from snapshot to snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct ManifestWatch {
-    /// Version, and digest of the history up to it, as met last.
-    last: BTreeMap<(String, ProjectDay), (u64, [u8; 32])>,
+    /// By disk and day: version, and digest of the history up to it, as met last.
+    last: BTreeMap<String, BTreeMap<ProjectDay, (u64, [u8; 32])>>,
     /// The token of each project's lease, as met last.
     tokens: BTreeMap<(String, u32), u64>,
 }
@@ -24,7 +24,7 @@ pub struct ManifestWatch {
 impl ManifestWatch {
     /// The disk was replaced or emptied: what it held before binds it no more.
     pub fn forget(&mut self, disk: &str) {
-        self.last.retain(|(name, _), _| name != disk);
+        self.last.remove(disk);
         self.tokens.retain(|(name, _), _| name != disk);
     }
 
@@ -34,15 +34,15 @@ impl ManifestWatch {
         for disk in &snapshot.disks {
             self.moved(disk, snapshot, now, &mut found);
             self.leases(disk, now, &mut found);
+            let last = self.last.entry(disk.name.clone()).or_default();
             for (of, day) in &disk.days {
                 let Some(manifest) = &day.manifest else { continue };
-                let place = (disk.name.clone(), *of);
                 let met = manifest.history.last().map(|history| (manifest.version(), *history));
-                if self.last.get(&place).copied() != met {
+                if last.get(of).copied() != met {
                     found.extend(edits(disk, *of, manifest, now));
                 }
                 if let Some(met) = met {
-                    self.last.insert(place, met);
+                    last.insert(*of, met);
                 }
             }
         }
@@ -79,18 +79,15 @@ impl ManifestWatch {
     }
 
     fn moved(&self, disk: &DiskSnapshot, snapshot: &Snapshot, now: &Moment, found: &mut Vec<Violation>) {
-        for ((name, of), (version, history)) in &self.last {
-            let is_read =
-                *name == disk.name && snapshot.scope.as_ref().is_none_or(|scope| scope.contains(of));
+        let Some(last) = self.last.get(&disk.name) else { return };
+        let is_read = |of: &ProjectDay| snapshot.scope.as_ref().is_none_or(|scope| scope.contains(of));
+        for (of, (version, history)) in last.iter().filter(|(of, _)| is_read(of)) {
             // A manifest that does not read is a problem of its own, and not known to have moved.
-            if !is_read
-                || disk
-                    .problems
-                    .iter()
-                    .any(|problem| problem.of == *of && problem.error.flaw != Flaw::Missing)
-            {
+            let unread = |problem: &Problem| problem.of == *of && problem.error.flaw != Flaw::Missing;
+            if disk.problems.iter().any(unread) {
                 continue;
             }
+            let name = &disk.name;
             let manifest = disk.days.get(of).and_then(|day| day.manifest.as_ref());
             let now_at = manifest.map_or(0, |manifest| manifest.version());
             let same = manifest.and_then(|m| m.history.get(usize::try_from(*version).ok()?.checked_sub(1)?));
