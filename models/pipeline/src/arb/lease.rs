@@ -8,6 +8,7 @@ use super::log::DurableLog;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_ports::{Clock, Disk, Env, NodeId};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use tokio::sync::Mutex;
 
 const HEADER: &[u8] = b"LARBLSE1";
@@ -62,12 +63,14 @@ impl<E: Env> Leases<E> {
         for_ms: u64,
     ) -> Result<ArbAnswer, ArbFailure> {
         let mut held = self.held.lock().await;
-        if !held.contains_key(&project) {
-            let (log, _) = DurableLog::open(env.disk(), &path(project), HEADER).await?;
-            env.disk().sync_dir(&format!("arb/{project}")).await?;
-            held.insert(project, Lease { log, token: 0, holder: u16::MAX, expires_ms: i64::MIN });
-        }
-        let lease = held.get_mut(&project).expect("inserted above when it was missing");
+        let lease = match held.entry(project) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let (log, _) = DurableLog::open(env.disk(), &path(project), HEADER).await?;
+                env.disk().sync_dir(&format!("arb/{project}")).await?;
+                new.insert(Lease { log, token: 0, holder: u16::MAX, expires_ms: i64::MIN })
+            }
+        };
         let now = env.clock().wall().0;
         if lease.holder != holder.0 && now < lease.expires_ms {
             return Ok(ArbAnswer::Held);

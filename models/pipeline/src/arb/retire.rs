@@ -14,11 +14,14 @@ use tokio::sync::Notify;
 /// Idle nodes wake no more often than this.
 const CLEAN_EVERY: Duration = Duration::from_secs(10 * 60);
 
+/// A file that is due: its path, and whose it was.
+type Due = (u32, Day, String);
+
 /// What waits to be removed.
 #[derive(Default)]
 pub(super) struct Retired {
     /// By due time (monotonic).
-    queue: Mutex<BTreeMap<Duration, Vec<(u32, Day, String)>>>,
+    queue: Mutex<BTreeMap<Duration, Vec<Due>>>,
     /// Until when a project's files are pinned (monotonic).
     pinned: Mutex<BTreeMap<u32, Duration>>,
     added: Notify,

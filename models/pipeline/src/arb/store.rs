@@ -79,13 +79,17 @@ impl<E: Env> DayStore<E> {
     }
 }
 
+/// A day, and its lock.
+pub(super) type SharedDay<E> = Arc<Mutex<DayStore<E>>>;
+type Days<E> = BTreeMap<(u32, Day), SharedDay<E>>;
+
 /// The Arb part of one node.
 pub struct Store<E: Env> {
     pub(super) env: E,
     pub(super) boot: Boot,
     pub(super) leases: Leases<E>,
     pub(super) retired: Retired,
-    days: StdMutex<BTreeMap<(u32, Day), Arc<Mutex<DayStore<E>>>>>,
+    days: StdMutex<Days<E>>,
     /// Days whose manifest does not verify: refused until they are repaired.
     corrupt: StdMutex<BTreeMap<(u32, Day), String>>,
     creating: Mutex<()>,
@@ -184,12 +188,12 @@ impl<E: Env> Store<E> {
         Ok(first)
     }
 
-    pub(super) fn days(&self) -> std::sync::MutexGuard<'_, BTreeMap<(u32, Day), Arc<Mutex<DayStore<E>>>>> {
+    pub(super) fn days(&self) -> std::sync::MutexGuard<'_, Days<E>> {
         lock(&self.days)
     }
 
     /// A day that exists.
-    pub(super) fn day(&self, project: u32, day: Day) -> Result<Option<Arc<Mutex<DayStore<E>>>>, ArbFailure> {
+    pub(super) fn day(&self, project: u32, day: Day) -> Result<Option<SharedDay<E>>, ArbFailure> {
         if let Some(what) = lock(&self.corrupt).get(&(project, day)) {
             return Err(ArbFailure::Corrupt(what.clone()));
         }
@@ -253,7 +257,7 @@ impl<E: Env> Store<E> {
     }
 
     /// The days of a project that exist and are not known to be corrupt, in order.
-    pub(super) fn days_of(&self, project: u32) -> Vec<Arc<Mutex<DayStore<E>>>> {
+    pub(super) fn days_of(&self, project: u32) -> Vec<SharedDay<E>> {
         let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
         let corrupt = lock(&self.corrupt);
         let sound = |(of, _): &(&(u32, Day), _)| !corrupt.contains_key(*of);
@@ -261,11 +265,7 @@ impl<E: Env> Store<E> {
     }
 
     /// A day, created if need be. Its names are durable when this returns, its manifest is still empty.
-    pub(super) async fn day_or_new(
-        &self,
-        project: u32,
-        day: Day,
-    ) -> Result<Arc<Mutex<DayStore<E>>>, ArbFailure> {
+    pub(super) async fn day_or_new(&self, project: u32, day: Day) -> Result<SharedDay<E>, ArbFailure> {
         if let Some(found) = self.day(project, day)? {
             return Ok(found);
         }

@@ -51,6 +51,8 @@ pub fn encode_write<'a>(
     Ok(ProjectWrite { call: ArbCall::Write { project, parts, skip_present }, body: body.freeze() })
 }
 
+type Block<'a> = (Day, Tier, &'a [Record]);
+
 /// Groups a request's records into one write per project.
 ///
 /// # Errors
@@ -58,7 +60,7 @@ pub fn encode_write<'a>(
 pub fn writes_of(
     records: &BTreeMap<(u32, Day, Tier), Vec<Record>>,
 ) -> Result<Vec<ProjectWrite>, latent_edge::frame::PayloadLength> {
-    let mut by_project: BTreeMap<u32, Vec<(Day, Tier, &[Record])>> = BTreeMap::new();
+    let mut by_project: BTreeMap<u32, Vec<Block<'_>>> = BTreeMap::new();
     for ((project, day, tier), list) in records {
         by_project.entry(*project).or_default().push((*day, *tier, list));
     }
