@@ -31,9 +31,9 @@ struct Cost {
     report: Value,
 }
 
-/// Waits for a child, and returns the CPU seconds and the peak megabytes of it and all that it waited for.
+/// Waits for a child, which must not have been waited for, and returns the CPU seconds and the peak megabytes of it and all that it waited for.
 #[expect(unsafe_code, reason = "std does not tell a child's resource usage; wait4 does")]
-fn usage_of(child: &std::process::Child) -> (f64, u64) {
+fn usage_of(child: std::process::Child) -> (f64, u64) {
     let pid = libc::pid_t::try_from(child.id()).expect("process ids fit their own type");
     // SAFETY: rusage is plain numbers, for which zeros are a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -56,7 +56,7 @@ fn run_once(case: &str) -> Cost {
     let mut printed = String::new();
     let mut output = child.stdout.take().expect("it is piped");
     output.read_to_string(&mut printed).expect("a report is UTF-8");
-    let (cpu_seconds, peak_mb) = usage_of(&child);
+    let (cpu_seconds, peak_mb) = usage_of(child);
     let wall_seconds = started.elapsed().as_secs_f64();
     let report: Value =
         serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{case}: no report: {error}"));

@@ -1,0 +1,36 @@
+# Everyday commands. `just` lists them; each line here can also be typed as it stands.
+
+_list:
+    @just --list --unsorted
+
+# Format, lints and tests: what a change must pass before it is shown to anybody.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test --workspace
+
+# All that the continuous integration does (about 20 minutes).
+ci:
+    .ci/run
+
+# Run a scenario: `just run incident-2016@7 -v`.
+run *arguments='incident-2016':
+    cargo run --release --package latent -- run {{arguments}}
+
+# Speed, memory and linearity of whole runs, against their limits.
+bench:
+    cargo bench --package latent --bench speed
+
+# The incident over more seeds than the tests take: `just incident 1..101`.
+incident seeds='1..11':
+    LATENT_INCIDENT_SEEDS={{seeds}} cargo test --release --package latent --test reports every_seed_of_the_incident
+
+# Take the texts and files of today as the reviewed ones. Then read the diff, line by line.
+bless:
+    LATENT_BLESS=1 cargo test --package latent-pipeline --test golden
+    INSTA_UPDATE=always cargo test --package latent --test cli --test reports
+    git diff --stat -- reports models/golden
+
+# The JSON Schema of scenarios, for an editor.
+schema:
+    cargo run --release --package latent -- schema

@@ -1,0 +1,134 @@
+//! What a person sees, reviewed line by line in `reports/`, and what the incident must look like whatever the seed.
+//!
+//! The texts are those of seed 1. Real time and the binary's path are taken out; everything else, the trace's hash
+//! included, is pinned: a change of behaviour shows here. After a wanted change: `just bless`, and review the diff.
+
+mod common;
+
+use common::{latent, report, reviewed, text};
+use jiff::civil::{Date, date};
+use serde_json::Value;
+use std::ops::Range;
+
+/// The screen of a run, with what differs from machine to machine taken out.
+fn screen(arguments: &[&str]) -> String {
+    let shown = text(&latent(arguments).stdout).replace(env!("CARGO_BIN_EXE_latent"), "latent");
+    let line = |line: &str| match line.split_once(" in ") {
+        Some((before, _)) if line.contains("times real time") => format!("{before} in …\n"),
+        _ => format!("{line}\n"),
+    };
+    shown.lines().map(line).collect()
+}
+
+fn pin(name: &str) {
+    let shown = screen(&["run", name]);
+    assert!(shown.lines().count() <= 30, "a run without -v is one screen: {} lines", shown.lines().count());
+    assert!(shown.lines().all(|line| line.chars().count() <= 100), "lines fit 100 columns:\n{shown}");
+    reviewed().bind(|| insta::assert_snapshot!(name, shown));
+}
+
+#[test]
+fn the_incident_reads_as_reviewed() {
+    pin("incident-2016");
+}
+
+#[test]
+fn the_protected_incident_reads_as_reviewed() {
+    pin("incident-2016-protected");
+}
+
+#[test]
+fn the_quiet_week_reads_as_reviewed() {
+    pin("quiet-week");
+}
+
+#[test]
+fn the_month_reads_as_reviewed() {
+    pin("month");
+}
+
+/// With -v the incident shows one day's events before and after the run that lost some.
+#[test]
+fn the_incidents_events_before_and_after_read_as_reviewed() {
+    let shown = screen(&["run", "-v", "incident-2016"]);
+    let from = shown.find("  before, after").expect("-v shows the events before and after");
+    let to = from + shown[from..].find("\n  noticed").expect("who noticed stands behind them");
+    reviewed().bind(|| insta::assert_snapshot!("incident-2016-before-and-after", &shown[from..to]));
+}
+
+/// `LATENT_INCIDENT_SEEDS=1..11` takes ten seeds; without it there are two, for debug builds are slow.
+#[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how many seeds")]
+fn seeds() -> Range<u64> {
+    let asked = std::env::var("LATENT_INCIDENT_SEEDS").unwrap_or_else(|_| "1..3".to_owned());
+    let range = asked.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let range: Range<u64> =
+        range.unwrap_or_else(|| panic!("LATENT_INCIDENT_SEEDS={asked}: write it like 1..11"));
+    assert!(!range.is_empty(), "LATENT_INCIDENT_SEEDS={asked}: a check of no seed is no check");
+    range
+}
+
+/// The day that a project of this zone may have lost, if any: the bad release ran from 2016-02-23T01:21Z to 18:08Z,
+/// and a day is compacted when it ends. So west of the Atlantic it was the 22nd, from Bangladesh eastwards the 23rd,
+/// and in between, where no day ended meanwhile, none.
+fn day_at_risk(zone: &str) -> Option<Date> {
+    let zone = jiff::tz::TimeZone::get(zone).expect("a report names zones that exist");
+    let noon = date(2016, 2, 23).at(12, 0, 0, 0).to_zoned(zone).expect("a noon in February exists").offset();
+    match noon.seconds() {
+        -43_200..=-7_200 => Some(date(2016, 2, 22)),
+        21_600..=50_400 => Some(date(2016, 2, 23)),
+        _ => None,
+    }
+}
+
+/// What the company wrote in its account of the incident, as bounds that every seed must keep.
+fn looks_like_the_incident(seed: u64, report: &Value, code: Option<i32>) {
+    assert_eq!((report["outcome"].as_str(), code), (Some("unrecoverable-loss"), Some(0)), "seed {seed}");
+    let loss = &report["loss"];
+    let number =
+        |name: &str| loss[name].as_u64().unwrap_or_else(|| panic!("seed {seed}: loss.{name}: {loss}"));
+    let (projects, hit) = (number("projects"), number("projects_hit"));
+    assert!(
+        hit * 100 >= projects * 5 && hit * 100 <= projects * 14,
+        "seed {seed}: {hit} of {projects} projects hit"
+    );
+    let under_one = number("projects_hit_under_one_percent");
+    assert!(
+        under_one * 2 > hit,
+        "seed {seed}: only {under_one} of {hit} projects lost less than 1% of a day"
+    );
+    assert!(
+        number("projects_hit_over_ninety_percent") >= 1,
+        "seed {seed}: nobody lost more than 90% of a day"
+    );
+    assert!(number("events_unrecoverable") > 0, "seed {seed}: nothing held the last days' traffic");
+    assert!(
+        report["noticed"].as_array().is_some_and(Vec::is_empty),
+        "seed {seed}: nothing was there to notice it"
+    );
+    let days = loss["days"].as_array().expect("loss.days is a list");
+    assert!(days.len() as u64 >= hit, "seed {seed}: every project that was hit has its day listed");
+    for day in days {
+        let zone = day["zone"].as_str().expect("a day's project has a zone");
+        let lost: Date = day["day"].as_str().and_then(|day| day.parse().ok()).expect("a day is a date");
+        assert_eq!(Some(lost), day_at_risk(zone), "seed {seed}: {day}");
+    }
+}
+
+#[test]
+fn every_seed_of_the_incident_looks_like_the_incident() {
+    for seed in seeds() {
+        let (report, code) = report(&[&format!("incident-2016@{seed}")]);
+        looks_like_the_incident(seed, &report, code);
+    }
+}
+
+/// What was built afterwards: the same mistake in the same hours, and in the end nothing is gone.
+#[test]
+fn with_protection_somebody_notices_and_nothing_is_gone_in_the_end() {
+    let (report, code) = report(&["incident-2016-protected"]);
+    assert_eq!((report["outcome"].as_str(), code), (Some("recovered"), Some(0)));
+    assert!(report["loss"]["events_lost_from_production"].as_u64().is_some_and(|lost| lost > 0));
+    assert_eq!(report["loss"]["events_unrecoverable"], 0);
+    assert_eq!(report["loss"]["events_missing_at_end"], 0);
+    assert!(report["noticed"].as_array().is_some_and(|noticed| !noticed.is_empty()));
+}
