@@ -4,6 +4,10 @@ use latent_engine::NamedScenario;
 use latent_world::Latent;
 use std::process::ExitCode;
 
+/// Events are many small buffers. No run depends on where they lie: the trace knows no address.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 macro_rules! scenarios {
     ($($name:literal),* $(,)?) => {
         &[$(NamedScenario { name: $name, text: include_str!(concat!("../", $name, ".json")) }),*]
