@@ -10,6 +10,7 @@ use latent_pipeline::zone::Day;
 use latent_ports::Env;
 use latent_sim::{Action, Anchor, CrashKeeps, DiskImage, Fault, OpKind};
 use std::ops::Range;
+use std::time::Duration;
 
 const DAY: Day = DAYS[0];
 
@@ -26,13 +27,18 @@ impl Client {
         Ok(self.ask(&call, Bytes::new()).await?.0)
     }
 
-    /// Takes the lease and merges everything of the day in one run.
-    async fn merge_all(&self) -> Result<ArbAnswer, ArbError> {
-        let lease = self.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await?;
-        let days = self.order(ArbCall::Days { project: PROJECT, dirty_only: false }).await?;
+    /// Takes the lease and plans one run over everything of the day.
+    async fn plan_all(&self) -> ArbCall {
+        let lease = self.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
+        let days = self.order(ArbCall::Days { project: PROJECT, dirty_only: false }).await.unwrap();
         let (ArbAnswer::Leased { token }, ArbAnswer::Days(days)) = (lease, days) else { panic!() };
         let inputs = days[0].files.iter().map(|file| file.id).collect();
-        self.order(ArbCall::Run { project: PROJECT, day: DAY, token, inputs, keep: vec![] }).await
+        ArbCall::Run { project: PROJECT, day: DAY, token, inputs, keep: vec![] }
+    }
+
+    async fn merge_all(&self) -> Result<ArbAnswer, ArbError> {
+        let run = self.plan_all().await;
+        self.order(run).await
     }
 
     async fn sequences(&self) -> Vec<u64> {
@@ -68,6 +74,54 @@ fn what_a_failed_sync_left_behind_is_neither_shown_nor_sealed() {
         bench.world.restart(DISK);
         let left = bench.run("three", async |client| client.sequences().await).await;
         assert_eq!(left, [1, 2]);
+    });
+}
+
+#[test]
+fn a_run_whose_lease_passed_on_while_it_merged_does_not_commit_and_leaves_no_file() {
+    with_disk(7, None, async |bench| {
+        let late = bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                let (run, other) = (client.plan_all().await, client.clone());
+                client.env.spawn(async move {
+                    // The run's order is on its way; its merge takes several syncs, a lease one.
+                    other.sleep(Duration::from_millis(1)).await;
+                    other.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
+                });
+                let late = client.order(run).await;
+                client.sleep(SECOND).await;
+                assert_eq!(client.sequences().await, (1..9).collect::<Vec<_>>());
+                late
+            })
+            .await;
+        assert_eq!(
+            bench.world.marks().get("compaction.merging"),
+            Some(&1),
+            "it was refused before it merged"
+        );
+        let stale = ArbFailure::StaleToken { given: 1, current: 2 };
+        assert_eq!(late, Err(ArbError::Failed(stale)));
+        assert!(!bench.check_manifests(&bench.world.disk_image(DISK)).is_empty(), "it made no file");
+        bench.world.sleep(2 * HOUR).await;
+        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
+    });
+}
+
+#[test]
+fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
+    with_disk(6, None, async |bench| {
+        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/manifest"));
+        let action = Action::DiskError { node, op: OpKind::Sync, path_prefix, times: 1 };
+        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
+        // The segment is durable, the edit that names it is in the page cache only, and nothing follows it.
+        bench.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
+        bench.world.sleep(2 * HOUR).await;
+        bench.world.kill_keeping(DISK, CrashKeeps::Everything);
+        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
+        bench.world.restart(DISK);
+        assert_eq!(bench.run("three", async |client| client.sequences().await).await, [1, 2]);
     });
 }
 
