@@ -51,7 +51,7 @@ fn the_month_reads_as_reviewed() {
 #[test]
 fn the_incidents_events_before_and_after_read_as_reviewed() {
     let shown = screen(&["run", "-v", "incident-2016"]);
-    let from = shown.find("  before, after").expect("-v shows the events before and after");
+    let from = shown.find("\n  diff ").expect("-v shows the events before and after");
     let to = from + shown[from..].find("\n  noticed").expect("who noticed stands behind them");
     reviewed().bind(|| insta::assert_snapshot!("incident-2016-before-and-after", &shown[from..to]));
 }

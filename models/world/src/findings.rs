@@ -206,12 +206,12 @@ pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
     screen.item(
         "work",
         format!(
-            "{}, {} copies held, {}, {} of them compared with their inputs",
+            "{}, {} copies held, {}, {} checked",
             words::counted(findings.requests.sent, "requests"),
             words::count(work.event_copies_held),
             words::counted(work.compaction_runs, "compaction runs"),
             match work.compaction_runs_checked {
-                checked if checked == work.compaction_runs => "all".to_owned(),
+                checked if checked == work.compaction_runs => "each one".to_owned(),
                 checked => words::count(checked),
             },
         ),
@@ -219,7 +219,7 @@ pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
     render_loss(findings, screen);
     render_recovery(findings, screen);
     if !findings.diff.is_empty() && screen.verbose() {
-        screen.rows("before, after", findings.diff.iter().map(|line| diff_line(line)), findings.diff.len());
+        screen.rows("diff", findings.diff.iter().map(|line| diff_line(line)), findings.diff.len());
     }
 }
 
@@ -276,8 +276,8 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
         screen.item(
             "recovery",
             format!(
-                "{} times in production: {} repaired; {} restored, {} replayed",
-                words::count(recovery.recoveries),
+                "{}, {} repaired; {} restored, {} replayed",
+                words::counted(recovery.recoveries, "runs"),
                 words::counted(recovery.days_repaired, "project-days"),
                 words::counted(recovery.events_restored, "events"),
                 words::count(recovery.events_replayed),

@@ -303,9 +303,10 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
         problems.push(Problem::at("/zones", "no zone has a weight", "give at least one zone a weight of 1"));
     }
     for (index, share) in topic.zones.iter().enumerate() {
-        if let Err(error) = ZoneHistory::constant(&share.zone) {
+        if ZoneHistory::constant(&share.zone).is_err() {
+            let said = format!("no time zone is called '{}'", share.zone);
             let hint = "write a name of the IANA database, such as America/Los_Angeles";
-            problems.push(Problem::at(format!("/zones/{index}/zone"), error.to_string(), hint));
+            problems.push(Problem::at(format!("/zones/{index}/zone"), said, hint));
         }
     }
     problems.extend(check_tenants(topic));
