@@ -24,7 +24,7 @@ mod toy;
 
 pub use case::run_here;
 pub use cli::main;
-pub use plan::{Plan, expand};
+pub use plan::{Plan, draw_seed, expand};
 pub use print::{Screen, Text, words};
 pub use report::{FaultReport, NodeTally, Report};
 pub use scenario::{BadScenario, Moment, NamedScenario, Problem, Scenario, Span, parse};

@@ -18,6 +18,12 @@ pub struct Plan<P> {
     pub system: P,
 }
 
+/// The seed of a run's keyed draws: for a system whose plan foresees a draw that one of its nodes will make.
+#[must_use]
+pub fn draw_seed(seed: u64) -> u64 {
+    xxh3_64_with_seed(b"draws", seed)
+}
+
 /// Expands a scenario and a seed into a plan. A pure function.
 ///
 /// The scheduler's seed and the draws' are separate streams of the one seed, so that shrinking a case can hold one
@@ -27,10 +33,5 @@ pub fn expand<S: System>(scenario: &Scenario<S::Topic>, seed: u64) -> Plan<S::Pl
     let system = S::expand(scenario, seed);
     let mut faults = scenario.faults.clone();
     faults.extend(S::faults(&system));
-    Plan {
-        scheduler_seed: xxh3_64_with_seed(b"scheduler", seed),
-        draw_seed: xxh3_64_with_seed(b"draws", seed),
-        faults,
-        system,
-    }
+    Plan { scheduler_seed: xxh3_64_with_seed(b"scheduler", seed), draw_seed: draw_seed(seed), faults, system }
 }

@@ -7,8 +7,8 @@
 use crate::plan::{CLOCK_OFFSET_MS, Tenant, between};
 use crate::scenario::Topic;
 use crate::topology::clock_offset_ms;
-use latent_engine::Scenario;
 use latent_engine::sim::keyed_draw;
+use latent_engine::{Scenario, draw_seed};
 use latent_pipeline::compaction::worker::{START_STREAM, start_delay_of, start_key};
 use latent_pipeline::config::CompactionConfig;
 use latent_pipeline::zone::{Day, ZoneHistory};
@@ -57,7 +57,8 @@ fn within_job(tenants: &[Tenant], seed: u64, any: i64, pick: u64) -> Option<i64>
     let zones = ZoneHistory::constant(&tenant.zone).ok()?;
     let midnight = zones.next_midnight(UnixMs(any));
     let ended = Day(zones.day(midnight, midnight).0 - 1);
-    let draw = keyed_draw(seed, START_STREAM, start_key(tenant.law.project, ended));
+    // The worker draws in the world, so the foreseen draw is one of the world's.
+    let draw = keyed_draw(draw_seed(seed), START_STREAM, start_key(tenant.law.project, ended));
     let by_the_workers_clock = midnight + start_delay_of(draw, &CompactionConfig::default());
     Some(by_the_workers_clock.0 - clock_offset_ms(seed, "worker-1", CLOCK_OFFSET_MS))
 }
