@@ -31,7 +31,7 @@ const MISTAKES: [(&str, &str, &str); 9] = [
     "action": { "kill": { "node": "disk-99", "restart_after_ms": 1000 } }
   }]"#,
     ),
-    ("wrong-type", r#""requests_per_day": 22"#, r#""requests_per_day": "22""#),
+    ("wrong-type", r#""requests_per_day": 14"#, r#""requests_per_day": "14""#),
     ("unknown-outcome", r#""expect": "clean""#, r#""expect": "cleen""#),
     ("cut-off", "\"zones\": [", "\"zones\": "),
 ];
