@@ -18,7 +18,9 @@ fn main() -> ExitCode {
     latent_engine::main::<Latent>(scenarios![
         "incident-2016",
         "incident-2016-protected",
+        "hostile",
         "quiet-week",
-        "month"
+        "month",
+        "one-day",
     ])
 }

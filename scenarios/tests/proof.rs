@@ -79,6 +79,11 @@ fn the_protected_incident_is_the_same_with_addresses_at_random() {
 }
 
 #[test]
+fn the_hostile_release_is_the_same_with_addresses_at_random() {
+    is_the_same_elsewhere("hostile");
+}
+
+#[test]
 fn the_month_is_the_same_with_addresses_at_random() {
     is_the_same_elsewhere("month");
 }

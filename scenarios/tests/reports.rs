@@ -38,6 +38,11 @@ fn the_protected_incident_reads_as_reviewed() {
 }
 
 #[test]
+fn the_hostile_release_reads_as_reviewed() {
+    pin("hostile");
+}
+
+#[test]
 fn the_quiet_week_reads_as_reviewed() {
     pin("quiet-week");
 }

@@ -8,8 +8,8 @@
 
 use latent_engine::verdict::{Facts, Violation};
 use latent_engine::{Judged, NamedScenario, Progress, Report, Scenario, Screen, System, words};
-use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode};
-use latent_sim::{Action, Anchor, Fault, NodeSpec, OpKind, World};
+use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
+use latent_sim::{Action, Anchor, Fault, Kill, NodeSpec, OpKind, World};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ type Client = Arc<AtomicU64>;
 async fn write_ahead_log<E: Env>(env: E, client: Client, topic: Topic) -> Result<(), DiskError> {
     let file = env.disk().open("wal", OpenMode::Create).await?;
     env.disk().sync_dir("").await?;
-    let found = file.read_at(0, file.size_bytes().await?).await?;
+    let found = read_full(&file, 0, file.size_bytes().await?).await?;
     let whole_bytes = decode(&found).len() as u64 * 16;
     if whole_bytes > 0 {
         env.mark(Mark { name: "wal.recovered", subject: "" });
@@ -101,7 +101,10 @@ impl System for Wal {
         let (node, n) = ("log".to_owned(), plan.crash_at_operation);
         let path_prefix = String::new();
         let anchor = Anchor::NthOp { node: node.clone(), op: OpKind::Disk, path_prefix, n, after_ms: 0 };
-        vec![Fault { anchor, action: Action::Kill { node, restart_after_ms: Some(1000), keeps: None } }]
+        vec![Fault {
+            anchor,
+            action: Action::Kill(Kill { node, restart_after_ms: Some(1000), keeps: None, tear_bytes: None }),
+        }]
     }
 
     async fn run(_: &Plan, scenario: &Scenario<Topic>, world: World, _: Progress) -> Judged<Findings> {

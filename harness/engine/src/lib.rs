@@ -13,6 +13,7 @@
 
 mod case;
 mod cli;
+mod enumerate;
 pub mod exit;
 mod plan;
 mod print;

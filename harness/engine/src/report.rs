@@ -29,8 +29,10 @@ pub struct Report<F> {
     pub trace_records: u64,
     /// What was shown about getting lost items back.
     pub recovery: Recovery,
-    /// What did not come to rest, if anything.
+    /// What did not come to rest, if anything: one reason a line, the worst first.
     pub hung: Option<String>,
+    /// What exceeded the faults that the system promises to survive, if anything did.
+    pub beyond_budget: Option<String>,
     /// Who noticed, in order of time.
     pub noticed: Vec<Notice>,
     /// Every promise that did not hold.

@@ -22,6 +22,9 @@ pub trait System: Sized + 'static {
     /// What the system is trusted with, in the plural: `events`. A key in the JSON report's violations.
     const ITEMS: &'static str;
 
+    /// Nodes that are not part of the system under test, such as its clients: no fault is enumerated at them.
+    const OUTSIDE: &'static [&'static str] = &[];
+
     /// The system's own fields of a scenario: a struct with `#[serde(deny_unknown_fields)]` whose fields stand at the top
     /// level, next to the engine's. No `#[serde(flatten)]` in it: that would lose the lines of errors.
     type Topic: Serialize + DeserializeOwned + JsonSchema + Clone + Debug;

@@ -206,6 +206,10 @@ impl File for HostFile {
         self.run(DiskOp::Read, move |open| read_at(&open.file, offset, len_bytes)).await
     }
 
+    fn path(&self) -> &str {
+        &self.shared.path
+    }
+
     async fn size_bytes(&self) -> Result<u64, DiskError> {
         self.run(DiskOp::Len, |open| Ok(open.file.metadata()?.len())).await
     }

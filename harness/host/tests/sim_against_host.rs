@@ -8,7 +8,9 @@ use latent_host::HostDisk;
 use latent_ports::{Disk, EntryKind, Env, File, OpenMode};
 use latent_sim::{NodeSpec, SimEnv, World, WorldSpec, run_fork};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -152,41 +154,84 @@ async fn tree<D: Disk>(disk: &D, log: &mut Vec<String>) {
     }
 }
 
-fn on_sim(ops: &[Op]) -> Vec<String> {
-    let (ops, log) = (Arc::new(ops.to_vec()), Arc::new(Mutex::new(Vec::new())));
-    let slot = log.clone();
+/// Each sequence on a disk of its own; all of them in one world.
+fn on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
+    let logs = Arc::new(Mutex::new(vec![Vec::new(); sequences.len()]));
+    let slot = logs.clone();
     run_fork(WorldSpec::seeded(1), async move |world: World| {
-        let boot = move |env: SimEnv| {
-            let (ops, slot) = (ops.clone(), slot.clone());
-            async move {
-                let log = drive(env.disk(), &ops).await;
-                *slot.lock().unwrap() = log;
-            }
-        };
-        world.add_node(NodeSpec::named("node"), boot);
+        for (index, ops) in sequences.iter().enumerate() {
+            let (ops, slot) = (Arc::new(ops.clone()), slot.clone());
+            let boot = move |env: SimEnv| {
+                let (ops, slot) = (ops.clone(), slot.clone());
+                async move {
+                    let log = drive(env.disk(), &ops).await;
+                    slot.lock().unwrap()[index] = log;
+                }
+            };
+            world.add_node(NodeSpec::named(format!("node {index}")), boot);
+        }
         world.sleep(Duration::from_secs(10)).await;
     });
-    Arc::into_inner(log).unwrap().into_inner().unwrap()
+    Arc::into_inner(logs).unwrap().into_inner().unwrap()
 }
 
-fn on_host(ops: &[Op]) -> Vec<String> {
-    let dir = tempfile::tempdir().unwrap();
+/// Each sequence in a directory of its own below `root`.
+fn on_host(root: &Path, sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
+    let dir = tempfile::tempdir_in(root).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async { drive(&HostDisk::new(dir.path()).unwrap(), ops).await })
+    let drive_one = |(index, ops): (usize, &Vec<Op>)| {
+        let root = dir.path().join(index.to_string());
+        std::fs::create_dir(&root).unwrap();
+        runtime.block_on(async { drive(&HostDisk::new(&root).unwrap(), ops).await })
+    };
+    sequences.iter().enumerate().map(drive_one).collect()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
-    #[test]
-    fn both_disks_do_the_same(ops in prop::collection::vec(op(), 1..60)) {
-        let ops = [furnish(), ops].concat();
-        let (sim, host) = (on_sim(&ops), on_host(&ops));
-        prop_assert_eq!(sim.len(), host.len());
-        for (sim, host) in sim.iter().zip(&host) {
-            prop_assert_eq!(sim, host, "sim | host");
-        }
+/// Fails at the first sequence that gave two results, with the sequence up to there.
+fn compare(root: &Path, sequences: &[Vec<Op>]) -> Result<(), TestCaseError> {
+    for (sim, host) in on_sim(sequences).iter().zip(&on_host(root, sequences)) {
+        prop_assert!(!sim.is_empty(), "the sequence did not come to its end in time");
+        let same = sim.iter().zip(host).take_while(|(sim, host)| sim == host).count();
+        let before = sim[..same].join("\n");
+        prop_assert_eq!(sim.get(same), host.get(same), "sim | host, after\n{}", before);
     }
+    Ok(())
+}
+
+/// Random sequences, `count` of them, in batches that share a world and a runtime.
+fn compare_random(root: &Path, count: u32) {
+    const BATCH: u32 = 100;
+    let sequence = prop::collection::vec(op(), 1..40).prop_map(|ops| [furnish(), ops].concat());
+    let batch = prop::collection::vec(sequence, BATCH as usize);
+    let config = ProptestConfig { cases: count.div_ceil(BATCH), ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&batch, |sequences| compare(root, &sequences));
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+/// A few where temporary files go by default.
+#[test]
+fn both_disks_do_the_same() {
+    compare_random(&std::env::temp_dir(), 300);
+}
+
+/// `LATENT_DISK_SEQUENCES=100000` takes so many; without it there are ten thousand.
+#[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how many sequences")]
+fn sequences() -> u32 {
+    let asked = std::env::var("LATENT_DISK_SEQUENCES").unwrap_or_else(|_| "10000".to_owned());
+    let count =
+        asked.parse().unwrap_or_else(|_| panic!("LATENT_DISK_SEQUENCES={asked}: write a number like 10000"));
+    assert!(count > 0, "LATENT_DISK_SEQUENCES=0: a check of no sequence is no check");
+    count
+}
+
+/// Many where syncs cost nothing, if there is such a place: a file system in memory.
+#[test]
+fn both_disks_do_the_same_ten_thousand_times() {
+    let in_memory = Path::new("/dev/shm");
+    let root = if in_memory.is_dir() { in_memory.to_owned() } else { std::env::temp_dir() };
+    compare_random(&root, sequences());
 }
 
 #[test]
@@ -238,5 +283,5 @@ fn the_cases_that_file_systems_are_known_to_treat_their_own_way() {
         Op::Truncate(2, 0),
         Op::Sync(2),
     ];
-    assert_eq!(on_sim(&ops), on_host(&ops));
+    compare(&std::env::temp_dir(), &[ops]).unwrap();
 }

@@ -4,7 +4,7 @@
 //! root directory itself is `""`. A file handle stays valid when its name is renamed or removed, and dies with
 //! the process that opened it.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::future::Future;
 
@@ -160,12 +160,140 @@ pub trait File: Clone + Send + Sync + 'static {
     /// Cuts or extends (with zeros) the file to `len_bytes`.
     fn truncate(&self, len_bytes: u64) -> impl Future<Output = Result<(), DiskError>> + Send;
 
-    /// Reads up to `len_bytes` from `offset`; fewer bytes only at the end of the file.
+    /// Reads up to `len_bytes` from `offset`. May return fewer bytes than are there; an empty result means the end of
+    /// the file (or that none were asked for). Whoever needs all of them asks [`read_full`].
     fn read_at(&self, offset: u64, len_bytes: u64) -> impl Future<Output = Result<Bytes, DiskError>> + Send;
+
+    /// The path it was opened by; its name may be another one since.
+    fn path(&self) -> &str;
 
     /// The file's length in bytes.
     fn size_bytes(&self) -> impl Future<Output = Result<u64, DiskError>> + Send;
 
     /// Makes the file's bytes and length durable; not its name.
     fn sync(&self) -> impl Future<Output = Result<(), DiskError>> + Send;
+}
+
+/// Most reads that [`read_full`] makes for one range: a file that gives less at a time is not worth the wait.
+pub const MOST_READS: u32 = 1_024;
+
+/// Reads `len_bytes` from `offset`, asking for the rest after each short read; fewer bytes only if the file ends there.
+/// When the first read gives all of them, it is the only one: ask for a length that the file has.
+///
+/// # Errors
+/// If a read fails; [`DiskErrorKind::Io`] if [`MOST_READS`] reads did not bring all, or one brought more than was asked.
+pub async fn read_full<F: File>(file: &F, offset: u64, len_bytes: u64) -> Result<Bytes, DiskError> {
+    let failed = || DiskError { kind: DiskErrorKind::Io, op: DiskOp::Read, path: file.path().to_owned() };
+    let mut out = BytesMut::new();
+    for _ in 0..MOST_READS {
+        let got_bytes = out.len() as u64;
+        let piece = file.read_at(offset.saturating_add(got_bytes), len_bytes - got_bytes).await?;
+        if piece.len() as u64 > len_bytes - got_bytes {
+            return Err(failed());
+        }
+        // What came in one piece is passed on as it is: it may be shared.
+        if piece.len() as u64 == len_bytes {
+            return Ok(piece);
+        }
+        out.extend_from_slice(&piece);
+        if piece.is_empty() || out.len() as u64 == len_bytes {
+            return Ok(out.freeze());
+        }
+    }
+    Err(failed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::FutureExt;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A file that gives at most so many bytes at a time (or more than was asked for), and counts its reads.
+    #[derive(Clone)]
+    struct Dribble {
+        bytes: Bytes,
+        at_a_time: usize,
+        too_many: bool,
+        reads: Arc<AtomicU32>,
+    }
+
+    impl Dribble {
+        fn new(len: usize, at_a_time: usize) -> Dribble {
+            let bytes = (0..len).map(|at| u8::try_from(at % 251).unwrap_or(0)).collect::<Vec<_>>().into();
+            Dribble { bytes, at_a_time, too_many: false, reads: Arc::default() }
+        }
+
+        fn read(&self, offset: u64, len_bytes: u64) -> (Result<Bytes, DiskErrorKind>, u32) {
+            let read = read_full(self, offset, len_bytes).now_or_never().expect("it never waits");
+            if let Err(error) = &read {
+                assert_eq!((error.op, error.path.as_str()), (DiskOp::Read, "dribble"));
+            }
+            (read.map_err(|error| error.kind), self.reads.swap(0, Ordering::Relaxed))
+        }
+    }
+
+    impl File for Dribble {
+        async fn append(&self, _: Bytes) -> Result<u64, DiskError> {
+            unreachable!("it is only read")
+        }
+
+        async fn write_at(&self, _: u64, _: Bytes) -> Result<(), DiskError> {
+            unreachable!("it is only read")
+        }
+
+        async fn truncate(&self, _: u64) -> Result<(), DiskError> {
+            unreachable!("it is only read")
+        }
+
+        async fn sync(&self) -> Result<(), DiskError> {
+            unreachable!("it is only read")
+        }
+
+        async fn read_at(&self, offset: u64, len_bytes: u64) -> Result<Bytes, DiskError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len());
+            let asked = usize::try_from(len_bytes).unwrap_or(usize::MAX) + usize::from(self.too_many);
+            let to = self.bytes.len().min(from.saturating_add(asked.min(self.at_a_time)));
+            Ok(self.bytes.slice(from..to))
+        }
+
+        fn path(&self) -> &str {
+            "dribble"
+        }
+
+        async fn size_bytes(&self) -> Result<u64, DiskError> {
+            Ok(self.bytes.len() as u64)
+        }
+    }
+
+    #[test]
+    fn a_range_that_comes_at_once_is_read_once_and_passed_on_as_it_is() {
+        let file = Dribble::new(100, 1_000);
+        let (read, reads) = file.read(10, 90);
+        let read = read.expect("it is there");
+        assert_eq!((read.as_ptr(), read.len(), reads), (file.bytes[10..].as_ptr(), 90, 1));
+        assert_eq!(file.read(0, 0), (Ok(Bytes::new()), 1));
+    }
+
+    #[test]
+    fn short_reads_are_asked_again_until_all_came_or_the_file_ended() {
+        let file = Dribble::new(100, 7);
+        assert_eq!(file.read(0, 100), (Ok(file.bytes.clone()), 15));
+        assert_eq!(file.read(3, 14), (Ok(file.bytes.slice(3..17)), 2));
+        assert_eq!(file.read(90, 50), (Ok(file.bytes.slice(90..)), 3), "the last read finds the end");
+        assert_eq!(file.read(90, u64::MAX), (Ok(file.bytes.slice(90..)), 3));
+        assert_eq!(file.read(200, 50), (Ok(Bytes::new()), 1));
+    }
+
+    #[test]
+    fn a_file_that_gives_too_little_at_a_time_or_too_much_is_an_error() {
+        let most = MOST_READS as usize;
+        assert_eq!(Dribble::new(most, 1).read(0, u64::from(MOST_READS)).0.map(|read| read.len()), Ok(most));
+        let (read, reads) = Dribble::new(most + 1, 1).read(0, u64::from(MOST_READS) + 1);
+        assert_eq!((read, reads), (Err(DiskErrorKind::Io), MOST_READS));
+        let file = Dribble { too_many: true, ..Dribble::new(100, 1_000) };
+        assert_eq!(file.read(0, 50), (Err(DiskErrorKind::Io), 1));
+    }
 }

@@ -13,6 +13,8 @@ mod env;
 mod net;
 
 pub use clock::{Clock, UnixMs};
-pub use disk::{Disk, DiskError, DiskErrorKind, DiskOp, Entry, EntryKind, File, OpenMode};
+pub use disk::{
+    Disk, DiskError, DiskErrorKind, DiskOp, Entry, EntryKind, File, MOST_READS, OpenMode, read_full,
+};
 pub use env::{Env, Mark, NodeId, race_timeout};
 pub use net::{Message, Net, NetError, NetErrorKind, Request};

@@ -6,6 +6,7 @@
 use crate::env::Seat;
 use crate::lock::lock;
 use latent_ports::{Clock, UnixMs};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,11 +23,13 @@ pub struct ClockSpec {
 #[derive(Debug)]
 pub(crate) struct WallClock {
     spec: Mutex<ClockSpec>,
+    /// Drifts that faults brought, by the fault's number: since when, in nanoseconds of the world, and how strong.
+    drifts: Mutex<BTreeMap<usize, (u64, i32)>>,
 }
 
 impl WallClock {
     pub(crate) fn new(spec: ClockSpec) -> WallClock {
-        WallClock { spec: Mutex::new(spec) }
+        WallClock { spec: Mutex::new(spec), drifts: Mutex::default() }
     }
 
     pub(crate) fn step(&self, by_ms: i64) {
@@ -34,13 +37,31 @@ impl WallClock {
         spec.offset_ms = spec.offset_ms.saturating_add(by_ms);
     }
 
+    /// Gains `ppm` from now on.
+    pub(crate) fn drift(&self, fault: usize, since_ns: u64, ppm: i32) {
+        lock(&self.drifts).insert(fault, (since_ns, ppm));
+    }
+
+    /// Gains no more, and what it gained is set right.
+    pub(crate) fn end_drift(&self, fault: usize) {
+        lock(&self.drifts).remove(&fault);
+    }
+
+    fn drifted_ms(&self, elapsed_ns: u64) -> i64 {
+        lock(&self.drifts).values().map(|(since_ns, ppm)| gained_ms(elapsed_ns - since_ns, *ppm)).sum()
+    }
+
     fn show(&self, start: UnixMs, elapsed_ns: u64) -> UnixMs {
         let spec = *lock(&self.spec);
         let elapsed_ms = i64::try_from(elapsed_ns / 1_000_000).unwrap_or(i64::MAX);
-        let gained_ms = i128::from(elapsed_ns) * i128::from(spec.drift_ppm) / 1_000_000_000_000;
-        let gained_ms = i64::try_from(gained_ms).unwrap_or(0);
+        let gained_ms = gained_ms(elapsed_ns, spec.drift_ppm).saturating_add(self.drifted_ms(elapsed_ns));
         UnixMs(start.0.saturating_add(elapsed_ms).saturating_add(spec.offset_ms).saturating_add(gained_ms))
     }
+}
+
+/// What a clock gains in a time, in milliseconds.
+fn gained_ms(elapsed_ns: u64, ppm: i32) -> i64 {
+    i64::try_from(i128::from(elapsed_ns) * i128::from(ppm) / 1_000_000_000_000).unwrap_or(0)
 }
 
 /// One incarnation's view of its node's clocks.

@@ -126,6 +126,13 @@ impl SimEnv {
         self.ports.seat.incarnation
     }
 
+    /// How strong a named condition is at this node, if a fault of the plan switched it on: for the code that models
+    /// a machine of the system, such as an object store.
+    #[must_use]
+    pub fn condition(&self, name: &str) -> Option<u64> {
+        self.ports.seat.world.condition(self.ports.seat.id(), name)
+    }
+
     /// Whether this incarnation's process is still alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {

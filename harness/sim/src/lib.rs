@@ -48,7 +48,12 @@ pub use clock::{ClockSpec, SimClock};
 pub use disk::{CrashKeeps, DiskImage, DiskSpec, DiskStats, FileImage, SimDisk, SimFile};
 pub use draw::keyed_draw;
 pub use env::SimEnv;
-pub use faults::{Action, Anchor, Fault, FaultOutcome, OpKind};
+pub use faults::{
+    Action, AfterFailedSync, Anchor, BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CutLink,
+    DegradeLink, DiskError, DiskFull, Fault, FaultOutcome, Flap, GarbageTails, Isolate, Kill, LatentSector,
+    LoseMessage, LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, SeenOp,
+    ShortRead, SlowDisk, SyncFailure,
+};
 pub use net::{LinkSpec, SimNet, Tail};
 pub use node::NodeSpec;
 pub use run::{Finished, WorldSpec, run_fork, run_world};

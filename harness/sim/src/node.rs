@@ -9,6 +9,7 @@ use crate::trace::Event;
 use crate::world::World;
 use latent_ports::NodeId;
 use madsim::runtime::{Handle, NodeHandle};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -48,6 +49,8 @@ pub(crate) struct Node {
     paused: AtomicBool,
     /// Whether a fault waits for an operation of this node.
     watched: AtomicBool,
+    /// Named conditions that faults switched on, by the fault's number.
+    conditions: Mutex<BTreeMap<usize, (String, u64)>>,
     booted_ns: AtomicU64,
     mailbox: Mutex<Option<Mailbox>>,
     process: Mutex<Option<NodeHandle>>,
@@ -73,6 +76,7 @@ impl Node {
             up: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             watched: AtomicBool::new(false),
+            conditions: Mutex::default(),
             booted_ns: AtomicU64::new(0),
             mailbox: Mutex::default(),
             process: Mutex::default(),
@@ -116,6 +120,10 @@ impl Node {
         self.watched.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn conditions<T>(&self, work: impl FnOnce(&mut BTreeMap<usize, (String, u64)>) -> T) -> T {
+        work(&mut lock(&self.conditions))
+    }
+
     pub(crate) fn booted_ns(&self) -> u64 {
         self.booted_ns.load(Ordering::Relaxed)
     }
@@ -148,13 +156,18 @@ impl Node {
 
     /// Ends the process, if there is one, and decides what its disk keeps.
     pub(crate) fn kill(&self, world: &World, keeps: Option<CrashKeeps>) {
+        self.kill_torn(world, keeps, None);
+    }
+
+    /// As [`Node::kill`]; un-synced writes are torn between blocks of `tear_bytes`, if that is said.
+    pub(crate) fn kill_torn(&self, world: &World, keeps: Option<CrashKeeps>, tear_bytes: Option<u32>) {
         if !self.up.swap(false, Ordering::Relaxed) {
             return;
         }
         self.paused.store(false, Ordering::Relaxed);
         let died = self.incarnation.fetch_add(1, Ordering::Relaxed);
         let keeps = keeps.unwrap_or(self.disk.crash_policy());
-        self.disk.crash(world.draws(), self.id.0, died, keeps);
+        self.disk.crash(world.draws(), (self.id.0, died), keeps, tear_bytes);
         let mailbox = self.mailbox(Option::take);
         drop(mailbox);
         if let Some(process) = lock(&self.process).clone() {

@@ -91,6 +91,13 @@ pub enum Event<'a> {
         /// XXH3-128 of the message.
         digest: u128,
     },
+    /// A message of this node is on its way twice.
+    Doubled {
+        /// Where it is going.
+        to: NodeId,
+        /// XXH3-128 of the message.
+        digest: u128,
+    },
     /// The node's disk did something. Recorded when the operation takes effect: a sync, when it ends.
     Disk {
         /// The operation.
@@ -301,6 +308,7 @@ impl Packed {
                 Packed { outcome, ..message(8, to, len_bytes, digest) }
             }
             Event::Lost { to, digest } => message(9, to, &0, digest),
+            Event::Doubled { to, digest } => message(14, to, &0, digest),
             Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => Packed {
                 kind: 10,
                 detail: *op as u8,
@@ -348,6 +356,7 @@ impl fmt::Display for Event<'_> {
                 write!(f, "call to node {} failed: {kind:?}", to.0)
             }
             Event::Lost { to, digest } => write!(f, "message to node {} lost {}", to.0, short(*digest)),
+            Event::Doubled { to, digest } => write!(f, "message to node {} doubled {}", to.0, short(*digest)),
             Event::Disk { op, path, to, offset, len_bytes, outcome, .. } => {
                 write!(f, "{op:?} '{path}'")?;
                 if !to.is_empty() {

@@ -3,7 +3,7 @@
 use crate::disk::{CrashKeeps, DiskImage, DiskStats, SharedChunks};
 use crate::draw::Draws;
 use crate::env::SimEnv;
-use crate::faults::FaultBook;
+use crate::faults::{FaultBook, Survey};
 use crate::lock::lock;
 use crate::net::Links;
 use crate::node::{Node, NodeSpec};
@@ -40,6 +40,7 @@ pub(crate) struct Inner {
     nodes: Mutex<Vec<Arc<Node>>>,
     pub(crate) links: Mutex<Links>,
     pub(crate) faults: Mutex<FaultBook>,
+    pub(crate) survey: Mutex<Option<Survey>>,
     spawned: AtomicU32,
 }
 
@@ -65,6 +66,7 @@ impl World {
                 nodes: Mutex::default(),
                 links: Mutex::default(),
                 faults: Mutex::default(),
+                survey: Mutex::default(),
                 spawned: AtomicU32::new(0),
             }),
         }
@@ -90,7 +92,7 @@ impl World {
             nodes.push(node.clone());
             node
         };
-        if self.faults(|book| book.watches(node.name())) {
+        if self.is_surveyed() || self.faults(|book| book.watches(node.name())) {
             node.set_watched();
         }
         node.start(self);
@@ -384,7 +386,7 @@ impl World {
             Due::Deliver(flight) => self.deliver(flight),
             Due::GiveUp(call) => self.give_up(call),
             Due::Fault(fault) => self.fire(fault),
-            Due::FaultEnds(fault) => self.end_fault(fault),
+            Due::FaultEnds(fault) => self.pass_fault(fault),
             Due::Idle => {
                 let last = self.inner.start + Duration::from_nanos(self.trace(|trace| trace.last_ns));
                 panic!(

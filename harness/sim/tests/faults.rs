@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, Mark, Message, Net, NodeId, OpenMode, UnixMs};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, Fault, Finished, LinkSpec, NodeSpec, OpKind, SimEnv, Tail, World, WorldSpec,
-    run_fork, run_world,
+    Action, Anchor, ClockStep, CrashKeeps, CutLink, DiskError, DiskFull, Fault, Finished, Isolate, Kill,
+    LinkSpec, NodeSpec, OpKind, Pause, SimEnv, Tail, World, WorldSpec, run_fork, run_world,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn nth(op: OpKind, path_prefix: &str, n: u64) -> Anchor {
 }
 
 fn kill(restart_after_ms: Option<u64>) -> Action {
-    Action::Kill { node: "node".into(), restart_after_ms, keeps: None }
+    Action::Kill(Kill { node: "node".into(), restart_after_ms, keeps: None, tear_bytes: None })
 }
 
 /// Every 100 ms: appends a byte to `ticks`, syncs it, marks it.
@@ -73,7 +73,7 @@ fn a_kill_at_an_instant_ends_the_process_and_restarts_it_when_asked() {
 
 #[test]
 fn a_pause_stops_the_process_for_as_long_as_it_says() {
-    let action = Action::Pause { node: "node".into(), for_ms: 3_000 };
+    let action = Action::Pause(Pause { node: "node".into(), for_ms: 3_000 });
     let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
     assert_eq!(finished.marks["boot"], 1);
     assert!((65..70).contains(&finished.marks["tick"]), "{}", finished.marks["tick"]);
@@ -82,7 +82,7 @@ fn a_pause_stops_the_process_for_as_long_as_it_says() {
 #[test]
 fn a_pause_at_an_operation_stops_the_process_right_there() {
     for op in [OpKind::Append, OpKind::Sync] {
-        let action = Action::Pause { node: "node".into(), for_ms: 20_000 };
+        let action = Action::Pause(Pause { node: "node".into(), for_ms: 20_000 });
         let finished = tick_with(|_| vec![Fault { anchor: nth(op, "ticks", 7), action }]);
         assert_eq!(finished.marks["tick"], 6);
         assert_eq!(finished.output, 7);
@@ -121,8 +121,12 @@ fn operations_count_by_kind_path_and_time() {
 
 #[test]
 fn a_mark_reached_for_the_nth_time_is_an_anchor() {
-    let anchor =
-        |node: Option<&str>| Anchor::Mark { name: "tick".into(), n: 12, node: node.map(str::to_owned) };
+    let anchor = |node: Option<&str>| Anchor::Mark {
+        name: "tick".into(),
+        n: 12,
+        node: node.map(str::to_owned),
+        after_ms: 0,
+    };
     for node in [None, Some("node")] {
         let finished = tick_with(|_| vec![Fault { anchor: anchor(node), action: kill(None) }]);
         assert_eq!(finished.marks["tick"], 12);
@@ -135,8 +139,8 @@ fn a_mark_reached_for_the_nth_time_is_an_anchor() {
 
 #[test]
 fn a_pause_at_a_mark_keeps_the_process_from_its_next_operation() {
-    let anchor = Anchor::Mark { name: "tick".into(), n: 3, node: None };
-    let action = Action::Pause { node: "node".into(), for_ms: 20_000 };
+    let anchor = Anchor::Mark { name: "tick".into(), n: 3, node: None, after_ms: 0 };
+    let action = Action::Pause(Pause { node: "node".into(), for_ms: 20_000 });
     let finished = tick_with(|_| vec![Fault { anchor, action }]);
     assert_eq!((finished.marks["tick"], finished.output), (3, 3));
 }
@@ -144,15 +148,26 @@ fn a_pause_at_a_mark_keeps_the_process_from_its_next_operation() {
 #[test]
 fn a_disk_error_fails_the_next_operations_of_its_kind_and_changes_nothing() {
     for op in [OpKind::Append, OpKind::Sync] {
-        let action = Action::DiskError { node: "node".into(), op, path_prefix: "ticks".into(), times: 3 };
+        let action = Action::DiskError(DiskError {
+            node: "node".into(),
+            op,
+            path_prefix: "ticks".into(),
+            times: Some(3),
+            for_ms: None,
+        });
         let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
         assert_eq!(finished.marks["failed tick"], 3, "{op:?}");
         let lost = if op == OpKind::Append { 3 } else { 0 };
         assert_eq!(finished.output, finished.marks["tick"] + 3 - lost);
     }
     // At an operation, the error hits that very operation.
-    let action =
-        Action::DiskError { node: "node".into(), op: OpKind::Append, path_prefix: String::new(), times: 1 };
+    let action = Action::DiskError(DiskError {
+        node: "node".into(),
+        op: OpKind::Append,
+        path_prefix: String::new(),
+        times: Some(1),
+        for_ms: None,
+    });
     let finished = tick_with(|_| vec![Fault { anchor: nth(OpKind::Append, "", 4), action }]);
     let first_failure =
         finished.log.iter().position(|line| line.text.contains("Append") && line.text.ends_with("Io"));
@@ -166,7 +181,7 @@ fn a_disk_error_fails_the_next_operations_of_its_kind_and_changes_nothing() {
 
 #[test]
 fn a_full_disk_takes_no_bytes_until_there_is_room_again() {
-    let action = Action::DiskFull { node: "node".into(), for_ms: Some(2_000) };
+    let action = Action::DiskFull(DiskFull { room_bytes: 0, node: "node".into(), for_ms: Some(2_000) });
     let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
     assert!((17..21).contains(&finished.marks["failed tick"]), "{}", finished.marks["failed tick"]);
     assert_eq!(finished.output, finished.marks["tick"]);
@@ -182,7 +197,7 @@ fn a_clock_step_moves_the_wall_and_nothing_else() {
         run_fork(WorldSpec::seeded(1), async move |world: World| {
             world.arm(Fault {
                 anchor: at_s(&world, 2),
-                action: Action::ClockStep { node: "node".into(), by_ms },
+                action: Action::ClockStep(ClockStep { node: "node".into(), by_ms, for_ms: None }),
             });
             let other = slot.clone();
             let show = |slot: Arc<Mutex<Vec<_>>>| {
@@ -250,7 +265,7 @@ fn both(finished: &Finished<()>, name: &str) -> (u64, u64) {
 fn a_link_cut_one_way_loses_requests_there_and_answers_back() {
     let none = chatter_with(|_| Vec::new());
     assert_eq!(both(&none, "lost"), (0, 0));
-    let cut = |both| Action::CutLink { from: "a".into(), to: "b".into(), both, for_ms: Some(5_000) };
+    let cut = |both| Action::CutLink(CutLink { from: "a".into(), to: "b".into(), both, for_ms: Some(5_000) });
     let one_way = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action: cut(false) }]);
     let (a_lost, b_lost) = both(&one_way, "lost");
     assert!((30..36).contains(&a_lost) && (30..36).contains(&b_lost), "{a_lost} {b_lost}");
@@ -268,12 +283,12 @@ fn a_link_cut_one_way_loses_requests_there_and_answers_back() {
 
 #[test]
 fn an_isolated_node_hears_nobody_until_it_is_back() {
-    let action = Action::Isolate { node: "b".into(), for_ms: Some(5_000) };
+    let action = Action::Isolate(Isolate { node: "b".into(), for_ms: Some(5_000) });
     let finished = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action }]);
     let (a_lost, b_lost) = both(&finished, "lost");
     assert!((30..36).contains(&a_lost) && (30..36).contains(&b_lost), "{a_lost} {b_lost}");
     assert!(both(&finished, "heard").0 > 40);
-    let for_good = Action::Isolate { node: "b".into(), for_ms: None };
+    let for_good = Action::Isolate(Isolate { node: "b".into(), for_ms: None });
     let finished = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action: for_good }]);
     assert!(both(&finished, "heard").0 < 20);
 }
@@ -282,7 +297,8 @@ fn an_isolated_node_hears_nobody_until_it_is_back() {
 fn network_operations_are_anchors_too() {
     for (op, lost) in [(OpKind::Receive, 0), (OpKind::Answer, 0), (OpKind::Send, 0)] {
         let anchor = Anchor::NthOp { node: "b".into(), op, path_prefix: String::new(), n: 10, after_ms: 0 };
-        let action = Action::Kill { node: "b".into(), restart_after_ms: None, keeps: None };
+        let action =
+            Action::Kill(Kill { node: "b".into(), restart_after_ms: None, keeps: None, tear_bytes: None });
         let finished = chatter_with(|_| vec![Fault { anchor, action }]);
         assert!(both(&finished, "heard").0 <= 10, "{op:?}");
         assert!(both(&finished, "lost").0 > 80, "{op:?}");
@@ -350,7 +366,7 @@ fn taking_one_fault_out_leaves_the_others_alone() {
         if extra {
             faults.push(Fault {
                 anchor: at_s(world, 8),
-                action: Action::ClockStep { node: "node".into(), by_ms: 1 },
+                action: Action::ClockStep(ClockStep { node: "node".into(), by_ms: 1, for_ms: None }),
             });
         }
         faults
@@ -379,7 +395,12 @@ fn faults_are_written_as_plain_json() {
             n: 3,
             after_ms: 0,
         },
-        action: Action::Kill { node: "arb1".into(), restart_after_ms: Some(1_000), keeps: None },
+        action: Action::Kill(Kill {
+            node: "arb1".into(),
+            restart_after_ms: Some(1_000),
+            keeps: None,
+            tear_bytes: None,
+        }),
     };
     assert_eq!(fault, expected);
     assert_eq!(serde_json::from_str::<Fault>(&serde_json::to_string(&fault).unwrap()).unwrap(), fault);
@@ -401,24 +422,26 @@ fn an_unresolved_instant_is_refused() {
 #[test]
 fn every_kind_of_error_names_its_operation_and_path() {
     let finished = tick_with(|_| {
-        let action = Action::DiskError {
+        let action = Action::DiskError(DiskError {
             node: "node".into(),
             op: OpKind::Create,
             path_prefix: String::new(),
-            times: 1,
-        };
+            times: Some(1),
+            for_ms: None,
+        });
         vec![Fault { anchor: nth(OpKind::Create, "never", 1), action }]
     });
     assert_eq!(finished.faults[0].counted, 0);
     run_world(WorldSpec::seeded(1), async |world| {
         world.arm(Fault {
             anchor: at_s(&world, 0),
-            action: Action::DiskError {
+            action: Action::DiskError(DiskError {
                 node: "node".into(),
                 op: OpKind::Any,
                 path_prefix: "a".into(),
-                times: 1,
-            },
+                times: Some(1),
+                for_ms: None,
+            }),
         });
         world.add_node(NodeSpec::named("node"), async |env: SimEnv| {
             env.clock().sleep(SECOND).await;

@@ -4,7 +4,8 @@
 
 use latent_ports::{Clock, Disk, Env, File, Mark, Message, Net, NodeId, OpenMode};
 use latent_sim::{
-    Action, Anchor, Fault, NodeSpec, Observer, OpKind, Record, SimEnv, World, WorldSpec, run_fork,
+    Action, Anchor, Fault, Kill, NodeSpec, Observer, OpKind, Pause, Record, SimEnv, World, WorldSpec,
+    run_fork,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -87,9 +88,14 @@ fn run(seed: u64) -> u64 {
             n: 10,
             after_ms: 0,
         };
-        let action = Action::Kill { node: "n2".into(), restart_after_ms: Some(50), keeps: None };
+        let action = Action::Kill(Kill {
+            node: "n2".into(),
+            restart_after_ms: Some(50),
+            keeps: None,
+            tear_bytes: None,
+        });
         world.arm(Fault { anchor, action });
-        let pause = Action::Pause { node: "n3".into(), for_ms: 3_600_000 };
+        let pause = Action::Pause(Pause { node: "n3".into(), for_ms: 3_600_000 });
         world.arm(Fault { anchor: Anchor::AtMs(world.start().0 + 400), action: pause });
         for node in 1..=3 {
             // The boot closure holds the world, as a careless user's may.

@@ -12,6 +12,8 @@ pub enum Outcome {
     Clean,
     /// Items were lost, and all of them could be brought back.
     Recovered,
+    /// Items were lost, and not all of them came back, but more went wrong than the system promises to survive.
+    UnrecoverableByDesign,
     /// Items were lost, and not all of them could be brought back, or nobody showed that they could.
     UnrecoverableLoss,
     /// Something that must hold did not, without any loss of items.
@@ -24,9 +26,10 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, least to greatest.
-    pub const ALL: [Outcome; 6] = [
+    pub const ALL: [Outcome; 7] = [
         Outcome::Clean,
         Outcome::Recovered,
+        Outcome::UnrecoverableByDesign,
         Outcome::UnrecoverableLoss,
         Outcome::Violated,
         Outcome::Hung,
@@ -39,6 +42,7 @@ impl Outcome {
         match self {
             Outcome::Clean => "clean",
             Outcome::Recovered => "recovered",
+            Outcome::UnrecoverableByDesign => "unrecoverable-by-design",
             Outcome::UnrecoverableLoss => "unrecoverable-loss",
             Outcome::Violated => "violated",
             Outcome::Hung => "hung",
@@ -90,8 +94,12 @@ pub enum Recovery {
 pub struct Facts {
     /// What the drill showed. Asked only when items were lost.
     pub recovery: Recovery,
-    /// What did not come to rest in time; `None` when everything did.
+    /// What did not come to rest in time, one reason a line, the worst first; `None` when everything did.
     pub hung: Option<String>,
+    /// What exceeded the faults that the system promises to survive, and by how much: `4 disks damaged at once at
+    /// 2016-02-22 10:00:00Z, the budget is 3`. `None` while the faults stay within the budget. Asked only when items
+    /// were lost and not shown to have come back: it excuses nothing else.
+    pub beyond_budget: Option<String>,
     /// The same case had another trace in another process.
     pub nondeterministic: bool,
 }
@@ -99,15 +107,17 @@ pub struct Facts {
 /// The outcome of a run.
 ///
 /// Loss is told apart from other violations by each violation itself ([`Violation::loses_items`]); which kind of
-/// loss it is depends on [`Facts::recovery`] alone. A violation without loss outranks loss: a system that breaks
-/// its other promises cannot be trusted to count what it lost.
+/// loss it is depends on [`Facts::recovery`], and on whether more went wrong than the system promises to survive
+/// ([`Facts::beyond_budget`]): what was never promised is no bug. A violation without loss outranks loss: a system
+/// that breaks its other promises cannot be trusted to count what it lost.
 #[must_use]
 pub fn outcome(violations: &[Violation], facts: &Facts) -> Outcome {
-    let of_one = |violation: &Violation| match (violation.loses_items, facts.recovery) {
-        (false, _) => Outcome::Violated,
-        (true, Recovery::Complete) => Outcome::Recovered,
-        (true, Recovery::Partial | Recovery::NotShown) => Outcome::UnrecoverableLoss,
+    let lost = match (facts.recovery, &facts.beyond_budget) {
+        (Recovery::Complete, _) => Outcome::Recovered,
+        (Recovery::Partial | Recovery::NotShown, Some(_)) => Outcome::UnrecoverableByDesign,
+        (Recovery::Partial | Recovery::NotShown, None) => Outcome::UnrecoverableLoss,
     };
+    let of_one = |violation: &Violation| if violation.loses_items { lost } else { Outcome::Violated };
     let worst = violations.iter().map(of_one).max().unwrap_or_default();
     let hung = if facts.hung.is_some() { Outcome::Hung } else { Outcome::Clean };
     let twice = if facts.nondeterministic { Outcome::Nondeterministic } else { Outcome::Clean };
@@ -132,6 +142,19 @@ mod tests {
         assert_eq!(with(Recovery::Complete), Outcome::Recovered);
         assert_eq!(with(Recovery::Partial), Outcome::UnrecoverableLoss);
         assert_eq!(with(Recovery::NotShown), Outcome::UnrecoverableLoss);
+    }
+
+    #[test]
+    fn loss_beyond_the_fault_budget_is_by_design_unless_everything_came_back() {
+        let beyond_budget = Some("4 disks damaged at once, the budget is 3".to_owned());
+        let with = |violations: &[Violation], recovery| {
+            outcome(violations, &Facts { recovery, beyond_budget: beyond_budget.clone(), ..Facts::default() })
+        };
+        assert_eq!(with(&[loss()], Recovery::NotShown), Outcome::UnrecoverableByDesign);
+        assert_eq!(with(&[loss()], Recovery::Partial), Outcome::UnrecoverableByDesign);
+        assert_eq!(with(&[loss()], Recovery::Complete), Outcome::Recovered);
+        assert_eq!(with(&[], Recovery::NotShown), Outcome::Clean);
+        assert_eq!(with(&[loss(), breach()], Recovery::Partial), Outcome::Violated, "excuses loss only");
     }
 
     #[test]
@@ -161,7 +184,7 @@ mod tests {
         let wrong = "clan".parse::<Outcome>().unwrap_err();
         assert_eq!(
             wrong.to_string(),
-            "unknown outcome 'clan'; one of: clean recovered unrecoverable-loss violated hung nondeterministic"
+            "unknown outcome 'clan'; one of: clean recovered unrecoverable-by-design unrecoverable-loss violated hung nondeterministic"
         );
     }
 }

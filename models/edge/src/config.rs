@@ -1,5 +1,6 @@
 //! What an edge is told at boot.
 
+use crate::message::tag;
 use latent_ports::NodeId;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ pub struct EdgeConfig {
     pub peer: Option<NodeId>,
     /// Ingest nodes; requests go to them in turn.
     pub ingest: Vec<NodeId>,
+    /// Who may ask for a flush of the tee: whoever runs recoveries. `None`: anybody, for a site
+    /// without roles. The sender of a message is taken for who it is: connections are authenticated.
+    pub may_flush: Option<Vec<NodeId>>,
     /// The tee; without it requests are only forwarded.
     pub tee: Option<TeeConfig>,
     /// Limits.
@@ -22,13 +26,24 @@ impl EdgeConfig {
     /// An edge with the usual limits and no tee.
     #[must_use]
     pub fn new(edge: u16, peer: Option<NodeId>, ingest: Vec<NodeId>) -> EdgeConfig {
-        EdgeConfig { edge, peer, ingest, tee: None, limits: EdgeLimits::default() }
+        EdgeConfig { edge, peer, ingest, may_flush: None, tee: None, limits: EdgeLimits::default() }
     }
 
     /// The same edge with a tee.
     #[must_use]
     pub fn with_tee(self, tee: TeeConfig) -> EdgeConfig {
         EdgeConfig { tee: Some(tee), ..self }
+    }
+
+    /// Whether the node `from` may ask this edge for `service`. Copies of tee files, and word that they are safe,
+    /// come from the peer alone: anybody else could make this edge drop what it holds. HTTP is everybody's.
+    #[must_use]
+    pub fn grants(&self, service: u8, from: NodeId) -> bool {
+        match service {
+            tag::TEE_COPY | tag::TEE_UPLOADED | tag::TEE_FETCH => self.peer == Some(from),
+            tag::TEE_FLUSH => self.may_flush.as_ref().is_none_or(|nodes| nodes.contains(&from)),
+            _ => true,
+        }
     }
 }
 

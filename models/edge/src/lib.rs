@@ -15,6 +15,7 @@ mod local;
 pub mod message;
 mod numbers;
 pub mod object_api;
+mod patience;
 mod run;
 mod service;
 pub mod tee;

@@ -1,14 +1,14 @@
 //! Files on the edge's own disk: whole reads, durable replacement.
 
 use bytes::{Bytes, BytesMut};
-use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, File, OpenMode};
+use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, File, OpenMode, read_full};
 
 /// One read asks for at most so much, in bytes.
 const PIECE_BYTES: u64 = 8 << 20;
 
 /// The whole file; `None` when there is no such file.
 ///
-/// A read that gives fewer bytes than the file has is asked again; one that gives none is an error, never the end.
+/// A read that gives fewer bytes than were asked for is asked again; a file that ends too early is an error.
 pub(crate) async fn read_file<D: Disk>(disk: &D, path: &str) -> Result<Option<Bytes>, DiskError> {
     let file = match disk.open(path, OpenMode::Read).await {
         Ok(file) => file,
@@ -29,8 +29,9 @@ pub(crate) async fn read_exactly<F: File>(
     let mut out = BytesMut::new();
     while (out.len() as u64) < len_bytes {
         let missing = len_bytes - out.len() as u64;
-        let piece = file.read_at(offset + out.len() as u64, missing.min(PIECE_BYTES)).await?;
-        if piece.is_empty() {
+        let wanted = missing.min(PIECE_BYTES);
+        let piece = read_full(file, offset + out.len() as u64, wanted).await?;
+        if (piece.len() as u64) < wanted {
             return Err(DiskError { kind: DiskErrorKind::Io, op: DiskOp::Read, path: path.to_owned() });
         }
         if piece.len() as u64 == len_bytes {

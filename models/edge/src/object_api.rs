@@ -6,8 +6,10 @@
 //! message body of at most [`MAX_OBJECT_BYTES`].
 
 use crate::message::{MessageError, decode_head, encode_head, tag};
+pub use crate::patience::Patience;
+use crate::patience::{Passing, passing};
 use bytes::Bytes;
-use latent_ports::{Env, Message, Net, NetError, NodeId};
+use latent_ports::{Clock, Env, Message, Net, NetError, NodeId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -232,13 +234,20 @@ pub struct ObjectStore<E> {
     env: E,
     node: NodeId,
     timeout: Duration,
+    patience: Patience,
 }
 
 impl<E: Env> ObjectStore<E> {
-    /// The store on `node`; each call waits at most `timeout`. Nothing here retries: callers know what is worth it.
+    /// The store on `node`; each call waits at most `timeout`, and is made once: see [`ObjectStore::patient`].
     #[must_use]
     pub fn new(env: E, node: NodeId, timeout: Duration) -> ObjectStore<E> {
-        ObjectStore { env, node, timeout }
+        ObjectStore { env, node, timeout, patience: Patience::NONE }
+    }
+
+    /// The same store, called again when it fails in a way that may pass. Callers know how much is worth it.
+    #[must_use]
+    pub fn patient(self, patience: Patience) -> ObjectStore<E> {
+        ObjectStore { patience, ..self }
     }
 
     /// The store's node.
@@ -248,6 +257,25 @@ impl<E: Env> ObjectStore<E> {
     }
 
     async fn ask(&self, request: ObjectRequest, body: Bytes) -> Result<(ObjectAnswer, Bytes), StoreError> {
+        let (mut failed, mut silent) = (0, 0);
+        loop {
+            let error = match self.ask_once(&request, body.clone()).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let Some(passing) = passing(&error) else { return Err(error) };
+            failed += 1;
+            silent += u32::from(matches!(passing, Passing::Silent));
+            let Some(pause) = self.patience.pause(failed, silent, &passing) else { return Err(error) };
+            self.env.clock().sleep(pause).await;
+        }
+    }
+
+    async fn ask_once(
+        &self,
+        request: &ObjectRequest,
+        body: Bytes,
+    ) -> Result<(ObjectAnswer, Bytes), StoreError> {
         let message = request.to_message(body);
         let answer = self.env.net().call(self.node, message, self.timeout).await?;
         match answer_from_message(&answer) {

@@ -7,7 +7,7 @@ use crate::message::{
     response_to_message, service, tag,
 };
 use crate::numbers::{self, Numbers};
-use crate::object_api::ObjectStore;
+use crate::object_api::{ObjectStore, Patience};
 use crate::service::Edge;
 use crate::tee::copies::Copies;
 use crate::tee::peer::Peer;
@@ -58,6 +58,7 @@ async fn retry<E: Env, T, F: Future<Output = Result<T, DiskError>>>(env: &E, wor
 
 struct Node<E: Env> {
     env: E,
+    config: Arc<EdgeConfig>,
     edge: Edge<E>,
     copies: Arc<Copies<E>>,
     uploads: Arc<Uploads>,
@@ -78,7 +79,8 @@ async fn find<E: Env>(env: &E, config: &Arc<EdgeConfig>) -> Result<(Node<E>, Num
         let way = Tee::start(env, config, tee.clone(), numbers.clone(), uploads.clone());
         let parts = Parts {
             config: tee.clone(),
-            store: ObjectStore::new(env.clone(), tee.store, config.limits.store_timeout),
+            store: ObjectStore::new(env.clone(), tee.store, config.limits.store_timeout)
+                .patient(Patience::BRIEF),
             peer: config.peer.map(|node| Peer::new(env.clone(), node, config.limits)),
             copies: copies.clone(),
             uploads: uploads.clone(),
@@ -90,12 +92,19 @@ async fn find<E: Env>(env: &E, config: &Arc<EdgeConfig>) -> Result<(Node<E>, Num
         writer = Some((way, tee.on_failure));
     }
     let edge = Edge::new(env.clone(), config.clone(), numbers.clone(), writer);
-    Ok((Node { env: env.clone(), edge, copies, uploads, uploader }, numbers))
+    Ok((Node { env: env.clone(), config: config.clone(), edge, copies, uploads, uploader }, numbers))
 }
 
+/// What is asked by a node that may not ask it gets an empty answer, which reads as none: see
+/// [`EdgeConfig::grants`].
 async fn answer<E: Env>(node: Arc<Node<E>>, request: Request) -> Message {
     let Message { head, body } = request.message.clone();
-    match service(&request.message) {
+    let asked = service(&request.message);
+    if asked.is_some_and(|service| !node.config.grants(service, request.from)) {
+        node.env.mark(Mark { name: "edge.stranger-refused", subject: &format!("node {}", request.from.0) });
+        return Message::default();
+    }
+    match asked {
         Some(tag::TEE_COPY) => match decode_head(tag::TEE_COPY, &head) {
             Ok(piece) => node.keep_copy(piece, body).await,
             Err(_) => Message::default(),
@@ -153,6 +162,7 @@ impl<E: Env> Node<E> {
     async fn read_part(&self, wanted: TeeFetch) -> Result<Option<Bytes>, DiskError> {
         for dir in [PEER_DIR, OWN_DIR] {
             match self.env.disk().open(&format!("{dir}/{}", wanted.name), OpenMode::Read).await {
+                // A short read is a lawful answer: the peer asks for the rest, until none comes.
                 Ok(file) => return file.read_at(wanted.offset, wanted.len_bytes).await.map(Some),
                 Err(error) if error.kind == DiskErrorKind::NotFound => {}
                 Err(error) => return Err(error),

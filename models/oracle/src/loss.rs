@@ -97,6 +97,12 @@ impl LossBook {
         self.days.values().any(|day| day.missing > 0)
     }
 
+    /// The days of which production lacked anything when it was looked at last.
+    #[must_use]
+    pub fn lacking(&self) -> BTreeSet<ProjectDay> {
+        self.days.iter().filter(|(_, day)| day.missing > 0).map(|(of, _)| *of).collect()
+    }
+
     /// The summary; shares are of what is acknowledged by now.
     #[must_use]
     pub fn summary(&self, ledger: &Ledger) -> LossSummary {
@@ -152,6 +158,7 @@ mod tests {
         let elsewhere = BTreeSet::from([ProjectDay { project: 18, ..OF }]);
         book.observe(&ledger, &sight(&[Disk::default()]).only(elsewhere), &noon_after());
         assert_eq!(book.summary(&ledger).events_missing_at_end, 2);
+        assert_eq!(book.lacking(), BTreeSet::from([OF]));
         let disk = Disk::default().with_day(OF, &all);
         book.observe(&ledger, &sight(&[disk]).only(BTreeSet::from([OF])), &noon_after());
         assert!(!book.is_missing_now());

@@ -37,6 +37,15 @@ pub enum Alarm {
         /// Why.
         why: String,
     },
+    /// A backup finds fewer events of a day in production than the last one did.
+    ProductionShrank {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+        /// How many keys fewer, at least.
+        keys: u64,
+    },
     /// Copies of a day differ.
     CopiesDiffer {
         /// The project.

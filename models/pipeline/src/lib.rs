@@ -3,6 +3,7 @@
 //! Real code, fit to run on a real machine: it names nothing but the ports. Planning (what to merge, what a
 //! manifest becomes, what a backup lacks) is pure; thin async shells around it do the I/O.
 
+pub mod access;
 pub mod arb;
 pub mod audit;
 pub mod backup;
@@ -10,6 +11,7 @@ pub mod codec;
 pub mod compaction;
 pub mod config;
 pub mod export;
+pub mod hostile;
 pub mod ingest;
 pub mod objects;
 pub mod record;

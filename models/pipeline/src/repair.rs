@@ -2,7 +2,8 @@
 //!
 //! Digests of keys at one cut (events that arrived before it) are asked of every disk. On a difference an alarm is
 //! raised and every disk gets the union, by arrival id. A copy that is corrupt is set aside by its disk and filled
-//! from the others: only with enough of them readable.
+//! from the others: only with enough of them readable. What was set aside goes once a later comparison, of enough
+//! disks to hold every acknowledged event, finds the day equal on all of them.
 
 use crate::arb::api::{ArbAnswer, ArbCall, call};
 use crate::arb::manifest::Tier;
@@ -52,8 +53,16 @@ async fn compare<E: Env>(env: &E, cluster: &Cluster, project: u32) {
         join_all(cluster.disks.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT))).await;
     let mut said = Said::new();
     let mut disks = Vec::new();
+    let mut aside: BTreeSet<(Day, NodeId)> = BTreeSet::new();
     for (disk, answer) in cluster.disks.iter().zip(answers) {
-        let Ok((ArbAnswer::Days(days), _)) = answer else { continue };
+        let days = match answer {
+            Ok((ArbAnswer::Days(days), _)) => days,
+            Ok((ArbAnswer::DaysAndAside { days, aside: of_disk }, _)) => {
+                aside.extend(of_disk.into_iter().map(|day| (day, *disk)));
+                days
+            }
+            _ => continue,
+        };
         disks.push(*disk);
         for day in days {
             said.entry(day.day).or_default().push((*disk, day.digest));
@@ -65,8 +74,23 @@ async fn compare<E: Env>(env: &E, cluster: &Cluster, project: u32) {
         let agree = first.is_some() && copies.len() == disks.len() && copies.iter().all(|(_, d)| *d == first);
         if !agree {
             bring_together(env, cluster, project, day, &disks, &copies).await;
+            continue;
+        }
+        for (_, disk) in aside.iter().filter(|(of, _)| *of == day && disks.len() >= cluster.copies.read_disks)
+        {
+            let_aside_go(env, *disk, project, day).await;
         }
     }
+}
+
+/// Asked again the next night if it fails.
+async fn let_aside_go<E: Env>(env: &E, disk: NodeId, project: u32, day: Day) {
+    let order = ArbCall::LetAsideGo { project, day };
+    let name = match call(env, disk, &order, Bytes::new(), CALL_TIMEOUT).await {
+        Ok(_) => "repair.aside-let-go",
+        Err(_) => "repair.aside-kept",
+    };
+    env.mark(Mark { name, subject: &format!("p{project}/{day}") });
 }
 
 async fn bring_together<E: Env>(

@@ -18,6 +18,9 @@ pub struct Findings {
     pub loss: Loss,
     /// Who noticed, and what came back.
     pub recovery: Recovered,
+    /// Permissions at the object stores that production has and used to change something there, as sentences:
+    /// `production may delete at the data centers`. With least privilege there are none.
+    pub used_permissions: Vec<String>,
     /// Drills, in order of time.
     pub drills: Vec<Drill>,
     /// What was done, for speed to be measured against.
@@ -268,6 +271,14 @@ fn render_loss(findings: &Findings, screen: &mut Screen) {
         )),
     };
     screen.item("at the end", left);
+    if !findings.used_permissions.is_empty() {
+        let said = match loss.events_unrecoverable {
+            0 => "used, nothing is gone:",
+            _ => "lost through:",
+        };
+        screen
+            .item("permission", Text::new().bad(format!("{said} {}", findings.used_permissions.join("; "))));
+    }
 }
 
 fn render_recovery(findings: &Findings, screen: &mut Screen) {

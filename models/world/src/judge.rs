@@ -8,6 +8,7 @@ use crate::clients::{ClientSide, Exported};
 use crate::drill::Drilled;
 use crate::lock;
 use crate::scenario::Topic;
+use crate::store_faults::StoreLog;
 use crate::topology::Nodes;
 use latent_engine::Scenario;
 use latent_engine::sim::World;
@@ -23,7 +24,8 @@ use latent_oracle::invariants::{
 use latent_oracle::loss::{LossBook, LossSummary};
 use latent_oracle::reader::export;
 use latent_oracle::{DiskView, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
-use latent_ports::NodeId;
+use latent_ports::{NodeId, UnixMs};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +59,12 @@ pub(crate) struct Judge {
     pub copies_held: u64,
     /// Recoveries begun in production so far.
     pub replays: u32,
+    /// Disks that a hostile release has in its hands: what they hold is looked at as what readers see of it, but
+    /// nobody answers for how it got there.
+    destroyed: BTreeSet<String>,
+    /// What production did to the object stores: one into which it wrote is destroyed as well.
+    pub store_log: Arc<StoreLog>,
+    backups_looked_at_ms: i64,
     faults_planned: bool,
     smallest: Option<(u64, DaySets)>,
 }
@@ -103,9 +111,41 @@ impl Judge {
             looks: 0,
             copies_held: 0,
             replays: 0,
-            faults_planned: !scenario.faults.is_empty() || !topic.deploys.is_empty(),
+            destroyed: BTreeSet::new(),
+            store_log: Arc::default(),
+            backups_looked_at_ms: i64::MIN / 2,
+            faults_planned: !scenario.faults.is_empty()
+                || topic.trouble.is_some()
+                || !topic.deploys.is_empty(),
             smallest: None,
         }
+    }
+
+    /// A disk is in hostile hands from now on.
+    pub fn disk_destroyed(&mut self, disk: &str) {
+        self.destroyed.insert(disk.to_owned());
+    }
+
+    /// A disk is in good hands from now on. If it was in hostile ones, it begins anew with whatever is left.
+    /// True when it was the last one.
+    pub fn disk_good(&mut self, disk: &str) -> bool {
+        let was_destroyed = self.destroyed.remove(disk);
+        if was_destroyed {
+            self.manifests.forget(disk);
+            self.runs.forget(disk);
+            self.space.forget(disk);
+        }
+        was_destroyed && self.destroyed.is_empty()
+    }
+
+    /// What the system answers for: without the disks that are destroyed.
+    fn answered_for<'s>(&self, snapshot: &'s Snapshot) -> Cow<'s, Snapshot> {
+        if self.destroyed.is_empty() {
+            return Cow::Borrowed(snapshot);
+        }
+        let mut left = snapshot.clone();
+        left.disks.retain(|disk| !self.destroyed.contains(&disk.name));
+        Cow::Owned(left)
     }
 
     fn moment(&self, world: &World, stage: &str, healed: bool) -> Moment {
@@ -140,7 +180,8 @@ impl Judge {
         let sight = self.judge_production(&snapshot, &now, healed);
         self.copies_held =
             snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
-        let space = self.space.check(&snapshot, self.limits, &now);
+        let answered_for = self.answered_for(&snapshot);
+        let space = self.space.check(&answered_for, self.limits, &now);
         self.note(space);
         if healed {
             let differ = i6_replicas::check(&snapshot, now.at_ms, &now);
@@ -161,11 +202,12 @@ impl Judge {
         if healed {
             found.extend(i3_once::check(&ledger, &sight, now));
         }
-        let runs = self.runs.check(&mut self.memo, snapshot, now);
+        let answered_for = self.answered_for(snapshot);
+        let runs = self.runs.check(&mut self.memo, &answered_for, now);
         self.runs_compared += runs.compared;
         found.extend(runs.violations);
         found.extend(not_compared(&runs.not_compared, now));
-        found.extend(self.manifests.check(snapshot, now));
+        found.extend(self.manifests.check(&answered_for, now));
         self.loss.observe(&ledger, &sight, now);
         ledger.note_seen(&sight);
         drop(ledger);
@@ -203,21 +245,55 @@ impl Judge {
         self.smallest.as_ref().map(|(_, sets)| sets)
     }
 
-    /// Looks at each data center's newest backup.
-    pub fn look_at_backups(&mut self, world: &World, nodes: &Nodes, production: &Sight, stage: &str) {
+    /// Whether backups should have been looked at again by now: each one that is taken is, so none was for too long.
+    pub fn backups_overdue(&self, now: UnixMs) -> bool {
+        self.backup.is_some_and(|promise| {
+            now.0 - self.backups_looked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
+        })
+    }
+
+    /// The days of which production lacked anything at the last look.
+    pub fn lacking(&self) -> BTreeSet<ProjectDay> {
+        self.loss.lacking()
+    }
+
+    /// Looks at each data center's newest backup. One that production wrote into promises nothing any more: what it
+    /// has lost shows in the drill. What production is known to have been `lacking` when the backup was taken is lost
+    /// by production, not by the backup, even if a customer has sent it once more since.
+    pub fn look_at_backups(
+        &mut self,
+        world: &World,
+        nodes: &Nodes,
+        production: &Sight,
+        lacking: &BTreeSet<ProjectDay>,
+        stage: &str,
+    ) {
+        let was_lacking = |found: &Violation| {
+            let project = found.subject.strip_prefix('p').and_then(|number| number.parse().ok());
+            let of = project.zip(found.day.as_deref().and_then(day::parse_day));
+            of.is_some_and(|(project, day)| lacking.contains(&ProjectDay { project, day }))
+        };
         let Some(promise) = self.backup else { return };
         let now = self.moment(world, stage, false);
+        self.backups_looked_at_ms = now.at_ms;
         for node in &nodes.data_centers {
+            if self.store_log.is_tampered(*node) {
+                continue;
+            }
             let store = view(world, *node);
             let side = self.side.clone();
             let ledger = lock(&side.ledger);
             let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, promise, &now);
             drop(ledger);
-            self.note(checked.violations);
+            let charged = checked.violations.into_iter().map(|found| {
+                if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
+            });
+            self.note(charged.collect());
         }
     }
 
-    /// Compares the tee with what clients were told.
+    /// Compares the tee with what clients were told. As with backups, a tee store that production wrote into promises
+    /// nothing.
     pub fn look_at_tee(&mut self, world: &World, nodes: &Nodes, stage: &str) {
         let Some(retention) = self.tee else { return };
         let now = self.moment(world, stage, false);
@@ -225,7 +301,10 @@ impl Judge {
             nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
         let side = self.side.clone();
         let mut ledger = lock(&side.ledger);
-        let mut found = i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now);
+        let mut found = match nodes.tee_store {
+            Some(store) if self.store_log.is_tampered(store) => Vec::new(),
+            _ => i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now),
+        };
         found.extend(i16_space::check_tee(&disks, self.limits, &now));
         ledger.forget_requests(now.at_ms - retention.kept_ms - 86_400_000);
         drop(ledger);

@@ -1,12 +1,14 @@
 //! The whole system in one simulated world, with its clients, its operator and its judge.
 //!
 //! - `scenario`: what a person writes. `plan`: what a seed decides of it.
-//! - `topology`: nodes, links, releases. `workload`: what clients send.
+//! - `topology`: nodes, links, releases; `credentials`: who may do what. `workload`: what clients send.
+//! - `store_faults`: what befalls calls to object stores.
 //! - `clients`, `operator`: the people outside.
 //! - `judge`: the oracle's looks. `drill`: recovery on copies.
 //! - `run`: the course of a run. `findings`: what it reports.
 
 mod clients;
+mod credentials;
 mod diff;
 mod drill;
 mod findings;
@@ -16,14 +18,16 @@ mod operator;
 mod plan;
 mod run;
 mod scenario;
+mod store_faults;
 mod topology;
+mod trouble;
 pub mod workload;
 
 pub use findings::Findings;
 pub use plan::WorldPlan;
 pub use scenario::Topic;
 
-use latent_engine::sim::World;
+use latent_engine::sim::{Fault, World};
 use latent_engine::{Judged, Problem, Progress, Report, Scenario, Screen, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +39,7 @@ impl System for Latent {
     const NAME: &'static str = "latent";
     const SUBJECT: &'static str = "project";
     const ITEMS: &'static str = "events";
+    const OUTSIDE: &'static [&'static str] = &["clients"];
 
     type Topic = Topic;
     type Plan = WorldPlan;
@@ -46,6 +51,10 @@ impl System for Latent {
 
     fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
         plan::expand(scenario, seed)
+    }
+
+    fn faults(plan: &WorldPlan) -> Vec<Fault> {
+        plan.faults.clone()
     }
 
     fn choices(plan: &WorldPlan) -> Vec<String> {

@@ -47,7 +47,9 @@ pub(crate) async fn run(
         .serve(64, move |request| {
             if let Ok(alarm) = codec::decode::<Alarm>(tag::OPERATOR, &request.message) {
                 let mut desk = crate::lock(&desk);
-                if let Alarm::EventsMissing { project, day, .. } = alarm {
+                if let Alarm::EventsMissing { project, day, .. }
+                | Alarm::ProductionShrank { project, day, .. } = alarm
+                {
                     desk.damaged.insert((project, day));
                 }
                 desk.alarms.push((world.now().0, alarm));

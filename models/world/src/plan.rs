@@ -4,7 +4,7 @@
 
 use crate::scenario::{TenantClass, Topic, ZoneShare};
 use crate::workload::{HOUR_MS, Late, StreamLaw};
-use latent_engine::sim::keyed_draw;
+use latent_engine::sim::{Fault, keyed_draw};
 use latent_engine::{Scenario, words};
 use latent_pipeline::zone::Day;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub struct WorldPlan {
     pub drills_ms: Vec<i64>,
     /// What customers export.
     pub exports: Vec<Export>,
+    /// Faults that the seed drew.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
 }
 
 /// One customer.
@@ -66,6 +69,11 @@ impl WorldPlan {
             zones.into_iter().map(|((class, zone), count)| format!("{count} {class} in {zone}")).collect();
         let moments = self.drills_ms.iter().map(|at_ms| words::moment_ms(*at_ms));
         lines.extend(moments.map(|moment| format!("drill at {moment}")));
+        let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
+        for fault in &self.faults {
+            *kinds.entry(fault.action.name()).or_default() += 1;
+        }
+        lines.extend(kinds.into_iter().map(|(kind, count)| format!("{count} times {kind}")));
         lines.push(format!(
             "{} exports, clocks off by up to {} ms",
             self.exports.len(),
@@ -105,7 +113,8 @@ pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
         })
         .collect();
     exports.sort_by_key(|export| (export.at_ms, export.project));
-    WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills_ms, exports }
+    let faults = crate::trouble::draw(scenario, seed);
+    WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills_ms, exports, faults }
 }
 
 /// Deals a class over the zones: evenly spaced over all weights, beginning at a place that the seed turns. As the

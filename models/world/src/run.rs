@@ -5,6 +5,7 @@
 //! everything is looked at once more. Marks are heard by an observer, which only writes down.
 
 use crate::clients::{self, ClientSide};
+use crate::credentials::StoreKind;
 use crate::drill;
 use crate::findings::{Counts, Drill, Findings, Loss, Recovered, Work};
 use crate::judge::Judge;
@@ -13,13 +14,15 @@ use crate::operator::{self, Desk};
 use crate::plan::WorldPlan;
 use crate::scenario::Topic;
 use crate::topology::{Builder, Images, Nodes, Switchboard, deploy_targets, releases};
-use latent_engine::sim::{Event, NodeSpec, Observer, Record, SimEnv, World};
+use crate::trouble::budget;
+use latent_engine::sim::{Anchor, Event, Fault, NodeSpec, Observer, Record, SimEnv, World};
 use latent_engine::verdict::{Facts, Recovery};
 use latent_engine::{Judged, Notice, Progress, Scenario};
 use latent_oracle::loss::LossSummary;
 use latent_oracle::{Ledger, ProjectDay, Settings, Sight, Zones, day};
+use latent_pipeline::access::Permission;
 use latent_pipeline::audit::Alarm;
-use latent_pipeline::release::Release;
+use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
 use latent_ports::{NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,7 +166,8 @@ impl<'a> Course<'a> {
             clients::start(&env, &world_of, &plan_of, &side_of, &edges, sends_ms.clone());
             std::future::ready(())
         });
-        let judge = Judge::new(scenario, side.clone(), start.0);
+        let mut judge = Judge::new(scenario, side.clone(), start.0);
+        judge.store_log = switchboard.store_log.clone();
         let zones = plan
             .tenants
             .iter()
@@ -226,15 +230,26 @@ impl<'a> Course<'a> {
             Step::Deploy(node, release) => self.deploy(node, &release),
             Step::Look => self.look(),
             Step::Drill => self.drill(),
-            Step::Heal => self.progress.phase("healing"),
+            Step::Heal => {
+                self.progress.phase("healing");
+                self.world.end_faults();
+            }
         }
     }
 
     fn deploy(&mut self, node: NodeId, release: &str) {
         let release = self.releases.get(release).expect("releases of deploys were checked with the scenario");
-        self.world.note(&format!("deploy {} to {}", release.name, self.world.node_name(node)));
+        let name = self.world.node_name(node);
+        self.world.note(&format!("deploy {} to {name}", release.name));
         self.switchboard.set_release(node, release);
+        if release.has(Bug::Hostile) {
+            self.judge.disk_destroyed(&name);
+        }
         self.world.restart(node);
+        if !release.has(Bug::Hostile) && self.judge.disk_good(&name) && self.watched {
+            // What production lacks from here on is no later backup's fault.
+            self.judge.look_at_all(&self.world, &self.nodes, "after-destruction", false);
+        }
     }
 
     /// Looks at the project-days that were compacted since the last look, or whose local day ended an hour ago.
@@ -252,12 +267,14 @@ impl<'a> Course<'a> {
             }
         }
         self.judge.replays = lock(&self.desk).begun;
+        let lacking = self.judge.lacking();
         if !scope.is_empty() {
             self.judge.look_at(&self.world, &self.nodes, scope, "day-end");
         }
-        if backup {
+        // Also when none comes any more: that is when it matters.
+        if backup || self.judge.backups_overdue(now) {
             let sight = self.judge.look_at_all(&self.world, &self.nodes, "day-end", false);
-            self.judge.look_at_backups(&self.world, &self.nodes, &sight, "after-backup");
+            self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-backup");
         }
         if now.0.div_euclid(HOUR_MS) % 6 == 0 {
             self.judge.look_at_tee(&self.world, &self.nodes, "hourly");
@@ -293,11 +310,24 @@ impl<'a> Course<'a> {
         self.drills.push(Drill { during, ..Drill::of(now.0, &drilled, missing) });
     }
 
+    /// What the faults of the run damaged at once beyond the budget, if they did.
+    fn beyond_budget(&self) -> Option<String> {
+        let budget = self.scenario.topic.trouble.as_ref().map(|trouble| trouble.budget).unwrap_or_default();
+        let outcomes = self.world.fault_outcomes();
+        let struck = outcomes.iter().filter_map(|outcome| {
+            let anchor = Anchor::AtMs(outcome.struck?.0);
+            Some(Fault { anchor, action: outcome.fault.action.clone() })
+        });
+        let struck: Vec<Fault> = struck.collect();
+        budget::exceeded(struck.iter(), self.scenario, &budget)
+    }
+
     fn last_judgement(mut self) -> Judged<Findings> {
         self.progress.phase("judging");
         self.judge.replays = lock(&self.desk).begun;
+        let lacking = self.judge.lacking();
         let sight = self.judge.look_at_all(&self.world, &self.nodes, "after-healing", true);
-        self.judge.look_at_backups(&self.world, &self.nodes, &sight, "after-healing");
+        self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-healing");
         self.judge.look_at_tee(&self.world, &self.nodes, "after-healing");
         if self.scenario.topic.protection.backup.is_some() {
             self.drill_against(&sight);
@@ -309,7 +339,12 @@ impl<'a> Course<'a> {
         let ledger = lock(&side.ledger);
         let summary = self.judge.loss(&ledger);
         let recovery = self.recovery(&summary);
-        let facts = Facts { recovery: self.shown(&summary), hung, nondeterministic: false };
+        let facts = Facts {
+            recovery: self.shown(&summary),
+            hung,
+            nondeterministic: false,
+            beyond_budget: self.beyond_budget(),
+        };
         let diff = crate::diff::of_smallest_loss(&self.judge);
         let zone_of = |project: u32| self.plan.tenants[project as usize - 1].zone.clone();
         let findings = Findings {
@@ -318,6 +353,7 @@ impl<'a> Course<'a> {
             events: counts(ledger.events()),
             loss: Loss::of(summary, zone_of),
             recovery,
+            used_permissions: self.used_permissions(),
             drills: std::mem::take(&mut self.drills),
             work: Work {
                 event_copies_held: self.judge.copies_held,
@@ -370,6 +406,14 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// What production could do to the object stores, and did.
+    fn used_permissions(&self) -> Vec<String> {
+        let sentence = |(kind, permission): (StoreKind, Permission)| {
+            format!("production may {} {}", permission.name(), kind.place())
+        };
+        self.switchboard.store_log.used().into_iter().map(sentence).collect()
+    }
+
     /// When the first loss was committed: the last compaction of the day before the oracle saw it.
     fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
         let heard = lock(&self.heard);
@@ -393,6 +437,9 @@ impl<'a> Course<'a> {
                     ("audit", format!("p{project} {day}: {keys} events missing"))
                 }
                 Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
+                Alarm::ProductionShrank { project, day, keys } => {
+                    ("the backup", format!("p{project} {day}: {keys} events fewer than before"))
+                }
                 Alarm::CopiesDiffer { project, day } => {
                     ("anti-entropy", format!("p{project} {day}: copies differ"))
                 }

@@ -3,6 +3,8 @@
 //! Shares are written in parts per million (`_ppm`), so that no float decides anything. Everything that a field's
 //! default leaves out is off: no fault, no deploy, no drill unless the scenario names it.
 
+use crate::credentials::Credentials;
+use crate::trouble::Trouble;
 use crate::workload::ApiMix;
 use latent_engine::{Moment, Problem, Scenario, Span};
 use latent_pipeline::release::Bug;
@@ -35,6 +37,9 @@ pub struct Topic {
     /// Which nodes move to which release, and when.
     #[serde(default)]
     pub deploys: Vec<Deploy>,
+    /// Faults that the seed draws, besides those that the scenario names; absent: none.
+    #[serde(default)]
+    pub trouble: Option<Trouble>,
     /// The operator who answers alarms; absent: nobody does.
     #[serde(default)]
     pub operator: Option<Operator>,
@@ -65,11 +70,21 @@ pub struct Topology {
     pub workers: u16,
     /// Data centers that take backups.
     pub data_centers: u16,
+    /// Who may do what at the object stores: by default as little as each role needs.
+    pub credentials: Credentials,
 }
 
 impl Default for Topology {
     fn default() -> Self {
-        Topology { edges: 2, ingest: 2, copies: 8, ack_copies: 4, workers: 2, data_centers: 2 }
+        Topology {
+            edges: 2,
+            ingest: 2,
+            copies: 8,
+            ack_copies: 4,
+            workers: 2,
+            data_centers: 2,
+            credentials: Credentials::default(),
+        }
     }
 }
 
@@ -313,6 +328,7 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
     problems.extend(check_protection(topic));
     problems.extend(check_releases(scenario));
     problems.extend(crate::topology::check_fault_nodes(scenario));
+    problems.extend(crate::trouble::check(topic));
     problems
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Production is ingest, Arb and the workers. Edges, tee store, data centers, audit, operator and clients are
 //! outside of it: "production gone" leaves them. Each Arb disk is a node of its own; a data center is one object
-//! store. Not modelled: racks, load balancing among edges other than by the client's choice, credentials.
+//! store. Not modelled: racks, load balancing among edges other than by the client's choice.
 
+use crate::credentials::StoreKind;
 use crate::plan::{WorldPlan, between};
 use crate::scenario::{DeployTo, OnTeeFailure, Topic};
+use crate::store_faults::{self, StoreDoor, StoreLog};
 use latent_edge::{EdgeConfig, TeeConfig};
-use latent_engine::sim::{ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World, keyed_draw};
+use latent_engine::sim::{Action, ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World, keyed_draw};
 use latent_engine::{Problem, Scenario};
 use latent_pipeline::config::{
     AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
@@ -33,19 +35,35 @@ pub(crate) struct Nodes {
     pub workers: Vec<NodeId>,
     pub data_centers: Vec<NodeId>,
     pub tee_store: Option<NodeId>,
+    pub backup: Option<NodeId>,
+    pub audit: Option<NodeId>,
     pub operator: Option<NodeId>,
+}
+
+impl Nodes {
+    /// What is gone when production is gone.
+    pub fn production(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.disks.iter().chain(&self.ingest).chain(&self.workers).copied()
+    }
 }
 
 /// What every node is booted with. Filled in once all nodes have their numbers, read when a node boots.
 #[derive(Default)]
 pub(crate) struct Switchboard {
     cluster: OnceLock<Arc<Cluster>>,
+    nodes: OnceLock<Nodes>,
+    /// What production did to the object stores.
+    pub store_log: Arc<StoreLog>,
     releases: Mutex<BTreeMap<NodeId, Arc<Release>>>,
 }
 
 impl Switchboard {
     pub fn cluster(&self) -> Arc<Cluster> {
         self.cluster.get().expect("nodes boot after the cluster is complete: boots are tasks").clone()
+    }
+
+    fn nodes(&self) -> &Nodes {
+        self.nodes.get().expect("nodes boot after the cluster is complete: boots are tasks")
     }
 
     fn boot(&self, node: NodeId) -> Boot {
@@ -64,20 +82,20 @@ impl Switchboard {
 pub(crate) type Images = BTreeMap<String, DiskImage>;
 
 /// The names of a topology's nodes, by role, in the order in which they are added.
-struct Names {
-    edges: Vec<String>,
-    ingest: Vec<String>,
-    disks: Vec<String>,
-    workers: Vec<String>,
-    data_centers: Vec<String>,
-    tee_store: Option<String>,
-    backup: Option<String>,
-    audit: Option<String>,
-    operator: Option<String>,
+pub(crate) struct Names {
+    pub edges: Vec<String>,
+    pub ingest: Vec<String>,
+    pub disks: Vec<String>,
+    pub workers: Vec<String>,
+    pub data_centers: Vec<String>,
+    pub tee_store: Option<String>,
+    pub backup: Option<String>,
+    pub audit: Option<String>,
+    pub operator: Option<String>,
 }
 
 impl Names {
-    fn of(topic: &Topic) -> Names {
+    pub fn of(topic: &Topic) -> Names {
         let numbered = |what: &str, count: u16| (1..=count).map(|n| format!("{what}-{n}")).collect();
         let (topology, protection) = (&topic.topology, &topic.protection);
         let backup = protection.backup.is_some();
@@ -92,6 +110,13 @@ impl Names {
             audit: protection.audit.as_ref().map(|_| "audit".to_owned()),
             operator: protection.audit.as_ref().map(|_| "operator".to_owned()),
         }
+    }
+
+    /// Every node that belongs to the system, operator and auditors' machines left out: those are people's own.
+    pub fn system(&self) -> Vec<String> {
+        let many = [&self.edges, &self.ingest, &self.disks, &self.workers, &self.data_centers];
+        let single = [&self.tee_store, &self.backup, &self.audit];
+        many.into_iter().flatten().chain(single.into_iter().flatten()).cloned().collect()
     }
 
     fn all(&self) -> impl Iterator<Item = &String> {
@@ -123,14 +148,12 @@ impl Builder<'_> {
             nodes.disks.push(self.add(name, async |env, boot| arb::server::run(env, boot).await));
         }
         for name in &names.data_centers {
-            nodes.data_centers.push(self.add(name, async |env, _| objects::run(env).await));
+            nodes.data_centers.push(self.add_store(name, StoreKind::Backups));
         }
-        nodes.tee_store =
-            names.tee_store.as_ref().map(|name| self.add(name, async |env, boot| tee_store(env, boot).await));
+        nodes.tee_store = names.tee_store.as_ref().map(|name| self.add_store(name, StoreKind::Tee));
         for (number, name) in names.edges.iter().enumerate() {
             nodes.edges.push(self.add_edge(number as u16, name));
         }
-        let mut backup = None;
         if !self.drill {
             for name in &names.ingest {
                 nodes.ingest.push(self.add(name, async |env, boot| ingest::server::run(env, boot).await));
@@ -140,19 +163,21 @@ impl Builder<'_> {
                     .workers
                     .push(self.add(name, async |env, boot| compaction::worker::run(env, boot).await));
             }
-            backup = names
+            nodes.backup = names
                 .backup
                 .as_ref()
                 .map(|name| self.add(name, async |env, boot| backup::take::run(env, boot).await));
-            if let Some(name) = &names.audit {
-                self.add(name, async |env, boot| audit::run(env, boot).await);
-            }
+            nodes.audit = names
+                .audit
+                .as_ref()
+                .map(|name| self.add(name, async |env, boot| audit::run(env, boot).await));
         }
         if self.drill || names.operator.is_some() {
             let name = names.operator.as_deref().unwrap_or("operator");
             nodes.operator = Some(self.world.add_node(self.spec(name), operator));
         }
-        self.link(&nodes, backup);
+        self.link(&nodes);
+        assert!(self.switchboard.nodes.set(nodes.clone()).is_ok(), "one switchboard serves one world");
         let cluster = Arc::new(cluster(self.scenario, self.plan, &nodes));
         assert!(self.switchboard.cluster.set(cluster).is_ok(), "one switchboard serves one world");
         nodes
@@ -182,31 +207,52 @@ impl Builder<'_> {
         })
     }
 
+    /// An object store behind its door; the tee store also lets files go when they are old enough.
+    fn add_store(&self, name: &str, kind: StoreKind) -> NodeId {
+        let (world, switchboard) = (self.world.clone(), self.switchboard.clone());
+        let credentials = self.scenario.topic.topology.credentials.clone();
+        self.add(name, move |env, boot| {
+            let nodes = switchboard.nodes();
+            let access = credentials.access(kind, nodes);
+            let log = switchboard.store_log.clone();
+            let door = StoreDoor::new(world.clone(), env.node(), kind, nodes.production(), log);
+            async move {
+                if kind == StoreKind::Tee {
+                    let keeper = env.clone();
+                    env.spawn(async move { recovery::expire::run(keeper, boot).await });
+                }
+                objects::serve(env, access, door).await;
+            }
+        })
+    }
+
     fn add_edge(&self, number: u16, name: &str) -> NodeId {
         let on_failure = self.scenario.topic.protection.tee.as_ref().map(|tee| match tee.on_failure {
             OnTeeFailure::Reject => latent_edge::OnTeeFailure::Reject,
             OnTeeFailure::AcceptAndRecordGap => latent_edge::OnTeeFailure::AcceptAndRecordGap,
         });
-        self.add(name, move |env, boot| async move {
+        let switchboard = self.switchboard.clone();
+        self.add(name, move |env, boot| {
             let cluster = &boot.cluster;
             let peer = cluster.edges.iter().copied().find(|edge| *edge != env.node());
             let mut config = EdgeConfig::new(number, peer, cluster.ingest.clone());
+            config.may_flush = Some(switchboard.nodes().operator.into_iter().collect());
             if let Some((tee, on_failure)) = cluster.tee.as_ref().zip(on_failure) {
                 config = config.with_tee(TeeConfig { on_failure, ..TeeConfig::new(tee.store) });
             }
-            latent_edge::run(env, config).await;
+            latent_edge::run(env, config)
         })
     }
 
     /// Data centers and tee store lie 20 to 40 ms away, 100 MB/s; everything else is in one place.
-    fn link(&self, nodes: &Nodes, backup: Option<NodeId>) {
+    fn link(&self, nodes: &Nodes) {
         let far = LinkSpec {
             latency_us: (20_000, 40_000),
             tail: Tail { one_in: 1_000, times: 5 },
             loss_ppm: 0,
             bandwidth_bytes_per_s: Some(100_000_000),
         };
-        let near = nodes.edges.iter().chain(&nodes.operator).chain(&backup).chain(&nodes.disks);
+        let near = nodes.edges.iter().chain(&nodes.operator).chain(&nodes.backup).chain(&nodes.disks);
         for here in near {
             for there in nodes.data_centers.iter().chain(&nodes.tee_store) {
                 self.world.set_link(*here, *there, far);
@@ -214,13 +260,6 @@ impl Builder<'_> {
             }
         }
     }
-}
-
-/// The tee store: an object store that lets files go when they are old enough.
-async fn tee_store(env: SimEnv, boot: Boot) {
-    let keeper = env.clone();
-    env.spawn(async move { recovery::expire::run(keeper, boot).await });
-    objects::run(env).await;
 }
 
 /// How far the wall clock of the node called `name` is ahead of true time, ms: drawn, up to `most` either way.
@@ -301,7 +340,7 @@ pub(crate) fn releases(topic: &Topic) -> BTreeMap<String, Arc<Release>> {
 
 /// The nodes that a deploy moves, in order, and the pause after each.
 pub(crate) fn deploy_targets(to: &DeployTo, world: &World, nodes: &Nodes) -> (Vec<NodeId>, Duration) {
-    let production = || nodes.disks.iter().chain(&nodes.ingest).chain(&nodes.workers).copied().collect();
+    let production = || nodes.production().collect();
     match to {
         DeployTo::All => (production(), Duration::ZERO),
         DeployTo::Rolling { pause } => (production(), pause.0),
@@ -332,6 +371,14 @@ pub(crate) fn check_fault_nodes(scenario: &Scenario<Topic>) -> Vec<Problem> {
                 format!("no node is called '{name}'"),
                 hint(),
             ));
+        }
+    }
+    let is_store =
+        |name: &String| names.data_centers.contains(name) || names.tee_store.as_ref() == Some(name);
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        let Action::Condition(condition) = &fault.action else { continue };
+        if let Some((said, hint)) = store_faults::check(&condition.name, is_store(&condition.node)) {
+            problems.push(Problem::at(format!("/faults/{index}/action/condition/name"), said, hint));
         }
     }
     for (index, deploy) in scenario.topic.deploys.iter().enumerate() {

@@ -5,6 +5,7 @@ use super::wire::Judged;
 use crate::print::json::RESERVED;
 use crate::report::Report;
 use crate::{Scenario, System};
+use std::collections::BTreeMap;
 
 /// What a run does not know about itself.
 pub(crate) struct Asked<'a, T> {
@@ -31,7 +32,7 @@ pub(crate) fn assemble<S: System>(
     let findings = serde_json::from_value(judged.findings)
         .map_err(|error| format!("the findings of {} cannot be read back: {error}", S::NAME))?;
     let Asked { scenario, seed, choices, repeat, wall_seconds } = asked;
-    let missing = scenario.required_marks.iter().filter(|mark| !judged.marks.contains_key(*mark));
+    let missing_marks = missing_marks(scenario, &judged.marks);
     Ok(Report {
         scenario: scenario.name.clone(),
         seed,
@@ -44,9 +45,10 @@ pub(crate) fn assemble<S: System>(
         trace_records: judged.trace_records,
         recovery: judged.recovery.0,
         hung: judged.hung,
+        beyond_budget: judged.beyond_budget,
         noticed: judged.noticed,
         violations: judged.violations.into_iter().map(|line| line.0).collect(),
-        missing_marks: missing.cloned().collect(),
+        missing_marks,
         marks: judged.marks,
         faults: judged.faults,
         nodes: judged.nodes,
@@ -55,4 +57,9 @@ pub(crate) fn assemble<S: System>(
         repeat,
         findings,
     })
+}
+
+/// The marks that the scenario requires and the run never reached.
+pub(crate) fn missing_marks<T>(scenario: &Scenario<T>, marks: &BTreeMap<String, u64>) -> Vec<String> {
+    scenario.required_marks.iter().filter(|mark| !marks.contains_key(*mark)).cloned().collect()
 }

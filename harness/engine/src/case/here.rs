@@ -4,7 +4,6 @@
 use super::assemble::{Asked, assemble};
 use super::run::{Listener, Unjudged, run_plan};
 use crate::{BadScenario, Report, System, plan, scenario};
-use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -24,12 +23,7 @@ pub fn run_here<S: System>(text: &str, seed: u64) -> Result<Report<S::Findings>,
     let work = || {
         let scenario = scenario::parse::<S>(file, text).expect("it was parsed before");
         let plan = plan::expand::<S>(&scenario, seed);
-        run_plan::<S>(
-            (file, text),
-            &scenario,
-            &plan,
-            Listener { on_time: Arc::new(|_| ()), on_phase: Arc::new(|_| ()) },
-        )
+        run_plan::<S>((file, text), &scenario, &plan, Listener::deaf())
     };
     let ended = thread::scope(|scope| {
         let thread = thread::Builder::new().name("case".into()).stack_size(super::STACK_BYTES);

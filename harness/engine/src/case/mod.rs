@@ -7,6 +7,7 @@
 pub(crate) mod assemble;
 mod here;
 pub(crate) mod parent;
+pub(crate) mod pool;
 mod run;
 mod tally;
 pub(crate) mod wire;

@@ -28,23 +28,29 @@ pub(crate) enum CaseError {
         /// Where.
         place: String,
     },
+    /// It ran longer than a case may.
+    #[error("the case was stopped after {0} s of real time")]
+    TookTooLong(u32),
     /// It died without a word.
     #[error("the process of the case died without a report: {0}")]
     Died(ExitStatus),
 }
 
+/// In what manner a case's process runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// Leaves its addresses random: a proof that nothing depends on them.
+    pub keep_randomisation: bool,
+    /// Ends it after so many seconds of real time; `None`: whoever waits for it may interrupt it.
+    pub limit_s: Option<u32>,
+}
+
 /// Runs one case in a process of its own and returns what it found. `on_line` hears of time and phases.
-///
-/// With `keep_randomisation` the worker's addresses stay random: a proof that nothing depends on them.
 ///
 /// # Errors
 /// The worker cannot start, refuses, panics or dies.
-pub(crate) fn run(
-    work: &Work,
-    keep_randomisation: bool,
-    mut on_line: impl FnMut(&Line),
-) -> Result<Judged, CaseError> {
-    let mut child = start(keep_randomisation).map_err(CaseError::Start)?;
+pub(crate) fn run(work: &Work, manner: Manner, mut on_line: impl FnMut(&Line)) -> Result<Judged, CaseError> {
+    let mut child = start(manner).map_err(CaseError::Start)?;
     let heard = listen(&mut child, work, &mut on_line);
     // Whatever happened, no worker is left behind; killing one that has ended does nothing.
     if heard.is_err() {
@@ -56,29 +62,31 @@ pub(crate) fn run(
         Some(Line::Refused(why)) => Err(CaseError::Refused(why)),
         Some(Line::BadScenario(bad)) => Err(CaseError::BadScenario(bad)),
         Some(Line::Panicked { message, place }) => Err(CaseError::Panicked { message, place }),
-        Some(Line::Time { .. } | Line::Phase(_)) | None => Err(CaseError::Died(status)),
+        Some(Line::Time { .. } | Line::Phase(_)) | None => Err(died(status, manner)),
     }
 }
 
-fn start(keep_randomisation: bool) -> io::Result<Child> {
+fn start(manner: Manner) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(WORKER).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    prepare(&mut command, keep_randomisation);
+    prepare(&mut command, manner);
     command.spawn()
 }
 
-/// In the child, before it becomes the worker: fixed addresses, and death with the parent.
+/// In the child, before it becomes the worker: fixed addresses, death with the parent, and an alarm clock.
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "personality(2) and prctl(2) must be called between fork and exec")]
-fn prepare(command: &mut Command, keep_randomisation: bool) {
+#[expect(unsafe_code, reason = "personality(2), prctl(2) and alarm(2) must be called between fork and exec")]
+fn prepare(command: &mut Command, manner: Manner) {
     use std::os::unix::process::CommandExt;
     let change = move || {
-        // SAFETY: both are plain system calls on integers; they allocate nothing and take no lock, which is all
+        // SAFETY: all are plain system calls on integers; they allocate nothing and take no lock, which is all
         // that may be done between fork and exec. A sandbox may refuse them: the run goes on, and the worker
         // reports whether its addresses are fixed.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            if !keep_randomisation {
+            // It survives the exec, and its signal ends whoever has not asked for another end.
+            libc::alarm(manner.limit_s.unwrap_or(0));
+            if !manner.keep_randomisation {
                 let now = libc::personality(0xffff_ffff);
                 if now >= 0 {
                     libc::personality(now as libc::c_ulong | libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
@@ -92,7 +100,19 @@ fn prepare(command: &mut Command, keep_randomisation: bool) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn prepare(_command: &mut Command, _keep_randomisation: bool) {}
+fn prepare(_command: &mut Command, _manner: Manner) {}
+
+/// What killed a worker that said nothing: the alarm clock, or something else.
+fn died(status: ExitStatus, manner: Manner) -> CaseError {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        if let (Some(libc::SIGALRM), Some(limit_s)) = (status.signal(), manner.limit_s) {
+            return CaseError::TookTooLong(limit_s);
+        }
+    }
+    CaseError::Died(status)
+}
 
 /// Feeds the worker and hears it out. The last line that ends a case, or none if there was none.
 fn listen(

@@ -1,18 +1,27 @@
 //! Runs one plan in one world on the current thread, which must be fresh. Knows nothing of processes.
 
 use super::tally::Tally;
-use super::wire::{Judged, RecoveryLine, ViolationLine};
+use super::wire::{Judged, OpLine, RecoveryLine, ViolationLine};
 use crate::plan::Plan;
 use crate::report::FaultReport;
 use crate::scenario::{Scenario, fault_at_nobody};
 use crate::{BadScenario, Progress, System};
-use latent_sim::{FaultOutcome, Finished, WorldSpec, run_world};
+use latent_sim::{FaultOutcome, Finished, SeenOp, WorldSpec, run_world};
 use std::sync::Arc;
 
 /// Whoever listens to a run: virtual milliseconds since its start, and what it does.
 pub(super) struct Listener {
     pub on_time: Arc<dyn Fn(u64) + Send + Sync>,
     pub on_phase: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Whether every operation is to be written down.
+    pub survey: bool,
+}
+
+impl Listener {
+    /// Listens to nothing.
+    pub(super) fn deaf() -> Listener {
+        Listener { on_time: Arc::new(|_| ()), on_phase: Arc::new(|_| ()), survey: false }
+    }
 }
 
 /// Why a run that ended has no verdict.
@@ -41,6 +50,9 @@ pub(super) fn run_plan<S: System>(
     let Finished { output, trace_hash, records, marks, end, faults, .. } = run_world(spec, |world| {
         let tally = tally.clone();
         async move {
+            if listener.survey {
+                world.begin_survey();
+            }
             for fault in &plan.faults {
                 world.arm(fault.clone());
             }
@@ -48,10 +60,10 @@ pub(super) fn run_plan<S: System>(
             let progress = Progress(listener.on_phase);
             let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
             let names = world.nodes().into_iter().map(|node| world.node_name(node).to_string());
-            (judged, names.collect::<Vec<_>>())
+            (judged, names.collect::<Vec<_>>(), world.surveyed())
         }
     });
-    let (judged, names) = output;
+    let (judged, names, seen) = output;
     if let Some(bad) = fault_at_nobody::<S>(file, text, &faults, &names) {
         return Err(Unjudged::BadScenario(bad));
     }
@@ -62,12 +74,14 @@ pub(super) fn run_plan<S: System>(
         outcome: latent_verdict::outcome(&judged.violations, &judged.facts).into(),
         recovery: RecoveryLine(judged.facts.recovery),
         hung: judged.facts.hung,
+        beyond_budget: judged.facts.beyond_budget,
         noticed: judged.noticed,
         violations: judged.violations.into_iter().map(ViolationLine).collect(),
         marks: marks.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         faults: faults.into_iter().map(fault_report).collect(),
         nodes: tally.nodes(&names),
         addresses_fixed: addresses_fixed(),
+        ops: seen.into_iter().map(|op| op_line(op, scenario.start.0.0)).collect(),
         findings: serde_json::to_value(&judged.findings).map_err(Unjudged::Findings)?,
     })
 }
@@ -75,6 +89,12 @@ pub(super) fn run_plan<S: System>(
 fn fault_report(outcome: FaultOutcome) -> FaultReport {
     let FaultOutcome { fault, struck, counted, .. } = outcome;
     FaultReport { fault, struck_ms: struck.map(|at| at.0), counted }
+}
+
+fn op_line(seen: SeenOp, start_ms: i64) -> OpLine {
+    let SeenOp { node_name, op, n, time_ns, path, leaves_unsynced, .. } = seen;
+    let at_ms = start_ms.saturating_add_unsigned(time_ns / 1_000_000);
+    OpLine { node: node_name.to_string(), op, n, at_ms, path, leaves_unsynced }
 }
 
 /// Whether this process runs without address randomisation, as Linux tells it. Where it does not tell: no.

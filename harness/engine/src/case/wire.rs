@@ -5,6 +5,7 @@
 use crate::report::{FaultReport, NodeTally};
 use crate::scenario::Expect;
 use crate::system::Notice;
+use latent_sim::{Fault, OpKind};
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +30,41 @@ pub(crate) struct Work {
     /// A stored plan to run instead of the one that scenario and seed make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Value>,
+    /// Faults besides the plan's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// Whether every operation is to be written down.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub survey: bool,
+}
+
+impl Work {
+    /// A scenario's text and a seed, and nothing besides.
+    pub(crate) fn of(file: String, text: String, seed: u64) -> Work {
+        Work { file, text, seed, plan: None, faults: Vec::new(), survey: false }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_false(it: &bool) -> bool {
+    !*it
+}
+
+/// One operation of a survey.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OpLine {
+    /// The node's name.
+    pub node: String,
+    /// What it was.
+    pub op: OpKind,
+    /// The how-manieth of its node.
+    pub n: u64,
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The path, for a disk operation.
+    pub path: String,
+    /// Whether a crash here has something to decide.
+    pub leaves_unsynced: bool,
 }
 
 /// What a worker says.
@@ -66,12 +102,16 @@ pub(crate) struct Judged {
     pub outcome: Expect,
     pub recovery: RecoveryLine,
     pub hung: Option<String>,
+    pub beyond_budget: Option<String>,
     pub noticed: Vec<Notice>,
     pub violations: Vec<ViolationLine>,
     pub marks: BTreeMap<String, u64>,
     pub faults: Vec<FaultReport>,
     pub nodes: Vec<NodeTally>,
     pub addresses_fixed: bool,
+    /// Every operation, if a survey was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ops: Vec<OpLine>,
     pub findings: Value,
 }
 

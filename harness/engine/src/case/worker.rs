@@ -66,16 +66,18 @@ fn run_work<S: System>(work: &Work) -> Line {
         Ok(scenario) => scenario,
         Err(bad) => return Line::Refused(bad.to_string()),
     };
-    let plan = match &work.plan {
+    let mut plan = match &work.plan {
         None => plan::expand::<S>(&scenario, work.seed),
         Some(stored) => match serde_json::from_value(stored.clone()) {
             Ok(plan) => plan,
             Err(error) => return Line::Refused(format!("the stored plan cannot be read: {error}")),
         },
     };
+    plan.faults.extend(work.faults.iter().cloned());
     let listener = Listener {
         on_time: Arc::new(|sim_ms| say(&Line::Time { sim_ms })),
         on_phase: Arc::new(|phase| say(&Line::Phase(phase.to_owned()))),
+        survey: work.survey,
     };
     match run_plan::<S>((&work.file, &work.text), &scenario, &plan, listener) {
         Ok(judged) => Line::Judged(Box::new(judged)),

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod enumerate;
 mod run;
 mod scenarios;
 mod schema;
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Run one scenario with one seed, and judge it
     Run(run::Args),
+    /// Run one scenario again and again, with a crash, or one error, at each of its operations in turn
+    Enumerate(enumerate::Args),
     /// List the built-in scenarios
     Scenarios,
     /// Print the JSON Schema of scenarios
@@ -79,6 +82,7 @@ pub fn main<S: System>(named: &[NamedScenario]) -> ExitCode {
     let context = Context { named, program, started };
     let done = match cli.command {
         Command::Run(arguments) => run::run::<S>(&context, &arguments),
+        Command::Enumerate(arguments) => enumerate::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),
         Command::Schema => schema::run::<S>(),
         Command::Worker => return worker::run::<S>(),

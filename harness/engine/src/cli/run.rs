@@ -2,8 +2,9 @@
 
 use super::{Context, Failure};
 use crate::case::assemble::{Asked, assemble};
-use crate::case::parent::{self, CaseError};
+use crate::case::parent::{self, CaseError, Manner};
 use crate::case::wire::{Line, Work};
+use crate::enumerate::Strike;
 use crate::print::{json, out, text, words};
 use crate::scenario::{self, Scenario};
 use crate::{System, exit, plan};
@@ -20,6 +21,9 @@ pub(super) struct Args {
     /// Print the choices, marks and nodes too
     #[arg(short, long)]
     verbose: bool,
+    /// Strike one operation, as `latent enumerate` does: FAULT@NODE:NUMBER
+    #[arg(long, value_name = "STRIKE")]
+    strike: Option<Strike>,
     /// Leave address randomisation on in the case's process
     #[arg(long, hide = true)]
     keep_randomisation: bool,
@@ -30,8 +34,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let (given, seed) = scenario::parse_target(&arguments.target).map_err(usage)?;
     let source = scenario::find(&given, context.named).map_err(usage)?;
     let scenario = scenario::parse::<S>(&source.file, &source.text).map_err(usage)?;
-    let repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
-    let work = Work { file: source.file, text: source.text, seed, plan: None };
+    let mut repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
+    let mut work = Work::of(source.file, source.text, seed);
+    if let Some(strike) = &arguments.strike {
+        repeat = format!("{repeat} --strike {}", shell_word(&strike.to_string()));
+        work.faults.push(strike.fault());
+    }
 
     let choices = S::choices(&plan::expand::<S>(&scenario, seed).system);
     if arguments.verbose && !arguments.json {
@@ -39,7 +47,8 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         out::print(&text::choices(&choices).to_string())?;
     }
     let bar = progress_bar(&scenario);
-    let judged = parent::run(&work, arguments.keep_randomisation, |line| show(&bar, line));
+    let manner = Manner { keep_randomisation: arguments.keep_randomisation, limit_s: None };
+    let judged = parent::run(&work, manner, |line| show(&bar, line));
     bar.finish_and_clear();
     let judged = judged.map_err(|error| broken(&error, &repeat))?;
 
@@ -57,7 +66,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 }
 
 /// A case without a report is our failure whatever the scenario expects, unless the scenario itself was wrong.
-fn broken(error: &CaseError, repeat: &str) -> Failure {
+pub(super) fn broken(error: &CaseError, repeat: &str) -> Failure {
     if let CaseError::BadScenario(bad) = error {
         return Failure::Usage(bad.clone());
     }
@@ -65,7 +74,7 @@ fn broken(error: &CaseError, repeat: &str) -> Failure {
 }
 
 /// A word that a shell takes as it is, quoted if need be.
-fn shell_word(word: &str) -> String {
+pub(super) fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

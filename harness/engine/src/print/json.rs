@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 /// The engine's own top-level fields. A system's findings may not use them.
-pub(crate) const RESERVED: [&str; 19] = [
+pub(crate) const RESERVED: [&str; 20] = [
     "scenario",
     "seed",
     "outcome",
@@ -20,6 +20,7 @@ pub(crate) const RESERVED: [&str; 19] = [
     "trace_hash",
     "trace_records",
     "hung",
+    "beyond_budget",
     "noticed",
     "violations",
     "marks",
@@ -47,6 +48,7 @@ struct Public<'a, S: System> {
     #[serde(flatten)]
     findings: &'a S::Findings,
     hung: Option<&'a str>,
+    beyond_budget: Option<&'a str>,
     noticed: &'a [Notice],
     violations: Vec<PublicViolation<'a, S>>,
     marks: &'a BTreeMap<String, u64>,
@@ -99,6 +101,7 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
         trace_records: report.trace_records,
         findings: &report.findings,
         hung: report.hung.as_deref(),
+        beyond_budget: report.beyond_budget.as_deref(),
         noticed: &report.noticed,
         violations: report.violations.iter().map(|one| PublicViolation(one, PhantomData)).collect(),
         marks: &report.marks,

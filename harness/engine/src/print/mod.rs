@@ -1,5 +1,6 @@
 //! What a report looks like: one screen for people, one JSON object for programs.
 
+pub(crate) mod enumerate;
 pub(crate) mod json;
 pub(crate) mod out;
 mod screen;

@@ -3,7 +3,7 @@
 use super::{json, text};
 use crate::toy::{Findings, Toy};
 use crate::{FaultReport, Notice, Report, Screen};
-use latent_sim::{Action, Anchor, Fault};
+use latent_sim::{Action, Anchor, Fault, Pause};
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde_json::Value;
 
@@ -26,8 +26,8 @@ fn bad_week() -> Report<Findings> {
         what: format!("t{hour} is short of 2016-02-22 by 812 letters"),
     };
     let fault = Fault {
-        anchor: Anchor::Mark { name: "compaction.output-durable".into(), n: 3, node: None },
-        action: Action::Pause { node: "arb-1".into(), for_ms: 60_000 },
+        anchor: Anchor::Mark { name: "compaction.output-durable".into(), n: 3, node: None, after_ms: 0 },
+        action: Action::Pause(Pause { node: "arb-1".into(), for_ms: 60_000 }),
     };
     Report {
         scenario: "bad-week".into(),
@@ -41,6 +41,7 @@ fn bad_week() -> Report<Findings> {
         trace_records: 612_345,
         recovery: Recovery::Partial,
         hung: None,
+        beyond_budget: None,
         noticed: (0..5).map(notice).collect(),
         violations: vec![
             lost("t17", "2016-02-22", 812),
@@ -139,7 +140,7 @@ fn a_bad_week_in_full() {
                   I9:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
                   t1
       unreached   tee.expired  required, so this run shows nothing
-      faults      never struck, 2 counted: {"anchor":{"mark":{"name":"compaction.output-durable","n":3,"node":null}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
+      faults      never struck, 2 counted: {"anchor":{"mark":{"name":"compaction.output-durable","n":3,"node":null,"after_ms":0}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
       marks       compaction.second-run 12
       nodes       arb-1            1 boot, 81,234 disk operations, 4,567 messages, 3 marks
       trace       0123456789abcdef0123456789abcdef  612,345 records
@@ -163,6 +164,39 @@ fn a_hung_run_says_what_hung() {
       trace       0123456789abcdef0123456789abcdef  612,345 records
       again       latent run bad-week@7
     ");
+}
+
+#[test]
+fn a_run_that_hung_for_several_reasons_lists_the_worst() {
+    let reasons = ["L1: one", "L1: two", "L2: three", "L5: four", "L5: five"];
+    let report = Report { outcome: Outcome::Hung, hung: Some(reasons.join("\n")), ..good_week() };
+    let shown = shown(&report, false);
+    let hung = shown.lines().skip_while(|line| !line.starts_with("  hung")).take(4);
+    insta::assert_snapshot!(hung.collect::<Vec<_>>().join("\n"), @"
+      hung        L1: one
+                  L1: two
+                  L2: three
+                  and 2 more (-v or --json shows all)
+    ");
+}
+
+#[test]
+fn loss_by_design_names_what_exceeded_the_budget() {
+    let beyond_budget = Some("4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3".to_owned());
+    let outcome = Outcome::UnrecoverableByDesign;
+    let report =
+        Report { outcome, expected: outcome, beyond_budget, missing_marks: Vec::new(), ..bad_week() };
+    let text = shown(&report, false);
+    assert!(text.starts_with("bad-week@7: unrecoverable-by-design, as expected\n"), "{text}");
+    assert!(
+        text.contains("\n  by design   4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3\n"),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    assert_eq!(json["outcome"], "unrecoverable-by-design");
+    assert_eq!(json["beyond_budget"], "4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3");
+    let recovered = Report { outcome: Outcome::Recovered, ..report };
+    assert!(!shown(&recovered, false).contains("by design"), "it decided nothing");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use super::screen::{Screen, Text};
 use super::words::{count, counted, moment_ms, span_ms};
 use crate::report::{FaultReport, Report};
 use crate::system::System;
-use latent_verdict::{Group, by_fingerprint};
+use latent_verdict::{Group, Outcome, by_fingerprint};
+
+const BY_DESIGN: Outcome = Outcome::UnrecoverableByDesign;
 
 /// How many notices and kinds of violations are shown without `-v`, so that with a system's dozen lines the
 /// verdict still fits one screen.
@@ -76,8 +78,11 @@ fn noticed<F>(report: &Report<F>, screen: &mut Screen) {
 }
 
 fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
-    if let Some(hung) = &report.hung {
-        screen.item("hung", Text::new().bad(hung));
+    let reasons = report.hung.iter().flat_map(|hung| hung.lines());
+    screen.rows("hung", reasons.map(|reason| Text::new().bad(reason)), MOST_ROWS);
+    // Named only where it decided the outcome: elsewhere it explains nothing.
+    if let Some(exceeded) = report.beyond_budget.as_ref().filter(|_| report.outcome == BY_DESIGN) {
+        screen.item("by design", Text::new().plain(exceeded));
     }
     let groups = by_fingerprint(&report.violations);
     if groups.is_empty() {

@@ -108,6 +108,8 @@ pub(crate) enum Expect {
     Clean,
     /// Items are lost, and all of them can be brought back.
     Recovered,
+    /// Items are lost for good, by more faults than the system promises to survive.
+    UnrecoverableByDesign,
     /// Items are lost for good.
     UnrecoverableLoss,
     /// Something that must hold does not, without loss.
@@ -123,6 +125,7 @@ impl From<Expect> for Outcome {
         match expect {
             Expect::Clean => Outcome::Clean,
             Expect::Recovered => Outcome::Recovered,
+            Expect::UnrecoverableByDesign => Outcome::UnrecoverableByDesign,
             Expect::UnrecoverableLoss => Outcome::UnrecoverableLoss,
             Expect::Violated => Outcome::Violated,
             Expect::Hung => Outcome::Hung,
@@ -136,6 +139,7 @@ impl From<Outcome> for Expect {
         match outcome {
             Outcome::Clean => Expect::Clean,
             Outcome::Recovered => Expect::Recovered,
+            Outcome::UnrecoverableByDesign => Expect::UnrecoverableByDesign,
             Outcome::UnrecoverableLoss => Expect::UnrecoverableLoss,
             Outcome::Violated => Expect::Violated,
             Outcome::Hung => Expect::Hung,

@@ -8,8 +8,11 @@
 //! was there before). Names follow the rules of the journal (tree.rs); bytes and names survive independently.
 //! Every decision is keyed by what the operation did, not by its place in a sequence.
 //!
-//! Not modelled here: bytes that were synced and are lost all the same (that is a fault of its own), and garbage
-//! instead of zeros in a gap.
+//! While a fault asks for it, there is garbage instead of zeros where a lost write was to extend the file; and a
+//! lost write may extend it all the same, by garbage: its length was in the journal, its bytes were not on the disk.
+//! A gap that the program itself left stays zeros.
+//!
+//! Not modelled here: bytes that were synced and are lost all the same (that is a fault of its own).
 
 use super::CrashKeeps;
 use super::file::{Change, FileCell, Pending};
@@ -17,6 +20,7 @@ use super::image::{DiskImage, ImageEntry};
 use super::rope::Rope;
 use super::tree::{DirOp, Named, Tree};
 use crate::draw::{Draws, key_of};
+use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +32,16 @@ pub(crate) struct Crash {
     /// Names the crash: node and incarnation.
     key: u64,
     tear_bytes: u32,
+    /// Whether lost writes leave garbage.
+    garbage: bool,
     way: Way,
+}
+
+/// A file on its way through a crash. With garbage, the rope may be longer than the file will be: what lies beyond
+/// comes to light if a later write that is kept extends the file over it.
+struct Leftover {
+    rope: Arc<Rope>,
+    len_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +54,13 @@ enum Way {
 }
 
 impl Crash {
-    pub(crate) fn new(draws: Draws, key: u64, tear_bytes: u32, keeps: CrashKeeps, tree: &Tree) -> Crash {
+    pub(crate) fn new(
+        draws: Draws,
+        key: u64,
+        (tear_bytes, garbage): (u32, bool),
+        keeps: CrashKeeps,
+        tree: &Tree,
+    ) -> Crash {
         let mut rng = draws.rng("crash.way", u128::from(key));
         let way = match keeps {
             CrashKeeps::Nothing => Way::Nothing,
@@ -53,7 +72,7 @@ impl Crash {
                 _ => Way::Each,
             },
         };
-        Crash { draws, key, tear_bytes: tear_bytes.max(1), way }
+        Crash { draws, key, tear_bytes: tear_bytes.max(1), garbage, way }
     }
 
     fn rng(&self, stream: &str, key: u128) -> ChaCha8Rng {
@@ -91,39 +110,68 @@ impl Crash {
     fn file(&self, cell: &FileCell) -> Arc<Rope> {
         match self.way {
             Way::Nothing => return cell.durable(),
-            Way::Everything => return cell.view(),
+            Way::Everything => return cell.kept(),
             Way::Until(_) | Way::Each => {}
         }
-        let mut rope = cell.durable();
+        let rope = cell.durable();
+        let mut left = Leftover { len_bytes: rope.len_bytes(), rope };
         for op in cell.pending() {
-            self.apply(&op, Arc::make_mut(&mut rope));
+            self.apply(&op, &mut left);
         }
-        rope
+        if left.rope.len_bytes() > left.len_bytes {
+            Arc::make_mut(&mut left.rope).truncate(left.len_bytes);
+        }
+        left.rope
     }
 
-    fn apply(&self, op: &Pending, rope: &mut Rope) {
+    fn apply(&self, op: &Pending, left: &mut Leftover) {
         if let Way::Until(sequence) = self.way {
-            if op.sequence < sequence {
-                op.change.apply(rope);
+            match &op.change {
+                change if op.sequence < sequence => left.keep(change),
+                Change::Write { offset, data } => self.lose(op, (*offset, data.len()), left),
+                Change::Truncate { .. } | Change::Extend { .. } => {}
             }
             return;
         }
         let mut rng = self.rng("crash.write", op.key);
         match (rng.next_u64() % 8, &op.change) {
-            (0..=2, change) => change.apply(rope),
-            (3..=5, _) | (_, Change::Truncate { .. }) => {}
+            (0..=2, change) => left.keep(change),
+            (_, Change::Truncate { .. } | Change::Extend { .. }) => {}
+            (3..=5, Change::Write { offset, data }) => self.lose(op, (*offset, data.len()), left),
             (6, Change::Write { offset, data }) => {
                 let cuts = self.blocks(*offset, data.len());
                 let pick = usize::try_from(rng.next_u64() % cuts.len() as u64).unwrap_or(0);
-                rope.write(*offset, data.slice(..cuts[pick].0));
+                let kept = cuts[pick].0;
+                left.write(*offset, data.slice(..kept));
+                self.lose(op, (*offset + kept as u64, data.len() - kept), left);
             }
             (_, Change::Write { offset, data }) => {
                 for (from, to) in self.blocks(*offset, data.len()) {
+                    let at = *offset + from as u64;
                     if rng.next_u64().is_multiple_of(2) {
-                        rope.write(*offset + from as u64, data.slice(from..to));
+                        left.write(at, data.slice(from..to));
+                    } else {
+                        self.lose(op, (at, to - from), left);
                     }
                 }
             }
+        }
+    }
+
+    /// Some bytes of a write were lost: nothing, or garbage where they were to extend the file.
+    fn lose(&self, op: &Pending, (offset, len): (u64, usize), left: &mut Leftover) {
+        let from = offset.max(left.len_bytes);
+        let end = offset + len as u64;
+        if !self.garbage || from >= end {
+            return;
+        }
+        let mut rng = self.rng("crash.garbage", op.key ^ u128::from(offset));
+        let extends = rng.next_u64().is_multiple_of(2);
+        let mut garbage = vec![0; usize::try_from(end - from).unwrap_or(len)];
+        rng.fill_bytes(&mut garbage);
+        Arc::make_mut(&mut left.rope).write(from, garbage.into());
+        if extends {
+            left.len_bytes = end;
         }
     }
 
@@ -138,6 +186,27 @@ impl Crash {
             blocks.push((from, len.min(from + self.tear_bytes as usize)));
         }
         blocks
+    }
+}
+
+impl Leftover {
+    fn write(&mut self, offset: u64, data: Bytes) {
+        if !data.is_empty() {
+            self.keep(&Change::Write { offset, data });
+        }
+    }
+
+    fn keep(&mut self, change: &Change) {
+        let rope = Arc::make_mut(&mut self.rope);
+        if !matches!(change, Change::Write { .. }) {
+            // Lengths that the program asked for are zeros.
+            rope.truncate(self.len_bytes);
+        }
+        change.apply(rope);
+        self.len_bytes = match change {
+            Change::Write { offset, data } => self.len_bytes.max(offset + data.len() as u64),
+            Change::Truncate { .. } | Change::Extend { .. } => rope.len_bytes(),
+        };
     }
 }
 

@@ -3,10 +3,14 @@
 //! A file that only grew since its last sync keeps one rope and the length up to which it is durable. The first
 //! overwrite or truncation after a sync takes a snapshot of the durable bytes; the sync that leaves nothing
 //! pending drops it again.
+//!
+//! Faults (harm.rs) may leave the view with bytes that no sync will ever write: then the durable bytes stay a
+//! snapshot until the cache is dropped.
 
 use super::rope::Rope;
 use crate::lock::lock;
 use bytes::Bytes;
+use latent_ports::DiskErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -44,12 +48,21 @@ pub(crate) struct Pending {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    Write { offset: u64, data: Bytes },
-    Truncate { len_bytes: u64 },
+    Write {
+        offset: u64,
+        data: Bytes,
+    },
+    Truncate {
+        len_bytes: u64,
+    },
+    /// The file is at least so long; only of a write whose bytes went elsewhere.
+    Extend {
+        len_bytes: u64,
+    },
 }
 
 #[derive(Debug)]
-enum Durable {
+pub(super) enum Durable {
     /// The view's first bytes; what is pending are appends.
     Prefix(u64),
     /// Bytes of their own.
@@ -57,16 +70,28 @@ enum Durable {
 }
 
 #[derive(Debug)]
-struct State {
-    view: Arc<Rope>,
-    durable: Durable,
-    pending: Vec<Pending>,
+pub(super) struct State {
+    pub(super) view: Arc<Rope>,
+    pub(super) durable: Durable,
+    pub(super) pending: Vec<Pending>,
+    /// The view has bytes that pass for written and are not: they go with the cache.
+    pub(super) unwritten: bool,
+    /// How many syncs failed and dropped what was pending.
+    pub(super) failed_syncs: u32,
+}
+
+/// What a sync will make durable, once it ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SyncPoint {
+    /// Sequence numbers below this.
+    below: u64,
+    failed_syncs: u32,
 }
 
 /// A file, whatever its name is. Directory entries and open handles share it.
 #[derive(Debug)]
 pub(crate) struct FileCell {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     usage: Arc<Usage>,
 }
 
@@ -75,7 +100,8 @@ impl FileCell {
     pub(crate) fn new(rope: Arc<Rope>, usage: Arc<Usage>) -> FileCell {
         usage.change(0, rope.len_bytes());
         let durable = Durable::Prefix(rope.len_bytes());
-        FileCell { state: Mutex::new(State { view: rope, durable, pending: Vec::new() }), usage }
+        let state = State { view: rope, durable, pending: Vec::new(), unwritten: false, failed_syncs: 0 };
+        FileCell { state: Mutex::new(state), usage }
     }
 
     pub(crate) fn view(&self) -> Arc<Rope> {
@@ -86,18 +112,17 @@ impl FileCell {
         lock(&self.state).view.len_bytes()
     }
 
-    pub(crate) fn read(&self, offset: u64, len_bytes: u64) -> Bytes {
-        lock(&self.state).view.read(offset, len_bytes)
+    pub(crate) fn read(&self, offset: u64, len_bytes: u64) -> Result<Bytes, DiskErrorKind> {
+        let state = lock(&self.state);
+        if state.view.is_unreadable(offset, len_bytes) {
+            return Err(DiskErrorKind::Io);
+        }
+        Ok(state.view.read(offset, len_bytes))
     }
 
     /// What is durable for sure.
     pub(crate) fn durable(&self) -> Arc<Rope> {
-        let state = lock(&self.state);
-        match &state.durable {
-            Durable::Prefix(len) if *len == state.view.len_bytes() => state.view.clone(),
-            Durable::Prefix(len) => Arc::new(state.view.prefix(*len)),
-            Durable::Snapshot(rope) => Arc::new((**rope).clone()),
-        }
+        lock(&self.state).durable_rope()
     }
 
     pub(crate) fn append(&self, data: Bytes, key: u128) -> u64 {
@@ -123,35 +148,49 @@ impl FileCell {
         self.overwrite(Change::Truncate { len_bytes }, key);
     }
 
-    fn overwrite(&self, change: Change, key: u128) {
+    pub(super) fn overwrite(&self, change: Change, key: u128) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        if let Durable::Prefix(len) = state.durable {
-            state.durable = Durable::Snapshot(Box::new(state.view.prefix(len)));
-        }
-        let before = state.view.len_bytes();
-        change.apply(Arc::make_mut(&mut state.view));
-        self.usage.change(before, state.view.len_bytes());
+        state.snapshot();
+        self.look(state, |view| change.apply(view));
         state.pending.push(Pending { sequence: self.usage.next_sequence(), change, key });
     }
 
-    /// How many more bytes the file would take if `data_len` bytes stood at `offset`.
-    pub(crate) fn growth(&self, offset: Option<u64>, data_len: u64) -> u64 {
-        let len = self.len_bytes();
-        offset.unwrap_or(len).saturating_add(data_len).saturating_sub(len)
+    /// Changes what reads see.
+    pub(super) fn look(&self, state: &mut State, change: impl FnOnce(&mut Rope)) {
+        let before = state.view.len_bytes();
+        change(Arc::make_mut(&mut state.view));
+        self.usage.change(before, state.view.len_bytes());
+    }
+
+    /// How many more bytes the file would take if `data_len` bytes stood at `offset`; an error if they cannot be put
+    /// there, since a block that they share with others cannot be read.
+    pub(crate) fn growth(&self, offset: Option<u64>, data_len: u64) -> Result<u64, DiskErrorKind> {
+        let state = lock(&self.state);
+        let len = state.view.len_bytes();
+        let offset = offset.unwrap_or(len);
+        if state.view.is_unwritable(offset, data_len) {
+            return Err(DiskErrorKind::Io);
+        }
+        Ok(offset.saturating_add(data_len).saturating_sub(len))
     }
 
     /// What a sync that is called now will make durable, once it ends.
-    pub(crate) fn sync_point(&self) -> u64 {
-        lock(&self.state).pending.last().map_or(0, |last| last.sequence + 1)
+    pub(crate) fn sync_point(&self) -> SyncPoint {
+        let state = lock(&self.state);
+        let below = state.pending.last().map_or(0, |last| last.sequence + 1);
+        SyncPoint { below, failed_syncs: state.failed_syncs }
     }
 
-    /// Ends a sync: what was pending at `point` is durable.
-    pub(crate) fn sync_to(&self, point: u64) {
+    /// Ends a sync: what was pending at `point` is durable. An error if another sync failed meanwhile and dropped it.
+    pub(crate) fn sync_to(&self, point: SyncPoint) -> Result<(), DiskErrorKind> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        let count = state.pending.partition_point(|op| op.sequence < point);
-        if count == state.pending.len() {
+        if point.failed_syncs != state.failed_syncs {
+            return Err(DiskErrorKind::Io);
+        }
+        let count = state.pending.partition_point(|op| op.sequence < point.below);
+        if count == state.pending.len() && !state.unwritten {
             state.durable = Durable::Prefix(state.view.len_bytes());
         } else {
             for op in &state.pending[..count] {
@@ -166,11 +205,17 @@ impl FileCell {
         if state.pending.is_empty() && state.pending.capacity() > 64 {
             state.pending = Vec::new();
         }
+        Ok(())
     }
 
     /// The un-synced operations, oldest first.
     pub(crate) fn pending(&self) -> Vec<Pending> {
         lock(&self.state).pending.clone()
+    }
+
+    /// Whether anything is un-synced.
+    pub(crate) fn has_pending(&self) -> bool {
+        !lock(&self.state).pending.is_empty()
     }
 
     pub(crate) fn usage(&self) -> &Arc<Usage> {
@@ -184,18 +229,40 @@ impl Drop for FileCell {
     }
 }
 
+impl State {
+    pub(super) fn durable_rope(&self) -> Arc<Rope> {
+        match &self.durable {
+            Durable::Prefix(len) if *len == self.view.len_bytes() => self.view.clone(),
+            Durable::Prefix(len) => Arc::new(self.view.prefix(*len)),
+            Durable::Snapshot(rope) => Arc::new((**rope).clone()),
+        }
+    }
+
+    /// Keeps the durable bytes apart from the view.
+    pub(super) fn snapshot(&mut self) -> &mut Rope {
+        if let Durable::Prefix(len) = self.durable {
+            self.durable = Durable::Snapshot(Box::new(self.view.prefix(len)));
+        }
+        match &mut self.durable {
+            Durable::Snapshot(rope) => rope,
+            Durable::Prefix(_) => unreachable!("a prefix was made a snapshot just now"),
+        }
+    }
+}
+
 impl Change {
     pub(crate) fn apply(&self, rope: &mut Rope) {
         match self {
             Change::Write { offset, data } => rope.write(*offset, data.clone()),
             Change::Truncate { len_bytes } => rope.truncate(*len_bytes),
+            Change::Extend { len_bytes } => rope.truncate(rope.len_bytes().max(*len_bytes)),
         }
     }
 
     fn len_bytes(&self) -> u64 {
         match self {
             Change::Write { data, .. } => data.len() as u64,
-            Change::Truncate { .. } => 0,
+            Change::Truncate { .. } | Change::Extend { .. } => 0,
         }
     }
 }

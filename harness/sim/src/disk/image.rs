@@ -1,9 +1,12 @@
 //! The contents of a disk at an instant, by reference: O(files) to take, whatever their size.
+//!
+//! An image of what reads see has everything that the page cache has, so a disk made of it has that durably: also
+//! writes that would not have outlived a crash. Blocks that cannot be read stay so in it.
 
 use super::rope::Rope;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
@@ -37,6 +40,14 @@ impl FileImage {
     #[must_use]
     pub fn chunks(&self) -> &[Bytes] {
         self.rope.chunks()
+    }
+
+    /// Which of its bytes a node cannot read: blocks of 4 KiB, cut at the end of the file, in order. Here they are
+    /// shown all the same: an image is the view of one who sees through the device. A node that boots from the image
+    /// (a fork's) cannot read them either.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<Range<u64>> {
+        self.rope.unreadable()
     }
 
     /// Its bytes in one piece; copied if the file has several.

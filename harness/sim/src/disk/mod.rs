@@ -5,21 +5,30 @@
 //! directory was synced, crashes that keep any lawful part of the rest, a capacity that is reached part-way
 //! through a write, errors on request, and handles that die with their process.
 //!
-//! Not modelled: permissions, links, timestamps, seeks, the time that reads and writes take. A file's length is
-//! charged in full against the capacity, gaps included, also after its removal while it is open or while the
-//! removal could still be undone by a crash.
+//! Not modelled: permissions, links, timestamps, seeks, the time that reads and writes take (save on a slow disk). A
+//! file's length is charged in full against the capacity, gaps included, also after its removal while it is open or
+//! while the removal could still be undone by a crash.
+//!
+//! What goes wrong beyond that is switched on by the faults of the plan: see the headers of the families in
+//! `faults/disk.rs` (what a program notices) and `faults/damage.rs` (what nothing reports).
 
+mod attempt;
 mod crash;
+mod faults;
 mod file;
+mod harm;
 mod image;
 mod rope;
+mod sectors;
 mod shared;
 mod store;
 mod tree;
+mod victim;
 
 use crate::draw::key_of;
 use crate::env::Seat;
 use crate::faults::OpKind;
+use attempt::{Attempt, Effect};
 use bytes::Bytes;
 use file::FileCell;
 use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, Entry, File, OpenMode};
@@ -28,9 +37,12 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(crate) use faults::{Rule, Strikes};
 pub use image::{DiskImage, FileImage};
+pub(crate) use sectors::BLOCK_BYTES;
 pub(crate) use shared::SharedChunks;
-pub(crate) use store::{DiskStore, ErrorRule};
+pub(crate) use store::DiskStore;
+pub(crate) use victim::{Victim, pick_key};
 
 /// What a crash keeps of the operations that were not synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -103,107 +115,6 @@ struct Handle {
     writable: bool,
 }
 
-/// One operation on its way through faults, effect and trace.
-struct Attempt<'a> {
-    seat: &'a Seat,
-    op: DiskOp,
-    path: &'a str,
-    to: &'a str,
-}
-
-impl<'a> Attempt<'a> {
-    fn error(&self, kind: DiskErrorKind) -> DiskError {
-        DiskError { kind, op: self.op, path: self.path.to_owned() }
-    }
-
-    /// Runs an operation that takes no time: faults first, then its effect, the trace, and whatever befalls
-    /// the process at this very operation.
-    async fn at_once<T>(
-        self,
-        kind: impl Fn(&DiskStore) -> OpKind,
-        effect: impl FnOnce(&DiskStore) -> Effect<T>,
-    ) -> Result<T, DiskError> {
-        let store = self.seat.disk_store();
-        self.admit().await?;
-        let deferred = self.seat.strike(|| kind(store), self.path, self.to);
-        let effect = match store.injected_error(|| kind(store), self.path, self.to) {
-            Some(error) => Effect::failed(error),
-            None => effect(store),
-        };
-        self.record(&effect);
-        self.seat.settle(deferred).await;
-        effect.result.map_err(|kind| self.error(kind))
-    }
-
-    /// Runs an operation that takes the time of a sync. Whatever befalls the process befalls it before the end.
-    async fn with_latency<T>(
-        self,
-        kind: OpKind,
-        key: u128,
-        begin: impl FnOnce(&DiskStore) -> Result<T, DiskErrorKind>,
-        end: impl FnOnce(&DiskStore, T),
-    ) -> Result<(), DiskError> {
-        let store = self.seat.disk_store();
-        self.admit().await?;
-        let deferred = self.seat.strike(|| kind, self.path, self.to);
-        self.seat.settle(deferred).await;
-        let begun = match store.injected_error(|| kind, self.path, self.to) {
-            Some(error) => Err(error),
-            None => begin(store),
-        };
-        let result = match begun {
-            Err(error) => Err(error),
-            Ok(begun) => {
-                let latency_us =
-                    self.seat.world().draws().within_us("disk.sync", key, store.sync_latency_us());
-                self.seat.world().pass(u64::from(latency_us) * 1_000).await;
-                self.admit().await?;
-                end(store, begun);
-                Ok(())
-            }
-        };
-        self.record(&Effect { result, offset: 0, len_bytes: 0, digest: 0 });
-        result.map_err(|kind| self.error(kind))
-    }
-
-    async fn admit(&self) -> Result<(), DiskError> {
-        self.seat.admit().await;
-        if self.seat.is_alive() { Ok(()) } else { Err(self.error(DiskErrorKind::Fenced)) }
-    }
-
-    fn record<T>(&self, effect: &Effect<T>) {
-        let outcome = effect.result.as_ref().map_or_else(|kind| Err(*kind), |_| Ok(()));
-        self.seat.disk_store().count_op();
-        self.seat.record(crate::Event::Disk {
-            op: self.op,
-            path: self.path,
-            to: self.to,
-            offset: effect.offset,
-            len_bytes: effect.len_bytes,
-            digest: effect.digest,
-            outcome,
-        });
-    }
-}
-
-/// What an operation did.
-struct Effect<T> {
-    result: Result<T, DiskErrorKind>,
-    offset: u64,
-    len_bytes: u64,
-    digest: u128,
-}
-
-impl<T> Effect<T> {
-    fn of(result: Result<T, DiskErrorKind>) -> Effect<T> {
-        Effect { result, offset: 0, len_bytes: 0, digest: 0 }
-    }
-
-    fn failed(error: DiskErrorKind) -> Effect<T> {
-        Effect::of(Err(error))
-    }
-}
-
 impl SimDisk {
     pub(crate) fn new(seat: Arc<Seat>) -> SimDisk {
         SimDisk { seat }
@@ -274,7 +185,10 @@ impl Disk for SimDisk {
         let key =
             key_of(&[self.seat.number(), xxh3_64(path.as_bytes()), store.tree(|tree| tree.shape(path))]);
         let begin = |store: &DiskStore| store.tree(|tree| Ok((tree.find_dir(path)?, tree.sync_point())));
-        let end = |store: &DiskStore, (dir, point)| store.tree(|tree| tree.sync_dir_to(dir, point));
+        let end = |store: &DiskStore, (dir, point)| {
+            store.tree(|tree| tree.sync_dir_to(dir, point));
+            Ok(())
+        };
         attempt.with_latency(OpKind::SyncDir, key, begin, end).await
     }
 }
@@ -289,6 +203,15 @@ impl SimFile {
         digest ^ (u128::from(self.handle.path_hash) << 64) ^ u128::from(offset)
     }
 
+    /// A proper prefix of what was read, not empty, as long as is drawn.
+    fn shortened(&self, offset: u64, data: Bytes) -> Bytes {
+        let len = data.len() as u64;
+        let key = key_of(&[self.handle.seat.number(), self.handle.path_hash, offset, len]);
+        let most = u32::try_from(len - 1).unwrap_or(u32::MAX);
+        let kept = self.handle.seat.world().draws().within_us("disk.short-read", key, (1, most));
+        data.slice(..kept as usize)
+    }
+
     async fn write(&self, op: DiskOp, kind: OpKind, at: Option<u64>, data: Bytes) -> Result<u64, DiskError> {
         let attempt = self.attempt(op);
         if !self.handle.writable || at.is_some_and(|at| !fits_in_a_file(at, data.len() as u64)) {
@@ -296,7 +219,10 @@ impl SimFile {
         }
         let effect = |store: &DiskStore| {
             let cell = &self.handle.cell;
-            let growth = cell.growth(at, data.len() as u64);
+            let growth = match cell.growth(at, data.len() as u64) {
+                Ok(growth) => growth,
+                Err(error) => return Effect::failed(error),
+            };
             let missing = growth.saturating_sub(store.room_bytes(cell.usage()));
             let fits = data.len().saturating_sub(usize::try_from(missing).unwrap_or(usize::MAX));
             let data = if fits < data.len() { data.slice(..fits) } else { data };
@@ -304,11 +230,18 @@ impl SimFile {
             let data = self.handle.seat.world().share(data, digest);
             let offset = at.unwrap_or_else(|| cell.len_bytes());
             let key = self.key(offset, digest);
-            match at {
-                None => {
+            let stray = if data.is_empty() { None } else { store.faults().stray_write(&self.handle.path) };
+            match (stray, at) {
+                (Some(Strikes::WriteAstray(pick)), _) => {
+                    let end = offset + len_bytes;
+                    cell.write_elsewhere(end, key);
+                    store.stray(pick, (cell, offset..end), &data);
+                }
+                (Some(_), _) => cell.write_in_vain(offset, data),
+                (None, None) => {
                     cell.append(data, key);
                 }
-                Some(offset) => cell.write_at(offset, data, key),
+                (None, Some(offset)) => cell.write_at(offset, data, key),
             }
             let result = if missing > 0 { Err(DiskErrorKind::NoSpace) } else { Ok(offset) };
             Effect { result, offset, len_bytes, digest }
@@ -333,8 +266,10 @@ impl File for SimFile {
         }
         let effect = |store: &DiskStore| {
             let cell = &self.handle.cell;
-            if cell.growth(Some(len_bytes), 0) > store.room_bytes(cell.usage()) {
-                return Effect::failed(DiskErrorKind::NoSpace);
+            match cell.growth(Some(len_bytes), 0) {
+                Ok(growth) if growth <= store.room_bytes(cell.usage()) => {}
+                Ok(_) => return Effect::failed(DiskErrorKind::NoSpace),
+                Err(error) => return Effect::failed(error),
             }
             cell.truncate(len_bytes, self.key(len_bytes, 0));
             Effect { result: Ok(()), offset: len_bytes, len_bytes: 0, digest: 0 }
@@ -343,11 +278,20 @@ impl File for SimFile {
     }
 
     async fn read_at(&self, offset: u64, len_bytes: u64) -> Result<Bytes, DiskError> {
-        let effect = |_: &DiskStore| {
-            let data = self.handle.cell.read(offset, len_bytes);
+        let effect = |store: &DiskStore| {
+            let data = match self.handle.cell.read(offset, len_bytes) {
+                Ok(data) => data,
+                Err(error) => return Effect::failed(error),
+            };
+            let short = data.len() > 1 && store.faults().short_read(&self.handle.path);
+            let data = if short { self.shortened(offset, data) } else { data };
             Effect { offset, len_bytes: data.len() as u64, digest: 0, result: Ok(data) }
         };
         self.attempt(DiskOp::Read).at_once(|_| OpKind::Read, effect).await
+    }
+
+    fn path(&self) -> &str {
+        &self.handle.path
     }
 
     async fn size_bytes(&self) -> Result<u64, DiskError> {
@@ -358,7 +302,13 @@ impl File for SimFile {
     async fn sync(&self) -> Result<(), DiskError> {
         let cell = &self.handle.cell;
         let key = key_of(&[self.handle.seat.number(), self.handle.path_hash, cell.len_bytes()]);
-        let begin = |_: &DiskStore| Ok(cell.sync_point());
+        let begin = |store: &DiskStore| match store.faults().sync_failure(&self.handle.path) {
+            None => Ok(cell.sync_point()),
+            Some(shows) => {
+                cell.fail_sync(shows);
+                Err(DiskErrorKind::Io)
+            }
+        };
         let end = |_: &DiskStore, point| cell.sync_to(point);
         self.attempt(DiskOp::Sync).with_latency(OpKind::Sync, key, begin, end).await
     }

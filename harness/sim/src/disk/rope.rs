@@ -4,7 +4,9 @@
 //! the images and forks taken of them. Made for files that mostly grow at the end: a write in the middle costs
 //! O(chunks).
 
+use super::sectors::BadBlocks;
 use bytes::{Bytes, BytesMut};
+use std::ops::Range;
 
 /// Gaps read as zeros; they are slices of this.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
@@ -14,6 +16,8 @@ pub(crate) struct Rope {
     chunks: Vec<Bytes>,
     /// Where each chunk ends.
     ends: Vec<u64>,
+    /// What of it cannot be read; the bytes are there for whoever looks from outside.
+    bad: BadBlocks,
 }
 
 impl Rope {
@@ -43,6 +47,11 @@ impl Rope {
 
     /// Cuts, or extends with zeros.
     pub(crate) fn truncate(&mut self, len_bytes: u64) {
+        self.bad.cut(len_bytes);
+        self.resize(len_bytes);
+    }
+
+    fn resize(&mut self, len_bytes: u64) {
         if len_bytes >= self.len_bytes() {
             self.push_zeros(len_bytes - self.len_bytes());
             return;
@@ -61,12 +70,13 @@ impl Rope {
             return;
         }
         if offset >= self.len_bytes() {
-            self.truncate(offset);
+            self.resize(offset);
             self.push(data);
             return;
         }
+        self.bad.written(offset, offset + data.len() as u64, self.len_bytes());
         let tail = self.slice(offset + data.len() as u64, u64::MAX);
-        self.truncate(offset);
+        self.resize(offset);
         self.push(data);
         tail.into_iter().for_each(|chunk| self.push(chunk));
     }
@@ -102,7 +112,42 @@ impl Rope {
     pub(crate) fn prefix(&self, len_bytes: u64) -> Rope {
         let mut out = Rope::default();
         self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push(chunk));
+        out.bad = self.bad.clone();
+        out.bad.cut(len_bytes);
         out
+    }
+
+    /// Flips the bits that are set in `mask`, which begins at `offset` and must end within the rope. Chunks that it
+    /// touches are copied: others share them.
+    pub(crate) fn flip(&mut self, offset: u64, mask: &[u8]) {
+        for (at, bits) in (offset..).zip(mask).filter(|(_, bits)| **bits != 0) {
+            let index = self.ends.partition_point(|end| *end <= at);
+            let start = self.start_of(index);
+            let mut copy = BytesMut::from(&self.chunks[index][..]);
+            copy[clamp(at - start)] ^= bits;
+            self.chunks[index] = copy.freeze();
+        }
+    }
+
+    /// Makes a block unreadable; none past the end.
+    pub(crate) fn spoil(&mut self, block: u64) {
+        self.bad.insert(block);
+        self.bad.cut(self.len_bytes());
+    }
+
+    /// Whether a read of that range meets an unreadable block.
+    pub(crate) fn is_unreadable(&self, offset: u64, len_bytes: u64) -> bool {
+        self.bad.hit(offset, offset.saturating_add(len_bytes).min(self.len_bytes()))
+    }
+
+    /// Whether a write of that range would have to read an unreadable block first.
+    pub(crate) fn is_unwritable(&self, offset: u64, len_bytes: u64) -> bool {
+        self.bad.hit_in_part(offset, offset.saturating_add(len_bytes), self.len_bytes())
+    }
+
+    /// Its unreadable byte ranges, in order.
+    pub(crate) fn unreadable(&self) -> Vec<Range<u64>> {
+        self.bad.ranges(self.len_bytes())
     }
 
     fn start_of(&self, index: usize) -> u64 {
@@ -125,6 +170,7 @@ mod tests {
         Push(Vec<u8>),
         Truncate(u64),
         Write(u64, Vec<u8>),
+        Flip(u64, Vec<u8>),
         Read(u64, u64),
     }
 
@@ -134,6 +180,7 @@ mod tests {
             bytes().prop_map(Op::Push),
             (0_u64..100).prop_map(Op::Truncate),
             (0_u64..120, bytes()).prop_map(|(offset, data)| Op::Write(offset, data)),
+            (0_u64..60, bytes()).prop_map(|(offset, mask)| Op::Flip(offset, mask)),
             (0_u64..120, 0_u64..60).prop_map(|(offset, len)| Op::Read(offset, len)),
         ]
     }
@@ -153,6 +200,14 @@ mod tests {
                             model[from..to].copy_from_slice(&data);
                         }
                         rope.write(offset, data.into());
+                    }
+                    Op::Flip(offset, mask) => {
+                        if offset as usize + mask.len() <= model.len() {
+                            let (held, before) = (rope.clone(), model.clone());
+                            model[offset as usize..].iter_mut().zip(&mask).for_each(|(byte, bits)| *byte ^= bits);
+                            rope.flip(offset, &mask);
+                            prop_assert_eq!(&held.read(0, u64::MAX)[..], &before[..], "shared bytes stay");
+                        }
                     }
                     Op::Read(offset, len) => {
                         let from = (offset as usize).min(model.len());

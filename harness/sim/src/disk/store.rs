@@ -1,33 +1,24 @@
 //! One node's disk: the tree, its size, and the faults that are switched on.
 
 use super::crash::{Crash, crash_key};
+use super::faults::Faults;
 use super::file::{FileCell, Usage};
-use super::tree::Tree;
+use super::tree::{Named, Tree};
 use super::{CrashKeeps, DiskImage, DiskSpec, DiskStats};
 use crate::draw::Draws;
-use crate::faults::OpKind;
 use crate::lock::lock;
+use bytes::Bytes;
 use latent_ports::{DiskErrorKind, OpenMode};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-
-/// Fails the next `times` operations of a kind below a path prefix.
-#[derive(Clone, Debug)]
-pub(crate) struct ErrorRule {
-    pub(crate) op: OpKind,
-    pub(crate) path_prefix: String,
-    pub(crate) times: u32,
-}
 
 pub(crate) struct DiskStore {
     spec: DiskSpec,
     tree: Mutex<Tree>,
     ops: AtomicU64,
-    /// Whether `rules` has any, so that the common case takes no lock.
-    faulty: AtomicBool,
-    rules: Mutex<Vec<ErrorRule>>,
-    /// How many faults say that the disk is full.
-    full: AtomicU64,
+    faults: Faults,
 }
 
 impl DiskStore {
@@ -36,14 +27,16 @@ impl DiskStore {
             spec,
             tree: Mutex::new(image.map_or_else(Tree::new, Tree::from_image)),
             ops: AtomicU64::new(0),
-            faulty: AtomicBool::new(false),
-            rules: Mutex::default(),
-            full: AtomicU64::new(0),
+            faults: Faults::default(),
         }
     }
 
     pub(crate) fn tree<T>(&self, work: impl FnOnce(&mut Tree) -> T) -> T {
         work(&mut lock(&self.tree))
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     pub(crate) fn sync_latency_us(&self) -> (u32, u32) {
@@ -56,10 +49,7 @@ impl DiskStore {
 
     /// How many more bytes the disk takes.
     pub(crate) fn room_bytes(&self, usage: &Usage) -> u64 {
-        if self.full.load(Ordering::Relaxed) > 0 {
-            return 0;
-        }
-        self.spec.capacity_bytes.saturating_sub(usage.bytes())
+        self.spec.capacity_bytes.min(self.faults.capacity_bytes()).saturating_sub(usage.bytes())
     }
 
     pub(crate) fn would_create(&self, path: &str, mode: OpenMode) -> bool {
@@ -89,51 +79,43 @@ impl DiskStore {
         })
     }
 
-    /// The error that a fault asks for, if one does; uses up one of its times.
-    pub(crate) fn injected_error(
-        &self,
-        op: impl FnOnce() -> OpKind,
-        path: &str,
-        to: &str,
-    ) -> Option<DiskErrorKind> {
-        if !self.faulty.load(Ordering::Relaxed) {
-            return None;
-        }
-        let op = op();
-        let mut rules = lock(&self.rules);
-        let hit = rules.iter().position(|rule| {
-            rule.op.covers(op) && (path.starts_with(&rule.path_prefix) || to.starts_with(&rule.path_prefix))
-        })?;
-        rules[hit].times -= 1;
-        if rules[hit].times == 0 {
-            rules.remove(hit);
-        }
-        self.faulty.store(!rules.is_empty(), Ordering::Relaxed);
-        Some(DiskErrorKind::Io)
+    /// The disk takes `room_bytes` more and is full then, until the fault is lifted. Room that is given back is room.
+    pub(crate) fn fill_up(&self, fault: usize, room_bytes: u64) {
+        let used_bytes = self.tree(|tree| tree.usage.bytes());
+        self.faults.fill_up(fault, used_bytes.saturating_add(room_bytes));
     }
 
-    pub(crate) fn inject(&self, rule: ErrorRule) {
-        if rule.times > 0 {
-            lock(&self.rules).push(rule);
-            self.faulty.store(true, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn set_full(&self, full: bool) {
-        if full {
-            self.full.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.full.fetch_sub(1, Ordering::Relaxed);
+    /// Bytes that were meant for a place of `of` come to stand in another place of the disk. Where there is no other,
+    /// they went to free space.
+    pub(crate) fn stray(&self, key: u128, of: (&Arc<FileCell>, Range<u64>), data: &Bytes) {
+        let len_bytes = data.len() as u64;
+        if let Some(victim) = self.tree(|tree| tree.victim(key, "", Some(of), len_bytes)) {
+            let there_bytes =
+                usize::try_from(victim.durable.end - victim.durable.start).unwrap_or(usize::MAX);
+            victim.cell.smash(victim.durable.start, &data.slice(..data.len().min(there_bytes)));
         }
     }
 
     /// The process died: what was not synced is decided.
-    pub(crate) fn crash(&self, draws: Draws, node: u16, incarnation: u32, keeps: CrashKeeps) {
+    /// Writes are torn between blocks of `tear_bytes`, if that is said. Pages that pass for written go in any case: a
+    /// clean page may leave the cache at any time, and by the next process it has.
+    pub(crate) fn crash(
+        &self,
+        draws: Draws,
+        (node, incarnation): (u16, u32),
+        keeps: CrashKeeps,
+        tear_bytes: Option<u32>,
+    ) {
+        let mut tree = lock(&self.tree);
+        if self.faults.take_unwritten() {
+            tree.each_cell(|cell| cell.forget_unwritten());
+        }
         if keeps == CrashKeeps::Everything {
             return;
         }
-        let mut tree = lock(&self.tree);
-        let crash = Crash::new(draws, crash_key(node, incarnation), self.spec.tear_bytes, keeps, &tree);
+        let tear_bytes = tear_bytes.unwrap_or(self.spec.tear_bytes);
+        let key = crash_key(node, incarnation);
+        let crash = Crash::new(draws, key, (tear_bytes, self.faults.garbage()), keeps, &tree);
         let before = std::mem::replace(&mut *tree, Tree::new());
         *tree = before.crashed(&crash);
     }
@@ -156,6 +138,19 @@ impl DiskStore {
 
     pub(crate) fn durable_image(&self) -> DiskImage {
         self.tree(|tree| tree.durable_image())
+    }
+
+    /// Whether a crash now could leave more than one disk. Costs O(files).
+    pub(crate) fn has_unsynced(&self) -> bool {
+        self.tree(|tree| {
+            let mut pending = !tree.journal.is_empty();
+            tree.walk(&BTreeMap::new(), &mut |_, named| {
+                if let Named::File(cell) = named {
+                    pending |= cell.has_pending();
+                }
+            });
+            pending
+        })
     }
 
     pub(crate) fn stats(&self) -> DiskStats {

@@ -305,6 +305,17 @@ impl Tree {
         names
     }
 
+    /// Calls `visit` for every file that has a name or may have one again; for some more than once.
+    pub(crate) fn each_cell(&self, visit: impl Fn(&FileCell)) {
+        let changes = self.journal.iter().flat_map(|op| &op.changes);
+        let once_named = changes.flat_map(|change| [&change.before, &change.after]).flatten();
+        once_named.chain(self.dirs.iter().flat_map(BTreeMap::values)).for_each(|named| {
+            if let Named::File(cell) = named {
+                visit(cell);
+            }
+        });
+    }
+
     /// Calls `visit` for every name below the root, a directory before what it holds. `names` overrides what
     /// the view says.
     pub(crate) fn walk(&self, names: &Names, visit: &mut impl FnMut(&str, &Named)) {

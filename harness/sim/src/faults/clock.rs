@@ -1,11 +1,77 @@
-//! Faults of clocks: steps. The monotonic clock and sleeps do not notice.
+//! Faults of clocks: steps and drift. The monotonic clock and sleeps do not notice.
+//!
+//! Modelled: a wall clock that jumps either way, one that gains or loses, and the time service that sets both right
+//! again, which is a jump of its own. Not modelled: a monotonic clock that drifts (sleeps are always true), smeared
+//! leap seconds, clocks of devices outside (those are the clients' own, see the load of a scenario).
+//!
+//! Figures: a quartz oscillator without correction is off by up to about 50 ppm, 4.3 s a day; steps of an hour are
+//! what a zone mistaken for UTC makes, steps of a day what a wrong battery clock makes at boot.
 
+use super::{Lasts, Strike};
 use crate::world::World;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-pub(super) fn step(world: &World, node: &str, by_ms: i64, begins: bool) -> Option<u64> {
-    let node = world.find(node)?;
-    if begins {
-        node.wall_clock().step(by_ms);
+/// The node's wall clock jumps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct ClockStep {
+    /// The node.
+    pub node: String,
+    /// By how many milliseconds; negative: back.
+    pub by_ms: i64,
+    /// The time service sets it right again after this many milliseconds; `None`: when faults are over.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+}
+
+/// The node's wall clock runs fast or slow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct ClockDrift {
+    /// The node.
+    pub node: String,
+    /// What it gains, in parts per million; negative: loses.
+    pub ppm: i32,
+    /// For how many milliseconds; what it gained is set right then. `None`: until faults are over.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+}
+
+impl Strike for ClockStep {
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
     }
-    None
+
+    fn begin(&self, world: &World, _: usize) -> Lasts {
+        if let Some(node) = world.find(&self.node) {
+            node.wall_clock().step(self.by_ms);
+        }
+        Lasts::ms_or_until_end(self.for_ms)
+    }
+
+    fn end(&self, world: &World, _: usize) {
+        if let Some(node) = world.find(&self.node) {
+            node.wall_clock().step(self.by_ms.saturating_neg());
+        }
+    }
+}
+
+impl Strike for ClockDrift {
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn begin(&self, world: &World, fault: usize) -> Lasts {
+        if let Some(node) = world.find(&self.node) {
+            node.wall_clock().drift(fault, world.now_ns(), self.ppm);
+        }
+        Lasts::ms_or_until_end(self.for_ms)
+    }
+
+    fn end(&self, world: &World, fault: usize) {
+        if let Some(node) = world.find(&self.node) {
+            node.wall_clock().end_drift(fault);
+        }
+    }
 }

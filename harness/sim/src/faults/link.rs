@@ -1,24 +1,264 @@
-//! Faults of links: one direction, both, or all of a node. Overlapping cuts add up: a direction works again when
-//! the last of them has ended.
+//! Faults of links: one direction, both, all of a node, between two groups; slow, lossy, doubling, reordering or
+//! narrow links; single messages lost.
+//!
+//! Modelled: a message on a cut link is lost, whether it leaves or would arrive. Overlapping cuts add up: a direction
+//! works again when the last of them has ended. Overlapping degradations of a direction combine: latencies multiply,
+//! of shares the greatest counts, of bandwidths the least. A doubled request is handled twice; the caller takes the
+//! first answer that comes. What befalls a message is drawn for the message itself and for how often it was sent, so
+//! a retry has a fate of its own. Not modelled: corrupted payloads (checksums below the ports drop those), routes, the
+//! state of connections.
+//!
+//! Sources: partitions, also partial and one-way ones, cause data loss in practice (Alquraan et al., OSDI 2018);
+//! networks in data centers do fail, for minutes to hours (Bailis and Kingsbury, ACM Queue 12(7), 2014). Lengths in
+//! scenarios (1 s, 1 min, 4 h, 26 h) are chosen around time-outs, hinted hand-off and a day's job.
 
+use super::{Lasts, Strike};
 use crate::world::World;
+use latent_ports::NodeId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-pub(super) fn cut(
-    world: &World,
-    (from, to): (&str, &str),
-    both: bool,
-    for_ms: Option<u64>,
-    begins: bool,
-) -> Option<u64> {
-    let (from, to) = (world.node_named(from)?, world.node_named(to)?);
-    world.count_cut(from, to, begins);
-    if both {
-        world.count_cut(to, from, begins);
-    }
-    for_ms.filter(|_| begins)
+/// Stands for every node where a link's end is named.
+pub(super) const EVERY: &str = "*";
+
+/// Cuts a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct CutLink {
+    /// The sending node.
+    pub from: String,
+    /// The receiving node.
+    pub to: String,
+    /// Cuts the other direction too.
+    #[serde(default)]
+    pub both: bool,
+    /// For how many milliseconds; `None`: until faults are over.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
 }
 
-pub(super) fn isolate(world: &World, node: &str, for_ms: Option<u64>, begins: bool) -> Option<u64> {
-    world.count_isolation(world.node_named(node)?, begins);
-    for_ms.filter(|_| begins)
+/// Cuts every link of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Isolate {
+    /// The node.
+    pub node: String,
+    /// For how many milliseconds; `None`: until faults are over.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+}
+
+/// Cuts every link between two groups of nodes; nodes of neither group reach both: a partial partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Partition {
+    /// One group.
+    pub side: Vec<String>,
+    /// The other.
+    pub other: Vec<String>,
+    /// Only messages from `side` to `other` are lost.
+    #[serde(default)]
+    pub one_way: bool,
+    /// For how many milliseconds; `None`: until faults are over.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+}
+
+/// Cuts a node off, lets it back, and so on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Flap {
+    /// The node.
+    pub node: String,
+    /// How long it is cut off each time, in milliseconds.
+    pub down_ms: u64,
+    /// How long it is back in between, in milliseconds.
+    pub up_ms: u64,
+    /// For how many milliseconds in all.
+    pub for_ms: u64,
+}
+
+/// Makes a link worse. What is left out stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct DegradeLink {
+    /// The sending node; `*`: every node.
+    pub from: String,
+    /// The receiving node; `*`: every node.
+    pub to: String,
+    /// The other direction too.
+    #[serde(default)]
+    pub both: bool,
+    /// For how many milliseconds; `None`: until faults are over.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+    /// Messages take this many times as long.
+    #[serde(default)]
+    pub latency_times: Option<u32>,
+    /// Messages lost, in parts per million.
+    #[serde(default)]
+    pub loss_ppm: Option<u32>,
+    /// Messages delivered twice, in parts per million.
+    #[serde(default)]
+    pub duplicate_ppm: Option<u32>,
+    /// Messages held back, so that later ones overtake them, in parts per million.
+    #[serde(default)]
+    pub reorder_ppm: Option<u32>,
+    /// How long those are held back, in milliseconds.
+    #[serde(default)]
+    pub reorder_by_ms: Option<u32>,
+    /// Messages queue for this many bytes per second.
+    #[serde(default)]
+    pub bandwidth_bytes_per_s: Option<u64>,
+}
+
+/// Loses the next messages of a node's calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct LoseMessage {
+    /// The calling node.
+    pub node: String,
+    /// Which message of the call is lost.
+    pub part: CallPart,
+    /// Of how many calls, beginning with the next (or with the one that the fault is anchored to).
+    pub times: u32,
+}
+
+/// One of the two messages of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallPart {
+    /// The request: the call has no effect, and times out.
+    Request,
+    /// The answer: the call takes effect, and times out.
+    Answer,
+}
+
+impl Strike for CutLink {
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.from, &self.to]
+    }
+
+    fn begin(&self, world: &World, fault: usize) -> Lasts {
+        if let (Some(from), Some(to)) = (world.node_named(&self.from), world.node_named(&self.to)) {
+            world.hold_cut((from, to), fault);
+            if self.both {
+                world.hold_cut((to, from), fault);
+            }
+        }
+        Lasts::ms_or_until_end(self.for_ms)
+    }
+
+    fn end(&self, world: &World, fault: usize) {
+        world.release_links(fault);
+    }
+}
+
+impl Strike for Isolate {
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn begin(&self, world: &World, fault: usize) -> Lasts {
+        if let Some(node) = world.node_named(&self.node) {
+            world.hold_isolated(node, fault);
+        }
+        Lasts::ms_or_until_end(self.for_ms)
+    }
+
+    fn end(&self, world: &World, fault: usize) {
+        world.release_links(fault);
+    }
+}
+
+impl Strike for Partition {
+    fn nodes(&self) -> Vec<&str> {
+        self.side.iter().chain(&self.other).map(String::as_str).collect()
+    }
+
+    fn begin(&self, world: &World, fault: usize) -> Lasts {
+        let found = |names: &[String]| -> Vec<NodeId> {
+            names.iter().filter_map(|name| world.node_named(name)).collect()
+        };
+        let (side, other) = (found(&self.side), found(&self.other));
+        for from in &side {
+            for to in &other {
+                world.hold_cut((*from, *to), fault);
+                if !self.one_way {
+                    world.hold_cut((*to, *from), fault);
+                }
+            }
+        }
+        Lasts::ms_or_until_end(self.for_ms)
+    }
+
+    fn end(&self, world: &World, fault: usize) {
+        world.release_links(fault);
+    }
+}
+
+impl Strike for Flap {
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn begin(&self, world: &World, fault: usize) -> Lasts {
+        if let Some(node) = world.node_named(&self.node) {
+            world.hold_isolated(node, fault);
+        }
+        Lasts::Ms(self.down_ms.min(self.for_ms))
+    }
+
+    /// Odd steps end a time cut off, even ones a time back.
+    fn next(&self, world: &World, fault: usize, step: u32) -> Option<u64> {
+        let rounds = u64::from(step / 2);
+        let passed_ms =
+            rounds * (self.down_ms + self.up_ms) + if step.is_multiple_of(2) { 0 } else { self.down_ms };
+        let left_ms = self.for_ms.checked_sub(passed_ms).filter(|left| *left > 0)?;
+        if step.is_multiple_of(2) {
+            world.hold_isolated(world.node_named(&self.node)?, fault);
+            return Some(self.down_ms.clamp(1, left_ms));
+        }
+        world.release_links(fault);
+        Some(self.up_ms.clamp(1, left_ms))
+    }
+
+    fn end(&self, world: &World, fault: usize) {
+        world.release_links(fault);
+    }
+}
+
+impl Strike for DegradeLink {
+    fn nodes(&self) -> Vec<&str> {
+        [&self.from, &self.to].into_iter().map(String::as_str).filter(|name| *name != EVERY).collect()
+    }
+
+    fn begin(&self, world: &World, fault: usize) -> Lasts {
+        let end = |name: &str| if name == EVERY { Some(None) } else { world.node_named(name).map(Some) };
+        if let (Some(from), Some(to)) = (end(&self.from), end(&self.to)) {
+            world.hold_degraded((from, to), self.clone(), fault);
+        }
+        Lasts::ms_or_until_end(self.for_ms)
+    }
+
+    fn end(&self, world: &World, fault: usize) {
+        world.release_links(fault);
+    }
+}
+
+impl Strike for LoseMessage {
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn begin(&self, world: &World, fault: usize) -> Lasts {
+        if let Some(node) = world.node_named(&self.node) {
+            world.hold_doomed(node, self.part, self.times, fault);
+        }
+        Lasts::UntilFaultsEnd
+    }
+
+    fn end(&self, world: &World, fault: usize) {
+        world.release_links(fault);
+    }
 }

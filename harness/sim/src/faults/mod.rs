@@ -8,19 +8,66 @@
 //! left for the network, with one exception: at a sync it strikes before the sync made anything durable.
 
 mod clock;
+mod condition;
+mod damage;
 mod disk;
 mod link;
 mod plan;
 mod process;
+mod survey;
 
 use crate::lock::lock;
 use crate::node::Node;
 use crate::timers::Due;
 use crate::trace::Event;
 use crate::world::{WORLD, World};
-use latent_ports::UnixMs;
+use latent_ports::{NodeId, UnixMs};
 
+pub use clock::{ClockDrift, ClockStep};
+pub use condition::Condition;
+pub use damage::{BitRot, GarbageTails, LatentSector, LostWrite, MisdirectedWrite};
+pub use disk::{AfterFailedSync, DiskError, DiskFull, ShortRead, SlowDisk, SyncFailure};
+pub use link::{CallPart, CutLink, DegradeLink, Flap, Isolate, LoseMessage, Partition};
 pub use plan::{Action, Anchor, Fault, OpKind};
+pub use process::{CrashLoop, Kill, NewDisk, Pause, PowerLoss};
+pub use survey::SeenOp;
+pub(crate) use survey::Survey;
+
+/// What the families' actions have in common. `fault` is the fault's number in its world: what began under it ends
+/// under it. A fault whose node is unknown does nothing and is reported at the end.
+trait Strike {
+    /// Every node that it names.
+    fn nodes(&self) -> Vec<&str>;
+
+    /// It strikes.
+    fn begin(&self, world: &World, fault: usize) -> Lasts;
+
+    /// The time that it lasts is over, for the `step`-th time (from 1): a fault of several acts begins the next one and
+    /// says how many milliseconds that lasts; `None`: it wears off now.
+    fn next(&self, _world: &World, _fault: usize, _step: u32) -> Option<u64> {
+        None
+    }
+
+    /// It wears off. Called once, and only after it began and if it lasts.
+    fn end(&self, world: &World, fault: usize);
+}
+
+/// How long a fault lasts once it has struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lasts {
+    /// It has happened.
+    NoTime,
+    /// So many milliseconds, or until faults are over.
+    Ms(u64),
+    /// Until faults are over.
+    UntilFaultsEnd,
+}
+
+impl Lasts {
+    fn ms_or_until_end(for_ms: Option<u64>) -> Lasts {
+        for_ms.map_or(Lasts::UntilFaultsEnd, Lasts::Ms)
+    }
+}
 
 /// What became of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +86,18 @@ pub struct FaultOutcome {
 #[derive(Default)]
 pub(crate) struct FaultBook {
     armed: Vec<Armed>,
+    /// Whether faults are over: none strikes any more.
+    over: bool,
 }
 
 struct Armed {
     fault: Fault,
     counted: u64,
     struck_ns: Option<u64>,
+    /// It struck and has not worn off.
+    lasts: bool,
+    /// How often the time that it lasts was over.
+    steps: u32,
 }
 
 impl FaultBook {
@@ -100,7 +153,7 @@ impl World {
             Anchor::Mark { .. } => None,
         };
         let index = self.faults(|book| {
-            book.armed.push(Armed { fault, counted: 0, struck_ns: None });
+            book.armed.push(Armed { fault, counted: 0, struck_ns: None, lasts: false, steps: 0 });
             book.armed.len() - 1
         });
         if let Some(at_ns) = at_ns {
@@ -136,6 +189,7 @@ impl World {
     /// Counts an operation. Faults that concern a process are returned, to strike after it; others strike now.
     pub(crate) fn strike(&self, node: &Node, op: OpKind, path: &str, to: &str) -> Vec<usize> {
         let now_ns = self.now_ns();
+        self.note_op(node, op, path);
         let mut due = Vec::new();
         self.faults(|book| {
             for (index, armed) in book.armed.iter_mut().enumerate() {
@@ -153,12 +207,14 @@ impl World {
 
     /// Counts a mark and lets the faults strike that waited for it.
     pub(crate) fn strike_mark(&self, node: &Node, mark: &str) {
+        let now_ns = self.now_ns();
         let mut due = Vec::new();
         self.faults(|book| {
             for (index, armed) in book.armed.iter_mut().enumerate() {
-                let Anchor::Mark { name, node: at, .. } = &armed.fault.anchor else { continue };
+                let Anchor::Mark { name, node: at, after_ms, .. } = &armed.fault.anchor else { continue };
                 let here = at.as_ref().is_none_or(|at| **at == **node.name());
-                if name == mark && here && armed.count() {
+                let counts = name == mark && here && now_ns >= after_ms.saturating_mul(1_000_000);
+                if counts && armed.count() {
                     due.push(index);
                 }
             }
@@ -166,42 +222,67 @@ impl World {
         due.into_iter().for_each(|index| self.fire(index));
     }
 
-    /// A fault strikes.
+    /// A fault strikes, unless faults are over.
     pub(crate) fn fire(&self, index: usize) {
         let now_ns = self.now_ns();
         let action = self.faults(|book| {
-            let armed = &mut book.armed[index];
+            let armed = book.armed.get_mut(index).filter(|_| !book.over)?;
             armed.struck_ns = Some(now_ns);
-            armed.fault.action.clone()
+            Some(armed.fault.action.clone())
         });
+        let Some(action) = action else { return };
         self.record_at(WORLD, Event::Fault { action: &action, ends: false });
-        if let Some(lasts_ms) = self.apply(&action, true) {
+        let lasts = action.strike().begin(self, index);
+        self.faults(|book| book.armed[index].lasts = lasts != Lasts::NoTime);
+        if let Lasts::Ms(lasts_ms) = lasts {
             let ends_ns = now_ns.saturating_add(lasts_ms.saturating_mul(1_000_000));
             self.timers().insert(ends_ns, Due::FaultEnds(index));
         }
     }
 
-    pub(crate) fn end_fault(&self, index: usize) {
-        let action = self.faults(|book| book.armed[index].fault.action.clone());
-        self.record_at(WORLD, Event::Fault { action: &action, ends: true });
-        self.apply(&action, false);
+    /// The time that a fault lasts is over: its next act begins, or it wears off.
+    pub(crate) fn pass_fault(&self, index: usize) {
+        let acting = self.faults(|book| {
+            let armed = &mut book.armed[index];
+            armed.steps += 1;
+            armed.lasts.then(|| (armed.fault.action.clone(), armed.steps))
+        });
+        let Some((action, step)) = acting else { return };
+        match action.strike().next(self, index, step) {
+            None => self.end_fault(index),
+            Some(lasts_ms) => {
+                let ends_ns = self.now_ns().saturating_add(lasts_ms.saturating_mul(1_000_000));
+                self.timers().insert(ends_ns, Due::FaultEnds(index));
+            }
+        }
     }
 
-    /// Carries an action out, or takes it back; returns for how many milliseconds it lasts if it ends by itself.
-    /// An action whose node is unknown does nothing here and is reported at the end.
-    fn apply(&self, action: &Action, begins: bool) -> Option<u64> {
-        match action {
-            Action::Kill { node, restart_after_ms, keeps } => {
-                process::kill(self, node, *restart_after_ms, *keeps, begins)
-            }
-            Action::Pause { node, for_ms } => process::pause(self, node, *for_ms, begins),
-            Action::CutLink { from, to, both, for_ms } => link::cut(self, (from, to), *both, *for_ms, begins),
-            Action::Isolate { node, for_ms } => link::isolate(self, node, *for_ms, begins),
-            Action::DiskError { node, op, path_prefix, times } => {
-                disk::error(self, node, *op, path_prefix, *times, begins)
-            }
-            Action::DiskFull { node, for_ms } => disk::full(self, node, *for_ms, begins),
-            Action::ClockStep { node, by_ms } => clock::step(self, node, *by_ms, begins),
-        }
+    /// A fault wears off, unless it has done so already.
+    fn end_fault(&self, index: usize) {
+        let action = self.faults(|book| {
+            let armed = &mut book.armed[index];
+            std::mem::replace(&mut armed.lasts, false).then(|| armed.fault.action.clone())
+        });
+        let Some(action) = action else { return };
+        self.record_at(WORLD, Event::Fault { action: &action, ends: true });
+        action.strike().end(self, index);
+    }
+
+    /// Trouble is over: what lasts ends now, what has not struck never will. Damage stays: bytes that rotted are
+    /// rotten, and a block that cannot be read still cannot.
+    pub fn end_faults(&self) {
+        self.assert_not_observing("end faults");
+        let count = self.faults(|book| {
+            book.over = true;
+            book.armed.len()
+        });
+        (0..count).for_each(|index| self.end_fault(index));
+    }
+
+    /// How strong a named condition is at a node, if it holds: the strongest where several faults say so.
+    #[must_use]
+    pub fn condition(&self, node: NodeId, name: &str) -> Option<u64> {
+        self.node(node)
+            .conditions(|held| held.values().filter(|(of, _)| of == name).map(|(_, level)| *level).max())
     }
 }

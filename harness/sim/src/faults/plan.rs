@@ -1,6 +1,6 @@
-//! Faults as data: what stands in scenarios and plans. Nothing here happens yet.
+//! Faults as data: what stands in scenarios and plans. Each action is defined, and carried out, by its family's file.
 
-use crate::CrashKeeps;
+use super::{clock, condition, damage, disk, link, process};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub enum Anchor {
         /// Only at this node; `None`: counted over all nodes.
         #[serde(default)]
         node: Option<String>,
+        /// Marks before this many milliseconds of the world do not count.
+        #[serde(default)]
+        after_ms: u64,
     },
 }
 
@@ -53,76 +56,58 @@ pub enum Anchor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// Kills the node's process.
-    Kill {
-        /// The node.
-        node: String,
-        /// Boots it again after this many milliseconds; `None`: it stays down.
-        #[serde(default)]
-        restart_after_ms: Option<u64>,
-        /// What its disk keeps of what was not synced; `None`: the disk's own policy.
-        #[serde(default)]
-        keeps: Option<CrashKeeps>,
-    },
-    /// Stops the node's process in its tracks.
-    Pause {
-        /// The node.
-        node: String,
-        /// For how many milliseconds.
-        for_ms: u64,
-    },
+    /// Kills a node's process.
+    Kill(process::Kill),
+    /// Stops a node's process in its tracks.
+    Pause(process::Pause),
+    /// Kills a node's process again and again.
+    CrashLoop(process::CrashLoop),
+    /// Kills every node of a rack or data center at once.
+    PowerLoss(process::PowerLoss),
+    /// Kills a node and boots it with an empty disk.
+    NewDisk(process::NewDisk),
     /// Cuts a link.
-    CutLink {
-        /// The sending node.
-        from: String,
-        /// The receiving node.
-        to: String,
-        /// Cuts the other direction too.
-        #[serde(default)]
-        both: bool,
-        /// For how many milliseconds; `None`: for good.
-        #[serde(default)]
-        for_ms: Option<u64>,
-    },
+    CutLink(link::CutLink),
     /// Cuts every link of a node.
-    Isolate {
-        /// The node.
-        node: String,
-        /// For how many milliseconds; `None`: for good.
-        #[serde(default)]
-        for_ms: Option<u64>,
-    },
-    /// The next operations of a kind fail with an input/output error and have no effect.
-    DiskError {
-        /// The node.
-        node: String,
-        /// Which operations.
-        op: OpKind,
-        /// Only on paths that begin so. Empty: all.
-        #[serde(default)]
-        path_prefix: String,
-        /// How many of them.
-        times: u32,
-    },
-    /// The node's disk takes no more bytes and no more names.
-    DiskFull {
-        /// The node.
-        node: String,
-        /// For how many milliseconds; `None`: for good.
-        #[serde(default)]
-        for_ms: Option<u64>,
-    },
+    Isolate(link::Isolate),
+    /// Cuts every link between two groups of nodes.
+    Partition(link::Partition),
+    /// Cuts a node off, lets it back, and so on.
+    Flap(link::Flap),
+    /// Makes a link slow, lossy, doubling, reordering or narrow.
+    DegradeLink(link::DegradeLink),
+    /// Loses the next messages of a node.
+    LoseMessage(link::LoseMessage),
     /// The node's wall clock jumps.
-    ClockStep {
-        /// The node.
-        node: String,
-        /// By how many milliseconds; negative: back.
-        by_ms: i64,
-    },
+    ClockStep(clock::ClockStep),
+    /// The node's wall clock runs fast or slow.
+    ClockDrift(clock::ClockDrift),
+    /// Operations of a kind fail with an input/output error and have no effect.
+    DiskError(disk::DiskError),
+    /// A sync fails and marks what it did not write as written.
+    SyncFailure(disk::SyncFailure),
+    /// The node's disk is full.
+    DiskFull(disk::DiskFull),
+    /// The node's disk is slow.
+    SlowDisk(disk::SlowDisk),
+    /// Reads return fewer bytes than there are.
+    ShortRead(disk::ShortRead),
+    /// A block of a file can no longer be read.
+    LatentSector(damage::LatentSector),
+    /// Bits of a file change by themselves.
+    BitRot(damage::BitRot),
+    /// A write goes to another place than it should.
+    MisdirectedWrite(damage::MisdirectedWrite),
+    /// Writes are confirmed, synced, and not there.
+    LostWrite(damage::LostWrite),
+    /// A crash leaves garbage, not zeros, where a file was extended and not written.
+    GarbageTails(damage::GarbageTails),
+    /// A named condition holds at a node: what it means is the system's business.
+    Condition(condition::Condition),
 }
 
 /// A kind of operation, for counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OpKind {
     /// Every operation below.
@@ -170,12 +155,15 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    fn is_net(self) -> bool {
+    /// Whether it is a single kind of network operation.
+    #[must_use]
+    pub fn is_net(self) -> bool {
         matches!(self, OpKind::Send | OpKind::Receive | OpKind::Answer)
     }
 
     /// Whether `actual`, one single operation, is of this kind.
-    pub(crate) fn covers(self, actual: OpKind) -> bool {
+    #[must_use]
+    pub fn covers(self, actual: OpKind) -> bool {
         match self {
             OpKind::Any => true,
             OpKind::Net => actual.is_net(),
@@ -193,26 +181,86 @@ impl Fault {
     /// Every node that the fault names.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         let anchor = match &self.anchor {
-            Anchor::NthOp { node, .. } => Some(node),
-            Anchor::Mark { node, .. } => node.as_ref(),
+            Anchor::NthOp { node, .. } => Some(node.as_str()),
+            Anchor::Mark { node, .. } => node.as_deref(),
             Anchor::At(_) | Anchor::AtMs(_) => None,
         };
-        let (first, second) = match &self.action {
-            Action::CutLink { from, to, .. } => (from, Some(to)),
-            Action::Kill { node, .. }
-            | Action::Pause { node, .. }
-            | Action::Isolate { node, .. }
-            | Action::DiskError { node, .. }
-            | Action::DiskFull { node, .. }
-            | Action::ClockStep { node, .. } => (node, None),
-        };
-        anchor.into_iter().chain([first]).chain(second).map(String::as_str)
+        anchor.into_iter().chain(self.action.strike().nodes())
     }
 }
 
 impl Action {
+    /// The family's code behind this action.
+    pub(super) fn strike(&self) -> &dyn super::Strike {
+        match self {
+            Action::Kill(it) => it,
+            Action::Pause(it) => it,
+            Action::CrashLoop(it) => it,
+            Action::PowerLoss(it) => it,
+            Action::NewDisk(it) => it,
+            Action::CutLink(it) => it,
+            Action::Isolate(it) => it,
+            Action::Partition(it) => it,
+            Action::Flap(it) => it,
+            Action::DegradeLink(it) => it,
+            Action::LoseMessage(it) => it,
+            Action::ClockStep(it) => it,
+            Action::ClockDrift(it) => it,
+            Action::DiskError(it) => it,
+            Action::SyncFailure(it) => it,
+            Action::DiskFull(it) => it,
+            Action::SlowDisk(it) => it,
+            Action::ShortRead(it) => it,
+            Action::LatentSector(it) => it,
+            Action::BitRot(it) => it,
+            Action::MisdirectedWrite(it) => it,
+            Action::LostWrite(it) => it,
+            Action::GarbageTails(it) => it,
+            Action::Condition(it) => it,
+        }
+    }
+
     /// Whether it befalls a process or its clock, and so strikes after the operation that it is anchored to.
     pub(super) fn is_process(&self) -> bool {
-        matches!(self, Action::Kill { .. } | Action::Pause { .. } | Action::ClockStep { .. })
+        matches!(
+            self,
+            Action::Kill(_)
+                | Action::Pause(_)
+                | Action::CrashLoop(_)
+                | Action::PowerLoss(_)
+                | Action::NewDisk(_)
+                | Action::ClockStep(_)
+        )
+    }
+
+    /// Its name, as scenarios write it: `bit_rot`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Kill(_) => "kill",
+            Action::Pause(_) => "pause",
+            Action::CrashLoop(_) => "crash_loop",
+            Action::PowerLoss(_) => "power_loss",
+            Action::NewDisk(_) => "new_disk",
+            Action::CutLink(_) => "cut_link",
+            Action::Isolate(_) => "isolate",
+            Action::Partition(_) => "partition",
+            Action::Flap(_) => "flap",
+            Action::DegradeLink(_) => "degrade_link",
+            Action::LoseMessage(_) => "lose_message",
+            Action::ClockStep(_) => "clock_step",
+            Action::ClockDrift(_) => "clock_drift",
+            Action::DiskError(_) => "disk_error",
+            Action::SyncFailure(_) => "sync_failure",
+            Action::DiskFull(_) => "disk_full",
+            Action::SlowDisk(_) => "slow_disk",
+            Action::ShortRead(_) => "short_read",
+            Action::LatentSector(_) => "latent_sector",
+            Action::BitRot(_) => "bit_rot",
+            Action::MisdirectedWrite(_) => "misdirected_write",
+            Action::LostWrite(_) => "lost_write",
+            Action::GarbageTails(_) => "garbage_tails",
+            Action::Condition(_) => "condition",
+        }
     }
 }

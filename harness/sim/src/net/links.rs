@@ -1,7 +1,9 @@
 //! Links and what is on them.
 
+use super::troubles::{Troubles, Worse};
 use super::{Incoming, nothing};
 use crate::draw::scale;
+use crate::faults::CallPart;
 use crate::lock::lock;
 use crate::slab::{Slab, SlabKey};
 use crate::timers::{Due, TimerKey};
@@ -52,12 +54,10 @@ impl Default for LinkSpec {
 pub(crate) struct Links {
     default: LinkSpec,
     specs: BTreeMap<(NodeId, NodeId), LinkSpec>,
-    /// How many reasons there are for a direction to be cut.
-    cuts: BTreeMap<(NodeId, NodeId), u32>,
     /// Directions that were cut by hand.
     severed: BTreeMap<(NodeId, NodeId), ()>,
-    /// How many reasons there are for a node to be cut off.
-    isolated: BTreeMap<NodeId, u32>,
+    /// What faults hold against links.
+    pub(super) troubles: Troubles,
     busy_until_ns: BTreeMap<(NodeId, NodeId), u64>,
     /// How often a message was sent on a lossy link, so that its retry has another fate.
     sent_before: BTreeMap<(NodeId, NodeId, u128), u64>,
@@ -71,8 +71,11 @@ struct CallState {
     gives_up: Option<TimerKey>,
     waker: Option<Waker>,
     result: Option<Result<Message, NetErrorKind>>,
+    /// Which of its messages a fault loses.
+    doomed: Option<CallPart>,
 }
 
+#[derive(Clone)]
 struct Flight {
     link: (NodeId, NodeId),
     call: SlabKey,
@@ -80,6 +83,7 @@ struct Flight {
     cargo: Cargo,
 }
 
+#[derive(Clone)]
 enum Cargo {
     Request(Message),
     Answer(Result<Message, NetErrorKind>),
@@ -90,23 +94,27 @@ impl Links {
         if self.specs.is_empty() { self.default } else { *self.specs.get(&link).unwrap_or(&self.default) }
     }
 
-    fn is_cut(&self, link: (NodeId, NodeId)) -> bool {
-        self.cuts.contains_key(&link)
-            || self.severed.contains_key(&link)
-            || (!self.isolated.is_empty()
-                && (self.isolated.contains_key(&link.0) || self.isolated.contains_key(&link.1)))
-    }
-}
-
-/// Adds a reason, or takes one away.
-fn count<K: Ord>(reasons: &mut BTreeMap<K, u32>, key: K, more: bool) {
-    if more {
-        *reasons.entry(key).or_default() += 1;
-    } else if let Some(left) = reasons.get_mut(&key) {
-        *left -= 1;
-        if *left == 0 {
-            reasons.remove(&key);
+    /// Counts a message that something may befall; 0 where nothing can.
+    fn times_sent(&mut self, link: (NodeId, NodeId), key: u128, spec: LinkSpec, worse: Option<Worse>) -> u64 {
+        if spec.loss_ppm == 0 && worse.is_none() {
+            return 0;
         }
+        let times = self.sent_before.entry((link.0, link.1, key)).or_default();
+        *times += 1;
+        *times
+    }
+
+    /// Whether a fault loses this very message.
+    fn is_doomed(&self, flight: &Flight) -> bool {
+        let doomed = self.calls.get(flight.call).and_then(|call| call.doomed);
+        match flight.cargo {
+            Cargo::Request(_) => doomed == Some(CallPart::Request),
+            Cargo::Answer(_) => doomed == Some(CallPart::Answer),
+        }
+    }
+
+    fn is_cut(&self, link: (NodeId, NodeId)) -> bool {
+        self.troubles.is_cut(link) || (!self.severed.is_empty() && self.severed.contains_key(&link))
     }
 }
 
@@ -135,14 +143,6 @@ impl World {
         lock(&self.inner.links).severed.remove(&(from, to));
     }
 
-    pub(crate) fn count_cut(&self, from: NodeId, to: NodeId, cut: bool) {
-        count(&mut lock(&self.inner.links).cuts, (from, to), cut);
-    }
-
-    pub(crate) fn count_isolation(&self, node: NodeId, isolated: bool) {
-        count(&mut lock(&self.inner.links).isolated, node, isolated);
-    }
-
     pub(crate) fn start_call(
         &self,
         link: (NodeId, NodeId),
@@ -150,8 +150,19 @@ impl World {
         digest: u128,
         timeout: Duration,
     ) -> SlabKey {
-        let state = CallState { caller: link.0, server: link.1, gives_up: None, waker: None, result: None };
-        let call = lock(&self.inner.links).calls.insert(state);
+        let call = {
+            let mut links = lock(&self.inner.links);
+            let doomed = links.troubles.doom(link.0);
+            let (caller, server) = link;
+            links.calls.insert(CallState {
+                caller,
+                server,
+                gives_up: None,
+                waker: None,
+                result: None,
+                doomed,
+            })
+        };
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let gives_up = self.timers().insert(self.now_ns().saturating_add(timeout_ns), Due::GiveUp(call));
         if let Some(state) = lock(&self.inner.links).calls.get_mut(call) {
@@ -185,10 +196,16 @@ impl World {
         let key = key ^ (u128::from(link.0.0) << 112) ^ (u128::from(link.1.0) << 96);
         let now_ns = self.now_ns();
         let mut links = lock(&self.inner.links);
-        let spec = links.spec(link);
-        let lost =
-            links.is_cut(link) || (spec.loss_ppm > 0 && self.is_lost(&mut links, link, key, spec.loss_ppm));
-        if lost {
+        let mut spec = links.spec(link);
+        let worse = links.troubles.worse(link);
+        if let Some(worse) = worse {
+            spec.loss_ppm = spec.loss_ppm.max(worse.loss_ppm);
+            let narrow = [spec.bandwidth_bytes_per_s, worse.bandwidth_bytes_per_s];
+            spec.bandwidth_bytes_per_s = narrow.into_iter().flatten().min();
+        }
+        // A message that is sent again has another fate, where there is anything to be drawn for it.
+        let fate = key ^ (u128::from(links.times_sent(link, key, spec, worse)) << 64);
+        if links.is_cut(link) || links.is_doomed(&flight) || self.happens("net.loss", fate, spec.loss_ppm) {
             drop(links);
             self.record_at(link.0, Event::Lost { to: link.1, digest: flight.digest });
             return;
@@ -201,10 +218,28 @@ impl World {
             leaves_ns = now_ns.max(*busy_until_ns).saturating_add(takes_ns);
             *busy_until_ns = leaves_ns;
         }
-        let arrives_ns = leaves_ns.saturating_add(self.latency_us(spec, key).saturating_mul(1_000));
+        let mut latency_us = self.latency_us(spec, key);
+        let mut doubled = None;
+        if let Some(worse) = worse {
+            latency_us = latency_us.saturating_mul(worse.latency_times);
+            if self.happens("net.reorder", fate, worse.reorder_ppm) {
+                latency_us = latency_us.saturating_add(u64::from(worse.reorder_by_ms) * 1_000);
+            }
+            if self.happens("net.duplicate", fate, worse.duplicate_ppm) {
+                let second_us = self.latency_us(spec, !key).saturating_mul(worse.latency_times);
+                let arrives_ns = leaves_ns.saturating_add(second_us.saturating_mul(1_000));
+                doubled = Some((arrives_ns, links.flights.insert(flight.clone())));
+            }
+        }
+        let arrives_ns = leaves_ns.saturating_add(latency_us.saturating_mul(1_000));
+        let digest = flight.digest;
         let flight = links.flights.insert(flight);
         drop(links);
         self.timers().insert(arrives_ns, Due::Deliver(flight));
+        if let Some((arrives_ns, second)) = doubled {
+            self.record_at(link.0, Event::Doubled { to: link.1, digest });
+            self.timers().insert(arrives_ns, Due::Deliver(second));
+        }
     }
 
     fn latency_us(&self, spec: LinkSpec, key: u128) -> u64 {
@@ -215,11 +250,9 @@ impl World {
         if slow { latency_us * u64::from(spec.tail.times.max(1)) } else { latency_us }
     }
 
-    fn is_lost(&self, links: &mut Links, link: (NodeId, NodeId), key: u128, loss_ppm: u32) -> bool {
-        let times = links.sent_before.entry((link.0, link.1, key)).or_default();
-        *times += 1;
-        let bits = self.draws().draw("net.loss", key ^ (u128::from(*times) << 64));
-        scale(bits, (0, 999_999)) < loss_ppm
+    /// Whether something of `ppm` parts per million befalls the message of this key.
+    fn happens(&self, stream: &'static str, key: u128, ppm: u32) -> bool {
+        ppm > 0 && scale(self.draws().draw(stream, key), (0, 999_999)) < ppm
     }
 
     pub(crate) fn deliver(&self, flight: SlabKey) {

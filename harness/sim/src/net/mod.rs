@@ -9,6 +9,7 @@
 //! Not modelled: connections and their state, back-pressure other than the server's limit.
 
 mod links;
+mod troubles;
 
 use crate::env::Seat;
 use crate::faults::OpKind;

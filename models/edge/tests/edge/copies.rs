@@ -1,8 +1,9 @@
 //! Two copies of every file: one lost, damaged or late is made good by the other.
 
 use super::{SECOND, as_it_is, with_site};
-use crate::site::{EDGES, HOUR, MINUTE, Site, has};
+use crate::site::{EDGES, HOUR, IMPOSTOR, MINUTE, Site, has};
 use bytes::Bytes;
+use latent_edge::EdgeConfig;
 use latent_edge::message::{Method, TeeCopy, TeeCopyAnswer};
 use latent_edge::tee::{TeeName, TeeRecord};
 use latent_sim::DiskImage;
@@ -45,7 +46,8 @@ fn an_owner_that_lost_its_last_record_does_not_shrink_what_its_peer_has_uploaded
 
 #[test]
 fn pieces_of_a_copy_may_come_twice_late_or_after_a_restart_but_not_differ() {
-    with_site(15, as_it_is, async |site: Site| {
+    let deceived = |config| EdgeConfig { peer: Some(IMPOSTOR), ..config };
+    with_site(15, deceived, async |site: Site| {
         let name = TeeName { hour: 404_497, edge: 1, boot: 7 };
         let header = Bytes::copy_from_slice(&name.header());
         let record = |count: u64| {

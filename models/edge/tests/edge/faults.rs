@@ -3,7 +3,7 @@
 use super::{SECOND, as_it_is, numbers_are_used_once, with_site};
 use crate::site::{EDGE_NAMES, EDGES, HOUR, MINUTE, Site, bodies, has};
 use latent_ports::NodeId;
-use latent_sim::{Action, Anchor, Fault, OpKind};
+use latent_sim::{Action, Anchor, DiskError, Fault, Kill, OpKind};
 
 /// What must hold whatever the faults were: what was acknowledged is in the store in the end, and was durable on
 /// two disks, or on one and in the store, when it was acknowledged.
@@ -57,7 +57,12 @@ fn crash_of_either_edge_at_each_disk_operation_loses_nothing_acknowledged() {
     for name in EDGE_NAMES {
         let struck = at_each(
             |n| {
-                let action = Action::Kill { node: name.into(), restart_after_ms: Some(3_000), keeps: None };
+                let action = Action::Kill(Kill {
+                    node: name.into(),
+                    restart_after_ms: Some(3_000),
+                    keeps: None,
+                    tear_bytes: None,
+                });
                 Fault { anchor: nth(name, OpKind::Change, n), action }
             },
             10,
@@ -72,8 +77,12 @@ fn crash_of_either_edge_at_each_message_loses_nothing_acknowledged() {
         for op in [OpKind::Send, OpKind::Receive, OpKind::Answer] {
             let struck = at_each(
                 |n| {
-                    let action =
-                        Action::Kill { node: name.into(), restart_after_ms: Some(3_000), keeps: None };
+                    let action = Action::Kill(Kill {
+                        node: name.into(),
+                        restart_after_ms: Some(3_000),
+                        keeps: None,
+                        tear_bytes: None,
+                    });
                     Fault { anchor: nth(name, op, n), action }
                 },
                 10,
@@ -89,8 +98,13 @@ fn one_error_at_each_disk_operation_of_either_edge_loses_nothing_acknowledged() 
         let struck = at_each(
             |n| {
                 let op = OpKind::Any;
-                let action =
-                    Action::DiskError { node: name.into(), op, path_prefix: String::new(), times: 1 };
+                let action = Action::DiskError(DiskError {
+                    node: name.into(),
+                    op,
+                    path_prefix: String::new(),
+                    times: Some(1),
+                    for_ms: None,
+                });
                 Fault { anchor: nth(name, OpKind::Disk, n), action }
             },
             10,
@@ -106,12 +120,13 @@ fn a_sync_that_fails_and_then_a_power_loss_of_both_edges_loses_nothing_acknowled
     for name in EDGE_NAMES {
         for n in 1..=4 {
             with_site(200 + n, as_it_is, async move |site: Site| {
-                let action = Action::DiskError {
+                let action = Action::DiskError(DiskError {
                     node: name.into(),
                     op: OpKind::Sync,
                     path_prefix: "tee".into(),
-                    times: 1,
-                };
+                    times: Some(1),
+                    for_ms: None,
+                });
                 site.world.arm(Fault { anchor: nth(name, OpKind::Sync, n), action });
                 for body in bodies("request", 8) {
                     site.post(EDGES[0], std::str::from_utf8(&body).unwrap()).await;

@@ -4,6 +4,7 @@
 
 mod copies;
 mod faults;
+mod grants;
 mod service;
 mod site;
 

@@ -4,7 +4,7 @@ use super::{MS, SECOND, as_it_is, numbers_are_used_once, with_site};
 use crate::site::{EDGE_NAMES, EDGES, HOUR, INGEST, MINUTE, STORE, Site, bodies, has};
 use bytes::Bytes;
 use latent_edge::{EdgeConfig, OnTeeFailure};
-use latent_sim::{Action, Anchor, DiskImage, Fault};
+use latent_sim::{Action, Anchor, ClockStep, DiskFull, DiskImage, Fault};
 
 fn accept_with_gap(mut config: EdgeConfig) -> EdgeConfig {
     if let Some(tee) = &mut config.tee {
@@ -137,7 +137,7 @@ fn an_edge_with_a_new_disk_uses_no_number_twice() {
 fn a_clock_that_steps_back_overwrites_no_file() {
     with_site(11, as_it_is, async |site: Site| {
         let step = |by_ms| {
-            let action = Action::ClockStep { node: EDGE_NAMES[0].into(), by_ms };
+            let action = Action::ClockStep(ClockStep { node: EDGE_NAMES[0].into(), by_ms, for_ms: None });
             site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action });
         };
         assert_eq!(site.post(EDGES[0], "first hour").await, 200);
@@ -170,7 +170,8 @@ fn a_file_that_grows_too_long_is_closed_before_its_hour() {
 fn a_full_disk_refuses_and_recovers_when_uploads_made_room() {
     with_site(13, as_it_is, async |site: Site| {
         assert_eq!(site.post(EDGES[0], "before").await, 200);
-        let full = Action::DiskFull { node: EDGE_NAMES[0].into(), for_ms: Some(600_000) };
+        let full =
+            Action::DiskFull(DiskFull { room_bytes: 0, node: EDGE_NAMES[0].into(), for_ms: Some(600_000) });
         site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: full });
         assert_eq!(site.post(EDGES[0], "while full").await, 503);
         site.world.sleep(11 * MINUTE).await;

@@ -19,6 +19,8 @@ pub const STORE: NodeId = NodeId(3);
 pub const EDGES: [NodeId; 2] = [NodeId(4), NodeId(5)];
 pub const EDGE_NAMES: [&str; 2] = ["edge-1", "edge-2"];
 const OPERATOR: NodeId = NodeId(6);
+/// The first node after the site's own: one test's stand-in for edge 1.
+pub const IMPOSTOR: NodeId = NodeId(7);
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const MINUTE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -35,6 +37,9 @@ pub struct Site {
     /// What clients sent and were told: body and status; 0 for no answer.
     pub answers: Shared<Vec<(Bytes, u16)>>,
     clients: Shared<u32>,
+    /// What the impostor is to ask, and what it was told.
+    asked: Shared<Option<Message>>,
+    told: Shared<Option<Bytes>>,
     flushed: Shared<Option<Result<(), String>>>,
 }
 
@@ -46,6 +51,8 @@ impl Site {
             forwarded: Arc::default(),
             answers: Arc::default(),
             clients: Arc::default(),
+            asked: Arc::default(),
+            told: Arc::default(),
             flushed: Arc::default(),
         };
         for node in INGEST {
@@ -97,24 +104,36 @@ impl Site {
         }
     }
 
-    /// Sends one piece of edge 1's file to edge 2, as edge 1 would.
-    pub async fn copy(&self, piece: TeeCopy, bytes: Bytes) -> TeeCopyAnswer {
-        let answer: Shared<Option<TeeCopyAnswer>> = Arc::default();
-        let (told, number) = (answer.clone(), self.next_client());
-        self.world.add_node(NodeSpec::named(format!("impostor-{number}")), move |env: SimEnv| {
-            let (told, bytes) = (told.clone(), bytes.clone());
-            async move {
-                let message = Message { head: encode_head(tag::TEE_COPY, &piece), body: bytes };
-                let answer = env.net().call(EDGES[1], message, PATIENCE).await.unwrap();
-                *told.lock().unwrap() = Some(decode_head(tag::TEE_COPY, &answer.head).unwrap());
-            }
-        });
+    /// Asks edge 2 something from a node that is neither edge nor client, which is [`IMPOSTOR`] if it is the first
+    /// one added; gives the head of the answer.
+    pub async fn ask_as_stranger(&self, message: Message) -> Bytes {
+        *self.asked.lock().unwrap() = Some(message);
+        let (asked, told) = (self.asked.clone(), self.told.clone());
+        if let Some(stranger) = self.world.node_named("stranger") {
+            self.world.restart(stranger);
+        } else {
+            let boot = move |env: SimEnv| {
+                let (asked, told) = (asked.clone(), told.clone());
+                async move {
+                    let Some(message) = asked.lock().unwrap().take() else { return };
+                    let answer = env.net().call(EDGES[1], message, PATIENCE).await.unwrap();
+                    *told.lock().unwrap() = Some(answer.head);
+                }
+            };
+            self.world.add_node(NodeSpec::named("stranger"), boot);
+        }
         loop {
             self.world.sleep(Duration::from_millis(100)).await;
-            if let Some(answer) = *answer.lock().unwrap() {
-                return answer;
+            if let Some(head) = self.told.lock().unwrap().take() {
+                return head;
             }
         }
+    }
+
+    /// Sends one piece of edge 1's file to edge 2, as edge 1 would; edge 2 must take [`IMPOSTOR`] for its peer.
+    pub async fn copy(&self, piece: TeeCopy, bytes: Bytes) -> TeeCopyAnswer {
+        let message = Message { head: encode_head(tag::TEE_COPY, &piece), body: bytes };
+        decode_head(tag::TEE_COPY, &self.ask_as_stranger(message).await).unwrap()
     }
 
     fn next_client(&self) -> u32 {

@@ -31,6 +31,11 @@ pub struct SpaceWatch {
 }
 
 impl SpaceWatch {
+    /// The disk was replaced or emptied: a file of an old name is a new one.
+    pub fn forget(&mut self, disk: &str) {
+        self.first_seen_ms.retain(|(name, _), _| name != disk);
+    }
+
     /// Checks the disks of a whole snapshot.
     pub fn check(&mut self, snapshot: &Snapshot, limits: Limits, now: &Moment) -> Vec<Violation> {
         let mut found = Vec::new();
@@ -152,6 +157,8 @@ mod tests {
         assert_eq!(kinds(&mut watch, &disk, 1_001), ["orphan"]);
         assert_eq!(kinds(&mut watch, &clean, 1_002), [""; 0]);
         assert_eq!(kinds(&mut watch, &disk, 1_003), [""; 0], "its age counts anew");
+        watch.forget("disk-0");
+        assert_eq!(kinds(&mut watch, &disk, 9_999), [""; 0], "another file of that name");
     }
 
     #[test]

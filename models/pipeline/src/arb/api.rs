@@ -112,6 +112,13 @@ pub enum ArbCall {
         /// The project.
         project: u32,
     },
+    /// A day that was set aside was filled anew and equals its other copies: what was set aside may go.
+    LetAsideGo {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+    },
 }
 
 /// A day of a project, as one disk has it.
@@ -157,6 +164,13 @@ pub enum ArbAnswer {
     Done,
     /// It failed.
     Failed(ArbFailure),
+    /// The days asked for, of a disk that still has directories of some days that were set aside.
+    DaysAndAside {
+        /// The days asked for.
+        days: Vec<DayFiles>,
+        /// Days of which something was set aside.
+        aside: Vec<Day>,
+    },
 }
 
 /// Why a disk failed a call.

@@ -6,7 +6,7 @@
 use super::api::ArbFailure;
 use bytes::Bytes;
 use latent_edge::frame::{self, End};
-use latent_ports::{Disk, File, OpenMode};
+use latent_ports::{Disk, File, OpenMode, read_full};
 
 /// An open log.
 pub struct DurableLog<F> {
@@ -14,6 +14,7 @@ pub struct DurableLog<F> {
     path: String,
     durable_bytes: u64,
     end_unknown: bool,
+    cut_bytes: u64,
 }
 
 impl<F: File> DurableLog<F> {
@@ -26,12 +27,14 @@ impl<F: File> DurableLog<F> {
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
         let file = disk.open(path, OpenMode::Create).await.map_err(ArbFailure::from)?;
         let size = file.size_bytes().await?;
-        let bytes = file.read_at(0, size).await?;
-        let mut log = DurableLog { file, path: path.to_owned(), durable_bytes: 0, end_unknown: false };
+        let bytes = read_full(&file, 0, size).await?;
+        let mut log =
+            DurableLog { file, path: path.to_owned(), durable_bytes: 0, end_unknown: false, cut_bytes: 0 };
         let unwritten = bytes.iter().all(|byte| *byte == 0);
         if bytes.len() < header.len() || unwritten {
             // Cut off while it was created: nothing in it was ever acknowledged.
             log.end_unknown = size > 0;
+            log.cut_bytes = size;
             log.put(Bytes::from_static(header)).await?;
             return Ok((log, Vec::new()));
         }
@@ -43,7 +46,10 @@ impl<F: File> DurableLog<F> {
         match scan.end {
             // What an earlier process wrote and never synced reads well and may still be lost.
             End::Clean => log.file.sync().await?,
-            End::TornTail { .. } => log.end_unknown = true,
+            End::TornTail { .. } => {
+                log.end_unknown = true;
+                log.cut_bytes = size - log.durable_bytes;
+            }
             End::CorruptMiddle { .. } => {
                 return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));
             }
@@ -81,6 +87,11 @@ impl<F: File> DurableLog<F> {
             self.end_unknown = false;
         }
         Ok(())
+    }
+
+    /// How many bytes were cut off when it was opened: a write that a crash tore, or frames that rotted at the end.
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes
     }
 
     /// Its path.

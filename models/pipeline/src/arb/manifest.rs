@@ -101,13 +101,15 @@ pub struct Manifest {
     pub next_id: u64,
     /// Compaction runs committed so far.
     pub compactions: u64,
+    /// The highest fencing token that an edit was made under; 0 while no job made one.
+    pub token: u64,
     /// By id.
     pub live: BTreeMap<u64, FileEntry>,
 }
 
 impl Default for Manifest {
     fn default() -> Self {
-        Manifest { version: 0, next_id: 1, compactions: 0, live: BTreeMap::new() }
+        Manifest { version: 0, next_id: 1, compactions: 0, token: 0, live: BTreeMap::new() }
     }
 }
 
@@ -159,6 +161,7 @@ impl Manifest {
         self.version = edit.version;
         self.next_id = self.next_id.max(edit.next_id);
         self.compactions = edit.compactions;
+        self.token = self.token.max(edit.token);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::record::{Key, Record, SetDigest, decode_block, each_record};
 use crate::zone::Day;
 use bytes::Bytes;
 use latent_edge::frame::{self, End, FRAME_HEAD_BYTES};
-use latent_ports::{Disk, DiskErrorKind, Env, File, Mark, OpenMode};
+use latent_ports::{Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
 
 /// The verified content of one segment.
 pub(super) struct SegmentBytes {
@@ -32,7 +32,7 @@ impl<E: Env> Store<E> {
             Some(durable_bytes) => *durable_bytes,
             None => file.size_bytes().await?,
         };
-        let whole = file.read_at(0, size).await?;
+        let whole = read_full(&file, 0, size).await?;
         verify_segment(whole, day.project, day.day, &path, entry)
     }
 
@@ -204,7 +204,7 @@ impl<E: Env> Store<E> {
             other => other?,
         };
         let size = file.size_bytes().await?;
-        let bytes = file.read_at(0, size).await?;
+        let bytes = read_full(&file, 0, size).await?;
         match entry {
             Some(entry) if entry.sealed && blake3::hash(&bytes).to_hex().as_str() != entry.hash => {
                 let what = format!("{path} does not match the hash in its manifest");

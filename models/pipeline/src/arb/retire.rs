@@ -2,10 +2,14 @@
 //!
 //! A queue in memory; after a boot it is refilled with what the manifests do not name. Before a file is removed
 //! the manifest is asked again: a live file is never deleted, whatever the queue says.
+//!
+//! A directory that was set aside goes the same way, once anti-entropy has found the day that was filled anew equal
+//! to its other copies: until then it may be the last to hold some event, however damaged.
 
-use super::store::{Store, lock};
+use super::api::ArbFailure;
+use super::store::{Store, day_set_aside, lock};
 use crate::zone::Day;
-use latent_ports::{Clock, Disk, DiskErrorKind, Env, Mark};
+use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, Mark};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -116,13 +120,50 @@ impl<E: Env> Store<E> {
         }
     }
 
+    /// The day was filled anew and equals its other copies: what was set aside of it goes after the grace time. Not
+    /// again corrupt meanwhile: setting aside takes back what waits.
+    pub(super) async fn let_aside_go(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
+        let whole = self.day(project, day)?.is_some();
+        if !whole {
+            return Err(ArbFailure::Refused(format!("p{project}/{day} was not filled anew")));
+        }
+        let waits =
+            |path: &String| lock(&self.retired.queue).values().flatten().any(|(_, _, other)| other == path);
+        let mut asides = self.asides(project, day).await?;
+        asides.retain(|path| !waits(path));
+        self.retire(project, day, asides);
+        Ok(())
+    }
+
+    /// Removes a directory that was set aside. A crash may leave some of it: it is let go again then.
+    async fn remove_aside(&self, dir: &str) -> Result<(), DiskError> {
+        let disk = self.env.disk();
+        for file in disk.list(dir).await? {
+            disk.remove(&format!("{dir}/{}", file.name)).await?;
+        }
+        disk.remove_dir(dir).await
+    }
+
     async fn remove_if_dead(&self, project: u32, day: Day, path: &str) -> Removal {
         let store = match self.day(project, day) {
             Ok(Some(store)) => store,
             Ok(None) => return Removal::Needless,
             Err(_) => return Removal::Later,
         };
+        let is_aside = path.rsplit('/').next().and_then(day_set_aside).is_some();
         let mut day = store.lock().await;
+        if is_aside {
+            return match self.remove_aside(path).await {
+                Ok(()) => {
+                    if self.asides(project, day.day).await.is_ok_and(|left| left.is_empty()) {
+                        self.forget_aside(project, day.day);
+                    }
+                    Removal::Done
+                }
+                Err(error) if error.kind == DiskErrorKind::NotFound => Removal::Needless,
+                Err(_) => Removal::Later,
+            };
+        }
         if day.manifest.live.keys().any(|id| day.path(*id) == path) {
             return Removal::Needless;
         }

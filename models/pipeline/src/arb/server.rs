@@ -4,9 +4,12 @@ use super::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles};
 use super::store::Store;
 use crate::codec::{self, tag};
 use crate::config::Boot;
+use crate::hostile;
+use crate::release::Bug;
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Calls served at a time.
@@ -29,6 +32,11 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
             }
         }
     };
+    if boot.release.has(Bug::Hostile) {
+        let (liar, env) = (store.clone(), env.clone());
+        let struck = move || liar.lies.store(true, Ordering::Relaxed);
+        env.clone().spawn(async move { hostile::run(env, boot, struck).await });
+    }
     let cleaner = store.clone();
     env.spawn(async move { cleaner.clean_up().await });
     env.net().serve(CALLS_AT_A_TIME, move |request| handle(store.clone(), request)).await;
@@ -50,6 +58,11 @@ async fn answer<E: Env>(
     call: ArbCall,
 ) -> Result<(ArbAnswer, Bytes), ArbFailure> {
     let plain = |answer| Ok((answer, Bytes::new()));
+    if store.lies.load(Ordering::Relaxed)
+        && let Some(lie) = hostile::lie(&call)
+    {
+        return plain(lie);
+    }
     match call {
         ArbCall::Write { project, parts, skip_present } => {
             let skipped = store.write(project, &parts, skip_present, &request.message.body).await?;
@@ -68,7 +81,13 @@ async fn answer<E: Env>(
             plain(ArbAnswer::Digest(store.digest(project, day, arrived_before_ms).await?))
         }
         ArbCall::Digests { project, arrived_before_ms } => {
-            plain(ArbAnswer::Days(store.digests(project, arrived_before_ms).await?))
+            let days = store.digests(project, arrived_before_ms).await?;
+            let aside = store.days_with_aside(project);
+            plain(if aside.is_empty() {
+                ArbAnswer::Days(days)
+            } else {
+                ArbAnswer::DaysAndAside { days, aside }
+            })
         }
         ArbCall::Read { project, day } => Ok((ArbAnswer::Bytes, store.read_day(project, day).await?)),
         ArbCall::Pin { project, for_ms, arrived_before_ms } => {
@@ -77,6 +96,10 @@ async fn answer<E: Env>(
         ArbCall::Fetch { project, day, id } => Ok((ArbAnswer::Bytes, store.fetch(project, day, id).await?)),
         ArbCall::SetAside { project, day } => {
             store.set_aside(project, day).await?;
+            plain(ArbAnswer::Done)
+        }
+        ArbCall::LetAsideGo { project, day } => {
+            store.let_aside_go(project, day).await?;
             plain(ArbAnswer::Done)
         }
         ArbCall::Unpin { project } => {

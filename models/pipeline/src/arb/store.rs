@@ -5,7 +5,7 @@
 //! read as it is.
 
 use super::api::ArbFailure;
-use super::lease::Leases;
+use super::lease::{self, Leases};
 use super::log::DurableLog;
 use super::manifest::{Edit, FileEntry, Manifest, Tier};
 use super::retire::Retired;
@@ -14,10 +14,11 @@ use crate::record::SetDigest;
 use crate::zone::Day;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_edge::frame::{self, End};
-use latent_ports::{Disk, DiskErrorKind, EntryKind, Env, File, Mark, OpenMode};
-use std::collections::BTreeMap;
+use latent_ports::{Disk, DiskErrorKind, Entry, EntryKind, Env, File, Mark, OpenMode, read_full};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::Mutex;
 
 const MANIFEST_HEADER: &[u8] = b"LARBMAN1";
@@ -89,9 +90,13 @@ pub struct Store<E: Env> {
     pub(super) boot: Boot,
     pub(super) leases: Leases<E>,
     pub(super) retired: Retired,
+    /// A hostile release has struck: see [`crate::hostile`].
+    pub(super) lies: AtomicBool,
     days: StdMutex<Days<E>>,
     /// Days whose manifest does not verify: refused until they are repaired.
     corrupt: StdMutex<BTreeMap<(u32, Day), String>>,
+    /// Days of which a directory was set aside and is still there.
+    aside: StdMutex<BTreeSet<(u32, Day)>>,
     creating: Mutex<()>,
 }
 
@@ -103,8 +108,10 @@ impl<E: Env> Store<E> {
             boot,
             leases: Leases::default(),
             retired: Retired::default(),
+            lies: AtomicBool::new(false),
             days: StdMutex::default(),
             corrupt: StdMutex::default(),
+            aside: StdMutex::default(),
             creating: Mutex::new(()),
         };
         let disk = store.env.disk();
@@ -125,13 +132,16 @@ impl<E: Env> Store<E> {
             let Ok(project) = entry.name.parse::<u32>() else { continue };
             disk.sync_dir(&format!("arb/{project}")).await?;
             let names = disk.list(&format!("arb/{project}")).await?;
-            if names.iter().any(|name| name.name == "lease") {
-                self.leases.recover(&self.env, project).await?;
+            let aside = names.iter().filter(|name| name.name.starts_with(lease::ASIDE)).count() as u64;
+            if aside > 0 || names.iter().any(|name| name.name == "lease") {
+                self.leases.recover(&self.env, project, aside).await?;
             }
+            self.note_asides(project, &names);
             for name in names.iter().filter(|name| name.kind == EntryKind::Directory) {
                 let Some(day) = Day::parse(&name.name) else { continue };
                 match self.recover_day(project, day).await {
                     Ok(store) => {
+                        self.leases.pass_over(project, store.manifest.token).await;
                         self.days().insert((project, day), Arc::new(Mutex::new(store)));
                     }
                     Err(ArbFailure::Corrupt(what)) => {
@@ -173,13 +183,19 @@ impl<E: Env> Store<E> {
         Ok(DayStore { project, day, manifest, log, open, cut_off, next_id, digest: None })
     }
 
+    /// Finds the directories that were set aside, among the names of a project's directory.
+    fn note_asides(&self, project: u32, names: &[Entry]) {
+        let days = names.iter().filter_map(|name| Some((project, day_set_aside(&name.name)?)));
+        lock(&self.aside).extend(days);
+    }
+
     /// A day that begins anew uses no file name of the directories in which it was set aside.
     async fn first_id_after_set_aside(&self, project: u32, day: Day) -> Result<u64, ArbFailure> {
         let disk = self.env.disk();
         let project_dir = format!("arb/{project}");
         let mut first = 1;
         for aside in disk.list(&project_dir).await? {
-            if aside.name.starts_with(&format!("{day}.corrupt-")) {
+            if day_set_aside(&aside.name) == Some(day) {
                 let files = disk.list(&format!("{project_dir}/{}", aside.name)).await?;
                 first =
                     files.iter().filter_map(|file| segment_id(&file.name)).fold(first, |f, id| f.max(id + 1));
@@ -225,8 +241,9 @@ impl<E: Env> Store<E> {
         lock(&self.corrupt).keys().filter(|(p, _)| *p == project).map(|(_, day)| *day).collect()
     }
 
-    /// Moves a corrupt day's directory out of the way. What is written next begins the day anew.
-    /// Refused when the day is not corrupt.
+    /// Moves a corrupt day's directory out of the way, to `<day>.corrupt-<n>`, where `n` is the greatest id of a file
+    /// in it: ids only rise, so no two are called the same, not even when the first is gone. What is written next
+    /// begins the day anew. Refused when the day is not corrupt.
     pub async fn set_aside(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
         let _one_at_a_time = self.creating.lock().await;
         if !lock(&self.corrupt).contains_key(&(project, day)) {
@@ -240,9 +257,17 @@ impl<E: Env> Store<E> {
         };
         let disk = self.env.disk();
         let (dir, project_dir) = (day_dir(project, day), format!("arb/{project}"));
-        let taken =
-            disk.list(&project_dir).await?.iter().filter(|e| e.name.starts_with(&format!("{day}."))).count();
-        let aside = format!("{dir}.corrupt-{taken}");
+        let files = match disk.list(&dir).await {
+            // An earlier try got as far as the rename.
+            Err(error) if error.kind == DiskErrorKind::NotFound => Vec::new(),
+            listed => listed?,
+        };
+        let mut number = files.iter().filter_map(|file| segment_id(&file.name)).max().unwrap_or(0);
+        for earlier in disk.list(&project_dir).await?.iter().filter(|e| day_set_aside(&e.name) == Some(day)) {
+            let taken = earlier.name.rsplit('-').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+            number = number.max(taken + 1);
+        }
+        let aside = format!("{dir}.corrupt-{number}");
         match disk.rename(&dir, &aside).await {
             // An earlier try got as far as this.
             Err(error) if error.kind == DiskErrorKind::NotFound => {}
@@ -252,8 +277,26 @@ impl<E: Env> Store<E> {
         self.forget_retired(project, day);
         self.days().remove(&(project, day));
         lock(&self.corrupt).remove(&(project, day));
+        lock(&self.aside).insert((project, day));
         self.env.mark(Mark { name: "arb.set-aside", subject: &aside });
         Ok(())
+    }
+
+    /// Days of a project of which directories that were set aside are still there.
+    pub(super) fn days_with_aside(&self, project: u32) -> Vec<Day> {
+        lock(&self.aside).iter().filter(|(p, _)| *p == project).map(|(_, day)| *day).collect()
+    }
+
+    /// The directories of a day that were set aside.
+    pub(super) async fn asides(&self, project: u32, day: Day) -> Result<Vec<String>, ArbFailure> {
+        let names = self.env.disk().list(&format!("arb/{project}")).await?;
+        let of_day = names.into_iter().filter(|name| day_set_aside(&name.name) == Some(day));
+        Ok(of_day.map(|name| format!("arb/{project}/{}", name.name)).collect())
+    }
+
+    /// The last directory of a day that was set aside is gone.
+    pub(super) fn forget_aside(&self, project: u32, day: Day) {
+        lock(&self.aside).remove(&(project, day));
     }
 
     /// The days of a project that exist and are not known to be corrupt, in order.
@@ -304,7 +347,7 @@ async fn cut_torn_tail<D: Disk>(disk: &D, path: &str) -> Result<(), ArbFailure> 
         _ => ArbFailure::from(error),
     })?;
     let size = file.size_bytes().await?;
-    let bytes = file.read_at(0, size).await?;
+    let bytes = read_full(&file, 0, size).await?;
     let scan = frame::scan(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len()));
     match scan.end {
         // What an earlier process wrote and never synced reads well and may still be lost.
@@ -320,6 +363,11 @@ async fn cut_torn_tail<D: Disk>(disk: &D, path: &str) -> Result<(), ArbFailure> 
 /// The id in the name of a segment or of one that is being written.
 fn segment_id(name: &str) -> Option<u64> {
     name.split_once(".seg")?.0.parse().ok()
+}
+
+/// The day in the name of a directory that was set aside.
+pub(super) fn day_set_aside(name: &str) -> Option<Day> {
+    Day::parse(name.split_once(".corrupt-")?.0)
 }
 
 /// Directory of a day.

@@ -4,8 +4,9 @@ use super::catalog::{CATALOGS, Catalog, CatalogDay, SEGMENTS};
 use crate::arb::store::{SEGMENT_HEADER_BYTES, check_segment_header};
 use crate::record::{Record, decode_block};
 use latent_edge::frame::{self, End};
-use latent_edge::object_api::ObjectStore;
+use latent_edge::object_api::{ObjectStore, Patience};
 use latent_ports::{Env, NodeId};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -13,14 +14,18 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// The backups that can be reached, over all data centers.
 pub struct Backups<E> {
     stores: Vec<ObjectStore<E>>,
+    /// The store that gave a segment last: it is asked first, so that one that is out of reach costs its time-outs
+    /// once, not once a segment.
+    gave_last: AtomicUsize,
 }
 
 impl<E: Env> Backups<E> {
     /// Backups in `data_centers`.
     #[must_use]
     pub fn new(env: &E, data_centers: &[NodeId]) -> Self {
-        let stores = data_centers.iter().map(|node| ObjectStore::new(env.clone(), *node, CALL_TIMEOUT));
-        Backups { stores: stores.collect() }
+        let store =
+            |node: &NodeId| ObjectStore::new(env.clone(), *node, CALL_TIMEOUT).patient(Patience::LONG);
+        Backups { stores: data_centers.iter().map(store).collect(), gave_last: AtomicUsize::new(0) }
     }
 
     /// All catalogs that verify, newest position first, each once.
@@ -57,8 +62,9 @@ impl<E: Env> Backups<E> {
     async fn segment(&self, day: &CatalogDay, hash: &str, records: &mut Vec<Record>) -> Result<(), String> {
         let key = format!("{SEGMENTS}{hash}");
         let mut why = String::from("no data center answered");
-        for store in &self.stores {
-            let bytes = match store.get(&key).await {
+        let (count, first) = (self.stores.len(), self.gave_last.load(Ordering::Relaxed));
+        for index in (0..count).map(|step| (first + step) % count) {
+            let bytes = match self.stores[index].get(&key).await {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     why = error.to_string();
@@ -77,6 +83,7 @@ impl<E: Env> Backups<E> {
             for block in &scan.payloads {
                 decode_block(block, records).map_err(|e| format!("object '{key}': {e}"))?;
             }
+            self.gave_last.store(index, Ordering::Relaxed);
             return Ok(());
         }
         Err(why)

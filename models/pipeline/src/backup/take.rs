@@ -3,17 +3,22 @@
 //! Per project: pin the files of enough disks, choose files that surely hold every acknowledged event (one disk's
 //! where enough digests agree, else all of theirs), put what a data center lacks and read it back, and let go of
 //! the pin. The catalog is written last. A data center that fails makes its own backup fail, not the other's. Old
-//! catalogs then expire, and with them the segments that no catalog needs.
+//! catalogs then expire, and with them the segments that no catalog needs. Days of which production has fewer events
+//! than at the last backup keep the last backup's segments besides: see `shrunk`.
 
 use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT, SEGMENTS};
+use super::restore::Backups;
+use super::shrunk::{Kept, Keys};
 use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
 use crate::arb::log::DurableLog;
+use crate::audit::{Alarm, raise};
 use crate::compaction::worker::sleep_until;
 use crate::config::{BackupConfig, Boot};
+use crate::record::Key;
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use latent_edge::object_api::{ObjectStore, StoreError};
+use latent_edge::object_api::{ObjectStore, Patience, StoreError};
 use latent_ports::{Clock, Disk, Env, Mark, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -56,14 +61,17 @@ pub enum BackupError {
 /// Boots the backup node: a backup at each interval, until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(config) = boot.cluster.backup.clone() else { return };
+    let mut kept = Kept::default();
     let mut due = (first_boot(&env).await + config.first_after).max(env.clock().wall());
     if let Some(newest) = newest_position(&env, &config).await {
         due = (UnixMs(newest) + POSITION_SLACK + config.interval).max(env.clock().wall());
+        let newest = Backups::new(&env, &config.data_centers).catalogs().await.into_iter().next();
+        kept = newest.map(Kept::of).unwrap_or_default();
     }
     loop {
         sleep_until(&env, due).await;
         let started = env.clock().wall();
-        match take(&env, &boot, &config).await {
+        match take(&env, &boot, &config, &mut kept).await {
             Ok(()) => due = due.max(started) + config.interval,
             Err(error) => {
                 env.mark(Mark { name: "backup.failed", subject: &error.to_string() });
@@ -97,7 +105,8 @@ async fn noted_first_boot<E: Env>(env: &E, now: UnixMs) -> Result<UnixMs, ArbFai
 }
 
 fn stores<E: Env>(env: &E, config: &BackupConfig) -> Vec<ObjectStore<E>> {
-    config.data_centers.iter().map(|node| ObjectStore::new(env.clone(), *node, CALL_TIMEOUT)).collect()
+    let store = |node: &NodeId| ObjectStore::new(env.clone(), *node, CALL_TIMEOUT).patient(Patience::LONG);
+    config.data_centers.iter().map(store).collect()
 }
 
 /// The position that every data center has reached; `None` when one has no backup yet or cannot be asked.
@@ -111,11 +120,16 @@ async fn newest_position<E: Env>(env: &E, config: &BackupConfig) -> Option<i64> 
     newest
 }
 
-/// Takes one backup to every data center.
+/// Takes one backup to every data center. `kept` is what the last one held.
 ///
 /// # Errors
 /// When it is not complete in all of them; those that it reached keep what they have.
-pub async fn take<E: Env>(env: &E, boot: &Boot, config: &BackupConfig) -> Result<(), BackupError> {
+pub async fn take<E: Env>(
+    env: &E,
+    boot: &Boot,
+    config: &BackupConfig,
+    kept: &mut Kept,
+) -> Result<(), BackupError> {
     env.mark(Mark { name: "backup.started", subject: "" });
     let position_ms = (env.clock().wall() - POSITION_SLACK).0;
     let mut targets = Vec::new();
@@ -129,11 +143,14 @@ pub async fn take<E: Env>(env: &E, boot: &Boot, config: &BackupConfig) -> Result
             Err(error) => failed = Some(BackupError::from(error)),
         }
     }
-    let mut days = Vec::new();
+    let mut found = Vec::new();
     for project in boot.cluster.projects.keys() {
-        days.extend(copy_project(env, boot, *project, position_ms, &mut targets, &mut failed).await?);
+        found.extend(copy_project(env, boot, *project, position_ms, &mut targets, &mut failed).await?);
     }
     env.mark(Mark { name: "backup.copied", subject: "" });
+    count_unknown(env, config, &found, kept).await;
+    let in_store = |hash: &str| targets.iter().any(|target| target.have.contains(hash));
+    let (days, shrunk) = kept.carry_over(found, in_store);
     let catalog = Catalog { format: FORMAT, position_ms, taken_ms: env.clock().wall().0, days };
     let (key, text) = catalog.to_object().map_err(|e| BackupError::Text(e.to_string()))?;
     for target in &targets {
@@ -142,10 +159,41 @@ pub async fn take<E: Env>(env: &E, boot: &Boot, config: &BackupConfig) -> Result
             Err(error) => failed = Some(error.into()),
         }
     }
+    tell_of(env, boot, shrunk).await;
     for target in &targets {
         expire(env, config, &target.store).await?;
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Counts the keys of the last backup's days where an earlier process took it and production has them otherwise now.
+async fn count_unknown<E: Env>(
+    env: &E,
+    config: &BackupConfig,
+    found: &[(CatalogDay, Keys)],
+    kept: &mut Kept,
+) {
+    let backups = Backups::new(env, &config.data_centers);
+    for day in kept.to_be_counted(found) {
+        match backups.day(&day).await {
+            Ok(records) => {
+                let keys: BTreeSet<Key> = records.iter().map(|record| record.key).collect();
+                kept.counted(day.project, day.day, keys.len() as u64);
+            }
+            // There is nothing to be kept that could be read.
+            Err(why) => env.mark(Mark { name: "backup.base-unreadable", subject: &why }),
+        }
+    }
+}
+
+/// Tells the operator which days production has lost events of.
+async fn tell_of<E: Env>(env: &E, boot: &Boot, shrunk: Vec<Alarm>) {
+    for alarm in shrunk {
+        env.mark(Mark { name: "backup.production-shrank", subject: "" });
+        if let Some(audit) = &boot.cluster.audit {
+            raise(env, audit, alarm).await;
+        }
+    }
 }
 
 /// A data center, and the segments that it has.
@@ -162,7 +210,7 @@ async fn copy_project<E: Env>(
     position_ms: i64,
     targets: &mut Vec<Target<E>>,
     failed: &mut Option<BackupError>,
-) -> Result<Vec<CatalogDay>, BackupError> {
+) -> Result<Vec<(CatalogDay, Keys)>, BackupError> {
     let pinned = pin(env, boot, project, position_ms).await?;
     let mut days = Vec::new();
     for (day, segments) in choose(&pinned) {
@@ -183,7 +231,8 @@ async fn copy_project<E: Env>(
                 }
             }
         }
-        days.push(CatalogDay { project, day, segments: segments.into_keys().collect() });
+        let keys = keys_of(&pinned, day);
+        days.push((CatalogDay { project, day, segments: segments.into_keys().collect() }, keys));
     }
     let unpin = ArbCall::Unpin { project };
     let unpins = pinned.iter().map(|(disk, _)| call(env, *disk, &unpin, Bytes::new(), CALL_TIMEOUT));
@@ -258,6 +307,16 @@ fn choose(pinned: &[(NodeId, Vec<DayFiles>)]) -> Chosen {
     }
     chosen.retain(|_, segments| !segments.is_empty());
     chosen
+}
+
+/// How many distinct keys the pinned disks hold of a day together: exactly where they agree. Pure.
+fn keys_of(pinned: &[(NodeId, Vec<DayFiles>)], day: Day) -> Keys {
+    let digests: Vec<_> =
+        pinned.iter().map(|(_, days)| days.iter().find(|d| d.day == day).and_then(|d| d.digest)).collect();
+    let agree = digests.windows(2).all(|pair| pair[0] == pair[1]);
+    let counts = digests.iter().map(|digest| digest.map_or(0, |digest| digest.count));
+    let least = counts.clone().max().unwrap_or(0);
+    Keys { least, most: if agree { least } else { counts.sum() } }
 }
 
 async fn fetch<E: Env>(

@@ -29,6 +29,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     let (jobs, repairs) = ((env.clone(), boot.clone()), (env.clone(), boot.clone()));
     env.spawn(async move { nightly(jobs.0, jobs.1).await });
     env.spawn(async move { crate::repair::nightly(repairs.0, repairs.1).await });
+    crate::hostile::spawn_if_it_is(&env, &boot);
     let release = boot.release.name.clone();
     env.net().serve(64, move |_| std::future::ready(status(&release))).await;
 }

@@ -8,7 +8,7 @@ use crate::arb::api::{ArbCall, call};
 use crate::config::Cluster;
 use latent_edge::frame::{End, encode_frame, scan};
 use latent_edge::message::{decode_head, encode_head};
-use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode};
+use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode, read_full};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl<E: Env> Hints<E> {
     async fn load(&self, disk: NodeId, number: u64) -> Result<Option<ProjectWrite>, DiskError> {
         let file = self.env.disk().open(&path(disk, number), OpenMode::Read).await?;
         let size = file.size_bytes().await?;
-        let found = scan(&file.read_at(0, size).await?, 0);
+        let found = scan(&read_full(&file, 0, size).await?, 0);
         let [head, body] = found.payloads.as_slice() else { return Ok(None) };
         let call = decode_head(TAG, head).ok().filter(|_| found.end == End::Clean);
         Ok(call.map(|call| ProjectWrite { call, body: body.clone() }))

@@ -39,6 +39,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
             }
         }
     };
+    crate::hostile::spawn_if_it_is(&env, &boot);
     let hand_off = hints.clone();
     env.spawn(async move { hand_off.hand_off().await });
     let ingest = Arc::new(Ingest { env: env.clone(), cluster: boot.cluster, hints });

@@ -2,7 +2,7 @@
 
 use super::tee::TEE;
 use crate::config::Boot;
-use latent_edge::object_api::{ObjectStore, StoreError};
+use latent_edge::object_api::{ObjectStore, Patience, StoreError};
 use latent_edge::tee::TeeName;
 use latent_ports::{Clock, Env, Mark};
 use std::time::Duration;
@@ -14,7 +14,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Runs beside the tee store, on its node, until that dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(tee) = boot.cluster.tee.clone() else { return };
-    let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT);
+    let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).patient(Patience::LONG);
     loop {
         env.clock().sleep(LOOK_EVERY).await;
         let oldest_ms = (env.clock().wall() - tee.retention).0;

@@ -8,7 +8,7 @@ use crate::ingest::events::accepted_of_tee;
 use crate::record::Record;
 use crate::zone::Day;
 use latent_edge::frame::End;
-use latent_edge::object_api::{ObjectStore, StoreError};
+use latent_edge::object_api::{ObjectStore, Patience, StoreError};
 use latent_edge::tee::{TeeFile, TeeName, TeeRecord};
 use latent_ports::Env;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +48,8 @@ impl<E: Env> TeeReader<E> {
     /// A reader that has read nothing yet.
     #[must_use]
     pub fn new(env: &E, tee: &TeeStoreConfig) -> Self {
-        TeeReader { store: ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT), read: BTreeMap::new() }
+        let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).patient(Patience::LONG);
+        TeeReader { store, read: BTreeMap::new() }
     }
 
     /// The records of the files that came since the last call, file by file.

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, DAYS, DISK, HOUR, SECOND, Told, with_disk};
 use crate::script::{EVENTS, days_of_traffic};
 use latent_pipeline::record::ArrivalId;
-use latent_sim::{Action, Anchor, CrashKeeps, Fault, OpKind};
+use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskFull, Fault, Kill, OpKind, ShortRead};
 use std::collections::BTreeSet;
 
 /// What must hold whatever the faults were.
@@ -66,8 +66,28 @@ fn nth(op: OpKind, n: u64) -> Anchor {
 }
 
 fn kill(n: u64, keeps: CrashKeeps) -> Fault {
-    let action = Action::Kill { node: "disk".into(), restart_after_ms: Some(2_000), keeps: Some(keeps) };
+    let action = Action::Kill(Kill {
+        node: "disk".into(),
+        restart_after_ms: Some(2_000),
+        keeps: Some(keeps),
+        tear_bytes: None,
+    });
     Fault { anchor: nth(OpKind::Change, n), action }
+}
+
+#[test]
+fn when_every_read_comes_short_nothing_is_missed() {
+    with_disk(1, None, async |bench| {
+        let path_prefix = String::new();
+        let action = Action::ShortRead(ShortRead { node: "disk".into(), path_prefix, times: u32::MAX });
+        let anchor = Anchor::AtMs(bench.world.now().0);
+        bench.world.arm(Fault { anchor, action });
+        promises_are_kept(&bench).await;
+        let told = bench.told.lock().unwrap();
+        assert_eq!(told.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
+        // As without faults: the refusal of the stale token.
+        assert_eq!((told.failures.len(), told.tokens.len()), (1, 5), "{told:?}");
+    });
 }
 
 #[test]
@@ -108,7 +128,13 @@ fn one_error_at_each_operation_loses_nothing_that_was_promised() {
         let (node, path_prefix) = ("disk".into(), String::new());
         vec![Fault {
             anchor: nth(OpKind::Disk, n),
-            action: Action::DiskError { node, op: OpKind::Any, path_prefix, times: 1 },
+            action: Action::DiskError(DiskError {
+                node,
+                op: OpKind::Any,
+                path_prefix,
+                times: Some(1),
+                for_ms: None,
+            }),
         }]
     });
     assert!(struck > 150, "only {struck} operations");
@@ -117,7 +143,7 @@ fn one_error_at_each_operation_loses_nothing_that_was_promised() {
 #[test]
 fn a_full_disk_from_each_operation_on_for_half_a_minute_loses_nothing_that_was_promised() {
     let struck = at_each(|n| {
-        let action = Action::DiskFull { node: "disk".into(), for_ms: Some(30_000) };
+        let action = Action::DiskFull(DiskFull { room_bytes: 0, node: "disk".into(), for_ms: Some(30_000) });
         vec![Fault { anchor: nth(OpKind::Change, n), action }]
     });
     assert!(struck > 100, "only {struck} changes");
@@ -128,7 +154,13 @@ fn a_failed_sync_and_then_a_power_loss_lose_nothing_that_was_promised() {
     // Should any later sync be believed to cover the bytes of the failed one, the power loss takes them.
     let struck = at_each(|n| {
         let (node, path_prefix) = ("disk".into(), "arb".into());
-        let action = Action::DiskError { node, op: OpKind::Sync, path_prefix, times: 1 };
+        let action = Action::DiskError(DiskError {
+            node,
+            op: OpKind::Sync,
+            path_prefix,
+            times: Some(1),
+            for_ms: None,
+        });
         let anchor = nth(OpKind::Sync, n);
         vec![Fault { anchor, action }, kill(3 * n + 9, CrashKeeps::Nothing)]
     });

@@ -8,7 +8,7 @@ use latent_pipeline::ingest::copies::encode_write;
 use latent_pipeline::record::Record;
 use latent_pipeline::zone::Day;
 use latent_ports::Env;
-use latent_sim::{Action, Anchor, CrashKeeps, DiskImage, Fault, OpKind};
+use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, OpKind, Pause};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Client {
 
 fn sync_fails_once() -> Action {
     let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/1.seg"));
-    Action::DiskError { node, op: OpKind::Sync, path_prefix, times: 1 }
+    Action::DiskError(DiskError { node, op: OpKind::Sync, path_prefix, times: Some(1), for_ms: None })
 }
 
 fn pin() -> ArbCall {
@@ -113,7 +113,13 @@ fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
     with_disk(6, None, async |bench| {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/manifest"));
-        let action = Action::DiskError { node, op: OpKind::Sync, path_prefix, times: 1 };
+        let action = Action::DiskError(DiskError {
+            node,
+            op: OpKind::Sync,
+            path_prefix,
+            times: Some(1),
+            for_ms: None,
+        });
         bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
         // The segment is durable, the edit that names it is in the page cache only, and nothing follows it.
         bench.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
@@ -130,8 +136,8 @@ fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
     with_disk(2, None, async |bench| {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
         // The run stands still as it begins its output, and lets a late event open a segment of its own.
-        let anchor = Anchor::Mark { name: "compaction.merging".into(), n: 1, node: None };
-        let action = Action::Pause { node: "disk".into(), for_ms: 200 };
+        let anchor = Anchor::Mark { name: "compaction.merging".into(), n: 1, node: None, after_ms: 0 };
+        let action = Action::Pause(Pause { node: "disk".into(), for_ms: 200 });
         bench.world.arm(Fault { anchor, action });
         let after = bench
             .run("two", async |client| {
@@ -201,14 +207,189 @@ fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_
         let image = bench.world.disk_image(DISK);
         assert!(bench.check_manifests(&image).is_empty());
         let names = |dir: String| -> Vec<String> {
-            let below = image.list(&dir).filter(|(path, _)| path.ends_with(".seg"));
+            let below = image.files().filter(|(path, _)| path.starts_with(&dir) && path.ends_with(".seg"));
             below.map(|(path, _)| path.rsplit_once('/').unwrap().1.to_owned()).collect()
         };
         let (old, new) =
-            (names(format!("arb/{PROJECT}/{DAY}.corrupt-0")), names(format!("arb/{PROJECT}/{DAY}")));
+            (names(format!("arb/{PROJECT}/{DAY}.corrupt-")), names(format!("arb/{PROJECT}/{DAY}/")));
         assert!(!old.is_empty() && !new.is_empty());
         assert!(new.iter().all(|name| !old.contains(name)), "names are used again: {old:?}, {new:?}");
     });
+}
+
+const LET_GO: ArbCall = ArbCall::LetAsideGo { project: PROJECT, day: DAY };
+
+/// Directories and files of the project whose names begin so.
+fn names_of(image: &DiskImage, prefix: &str) -> Vec<String> {
+    let prefix = format!("arb/{PROJECT}/{prefix}");
+    let files = image.files().map(|(path, _)| path.to_owned());
+    let all = image.directories().map(str::to_owned).chain(files);
+    all.filter(|path| path.starts_with(&prefix)).collect()
+}
+
+#[test]
+fn what_was_set_aside_goes_after_the_grace_time_once_the_day_is_whole_and_not_before() {
+    with_disk(8, Some(rotten()), async |bench| {
+        let aside = format!("{DAY}.corrupt-");
+        bench
+            .run("one", async |client| {
+                assert!(client.order(pin()).await.is_err(), "this finds the day corrupt");
+                assert!(client.order(LET_GO).await.is_err(), "the day is corrupt");
+                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                assert!(client.order(LET_GO).await.is_err(), "the day was not filled anew");
+                client.put(Tier::Late, 1..12).await.unwrap();
+                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let told = client.order(digests).await.unwrap();
+                assert!(matches!(told, ArbAnswer::DaysAndAside { aside, .. } if aside == [DAY]));
+            })
+            .await;
+        bench.world.sleep(2 * HOUR).await;
+        assert!(!names_of(&bench.world.disk_image(DISK), &aside).is_empty(), "nobody let it go");
+        // A crash in between puts it off until it is let go again.
+        bench.run("two", async |client| client.order(LET_GO).await.unwrap()).await;
+        bench.world.restart(DISK);
+        bench.world.sleep(2 * HOUR).await;
+        assert!(!names_of(&bench.world.disk_image(DISK), &aside).is_empty());
+        bench.run("three", async |client| client.order(LET_GO).await.unwrap()).await;
+        bench.world.sleep(2 * HOUR).await;
+        assert_eq!(names_of(&bench.world.disk_image(DISK), &aside), [""; 0]);
+        let left = bench
+            .run("four", async |client| {
+                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let told = client.order(digests).await.unwrap();
+                assert!(matches!(told, ArbAnswer::Days(_)), "nothing is set aside any more: {told:?}");
+                client.sequences().await
+            })
+            .await;
+        assert_eq!(left, (1..12).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_day_that_is_set_aside_twice_uses_no_name_twice() {
+    let once = with_disk(9, Some(rotten()), async |bench| {
+        bench
+            .run("one", async |client| {
+                assert!(client.order(pin()).await.is_err());
+                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.put(Tier::Late, 1..12).await.unwrap();
+            })
+            .await;
+        bench.world.durable_image(DISK)
+    });
+    let live = names_of(&once, &format!("{DAY}/")).into_iter().find(|path| path.ends_with(".seg")).unwrap();
+    let mut bytes = once.read(&live).unwrap().to_vec();
+    bytes[10] ^= 4;
+    with_disk(10, Some(once.with_file(&live, bytes.into())), async |bench| {
+        bench
+            .run("one", async |client| {
+                assert!(client.order(pin()).await.is_err());
+                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.put(Tier::Late, 1..12).await.unwrap();
+            })
+            .await;
+        let image = bench.world.durable_image(DISK);
+        let asides: Vec<&str> = image.directories().filter(|path| path.contains(".corrupt-")).collect();
+        assert_eq!(asides.len(), 2);
+        let segments = names_of(&image, &DAY.to_string());
+        let mut ids: Vec<&str> = segments
+            .iter()
+            .filter(|path| path.ends_with(".seg"))
+            .map(|p| p.rsplit('/').next().unwrap())
+            .collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "a file's name stands twice: {segments:?}");
+    });
+}
+
+/// A disk that granted tokens 1 to 3, with its lease file altered.
+fn leased(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
+    let image = with_disk(11, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..3).await.unwrap();
+                for token in 1..4 {
+                    assert_eq!(lease(&client).await, token);
+                }
+            })
+            .await;
+        bench.world.durable_image(DISK)
+    });
+    let path = format!("arb/{PROJECT}/lease");
+    let mut bytes = image.read(&path).unwrap().to_vec();
+    alter(&mut bytes);
+    image.with_file(&path, bytes.into())
+}
+
+async fn lease(client: &Client) -> u64 {
+    match client.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await {
+        Ok(ArbAnswer::Leased { token }) => token,
+        other => panic!("no lease: {other:?}"),
+    }
+}
+
+/// What a disk of this image grants: two tokens, a boot in between.
+fn tokens_of(image: DiskImage) -> [u64; 2] {
+    with_disk(12, Some(image), async |bench| {
+        let first = bench
+            .run("one", async |client| {
+                let token = lease(&client).await;
+                let old =
+                    ArbCall::Run { project: PROJECT, day: DAY, token: 3, inputs: vec![1], keep: vec![] };
+                let stale = client.order(old).await;
+                assert!(matches!(stale, Err(ArbError::Failed(ArbFailure::StaleToken { .. }))), "{stale:?}");
+                assert_eq!(client.sequences().await, [1, 2], "the rest of the disk serves as before");
+                assert!(matches!(client.merge_all().await, Ok(ArbAnswer::Ran { .. })));
+                token
+            })
+            .await;
+        bench.world.restart(DISK);
+        bench.world.sleep(SECOND).await;
+        [first, bench.run("two", async |client| lease(&client).await).await]
+    })
+}
+
+#[test]
+fn a_disk_whose_lease_file_is_corrupt_boots_and_grants_no_token_again() {
+    let (header, middle) = (leased(|bytes| bytes[3] ^= 1), leased(|bytes| bytes[20] ^= 1));
+    for image in [header, middle] {
+        let [first, second] = tokens_of(image);
+        assert!(first > 1 << 40 && second > first, "{first}, {second}");
+    }
+}
+
+#[test]
+fn a_grant_that_rotted_at_the_end_of_its_file_is_not_granted_again() {
+    let rotten = leased(|bytes| *bytes.last_mut().unwrap() ^= 1);
+    let torn = leased(|bytes| bytes.truncate(bytes.len() - 7));
+    let zeros = leased(|bytes| bytes.fill(0));
+    for image in [rotten, torn, zeros] {
+        let [first, second] = tokens_of(image);
+        assert!(first > 3 && second > first, "{first}, {second}");
+    }
+}
+
+#[test]
+fn a_lease_file_that_is_gone_grants_no_token_below_those_in_manifests() {
+    let image = with_disk(13, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..3).await.unwrap();
+                for _ in 0..4 {
+                    lease(&client).await;
+                }
+                client.merge_all().await.unwrap();
+            })
+            .await;
+        bench.world.durable_image(DISK)
+    });
+    let gone = image.files().filter(|(path, _)| !path.ends_with("/lease"));
+    let gone = gone.fold(DiskImage::new(), |image, (path, file)| image.with_file(path, file.bytes()));
+    let token =
+        with_disk(14, Some(gone), async |bench| bench.run("one", async |client| lease(&client).await).await);
+    assert_eq!(token, 6);
 }
 
 #[test]
@@ -217,7 +398,8 @@ fn a_disk_that_fails_while_it_boots_serves_once_it_works_again() {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
         bench.world.kill(DISK);
         let (node, path_prefix) = ("disk".into(), String::new());
-        let action = Action::DiskError { node, op: OpKind::Any, path_prefix, times: 6 };
+        let action =
+            Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(6), for_ms: None });
         bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
         bench.world.restart(DISK);
         let found = bench.run("two", async |client| client.sequences().await).await;

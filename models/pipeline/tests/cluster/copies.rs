@@ -4,7 +4,7 @@ use crate::site::{FIRST_DAY, HOUR, MINUTE, PROJECT, Site, with_site};
 use latent_pipeline::audit::Alarm;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
-use latent_sim::{Action, Anchor, CrashKeeps, DiskImage, Fault};
+use latent_sim::{Action, Anchor, CrashKeeps, DiskImage, Fault, Kill, Pause};
 
 /// All copies of all days agree, and nothing acknowledged is missing.
 async fn all_is_well(site: &Site) {
@@ -101,10 +101,15 @@ fn a_corrupt_middle_is_set_aside_and_repaired_from_peers() {
 fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
     let (_, marks) = with_site(5, async |site: Site| {
         // Its order is under way, and the disk slow: stopped as the first merge begins, with its order in flight.
-        let pause = Action::Pause { node: "disk-1".into(), for_ms: 1_000 };
-        let mark = |n| Anchor::Mark { name: "compaction.merging".into(), n, node: Some("disk-1".into()) };
+        let pause = Action::Pause(Pause { node: "disk-1".into(), for_ms: 1_000 });
+        let mark = |n| Anchor::Mark {
+            name: "compaction.merging".into(),
+            n,
+            node: Some("disk-1".into()),
+            after_ms: 0,
+        };
         site.world.arm(Fault { anchor: mark(1), action: pause });
-        let asleep = Action::Pause { node: "worker-1".into(), for_ms: 45 * 60_000 };
+        let asleep = Action::Pause(Pause { node: "worker-1".into(), for_ms: 45 * 60_000 });
         site.world.arm(Fault { anchor: mark(1), action: asleep });
         site.traffic(28).await;
         all_is_well(&site).await;
@@ -120,8 +125,14 @@ fn restarts_of_everything_in_the_middle_of_the_nightly_job_leave_nothing_undone(
     let (_, marks) = with_site(6, async |site: Site| {
         let names = ["disk-1", "disk-5", "worker-1", "worker-2", "ingest-1", "ingest-2", "backup"];
         for (n, name) in (1..).zip(names) {
-            let anchor = Anchor::Mark { name: "compaction.output-durable".into(), n, node: None };
-            let action = Action::Kill { node: name.into(), restart_after_ms: Some(5_000), keeps: None };
+            let anchor =
+                Anchor::Mark { name: "compaction.output-durable".into(), n, node: None, after_ms: 0 };
+            let action = Action::Kill(Kill {
+                node: name.into(),
+                restart_after_ms: Some(5_000),
+                keeps: None,
+                tear_bytes: None,
+            });
             site.world.arm(Fault { anchor, action });
         }
         site.traffic(32).await;

@@ -3,7 +3,7 @@
 use crate::site::{HOUR, PROJECT, Site, with_site};
 use latent_edge::frame::{End, scan};
 use latent_pipeline::backup::catalog::Catalog;
-use latent_sim::{Action, Anchor, DiskImage, Fault, OpKind};
+use latent_sim::{Action, Anchor, DiskImage, Fault, Kill, OpKind};
 
 /// Every catalog verifies, and every segment that it names is there, whole. Gives how many catalogs there are.
 fn check_catalogs(image: &DiskImage) -> usize {
@@ -26,7 +26,12 @@ fn night_with_a_crash(node: &'static str, op: OpKind, n: u64) -> bool {
     let after_ms = 23 * 3_600_000;
     with_site(1_000 + n, async move |site: Site| {
         let anchor = Anchor::NthOp { node: node.into(), op, path_prefix: String::new(), n, after_ms };
-        let action = Action::Kill { node: node.into(), restart_after_ms: Some(5_000), keeps: None };
+        let action = Action::Kill(Kill {
+            node: node.into(),
+            restart_after_ms: Some(5_000),
+            keeps: None,
+            tear_bytes: None,
+        });
         site.world.arm(Fault { anchor, action });
         site.traffic(24).await;
         site.world.sleep(6 * HOUR).await;

@@ -3,7 +3,7 @@
 use crate::site::{FIRST_DAY, HOUR, Images, MINUTE, PROJECT, Site, with_site};
 use latent_pipeline::arb::api::{ArbAnswer, ArbCall, call};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets};
-use latent_sim::{DiskImage, World, WorldSpec, run_fork};
+use latent_sim::{Action, Anchor, DiskImage, Fault, ShortRead, World, WorldSpec, run_fork};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -93,6 +93,29 @@ fn a_damaged_day_is_recovered_in_the_live_cluster_under_traffic() {
         site.everything_acknowledged_is_exported().await;
         let found = stored(&site).await;
         assert_eq!(found.len(), found.iter().collect::<BTreeSet<_>>().len(), "an event is stored twice");
+    });
+}
+
+#[test]
+fn when_every_read_of_every_node_comes_short_nothing_is_missed_copied_short_or_called_damaged() {
+    with_site(13, async |site: Site| {
+        for node in site.world.nodes() {
+            let node = site.world.node_name(node).to_string();
+            let short = ShortRead { node, path_prefix: String::new(), times: u32::MAX };
+            let anchor = Anchor::AtMs(site.world.now().0);
+            site.world.arm(Fault { anchor, action: Action::ShortRead(short) });
+        }
+        site.traffic(29).await;
+        let restarted = ["disk-1", "edge-1", "ingest-1", "dc-1"].map(|name| site.node(name));
+        restarted.into_iter().for_each(|node| site.world.restart(node));
+        site.world.sleep(MINUTE).await;
+        let days = BTreeSet::from([(PROJECT, FIRST_DAY)]);
+        let report = site.recover(Targets::Days(days)).await;
+        assert!(report.is_complete() && report.backups == 1, "{report:?}");
+        site.everything_acknowledged_is_exported().await;
+        let (reports, found) = recover_elsewhere(survivors(&site.world), site.world.now());
+        assert!(reports.iter().all(RecoveryReport::is_complete), "{reports:?}");
+        assert_eq!(BTreeSet::from_iter(found), *site.acked.lock().unwrap());
     });
 }
 

@@ -1,0 +1,156 @@
+//! What an enumeration came to: a table by kind of operation, the failures, and the lines that repeat them.
+
+use super::screen::{Screen, Text};
+use super::words::{count, counted, moment_ms, span_ms};
+use crate::enumerate::{Failure, OfKind, Outline, Tally};
+use latent_sim::OpKind;
+use serde_json::json;
+use std::time::Duration;
+
+/// Kinds of failures shown without `-v`.
+const MOST_KINDS: usize = 5;
+
+/// Everything that is printed of an enumeration.
+pub(crate) struct Summary<'a> {
+    /// The scenario.
+    pub name: &'a str,
+    /// The seed.
+    pub seed: u64,
+    /// What was to be run.
+    pub outline: &'a Outline,
+    /// What became of it.
+    pub tally: &'a Tally,
+    /// Real time that it took.
+    pub wall: Duration,
+    /// Runs side by side.
+    pub jobs: usize,
+    /// The line that repeats the case without a strike.
+    pub repeat: String,
+}
+
+/// The screen for people.
+pub(crate) fn text(summary: &Summary<'_>, verbose: bool) -> Screen {
+    let tally = summary.tally;
+    let mut screen = Screen::new(verbose);
+    let name = Text::new().plain(format!("{}@{}: ", summary.name, summary.seed));
+    let expected = latent_verdict::Outcome::from(tally.expected());
+    screen.heading(if tally.as_expected() {
+        name.good(expected.name()).plain(" whatever operation is struck")
+    } else {
+        let failed =
+            format!("{} of {} not {expected}", count(tally.failed_runs()), counted(tally.runs, "runs"));
+        name.bad(failed)
+    });
+    screen.item("operations", operations(summary.outline));
+    table(tally, &mut screen);
+    screen.item("runs", runs(summary));
+    failures(summary, &mut screen);
+    screen
+}
+
+fn operations(outline: &Outline) -> String {
+    let net = outline.ops.iter().filter(|op| op.op.is_net()).count() as u64;
+    let mut nodes: Vec<&str> = outline.ops.iter().map(|op| op.node.as_str()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let disk = outline.ops.len() as u64 - net;
+    let (first, last) = (outline.ops.first(), outline.ops.last());
+    let from = first.map_or_else(String::new, |op| moment_ms(op.at_ms));
+    let to = last.map_or_else(String::new, |op| moment_ms(op.at_ms));
+    format!(
+        "{} on disks, {} on the network, of {}, {from} to {to}",
+        count(disk),
+        count(net),
+        counted(nodes.len() as u64, "nodes")
+    )
+}
+
+fn table(tally: &Tally, screen: &mut Screen) {
+    screen.item("", Text::new().dim(format!("{:<12}{:>8}{:>18}{:>18}", "", "count", "crashes", "errors")));
+    let cell = |struck: u64, good: u64| match (struck, struck - good) {
+        (0, _) => "-".to_owned(),
+        (_, 0) => format!("{} good", count(struck)),
+        (_, bad) => format!("{} of {} bad", count(bad), count(struck)),
+    };
+    for (kind, of) in &tally.kinds {
+        let OfKind { operations, crashes, crashes_as_expected, errors, errors_as_expected } = *of;
+        let row = format!(
+            "{:<12}{:>8}{:>18}{:>18}",
+            op_name(*kind),
+            count(operations),
+            cell(crashes, crashes_as_expected),
+            cell(errors, errors_as_expected)
+        );
+        let bad = crashes > crashes_as_expected || errors > errors_as_expected;
+        screen.item("", if bad { Text::new().bad(row) } else { Text::new().plain(row) });
+    }
+}
+
+fn runs(summary: &Summary<'_>) -> String {
+    let stand_for: u64 = summary.outline.strikes.iter().map(|one| one.stands_for).sum();
+    let wall_ms = u64::try_from(summary.wall.as_millis()).unwrap_or(u64::MAX).max(1);
+    format!(
+        "{} for {}, in {}, {} side by side, {} times real time",
+        count(summary.tally.runs),
+        counted(stand_for, "faults"),
+        span_ms(wall_ms),
+        summary.jobs,
+        count(summary.tally.sim_ms / wall_ms)
+    )
+}
+
+fn failures(summary: &Summary<'_>, screen: &mut Screen) {
+    let groups = summary.tally.failures();
+    if groups.is_empty() {
+        screen.item("failures", Text::new().good("none"));
+        screen.uncut("again", &summary.repeat.replacen(" run ", " enumerate ", 1));
+        return;
+    }
+    for (index, (what, failures)) in groups.iter().enumerate() {
+        if index == MOST_KINDS && !screen.verbose() {
+            screen.left_out("", groups.len() - index);
+            break;
+        }
+        let head = Text::new().bad(what).plain(format!("  {}", counted(failures.len() as u64, "runs")));
+        screen.item(if index == 0 { "failures" } else { "" }, head);
+        let shown = if screen.verbose() { failures.len() } else { 1 };
+        for failure in failures.iter().take(shown) {
+            screen.item("", Text::new().dim(words(failure)));
+            screen.uncut("again", &format!("{} --strike {}", summary.repeat, failure.strike));
+        }
+    }
+}
+
+fn words(failure: &Failure) -> String {
+    let Failure { op, path, at_ms, detail, .. } = failure;
+    let path = if path.is_empty() { String::new() } else { format!(" '{path}'") };
+    format!("{} {}{path}: {detail}", moment_ms(*at_ms), op_name(*op))
+}
+
+fn op_name(op: OpKind) -> String {
+    serde_json::to_value(op).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The object for programs.
+pub(crate) fn json(summary: &Summary<'_>) -> String {
+    let tally = summary.tally;
+    let kinds: serde_json::Map<String, serde_json::Value> =
+        tally.kinds.iter().map(|(kind, of)| (op_name(*kind), json!(of))).collect();
+    let failures: Vec<&Failure> = tally.failures().into_iter().flat_map(|(_, failures)| failures).collect();
+    let object = json!({
+        "scenario": summary.name,
+        "seed": summary.seed,
+        "expected": tally.expected(),
+        "as_expected": tally.as_expected(),
+        "operations": summary.outline.ops.len(),
+        "runs": tally.runs,
+        "faults": summary.outline.strikes.iter().map(|one| one.stands_for).sum::<u64>(),
+        "sim_seconds": tally.sim_ms / 1000,
+        "wall_seconds": summary.wall.as_secs_f64(),
+        "jobs": summary.jobs,
+        "by_operation": kinds,
+        "failures": failures,
+        "repeat": summary.repeat,
+    });
+    format!("{object}\n")
+}

@@ -1,0 +1,87 @@
+//! Blocks of a file that cannot be read: latent sector errors.
+//!
+//! They go with the file's bytes: a write that covers such a block makes it good (the drive maps in a spare one),
+//! a truncation drops it. A block is 4 KiB, aligned in the file; the last one may reach past the end.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// What a drive reads and writes at a time, in bytes.
+pub(crate) const BLOCK_BYTES: u64 = 4_096;
+
+/// Numbers of the unreadable blocks; of most files, none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BadBlocks(BTreeSet<u64>);
+
+impl BadBlocks {
+    pub(crate) fn insert(&mut self, block: u64) {
+        self.0.insert(block);
+    }
+
+    /// The file was cut to `len_bytes`.
+    pub(crate) fn cut(&mut self, len_bytes: u64) {
+        self.0.retain(|block| block * BLOCK_BYTES < len_bytes);
+    }
+
+    /// `from..to` was written into a file of `len_bytes`: what it covers is good again.
+    pub(crate) fn written(&mut self, from: u64, to: u64, len_bytes: u64) {
+        self.0.retain(|block| !covers(from, to, *block, len_bytes));
+    }
+
+    fn touched(&self, from: u64, to: u64) -> impl Iterator<Item = u64> {
+        // An empty range, where it would otherwise be one block.
+        let end = if from < to { to.div_ceil(BLOCK_BYTES) } else { 0 };
+        self.0.range((from / BLOCK_BYTES).min(end)..end).copied()
+    }
+
+    /// Whether a read of `from..to` meets one.
+    pub(crate) fn hit(&self, from: u64, to: u64) -> bool {
+        self.touched(from, to).next().is_some()
+    }
+
+    /// Whether a write of `from..to` into a file of `len_bytes` meets one that it does not cover, and so would
+    /// have to read first.
+    pub(crate) fn hit_in_part(&self, from: u64, to: u64, len_bytes: u64) -> bool {
+        self.touched(from, to).any(|block| !covers(from, to, block, len_bytes))
+    }
+
+    /// Byte ranges of a file of `len_bytes`, in order.
+    pub(crate) fn ranges(&self, len_bytes: u64) -> Vec<Range<u64>> {
+        let range = |block: &u64| block * BLOCK_BYTES..((block + 1) * BLOCK_BYTES).min(len_bytes);
+        self.0.iter().map(range).collect()
+    }
+}
+
+/// Whether `from..to` is all that a file of `len_bytes` has in the block.
+fn covers(from: u64, to: u64, block: u64, len_bytes: u64) -> bool {
+    let start = block * BLOCK_BYTES;
+    from <= start && to >= (start + BLOCK_BYTES).min(len_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_bad_until_a_write_covers_it_or_the_file_ends_before_it() {
+        let mut bad = BadBlocks::default();
+        assert!(!bad.hit(0, u64::MAX));
+        bad.insert(1);
+        bad.insert(2);
+        assert_eq!(bad.ranges(9_000), [4_096..8_192, 8_192..9_000]);
+        assert!(!bad.hit(0, 4_096) && bad.hit(0, 4_097) && bad.hit(8_999, 9_000) && !bad.hit(5_000, 5_000));
+        assert!(bad.hit_in_part(4_097, 8_192, 9_000) && !bad.hit_in_part(4_096, 9_000, 9_000));
+        bad.written(4_097, 8_192, 9_000);
+        assert_eq!(bad.ranges(9_000).len(), 2, "the first byte is missing");
+        bad.written(8_192, 9_000, 9_000);
+        assert_eq!(
+            bad.ranges(9_000),
+            std::slice::from_ref(&(4_096..8_192)),
+            "the last block ends with the file"
+        );
+        bad.cut(4_097);
+        assert!(bad.hit(4_096, 4_097));
+        bad.cut(4_096);
+        assert!(bad.0.is_empty());
+    }
+}

@@ -1,0 +1,44 @@
+//! Named conditions of a node: the way in which a system's own model of a machine (an object store that throttles, a
+//! credential that expired) is switched by a fault of the plan. The simulator knows when one holds and how strong
+//! it is; what it means is the system's business, which asks [`World::condition`](crate::World::condition).
+//! A condition by itself changes nothing.
+
+use super::{Lasts, Strike};
+use crate::world::World;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A named condition holds at a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct Condition {
+    /// The node.
+    pub node: String,
+    /// Its name: `store.throttled`.
+    pub name: String,
+    /// How strong it is: what the number means depends on the condition.
+    #[serde(default)]
+    pub level: u64,
+    /// For how many milliseconds; `None`: until faults are over.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+}
+
+impl Strike for Condition {
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn begin(&self, world: &World, fault: usize) -> Lasts {
+        if let Some(node) = world.find(&self.node) {
+            node.conditions(|held| held.insert(fault, (self.name.clone(), self.level)));
+        }
+        Lasts::ms_or_until_end(self.for_ms)
+    }
+
+    fn end(&self, world: &World, fault: usize) {
+        if let Some(node) = world.find(&self.node) {
+            node.conditions(|held| held.remove(&fault));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The object store's permissions, as its callers meet them.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use bytes::Bytes;
+use futures_util::future::join;
+use latent_edge::object_api::{ObjectError, ObjectRequest, ObjectStore, StoreError};
+use latent_pipeline::access::{Access, Door, Fate, Permission};
+use latent_pipeline::objects;
+use latent_ports::NodeId;
+use latent_sim::{NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const STORE: NodeId = NodeId(1);
+/// May do everything.
+const OWNER: NodeId = NodeId(2);
+/// Does what the test says.
+const CALLER: NodeId = NodeId(3);
+const EVERYTHING: [Permission; 4] =
+    [Permission::Read, Permission::Put, Permission::Overwrite, Permission::Delete];
+
+type Shared<T> = Arc<Mutex<T>>;
+
+/// A door that writes down who changed what.
+#[derive(Clone, Default)]
+struct Watched(Shared<Vec<(NodeId, Permission, String)>>);
+
+impl Door for Watched {
+    fn fate(&self, _: NodeId, _: &ObjectRequest, _: &Bytes) -> Fate {
+        Fate::AsUsual
+    }
+
+    fn changed(&self, from: NodeId, permission: Permission, key: &str) {
+        self.0.lock().unwrap().push((from, permission, key.to_owned()));
+    }
+}
+
+/// A store that holds `old`, then `script` on a node that has only `granted`; what it gives, and what the store says
+/// was changed by it.
+fn with_granted<T: Send + 'static, F>(
+    granted: &[Permission],
+    script: impl Fn(ObjectStore<SimEnv>) -> F + Send + Sync + 'static,
+) -> (T, Vec<(Permission, String)>)
+where
+    F: Future<Output = T> + Send + 'static,
+{
+    let access = Access::closed()
+        .grant(OWNER, &BTreeSet::from(EVERYTHING))
+        .grant(CALLER, &granted.iter().copied().collect());
+    let main = async move |world: World| {
+        let watched = Watched::default();
+        let door = watched.clone();
+        world
+            .add_node(NodeSpec::named("store"), move |env| objects::serve(env, access.clone(), door.clone()));
+        world.sleep(Duration::from_secs(1)).await;
+        let store = |env| ObjectStore::new(env, STORE, Duration::from_secs(10));
+        world.add_node(NodeSpec::named("owner"), move |env: SimEnv| async move {
+            store(env).put("old", Bytes::from_static(b"old bytes")).await.unwrap();
+        });
+        world.sleep(Duration::from_secs(1)).await;
+        let done: Shared<Option<T>> = Arc::default();
+        let (told, script) = (done.clone(), Arc::new(script));
+        let caller = world.add_node(NodeSpec::named("caller"), move |env| {
+            let (told, script) = (told.clone(), script.clone());
+            async move {
+                let output = script(store(env)).await;
+                *told.lock().unwrap() = Some(output);
+            }
+        });
+        assert_eq!(caller, CALLER);
+        world.sleep(Duration::from_secs(60)).await;
+        let output = done.lock().unwrap().take().unwrap();
+        let by_caller = watched.0.lock().unwrap().clone().into_iter().filter(|(from, ..)| *from == CALLER);
+        (output, by_caller.map(|(_, permission, key)| (permission, key)).collect())
+    };
+    run_fork(WorldSpec::seeded(3), main).output
+}
+
+fn is_denied<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> bool {
+    match outcome {
+        Ok(_) => false,
+        Err(StoreError::Object { error: ObjectError::Denied, .. }) => true,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// What of read, listing, length, put, overwrite and delete is denied.
+async fn tries(store: ObjectStore<SimEnv>) -> [bool; 6] {
+    [
+        is_denied(store.get("old").await),
+        is_denied(store.list("").await),
+        is_denied(store.head("old").await),
+        is_denied(store.put("new", Bytes::from_static(b"new bytes")).await),
+        is_denied(store.put("old", Bytes::from_static(b"other bytes")).await),
+        is_denied(store.delete("old").await),
+    ]
+}
+
+#[test]
+fn each_permission_lets_one_thing_be_done() {
+    let old = |permission| vec![(permission, "old".to_owned())];
+    let table = [
+        (vec![], [true; 6], vec![]),
+        (vec![Permission::Read], [false, false, false, true, true, true], vec![]),
+        (
+            vec![Permission::Put],
+            [true, true, true, false, true, true],
+            vec![(Permission::Put, "new".to_owned())],
+        ),
+        (vec![Permission::Overwrite], [true, true, true, true, false, true], old(Permission::Overwrite)),
+        (vec![Permission::Delete], [true, true, true, true, true, false], old(Permission::Delete)),
+    ];
+    for (granted, denied, changed) in table {
+        assert_eq!(with_granted(&granted, tries), (denied, changed), "{granted:?}");
+    }
+    assert_eq!(with_granted(&EVERYTHING, tries).0, [false; 6]);
+}
+
+#[test]
+fn the_same_bytes_again_are_no_overwrite() {
+    let (again, _) = with_granted(&[Permission::Put], async |store| {
+        store.put("old", Bytes::from_static(b"old bytes")).await
+    });
+    assert_eq!(again, Ok(()));
+}
+
+#[test]
+fn two_puts_of_one_new_key_at_once_do_not_overwrite_each_other() {
+    let (kept, changed) = with_granted(&[Permission::Read, Permission::Put], async |store| {
+        let (one, other) = (Bytes::from(vec![1; 4_000]), Bytes::from(vec![2; 4_000]));
+        let done = join(store.put("new", one.clone()), store.put("new", other.clone())).await;
+        let kept = store.get("new").await.unwrap();
+        match done {
+            (Ok(()), second) => is_denied(second) && kept == one,
+            (first, Ok(())) => is_denied(first) && kept == other,
+            neither => panic!("{neither:?}"),
+        }
+    });
+    assert!(kept && changed.len() == 1, "{changed:?}");
+}
+
+#[test]
+fn removing_what_is_not_there_changes_nothing() {
+    let (gone, changed) = with_granted(&[Permission::Delete], async |store| store.delete("never").await);
+    assert_eq!((gone, changed), (Ok(()), vec![]));
+}

@@ -1,0 +1,160 @@
+//! Who may do what at the object stores: part of the topology, granted by role.
+//!
+//! By default each role may do what its work needs and nothing else: production nothing at all; edges fill the tee
+//! store; the backup node adds to the data centers and lets old backups go, but cannot overwrite; audit and operator
+//! read. A scenario may say otherwise: what it writes for a role and a store replaces the default there. Permissions
+//! within Arb and ingest are not modelled: there, production trusts itself.
+
+use crate::topology::Nodes;
+use latent_pipeline::access::{Access, Permission};
+use latent_ports::NodeId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What each role may do at the object stores. What is left out is as little as the role needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Credentials {
+    /// Ingest, Arb disks and workers. They need nothing.
+    pub production: Grants,
+    /// The edges. They need `read`, `put` and `overwrite` at the tee store.
+    pub edges: Grants,
+    /// The backup node. It needs `read`, `put` and `delete` at the data centers.
+    pub backup: Grants,
+    /// The audit. It needs `read` at the tee store.
+    pub audit: Grants,
+    /// The operator, who runs recoveries. He needs `read` at both.
+    pub operator: Grants,
+    /// The tee store itself, which lets old files go. It needs `read` and `delete`.
+    pub tee_store: Grants,
+}
+
+/// What one role may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grants {
+    /// At the data centers, which hold the backups; absent: as little as the role needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backups: Option<Vec<Grant>>,
+    /// At the tee store; absent: as little as the role needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tee: Option<Vec<Grant>>,
+}
+
+/// A permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grant {
+    /// Read objects, their lengths and listings.
+    Read,
+    /// Put an object under a key that has none, or the same bytes again.
+    Put,
+    /// Put other bytes in an object's place.
+    Overwrite,
+    /// Remove an object.
+    Delete,
+}
+
+impl From<Grant> for Permission {
+    fn from(grant: Grant) -> Permission {
+        match grant {
+            Grant::Read => Permission::Read,
+            Grant::Put => Permission::Put,
+            Grant::Overwrite => Permission::Overwrite,
+            Grant::Delete => Permission::Delete,
+        }
+    }
+}
+
+/// The kinds of object stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum StoreKind {
+    Backups,
+    Tee,
+}
+
+impl StoreKind {
+    /// As a report says it.
+    pub fn place(self) -> &'static str {
+        match self {
+            StoreKind::Backups => "at the data centers",
+            StoreKind::Tee => "at the tee store",
+        }
+    }
+}
+
+/// What is written for a role, its nodes, and what it needs at the data centers and at the tee store.
+type Role<'a> = (&'a Grants, Vec<NodeId>, &'a [Permission], &'a [Permission]);
+
+impl Credentials {
+    /// What the stores of a kind grant to the nodes of a world.
+    pub(crate) fn access(&self, kind: StoreKind, nodes: &Nodes) -> Access {
+        use Permission::{Delete, Overwrite, Put, Read};
+        let tee_store: Vec<NodeId> = nodes.tee_store.iter().copied().collect();
+        let one = |node: Option<NodeId>| node.into_iter().collect::<Vec<_>>();
+        let roles: [Role<'_>; 6] = [
+            (&self.production, nodes.production().collect(), &[], &[]),
+            (&self.edges, nodes.edges.clone(), &[], &[Read, Put, Overwrite]),
+            (&self.backup, one(nodes.backup), &[Read, Put, Delete], &[]),
+            (&self.audit, one(nodes.audit), &[], &[Read]),
+            (&self.operator, one(nodes.operator), &[Read], &[Read]),
+            (&self.tee_store, tee_store, &[], &[Read, Delete]),
+        ];
+        let mut access = Access::closed();
+        for (grants, nodes, backups, tee) in roles {
+            let (written, needed) = match kind {
+                StoreKind::Backups => (&grants.backups, backups),
+                StoreKind::Tee => (&grants.tee, tee),
+            };
+            let permissions: BTreeSet<Permission> = match written {
+                Some(written) => written.iter().map(|grant| (*grant).into()).collect(),
+                None => needed.iter().copied().collect(),
+            };
+            access = nodes.into_iter().fold(access, |access, node| access.grant(node, &permissions));
+        }
+        access
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes() -> Nodes {
+        Nodes {
+            edges: vec![NodeId(1)],
+            disks: vec![NodeId(2)],
+            data_centers: vec![NodeId(3)],
+            tee_store: Some(NodeId(4)),
+            backup: Some(NodeId(5)),
+            operator: Some(NodeId(6)),
+            ..Nodes::default()
+        }
+    }
+
+    #[test]
+    fn by_default_production_may_do_nothing_and_the_backup_node_cannot_overwrite() {
+        let access = Credentials::default().access(StoreKind::Backups, &nodes());
+        assert!(!access.allows(NodeId(2), Permission::Read));
+        assert!(
+            access.allows(NodeId(5), Permission::Put) && !access.allows(NodeId(5), Permission::Overwrite)
+        );
+        assert!(access.allows(NodeId(6), Permission::Read) && !access.allows(NodeId(6), Permission::Delete));
+        let tee = Credentials::default().access(StoreKind::Tee, &nodes());
+        assert!(tee.allows(NodeId(1), Permission::Overwrite) && !tee.allows(NodeId(1), Permission::Delete));
+        assert!(tee.allows(NodeId(4), Permission::Delete) && !tee.allows(NodeId(5), Permission::Read));
+    }
+
+    #[test]
+    fn a_scenario_grants_what_it_writes_and_leaves_the_rest_as_it_is() {
+        let text = r#"{ "production": { "backups": ["delete"] }, "edges": { "tee": ["read"] } }"#;
+        let credentials: Credentials = serde_json::from_str(text).unwrap();
+        let backups = credentials.access(StoreKind::Backups, &nodes());
+        assert!(backups.allows(NodeId(2), Permission::Delete) && !backups.allows(NodeId(2), Permission::Put));
+        let tee = credentials.access(StoreKind::Tee, &nodes());
+        assert!(!tee.allows(NodeId(2), Permission::Delete));
+        assert!(tee.allows(NodeId(1), Permission::Read) && !tee.allows(NodeId(1), Permission::Put));
+        assert!(serde_json::from_str::<Credentials>(r#"{ "clients": {} }"#).is_err());
+    }
+}

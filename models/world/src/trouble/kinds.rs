@@ -1,0 +1,395 @@
+//! The kinds of trouble: what each does, where, for how long. Sizes are those of faults.md.
+
+use crate::plan::between;
+use crate::scenario::Topic;
+use crate::topology::Names;
+use latent_engine::Scenario;
+use latent_engine::sim::{
+    Action, AfterFailedSync, Anchor, BitRot, CallPart, ClockDrift, ClockStep, CrashKeeps, CrashLoop, CutLink,
+    DegradeLink, DiskError, DiskFull, Fault, Flap, GarbageTails, Isolate, Kill, LatentSector, LoseMessage,
+    LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ShortRead, SlowDisk,
+    SyncFailure, keyed_draw,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+const SECOND_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// Nothing strikes before every node has booted for the first time.
+const WARM_UP_MS: u64 = 10 * MINUTE_MS;
+
+/// A kind of trouble. The order is fixed: draws are keyed by it, and new kinds go to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A process dies and boots again.
+    Crash,
+    /// A process dies again and again.
+    CrashLoop,
+    /// Half of a replica set, or two other nodes, lose power at once.
+    PowerLoss,
+    /// A process stops for 10 s to 10 min.
+    Pause,
+    /// A machine comes back with an empty disk.
+    NewDisk,
+    /// One link is cut, one way or both.
+    CutLink,
+    /// One node is cut off for 1 s, 1 min, 4 h or 26 h.
+    Isolate,
+    /// Two groups of disks and workers do not reach each other.
+    Partition,
+    /// A node is cut off again and again.
+    Flap,
+    /// Links of a node are 10 to 100 times as slow, reorder and double.
+    SlowLink,
+    /// Links of a node lose up to a third of their messages.
+    LossyLink,
+    /// A request or an answer is lost.
+    LostMessage,
+    /// Input/output errors: once, a few times, for a while.
+    DiskError,
+    /// A failed sync that marks what it did not write as written.
+    SyncFailure,
+    /// A full disk, part-way through a write.
+    DiskFull,
+    /// A disk 10 to 100 times as slow.
+    SlowDisk,
+    /// Reads that come short.
+    ShortRead,
+    /// A block that cannot be read.
+    LatentSector,
+    /// Bits that change by themselves.
+    BitRot,
+    /// A write that goes elsewhere.
+    MisdirectedWrite,
+    /// A write that is confirmed and never happened.
+    LostWrite,
+    /// Garbage where a crash left a file extended and not written.
+    GarbageTails,
+    /// A clock that jumps by 1 s, 1 h or 1 day.
+    ClockStep,
+    /// A clock that drifts by up to 50 ppm.
+    ClockDrift,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 24] = [
+        Kind::Crash,
+        Kind::CrashLoop,
+        Kind::PowerLoss,
+        Kind::Pause,
+        Kind::NewDisk,
+        Kind::CutLink,
+        Kind::Isolate,
+        Kind::Partition,
+        Kind::Flap,
+        Kind::SlowLink,
+        Kind::LossyLink,
+        Kind::LostMessage,
+        Kind::DiskError,
+        Kind::SyncFailure,
+        Kind::DiskFull,
+        Kind::SlowDisk,
+        Kind::ShortRead,
+        Kind::LatentSector,
+        Kind::BitRot,
+        Kind::MisdirectedWrite,
+        Kind::LostWrite,
+        Kind::GarbageTails,
+        Kind::ClockStep,
+        Kind::ClockDrift,
+    ];
+}
+
+/// Where one fault is drawn.
+pub(super) struct Site<'a> {
+    pub scenario: &'a Scenario<Topic>,
+    pub names: &'a Names,
+    pub seed: u64,
+    pub kind: Kind,
+    /// The how-manieth fault of its kind.
+    pub number: u64,
+}
+
+impl Site<'_> {
+    fn bits(&self, part: u32) -> u64 {
+        let key = ((self.kind as u128) << 96) | (u128::from(self.number) << 32) | u128::from(part);
+        keyed_draw(self.seed, "trouble.fault", key)
+    }
+
+    fn within(&self, part: u32, least: u64, most: u64) -> u64 {
+        let drawn = between(self.bits(part), least.cast_signed(), most.cast_signed());
+        drawn.unsigned_abs()
+    }
+
+    fn pick<T: Clone>(&self, part: u32, of: &[T]) -> T {
+        let last = (of.len() as u64).saturating_sub(1);
+        of[usize::try_from(self.within(part, 0, last)).unwrap_or(0)].clone()
+    }
+
+    /// A node of the system; disks of Arb twice as often as all others together.
+    fn node(&self, part: u32) -> String {
+        if self.within(part, 0, 2) > 0 {
+            self.disk(part + 1)
+        } else {
+            self.pick(part + 1, &self.names.system())
+        }
+    }
+
+    fn disk(&self, part: u32) -> String {
+        self.pick(part, &self.names.disks)
+    }
+
+    /// An instant of the run. Damage must leave time for the scrub before the last judgement.
+    fn at_ms(&self, part: u32) -> i64 {
+        let (start, end) = (self.scenario.start.0.0, self.scenario.end().0.0);
+        let healing_ms = i64::try_from(self.scenario.topic.healing.0.as_millis()).unwrap_or(i64::MAX);
+        let scrub_ms = (super::budget::REPAIRED_AFTER_MS - healing_ms).max(0);
+        let last = if self.is_damage() { end - scrub_ms } else { end };
+        let first = start + WARM_UP_MS.cast_signed();
+        between(self.bits(part), first, last.max(first))
+    }
+
+    fn is_damage(&self) -> bool {
+        use Kind::{BitRot, LatentSector, LostWrite, MisdirectedWrite, NewDisk};
+        matches!(self.kind, NewDisk | LatentSector | BitRot | MisdirectedWrite | LostWrite)
+    }
+
+    /// At an instant, or, for half of what befalls processes, at an operation or a mark of the node after it.
+    fn anchor(&self, node: &str) -> Anchor {
+        let at_ms = self.at_ms(90);
+        let after_ms = (at_ms - self.scenario.start.0.0).unsigned_abs();
+        match self.within(91, 0, 7) {
+            0..=3 => Anchor::AtMs(at_ms),
+            4..=6 => {
+                let op =
+                    self.pick(92, &[OpKind::Change, OpKind::Sync, OpKind::Net, OpKind::Any, OpKind::SyncDir]);
+                let n = self.within(93, 1, 40);
+                Anchor::NthOp { node: node.to_owned(), op, path_prefix: String::new(), n, after_ms }
+            }
+            _ => {
+                let marks = [
+                    "compaction.merging",
+                    "compaction.output-durable",
+                    "compaction.committed",
+                    "arb.segment-opened",
+                    "repair.compared",
+                ];
+                let name = self.pick(92, &marks).to_owned();
+                Anchor::Mark { name, n: self.within(93, 1, 12), node: None, after_ms }
+            }
+        }
+    }
+
+    fn at(&self) -> Anchor {
+        Anchor::AtMs(self.at_ms(90))
+    }
+
+    /// The faults that this one is made of.
+    pub(super) fn fault(&self) -> Vec<Fault> {
+        let (anchor, action) = match self.kind {
+            Kind::Crash | Kind::CrashLoop | Kind::PowerLoss | Kind::Pause | Kind::NewDisk => self.process(),
+            Kind::CutLink
+            | Kind::Isolate
+            | Kind::Partition
+            | Kind::Flap
+            | Kind::SlowLink
+            | Kind::LossyLink
+            | Kind::LostMessage => self.link(),
+            Kind::ClockStep | Kind::ClockDrift => self.clock(),
+            Kind::DiskError
+            | Kind::SyncFailure
+            | Kind::DiskFull
+            | Kind::SlowDisk
+            | Kind::ShortRead
+            | Kind::GarbageTails => self.disk_trouble(),
+            Kind::LatentSector | Kind::BitRot | Kind::MisdirectedWrite | Kind::LostWrite => self.damage(),
+        };
+        let mut faults = vec![Fault { anchor: anchor.clone(), action }];
+        if let Kind::GarbageTails = self.kind {
+            // Garbage shows in a crash alone.
+            let node = self.node(0);
+            let kill = Kill { node, restart_after_ms: Some(MINUTE_MS), ..Kill::default() };
+            let after_ms = (self.at_ms(90) - self.scenario.start.0.0).unsigned_abs();
+            let (op, path_prefix) = (OpKind::Sync, String::new());
+            let anchor = Anchor::NthOp {
+                node: kill.node.clone(),
+                op,
+                path_prefix,
+                n: self.within(94, 1, 20),
+                after_ms,
+            };
+            faults.push(Fault { anchor, action: Action::Kill(kill) });
+        }
+        faults
+    }
+
+    fn process(&self) -> (Anchor, Action) {
+        let node = self.node(0);
+        let anchor = self.anchor(&node);
+        let restart_ms = self.pick(2, &[SECOND_MS, 30 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS, 5 * HOUR_MS]);
+        let action = match self.kind {
+            Kind::Crash => Action::Kill(Kill {
+                node,
+                restart_after_ms: Some(restart_ms),
+                keeps: self.pick(3, &[None, Some(CrashKeeps::Nothing), Some(CrashKeeps::Everything)]),
+                tear_bytes: self.pick(4, &[None, Some(512), Some(4096)]),
+            }),
+            Kind::CrashLoop => Action::CrashLoop(CrashLoop {
+                node,
+                times: self.within(3, 2, 8) as u32,
+                up_ms: self.pick(4, &[500, 5 * SECOND_MS, MINUTE_MS]),
+                down_ms: self.pick(5, &[SECOND_MS, 10 * SECOND_MS, MINUTE_MS]),
+            }),
+            Kind::PowerLoss => {
+                let (half, first) = (self.names.disks.len() / 2, self.within(3, 0, 1) as usize);
+                let rack = self.names.disks.iter().skip(first * half).take(half.max(1)).cloned();
+                let nodes = rack.chain([node]).collect::<std::collections::BTreeSet<_>>();
+                let nodes = nodes.into_iter().collect();
+                Action::PowerLoss(PowerLoss { nodes, restart_after_ms: restart_ms, keeps: None })
+            }
+            Kind::NewDisk => {
+                let node = self.disk(5);
+                return (self.at(), Action::NewDisk(NewDisk { node, restart_after_ms: restart_ms }));
+            }
+            _ => Action::Pause(Pause { node, for_ms: self.within(3, 10 * SECOND_MS, 10 * MINUTE_MS) }),
+        };
+        (anchor, action)
+    }
+
+    fn link(&self) -> (Anchor, Action) {
+        let node = self.node(0);
+        let other = self.pick(2, &self.names.system());
+        let for_ms = self.pick(3, &[SECOND_MS, MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 26 * HOUR_MS]);
+        let for_ms_some = Some(for_ms);
+        let degrade = DegradeLink {
+            from: node.clone(),
+            to: "*".into(),
+            both: true,
+            for_ms: for_ms_some,
+            ..DegradeLink::default()
+        };
+        let action = match self.kind {
+            Kind::CutLink => {
+                let both = self.bits(4) & 1 == 1;
+                Action::CutLink(CutLink { from: node, to: other, both, for_ms: for_ms_some })
+            }
+            Kind::Isolate => Action::Isolate(Isolate { node, for_ms: for_ms_some }),
+            Kind::Partition => {
+                let (mut side, mut rest) = (Vec::new(), Vec::new());
+                for (index, name) in self.names.system().into_iter().enumerate() {
+                    match self.within(100 + index as u32, 0, 3) {
+                        0 => side.push(name),
+                        1 => rest.push(name),
+                        _ => {}
+                    }
+                }
+                let one_way = self.within(4, 0, 2) == 0;
+                let for_ms = Some(for_ms.min(4 * HOUR_MS));
+                Action::Partition(Partition { side, other: rest, one_way, for_ms })
+            }
+            Kind::Flap => Action::Flap(Flap {
+                node,
+                down_ms: self.pick(4, &[SECOND_MS, 20 * SECOND_MS, 5 * MINUTE_MS]),
+                up_ms: self.pick(5, &[SECOND_MS, MINUTE_MS, 10 * MINUTE_MS]),
+                for_ms: for_ms.clamp(MINUTE_MS, 4 * HOUR_MS),
+            }),
+            Kind::SlowLink => Action::DegradeLink(DegradeLink {
+                latency_times: Some(self.within(4, 10, 100) as u32),
+                duplicate_ppm: Some(self.within(5, 0, 300_000) as u32),
+                reorder_ppm: Some(self.within(6, 0, 300_000) as u32),
+                reorder_by_ms: Some(self.within(7, 1, 3_000) as u32),
+                bandwidth_bytes_per_s: self.pick(8, &[None, None, Some(200_000)]),
+                ..degrade
+            }),
+            Kind::LossyLink => Action::DegradeLink(DegradeLink {
+                loss_ppm: Some(self.within(4, 1_000, 333_000) as u32),
+                ..degrade
+            }),
+            _ => {
+                let part = self.pick(4, &[CallPart::Request, CallPart::Answer]);
+                Action::LoseMessage(LoseMessage { node, part, times: self.within(5, 1, 5) as u32 })
+            }
+        };
+        (self.at(), action)
+    }
+
+    fn disk_trouble(&self) -> (Anchor, Action) {
+        let node = self.node(0);
+        let path_prefix = String::new();
+        let action = match self.kind {
+            Kind::DiskError => {
+                let kinds =
+                    [OpKind::Read, OpKind::Append, OpKind::Sync, OpKind::Change, OpKind::Disk, OpKind::Open];
+                let (times, for_ms) = self.pick(
+                    3,
+                    &[
+                        (Some(1), None),
+                        (Some(3), None),
+                        (Some(20), Some(HOUR_MS)),
+                        (None, Some(MINUTE_MS)),
+                        (None, Some(HOUR_MS)),
+                    ],
+                );
+                Action::DiskError(DiskError { node, op: self.pick(2, &kinds), path_prefix, times, for_ms })
+            }
+            Kind::SyncFailure => Action::SyncFailure(SyncFailure {
+                node,
+                path_prefix,
+                times: self.within(3, 1, 4) as u32,
+                shows: self.pick(4, &[AfterFailedSync::Old, AfterFailedSync::New]),
+            }),
+            Kind::DiskFull => Action::DiskFull(DiskFull {
+                node,
+                room_bytes: self.within(3, 0, 20_000),
+                for_ms: Some(self.pick(4, &[MINUTE_MS, HOUR_MS, 8 * HOUR_MS])),
+            }),
+            Kind::SlowDisk => Action::SlowDisk(SlowDisk {
+                node,
+                times: self.within(3, 10, 100) as u32,
+                for_ms: Some(self.within(4, 5 * MINUTE_MS, 5 * HOUR_MS)),
+            }),
+            Kind::ShortRead => {
+                Action::ShortRead(ShortRead { node, path_prefix, times: self.within(3, 1, 50) as u32 })
+            }
+            _ => Action::GarbageTails(GarbageTails { node, for_ms: Some(self.within(3, HOUR_MS, DAY_MS)) }),
+        };
+        (self.at(), action)
+    }
+
+    /// Damage goes to disks of Arb, where copies are for.
+    fn damage(&self) -> (Anchor, Action) {
+        let (node, pick) = (self.disk(0), self.bits(1));
+        let path_prefix = "arb/".to_owned();
+        let action = match self.kind {
+            Kind::LatentSector => Action::LatentSector(LatentSector { node, path_prefix, pick }),
+            Kind::BitRot => {
+                Action::BitRot(BitRot { node, path_prefix, pick, bits: self.within(2, 1, 16) as u32 })
+            }
+            Kind::MisdirectedWrite => Action::MisdirectedWrite(MisdirectedWrite { node, path_prefix, pick }),
+            _ => Action::LostWrite(LostWrite { node, path_prefix, times: self.within(2, 1, 3) as u32 }),
+        };
+        (self.at(), action)
+    }
+
+    fn clock(&self) -> (Anchor, Action) {
+        let node = self.node(0);
+        let for_ms = Some(self.pick(2, &[10 * MINUTE_MS, 4 * HOUR_MS, DAY_MS]));
+        let action = if let Kind::ClockStep = self.kind {
+            let by_ms = self.pick(3, &[SECOND_MS, HOUR_MS, DAY_MS]).cast_signed();
+            Action::ClockStep(ClockStep {
+                node,
+                by_ms: if self.bits(4) & 1 == 1 { by_ms } else { -by_ms },
+                for_ms,
+            })
+        } else {
+            let ppm = between(self.bits(3), -50, 50);
+            Action::ClockDrift(ClockDrift { node, ppm: i32::try_from(ppm).unwrap_or(0), for_ms: None })
+        };
+        (self.at(), action)
+    }
+}

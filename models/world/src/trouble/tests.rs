@@ -1,0 +1,80 @@
+use super::*;
+use crate::Latent;
+use latent_engine::sim::{Action, Anchor, BitRot};
+use std::collections::BTreeSet;
+
+fn scenario(more: &str) -> Scenario<Topic> {
+    let text = format!(
+        r#"{{ "name": "rough", "start": "2016-02-20T00:00:00Z", "run_for": "7d",
+             "zones": [{{ "zone": "Asia/Tokyo", "weight": 1 }}],
+             "tenants": [{{ "name": "any", "count": 1, "events_per_day": [10, 10], "requests_per_day": 1 }}],
+             "healing": "3d" {more} }}"#
+    );
+    latent_engine::parse::<Latent>("rough.json", &text).unwrap()
+}
+
+#[test]
+fn without_trouble_nothing_is_drawn() {
+    assert_eq!(draw(&scenario(""), 1), []);
+}
+
+#[test]
+fn every_kind_comes_in_some_run_and_none_in_all() {
+    let rough = scenario(r#", "trouble": { "per_week": [20, 40] }"#);
+    let trouble = rough.topic.trouble.as_ref().unwrap();
+    let mut met: BTreeSet<&str> = BTreeSet::new();
+    let mut always: BTreeSet<Kind> = Kind::ALL.into_iter().collect();
+    for seed in 0..60 {
+        let on = switched_on(trouble, seed);
+        always.retain(|kind| on.contains(kind));
+        let faults = draw(&rough, seed);
+        assert!(!faults.is_empty() && faults.len() <= 80, "{}", faults.len());
+        met.extend(faults.iter().map(|fault| fault.action.name()));
+    }
+    assert_eq!(always, BTreeSet::new(), "a subset is switched on");
+    // Condition is the way to the system's own models: no kind of its own. Slow and lossy links are one action.
+    assert_eq!(met.len(), 23, "{met:?}");
+}
+
+#[test]
+fn half_of_the_crashes_strike_at_an_operation_or_a_mark() {
+    let rough = scenario(r#", "trouble": { "per_week": [30, 30], "kinds": ["crash"] }"#);
+    let faults: Vec<Fault> = (0..20).flat_map(|seed| draw(&rough, seed)).collect();
+    let narrow = faults.iter().filter(|fault| !matches!(fault.anchor, Anchor::AtMs(_))).count();
+    assert!(narrow * 5 >= faults.len() * 2, "{narrow} of {}", faults.len());
+}
+
+#[test]
+fn what_is_drawn_keeps_the_budget() {
+    let rough =
+        scenario(r#", "trouble": { "per_week": [40, 40], "kinds": ["bit-rot", "new-disk", "lost-write"] }"#);
+    let mut damaging = 0;
+    for seed in 0..40 {
+        let faults = draw(&rough, seed);
+        let disks: BTreeSet<&str> =
+            faults.iter().filter_map(|fault| budget::damages(&fault.action)).collect();
+        damaging = damaging.max(disks.len());
+        assert_eq!(budget::exceeded(faults.iter(), &rough, &Budget::default()), None);
+    }
+    assert_eq!(damaging, 3, "the budget is used, and kept");
+}
+
+#[test]
+fn a_fourth_damaged_disk_exceeds_the_budget_and_is_named() {
+    let rough = scenario("");
+    let rot = |disk: u32, day: i64| {
+        let node = format!("disk-{disk}");
+        let action = Action::BitRot(BitRot { node, path_prefix: String::new(), pick: 1, bits: 1 });
+        Fault { anchor: Anchor::AtMs(rough.start.0.0 + day * 86_400_000), action }
+    };
+    let three = [rot(1, 1), rot(2, 1), rot(3, 2)];
+    assert_eq!(budget::exceeded(three.iter(), &rough, &Budget::default()), None);
+    let four = [rot(1, 1), rot(2, 1), rot(3, 2), rot(4, 2)];
+    let said = budget::exceeded(four.iter(), &rough, &Budget::default()).unwrap();
+    assert_eq!(
+        said,
+        "4 disks damaged at once at 2016-02-22 00:00:00Z (disk-1, disk-2, disk-3, disk-4); the budget is 3"
+    );
+    let repaired_between = [rot(1, 0), rot(2, 0), rot(3, 0), rot(4, 6)];
+    assert_eq!(budget::exceeded(repaired_between.iter(), &rough, &Budget::default()), None);
+}
