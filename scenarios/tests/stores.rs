@@ -39,7 +39,7 @@ fn scenario(name: &str, conditions: &[At<'_>]) -> Value {
             "audit": { "after_midnight": "3h" }
         },
         "faults": faults,
-        "drills": 2, "healing": "1d", "expect": "clean",
+        "drills": 2, "healing": "30h", "expect": "clean",
         "required_marks": ["backup.catalog-durable", "backup.expired", "tee.expired", "audit.ran", "tee.uploaded"]
     })
 }

@@ -187,7 +187,7 @@ fn verbose_tells_all() {
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     10 told safe, 10 kept
       violated    nothing
-      faults      2016-02-22 00:00:00Z {"anchor":{"nth_op":{"node":"log","op":"disk","path_prefix":"","n":9,"after_ms":0}},"action":{"kill":{"node":"log","restart_after_ms":1000,"keeps":null}}}
+      faults      2016-02-22 00:00:00Z {"anchor":{"nth_op":{"node":"log","op":"disk","path_prefix":"","n":9,"after_ms":0}},"action":{"kill":{"node":"log","restart_after_ms":1000,"keeps":null,"tear_bytes":null}}}
       marks       wal.recovered 1
       nodes       log              2 boots, 33 disk operations, 0 messages, 1 mark
       trace       …
@@ -200,7 +200,7 @@ fn json_is_one_object_with_what_is_promised() {
     assert_eq!(text(&output.stdout).lines().count(), 1);
     let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"as_expected expected faults hung kept marks missing_marks noticed outcome repeat scenario seed sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
+    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget expected faults hung kept marks missing_marks noticed outcome repeat scenario seed sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
     let violation: Vec<&str> =
         report["violations"][0].as_object().expect("it is an object").keys().map(String::as_str).collect();
     insta::assert_snapshot!(violation.join(" "), @"at_ms day detail file fingerprint invariant keys kind loses_items records stage");

@@ -240,6 +240,12 @@ impl World {
         self.node(node).disk().durable_image()
     }
 
+    /// As [`World::durable_image`], the files below some directories only: for observers that look often at little.
+    #[must_use]
+    pub fn durable_image_below<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.node(node).disk().durable_image_below(dirs)
+    }
+
     /// Counts of a node's disk.
     #[must_use]
     pub fn disk_stats(&self, node: NodeId) -> DiskStats {

@@ -180,6 +180,11 @@ fn crash(seed: u64, ops: Vec<Op>, keeps: CrashKeeps) -> (Model, [DiskImage; 3]) 
         });
         world.sleep(Duration::from_secs(10)).await;
         let (durable, view) = (world.durable_image(node), world.disk_image(node));
+        let below = world.durable_image_below(node, DIRS.into_iter());
+        let is_below = |path: &str| DIRS.iter().any(|dir| path.starts_with(&format!("{dir}/")));
+        let mut expected = contents(&durable).0;
+        expected.retain(|(path, _)| is_below(path));
+        assert_eq!(contents(&below).0, expected);
         world.kill_keeping(node, keeps);
         [durable, view, world.disk_image(node)]
     });

@@ -190,7 +190,11 @@ fn week() -> Vec<Vec<DiskView>> {
             let dir = format!("arb/{}/{}", day.of.project, day_text(day.of.day));
             let is_compacted = at < evening;
             if at + 1 >= evening {
-                files.push(FileView { path: format!("{dir}/1.seg"), chunks: day.raw.clone() });
+                files.push(FileView {
+                    path: format!("{dir}/1.seg"),
+                    chunks: day.raw.clone(),
+                    unreadable: false,
+                });
             }
             if is_compacted {
                 files.push(FileView::whole(format!("{dir}/2.seg"), own[disk][&day.of].clone()));
@@ -205,7 +209,8 @@ fn week() -> Vec<Vec<DiskView>> {
 
 fn now(evening: usize) -> Moment {
     let at_ms = (i64::from(FIRST_DAY) + evening as i64 + 1) * DAY_MS;
-    Moment { at_ms, stage: "day-end".into(), settled_before_ms: at_ms, faults_active: false, replays: 0 }
+    let (stage, damaged) = ("day-end".into(), std::collections::BTreeSet::new());
+    Moment { at_ms, stage, settled_before_ms: at_ms, faults_active: false, replays: 0, damaged }
 }
 
 #[divan::bench]

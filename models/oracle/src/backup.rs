@@ -106,7 +106,8 @@ fn segment(
     let Some(file) = objects.get(&key) else {
         return Err(ReadError { path: format!("objects/{key}"), at: 0, flaw: Flaw::Missing });
     };
-    let segment = memo.segment(&file.chunks, true).map_err(|wrong| ReadError::new(&file.path, wrong))?;
+    let segment = file.read().and_then(|chunks| memo.segment(chunks, true));
+    let segment = segment.map_err(|wrong| ReadError::new(&file.path, wrong))?;
     let differs = |what, found: String, stated: String| {
         Err(ReadError::new(&file.path, (0, Flaw::Differs { what, found, stated })))
     };

@@ -216,6 +216,7 @@ impl Memo {
 
     /// The requests of a tee file. Its name counts with its bytes: it states hour and edge.
     pub(crate) fn tee(&mut self, file: &FileView) -> Result<Arc<Vec<Teed>>, ReadError> {
+        file.read().map_err(|wrong| ReadError::new(&file.path, wrong))?;
         let name = (file.path.clone(), places(&file.chunks));
         if let Some(met) = self.tees.get_mut(&name) {
             met.round = self.round;

@@ -39,6 +39,8 @@ pub struct DayOnDisk {
     pub live_bytes: u64,
     /// Every other file of the directory, the manifest aside.
     pub others: Vec<FileView>,
+    /// Directories of this day that were set aside, by their numbers. The day begins anew with each.
+    pub aside: BTreeSet<u64>,
 }
 
 impl DayOnDisk {
@@ -118,6 +120,7 @@ fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bo
         manifest: Option<&'a FileView>,
         segments: BTreeMap<u64, &'a FileView>,
         strays: Vec<&'a FileView>,
+        aside: BTreeSet<u64>,
     }
     let mut dirs: BTreeMap<ProjectDay, Dir<'_>> = BTreeMap::new();
     let mut snapshot = DiskSnapshot { name: disk.name.clone(), ..DiskSnapshot::default() };
@@ -129,8 +132,12 @@ fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bo
                 dirs.entry(of).or_default().segments.insert(id, file);
             }
             Some(ArbPath::Stray(of)) if wanted(of) => dirs.entry(of).or_default().strays.push(file),
+            Some(ArbPath::Aside(of, number)) if wanted(of) => {
+                dirs.entry(of).or_default().aside.insert(number);
+            }
             Some(ArbPath::Lease(project)) => {
-                let read = lease::read(&file.chunks).map_err(|wrong| ReadError::new(&file.path, wrong));
+                let read =
+                    file.read().and_then(lease::read).map_err(|wrong| ReadError::new(&file.path, wrong));
                 snapshot.leases.insert(project, read.map(|(grants, _)| grants.last().copied()));
             }
             _ => {}
@@ -139,9 +146,10 @@ fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bo
     for (of, dir) in dirs {
         let mut problem = |error| snapshot.problems.push(Problem { disk: disk.name.clone(), of, error });
         let manifest = dir.manifest.and_then(|file| {
-            memo.manifest(&file.chunks).map_err(|wrong| problem(ReadError::new(&file.path, wrong))).ok()
+            let read = file.read().and_then(|chunks| memo.manifest(chunks));
+            read.map_err(|wrong| problem(ReadError::new(&file.path, wrong))).ok()
         });
-        let mut day = DayOnDisk { manifest, ..DayOnDisk::default() };
+        let mut day = DayOnDisk { manifest, aside: dir.aside, ..DayOnDisk::default() };
         if let Some(manifest) = day.manifest.clone() {
             for (id, entry) in &manifest.live {
                 match read_live(memo, of, entry, dir.segments.get(id).copied()) {
@@ -173,8 +181,8 @@ fn read_live(
         return Err(ReadError { path: segment::path_of(of, entry.id), at: 0, flaw: Flaw::Missing });
     };
     let at_start = |flaw| ReadError::new(&file.path, (0, flaw));
-    let segment =
-        memo.segment(&file.chunks, entry.sealed).map_err(|wrong| ReadError::new(&file.path, wrong))?;
+    let segment = file.read().and_then(|chunks| memo.segment(chunks, entry.sealed));
+    let segment = segment.map_err(|wrong| ReadError::new(&file.path, wrong))?;
     segment::check_place(&segment, of, entry.id).map_err(at_start)?;
     let differs = |what, found: String, stated: String| Err(at_start(Flaw::Differs { what, found, stated }));
     if segment.tier != entry.tier {
@@ -242,6 +250,26 @@ mod tests {
         assert_eq!(after.problems().count(), 0);
         assert_eq!(after.disks[0].days[&OF].content.digest.count, 2);
         assert_eq!(paths(&after)[0], "arb/17/2016-02-22/1.seg");
+    }
+
+    #[test]
+    fn what_the_device_cannot_read_is_no_copy_and_what_was_set_aside_is_noted() {
+        let mut disk = Disk::default().with_day(OF, &recs(&["i1"]));
+        let aside = "arb/17/2016-02-22.corrupt-6/6.seg";
+        disk.files.insert(aside.into(), bytes::Bytes::from_static(b"x"));
+        let read = |view: &DiskView| Snapshot::of(&mut Memo::default(), std::slice::from_ref(view));
+        let sound = read(&disk.view("disk-0"));
+        let day = &sound.disks[0].days[&OF];
+        assert_eq!((day.content.digest.count, &day.aside, day.others.len()), (1, &BTreeSet::from([6]), 0));
+        for name in ["22/1.seg", "22/manifest"] {
+            let mut view = disk.view("disk-0");
+            let file = view.files.iter_mut().find(|file| file.path.ends_with(name)).unwrap();
+            file.unreadable = true;
+            let bad = read(&view);
+            let problem = bad.problems().next().unwrap();
+            assert_eq!(problem.error.flaw, Flaw::Unreadable, "{name}");
+            assert_eq!(bad.disks[0].days[&OF].content.digest.count, 0, "{name}");
+        }
     }
 
     #[test]

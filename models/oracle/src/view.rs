@@ -3,6 +3,7 @@
 //! A file is a list of chunks, in order. Where a simulated disk keeps files as ropes of shared bytes, passing the
 //! ropes as they are spares a copy, and lets the memo know bytes again that it has read before.
 
+use crate::reader::Flaw;
 use bytes::Bytes;
 
 /// One file: its path and its bytes, in one or several chunks.
@@ -12,19 +13,26 @@ pub struct FileView {
     pub path: String,
     /// The bytes, in order. Empty chunks are allowed.
     pub chunks: Vec<Bytes>,
+    /// The device cannot read some of them: to everyone in the world the file is a copy that does not read.
+    pub unreadable: bool,
 }
 
 impl FileView {
     /// A file in one piece.
     #[must_use]
     pub fn whole(path: impl Into<String>, bytes: Bytes) -> FileView {
-        FileView { path: path.into(), chunks: vec![bytes] }
+        FileView { path: path.into(), chunks: vec![bytes], unreadable: false }
     }
 
     /// Length of the file.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         len_bytes(&self.chunks)
+    }
+
+    /// Its chunks, unless the device cannot read them.
+    pub(crate) fn read(&self) -> Result<&[Bytes], (u64, Flaw)> {
+        if self.unreadable { Err((0, Flaw::Unreadable)) } else { Ok(&self.chunks) }
     }
 }
 

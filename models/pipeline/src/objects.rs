@@ -42,6 +42,8 @@ struct Objects<E: Env> {
     /// Directories in which a name changed that could not be made durable.
     unsynced_dirs: Mutex<BTreeSet<String>>,
     uploads: AtomicU64,
+    /// Files of uploads that were never finished, to be removed.
+    unfinished: StdMutex<Vec<String>>,
 }
 
 /// Boots an object store that is open to everybody.
@@ -162,6 +164,7 @@ impl<E: Env> Objects<E> {
             durable_dirs: Mutex::default(),
             unsynced_dirs: Mutex::default(),
             uploads: AtomicU64::new(0),
+            unfinished: StdMutex::default(),
         })
     }
 
@@ -251,15 +254,32 @@ impl<E: Env> Objects<E> {
         file.read_at(0, bytes).await
     }
 
-    /// The first half of an upload, which is never finished: it holds its space until the next boot.
+    /// The first half of an upload, which is never finished: it holds its space until the next upload, or boot.
     async fn break_off(&self, body: Bytes) -> Result<(), DiskError> {
         let upload = self.uploads.fetch_add(1, Ordering::Relaxed);
-        let file = self.env.disk().open(&format!("incoming/{upload}"), OpenMode::CreateNew).await?;
+        let incoming = format!("incoming/{upload}");
+        self.never_finished(incoming.clone());
+        let file = self.env.disk().open(&incoming, OpenMode::CreateNew).await?;
         let half = body.slice(..body.len() / 2);
         if !half.is_empty() {
             file.append(half).await?;
         }
         Ok(())
+    }
+
+    fn never_finished(&self, incoming: String) {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).push(incoming);
+    }
+
+    /// Removes what unfinished uploads left; what cannot be removed is tried again with the next upload.
+    async fn clear_unfinished(&self) {
+        let left = std::mem::take(&mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner));
+        for incoming in left {
+            match self.env.disk().remove(&incoming).await {
+                Err(error) if error.kind != DiskErrorKind::NotFound => self.never_finished(incoming),
+                _ => {}
+            }
+        }
     }
 
     async fn length(&self, key: &str) -> Result<u64, ObjectError> {
@@ -296,11 +316,12 @@ impl<E: Env> Objects<E> {
         let dir = match self.upload(&incoming, &target, body).await {
             Ok(dir) => dir,
             Err(error) => {
-                // It would hold its space until the next boot. Should this fail too, it does.
-                drop(disk.remove(&incoming).await);
+                self.never_finished(incoming);
+                self.clear_unfinished().await;
                 return Err(error);
             }
         };
+        self.clear_unfinished().await;
         let synced = self.sync_names(dir).await;
         // The file has new bytes under its name, whether that is durable or not.
         self.index.lock().await.insert(key.to_owned(), len);

@@ -120,14 +120,14 @@ async fn work(env: SimEnv) {
     let boot = Boot { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
     let cluster = boot.cluster.clone();
     let requests = requests();
-    let before = Store::recover(env.clone(), boot.clone()).await.unwrap();
+    let before = Store::recover(env.clone(), boot.clone(), true).await.unwrap();
     store(&before, &cluster, &requests[0]).await;
     store(&before, &cluster, &requests[1]).await;
     let leases = Leases::<SimEnv>::default();
     leases.take(&env, PROJECT, NodeId(5), 600_000).await.unwrap();
     env.clock().sleep(Duration::from_secs(660)).await;
     leases.take(&env, PROJECT, NodeId(6), 600_000).await.unwrap();
-    let after = Store::recover(env.clone(), boot).await.unwrap();
+    let after = Store::recover(env.clone(), boot, true).await.unwrap();
     assert_eq!(after.run(PROJECT, DAY, 2, &[1, 2], &[]).await.unwrap(), [3]);
     store(&after, &cluster, &requests[2]).await;
 }

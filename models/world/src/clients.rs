@@ -5,6 +5,7 @@
 //! edges in turn and goes to the other one when one does not answer. Modelled as one process per project; that
 //! phones lose what they have not sent yet is not modelled.
 
+use crate::acks::Acks;
 use crate::plan::{Export, Tenant, WorldPlan};
 use crate::workload::{PlannedRequest, Stream};
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(crate) struct ClientSide {
     pub busy: AtomicU64,
     /// Exports that were read: the query and the lines.
     pub exports: Mutex<Vec<Exported>>,
+    /// Looks at what is acknowledged when it is; absent: nobody does.
+    pub acks: Mutex<Option<Acks>>,
 }
 
 /// An export as its customer got it.
@@ -47,7 +50,8 @@ pub(crate) struct Exported {
 impl ClientSide {
     pub fn new(ledger: Ledger) -> Arc<ClientSide> {
         let (requests, busy) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(ClientSide { ledger: Mutex::new(ledger), requests, busy, exports: Mutex::default() })
+        let (exports, acks) = (Mutex::default(), Mutex::default());
+        Arc::new(ClientSide { ledger: Mutex::new(ledger), requests, busy, exports, acks })
     }
 }
 
@@ -148,13 +152,21 @@ impl Client {
         let answer = http_call(&self.env, edge, request, ANSWER_TIMEOUT).await;
         let mut ledger = crate::lock(&self.side.ledger);
         let now_ms = self.env.clock().wall().0;
+        let mut accepted = Vec::new();
         let told = match answer.as_ref().map(|response| verdict(response, planned)) {
             Ok(Told::Accepted { rejected }) if rejected.len() < planned.events.len() => {
-                ledger.acked(id, &rejected, now_ms).map(|_| true)
+                ledger.acked(id, &rejected, now_ms).map(|events| {
+                    accepted = events;
+                    true
+                })
             }
             Ok(Told::Accepted { .. } | Told::Rejected) => ledger.rejected(id).map(|()| true),
             Ok(Told::TryAgain) | Err(_) => ledger.unknown(id).map(|()| false),
         };
+        drop(ledger);
+        if let Some(acks) = crate::lock(&self.side.acks).as_mut().filter(|_| !accepted.is_empty()) {
+            acks.acknowledged(id, &accepted);
+        }
         told.unwrap_or_else(|error| panic!("the ledger was told something twice: {error}"))
     }
 

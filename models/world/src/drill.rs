@@ -26,6 +26,14 @@ pub(crate) struct Drilled {
     pub report: Option<RecoveryReport>,
 }
 
+impl Drilled {
+    /// Position of the newest backup that it used.
+    pub fn newest_backup_ms(&self) -> Option<i64> {
+        let days = self.report.iter().flat_map(|report| &report.days);
+        days.filter_map(|day| day.backup_position_ms).max()
+    }
+}
+
 /// Copies of what survives production: data centers, tee store, edges.
 pub(crate) fn survivors(world: &World, nodes: &Nodes) -> Images {
     let left = nodes.data_centers.iter().chain(&nodes.tee_store).chain(&nodes.edges);

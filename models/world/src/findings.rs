@@ -139,7 +139,7 @@ impl Drill {
                 .report
                 .as_ref()
                 .map(|r| ((r.ended_ms - r.started_ms) / 1_000).max(0).unsigned_abs()),
-            position_ms: report.days.iter().filter_map(|day| day.backup_position_ms).max(),
+            position_ms: drilled.newest_backup_ms(),
             during: Vec::new(),
             tee_error: report.tee_error,
         }
@@ -157,6 +157,8 @@ pub struct Work {
     pub compaction_runs_checked: u64,
     /// Looks of the oracle at production.
     pub looks: u64,
+    /// Acknowledgements that were checked, when they came, for being durable on enough disks.
+    pub acknowledgements_checked: u64,
 }
 
 impl Loss {

@@ -4,10 +4,12 @@
 //! steps of the world's main task: no task, timer or draw of the world is touched. A finding that is seen at
 //! several looks counts once, at its worst.
 
+use crate::chronicle::{Chronicle, Happened};
 use crate::clients::{ClientSide, Exported};
 use crate::drill::Drilled;
 use crate::lock;
 use crate::scenario::Topic;
+use crate::settled::Settling;
 use crate::store_faults::StoreLog;
 use crate::topology::Nodes;
 use latent_engine::Scenario;
@@ -18,16 +20,19 @@ use latent_oracle::invariants::i9_manifests::ManifestWatch;
 use latent_oracle::invariants::i10_backup::{self, Promise};
 use latent_oracle::invariants::i11_tee::{self, Retention};
 use latent_oracle::invariants::i16_space::{self, Limits, SpaceWatch};
+use latent_oracle::invariants::l5_divergence::Divergence;
 use latent_oracle::invariants::{
     i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas, i12_drill,
 };
+use latent_oracle::invariants::{l1_backlogs, l3_backup, l4_recovery};
 use latent_oracle::loss::{LossBook, LossSummary};
 use latent_oracle::reader::export;
 use latent_oracle::{DiskView, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
 use latent_ports::{NodeId, UnixMs};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A backup may take so long, and a failed one is tried again, on top of its interval.
@@ -66,6 +71,14 @@ pub(crate) struct Judge {
     pub store_log: Arc<StoreLog>,
     backups_looked_at_ms: i64,
     faults_planned: bool,
+    chronicle: Arc<Mutex<Chronicle>>,
+    /// What is known about coming to rest.
+    pub settling: Settling,
+    /// Where days were set aside to.
+    asides: Vec<(NodeId, String)>,
+    /// Days of which an alarm since the end of faults said that copies differ.
+    pub alarmed: BTreeSet<ProjectDay>,
+    tee_store_emptied_ms: Option<i64>,
     smallest: Option<(u64, DaySets)>,
 }
 
@@ -73,23 +86,31 @@ pub(crate) struct Judge {
 pub(crate) type DaySets = (String, Vec<String>, Vec<String>);
 
 impl Judge {
-    pub fn new(scenario: &Scenario<Topic>, side: Arc<ClientSide>, first_ms: i64) -> Judge {
+    pub fn new(
+        scenario: &Scenario<Topic>,
+        side: Arc<ClientSide>,
+        first_ms: i64,
+        chronicle: Arc<Mutex<Chronicle>>,
+    ) -> Judge {
         let topic = &scenario.topic;
         let ms = |duration: Duration| duration.as_millis() as i64;
         let backup = topic.protection.backup.as_ref().map(|backup| Promise {
             since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),
             interval_ms: ms(backup.interval.0),
             slack_ms: ms(BACKUP_SLACK),
+            excused_until_ms: None,
         });
         let tee = topic.protection.tee.as_ref().map(|tee| Retention {
             kept_ms: ms(tee.retention.0),
             slack_ms: ms(TEE_SLACK),
             recorded_gaps: 0,
         });
-        // A disk that boots again begins to count the grace time anew: each deploy or fault may add it once.
-        let restarts = (topic.deploys.len() + scenario.faults.len()) as i64;
+        let grace_ms = ms(topic.compaction.grace.0);
         let limits = Limits {
-            orphan_age_ms: ms(topic.compaction.grace.0) * (1 + restarts) + 3_600_000,
+            // A backup may have it pinned for an hour, and the clean-up looks every ten minutes.
+            orphan_age_ms: grace_ms + 2 * 3_600_000,
+            // Filled anew on one night, found equal on the next.
+            aside_age_ms: grace_ms + 50 * 3_600_000,
             held_per_live_percent: 400,
             allowance_bytes: 16 << 20,
             tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + tee.slack_ms),
@@ -118,7 +139,44 @@ impl Judge {
                 || topic.trouble.is_some()
                 || !topic.deploys.is_empty(),
             smallest: None,
+            chronicle,
+            settling: Settling::default(),
+            asides: Vec::new(),
+            alarmed: BTreeSet::new(),
+            tee_store_emptied_ms: None,
         }
+    }
+
+    /// Takes in what happened since the last look.
+    fn hear(&mut self, world: &World, nodes: &Nodes) {
+        let now_ms = world.now().0;
+        let (happened, troubled) = {
+            let mut chronicle = lock(&self.chronicle);
+            (chronicle.take(), chronicle.is_troubled())
+        };
+        self.faults_planned |= troubled;
+        for one in happened {
+            match one {
+                Happened::Booted(node, at_ms) => self.space.booted(&world.node_name(node), at_ms),
+                Happened::SetAside(node, path) => self.asides.push((node, path)),
+                Happened::NewDisk(name) => {
+                    self.disk_emptied(&name);
+                    if nodes.tee_store.is_some_and(|store| *world.node_name(store) == *name) {
+                        self.tee_store_emptied_ms = Some(now_ms);
+                    }
+                }
+            }
+        }
+        for down in nodes.disks.iter().filter(|node| !world.is_up(**node)) {
+            self.space.booted(&world.node_name(*down), now_ms);
+        }
+    }
+
+    /// Somebody outside of the system emptied or replaced a disk: what it held binds it no more.
+    pub fn disk_emptied(&mut self, disk: &str) {
+        self.manifests.forget(disk);
+        self.runs.forget(disk);
+        self.space.forget(disk);
     }
 
     /// A disk is in hostile hands from now on.
@@ -131,9 +189,7 @@ impl Judge {
     pub fn disk_good(&mut self, disk: &str) -> bool {
         let was_destroyed = self.destroyed.remove(disk);
         if was_destroyed {
-            self.manifests.forget(disk);
-            self.runs.forget(disk);
-            self.space.forget(disk);
+            self.disk_emptied(disk);
         }
         was_destroyed && self.destroyed.is_empty()
     }
@@ -156,15 +212,25 @@ impl Judge {
             settled_before_ms: at_ms,
             faults_active: self.faults_planned && !healed,
             replays: self.replays,
+            damaged: lock(&self.chronicle).damaged.clone(),
         }
     }
 
     /// Looks at some project-days on all disks: after compactions, at the end of local days.
     pub fn look_at(&mut self, world: &World, nodes: &Nodes, scope: BTreeSet<ProjectDay>, stage: &str) {
+        self.hear(world, nodes);
         let now = self.moment(world, stage, false);
         let days: Vec<String> =
             scope.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
-        let views: Vec<DiskView> = nodes.disks.iter().map(|node| view_of_days(world, *node, &days)).collect();
+        let dirs = |node: NodeId| {
+            let aside = self.asides.iter().filter(move |(at, _)| *at == node).map(|(_, path)| path);
+            days.iter().chain(aside).map(String::as_str)
+        };
+        let view = |node: &NodeId| {
+            let image = world.disk_image_below(*node, dirs(*node));
+            view_of(&world.node_name(*node), image.files())
+        };
+        let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
         if self.looks.is_multiple_of(LOOKS_PER_ROUND) {
             self.memo.next_round();
         }
@@ -174,6 +240,7 @@ impl Judge {
 
     /// Looks at everything on all disks, once nothing is under way any more.
     pub fn look_at_all(&mut self, world: &World, nodes: &Nodes, stage: &str, healed: bool) -> Sight {
+        self.hear(world, nodes);
         let now = self.moment(world, stage, healed);
         let views: Vec<DiskView> = nodes.disks.iter().map(|node| view(world, *node)).collect();
         let snapshot = Snapshot::of(&mut self.memo, &views);
@@ -186,8 +253,47 @@ impl Judge {
         if healed {
             let differ = i6_replicas::check(&snapshot, now.at_ms, &now);
             self.note(differ);
+            self.settling.note(self.settling.divergence.waiting(&self.alarmed, &snapshot, &now));
         }
         sight
+    }
+
+    /// Trouble is over: notes what is to be brought in order from here on.
+    pub fn faults_ended(&mut self, world: &World, nodes: &Nodes) {
+        let now = self.moment(world, "healing", false);
+        let views: Vec<DiskView> = nodes.disks.iter().map(|node| view(world, *node)).collect();
+        let snapshot = Snapshot::of(&mut self.memo, &views);
+        let side = self.side.clone();
+        self.settling.dirty.look(&snapshot, lock(&side.ledger).zones(), now.at_ms);
+        self.settling.divergence = Divergence::at_end_of_faults(&snapshot, &now);
+    }
+
+    /// What waits past its time, as far as names, catalogs and late days tell.
+    pub fn look_at_backlogs(&mut self, world: &World, nodes: &Nodes) {
+        let now_ms = world.now().0;
+        let (ended_ms, recoveries) = {
+            let chronicle = lock(&self.chronicle);
+            (chronicle.faults_ended_ms, chronicle.recoveries(world))
+        };
+        let Some(ended_ms) = ended_ms else { return };
+        let clients = self.side.busy.load(Ordering::Relaxed);
+        let views = |nodes: &mut dyn Iterator<Item = &NodeId>| -> Vec<DiskView> {
+            nodes.map(|node| view(world, *node)).collect()
+        };
+        let stores = nodes.data_centers.iter().filter(|node| !self.store_log.is_tampered(**node));
+        let stores = views(&mut stores.into_iter());
+        let mut backlogs = views(&mut nodes.ingest.iter().chain(&nodes.edges).chain(&nodes.tee_store));
+        let interval_ms = self.backup.map_or(i64::MAX, |promise| promise.interval_ms);
+        self.settling.note(l3_backup::check(&stores, interval_ms, ended_ms, now_ms));
+        backlogs.extend(stores);
+        self.settling.note(l1_backlogs::check(&backlogs, clients, ended_ms, now_ms));
+        // What earlier looks saw may be over: a day that was set aside since, and filled again, has other segments.
+        let late = self.settling.dirty.late_days(ended_ms, now_ms);
+        if !late.is_empty() {
+            self.look_at(world, nodes, late, "day-end");
+        }
+        self.settling.note(self.settling.dirty.waiting(ended_ms, now_ms));
+        self.settling.note(l4_recovery::check(&recoveries, ended_ms, now_ms));
     }
 
     fn judge_production(&mut self, snapshot: &Snapshot, now: &Moment, healed: bool) -> Sight {
@@ -208,6 +314,7 @@ impl Judge {
         found.extend(runs.violations);
         found.extend(not_compared(&runs.not_compared, now));
         found.extend(self.manifests.check(&answered_for, now));
+        self.settling.dirty.look(&answered_for, ledger.zones(), now.at_ms);
         self.loss.observe(&ledger, &sight, now);
         ledger.note_seen(&sight);
         drop(ledger);
@@ -273,8 +380,10 @@ impl Judge {
             let of = project.zip(found.day.as_deref().and_then(day::parse_day));
             of.is_some_and(|(project, day)| lacking.contains(&ProjectDay { project, day }))
         };
-        let Some(promise) = self.backup else { return };
+        let Some(mut promise) = self.backup else { return };
+        self.hear(world, nodes);
         let now = self.moment(world, stage, false);
+        promise.excused_until_ms = lock(&self.chronicle).backups_excused_until_ms(now.at_ms);
         self.backups_looked_at_ms = now.at_ms;
         for node in &nodes.data_centers {
             if self.store_log.is_tampered(*node) {
@@ -295,8 +404,14 @@ impl Judge {
     /// Compares the tee with what clients were told. As with backups, a tee store that production wrote into promises
     /// nothing.
     pub fn look_at_tee(&mut self, world: &World, nodes: &Nodes, stage: &str) {
-        let Some(retention) = self.tee else { return };
+        let Some(mut retention) = self.tee else { return };
+        self.hear(world, nodes);
         let now = self.moment(world, stage, false);
+        let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
+        if let Some(emptied_ms) = self.tee_store_emptied_ms {
+            // What was in the store is gone by plan.
+            retention.kept_ms = retention.kept_ms.min(now.at_ms - emptied_ms);
+        }
         let disks: Vec<DiskView> =
             nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
         let side = self.side.clone();
@@ -306,13 +421,14 @@ impl Judge {
             _ => i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now),
         };
         found.extend(i16_space::check_tee(&disks, self.limits, &now));
-        ledger.forget_requests(now.at_ms - retention.kept_ms - 86_400_000);
+        ledger.forget_requests(forget_before_ms);
         drop(ledger);
         self.note(found);
     }
 
     /// Judges what customers exported.
     pub fn judge_exports(&mut self, world: &World, exports: Vec<Exported>) {
+        let trouble_ms = lock(&self.chronicle).troubled_until_ms(world.now().0);
         for exported in exports {
             let mut now = self.moment(world, "export", false);
             let subject = format!("p{}", exported.project);
@@ -333,6 +449,8 @@ impl Judge {
                     found.extend(i3_once::check_export(&days, &now));
                     found.extend(i5_content::check(&ledger, &sight, &now));
                 }
+                // While trouble lasts an export may have no answer: that is no wrong one.
+                Err(_) if trouble_ms.is_some_and(|until_ms| until_ms >= exported.at_ms) => {}
                 // A check that could not run has failed.
                 Err(why) => found.push(
                     Violation::new("I13", "export-failed", "export")
@@ -359,6 +477,7 @@ impl Judge {
             settled_before_ms: now_ms,
             faults_active: false,
             replays: self.replays + 1,
+            damaged: BTreeSet::new(),
         };
         let side = self.side.clone();
         let ledger = lock(&side.ledger);
@@ -375,7 +494,8 @@ impl Judge {
         missing
     }
 
-    fn note(&mut self, found: Vec<Violation>) {
+    /// What was found by others, to be told with the rest.
+    pub fn note(&mut self, found: Vec<Violation>) {
         for violation in found {
             let key = (violation.fingerprint(), violation.subject.clone(), violation.day.clone());
             match self.found.get_mut(&key) {
@@ -423,16 +543,16 @@ fn view(world: &World, node: NodeId) -> DiskView {
     view_of(&world.node_name(node), world.disk_image(node).files())
 }
 
-fn view_of_days(world: &World, node: NodeId, days: &[String]) -> DiskView {
-    let image = world.disk_image_below(node, days.iter().map(String::as_str));
-    view_of(&world.node_name(node), image.files())
-}
-
-fn view_of<'i>(
+/// A disk's image, as the oracle reads it.
+pub(crate) fn view_of<'i>(
     name: &str,
     files: impl Iterator<Item = (&'i str, latent_engine::sim::FileImage)>,
 ) -> DiskView {
-    let files = files.map(|(path, file)| FileView { path: path.to_owned(), chunks: file.chunks().to_vec() });
+    let files = files.map(|(path, file)| FileView {
+        path: path.to_owned(),
+        chunks: file.chunks().to_vec(),
+        unreadable: file.has_unreadable(),
+    });
     DiskView { name: name.to_owned(), files: files.collect() }
 }
 

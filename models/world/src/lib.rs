@@ -4,9 +4,12 @@
 //! - `topology`: nodes, links, releases; `credentials`: who may do what. `workload`: what clients send.
 //! - `store_faults`: what befalls calls to object stores.
 //! - `clients`, `operator`: the people outside.
-//! - `judge`: the oracle's looks. `drill`: recovery on copies.
+//! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
+//! - `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
 //! - `run`: the course of a run. `findings`: what it reports.
 
+mod acks;
+mod chronicle;
 mod clients;
 mod credentials;
 mod diff;
@@ -18,6 +21,7 @@ mod operator;
 mod plan;
 mod run;
 mod scenario;
+mod settled;
 mod store_faults;
 mod topology;
 mod trouble;

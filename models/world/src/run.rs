@@ -4,6 +4,8 @@
 //! days that were compacted or ended since. Clients stop when the scenario ends; the world goes on to heal; then
 //! everything is looked at once more. Marks are heard by an observer, which only writes down.
 
+use crate::acks::Acks;
+use crate::chronicle::{self, Chronicle};
 use crate::clients::{self, ClientSide};
 use crate::credentials::StoreKind;
 use crate::drill;
@@ -15,7 +17,7 @@ use crate::plan::WorldPlan;
 use crate::scenario::Topic;
 use crate::topology::{Builder, Images, Nodes, Switchboard, deploy_targets, releases};
 use crate::trouble::budget;
-use latent_engine::sim::{Anchor, Event, Fault, NodeSpec, Observer, Record, SimEnv, World};
+use latent_engine::sim::{Action, Anchor, Event, Fault, NodeSpec, Observer, Record, SimEnv, World};
 use latent_engine::verdict::{Facts, Recovery};
 use latent_engine::{Judged, Notice, Progress, Scenario};
 use latent_oracle::loss::LossSummary;
@@ -26,13 +28,12 @@ use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
 use latent_ports::{NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const HOUR_MS: i64 = 3_600_000;
 /// Clients begin when every node has had time to boot.
-const WARM_UP_MS: i64 = 60_000;
+pub(crate) const WARM_UP_MS: i64 = 60_000;
 
 /// What the main task does at an instant. Ordered: of one instant, in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +113,7 @@ struct Course<'a> {
     desk: Arc<Mutex<Desk>>,
     side: Arc<ClientSide>,
     heard: Arc<Mutex<Heard>>,
+    chronicle: Arc<Mutex<Chronicle>>,
     releases: BTreeMap<String, Arc<Release>>,
     zones: Vec<ZoneHistory>,
     judge: Judge,
@@ -143,6 +145,7 @@ impl<'a> Course<'a> {
         let heard: Arc<Mutex<Heard>> = Arc::default();
         let start = scenario.start.0;
         world.observe(Box::new(Ear { start, heard: heard.clone() }));
+        let chronicle = chronicle::listen(&world);
         let images = Images::new();
         let builder = Builder {
             world: &world,
@@ -158,7 +161,11 @@ impl<'a> Course<'a> {
             let switchboard = switch_of.clone();
             operator::run(env, world_of.clone(), move || switchboard.cluster(), desk_of.clone(), reaction)
         });
-        let side = ClientSide::new(Ledger::new(Settings::default(), oracle_zones(plan)));
+        let side =
+            ClientSide::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));
+        let least_disks = u32::from(scenario.topic.topology.ack_copies);
+        let acks = Acks::new(world.clone(), nodes.disks.clone(), least_disks, chronicle.clone());
+        *lock(&side.acks) = Some(acks);
         let sends_ms = start.0 + WARM_UP_MS..scenario.end().0.0;
         let (side_of, edges, plan_of, world_of) =
             (side.clone(), nodes.edges.clone(), plan.clone(), world.clone());
@@ -166,7 +173,7 @@ impl<'a> Course<'a> {
             clients::start(&env, &world_of, &plan_of, &side_of, &edges, sends_ms.clone());
             std::future::ready(())
         });
-        let mut judge = Judge::new(scenario, side.clone(), start.0);
+        let mut judge = Judge::new(scenario, side.clone(), start.0, chronicle.clone());
         judge.store_log = switchboard.store_log.clone();
         let zones = plan
             .tenants
@@ -185,6 +192,7 @@ impl<'a> Course<'a> {
             desk,
             side,
             heard,
+            chronicle,
             zones,
             judge,
             drills: Vec::new(),
@@ -230,10 +238,17 @@ impl<'a> Course<'a> {
             Step::Deploy(node, release) => self.deploy(node, &release),
             Step::Look => self.look(),
             Step::Drill => self.drill(),
-            Step::Heal => {
-                self.progress.phase("healing");
-                self.world.end_faults();
-            }
+            Step::Heal => self.heal(),
+        }
+    }
+
+    /// Trouble is over, and what it left is the system's to bring in order.
+    fn heal(&mut self) {
+        self.progress.phase("healing");
+        self.world.end_faults();
+        lock(&self.chronicle).faults_ended_ms = Some(self.world.now().0);
+        if self.watched {
+            self.judge.faults_ended(&self.world, &self.nodes);
         }
     }
 
@@ -244,6 +259,7 @@ impl<'a> Course<'a> {
         self.switchboard.set_release(node, release);
         if release.has(Bug::Hostile) {
             self.judge.disk_destroyed(&name);
+            lock(&self.chronicle).unsound.insert(name.to_string(), self.world.now().0);
         }
         self.world.restart(node);
         if !release.has(Bug::Hostile) && self.judge.disk_good(&name) && self.watched {
@@ -279,15 +295,28 @@ impl<'a> Course<'a> {
         if now.0.div_euclid(HOUR_MS) % 6 == 0 {
             self.judge.look_at_tee(&self.world, &self.nodes, "hourly");
         }
+        let is_due = self.judge.settling.is_due(&self.scenario.topic, &lock(&self.chronicle), now.0);
+        if is_due {
+            self.judge.look_at_backlogs(&self.world, &self.nodes);
+        }
         let exports = std::mem::take(&mut *lock(&self.side.exports));
         self.judge.judge_exports(&self.world, exports);
         self.last_look = now;
     }
 
-    /// Whether the scenario promises that everything acknowledged can be had back.
-    fn is_protected(&self) -> bool {
+    /// Whether the scenario promises that everything acknowledged can be had back from backups, the newest of them of
+    /// this position, and the tee. What a planned fault took from the tee store is in no tee any more: until the next
+    /// backup it is production's copies that the promise rests on, and a drill presumes them gone. Of the data centers
+    /// one alone is enough.
+    fn is_protected(&self, newest_backup_ms: Option<i64>) -> bool {
         let protection = &self.scenario.topic.protection;
-        protection.tee.is_some() && protection.backup.is_some()
+        let chronicle = lock(&self.chronicle);
+        let since = |node: &NodeId| chronicle.unsound.get(&*self.world.node_name(*node)).copied();
+        let tee_lacks_ms = self.nodes.tee_store.as_ref().and_then(since);
+        let tee_is_enough =
+            tee_lacks_ms.is_none_or(|since_ms| newest_backup_ms.is_some_and(|ms| ms > since_ms));
+        let a_backup_is_sound = self.nodes.data_centers.iter().any(|node| since(node).is_none());
+        protection.tee.is_some() && protection.backup.is_some() && tee_is_enough && a_backup_is_sound
     }
 
     fn drill(&mut self) {
@@ -300,7 +329,8 @@ impl<'a> Course<'a> {
         self.progress.phase("drill");
         let images = drill::survivors(&self.world, &self.nodes);
         let drilled = drill::run(self.scenario, self.plan, &images, now, self.drills.len() as u64);
-        let missing = self.judge.judge_drill(&drilled, production, now.0, self.is_protected());
+        let promised = self.is_protected(drilled.newest_backup_ms());
+        let missing = self.judge.judge_drill(&drilled, production, now.0, promised);
         let during = {
             let heard = lock(&self.heard);
             let under_way =
@@ -325,6 +355,7 @@ impl<'a> Course<'a> {
     fn last_judgement(mut self) -> Judged<Findings> {
         self.progress.phase("judging");
         self.judge.replays = lock(&self.desk).begun;
+        self.judge.alarmed = self.copies_differ_alarms();
         let lacking = self.judge.lacking();
         let sight = self.judge.look_at_all(&self.world, &self.nodes, "after-healing", true);
         self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-healing");
@@ -332,9 +363,11 @@ impl<'a> Course<'a> {
         if self.scenario.topic.protection.backup.is_some() {
             self.drill_against(&sight);
         }
-        let busy = self.side.busy.load(Ordering::Relaxed);
-        let hung =
-            (busy > 0).then(|| format!("{busy} clients still wait to be told that their events are safe"));
+        self.judge.look_at_backlogs(&self.world, &self.nodes);
+        let hung = self.judge.settling.hung();
+        let acks = lock(&self.side.acks).take();
+        let acknowledgements_checked = acks.as_ref().map_or(0, |acks| acks.checked);
+        self.judge.note(acks.map_or_else(Vec::new, |acks| acks.found));
         let side = self.side.clone();
         let ledger = lock(&side.ledger);
         let summary = self.judge.loss(&ledger);
@@ -360,12 +393,25 @@ impl<'a> Course<'a> {
                 compaction_runs: lock(&self.heard).runs,
                 compaction_runs_checked: self.judge.runs_compared,
                 looks: self.judge.looks,
+                acknowledgements_checked,
             },
             diff,
         };
         drop(ledger);
         let noticed = self.noticed();
         Judged { violations: self.judge.into_violations(), facts, noticed, findings }
+    }
+
+    /// Days of which anti-entropy has said since the end of faults that their copies differ.
+    fn copies_differ_alarms(&self) -> BTreeSet<ProjectDay> {
+        let Some(ended_ms) = lock(&self.chronicle).faults_ended_ms else { return BTreeSet::new() };
+        let desk = lock(&self.desk);
+        let alarms = desk.alarms.iter().filter(|(at_ms, _)| *at_ms >= ended_ms);
+        let of = |(_, alarm): &(i64, Alarm)| match alarm {
+            Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
+            _ => None,
+        };
+        alarms.filter_map(of).collect()
     }
 
     /// What was shown about getting lost events back.
@@ -464,6 +510,24 @@ fn counts(of: latent_oracle::ledger::Counts) -> Counts {
     Counts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
 }
 
+/// How far edges' clocks may be off: what a good time service leaves, and what the plan's faults do to them.
+fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> Settings {
+    let usual = Settings::default();
+    let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
+    let lasts_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
+    let skew_ms = |fault: &Fault| match &fault.action {
+        Action::ClockStep(step) if edges.contains(&step.node) => step.by_ms.unsigned_abs(),
+        Action::ClockDrift(drift) if edges.contains(&drift.node) => {
+            let for_ms = drift.for_ms.unwrap_or(lasts_ms).min(lasts_ms);
+            u64::from(drift.ppm.unsigned_abs()) * for_ms / 1_000_000 + 1
+        }
+        _ => 0,
+    };
+    // Steps may add up: they may all fall on one edge.
+    let skew_ms: u64 = world.fault_outcomes().iter().map(|outcome| skew_ms(&outcome.fault)).sum();
+    Settings { clock_skew_ms: usual.clock_skew_ms + i64::try_from(skew_ms).unwrap_or(i64::MAX / 4), ..usual }
+}
+
 /// The oracle's own knowledge of zones.
 fn oracle_zones(plan: &WorldPlan) -> Zones {
     let mut zones = Zones::default();
@@ -493,7 +557,7 @@ mod tests {
         },
         "releases": [{ "name": "bad", "bugs": ["recompaction-overwrites"] }],
         "deploys": [{ "at": "2016-02-20T03:00:00Z", "release": "bad", "to": "all" }],
-        "drills": 2, "exports_per_project": 1, "healing": "1d", "expect": "recovered"
+        "drills": 2, "exports_per_project": 1, "healing": "30h", "expect": "recovered"
     }"#;
 
     fn hash(watched: bool) -> (TraceHash, u64) {
@@ -507,6 +571,92 @@ mod tests {
             course.last_judgement().findings.loss.events_lost_from_production
         });
         (finished.trace_hash, finished.output)
+    }
+
+    /// Runs the small scenario, altered, and judges it; `first` acts before the first instant.
+    fn judged(alter: impl Fn(&str) -> String, first: impl Fn(&Course<'_>) + Sync) -> Judged<Findings> {
+        let scenario = latent_engine::parse::<Latent>("small.json", &alter(SMALL)).unwrap();
+        let plan = crate::plan::expand(&scenario, 7);
+        let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
+        let run = async |world: World| {
+            for fault in &scenario.faults {
+                world.arm(fault.clone());
+            }
+            let mut course = Course::begin(&plan, &scenario, world, Progress::silent());
+            first(&course);
+            course.pass().await;
+            course.last_judgement()
+        };
+        run_fork(spec, run).output
+    }
+
+    /// The small scenario without its bug, and with these faults.
+    fn with_faults(small: &str, faults: &str) -> String {
+        let sound = small.replace("recompaction-overwrites", "").replace(r#""bugs": [""]"#, r#""bugs": []"#);
+        sound.replace(r#""expect": "recovered""#, &format!(r#""expect": "clean", "faults": [{faults}]"#))
+    }
+
+    #[test]
+    fn faults_within_the_budget_are_not_held_against_the_system_and_it_comes_to_rest() {
+        let fault = |at: &str, action: &str| {
+            format!(r#"{{ "anchor": {{ "at": "2016-02-{at}:00Z" }}, "action": {{ {action} }} }}"#)
+        };
+        let hour_ms = 3_600_000;
+        let faults = [
+            fault("20T08:00", &format!(r#""kill": {{ "node": "disk-3", "restart_after_ms": {hour_ms} }}"#)),
+            fault("20T09:00", r#""new_disk": { "node": "disk-2", "restart_after_ms": 60000 }"#),
+            fault(
+                "20T20:00",
+                r#""bit_rot": { "node": "disk-5", "path_prefix": "arb/", "pick": 3, "bits": 2 }"#,
+            ),
+            fault("20T21:00", r#""latent_sector": { "node": "disk-5", "path_prefix": "arb/", "pick": 9 }"#),
+            fault("21T01:00", &format!(r#""kill": {{ "node": "edge-1", "restart_after_ms": {hour_ms} }}"#)),
+            fault("21T03:00", &format!(r#""clock_step": {{ "node": "edge-2", "by_ms": {hour_ms} }}"#)),
+            fault("21T06:00", r#""isolate": { "node": "dc-1" }"#),
+            fault("21T08:00", r#""kill": { "node": "worker-1" }"#),
+        ];
+        let judged = judged(|small| with_faults(small, &faults.join(",")), |_| {});
+        assert_eq!((judged.violations, judged.facts.hung), (vec![], None));
+        assert!(judged.findings.work.acknowledgements_checked > 0);
+    }
+
+    #[test]
+    fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
+        // A deploy would boot it again.
+        let undeployed = |small: &str| {
+            let lines = small.lines().filter(|line| !line.contains("deploys"));
+            with_faults(&lines.collect::<Vec<_>>().join("\n"), "")
+        };
+        let judged = judged(undeployed, |course| course.world.kill(course.nodes.disks[2]));
+        let hung = judged.facts.hung.expect("hints for a disk that is down wait for ever");
+        assert!(hung.lines().any(|reason| reason.starts_with("L1 ingest-1 hints/")), "{hung}");
+    }
+
+    #[test]
+    fn acknowledgements_are_held_to_the_disks_that_they_promise() {
+        let ask_for = |least_disks: u32| {
+            let judged = judged(
+                |small| with_faults(small, ""),
+                |course| {
+                    let (world, disks) = (course.world.clone(), course.nodes.disks.clone());
+                    let acks = Acks::new(world, disks, least_disks, course.chronicle.clone());
+                    *lock(&course.side.acks) = Some(acks);
+                },
+            );
+            let of_i7 = judged.violations.iter().filter(|found| found.invariant == "I7");
+            (of_i7.count() > 0, judged.findings.work.acknowledgements_checked > 0)
+        };
+        assert_eq!(ask_for(9), (true, true), "there are eight disks");
+        assert_eq!(ask_for(4), (false, true));
+    }
+
+    #[test]
+    fn a_healing_that_is_too_short_to_judge_is_refused_where_it_stands() {
+        let short = SMALL.replace(r#""healing": "30h""#, r#""healing": "27h""#);
+        let refused = latent_engine::parse::<Latent>("small.json", &short).unwrap_err().to_string();
+        assert!(refused.contains("small.json:14:"), "{refused}");
+        assert!(refused.contains("healing of 1 d 3 h ends before"), "{refused}");
+        assert!(refused.contains("write more than 1 d 3 h"), "{refused}");
     }
 
     #[test]

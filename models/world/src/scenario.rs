@@ -49,7 +49,8 @@ pub struct Topic {
     /// Exports that each customer reads, at instants that the seed draws.
     #[serde(default)]
     pub exports_per_project: u32,
-    /// How long the world goes on without clients and faults before the last judgement.
+    /// How long the world goes on without clients and faults before the last judgement: long enough for backlogs to
+    /// drain, ended days to be compacted, and copies to be compared, more than 27 h.
     #[serde(default = "default_healing")]
     pub healing: Span,
 }
@@ -329,6 +330,7 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
     problems.extend(check_releases(scenario));
     problems.extend(crate::topology::check_fault_nodes(scenario));
     problems.extend(crate::trouble::check(topic));
+    problems.extend(crate::settled::check(topic));
     problems
 }
 

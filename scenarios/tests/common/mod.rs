@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The built-in scenarios, in the order in which they are listed.
-pub const BUILT_IN: [&str; 5] =
-    ["incident-2016", "incident-2016-protected", "hostile", "quiet-week", "month"];
+pub const BUILT_IN: [&str; 6] =
+    ["incident-2016", "incident-2016-protected", "hostile", "quiet-week", "month", "one-day"];
 
 /// The binary with these arguments, not yet started.
 pub fn command(arguments: &[&str]) -> Command {

@@ -15,12 +15,14 @@ pub(super) struct Listener {
     pub on_phase: Arc<dyn Fn(&str) + Send + Sync>,
     /// Whether every operation is to be written down.
     pub survey: bool,
+    /// Who gets the event log, if anybody.
+    pub on_log: Option<fn(&str)>,
 }
 
 impl Listener {
     /// Listens to nothing.
     pub(super) fn deaf() -> Listener {
-        Listener { on_time: Arc::new(|_| ()), on_phase: Arc::new(|_| ()), survey: false }
+        Listener { on_time: Arc::new(|_| ()), on_phase: Arc::new(|_| ()), survey: false, on_log: None }
     }
 }
 
@@ -44,10 +46,11 @@ pub(super) fn run_plan<S: System>(
         scheduler_seed: plan.scheduler_seed,
         draw_seed: plan.draw_seed,
         start: scenario.start.0,
-        keep_log: false,
+        keep_log: listener.on_log.is_some(),
     };
     let tally = Tally::new(scenario.run_for.0, listener.on_time);
-    let Finished { output, trace_hash, records, marks, end, faults, .. } = run_world(spec, |world| {
+    let on_log = listener.on_log;
+    let Finished { output, trace_hash, records, marks, end, faults, log } = run_world(spec, |world| {
         let tally = tally.clone();
         async move {
             if listener.survey {
@@ -63,6 +66,9 @@ pub(super) fn run_plan<S: System>(
             (judged, names.collect::<Vec<_>>(), world.surveyed())
         }
     });
+    if let Some(on_log) = on_log {
+        log.iter().for_each(|line| on_log(&line.to_string()));
+    }
     let (judged, names, seen) = output;
     if let Some(bad) = fault_at_nobody::<S>(file, text, &faults, &names) {
         return Err(Unjudged::BadScenario(bad));

@@ -36,12 +36,15 @@ pub(crate) struct Work {
     /// Whether every operation is to be written down.
     #[serde(default, skip_serializing_if = "is_false")]
     pub survey: bool,
+    /// Whether the event log is to be printed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub log: bool,
 }
 
 impl Work {
     /// A scenario's text and a seed, and nothing besides.
     pub(crate) fn of(file: String, text: String, seed: u64) -> Work {
-        Work { file, text, seed, plan: None, faults: Vec::new(), survey: false }
+        Work { file, text, seed, plan: None, faults: Vec::new(), survey: false, log: false }
     }
 }
 

@@ -78,11 +78,20 @@ fn run_work<S: System>(work: &Work) -> Line {
         on_time: Arc::new(|sim_ms| say(&Line::Time { sim_ms })),
         on_phase: Arc::new(|phase| say(&Line::Phase(phase.to_owned()))),
         survey: work.survey,
+        on_log: work.log.then_some(print_line as fn(&str)),
     };
     match run_plan::<S>((&work.file, &work.text), &scenario, &plan, listener) {
         Ok(judged) => Line::Judged(Box::new(judged)),
         Err(Unjudged::BadScenario(bad)) => Line::BadScenario(bad.to_string()),
         Err(Unjudged::Findings(error)) => Line::Refused(format!("the findings cannot be written: {error}")),
+    }
+}
+
+/// Writes a line that the parent passes on to whoever looks.
+fn print_line(line: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").is_err() {
+        std::process::exit(i32::from(exit::INTERNAL));
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Strike one operation, as `latent enumerate` does: FAULT@NODE:NUMBER
     #[arg(long, value_name = "STRIKE")]
     strike: Option<Strike>,
+    /// Print the event log to the error output: what every node did, in order of virtual time
+    #[arg(long)]
+    log: bool,
     /// Leave address randomisation on in the case's process
     #[arg(long, hide = true)]
     keep_randomisation: bool,
@@ -36,6 +39,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let scenario = scenario::parse::<S>(&source.file, &source.text).map_err(usage)?;
     let mut repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
     let mut work = Work::of(source.file, source.text, seed);
+    work.log = arguments.log;
     if let Some(strike) = &arguments.strike {
         repeat = format!("{repeat} --strike {}", shell_word(&strike.to_string()));
         work.faults.push(strike.fault());

@@ -269,6 +269,21 @@ impl Tree {
         self.image_of(&self.names_after(&BTreeSet::new()), |cell| cell.durable())
     }
 
+    /// As [`Tree::durable_image`], below these directories only; those that would be gone have nothing below them.
+    pub(crate) fn durable_image_below<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        let names = self.names_after(&BTreeSet::new());
+        let mut entries = BTreeMap::new();
+        for path in dirs {
+            let Some(dir) = self.find_dir_by(&names, path) else { continue };
+            self.walk_from(path.to_owned(), dir, &names, &mut |path, named| {
+                if let Named::File(cell) = named {
+                    entries.insert(Arc::from(path), ImageEntry::File(cell.durable()));
+                }
+            });
+        }
+        DiskImage::from_entries(entries)
+    }
+
     fn image_of(&self, names: &super::tree::Names, bytes: impl Fn(&FileCell) -> Arc<Rope>) -> DiskImage {
         // Gathered first: a map that is built of a list is cheaper than one that grows entry by entry.
         let mut entries: Vec<(Arc<str>, ImageEntry)> = Vec::new();

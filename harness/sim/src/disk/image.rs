@@ -50,6 +50,12 @@ impl FileImage {
         self.rope.unreadable()
     }
 
+    /// Whether a node cannot read some of its bytes.
+    #[must_use]
+    pub fn has_unreadable(&self) -> bool {
+        self.rope.is_unreadable(0, u64::MAX)
+    }
+
     /// Its bytes in one piece; copied if the file has several.
     #[must_use]
     pub fn bytes(&self) -> Bytes {

@@ -136,6 +136,10 @@ impl DiskStore {
         self.tree(|tree| tree.image_below(dirs))
     }
 
+    pub(crate) fn durable_image_below<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.tree(|tree| tree.durable_image_below(dirs))
+    }
+
     pub(crate) fn durable_image(&self) -> DiskImage {
         self.tree(|tree| tree.durable_image())
     }

@@ -106,6 +106,23 @@ impl Tree {
         Ok(dir)
     }
 
+    /// The directory of that path where `names` overrides what the view says.
+    pub(crate) fn find_dir_by(&self, names: &Names, path: &str) -> Option<DirId> {
+        path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |dir, name| {
+            let named = match names.is_empty() {
+                true => self.get(dir, name),
+                false => match names.get(&(dir, Arc::from(name))) {
+                    Some(overridden) => overridden.as_ref(),
+                    None => self.get(dir, name),
+                },
+            };
+            match named? {
+                Named::Dir(id) => Some(*id),
+                Named::File(_) => None,
+            }
+        })
+    }
+
     fn parent<'p>(&self, path: &'p str) -> Found<(DirId, &'p str)> {
         match path.rsplit_once('/') {
             None => Ok((ROOT, path)),

@@ -23,6 +23,9 @@ pub struct Promise {
     pub interval_ms: i64,
     /// How long taking one, and waiting for a bad link, may last on top of that.
     pub slack_ms: i64,
+    /// Until when trouble may have kept backups from being taken: the last fault, or now while faults go on. From
+    /// then the interval counts anew. `None`: nothing was ever in the way.
+    pub excused_until_ms: Option<i64>,
 }
 
 /// What a look at one data center gave.
@@ -62,7 +65,8 @@ pub fn check(
 
 fn stale(store: &DiskView, position_ms: Option<i64>, promise: Promise, now: &Moment) -> Option<Violation> {
     let age_ms = now.at_ms - position_ms.unwrap_or(promise.since_ms);
-    if age_ms <= promise.interval_ms + promise.slack_ms {
+    let owed_ms = age_ms.min(promise.excused_until_ms.map_or(i64::MAX, |until_ms| now.at_ms - until_ms));
+    if owed_ms <= promise.interval_ms + promise.slack_ms {
         return None;
     }
     let kind = if position_ms.is_some() { "stale" } else { "none" };
@@ -75,7 +79,8 @@ fn damage(store: &DiskView, of: Option<ProjectDay>, error: &ReadError, now: &Mom
     let kind = match error.flaw {
         Flaw::Missing => "object-missing",
         // A store's disk may rot like any other.
-        _ if now.faults_active => return None,
+        Flaw::Unreadable => return None,
+        _ if now.faults_active || now.is_damaged(&store.name) => return None,
         _ => "object-damaged",
     };
     let found = Violation::new("I10", kind, now.stage.as_str()).of(store.name.as_str(), 1).at(now.at_ms);
@@ -96,8 +101,13 @@ fn missing(
 ) -> Vec<Violation> {
     let before_ms = (backup.position_ms - ledger.settings().clock_skew_ms).min(now.settled_before_ms);
     let gone = missing_from(ledger, production, before_ms);
+    // What the device took is no mistake of the backup: the other data center holds it, or a drill says what is gone.
+    let taken = |of| backup.problems.iter().any(|(day, error)| *day == of && is_taken(store, error, now));
     let mut tally = Tally::new("I10", now);
     i1_readable::each_missing(ledger, &Sight::of_one(&backup.days), before_ms, |of, identity, items| {
+        if taken(of) {
+            return;
+        }
         let gone = gone.get(&(of, identity)).copied().unwrap_or(0).min(items);
         tally.add(of, "missing", gone, identity);
         tally.add(of, "not-backed-up", items - gone, identity);
@@ -109,6 +119,11 @@ fn missing(
             _ => (false, format!("{whose} are not in {store}")),
         }
     })
+}
+
+/// Whether an object does not read because a planned fault took its bytes.
+fn is_taken(store: &str, error: &ReadError, now: &Moment) -> bool {
+    error.flaw == Flaw::Unreadable || (error.flaw != Flaw::Missing && now.is_damaged(store))
 }
 
 /// How many of each event, acknowledged before `before_ms`, are in no place of the sight.
@@ -151,7 +166,8 @@ mod tests {
 
     const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
     const HOUR_MS: i64 = 3_600_000;
-    const DAILY: Promise = Promise { since_ms: NOON_MS, interval_ms: 24 * HOUR_MS, slack_ms: HOUR_MS };
+    const DAILY: Promise =
+        Promise { since_ms: NOON_MS, interval_ms: 24 * HOUR_MS, slack_ms: HOUR_MS, excused_until_ms: None };
 
     fn recs(ids: &[&str]) -> Vec<Rec> {
         ids.iter().map(|id| Rec::new("a", id, NOON_MS)).collect()
@@ -163,9 +179,18 @@ mod tests {
     }
 
     fn found(store: &Store, production: &[&str], now: &Moment) -> Vec<(String, u64, bool)> {
+        found_of(store, production, DAILY, now)
+    }
+
+    fn found_of(
+        store: &Store,
+        production: &[&str],
+        promise: Promise,
+        now: &Moment,
+    ) -> Vec<(String, u64, bool)> {
         let ledger = Clients::new().acked(17, &recs(&["i1", "i2"])).ledger;
         let production = sight(&[Disk::default().with_day(OF, &recs(production))]);
-        let checked = check(&mut Memo::default(), &ledger, &store.view("dc-1"), &production, DAILY, now);
+        let checked = check(&mut Memo::default(), &ledger, &store.view("dc-1"), &production, promise, now);
         checked.violations.into_iter().map(|v| (v.kind, v.items, v.loses_items)).collect()
     }
 
@@ -190,6 +215,35 @@ mod tests {
         assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &later), [("stale".into(), 0, false)]);
         assert_eq!(found(&Store::default(), &all, &later), [("none".into(), 0, false)]);
         assert_eq!(found(&Store::default(), &all, &noon_after()), []);
+    }
+
+    #[test]
+    fn a_data_center_that_was_cut_off_has_its_interval_once_more_from_the_end_of_that() {
+        let all = ["i1", "i2"];
+        let stale = |excused_until_ms: Option<i64>, later_ms: i64| {
+            let now = Moment { at_ms: NOON_MS + later_ms, ..noon_after() };
+            let promise = Promise { excused_until_ms, ..DAILY };
+            found_of(&store(NOON_MS + HOUR_MS, &all), &all, promise, &now).len()
+        };
+        let healed = Some(NOON_MS + 30 * HOUR_MS);
+        assert_eq!((stale(None, 40 * HOUR_MS), stale(healed, 40 * HOUR_MS)), (1, 0));
+        assert_eq!((stale(healed, 55 * HOUR_MS), stale(healed, 55 * HOUR_MS + 1)), (0, 1));
+    }
+
+    #[test]
+    fn what_a_planned_fault_took_from_a_store_is_not_held_against_its_backups() {
+        let good = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
+        let key = good.files.keys().find(|key| key.contains("segments/")).unwrap().clone();
+        let mut rotten = good.clone();
+        let mut bytes = rotten.files[&key].to_vec();
+        bytes[50] ^= 1;
+        rotten.files.insert(key.clone(), bytes.into());
+        let damaged = |store: &str| Moment { damaged: [store.to_owned()].into(), ..noon_after() };
+        let kinds = |store: &Store, now: &Moment| found(store, &["i1", "i2"], now).len();
+        assert_eq!((kinds(&rotten, &damaged("dc-1")), kinds(&rotten, &damaged("dc-2"))), (0, 2));
+        let mut gone = good;
+        gone.files.remove(&key);
+        assert_eq!(kinds(&gone, &damaged("dc-1")), 2, "rot takes no names");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A request is on an edge's disk, on its peer's, in the tee store, or in several of these; copies of one number
 //! must be equal. Requests are known again by [`crate::request_digest`]: of equal ones as many must be there as were
-//! acknowledged. More may be there: requests without an answer, and such as ingest refused.
+//! acknowledged. More may be there: requests without an answer, and such as ingest refused. Where a planned fault took
+//! a file's bytes, and no other copy is left, nobody can say which requests were in it: its hour is not judged.
 
 use super::Moment;
 use crate::ledger::{Ledger, request_digest};
@@ -11,8 +12,10 @@ use crate::reader::tee::{self, Method, TeeRecord};
 use crate::reader::{Flaw, ReadError, Tail};
 use crate::view::DiskView;
 use latent_verdict::Violation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// One request in the tee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +51,15 @@ pub fn check(
 ) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut by_number: BTreeMap<(u16, u64), u128> = BTreeMap::new();
+    let mut taken = BTreeSet::new();
     for disk in disks {
         for file in disk.files.iter().filter(|file| is_tee(&file.path)) {
             let teed = match memo.tee(file) {
                 Ok(teed) => teed,
                 Err(error) => {
+                    if error.flaw == Flaw::Unreadable || now.is_damaged(&disk.name) {
+                        taken.extend(hour_of(&file.path));
+                    }
                     found.extend(unreadable(disk, &error, now));
                     continue;
                 }
@@ -65,8 +72,14 @@ pub fn check(
             }
         }
     }
-    found.extend(missing(ledger, by_number.into_values(), retention, now));
+    found.extend(missing(ledger, by_number.into_values(), &taken, retention, now));
     found
+}
+
+/// The hour in a tee file's name.
+fn hour_of(path: &str) -> Option<i64> {
+    let (hour, _, _) = tee::parse_name(path.rsplit('/').next()?)?;
+    i64::try_from(hour).ok()
 }
 
 fn is_tee(path: &str) -> bool {
@@ -77,6 +90,7 @@ fn is_tee(path: &str) -> bool {
 fn missing(
     ledger: &Ledger,
     held: impl Iterator<Item = u128>,
+    taken: &BTreeSet<i64>,
     retention: Retention,
     now: &Moment,
 ) -> Option<Violation> {
@@ -85,11 +99,16 @@ fn missing(
     let oldest_ms = now.at_ms - retention.kept_ms + retention.slack_ms;
     let owed = ledger.acked_requests.iter();
     let owed = owed.filter(|r| r.sent_at_ms >= oldest_ms && r.acked_at_ms < now.settled_before_ms);
+    // Sent in an hour of which the device took a file, or just before it.
+    let may_be_taken = |sent_at_ms: i64| {
+        let hour = sent_at_ms.div_euclid(HOUR_MS);
+        taken.contains(&hour) || taken.contains(&(hour + 1))
+    };
     let mut missing = Vec::new();
     for request in owed {
         let left = counts.entry(request.digest).or_default();
         *left -= 1;
-        if *left < 0 {
+        if *left < 0 && !may_be_taken(request.sent_at_ms) {
             missing.push(format!("{:032x}", request.digest));
         }
     }
@@ -104,7 +123,7 @@ fn missing(
 /// The end of a file that an edge was writing when it died is torn: that is no breach, what is owed is counted.
 fn unreadable(disk: &DiskView, error: &ReadError, now: &Moment) -> Option<Violation> {
     let is_new = matches!(error.flaw, Flaw::ShortHeader { .. });
-    if is_new || now.faults_active {
+    if is_new || now.faults_active || error.flaw == Flaw::Unreadable || now.is_damaged(&disk.name) {
         return None;
     }
     Some(tee_violation("unreadable", 1, now).because(format!("{}: {error}", disk.name)))
@@ -191,6 +210,23 @@ mod tests {
         assert_eq!(found(files(), SEVEN_DAYS, NOON_MS + DAY_MS), [("missing".into(), 1)]);
         assert_eq!(found(files(), SEVEN_DAYS, NOON_MS + 7 * DAY_MS), []);
         assert_eq!(found(files(), Retention { recorded_gaps: 1, ..SEVEN_DAYS }, NOON_MS + DAY_MS), []);
+    }
+
+    #[test]
+    fn an_hour_of_which_a_planned_fault_took_a_file_is_not_judged_and_others_are() {
+        let rotten = |hour: u64| {
+            FileView::whole(
+                format!("objects/tee/{hour}-0-1.tee"),
+                "rotten, and longer than any header".into(),
+            )
+        };
+        let found = |hour: u64, damaged: &str| {
+            let disk = DiskView { name: "tee-store".into(), files: vec![rotten(hour)] };
+            let now = Moment { damaged: [damaged.to_owned()].into(), ..crate::invariants::noon_after() };
+            check(&mut Memo::default(), &clients().ledger, &[disk], SEVEN_DAYS, &now).len()
+        };
+        assert_eq!((found(HOUR, "tee-store"), found(HOUR + 2, "tee-store")), (0, 1));
+        assert_eq!(found(HOUR, "edge-1"), 2, "unreadable without a planned reason, and missing");
     }
 
     #[test]

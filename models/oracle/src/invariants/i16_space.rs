@@ -1,10 +1,13 @@
 //! I16: bytes held are at most k times the live bytes and what is in flight; no orphan is older than the grace time;
 //! the tee is kept no longer than seven days and some slack.
 //!
-//! Files carry no dates: an orphan's age counts from the first look that found it an orphan.
+//! Files carry no dates: an orphan's age counts from the first look that found it an orphan, and from the last boot of
+//! its disk, which begins the grace time anew. On a day that does not verify nothing is removed: there nothing is too
+//! old. What was set aside stays until the day is whole again, which trouble may put off.
 
 use super::{Moment, violation};
 use crate::identity::ProjectDay;
+use crate::reader::segment;
 use crate::reader::tee::parse_name;
 use crate::snapshot::{DiskSnapshot, Snapshot};
 use crate::view::DiskView;
@@ -16,6 +19,8 @@ use std::collections::BTreeMap;
 pub struct Limits {
     /// How old a file that is not live may grow: the system's grace time and the time between its clean-ups.
     pub orphan_age_ms: i64,
+    /// How old a directory that was set aside may grow while nothing keeps its day from being filled anew.
+    pub aside_age_ms: i64,
     /// Bytes held may be this many hundredths of the live bytes: 300 allows three times as much.
     pub held_per_live_percent: u64,
     /// Bytes that may be held besides: manifests, leases, hints, runs under way.
@@ -28,12 +33,18 @@ pub struct Limits {
 #[derive(Clone, Debug, Default)]
 pub struct SpaceWatch {
     first_seen_ms: BTreeMap<(String, String), i64>,
+    booted_ms: BTreeMap<String, i64>,
 }
 
 impl SpaceWatch {
     /// The disk was replaced or emptied: a file of an old name is a new one.
     pub fn forget(&mut self, disk: &str) {
         self.first_seen_ms.retain(|(name, _), _| name != disk);
+    }
+
+    /// The disk's process booted (or is still down): what it knew of files that are due is gone.
+    pub fn booted(&mut self, disk: &str, at_ms: i64) {
+        self.booted_ms.insert(disk.to_owned(), at_ms);
     }
 
     /// Checks the disks of a whole snapshot.
@@ -56,20 +67,21 @@ impl SpaceWatch {
         now: &Moment,
         found: &mut Vec<Violation>,
     ) {
+        let booted_ms = self.booted_ms.get(&disk.name).copied().unwrap_or(i64::MIN);
+        let mut age_ms = |path: &str| {
+            let name = (disk.name.clone(), path.to_owned());
+            let first_ms = self.first_seen_ms.get(&name).copied().unwrap_or(now.at_ms);
+            met.insert(name, first_ms);
+            now.at_ms - first_ms.max(booted_ms)
+        };
         for (of, day) in &disk.days {
-            let mut old = Vec::new();
-            // Without its manifest nobody can say what is live: then nothing is an orphan.
-            let manifest_is_bad =
-                disk.problems.iter().any(|p| p.of == *of && p.error.path.ends_with("/manifest"));
-            for file in day.others.iter().filter(|_| !manifest_is_bad) {
-                let name = (disk.name.clone(), file.path.clone());
-                let first_ms = self.first_seen_ms.get(&name).copied().unwrap_or(now.at_ms);
-                met.insert(name, first_ms);
-                if now.at_ms - first_ms > limits.orphan_age_ms {
-                    old.push(file.path.as_str());
-                }
-            }
+            let verifies = !disk.problems.iter().any(|problem| problem.of == *of);
+            let others = day.others.iter().filter(|_| verifies).map(|file| file.path.as_str());
+            let old: Vec<&str> = others.filter(|path| age_ms(path) > limits.orphan_age_ms).collect();
             found.extend(old_orphans(disk, *of, &old, now));
+            let aside = day.aside.iter().map(|n| segment::aside_path(*of, *n));
+            let old: Vec<String> = aside.filter(|path| age_ms(path) > limits.aside_age_ms).collect();
+            found.extend(old_asides(disk, *of, &old, now).filter(|_| verifies && !now.faults_active));
         }
     }
 }
@@ -82,6 +94,12 @@ fn old_orphans(disk: &DiskSnapshot, of: ProjectDay, old: &[&str], now: &Moment) 
         old.len()
     );
     Some(violation("I16", "orphan", now, of, old.len() as u64).keys(old.iter().copied()).because(detail))
+}
+
+fn old_asides(disk: &DiskSnapshot, of: ProjectDay, old: &[String], now: &Moment) -> Option<Violation> {
+    let first = old.first()?;
+    let detail = format!("{}: {first} was set aside, and is still there though the day is whole", disk.name);
+    Some(violation("I16", "aside", now, of, old.len() as u64).keys(old.iter().cloned()).because(detail))
 }
 
 fn too_much(disk: &DiskSnapshot, limits: Limits, now: &Moment) -> Option<Violation> {
@@ -136,6 +154,7 @@ mod tests {
     const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
     const LIMITS: Limits = Limits {
         orphan_age_ms: 1_000,
+        aside_age_ms: 5_000,
         held_per_live_percent: 200,
         allowance_bytes: 400,
         tee_age_ms: 7 * 86_400_000,
@@ -159,6 +178,34 @@ mod tests {
         assert_eq!(kinds(&mut watch, &disk, 1_003), [""; 0], "its age counts anew");
         watch.forget("disk-0");
         assert_eq!(kinds(&mut watch, &disk, 9_999), [""; 0], "another file of that name");
+    }
+
+    #[test]
+    fn the_grace_time_begins_anew_when_the_disk_boots() {
+        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
+        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
+        let mut watch = SpaceWatch::default();
+        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
+        watch.booted("disk-0", NOON_MS + 900);
+        assert_eq!(kinds(&mut watch, &disk, 1_900), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk, 1_901), ["orphan"]);
+        disk.put(OF, "1.seg", Bytes::from_static(b"rotten"));
+        assert_eq!(kinds(&mut watch, &disk, 9_999), [""; 0], "a day that does not verify removes nothing");
+    }
+
+    #[test]
+    fn what_was_set_aside_goes_once_the_day_is_whole_and_trouble_is_over() {
+        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
+        disk.files.insert("arb/17/2016-02-22.corrupt-6/manifest".into(), Bytes::from_static(b"x"));
+        let mut watch = SpaceWatch::default();
+        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk, 5_000), [""; 0]);
+        let mut rotten = disk.clone();
+        rotten.put(OF, "1.seg", Bytes::from_static(b"rotten"));
+        assert_eq!(kinds(&mut watch.clone(), &rotten, 5_001), [""; 0]);
+        let trouble = Moment { at_ms: NOON_MS + 5_001, faults_active: true, ..noon_after() };
+        assert_eq!(watch.clone().check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &trouble), []);
+        assert_eq!(kinds(&mut watch, &disk, 5_001), ["aside"]);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //!
 //! The position is a cut in arrival time: what came in later may have reached one replica and not yet the next, and
 //! is left out. Digests are over de-duplication keys, since of two contents of one key either replica may hold
-//! either until both hold both.
+//! either until both hold both. A copy of which planned faults took bytes, and which does not read since, is none.
 
 use super::{Moment, violation};
 use crate::content::{DayContent, Multiset};
 use crate::identity::{Key, ProjectDay};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{DiskSnapshot, Snapshot};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,11 +27,21 @@ pub fn check(snapshot: &Snapshot, cut_ms: i64, now: &Moment) -> Vec<Violation> {
     days.into_iter().filter_map(|of| compare(snapshot, of, cut_ms, now)).collect()
 }
 
+/// The days whose copies differ in what came in before `cut_ms`.
+pub(super) fn differing(snapshot: &Snapshot, cut_ms: i64, now: &Moment) -> BTreeSet<ProjectDay> {
+    let days: BTreeSet<ProjectDay> =
+        snapshot.disks.iter().flat_map(|disk| disk.days.keys().copied()).collect();
+    days.into_iter().filter(|of| compare(snapshot, *of, cut_ms, now).is_some()).collect()
+}
+
 fn compare(snapshot: &Snapshot, of: ProjectDay, cut_ms: i64, now: &Moment) -> Option<Violation> {
     let nothing = DayContent::default();
     let mut digests: BTreeMap<u64, Multiset> = BTreeMap::new();
     let mut groups: BTreeMap<(u64, u128), (Vec<&str>, &DayContent)> = BTreeMap::new();
-    for disk in &snapshot.disks {
+    let is_lost = |disk: &DiskSnapshot| {
+        now.is_damaged(&disk.name) && disk.problems.iter().any(|problem| problem.of == of)
+    };
+    for disk in snapshot.disks.iter().filter(|disk| !is_lost(disk)) {
         let content = disk.days.get(&of).map_or(&nothing, |day| &*day.content);
         let digest = *digests.entry(content.id).or_insert_with(|| digest_at(content, cut_ms));
         groups.entry((digest.count, digest.sum)).or_insert((Vec::new(), content)).0.push(&disk.name);
@@ -85,6 +95,22 @@ mod tests {
         let snapshot = snapshot(&[Disk::default().with_day(OF, &[rec("i1", NOON_MS)]), Disk::default()]);
         assert_eq!(check(&snapshot, NOON_MS + 1, &noon_after()).len(), 1);
         assert_eq!(check(&snapshot, NOON_MS, &noon_after()), []);
+    }
+
+    #[test]
+    fn a_copy_that_planned_faults_made_unreadable_is_none_and_one_that_they_did_not_is() {
+        let one = [rec("i1", NOON_MS)];
+        let whole = Disk::default().with_day(OF, &one);
+        let mut rotten = whole.clone();
+        rotten.put(OF, "1.seg", bytes::Bytes::from_static(&[7; 40]));
+        let now = |disk: &str| Moment { damaged: [disk.to_owned()].into(), ..noon_after() };
+        let found = |damaged: &str| {
+            check(&snapshot(&[whole.clone(), rotten.clone()]), NOON_MS + 1, &now(damaged)).len()
+        };
+        assert_eq!((found("disk-1"), found("disk-0")), (0, 1));
+        // Damage elsewhere on the disk is no excuse for what it lacks here.
+        let lacks = check(&snapshot(&[whole.clone(), Disk::default()]), NOON_MS + 1, &now("disk-1"));
+        assert_eq!(lacks.len(), 1);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! A run is an edit that raises `compactions`: what it removes went in, what it adds came out. Inputs stay in the
 //! directory for a grace time, and the snapshot before may have held them as live files. A run whose files are all
-//! gone already cannot be judged, and is reported as such: a check that could not run has not passed.
+//! gone already cannot be judged, and is reported as such: a check that could not run has not passed. Only on a disk
+//! of which planned faults took bytes it is passed over: the other disks' runs over the same day stand for it.
 
+use super::aside::Asides;
 use super::{Moment, violation};
 use crate::content::DayContent;
 use crate::identity::{Key, ProjectDay};
@@ -62,12 +64,15 @@ pub struct Runs {
     pub compared: u64,
     /// Runs of which an input or output was gone already: `disk: path`.
     pub not_compared: Vec<String>,
+    /// Runs that cannot be compared because planned faults took bytes from their disk.
+    pub passed_over: u64,
 }
 
 /// Watches compaction runs from snapshot to snapshot.
 #[derive(Debug, Default)]
 pub struct CompactionWatch {
     last: BTreeMap<(String, ProjectDay), Met>,
+    asides: Asides,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +87,12 @@ impl CompactionWatch {
     /// The disk was replaced or emptied.
     pub fn forget(&mut self, disk: &str) {
         self.last.retain(|(name, _), _| name != disk);
+        self.asides.forget(disk);
+    }
+
+    /// Somebody outside of the system took this day from the disk.
+    pub fn forget_day(&mut self, disk: &str, of: ProjectDay) {
+        self.last.remove(&(disk.to_owned(), of));
     }
 
     /// Compares every run that was committed since the last call.
@@ -90,6 +101,9 @@ impl CompactionWatch {
         let mut found = Found::new();
         for disk in &snapshot.disks {
             for (of, day) in &disk.days {
+                if self.asides.is_new(&disk.name, *of, &day.aside) {
+                    self.forget_day(&disk.name, *of);
+                }
                 let Some(manifest) = &day.manifest else { continue };
                 let met = self.last.entry((disk.name.clone(), *of)).or_default();
                 let since = usize::try_from(met.version).unwrap_or(usize::MAX).min(manifest.edits.len());
@@ -97,10 +111,18 @@ impl CompactionWatch {
                 for edit in &manifest.edits[since..] {
                     if edit.compactions > compactions {
                         match run(memo, *of, edit, day, met) {
+                            // Bytes that a planned fault took since say nothing of what the run read.
+                            Ok(_)
+                                if now.is_damaged(&disk.name)
+                                    && !is_as_sealed(memo, *of, &manifest.edits, edit, day) =>
+                            {
+                                runs.passed_over += 1;
+                            }
                             Ok((inputs, output)) => {
                                 runs.compared += 1;
                                 note(&mut found, *of, &disk.name, compare(&inputs, &output));
                             }
+                            Err(_) if now.is_damaged(&disk.name) => runs.passed_over += 1,
                             Err(path) => runs.not_compared.push(format!("{}: {path}", disk.name)),
                         }
                     }
@@ -143,10 +165,30 @@ fn find(
     if let Some(live) = day.live.get(&id) {
         return Ok(live.clone());
     }
-    let other = day.other(of, id).and_then(|file| memo.segment(&file.chunks, false).ok());
+    let other = day.other(of, id).and_then(|file| memo.segment(file.read().ok()?, false).ok());
     other
         .or_else(|| met.live.get(&id).filter(|segment| segment.hash.is_some()).cloned())
         .ok_or_else(|| segment::path_of(of, id))
+}
+
+/// Whether every file of a run that is still there is the one that the manifest sealed, byte for byte.
+fn is_as_sealed(memo: &mut Memo, of: ProjectDay, edits: &[Edit], run: &Edit, day: &DayOnDisk) -> bool {
+    let ids = run.remove.iter().copied().chain(run.add.iter().map(|entry| entry.id));
+    ids.into_iter().all(|id| {
+        let sealed = edits
+            .iter()
+            .flat_map(|edit| &edit.add)
+            .filter(|entry| entry.id == id && entry.sealed)
+            .next_back();
+        let found = match day.live.get(&id) {
+            Some(live) => live.hash.clone(),
+            None => day
+                .other(of, id)
+                .and_then(|file| memo.segment(file.read().ok()?, true).ok())
+                .and_then(|segment| segment.hash.clone()),
+        };
+        sealed.is_some_and(|entry| Some(&entry.hash) == found.as_ref())
+    })
 }
 
 fn note(found: &mut Found, of: ProjectDay, disk: &str, difference: Difference) {

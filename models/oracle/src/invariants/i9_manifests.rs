@@ -3,11 +3,16 @@
 //!
 //! Given a disk as it is, a live file that is not there is dangling. Given a disk as a power cut would leave it (its
 //! durable image), the same check says that inputs did not go before the manifest that drops them.
+//!
+//! What a planned fault took or changed on a disk is not the system's doing: there nothing is held against it that
+//! lost or rotten bytes explain (a file that does not read or is gone, a manifest or lease that moved back); what the
+//! edits that are there do to each other is. A day that was set aside begins anew, with names that were never used.
 
+use super::aside::Asides;
 use super::{Moment, violation};
 use crate::identity::ProjectDay;
-use crate::reader::Flaw;
 use crate::reader::manifest::{Edit, Manifest};
+use crate::reader::{Flaw, ReadError};
 use crate::snapshot::{DiskSnapshot, Problem, Snapshot};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +24,7 @@ pub struct ManifestWatch {
     last: BTreeMap<String, BTreeMap<ProjectDay, (u64, [u8; 32])>>,
     /// The token of each project's lease, as met last.
     tokens: BTreeMap<(String, u32), u64>,
+    asides: Asides,
 }
 
 impl ManifestWatch {
@@ -26,12 +32,25 @@ impl ManifestWatch {
     pub fn forget(&mut self, disk: &str) {
         self.last.remove(disk);
         self.tokens.retain(|(name, _), _| name != disk);
+        self.asides.forget(disk);
+    }
+
+    /// Somebody outside of the system took this day from the disk: what it held of it binds it no more.
+    pub fn forget_day(&mut self, disk: &str, of: ProjectDay) {
+        if let Some(days) = self.last.get_mut(disk) {
+            days.remove(&of);
+        }
     }
 
     /// Checks every manifest of the snapshot, and remembers it.
     pub fn check(&mut self, snapshot: &Snapshot, now: &Moment) -> Vec<Violation> {
         let mut found = problems(snapshot, now);
         for disk in &snapshot.disks {
+            for (of, day) in &disk.days {
+                if self.asides.is_new(&disk.name, *of, &day.aside) {
+                    self.forget_day(&disk.name, *of);
+                }
+            }
             self.moved(disk, snapshot, now, &mut found);
             self.leases(disk, now, &mut found);
             let last = self.last.entry(disk.name.clone()).or_default();
@@ -61,14 +80,14 @@ impl ManifestWatch {
                     breach("lease-fell", error.to_string());
                     continue;
                 }
-                Err(_) if now.faults_active => continue,
+                Err(error) if now.faults_active || excuses(now, &disk.name, error) => continue,
                 Err(error) => {
                     breach("unreadable", error.to_string());
                     continue;
                 }
             };
             let last = self.tokens.entry((disk.name.clone(), *project)).or_insert(token);
-            if token < *last {
+            if token < *last && !now.is_damaged(&disk.name) {
                 breach(
                     "lease-fell",
                     format!("the lease of p{project} was at token {last} and is at {token}"),
@@ -79,11 +98,11 @@ impl ManifestWatch {
     }
 
     fn moved(&self, disk: &DiskSnapshot, snapshot: &Snapshot, now: &Moment, found: &mut Vec<Violation>) {
-        let Some(last) = self.last.get(&disk.name) else { return };
+        let Some(last) = self.last.get(&disk.name).filter(|_| !now.is_damaged(&disk.name)) else { return };
         let is_read = |of: &ProjectDay| snapshot.scope.as_ref().is_none_or(|scope| scope.contains(of));
         for (of, (version, history)) in last.iter().filter(|(of, _)| is_read(of)) {
             // A manifest that does not read is a problem of its own, and not known to have moved.
-            let unread = |problem: &Problem| problem.of == *of && problem.error.flaw != Flaw::Missing;
+            let unread = |problem: &Problem| problem.of == *of && problem.error.path.ends_with("/manifest");
             if disk.problems.iter().any(unread) {
                 continue;
             }
@@ -101,11 +120,17 @@ impl ManifestWatch {
     }
 }
 
+/// Whether a file that does not read is the device's doing.
+fn excuses(now: &Moment, disk: &str, error: &ReadError) -> bool {
+    error.flaw == Flaw::Unreadable || now.is_damaged(disk)
+}
+
 /// Files that manifests name and that are not there, or do not read.
 fn problems(snapshot: &Snapshot, now: &Moment) -> Vec<Violation> {
     let mut found: BTreeMap<(ProjectDay, &str), Vec<String>> = BTreeMap::new();
     for problem in snapshot.problems() {
         let kind = match problem.error.flaw {
+            _ if excuses(now, &problem.disk, &problem.error) => continue,
             Flaw::Missing => "dangling",
             // Bit rot and torn sectors are the world's doing.
             _ if now.faults_active => continue,
@@ -262,6 +287,42 @@ mod tests {
         assert_eq!(kinds(&mut watch.clone(), &Disk::default()), ["moved-back"]);
         watch.forget("disk-0");
         assert_eq!(kinds(&mut watch, &disk(&edits[..1], &[1])), [""; 0]);
+    }
+
+    #[test]
+    fn a_day_that_was_set_aside_begins_anew_and_one_that_was_not_does_not() {
+        let edits = [edit(1, &[open(1)], &[], 2, 0), edit(2, &[open(2)], &[], 3, 0)];
+        let anew = [edit(1, &[open(3)], &[], 4, 0)];
+        let mut watch = ManifestWatch::default();
+        kinds(&mut watch, &disk(&edits, &[1, 2]));
+        let mut after = disk(&anew, &[3]);
+        assert_eq!(kinds(&mut watch.clone(), &after), ["moved-back"]);
+        let mut taken = watch.clone();
+        taken.forget_day("disk-0", OF);
+        assert_eq!(kinds(&mut taken, &after), [""; 0], "somebody took it");
+        after.files.insert("arb/17/2016-02-22.corrupt-2/manifest".into(), manifest(&edits));
+        assert_eq!(kinds(&mut watch, &after), [""; 0]);
+        // It is bound by what it holds from now on, as long as nothing more is set aside.
+        after.put(OF, "manifest", manifest(&[edit(1, &[open(4)], &[], 5, 0)]));
+        after.put(OF, "4.seg", file(4));
+        assert_eq!(kinds(&mut watch, &after), ["moved-back"]);
+    }
+
+    #[test]
+    fn on_a_damaged_disk_lost_bytes_are_not_held_against_the_system_but_edits_are() {
+        let edits = [edit(1, &[open(1)], &[], 2, 0), edit(2, &[open(2)], &[], 3, 0)];
+        let now = |disk: &str| Moment { damaged: BTreeSet::from([disk.to_owned()]), ..noon_after() };
+        let mut watch = ManifestWatch::default();
+        kinds(&mut watch, &disk(&edits, &[1, 2]));
+        let mut cut = disk(&edits[..1], &[]);
+        cut.put(OF, "1.seg", bytes::Bytes::from_static(&[7; 40]));
+        let snapshot = snapshot(&[cut]);
+        assert_eq!(watch.clone().check(&snapshot, &now("disk-0")), []);
+        let found = watch.check(&snapshot, &now("disk-1"));
+        assert_eq!(found.iter().map(|v| v.kind.as_str()).collect::<Vec<_>>(), ["unreadable", "moved-back"]);
+        let reused = disk(&[edits[0].clone(), edit(2, &[open(1)], &[1], 2, 0)], &[1]);
+        let found = ManifestWatch::default().check(&testing::snapshot(&[reused]), &now("disk-0"));
+        assert_eq!(found.iter().map(|v| v.kind.as_str()).collect::<Vec<_>>(), ["id-reused"]);
     }
 
     #[test]

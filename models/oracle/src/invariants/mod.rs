@@ -3,6 +3,7 @@
 //! Every check returns what it found, worst first or not: it never stops at the first breach, and never repairs.
 //! A violation concerns one project's day and one way of being wrong, however many events are behind it.
 
+mod aside;
 pub mod i10_backup;
 pub mod i11_tee;
 pub mod i12_drill;
@@ -17,6 +18,12 @@ pub mod i7_durable;
 pub mod i8_compaction;
 pub mod i9_manifests;
 pub mod judge;
+pub mod l1_backlogs;
+pub mod l2_compacted;
+pub mod l3_backup;
+pub mod l4_recovery;
+pub mod l5_divergence;
+pub mod waiting;
 
 use crate::content::Kept;
 use crate::day::day_text;
@@ -24,7 +31,7 @@ use crate::identity::{Content, Key, ProjectDay};
 use crate::ledger::{Entry, LedgerDay};
 use crate::sight::Held;
 use latent_verdict::Violation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 /// When and under which circumstances something is checked.
@@ -40,6 +47,17 @@ pub struct Moment {
     pub faults_active: bool,
     /// How many replays were begun so far: each may bring one more raw copy of an event.
     pub replays: u32,
+    /// Disks of which planned faults changed or took bytes that were durable: what does not read there, or moved
+    /// back, is the device's doing, before healing and after it. Their copies count for what they hold.
+    pub damaged: BTreeSet<String>,
+}
+
+impl Moment {
+    /// Whether planned faults took durable bytes from this disk.
+    #[must_use]
+    pub fn is_damaged(&self, disk: &str) -> bool {
+        self.damaged.contains(disk)
+    }
 }
 
 /// Breaches of one invariant, gathered by project, day and kind.
@@ -146,7 +164,8 @@ pub(crate) fn join<'a, T: Event>(
 #[cfg(test)]
 pub(crate) fn noon_after() -> Moment {
     let at_ms = crate::testing::NOON_MS + 86_400_000;
-    Moment { at_ms, stage: "test".into(), settled_before_ms: at_ms, faults_active: false, replays: 0 }
+    let (stage, damaged) = ("test".into(), BTreeSet::new());
+    Moment { at_ms, stage, settled_before_ms: at_ms, faults_active: false, replays: 0, damaged }
 }
 
 /// What a violation says, in short, for tests.

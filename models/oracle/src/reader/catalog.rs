@@ -51,7 +51,7 @@ pub fn read(file: &FileView) -> Result<Catalog, ReadError> {
 }
 
 fn read_at(file: &FileView) -> Result<Catalog, Flaw> {
-    let text = file.chunks.concat();
+    let text = file.read().map_err(|(_, flaw)| flaw)?.concat();
     let catalog: Catalog = serde_json::from_slice(&text).map_err(|e| Flaw::Json(e.to_string()))?;
     if catalog.format != 1 {
         return Err(Flaw::UnknownCode { field: "format", value: u64::from(catalog.format) });

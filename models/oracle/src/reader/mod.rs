@@ -124,6 +124,9 @@ pub enum Flaw {
     /// An entry or list breaks a rule of its format.
     #[error("{0}")]
     Rule(&'static str),
+    /// The device cannot read a block of the file: no doing of whoever wrote it.
+    #[error("a block of the file cannot be read")]
+    Unreadable,
     /// A file that something refers to is not there.
     #[error("file is missing")]
     Missing,

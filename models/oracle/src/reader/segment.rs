@@ -232,6 +232,8 @@ pub(crate) enum ArbPath {
     Segment(ProjectDay, u64),
     /// Something else in a day's directory, such as a segment that is being written.
     Stray(ProjectDay),
+    /// Something of a day that was set aside, and the number of that.
+    Aside(ProjectDay, u64),
     /// A project's lease.
     Lease(u32),
 }
@@ -244,6 +246,9 @@ pub(crate) fn arb_path(path: &str) -> Option<ArbPath> {
         return Some(ArbPath::Lease(project));
     }
     let (day, name) = rest.split_once('/')?;
+    if let Some((day, number)) = day.split_once(".corrupt-") {
+        return Some(ArbPath::Aside(ProjectDay { project, day: parse_day(day)? }, decimal(number)?));
+    }
     let of = ProjectDay { project, day: parse_day(day)? };
     if name == "manifest" {
         return Some(ArbPath::Manifest(of));
@@ -258,6 +263,12 @@ pub(crate) fn arb_path(path: &str) -> Option<ArbPath> {
 #[must_use]
 pub fn path_of(of: ProjectDay, id: u64) -> String {
     format!("arb/{}/{}/{id}.seg", of.project, day_text(of.day))
+}
+
+/// The directory of a day that was set aside.
+#[must_use]
+pub fn aside_path(of: ProjectDay, number: u64) -> String {
+    format!("arb/{}/{}.corrupt-{number}", of.project, day_text(of.day))
 }
 
 /// The header must say what its place says.
@@ -288,7 +299,9 @@ mod tests {
         assert_eq!(arb_path("arb/17/2016-02-22/manifest"), Some(ArbPath::Manifest(of)));
         assert_eq!(arb_path("arb/17/2016-02-22/3.seg.tmp"), Some(ArbPath::Stray(of)));
         assert_eq!(arb_path("arb/17/2016-02-22/03.seg"), Some(ArbPath::Stray(of)));
+        assert_eq!(arb_path("arb/17/2016-02-22.corrupt-3/manifest"), Some(ArbPath::Aside(of, 3)));
         assert_eq!(arb_path("arb/17/lease"), Some(ArbPath::Lease(17)));
+        assert_eq!(arb_path("arb/17/lease.corrupt-0"), None);
         assert_eq!(arb_path("arb/017/2016-02-22/3.seg"), None);
         assert_eq!(arb_path("arb/17/2016-02-30/3.seg"), None);
         assert_eq!(path_of(of, 3), "arb/17/2016-02-22/3.seg");

@@ -37,8 +37,10 @@ impl<E: Env> Store<E> {
         let mut made = Vec::new();
         let run = Run { token, inputs, keep, subject };
         let ran = self.merge_and_commit(&day, &run, &mut made).await;
-        let day = day.lock().await;
+        let mut day = day.lock().await;
         if ran.is_err() {
+            // Perhaps an input cannot be read: whoever compares copies next must not be told what it once held.
+            day.digest = None;
             // Whatever it made is an orphan, unless it went in after all: retiring asks the manifest.
             let paths = made.iter().map(|id| day.path(*id)).flat_map(|path| [format!("{path}.tmp"), path]);
             self.retire(project, day.day, paths.collect());

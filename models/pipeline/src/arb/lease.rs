@@ -50,17 +50,11 @@ impl<E: Env> Default for Leases<E> {
 
 impl<E: Env> Leases<E> {
     /// Reads a project's lease file after a boot; `aside` of them were set aside before. One that does not verify is
-    /// set aside too.
-    pub async fn recover(&self, env: &E, project: u32, aside: u64) -> Result<(), ArbFailure> {
+    /// set aside too, and so is one that the device cannot read unless `patient`.
+    pub async fn recover(&self, env: &E, project: u32, aside: u64, patient: bool) -> Result<(), ArbFailure> {
         let lease = match open(env, project, aside).await {
-            Err(ArbFailure::Corrupt(what)) => {
-                let (from, to) = (path(project), format!("arb/{project}/{ASIDE}{aside}"));
-                env.disk().rename(&from, &to).await?;
-                // Before the next one grants anything: were this name lost, its tokens would count from below.
-                env.disk().sync_dir(&format!("arb/{project}")).await?;
-                env.mark(Mark { name: "arb.lease-set-aside", subject: &what });
-                open(env, project, aside + 1).await?
-            }
+            Err(ArbFailure::Corrupt(what)) => self.set_aside(env, project, aside, &what).await?,
+            Err(ArbFailure::Disk(what)) if !patient => self.set_aside(env, project, aside, &what).await?,
             opened => opened?,
         };
         if lease.token >= TOKENS_PER_FILE {
@@ -69,6 +63,22 @@ impl<E: Env> Leases<E> {
         }
         self.held.lock().await.insert(project, lease);
         Ok(())
+    }
+
+    /// Moves a lease file that does not verify out of the way, and begins the next.
+    async fn set_aside(
+        &self,
+        env: &E,
+        project: u32,
+        aside: u64,
+        what: &str,
+    ) -> Result<Lease<<E::Disk as Disk>::File>, ArbFailure> {
+        let (from, to) = (path(project), format!("arb/{project}/{ASIDE}{aside}"));
+        env.disk().rename(&from, &to).await?;
+        // Before the next one grants anything: were this name lost, its tokens would count from below.
+        env.disk().sync_dir(&format!("arb/{project}")).await?;
+        env.mark(Mark { name: "arb.lease-set-aside", subject: what });
+        open(env, project, aside + 1).await
     }
 
     /// A manifest of the project has an edit that was made under `token`: what is granted next is above it.
@@ -107,10 +117,28 @@ impl<E: Env> Leases<E> {
             return Ok(ArbAnswer::Held);
         }
         let expires_ms = now.saturating_add_unsigned(for_ms);
-        let token = lease.token + 1;
-        lease.log.append(&encode(token, holder.0, now, expires_ms)).await?;
+        let mut token = lease.token + 1;
+        if let Err(failed) = lease.log.append(&encode(token, holder.0, now, expires_ms)).await {
+            // A device that fails for a while is asked again by the job. A file that it can no longer read takes no
+            // grant for ever: it goes aside, and the next one's tokens are above all of its.
+            if lease.log.verify().await.is_ok() {
+                return Err(failed);
+            }
+            let least = lease.token;
+            let aside = self.asides(env, project).await?;
+            *lease = self.set_aside(env, project, aside, &failed.to_string()).await?;
+            token = lease.token.max(least) + 1;
+            lease.log.append(&encode(token, holder.0, now, expires_ms)).await?;
+            env.disk().sync_dir(&format!("arb/{project}")).await?;
+        }
         (lease.token, lease.holder, lease.expires_ms) = (token, holder.0, expires_ms);
         Ok(ArbAnswer::Leased { token })
+    }
+
+    /// How many lease files of the project were set aside.
+    async fn asides(&self, env: &E, project: u32) -> Result<u64, ArbFailure> {
+        let names = env.disk().list(&format!("arb/{project}")).await?;
+        Ok(names.iter().filter(|name| name.name.starts_with(ASIDE)).count() as u64)
     }
 
     /// Refuses a token that is not the newest.

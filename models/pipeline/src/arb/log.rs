@@ -12,6 +12,7 @@ use latent_ports::{Disk, File, OpenMode, read_full};
 pub struct DurableLog<F> {
     file: F,
     path: String,
+    header_bytes: usize,
     durable_bytes: u64,
     end_unknown: bool,
     cut_bytes: u64,
@@ -28,8 +29,14 @@ impl<F: File> DurableLog<F> {
         let file = disk.open(path, OpenMode::Create).await.map_err(ArbFailure::from)?;
         let size = file.size_bytes().await?;
         let bytes = read_full(&file, 0, size).await?;
-        let mut log =
-            DurableLog { file, path: path.to_owned(), durable_bytes: 0, end_unknown: false, cut_bytes: 0 };
+        let mut log = DurableLog {
+            file,
+            path: path.to_owned(),
+            header_bytes: header.len(),
+            durable_bytes: 0,
+            end_unknown: false,
+            cut_bytes: 0,
+        };
         let unwritten = bytes.iter().all(|byte| *byte == 0);
         if bytes.len() < header.len() || unwritten {
             // Cut off while it was created: nothing in it was ever acknowledged.
@@ -74,6 +81,19 @@ impl<F: File> DurableLog<F> {
         self.end_unknown = false;
         self.durable_bytes += len;
         Ok(())
+    }
+
+    /// Reads back what is durable: a log that could not be read at the next boot is found today.
+    ///
+    /// # Errors
+    /// When the device cannot read it, or it does not verify.
+    pub async fn verify(&self) -> Result<(), ArbFailure> {
+        let bytes = read_full(&self.file, 0, self.durable_bytes).await?;
+        let scan = frame::scan(&bytes, self.header_bytes.min(bytes.len()));
+        if bytes.len() as u64 == self.durable_bytes && scan.end == End::Clean {
+            return Ok(());
+        }
+        Err(ArbFailure::Corrupt(format!("{} at byte {}", self.path, scan.valid_bytes)))
     }
 
     /// Cuts off what a failed append may have left behind the last durable frame.

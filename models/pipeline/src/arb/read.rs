@@ -7,7 +7,11 @@ use crate::record::{Key, Record, SetDigest, decode_block, each_record};
 use crate::zone::Day;
 use bytes::Bytes;
 use latent_edge::frame::{self, End, FRAME_HEAD_BYTES};
-use latent_ports::{Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
+use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
+use std::time::Duration;
+
+/// Copies are compared every night; every third time, all that they hold is read anew.
+const SCRUB_AFTER: Duration = Duration::from_secs(60 * 3600);
 
 /// The verified content of one segment.
 pub(super) struct SegmentBytes {
@@ -50,10 +54,16 @@ impl<E: Env> Store<E> {
     /// A day's blocks as frames, for a reader elsewhere.
     pub async fn read_day(&self, project: u32, day: Day) -> Result<Bytes, ArbFailure> {
         let Some(day) = self.day(project, day)? else { return Ok(Bytes::new()) };
-        let day = day.lock().await;
+        let mut day = day.lock().await;
         let mut out = Vec::new();
-        for entry in day.manifest.live.values() {
-            let segment = self.noting(project, day.day, self.read_segment(&day, entry).await)?;
+        let live: Vec<FileEntry> = day.manifest.live.values().cloned().collect();
+        for entry in &live {
+            let read = self.read_segment(&day, entry).await;
+            if read.is_err() {
+                // Whoever compares copies next must not be told what it once held.
+                day.digest = None;
+            }
+            let segment = self.noting(project, day.day, read)?;
             let frames_end = SEGMENT_HEADER_BYTES
                 + segment.blocks.iter().map(|b| b.len() + FRAME_HEAD_BYTES).sum::<usize>();
             out.extend_from_slice(&segment.whole[SEGMENT_HEADER_BYTES..frames_end]);
@@ -102,15 +112,44 @@ impl<E: Env> Store<E> {
         Ok(digest)
     }
 
+    /// The digest of a day that was read not too long ago: what is remembered says nothing of blocks that rotted since.
+    async fn verified_digest(&self, day: &mut DayStore<E>, before_ms: i64) -> Result<SetDigest, ArbFailure> {
+        let now = self.env.clock().monotonic();
+        if now.saturating_sub(day.verified) >= SCRUB_AFTER {
+            day.digest = None;
+            self.verify_day(day).await?;
+            day.verified = now;
+        }
+        self.digest_of(day, before_ms).await
+    }
+
+    /// Reads all of a day and verifies it, the manifest too.
+    pub(super) async fn verify_day(&self, day: &DayStore<E>) -> Result<(), ArbFailure> {
+        day.log.verify().await?;
+        for entry in day.manifest.live.values() {
+            let segment = self.read_segment(day, entry).await?;
+            if entry.sealed && blake3::hash(&segment.whole).to_hex().as_str() != entry.hash {
+                let path = day.path(entry.id);
+                return Err(ArbFailure::Corrupt(format!("{path} does not match the hash in its manifest")));
+            }
+        }
+        Ok(())
+    }
+
     /// Digests of every day of a project.
     pub async fn digests(&self, project: u32, before_ms: i64) -> Result<Vec<DayFiles>, ArbFailure> {
         let mut out = Vec::new();
         for day in self.days_of(project) {
             let mut day = day.lock().await;
-            let digest = match self.digest_of(&mut day, before_ms).await {
+            let digest = match self.verified_digest(&mut day, before_ms).await {
                 Ok(digest) => Some(digest),
                 Err(ArbFailure::Corrupt(what)) => {
                     self.note_corrupt(project, day.day, what);
+                    None
+                }
+                // It cannot vouch for this day now. Whoever compares asks it to set the day aside, and it looks again.
+                Err(ArbFailure::Disk(what)) => {
+                    self.env.mark(Mark { name: "arb.day-unreadable", subject: &what });
                     None
                 }
                 Err(other) => return Err(other),
@@ -131,10 +170,15 @@ impl<E: Env> Store<E> {
         for day in self.days_of(project) {
             let day = day.lock().await;
             if !dirty_only || day.is_dirty() {
-                match self.noting(project, day.day, self.describe(&day).await) {
+                let described = match self.describe(&day).await {
+                    // A device that failed once is asked again before the day is left out.
+                    Err(ArbFailure::Disk(_)) => self.describe(&day).await,
+                    described => described,
+                };
+                match self.noting(project, day.day, described) {
                     Ok(described) => out.push(described),
                     // Anti-entropy sees to it; the other days are compacted meanwhile.
-                    Err(ArbFailure::Corrupt(_)) => {}
+                    Err(ArbFailure::Corrupt(_) | ArbFailure::Disk(_)) => {}
                     Err(other) => return Err(other),
                 }
             }

@@ -17,12 +17,16 @@ const CALLS_AT_A_TIME: usize = 1024;
 /// A boot that failed is tried again after this long, then after twice as long, up to the longest.
 const FIRST_BOOT_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_BOOT_PAUSE: Duration = Duration::from_secs(600);
+/// So many boots wait for a device that fails, a quarter of an hour in all; then what it cannot read is given up.
+const PATIENT_BOOTS: u32 = 10;
 
 /// Boots a disk node: recovers, then serves until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let mut pause = FIRST_BOOT_PAUSE;
+    let mut boots = 0;
     let store = loop {
-        match Store::recover(env.clone(), boot.clone()).await {
+        boots += 1;
+        match Store::recover(env.clone(), boot.clone(), boots <= PATIENT_BOOTS).await {
             Ok(store) => break store,
             Err(error) => {
                 // A disk that cannot be read serves nothing: its callers see a node that refuses.
@@ -109,7 +113,8 @@ async fn answer<E: Env>(
     }
 }
 
-/// Pins first, then seals: no file that is listed can go before the pin does.
+/// Pins first, then seals: no file that is listed can go before the pin does. Whoever is told of a failure will not let
+/// go of the pin: then there is none.
 async fn pin<E: Env>(
     store: &Store<E>,
     project: u32,
@@ -117,6 +122,18 @@ async fn pin<E: Env>(
     before_ms: i64,
 ) -> Result<Vec<DayFiles>, ArbFailure> {
     store.pin(project, for_ms);
+    let listed = list_pinned(store, project, before_ms).await;
+    if listed.is_err() {
+        store.unpin(project);
+    }
+    listed
+}
+
+async fn list_pinned<E: Env>(
+    store: &Store<E>,
+    project: u32,
+    before_ms: i64,
+) -> Result<Vec<DayFiles>, ArbFailure> {
     let mut out = Vec::new();
     for day in store.days_of(project) {
         let mut day = day.lock().await;

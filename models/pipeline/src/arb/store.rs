@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 const MANIFEST_HEADER: &[u8] = b"LARBMAN1";
@@ -51,6 +52,8 @@ pub(super) struct DayStore<E: Env> {
     pub next_id: u64,
     /// Digest of all keys, and the state it was taken of: version and bytes of open segments.
     pub digest: Option<(u64, u64, i64, SetDigest)>,
+    /// When all of it was last read and verified (monotonic); zero when it must be soon.
+    pub verified: Duration,
 }
 
 impl<E: Env> DayStore<E> {
@@ -68,7 +71,11 @@ impl<E: Env> DayStore<E> {
         let misfit = |error| ArbFailure::Refused(format!("{}: {error}", self.dir()));
         self.manifest.check(edit).map_err(misfit)?;
         let text = serde_json::to_vec(edit).map_err(|e| ArbFailure::Refused(format!("edit: {e}")))?;
-        self.log.append(&text).await?;
+        if let Err(error) = self.log.append(&text).await {
+            // Perhaps the device can no longer read the block that the end lies in: then no edit will ever fit in.
+            self.verified = Duration::ZERO;
+            return Err(error);
+        }
         self.manifest.apply(edit)?;
         self.next_id = self.next_id.max(self.manifest.next_id);
         Ok(())
@@ -101,8 +108,9 @@ pub struct Store<E: Env> {
 }
 
 impl<E: Env> Store<E> {
-    /// Opens the disk, cuts torn tails, and notes what is to be cleaned up.
-    pub async fn recover(env: E, boot: Boot) -> Result<Arc<Self>, ArbFailure> {
+    /// Opens the disk, cuts torn tails, and notes what is to be cleaned up. With `patient` unset a file that the device
+    /// cannot read counts as corrupt: its day is refused until it is filled from other copies, and the rest serves.
+    pub async fn recover(env: E, boot: Boot, patient: bool) -> Result<Arc<Self>, ArbFailure> {
         let store = Store {
             env,
             boot,
@@ -117,14 +125,16 @@ impl<E: Env> Store<E> {
         let disk = store.env.disk();
         match disk.create_dir("arb").await {
             Ok(()) => {}
-            Err(error) if error.kind == DiskErrorKind::AlreadyExists => store.recover_projects().await?,
+            Err(error) if error.kind == DiskErrorKind::AlreadyExists => {
+                store.recover_projects(patient).await?
+            }
             Err(error) => return Err(error.into()),
         }
         disk.sync_dir("").await?;
         Ok(Arc::new(store))
     }
 
-    async fn recover_projects(&self) -> Result<(), ArbFailure> {
+    async fn recover_projects(&self, patient: bool) -> Result<(), ArbFailure> {
         let disk = self.env.disk();
         // Names that an earlier process made and never synced are there and may still be lost.
         disk.sync_dir("arb").await?;
@@ -134,7 +144,7 @@ impl<E: Env> Store<E> {
             let names = disk.list(&format!("arb/{project}")).await?;
             let aside = names.iter().filter(|name| name.name.starts_with(lease::ASIDE)).count() as u64;
             if aside > 0 || names.iter().any(|name| name.name == "lease") {
-                self.leases.recover(&self.env, project, aside).await?;
+                self.leases.recover(&self.env, project, aside, patient).await?;
             }
             self.note_asides(project, &names);
             for name in names.iter().filter(|name| name.kind == EntryKind::Directory) {
@@ -145,6 +155,9 @@ impl<E: Env> Store<E> {
                         self.days().insert((project, day), Arc::new(Mutex::new(store)));
                     }
                     Err(ArbFailure::Corrupt(what)) => {
+                        self.note_corrupt(project, day, what);
+                    }
+                    Err(ArbFailure::Disk(what)) if !patient => {
                         self.note_corrupt(project, day, what);
                     }
                     Err(other) => return Err(other),
@@ -180,7 +193,17 @@ impl<E: Env> Store<E> {
         }
         disk.sync_dir(&dir).await?;
         let (open, cut_off) = (BTreeMap::new(), BTreeMap::new());
-        Ok(DayStore { project, day, manifest, log, open, cut_off, next_id, digest: None })
+        Ok(DayStore {
+            project,
+            day,
+            manifest,
+            log,
+            open,
+            cut_off,
+            next_id,
+            digest: None,
+            verified: Duration::ZERO,
+        })
     }
 
     /// Finds the directories that were set aside, among the names of a project's directory.
@@ -241,13 +264,29 @@ impl<E: Env> Store<E> {
         lock(&self.corrupt).keys().filter(|(p, _)| *p == project).map(|(_, day)| *day).collect()
     }
 
+    /// Reads a day that is not known to be corrupt. If the device cannot, it is refused from now on, as if it were.
+    async fn must_be_unreadable(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
+        let sound = || ArbFailure::Refused(format!("{} is not corrupt", day_dir(project, day)));
+        let found = self.days().get(&(project, day)).cloned().ok_or_else(sound)?;
+        let read = self.verify_day(&*found.lock().await).await;
+        match read {
+            Ok(()) => Err(sound()),
+            Err(ArbFailure::Disk(what)) => {
+                self.note_corrupt(project, day, what);
+                Ok(())
+            }
+            Err(other) => self.noting(project, day, Err(other)),
+        }
+    }
+
     /// Moves a corrupt day's directory out of the way, to `<day>.corrupt-<n>`, where `n` is the greatest id of a file
     /// in it: ids only rise, so no two are called the same, not even when the first is gone. What is written next
-    /// begins the day anew. Refused when the day is not corrupt.
+    /// begins the day anew. Refused when the day is not corrupt, and can be read now: a device that fails for a while
+    /// has lost nothing.
     pub async fn set_aside(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
         let _one_at_a_time = self.creating.lock().await;
         if !lock(&self.corrupt).contains_key(&(project, day)) {
-            return Err(ArbFailure::Refused(format!("{} is not corrupt", day_dir(project, day))));
+            self.must_be_unreadable(project, day).await?;
         }
         // Writes and runs that began before hold the day until they are through; later ones find it gone.
         let old = self.days().get(&(project, day)).cloned();

@@ -148,11 +148,15 @@ async fn job<E: Env>(env: &E, boot: &Boot, project: u32, disk: NodeId) -> Result
     let for_ms = boot.cluster.compaction.lease.as_millis() as u64;
     let lease = call(env, disk, &ArbCall::Lease { project, for_ms }, Bytes::new(), CALL_TIMEOUT).await?;
     let ArbAnswer::Leased { token } = lease.0 else { return Ok(()) };
-    // Asked again under the lease: nobody else changes compacted files from here on.
+    // Asked again under the lease: nobody else changes compacted files from here on. A day that cannot be compacted does
+    // not hold up the others.
+    let mut failed = Ok(());
     for day in ended_days(env, boot, project, disk).await? {
-        compact_day(env, boot, project, disk, token, &day).await?;
+        if let Err(error) = compact_day(env, boot, project, disk, token, &day).await {
+            failed = Err(error);
+        }
     }
-    Ok(())
+    failed
 }
 
 /// The days of a project that are over and have something new.

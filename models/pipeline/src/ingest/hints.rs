@@ -4,7 +4,7 @@
 //! a hint is already durable on enough disks, so a hint that cannot be kept is counted and left to anti-entropy.
 
 use super::copies::ProjectWrite;
-use crate::arb::api::{ArbCall, call};
+use crate::arb::api::{ArbCall, ArbError, call};
 use crate::config::Cluster;
 use latent_edge::frame::{End, encode_frame, scan};
 use latent_edge::message::{decode_head, encode_head};
@@ -63,13 +63,12 @@ impl<E: Env> Hints<E> {
             *next += 1;
             *next
         };
-        match self.store(disk, number, write).await {
-            Ok(()) => {
-                self.kept.lock().await.entry(disk).or_default().push(number);
-                self.added.notify_one();
-            }
-            Err(error) => self.env.mark(Mark { name: "hints.not-kept", subject: &error.to_string() }),
+        if let Err(error) = self.store(disk, number, write).await {
+            self.env.mark(Mark { name: "hints.not-kept", subject: &error.to_string() });
         }
+        // Also when it failed: what is there of the file is delivered if it is whole, and must go in any case.
+        self.kept.lock().await.entry(disk).or_default().push(number);
+        self.added.notify_one();
     }
 
     async fn store(&self, disk: NodeId, number: u64, write: &ProjectWrite) -> Result<(), DiskError> {
@@ -95,7 +94,8 @@ impl<E: Env> Hints<E> {
             self.env.clock().sleep(RETRY_EVERY).await;
             for (disk, numbers) in waiting {
                 for number in numbers {
-                    if !self.deliver(disk, number).await {
+                    // A disk that refuses one write may take the next, of another day; one that does not answer is away.
+                    if self.deliver(disk, number).await == Delivery::DiskAway {
                         break;
                     }
                 }
@@ -103,24 +103,30 @@ impl<E: Env> Hints<E> {
         }
     }
 
-    /// Delivers one hint and forgets it; false when the disk still does not take it.
-    async fn deliver(&self, disk: NodeId, number: u64) -> bool {
+    /// Delivers one hint and forgets it, if the disk takes it.
+    async fn deliver(&self, disk: NodeId, number: u64) -> Delivery {
         let write = match self.load(disk, number).await {
             Ok(Some(write)) => write,
             // Cut off by a crash while it was written, or unreadable: anti-entropy brings what it held.
-            Ok(None) | Err(_) => return self.forget(disk, number).await,
+            Ok(None) | Err(_) => {
+                self.forget(disk, number).await;
+                return Delivery::Settled;
+            }
         };
         // Skipping what is present: the write may have arrived although its answer did not.
         let ArbCall::Write { project, parts, .. } = write.call else {
-            return self.forget(disk, number).await;
+            self.forget(disk, number).await;
+            return Delivery::Settled;
         };
         let order = ArbCall::Write { project, parts, skip_present: true };
         match call(&self.env, disk, &order, write.body, self.cluster.copies.write_timeout).await {
             Ok(_) => {
                 self.env.mark(Mark { name: "hints.handed-off", subject: "" });
-                self.forget(disk, number).await
+                self.forget(disk, number).await;
+                Delivery::Settled
             }
-            Err(_) => false,
+            Err(ArbError::Net(_)) => Delivery::DiskAway,
+            Err(_) => Delivery::Settled,
         }
     }
 
@@ -133,13 +139,26 @@ impl<E: Env> Hints<E> {
         Ok(call.map(|call| ProjectWrite { call, body: body.clone() }))
     }
 
-    async fn forget(&self, disk: NodeId, number: u64) -> bool {
+    /// Where its file stays, it is tried again.
+    async fn forget(&self, disk: NodeId, number: u64) {
+        // A hint that comes back after a crash is delivered again, which skips what is present.
+        match self.env.disk().remove(&path(disk, number)).await {
+            Err(error) if error.kind != DiskErrorKind::NotFound => return,
+            _ => {}
+        }
         if let Some(numbers) = self.kept.lock().await.get_mut(&disk) {
             numbers.retain(|kept| *kept != number);
         }
-        // A hint that comes back after a crash is delivered again, which skips what is present.
-        self.env.disk().remove(&path(disk, number)).await.is_ok()
     }
+}
+
+/// What became of a try to hand a hint off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// Taken, of no use, or refused for now: the next may be tried.
+    Settled,
+    /// No answer: the others would wait for nothing.
+    DiskAway,
 }
 
 fn path(disk: NodeId, number: u64) -> String {

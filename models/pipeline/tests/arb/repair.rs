@@ -5,10 +5,10 @@ use bytes::Bytes;
 use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::ingest::copies::encode_write;
-use latent_pipeline::record::Record;
+use latent_pipeline::record::{Record, SetDigest};
 use latent_pipeline::zone::Day;
 use latent_ports::Env;
-use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, OpKind, Pause};
+use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, LatentSector, OpKind, Pause};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -390,6 +390,100 @@ fn a_lease_file_that_is_gone_grants_no_token_below_those_in_manifests() {
     let token =
         with_disk(14, Some(gone), async |bench| bench.run("one", async |client| lease(&client).await).await);
     assert_eq!(token, 6);
+}
+
+fn unreadable(path: &str) -> Fault {
+    let path_prefix = format!("arb/{PROJECT}/{path}");
+    let action = Action::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
+    Fault { anchor: Anchor::AtMs(0), action }
+}
+
+#[test]
+fn a_day_with_a_block_that_cannot_be_read_is_set_aside_when_asked_and_one_that_reads_is_not() {
+    with_disk(15, None, async |bench| {
+        bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        bench
+            .run("two", async |client| {
+                let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
+                assert!(client.order(set_aside).await.is_err(), "it reads");
+            })
+            .await;
+        bench.world.arm(unreadable(&format!("{DAY}/1.seg")));
+        bench.world.sleep(SECOND).await;
+        let left = bench
+            .run("three", async |client| {
+                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let Ok(ArbAnswer::Days(days)) = client.order(digests).await else { panic!("no digests") };
+                assert_eq!(days[0].digest, None, "the disk cannot vouch for the day");
+                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.put(Tier::Late, 1..12).await.unwrap();
+                client.sequences().await
+            })
+            .await;
+        assert_eq!(left, (1..12).collect::<Vec<_>>());
+    });
+}
+
+/// The digest that the disk tells of its one day.
+async fn digest_of(client: &Client) -> Option<SetDigest> {
+    match client.order(ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
+        Ok(ArbAnswer::Days(days)) => days[0].digest,
+        other => panic!("no digests: {other:?}"),
+    }
+}
+
+#[test]
+fn a_digest_is_not_remembered_beyond_a_read_that_failed() {
+    with_disk(17, None, async |bench| {
+        let before = bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                client.order(pin()).await.unwrap();
+                digest_of(&client).await
+            })
+            .await;
+        assert!(before.is_some());
+        bench.world.arm(unreadable(&format!("{DAY}/1.seg")));
+        bench.world.sleep(SECOND).await;
+        let after = bench
+            .run("two", async |client| {
+                assert!(client.merge_all().await.is_err());
+                digest_of(&client).await
+            })
+            .await;
+        assert_eq!(after, None);
+    });
+}
+
+#[test]
+fn a_disk_boots_at_last_although_a_block_of_a_manifest_and_of_a_lease_cannot_be_read() {
+    with_disk(16, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                assert_eq!(lease(&client).await, 1);
+            })
+            .await;
+        bench.world.kill(DISK);
+        bench.world.arm(unreadable(&format!("{DAY}/manifest")));
+        bench.world.arm(unreadable("lease"));
+        bench.world.restart(DISK);
+        bench.world.sleep(Duration::from_secs(600)).await;
+        bench
+            .run("early", async |client| assert!(client.read(DAY).await.is_err(), "it may still come back"))
+            .await;
+        bench.world.sleep(Duration::from_secs(900)).await;
+        bench
+            .run("two", async |client| {
+                assert!(lease(&client).await > 1 << 40);
+                let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
+                assert!(corrupt(client.order(pin()).await));
+                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.put(Tier::Late, 1..12).await.unwrap();
+                assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
+            })
+            .await;
+    });
 }
 
 #[test]

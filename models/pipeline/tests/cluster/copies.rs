@@ -4,7 +4,7 @@ use crate::site::{FIRST_DAY, HOUR, MINUTE, PROJECT, Site, with_site};
 use latent_pipeline::audit::Alarm;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
-use latent_sim::{Action, Anchor, CrashKeeps, DiskImage, Fault, Kill, Pause};
+use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, Kill, OpKind, Pause};
 
 /// All copies of all days agree, and nothing acknowledged is missing.
 async fn all_is_well(site: &Site) {
@@ -49,6 +49,36 @@ fn a_disk_that_was_down_for_four_hours_gets_its_hints() {
     });
     assert!(marks["hints.handed-off"] >= 120, "{marks:?}");
     assert_eq!(marks["repair.compared"], 1);
+}
+
+#[test]
+fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
+    let (_, marks) = with_site(2, async |site: Site| {
+        site.traffic(7).await;
+        site.world.kill(site.node("disk-3"));
+        let fails = |op, times| {
+            let action = |node: &str| {
+                let (node, path_prefix) = (node.to_owned(), "hints".to_owned());
+                Action::DiskError(DiskError { node, op, path_prefix, times: Some(times), for_ms: None })
+            };
+            for node in ["ingest-1", "ingest-2"] {
+                site.world.arm(Fault { anchor: Anchor::AtMs(0), action: action(node) });
+            }
+        };
+        fails(OpKind::Sync, 3);
+        site.traffic(1).await;
+        fails(OpKind::Remove, 5);
+        site.world.restart(site.node("disk-3"));
+        site.traffic(1).await;
+        site.world.sleep(3 * HOUR).await;
+        for node in ["ingest-1", "ingest-2"] {
+            let image = site.world.disk_image(site.node(node));
+            let left: Vec<&str> =
+                image.files().map(|(path, _)| path).filter(|p| p.starts_with("hints/")).collect();
+            assert_eq!(left, [""; 0], "{node}");
+        }
+    });
+    assert_eq!(marks["hints.not-kept"], 6, "{marks:?}");
 }
 
 #[test]

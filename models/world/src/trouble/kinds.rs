@@ -266,6 +266,7 @@ impl Site<'_> {
         let other = self.pick(2, &self.names.system());
         let for_ms = self.pick(3, &[SECOND_MS, MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 26 * HOUR_MS]);
         let for_ms_some = Some(for_ms);
+        let node_name = node.clone();
         let degrade = DegradeLink {
             from: node.clone(),
             to: "*".into(),
@@ -300,7 +301,12 @@ impl Site<'_> {
             }),
             Kind::SlowLink => Action::DegradeLink(DegradeLink {
                 latency_times: Some(self.within(4, 10, 100) as u32),
-                duplicate_ppm: Some(self.within(5, 0, 300_000) as u32),
+                // Customers reach an edge over connections, which double nothing: a doubled request would be another one.
+                duplicate_ppm: Some(if self.names.edges.contains(&node_name) {
+                    0
+                } else {
+                    self.within(5, 0, 300_000) as u32
+                }),
                 reorder_ppm: Some(self.within(6, 0, 300_000) as u32),
                 reorder_by_ms: Some(self.within(7, 1, 3_000) as u32),
                 bandwidth_bytes_per_s: self.pick(8, &[None, None, Some(200_000)]),

@@ -1,0 +1,140 @@
+//! L2: once faults stop, each dirty day that has ended is compacted on every disk.
+//!
+//! A segment is dirty until a compaction has taken it in. Files carry no dates: a segment's time counts from the first
+//! look after its day had ended that found it dirty, and from the end of faults. Repairs write to old days too: that
+//! makes new segments, with a time of their own. A copy whose manifest does not read is not judged here.
+
+use super::waiting::Waiting;
+use crate::day::Zones;
+use crate::identity::ProjectDay;
+use crate::reader::segment::Tier;
+use crate::snapshot::Snapshot;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The next midnight of the project is at most 25 h away (where clocks are set back), its job starts within minutes,
+/// and is tried again for an hour by either worker: three hours after midnight it is over.
+pub const WITHIN_MS: i64 = 27 * 3_600_000;
+
+/// Watches dirty segments of ended days from look to look.
+#[derive(Clone, Debug, Default)]
+pub struct DirtyWatch {
+    since_ms: BTreeMap<(String, ProjectDay), BTreeMap<u64, i64>>,
+}
+
+impl DirtyWatch {
+    /// Notes what is dirty of the days that `snapshot` covers.
+    pub fn look(&mut self, snapshot: &Snapshot, zones: &Zones, now_ms: i64) {
+        let covers = |of: &ProjectDay| snapshot.scope.as_ref().is_none_or(|scope| scope.contains(of));
+        let mut before = BTreeMap::new();
+        self.since_ms.retain(|(disk, of), since_ms| {
+            let looked_at = covers(of) && snapshot.disks.iter().any(|looked_at| looked_at.name == *disk);
+            if looked_at {
+                before.insert((disk.clone(), *of), std::mem::take(since_ms));
+            }
+            !looked_at
+        });
+        for disk in &snapshot.disks {
+            for (of, day) in &disk.days {
+                let Some(manifest) = &day.manifest else { continue };
+                let mut dirty =
+                    manifest.live.iter().filter(|(_, entry)| entry.tier != Tier::Compacted).peekable();
+                let has_ended = || zones.day(of.project, now_ms, now_ms).is_ok_and(|today| today > of.day);
+                if dirty.peek().is_none() || !has_ended() {
+                    continue;
+                }
+                let key = (disk.name.clone(), *of);
+                let known = before.remove(&key).unwrap_or_default();
+                let since = dirty.map(|(id, _)| (*id, known.get(id).copied().unwrap_or(now_ms)));
+                self.since_ms.insert(key, since.collect());
+            }
+        }
+    }
+
+    /// The days of [`DirtyWatch::waiting`]: they want another look before they are named.
+    #[must_use]
+    pub fn late_days(&self, faults_ended_ms: i64, now_ms: i64) -> BTreeSet<ProjectDay> {
+        let is_late = |segments: &BTreeMap<u64, i64>| {
+            let first_ms = segments.values().min();
+            first_ms.is_some_and(|first| {
+                Waiting::past("L2", (*first).max(faults_ended_ms), WITHIN_MS, now_ms).is_some()
+            })
+        };
+        self.since_ms.iter().filter(|(_, segments)| is_late(segments)).map(|((_, of), _)| *of).collect()
+    }
+
+    /// Days that were dirty for too long, as far as anybody looked.
+    #[must_use]
+    pub fn waiting(&self, faults_ended_ms: i64, now_ms: i64) -> Vec<Waiting> {
+        let late = |((disk, of), segments): (&(String, ProjectDay), &BTreeMap<u64, i64>)| {
+            let (id, first_ms) = segments.iter().min_by_key(|(id, since_ms)| (**since_ms, **id))?;
+            let late = Waiting::past("L2", (*first_ms).max(faults_ended_ms), WITHIN_MS, now_ms)?;
+            Some(late.at(disk).of(*of).file(&format!("{id}.seg")).what("is not compacted"))
+        };
+        self.since_ms.iter().filter_map(late).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, DAY, Disk, NOON_MS, Rec, edit, manifest, open_entry, sealed_entry, snapshot};
+
+    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const MIDNIGHT_MS: i64 = NOON_MS + 12 * 3_600_000;
+
+    fn zones() -> Zones {
+        let mut zones = Zones::default();
+        zones.set(17, i64::MIN, "UTC").unwrap();
+        zones
+    }
+
+    fn open(ids: &[u64]) -> Disk {
+        let mut disk = Disk::default();
+        let entries: Vec<String> = ids.iter().map(|id| open_entry(*id, "late")).collect();
+        disk.put(OF, "manifest", manifest(&[edit(1, &entries, &[], 9, 0)]));
+        for id in ids {
+            disk.put(
+                OF,
+                &format!("{id}.seg"),
+                testing::segment(0, OF, *id, &[vec![Rec::new("a", "i1", NOON_MS)]]),
+            );
+        }
+        disk
+    }
+
+    fn compacted() -> Disk {
+        let mut disk = Disk::default();
+        let file = testing::compacted(OF, 3, vec![Rec::new("a", "i1", NOON_MS)]);
+        disk.put(OF, "manifest", manifest(&[edit(1, &[sealed_entry(3, "compacted", &file, 1)], &[], 4, 1)]));
+        disk.put(OF, "3.seg", file);
+        disk
+    }
+
+    fn look(watch: &mut DirtyWatch, disk: &Disk, now_ms: i64) -> Vec<String> {
+        watch.look(&snapshot(std::slice::from_ref(disk)), &zones(), now_ms);
+        watch.waiting(MIDNIGHT_MS, now_ms).iter().map(Waiting::to_string).collect()
+    }
+
+    #[test]
+    fn a_day_that_is_dirty_long_after_it_ended_is_named_and_one_that_was_compacted_is_not() {
+        let mut watch = DirtyWatch::default();
+        assert_eq!(look(&mut watch, &open(&[1]), MIDNIGHT_MS - 1), [""; 0], "the day has not ended");
+        assert_eq!(look(&mut watch, &open(&[1]), MIDNIGHT_MS), [""; 0]);
+        assert_eq!(look(&mut watch, &open(&[1]), MIDNIGHT_MS + WITHIN_MS), [""; 0]);
+        let late = look(&mut watch, &open(&[1]), MIDNIGHT_MS + WITHIN_MS + 1);
+        assert_eq!(late, ["L2 p17 2016-02-22 disk-0 1.seg is not compacted"]);
+        assert_eq!(look(&mut watch, &compacted(), MIDNIGHT_MS + WITHIN_MS + 2), [""; 0]);
+    }
+
+    #[test]
+    fn faults_and_later_arrivals_have_their_time_counted_anew() {
+        let mut watch = DirtyWatch::default();
+        let begin_ms = MIDNIGHT_MS - 86_400_000;
+        let earlier = ProjectDay { day: DAY - 3, ..OF };
+        watch.since_ms.insert(("disk-0".into(), earlier), BTreeMap::from([(1, begin_ms)]));
+        assert_eq!(watch.waiting(MIDNIGHT_MS, MIDNIGHT_MS + WITHIN_MS), [], "faults ended at midnight");
+        let mut watch = DirtyWatch::default();
+        look(&mut watch, &open(&[1]), MIDNIGHT_MS);
+        assert_eq!(look(&mut watch, &open(&[2]), MIDNIGHT_MS + WITHIN_MS + 1), [""; 0], "another segment");
+    }
+}

@@ -1,0 +1,174 @@
+//! What the world did to the system, as the judge must know it: faults, boots, days set aside, recoveries.
+//!
+//! Heard from the trace by an observer, which only writes down. Faults come from the plan, so knowing them is no
+//! trust in the system; of the system's own marks only one is used to find bytes (where a day was set aside to), and
+//! the bytes decide. Conditions without effect on bytes or time are heard like any fault.
+
+use crate::lock;
+use latent_engine::sim::{Action, Event, Observer, Record, World};
+use latent_oracle::invariants::l4_recovery::Begun;
+use latent_ports::{NodeId, UnixMs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// For so long after a boot or a fault every acknowledgement is checked: that is when durability is at risk.
+const FRESH_MS: i64 = 5 * 60_000;
+
+/// Something that changes what the judge may ask of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Happened {
+    /// A process started.
+    Booted(NodeId, i64),
+    /// The node of that name has an empty disk.
+    NewDisk(String),
+    /// A directory of Arb was set aside, to this path.
+    SetAside(NodeId, String),
+}
+
+/// What was heard so far.
+#[derive(Debug, Default)]
+pub(crate) struct Chronicle {
+    happened: Vec<Happened>,
+    /// Nodes of whose disks planned faults changed or took durable bytes, while leaving the rest.
+    pub damaged: BTreeSet<String>,
+    /// Nodes whose disks may lack what they once confirmed, and since when: damaged, replaced, or in hostile hands.
+    pub unsound: BTreeMap<String, i64>,
+    /// When a fault began or ended last.
+    last_fault_ms: Option<i64>,
+    /// Whether a fault struck that can keep a backup from being taken and that no operator is to blame for.
+    is_cut_off: bool,
+    /// When trouble was declared over.
+    pub faults_ended_ms: Option<i64>,
+    /// Recoveries that run.
+    recoveries: BTreeMap<NodeId, i64>,
+    fresh_until_ms: i64,
+}
+
+impl Chronicle {
+    /// What happened since this was asked last, in order.
+    pub fn take(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.happened)
+    }
+
+    /// Whether a fault has struck and trouble is not over.
+    pub fn is_troubled(&self) -> bool {
+        self.last_fault_ms.is_some() && self.faults_ended_ms.is_none()
+    }
+
+    /// Until when trouble may have kept things from being done; `None` if there was none.
+    pub fn troubled_until_ms(&self, now_ms: i64) -> Option<i64> {
+        self.last_fault_ms.map(|_| self.faults_ended_ms.unwrap_or(now_ms))
+    }
+
+    /// Until when machines and links may have kept backups from being taken. Conditions are no excuse: credentials that
+    /// stay expired are what the age of backups is there to find.
+    pub fn backups_excused_until_ms(&self, now_ms: i64) -> Option<i64> {
+        self.troubled_until_ms(now_ms).filter(|_| self.is_cut_off)
+    }
+
+    /// Whether something struck, or booted, a few minutes ago.
+    pub fn is_fresh(&self, now_ms: i64) -> bool {
+        now_ms < self.fresh_until_ms
+    }
+
+    /// Recoveries that were begun and have not ended.
+    pub fn recoveries(&self, world: &World) -> Vec<Begun> {
+        let begun = |(node, at_ms): (&NodeId, &i64)| Begun {
+            node: world.node_name(*node).to_string(),
+            at_ms: *at_ms,
+        };
+        self.recoveries.iter().map(begun).collect()
+    }
+
+    fn fault(&mut self, action: &Action, at_ms: i64) {
+        self.last_fault_ms = Some(at_ms);
+        self.fresh_until_ms = at_ms + FRESH_MS;
+        self.is_cut_off |= !matches!(action, Action::Condition(_));
+        let damaged = match action {
+            Action::BitRot(it) => &it.node,
+            Action::LatentSector(it) => &it.node,
+            Action::MisdirectedWrite(it) => &it.node,
+            Action::LostWrite(it) => &it.node,
+            Action::NewDisk(it) => {
+                self.unsound.insert(it.node.clone(), at_ms);
+                // Nothing that the old disk had binds the new one, damage included.
+                self.damaged.remove(&it.node);
+                self.happened.push(Happened::NewDisk(it.node.clone()));
+                return;
+            }
+            _ => return,
+        };
+        self.damaged.insert(damaged.clone());
+        self.unsound.insert(damaged.clone(), at_ms);
+    }
+}
+
+/// Begins to listen.
+pub(crate) fn listen(world: &World) -> Arc<Mutex<Chronicle>> {
+    let fresh_until_ms = world.start().0 + crate::run::WARM_UP_MS + FRESH_MS;
+    let chronicle = Arc::new(Mutex::new(Chronicle { fresh_until_ms, ..Chronicle::default() }));
+    world.observe(Box::new(Listener { start: world.start(), chronicle: chronicle.clone() }));
+    chronicle
+}
+
+struct Listener {
+    start: UnixMs,
+    chronicle: Arc<Mutex<Chronicle>>,
+}
+
+impl Observer for Listener {
+    fn on_record(&mut self, record: &Record<'_>, _: &World) {
+        let at_ms = || (self.start + Duration::from_nanos(record.time_ns)).0;
+        match record.event {
+            Event::Boot => {
+                let mut chronicle = lock(&self.chronicle);
+                chronicle.fresh_until_ms = chronicle.fresh_until_ms.max(at_ms() + FRESH_MS);
+                chronicle.happened.push(Happened::Booted(record.node, at_ms()));
+            }
+            Event::Fault { action, .. } => lock(&self.chronicle).fault(action, at_ms()),
+            Event::Mark { name: "arb.set-aside", subject } => {
+                lock(&self.chronicle).happened.push(Happened::SetAside(record.node, subject.to_owned()));
+            }
+            Event::Mark { name: "recovery.started", .. } => {
+                lock(&self.chronicle).recoveries.insert(record.node, at_ms());
+            }
+            Event::Mark { name: "recovery.ended", .. } => {
+                lock(&self.chronicle).recoveries.remove(&record.node);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latent_engine::sim::{BitRot, Condition, Kill, NewDisk};
+
+    #[test]
+    fn a_new_disk_begins_anew_and_a_rotten_one_is_damaged() {
+        let mut chronicle = Chronicle::default();
+        assert!(!chronicle.is_troubled());
+        assert_eq!(chronicle.troubled_until_ms(5), None);
+        chronicle.fault(&Action::Condition(Condition::default()), 3);
+        assert_eq!((chronicle.troubled_until_ms(5), chronicle.backups_excused_until_ms(5)), (Some(5), None));
+        let node = || "disk-1".to_owned();
+        chronicle.fault(&Action::BitRot(BitRot { node: node(), ..BitRot::default() }), 7);
+        assert!(chronicle.damaged.contains("disk-1") && chronicle.unsound.get("disk-1") == Some(&7));
+        chronicle.fault(&Action::NewDisk(NewDisk { node: node(), restart_after_ms: 1 }), 9);
+        assert!(!chronicle.damaged.contains("disk-1") && chronicle.unsound.get("disk-1") == Some(&9));
+        assert_eq!(chronicle.take(), [Happened::NewDisk(node())]);
+        assert!(chronicle.is_troubled());
+        assert_eq!(chronicle.backups_excused_until_ms(50), Some(50));
+        chronicle.faults_ended_ms = Some(20);
+        assert_eq!((chronicle.is_troubled(), chronicle.backups_excused_until_ms(50)), (false, Some(20)));
+    }
+
+    #[test]
+    fn a_killed_process_damages_nothing() {
+        let mut chronicle = Chronicle::default();
+        chronicle.fault(&Action::Kill(Kill { node: "disk-1".into(), ..Kill::default() }), 7);
+        assert!(chronicle.damaged.is_empty() && chronicle.unsound.is_empty() && chronicle.is_fresh(8));
+    }
+}
