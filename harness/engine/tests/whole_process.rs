@@ -370,6 +370,8 @@ fn wrong_usage_is_told_apart() {
 
     Commands:
       run        Run one scenario with one seed, and judge it
+      enumerate  Run one scenario again and again, with a crash, or one error, at each of its operations
+                 in turn
       scenarios  List the built-in scenarios
       schema     Print the JSON Schema of scenarios
 

@@ -175,11 +175,7 @@ fn find(
 fn is_as_sealed(memo: &mut Memo, of: ProjectDay, edits: &[Edit], run: &Edit, day: &DayOnDisk) -> bool {
     let ids = run.remove.iter().copied().chain(run.add.iter().map(|entry| entry.id));
     ids.into_iter().all(|id| {
-        let sealed = edits
-            .iter()
-            .flat_map(|edit| &edit.add)
-            .filter(|entry| entry.id == id && entry.sealed)
-            .next_back();
+        let sealed = edits.iter().flat_map(|edit| &edit.add).rfind(|entry| entry.id == id && entry.sealed);
         let found = match day.live.get(&id) {
             Some(live) => live.hash.clone(),
             None => day

@@ -66,6 +66,9 @@ impl<E: Env> Store<E> {
             outputs.push(self.write_output(&place, part).await?);
         }
         let mut day = day.lock().await;
+        // The same order may have come twice, and its other run been quicker: a second output for the same inputs
+        // would be a compacted file that the worker, who was answered by the first, knows nothing of.
+        still_live(&day, run.inputs)?;
         if outputs.iter().any(|output| output.id < day.manifest.next_id) {
             // Segments were opened meanwhile, and ids only rise: written again, now that none can come between.
             let earlier = made.iter().map(|id| day.path(*id)).collect();
@@ -88,9 +91,7 @@ impl<E: Env> Store<E> {
         inputs: &[u64],
     ) -> Result<Vec<Record>, ArbFailure> {
         let mut day = day.lock().await;
-        if let Some(gone) = inputs.iter().find(|id| !day.manifest.live.contains_key(id)) {
-            return Err(ArbFailure::Refused(format!("run: file {gone} of {} is not live", day.dir())));
-        }
+        still_live(&day, inputs)?;
         self.seal(&mut day, Some(inputs)).await?;
         let mut records = Vec::new();
         for id in inputs {
@@ -134,6 +135,13 @@ impl<E: Env> Store<E> {
             self.env.mark(Mark { name: "compaction.third-run", subject });
         }
         Ok(())
+    }
+}
+
+fn still_live<E: Env>(day: &DayStore<E>, inputs: &[u64]) -> Result<(), ArbFailure> {
+    match inputs.iter().find(|id| !day.manifest.live.contains_key(id)) {
+        Some(gone) => Err(ArbFailure::Refused(format!("run: file {gone} of {} is not live", day.dir()))),
+        None => Ok(()),
     }
 }
 

@@ -64,18 +64,18 @@ pub(crate) fn exceeded<'f>(
             damage.push((from_ms, to_ms.saturating_add(REPAIRED_AFTER_MS), node));
         }
     }
-    let tee = |node: &str| names.edges.iter().chain(&names.tee_store).any(|name| name == node);
-    let groups: [(&str, u16, &dyn Fn(&str) -> bool); 3] = [
-        ("disks", budget.disks, &|node| names.disks.iter().any(|name| name == node)),
-        ("data centers", budget.data_centers, &|node| names.data_centers.iter().any(|name| name == node)),
+    let tee: Vec<String> = names.edges.iter().chain(&names.tee_store).cloned().collect();
+    let groups = [
+        ("disks", budget.disks, &names.disks),
+        ("data centers", budget.data_centers, &names.data_centers),
         ("edges and tee store", budget.tee, &tee),
     ];
     // The number damaged at once can only rise where damage begins.
     for (at_ms, _, _) in &damage {
-        for (what, most, is_one) in &groups {
+        for (what, most, nodes) in &groups {
             let at_once: BTreeSet<&str> = damage
                 .iter()
-                .filter(|(from, to, node)| from <= at_ms && at_ms <= to && is_one(node))
+                .filter(|(from, to, node)| from <= at_ms && at_ms <= to && nodes.iter().any(|one| one == node))
                 .map(|(_, _, node)| *node)
                 .collect();
             if at_once.len() > usize::from(*most) {

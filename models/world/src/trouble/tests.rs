@@ -48,15 +48,14 @@ fn half_of_the_crashes_strike_at_an_operation_or_a_mark() {
 fn what_is_drawn_keeps_the_budget() {
     let rough =
         scenario(r#", "trouble": { "per_week": [40, 40], "kinds": ["bit-rot", "new-disk", "lost-write"] }"#);
-    let mut damaging = 0;
+    let less = Budget { disks: 2, ..Budget::default() };
+    let mut uses_all = 0;
     for seed in 0..40 {
         let faults = draw(&rough, seed);
-        let disks: BTreeSet<&str> =
-            faults.iter().filter_map(|fault| budget::damages(&fault.action)).collect();
-        damaging = damaging.max(disks.len());
-        assert_eq!(budget::exceeded(faults.iter(), &rough, &Budget::default()), None);
+        assert_eq!(budget::exceeded(faults.iter(), &rough, &Budget::default()), None, "seed {seed}");
+        uses_all += usize::from(budget::exceeded(faults.iter(), &rough, &less).is_some());
     }
-    assert_eq!(damaging, 3, "the budget is used, and kept");
+    assert!(uses_all >= 10, "{uses_all} of 40 runs damage three disks at once");
 }
 
 #[test]
