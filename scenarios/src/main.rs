@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         "incident-2016-protected",
         "hostile",
         "quiet-week",
+        "rough-week",
         "month",
         "one-day",
     ])

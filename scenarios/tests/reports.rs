@@ -5,10 +5,9 @@
 
 mod common;
 
-use common::{latent, report, reviewed, text};
+use common::{failures, latent, report, reviewed, seeds, text};
 use jiff::civil::{Date, date};
 use serde_json::Value;
-use std::ops::Range;
 
 /// The screen of a run, with what differs from machine to machine taken out.
 fn screen(arguments: &[&str]) -> String {
@@ -48,6 +47,16 @@ fn the_quiet_week_reads_as_reviewed() {
 }
 
 #[test]
+fn the_rough_week_reads_as_reviewed() {
+    pin("rough-week");
+}
+
+#[test]
+fn one_day_reads_as_reviewed() {
+    pin("one-day");
+}
+
+#[test]
 fn the_month_reads_as_reviewed() {
     pin("month");
 }
@@ -59,17 +68,6 @@ fn the_incidents_events_before_and_after_read_as_reviewed() {
     let from = shown.find("\n  diff ").expect("-v shows the events before and after");
     let to = from + shown[from..].find("\n  noticed").expect("who noticed stands behind them");
     reviewed().bind(|| insta::assert_snapshot!("incident-2016-before-and-after", &shown[from..to]));
-}
-
-/// `LATENT_INCIDENT_SEEDS=1..11` takes ten seeds; without it there are two, for debug builds are slow.
-#[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how many seeds")]
-fn seeds() -> Range<u64> {
-    let asked = std::env::var("LATENT_INCIDENT_SEEDS").unwrap_or_else(|_| "1..3".to_owned());
-    let range = asked.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
-    let range: Range<u64> =
-        range.unwrap_or_else(|| panic!("LATENT_INCIDENT_SEEDS={asked}: write it like 1..11"));
-    assert!(!range.is_empty(), "LATENT_INCIDENT_SEEDS={asked}: a check of no seed is no check");
-    range
 }
 
 /// The day that a project of this zone may have lost, if any: the bad release ran from 2016-02-23T01:21Z to 18:08Z,
@@ -121,7 +119,8 @@ fn looks_like_the_incident(seed: u64, report: &Value, code: Option<i32>) {
 
 #[test]
 fn every_seed_of_the_incident_looks_like_the_incident() {
-    for seed in seeds() {
+    // `LATENT_INCIDENT_SEEDS=1..11` takes ten.
+    for seed in seeds("LATENT_INCIDENT_SEEDS", 1..3) {
         let (report, code) = report(&[&format!("incident-2016@{seed}")]);
         looks_like_the_incident(seed, &report, code);
     }
@@ -136,4 +135,18 @@ fn with_protection_somebody_notices_and_nothing_is_gone_in_the_end() {
     assert_eq!(report["loss"]["events_unrecoverable"], 0);
     assert_eq!(report["loss"]["events_missing_at_end"], 0);
     assert!(report["noticed"].as_array().is_some_and(|noticed| !noticed.is_empty()));
+}
+
+/// Crashes, bad links, bad disks, wrong clocks: within the budget none of it may lose, double or delay anything.
+/// `LATENT_ROUGH_SEEDS=1..1001` takes a thousand.
+#[test]
+fn every_seed_of_the_rough_week_is_clean() {
+    let seeds: Vec<u64> = seeds("LATENT_ROUGH_SEEDS", 1..9).collect();
+    let failures = failures(&seeds, |seed| {
+        let target = format!("rough-week@{seed}");
+        let (report, code) = report(&[&target]);
+        let is_clean = report["outcome"] == "clean" && code == Some(0);
+        (!is_clean).then(|| format!("{}: {} {}", report["repeat"], report["outcome"], report["violations"]))
+    });
+    assert!(failures.is_empty(), "{} of {} seeds:\n{}", failures.len(), seeds.len(), failures.join("\n"));
 }

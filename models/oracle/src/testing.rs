@@ -215,10 +215,14 @@ pub(crate) enum Answer<'a> {
 
 impl Clients {
     pub(crate) fn new() -> Clients {
+        Clients::with(Settings::default())
+    }
+
+    pub(crate) fn with(settings: Settings) -> Clients {
         let mut zones = Zones::default();
         zones.set(17, 0, "UTC").unwrap();
         zones.set(18, 0, "America/Los_Angeles").unwrap();
-        Clients { ledger: Ledger::new(Settings::default(), zones), next: 1 }
+        Clients { ledger: Ledger::new(settings, zones), next: 1 }
     }
 
     /// Sends one request at the first event's arrival time and concludes it 10 ms later.

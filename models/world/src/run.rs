@@ -59,7 +59,22 @@ struct Heard {
     backup_since_look: bool,
     /// Under way now: a backup, and compaction runs.
     backup_under_way: bool,
-    runs_under_way: BTreeSet<(NodeId, ProjectDay)>,
+    /// With the number of looks since they began.
+    runs_under_way: BTreeMap<(NodeId, ProjectDay), u32>,
+}
+
+impl Heard {
+    /// Days to look at: those compacted since the last look, and those whose run was under way when its disk crashed:
+    /// it may be committed and nobody have said so. They are looked at until the disk has been up for a whole look.
+    fn due(&mut self, is_up: impl Fn(NodeId) -> bool) -> BTreeSet<ProjectDay> {
+        let mut due = std::mem::take(&mut self.compacted);
+        due.extend(self.runs_under_way.keys().map(|(_, of)| *of));
+        self.runs_under_way.retain(|(node, _), looks| {
+            *looks += u32::from(is_up(*node));
+            *looks < 2
+        });
+        due
+    }
 }
 
 struct Ear {
@@ -82,7 +97,7 @@ impl Observer for Ear {
             }
             "compaction.merging" => {
                 let Some(of) = project_day(subject) else { return };
-                lock(&self.heard).runs_under_way.insert((record.node, of));
+                lock(&self.heard).runs_under_way.insert((record.node, of), 0);
             }
             "backup.started" => lock(&self.heard).backup_under_way = true,
             "backup.failed" => lock(&self.heard).backup_under_way = false,
@@ -273,7 +288,8 @@ impl<'a> Course<'a> {
         let now = self.world.now();
         let (mut scope, backup) = {
             let mut heard = lock(&self.heard);
-            (std::mem::take(&mut heard.compacted), std::mem::take(&mut heard.backup_since_look))
+            let due = heard.due(|node| self.world.is_up(node));
+            (due, std::mem::take(&mut heard.backup_since_look))
         };
         for (index, zones) in self.zones.iter().enumerate() {
             let before = |moment: UnixMs| zones.day(moment - Duration::from_millis(HOUR_MS as u64), moment);
@@ -510,7 +526,8 @@ fn counts(of: latent_oracle::ledger::Counts) -> Counts {
     Counts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
 }
 
-/// How far edges' clocks may be off: what a good time service leaves, and what the plan's faults do to them.
+/// How far edges' clocks may be off: what a good time service leaves, and what the plan's faults do to them. And
+/// whether they let links to edges double a customer's request.
 fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> Settings {
     let usual = Settings::default();
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
@@ -525,7 +542,14 @@ fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> 
     };
     // Steps may add up: they may all fall on one edge.
     let skew_ms: u64 = world.fault_outcomes().iter().map(|outcome| skew_ms(&outcome.fault)).sum();
-    Settings { clock_skew_ms: usual.clock_skew_ms + i64::try_from(skew_ms).unwrap_or(i64::MAX / 4), ..usual }
+    let is_edge = |name: &String| name == "*" || edges.contains(name);
+    let doubles = |fault: &Fault| match &fault.action {
+        Action::DegradeLink(link) => link.duplicate_ppm > Some(0) && (is_edge(&link.from) || is_edge(&link.to)),
+        _ => false,
+    };
+    let doubled = world.fault_outcomes().iter().any(|outcome| doubles(&outcome.fault));
+    let deliveries_per_send = usual.deliveries_per_send + u32::from(doubled);
+    Settings { deliveries_per_send, clock_skew_ms: usual.clock_skew_ms + i64::try_from(skew_ms).unwrap_or(i64::MAX / 4), ..usual }
 }
 
 /// The oracle's own knowledge of zones.

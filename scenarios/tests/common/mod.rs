@@ -3,12 +3,16 @@
 #![expect(dead_code, reason = "each test program uses its own part of this")]
 
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The built-in scenarios, in the order in which they are listed.
-pub const BUILT_IN: [&str; 6] =
-    ["incident-2016", "incident-2016-protected", "hostile", "quiet-week", "month", "one-day"];
+pub const BUILT_IN: [&str; 7] =
+    ["incident-2016", "incident-2016-protected", "hostile", "quiet-week", "rough-week", "month", "one-day"];
 
 /// The binary with these arguments, not yet started.
 pub fn command(arguments: &[&str]) -> Command {
@@ -65,4 +69,37 @@ pub fn reviewed() -> insta::Settings {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings
+}
+
+/// The seeds that an environment variable such as `LATENT_ROUGH_SEEDS=1..1001` asks for, or `usual`: debug builds are
+/// slow.
+#[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how many seeds")]
+pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
+    let Ok(asked) = std::env::var(variable) else { return usual };
+    let range = asked.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let range: Range<u64> = range.unwrap_or_else(|| panic!("{variable}={asked}: write it like 1..11"));
+    assert!(!range.is_empty(), "{variable}={asked}: a check of no seed is no check");
+    range
+}
+
+/// Checks every one of `all` on all cores; what was said of those that fail, in their order.
+#[expect(clippy::disallowed_methods, reason = "the tests' own threads: each starts processes and waits for them")]
+pub fn failures<T: Sync>(all: &[T], check: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((index, one)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    all.get(index).map(|one| (index, one))
+                } {
+                    if let Some(said) = check(one) {
+                        failed.lock().expect("no check panicked").insert(index, said);
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().expect("no check panicked").into_values().collect()
 }

@@ -20,7 +20,7 @@ const LEAST_LIMIT_S: u32 = 60;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A built-in scenario's name or a file, and the seed (1 if none is given)
+    /// A built-in scenario's name or a file, and the seed (the scenario's own if none is given, else 1)
     #[arg(value_name = "SCENARIO[@SEED]")]
     target: String,
     /// Only crashes, or only errors
@@ -48,9 +48,10 @@ pub(super) struct Args {
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
     let usage = |bad: scenario::BadScenario| Failure::Usage(bad.to_string());
-    let (given, seed) = scenario::parse_target(&arguments.target).map_err(usage)?;
+    let (given, asked_seed) = scenario::parse_target(&arguments.target).map_err(usage)?;
     let source = scenario::find(&given, context.named).map_err(usage)?;
     let scenario = scenario::parse::<S>(&source.file, &source.text).map_err(usage)?;
+    let seed = asked_seed.unwrap_or(scenario.seed);
     let base = Work::of(source.file.clone(), source.text.clone(), seed);
     let repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
 

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A built-in scenario's name or a file, and the seed (1 if none is given)
+    /// A built-in scenario's name or a file, and the seed (the scenario's own if none is given, else 1)
     #[arg(value_name = "SCENARIO[@SEED]")]
     target: String,
     /// Print the report as one JSON object
@@ -34,9 +34,10 @@ pub(super) struct Args {
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
     let usage = |bad: scenario::BadScenario| Failure::Usage(bad.to_string());
-    let (given, seed) = scenario::parse_target(&arguments.target).map_err(usage)?;
+    let (given, asked_seed) = scenario::parse_target(&arguments.target).map_err(usage)?;
     let source = scenario::find(&given, context.named).map_err(usage)?;
     let scenario = scenario::parse::<S>(&source.file, &source.text).map_err(usage)?;
+    let seed = asked_seed.unwrap_or(scenario.seed);
     let mut repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
     let mut work = Work::of(source.file, source.text, seed);
     work.log = arguments.log;

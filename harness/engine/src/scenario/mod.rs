@@ -34,6 +34,8 @@ pub struct Scenario<T> {
     pub name: String,
     /// What it shows, for `latent scenarios`.
     pub about: String,
+    /// The seed of a run that names none.
+    pub seed: u64,
     /// When its world begins.
     pub start: Moment,
     /// How long faults and load may last; healing and judging may take virtual time beyond it.
@@ -84,6 +86,9 @@ struct Head {
     /// What the scenario shows, in a sentence.
     #[serde(default)]
     about: String,
+    /// The seed of a run that names none: in a case that once failed, the seed that it failed with.
+    #[serde(default = "default_seed")]
+    seed: u64,
     /// When the simulated world begins.
     start: Moment,
     /// How long it runs.
@@ -97,6 +102,10 @@ struct Head {
     /// The outcome that counts as success.
     #[serde(default)]
     expect: Expect,
+}
+
+fn default_seed() -> u64 {
+    1
 }
 
 /// [`Outcome`] as a scenario writes it.
@@ -170,6 +179,7 @@ pub fn parse<S: System>(file: &str, text: &str) -> Result<Scenario<S::Topic>, Ba
     let mut scenario = Scenario {
         name: head.name,
         about: head.about,
+        seed: head.seed,
         start: head.start,
         run_for: head.run_for,
         faults: head.faults,

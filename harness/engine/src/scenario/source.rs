@@ -25,19 +25,16 @@ pub(crate) struct Source {
     pub text: String,
 }
 
-/// The seed of a run that names none.
-pub(crate) const DEFAULT_SEED: u64 = 1;
-
-/// Takes `SCENARIO[@SEED]` apart.
+/// Takes `SCENARIO[@SEED]` apart. Without a seed, the scenario says which.
 ///
 /// # Errors
 /// What follows the last `@` is neither a seed nor part of an existing file's name.
-pub(crate) fn parse_target(target: &str) -> Result<(String, u64), BadScenario> {
+pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), BadScenario> {
     match target.rsplit_once('@') {
-        None => Ok((target.to_owned(), DEFAULT_SEED)),
+        None => Ok((target.to_owned(), None)),
         Some((given, seed)) => match seed.parse() {
-            Ok(seed) => Ok((given.to_owned(), seed)),
-            Err(_) if Path::new(target).exists() => Ok((target.to_owned(), DEFAULT_SEED)),
+            Ok(seed) => Ok((given.to_owned(), Some(seed))),
+            Err(_) if Path::new(target).exists() => Ok((target.to_owned(), None)),
             Err(_) => {
                 let message = format!("'{seed}' is no seed");
                 let hint = format!("write a whole number from 0 to {}: {given}@7", u64::MAX);
@@ -102,9 +99,9 @@ mod tests {
 
     #[test]
     fn a_target_is_a_scenario_and_a_seed() {
-        assert_eq!(parse_target("incident-2016@7").unwrap(), ("incident-2016".into(), 7));
-        assert_eq!(parse_target("incident-2016").unwrap(), ("incident-2016".into(), DEFAULT_SEED));
-        assert_eq!(parse_target("a@b/c.json@18446744073709551615").unwrap(), ("a@b/c.json".into(), u64::MAX));
+        assert_eq!(parse_target("incident-2016@7").unwrap(), ("incident-2016".into(), Some(7)));
+        assert_eq!(parse_target("incident-2016").unwrap(), ("incident-2016".into(), None));
+        assert_eq!(parse_target("a@b/c.json@18446744073709551615").unwrap(), ("a@b/c.json".into(), Some(u64::MAX)));
         insta::assert_snapshot!(parse_target("incident-2016@x7").unwrap_err(), @"
         incident-2016@x7: 'x7' is no seed
           write a whole number from 0 to 18446744073709551615: incident-2016@7

@@ -49,10 +49,11 @@ fn raw_copies(ledger: &Ledger, of: ProjectDay, day: &DayContent, replays: u32, t
     }
 }
 
-/// How many of an event may be stored on this day, going by its sends.
+/// How many of an event may be stored on this day, going by its sends and by how often the network may deliver one.
 fn most(ledger: &Ledger, of: ProjectDay, identity: Identity) -> u32 {
     let fixed = ledger.entry(of, identity).map_or(0, |entry| entry.most());
-    fixed.saturating_add(ledger.floating_on(of, identity).count() as u32)
+    let sends = fixed.saturating_add(ledger.floating_on(of, identity).count() as u32);
+    sends.saturating_mul(ledger.settings().deliveries_per_send)
 }
 
 fn excess(found: u32, most: u32) -> u64 {
@@ -77,6 +78,7 @@ pub fn check_export(days: &Days, now: &Moment) -> Vec<Violation> {
 mod tests {
     use super::*;
     use crate::invariants::{noon_after, short};
+    use crate::ledger::Settings;
     use crate::testing::{Answer, Clients, DAY, Disk, NOON_MS, Rec, sight};
 
     const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
@@ -106,6 +108,19 @@ mod tests {
         assert_eq!(check(&ledger, &held(2), &noon_after()), []);
         let now = Moment { replays: 1, ..noon_after() };
         assert_eq!(short(&check(&ledger, &held(3), &now)), [("doubled".into(), "p17".into(), 1, false)]);
+    }
+
+    #[test]
+    fn a_request_that_the_network_doubles_may_be_stored_twice_and_not_three_times() {
+        let rec = Rec { insert_id: None, ..Rec::new("a", "", NOON_MS) };
+        let one = std::slice::from_ref(&rec);
+        let held = |count| sight(&[Disk::default().with_day(OF, &times(&rec, count))]);
+        let doubling = Settings { deliveries_per_send: 2, ..Settings::default() };
+        let ledger = Clients::with(doubling).acked(17, one).ledger;
+        assert_eq!(check(&ledger, &held(2), &noon_after()), []);
+        assert_eq!(short(&check(&ledger, &held(3), &noon_after())), [("doubled".into(), "p17".into(), 1, false)]);
+        let ledger = Clients::new().acked(17, one).ledger;
+        assert_eq!(short(&check(&ledger, &held(2), &noon_after())), [("doubled".into(), "p17".into(), 1, false)]);
     }
 
     #[test]

@@ -32,11 +32,14 @@ pub struct Settings {
     pub clock_skew_ms: i64,
     /// How long after it was sent a request may still come in at an edge.
     pub longest_flight_ms: i64,
+    /// How often the network may deliver a request that was sent once. Where a plan lets links to edges double
+    /// messages, no client knows which of its requests that befell.
+    pub deliveries_per_send: u32,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { clock_skew_ms: 1_000, longest_flight_ms: 60_000 }
+        Settings { clock_skew_ms: 1_000, longest_flight_ms: 60_000, deliveries_per_send: 1 }
     }
 }
 
@@ -165,7 +168,7 @@ impl Ledger {
     }
 
     fn event_id(&self, request: &ClientRequest<'_>, event: &SentEvent<'_>) -> Result<EventId, LedgerError> {
-        let Settings { clock_skew_ms, longest_flight_ms } = self.settings;
+        let Settings { clock_skew_ms, longest_flight_ms, .. } = self.settings;
         let (from_ms, to_ms) =
             (request.sent_at_ms - clock_skew_ms, request.sent_at_ms + longest_flight_ms + clock_skew_ms);
         let days = match self.zones.days_within(request.project, event.time_ms, from_ms, to_ms) {

@@ -115,10 +115,10 @@ impl<E: Env> Store<E> {
     /// The digest of a day that was read not too long ago: what is remembered says nothing of blocks that rotted since.
     async fn verified_digest(&self, day: &mut DayStore<E>, before_ms: i64) -> Result<SetDigest, ArbFailure> {
         let now = self.env.clock().monotonic();
-        if now.saturating_sub(day.verified) >= SCRUB_AFTER {
+        if day.verified.is_none_or(|verified| now.saturating_sub(verified) >= SCRUB_AFTER) {
             day.digest = None;
             self.verify_day(day).await?;
-            day.verified = now;
+            day.verified = Some(now);
         }
         self.digest_of(day, before_ms).await
     }

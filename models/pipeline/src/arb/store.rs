@@ -52,8 +52,9 @@ pub(super) struct DayStore<E: Env> {
     pub next_id: u64,
     /// Digest of all keys, and the state it was taken of: version and bytes of open segments.
     pub digest: Option<(u64, u64, i64, SetDigest)>,
-    /// When all of it was last read and verified (monotonic); zero when it must be soon.
-    pub verified: Duration,
+    /// When all of it was last read and verified (monotonic, at first this boot); `None` when it must be at the next
+    /// comparison.
+    pub verified: Option<Duration>,
 }
 
 impl<E: Env> DayStore<E> {
@@ -73,7 +74,7 @@ impl<E: Env> DayStore<E> {
         let text = serde_json::to_vec(edit).map_err(|e| ArbFailure::Refused(format!("edit: {e}")))?;
         if let Err(error) = self.log.append(&text).await {
             // Perhaps the device can no longer read the block that the end lies in: then no edit will ever fit in.
-            self.verified = Duration::ZERO;
+            self.verified = None;
             return Err(error);
         }
         self.manifest.apply(edit)?;
@@ -202,7 +203,7 @@ impl<E: Env> Store<E> {
             cut_off,
             next_id,
             digest: None,
-            verified: Duration::ZERO,
+            verified: Some(Duration::ZERO),
         })
     }
 
