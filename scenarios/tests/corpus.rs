@@ -31,7 +31,10 @@ fn wrong_with(path: &Path) -> Option<String> {
     let given = path.to_str().expect("names in the corpus are plain");
     let (report, code) = report_of(common::command(&["run", "--json", given]));
     if code != Some(0) {
-        return Some(format!("{stem}: {} {:?}, {}", report["outcome"], report["violations"], report["repeat"]));
+        return Some(format!(
+            "{stem}: {} {:?}, {}",
+            report["outcome"], report["violations"], report["repeat"]
+        ));
     }
     let faults = report["faults"].as_array().expect("a report lists the faults");
     let idle = faults.iter().filter(|fault| fault["struck_ms"].is_null()).count();

@@ -544,12 +544,18 @@ fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> 
     let skew_ms: u64 = world.fault_outcomes().iter().map(|outcome| skew_ms(&outcome.fault)).sum();
     let is_edge = |name: &String| name == "*" || edges.contains(name);
     let doubles = |fault: &Fault| match &fault.action {
-        Action::DegradeLink(link) => link.duplicate_ppm > Some(0) && (is_edge(&link.from) || is_edge(&link.to)),
+        Action::DegradeLink(link) => {
+            link.duplicate_ppm > Some(0) && (is_edge(&link.from) || is_edge(&link.to))
+        }
         _ => false,
     };
     let doubled = world.fault_outcomes().iter().any(|outcome| doubles(&outcome.fault));
     let deliveries_per_send = usual.deliveries_per_send + u32::from(doubled);
-    Settings { deliveries_per_send, clock_skew_ms: usual.clock_skew_ms + i64::try_from(skew_ms).unwrap_or(i64::MAX / 4), ..usual }
+    Settings {
+        deliveries_per_send,
+        clock_skew_ms: usual.clock_skew_ms + i64::try_from(skew_ms).unwrap_or(i64::MAX / 4),
+        ..usual
+    }
 }
 
 /// The oracle's own knowledge of zones.

@@ -101,7 +101,10 @@ mod tests {
     fn a_target_is_a_scenario_and_a_seed() {
         assert_eq!(parse_target("incident-2016@7").unwrap(), ("incident-2016".into(), Some(7)));
         assert_eq!(parse_target("incident-2016").unwrap(), ("incident-2016".into(), None));
-        assert_eq!(parse_target("a@b/c.json@18446744073709551615").unwrap(), ("a@b/c.json".into(), Some(u64::MAX)));
+        assert_eq!(
+            parse_target("a@b/c.json@18446744073709551615").unwrap(),
+            ("a@b/c.json".into(), Some(u64::MAX))
+        );
         insta::assert_snapshot!(parse_target("incident-2016@x7").unwrap_err(), @"
         incident-2016@x7: 'x7' is no seed
           write a whole number from 0 to 18446744073709551615: incident-2016@7

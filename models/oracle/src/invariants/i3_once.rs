@@ -118,9 +118,15 @@ mod tests {
         let doubling = Settings { deliveries_per_send: 2, ..Settings::default() };
         let ledger = Clients::with(doubling).acked(17, one).ledger;
         assert_eq!(check(&ledger, &held(2), &noon_after()), []);
-        assert_eq!(short(&check(&ledger, &held(3), &noon_after())), [("doubled".into(), "p17".into(), 1, false)]);
+        assert_eq!(
+            short(&check(&ledger, &held(3), &noon_after())),
+            [("doubled".into(), "p17".into(), 1, false)]
+        );
         let ledger = Clients::new().acked(17, one).ledger;
-        assert_eq!(short(&check(&ledger, &held(2), &noon_after())), [("doubled".into(), "p17".into(), 1, false)]);
+        assert_eq!(
+            short(&check(&ledger, &held(2), &noon_after())),
+            [("doubled".into(), "p17".into(), 1, false)]
+        );
     }
 
     #[test]

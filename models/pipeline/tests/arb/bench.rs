@@ -3,15 +3,17 @@
 use bytes::Bytes;
 use latent_edge::frame::{End, scan};
 use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, call};
-use latent_pipeline::arb::manifest::{Edit, Manifest};
+use latent_pipeline::arb::manifest::{Edit, Manifest, Tier};
 use latent_pipeline::arb::server;
 use latent_pipeline::config::{Boot, Cluster, CompactionConfig, CopiesConfig, Project};
+use latent_pipeline::ingest::copies::encode_write;
 use latent_pipeline::record::{ArrivalId, Record, decode_block};
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, NodeId};
 use latent_sim::{DiskImage, NodeSpec, SimEnv, World, WorldSpec, run_fork};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -197,4 +199,49 @@ pub fn event(n: u64) -> Record {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&n.to_le_bytes());
     Record { arrival, arrived_ms: n as i64, time_ms: n as i64, key, json }
+}
+
+impl Client {
+    pub async fn put(&self, tier: Tier, range: Range<u64>) -> Result<(), ArbError> {
+        let events: Vec<Record> = range.map(event).collect();
+        let write = encode_write(PROJECT, [(DAYS[0], tier, events.as_slice())].into_iter(), false).unwrap();
+        let (answer, _) = self.ask(&write.call, write.body).await?;
+        assert!(matches!(answer, ArbAnswer::Written { .. }));
+        Ok(())
+    }
+
+    pub async fn order(&self, call: ArbCall) -> Result<ArbAnswer, ArbError> {
+        Ok(self.ask(&call, Bytes::new()).await?.0)
+    }
+
+    /// Takes the lease and plans one run over everything of the day.
+    pub async fn plan_all(&self) -> ArbCall {
+        let lease = self.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
+        let days = self.order(ArbCall::Days { project: PROJECT, dirty_only: false }).await.unwrap();
+        let (ArbAnswer::Leased { token }, ArbAnswer::Days(days)) = (lease, days) else { panic!() };
+        let inputs = days[0].files.iter().map(|file| file.id).collect();
+        ArbCall::Run { project: PROJECT, day: DAYS[0], token, inputs, keep: vec![] }
+    }
+
+    pub async fn merge_all(&self) -> Result<ArbAnswer, ArbError> {
+        let run = self.plan_all().await;
+        self.order(run).await
+    }
+
+    pub async fn sequences(&self) -> Vec<u64> {
+        let mut all: Vec<u64> = self.read_at_last(DAYS[0]).await.iter().map(|r| r.arrival.sequence).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+pub fn pin() -> ArbCall {
+    ArbCall::Pin { project: PROJECT, for_ms: 1_000, arrived_before_ms: i64::MAX }
+}
+
+pub async fn lease(client: &Client) -> u64 {
+    match client.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await {
+        Ok(ArbAnswer::Leased { token }) => token,
+        other => panic!("no lease: {other:?}"),
+    }
 }

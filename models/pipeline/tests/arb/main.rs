@@ -4,5 +4,7 @@
 
 mod bench;
 mod faults;
+mod orders;
 mod repair;
 mod script;
+mod unreadable;

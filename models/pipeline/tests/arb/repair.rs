@@ -1,60 +1,19 @@
 //! What went wrong once, each as a specification: failed syncs, segments opened during a merge, damaged files.
 
-use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, event, with_disk};
-use bytes::Bytes;
+use crate::bench::{DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
 use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
 use latent_pipeline::arb::manifest::Tier;
-use latent_pipeline::ingest::copies::encode_write;
-use latent_pipeline::record::{Record, SetDigest};
+
 use latent_pipeline::zone::Day;
 use latent_ports::Env;
-use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, LatentSector, OpKind, Pause};
-use std::ops::Range;
+use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, OpKind, Pause};
 use std::time::Duration;
 
 const DAY: Day = DAYS[0];
 
-impl Client {
-    async fn put(&self, tier: Tier, range: Range<u64>) -> Result<(), ArbError> {
-        let events: Vec<Record> = range.map(event).collect();
-        let write = encode_write(PROJECT, [(DAY, tier, events.as_slice())].into_iter(), false).unwrap();
-        let (answer, _) = self.ask(&write.call, write.body).await?;
-        assert!(matches!(answer, ArbAnswer::Written { .. }));
-        Ok(())
-    }
-
-    async fn order(&self, call: ArbCall) -> Result<ArbAnswer, ArbError> {
-        Ok(self.ask(&call, Bytes::new()).await?.0)
-    }
-
-    /// Takes the lease and plans one run over everything of the day.
-    async fn plan_all(&self) -> ArbCall {
-        let lease = self.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
-        let days = self.order(ArbCall::Days { project: PROJECT, dirty_only: false }).await.unwrap();
-        let (ArbAnswer::Leased { token }, ArbAnswer::Days(days)) = (lease, days) else { panic!() };
-        let inputs = days[0].files.iter().map(|file| file.id).collect();
-        ArbCall::Run { project: PROJECT, day: DAY, token, inputs, keep: vec![] }
-    }
-
-    async fn merge_all(&self) -> Result<ArbAnswer, ArbError> {
-        let run = self.plan_all().await;
-        self.order(run).await
-    }
-
-    async fn sequences(&self) -> Vec<u64> {
-        let mut all: Vec<u64> = self.read_at_last(DAY).await.iter().map(|r| r.arrival.sequence).collect();
-        all.sort_unstable();
-        all
-    }
-}
-
 fn sync_fails_once() -> Action {
     let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/1.seg"));
     Action::DiskError(DiskError { node, op: OpKind::Sync, path_prefix, times: Some(1), for_ms: None })
-}
-
-fn pin() -> ArbCall {
-    ArbCall::Pin { project: PROJECT, for_ms: 1_000, arrived_before_ms: i64::MAX }
 }
 
 #[test]
@@ -323,13 +282,6 @@ fn leased(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
     image.with_file(&path, bytes.into())
 }
 
-async fn lease(client: &Client) -> u64 {
-    match client.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await {
-        Ok(ArbAnswer::Leased { token }) => token,
-        other => panic!("no lease: {other:?}"),
-    }
-}
-
 /// What a disk of this image grants: two tokens, a boot in between.
 fn tokens_of(image: DiskImage) -> [u64; 2] {
     with_disk(12, Some(image), async |bench| {
@@ -390,114 +342,4 @@ fn a_lease_file_that_is_gone_grants_no_token_below_those_in_manifests() {
     let token =
         with_disk(14, Some(gone), async |bench| bench.run("one", async |client| lease(&client).await).await);
     assert_eq!(token, 6);
-}
-
-fn unreadable(path: &str) -> Fault {
-    let path_prefix = format!("arb/{PROJECT}/{path}");
-    let action = Action::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
-    Fault { anchor: Anchor::AtMs(0), action }
-}
-
-#[test]
-fn a_day_with_a_block_that_cannot_be_read_is_set_aside_when_asked_and_one_that_reads_is_not() {
-    with_disk(15, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
-        bench
-            .run("two", async |client| {
-                let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
-                assert!(client.order(set_aside).await.is_err(), "it reads");
-            })
-            .await;
-        bench.world.arm(unreadable(&format!("{DAY}/1.seg")));
-        bench.world.sleep(SECOND).await;
-        let left = bench
-            .run("three", async |client| {
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
-                let Ok(ArbAnswer::Days(days)) = client.order(digests).await else { panic!("no digests") };
-                assert_eq!(days[0].digest, None, "the disk cannot vouch for the day");
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-                client.sequences().await
-            })
-            .await;
-        assert_eq!(left, (1..12).collect::<Vec<_>>());
-    });
-}
-
-/// The digest that the disk tells of its one day.
-async fn digest_of(client: &Client) -> Option<SetDigest> {
-    match client.order(ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
-        Ok(ArbAnswer::Days(days)) => days[0].digest,
-        other => panic!("no digests: {other:?}"),
-    }
-}
-
-#[test]
-fn a_digest_is_not_remembered_beyond_a_read_that_failed() {
-    with_disk(17, None, async |bench| {
-        let before = bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                client.order(pin()).await.unwrap();
-                digest_of(&client).await
-            })
-            .await;
-        assert!(before.is_some());
-        bench.world.arm(unreadable(&format!("{DAY}/1.seg")));
-        bench.world.sleep(SECOND).await;
-        let after = bench
-            .run("two", async |client| {
-                assert!(client.merge_all().await.is_err());
-                digest_of(&client).await
-            })
-            .await;
-        assert_eq!(after, None);
-    });
-}
-
-#[test]
-fn a_disk_boots_at_last_although_a_block_of_a_manifest_and_of_a_lease_cannot_be_read() {
-    with_disk(16, None, async |bench| {
-        bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                assert_eq!(lease(&client).await, 1);
-            })
-            .await;
-        bench.world.kill(DISK);
-        bench.world.arm(unreadable(&format!("{DAY}/manifest")));
-        bench.world.arm(unreadable("lease"));
-        bench.world.restart(DISK);
-        bench.world.sleep(Duration::from_secs(600)).await;
-        bench
-            .run("early", async |client| assert!(client.read(DAY).await.is_err(), "it may still come back"))
-            .await;
-        bench.world.sleep(Duration::from_secs(900)).await;
-        bench
-            .run("two", async |client| {
-                assert!(lease(&client).await > 1 << 40);
-                let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
-                assert!(corrupt(client.order(pin()).await));
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-                assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
-            })
-            .await;
-    });
-}
-
-#[test]
-fn a_disk_that_fails_while_it_boots_serves_once_it_works_again() {
-    with_disk(5, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
-        bench.world.kill(DISK);
-        let (node, path_prefix) = ("disk".into(), String::new());
-        let action =
-            Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(6), for_ms: None });
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
-        bench.world.restart(DISK);
-        let found = bench.run("two", async |client| client.sequences().await).await;
-        assert_eq!(found, [1, 2]);
-        assert_eq!(bench.world.marks()["arb.boot-failed"], 6);
-    });
 }

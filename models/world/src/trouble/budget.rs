@@ -75,7 +75,9 @@ pub(crate) fn exceeded<'f>(
         for (what, most, nodes) in &groups {
             let at_once: BTreeSet<&str> = damage
                 .iter()
-                .filter(|(from, to, node)| from <= at_ms && at_ms <= to && nodes.iter().any(|one| one == node))
+                .filter(|(from, to, node)| {
+                    from <= at_ms && at_ms <= to && nodes.iter().any(|one| one == node)
+                })
                 .map(|(_, _, node)| *node)
                 .collect();
             if at_once.len() > usize::from(*most) {

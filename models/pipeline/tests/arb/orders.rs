@@ -1,0 +1,54 @@
+//! Orders that come oftener than they were given: links double messages, and workers ask again.
+
+use crate::bench::{Client, SECOND, with_disk};
+use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError};
+use latent_pipeline::arb::manifest::Tier;
+use latent_ports::Env;
+use std::sync::{Arc, Mutex};
+
+type Answers = Arc<Mutex<Vec<Result<ArbAnswer, ArbError>>>>;
+
+/// Gives one order twice at once, as a link that doubles messages does.
+async fn twice(client: &Client, order: &ArbCall) -> Vec<Result<ArbAnswer, ArbError>> {
+    let answers: Answers = Arc::default();
+    for _ in 0..2 {
+        let (other, order, answers) = (client.clone(), order.clone(), answers.clone());
+        client.env.spawn(async move {
+            let answer = other.order(order).await;
+            answers.lock().unwrap().push(answer);
+        });
+    }
+    client.sleep(20 * SECOND).await;
+    let answers = answers.lock().unwrap();
+    answers.clone()
+}
+
+#[test]
+fn a_run_that_is_ordered_twice_at_once_makes_one_output_and_the_next_run_loses_nothing() {
+    for seed in 20..30 {
+        with_disk(seed, None, async |bench| {
+            let (answers, left) = bench
+                .run("one", async |client| {
+                    client.put(Tier::OnTime, 1..5).await.unwrap();
+                    let order = client.plan_all().await;
+                    let answers = twice(&client, &order).await;
+                    let Some(Ok(ArbAnswer::Ran { compacted })) = answers.iter().find(|a| a.is_ok()).cloned()
+                    else {
+                        panic!("neither ran: {answers:?}");
+                    };
+                    // What the worker does next: it keeps the outputs that it was told of.
+                    client.put(Tier::Late, 5..9).await.unwrap();
+                    let ArbCall::Run { project, day, token, inputs, .. } = client.plan_all().await else {
+                        panic!()
+                    };
+                    let inputs = inputs.into_iter().filter(|id| !compacted.contains(id)).collect();
+                    let next = ArbCall::Run { project, day, token, inputs, keep: compacted };
+                    client.order(next).await.unwrap();
+                    (answers, client.sequences().await)
+                })
+                .await;
+            assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+            assert_eq!(left, (1..9).collect::<Vec<_>>(), "seed {seed}");
+        });
+    }
+}

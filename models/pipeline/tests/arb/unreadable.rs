@@ -1,0 +1,167 @@
+//! Blocks that the device cannot read, bits that rot: what a disk says of the day, and how the day comes back.
+
+use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
+use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
+use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::record::SetDigest;
+use latent_pipeline::zone::Day;
+use latent_sim::{Action, Anchor, BitRot, DiskError, Fault, LatentSector, OpKind};
+use std::time::Duration;
+
+const DAY: Day = DAYS[0];
+
+fn unreadable(path: &str) -> Fault {
+    let path_prefix = format!("arb/{PROJECT}/{path}");
+    let action = Action::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
+    Fault { anchor: Anchor::AtMs(0), action }
+}
+
+#[test]
+fn a_day_with_a_block_that_cannot_be_read_is_set_aside_when_asked_and_one_that_reads_is_not() {
+    with_disk(15, None, async |bench| {
+        bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        bench
+            .run("two", async |client| {
+                let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
+                assert!(client.order(set_aside).await.is_err(), "it reads");
+            })
+            .await;
+        bench.world.arm(unreadable(&format!("{DAY}/1.seg")));
+        bench.world.sleep(SECOND).await;
+        let left = bench
+            .run("three", async |client| {
+                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let Ok(ArbAnswer::Days(days)) = client.order(digests).await else { panic!("no digests") };
+                assert_eq!(days[0].digest, None, "the disk cannot vouch for the day");
+                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.put(Tier::Late, 1..12).await.unwrap();
+                client.sequences().await
+            })
+            .await;
+        assert_eq!(left, (1..12).collect::<Vec<_>>());
+    });
+}
+
+/// The digest that the disk tells of its one day.
+async fn digest_of(client: &Client) -> Option<SetDigest> {
+    match client.order(ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
+        Ok(ArbAnswer::Days(days)) => days[0].digest,
+        other => panic!("no digests: {other:?}"),
+    }
+}
+
+#[test]
+fn a_digest_is_not_remembered_beyond_a_read_that_failed() {
+    with_disk(17, None, async |bench| {
+        let before = bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                client.order(pin()).await.unwrap();
+                digest_of(&client).await
+            })
+            .await;
+        assert!(before.is_some());
+        bench.world.arm(unreadable(&format!("{DAY}/1.seg")));
+        bench.world.sleep(SECOND).await;
+        let after = bench
+            .run("two", async |client| {
+                assert!(client.merge_all().await.is_err());
+                digest_of(&client).await
+            })
+            .await;
+        assert_eq!(after, None);
+    });
+}
+
+#[test]
+fn a_disk_boots_at_last_although_a_block_of_a_manifest_and_of_a_lease_cannot_be_read() {
+    with_disk(16, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                assert_eq!(lease(&client).await, 1);
+            })
+            .await;
+        bench.world.kill(DISK);
+        bench.world.arm(unreadable(&format!("{DAY}/manifest")));
+        bench.world.arm(unreadable("lease"));
+        bench.world.restart(DISK);
+        bench.world.sleep(Duration::from_secs(600)).await;
+        bench
+            .run("early", async |client| assert!(client.read(DAY).await.is_err(), "it may still come back"))
+            .await;
+        bench.world.sleep(Duration::from_secs(900)).await;
+        bench
+            .run("two", async |client| {
+                assert!(lease(&client).await > 1 << 40);
+                let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
+                assert!(corrupt(client.order(pin()).await));
+                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.put(Tier::Late, 1..12).await.unwrap();
+                assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_disk_that_fails_while_it_boots_serves_once_it_works_again() {
+    with_disk(5, None, async |bench| {
+        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        bench.world.kill(DISK);
+        let (node, path_prefix) = ("disk".into(), String::new());
+        let action =
+            Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(6), for_ms: None });
+        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
+        bench.world.restart(DISK);
+        let found = bench.run("two", async |client| client.sequences().await).await;
+        assert_eq!(found, [1, 2]);
+        assert_eq!(bench.world.marks()["arb.boot-failed"], 6);
+    });
+}
+
+#[test]
+fn bits_that_rot_in_a_day_that_nobody_reads_are_found_within_three_nights() {
+    with_disk(18, None, async |bench| {
+        let before = bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                client.order(pin()).await.unwrap();
+                digest_of(&client).await
+            })
+            .await;
+        assert!(before.is_some());
+        let path_prefix = format!("arb/{PROJECT}/{DAY}/1.seg");
+        let rot = BitRot { node: "disk".into(), path_prefix, pick: 5, bits: 1 };
+        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
+        bench.world.sleep(24 * HOUR).await;
+        let remembered = bench.run("two", async |client| digest_of(&client).await).await;
+        assert_eq!(remembered, before, "what is remembered costs no read, and knows nothing of the rot");
+        bench.world.sleep(37 * HOUR).await;
+        let scrubbed = bench.run("three", async |client| digest_of(&client).await).await;
+        assert_eq!(scrubbed, None);
+    });
+}
+
+#[test]
+fn a_manifest_that_takes_no_edit_any_more_is_found_by_the_next_comparison() {
+    with_disk(19, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                assert!(digest_of(&client).await.is_some());
+            })
+            .await;
+        bench.world.arm(unreadable(&format!("{DAY}/manifest")));
+        bench.world.sleep(SECOND).await;
+        let (written, digest) = bench
+            .run("two", async |client| {
+                // A tier of its own: it needs a new segment, and that needs an edit.
+                let written = client.put(Tier::Late, 9..10).await;
+                (written, digest_of(&client).await)
+            })
+            .await;
+        assert!(written.is_err(), "{written:?}");
+        assert_eq!(digest, None, "so that the day is set aside and filled again");
+    });
+}
