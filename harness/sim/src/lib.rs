@@ -51,8 +51,8 @@ pub use env::SimEnv;
 pub use faults::{
     Action, AfterFailedSync, Anchor, BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CutLink,
     DegradeLink, DiskError, DiskFull, Fault, FaultOutcome, Flap, GarbageTails, Isolate, Kill, LatentSector,
-    LoseMessage, LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, SeenOp,
-    ShortRead, SlowDisk, SyncFailure,
+    LoseMessage, LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, RemoveDirectory,
+    SeenOp, ShortRead, SlowDisk, SyncFailure,
 };
 pub use net::{LinkSpec, SimNet, Tail};
 pub use node::NodeSpec;

@@ -90,6 +90,7 @@ impl Chronicle {
             Action::LatentSector(it) => &it.node,
             Action::MisdirectedWrite(it) => &it.node,
             Action::LostWrite(it) => &it.node,
+            Action::RemoveDirectory(it) => &it.node,
             Action::NewDisk(it) => {
                 self.unsound.insert(it.node.clone(), at_ms);
                 // Nothing that the old disk had binds the new one, damage included.

@@ -214,6 +214,24 @@ impl Tree {
         Ok(())
     }
 
+    /// Removes a directory and all that is in it, and makes every change of names durable. Whoever has a file of it open keeps it, without a name.
+    pub(crate) fn remove_all(&mut self, path: &str) {
+        let Ok(top) = self.find_dir(path) else { return };
+        let (mut files, mut dirs) = (Vec::new(), Vec::new());
+        self.walk_from(path.to_owned(), top, &Names::new(), &mut |path, named| match named {
+            Named::File(_) => files.push(path.to_owned()),
+            Named::Dir(_) => dirs.push(path.to_owned()),
+        });
+        if !path.is_empty() {
+            dirs.insert(0, path.to_owned());
+        }
+        let removed = files.iter().map(|path| self.remove(path)).collect::<Vec<_>>();
+        // What a directory holds comes after it.
+        let emptied = dirs.iter().rev().map(|path| self.remove_dir(path)).collect::<Vec<_>>();
+        debug_assert!(removed.into_iter().chain(emptied).all(|one| one.is_ok()), "they were found just now");
+        self.journal.clear();
+    }
+
     /// The checks stand in the order in which Linux makes them.
     pub(crate) fn rename(&mut self, from: &str, to: &str) -> Found<()> {
         let (from_dir, from_name) = self.parent(from)?;

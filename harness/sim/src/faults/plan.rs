@@ -1,6 +1,6 @@
 //! Faults as data: what stands in scenarios and plans. Each action is defined, and carried out, by its family's file.
 
-use super::{clock, condition, damage, disk, link, process};
+use super::{clock, condition, damage, disk, link, operator, process};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,8 @@ pub enum Action {
     LostWrite(damage::LostWrite),
     /// A crash leaves garbage, not zeros, where a file was extended and not written.
     GarbageTails(damage::GarbageTails),
+    /// Somebody removes a directory of a node.
+    RemoveDirectory(operator::RemoveDirectory),
     /// A named condition holds at a node: what it means is the system's business.
     Condition(condition::Condition),
 }
@@ -216,6 +218,7 @@ impl Action {
             Action::MisdirectedWrite(it) => it,
             Action::LostWrite(it) => it,
             Action::GarbageTails(it) => it,
+            Action::RemoveDirectory(it) => it,
             Action::Condition(it) => it,
         }
     }
@@ -260,6 +263,7 @@ impl Action {
             Action::MisdirectedWrite(_) => "misdirected_write",
             Action::LostWrite(_) => "lost_write",
             Action::GarbageTails(_) => "garbage_tails",
+            Action::RemoveDirectory(_) => "remove_directory",
             Action::Condition(_) => "condition",
         }
     }

@@ -3,9 +3,11 @@
 //! - `tee`: what the tee holds, as events.
 //! - `expire`: how long it holds it.
 //! - `plan`: what a project-day should consist of, and whether that passes the audit (pure).
+//! - `runbook`: its steps, as data: people leave some out.
 //! - `run`: the procedure: into an empty cluster, or into the live one for damaged project-days only.
 
 pub mod expire;
 pub mod plan;
 pub mod run;
+pub mod runbook;
 pub mod tee;

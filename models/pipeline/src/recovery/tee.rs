@@ -65,12 +65,10 @@ impl<E: Env> TeeReader<E> {
             if self.read.get(&key) == Some(&bytes_listed) {
                 continue;
             }
-            let bad = |why: String| TeeReadError::File { key: key.clone(), why };
-            let name = TeeName::from_path(&key).map_err(|e| bad(e.to_string()))?;
-            let bytes = self.store.get(&key).await?;
-            let file = TeeFile::decode(&bytes).map_err(|e| bad(e.to_string()))?;
+            let (name, file) = self.file(&key).await?;
             if file.end != End::Clean {
-                return Err(bad(format!("damaged at byte {}", file.valid_bytes)));
+                let why = format!("damaged at byte {}", file.valid_bytes);
+                return Err(TeeReadError::File { key, why });
             }
             files.push((name, file.records));
             read.push((key, bytes_listed));
@@ -78,6 +76,38 @@ impl<E: Env> TeeReader<E> {
         // Only now: what is read before another file fails is not handed out.
         self.read.extend(read);
         Ok(files)
+    }
+
+    /// The records of all files as far as they can be read, and what is wrong with the others: for a recovery, to which
+    /// one damaged file must not cost all the others.
+    ///
+    /// # Errors
+    /// When the store cannot be asked what it has.
+    pub async fn readable(
+        &self,
+    ) -> Result<(Vec<(TeeName, Vec<TeeRecord>)>, Vec<TeeReadError>), TeeReadError> {
+        let (mut files, mut damaged) = (Vec::new(), Vec::new());
+        for info in self.store.list(TEE).await? {
+            match self.file(&info.key).await {
+                Ok((name, file)) => {
+                    if file.end != End::Clean {
+                        let why = format!("damaged at byte {}", file.valid_bytes);
+                        damaged.push(TeeReadError::File { key: info.key, why });
+                    }
+                    files.push((name, file.records));
+                }
+                Err(error) => damaged.push(error),
+            }
+        }
+        Ok((files, damaged))
+    }
+
+    async fn file(&self, key: &str) -> Result<(TeeName, TeeFile), TeeReadError> {
+        let bad = |why: String| TeeReadError::File { key: key.to_owned(), why };
+        let name = TeeName::from_path(key).map_err(|e| bad(e.to_string()))?;
+        let bytes = self.store.get(key).await?;
+        let file = TeeFile::decode(&bytes).map_err(|e| bad(e.to_string()))?;
+        Ok((name, file))
     }
 }
 

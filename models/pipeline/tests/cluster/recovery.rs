@@ -3,6 +3,7 @@
 use crate::site::{FIRST_DAY, HOUR, Images, MINUTE, PROJECT, Site, with_site};
 use latent_pipeline::arb::api::{ArbAnswer, ArbCall, call};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets};
+use latent_pipeline::recovery::runbook::{Step, is_by_the_book};
 use latent_sim::{Action, Anchor, DiskImage, Fault, ShortRead, World, WorldSpec, run_fork};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -127,7 +128,49 @@ fn a_recovery_that_cannot_read_the_tee_does_not_call_itself_complete() {
         // A tee object that no reader can decode.
         let image = images["tee-store"].clone().with_file("objects/tee/404000-0-1.tee", "rotten".into());
         images.insert("tee-store".to_owned(), image);
-        let (reports, _) = recover_elsewhere(images, site.world.now() + HOUR);
+        let (reports, found) = recover_elsewhere(images, site.world.now() + HOUR);
         assert!(reports.iter().all(|report| report.tee_error.is_some() && !report.is_complete()));
+        assert_eq!(BTreeSet::from_iter(found), *site.acked.lock().unwrap(), "one file costs no other");
     });
+}
+
+/// The runbook with one step left out, done twice, or done before the one before it.
+fn runbooks_not_followed() -> Vec<Vec<Step>> {
+    let all = Step::ALL;
+    let left_out = all.iter().map(|step| all.iter().copied().filter(|other| other != step).collect());
+    let twice = all.iter().map(|step| {
+        all.iter().flat_map(|other| [*other; 2].into_iter().take(1 + usize::from(other == step))).collect()
+    });
+    let swapped = (1..all.len()).map(|at| {
+        let mut steps = all.to_vec();
+        steps.swap(at - 1, at);
+        steps
+    });
+    left_out.chain(twice).chain(swapped).collect()
+}
+
+#[test]
+fn a_runbook_that_is_not_followed_loses_and_doubles_nothing_and_does_not_call_itself_complete() {
+    for steps in runbooks_not_followed() {
+        with_site(14, async move |site: Site| {
+            site.traffic(29).await;
+            for n in 1..=5 {
+                let disk = site.node(&format!("disk-{n}"));
+                site.world.kill(disk);
+                site.world.replace_disk(disk, &DiskImage::new());
+                site.world.restart(disk);
+            }
+            site.world.sleep(Duration::from_secs(5)).await;
+            let days = Targets::Days(BTreeSet::from([(PROJECT, FIRST_DAY)]));
+            let report = site.recover_by(days.clone(), &steps).await;
+            assert_eq!(report.is_complete(), is_by_the_book(&steps), "{steps:?}: {report:?}");
+            if !report.is_complete() {
+                let again = site.recover(days).await;
+                assert!(again.is_complete(), "{steps:?}: {again:?}");
+            }
+            site.everything_acknowledged_is_exported().await;
+            let found = stored(&site).await;
+            assert_eq!(found.len(), found.iter().collect::<BTreeSet<_>>().len(), "{steps:?}: stored twice");
+        });
+    }
 }

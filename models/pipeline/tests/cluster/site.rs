@@ -10,7 +10,8 @@ use latent_pipeline::codec::{self, tag};
 use latent_pipeline::config::{
     AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
 };
-use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover};
+use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover_by};
+use latent_pipeline::recovery::runbook::Step;
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_pipeline::{arb, audit, backup, compaction, ingest, objects};
@@ -231,10 +232,14 @@ impl Site {
     }
 
     pub async fn recover(&self, targets: Targets) -> RecoveryReport {
-        let cluster = self.cluster.clone();
+        self.recover_by(targets, &Step::ALL).await
+    }
+
+    pub async fn recover_by(&self, targets: Targets, steps: &[Step]) -> RecoveryReport {
+        let (cluster, steps) = (self.cluster.clone(), steps.to_vec());
         self.run(move |env| {
-            let (cluster, targets) = (cluster.clone(), targets.clone());
-            async move { recover(&env, &cluster, &targets).await }
+            let (cluster, targets, steps) = (cluster.clone(), targets.clone(), steps.clone());
+            async move { recover_by(&env, &cluster, &targets, &steps).await }
         })
         .await
     }

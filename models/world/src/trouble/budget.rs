@@ -2,7 +2,7 @@
 //!
 //! An event is acknowledged when 4 of 8 disks hold it, so with more than 3 of them damaged at once it may be on none:
 //! no code can be blamed for that. Damage is what takes durable bytes away or makes them unreadable: an emptied disk, a
-//! block that rotted, cannot be read, or was never written. A disk that is down, cut off, slow, full or that reports an
+//! block that rotted, cannot be read, or was never written, a directory that somebody removed. A disk that is down, cut off, slow, full or that reports an
 //! error loses nothing and does not count. A damaged disk counts until it is surely repaired: the scrub reads every day
 //! anew within three nights, and the night's comparison brings copies together.
 //!
@@ -45,6 +45,7 @@ pub(crate) fn damages(action: &Action) -> Option<&str> {
         Action::BitRot(it) => Some(&it.node),
         Action::MisdirectedWrite(it) => Some(&it.node),
         Action::LostWrite(it) => Some(&it.node),
+        Action::RemoveDirectory(it) => Some(&it.node),
         _ => None,
     }
 }
