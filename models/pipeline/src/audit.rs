@@ -5,6 +5,7 @@
 //! to the operator; so is an audit that could not run. A day whose copies have not changed since it passed, and
 //! for which nothing new came, is not read again.
 
+use crate::backup;
 use crate::codec::{self, tag};
 use crate::compaction::worker::sleep_until;
 use crate::config::{AuditConfig, Boot};
@@ -46,6 +47,23 @@ pub enum Alarm {
         /// How many keys fewer, at least.
         keys: u64,
     },
+    /// A data center has no backup of the last interval, or cannot be asked.
+    BackupOverdue {
+        /// Its number, from 1.
+        data_center: usize,
+        /// The position of its newest backup, ms since 1970; before the first, when that was due at the latest; `None`
+        /// when it could not be asked.
+        newest_ms: Option<i64>,
+    },
+    /// A retention shorter than what the cluster promises was configured, and is not followed.
+    RetentionRefused {
+        /// Of what.
+        of: Retained,
+        /// What was configured, ms.
+        asked_ms: u64,
+        /// What is kept to, ms.
+        kept_ms: u64,
+    },
     /// Copies of a day differ.
     CopiesDiffer {
         /// The project.
@@ -53,6 +71,15 @@ pub enum Alarm {
         /// The day.
         day: Day,
     },
+}
+
+/// What is let go of once it is old enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Retained {
+    /// Files of the tee store.
+    Tee,
+    /// Backups.
+    Backups,
 }
 
 const ALARM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -74,7 +101,8 @@ pub async fn raise<E: Env>(env: &E, config: &AuditConfig, alarm: Alarm) {
 /// Boots the audit node.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let (Some(config), Some(tee)) = (boot.cluster.audit.clone(), boot.cluster.tee.clone()) else { return };
-    let keep_ms = tee.retention.as_millis() as i64;
+    env.spawn(backup::watch::run(env.clone(), boot.clone()));
+    let keep_ms = tee.kept().as_millis() as i64;
     let mut audit = Audit {
         reader: TeeReader::new(&env, &tee),
         keys: BTreeMap::new(),

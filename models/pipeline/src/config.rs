@@ -91,6 +91,8 @@ pub struct BackupConfig {
     pub first_after: Duration,
     /// Catalogs older than this are removed, the newest never.
     pub retention: Duration,
+    /// A shorter retention is refused: somebody typed it wrong.
+    pub least_retention: Duration,
     /// The data centers' object stores; each alone is enough to restore.
     pub data_centers: Vec<NodeId>,
 }
@@ -111,10 +113,28 @@ pub struct TeeStoreConfig {
     pub store: NodeId,
     /// 7 days by arrival.
     pub retention: Duration,
+    /// A shorter retention is refused: somebody typed it wrong.
+    pub least_retention: Duration,
+}
+
+impl BackupConfig {
+    /// How long a catalog is kept at least, whatever was configured.
+    #[must_use]
+    pub fn kept(&self) -> Duration {
+        self.retention.max(self.least_retention)
+    }
+}
+
+impl TeeStoreConfig {
+    /// How long a request is kept at least, whatever was configured.
+    #[must_use]
+    pub fn kept(&self) -> Duration {
+        self.retention.max(self.least_retention)
+    }
 }
 
 /// One cluster.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cluster {
     /// By number.
     pub projects: BTreeMap<u32, Project>,

@@ -40,8 +40,10 @@ pub(crate) struct Chronicle {
     is_cut_off: bool,
     /// When trouble was declared over.
     pub faults_ended_ms: Option<i64>,
-    /// Recoveries that run.
-    recoveries: BTreeMap<NodeId, i64>,
+    /// Recoveries that run, and since when.
+    recoveries: BTreeMap<NodeId, Vec<i64>>,
+    /// When one began that died with its process, and that nobody has run to its end since.
+    died: BTreeMap<NodeId, i64>,
     fresh_until_ms: i64,
 }
 
@@ -74,11 +76,20 @@ impl Chronicle {
 
     /// Recoveries that were begun and have not ended.
     pub fn recoveries(&self, world: &World) -> Vec<Begun> {
+        let running =
+            self.recoveries.iter().flat_map(|(node, all)| all.iter().map(move |at_ms| (node, at_ms)));
         let begun = |(node, at_ms): (&NodeId, &i64)| Begun {
             node: world.node_name(*node).to_string(),
             at_ms: *at_ms,
         };
-        self.recoveries.iter().map(begun).collect()
+        running.chain(&self.died).map(begun).collect()
+    }
+
+    /// A process begins on a node: a recovery that ran there died with the one before.
+    fn recovery_dies(&mut self, node: NodeId) {
+        if let Some(first_ms) = self.recoveries.remove(&node).and_then(|all| all.into_iter().min()) {
+            self.died.entry(node).or_insert(first_ms);
+        }
     }
 
     fn fault(&mut self, action: &Action, at_ms: i64) {
@@ -90,7 +101,11 @@ impl Chronicle {
             Action::LatentSector(it) => &it.node,
             Action::MisdirectedWrite(it) => &it.node,
             Action::LostWrite(it) => &it.node,
-            Action::RemoveDirectory(it) => &it.node,
+            Action::RemoveDirectory(it) => {
+                // Nothing that stood there binds what comes to stand there.
+                self.happened.push(Happened::NewDisk(it.node.clone()));
+                &it.node
+            }
             Action::NewDisk(it) => {
                 self.unsound.insert(it.node.clone(), at_ms);
                 // Nothing that the old disk had binds the new one, damage included.
@@ -126,16 +141,20 @@ impl Observer for Listener {
                 let mut chronicle = lock(&self.chronicle);
                 chronicle.fresh_until_ms = chronicle.fresh_until_ms.max(at_ms() + FRESH_MS);
                 chronicle.happened.push(Happened::Booted(record.node, at_ms()));
+                chronicle.recovery_dies(record.node);
             }
             Event::Fault { action, .. } => lock(&self.chronicle).fault(action, at_ms()),
             Event::Mark { name: "arb.set-aside", subject } => {
                 lock(&self.chronicle).happened.push(Happened::SetAside(record.node, subject.to_owned()));
             }
             Event::Mark { name: "recovery.started", .. } => {
-                lock(&self.chronicle).recoveries.insert(record.node, at_ms());
+                lock(&self.chronicle).recoveries.entry(record.node).or_default().push(at_ms());
             }
             Event::Mark { name: "recovery.ended", .. } => {
-                lock(&self.chronicle).recoveries.remove(&record.node);
+                let mut chronicle = lock(&self.chronicle);
+                // Which of several it is does not matter: all began, and so many have ended.
+                chronicle.recoveries.entry(record.node).or_default().pop();
+                chronicle.died.remove(&record.node);
             }
             _ => {}
         }

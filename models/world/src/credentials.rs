@@ -22,7 +22,7 @@ pub struct Credentials {
     pub edges: Grants,
     /// The backup node. It needs `read`, `put` and `delete` at the data centers.
     pub backup: Grants,
-    /// The audit. It needs `read` at the tee store.
+    /// The audit. It needs `read` at both: it also watches whether backups come.
     pub audit: Grants,
     /// The operator, who runs recoveries. He needs `read` at both.
     pub operator: Grants,
@@ -97,7 +97,7 @@ impl Credentials {
             (&self.production, nodes.production().collect(), &[], &[]),
             (&self.edges, nodes.edges.clone(), &[], &[Read, Put, Overwrite]),
             (&self.backup, one(nodes.backup), &[Read, Put, Delete], &[]),
-            (&self.audit, one(nodes.audit), &[], &[Read]),
+            (&self.audit, one(nodes.audit), &[Read], &[Read]),
             (&self.operator, one(nodes.operator), &[Read], &[Read]),
             (&self.tee_store, tee_store, &[], &[Read, Delete]),
         ];

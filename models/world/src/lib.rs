@@ -3,7 +3,7 @@
 //! - `scenario`: what a person writes. `plan`: what a seed decides of it.
 //! - `topology`: nodes, links, releases; `credentials`: who may do what. `workload`: what clients send.
 //! - `store_faults`: what befalls calls to object stores.
-//! - `clients`, `operator`: the people outside.
+//! - `clients`, `operator`: the people outside. `operations`: what operators are to do, mistakes included.
 //! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
 //! - `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
 //! - `run`: the course of a run. `findings`: what it reports.
@@ -17,12 +17,15 @@ mod drill;
 mod findings;
 mod instants;
 mod judge;
+mod operations;
 mod operator;
 mod plan;
 mod run;
 mod scenario;
 mod settled;
 mod store_faults;
+#[cfg(test)]
+mod testing;
 mod topology;
 mod trouble;
 pub mod workload;

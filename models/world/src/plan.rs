@@ -2,6 +2,7 @@
 //!
 //! A customer's events are a law and the seed (see `workload`): the plan stays small whatever the volume.
 
+use crate::operations::Operation;
 use crate::scenario::{TenantClass, Topic, ZoneShare};
 use crate::workload::{HOUR_MS, Late, StreamLaw};
 use latent_engine::sim::{Fault, keyed_draw};
@@ -30,6 +31,9 @@ pub struct WorldPlan {
     /// Faults that the seed drew.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// What operators do.
+    #[serde(default)]
+    pub operations: Vec<Operation>,
 }
 
 /// One customer.
@@ -69,6 +73,9 @@ impl WorldPlan {
             zones.into_iter().map(|((class, zone), count)| format!("{count} {class} in {zone}")).collect();
         let moments = self.drills_ms.iter().map(|at_ms| words::moment_ms(*at_ms));
         lines.extend(moments.map(|moment| format!("drill at {moment}")));
+        lines.extend(
+            self.operations.iter().map(|it| format!("{}: an operator {}", it.at, it.what.in_words())),
+        );
         let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
         for fault in &self.faults {
             *kinds.entry(fault.action.name()).or_default() += 1;
@@ -114,7 +121,8 @@ pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
         .collect();
     exports.sort_by_key(|export| (export.at_ms, export.project));
     let faults = crate::trouble::draw(scenario, seed);
-    WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills_ms, exports, faults }
+    let operations = topic.operations.clone();
+    WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills_ms, exports, faults, operations }
 }
 
 /// Deals a class over the zones: evenly spaced over all weights, beginning at a place that the seed turns. As the

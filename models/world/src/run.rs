@@ -12,6 +12,7 @@ use crate::drill;
 use crate::findings::{Counts, Drill, Findings, Loss, Recovered, Work};
 use crate::judge::Judge;
 use crate::lock;
+use crate::operations::{Order, What};
 use crate::operator::{self, Desk};
 use crate::plan::WorldPlan;
 use crate::scenario::Topic;
@@ -19,11 +20,12 @@ use crate::topology::{Builder, Images, Nodes, Switchboard, deploy_targets, relea
 use crate::trouble::budget;
 use latent_engine::sim::{Action, Anchor, Event, Fault, NodeSpec, Observer, Record, SimEnv, World};
 use latent_engine::verdict::{Facts, Recovery};
-use latent_engine::{Judged, Notice, Progress, Scenario};
+use latent_engine::{Judged, Notice, Progress, Scenario, words};
 use latent_oracle::loss::LossSummary;
 use latent_oracle::{Ledger, ProjectDay, Settings, Sight, Zones, day};
 use latent_pipeline::access::Permission;
-use latent_pipeline::audit::Alarm;
+use latent_pipeline::audit::{Alarm, Retained};
+use latent_pipeline::config::Cluster;
 use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
 use latent_ports::{NodeId, UnixMs};
@@ -40,6 +42,10 @@ pub(crate) const WARM_UP_MS: i64 = 60_000;
 enum Step {
     /// A node moves to a release.
     Deploy(NodeId, String),
+    /// An operator does what the plan says at this place.
+    Operate(usize),
+    /// What he did there is mended.
+    Mend(usize),
     /// The oracle looks at what changed.
     Look,
     /// Recovery on copies.
@@ -118,13 +124,13 @@ fn project_day(subject: &str) -> Option<ProjectDay> {
 }
 
 /// One run of the world.
-struct Course<'a> {
+pub(crate) struct Course<'a> {
     plan: &'a WorldPlan,
     scenario: &'a Scenario<Topic>,
-    world: World,
+    pub(crate) world: World,
     progress: Progress,
     switchboard: Arc<Switchboard>,
-    nodes: Nodes,
+    pub(crate) nodes: Nodes,
     desk: Arc<Mutex<Desk>>,
     side: Arc<ClientSide>,
     heard: Arc<Mutex<Heard>>,
@@ -149,7 +155,7 @@ pub(crate) async fn run(
 }
 
 impl<'a> Course<'a> {
-    fn begin(
+    pub(crate) fn begin(
         plan: &'a WorldPlan,
         scenario: &'a Scenario<Topic>,
         world: World,
@@ -171,10 +177,12 @@ impl<'a> Course<'a> {
             drill: false,
         };
         let reaction = scenario.topic.operator.as_ref().map(|operator| operator.reaction.0);
+        let takes_orders = plan.operations.iter().any(|it| matches!(it.what, What::Recover(_)));
         let (world_of, switch_of, desk_of) = (world.clone(), switchboard.clone(), desk.clone());
         let nodes = builder.build(move |env| {
             let switchboard = switch_of.clone();
-            operator::run(env, world_of.clone(), move || switchboard.cluster(), desk_of.clone(), reaction)
+            let cluster = move || switchboard.cluster();
+            operator::run(env, world_of.clone(), cluster, desk_of.clone(), reaction, takes_orders)
         });
         let side =
             ClientSide::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));
@@ -216,7 +224,7 @@ impl<'a> Course<'a> {
     }
 
     /// Lets the scenario pass, trouble and healing.
-    async fn pass(&mut self) {
+    pub(crate) async fn pass(&mut self) {
         for (at, step) in self.timeline(self.scenario.start.0, self.scenario.end().0) {
             self.world.sleep_until(UnixMs(at)).await;
             match step {
@@ -235,6 +243,14 @@ impl<'a> Course<'a> {
                 steps.insert((at.0, Step::Deploy(node, deploy.release.clone())));
             }
         }
+        for (index, operation) in self.plan.operations.iter().enumerate() {
+            steps.insert((operation.at.0.0, Step::Operate(index)));
+            if let Some(lasts) = operation.what.lasts() {
+                // What lasts longer is mended when trouble is over.
+                let mended = (operation.at.0 + lasts.0).min(end);
+                steps.insert((mended.0, Step::Mend(index)));
+            }
+        }
         steps.extend(self.plan.drills_ms.iter().map(|at| (*at, Step::Drill)));
         steps.insert((end.0, Step::Heal));
         let last = end + self.scenario.topic.healing.0;
@@ -251,6 +267,8 @@ impl<'a> Course<'a> {
     fn step(&mut self, step: Step) {
         match step {
             Step::Deploy(node, release) => self.deploy(node, &release),
+            Step::Operate(index) => self.operate(index),
+            Step::Mend(index) => self.mend(index),
             Step::Look => self.look(),
             Step::Drill => self.drill(),
             Step::Heal => self.heal(),
@@ -261,10 +279,38 @@ impl<'a> Course<'a> {
     fn heal(&mut self) {
         self.progress.phase("healing");
         self.world.end_faults();
+        for node in self.switchboard.configured() {
+            self.configure(node, None);
+        }
         lock(&self.chronicle).faults_ended_ms = Some(self.world.now().0);
         if self.watched {
             self.judge.faults_ended(&self.world, &self.nodes);
         }
+    }
+
+    /// An operator recovers, or makes a mistake.
+    fn operate(&mut self, index: usize) {
+        let what = &self.plan.operations[index].what;
+        self.world.note(&format!("an operator {}", what.in_words()));
+        if let What::Recover(recover) = what {
+            lock(&self.desk).orders.push(Order::of(recover.clone()));
+        } else if let Some((node, cluster)) = what.configure(&self.switchboard.cluster(), &self.nodes) {
+            self.configure(node, Some(cluster));
+        }
+    }
+
+    fn mend(&mut self, index: usize) {
+        if let Some((node, _)) =
+            self.plan.operations[index].what.configure(&self.switchboard.cluster(), &self.nodes)
+        {
+            self.configure(node, None);
+        }
+    }
+
+    /// A node restarts with a configuration of its own, or with that of the rest again.
+    fn configure(&mut self, node: NodeId, cluster: Option<Cluster>) {
+        self.switchboard.configure(node, cluster);
+        self.world.restart(node);
     }
 
     fn deploy(&mut self, node: NodeId, release: &str) {
@@ -368,7 +414,7 @@ impl<'a> Course<'a> {
         budget::exceeded(struck.iter(), self.scenario, &budget)
     }
 
-    fn last_judgement(mut self) -> Judged<Findings> {
+    pub(crate) fn last_judgement(mut self) -> Judged<Findings> {
         self.progress.phase("judging");
         self.judge.replays = lock(&self.desk).begun;
         self.judge.alarmed = self.copies_differ_alarms();
@@ -502,6 +548,20 @@ impl<'a> Course<'a> {
                 Alarm::ProductionShrank { project, day, keys } => {
                     ("the backup", format!("p{project} {day}: {keys} events fewer than before"))
                 }
+                Alarm::BackupOverdue { data_center, newest_ms } => {
+                    let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
+                        format!("nothing newer than {}", words::moment_ms(newest_ms))
+                    });
+                    ("the backup watch", format!("dc-{data_center}: {newest}"))
+                }
+                Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
+                    let of = match of {
+                        Retained::Tee => "the tee",
+                        Retained::Backups => "backups",
+                    };
+                    let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
+                    ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
+                }
                 Alarm::CopiesDiffer { project, day } => {
                     ("anti-entropy", format!("p{project} {day}: copies differ"))
                 }
@@ -569,131 +629,4 @@ fn oracle_zones(plan: &WorldPlan) -> Zones {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Latent;
-    use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
-
-    const SMALL: &str = r#"{
-        "name": "small", "about": "Two days of three customers under everything that watches.",
-        "start": "2016-02-20T00:00:00Z", "run_for": "2d",
-        "zones": [{ "zone": "Asia/Tokyo", "weight": 1 }, { "zone": "America/New_York", "weight": 1 }],
-        "tenants": [{ "name": "any", "count": 3, "events_per_day": [110, 150], "requests_per_day": 6,
-                      "late_ppm": [50000, 200000], "repeated_ppm": 20000 }],
-        "protection": {
-            "tee": { "retention": "7d" },
-            "backup": { "interval": "1d", "first_after": "6h", "retention": "10d" },
-            "audit": { "after_midnight": "3h" }
-        },
-        "releases": [{ "name": "bad", "bugs": ["recompaction-overwrites"] }],
-        "deploys": [{ "at": "2016-02-20T03:00:00Z", "release": "bad", "to": "all" }],
-        "drills": 2, "exports_per_project": 1, "healing": "30h", "expect": "recovered"
-    }"#;
-
-    fn hash(watched: bool) -> (TraceHash, u64) {
-        let scenario = latent_engine::parse::<Latent>("small.json", SMALL).unwrap();
-        let plan = crate::plan::expand(&scenario, 7);
-        let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
-        let finished = run_fork(spec, |world| async {
-            let mut course = Course::begin(&plan, &scenario, world, Progress::silent());
-            course.watched = watched;
-            course.pass().await;
-            course.last_judgement().findings.loss.events_lost_from_production
-        });
-        (finished.trace_hash, finished.output)
-    }
-
-    /// Runs the small scenario, altered, and judges it; `first` acts before the first instant.
-    fn judged(alter: impl Fn(&str) -> String, first: impl Fn(&Course<'_>) + Sync) -> Judged<Findings> {
-        let scenario = latent_engine::parse::<Latent>("small.json", &alter(SMALL)).unwrap();
-        let plan = crate::plan::expand(&scenario, 7);
-        let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
-        let run = async |world: World| {
-            for fault in &scenario.faults {
-                world.arm(fault.clone());
-            }
-            let mut course = Course::begin(&plan, &scenario, world, Progress::silent());
-            first(&course);
-            course.pass().await;
-            course.last_judgement()
-        };
-        run_fork(spec, run).output
-    }
-
-    /// The small scenario without its bug, and with these faults.
-    fn with_faults(small: &str, faults: &str) -> String {
-        let sound = small.replace("recompaction-overwrites", "").replace(r#""bugs": [""]"#, r#""bugs": []"#);
-        sound.replace(r#""expect": "recovered""#, &format!(r#""expect": "clean", "faults": [{faults}]"#))
-    }
-
-    #[test]
-    fn faults_within_the_budget_are_not_held_against_the_system_and_it_comes_to_rest() {
-        let fault = |at: &str, action: &str| {
-            format!(r#"{{ "anchor": {{ "at": "2016-02-{at}:00Z" }}, "action": {{ {action} }} }}"#)
-        };
-        let hour_ms = 3_600_000;
-        let faults = [
-            fault("20T08:00", &format!(r#""kill": {{ "node": "disk-3", "restart_after_ms": {hour_ms} }}"#)),
-            fault("20T09:00", r#""new_disk": { "node": "disk-2", "restart_after_ms": 60000 }"#),
-            fault(
-                "20T20:00",
-                r#""bit_rot": { "node": "disk-5", "path_prefix": "arb/", "pick": 3, "bits": 2 }"#,
-            ),
-            fault("20T21:00", r#""latent_sector": { "node": "disk-5", "path_prefix": "arb/", "pick": 9 }"#),
-            fault("21T01:00", &format!(r#""kill": {{ "node": "edge-1", "restart_after_ms": {hour_ms} }}"#)),
-            fault("21T03:00", &format!(r#""clock_step": {{ "node": "edge-2", "by_ms": {hour_ms} }}"#)),
-            fault("21T06:00", r#""isolate": { "node": "dc-1" }"#),
-            fault("21T08:00", r#""kill": { "node": "worker-1" }"#),
-        ];
-        let judged = judged(|small| with_faults(small, &faults.join(",")), |_| {});
-        assert_eq!((judged.violations, judged.facts.hung), (vec![], None));
-        assert!(judged.findings.work.acknowledgements_checked > 0);
-    }
-
-    #[test]
-    fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
-        // A deploy would boot it again.
-        let undeployed = |small: &str| {
-            let lines = small.lines().filter(|line| !line.contains("deploys"));
-            with_faults(&lines.collect::<Vec<_>>().join("\n"), "")
-        };
-        let judged = judged(undeployed, |course| course.world.kill(course.nodes.disks[2]));
-        let hung = judged.facts.hung.expect("hints for a disk that is down wait for ever");
-        assert!(hung.lines().any(|reason| reason.starts_with("L1 ingest-1 hints/")), "{hung}");
-    }
-
-    #[test]
-    fn acknowledgements_are_held_to_the_disks_that_they_promise() {
-        let ask_for = |least_disks: u32| {
-            let judged = judged(
-                |small| with_faults(small, ""),
-                |course| {
-                    let (world, disks) = (course.world.clone(), course.nodes.disks.clone());
-                    let acks = Acks::new(world, disks, least_disks, course.chronicle.clone());
-                    *lock(&course.side.acks) = Some(acks);
-                },
-            );
-            let of_i7 = judged.violations.iter().filter(|found| found.invariant == "I7");
-            (of_i7.count() > 0, judged.findings.work.acknowledgements_checked > 0)
-        };
-        assert_eq!(ask_for(9), (true, true), "there are eight disks");
-        assert_eq!(ask_for(4), (false, true));
-    }
-
-    #[test]
-    fn a_healing_that_is_too_short_to_judge_is_refused_where_it_stands() {
-        let short = SMALL.replace(r#""healing": "30h""#, r#""healing": "27h""#);
-        let refused = latent_engine::parse::<Latent>("small.json", &short).unwrap_err().to_string();
-        assert!(refused.contains("small.json:14:"), "{refused}");
-        assert!(refused.contains("healing of 1 d 3 h ends before"), "{refused}");
-        assert!(refused.contains("write more than 1 d 3 h"), "{refused}");
-    }
-
-    #[test]
-    fn neither_looks_nor_drills_nor_the_ledger_disturb_the_world() {
-        let (watched, lost) = hash(true);
-        let (unwatched, _) = hash(false);
-        assert!(lost > 0, "the planted bug must strike, or there is nothing to see");
-        assert_eq!(watched, unwatched);
-    }
-}
+mod tests;

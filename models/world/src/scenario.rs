@@ -4,6 +4,7 @@
 //! default leaves out is off: no fault, no deploy, no drill unless the scenario names it.
 
 use crate::credentials::Credentials;
+use crate::operations::Operation;
 use crate::trouble::Trouble;
 use crate::workload::ApiMix;
 use latent_engine::{Moment, Problem, Scenario, Span};
@@ -43,6 +44,9 @@ pub struct Topic {
     /// The operator who answers alarms; absent: nobody does.
     #[serde(default)]
     pub operator: Option<Operator>,
+    /// What operators do besides answering alarms: planned recoveries, and mistakes.
+    #[serde(default)]
+    pub operations: Vec<Operation>,
     /// Recovery drills on copies of backups and tee, at instants that the seed draws.
     #[serde(default)]
     pub drills: u32,
@@ -329,6 +333,7 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
     problems.extend(check_protection(topic));
     problems.extend(check_releases(scenario));
     problems.extend(crate::topology::check_fault_nodes(scenario));
+    problems.extend(crate::operations::check(scenario));
     problems.extend(crate::trouble::check(topic));
     problems.extend(crate::settled::check(topic));
     problems

@@ -55,6 +55,8 @@ pub(crate) struct Switchboard {
     /// What production did to the object stores.
     pub store_log: Arc<StoreLog>,
     releases: Mutex<BTreeMap<NodeId, Arc<Release>>>,
+    /// Of nodes that somebody configured otherwise than the rest.
+    configured: Mutex<BTreeMap<NodeId, Arc<Cluster>>>,
 }
 
 impl Switchboard {
@@ -69,7 +71,22 @@ impl Switchboard {
     fn boot(&self, node: NodeId) -> Boot {
         let releases = crate::lock(&self.releases);
         let release = releases.get(&node).cloned().unwrap_or_else(|| Arc::new(Release::good()));
-        Boot { cluster: self.cluster(), release }
+        let configured = crate::lock(&self.configured).get(&node).cloned();
+        Boot { cluster: configured.unwrap_or_else(|| self.cluster()), release }
+    }
+
+    /// From its next boot on, `node` has a configuration of its own; `None`: that of the rest again.
+    pub fn configure(&self, node: NodeId, cluster: Option<Cluster>) {
+        let mut configured = crate::lock(&self.configured);
+        match cluster {
+            Some(cluster) => configured.insert(node, Arc::new(cluster)),
+            None => configured.remove(&node),
+        };
+    }
+
+    /// Nodes with a configuration of their own.
+    pub fn configured(&self) -> Vec<NodeId> {
+        crate::lock(&self.configured).keys().copied().collect()
     }
 
     /// From its next boot on, `node` runs `release`.
@@ -311,13 +328,14 @@ fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Clust
             interval: backup.interval.0,
             first_after: backup.first_after.0,
             retention: backup.retention.0,
+            least_retention: backup.retention.0,
             data_centers: nodes.data_centers.clone(),
         }),
-        tee: protection
-            .tee
-            .as_ref()
-            .zip(nodes.tee_store)
-            .map(|(tee, store)| TeeStoreConfig { store, retention: tee.retention.0 }),
+        tee: protection.tee.as_ref().zip(nodes.tee_store).map(|(tee, store)| TeeStoreConfig {
+            store,
+            retention: tee.retention.0,
+            least_retention: tee.retention.0,
+        }),
         audit: protection
             .audit
             .as_ref()

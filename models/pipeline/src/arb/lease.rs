@@ -93,6 +93,14 @@ impl<E: Env> Leases<E> {
         }
     }
 
+    /// The lease file is gone from under this process: the next one's tokens are above all that it granted.
+    pub async fn file_is_gone(&self, project: u32) {
+        let gone = self.held.lock().await.remove(&project);
+        if let Some(lease) = gone {
+            self.pass_over(project, lease.token).await;
+        }
+    }
+
     /// Grants the lease to `holder`, unless another holds it still.
     pub async fn take(
         &self,

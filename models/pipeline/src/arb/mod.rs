@@ -14,6 +14,7 @@ pub mod log;
 pub mod manifest;
 pub mod server;
 pub mod store;
+mod vanished;
 
 mod compact;
 mod read;

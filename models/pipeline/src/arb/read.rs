@@ -138,6 +138,7 @@ impl<E: Env> Store<E> {
 
     /// Digests of every day of a project.
     pub async fn digests(&self, project: u32, before_ms: i64) -> Result<Vec<DayFiles>, ArbFailure> {
+        self.note_vanished(project).await?;
         let mut out = Vec::new();
         for day in self.days_of(project) {
             let mut day = day.lock().await;

@@ -105,7 +105,9 @@ pub struct Store<E: Env> {
     corrupt: StdMutex<BTreeMap<(u32, Day), String>>,
     /// Days of which a directory was set aside and is still there.
     aside: StdMutex<BTreeSet<(u32, Day)>>,
-    creating: Mutex<()>,
+    pub(super) creating: Mutex<()>,
+    /// The next free id of days whose directory vanished: their file names are not used again.
+    ids_of_vanished: StdMutex<BTreeMap<(u32, Day), u64>>,
 }
 
 impl<E: Env> Store<E> {
@@ -122,6 +124,7 @@ impl<E: Env> Store<E> {
             corrupt: StdMutex::default(),
             aside: StdMutex::default(),
             creating: Mutex::new(()),
+            ids_of_vanished: StdMutex::default(),
         };
         let disk = store.env.disk();
         match disk.create_dir("arb").await {
@@ -291,7 +294,7 @@ impl<E: Env> Store<E> {
         }
         // Writes and runs that began before hold the day until they are through; later ones find it gone.
         let old = self.days().get(&(project, day)).cloned();
-        let _still = match &old {
+        let still = match &old {
             Some(old) => Some(old.lock().await),
             None => None,
         };
@@ -303,14 +306,18 @@ impl<E: Env> Store<E> {
             listed => listed?,
         };
         let mut number = files.iter().filter_map(|file| segment_id(&file.name)).max().unwrap_or(0);
-        for earlier in disk.list(&project_dir).await?.iter().filter(|e| day_set_aside(&e.name) == Some(day)) {
+        for earlier in self.names_of(project).await?.iter().filter(|e| day_set_aside(&e.name) == Some(day)) {
             let taken = earlier.name.rsplit('-').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
             number = number.max(taken + 1);
         }
         let aside = format!("{dir}.corrupt-{number}");
         match disk.rename(&dir, &aside).await {
-            // An earlier try got as far as this.
-            Err(error) if error.kind == DiskErrorKind::NotFound => {}
+            // An earlier try got as far as this, or somebody removed it.
+            Err(error) if error.kind == DiskErrorKind::NotFound => {
+                if let Some(vanished) = &still {
+                    lock(&self.ids_of_vanished).insert((project, day), vanished.next_id);
+                }
+            }
             renamed => renamed?,
         }
         disk.sync_dir(&project_dir).await?;
@@ -347,6 +354,18 @@ impl<E: Env> Store<E> {
         self.days().range(first..=last).filter(sound).map(|(_, day)| day.clone()).collect()
     }
 
+    /// As [`Store::days_of`], by name.
+    pub(super) fn sound_days(&self, project: u32) -> Vec<Day> {
+        let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
+        let corrupt = lock(&self.corrupt);
+        self.days()
+            .range(first..=last)
+            .map(|(of, _)| *of)
+            .filter(|of| !corrupt.contains_key(of))
+            .map(|(_, day)| day)
+            .collect()
+    }
+
     /// A day, created if need be. Its names are durable when this returns, its manifest is still empty.
     pub(super) async fn day_or_new(&self, project: u32, day: Day) -> Result<SharedDay<E>, ArbFailure> {
         if let Some(found) = self.day(project, day)? {
@@ -358,12 +377,13 @@ impl<E: Env> Store<E> {
         }
         let disk = self.env.disk();
         let project_dir = format!("arb/{project}");
-        if create_dir(disk, &project_dir).await? {
-            disk.sync_dir("arb").await?;
-        }
+        self.make_project_dir(project).await?;
         create_dir(disk, &day_dir(project, day)).await?;
         // A directory of an earlier attempt may hold a manifest or files: read it as after a boot.
-        let store = self.recover_day(project, day).await?;
+        let mut store = self.recover_day(project, day).await?;
+        store.next_id = lock(&self.ids_of_vanished)
+            .get(&(project, day))
+            .map_or(store.next_id, |id| store.next_id.max(*id));
         disk.sync_dir(&project_dir).await?;
         let store = Arc::new(Mutex::new(store));
         self.days().insert((project, day), store.clone());
@@ -371,11 +391,11 @@ impl<E: Env> Store<E> {
     }
 }
 
-async fn create_dir<D: Disk>(disk: &D, path: &str) -> Result<bool, ArbFailure> {
+pub(super) async fn create_dir<D: Disk>(disk: &D, path: &str) -> Result<(), ArbFailure> {
     match disk.create_dir(path).await {
-        Ok(()) => Ok(true),
+        Ok(()) => Ok(()),
         // Its name may not be durable yet: the caller syncs the parent as if it were new.
-        Err(error) if error.kind == DiskErrorKind::AlreadyExists => Ok(true),
+        Err(error) if error.kind == DiskErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,8 +4,10 @@
 //! - `take`: the daily (or weekly) job.
 //! - `shrunk`: what a backup does not let go of, whatever production says (pure).
 //! - `restore`: reading a backup back.
+//! - `watch`: whether backups still come, asked by another node.
 
 pub mod catalog;
 pub mod restore;
 pub mod shrunk;
 pub mod take;
+pub mod watch;

@@ -11,10 +11,11 @@ use super::restore::Backups;
 use super::shrunk::{Kept, Keys};
 use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
 use crate::arb::log::DurableLog;
-use crate::audit::{Alarm, raise};
+use crate::audit::{Alarm, Retained, raise};
 use crate::compaction::worker::sleep_until;
 use crate::config::{BackupConfig, Boot};
 use crate::record::Key;
+use crate::recovery::expire::refuse;
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -61,6 +62,7 @@ pub enum BackupError {
 /// Boots the backup node: a backup at each interval, until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(config) = boot.cluster.backup.clone() else { return };
+    refuse(&env, &boot, Retained::Backups, config.retention, config.kept());
     let mut kept = Kept::default();
     let mut due = (first_boot(&env).await + config.first_after).max(env.clock().wall());
     if let Some(newest) = newest_position(&env, &config).await {
@@ -339,7 +341,7 @@ async fn fetch<E: Env>(
 
 /// Removes catalogs older than the retention, never the newest, then segments that no catalog needs.
 async fn expire<E: Env>(env: &E, config: &BackupConfig, store: &ObjectStore<E>) -> Result<(), BackupError> {
-    let oldest_ms = (env.clock().wall() - config.retention).0;
+    let oldest_ms = (env.clock().wall() - config.kept()).0;
     let catalogs = store.list(CATALOGS).await?;
     let Some((newest, older)) = catalogs.split_last() else { return Ok(()) };
     let is_old = |key: &str| Catalog::position_of_key(key).is_some_and(|position| position < oldest_ms);

@@ -1,6 +1,8 @@
-//! The tee store lets its files go seven days after the arrival of their last request.
+//! The tee store lets its files go seven days after the arrival of their last request. A shorter time than the cluster
+//! promises is not followed: what is gone is gone, what is kept too long costs space.
 
 use super::tee::TEE;
+use crate::audit::{Alarm, Retained, raise};
 use crate::config::Boot;
 use latent_edge::object_api::{ObjectStore, Patience, StoreError};
 use latent_edge::tee::TeeName;
@@ -14,14 +16,28 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Runs beside the tee store, on its node, until that dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(tee) = boot.cluster.tee.clone() else { return };
+    refuse(&env, &boot, Retained::Tee, tee.retention, tee.kept());
     let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).patient(Patience::LONG);
     loop {
         env.clock().sleep(LOOK_EVERY).await;
-        let oldest_ms = (env.clock().wall() - tee.retention).0;
+        let oldest_ms = (env.clock().wall() - tee.kept()).0;
         if let Err(error) = expire(&env, &store, oldest_ms).await {
             env.mark(Mark { name: "tee.expire-failed", subject: &error.to_string() });
         }
     }
+}
+
+/// Tells the operator of a retention that is not followed.
+pub(crate) fn refuse<E: Env>(env: &E, boot: &Boot, of: Retained, asked: Duration, kept: Duration) {
+    if asked >= kept {
+        return;
+    }
+    env.mark(Mark { name: "retention.refused", subject: "" });
+    let Some(audit) = boot.cluster.audit.clone() else { return };
+    let (asked_ms, kept_ms) = (asked.as_millis() as u64, kept.as_millis() as u64);
+    let teller = env.clone();
+    // What is kept longer than asked is kept in the meantime: nothing waits for the operator to have heard.
+    env.spawn(async move { raise(&teller, &audit, Alarm::RetentionRefused { of, asked_ms, kept_ms }).await });
 }
 
 async fn expire<E: Env>(env: &E, store: &ObjectStore<E>, oldest_ms: i64) -> Result<(), StoreError> {

@@ -105,9 +105,14 @@ impl Site {
                 interval: 24 * HOUR,
                 first_after: 26 * HOUR,
                 retention: 20 * 24 * HOUR,
+                least_retention: 20 * 24 * HOUR,
                 data_centers: numbered(9, 2),
             }),
-            tee: Some(TeeStoreConfig { store: NodeId(11), retention: 7 * 24 * HOUR }),
+            tee: Some(TeeStoreConfig {
+                store: NodeId(11),
+                retention: 7 * 24 * HOUR,
+                least_retention: 7 * 24 * HOUR,
+            }),
             audit: Some(AuditConfig { after_midnight: 4 * HOUR, operator: NodeId(20) }),
             scrub_after_midnight: 6 * HOUR,
         });

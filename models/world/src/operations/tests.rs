@@ -1,0 +1,113 @@
+//! Each operation: what it does to a whole small run, and that nothing of the kind happens without it.
+
+use crate::Latent;
+use crate::findings::Findings;
+use crate::testing::{SMALL, judged, with_faults};
+use latent_engine::Judged;
+
+/// The small scenario without its bug, with these operations.
+fn with_operations(operations: &str) -> String {
+    let sound = with_faults(SMALL, "");
+    sound.replace(r#""drills": 2"#, &format!(r#""operations": [{operations}], "drills": 2"#))
+}
+
+fn operation(at: &str, what: &str) -> String {
+    format!(r#"{{ "at": "2016-02-{at}:00Z", "what": {{ {what} }} }}"#)
+}
+
+fn run(operations: &[String]) -> Judged<Findings> {
+    let text = with_operations(&operations.join(", "));
+    judged(|_| text.clone(), |_| {})
+}
+
+fn invariants(judged: &Judged<Findings>) -> Vec<&str> {
+    judged.violations.iter().map(|found| found.invariant.as_str()).collect()
+}
+
+fn noticed(judged: &Judged<Findings>) -> Vec<&str> {
+    judged.noticed.iter().map(|notice| notice.by.as_str()).collect()
+}
+
+#[test]
+fn without_operations_nothing_is_recovered_noticed_or_overdue() {
+    let judged = run(&[]);
+    assert_eq!((invariants(&judged), noticed(&judged)), (vec![], vec![]));
+    assert_eq!(judged.findings.recovery.recoveries, 0);
+}
+
+#[test]
+fn a_recovery_into_the_live_cluster_twice_and_by_two_operators_at_once_changes_nothing() {
+    let recover = r#""recover": { "times": 2 }"#;
+    let judged = run(&[operation("21T05:00", recover), operation("21T05:00", recover)]);
+    assert_eq!((invariants(&judged), judged.facts.hung.clone()), (vec![], None));
+    assert_eq!(judged.findings.recovery.recoveries, 4);
+    assert_eq!(noticed(&judged), [""; 0]);
+}
+
+#[test]
+fn a_recovery_that_was_not_run_by_the_book_is_run_again() {
+    let skipped = r#""recover": { "runbook": ["read_tee", "read_backups", "write", "rebuild", "rebuild"] }"#;
+    let judged = run(&[operation("21T05:00", skipped)]);
+    assert_eq!((invariants(&judged), judged.facts.hung.clone()), (vec![], None));
+    assert_eq!(judged.findings.recovery.recoveries, 2);
+}
+
+#[test]
+fn a_retention_typed_wrong_is_refused_and_said_so() {
+    for of in ["tee", "backups"] {
+        let typed = format!(r#""type_retention": {{ "of": "{of}", "typed": "7h" }}"#);
+        let judged = run(&[operation("20T20:00", &typed)]);
+        assert_eq!((invariants(&judged), noticed(&judged)), (vec![], vec!["the retention's check"]), "{of}");
+    }
+}
+
+#[test]
+fn backups_that_are_switched_off_or_go_astray_are_missed_by_the_oracle_and_by_the_watch() {
+    for mistake in ["disable_backup", "wrong_bucket"] {
+        // From before the first backup to the end.
+        let judged = run(&[operation("20T01:00", &format!(r#""{mistake}": {{}}"#))]);
+        assert!(invariants(&judged).contains(&"I10"), "{mistake}: {:?}", judged.violations);
+        assert_eq!(noticed(&judged), ["the backup watch"], "{mistake}");
+    }
+    let mended = run(&[operation("20T08:00", r#""disable_backup": { "for": "4h" }"#)]);
+    assert_eq!(
+        (invariants(&mended), noticed(&mended)),
+        (vec![], vec![]),
+        "and when it is mended in time, not"
+    );
+}
+
+#[test]
+fn operations_that_cannot_be_are_refused_where_they_stand() {
+    let refused = |operation: &str| {
+        let text = with_operations(operation);
+        latent_engine::parse::<Latent>("small.json", &text).unwrap_err().to_string()
+    };
+    let late = refused(&operation("29T05:00", r#""recover": {}"#));
+    assert!(late.contains("the operation at 2016-02-29T05:00:00Z lies outside of the run"), "{late}");
+    let nobody =
+        refused(&operation("21T05:00", r#""recover": { "days": [{ "project": 9, "day": "2016-02-21" }] }"#));
+    assert!(nobody.contains("there is no project 9") && nobody.contains("from 1 to 3"), "{nobody}");
+    let never = refused(&operation("21T05:00", r#""recover": { "times": 0 }"#));
+    assert!(never.contains("0 times"), "{never}");
+    let unknown = refused(&operation("21T05:00", r#""recover": { "runbook": ["pray"] }"#));
+    assert!(unknown.contains("pray") && unknown.contains("flush_edges"), "{unknown}");
+}
+
+/// What the wrong directory takes is damage within the budget: other copies, the other data center, the backups.
+#[test]
+fn a_directory_removed_on_the_wrong_host_costs_nothing_in_the_end() {
+    for (node, path) in [
+        ("disk-3", "arb"),
+        ("disk-3", "arb/1"),
+        ("dc-1", "objects"),
+        ("tee-store", "objects"),
+        ("ingest-1", "hints"),
+    ] {
+        let fault = format!(
+            r#"{{ "anchor": {{ "at": "2016-02-21T07:00:00Z" }}, "action": {{ "remove_directory": {{ "node": "{node}", "path": "{path}" }} }} }}"#
+        );
+        let judged = judged(|small| with_faults(small, &fault), |_| {});
+        assert_eq!((&judged.violations, judged.facts.hung.as_ref()), (&vec![], None), "{node} {path}");
+    }
+}
