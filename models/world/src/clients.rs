@@ -4,9 +4,14 @@
 //! A client retries what has no answer, 429 and 5xx, with back-off, as a new request; never a 4xx. It uses the
 //! edges in turn and goes to the other one when one does not answer. Modelled as one process per project; that
 //! phones lose what they have not sent yet is not modelled.
+//!
+//! After some 35 minutes without an answer that says something a client drops a request, unless its manners say that
+//! it keeps what it cannot send: then what comes later waits behind it, and when one gets through, all go, in order.
+//! What it is told to hurry with it sends again at once, as a request of its own, whatever became of the first.
 
 use crate::acks::Acks;
-use crate::plan::{Export, Tenant, WorldPlan};
+use crate::load::Manners;
+use crate::plan::{Export, Tenant, WorldPlan, between};
 use crate::workload::{PlannedRequest, Stream};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -16,6 +21,8 @@ use latent_oracle::{ClientRequest, Ledger, SentEvent, request_digest};
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
 use serde::Deserialize;
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +32,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const TRIES: u32 = 12;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// Tries in a hurry, before a client waits as usual.
+const HURRIED_TRIES: u32 = 6;
+/// A client that keeps what it cannot send looks this often whether it can.
+const LONGEST_KEEPERS_PAUSE: Duration = Duration::from_secs(600);
+/// After so many looks in vain, more than 40 days of them, the rest is left.
+const KEEPERS_TRIES: u32 = 6_000;
 
 /// What the clients' side knows, and nobody else.
 pub(crate) struct ClientSide {
@@ -44,6 +57,8 @@ pub(crate) struct ClientSide {
 pub(crate) struct Exported {
     pub project: u32,
     pub at_ms: i64,
+    /// The days that were asked for, counted from 1970-01-01.
+    pub days: RangeInclusive<i32>,
     pub body: Result<Bytes, String>,
 }
 
@@ -71,6 +86,8 @@ pub(crate) fn start(
             side: side.clone(),
             edges: edges.to_vec(),
             secret: tenant.law.secret.clone(),
+            world: world.clone(),
+            manners: tenant.manners.clone(),
         };
         let (tenant, world, sends_ms) = (tenant.clone(), world.clone(), sends_ms.clone());
         env.spawn(async move {
@@ -80,7 +97,9 @@ pub(crate) fn start(
     }
     for export in &plan.exports {
         let secret = plan.tenants[export.project as usize - 1].law.secret.clone();
-        let client = Client { env: env.clone(), side: side.clone(), edges: edges.to_vec(), secret };
+        let (world, manners) = (world.clone(), Manners::default());
+        let client =
+            Client { env: env.clone(), side: side.clone(), edges: edges.to_vec(), secret, world, manners };
         let export = export.clone();
         env.spawn(async move { client.read_export(&export).await });
     }
@@ -91,6 +110,17 @@ struct Client {
     side: Arc<ClientSide>,
     edges: Vec<NodeId>,
     secret: String,
+    world: World,
+    manners: Manners,
+}
+
+/// What a client keeps until it can be sent.
+struct Kept {
+    requests: VecDeque<PlannedRequest>,
+    /// When it looks again whether it can, and how long it waits after that.
+    look_ms: i64,
+    pause: Duration,
+    vain_looks: u32,
 }
 
 impl Client {
@@ -104,10 +134,13 @@ impl Client {
         // A law that cannot be followed is a mistake of the plan: it stops the run with its own words.
         let stream = Stream::new(tenant.law.clone(), first..last + 1, sends_ms, limits, draw)
             .unwrap_or_else(|error| panic!("plan: {error}"));
+        if self.manners.keeps {
+            return self.send_in_order(stream).await;
+        }
         for request in stream {
             self.wait_until(request.at_ms).await;
             // A request that is retried for hours must not hold up what comes after it.
-            if !self.attempt(&request).await {
+            if !self.send(&request).await {
                 let (client, request) = (self.clone_for_retry(), request);
                 self.side.busy.fetch_add(1, Ordering::Relaxed);
                 self.env.spawn(async move {
@@ -119,8 +152,54 @@ impl Client {
     }
 
     fn clone_for_retry(&self) -> Client {
-        let (env, side) = (self.env.clone(), self.side.clone());
-        Client { env, side, edges: self.edges.clone(), secret: self.secret.clone() }
+        let (env, side, world) = (self.env.clone(), self.side.clone(), self.world.clone());
+        let (edges, secret, manners) = (self.edges.clone(), self.secret.clone(), self.manners.clone());
+        Client { env, side, edges, secret, world, manners }
+    }
+
+    /// Sends the stream in order: behind what could not be sent, everything waits. The queue is as long as the stream
+    /// at most.
+    async fn send_in_order(&self, stream: impl Iterator<Item = PlannedRequest>) {
+        let mut kept = Kept { requests: VecDeque::new(), look_ms: 0, pause: FIRST_PAUSE, vain_looks: 0 };
+        for request in stream {
+            self.send_kept(&mut kept, request.at_ms).await;
+            self.wait_until(request.at_ms).await;
+            kept.requests.push_back(request);
+        }
+        self.send_kept(&mut kept, i64::MAX).await;
+    }
+
+    /// Sends what was kept, until nothing is left or `until_ms` comes before the next look.
+    async fn send_kept(&self, kept: &mut Kept, until_ms: i64) {
+        while let Some(request) = kept.requests.front()
+            && kept.look_ms < until_ms
+            && kept.vain_looks < KEEPERS_TRIES
+        {
+            self.wait_until(kept.look_ms).await;
+            if self.send(request).await {
+                kept.requests.pop_front();
+                (kept.pause, kept.vain_looks) = (FIRST_PAUSE, 0);
+                continue;
+            }
+            self.env.mark(Mark { name: "client.kept", subject: "" });
+            kept.look_ms = (self.env.clock().wall() + kept.pause).0;
+            kept.pause = (kept.pause * 2).min(LONGEST_KEEPERS_PAUSE);
+            kept.vain_looks += 1;
+        }
+    }
+
+    /// Sends once, or in a hurry again and again; false when it must be sent again later.
+    async fn send(&self, request: &PlannedRequest) -> bool {
+        for nth in 0..HURRIED_TRIES {
+            let Some(most_ms) = self.manners.hurry_ms(self.env.clock().wall().0) else { break };
+            let key = u128::from(request.project) << 96 | u128::from(nth) << 64 | u128::from(request.key);
+            let wait_ms = between(self.world.draw("client.hurry", key), 1, i64::from(most_ms));
+            if self.attempt(request, Duration::from_millis(wait_ms.unsigned_abs())).await {
+                return true;
+            }
+            self.env.mark(Mark { name: "client.hurried", subject: "" });
+        }
+        self.attempt(request, ANSWER_TIMEOUT).await
     }
 
     async fn wait_until(&self, at_ms: i64) {
@@ -136,7 +215,7 @@ impl Client {
             self.env.clock().sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             self.env.mark(Mark { name: "client.retried", subject: "" });
-            if self.attempt(request).await {
+            if self.attempt(request, ANSWER_TIMEOUT).await {
                 return;
             }
         }
@@ -144,12 +223,12 @@ impl Client {
     }
 
     /// Sends once; false when it must be sent again.
-    async fn attempt(&self, planned: &PlannedRequest) -> bool {
+    async fn attempt(&self, planned: &PlannedRequest, patience: Duration) -> bool {
         let id = self.side.requests.fetch_add(1, Ordering::Relaxed);
         let request = planned.to_http(&self.secret);
         self.tell_sent(id, planned, &request);
         let edge = self.edges[(id % self.edges.len() as u64) as usize];
-        let answer = http_call(&self.env, edge, request, ANSWER_TIMEOUT).await;
+        let answer = http_call(&self.env, edge, request, patience).await;
         let mut ledger = crate::lock(&self.side.ledger);
         let now_ms = self.env.clock().wall().0;
         let mut accepted = Vec::new();
@@ -220,7 +299,8 @@ impl Client {
             self.env.clock().sleep(Duration::from_secs(30) * (turn as u32 + 1)).await;
         }
         self.env.mark(Mark { name: "client.exported", subject: "" });
-        crate::lock(&self.side.exports).push(Exported { project: export.project, at_ms, body });
+        let days = export.from.0..=export.to.0;
+        crate::lock(&self.side.exports).push(Exported { project: export.project, at_ms, days, body });
     }
 }
 

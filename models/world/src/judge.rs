@@ -442,7 +442,9 @@ impl Judge {
             match days {
                 Ok(days) => {
                     now.settled_before_ms = exported.at_ms;
-                    let scope = ledger.project_days().filter(|of| of.project == exported.project).collect();
+                    let is_asked =
+                        |of: &ProjectDay| of.project == exported.project && exported.days.contains(&of.day);
+                    let scope = ledger.project_days().filter(is_asked).collect();
                     let sight = Sight::of_one(&days).only(scope);
                     found.extend(i1_readable::check(&ledger, &sight, &now));
                     found.extend(i2_sent::check(&ledger, &sight, &now));

@@ -2,8 +2,8 @@
 //!
 //! - `scenario`: what a person writes. `plan`: what a seed decides of it.
 //! - `topology`: nodes, links, releases; `credentials`: who may do what. `workload`: what clients send.
-//! - `store_faults`: what befalls calls to object stores.
 //! - `clients`, `operator`: the people outside. `operations`: what operators are to do, mistakes included.
+//! - `store_faults`: what befalls calls to object stores. `load`: clients that send too much, late, or again.
 //! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
 //! - `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
 //! - `run`: the course of a run. `findings`: what it reports.
@@ -17,6 +17,9 @@ mod drill;
 mod findings;
 mod instants;
 mod judge;
+mod load;
+#[cfg(test)]
+mod nights;
 mod operations;
 mod operator;
 mod plan;
@@ -27,6 +30,8 @@ mod store_faults;
 #[cfg(test)]
 mod testing;
 mod topology;
+#[cfg(test)]
+mod trial;
 mod trouble;
 pub mod workload;
 

@@ -2,6 +2,7 @@
 //!
 //! A customer's events are a law and the seed (see `workload`): the plan stays small whatever the volume.
 
+use crate::load::{self, Manners};
 use crate::operations::Operation;
 use crate::scenario::{TenantClass, Topic, ZoneShare};
 use crate::workload::{HOUR_MS, Late, StreamLaw};
@@ -46,6 +47,9 @@ pub struct Tenant {
     pub zone: String,
     /// What its clients send.
     pub law: StreamLaw,
+    /// How they go about it.
+    #[serde(default, skip_serializing_if = "Manners::is_usual")]
+    pub(crate) manners: Manners,
 }
 
 /// An export that a customer reads.
@@ -71,6 +75,14 @@ impl WorldPlan {
         }
         let mut lines: Vec<String> =
             zones.into_iter().map(|((class, zone), count)| format!("{count} {class} in {zone}")).collect();
+        let mut loads: BTreeMap<String, u32> = BTreeMap::new();
+        for sentence in self.tenants.iter().flat_map(|tenant| load::in_words(&tenant.law, &tenant.manners)) {
+            *loads.entry(sentence).or_default() += 1;
+        }
+        lines.extend(loads.into_iter().map(|(sentence, count)| match count {
+            1 => format!("in 1 project {sentence}"),
+            _ => format!("in {count} projects {sentence}"),
+        }));
         let moments = self.drills_ms.iter().map(|at_ms| words::moment_ms(*at_ms));
         lines.extend(moments.map(|moment| format!("drill at {moment}")));
         lines.extend(
@@ -103,7 +115,9 @@ pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
         for index in 0..class.count {
             let zone = deal_zone(&topic.zones, index, class.count, turn);
             let project = tenants.len() as u32 + 1;
-            tenants.push(Tenant { class: class.name.clone(), zone, law: law(class, project, &draw) });
+            let (mut law, mut manners) = (law(class, project, &draw), Manners::default());
+            load::apply(&topic.load, &mut law, &mut manners);
+            tenants.push(Tenant { class: class.name.clone(), zone, law, manners });
         }
     }
     let (start, end) = (scenario.start.0.0, scenario.end().0.0);
@@ -172,6 +186,8 @@ fn law(class: &TenantClass, project: u32, draw: Draw<'_>) -> StreamLaw {
         event_bytes: (180, 300),
         api: (&class.api).into(),
         bursts: Vec::new(),
+        absences: Vec::new(),
+        wrong_clocks: Vec::new(),
         kept: Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 //! default leaves out is off: no fault, no deploy, no drill unless the scenario names it.
 
 use crate::credentials::Credentials;
+use crate::load::Load;
 use crate::operations::Operation;
 use crate::trouble::Trouble;
 use crate::workload::ApiMix;
@@ -41,6 +42,9 @@ pub struct Topic {
     /// Faults that the seed draws, besides those that the scenario names; absent: none.
     #[serde(default)]
     pub trouble: Option<Trouble>,
+    /// Bursts, devices out of reach, retry storms, wrong clocks; absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load: Vec<Load>,
     /// The operator who answers alarms; absent: nobody does.
     #[serde(default)]
     pub operator: Option<Operator>,
@@ -335,6 +339,7 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
     problems.extend(crate::topology::check_fault_nodes(scenario));
     problems.extend(crate::operations::check(scenario));
     problems.extend(crate::trouble::check(topic));
+    problems.extend(crate::load::check(scenario));
     problems.extend(crate::settled::check(topic));
     problems
 }

@@ -4,7 +4,7 @@
 //! modelled as busy by day and quiet by night; weekends, holidays and time of year are not.
 
 use super::dice::Dice;
-use super::law::StreamLaw;
+use super::law::{Burst, StreamLaw};
 use super::request::Api;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ const BUSY_UNTIL: [u64; 25] = {
     sums
 };
 
+/// A burst is sent in at most so many moments a day.
+const MOST_SLOTS: u64 = 1 << 16;
+
 /// One moment at which a project's clients send.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
@@ -33,6 +36,25 @@ pub(super) struct Slot {
 pub(super) struct SlotId {
     pub(super) day: i32,
     pub(super) nth: u32,
+    /// Whose slots these are.
+    pub(super) lane: Lane,
+}
+
+impl SlotId {
+    /// One of the calendar's own.
+    pub(super) fn usual(day: i32, nth: u32) -> SlotId {
+        SlotId { day, nth, lane: Lane::Usual }
+    }
+}
+
+/// Whose slots they are: those of the calendar, or moments that stand on none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    Usual,
+    /// Of the law's burst of this number.
+    Burst(u32),
+    /// Devices that come back after the law's absence of this number; one slot a person.
+    Back(u32),
 }
 
 /// A local day: 23 to 25 hours, or whatever its zone makes of it.
@@ -60,6 +82,61 @@ fn busy_moment_ms(start_ms: i64, end_ms: i64, part: u64) -> i64 {
     let length_ms = u64::try_from(end_ms.saturating_sub(start_ms)).unwrap_or(0);
     let offset_ms = ((u128::from(day_parts) * u128::from(length_ms)) / (24_u128 << 32)) as i64;
     start_ms + offset_ms
+}
+
+/// How much of a day's business is done at `at_ms`, and how much there is: the inverse of [`busy_moment_ms`].
+fn business_done(start_ms: i64, end_ms: i64, at_ms: i64) -> (u64, u64) {
+    let length_ms = u64::try_from(end_ms.saturating_sub(start_ms)).unwrap_or(0).max(1);
+    let offset_ms = at_ms.clamp(start_ms, end_ms).abs_diff(start_ms);
+    let day_parts = ((u128::from(offset_ms) * (24_u128 << 32)) / u128::from(length_ms)) as u64;
+    let hour = ((day_parts >> 32) as usize).min(24);
+    let within_hour = if hour == 24 { 0 } else { (day_parts & u64::from(u32::MAX)) * BUSY[hour] };
+    ((BUSY_UNTIL[hour] << 32) + within_hour, BUSY_UNTIL[24] << 32)
+}
+
+/// What a burst adds to one local day: so many events, sent in these slots.
+#[derive(Debug)]
+pub(super) struct Extra {
+    pub(super) events: u64,
+    pub(super) slots: Vec<Slot>,
+}
+
+impl Extra {
+    /// Of a day with `usual` events: as many times more as the burst says of those that fall into it, in as many times
+    /// more moments, spread evenly. A burst that touches the day adds one event at least.
+    pub(super) fn lay_out(
+        law: &StreamLaw,
+        burst: &Burst,
+        day: i32,
+        (start_ms, end_ms): (i64, i64),
+        usual: u64,
+        draw: &impl Fn(&'static str, u128) -> u64,
+    ) -> Extra {
+        let (from_ms, to_ms) = (burst.from_ms.max(start_ms), burst.to_ms.min(end_ms));
+        if from_ms >= to_ms || usual == 0 || burst.times < 2 {
+            return Extra { events: 0, slots: Vec::new() };
+        }
+        let (before, whole) = business_done(start_ms, end_ms, from_ms);
+        let business = u128::from(business_done(start_ms, end_ms, to_ms).0 - before);
+        let more = |of_day: u64| {
+            let times = u128::from(of_day) * u128::from(burst.times - 1);
+            ((times * business + u128::from(whole / 2)) / u128::from(whole)) as u64
+        };
+        let events = more(usual).max(1);
+        let count = more(u64::from(law.requests_per_day)).clamp(1, events.min(MOST_SLOTS));
+        let key = u128::from(law.project) << 96
+            | u128::from(day.cast_unsigned()) << 64
+            | u128::from(burst.from_ms.cast_unsigned());
+        let seed = draw("workload.burst", key);
+        let slots = (0..count).map(|nth| {
+            let mut dice = Dice::new(seed, nth + 1);
+            let quarters = u128::from(nth) * 4 + 1;
+            let part = (quarters << 32) + u128::from(dice.next() >> 32) * 2;
+            let offset_ms = (u128::from(from_ms.abs_diff(to_ms)) * part / (u128::from(count) << 34)) as i64;
+            Slot { at_ms: from_ms + offset_ms, api: Api::of(&law.api, &mut dice) }
+        });
+        Extra { events, slots: slots.collect() }
+    }
 }
 
 /// The slots of all days, made when first asked for.
@@ -125,5 +202,19 @@ mod tests {
         let moments: Vec<i64> =
             (0..10_000).map(|part| busy_moment_ms(0, 23 * 3_600_000, part * 429_496)).collect();
         assert!(moments.is_sorted());
+    }
+
+    #[test]
+    fn business_done_is_told_back() {
+        let (start_ms, end_ms) = (5, 5 + 23 * 3_600_000);
+        for part in (0..1_000).map(|nth| nth * 4_294_967) {
+            let (done, whole) = business_done(start_ms, end_ms, busy_moment_ms(start_ms, end_ms, part));
+            let told = (u128::from(done) << 32) / u128::from(whole);
+            // A millisecond is 2^32 / 82,800,000 of a day, more when it is busy.
+            assert!(u64::try_from(told).unwrap().abs_diff(part) < 150, "{part}: {told}");
+        }
+        let whole = BUSY_UNTIL[24] << 32;
+        assert_eq!(business_done(start_ms, end_ms, i64::MAX), (whole, whole));
+        assert_eq!(business_done(start_ms, end_ms, i64::MIN), (0, whole));
     }
 }

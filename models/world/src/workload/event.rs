@@ -5,7 +5,7 @@
 //! in another order. A system that stores what it parsed instead of what it got is found out by these.
 
 use super::dice::{Dice, mix};
-use super::law::{Defect, StreamLaw};
+use super::law::{Defect, HOUR_MS, StreamLaw};
 use super::place::Traits;
 use super::words::{self, Word};
 
@@ -26,6 +26,12 @@ impl TimeForm {
             TimeForm::Fraction,
             TimeForm::Milliseconds,
         ])
+    }
+
+    /// The form in which a device tells this time: milliseconds of 1970 would read as seconds of another year.
+    pub(super) fn for_time(self, time_ms: i64) -> TimeForm {
+        const LEAST_MS: i64 = 365 * 24 * HOUR_MS;
+        if time_ms < LEAST_MS { TimeForm::Seconds } else { self }
     }
 
     /// `time_ms` as far as this form tells it.
@@ -98,7 +104,8 @@ pub(super) fn write(law: &StreamLaw, subject: &Subject, out: &mut Vec<u8>) -> Wr
     let (distinct_id, insert_id) = write_identity(law, subject, &traits, out);
     if traits.has_time {
         push(out, "\"time\":");
-        let form = if subject.defect.is_some() { TimeForm::Seconds } else { traits.form };
+        let form =
+            if subject.defect.is_some() { TimeForm::Seconds } else { traits.form.for_time(subject.time_ms) };
         form.write(subject.time_ms, out);
         push(out, ",");
     }
@@ -148,10 +155,14 @@ fn is_of_insert_id(defect: Option<Defect>) -> bool {
     matches!(defect, Some(Defect::LongInsertId | Defect::WrongInsertId))
 }
 
+/// The number of the person, from 0, whose event the draw `seed` makes.
+pub(super) fn person_of(law: &StreamLaw, seed: u64) -> u64 {
+    Dice::new(seed, PERSON).below(u64::from(law.users))
+}
+
 /// The person's `distinct_id`, mostly a string, of some people a number, of few nothing.
 fn write_person(law: &StreamLaw, seed: u64, out: &mut Vec<u8>) -> String {
-    let number = Dice::new(seed, PERSON).below(u64::from(law.users));
-    let person = mix(u64::from(law.project) << 32 | number);
+    let person = mix(u64::from(law.project) << 32 | person_of(law, seed));
     let mut plain = Vec::with_capacity(24);
     match person % 32 {
         0 => return String::new(),

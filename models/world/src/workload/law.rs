@@ -12,6 +12,10 @@ pub const MINUTE_MS: i64 = 60_000;
 pub const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// From this age at arrival on an event is late.
 pub const LATE_MS: i64 = 2 * HOUR_MS;
+/// Devices are back so soon after an absence.
+pub const BACK_WITHIN_MS: i64 = 5 * MINUTE_MS;
+/// A burst may bring a day to so many events.
+pub const MOST_BURST_EVENTS: i64 = 1 << 24;
 
 /// What one project's clients send.
 ///
@@ -54,8 +58,14 @@ pub struct StreamLaw {
     pub event_bytes: (u32, u32),
     /// How requests travel.
     pub api: ApiMix,
-    /// Days with more events than usual.
+    /// Times with more events than usual.
     pub bursts: Vec<Burst>,
+    /// Times in which devices are out of reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absences: Vec<Absence>,
+    /// Devices whose clocks are wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrong_clocks: Vec<WrongClock>,
     /// Event indices that are left, to make a case smaller; empty: all.
     pub kept: Vec<Range<u64>>,
 }
@@ -96,14 +106,40 @@ pub struct ApiMix {
     pub gzip_ppm: u32,
 }
 
-/// A day with more events than usual.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A time with more events than usual: what is more are events of their own, sent in moments of their own, on time,
+/// and each once. The usual ones stay as they are. Two bursts of a stream may not overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Burst {
-    /// The local day, counted from 1970-01-01.
-    pub day: i32,
+    /// When it begins, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// When it is over, in milliseconds since 1970.
+    pub to_ms: i64,
     /// How many times the usual number.
     pub times: u32,
+}
+
+/// A time in which some devices cannot send. They keep what they would have sent, and send it when it is over, each
+/// within [`BACK_WITHIN_MS`] and all of it at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Absence {
+    /// When it begins, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// When it is over, in milliseconds since 1970.
+    pub to_ms: i64,
+    /// The share of the project's devices: one to a person.
+    pub share_ppm: u32,
+}
+
+/// Devices whose clocks are wrong, always by as much: what they tell of an event's time is wrong by it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrongClock {
+    /// How far they are ahead, in milliseconds; behind, if negative.
+    pub by_ms: i64,
+    /// The share of the project's devices: one to a person.
+    pub share_ppm: u32,
 }
 
 /// Why an event must be rejected.
@@ -176,21 +212,17 @@ pub enum LawError {
 type Bounded = (&'static str, (i64, i64), (i64, i64), &'static str);
 
 impl StreamLaw {
-    /// How many indices a day takes: the most events that any day can have.
+    /// How many indices a day takes: the most events that any day can have, bursts aside.
     #[must_use]
     pub fn stride(&self) -> u64 {
-        let most = self.bursts.iter().map(|burst| burst.times).max().unwrap_or(1).max(1);
-        u64::from(self.events_per_day.1) * u64::from(most)
+        u64::from(self.events_per_day.1)
     }
 
-    /// All indices that events of `days` days can have: what shrinking starts from.
+    /// All indices that events of `days` days can have: what shrinking starts from. Events of bursts have others, and
+    /// are kept with usual ones.
     #[must_use]
     pub fn indices(&self, days: u32) -> Range<u64> {
         0..self.stride() * u64::from(days)
-    }
-
-    pub(super) fn times(&self, day: i32) -> u32 {
-        self.bursts.iter().find(|burst| burst.day == day).map_or(1, |burst| burst.times)
     }
 
     /// Checks that a stream can follow the law.
@@ -204,7 +236,7 @@ impl StreamLaw {
                 return Err(LawError::Share { project, field, ppm });
             }
         }
-        for (field, (from, to), (least, most), hint) in self.ranges() {
+        for (field, (from, to), (least, most), hint) in self.ranges().into_iter().chain(self.windows()) {
             if from > to || from < least || to > most {
                 return Err(LawError::Range { project, field, from, to, hint });
             }
@@ -222,8 +254,10 @@ impl StreamLaw {
         Ok(())
     }
 
-    fn shares(&self) -> [(&'static str, u32); 10] {
-        [
+    fn shares(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let absences = self.absences.iter().map(|absence| ("absences.share_ppm", absence.share_ppm));
+        let clocks = self.wrong_clocks.iter().map(|clock| ("wrong_clocks.share_ppm", clock.share_ppm));
+        let always = [
             ("late.share_ppm", self.late.share_ppm),
             ("late.same_day_ppm + late.long_ppm", self.late.same_day_ppm.saturating_add(self.late.long_ppm)),
             ("ahead_ppm", self.ahead_ppm),
@@ -234,7 +268,29 @@ impl StreamLaw {
             ("invalid_ppm", self.invalid_ppm),
             ("huge_ppm", self.huge_ppm),
             ("api.gzip_ppm", self.api.gzip_ppm),
-        ]
+        ];
+        always.into_iter().chain(absences).chain(clocks)
+    }
+
+    fn windows(&self) -> impl Iterator<Item = Bounded> {
+        const ANY: (i64, i64) = (i64::MIN, i64::MAX);
+        let absences =
+            self.absences.iter().map(|it| ("absences", (it.from_ms, it.to_ms), ANY, "in milliseconds"));
+        let bursts = self.bursts.iter().enumerate().flat_map(|(nth, it)| {
+            // The one that begins next may not do so before this one is over.
+            let later = self.bursts.iter().enumerate().filter(move |(other, _)| *other != nth);
+            let next_ms =
+                later.map(|(_, other)| other.from_ms).filter(|from_ms| *from_ms >= it.from_ms).min();
+            let bounds = (i64::MIN, next_ms.unwrap_or(i64::MAX));
+            let most = i64::from(self.events_per_day.1) * i64::from(it.times);
+            [
+                ("bursts", (it.from_ms, it.to_ms), bounds, "over before the next one begins"),
+                ("bursts.times", (1, i64::from(it.times)), (1, i64::MAX), "at least 1"),
+                ("bursts: events a day", (0, most), (0, MOST_BURST_EVENTS - 1), "at most 16777215"),
+                ("bursts: length", (MINUTE_MS, it.to_ms - it.from_ms), ANY, "at least a minute"),
+            ]
+        });
+        absences.chain(bursts)
     }
 
     fn ranges(&self) -> [Bounded; 6] {

@@ -5,10 +5,11 @@
 //! slots.
 //!
 //! Modelled: diurnal traffic, late and offline devices, devices back after days, clocks ahead, both units of time,
-//! second uploads, events without identity or time, items that must be rejected, huge events, bursts, every way in
-//! that the API has. Not modelled: sessions, funnels, weekends; nor answers and retries, which are the client's.
+//! second uploads, events without identity or time, items that must be rejected, huge events, every way in that the
+//! API has; if the law names them, bursts, devices out of reach, and wrong clocks. Not modelled: sessions, funnels, weekends; nor answers and retries, which are the client's.
 
 mod calendar;
+mod device;
 mod dice;
 mod event;
 mod law;
@@ -20,6 +21,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use law::{ApiMix, Burst, Defect, HOUR_MS, LATE_MS, Late, LawError, MINUTE_MS, StreamLaw};
+pub use law::{
+    Absence, ApiMix, BACK_WITHIN_MS, Burst, Defect, HOUR_MS, LATE_MS, Late, LawError, MINUTE_MS,
+    MOST_BURST_EVENTS, StreamLaw, WrongClock,
+};
 pub use request::{Api, FormData, Gzip, PlannedEvent, PlannedRequest};
 pub use stream::Stream;

@@ -11,7 +11,7 @@
 //!
 //! What would be sent to `/track` at an age above [`TRACK_AGE_MS`] goes to the next slot that is an import.
 
-use super::calendar::{LocalDay, Slot, SlotId};
+use super::calendar::{Lane, LocalDay, Slot, SlotId};
 use super::dice::Dice;
 use super::event::TimeForm;
 use super::law::{Defect, HOUR_MS, LATE_MS, MINUTE_MS, StreamLaw};
@@ -111,15 +111,7 @@ pub(super) fn place(
         Lateness::Later => late(law.late.by_ms, day, days, &mut dice)?,
         Lateness::Long => late(law.late.long_by_ms, day, days, &mut dice)?,
     };
-    let defect = traits.is_wrong.then(|| defect(sent.1, &mut dice));
-    let time_ms = match defect {
-        Some(Defect::OldTime) => dice.within((HOUR_MS, 300 * 24 * HOUR_MS)),
-        Some(Defect::FutureTime) => sent.1.at_ms + dice.within((2 * HOUR_MS, 365 * 24 * HOUR_MS)),
-        _ => time_ms,
-    };
-    // Wrong times stay in seconds: in milliseconds, one in 1970 would read as seconds of another year.
-    let form = if traits.is_wrong { TimeForm::Seconds } else { traits.form };
-    let time_ms = form.as_told_ms(time_ms);
+    let (time_ms, defect) = told(traits, time_ms, sent.1, &mut dice);
     let again = if traits.is_resent {
         let at_ms = sent.1.at_ms + dice.within(law.resend_after_ms).max(1);
         Some(at_ms)
@@ -129,6 +121,35 @@ pub(super) fn place(
         None
     };
     Some(Placed { time_ms, defect, sent, again })
+}
+
+/// Places an event of a burst: on time, in one of the slots of the burst.
+pub(super) fn place_in_burst(
+    traits: &Traits,
+    seed: u64,
+    (day, lane): (i32, Lane),
+    limits_ms: (i64, i64),
+    slots: &[Slot],
+) -> Option<Placed> {
+    let mut dice = Dice::new(seed, 2);
+    let nth = dice.below(slots.len() as u64) as usize;
+    let sent = (SlotId { day, nth: nth as u32, lane }, *slots.get(nth)?);
+    let time_ms = shortly_before(traits, sent.1, limits_ms, &mut dice);
+    let (time_ms, defect) = told(traits, time_ms, sent.1, &mut dice);
+    Some(Placed { time_ms, defect, sent, again: None })
+}
+
+/// An event's time as it is told, and what is wrong with the event.
+fn told(traits: &Traits, time_ms: i64, slot: Slot, dice: &mut Dice) -> (i64, Option<Defect>) {
+    let defect = traits.is_wrong.then(|| defect(slot, dice));
+    let time_ms = match defect {
+        Some(Defect::OldTime) => dice.within((HOUR_MS, 300 * 24 * HOUR_MS)),
+        Some(Defect::FutureTime) => slot.at_ms + dice.within((2 * HOUR_MS, 365 * 24 * HOUR_MS)),
+        _ => time_ms,
+    };
+    // Wrong times stay in seconds: in milliseconds, one in 1970 would read as seconds of another year.
+    let form = if traits.is_wrong { TimeForm::Seconds } else { traits.form };
+    (form.as_told_ms(time_ms), defect)
 }
 
 fn on_time(
@@ -144,21 +165,26 @@ fn on_time(
     let after_midnight = tomorrow
         .and_then(|tomorrow| tomorrow.slots.first().copied())
         .filter(|slot| slot.at_ms < today.end_ms + ON_TIME_MS)
-        .map(|slot| (SlotId { day: day + 1, nth: 0 }, slot));
+        .map(|slot| (SlotId::usual(day + 1, 0), slot));
     let sent = match after_midnight {
         Some(sent) => sent,
         None => {
             let nth = nth.min(today.slots.len().checked_sub(1)?);
-            (SlotId { day, nth: nth as u32 }, today.slots[nth])
+            (SlotId::usual(day, nth as u32), today.slots[nth])
         }
     };
-    let at_ms = sent.1.at_ms;
-    if traits.is_ahead && sent.1.api.is_import() {
-        return Some((at_ms + dice.within((0, AHEAD_MS)), sent));
+    Some((shortly_before(traits, sent.1, (today.start_ms, today.end_ms), dice), sent))
+}
+
+/// When an event happened that is sent on time in this slot, on the day of these limits.
+fn shortly_before(traits: &Traits, slot: Slot, (start_ms, end_ms): (i64, i64), dice: &mut Dice) -> i64 {
+    let at_ms = slot.at_ms;
+    if traits.is_ahead && slot.api.is_import() {
+        return at_ms + dice.within((0, AHEAD_MS));
     }
-    let oldest_ms = (at_ms - today.start_ms).clamp(0, ON_TIME_MS);
-    let youngest_ms = (at_ms - today.end_ms + 1).max(1_000).min(oldest_ms);
-    Some((at_ms - dice.within((youngest_ms, oldest_ms)), sent))
+    let oldest_ms = (at_ms - start_ms).clamp(0, ON_TIME_MS);
+    let youngest_ms = (at_ms - end_ms + 1).max(1_000).min(oldest_ms);
+    at_ms - dice.within((youngest_ms, oldest_ms))
 }
 
 fn late_same_day(
@@ -172,7 +198,7 @@ fn late_same_day(
     let nth = first + dice.below((today.slots.len() - first) as u64) as usize;
     let slot = today.slots[nth];
     let most_ms = law.late.by_ms.1.min(slot.at_ms - today.start_ms);
-    Some((slot.at_ms - dice.within((least_ms, most_ms)), (SlotId { day, nth: nth as u32 }, slot)))
+    Some((slot.at_ms - dice.within((least_ms, most_ms)), (SlotId::usual(day, nth as u32), slot)))
 }
 
 fn late(
@@ -198,7 +224,7 @@ fn first_slot(
     (day..day + PATIENCE_DAYS).find_map(|day| {
         let slots = days(day);
         let nth = slots.slots.iter().position(takes)?;
-        Some((SlotId { day, nth: nth as u32 }, slots.slots[nth]))
+        Some((SlotId::usual(day, nth as u32), slots.slots[nth]))
     })
 }
 

@@ -3,11 +3,12 @@
 //! Only places are kept for what is still to be sent, 32 bytes an event; texts are written when their request's
 //! turn comes.
 
-use super::calendar::{Calendar, LocalDay, Slot, SlotId};
+use super::calendar::{Calendar, Extra, Lane, LocalDay, Slot, SlotId};
+use super::device;
 use super::dice::Dice;
 use super::event::{self, Source, Subject};
-use super::law::{Defect, LawError, StreamLaw};
-use super::place::{Traits, place};
+use super::law::{Burst, Defect, LawError, MINUTE_MS, StreamLaw};
+use super::place::{Placed, TRACK_AGE_MS, Traits, place, place_in_burst};
 use super::request::{Api, PlannedEvent, PlannedRequest};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,8 +19,10 @@ use std::sync::Arc;
 const MAX_ITEMS: usize = 2_000;
 /// Parts of a slot's requests: what is valid, in chunks; from here on what `/track` must reject.
 const PART_REJECTED: u64 = 1 << 10;
-/// From here on huge events, each at its index.
-const PART_HUGE: u64 = 1 << 11;
+/// From here on events that travel alone, each at its index.
+const PART_ALONE: u64 = 1 << 11;
+/// Indices of events of bursts: this, the minute in which the burst begins, the day, and the number in the day.
+const EXTRA: u64 = 1 << 62;
 
 /// An event that waits for its slot.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +32,16 @@ struct Draft {
     defect: Option<Defect>,
     is_resend: bool,
     is_huge: bool,
+    is_clock_wrong: bool,
+}
+
+impl Draft {
+    /// Whether it has a request of its own: it is huge, or `/track` may refuse its time, and the answer of one digit can
+    /// speak of one event only.
+    fn travels_alone(&self, api: Api, at_ms: i64) -> bool {
+        let may_be_refused = self.is_clock_wrong || at_ms - self.time_ms >= TRACK_AGE_MS;
+        self.is_huge || (!api.is_import() && self.defect.is_none() && may_be_refused)
+    }
 }
 
 /// A law's requests, in the order in which they are sent: an iterator.
@@ -111,6 +124,30 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
                 self.plan_event(day, index);
             }
         }
+        for nth in 0..self.law.bursts.len() {
+            self.plan_burst(nth as u32, self.law.bursts[nth], day, first..first + count);
+        }
+    }
+
+    /// What a burst adds to a day of these usual events. Each of its events is kept with one of them.
+    fn plan_burst(&mut self, nth: u32, burst: Burst, day: i32, usual: Range<u64>) {
+        let limits_ms = (self.zone)(day);
+        let count = usual.end - usual.start;
+        let extra = Extra::lay_out(&self.law, &burst, day, limits_ms, count, &self.draw);
+        let day_offset = u64::from(self.days.start.abs_diff(day));
+        let minute = burst.from_ms.div_euclid(MINUTE_MS).cast_unsigned() & ((1 << 25) - 1);
+        for number in 0..extra.events {
+            if !is_kept(&self.kept, usual.start + number % count) {
+                continue;
+            }
+            let index = EXTRA | minute << 36 | (day_offset & 0xFFF) << 24 | number;
+            let own = Source { index, seed: self.seed_of(index) };
+            let traits = Traits::of(&self.law, own.seed);
+            let lane = Lane::Burst(nth);
+            if let Some(placed) = place_in_burst(&traits, own.seed, (day, lane), limits_ms, &extra.slots) {
+                self.put_placed(own, &traits, &placed);
+            }
+        }
     }
 
     fn events_of(&self, day: i32) -> u64 {
@@ -118,7 +155,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
         let (least, most) = self.law.events_per_day;
         let usual =
             Dice::new((self.draw)("workload.day", key), 1).within((i64::from(least), i64::from(most)));
-        usual.unsigned_abs() * u64::from(self.law.times(day))
+        usual.unsigned_abs()
     }
 
     fn plan_event(&mut self, day: i32, index: u64) {
@@ -127,16 +164,48 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
         let traits = Traits::of(law, own.seed);
         let mut days = |day: i32| -> Arc<LocalDay> { calendar.day(law, day, zone, draw) };
         let Some(placed) = place(law, &traits, own.seed, day, &mut days) else { return };
-        let draft = Draft {
+        self.put_placed(own, &traits, &placed);
+    }
+
+    fn put_placed(&mut self, own: Source, traits: &Traits, placed: &Placed) {
+        let mut draft = Draft {
             time_ms: placed.time_ms,
             own,
             defect: placed.defect,
             is_resend: false,
             is_huge: traits.is_huge,
+            is_clock_wrong: false,
         };
-        self.put(placed.sent, draft);
+        if !device::matters(&self.law) {
+            self.put(placed.sent, draft);
+            if let Some(again) = placed.again {
+                self.put(again, Draft { is_resend: true, ..draft });
+            }
+            return;
+        }
+        let source = self.partner_of(&draft).unwrap_or(own);
+        let person = event::person_of(&self.law, source.seed);
+        if traits.has_time
+            && draft.defect.is_none()
+            && let Some(by_ms) = device::clock_off_ms(&self.law, person, &self.draw)
+        {
+            draft.time_ms = device::told_ms(draft.time_ms, by_ms, traits.form);
+            draft.is_clock_wrong = true;
+        }
+        self.put(self.when_in_reach(person, placed.sent), draft);
         if let Some(again) = placed.again {
-            self.put(again, Draft { is_resend: true, ..draft });
+            self.put(self.when_in_reach(person, again), Draft { is_resend: true, ..draft });
+        }
+    }
+
+    /// Where a person's device sends what it would send in this slot: there, or when it is back.
+    fn when_in_reach(&self, person: u64, (id, slot): (SlotId, Slot)) -> (SlotId, Slot) {
+        match device::back(&self.law, person, slot.at_ms, &self.draw) {
+            None => (id, slot),
+            Some((nth, slot)) => {
+                let nth_person = u32::try_from(person).unwrap_or(u32::MAX);
+                (SlotId { day: self.days.start, nth: nth_person, lane: Lane::Back(nth) }, slot)
+            }
         }
     }
 
@@ -154,9 +223,9 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
     /// says only whether anything was taken; `/import` answers item by item, and gets them mixed.
     fn write_slot(&mut self, at_ms: i64, id: SlotId, api: Api, mut drafts: Vec<Draft>) {
         drafts.sort_by_key(|draft| (draft.time_ms, draft.own.index, draft.is_resend));
-        let slot = u64::from(self.days.start.abs_diff(id.day)) * u64::from(self.law.requests_per_day);
-        let slot_key = (slot + u64::from(id.nth)) << 32;
-        let (huge, usual): (Vec<Draft>, Vec<Draft>) = drafts.into_iter().partition(|draft| draft.is_huge);
+        let slot_key = self.slot_key(id);
+        let (alone, usual): (Vec<Draft>, Vec<Draft>) =
+            drafts.into_iter().partition(|draft| draft.travels_alone(api, at_ms));
         let (apart, together): (Vec<Draft>, Vec<Draft>) =
             usual.into_iter().partition(|draft| draft.defect.is_some() && !api.is_import());
         for (first_part, drafts) in [(0, together), (PART_REJECTED, apart)] {
@@ -165,10 +234,23 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
                 self.ready.push_back(request);
             }
         }
-        for draft in huge {
-            let part = PART_HUGE + draft.own.index % (1 << 28) * 2 + u64::from(draft.is_resend);
+        for draft in alone {
+            let part = PART_ALONE + draft.own.index % (1 << 28) * 2 + u64::from(draft.is_resend);
             let request = self.write_request(slot_key | part, at_ms, api, &[draft]);
             self.ready.push_back(request);
+        }
+    }
+
+    /// The upper half of the keys of a slot's requests.
+    fn slot_key(&self, id: SlotId) -> u64 {
+        let day = u64::from(self.days.start.abs_diff(id.day));
+        let nth = u64::from(id.nth);
+        // Slots that stand on no calendar have numbers of their own: the lane in the upper six bits.
+        let lane_key = |lane: u32| (u64::from(lane) & 63) << 58 | ((day << 17 | nth) & ((1 << 26) - 1)) << 32;
+        match id.lane {
+            Lane::Usual => (day * u64::from(self.law.requests_per_day) + nth) << 32,
+            Lane::Burst(number) => lane_key(1 + number),
+            Lane::Back(number) => lane_key(32 + number),
         }
     }
 
@@ -215,7 +297,10 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
     /// The event before it, if it takes its identity from that: the odd one of a pair on one day.
     fn partner_of(&self, draft: &Draft) -> Option<Source> {
         let in_day = draft.own.index % self.law.stride();
-        if in_day.is_multiple_of(2) || !Traits::of(&self.law, draft.own.seed).shares_insert_id {
+        if draft.own.index >= EXTRA
+            || in_day.is_multiple_of(2)
+            || !Traits::of(&self.law, draft.own.seed).shares_insert_id
+        {
             return None;
         }
         let index = draft.own.index - 1;
@@ -253,6 +338,12 @@ fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
         }
     }
     merged
+}
+
+/// Whether the index is in one of the ranges.
+fn is_kept(kept: &[Range<u64>], index: u64) -> bool {
+    let first = kept.partition_point(|range| range.end <= index);
+    kept.get(first).is_some_and(|range| range.contains(&index))
 }
 
 /// The parts of `all` that are kept.

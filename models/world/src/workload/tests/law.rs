@@ -178,25 +178,9 @@ fn huge_events_travel_alone() {
 }
 
 #[test]
-fn a_burst_multiplies_a_day_and_leaves_the_others() {
-    let mut law = law();
-    law.late.share_ppm = 0;
-    let usual = run(&law, 3);
-    law.bursts = vec![Burst { day: FIRST_DAY + 1, times: 10 }];
-    let burst = run(&law, 3);
-    let count = |requests: &[PlannedRequest], law: &StreamLaw, day| {
-        let events = requests.iter().flat_map(|request| &request.events);
-        events.filter(|event| event.index / law.stride() == day && !event.is_resend).count()
-    };
-    let plain = super::law();
-    assert_eq!(count(&burst, &law, 1), 10 * count(&usual, &plain, 1));
-    assert_eq!(count(&burst, &law, 2), count(&usual, &plain, 2));
-}
-
-#[test]
 fn laws_that_no_stream_can_follow_are_refused() {
     type Change = fn(&mut StreamLaw);
-    let cases: [(Change, &str); 7] = [
+    let cases: [(Change, &str); 12] = [
         (|law| law.events_per_day = (9, 3), "events_per_day is 9..=3"),
         (|law| law.requests_per_day = 0, "requests_per_day is 0"),
         (|law| law.requests_per_day = 100_000, "requests_per_day is 0..=100000"),
@@ -209,6 +193,30 @@ fn laws_that_no_stream_can_follow_are_refused() {
                 law.late.long_by_ms.1 = 200 * HOUR_MS;
             },
             "give the import a weight",
+        ),
+        (|law| law.absences = vec![Absence { from_ms: 9, to_ms: 3, share_ppm: 1 }], "absences is 9..=3"),
+        (
+            |law| law.wrong_clocks = vec![WrongClock { by_ms: 9, share_ppm: 2_000_000 }],
+            "wrong_clocks.share_ppm is 2000000 parts",
+        ),
+        (
+            |law| {
+                let burst =
+                    |from: i64, to: i64| Burst { from_ms: from * MINUTE_MS, to_ms: to * MINUTE_MS, times: 2 };
+                law.bursts = vec![burst(20, 30), burst(10, 21)];
+            },
+            "bursts is 600000..=1260000; give least and most, over before the next one begins",
+        ),
+        (
+            |law| {
+                law.events_per_day.1 = 200_000;
+                law.bursts = vec![Burst { from_ms: 1, to_ms: 2, times: 100 }];
+            },
+            "events a day is 0..=20000000",
+        ),
+        (
+            |law| law.bursts = vec![Burst { from_ms: 1, to_ms: 2, times: 100 }],
+            "bursts: length is 60000..=1; give least and most, at least a minute",
         ),
     ];
     for (change, expected) in cases {

@@ -1,6 +1,7 @@
 //! Streams as a whole.
 
 mod law;
+mod load;
 mod profile;
 mod wire;
 
@@ -158,7 +159,9 @@ fn only_what_is_sent_within_the_window_is_sent() {
 fn a_law_survives_being_written_down() {
     let mut law = offline(3, "t", "s", 950_000);
     law.kept = vec![1..5, 9..10];
-    law.bursts = vec![Burst { day: 16_853, times: 20 }];
+    law.bursts = vec![Burst { from_ms: 5, to_ms: 9, times: 20 }];
+    law.absences = vec![Absence { from_ms: 7, to_ms: 8, share_ppm: 3 }];
+    law.wrong_clocks = vec![WrongClock { by_ms: -7, share_ppm: 3 }];
     let text = serde_json::to_string(&law).unwrap();
     assert_eq!(serde_json::from_str::<StreamLaw>(&text).unwrap(), law);
     assert!(serde_json::from_str::<StreamLaw>(&text.replace("users", "user")).is_err());

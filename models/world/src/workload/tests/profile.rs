@@ -36,6 +36,8 @@ pub(super) fn large(project: u32, token: &str, secret: &str) -> StreamLaw {
             gzip_ppm: 80_000,
         },
         bursts: Vec::new(),
+        absences: Vec::new(),
+        wrong_clocks: Vec::new(),
         kept: Vec::new(),
     }
 }

@@ -1,0 +1,97 @@
+//! Whole runs of small scenarios for tests: the verdict, and the marks that were set.
+
+use crate::findings::Findings;
+use crate::scenario::Topic;
+use latent_engine::sim::{Event, Observer, Record, TraceHash, World, WorldSpec, run_fork};
+use latent_engine::{Judged, Progress, Scenario};
+use latent_ports::UnixMs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Two days of three customers under everything that watches, and nothing wrong.
+pub(crate) const CALM: &str = r#"{
+    "name": "calm", "about": "Two days of three customers under everything that watches.",
+    "start": "2016-02-20T00:00:00Z", "run_for": "2d",
+    "zones": [{ "zone": "Asia/Kathmandu", "weight": 1 }, { "zone": "America/New_York", "weight": 1 }],
+    "tenants": [{ "name": "any", "count": 3, "events_per_day": [110, 150], "requests_per_day": 12,
+                  "late_ppm": [50000, 200000], "repeated_ppm": 20000, "no_insert_id_ppm": 20000,
+                  "no_time_ppm": 10000, "invalid_ppm": 10000 }],
+    "protection": {
+        "tee": { "retention": "7d" },
+        "backup": { "interval": "1d", "first_after": "6h", "retention": "10d" },
+        "audit": { "after_midnight": "3h" }
+    },
+    "drills": 1, "exports_per_project": 1, "healing": "30h", "expect": "clean"
+}"#;
+
+/// A mark as it was set.
+pub(crate) struct Marked {
+    pub name: String,
+    pub subject: String,
+    pub at_ms: i64,
+}
+
+/// What came of a run.
+pub(crate) struct Trial {
+    pub judged: Judged<Findings>,
+    pub marks: Vec<Marked>,
+    pub trace_hash: TraceHash,
+}
+
+struct Ear {
+    start: UnixMs,
+    marks: Arc<Mutex<Vec<Marked>>>,
+}
+
+impl Observer for Ear {
+    fn on_record(&mut self, record: &Record<'_>, _: &World) {
+        if let Event::Mark { name, subject } = record.event {
+            let at_ms = (self.start + Duration::from_nanos(record.time_ns)).0;
+            let marked = Marked { name: name.to_owned(), subject: subject.to_owned(), at_ms };
+            crate::lock(&self.marks).push(marked);
+        }
+    }
+}
+
+impl Trial {
+    /// Runs the scenario with its faults.
+    pub fn of(scenario: &Scenario<Topic>, seed: u64) -> Trial {
+        let plan = crate::plan::expand(scenario, seed);
+        let marks: Arc<Mutex<Vec<Marked>>> = Arc::default();
+        let start = scenario.start.0;
+        let spec = WorldSpec { start, ..WorldSpec::seeded(seed) };
+        let finished = run_fork(spec, |world| {
+            world.observe(Box::new(Ear { start, marks: marks.clone() }));
+            for fault in scenario.faults.iter().chain(&plan.faults) {
+                world.arm(fault.clone());
+            }
+            crate::run::run(&plan, scenario, world, Progress::silent())
+        });
+        let marks = std::mem::take(&mut *crate::lock(&marks));
+        Trial { judged: finished.output, marks, trace_hash: finished.trace_hash }
+    }
+
+    /// Nothing was found, and everything came to rest.
+    pub fn assert_sound(&self) {
+        assert_eq!(self.judged.violations, [], "{:?}", self.judged.facts);
+        assert_eq!(self.judged.facts.hung, None);
+    }
+
+    /// Nor was there anything to notice.
+    pub fn assert_clean(&self) {
+        self.assert_sound();
+        let noticed = self.judged.noticed.iter().map(|notice| format!("{}: {}", notice.by, notice.what));
+        assert_eq!(noticed.collect::<Vec<_>>(), [""; 0]);
+    }
+
+    /// How often the mark was set.
+    pub fn marks(&self, name: &str) -> u64 {
+        self.marks.iter().filter(|marked| marked.name == name).count() as u64
+    }
+
+    /// When the mark was set for this subject, in order.
+    pub fn when_ms(&self, name: &str, subject: &str) -> Vec<i64> {
+        let of = |marked: &&Marked| marked.name == name && marked.subject == subject;
+        self.marks.iter().filter(of).map(|marked| marked.at_ms).collect()
+    }
+}
