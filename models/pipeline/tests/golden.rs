@@ -13,6 +13,7 @@ use latent_edge::message::Method;
 use latent_edge::tee::{TeeFile, TeeName, TeeRecord};
 use latent_pipeline::arb::api::Part;
 use latent_pipeline::arb::lease::Leases;
+use latent_pipeline::arb::log::Distrusted;
 use latent_pipeline::arb::manifest::{Edit, Manifest};
 use latent_pipeline::arb::store::{SEGMENT_HEADER_BYTES, Store, check_segment_header};
 use latent_pipeline::backup::catalog::{Catalog, CatalogDay, CatalogSegment, FORMAT};
@@ -120,14 +121,14 @@ async fn work(env: SimEnv) {
     let boot = Boot { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
     let cluster = boot.cluster.clone();
     let requests = requests();
-    let before = Store::recover(env.clone(), boot.clone(), true).await.unwrap();
+    let before = Store::recover(env.clone(), boot.clone(), true, &Distrusted::default()).await.unwrap();
     store(&before, &cluster, &requests[0]).await;
     store(&before, &cluster, &requests[1]).await;
-    let leases = Leases::<SimEnv>::default();
+    let leases = Leases::<SimEnv>::new(&Distrusted::default());
     leases.take(&env, PROJECT, NodeId(5), 600_000).await.unwrap();
     env.clock().sleep(Duration::from_secs(660)).await;
     leases.take(&env, PROJECT, NodeId(6), 600_000).await.unwrap();
-    let after = Store::recover(env.clone(), boot, true).await.unwrap();
+    let after = Store::recover(env.clone(), boot, true, &Distrusted::default()).await.unwrap();
     assert_eq!(after.run(PROJECT, DAY, 2, &[1, 2], &[]).await.unwrap(), [3]);
     store(&after, &cluster, &requests[2]).await;
 }

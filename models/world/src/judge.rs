@@ -1,6 +1,7 @@
 //! The judge: looks at copies of disks, compares them with the ledger, and remembers what it found.
 //!
-//! It reads bytes with the oracle's own readers and trusts nothing that the pipeline says. Looks happen between
+//! It reads bytes with the oracle's own readers and trusts nothing that the pipeline says. What it reads of Arb's
+//! disks is what is durable, which is what a power cut at that instant would leave. Looks happen between
 //! steps of the world's main task: no task, timer or draw of the world is touched. A finding that is seen at
 //! several looks counts once, at its worst.
 
@@ -227,7 +228,7 @@ impl Judge {
             days.iter().chain(aside).map(String::as_str)
         };
         let view = |node: &NodeId| {
-            let image = world.disk_image_below(*node, dirs(*node));
+            let image = world.durable_image_below(*node, dirs(*node));
             view_of(&world.node_name(*node), image.files())
         };
         let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
@@ -242,7 +243,7 @@ impl Judge {
     pub fn look_at_all(&mut self, world: &World, nodes: &Nodes, stage: &str, healed: bool) -> Sight {
         self.hear(world, nodes);
         let now = self.moment(world, stage, healed);
-        let views: Vec<DiskView> = nodes.disks.iter().map(|node| view(world, *node)).collect();
+        let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
         let snapshot = Snapshot::of(&mut self.memo, &views);
         let sight = self.judge_production(&snapshot, &now, healed);
         self.copies_held =
@@ -261,7 +262,7 @@ impl Judge {
     /// Trouble is over: notes what is to be brought in order from here on.
     pub fn faults_ended(&mut self, world: &World, nodes: &Nodes) {
         let now = self.moment(world, "healing", false);
-        let views: Vec<DiskView> = nodes.disks.iter().map(|node| view(world, *node)).collect();
+        let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
         let snapshot = Snapshot::of(&mut self.memo, &views);
         let side = self.side.clone();
         self.settling.dirty.look(&snapshot, lock(&side.ledger).zones(), now.at_ms);
@@ -540,9 +541,14 @@ fn not_compared(paths: &[String], now: &Moment) -> Option<Violation> {
     )
 }
 
-/// A node's disk, as the oracle reads it.
+/// A node's disk as its processes see it: what waits there, what was removed.
 fn view(world: &World, node: NodeId) -> DiskView {
     view_of(&world.node_name(node), world.disk_image(node).files())
+}
+
+/// A node's disk as a power cut would leave it.
+fn durable_view(world: &World, node: NodeId) -> DiskView {
+    view_of(&world.node_name(node), world.durable_image(node).files())
 }
 
 /// A disk's image, as the oracle reads it.

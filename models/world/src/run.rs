@@ -265,6 +265,11 @@ impl<'a> Course<'a> {
     }
 
     fn step(&mut self, step: Step) {
+        if self.watched {
+            // Before anything is looked at: what a later look sees was perhaps not there to be exported.
+            let exports = std::mem::take(&mut *lock(&self.side.exports));
+            self.judge.judge_exports(&self.world, exports);
+        }
         match step {
             Step::Deploy(node, release) => self.deploy(node, &release),
             Step::Operate(index) => self.operate(index),
@@ -361,8 +366,6 @@ impl<'a> Course<'a> {
         if is_due {
             self.judge.look_at_backlogs(&self.world, &self.nodes);
         }
-        let exports = std::mem::take(&mut *lock(&self.side.exports));
-        self.judge.judge_exports(&self.world, exports);
         self.last_look = now;
     }
 

@@ -29,17 +29,21 @@ pub struct Limits {
     pub tee_age_ms: i64,
 }
 
+/// A file that is not live: its disk, its path, and whether it was live before: one that a crash left without the
+/// edit that names it, and that is named after all, is an orphan for the first time when it is replaced.
+type Orphan = (String, String, bool);
+
 /// Watches files that are not live from snapshot to snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct SpaceWatch {
-    first_seen_ms: BTreeMap<(String, String), i64>,
+    first_seen_ms: BTreeMap<Orphan, i64>,
     booted_ms: BTreeMap<String, i64>,
 }
 
 impl SpaceWatch {
     /// The disk was replaced or emptied: a file of an old name is a new one.
     pub fn forget(&mut self, disk: &str) {
-        self.first_seen_ms.retain(|(name, _), _| name != disk);
+        self.first_seen_ms.retain(|(name, _, _), _| name != disk);
     }
 
     /// The disk's process booted (or is still down): what it knew of files that are due is gone.
@@ -62,14 +66,14 @@ impl SpaceWatch {
     fn orphans(
         &self,
         disk: &DiskSnapshot,
-        met: &mut BTreeMap<(String, String), i64>,
+        met: &mut BTreeMap<Orphan, i64>,
         limits: Limits,
         now: &Moment,
         found: &mut Vec<Violation>,
     ) {
         let booted_ms = self.booted_ms.get(&disk.name).copied().unwrap_or(i64::MIN);
-        let mut age_ms = |path: &str| {
-            let name = (disk.name.clone(), path.to_owned());
+        let mut age_ms = |path: &str, was_live: bool| {
+            let name = (disk.name.clone(), path.to_owned(), was_live);
             let first_ms = self.first_seen_ms.get(&name).copied().unwrap_or(now.at_ms);
             met.insert(name, first_ms);
             now.at_ms - first_ms.max(booted_ms)
@@ -77,10 +81,13 @@ impl SpaceWatch {
         for (of, day) in &disk.days {
             let verifies = !disk.problems.iter().any(|problem| problem.of == *of);
             let others = day.others.iter().filter(|_| verifies).map(|file| file.path.as_str());
-            let old: Vec<&str> = others.filter(|path| age_ms(path) > limits.orphan_age_ms).collect();
+            let added =
+                |path: &str| day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*of, path));
+            let old: Vec<&str> =
+                others.filter(|path| age_ms(path, added(path)) > limits.orphan_age_ms).collect();
             found.extend(old_orphans(disk, *of, &old, now));
             let aside = day.aside.iter().map(|n| segment::aside_path(*of, *n));
-            let old: Vec<String> = aside.filter(|path| age_ms(path) > limits.aside_age_ms).collect();
+            let old: Vec<String> = aside.filter(|path| age_ms(path, true) > limits.aside_age_ms).collect();
             found.extend(old_asides(disk, *of, &old, now).filter(|_| verifies && !now.faults_active));
         }
     }

@@ -4,8 +4,9 @@
 //! a name twice, never remove what is not live) is the matter of invariant I9.
 
 use super::frame::{self, Tail};
-use super::segment::Tier;
+use super::segment::{self, Tier};
 use super::{Flaw, is_hash};
+use crate::identity::ProjectDay;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -66,6 +67,11 @@ impl Manifest {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.edits.last().map_or(0, |edit| edit.version)
+    }
+
+    /// Whether an edit added the segment at this path.
+    pub(crate) fn has_added(&self, of: ProjectDay, path: &str) -> bool {
+        self.edits.iter().flat_map(|edit| &edit.add).any(|entry| segment::path_of(of, entry.id) == path)
     }
 
     /// Reads a manifest.

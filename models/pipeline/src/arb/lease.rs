@@ -12,7 +12,7 @@
 //! Not guarded against: a whole project directory that somebody removed while no process held it in memory.
 
 use super::api::{ArbAnswer, ArbFailure};
-use super::log::DurableLog;
+use super::log::{Distrusted, DurableLog};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_edge::frame::FRAME_HEAD_BYTES;
 use latent_ports::{Clock, Disk, Env, Mark, NodeId};
@@ -40,19 +40,20 @@ pub struct Leases<E: Env> {
     held: Mutex<BTreeMap<u32, Lease<<E::Disk as Disk>::File>>>,
     /// Tokens to pass over of projects that have no lease file, though their manifests say that they had one.
     without_file: Mutex<BTreeMap<u32, u64>>,
-}
-
-impl<E: Env> Default for Leases<E> {
-    fn default() -> Self {
-        Leases { held: Mutex::default(), without_file: Mutex::default() }
-    }
+    distrusted: Distrusted,
 }
 
 impl<E: Env> Leases<E> {
+    /// None known yet.
+    #[must_use]
+    pub fn new(distrusted: &Distrusted) -> Self {
+        Leases { held: Mutex::default(), without_file: Mutex::default(), distrusted: distrusted.clone() }
+    }
+
     /// Reads a project's lease file after a boot; `aside` of them were set aside before. One that does not verify is
     /// set aside too, and so is one that the device cannot read unless `patient`.
     pub async fn recover(&self, env: &E, project: u32, aside: u64, patient: bool) -> Result<(), ArbFailure> {
-        let lease = match open(env, project, aside).await {
+        let lease = match self.open(env, project, aside).await {
             Err(ArbFailure::Corrupt(what)) => self.set_aside(env, project, aside, &what).await?,
             Err(ArbFailure::Disk(what)) if !patient => self.set_aside(env, project, aside, &what).await?,
             opened => opened?,
@@ -63,6 +64,32 @@ impl<E: Env> Leases<E> {
         }
         self.held.lock().await.insert(project, lease);
         Ok(())
+    }
+
+    /// Opens a project's lease file, or begins the first after `aside` that were set aside.
+    async fn open(
+        &self,
+        env: &E,
+        project: u32,
+        aside: u64,
+    ) -> Result<Lease<<E::Disk as Disk>::File>, ArbFailure> {
+        let (log, frames) = DurableLog::open(env.disk(), &path(project), HEADER, &self.distrusted).await?;
+        let floor = aside.saturating_mul(TOKENS_PER_FILE);
+        let mut lease = Lease { log, token: floor, holder: u16::MAX, expires_ms: i64::MIN };
+        if let Some(last) = frames.last() {
+            let mut last = last.clone();
+            if last.len() != GRANT_BYTES {
+                let what = format!("lease frame of {} bytes in {}", last.len(), lease.log.path());
+                return Err(ArbFailure::Corrupt(what));
+            }
+            lease.token = last.get_u64_le().max(floor);
+            lease.holder = last.get_u16_le();
+            let _granted_ms = last.get_i64_le();
+            lease.expires_ms = last.get_i64_le();
+        }
+        // A grant that a crash tore was never told to anybody; one that rotted was. Nobody can say which it is.
+        lease.token += lease.log.cut_bytes().div_ceil((FRAME_HEAD_BYTES + GRANT_BYTES) as u64);
+        Ok(lease)
     }
 
     /// Moves a lease file that does not verify out of the way, and begins the next.
@@ -78,7 +105,7 @@ impl<E: Env> Leases<E> {
         // Before the next one grants anything: were this name lost, its tokens would count from below.
         env.disk().sync_dir(&format!("arb/{project}")).await?;
         env.mark(Mark { name: "arb.lease-set-aside", subject: what });
-        open(env, project, aside + 1).await
+        self.open(env, project, aside + 1).await
     }
 
     /// A manifest of the project has an edit that was made under `token`: what is granted next is above it.
@@ -113,7 +140,7 @@ impl<E: Env> Leases<E> {
         let lease = match held.entry(project) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let mut lease = open(env, project, 0).await?;
+                let mut lease = self.open(env, project, 0).await?;
                 env.disk().sync_dir(&format!("arb/{project}")).await?;
                 let least = self.without_file.lock().await.get(&project).copied().unwrap_or(0);
                 lease.token = lease.token.max(least);
@@ -154,31 +181,6 @@ impl<E: Env> Leases<E> {
         let current = self.held.lock().await.get(&project).map_or(0, |lease| lease.token);
         if token == current { Ok(()) } else { Err(ArbFailure::StaleToken { given: token, current }) }
     }
-}
-
-/// Opens a project's lease file, or begins the first after `aside` that were set aside.
-async fn open<E: Env>(
-    env: &E,
-    project: u32,
-    aside: u64,
-) -> Result<Lease<<E::Disk as Disk>::File>, ArbFailure> {
-    let (log, frames) = DurableLog::open(env.disk(), &path(project), HEADER).await?;
-    let floor = aside.saturating_mul(TOKENS_PER_FILE);
-    let mut lease = Lease { log, token: floor, holder: u16::MAX, expires_ms: i64::MIN };
-    if let Some(last) = frames.last() {
-        let mut last = last.clone();
-        if last.len() != GRANT_BYTES {
-            let what = format!("lease frame of {} bytes in {}", last.len(), lease.log.path());
-            return Err(ArbFailure::Corrupt(what));
-        }
-        lease.token = last.get_u64_le().max(floor);
-        lease.holder = last.get_u16_le();
-        let _granted_ms = last.get_i64_le();
-        lease.expires_ms = last.get_i64_le();
-    }
-    // A grant that a crash tore was never told to anybody; one that rotted was. Nobody can say which it is.
-    lease.token += lease.log.cut_bytes().div_ceil((FRAME_HEAD_BYTES + GRANT_BYTES) as u64);
-    Ok(lease)
 }
 
 fn path(project: u32) -> String {

@@ -1,12 +1,67 @@
 //! A small durable log: a header, then checksummed frames, each durable once `append` returns.
 //!
 //! A failed append or sync leaves the end of the file unknown. Such a log is cut back to its last durable length
-//! (and that cut is synced) before anything else is written: a failed sync is never tried again and believed.
+//! (and that cut is synced) before anything else is written: a failed sync is never tried again and believed. Where
+//! that happened while it was opened, it is written anew.
 
 use super::api::ArbFailure;
 use bytes::Bytes;
 use latent_edge::frame::{self, End};
-use latent_ports::{Disk, File, OpenMode, read_full};
+use latent_ports::{Disk, DiskErrorKind, File, OpenMode, read_full};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Paths of logs that this process failed to open: a sync that failed may have left in the cache, as if it were written,
+/// what is on no disk, and no later sync would write it. Such a log is written anew, under another name first.
+#[derive(Clone, Debug, Default)]
+pub struct Distrusted(Arc<Mutex<BTreeSet<String>>>);
+
+impl Distrusted {
+    fn paths(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn contains(&self, path: &str) -> bool {
+        self.paths().contains(path)
+    }
+
+    fn insert(&self, path: &str) {
+        self.paths().insert(path.to_owned());
+    }
+
+    fn remove(&self, path: &str) {
+        self.paths().remove(path);
+    }
+}
+
+/// Writes what can be read of a log anew, whole frames only, and puts that in its place: what was durable stays so
+/// until then. A log that is not there yet, or does not verify, is left alone.
+async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result<(), ArbFailure> {
+    let file = match disk.open(path, OpenMode::Read).await {
+        Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let size = file.size_bytes().await?;
+    let bytes = read_full(&file, 0, size).await?;
+    if bytes.len() < header.len() || !bytes.starts_with(header) {
+        return Ok(());
+    }
+    let scan = frame::scan(&bytes, header.len());
+    if matches!(scan.end, End::CorruptMiddle { .. }) {
+        return Ok(());
+    }
+    let anew = format!("{path}.tmp");
+    match disk.remove(&anew).await {
+        Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let file = disk.open(&anew, OpenMode::CreateNew).await?;
+    file.append(bytes.slice(..scan.valid_bytes)).await?;
+    file.sync().await?;
+    disk.rename(&anew, path).await?;
+    disk.sync_dir(path.rsplit_once('/').map_or("", |(dir, _)| dir)).await?;
+    Ok(())
+}
 
 /// An open log.
 pub struct DurableLog<F> {
@@ -21,7 +76,27 @@ pub struct DurableLog<F> {
 impl<F: File> DurableLog<F> {
     /// Opens or creates a log. Returns the payloads of its frames. A torn tail is cut; a corrupt middle is an error.
     /// The caller syncs the directory when the log is new.
+    ///
+    /// # Errors
+    /// When the disk fails, or the log does not verify.
     pub async fn open<D: Disk<File = F>>(
+        disk: &D,
+        path: &str,
+        header: &'static [u8],
+        distrusted: &Distrusted,
+    ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
+        if distrusted.contains(path) {
+            rewrite(disk, path, header).await?;
+            distrusted.remove(path);
+        }
+        let opened = Self::open_trusted(disk, path, header).await;
+        if let Err(ArbFailure::Disk(_)) = &opened {
+            distrusted.insert(path);
+        }
+        opened
+    }
+
+    async fn open_trusted<D: Disk<File = F>>(
         disk: &D,
         path: &str,
         header: &'static [u8],

@@ -1,6 +1,7 @@
 //! An Arb node: one disk, served.
 
 use super::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles};
+use super::log::Distrusted;
 use super::store::Store;
 use crate::codec::{self, tag};
 use crate::config::Boot;
@@ -24,9 +25,11 @@ const PATIENT_BOOTS: u32 = 10;
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let mut pause = FIRST_BOOT_PAUSE;
     let mut boots = 0;
+    // Of all tries: they are one process.
+    let distrusted = Distrusted::default();
     let store = loop {
         boots += 1;
-        match Store::recover(env.clone(), boot.clone(), boots <= PATIENT_BOOTS).await {
+        match Store::recover(env.clone(), boot.clone(), boots <= PATIENT_BOOTS, &distrusted).await {
             Ok(store) => break store,
             Err(error) => {
                 // A disk that cannot be read serves nothing: its callers see a node that refuses.

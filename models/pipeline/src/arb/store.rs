@@ -6,7 +6,7 @@
 
 use super::api::ArbFailure;
 use super::lease::{self, Leases};
-use super::log::DurableLog;
+use super::log::{Distrusted, DurableLog};
 use super::manifest::{Edit, FileEntry, Manifest, Tier};
 use super::retire::Retired;
 use crate::config::Boot;
@@ -106,6 +106,7 @@ pub struct Store<E: Env> {
     /// Days of which a directory was set aside and is still there.
     aside: StdMutex<BTreeSet<(u32, Day)>>,
     pub(super) creating: Mutex<()>,
+    distrusted: Distrusted,
     /// The next free id of days whose directory vanished: their file names are not used again.
     ids_of_vanished: StdMutex<BTreeMap<(u32, Day), u64>>,
 }
@@ -113,17 +114,23 @@ pub struct Store<E: Env> {
 impl<E: Env> Store<E> {
     /// Opens the disk, cuts torn tails, and notes what is to be cleaned up. With `patient` unset a file that the device
     /// cannot read counts as corrupt: its day is refused until it is filled from other copies, and the rest serves.
-    pub async fn recover(env: E, boot: Boot, patient: bool) -> Result<Arc<Self>, ArbFailure> {
+    pub async fn recover(
+        env: E,
+        boot: Boot,
+        patient: bool,
+        distrusted: &Distrusted,
+    ) -> Result<Arc<Self>, ArbFailure> {
         let store = Store {
             env,
             boot,
-            leases: Leases::default(),
+            leases: Leases::new(distrusted),
             retired: Retired::default(),
             lies: AtomicBool::new(false),
             days: StdMutex::default(),
             corrupt: StdMutex::default(),
             aside: StdMutex::default(),
             creating: Mutex::new(()),
+            distrusted: distrusted.clone(),
             ids_of_vanished: StdMutex::default(),
         };
         let disk = store.env.disk();
@@ -150,6 +157,9 @@ impl<E: Env> Store<E> {
             if aside > 0 || names.iter().any(|name| name.name == "lease") {
                 self.leases.recover(&self.env, project, aside, patient).await?;
             }
+            if names.iter().any(|name| name.name == "lease.tmp") {
+                disk.remove(&format!("arb/{project}/lease.tmp")).await?;
+            }
             self.note_asides(project, &names);
             for name in names.iter().filter(|name| name.kind == EntryKind::Directory) {
                 let Some(day) = Day::parse(&name.name) else { continue };
@@ -174,7 +184,8 @@ impl<E: Env> Store<E> {
     async fn recover_day(&self, project: u32, day: Day) -> Result<DayStore<E>, ArbFailure> {
         let disk = self.env.disk();
         let dir = day_dir(project, day);
-        let (log, edits) = DurableLog::open(disk, &format!("{dir}/manifest"), MANIFEST_HEADER).await?;
+        let path = format!("{dir}/manifest");
+        let (log, edits) = DurableLog::open(disk, &path, MANIFEST_HEADER, &self.distrusted).await?;
         let mut manifest = Manifest::default();
         for edit in edits {
             let edit: Edit = serde_json::from_slice(&edit)
@@ -186,6 +197,9 @@ impl<E: Env> Store<E> {
             next_id = next_id.max(self.first_id_after_set_aside(project, day).await?);
         }
         for entry in disk.list(&dir).await? {
+            if entry.name == "manifest.tmp" {
+                self.retire(project, day, vec![format!("{dir}/manifest.tmp")]);
+            }
             let Some(id) = segment_id(&entry.name) else { continue };
             next_id = next_id.max(id + 1);
             if !manifest.live.contains_key(&id) || entry.name.ends_with(".tmp") {

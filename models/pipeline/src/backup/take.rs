@@ -10,7 +10,7 @@ use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT, SEGM
 use super::restore::Backups;
 use super::shrunk::{Kept, Keys};
 use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
-use crate::arb::log::DurableLog;
+use crate::arb::log::{Distrusted, DurableLog};
 use crate::audit::{Alarm, Retained, raise};
 use crate::compaction::worker::sleep_until;
 use crate::config::{BackupConfig, Boot};
@@ -97,7 +97,8 @@ async fn first_boot<E: Env>(env: &E) -> UnixMs {
 }
 
 async fn noted_first_boot<E: Env>(env: &E, now: UnixMs) -> Result<UnixMs, ArbFailure> {
-    let (mut log, frames) = DurableLog::open(env.disk(), "first-boot", b"LBKPBOT1").await?;
+    let (mut log, frames) =
+        DurableLog::open(env.disk(), "first-boot", b"LBKPBOT1", &Distrusted::default()).await?;
     if let Some(noted) = frames.first().and_then(|frame| frame.first_chunk::<8>()) {
         return Ok(UnixMs(i64::from_le_bytes(*noted)));
     }
@@ -213,9 +214,29 @@ async fn copy_project<E: Env>(
     targets: &mut Vec<Target<E>>,
     failed: &mut Option<BackupError>,
 ) -> Result<Vec<(CatalogDay, Keys)>, BackupError> {
-    let pinned = pin(env, boot, project, position_ms).await?;
+    let pinned = pin(env, boot, project, position_ms).await;
+    let needed = boot.cluster.copies.read_disks;
+    let copied = match pinned.len() {
+        enough if enough >= needed => copy_pinned(env, project, &pinned, targets, failed).await,
+        answered => Err(BackupError::TooFewDisks { project, answered, needed }),
+    };
+    // Also when it failed: the next try pins anew, and files that are always pinned never go.
+    let unpin = ArbCall::Unpin { project };
+    let unpins = pinned.iter().map(|(disk, _)| call(env, *disk, &unpin, Bytes::new(), CALL_TIMEOUT));
+    // A pin that cannot be let go of runs out by itself.
+    join_all(unpins).await;
+    copied
+}
+
+async fn copy_pinned<E: Env>(
+    env: &E,
+    project: u32,
+    pinned: &[(NodeId, Vec<DayFiles>)],
+    targets: &mut Vec<Target<E>>,
+    failed: &mut Option<BackupError>,
+) -> Result<Vec<(CatalogDay, Keys)>, BackupError> {
     let mut days = Vec::new();
-    for (day, segments) in choose(&pinned) {
+    for (day, segments) in choose(pinned) {
         for (segment, sources) in &segments {
             let lacks = targets.iter().any(|target| !target.have.contains(&segment.hash));
             if !lacks {
@@ -233,13 +254,9 @@ async fn copy_project<E: Env>(
                 }
             }
         }
-        let keys = keys_of(&pinned, day);
+        let keys = keys_of(pinned, day);
         days.push((CatalogDay { project, day, segments: segments.into_keys().collect() }, keys));
     }
-    let unpin = ArbCall::Unpin { project };
-    let unpins = pinned.iter().map(|(disk, _)| call(env, *disk, &unpin, Bytes::new(), CALL_TIMEOUT));
-    // A pin that cannot be let go of runs out by itself.
-    join_all(unpins).await;
     Ok(days)
 }
 
@@ -251,13 +268,13 @@ async fn put<E: Env>(target: &mut Target<E>, hash: &str, bytes: &Bytes) -> Resul
     Ok(())
 }
 
-/// Pins a project's files on every disk that answers.
+/// Pins a project's files on as many disks as are needed, or on all that answer if those are fewer.
 async fn pin<E: Env>(
     env: &E,
     boot: &Boot,
     project: u32,
     arrived_before_ms: i64,
-) -> Result<Vec<(NodeId, Vec<DayFiles>)>, BackupError> {
+) -> Vec<(NodeId, Vec<DayFiles>)> {
     let ask = ArbCall::Pin { project, for_ms: PIN_FOR.as_millis() as u64, arrived_before_ms };
     let needed = boot.cluster.copies.read_disks;
     let disks = &boot.cluster.disks;
@@ -276,10 +293,7 @@ async fn pin<E: Env>(
             }
         }
     }
-    if pinned.len() < needed {
-        return Err(BackupError::TooFewDisks { project, answered: pinned.len(), needed });
-    }
-    Ok(pinned)
+    pinned
 }
 
 /// Per day the segments to keep, and on which disks (with which id) each can be read.
