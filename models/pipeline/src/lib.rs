@@ -8,6 +8,7 @@ pub mod arb;
 pub mod audit;
 pub mod backup;
 pub mod codec;
+pub mod common_time;
 pub mod compaction;
 pub mod config;
 pub mod export;

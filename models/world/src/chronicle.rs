@@ -53,6 +53,11 @@ impl Chronicle {
         std::mem::take(&mut self.happened)
     }
 
+    /// When a fault began or ended last, ms since 1970.
+    pub fn last_fault_ms(&self) -> Option<i64> {
+        self.last_fault_ms
+    }
+
     /// Whether a fault has struck and trouble is not over.
     pub fn is_troubled(&self) -> bool {
         self.last_fault_ms.is_some() && self.faults_ended_ms.is_none()

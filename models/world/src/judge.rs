@@ -249,6 +249,9 @@ impl Judge {
         self.copies_held =
             snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
         let answered_for = self.answered_for(&snapshot);
+        if let Some(at_ms) = lock(&self.chronicle).last_fault_ms() {
+            self.space.disturbed(at_ms);
+        }
         let space = self.space.check(&answered_for, self.limits, &now);
         self.note(space);
         if healed {

@@ -7,9 +7,10 @@
 
 use super::{Moment, violation};
 use crate::identity::ProjectDay;
+use crate::reader::frame::Tail;
 use crate::reader::segment;
 use crate::reader::tee::parse_name;
-use crate::snapshot::{DiskSnapshot, Snapshot};
+use crate::snapshot::{DayOnDisk, DiskSnapshot, Snapshot};
 use crate::view::DiskView;
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ type Orphan = (String, String, bool);
 pub struct SpaceWatch {
     first_seen_ms: BTreeMap<Orphan, i64>,
     booted_ms: BTreeMap<String, i64>,
+    disturbed_ms: Option<i64>,
 }
 
 impl SpaceWatch {
@@ -49,6 +51,12 @@ impl SpaceWatch {
     /// The disk's process booted (or is still down): what it knew of files that are due is gone.
     pub fn booted(&mut self, disk: &str, at_ms: i64) {
         self.booted_ms.insert(disk.to_owned(), at_ms);
+    }
+
+    /// Something of the plan began or ended: days that copies were to be brought together on may differ again, and
+    /// what was set aside of them stays for longer.
+    pub fn disturbed(&mut self, at_ms: i64) {
+        self.disturbed_ms = Some(at_ms);
     }
 
     /// Checks the disks of a whole snapshot.
@@ -79,7 +87,8 @@ impl SpaceWatch {
             now.at_ms - first_ms.max(booted_ms)
         };
         for (of, day) in &disk.days {
-            let verifies = !disk.problems.iter().any(|problem| problem.of == *of);
+            let verifies =
+                !disk.problems.iter().any(|problem| problem.of == *of) && !may_lack_edits(disk, day, now);
             let others = day.others.iter().filter(|_| verifies).map(|file| file.path.as_str());
             let added =
                 |path: &str| day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*of, path));
@@ -87,10 +96,18 @@ impl SpaceWatch {
                 others.filter(|path| age_ms(path, added(path)) > limits.orphan_age_ms).collect();
             found.extend(old_orphans(disk, *of, &old, now));
             let aside = day.aside.iter().map(|n| segment::aside_path(*of, *n));
-            let old: Vec<String> = aside.filter(|path| age_ms(path, true) > limits.aside_age_ms).collect();
+            let calm_ms = now.at_ms - self.disturbed_ms.unwrap_or(i64::MIN / 2);
+            let is_old = |path: &String| age_ms(path, true).min(calm_ms) > limits.aside_age_ms;
+            let old: Vec<String> = aside.filter(is_old).collect();
             found.extend(old_asides(disk, *of, &old, now).filter(|_| verifies && !now.faults_active));
         }
     }
+}
+
+/// On a disk that a planned fault damaged, what ends in the midst of an edit may be one that rotted: its files look like
+/// nobody's.
+fn may_lack_edits(disk: &DiskSnapshot, day: &DayOnDisk, now: &Moment) -> bool {
+    now.is_damaged(&disk.name) && day.manifest.as_ref().is_none_or(|manifest| manifest.tail != Tail::Clean)
 }
 
 fn old_orphans(disk: &DiskSnapshot, of: ProjectDay, old: &[&str], now: &Moment) -> Option<Violation> {

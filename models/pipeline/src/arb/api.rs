@@ -107,6 +107,8 @@ pub enum ArbCall {
         /// The day.
         day: Day,
     },
+    /// The disk's wall clock.
+    Clock,
     /// Let go of a pin.
     Unpin {
         /// The project.
@@ -149,6 +151,11 @@ pub enum ArbAnswer {
     },
     /// Somebody else holds it.
     Held,
+    /// What the wall clock says, ms since 1970.
+    Clock {
+        /// The time.
+        now_ms: i64,
+    },
     /// The days asked for.
     Days(Vec<DayFiles>),
     /// The run is committed; the compacted files that are live now.

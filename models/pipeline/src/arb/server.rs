@@ -109,6 +109,7 @@ async fn answer<E: Env>(
             store.let_aside_go(project, day).await?;
             plain(ArbAnswer::Done)
         }
+        ArbCall::Clock => plain(ArbAnswer::Clock { now_ms: store.env.clock().wall().0 }),
         ArbCall::Unpin { project } => {
             store.unpin(project);
             plain(ArbAnswer::Done)

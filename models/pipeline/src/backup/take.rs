@@ -12,6 +12,7 @@ use super::shrunk::{Kept, Keys};
 use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
 use crate::arb::log::{Distrusted, DurableLog};
 use crate::audit::{Alarm, Retained, raise};
+use crate::common_time::{NoCommonTime, common_time};
 use crate::compaction::worker::sleep_until;
 use crate::config::{BackupConfig, Boot};
 use crate::record::Key;
@@ -46,6 +47,9 @@ pub enum BackupError {
         /// How many must.
         needed: usize,
     },
+    /// The time.
+    #[error(transparent)]
+    Time(#[from] NoCommonTime),
     /// A file could not be copied from any disk that has it.
     #[error("project {project}: segment {hash} could not be read from any disk")]
     Unreadable {
@@ -134,7 +138,8 @@ pub async fn take<E: Env>(
     kept: &mut Kept,
 ) -> Result<(), BackupError> {
     env.mark(Mark { name: "backup.started", subject: "" });
-    let position_ms = (env.clock().wall() - POSITION_SLACK).0;
+    let now = common_time(env, &boot.cluster).await?;
+    let position_ms = (now - POSITION_SLACK).0;
     let mut targets = Vec::new();
     let mut failed = None;
     for store in stores(env, config) {
@@ -164,7 +169,7 @@ pub async fn take<E: Env>(
     }
     tell_of(env, boot, shrunk).await;
     for target in &targets {
-        expire(env, config, &target.store).await?;
+        expire(env, config, &target.store, now).await?;
     }
     failed.map_or(Ok(()), Err)
 }
@@ -354,8 +359,13 @@ async fn fetch<E: Env>(
 }
 
 /// Removes catalogs older than the retention, never the newest, then segments that no catalog needs.
-async fn expire<E: Env>(env: &E, config: &BackupConfig, store: &ObjectStore<E>) -> Result<(), BackupError> {
-    let oldest_ms = (env.clock().wall() - config.kept()).0;
+async fn expire<E: Env>(
+    env: &E,
+    config: &BackupConfig,
+    store: &ObjectStore<E>,
+    now: UnixMs,
+) -> Result<(), BackupError> {
+    let oldest_ms = (now - config.kept()).0;
     let catalogs = store.list(CATALOGS).await?;
     let Some((newest, older)) = catalogs.split_last() else { return Ok(()) };
     let is_old = |key: &str| Catalog::position_of_key(key).is_some_and(|position| position < oldest_ms);

@@ -3,6 +3,7 @@
 
 use super::tee::TEE;
 use crate::audit::{Alarm, Retained, raise};
+use crate::common_time::common_time;
 use crate::config::Boot;
 use latent_edge::object_api::{ObjectStore, Patience, StoreError};
 use latent_edge::tee::TeeName;
@@ -20,8 +21,10 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).patient(Patience::LONG);
     loop {
         env.clock().sleep(LOOK_EVERY).await;
-        let oldest_ms = (env.clock().wall() - tee.kept()).0;
-        if let Err(error) = expire(&env, &store, oldest_ms).await {
+        // Where nobody else says what time it is, nothing goes: this clock alone may be wrong.
+        let Ok(common) = common_time(&env, &boot.cluster).await else { continue };
+        let now = env.clock().wall().min(common);
+        if let Err(error) = expire(&env, &store, (now - tee.kept()).0).await {
             env.mark(Mark { name: "tee.expire-failed", subject: &error.to_string() });
         }
     }

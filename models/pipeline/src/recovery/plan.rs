@@ -3,7 +3,8 @@
 //! The events of a backup, and those of the tee that arrived since the backup's position (with some overlap: they
 //! are recognised by their arrival ids). The audit of the result: every key that the tee holds for the day, also
 //! those from before the position, must be among its keys. A backup that was taken when the day was damaged
-//! already fails this, and an older one is tried.
+//! already fails this, and an older one is tried. Where none passes, what is missing is taken from the tee whenever it
+//! arrived: by the clock of an edge that was slow it came before the position, and in truth after it.
 
 use crate::record::{ArrivalId, Key, Record};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,18 @@ pub fn rebuild(restored: Vec<Record>, tee: &[Record], position_ms: i64) -> Rebui
     Rebuilt { records: by_arrival.into_values().collect(), restored, replayed, missing_keys }
 }
 
+impl Rebuilt {
+    /// Adds what the tee holds and the day lacks, however early it is said to have arrived.
+    pub fn complete_from(&mut self, tee: &[Record]) {
+        let held: BTreeSet<Key> = self.records.iter().map(|record| record.key).collect();
+        let missing = tee.iter().filter(|record| !held.contains(&record.key)).cloned();
+        let before = self.records.len();
+        self.records.extend(missing);
+        self.replayed += (self.records.len() - before) as u64;
+        self.missing_keys = 0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +80,15 @@ mod tests {
     fn a_backup_of_a_damaged_day_fails_the_audit() {
         let tee = [record(1, 1, HOUR), record(2, 2, 2 * HOUR)];
         assert_eq!(rebuild(vec![record(2, 2, 2 * HOUR)], &tee, 3 * HOUR).missing_keys, 1);
+    }
+
+    #[test]
+    fn what_an_edge_with_a_slow_clock_took_after_the_backup_is_taken_from_the_tee_in_the_end() {
+        let tee = [record(1, 1, HOUR), record(2, 2, 2 * HOUR)];
+        let mut day = rebuild(vec![record(1, 1, HOUR)], &tee, 26 * HOUR);
+        assert_eq!((day.replayed, day.missing_keys), (0, 1));
+        day.complete_from(&tee);
+        assert_eq!((day.restored, day.replayed, day.missing_keys, day.records.len()), (1, 1, 0, 2));
     }
 
     #[test]
