@@ -2,15 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod bench;
-
-use bench::{durable, of};
+use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, Fault, NodeSpec, RemoveDirectory, SimEnv, World, WorldSpec, run_fork,
+    Action, Anchor, CrashKeeps, Fault, NodeSpec, RemoveDirectory, SimDisk, SimEnv, SimFile, World, WorldSpec,
+    run_fork,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// Ten durable bytes.
+async fn durable(disk: &SimDisk, path: &str) -> SimFile {
+    let file = disk.open(path, OpenMode::Create).await.unwrap();
+    file.append(Bytes::from_static(b"0123456789")).await.unwrap();
+    file.sync().await.unwrap();
+    file
+}
 
 fn remove(path: &str) -> Action {
     Action::RemoveDirectory(RemoveDirectory { node: "node".into(), path: path.into() })
@@ -27,14 +34,15 @@ async fn work(env: SimEnv, seen: Arc<Mutex<Seen>>) {
     let disk = env.disk();
     disk.create_dir("a").await.unwrap();
     disk.create_dir("a/b").await.unwrap();
-    let held = durable(disk, "a/b/held", of(b'h', 10)).await;
-    durable(disk, "a/above", of(b'a', 10)).await;
-    durable(disk, "beside", of(b'z', 10)).await;
+    let held = durable(disk, "a/b/held").await;
+    durable(disk, "a/above").await;
+    durable(disk, "beside").await;
     for dir in ["", "a", "a/b"] {
         disk.sync_dir(dir).await.unwrap();
     }
     env.clock().sleep(Duration::from_secs(2)).await;
-    let open_file_took_a_write = held.append(of(b'x', 5)).await.is_ok() && held.sync().await.is_ok();
+    let open_file_took_a_write =
+        held.append(Bytes::from_static(b"more!")).await.is_ok() && held.sync().await.is_ok();
     let mut by_path = Vec::new();
     for path in ["a/b/held", "a/above", "beside"] {
         let len = match disk.open(path, OpenMode::Read).await {

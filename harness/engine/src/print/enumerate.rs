@@ -2,6 +2,7 @@
 
 use super::screen::{Screen, Text};
 use super::words::{count, counted, moment_ms, span_ms};
+use crate::case::wire::OpLine;
 use crate::enumerate::{Failure, OfKind, Outline, Tally};
 use latent_sim::OpKind;
 use serde_json::json;
@@ -42,6 +43,7 @@ pub(crate) fn text(summary: &Summary<'_>, verbose: bool) -> Screen {
         name.bad(failed)
     });
     screen.item("operations", operations(summary.outline));
+    screen.item("", between(summary.outline));
     table(tally, &mut screen);
     screen.item("runs", runs(summary));
     failures(summary, &mut screen);
@@ -54,15 +56,13 @@ fn operations(outline: &Outline) -> String {
     nodes.sort_unstable();
     nodes.dedup();
     let disk = outline.ops.len() as u64 - net;
-    let (first, last) = (outline.ops.first(), outline.ops.last());
-    let from = first.map_or_else(String::new, |op| moment_ms(op.at_ms));
-    let to = last.map_or_else(String::new, |op| moment_ms(op.at_ms));
-    format!(
-        "{} on disks, {} on the network, of {}, {from} to {to}",
-        count(disk),
-        count(net),
-        counted(nodes.len() as u64, "nodes")
-    )
+    let nodes = counted(nodes.len() as u64, "nodes");
+    format!("{} on disks, {} on the network, of {nodes}", count(disk), count(net))
+}
+
+fn between(outline: &Outline) -> String {
+    let moment = |op: Option<&OpLine>| op.map_or_else(String::new, |op| moment_ms(op.at_ms));
+    format!("from {} to {}", moment(outline.ops.first()), moment(outline.ops.last()))
 }
 
 fn table(tally: &Tally, screen: &mut Screen) {
