@@ -13,11 +13,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
 /// What the example's own command line begins with, and the worker's hidden argument.
-const COMMANDS: [&str; 5] = ["run", "scenarios", "schema", "--help", "__worker"];
+const COMMANDS: [&str; 6] = ["run", "enumerate", "scenarios", "schema", "--help", "__worker"];
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 16] = [
+const TESTS: [Test; 19] = [
     (
         "the_correct_log_keeps_its_word_whenever_power_fails",
         the_correct_log_keeps_its_word_whenever_power_fails,
@@ -37,6 +37,9 @@ const TESTS: [Test; 16] = [
     ("wrong_usage_is_told_apart", wrong_usage_is_told_apart),
     ("scenarios_and_schema_are_listed", scenarios_and_schema_are_listed),
     ("a_reader_that_leaves_is_no_error", a_reader_that_leaves_is_no_error),
+    ("a_crash_at_each_operation_in_turn_finds_the_bug", a_crash_at_each_operation_in_turn_finds_the_bug),
+    ("an_enumeration_is_clean_where_there_is_no_bug", an_enumeration_is_clean_where_there_is_no_bug),
+    ("an_enumeration_of_nothing_is_refused", an_enumeration_of_nothing_is_refused),
 ];
 
 /// Understands as much of libtest's command line as cargo and nextest use: filters, `--exact`, `--list`.
@@ -334,7 +337,7 @@ fn a_bad_scenario_is_refused_with_its_place() {
     error: FILE:5:3: unknown field `record` in the scenario
         5 |   "record": 3
           |   ^^^^^^^^
-      did you mean `records`? known here: about, expect, faults, name, required_marks, run_for, start, missing_sync, records
+      did you mean `records`? known here: about, expect, faults, name, required_marks, run_for, seed, start, missing_sync, records
     "#);
 }
 
@@ -405,5 +408,75 @@ fn a_reader_that_leaves_is_no_error() {
         let output = child.wait_with_output().expect("it is our child");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+fn a_crash_at_each_operation_in_turn_finds_the_bug() {
+    let found = wal(&["enumerate", "missing-sync@1", "--fault", "crash", "--jobs", "2"]);
+    assert_eq!(found.status.code(), Some(100));
+    let shown = stable(&found.stdout, "");
+    insta::assert_snapshot!(shown, @r"
+    missing-sync@1: 17 of 43 runs not clean
+      operations  17 on disks, 0 on the network, of 1 node
+                  from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
+                                 count           crashes            errors
+                  open               1            3 good                 -
+                  create             1            3 good                 -
+                  append            10      17 of 30 bad                 -
+                  truncate           1            3 good                 -
+                  read               1            3 good                 -
+                  len                1            3 good                 -
+                  sync               1            3 good                 -
+                  sync_dir           1            3 good                 -
+      runs        43 for 51 faults, in …
+      failures    unrecoverable-loss W1:missing:after-crash:loss  17 runs
+                  2016-02-22 00:00:01Z append 'wal'
+      again       wal run missing-sync@1 --strike crash-nothing@log:9
+    ");
+    // The line that it ends with shows the same.
+    let again =
+        shown.lines().last().and_then(|line| line.split(" run ").nth(1)).expect("the last line repeats one");
+    let (report, code) = report(&again.split(' ').collect::<Vec<_>>());
+    assert_eq!(
+        (report["violations"][0]["fingerprint"].as_str(), code),
+        (Some("W1:missing:after-crash:loss"), Some(100))
+    );
+}
+
+fn an_enumeration_is_clean_where_there_is_no_bug() {
+    let sound = wal(&["enumerate", "correct", "--fault", "crash", "--jobs", "1"]);
+    assert_eq!(sound.status.code(), Some(0));
+    insta::assert_snapshot!(stable(&sound.stdout, ""), @r"
+    correct@1: clean whatever operation is struck
+      operations  27 on disks, 0 on the network, of 1 node
+                  from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
+                                 count           crashes            errors
+                  open               1            3 good                 -
+                  create             1            3 good                 -
+                  append            10           30 good                 -
+                  truncate           1            3 good                 -
+                  read               1            3 good                 -
+                  len                1            3 good                 -
+                  sync              11           33 good                 -
+                  sync_dir           1            3 good                 -
+      runs        73 for 81 faults, in …
+      failures    none
+      again       wal enumerate correct@1 --fault crash
+    ");
+    let json = wal(&["enumerate", "correct", "--fault", "crash", "--json"]);
+    let summary: Value = serde_json::from_slice(&json.stdout).expect("the summary is JSON");
+    assert_eq!((&summary["as_expected"], &summary["faults"]), (&Value::Bool(true), &81.into()));
+}
+
+fn an_enumeration_of_nothing_is_refused() {
+    for (arguments, said) in [
+        (["enumerate", "correct", "--node", "nobody"], "no node is called 'nobody'; nodes: log"),
+        (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operation is chosen by --from 2017"),
+        (["enumerate", "correct", "--fault", "flood"], "possible values: crash, error"),
+    ] {
+        let refused = wal(&arguments);
+        assert_eq!(refused.status.code(), Some(2));
+        let error = text(&refused.stderr);
+        assert!(error.contains(said), "{error}");
     }
 }

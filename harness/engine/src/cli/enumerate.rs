@@ -10,6 +10,7 @@ use crate::enumerate::{Faults, Outline, Tally, Wanted};
 use crate::print::{enumerate as printed, out};
 use crate::scenario::{self, Moment, Scenario};
 use crate::{System, exit};
+use clap::ValueEnum as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
@@ -82,8 +83,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     bar.finish_and_clear();
 
     let wall = context.started.elapsed();
-    let summary =
-        printed::Summary { name: &scenario.name, seed, outline: &outline, tally: &tally, wall, jobs, repeat };
+    let again = format!("{}{}", repeat.replacen(" run ", " enumerate ", 1), filters(arguments));
+    let (name, outline, tally) = (&scenario.name, &outline, &tally);
+    let summary = printed::Summary { name, seed, outline, tally, wall, jobs, repeat, again };
     if arguments.json {
         out::print(&printed::json(&summary))?;
     } else {
@@ -128,13 +130,19 @@ fn survey<S: System>(
 }
 
 fn nothing_chosen(arguments: &Args) -> String {
+    format!("no operation is chosen by{}: an enumeration of nothing shows nothing", filters(arguments))
+}
+
+/// What was asked for besides the case, each with a space before it.
+fn filters(arguments: &Args) -> String {
+    let name = |faults: Faults| faults.to_possible_value().map(|value| value.get_name().to_owned());
     let filters = [
-        arguments.node.as_ref().map(|node| format!("--node {node}")),
-        arguments.from.map(|from| format!("--from {from}")),
-        arguments.to.map(|to| format!("--to {to}")),
+        arguments.fault.and_then(name).map(|fault| format!(" --fault {fault}")),
+        arguments.node.as_ref().map(|node| format!(" --node {}", shell_word(node))),
+        arguments.from.map(|from| format!(" --from {from}")),
+        arguments.to.map(|to| format!(" --to {to}")),
     ];
-    let filters: Vec<String> = filters.into_iter().flatten().collect();
-    format!("no operation is chosen by {}: an enumeration of nothing shows nothing", filters.join(" "))
+    filters.into_iter().flatten().collect()
 }
 
 /// One line on a terminal alone: how many are done, how fast, how long it will take.

@@ -27,6 +27,8 @@ pub(crate) struct Summary<'a> {
     pub jobs: usize,
     /// The line that repeats the case without a strike.
     pub repeat: String,
+    /// The line that enumerates again.
+    pub again: String,
 }
 
 /// The screen for people.
@@ -103,7 +105,7 @@ fn failures(summary: &Summary<'_>, screen: &mut Screen) {
     let groups = summary.tally.failures();
     if groups.is_empty() {
         screen.item("failures", Text::new().good("none"));
-        screen.uncut("again", &summary.repeat.replacen(" run ", " enumerate ", 1));
+        screen.uncut("again", &summary.again);
         return;
     }
     for (index, (what, failures)) in groups.iter().enumerate() {
@@ -124,7 +126,8 @@ fn failures(summary: &Summary<'_>, screen: &mut Screen) {
 fn words(failure: &Failure) -> String {
     let Failure { op, path, at_ms, detail, .. } = failure;
     let path = if path.is_empty() { String::new() } else { format!(" '{path}'") };
-    format!("{} {}{path}: {detail}", moment_ms(*at_ms), op_name(*op))
+    let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+    format!("{} {}{path}{detail}", moment_ms(*at_ms), op_name(*op))
 }
 
 fn op_name(op: OpKind) -> String {

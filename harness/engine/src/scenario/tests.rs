@@ -56,7 +56,7 @@ fn a_misspelt_field() {
     late.json:7:15: unknown field `copeis` in the scenario
         7 |   "disks": 8, "copeis": 4,
           |               ^^^^^^^^
-      did you mean `copies`? known here: about, expect, faults, name, required_marks, run_for, start, copies, disks, tenants
+      did you mean `copies`? known here: about, expect, faults, name, required_marks, run_for, seed, start, copies, disks, tenants
     "#);
 }
 
@@ -269,7 +269,7 @@ fn the_schema_names_every_field_of_both_parts() {
     let schema = super::merged_schema::<Toy>();
     let properties: Vec<&str> =
         schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    insta::assert_snapshot!(properties.join(" "), @"about copies disks expect faults name required_marks run_for start tenants");
+    insta::assert_snapshot!(properties.join(" "), @"about copies disks expect faults name required_marks run_for seed start tenants");
     insta::assert_snapshot!(schema["required"], @r#"["copies","disks","name","run_for","start"]"#);
     assert_eq!(schema["additionalProperties"], false);
     assert!(schema["$defs"]["Tenant"].is_object());
