@@ -83,10 +83,6 @@ pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
 }
 
 /// Checks every one of `all` on all cores; what was said of those that fail, in their order.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tests' own threads: each starts processes and waits for them"
-)]
 pub fn failures<T: Sync>(all: &[T], check: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(BTreeMap::new());
