@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// One answer in so many is checked.
-const ONE_IN: u64 = 20;
+const ONE_IN: u64 = 50;
 /// So many of the first answers are checked each, so that a small run has its checks too.
 const AT_FIRST: u64 = 10;
 /// Checks after which the memo forgets what was not met again.
