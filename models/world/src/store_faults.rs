@@ -38,19 +38,21 @@ const UPLOADS_BROKEN: &str = "store.uploads-broken";
 /// Puts take effect and are not answered.
 const ANSWERS_LOST: &str = "store.answers-lost";
 /// Listings come in pages of so many keys.
-const SHORT_PAGES: &str = "store.short-pages";
+pub(crate) const SHORT_PAGES: &str = "store.short-pages";
 /// At a caller: every store denies everything to it.
 const CREDENTIALS_EXPIRED: &str = "credentials.expired";
 
+/// Those that befall a store.
+pub(crate) const OF_STORES: [&str; 5] = [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES];
+
 /// What is wrong with a condition of this name at this node, if it is one of this family's.
 pub(crate) fn check(name: &str, at_a_store: bool) -> Option<(String, String)> {
-    let of_stores = [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES];
-    let is_known = of_stores.contains(&name) || name == CREDENTIALS_EXPIRED;
+    let is_known = OF_STORES.contains(&name) || name == CREDENTIALS_EXPIRED;
     if !is_known && (name.starts_with("store.") || name.starts_with("credentials.")) {
-        let hint = format!("write one of: {}, {CREDENTIALS_EXPIRED}", of_stores.join(", "));
+        let hint = format!("write one of: {}, {CREDENTIALS_EXPIRED}", OF_STORES.join(", "));
         return Some((format!("no condition is called '{name}'"), hint));
     }
-    (of_stores.contains(&name) && !at_a_store).then(|| {
+    (OF_STORES.contains(&name) && !at_a_store).then(|| {
         let said = format!("'{name}' does nothing at a node that is no object store");
         (said, "name a data center or the tee store".to_owned())
     })

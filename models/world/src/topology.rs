@@ -136,6 +136,11 @@ impl Names {
         many.into_iter().flatten().chain(single.into_iter().flatten()).cloned().collect()
     }
 
+    /// Every object store.
+    pub fn stores(&self) -> Vec<String> {
+        self.data_centers.iter().chain(&self.tee_store).cloned().collect()
+    }
+
     fn all(&self) -> impl Iterator<Item = &String> {
         let many = [&self.edges, &self.ingest, &self.disks, &self.workers, &self.data_centers];
         let single = [&self.tee_store, &self.backup, &self.audit, &self.operator];

@@ -2,13 +2,14 @@
 
 use crate::plan::between;
 use crate::scenario::Topic;
+use crate::store_faults;
 use crate::topology::Names;
 use latent_engine::Scenario;
 use latent_engine::sim::{
-    Action, AfterFailedSync, Anchor, BitRot, CallPart, ClockDrift, ClockStep, CrashKeeps, CrashLoop, CutLink,
-    DegradeLink, DiskError, DiskFull, Fault, Flap, GarbageTails, Isolate, Kill, LatentSector, LoseMessage,
-    LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ShortRead, SlowDisk,
-    SyncFailure, keyed_draw,
+    Action, AfterFailedSync, Anchor, BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashKeeps,
+    CrashLoop, CutLink, DegradeLink, DiskError, DiskFull, Fault, Flap, GarbageTails, Isolate, Kill,
+    LatentSector, LoseMessage, LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss,
+    RemoveDirectory, ShortRead, SlowDisk, SyncFailure, keyed_draw,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,11 +74,15 @@ pub enum Kind {
     ClockStep,
     /// A clock that drifts by up to 50 ppm.
     ClockDrift,
+    /// A data center or the tee store answers 5xx, throttles, breaks uploads off, loses answers or lists in short pages.
+    ObjectStore,
+    /// Somebody removes a directory of a disk.
+    RemovedDirectory,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 26] = [
         Kind::Crash,
         Kind::CrashLoop,
         Kind::PowerLoss,
@@ -102,7 +107,14 @@ impl Kind {
         Kind::GarbageTails,
         Kind::ClockStep,
         Kind::ClockDrift,
+        Kind::ObjectStore,
+        Kind::RemovedDirectory,
     ];
+
+    /// Whether there is anything that it could befall.
+    pub(super) fn has_victims(self, names: &Names) -> bool {
+        self != Kind::ObjectStore || !names.stores().is_empty()
+    }
 }
 
 /// Where one fault is drawn.
@@ -155,8 +167,8 @@ impl Site<'_> {
     }
 
     fn is_damage(&self) -> bool {
-        use Kind::{BitRot, LatentSector, LostWrite, MisdirectedWrite, NewDisk};
-        matches!(self.kind, NewDisk | LatentSector | BitRot | MisdirectedWrite | LostWrite)
+        use Kind::{BitRot, LatentSector, LostWrite, MisdirectedWrite, NewDisk, RemovedDirectory};
+        matches!(self.kind, NewDisk | LatentSector | BitRot | MisdirectedWrite | LostWrite | RemovedDirectory)
     }
 
     /// At an instant, or, for half of what befalls processes, at an operation or a mark of the node after it.
@@ -208,6 +220,8 @@ impl Site<'_> {
             | Kind::ShortRead
             | Kind::GarbageTails => self.disk_trouble(),
             Kind::LatentSector | Kind::BitRot | Kind::MisdirectedWrite | Kind::LostWrite => self.damage(),
+            Kind::ObjectStore => self.object_store(),
+            Kind::RemovedDirectory => self.removed_directory(),
         };
         let mut faults = vec![Fault { anchor: anchor.clone(), action }];
         if let Kind::GarbageTails = self.kind {
@@ -226,6 +240,25 @@ impl Site<'_> {
             faults.push(Fault { anchor, action: Action::Kill(kill) });
         }
         faults
+    }
+
+    fn object_store(&self) -> (Anchor, Action) {
+        let node = self.pick(0, &self.names.stores());
+        let name = self.pick(2, &store_faults::OF_STORES);
+        let level = if name == store_faults::SHORT_PAGES {
+            self.within(3, 1, 20)
+        } else {
+            self.within(3, 100_000, 900_000)
+        };
+        let for_ms = Some(self.pick(4, &[MINUTE_MS, HOUR_MS, 4 * HOUR_MS]));
+        (self.at(), Action::Condition(Condition { node, name: name.to_owned(), level, for_ms }))
+    }
+
+    fn removed_directory(&self) -> (Anchor, Action) {
+        let projects: u32 = self.scenario.topic.tenants.iter().map(|class| class.count).sum();
+        let project = self.within(2, 1, u64::from(projects.max(1)));
+        let path = self.pick(3, &["arb".to_owned(), format!("arb/{project}")]);
+        (self.at(), Action::RemoveDirectory(RemoveDirectory { node: self.disk(0), path }))
     }
 
     fn process(&self) -> (Anchor, Action) {

@@ -40,7 +40,9 @@ pub struct Trouble {
 /// The faults of a run, in the order of their kinds.
 pub(crate) fn draw(scenario: &Scenario<Topic>, seed: u64) -> Vec<Fault> {
     let Some(trouble) = &scenario.topic.trouble else { return Vec::new() };
-    let on = switched_on(trouble, seed);
+    let names = Names::of(&scenario.topic);
+    let on: Vec<Kind> =
+        switched_on(trouble, seed).into_iter().filter(|kind| kind.has_victims(&names)).collect();
     if on.is_empty() {
         return Vec::new();
     }
@@ -48,7 +50,6 @@ pub(crate) fn draw(scenario: &Scenario<Topic>, seed: u64) -> Vec<Fault> {
     let (least, most) = trouble.per_week;
     let scaled = |per_week: u32| i64::from(per_week) * i64::try_from(days).unwrap_or(i64::MAX / 1_000) / 7;
     let count = crate::plan::between(keyed_draw(seed, "trouble.count", 0), scaled(least), scaled(most));
-    let names = Names::of(&scenario.topic);
     let mut faults = Vec::new();
     for number in 0..u64::try_from(count).unwrap_or(0) {
         let kind = on[usize::try_from(number % on.len() as u64).unwrap_or(0)];

@@ -32,8 +32,25 @@ fn every_kind_comes_in_some_run_and_none_in_all() {
         met.extend(faults.iter().map(|fault| fault.action.name()));
     }
     assert_eq!(always, BTreeSet::new(), "a subset is switched on");
-    // Condition is the way to the system's own models: no kind of its own. Slow and lossy links are one action.
-    assert_eq!(met.len(), 23, "{met:?}");
+    // Slow and lossy links are one action, and there is no object store here.
+    assert_eq!(met.len(), Kind::ALL.len() - 2, "{met:?}");
+    assert!(!met.contains("condition"));
+}
+
+#[test]
+fn object_stores_fail_where_there_are_some() {
+    let kinds = r#", "trouble": { "per_week": [20, 20], "kinds": ["object-store"] }"#;
+    assert_eq!(draw(&scenario(kinds), 1), []);
+    let stored = format!(
+        r#"{kinds}, "protection": {{ "tee": {{ "retention": "7d" }}, "backup": {{ "interval": "1d", "first_after": "6h", "retention": "9d" }} }}"#
+    );
+    let faults: Vec<Fault> = (0..20).flat_map(|seed| draw(&scenario(&stored), seed)).collect();
+    let of = |fault: &Fault| match &fault.action {
+        Action::Condition(condition) => (condition.name.clone(), condition.node.clone()),
+        other => panic!("{other:?}"),
+    };
+    let met: BTreeSet<(String, String)> = faults.iter().map(of).collect();
+    assert_eq!(met.len(), 5 * 3, "five conditions at two data centers and the tee store: {met:?}");
 }
 
 #[test]
