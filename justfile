@@ -25,6 +25,14 @@ bench:
 incident seeds='1..11':
     LATENT_INCIDENT_SEEDS={{seeds}} cargo test --release --package latent --test reports every_seed_of_the_incident
 
+# The rough week over more seeds than the tests take: `just rough 1..1001`.
+rough seeds='1..101':
+    LATENT_ROUGH_SEEDS={{seeds}} cargo test --release --package latent --test reports every_seed_of_the_rough_week
+
+# A crash, or one error, at every operation of a run: `just enumerate one-day --fault crash --node disk-1`.
+enumerate *arguments='one-day':
+    cargo run --release --package latent -- enumerate {{arguments}}
+
 # Take the texts and files of today as the reviewed ones. Then read the diff, line by line.
 bless:
     LATENT_BLESS=1 cargo test --package latent-pipeline --test golden

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         "hostile",
         "quiet-week",
         "rough-week",
+        "busy-week",
         "month",
         "one-day",
     ])

@@ -52,6 +52,11 @@ fn the_rough_week_reads_as_reviewed() {
 }
 
 #[test]
+fn the_busy_week_reads_as_reviewed() {
+    pin("busy-week");
+}
+
+#[test]
 fn one_day_reads_as_reviewed() {
     pin("one-day");
 }

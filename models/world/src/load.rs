@@ -11,6 +11,10 @@
 //!
 //! Events come from one device to a person; a client is what sends for a project. Which devices are concerned is drawn
 //! by person. Not modelled: clients that know of the outage and slow down, devices that lose what they keep.
+//!
+//! Sources: that impatient clients multiply the load of a slow service is told in Google's "Site Reliability Engineering"
+//! (2016), chapter 22; that mobile libraries queue events and send them once there is a network, in Mixpanel's
+//! documentation of its libraries. Sizes (10 to 40 times, minutes to years) are accelerated, as all rates here.
 
 use crate::scenario::Topic;
 use crate::workload::{Absence, BACK_WITHIN_MS, Burst, MOST_BURST_EVENTS, StreamLaw, WrongClock};

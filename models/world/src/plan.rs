@@ -86,7 +86,9 @@ impl WorldPlan {
         let moments = self.drills_ms.iter().map(|at_ms| words::moment_ms(*at_ms));
         lines.extend(moments.map(|moment| format!("drill at {moment}")));
         lines.extend(
-            self.operations.iter().map(|it| format!("{}: an operator {}", it.at, it.what.in_words())),
+            self.operations
+                .iter()
+                .map(|it| format!("{}: an operator {}", words::moment_ms(it.at.0.0), it.what.in_words())),
         );
         let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
         for fault in &self.faults {

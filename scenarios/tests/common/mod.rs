@@ -11,8 +11,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The built-in scenarios, in the order in which they are listed.
-pub const BUILT_IN: [&str; 7] =
-    ["incident-2016", "incident-2016-protected", "hostile", "quiet-week", "rough-week", "month", "one-day"];
+pub const BUILT_IN: [&str; 8] = [
+    "incident-2016",
+    "incident-2016-protected",
+    "hostile",
+    "quiet-week",
+    "rough-week",
+    "busy-week",
+    "month",
+    "one-day",
+];
 
 /// The binary with these arguments, not yet started.
 pub fn command(arguments: &[&str]) -> Command {
