@@ -294,10 +294,25 @@ impl Judge {
         // What earlier looks saw may be over: a day that was set aside since, and filled again, has other segments.
         let late = self.settling.dirty.late_days(ended_ms, now_ms);
         if !late.is_empty() {
-            self.look_at(world, nodes, late, "day-end");
+            self.look_for_dirt(world, nodes, late);
         }
         self.settling.note(self.settling.dirty.waiting(ended_ms, now_ms));
         self.settling.note(l4_recovery::check(&recoveries, ended_ms, now_ms));
+    }
+
+    /// Looks again which segments of some days are not compacted, as the disks' processes see them: an edit that a disk
+    /// confirmed and lost is there for them until they die, and no work that waits.
+    fn look_for_dirt(&mut self, world: &World, nodes: &Nodes, days: BTreeSet<ProjectDay>) {
+        let dirs: Vec<String> =
+            days.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
+        let view = |node: &NodeId| {
+            let image = world.disk_image_below(*node, dirs.iter().map(String::as_str));
+            view_of(&world.node_name(*node), image.files())
+        };
+        let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
+        let snapshot = Snapshot::of_days(&mut self.memo, &views, days);
+        let side = self.side.clone();
+        self.settling.dirty.look(&snapshot, lock(&side.ledger).zones(), world.now().0);
     }
 
     fn judge_production(&mut self, snapshot: &Snapshot, now: &Moment, healed: bool) -> Sight {
