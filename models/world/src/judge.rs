@@ -4,10 +4,14 @@
 //! disks is what is durable, which is what a power cut at that instant would leave. Looks happen between
 //! steps of the world's main task: no task, timer or draw of the world is touched. A finding that is seen at
 //! several looks counts once, at its worst.
+//!
+//! - `protection`: backups, tee and drills. `backlogs`: what still waits when trouble is over.
+
+mod backlogs;
+mod protection;
 
 use crate::chronicle::{Chronicle, Happened};
 use crate::clients::{ClientSide, Exported};
-use crate::drill::Drilled;
 use crate::lock;
 use crate::scenario::Topic;
 use crate::settled::Settling;
@@ -18,21 +22,16 @@ use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
 use latent_oracle::invariants::i8_compaction::CompactionWatch;
 use latent_oracle::invariants::i9_manifests::ManifestWatch;
-use latent_oracle::invariants::i10_backup::{self, Promise};
-use latent_oracle::invariants::i11_tee::{self, Retention};
-use latent_oracle::invariants::i16_space::{self, Limits, SpaceWatch};
-use latent_oracle::invariants::l5_divergence::Divergence;
-use latent_oracle::invariants::{
-    i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas, i12_drill,
-};
-use latent_oracle::invariants::{l1_backlogs, l3_backup, l4_recovery};
+use latent_oracle::invariants::i10_backup::Promise;
+use latent_oracle::invariants::i11_tee::Retention;
+use latent_oracle::invariants::i16_space::{Limits, SpaceWatch};
+use latent_oracle::invariants::{i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas};
 use latent_oracle::loss::{LossBook, LossSummary};
 use latent_oracle::reader::export;
 use latent_oracle::{DiskView, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
-use latent_ports::{NodeId, UnixMs};
+use latent_ports::NodeId;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -262,59 +261,6 @@ impl Judge {
         sight
     }
 
-    /// Trouble is over: notes what is to be brought in order from here on.
-    pub fn faults_ended(&mut self, world: &World, nodes: &Nodes) {
-        let now = self.moment(world, "healing", false);
-        let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
-        let snapshot = Snapshot::of(&mut self.memo, &views);
-        let side = self.side.clone();
-        self.settling.dirty.look(&snapshot, lock(&side.ledger).zones(), now.at_ms);
-        self.settling.divergence = Divergence::at_end_of_faults(&snapshot, &now);
-    }
-
-    /// What waits past its time, as far as names, catalogs and late days tell.
-    pub fn look_at_backlogs(&mut self, world: &World, nodes: &Nodes) {
-        let now_ms = world.now().0;
-        let (ended_ms, recoveries) = {
-            let chronicle = lock(&self.chronicle);
-            (chronicle.faults_ended_ms, chronicle.recoveries(world))
-        };
-        let Some(ended_ms) = ended_ms else { return };
-        let clients = self.side.busy.load(Ordering::Relaxed);
-        let views = |nodes: &mut dyn Iterator<Item = &NodeId>| -> Vec<DiskView> {
-            nodes.map(|node| view(world, *node)).collect()
-        };
-        let stores = nodes.data_centers.iter().filter(|node| !self.store_log.is_tampered(**node));
-        let stores = views(&mut stores.into_iter());
-        let mut backlogs = views(&mut nodes.ingest.iter().chain(&nodes.edges).chain(&nodes.tee_store));
-        let interval_ms = self.backup.map_or(i64::MAX, |promise| promise.interval_ms);
-        self.settling.note(l3_backup::check(&stores, interval_ms, ended_ms, now_ms));
-        backlogs.extend(stores);
-        self.settling.note(l1_backlogs::check(&backlogs, clients, ended_ms, now_ms));
-        // What earlier looks saw may be over: a day that was set aside since, and filled again, has other segments.
-        let late = self.settling.dirty.late_days(ended_ms, now_ms);
-        if !late.is_empty() {
-            self.look_for_dirt(world, nodes, late);
-        }
-        self.settling.note(self.settling.dirty.waiting(ended_ms, now_ms));
-        self.settling.note(l4_recovery::check(&recoveries, ended_ms, now_ms));
-    }
-
-    /// Looks again which segments of some days are not compacted, as the disks' processes see them: an edit that a disk
-    /// confirmed and lost is there for them until they die, and no work that waits.
-    fn look_for_dirt(&mut self, world: &World, nodes: &Nodes, days: BTreeSet<ProjectDay>) {
-        let dirs: Vec<String> =
-            days.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
-        let view = |node: &NodeId| {
-            let image = world.disk_image_below(*node, dirs.iter().map(String::as_str));
-            view_of(&world.node_name(*node), image.files())
-        };
-        let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
-        let snapshot = Snapshot::of_days(&mut self.memo, &views, days);
-        let side = self.side.clone();
-        self.settling.dirty.look(&snapshot, lock(&side.ledger).zones(), world.now().0);
-    }
-
     fn judge_production(&mut self, snapshot: &Snapshot, now: &Moment, healed: bool) -> Sight {
         self.looks += 1;
         let sight = snapshot.seen_by(self.read_disks);
@@ -371,80 +317,6 @@ impl Judge {
         self.smallest.as_ref().map(|(_, sets)| sets)
     }
 
-    /// Whether backups should have been looked at again by now: each one that is taken is, so none was for too long.
-    pub fn backups_overdue(&self, now: UnixMs) -> bool {
-        self.backup.is_some_and(|promise| {
-            now.0 - self.backups_looked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
-        })
-    }
-
-    /// The days of which production lacked anything at the last look.
-    pub fn lacking(&self) -> BTreeSet<ProjectDay> {
-        self.loss.lacking()
-    }
-
-    /// Looks at each data center's newest backup. One that production wrote into promises nothing any more: what it
-    /// has lost shows in the drill. What production is known to have been `lacking` when the backup was taken is lost
-    /// by production, not by the backup, even if a customer has sent it once more since.
-    pub fn look_at_backups(
-        &mut self,
-        world: &World,
-        nodes: &Nodes,
-        production: &Sight,
-        lacking: &BTreeSet<ProjectDay>,
-        stage: &str,
-    ) {
-        let was_lacking = |found: &Violation| {
-            let project = found.subject.strip_prefix('p').and_then(|number| number.parse().ok());
-            let of = project.zip(found.day.as_deref().and_then(day::parse_day));
-            of.is_some_and(|(project, day)| lacking.contains(&ProjectDay { project, day }))
-        };
-        let Some(mut promise) = self.backup else { return };
-        self.hear(world, nodes);
-        let now = self.moment(world, stage, false);
-        promise.excused_until_ms = lock(&self.chronicle).backups_excused_until_ms(now.at_ms);
-        self.backups_looked_at_ms = now.at_ms;
-        for node in &nodes.data_centers {
-            if self.store_log.is_tampered(*node) {
-                continue;
-            }
-            let store = view(world, *node);
-            let side = self.side.clone();
-            let ledger = lock(&side.ledger);
-            let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, promise, &now);
-            drop(ledger);
-            let charged = checked.violations.into_iter().map(|found| {
-                if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
-            });
-            self.note(charged.collect());
-        }
-    }
-
-    /// Compares the tee with what clients were told. As with backups, a tee store that production wrote into promises
-    /// nothing.
-    pub fn look_at_tee(&mut self, world: &World, nodes: &Nodes, stage: &str) {
-        let Some(mut retention) = self.tee else { return };
-        self.hear(world, nodes);
-        let now = self.moment(world, stage, false);
-        let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
-        if let Some(emptied_ms) = self.tee_store_emptied_ms {
-            // What was in the store is gone by plan.
-            retention.kept_ms = retention.kept_ms.min(now.at_ms - emptied_ms);
-        }
-        let disks: Vec<DiskView> =
-            nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
-        let side = self.side.clone();
-        let mut ledger = lock(&side.ledger);
-        let mut found = match nodes.tee_store {
-            Some(store) if self.store_log.is_tampered(store) => Vec::new(),
-            _ => i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now),
-        };
-        found.extend(i16_space::check_tee(&disks, self.limits, &now));
-        ledger.forget_requests(forget_before_ms);
-        drop(ledger);
-        self.note(found);
-    }
-
     /// Judges what customers exported.
     pub fn judge_exports(&mut self, world: &World, exports: Vec<Exported>) {
         let trouble_ms = lock(&self.chronicle).troubled_until_ms(world.now().0);
@@ -483,36 +355,6 @@ impl Judge {
             drop(ledger);
             self.note(found);
         }
-    }
-
-    /// Judges a drill. Where the scenario promises that everything can be had back, what the drill lacks is a
-    /// violation; elsewhere it only says which losses are for good.
-    pub fn judge_drill(&mut self, drilled: &Drilled, production: &Sight, now_ms: i64, promised: bool) -> u64 {
-        let views: Vec<DiskView> =
-            drilled.disks.iter().map(|(name, image)| view_of(name, image.files())).collect();
-        let restored = Snapshot::of_days(&mut self.memo, &views, days_of(&views)).seen_by(self.read_disks);
-        let restored = Sight { scope: None, ..restored };
-        let now = Moment {
-            at_ms: now_ms,
-            stage: "drill".to_owned(),
-            settled_before_ms: now_ms,
-            faults_active: false,
-            replays: self.replays + 1,
-            damaged: BTreeSet::new(),
-        };
-        let side = self.side.clone();
-        let ledger = lock(&side.ledger);
-        let found = if promised { i12_drill::check(&ledger, &restored, &now) } else { Vec::new() };
-        let missing = i1_readable::check(&ledger, &restored, &now);
-        let missing = missing.iter().filter(|v| v.kind == "missing").map(|v| v.items).sum();
-        self.loss.drill(&ledger, production, &restored, &now);
-        drop(ledger);
-        self.note(found);
-        if promised && drilled.report.is_none() {
-            let hung = Violation::new("I12", "did-not-end", "drill").at(now_ms).losing();
-            self.note(vec![hung.because("the recovery did not end within a week")]);
-        }
-        missing
     }
 
     /// What was found by others, to be told with the rest.

@@ -2,14 +2,22 @@
 //!
 //! One main task steps through what the plan says (deploys, drills) and looks at production every hour, at the
 //! days that were compacted or ended since. Clients stop when the scenario ends; the world goes on to heal; then
-//! everything is looked at once more. Marks are heard by an observer, which only writes down.
+//! everything is looked at once more.
+//!
+//! - `heard`: what the main task must know of what goes on. `expectations`: what the oracle is told beforehand.
+//! - `summing_up`: what the run came to.
+
+mod expectations;
+mod heard;
+mod summing_up;
+#[cfg(test)]
+mod tests;
 
 use crate::acks::Acks;
 use crate::chronicle::{self, Chronicle};
 use crate::clients::{self, ClientSide};
-use crate::credentials::StoreKind;
 use crate::drill;
-use crate::findings::{Counts, Drill, Findings, Loss, Recovered, Work};
+use crate::findings::{Drill, Findings};
 use crate::judge::Judge;
 use crate::lock;
 use crate::operations::{Order, What};
@@ -17,14 +25,11 @@ use crate::operator::{self, Desk};
 use crate::plan::WorldPlan;
 use crate::scenario::Topic;
 use crate::topology::{Builder, Images, Nodes, Switchboard, deploy_targets, releases};
-use crate::trouble::budget;
-use latent_engine::sim::{Action, Anchor, Event, Fault, NodeSpec, Observer, Record, SimEnv, World};
-use latent_engine::verdict::{Facts, Recovery};
-use latent_engine::{Judged, Notice, Progress, Scenario, words};
-use latent_oracle::loss::LossSummary;
-use latent_oracle::{Ledger, ProjectDay, Settings, Sight, Zones, day};
-use latent_pipeline::access::Permission;
-use latent_pipeline::audit::{Alarm, Retained};
+use expectations::{ledger_settings, oracle_zones};
+use heard::{Ear, Heard};
+use latent_engine::sim::{NodeSpec, SimEnv, World};
+use latent_engine::{Judged, Progress, Scenario};
+use latent_oracle::{Ledger, ProjectDay, Sight};
 use latent_pipeline::config::Cluster;
 use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
@@ -52,75 +57,6 @@ enum Step {
     Drill,
     /// Clients have stopped; faults are over.
     Heal,
-}
-
-/// What the observer wrote down.
-#[derive(Default)]
-struct Heard {
-    /// Compacted since the last look.
-    compacted: BTreeSet<ProjectDay>,
-    /// When runs of a day were committed, ms since 1970.
-    commits: BTreeMap<ProjectDay, BTreeSet<i64>>,
-    runs: u64,
-    backup_since_look: bool,
-    /// Under way now: a backup, and compaction runs.
-    backup_under_way: bool,
-    /// With the number of looks since they began.
-    runs_under_way: BTreeMap<(NodeId, ProjectDay), u32>,
-}
-
-impl Heard {
-    /// Days to look at: those compacted since the last look, and those whose run was under way when its disk crashed:
-    /// it may be committed and nobody have said so. They are looked at until the disk has been up for a whole look.
-    fn due(&mut self, is_up: impl Fn(NodeId) -> bool) -> BTreeSet<ProjectDay> {
-        let mut due = std::mem::take(&mut self.compacted);
-        due.extend(self.runs_under_way.keys().map(|(_, of)| *of));
-        self.runs_under_way.retain(|(node, _), looks| {
-            *looks += u32::from(is_up(*node));
-            *looks < 2
-        });
-        due
-    }
-}
-
-struct Ear {
-    start: UnixMs,
-    heard: Arc<Mutex<Heard>>,
-}
-
-impl Observer for Ear {
-    fn on_record(&mut self, record: &Record<'_>, _: &World) {
-        let Event::Mark { name, subject } = record.event else { return };
-        match name {
-            "compaction.committed" => {
-                let Some(of) = project_day(subject) else { return };
-                let at = self.start + Duration::from_nanos(record.time_ns);
-                let mut heard = lock(&self.heard);
-                heard.runs += 1;
-                heard.compacted.insert(of);
-                heard.commits.entry(of).or_default().insert(at.0);
-                heard.runs_under_way.remove(&(record.node, of));
-            }
-            "compaction.merging" => {
-                let Some(of) = project_day(subject) else { return };
-                lock(&self.heard).runs_under_way.insert((record.node, of), 0);
-            }
-            "backup.started" => lock(&self.heard).backup_under_way = true,
-            "backup.failed" => lock(&self.heard).backup_under_way = false,
-            "backup.catalog-durable" => {
-                let mut heard = lock(&self.heard);
-                heard.backup_since_look = true;
-                heard.backup_under_way = false;
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Parses `p17/2016-02-22`.
-fn project_day(subject: &str) -> Option<ProjectDay> {
-    let (project, date) = subject.strip_prefix('p')?.split_once('/')?;
-    Some(ProjectDay { project: project.parse().ok()?, day: day::parse_day(date)? })
 }
 
 /// One run of the world.
@@ -404,232 +340,4 @@ impl<'a> Course<'a> {
         };
         self.drills.push(Drill { during, ..Drill::of(now.0, &drilled, missing) });
     }
-
-    /// What the faults of the run damaged at once beyond the budget, if they did.
-    fn beyond_budget(&self) -> Option<String> {
-        let budget = self.scenario.topic.trouble.as_ref().map(|trouble| trouble.budget).unwrap_or_default();
-        let outcomes = self.world.fault_outcomes();
-        let struck = outcomes.iter().filter_map(|outcome| {
-            let anchor = Anchor::AtMs(outcome.struck?.0);
-            Some(Fault { anchor, action: outcome.fault.action.clone() })
-        });
-        let struck: Vec<Fault> = struck.collect();
-        budget::exceeded(struck.iter(), self.scenario, &budget)
-    }
-
-    pub(crate) fn last_judgement(mut self) -> Judged<Findings> {
-        self.progress.phase("judging");
-        self.judge.replays = lock(&self.desk).begun;
-        self.judge.alarmed = self.copies_differ_alarms();
-        let lacking = self.judge.lacking();
-        let sight = self.judge.look_at_all(&self.world, &self.nodes, "after-healing", true);
-        self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-healing");
-        self.judge.look_at_tee(&self.world, &self.nodes, "after-healing");
-        if self.scenario.topic.protection.backup.is_some() {
-            self.drill_against(&sight);
-        }
-        self.judge.look_at_backlogs(&self.world, &self.nodes);
-        let hung = self.judge.settling.hung();
-        let acks = lock(&self.side.acks).take();
-        let acknowledgements_checked = acks.as_ref().map_or(0, |acks| acks.checked);
-        self.judge.note(acks.map_or_else(Vec::new, |acks| acks.found));
-        let side = self.side.clone();
-        let ledger = lock(&side.ledger);
-        let summary = self.judge.loss(&ledger);
-        let recovery = self.recovery(&summary);
-        let facts = Facts {
-            recovery: self.shown(&summary),
-            hung,
-            nondeterministic: false,
-            beyond_budget: self.beyond_budget(),
-        };
-        let diff = crate::diff::of_smallest_loss(&self.judge);
-        let zone_of = |project: u32| self.plan.tenants[project as usize - 1].zone.clone();
-        let findings = Findings {
-            projects: self.plan.tenants.len() as u64,
-            requests: counts(ledger.requests()),
-            events: counts(ledger.events()),
-            loss: Loss::of(summary, zone_of),
-            recovery,
-            used_permissions: self.used_permissions(),
-            drills: std::mem::take(&mut self.drills),
-            work: Work {
-                event_copies_held: self.judge.copies_held,
-                compaction_runs: lock(&self.heard).runs,
-                compaction_runs_checked: self.judge.runs_compared,
-                looks: self.judge.looks,
-                acknowledgements_checked,
-            },
-            diff,
-        };
-        drop(ledger);
-        let noticed = self.noticed();
-        Judged { violations: self.judge.into_violations(), facts, noticed, findings }
-    }
-
-    /// Days of which anti-entropy has said since the end of faults that their copies differ.
-    fn copies_differ_alarms(&self) -> BTreeSet<ProjectDay> {
-        let Some(ended_ms) = lock(&self.chronicle).faults_ended_ms else { return BTreeSet::new() };
-        let desk = lock(&self.desk);
-        let alarms = desk.alarms.iter().filter(|(at_ms, _)| *at_ms >= ended_ms);
-        let of = |(_, alarm): &(i64, Alarm)| match alarm {
-            Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
-            _ => None,
-        };
-        alarms.filter_map(of).collect()
-    }
-
-    /// What was shown about getting lost events back.
-    fn shown(&self, summary: &LossSummary) -> Recovery {
-        match (self.judge.is_missing_now(), self.drills.last()) {
-            (false, _) => Recovery::Complete,
-            (true, Some(drill)) if drill.seconds.is_some() && summary.events_unrecoverable == 0 => {
-                Recovery::Complete
-            }
-            (true, Some(drill)) if drill.seconds.is_some() => Recovery::Partial,
-            (true, _) => Recovery::NotShown,
-        }
-    }
-
-    fn recovery(&self, summary: &LossSummary) -> Recovered {
-        let desk = lock(&self.desk);
-        let missing = |(_, alarm): &&(i64, Alarm)| matches!(alarm, Alarm::EventsMissing { .. });
-        let alarm_ms = desk.alarms.iter().find(missing).map(|(at_ms, _)| *at_ms);
-        let damage_ms = self.first_damage_ms(summary);
-        let seconds = |ms: i64| (ms / 1_000).max(0).unsigned_abs();
-        let last = self.drills.last();
-        let now = self.world.now().0;
-        let point = last.filter(|drill| drill.seconds.is_some()).map(|drill| match drill.events_missing {
-            0 => 0,
-            _ => seconds(now - drill.position_ms.unwrap_or(self.scenario.start.0.0)),
-        });
-        let in_production = desk.recoveries.iter().map(|report| report.ended_ms - report.started_ms).max();
-        let days = || desk.recoveries.iter().flat_map(|report| &report.days);
-        Recovered {
-            detected_by: alarm_ms.map(|_| "audit".to_owned()),
-            detected_after_seconds: alarm_ms.zip(damage_ms).map(|(alarm, damage)| seconds(alarm - damage)),
-            recovery_point_seconds: point,
-            recovery_time_seconds: in_production.map(seconds).or(last.and_then(|drill| drill.seconds)),
-            recoveries: desk.recoveries.len() as u64,
-            days_repaired: days().filter(|day| day.audited && day.written).count() as u64,
-            events_restored: days().map(|day| day.restored).sum(),
-            events_replayed: days().map(|day| day.replayed).sum(),
-        }
-    }
-
-    /// What production could do to the object stores, and did.
-    fn used_permissions(&self) -> Vec<String> {
-        let sentence = |(kind, permission): (StoreKind, Permission)| {
-            format!("production may {} {}", permission.name(), kind.place())
-        };
-        self.switchboard.store_log.used().into_iter().map(sentence).collect()
-    }
-
-    /// When the first loss was committed: the last compaction of the day before the oracle saw it.
-    fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
-        let heard = lock(&self.heard);
-        let of_day = |lost: &latent_oracle::loss::LostDay| {
-            let of = ProjectDay { project: lost.project, day: day::parse_day(&lost.day)? };
-            let commits = heard.commits.get(&of);
-            let last =
-                commits.and_then(|commits| commits.range(..=lost.first_seen_at_ms).next_back().copied());
-            Some(last.unwrap_or(lost.first_seen_at_ms))
-        };
-        summary.days.iter().filter_map(of_day).min()
-    }
-
-    fn noticed(&self) -> Vec<Notice> {
-        let desk = lock(&self.desk);
-        let mut noticed: Vec<Notice> = Vec::new();
-        let mut more: BTreeMap<&str, u64> = BTreeMap::new();
-        for (at_ms, alarm) in &desk.alarms {
-            let (by, what) = match alarm {
-                Alarm::EventsMissing { project, day, keys } => {
-                    ("audit", format!("p{project} {day}: {keys} events missing"))
-                }
-                Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
-                Alarm::ProductionShrank { project, day, keys } => {
-                    ("the backup", format!("p{project} {day}: {keys} events fewer than before"))
-                }
-                Alarm::BackupOverdue { data_center, newest_ms } => {
-                    let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
-                        format!("nothing newer than {}", words::moment_ms(newest_ms))
-                    });
-                    ("the backup watch", format!("dc-{data_center}: {newest}"))
-                }
-                Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
-                    let of = match of {
-                        Retained::Tee => "the tee",
-                        Retained::Backups => "backups",
-                    };
-                    let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
-                    ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
-                }
-                Alarm::CopiesDiffer { project, day } => {
-                    ("anti-entropy", format!("p{project} {day}: copies differ"))
-                }
-            };
-            let count = more.entry(by).or_default();
-            *count += 1;
-            if *count == 1 {
-                noticed.push(Notice { by: by.to_owned(), at_ms: *at_ms, what });
-            }
-        }
-        for notice in &mut noticed {
-            let others = more.get(notice.by.as_str()).map_or(0, |count| count - 1);
-            if others > 0 {
-                notice.what = format!("{}, and {others} more", notice.what);
-            }
-        }
-        noticed
-    }
 }
-
-fn counts(of: latent_oracle::ledger::Counts) -> Counts {
-    Counts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
-}
-
-/// How far edges' clocks may be off: what a good time service leaves, and what the plan's faults do to them. And
-/// whether they let links to edges double a customer's request.
-fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> Settings {
-    let usual = Settings::default();
-    let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
-    let lasts_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
-    let skew_ms = |fault: &Fault| match &fault.action {
-        Action::ClockStep(step) if edges.contains(&step.node) => step.by_ms.unsigned_abs(),
-        Action::ClockDrift(drift) if edges.contains(&drift.node) => {
-            let for_ms = drift.for_ms.unwrap_or(lasts_ms).min(lasts_ms);
-            u64::from(drift.ppm.unsigned_abs()) * for_ms / 1_000_000 + 1
-        }
-        _ => 0,
-    };
-    // Steps may add up: they may all fall on one edge.
-    let skew_ms: u64 = world.fault_outcomes().iter().map(|outcome| skew_ms(&outcome.fault)).sum();
-    let is_edge = |name: &String| name == "*" || edges.contains(name);
-    let doubles = |fault: &Fault| match &fault.action {
-        Action::DegradeLink(link) => {
-            link.duplicate_ppm > Some(0) && (is_edge(&link.from) || is_edge(&link.to))
-        }
-        _ => false,
-    };
-    let doubled = world.fault_outcomes().iter().any(|outcome| doubles(&outcome.fault));
-    let deliveries_per_send = usual.deliveries_per_send + u32::from(doubled);
-    Settings {
-        deliveries_per_send,
-        clock_skew_ms: usual.clock_skew_ms + i64::try_from(skew_ms).unwrap_or(i64::MAX / 4),
-        ..usual
-    }
-}
-
-/// The oracle's own knowledge of zones.
-fn oracle_zones(plan: &WorldPlan) -> Zones {
-    let mut zones = Zones::default();
-    for tenant in &plan.tenants {
-        let set = zones.set(tenant.law.project, i64::MIN, &tenant.zone);
-        set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.law.project));
-    }
-    zones
-}
-
-#[cfg(test)]
-mod tests;

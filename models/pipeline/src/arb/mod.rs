@@ -4,7 +4,8 @@
 //! bytes to readers; it never decides by itself what a day consists of.
 //!
 //! - `manifest`: the pure part: edits, and what they leave live.
-//! - `store`: the day's files on the disk; `write`, `read`, `compact`, `retire` are its verbs.
+//! - `store`: the day's files on the disk; `write`, `read`, `compact`, `retire` are its verbs. `log`: durable logs.
+//! - `aside`, `vanished`: days that do not verify, days whose directory is gone.
 //! - `lease`: fencing tokens.
 //! - `api`, `server`: what other nodes may ask.
 
@@ -14,9 +15,10 @@ pub mod log;
 pub mod manifest;
 pub mod server;
 pub mod store;
-mod vanished;
 
+mod aside;
 mod compact;
 mod read;
 mod retire;
+mod vanished;
 mod write;

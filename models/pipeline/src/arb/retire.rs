@@ -7,7 +7,8 @@
 //! to its other copies: until then it may be the last to hold some event, however damaged.
 
 use super::api::ArbFailure;
-use super::store::{Store, day_set_aside, lock};
+use super::aside::day_set_aside;
+use super::store::{Store, lock};
 use crate::zone::Day;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, Mark};
 use std::collections::{BTreeMap, BTreeSet};

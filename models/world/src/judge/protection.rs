@@ -1,0 +1,118 @@
+//! What protects production: backups, the tee, and what a drill brings back from the two.
+
+use super::{Judge, days_of, view, view_of};
+use crate::drill::Drilled;
+use crate::lock;
+use crate::topology::Nodes;
+use latent_engine::sim::World;
+use latent_engine::verdict::Violation;
+use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill, i16_space};
+use latent_oracle::{DiskView, Moment, ProjectDay, Sight, Snapshot, day};
+use latent_ports::UnixMs;
+use std::collections::BTreeSet;
+
+impl Judge {
+    /// Whether backups should have been looked at again by now: each one that is taken is, so none was for too long.
+    pub fn backups_overdue(&self, now: UnixMs) -> bool {
+        self.backup.is_some_and(|promise| {
+            now.0 - self.backups_looked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
+        })
+    }
+
+    /// The days of which production lacked anything at the last look.
+    pub fn lacking(&self) -> BTreeSet<ProjectDay> {
+        self.loss.lacking()
+    }
+
+    /// Looks at each data center's newest backup. One that production wrote into promises nothing any more: what it
+    /// has lost shows in the drill. What production is known to have been `lacking` when the backup was taken is lost
+    /// by production, not by the backup, even if a customer has sent it once more since.
+    pub fn look_at_backups(
+        &mut self,
+        world: &World,
+        nodes: &Nodes,
+        production: &Sight,
+        lacking: &BTreeSet<ProjectDay>,
+        stage: &str,
+    ) {
+        let was_lacking = |found: &Violation| {
+            let project = found.subject.strip_prefix('p').and_then(|number| number.parse().ok());
+            let of = project.zip(found.day.as_deref().and_then(day::parse_day));
+            of.is_some_and(|(project, day)| lacking.contains(&ProjectDay { project, day }))
+        };
+        let Some(mut promise) = self.backup else { return };
+        self.hear(world, nodes);
+        let now = self.moment(world, stage, false);
+        promise.excused_until_ms = lock(&self.chronicle).backups_excused_until_ms(now.at_ms);
+        self.backups_looked_at_ms = now.at_ms;
+        for node in &nodes.data_centers {
+            if self.store_log.is_tampered(*node) {
+                continue;
+            }
+            let store = view(world, *node);
+            let side = self.side.clone();
+            let ledger = lock(&side.ledger);
+            let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, promise, &now);
+            drop(ledger);
+            let charged = checked.violations.into_iter().map(|found| {
+                if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
+            });
+            self.note(charged.collect());
+        }
+    }
+
+    /// Compares the tee with what clients were told. As with backups, a tee store that production wrote into promises
+    /// nothing.
+    pub fn look_at_tee(&mut self, world: &World, nodes: &Nodes, stage: &str) {
+        let Some(mut retention) = self.tee else { return };
+        self.hear(world, nodes);
+        let now = self.moment(world, stage, false);
+        let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
+        if let Some(emptied_ms) = self.tee_store_emptied_ms {
+            // What was in the store is gone by plan.
+            retention.kept_ms = retention.kept_ms.min(now.at_ms - emptied_ms);
+        }
+        let disks: Vec<DiskView> =
+            nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
+        let side = self.side.clone();
+        let mut ledger = lock(&side.ledger);
+        let mut found = match nodes.tee_store {
+            Some(store) if self.store_log.is_tampered(store) => Vec::new(),
+            _ => i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now),
+        };
+        found.extend(i16_space::check_tee(&disks, self.limits, &now));
+        ledger.forget_requests(forget_before_ms);
+        drop(ledger);
+        self.note(found);
+    }
+
+    /// Judges a drill. Where the scenario promises that everything can be had back, what the drill lacks is a
+    /// violation; elsewhere it only says which losses are for good.
+    pub fn judge_drill(&mut self, drilled: &Drilled, production: &Sight, now_ms: i64, promised: bool) -> u64 {
+        let views: Vec<DiskView> =
+            drilled.disks.iter().map(|(name, image)| view_of(name, image.files())).collect();
+        let restored = Snapshot::of_days(&mut self.memo, &views, days_of(&views)).seen_by(self.read_disks);
+        let restored = Sight { scope: None, ..restored };
+        let now = Moment {
+            at_ms: now_ms,
+            stage: "drill".to_owned(),
+            settled_before_ms: now_ms,
+            faults_active: false,
+            replays: self.replays + 1,
+            damaged: BTreeSet::new(),
+        };
+        let side = self.side.clone();
+        let ledger = lock(&side.ledger);
+        let found = if promised { i12_drill::check(&ledger, &restored, &now) } else { Vec::new() };
+        let missing = i1_readable::check(&ledger, &restored, &now);
+        let missing = missing.iter().filter(|v| v.kind == "missing").map(|v| v.items).sum();
+        self.loss.drill(&ledger, production, &restored, &now);
+        drop(ledger);
+        self.note(found);
+        if promised && drilled.report.is_none() {
+            let hung = Violation::new("I12", "did-not-end", "drill").at(now_ms).losing();
+            self.note(vec![hung.because("the recovery did not end within a week")]);
+        }
+        missing
+    }
+}

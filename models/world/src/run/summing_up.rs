@@ -1,0 +1,200 @@
+//! What a run came to: the last looks, what was lost and can be had back, who noticed, whether the budget was kept.
+
+use super::Course;
+use crate::credentials::StoreKind;
+use crate::findings::{Counts, Findings, Loss, Recovered, Work};
+use crate::lock;
+use crate::trouble::budget;
+use latent_engine::sim::{Anchor, Fault};
+use latent_engine::verdict::{Facts, Recovery};
+use latent_engine::{Judged, Notice, words};
+use latent_oracle::loss::LossSummary;
+use latent_oracle::{ProjectDay, day};
+use latent_pipeline::access::Permission;
+use latent_pipeline::audit::{Alarm, Retained};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Course<'_> {
+    /// What the faults of the run damaged at once beyond the budget, if they did.
+    fn beyond_budget(&self) -> Option<String> {
+        let budget = self.scenario.topic.trouble.as_ref().map(|trouble| trouble.budget).unwrap_or_default();
+        let outcomes = self.world.fault_outcomes();
+        let struck = outcomes.iter().filter_map(|outcome| {
+            let anchor = Anchor::AtMs(outcome.struck?.0);
+            Some(Fault { anchor, action: outcome.fault.action.clone() })
+        });
+        let struck: Vec<Fault> = struck.collect();
+        budget::exceeded(struck.iter(), self.scenario, &budget)
+    }
+
+    pub(crate) fn last_judgement(mut self) -> Judged<Findings> {
+        self.progress.phase("judging");
+        self.judge.replays = lock(&self.desk).begun;
+        self.judge.alarmed = self.copies_differ_alarms();
+        let lacking = self.judge.lacking();
+        let sight = self.judge.look_at_all(&self.world, &self.nodes, "after-healing", true);
+        self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-healing");
+        self.judge.look_at_tee(&self.world, &self.nodes, "after-healing");
+        if self.scenario.topic.protection.backup.is_some() {
+            self.drill_against(&sight);
+        }
+        self.judge.look_at_backlogs(&self.world, &self.nodes);
+        let hung = self.judge.settling.hung();
+        let acks = lock(&self.side.acks).take();
+        let acknowledgements_checked = acks.as_ref().map_or(0, |acks| acks.checked);
+        self.judge.note(acks.map_or_else(Vec::new, |acks| acks.found));
+        let side = self.side.clone();
+        let ledger = lock(&side.ledger);
+        let summary = self.judge.loss(&ledger);
+        let recovery = self.recovery(&summary);
+        let facts = Facts {
+            recovery: self.shown(&summary),
+            hung,
+            nondeterministic: false,
+            beyond_budget: self.beyond_budget(),
+        };
+        let diff = crate::diff::of_smallest_loss(&self.judge);
+        let zone_of = |project: u32| self.plan.tenants[project as usize - 1].zone.clone();
+        let findings = Findings {
+            projects: self.plan.tenants.len() as u64,
+            requests: counts(ledger.requests()),
+            events: counts(ledger.events()),
+            loss: Loss::of(summary, zone_of),
+            recovery,
+            used_permissions: self.used_permissions(),
+            drills: std::mem::take(&mut self.drills),
+            work: Work {
+                event_copies_held: self.judge.copies_held,
+                compaction_runs: lock(&self.heard).runs,
+                compaction_runs_checked: self.judge.runs_compared,
+                looks: self.judge.looks,
+                acknowledgements_checked,
+            },
+            diff,
+        };
+        drop(ledger);
+        let noticed = self.noticed();
+        Judged { violations: self.judge.into_violations(), facts, noticed, findings }
+    }
+
+    /// Days of which anti-entropy has said since the end of faults that their copies differ.
+    fn copies_differ_alarms(&self) -> BTreeSet<ProjectDay> {
+        let Some(ended_ms) = lock(&self.chronicle).faults_ended_ms else { return BTreeSet::new() };
+        let desk = lock(&self.desk);
+        let alarms = desk.alarms.iter().filter(|(at_ms, _)| *at_ms >= ended_ms);
+        let of = |(_, alarm): &(i64, Alarm)| match alarm {
+            Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
+            _ => None,
+        };
+        alarms.filter_map(of).collect()
+    }
+
+    /// What was shown about getting lost events back.
+    fn shown(&self, summary: &LossSummary) -> Recovery {
+        match (self.judge.is_missing_now(), self.drills.last()) {
+            (false, _) => Recovery::Complete,
+            (true, Some(drill)) if drill.seconds.is_some() && summary.events_unrecoverable == 0 => {
+                Recovery::Complete
+            }
+            (true, Some(drill)) if drill.seconds.is_some() => Recovery::Partial,
+            (true, _) => Recovery::NotShown,
+        }
+    }
+
+    fn recovery(&self, summary: &LossSummary) -> Recovered {
+        let desk = lock(&self.desk);
+        let missing = |(_, alarm): &&(i64, Alarm)| matches!(alarm, Alarm::EventsMissing { .. });
+        let alarm_ms = desk.alarms.iter().find(missing).map(|(at_ms, _)| *at_ms);
+        let damage_ms = self.first_damage_ms(summary);
+        let seconds = |ms: i64| (ms / 1_000).max(0).unsigned_abs();
+        let last = self.drills.last();
+        let now = self.world.now().0;
+        let point = last.filter(|drill| drill.seconds.is_some()).map(|drill| match drill.events_missing {
+            0 => 0,
+            _ => seconds(now - drill.position_ms.unwrap_or(self.scenario.start.0.0)),
+        });
+        let in_production = desk.recoveries.iter().map(|report| report.ended_ms - report.started_ms).max();
+        let days = || desk.recoveries.iter().flat_map(|report| &report.days);
+        Recovered {
+            detected_by: alarm_ms.map(|_| "audit".to_owned()),
+            detected_after_seconds: alarm_ms.zip(damage_ms).map(|(alarm, damage)| seconds(alarm - damage)),
+            recovery_point_seconds: point,
+            recovery_time_seconds: in_production.map(seconds).or(last.and_then(|drill| drill.seconds)),
+            recoveries: desk.recoveries.len() as u64,
+            days_repaired: days().filter(|day| day.audited && day.written).count() as u64,
+            events_restored: days().map(|day| day.restored).sum(),
+            events_replayed: days().map(|day| day.replayed).sum(),
+        }
+    }
+
+    /// What production could do to the object stores, and did.
+    fn used_permissions(&self) -> Vec<String> {
+        let sentence = |(kind, permission): (StoreKind, Permission)| {
+            format!("production may {} {}", permission.name(), kind.place())
+        };
+        self.switchboard.store_log.used().into_iter().map(sentence).collect()
+    }
+
+    /// When the first loss was committed: the last compaction of the day before the oracle saw it.
+    fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
+        let heard = lock(&self.heard);
+        let of_day = |lost: &latent_oracle::loss::LostDay| {
+            let of = ProjectDay { project: lost.project, day: day::parse_day(&lost.day)? };
+            let commits = heard.commits.get(&of);
+            let last =
+                commits.and_then(|commits| commits.range(..=lost.first_seen_at_ms).next_back().copied());
+            Some(last.unwrap_or(lost.first_seen_at_ms))
+        };
+        summary.days.iter().filter_map(of_day).min()
+    }
+
+    fn noticed(&self) -> Vec<Notice> {
+        let desk = lock(&self.desk);
+        let mut noticed: Vec<Notice> = Vec::new();
+        let mut more: BTreeMap<&str, u64> = BTreeMap::new();
+        for (at_ms, alarm) in &desk.alarms {
+            let (by, what) = match alarm {
+                Alarm::EventsMissing { project, day, keys } => {
+                    ("audit", format!("p{project} {day}: {keys} events missing"))
+                }
+                Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
+                Alarm::ProductionShrank { project, day, keys } => {
+                    ("the backup", format!("p{project} {day}: {keys} events fewer than before"))
+                }
+                Alarm::BackupOverdue { data_center, newest_ms } => {
+                    let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
+                        format!("nothing newer than {}", words::moment_ms(newest_ms))
+                    });
+                    ("the backup watch", format!("dc-{data_center}: {newest}"))
+                }
+                Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
+                    let of = match of {
+                        Retained::Tee => "the tee",
+                        Retained::Backups => "backups",
+                    };
+                    let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
+                    ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
+                }
+                Alarm::CopiesDiffer { project, day } => {
+                    ("anti-entropy", format!("p{project} {day}: copies differ"))
+                }
+            };
+            let count = more.entry(by).or_default();
+            *count += 1;
+            if *count == 1 {
+                noticed.push(Notice { by: by.to_owned(), at_ms: *at_ms, what });
+            }
+        }
+        for notice in &mut noticed {
+            let others = more.get(notice.by.as_str()).map_or(0, |count| count - 1);
+            if others > 0 {
+                notice.what = format!("{}, and {others} more", notice.what);
+            }
+        }
+        noticed
+    }
+}
+
+fn counts(of: latent_oracle::ledger::Counts) -> Counts {
+    Counts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
+}
