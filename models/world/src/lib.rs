@@ -12,6 +12,8 @@ mod acks;
 mod chronicle;
 mod clients;
 mod credentials;
+#[cfg(test)]
+mod deploys;
 mod diff;
 mod drill;
 mod findings;

@@ -35,20 +35,28 @@ pub(crate) struct Marked {
 pub(crate) struct Trial {
     pub judged: Judged<Findings>,
     pub marks: Vec<Marked>,
+    /// Who booted when, ms since 1970.
+    pub boots: Vec<(String, i64)>,
     pub trace_hash: TraceHash,
 }
 
+#[derive(Clone)]
 struct Ear {
     start: UnixMs,
     marks: Arc<Mutex<Vec<Marked>>>,
+    boots: Arc<Mutex<Vec<(String, i64)>>>,
 }
 
 impl Observer for Ear {
-    fn on_record(&mut self, record: &Record<'_>, _: &World) {
-        if let Event::Mark { name, subject } = record.event {
-            let at_ms = (self.start + Duration::from_nanos(record.time_ns)).0;
-            let marked = Marked { name: name.to_owned(), subject: subject.to_owned(), at_ms };
-            crate::lock(&self.marks).push(marked);
+    fn on_record(&mut self, record: &Record<'_>, world: &World) {
+        let at_ms = (self.start + Duration::from_nanos(record.time_ns)).0;
+        match record.event {
+            Event::Mark { name, subject } => {
+                let marked = Marked { name: name.to_owned(), subject: subject.to_owned(), at_ms };
+                crate::lock(&self.marks).push(marked);
+            }
+            Event::Boot => crate::lock(&self.boots).push((world.node_name(record.node).to_string(), at_ms)),
+            _ => {}
         }
     }
 }
@@ -57,18 +65,19 @@ impl Trial {
     /// Runs the scenario with its faults.
     pub fn of(scenario: &Scenario<Topic>, seed: u64) -> Trial {
         let plan = crate::plan::expand(scenario, seed);
-        let marks: Arc<Mutex<Vec<Marked>>> = Arc::default();
         let start = scenario.start.0;
+        let ear = Ear { start, marks: Arc::default(), boots: Arc::default() };
         let spec = WorldSpec { start, ..WorldSpec::seeded(seed) };
         let finished = run_fork(spec, |world| {
-            world.observe(Box::new(Ear { start, marks: marks.clone() }));
+            world.observe(Box::new(ear.clone()));
             for fault in scenario.faults.iter().chain(&plan.faults) {
                 world.arm(fault.clone());
             }
             crate::run::run(&plan, scenario, world, Progress::silent())
         });
-        let marks = std::mem::take(&mut *crate::lock(&marks));
-        Trial { judged: finished.output, marks, trace_hash: finished.trace_hash }
+        let marks = std::mem::take(&mut *crate::lock(&ear.marks));
+        let boots = std::mem::take(&mut *crate::lock(&ear.boots));
+        Trial { judged: finished.output, marks, boots, trace_hash: finished.trace_hash }
     }
 
     /// Nothing was found, and everything came to rest.
