@@ -236,6 +236,22 @@ fn diff_line(line: &str) -> Text {
     }
 }
 
+/// What became of what was lost, and whether that is good news. Only a drill shows whether anything holds it.
+fn at_the_end(loss: &Loss, drilled: bool) -> (bool, String) {
+    let missing = words::count(loss.events_missing_at_end);
+    match (loss.events_missing_at_end, loss.events_unrecoverable) {
+        (0, _) => (true, "everything is back in production".to_owned()),
+        (_, 0) if !drilled => {
+            (false, format!("{missing} still missing, and no drill shows that anything holds them"))
+        }
+        (_, 0) => (true, format!("{missing} still missing, all of them recoverable")),
+        (_, gone) => {
+            let gone = words::count(gone);
+            (false, format!("{missing} still missing, {gone} of them in no backup and no tee: gone for good"))
+        }
+    }
+}
+
 fn render_loss(findings: &Findings, screen: &mut Screen) {
     let loss = &findings.loss;
     if loss.events_lost_from_production == 0 {
@@ -263,16 +279,8 @@ fn render_loss(findings: &Findings, screen: &mut Screen) {
         )
     });
     screen.rows("", rows, 6);
-    let left = match (loss.events_missing_at_end, loss.events_unrecoverable) {
-        (0, _) => Text::new().good("everything is back in production"),
-        (missing, 0) => Text::new().plain(format!("{missing} still missing, all of them recoverable")),
-        (missing, gone) => Text::new().bad(format!(
-            "{} still missing, {} of them in no backup and no tee: gone for good",
-            words::count(missing),
-            words::count(gone)
-        )),
-    };
-    screen.item("at the end", left);
+    let (is_good, said) = at_the_end(loss, !findings.drills.is_empty());
+    screen.item("at the end", if is_good { Text::new().good(said) } else { Text::new().bad(said) });
     if !findings.used_permissions.is_empty() {
         let said = match loss.events_unrecoverable {
             0 => "used, nothing is gone:",
@@ -326,5 +334,24 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
                 ),
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_drill_looked_for_is_not_called_recoverable() {
+        let loss = |missing, gone| Loss {
+            events_missing_at_end: missing,
+            events_unrecoverable: gone,
+            ..Loss::default()
+        };
+        let said = |loss: &Loss, drilled| at_the_end(loss, drilled).1;
+        assert!(said(&loss(3_802, 0), false).contains("3,802 still missing, and no drill shows"));
+        assert!(said(&loss(3_802, 0), true).contains("all of them recoverable"));
+        assert!(said(&loss(3_802, 2), true).contains("2 of them in no backup and no tee"));
+        assert!(said(&loss(0, 0), false).contains("everything is back"));
     }
 }
