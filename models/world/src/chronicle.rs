@@ -148,6 +148,10 @@ impl Observer for Listener {
                 chronicle.happened.push(Happened::Booted(record.node, at_ms()));
                 chronicle.recovery_dies(record.node);
             }
+            // The disk was new when the fault began; what its end boots may have long been at work.
+            Event::Fault { action: Action::NewDisk(_), ends: true } => {
+                lock(&self.chronicle).last_fault_ms = Some(at_ms());
+            }
             Event::Fault { action, .. } => lock(&self.chronicle).fault(action, at_ms()),
             Event::Mark { name: "arb.set-aside", subject } => {
                 lock(&self.chronicle).happened.push(Happened::SetAside(record.node, subject.to_owned()));
