@@ -1,5 +1,7 @@
 //! What faults hold against links: cuts, degradations, messages that are to be lost. All by the fault's number, so that
-//! what began under a fault ends with it. When nothing is held, a message costs one look at a flag.
+//! what began under a fault ends with it. When nothing is held, a message costs one look at a flag. A node's way to itself
+//! is no link: nothing is held against it, save that a call may be doomed. What the faults are, what they are not, and
+//! where their figures come from stands with their definitions (faults/link.rs).
 
 use crate::faults::{CallPart, DegradeLink};
 use crate::lock::lock;
@@ -48,6 +50,7 @@ pub(super) struct Worse {
 impl Troubles {
     pub(super) fn is_cut(&self, way: Way) -> bool {
         self.any
+            && way.0 != way.1
             && (self.cuts.contains_key(&way)
                 || self.isolated.contains_key(&way.0)
                 || self.isolated.contains_key(&way.1))
@@ -55,7 +58,7 @@ impl Troubles {
 
     /// `None` where nothing is degraded.
     pub(super) fn worse(&self, way: Way) -> Option<Worse> {
-        if !self.any || self.degraded.is_empty() {
+        if !self.any || self.degraded.is_empty() || way.0 == way.1 {
             return None;
         }
         let mut worse: Option<Worse> = None;
@@ -91,6 +94,7 @@ impl Troubles {
         doomed.left -= 1;
         if doomed.left == 0 {
             self.doomed.remove(&fault);
+            self.settle();
         }
         Some(part)
     }
