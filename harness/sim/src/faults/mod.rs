@@ -23,6 +23,7 @@ use crate::timers::Due;
 use crate::trace::Event;
 use crate::world::{WORLD, World};
 use latent_ports::{NodeId, UnixMs};
+use std::collections::BTreeMap;
 
 pub use clock::{ClockDrift, ClockStep};
 pub use condition::Condition;
@@ -88,6 +89,8 @@ pub struct FaultOutcome {
 #[derive(Default)]
 pub(crate) struct FaultBook {
     armed: Vec<Armed>,
+    /// Which process each pause holds, by the fault's number: its node, and how many had died before it.
+    pauses: BTreeMap<usize, (NodeId, u32)>,
     /// Whether faults are over: none strikes any more.
     over: bool,
 }
