@@ -1,6 +1,6 @@
 //! What a system must say of itself to be put under the harness.
 
-use crate::{Problem, Report, Scenario, Screen};
+use crate::{Problem, Reduction, Report, Scenario, Screen};
 use latent_sim::{Fault, World};
 use latent_verdict::{Facts, Violation};
 use schemars::JsonSchema;
@@ -32,6 +32,25 @@ pub trait System: Sized + 'static {
     type Plan: Serialize + DeserializeOwned + Clone + Debug;
     /// The system's own part of a report: a struct whose fields stand at the top level of the JSON report.
     type Findings: Serialize + DeserializeOwned + Debug;
+
+    /// A whole scenario, built from bytes: a seed's, or a fuzzer's. The same bytes always give the same scenario, any
+    /// bytes give one that can run, and too few are as good as zeros. `None`: this system has no generator.
+    fn generate(_bytes: &[u8]) -> Option<Scenario<Self::Topic>> {
+        None
+    }
+
+    /// Puts all of the system under test on a release of this name, from the start to the end of trouble.
+    ///
+    /// # Errors
+    /// No such release; the message names those there are.
+    fn on_release(_scenario: &mut Scenario<Self::Topic>, name: &str) -> Result<(), String> {
+        Err(format!("no release is called '{name}': {} has none", Self::NAME))
+    }
+
+    /// Ways to make a case smaller that the engine cannot know, in the order in which they are to be tried.
+    fn reductions() -> Vec<Reduction<Self>> {
+        Vec::new()
+    }
 
     /// What no single field shows. Empty when the scenario can run.
     fn check(_scenario: &Scenario<Self::Topic>) -> Vec<Problem> {

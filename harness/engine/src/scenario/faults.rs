@@ -5,7 +5,8 @@ use super::located::Located;
 use super::near::near;
 use super::{BadScenario, Moment, Problem, Scenario};
 use crate::System;
-use latent_sim::{Anchor, FaultOutcome};
+use latent_ports::UnixMs;
+use latent_sim::{Anchor, Fault, FaultOutcome};
 use serde_json::Value;
 
 /// Turns each instant that was written as a date into milliseconds since 1970, and returns those that cannot be:
@@ -29,6 +30,14 @@ pub(super) fn resolve<T>(scenario: &mut Scenario<T>) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// A fault whose instant is written as a date.
+pub(super) fn dated(mut fault: Fault) -> Fault {
+    if let Anchor::AtMs(at_ms) = fault.anchor {
+        fault.anchor = Anchor::At(Moment(UnixMs(at_ms)).to_string());
+    }
+    fault
 }
 
 /// The first fault that named a node which its world never had. Such a fault did nothing, and a run without it is

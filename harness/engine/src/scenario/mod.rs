@@ -50,6 +50,48 @@ pub struct Scenario<T> {
     pub topic: T,
 }
 
+impl<T: Serialize> Scenario<T> {
+    /// The scenario as a person would write it: JSON that [`parse`] reads back.
+    ///
+    /// # Panics
+    /// If the system's own part does not serialise to an object: a mistake in the system.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let written = Written {
+            name: &self.name,
+            about: &self.about,
+            seed: self.seed,
+            start: self.start,
+            run_for: self.run_for,
+            topic: &self.topic,
+            faults: self.faults.iter().cloned().map(faults::dated).collect(),
+            required_marks: &self.required_marks,
+            expect: self.expect.into(),
+        };
+        let mut text = serde_json::to_string_pretty(&written).expect("a topic is a struct of plain data");
+        text.push('\n');
+        text
+    }
+}
+
+/// A scenario's fields in the order in which they are written.
+#[derive(Serialize)]
+struct Written<'a, T> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    about: &'a str,
+    seed: u64,
+    start: Moment,
+    run_for: Span,
+    #[serde(flatten)]
+    topic: &'a T,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<Fault>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    required_marks: &'a [String],
+    expect: Expect,
+}
+
 impl<T> Scenario<T> {
     /// The end of `run_for`: milliseconds since 1970.
     #[must_use]
