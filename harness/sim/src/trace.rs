@@ -333,46 +333,56 @@ impl Packed {
     }
 }
 
-impl fmt::Display for Event<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Event<'_> {
+    /// The event in words, with nodes called as `name_of` says.
+    #[must_use]
+    pub fn in_words<N: fmt::Display>(&self, name_of: impl Fn(NodeId) -> N) -> String {
+        let of = |node: &NodeId| name_of(*node);
         match self {
-            Event::Boot => write!(f, "boot"),
-            Event::Kill(keeps) => write!(f, "killed, un-synced disk operations: {keeps:?}"),
-            Event::Pause => write!(f, "paused"),
-            Event::Resume => write!(f, "resumed"),
+            Event::Boot => "boot".to_owned(),
+            Event::Kill(keeps) => format!("killed, un-synced disk operations: {keeps:?}"),
+            Event::Pause => "paused".to_owned(),
+            Event::Resume => "resumed".to_owned(),
             Event::Send { to, len_bytes, digest } => {
-                write!(f, "calls node {} with {len_bytes} bytes {}", to.0, short(*digest))
+                format!("calls {} with {len_bytes} bytes {}", of(to), short(*digest))
             }
             Event::Receive { from, len_bytes, digest } => {
-                write!(f, "receives from node {}: {len_bytes} bytes {}", from.0, short(*digest))
+                format!("receives from {}: {len_bytes} bytes {}", of(from), short(*digest))
             }
             Event::Answer { to, len_bytes, digest } => {
-                write!(f, "answers node {} with {len_bytes} bytes {}", to.0, short(*digest))
+                format!("answers {} with {len_bytes} bytes {}", of(to), short(*digest))
             }
             Event::Called { to, outcome: CallOutcome::Answered, len_bytes, digest } => {
-                write!(f, "is answered by node {}: {len_bytes} bytes {}", to.0, short(*digest))
+                format!("is answered by {}: {len_bytes} bytes {}", of(to), short(*digest))
             }
             Event::Called { to, outcome: CallOutcome::Failed(kind), .. } => {
-                write!(f, "call to node {} failed: {kind:?}", to.0)
+                format!("call to {} failed: {kind:?}", of(to))
             }
-            Event::Lost { to, digest } => write!(f, "message to node {} lost {}", to.0, short(*digest)),
-            Event::Doubled { to, digest } => write!(f, "message to node {} doubled {}", to.0, short(*digest)),
-            Event::Disk { op, path, to, offset, len_bytes, outcome, .. } => {
-                write!(f, "{op:?} '{path}'")?;
-                if !to.is_empty() {
-                    write!(f, " to '{to}'")?;
-                }
-                if *len_bytes > 0 || *offset > 0 {
-                    write!(f, " at {offset}, {len_bytes} bytes")?;
-                }
-                outcome.map_or_else(|kind| write!(f, ": {kind:?}"), |()| Ok(()))
+            Event::Lost { to, digest } => format!("message to {} lost {}", of(to), short(*digest)),
+            Event::Doubled { to, digest } => format!("message to {} doubled {}", of(to), short(*digest)),
+            Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => {
+                let to = if to.is_empty() { String::new() } else { format!(" to '{to}'") };
+                let place = if *len_bytes > 0 || *offset > 0 {
+                    format!(" at {offset}, {len_bytes} bytes")
+                } else {
+                    String::new()
+                };
+                let written = if *digest == 0 { String::new() } else { format!(" {}", short(*digest)) };
+                let ended = outcome.map_or_else(|kind| format!(": {kind:?}"), |()| String::new());
+                format!("{op:?} '{path}'{to}{place}{written}{ended}")
             }
-            Event::Mark { name, subject: "" } => write!(f, "mark {name}"),
-            Event::Mark { name, subject } => write!(f, "mark {name} {subject}"),
-            Event::Note(what) => write!(f, "note {what}"),
-            Event::Fault { action, ends: false } => write!(f, "fault {action:?}"),
-            Event::Fault { action, ends: true } => write!(f, "end of fault {action:?}"),
+            Event::Mark { name, subject: "" } => format!("mark {name}"),
+            Event::Mark { name, subject } => format!("mark {name} {subject}"),
+            Event::Note(what) => format!("note {what}"),
+            Event::Fault { action, ends: false } => format!("fault {action:?}"),
+            Event::Fault { action, ends: true } => format!("end of fault {action:?}"),
         }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.in_words(|node| format!("node {}", node.0)))
     }
 }
 
