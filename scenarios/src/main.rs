@@ -15,7 +15,7 @@ macro_rules! scenarios {
 }
 
 fn main() -> ExitCode {
-    latent_engine::main::<Latent>(scenarios![
+    let named = scenarios![
         "incident-2016",
         "incident-2016-protected",
         "hostile",
@@ -24,5 +24,6 @@ fn main() -> ExitCode {
         "busy-week",
         "month",
         "one-day",
-    ])
+    ];
+    latent_engine::main::<Latent>(named, concat!(env!("CARGO_PKG_VERSION"), " ", env!("LATENT_COMMIT")))
 }

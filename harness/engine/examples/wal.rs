@@ -147,5 +147,6 @@ const MISSING_SYNC: &str = r#"{ "name": "missing-sync", "about": "The same, with
 /// The program is one call. Try `scenarios`, `schema`, `run correct -v`, `run missing-sync@12 --json`.
 pub fn main() -> ExitCode {
     let named = [("correct", CORRECT), ("missing-sync", MISSING_SYNC)];
-    latent_engine::main::<Wal>(&named.map(|(name, text)| NamedScenario { name, text }))
+    let named = named.map(|(name, text)| NamedScenario { name, text });
+    latent_engine::main::<Wal>(&named, concat!("wal ", env!("CARGO_PKG_VERSION")))
 }

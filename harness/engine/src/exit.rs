@@ -1,18 +1,59 @@
-//! Exit codes of the command line: what a shell script may rely on.
+//! Exit codes of the command line: what a shell script may rely on. Documented here and nowhere else; `--help` prints
+//! them.
 
-/// The run ended as its scenario expects, or the command did what it was asked.
-pub const AS_EXPECTED: u8 = 0;
-/// A fault of the program itself: the process of a case died or panicked, or output could not be written.
+use crate::case::finding::DIED;
+use latent_verdict::Outcome;
+
+/// Everything ran and ended as its scenario expects, or the command did what it was asked.
+pub const CLEAN: u8 = 0;
+/// The program itself failed: a case's process cannot be started or dies without a word, output cannot be written.
 pub const INTERNAL: u8 = 1;
-/// The command line or a scenario is wrong. Nothing ran.
+/// The command line, a scenario, a case or `latent.toml` is wrong. Nothing ran.
 pub const USAGE: u8 = 2;
-/// The run ended, and not as its scenario expects: another outcome, or a required mark that was never reached.
-pub const NOT_AS_EXPECTED: u8 = 100;
+/// A sweep or a corpus in which nothing ran: it shows nothing.
+pub const NOTHING_RAN: u8 = 4;
+/// A run did not end as its scenario expects: a promise was broken, or the code under test panicked.
+pub const VIOLATION: u8 = 100;
+/// Two runs of one case differed, or a run is not the recorded one.
+pub const NONDETERMINISTIC: u8 = 101;
+/// A run did not come to rest, or passed its limit of time or memory.
+pub const HUNG: u8 = 102;
+/// A required mark was never reached.
+pub const UNREACHED: u8 = 103;
+/// Slices of a sweep do not add up: one is missing, doubled, cut off or of another sweep.
+pub const SLICES: u8 = 104;
+/// Interrupted (Ctrl-C): what ran is on disk, and `--resume` goes on.
+pub const INTERRUPTED: u8 = 130;
+/// Terminated (SIGTERM): what ran is on disk, and `--resume` goes on.
+pub const TERMINATED: u8 = 143;
 
 /// Each code with what it means, for the help text.
-pub const MEANINGS: [(u8, &str); 4] = [
-    (AS_EXPECTED, "as expected"),
+pub const MEANINGS: [(u8, &str); 11] = [
+    (CLEAN, "clean, or as expected"),
     (INTERNAL, "internal error"),
     (USAGE, "wrong usage or bad scenario"),
-    (NOT_AS_EXPECTED, "not as expected"),
+    (NOTHING_RAN, "nothing ran"),
+    (VIOLATION, "violation"),
+    (NONDETERMINISTIC, "nondeterministic"),
+    (HUNG, "hung"),
+    (UNREACHED, "required mark never reached"),
+    (SLICES, "slices do not add up"),
+    (INTERRUPTED, "interrupted, resumable"),
+    (TERMINATED, "terminated, resumable"),
 ];
+
+/// The code of a run that ended so and should not have.
+pub(crate) fn of_finding(outcome: Outcome, fingerprint: &str) -> u8 {
+    // What kills a process from outside says nothing of the code under test.
+    if fingerprint == DIED { INTERNAL } else { of_unexpected(outcome) }
+}
+
+/// The code of a judged run that ended so and should not have.
+#[must_use]
+pub fn of_unexpected(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Nondeterministic => NONDETERMINISTIC,
+        Outcome::Hung => HUNG,
+        _ => VIOLATION,
+    }
+}

@@ -12,15 +12,20 @@
 //! sees its simulated [`World`](latent_sim::World) and nothing else.
 
 mod case;
+mod case_file;
 mod cli;
 mod enumerate;
 pub mod exit;
 mod plan;
 mod print;
+mod profile;
 mod reduction;
 mod report;
 mod scenario;
+mod shrink;
+mod sweep;
 mod system;
+mod target;
 #[cfg(test)]
 mod toy;
 

@@ -1,5 +1,6 @@
 //! What a run came to, as data. Text and JSON are made from it in `print`.
 
+use crate::exit;
 use crate::system::Notice;
 use latent_sim::Fault;
 use latent_verdict::{Outcome, Recovery, Violation};
@@ -60,6 +61,17 @@ impl<F> Report<F> {
     #[must_use]
     pub fn as_expected(&self) -> bool {
         self.outcome == self.expected && self.missing_marks.is_empty()
+    }
+
+    /// What a command that ran it exits with.
+    pub(crate) fn exit_code(&self) -> u8 {
+        if self.as_expected() {
+            exit::CLEAN
+        } else if self.outcome == self.expected {
+            exit::UNREACHED
+        } else {
+            exit::of_unexpected(self.outcome)
+        }
     }
 }
 

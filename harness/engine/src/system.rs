@@ -1,6 +1,6 @@
 //! What a system must say of itself to be put under the harness.
 
-use crate::{Problem, Reduction, Report, Scenario, Screen};
+use crate::{Case, Problem, Reduction, Report, Scenario, Screen};
 use latent_sim::{Fault, World};
 use latent_verdict::{Facts, Violation};
 use schemars::JsonSchema;
@@ -50,6 +50,12 @@ pub trait System: Sized + 'static {
     /// Ways to make a case smaller that the engine cannot know, in the order in which they are to be tried.
     fn reductions() -> Vec<Reduction<Self>> {
         Vec::new()
+    }
+
+    /// The case with its items in full in place of the rules that make them, if they are few enough to be read: the same
+    /// run to the bit. `None`: they are too many, or stand there in full already.
+    fn written_out(_case: &Case<Self>) -> Option<Case<Self>> {
+        None
     }
 
     /// What no single field shows. Empty when the scenario can run.

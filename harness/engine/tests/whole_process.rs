@@ -13,7 +13,20 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
 /// What the example's own command line begins with, and the worker's hidden argument.
-const COMMANDS: [&str; 6] = ["run", "enumerate", "scenarios", "schema", "--help", "__worker"];
+const COMMANDS: [&str; 12] = [
+    "run",
+    "enumerate",
+    "sweep",
+    "merge",
+    "repro",
+    "shrink",
+    "corpus",
+    "print",
+    "scenarios",
+    "schema",
+    "--help",
+    "__worker",
+];
 
 type Test = (&'static str, fn());
 
@@ -29,7 +42,7 @@ const TESTS: [Test; 19] = [
     ("json_is_one_object_with_what_is_promised", json_is_one_object_with_what_is_promised),
     ("a_required_mark_that_is_missed_fails_the_run", a_required_mark_that_is_missed_fails_the_run),
     ("a_log_that_does_not_finish_hangs", a_log_that_does_not_finish_hangs),
-    ("a_panic_is_an_internal_error_that_can_be_repeated", a_panic_is_an_internal_error_that_can_be_repeated),
+    ("a_panic_is_a_finding_that_can_be_repeated", a_panic_is_a_finding_that_can_be_repeated),
     ("a_worker_that_is_killed_is_an_internal_error", a_worker_that_is_killed_is_an_internal_error),
     ("a_stored_plan_is_run_as_it_stands", a_stored_plan_is_run_as_it_stands),
     ("a_bad_scenario_is_refused_with_its_place", a_bad_scenario_is_refused_with_its_place),
@@ -217,7 +230,7 @@ fn json_is_one_object_with_what_is_promised() {
 fn a_required_mark_that_is_missed_fails_the_run() {
     let file = scenario("missed", r#""records": 3, "required_marks": ["wal.recovered", "wal.never"]"#);
     let output = wal(&["run", &format!("{file}@12")]);
-    assert_eq!(output.status.code(), Some(100));
+    assert_eq!(output.status.code(), Some(103));
     insta::assert_snapshot!(stable(&output.stdout, &file), @"
     missed@12: clean, but not all that the scenario requires was reached
       simulated   1 m from 2016-02-22 00:00:00Z in …
@@ -228,7 +241,7 @@ fn a_required_mark_that_is_missed_fails_the_run() {
       again       wal run FILE@12
     ");
     let (report, code) = report(&[&file]);
-    assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(100)));
+    assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(103)));
     assert_eq!(report["as_expected"], false);
 }
 
@@ -239,14 +252,14 @@ fn a_log_that_does_not_finish_hangs() {
     assert!(report["hung"].as_str().is_some_and(|what| what.contains("the log stopped at record")));
 }
 
-/// The example's log gives up on an error of its disk, by a panic: a mistake of the harness's user, who must be told
-/// where, and how to see it again.
-fn a_panic_is_an_internal_error_that_can_be_repeated() {
+/// The example's log gives up on an error of its disk, by a panic: whoever wrote it must be told where, and how to see it
+/// again.
+fn a_panic_is_a_finding_that_can_be_repeated() {
     let fault = r#"{ "anchor": { "at_ms": 1456099200000 },
       "action": { "disk_error": { "node": "log", "op": "append", "times": 1 } } }"#;
     let file = scenario("broken-disk", &format!(r#""records": 3, "faults": [{fault}]"#));
     let output = wal(&["run", &format!("{file}@100")]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(100));
     assert!(output.stdout.is_empty());
     let said = stable(&output.stderr, &file);
     assert!(
@@ -375,13 +388,30 @@ fn wrong_usage_is_told_apart() {
       run        Run one scenario with one seed, and judge it
       enumerate  Run one scenario again and again, with a crash, or one error, at each of its operations
                  in turn
+      sweep      Run many seeds of some scenarios, each case in a process of its own
+      merge      Put the slices of a sweep together, and judge it
+      repro      Run a case again, to the bit, with as much of its log as wanted
+      shrink     Make a failing case as small as it gets
+      corpus     Replay, extend and tidy the cases that once failed
       scenarios  List the built-in scenarios
+      print      Print a scenario as a file: a built-in one, or one that a seed draws whole
       schema     Print the JSON Schema of scenarios
 
     Options:
       -h, --help  Print help
 
-    Exit codes: 0 as expected, 1 internal error, 2 wrong usage or bad scenario, 100 not as expected
+    Exit codes:
+      0    clean, or as expected
+      1    internal error
+      2    wrong usage or bad scenario
+      4    nothing ran
+      100  violation
+      101  nondeterministic
+      102  hung
+      103  required mark never reached
+      104  slices do not add up
+      130  interrupted, resumable
+      143  terminated, resumable
     ");
 }
 

@@ -5,11 +5,13 @@
 //! fresh process is what makes two runs of a case comparable: same heap, same addresses, same first thread.
 
 pub(crate) mod assemble;
+pub(crate) mod finding;
 mod here;
 pub(crate) mod parent;
 pub(crate) mod pool;
 mod run;
 mod tally;
+pub(crate) mod watch;
 pub(crate) mod wire;
 pub(crate) mod worker;
 

@@ -1,5 +1,6 @@
 //! The parent: starts a worker, feeds it, listens to it, and makes a clear error of whatever kills it.
 
+use super::watch;
 use super::wire::{Judged, Line, PREFIX, WORKER, Work};
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -31,6 +32,9 @@ pub(crate) enum CaseError {
     /// It ran longer than a case may.
     #[error("the case was stopped after {0} s of real time")]
     TookTooLong(u32),
+    /// It took more memory than a case may.
+    #[error("the case was stopped when it held {0} MB")]
+    TookTooMuch(u64),
     /// It died without a word.
     #[error("the process of the case died without a report: {0}")]
     Died(ExitStatus),
@@ -43,6 +47,8 @@ pub(crate) struct Manner {
     pub keep_randomisation: bool,
     /// Ends it after so many seconds of real time; `None`: whoever waits for it may interrupt it.
     pub limit_s: Option<u32>,
+    /// Ends it when it holds more than so many megabytes; `None`: no limit.
+    pub limit_mb: Option<u64>,
 }
 
 /// Runs one case in a process of its own and returns what it found. `on_line` hears of time and phases.
@@ -51,18 +57,27 @@ pub(crate) struct Manner {
 /// The worker cannot start, refuses, panics or dies.
 pub(crate) fn run(work: &Work, manner: Manner, mut on_line: impl FnMut(&Line)) -> Result<Judged, CaseError> {
     let mut child = start(manner).map_err(CaseError::Start)?;
+    let watched = watch::watch(child.id(), manner.limit_mb);
     let heard = listen(&mut child, work, &mut on_line);
     // Whatever happened, no worker is left behind; killing one that has ended does nothing.
     if heard.is_err() {
         let _ = child.kill();
     }
+    // Before it is waited for: afterwards its number may be another process's.
+    let held_mb = watched.end();
     let status = child.wait().map_err(CaseError::Start)?;
+    if let Some(held_mb) = held_mb {
+        return Err(CaseError::TookTooMuch(held_mb));
+    }
     match heard? {
         Some(Line::Judged(judged)) => Ok(*judged),
         Some(Line::Refused(why)) => Err(CaseError::Refused(why)),
         Some(Line::BadScenario(bad)) => Err(CaseError::BadScenario(bad)),
         Some(Line::Panicked { message, place }) => Err(CaseError::Panicked { message, place }),
-        Some(Line::Time { .. } | Line::Phase(_)) | None => Err(died(status, manner)),
+        Some(Line::Stopped { .. }) => {
+            Err(CaseError::Garbled("it stopped, and nobody asked it to".to_owned()))
+        }
+        Some(Line::Time { .. } | Line::Phase(_) | Line::Log(_)) | None => Err(died(status, manner)),
     }
 }
 
@@ -70,6 +85,12 @@ fn start(manner: Manner) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(WORKER).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     prepare(&mut command, manner);
+    #[cfg(unix)]
+    {
+        // A Ctrl-C is for the parent, which ends its workers itself.
+        use std::os::unix::process::CommandExt;
+        command.process_group(0);
+    }
     command.spawn()
 }
 
@@ -132,7 +153,7 @@ fn listen(
             continue;
         };
         match serde_json::from_str(text).map_err(|error| CaseError::Garbled(error.to_string()))? {
-            passing @ (Line::Time { .. } | Line::Phase(_)) => on_line(&passing),
+            passing @ (Line::Time { .. } | Line::Phase(_) | Line::Log(_)) => on_line(&passing),
             ending => end = Some(ending),
         }
     }

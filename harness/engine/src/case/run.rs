@@ -1,13 +1,16 @@
 //! Runs one plan in one world on the current thread, which must be fresh. Knows nothing of processes.
 
 use super::tally::Tally;
-use super::wire::{Judged, OpLine, RecoveryLine, ViolationLine};
+use super::wire::{Judged, LogRecord, OpLine, RecoveryLine, ViolationLine};
 use crate::plan::Plan;
 use crate::report::FaultReport;
 use crate::scenario::{Scenario, fault_at_nobody};
 use crate::{BadScenario, Progress, System};
-use latent_sim::{FaultOutcome, Finished, SeenOp, WorldSpec, run_world};
+use latent_sim::{FaultOutcome, Finished, Observer, Record, SeenOp, WORLD, World, WorldSpec, run_world};
 use std::sync::Arc;
+
+/// Hears of the trace's hash and its records when a run stops early.
+pub(super) type OnStop = fn(String, u64);
 
 /// Whoever listens to a run: virtual milliseconds since its start, and what it does.
 pub(super) struct Listener {
@@ -16,13 +19,21 @@ pub(super) struct Listener {
     /// Whether every operation is to be written down.
     pub survey: bool,
     /// Who gets the event log, if anybody.
-    pub on_log: Option<fn(&str)>,
+    pub on_log: Option<fn(LogRecord)>,
+    /// Ends the process at this instant, milliseconds since 1970.
+    pub until: Option<(i64, OnStop)>,
 }
 
 impl Listener {
     /// Listens to nothing.
     pub(super) fn deaf() -> Listener {
-        Listener { on_time: Arc::new(|_| ()), on_phase: Arc::new(|_| ()), survey: false, on_log: None }
+        Listener {
+            on_time: Arc::new(|_| ()),
+            on_phase: Arc::new(|_| ()),
+            survey: false,
+            on_log: None,
+            until: None,
+        }
     }
 }
 
@@ -46,11 +57,10 @@ pub(super) fn run_plan<S: System>(
         scheduler_seed: plan.scheduler_seed,
         draw_seed: plan.draw_seed,
         start: scenario.start.0,
-        keep_log: listener.on_log.is_some(),
+        keep_log: false,
     };
     let tally = Tally::new(scenario.run_for.0, listener.on_time);
-    let on_log = listener.on_log;
-    let Finished { output, trace_hash, records, marks, end, faults, log } = run_world(spec, |world| {
+    let Finished { output, trace_hash, records, marks, end, faults, .. } = run_world(spec, |world| {
         let tally = tally.clone();
         async move {
             if listener.survey {
@@ -59,6 +69,13 @@ pub(super) fn run_plan<S: System>(
             for fault in &plan.faults {
                 world.arm(fault.clone());
             }
+            if let Some(on_log) = listener.on_log {
+                world.observe(Box::new(Teller { on_log }));
+            }
+            if let Some((until_ms, on_stop)) = listener.until {
+                let until_ns = until_ms.saturating_sub(scenario.start.0.0).max(0).unsigned_abs() * 1_000_000;
+                world.observe(Box::new(Stop { until_ns, on_stop }));
+            }
             world.observe(tally.observer());
             let progress = Progress(listener.on_phase);
             let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
@@ -66,9 +83,6 @@ pub(super) fn run_plan<S: System>(
             (judged, names.collect::<Vec<_>>(), world.surveyed())
         }
     });
-    if let Some(on_log) = on_log {
-        log.iter().for_each(|line| on_log(&line.to_string()));
-    }
     let (judged, names, seen) = output;
     if let Some(bad) = fault_at_nobody::<S>(file, text, &faults, &names) {
         return Err(Unjudged::BadScenario(bad));
@@ -90,6 +104,34 @@ pub(super) fn run_plan<S: System>(
         ops: seen.into_iter().map(|op| op_line(op, scenario.start.0.0)).collect(),
         findings: serde_json::to_value(&judged.findings).map_err(Unjudged::Findings)?,
     })
+}
+
+/// Tells every record in words.
+struct Teller {
+    on_log: fn(LogRecord),
+}
+
+impl Observer for Teller {
+    fn on_record(&mut self, record: &Record<'_>, world: &World) {
+        let node =
+            if record.node == WORLD { "world".to_owned() } else { world.node_name(record.node).to_string() };
+        let what = record.event.in_words(|node| world.node_name(node));
+        (self.on_log)(LogRecord { time_ns: record.time_ns, node, what });
+    }
+}
+
+/// Ends the run at an instant.
+struct Stop {
+    until_ns: u64,
+    on_stop: OnStop,
+}
+
+impl Observer for Stop {
+    fn on_record(&mut self, record: &Record<'_>, world: &World) {
+        if record.time_ns >= self.until_ns {
+            (self.on_stop)(world.trace_hash().to_string(), world.record_count());
+        }
+    }
 }
 
 fn fault_report(outcome: FaultOutcome) -> FaultReport {

@@ -36,15 +36,18 @@ pub(crate) struct Work {
     /// Whether every operation is to be written down.
     #[serde(default, skip_serializing_if = "is_false")]
     pub survey: bool,
-    /// Whether the event log is to be printed.
+    /// Whether the event log is to be told.
     #[serde(default, skip_serializing_if = "is_false")]
     pub log: bool,
+    /// Ends the run at this instant, milliseconds since 1970, without a verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<i64>,
 }
 
 impl Work {
     /// A scenario's text and a seed, and nothing besides.
     pub(crate) fn of(file: String, text: String, seed: u64) -> Work {
-        Work { file, text, seed, plan: None, faults: Vec::new(), survey: false, log: false }
+        Work { file, text, seed, plan: None, faults: Vec::new(), survey: false, log: false, until_ms: None }
     }
 }
 
@@ -81,6 +84,15 @@ pub(crate) enum Line {
     },
     /// Something else is being done now.
     Phase(String),
+    /// One record of the event log.
+    Log(LogRecord),
+    /// The run came to the instant at which it was to stop.
+    Stopped {
+        /// The trace's hash so far.
+        trace_hash: String,
+        /// Records so far.
+        trace_records: u64,
+    },
     /// The end of a run.
     Judged(Box<Judged>),
     /// The work cannot be run.
@@ -94,6 +106,27 @@ pub(crate) enum Line {
         /// File and line, where known, and a backtrace if one was asked for.
         place: String,
     },
+}
+
+/// One record of the event log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogRecord {
+    /// Nanoseconds since the world began.
+    #[serde(rename = "t")]
+    pub time_ns: u64,
+    /// The node's name.
+    #[serde(rename = "n")]
+    pub node: String,
+    /// What happened.
+    #[serde(rename = "w")]
+    pub what: String,
+}
+
+impl std::fmt::Display for LogRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (secs, nanos) = (self.time_ns / 1_000_000_000, self.time_ns % 1_000_000_000);
+        write!(f, "{secs:>7}.{nanos:09} {:<12} {}", self.node, self.what)
+    }
 }
 
 /// A report as the worker knows it.

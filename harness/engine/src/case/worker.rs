@@ -1,8 +1,8 @@
 //! The worker: reads one piece of work, runs it on a fresh thread, says what it found, ends.
 
 use super::STACK_BYTES;
-use super::run::{Listener, Unjudged, run_plan};
-use super::wire::{Line, PREFIX, Work};
+use super::run::{Listener, OnStop, Unjudged, run_plan};
+use super::wire::{Line, LogRecord, PREFIX, Work};
 use crate::{System, exit, plan, scenario};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ pub(crate) fn run<S: System>() -> ExitCode {
         Err(error) => Line::Refused(format!("the work on standard input cannot be read: {error}")),
     };
     say(&line);
-    ExitCode::from(exit::AS_EXPECTED)
+    ExitCode::from(exit::CLEAN)
 }
 
 /// Runs on a thread of its own: madsim and the standard library keep state per thread, and the first thread has
@@ -78,7 +78,8 @@ fn run_work<S: System>(work: &Work) -> Line {
         on_time: Arc::new(|sim_ms| say(&Line::Time { sim_ms })),
         on_phase: Arc::new(|phase| say(&Line::Phase(phase.to_owned()))),
         survey: work.survey,
-        on_log: work.log.then_some(print_line as fn(&str)),
+        on_log: work.log.then_some(tell as fn(LogRecord)),
+        until: work.until_ms.map(|until_ms| (until_ms, stop as OnStop)),
     };
     match run_plan::<S>((&work.file, &work.text), &scenario, &plan, listener) {
         Ok(judged) => Line::Judged(Box::new(judged)),
@@ -87,12 +88,14 @@ fn run_work<S: System>(work: &Work) -> Line {
     }
 }
 
-/// Writes a line that the parent passes on to whoever looks.
-fn print_line(line: &str) {
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{line}").is_err() {
-        std::process::exit(i32::from(exit::INTERNAL));
-    }
+fn tell(record: LogRecord) {
+    say(&Line::Log(record));
+}
+
+/// The run came to where it was to stop: nothing of it is wanted any more.
+fn stop(trace_hash: String, trace_records: u64) {
+    say(&Line::Stopped { trace_hash, trace_records });
+    std::process::exit(i32::from(exit::CLEAN));
 }
 
 /// Writes one line to the parent. A parent that is gone wants no answer: the worker ends at once.

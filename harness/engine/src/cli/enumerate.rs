@@ -1,6 +1,5 @@
 //! `enumerate SCENARIO[@SEED]`: a crash, or one error, at each operation in turn.
 
-use super::run::shell_word;
 use super::{Context, Failure};
 use crate::case::assemble::missing_marks;
 use crate::case::parent::{self, CaseError, Manner};
@@ -8,7 +7,8 @@ use crate::case::pool;
 use crate::case::wire::Work;
 use crate::enumerate::{Faults, Outline, Tally, Wanted};
 use crate::print::{enumerate as printed, out};
-use crate::scenario::{self, Moment, Scenario};
+use crate::scenario::{Moment, Scenario};
+use crate::target::shell_word;
 use crate::{System, exit};
 use clap::ValueEnum as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -48,22 +48,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
-    let usage = |bad: scenario::BadScenario| Failure::Usage(bad.to_string());
-    let (given, asked_seed) = scenario::parse_target(&arguments.target).map_err(usage)?;
-    let source = scenario::find(&given, context.named).map_err(usage)?;
-    let scenario = scenario::parse::<S>(&source.file, &source.text).map_err(usage)?;
-    let seed = asked_seed.unwrap_or(scenario.seed);
-    let base = Work::of(source.file.clone(), source.text.clone(), seed);
-    let repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
+    let target = context.target::<S>(&arguments.target, None)?;
+    let (base, seed) = (target.work(), target.seed);
+    let repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
+    let scenario = &target.scenario;
 
-    let (outline, limit_s) = survey::<S>(context, &base, &scenario, arguments, &repeat)?;
+    let (outline, limit_s) = survey::<S>(context, &base, scenario, arguments, &repeat)?;
     if outline.strikes.is_empty() {
         return Err(Failure::Usage(nothing_chosen(arguments)));
     }
     let mut tally = Tally::new(&outline, scenario.expect);
     let bar = progress_bar(&scenario.name, outline.strikes.len());
     let jobs = arguments.jobs.unwrap_or_else(pool::cores);
-    let manner = Manner { keep_randomisation: false, limit_s: Some(limit_s) };
+    let manner = Manner { keep_randomisation: false, limit_s: Some(limit_s), ..Manner::default() };
     let work_of = |planned: &crate::enumerate::Planned| {
         let mut work = base.clone();
         work.faults.push(planned.strike.fault());
@@ -91,7 +88,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     } else {
         out::print(&printed::text(&summary, arguments.verbose).to_string())?;
     }
-    Ok(if tally.as_expected() { exit::AS_EXPECTED } else { exit::NOT_AS_EXPECTED })
+    Ok(if tally.as_expected() { exit::CLEAN } else { exit::VIOLATION })
 }
 
 /// Runs the case once without a strike: it must end as expected, and says which operations there are.

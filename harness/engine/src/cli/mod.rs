@@ -1,13 +1,21 @@
 //! The command line: one file per command.
 
+mod corpus;
 mod enumerate;
+mod merge;
+mod print;
+mod progress;
+mod repro;
 mod run;
 mod scenarios;
 mod schema;
+mod shrink;
+mod sweep;
 
 use crate::case::{wire, worker};
 use crate::print::out;
-use crate::scenario::NamedScenario;
+use crate::scenario::{BadScenario, NamedScenario};
+use crate::target::Target;
 use crate::{System, exit};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
@@ -28,8 +36,20 @@ enum Command {
     Run(run::Args),
     /// Run one scenario again and again, with a crash, or one error, at each of its operations in turn
     Enumerate(enumerate::Args),
+    /// Run many seeds of some scenarios, each case in a process of its own
+    Sweep(Box<sweep::Args>),
+    /// Put the slices of a sweep together, and judge it
+    Merge(merge::Args),
+    /// Run a case again, to the bit, with as much of its log as wanted
+    Repro(repro::Args),
+    /// Make a failing case as small as it gets
+    Shrink(shrink::Args),
+    /// Replay, extend and tidy the cases that once failed
+    Corpus(corpus::Args),
     /// List the built-in scenarios
     Scenarios,
+    /// Print a scenario as a file: a built-in one, or one that a seed draws whole
+    Print(print::Args),
     /// Print the JSON Schema of scenarios
     Schema,
     #[command(name = wire::WORKER, hide = true)]
@@ -41,6 +61,8 @@ struct Context<'a> {
     named: &'a [NamedScenario],
     /// The program as it was called: what repeats a run.
     program: String,
+    /// What it was built from.
+    build: &'a str,
     /// When this process began, as near as it can tell.
     started: Instant,
 }
@@ -49,8 +71,23 @@ struct Context<'a> {
 enum Failure {
     /// The user's: wrong usage or a bad scenario.
     Usage(String),
+    /// Of the code under test, which panicked.
+    Found(String),
     /// Ours.
     Internal(String),
+}
+
+impl Context<'_> {
+    /// What a command is to work on.
+    fn target<S: System>(&self, target: &str, release: Option<&str>) -> Result<Target<S>, Failure> {
+        Ok(Target::find(target, self.named, release)?)
+    }
+}
+
+impl From<BadScenario> for Failure {
+    fn from(bad: BadScenario) -> Failure {
+        Failure::Usage(bad.to_string())
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -60,7 +97,12 @@ impl From<io::Error> for Failure {
 }
 
 /// The whole command line of a system's program, from arguments to exit code ([`crate::exit`]).
-pub fn main<S: System>(named: &[NamedScenario]) -> ExitCode {
+///
+/// `build` says what the program was built from, such as version and commit: slices of one sweep must agree in it.
+pub fn main<S: System>(named: &[NamedScenario], build: &str) -> ExitCode
+where
+    S::Topic: Sync,
+{
     #[expect(
         clippy::disallowed_methods,
         reason = "the parent process measures the real time that a run takes"
@@ -76,13 +118,19 @@ pub fn main<S: System>(named: &[NamedScenario]) -> ExitCode {
         Err(error) => {
             // Help goes to the standard output, a complaint to the other; a closed pipe matters to neither.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::AS_EXPECTED });
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::CLEAN });
         }
     };
-    let context = Context { named, program, started };
+    let context = Context { named, program, build, started };
     let done = match cli.command {
         Command::Run(arguments) => run::run::<S>(&context, &arguments),
         Command::Enumerate(arguments) => enumerate::run::<S>(&context, &arguments),
+        Command::Sweep(arguments) => sweep::run::<S>(&context, &arguments),
+        Command::Repro(arguments) => repro::run::<S>(&context, &arguments),
+        Command::Shrink(arguments) => shrink::run::<S>(&context, &arguments),
+        Command::Corpus(arguments) => corpus::run::<S>(&context, &arguments),
+        Command::Merge(arguments) => merge::run(&context, &arguments),
+        Command::Print(arguments) => print::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),
         Command::Schema => schema::run::<S>(),
         Command::Worker => return worker::run::<S>(),
@@ -90,6 +138,7 @@ pub fn main<S: System>(named: &[NamedScenario]) -> ExitCode {
     let (code, message) = match done {
         Ok(code) => return ExitCode::from(code),
         Err(Failure::Usage(message)) => (exit::USAGE, message),
+        Err(Failure::Found(message)) => (exit::VIOLATION, message),
         Err(Failure::Internal(message)) => (exit::INTERNAL, message),
     };
     out::complain(&format!("error: {}\n", message.trim_end()));
@@ -97,7 +146,6 @@ pub fn main<S: System>(named: &[NamedScenario]) -> ExitCode {
 }
 
 fn codes() -> String {
-    let codes: Vec<String> =
-        exit::MEANINGS.iter().map(|(code, meaning)| format!("{code} {meaning}")).collect();
-    format!("Exit codes: {}", codes.join(", "))
+    let codes = exit::MEANINGS.iter().map(|(code, meaning)| format!("\n  {code:<4} {meaning}"));
+    format!("Exit codes:{}", codes.collect::<String>())
 }

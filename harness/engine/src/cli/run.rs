@@ -1,13 +1,14 @@
 //! `run SCENARIO[@SEED]`: one case, one verdict.
 
 use super::{Context, Failure};
+use crate::System;
 use crate::case::assemble::{Asked, assemble};
 use crate::case::parent::{self, CaseError, Manner};
-use crate::case::wire::{Line, Work};
+use crate::case::wire::Line;
 use crate::enumerate::Strike;
 use crate::print::{json, out, text, words};
-use crate::scenario::{self, Scenario};
-use crate::{System, exit, plan};
+use crate::scenario::Scenario;
+use crate::target::{Target, shell_word};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 #[derive(Debug, clap::Args)]
@@ -27,38 +28,38 @@ pub(super) struct Args {
     /// Print the event log to the error output: what every node did, in order of virtual time
     #[arg(long)]
     log: bool,
+    /// Put the whole system on this release: one of the scenario's, or `good`
+    #[arg(long, value_name = "NAME")]
+    release: Option<String>,
     /// Leave address randomisation on in the case's process
     #[arg(long, hide = true)]
     keep_randomisation: bool,
 }
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
-    let usage = |bad: scenario::BadScenario| Failure::Usage(bad.to_string());
-    let (given, asked_seed) = scenario::parse_target(&arguments.target).map_err(usage)?;
-    let source = scenario::find(&given, context.named).map_err(usage)?;
-    let scenario = scenario::parse::<S>(&source.file, &source.text).map_err(usage)?;
-    let seed = asked_seed.unwrap_or(scenario.seed);
-    let mut repeat = format!("{} run {}@{seed}", shell_word(&context.program), shell_word(&source.given));
-    let mut work = Work::of(source.file, source.text, seed);
+    let target = context.target::<S>(&arguments.target, arguments.release.as_deref())?;
+    let mut repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
+    let mut work = target.work();
     work.log = arguments.log;
     if let Some(strike) = &arguments.strike {
         repeat = format!("{repeat} --strike {}", shell_word(&strike.to_string()));
         work.faults.push(strike.fault());
     }
+    let Target { scenario, seed, .. } = &target;
 
-    let choices = S::choices(&plan::expand::<S>(&scenario, seed).system);
+    let choices = S::choices(&target.expand().map_err(Failure::from)?.system);
     if arguments.verbose && !arguments.json {
         // Before the run, so that they are there even if it panics or never ends.
         out::print(&text::choices(&choices).to_string())?;
     }
-    let bar = progress_bar(&scenario);
-    let manner = Manner { keep_randomisation: arguments.keep_randomisation, limit_s: None };
+    let bar = progress_bar(scenario);
+    let manner = Manner { keep_randomisation: arguments.keep_randomisation, ..Manner::default() };
     let judged = parent::run(&work, manner, |line| show(&bar, line));
     bar.finish_and_clear();
     let judged = judged.map_err(|error| broken(&error, &repeat))?;
 
     let wall_seconds = context.started.elapsed().as_secs_f64();
-    let asked = Asked { scenario: &scenario, seed, choices, repeat, wall_seconds };
+    let asked = Asked { scenario, seed: *seed, choices, repeat, wall_seconds };
     let report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
     let printed = if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
@@ -67,29 +68,22 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         text::render::<S>(&report, arguments.verbose).to_string()
     };
     out::print(&printed)?;
-    Ok(if report.as_expected() { exit::AS_EXPECTED } else { exit::NOT_AS_EXPECTED })
+    Ok(report.exit_code())
 }
 
-/// A case without a report is our failure whatever the scenario expects, unless the scenario itself was wrong.
+/// A case without a report is a failure whatever the scenario expects: of the code under test if that panicked, ours if
+/// not, unless the scenario itself was wrong.
 pub(super) fn broken(error: &CaseError, repeat: &str) -> Failure {
-    if let CaseError::BadScenario(bad) = error {
-        return Failure::Usage(bad.clone());
-    }
-    Failure::Internal(format!("{error}\n  again: {repeat}"))
-}
-
-/// A word that a shell takes as it is, quoted if need be.
-pub(super) fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
+    let said = format!("{error}\n  again: {repeat}");
+    match error {
+        CaseError::BadScenario(bad) => Failure::Usage(bad.clone()),
+        CaseError::Panicked { .. } => Failure::Found(said),
+        _ => Failure::Internal(said),
     }
 }
 
 /// One line in simulated days, on a terminal alone; indicatif shows nothing anywhere else.
-fn progress_bar<T>(scenario: &Scenario<T>) -> ProgressBar {
+pub(super) fn progress_bar<T>(scenario: &Scenario<T>) -> ProgressBar {
     let run_ms = u64::try_from(scenario.run_for.0.as_millis()).unwrap_or(u64::MAX);
     let bar = ProgressBar::with_draw_target(Some(run_ms), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{prefix} {bar:30} {msg}")
@@ -99,7 +93,7 @@ fn progress_bar<T>(scenario: &Scenario<T>) -> ProgressBar {
     bar
 }
 
-fn show(bar: &ProgressBar, line: &Line) {
+pub(super) fn show(bar: &ProgressBar, line: &Line) {
     match line {
         Line::Time { sim_ms } => {
             let run_ms = bar.length().unwrap_or_default();
@@ -111,7 +105,12 @@ fn show(bar: &ProgressBar, line: &Line) {
             let time = before.split(", ").next().unwrap_or_default();
             bar.set_message(format!("{time}, {phase}"));
         }
-        Line::Judged(_) | Line::Refused(_) | Line::BadScenario(_) | Line::Panicked { .. } => {}
+        Line::Log(record) => bar.suspend(|| out::complain(&format!("{record}\n"))),
+        Line::Stopped { .. }
+        | Line::Judged(_)
+        | Line::Refused(_)
+        | Line::BadScenario(_)
+        | Line::Panicked { .. } => {}
     }
 }
 

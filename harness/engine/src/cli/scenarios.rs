@@ -29,5 +29,5 @@ pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, Failure> {
         .expect("a String takes whatever is written to it");
     }
     out::print(&list)?;
-    Ok(exit::AS_EXPECTED)
+    Ok(exit::CLEAN)
 }

@@ -7,5 +7,5 @@ use crate::{System, exit, scenario};
 pub(super) fn run<S: System>() -> Result<u8, Failure> {
     let schema = scenario::merged_schema::<S>();
     out::print(&format!("{schema:#}\n"))?;
-    Ok(exit::AS_EXPECTED)
+    Ok(exit::CLEAN)
 }

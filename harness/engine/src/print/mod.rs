@@ -4,6 +4,7 @@ pub(crate) mod enumerate;
 pub(crate) mod json;
 pub(crate) mod out;
 mod screen;
+pub(crate) mod sweep;
 pub(crate) mod text;
 pub mod words;
 

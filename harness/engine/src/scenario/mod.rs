@@ -17,7 +17,7 @@ pub use bad::BadScenario;
 pub(crate) use faults::fault_at_nobody;
 pub(crate) use schema::{merged as merged_schema, top_level_fields};
 pub use source::NamedScenario;
-pub(crate) use source::{find, parse_target};
+pub(crate) use source::{find, parse_target, unplaced};
 pub use values::{Moment, Span};
 
 use crate::System;
@@ -196,6 +196,22 @@ impl From<Outcome> for Expect {
             Outcome::Hung => Expect::Hung,
             Outcome::Nondeterministic => Expect::Nondeterministic,
         }
+    }
+}
+
+/// An outcome that is written as scenarios write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AsWritten(pub Outcome);
+
+impl Serialize for AsWritten {
+    fn serialize<Z: serde::Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        Expect::from(self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for AsWritten {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<AsWritten, D::Error> {
+        Expect::deserialize(deserializer).map(|expect| AsWritten(expect.into()))
     }
 }
 

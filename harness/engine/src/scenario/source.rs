@@ -84,7 +84,8 @@ fn names_near(given: &str, named: &[NamedScenario]) -> String {
     hint
 }
 
-fn unplaced(given: &str, message: String, hint: String) -> BadScenario {
+/// An error that stands at no place in particular.
+pub(crate) fn unplaced(given: &str, message: String, hint: String) -> BadScenario {
     BadScenario { file: given.to_owned(), place: None, message, hint, more: 0 }
 }
 

@@ -1,0 +1,130 @@
+//! What a run came to, in short: how it ended, what makes it the same finding as another, and what to say of it.
+
+use super::parent::CaseError;
+use super::wire::Judged;
+use crate::scenario::AsWritten;
+use latent_verdict::{Outcome, by_fingerprint};
+use serde::{Deserialize, Serialize};
+
+/// The fingerprint of a run whose process was killed, or ended itself, without a word.
+pub(crate) const DIED: &str = "died";
+
+/// What a run came to. Everything in it follows from the case: nothing of the machine that it ran on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Finding {
+    /// How it ended.
+    pub outcome: AsWritten,
+    /// The worst of what was found; empty for nothing.
+    pub fingerprint: String,
+    /// Items that the worst concerns.
+    pub items: u64,
+    /// What was found, in words; empty for nothing.
+    pub detail: String,
+    /// Virtual time, in milliseconds.
+    pub sim_ms: u64,
+    /// The run's identity: 32 hexadecimal digits, or empty if it never ended.
+    pub trace_hash: String,
+    /// Records of its trace.
+    pub trace_records: u64,
+}
+
+impl Finding {
+    /// What a run that was judged came to.
+    pub fn of(judged: &Judged) -> Finding {
+        let violations: Vec<_> = judged.violations.iter().map(|line| line.0.clone()).collect();
+        let worst = by_fingerprint(&violations).into_iter().next();
+        let hung = judged.hung.as_deref().filter(|_| judged.outcome() == Outcome::Hung);
+        let (fingerprint, items, detail) = match (hung, worst) {
+            (Some(why), _) => (hung_fingerprint(why), 0, first_line(why)),
+            (None, Some(worst)) => (worst.fingerprint, worst.items, worst.worst.detail.clone()),
+            (None, None) => Default::default(),
+        };
+        Finding {
+            outcome: AsWritten(judged.outcome()),
+            fingerprint,
+            items,
+            detail: first_line(&detail),
+            sim_ms: judged.sim_ms,
+            trace_hash: judged.trace_hash.clone(),
+            trace_records: judged.trace_records,
+        }
+    }
+
+    /// What a run without a verdict came to, if that is the fault of what ran; an error of ours is none.
+    ///
+    /// # Errors
+    /// It could not be run at all.
+    pub fn of_broken(error: CaseError) -> Result<Finding, CaseError> {
+        let (outcome, fingerprint) = match &error {
+            CaseError::TookTooLong(_) => (Outcome::Hung, "hung:real-time".to_owned()),
+            CaseError::TookTooMuch(_) => (Outcome::Hung, "hung:memory".to_owned()),
+            CaseError::Panicked { place, .. } => (Outcome::Violated, format!("panicked:{}", line_of(place))),
+            CaseError::Died(_) => (Outcome::Violated, DIED.to_owned()),
+            CaseError::Start(_)
+            | CaseError::Garbled(_)
+            | CaseError::Refused(_)
+            | CaseError::BadScenario(_) => return Err(error),
+        };
+        let detail = first_line(&error.to_string());
+        Ok(Finding {
+            outcome: AsWritten(outcome),
+            fingerprint,
+            items: 0,
+            detail,
+            sim_ms: 0,
+            trace_hash: String::new(),
+            trace_records: 0,
+        })
+    }
+
+    /// A run that another process ran differently.
+    pub fn differing(self, difference: String) -> Finding {
+        let fingerprint = "nondeterministic".to_owned();
+        Finding { outcome: AsWritten(Outcome::Nondeterministic), fingerprint, detail: difference, ..self }
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome.0
+    }
+}
+
+/// `hung:L1` of `L1 p7 2016-02-22 disk-3 …`: the law that did not come to hold.
+fn hung_fingerprint(why: &str) -> String {
+    let word: String = why.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+    format!("hung:{word}")
+}
+
+/// File and line of `models/x.rs:12:3`, with nothing of the machine in it.
+fn line_of(place: &str) -> String {
+    let place = place.lines().next().unwrap_or_default();
+    let mut parts = place.rsplitn(2, ':');
+    let column = parts.next().unwrap_or_default();
+    let file = parts.next().unwrap_or(column);
+    // Of an absolute path, the last three parts say enough.
+    let names: Vec<&str> = file.split('/').collect();
+    names[names.len().saturating_sub(3)..].join("/")
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_is_told_apart_by_its_law() {
+        assert_eq!(hung_fingerprint("L2 p3 2016-02-22 disk-1 dirty, since 2016"), "hung:L2");
+        assert_eq!(hung_fingerprint("the log stopped at record 7"), "hung:the");
+    }
+
+    #[test]
+    fn what_panics_is_told_apart_by_its_place_and_not_by_the_machine() {
+        assert_eq!(line_of("/home/me/latent/models/edge/src/run.rs:12:3"), "edge/src/run.rs:12");
+        assert_eq!(line_of("models/edge/src/run.rs:12:3\nbacktrace"), "edge/src/run.rs:12");
+        assert_eq!(line_of(""), "");
+    }
+}

@@ -1,0 +1,254 @@
+//! `corpus run | add | list | prune`: cases that once failed, replayed for ever.
+//!
+//! A case of the corpus is a case's file or a scenario with its seed and faults written out. It must end as its scenario
+//! expects: what once failed holds now. One whose faults never strike shows nothing, and does not pass.
+
+use super::{Context, Failure};
+use crate::case::finding::Finding;
+use crate::case::parent::{self, CaseError, Manner};
+use crate::case::pool;
+use crate::case::wire::Judged;
+use crate::print::out;
+use crate::print::words::{count, counted, span_ms};
+use crate::target::{Target, shell_word};
+use crate::{System, exit};
+use std::path::{Path, PathBuf};
+
+/// A case of the corpus that takes longer is hung: in seconds of real time.
+const CASE_S: u32 = 300;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+    /// The corpus
+    #[arg(long, value_name = "FOLDER", default_value = "corpus", global = true)]
+    folder: PathBuf,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Run every case: each must end as its scenario expects
+    Run {
+        /// Cases side by side [default: all cores]
+        #[arg(long, value_name = "N", env = "LATENT_JOBS")]
+        jobs: Option<usize>,
+    },
+    /// Keep a case
+    Add {
+        /// The case's file
+        case: PathBuf,
+        /// Under this name, which says what must hold [default: the file's]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List the cases
+    List,
+    /// List cases that show nothing any more: unreadable, or of faults that never strike
+    Prune {
+        /// Remove them
+        #[arg(long)]
+        delete: bool,
+    },
+}
+
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+    let folder = &arguments.folder;
+    match &arguments.what {
+        What::Run { jobs } => run_all::<S>(context, folder, jobs.unwrap_or_else(pool::cores)),
+        What::Add { case, name } => add::<S>(context, folder, case, name.as_deref()),
+        What::List => list::<S>(context, folder),
+        What::Prune { delete } => prune::<S>(context, folder, *delete),
+    }
+}
+
+/// The files of the corpus, by name.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let cannot = |error| Failure::Usage(format!("{}: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
+        if path.extension().is_some_and(|ending| ending == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What became of one file.
+enum Ended {
+    /// It ended as it must.
+    Holds,
+    /// It did not.
+    Fails(Finding),
+    /// It ended as it must, and this many of its faults never struck.
+    Idle(usize),
+    /// It cannot be read.
+    Unreadable(String),
+}
+
+fn of_judged<S: System>(target: &Target<S>, judged: Result<Judged, CaseError>) -> Result<Ended, Failure> {
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(CaseError::BadScenario(bad) | CaseError::Refused(bad)) => return Ok(Ended::Unreadable(bad)),
+        Err(error) => {
+            let finding = Finding::of_broken(error);
+            return finding.map(Ended::Fails).map_err(|error| Failure::Internal(error.to_string()));
+        }
+    };
+    if judged.outcome() != target.scenario.expect {
+        return Ok(Ended::Fails(Finding::of(&judged)));
+    }
+    let idle = judged.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
+    Ok(if idle > 0 { Ended::Idle(idle) } else { Ended::Holds })
+}
+
+/// Runs every case of the corpus that can be read; the others are told, and do not keep the rest from running.
+fn ended<S: System>(
+    context: &Context<'_>,
+    folder: &Path,
+    jobs: usize,
+) -> Result<Vec<(PathBuf, Ended)>, Failure> {
+    let (mut all, mut runnable) = (Vec::new(), Vec::new());
+    for path in files(folder)? {
+        match Target::<S>::find(&path.display().to_string(), context.named, None) {
+            Ok(target) => runnable.push((path, target)),
+            Err(bad) => all.push((path, Ended::Unreadable(bad.to_string()))),
+        }
+    }
+    let works: Vec<_> = runnable.iter().map(|(_, target)| target.work()).collect();
+    let manner = Manner { limit_s: Some(CASE_S), ..Manner::default() };
+    let mut said = Vec::new();
+    pool::run_all(&works, jobs, manner, Clone::clone, |index, judged| {
+        let (path, target) = &runnable[index];
+        said.push(of_judged(target, judged).map(|ended| (path.clone(), ended)));
+    });
+    all.extend(said.into_iter().collect::<Result<Vec<_>, Failure>>()?);
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(all)
+}
+
+fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Result<u8, Failure> {
+    let all = ended::<S>(context, folder, jobs)?;
+    if all.is_empty() {
+        out::complain(&format!("{}: no case: a run of nothing shows nothing\n", folder.display()));
+        return Ok(exit::NOTHING_RAN);
+    }
+    let (mut holding, mut code, mut lines) = (0_u64, exit::CLEAN, String::new());
+    for (path, ended) in &all {
+        let again =
+            format!("{} repro {}", shell_word(&context.program), shell_word(&path.display().to_string()));
+        let line = match ended {
+            Ended::Holds => {
+                holding += 1;
+                continue;
+            }
+            Ended::Fails(finding) => {
+                code = code.max(exit::of_finding(finding.outcome(), &finding.fingerprint));
+                let Finding { fingerprint, detail, .. } = finding;
+                format!(
+                    "{}: {} {fingerprint}\n  {detail}\n  again       {again}\n",
+                    path.display(),
+                    finding.outcome()
+                )
+            }
+            Ended::Idle(idle) => {
+                code = code.max(exit::UNREACHED);
+                let idle = counted(*idle as u64, "faults");
+                format!("{}: {idle} never struck: it shows nothing\n  again       {again}\n", path.display())
+            }
+            Ended::Unreadable(bad) => {
+                code = code.max(exit::VIOLATION);
+                format!("{}\n", bad.trim_end())
+            }
+        };
+        lines.push_str(&line);
+    }
+    let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let failed = all.len() as u64 - holding;
+    let rest = if failed == 0 { String::new() } else { format!(", {} do not", count(failed)) };
+    let holding = counted(holding, "cases");
+    lines.push_str(&format!("{}: {holding} hold{rest}, in {}\n", folder.display(), span_ms(took_ms)));
+    out::print(&lines)?;
+    Ok(code)
+}
+
+fn add<S: System>(
+    context: &Context<'_>,
+    folder: &Path,
+    case: &Path,
+    name: Option<&str>,
+) -> Result<u8, Failure> {
+    let target = context.target::<S>(&case.display().to_string(), None)?;
+    let stem = case.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let stem = name.unwrap_or_else(|| stem.trim_end_matches(".json").trim_end_matches(".case"));
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if stem.is_empty() || !stem.chars().all(plain) {
+        let said = format!("'{stem}' cannot name a case");
+        let hint = "give --name: lower-case letters, digits and hyphens that say what must hold";
+        return Err(Failure::Usage(format!("{said}\n  {hint}")));
+    }
+    let path = folder.join(format!("{stem}.json"));
+    if path.exists() {
+        return Err(Failure::Usage(format!("{} is there already: give --name", path.display())));
+    }
+    let cannot = |error| Failure::Internal(format!("{}: {error}", path.display()));
+    std::fs::create_dir_all(folder).map_err(cannot)?;
+    std::fs::copy(case, &path).map_err(cannot)?;
+    let manner = Manner { limit_s: Some(CASE_S), ..Manner::default() };
+    let now = match of_judged(&target, parent::run(&target.work(), manner, |_| {}))? {
+        Ended::Holds => "it holds: it will be noticed when it does not".to_owned(),
+        Ended::Fails(finding) => {
+            format!("it fails still, with {} {}: mend the cause", finding.outcome(), finding.fingerprint)
+        }
+        Ended::Idle(idle) => format!("{} never struck: it shows nothing", counted(idle as u64, "faults")),
+        Ended::Unreadable(bad) => bad,
+    };
+    out::print(&format!("{}\n  {now}\n", path.display()))?;
+    Ok(exit::CLEAN)
+}
+
+fn list<S: System>(context: &Context<'_>, folder: &Path) -> Result<u8, Failure> {
+    let mut lines = String::new();
+    for path in files(folder)? {
+        let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        match Target::<S>::find(&path.display().to_string(), context.named, None) {
+            Ok(target) => {
+                let about =
+                    target.recorded.as_ref().map_or(&target.scenario.about, |recorded| &recorded.about);
+                lines.push_str(&format!("{stem}\n  {about}\n"));
+            }
+            Err(bad) => {
+                lines.push_str(&format!("{stem}\n  cannot be read: {}\n", bad.to_string().trim_end()))
+            }
+        }
+    }
+    out::print(&lines)?;
+    Ok(exit::CLEAN)
+}
+
+fn prune<S: System>(context: &Context<'_>, folder: &Path, delete: bool) -> Result<u8, Failure> {
+    let mut lines = String::new();
+    let mut idle_files = 0_u64;
+    for (path, ended) in ended::<S>(context, folder, pool::cores())? {
+        let why = match ended {
+            Ended::Idle(idle) => format!("{} never struck", counted(idle as u64, "faults")),
+            Ended::Unreadable(bad) => bad.lines().next().unwrap_or_default().to_owned(),
+            Ended::Holds | Ended::Fails(_) => continue,
+        };
+        idle_files += 1;
+        if delete {
+            let cannot = |error| Failure::Internal(format!("{}: {error}", path.display()));
+            std::fs::remove_file(&path).map_err(cannot)?;
+        }
+        lines.push_str(&format!("{}\n  {why}\n", path.display()));
+    }
+    lines.push_str(&match (idle_files, delete) {
+        (0, _) => "every case shows something\n".to_owned(),
+        (some, true) => format!("{} removed\n", counted(some, "cases")),
+        (some, false) => format!("{} show nothing; --delete removes them\n", counted(some, "cases")),
+    });
+    out::print(&lines)?;
+    Ok(exit::CLEAN)
+}

@@ -1,0 +1,60 @@
+//! `merge FILES`: the one judge of a sweep that ran in slices.
+
+use super::sweep::{Wanted, report};
+use super::{Context, Failure};
+use crate::exit;
+use crate::print::out;
+use crate::print::sweep as printed;
+use crate::sweep::results::Results;
+use crate::sweep::summary::{Summary, put_together};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The result files of all slices
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Where results go as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write annotations and the job's summary as GitHub Actions shows them
+    #[arg(long)]
+    annotate: bool,
+    /// Print every failure and every mark
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+    let mut files = Vec::new();
+    let mut wrong = Vec::new();
+    for path in &arguments.files {
+        match Results::read(path) {
+            Ok(results) => files.push((path.clone(), results)),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    let together = if wrong.is_empty() { put_together(&files) } else { Err(wrong) };
+    let (order, ran) = match together {
+        Ok(together) => together,
+        Err(wrong) => {
+            out::complain(&format!("error: the slices do not add up\n  {}\n", wrong.join("\n  ")));
+            return Ok(exit::SLICES);
+        }
+    };
+    let summary = Summary::of(&order, &ran);
+    if arguments.json {
+        out::print(&format!("{}\n", printed::json(&summary, &context.program)))?;
+        return Ok(summary.exit_code());
+    }
+    let names: Vec<String> = arguments.files.iter().map(|path| path.display().to_string()).collect();
+    let wanted = Wanted {
+        junit: arguments.junit.as_deref(),
+        annotate: arguments.annotate,
+        verbose: arguments.verbose,
+    };
+    report(context, wanted, &summary, &ran, None, &names.join(" "))
+}

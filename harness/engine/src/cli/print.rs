@@ -1,0 +1,39 @@
+//! `print NAME[@SEED]`: a scenario as a file, to be read, kept or changed.
+
+use super::{Context, Failure};
+use crate::print::out;
+use crate::{System, exit};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A built-in scenario's name, a file, or `generated@7`
+    #[arg(value_name = "SCENARIO[@SEED]", required_unless_present = "bytes")]
+    target: Option<String>,
+    /// Put the whole system on this release
+    #[arg(long, value_name = "NAME")]
+    release: Option<String>,
+    /// Generate the scenario from the bytes of a file, as a fuzzer gives them
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    bytes: Option<PathBuf>,
+}
+
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+    let text = match (&arguments.bytes, &arguments.target) {
+        (Some(path), _) => {
+            let cannot = |error| Failure::Usage(format!("{}: {error}", path.display()));
+            let bytes = std::fs::read(path).map_err(cannot)?;
+            let scenario = S::generate(&bytes);
+            scenario.ok_or_else(|| Failure::Usage(format!("{} has no generator", S::NAME)))?.to_text()
+        }
+        (None, target) => {
+            let target = target.as_deref().unwrap_or_default();
+            let found = context.target::<S>(target, arguments.release.as_deref())?;
+            let mut scenario = found.scenario;
+            scenario.seed = found.seed;
+            scenario.to_text()
+        }
+    };
+    out::print(&text)?;
+    Ok(exit::CLEAN)
+}

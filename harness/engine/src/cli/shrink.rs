@@ -1,0 +1,152 @@
+//! `shrink NAME@SEED|CASE`: the smallest case that fails in the same way.
+
+use super::{Context, Failure};
+use crate::case::finding::Finding;
+use crate::case::parent::{self, Manner};
+use crate::case::pool;
+use crate::case_file::{self, Recorded};
+use crate::print::{out, words};
+use crate::scenario::Span;
+use crate::shrink::{Found, Search, Trial, Wanted};
+use crate::target::{Target, shell_word};
+use crate::{Case, Reduction, System, exit};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A candidate that takes longer is none: in seconds of real time.
+const CANDIDATE_S: u32 = 120;
+/// For how long it goes on unless somebody says otherwise.
+const LASTS: Duration = Duration::from_secs(300);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A case that fails: `generated@7`, a scenario and seed, or a case's file
+    #[arg(value_name = "NAME@SEED|CASE")]
+    target: String,
+    /// For how long to go on [default: 5m]
+    #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
+    lasts: Option<Span>,
+    /// Candidates side by side [default: all cores]
+    #[arg(long, value_name = "N", env = "LATENT_JOBS")]
+    jobs: Option<usize>,
+    /// Put the whole system on this release: one of the scenario's, or `good`
+    #[arg(long, value_name = "NAME")]
+    release: Option<String>,
+    /// Where the smaller case goes [default: NAME-SEED.case.json]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+    let target = context.target::<S>(&arguments.target, arguments.release.as_deref())?;
+    let case = target.case()?;
+    let manner = Manner { limit_s: Some(CANDIDATE_S), ..Manner::default() };
+    let finding = first_run::<S>(context, &target, manner)?;
+    let wanted = Wanted { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
+    let jobs = arguments.jobs.unwrap_or_else(pool::cores).max(1);
+    let trial = Trial { wanted, manner, jobs, runs: AtomicU64::new(0) };
+    let until = context.started + arguments.lasts.map_or(LASTS, |span| span.0);
+
+    let before = case.clone();
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    let mut on_step = |what: &str, found: &Found<S>| {
+        let runs = words::counted(trial.runs.load(Ordering::Relaxed), "runs");
+        let records = words::counted(found.finding.trace_records, "records");
+        bar.set_message(format!("{what}: {runs}, {records}"));
+        bar.tick();
+    };
+    let found = Search::new(&trial, Some(until), Found { case, finding }, &mut on_step).run();
+    bar.finish_and_clear();
+
+    let path = arguments.out.clone().unwrap_or_else(|| default_path(&target));
+    let recorded = record::<S>(context, &target, &found);
+    std::fs::write(&path, case_file::to_text(&recorded, &found.case))
+        .map_err(|error| Failure::Internal(format!("{}: {error}", path.display())))?;
+    let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    out::print(&screen(context, &target, (&before, &found), &trial, took_ms, &path.display().to_string()))?;
+    Ok(exit::CLEAN)
+}
+
+/// The case as it is: it must fail.
+fn first_run<S: System>(
+    context: &Context<'_>,
+    target: &Target<S>,
+    manner: Manner,
+) -> Result<Finding, Failure> {
+    let again = format!("{} run {}", shell_word(&context.program), target.arguments());
+    let finding = match parent::run(&target.work(), manner, |_| {}) {
+        Ok(judged) => Finding::of(&judged),
+        Err(error) => Finding::of_broken(error).map_err(|error| super::run::broken(&error, &again))?,
+    };
+    if finding.fingerprint.is_empty() {
+        let message = format!("{} ends {}: nothing fails\n  see: {again}", target.name(), finding.outcome());
+        return Err(Failure::Usage(message));
+    }
+    Ok(finding)
+}
+
+fn default_path<S: System>(target: &Target<S>) -> PathBuf {
+    let name: String = target
+        .name()
+        .trim_end_matches(".json")
+        .trim_end_matches(".case")
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c == '@' { '-' } else { c })
+        .collect();
+    PathBuf::from(format!("{name}.case.json"))
+}
+
+fn record<S: System>(context: &Context<'_>, target: &Target<S>, found: &Found<S>) -> Recorded {
+    let finding = &found.finding;
+    let about = match &target.recorded {
+        Some(recorded) => recorded.about.clone(),
+        None => Recorded::about(&finding.fingerprint, finding.items, S::ITEMS, &finding.detail),
+    };
+    let origin =
+        target.recorded.as_ref().map_or_else(|| target.arguments(), |recorded| recorded.found.clone());
+    let what = (finding.outcome(), finding.fingerprint.as_str());
+    Recorded::new(origin, about, what, finding.trace_hash.clone(), context.build)
+}
+
+fn screen<S: System>(
+    context: &Context<'_>,
+    target: &Target<S>,
+    (before, found): (&Case<S>, &Found<S>),
+    trial: &Trial,
+    took_ms: u64,
+    path: &str,
+) -> String {
+    let mut counts = vec![("faults", before.plan.faults.len(), found.case.plan.faults.len())];
+    for reduction in S::reductions() {
+        if let Reduction::LeaveOut { what, count, .. } = reduction {
+            counts.push((what, count(before), count(&found.case)));
+        }
+    }
+    let counts: Vec<String> = counts
+        .into_iter()
+        .filter(|(_, before, _)| *before > 0)
+        .map(|(what, before, after)| {
+            format!("{what} {} -> {}", words::count(before as u64), words::count(after as u64))
+        })
+        .collect();
+    let (program, finding) = (shell_word(&context.program), &found.finding);
+    let (name, file) = (target.name(), shell_word(path));
+    format!(
+        "{name}: {} {}\n  smaller     {}\n  runs        {} in {}, {} side by side\n  found       {}\n  case        {file}\n  again       {program} repro {file}\n  keep        {program} corpus add {file}\n",
+        finding.outcome(),
+        finding.fingerprint,
+        counts.join(", "),
+        words::count(trial.runs.load(Ordering::Relaxed)),
+        words::span_ms(took_ms),
+        trial.jobs,
+        finding.detail,
+    )
+}

@@ -1,0 +1,182 @@
+//! What a sweep came to, for people and for programs: failures by fingerprint, and the lines to paste.
+
+use super::screen::{Screen, Text};
+use super::words::{count, counted, span_ms};
+use crate::sweep::results::Ran;
+use crate::sweep::summary::{Group, Summary};
+use crate::target::shell_word;
+use serde_json::{Value, json};
+
+/// Kinds of failures shown without `-v`.
+const MOST_KINDS: usize = 6;
+
+/// Everything that is printed of a sweep.
+pub(crate) struct Printed<'a> {
+    pub summary: &'a Summary,
+    /// The program as it was called.
+    pub program: &'a str,
+    /// Real time of all sittings, and cases side by side; `None` for slices that were put together.
+    pub took: Option<(u64, usize)>,
+    /// Where the results stand.
+    pub file: &'a str,
+}
+
+/// The screen for people.
+pub(crate) fn text(printed: &Printed<'_>, verbose: bool) -> Screen {
+    let summary = printed.summary;
+    let mut screen = Screen::new(verbose);
+    screen.heading(heading(summary));
+    screen.item("cases", cases(summary));
+    if summary.cases > 0 {
+        screen.item("outcomes", outcomes(summary));
+        screen.item("simulated", simulated(printed));
+        screen.item("twice", format!("{} run twice, in two processes", counted(summary.twice, "cases")));
+    }
+    failures(printed, &mut screen);
+    marks(summary, &mut screen);
+    if summary.failures.is_empty() && summary.cases > 0 {
+        screen.item("bound", bound(summary.cases));
+    }
+    screen.uncut("results", printed.file);
+    if summary.is_slice() {
+        let (program, slice) = (shell_word(printed.program), summary.order.slice);
+        screen
+            .item("", Text::new().dim(format!("{slice}: judged by '{program} merge FILES' with the others")));
+    }
+    screen
+}
+
+fn heading(summary: &Summary) -> Text {
+    let names: Vec<&str> = summary.order.scenarios.iter().map(|swept| swept.given.as_str()).collect();
+    let names = Text::new().plain(format!("{}: ", names.join(", ")));
+    match (summary.cases, summary.failed()) {
+        (0, _) => names.bad("nothing ran, so nothing is shown"),
+        (cases, 0) if !summary.is_slice() && !summary.unreached.is_empty() => {
+            names.bad(format!("{} passed and showed less than required", counted(cases, "cases")))
+        }
+        (cases, 0) => names.good(format!("{} as expected", counted(cases, "cases"))),
+        (cases, failed) => names.bad(format!("{} of {} failed", count(failed), counted(cases, "cases"))),
+    }
+}
+
+fn cases(summary: &Summary) -> String {
+    let release =
+        summary.order.release.as_ref().map_or(String::new(), |name| format!(", all on release {name}"));
+    let slice = if summary.is_slice() { format!(", {}", summary.order.slice) } else { String::new() };
+    format!("{} of {}{release}{slice}", count(summary.cases), summary.order.seeds)
+}
+
+fn outcomes(summary: &Summary) -> String {
+    let told = summary.outcomes.iter().map(|(outcome, times)| format!("{} {outcome}", count(*times)));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn simulated(printed: &Printed<'_>) -> String {
+    let summary = printed.summary;
+    let simulated = span_ms(summary.sim_ms);
+    match printed.took {
+        Some((wall_ms, jobs)) => {
+            let speed = summary.sim_ms / wall_ms.max(1);
+            format!(
+                "{simulated} in {}, {jobs} side by side, {} times real time",
+                span_ms(wall_ms),
+                count(speed)
+            )
+        }
+        None => {
+            let speed = summary.sim_ms / summary.busy_ms.max(1);
+            format!("{simulated} in {} of work, {} times real time", span_ms(summary.busy_ms), count(speed))
+        }
+    }
+}
+
+fn failures(printed: &Printed<'_>, screen: &mut Screen) {
+    let groups = &printed.summary.failures;
+    for (index, group) in groups.iter().enumerate() {
+        if index == MOST_KINDS && !screen.verbose() {
+            screen.left_out("", groups.len() - index);
+            break;
+        }
+        let times = counted(group.cases.len() as u64, "cases");
+        let head = Text::new().bad(group.outcome.name()).plain(format!(" {}  {times}", group.fingerprint));
+        screen.item(if index == 0 { "failures" } else { "" }, head);
+        let fastest = &group.cases[0];
+        if !fastest.finding.detail.is_empty() {
+            screen.item("", Text::new().dim(&fastest.finding.detail));
+        }
+        screen.uncut("again", &again(printed, fastest, "repro"));
+        screen.uncut("smaller", &again(printed, fastest, "shrink"));
+        if screen.verbose() {
+            let others = group.cases.iter().skip(1).map(name_of).collect::<Vec<_>>().join(" ");
+            screen.item("others", if others.is_empty() { "none".to_owned() } else { others });
+        }
+    }
+}
+
+fn name_of(ran: &Ran) -> String {
+    format!("{}@{}", ran.scenario, ran.seed)
+}
+
+fn again(printed: &Printed<'_>, ran: &Ran, command: &str) -> String {
+    let mut line = format!("{} {command} {}", shell_word(printed.program), shell_word(&name_of(ran)));
+    if let Some(release) = &printed.summary.order.release {
+        line = format!("{line} --release {}", shell_word(release));
+    }
+    match ran.finding.trace_hash.get(..8) {
+        Some(hash) if command == "repro" => format!("{line} --trace {hash}"),
+        _ => line,
+    }
+}
+
+fn marks(summary: &Summary, screen: &mut Screen) {
+    if summary.is_slice() || summary.cases == 0 {
+        return;
+    }
+    let row = |(mark, of): &(String, Option<String>)| {
+        let whose = of.as_ref().map_or("the sweep".to_owned(), |given| format!("scenario {given}"));
+        Text::new().bad(mark).plain(format!("  required by {whose}, reached by no case"))
+    };
+    screen.rows("unreached", summary.unreached.iter().map(row), MOST_KINDS);
+    if screen.verbose() {
+        let row = |(name, (times, cases)): (&String, &(u64, u64))| {
+            format!("{name} {} in {}", count(*times), counted(*cases, "cases"))
+        };
+        screen.rows("marks", summary.marks.iter().map(row), usize::MAX);
+    }
+}
+
+/// What a clean sweep proves: with no failure in N, fewer than 3 in N fail, at 95% (the rule of three).
+fn bound(cases: u64) -> String {
+    format!("0 of {} failed: fewer than 3 in {} do, at 95% confidence", count(cases), count(cases))
+}
+
+/// The object for programs: nothing in it depends on the machine, nor on how the sweep was cut up.
+pub(crate) fn json(summary: &Summary, program: &str) -> Value {
+    let printed = Printed { summary, program, took: None, file: "" };
+    let group = |group: &Group| {
+        let fastest = &group.cases[0];
+        json!({
+            "outcome": group.outcome.name(),
+            "fingerprint": group.fingerprint,
+            "cases": group.cases.iter().map(name_of).collect::<Vec<_>>(),
+            "detail": fastest.finding.detail,
+            "again": again(&printed, fastest, "repro"),
+            "smaller": again(&printed, fastest, "shrink"),
+        })
+    };
+    let outcomes: serde_json::Map<String, Value> =
+        summary.outcomes.iter().map(|(outcome, times)| (outcome.name().to_owned(), json!(times))).collect();
+    let marks: serde_json::Map<String, Value> =
+        summary.marks.iter().map(|(name, (times, cases))| (name.clone(), json!([times, cases]))).collect();
+    json!({
+        "sweep": summary.order,
+        "cases": summary.cases,
+        "failed": summary.failed(),
+        "sim_ms": summary.sim_ms,
+        "twice": summary.twice,
+        "outcomes": outcomes,
+        "failures": summary.failures.iter().map(group).collect::<Vec<_>>(),
+        "unreached": summary.unreached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),
+        "marks": marks,
+    })
+}

@@ -1,0 +1,138 @@
+//! Faults made fewer and simpler: which ones there are is the simulator's business, so this works on their JSON.
+
+use crate::{Case, Reduction, System};
+use latent_sim::{Anchor, Fault};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const SECOND_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// Fewer faults.
+pub(super) fn fewer<S: System>() -> Reduction<S> {
+    fn count<S: System>(case: &Case<S>) -> usize {
+        case.plan.faults.len()
+    }
+    fn without<S: System>(case: &Case<S>, places: &BTreeSet<usize>) -> Option<Case<S>> {
+        let mut smaller = case.clone();
+        let mut place = 0;
+        smaller.plan.faults.retain(|_| {
+            place += 1;
+            !places.contains(&(place - 1))
+        });
+        Some(smaller)
+    }
+    Reduction::LeaveOut { what: "faults", count: count::<S>, without: without::<S> }
+}
+
+/// Simpler faults: at rounder times, for rounder lengths, without what is not needed.
+pub(super) fn simpler<S: System>() -> Reduction<S> {
+    fn cases<S: System>(case: &Case<S>) -> Vec<Case<S>> {
+        let start_ms = case.scenario.start.0.0;
+        let mut cases = Vec::new();
+        for (place, fault) in case.plan.faults.iter().enumerate() {
+            for simpler in simpler_faults(fault, start_ms) {
+                let mut smaller = case.clone();
+                smaller.plan.faults[place] = simpler;
+                cases.push(smaller);
+            }
+        }
+        cases
+    }
+    Reduction::Simplify { what: "fault sizes", cases: cases::<S> }
+}
+
+fn simpler_faults(fault: &Fault, start_ms: i64) -> Vec<Fault> {
+    let anchors = rounder_anchors(&fault.anchor, start_ms);
+    let mut simpler: Vec<Fault> =
+        anchors.into_iter().map(|anchor| Fault { anchor, action: fault.action.clone() }).collect();
+    let Ok(written) = serde_json::to_value(&fault.action) else { return simpler };
+    let Some((name, fields)) = written.as_object().and_then(|action| action.iter().next()) else {
+        return simpler;
+    };
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        for other in simpler_values(field, value) {
+            let mut fields = fields.clone();
+            fields[field] = other;
+            let action = serde_json::json!({ name.as_str(): fields });
+            // Not every field may be empty: what cannot be read back is no fault.
+            if let Ok(action) = serde_json::from_value(action) {
+                simpler.push(Fault { anchor: fault.anchor.clone(), action });
+            }
+        }
+    }
+    simpler
+}
+
+/// Of a length of time, the whole units; of a count, 1; of what may be left out, nothing.
+fn simpler_values(field: &str, value: &Value) -> Vec<Value> {
+    let number = value.as_u64();
+    match number {
+        Some(ms) if field.ends_with("_ms") => {
+            let units = [MINUTE_MS, HOUR_MS, SECOND_MS, DAY_MS];
+            if units.contains(&ms) {
+                return Vec::new();
+            }
+            units.into_iter().map(Value::from).collect()
+        }
+        Some(times) if times > 1 && matches!(field, "times" | "bits") => vec![1.into()],
+        _ if matches!(field, "keeps" | "tear_bytes" | "bandwidth_bytes_per_s") && !value.is_null() => {
+            vec![Value::Null]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The same instant on a rounder mark of the clock, the roundest first: days, quarters of a day, hours, minutes. Never
+/// before the world begins.
+fn rounder_anchors(anchor: &Anchor, start_ms: i64) -> Vec<Anchor> {
+    let Anchor::AtMs(at_ms) = anchor else { return Vec::new() };
+    let mut rounder = Vec::new();
+    for unit in [DAY_MS, 6 * HOUR_MS, HOUR_MS, 10 * MINUTE_MS, MINUTE_MS, SECOND_MS] {
+        let unit = unit.cast_signed();
+        if at_ms % unit == 0 {
+            break;
+        }
+        let down = at_ms - at_ms.rem_euclid(unit);
+        rounder.extend([down, down + unit].into_iter().filter(|at| *at > start_ms).map(Anchor::AtMs));
+    }
+    rounder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> Fault {
+        serde_json::from_str(text).expect("it is a fault")
+    }
+
+    #[test]
+    fn a_simpler_fault_is_one_and_simplifying_comes_to_an_end() {
+        let mut fault = fault(
+            r#"{"anchor":{"at_ms":1456012812345},
+                "action":{"kill":{"node":"a","restart_after_ms":4321,"keeps":"nothing","tear_bytes":512}}}"#,
+        );
+        for _ in 0..100 {
+            match simpler_faults(&fault, 1_456_000_000_000).into_iter().next() {
+                Some(simpler) => fault = simpler,
+                None => {
+                    let text = serde_json::to_string(&fault).unwrap();
+                    insta::assert_snapshot!(text, @r#"{"anchor":{"at_ms":1456012800000},"action":{"kill":{"node":"a","restart_after_ms":60000,"keeps":null,"tear_bytes":null}}}"#);
+                    return;
+                }
+            }
+        }
+        panic!("it goes on for ever: {fault:?}");
+    }
+
+    #[test]
+    fn what_strikes_at_an_operation_stays_there() {
+        let fault = fault(
+            r#"{"anchor":{"nth_op":{"node":"a","op":"sync","n":3}},"action":{"pause":{"node":"a","for_ms":60000}}}"#,
+        );
+        assert_eq!(simpler_faults(&fault, 0), []);
+    }
+}

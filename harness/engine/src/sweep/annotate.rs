@@ -1,0 +1,62 @@
+//! What GitHub Actions shows of a sweep: an annotation for each kind of failure, and the summary of the job.
+
+use super::summary::Summary;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The lines that become annotations.
+pub(crate) fn lines(summary: &Summary, screen: &str) -> String {
+    let mut lines = String::new();
+    for group in &summary.failures {
+        let fastest = &group.cases[0];
+        let title = format!("{} {}", group.outcome, group.fingerprint);
+        let name = format!("{}@{}", fastest.scenario, fastest.seed);
+        let said = format!("{} cases, the fastest is {name}: {}", group.cases.len(), fastest.finding.detail);
+        lines.push_str(&format!("::error title={}::{}\n", property(&title), data(&said)));
+    }
+    if !summary.is_slice() {
+        for (mark, _) in &summary.unreached {
+            let said = format!("required mark {mark} was reached by no case");
+            lines.push_str(&format!("::error title=required mark::{}\n", data(&said)));
+        }
+    }
+    if summary.failures.is_empty() && summary.cases > 0 {
+        lines.push_str(&format!(
+            "::notice title=sweep::{}\n",
+            data(screen.lines().next().unwrap_or_default())
+        ));
+    }
+    lines
+}
+
+/// Adds the summary to the file that Actions names.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn write_summary(path: &Path, screen: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    // More backquotes than a detail is likely to hold.
+    writeln!(file, "### Sweep\n\n`````text\n{}\n`````", screen.trim_end())
+}
+
+/// Escaped as the documentation of workflow commands says: `%`, carriage return, line feed.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// In a property `:` and `,` besides.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_command_is_escaped() {
+        assert_eq!(data("100% of\nit"), "100%25 of%0Ait");
+        assert_eq!(property("I4:missing, loss"), "I4%3Amissing%2C loss");
+    }
+}

@@ -1,0 +1,98 @@
+//! A sweep as a JUnit file: one suite a scenario, one test case a seed.
+//!
+//! Kept to what every reader of such files understands: the elements and attributes that the two common schemas (Ant's
+//! and Jenkins's) share, in their order.
+
+use super::results::Ran;
+use super::summary::Summary;
+use latent_verdict::Outcome;
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+use std::io;
+
+/// The file's text. `now` is an ISO 8601 time without a zone: when the sweep ended.
+///
+/// # Errors
+/// None in practice: it is written to memory.
+pub(crate) fn render(summary: &Summary, ran: &[Ran], now: &str) -> io::Result<String> {
+    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+    writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    let suites = writer.create_element("testsuites");
+    suites.write_inner_content(|writer| {
+        for (index, swept) in summary.order.scenarios.iter().enumerate() {
+            let cases: Vec<&Ran> = ran.iter().filter(|one| one.scenario == swept.given).collect();
+            suite(writer, index, &swept.given, &cases, now)?;
+        }
+        Ok(())
+    })?;
+    let mut text = String::from_utf8_lossy(&writer.into_inner()).into_owned();
+    text.push('\n');
+    Ok(text)
+}
+
+fn suite(
+    writer: &mut Writer<Vec<u8>>,
+    index: usize,
+    name: &str,
+    cases: &[&Ran],
+    now: &str,
+) -> io::Result<()> {
+    let is_error = |ran: &&&Ran| matches!(ran.finding.outcome(), Outcome::Hung | Outcome::Nondeterministic);
+    let failed: Vec<&&Ran> = cases.iter().filter(|ran| !ran.as_expected).collect();
+    let errors = failed.iter().filter(|ran| is_error(ran)).count();
+    let counts = [("tests", cases.len()), ("failures", failed.len() - errors), ("errors", errors)];
+    let time = seconds(cases.iter().map(|ran| ran.wall_ms).sum());
+    let mut element = writer
+        .create_element("testsuite")
+        .with_attribute(("id", index.to_string().as_str()))
+        .with_attribute(("package", "latent"))
+        .with_attribute(("name", name))
+        .with_attribute(("hostname", "localhost"))
+        .with_attribute(("timestamp", now))
+        .with_attribute(("time", time.as_str()));
+    for (name, number) in counts {
+        element = element.with_attribute((name, number.to_string().as_str()));
+    }
+    element.write_inner_content(|writer| {
+        writer.create_element("properties").write_empty()?;
+        for ran in cases {
+            case(writer, ran)?;
+        }
+        writer.create_element("system-out").write_empty()?;
+        writer.create_element("system-err").write_empty()?;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn case(writer: &mut Writer<Vec<u8>>, ran: &Ran) -> io::Result<()> {
+    let (name, time) = (format!("{}@{}", ran.scenario, ran.seed), seconds(ran.wall_ms));
+    let element = writer
+        .create_element("testcase")
+        .with_attribute(("name", name.as_str()))
+        .with_attribute(("classname", ran.scenario.as_str()))
+        .with_attribute(("time", time.as_str()));
+    if ran.as_expected {
+        element.write_empty()?;
+        return Ok(());
+    }
+    let finding = &ran.finding;
+    let kind = match finding.outcome() {
+        Outcome::Hung | Outcome::Nondeterministic => "error",
+        _ => "failure",
+    };
+    let what = format!("{} {}", finding.outcome(), finding.fingerprint);
+    element.write_inner_content(|writer| {
+        writer
+            .create_element(kind)
+            .with_attribute(("type", finding.outcome().name()))
+            .with_attribute(("message", what.trim_end()))
+            .write_text_content(BytesText::new(&finding.detail))?;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{:03}", ms / 1000, ms % 1000)
+}

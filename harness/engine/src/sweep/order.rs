@@ -1,0 +1,230 @@
+//! Which cases a sweep runs, and in which order: all scenarios with the first seed, then all with the next.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Which layout of result files this program writes, and the only one that it reads.
+pub(crate) const FORMAT: u32 = 1;
+
+/// One in so many passing cases runs twice, in two processes. Every failing one does.
+pub(crate) const TWICE_ONE_IN: u64 = 50;
+
+/// What a sweep is to do. Two files whose orders differ in anything but the slice are of different sweeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Order {
+    /// The layout of the file.
+    pub format: u32,
+    /// The program: version and commit.
+    pub build: String,
+    /// The scenarios.
+    pub scenarios: Vec<Swept>,
+    /// Their seeds.
+    pub seeds: Seeds,
+    /// The part of it that is run here.
+    pub slice: Slice,
+    /// The release that all of the system is on, if another than the scenarios say.
+    pub release: Option<String>,
+    /// Marks that must be reached by some case, besides those that the scenarios name.
+    pub required_marks: Vec<String>,
+}
+
+/// A scenario of a sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Swept {
+    /// The name or path as it was given.
+    pub given: String,
+    /// XXH3 of its text; of a generated one, which has another text with each seed, of the first's.
+    pub digest: String,
+    /// Marks that must be reached by some case of it.
+    pub required_marks: Vec<String>,
+}
+
+/// The seeds of a sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Seeds {
+    /// From the first to before the second, if there is a second.
+    Range(u64, Option<u64>),
+    /// Drawn from a text: so many, or as many as there is time for.
+    From {
+        /// Such as a date: the same text, the same seeds.
+        text: String,
+        /// How many.
+        count: Option<u64>,
+    },
+}
+
+impl Seeds {
+    /// The seed at a place, counted from 0.
+    fn at(&self, place: u64) -> Option<u64> {
+        match self {
+            Seeds::Range(from, to) => from.checked_add(place).filter(|seed| to.is_none_or(|to| *seed < to)),
+            // Of 48 bits, so that they can still be typed.
+            Seeds::From { text, count } => count
+                .is_none_or(|count| place < count)
+                .then(|| xxh3_64_with_seed(text.as_bytes(), place) >> 16),
+        }
+    }
+
+    /// How many there are; `None` without an end.
+    pub fn count(&self) -> Option<u64> {
+        match self {
+            Seeds::Range(from, to) => to.map(|to| to.saturating_sub(*from)),
+            Seeds::From { count, .. } => *count,
+        }
+    }
+}
+
+impl fmt::Display for Seeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Seeds::Range(from, Some(to)) => write!(f, "seeds {from}..{to}"),
+            Seeds::Range(from, None) => write!(f, "seeds from {from}"),
+            Seeds::From { text, count: Some(count) } => write!(f, "{count} seeds from '{text}'"),
+            Seeds::From { text, count: None } => write!(f, "seeds from '{text}'"),
+        }
+    }
+}
+
+/// `A..B`, B excluded, as in Rust.
+pub(crate) fn parse_range(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || format!("'{text}' is no range of seeds: write it like 1..101, which ends before 101");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    if from < to { Ok((from, to)) } else { Err(format!("{text} holds no seed: the end is excluded")) }
+}
+
+/// A part of a sweep: every so-manieth case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slice {
+    /// From 1.
+    pub index: u64,
+    /// How many slices there are.
+    pub of: u64,
+}
+
+impl Slice {
+    /// All of it.
+    pub const WHOLE: Slice = Slice { index: 1, of: 1 };
+}
+
+impl fmt::Display for Slice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slice:{}/{}", self.index, self.of)
+    }
+}
+
+impl FromStr for Slice {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Slice, String> {
+        let wrong = || format!("'{text}' is no slice: write it like slice:1/4, the first of four");
+        let (index, of) =
+            text.strip_prefix("slice:").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
+        let slice =
+            Slice { index: index.parse().map_err(|_| wrong())?, of: of.parse().map_err(|_| wrong())? };
+        if (1..=slice.of).contains(&slice.index) { Ok(slice) } else { Err(wrong()) }
+    }
+}
+
+/// One case: which scenario, counted from 0, and which seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub scenario: usize,
+    pub seed: u64,
+}
+
+impl Order {
+    /// The cases of the slice, in order; without an end if the seeds have none.
+    pub fn cases(&self) -> impl Iterator<Item = Place> + '_ {
+        let scenarios = self.scenarios.len() as u64;
+        let skipped = self.slice.index - 1;
+        let numbers = (0_u64..).map(move |nth| nth * self.slice.of + skipped);
+        numbers.map_while(move |number| {
+            let seed = self.seeds.at(number.checked_div(scenarios)?)?;
+            Some(Place { scenario: usize::try_from(number % scenarios).ok()?, seed })
+        })
+    }
+
+    /// How many cases the slice has; `None` without an end.
+    pub fn count(&self) -> Option<u64> {
+        let all = self.seeds.count()?.saturating_mul(self.scenarios.len() as u64);
+        Some((all + self.slice.of - self.slice.index) / self.slice.of)
+    }
+
+    /// Whether a passing case runs twice: a property of the case, wherever it runs.
+    pub fn runs_twice(&self, place: Place) -> bool {
+        let name = self.scenarios[place.scenario].given.as_bytes();
+        xxh3_64_with_seed(name, place.seed).is_multiple_of(TWICE_ONE_IN)
+    }
+
+    /// The same sweep, whatever the slice.
+    pub fn is_of_one_sweep(&self, other: &Order) -> bool {
+        let with = |order: &Order| Order { slice: Slice::WHOLE, ..order.clone() };
+        with(self) == with(other) && self.slice.of == other.slice.of
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn order(seeds: Seeds, slice: Slice) -> Order {
+        let swept =
+            |given: &str| Swept { given: given.into(), digest: String::new(), required_marks: vec![] };
+        Order {
+            format: FORMAT,
+            build: "test".into(),
+            scenarios: vec![swept("a"), swept("b"), swept("c")],
+            seeds,
+            slice,
+            release: None,
+            required_marks: vec![],
+        }
+    }
+
+    #[test]
+    fn slices_are_the_whole_and_share_nothing() {
+        let whole = order(Seeds::Range(5, Some(12)), Slice::WHOLE);
+        let cases: Vec<Place> = whole.cases().collect();
+        assert_eq!((cases.len() as u64, whole.count()), (21, Some(21)));
+        for of in 1..=25 {
+            let mut seen = BTreeSet::new();
+            for index in 1..=of {
+                let slice = order(Seeds::Range(5, Some(12)), Slice { index, of });
+                let part: Vec<Place> = slice.cases().collect();
+                assert_eq!(Some(part.len() as u64), slice.count(), "{index}/{of}");
+                assert!(part.into_iter().all(|place| seen.insert(place)));
+            }
+            assert_eq!(seen.len(), cases.len());
+        }
+    }
+
+    #[test]
+    fn seeds_of_a_text_are_its_own_and_repeatable() {
+        let seeds = |text: &str| -> Vec<u64> {
+            let seeds = Seeds::From { text: text.into(), count: Some(100) };
+            order(seeds, Slice::WHOLE).cases().map(|place| place.seed).collect()
+        };
+        assert_eq!(seeds("2026-11-25"), seeds("2026-11-25"));
+        let (one, next) = (seeds("2026-11-25"), seeds("2026-11-26"));
+        assert!(one.iter().all(|seed| !next.contains(seed)));
+    }
+
+    #[test]
+    fn ranges_and_slices_are_read_as_written_or_refused() {
+        assert_eq!(parse_range("1..101"), Ok((1, 101)));
+        for wrong in ["1", "1..", "..5", "5..5", "6..5", "a..b", "1..=5"] {
+            parse_range(wrong).unwrap_err();
+        }
+        assert_eq!("slice:2/4".parse(), Ok(Slice { index: 2, of: 4 }));
+        for wrong in ["2/4", "slice:0/4", "slice:5/4", "slice:1/0", "slice:a/b", "count:1/2"] {
+            wrong.parse::<Slice>().unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The file of a sweep's results: JSON lines, a header, one line a case as it ends, a footer.
+//!
+//! Each line is handed to the operating system at once, so whatever ends the program loses at most the cases that were
+//! under way. A line that was cut off is not there.
+
+use super::order::{FORMAT, Order};
+use crate::case::finding::Finding;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A line of the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    Sweep(Order),
+    Case(Ran),
+    End(End),
+}
+
+/// One case that ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ran {
+    /// The scenario as it was given.
+    pub scenario: String,
+    pub seed: u64,
+    /// Whether it ended as its scenario expects.
+    pub as_expected: bool,
+    /// Whether it was run a second time.
+    pub twice: bool,
+    pub finding: Finding,
+    /// How often each mark was reached.
+    pub marks: BTreeMap<String, u64>,
+    /// Real time, in milliseconds: the one field that differs from machine to machine.
+    pub wall_ms: u64,
+}
+
+/// What ends a file whose sweep came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct End {
+    /// How many cases stand above.
+    pub cases: u64,
+    /// Real time of all sittings, in milliseconds.
+    pub wall_ms: u64,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Results {
+    pub order: Order,
+    pub ran: Vec<Ran>,
+    /// `None`: the sweep did not come to its end, or the file is cut off.
+    pub end: Option<End>,
+    /// Bytes of whole lines.
+    whole_bytes: u64,
+}
+
+/// Why a file cannot be read as a sweep's results.
+#[derive(Debug, Error)]
+pub(crate) enum BadResults {
+    #[error("{0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    #[error("{0}: no results of a sweep: {1}")]
+    NoSweep(PathBuf, String),
+    #[error("{0}:{1}: a damaged line: {2}")]
+    Damaged(PathBuf, usize, String),
+}
+
+impl Results {
+    /// Reads a file. A last line without an end was being written when the program ended: it is left out.
+    ///
+    /// # Errors
+    /// No such file, no header, a damaged line in the middle.
+    pub fn read(path: &Path) -> Result<Results, BadResults> {
+        let at = || path.to_owned();
+        let text = std::fs::read_to_string(path).map_err(|error| BadResults::Io(at(), error))?;
+        let whole_bytes = text.rfind('\n').map_or(0, |last| last + 1);
+        let mut lines = text[..whole_bytes].lines().enumerate();
+        let Some((_, first)) = lines.next() else {
+            return Err(BadResults::NoSweep(at(), "it is empty".into()));
+        };
+        let order = match serde_json::from_str(first) {
+            Ok(Line::Sweep(order)) if order.format == FORMAT => order,
+            Ok(Line::Sweep(order)) => {
+                let said = format!("format {}, this program reads format {FORMAT}", order.format);
+                return Err(BadResults::NoSweep(at(), said));
+            }
+            Ok(_) => return Err(BadResults::NoSweep(at(), "its first line is no header".into())),
+            Err(error) => return Err(BadResults::NoSweep(at(), error.to_string())),
+        };
+        let (mut ran, mut end) = (Vec::new(), None);
+        for (index, line) in lines {
+            let damaged = |said: String| BadResults::Damaged(path.to_owned(), index + 1, said);
+            if end.is_some() {
+                return Err(damaged("it stands behind the footer".into()));
+            }
+            match serde_json::from_str(line).map_err(|error| damaged(error.to_string()))? {
+                Line::Case(one) => ran.push(one),
+                Line::End(footer) => end = Some(footer),
+                Line::Sweep(_) => return Err(damaged("a second header".into())),
+            }
+        }
+        Ok(Results { order, ran, end, whole_bytes: whole_bytes as u64 })
+    }
+}
+
+/// A file that grows.
+pub(crate) struct Writer {
+    file: File,
+}
+
+impl Writer {
+    /// Begins a file, in place of one that may be there.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin(path: &Path, order: &Order) -> io::Result<Writer> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut writer = Writer { file: File::create(path)? };
+        writer.put(&Line::Sweep(order.clone()))?;
+        Ok(writer)
+    }
+
+    /// Goes on with a file, behind its last whole line.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn resume(path: &Path, results: &Results) -> io::Result<Writer> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(results.whole_bytes)?;
+        drop(file);
+        Ok(Writer { file: OpenOptions::new().append(true).open(path)? })
+    }
+
+    /// Writes down a case.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn case(&mut self, ran: &Ran) -> io::Result<()> {
+        self.put(&Line::Case(ran.clone()))
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// It cannot be written, or not be made durable.
+    pub fn end(mut self, end: &End) -> io::Result<()> {
+        self.put(&Line::End(end.clone()))?;
+        self.file.sync_all()
+    }
+
+    fn put(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        self.file.write_all(text.as_bytes())
+    }
+}

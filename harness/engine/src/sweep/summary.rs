@@ -1,0 +1,185 @@
+//! What a sweep came to, from its results alone.
+
+use super::order::{Order, Place, Slice};
+use super::results::{Ran, Results};
+use crate::exit;
+use latent_verdict::Outcome;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// Failures that share a fingerprint.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub fingerprint: String,
+    pub outcome: Outcome,
+    /// Each case, the one with the shortest trace first: whoever looks into it waits least.
+    pub cases: Vec<Ran>,
+}
+
+/// What a sweep came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Summary {
+    pub order: Order,
+    pub cases: u64,
+    pub sim_ms: u64,
+    /// Cases that ran twice.
+    pub twice: u64,
+    /// By outcome.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// The most frequent first.
+    pub failures: Vec<Group>,
+    /// How often each mark was reached in all, and in how many cases.
+    pub marks: BTreeMap<String, (u64, u64)>,
+    /// Required marks that no case reached, with the scenario that names them, if it is one.
+    pub unreached: Vec<(String, Option<String>)>,
+    /// Real time of all cases together, in milliseconds.
+    pub busy_ms: u64,
+}
+
+impl Summary {
+    /// Of cases that ran under one order, in whatever order they are told.
+    pub fn of(order: &Order, ran: &[Ran]) -> Summary {
+        let mut marks: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut by_scenario: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
+        let mut groups: BTreeMap<(Outcome, &str), Vec<Ran>> = BTreeMap::new();
+        for one in ran {
+            *outcomes.entry(one.finding.outcome()).or_default() += 1;
+            for (name, times) in &one.marks {
+                let counts = marks.entry(name.clone()).or_default();
+                *counts = (counts.0 + times, counts.1 + 1);
+                by_scenario.entry(&one.scenario).or_default().insert(name);
+            }
+            if !one.as_expected {
+                let key = (one.finding.outcome(), one.finding.fingerprint.as_str());
+                groups.entry(key).or_default().push(one.clone());
+            }
+        }
+        let mut failures: Vec<Group> = groups
+            .into_iter()
+            .map(|((outcome, fingerprint), mut cases)| {
+                cases.sort_by(|a, b| fastest(a).cmp(&fastest(b)));
+                Group { fingerprint: fingerprint.to_owned(), outcome, cases }
+            })
+            .collect();
+        failures.sort_by_key(|group| std::cmp::Reverse((group.cases.len(), group.outcome)));
+        let of_all = order.required_marks.iter().filter(|mark| !marks.contains_key(*mark));
+        let of_one = order.scenarios.iter().flat_map(|swept| {
+            let reached = by_scenario.get(swept.given.as_str());
+            let missed = swept
+                .required_marks
+                .iter()
+                .filter(move |mark| reached.is_none_or(|reached| !reached.contains(mark.as_str())));
+            missed.map(|mark| (mark.clone(), Some(swept.given.clone())))
+        });
+        let unreached = of_all.map(|mark| (mark.clone(), None)).chain(of_one).collect();
+        Summary {
+            order: order.clone(),
+            cases: ran.len() as u64,
+            sim_ms: ran.iter().map(|one| one.finding.sim_ms).sum(),
+            twice: ran.iter().filter(|one| one.twice).count() as u64,
+            outcomes,
+            failures,
+            marks,
+            unreached,
+            busy_ms: ran.iter().map(|one| one.wall_ms).sum(),
+        }
+    }
+
+    /// How many cases did not end as expected.
+    pub fn failed(&self) -> u64 {
+        self.failures.iter().map(|group| group.cases.len() as u64).sum()
+    }
+
+    /// The exit code. A slice leaves the question of marks to the merge: the others may have reached them.
+    pub fn exit_code(&self) -> u8 {
+        if self.cases == 0 {
+            return exit::NOTHING_RAN;
+        }
+        let worst = self.failures.iter().map(|group| exit::of_finding(group.outcome, &group.fingerprint));
+        // Nondeterministic before hung before the rest: what the first says of a case, the others cannot.
+        let rank = |code: &u8| match *code {
+            exit::NONDETERMINISTIC => 3,
+            exit::HUNG => 2,
+            exit::INTERNAL => 0,
+            _ => 1,
+        };
+        match worst.max_by_key(rank) {
+            Some(code) => code,
+            None if !self.is_slice() && !self.unreached.is_empty() => exit::UNREACHED,
+            None => exit::CLEAN,
+        }
+    }
+
+    /// Whether it is a part of a sweep only.
+    pub fn is_slice(&self) -> bool {
+        self.order.slice.of > 1
+    }
+}
+
+fn fastest(ran: &Ran) -> (u64, &str, u64) {
+    // A run that never ended has no records, and takes longest.
+    let records = if ran.finding.trace_records == 0 { u64::MAX } else { ran.finding.trace_records };
+    (records, &ran.scenario, ran.seed)
+}
+
+/// Puts slices together. The order that comes back is that of the whole.
+///
+/// # Errors
+/// What is missing, doubled, cut off or foreign, each in a sentence.
+pub(crate) fn put_together(files: &[(PathBuf, Results)]) -> Result<(Order, Vec<Ran>), Vec<String>> {
+    let Some((first_path, first)) = files.first() else { return Err(vec!["no slice was given".to_owned()]) };
+    let mut wrong = Vec::new();
+    let mut seen: BTreeMap<u64, &PathBuf> = BTreeMap::new();
+    let mut ran = Vec::new();
+    for (path, results) in files {
+        let name = path.display();
+        if !results.order.is_of_one_sweep(&first.order) {
+            wrong.push(format!("{name}: of another sweep than {}", first_path.display()));
+            continue;
+        }
+        let index = results.order.slice.index;
+        if let Some(other) = seen.insert(index, path) {
+            wrong.push(format!("{name}: slice {index} again, which {} holds already", other.display()));
+            continue;
+        }
+        match &results.end {
+            None => wrong.push(format!("{name}: cut off after {} cases: resume it first", results.ran.len())),
+            Some(end) if end.cases != results.ran.len() as u64 => {
+                let there = results.ran.len();
+                wrong.push(format!("{name}: {there} cases, but its footer counts {}", end.cases));
+            }
+            Some(_) => wrong.extend(not_as_ordered(results).map(|said| format!("{name}: {said}"))),
+        }
+        ran.extend(results.ran.iter().cloned());
+    }
+    let of = first.order.slice.of;
+    let missing: Vec<String> =
+        (1..=of).filter(|index| !seen.contains_key(index)).map(|index| index.to_string()).collect();
+    if !missing.is_empty() {
+        wrong.push(format!("of {of} slices, number {} is missing", missing.join(", ")));
+    }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    Ok((Order { slice: Slice::WHOLE, ..first.order.clone() }, ran))
+}
+
+/// What is wrong with the cases of a file, if they are not those that its order says.
+fn not_as_ordered(results: &Results) -> Option<String> {
+    let order = &results.order;
+    let mut there: Vec<(&str, u64)> =
+        results.ran.iter().map(|one| (one.scenario.as_str(), one.seed)).collect();
+    there.sort_unstable();
+    if let Some(twice) = there.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Some(format!("{}@{} stands there twice", twice[0].0, twice[0].1));
+    }
+    let of_place = |place: Place| (order.scenarios[place.scenario].given.as_str(), place.seed);
+    // A sweep that ended with its time has as many of the first cases as there was time for.
+    let mut ordered: Vec<(&str, u64)> = order.cases().take(there.len()).map(of_place).collect();
+    ordered.sort_unstable();
+    if order.count().is_some_and(|count| count < there.len() as u64) || ordered != there {
+        return Some("its cases are not those that its header orders".to_owned());
+    }
+    None
+}

@@ -1,0 +1,170 @@
+//! What a command is to work on: a scenario by name or file, one drawn whole (`generated@7`), or a stored case.
+
+use crate::case::wire::Work;
+use crate::case_file::{self, CaseFile, Recorded};
+use crate::scenario::{self, BadScenario, NamedScenario, Scenario};
+use crate::{Case, Plan, System, plan};
+use latent_sim::keyed_draw;
+use serde_json::Value;
+
+/// The name of scenarios that a seed draws whole.
+pub(crate) const GENERATED: &str = "generated";
+/// A generated scenario is made from so many bytes.
+const GENERATOR_BYTES: u64 = 8 << 10;
+
+/// A case before it runs.
+pub(crate) struct Target<S: System> {
+    /// The name or path as it was given: what repeats the run.
+    pub given: String,
+    /// The file to name in errors.
+    pub file: String,
+    /// The scenario's text, as a worker gets it.
+    pub text: String,
+    pub scenario: Scenario<S::Topic>,
+    pub seed: u64,
+    /// The release that all of the system is on, if one was asked for.
+    release: Option<String>,
+    /// A stored case's plan.
+    plan: Option<Value>,
+    /// What a stored case says of its run.
+    pub recorded: Option<Recorded>,
+}
+
+impl<S: System> Target<S> {
+    /// Finds what `target` names: `NAME[@SEED]`, a scenario's file, or a case's file.
+    ///
+    /// # Errors
+    /// No such thing, or one that cannot run; with its place in the file.
+    pub fn find(
+        target: &str,
+        named: &[NamedScenario],
+        release: Option<&str>,
+    ) -> Result<Target<S>, BadScenario> {
+        let (given, seed) = scenario::parse_target(target)?;
+        let mut found = Self::of(&given, seed, named)?;
+        if let Some(name) = release {
+            found.put_on(name)?;
+        }
+        Ok(found)
+    }
+
+    fn of(given: &str, seed: Option<u64>, named: &[NamedScenario]) -> Result<Target<S>, BadScenario> {
+        let (given, release) = (given.to_owned(), None);
+        if given == GENERATED
+            && let Some(scenario) = generated::<S>(seed.unwrap_or(1))
+        {
+            let (seed, text) = (scenario.seed, scenario.to_text());
+            let file = format!("{GENERATED}@{seed}");
+            return Ok(Target { given, file, text, scenario, seed, release, plan: None, recorded: None });
+        }
+        let source = scenario::find(&given, named)?;
+        if let Some(case) = CaseFile::read(&source.file, &source.text)? {
+            if seed.is_some() {
+                let message = "a case has a seed of its own".to_owned();
+                return Err(scenario::unplaced(&source.file, message, format!("leave it out: {given}")));
+            }
+            let scenario = scenario::parse::<S>(&source.file, &case.scenario)?;
+            let (file, text, seed) = (source.file, case.scenario, scenario.seed);
+            let (plan, recorded) = (Some(case.plan), Some(case.recorded));
+            let target = Target { given, file, text, scenario, seed, release, plan, recorded };
+            target.expand()?;
+            return Ok(target);
+        }
+        let scenario = scenario::parse::<S>(&source.file, &source.text)?;
+        let (file, text, seed) = (source.file, source.text, seed.unwrap_or(scenario.seed));
+        Ok(Target { given, file, text, scenario, seed, release, plan: None, recorded: None })
+    }
+
+    /// Puts the system on another release than the scenario says.
+    fn put_on(&mut self, name: &str) -> Result<(), BadScenario> {
+        S::on_release(&mut self.scenario, name).map_err(|said| {
+            let (message, hint) = said.split_once('\n').unwrap_or((&said, ""));
+            scenario::unplaced(&self.given, message.to_owned(), hint.to_owned())
+        })?;
+        self.text = self.scenario.to_text();
+        self.release = Some(name.to_owned());
+        // A case's hash is that of the release it was found with.
+        self.recorded = None;
+        Ok(())
+    }
+
+    /// The same with another seed. Only for what has no seed of its own.
+    ///
+    /// # Errors
+    /// As [`find`](Target::find) has.
+    pub fn with_seed(&self, seed: u64) -> Result<Target<S>, BadScenario> {
+        if self.given == GENERATED {
+            let mut found = Self::of(GENERATED, Some(seed), &[])?;
+            if let Some(name) = &self.release {
+                found.put_on(name)?;
+            }
+            return Ok(found);
+        }
+        let (given, file, text) = (self.given.clone(), self.file.clone(), self.text.clone());
+        let (scenario, release) = (self.scenario.clone(), self.release.clone());
+        Ok(Target { given, file, text, scenario, seed, release, plan: None, recorded: None })
+    }
+
+    /// Whether it is a stored case, which runs with its own plan.
+    pub fn is_case(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// All that the run decides, written out.
+    ///
+    /// # Errors
+    /// A stored plan that this program cannot read.
+    pub fn expand(&self) -> Result<Plan<S::Plan>, BadScenario> {
+        let Some(stored) = &self.plan else { return Ok(plan::expand::<S>(&self.scenario, self.seed)) };
+        case_file::plan_of::<S>(&self.file, stored)
+    }
+
+    /// What a worker is to do.
+    pub fn work(&self) -> Work {
+        let work = Work::of(self.file.clone(), self.text.clone(), self.seed);
+        Work { plan: self.plan.clone(), ..work }
+    }
+
+    /// The case, to be made smaller. Its faults stand in the plan alone.
+    ///
+    /// # Errors
+    /// As [`expand`](Target::expand) has.
+    pub fn case(&self) -> Result<Case<S>, BadScenario> {
+        let plan = self.expand()?;
+        let mut scenario = self.scenario.clone();
+        scenario.faults = Vec::new();
+        scenario.seed = self.seed;
+        Ok(Case { scenario, plan })
+    }
+
+    /// How the run is called: `generated@7`, or the case's path.
+    pub fn name(&self) -> String {
+        if self.is_case() { self.given.clone() } else { format!("{}@{}", self.given, self.seed) }
+    }
+
+    /// What follows a command on the line that repeats it.
+    pub fn arguments(&self) -> String {
+        let release =
+            self.release.as_ref().map_or(String::new(), |name| format!(" --release {}", shell_word(name)));
+        format!("{}{release}", shell_word(&self.name()))
+    }
+}
+
+/// The scenario that `seed` draws; `None` if this system cannot.
+fn generated<S: System>(seed: u64) -> Option<Scenario<S::Topic>> {
+    let words = (0..GENERATOR_BYTES / 8).map(|at| keyed_draw(seed, "generate", u128::from(at)));
+    let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    let mut scenario = S::generate(&bytes)?;
+    scenario.seed = seed;
+    Some(scenario)
+}
+
+/// A word that a shell takes as it is, quoted if need be.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,26 @@
+//! Tells the binary which commit it was built from: slices of one sweep must come from one program, and a case says
+//! which one recorded it. Outside of a repository it is `unknown`.
+
+use std::process::Command;
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output =
+        Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn main() {
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]);
+    println!("cargo::rustc-env=LATENT_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    // The file that changes with each commit; a branch's own is named by HEAD.
+    let head = git(&["symbolic-ref", "HEAD"]).into_iter().chain(["HEAD".to_owned()]);
+    for name in head {
+        if let Some(path) = git(&["rev-parse", "--git-path", &name]) {
+            let path = std::path::Path::new(&path);
+            if path.exists() {
+                println!("cargo::rerun-if-changed={}", path.display());
+            }
+        }
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+}
