@@ -12,10 +12,13 @@
 use crate::acks::Acks;
 use crate::load::Manners;
 use crate::plan::{Export, Tenant, WorldPlan, between};
-use crate::workload::{PlannedRequest, Stream};
+use crate::run::WARM_UP_MS;
+use crate::scenario::Topic;
+use crate::workload::{LawError, PlannedRequest, Stream, WrittenRequest};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use latent_edge::message::http_call;
+use latent_engine::Scenario;
 use latent_engine::sim::{SimEnv, World};
 use latent_oracle::{ClientRequest, Ledger, SentEvent, request_digest};
 use latent_pipeline::zone::{Day, ZoneHistory};
@@ -96,13 +99,37 @@ pub(crate) fn start(
         });
     }
     for export in &plan.exports {
-        let secret = plan.tenants[export.project as usize - 1].law.secret.clone();
+        // Nobody is left who would read it.
+        let Some(tenant) = plan.tenant(export.project) else { continue };
+        let secret = tenant.law.secret.clone();
         let (world, manners) = (world.clone(), Manners::default());
         let client =
             Client { env: env.clone(), side: side.clone(), edges: edges.to_vec(), secret, world, manners };
         let export = export.clone();
         env.spawn(async move { client.read_export(&export).await });
     }
+}
+
+/// The stream of a customer's law: what is sent within `sends_ms`, milliseconds since 1970.
+///
+/// # Errors
+/// A law that no stream can follow.
+pub(crate) fn stream_of<D: Fn(&'static str, u128) -> u64>(
+    tenant: &Tenant,
+    sends_ms: std::ops::Range<i64>,
+    draw: D,
+) -> Result<Stream<impl Fn(i32) -> (i64, i64) + use<D>, D>, LawError> {
+    let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
+    let first = zones.day(UnixMs(sends_ms.start), UnixMs(0)).0;
+    let last = zones.day(UnixMs(sends_ms.end), UnixMs(0)).0;
+    let limits =
+        move |day: i32| (zones.begins(Day(day), UnixMs(0)).0, zones.begins(Day(day + 1), UnixMs(0)).0);
+    Stream::new(tenant.law.clone(), first..last + 1, sends_ms, limits, draw)
+}
+
+/// When clients send, milliseconds since 1970.
+pub(crate) fn sends_ms(scenario: &Scenario<Topic>) -> std::ops::Range<i64> {
+    scenario.start.0.0 + WARM_UP_MS..scenario.end().0.0
 }
 
 struct Client {
@@ -125,15 +152,18 @@ struct Kept {
 
 impl Client {
     async fn send_stream(&self, tenant: &Tenant, world: &World, sends_ms: std::ops::Range<i64>) {
-        let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
-        let first = zones.day(UnixMs(sends_ms.start), UnixMs(0)).0;
-        let last = zones.day(UnixMs(sends_ms.end), UnixMs(0)).0;
-        let limits =
-            move |day: i32| (zones.begins(Day(day), UnixMs(0)).0, zones.begins(Day(day + 1), UnixMs(0)).0);
+        if let Some(requests) = &tenant.requests {
+            let in_time = |request: &&WrittenRequest| sends_ms.contains(&request.at.0.0);
+            let project = tenant.law.project;
+            return self.send_all(requests.iter().filter(in_time).map(|it| it.planned(project))).await;
+        }
         let draw = |stream: &'static str, key: u128| world.draw(stream, key);
         // A law that cannot be followed is a mistake of the plan: it stops the run with its own words.
-        let stream = Stream::new(tenant.law.clone(), first..last + 1, sends_ms, limits, draw)
-            .unwrap_or_else(|error| panic!("plan: {error}"));
+        let stream = stream_of(tenant, sends_ms, draw).unwrap_or_else(|error| panic!("plan: {error}"));
+        self.send_all(stream).await;
+    }
+
+    async fn send_all(&self, stream: impl Iterator<Item = PlannedRequest>) {
         if self.manners.keeps {
             return self.send_in_order(stream).await;
         }
@@ -264,7 +294,7 @@ impl Client {
             .iter()
             .map(|event| SentEvent {
                 json: &event.json,
-                name: event.name,
+                name: &event.name,
                 distinct_id: &event.distinct_id,
                 insert_id: event.insert_id.as_deref(),
                 time_ms: event.time_ms,

@@ -88,6 +88,7 @@ pub(crate) type DaySets = (String, Vec<String>, Vec<String>);
 impl Judge {
     pub fn new(
         scenario: &Scenario<Topic>,
+        world: &World,
         side: Arc<ClientSide>,
         first_ms: i64,
         chronicle: Arc<Mutex<Chronicle>>,
@@ -135,9 +136,8 @@ impl Judge {
             destroyed: BTreeSet::new(),
             store_log: Arc::default(),
             backups_looked_at_ms: i64::MIN / 2,
-            faults_planned: !scenario.faults.is_empty()
-                || topic.trouble.is_some()
-                || !topic.deploys.is_empty(),
+            // Wherever they stand: a case that was made smaller has them in its plan alone.
+            faults_planned: !world.fault_outcomes().is_empty() || !topic.deploys.is_empty(),
             smallest: None,
             chronicle,
             settling: Settling::default(),

@@ -6,6 +6,7 @@
 //! - `store_faults`: what befalls calls to object stores. `load`: clients that send too much, late, or again.
 //! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
 //! - `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
+//! - `smaller`: what makes a case smaller.
 //! - `run`: the course of a run. `findings`: what it reports.
 
 mod acks;
@@ -28,6 +29,7 @@ mod plan;
 mod run;
 mod scenario;
 mod settled;
+mod smaller;
 mod store_faults;
 #[cfg(test)]
 mod testing;
@@ -42,7 +44,7 @@ pub use plan::WorldPlan;
 pub use scenario::Topic;
 
 use latent_engine::sim::{Fault, World};
-use latent_engine::{Judged, Problem, Progress, Report, Scenario, Screen, System};
+use latent_engine::{Case, Judged, Problem, Progress, Reduction, Report, Scenario, Screen, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The system under test: edges, ingest, Arb, compaction, backup, audit, recovery.
@@ -69,6 +71,14 @@ impl System for Latent {
 
     fn faults(plan: &WorldPlan) -> Vec<Fault> {
         plan.faults.clone()
+    }
+
+    fn reductions() -> Vec<Reduction<Latent>> {
+        smaller::reductions()
+    }
+
+    fn written_out(case: &Case<Latent>) -> Option<Case<Latent>> {
+        smaller::written_out(case)
     }
 
     fn choices(plan: &WorldPlan) -> Vec<String> {

@@ -11,7 +11,7 @@
 //! Source: GitLab's account of 2017-01-31 names a directory removed on the wrong host, backups that had silently not
 //! been taken for months, and a runbook that was improvised; restic#3861 a retention whose unit was misread.
 
-use crate::scenario::Topic;
+use crate::scenario::{Protection, Topic};
 use crate::topology::Nodes;
 use latent_engine::{Moment, Problem, Scenario, Span};
 use latent_pipeline::config::Cluster;
@@ -195,6 +195,21 @@ impl What {
         Some((node, changed))
     }
 
+    /// What it needs and the protection has not, in words.
+    pub(crate) fn lacks(&self, protection: &Protection) -> Option<&'static str> {
+        let (needs, is_there) = match self {
+            What::Recover(_) => ("an audit: nobody is there to run a recovery", protection.audit.is_some()),
+            What::TypeRetention(TypeRetention { of: Retained::Tee, .. }) => {
+                ("a tee", protection.tee.is_some())
+            }
+            What::TypeRetention(_) | What::DisableBackup(_) => ("backups", protection.backup.is_some()),
+            What::WrongBucket(_) => {
+                ("backups and a tee", protection.backup.is_some() && protection.tee.is_some())
+            }
+        };
+        (!is_there).then_some(needs)
+    }
+
     /// As the printed choices say it.
     pub(crate) fn in_words(&self) -> String {
         let lasts = self.lasts().map_or(String::new(), |lasts| format!(", for {lasts}"));
@@ -232,18 +247,7 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
             let said = format!("the operation at {} lies outside of the run", operation.at);
             problems.push(Problem::at(at("/at"), said, format!("write an instant from {start} to {end}")));
         }
-        let protection = &topic.protection;
-        let (needs, there) = match &operation.what {
-            What::Recover(_) => ("an audit: nobody is there to run a recovery", protection.audit.is_some()),
-            What::TypeRetention(TypeRetention { of: Retained::Tee, .. }) => {
-                ("a tee", protection.tee.is_some())
-            }
-            What::TypeRetention(_) | What::DisableBackup(_) => ("backups", protection.backup.is_some()),
-            What::WrongBucket(_) => {
-                ("backups and a tee", protection.backup.is_some() && protection.tee.is_some())
-            }
-        };
-        if !there {
+        if let Some(needs) = operation.what.lacks(&topic.protection) {
             let hint = "give the scenario's protection one, or leave the operation out";
             problems.push(Problem::at(at("/what"), format!("this needs {needs}"), hint));
         }

@@ -5,7 +5,7 @@
 use crate::load::{self, Manners};
 use crate::operations::Operation;
 use crate::scenario::{TenantClass, Topic, ZoneShare};
-use crate::workload::{HOUR_MS, Late, StreamLaw};
+use crate::workload::{HOUR_MS, Late, StreamLaw, WrittenRequest};
 use latent_engine::sim::{Fault, keyed_draw};
 use latent_engine::{Scenario, words};
 use latent_pipeline::zone::Day;
@@ -21,7 +21,8 @@ pub(crate) const CLOCK_OFFSET_MS: i64 = 20;
 pub struct WorldPlan {
     /// The seed: of workload, latencies, clocks.
     pub seed: u64,
-    /// The customers, by project number from 1.
+    /// The customers, in the order of their projects' numbers, which begin with 1 and may have gaps: some may have been
+    /// left out to make a case smaller.
     pub tenants: Vec<Tenant>,
     /// Clock offsets of nodes are drawn up to this, either way, ms.
     pub clock_offset_ms: i64,
@@ -50,6 +51,9 @@ pub struct Tenant {
     /// How they go about it.
     #[serde(default, skip_serializing_if = "Manners::is_usual")]
     pub(crate) manners: Manners,
+    /// What its clients send, written out in place of the law's stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Vec<WrittenRequest>>,
 }
 
 /// An export that a customer reads.
@@ -67,6 +71,11 @@ pub struct Export {
 }
 
 impl WorldPlan {
+    /// The customer with this project.
+    pub(crate) fn tenant(&self, project: u32) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.law.project == project)
+    }
+
     /// The choices, one a line, for people.
     pub(crate) fn in_words(&self) -> Vec<String> {
         let mut zones: BTreeMap<(&str, &str), u32> = BTreeMap::new();
@@ -119,7 +128,7 @@ pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
             let project = tenants.len() as u32 + 1;
             let (mut law, mut manners) = (law(class, project, &draw), Manners::default());
             load::apply(&topic.load, &mut law, &mut manners);
-            tenants.push(Tenant { class: class.name.clone(), zone, law, manners });
+            tenants.push(Tenant { class: class.name.clone(), zone, law, manners, requests: None });
         }
     }
     let (start, end) = (scenario.start.0.0, scenario.end().0.0);

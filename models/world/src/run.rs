@@ -72,7 +72,7 @@ pub(crate) struct Course<'a> {
     heard: Arc<Mutex<Heard>>,
     chronicle: Arc<Mutex<Chronicle>>,
     releases: BTreeMap<String, Arc<Release>>,
-    zones: Vec<ZoneHistory>,
+    zones: Vec<(u32, ZoneHistory)>,
     judge: Judge,
     drills: Vec<Drill>,
     last_look: UnixMs,
@@ -125,19 +125,22 @@ impl<'a> Course<'a> {
         let least_disks = u32::from(scenario.topic.topology.ack_copies);
         let acks = Acks::new(world.clone(), nodes.disks.clone(), least_disks, chronicle.clone());
         *lock(&side.acks) = Some(acks);
-        let sends_ms = start.0 + WARM_UP_MS..scenario.end().0.0;
+        let sends_ms = clients::sends_ms(scenario);
         let (side_of, edges, plan_of, world_of) =
             (side.clone(), nodes.edges.clone(), plan.clone(), world.clone());
         world.add_node(NodeSpec::named("clients"), move |env: SimEnv| {
             clients::start(&env, &world_of, &plan_of, &side_of, &edges, sends_ms.clone());
             std::future::ready(())
         });
-        let mut judge = Judge::new(scenario, side.clone(), start.0, chronicle.clone());
+        let mut judge = Judge::new(scenario, &world, side.clone(), start.0, chronicle.clone());
         judge.store_log = switchboard.store_log.clone();
         let zones = plan
             .tenants
             .iter()
-            .map(|tenant| ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario"))
+            .map(|tenant| {
+                let zones = ZoneHistory::constant(&tenant.zone);
+                (tenant.law.project, zones.expect("zones were checked with the scenario"))
+            })
             .collect();
         Course {
             plan,
@@ -278,11 +281,11 @@ impl<'a> Course<'a> {
             let due = heard.due(|node| self.world.is_up(node));
             (due, std::mem::take(&mut heard.backup_since_look))
         };
-        for (index, zones) in self.zones.iter().enumerate() {
+        for (project, zones) in &self.zones {
             let before = |moment: UnixMs| zones.day(moment - Duration::from_millis(HOUR_MS as u64), moment);
             if before(now) != before(self.last_look) {
                 let ended = before(self.last_look);
-                scope.insert(ProjectDay { project: index as u32 + 1, day: ended.0 });
+                scope.insert(ProjectDay { project: *project, day: ended.0 });
             }
         }
         self.judge.replays = lock(&self.desk).begun;

@@ -78,6 +78,12 @@ fn bounds(topic: &Topic) -> Vec<(&'static str, Duration)> {
     bounds
 }
 
+/// The shortest healing, in whole hours, after which the laws of liveness can be judged.
+pub(crate) fn least_healing(topic: &Topic) -> Duration {
+    let longest = bounds(topic).into_iter().map(|(_, within)| within).max().unwrap_or_default();
+    Duration::from_secs((longest.as_secs() / 3_600 + 1) * 3_600)
+}
+
 /// A scenario that ends before its laws of liveness can be judged.
 pub(crate) fn check(topic: &Topic) -> Option<Problem> {
     let (law, longest) = bounds(topic).into_iter().max_by_key(|(_, within)| *within)?;

@@ -54,7 +54,8 @@ impl Course<'_> {
             beyond_budget: self.beyond_budget(),
         };
         let diff = crate::diff::of_smallest_loss(&self.judge);
-        let zone_of = |project: u32| self.plan.tenants[project as usize - 1].zone.clone();
+        let zone_of =
+            |project: u32| self.plan.tenant(project).map(|tenant| tenant.zone.clone()).unwrap_or_default();
         let findings = Findings {
             projects: self.plan.tenants.len() as u64,
             requests: counts(ledger.requests()),

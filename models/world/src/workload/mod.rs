@@ -17,6 +17,7 @@ mod place;
 mod request;
 mod stream;
 mod words;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -27,3 +28,4 @@ pub use law::{
 };
 pub use request::{Api, FormData, Gzip, PlannedEvent, PlannedRequest};
 pub use stream::Stream;
+pub use written::WrittenRequest;

@@ -11,10 +11,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{Method, Request};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::io::Write as _;
 
 /// How a request travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Api {
     /// `POST /track` with the JSON as its body.
     TrackRaw {
@@ -46,7 +49,8 @@ pub enum Api {
 }
 
 /// How a form's `data=` is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FormData {
     /// Percent-encoded JSON.
     Json,
@@ -57,7 +61,8 @@ pub enum FormData {
 }
 
 /// How an import's body is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Gzip {
     /// Not.
     No,
@@ -65,6 +70,15 @@ pub enum Gzip {
     One,
     /// Two members, the cut anywhere.
     Two,
+}
+
+/// What stands before, between and behind the events of a request: one a line, one alone, or an array.
+pub(super) const fn frame(lines: bool, bare: bool) -> (&'static [u8], &'static [u8], &'static [u8]) {
+    match (lines, bare) {
+        (true, _) => (b"", b"\n", b"\n"),
+        (false, true) => (b"", b"", b""),
+        (false, false) => (b"[", b",", b"]"),
+    }
 }
 
 /// The longest text that goes into an address; longer ones go into a form.
@@ -123,7 +137,7 @@ pub struct PlannedEvent {
     /// Its JSON text, byte for byte, a slice of the request's.
     pub json: Bytes,
     /// Its name; empty when that is what it lacks.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its `distinct_id` as text: a string's content, a number's JSON text, empty when absent.
     pub distinct_id: String,
     /// Its `$insert_id`.

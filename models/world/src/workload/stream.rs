@@ -9,8 +9,9 @@ use super::dice::Dice;
 use super::event::{self, Source, Subject};
 use super::law::{Burst, Defect, LawError, MINUTE_MS, StreamLaw};
 use super::place::{Placed, TRACK_AGE_MS, Traits, place, place_in_burst};
-use super::request::{Api, PlannedEvent, PlannedRequest};
+use super::request::{self, Api, PlannedEvent, PlannedRequest};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -93,6 +94,29 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
     /// The law that it follows.
     pub fn law(&self) -> &StreamLaw {
         &self.law
+    }
+
+    /// How many events are sent, second sendings included, by the usual index that they are kept with. Writes no text.
+    pub fn sent(mut self) -> BTreeMap<u64, u64> {
+        while self.next_day < self.days.end {
+            self.plan_day(self.next_day);
+            self.next_day += 1;
+        }
+        let mut sent = BTreeMap::new();
+        for draft in self.waiting.values().flat_map(|(_, drafts)| drafts) {
+            *sent.entry(self.kept_with(draft.own.index)).or_default() += 1;
+        }
+        sent
+    }
+
+    /// The usual index with which an event is kept: that of an event of a burst is another than its own.
+    fn kept_with(&self, index: u64) -> u64 {
+        if index < EXTRA {
+            return index;
+        }
+        let (day_offset, number) = (index >> 24 & 0xFFF, index & 0xFF_FFFF);
+        let count = self.events_of(self.days.start.saturating_add_unsigned(day_offset as u32));
+        day_offset * self.law.stride() + number % count.max(1)
     }
 
     /// How many events are planned and not yet sent.
@@ -258,11 +282,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
         let lines = matches!(api, Api::ImportNdjson { .. });
         // A client with one event may send it alone or as an array of one.
         let bare = drafts.len() == 1 && !api.is_import() && Dice::new(drafts[0].own.seed, 6).one_in(2);
-        let (open, between, close): (&[u8], &[u8], &[u8]) = match (lines, bare) {
-            (true, _) => (b"", b"\n", b"\n"),
-            (false, true) => (b"", b"", b""),
-            (false, false) => (b"[", b",", b"]"),
-        };
+        let (open, between, close) = request::frame(lines, bare);
         let mut text = Vec::with_capacity(drafts.len() * (self.law.event_bytes.1 as usize + 64) + 2);
         text.extend_from_slice(open);
         let mut written = Vec::with_capacity(drafts.len());
@@ -284,7 +304,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
             index: draft.own.index,
             is_resend: draft.is_resend,
             json: text.slice(range),
-            name: event.name,
+            name: Cow::Borrowed(event.name),
             distinct_id: event.distinct_id,
             insert_id: event.insert_id,
             time_ms: event.time_ms,
