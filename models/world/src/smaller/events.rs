@@ -68,15 +68,15 @@ pub(super) fn without(case: &LatentCase, places: &BTreeSet<usize>) -> Option<Lat
         }
         match (sent, &mut tenant.requests) {
             (Sent::Written(_), Some(requests)) => leave_out_written(requests, &here),
-            (Sent::ByLaw(sent), _) => tenant.law.kept = kept(sent.into_keys(), &here),
+            (Sent::ByLaw(sent), _) => tenant.law.keep_only(&kept(sent.into_keys(), &here)),
             (Sent::Written(_), None) => {}
         }
     }
     finished(smaller)
 }
 
-/// Ranges that keep all of these indices but those at some places. Indices between two that stay need no range of
-/// their own: what they stand for is never sent.
+/// Ranges that keep all of these indices but those at some places. One range may span indices that stay: those between
+/// them stand for what is not sent, or not kept.
 fn kept(indices: impl Iterator<Item = u64>, left_out: &BTreeSet<usize>) -> Vec<Range<u64>> {
     let mut kept: Vec<Range<u64>> = Vec::new();
     let mut goes_on = false;
@@ -88,10 +88,6 @@ fn kept(indices: impl Iterator<Item = u64>, left_out: &BTreeSet<usize>) -> Vec<R
             _ => {}
         }
         goes_on = stays;
-    }
-    if kept.is_empty() {
-        // No ranges at all would keep everything.
-        kept.push(0..0);
     }
     kept
 }

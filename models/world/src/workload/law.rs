@@ -3,6 +3,7 @@
 //!
 //! Shares are in parts per million of the stream's events, times in milliseconds.
 
+use super::stream::{indices, merged};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -223,6 +224,16 @@ impl StreamLaw {
     #[must_use]
     pub fn indices(&self, days: u32) -> Range<u64> {
         0..self.stride() * u64::from(days)
+    }
+
+    /// Keeps of what is kept only these ranges, which must be in order.
+    pub(crate) fn keep_only(&mut self, ranges: &[Range<u64>]) {
+        let before = merged(&self.kept);
+        self.kept = ranges.iter().flat_map(|range| indices(&before, range.clone())).collect();
+        if self.kept.is_empty() {
+            // No ranges at all would keep everything.
+            self.kept.push(0..0);
+        }
     }
 
     /// Checks that a stream can follow the law.

@@ -344,7 +344,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Iterator for St
 }
 
 /// Kept ranges in order, each index once; everything if there are none.
-fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
+pub(super) fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut sorted: Vec<Range<u64>> = kept.iter().filter(|range| !range.is_empty()).cloned().collect();
     if kept.is_empty() {
         sorted.push(0..u64::MAX);
@@ -367,7 +367,7 @@ fn is_kept(kept: &[Range<u64>], index: u64) -> bool {
 }
 
 /// The parts of `all` that are kept.
-fn indices(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
+pub(super) fn indices(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
     let first = kept.partition_point(|range| range.end <= all.start);
     kept[first..]
         .iter()
