@@ -110,6 +110,9 @@ pub(crate) fn start(
     }
 }
 
+/// A stream whose local days are those of a zone, which is asked once a day.
+pub(crate) type LawStream<D> = Stream<Box<dyn Fn(i32) -> (i64, i64) + Send>, D>;
+
 /// The stream of a customer's law: what is sent within `sends_ms`, milliseconds since 1970.
 ///
 /// # Errors
@@ -118,13 +121,13 @@ pub(crate) fn stream_of<D: Fn(&'static str, u128) -> u64>(
     tenant: &Tenant,
     sends_ms: std::ops::Range<i64>,
     draw: D,
-) -> Result<Stream<impl Fn(i32) -> (i64, i64) + use<D>, D>, LawError> {
+) -> Result<LawStream<D>, LawError> {
     let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
     let first = zones.day(UnixMs(sends_ms.start), UnixMs(0)).0;
     let last = zones.day(UnixMs(sends_ms.end), UnixMs(0)).0;
     let limits =
         move |day: i32| (zones.begins(Day(day), UnixMs(0)).0, zones.begins(Day(day + 1), UnixMs(0)).0);
-    Stream::new(tenant.law.clone(), first..last + 1, sends_ms, limits, draw)
+    Stream::new(tenant.law.clone(), first..last + 1, sends_ms, Box::new(limits), draw)
 }
 
 /// When clients send, milliseconds since 1970.

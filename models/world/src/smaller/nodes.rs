@@ -7,11 +7,14 @@ use super::{LatentCase, finished};
 use crate::scenario::{Topic, Topology};
 use std::collections::BTreeSet;
 
+/// How many nodes of a kind there are.
+type CountOf = fn(&mut Topology) -> &mut u16;
+
 /// Something that can be taken out of a topology.
 #[derive(Clone, Copy)]
 enum Part {
     /// One node of a kind.
-    OneOf(fn(&mut Topology) -> &mut u16),
+    OneOf(CountOf),
     /// The audit, and the operator whom it calls.
     Audit,
     /// The backups, and the data centers.
@@ -30,7 +33,7 @@ fn parts(topic: &Topic) -> Vec<Part> {
     let mut parts: Vec<Part> =
         whole.into_iter().filter(|(_, is_there)| *is_there).map(|(it, _)| it).collect();
     let data_centers = if protection.backup.is_some() { topology.data_centers } else { 1 };
-    let kinds: [(fn(&mut Topology) -> &mut u16, u16); 4] = [
+    let kinds: [(CountOf, u16); 4] = [
         (|topology| &mut topology.workers, topology.workers),
         (|topology| &mut topology.ingest, topology.ingest),
         (|topology| &mut topology.data_centers, data_centers),
