@@ -6,7 +6,7 @@
 //! - `store_faults`: what befalls calls to object stores. `load`: clients that send too much, late, or again.
 //! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
 //! - `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
-//! - `smaller`: what makes a case smaller.
+//! - `generate`: whole scenarios from bytes. `releases`: another release. `smaller`: what makes a case smaller.
 //! - `run`: the course of a run. `findings`: what it reports.
 
 mod acks;
@@ -18,6 +18,7 @@ mod deploys;
 mod diff;
 mod drill;
 mod findings;
+mod generate;
 mod instants;
 mod judge;
 mod load;
@@ -26,6 +27,7 @@ mod nights;
 mod operations;
 mod operator;
 mod plan;
+mod releases;
 mod run;
 mod scenario;
 mod settled;
@@ -40,6 +42,7 @@ mod trouble;
 pub mod workload;
 
 pub use findings::Findings;
+pub use generate::ZONES as GENERATED_ZONES;
 pub use plan::WorldPlan;
 pub use scenario::Topic;
 
@@ -71,6 +74,14 @@ impl System for Latent {
 
     fn faults(plan: &WorldPlan) -> Vec<Fault> {
         plan.faults.clone()
+    }
+
+    fn generate(bytes: &[u8]) -> Option<Scenario<Topic>> {
+        Some(generate::generate(bytes))
+    }
+
+    fn on_release(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
+        releases::put_on(scenario, name)
     }
 
     fn reductions() -> Vec<Reduction<Latent>> {

@@ -112,35 +112,71 @@ impl Kind {
     ];
 
     /// Whether there is anything that it could befall.
-    pub(super) fn has_victims(self, names: &Names) -> bool {
+    pub(crate) fn has_victims(self, names: &Names) -> bool {
         self != Kind::ObjectStore || !names.stores().is_empty()
     }
 }
 
-/// Where one fault is drawn.
-pub(super) struct Site<'a> {
-    pub scenario: &'a Scenario<Topic>,
-    pub names: &'a Names,
+/// Where the choices of a fault come from: 64 bits for each part of it.
+pub(crate) trait Chance {
+    /// Which node, which way, when.
+    fn bits(&self, part: u32) -> u64;
+
+    /// How much of it: smaller bits make a shorter, rarer or milder fault.
+    fn size_bits(&self, part: u32) -> u64 {
+        self.bits(part)
+    }
+}
+
+/// The chance of the `number`-th fault of a kind, drawn from a seed by key.
+pub(super) struct Keyed {
     pub seed: u64,
     pub kind: Kind,
-    /// The how-manieth fault of its kind.
     pub number: u64,
 }
 
-impl Site<'_> {
+impl Chance for Keyed {
     fn bits(&self, part: u32) -> u64 {
         let key = ((self.kind as u128) << 96) | (u128::from(self.number) << 32) | u128::from(part);
         keyed_draw(self.seed, "trouble.fault", key)
     }
+}
+
+/// Where one fault is drawn.
+pub(crate) struct Site<'a> {
+    pub scenario: &'a Scenario<Topic>,
+    pub names: &'a Names,
+    pub kind: Kind,
+    pub chance: &'a dyn Chance,
+}
+
+/// The item at the place that a draw means.
+fn item<T: Clone>(bits: u64, of: &[T]) -> T {
+    let last = i64::try_from(of.len()).unwrap_or(i64::MAX).saturating_sub(1);
+    of[usize::try_from(between(bits, 0, last)).unwrap_or(0)].clone()
+}
+
+impl Site<'_> {
+    fn bits(&self, part: u32) -> u64 {
+        self.chance.bits(part)
+    }
 
     fn within(&self, part: u32, least: u64, most: u64) -> u64 {
-        let drawn = between(self.bits(part), least.cast_signed(), most.cast_signed());
-        drawn.unsigned_abs()
+        between(self.bits(part), least.cast_signed(), most.cast_signed()).unsigned_abs()
     }
 
     fn pick<T: Clone>(&self, part: u32, of: &[T]) -> T {
-        let last = (of.len() as u64).saturating_sub(1);
-        of[usize::try_from(self.within(part, 0, last)).unwrap_or(0)].clone()
+        item(self.bits(part), of)
+    }
+
+    /// A size from the least to the most.
+    fn size(&self, part: u32, least: u64, most: u64) -> u64 {
+        between(self.chance.size_bits(part), least.cast_signed(), most.cast_signed()).unsigned_abs()
+    }
+
+    /// A size out of some that are told from small to large.
+    fn pick_size<T: Clone>(&self, part: u32, of: &[T]) -> T {
+        item(self.chance.size_bits(part), of)
     }
 
     /// A node of the system; disks of Arb twice as often as all others together.
@@ -202,7 +238,7 @@ impl Site<'_> {
     }
 
     /// The faults that this one is made of.
-    pub(super) fn fault(&self) -> Vec<Fault> {
+    pub(crate) fn fault(&self) -> Vec<Fault> {
         let (anchor, action) = match self.kind {
             Kind::Crash | Kind::CrashLoop | Kind::PowerLoss | Kind::Pause | Kind::NewDisk => self.process(),
             Kind::CutLink
@@ -246,11 +282,11 @@ impl Site<'_> {
         let node = self.pick(0, &self.names.stores());
         let name = self.pick(2, &store_faults::OF_STORES);
         let level = if name == store_faults::SHORT_PAGES {
-            self.within(3, 1, 20)
+            self.size(3, 1, 20)
         } else {
-            self.within(3, 100_000, 900_000)
+            self.size(3, 100_000, 900_000)
         };
-        let for_ms = Some(self.pick(4, &[MINUTE_MS, HOUR_MS, 4 * HOUR_MS]));
+        let for_ms = Some(self.pick_size(4, &[MINUTE_MS, HOUR_MS, 4 * HOUR_MS]));
         (self.at(), Action::Condition(Condition { node, name: name.to_owned(), level, for_ms }))
     }
 
@@ -264,7 +300,7 @@ impl Site<'_> {
     fn process(&self) -> (Anchor, Action) {
         let node = self.node(0);
         let anchor = self.anchor(&node);
-        let restart_ms = self.pick(2, &[SECOND_MS, 30 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS, 5 * HOUR_MS]);
+        let restart_ms = self.pick_size(2, &[SECOND_MS, 30 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS, 5 * HOUR_MS]);
         let action = match self.kind {
             Kind::Crash => Action::Kill(Kill {
                 node,
@@ -274,9 +310,9 @@ impl Site<'_> {
             }),
             Kind::CrashLoop => Action::CrashLoop(CrashLoop {
                 node,
-                times: self.within(3, 2, 8) as u32,
-                up_ms: self.pick(4, &[500, 5 * SECOND_MS, MINUTE_MS]),
-                down_ms: self.pick(5, &[SECOND_MS, 10 * SECOND_MS, MINUTE_MS]),
+                times: self.size(3, 2, 8) as u32,
+                up_ms: self.pick_size(4, &[500, 5 * SECOND_MS, MINUTE_MS]),
+                down_ms: self.pick_size(5, &[SECOND_MS, 10 * SECOND_MS, MINUTE_MS]),
             }),
             Kind::PowerLoss => {
                 let (half, first) = (self.names.disks.len() / 2, self.within(3, 0, 1) as usize);
@@ -289,7 +325,7 @@ impl Site<'_> {
                 let node = self.disk(5);
                 return (self.at(), Action::NewDisk(NewDisk { node, restart_after_ms: restart_ms }));
             }
-            _ => Action::Pause(Pause { node, for_ms: self.within(3, 10 * SECOND_MS, 10 * MINUTE_MS) }),
+            _ => Action::Pause(Pause { node, for_ms: self.size(3, 10 * SECOND_MS, 10 * MINUTE_MS) }),
         };
         (anchor, action)
     }
@@ -297,7 +333,7 @@ impl Site<'_> {
     fn link(&self) -> (Anchor, Action) {
         let node = self.node(0);
         let other = self.pick(2, &self.names.system());
-        let for_ms = self.pick(3, &[SECOND_MS, MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 26 * HOUR_MS]);
+        let for_ms = self.pick_size(3, &[SECOND_MS, MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 26 * HOUR_MS]);
         let for_ms_some = Some(for_ms);
         let node_name = node.clone();
         let degrade = DegradeLink {
@@ -328,30 +364,30 @@ impl Site<'_> {
             }
             Kind::Flap => Action::Flap(Flap {
                 node,
-                down_ms: self.pick(4, &[SECOND_MS, 20 * SECOND_MS, 5 * MINUTE_MS]),
-                up_ms: self.pick(5, &[SECOND_MS, MINUTE_MS, 10 * MINUTE_MS]),
+                down_ms: self.pick_size(4, &[SECOND_MS, 20 * SECOND_MS, 5 * MINUTE_MS]),
+                up_ms: self.pick_size(5, &[SECOND_MS, MINUTE_MS, 10 * MINUTE_MS]),
                 for_ms: for_ms.clamp(MINUTE_MS, 4 * HOUR_MS),
             }),
             Kind::SlowLink => Action::DegradeLink(DegradeLink {
-                latency_times: Some(self.within(4, 10, 100) as u32),
+                latency_times: Some(self.size(4, 10, 100) as u32),
                 // Customers reach an edge over connections, which double nothing: a doubled request would be another one.
                 duplicate_ppm: Some(if self.names.edges.contains(&node_name) {
                     0
                 } else {
-                    self.within(5, 0, 300_000) as u32
+                    self.size(5, 0, 300_000) as u32
                 }),
-                reorder_ppm: Some(self.within(6, 0, 300_000) as u32),
-                reorder_by_ms: Some(self.within(7, 1, 3_000) as u32),
+                reorder_ppm: Some(self.size(6, 0, 300_000) as u32),
+                reorder_by_ms: Some(self.size(7, 1, 3_000) as u32),
                 bandwidth_bytes_per_s: self.pick(8, &[None, None, Some(200_000)]),
                 ..degrade
             }),
             Kind::LossyLink => Action::DegradeLink(DegradeLink {
-                loss_ppm: Some(self.within(4, 1_000, 333_000) as u32),
+                loss_ppm: Some(self.size(4, 1_000, 333_000) as u32),
                 ..degrade
             }),
             _ => {
                 let part = self.pick(4, &[CallPart::Request, CallPart::Answer]);
-                Action::LoseMessage(LoseMessage { node, part, times: self.within(5, 1, 5) as u32 })
+                Action::LoseMessage(LoseMessage { node, part, times: self.size(5, 1, 5) as u32 })
             }
         };
         (self.at(), action)
@@ -364,7 +400,7 @@ impl Site<'_> {
             Kind::DiskError => {
                 let kinds =
                     [OpKind::Read, OpKind::Append, OpKind::Sync, OpKind::Change, OpKind::Disk, OpKind::Open];
-                let (times, for_ms) = self.pick(
+                let (times, for_ms) = self.pick_size(
                     3,
                     &[
                         (Some(1), None),
@@ -379,23 +415,23 @@ impl Site<'_> {
             Kind::SyncFailure => Action::SyncFailure(SyncFailure {
                 node,
                 path_prefix,
-                times: self.within(3, 1, 4) as u32,
+                times: self.size(3, 1, 4) as u32,
                 shows: self.pick(4, &[AfterFailedSync::Old, AfterFailedSync::New]),
             }),
             Kind::DiskFull => Action::DiskFull(DiskFull {
                 node,
                 room_bytes: self.within(3, 0, 20_000),
-                for_ms: Some(self.pick(4, &[MINUTE_MS, HOUR_MS, 8 * HOUR_MS])),
+                for_ms: Some(self.pick_size(4, &[MINUTE_MS, HOUR_MS, 8 * HOUR_MS])),
             }),
             Kind::SlowDisk => Action::SlowDisk(SlowDisk {
                 node,
-                times: self.within(3, 10, 100) as u32,
-                for_ms: Some(self.within(4, 5 * MINUTE_MS, 5 * HOUR_MS)),
+                times: self.size(3, 10, 100) as u32,
+                for_ms: Some(self.size(4, 5 * MINUTE_MS, 5 * HOUR_MS)),
             }),
             Kind::ShortRead => {
-                Action::ShortRead(ShortRead { node, path_prefix, times: self.within(3, 1, 50) as u32 })
+                Action::ShortRead(ShortRead { node, path_prefix, times: self.size(3, 1, 50) as u32 })
             }
-            _ => Action::GarbageTails(GarbageTails { node, for_ms: Some(self.within(3, HOUR_MS, DAY_MS)) }),
+            _ => Action::GarbageTails(GarbageTails { node, for_ms: Some(self.size(3, HOUR_MS, DAY_MS)) }),
         };
         (self.at(), action)
     }
@@ -407,19 +443,19 @@ impl Site<'_> {
         let action = match self.kind {
             Kind::LatentSector => Action::LatentSector(LatentSector { node, path_prefix, pick }),
             Kind::BitRot => {
-                Action::BitRot(BitRot { node, path_prefix, pick, bits: self.within(2, 1, 16) as u32 })
+                Action::BitRot(BitRot { node, path_prefix, pick, bits: self.size(2, 1, 16) as u32 })
             }
             Kind::MisdirectedWrite => Action::MisdirectedWrite(MisdirectedWrite { node, path_prefix, pick }),
-            _ => Action::LostWrite(LostWrite { node, path_prefix, times: self.within(2, 1, 3) as u32 }),
+            _ => Action::LostWrite(LostWrite { node, path_prefix, times: self.size(2, 1, 3) as u32 }),
         };
         (self.at(), action)
     }
 
     fn clock(&self) -> (Anchor, Action) {
         let node = self.node(0);
-        let for_ms = Some(self.pick(2, &[10 * MINUTE_MS, 4 * HOUR_MS, DAY_MS]));
+        let for_ms = Some(self.pick_size(2, &[10 * MINUTE_MS, 4 * HOUR_MS, DAY_MS]));
         let action = if let Kind::ClockStep = self.kind {
-            let by_ms = self.pick(3, &[SECOND_MS, HOUR_MS, DAY_MS]).cast_signed();
+            let by_ms = self.pick_size(3, &[SECOND_MS, HOUR_MS, DAY_MS]).cast_signed();
             Action::ClockStep(ClockStep {
                 node,
                 by_ms: if self.bits(4) & 1 == 1 { by_ms } else { -by_ms },

@@ -14,14 +14,14 @@ mod kinds;
 
 use crate::scenario::Topic;
 use crate::topology::Names;
-use budget::Budget;
-use kinds::Site;
+use kinds::Keyed;
 use latent_engine::sim::{Fault, keyed_draw};
 use latent_engine::{Problem, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use kinds::Kind;
+pub(crate) use budget::{Budget, exceeded};
+pub(crate) use kinds::{Chance, Kind, Site};
 
 /// Faults that the seed draws.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,15 +53,24 @@ pub(crate) fn draw(scenario: &Scenario<Topic>, seed: u64) -> Vec<Fault> {
     let mut faults = Vec::new();
     for number in 0..u64::try_from(count).unwrap_or(0) {
         let kind = on[usize::try_from(number % on.len() as u64).unwrap_or(0)];
-        let site = Site { scenario, names: &names, seed, kind, number: number / on.len() as u64 };
-        let drawn = site.fault();
-        // What would go beyond the budget is left out: such faults are for a person to write.
-        let with = faults.iter().chain(&drawn);
-        if budget::exceeded(with, scenario, &trouble.budget).is_none() {
-            faults.extend(drawn);
-        }
+        let chance = Keyed { seed, kind, number: number / on.len() as u64 };
+        let site = Site { scenario, names: &names, kind, chance: &chance };
+        add_within(&mut faults, site.fault(), scenario, &trouble.budget);
     }
     faults
+}
+
+/// Adds what was drawn, unless it would go beyond the budget: such faults are for a person to write.
+pub(crate) fn add_within(
+    faults: &mut Vec<Fault>,
+    drawn: Vec<Fault>,
+    scenario: &Scenario<Topic>,
+    budget: &Budget,
+) {
+    let with = faults.iter().chain(&drawn);
+    if budget::exceeded(with, scenario, budget).is_none() {
+        faults.extend(drawn);
+    }
 }
 
 /// The kinds of this run: each with even chances, one at least.

@@ -1,0 +1,71 @@
+//! The world: nodes, compaction, what guards against losing everything, and who looks after it.
+
+use super::choices::Choices;
+use crate::scenario::{Audit, Backup, Compaction, OnTeeFailure, Operator, Protection, Tee, Topic, Topology};
+use crate::settled::least_healing;
+use latent_engine::Span;
+use std::time::Duration;
+
+fn hours(hours: u64) -> Span {
+    Span(Duration::from_secs(hours * 3_600))
+}
+
+/// Eight copies as in production, now and then fewer; four acknowledge, so that three damaged disks lose nothing.
+pub(super) fn topology(choices: &Choices<'_>) -> Topology {
+    Topology {
+        edges: 2,
+        ingest: choices.pick(&[2, 2, 1, 3]),
+        copies: choices.pick(&[8, 8, 8, 8, 6, 5]),
+        ack_copies: 4,
+        workers: choices.pick(&[2, 2, 1, 3]),
+        data_centers: choices.pick(&[2, 2, 1]),
+        ..Topology::default()
+    }
+}
+
+/// Thresholds low enough for a small day to be merged in several runs.
+pub(super) fn compaction(choices: &Choices<'_>) -> Compaction {
+    Compaction {
+        late_seal_events: choices.pick(&[2, 1, 4, 20]),
+        two_runs_from_events: choices.pick(&[10, 1, 30, 100]),
+        grace: hours(choices.pick(&[3, 1, 12])),
+    }
+}
+
+/// All of it, or parts.
+pub(super) fn protection(choices: &Choices<'_>) -> Protection {
+    let (has_tee, has_backup) = choices.pick(&[
+        (true, true),
+        (true, true),
+        (true, true),
+        (true, false),
+        (false, true),
+        (false, false),
+    ]);
+    let retention_h: u64 = choices.pick(&[168, 72, 48]);
+    let tee = has_tee.then(|| Tee {
+        retention: hours(retention_h),
+        on_failure: choices.pick(&[OnTeeFailure::Reject, OnTeeFailure::AcceptAndRecordGap]),
+    });
+    let interval_h: u64 = choices.pick(&[24, 12, 6, 48]);
+    let backup = has_backup.then(|| Backup {
+        interval: hours(interval_h),
+        first_after: hours(choices.pick(&[6, 1, 20])),
+        retention: hours(retention_h + interval_h + choices.pick(&[24, 0, 200])),
+    });
+    let audit =
+        (has_tee && !choices.percent(20)).then(|| Audit { after_midnight: hours(choices.pick(&[3, 2, 6])) });
+    Protection { tee, backup, audit }
+}
+
+/// An operator, drills, and enough time to heal.
+pub(super) fn people(choices: &Choices<'_>, topic: &mut Topic) {
+    let Protection { tee, backup, audit } = &topic.protection;
+    if audit.is_some() && choices.percent(70) {
+        topic.operator = Some(Operator { reaction: hours(choices.pick(&[2, 1, 8])) });
+    }
+    if tee.is_some() || backup.is_some() {
+        topic.drills = choices.pick(&[0, 0, 1, 2]);
+    }
+    topic.healing = Span(least_healing(topic) + hours(choices.pick(&[0, 0, 12, 24])).0);
+}
