@@ -15,6 +15,9 @@ use crate::view::DiskView;
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 
+/// The hour in a tee file's name is believed if the file is there within so much time after it.
+const TEE_NAME_HOLDS_MS: i64 = 12 * 3_600_000;
+
 /// How much may lie about, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -39,6 +42,8 @@ type Orphan = (String, String, bool);
 pub struct SpaceWatch {
     first_seen_ms: BTreeMap<Orphan, i64>,
     booted_ms: BTreeMap<String, i64>,
+    /// When each tee file was seen first, by disk and path.
+    tee_seen_ms: BTreeMap<(String, String), i64>,
     disturbed_ms: Option<i64>,
 }
 
@@ -46,6 +51,7 @@ impl SpaceWatch {
     /// The disk was replaced or emptied: a file of an old name is a new one.
     pub fn forget(&mut self, disk: &str) {
         self.first_seen_ms.retain(|(name, _, _), _| name != disk);
+        self.tee_seen_ms.retain(|(name, _), _| name != disk);
     }
 
     /// The disk's process booted (or is still down): what it knew of files that are due is gone.
@@ -71,6 +77,29 @@ impl SpaceWatch {
         found
     }
 
+    /// Checks the age of tee files on edges and in the tee store, by the hour in their names; where a file was first seen
+    /// long after that, which is an edge's wrong clock, from then on.
+    pub fn check_tee(&mut self, disks: &[DiskView], limits: Limits, now: &Moment) -> Vec<Violation> {
+        let mut seen = BTreeMap::new();
+        let mut found = Vec::new();
+        for disk in disks {
+            let mut old = Vec::new();
+            for path in disk.files.iter().map(|file| file.path.as_str()) {
+                let Some(end_ms) = tee_hour_ends_ms(path) else { continue };
+                let key = (disk.name.clone(), path.to_owned());
+                let seen_ms = self.tee_seen_ms.get(&key).copied().unwrap_or(now.at_ms);
+                seen.insert(key, seen_ms);
+                let came_ms = if seen_ms - end_ms > TEE_NAME_HOLDS_MS { seen_ms } else { end_ms };
+                if now.at_ms - came_ms > limits.tee_age_ms {
+                    old.push(path);
+                }
+            }
+            found.extend(old_tee_files(disk, &old, now));
+        }
+        self.tee_seen_ms = seen;
+        found
+    }
+
     fn orphans(
         &self,
         disk: &DiskSnapshot,
@@ -89,9 +118,12 @@ impl SpaceWatch {
         for (of, day) in &disk.days {
             let verifies =
                 !disk.problems.iter().any(|problem| problem.of == *of) && !may_lack_edits(disk, day, now);
-            let others = day.others.iter().filter(|_| verifies).map(|file| file.path.as_str());
             let added =
                 |path: &str| day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*of, path));
+            // What a damaged disk's edits never named may have been named by one that was lost.
+            let is_nobodys = |path: &&str| added(path) || !now.is_damaged(&disk.name);
+            let others = day.others.iter().filter(|_| verifies).map(|file| file.path.as_str());
+            let others = others.filter(is_nobodys);
             let old: Vec<&str> =
                 others.filter(|path| age_ms(path, added(path)) > limits.orphan_age_ms).collect();
             found.extend(old_orphans(disk, *of, &old, now));
@@ -120,6 +152,19 @@ fn old_orphans(disk: &DiskSnapshot, of: ProjectDay, old: &[&str], now: &Moment) 
     Some(violation("I16", "orphan", now, of, old.len() as u64).keys(old.iter().copied()).because(detail))
 }
 
+/// The end of the hour in a tee file's name, in milliseconds since 1970.
+fn tee_hour_ends_ms(path: &str) -> Option<i64> {
+    let (hour, _, _) = path.rsplit('/').next().and_then(parse_name)?;
+    i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000)
+}
+
+fn old_tee_files(disk: &DiskView, old: &[&str], now: &Moment) -> Option<Violation> {
+    let first = old.first()?;
+    let detail = format!("{}: {} tee files such as {first} are past their time", disk.name, old.len());
+    let one = Violation::new("I16", "tee", now.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
+    Some(one.at(now.at_ms).keys(old.iter().copied()).because(detail))
+}
+
 fn old_asides(disk: &DiskSnapshot, of: ProjectDay, old: &[String], now: &Moment) -> Option<Violation> {
     let first = old.first()?;
     let detail = format!("{}: {first} was set aside, and is still there though the day is whole", disk.name);
@@ -142,29 +187,6 @@ fn too_much(disk: &DiskSnapshot, limits: Limits, now: &Moment) -> Option<Violati
             .at(now.at_ms)
             .because(detail),
     )
-}
-
-/// Checks the age of tee files on edges and in the tee store, by the hour in their names.
-#[must_use]
-pub fn check_tee(disks: &[DiskView], limits: Limits, now: &Moment) -> Vec<Violation> {
-    let is_old = |path: &str| {
-        let hour = path.rsplit('/').next().and_then(parse_name).map(|(hour, _, _)| hour);
-        let end_ms = hour.and_then(|hour| i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000));
-        end_ms.is_some_and(|end_ms| now.at_ms - end_ms > limits.tee_age_ms)
-    };
-    let mut found = Vec::new();
-    for disk in disks {
-        let old: Vec<&str> =
-            disk.files.iter().map(|file| file.path.as_str()).filter(|path| is_old(path)).collect();
-        if let Some(first) = old.first() {
-            let detail =
-                format!("{}: {} tee files such as {first} are past their time", disk.name, old.len());
-            let one =
-                Violation::new("I16", "tee", now.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
-            found.push(one.at(now.at_ms).keys(old.iter().copied()).because(detail));
-        }
-    }
-    found
 }
 
 #[cfg(test)]
@@ -233,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn on_a_damaged_disk_a_file_that_no_edit_named_may_have_lost_its_edit() {
+        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
+        disk.put(OF, "7.seg", Bytes::from_static(b"its edit was confirmed and never written"));
+        let damaged = || ["disk-0".to_owned()].into();
+        let mut watch = SpaceWatch::default();
+        for later_ms in [0, 9_999] {
+            let now = Moment { at_ms: NOON_MS + later_ms, damaged: damaged(), ..noon_after() };
+            assert_eq!(watch.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &now), []);
+        }
+        assert_eq!(kinds(&mut watch, &disk, 9_999), ["orphan"]);
+    }
+
+    #[test]
     fn a_disk_that_holds_far_more_than_is_live_is_found() {
         let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
         assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), [""; 0]);
@@ -245,15 +280,23 @@ mod tests {
         let hour = NOON_MS / 3_600_000;
         let file = FileView::whole(format!("objects/tee/{hour}-0-1.tee"), Bytes::new());
         let store = DiskView { name: "tee-store".into(), files: vec![file] };
-        let kinds = |at_ms| {
+        let mut watch = SpaceWatch::default();
+        let mut kinds = |at_ms| {
             let now = Moment { at_ms, ..noon_after() };
-            check_tee(std::slice::from_ref(&store), LIMITS, &now)
-                .into_iter()
-                .map(|v| v.kind)
-                .collect::<Vec<_>>()
+            let found = watch.check_tee(std::slice::from_ref(&store), LIMITS, &now);
+            found.into_iter().map(|v| v.kind).collect::<Vec<_>>()
         };
+        assert_eq!(kinds(NOON_MS), [""; 0]);
         let end_ms = (hour + 1) * 3_600_000 + LIMITS.tee_age_ms;
         assert_eq!(kinds(end_ms), [""; 0]);
         assert_eq!(kinds(end_ms + 1), ["tee"]);
+        // One that comes a day after its hour is a slow clock's: it is as old as its coming.
+        let (late_ms, mut watch) = ((hour + 25) * 3_600_000, SpaceWatch::default());
+        let mut kinds = |at_ms| {
+            let now = Moment { at_ms, ..noon_after() };
+            watch.check_tee(std::slice::from_ref(&store), LIMITS, &now).len()
+        };
+        assert_eq!((kinds(late_ms), kinds(late_ms + LIMITS.tee_age_ms)), (0, 0));
+        assert_eq!(kinds(late_ms + LIMITS.tee_age_ms + 1), 1);
     }
 }

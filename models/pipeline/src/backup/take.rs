@@ -15,7 +15,7 @@ use crate::audit::{Alarm, Retained, raise};
 use crate::common_time::{NoCommonTime, common_time};
 use crate::compaction::worker::sleep_until;
 use crate::config::{BackupConfig, Boot};
-use crate::record::Key;
+use crate::record::{Key, SetDigest};
 use crate::recovery::expire::refuse;
 use crate::zone::Day;
 use bytes::Bytes;
@@ -273,7 +273,8 @@ async fn put<E: Env>(target: &mut Target<E>, hash: &str, bytes: &Bytes) -> Resul
     Ok(())
 }
 
-/// Pins a project's files on as many disks as are needed, or on all that answer if those are fewer.
+/// Pins a project's files on as many disks as are needed; on all, where one of those does not answer, or they do not
+/// agree: then one may be empty or damaged, and what they lack together others have.
 async fn pin<E: Env>(
     env: &E,
     boot: &Boot,
@@ -285,10 +286,9 @@ async fn pin<E: Env>(
     let disks = &boot.cluster.disks;
     let count = disks.len();
     let mut pinned = Vec::new();
-    // As many as are needed first; the others only when one of those fails.
     let order: Vec<NodeId> = (0..count).map(|step| disks[(project as usize + step) % count]).collect();
     for batch in [&order[..needed.min(count)], &order[needed.min(count)..]] {
-        if pinned.len() >= needed {
+        if pinned.len() >= needed && agree(&pinned) {
             break;
         }
         let calls = batch.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT));
@@ -299,6 +299,15 @@ async fn pin<E: Env>(
         }
     }
     pinned
+}
+
+/// Whether every day verifies on all of these disks, and is the same. Pure.
+fn agree(pinned: &[(NodeId, Vec<DayFiles>)]) -> bool {
+    let digests = |(_, days): &(NodeId, Vec<DayFiles>)| -> BTreeMap<Day, Option<SetDigest>> {
+        days.iter().map(|files| (files.day, files.digest)).collect()
+    };
+    let verifies = pinned.iter().flat_map(|(_, days)| days).all(|files| files.digest.is_some());
+    verifies && pinned.windows(2).all(|pair| digests(&pair[0]) == digests(&pair[1]))
 }
 
 /// Per day the segments to keep, and on which disks (with which id) each can be read.
@@ -314,8 +323,9 @@ fn choose(pinned: &[(NodeId, Vec<DayFiles>)]) -> Chosen {
     }
     let mut chosen = Chosen::new();
     for (day, copies) in by_day {
-        let agree =
-            copies.len() == pinned.len() && copies.iter().all(|(_, c)| c.digest == copies[0].1.digest);
+        let agree = copies.len() == pinned.len()
+            && copies[0].1.digest.is_some()
+            && copies.iter().all(|(_, c)| c.digest == copies[0].1.digest);
         let used = if agree { &copies[..1] } else { &copies[..] };
         let segments = chosen.entry(day).or_default();
         for (disk, copy) in used {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::Latent;
 use crate::clients::{sends_ms, stream_of};
-use crate::trouble::{Budget, Kind, exceeded};
+use crate::trouble::budget::exceeded;
+use crate::trouble::{Budget, Kind};
 use latent_engine::sim::{Anchor, keyed_draw};
 use latent_engine::{expand, parse};
 use std::collections::BTreeSet;

@@ -15,6 +15,10 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
+/// A mistake is mended within the slack that a backup has: left longer, no daily backup is there, and that is a breach
+/// whoever made it.
+const MENDED_AFTER_MS: [i64; 3] = [HOUR_MS, 10 * MINUTE_MS, 2 * HOUR_MS];
+
 fn span_ms(ms: i64) -> Span {
     Span(Duration::from_millis(ms.unsigned_abs()))
 }
@@ -32,7 +36,8 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
     let a_week = choices.pick(&[(0, 0), (1, 4), (4, 12), (12, 30), (30, 60)]);
     let count = choices.within(a_week.0, a_week.1) * weeks_of_days.max(2) / 7;
     let names = Names::of(&scenario.topic);
-    let there: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.has_victims(&names)).collect();
+    let can_come = |kind: &Kind| kind.has_victims(&names) && kind.has_time(scenario);
+    let there: Vec<Kind> = Kind::ALL.into_iter().filter(can_come).collect();
     let on = choices.some_of(&there);
     let (small, large, any) = (Sizes(0, 32), Sizes(32, 64), Sizes(0, 64));
     let sizes = choices.pick(&[any, any, small, large]);
@@ -86,7 +91,7 @@ pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) 
     let protection = &scenario.topic.protection;
     let mut operations = Vec::new();
     for _ in 0..choices.pick(&[0, 0, 1, 3]) {
-        let lasts = Some(span_ms(choices.pick(&[5 * HOUR_MS, HOUR_MS, DAY_MS])));
+        let lasts = Some(span_ms(choices.pick(&MENDED_AFTER_MS)));
         let at = instant(choices, scenario, HOUR_MS);
         let what = match choices.within(0, 5) {
             0..=2 => What::Recover(recover(choices, scenario, at)),

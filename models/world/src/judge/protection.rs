@@ -6,7 +6,7 @@ use crate::lock;
 use crate::topology::Nodes;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
-use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill, i16_space};
+use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill};
 use latent_oracle::{DiskView, Moment, ProjectDay, Sight, Snapshot, day};
 use latent_ports::UnixMs;
 use std::collections::BTreeSet;
@@ -65,6 +65,7 @@ impl Judge {
     /// nothing.
     pub fn look_at_tee(&mut self, world: &World, nodes: &Nodes, stage: &str) {
         let Some(mut retention) = self.tee else { return };
+        let slack_ms = retention.slack_ms;
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
         let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
@@ -80,7 +81,10 @@ impl Judge {
             Some(store) if self.store_log.is_tampered(store) => Vec::new(),
             _ => i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now),
         };
-        found.extend(i16_space::check_tee(&disks, self.limits, &now));
+        // What kept the store from asking the time, or from looking, has kept files too; then it looks again.
+        let kept_until_ms = lock(&self.chronicle).troubled_until_ms(now.at_ms);
+        let old = self.space.check_tee(&disks, self.limits, &now);
+        found.extend(old.into_iter().filter(|_| kept_until_ms.is_none_or(|ms| now.at_ms - ms > slack_ms)));
         ledger.forget_requests(forget_before_ms);
         drop(ledger);
         self.note(found);

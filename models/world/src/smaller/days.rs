@@ -2,6 +2,7 @@
 
 use super::{LatentCase, finished};
 use crate::settled::least_healing;
+use crate::trouble::{REPAIRED_AFTER_MS, damages};
 use crate::workload::StreamLaw;
 use latent_engine::Span;
 use latent_engine::sim::{Anchor, Fault};
@@ -22,7 +23,22 @@ pub(super) fn fewer(case: &LatentCase) -> Vec<LatentCase> {
     lengths.sort_unstable();
     lengths.dedup();
     let shorter = lengths.into_iter().filter_map(|length| lasting(case, length));
-    shorter.chain(sooner_judged(case)).collect()
+    let all = shorter.chain(sooner_judged(case));
+    all.filter(|smaller| leaves_time(&smaller.plan.faults, judged_ms(case), judged_ms(smaller))).collect()
+}
+
+/// When a case is judged for the last time, in milliseconds since 1970.
+fn judged_ms(case: &LatentCase) -> i64 {
+    (case.scenario.end().0 + case.scenario.topic.healing.0).0
+}
+
+/// Whether what is damaged still has the time in which it is surely repaired. Without it the smaller case would fail in
+/// the same words and for another reason: that nothing can be repaired at once.
+fn leaves_time(faults: &[Fault], before_ms: i64, now_ms: i64) -> bool {
+    faults.iter().filter(|fault| damages(&fault.action).is_some()).all(|fault| match fault.anchor {
+        Anchor::AtMs(at_ms) => now_ms - at_ms >= REPAIRED_AFTER_MS.min(before_ms - at_ms),
+        _ => now_ms >= before_ms,
+    })
 }
 
 /// The case that ends so early. What would happen later never does.

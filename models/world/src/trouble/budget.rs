@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Damage counts for so long: three nights until every day was read anew, a fourth to bring copies together.
-pub(super) const REPAIRED_AFTER_MS: i64 = 4 * 86_400_000;
+pub(crate) const REPAIRED_AFTER_MS: i64 = 4 * 86_400_000;
 
 /// How many may be damaged at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -13,6 +13,7 @@ use latent_engine::sim::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
@@ -111,6 +112,19 @@ impl Kind {
         Kind::RemovedDirectory,
     ];
 
+    /// Whether it takes durable bytes away, or makes them unreadable.
+    fn is_damage(self) -> bool {
+        use Kind::{BitRot, LatentSector, LostWrite, MisdirectedWrite, NewDisk, RemovedDirectory};
+        matches!(self, NewDisk | LatentSector | BitRot | MisdirectedWrite | LostWrite | RemovedDirectory)
+    }
+
+    /// Whether a scenario is long enough: damage needs days until it is surely repaired.
+    pub(crate) fn has_time(self, scenario: &Scenario<Topic>) -> bool {
+        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
+        let all_ms = ms(scenario.run_for.0) + ms(scenario.topic.healing.0);
+        !self.is_damage() || all_ms > super::budget::REPAIRED_AFTER_MS + WARM_UP_MS.cast_signed()
+    }
+
     /// Whether there is anything that it could befall.
     pub(crate) fn has_victims(self, names: &Names) -> bool {
         self != Kind::ObjectStore || !names.stores().is_empty()
@@ -197,14 +211,9 @@ impl Site<'_> {
         let (start, end) = (self.scenario.start.0.0, self.scenario.end().0.0);
         let healing_ms = i64::try_from(self.scenario.topic.healing.0.as_millis()).unwrap_or(i64::MAX);
         let scrub_ms = (super::budget::REPAIRED_AFTER_MS - healing_ms).max(0);
-        let last = if self.is_damage() { end - scrub_ms } else { end };
+        let last = if self.kind.is_damage() { end - scrub_ms } else { end };
         let first = start + WARM_UP_MS.cast_signed();
         between(self.bits(part), first, last.max(first))
-    }
-
-    fn is_damage(&self) -> bool {
-        use Kind::{BitRot, LatentSector, LostWrite, MisdirectedWrite, NewDisk, RemovedDirectory};
-        matches!(self.kind, NewDisk | LatentSector | BitRot | MisdirectedWrite | LostWrite | RemovedDirectory)
     }
 
     /// At an instant, or, for half of what befalls processes, at an operation or a mark of the node after it.

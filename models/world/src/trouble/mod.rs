@@ -20,7 +20,7 @@ use latent_engine::{Problem, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use budget::{Budget, exceeded};
+pub(crate) use budget::{Budget, REPAIRED_AFTER_MS, damages};
 pub(crate) use kinds::{Chance, Kind, Site};
 
 /// Faults that the seed draws.
