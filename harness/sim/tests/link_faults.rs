@@ -159,12 +159,14 @@ fn a_flapping_node_is_cut_off_and_back_by_turns_until_its_time_is_over() {
 }
 
 #[test]
-fn a_flap_of_no_length_ends_when_its_time_is_over() {
+fn a_flap_with_turns_of_no_or_endless_length_ends_when_its_time_is_over() {
     let flap = |down_ms, up_ms, for_ms| harm(Action::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms }));
     assert_eq!(flap(0, 0, 0), NOBODY);
     // Cut every other millisecond for 15 ms between two ticks, and never again.
     assert_eq!(flap(0, 0, 15), NOBODY);
     assert_eq!(flap(u64::MAX, u64::MAX, 1_000).len(), 4);
+    // A time back that is longer than any fault: it does not begin again.
+    assert_eq!(flap(100, u64::MAX, 1_000)[0], "ac: no effect 21, no answer 21");
 }
 
 #[test]

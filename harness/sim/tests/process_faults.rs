@@ -118,8 +118,10 @@ fn a_kill_ends_a_pause_and_the_next_process_is_none_of_its_business() {
     assert_eq!(paused_again.timed_out, [ticks(21, 30), ticks(71, 90)].concat());
     let paused_between = count(kill_in_pause.with(at_ms(5_050), pause(1_000)));
     assert_eq!(paused_between.timed_out, [ticks(21, 30), ticks(51, 60)].concat());
-    let while_down = at(BEGINS_MS, killed(Some(3_000))).with(at_ms(3_050), pause(5_000));
-    assert_eq!(count(while_down).timed_out, [0; 0], "there is no process to pause");
+    let while_down = at(BEGINS_MS, killed(Some(3_000))).with(at_ms(3_050), pause(6_000));
+    assert_eq!(count(while_down.clone()).timed_out, [0; 0], "there is no process to pause");
+    let and_later = while_down.with(at_ms(7_050), pause(1_000));
+    assert_eq!(count(and_later).timed_out, ticks(71, 80), "nor one that it goes on holding");
 }
 
 /// Grants a lease of two seconds at a time, by its own clock, and writes down whose writes it takes.
