@@ -17,9 +17,9 @@ ci:
 run *arguments='incident-2016':
     cargo run --release --package latent -- run {{arguments}}
 
-# Speed, memory and linearity of whole runs, against their limits.
+# Speed, memory and linearity of whole runs, and what a sweep adds to them, against their limits.
 bench:
-    cargo bench --package latent --bench speed
+    cargo bench --package latent --bench speed --bench sweep
 
 # The incident over more seeds than the tests take: `just incident 1..101`.
 incident seeds='1..11':

@@ -8,11 +8,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the real clock")]
 
+mod cost;
+
+use cost::{Cost, Ended, Running, latent};
 use serde_json::{Value, json};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::{ExitCode, Stdio};
 
 const RUNS: usize = 3;
 
@@ -22,59 +23,34 @@ const LIMITS: [(&str, f64, u64); 2] = [("quiet-week", 0.5, 100), ("incident-2016
 /// Twice the work may cost this much more, over and above the cost of an empty world.
 const DOUBLE_AT_MOST: f64 = 2.6;
 
-/// What one run took.
+/// What one run took, and what it said.
 #[derive(Clone, Debug)]
-struct Cost {
-    wall_seconds: f64,
-    cpu_seconds: f64,
-    peak_mb: u64,
+struct Run {
+    cost: Cost,
     report: Value,
 }
 
-/// Waits for a child, which must not have been waited for, and returns the CPU seconds and the peak megabytes of it and all that it waited for.
-#[expect(unsafe_code, reason = "std does not tell a child's resource usage; wait4 does")]
-fn usage_of(child: std::process::Child) -> (f64, u64) {
-    let pid = libc::pid_t::try_from(child.id()).expect("process ids fit their own type");
-    // SAFETY: rusage is plain numbers, for which zeros are a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    let mut status = 0;
-    // SAFETY: both pointers are to live locals of the right types; the process is our child and not yet waited for.
-    let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
-    assert_eq!(waited, pid, "our own child can be waited for");
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    let cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-    (cpu_seconds, usage.ru_maxrss.unsigned_abs() / 1024)
-}
-
-fn run_once(case: &str) -> Cost {
-    let started = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_latent"))
-        .args(["run", case, "--json"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("cargo built the binary");
-    let mut printed = String::new();
-    let mut output = child.stdout.take().expect("it is piped");
-    output.read_to_string(&mut printed).expect("a report is UTF-8");
-    let (cpu_seconds, peak_mb) = usage_of(child);
-    let wall_seconds = started.elapsed().as_secs_f64();
-    let report: Value =
-        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{case}: no report: {error}"));
+fn run_once(case: &str) -> Run {
+    let mut command = latent(&["run", case, "--json"]);
+    let Ended { cost, code, printed } = Running::start(command.stdout(Stdio::piped())).finish();
+    let report: Value = serde_json::from_str(&printed)
+        .unwrap_or_else(|error| panic!("{case}: no report, exit code {code:?}: {error}"));
     assert_eq!(report["as_expected"], true, "{case}: a run that fails is no measure: {report}");
-    Cost { wall_seconds, cpu_seconds, peak_mb, report }
+    Run { cost, report }
 }
 
 /// The cheapest of a few runs, by CPU seconds; printed as a line of the table.
 fn measure(label: &str, case: &str) -> Cost {
     let runs = (0..RUNS).map(|_| run_once(case));
-    let cost = runs.min_by(|one, next| one.cpu_seconds.total_cmp(&next.cpu_seconds)).expect("there are runs");
-    let work = |name: &str| cost.report["work"][name].as_f64().unwrap_or(0.0) / cost.cpu_seconds;
+    let by_cpu = |one: &Run, next: &Run| one.cost.cpu_seconds.total_cmp(&next.cost.cpu_seconds);
+    let Run { cost, report } = runs.min_by(by_cpu).expect("there are runs");
+    let work = |name: &str| report["work"][name].as_f64().unwrap_or(0.0) / cost.cpu_seconds;
     println!(
         "{label:<28} {:>8.2} {:>8.2} {:>7} {:>9} {:>13.0} {:>12.0}",
         cost.wall_seconds,
         cost.cpu_seconds,
         cost.peak_mb,
-        cost.report["events"]["sent"].as_u64().unwrap_or(0),
+        report["events"]["sent"].as_u64().unwrap_or(0),
         work("event_copies_held"),
         work("compaction_runs"),
     );

@@ -1,95 +1,185 @@
-//! What befalls wall clocks: each fault as the node reads it, and the same readings without it.
+//! What a node's clocks show when its wall clock fails: each fault seen through the ports, and the same clock without it.
 
-use latent_ports::{Clock, Env};
-use latent_sim::{
-    Action, Anchor, ClockDrift, ClockStep, Fault, NodeSpec, SimEnv, World, WorldSpec, run_fork,
-};
-use std::sync::{Arc, Mutex};
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod bench {
+    pub mod nodes;
+}
+
+use bench::nodes::{Notes, Trouble, at, at_ms, node, none, watch};
+use latent_ports::{Clock, Env, Mark, NodeId};
+use latent_sim::{Action, Anchor, ClockDrift, ClockSpec, ClockStep, Kill, NodeSpec, SimEnv, WorldSpec};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR_MS: i64 = 3_600_000;
-
-/// How far the wall clock is ahead of true time, ms, each second; and whether the monotonic clock ever strayed.
-#[derive(Debug, Default)]
-struct Read {
-    ahead_ms: Vec<i64>,
-    monotonic_strayed: bool,
-}
-
-async fn read(env: SimEnv, world: World, to: Arc<Mutex<Read>>) {
-    loop {
-        let ahead_ms = env.clock().wall().0 - world.now().0;
-        let since_boot = env.clock().monotonic();
-        let strayed = since_boot.abs_diff(world.now().since(world.start())) > Duration::from_millis(1);
-        {
-            let mut read = to.lock().expect("nobody panics with it");
-            read.ahead_ms.push(ahead_ms);
-            read.monotonic_strayed |= strayed;
-        }
-        env.clock().sleep(SECOND).await;
-    }
-}
-
-/// Reads for 200 s, under faults that strike at 50.5 s and are over at 150.5 s.
-fn readings(faults: Vec<Action>) -> Vec<i64> {
-    let run = async move |world: World| {
-        let read_of: Arc<Mutex<Read>> = Arc::default();
-        for action in faults {
-            world.arm(Fault { anchor: Anchor::AtMs(world.start().0 + 50_500), action });
-        }
-        let (to, world_of) = (read_of.clone(), world.clone());
-        world.add_node(NodeSpec::named("node"), move |env| read(env, world_of.clone(), to.clone()));
-        world.sleep(150 * SECOND + SECOND / 2).await;
-        world.end_faults();
-        world.sleep(50 * SECOND).await;
-        let read = read_of.lock().expect("nobody panics with it");
-        assert!(!read.monotonic_strayed, "sleeps and the monotonic clock do not notice");
-        read.ahead_ms[..200].to_vec()
-    };
-    run_fork(WorldSpec::seeded(1), run).output
-}
+const SECOND_MS: i64 = 1_000;
+const HOUR_MS: i64 = 3_600 * SECOND_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Readings of a run.
+const READINGS: i64 = 10;
 
 fn step(by_ms: i64, for_ms: Option<u64>) -> Action {
-    Action::ClockStep(ClockStep { node: "node".into(), by_ms, for_ms })
+    Action::ClockStep(ClockStep { node: "a".into(), by_ms, for_ms })
 }
 
 fn drift(ppm: i32, for_ms: Option<u64>) -> Action {
-    Action::ClockDrift(ClockDrift { node: "node".into(), ppm, for_ms })
+    Action::ClockDrift(ClockDrift { node: "a".into(), ppm, for_ms })
+}
+
+/// One look at both clocks.
+struct Reading {
+    node: NodeId,
+    /// Wall time since the world truly began, in milliseconds.
+    wall_ms: i64,
+    monotonic_ms: i64,
+}
+
+/// Looks at its clocks every `every_ms`, ten times; says "looked" each time.
+async fn reader(env: SimEnv, notes: Notes<Reading>, every_ms: i64) {
+    for count in 1..=READINGS {
+        let due = Duration::from_millis(u64::try_from(count * every_ms).unwrap());
+        env.clock().sleep(due.saturating_sub(env.clock().monotonic())).await;
+        notes.add(Reading {
+            node: env.node(),
+            wall_ms: env.clock().wall().0 - WorldSpec::seeded(0).start.0,
+            monotonic_ms: i64::try_from(env.clock().monotonic().as_millis()).unwrap(),
+        });
+        env.mark(Mark { name: "looked", subject: "" });
+    }
+}
+
+/// How far a's wall clock is ahead of true time, in milliseconds, at ten instants that are `every_ms` apart. Sleeps and
+/// the monotonic clock must be true whatever happens, and so must the clocks of node b.
+fn ahead(every_ms: i64, clock: ClockSpec, trouble: Trouble) -> Vec<i64> {
+    let length_ms = u64::try_from((READINGS + 1) * every_ms).unwrap();
+    let notes = watch(1, length_ms, trouble, |world, notes| {
+        node(world, NodeSpec { clock, ..NodeSpec::named("a") }, &notes, move |env, notes| {
+            reader(env, notes, every_ms)
+        });
+        node(world, NodeSpec::named("b"), &notes, move |env, notes| reader(env, notes, every_ms));
+    });
+    let of = |node| -> Vec<i64> {
+        let readings = notes.iter().filter(|reading| reading.node == NodeId(node));
+        let ahead = |(count, reading): (i64, &Reading)| {
+            let true_ms = (count + 1) * every_ms;
+            assert_eq!(reading.monotonic_ms, true_ms);
+            reading.wall_ms - true_ms
+        };
+        (0..).zip(readings).map(ahead).collect()
+    };
+    assert_eq!(of(2), [0; 10]);
+    of(1)
+}
+
+fn true_clock(every_ms: i64, trouble: Trouble) -> Vec<i64> {
+    ahead(every_ms, ClockSpec::default(), trouble)
 }
 
 #[test]
-fn without_faults_the_wall_clock_is_right() {
-    assert_eq!(readings(Vec::new()), [0; 200]);
+fn without_faults_a_clock_is_true_or_as_wrong_as_its_node_says() {
+    assert_eq!(true_clock(SECOND_MS, none()), [0; 10]);
+    assert_eq!(true_clock(DAY_MS, none()), [0; 10]);
+    let wrong = ClockSpec { offset_ms: -5, drift_ppm: 0 };
+    assert_eq!(ahead(SECOND_MS, wrong, none()), [-5; 10]);
 }
 
 #[test]
-fn a_step_of_a_second_an_hour_or_a_day_goes_either_way_until_faults_are_over() {
-    for by_ms in [1_000, HOUR_MS, 24 * HOUR_MS] {
-        for by_ms in [by_ms, -by_ms] {
-            let ahead_ms = readings(vec![step(by_ms, None)]);
-            let expected: Vec<i64> =
-                (0..200).map(|second| if (51..=150).contains(&second) { by_ms } else { 0 }).collect();
-            assert_eq!(ahead_ms, expected);
-        }
+fn a_step_moves_the_wall_clock_either_way_until_faults_are_over() {
+    for by_ms in [SECOND_MS, -SECOND_MS, HOUR_MS, -HOUR_MS, DAY_MS, -DAY_MS] {
+        let mut expected = [by_ms; 10];
+        expected[..2].fill(0);
+        assert_eq!(true_clock(SECOND_MS, at(2_500, step(by_ms, None))), expected);
+        expected[6..].fill(0);
+        assert_eq!(true_clock(SECOND_MS, at(2_500, step(by_ms, None)).over_at(6_500)), expected);
+        assert_eq!(
+            true_clock(SECOND_MS, at(2_500, step(by_ms, Some(4_000)))),
+            expected,
+            "set right by itself"
+        );
+        assert_eq!(
+            true_clock(SECOND_MS, at(2_500, step(by_ms, Some(4_000))).over_at(8_500)),
+            expected,
+            "once"
+        );
     }
 }
 
 #[test]
-fn a_step_is_set_right_after_its_time_and_steps_add_up() {
-    let ahead_ms = readings(vec![step(HOUR_MS, Some(20_000)), step(-1_000, None)]);
-    assert_eq!((ahead_ms[50], ahead_ms[60], ahead_ms[80], ahead_ms[160]), (0, HOUR_MS - 1_000, -1_000, 0));
+fn after_a_step_back_a_time_that_was_shown_is_shown_again() {
+    let shown = |trouble| -> Vec<i64> {
+        let ahead = true_clock(SECOND_MS, trouble);
+        (1..).zip(ahead).map(|(count, ahead_ms)| count * SECOND_MS + ahead_ms).collect()
+    };
+    let again = shown(at(2_500, step(-2_000, None)));
+    assert_eq!(again, [1_000, 2_000, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000]);
+    assert!(shown(none()).is_sorted());
 }
 
 #[test]
-fn a_clock_that_drifts_gains_in_proportion_and_is_set_right_when_it_is_over() {
-    // 50 ppm is 5 ms in 100 s; the clock shows whole milliseconds.
-    let ahead_ms = readings(vec![drift(50, None)]);
-    assert!(
-        (4..=5).contains(&ahead_ms[150]) && ahead_ms[..=50] == [0; 51] && ahead_ms[151..] == [0; 49],
-        "{ahead_ms:?}"
+fn steps_add_up_and_each_takes_back_its_own() {
+    let both = at(2_500, step(HOUR_MS, Some(4_000))).with(at_ms(4_500), step(-SECOND_MS, Some(4_000)));
+    let (hour, both_ms) = (HOUR_MS, HOUR_MS - SECOND_MS);
+    let expected = [0, 0, hour, hour, both_ms, both_ms, -SECOND_MS, -SECOND_MS, 0, 0];
+    assert_eq!(true_clock(SECOND_MS, both), expected);
+}
+
+#[test]
+fn a_step_at_a_mark_comes_after_it() {
+    let third = Anchor::Mark { name: "looked".into(), n: 3, node: Some("a".into()), after_ms: 0 };
+    let ahead = true_clock(SECOND_MS, none().with(third, step(HOUR_MS, None)));
+    assert_eq!(ahead, [[0; 3].as_slice(), &[HOUR_MS; 7]].concat());
+}
+
+/// When each boot of node a takes place by its own wall clock, in milliseconds.
+fn boots(trouble: Trouble) -> Vec<i64> {
+    watch(1, 10_000, trouble, |world, notes| {
+        node(world, NodeSpec::named("a"), &notes, async |env: SimEnv, notes| {
+            assert_eq!(env.clock().monotonic().as_millis(), 0, "it counts from the boot");
+            notes.add(env.clock().wall().0 - WorldSpec::seeded(0).start.0);
+        });
+    })
+}
+
+#[test]
+fn a_wrong_clock_outlives_its_process() {
+    let kill = Action::Kill(Kill { node: "a".into(), restart_after_ms: Some(1_000), ..Kill::default() });
+    let killed = at(4_000, kill);
+    assert_eq!(boots(killed.clone()), [0, 5_000]);
+    assert_eq!(boots(killed.clone().with(at_ms(2_000), step(-HOUR_MS, None))), [0, 5_000 - HOUR_MS]);
+    assert_eq!(
+        boots(killed.clone().with(at_ms(4_500), step(HOUR_MS, None))),
+        [0, 5_000 + HOUR_MS],
+        "while down"
     );
-    assert!(ahead_ms[..=150].is_sorted());
-    let slow = readings(vec![drift(-50_000, Some(10_000))]);
-    assert!((-500..=-450).contains(&slow[60]) && slow[61..] == [0; 139], "{slow:?}");
+    // 100,000 ppm for 3 s.
+    assert_eq!(boots(killed.with(at_ms(2_000), drift(100_000, None))), [0, 5_300]);
+}
+
+#[test]
+fn a_drifting_clock_gains_or_loses_four_seconds_and_a_third_a_day_and_is_set_right_at_the_end() {
+    for (ppm, a_day_ms) in [(50, 4_320), (-50, -4_320)] {
+        let gained = |days: i64| days * a_day_ms;
+        let from_day_2 = |trouble| true_clock(DAY_MS, trouble);
+        let expected: Vec<i64> = (1..=READINGS).map(|day| gained((day - 2).max(0))).collect();
+        assert_eq!(from_day_2(at(2 * DAY_MS, drift(ppm, None))), expected);
+        let mut ended = expected;
+        ended[6..].fill(0);
+        let four_and_a_half_days_ms = u64::try_from(9 * DAY_MS / 2).unwrap();
+        assert_eq!(from_day_2(at(2 * DAY_MS, drift(ppm, Some(four_and_a_half_days_ms)))), ended);
+        let over_ms = u64::try_from(2 * DAY_MS).unwrap() + four_and_a_half_days_ms;
+        assert_eq!(from_day_2(at(2 * DAY_MS, drift(ppm, None)).over_at(over_ms)), ended);
+    }
+}
+
+#[test]
+fn drifts_add_up_with_each_other_with_steps_and_with_the_clock_s_own() {
+    let fast = ClockSpec { offset_ms: 0, drift_ppm: 100 };
+    let hundred_s = 100 * SECOND_MS;
+    assert_eq!(ahead(hundred_s, fast, none()), [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
+    let trouble = at(2 * hundred_s, drift(-300, Some(399_000)))
+        .with(at_ms(3 * hundred_s), drift(1_000, None))
+        .with(at_ms(8 * hundred_s + 1), step(5_000, None))
+        .over_at(950_000);
+    // Each 100 s: its own 10; less 30 from 200 s to 599 s; 100 from 300 s on. The step. All is set right but its own.
+    let expected = [10, 20, 0, 80, 160, 360, 470, 580, 5_690, 100];
+    assert_eq!(ahead(hundred_s, fast, trouble), expected);
 }

@@ -1,238 +1,384 @@
-//! What links do to calls: each fault seen by those who call and by who is called, and the same calls without it.
+//! What nodes notice of failing links: each fault seen by callers and servers, and the same calls without it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod bench {
+    pub mod mesh;
+    pub mod nodes;
+}
+
+use bench::mesh::{Mesh, Seen};
+use bench::nodes::{Trouble, at, at_ms, node, none, watch};
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Message, Net, NodeId};
 use latent_sim::{
-    Action, Anchor, CallPart, CutLink, DegradeLink, Fault, Flap, Isolate, LoseMessage, NodeSpec, Partition,
-    SimEnv, World, WorldSpec, run_fork,
+    Action, Anchor, CallPart, CutLink, DegradeLink, Flap, Isolate, LinkSpec, LoseMessage, NodeSpec, OpKind,
+    Partition, SimEnv, Tail,
 };
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const SERVER: NodeId = NodeId(1);
-const CALLS: u32 = 100;
-const TIMEOUT: Duration = Duration::from_secs(2);
+const NOBODY: [&str; 0] = [];
+/// Between ticks 20 and 21.
+const BEGINS_MS: i64 = 2_050;
 
-/// One client's calls, by number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Calls {
-    /// How long each took that was answered, ms.
-    answered_ms: BTreeMap<u32, u64>,
-    /// In the order in which the server took them, each as often as it did.
-    taken: Vec<u32>,
+fn harm(action: Action) -> Vec<String> {
+    Mesh::default().run(at(BEGINS_MS, action)).harm()
 }
 
-impl Calls {
-    fn lost(&self) -> Vec<u32> {
-        (0..CALLS).filter(|n| !self.answered_ms.contains_key(n)).collect()
-    }
+/// The same, but everything ends between ticks 70 and 71.
+fn harm_until_over(action: Action) -> Vec<String> {
+    Mesh::default().run(at(BEGINS_MS, action).over_at(7_050)).harm()
+}
 
-    fn times_taken(&self, n: u32) -> usize {
-        self.taken.iter().filter(|taken| **taken == n).count()
-    }
+fn cut(both: bool, for_ms: Option<u64>) -> Action {
+    Action::CutLink(CutLink { from: "a".into(), to: "b".into(), both, for_ms })
+}
 
-    fn slowest_ms(&self) -> u64 {
-        self.answered_ms.values().copied().max().unwrap()
+fn isolate(node: &str, for_ms: Option<u64>) -> Action {
+    Action::Isolate(Isolate { node: node.into(), for_ms })
+}
+
+fn partition(side: &[&str], other: &[&str], one_way: bool, for_ms: Option<u64>) -> Action {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Action::Partition(Partition { side: names(side), other: names(other), one_way, for_ms })
+}
+
+fn degrade(by: DegradeLink) -> Action {
+    Action::DegradeLink(DegradeLink { from: "a".into(), to: "b".into(), ..by })
+}
+
+fn lose(part: CallPart, times: u32) -> Action {
+    Action::LoseMessage(LoseMessage { node: "a".into(), part, times })
+}
+
+#[test]
+fn without_faults_every_call_takes_effect_once_in_order_and_is_answered() {
+    let seen = Mesh::default().run(none());
+    assert_eq!(seen.harm(), NOBODY);
+    for pair in ["ab", "ac", "ba", "bc", "ca", "cb"] {
+        assert_eq!(seen.order(pair), (1..=100).collect::<Vec<_>>());
+        let longest = seen.ways_there(pair).into_values().chain(seen.ways_back(pair).into_values()).max();
+        assert!(longest.unwrap() < Duration::from_micros(510), "{longest:?}");
     }
 }
 
-type Shared = Arc<Mutex<BTreeMap<NodeId, Calls>>>;
+#[test]
+fn a_cut_one_way_loses_the_requests_there_and_the_answers_back_and_nothing_else() {
+    assert_eq!(
+        harm(cut(false, Some(3_000))),
+        ["ab: no effect 21-50, no answer 21-50", "ba: no answer 21-50"]
+    );
+    assert_eq!(harm(cut(false, None))[0], "ab: no effect 21-100, no answer 21-100", "until faults are over");
+    let over = ["ab: no effect 21-70, no answer 21-70", "ba: no answer 21-70"];
+    assert_eq!(harm_until_over(cut(false, None)), over);
+}
 
-/// A call every 100 ms, each beside the others: the first at 1 s, so 10 s to 11 s is when they end.
-async fn call(env: SimEnv, shared: Shared) {
-    env.clock().sleep(Duration::from_secs(1)).await;
-    for n in 0..CALLS {
-        let (of_call, shared) = (env.clone(), shared.clone());
-        env.spawn(async move {
-            let began = of_call.clock().monotonic();
-            let message =
-                Message { head: Bytes::copy_from_slice(&n.to_le_bytes()), body: Bytes::from(vec![0; 1_000]) };
-            if of_call.net().call(SERVER, message, TIMEOUT).await.is_ok() {
-                let took_ms = (of_call.clock().monotonic() - began).as_millis() as u64;
-                let node = of_call.node();
-                shared.lock().unwrap().entry(node).or_default().answered_ms.insert(n, took_ms);
+#[test]
+fn a_cut_both_ways_leaves_no_call_between_the_two_an_effect() {
+    let lines =
+        |last: u32| ["ab", "ba"].map(|pair| format!("{pair}: no effect 21-{last}, no answer 21-{last}"));
+    assert_eq!(harm(cut(true, Some(3_000))), lines(50));
+    assert_eq!(harm_until_over(cut(true, None)), lines(70));
+}
+
+#[test]
+fn an_isolated_node_hears_nobody_and_is_heard_by_nobody() {
+    let lines = |last: u32| {
+        ["ac", "bc", "ca", "cb"].map(|pair| format!("{pair}: no effect 21-{last}, no answer 21-{last}"))
+    };
+    assert_eq!(harm(isolate("c", Some(3_000))), lines(50));
+    assert_eq!(harm_until_over(isolate("c", None)), lines(70));
+}
+
+#[test]
+fn an_isolated_or_parted_node_still_reaches_itself() {
+    let ask_self = |trouble: Trouble| {
+        watch(1, 1_000, trouble, |world, notes| {
+            node(world, NodeSpec::named("a"), &notes, async |env: SimEnv, notes| {
+                let caller = env.clone();
+                env.spawn(async move {
+                    caller.clock().sleep(Duration::from_millis(500)).await;
+                    let me = caller.node();
+                    notes.add(
+                        caller.net().call(me, Message::default(), Duration::from_millis(80)).await.is_ok(),
+                    );
+                });
+                env.net().serve(8, async |request| request.message).await;
+            });
+        })
+    };
+    assert_eq!(ask_self(none()), [true]);
+    assert_eq!(ask_self(at(0, isolate("a", None))), [true]);
+    assert_eq!(ask_self(at(0, partition(&["a"], &["a"], false, None))), [true], "named on both sides");
+    let every = DegradeLink { from: "*".into(), to: "*".into(), ..DegradeLink::default() };
+    let lossy = DegradeLink { loss_ppm: Some(1_000_000), ..every };
+    assert_eq!(ask_self(at(0, Action::DegradeLink(lossy))), [true], "every link, and this is none");
+}
+
+#[test]
+fn a_partial_partition_leaves_a_node_that_reaches_both_sides() {
+    let lines =
+        |last: u32| ["ab", "ba"].map(|pair| format!("{pair}: no effect 21-{last}, no answer 21-{last}"));
+    assert_eq!(harm(partition(&["a"], &["b"], false, Some(3_000))), lines(50));
+    assert_eq!(harm_until_over(partition(&["a"], &["b"], false, None)), lines(70));
+}
+
+#[test]
+fn a_partition_separates_every_node_of_a_side_from_every_node_of_the_other() {
+    let lines = ["ab", "ac", "ba", "ca"].map(|pair| format!("{pair}: no effect 21-50, no answer 21-50"));
+    assert_eq!(harm(partition(&["a"], &["b", "c"], false, Some(3_000))), lines);
+}
+
+#[test]
+fn a_partition_one_way_lets_effects_through_from_the_other_side_but_no_answers() {
+    let lines = |last: u32| {
+        [
+            format!("ab: no effect 21-{last}, no answer 21-{last}"),
+            format!("ac: no effect 21-{last}, no answer 21-{last}"),
+            format!("ba: no answer 21-{last}"),
+            format!("ca: no answer 21-{last}"),
+        ]
+    };
+    assert_eq!(harm(partition(&["a"], &["b", "c"], true, Some(3_000))), lines(50));
+    assert_eq!(harm_until_over(partition(&["a"], &["b", "c"], true, None)), lines(70));
+}
+
+#[test]
+fn a_flapping_node_is_cut_off_and_back_by_turns_until_its_time_is_over() {
+    let flap = |down_ms, up_ms, for_ms| Action::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms });
+    let lines = |ticks: &str| {
+        ["ac", "bc", "ca", "cb"].map(|pair| format!("{pair}: no effect {ticks}, no answer {ticks}"))
+    };
+    assert_eq!(harm(flap(500, 700, 3_000)), lines("21-25 33-37 45-49"));
+    assert_eq!(harm(flap(500, 700, 2_500)), lines("21-25 33-37 45"), "its last cut is cut short");
+    assert_eq!(harm(flap(10_000, 700, 3_000)), lines("21-50"));
+    // Over while it is cut off, and while it is back.
+    assert_eq!(harm_until_over(flap(4_000, 700, 9_000)), lines("21-60 68-70"));
+    assert_eq!(harm_until_over(flap(500, 9_000, 60_000)), lines("21-25"));
+}
+
+#[test]
+fn a_flap_with_turns_of_no_or_endless_length_ends_when_its_time_is_over() {
+    let flap = |down_ms, up_ms, for_ms| harm(Action::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms }));
+    assert_eq!(flap(0, 0, 0), NOBODY);
+    // Cut every other millisecond for 15 ms between two ticks, and never again.
+    assert_eq!(flap(0, 0, 15), NOBODY);
+    assert_eq!(flap(u64::MAX, u64::MAX, 1_000).len(), 4);
+    // A time back that is longer than any fault: it does not begin again.
+    assert_eq!(flap(100, u64::MAX, 1_000)[0], "ac: no effect 21, no answer 21");
+}
+
+#[test]
+fn overlapping_cuts_add_up_and_the_last_one_frees_the_link() {
+    let trouble = at(BEGINS_MS, cut(true, Some(3_000))).with(at_ms(4_050), isolate("a", Some(2_000)));
+    let lines = [
+        "ab: no effect 21-60, no answer 21-60",
+        "ac: no effect 41-60, no answer 41-60",
+        "ba: no effect 21-60, no answer 21-60",
+        "ca: no effect 41-60, no answer 41-60",
+    ];
+    assert_eq!(Mesh::default().run(trouble).harm(), lines);
+}
+
+#[test]
+fn a_message_is_lost_if_its_link_is_cut_when_it_leaves_or_when_it_would_arrive() {
+    let slow = Mesh { nodes: "ab", latency_us: (30_000, 30_000), ..Mesh::default() };
+    assert_eq!(slow.run(none()).harm(), NOBODY);
+    // Requests of tick 21 leave at 2,100 and arrive at 2,130; answers are back at 2,160.
+    for (from_ms, for_ms) in [(2_095, 10), (2_125, 10)] {
+        let seen = slow.run(at(from_ms, cut(false, Some(for_ms))));
+        assert_eq!(seen.harm()[0], "ab: no effect 21, no answer 21", "{from_ms}");
+    }
+    assert_eq!(slow.run(at(2_110, cut(false, Some(10)))).harm(), NOBODY, "neither leaves nor arrives");
+    assert_eq!(slow.run(at(2_155, cut(false, Some(10)))).harm(), ["ba: no answer 21"]);
+}
+
+/// How many times as long the ways are as without faults, for tick 10 (before), 30 (during) and 60 (after).
+fn stretch(seen: impl Fn(&Seen) -> BTreeMap<u64, Duration>, trouble: Trouble) -> [u128; 3] {
+    let (with, without) = (seen(&Mesh::default().run(trouble)), seen(&Mesh::default().run(none())));
+    [10, 30, 60].map(|tick| {
+        let (with, without) = (with[&tick].as_nanos(), without[&tick].as_nanos());
+        (with + without / 2) / without
+    })
+}
+
+#[test]
+fn a_slow_link_takes_so_many_times_as_long_in_its_direction_only() {
+    let slow = |both, for_ms| {
+        degrade(DegradeLink { latency_times: Some(20), both, for_ms, ..DegradeLink::default() })
+    };
+    let there = |trouble| stretch(|seen| seen.ways_there("ab"), trouble);
+    let back = |trouble| stretch(|seen| seen.ways_back("ab"), trouble);
+    let one_way = at(BEGINS_MS, slow(false, Some(3_000)));
+    assert_eq!((there(one_way.clone()), back(one_way.clone())), ([1, 20, 1], [1, 1, 1]));
+    assert_eq!(stretch(|seen| seen.ways_back("ba"), one_way.clone()), [1, 20, 1]);
+    assert_eq!(stretch(|seen| seen.ways_there("ac"), one_way), [1, 1, 1]);
+    let both = at(BEGINS_MS, slow(true, Some(3_000)));
+    assert_eq!((there(both.clone()), back(both)), ([1, 20, 1], [1, 20, 1]));
+    assert_eq!(there(at(BEGINS_MS, slow(false, None))), [1, 20, 20]);
+    assert_eq!(there(at(BEGINS_MS, slow(false, None)).over_at(5_050)), [1, 20, 1]);
+    let twice = at(BEGINS_MS, slow(false, None))
+        .with(at_ms(5_050), degrade(DegradeLink { latency_times: Some(3), ..DegradeLink::default() }));
+    assert_eq!(there(twice), [1, 20, 60], "overlapping ones multiply");
+}
+
+#[test]
+fn a_star_stands_for_every_node() {
+    let to_c = |from: &str, to: &str, both| {
+        let (from, to) = (from.into(), to.into());
+        let slow = DegradeLink { from, to, both, latency_times: Some(20), ..DegradeLink::default() };
+        let trouble = at(BEGINS_MS, Action::DegradeLink(slow));
+        ["ac", "bc", "ca", "ab"].map(|pair| stretch(|seen| seen.ways_there(pair), trouble.clone())[1])
+    };
+    assert_eq!(to_c("*", "c", false), [20, 20, 1, 1]);
+    assert_eq!(to_c("c", "*", false), [1, 1, 20, 1]);
+    assert_eq!(to_c("*", "c", true), [20, 20, 20, 1]);
+    assert_eq!(to_c("*", "*", false), [20, 20, 20, 20]);
+}
+
+#[test]
+fn a_lossy_link_loses_its_share_of_the_messages() {
+    let lossy = |loss_ppm, for_ms| {
+        degrade(DegradeLink { loss_ppm: Some(loss_ppm), for_ms, ..DegradeLink::default() })
+    };
+    let everything = harm(lossy(1_000_000, Some(3_000)));
+    assert_eq!(everything, ["ab: no effect 21-50, no answer 21-50", "ba: no answer 21-50"]);
+    let over = ["ab: no effect 21-70, no answer 21-70", "ba: no answer 21-70"];
+    assert_eq!(harm_until_over(lossy(1_000_000, None)), over);
+    assert_eq!(harm(lossy(0, None)), NOBODY);
+    let third = Mesh::default().run(at(0, lossy(333_000, None)));
+    let (arrived, answered) = (third.order("ab").len(), third.ways_back("ba").len());
+    assert!((55..=78).contains(&arrived) && (55..=78).contains(&answered), "{arrived} {answered}");
+    assert_eq!((third.order("ba").len(), third.ways_back("ac").len()), (100, 100));
+}
+
+#[test]
+fn a_doubled_request_takes_effect_twice_and_is_answered_once() {
+    let doubling =
+        |for_ms| degrade(DegradeLink { duplicate_ppm: Some(1_000_000), for_ms, ..DegradeLink::default() });
+    // Answers to b are doubled too; b takes the first.
+    assert_eq!(harm(doubling(Some(3_000))), ["ab: twice 21-50"]);
+    assert_eq!(harm_until_over(doubling(None)), ["ab: twice 21-70"]);
+}
+
+#[test]
+fn a_message_that_is_held_back_is_overtaken_and_takes_effect_after_its_caller_gave_up() {
+    let held = |share_ppm, for_ms| {
+        let (reorder_ppm, reorder_by_ms) = (Some(share_ppm), Some(250));
+        degrade(DegradeLink { reorder_ppm, reorder_by_ms, for_ms, ..DegradeLink::default() })
+    };
+    let seen = Mesh::default().run(at(BEGINS_MS, held(300_000, Some(3_000))));
+    let order = seen.order("ab");
+    assert!(!order.is_sorted() && seen.order("ba").is_sorted(), "{order:?}");
+    let ways = seen.ways_there("ab");
+    let late: Vec<u64> =
+        ways.iter().filter(|(_, way)| way.as_millis() >= 250).map(|(tick, _)| *tick).collect();
+    assert!((3..=17).contains(&late.len()) && late.iter().all(|tick| (21..=50).contains(tick)), "{late:?}");
+    // Everything takes effect once; who was held back got no answer in time.
+    assert_eq!(order.len(), 100);
+    let given_up: Vec<u64> = (1..=100).filter(|tick| !seen.ways_back("ab").contains_key(tick)).collect();
+    assert_eq!(given_up, late);
+    assert!(ways.values().all(|way| way.as_millis() == 250 || way.as_millis() == 0));
+    // All of them.
+    let lines = |last| ["ab", "ba"].map(|pair| format!("{pair}: no answer 21-{last}"));
+    assert_eq!(harm(held(1_000_000, Some(3_000))), lines(50));
+    assert_eq!(harm_until_over(held(1_000_000, None)), lines(70));
+}
+
+/// A sends ten messages of 100 bytes at once; when they arrive, in milliseconds, sorted.
+fn burst(trouble: Trouble) -> Vec<u128> {
+    let mut arrivals = watch(1, 5_000, trouble, |world, notes| {
+        let tail = Tail { one_in: 0, times: 1 };
+        world.set_default_link(LinkSpec { tail, ..LinkSpec::default() });
+        node(world, NodeSpec::named("a"), &notes, async |env: SimEnv, _| {
+            env.clock().sleep(Duration::from_secs(1)).await;
+            for number in 0..10_u8 {
+                let message = Message { head: Bytes::new(), body: vec![number; 100].into() };
+                let caller = env.clone();
+                env.spawn(async move {
+                    caller.net().call(NodeId(2), message, Duration::from_secs(4)).await.unwrap();
+                });
             }
         });
-        env.clock().sleep(Duration::from_millis(100)).await;
-    }
-}
-
-async fn serve(env: SimEnv, shared: Shared) {
-    env.net()
-        .serve(1_000, move |request| {
-            let n = u32::from_le_bytes(request.message.head[..4].try_into().unwrap());
-            shared.lock().unwrap().entry(request.from).or_default().taken.push(n);
-            std::future::ready(request.message)
-        })
-        .await;
-}
-
-/// The calls of two clients under faults that strike at 5 s (so at their calls 40), without faults from `end_s` on.
-fn talk(faults: Vec<Action>, end_s: u64) -> [Calls; 2] {
-    let run = async move |world: World| {
-        let shared: Shared = Arc::default();
-        let at_ms = world.start().0 + 5_000;
-        for action in faults {
-            world.arm(Fault { anchor: Anchor::AtMs(at_ms), action });
-        }
-        let to = shared.clone();
-        assert_eq!(world.add_node(NodeSpec::named("server"), move |env| serve(env, to.clone())), SERVER);
-        let clients = ["one", "two"].map(|name| {
-            let to = shared.clone();
-            world.add_node(NodeSpec::named(name), move |env| call(env, to.clone()))
+        node(world, NodeSpec::named("b"), &notes, async |env: SimEnv, notes| {
+            let clock = env.clock().clone();
+            let serve = move |_| {
+                notes.add(clock.monotonic().as_millis());
+                async { Message::default() }
+            };
+            env.net().serve(16, serve).await;
         });
-        world.sleep(Duration::from_secs(end_s)).await;
-        world.end_faults();
-        world.sleep(Duration::from_secs(20 - end_s)).await;
-        clients.map(|node| shared.lock().unwrap().get(&node).cloned().unwrap_or_default())
+    });
+    arrivals.sort_unstable();
+    arrivals
+}
+
+#[test]
+fn messages_queue_on_a_narrow_link() {
+    let narrow = |bytes_per_s, for_ms| {
+        let bandwidth_bytes_per_s = Some(bytes_per_s);
+        degrade(DegradeLink { bandwidth_bytes_per_s, for_ms, ..DegradeLink::default() })
     };
-    run_fork(WorldSpec::seeded(1), run).output
+    assert_eq!(burst(none()), [1_000; 10]);
+    let each_100_ms: Vec<u128> = (1..=10).map(|place| 1_000 + 100 * place).collect();
+    assert_eq!(burst(at(500, narrow(1_000, None))), each_100_ms);
+    let narrower = at(500, narrow(1_000, None)).with(at_ms(500), narrow(2_000, None));
+    assert_eq!(burst(narrower), each_100_ms, "the narrowest counts");
+    assert_eq!(burst(at(500, narrow(1_000, Some(400)))), [1_000; 10], "it ended in time");
+    assert_eq!(burst(at(500, narrow(1_000, None)).over_at(900)), [1_000; 10]);
 }
 
-fn degrade(change: impl Fn(&mut DegradeLink)) -> Vec<Action> {
-    let mut link = DegradeLink { from: "one".into(), to: "server".into(), ..DegradeLink::default() };
-    change(&mut link);
-    vec![Action::DegradeLink(link)]
-}
-
-/// Calls 40 and later are those that a fault can strike; the last call begins at 10.9 s.
-fn all_from(first: u32) -> Vec<u32> {
-    (first..CALLS).collect()
-}
-
-#[test]
-fn without_faults_every_call_is_taken_once_in_order_and_answered_within_milliseconds() {
-    for calls in talk(Vec::new(), 20) {
-        assert_eq!((calls.lost(), calls.taken.clone()), (vec![], (0..CALLS).collect()));
-        assert!(calls.slowest_ms() < 20, "{}", calls.slowest_ms());
-    }
-}
-
-#[test]
-fn requests_on_a_link_that_is_cut_there_have_no_effect_and_on_one_cut_back_they_do() {
-    let cut = |from: &str, to: &str| {
-        let (from, to) = (from.to_owned(), to.to_owned());
-        vec![Action::CutLink(CutLink { from, to, both: false, for_ms: None })]
-    };
-    let [one, two] = talk(cut("one", "server"), 20);
-    assert_eq!((one.lost(), one.taken), (all_from(40), (0..40).collect()));
-    assert_eq!(two.lost(), [0_u32; 0]);
-    let [one, two] = talk(cut("server", "one"), 20);
-    assert_eq!(
-        (one.lost(), one.taken),
-        (all_from(40), (0..CALLS).collect()),
-        "the answers are lost after the effect"
-    );
-    assert_eq!(two.lost(), [0_u32; 0]);
+/// A sends b the same message again and again, under a degradation; which of them took effect, by number of sending.
+fn same_again(by: DegradeLink) -> Vec<bool> {
+    watch(1, 60_000, at(0, degrade(by)), |world, notes| {
+        node(world, NodeSpec::named("a"), &notes, async |env: SimEnv, notes| {
+            for _ in 0..100 {
+                let call = env.net().call(NodeId(2), Message::default(), Duration::from_millis(100));
+                notes.add(call.await.is_ok());
+            }
+        });
+        node(world, NodeSpec::named("b"), &notes, async |env: SimEnv, _| {
+            env.net().serve(8, async |request| request.message).await;
+        });
+    })
 }
 
 #[test]
-fn a_cut_lasts_as_long_as_it_says_or_until_faults_are_over() {
-    let cut = |for_ms| {
-        vec![Action::CutLink(CutLink { from: "one".into(), to: "server".into(), both: true, for_ms })]
-    };
-    let [one, _] = talk(cut(Some(2_000)), 20);
-    assert_eq!(one.lost(), (40..60).collect::<Vec<_>>());
-    let [one, _] = talk(cut(None), 8);
-    assert_eq!(one.lost(), (40..70).collect::<Vec<_>>());
+fn a_retry_of_a_lost_message_has_a_fate_of_its_own() {
+    let sent = same_again(DegradeLink { loss_ppm: Some(500_000), ..DegradeLink::default() });
+    let arrived = sent.iter().filter(|arrived| **arrived).count();
+    assert!((35..=65).contains(&arrived), "{arrived}");
+    assert_eq!(same_again(DegradeLink::default()), [true; 100]);
 }
 
 #[test]
-fn an_isolated_node_reaches_nobody_and_the_others_reach_each_other() {
-    let isolate = |node: &str| vec![Action::Isolate(Isolate { node: node.into(), for_ms: Some(1_000) })];
-    let [one, two] = talk(isolate("one"), 20);
-    assert_eq!((one.lost(), two.lost()), ((40..50).collect(), vec![]));
-    let [one, two] = talk(isolate("server"), 20);
-    assert_eq!((one.lost(), two.lost()), ((40..50).collect(), (40..50).collect()));
+fn a_lost_request_leaves_no_effect_and_a_timeout() {
+    let two = Mesh { nodes: "ab", ..Mesh::default() };
+    let lost = |trouble| two.run(trouble).harm();
+    assert_eq!(lost(at(BEGINS_MS, lose(CallPart::Request, 3))), ["ab: no effect 21-23, no answer 21-23"]);
+    assert_eq!(lost(at(BEGINS_MS, lose(CallPart::Request, 0))), NOBODY);
+    let over = at(BEGINS_MS, lose(CallPart::Request, 1_000)).over_at(3_050);
+    assert_eq!(lost(over), ["ab: no effect 21-30, no answer 21-30"]);
 }
 
 #[test]
-fn a_partial_partition_cuts_between_its_groups_only_and_a_one_way_one_in_one_direction() {
-    let partition = |one_way| {
-        let (side, other) = (vec!["server".to_owned()], vec!["one".to_owned()]);
-        vec![Action::Partition(Partition { side, other, one_way, for_ms: Some(1_000) })]
-    };
-    let [one, two] = talk(partition(false), 20);
-    assert_eq!((one.lost(), two.lost()), ((40..50).collect(), vec![]));
-    assert_eq!(one.times_taken(45), 0);
-    let [one, two] = talk(partition(true), 20);
-    assert_eq!((one.lost(), two.lost()), ((40..50).collect(), vec![]));
-    assert_eq!(one.times_taken(45), 1, "requests come through, answers do not");
+fn an_answer_lost_after_the_effect_leaves_the_effect_and_a_timeout() {
+    let two = Mesh { nodes: "ab", ..Mesh::default() };
+    let lost = |trouble| two.run(trouble).harm();
+    assert_eq!(lost(at(BEGINS_MS, lose(CallPart::Answer, 3))), ["ab: no answer 21-23"]);
+    assert_eq!(lost(at(BEGINS_MS, lose(CallPart::Answer, 1_000)).over_at(3_050)), ["ab: no answer 21-30"]);
+    // One after the other: both have to be lost before a call of a goes well again.
+    let both = at(BEGINS_MS, lose(CallPart::Answer, 2)).with(at_ms(BEGINS_MS), lose(CallPart::Request, 2));
+    assert_eq!(lost(both), ["ab: no effect 23-24, no answer 21-24"]);
 }
 
 #[test]
-fn a_flapping_link_comes_and_goes() {
-    let flap = Flap { node: "one".into(), down_ms: 500, up_ms: 1_000, for_ms: 3_000 };
-    let [one, two] = talk(vec![Action::Flap(flap)], 20);
-    assert_eq!(one.lost(), (40..45).chain(55..60).collect::<Vec<_>>());
-    assert_eq!(two.lost(), [0_u32; 0]);
-}
-
-#[test]
-fn a_slow_link_takes_so_many_times_as_long() {
-    let [usual, _] = talk(Vec::new(), 20);
-    let [slow, two] = talk(degrade(|link| link.latency_times = Some(50)), 20);
-    for n in 0..40 {
-        assert_eq!(slow.answered_ms[&n], usual.answered_ms[&n]);
-    }
-    let sum = |calls: &Calls| (40..CALLS).map(|n| calls.answered_ms[&n]).sum::<u64>();
-    assert!(sum(&slow) >= 10 * sum(&usual).max(60), "{} against {}", sum(&slow), sum(&usual));
-    assert!(two.slowest_ms() < 20);
-}
-
-#[test]
-fn a_lossy_link_loses_its_share_and_a_retry_has_a_fate_of_its_own() {
-    let [one, two] = talk(degrade(|link| link.loss_ppm = Some(300_000)), 20);
-    let lost = one.lost();
-    assert!(lost.iter().all(|n| *n >= 40) && (8..=30).contains(&lost.len()), "18 of 60 expected: {lost:?}");
-    assert_eq!(two.lost(), [0_u32; 0]);
-}
-
-#[test]
-fn a_doubling_link_delivers_a_request_twice_and_the_caller_has_one_answer() {
-    let [one, two] = talk(degrade(|link| link.duplicate_ppm = Some(1_000_000)), 20);
-    assert_eq!(one.lost(), [0_u32; 0]);
-    assert!((0..40).all(|n| one.times_taken(n) == 1) && (40..CALLS).all(|n| one.times_taken(n) == 2));
-    assert!((0..CALLS).all(|n| two.times_taken(n) == 1));
-}
-
-#[test]
-fn a_reordering_link_lets_later_messages_overtake() {
-    let change = |link: &mut DegradeLink| {
-        (link.reorder_ppm, link.reorder_by_ms) = (Some(300_000), Some(350));
-    };
-    let [one, two] = talk(degrade(change), 20);
-    assert_eq!(one.lost(), [0_u32; 0]);
-    assert!(one.taken.is_sorted_by(|a, b| a < b || *a >= 40), "nothing before the fault");
-    assert!(!one.taken.is_sorted(), "{:?}", one.taken);
-    assert!(two.taken.is_sorted());
-}
-
-#[test]
-fn a_narrow_link_makes_messages_queue() {
-    // Ten calls a second of 1 kB and a little more; the link takes five.
-    let [one, two] = talk(degrade(|link| link.bandwidth_bytes_per_s = Some(5_200)), 20);
-    let waits: Vec<u64> = (40..50).map(|n| one.answered_ms[&n]).collect();
-    assert!(waits.windows(2).all(|pair| pair[1] >= pair[0] + 80), "{waits:?}");
-    assert!(two.slowest_ms() < 20);
-}
-
-#[test]
-fn a_degraded_link_recovers_when_faults_are_over() {
-    let [one, _] = talk(degrade(|link| link.loss_ppm = Some(1_000_000)), 8);
-    assert_eq!(one.lost(), (40..70).collect::<Vec<_>>());
-}
-
-#[test]
-fn a_lost_request_has_no_effect_and_a_lost_answer_comes_after_the_effect() {
-    let lose = |part| vec![Action::LoseMessage(LoseMessage { node: "one".into(), part, times: 3 })];
-    let [one, two] = talk(lose(CallPart::Request), 20);
-    assert_eq!((one.lost(), two.lost()), (vec![40, 41, 42], vec![]));
-    assert_eq!(one.taken.len(), 97);
-    let [one, two] = talk(lose(CallPart::Answer), 20);
-    assert_eq!((one.lost(), two.lost()), (vec![40, 41, 42], vec![]));
-    assert_eq!(one.taken, (0..CALLS).collect::<Vec<_>>());
+fn a_message_lost_at_the_nth_call_is_that_very_one() {
+    let two = Mesh { nodes: "ab", ..Mesh::default() };
+    let nth =
+        |n| Anchor::NthOp { node: "a".into(), op: OpKind::Send, path_prefix: String::new(), n, after_ms: 0 };
+    assert_eq!(two.run(none().with(nth(17), lose(CallPart::Answer, 1))).harm(), ["ab: no answer 17"]);
+    let request = none().with(nth(17), lose(CallPart::Request, 2));
+    assert_eq!(two.run(request).harm(), ["ab: no effect 17-18, no answer 17-18"]);
 }

@@ -1,188 +1,360 @@
-//! What befalls processes: each fault as the process, its disk and its peers see it, and the same work without it.
-//! Kills and pauses at operations and marks are in `faults`, what crashes leave of un-synced writes in `crash`.
+//! What nodes notice of failing processes and machines: each fault seen through the ports, and the same work without it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod bench {
+    pub mod counter;
+    pub mod nodes;
+}
+
+use bench::counter::{Counted, count, well};
+use bench::nodes::{Notes, Trouble, at, at_ms, node, none, watch};
 use bytes::Bytes;
-use latent_ports::{Clock, Disk, Env, File, Message, Net, NodeId, OpenMode};
+use latent_ports::{Clock, Disk, Env, File, Mark, Message, Net, NodeId, OpenMode, read_full};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, CrashLoop, Fault, Kill, NewDisk, NodeSpec, Pause, PowerLoss, SimEnv, World,
-    WorldSpec, run_fork,
+    Action, Anchor, CrashKeeps, CrashLoop, DiskSpec, Kill, NewDisk, NodeSpec, OpKind, Pause, PowerLoss,
+    SimEnv,
 };
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
+/// Between ticks 20 and 21.
+const BEGINS_MS: i64 = 2_050;
 
-/// A boot: when (true seconds since the start), and what the process found on its disk.
-type Boots = Arc<Mutex<Vec<(String, u64, u64)>>>;
-
-/// Notes its boot and how much of `log` it finds, appends and syncs a byte a second, and leaves 2,048 bytes un-synced.
-async fn work(env: SimEnv, name: &'static str, world: World, boots: Boots) {
-    let file = env.disk().open("log", OpenMode::Create).await.unwrap();
-    let found_bytes = file.size_bytes().await.unwrap();
-    let at_s = world.now().since(world.start()).as_secs();
-    boots.lock().unwrap().push((name.to_owned(), at_s, found_bytes));
-    env.disk().sync_dir("").await.unwrap();
-    file.truncate(found_bytes.min(1_000)).await.unwrap();
-    file.append(Bytes::from_static(b".")).await.unwrap();
-    file.sync().await.unwrap();
-    file.append(Bytes::from(vec![b'x'; 2_048])).await.unwrap();
-    env.clock().sleep(1_000 * SECOND).await;
+fn kill(kill: Kill) -> Action {
+    Action::Kill(Kill { node: "a".into(), ..kill })
 }
 
-/// Two nodes of one rack under a fault at 10 s; faults are over at 100 s.
-fn boots_under(action: Option<Action>) -> Vec<(String, u64, u64)> {
-    let run = async move |world: World| {
-        let boots: Boots = Arc::default();
-        if let Some(action) = action {
-            world.arm(Fault { anchor: Anchor::AtMs(world.start().0 + 10_000), action });
-        }
-        for name in ["a", "b"] {
-            let (boots, world_of) = (boots.clone(), world.clone());
-            world
-                .add_node(NodeSpec::named(name), move |env| work(env, name, world_of.clone(), boots.clone()));
-        }
-        world.sleep(100 * SECOND).await;
-        world.end_faults();
-        world.sleep(10 * SECOND).await;
-        boots.lock().unwrap().clone()
+fn killed(restart_after_ms: Option<u64>) -> Action {
+    kill(Kill { restart_after_ms, ..Kill::default() })
+}
+
+fn pause(for_ms: u64) -> Action {
+    Action::Pause(Pause { node: "a".into(), for_ms })
+}
+
+fn crash_loop(times: u32, up_ms: u64, down_ms: u64) -> Action {
+    Action::CrashLoop(CrashLoop { node: "a".into(), times, up_ms, down_ms })
+}
+
+fn new_disk(restart_after_ms: u64) -> Action {
+    Action::NewDisk(NewDisk { node: "a".into(), restart_after_ms })
+}
+
+fn power_loss(nodes: &[&str], restart_after_ms: u64, keeps: Option<CrashKeeps>) -> Action {
+    let nodes = nodes.iter().map(|name| (*name).to_owned()).collect();
+    Action::PowerLoss(PowerLoss { nodes, restart_after_ms, keeps })
+}
+
+fn on_mark(name: &str) -> Anchor {
+    Anchor::Mark { name: name.into(), n: 1, node: None, after_ms: 0 }
+}
+
+fn ticks(from: u64, to: u64) -> Vec<u64> {
+    (from..=to).collect()
+}
+
+#[test]
+fn without_faults_a_process_boots_once_and_forgets_nothing() {
+    assert_eq!(count(none()), well());
+}
+
+#[test]
+fn a_killed_process_refuses_calls_and_comes_back_with_its_memory_gone() {
+    let back = count(at(BEGINS_MS, killed(Some(3_000))));
+    assert_eq!(back, Counted { boots: vec![0, 5_050], refused: ticks(21, 50), last: Some(50), ..well() });
+    let for_good = count(at(BEGINS_MS, killed(None)));
+    assert_eq!(for_good, Counted { refused: ticks(21, 100), last: Some(20), ..well() });
+    let over = count(at(BEGINS_MS, killed(None)).over_at(7_050));
+    assert_eq!(over, Counted { boots: vec![0, 7_050], refused: ticks(21, 70), last: Some(30), ..well() });
+}
+
+#[test]
+fn a_process_that_dies_with_a_call_in_its_hands_says_nothing() {
+    let taken = Anchor::NthOp {
+        node: "a".into(),
+        op: OpKind::Receive,
+        path_prefix: String::new(),
+        n: 20,
+        after_ms: 0,
     };
-    run_fork(WorldSpec::seeded(3), run).output
-}
-
-fn of(boots: &[(String, u64, u64)], node: &str) -> Vec<(u64, u64)> {
-    boots.iter().filter(|(name, ..)| name == node).map(|(_, at_s, found)| (*at_s, *found)).collect()
-}
-
-fn kill(restart_after_ms: Option<u64>, keeps: Option<CrashKeeps>, tear_bytes: Option<u32>) -> Option<Action> {
-    Some(Action::Kill(Kill { node: "a".into(), restart_after_ms, keeps, tear_bytes }))
+    let counted = count(none().with(taken, killed(Some(10))));
+    assert_eq!((counted.refused, counted.timed_out, counted.last), (Vec::new(), vec![20], Some(80)));
 }
 
 #[test]
-fn without_faults_every_node_boots_once_with_an_empty_disk() {
-    let boots = boots_under(None);
-    assert_eq!((of(&boots, "a"), of(&boots, "b")), (vec![(0, 0)], vec![(0, 0)]));
+fn a_node_that_is_up_again_when_its_kill_ends_is_left_alone() {
+    let twice = at(BEGINS_MS, killed(Some(3_000))).with(at_ms(3_050), killed(Some(1_000)));
+    assert_eq!(count(twice).boots, [0, 4_050], "the first restart that falls due");
 }
 
 #[test]
-fn a_kill_ends_in_a_restart_after_its_time_or_when_faults_are_over() {
-    let boots = boots_under(kill(Some(5_000), Some(CrashKeeps::Nothing), None));
-    assert_eq!((of(&boots, "a"), of(&boots, "b")), (vec![(0, 0), (15, 1)], vec![(0, 0)]));
-    let boots = boots_under(kill(None, Some(CrashKeeps::Everything), None));
-    assert_eq!(of(&boots, "a"), [(0, 0), (100, 2_049)]);
+fn a_paused_process_answers_nobody_and_wakes_with_its_memory_and_the_calls_that_waited() {
+    let paused = count(at(BEGINS_MS, pause(3_000)));
+    assert_eq!(paused, Counted { timed_out: ticks(21, 50), late: 30, ..well() });
+    let over = count(at(BEGINS_MS, pause(600_000)).over_at(7_050));
+    assert_eq!(over, Counted { timed_out: ticks(21, 70), late: 50, ..well() });
 }
 
 #[test]
-fn an_unsynced_append_is_torn_at_512_bytes_or_at_4_kib() {
-    // What survives of [1, 2049): whole blocks from the file's start, by the file's own offsets.
-    let (mut small, mut large) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
-    for seed in 0..40 {
-        for (tear_bytes, lengths) in [(512, &mut small), (4_096, &mut large)] {
-            let run = async move |world: World| {
-                let boots: Boots = Arc::default();
-                let (to, world_of) = (boots.clone(), world.clone());
-                let action = Action::Kill(Kill {
-                    node: "a".into(),
-                    restart_after_ms: Some(1_000),
-                    keeps: Some(CrashKeeps::Drawn),
-                    tear_bytes: Some(tear_bytes),
-                });
-                world.arm(Fault { anchor: Anchor::AtMs(world.start().0 + 10_000), action });
-                world.add_node(NodeSpec::named("a"), move |env| work(env, "a", world_of.clone(), to.clone()));
-                world.sleep(20 * SECOND).await;
-                boots.lock().unwrap()[1].2
-            };
-            lengths.insert(run_fork(WorldSpec::seeded(seed), run).output);
-        }
-    }
-    assert!(
-        small.len() > 2 && small.iter().all(|len| [1, 512, 1_024, 1_536, 2_048, 2_049].contains(len)),
-        "{small:?}"
-    );
-    assert_eq!(large.into_iter().collect::<Vec<_>>(), [1, 2_049]);
+fn overlapping_pauses_add_up_and_the_last_one_wakes_the_process() {
+    let both = at(BEGINS_MS, pause(2_000)).with(at_ms(3_050), pause(3_000));
+    assert_eq!(count(both), Counted { timed_out: ticks(21, 60), late: 40, ..well() });
+    let inner = at(BEGINS_MS, pause(4_000)).with(at_ms(3_050), pause(1_000));
+    assert_eq!(count(inner), Counted { timed_out: ticks(21, 60), late: 40, ..well() });
 }
 
 #[test]
-fn a_crash_loop_dies_as_often_as_it_says() {
-    let action = Action::CrashLoop(CrashLoop { node: "a".into(), times: 3, up_ms: 2_000, down_ms: 4_000 });
-    let boots = boots_under(Some(action));
-    let at_s: Vec<u64> = of(&boots, "a").iter().map(|(at_s, _)| *at_s).collect();
-    assert_eq!(at_s, [0, 14, 20, 26]);
-    assert_eq!(of(&boots, "b").len(), 1);
+fn a_kill_ends_a_pause_and_the_next_process_is_none_of_its_business() {
+    let kill_in_pause = at(BEGINS_MS, pause(6_000)).with(at_ms(3_050), killed(Some(1_000)));
+    let counted = count(kill_in_pause.clone());
+    let expected =
+        Counted { boots: vec![0, 4_050], refused: ticks(31, 40), timed_out: ticks(21, 30), ..well() };
+    assert_eq!(counted, Counted { last: Some(60), ..expected });
+    // The end of the first process's pause does not cut short the second's, nor does it make it longer.
+    let paused_again = count(kill_in_pause.clone().with(at_ms(7_050), pause(2_000)));
+    assert_eq!(paused_again.timed_out, [ticks(21, 30), ticks(71, 90)].concat());
+    let paused_between = count(kill_in_pause.with(at_ms(5_050), pause(1_000)));
+    assert_eq!(paused_between.timed_out, [ticks(21, 30), ticks(51, 60)].concat());
+    let while_down = at(BEGINS_MS, killed(Some(3_000))).with(at_ms(3_050), pause(6_000));
+    assert_eq!(count(while_down.clone()).timed_out, [0; 0], "there is no process to pause");
+    let and_later = while_down.with(at_ms(7_050), pause(1_000));
+    assert_eq!(count(and_later).timed_out, ticks(71, 80), "nor one that it goes on holding");
 }
 
-#[test]
-fn a_power_loss_takes_all_its_nodes_at_once_and_brings_them_back_together() {
-    let nodes = vec!["a".to_owned(), "b".to_owned()];
-    let power = PowerLoss { nodes, restart_after_ms: 30_000, keeps: Some(CrashKeeps::Nothing) };
-    let boots = boots_under(Some(Action::PowerLoss(power)));
-    assert_eq!((of(&boots, "a"), of(&boots, "b")), (vec![(0, 0), (40, 1)], vec![(0, 0), (40, 1)]));
-}
-
-#[test]
-fn a_new_disk_is_empty() {
-    let boots = boots_under(Some(Action::NewDisk(NewDisk { node: "a".into(), restart_after_ms: 7_000 })));
-    assert_eq!((of(&boots, "a"), of(&boots, "b")), (vec![(0, 0), (17, 0)], vec![(0, 0)]));
-}
-
-/// Takes a lease of 5 s at node 1 and believes in it: at second 8 it writes under it if its own clock says that it may.
-async fn holder(env: SimEnv, wrote: Arc<Mutex<Vec<&'static str>>>, name: &'static str, starts_s: u32) {
-    env.clock().sleep(starts_s * SECOND).await;
-    let ask = || Message { head: Bytes::from_static(name.as_bytes()), body: Bytes::new() };
-    let Ok(answer) = env.net().call(NodeId(1), ask(), SECOND).await else { return };
-    if answer.head != "granted" {
-        return;
-    }
-    let granted = env.clock().monotonic();
-    env.clock().sleep(SECOND).await;
-    // The check, and right behind it the write: a pause between the two is what fencing tokens are for.
-    if env.clock().monotonic() - granted < 5 * SECOND {
-        wrote.lock().unwrap().push(name);
-    }
-}
-
-/// Grants the lease to whoever asks first, and again 5 s later.
-async fn grantor(env: SimEnv) {
-    let until: Mutex<Duration> = Mutex::default();
+/// Grants a lease of two seconds at a time, by its own clock, and writes down whose writes it takes.
+async fn lease_server(env: SimEnv, notes: Notes<String>) {
+    let until = Arc::new(AtomicU64::new(0));
     let clock = env.clock().clone();
-    env.net()
-        .serve(8, move |_| {
-            let (now, mut until) = (clock.monotonic(), until.lock().unwrap());
-            let head = match now >= *until {
-                true => {
-                    *until = now + 5 * SECOND;
-                    "granted"
-                }
-                false => "held",
-            };
-            std::future::ready(Message { head: Bytes::from_static(head.as_bytes()), body: Bytes::new() })
-        })
-        .await;
+    let serve = move |request: latent_ports::Request| {
+        let now_ms = u64::try_from(clock.monotonic().as_millis()).unwrap();
+        let is_free = until.load(Ordering::Relaxed) <= now_ms;
+        let from = if request.from == NodeId(2) { "a" } else { "b" };
+        let answer = match &request.message.head[..] {
+            b"lease" if is_free => {
+                until.store(now_ms + 2_000, Ordering::Relaxed);
+                notes.add(format!("{from} has the lease"));
+                "yes"
+            }
+            b"lease" => "no",
+            _ => {
+                notes.add(format!("{from} writes"));
+                "yes"
+            }
+        };
+        async move { Message { head: Bytes::from_static(answer.as_bytes()), body: Bytes::new() } }
+    };
+    env.net().serve(8, serve).await;
 }
 
-fn who_wrote(pause: Option<u64>) -> Vec<&'static str> {
-    let run = async move |world: World| {
-        let wrote: Arc<Mutex<Vec<&'static str>>> = Arc::default();
-        if let Some(for_ms) = pause {
-            let action = Action::Pause(Pause { node: "first".into(), for_ms });
-            world.arm(Fault { anchor: Anchor::AtMs(world.start().0 + 1_500), action });
-        }
-        world.add_node(NodeSpec::named("grantor"), grantor);
-        for (name, starts_s) in [("first", 1), ("second", 7)] {
-            let to = wrote.clone();
-            world.add_node(NodeSpec::named(name), move |env| holder(env, to.clone(), name, starts_s));
-        }
-        world.sleep(60 * SECOND).await;
-        wrote.lock().unwrap().clone()
+/// Tries for the lease every 100 ms; once it has it, looks at its clock, and writes a second later if the lease holds.
+async fn lease_holder(env: SimEnv, notes: Notes<String>) {
+    let ask = async |what: &'static str| {
+        let message = Message { head: Bytes::from_static(what.as_bytes()), body: Bytes::new() };
+        let answer = env.net().call(NodeId(1), message, Duration::from_secs(10)).await.unwrap();
+        answer.head == Bytes::from_static(b"yes")
     };
-    run_fork(WorldSpec::seeded(5), run).output
+    if env.node() == NodeId(3) {
+        env.clock().sleep(Duration::from_millis(500)).await;
+    }
+    while !ask("lease").await {
+        env.clock().sleep(Duration::from_millis(100)).await;
+    }
+    let holds_until = env.clock().monotonic() + Duration::from_secs(2);
+    env.clock().sleep(Duration::from_secs(1)).await;
+    if env.clock().monotonic() + Duration::from_millis(500) < holds_until {
+        env.mark(Mark { name: "lease checked", subject: "" });
+        // Here a process may be paused: it has looked, and believes what it saw.
+        ask("write").await;
+    }
+    notes.add(if env.node() == NodeId(2) { "a is done" } else { "b is done" }.to_owned());
 }
 
 #[test]
-fn a_zombie_wakes_after_its_lease_has_passed_on_and_its_own_clock_tells_it_so() {
-    assert_eq!(who_wrote(None), ["first", "second"]);
-    assert_eq!(who_wrote(Some(2_000)), ["first", "second"], "late, and within the lease");
-    // The monotonic clock goes on while the process stands still: whoever looks is told, whoever looked before is not.
-    assert_eq!(who_wrote(Some(20_000)), ["second"]);
+fn a_paused_node_wakes_and_still_believes_what_it_believed() {
+    let tell = |trouble: Trouble| {
+        watch(1, 20_000, trouble, |world, notes| {
+            node(world, NodeSpec::named("server"), &notes, lease_server);
+            node(world, NodeSpec::named("a"), &notes, lease_holder);
+            node(world, NodeSpec::named("b"), &notes, lease_holder);
+        })
+    };
+    let in_order = ["a has the lease", "a writes", "a is done", "b has the lease", "b writes", "b is done"];
+    assert_eq!(tell(none()), in_order);
+    let zombie = ["a has the lease", "b has the lease", "b writes", "b is done", "a writes", "a is done"];
+    assert_eq!(tell(none().with(on_mark("lease checked"), pause(10_000))), zombie);
+    // The monotonic clock goes on while a process stands still: paused before it looks, it is told.
+    let told = ["a has the lease", "b has the lease", "b writes", "b is done", "a is done"];
+    assert_eq!(tell(at(500, pause(10_000))), told);
+    assert_eq!(tell(at(500, pause(700))), in_order, "late, and within the lease");
+}
+
+#[test]
+fn a_crash_loop_kills_so_many_times_and_no_more() {
+    let looped = count(at(BEGINS_MS, crash_loop(3, 700, 300)));
+    let refused = [ticks(21, 23), ticks(31, 33), ticks(41, 43)].concat();
+    let boots = vec![0, 2_350, 3_350, 4_350];
+    assert_eq!(looped, Counted { boots, refused, last: Some(57), ..well() });
+    assert_eq!(count(at(BEGINS_MS, crash_loop(1, 700, 300))).boots, [0, 2_350]);
+    assert_eq!(count(at(BEGINS_MS, crash_loop(0, 700, 300))), well());
+    // Over while it is down, and while it is up.
+    assert_eq!(count(at(BEGINS_MS, crash_loop(9, 700, 300)).over_at(3_150)).boots, [0, 2_350, 3_150]);
+    assert_eq!(count(at(BEGINS_MS, crash_loop(9, 700, 300)).over_at(2_850)).boots, [0, 2_350]);
+}
+
+#[test]
+fn a_crash_loop_of_no_times_starts_nobody() {
+    let down = at(BEGINS_MS, killed(None)).with(at_ms(3_050), crash_loop(0, 700, 300));
+    assert_eq!(count(down).boots, [0]);
+}
+
+/// How a file of 12 KiB of As, of which the first was synced, is found by each boot. The first boot writes it.
+async fn writer(env: SimEnv, notes: Notes<(NodeId, String)>) {
+    let disk = env.disk();
+    let names: Vec<_> = disk.list("").await.unwrap().into_iter().map(|entry| entry.name).collect();
+    let found = if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        assert_eq!(names, ["f"]);
+        let file = disk.open("f", OpenMode::Read).await.unwrap();
+        let bytes = read_full(&file, 0, file.size_bytes().await.unwrap()).await.unwrap();
+        let blocks = bytes.chunks(512).map(|block| {
+            assert!(block.iter().all(|byte| *byte == block[0]), "torn within 512 bytes");
+            if block[0] == 0 { '.' } else { char::from(block[0]) }
+        });
+        blocks.collect()
+    };
+    notes.add((env.node(), found));
+    if names.is_empty() {
+        let file = disk.open("f", OpenMode::Create).await.unwrap();
+        disk.sync_dir("").await.unwrap();
+        file.append(vec![b'A'; 512].into()).await.unwrap();
+        file.sync().await.unwrap();
+        file.append(vec![b'B'; 12_288 - 512].into()).await.unwrap();
+        env.clock().sleep(Duration::from_secs(1) - env.clock().monotonic()).await;
+        env.mark(Mark { name: "written", subject: "" });
+    }
+}
+
+/// What each boot of nodes a, b and c finds; `disk` is what their disks are like.
+fn found_by(seed: u64, disk: &DiskSpec, trouble: Trouble) -> Vec<(NodeId, String)> {
+    watch(seed, 60_000, trouble, |world, notes| {
+        for name in ["a", "b", "c"] {
+            node(world, NodeSpec { disk: disk.clone(), ..NodeSpec::named(name) }, &notes, writer);
+        }
+    })
+}
+
+/// What a's second boot finds.
+fn left_to_a(seed: u64, trouble: Trouble) -> String {
+    let mut found = found_by(seed, &DiskSpec::default(), trouble);
+    assert_eq!(found.len(), 4, "three boots, and the one after the kill");
+    let (node, found) = found.pop().unwrap();
+    assert_eq!(node, NodeId(1));
+    found
+}
+
+const BLOCKS: usize = 12_288 / 512;
+
+fn everything() -> String {
+    format!("A{}", "B".repeat(BLOCKS - 1))
+}
+
+#[test]
+fn a_kill_says_what_the_disk_keeps_of_what_was_not_synced() {
+    let keeping = |seed, keeps| {
+        let kill = kill(Kill { restart_after_ms: Some(1_000), keeps, ..Kill::default() });
+        left_to_a(seed, at(30_000, kill))
+    };
+    let drawn: BTreeSet<_> = (0..40).map(|seed| keeping(seed, Some(CrashKeeps::Drawn))).collect();
+    assert!(drawn.len() > 5 && drawn.contains("A") && drawn.contains(&everything()), "{drawn:?}");
+    for seed in 0..10 {
+        assert_eq!(keeping(seed, Some(CrashKeeps::Nothing)), "A");
+        assert_eq!(keeping(seed, Some(CrashKeeps::Everything)), everything());
+        assert_eq!(keeping(seed, None), keeping(seed, Some(CrashKeeps::Drawn)), "the disk's own policy");
+    }
+}
+
+#[test]
+fn without_a_kill_nobody_boots_again_to_find_anything() {
+    let found = found_by(1, &DiskSpec::default(), none());
+    assert!(found.len() == 3 && found.iter().all(|(_, found)| found == "nothing"), "{found:?}");
+}
+
+/// How long the file is that a's second boot finds, over many seeds.
+fn torn_lengths(tear_bytes: Option<u32>) -> BTreeSet<usize> {
+    let length = |seed| {
+        let kill = Kill { restart_after_ms: Some(1_000), tear_bytes, ..Kill::default() };
+        let found = left_to_a(seed, at(30_000, self::kill(kill)));
+        assert!(found.starts_with('A'), "what was synced stays");
+        found.len() * 512
+    };
+    (0..100).map(length).collect()
+}
+
+#[test]
+fn an_append_is_torn_at_512_bytes() {
+    for tear_bytes in [Some(512), None] {
+        let lengths = torn_lengths(tear_bytes);
+        assert!(lengths.first() == Some(&512) && lengths.last() == Some(&12_288), "{lengths:?}");
+        assert!(lengths.iter().any(|len| len % 4_096 != 0 && *len > 512), "{lengths:?}");
+    }
+}
+
+#[test]
+fn an_append_is_torn_at_4_kib_where_the_kill_says_so() {
+    assert_eq!(torn_lengths(Some(4_096)), BTreeSet::from([512, 4_096, 8_192, 12_288]));
+}
+
+#[test]
+fn a_power_loss_kills_its_nodes_at_one_instant_and_spares_the_others() {
+    let lost = count(at(BEGINS_MS, power_loss(&["a"], 3_000, None)));
+    assert_eq!(lost, Counted { boots: vec![0, 5_050], refused: ticks(21, 50), last: Some(50), ..well() });
+    assert_eq!(count(at(BEGINS_MS, power_loss(&["a"], 60_000, None)).over_at(7_050)).boots, [0, 7_050]);
+    let caller_too = count(at(BEGINS_MS, power_loss(&["a", "b"], 3_000, None)));
+    assert_eq!((caller_too.boots, caller_too.refused), (vec![0, 5_050], Vec::new()), "b lost its power too");
+}
+
+#[test]
+fn each_disk_of_a_power_loss_keeps_what_it_keeps_and_none_where_that_is_said() {
+    let boots_after = |seed, keeps| {
+        let power = power_loss(&["a", "b"], 1_000, keeps);
+        let found = found_by(seed, &DiskSpec::default(), at(30_000, power));
+        let again: Vec<_> = found[3..].iter().map(|(node, _)| node.0).collect();
+        assert_eq!(
+            BTreeSet::from_iter(again.clone()),
+            BTreeSet::from([1, 2]),
+            "c keeps its power: {again:?}"
+        );
+        let of = |node| found[3..].iter().find(|(of, _)| *of == NodeId(node)).unwrap().1.clone();
+        (of(1), of(2))
+    };
+    let drawn: BTreeSet<_> = (0..40).map(|seed| boots_after(seed, None)).collect();
+    assert!(drawn.iter().filter(|(a, b)| a != b).count() > 10, "{drawn:?}");
+    for seed in 0..5 {
+        assert_eq!(boots_after(seed, Some(CrashKeeps::Nothing)), ("A".to_owned(), "A".to_owned()));
+        assert_eq!(boots_after(seed, Some(CrashKeeps::Everything)), (everything(), everything()));
+    }
+}
+
+#[test]
+fn a_new_disk_is_empty_whatever_was_synced_on_the_old_one() {
+    let kept = DiskSpec { crash: CrashKeeps::Everything, ..DiskSpec::default() };
+    let found = |trouble: Trouble| -> Vec<String> {
+        found_by(1, &kept, trouble).into_iter().skip(3).map(|(_, found)| found).collect()
+    };
+    assert_eq!(found(none()), [""; 0]);
+    assert_eq!(found(at(30_000, killed(Some(1_000)))), [everything()], "a kill alone takes no disk");
+    assert_eq!(found(at(30_000, new_disk(1_000))), ["nothing"]);
+    assert_eq!(found(at(30_000, new_disk(600_000))), [""; 0], "not back yet");
+    assert_eq!(found(at(30_000, new_disk(600_000)).over_at(40_000)), ["nothing"]);
+    // What is written on the new disk stays there.
+    assert_eq!(
+        found(at(30_000, new_disk(1_000)).with(at_ms(40_000), killed(Some(1_000)))),
+        ["nothing", &everything()]
+    );
+    let while_down = at(30_000, killed(Some(5_000))).with(at_ms(31_000), new_disk(1_000));
+    assert_eq!(found(while_down), ["nothing"], "a node that is down gets one too");
 }

@@ -1,11 +1,16 @@
 //! Faults of clocks: steps and drift. The monotonic clock and sleeps do not notice.
 //!
 //! Modelled: a wall clock that jumps either way, one that gains or loses, and the time service that sets both right
-//! again, which is a jump of its own. Not modelled: a monotonic clock that drifts (sleeps are always true), smeared
-//! leap seconds, clocks of devices outside (those are the clients' own, see the load of a scenario).
+//! again, which is a jump of its own. The wall clock is the machine's: what is wrong with it outlives processes.
+//! Overlapping steps and drifts add up, and each takes back what it brought. Not modelled: a monotonic clock that
+//! drifts (sleeps are always true), a time service that slews instead of stepping, smeared leap seconds, clocks of
+//! devices outside (those are the clients' own, see the load of a scenario).
 //!
-//! Figures: a quartz oscillator without correction is off by up to about 50 ppm, 4.3 s a day; steps of an hour are
-//! what a zone mistaken for UTC makes, steps of a day what a wrong battery clock makes at boot.
+//! Figures: a quartz oscillator without correction is off by up to about 50 ppm, 4.3 s a day; Spanner allows for 200 ppm
+//! (Corbett et al., OSDI 2012), NTP for 15 (RFC 5905). Steps of an hour are what a zone mistaken for UTC makes, steps of
+//! a day what a wrong battery clock makes at boot; NTP steps what is off by more than 128 ms, and gives up at more than
+//! 1,000 s (RFC 5905), so that a wrong hour stays until somebody comes. How often: a sixth as often as a processor fails
+//! (Corbett et al.); scenarios run weeks, so their rates are accelerated.
 
 use super::{Lasts, Strike};
 use crate::world::World;

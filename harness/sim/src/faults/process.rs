@@ -5,10 +5,11 @@
 //! messages to it wait. A power loss takes several nodes at one instant; each disk decides for itself what it keeps.
 //! A node that is down when another fault kills it comes up at the first restart that falls due. A pause is one
 //! process's: a kill ends it, and the next process has nothing of it. Overlapping pauses of a process add up: it wakes
-//! when the last of them has ended. A new disk is
-//! empty: what was durable went with the old one, and so did its bad blocks.
+//! when the last of them has ended. A new disk is empty: what was durable went with the old one, and so did its bad
+//! blocks.
+//!
 //! Not modelled: memory that rots, a process that runs slowly, a machine that never comes back by itself once faults
-//! are over, a disk moved to another machine.
+//! are over, a disk that moves to another machine.
 //!
 //! How often: in the first year of a new cluster of a few thousand machines, about 1,000 failed on their own, 20 times
 //! a rack of 40 to 80 went at one instant for 1 to 6 hours, and once a power distribution unit took 500 to 1,000 of
