@@ -1,82 +1,41 @@
-//! The write-ahead log of `examples/wal.rs`, run as whoever uses it runs it: as processes.
-//!
-//! A worker is the same program again, so this test brings its own `main`: called like the example it is the
-//! example, called in any other way it runs the tests, each of which calls it like the example.
+//! The write-ahead log of `examples/wal.rs`, run as whoever uses it runs it: as processes. One case at a time here;
+//! what makes many cases of one, or few of many, is tried in `commands`.
 
+mod common;
 #[path = "../examples/wal.rs"]
 mod wal;
 
+use common::{Test, own_path, tests, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
-/// What the example's own command line begins with, and the worker's hidden argument.
-const COMMANDS: [&str; 12] = [
-    "run",
-    "enumerate",
-    "sweep",
-    "merge",
-    "repro",
-    "shrink",
-    "corpus",
-    "print",
-    "scenarios",
-    "schema",
-    "--help",
-    "__worker",
+const TESTS: &[Test] = tests![
+    the_correct_log_keeps_its_word_whenever_power_fails,
+    the_planted_bug_is_caught_with_one_fingerprint,
+    a_case_runs_the_same_in_every_process,
+    a_run_is_one_screen,
+    verbose_tells_all,
+    json_is_one_object_with_what_is_promised,
+    a_required_mark_that_is_missed_fails_the_run,
+    a_log_that_does_not_finish_hangs,
+    a_panic_is_a_finding_that_can_be_repeated,
+    a_worker_that_is_killed_is_an_internal_error,
+    a_stored_plan_is_run_as_it_stands,
+    a_bad_scenario_is_refused_with_its_place,
+    a_fault_at_a_node_that_is_not_there_is_refused,
+    wrong_usage_is_told_apart,
+    scenarios_and_schema_are_listed,
+    a_reader_that_leaves_is_no_error,
+    a_crash_at_each_operation_in_turn_finds_the_bug,
+    an_enumeration_is_clean_where_there_is_no_bug,
+    an_enumeration_of_nothing_is_refused,
 ];
 
-type Test = (&'static str, fn());
-
-const TESTS: [Test; 19] = [
-    (
-        "the_correct_log_keeps_its_word_whenever_power_fails",
-        the_correct_log_keeps_its_word_whenever_power_fails,
-    ),
-    ("the_planted_bug_is_caught_with_one_fingerprint", the_planted_bug_is_caught_with_one_fingerprint),
-    ("a_case_runs_the_same_in_every_process", a_case_runs_the_same_in_every_process),
-    ("a_run_is_one_screen", a_run_is_one_screen),
-    ("verbose_tells_all", verbose_tells_all),
-    ("json_is_one_object_with_what_is_promised", json_is_one_object_with_what_is_promised),
-    ("a_required_mark_that_is_missed_fails_the_run", a_required_mark_that_is_missed_fails_the_run),
-    ("a_log_that_does_not_finish_hangs", a_log_that_does_not_finish_hangs),
-    ("a_panic_is_a_finding_that_can_be_repeated", a_panic_is_a_finding_that_can_be_repeated),
-    ("a_worker_that_is_killed_is_an_internal_error", a_worker_that_is_killed_is_an_internal_error),
-    ("a_stored_plan_is_run_as_it_stands", a_stored_plan_is_run_as_it_stands),
-    ("a_bad_scenario_is_refused_with_its_place", a_bad_scenario_is_refused_with_its_place),
-    ("a_fault_at_a_node_that_is_not_there_is_refused", a_fault_at_a_node_that_is_not_there_is_refused),
-    ("wrong_usage_is_told_apart", wrong_usage_is_told_apart),
-    ("scenarios_and_schema_are_listed", scenarios_and_schema_are_listed),
-    ("a_reader_that_leaves_is_no_error", a_reader_that_leaves_is_no_error),
-    ("a_crash_at_each_operation_in_turn_finds_the_bug", a_crash_at_each_operation_in_turn_finds_the_bug),
-    ("an_enumeration_is_clean_where_there_is_no_bug", an_enumeration_is_clean_where_there_is_no_bug),
-    ("an_enumeration_of_nothing_is_refused", an_enumeration_of_nothing_is_refused),
-];
-
-/// Understands as much of libtest's command line as cargo and nextest use: filters, `--exact`, `--list`.
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str())) {
-        return wal::main();
-    }
-    let exact = arguments.iter().any(|argument| argument == "--exact");
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let chosen = |name: &str| {
-        let hit = |filter: &&String| if exact { *filter == name } else { name.contains(filter.as_str()) };
-        filters.is_empty() || filters.iter().any(hit)
-    };
-    let ignored = arguments.iter().any(|argument| argument == "--ignored");
-    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name) && !ignored) {
-        if arguments.iter().any(|argument| argument == "--list") {
-            println!("{name}: test");
-        } else {
-            test();
-            println!("test {name} ... ok");
-        }
-    }
-    ExitCode::SUCCESS
+    common::main(wal::main, &[TESTS])
 }
 
 /// The example with these arguments, run to its end.
@@ -86,14 +45,6 @@ fn wal(arguments: &[&str]) -> Output {
         .env("RUST_BACKTRACE", "0")
         .output()
         .expect("this program can be started")
-}
-
-fn own_path() -> PathBuf {
-    std::env::current_exe().expect("this program has a path")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("the example prints UTF-8")
 }
 
 /// The JSON report of a run, with its exit code.
