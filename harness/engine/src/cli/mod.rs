@@ -73,6 +73,8 @@ enum Failure {
     Usage(String),
     /// Of the code under test, which panicked.
     Found(String),
+    /// Of the code under test, which passed its limit of time or memory.
+    Hung(String),
     /// Ours.
     Internal(String),
 }
@@ -139,6 +141,7 @@ where
         Ok(code) => return ExitCode::from(code),
         Err(Failure::Usage(message)) => (exit::USAGE, message),
         Err(Failure::Found(message)) => (exit::VIOLATION, message),
+        Err(Failure::Hung(message)) => (exit::HUNG, message),
         Err(Failure::Internal(message)) => (exit::INTERNAL, message),
     };
     out::complain(&format!("error: {}\n", message.trim_end()));

@@ -5,6 +5,7 @@
 
 use super::results::Ran;
 use super::summary::Summary;
+use crate::case::finding::{DIED, Finding};
 use latent_verdict::Outcome;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -37,9 +38,8 @@ fn suite(
     cases: &[&Ran],
     now: &str,
 ) -> io::Result<()> {
-    let is_error = |ran: &&&Ran| matches!(ran.finding.outcome(), Outcome::Hung | Outcome::Nondeterministic);
     let failed: Vec<&&Ran> = cases.iter().filter(|ran| !ran.as_expected).collect();
-    let errors = failed.iter().filter(|ran| is_error(ran)).count();
+    let errors = failed.iter().filter(|ran| is_error(&ran.finding)).count();
     let counts = [("tests", cases.len()), ("failures", failed.len() - errors), ("errors", errors)];
     let time = seconds(cases.iter().map(|ran| ran.wall_ms).sum());
     let mut element = writer
@@ -77,20 +77,28 @@ fn case(writer: &mut Writer<Vec<u8>>, ran: &Ran) -> io::Result<()> {
         return Ok(());
     }
     let finding = &ran.finding;
-    let kind = match finding.outcome() {
-        Outcome::Hung | Outcome::Nondeterministic => "error",
-        _ => "failure",
-    };
-    let what = format!("{} {}", finding.outcome(), finding.fingerprint);
+    let kind = if is_error(finding) { "error" } else { "failure" };
+    let what = clean(&format!("{} {}", finding.ended(), finding.fingerprint));
     element.write_inner_content(|writer| {
         writer
             .create_element(kind)
-            .with_attribute(("type", finding.outcome().name()))
+            .with_attribute(("type", finding.ended()))
             .with_attribute(("message", what.trim_end()))
-            .write_text_content(BytesText::new(&finding.detail))?;
+            .write_text_content(BytesText::new(&clean(&finding.detail)))?;
         Ok(())
     })?;
     Ok(())
+}
+
+/// What kept a case from being judged is an error, what was judged a failure.
+fn is_error(finding: &Finding) -> bool {
+    finding.fingerprint == DIED || matches!(finding.outcome(), Outcome::Hung | Outcome::Nondeterministic)
+}
+
+/// With a blank for each character that XML 1.0 has no place for, escaped or not (its production 2, `Char`).
+fn clean(text: &str) -> String {
+    let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    text.chars().map(|c| if is_allowed(c) { c } else { ' ' }).collect()
 }
 
 fn seconds(ms: u64) -> String {
