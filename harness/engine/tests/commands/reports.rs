@@ -99,6 +99,10 @@ fn junit_has_a_suite_for_each_scenario_and_its_counts_add_up() {
         counted.push(there);
     }
     assert_eq!(counted, [[3, 0, 0], [3, 0, 1], [3, 3, 0]]);
+    let property =
+        |element: &Element| element.attributes["name"].clone() + ": " + &element.attributes["value"];
+    let properties: Vec<String> = of(&all, "property").map(|(_, element)| property(element)).collect();
+    assert_eq!(properties[..2], ["build: odd 1", "seeds: seeds 1..4"]);
     let cases: Vec<&str> = of(&all, "testcase").map(|(_, case)| case.attributes["name"].as_str()).collect();
     assert_eq!(cases[..4], ["plain.json@1", "plain.json@2", "plain.json@3", "slow.json@1"]);
     let (_, error) = of(&all, "error").next().expect("one case hangs");
