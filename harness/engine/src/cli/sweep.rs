@@ -207,7 +207,7 @@ fn interrupted(
 fn open(arguments: &Args, order: &Order, jobs: usize) -> Result<(Writer, Vec<Ran>, u64), Failure> {
     let path = &arguments.json;
     let before = if path.exists() { Results::read(path) } else { return begin(arguments, order) };
-    let before = match before {
+    let mut before = match before {
         Ok(before) => before,
         Err(BadResults::OnlyBegun(_)) => return begin(arguments, order),
         Err(error) => {
@@ -223,7 +223,7 @@ fn open(arguments: &Args, order: &Order, jobs: usize) -> Result<(Writer, Vec<Ran
         // A sitting without an end did not say how long it was: no less than its cases took, side by side.
         let busy_ms: u64 = before.ran.iter().map(|one| one.wall_ms).sum();
         let before_ms = before.end.as_ref().map_or(busy_ms / jobs as u64, |end| end.wall_ms);
-        let writer = Writer::resume(path, &before)?;
+        let writer = Writer::resume(path, &mut before)?;
         return Ok((writer, before.ran, before_ms));
     }
     if before.end.is_none() && !before.ran.is_empty() {

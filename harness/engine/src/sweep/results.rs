@@ -6,7 +6,7 @@
 //! What this file says of the machine it ran on is real time alone: the same sweep has the same lines anywhere.
 
 use super::order::{FORMAT, Order};
-use crate::case::finding::Finding;
+use crate::case::finding::{DIED, Finding};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -61,6 +61,9 @@ pub(crate) struct Results {
     /// Bytes of the header and of whole cases: where a sweep that is resumed goes on.
     resumed_at_bytes: u64,
 }
+
+/// How a file is called while it is written anew.
+const ANEW: &str = "anew";
 
 /// Why a file cannot be read as a sweep's results.
 #[derive(Debug, Error)]
@@ -153,11 +156,23 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Goes on with a file, behind its last whole case.
+    /// Goes on with a file, behind its last whole case. Cases without a verdict are taken out of it, and of `results`: they
+    /// are to run again.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn resume(path: &Path, results: &Results) -> io::Result<Writer> {
+    pub fn resume(path: &Path, results: &mut Results) -> io::Result<Writer> {
+        let before = results.ran.len();
+        results.ran.retain(|one| one.finding.fingerprint != DIED);
+        if results.ran.len() < before {
+            // In a file of its own, so that whatever ends this loses nothing.
+            let anew = path.with_added_extension(ANEW);
+            let mut writer = Writer::begin(&anew, &results.order)?;
+            results.ran.iter().try_for_each(|one| writer.case(one))?;
+            writer.file.sync_all()?;
+            std::fs::rename(&anew, path)?;
+            return Ok(writer);
+        }
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(results.resumed_at_bytes)?;
         drop(file);

@@ -51,6 +51,11 @@ fn a_worker_that_something_else_killed_is_1_and_no_verdict() {
       again       odd repro slow.json@3
       results     .latent/sweep.jsonl
     ");
+    // As it is no verdict, a sweep that goes on tries again.
+    here.write("go", "");
+    let resumed = here.odd(&["sweep", "slow.json", "--seeds", "1..5", "--resume"]).ends(0);
+    assert!(resumed.out.contains("outcomes    4 clean\n"), "{}", resumed.out);
+    here.odd(&["merge", ".latent/sweep.jsonl"]).ends(0);
 }
 
 fn what_cannot_be_run_is_2_with_one_clear_line() {
@@ -177,7 +182,7 @@ fn a_panic_is_100_and_named_by_its_place() {
       outcomes    2 clean, 1 violated
       simulated   2 m in …
       twice       1 case run twice, in two processes
-      failures    violated panicked:tests/commands/odd.rs:96  1 case
+      failures    violated panicked:tests/commands/odd.rs:LINE  1 case
                   the case panicked: the clerk has had enough
       again       odd repro nervous.json@2
       smaller     odd shrink nervous.json@2

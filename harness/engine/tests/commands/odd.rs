@@ -28,6 +28,8 @@ pub enum Trouble {
     Hungry,
     /// It waits in real time until this file is there, and says so on its output before.
     WaitsFor(String),
+    /// The same for ever, but only if this file is there, which it leaves: so only from its second run on.
+    WaitsIfThere(String),
     /// It panics.
     Panics,
     /// It breaks a promise, and says so in these words.
@@ -93,6 +95,8 @@ async fn clerk(env: SimEnv, trouble: Trouble) {
         Trouble::ProcessInTrace => write(&env, &format!("of-{}", std::process::id())).await,
         Trouble::Hungry => eat(),
         Trouble::WaitsFor(file) => wait_for(Path::new(file)),
+        Trouble::WaitsIfThere(file) if Path::new(file).exists() => wait_for(Path::new("never")),
+        Trouble::WaitsIfThere(file) => std::fs::write(file, "").expect("the folder can be written"),
         Trouble::Panics => panic!("the clerk has had enough"),
         Trouble::Nothing | Trouble::ProcessInFindings | Trouble::Violates(_) => {}
     }

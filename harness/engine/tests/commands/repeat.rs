@@ -1,12 +1,14 @@
 //! The same run again, to the bit; and what is said of a run that is not the same.
 
 use crate::common::{Test, tests};
-use crate::scratch::Scratch;
+use crate::processes::{only_worker_of, send, wait_for_words};
+use crate::scratch::{Ran, Scratch};
 use serde_json::Value;
 
 pub const TESTS: &[Test] = tests![
     a_run_that_differs_between_processes_is_101_with_the_first_differing_line,
     findings_that_differ_are_101_even_where_the_traces_agree,
+    a_second_run_that_is_ended_from_outside_makes_no_case_nondeterministic,
     a_failing_seed_fails_again_with_the_same_hash,
     a_run_that_is_not_the_recorded_one_says_so_loudly,
     the_log_is_told_for_one_node_and_a_span_of_time,
@@ -21,11 +23,11 @@ fn a_run_that_differs_between_processes_is_101_with_the_first_differing_line() {
     // Of the passing ones some are run twice: seeds enough that one is.
     let ran = here.odd(&["sweep", "moody.json", "--seeds", "1..201", "--jobs", "2", "-v"]).ends(101);
     let found = ran.screen();
-    let number = |word: &str| word.starts_with("'of-").then(|| word[4..].trim_end_matches('\'').to_owned());
-    let mut numbers: Vec<String> = found.split(' ').filter_map(number).collect();
-    numbers.dedup();
+    let number = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>();
+    let numbers: Vec<String> = found.split("'of-").skip(1).map(number).collect();
     assert_eq!(numbers.len(), 2, "two processes, two names: {found}");
-    let shown = found.replace(&numbers[0], "ONE").replace(&numbers[1], "OTHER");
+    let named = |number: &str| format!("of-{number}'");
+    let shown = found.replace(&named(&numbers[0]), "of-ONE'").replace(&named(&numbers[1]), "of-OTHER'");
     insta::assert_snapshot!(shown, @"
     moody.json: 2 of 200 cases failed
       cases       200 of seeds 1..201
@@ -33,7 +35,9 @@ fn a_run_that_differs_between_processes_is_101_with_the_first_differing_line() {
       simulated   3 h 20 m in …
       twice       2 cases run twice, in two processes
       failures    nondeterministic  2 cases
-                  first difference: 0.000000064 clerk        Open 'of-ONE              the other run:    0.000000064 clerk        Open 'of-OTHER  again       odd repro moody.json@10 --trace HASH
+                  first difference: 0.000000064 clerk        Open 'of-ONE'
+                  the other run:    0.000000064 clerk        Open 'of-OTHER'
+      again       odd repro moody.json@10 --trace HASH
       others      moody.json@159
       marks       odd.done 200 in 200 cases
                   odd.survived 200 in 200 cases
@@ -45,9 +49,9 @@ fn findings_that_differ_are_101_even_where_the_traces_agree() {
     let here = Scratch::new("differs-in-findings");
     here.odd_scenario("moody", r#", "trouble": "process-in-findings", "expect": "hung""#);
     let ran = here.odd(&["sweep", "moody.json", "--seeds", "1..2"]).ends(101);
-    let process = |line: &str| match line.split_once(":") {
-        Some((before, _)) if line.contains("{\"process\":") => format!("{before}:ITS-NUMBER}}"),
-        _ => line.to_owned(),
+    let process = |line: &str| match line.split_once("{\"process\":") {
+        Some((before, _)) => format!("{before}{{\"process\":ITS-NUMBER}}"),
+        None => line.to_owned(),
     };
     let shown: Vec<String> = ran.screen().lines().map(process).collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
@@ -58,10 +62,26 @@ fn findings_that_differ_are_101_even_where_the_traces_agree() {
       twice       1 case run twice, in two processes
       failures    nondeterministic  1 case
                   the same trace, but clean with {"process":ITS-NUMBER}
-                  the other run:ITS-NUMBER}
+                  the other run:  clean with {"process":ITS-NUMBER}
       again       odd repro moody.json@1 --trace HASH
       results     .latent/sweep.jsonl
     "#);
+}
+
+fn a_second_run_that_is_ended_from_outside_makes_no_case_nondeterministic() {
+    let here = Scratch::new("second-ended");
+    // It fails, so it runs twice.
+    here.odd_scenario("tired", r#", "trouble": { "waits-if-there": "been-here" }, "expect": "hung""#);
+    let sweep = ["sweep", "tired.json", "--seeds", "1..2", "--jobs", "1"];
+    let mut killed = here.start("odd", &sweep);
+    let _said = wait_for_words(&mut killed, "waiting");
+    send("-KILL", only_worker_of(killed.id()));
+    let killed = Ran::of(killed.wait_with_output().expect("it is our child")).ends(1);
+    assert!(killed.out.contains("outcomes    1 without a verdict\n"), "{}", killed.out);
+
+    std::fs::remove_file(here.path("been-here")).expect("the first run left it");
+    let late = here.odd(&[&sweep[..], &["--case-time", "1s"]].concat()).ends(0);
+    assert!(late.out.contains("outcomes    1 hung\n"), "{}", late.out);
 }
 
 /// The line that a sweep ends with is pasted as it stands.
