@@ -29,9 +29,6 @@ const TESTS: &[Test] = tests![
     wrong_usage_is_told_apart,
     scenarios_and_schema_are_listed,
     a_reader_that_leaves_is_no_error,
-    a_crash_at_each_operation_in_turn_finds_the_bug,
-    an_enumeration_is_clean_where_there_is_no_bug,
-    an_enumeration_of_nothing_is_refused,
 ];
 
 fn main() -> ExitCode {
@@ -389,75 +386,5 @@ fn a_reader_that_leaves_is_no_error() {
         let output = child.wait_with_output().expect("it is our child");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
-    }
-}
-
-fn a_crash_at_each_operation_in_turn_finds_the_bug() {
-    let found = wal(&["enumerate", "missing-sync@1", "--fault", "crash", "--jobs", "2"]);
-    assert_eq!(found.status.code(), Some(100));
-    let shown = stable(&found.stdout, "");
-    insta::assert_snapshot!(shown, @r"
-    missing-sync@1: 17 of 43 runs not clean
-      operations  17 on disks, 0 on the network, of 1 node
-                  from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
-                                 count           crashes            errors
-                  open               1            3 good                 -
-                  create             1            3 good                 -
-                  append            10      17 of 30 bad                 -
-                  truncate           1            3 good                 -
-                  read               1            3 good                 -
-                  len                1            3 good                 -
-                  sync               1            3 good                 -
-                  sync_dir           1            3 good                 -
-      runs        43 for 51 faults, in …
-      failures    unrecoverable-loss W1:missing:after-crash:loss  17 runs
-                  2016-02-22 00:00:01Z append 'wal'
-      again       wal run missing-sync@1 --strike crash-nothing@log:9
-    ");
-    // The line that it ends with shows the same.
-    let again =
-        shown.lines().last().and_then(|line| line.split(" run ").nth(1)).expect("the last line repeats one");
-    let (report, code) = report(&again.split(' ').collect::<Vec<_>>());
-    assert_eq!(
-        (report["violations"][0]["fingerprint"].as_str(), code),
-        (Some("W1:missing:after-crash:loss"), Some(100))
-    );
-}
-
-fn an_enumeration_is_clean_where_there_is_no_bug() {
-    let sound = wal(&["enumerate", "correct", "--fault", "crash", "--jobs", "1"]);
-    assert_eq!(sound.status.code(), Some(0));
-    insta::assert_snapshot!(stable(&sound.stdout, ""), @r"
-    correct@1: clean whatever operation is struck
-      operations  27 on disks, 0 on the network, of 1 node
-                  from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
-                                 count           crashes            errors
-                  open               1            3 good                 -
-                  create             1            3 good                 -
-                  append            10           30 good                 -
-                  truncate           1            3 good                 -
-                  read               1            3 good                 -
-                  len                1            3 good                 -
-                  sync              11           33 good                 -
-                  sync_dir           1            3 good                 -
-      runs        73 for 81 faults, in …
-      failures    none
-      again       wal enumerate correct@1 --fault crash
-    ");
-    let json = wal(&["enumerate", "correct", "--fault", "crash", "--json"]);
-    let summary: Value = serde_json::from_slice(&json.stdout).expect("the summary is JSON");
-    assert_eq!((&summary["as_expected"], &summary["faults"]), (&Value::Bool(true), &81.into()));
-}
-
-fn an_enumeration_of_nothing_is_refused() {
-    for (arguments, said) in [
-        (["enumerate", "correct", "--node", "nobody"], "no node is called 'nobody'; nodes: log"),
-        (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operation is chosen by --from 2017"),
-        (["enumerate", "correct", "--fault", "flood"], "possible values: crash, error"),
-    ] {
-        let refused = wal(&arguments);
-        assert_eq!(refused.status.code(), Some(2));
-        let error = text(&refused.stderr);
-        assert!(error.contains(said), "{error}");
     }
 }

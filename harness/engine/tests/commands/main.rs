@@ -1,5 +1,5 @@
-//! The commands that make one case of many and many of one (`sweep`, `merge`, `repro`, `shrink`, `corpus`, `print`), run as
-//! whoever uses them runs them: as processes, each test in a folder of its own.
+//! The commands that make one case of many and many of one (`sweep`, `merge`, `enumerate`, `repro`, `shrink`, `corpus`,
+//! `print`), run as whoever uses them runs them: as processes, each test in a folder of its own.
 //!
 //! What can go right is tried with the write-ahead log of `examples/wal.rs`; what only a misbehaving system does, with
 //! the one in `odd`.
@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod corpus;
+mod enumerate;
 mod exit_codes;
 mod help;
 mod interrupted;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let tests = [
         help::TESTS,
         exit_codes::TESTS,
+        enumerate::TESTS,
         interrupted::TESTS,
         slices::TESTS,
         repeat::TESTS,
