@@ -53,6 +53,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let finding = first_run::<S>(context, &target, manner)?;
     let wanted = Wanted { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
     let jobs = arguments.jobs.unwrap_or_else(pool::cores).max(1);
+    let signal = super::interrupts()?;
     let trial = Trial { wanted, manner, jobs, runs: AtomicU64::new(0) };
     let until = context.started + arguments.lasts.map_or(LASTS, |span| span.0);
 
@@ -67,7 +68,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         bar.set_message(format!("{what}: {runs}, {records}"));
         bar.tick();
     };
-    let found = Search::new(&trial, Some(until), Found { case, finding }, &mut on_step).run();
+    let found = Search::new(&trial, (Some(until), &signal), Found { case, finding }, &mut on_step).run();
     bar.finish_and_clear();
 
     let path = arguments.out.clone().unwrap_or_else(|| default_path(&target));
@@ -76,7 +77,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         .map_err(|error| Failure::Internal(format!("{}: {error}", path.display())))?;
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     out::print(&screen(context, &target, (&before, &found), &trial, took_ms, &path.display().to_string()))?;
-    Ok(exit::CLEAN)
+    let number = signal.load(Ordering::Relaxed);
+    if number == 0 {
+        return Ok(exit::CLEAN);
+    }
+    out::complain("interrupted: this is the smallest case so far; shrink its file to go on\n");
+    Ok(exit::of_signal(number))
 }
 
 /// The case as it is: it must fail.

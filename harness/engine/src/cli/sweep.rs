@@ -9,15 +9,13 @@ use crate::profile::{self, Profile};
 use crate::scenario::Span;
 use crate::sweep::go::{self, Means, Stopped};
 use crate::sweep::order::{FORMAT, Order, Place, Seeds, Slice, Swept, parse_range};
-use crate::sweep::results::{BadResults, End, Ran, Results, Writer};
+use crate::sweep::results::{self, BadResults, End, Ran, Results, Writer};
 use crate::sweep::summary::Summary;
 use crate::sweep::{annotate, junit};
 use crate::target::{GENERATED, Target, shell_word};
 use crate::{System, exit};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -93,11 +91,7 @@ where
     S::Topic: Sync,
 {
     let settings = settle::<S>(context, arguments)?;
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_usize(number, signal.clone(), number as usize)
-            .map_err(|error| Failure::Internal(format!("signals cannot be caught: {error}")))?;
-    }
+    let signal = super::interrupts()?;
     let (mut writer, mut ran, before_ms) = open(arguments, &settings.order, settings.jobs)?;
     let done: BTreeSet<(String, u64)> = ran.iter().map(|one| (one.scenario.clone(), one.seed)).collect();
     let is_done =
@@ -155,16 +149,19 @@ pub(super) fn report(
     took: Option<(u64, usize)>,
     file: &str,
 ) -> Result<u8, Failure> {
+    // People first: what cannot be written shall not keep them from seeing what hours of work came to.
+    let shown = printed::Printed { summary, program: &context.program, took, file };
+    let screen = printed::text(&shown, wanted.verbose).to_string();
+    out::print(&screen)?;
     let cannot = |path: &Path, error| Failure::Internal(format!("{}: {error}", path.display()));
     if let Some(path) = wanted.junit {
         let mut sorted = ran.to_vec();
         sorted.sort_by(|a, b| (&a.scenario, a.seed).cmp(&(&b.scenario, b.seed)));
         let text = junit::render(summary, &sorted, &utc_now())?;
-        std::fs::write(path, text).map_err(|error| cannot(path, error))?;
+        results::create_folder_of(path)
+            .and_then(|()| std::fs::write(path, text))
+            .map_err(|error| cannot(path, error))?;
     }
-    let shown = printed::Printed { summary, program: &context.program, took, file };
-    let screen = printed::text(&shown, wanted.verbose).to_string();
-    out::print(&screen)?;
     if wanted.annotate {
         let plain = anstream::adapter::strip_str(&screen).to_string();
         out::print(&annotate::lines(summary, &plain))?;
@@ -199,8 +196,7 @@ fn interrupted(
         shell_word(&context.program),
         line.join(" ")
     ));
-    let is_terminated = *number == signal_hook::consts::SIGTERM as usize;
-    Ok(if is_terminated { exit::TERMINATED } else { exit::INTERRUPTED })
+    Ok(exit::of_signal(*number))
 }
 
 /// Opens the file of results: a new one, or the one to go on with, with what stands in it.

@@ -134,6 +134,17 @@ fn is_begun_header(bytes: &[u8]) -> bool {
     bytes.starts_with(header) || header.starts_with(bytes)
 }
 
+/// Creates the folder that a file is to stand in, if it is not there.
+///
+/// # Errors
+/// It cannot be created.
+pub(crate) fn create_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::create_dir_all(folder),
+        None => Ok(()),
+    }
+}
+
 /// How every file of results begins.
 const HEADER_START: &str = "{\"sweep\":{\"format\":";
 
@@ -148,9 +159,7 @@ impl Writer {
     /// # Errors
     /// It cannot be written.
     pub fn begin(path: &Path, order: &Order) -> io::Result<Writer> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)?;
-        }
+        create_folder_of(path)?;
         let mut writer = Writer { file: File::create(path)? };
         writer.put(&Line::Sweep(order.clone()))?;
         Ok(writer)

@@ -34,6 +34,8 @@ pub enum Trouble {
     Panics,
     /// It breaks a promise, and says so in these words.
     Violates(String),
+    /// The same, after it waited in real time for half a second and said so on its output.
+    ViolatesLate(String),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -76,7 +78,7 @@ impl System for Odd {
         world.add_node(NodeSpec::named("clerk"), move |env| clerk(env, of_node.clone()));
         world.sleep_until(scenario.end().0).await;
         let mut violations = Vec::new();
-        if let Trouble::Violates(why) = trouble {
+        if let Trouble::Violates(why) | Trouble::ViolatesLate(why) = trouble {
             violations
                 .push(Violation::new("O1", "untidy", "at-once").of("desk", 1).at(world.now().0).because(why));
         }
@@ -98,6 +100,10 @@ async fn clerk(env: SimEnv, trouble: Trouble) {
         Trouble::WaitsIfThere(file) if Path::new(file).exists() => wait_for(Path::new("never")),
         Trouble::WaitsIfThere(file) => std::fs::write(file, "").expect("the folder can be written"),
         Trouble::Panics => panic!("the clerk has had enough"),
+        Trouble::ViolatesLate(_) => {
+            println!("waiting");
+            wait(500);
+        }
         Trouble::Nothing | Trouble::ProcessInFindings | Trouble::Violates(_) => {}
     }
     write(&env, "last").await;

@@ -114,7 +114,7 @@ fn a_failing_seed_fails_again_with_the_same_hash() {
 fn a_run_that_is_not_the_recorded_one_says_so_loudly() {
     let here = Scratch::new("not-recorded");
     let ran = here.wal(&["repro", "missing-sync@12", "--trace", "0badcafe"]).ends(101);
-    insta::assert_snapshot!(ran.complaint(), @"
+    insta::assert_snapshot!(ran.complaint().trim(), @"
     THIS IS NOT THE RECORDED RUN
       recorded    HASH
       this run    HASH, by wal 0.1.0
@@ -127,7 +127,7 @@ fn a_run_that_is_not_the_recorded_one_says_so_loudly() {
     let hash = case["case"]["trace_hash"].as_str().expect("it records one");
     here.write("b.case.json", &text.replace(hash, &"0".repeat(32)));
     let ran = here.wal(&["repro", "b.case.json"]).ends(101);
-    insta::assert_snapshot!(ran.complaint(), @"
+    insta::assert_snapshot!(ran.complaint().trim(), @"
     THIS IS NOT THE RECORDED RUN
       recorded    HASH, recorded by wal 0.1.0
       this run    HASH, by wal 0.1.0

@@ -1,14 +1,17 @@
 //! From a failing seed to the smallest case that fails in the same way.
 
 use crate::common::{Test, tests};
-use crate::scratch::Scratch;
+use crate::processes::{send, wait_for_words};
+use crate::scratch::{Ran, Scratch};
 use serde_json::Value;
+use std::io::BufRead;
 
 pub const TESTS: &[Test] = tests![
     a_shrunk_case_fails_with_the_same_fingerprint,
     a_case_can_be_shrunk_again_to_no_effect,
     what_does_not_fail_is_refused_and_writes_nothing,
     a_release_is_part_of_the_case,
+    what_was_found_when_it_is_interrupted_is_kept,
 ];
 
 /// Three faults that do not matter beside the one that does.
@@ -133,4 +136,31 @@ fn a_release_is_part_of_the_case() {
     here.wal(&["repro", "a.case.json"]).ends(100);
     // With the bug out, the same case holds.
     here.wal(&["repro", "a.case.json", "--release", "good"]).ends(0);
+}
+
+/// Each run takes half a second, so that the signal finds it at its first candidates.
+fn what_was_found_when_it_is_interrupted_is_kept() {
+    let here = Scratch::new("shrink-interrupted");
+    let pause = |second: u64| {
+        format!(
+            r#"{{ "anchor": {{ "at": "2016-02-22T00:00:{second}Z" }}, "action": {{ "pause": {{ "node": "clerk", "for_ms": 7 }} }} }}"#
+        )
+    };
+    let faults: Vec<String> = (10..30).map(pause).collect();
+    let trouble = r#""trouble": { "violates-late": "it is late" }"#;
+    here.odd_scenario("late", &format!(", {trouble}, \"faults\": [{}]", faults.join(", ")));
+    let mut shrink = here.start("odd", &["shrink", "late.json", "--jobs", "1", "--out", "late.case.json"]);
+    let mut said = wait_for_words(&mut shrink, "waiting");
+    let mut line = String::new();
+    said.read_line(&mut line).expect("it is UTF-8");
+    assert_eq!(line, "waiting\n", "the first candidate is under way");
+    send("-INT", shrink.id());
+    shrink.stderr = Some(said.into_inner());
+    let ran = Ran::of(shrink.wait_with_output().expect("it is our child")).ends(130);
+    assert!(ran.out.contains("  case        late.case.json\n"), "{}", ran.out);
+    assert!(ran.err.contains("interrupted: this is the smallest case so far"), "{}", ran.err);
+    let case: Value = serde_json::from_str(&here.read("late.case.json")).expect("it is JSON");
+    let left = case["plan"]["faults"].as_array().map_or(0, Vec::len);
+    assert!(left < 20, "the candidate that was under way counts: {left} faults");
+    here.odd(&["repro", "late.case.json"]).ends(100);
 }
