@@ -5,9 +5,14 @@
 //!
 //! The log must keep every record that its client was told is safe. The seed is the disk operation at which the
 //! power fails, so the seeds 1, 2, 3 … try every moment there is. Read from top to bottom.
+//!
+//!     cargo run --example wal -- sweep missing-sync --seeds 1..17    # which seeds find the bug
+//!     cargo run --example wal -- shrink missing-sync@12              # and the smallest case that shows it
 
 use latent_engine::verdict::{Facts, Violation};
-use latent_engine::{Judged, NamedScenario, Progress, Report, Scenario, Screen, System, words};
+use latent_engine::{
+    Judged, NamedScenario, Progress, Reduction, Report, Scenario, Screen, System, parse, words,
+};
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
 use latent_sim::{Action, Anchor, Fault, Kill, NodeSpec, OpKind, World};
 use schemars::JsonSchema;
@@ -90,6 +95,35 @@ impl System for Wal {
     type Topic = Topic;
     type Plan = Plan;
     type Findings = Findings;
+
+    /// **A scenario drawn whole**, as in `generated@7`: up to 20 records, and one log in four has the bug.
+    fn generate(bytes: &[u8]) -> Option<Scenario<Topic>> {
+        let byte = |place| u64::from(bytes.get(place).copied().unwrap_or(0));
+        let topic = Topic { records: 1 + byte(0) % 20, missing_sync: byte(1) % 4 == 3 };
+        let like = parse::<Wal>("correct", CORRECT).ok()?;
+        Some(Scenario { name: "generated".into(), about: "Drawn by a seed.".into(), topic, ..like })
+    }
+
+    /// Which program a node runs can be chosen on the command line.
+    fn on_release(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
+        let known = [("good", false), ("hasty", true)].into_iter().find(|(known, _)| *known == name);
+        let unknown = || format!("no release is called '{name}'\nthere are: good, hasty");
+        scenario.topic.missing_sync = known.ok_or_else(unknown)?.1;
+        Ok(())
+    }
+
+    /// What makes a failing case smaller, besides fewer faults.
+    fn reductions() -> Vec<Reduction<Wal>> {
+        vec![Reduction::LeaveOut {
+            what: "records",
+            count: |case| case.scenario.topic.records as usize,
+            without: |case, places| {
+                let mut smaller = case.clone();
+                smaller.scenario.topic.records -= places.len() as u64;
+                Some(smaller)
+            },
+        }]
+    }
 
     /// Six operations to open the log, then an append (and a sync) for each record.
     fn expand(scenario: &Scenario<Topic>, seed: u64) -> Plan {

@@ -22,9 +22,9 @@ pub const HUNG: u8 = 102;
 pub const UNREACHED: u8 = 103;
 /// Slices of a sweep do not add up: one is missing, doubled, cut off or of another sweep.
 pub const SLICES: u8 = 104;
-/// Interrupted (Ctrl-C): what ran is on disk, and `--resume` goes on.
+/// Interrupted (Ctrl-C): what ran is on disk, and `--resume` goes on; of a shrink, the smallest case so far.
 pub const INTERRUPTED: u8 = 130;
-/// Terminated (SIGTERM): what ran is on disk, and `--resume` goes on.
+/// Terminated (SIGTERM): as with [`INTERRUPTED`].
 pub const TERMINATED: u8 = 143;
 
 /// Each code with what it means, for the help text.
@@ -41,6 +41,11 @@ pub const MEANINGS: [(u8, &str); 11] = [
     (INTERRUPTED, "interrupted, resumable"),
     (TERMINATED, "terminated, resumable"),
 ];
+
+/// The code of a command that this signal ended in order.
+pub(crate) fn of_signal(number: usize) -> u8 {
+    if number == signal_hook::consts::SIGTERM as usize { TERMINATED } else { INTERRUPTED }
+}
 
 /// The code of a run that ended so and should not have.
 pub(crate) fn of_finding(outcome: Outcome, fingerprint: &str) -> u8 {

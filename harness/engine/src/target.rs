@@ -57,7 +57,8 @@ impl<S: System> Target<S> {
             let file = format!("{GENERATED}@{seed}");
             return Ok(Target { given, file, text, scenario, seed, release, plan: None, recorded: None });
         }
-        let source = scenario::find(&given, named)?;
+        let source = scenario::find(&given, named)
+            .map_err(|bad| if given == GENERATED { has_no_generator::<S>(named) } else { bad })?;
         if let Some(case) = CaseFile::read(&source.file, &source.text)? {
             if seed.is_some() {
                 let message = "a case has a seed of its own".to_owned();
@@ -148,6 +149,17 @@ impl<S: System> Target<S> {
             self.release.as_ref().map_or(String::new(), |name| format!(" --release {}", shell_word(name)));
         format!("{}{release}", shell_word(&self.name()))
     }
+}
+
+fn has_no_generator<S: System>(named: &[NamedScenario]) -> BadScenario {
+    let names: Vec<&str> = named.iter().map(|one| one.name).collect();
+    let built_in = if names.is_empty() {
+        String::new()
+    } else {
+        format!("one that is built in ({}), or ", names.join(", "))
+    };
+    let message = format!("{} draws no scenarios of its own", S::NAME);
+    scenario::unplaced(GENERATED, message, format!("give {built_in}the path of a JSON file"))
 }
 
 /// The scenario that `seed` draws; `None` if this system cannot.

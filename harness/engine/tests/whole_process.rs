@@ -1,82 +1,38 @@
-//! The write-ahead log of `examples/wal.rs`, run as whoever uses it runs it: as processes.
-//!
-//! A worker is the same program again, so this test brings its own `main`: called like the example it is the
-//! example, called in any other way it runs the tests, each of which calls it like the example.
+//! The write-ahead log of `examples/wal.rs`, run as whoever uses it runs it: as processes. One case at a time here;
+//! what makes many cases of one, or few of many, is tried in `commands`.
 
+mod common;
 #[path = "../examples/wal.rs"]
 mod wal;
 
+use common::{Test, own_path, tests, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
-/// What the example's own command line begins with, and the worker's hidden argument.
-const COMMANDS: [&str; 12] = [
-    "run",
-    "enumerate",
-    "sweep",
-    "merge",
-    "repro",
-    "shrink",
-    "corpus",
-    "print",
-    "scenarios",
-    "schema",
-    "--help",
-    "__worker",
+const TESTS: &[Test] = tests![
+    the_correct_log_keeps_its_word_whenever_power_fails,
+    the_planted_bug_is_caught_with_one_fingerprint,
+    a_case_runs_the_same_in_every_process,
+    a_run_is_one_screen,
+    verbose_tells_all,
+    json_is_one_object_with_what_is_promised,
+    a_required_mark_that_is_missed_fails_the_run,
+    a_log_that_does_not_finish_hangs,
+    a_panic_is_a_finding_that_can_be_repeated,
+    a_worker_that_is_killed_is_an_internal_error,
+    a_stored_plan_is_run_as_it_stands,
+    a_bad_scenario_is_refused_with_its_place,
+    a_fault_at_a_node_that_is_not_there_is_refused,
+    wrong_usage_is_told_apart,
+    scenarios_and_schema_are_listed,
+    a_reader_that_leaves_is_no_error,
 ];
 
-type Test = (&'static str, fn());
-
-const TESTS: [Test; 19] = [
-    (
-        "the_correct_log_keeps_its_word_whenever_power_fails",
-        the_correct_log_keeps_its_word_whenever_power_fails,
-    ),
-    ("the_planted_bug_is_caught_with_one_fingerprint", the_planted_bug_is_caught_with_one_fingerprint),
-    ("a_case_runs_the_same_in_every_process", a_case_runs_the_same_in_every_process),
-    ("a_run_is_one_screen", a_run_is_one_screen),
-    ("verbose_tells_all", verbose_tells_all),
-    ("json_is_one_object_with_what_is_promised", json_is_one_object_with_what_is_promised),
-    ("a_required_mark_that_is_missed_fails_the_run", a_required_mark_that_is_missed_fails_the_run),
-    ("a_log_that_does_not_finish_hangs", a_log_that_does_not_finish_hangs),
-    ("a_panic_is_a_finding_that_can_be_repeated", a_panic_is_a_finding_that_can_be_repeated),
-    ("a_worker_that_is_killed_is_an_internal_error", a_worker_that_is_killed_is_an_internal_error),
-    ("a_stored_plan_is_run_as_it_stands", a_stored_plan_is_run_as_it_stands),
-    ("a_bad_scenario_is_refused_with_its_place", a_bad_scenario_is_refused_with_its_place),
-    ("a_fault_at_a_node_that_is_not_there_is_refused", a_fault_at_a_node_that_is_not_there_is_refused),
-    ("wrong_usage_is_told_apart", wrong_usage_is_told_apart),
-    ("scenarios_and_schema_are_listed", scenarios_and_schema_are_listed),
-    ("a_reader_that_leaves_is_no_error", a_reader_that_leaves_is_no_error),
-    ("a_crash_at_each_operation_in_turn_finds_the_bug", a_crash_at_each_operation_in_turn_finds_the_bug),
-    ("an_enumeration_is_clean_where_there_is_no_bug", an_enumeration_is_clean_where_there_is_no_bug),
-    ("an_enumeration_of_nothing_is_refused", an_enumeration_of_nothing_is_refused),
-];
-
-/// Understands as much of libtest's command line as cargo and nextest use: filters, `--exact`, `--list`.
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str())) {
-        return wal::main();
-    }
-    let exact = arguments.iter().any(|argument| argument == "--exact");
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let chosen = |name: &str| {
-        let hit = |filter: &&String| if exact { *filter == name } else { name.contains(filter.as_str()) };
-        filters.is_empty() || filters.iter().any(hit)
-    };
-    let ignored = arguments.iter().any(|argument| argument == "--ignored");
-    for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name) && !ignored) {
-        if arguments.iter().any(|argument| argument == "--list") {
-            println!("{name}: test");
-        } else {
-            test();
-            println!("test {name} ... ok");
-        }
-    }
-    ExitCode::SUCCESS
+    common::main(wal::main, &[TESTS])
 }
 
 /// The example with these arguments, run to its end.
@@ -86,14 +42,6 @@ fn wal(arguments: &[&str]) -> Output {
         .env("RUST_BACKTRACE", "0")
         .output()
         .expect("this program can be started")
-}
-
-fn own_path() -> PathBuf {
-    std::env::current_exe().expect("this program has a path")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("the example prints UTF-8")
 }
 
 /// The JSON report of a run, with its exit code.
@@ -438,75 +386,5 @@ fn a_reader_that_leaves_is_no_error() {
         let output = child.wait_with_output().expect("it is our child");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}: {}", text(&output.stderr));
-    }
-}
-
-fn a_crash_at_each_operation_in_turn_finds_the_bug() {
-    let found = wal(&["enumerate", "missing-sync@1", "--fault", "crash", "--jobs", "2"]);
-    assert_eq!(found.status.code(), Some(100));
-    let shown = stable(&found.stdout, "");
-    insta::assert_snapshot!(shown, @r"
-    missing-sync@1: 17 of 43 runs not clean
-      operations  17 on disks, 0 on the network, of 1 node
-                  from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
-                                 count           crashes            errors
-                  open               1            3 good                 -
-                  create             1            3 good                 -
-                  append            10      17 of 30 bad                 -
-                  truncate           1            3 good                 -
-                  read               1            3 good                 -
-                  len                1            3 good                 -
-                  sync               1            3 good                 -
-                  sync_dir           1            3 good                 -
-      runs        43 for 51 faults, in …
-      failures    unrecoverable-loss W1:missing:after-crash:loss  17 runs
-                  2016-02-22 00:00:01Z append 'wal'
-      again       wal run missing-sync@1 --strike crash-nothing@log:9
-    ");
-    // The line that it ends with shows the same.
-    let again =
-        shown.lines().last().and_then(|line| line.split(" run ").nth(1)).expect("the last line repeats one");
-    let (report, code) = report(&again.split(' ').collect::<Vec<_>>());
-    assert_eq!(
-        (report["violations"][0]["fingerprint"].as_str(), code),
-        (Some("W1:missing:after-crash:loss"), Some(100))
-    );
-}
-
-fn an_enumeration_is_clean_where_there_is_no_bug() {
-    let sound = wal(&["enumerate", "correct", "--fault", "crash", "--jobs", "1"]);
-    assert_eq!(sound.status.code(), Some(0));
-    insta::assert_snapshot!(stable(&sound.stdout, ""), @r"
-    correct@1: clean whatever operation is struck
-      operations  27 on disks, 0 on the network, of 1 node
-                  from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
-                                 count           crashes            errors
-                  open               1            3 good                 -
-                  create             1            3 good                 -
-                  append            10           30 good                 -
-                  truncate           1            3 good                 -
-                  read               1            3 good                 -
-                  len                1            3 good                 -
-                  sync              11           33 good                 -
-                  sync_dir           1            3 good                 -
-      runs        73 for 81 faults, in …
-      failures    none
-      again       wal enumerate correct@1 --fault crash
-    ");
-    let json = wal(&["enumerate", "correct", "--fault", "crash", "--json"]);
-    let summary: Value = serde_json::from_slice(&json.stdout).expect("the summary is JSON");
-    assert_eq!((&summary["as_expected"], &summary["faults"]), (&Value::Bool(true), &81.into()));
-}
-
-fn an_enumeration_of_nothing_is_refused() {
-    for (arguments, said) in [
-        (["enumerate", "correct", "--node", "nobody"], "no node is called 'nobody'; nodes: log"),
-        (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operation is chosen by --from 2017"),
-        (["enumerate", "correct", "--fault", "flood"], "possible values: crash, error"),
-    ] {
-        let refused = wal(&arguments);
-        assert_eq!(refused.status.code(), Some(2));
-        let error = text(&refused.stderr);
-        assert!(error.contains(said), "{error}");
     }
 }

@@ -9,6 +9,26 @@ use serde::{Deserialize, Serialize};
 /// The fingerprint of a run whose process was killed, or ended itself, without a word.
 pub(crate) const DIED: &str = "died";
 
+/// A limit that a case passed: it has to be known to see the same again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    /// Real time, in seconds.
+    CaseTimeS(u32),
+    /// Memory, in megabytes.
+    CaseMemoryMb(u64),
+}
+
+impl Limit {
+    /// What sets it on a command line.
+    pub fn flag(self) -> String {
+        match self {
+            Limit::CaseTimeS(secs) => format!("--case-time {secs}s"),
+            Limit::CaseMemoryMb(mb) => format!("--case-memory-mb {mb}"),
+        }
+    }
+}
+
 /// What a run came to. Everything in it follows from the case: nothing of the machine that it ran on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +47,9 @@ pub(crate) struct Finding {
     pub trace_hash: String,
     /// Records of its trace.
     pub trace_records: u64,
+    /// The limit that ended it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
 }
 
 impl Finding {
@@ -48,6 +71,7 @@ impl Finding {
             sim_ms: judged.sim_ms,
             trace_hash: judged.trace_hash.clone(),
             trace_records: judged.trace_records,
+            limit: None,
         }
     }
 
@@ -66,6 +90,11 @@ impl Finding {
             | CaseError::Refused(_)
             | CaseError::BadScenario(_) => return Err(error),
         };
+        let limit = match &error {
+            CaseError::TookTooLong(secs) => Some(Limit::CaseTimeS(*secs)),
+            CaseError::TookTooMuch(mb) => Some(Limit::CaseMemoryMb(*mb)),
+            _ => None,
+        };
         let detail = first_line(&error.to_string());
         Ok(Finding {
             outcome: AsWritten(outcome),
@@ -75,6 +104,7 @@ impl Finding {
             sim_ms: 0,
             trace_hash: String::new(),
             trace_records: 0,
+            limit,
         })
     }
 
@@ -88,6 +118,16 @@ impl Finding {
     pub fn outcome(&self) -> Outcome {
         self.outcome.0
     }
+
+    /// How it ended, in words: what killed its process from outside is no verdict on the code under test.
+    pub fn ended(&self) -> &'static str {
+        ended(self.outcome(), &self.fingerprint)
+    }
+}
+
+/// How a run with this outcome and fingerprint ended, in words.
+pub(crate) fn ended(outcome: Outcome, fingerprint: &str) -> &'static str {
+    if fingerprint == DIED { "no verdict" } else { outcome.name() }
 }
 
 /// `hung:L1` of `L1 p7 2016-02-22 disk-3 …`: the law that did not come to hold.

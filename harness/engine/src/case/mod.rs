@@ -17,5 +17,15 @@ pub(crate) mod worker;
 
 pub use here::run_here;
 
+use std::time::Duration;
+
+/// The longest that a case may take in real time, unless somebody says otherwise. A usual case takes less than a second;
+/// the largest built-in one 5 s on a machine of 2024.
+pub(crate) const CASE_TIME: Duration = Duration::from_secs(300);
+
+/// The most megabytes that a case may hold, unless somebody says otherwise. A usual case takes less than 100; the largest
+/// built-in one 1,000.
+pub(crate) const CASE_MEMORY_MB: u64 = 4096;
+
 /// A world's main future may be deep: a system's recursion runs on this stack.
 const STACK_BYTES: usize = 64 << 20;

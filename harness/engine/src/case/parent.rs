@@ -1,9 +1,10 @@
 //! The parent: starts a worker, feeds it, listens to it, and makes a clear error of whatever kills it.
 
-use super::watch;
 use super::wire::{Judged, Line, PREFIX, WORKER, Work};
+use super::{CASE_MEMORY_MB, watch};
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 use thiserror::Error;
 
 /// Why a case has no report.
@@ -33,7 +34,7 @@ pub(crate) enum CaseError {
     #[error("the case was stopped after {0} s of real time")]
     TookTooLong(u32),
     /// It took more memory than a case may.
-    #[error("the case was stopped when it held {0} MB")]
+    #[error("the case was stopped: it held more than {0} MB")]
     TookTooMuch(u64),
     /// It died without a word.
     #[error("the process of the case died without a report: {0}")]
@@ -51,7 +52,19 @@ pub(crate) struct Manner {
     pub limit_mb: Option<u64>,
 }
 
-/// Runs one case in a process of its own and returns what it found. `on_line` hears of time and phases.
+impl Manner {
+    /// With limits of real time, rounded up to whole seconds, and of memory; `None` for the usual one of memory.
+    pub fn limited(case_time: Option<Duration>, case_memory_mb: Option<u64>) -> Manner {
+        let secs = |time: Duration| time.as_millis().div_ceil(1000).clamp(1, u128::from(u32::MAX));
+        Manner {
+            keep_randomisation: false,
+            limit_s: case_time.map(|time| u32::try_from(secs(time)).unwrap_or(u32::MAX)),
+            limit_mb: Some(case_memory_mb.unwrap_or(CASE_MEMORY_MB)),
+        }
+    }
+}
+
+/// Runs one case in a process of its own and returns what it found. `on_line` hears of time, phases, the log and an early stop.
 ///
 /// # Errors
 /// The worker cannot start, refuses, panics or dies.
@@ -64,10 +77,10 @@ pub(crate) fn run(work: &Work, manner: Manner, mut on_line: impl FnMut(&Line)) -
         let _ = child.kill();
     }
     // Before it is waited for: afterwards its number may be another process's.
-    let held_mb = watched.end();
+    let over_mb = watched.end();
     let status = child.wait().map_err(CaseError::Start)?;
-    if let Some(held_mb) = held_mb {
-        return Err(CaseError::TookTooMuch(held_mb));
+    if let Some(limit_mb) = over_mb {
+        return Err(CaseError::TookTooMuch(limit_mb));
     }
     match heard? {
         Some(Line::Judged(judged)) => Ok(*judged),
@@ -154,6 +167,11 @@ fn listen(
         };
         match serde_json::from_str(text).map_err(|error| CaseError::Garbled(error.to_string()))? {
             passing @ (Line::Time { .. } | Line::Phase(_) | Line::Log(_)) => on_line(&passing),
+            // Whoever asked for a stop wants to hear of it; to anybody else it is an error, above.
+            stopped @ Line::Stopped { .. } => {
+                on_line(&stopped);
+                end = Some(stopped);
+            }
             ending => end = Some(ending),
         }
     }

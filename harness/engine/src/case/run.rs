@@ -1,7 +1,7 @@
 //! Runs one plan in one world on the current thread, which must be fresh. Knows nothing of processes.
 
 use super::tally::Tally;
-use super::wire::{Judged, LogRecord, OpLine, RecoveryLine, ViolationLine};
+use super::wire::{self, Judged, LogRecord, OpLine, RecoveryLine, ViolationLine};
 use crate::plan::Plan;
 use crate::report::FaultReport;
 use crate::scenario::{Scenario, fault_at_nobody};
@@ -113,8 +113,11 @@ struct Teller {
 
 impl Observer for Teller {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {
-        let node =
-            if record.node == WORLD { "world".to_owned() } else { world.node_name(record.node).to_string() };
+        let node = if record.node == WORLD {
+            wire::WORLD.to_owned()
+        } else {
+            world.node_name(record.node).to_string()
+        };
         let what = record.event.in_words(|node| world.node_name(node));
         (self.on_log)(LogRecord { time_ns: record.time_ns, node, what });
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 struct Watch {
-    /// By process number: the limit, and what it held when it was ended for it.
-    live: BTreeMap<u32, (Option<u64>, Option<u64>)>,
+    /// By process number: the limit in megabytes, and whether it was ended for passing it.
+    live: BTreeMap<u32, (Option<u64>, bool)>,
     is_looking: bool,
     /// The program is being interrupted: whoever starts now is ended at once.
     is_over: bool,
@@ -29,16 +29,17 @@ fn lock() -> MutexGuard<'static, Watch> {
 pub(super) struct Watched(u32);
 
 impl Watched {
-    /// Takes the worker out. Megabytes that it held, if it was ended for them.
+    /// Takes the worker out. Its limit in megabytes, if it was ended for passing it: how far it had come when somebody
+    /// looked differs from time to time.
     pub(super) fn end(self) -> Option<u64> {
-        lock().live.remove(&self.0).and_then(|(_, held_mb)| held_mb)
+        lock().live.remove(&self.0).and_then(|(limit_mb, ended)| limit_mb.filter(|_| ended))
     }
 }
 
 /// Puts a worker under watch, from before it is waited for.
 pub(super) fn watch(process: u32, limit_mb: Option<u64>) -> Watched {
     let mut watch = lock();
-    watch.live.insert(process, (limit_mb, None));
+    watch.live.insert(process, (limit_mb, false));
     if watch.is_over {
         kill(process);
     }
@@ -62,8 +63,8 @@ fn look() {
         thread::sleep(LOOK_EVERY);
         for (process, (limit_mb, ended)) in &mut lock().live {
             let Some(limit_mb) = limit_mb else { continue };
-            if let Some(held_mb) = held_mb(*process).filter(|held_mb| held_mb > limit_mb) {
-                ended.get_or_insert(held_mb);
+            if held_mb(*process).is_some_and(|held_mb| held_mb > *limit_mb) {
+                *ended = true;
                 kill(*process);
             }
         }

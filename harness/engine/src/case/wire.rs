@@ -18,6 +18,9 @@ pub(crate) const WORKER: &str = "__worker";
 /// a system under test that prints for debugging does not break the run.
 pub(crate) const PREFIX: &str = "\u{1}latent ";
 
+/// What a record of the event log that is of no node says for its node.
+pub(crate) const WORLD: &str = "world";
+
 /// What to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Work {

@@ -4,18 +4,16 @@
 //! expects: what once failed holds now. One whose faults never strike shows nothing, and does not pass.
 
 use super::{Context, Failure};
+use crate::case::assemble::missing_marks;
 use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, Manner};
-use crate::case::pool;
 use crate::case::wire::Judged;
+use crate::case::{CASE_TIME, pool};
 use crate::print::out;
 use crate::print::words::{count, counted, span_ms};
 use crate::target::{Target, shell_word};
 use crate::{System, exit};
 use std::path::{Path, PathBuf};
-
-/// A case of the corpus that takes longer is hung: in seconds of real time.
-const CASE_S: u32 = 300;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -64,7 +62,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 
 /// The files of the corpus, by name.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let cannot = |error| Failure::Usage(format!("{}: {error}", folder.display()));
+    let cannot = |error| {
+        Failure::Usage(format!(
+            "{}: no corpus can be read there: {error}\n  --folder says where it is",
+            folder.display()
+        ))
+    };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(cannot)? {
         let path = entry.map_err(cannot)?.path();
@@ -82,8 +85,8 @@ enum Ended {
     Holds,
     /// It did not.
     Fails(Finding),
-    /// It ended as it must, and this many of its faults never struck.
-    Idle(usize),
+    /// It ended as it must, and showed nothing: why.
+    Idle(String),
     /// It cannot be read.
     Unreadable(String),
 }
@@ -101,7 +104,14 @@ fn of_judged<S: System>(target: &Target<S>, judged: Result<Judged, CaseError>) -
         return Ok(Ended::Fails(Finding::of(&judged)));
     }
     let idle = judged.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
-    Ok(if idle > 0 { Ended::Idle(idle) } else { Ended::Holds })
+    let missing = missing_marks(&target.scenario, &judged.marks);
+    Ok(if idle > 0 {
+        Ended::Idle(format!("{} never struck", counted(idle as u64, "faults")))
+    } else if missing.is_empty() {
+        Ended::Holds
+    } else {
+        Ended::Idle(format!("{} was never reached", missing.join(", ")))
+    })
 }
 
 /// Runs every case of the corpus that can be read; the others are told, and do not keep the rest from running.
@@ -118,7 +128,7 @@ fn ended<S: System>(
         }
     }
     let works: Vec<_> = runnable.iter().map(|(_, target)| target.work()).collect();
-    let manner = Manner { limit_s: Some(CASE_S), ..Manner::default() };
+    let manner = Manner::limited(Some(CASE_TIME), None);
     let mut said = Vec::new();
     pool::run_all(&works, jobs, manner, Clone::clone, |index, judged| {
         let (path, target) = &runnable[index];
@@ -148,15 +158,15 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 code = code.max(exit::of_finding(finding.outcome(), &finding.fingerprint));
                 let Finding { fingerprint, detail, .. } = finding;
                 format!(
-                    "{}: {} {fingerprint}\n  {detail}\n  again       {again}\n",
+                    "{}: {} {fingerprint}\n{}  again       {again}\n",
                     path.display(),
-                    finding.outcome()
+                    finding.ended(),
+                    if detail.is_empty() { String::new() } else { format!("  {detail}\n") }
                 )
             }
             Ended::Idle(idle) => {
                 code = code.max(exit::UNREACHED);
-                let idle = counted(*idle as u64, "faults");
-                format!("{}: {idle} never struck: it shows nothing\n  again       {again}\n", path.display())
+                format!("{}: {idle}: it shows nothing\n  again       {again}\n", path.display())
             }
             Ended::Unreadable(bad) => {
                 code = code.max(exit::VIOLATION);
@@ -166,10 +176,8 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
         lines.push_str(&line);
     }
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let failed = all.len() as u64 - holding;
-    let rest = if failed == 0 { String::new() } else { format!(", {} do not", count(failed)) };
-    let holding = counted(holding, "cases");
-    lines.push_str(&format!("{}: {holding} hold{rest}, in {}\n", folder.display(), span_ms(took_ms)));
+    let (holding, all) = (count(holding), count(all.len() as u64));
+    lines.push_str(&format!("{}: {holding} of {all} hold, in {}\n", folder.display(), span_ms(took_ms)));
     out::print(&lines)?;
     Ok(code)
 }
@@ -196,13 +204,13 @@ fn add<S: System>(
     let cannot = |error| Failure::Internal(format!("{}: {error}", path.display()));
     std::fs::create_dir_all(folder).map_err(cannot)?;
     std::fs::copy(case, &path).map_err(cannot)?;
-    let manner = Manner { limit_s: Some(CASE_S), ..Manner::default() };
+    let manner = Manner::limited(Some(CASE_TIME), None);
     let now = match of_judged(&target, parent::run(&target.work(), manner, |_| {}))? {
         Ended::Holds => "it holds: it will be noticed when it does not".to_owned(),
         Ended::Fails(finding) => {
-            format!("it fails still, with {} {}: mend the cause", finding.outcome(), finding.fingerprint)
+            format!("it fails still, with {} {}: mend the cause", finding.ended(), finding.fingerprint)
         }
-        Ended::Idle(idle) => format!("{} never struck: it shows nothing", counted(idle as u64, "faults")),
+        Ended::Idle(idle) => format!("{idle}: it shows nothing"),
         Ended::Unreadable(bad) => bad,
     };
     out::print(&format!("{}\n  {now}\n", path.display()))?;
@@ -232,8 +240,9 @@ fn prune<S: System>(context: &Context<'_>, folder: &Path, delete: bool) -> Resul
     let mut lines = String::new();
     let mut idle_files = 0_u64;
     for (path, ended) in ended::<S>(context, folder, pool::cores())? {
-        let why = match ended {
-            Ended::Idle(idle) => format!("{} never struck", counted(idle as u64, "faults")),
+        let line = match ended {
+            Ended::Idle(idle) => format!("{}: {idle}", path.display()),
+            // It begins with the path.
             Ended::Unreadable(bad) => bad.lines().next().unwrap_or_default().to_owned(),
             Ended::Holds | Ended::Fails(_) => continue,
         };
@@ -242,7 +251,7 @@ fn prune<S: System>(context: &Context<'_>, folder: &Path, delete: bool) -> Resul
             let cannot = |error| Failure::Internal(format!("{}: {error}", path.display()));
             std::fs::remove_file(&path).map_err(cannot)?;
         }
-        lines.push_str(&format!("{}\n  {why}\n", path.display()));
+        lines.push_str(&format!("{line}\n"));
     }
     lines.push_str(&match (idle_files, delete) {
         (0, _) => "every case shows something\n".to_owned(),

@@ -21,6 +21,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 
 #[derive(Debug, Parser)]
@@ -73,6 +75,8 @@ enum Failure {
     Usage(String),
     /// Of the code under test, which panicked.
     Found(String),
+    /// Of the code under test, which passed its limit of time or memory.
+    Hung(String),
     /// Ours.
     Internal(String),
 }
@@ -139,10 +143,24 @@ where
         Ok(code) => return ExitCode::from(code),
         Err(Failure::Usage(message)) => (exit::USAGE, message),
         Err(Failure::Found(message)) => (exit::VIOLATION, message),
+        Err(Failure::Hung(message)) => (exit::HUNG, message),
         Err(Failure::Internal(message)) => (exit::INTERNAL, message),
     };
     out::complain(&format!("error: {}\n", message.trim_end()));
     ExitCode::from(code)
+}
+
+/// The number of the signal that interrupts the program: 0 as long as none does. A second one ends it at once.
+fn interrupts() -> Result<Arc<AtomicUsize>, Failure> {
+    let (signal, is_second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let code = i32::from(exit::of_signal(number as usize));
+        signal_hook::flag::register_conditional_shutdown(number, code, is_second.clone())
+            .and_then(|_| signal_hook::flag::register(number, is_second.clone()))
+            .and_then(|_| signal_hook::flag::register_usize(number, signal.clone(), number as usize))
+            .map_err(|error| Failure::Internal(format!("signals cannot be caught: {error}")))?;
+    }
+    Ok(signal)
 }
 
 fn codes() -> String {

@@ -63,7 +63,7 @@ impl Bar {
         let speed = self.sim_ms / wall_ms;
         let failed =
             if self.failed == 0 { String::new() } else { format!(", {} failed", count(self.failed)) };
-        let left = self.left_ms(wall_ms).map_or(String::new(), |ms| format!(", {} left", span_ms(ms)));
+        let left = self.left_ms(wall_ms).map_or(String::new(), |ms| format!(", {} left", left(ms)));
         format!(
             "{}{of} cases, {} simulated, {} times real time{failed}{left}",
             count(self.before + self.done),
@@ -72,7 +72,7 @@ impl Bar {
         )
     }
 
-    /// Until the last case or the end of the time, whichever is sooner; rounded down to seconds.
+    /// Until the last case or the end of the time, whichever is sooner.
     fn left_ms(&self, wall_ms: u64) -> Option<u64> {
         let by_cases = self.all.filter(|_| self.done > 0).map(|all| {
             let left = all.saturating_sub(self.before + self.done);
@@ -81,6 +81,24 @@ impl Bar {
         let by_time = self
             .lasts
             .map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX).saturating_sub(wall_ms));
-        by_cases.into_iter().chain(by_time).min().map(|ms| ms / 1000 * 1000)
+        by_cases.into_iter().chain(by_time).min()
+    }
+}
+
+/// In whole seconds, and never none: a guess needs no tenths, and what is left takes some time.
+fn left(ms: u64) -> String {
+    match ms.div_ceil(1000).max(1) {
+        secs @ 1..60 => format!("{secs} s"),
+        secs => span_ms(secs * 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_in_whole_seconds() {
+        assert_eq!([0, 900, 59_000, 59_001, 61_500].map(left), ["1 s", "1 s", "59 s", "1 m", "1 m 2 s"]);
     }
 }

@@ -3,13 +3,17 @@
 use super::run::{broken, progress_bar, show};
 use super::{Context, Failure};
 use crate::case::assemble::{Asked, assemble};
+use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, Manner};
-use crate::case::wire::{Line, LogRecord};
+use crate::case::wire::{Judged, Line, LogRecord, WORLD};
+use crate::case_file::Recorded;
 use crate::print::{json, out, text};
-use crate::scenario::Moment;
+use crate::scenario::near::near;
+use crate::scenario::{Moment, Span};
 use crate::target::{Target, shell_word};
 use crate::{System, exit};
 use jiff::Timestamp;
+use std::fmt;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -31,6 +35,12 @@ pub(super) struct Args {
     /// Stop at this instant, without a verdict
     #[arg(long, value_name = "T")]
     until: Option<Moment>,
+    /// The longest that it may take, real time [default: no limit]
+    #[arg(long, value_name = "TIME", env = "LATENT_CASE_TIME")]
+    case_time: Option<Span>,
+    /// The most that it may hold, in megabytes [default: 4096]
+    #[arg(long, value_name = "MB", env = "LATENT_CASE_MEMORY_MB")]
+    case_memory_mb: Option<u64>,
     /// The trace hash that the run must have, or how it begins [default: what the case's file records]
     #[arg(long, value_name = "HASH")]
     trace: Option<String>,
@@ -47,14 +57,21 @@ pub(super) struct Args {
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
     let target = context.target::<S>(&arguments.target, arguments.release.as_deref())?;
-    let repeat = format!("{} repro {}", shell_word(&context.program), target.arguments());
+    let mut repeat = format!("{} repro {}", shell_word(&context.program), target.arguments());
+    if let Some(time) = arguments.case_time {
+        repeat = format!("{repeat} --case-time {time}");
+    }
+    if let Some(mb) = arguments.case_memory_mb {
+        repeat = format!("{repeat} --case-memory-mb {mb}");
+    }
+    let manner = Manner::limited(arguments.case_time.map(|span| span.0), arguments.case_memory_mb);
     let mut work = target.work();
     work.log = arguments.log;
     work.until_ms = arguments.until.map(|until| until.0.0);
     let choices = S::choices(&target.expand()?.system);
     let bar = progress_bar(&target.scenario);
     let (start_ms, mut unwritten, mut stopped) = (target.scenario.start.0.0, None, None);
-    let judged = parent::run(&work, Manner::default(), |line| match line {
+    let judged = parent::run(&work, manner, |line| match line {
         Line::Log(record) => {
             if unwritten.is_none() && arguments.wants(record, start_ms) {
                 let shown = format!("{}\n", log_line(record, start_ms));
@@ -75,7 +92,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         ))?;
         return Ok(exit::CLEAN);
     }
-    let judged = judged.map_err(|error| not_judged(&error, &repeat))?;
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(error) => return not_judged(error, &target, &repeat, context.build),
+    };
+    arguments.nodes_are_there(&judged)?;
+    let finding = Finding::of(&judged);
     let wall_seconds = context.started.elapsed().as_secs_f64();
     let asked = Asked { scenario: &target.scenario, seed: target.seed, choices, repeat, wall_seconds };
     let report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
@@ -86,7 +108,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     } else {
         out::print(&text::render::<S>(&report, arguments.verbose).to_string())?;
     }
-    if let Some(differs) = differs(arguments, &target, &report.trace_hash, context.build) {
+    if let Some(differs) =
+        differs(arguments.trace.as_deref(), target.recorded.as_ref(), &finding, context.build)
+    {
         out::complain(&differs);
         return Ok(exit::NONDETERMINISTIC);
     }
@@ -94,6 +118,20 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 }
 
 impl Args {
+    /// Whether every node that was asked for exists: the log of one that does not is empty, and shows nothing.
+    fn nodes_are_there(&self, judged: &Judged) -> Result<(), Failure> {
+        let known: Vec<&str> = judged.nodes.iter().map(|node| node.name.as_str()).chain([WORLD]).collect();
+        let Some(unknown) = self.node.iter().find(|name| !known.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let meant = match near(unknown, known.iter().copied()).first() {
+            Some(near) => format!("did you mean '{near}'? "),
+            None => String::new(),
+        };
+        let said = format!("no node is called '{unknown}'\n  {meant}nodes: {}", known.join(", "));
+        Err(Failure::Usage(said))
+    }
+
     fn wants(&self, record: &LogRecord, start_ms: i64) -> bool {
         let at_ms = start_ms.saturating_add_unsigned(record.time_ns / 1_000_000);
         (self.node.is_empty() || self.node.contains(&record.node))
@@ -110,20 +148,71 @@ fn log_line(record: &LogRecord, start_ms: i64) -> String {
     format!("{at} {:<12} {}", record.node, record.what)
 }
 
-fn not_judged(error: &CaseError, repeat: &str) -> Failure {
-    broken(error, repeat)
+/// A run without a verdict: it may be the recorded one all the same.
+fn not_judged<S: System>(
+    error: CaseError,
+    target: &Target<S>,
+    repeat: &str,
+    build: &str,
+) -> Result<u8, Failure> {
+    let failure = broken(&error, repeat);
+    let Ok(finding) = Finding::of_broken(error) else { return Err(failure) };
+    let Some(differs) = differs(None, target.recorded.as_ref(), &finding, build) else { return Err(failure) };
+    let (Failure::Found(said) | Failure::Hung(said) | Failure::Internal(said) | Failure::Usage(said)) =
+        failure;
+    out::complain(&format!("error: {said}\n"));
+    out::complain(&differs);
+    Ok(exit::NONDETERMINISTIC)
 }
 
-/// What to say, loudly, if the run is not the one that was recorded.
-fn differs<S: System>(arguments: &Args, target: &Target<S>, hash: &str, build: &str) -> Option<String> {
-    let recorded = target.recorded.as_ref();
-    let wanted = arguments.trace.as_deref().or(recorded.map(|recorded| recorded.trace_hash.as_str()))?;
-    if hash.starts_with(wanted) {
+/// What to say, loudly, if the run is not the one that was recorded, or that a flag asks for. A run that never ended has
+/// no trace: it is known by its fingerprint.
+fn differs(
+    asked: Option<&str>,
+    recorded: Option<&Recorded>,
+    finding: &Finding,
+    build: &str,
+) -> Option<String> {
+    let (wanted, by) = match (asked, recorded) {
+        (Some(asked), _) => (Identity::Trace(asked), String::new()),
+        (None, Some(recorded)) => {
+            let by = format!(", recorded by {}", recorded.build);
+            (Identity::of(&recorded.trace_hash, &recorded.fingerprint), by)
+        }
+        (None, None) => return None,
+    };
+    let this = Identity::of(&finding.trace_hash, &finding.fingerprint);
+    let is_same = match (&wanted, &this) {
+        (Identity::Trace(wanted), Identity::Trace(this)) => this.starts_with(wanted),
+        (wanted, this) => wanted == this,
+    };
+    if is_same {
         return None;
     }
-    let by = recorded.map_or(String::new(), |recorded| format!(", recorded by {}", recorded.build));
     Some(format!(
-        "\nTHIS IS NOT THE RECORDED RUN\n  recorded    {wanted}{by}\n  this run    {hash}, by {build}\n  \
+        "\nTHIS IS NOT THE RECORDED RUN\n  recorded    {wanted}{by}\n  this run    {this}, by {build}\n  \
          With the program that recorded it, the run is nondeterministic; with another one, the code has changed.\n"
     ))
+}
+
+/// What a run is known by.
+#[derive(PartialEq, Eq)]
+enum Identity<'a> {
+    /// The hash of its trace.
+    Trace(&'a str),
+    /// It never ended: what ended it.
+    Ended(&'a str),
+}
+
+impl<'a> Identity<'a> {
+    fn of(trace_hash: &'a str, fingerprint: &'a str) -> Identity<'a> {
+        if trace_hash.is_empty() { Identity::Ended(fingerprint) } else { Identity::Trace(trace_hash) }
+    }
+}
+
+impl fmt::Display for Identity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Identity::Trace(what) | Identity::Ended(what)) = self;
+        f.write_str(what)
+    }
 }

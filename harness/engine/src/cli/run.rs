@@ -78,6 +78,7 @@ pub(super) fn broken(error: &CaseError, repeat: &str) -> Failure {
     match error {
         CaseError::BadScenario(bad) => Failure::Usage(bad.clone()),
         CaseError::Panicked { .. } => Failure::Found(said),
+        CaseError::TookTooLong(_) | CaseError::TookTooMuch(_) => Failure::Hung(said),
         _ => Failure::Internal(said),
     }
 }

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A candidate that takes longer is none: in seconds of real time.
-const CANDIDATE_S: u32 = 120;
+/// A candidate that takes longer is none, unless somebody says otherwise: real time.
+const CANDIDATE_TIME: Duration = Duration::from_secs(120);
 /// For how long it goes on unless somebody says otherwise.
 const LASTS: Duration = Duration::from_secs(300);
 
@@ -34,6 +34,12 @@ pub(super) struct Args {
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
+    /// The longest that a candidate may take, real time [default: 2m]
+    #[arg(long, value_name = "TIME", env = "LATENT_CASE_TIME")]
+    case_time: Option<Span>,
+    /// The most that a candidate may hold, in megabytes [default: 4096]
+    #[arg(long, value_name = "MB", env = "LATENT_CASE_MEMORY_MB")]
+    case_memory_mb: Option<u64>,
     /// Where the smaller case goes [default: NAME-SEED.case.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -42,10 +48,12 @@ pub(super) struct Args {
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
     let target = context.target::<S>(&arguments.target, arguments.release.as_deref())?;
     let case = target.case()?;
-    let manner = Manner { limit_s: Some(CANDIDATE_S), ..Manner::default() };
+    let case_time = arguments.case_time.map_or(CANDIDATE_TIME, |span| span.0);
+    let manner = Manner::limited(Some(case_time), arguments.case_memory_mb);
     let finding = first_run::<S>(context, &target, manner)?;
     let wanted = Wanted { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
     let jobs = arguments.jobs.unwrap_or_else(pool::cores).max(1);
+    let signal = super::interrupts()?;
     let trial = Trial { wanted, manner, jobs, runs: AtomicU64::new(0) };
     let until = context.started + arguments.lasts.map_or(LASTS, |span| span.0);
 
@@ -60,7 +68,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         bar.set_message(format!("{what}: {runs}, {records}"));
         bar.tick();
     };
-    let found = Search::new(&trial, Some(until), Found { case, finding }, &mut on_step).run();
+    let found = Search::new(&trial, (Some(until), &signal), Found { case, finding }, &mut on_step).run();
     bar.finish_and_clear();
 
     let path = arguments.out.clone().unwrap_or_else(|| default_path(&target));
@@ -69,7 +77,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         .map_err(|error| Failure::Internal(format!("{}: {error}", path.display())))?;
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     out::print(&screen(context, &target, (&before, &found), &trial, took_ms, &path.display().to_string()))?;
-    Ok(exit::CLEAN)
+    let number = signal.load(Ordering::Relaxed);
+    if number == 0 {
+        return Ok(exit::CLEAN);
+    }
+    out::complain("interrupted: this is the smallest case so far; shrink its file to go on\n");
+    Ok(exit::of_signal(number))
 }
 
 /// The case as it is: it must fail.
@@ -91,17 +104,10 @@ fn first_run<S: System>(
 }
 
 fn default_path<S: System>(target: &Target<S>) -> PathBuf {
-    let name: String = target
-        .name()
-        .trim_end_matches(".json")
-        .trim_end_matches(".case")
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c == '@' { '-' } else { c })
-        .collect();
-    PathBuf::from(format!("{name}.case.json"))
+    let name = target.given.rsplit('/').next().unwrap_or_default();
+    let name = name.trim_end_matches(".json").trim_end_matches(".case");
+    let seed = if target.is_case() { String::new() } else { format!("-{}", target.seed) };
+    PathBuf::from(format!("{name}{seed}.case.json"))
 }
 
 fn record<S: System>(context: &Context<'_>, target: &Target<S>, found: &Found<S>) -> Recorded {
@@ -139,14 +145,15 @@ fn screen<S: System>(
         .collect();
     let (program, finding) = (shell_word(&context.program), &found.finding);
     let (name, file) = (target.name(), shell_word(path));
+    let detail =
+        if finding.detail.is_empty() { String::new() } else { format!("  found       {}\n", finding.detail) };
     format!(
-        "{name}: {} {}\n  smaller     {}\n  runs        {} in {}, {} side by side\n  found       {}\n  case        {file}\n  again       {program} repro {file}\n  keep        {program} corpus add {file}\n",
+        "{name}: {} {}\n  smaller     {}\n  runs        {} in {}, {} side by side\n{detail}  case        {file}\n  again       {program} repro {file}\n  keep        {program} corpus add {file}\n",
         finding.outcome(),
         finding.fingerprint,
         counts.join(", "),
         words::count(trial.runs.load(Ordering::Relaxed)),
         words::span_ms(took_ms),
         trial.jobs,
-        finding.detail,
     )
 }

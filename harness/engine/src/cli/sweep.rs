@@ -3,28 +3,22 @@
 use super::progress::Bar;
 use super::{Context, Failure};
 use crate::case::parent::Manner;
-use crate::case::pool;
+use crate::case::{CASE_TIME, pool};
 use crate::print::{out, sweep as printed};
 use crate::profile::{self, Profile};
 use crate::scenario::Span;
 use crate::sweep::go::{self, Means, Stopped};
 use crate::sweep::order::{FORMAT, Order, Place, Seeds, Slice, Swept, parse_range};
-use crate::sweep::results::{End, Ran, Results, Writer};
+use crate::sweep::results::{self, BadResults, End, Ran, Results, Writer};
 use crate::sweep::summary::Summary;
 use crate::sweep::{annotate, junit};
 use crate::target::{GENERATED, Target, shell_word};
 use crate::{System, exit};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The longest that a case may take, and the most that it may hold, unless somebody says otherwise. A usual case takes
-/// less than a second and 100 MB; the largest built-in one 5 s and 1 GB on a machine of 2024.
-const CASE_TIME: Duration = Duration::from_secs(300);
-const CASE_MEMORY_MB: u64 = 4096;
 /// Seeds of a sweep that names none.
 const SEEDS: (u64, u64) = (1, 101);
 
@@ -33,14 +27,14 @@ pub(super) struct Args {
     /// Built-in scenarios' names, files, or `generated`: scenarios that the seed draws whole [default: generated]
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
-    /// Seeds, the end excluded
-    #[arg(long, value_name = "A..B", env = "LATENT_SEEDS")]
+    /// Seeds, the end excluded [env: LATENT_SEEDS]
+    #[arg(long, value_name = "A..B")]
     seeds: Option<String>,
     /// Draw the seeds from a text, such as a date: the same text, the same seeds
     #[arg(long, value_name = "TEXT", conflicts_with = "seeds")]
     seeds_from: Option<String>,
     /// How many seeds to draw from the text
-    #[arg(long, value_name = "N", requires = "seeds_from")]
+    #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Begin cases for so long, such as 30m
     #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
@@ -97,12 +91,8 @@ where
     S::Topic: Sync,
 {
     let settings = settle::<S>(context, arguments)?;
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_usize(number, signal.clone(), number as usize)
-            .map_err(|error| Failure::Internal(format!("signals cannot be caught: {error}")))?;
-    }
-    let (mut writer, mut ran, before_ms) = open(arguments, &settings.order)?;
+    let signal = super::interrupts()?;
+    let (mut writer, mut ran, before_ms) = open(arguments, &settings.order, settings.jobs)?;
     let done: BTreeSet<(String, u64)> = ran.iter().map(|one| (one.scenario.clone(), one.seed)).collect();
     let is_done =
         |place: Place| done.contains(&(settings.order.scenarios[place.scenario].given.clone(), place.seed));
@@ -159,16 +149,19 @@ pub(super) fn report(
     took: Option<(u64, usize)>,
     file: &str,
 ) -> Result<u8, Failure> {
+    // People first: what cannot be written shall not keep them from seeing what hours of work came to.
+    let shown = printed::Printed { summary, program: &context.program, took, file };
+    let screen = printed::text(&shown, wanted.verbose).to_string();
+    out::print(&screen)?;
     let cannot = |path: &Path, error| Failure::Internal(format!("{}: {error}", path.display()));
     if let Some(path) = wanted.junit {
         let mut sorted = ran.to_vec();
         sorted.sort_by(|a, b| (&a.scenario, a.seed).cmp(&(&b.scenario, b.seed)));
         let text = junit::render(summary, &sorted, &utc_now())?;
-        std::fs::write(path, text).map_err(|error| cannot(path, error))?;
+        results::create_folder_of(path)
+            .and_then(|()| std::fs::write(path, text))
+            .map_err(|error| cannot(path, error))?;
     }
-    let shown = printed::Printed { summary, program: &context.program, took, file };
-    let screen = printed::text(&shown, wanted.verbose).to_string();
-    out::print(&screen)?;
     if wanted.annotate {
         let plain = anstream::adapter::strip_str(&screen).to_string();
         out::print(&annotate::lines(summary, &plain))?;
@@ -203,34 +196,30 @@ fn interrupted(
         shell_word(&context.program),
         line.join(" ")
     ));
-    let is_terminated = *number == signal_hook::consts::SIGTERM as usize;
-    Ok(if is_terminated { exit::TERMINATED } else { exit::INTERRUPTED })
+    Ok(exit::of_signal(*number))
 }
 
 /// Opens the file of results: a new one, or the one to go on with, with what stands in it.
-fn open(arguments: &Args, order: &Order) -> Result<(Writer, Vec<Ran>, u64), Failure> {
+fn open(arguments: &Args, order: &Order, jobs: usize) -> Result<(Writer, Vec<Ran>, u64), Failure> {
     let path = &arguments.json;
     let before = if path.exists() { Results::read(path) } else { return begin(arguments, order) };
-    let before = match before {
+    let mut before = match before {
         Ok(before) => before,
-        // A file of nothing, or cut off within its header, holds nothing to lose.
-        Err(_) if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) => {
-            return begin(arguments, order);
-        }
+        Err(BadResults::OnlyBegun(_)) => return begin(arguments, order),
         Err(error) => {
             return Err(Failure::Usage(format!("{error}\n  give --json another file, or remove it")));
         }
     };
     if arguments.resume {
-        if before.order != *order {
-            let said = format!(
-                "{}: of another sweep (other scenarios, seeds, slice, release or program): nothing to resume",
-                path.display()
-            );
-            return Err(Failure::Usage(said));
+        if let Some(why) = before.order.differs_by(order) {
+            let said = format!("{}: of another sweep, nothing to resume: {why}", path.display());
+            let hint = "give the flags it was begun with, or leave --resume out to begin anew";
+            return Err(Failure::Usage(format!("{said}\n  {hint}")));
         }
-        let before_ms = before.end.as_ref().map_or(0, |end| end.wall_ms);
-        let writer = Writer::resume(path, &before)?;
+        // A sitting without an end did not say how long it was: no less than its cases took, side by side.
+        let busy_ms: u64 = before.ran.iter().map(|one| one.wall_ms).sum();
+        let before_ms = before.end.as_ref().map_or(busy_ms / jobs as u64, |end| end.wall_ms);
+        let writer = Writer::resume(path, &mut before)?;
         return Ok((writer, before.ran, before_ms));
     }
     if before.end.is_none() && !before.ran.is_empty() {
@@ -278,11 +267,7 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
         required_marks,
     };
     let case_time = arguments.case_time.or(profile.case_time).map_or(CASE_TIME, |span| span.0);
-    let manner = Manner {
-        keep_randomisation: false,
-        limit_s: Some(u32::try_from(case_time.as_secs().max(1)).unwrap_or(u32::MAX)),
-        limit_mb: Some(arguments.case_memory_mb.or(profile.case_memory_mb).unwrap_or(CASE_MEMORY_MB)),
-    };
+    let manner = Manner::limited(Some(case_time), arguments.case_memory_mb.or(profile.case_memory_mb));
     let jobs = arguments.jobs.or(profile.jobs).unwrap_or_else(pool::cores).max(1);
     Ok(Settings { order, targets, lasts, jobs, manner })
 }
@@ -314,23 +299,38 @@ fn swept<S: System>(
     Ok((targets, scenarios))
 }
 
+/// The range of seeds that the environment names. Not read with the flags: to those it would seem to contradict
+/// `--seeds-from`, which counts over it.
+#[expect(clippy::disallowed_methods, reason = "settings of the command line may come from the environment")]
+fn seeds_of_environment() -> Option<String> {
+    std::env::var("LATENT_SEEDS").ok().filter(|text| !text.is_empty())
+}
+
+/// Which seeds: those of the flags, of the environment, of the profile, by default, whoever is first to name some.
 fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, Failure> {
-    if let Some(text) = &arguments.seeds_from {
-        return drawn(text, arguments.count, has_end);
-    }
-    if let Some(text) = &arguments.seeds {
+    let range = |text: &str| {
         let (from, to) = parse_range(text).map_err(Failure::Usage)?;
-        return Ok(Seeds::Range(from, Some(to)));
+        Ok(Seeds::Range(from, Some(to)))
+    };
+    let drawn = |text: &str| drawn(text, arguments.count.or(profile.count), has_end);
+    let found = if let Some(text) = &arguments.seeds {
+        range(text)
+    } else if let Some(text) = &arguments.seeds_from {
+        drawn(text)
+    } else if let Some(text) = seeds_of_environment() {
+        range(&text)
+    } else if let Some(text) = &profile.seeds {
+        range(text)
+    } else if let Some(text) = &profile.seeds_from {
+        drawn(text)
+    } else {
+        Ok(Seeds::Range(SEEDS.0, (!has_end).then_some(SEEDS.1)))
+    }?;
+    if arguments.count.is_some() && matches!(found, Seeds::Range(..)) {
+        let said = "--count says how many seeds to draw from a text, and there is none";
+        return Err(Failure::Usage(format!("{said}\n  give --seeds-from TEXT, or --seeds A..B alone")));
     }
-    match (&profile.seeds, &profile.seeds_from) {
-        (Some(text), _) => {
-            let (from, to) = parse_range(text).map_err(Failure::Usage)?;
-            Ok(Seeds::Range(from, Some(to)))
-        }
-        (None, Some(text)) => drawn(text, arguments.count.or(profile.count), has_end),
-        (None, None) if has_end => Ok(Seeds::Range(SEEDS.0, None)),
-        (None, None) => Ok(Seeds::Range(SEEDS.0, Some(SEEDS.1))),
-    }
+    Ok(found)
 }
 
 fn drawn(text: &str, count: Option<u64>, has_end: bool) -> Result<Seeds, Failure> {

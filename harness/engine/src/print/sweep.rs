@@ -2,9 +2,12 @@
 
 use super::screen::{Screen, Text};
 use super::words::{count, counted, span_ms};
+use crate::case::finding::DIED;
+use crate::exit;
 use crate::sweep::results::Ran;
 use crate::sweep::summary::{Group, Summary};
 use crate::target::shell_word;
+use latent_verdict::Outcome;
 use serde_json::{Value, json};
 
 /// Kinds of failures shown without `-v`.
@@ -34,7 +37,7 @@ pub(crate) fn text(printed: &Printed<'_>, verbose: bool) -> Screen {
     }
     failures(printed, &mut screen);
     marks(summary, &mut screen);
-    if summary.failures.is_empty() && summary.cases > 0 {
+    if summary.exit_code() == exit::CLEAN && summary.cases > RULE_OF {
         screen.item("bound", bound(summary.cases));
     }
     screen.uncut("results", printed.file);
@@ -68,7 +71,8 @@ fn cases(summary: &Summary) -> String {
 
 fn outcomes(summary: &Summary) -> String {
     let told = summary.outcomes.iter().map(|(outcome, times)| format!("{} {outcome}", count(*times)));
-    told.collect::<Vec<_>>().join(", ")
+    let died = (summary.died > 0).then(|| format!("{} without a verdict", count(summary.died)));
+    told.chain(died).collect::<Vec<_>>().join(", ")
 }
 
 fn simulated(printed: &Printed<'_>) -> String {
@@ -98,19 +102,37 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
             break;
         }
         let times = counted(group.cases.len() as u64, "cases");
-        let head = Text::new().bad(group.outcome.name()).plain(format!(" {}  {times}", group.fingerprint));
+        let head = Text::new().bad(group.ended());
+        let head = if group.fingerprint == group.ended() {
+            head.plain(format!("  {times}"))
+        } else {
+            head.plain(format!(" {}  {times}", group.fingerprint))
+        };
         screen.item(if index == 0 { "failures" } else { "" }, head);
         let fastest = &group.cases[0];
-        if !fastest.finding.detail.is_empty() {
-            screen.item("", Text::new().dim(&fastest.finding.detail));
+        for line in fastest.finding.detail.lines() {
+            // Of two that differ, the end of the lines is what matters.
+            if group.outcome == Outcome::Nondeterministic {
+                screen.uncut("", line);
+            } else {
+                screen.item("", Text::new().dim(line));
+            }
         }
         screen.uncut("again", &again(printed, fastest, "repro"));
-        screen.uncut("smaller", &again(printed, fastest, "shrink"));
+        if let Some(smaller) = smaller(printed, group) {
+            screen.uncut("smaller", &smaller);
+        }
         if screen.verbose() {
             let others = group.cases.iter().skip(1).map(name_of).collect::<Vec<_>>().join(" ");
             screen.item("others", if others.is_empty() { "none".to_owned() } else { others });
         }
     }
+}
+
+/// The line that makes it smaller. What one run shows and another does not has nothing that stays while it shrinks.
+fn smaller(printed: &Printed<'_>, group: &Group) -> Option<String> {
+    let comes_and_goes = group.outcome == Outcome::Nondeterministic || group.fingerprint == DIED;
+    (!comes_and_goes).then(|| again(printed, &group.cases[0], "shrink"))
 }
 
 fn name_of(ran: &Ran) -> String {
@@ -121,6 +143,9 @@ fn again(printed: &Printed<'_>, ran: &Ran, command: &str) -> String {
     let mut line = format!("{} {command} {}", shell_word(printed.program), shell_word(&name_of(ran)));
     if let Some(release) = &printed.summary.order.release {
         line = format!("{line} --release {}", shell_word(release));
+    }
+    if let Some(limit) = ran.finding.limit {
+        line = format!("{line} {}", limit.flag());
     }
     match ran.finding.trace_hash.get(..8) {
         Some(hash) if command == "repro" => format!("{line} --trace {hash}"),
@@ -145,9 +170,13 @@ fn marks(summary: &Summary, screen: &mut Screen) {
     }
 }
 
-/// What a clean sweep proves: with no failure in N, fewer than 3 in N fail, at 95% (the rule of three).
+/// With no failure in N, fewer than 3 in N fail, at 95% confidence: the rule of three. Of 3 cases or fewer it says
+/// nothing.
+const RULE_OF: u64 = 3;
+
+/// What a clean sweep proves.
 fn bound(cases: u64) -> String {
-    format!("0 of {} failed: fewer than 3 in {} do, at 95% confidence", count(cases), count(cases))
+    format!("0 of {} failed: fewer than {RULE_OF} in {} do, at 95% confidence", count(cases), count(cases))
 }
 
 /// The object for programs: nothing in it depends on the machine, nor on how the sweep was cut up.
@@ -156,12 +185,12 @@ pub(crate) fn json(summary: &Summary, program: &str) -> Value {
     let group = |group: &Group| {
         let fastest = &group.cases[0];
         json!({
-            "outcome": group.outcome.name(),
+            "outcome": group.ended(),
             "fingerprint": group.fingerprint,
             "cases": group.cases.iter().map(name_of).collect::<Vec<_>>(),
             "detail": fastest.finding.detail,
             "again": again(&printed, fastest, "repro"),
-            "smaller": again(&printed, fastest, "shrink"),
+            "smaller": smaller(&printed, group),
         })
     };
     let outcomes: serde_json::Map<String, Value> =
@@ -175,6 +204,7 @@ pub(crate) fn json(summary: &Summary, program: &str) -> Value {
         "sim_ms": summary.sim_ms,
         "twice": summary.twice,
         "outcomes": outcomes,
+        "without_verdict": summary.died,
         "failures": summary.failures.iter().map(group).collect::<Vec<_>>(),
         "unreached": summary.unreached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),
         "marks": marks,

@@ -7,6 +7,7 @@ use crate::case::finding::Finding;
 use crate::{Case, Reduction, System};
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// A chain of simplifications ends after so many: one that does not is a mistake of the system's.
@@ -24,6 +25,8 @@ pub(crate) struct Found<S: System> {
 pub(crate) struct Search<'a, S: System> {
     pub trial: &'a Trial,
     pub until: Option<Instant>,
+    /// Set by whoever interrupts the search: what is found by then is what it came to.
+    pub is_over: &'a AtomicUsize,
     reductions: Vec<Reduction<S>>,
     best: Found<S>,
     on_step: &'a mut dyn FnMut(&str, &Found<S>),
@@ -33,14 +36,14 @@ impl<'a, S: System> Search<'a, S> {
     /// Begins with a case that fails as wanted. `on_step` hears of what is tried, and of each smaller case.
     pub fn new(
         trial: &'a Trial,
-        until: Option<Instant>,
+        (until, is_over): (Option<Instant>, &'a AtomicUsize),
         best: Found<S>,
         on_step: &'a mut dyn FnMut(&str, &Found<S>),
     ) -> Search<'a, S> {
         let mut reductions = vec![faults::fewer()];
         reductions.extend(S::reductions());
         reductions.push(faults::simpler());
-        Search { trial, until, reductions, best, on_step }
+        Search { trial, until, is_over, reductions, best, on_step }
     }
 
     /// Searches to the end.
@@ -63,7 +66,8 @@ impl<'a, S: System> Search<'a, S> {
     }
 
     fn is_late(&self) -> bool {
-        self.until.is_some_and(|until| crate::sweep::go::now() >= until)
+        self.is_over.load(Ordering::Relaxed) != 0
+            || self.until.is_some_and(|until| crate::sweep::go::now() >= until)
     }
 
     /// Events in full, if they are few enough: they are read and edited, and no law has to stay what it is.

@@ -1,6 +1,8 @@
 //! What GitHub Actions shows of a sweep: an annotation for each kind of failure, and the summary of the job.
 
 use super::summary::Summary;
+use crate::exit;
+use crate::print::words::counted;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,9 +12,12 @@ pub(crate) fn lines(summary: &Summary, screen: &str) -> String {
     let mut lines = String::new();
     for group in &summary.failures {
         let fastest = &group.cases[0];
-        let title = format!("{} {}", group.outcome, group.fingerprint);
+        let title = format!("{} {}", group.ended(), group.fingerprint);
         let name = format!("{}@{}", fastest.scenario, fastest.seed);
-        let said = format!("{} cases, the fastest is {name}: {}", group.cases.len(), fastest.finding.detail);
+        let cases = counted(group.cases.len() as u64, "cases");
+        let detail = &fastest.finding.detail;
+        let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        let said = format!("{cases}, the fastest is {name}{detail}");
         lines.push_str(&format!("::error title={}::{}\n", property(&title), data(&said)));
     }
     if !summary.is_slice() {
@@ -21,11 +26,11 @@ pub(crate) fn lines(summary: &Summary, screen: &str) -> String {
             lines.push_str(&format!("::error title=required mark::{}\n", data(&said)));
         }
     }
-    if summary.failures.is_empty() && summary.cases > 0 {
-        lines.push_str(&format!(
-            "::notice title=sweep::{}\n",
-            data(screen.lines().next().unwrap_or_default())
-        ));
+    let heading = data(screen.lines().next().unwrap_or_default());
+    match summary.exit_code() {
+        exit::CLEAN => lines.push_str(&format!("::notice title=sweep::{heading}\n")),
+        exit::NOTHING_RAN => lines.push_str(&format!("::error title=sweep::{heading}\n")),
+        _ => {}
     }
     lines
 }

@@ -2,8 +2,8 @@
 
 use super::order::{Order, Place};
 use super::results::Ran;
-use super::twice;
-use crate::case::finding::Finding;
+use super::twice::{self, Second};
+use crate::case::finding::{DIED, Finding};
 use crate::case::parent::{self, CaseError, Manner};
 use crate::case::watch;
 use crate::scenario::BadScenario;
@@ -93,9 +93,14 @@ where
         loop {
             let told = from_jobs.recv_timeout(LOOK_EVERY);
             match means.signal.load(Ordering::Relaxed) {
-                // Cases that just ended may have been ended by the same signal.
                 0 => {}
-                signal => return stop(Stopped::Signal(signal)),
+                signal => {
+                    let ended = told.into_iter().chain(from_jobs.try_iter());
+                    return match ended.flatten().filter(is_own_end).try_for_each(|ran| on_ran(Some(ran))) {
+                        Ok(()) => stop(Stopped::Signal(signal)),
+                        Err(error) => stop(Stopped::Write(error)),
+                    };
+                }
             }
             match told {
                 Ok(Ok(ran)) => {
@@ -126,24 +131,31 @@ fn run_case<S: System>(means: &Means<'_, S>, place: Place) -> Told {
     let name = target.name();
     let work = target.work();
     let broken = |error| (name.clone(), error);
-    let (finding, marks, twice) = match parent::run(&work, means.manner, |_| {}) {
-        Err(error) => (Finding::of_broken(error).map_err(broken)?, BTreeMap::new(), false),
-        Ok(judged) => {
-            let found = Finding::of(&judged);
-            let again = is_unexpected(&target.scenario, found.outcome()) || means.order.runs_twice(place);
-            let difference =
-                if again { twice::differs(&work, means.manner, &judged).map_err(broken)? } else { None };
-            let found = match difference {
-                Some(difference) => found.differing(difference),
-                None => found,
-            };
-            (found, judged.marks, again)
-        }
+    let first = parent::run(&work, means.manner, |_| {});
+    let again = match &first {
+        Ok(judged) => is_unexpected(&target.scenario, judged.outcome()) || means.order.runs_twice(place),
+        // What passed a limit took long enough, and what was killed from outside says nothing of the case.
+        Err(error) => matches!(error, CaseError::Panicked { .. }),
+    };
+    let second = if again { twice::again(&work, means.manner, &first) } else { Second::Same };
+    let (found, marks) = match first {
+        Ok(judged) => (Finding::of(&judged), judged.marks),
+        Err(error) => (Finding::of_broken(error).map_err(broken)?, BTreeMap::new()),
+    };
+    let finding = match second {
+        Second::Same => found,
+        Second::Differs(difference) => found.differing(difference),
+        Second::Ended(error) => Finding::of_broken(error).map_err(broken)?,
     };
     let as_expected = !is_unexpected(&target.scenario, finding.outcome());
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let scenario = means.order.scenarios[place.scenario].given.clone();
-    Ok(Ran { scenario, seed: place.seed, as_expected, twice, finding, marks, wall_ms })
+    Ok(Ran { scenario, seed: place.seed, as_expected, twice: again, finding, marks, wall_ms })
+}
+
+/// What ended as the sweep was interrupted may have been ended by whoever interrupted it: that is no result.
+fn is_own_end(ran: &Ran) -> bool {
+    ran.finding.fingerprint != DIED
 }
 
 fn is_unexpected<T>(scenario: &Scenario<T>, outcome: Outcome) -> bool {

@@ -3,8 +3,10 @@
 //! Kept to what every reader of such files understands: the elements and attributes that the two common schemas (Ant's
 //! and Jenkins's) share, in their order.
 
+use super::order::Order;
 use super::results::Ran;
 use super::summary::Summary;
+use crate::case::finding::{DIED, Finding};
 use latent_verdict::Outcome;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -21,7 +23,7 @@ pub(crate) fn render(summary: &Summary, ran: &[Ran], now: &str) -> io::Result<St
     suites.write_inner_content(|writer| {
         for (index, swept) in summary.order.scenarios.iter().enumerate() {
             let cases: Vec<&Ran> = ran.iter().filter(|one| one.scenario == swept.given).collect();
-            suite(writer, index, &swept.given, &cases, now)?;
+            suite(writer, index, (&summary.order, &swept.given), &cases, now)?;
         }
         Ok(())
     })?;
@@ -33,13 +35,14 @@ pub(crate) fn render(summary: &Summary, ran: &[Ran], now: &str) -> io::Result<St
 fn suite(
     writer: &mut Writer<Vec<u8>>,
     index: usize,
-    name: &str,
+    (order, name): (&Order, &str),
     cases: &[&Ran],
     now: &str,
 ) -> io::Result<()> {
-    let is_error = |ran: &&&Ran| matches!(ran.finding.outcome(), Outcome::Hung | Outcome::Nondeterministic);
     let failed: Vec<&&Ran> = cases.iter().filter(|ran| !ran.as_expected).collect();
-    let errors = failed.iter().filter(|ran| is_error(ran)).count();
+    let errors = failed.iter().filter(|ran| is_error(&ran.finding)).count();
+    let mut properties = vec![("build", clean(&order.build)), ("seeds", clean(&order.seeds.to_string()))];
+    properties.extend(order.release.as_ref().map(|release| ("release", clean(release))));
     let counts = [("tests", cases.len()), ("failures", failed.len() - errors), ("errors", errors)];
     let time = seconds(cases.iter().map(|ran| ran.wall_ms).sum());
     let mut element = writer
@@ -54,7 +57,14 @@ fn suite(
         element = element.with_attribute((name, number.to_string().as_str()));
     }
     element.write_inner_content(|writer| {
-        writer.create_element("properties").write_empty()?;
+        // Some versions of the schemas want at least one.
+        writer.create_element("properties").write_inner_content(|writer| {
+            for (name, value) in &properties {
+                let property = writer.create_element("property").with_attribute(("name", *name));
+                property.with_attribute(("value", value.as_str())).write_empty()?;
+            }
+            Ok(())
+        })?;
         for ran in cases {
             case(writer, ran)?;
         }
@@ -77,20 +87,28 @@ fn case(writer: &mut Writer<Vec<u8>>, ran: &Ran) -> io::Result<()> {
         return Ok(());
     }
     let finding = &ran.finding;
-    let kind = match finding.outcome() {
-        Outcome::Hung | Outcome::Nondeterministic => "error",
-        _ => "failure",
-    };
-    let what = format!("{} {}", finding.outcome(), finding.fingerprint);
+    let kind = if is_error(finding) { "error" } else { "failure" };
+    let what = clean(&format!("{} {}", finding.ended(), finding.fingerprint));
     element.write_inner_content(|writer| {
         writer
             .create_element(kind)
-            .with_attribute(("type", finding.outcome().name()))
+            .with_attribute(("type", finding.ended()))
             .with_attribute(("message", what.trim_end()))
-            .write_text_content(BytesText::new(&finding.detail))?;
+            .write_text_content(BytesText::new(&clean(&finding.detail)))?;
         Ok(())
     })?;
     Ok(())
+}
+
+/// What kept a case from being judged is an error, what was judged a failure.
+fn is_error(finding: &Finding) -> bool {
+    finding.fingerprint == DIED || matches!(finding.outcome(), Outcome::Hung | Outcome::Nondeterministic)
+}
+
+/// With a blank for each character that XML 1.0 has no place for, escaped or not (its production 2, `Char`).
+fn clean(text: &str) -> String {
+    let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    text.chars().map(|c| if is_allowed(c) { c } else { ' ' }).collect()
 }
 
 fn seconds(ms: u64) -> String {

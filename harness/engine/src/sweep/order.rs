@@ -139,6 +139,12 @@ pub(crate) struct Place {
 }
 
 impl Order {
+    /// What keeps this from being the same part of the same sweep as another.
+    pub fn differs_by(&self, other: &Order) -> Option<String> {
+        let slice = || (self.slice != other.slice).then(|| format!("{}, not {}", self.slice, other.slice));
+        self.foreign_by(other).or_else(slice)
+    }
+
     /// The cases of the slice, in order; without an end if the seeds have none.
     pub fn cases(&self) -> impl Iterator<Item = Place> + '_ {
         let scenarios = self.scenarios.len() as u64;
@@ -162,10 +168,35 @@ impl Order {
         xxh3_64_with_seed(name, place.seed).is_multiple_of(TWICE_ONE_IN)
     }
 
-    /// The same sweep, whatever the slice.
-    pub fn is_of_one_sweep(&self, other: &Order) -> bool {
-        let with = |order: &Order| Order { slice: Slice::WHOLE, ..order.clone() };
-        with(self) == with(other) && self.slice.of == other.slice.of
+    /// What keeps this from being of the same sweep as another, whichever slice of it: the first thing that differs.
+    pub fn foreign_by(&self, other: &Order) -> Option<String> {
+        let Order { format, build, scenarios, seeds, slice, release, required_marks } = self;
+        let names = |scenarios: &[Swept]| {
+            scenarios.iter().map(|swept| swept.given.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let release_of =
+            |release: &Option<String>| release.clone().unwrap_or_else(|| "as written".to_owned());
+        if *format != other.format || *build != other.build {
+            return Some(format!("program {build}, not {}", other.build));
+        }
+        if names(scenarios) != names(&other.scenarios) {
+            return Some(format!("scenarios {}, not {}", names(scenarios), names(&other.scenarios)));
+        }
+        if let Some((changed, _)) =
+            scenarios.iter().zip(&other.scenarios).find(|(one, another)| one != another)
+        {
+            return Some(format!("the text of scenario {} is another", changed.given));
+        }
+        if *seeds != other.seeds {
+            return Some(format!("{seeds}, not {}", other.seeds));
+        }
+        if slice.of != other.slice.of {
+            return Some(format!("one of {} slices, not of {}", slice.of, other.slice.of));
+        }
+        if *release != other.release {
+            return Some(format!("release {}, not {}", release_of(release), release_of(&other.release)));
+        }
+        (*required_marks != other.required_marks).then(|| "other marks are required".to_owned())
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Each line is handed to the operating system at once, so whatever ends the program loses at most the cases that were
 //! under way. A line that was cut off is not there.
+//!
+//! What this file says of the machine it ran on is real time alone: the same sweep has the same lines anywhere.
 
 use super::order::{FORMAT, Order};
-use crate::case::finding::Finding;
+use crate::case::finding::{DIED, Finding};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -56,9 +58,12 @@ pub(crate) struct Results {
     pub ran: Vec<Ran>,
     /// `None`: the sweep did not come to its end, or the file is cut off.
     pub end: Option<End>,
-    /// Bytes of whole lines.
-    whole_bytes: u64,
+    /// Bytes of the header and of whole cases: where a sweep that is resumed goes on.
+    resumed_at_bytes: u64,
 }
+
+/// How a file is called while it is written anew.
+const ANEW: &str = "anew";
 
 /// Why a file cannot be read as a sweep's results.
 #[derive(Debug, Error)]
@@ -67,6 +72,8 @@ pub(crate) enum BadResults {
     Io(PathBuf, #[source] io::Error),
     #[error("{0}: no results of a sweep: {1}")]
     NoSweep(PathBuf, String),
+    #[error("{0}: nothing but the beginning of a header: its sweep was ended as it began")]
+    OnlyBegun(PathBuf),
     #[error("{0}:{1}: a damaged line: {2}")]
     Damaged(PathBuf, usize, String),
 }
@@ -78,20 +85,27 @@ impl Results {
     /// No such file, no header, a damaged line in the middle.
     pub fn read(path: &Path) -> Result<Results, BadResults> {
         let at = || path.to_owned();
-        let text = std::fs::read_to_string(path).map_err(|error| BadResults::Io(at(), error))?;
-        let whole_bytes = text.rfind('\n').map_or(0, |last| last + 1);
-        let mut lines = text[..whole_bytes].lines().enumerate();
+        let bytes = std::fs::read(path).map_err(|error| BadResults::Io(at(), error))?;
+        // What was cut off may have been cut off within a character.
+        let whole_bytes = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let text = std::str::from_utf8(&bytes[..whole_bytes])
+            .map_err(|error| BadResults::NoSweep(at(), error.to_string()))?;
+        let mut lines = text.split_inclusive('\n').enumerate();
         let Some((_, first)) = lines.next() else {
-            return Err(BadResults::NoSweep(at(), "it is empty".into()));
+            return Err(if is_begun_header(&bytes) {
+                BadResults::OnlyBegun(at())
+            } else {
+                BadResults::NoSweep(at(), "it has no whole line".into())
+            });
         };
+        let mut resumed_at_bytes = first.len() as u64;
         let order = match serde_json::from_str(first) {
             Ok(Line::Sweep(order)) if order.format == FORMAT => order,
             Ok(Line::Sweep(order)) => {
                 let said = format!("format {}, this program reads format {FORMAT}", order.format);
                 return Err(BadResults::NoSweep(at(), said));
             }
-            Ok(_) => return Err(BadResults::NoSweep(at(), "its first line is no header".into())),
-            Err(error) => return Err(BadResults::NoSweep(at(), error.to_string())),
+            Ok(_) | Err(_) => return Err(BadResults::NoSweep(at(), "its first line is no header".into())),
         };
         let (mut ran, mut end) = (Vec::new(), None);
         for (index, line) in lines {
@@ -99,15 +113,40 @@ impl Results {
             if end.is_some() {
                 return Err(damaged("it stands behind the footer".into()));
             }
-            match serde_json::from_str(line).map_err(|error| damaged(error.to_string()))? {
-                Line::Case(one) => ran.push(one),
+            // The error speaks of the line as if it were a file.
+            let said = |error: serde_json::Error| damaged(error.to_string().replace(" at line 1 ", " at "));
+            match serde_json::from_str(line.trim_end()).map_err(said)? {
+                Line::Case(one) => {
+                    ran.push(one);
+                    resumed_at_bytes += line.len() as u64;
+                }
                 Line::End(footer) => end = Some(footer),
                 Line::Sweep(_) => return Err(damaged("a second header".into())),
             }
         }
-        Ok(Results { order, ran, end, whole_bytes: whole_bytes as u64 })
+        Ok(Results { order, ran, end, resumed_at_bytes })
     }
 }
+
+/// Whether a file without a whole line is what a sweep leaves that was ended as it began: nothing to lose.
+fn is_begun_header(bytes: &[u8]) -> bool {
+    let header = HEADER_START.as_bytes();
+    bytes.starts_with(header) || header.starts_with(bytes)
+}
+
+/// Creates the folder that a file is to stand in, if it is not there.
+///
+/// # Errors
+/// It cannot be created.
+pub(crate) fn create_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::create_dir_all(folder),
+        None => Ok(()),
+    }
+}
+
+/// How every file of results begins.
+const HEADER_START: &str = "{\"sweep\":{\"format\":";
 
 /// A file that grows.
 pub(crate) struct Writer {
@@ -120,21 +159,31 @@ impl Writer {
     /// # Errors
     /// It cannot be written.
     pub fn begin(path: &Path, order: &Order) -> io::Result<Writer> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)?;
-        }
+        create_folder_of(path)?;
         let mut writer = Writer { file: File::create(path)? };
         writer.put(&Line::Sweep(order.clone()))?;
         Ok(writer)
     }
 
-    /// Goes on with a file, behind its last whole line.
+    /// Goes on with a file, behind its last whole case. Cases without a verdict are taken out of it, and of `results`: they
+    /// are to run again.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn resume(path: &Path, results: &Results) -> io::Result<Writer> {
+    pub fn resume(path: &Path, results: &mut Results) -> io::Result<Writer> {
+        let before = results.ran.len();
+        results.ran.retain(|one| one.finding.fingerprint != DIED);
+        if results.ran.len() < before {
+            // In a file of its own, so that whatever ends this loses nothing.
+            let anew = path.with_added_extension(ANEW);
+            let mut writer = Writer::begin(&anew, &results.order)?;
+            results.ran.iter().try_for_each(|one| writer.case(one))?;
+            writer.file.sync_all()?;
+            std::fs::rename(&anew, path)?;
+            return Ok(writer);
+        }
         let file = OpenOptions::new().write(true).open(path)?;
-        file.set_len(results.whole_bytes)?;
+        file.set_len(results.resumed_at_bytes)?;
         drop(file);
         Ok(Writer { file: OpenOptions::new().append(true).open(path)? })
     }

@@ -2,6 +2,7 @@
 
 use super::order::{Order, Place, Slice};
 use super::results::{Ran, Results};
+use crate::case::finding::{DIED, ended};
 use crate::exit;
 use latent_verdict::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,13 @@ pub(crate) struct Group {
     pub cases: Vec<Ran>,
 }
 
+impl Group {
+    /// How its cases ended, in words.
+    pub fn ended(&self) -> &'static str {
+        ended(self.outcome, &self.fingerprint)
+    }
+}
+
 /// What a sweep came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
@@ -24,8 +32,10 @@ pub(crate) struct Summary {
     pub sim_ms: u64,
     /// Cases that ran twice.
     pub twice: u64,
-    /// By outcome.
+    /// By outcome, of those that have one.
     pub outcomes: BTreeMap<Outcome, u64>,
+    /// Cases without a verdict: something outside killed their processes.
+    pub died: u64,
     /// The most frequent first.
     pub failures: Vec<Group>,
     /// How often each mark was reached in all, and in how many cases.
@@ -43,8 +53,13 @@ impl Summary {
         let mut by_scenario: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
         let mut groups: BTreeMap<(Outcome, &str), Vec<Ran>> = BTreeMap::new();
+        let mut died = 0;
         for one in ran {
-            *outcomes.entry(one.finding.outcome()).or_default() += 1;
+            if one.finding.fingerprint == DIED {
+                died += 1;
+            } else {
+                *outcomes.entry(one.finding.outcome()).or_default() += 1;
+            }
             for (name, times) in &one.marks {
                 let counts = marks.entry(name.clone()).or_default();
                 *counts = (counts.0 + times, counts.1 + 1);
@@ -79,6 +94,7 @@ impl Summary {
             sim_ms: ran.iter().map(|one| one.finding.sim_ms).sum(),
             twice: ran.iter().filter(|one| one.twice).count() as u64,
             outcomes,
+            died,
             failures,
             marks,
             unreached,
@@ -134,8 +150,8 @@ pub(crate) fn put_together(files: &[(PathBuf, Results)]) -> Result<(Order, Vec<R
     let mut ran = Vec::new();
     for (path, results) in files {
         let name = path.display();
-        if !results.order.is_of_one_sweep(&first.order) {
-            wrong.push(format!("{name}: of another sweep than {}", first_path.display()));
+        if let Some(why) = results.order.foreign_by(&first.order) {
+            wrong.push(format!("{name}: of another sweep than {}: {why}", first_path.display()));
             continue;
         }
         let index = results.order.slice.index;
@@ -156,8 +172,10 @@ pub(crate) fn put_together(files: &[(PathBuf, Results)]) -> Result<(Order, Vec<R
     let of = first.order.slice.of;
     let missing: Vec<String> =
         (1..=of).filter(|index| !seen.contains_key(index)).map(|index| index.to_string()).collect();
-    if !missing.is_empty() {
-        wrong.push(format!("of {of} slices, number {} is missing", missing.join(", ")));
+    match missing.as_slice() {
+        [] => {}
+        [one] => wrong.push(format!("of {of} slices, number {one} is missing")),
+        several => wrong.push(format!("of {of} slices, numbers {} are missing", several.join(", "))),
     }
     if !wrong.is_empty() {
         return Err(wrong);

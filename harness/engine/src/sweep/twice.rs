@@ -10,30 +10,70 @@ const TRIES: u32 = 4;
 /// Records that one of the two may be ahead.
 const AHEAD: usize = 4096;
 
-/// Runs a case again. `None` if it ran the same; else where the two differ, in words.
-///
-/// # Errors
-/// It could not be run at all.
-pub(super) fn differs(work: &Work, manner: Manner, first: &Judged) -> Result<Option<String>, CaseError> {
+/// What a case came to when it ran a second time.
+pub(super) enum Second {
+    /// The same.
+    Same,
+    /// Something else: where the two part, in words.
+    Differs(String),
+    /// Nothing: its process was ended from outside, or by a limit, which says nothing of what ran.
+    Ended(CaseError),
+}
+
+/// Runs a case again.
+pub(super) fn again(work: &Work, manner: Manner, first: &Result<Judged, CaseError>) -> Second {
     let second = parent::run(work, manner, |_| {});
-    let is_same = matches!(&second, Ok(second) if second.trace_hash == first.trace_hash
-        && second.trace_records == first.trace_records
-        && second.outcome() == first.outcome()
-        && second.findings == first.findings);
-    if is_same {
-        return Ok(None);
+    if is_same(first, &second) {
+        return Second::Same;
     }
-    for _ in 0..TRIES {
-        if let Some(place) = first_difference(work, manner) {
-            return Ok(Some(place));
+    let second = match second {
+        Err(error) if !matches!(error, CaseError::Panicked { .. }) => return Second::Ended(error),
+        second => second,
+    };
+    if !is_same_trace(first, &second) {
+        for _ in 0..TRIES {
+            if let Some(place) = first_difference(work, manner) {
+                return Second::Differs(place);
+            }
         }
     }
-    let other = match &second {
-        Ok(second) => format!("{} after {} records", second.trace_hash, second.trace_records),
-        Err(error) => error.to_string(),
+    Second::Differs(in_words(first, &second))
+}
+
+fn is_same(first: &Result<Judged, CaseError>, second: &Result<Judged, CaseError>) -> bool {
+    match (first, second) {
+        (Ok(first), Ok(second)) => {
+            first.trace_hash == second.trace_hash
+                && first.trace_records == second.trace_records
+                && first.outcome() == second.outcome()
+                && first.findings == second.findings
+        }
+        (
+            Err(CaseError::Panicked { message, place }),
+            Err(CaseError::Panicked { message: again, place: there }),
+        ) => message == again && place.lines().next() == there.lines().next(),
+        _ => false,
+    }
+}
+
+fn is_same_trace(first: &Result<Judged, CaseError>, second: &Result<Judged, CaseError>) -> bool {
+    matches!((first, second), (Ok(first), Ok(second)) if first.trace_hash == second.trace_hash)
+}
+
+/// How two runs ended, where no record tells them apart.
+fn in_words(first: &Result<Judged, CaseError>, second: &Result<Judged, CaseError>) -> String {
+    if let (Ok(first), Ok(second)) = (first, second)
+        && first.trace_hash == second.trace_hash
+    {
+        let (one, other) = (&first.findings, &second.findings);
+        let (ended, ended_then) = (first.outcome(), second.outcome());
+        return format!("the same trace, but {ended} with {one}\nthe other run:  {ended_then} with {other}");
+    }
+    let words = |ended: &Result<Judged, CaseError>| match ended {
+        Ok(judged) => format!("trace {} of {} records", judged.trace_hash, judged.trace_records),
+        Err(error) => error.to_string().replace("\n  ", " "),
     };
-    let (hash, records) = (&first.trace_hash, first.trace_records);
-    Ok(Some(format!("one run ended with trace {hash} after {records} records, another with {other}")))
+    format!("one run ended with {}\nthe other with     {}", words(first), words(second))
 }
 
 /// Runs the case twice at once and compares what the two tell, record by record.
@@ -65,7 +105,11 @@ fn first_difference(work: &Work, manner: Manner) -> Option<String> {
                             |record| record.to_string().trim().to_owned(),
                         )
                     };
-                    return Some(format!("first difference: '{}', once '{}'", words(one), words(other)));
+                    return Some(format!(
+                        "first difference: {}\nthe other run:    {}",
+                        words(one),
+                        words(other)
+                    ));
                 }
             }
         }

@@ -1,0 +1,175 @@
+//! Cases that once failed, replayed for ever; a file that is none of them keeps no other from running.
+
+use crate::common::{Test, tests};
+use crate::scratch::Scratch;
+
+pub const TESTS: &[Test] = tests![
+    a_case_is_kept_listed_and_replayed,
+    a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run,
+    a_case_that_shows_nothing_does_not_pass_and_can_be_pruned,
+    a_name_says_what_must_hold_and_stands_once,
+];
+
+/// Keeps the case that seed 12 of the log with the bug fails with.
+fn keep(here: &Scratch, name: &str) {
+    here.wal(&["shrink", "missing-sync@12", "--out", "found.case.json"]).ends(0);
+    here.wal(&["corpus", "add", "found.case.json", "--name", name]).ends(0);
+}
+
+/// The same case with the bug mended: it holds.
+fn keep_mended(here: &Scratch, name: &str) {
+    here.wal(&["shrink", "missing-sync@12", "--out", "found.case.json"]).ends(0);
+    let text = here.read("found.case.json").replace("\"missing_sync\": true", "\"missing_sync\": false");
+    here.write(&format!("corpus/{name}.json"), &text);
+}
+
+fn a_case_is_kept_listed_and_replayed() {
+    let here = Scratch::new("corpus");
+    here.wal(&["shrink", "missing-sync@12"]).ends(0);
+    let added = here
+        .wal(&[
+            "corpus",
+            "add",
+            "missing-sync-12.case.json",
+            "--name",
+            "a-record-that-was-told-safe-survives",
+        ])
+        .ends(0);
+    insta::assert_snapshot!(added.screen(), @"
+    corpus/a-record-that-was-told-safe-survives.json
+      it fails still, with unrecoverable-loss W1:missing:after-crash:loss: mend the cause
+    ");
+    keep_mended(&here, "power-fails-after-the-sixth-record");
+    insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @"
+    a-record-that-was-told-safe-survives
+      Once W1:missing:after-crash:loss, 5 records
+    power-fails-after-the-sixth-record
+      Once W1:missing:after-crash:loss, 5 records
+    ");
+    insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(100).screen(), @"
+    corpus/a-record-that-was-told-safe-survives.json: unrecoverable-loss W1:missing:after-crash:loss
+      again       wal repro corpus/a-record-that-was-told-safe-survives.json
+    corpus: 1 of 2 hold, in …
+    ");
+    std::fs::remove_file(here.path("corpus/a-record-that-was-told-safe-survives.json")).expect("it is there");
+    insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(0).screen(), @"corpus: 1 of 1 hold, in …");
+}
+
+fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
+    let here = Scratch::new("corpus-bad");
+    keep_mended(&here, "b-holds");
+    let whole = here.read("corpus/b-holds.json");
+    here.write("corpus/a-cut-off.json", &whole[..whole.len() / 2]);
+    here.write("corpus/c-newer.json", &whole.replace("\"format\": 1", "\"format\": 2"));
+    here.write("corpus/d-outdated.json", &whole.replace("crash_at_operation", "crash_at_byte"));
+    here.write("corpus/e-no-case.json", "{ \"to\": \"do\" }\n");
+    here.write("corpus/f-lacking.json", &whole.replace("\"fingerprint\"", "\"finger\""));
+    here.write("corpus/notes.txt", "no case, and not meant to be one\n");
+    std::fs::write(here.path("corpus/g-binary.json"), [0xff, 0xfe, 0]).expect("it can be written");
+    keep(&here, "z-fails");
+    let ran = here.wal(&["corpus", "run", "--jobs", "2"]).ends(100);
+    insta::assert_snapshot!(ran.screen(), @r#"
+    corpus/a-cut-off.json:22:8: not JSON: EOF while parsing a string
+       22 |     "sch
+          |        ^
+      a bracket, a brace or a quote was never closed
+    corpus/c-newer.json: a case of format 2; this program reads format 1
+      run it with the program that wrote it, or shrink its seed anew
+    corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
+      the program changed since it was recorded: shrink its seed anew, or remove the case
+    corpus/e-no-case.json:1:3: unknown field `to` in the scenario
+        1 | { "to": "do" }
+          |   ^^^^
+      known here: about, expect, faults, name, required_marks, run_for, seed, start, missing_sync, records
+    corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
+      take it from version control again, or shrink its seed anew
+    corpus/g-binary.json: no text: byte 0 is not UTF-8
+      a scenario is one JSON object in a text file
+    corpus/z-fails.json: unrecoverable-loss W1:missing:after-crash:loss
+      again       wal repro corpus/z-fails.json
+    corpus: 1 of 8 hold, in …
+    "#);
+    insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @r#"
+    a-cut-off
+      cannot be read: corpus/a-cut-off.json:22:8: not JSON: EOF while parsing a string
+       22 |     "sch
+          |        ^
+      a bracket, a brace or a quote was never closed
+    b-holds
+      Once W1:missing:after-crash:loss, 5 records
+    c-newer
+      cannot be read: corpus/c-newer.json: a case of format 2; this program reads format 1
+      run it with the program that wrote it, or shrink its seed anew
+    d-outdated
+      cannot be read: corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
+      the program changed since it was recorded: shrink its seed anew, or remove the case
+    e-no-case
+      cannot be read: corpus/e-no-case.json:1:3: unknown field `to` in the scenario
+        1 | { "to": "do" }
+          |   ^^^^
+      known here: about, expect, faults, name, required_marks, run_for, seed, start, missing_sync, records
+    f-lacking
+      cannot be read: corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
+      take it from version control again, or shrink its seed anew
+    g-binary
+      cannot be read: corpus/g-binary.json: no text: byte 0 is not UTF-8
+      a scenario is one JSON object in a text file
+    z-fails
+      Once W1:missing:after-crash:loss, 5 records
+    "#);
+    let add = here.wal(&["corpus", "add", "corpus/a-cut-off.json", "--name", "again"]).ends(2);
+    assert!(add.err.starts_with("error: corpus/a-cut-off.json"), "{}", add.err);
+
+    insta::assert_snapshot!(here.wal(&["corpus", "prune"]).ends(0).screen(), @"
+    corpus/a-cut-off.json:22:8: not JSON: EOF while parsing a string
+    corpus/c-newer.json: a case of format 2; this program reads format 1
+    corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
+    corpus/e-no-case.json:1:3: unknown field `to` in the scenario
+    corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
+    corpus/g-binary.json: no text: byte 0 is not UTF-8
+    6 cases show nothing; --delete removes them
+    ");
+    let there = || std::fs::read_dir(here.path("corpus")).expect("it is there").count();
+    assert_eq!(there(), 9, "it only says so");
+    here.wal(&["corpus", "prune", "--delete"]).ends(0);
+    assert_eq!(there(), 3, "what holds, what fails, and what is no JSON");
+}
+
+fn a_case_that_shows_nothing_does_not_pass_and_can_be_pruned() {
+    let here = Scratch::new("corpus-idle");
+    keep_mended(&here, "strikes");
+    let idle = here.read("corpus/strikes.json").replace("\"n\": 12", "\"n\": 1200");
+    here.write("corpus/never-strikes.json", &idle);
+    here.write(
+        "corpus/never-reaches.json",
+        &here.read("corpus/strikes.json").replace(
+            "\"expect\": \"clean\"",
+            "\"required_marks\": [\"wal.recovered\", \"wal.never\"],\n    \"expect\": \"clean\"",
+        ),
+    );
+    insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(103).screen(), @"
+    corpus/never-reaches.json: wal.never was never reached: it shows nothing
+      again       wal repro corpus/never-reaches.json
+    corpus/never-strikes.json: 1 fault never struck: it shows nothing
+      again       wal repro corpus/never-strikes.json
+    corpus: 1 of 3 hold, in …
+    ");
+    insta::assert_snapshot!(here.wal(&["corpus", "prune", "--delete"]).ends(0).screen(), @"
+    corpus/never-reaches.json: wal.never was never reached
+    corpus/never-strikes.json: 1 fault never struck
+    2 cases removed
+    ");
+    here.wal(&["corpus", "run"]).ends(0);
+}
+
+fn a_name_says_what_must_hold_and_stands_once() {
+    let here = Scratch::new("corpus-names");
+    keep(&here, "told-safe");
+    let twice = here.wal(&["corpus", "add", "found.case.json", "--name", "told-safe"]).ends(2);
+    insta::assert_snapshot!(twice.complaint(), @"error: corpus/told-safe.json is there already: give --name");
+    let odd = here.wal(&["corpus", "add", "found.case.json", "--name", "../Told Safe"]).ends(2);
+    insta::assert_snapshot!(odd.complaint(), @"
+    error: '../Told Safe' cannot name a case
+      give --name: lower-case letters, digits and hyphens that say what must hold
+    ");
+}

@@ -1,0 +1,253 @@
+//! Each exit code, by what a shell script sees of it. The codes of slices stand in `slices`, those of signals in
+//! `interrupted`.
+
+use crate::common::{Test, tests};
+use crate::processes::{only_worker_of, send, wait_for_words};
+use crate::scratch::{Ran, Scratch};
+
+pub const TESTS: &[Test] = tests![
+    a_clean_sweep_is_0_and_says_what_it_proves,
+    a_worker_that_something_else_killed_is_1_and_no_verdict,
+    what_cannot_be_run_is_2_with_one_clear_line,
+    a_sweep_that_ran_nothing_is_4,
+    a_loss_is_100_with_one_line_that_repeats_it_and_one_that_shrinks_it,
+    a_panic_is_100_and_named_by_its_place,
+    a_case_past_its_time_is_102_with_its_seed,
+    a_case_past_its_memory_is_102_with_its_seed,
+    a_mark_that_no_case_reached_is_103_whoever_requires_it,
+];
+
+fn a_clean_sweep_is_0_and_says_what_it_proves() {
+    let here = Scratch::new("clean");
+    let ran = here.wal(&["sweep", "correct", "--seeds", "1..27", "--jobs", "2", "-v"]).ends(0);
+    insta::assert_snapshot!(ran.screen(), @"
+    correct: 26 cases as expected
+      cases       26 of seeds 1..27
+      outcomes    26 clean
+      simulated   26 m in …
+      twice       1 case run twice, in two processes
+      marks       wal.recovered 19 in 19 cases
+      bound       0 of 26 failed: fewer than 3 in 26 do, at 95% confidence
+      results     .latent/sweep.jsonl
+    ");
+    assert_eq!(ran.err, "", "there is no terminal and no news");
+}
+
+fn a_worker_that_something_else_killed_is_1_and_no_verdict() {
+    let here = Scratch::new("killed");
+    here.odd_scenario("slow", r#", "trouble": { "waits-for": "go" }, "only_with": 3"#);
+    let mut sweep = here.start("odd", &["sweep", "slow.json", "--seeds", "1..5", "--jobs", "1"]);
+    let _said = wait_for_words(&mut sweep, "waiting");
+    send("-KILL", only_worker_of(sweep.id()));
+    let ran = Ran::of(sweep.wait_with_output().expect("it is our child")).ends(1);
+    insta::assert_snapshot!(ran.screen(), @"
+    slow.json: 1 of 4 cases failed
+      cases       4 of seeds 1..5
+      outcomes    3 clean, 1 without a verdict
+      simulated   3 m in …
+      twice       0 cases run twice, in two processes
+      failures    no verdict died  1 case
+                  the process of the case died without a report: signal: 9 (SIGKILL)
+      again       odd repro slow.json@3
+      results     .latent/sweep.jsonl
+    ");
+    // As it is no verdict, a sweep that goes on tries again.
+    here.write("go", "");
+    let resumed = here.odd(&["sweep", "slow.json", "--seeds", "1..5", "--resume"]).ends(0);
+    assert!(resumed.out.contains("outcomes    4 clean\n"), "{}", resumed.out);
+    here.odd(&["merge", ".latent/sweep.jsonl"]).ends(0);
+}
+
+fn what_cannot_be_run_is_2_with_one_clear_line() {
+    let here = Scratch::new("usage");
+    here.write("other.json", "{}\n");
+    let said: Vec<String> = [
+        "sweep corect",
+        "sweep correct --seeds 5",
+        "sweep correct --seeds 5..5",
+        "sweep correct@5",
+        "sweep correct correct",
+        "sweep correct --seeds-from today",
+        "sweep correct --release better",
+        "sweep correct --partition 1/4",
+        "sweep correct --profile weekly",
+        "sweep correct --json other.json",
+        "repro",
+        "repro correct@7 --node log",
+        "shrink correct@7",
+        "corpus run --folder nowhere",
+        "corpus add nothing.json",
+        "print corect",
+    ]
+    .into_iter()
+    .map(|line| {
+        let ran = here.wal(&line.split(' ').collect::<Vec<_>>()).ends(2);
+        assert_eq!(ran.out, "", "{line}");
+        format!("$ wal {line}\n{}", ran.complaint())
+    })
+    .collect();
+    insta::assert_snapshot!(said.join("\n"), @"
+    $ wal sweep corect
+    error: corect: no scenario of this name, and no such file
+      did you mean correct? built in: correct, missing-sync; or give the path of a JSON file
+    $ wal sweep correct --seeds 5
+    error: '5' is no range of seeds: write it like 1..101, which ends before 101
+    $ wal sweep correct --seeds 5..5
+    error: 5..5 holds no seed: the end is excluded
+    $ wal sweep correct@5
+    error: correct@5: a sweep brings its own seeds
+      give the scenario alone, and --seeds A..B
+    $ wal sweep correct correct
+    error: correct is given twice
+    $ wal sweep correct --seeds-from today
+    error: how many seeds? give --count N or --for TIME
+    $ wal sweep correct --release better
+    error: correct: no release is called 'better'
+      there are: good, hasty
+    $ wal sweep correct --partition 1/4
+    error: invalid value '1/4' for '--partition <slice:I/N>': '1/4' is no slice: write it like slice:1/4, the first of four
+
+    For more information, try '--help'.
+    $ wal sweep correct --profile weekly
+    error: no profile 'weekly': there is no latent.toml here or in a folder above
+    $ wal sweep correct --json other.json
+    error: other.json: no results of a sweep: its first line is no header
+      give --json another file, or remove it
+    $ wal repro
+    error: the following required arguments were not provided:
+      <NAME@SEED|CASE>
+
+    Usage: wal repro <NAME@SEED|CASE>
+
+    For more information, try '--help'.
+    $ wal repro correct@7 --node log
+    error: the following required arguments were not provided:
+      --log
+
+    Usage: wal repro --log --node <NAME> <NAME@SEED|CASE>
+
+    For more information, try '--help'.
+    $ wal shrink correct@7
+    error: correct@7 ends clean: nothing fails
+      see: wal run correct@7
+    $ wal corpus run --folder nowhere
+    error: nowhere: no corpus can be read there: No such file or directory (os error 2)
+      --folder says where it is
+    $ wal corpus add nothing.json
+    error: nothing.json: cannot read it: No such file or directory (os error 2)
+      built in: correct, missing-sync; or give the path of a JSON file
+    $ wal print corect
+    error: corect: no scenario of this name, and no such file
+      did you mean correct? built in: correct, missing-sync; or give the path of a JSON file
+    ");
+}
+
+fn a_sweep_that_ran_nothing_is_4() {
+    let here = Scratch::new("nothing");
+    let ran = here.wal(&["sweep", "correct", "--for", "0s", "--annotate"]).ends(4);
+    insta::assert_snapshot!(ran.screen(), @"
+    correct: nothing ran, so nothing is shown
+      cases       0 of seeds from 1
+      results     .latent/sweep.jsonl
+    ::error title=sweep::correct: nothing ran, so nothing is shown
+    ");
+    std::fs::create_dir(here.path("corpus")).expect("the scratch folder can be written");
+    let ran = here.wal(&["corpus", "run"]).ends(4);
+    insta::assert_snapshot!(ran.complaint(), @"corpus: no case: a run of nothing shows nothing");
+}
+
+fn a_loss_is_100_with_one_line_that_repeats_it_and_one_that_shrinks_it() {
+    let here = Scratch::new("loss");
+    let ran = here.wal(&["sweep", "missing-sync", "correct", "--seeds", "1..17", "--jobs", "2"]).ends(100);
+    insta::assert_snapshot!(ran.screen(), @"
+    missing-sync, correct: 5 of 32 cases failed
+      cases       32 of seeds 1..17
+      outcomes    27 clean, 5 unrecoverable-loss
+      simulated   32 m in …
+      twice       6 cases run twice, in two processes
+      failures    unrecoverable-loss W1:missing:after-crash:loss  5 cases
+      again       wal repro missing-sync@12 --trace HASH
+      smaller     wal shrink missing-sync@12
+      results     .latent/sweep.jsonl
+    ");
+}
+
+fn a_panic_is_100_and_named_by_its_place() {
+    let here = Scratch::new("panic");
+    here.odd_scenario("nervous", r#", "trouble": "panics", "only_with": 2"#);
+    let ran = here.odd(&["sweep", "nervous.json", "--seeds", "1..4"]).ends(100);
+    insta::assert_snapshot!(ran.screen(), @"
+    nervous.json: 1 of 3 cases failed
+      cases       3 of seeds 1..4
+      outcomes    2 clean, 1 violated
+      simulated   2 m in …
+      twice       1 case run twice, in two processes
+      failures    violated panicked:tests/commands/odd.rs:LINE  1 case
+                  the case panicked: the clerk has had enough
+      again       odd repro nervous.json@2
+      smaller     odd shrink nervous.json@2
+      results     .latent/sweep.jsonl
+    ");
+}
+
+fn a_case_past_its_time_is_102_with_its_seed() {
+    let here = Scratch::new("time");
+    here.odd_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
+    let ran = here.odd(&["sweep", "slow.json", "--seeds", "1..4", "--case-time", "1s"]).ends(102);
+    insta::assert_snapshot!(ran.screen(), @"
+    slow.json: 1 of 3 cases failed
+      cases       3 of seeds 1..4
+      outcomes    2 clean, 1 hung
+      simulated   2 m in …
+      twice       0 cases run twice, in two processes
+      failures    hung hung:real-time  1 case
+                  the case was stopped after 1 s of real time
+      again       odd repro slow.json@2 --case-time 1s
+      smaller     odd shrink slow.json@2 --case-time 1s
+      results     .latent/sweep.jsonl
+    ");
+}
+
+fn a_case_past_its_memory_is_102_with_its_seed() {
+    let here = Scratch::new("memory");
+    here.odd_scenario("hungry", r#", "trouble": "hungry", "only_with": 2"#);
+    let ran = here.odd(&["sweep", "hungry.json", "--seeds", "1..4", "--case-memory-mb", "200"]).ends(102);
+    insta::assert_snapshot!(ran.screen(), @"
+    hungry.json: 1 of 3 cases failed
+      cases       3 of seeds 1..4
+      outcomes    2 clean, 1 hung
+      simulated   2 m in …
+      twice       0 cases run twice, in two processes
+      failures    hung hung:memory  1 case
+                  the case was stopped: it held more than 200 MB
+      again       odd repro hungry.json@2 --case-memory-mb 200
+      smaller     odd shrink hungry.json@2 --case-memory-mb 200
+      results     .latent/sweep.jsonl
+    ");
+}
+
+fn a_mark_that_no_case_reached_is_103_whoever_requires_it() {
+    let here = Scratch::new("marks");
+    let few = ["--seeds", "1..3", "--jobs", "2"];
+    here.odd_scenario("plain", "");
+    here.odd_scenario("demanding", r#", "required_marks": ["odd.done", "odd.survived"]"#);
+    here.write("latent.toml", "[profile.strict]\nrequired-marks = [\"odd.never\"]\n");
+
+    let ran = here.odd(&[&["sweep", "demanding.json"][..], &few].concat()).ends(103);
+    insta::assert_snapshot!(ran.screen(), @"
+    demanding.json: 2 cases passed and showed less than required
+      cases       2 of seeds 1..3
+      outcomes    2 clean
+      simulated   2 m in …
+      twice       0 cases run twice, in two processes
+      unreached   odd.survived  required by scenario demanding.json, reached by no case
+      results     .latent/sweep.jsonl
+    ");
+    let by_flag =
+        [&["sweep", "plain.json", "--require", "odd.done", "--require", "odd.elsewhere"][..], &few].concat();
+    let ran = here.odd(&by_flag).ends(103);
+    assert!(ran.out.contains("odd.elsewhere  required by the sweep, reached by no case"), "{}", ran.out);
+    let ran = here.odd(&[&["sweep", "plain.json", "--profile", "strict"][..], &few].concat()).ends(103);
+    assert!(ran.out.contains("odd.never  required by the sweep, reached by no case"), "{}", ran.out);
+    here.odd(&[&["sweep", "plain.json", "--require", "odd.done"][..], &few].concat()).ends(0);
+}

@@ -1,0 +1,166 @@
+//! From a failing seed to the smallest case that fails in the same way.
+
+use crate::common::{Test, tests};
+use crate::processes::{send, wait_for_words};
+use crate::scratch::{Ran, Scratch};
+use serde_json::Value;
+use std::io::BufRead;
+
+pub const TESTS: &[Test] = tests![
+    a_shrunk_case_fails_with_the_same_fingerprint,
+    a_case_can_be_shrunk_again_to_no_effect,
+    what_does_not_fail_is_refused_and_writes_nothing,
+    a_release_is_part_of_the_case,
+    what_was_found_when_it_is_interrupted_is_kept,
+];
+
+/// Three faults that do not matter beside the one that does.
+fn noisy(here: &Scratch) {
+    let pause = |at: &str, ms: u64| {
+        format!(
+            r#"{{ "anchor": {{ "at": "2016-02-22T00:00:0{at}Z" }}, "action": {{ "pause": {{ "node": "log", "for_ms": {ms} }} }} }}"#
+        )
+    };
+    let faults = [pause("0.033", 15), pause("5", 777), pause("7.5", 12)].join(",\n    ");
+    here.write(
+        "noisy.json",
+        &format!(
+            "{{\n  \"name\": \"noisy\", \"start\": \"2016-02-22T00:00:00Z\", \"run_for\": \"1m\",\n  \"records\": 40, \"missing_sync\": true,\n  \"faults\": [\n    {faults}\n  ]\n}}\n"
+        ),
+    );
+}
+
+fn a_shrunk_case_fails_with_the_same_fingerprint() {
+    let here = Scratch::new("shrink");
+    noisy(&here);
+    let before = here.wal(&["repro", "noisy.json@20", "--json"]).ends(100);
+    let ran = here.wal(&["shrink", "noisy.json@20", "--jobs", "2"]).ends(0);
+    let runs =
+        |line: &str| if line.contains("  runs  ") { "  runs        …".to_owned() } else { line.to_owned() };
+    insta::assert_snapshot!(ran.screen().lines().map(runs).collect::<Vec<_>>().join("\n"), @"
+    noisy.json@20: unrecoverable-loss W1:missing:after-crash:loss
+      smaller     faults 4 -> 1, records 40 -> 14
+      runs        …
+      case        noisy-20.case.json
+      again       wal repro noisy-20.case.json
+      keep        wal corpus add noisy-20.case.json
+    ");
+    let text = here.read("noisy-20.case.json");
+    let hash = |line: &str| {
+        if line.contains("trace_hash") { "    \"trace_hash\": HASH,".to_owned() } else { line.to_owned() }
+    };
+    insta::assert_snapshot!(text.lines().map(hash).collect::<Vec<_>>().join("\n"), @r#"
+    {
+      "case": {
+        "format": 1,
+        "about": "Once W1:missing:after-crash:loss, 13 records",
+        "found": "noisy.json@20",
+        "outcome": "unrecoverable-loss",
+        "fingerprint": "W1:missing:after-crash:loss",
+        "trace_hash": HASH,
+        "build": "wal 0.1.0"
+      },
+      "scenario": {
+        "name": "noisy",
+        "seed": 20,
+        "start": "2016-02-22T00:00:00Z",
+        "run_for": "1m",
+        "records": 14,
+        "missing_sync": true,
+        "expect": "clean"
+      },
+      "plan": {
+        "scheduler_seed": 14603466118266262113,
+        "draw_seed": 6120110453187517797,
+        "faults": [
+          {
+            "anchor": {
+              "nth_op": {
+                "node": "log",
+                "op": "disk",
+                "path_prefix": "",
+                "n": 20,
+                "after_ms": 0
+              }
+            },
+            "action": {
+              "kill": {
+                "node": "log",
+                "restart_after_ms": 1000,
+                "keeps": null,
+                "tear_bytes": null
+              }
+            }
+          }
+        ],
+        "system": {
+          "crash_at_operation": 20
+        }
+      }
+    }
+    "#);
+
+    let again = here.wal(&["repro", "noisy-20.case.json", "--json"]).ends(100);
+    assert_eq!(again.err, "", "it is the recorded run");
+    let fingerprint = |out: &str| {
+        let report: Value = serde_json::from_str(out).expect("it is JSON");
+        report["violations"][0]["fingerprint"].as_str().map(str::to_owned)
+    };
+    assert_eq!(fingerprint(&again.out), fingerprint(&before.out));
+    assert_eq!(fingerprint(&again.out).as_deref(), Some("W1:missing:after-crash:loss"));
+}
+
+fn a_case_can_be_shrunk_again_to_no_effect() {
+    let here = Scratch::new("shrink-again");
+    here.wal(&["shrink", "missing-sync@12", "--out", "one.json"]).ends(0);
+    here.wal(&["shrink", "one.json", "--out", "two.json"]).ends(0);
+    assert_eq!(here.read("one.json"), here.read("two.json"));
+}
+
+fn what_does_not_fail_is_refused_and_writes_nothing() {
+    let here = Scratch::new("shrink-nothing");
+    let ran = here.wal(&["shrink", "correct@12"]).ends(2);
+    assert_eq!(ran.out, "");
+    insta::assert_snapshot!(ran.complaint(), @"
+    error: correct@12 ends clean: nothing fails
+      see: wal run correct@12
+    ");
+    assert_eq!(std::fs::read_dir(here.path(".")).expect("it is there").count(), 0);
+}
+
+fn a_release_is_part_of_the_case() {
+    let here = Scratch::new("shrink-release");
+    let ran = here.wal(&["sweep", "correct", "--seeds", "12..13", "--release", "hasty"]).ends(100);
+    assert!(ran.out.contains("smaller     wal shrink correct@12 --release hasty\n"), "{}", ran.out);
+    here.wal(&["shrink", "correct@12", "--release", "hasty", "--out", "a.case.json"]).ends(0);
+    here.wal(&["repro", "a.case.json"]).ends(100);
+    // With the bug out, the same case holds.
+    here.wal(&["repro", "a.case.json", "--release", "good"]).ends(0);
+}
+
+/// Each run takes half a second, so that the signal finds it at its first candidates.
+fn what_was_found_when_it_is_interrupted_is_kept() {
+    let here = Scratch::new("shrink-interrupted");
+    let pause = |second: u64| {
+        format!(
+            r#"{{ "anchor": {{ "at": "2016-02-22T00:00:{second}Z" }}, "action": {{ "pause": {{ "node": "clerk", "for_ms": 7 }} }} }}"#
+        )
+    };
+    let faults: Vec<String> = (10..30).map(pause).collect();
+    let trouble = r#""trouble": { "violates-late": "it is late" }"#;
+    here.odd_scenario("late", &format!(", {trouble}, \"faults\": [{}]", faults.join(", ")));
+    let mut shrink = here.start("odd", &["shrink", "late.json", "--jobs", "1", "--out", "late.case.json"]);
+    let mut said = wait_for_words(&mut shrink, "waiting");
+    let mut line = String::new();
+    said.read_line(&mut line).expect("it is UTF-8");
+    assert_eq!(line, "waiting\n", "the first candidate is under way");
+    send("-INT", shrink.id());
+    shrink.stderr = Some(said.into_inner());
+    let ran = Ran::of(shrink.wait_with_output().expect("it is our child")).ends(130);
+    assert!(ran.out.contains("  case        late.case.json\n"), "{}", ran.out);
+    assert!(ran.err.contains("interrupted: this is the smallest case so far"), "{}", ran.err);
+    let case: Value = serde_json::from_str(&here.read("late.case.json")).expect("it is JSON");
+    let left = case["plan"]["faults"].as_array().map_or(0, Vec::len);
+    assert!(left < 20, "the candidate that was under way counts: {left} faults");
+    here.odd(&["repro", "late.case.json"]).ends(100);
+}

@@ -1,0 +1,198 @@
+//! However a sweep is cut up, it comes to the same; and a part that is not there, or not what it should be, is noticed.
+
+use crate::common::{Test, tests};
+use crate::scratch::{Ran, Scratch};
+use serde_json::Value;
+
+pub const TESTS: &[Test] = tests![
+    one_job_two_jobs_and_four_merged_slices_come_to_the_same,
+    a_slice_leaves_the_marks_to_the_merge,
+    slices_that_do_not_add_up_are_104_with_a_line_each,
+    drawn_seeds_are_the_same_every_time,
+];
+
+const SWEEP: [&str; 6] = ["sweep", "missing-sync", "correct", "--seeds", "1..17", "--json"];
+
+fn one_job_two_jobs_and_four_merged_slices_come_to_the_same() {
+    let here = Scratch::new("same");
+    let one = here.wal(&[&SWEEP[..], &["one.jsonl", "--jobs", "1"]].concat()).ends(100);
+    let two = here.wal(&[&SWEEP[..], &["two.jsonl", "--jobs", "2"]].concat()).ends(100);
+    assert_eq!(two.screen().replace("two.jsonl", "one.jsonl"), one.screen());
+    assert_eq!(here.results("two.jsonl"), here.results("one.jsonl"));
+
+    let files = sliced(&here);
+    let cases = |file: &str| -> Vec<String> {
+        here.results(file).into_iter().filter(|line| line.starts_with("{\"case\"")).collect()
+    };
+    let mut of_slices: Vec<String> = files.iter().flat_map(|file| cases(file)).collect();
+    of_slices.sort();
+    assert_eq!(of_slices, cases("one.jsonl"));
+
+    // One file is the only slice of its sweep: merged, it says what it said when it ran.
+    let merge = |files: &[&str], more: &[&str]| here.wal(&[&["merge"], files, more].concat()).ends(100);
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let reversed: Vec<&str> = files.iter().rev().copied().collect();
+    assert_eq!(merge(&files, &["--json"]).out, merge(&["one.jsonl"], &["--json"]).out);
+    assert_eq!(merge(&reversed, &["--json"]).out, merge(&["one.jsonl"], &["--json"]).out);
+    let screen = |ran: &Ran, file: &str| ran.screen().replace(file, "FILES");
+    assert_eq!(
+        screen(&merge(&files, &["-v"]), &files.join(" ")),
+        screen(&merge(&["one.jsonl"], &["-v"]), "one.jsonl")
+    );
+    assert_eq!(screen(&merge(&files, &[]), &files.join(" ")), screen(&one, "one.jsonl"));
+    let report: Value = serde_json::from_str(&merge(&files, &["--json"]).out).expect("it is JSON");
+    let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
+    insta::assert_snapshot!(keys.join(" "), @"cases failed failures marks outcomes sim_ms sweep twice unreached without_verdict");
+    assert_eq!((&report["cases"], &report["failed"]), (&32.into(), &5.into()));
+}
+
+/// The sweep in four parts, one a file. One case at a time, so that cases stand in the files in their order.
+fn sliced(here: &Scratch) -> Vec<String> {
+    let files: Vec<String> = (1..=4).map(|index| format!("slice-{index}.jsonl")).collect();
+    for (index, file) in (1..).zip(&files) {
+        let slice = format!("slice:{index}/4");
+        let ran = here.wal(&[&SWEEP[..], &[file, "--partition", &slice, "--jobs", "1"]].concat());
+        assert!(matches!(ran.code, Some(0 | 100)), "{}{}", ran.out, ran.err);
+    }
+    files
+}
+
+/// One seed alone reaches the mark, so three of the four slices never see it.
+fn a_slice_leaves_the_marks_to_the_merge() {
+    let here = Scratch::new("slice-marks");
+    here.odd_scenario(
+        "rare",
+        r#", "trouble": { "waits-for": "rare.json" }, "only_with": 2, "required_marks": ["odd.survived"]"#,
+    );
+    let slice = |index: u64, seeds: &str| {
+        let (file, slice) = (format!("{index}.jsonl"), format!("slice:{index}/4"));
+        here.odd(&["sweep", "rare.json", "--seeds", seeds, "--json", &file, "--partition", &slice]).ends(0)
+    };
+    let slices: Vec<Ran> = (1..=4).map(|index| slice(index, "1..9")).collect();
+    insta::assert_snapshot!(slices[0].screen(), @"
+    rare.json: 2 cases as expected
+      cases       2 of seeds 1..9, slice:1/4
+      outcomes    2 clean
+      simulated   2 m in …
+      twice       0 cases run twice, in two processes
+      results     1.jsonl
+                  slice:1/4: judged by 'odd merge FILES' with the others
+    ");
+    here.odd(&["merge", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"]).ends(0);
+    for index in 1..=4 {
+        slice(index, "3..9");
+    }
+    let merged = here.odd(&["merge", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"]).ends(103);
+    assert!(merged.out.contains("odd.survived  required by scenario rare.json"), "{}", merged.out);
+}
+
+fn slices_that_do_not_add_up_are_104_with_a_line_each() {
+    let here = Scratch::new("wrong-slices");
+    let files = sliced(&here);
+    let second = here.read("slice-2.jsonl");
+    let lines: Vec<&str> = second.split_inclusive('\n').collect();
+    here.write("copy.jsonl", &second);
+    here.write("cut.jsonl", &lines[..lines.len() - 1].concat());
+    here.write("torn.jsonl", &second[..second.len() - 9]);
+    here.write("short.jsonl", &[&lines[..3], &lines[4..]].concat().concat());
+    here.write("damaged.jsonl", &second.replacen("\"seed\":", "\"seed\"", 3));
+    here.write("twice.jsonl", &[&lines[..3], &lines[2..3], &lines[4..]].concat().concat());
+    here.write("other-seed.jsonl", &second.replacen("\"seed\":3", "\"seed\":300", 1));
+    here.write("empty.jsonl", "");
+    here.write("newer.jsonl", &second.replacen("\"format\":1", "\"format\":2", 1));
+    here.wal(&["sweep", "correct", "--seeds", "1..17", "--json", "other.jsonl", "--partition", "slice:2/4"])
+        .ends(0);
+    let rebuilt = second.replacen("\"build\":\"wal ", "\"build\":\"another wal ", 1);
+    here.write("rebuilt.jsonl", &rebuilt);
+
+    let with = |place: &[&str]| {
+        let merge = [&["merge", &files[0]], place, &[&files[2], &files[3]]].concat();
+        let ran = here.wal(&merge).ends(104);
+        assert_eq!(ran.out, "", "{merge:?}");
+        format!("$ wal {}\n{}\n", merge.join(" "), ran.complaint())
+    };
+    let said: String = [
+        &[][..],
+        &["slice-2.jsonl", "copy.jsonl"],
+        &["cut.jsonl"],
+        &["torn.jsonl"],
+        &["short.jsonl"],
+        &["damaged.jsonl"],
+        &["twice.jsonl"],
+        &["other-seed.jsonl"],
+        &["empty.jsonl"],
+        &["newer.jsonl"],
+        &["other.jsonl"],
+        &["rebuilt.jsonl"],
+        &["nowhere.jsonl"],
+    ]
+    .into_iter()
+    .map(with)
+    .collect();
+    insta::assert_snapshot!(said, @"
+    $ wal merge slice-1.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      of 4 slices, number 2 is missing
+    $ wal merge slice-1.jsonl slice-2.jsonl copy.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      copy.jsonl: slice 2 again, which slice-2.jsonl holds already
+    $ wal merge slice-1.jsonl cut.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      cut.jsonl: cut off after 8 cases: resume it first
+    $ wal merge slice-1.jsonl torn.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      torn.jsonl: cut off after 8 cases: resume it first
+    $ wal merge slice-1.jsonl short.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      short.jsonl: 7 cases, but its footer counts 8
+    $ wal merge slice-1.jsonl damaged.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      damaged.jsonl:2: a damaged line: expected `:` at column 37
+    $ wal merge slice-1.jsonl twice.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      twice.jsonl: correct@3 stands there twice
+    $ wal merge slice-1.jsonl other-seed.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      other-seed.jsonl: its cases are not those that its header orders
+    $ wal merge slice-1.jsonl empty.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      empty.jsonl: nothing but the beginning of a header: its sweep was ended as it began
+    $ wal merge slice-1.jsonl newer.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      newer.jsonl: no results of a sweep: format 2, this program reads format 1
+    $ wal merge slice-1.jsonl other.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      other.jsonl: of another sweep than slice-1.jsonl: scenarios correct, not missing-sync, correct
+      of 4 slices, number 2 is missing
+    $ wal merge slice-1.jsonl rebuilt.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      rebuilt.jsonl: of another sweep than slice-1.jsonl: program another wal 0.1.0, not wal 0.1.0
+      of 4 slices, number 2 is missing
+    $ wal merge slice-1.jsonl nowhere.jsonl slice-3.jsonl slice-4.jsonl
+    error: the slices do not add up
+      nowhere.jsonl: No such file or directory (os error 2)
+    ");
+}
+
+fn drawn_seeds_are_the_same_every_time() {
+    let here = Scratch::new("drawn");
+    let drawn = |file: &str, text: &str| {
+        let sweep = ["sweep", "correct", "--seeds-from", text, "--count", "5", "--jobs", "2", "--json", file];
+        let ran = here.wal(&sweep).ends(0);
+        (ran.screen().replace(file, "FILE"), here.results(file))
+    };
+    let (screen, results) = drawn("a.jsonl", "2026-11-25");
+    insta::assert_snapshot!(screen, @"
+    correct: 5 cases as expected
+      cases       5 of 5 seeds from '2026-11-25'
+      outcomes    5 clean
+      simulated   5 m in …
+      twice       0 cases run twice, in two processes
+      bound       0 of 5 failed: fewer than 3 in 5 do, at 95% confidence
+      results     FILE
+    ");
+    assert_eq!(drawn("b.jsonl", "2026-11-25"), (screen, results.clone()));
+    let others = drawn("c.jsonl", "2026-11-26").1;
+    let case = |line: &&String| line.starts_with("{\"case\"");
+    assert!(others.iter().filter(case).all(|line| !results.contains(line)));
+}

@@ -1,0 +1,67 @@
+//! What a test program needs that is the program under test as well.
+//!
+//! A worker is the same program again, so such a test brings its own `main`: called like the program it is the program,
+//! called in any other way it runs the tests, each of which calls it like the program.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A test: its name, and what it does.
+pub type Test = (&'static str, fn());
+
+/// Tests by the names of their functions.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as fn())),*] };
+}
+pub(crate) use tests;
+
+/// What a command line of the engine begins with, and the worker's hidden argument.
+const COMMANDS: [&str; 12] = [
+    "run",
+    "enumerate",
+    "sweep",
+    "merge",
+    "repro",
+    "shrink",
+    "corpus",
+    "print",
+    "scenarios",
+    "schema",
+    "--help",
+    "__worker",
+];
+
+/// The program, or the tests, whichever is asked for. Understands as much of libtest's command line as cargo and nextest
+/// use: filters, `--exact`, `--list`.
+pub fn main(program: fn() -> ExitCode, tests: &[&[Test]]) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str())) {
+        return program();
+    }
+    let exact = arguments.iter().any(|argument| argument == "--exact");
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let chosen = |name: &str| {
+        let hit = |filter: &&String| if exact { *filter == name } else { name.contains(filter.as_str()) };
+        filters.is_empty() || filters.iter().any(hit)
+    };
+    let ignored = arguments.iter().any(|argument| argument == "--ignored");
+    for (name, test) in tests.iter().copied().flatten().filter(|(name, _)| chosen(name) && !ignored) {
+        if arguments.iter().any(|argument| argument == "--list") {
+            println!("{name}: test");
+        } else {
+            test();
+            println!("test {name} ... ok");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// This program.
+pub fn own_path() -> PathBuf {
+    std::env::current_exe().expect("this program has a path")
+}
+
+/// What a program printed.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("the program prints UTF-8")
+}
