@@ -77,13 +77,13 @@ impl<E: Env> Edge<E> {
             (Err(NotKept::Unencodable(error)), _) => {
                 Err(plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error.to_string()))
             }
+            (Err(why), OnTeeFailure::Reject) | (Err(why @ NotKept::Unrecorded(_)), _) => {
+                self.env.mark(Mark { name: "edge.tee-refused", subject: &why.to_string() });
+                Err(unavailable("the request could not be made durable"))
+            }
             (Err(why), OnTeeFailure::AcceptAndRecordGap) => {
                 self.env.mark(Mark { name: "edge.tee-gap", subject: &why.to_string() });
                 Ok(kept.record)
-            }
-            (Err(why), OnTeeFailure::Reject) => {
-                self.env.mark(Mark { name: "edge.tee-refused", subject: &why.to_string() });
-                Err(unavailable("the request could not be made durable"))
             }
         }
     }

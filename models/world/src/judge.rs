@@ -101,11 +101,11 @@ impl Judge {
             slack_ms: ms(BACKUP_SLACK),
             excused_until_ms: None,
         });
-        let tee = topic.protection.tee.as_ref().map(|tee| Retention {
-            kept_ms: ms(tee.retention.0),
-            slack_ms: ms(TEE_SLACK),
-            recorded_gaps: 0,
-        });
+        let tee = topic
+            .protection
+            .tee
+            .as_ref()
+            .map(|tee| Retention { kept_ms: ms(tee.retention.0), slack_ms: ms(TEE_SLACK) });
         let grace_ms = ms(topic.compaction.grace.0);
         let limits = Limits {
             // A backup may have it pinned for an hour, and the clean-up looks every ten minutes.

@@ -41,6 +41,9 @@ pub(crate) enum NotKept {
     /// The request does not fit a record.
     #[error(transparent)]
     Unencodable(#[from] TeeError),
+    /// Not even that it is not kept could be written down.
+    #[error("{0}; nor could the gap be recorded")]
+    Unrecorded(String),
 }
 
 /// A request with its number, and whether it is durable in both copies.
@@ -170,13 +173,16 @@ impl<E: Env> Writer<E> {
         let hour = hour_of(&batch[0].record);
         let ready = self.make_ready(hour, batch[0].record.edge).await;
         let (batch, frames) = self.number(batch);
-        let written = match ready {
+        let mut written = match ready {
             Ok(()) if frames.is_empty() => Ok(()),
             Ok(()) => self.write(frames).await,
             Err(why) => Err(why),
         };
-        if let Err(why) = &written {
-            self.record_gap(&batch, why).await;
+        if let Err(why) = &written
+            && let Err(error) = self.record_gap(&batch, why).await
+        {
+            self.env.mark(Mark { name: "edge.tee-gap-unrecorded", subject: &error.to_string() });
+            written = Err(NotKept::Unrecorded(why.to_string()));
         }
         for Numbered { waiting: Waiting { record, reply }, encoded } in batch {
             let durable = encoded.and_then(|()| written.clone());
@@ -274,12 +280,12 @@ impl<E: Env> Writer<E> {
         })
     }
 
-    /// Writes down, durably, which requests are forwarded although the tee lacks them. If that fails too there is
-    /// only the mark: the disk that should hold the line is the one that failed.
-    async fn record_gap(&self, batch: &[Numbered], why: &NotKept) {
+    /// Writes down, durably, which requests are forwarded although the tee lacks them. If that fails too they may not
+    /// be: nobody would know what is missing.
+    async fn record_gap(&self, batch: &[Numbered], why: &NotKept) -> Result<(), DiskError> {
         let (OnTeeFailure::AcceptAndRecordGap, [first, ..], [.., last]) = (self.tee.on_failure, batch, batch)
         else {
-            return;
+            return Ok(());
         };
         let (first, last) = (&first.waiting.record, &last.waiting.record);
         let line = format!(
@@ -290,15 +296,10 @@ impl<E: Env> Writer<E> {
             first.arrived_ms,
             why.to_string()
         );
-        let write = async {
-            let file = self.env.disk().open(&format!("{GAPS_DIR}/gaps"), OpenMode::Create).await?;
-            file.append(line.clone().into()).await?;
-            file.sync().await?;
-            self.env.disk().sync_dir(GAPS_DIR).await
-        };
-        if write.await.is_err() {
-            self.env.mark(Mark { name: "edge.tee-gap-unrecorded", subject: &line });
-        }
+        let file = self.env.disk().open(&format!("{GAPS_DIR}/gaps"), OpenMode::Create).await?;
+        file.append(line.into()).await?;
+        file.sync().await?;
+        self.env.disk().sync_dir(GAPS_DIR).await
     }
 }
 

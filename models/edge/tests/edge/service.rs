@@ -4,7 +4,7 @@ use super::{MS, SECOND, as_it_is, numbers_are_used_once, with_site};
 use crate::site::{EDGE_NAMES, EDGES, HOUR, INGEST, MINUTE, STORE, Site, bodies, has};
 use bytes::Bytes;
 use latent_edge::{EdgeConfig, OnTeeFailure};
-use latent_sim::{Action, Anchor, ClockStep, DiskFull, DiskImage, Fault};
+use latent_sim::{Action, Anchor, ClockStep, DiskError, DiskFull, DiskImage, Fault, OpKind};
 
 fn accept_with_gap(mut config: EdgeConfig) -> EdgeConfig {
     if let Some(tee) = &mut config.tee {
@@ -100,6 +100,23 @@ fn gaps_are_accepted_and_written_down_where_the_scenario_says_so() {
         assert_eq!(site.post(EDGES[0], "three").await, 200);
         let copied = site.held(EDGES[1]);
         assert!(has(&copied, &"two".into()), "the copy did not catch up");
+        assert_eq!(site.world.marks()["edge.tee-gap"], 1);
+    });
+}
+
+/// What is let through and nowhere written down would be missed by nobody.
+#[test]
+fn a_gap_that_cannot_be_written_down_is_not_accepted() {
+    with_site(15, accept_with_gap, async |site: Site| {
+        assert_eq!(site.post(EDGES[0], "one").await, 200);
+        site.world.kill(EDGES[1]);
+        let (node, path_prefix) = (EDGE_NAMES[0].to_owned(), "edge/gaps".to_owned());
+        let error = DiskError { node, op: OpKind::Disk, path_prefix, times: Some(1), for_ms: None };
+        let action = Action::DiskError(error);
+        site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action });
+        assert_eq!(site.post(EDGES[0], "two").await, 503);
+        assert_eq!(site.post(EDGES[0], "three").await, 200);
+        assert_eq!(site.world.marks()["edge.tee-gap-unrecorded"], 1);
         assert_eq!(site.world.marks()["edge.tee-gap"], 1);
     });
 }

@@ -3,7 +3,8 @@
 //! A request is on an edge's disk, on its peer's, in the tee store, or in several of these; copies of one number
 //! must be equal. Requests are known again by [`crate::request_digest`]: of equal ones as many must be there as were
 //! acknowledged. More may be there: requests without an answer, and such as ingest refused. Where a planned fault took
-//! a file's bytes, and no other copy is left, nobody can say which requests were in it: its hour is not judged.
+//! a file's bytes, and no other copy is left, nobody can say which requests were in it: its hour is not judged. So many
+//! requests may be missing as edges wrote down that they let through.
 
 use super::Moment;
 use crate::ledger::{Ledger, request_digest};
@@ -12,6 +13,7 @@ use crate::reader::tee::{self, Method, TeeRecord};
 use crate::reader::{Flaw, ReadError, Tail};
 use crate::view::DiskView;
 use latent_verdict::Violation;
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -37,8 +39,29 @@ pub struct Retention {
     pub kept_ms: i64,
     /// Older than this less than `kept_ms`, a request may be on its way out already.
     pub slack_ms: i64,
-    /// Requests that edges let through without a copy, and wrote down (`accept-and-record-gap`); 0 under `reject`.
-    pub recorded_gaps: u64,
+}
+
+/// What an edge writes down when it lets requests through without a copy (`accept-and-record-gap`): one line of JSON.
+#[derive(Deserialize)]
+struct Gap {
+    first: u64,
+    last: u64,
+    arrived_ms: i64,
+}
+
+/// An edge's clock may be so wrong, and its gaps are still counted.
+const GAP_CLOCK_MS: i64 = 86_400_000;
+
+/// How many requests edges wrote down as let through without a copy, since then. A line that was cut off tells of
+/// requests that nobody was answered.
+fn recorded_gaps(disks: &[DiskView], since_ms: i64) -> u64 {
+    let files = disks.iter().flat_map(|disk| &disk.files).filter(|file| file.path == "edge/gaps");
+    let gaps = files.flat_map(|file| -> Vec<Gap> {
+        let text = file.chunks.concat();
+        text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    });
+    let recent = gaps.filter(|gap| gap.arrived_ms >= since_ms - GAP_CLOCK_MS);
+    recent.map(|gap| gap.last.saturating_sub(gap.first) + 1).sum()
 }
 
 /// Checks every tee file on these disks: edges' and the tee store's.
@@ -72,7 +95,9 @@ pub fn check(
             }
         }
     }
-    found.extend(missing(ledger, by_number.into_values(), &taken, retention, now));
+    let oldest_ms = now.at_ms - retention.kept_ms + retention.slack_ms;
+    let gaps = recorded_gaps(disks, oldest_ms);
+    found.extend(missing(ledger, by_number.into_values(), &taken, (oldest_ms, gaps), now));
     found
 }
 
@@ -91,12 +116,11 @@ fn missing(
     ledger: &Ledger,
     held: impl Iterator<Item = u128>,
     taken: &BTreeSet<i64>,
-    retention: Retention,
+    (oldest_ms, gaps): (i64, u64),
     now: &Moment,
 ) -> Option<Violation> {
     let mut counts: BTreeMap<u128, i64> = BTreeMap::new();
     held.for_each(|digest| *counts.entry(digest).or_default() += 1);
-    let oldest_ms = now.at_ms - retention.kept_ms + retention.slack_ms;
     let owed = ledger.acked_requests.iter();
     let owed = owed.filter(|r| r.sent_at_ms >= oldest_ms && r.acked_at_ms < now.settled_before_ms);
     // Sent in an hour of which the device took a file, or just before it.
@@ -112,7 +136,7 @@ fn missing(
             missing.push(format!("{:032x}", request.digest));
         }
     }
-    let items = (missing.len() as u64).saturating_sub(retention.recorded_gaps);
+    let items = (missing.len() as u64).saturating_sub(gaps);
     (items > 0).then(|| {
         let detail =
             format!("{items} acknowledged requests sent since {oldest_ms} are in no copy of the tee");
@@ -161,7 +185,7 @@ mod tests {
     use crate::view::FileView;
 
     const DAY_MS: i64 = 86_400_000;
-    const SEVEN_DAYS: Retention = Retention { kept_ms: 7 * DAY_MS, slack_ms: 3_600_000, recorded_gaps: 0 };
+    const SEVEN_DAYS: Retention = Retention { kept_ms: 7 * DAY_MS, slack_ms: 3_600_000 };
     const HOUR: u64 = (NOON_MS / 3_600_000) as u64;
 
     fn rec(id: &str) -> Rec {
@@ -209,7 +233,15 @@ mod tests {
         let files = || vec![file(&path("tee/"), &[(1, "i1")]), file(&path("incoming/tee/"), &[(2, "i2")])];
         assert_eq!(found(files(), SEVEN_DAYS, NOON_MS + DAY_MS), [("missing".into(), 1)]);
         assert_eq!(found(files(), SEVEN_DAYS, NOON_MS + 7 * DAY_MS), []);
-        assert_eq!(found(files(), Retention { recorded_gaps: 1, ..SEVEN_DAYS }, NOON_MS + DAY_MS), []);
+        let line = |arrived_ms: i64| {
+            let line =
+                format!("{{\"edge\":0,\"first\":2,\"last\":2,\"arrived_ms\":{arrived_ms},\"why\":\"x\"}}\n");
+            let gaps = FileView::whole("edge/gaps", line.into_bytes().into());
+            files().into_iter().chain([gaps]).collect::<Vec<_>>()
+        };
+        assert_eq!(found(line(NOON_MS), SEVEN_DAYS, NOON_MS + DAY_MS), [], "the edge wrote it down");
+        let old_ms = NOON_MS - 9 * DAY_MS;
+        assert_eq!(found(line(old_ms), SEVEN_DAYS, NOON_MS + DAY_MS), [("missing".into(), 1)]);
     }
 
     #[test]

@@ -264,7 +264,8 @@ mod tests {
             let now = Moment { at_ms: NOON_MS + later_ms, damaged: damaged(), ..noon_after() };
             assert_eq!(watch.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &now), []);
         }
-        assert_eq!(kinds(&mut watch, &disk, 9_999), ["orphan"]);
+        assert_eq!(kinds(&mut watch, &disk, 10_000), [""; 0]);
+        assert_eq!(kinds(&mut watch, &disk, 11_001), ["orphan"], "on a disk that works as it should");
     }
 
     #[test]

@@ -67,7 +67,7 @@ async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result
 pub struct DurableLog<F> {
     file: F,
     path: String,
-    header_bytes: usize,
+    header: &'static [u8],
     durable_bytes: u64,
     end_unknown: bool,
     cut_bytes: u64,
@@ -107,7 +107,7 @@ impl<F: File> DurableLog<F> {
         let mut log = DurableLog {
             file,
             path: path.to_owned(),
-            header_bytes: header.len(),
+            header,
             durable_bytes: 0,
             end_unknown: false,
             cut_bytes: 0,
@@ -164,7 +164,10 @@ impl<F: File> DurableLog<F> {
     /// When the device cannot read it, or it does not verify.
     pub async fn verify(&self) -> Result<(), ArbFailure> {
         let bytes = read_full(&self.file, 0, self.durable_bytes).await?;
-        let scan = frame::scan(&bytes, self.header_bytes.min(bytes.len()));
+        if !bytes.starts_with(self.header) {
+            return Err(ArbFailure::Corrupt(format!("header of {}", self.path)));
+        }
+        let scan = frame::scan(&bytes, self.header.len());
         if bytes.len() as u64 == self.durable_bytes && scan.end == End::Clean {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::record::SetDigest;
 use latent_pipeline::zone::Day;
-use latent_sim::{Action, Anchor, BitRot, DiskError, Fault, LatentSector, OpKind};
+use latent_sim::{Action, Anchor, BitRot, DiskError, Fault, LatentSector, MisdirectedWrite, OpKind};
 use std::time::Duration;
 
 const DAY: Day = DAYS[0];
@@ -139,6 +139,31 @@ fn bits_that_rot_in_a_day_that_nobody_reads_are_found_within_three_nights() {
         assert_eq!(remembered, before, "what is remembered costs no read, and knows nothing of the rot");
         bench.world.sleep(37 * HOUR).await;
         let scrubbed = bench.run("three", async |client| digest_of(&client).await).await;
+        assert_eq!(scrubbed, None);
+    });
+}
+
+/// Found by a generated week: such a manifest served until the disk booted, and then nobody could read the day.
+#[test]
+fn a_manifest_whose_header_went_elsewhere_is_found_within_three_nights() {
+    with_disk(20, None, async |bench| {
+        let path_prefix = format!("arb/{PROJECT}/{DAY}/manifest");
+        let misdirected = MisdirectedWrite { node: "disk".into(), path_prefix, pick: 3 };
+        let action = Action::MisdirectedWrite(misdirected);
+        bench.world.arm(Fault { anchor: Anchor::AtMs(bench.world.now().0), action });
+        bench.world.sleep(SECOND).await;
+        let before = bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                digest_of(&client).await
+            })
+            .await;
+        assert!(before.is_some());
+        let manifest =
+            bench.world.durable_image(DISK).read(&format!("arb/{PROJECT}/{DAY}/manifest")).unwrap();
+        assert_eq!(manifest[..8], [0; 8], "its first write went elsewhere");
+        bench.world.sleep(61 * HOUR).await;
+        let scrubbed = bench.run("two", async |client| digest_of(&client).await).await;
         assert_eq!(scrubbed, None);
     });
 }
