@@ -3,7 +3,7 @@
 use super::parent::CaseError;
 use super::wire::Judged;
 use crate::scenario::AsWritten;
-use latent_verdict::{Outcome, by_fingerprint};
+use latent_verdict::{Group, Outcome, by_fingerprint};
 use serde::{Deserialize, Serialize};
 
 /// The fingerprint of a run whose process was killed, or ended itself, without a word.
@@ -73,6 +73,12 @@ impl Finding {
             trace_records: judged.trace_records,
             limit: None,
         }
+    }
+
+    /// The same run, seen for one of its findings that need not be the worst.
+    pub fn of_group(self, group: &Group<'_>) -> Finding {
+        let (fingerprint, items) = (group.fingerprint.clone(), group.items);
+        Finding { fingerprint, items, detail: first_line(&group.worst.detail), ..self }
     }
 
     /// What a run without a verdict came to, if that is the fault of what ran; an error of ours is none.

@@ -20,16 +20,18 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Whether a run shows it: the same outcome, and the finding among those of the run.
-    fn is_shown_by(&self, ended: &Finding, judged: Option<&Judged>) -> bool {
+    /// What a run shows of it: the same outcome, and the finding among those of the run, not necessarily the worst.
+    fn shown_by(&self, ended: Finding, judged: Option<&Judged>) -> Option<Finding> {
         if ended.outcome() != self.outcome {
-            return false;
+            return None;
         }
-        let among = |judged: &Judged| {
-            let violations: Vec<_> = judged.violations.iter().map(|line| line.0.clone()).collect();
-            by_fingerprint(&violations).iter().any(|group| group.fingerprint == self.fingerprint)
-        };
-        ended.fingerprint == self.fingerprint || judged.is_some_and(among)
+        let violations: Vec<_> =
+            judged.into_iter().flat_map(|judged| &judged.violations).map(|line| line.0.clone()).collect();
+        let groups = by_fingerprint(&violations);
+        match groups.iter().find(|group| group.fingerprint == self.fingerprint) {
+            Some(group) => Some(ended.of_group(group)),
+            None => (ended.fingerprint == self.fingerprint).then_some(ended),
+        }
     }
 }
 
@@ -78,8 +80,8 @@ impl Trial {
                 // What cannot run at all is no smaller case.
                 Err(error) => (Finding::of_broken(error).ok()?, None),
             };
-            if self.wanted.is_shown_by(&finding, judged.as_ref()) {
-                return Some((scheduler_seed, finding));
+            if let Some(shown) = self.wanted.shown_by(finding, judged.as_ref()) {
+                return Some((scheduler_seed, shown));
             }
         }
         None
