@@ -21,6 +21,28 @@ run *arguments='incident-2016':
 bench:
     cargo bench --package latent --bench speed --bench sweep
 
+# What a developer runs before review, besides `check`: generated weeks, under a minute.
+quick *arguments:
+    cargo run --release --package latent -- sweep {{arguments}}
+
+# What runs every night, half an hour: fresh seeds from the date, or from another text.
+nightly text=`date +%F`:
+    cargo build --release --package latent
+    target/release/latent sweep --profile nightly --seeds-from {{text}} --json .latent/nightly.jsonl --junit .latent/nightly.xml
+    target/release/latent sweep --profile weeks --seeds-from {{text}} --json .latent/weeks.jsonl --junit .latent/weeks.xml
+
+# See a case again: `just repro 7` is generated@7; or `just repro rough-week@7 --log`, `just repro corpus/NAME.json`.
+repro seed *arguments:
+    cargo run --release --package latent -- repro {{ if seed =~ '^[0-9]+$' { "generated@" + seed } else { seed } }} {{arguments}}
+
+# Make a failing case small: `just shrink 7`, `just shrink rough-week@7 --for 2m`.
+shrink seed *arguments:
+    cargo run --release --package latent -- shrink {{ if seed =~ '^[0-9]+$' { "generated@" + seed } else { seed } }} {{arguments}}
+
+# Replay every case that once failed.
+corpus *arguments='run':
+    cargo run --release --package latent -- corpus {{arguments}}
+
 # The incident over more seeds than the tests take: `just incident 1..101`.
 incident seeds='1..11':
     LATENT_INCIDENT_SEEDS={{seeds}} cargo test --release --package latent --test reports every_seed_of_the_incident
