@@ -30,6 +30,13 @@ pub struct Credentials {
     pub tee_store: Grants,
 }
 
+impl Credentials {
+    /// Whether every role may do as little as it needs.
+    pub(crate) fn is_usual(&self) -> bool {
+        *self == Credentials::default()
+    }
+}
+
 /// What one role may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -123,7 +123,7 @@ pub struct TypeRetention {
     /// What was typed: 7h for 7d.
     pub typed: Span,
     /// Until it is mended; absent: until trouble is over.
-    #[serde(default, rename = "for")]
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
 }
 
@@ -142,7 +142,7 @@ pub enum Retained {
 #[serde(deny_unknown_fields)]
 pub struct Lasting {
     /// Until it is mended; absent: until trouble is over.
-    #[serde(default, rename = "for")]
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
 }
 

@@ -34,22 +34,22 @@ pub struct Topic {
     #[serde(default)]
     pub protection: Protection,
     /// Releases besides `good`, with the bugs planted in them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseTopic>,
     /// Which nodes move to which release, and when.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deploys: Vec<Deploy>,
     /// Faults that the seed draws, besides those that the scenario names; absent: none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
     /// Bursts, devices out of reach, retry storms, wrong clocks; absent: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub load: Vec<Load>,
     /// The operator who answers alarms; absent: nobody does.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,
     /// What operators do besides answering alarms: planned recoveries, and mistakes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Operation>,
     /// Recovery drills on copies of backups and tee, at instants that the seed draws.
     #[serde(default)]
@@ -80,6 +80,7 @@ pub struct Topology {
     /// Data centers that take backups.
     pub data_centers: u16,
     /// Who may do what at the object stores: by default as little as each role needs.
+    #[serde(skip_serializing_if = "Credentials::is_usual")]
     pub credentials: Credentials,
 }
 
@@ -209,13 +210,13 @@ impl Default for Compaction {
 #[serde(deny_unknown_fields)]
 pub struct Protection {
     /// The raw copy of all requests, taken at the edges.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tee: Option<Tee>,
     /// Backups to the data centers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
     /// The nightly audit of exports against the tee.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
 }
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::Latent;
 use crate::clients::{sends_ms, stream_of};
+use crate::trouble::Kind;
 use crate::trouble::budget::exceeded;
-use crate::trouble::{Budget, Kind};
 use latent_engine::sim::{Anchor, keyed_draw};
 use latent_engine::{expand, parse};
 use std::collections::BTreeSet;
@@ -85,7 +85,8 @@ fn every_kind_of_fault_comes_and_a_run_has_some_kinds_only() {
         calm += usize::from(kinds.is_empty());
         assert!(kinds.len() < Kind::ALL.len() - 4, "seed {seed}: {kinds:?}");
         met.extend(kinds);
-        assert_eq!(exceeded(scenario.faults.iter(), &scenario, &Budget::default()), None, "seed {seed}");
+        let budget = trouble::budget(&scenario.topic.topology);
+        assert_eq!(exceeded(scenario.faults.iter(), &scenario, &budget), None, "seed {seed}");
         for fault in scenario.faults.iter().filter(|fault| fault.action.name() == "kill") {
             crashes += 1;
             narrow += usize::from(!matches!(fault.anchor, Anchor::AtMs(_) | Anchor::At(_)));

@@ -3,7 +3,7 @@
 use super::choices::{Choices, OneFault, Sizes};
 use crate::load::{ClockError, Load};
 use crate::operations::{Lasting, Operation, ProjectDate, Recover, Retained, TypeRetention, What};
-use crate::scenario::{Deploy, DeployTo, ReleaseTopic, Topic};
+use crate::scenario::{Deploy, DeployTo, ReleaseTopic, Topic, Topology};
 use crate::topology::Names;
 use crate::trouble::{self, Budget, Kind, Site};
 use latent_engine::{Moment, Scenario, Span};
@@ -41,14 +41,22 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
     let on = choices.some_of(&there);
     let (small, large, any) = (Sizes(0, 32), Sizes(32, 64), Sizes(0, 64));
     let sizes = choices.pick(&[any, any, small, large]);
+    let budget = budget(&scenario.topic.topology);
     let mut faults = Vec::new();
     for _ in 0..count {
         let kind = choices.pick(&on);
         let chance = OneFault::new(choices, sizes);
         let drawn = Site { scenario, names: &names, kind, chance: &chance }.fault();
-        trouble::add_within(&mut faults, drawn, scenario, &Budget::default());
+        trouble::add_within(&mut faults, drawn, scenario, &budget);
     }
     scenario.faults = faults;
+}
+
+/// What may be damaged at once: no more disks than leave every event on as many as must hold it, for readers to be sure
+/// to see it.
+pub(super) fn budget(topology: &Topology) -> Budget {
+    let usual = Budget::default();
+    Budget { disks: usual.disks.min(topology.copies - topology.ack_copies), ..usual }
 }
 
 /// Each kind of load in every sixth run or so.

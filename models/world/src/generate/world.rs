@@ -10,12 +10,12 @@ fn hours(hours: u64) -> Span {
     Span(Duration::from_secs(hours * 3_600))
 }
 
-/// Eight copies as in production, now and then fewer; four acknowledge, so that three damaged disks lose nothing.
+/// Eight copies as in production, now and then fewer; four acknowledge, as everywhere.
 pub(super) fn topology(choices: &Choices<'_>) -> Topology {
     Topology {
         edges: 2,
         ingest: choices.pick(&[2, 2, 1, 3]),
-        copies: choices.pick(&[8, 8, 8, 8, 6, 5]),
+        copies: choices.pick(&[8, 8, 8, 8, 7, 6]),
         ack_copies: 4,
         workers: choices.pick(&[2, 2, 1, 3]),
         data_centers: choices.pick(&[2, 2, 1]),

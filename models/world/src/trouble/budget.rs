@@ -4,7 +4,8 @@
 //! no code can be blamed for that. Damage is what takes durable bytes away or makes them unreadable: an emptied disk, a
 //! block that rotted, cannot be read, or was never written, a directory that somebody removed. A disk that is down, cut off, slow, full or that reports an
 //! error loses nothing and does not count. A damaged disk counts until it is surely repaired: the scrub reads every day
-//! anew within three nights, and the night's comparison brings copies together.
+//! anew within three nights, and the night's comparison brings copies together. A write that was confirmed and lost shows
+//! only once the disk boots, so its disk counts to the end.
 //!
 //! What exceeds the budget on purpose is allowed, and what it then loses is `unrecoverable-by-design`.
 
@@ -62,7 +63,9 @@ pub(crate) fn exceeded<'f>(
     for fault in faults {
         if let Some(node) = damages(&fault.action) {
             let (from_ms, to_ms) = may_strike(fault, scenario.start.0.0, end_ms);
-            damage.push((from_ms, to_ms.saturating_add(REPAIRED_AFTER_MS), node));
+            let is_hidden = matches!(fault.action, Action::LostWrite(_));
+            let until_ms = if is_hidden { i64::MAX } else { to_ms.saturating_add(REPAIRED_AFTER_MS) };
+            damage.push((from_ms, until_ms, node));
         }
     }
     let tee: Vec<String> = names.edges.iter().chain(&names.tee_store).cloned().collect();
