@@ -2,7 +2,7 @@
 //! more goes or time is over.
 
 use super::faults;
-use super::trial::Trial;
+use super::trial::{Pace, Trial};
 use crate::case::finding::Finding;
 use crate::{Case, Reduction, System};
 use std::collections::BTreeSet;
@@ -49,11 +49,19 @@ impl<'a, S: System> Search<'a, S> {
     /// Searches to the end.
     pub fn run(mut self) -> Found<S> {
         let reductions = std::mem::take(&mut self.reductions);
+        // What the case can do without in bulk goes first: every run after that is a shorter one.
+        for reduction in &reductions {
+            if let Reduction::LeaveOut { what, count, without } = reduction {
+                self.leave_out(what, *count, *without, Pace::Coarse);
+            }
+        }
         for _ in 0..MOST_PASSES {
             let mut is_smaller = false;
             for reduction in &reductions {
                 is_smaller |= match reduction {
-                    Reduction::LeaveOut { what, count, without } => self.leave_out(what, *count, *without),
+                    Reduction::LeaveOut { what, count, without } => {
+                        self.leave_out(what, *count, *without, Pace::Thorough)
+                    }
                     Reduction::Simplify { what, cases } => self.simplify(what, *cases),
                 };
             }
@@ -73,7 +81,7 @@ impl<'a, S: System> Search<'a, S> {
     /// Events in full, if they are few enough: they are read and edited, and no law has to stay what it is.
     fn write_out(&mut self) {
         if let Some(case) = S::written_out(&self.best.case)
-            && let Some((_, case, finding)) = self.trial.first_that_fails(vec![case])
+            && let Some((_, case, finding)) = self.trial.first_that_fails(vec![case], Pace::Thorough)
         {
             self.best = Found { case, finding };
         }
@@ -84,8 +92,10 @@ impl<'a, S: System> Search<'a, S> {
         what: &str,
         count: fn(&Case<S>) -> usize,
         without: fn(&Case<S>, &BTreeSet<usize>) -> Option<Case<S>>,
+        pace: Pace,
     ) -> bool {
         let (mut is_smaller, mut size) = (false, count(&self.best.case));
+        let finest = if pace == Pace::Coarse { size.div_ceil(4) } else { 1 };
         while size > 0 && !self.is_late() {
             let mut at = 0;
             while at < count(&self.best.case) && !self.is_late() {
@@ -101,7 +111,7 @@ impl<'a, S: System> Search<'a, S> {
                     without(&self.best.case, &range.collect()).map(|case| (from, case))
                 });
                 let (starts, cases): (Vec<usize>, Vec<Case<S>>) = made.unzip();
-                at = match self.take_first(what, cases) {
+                at = match self.take_first(what, cases, pace) {
                     // What follows moved to where the left out stood.
                     Some(place) if count(&self.best.case) < all => {
                         is_smaller = true;
@@ -110,7 +120,7 @@ impl<'a, S: System> Search<'a, S> {
                     _ => next,
                 };
             }
-            size = if size == 1 { 0 } else { size.div_ceil(2) };
+            size = if size <= finest { 0 } else { size.div_ceil(2).max(finest) };
         }
         is_smaller
     }
@@ -126,7 +136,7 @@ impl<'a, S: System> Search<'a, S> {
                 break;
             }
             let tried = offers.len();
-            match self.take_first(what, offers) {
+            match self.take_first(what, offers, Pace::Thorough) {
                 // Those before it stay refused, most likely: the next pass asks for them again.
                 Some(place) => {
                     refused += place;
@@ -138,12 +148,12 @@ impl<'a, S: System> Search<'a, S> {
         is_simpler
     }
 
-    fn take_first(&mut self, what: &str, cases: Vec<Case<S>>) -> Option<usize> {
+    fn take_first(&mut self, what: &str, cases: Vec<Case<S>>, pace: Pace) -> Option<usize> {
         if cases.is_empty() {
             return None;
         }
         (self.on_step)(what, &self.best);
-        let (place, case, finding) = self.trial.first_that_fails(cases)?;
+        let (place, case, finding) = self.trial.first_that_fails(cases, pace)?;
         self.best = Found { case, finding };
         (self.on_step)(what, &self.best);
         Some(place)

@@ -12,6 +12,15 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// A smaller case takes other turns; what is to be seen may need an order of tasks that another seed has.
 const SCHEDULER_SEEDS: u64 = 8;
 
+/// How hard a candidate is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Under its own scheduler seed: of a large case each run takes long, and what this misses is tried again.
+    Coarse,
+    /// Under all of them.
+    Thorough,
+}
+
 /// What a candidate must show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -52,11 +61,15 @@ pub(crate) struct Trial {
 
 impl Trial {
     /// The first of these that still fails, with the scheduler seed under which it does, its place and what it came to.
-    pub fn first_that_fails<S: System>(&self, cases: Vec<Case<S>>) -> Option<(usize, Case<S>, Finding)> {
+    pub fn first_that_fails<S: System>(
+        &self,
+        cases: Vec<Case<S>>,
+        pace: Pace,
+    ) -> Option<(usize, Case<S>, Finding)> {
         let works: Vec<Option<Work>> = cases.iter().map(work).collect();
         let found: Vec<Option<(u64, Finding)>> = thread::scope(|scope| {
             let running: Vec<_> =
-                works.iter().map(|work| scope.spawn(move || self.fails(work.as_ref()?))).collect();
+                works.iter().map(|work| scope.spawn(move || self.fails(work.as_ref()?, pace))).collect();
             running.into_iter().map(|one| one.join().ok().flatten()).collect()
         });
         let place = found.iter().position(Option::is_some)?;
@@ -67,9 +80,10 @@ impl Trial {
     }
 
     /// The scheduler seed under which the work fails as wanted, if there is one.
-    fn fails(&self, work: &Work) -> Option<(u64, Finding)> {
+    fn fails(&self, work: &Work, pace: Pace) -> Option<(u64, Finding)> {
         let own = work.plan.as_ref()?.get("scheduler_seed")?.as_u64()?;
-        for turn in 0..SCHEDULER_SEEDS {
+        let seeds = if pace == Pace::Coarse { 1 } else { SCHEDULER_SEEDS };
+        for turn in 0..seeds {
             let scheduler_seed =
                 if turn == 0 { own } else { xxh3_64_with_seed(b"another order of tasks", own ^ turn) };
             let mut work = work.clone();

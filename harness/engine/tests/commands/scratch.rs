@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 /// Says which of the two systems this program is; workers inherit it.
 pub const SYSTEM: &str = "SYSTEM_UNDER_TEST";
 
-/// A folder of its own, empty at first.
+/// A folder of its own, with nothing in it but settings that set nothing: a project around it may have others.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
@@ -19,7 +19,9 @@ impl Scratch {
             std::fs::remove_dir_all(&folder).expect("cargo's directory for tests can be written");
         }
         std::fs::create_dir_all(&folder).expect("cargo's directory for tests can be written");
-        Scratch(folder)
+        let scratch = Scratch(folder);
+        scratch.write("latent.toml", "[profile.nothing]\n");
+        scratch
     }
 
     pub fn path(&self, file: &str) -> PathBuf {

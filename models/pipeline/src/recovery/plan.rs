@@ -3,7 +3,8 @@
 //! The events of a backup, and those of the tee that arrived since the backup's position (with some overlap: they
 //! are recognised by their arrival ids). The audit of the result: every key that the tee holds for the day, also
 //! those from before the position, must be among its keys. A backup that was taken when the day was damaged
-//! already fails this, and an older one is tried. Where none passes, what is missing is taken from the tee whenever it
+//! already fails this, and an older one is tried, together with what the newer ones hold: what they have may have come
+//! after the older one, and the tee may have let go of it. Where none passes, what is missing is taken from the tee whenever it
 //! arrived: by the clock of an edge that was slow it came before the position, and in truth after it.
 
 use crate::record::{ArrivalId, Key, Record};

@@ -17,7 +17,7 @@ use crate::backup::catalog::Catalog;
 use crate::backup::restore::Backups;
 use crate::config::Cluster;
 use crate::ingest::copies::encode_write;
-use crate::record::Record;
+use crate::record::{ArrivalId, Record};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -153,6 +153,8 @@ struct DayCourse {
     rebuilt: Option<Rebuilt>,
     /// Catalogs that were tried for it.
     tried: usize,
+    /// What the backups that were read so far hold of it.
+    restored: BTreeMap<ArrivalId, Record>,
 }
 
 impl<E: Env> Course<'_, E> {
@@ -218,20 +220,24 @@ impl<E: Env> Course<'_, E> {
                 }
             }
             course.rebuilt = course.rebuilt.take_if(|_| !last);
+            if last {
+                course.restored.clear();
+            }
             self.days.insert((project, day), course);
         }
     }
 
     /// From the newest backup that can be read, or from the tee alone: complete for days that it covers wholly.
     async fn rebuild(&mut self, day: &mut DayCourse) {
-        (day.tried, day.rebuilt) = (0, None);
+        (day.tried, day.rebuilt, day.restored) = (0, None, BTreeMap::new());
         day.report.audited = false;
         if !self.rebuild_from_next(day).await {
             day.take(None, rebuild(Vec::new(), self.in_tee(day), i64::MIN));
         }
     }
 
-    /// From the next older backup that can be read; false when there is none.
+    /// From the next older backup that can be read, and what newer ones hold: one that lacks something may hold what the
+    /// older cannot, and what the tee has let go of. False when there is none.
     async fn rebuild_from_next(&mut self, day: &mut DayCourse) -> bool {
         while let Some(catalog) = self.catalogs.get(day.tried) {
             day.tried += 1;
@@ -246,6 +252,9 @@ impl<E: Env> Course<'_, E> {
                 },
                 None => Vec::new(),
             };
+            // Where two tell of one arrival, the older is believed: the newer one is of a day that was damaged.
+            day.restored.extend(restored.into_iter().map(|record| (record.arrival, record)));
+            let restored = day.restored.values().cloned().collect();
             let rebuilt = rebuild(restored, self.in_tee(day), catalog.position_ms);
             day.take(Some(catalog.position_ms), rebuilt);
             return true;
@@ -295,7 +304,7 @@ impl DayCourse {
             audited: false,
             written: false,
         };
-        DayCourse { report, rebuilt: None, tried: 0 }
+        DayCourse { report, rebuilt: None, tried: 0, restored: BTreeMap::new() }
     }
 
     /// Takes what was put together, unless what it has lacks less. What is taken is not yet written.
