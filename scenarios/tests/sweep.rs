@@ -108,7 +108,7 @@ fn a_case_runs_again_with_its_log() {
     assert_eq!(other.status.code(), Some(101));
     assert!(text(&other.stderr).contains("THIS IS NOT THE RECORDED RUN"), "{}", text(&other.stderr));
     let log = ["repro", "generated@33", "--log", "--node", "disk-3", "--from", "2016-12-20T02:03:14Z"];
-    let shown = screen(&[&log[..], &["--to", "2016-12-20T02:03:14.077Z"]].concat(), 0);
+    let shown = screen(&[&log[..], &["--to", "2016-12-20T02:03:14.075Z"]].concat(), 0);
     assert!(shown.lines().count() < 40, "{shown}");
     reviewed().bind(|| insta::assert_snapshot!("repro-log", shown));
 }

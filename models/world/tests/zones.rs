@@ -1,5 +1,6 @@
 //! The system under test tells local days by jiff, the oracle by chrono-tz: here the two are held against each other
-//! for every zone that a scenario names, over all days that a scenario runs on and three years around 2016.
+//! for every zone that a scenario names or the generator draws, over all days that a scenario runs on and three years
+//! around 2016, in which generated scenarios lie.
 //!
 //! Not held to: days far ahead, for which the two crates may bundle different editions of the zone database.
 
@@ -88,6 +89,7 @@ fn jiff_and_chrono_tz_tell_the_same_day_wherever_a_scenario_may_look() {
         days.extend(span(scenario));
         zones_in(scenario, &mut zones);
     }
+    zones.extend(latent_world::GENERATED_ZONES.map(str::to_owned));
     assert!(scenarios.len() >= 4 && zones.len() >= 30, "{} scenarios, {zones:?}", scenarios.len());
     for zone in &zones {
         let history = ZoneHistory::constant(zone).expect("a scenario's zone exists");
