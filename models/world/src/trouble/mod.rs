@@ -4,24 +4,26 @@
 //! kinds, since a run with everything on hides one fault behind another. Half of the faults that befall processes
 //! strike at an operation or a mark, not at an instant: that is how narrow windows are hit.
 //!
-//! - `kinds`: what a kind does, where, for how long. `budget`: what may be damaged at once.
+//! - `kinds`: what there is. `site`: what one fault does, where, for how long. `budget`: what may be damaged at once.
 //!
 //! Every draw is keyed by (kind, number of the fault, what is drawn), so a kind that is taken out of a scenario leaves
 //! the faults of the others alone.
 
 pub(crate) mod budget;
 mod kinds;
+mod site;
 
 use crate::scenario::Topic;
 use crate::topology::Names;
-use kinds::Keyed;
 use latent_engine::sim::{Fault, keyed_draw};
 use latent_engine::{Problem, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use site::Keyed;
 
 pub(crate) use budget::{Budget, REPAIRED_AFTER_MS, damages};
-pub(crate) use kinds::{Chance, Kind, Site};
+pub(crate) use kinds::Kind;
+pub(crate) use site::{Chance, Site};
 
 /// Faults that the seed draws.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
