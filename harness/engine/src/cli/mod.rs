@@ -54,8 +54,6 @@ enum Command {
     Print(print::Args),
     /// Print the JSON Schema of scenarios
     Schema,
-    #[command(name = wire::WORKER, hide = true)]
-    Worker,
 }
 
 /// What every command gets to know.
@@ -115,6 +113,10 @@ where
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let program =
         arguments.first().map_or_else(|| S::NAME.into(), |first| first.to_string_lossy().into_owned());
+    // Before anything is made that only people need: a sweep starts thousands of workers.
+    if arguments.len() == 2 && arguments[1] == wire::WORKER {
+        return worker::run::<S>();
+    }
     let command = Cli::command().name(S::NAME).bin_name(S::NAME).after_help(codes());
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -137,7 +139,6 @@ where
         Command::Print(arguments) => print::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),
         Command::Schema => schema::run::<S>(),
-        Command::Worker => return worker::run::<S>(),
     };
     let (code, message) = match done {
         Ok(code) => return ExitCode::from(code),
