@@ -7,7 +7,7 @@ use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, Manner};
 use crate::case::wire::{Judged, Line, LogRecord, WORLD};
 use crate::case_file::Recorded;
-use crate::print::{json, out, text};
+use crate::print::{json, out, text, words};
 use crate::scenario::near::near;
 use crate::scenario::{Moment, Span};
 use crate::target::{Target, shell_word};
@@ -86,9 +86,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         return Err(error.into());
     }
     if let (Some((hash, records)), Some(until)) = (stopped, arguments.until) {
-        let again = format!("{repeat} --until {until}");
+        let (again, records) = (format!("{repeat} --until {until}"), words::counted(records, "records"));
         out::print(&format!(
-            "stopped at {until}\n  trace       {hash} after {records} records\n  again       {again}\n"
+            "stopped at {until}\n  trace       {hash} after {records}\n  again       {again}\n"
         ))?;
         return Ok(exit::CLEAN);
     }

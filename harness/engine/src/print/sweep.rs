@@ -66,7 +66,12 @@ fn cases(summary: &Summary) -> String {
     let release =
         summary.order.release.as_ref().map_or(String::new(), |name| format!(", all on release {name}"));
     let slice = if summary.is_slice() { format!(", {}", summary.order.slice) } else { String::new() };
-    format!("{} of {}{release}{slice}", count(summary.cases), summary.order.seeds)
+    let all = summary.order.count().unwrap_or(summary.cases);
+    let left = match all.saturating_sub(summary.cases) {
+        0 => String::new(),
+        left => format!(", no time for {} more", count(left)),
+    };
+    format!("{} of {}{release}{slice}{left}", count(summary.cases), summary.order.seeds)
 }
 
 fn outcomes(summary: &Summary) -> String {
@@ -98,7 +103,8 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
     let groups = &printed.summary.failures;
     for (index, group) in groups.iter().enumerate() {
         if index == MOST_KINDS && !screen.verbose() {
-            screen.left_out("", groups.len() - index);
+            // What programs read of a sweep stands in a file: `--json` shows nothing here.
+            screen.item("", Text::new().dim(format!("and {} more (-v shows all)", groups.len() - index)));
             break;
         }
         let times = counted(group.cases.len() as u64, "cases");

@@ -182,6 +182,10 @@ impl Order {
         if names(scenarios) != names(&other.scenarios) {
             return Some(format!("scenarios {}, not {}", names(scenarios), names(&other.scenarios)));
         }
+        // Before the texts: another release is another text too.
+        if *release != other.release {
+            return Some(format!("release {}, not {}", release_of(release), release_of(&other.release)));
+        }
         if let Some((changed, _)) =
             scenarios.iter().zip(&other.scenarios).find(|(one, another)| one != another)
         {
@@ -192,9 +196,6 @@ impl Order {
         }
         if slice.of != other.slice.of {
             return Some(format!("one of {} slices, not of {}", slice.of, other.slice.of));
-        }
-        if *release != other.release {
-            return Some(format!("release {}, not {}", release_of(release), release_of(&other.release)));
         }
         (*required_marks != other.required_marks).then(|| "other marks are required".to_owned())
     }
@@ -257,5 +258,16 @@ mod tests {
         for wrong in ["2/4", "slice:0/4", "slice:5/4", "slice:1/0", "slice:a/b", "count:1/2"] {
             wrong.parse::<Slice>().unwrap_err();
         }
+    }
+
+    #[test]
+    fn of_another_release_is_told_so_though_its_text_is_another_too() {
+        let as_written = order(Seeds::Range(1, Some(3)), Slice::WHOLE);
+        let mut planted = as_written.clone();
+        planted.release = Some("planted".into());
+        planted.scenarios[0].digest = "of another text".into();
+        assert_eq!(as_written.foreign_by(&planted).as_deref(), Some("release as written, not planted"));
+        planted.release = None;
+        assert_eq!(as_written.foreign_by(&planted).as_deref(), Some("the text of scenario a is another"));
     }
 }

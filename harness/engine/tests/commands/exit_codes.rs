@@ -152,6 +152,8 @@ fn a_sweep_that_ran_nothing_is_4() {
       results     .latent/sweep.jsonl
     ::error title=sweep::correct: nothing ran, so nothing is shown
     ");
+    let ran = here.wal(&["sweep", "correct", "--seeds", "1..101", "--for", "0s"]).ends(4);
+    assert!(ran.out.contains("cases       0 of seeds 1..101, no time for 100 more\n"), "{}", ran.out);
     std::fs::create_dir(here.path("corpus")).expect("the scratch folder can be written");
     let ran = here.wal(&["corpus", "run"]).ends(4);
     insta::assert_snapshot!(ran.complaint(), @"corpus: no case: a run of nothing shows nothing");

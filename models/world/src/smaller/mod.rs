@@ -43,7 +43,7 @@ pub(crate) fn reductions() -> Vec<Reduction<Latent>> {
         LeaveOut { what: "loads", count: parts::loads, without: parts::without_loads },
         Simplify { what: "days", cases: days::fewer },
         LeaveOut { what: "events", count: events::count, without: events::without },
-        LeaveOut { what: "nodes", count: nodes::count, without: nodes::without },
+        LeaveOut { what: "spare nodes", count: nodes::count, without: nodes::without },
         Simplify { what: "shares", cases: simpler::shares },
         Simplify { what: "operations", cases: simpler::operations },
         Simplify { what: "times", cases: simpler::times },

@@ -170,8 +170,8 @@ fn leaving_all_out_leaves_a_case_that_sends_nothing_or_none() {
         match (what, without(&case, &all)) {
             ("projects", None) => {}
             // Operations need what protects.
-            ("nodes", None) => {}
-            ("projects" | "nodes", Some(_)) => panic!("a case without {what}"),
+            ("spare nodes", None) => {}
+            ("projects" | "spare nodes", Some(_)) => panic!("a case without {what}"),
             (_, None) => panic!("{what} cannot be left out"),
             (_, Some(smaller)) => {
                 assert_eq!(count(&smaller), 0, "{what}");
