@@ -134,6 +134,8 @@ impl<S: System> Target<S> {
         let plan = self.expand()?;
         let mut scenario = self.scenario.clone();
         scenario.faults = Vec::new();
+        // What it was about is no longer so once it is smaller; the case says what it shows.
+        scenario.about = String::new();
         scenario.seed = self.seed;
         Ok(Case { scenario, plan })
     }

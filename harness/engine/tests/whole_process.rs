@@ -346,7 +346,8 @@ fn wrong_usage_is_told_apart() {
       schema     Print the JSON Schema of scenarios
 
     Options:
-      -h, --help  Print help
+      -h, --help     Print help
+      -V, --version  Print version
 
     Exit codes:
       0    clean, or as expected

@@ -13,6 +13,14 @@ pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// A number of cases to run side by side, as somebody types it.
+pub(crate) fn parse_jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs) if jobs > 0 => Ok(jobs),
+        _ => Err(format!("'{text}' is no number of jobs: write 1 or more, or leave it out for all cores")),
+    }
+}
+
 /// Runs the work of every item, `jobs` at a time. `on_done` hears of each as it ends, on the calling thread; the order
 /// is that of time, so it is told the item's index.
 pub(crate) fn run_all<T: Sync>(

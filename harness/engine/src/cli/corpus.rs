@@ -29,7 +29,7 @@ enum What {
     /// Run every case: each must end as its scenario expects
     Run {
         /// Cases side by side [default: all cores]
-        #[arg(long, value_name = "N", env = "LATENT_JOBS")]
+        #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
         jobs: Option<usize>,
     },
     /// Keep a case

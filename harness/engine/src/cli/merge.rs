@@ -4,7 +4,6 @@ use super::sweep::{Wanted, report};
 use super::{Context, Failure};
 use crate::exit;
 use crate::print::out;
-use crate::print::sweep as printed;
 use crate::sweep::results::Results;
 use crate::sweep::summary::{Summary, put_together};
 use std::path::PathBuf;
@@ -46,15 +45,12 @@ pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure
         }
     };
     let summary = Summary::of(&order, &ran);
-    if arguments.json {
-        out::print(&format!("{}\n", printed::json(&summary, &context.program)))?;
-        return Ok(summary.exit_code());
-    }
     let names: Vec<String> = arguments.files.iter().map(|path| path.display().to_string()).collect();
     let wanted = Wanted {
         junit: arguments.junit.as_deref(),
         annotate: arguments.annotate,
         verbose: arguments.verbose,
+        json: arguments.json,
     };
     report(context, wanted, &summary, &ran, None, &names.join(" "))
 }

@@ -101,7 +101,7 @@ impl From<io::Error> for Failure {
 /// The whole command line of a system's program, from arguments to exit code ([`crate::exit`]).
 ///
 /// `build` says what the program was built from, such as version and commit: slices of one sweep must agree in it.
-pub fn main<S: System>(named: &[NamedScenario], build: &str) -> ExitCode
+pub fn main<S: System>(named: &[NamedScenario], build: &'static str) -> ExitCode
 where
     S::Topic: Sync,
 {
@@ -117,7 +117,7 @@ where
     if arguments.len() == 2 && arguments[1] == wire::WORKER {
         return worker::run::<S>();
     }
-    let command = Cli::command().name(S::NAME).bin_name(S::NAME).after_help(codes());
+    let command = Cli::command().name(S::NAME).bin_name(S::NAME).version(build).after_help(codes());
     let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// Without a terminal, a line comes so often.
-const LINE_EVERY: Duration = Duration::from_secs(20);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(20);
 
 pub(super) struct Bar {
     bar: ProgressBar,

@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "T", requires = "log")]
     to: Option<Moment>,
     /// Stop at this instant, without a verdict
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", conflicts_with = "json")]
     until: Option<Moment>,
     /// The longest that it may take, real time [default: no limit]
     #[arg(long, value_name = "TIME", env = "LATENT_CASE_TIME")]

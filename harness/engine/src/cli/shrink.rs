@@ -1,5 +1,6 @@
 //! `shrink NAME@SEED|CASE`: the smallest case that fails in the same way.
 
+use super::progress::LINE_EVERY;
 use super::{Context, Failure};
 use crate::case::finding::Finding;
 use crate::case::parent::{self, Manner};
@@ -8,6 +9,7 @@ use crate::case_file::{self, Recorded};
 use crate::print::{out, words};
 use crate::scenario::Span;
 use crate::shrink::{Found, Search, Trial, Wanted};
+use crate::sweep::go::now;
 use crate::target::{Target, shell_word};
 use crate::{Case, Reduction, System, exit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -29,7 +31,7 @@ pub(super) struct Args {
     #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
     lasts: Option<Span>,
     /// Candidates side by side [default: all cores]
-    #[arg(long, value_name = "N", env = "LATENT_JOBS")]
+    #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
@@ -62,10 +64,16 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     bar.set_style(
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
+    let mut last_line = context.started;
     let mut on_step = |what: &str, found: &Found<S>| {
         let runs = words::counted(trial.runs.load(Ordering::Relaxed), "runs");
         let records = words::counted(found.finding.trace_records, "records");
-        bar.set_message(format!("{what}: {runs}, {records}"));
+        let message = format!("{what}: {runs}, {records}");
+        if bar.is_hidden() && last_line.elapsed() >= LINE_EVERY {
+            last_line = now();
+            out::complain(&format!("{message}\n"));
+        }
+        bar.set_message(message);
         bar.tick();
     };
     let found = Search::new(&trial, (Some(until), &signal), Found { case, finding }, &mut on_step).run();

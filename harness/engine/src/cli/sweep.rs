@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
     lasts: Option<Span>,
     /// Cases side by side [default: all cores]
-    #[arg(long, value_name = "N", env = "LATENT_JOBS")]
+    #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
     /// Only a part, such as slice:1/4, to be put together by `merge`
     #[arg(long, value_name = "slice:I/N", env = "LATENT_PARTITION")]
@@ -131,12 +131,14 @@ pub(super) struct Wanted<'a> {
     pub junit: Option<&'a Path>,
     pub annotate: bool,
     pub verbose: bool,
+    /// One JSON object instead of the screen.
+    pub json: bool,
 }
 
 impl<'a> From<&'a Args> for Wanted<'a> {
     fn from(arguments: &'a Args) -> Wanted<'a> {
         let (annotate, verbose) = (arguments.annotate, arguments.verbose);
-        Wanted { junit: arguments.junit.as_deref(), annotate, verbose }
+        Wanted { junit: arguments.junit.as_deref(), annotate, verbose, json: false }
     }
 }
 
@@ -152,7 +154,11 @@ pub(super) fn report(
     // People first: what cannot be written shall not keep them from seeing what hours of work came to.
     let shown = printed::Printed { summary, program: &context.program, took, file };
     let screen = printed::text(&shown, wanted.verbose).to_string();
-    out::print(&screen)?;
+    if wanted.json {
+        out::print(&format!("{}\n", printed::json(summary, &context.program)))?;
+    } else {
+        out::print(&screen)?;
+    }
     let cannot = |path: &Path, error| Failure::Internal(format!("{}: {error}", path.display()));
     if let Some(path) = wanted.junit {
         let mut sorted = ran.to_vec();
@@ -163,8 +169,10 @@ pub(super) fn report(
             .map_err(|error| cannot(path, error))?;
     }
     if wanted.annotate {
+        // With JSON the output is that one object: what GitHub reads as commands it reads from the other as well.
+        let print = if wanted.json { print_aside } else { out::print };
         let plain = anstream::adapter::strip_str(&screen).to_string();
-        out::print(&annotate::lines(summary, &plain))?;
+        print(&annotate::lines(summary, &plain))?;
         #[expect(clippy::disallowed_methods, reason = "GitHub Actions names the file in the environment")]
         if let Ok(path) = std::env::var("GITHUB_STEP_SUMMARY") {
             let path = PathBuf::from(path);
@@ -172,6 +180,11 @@ pub(super) fn report(
         }
     }
     Ok(summary.exit_code())
+}
+
+fn print_aside(text: &str) -> std::io::Result<()> {
+    out::complain(text);
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a JUnit file says when its tests ran")]

@@ -128,9 +128,8 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
         if let Some(smaller) = smaller(printed, group) {
             screen.uncut("smaller", &smaller);
         }
-        if screen.verbose() {
-            let others = group.cases.iter().skip(1).map(name_of).collect::<Vec<_>>().join(" ");
-            screen.item("others", if others.is_empty() { "none".to_owned() } else { others });
+        if screen.verbose() && group.cases.len() > 1 {
+            screen.item("others", group.cases.iter().skip(1).map(name_of).collect::<Vec<_>>().join(" "));
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::{LatentCase, finished};
 use crate::operations::{Recover, What};
 use crate::run::WARM_UP_MS;
-use crate::scenario::DeployTo;
+use crate::scenario::{Compaction, DeployTo};
 use crate::workload::{Api, ApiMix, Gzip, HOUR_MS, MINUTE_MS, StreamLaw};
 use latent_engine::Moment;
 use latent_ports::UnixMs;
@@ -84,6 +84,21 @@ fn right_clocks(case: &LatentCase) -> Option<LatentCase> {
     let mut simple = case.clone();
     let offset_ms = std::mem::replace(&mut simple.plan.system.clock_offset_ms, 0);
     if offset_ms == 0 { None } else { finished(simple) }
+}
+
+/// Compaction that runs over the fewest events there may be: then few are enough to show what it does.
+pub(super) fn thresholds(case: &LatentCase) -> Vec<LatentCase> {
+    let set: [fn(&mut Compaction); 2] =
+        [|compaction| compaction.two_runs_from_events = 1, |compaction| compaction.late_seal_events = 1];
+    let lower = set.iter().filter_map(|lower| {
+        let mut low = case.clone();
+        let compaction = &mut low.scenario.topic.compaction;
+        let before = (compaction.two_runs_from_events, compaction.late_seal_events);
+        lower(compaction);
+        let after = (compaction.two_runs_from_events, compaction.late_seal_events);
+        if after == before { None } else { finished(low) }
+    });
+    lower.collect()
 }
 
 /// Recoveries once, by the book, of one day; mistakes that last until trouble is over; deploys of everything.
