@@ -22,7 +22,12 @@ fn main() {
             }
         }
     }
-    if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "cargo names the target in the environment, and nowhere else"
+    )]
+    let is_linux = std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux");
+    if is_linux {
         // A case is a process: one that is not moved in memory needs no page written before it begins, 0.6 ms less of 2.1.
         println!("cargo::rustc-link-arg-bins=-no-pie");
     }
