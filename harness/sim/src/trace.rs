@@ -374,8 +374,8 @@ impl Event<'_> {
             Event::Mark { name, subject: "" } => format!("mark {name}"),
             Event::Mark { name, subject } => format!("mark {name} {subject}"),
             Event::Note(what) => format!("note {what}"),
-            Event::Fault { action, ends: false } => format!("fault {action:?}"),
-            Event::Fault { action, ends: true } => format!("end of fault {action:?}"),
+            Event::Fault { action, ends: false } => format!("fault {}", as_written(action)),
+            Event::Fault { action, ends: true } => format!("end of fault {}", as_written(action)),
         }
     }
 }
@@ -384,6 +384,18 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.in_words(|node| format!("node {}", node.0)))
     }
+}
+
+/// A fault as a plan and a case write it, without what it leaves open: to be found there, and copied from here.
+fn as_written(action: &Action) -> String {
+    let mut value =
+        serde_json::to_value(action).expect("names and numbers only, nothing that JSON cannot say");
+    for fields in value.as_object_mut().into_iter().flat_map(|kinds| kinds.values_mut()) {
+        if let Some(fields) = fields.as_object_mut() {
+            fields.retain(|_, field| !field.is_null());
+        }
+    }
+    value.to_string()
 }
 
 fn short(digest: u128) -> String {

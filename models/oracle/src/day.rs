@@ -53,6 +53,15 @@ pub fn day_text(day: i32) -> String {
     }
 }
 
+/// `2016-02-22 07:00:00Z` for 1456124400000 ms since 1970.
+#[must_use]
+pub(crate) fn moment_text(unix_ms: i64) -> String {
+    match DateTime::from_timestamp_millis(unix_ms) {
+        Some(time) => time.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        None => format!("{unix_ms} ms since 1970"),
+    }
+}
+
 /// The day that `text` names, if it is written just as `2016-02-22`.
 #[must_use]
 pub fn parse_day(text: &str) -> Option<i32> {

@@ -157,9 +157,9 @@ fn the_log_is_told_for_one_node_and_a_span_of_time() {
     2016-02-22 00:00:00.005298Z log          Append 'wal' at 0, 16 bytes #91de7409
     2016-02-22 00:00:00.008185Z log          Sync 'wal'
     2016-02-22 00:00:00.018185Z log          Append 'wal' at 16, 16 bytes #12d734a2
-    2016-02-22 00:00:00.018185Z world        fault Kill(Kill { node: "log", restart_after_ms: Some(1000), keeps: None, tear_bytes: None })
+    2016-02-22 00:00:00.018185Z world        fault {"kill":{"node":"log","restart_after_ms":1000}}
     2016-02-22 00:00:00.018185Z log          killed, un-synced disk operations: Drawn
-    2016-02-22 00:00:01.018185Z world        end of fault Kill(Kill { node: "log", restart_after_ms: Some(1000), keeps: None, tear_bytes: None })
+    2016-02-22 00:00:01.018185Z world        end of fault {"kill":{"node":"log","restart_after_ms":1000}}
     2016-02-22 00:00:01.018185Z log          boot
     2016-02-22 00:00:01.018185Z log          Open 'wal'
     2016-02-22 00:00:01.019614Z log          SyncDir ''

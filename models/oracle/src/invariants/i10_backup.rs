@@ -3,8 +3,9 @@
 //!
 //! An event that a backup lacks is gone if production lacks it too; otherwise the backup alone is at fault.
 
-use super::{Moment, Tally, i1_readable};
+use super::{Moment, Tally, count, i1_readable};
 use crate::backup::{Backup, Objects};
+use crate::day::moment_text;
 use crate::identity::ProjectDay;
 use crate::ledger::{Identity, Ledger};
 use crate::memo::Memo;
@@ -70,7 +71,17 @@ fn stale(store: &DiskView, position_ms: Option<i64>, promise: Promise, now: &Mom
         return None;
     }
     let kind = if position_ms.is_some() { "stale" } else { "none" };
-    let detail = format!("{}: the newest backup's position is {age_ms} ms old, or there is none", store.name);
+    let detail = match position_ms {
+        Some(position_ms) => {
+            format!(
+                "{}: the newest backup stands for {}, {} h ago",
+                store.name,
+                moment_text(position_ms),
+                age_ms / 3_600_000
+            )
+        }
+        None => format!("{}: there is no backup that can be read", store.name),
+    };
     let found = Violation::new("I10", kind, now.stage.as_str()).of(store.name.as_str(), 0);
     Some(found.at(now.at_ms).because(detail))
 }
@@ -113,10 +124,14 @@ fn missing(
         tally.add(of, "not-backed-up", items - gone, identity);
     });
     tally.finish(|of, kind, items| {
-        let whose = format!("{items} events of {of} acknowledged before the position {}", backup.position_ms);
+        let whose = format!(
+            "{of}: {} acknowledged before the backup of {}",
+            count(items, "event", "events"),
+            moment_text(backup.position_ms)
+        );
         match kind {
-            "missing" => (true, format!("{whose} are neither in {store} nor in production")),
-            _ => (false, format!("{whose} are not in {store}")),
+            "missing" => (true, format!("{whose}, neither in {store} nor in production")),
+            _ => (false, format!("{whose}, not in {store}")),
         }
     })
 }

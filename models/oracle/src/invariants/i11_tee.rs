@@ -6,7 +6,8 @@
 //! a file's bytes, and no other copy is left, nobody can say which requests were in it: its hour is not judged. So many
 //! requests may be missing as edges wrote down that they let through.
 
-use super::Moment;
+use super::{Moment, count};
+use crate::day::moment_text;
 use crate::ledger::{Ledger, request_digest};
 use crate::memo::Memo;
 use crate::reader::tee::{self, Method, TeeRecord};
@@ -138,8 +139,11 @@ fn missing(
     }
     let items = (missing.len() as u64).saturating_sub(gaps);
     (items > 0).then(|| {
-        let detail =
-            format!("{items} acknowledged requests sent since {oldest_ms} are in no copy of the tee");
+        let detail = format!(
+            "{} sent since {} in no copy of the tee",
+            count(items, "acknowledged request", "acknowledged requests"),
+            moment_text(oldest_ms)
+        );
         tee_violation("missing", items, now).keys(missing).because(detail)
     })
 }

@@ -4,7 +4,7 @@
 //! faults are at work, since acknowledged on four of eight disks is on one when three of the four are down.
 //! An event that a reader surely saw counts like an acknowledged one: it may not vanish.
 
-use super::{Moment, Tally, join};
+use super::{Moment, Tally, count, join};
 use crate::identity::{Content, ProjectDay};
 use crate::ledger::{Identity, Ledger, LedgerDay};
 use crate::sight::{SeenDay, Sight};
@@ -34,11 +34,26 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
         }
     }
     tally.finish(|of, kind, items| match kind {
-        "missing" => {
-            (true, format!("{items} acknowledged events of {of} are in none of {} places", sight.places))
-        }
-        "vanished" => (true, format!("{items} events of {of} were read before and are in no place now")),
-        _ => (false, format!("{items} acknowledged events of {of} are in fewer than {} places", sight.sure)),
+        "missing" => (
+            true,
+            format!(
+                "{of}: {} in none of {} places",
+                count(items, "acknowledged event is", "acknowledged events are"),
+                sight.places
+            ),
+        ),
+        "vanished" => (
+            true,
+            format!("{of}: {} read before and in no place now", count(items, "event was", "events were")),
+        ),
+        _ => (
+            false,
+            format!(
+                "{of}: {} in fewer than {} places",
+                count(items, "acknowledged event is", "acknowledged events are"),
+                sight.sure
+            ),
+        ),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An event that was sent for another day of the same project is I4's matter.
 
-use super::{Event, Moment, Tally};
+use super::{Event, Moment, Tally, count};
 use crate::ledger::{Claim, Ledger};
 use crate::sight::Sight;
 use latent_verdict::Violation;
@@ -24,11 +24,11 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
     }
     tally.finish(|of, kind, items| {
         let what = match kind {
-            "rejected" => "were refused to everyone who sent them",
-            "other-project" => "were sent to another project",
-            _ => "were sent by nobody",
+            "rejected" => "refused to everyone who sent it",
+            "other-project" => "sent to another project",
+            _ => "sent by nobody",
         };
-        (false, format!("{items} stored events of {of} {what}"))
+        (false, format!("{of}: {} {what}", count(items, "stored event was", "stored events were")))
     })
 }
 

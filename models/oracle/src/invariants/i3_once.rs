@@ -3,7 +3,7 @@
 //! Raw copies are counted by arrivals: a disk that was handed one arrival twice (by a hint, after the first hand-over
 //! was thought to have failed) holds one copy of it, however often it wrote it down. Events without `$insert_id` may double with each retry, by the API's own rule, and with nothing else.
 
-use super::{Moment, Tally};
+use super::{Moment, Tally, count};
 use crate::content::{DayContent, Days};
 use crate::identity::ProjectDay;
 use crate::ledger::{Identity, Ledger};
@@ -28,9 +28,13 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
             false,
             match kind {
                 "doubled" => format!(
-                    "{items} events of {of} without $insert_id are stored oftener than they were sent"
+                    "{of}: {} without $insert_id and stored oftener than sent",
+                    count(items, "event is", "events are")
                 ),
-                _ => format!("{items} records of {of} more than sends and replays account for"),
+                _ => format!(
+                    "{of}: {} more than sends and replays account for",
+                    count(items, "record", "records")
+                ),
             },
         )
     })
@@ -70,7 +74,10 @@ pub fn check_export(days: &Days, now: &Moment) -> Vec<Violation> {
         }
     }
     tally.finish(|of, _, items| {
-        (false, format!("an export of {of} shows {items} events again that it has shown"))
+        (
+            false,
+            format!("an export of {of} shows again what it has shown: {}", count(items, "event", "events")),
+        )
     })
 }
 

@@ -3,7 +3,7 @@
 //! The set of a day is what was acknowledged for it, with whatever of the unknown is there. What is missing is also
 //! I1's; here it is counted against the day's set. What was never sent at all is I2's.
 
-use super::{Moment, Tally, i1_readable, i2_sent};
+use super::{Moment, Tally, count, i1_readable, i2_sent};
 use crate::content::DayContent;
 use crate::identity::ProjectDay;
 use crate::ledger::{Claim, Identity, Ledger};
@@ -30,12 +30,20 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
     }
     in_several_days(ledger, sight, &mut tally);
     tally.finish(|of, kind, items| match kind {
-        "missing" => (true, format!("{items} events lack from the set of {of}")),
-        "other-day" => (false, format!("{items} events in {of} were sent for other days")),
-        "misfiled" => {
-            (false, format!("{items} records in {of} have times of other days in the project's zone"))
+        "missing" => {
+            (true, format!("{of}: {} from its set", count(items, "event is missing", "events are missing")))
         }
-        _ => (false, format!("{items} events are in {of} and in other days too")),
+        "other-day" => {
+            (false, format!("{of}: {} sent for another day", count(items, "event was", "events were")))
+        }
+        "misfiled" => (
+            false,
+            format!(
+                "{of}: {} the time of another day in the project's zone",
+                count(items, "record has", "records have")
+            ),
+        ),
+        _ => (false, format!("{of}: {} in other days too", count(items, "event is", "events are"))),
     })
 }
 

@@ -5,7 +5,7 @@
 //! that were both sent: either is right, a third is not. What a file states beside the text (key, time) must be what
 //! the text calls for.
 
-use super::{Moment, Tally};
+use super::{Moment, Tally, count};
 use crate::content::{DayContent, Multiset};
 use crate::identity::ProjectDay;
 use crate::ledger::Ledger;
@@ -26,9 +26,24 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
         }
     }
     tally.finish(|of, kind, items| match kind {
-        "altered" => (true, format!("{items} events of {of} say something that nobody sent under their key")),
-        "key" => (false, format!("{items} records of {of} state a key that is not their event's")),
-        _ => (false, format!("{items} records of {of} state a time that is not their event's")),
+        "altered" => (
+            true,
+            format!(
+                "{of}: {} something that nobody sent under that key",
+                count(items, "event says", "events say")
+            ),
+        ),
+        "key" => (
+            false,
+            format!("{of}: {} a key that is not the event's", count(items, "record states", "records state")),
+        ),
+        _ => (
+            false,
+            format!(
+                "{of}: {} a time that is not the event's",
+                count(items, "record states", "records state")
+            ),
+        ),
     })
 }
 

@@ -3,7 +3,7 @@
 //! Judged on durable images taken in the moment the client has its answer: what a power cut of everything would
 //! leave. Reading one project's day of eight disks is cheap, doing so at every answer is not: callers sample.
 
-use super::{Moment, Tally};
+use super::{Moment, Tally, count};
 use crate::identity::ProjectDay;
 use crate::ledger::{EventId, Identity};
 use crate::sight::Sight;
@@ -33,8 +33,10 @@ pub fn check(accepted: &[EventId], durable: &Sight, least_disks: u32, now: &Mome
         }
     }
     tally.finish(|of, _, items| {
-        let detail =
-            format!("{items} events of {of} were acknowledged when fewer than {least_disks} disks had them");
+        let detail = format!(
+            "{of}: {} acknowledged when fewer than {least_disks} disks had it",
+            count(items, "event was", "events were")
+        );
         (false, detail)
     })
 }

@@ -6,7 +6,7 @@
 //! of which planned faults took bytes it is passed over: the other disks' runs over the same day stand for it.
 
 use super::aside::Asides;
-use super::{Moment, violation};
+use super::{Moment, count, violation};
 use crate::content::DayContent;
 use crate::identity::{Key, ProjectDay};
 use crate::memo::Memo;
@@ -226,7 +226,11 @@ fn of_day(
 ) -> Vec<Violation> {
     let tell = |kind: &str, keys: &BTreeSet<Key>, disks: &str, besides: &str| {
         let items = keys.len() as u64;
-        let detail = format!("a compaction of {of} on {disks}: {items} events {}{besides}", in_words(kind));
+        let detail = format!(
+            "a compaction of {of} on {disks}: {} {}{besides}",
+            count(items, "event", "events"),
+            in_words(kind)
+        );
         Violation { loses_items: kind == "lost", ..violation("I8", kind, now, of, items) }
             .keys(keys.iter().map(Key::to_string))
             .because(detail)
@@ -246,8 +250,8 @@ fn is_held(snapshot: &Snapshot, of: ProjectDay, key: Key) -> bool {
 
 fn in_words(kind: &str) -> &'static str {
     match kind {
-        "lost" => "went in, did not come out, and are on no disk",
-        "dropped" => "went in and did not come out; other disks hold them",
+        "lost" => "went in, did not come out, on no disk now",
+        "dropped" => "went in and did not come out, but on other disks",
         "invented" => "came out that did not go in",
         "wrong-winner" => "came out with another record than the first to arrive",
         _ => "came out more than once",

@@ -100,6 +100,11 @@ impl<'a> Tally<'a> {
     }
 }
 
+/// `1 event`, `3 events`: a shrunk case loses one, and says so in a person's grammar.
+pub(crate) fn count(items: u64, one: &str, many: &str) -> String {
+    format!("{items} {}", if items == 1 { one } else { many })
+}
+
 pub(crate) fn violation(
     invariant: &'static str,
     kind: &str,

@@ -156,11 +156,11 @@ impl Course<'_> {
         for (at_ms, alarm) in &desk.alarms {
             let (by, what) = match alarm {
                 Alarm::EventsMissing { project, day, keys } => {
-                    ("audit", format!("p{project} {day}: {keys} events missing"))
+                    ("audit", format!("p{project} {day}: missing events: {keys}"))
                 }
                 Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
                 Alarm::ProductionShrank { project, day, keys } => {
-                    ("the backup", format!("p{project} {day}: {keys} events fewer than before"))
+                    ("the backup", format!("p{project} {day}: events fewer than before: {keys}"))
                 }
                 Alarm::BackupOverdue { data_center, newest_ms } => {
                     let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
