@@ -228,7 +228,7 @@ pub fn parse<S: System>(file: &str, text: &str) -> Result<Scenario<S::Topic>, Ba
     if let Some(unknown) =
         located.keys().find(|key| !fields.head.contains(*key) && !fields.topic.contains(*key))
     {
-        let known: Vec<&str> = fields.head.iter().chain(&fields.topic).map(String::as_str).collect();
+        let known: Vec<&str> = fields.head.iter().chain(&fields.topic).copied().collect();
         let (message, hint) = said::unknown_among("field", unknown, &known, "the scenario");
         return Err(located.error_at_key(unknown, message, hint));
     }
