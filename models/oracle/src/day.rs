@@ -48,7 +48,8 @@ fn day_in(zone: Tz, unix_ms: i64) -> Result<i32, ZoneError> {
 #[must_use]
 pub fn day_text(day: i32) -> String {
     match day.checked_add(EPOCH_DAY).and_then(NaiveDate::from_num_days_from_ce_opt) {
-        Some(date) => date.format("%Y-%m-%d").to_string(),
+        // A date's own text: a format string would be read anew each time.
+        Some(date) => date.to_string(),
         None => format!("day {day}"),
     }
 }
@@ -65,7 +66,7 @@ pub(crate) fn moment_text(unix_ms: i64) -> String {
 /// The day that `text` names, if it is written just as `2016-02-22`.
 #[must_use]
 pub fn parse_day(text: &str) -> Option<i32> {
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    let date: NaiveDate = text.parse().ok()?;
     let day = date.num_days_from_ce() - EPOCH_DAY;
     (day_text(day) == text).then_some(day)
 }
@@ -143,7 +144,11 @@ mod tests {
             ("2016-02-22", "2016-02-23")
         );
         assert_eq!(parse_day("2016-02-22"), Some(16_853));
-        assert_eq!(parse_day("2016-2-22"), None);
+        for other in
+            ["2016-2-22", " 2016-02-22", "2016-02-22 ", "2016 -02-22", "+2016-02-22", "2016-02-30", "2016"]
+        {
+            assert_eq!(parse_day(other), None, "{other}");
+        }
     }
 
     #[test]
