@@ -9,8 +9,9 @@ use thiserror::Error;
 
 /// How a worker's heap meets the system; read by mimalloc, when it is the allocator. A worker lives for one case and
 /// needs again most of what it frees, so giving that back only to fault it in anew is a waste; and a small one should
-/// not have 2 MB cleared for a few kilobytes. Of a case in which next to nothing happens, both took 1 ms of 9; of a
-/// `one-day` 3 of 41. `quiet-week` took 83 MB, 100 with the first alone, 67 with the second alone, 75 with both.
+/// not have 2 MB cleared for a few kilobytes. Both together took 0.9 ms of the 10.2 of a case in which next to nothing
+/// happens, and 1.6 of the 45.6 of a `one-day`. `quiet-week` took 83 MB, 100 with the first alone, 67 with the second
+/// alone, 75 with both.
 const HEAP: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "-1"), ("MIMALLOC_ALLOW_THP", "0")];
 
 /// Why a case has no report.
