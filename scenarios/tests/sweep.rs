@@ -26,7 +26,10 @@ fn screen(arguments: &[&str], code: i32) -> String {
     let output = latent(arguments);
     assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
     let shown = text(&output.stdout).replace(env!("CARGO_BIN_EXE_latent"), "latent");
-    let shown = shown.replace(env!("CARGO_TARGET_TMPDIR"), "TMP");
+    without_real_time(&shown.replace(env!("CARGO_TARGET_TMPDIR"), "TMP"))
+}
+
+fn without_real_time(shown: &str) -> String {
     let line = |line: &str| match line.split_once(" in ") {
         Some((before, _)) if line.contains("times real time") || line.contains("side by side") => {
             format!("{before} in …\n")
@@ -34,6 +37,18 @@ fn screen(arguments: &[&str], code: i32) -> String {
         _ => format!("{line}\n"),
     };
     shown.lines().map(line).collect()
+}
+
+/// What the front page shows from the line `first` to the next empty one, with what differs from machine to machine
+/// taken out.
+fn front_page(first: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let page = std::fs::read_to_string(page).expect("there is a front page");
+    let lines = page.lines().map(|line| line.strip_prefix("    ").unwrap_or(line));
+    let shown: Vec<&str> =
+        lines.skip_while(|line| *line != first).take_while(|line| !line.is_empty()).collect();
+    assert!(!shown.is_empty(), "the front page has no line '{first}'");
+    without_real_time(&shown.join("\n").replace("target/release/latent", "latent"))
 }
 
 /// The cases in a file of results, sorted, without the real time that each took.
@@ -62,6 +77,25 @@ fn a_sweep_over_generated_weeks_reads_as_reviewed() {
     let clean = fresh("clean.jsonl");
     let shown = screen(&["sweep", "generated", "--seeds", "31..35", "--json", &clean], 0);
     reviewed().bind(|| insta::assert_snapshot!("sweep-clean", shown));
+}
+
+#[test]
+fn the_front_page_shows_a_sweep_as_it_is_printed() {
+    let file = fresh("front-page.jsonl");
+    let arguments = [&["sweep", "generated", "--seeds", "1..21", "--json", &file], &PLANTED[..]].concat();
+    let shown = screen(&arguments, 100).replace("TMP/front-page.jsonl", ".latent/sweep.jsonl");
+    assert_eq!(front_page("generated: 7 of 20 cases failed"), shown);
+}
+
+#[test]
+fn the_front_page_shows_the_incident_as_it_was_reviewed() {
+    let reviewed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/incident-2016.snap");
+    let reviewed = std::fs::read_to_string(reviewed).expect("the report was reviewed");
+    let shown = front_page("incident-2016@1: unrecoverable-loss, as expected");
+    for line in shown.lines() {
+        let line = line.split(" in …").next().unwrap_or(line);
+        assert!(reviewed.contains(line.trim()), "'{line}' is not in the reviewed report");
+    }
 }
 
 #[test]
