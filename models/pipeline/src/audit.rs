@@ -5,108 +5,30 @@
 //! to the operator; so is an audit that could not run. A day whose copies have not changed since it passed, and
 //! for which nothing new came, is not read again.
 
+use crate::alarms::{Alarm, Alarms};
 use crate::backup;
-use crate::codec::{self, tag};
 use crate::compaction::worker::sleep_until;
-use crate::config::{AuditConfig, Boot};
+use crate::config::Boot;
 use crate::export::{agreed_digest, export_line, read_day};
 use crate::record::{Key, Record, SetDigest};
 use crate::recovery::tee::{TeeReader, events_of};
 use crate::wire;
 use crate::zone::{Day, ZoneHistory};
-use latent_ports::{Clock, Env, Mark, Net, UnixMs};
-use serde::{Deserialize, Serialize};
+use latent_ports::{Clock, Env, Mark, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// What an operator is told. Answered `()`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Alarm {
-    /// An export lacks events that the tee holds.
-    EventsMissing {
-        /// The project.
-        project: u32,
-        /// The day.
-        day: Day,
-        /// How many keys.
-        keys: u64,
-    },
-    /// The audit of a project could not run.
-    AuditFailed {
-        /// The project.
-        project: u32,
-        /// Why.
-        why: String,
-    },
-    /// A backup finds fewer events of a day in production than the last one did.
-    ProductionShrank {
-        /// The project.
-        project: u32,
-        /// The day.
-        day: Day,
-        /// How many keys fewer, at least.
-        keys: u64,
-    },
-    /// A data center has no backup of the last interval, or cannot be asked.
-    BackupOverdue {
-        /// Its number, from 1.
-        data_center: usize,
-        /// The position of its newest backup, ms since 1970; before the first, when that was due at the latest; `None`
-        /// when it could not be asked.
-        newest_ms: Option<i64>,
-    },
-    /// A retention shorter than what the cluster promises was configured, and is not followed.
-    RetentionRefused {
-        /// Of what.
-        of: Retained,
-        /// What was configured, ms.
-        asked_ms: u64,
-        /// What is kept to, ms.
-        kept_ms: u64,
-    },
-    /// Copies of a day differ.
-    CopiesDiffer {
-        /// The project.
-        project: u32,
-        /// The day.
-        day: Day,
-    },
-}
-
-/// What is let go of once it is old enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Retained {
-    /// Files of the tee store.
-    Tee,
-    /// Backups.
-    Backups,
-}
-
-const ALARM_TIMEOUT: Duration = Duration::from_secs(30);
-const ALARM_TRIES: u32 = 100;
-const ALARM_RETRY: Duration = Duration::from_secs(10 * 60);
-
-/// Tells the operator, until he has heard.
-pub async fn raise<E: Env>(env: &E, config: &AuditConfig, alarm: Alarm) {
-    for _ in 0..ALARM_TRIES {
-        let message = codec::message(tag::OPERATOR, &alarm);
-        if env.net().call(config.operator, message, ALARM_TIMEOUT).await.is_ok() {
-            return;
-        }
-        env.clock().sleep(ALARM_RETRY).await;
-    }
-    env.mark(Mark { name: "audit.alarm-unheard", subject: "" });
-}
 
 /// Boots the audit node.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let (Some(config), Some(tee)) = (boot.cluster.audit.clone(), boot.cluster.tee.clone()) else { return };
-    env.spawn(backup::watch::run(env.clone(), boot.clone()));
+    let alarms = Alarms::new(&env, &boot.cluster);
+    env.spawn(backup::watch::run(env.clone(), boot.clone(), alarms.clone()));
     let keep_ms = tee.kept().as_millis() as i64;
     let mut audit = Audit {
         reader: TeeReader::new(&env, &tee),
         keys: BTreeMap::new(),
         passed: BTreeMap::new(),
+        alarms,
         env,
         boot,
         keep_ms,
@@ -122,7 +44,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     }
     while let Some((at, project)) = due.pop_first() {
         sleep_until(&audit.env, at).await;
-        audit.project(&config, project).await;
+        audit.project(project).await;
         let now = audit.env.clock().wall().max(at);
         let zones = &audit.boot.cluster.projects[&project].zones;
         due.insert((next(zones, now), project));
@@ -132,6 +54,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
 struct Audit<E: Env> {
     env: E,
     boot: Boot,
+    alarms: Alarms<E>,
     reader: TeeReader<E>,
     /// What the tee holds: key and newest arrival, by project and day.
     keys: BTreeMap<(u32, Day), BTreeMap<Key, i64>>,
@@ -141,10 +64,10 @@ struct Audit<E: Env> {
 }
 
 impl<E: Env> Audit<E> {
-    async fn project(&mut self, config: &AuditConfig, project: u32) {
+    async fn project(&mut self, project: u32) {
         if let Err(why) = self.refresh(project).await {
             self.env.mark(Mark { name: "audit.failed", subject: &why });
-            raise(&self.env, config, Alarm::AuditFailed { project, why }).await;
+            self.alarms.raise(Alarm::AuditFailed { project, why });
             return;
         }
         self.env.mark(Mark { name: "audit.ran", subject: "" });
@@ -159,11 +82,11 @@ impl<E: Env> Audit<E> {
                 Ok(keys) => {
                     let subject = format!("p{project}/{day}");
                     self.env.mark(Mark { name: "audit.mismatch", subject: &subject });
-                    raise(&self.env, config, Alarm::EventsMissing { project, day, keys }).await;
+                    self.alarms.raise(Alarm::EventsMissing { project, day, keys });
                 }
                 Err(why) => {
                     self.env.mark(Mark { name: "audit.failed", subject: &why });
-                    raise(&self.env, config, Alarm::AuditFailed { project, why }).await;
+                    self.alarms.raise(Alarm::AuditFailed { project, why });
                 }
             }
         }

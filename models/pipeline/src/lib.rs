@@ -4,6 +4,7 @@
 //! manifest becomes, what a backup lacks) is pure; thin async shells around it do the I/O.
 
 pub mod access;
+pub mod alarms;
 pub mod arb;
 pub mod audit;
 pub mod backup;

@@ -1,13 +1,13 @@
 //! Anti-entropy: some hours after a project's job its copies are compared, and brought together where they differ.
 //!
-//! Digests of keys at one cut (events that arrived before it) are asked of every disk. On a difference an alarm is
-//! raised and every disk gets the union, by arrival id. A copy that is corrupt is set aside by its disk and filled
+//! Digests of keys at one cut (events that arrived before it) are asked of every disk. On a difference every disk
+//! gets the union, by arrival id, and then an alarm is raised. A copy that is corrupt is set aside by its disk and filled
 //! from the others: only with enough of them readable. What was set aside goes once a later comparison, of enough
 //! disks to hold every acknowledged event, finds the day equal on all of them.
 
+use crate::alarms::{Alarm, Alarms};
 use crate::arb::api::{ArbAnswer, ArbCall, call};
 use crate::arb::manifest::Tier;
-use crate::audit::{Alarm, raise};
 use crate::compaction::worker::sleep_until;
 use crate::config::{Boot, Cluster};
 use crate::export::read_copy;
@@ -25,7 +25,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const CUT_SLACK: Duration = Duration::from_secs(5 * 60);
 
 /// Compares every project's copies each night. The first worker does it.
-pub async fn nightly<E: Env>(env: E, boot: Boot) {
+pub async fn nightly<E: Env>(env: E, boot: Boot, alarms: Alarms<E>) {
     if boot.cluster.workers.first() != Some(&env.node()) {
         return;
     }
@@ -37,7 +37,7 @@ pub async fn nightly<E: Env>(env: E, boot: Boot) {
         boot.cluster.projects.values().map(|p| (next(&p.zones, now), p.id)).collect();
     while let Some((at, project)) = due.pop_first() {
         sleep_until(&env, at).await;
-        compare(&env, &boot.cluster, project).await;
+        compare(&env, &boot.cluster, &alarms, project).await;
         let zones = &boot.cluster.projects[&project].zones;
         due.insert((next(zones, env.clock().wall().max(at)), project));
     }
@@ -46,7 +46,7 @@ pub async fn nightly<E: Env>(env: E, boot: Boot) {
 /// What a disk said of a day: a digest, or that it cannot read it.
 type Said = BTreeMap<Day, Vec<(NodeId, Option<SetDigest>)>>;
 
-async fn compare<E: Env>(env: &E, cluster: &Cluster, project: u32) {
+async fn compare<E: Env>(env: &E, cluster: &Cluster, alarms: &Alarms<E>, project: u32) {
     let cut = env.clock().wall() - CUT_SLACK;
     let ask = ArbCall::Digests { project, arrived_before_ms: cut.0 };
     let answers =
@@ -74,6 +74,7 @@ async fn compare<E: Env>(env: &E, cluster: &Cluster, project: u32) {
         let agree = first.is_some() && copies.len() == disks.len() && copies.iter().all(|(_, d)| *d == first);
         if !agree {
             bring_together(env, cluster, project, day, &disks, &copies).await;
+            alarms.raise(Alarm::CopiesDiffer { project, day });
             continue;
         }
         for (_, disk) in aside.iter().filter(|(of, _)| *of == day && disks.len() >= cluster.copies.read_disks)
@@ -103,9 +104,6 @@ async fn bring_together<E: Env>(
 ) {
     let subject = format!("p{project}/{day}");
     env.mark(Mark { name: "repair.copies-differ", subject: &subject });
-    if let Some(audit) = &cluster.audit {
-        raise(env, audit, Alarm::CopiesDiffer { project, day }).await;
-    }
     let mut union: BTreeMap<ArrivalId, Record> = BTreeMap::new();
     let mut read = 0;
     for copy in join_all(disks.iter().map(|disk| read_copy(env, *disk, project, day))).await {

@@ -7,7 +7,7 @@
 
 use crate::operations::Order;
 use latent_engine::sim::{SimEnv, World};
-use latent_pipeline::audit::Alarm;
+use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
 use latent_pipeline::compaction::worker::release_of;
 use latent_pipeline::config::Cluster;

@@ -10,7 +10,7 @@
 //! a day that changed since is read back and counted.
 
 use super::catalog::{Catalog, CatalogDay, CatalogSegment};
-use crate::audit::Alarm;
+use crate::alarms::Alarm;
 use crate::zone::Day;
 use std::collections::{BTreeMap, BTreeSet};
 

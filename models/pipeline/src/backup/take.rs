@@ -9,9 +9,9 @@
 use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT, SEGMENTS};
 use super::restore::Backups;
 use super::shrunk::{Kept, Keys};
+use crate::alarms::{Alarm, Alarms, Retained};
 use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
 use crate::arb::log::{Distrusted, DurableLog};
-use crate::audit::{Alarm, Retained, raise};
 use crate::common_time::{NoCommonTime, common_time};
 use crate::compaction::worker::sleep_until;
 use crate::config::{BackupConfig, Boot};
@@ -66,7 +66,8 @@ pub enum BackupError {
 /// Boots the backup node: a backup at each interval, until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(config) = boot.cluster.backup.clone() else { return };
-    refuse(&env, &boot, Retained::Backups, config.retention, config.kept());
+    let alarms = Alarms::new(&env, &boot.cluster);
+    refuse(&env, &alarms, Retained::Backups, config.retention, config.kept());
     let mut kept = Kept::default();
     let mut due = (first_boot(&env).await + config.first_after).max(env.clock().wall());
     if let Some(newest) = newest_position(&env, &config).await {
@@ -77,7 +78,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     loop {
         sleep_until(&env, due).await;
         let started = env.clock().wall();
-        match take(&env, &boot, &config, &mut kept).await {
+        match take(&env, &boot, &config, &alarms, &mut kept).await {
             Ok(()) => due = due.max(started) + config.interval,
             Err(error) => {
                 env.mark(Mark { name: "backup.failed", subject: &error.to_string() });
@@ -135,6 +136,7 @@ pub async fn take<E: Env>(
     env: &E,
     boot: &Boot,
     config: &BackupConfig,
+    alarms: &Alarms<E>,
     kept: &mut Kept,
 ) -> Result<(), BackupError> {
     env.mark(Mark { name: "backup.started", subject: "" });
@@ -167,7 +169,7 @@ pub async fn take<E: Env>(
             Err(error) => failed = Some(error.into()),
         }
     }
-    tell_of(env, boot, shrunk).await;
+    tell_of(env, alarms, shrunk);
     for target in &targets {
         expire(env, config, &target.store, now).await?;
     }
@@ -195,12 +197,10 @@ async fn count_unknown<E: Env>(
 }
 
 /// Tells the operator which days production has lost events of.
-async fn tell_of<E: Env>(env: &E, boot: &Boot, shrunk: Vec<Alarm>) {
+fn tell_of<E: Env>(env: &E, alarms: &Alarms<E>, shrunk: Vec<Alarm>) {
     for alarm in shrunk {
         env.mark(Mark { name: "backup.production-shrank", subject: "" });
-        if let Some(audit) = &boot.cluster.audit {
-            raise(env, audit, alarm).await;
-        }
+        alarms.raise(alarm);
     }
 }
 

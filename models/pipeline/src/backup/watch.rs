@@ -7,7 +7,7 @@
 
 use super::catalog::{CATALOGS, Catalog};
 use super::take::POSITION_SLACK;
-use crate::audit::{Alarm, raise};
+use crate::alarms::{Alarm, Alarms};
 use crate::config::Boot;
 use latent_edge::object_api::{ObjectStore, Patience};
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
@@ -21,8 +21,8 @@ const SLACK: Duration = Duration::from_secs(3 * 3600);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs beside the audit, on its node, until that dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
-    let (Some(backup), Some(audit)) = (&boot.cluster.backup, &boot.cluster.audit) else { return };
+pub async fn run<E: Env>(env: E, boot: Boot, alarms: Alarms<E>) {
+    let Some(backup) = &boot.cluster.backup else { return };
     let first = env.clock().wall() + backup.first_after;
     let mut told: BTreeSet<usize> = BTreeSet::new();
     loop {
@@ -46,7 +46,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
             } else if told.insert(data_center) {
                 env.mark(Mark { name: "backup.overdue", subject: "" });
                 let newest_ms = (newest.0 != i64::MIN).then_some(newest.0);
-                raise(&env, audit, Alarm::BackupOverdue { data_center, newest_ms }).await;
+                alarms.raise(Alarm::BackupOverdue { data_center, newest_ms });
             }
         }
     }

@@ -6,6 +6,7 @@
 //! not do is tried again a few times, and once more by the next night's.
 
 use super::plan::plan_day;
+use crate::alarms::Alarms;
 use crate::arb::api::{ArbAnswer, ArbCall, ArbError, DayFiles, call};
 use crate::arb::manifest::Tier;
 use crate::codec::{self, tag};
@@ -26,9 +27,9 @@ const TRIES: u32 = 6;
 
 /// Boots a worker: serves its status, runs the nightly jobs and anti-entropy until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
-    let (jobs, repairs) = ((env.clone(), boot.clone()), (env.clone(), boot.clone()));
-    env.spawn(async move { nightly(jobs.0, jobs.1).await });
-    env.spawn(async move { crate::repair::nightly(repairs.0, repairs.1).await });
+    let alarms = Alarms::new(&env, &boot.cluster);
+    env.spawn(nightly(env.clone(), boot.clone()));
+    env.spawn(crate::repair::nightly(env.clone(), boot.clone(), alarms));
     crate::hostile::spawn_if_it_is(&env, &boot);
     let release = boot.release.name.clone();
     env.net().serve(64, move |_| std::future::ready(status(&release))).await;

@@ -6,7 +6,7 @@
 //! not fit together. An edge that is ahead has its files kept for longer.
 
 use super::tee::TEE;
-use crate::audit::{Alarm, Retained, raise};
+use crate::alarms::{Alarm, Alarms, Retained};
 use crate::common_time::common_time;
 use crate::config::Boot;
 use latent_edge::object_api::{ObjectStore, Patience, StoreError};
@@ -30,7 +30,8 @@ const NAME_BELIEVED_FOR_MS: i64 = 12 * 3_600_000;
 /// Runs beside the tee store, on its node, until that dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(tee) = boot.cluster.tee.clone() else { return };
-    refuse(&env, &boot, Retained::Tee, tee.retention, tee.kept());
+    let alarms = Alarms::new(&env, &boot.cluster);
+    refuse(&env, &alarms, Retained::Tee, tee.retention, tee.kept());
     let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).patient(Patience::LONG);
     let mut wait = LOOK_SOON;
     loop {
@@ -46,17 +47,14 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     }
 }
 
-/// Tells the operator of a retention that is not followed.
-pub(crate) fn refuse<E: Env>(env: &E, boot: &Boot, of: Retained, asked: Duration, kept: Duration) {
+/// Reports a retention that is not followed.
+pub(crate) fn refuse<E: Env>(env: &E, alarms: &Alarms<E>, of: Retained, asked: Duration, kept: Duration) {
     if asked >= kept {
         return;
     }
     env.mark(Mark { name: "retention.refused", subject: "" });
-    let Some(audit) = boot.cluster.audit.clone() else { return };
     let (asked_ms, kept_ms) = (asked.as_millis() as u64, kept.as_millis() as u64);
-    let teller = env.clone();
-    // What is kept longer than asked is kept in the meantime: nothing waits for the operator to have heard.
-    env.spawn(async move { raise(&teller, &audit, Alarm::RetentionRefused { of, asked_ms, kept_ms }).await });
+    alarms.raise(Alarm::RetentionRefused { of, asked_ms, kept_ms });
 }
 
 /// Why a look let nothing go, or not all.

@@ -1,13 +1,13 @@
 //! Copies that miss something, or are damaged, are brought together again; a worker that slept too long is refused.
 
 use crate::site::{FIRST_DAY, HOUR, MINUTE, PROJECT, Site, with_site};
-use latent_pipeline::audit::Alarm;
+use latent_pipeline::alarms::Alarm;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
 use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, Kill, OpKind, Pause};
 
 /// All copies of all days agree, and nothing acknowledged is missing.
-async fn all_is_well(site: &Site) {
+pub async fn all_is_well(site: &Site) {
     site.everything_acknowledged_is_exported().await;
     let digests = site.digests().await;
     for (at, disk) in digests.iter().enumerate() {

@@ -5,5 +5,6 @@
 
 mod copies;
 mod crashes;
+mod jobs;
 mod recovery;
 mod site;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use latent_edge::message::http_call;
 use latent_edge::{EdgeConfig, TeeConfig};
-use latent_pipeline::audit::Alarm;
+use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
 use latent_pipeline::config::{
     AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,

@@ -11,7 +11,7 @@ use latent_engine::{Judged, Notice, words};
 use latent_oracle::loss::LossSummary;
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::access::Permission;
-use latent_pipeline::audit::{Alarm, Retained};
+use latent_pipeline::alarms::{Alarm, Retained};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Course<'_> {
