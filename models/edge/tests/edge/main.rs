@@ -5,6 +5,7 @@
 mod copies;
 mod faults;
 mod grants;
+mod numbers;
 mod service;
 mod site;
 

@@ -1,10 +1,19 @@
-//! Days that do not verify are set aside as a whole, and begin anew: `<day>.corrupt-<n>` keeps what there was until the
+//! Days that do not verify are set aside as a whole, and begin again: `<day>.corrupt-<n>` keeps what there was until the
 //! day was filled from other copies and found equal to them.
+//!
+//! `<n>` is also the memory of the ids that the day has used: none above it was. It outlives the files in the directory,
+//! stands for a directory that is gone (then it is an empty one), and is forgotten only when the manifest of the new day
+//! has an edit, which says which ids are used.
 
 use super::api::ArbFailure;
-use super::store::{Store, day_dir, lock, segment_id};
+use super::manifest::Edit;
+use super::store::{MANIFEST_HEADER, Store, create_dir, day_dir, lock, segment_id};
 use crate::zone::Day;
-use latent_ports::{Disk, DiskErrorKind, Entry, Env, Mark};
+use latent_edge::frame::{self, End};
+use latent_ports::{Disk, DiskErrorKind, Entry, Env, File, Mark, OpenMode, read_full};
+
+/// More ids than one incarnation of a day ever uses.
+const IDS_PASSED_OVER: u64 = 1 << 32;
 
 impl<E: Env> Store<E> {
     /// Finds the directories that were set aside, among the names of a project's directory.
@@ -13,19 +22,46 @@ impl<E: Env> Store<E> {
         lock(&self.aside).extend(days);
     }
 
-    /// A day that begins anew uses no file name of the directories in which it was set aside.
+    /// The first id of a day that begins again: above those of the directories in which it was set aside.
     pub(super) async fn first_id_after_set_aside(&self, project: u32, day: Day) -> Result<u64, ArbFailure> {
-        let disk = self.env.disk();
-        let project_dir = format!("arb/{project}");
-        let mut first = 1;
-        for aside in disk.list(&project_dir).await? {
-            if day_set_aside(&aside.name) == Some(day) {
-                let files = disk.list(&format!("{project_dir}/{}", aside.name)).await?;
-                first =
-                    files.iter().filter_map(|file| segment_id(&file.name)).fold(first, |f, id| f.max(id + 1));
-            }
+        let names = self.env.disk().list(&format!("arb/{project}")).await?;
+        Ok(greatest_aside(&names, day).map_or(1, |greatest| greatest + 1))
+    }
+
+    /// The greatest id that a day may have used, given what is known of it in memory, or else what its directory holds.
+    /// `seen` is the greatest that any name shows.
+    async fn greatest_id(&self, dir: &str, seen: u64, known: Option<u64>) -> u64 {
+        let next_id = match known {
+            Some(next_id) => Ok(next_id),
+            None => self.ids_in_manifest(dir).await,
+        };
+        match next_id {
+            Ok(next_id) => seen.max(next_id.saturating_sub(1)),
+            // What cannot be read may name ids of files that are gone: they are passed over.
+            Err(_) => (seen / IDS_PASSED_OVER + 1) * IDS_PASSED_OVER,
         }
-        Ok(first)
+    }
+
+    /// The next free id that a manifest gives, if all of it can be read.
+    async fn ids_in_manifest(&self, dir: &str) -> Result<u64, ArbFailure> {
+        let path = format!("{dir}/manifest");
+        let file = self.env.disk().open(&path, OpenMode::Read).await?;
+        let size = file.size_bytes().await?;
+        let bytes = read_full(&file, 0, size).await?;
+        let unread = || ArbFailure::Corrupt(path.clone());
+        if !bytes.starts_with(MANIFEST_HEADER) {
+            return Err(unread());
+        }
+        let scan = frame::scan(&bytes, MANIFEST_HEADER.len());
+        if scan.end != End::Clean {
+            return Err(unread());
+        }
+        let next_ids =
+            scan.payloads.iter().map(|edit| serde_json::from_slice::<Edit>(edit).map(|e| e.next_id));
+        next_ids
+            .collect::<Result<Vec<_>, _>>()
+            .map(|ids| ids.into_iter().max().unwrap_or(1))
+            .map_err(|_| unread())
     }
 
     /// Reads a day that is not known to be corrupt. If the device cannot, it is refused from now on, as if it were.
@@ -43,10 +79,10 @@ impl<E: Env> Store<E> {
         }
     }
 
-    /// Moves a corrupt day's directory out of the way, to `<day>.corrupt-<n>`, where `n` is the greatest id of a file
-    /// in it: ids only rise, so no two are called the same, not even when the first is gone. What is written next
-    /// begins the day anew. Refused when the day is not corrupt, and can be read now: a device that fails for a while
-    /// has lost nothing.
+    /// Moves a corrupt day's directory out of the way, to `<day>.corrupt-<n>`, where `n` is the greatest id that the day
+    /// may have used: ids only rise, so no two are called the same, not even when the first is gone. What is written
+    /// next begins the day again. Refused when the day is not corrupt, and can be read now: a device that fails for a
+    /// while has lost nothing.
     pub async fn set_aside(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
         let _one_at_a_time = self.creating.lock().await;
         if !lock(&self.corrupt).contains_key(&(project, day)) {
@@ -65,18 +101,18 @@ impl<E: Env> Store<E> {
             Err(error) if error.kind == DiskErrorKind::NotFound => Vec::new(),
             listed => listed?,
         };
-        let mut number = files.iter().filter_map(|file| segment_id(&file.name)).max().unwrap_or(0);
-        for earlier in self.names_of(project).await?.iter().filter(|e| day_set_aside(&e.name) == Some(day)) {
-            let taken = earlier.name.rsplit('-').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-            number = number.max(taken + 1);
-        }
-        let aside = format!("{dir}.corrupt-{number}");
+        let known = still.as_ref().map(|day| day.next_id);
+        let earlier = greatest_aside(&self.names_of(project).await?, day);
+        let of_files = files.iter().filter_map(|file| segment_id(&file.name)).max();
+        let greatest = self.greatest_id(&dir, of_files.max(earlier).unwrap_or(0), known).await;
+        let mut aside =
+            format!("{dir}.corrupt-{}", earlier.map_or(greatest, |taken| greatest.max(taken + 1)));
         match disk.rename(&dir, &aside).await {
-            // An earlier try got as far as this, or somebody removed it.
+            // An earlier try got as far as this, or the directory was removed from under this process: an empty one
+            // keeps its number.
             Err(error) if error.kind == DiskErrorKind::NotFound => {
-                if let Some(vanished) = &still {
-                    lock(&self.ids_of_vanished).insert((project, day), vanished.next_id);
-                }
+                aside = format!("{dir}.corrupt-{greatest}");
+                create_dir(disk, &aside).await?;
             }
             renamed => renamed?,
         }
@@ -105,6 +141,12 @@ impl<E: Env> Store<E> {
     pub(super) fn forget_aside(&self, project: u32, day: Day) {
         lock(&self.aside).remove(&(project, day));
     }
+}
+
+/// The greatest number of the directories in which a day was set aside, among the names of its project's directory.
+fn greatest_aside(names: &[Entry], day: Day) -> Option<u64> {
+    let of_day = names.iter().filter(|name| day_set_aside(&name.name) == Some(day));
+    of_day.filter_map(|name| name.name.rsplit('-').next()?.parse::<u64>().ok()).max()
 }
 
 /// The day in the name of a directory that was set aside.

@@ -27,6 +27,8 @@ type Due = (u32, Day, String);
 pub(super) struct Retired {
     /// By due time (monotonic).
     queue: Mutex<BTreeMap<Duration, Vec<Due>>>,
+    /// Directories from which files were removed, and whose names are not durable yet.
+    unsynced: Mutex<BTreeSet<String>>,
     /// Until when a project's files are pinned (monotonic).
     pinned: Mutex<BTreeMap<u32, Duration>>,
     added: Notify,
@@ -72,16 +74,18 @@ impl<E: Env> Store<E> {
         lock(&self.retired.pinned).remove(&project);
     }
 
-    /// Removes what is due, for ever.
+    /// Removes what is due, as long as the process lives.
     pub async fn clean_up(&self) {
         loop {
             let next = lock(&self.retired.queue).first_key_value().map(|(due, _)| *due);
+            let next = if lock(&self.retired.unsynced).is_empty() { next } else { Some(Duration::ZERO) };
             match next {
                 None => self.retired.added.notified().await,
                 Some(due) => {
                     let wait = due.saturating_sub(self.env.clock().monotonic());
                     self.env.clock().sleep(wait.max(CLEAN_EVERY)).await;
                     self.remove_due().await;
+                    self.sync_removals().await;
                 }
             }
         }
@@ -96,12 +100,12 @@ impl<E: Env> Store<E> {
                 due.extend(entry.remove());
             }
         }
-        let mut dirs = BTreeSet::new();
         for (project, day, path) in due {
             let pinned = lock(&self.retired.pinned).get(&project).is_some_and(|until| *until > now);
             match if pinned { Removal::Later } else { self.remove_if_dead(project, day, &path).await } {
                 Removal::Done => {
-                    dirs.insert(path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned());
+                    let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+                    lock(&self.retired.unsynced).insert(dir.to_owned());
                     self.env.mark(Mark { name: "arb.file-removed", subject: &path });
                 }
                 Removal::Needless => {}
@@ -113,21 +117,31 @@ impl<E: Env> Store<E> {
                 }
             }
         }
+    }
+
+    /// Makes removals durable. What fails is tried again at the next look.
+    async fn sync_removals(&self) {
+        let dirs = lock(&self.retired.unsynced).clone();
         for dir in dirs {
-            // Not durable yet is not lost: the names come back as orphans after a crash, and go again.
-            if self.env.disk().sync_dir(&dir).await.is_err() {
-                self.env.mark(Mark { name: "arb.clean-up-sync-failed", subject: &dir });
+            match self.env.disk().sync_dir(&dir).await {
+                Err(error) if error.kind != DiskErrorKind::NotFound => {
+                    self.env.mark(Mark { name: "arb.clean-up-sync-failed", subject: &dir });
+                }
+                // A directory that is gone was set aside as a whole, with what comes back of it.
+                _ => {
+                    lock(&self.retired.unsynced).remove(&dir);
+                }
             }
         }
     }
 
-    /// The day was filled anew and equals its other copies: what was set aside of it goes after the grace time. Not
+    /// The day was filled again and equals its other copies: what was set aside of it goes after the grace time. Not
     /// again corrupt meanwhile: setting aside takes back what waits.
     pub(super) async fn let_aside_go(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
-        let whole = self.day(project, day)?.is_some();
-        if !whole {
-            return Err(ArbFailure::Refused(format!("p{project}/{day} was not filled anew")));
-        }
+        let Some(filled) = self.day(project, day)? else {
+            return Err(ArbFailure::Refused(format!("p{project}/{day} was not filled again")));
+        };
+        filled.lock().await.remember_ids().await?;
         let waits =
             |path: &String| lock(&self.retired.queue).values().flatten().any(|(_, _, other)| other == path);
         let mut asides = self.asides(project, day).await?;

@@ -14,7 +14,7 @@ use crate::record::SetDigest;
 use crate::zone::Day;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_edge::frame::{self, End};
-use latent_ports::{Disk, DiskErrorKind, EntryKind, Env, File, Mark, OpenMode, read_full};
+use latent_ports::{Disk, DiskErrorKind, Entry, EntryKind, Env, File, Mark, OpenMode, read_full};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-const MANIFEST_HEADER: &[u8] = b"LARBMAN1";
+pub(super) const MANIFEST_HEADER: &[u8] = b"LARBMAN1";
 const SEGMENT_MAGIC: &[u8; 8] = b"LARBSEG1";
 /// Length of a segment's header.
 pub const SEGMENT_HEADER_BYTES: usize = 32;
@@ -82,6 +82,16 @@ impl<E: Env> DayStore<E> {
         Ok(())
     }
 
+    /// Makes durable which ids are used, where so far only the name of a directory that was set aside says it.
+    pub async fn remember_ids(&mut self) -> Result<(), ArbFailure> {
+        if self.manifest.version > 0 {
+            return Ok(());
+        }
+        let mut edit = self.manifest.next_edit(0);
+        edit.next_id = self.next_id;
+        self.commit(&edit).await
+    }
+
     /// Whether a file of this day has not been through a compaction.
     pub fn is_dirty(&self) -> bool {
         self.manifest.live.values().any(|entry| entry.tier != Tier::Compacted)
@@ -107,8 +117,6 @@ pub struct Store<E: Env> {
     pub(super) aside: StdMutex<BTreeSet<(u32, Day)>>,
     pub(super) creating: Mutex<()>,
     distrusted: Distrusted,
-    /// The next free id of days whose directory vanished: their file names are not used again.
-    pub(super) ids_of_vanished: StdMutex<BTreeMap<(u32, Day), u64>>,
 }
 
 impl<E: Env> Store<E> {
@@ -131,7 +139,6 @@ impl<E: Env> Store<E> {
             aside: StdMutex::default(),
             creating: Mutex::new(()),
             distrusted: distrusted.clone(),
-            ids_of_vanished: StdMutex::default(),
         };
         let disk = store.env.disk();
         match disk.create_dir("arb").await {
@@ -153,13 +160,11 @@ impl<E: Env> Store<E> {
             let Ok(project) = entry.name.parse::<u32>() else { continue };
             disk.sync_dir(&format!("arb/{project}")).await?;
             let names = disk.list(&format!("arb/{project}")).await?;
-            let aside = names.iter().filter(|name| name.name.starts_with(lease::ASIDE)).count() as u64;
+            let aside = lease::files_before(&names);
             if aside > 0 || names.iter().any(|name| name.name == "lease") {
                 self.leases.recover(&self.env, project, aside, patient).await?;
             }
-            if names.iter().any(|name| name.name == "lease.tmp") {
-                disk.remove(&format!("arb/{project}/lease.tmp")).await?;
-            }
+            remove_unfinished_lease(disk, project, &names).await?;
             self.note_asides(project, &names);
             for name in names.iter().filter(|name| name.kind == EntryKind::Directory) {
                 let Some(day) = Day::parse(&name.name) else { continue };
@@ -193,6 +198,7 @@ impl<E: Env> Store<E> {
             manifest.apply(&edit)?;
         }
         let mut next_id = manifest.next_id;
+        // From its first edit on the manifest itself says which ids are used.
         if manifest.version == 0 {
             next_id = next_id.max(self.first_id_after_set_aside(project, day).await?);
         }
@@ -295,10 +301,7 @@ impl<E: Env> Store<E> {
         self.make_project_dir(project).await?;
         create_dir(disk, &day_dir(project, day)).await?;
         // A directory of an earlier attempt may hold a manifest or files: read it as after a boot.
-        let mut store = self.recover_day(project, day).await?;
-        store.next_id = lock(&self.ids_of_vanished)
-            .get(&(project, day))
-            .map_or(store.next_id, |id| store.next_id.max(*id));
+        let store = self.recover_day(project, day).await?;
         disk.sync_dir(&project_dir).await?;
         let store = Arc::new(Mutex::new(store));
         self.days().insert((project, day), store.clone());
@@ -313,6 +316,18 @@ pub(super) async fn create_dir<D: Disk>(disk: &D, path: &str) -> Result<(), ArbF
         Err(error) if error.kind == DiskErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Removes a lease file that was not finished. `lease.tmp` may be gone already: it got its name, or the next one was begun.
+async fn remove_unfinished_lease<D: Disk>(disk: &D, project: u32, names: &[Entry]) -> Result<(), ArbFailure> {
+    if !names.iter().any(|name| name.name == "lease.tmp") {
+        return Ok(());
+    }
+    match disk.remove(&format!("arb/{project}/lease.tmp")).await {
+        Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    Ok(disk.sync_dir(&format!("arb/{project}")).await?)
 }
 
 /// Cuts what a crash left behind the last whole frame of an open segment.

@@ -29,7 +29,7 @@ impl<E: Env> Store<E> {
             self.note_corrupt(project, day, format!("{} is gone", day_dir(project, day)));
         }
         if !names.iter().any(|name| name.name == "lease") {
-            self.leases.file_is_gone(project).await;
+            self.leases.file_is_gone(&self.env, project).await?;
         }
         Ok(())
     }

@@ -7,4 +7,5 @@ mod faults;
 mod orders;
 mod repair;
 mod script;
+mod twice;
 mod unreadable;

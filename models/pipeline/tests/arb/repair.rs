@@ -91,6 +91,33 @@ fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
 }
 
 #[test]
+fn removals_whose_directory_could_not_be_synced_are_made_durable_later() {
+    with_disk(21, None, async |bench| {
+        let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}"));
+        let action = Action::DiskError(DiskError {
+            node,
+            op: OpKind::SyncDir,
+            path_prefix,
+            times: Some(3),
+            for_ms: None,
+        });
+        let anchor = Anchor::Mark { name: "arb.file-removed".into(), n: 1, node: None, after_ms: 0 };
+        bench.world.arm(Fault { anchor, action });
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                client.merge_all().await.unwrap();
+            })
+            .await;
+        // Three looks fail, one does not.
+        bench.world.sleep(2 * HOUR).await;
+        assert_eq!(bench.world.marks()["arb.clean-up-sync-failed"], 3);
+        let orphans = bench.check_manifests(&bench.world.durable_image(DISK));
+        assert!(orphans.is_empty(), "a power cut would bring back {orphans:?}");
+    });
+}
+
+#[test]
 fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
     with_disk(2, None, async |bench| {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;

@@ -1,0 +1,95 @@
+//! The boot number fails to be read or written, twice: no request's number is ever used again.
+
+use super::{as_it_is, numbers_are_used_once, with_site};
+use crate::site::{EDGES, HOUR, MINUTE, Site};
+use latent_sim::{Action, Anchor, BitRot, CrashKeeps, DiskError, Fault, Kill, OpKind};
+use std::time::Duration;
+
+const EDGE: &str = "edge-1";
+/// Longer than the faults of these tests last, with the pauses between the tries of a boot.
+const TRIES: u32 = 40;
+
+/// Posts until it is acknowledged.
+async fn post_at_last(site: &Site, body: &str) {
+    for _ in 0..TRIES {
+        if site.post(EDGES[0], body).await == 200 {
+            return;
+        }
+        site.world.sleep(MINUTE).await;
+    }
+    panic!("'{body}' is never acknowledged");
+}
+
+/// Two boots, the second after a power cut, with requests in each.
+async fn numbers_rise(site: &Site) {
+    for boot in ["first", "second"] {
+        site.world.restart(EDGES[0]);
+        for at in 0..2 {
+            post_at_last(site, &format!("{boot} boot, request {at}")).await;
+        }
+        site.world.kill_keeping(EDGES[0], CrashKeeps::Nothing);
+    }
+    site.world.restart(EDGES[0]);
+    post_at_last(site, "at last").await;
+    site.world.sleep(4 * HOUR).await;
+    numbers_are_used_once(site);
+}
+
+fn nth(n: u64) -> Anchor {
+    Anchor::NthOp { node: EDGE.into(), op: OpKind::Disk, path_prefix: String::new(), n, after_ms: 0 }
+}
+
+fn error(n: u64) -> Fault {
+    let (node, path_prefix) = (EDGE.into(), String::new());
+    let action =
+        Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(1), for_ms: None });
+    Fault { anchor: nth(n), action }
+}
+
+fn crash(n: u64) -> Fault {
+    let keeps = Some(CrashKeeps::Nothing);
+    let kill = Kill { node: EDGE.into(), restart_after_ms: Some(2_000), keeps, tear_bytes: None };
+    Fault { anchor: nth(n), action: Action::Kill(kill) }
+}
+
+/// Gives how many of the second faults struck.
+fn at_each_twice(damaged: bool) -> u64 {
+    let pairs: [[fn(u64) -> Fault; 2]; 3] = [[error, error], [error, crash], [crash, error]];
+    let mut struck = 0;
+    for pair in pairs {
+        for (first, later) in (1..=24).flat_map(|first| (1..=8).map(move |later| (first, later))) {
+            let both = [pair[0](first), pair[1](first + later)];
+            struck += with_site(1_000 * first + later, as_it_is, async move |site: Site| {
+                post_at_last(&site, "before").await;
+                // Its file leaves the disk: no name there says which numbers were used.
+                site.world.sleep(4 * HOUR).await;
+                site.world.kill(EDGES[0]);
+                if damaged {
+                    let rot = BitRot { node: EDGE.into(), path_prefix: "edge/boot".into(), pick: 9, bits: 1 };
+                    let anchor = Anchor::AtMs(site.world.now().0);
+                    site.world.arm(Fault { anchor, action: Action::BitRot(rot) });
+                }
+                for fault in both {
+                    site.world.arm(fault);
+                }
+                site.world.sleep(Duration::from_secs(1)).await;
+                numbers_rise(&site).await;
+                let outcomes = site.world.fault_outcomes();
+                u64::from(outcomes.last().is_some_and(|outcome| outcome.struck.is_some()))
+            });
+        }
+    }
+    struck
+}
+
+#[test]
+fn no_number_is_used_twice_when_a_boot_fails_at_any_two_steps() {
+    let struck = at_each_twice(false);
+    assert!(struck > 450, "only {struck} second faults");
+}
+
+#[test]
+fn no_number_is_used_twice_when_the_boot_number_is_damaged_and_the_boot_fails_at_any_two_steps() {
+    let struck = at_each_twice(true);
+    assert!(struck > 450, "only {struck} second faults");
+}

@@ -1,0 +1,283 @@
+//! Setting aside fails at each of its steps, twice: no fencing token and no segment id is ever used again.
+
+use crate::bench::{Bench, Client, DAYS, DISK, HOUR, PROJECT, SECOND, lease, with_disk};
+use latent_edge::frame::scan;
+use latent_pipeline::arb::api::{ArbAnswer, ArbCall};
+use latent_pipeline::arb::manifest::{Edit, Tier};
+use latent_pipeline::zone::Day;
+use latent_sim::{
+    Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, Kill, LatentSector, OpKind, RemoveDirectory,
+};
+use std::time::Duration;
+
+const DAY: Day = DAYS[0];
+const MINUTE: Duration = Duration::from_secs(60);
+/// A call is tried again so often, a minute apart: longer than a boot waits for a device that fails.
+const TRIES: u32 = 60;
+
+/// A disk that granted tokens 1 to 3 and used ids 1 to 3 of a day, with one file altered.
+fn used(path: &str, alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
+    let image = with_disk(31, None, async |bench| {
+        bench
+            .run("before", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                for token in 1..3 {
+                    assert_eq!(lease(&client).await, token);
+                }
+                client.merge_all().await.unwrap();
+                client.put(Tier::Late, 9..11).await.unwrap();
+            })
+            .await;
+        bench.world.durable_image(DISK)
+    });
+    let path = format!("arb/{PROJECT}/{path}");
+    let mut bytes = image.read(&path).unwrap().to_vec();
+    alter(&mut bytes);
+    image.with_file(&path, bytes.into())
+}
+
+fn corrupt_lease() -> DiskImage {
+    used("lease", |bytes| bytes[20] ^= 1)
+}
+
+fn corrupt_manifest() -> DiskImage {
+    used(&format!("{DAY}/manifest"), |bytes| bytes[20] ^= 1)
+}
+
+/// The first free id of the day before it was set aside.
+const FREE_ID: u64 = 4;
+const LAST_TOKEN: u64 = 3;
+
+impl Client {
+    /// Tries until the disk does as ordered.
+    async fn at_last(&self, order: ArbCall) -> ArbAnswer {
+        for _ in 0..TRIES {
+            if let Ok(answer) = self.order(order.clone()).await {
+                return answer;
+            }
+            self.sleep(MINUTE).await;
+        }
+        panic!("never done: {order:?}: {:?}", self.told.lock().unwrap().failures.last());
+    }
+
+    async fn token_at_last(&self) {
+        let ArbAnswer::Leased { token } =
+            self.at_last(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await
+        else {
+            panic!("no other node asks for the lease")
+        };
+        let before = self.told.lock().unwrap().tokens.last().copied().unwrap_or(LAST_TOKEN);
+        assert!(token > before, "token {token} is granted after {before}");
+        self.told.lock().unwrap().tokens.push(token);
+    }
+
+    /// Writes until it is written. After each try what was set aside is let go, which a disk may refuse.
+    async fn fill_and_let_go(&self) {
+        for _ in 0..TRIES {
+            let written = self.put(Tier::Late, 1..12).await;
+            let let_go = self.order(ArbCall::LetAsideGo { project: PROJECT, day: DAY }).await;
+            if written.is_ok() && let_go.is_ok() {
+                return;
+            }
+            // Longer than the grace time: what was let go is gone by now.
+            self.sleep(40 * MINUTE).await;
+        }
+        panic!("never filled: {:?}", self.told.lock().unwrap().failures);
+    }
+}
+
+/// Leases around a crash that keeps nothing but what is durable.
+async fn tokens_only_rise(bench: &Bench) {
+    for name in ["one", "two"] {
+        bench
+            .run(name, async |client| {
+                client.token_at_last().await;
+                client.token_at_last().await;
+            })
+            .await;
+        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        lease_says_where_it_begins(&bench.world.disk_image(DISK));
+        bench.world.restart(DISK);
+        bench.world.sleep(SECOND).await;
+    }
+    bench.run("three", async |client| client.token_at_last().await).await;
+}
+
+/// The first token in a lease file is above all that those before it can have held.
+fn lease_says_where_it_begins(image: &DiskImage) {
+    let before = image.files().filter(|(path, _)| path.contains("/lease.corrupt-")).count() as u64;
+    let Some(bytes) = image.read(&format!("arb/{PROJECT}/lease")) else { return };
+    let first =
+        scan(&bytes, 8).payloads.first().map(|grant| u64::from_le_bytes(*grant.first_chunk().unwrap()));
+    assert!(before == 0 || first >= Some(before << 40), "{before} before it, and it begins at {first:?}");
+}
+
+/// Sets the day aside, fills it, lets go of what was set aside, and fills it again after a crash.
+async fn ids_only_rise(bench: &Bench) {
+    bench
+        .run("one", async |client| {
+            let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
+            for _ in 0..TRIES {
+                // A try that failed after its last step is refused when it comes again: the day is not corrupt any more.
+                if client.order(set_aside.clone()).await.is_ok() || client.read(DAY).await.is_ok() {
+                    break;
+                }
+                client.sleep(MINUTE).await;
+            }
+            client.fill_and_let_go().await;
+        })
+        .await;
+    ids_are_new(&bench.world.disk_image(DISK));
+    bench.world.sleep(HOUR).await;
+    bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+    bench.world.restart(DISK);
+    bench.world.sleep(SECOND).await;
+    bench.run("two", async |client| client.fill_and_let_go().await).await;
+    ids_are_new(&bench.world.disk_image(DISK));
+}
+
+/// No edit of the day's manifest adds a file under an id that was free before.
+fn ids_are_new(image: &DiskImage) {
+    let Some(bytes) = image.read(&format!("arb/{PROJECT}/{DAY}/manifest")) else { return };
+    for edit in scan(&bytes, 8).payloads {
+        let edit: Edit = serde_json::from_slice(&edit).unwrap();
+        assert!(edit.add.iter().all(|file| file.id >= FREE_ID), "an id is used again: {edit:?}");
+    }
+}
+
+fn nth(op: OpKind, n: u64) -> Anchor {
+    Anchor::NthOp { node: "disk".into(), op, path_prefix: String::new(), n, after_ms: 0 }
+}
+
+/// The `n`-th operation of the disk fails.
+fn error(n: u64) -> Fault {
+    let (node, path_prefix) = ("disk".into(), String::new());
+    let action =
+        Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(1), for_ms: None });
+    Fault { anchor: nth(OpKind::Disk, n), action }
+}
+
+/// The power fails at the `n`-th operation of the disk.
+fn crash(n: u64) -> Fault {
+    let action = Action::Kill(Kill {
+        node: "disk".into(),
+        restart_after_ms: Some(2_000),
+        keeps: Some(CrashKeeps::Nothing),
+        tear_bytes: None,
+    });
+    Fault { anchor: nth(OpKind::Disk, n), action }
+}
+
+/// The kinds of the first fault and of the second.
+const PAIRS: [[fn(u64) -> Fault; 2]; 3] = [[error, error], [error, crash], [crash, error]];
+
+/// Runs `script` on a disk that boots from `image` with `lasting` faults, with a first fault at each operation up to the
+/// `most`-th and a second at each of the `within` operations after it. Gives how many of the second faults struck.
+fn at_each_twice(
+    image: &DiskImage,
+    lasting: &[Fault],
+    [most, within]: [u64; 2],
+    script: impl AsyncFn(&Bench) + Sync,
+) -> u64 {
+    let mut struck = 0;
+    for pair in PAIRS {
+        for (first, later) in (1..=most).flat_map(|first| (1..=within).map(move |later| (first, later))) {
+            let both = [pair[0](first), pair[1](first + later)];
+            let script = &script;
+            struck += with_disk(1_000 * first + later, Some(image.clone()), async move |bench| {
+                bench.world.kill(DISK);
+                for fault in both.into_iter().chain(lasting.iter().cloned()) {
+                    bench.world.arm(fault);
+                }
+                bench.world.restart(DISK);
+                bench.world.sleep(SECOND).await;
+                script(&bench).await;
+                u64::from(bench.world.fault_outcomes()[1].struck.is_some())
+            });
+        }
+    }
+    struck
+}
+
+#[test]
+fn no_token_is_granted_twice_when_setting_a_corrupt_lease_aside_fails_at_any_two_steps() {
+    let struck = at_each_twice(&corrupt_lease(), &[], [40, 15], tokens_only_rise);
+    assert!(struck > 1_500, "only {struck} second faults");
+}
+
+#[test]
+fn no_token_is_granted_twice_when_a_lease_cannot_be_opened_for_long_and_setting_it_aside_fails_too() {
+    let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/lease"));
+    let cannot_open = DiskError { node, op: OpKind::Open, path_prefix, times: Some(14), for_ms: None };
+    let lasting = [Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(cannot_open) }];
+    // The boots that wait for the device come first: each has its operations.
+    let image = used("lease", |_| {});
+    let struck = at_each_twice(&image, &lasting, [90, 5], tokens_only_rise);
+    assert!(struck > 1_000, "only {struck} second faults");
+}
+
+#[test]
+fn no_token_is_granted_twice_when_a_lease_goes_bad_under_a_running_disk_and_setting_it_aside_fails() {
+    let path_prefix = format!("arb/{PROJECT}/lease");
+    let bad = Action::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
+    let lasting = [Fault { anchor: nth(OpKind::Disk, 30), action: bad }];
+    let image = used("lease", |_| {});
+    let struck = at_each_twice(&image, &lasting, [60, 8], tokens_only_rise);
+    assert!(struck > 1_000, "only {struck} second faults");
+}
+
+#[test]
+fn no_segment_id_is_used_twice_when_setting_a_day_aside_fails_at_any_two_steps() {
+    let struck = at_each_twice(&corrupt_manifest(), &[], [50, 12], ids_only_rise);
+    assert!(struck > 1_500, "only {struck} second faults");
+}
+
+#[test]
+fn tokens_rise_after_a_projects_directory_was_removed_under_a_running_disk_and_a_crash() {
+    with_disk(32, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                for token in 1..4 {
+                    assert_eq!(lease(&client).await, token);
+                }
+            })
+            .await;
+        let path = format!("arb/{PROJECT}");
+        let remove = Action::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
+        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
+        bench.world.sleep(SECOND).await;
+        bench
+            .run("two", async |client| {
+                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                client.order(digests).await.unwrap()
+            })
+            .await;
+        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        bench.world.restart(DISK);
+        bench.world.sleep(SECOND).await;
+        bench.run("three", async |client| client.token_at_last().await).await;
+    });
+}
+
+#[test]
+fn ids_rise_after_a_days_directory_was_removed_under_a_running_disk_and_a_crash() {
+    with_disk(33, Some(used("lease", |_| {})), async |bench| {
+        let path = format!("arb/{PROJECT}/{DAY}");
+        let remove = Action::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
+        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
+        bench.world.sleep(SECOND).await;
+        bench
+            .run("one", async |client| {
+                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                client.order(digests).await.unwrap();
+                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+            })
+            .await;
+        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        bench.world.restart(DISK);
+        bench.world.sleep(SECOND).await;
+        bench.run("two", async |client| client.fill_and_let_go().await).await;
+        ids_are_new(&bench.world.disk_image(DISK));
+    });
+}
