@@ -2,6 +2,8 @@
 //!
 //! One file a hint: `hints/<disk>-<n>`, one frame of head and one of body. Hints are a convenience: an event with
 //! a hint is already durable on enough disks, so a hint that cannot be kept is counted and left to anti-entropy.
+//!
+//! That a hint is gone is made durable after each round of hand-off; a sync that fails is tried again at the next one.
 
 use super::copies::ProjectWrite;
 use crate::arb::api::{ArbCall, ArbError, call};
@@ -11,6 +13,7 @@ use latent_edge::message::{decode_head, encode_head};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode, read_full};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
@@ -25,6 +28,8 @@ pub struct Hints<E: Env> {
     kept: Mutex<BTreeMap<NodeId, Vec<u64>>>,
     next: Mutex<u64>,
     added: Notify,
+    /// A hint was removed, and that is not durable yet.
+    unsynced: AtomicBool,
 }
 
 impl<E: Env> Hints<E> {
@@ -34,9 +39,9 @@ impl<E: Env> Hints<E> {
     /// When the disk fails.
     pub async fn recover(env: E, cluster: Arc<Cluster>) -> Result<Self, DiskError> {
         match env.disk().create_dir("hints").await {
-            Ok(()) => env.disk().sync_dir("").await?,
-            Err(error) if error.kind == DiskErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind != DiskErrorKind::AlreadyExists => return Err(error),
+            // Also when it was there: an earlier boot may have failed at this.
+            _ => env.disk().sync_dir("").await?,
         }
         let mut kept: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
         let mut next = 0;
@@ -48,7 +53,14 @@ impl<E: Env> Hints<E> {
                 next = next.max(number + 1);
             }
         }
-        Ok(Hints { env, cluster, kept: Mutex::new(kept), next: Mutex::new(next), added: Notify::new() })
+        Ok(Hints {
+            env,
+            cluster,
+            kept: Mutex::new(kept),
+            next: Mutex::new(next),
+            added: Notify::new(),
+            unsynced: AtomicBool::new(false),
+        })
     }
 
     /// Keeps a write for `disk`.
@@ -87,7 +99,8 @@ impl<E: Env> Hints<E> {
         loop {
             let waiting: Vec<(NodeId, Vec<u64>)> =
                 self.kept.lock().await.iter().map(|(disk, numbers)| (*disk, numbers.clone())).collect();
-            if waiting.iter().all(|(_, numbers)| numbers.is_empty()) {
+            let nothing_waits = waiting.iter().all(|(_, numbers)| numbers.is_empty());
+            if nothing_waits && !self.unsynced.load(Ordering::Relaxed) {
                 self.added.notified().await;
                 continue;
             }
@@ -100,6 +113,16 @@ impl<E: Env> Hints<E> {
                     }
                 }
             }
+            self.sync_removals().await;
+        }
+    }
+
+    async fn sync_removals(&self) {
+        if self.unsynced.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.env.disk().sync_dir("hints").await
+        {
+            self.unsynced.store(true, Ordering::Relaxed);
+            self.env.mark(Mark { name: "hints.sync-failed", subject: &error.to_string() });
         }
     }
 
@@ -144,7 +167,7 @@ impl<E: Env> Hints<E> {
         // A hint that comes back after a crash is delivered again, which skips what is present.
         match self.env.disk().remove(&path(disk, number)).await {
             Err(error) if error.kind != DiskErrorKind::NotFound => return,
-            _ => {}
+            _ => self.unsynced.store(true, Ordering::Relaxed),
         }
         if let Some(numbers) = self.kept.lock().await.get_mut(&disk) {
             numbers.retain(|kept| *kept != number);

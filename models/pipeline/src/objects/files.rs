@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use tokio::sync::Mutex;
 
-/// Uploads after which the names they used are synced away.
+/// Uploads after which the next call syncs the names they used away.
 const SYNC_INCOMING_EVERY: u64 = 256;
 
 /// Objects on a disk: `objects/KEY`, and `incoming/` while they are uploaded.
@@ -24,7 +24,7 @@ pub(super) struct Objects<E: Env> {
     index: Mutex<BTreeMap<String, u64>>,
     /// Directories whose names are known to be durable.
     durable_dirs: Mutex<BTreeSet<String>>,
-    /// Directories in which a name changed that could not be made durable.
+    /// Directories in which a name changed that is not durable yet: before the next answer it is.
     unsynced_dirs: Mutex<BTreeSet<String>>,
     uploads: AtomicU64,
     /// Files of uploads that were never finished, to be removed.
@@ -40,6 +40,8 @@ impl<E: Env> Objects<E> {
         for leftover in env.disk().list("incoming").await? {
             env.disk().remove(&format!("incoming/{}", leftover.name)).await?;
         }
+        // Also when none was there: an earlier boot may have failed at this.
+        env.disk().sync_dir("incoming").await?;
         let index = scan(env.disk()).await?;
         Ok(Objects {
             env,
@@ -102,6 +104,9 @@ impl<E: Env> Objects<E> {
     /// Removes what unfinished uploads left; what cannot be removed is tried again with the next upload.
     async fn clear_unfinished(&self) {
         let left = std::mem::take(&mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner));
+        if !left.is_empty() {
+            self.unsynced_dirs.lock().await.insert("incoming".to_owned());
+        }
         for incoming in left {
             match self.env.disk().remove(&incoming).await {
                 Err(error) if error.kind != DiskErrorKind::NotFound => self.never_finished(incoming),
@@ -129,7 +134,6 @@ impl<E: Env> Objects<E> {
     }
 
     pub async fn put(&self, key: &str, body: Bytes) -> Result<(), DiskError> {
-        let disk = self.env.disk();
         let len = body.len() as u64;
         if body.len() > MAX_OBJECT_BYTES {
             return Err(DiskError {
@@ -157,7 +161,7 @@ impl<E: Env> Objects<E> {
         // An object is safe without this; but names of finished uploads that only the page cache has removed
         // would become ever more, and keep deleted bytes on the disk.
         if upload % SYNC_INCOMING_EVERY == SYNC_INCOMING_EVERY - 1 {
-            disk.sync_dir("incoming").await?;
+            self.unsynced_dirs.lock().await.insert("incoming".to_owned());
         }
         Ok(())
     }

@@ -78,6 +78,8 @@ async fn look<E: Env>(env: &E, store: &ObjectStore<E>, now: UnixMs, kept: Durati
     if seen != before {
         note_first_seen(env.disk(), &seen).await?;
     }
+    // Also when nothing is new: an earlier look may have failed at this, after the rename.
+    env.disk().sync_dir("").await?;
     let oldest_ms = (now - kept).0;
     for (key, seen_ms) in &seen {
         // A file whose name says no hour is nobody's to remove.
@@ -107,6 +109,7 @@ async fn first_seen<D: Disk>(disk: &D) -> Result<BTreeMap<String, i64>, DiskErro
     Ok(serde_json::from_slice(&text).unwrap_or_default())
 }
 
+/// The caller syncs the directory.
 async fn note_first_seen<D: Disk>(disk: &D, seen: &BTreeMap<String, i64>) -> Result<(), DiskError> {
     let anew = format!("{FIRST_SEEN}.tmp");
     match disk.remove(&anew).await {
@@ -117,8 +120,7 @@ async fn note_first_seen<D: Disk>(disk: &D, seen: &BTreeMap<String, i64>) -> Res
     let file = disk.open(&anew, OpenMode::CreateNew).await?;
     file.append(text.into()).await?;
     file.sync().await?;
-    disk.rename(&anew, FIRST_SEEN).await?;
-    disk.sync_dir("").await
+    disk.rename(&anew, FIRST_SEEN).await
 }
 
 #[cfg(test)]
