@@ -104,8 +104,10 @@ fn days<'a>(
     sight: &'a Sight,
 ) -> impl Iterator<Item = (ProjectDay, &'a LedgerDay, &'a SeenDay)> {
     static NOTHING: SeenDay = SeenDay { contents: Vec::new(), shares: Vec::new(), held: Vec::new() };
-    let covered = ledger.days.iter().filter(|(of, _)| sight.covers(**of));
-    covered.map(|(of, day)| (*of, day, sight.days.get(of).unwrap_or(&NOTHING)))
+    // A look at a few days costs what they cost, however many there are by then.
+    let of_scope = sight.scope.iter().flatten().filter_map(|of| ledger.days.get_key_value(of));
+    let all = sight.scope.is_none().then_some(&ledger.days).into_iter().flatten();
+    of_scope.chain(all).map(|(of, day)| (*of, day, sight.days.get(of).unwrap_or(&NOTHING)))
 }
 
 /// Events without identity that were acknowledged oftener than `there` says they are there.

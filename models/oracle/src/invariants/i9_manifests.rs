@@ -99,8 +99,10 @@ impl ManifestWatch {
 
     fn moved(&self, disk: &DiskSnapshot, snapshot: &Snapshot, now: &Moment, found: &mut Vec<Violation>) {
         let Some(last) = self.last.get(&disk.name).filter(|_| !now.is_damaged(&disk.name)) else { return };
-        let is_read = |of: &ProjectDay| snapshot.scope.as_ref().is_none_or(|scope| scope.contains(of));
-        for (of, (version, history)) in last.iter().filter(|(of, _)| is_read(of)) {
+        // A look at a few days costs what they cost, however many there are by then.
+        let of_scope = snapshot.scope.iter().flatten().filter_map(|of| last.get_key_value(of));
+        let all = snapshot.scope.is_none().then_some(last).into_iter().flatten();
+        for (of, (version, history)) in of_scope.chain(all) {
             // A manifest that does not read is a problem of its own, and not known to have moved.
             let unread = |problem: &Problem| problem.of == *of && problem.error.path.ends_with("/manifest");
             if disk.problems.iter().any(unread) {

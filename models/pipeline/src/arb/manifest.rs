@@ -114,6 +114,12 @@ impl Default for Manifest {
 }
 
 impl Manifest {
+    /// Whether a live file has not been through a compaction.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.live.values().any(|entry| entry.tier != Tier::Compacted)
+    }
+
     /// An edit that follows this state, still without changes.
     #[must_use]
     pub fn next_edit(&self, token: u64) -> Edit {

@@ -94,7 +94,7 @@ impl<E: Env> DayStore<E> {
 
     /// Whether a file of this day has not been through a compaction.
     pub fn is_dirty(&self) -> bool {
-        self.manifest.live.values().any(|entry| entry.tier != Tier::Compacted)
+        self.manifest.is_dirty()
     }
 }
 
@@ -111,6 +111,9 @@ pub struct Store<E: Env> {
     /// A hostile release has struck: see [`crate::hostile`].
     pub(super) lies: AtomicBool,
     days: StdMutex<Days<E>>,
+    /// Every dirty day, and days that were dirty when they were asked for last: a nightly job looks at these alone. Changed
+    /// only by whoever holds the day.
+    pub(super) dirty: StdMutex<BTreeSet<(u32, Day)>>,
     /// Days whose manifest does not verify: refused until they are repaired.
     pub(super) corrupt: StdMutex<BTreeMap<(u32, Day), String>>,
     /// Days of which a directory was set aside and is still there.
@@ -135,6 +138,7 @@ impl<E: Env> Store<E> {
             retired: Retired::default(),
             lies: AtomicBool::new(false),
             days: StdMutex::default(),
+            dirty: StdMutex::default(),
             corrupt: StdMutex::default(),
             aside: StdMutex::default(),
             creating: Mutex::new(()),
@@ -216,6 +220,9 @@ impl<E: Env> Store<E> {
             cut_torn_tail(disk, &format!("{dir}/{}.seg", entry.id)).await?;
         }
         disk.sync_dir(&dir).await?;
+        if manifest.is_dirty() {
+            lock(&self.dirty).insert((project, day));
+        }
         let (open, cut_off) = (BTreeMap::new(), BTreeMap::new());
         Ok(DayStore {
             project,
@@ -273,6 +280,14 @@ impl<E: Env> Store<E> {
         let corrupt = lock(&self.corrupt);
         let sound = |(of, _): &(&(u32, Day), _)| !corrupt.contains_key(*of);
         self.days().range(first..=last).filter(sound).map(|(_, day)| day.clone()).collect()
+    }
+
+    /// As [`Store::days_of`], without days that are known to be clean.
+    pub(super) fn maybe_dirty_days_of(&self, project: u32) -> Vec<SharedDay<E>> {
+        let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
+        let (corrupt, dirty, days) = (lock(&self.corrupt), lock(&self.dirty), self.days());
+        let sound = dirty.range(first..=last).filter(|of| !corrupt.contains_key(*of));
+        sound.filter_map(|of| days.get(of).cloned()).collect()
     }
 
     /// As [`Store::days_of`], by name.
@@ -392,6 +407,11 @@ pub fn check_segment_header(bytes: &Bytes, project: u32, day: Day, path: &str) -
         return Err(bad("segment of another day"));
     }
     Tier::from_number(tier).ok_or_else(|| bad("unknown tier"))
+}
+
+/// The id in a segment's header, which was checked.
+pub(super) fn segment_header_id(bytes: &Bytes) -> u64 {
+    bytes.get(20..28).map_or(0, |mut id| id.get_u64_le())
 }
 
 /// Entry of a file whose bytes are known.

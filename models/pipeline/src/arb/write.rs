@@ -6,7 +6,7 @@
 
 use super::api::{ArbFailure, Part};
 use super::manifest::{FileEntry, Tier};
-use super::store::{DayStore, OpenSegment, SEGMENT_HEADER_BYTES, Store, segment_header};
+use super::store::{DayStore, OpenSegment, SEGMENT_HEADER_BYTES, Store, lock, segment_header};
 use crate::record::{Record, decode_block, encode_framed_block};
 use bytes::Bytes;
 use latent_edge::frame::{self, End};
@@ -59,6 +59,7 @@ impl<E: Env> Store<E> {
         if !self.day(project, part.day)?.is_some_and(|present| Arc::ptr_eq(&present, day)) {
             return Err(ArbFailure::Refused(format!("{} was set aside", locked.dir())));
         }
+        lock(&self.dirty).insert((project, part.day));
         if skip_present {
             let skipped = self.append_absent(&mut locked, part.tier, block, framed).await;
             return self.noting(project, part.day, skipped);
