@@ -4,11 +4,12 @@
 //! While it holds something, one task delivers it, oldest first, and tries again after a pause until the operator has
 //! heard. An alarm whose cause is already pending takes that one's place. The outbox is bounded: above the limit the
 //! oldest alarm is dropped, with a mark. It does not outlive its process: after a restart the cause raises the alarm
-//! again (the next audit finds the day still damaged, the next look a backup still overdue). An alarm may be heard
-//! twice, when its answer was lost.
+//! again (the next audit finds the day still damaged, the next look a backup still overdue); only of copies that differed
+//! and were repaired no report is left. An alarm may be heard twice, when its answer was lost.
 
 use crate::codec::{self, tag};
 use crate::config::Cluster;
+use crate::heartbeat::Job;
 use crate::zone::Day;
 use latent_ports::{Clock, Env, Mark, Net, NodeId};
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,24 @@ pub enum Alarm {
         /// What is kept to, ms.
         kept_ms: u64,
     },
+    /// A worker gave up the nightly job of a project on one disk, until the next night.
+    CompactionFailed {
+        /// The project.
+        project: u32,
+        /// The disk's node.
+        disk: u16,
+        /// Why its last try failed.
+        why: String,
+    },
+    /// A job that runs each night was not complete for too long.
+    JobStopped {
+        /// The job.
+        job: Job,
+        /// The projects of which it was not.
+        projects: Vec<u32>,
+        /// For how long at most, ms.
+        age_ms: u64,
+    },
     /// Copies of a day differ.
     CopiesDiffer {
         /// The project.
@@ -84,7 +103,7 @@ impl Alarm {
     /// are compared without the count.
     #[must_use]
     pub fn has_cause_of(&self, other: &Alarm) -> bool {
-        use Alarm::{BackupOverdue, EventsMissing, ProductionShrank};
+        use Alarm::{BackupOverdue, CompactionFailed, EventsMissing, JobStopped, ProductionShrank};
         match (self, other) {
             (EventsMissing { project, day, .. }, EventsMissing { project: of, day: on, .. })
             | (ProductionShrank { project, day, .. }, ProductionShrank { project: of, day: on, .. }) => {
@@ -93,6 +112,10 @@ impl Alarm {
             (BackupOverdue { data_center, .. }, BackupOverdue { data_center: other, .. }) => {
                 data_center == other
             }
+            (CompactionFailed { project, disk, .. }, CompactionFailed { project: of, disk: on, .. }) => {
+                (project, disk) == (of, on)
+            }
+            (JobStopped { job, .. }, JobStopped { job: other, .. }) => job == other,
             _ => self == other,
         }
     }

@@ -7,53 +7,89 @@
 
 use crate::alarms::{Alarm, Alarms};
 use crate::backup;
-use crate::compaction::worker::sleep_until;
-use crate::config::Boot;
+use crate::config::{Boot, TeeStoreConfig};
 use crate::export::{agreed_digest, export_line, read_day};
+use crate::heartbeat::{self, Job, JobLog};
 use crate::record::{Key, Record, SetDigest};
 use crate::recovery::tee::{TeeReader, events_of};
+use crate::schedule::{MedianClock, Next, Timetable, Turns};
 use crate::wire;
-use crate::zone::{Day, ZoneHistory};
-use latent_ports::{Clock, Env, Mark, UnixMs};
+use crate::zone::Day;
+use latent_ports::{Clock, Env, Mark, Net, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Boots the audit node.
+/// From a boot to the first audit: what a crash cut off does not wait for the next night.
+const FIRST_AFTER: Duration = Duration::from_secs(30 * 60);
+/// From an audit that could not run to its next try.
+const RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// Tries of an audit that cannot run, before it waits for the next night.
+const TRIES: u32 = 6;
+/// Time that goes back by more than this was wrong before.
+const STEPPED_BACK: Duration = Duration::from_secs(3600);
+
+/// Boots the audit node: audits, watches backups and the workers' jobs, and serves its status.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let (Some(config), Some(tee)) = (boot.cluster.audit.clone(), boot.cluster.tee.clone()) else { return };
     let alarms = Alarms::new(&env, &boot.cluster);
-    env.spawn(backup::watch::run(env.clone(), boot.clone(), alarms.clone()));
-    let keep_ms = tee.kept().as_millis() as i64;
-    let mut audit = Audit {
+    let clock = MedianClock::new(&env, &boot.cluster);
+    let log = JobLog::new(&env);
+    env.spawn(backup::watch::run(env.clone(), boot.clone(), clock.clone(), alarms.clone()));
+    let (jobs, workers) = (vec![Job::Compaction, Job::AntiEntropy], boot.cluster.workers.clone());
+    env.spawn(heartbeat::watch(env.clone(), boot.clone(), alarms.clone(), jobs, workers));
+    let audit = Audit {
         reader: TeeReader::new(&env, &tee),
         keys: BTreeMap::new(),
         passed: BTreeMap::new(),
+        newest: UnixMs(i64::MIN),
+        clock,
         alarms,
-        env,
-        boot,
-        keep_ms,
+        env: env.clone(),
+        keep_ms: tee.kept().as_millis() as i64,
+        boot: boot.clone(),
     };
-    let mut due = BTreeSet::new();
-    let now = audit.env.clock().wall();
-    // Counted from the midnight whose audit is still ahead: a restart between the two must not skip a night.
-    let next = |zones: &ZoneHistory, now: UnixMs| {
-        zones.next_midnight(now - config.after_midnight) + config.after_midnight
-    };
-    for project in audit.boot.cluster.projects.values() {
-        due.insert((next(&project.zones, now), project.id));
-    }
-    while let Some((at, project)) = due.pop_first() {
-        sleep_until(&audit.env, at).await;
-        audit.project(project).await;
-        let now = audit.env.clock().wall().max(at);
-        let zones = &audit.boot.cluster.projects[&project].zones;
-        due.insert((next(zones, now), project));
+    env.spawn(nightly(audit, tee, config.after_midnight, log.clone()));
+    let release = boot.release.name.clone();
+    env.net().serve(64, move |_| std::future::ready(log.status(&release))).await;
+}
+
+/// Audits each project at its time, and once soon after a boot. One that cannot run is tried again a few times.
+async fn nightly<E: Env>(mut audit: Audit<E>, tee: TeeStoreConfig, after: Duration, log: JobLog<E>) {
+    let (env, cluster) = (audit.env.clone(), audit.boot.cluster.clone());
+    let turns = |project, now| Turns::nightly(&cluster.projects[&project].zones, now, |_| after);
+    let first = env.clock().monotonic() + FIRST_AFTER;
+    let mut table = Timetable::new(cluster.projects.keys().map(|project| (*project, first)));
+    let mut tries: BTreeMap<u32, u32> = BTreeMap::new();
+    loop {
+        let now = audit.clock.now().await;
+        let project = match table.next(now, env.clock().monotonic(), turns) {
+            Next::Sleep(wait) => {
+                env.clock().sleep(wait).await;
+                continue;
+            }
+            Next::Due(project) => project,
+        };
+        audit.distrust_if_time_went_back(now, &tee);
+        let is_complete = audit.project(project).await;
+        let tried = tries.entry(project).or_default();
+        if is_complete {
+            log.complete(Job::Audit, project);
+        } else {
+            *tried += 1;
+        }
+        if is_complete || *tried >= TRIES {
+            *tried = 0;
+            table.done(project);
+        } else {
+            table.put_off(project, env.clock().monotonic() + RETRY_AFTER);
+        }
     }
 }
 
 struct Audit<E: Env> {
     env: E,
     boot: Boot,
+    clock: MedianClock<E>,
     alarms: Alarms<E>,
     reader: TeeReader<E>,
     /// What the tee holds: key and newest arrival, by project and day.
@@ -61,15 +97,32 @@ struct Audit<E: Env> {
     /// The copies' digest and the number of keys with which a day passed.
     passed: BTreeMap<(u32, Day), (SetDigest, usize)>,
     keep_ms: i64,
+    /// The newest time at which an audit began.
+    newest: UnixMs,
 }
 
 impl<E: Env> Audit<E> {
-    async fn project(&mut self, project: u32) {
+    /// Drops what is remembered when time turns out to have been ahead: keys may be forgotten that the tee still holds.
+    /// They are right only together with the files that count as read and the days that passed, so all of it goes.
+    fn distrust_if_time_went_back(&mut self, now: UnixMs, tee: &TeeStoreConfig) {
+        if now + STEPPED_BACK < self.newest {
+            self.env.mark(Mark { name: "audit.memory-dropped", subject: "" });
+            self.reader = TeeReader::new(&self.env, tee);
+            self.keys.clear();
+            self.passed.clear();
+            self.newest = now;
+        }
+        self.newest = self.newest.max(now);
+    }
+
+    /// Audits one project. Returns whether the audit could run, whatever it found.
+    async fn project(&mut self, project: u32) -> bool {
         if let Err(why) = self.refresh(project).await {
             self.env.mark(Mark { name: "audit.failed", subject: &why });
             self.alarms.raise(Alarm::AuditFailed { project, why });
-            return;
+            return false;
         }
+        let mut is_complete = true;
         self.env.mark(Mark { name: "audit.ran", subject: "" });
         let days: Vec<Day> = self
             .keys
@@ -87,9 +140,11 @@ impl<E: Env> Audit<E> {
                 Err(why) => {
                     self.env.mark(Mark { name: "audit.failed", subject: &why });
                     self.alarms.raise(Alarm::AuditFailed { project, why });
+                    is_complete = false;
                 }
             }
         }
+        is_complete
     }
 
     /// Reads new tee files, and forgets what is older than the tee keeps of the project that is looked at next:
@@ -103,7 +158,9 @@ impl<E: Env> Audit<E> {
                 *newest = record.arrived_ms.max(*newest);
             }
         }
-        let oldest: UnixMs = self.env.clock().wall() - Duration::from_millis(self.keep_ms.unsigned_abs());
+        // Nothing is forgotten by this node's clock alone.
+        let Some(now) = self.clock.common().await else { return Ok(()) };
+        let oldest = now - Duration::from_millis(self.keep_ms.unsigned_abs());
         let days = (project, Day(i32::MIN))..=(project, Day(i32::MAX));
         let mut empty = Vec::new();
         for (of, keys) in self.keys.range_mut(days) {

@@ -104,6 +104,8 @@ pub struct AuditConfig {
     pub after_midnight: Duration,
     /// Where alarms go.
     pub operator: NodeId,
+    /// The node that audits; `None` where none does, as in a drill.
+    pub node: Option<NodeId>,
 }
 
 /// The tee store and how long it keeps a request, by arrival.

@@ -8,12 +8,13 @@
 use crate::alarms::{Alarm, Alarms};
 use crate::arb::api::{ArbAnswer, ArbCall, call};
 use crate::arb::manifest::Tier;
-use crate::compaction::worker::sleep_until;
 use crate::config::{Boot, Cluster};
 use crate::export::read_copy;
+use crate::heartbeat::{Job, JobLog};
 use crate::ingest::copies::encode_write;
 use crate::record::{ArrivalId, Record, SetDigest};
-use crate::zone::{Day, ZoneHistory};
+use crate::schedule::{MedianClock, Next, Timetable, Turns};
+use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
@@ -24,30 +25,43 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The cut lies this far back, so that what is in flight belongs to no copy yet.
 const CUT_SLACK: Duration = Duration::from_secs(5 * 60);
 
-/// Compares every project's copies each night. The first worker does it.
-pub async fn nightly<E: Env>(env: E, boot: Boot, alarms: Alarms<E>) {
+/// From a boot to the first comparison: hints have been handed off by then, and what a crash cut off does not wait for
+/// the next night.
+const FIRST_AFTER: Duration = Duration::from_secs(3600);
+/// From a comparison that too few disks answered to the next.
+const RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Compares every project's copies each night, and once after a boot. The first worker does it.
+pub async fn nightly<E: Env>(env: E, boot: Boot, clock: MedianClock<E>, alarms: Alarms<E>, log: JobLog<E>) {
     if boot.cluster.workers.first() != Some(&env.node()) {
         return;
     }
     let after = boot.cluster.scrub_after_midnight;
-    let now = env.clock().wall();
-    // Counted from the midnight whose comparison is still ahead: a restart between the two must not skip a night.
-    let next = |zones: &ZoneHistory, now: UnixMs| zones.next_midnight(now - after) + after;
-    let mut due: BTreeSet<(UnixMs, u32)> =
-        boot.cluster.projects.values().map(|p| (next(&p.zones, now), p.id)).collect();
-    while let Some((at, project)) = due.pop_first() {
-        sleep_until(&env, at).await;
-        compare(&env, &boot.cluster, &alarms, project).await;
-        let zones = &boot.cluster.projects[&project].zones;
-        due.insert((next(zones, env.clock().wall().max(at)), project));
+    let turns = |project, now| Turns::nightly(&boot.cluster.projects[&project].zones, now, |_| after);
+    let first = env.clock().monotonic() + FIRST_AFTER;
+    let mut table = Timetable::new(boot.cluster.projects.keys().map(|project| (*project, first)));
+    loop {
+        let now = clock.now().await;
+        match table.next(now, env.clock().monotonic(), turns) {
+            Next::Sleep(wait) => env.clock().sleep(wait).await,
+            Next::Due(project) => {
+                if compare(&env, &boot.cluster, &alarms, now - CUT_SLACK, project).await {
+                    table.done(project);
+                    log.complete(Job::AntiEntropy, project);
+                } else {
+                    table.put_off(project, env.clock().monotonic() + RETRY_AFTER);
+                }
+            }
+        }
     }
 }
 
 /// What a disk said of a day: a digest, or that it cannot read it.
 type Said = BTreeMap<Day, Vec<(NodeId, Option<SetDigest>)>>;
 
-async fn compare<E: Env>(env: &E, cluster: &Cluster, alarms: &Alarms<E>, project: u32) {
-    let cut = env.clock().wall() - CUT_SLACK;
+/// Compares what arrived before `cut`. Returns whether so many disks answered that together they hold every
+/// acknowledged event.
+async fn compare<E: Env>(env: &E, cluster: &Cluster, alarms: &Alarms<E>, cut: UnixMs, project: u32) -> bool {
     let ask = ArbCall::Digests { project, arrived_before_ms: cut.0 };
     let answers =
         join_all(cluster.disks.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT))).await;
@@ -82,6 +96,7 @@ async fn compare<E: Env>(env: &E, cluster: &Cluster, alarms: &Alarms<E>, project
             let_aside_go(env, *disk, project, day).await;
         }
     }
+    disks.len() >= cluster.copies.read_disks
 }
 
 /// Asked again the next night if it fails.

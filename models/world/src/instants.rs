@@ -1,12 +1,12 @@
 //! When drills happen: in turn at any instant, in the middle of a backup, and in the middle of a compaction.
 //!
 //! The narrow ones are computed, not waited for: when a backup starts follows from the scenario, and when a
-//! project's job starts follows from its midnight and the worker's own keyed draw. A few milliseconds of drawn
+//! project's job starts follows from its midnight, the worker's keyed draw and the disks' clocks. A few milliseconds of drawn
 //! latencies decide whether a drill really falls within; the report says what it fell into.
 
 use crate::plan::{CLOCK_OFFSET_MS, Tenant, between};
 use crate::scenario::Topic;
-use crate::topology::clock_offset_ms;
+use crate::topology::{Names, clock_offset_ms};
 use latent_engine::sim::keyed_draw;
 use latent_engine::{Scenario, draw_seed};
 use latent_pipeline::compaction::worker::{START_STREAM, start_delay_of, start_key};
@@ -30,9 +30,8 @@ pub(crate) fn drills(scenario: &Scenario<Topic>, seed: u64, tenants: &[Tenant]) 
             let any = between(draw(0), from, end);
             match number % 3 {
                 1 => within_backup(scenario, any).map(|at| at + between(draw(1), 0, WITHIN_BACKUP_MS)),
-                2 => {
-                    within_job(tenants, seed, any, draw(2)).map(|at| at + between(draw(1), 1, WITHIN_JOB_MS))
-                }
+                2 => within_job(scenario, tenants, seed, any, draw(2))
+                    .map(|at| at + between(draw(1), 1, WITHIN_JOB_MS)),
                 _ => None,
             }
             .filter(|at| *at < end)
@@ -52,13 +51,22 @@ fn within_backup(scenario: &Scenario<Topic>, any: i64) -> Option<i64> {
 }
 
 /// The start of one project's first job after `any`.
-fn within_job(tenants: &[Tenant], seed: u64, any: i64, pick: u64) -> Option<i64> {
+fn within_job(scenario: &Scenario<Topic>, tenants: &[Tenant], seed: u64, any: i64, pick: u64) -> Option<i64> {
     let tenant = tenants.get((pick % tenants.len().max(1) as u64) as usize)?;
     let zones = ZoneHistory::constant(&tenant.zone).ok()?;
     let midnight = zones.next_midnight(UnixMs(any));
     let ended = Day(zones.day(midnight, midnight).0 - 1);
     // The worker draws in the world, so the foreseen draw is one of the world's.
     let draw = keyed_draw(draw_seed(seed), START_STREAM, start_key(tenant.law.project, ended));
-    let by_the_workers_clock = midnight + start_delay_of(draw, &CompactionConfig::default());
-    Some(by_the_workers_clock.0 - clock_offset_ms(seed, "worker-1", CLOCK_OFFSET_MS))
+    let by_the_median_clock = midnight + start_delay_of(draw, &CompactionConfig::default());
+    Some(by_the_median_clock.0 - median_offset_ms(scenario, seed))
+}
+
+/// How far the median of the disks' clocks, by which jobs begin, is ahead of true time, ms.
+fn median_offset_ms(scenario: &Scenario<Topic>, seed: u64) -> i64 {
+    let disks = Names::of(&scenario.topic).disks;
+    let mut offsets: Vec<i64> =
+        disks.iter().map(|disk| clock_offset_ms(seed, disk, CLOCK_OFFSET_MS)).collect();
+    offsets.sort_unstable();
+    offsets.get(offsets.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }

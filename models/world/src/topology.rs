@@ -341,11 +341,11 @@ fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Clust
             retention: tee.retention.0,
             least_retention: tee.retention.0,
         }),
-        audit: protection
-            .audit
-            .as_ref()
-            .zip(nodes.operator)
-            .map(|(audit, operator)| AuditConfig { after_midnight: audit.after_midnight.0, operator }),
+        audit: protection.audit.as_ref().zip(nodes.operator).map(|(audit, operator)| AuditConfig {
+            after_midnight: audit.after_midnight.0,
+            operator,
+            node: nodes.audit,
+        }),
         scrub_after_midnight: SCRUB_AFTER_MIDNIGHT,
     }
 }

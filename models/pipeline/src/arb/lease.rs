@@ -184,7 +184,9 @@ impl<E: Env> Leases<E> {
             }
         };
         let now = env.clock().wall().0;
-        if lease.holder != holder.0 && now < lease.expires_ms {
+        // One that runs for longer than a lease was granted while this disk's clock was ahead: its token fences it off.
+        let is_held = now < lease.expires_ms && lease.expires_ms <= now.saturating_add_unsigned(for_ms);
+        if lease.holder != holder.0 && is_held {
             return Ok(ArbAnswer::Held);
         }
         let expires_ms = now.saturating_add_unsigned(for_ms);

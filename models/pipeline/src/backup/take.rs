@@ -13,10 +13,10 @@ use crate::alarms::{Alarm, Alarms, Retained};
 use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
 use crate::arb::log::{Distrusted, DurableLog};
 use crate::common_time::{NoCommonTime, common_time};
-use crate::compaction::worker::sleep_until;
 use crate::config::{BackupConfig, Boot};
 use crate::record::{Key, SetDigest};
 use crate::recovery::expire::refuse;
+use crate::schedule::{MOST_SLEEP, MedianClock};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -68,21 +68,28 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(config) = boot.cluster.backup.clone() else { return };
     let alarms = Alarms::new(&env, &boot.cluster);
     refuse(&env, &alarms, Retained::Backups, config.retention, config.kept());
+    let clock = MedianClock::new(&env, &boot.cluster);
     let mut kept = Kept::default();
-    let mut due = (first_boot(&env).await + config.first_after).max(env.clock().wall());
+    let mut due = first_boot(&env, clock.now().await).await + config.first_after;
     if let Some(newest) = newest_position(&env, &config).await {
-        due = (UnixMs(newest) + POSITION_SLACK + config.interval).max(env.clock().wall());
+        due = UnixMs(newest) + POSITION_SLACK + config.interval;
         let newest = Backups::new(&env, &config.data_centers).catalogs().await.into_iter().next();
         kept = newest.map(Kept::of).unwrap_or_default();
     }
+    // What a clock that was ahead noted puts no backup off for longer than this.
+    let mut most_wait = config.interval.max(config.first_after);
     loop {
-        sleep_until(&env, due).await;
-        let started = env.clock().wall();
+        let now = clock.now().await;
+        due = due.min(now + most_wait);
+        if now < due {
+            env.clock().sleep(due.since(now).min(MOST_SLEEP)).await;
+            continue;
+        }
         match take(&env, &boot, &config, &alarms, &mut kept).await {
-            Ok(()) => due = due.max(started) + config.interval,
+            Ok(()) => (due, most_wait) = (now + config.interval, config.interval),
             Err(error) => {
                 env.mark(Mark { name: "backup.failed", subject: &error.to_string() });
-                due = env.clock().wall() + RETRY_AFTER;
+                env.clock().sleep(RETRY_AFTER).await;
             }
         }
     }
@@ -90,8 +97,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
 
 /// When this node booted for the first time, from its disk: restarts must not put the first backup off again and
 /// again. A disk that fails puts it off once.
-async fn first_boot<E: Env>(env: &E) -> UnixMs {
-    let now = env.clock().wall();
+async fn first_boot<E: Env>(env: &E, now: UnixMs) -> UnixMs {
     match noted_first_boot(env, now).await {
         Ok(first) => first,
         Err(error) => {

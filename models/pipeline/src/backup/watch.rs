@@ -9,6 +9,7 @@ use super::catalog::{CATALOGS, Catalog};
 use super::take::POSITION_SLACK;
 use crate::alarms::{Alarm, Alarms};
 use crate::config::Boot;
+use crate::schedule::MedianClock;
 use latent_edge::object_api::{ObjectStore, Patience};
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
 use std::collections::BTreeSet;
@@ -21,13 +22,13 @@ const SLACK: Duration = Duration::from_secs(3 * 3600);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs beside the audit, on its node, until that dies.
-pub async fn run<E: Env>(env: E, boot: Boot, alarms: Alarms<E>) {
+pub async fn run<E: Env>(env: E, boot: Boot, clock: MedianClock<E>, alarms: Alarms<E>) {
     let Some(backup) = &boot.cluster.backup else { return };
-    let first = env.clock().wall() + backup.first_after;
+    let first = clock.now().await + backup.first_after;
     let mut told: BTreeSet<usize> = BTreeSet::new();
     loop {
         env.clock().sleep(LOOK_EVERY).await;
-        let now = env.clock().wall();
+        let now = clock.now().await;
         for (index, node) in backup.data_centers.iter().enumerate() {
             let data_center = index + 1;
             let newest = match newest_of(&env, *node).await {

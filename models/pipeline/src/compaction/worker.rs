@@ -6,17 +6,17 @@
 //! not do is tried again a few times, and once more by the next night's.
 
 use super::plan::plan_day;
-use crate::alarms::Alarms;
+use crate::alarms::{Alarm, Alarms};
 use crate::arb::api::{ArbAnswer, ArbCall, ArbError, DayFiles, call};
 use crate::arb::manifest::Tier;
-use crate::codec::{self, tag};
-use crate::config::{Boot, CompactionConfig, Project};
+use crate::config::{Boot, CompactionConfig};
+use crate::heartbeat::{self, Job, JobLog};
 use crate::release::Bug;
+use crate::schedule::{MedianClock, Next, Timetable, Turns};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use latent_ports::{Clock, Env, Mark, Message, Net, NodeId, UnixMs};
-use std::collections::BTreeMap;
+use latent_ports::{Clock, Env, Mark, Net, NodeId, UnixMs};
 use std::time::Duration;
 
 /// How long a disk may take for one run or listing.
@@ -25,25 +25,31 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 const TRIES: u32 = 6;
 
-/// Boots a worker: serves its status, runs the nightly jobs and anti-entropy until the node dies.
+/// Boots a worker: serves its status, runs the nightly jobs and anti-entropy, and watches the audit, until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
     let alarms = Alarms::new(&env, &boot.cluster);
-    env.spawn(nightly(env.clone(), boot.clone()));
-    env.spawn(crate::repair::nightly(env.clone(), boot.clone(), alarms));
+    let clock = MedianClock::new(&env, &boot.cluster);
+    let log = JobLog::new(&env);
+    let worker = Worker {
+        env: env.clone(),
+        boot: boot.clone(),
+        clock: clock.clone(),
+        alarms: alarms.clone(),
+        log: log.clone(),
+    };
+    env.spawn(worker.nightly());
+    env.spawn(crate::repair::nightly(env.clone(), boot.clone(), clock, alarms.clone(), log.clone()));
+    if let Some(audit) = boot.cluster.audit.as_ref().and_then(|audit| audit.node) {
+        env.spawn(heartbeat::watch(env.clone(), boot.clone(), alarms, vec![Job::Audit], vec![audit]));
+    }
     crate::hostile::spawn_if_it_is(&env, &boot);
     let release = boot.release.name.clone();
-    env.net().serve(64, move |_| std::future::ready(status(&release))).await;
-}
-
-fn status(release: &str) -> Message {
-    codec::message(tag::STATUS, &release)
+    env.net().serve(64, move |_| std::future::ready(log.status(&release))).await;
 }
 
 /// Asks a worker which release it runs.
 pub async fn release_of<E: Env>(env: &E, worker: NodeId) -> Option<String> {
-    let answer =
-        env.net().call(worker, codec::message(tag::STATUS, &()), Duration::from_secs(5)).await.ok()?;
-    codec::decode(tag::STATUS, &answer).ok()
+    heartbeat::status_of(env, worker).await.map(|status| status.release)
 }
 
 /// When the job of a project starts after the midnight that ends `day`: drawn, so that all projects of a zone do
@@ -68,47 +74,87 @@ pub fn start_delay_of(draw: u64, config: &CompactionConfig) -> Duration {
     Duration::from_millis(draw % within_ms.max(1))
 }
 
-async fn nightly<E: Env>(env: E, boot: Boot) {
-    let mine = boot.cluster.workers.iter().position(|worker| *worker == env.node()).unwrap_or(0);
-    let (first, standby) = share(&boot.cluster.disks, boot.cluster.workers.len(), mine);
-    let mut due: BTreeMap<(UnixMs, u32, bool), ()> = BTreeMap::new();
-    let now = env.clock().wall();
-    for project in boot.cluster.projects.keys() {
-        // A job may have been cut off by the restart: look once, soon.
-        let delay = start_delay(&env, &boot, *project, Day(0));
-        due.insert((now + delay, *project, true), ());
-        due.insert((now + delay, *project, false), ());
-        let project = &boot.cluster.projects[project];
-        schedule(&env, &boot, project, now, &mut due);
-    }
-    while let Some(((at, id, is_first), ())) = due.pop_first() {
-        sleep_until(&env, at).await;
-        let project = &boot.cluster.projects[&id];
-        let disks = if is_first { first.clone() } else { standby.clone() };
-        if is_first && !due.keys().any(|(_, other, first)| *other == id && *first) {
-            schedule(&env, &boot, project, env.clock().wall().max(at), &mut due);
-        }
-        let (env_of_job, boot) = (env.clone(), boot.clone());
-        env.spawn(async move {
-            let jobs = disks.into_iter().map(|disk| job_with_retries(&env_of_job, &boot, id, disk));
-            join_all(jobs).await;
-        });
-    }
+/// What the jobs of one worker share.
+#[derive(Clone)]
+struct Worker<E> {
+    env: E,
+    boot: Boot,
+    clock: MedianClock<E>,
+    alarms: Alarms<E>,
+    log: JobLog<E>,
 }
 
-/// Puts down the next night's job: this worker's own disks, and later the others'.
-fn schedule<E: Env>(
-    env: &E,
-    boot: &Boot,
-    project: &Project,
-    now: UnixMs,
-    due: &mut BTreeMap<(UnixMs, u32, bool), ()>,
-) {
-    let midnight = project.zones.next_midnight(now);
-    let ended = project.zones.day(midnight - Duration::from_millis(1), now);
-    let start = midnight + start_delay(env, boot, project.id, ended);
-    due.insert((start, project.id, true), ());
-    due.insert((start + boot.cluster.compaction.standby_after, project.id, false), ());
+/// Of a project on which disks: a worker's own, and later the others'.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Shift {
+    project: u32,
+    is_standby: bool,
+}
+
+impl<E: Env> Worker<E> {
+    /// Begins each job at its time, and once soon after a boot: one may have been cut off by the restart. Jobs run beside
+    /// each other.
+    async fn nightly(self) {
+        let cluster = &self.boot.cluster;
+        let mine = cluster.workers.iter().position(|worker| *worker == self.env.node()).unwrap_or(0);
+        let (own, others) = share(&cluster.disks, cluster.workers.len(), mine);
+        let now = self.env.clock().monotonic();
+        let shifts = cluster.projects.keys().flat_map(|project| {
+            let first = now + start_delay(&self.env, &self.boot, *project, Day(0));
+            [false, true].map(|is_standby| (Shift { project: *project, is_standby }, first))
+        });
+        let mut table = Timetable::new(shifts);
+        loop {
+            let now = self.clock.now().await;
+            match table.next(now, self.env.clock().monotonic(), |shift, now| self.turns(shift, now)) {
+                Next::Sleep(wait) => self.env.clock().sleep(wait).await,
+                Next::Due(shift) => {
+                    table.done(shift);
+                    let disks = if shift.is_standby { others.clone() } else { own.clone() };
+                    let worker = self.clone();
+                    self.env.spawn(async move { worker.jobs(shift.project, disks).await });
+                }
+            }
+        }
+    }
+
+    /// A project's regular times: a drawn delay after its midnights, and later for the others' disks.
+    fn turns(&self, shift: Shift, now: UnixMs) -> Turns {
+        let zones = &self.boot.cluster.projects[&shift.project].zones;
+        let later =
+            if shift.is_standby { self.boot.cluster.compaction.standby_after } else { Duration::ZERO };
+        Turns::nightly(zones, now, |midnight| {
+            let ended = zones.day(midnight - Duration::from_millis(1), midnight);
+            start_delay(&self.env, &self.boot, shift.project, ended) + later
+        })
+    }
+
+    /// A project's jobs on some disks, side by side. They are complete when one of them is: a disk that is out of reach is
+    /// reported by itself.
+    async fn jobs(&self, project: u32, disks: Vec<NodeId>) {
+        let jobs = disks.into_iter().map(|disk| self.job_with_retries(project, disk));
+        if join_all(jobs).await.contains(&true) {
+            self.log.complete(Job::Compaction, project);
+        }
+    }
+
+    /// Returns whether the job is done. One that failed each time is an alarm.
+    async fn job_with_retries(&self, project: u32, disk: NodeId) -> bool {
+        let mut why = String::new();
+        for tried in 1..=TRIES {
+            match job(&self.env, &self.boot, &self.clock, project, disk).await {
+                Ok(()) => return true,
+                Err(error) => why = error.to_string(),
+            }
+            self.env.mark(Mark { name: "compaction.job-failed", subject: &format!("p{project}: {why}") });
+            if tried < TRIES {
+                self.env.clock().sleep(RETRY_AFTER).await;
+            }
+        }
+        self.env.mark(Mark { name: "compaction.job-given-up", subject: &format!("p{project}: {why}") });
+        self.alarms.raise(Alarm::CompactionFailed { project, disk: disk.0, why });
+        false
+    }
 }
 
 /// Splits the disks into the part of worker `mine` and the others.
@@ -118,32 +164,15 @@ fn share(disks: &[NodeId], workers: usize, mine: usize) -> (Vec<NodeId>, Vec<Nod
     (mine.into_iter().map(|(_, d)| *d).collect(), others.into_iter().map(|(_, d)| *d).collect())
 }
 
-/// Sleeps until the wall clock shows `at`; a clock that is stepped is noticed within a day's sleep.
-pub async fn sleep_until<E: Env>(env: &E, at: UnixMs) {
-    loop {
-        let wait = at.since(env.clock().wall());
-        if wait.is_zero() {
-            return;
-        }
-        env.clock().sleep(wait.min(Duration::from_secs(6 * 3600))).await;
-    }
-}
-
-async fn job_with_retries<E: Env>(env: &E, boot: &Boot, project: u32, disk: NodeId) {
-    for _ in 0..TRIES {
-        match job(env, boot, project, disk).await {
-            Ok(()) => return,
-            Err(error) => {
-                env.mark(Mark { name: "compaction.job-failed", subject: &format!("p{project}: {error}") });
-                env.clock().sleep(RETRY_AFTER).await;
-            }
-        }
-    }
-}
-
 /// One project's job on one disk.
-async fn job<E: Env>(env: &E, boot: &Boot, project: u32, disk: NodeId) -> Result<(), ArbError> {
-    if ended_days(env, boot, project, disk).await?.is_empty() {
+async fn job<E: Env>(
+    env: &E,
+    boot: &Boot,
+    clock: &MedianClock<E>,
+    project: u32,
+    disk: NodeId,
+) -> Result<(), ArbError> {
+    if ended_days(env, boot, clock, project, disk).await?.is_empty() {
         return Ok(());
     }
     let for_ms = boot.cluster.compaction.lease.as_millis() as u64;
@@ -152,7 +181,7 @@ async fn job<E: Env>(env: &E, boot: &Boot, project: u32, disk: NodeId) -> Result
     // Asked again under the lease: nobody else changes compacted files from here on. A day that cannot be compacted does
     // not hold up the others.
     let mut failed = Ok(());
-    for day in ended_days(env, boot, project, disk).await? {
+    for day in ended_days(env, boot, clock, project, disk).await? {
         if let Err(error) = compact_day(env, boot, project, disk, token, &day).await {
             failed = Err(error);
         }
@@ -164,13 +193,14 @@ async fn job<E: Env>(env: &E, boot: &Boot, project: u32, disk: NodeId) -> Result
 async fn ended_days<E: Env>(
     env: &E,
     boot: &Boot,
+    clock: &MedianClock<E>,
     project: u32,
     disk: NodeId,
 ) -> Result<Vec<DayFiles>, ArbError> {
     let asked =
         call(env, disk, &ArbCall::Days { project, dirty_only: true }, Bytes::new(), CALL_TIMEOUT).await?;
     let ArbAnswer::Days(mut days) = asked.0 else { return Err(ArbError::Unexpected(disk.0)) };
-    let now = env.clock().wall();
+    let now = clock.now().await;
     let today = boot.cluster.projects[&project].zones.day(now, now);
     days.retain(|day| day.day < today);
     Ok(days)

@@ -113,7 +113,11 @@ impl Site {
                 retention: 7 * 24 * HOUR,
                 least_retention: 7 * 24 * HOUR,
             }),
-            audit: Some(AuditConfig { after_midnight: 4 * HOUR, operator: NodeId(20) }),
+            audit: Some(AuditConfig {
+                after_midnight: 4 * HOUR,
+                operator: NodeId(20),
+                node: Some(NodeId(19)),
+            }),
             scrub_after_midnight: 6 * HOUR,
         });
         assert!(known.set(cluster.clone()).is_ok());

@@ -12,6 +12,7 @@ use latent_oracle::loss::LossSummary;
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::access::Permission;
 use latent_pipeline::alarms::{Alarm, Retained};
+use latent_pipeline::heartbeat::Job;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Course<'_> {
@@ -175,6 +176,18 @@ impl Course<'_> {
                     };
                     let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
                     ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
+                }
+                Alarm::CompactionFailed { project, disk, why } => {
+                    ("the nightly job", format!("p{project}: given up on node {disk}: {why}"))
+                }
+                Alarm::JobStopped { job, projects, age_ms } => {
+                    let job = match job {
+                        Job::Compaction => "compaction",
+                        Job::AntiEntropy => "anti-entropy",
+                        Job::Audit => "the audit",
+                    };
+                    let age = words::span_ms(*age_ms);
+                    ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
                 }
                 Alarm::CopiesDiffer { project, day } => {
                     ("anti-entropy", format!("p{project} {day}: copies differ"))
