@@ -17,7 +17,7 @@ use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full}
 use latent_sim::{Action, Anchor, Fault, Kill, NodeSpec, OpKind, World};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -164,7 +164,7 @@ impl System for Wal {
         let hung = stuck.then(|| format!("the log stopped at record {told_safe}"));
         let facts = Facts { hung, ..Facts::default() };
         let findings = Findings { told_safe, kept: kept.len() as u64 };
-        Judged { violations, facts, noticed: vec![], findings }
+        Judged { violations, facts, noticed: vec![], marks: BTreeMap::new(), findings }
     }
 
     fn render(report: &Report<Findings>, screen: &mut Screen) {

@@ -22,13 +22,15 @@ pub const HUNG: u8 = 102;
 pub const UNREACHED: u8 = 103;
 /// Slices of a sweep do not add up: one is missing, doubled, cut off or of another sweep.
 pub const SLICES: u8 = 104;
+/// A run lost items that can be brought back, but did not notice in time, or did not bring them back whole.
+pub const NOT_RECOVERED: u8 = 105;
 /// Interrupted (Ctrl-C): what ran is on disk, and `--resume` goes on; of a shrink, the smallest case so far.
 pub const INTERRUPTED: u8 = 130;
 /// Terminated (SIGTERM): as with [`INTERRUPTED`].
 pub const TERMINATED: u8 = 143;
 
 /// Each code with what it means, for the help text.
-pub const MEANINGS: [(u8, &str); 11] = [
+pub const MEANINGS: [(u8, &str); 12] = [
     (CLEAN, "clean, or as expected"),
     (INTERNAL, "internal error"),
     (USAGE, "wrong usage or bad scenario"),
@@ -38,6 +40,7 @@ pub const MEANINGS: [(u8, &str); 11] = [
     (HUNG, "hung"),
     (UNREACHED, "required mark never reached"),
     (SLICES, "slices do not add up"),
+    (NOT_RECOVERED, "recoverable, but missing or not noticed"),
     (INTERRUPTED, "interrupted, resumable"),
     (TERMINATED, "terminated, resumable"),
 ];
@@ -59,6 +62,38 @@ pub fn of_unexpected(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Nondeterministic => NONDETERMINISTIC,
         Outcome::Hung => HUNG,
+        Outcome::RecoverableButMissing => NOT_RECOVERED,
         _ => VIOLATION,
+    }
+}
+
+/// The worse of two codes of judged runs, of which a sweep or a corpus ends with one. Nondeterministic before hung before
+/// the rest: what the first says of a case, the others cannot.
+pub(crate) fn worse(one: u8, other: u8) -> u8 {
+    let rank = |code: u8| match code {
+        NONDETERMINISTIC => 6,
+        HUNG => 5,
+        VIOLATION => 4,
+        NOT_RECOVERED => 3,
+        UNREACHED => 2,
+        INTERNAL => 1,
+        _ => 0,
+    };
+    if rank(other) > rank(one) { other } else { one }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_for_good_outranks_loss_that_can_be_had_back() {
+        let codes = [Outcome::RecoverableButMissing, Outcome::UnrecoverableLoss].map(of_unexpected);
+        assert_eq!(codes, [NOT_RECOVERED, VIOLATION]);
+        assert_eq!(worse(NOT_RECOVERED, VIOLATION), VIOLATION);
+        assert_eq!(worse(VIOLATION, NOT_RECOVERED), VIOLATION);
+        assert_eq!(worse(CLEAN, NOT_RECOVERED), NOT_RECOVERED);
+        assert_eq!(worse(UNREACHED, NOT_RECOVERED), NOT_RECOVERED);
+        assert_eq!(worse(HUNG, NONDETERMINISTIC), NONDETERMINISTIC);
     }
 }

@@ -30,6 +30,8 @@ pub struct Report<F> {
     pub trace_records: u64,
     /// What was shown about getting lost items back.
     pub recovery: Recovery,
+    /// What keeps a loss that can be had back from counting as recovered, one reason a line.
+    pub shortfall: Option<String>,
     /// What did not come to rest, if anything: one reason a line, the worst first.
     pub hung: Option<String>,
     /// What exceeded the faults that the system promises to survive, if anything did.

@@ -6,6 +6,7 @@ use latent_verdict::{Facts, Violation};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
@@ -97,6 +98,9 @@ pub struct Judged<F> {
     pub facts: Facts,
     /// Who noticed, in order of time.
     pub noticed: Vec<Notice>,
+    /// How often marks were reached in worlds of their own that the run forked, such as drills. They count with the run's
+    /// own marks, so their names must be others: `drill:recovery.ended`.
+    pub marks: BTreeMap<String, u64>,
     /// The system's own part of the report.
     pub findings: F,
 }

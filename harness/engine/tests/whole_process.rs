@@ -359,6 +359,7 @@ fn wrong_usage_is_told_apart() {
       102  hung
       103  required mark never reached
       104  slices do not add up
+      105  recoverable, but missing or not noticed
       130  interrupted, resumable
       143  terminated, resumable
     ");

@@ -10,8 +10,11 @@ pub enum Outcome {
     /// Nothing was violated.
     #[default]
     Clean,
-    /// Items were lost, and all of them could be brought back.
+    /// Items were lost; something noticed it in time, all of them were brought back, and they are whole.
     Recovered,
+    /// Items were lost, and all of them could be brought back, but the system did not notice in time, did not bring
+    /// all of them back, or not as they were ([`Facts::shortfall`]).
+    RecoverableButMissing,
     /// Items were lost, and not all of them came back, but more went wrong than the system promises to survive.
     UnrecoverableByDesign,
     /// Items were lost, and not all of them could be brought back, or nobody showed that they could.
@@ -26,9 +29,10 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, least to greatest.
-    pub const ALL: [Outcome; 7] = [
+    pub const ALL: [Outcome; 8] = [
         Outcome::Clean,
         Outcome::Recovered,
+        Outcome::RecoverableButMissing,
         Outcome::UnrecoverableByDesign,
         Outcome::UnrecoverableLoss,
         Outcome::Violated,
@@ -42,6 +46,7 @@ impl Outcome {
         match self {
             Outcome::Clean => "clean",
             Outcome::Recovered => "recovered",
+            Outcome::RecoverableButMissing => "recoverable-but-missing",
             Outcome::UnrecoverableByDesign => "unrecoverable-by-design",
             Outcome::UnrecoverableLoss => "unrecoverable-loss",
             Outcome::Violated => "violated",
@@ -85,7 +90,7 @@ pub enum Recovery {
     NotShown,
     /// Some items stayed lost.
     Partial,
-    /// Every lost item came back.
+    /// Every lost item is back, or could be brought back.
     Complete,
 }
 
@@ -94,6 +99,10 @@ pub enum Recovery {
 pub struct Facts {
     /// What the drill showed. Asked only when items were lost.
     pub recovery: Recovery,
+    /// What keeps a loss that can be had back from counting as recovered, one reason a line: `58 events are missing at
+    /// the end`, `no detector reported the loss of p17 2016-02-22`. `None` when it was noticed in time, brought back,
+    /// and is whole. Asked only when items were lost and [`Facts::recovery`] is complete.
+    pub shortfall: Option<String>,
     /// What did not come to rest in time, one reason a line, the worst first; `None` when everything did.
     pub hung: Option<String>,
     /// What exceeded the faults that the system promises to survive, and by how much: `4 disks damaged at once at
@@ -107,12 +116,13 @@ pub struct Facts {
 /// The outcome of a run.
 ///
 /// Loss is told apart from other violations by each violation itself ([`Violation::loses_items`]); which kind of
-/// loss it is depends on [`Facts::recovery`], and on whether more went wrong than the system promises to survive
+/// loss it is depends on [`Facts::recovery`] and [`Facts::shortfall`], and on whether more went wrong than the system promises to survive
 /// ([`Facts::beyond_budget`]): what was never promised is no bug. A violation without loss outranks loss: a system
 /// that breaks its other promises cannot be trusted to count what it lost.
 #[must_use]
 pub fn outcome(violations: &[Violation], facts: &Facts) -> Outcome {
     let lost = match (facts.recovery, &facts.beyond_budget) {
+        (Recovery::Complete, _) if facts.shortfall.is_some() => Outcome::RecoverableButMissing,
         (Recovery::Complete, _) => Outcome::Recovered,
         (Recovery::Partial | Recovery::NotShown, Some(_)) => Outcome::UnrecoverableByDesign,
         (Recovery::Partial | Recovery::NotShown, None) => Outcome::UnrecoverableLoss,
@@ -142,6 +152,19 @@ mod tests {
         assert_eq!(with(Recovery::Complete), Outcome::Recovered);
         assert_eq!(with(Recovery::Partial), Outcome::UnrecoverableLoss);
         assert_eq!(with(Recovery::NotShown), Outcome::UnrecoverableLoss);
+    }
+
+    #[test]
+    fn loss_that_can_be_had_back_is_recovered_only_without_a_shortfall() {
+        let with = |violations: &[Violation], recovery| {
+            let shortfall = Some("58 events are missing at the end".to_owned());
+            outcome(violations, &Facts { recovery, shortfall, ..Facts::default() })
+        };
+        assert_eq!(with(&[loss()], Recovery::Complete), Outcome::RecoverableButMissing);
+        assert_eq!(with(&[loss()], Recovery::Partial), Outcome::UnrecoverableLoss, "the worse of the two");
+        assert_eq!(with(&[], Recovery::Complete), Outcome::Clean, "nothing was lost");
+        assert!(Outcome::Recovered < Outcome::RecoverableButMissing);
+        assert!(Outcome::RecoverableButMissing < Outcome::UnrecoverableLoss);
     }
 
     #[test]
@@ -184,7 +207,7 @@ mod tests {
         let wrong = "clan".parse::<Outcome>().unwrap_err();
         assert_eq!(
             wrong.to_string(),
-            "unknown outcome 'clan'; one of: clean recovered unrecoverable-by-design unrecoverable-loss violated hung nondeterministic"
+            "unknown outcome 'clan'; one of: clean recovered recoverable-but-missing unrecoverable-by-design unrecoverable-loss violated hung nondeterministic"
         );
     }
 }

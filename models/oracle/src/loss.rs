@@ -1,24 +1,63 @@
-//! How much was lost, where, and whether it could be had back.
+//! How much was lost, where, when it began, and whether it can be had back.
 //!
-//! A loss is an acknowledged event that production did not hold at some look. The book keeps, for each project's
-//! day, the worst look; a drill says which of what is missing now is in no backup and no tee either.
+//! A loss is an acknowledged event that production did not hold at some look, or holds otherwise than it was sent. The
+//! book keeps, for each project's day, the worst look and when each loss was seen first; a drill says which of what is
+//! short now is in no backup and no tee either. Until a drill has looked for it, that is not known.
 
 use crate::day::day_text;
-use crate::identity::ProjectDay;
+use crate::identity::{Key, ProjectDay};
 use crate::invariants::i10_backup::missing_from;
-use crate::invariants::{Moment, i1_readable};
-use crate::ledger::Ledger;
+use crate::invariants::{Moment, i1_readable, i5_content};
+use crate::ledger::{Identity, Ledger};
 use crate::sight::Sight;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One project's day that lost events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct DayLoss {
     missing: u64,
+    altered: u64,
     worst: u64,
     first_at_ms: i64,
-    unrecoverable: u64,
+    /// Of what is short now; `None` until a drill has looked for it.
+    unrecoverable: Option<u64>,
+    /// When the day was found whole last.
+    whole_at_ms: Option<i64>,
+    episodes: Vec<Episode>,
+    /// The last episode is not over.
+    is_open: bool,
+}
+
+impl DayLoss {
+    fn short(&self) -> u64 {
+        self.missing + self.altered
+    }
+
+    /// What no restore brings back: nothing, if nothing is short.
+    fn unrecoverable(&self) -> Option<u64> {
+        if self.short() == 0 { Some(0) } else { self.unrecoverable }
+    }
+
+    fn looked_at(&mut self, at_ms: i64) {
+        let is_short = self.short() > 0;
+        if is_short && !self.is_open {
+            self.episodes.push(Episode { after_ms: self.whole_at_ms, first_seen_at_ms: at_ms });
+        }
+        if !is_short {
+            self.whole_at_ms = Some(at_ms);
+        }
+        self.is_open = is_short;
+    }
+}
+
+/// A project's day fell short of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Episode {
+    /// The last look that found it whole since an earlier loss; `None`: there was no earlier one.
+    pub after_ms: Option<i64>,
+    /// The first look that found it short.
+    pub first_seen_at_ms: i64,
 }
 
 /// The book of losses of a run.
@@ -32,10 +71,13 @@ pub struct LossBook {
 pub struct LossSummary {
     /// Acknowledged events that production lacked, each day at its worst look.
     pub events_lost_from_production: u64,
-    /// Of these, events that no restore brought back.
-    pub events_unrecoverable: u64,
+    /// Of what production is short of at the last look, events that no restore brings back; `None`: no drill looked
+    /// for them, so it is not known.
+    pub events_unrecoverable: Option<u64>,
     /// Acknowledged events that production lacked at the last look.
     pub events_missing_at_end: u64,
+    /// Events that production held otherwise than they were sent at the last look.
+    pub events_altered_at_end: u64,
     /// Projects with acknowledged events.
     pub projects: u64,
     /// Projects that lost events.
@@ -61,46 +103,68 @@ pub struct LostDay {
     pub lost: u64,
     /// Lost, in millionths of what was acknowledged.
     pub lost_ppm: u64,
-    /// Lost, and in no restore.
-    pub unrecoverable: u64,
+    /// Short of at the last look, and in no restore; `None`: not known.
+    pub unrecoverable: Option<u64>,
     /// When the loss was there first, as far as the oracle looked; milliseconds since 1970.
     pub first_seen_at_ms: i64,
 }
 
 impl LossBook {
-    /// A look at production, or at some project-days of it: of others nothing new is known.
-    pub fn observe(&mut self, ledger: &Ledger, production: &Sight, now: &Moment) {
-        let looked_at = self.days.iter_mut().filter(|(of, _)| production.covers(**of));
-        looked_at.for_each(|(_, day)| day.missing = 0);
+    /// A look at production, or at some project-days of it: of others nothing new is known. `altered` are the events
+    /// that it holds otherwise than they were sent.
+    pub fn observe(
+        &mut self,
+        ledger: &Ledger,
+        production: &Sight,
+        altered: &BTreeSet<(ProjectDay, Key)>,
+        now: &Moment,
+    ) {
+        for (_, day) in self.days.iter_mut().filter(|(of, _)| production.covers(**of)) {
+            (day.missing, day.altered, day.unrecoverable) = (0, 0, None);
+        }
+        let new = || DayLoss { first_at_ms: now.at_ms, ..DayLoss::default() };
         i1_readable::each_missing(ledger, production, now.settled_before_ms, |of, _, items| {
-            let day = self.days.entry(of).or_insert(DayLoss { first_at_ms: now.at_ms, ..DayLoss::default() });
+            let day = self.days.entry(of).or_insert_with(new);
             day.missing += items;
             day.worst = day.worst.max(day.missing);
         });
+        for (of, _) in altered {
+            self.days.entry(*of).or_insert_with(new).altered += 1;
+        }
+        for (_, day) in self.days.iter_mut().filter(|(of, _)| production.covers(**of)) {
+            day.looked_at(now.at_ms);
+        }
     }
 
-    /// A drill: what production lacks now and `restored` lacks too could not be had back.
-    pub fn drill(&mut self, ledger: &Ledger, production: &Sight, restored: &Sight, now: &Moment) {
-        self.days.values_mut().for_each(|day| day.unrecoverable = 0);
-        let gone = missing_from(ledger, production, now.settled_before_ms);
-        i1_readable::each_missing(ledger, restored, now.settled_before_ms, |of, identity, items| {
-            let gone = gone.get(&(of, identity)).copied().unwrap_or(0).min(items);
-            if let Some(day) = self.days.get_mut(&of) {
-                day.unrecoverable += gone;
+    /// A drill: what production is short of now, and `restored` too, cannot be had back. `None`: it did not end, and
+    /// shows nothing.
+    pub fn drill(&mut self, ledger: &Ledger, production: &Sight, restored: Option<&Sight>, now: &Moment) {
+        self.days.values_mut().for_each(|day| day.unrecoverable = restored.map(|_| 0));
+        let Some(restored) = restored else { return };
+        let short = short_of(ledger, production, now);
+        for ((of, identity), items) in short_of(ledger, restored, now) {
+            let gone = short.get(&(of, identity)).copied().unwrap_or(0).min(items);
+            if let Some(known) = self.days.get_mut(&of).and_then(|day| day.unrecoverable.as_mut()) {
+                *known += gone;
             }
-        });
+        }
     }
 
-    /// Whether production lacked anything at the last look.
+    /// Whether production was short of anything at the last look: lacked it, or held it otherwise than it was sent.
     #[must_use]
-    pub fn is_missing_now(&self) -> bool {
-        self.days.values().any(|day| day.missing > 0)
+    pub fn is_short_now(&self) -> bool {
+        self.days.values().any(|day| day.short() > 0)
     }
 
     /// The days of which production lacked anything when it was looked at last.
     #[must_use]
     pub fn lacking(&self) -> BTreeSet<ProjectDay> {
         self.days.iter().filter(|(_, day)| day.missing > 0).map(|(of, _)| *of).collect()
+    }
+
+    /// Each time that a project's day fell short, by day.
+    pub fn episodes(&self) -> impl Iterator<Item = (ProjectDay, Episode)> {
+        self.days.iter().flat_map(|(of, day)| day.episodes.iter().map(|episode| (*of, *episode)))
     }
 
     /// The summary; shares are of what is acknowledged by now.
@@ -115,7 +179,6 @@ impl LossBook {
             let lost_ppm =
                 u64::try_from(u128::from(day.worst) * 1_000_000 / u128::from(acked)).unwrap_or(1_000_000);
             summary.events_lost_from_production += day.worst;
-            summary.events_unrecoverable += day.unrecoverable;
             summary.events_missing_at_end += day.missing;
             let share = worst.entry(of.project).or_default();
             *share = (*share).max(lost_ppm);
@@ -125,16 +188,27 @@ impl LossBook {
                 acked,
                 lost: day.worst,
                 lost_ppm,
-                unrecoverable: day.unrecoverable,
+                unrecoverable: day.unrecoverable(),
                 first_seen_at_ms: day.first_at_ms,
             });
         }
+        summary.events_altered_at_end = self.days.values().map(|day| day.altered).sum();
+        summary.events_unrecoverable = self.days.values().map(DayLoss::unrecoverable).sum();
         summary.projects_hit = worst.len() as u64;
         summary.projects_hit_under_one_percent = worst.values().filter(|ppm| **ppm < 10_000).count() as u64;
         summary.projects_hit_over_ninety_percent =
             worst.values().filter(|ppm| **ppm > 900_000).count() as u64;
         summary
     }
+}
+
+/// What a sight is short of: acknowledged and in no place, or somewhere with a content that no client sent.
+fn short_of(ledger: &Ledger, sight: &Sight, now: &Moment) -> BTreeMap<(ProjectDay, Identity), u64> {
+    let mut short = missing_from(ledger, sight, now.settled_before_ms);
+    for (of, key) in i5_content::altered(ledger, sight) {
+        short.insert((of, Identity::Keyed(key)), 1);
+    }
+    short
 }
 
 #[cfg(test)]
@@ -154,14 +228,14 @@ mod tests {
         let all = recs(2);
         let ledger = Clients::new().acked(17, &all).ledger;
         let mut book = LossBook::default();
-        book.observe(&ledger, &sight(&[Disk::default()]), &noon_after());
+        book.observe(&ledger, &sight(&[Disk::default()]), &BTreeSet::new(), &noon_after());
         let elsewhere = BTreeSet::from([ProjectDay { project: 18, ..OF }]);
-        book.observe(&ledger, &sight(&[Disk::default()]).only(elsewhere), &noon_after());
+        book.observe(&ledger, &sight(&[Disk::default()]).only(elsewhere), &BTreeSet::new(), &noon_after());
         assert_eq!(book.summary(&ledger).events_missing_at_end, 2);
         assert_eq!(book.lacking(), BTreeSet::from([OF]));
         let disk = Disk::default().with_day(OF, &all);
-        book.observe(&ledger, &sight(&[disk]).only(BTreeSet::from([OF])), &noon_after());
-        assert!(!book.is_missing_now());
+        book.observe(&ledger, &sight(&[disk]).only(BTreeSet::from([OF])), &BTreeSet::new(), &noon_after());
+        assert!(!book.is_short_now());
     }
 
     #[test]
@@ -172,13 +246,15 @@ mod tests {
         let held = |first: usize, second: usize| {
             sight(&[Disk::default().with_day(OF, &all[..first]).with_day(west, &all[..second])])
         };
+        let none = BTreeSet::new();
         let mut book = LossBook::default();
-        book.observe(&ledger, &held(200, 10), &noon_after());
-        assert_eq!(book.summary(&ledger), LossSummary { projects: 2, ..LossSummary::default() });
-        book.observe(&ledger, &held(199, 0), &noon_after());
-        assert!(book.is_missing_now());
-        book.drill(&ledger, &held(199, 0), &held(150, 8), &noon_after());
-        book.observe(&ledger, &held(200, 8), &noon_after());
+        book.observe(&ledger, &held(200, 10), &none, &noon_after());
+        let nothing = LossSummary { projects: 2, events_unrecoverable: Some(0), ..LossSummary::default() };
+        assert_eq!(book.summary(&ledger), nothing);
+        book.observe(&ledger, &held(199, 0), &none, &noon_after());
+        assert!(book.is_short_now());
+        book.observe(&ledger, &held(200, 5), &none, &noon_after());
+        book.drill(&ledger, &held(200, 5), Some(&held(150, 8)), &noon_after());
         let summary = book.summary(&ledger);
         let totals = (
             summary.events_lost_from_production,
@@ -188,9 +264,71 @@ mod tests {
             summary.projects_hit_under_one_percent,
             summary.projects_hit_over_ninety_percent,
         );
-        assert_eq!(totals, (11, 3, 2, 2, 1, 1));
+        assert_eq!(totals, (11, Some(2), 5, 2, 1, 1));
         let days: Vec<_> = summary.days.iter().map(|day| (day.project, day.lost, day.lost_ppm)).collect();
         assert_eq!(days, [(17, 1, 5_000), (18, 10, 1_000_000)]);
         assert_eq!(summary.days[0].day, "2016-02-22");
+    }
+
+    /// What is missing, and what a drill that ended or did not says of it.
+    #[test]
+    fn what_no_drill_looked_for_is_not_known() {
+        let all = recs(3);
+        let ledger = Clients::new().acked(17, &all).ledger;
+        let held = |count: usize| sight(&[Disk::default().with_day(OF, &all[..count])]);
+        let none = BTreeSet::new();
+        let mut book = LossBook::default();
+        book.observe(&ledger, &held(1), &none, &noon_after());
+        let gone = |book: &LossBook| {
+            let summary = book.summary(&ledger);
+            (summary.events_unrecoverable, summary.days[0].unrecoverable)
+        };
+        assert_eq!(gone(&book), (None, None), "no drill");
+        book.drill(&ledger, &held(1), None, &noon_after());
+        assert_eq!(gone(&book), (None, None), "a drill that did not end");
+        book.drill(&ledger, &held(1), Some(&held(2)), &noon_after());
+        assert_eq!(gone(&book), (Some(1), Some(1)));
+        book.observe(&ledger, &held(0), &none, &noon_after());
+        assert_eq!(gone(&book), (None, None), "lost since the drill");
+        book.observe(&ledger, &held(3), &none, &noon_after());
+        assert_eq!(gone(&book), (Some(0), Some(0)), "everything is back");
+    }
+
+    #[test]
+    fn an_altered_event_is_a_loss_until_it_is_as_it_was_sent() {
+        let all = recs(2);
+        let ledger = Clients::new().acked(17, &all).ledger;
+        let bad = Rec { note: "altered".into(), ..all[1].clone() };
+        let (whole, altered) = (
+            sight(&[Disk::default().with_day(OF, &all)]),
+            sight(&[Disk::default().with_day(OF, &[all[0].clone(), bad])]),
+        );
+        let mut book = LossBook::default();
+        let look = |book: &mut LossBook, seen: &Sight| {
+            book.observe(&ledger, seen, &i5_content::altered(&ledger, seen), &noon_after());
+        };
+        look(&mut book, &altered);
+        assert!(book.is_short_now());
+        book.drill(&ledger, &altered, Some(&altered), &noon_after());
+        let summary = book.summary(&ledger);
+        assert_eq!((summary.events_altered_at_end, summary.events_unrecoverable), (1, Some(1)));
+        book.drill(&ledger, &altered, Some(&whole), &noon_after());
+        assert_eq!(book.summary(&ledger).events_unrecoverable, Some(0), "the drill has it as it was sent");
+        look(&mut book, &whole);
+        assert!(!book.is_short_now());
+    }
+
+    #[test]
+    fn each_time_that_a_day_falls_short_is_an_episode() {
+        let all = recs(2);
+        let ledger = Clients::new().acked(17, &all).ledger;
+        let mut book = LossBook::default();
+        for (hour, count) in [(0, 2), (1, 1), (2, 0), (3, 2), (4, 2), (5, 1)] {
+            let now = Moment { at_ms: hour, ..noon_after() };
+            let held = sight(&[Disk::default().with_day(OF, &all[..count])]);
+            book.observe(&ledger, &held, &BTreeSet::new(), &now);
+        }
+        let episode = |after_ms, first_seen_at_ms| (OF, Episode { after_ms, first_seen_at_ms });
+        assert_eq!(book.episodes().collect::<Vec<_>>(), [episode(None, 1), episode(Some(4), 5)]);
     }
 }

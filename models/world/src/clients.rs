@@ -153,6 +153,13 @@ struct Kept {
     vain_looks: u32,
 }
 
+/// What a client does when a request has no answer.
+#[derive(Clone, Copy)]
+enum Next {
+    TriesAgain,
+    GivesUp,
+}
+
 impl Client {
     async fn send_stream(&self, tenant: &Tenant, world: &World, sends_ms: std::ops::Range<i64>) {
         if let Some(requests) = &tenant.requests {
@@ -173,7 +180,7 @@ impl Client {
         for request in stream {
             self.wait_until(request.at_ms).await;
             // A request that is retried for hours must not hold up what comes after it.
-            if !self.send(&request).await {
+            if !self.send(&request, Next::TriesAgain).await {
                 let (client, request) = (self.clone_for_retry(), request);
                 self.side.busy.fetch_add(1, Ordering::Relaxed);
                 self.env.spawn(async move {
@@ -209,7 +216,8 @@ impl Client {
             && kept.vain_looks < KEEPERS_TRIES
         {
             self.wait_until(kept.look_ms).await;
-            if self.send(request).await {
+            let is_last = kept.vain_looks + 1 == KEEPERS_TRIES;
+            if self.send(request, if is_last { Next::GivesUp } else { Next::TriesAgain }).await {
                 kept.requests.pop_front();
                 (kept.pause, kept.vain_looks) = (FIRST_PAUSE, 0);
                 continue;
@@ -222,17 +230,17 @@ impl Client {
     }
 
     /// Sends once, or in a hurry again and again; false when it must be sent again later.
-    async fn send(&self, request: &PlannedRequest) -> bool {
+    async fn send(&self, request: &PlannedRequest, next: Next) -> bool {
         for nth in 0..HURRIED_TRIES {
             let Some(most_ms) = self.manners.hurry_ms(self.env.clock().wall().0) else { break };
             let key = u128::from(request.project) << 96 | u128::from(nth) << 64 | u128::from(request.key);
             let wait_ms = between(self.world.draw("client.hurry", key), 1, i64::from(most_ms));
-            if self.attempt(request, Duration::from_millis(wait_ms.unsigned_abs())).await {
+            if self.attempt(request, Duration::from_millis(wait_ms.unsigned_abs()), Next::TriesAgain).await {
                 return true;
             }
             self.env.mark(Mark { name: "client.hurried", subject: "" });
         }
-        self.attempt(request, ANSWER_TIMEOUT).await
+        self.attempt(request, ANSWER_TIMEOUT, next).await
     }
 
     async fn wait_until(&self, at_ms: i64) {
@@ -244,11 +252,12 @@ impl Client {
 
     async fn retry(&self, request: &PlannedRequest) {
         let mut pause = FIRST_PAUSE;
-        for _ in 1..TRIES {
+        for nth in 1..TRIES {
             self.env.clock().sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             self.env.mark(Mark { name: "client.retried", subject: "" });
-            if self.attempt(request, ANSWER_TIMEOUT).await {
+            let next = if nth + 1 == TRIES { Next::GivesUp } else { Next::TriesAgain };
+            if self.attempt(request, ANSWER_TIMEOUT, next).await {
                 return;
             }
         }
@@ -256,7 +265,7 @@ impl Client {
     }
 
     /// Sends once; false when it must be sent again.
-    async fn attempt(&self, planned: &PlannedRequest, patience: Duration) -> bool {
+    async fn attempt(&self, planned: &PlannedRequest, patience: Duration, next: Next) -> bool {
         let id = self.side.requests.fetch_add(1, Ordering::Relaxed);
         let request = planned.to_http(&self.secret);
         self.tell_sent(id, planned, &request);
@@ -273,7 +282,11 @@ impl Client {
                 })
             }
             Ok(Told::Accepted { .. } | Told::Rejected) => ledger.rejected(id).map(|()| true),
-            Ok(Told::TryAgain) | Err(_) => ledger.unknown(id).map(|()| false),
+            Ok(Told::TryAgain) | Err(_) => match next {
+                Next::TriesAgain => ledger.unknown(id),
+                Next::GivesUp => ledger.gave_up(id),
+            }
+            .map(|()| false),
         };
         drop(ledger);
         if let Some(acks) = crate::lock(&self.side.acks).as_mut().filter(|_| !accepted.is_empty()) {

@@ -12,6 +12,7 @@ use latent_engine::Scenario;
 use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover};
 use latent_ports::UnixMs;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(crate) struct Drilled {
     pub disks: Vec<(String, DiskImage)>,
     /// What the recovery says it did; `None` when it did not end within a week.
     pub report: Option<RecoveryReport>,
+    /// How often each mark was reached in it.
+    pub marks: BTreeMap<&'static str, u64>,
 }
 
 impl Drilled {
@@ -50,10 +53,18 @@ pub(crate) fn run(
 ) -> Drilled {
     let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
     let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
-    run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await }).output
+    let finished = run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await });
+    let (disks, report) = finished.output;
+    Drilled { disks, report, marks: finished.marks }
 }
 
-async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Images, world: World) -> Drilled {
+/// The new cluster's disks, and what the recovery says it did.
+async fn recover_all(
+    scenario: &Scenario<Topic>,
+    plan: &WorldPlan,
+    images: &Images,
+    world: World,
+) -> (Vec<(String, DiskImage)>, Option<RecoveryReport>) {
     let switchboard = Arc::new(Switchboard::default());
     let report: Arc<Mutex<Option<RecoveryReport>>> = Arc::default();
     let (to_report, cluster_of) = (report.clone(), switchboard.clone());
@@ -73,5 +84,5 @@ async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Imag
     }
     let disks = nodes.disks.iter().map(|node| (world.node_name(*node).to_string(), world.disk_image(*node)));
     let report = lock(&report).take();
-    Drilled { disks: disks.collect(), report }
+    (disks.collect(), report)
 }

@@ -2,7 +2,9 @@
 
 use crate::drill::Drilled;
 use latent_engine::{Report, Screen, Text, words};
+use latent_oracle::ledger;
 use latent_oracle::loss::LossSummary;
+use latent_pipeline::recovery::run::DayReport;
 use serde::{Deserialize, Serialize};
 
 /// What a run of the world found, besides violations.
@@ -11,9 +13,11 @@ pub struct Findings {
     /// Customers.
     pub projects: u64,
     /// HTTP requests, retries included, by what clients were told.
-    pub requests: Counts,
-    /// Events sent, repeats and retries included, by what clients were told.
-    pub events: Counts,
+    pub requests: Attempts,
+    /// Events in these requests, each as often as it was sent.
+    pub event_attempts: Attempts,
+    /// Events, each counted once, by what clients know of them.
+    pub events: EventCounts,
     /// Acknowledged events that production lacked, each day at its worst.
     pub loss: Loss,
     /// Who noticed, and what came back.
@@ -29,17 +33,45 @@ pub struct Findings {
     pub diff: Vec<String>,
 }
 
-/// How many of what.
+/// How often something was sent, and what clients were told each time.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Counts {
+pub struct Attempts {
     /// Sent.
     pub sent: u64,
     /// Acknowledged.
     pub acked: u64,
-    /// Neither acknowledged nor rejected: may exist or not.
+    /// Neither acknowledged nor rejected.
     pub unknown: u64,
     /// Rejected.
     pub rejected: u64,
+}
+
+/// How many events, each counted once.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct EventCounts {
+    /// Sent at least once.
+    pub sent: u64,
+    /// Acknowledged at least once.
+    pub acked: u64,
+    /// Without a final answer: may exist or not.
+    pub unknown: u64,
+    /// Rejected each time.
+    pub rejected: u64,
+    /// Of the unknown ones, those on which their client gave up after its last try.
+    pub given_up: u64,
+}
+
+impl From<ledger::Attempts> for Attempts {
+    fn from(of: ledger::Attempts) -> Attempts {
+        Attempts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
+    }
+}
+
+impl From<ledger::EventCounts> for EventCounts {
+    fn from(of: ledger::EventCounts) -> EventCounts {
+        let ledger::EventCounts { sent, acked, rejected, unknown, given_up } = of;
+        EventCounts { sent, acked, unknown, rejected, given_up }
+    }
 }
 
 /// What was lost.
@@ -47,10 +79,12 @@ pub struct Counts {
 pub struct Loss {
     /// Acknowledged events that production lacked, each day at its worst look.
     pub events_lost_from_production: u64,
-    /// Of these, in no restore either.
-    pub events_unrecoverable: u64,
+    /// Of what production was short of at the end, in no restore either; `null`: no drill looked for it.
+    pub events_unrecoverable: Option<u64>,
     /// Missing from production when the run ended.
     pub events_missing_at_end: u64,
+    /// In production when the run ended, but not as they were sent.
+    pub events_altered_at_end: u64,
     /// Projects with acknowledged events.
     pub projects: u64,
     /// Projects that lost events.
@@ -78,8 +112,8 @@ pub struct LostDay {
     pub lost: u64,
     /// Lost, in parts per million of acknowledged.
     pub lost_ppm: u64,
-    /// Lost, and in no restore either.
-    pub unrecoverable: u64,
+    /// Short of at the end, and in no restore either; `null`: no drill looked for it.
+    pub unrecoverable: Option<u64>,
 }
 
 /// Who noticed, and what came back.
@@ -108,13 +142,13 @@ pub struct Recovered {
 pub struct Drill {
     /// When, ms since 1970.
     pub at_ms: i64,
-    /// Backups that it could read.
-    pub backups: u64,
+    /// Backups that it could read. `null`, as all that the recovery itself reports: it did not end.
+    pub backups: Option<u64>,
     /// Events from backups, and from the tee.
-    pub events_restored: u64,
+    pub events_restored: Option<u64>,
     /// See `events_restored`.
-    pub events_replayed: u64,
-    /// Acknowledged events that it could not bring up.
+    pub events_replayed: Option<u64>,
+    /// Acknowledged events that it had not brought up when it ended, or its time was over.
     pub events_missing: u64,
     /// How long it took in its own time; `None`: it did not end.
     pub seconds: Option<u64>,
@@ -128,20 +162,19 @@ pub struct Drill {
 
 impl Drill {
     pub(crate) fn of(at_ms: i64, drilled: &Drilled, events_missing: u64) -> Drill {
-        let report = drilled.report.clone().unwrap_or_default();
+        let report = drilled.report.as_ref();
+        let sum_of = |count: fn(&DayReport) -> u64| report.map(|report| report.days.iter().map(count).sum());
         Drill {
             at_ms,
-            backups: report.backups,
-            events_restored: report.days.iter().map(|day| day.restored).sum(),
-            events_replayed: report.days.iter().map(|day| day.replayed).sum(),
+            backups: report.map(|report| report.backups),
+            events_restored: sum_of(|day| day.restored),
+            events_replayed: sum_of(|day| day.replayed),
             events_missing,
-            seconds: drilled
-                .report
-                .as_ref()
-                .map(|r| ((r.ended_ms - r.started_ms) / 1_000).max(0).unsigned_abs()),
+            seconds: report
+                .map(|report| ((report.ended_ms - report.started_ms) / 1_000).max(0).unsigned_abs()),
             position_ms: drilled.newest_backup_ms(),
             during: Vec::new(),
-            tee_error: report.tee_error,
+            tee_error: report.and_then(|report| report.tee_error.clone()),
         }
     }
 }
@@ -183,6 +216,7 @@ impl Loss {
             events_lost_from_production: summary.events_lost_from_production,
             events_unrecoverable: summary.events_unrecoverable,
             events_missing_at_end: summary.events_missing_at_end,
+            events_altered_at_end: summary.events_altered_at_end,
             projects: summary.projects,
             projects_hit: summary.projects_hit,
             projects_hit_under_one_percent: summary.projects_hit_under_one_percent,
@@ -195,24 +229,12 @@ impl Loss {
 /// The world's lines of the verdict.
 pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
     let findings = &report.findings;
-    let events = &findings.events;
-    screen.item(
-        "events",
-        format!(
-            "{} sent by {}, {} acknowledged, {} unknown, {} rejected",
-            words::count(events.sent),
-            words::counted(findings.projects, "projects"),
-            words::count(events.acked),
-            words::count(events.unknown),
-            words::count(events.rejected),
-        ),
-    );
+    render_events(findings, screen);
     let work = &findings.work;
     screen.item(
         "work",
         format!(
-            "{}, {} copies held, {}, {} checked",
-            words::counted(findings.requests.sent, "requests"),
+            "{} copies held, {}, {} checked",
             words::count(work.event_copies_held),
             words::counted(work.compaction_runs, "compaction runs"),
             match work.compaction_runs_checked {
@@ -228,6 +250,35 @@ pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
     }
 }
 
+fn render_events(findings: &Findings, screen: &mut Screen) {
+    let events = &findings.events;
+    screen.item(
+        "events",
+        format!(
+            "{} sent by {}, {} acknowledged, {} unknown, {} rejected",
+            words::count(events.sent),
+            words::counted(findings.projects, "projects"),
+            words::count(events.acked),
+            words::count(events.unknown),
+            words::count(events.rejected),
+        ),
+    );
+    if events.given_up > 0 {
+        let given_up = words::counted(events.given_up, "events");
+        screen.item("given up", Text::new().bad(given_up).plain(", after the last try of their clients"));
+    }
+    let (requests, sends) = (&findings.requests, &findings.event_attempts);
+    screen.item(
+        "attempts",
+        format!(
+            "{} with {}, {} without an answer",
+            words::counted(requests.sent, "requests"),
+            words::counted(sends.sent, "events"),
+            words::count(requests.unknown),
+        ),
+    );
+}
+
 fn diff_line(line: &str) -> Text {
     match line.as_bytes().first() {
         Some(b'-') => Text::new().bad(line),
@@ -237,24 +288,28 @@ fn diff_line(line: &str) -> Text {
 }
 
 /// What became of what was lost, and whether that is good news. Only a drill shows whether anything holds it.
-fn at_the_end(loss: &Loss, drilled: bool) -> (bool, String) {
-    let missing = words::count(loss.events_missing_at_end);
-    match (loss.events_missing_at_end, loss.events_unrecoverable) {
-        (0, _) => (true, "everything is back in production".to_owned()),
-        (_, 0) if !drilled => {
-            (false, format!("{missing} still missing, and no drill shows that anything holds them"))
-        }
-        (_, 0) => (true, format!("{missing} still missing, all of them recoverable")),
-        (_, gone) => {
+fn at_the_end(loss: &Loss) -> (bool, String) {
+    let short = [
+        (loss.events_missing_at_end, "still missing"),
+        (loss.events_altered_at_end, "not as they were sent"),
+    ];
+    let short = short.into_iter().filter(|(events, _)| *events > 0);
+    let short: Vec<String> = short.map(|(events, how)| format!("{} {how}", words::count(events))).collect();
+    let short = short.join(" and ");
+    match loss.events_unrecoverable {
+        _ if short.is_empty() => (true, "everything is back in production".to_owned()),
+        None => (false, format!("{short}, unrecoverable: not known, no drill looked for them")),
+        Some(0) => (false, format!("{short}, all of them recoverable")),
+        Some(gone) => {
             let gone = words::count(gone);
-            (false, format!("{missing} still missing, {gone} of them in no backup and no tee: gone for good"))
+            (false, format!("{short}, {gone} of them in no backup and no tee: gone for good"))
         }
     }
 }
 
 fn render_loss(findings: &Findings, screen: &mut Screen) {
     let loss = &findings.loss;
-    if loss.events_lost_from_production == 0 {
+    if loss.events_lost_from_production == 0 && loss.events_altered_at_end == 0 {
         screen.item("loss", Text::new().good("none"));
         return;
     }
@@ -279,11 +334,11 @@ fn render_loss(findings: &Findings, screen: &mut Screen) {
         )
     });
     screen.rows("", rows, 6);
-    let (is_good, said) = at_the_end(loss, !findings.drills.is_empty());
+    let (is_good, said) = at_the_end(loss);
     screen.item("at the end", if is_good { Text::new().good(said) } else { Text::new().bad(said) });
     if !findings.used_permissions.is_empty() {
         let said = match loss.events_unrecoverable {
-            0 => "used, nothing is gone:",
+            Some(0) => "used, nothing is gone:",
             _ => "lost through:",
         };
         screen
@@ -306,13 +361,16 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
         );
     }
     for drill in findings.drills.iter().rev().take(1) {
-        let brought = format!(
-            "{} from {}, {} from the tee, {} missing",
-            words::counted(drill.events_restored, "events"),
-            words::counted(drill.backups, "backups"),
-            words::count(drill.events_replayed),
-            words::count(drill.events_missing),
-        );
+        let brought = match (drill.events_restored, drill.backups, drill.events_replayed) {
+            (Some(restored), Some(backups), Some(replayed)) => format!(
+                "{} from {}, {} from the tee, {} missing",
+                words::counted(restored, "events"),
+                words::counted(backups, "backups"),
+                words::count(replayed),
+                words::count(drill.events_missing),
+            ),
+            _ => format!("the recovery did not end, {} missing", words::count(drill.events_missing)),
+        };
         let label = match findings.drills.len() {
             1 => "into an empty cluster".to_owned(),
             many => format!("the last of {many}"),
@@ -342,16 +400,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_drill_looked_for_is_not_called_recoverable() {
-        let loss = |missing, gone| Loss {
+    fn what_no_drill_looked_for_is_not_known() {
+        let loss = |missing, altered, gone| Loss {
             events_missing_at_end: missing,
+            events_altered_at_end: altered,
             events_unrecoverable: gone,
             ..Loss::default()
         };
-        let said = |loss: &Loss, drilled| at_the_end(loss, drilled).1;
-        assert!(said(&loss(3_802, 0), false).contains("3,802 still missing, and no drill shows"));
-        assert!(said(&loss(3_802, 0), true).contains("all of them recoverable"));
-        assert!(said(&loss(3_802, 2), true).contains("2 of them in no backup and no tee"));
-        assert!(said(&loss(0, 0), false).contains("everything is back"));
+        let said = |loss: &Loss| at_the_end(loss).1;
+        assert!(said(&loss(3_802, 0, None)).contains("3,802 still missing, unrecoverable: not known"));
+        assert_eq!(
+            at_the_end(&loss(3_802, 0, Some(0))),
+            (false, "3,802 still missing, all of them recoverable".into())
+        );
+        assert!(said(&loss(3_802, 0, Some(2))).contains("2 of them in no backup and no tee"));
+        assert!(said(&loss(1, 3, Some(0))).starts_with("1 still missing and 3 not as they were sent, all"));
+        assert!(said(&loss(0, 0, Some(0))).contains("everything is back"));
     }
 }

@@ -26,7 +26,7 @@ use latent_oracle::invariants::i10_backup::Promise;
 use latent_oracle::invariants::i11_tee::Retention;
 use latent_oracle::invariants::i16_space::{Limits, SpaceWatch};
 use latent_oracle::invariants::{i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas};
-use latent_oracle::loss::{LossBook, LossSummary};
+use latent_oracle::loss::{Episode, LossBook, LossSummary};
 use latent_oracle::reader::export;
 use latent_oracle::{DiskView, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
 use latent_ports::NodeId;
@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A backup may take so long, and a failed one is tried again, on top of its interval.
-const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
+pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
 /// A tee file lives until the store looks (every 6 h), a request stands in a file of an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
 
@@ -280,7 +280,14 @@ impl Judge {
         found.extend(not_compared(&runs.not_compared, now));
         found.extend(self.manifests.check(&answered_for, now));
         self.settling.dirty.look(&answered_for, ledger.zones(), now.at_ms);
-        self.loss.observe(&ledger, &sight, now);
+        let is_altered = |violation: &Violation| {
+            (violation.invariant.as_str(), violation.kind.as_str()) == ("I5", "altered")
+        };
+        let altered = match found.iter().any(is_altered) {
+            true => i5_content::altered(&ledger, &sight),
+            false => BTreeSet::new(),
+        };
+        self.loss.observe(&ledger, &sight, &altered, now);
         ledger.note_seen(&sight);
         drop(ledger);
         self.remember_smallest(&found, &sight);
@@ -374,9 +381,19 @@ impl Judge {
         self.loss.summary(ledger)
     }
 
-    /// Whether production lacked anything at the last look.
-    pub fn is_missing_now(&self) -> bool {
-        self.loss.is_missing_now()
+    /// Whether production was short of anything at the last look.
+    pub fn is_short_now(&self) -> bool {
+        self.loss.is_short_now()
+    }
+
+    /// Each time that a project's day fell short of its events.
+    pub fn loss_episodes(&self) -> impl Iterator<Item = (ProjectDay, Episode)> {
+        self.loss.episodes()
+    }
+
+    /// Everything that was found so far.
+    pub fn found(&self) -> Vec<Violation> {
+        self.found.values().cloned().collect()
     }
 
     /// Everything that was found, earliest first.

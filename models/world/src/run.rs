@@ -5,10 +5,11 @@
 //! everything is looked at once more.
 //!
 //! - `heard`: what the main task must know of what goes on. `expectations`: what the oracle is told beforehand.
-//! - `summing_up`: what the run came to.
+//! - `notice`: who noticed what was lost. `summing_up`: what the run came to.
 
 mod expectations;
 mod heard;
+mod notice;
 mod summing_up;
 #[cfg(test)]
 mod tests;
@@ -75,6 +76,7 @@ pub(crate) struct Course<'a> {
     zones: Vec<(u32, ZoneHistory)>,
     judge: Judge,
     drills: Vec<Drill>,
+    drill_marks: BTreeMap<String, u64>,
     last_look: UnixMs,
     watched: bool,
 }
@@ -158,6 +160,7 @@ impl<'a> Course<'a> {
             zones,
             judge,
             drills: Vec::new(),
+            drill_marks: BTreeMap::new(),
             watched: true,
         }
     }
@@ -333,6 +336,9 @@ impl<'a> Course<'a> {
         self.progress.phase("drill");
         let images = drill::survivors(&self.world, &self.nodes);
         let drilled = drill::run(self.scenario, self.plan, &images, now, self.drills.len() as u64);
+        for (name, times) in &drilled.marks {
+            *self.drill_marks.entry(format!("drill:{name}")).or_default() += times;
+        }
         let promised = self.is_protected(drilled.newest_backup_ms());
         let missing = self.judge.judge_drill(&drilled, production, now.0, promised);
         let during = {

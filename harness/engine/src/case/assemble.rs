@@ -44,6 +44,7 @@ pub(crate) fn assemble<S: System>(
         trace_hash: judged.trace_hash,
         trace_records: judged.trace_records,
         recovery: judged.recovery.0,
+        shortfall: judged.shortfall,
         hung: judged.hung,
         beyond_budget: judged.beyond_budget,
         noticed: judged.noticed,

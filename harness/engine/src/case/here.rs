@@ -69,6 +69,13 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_of_a_forked_world_can_be_required() {
+        let report = run_here::<Toy>(&scenario(r#","required_marks":["fork:toy.rehearsed"]"#), 7).unwrap();
+        assert!(report.as_expected());
+        assert_eq!((report.marks["fork:toy.rehearsed"], report.marks["toy.delivered"]), (2, 1));
+    }
+
+    #[test]
     fn a_clean_run_without_its_mark_is_not_as_expected() {
         let report = run_here::<Toy>(&scenario(r#","required_marks":["toy.lost"]"#), 7).unwrap();
         assert_eq!(

@@ -7,6 +7,7 @@ use crate::report::FaultReport;
 use crate::scenario::{Scenario, fault_at_nobody};
 use crate::{BadScenario, Progress, System};
 use latent_sim::{FaultOutcome, Finished, Observer, Record, SeenOp, WORLD, World, WorldSpec, run_world};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Hears of the trace's hash and its records when a run stops early.
@@ -93,17 +94,29 @@ pub(super) fn run_plan<S: System>(
         trace_records: records,
         outcome: latent_verdict::outcome(&judged.violations, &judged.facts).into(),
         recovery: RecoveryLine(judged.facts.recovery),
+        shortfall: judged.facts.shortfall,
         hung: judged.facts.hung,
         beyond_budget: judged.facts.beyond_budget,
         noticed: judged.noticed,
         violations: judged.violations.into_iter().map(ViolationLine).collect(),
-        marks: marks.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        marks: all_marks(marks.into_iter().map(|(name, count)| (name.to_owned(), count)), judged.marks),
         faults: faults.into_iter().map(fault_report).collect(),
         nodes: tally.nodes(&names),
         addresses_fixed: addresses_fixed(),
         ops: seen.into_iter().map(|op| op_line(op, scenario.start.0.0)).collect(),
         findings: serde_json::to_value(&judged.findings).map_err(Unjudged::Findings)?,
     })
+}
+
+/// The marks of the run and those of the worlds that it forked.
+fn all_marks(
+    own: impl Iterator<Item = (String, u64)>,
+    mut forked: BTreeMap<String, u64>,
+) -> BTreeMap<String, u64> {
+    for (name, count) in own {
+        *forked.entry(name).or_default() += count;
+    }
+    forked
 }
 
 /// Tells every record in words.

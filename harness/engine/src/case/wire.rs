@@ -140,6 +140,7 @@ pub(crate) struct Judged {
     pub trace_records: u64,
     pub outcome: Expect,
     pub recovery: RecoveryLine,
+    pub shortfall: Option<String>,
     pub hung: Option<String>,
     pub beyond_budget: Option<String>,
     pub noticed: Vec<Notice>,

@@ -155,7 +155,7 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 continue;
             }
             Ended::Fails(finding) => {
-                code = code.max(exit::of_finding(finding.outcome(), &finding.fingerprint));
+                code = exit::worse(code, exit::of_finding(finding.outcome(), &finding.fingerprint));
                 let Finding { fingerprint, detail, .. } = finding;
                 format!(
                     "{}: {} {fingerprint}\n{}  again       {again}\n",
@@ -165,11 +165,11 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 )
             }
             Ended::Idle(idle) => {
-                code = code.max(exit::UNREACHED);
+                code = exit::worse(code, exit::UNREACHED);
                 format!("{}: {idle}: it shows nothing\n  again       {again}\n", path.display())
             }
             Ended::Unreadable(bad) => {
-                code = code.max(exit::VIOLATION);
+                code = exit::worse(code, exit::VIOLATION);
                 format!("{}\n", bad.trim_end())
             }
         };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 /// The engine's own top-level fields. A system's findings may not use them.
-pub(crate) const RESERVED: [&str; 20] = [
+pub(crate) const RESERVED: [&str; 21] = [
     "scenario",
     "seed",
     "outcome",
@@ -19,6 +19,7 @@ pub(crate) const RESERVED: [&str; 20] = [
     "wall_seconds",
     "trace_hash",
     "trace_records",
+    "shortfall",
     "hung",
     "beyond_budget",
     "noticed",
@@ -47,6 +48,7 @@ struct Public<'a, S: System> {
     trace_records: u64,
     #[serde(flatten)]
     findings: &'a S::Findings,
+    shortfall: Option<&'a str>,
     hung: Option<&'a str>,
     beyond_budget: Option<&'a str>,
     noticed: &'a [Notice],
@@ -100,6 +102,7 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
         trace_hash: &report.trace_hash,
         trace_records: report.trace_records,
         findings: &report.findings,
+        shortfall: report.shortfall.as_deref(),
         hung: report.hung.as_deref(),
         beyond_budget: report.beyond_budget.as_deref(),
         noticed: &report.noticed,

@@ -2,7 +2,7 @@
 
 use super::{json, text};
 use crate::toy::{Findings, Toy};
-use crate::{FaultReport, Notice, Report, Screen};
+use crate::{FaultReport, Notice, Report, Screen, exit};
 use latent_sim::{Action, Anchor, Fault, Pause};
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde_json::Value;
@@ -40,6 +40,7 @@ fn bad_week() -> Report<Findings> {
         trace_hash: "0123456789abcdef0123456789abcdef".into(),
         trace_records: 612_345,
         recovery: Recovery::Partial,
+        shortfall: None,
         hung: None,
         beyond_budget: None,
         noticed: (0..5).map(notice).collect(),
@@ -197,6 +198,29 @@ fn loss_by_design_names_what_exceeded_the_budget() {
     assert_eq!(json["beyond_budget"], "4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3");
     let recovered = Report { outcome: Outcome::Recovered, ..report };
     assert!(!shown(&recovered, false).contains("by design"), "it decided nothing");
+}
+
+#[test]
+fn loss_that_was_not_brought_back_says_what_is_short() {
+    let shortfall = "58 events are missing at the end\nno detector reported the loss of t17 2016-02-22";
+    let outcome = Outcome::RecoverableButMissing;
+    let report = Report { outcome, shortfall: Some(shortfall.to_owned()), ..bad_week() };
+    assert_eq!(report.exit_code(), exit::NOT_RECOVERED);
+    let text = shown(&report, false);
+    assert!(text.starts_with("bad-week@7: recoverable-but-missing, expected clean\n"), "{text}");
+    assert!(
+        text.contains(
+            "\n  shortfall   58 events are missing at the end\n              no detector reported the loss"
+        ),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    assert_eq!(
+        (json["outcome"].as_str(), json["shortfall"].as_str()),
+        (Some(outcome.name()), Some(shortfall))
+    );
+    let for_good = Report { outcome: Outcome::UnrecoverableLoss, ..report };
+    assert!(!shown(&for_good, false).contains("shortfall"), "it decided nothing");
 }
 
 #[test]

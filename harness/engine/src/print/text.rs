@@ -80,6 +80,9 @@ fn noticed<F>(report: &Report<F>, screen: &mut Screen) {
 fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
     let reasons = report.hung.iter().flat_map(|hung| hung.lines());
     screen.rows("hung", reasons.map(|reason| Text::new().bad(reason)), MOST_ROWS);
+    let shortfall = report.shortfall.iter().filter(|_| report.outcome == Outcome::RecoverableButMissing);
+    let reasons = shortfall.flat_map(|shortfall| shortfall.lines());
+    screen.rows("shortfall", reasons.map(|reason| Text::new().bad(reason)), MOST_ROWS);
     // Named only where it decided the outcome: elsewhere it explains nothing.
     if let Some(exceeded) = report.beyond_budget.as_ref().filter(|_| report.outcome == BY_DESIGN) {
         screen.item("by design", Text::new().plain(exceeded));

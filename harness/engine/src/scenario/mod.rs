@@ -157,8 +157,10 @@ pub(crate) enum Expect {
     /// Nothing is violated.
     #[default]
     Clean,
-    /// Items are lost, and all of them can be brought back.
+    /// Items are lost; it is noticed in time, and all of them are brought back as they were.
     Recovered,
+    /// Items are lost, and all of them can be brought back, but that is not noticed in time, or not done.
+    RecoverableButMissing,
     /// Items are lost for good, by more faults than the system promises to survive.
     UnrecoverableByDesign,
     /// Items are lost for good.
@@ -176,6 +178,7 @@ impl From<Expect> for Outcome {
         match expect {
             Expect::Clean => Outcome::Clean,
             Expect::Recovered => Outcome::Recovered,
+            Expect::RecoverableButMissing => Outcome::RecoverableButMissing,
             Expect::UnrecoverableByDesign => Outcome::UnrecoverableByDesign,
             Expect::UnrecoverableLoss => Outcome::UnrecoverableLoss,
             Expect::Violated => Outcome::Violated,
@@ -190,6 +193,7 @@ impl From<Outcome> for Expect {
         match outcome {
             Outcome::Clean => Expect::Clean,
             Outcome::Recovered => Expect::Recovered,
+            Outcome::RecoverableButMissing => Expect::RecoverableButMissing,
             Outcome::UnrecoverableByDesign => Expect::UnrecoverableByDesign,
             Outcome::UnrecoverableLoss => Expect::UnrecoverableLoss,
             Outcome::Violated => Expect::Violated,

@@ -113,14 +113,7 @@ impl Summary {
             return exit::NOTHING_RAN;
         }
         let worst = self.failures.iter().map(|group| exit::of_finding(group.outcome, &group.fingerprint));
-        // Nondeterministic before hung before the rest: what the first says of a case, the others cannot.
-        let rank = |code: &u8| match *code {
-            exit::NONDETERMINISTIC => 3,
-            exit::HUNG => 2,
-            exit::INTERNAL => 0,
-            _ => 1,
-        };
-        match worst.max_by_key(rank) {
+        match worst.reduce(exit::worse) {
             Some(code) => code,
             None if !self.is_slice() && !self.unreached.is_empty() => exit::UNREACHED,
             None => exit::CLEAN,

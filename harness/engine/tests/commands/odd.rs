@@ -9,6 +9,7 @@ use latent_ports::{Disk, Env, File, Mark, OpenMode};
 use latent_sim::{NodeSpec, SimEnv, World};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -83,7 +84,13 @@ impl System for Odd {
                 .push(Violation::new("O1", "untidy", "at-once").of("desk", 1).at(world.now().0).because(why));
         }
         let process = (*trouble == Trouble::ProcessInFindings).then(std::process::id);
-        Judged { violations, facts: Facts::default(), noticed: vec![], findings: Findings { process } }
+        Judged {
+            violations,
+            facts: Facts::default(),
+            noticed: vec![],
+            marks: BTreeMap::new(),
+            findings: Findings { process },
+        }
     }
 
     fn render(report: &Report<Findings>, screen: &mut Screen) {

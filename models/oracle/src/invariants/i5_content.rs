@@ -7,10 +7,11 @@
 
 use super::{Moment, Tally, count};
 use crate::content::{DayContent, Multiset};
-use crate::identity::ProjectDay;
+use crate::identity::{Key, ProjectDay};
 use crate::ledger::Ledger;
 use crate::sight::Sight;
 use latent_verdict::Violation;
+use std::collections::BTreeSet;
 
 /// Checks every place of the sight.
 #[must_use]
@@ -64,16 +65,34 @@ pub fn digests(ledger: &Ledger, of: ProjectDay, stored: &DayContent) -> (Multise
 }
 
 fn contents(ledger: &Ledger, of: ProjectDay, day: &DayContent, tally: &mut Tally<'_>) {
-    for kept in day.kept.iter().filter(|kept| !kept.anonymous) {
-        // An event that nobody sent is I2's matter: there is no content to compare with.
-        let is_known = ledger.knows(of, kept.key);
-        if is_known && !ledger.allows(of, kept.key, kept.content) {
-            tally.add(of, "altered", 1, kept.key);
-        }
+    each_altered(ledger, of, day, |key, contents| tally.add(of, "altered", contents, key));
+}
+
+/// Keys under which a place holds contents that no client sent, with how many such contents.
+fn each_altered(ledger: &Ledger, of: ProjectDay, day: &DayContent, mut each: impl FnMut(Key, u64)) {
+    for kept in day.kept.iter().filter(|kept| !kept.anonymous && ledger.knows(of, kept.key)) {
+        // An event that no client sent is I2's matter: there is no content to compare with.
         let variants = day.variants.get(&kept.key).into_iter().flatten();
-        let altered = variants.filter(|content| is_known && !ledger.allows(of, kept.key, **content)).count();
-        tally.add(of, "altered", altered as u64, kept.key);
+        let contents = std::iter::once(&kept.content).chain(variants);
+        let altered = contents.filter(|content| !ledger.allows(of, kept.key, **content)).count();
+        if altered > 0 {
+            each(kept.key, altered as u64);
+        }
     }
+}
+
+/// The events that some place of the sight holds with a content that no client sent.
+#[must_use]
+pub fn altered(ledger: &Ledger, sight: &Sight) -> BTreeSet<(ProjectDay, Key)> {
+    let mut altered = BTreeSet::new();
+    for (of, seen) in &sight.days {
+        for content in &seen.contents {
+            each_altered(ledger, *of, content, |key, _| {
+                altered.insert((*of, key));
+            });
+        }
+    }
+    altered
 }
 
 fn stated(of: ProjectDay, day: &DayContent, tally: &mut Tally<'_>) {

@@ -15,6 +15,8 @@ pub(crate) struct Entry {
     pub rejections: u16,
     /// A reader surely saw it, acknowledged or not: it may not vanish.
     pub seen: bool,
+    /// A client sent it for the last time, and had no answer.
+    pub given_up: bool,
 }
 
 /// No acknowledgement yet.
@@ -22,7 +24,7 @@ pub(crate) const NEVER: i64 = i64::MAX;
 
 impl Entry {
     pub(crate) fn new(content: u128) -> Entry {
-        Entry { content, acked_at_ms: NEVER, sends: 0, acks: 0, rejections: 0, seen: false }
+        Entry { content, acked_at_ms: NEVER, sends: 0, acks: 0, rejections: 0, seen: false, given_up: false }
     }
 
     /// It was acknowledged before `before_ms`.

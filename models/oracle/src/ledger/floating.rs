@@ -12,11 +12,20 @@ pub(crate) struct Floating {
     /// [`super::entry::NEVER`] if it was not acknowledged.
     pub acked_at_ms: i64,
     pub rejected: bool,
+    /// The client sent it for the last time, and had no answer.
+    pub given_up: bool,
 }
 
 impl Floating {
     pub(crate) fn new(request: u64, days: (i32, i32), content: Content) -> Floating {
-        Floating { request, days, content, acked_at_ms: super::entry::NEVER, rejected: false }
+        Floating {
+            request,
+            days,
+            content,
+            acked_at_ms: super::entry::NEVER,
+            rejected: false,
+            given_up: false,
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {

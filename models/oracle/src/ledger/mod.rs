@@ -11,11 +11,13 @@
 //! What is not modelled: how the system decides. The ledger hears answers, it never guesses them.
 
 mod claim;
+mod counts;
 mod entry;
 mod floating;
 mod request;
 
 pub use claim::Claim;
+pub use counts::{Attempts, EventCounts};
 pub(crate) use entry::Entry;
 pub(crate) use floating::Floating;
 pub use request::{ClientRequest, EventId, Identity, SentEvent, request_digest};
@@ -67,27 +69,6 @@ pub enum LedgerError {
     Zone(#[from] ZoneError),
 }
 
-/// How many requests and events were sent, and what came of them. Every send counts, retries too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Sent.
-    pub sent: u64,
-    /// Acknowledged (a request: at least one of its events).
-    pub acked: u64,
-    /// Refused for good (a request: all of its events).
-    pub rejected: u64,
-    /// Without an answer, or with one that says nothing.
-    pub unknown: u64,
-}
-
-impl Counts {
-    /// Sent and not yet concluded.
-    #[must_use]
-    pub fn under_way(&self) -> u64 {
-        self.sent - self.acked - self.rejected - self.unknown
-    }
-}
-
 #[derive(Debug)]
 struct UnderWay {
     sent_at_ms: i64,
@@ -125,8 +106,8 @@ pub struct Ledger {
     pub(crate) floating: BTreeMap<(u32, Identity), Vec<Floating>>,
     under_way: BTreeMap<u64, UnderWay>,
     pub(crate) acked_requests: Vec<AckedRequest>,
-    requests: Counts,
-    events: Counts,
+    requests: Attempts,
+    event_attempts: Attempts,
 }
 
 impl Ledger {
@@ -140,8 +121,8 @@ impl Ledger {
             floating: BTreeMap::new(),
             under_way: BTreeMap::new(),
             acked_requests: Vec::new(),
-            requests: Counts::default(),
-            events: Counts::default(),
+            requests: Attempts::default(),
+            event_attempts: Attempts::default(),
         }
     }
 
@@ -161,7 +142,7 @@ impl Ledger {
             self.note_sent(request, item, event);
         }
         self.requests.sent += 1;
-        self.events.sent += items.len() as u64;
+        self.event_attempts.sent += items.len() as u64;
         let under_way = UnderWay { sent_at_ms: request.sent_at_ms, digest: request.digest, items };
         self.under_way.insert(request.id, under_way);
         Ok(())
@@ -256,10 +237,29 @@ impl Ledger {
     /// # Errors
     /// A request that is not under way.
     pub fn unknown(&mut self, id: u64) -> Result<(), LedgerError> {
+        self.note_unknown(id).map(drop)
+    }
+
+    /// No answer, as with [`Ledger::unknown`], and the client does not send these events again.
+    ///
+    /// # Errors
+    /// A request that is not under way.
+    pub fn gave_up(&mut self, id: u64) -> Result<(), LedgerError> {
+        for item in &self.note_unknown(id)?.items {
+            if item.is_floating() {
+                self.floating_send(id, item, |send| send.given_up = true);
+            } else if let Some(entry) = self.entry_mut(item) {
+                entry.given_up = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_unknown(&mut self, id: u64) -> Result<UnderWay, LedgerError> {
         let request = self.conclude(id)?;
         self.requests.unknown += 1;
-        self.events.unknown += request.items.len() as u64;
-        Ok(())
+        self.event_attempts.unknown += request.items.len() as u64;
+        Ok(request)
     }
 
     fn conclude(&mut self, id: u64) -> Result<UnderWay, LedgerError> {
@@ -267,7 +267,7 @@ impl Ledger {
     }
 
     fn note_acked(&mut self, request: u64, item: &EventId, at_ms: i64) {
-        self.events.acked += 1;
+        self.event_attempts.acked += 1;
         if item.is_floating() {
             self.floating_send(request, item, |send| send.acked_at_ms = at_ms);
             return;
@@ -286,7 +286,7 @@ impl Ledger {
     }
 
     fn note_rejected(&mut self, request: u64, item: &EventId) {
-        self.events.rejected += 1;
+        self.event_attempts.rejected += 1;
         if item.is_floating() {
             self.floating_send(request, item, |send| send.rejected = true);
         } else if let Some(entry) = self.entry_mut(item) {
@@ -335,25 +335,6 @@ impl Ledger {
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.settings
-    }
-
-    /// Requests so far.
-    #[must_use]
-    pub fn requests(&self) -> Counts {
-        self.requests
-    }
-
-    /// Events so far, each counted as often as it was sent.
-    #[must_use]
-    pub fn events(&self) -> Counts {
-        self.events
-    }
-
-    /// How many different events were sent: one per key, or per content without identity, and day.
-    #[must_use]
-    pub fn distinct_events(&self) -> u64 {
-        let days = self.days.values().map(|day| day.keyed.len() + day.anonymous.len()).sum::<usize>();
-        (days + self.floating.len()) as u64
     }
 
     /// How many events of each project's day were acknowledged; floating ones count for the first of their days.

@@ -26,7 +26,7 @@ fn an_event_is_sent_and_then_acked_rejected_or_unknown() {
     let mut ledger = ledger();
     let [good, bad] = ["i1", "i2"].map(|id| Rec::new("a", id, NOON_MS));
     send(&mut ledger, 1, 17, NOON_MS, &[&good, &bad]);
-    assert_eq!((ledger.requests().under_way(), ledger.events().under_way()), (1, 2));
+    assert_eq!((ledger.requests().under_way(), ledger.event_attempts().under_way()), (1, 2));
     assert_eq!(claim(&ledger, OF, &good), Claim::Good, "under way is allowed");
     let accepted = ledger.acked(1, &[1], NOON_MS + 5).unwrap();
     let identity = Identity::Keyed(good.key());
@@ -36,8 +36,39 @@ fn an_event_is_sent_and_then_acked_rejected_or_unknown() {
     send(&mut ledger, 2, 17, NOON_MS, &[&bad]);
     ledger.unknown(2).unwrap();
     assert_eq!(claim(&ledger, OF, &bad), Claim::Good, "the second send may have been accepted");
-    assert_eq!(ledger.events(), Counts { sent: 3, acked: 1, rejected: 1, unknown: 1 });
-    assert_eq!(ledger.distinct_events(), 2);
+    assert_eq!(ledger.event_attempts(), Attempts { sent: 3, acked: 1, rejected: 1, unknown: 1 });
+    assert_eq!(ledger.events(), EventCounts { sent: 2, acked: 1, unknown: 1, ..EventCounts::default() });
+}
+
+#[test]
+fn an_event_is_counted_once_however_often_it_is_sent() {
+    let mut ledger = ledger();
+    let recs = ["i1", "i2", "i3"].map(|id| Rec::new("a", id, NOON_MS));
+    for attempt in 1..=12 {
+        send(&mut ledger, attempt, 17, NOON_MS, &recs.each_ref());
+        let told = if attempt < 12 { ledger.unknown(attempt) } else { ledger.gave_up(attempt) };
+        told.unwrap();
+    }
+    assert_eq!(ledger.event_attempts(), Attempts { sent: 36, unknown: 36, ..Attempts::default() });
+    let all_unknown = EventCounts { sent: 3, unknown: 3, given_up: 3, ..EventCounts::default() };
+    assert_eq!(ledger.events(), all_unknown);
+    send(&mut ledger, 13, 17, NOON_MS, &[&recs[0]]);
+    ledger.acked(13, &[], NOON_MS).unwrap();
+    let one_acked = EventCounts { acked: 1, unknown: 2, given_up: 2, ..all_unknown };
+    assert_eq!(ledger.events(), one_acked, "a later upload had its answer");
+}
+
+#[test]
+fn an_event_that_floats_on_one_send_and_has_a_day_on_another_is_one_event() {
+    let mut ledger = ledger();
+    let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
+    let midnight_ms = NOON_MS + 12 * 3_600_000;
+    send(&mut ledger, 1, 17, midnight_ms - 100, &[&rec]);
+    ledger.unknown(1).unwrap();
+    send(&mut ledger, 2, 17, midnight_ms + 3_600_000, &[&rec]);
+    assert_eq!(ledger.events(), EventCounts { sent: 1, unknown: 1, ..EventCounts::default() });
+    ledger.acked(2, &[], midnight_ms + 3_600_100).unwrap();
+    assert_eq!(ledger.events(), EventCounts { sent: 1, acked: 1, ..EventCounts::default() });
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl Judge {
         let found = if promised { i12_drill::check(&ledger, &restored, &now) } else { Vec::new() };
         let missing = i1_readable::check(&ledger, &restored, &now);
         let missing = missing.iter().filter(|v| v.kind == "missing").map(|v| v.items).sum();
-        self.loss.drill(&ledger, production, &restored, &now);
+        self.loss.drill(&ledger, production, drilled.report.as_ref().map(|_| &restored), &now);
         drop(ledger);
         self.note(found);
         if promised && drilled.report.is_none() {

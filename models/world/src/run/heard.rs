@@ -19,6 +19,8 @@ pub(super) struct Heard {
     /// When runs of a day were committed, ms since 1970.
     pub commits: BTreeMap<ProjectDay, BTreeSet<i64>>,
     pub runs: u64,
+    /// When a detector found something wrong with a day, ms since 1970: its alarm may reach the operator much later.
+    pub detected: BTreeMap<ProjectDay, BTreeSet<i64>>,
     pub backup_since_look: bool,
     /// Under way now: a backup, and compaction runs.
     pub backup_under_way: bool,
@@ -61,6 +63,11 @@ impl Observer for Ear {
             "compaction.merging" => {
                 let Some(of) = project_day(subject) else { return };
                 lock(&self.heard).runs_under_way.insert((record.node, of), 0);
+            }
+            "audit.mismatch" | "repair.copies-differ" => {
+                let Some(of) = project_day(subject) else { return };
+                let at = self.start + Duration::from_nanos(record.time_ns);
+                lock(&self.heard).detected.entry(of).or_default().insert(at.0);
             }
             "backup.started" => lock(&self.heard).backup_under_way = true,
             "backup.failed" => lock(&self.heard).backup_under_way = false,

@@ -1,8 +1,9 @@
 //! What a run came to: the last looks, what was lost and can be had back, who noticed, whether the budget was kept.
 
 use super::Course;
+use super::notice::named_day;
 use crate::credentials::StoreKind;
-use crate::findings::{Counts, Findings, Loss, Recovered, Work};
+use crate::findings::{Findings, Loss, Recovered, Work};
 use crate::lock;
 use crate::trouble::budget;
 use latent_engine::sim::{Anchor, Fault};
@@ -36,7 +37,8 @@ impl Course<'_> {
         let sight = self.judge.look_at_all(&self.world, &self.nodes, "after-healing", true);
         self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-healing");
         self.judge.look_at_tee(&self.world, &self.nodes, "after-healing");
-        if self.scenario.topic.protection.backup.is_some() {
+        // Whatever is short at the end gets a drill, or nothing would be known of whether it can be had back.
+        if self.scenario.topic.protection.backup.is_some() || self.judge.is_short_now() {
             self.drill_against(&sight);
         }
         self.judge.look_at_backlogs(&self.world, &self.nodes);
@@ -48,8 +50,10 @@ impl Course<'_> {
         let ledger = lock(&side.ledger);
         let summary = self.judge.loss(&ledger);
         let recovery = self.recovery(&summary);
+        let found = self.judge.found();
         let facts = Facts {
             recovery: self.shown(&summary),
+            shortfall: self.shortfall(&summary, &found),
             hung,
             nondeterministic: false,
             beyond_budget: self.beyond_budget(),
@@ -59,8 +63,9 @@ impl Course<'_> {
             |project: u32| self.plan.tenant(project).map(|tenant| tenant.zone.clone()).unwrap_or_default();
         let findings = Findings {
             projects: self.plan.tenants.len() as u64,
-            requests: counts(ledger.requests()),
-            events: counts(ledger.events()),
+            requests: ledger.requests().into(),
+            event_attempts: ledger.event_attempts().into(),
+            events: ledger.events().into(),
             loss: Loss::of(summary, zone_of),
             recovery,
             used_permissions: self.used_permissions(),
@@ -75,8 +80,8 @@ impl Course<'_> {
             diff,
         };
         drop(ledger);
-        let noticed = self.noticed();
-        Judged { violations: self.judge.into_violations(), facts, noticed, findings }
+        let (noticed, marks) = (self.noticed(), std::mem::take(&mut self.drill_marks));
+        Judged { violations: self.judge.into_violations(), facts, noticed, marks, findings }
     }
 
     /// Days of which anti-entropy has said since the end of faults that their copies differ.
@@ -85,7 +90,19 @@ impl Course<'_> {
         let desk = lock(&self.desk);
         let alarms = desk.alarms.iter().filter(|(at_ms, _)| *at_ms >= ended_ms);
         let of = |(_, alarm): &(i64, Alarm)| match alarm {
-            Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
+            Alarm::CompactionFailed { project, disk, why } => {
+            ("the nightly job", format!("p{project}: given up on node {disk}: {why}"))
+        }
+        Alarm::JobStopped { job, projects, age_ms } => {
+            let job = match job {
+                Job::Compaction => "compaction",
+                Job::AntiEntropy => "anti-entropy",
+                Job::Audit => "the audit",
+            };
+            let age = words::span_ms(*age_ms);
+            ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
+        }
+        Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
             _ => None,
         };
         alarms.filter_map(of).collect()
@@ -93,20 +110,19 @@ impl Course<'_> {
 
     /// What was shown about getting lost events back.
     fn shown(&self, summary: &LossSummary) -> Recovery {
-        match (self.judge.is_missing_now(), self.drills.last()) {
-            (false, _) => Recovery::Complete,
-            (true, Some(drill)) if drill.seconds.is_some() && summary.events_unrecoverable == 0 => {
-                Recovery::Complete
-            }
-            (true, Some(drill)) if drill.seconds.is_some() => Recovery::Partial,
-            (true, _) => Recovery::NotShown,
+        match (self.judge.is_short_now(), summary.events_unrecoverable) {
+            (false, _) | (true, Some(0)) => Recovery::Complete,
+            (true, Some(1..)) => Recovery::Partial,
+            (true, None) => Recovery::NotShown,
         }
     }
 
     fn recovery(&self, summary: &LossSummary) -> Recovered {
         let desk = lock(&self.desk);
-        let missing = |(_, alarm): &&(i64, Alarm)| matches!(alarm, Alarm::EventsMissing { .. });
-        let alarm_ms = desk.alarms.iter().find(missing).map(|(at_ms, _)| *at_ms);
+        let lost: BTreeSet<ProjectDay> = self.judge.loss_episodes().map(|(of, _)| of).collect();
+        let names_one = |(_, alarm): &&(i64, Alarm)| named_day(alarm).is_some_and(|of| lost.contains(&of));
+        let alarm = desk.alarms.iter().find(names_one);
+        let alarm_ms = alarm.map(|(at_ms, _)| *at_ms);
         let damage_ms = self.first_damage_ms(summary);
         let seconds = |ms: i64| (ms / 1_000).max(0).unsigned_abs();
         let last = self.drills.last();
@@ -118,7 +134,7 @@ impl Course<'_> {
         let in_production = desk.recoveries.iter().map(|report| report.ended_ms - report.started_ms).max();
         let days = || desk.recoveries.iter().flat_map(|report| &report.days);
         Recovered {
-            detected_by: alarm_ms.map(|_| "audit".to_owned()),
+            detected_by: alarm.map(|(_, alarm)| in_words(alarm).0.to_owned()),
             detected_after_seconds: alarm_ms.zip(damage_ms).map(|(alarm, damage)| seconds(alarm - damage)),
             recovery_point_seconds: point,
             recovery_time_seconds: in_production.map(seconds).or(last.and_then(|drill| drill.seconds)),
@@ -155,44 +171,7 @@ impl Course<'_> {
         let mut noticed: Vec<Notice> = Vec::new();
         let mut more: BTreeMap<&str, u64> = BTreeMap::new();
         for (at_ms, alarm) in &desk.alarms {
-            let (by, what) = match alarm {
-                Alarm::EventsMissing { project, day, keys } => {
-                    ("audit", format!("p{project} {day}: missing events: {keys}"))
-                }
-                Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
-                Alarm::ProductionShrank { project, day, keys } => {
-                    ("the backup", format!("p{project} {day}: events fewer than before: {keys}"))
-                }
-                Alarm::BackupOverdue { data_center, newest_ms } => {
-                    let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
-                        format!("nothing newer than {}", words::moment_ms(newest_ms))
-                    });
-                    ("the backup watch", format!("dc-{data_center}: {newest}"))
-                }
-                Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
-                    let of = match of {
-                        Retained::Tee => "the tee",
-                        Retained::Backups => "backups",
-                    };
-                    let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
-                    ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
-                }
-                Alarm::CompactionFailed { project, disk, why } => {
-                    ("the nightly job", format!("p{project}: given up on node {disk}: {why}"))
-                }
-                Alarm::JobStopped { job, projects, age_ms } => {
-                    let job = match job {
-                        Job::Compaction => "compaction",
-                        Job::AntiEntropy => "anti-entropy",
-                        Job::Audit => "the audit",
-                    };
-                    let age = words::span_ms(*age_ms);
-                    ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
-                }
-                Alarm::CopiesDiffer { project, day } => {
-                    ("anti-entropy", format!("p{project} {day}: copies differ"))
-                }
-            };
+            let (by, what) = in_words(alarm);
             let count = more.entry(by).or_default();
             *count += 1;
             if *count == 1 {
@@ -209,6 +188,30 @@ impl Course<'_> {
     }
 }
 
-fn counts(of: latent_oracle::ledger::Counts) -> Counts {
-    Counts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
+/// Which detector raised an alarm, and what it says.
+fn in_words(alarm: &Alarm) -> (&'static str, String) {
+    match alarm {
+        Alarm::EventsMissing { project, day, keys } => {
+            ("audit", format!("p{project} {day}: missing events: {keys}"))
+        }
+        Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
+        Alarm::ProductionShrank { project, day, keys } => {
+            ("the backup", format!("p{project} {day}: events fewer than before: {keys}"))
+        }
+        Alarm::BackupOverdue { data_center, newest_ms } => {
+            let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
+                format!("nothing newer than {}", words::moment_ms(newest_ms))
+            });
+            ("the backup watch", format!("dc-{data_center}: {newest}"))
+        }
+        Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
+            let of = match of {
+                Retained::Tee => "the tee",
+                Retained::Backups => "backups",
+            };
+            let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
+            ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
+        }
+        Alarm::CopiesDiffer { project, day } => ("anti-entropy", format!("p{project} {day}: copies differ")),
+    }
 }
