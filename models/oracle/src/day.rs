@@ -111,15 +111,51 @@ impl Zones {
         from_ms: i64,
         to_ms: i64,
     ) -> Result<(i32, i32), ZoneError> {
-        let (before, after) = (self.zone_at(project, from_ms)?, self.zone_at(project, to_ms)?);
-        let first = day_in(before, time_ms.unwrap_or(from_ms))?;
+        let (first, last) = self.zones_within(project, from_ms, to_ms)?;
+        let zones = &self.history[&project][first..=last];
         // Nearly every event has a time, and no zone is being edited: one look at the calendar is enough then.
-        let last = if time_ms.is_some() && before == after {
-            first
-        } else {
-            day_in(after, time_ms.unwrap_or(to_ms))?
-        };
-        Ok((first.min(last), first.max(last)))
+        if let (Some(time_ms), [(_, zone)]) = (time_ms, zones) {
+            return day_in(*zone, time_ms).map(|day| (day, day));
+        }
+        let mut days: Option<(i32, i32)> = None;
+        for (at, (since_ms, zone)) in zones.iter().enumerate() {
+            let until_ms = zones.get(at + 1).map_or(to_ms, |(next_ms, _)| next_ms - 1);
+            for arrival_ms in [from_ms.max(*since_ms), until_ms] {
+                let day = day_in(*zone, time_ms.unwrap_or(arrival_ms))?;
+                let (first, last) = days.unwrap_or((day, day));
+                days = Some((first.min(day), last.max(day)));
+            }
+        }
+        days.ok_or(ZoneError::UnknownProject(project))
+    }
+
+    /// The same for an arrival at any time from `from_ms` on. Without a time the last day is [`i32::MAX`].
+    ///
+    /// # Errors
+    /// As with [`Zones::days_within`].
+    pub fn days_from(
+        &self,
+        project: u32,
+        time_ms: Option<i64>,
+        from_ms: i64,
+    ) -> Result<(i32, i32), ZoneError> {
+        let (first, last) = self.zones_within(project, from_ms, i64::MAX)?;
+        if time_ms.is_some() {
+            return self.days_within(project, time_ms, from_ms, i64::MAX);
+        }
+        // A later zone may be behind this one: the day then begins a second time.
+        let zones = &self.history[&project][first..=last];
+        let firsts = zones.iter().map(|(since_ms, zone)| day_in(*zone, from_ms.max(*since_ms)));
+        let first = firsts.collect::<Result<Vec<i32>, ZoneError>>()?.into_iter().min();
+        first.map(|first| (first, i32::MAX)).ok_or(ZoneError::UnknownProject(project))
+    }
+
+    /// Places in the project's history of the zones that are in force within `from_ms ..= to_ms`.
+    fn zones_within(&self, project: u32, from_ms: i64, to_ms: i64) -> Result<(usize, usize), ZoneError> {
+        let history = self.history.get(&project).filter(|history| !history.is_empty());
+        let history = history.ok_or(ZoneError::UnknownProject(project))?;
+        let place = |at_ms: i64| history.partition_point(|(since, _)| *since <= at_ms).saturating_sub(1);
+        Ok((place(from_ms), place(to_ms)))
     }
 
     fn zone_at(&self, project: u32, received_ms: i64) -> Result<Tz, ZoneError> {

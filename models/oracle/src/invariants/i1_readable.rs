@@ -33,6 +33,11 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
             endangered_anonymous(of, day, seen, sight.sure, now, &mut tally);
         }
     }
+    for (of, identity) in ledger.seen_floating().filter(|(of, _)| sight.covers(*of)) {
+        if !sight.days.get(&of).is_some_and(|seen| seen.holds(identity)) {
+            tally.add(of, "vanished", 1, identity);
+        }
+    }
     tally.finish(|of, kind, items| match kind {
         "missing" => (
             true,
@@ -136,7 +141,7 @@ fn floating_missing(
     for ((project, identity), sends) in &ledger.floating {
         for send in sends.iter().filter(|send| send.acked_at_ms < before_ms) {
             let of = |day| ProjectDay { project: *project, day };
-            let mut days = (send.days.0..=send.days.1).map(of);
+            let mut days = send.acked_days().map(of);
             let is_there = |of| sight.days.get(&of).is_some_and(|day| day.holds(*identity));
             if days.clone().all(|of| sight.covers(of)) && !days.any(is_there) {
                 each(of(send.days.0), *identity, 1);
@@ -212,6 +217,19 @@ mod tests {
         ledger.note_seen(&sight(&vec![with; 8]));
         let found = check(&ledger, &sight(&vec![without; 8]), &noon_after());
         assert_eq!(short(&found), [("vanished".into(), "p17".into(), 1, true)]);
+    }
+
+    #[test]
+    fn a_floating_event_that_was_surely_seen_may_not_vanish() {
+        let rec = Rec { time_ms: None, ..rec("i4") };
+        let mut ledger = Clients::new().send(17, std::slice::from_ref(&rec), Answer::Unknown).ledger;
+        let of = ProjectDay { day: DAY + 1, ..OF };
+        let (with, without) = (Disk::default().with_day(of, &[rec]), Disk::default());
+        ledger.note_seen(&sight(&vec![with.clone(); 8]));
+        assert_eq!(check(&ledger, &sight(&vec![with; 8]), &noon_after()), []);
+        let found = check(&ledger, &sight(&vec![without; 8]), &noon_after());
+        assert_eq!(short(&found), [("vanished".into(), "p17".into(), 1, true)]);
+        assert_eq!(found[0].day.as_deref(), Some("2016-02-23"));
     }
 
     #[test]

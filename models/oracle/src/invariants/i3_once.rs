@@ -7,8 +7,9 @@ use super::{Moment, Tally, count};
 use crate::content::{DayContent, Days};
 use crate::identity::ProjectDay;
 use crate::ledger::{Identity, Ledger};
-use crate::sight::Sight;
+use crate::sight::{SeenDay, Sight};
 use latent_verdict::Violation;
+use std::collections::BTreeMap;
 
 /// Checks raw copies, place by place, and events without identity over all places.
 #[must_use]
@@ -19,10 +20,13 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
             raw_copies(ledger, *of, content, now.replays, &mut tally);
         }
         for (content, count) in seen.anonymous(1) {
-            let most = most(ledger, *of, Identity::Anonymous(content));
-            tally.add(*of, "doubled", excess(count, most), content);
+            let identity = Identity::Anonymous(content);
+            if !ledger.is_floating(of.project, identity) {
+                tally.add(*of, "doubled", excess(ledger, *of, identity, count, 0), content);
+            }
         }
     }
+    floating(ledger, sight, now.replays, &mut tally);
     tally.finish(|of, kind, items| {
         (
             false,
@@ -42,26 +46,44 @@ pub fn check(ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
 
 fn raw_copies(ledger: &Ledger, of: ProjectDay, day: &DayContent, replays: u32, tally: &mut Tally<'_>) {
     for kept in day.kept.iter().filter(|kept| kept.arrivals > 1) {
-        // Nothing can be said here of what was never sent: that is I2's matter.
-        let sends = most(ledger, of, Identity::Keyed(kept.key)).max(1);
-        tally.add(
-            of,
-            "raw-copies",
-            excess(u32::from(kept.arrivals), sends.saturating_add(replays)),
-            kept.key,
-        );
+        let identity = Identity::Keyed(kept.key);
+        // Nothing can be said here of what was never sent or was refused: that is I2's matter.
+        let is_sent = ledger.entry(of, identity).is_some_and(|entry| !entry.is_rejected());
+        let copies = u32::from(kept.arrivals);
+        if is_sent && !ledger.is_floating(of.project, identity) {
+            tally.add(of, "raw-copies", excess(ledger, of, identity, copies, replays), kept.key);
+        }
     }
 }
 
-/// How many of an event may be stored on this day, going by its sends and by how often the network may deliver one.
-fn most(ledger: &Ledger, of: ProjectDay, identity: Identity) -> u32 {
-    let fixed = ledger.entry(of, identity).map_or(0, |entry| entry.most());
-    let sends = fixed.saturating_add(ledger.floating_on(of, identity).count() as u32);
-    sends.saturating_mul(ledger.settings().deliveries_per_send)
+/// Floating events: over all their days together no more copies than sends account for.
+fn floating(ledger: &Ledger, sight: &Sight, replays: u32, tally: &mut Tally<'_>) {
+    for (project, identity) in ledger.floating.keys().copied() {
+        let copies = |seen: &SeenDay| match identity {
+            Identity::Keyed(key) => {
+                let of_place = |day: &DayContent| {
+                    let at = day.kept.binary_search_by_key(&key, |kept| kept.key).ok()?;
+                    Some(u32::from(day.kept[at].arrivals))
+                };
+                seen.contents.iter().filter_map(|day| of_place(day)).max()
+            }
+            Identity::Anonymous(content) => seen.anonymous(1).get(&content).copied(),
+        };
+        let (kind, spare) = match identity {
+            Identity::Keyed(_) => ("raw-copies", replays),
+            Identity::Anonymous(_) => ("doubled", 0),
+        };
+        let found = ledger.found_floating(sight, (project, identity), copies);
+        for (day, excess) in ledger.unaccounted((project, identity), &found, spare) {
+            tally.add(ProjectDay { project, day }, kind, u64::from(excess), identity);
+        }
+    }
 }
 
-fn excess(found: u32, most: u32) -> u64 {
-    u64::from(found.saturating_sub(most))
+/// How many of `found` copies on one day are more than sends for that day, and `spare` more, account for.
+fn excess(ledger: &Ledger, of: ProjectDay, identity: Identity, found: u32, spare: u32) -> u64 {
+    let found = BTreeMap::from([(of.day, found)]);
+    ledger.unaccounted((of.project, identity), &found, spare).into_values().map(u64::from).sum()
 }
 
 /// Checks what an export (or a drill's export) shows: each key once.
@@ -134,6 +156,30 @@ mod tests {
             short(&check(&ledger, &held(2), &noon_after())),
             [("doubled".into(), "p17".into(), 1, false)]
         );
+    }
+
+    /// Without a time, one send unanswered and one answered: two copies in all, whichever days they are on.
+    #[test]
+    fn copies_of_a_floating_event_are_counted_over_all_its_days() {
+        let days = [OF, ProjectDay { day: DAY + 1, ..OF }, ProjectDay { day: DAY + 2, ..OF }];
+        for insert_id in [Some("i1".to_owned()), None] {
+            let rec = Rec { time_ms: None, insert_id, ..Rec::new("a", "i1", NOON_MS) };
+            let one = std::slice::from_ref(&rec);
+            let ledger = Clients::new().send(17, one, Answer::Unknown).acked(17, one).ledger;
+            let on = |later: &[usize]| {
+                let days_ms = |later: usize| later as i64 * 24 * 3_600_000;
+                let copy = |(sequence, later): (u64, &usize)| Rec {
+                    sequence,
+                    arrived_ms: NOON_MS + days_ms(*later),
+                    ..rec.clone()
+                };
+                let disk = (0u64..).zip(later).fold(Disk::default(), |disk, (sequence, later)| {
+                    disk.with_day(days[*later], &[copy((sequence, later))])
+                });
+                check(&ledger, &sight(&[disk]), &noon_after()).iter().map(|found| found.items).sum::<u64>()
+            };
+            assert_eq!((on(&[0]), on(&[0, 2]), on(&[0, 1, 2])), (0, 0, 1), "{rec:?}");
+        }
     }
 
     #[test]

@@ -7,9 +7,8 @@ use super::{Moment, Tally, count, i1_readable, i2_sent};
 use crate::content::DayContent;
 use crate::identity::ProjectDay;
 use crate::ledger::{Claim, Identity, Ledger};
-use crate::sight::Sight;
+use crate::sight::{SeenDay, Sight};
 use latent_verdict::Violation;
-use std::collections::BTreeSet;
 
 /// Checks every project and day of the sight's scope.
 #[must_use]
@@ -59,17 +58,15 @@ fn misfiled(ledger: &Ledger, of: ProjectDay, day: &DayContent, tally: &mut Tally
     }
 }
 
-/// A floating event is on no more days than it was sent times.
+/// A floating event is on no more days than its sends account for.
 fn in_several_days(ledger: &Ledger, sight: &Sight, tally: &mut Tally<'_>) {
-    for ((project, identity), sends) in &ledger.floating {
+    for (project, identity) in ledger.floating.keys().copied() {
         let Identity::Keyed(key) = identity else { continue };
-        let own: BTreeSet<i32> = sends.iter().flat_map(|send| send.days.0..=send.days.1).collect();
-        let Some(first) = own.first().copied() else { continue };
-        let of = |day| ProjectDay { project: *project, day };
-        let is_only_floating = |day: &i32| ledger.entry(of(*day), *identity).is_none();
-        let is_there = |day: &i32| sight.days.get(&of(*day)).is_some_and(|seen| seen.holds(*identity));
-        let days = own.iter().filter(|day| is_only_floating(day) && is_there(day)).count();
-        tally.add(of(first), "in-several-days", days.saturating_sub(sends.len()) as u64, key);
+        let is_there = |seen: &SeenDay| seen.holds(identity).then_some(1);
+        let found = ledger.found_floating(sight, (project, identity), is_there);
+        for (day, days) in ledger.unaccounted((project, identity), &found, 0) {
+            tally.add(ProjectDay { project, day }, "in-several-days", u64::from(days), key);
+        }
     }
 }
 
@@ -77,7 +74,7 @@ fn in_several_days(ledger: &Ledger, sight: &Sight, tally: &mut Tally<'_>) {
 mod tests {
     use super::*;
     use crate::invariants::{noon_after, short};
-    use crate::testing::{Clients, DAY, Disk, NOON_MS, Rec, sight};
+    use crate::testing::{Answer, Clients, DAY, Disk, NOON_MS, Rec, sight};
 
     const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
     const NEXT: ProjectDay = ProjectDay { project: 17, day: DAY + 1 };
@@ -117,6 +114,22 @@ mod tests {
                 .map(|f| f.0)
                 .collect();
         assert_eq!(kinds, ["missing", "misfiled", "other-day"]);
+    }
+
+    #[test]
+    fn an_event_without_time_in_a_request_without_answer_may_be_on_a_later_day() {
+        let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
+        let late = Rec { arrived_ms: NOON_MS + 24 * 3_600_000, sequence: 2, ..rec.clone() };
+        let one = std::slice::from_ref(&rec);
+        let both = Disk::default().with_day(OF, one).with_day(NEXT, std::slice::from_ref(&late));
+        let retried = Clients::new().send(17, one, Answer::Unknown).acked(17, one);
+        assert_eq!(found(&retried.ledger, both.clone()), []);
+        let answered = Clients::new().acked(17, one).acked(17, one);
+        assert_eq!(
+            found(&answered.ledger, both),
+            [("other-day".into(), 1, false)],
+            "what was answered on the day before cannot have come in later"
+        );
     }
 
     #[test]

@@ -33,13 +33,13 @@ impl Judge {
     pub fn check(&mut self, ledger: &Ledger, sight: &Sight, now: &Moment) -> Vec<Violation> {
         let mut marks = BTreeMap::new();
         let all: BTreeSet<ProjectDay> = ledger.days.keys().chain(sight.days.keys()).copied().collect();
-        for of in all.into_iter().filter(|of| sight.covers(*of)) {
+        for of in all.iter().copied().filter(|of| sight.covers(*of)) {
             let mark = mark(ledger, sight, of, now);
             if mark.is_none() || self.clean.get(&of) != mark.as_ref() {
                 marks.insert(of, mark);
             }
         }
-        let changed = with_floating(ledger, marks.keys().copied().collect());
+        let changed = with_floating(ledger, &all, marks.keys().copied().collect());
         let days = changed.iter().filter_map(|of| Some((*of, sight.days.get(of)?.clone()))).collect();
         let scope = Some(changed.into_iter().filter(|of| sight.covers(*of)).collect());
         let part = Sight { sure: sight.sure, places: sight.places, days, scope };
@@ -82,12 +82,19 @@ fn mark(ledger: &Ledger, sight: &Sight, of: ProjectDay, now: &Moment) -> Option<
 }
 
 /// Floating events are few, and asked for each time: their days are judged with whatever changed.
-fn with_floating(ledger: &Ledger, mut days: BTreeSet<ProjectDay>) -> BTreeSet<ProjectDay> {
+fn with_floating(
+    ledger: &Ledger,
+    all: &BTreeSet<ProjectDay>,
+    mut days: BTreeSet<ProjectDay>,
+) -> BTreeSet<ProjectDay> {
     for ((project, _), sends) in &ledger.floating {
+        let of = |day| ProjectDay { project: *project, day };
         for send in sends {
-            days.extend((send.days.0..=send.days.1).map(|day| ProjectDay { project: *project, day }));
+            days.extend(send.acked_days().map(of));
+            days.extend(all.range(of(send.days.0)..=of(send.last_day)));
         }
     }
+    days.extend(ledger.seen_floating().map(|(of, _)| of));
     days
 }
 

@@ -5,8 +5,8 @@
 //! under its key. Events without `$insert_id` have no key: they are told apart by content, and as many may exist as
 //! were sent and not refused, must exist as were acknowledged. An unknown event may exist or not.
 //!
-//! An event whose day the client cannot tell (no time, sent around midnight; a zone edited while it was under way)
-//! is *floating*: it belongs to exactly one of a few days, and the ledger is content with any of them.
+//! An event whose day depends on when it arrives (it has no time of its own, or its project's zone is edited) is
+//! *floating* until an answer tells the day: see `floating`.
 //!
 //! What is not modelled: how the system decides. The ledger hears answers, it never guesses them.
 
@@ -25,15 +25,13 @@ pub use request::{ClientRequest, EventId, Identity, SentEvent, request_digest};
 use crate::day::{ZoneError, Zones};
 use crate::identity::{Content, Key, ProjectDay};
 use crate::sight::Sight;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the ledger takes the world to be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How far an edge's clock may be from the world's, either way.
     pub clock_skew_ms: i64,
-    /// How long after it was sent a request may still come in at an edge.
-    pub longest_flight_ms: i64,
     /// How often the network may deliver a request that was sent once. Where a plan lets links to edges double
     /// messages, no client knows which of its requests that befell.
     pub deliveries_per_send: u32,
@@ -41,7 +39,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { clock_skew_ms: 1_000, longest_flight_ms: 60_000, deliveries_per_send: 1 }
+        Settings { clock_skew_ms: 1_000, deliveries_per_send: 1 }
     }
 }
 
@@ -104,6 +102,8 @@ pub struct Ledger {
     zones: Zones,
     pub(crate) days: BTreeMap<ProjectDay, LedgerDay>,
     pub(crate) floating: BTreeMap<(u32, Identity), Vec<Floating>>,
+    /// Days on which every reader saw an event that floated.
+    seen_floating: BTreeMap<(u32, Identity), BTreeSet<i32>>,
     under_way: BTreeMap<u64, UnderWay>,
     pub(crate) acked_requests: Vec<AckedRequest>,
     requests: Attempts,
@@ -119,6 +119,7 @@ impl Ledger {
             zones,
             days: BTreeMap::new(),
             floating: BTreeMap::new(),
+            seen_floating: BTreeMap::new(),
             under_way: BTreeMap::new(),
             acked_requests: Vec::new(),
             requests: Attempts::default(),
@@ -149,10 +150,8 @@ impl Ledger {
     }
 
     fn event_id(&self, request: &ClientRequest<'_>, event: &SentEvent<'_>) -> Result<EventId, LedgerError> {
-        let Settings { clock_skew_ms, longest_flight_ms, .. } = self.settings;
-        let (from_ms, to_ms) =
-            (request.sent_at_ms - clock_skew_ms, request.sent_at_ms + longest_flight_ms + clock_skew_ms);
-        let days = match self.zones.days_within(request.project, event.time_ms, from_ms, to_ms) {
+        let from_ms = request.sent_at_ms - self.settings.clock_skew_ms;
+        let days = match self.zones.days_from(request.project, event.time_ms, from_ms) {
             // A time outside the calendar is no legal time: no day that could be stored holds it.
             Err(ZoneError::OutOfRange(_)) => (i32::MIN, i32::MIN),
             other => other?,
@@ -171,9 +170,23 @@ impl Ledger {
         };
         if item.is_floating() {
             let sends = self.floating.entry((item.project, item.identity)).or_default();
-            sends.push(Floating::new(request.id, item.days, content));
+            sends.push(Floating {
+                request: request.id,
+                sent_at_ms: request.sent_at_ms,
+                time_ms: event.time_ms,
+                days: item.days,
+                last_day: item.days.1,
+                content,
+                acked_at_ms: entry::NEVER,
+                rejected: false,
+                given_up: false,
+            });
             return;
         }
+        self.note_sent_to_its_day(item, content);
+    }
+
+    fn note_sent_to_its_day(&mut self, item: &EventId, content: Content) {
         let day = self.days.entry(item.project_day()).or_default();
         day.revision += 1;
         let entry = match item.identity {
@@ -207,8 +220,7 @@ impl Ledger {
             if rejected.contains(&position) {
                 self.note_rejected(id, &item);
             } else {
-                self.note_acked(id, &item, at_ms);
-                accepted.push(item);
+                accepted.push(self.note_acked(id, &item, at_ms));
             }
         }
         if accepted.is_empty() {
@@ -266,12 +278,17 @@ impl Ledger {
         self.under_way.remove(&id).ok_or(LedgerError::NotUnderWay(id))
     }
 
-    fn note_acked(&mut self, request: u64, item: &EventId, at_ms: i64) {
+    /// Returns the event with the days that the answer leaves.
+    fn note_acked(&mut self, request: u64, item: &EventId, at_ms: i64) -> EventId {
         self.event_attempts.acked += 1;
         if item.is_floating() {
-            self.floating_send(request, item, |send| send.acked_at_ms = at_ms);
-            return;
+            return self.land(request, item, at_ms);
         }
+        self.note_acked_on_its_day(item, at_ms);
+        *item
+    }
+
+    fn note_acked_on_its_day(&mut self, item: &EventId, at_ms: i64) {
         if let Some(day) = self.days.get_mut(&item.project_day()) {
             day.last_acked_ms = day.last_acked_ms.max(Some(at_ms));
         }
@@ -315,6 +332,7 @@ impl Ledger {
     /// Events that every reader of `sight` sees may not vanish later, acknowledged or not. Keyed events only: of
     /// those without identity nobody can say which one was seen.
     pub fn note_seen(&mut self, sight: &Sight) {
+        self.note_seen_floating(sight);
         for (of, seen) in &sight.days {
             let Some(day) = self.days.get_mut(of) else { continue };
             let mut held = seen.held.iter().filter(|held| held.places >= sight.sure).peekable();

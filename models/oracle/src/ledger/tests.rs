@@ -112,35 +112,104 @@ fn the_day_is_the_projects_own() {
 }
 
 #[test]
+fn an_event_without_time_may_arrive_whenever_its_edge_wakes_up() {
+    let mut ledger = ledger();
+    let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
+    send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
+    let on = |ledger: &Ledger, later: i32| claim(ledger, ProjectDay { day: DAY + later, ..OF }, &rec);
+    ledger.unknown(1).unwrap();
+    assert_eq!(ledger.project_days().count(), 0);
+    assert_eq!([0, 1, 2, 300].map(|later| on(&ledger, later)), [Claim::Good; 4]);
+    assert_eq!(on(&ledger, -1), Claim::OtherDay(DAY), "before it was sent");
+    send(&mut ledger, 2, 17, NOON_MS + 60_000, &[&rec]);
+    ledger.acked(2, &[], NOON_MS + 60_010).unwrap();
+    assert_eq!(ledger.project_days().collect::<Vec<_>>(), [OF], "the answer tells the day of the second");
+    assert_eq!([0, 2].map(|later| on(&ledger, later)), [Claim::Good; 2], "and of the first says nothing");
+}
+
+#[test]
+fn an_event_without_time_has_one_day_once_it_is_acknowledged() {
+    let mut ledger = ledger();
+    let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
+    send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
+    let accepted = ledger.acked(1, &[], NOON_MS + 5).unwrap();
+    assert_eq!(accepted[0].days, (DAY, DAY));
+    assert_eq!(claim(&ledger, OF, &rec), Claim::Good);
+    assert_eq!(claim(&ledger, ProjectDay { day: DAY + 1, ..OF }, &rec), Claim::OtherDay(DAY));
+}
+
+#[test]
 fn an_event_without_time_around_midnight_floats() {
     let mut ledger = ledger();
     let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
     let midnight_ms = NOON_MS + 12 * 3_600_000;
     send(&mut ledger, 1, 17, midnight_ms - 100, &[&rec]);
-    assert_eq!(ledger.project_days().count(), 0);
+    let accepted = ledger.acked(1, &[], midnight_ms + 100).unwrap();
+    assert_eq!((accepted[0].days, ledger.project_days().count()), ((DAY, DAY + 1), 0));
     let next = ProjectDay { day: DAY + 1, ..OF };
     assert_eq!((claim(&ledger, OF, &rec), claim(&ledger, next, &rec)), (Claim::Good, Claim::Good));
     assert_eq!(claim(&ledger, ProjectDay { day: DAY + 2, ..OF }, &rec), Claim::OtherDay(DAY));
-    ledger.acked(1, &[0], midnight_ms).unwrap();
-    assert_eq!(claim(&ledger, OF, &rec), Claim::Rejected);
-    send(&mut ledger, 2, 17, midnight_ms + 2_000, &[&rec]);
-    assert_eq!(ledger.project_days().next(), Some(next));
+    let other = Rec { time_ms: None, ..Rec::new("a", "i2", NOON_MS) };
+    send(&mut ledger, 2, 17, midnight_ms, &[&other]);
+    ledger.acked(2, &[0], midnight_ms + 10).unwrap();
+    assert_eq!(claim(&ledger, next, &other), Claim::Rejected);
 }
 
 #[test]
-fn how_far_around_midnight_follows_from_flight_and_skew() {
+fn how_far_around_midnight_follows_from_the_answer_and_the_skew() {
     let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
     let midnight_ms = NOON_MS + 12 * 3_600_000;
-    let floats = |sent_at_ms| {
+    let floats = |sent_at_ms, acked_at_ms| {
         let mut ledger = ledger();
         send(&mut ledger, 1, 17, sent_at_ms, &[&rec]);
+        ledger.acked(1, &[], acked_at_ms).unwrap();
         ledger.project_days().count() == 0
     };
-    let Settings { clock_skew_ms, longest_flight_ms, .. } = Settings::default();
-    assert!(!floats(midnight_ms - longest_flight_ms - clock_skew_ms - 1));
-    assert!(floats(midnight_ms - longest_flight_ms - clock_skew_ms));
-    assert!(floats(midnight_ms + clock_skew_ms - 1));
-    assert!(!floats(midnight_ms + clock_skew_ms));
+    let skew_ms = Settings::default().clock_skew_ms;
+    assert!(!floats(midnight_ms - 60_000, midnight_ms - skew_ms - 1));
+    assert!(floats(midnight_ms - 60_000, midnight_ms - skew_ms));
+    assert!(floats(midnight_ms + skew_ms - 1, midnight_ms + 60_000));
+    assert!(!floats(midnight_ms + skew_ms, midnight_ms + 60_000));
+}
+
+#[test]
+fn an_answer_bounds_one_copy_of_a_send_that_the_network_may_double() {
+    let mut zones = Zones::default();
+    zones.set(17, 0, "UTC").unwrap();
+    let mut ledger = Ledger::new(Settings { deliveries_per_send: 2, ..Settings::default() }, zones);
+    let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
+    send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
+    assert_eq!(ledger.acked(1, &[], NOON_MS + 5).unwrap()[0].days, (DAY, DAY));
+    let key = (17, Identity::Keyed(rec.key()));
+    let unaccounted = |found: &[(i32, u32)]| {
+        let found = found.iter().copied().collect();
+        ledger.unaccounted(key, &found, 0).into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(unaccounted(&[(DAY, 1), (DAY + 2, 1)]), []);
+    assert_eq!(unaccounted(&[(DAY, 2), (DAY + 2, 1)]), [(DAY + 2, 1)]);
+}
+
+#[test]
+fn copies_on_several_days_are_matched_to_sends_that_may_be_there() {
+    let mut ledger = ledger();
+    let rec = Rec { time_ms: None, ..Rec::new("a", "i1", NOON_MS) };
+    let day_ms = 24 * 3_600_000;
+    send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
+    ledger.unknown(1).unwrap();
+    send(&mut ledger, 2, 17, NOON_MS + day_ms, &[&rec]);
+    ledger.unknown(2).unwrap();
+    send(&mut ledger, 3, 17, NOON_MS + day_ms, &[&rec]);
+    ledger.acked(3, &[], NOON_MS + day_ms + 10).unwrap();
+    let key = (17, Identity::Keyed(rec.key()));
+    let unaccounted = |found: &[(i32, u32)]| {
+        let found = found.iter().map(|(day, count)| (DAY + day, *count)).collect();
+        let unaccounted = ledger.unaccounted(key, &found, 0);
+        unaccounted.into_iter().map(|(day, count)| (day - DAY, count)).collect::<Vec<_>>()
+    };
+    assert_eq!(unaccounted(&[(0, 1), (1, 1), (5, 1)]), []);
+    assert_eq!(unaccounted(&[(1, 3)]), []);
+    assert_eq!(unaccounted(&[(0, 2)]), [(0, 1)], "one was sent that day");
+    assert_eq!(unaccounted(&[(0, 1), (1, 1), (3, 1), (4, 1)]), [(4, 1)], "three were sent in all");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use latent_engine::verdict::Violation;
 use latent_engine::words;
 use latent_oracle::loss::{Episode, LossSummary};
 use latent_oracle::{ProjectDay, day};
-use latent_pipeline::audit::Alarm;
+use latent_pipeline::alarms::Alarm;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
 use super::*;
 use crate::Latent;
+use crate::findings::Findings;
 use crate::testing::{SMALL, judged, with_faults};
 use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
+use latent_engine::verdict::Outcome;
 
 fn hash(watched: bool) -> (TraceHash, u64) {
     let scenario = latent_engine::parse::<Latent>("small.json", SMALL).unwrap();
@@ -82,4 +84,60 @@ fn neither_looks_nor_drills_nor_the_ledger_disturb_the_world() {
     let (unwatched, _) = hash(false);
     assert!(lost > 0, "the planted bug must strike, or there is nothing to see");
     assert_eq!(watched, unwatched);
+}
+
+/// The small scenario with its planted bug and an operator who repairs what it destroys once it is gone.
+fn repaired(small: &str) -> String {
+    let deploys = r#""deploys": [{ "at": "2016-02-20T03:00:00Z", "release": "bad", "to": "all" }"#;
+    let back = r#", { "at": "2016-02-21T12:00:00Z", "release": "good", "to": "all" }"#;
+    let small = small.replace(deploys, &format!("{deploys}{back}"));
+    small.replace(r#""drills": 2"#, r#""operator": { "reaction": "30m" }, "drills": 0"#)
+}
+
+fn outcome(judged: &Judged<Findings>) -> Outcome {
+    latent_engine::verdict::outcome(&judged.violations, &judged.facts)
+}
+
+#[test]
+fn what_was_noticed_brought_back_and_is_whole_is_recovered() {
+    let judged = judged(repaired, |_| {});
+    let loss = &judged.findings.loss;
+    assert!(loss.events_lost_from_production > 0, "the planted bug must strike");
+    assert_eq!((loss.events_missing_at_end, loss.events_unrecoverable), (0, Some(0)));
+    assert_eq!((outcome(&judged), &judged.facts.shortfall), (Outcome::Recovered, &None));
+}
+
+#[test]
+fn what_is_missing_at_the_end_gets_a_drill_and_is_not_recovered_though_it_could_be() {
+    let unrepaired = |small: &str| {
+        let lines = small.lines().filter(|line| !line.contains(r#""backup""#));
+        lines.collect::<Vec<_>>().join("\n").replace(r#""drills": 2"#, r#""drills": 0"#)
+    };
+    let judged = judged(unrepaired, |_| {});
+    let loss = &judged.findings.loss;
+    assert!(loss.events_missing_at_end > 0, "no operator repairs anything");
+    assert_eq!((judged.findings.drills.len(), loss.events_unrecoverable), (1, Some(0)), "the tee has it all");
+    assert_eq!(outcome(&judged), Outcome::RecoverableButMissing);
+    let shortfall = judged.facts.shortfall.expect("events are missing");
+    assert!(shortfall.contains("missing from production at the end"), "{shortfall}");
+    assert_eq!(judged.marks["drill:recovery.ended"], 1, "what a drill reaches counts: {:?}", judged.marks);
+}
+
+#[test]
+fn a_loss_that_no_detector_reports_is_not_recovered_though_all_is_back() {
+    let unaudited = |small: &str| {
+        let recover =
+            r#""operations": [{ "at": "2016-02-21T18:00:00Z", "what": { "recover": {} } }], "drills""#;
+        let text = repaired(small).replace(r#""drills""#, recover);
+        let lines = text.lines().filter(|line| !line.contains(r#""audit""#));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        text.replace(r#""retention": "10d" },"#, r#""retention": "10d" }"#)
+    };
+    let judged = judged(unaudited, |_| {});
+    let loss = &judged.findings.loss;
+    assert!(loss.events_lost_from_production > 0 && loss.events_missing_at_end == 0, "{loss:?}");
+    assert_eq!(outcome(&judged), Outcome::RecoverableButMissing);
+    let shortfall = judged.facts.shortfall.expect("no detector is there");
+    assert!(shortfall.starts_with("no detector reported the loss of p"), "{shortfall}");
+    assert_eq!(shortfall.lines().count(), 1, "{shortfall}");
 }
