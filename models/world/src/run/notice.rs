@@ -35,7 +35,11 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
         Alarm::EventsMissing { project, day, .. }
         | Alarm::ProductionShrank { project, day, .. }
         | Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
-        Alarm::AuditFailed { .. } | Alarm::BackupOverdue { .. } | Alarm::RetentionRefused { .. } => None,
+        Alarm::AuditFailed { .. }
+        | Alarm::BackupOverdue { .. }
+        | Alarm::RetentionRefused { .. }
+        | Alarm::CompactionFailed { .. }
+        | Alarm::JobStopped { .. } => None,
     }
 }
 

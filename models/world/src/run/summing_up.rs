@@ -90,19 +90,7 @@ impl Course<'_> {
         let desk = lock(&self.desk);
         let alarms = desk.alarms.iter().filter(|(at_ms, _)| *at_ms >= ended_ms);
         let of = |(_, alarm): &(i64, Alarm)| match alarm {
-            Alarm::CompactionFailed { project, disk, why } => {
-            ("the nightly job", format!("p{project}: given up on node {disk}: {why}"))
-        }
-        Alarm::JobStopped { job, projects, age_ms } => {
-            let job = match job {
-                Job::Compaction => "compaction",
-                Job::AntiEntropy => "anti-entropy",
-                Job::Audit => "the audit",
-            };
-            let age = words::span_ms(*age_ms);
-            ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
-        }
-        Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
+            Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
             _ => None,
         };
         alarms.filter_map(of).collect()
@@ -211,6 +199,18 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
             };
             let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
             ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
+        }
+        Alarm::CompactionFailed { project, disk, why } => {
+            ("the nightly job", format!("p{project}: given up on node {disk}: {why}"))
+        }
+        Alarm::JobStopped { job, projects, age_ms } => {
+            let job = match job {
+                Job::Compaction => "compaction",
+                Job::AntiEntropy => "anti-entropy",
+                Job::Audit => "the audit",
+            };
+            let age = words::span_ms(*age_ms);
+            ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
         }
         Alarm::CopiesDiffer { project, day } => ("anti-entropy", format!("p{project} {day}: copies differ")),
     }
