@@ -25,16 +25,9 @@ bench:
 quick *arguments:
     cargo run --release --package latent -- sweep {{arguments}}
 
-# What runs every night, half an hour: fresh seeds from the date, or from another text.
+# What runs every night, half an hour: a year, then fresh seeds from the date, or from another text.
 nightly text=`date +%F`:
-    #!/usr/bin/env bash
-    # Both sweeps run, whatever the first finds.
-    cargo build --release --package latent || exit
-    target/release/latent sweep --profile nightly --seeds-from {{text}} --json .latent/nightly.jsonl --junit .latent/nightly.xml
-    generated=$?
-    target/release/latent sweep --profile weeks --seeds-from {{text}} --json .latent/weeks.jsonl --junit .latent/weeks.xml
-    weeks=$?
-    exit $(( generated != 0 ? generated : weeks ))
+    .ci/nightly {{text}}
 
 # See a case again: `just repro 7` is generated@7; or `just repro rough-week@7 --log`, `just repro corpus/NAME.json`.
 repro seed *arguments:

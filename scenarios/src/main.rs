@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         "rough-week",
         "busy-week",
         "month",
+        "year",
         "one-day",
     ];
     latent_engine::main::<Latent>(named, concat!(env!("CARGO_PKG_VERSION"), " ", env!("LATENT_COMMIT")))

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The built-in scenarios, in the order in which they are listed.
-pub const BUILT_IN: [&str; 8] = [
+pub const BUILT_IN: [&str; 9] = [
     "incident-2016",
     "incident-2016-protected",
     "hostile",
@@ -19,6 +19,7 @@ pub const BUILT_IN: [&str; 8] = [
     "rough-week",
     "busy-week",
     "month",
+    "year",
     "one-day",
 ];
 
