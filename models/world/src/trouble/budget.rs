@@ -1,11 +1,12 @@
 //! The fault budget: what may be damaged and not yet repaired at once.
 //!
-//! An event is acknowledged when 4 of 8 disks hold it, so with more than 3 of them damaged at once it may be on none:
-//! no code can be blamed for that. Damage is what takes durable bytes away or makes them unreadable: an emptied disk, a
-//! block that rotted, cannot be read, or was never written, a directory that somebody removed. A disk that is down, cut off, slow, full or that reports an
-//! error loses nothing and does not count. A damaged disk counts until it is surely repaired: the scrub reads every day
-//! anew within three nights, and the night's comparison brings copies together. A write that was confirmed and lost shows
-//! only once the disk boots, so its disk counts to the end.
+//! An event is acknowledged when 4 of 8 disks hold it, so with more than 3 of them damaged at once it may be on
+//! none: no code can be blamed for that. Damage is what takes durable bytes away or makes them unreadable: an
+//! emptied disk, a block that rotted, cannot be read, or was never written, a directory that somebody removed. A
+//! disk that is down, cut off, slow, full or that reports an error loses nothing and does not count. A damaged disk
+//! counts until it is surely repaired: the scrub reads every day again within three nights (later in a run of more
+//! than a month), and the night's comparison brings copies together. A write that was confirmed and lost shows only
+//! once the disk boots, so its disk counts to the end.
 //!
 //! What exceeds the budget on purpose is allowed, and what it then loses is `unrecoverable-by-design`.
 
@@ -17,8 +18,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Damage counts for so long: three nights until every day was read anew, a fourth to bring copies together.
-pub(crate) const REPAIRED_AFTER_MS: i64 = 4 * 86_400_000;
+/// Damage counts for so long: three nights until every day was read again, a fourth to bring copies together.
+pub(crate) const REPAIRED_AFTER_MS: i64 = 4 * DAY_MS;
+/// A disk reads so many days of a project a night: of more than three nights' worth each has its turn later.
+const DAYS_READ_A_NIGHT: i64 = 12;
+const DAY_MS: i64 = 86_400_000;
+
+/// As [`REPAIRED_AFTER_MS`], in a run that may be longer than a month.
+fn repaired_after_ms(run_ms: i64) -> i64 {
+    let nights = (run_ms / DAY_MS + 1).div_euclid(DAYS_READ_A_NIGHT) + 1;
+    REPAIRED_AFTER_MS.max((nights + 1) * DAY_MS)
+}
 
 /// How many may be damaged at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,12 +69,13 @@ pub(crate) fn exceeded<'f>(
 ) -> Option<String> {
     let names = Names::of(&scenario.topic);
     let end_ms = scenario.end().0.0;
+    let repaired_ms = repaired_after_ms(end_ms - scenario.start.0.0);
     let mut damage: Vec<(i64, i64, &str)> = Vec::new();
     for fault in faults {
         if let Some(node) = damages(&fault.action) {
             let (from_ms, to_ms) = may_strike(fault, scenario.start.0.0, end_ms);
             let is_hidden = matches!(fault.action, Action::LostWrite(_));
-            let until_ms = if is_hidden { i64::MAX } else { to_ms.saturating_add(REPAIRED_AFTER_MS) };
+            let until_ms = if is_hidden { i64::MAX } else { to_ms.saturating_add(repaired_ms) };
             damage.push((from_ms, until_ms, node));
         }
     }
