@@ -1,8 +1,9 @@
 //! Blocks that the device cannot read, bits that rot: what a disk says of the day, and how the day comes back.
 
-use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
+use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease, pin, with_disk};
 use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
 use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::ingest::copies::encode_write;
 use latent_pipeline::record::SetDigest;
 use latent_pipeline::zone::Day;
 use latent_sim::{Action, Anchor, BitRot, DiskError, Fault, LatentSector, MisdirectedWrite, OpKind};
@@ -140,6 +141,46 @@ fn bits_that_rot_in_a_day_that_nobody_reads_are_found_within_three_nights() {
         bench.world.sleep(37 * HOUR).await;
         let scrubbed = bench.run("three", async |client| digest_of(&client).await).await;
         assert_eq!(scrubbed, None);
+    });
+}
+
+/// Days that a project has in the test of the scrub's bound, and those that a comparison reads again.
+const MANY: i32 = 20;
+const AT_ONCE: usize = 8;
+
+/// The days whose digest the disk gives.
+async fn days_that_verify(client: &Client) -> usize {
+    match client.order(ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
+        Ok(ArbAnswer::Days(days)) => days.iter().filter(|day| day.digest.is_some()).count(),
+        other => panic!("no digests: {other:?}"),
+    }
+}
+
+#[test]
+fn a_comparison_reads_a_bounded_number_of_days_again_and_a_few_read_all() {
+    with_disk(22, None, async |bench| {
+        bench
+            .run("writer", async |client| {
+                for at in 0..MANY {
+                    let events = [event(at.unsigned_abs().into())];
+                    let day = (Day(DAY.0 + at), Tier::OnTime, events.as_slice());
+                    let write = encode_write(PROJECT, [day].into_iter(), false).unwrap();
+                    client.ask(&write.call, write.body).await.unwrap();
+                }
+                assert_eq!(days_that_verify(&client).await, MANY.unsigned_abs() as usize);
+            })
+            .await;
+        for at in 0..MANY {
+            let path_prefix = format!("arb/{PROJECT}/{}/1.seg", Day(DAY.0 + at));
+            let rot = BitRot { node: "disk".into(), path_prefix, pick: 5, bits: 1 };
+            bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
+        }
+        bench.world.sleep(61 * HOUR).await;
+        for found in [AT_ONCE, 2 * AT_ONCE, MANY.unsigned_abs() as usize] {
+            let verify = bench.run("night", async |client| days_that_verify(&client).await).await;
+            assert_eq!(MANY.unsigned_abs() as usize - verify, found, "days found to be rotten so far");
+            bench.world.sleep(24 * HOUR).await;
+        }
     });
 }
 
