@@ -17,8 +17,8 @@ use std::time::Duration;
 /// Copies are compared every night; every third time, all that they hold is read again.
 const SCRUB_AFTER: Duration = Duration::from_secs(60 * 3600);
 /// The most days of a project that are read again for one comparison, those that were not for longest first: a night
-/// costs a disk what it can afford, however much it holds. Up to 24 days are read within three nights, a year within 46.
-const SCRUB_AT_ONCE: usize = 8;
+/// costs a disk what it can afford, however much it holds. Up to 18 days are read within three nights, a year within 61.
+const SCRUB_AT_ONCE: usize = 6;
 
 /// The verified content of one segment.
 pub(super) struct SegmentBytes {

@@ -145,8 +145,8 @@ fn bits_that_rot_in_a_day_that_nobody_reads_are_found_within_three_nights() {
 }
 
 /// Days that a project has in the test of the scrub's bound, and those that a comparison reads again.
-const MANY: i32 = 20;
-const AT_ONCE: usize = 8;
+const MANY: i32 = 16;
+const AT_ONCE: usize = 6;
 
 /// The days whose digest the disk gives.
 async fn days_that_verify(client: &Client) -> usize {

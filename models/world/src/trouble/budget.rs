@@ -5,7 +5,7 @@
 //! emptied disk, a block that rotted, cannot be read, or was never written, a directory that somebody removed. A
 //! disk that is down, cut off, slow, full or that reports an error loses nothing and does not count. A damaged disk
 //! counts until it is surely repaired: the scrub reads every day again within three nights (later in a run of
-//! more than three weeks), and the night's comparison brings copies together. A write that was confirmed and lost
+//! more than two weeks), and the night's comparison brings copies together. A write that was confirmed and lost
 //! shows only once the disk boots, so its disk counts to the end.
 //!
 //! What exceeds the budget on purpose is allowed, and what it then loses is `unrecoverable-by-design`.
@@ -21,10 +21,10 @@ use std::collections::BTreeSet;
 /// Damage counts for so long: three nights until every day was read again, a fourth to bring copies together.
 pub(crate) const REPAIRED_AFTER_MS: i64 = 4 * DAY_MS;
 /// A disk reads so many days of a project a night: of more than three nights' worth each has its turn later.
-const DAYS_READ_A_NIGHT: i64 = 8;
+const DAYS_READ_A_NIGHT: i64 = 6;
 const DAY_MS: i64 = 86_400_000;
 
-/// As [`REPAIRED_AFTER_MS`], in a run that may be longer than three weeks.
+/// As [`REPAIRED_AFTER_MS`], in a run that may be longer than two weeks.
 fn repaired_after_ms(run_ms: i64) -> i64 {
     let nights = (run_ms / DAY_MS + DAYS_READ_A_NIGHT) / DAYS_READ_A_NIGHT;
     REPAIRED_AFTER_MS.max((nights + 1) * DAY_MS)
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn damage_counts_for_longer_where_the_scrub_comes_round_later() {
         let nights = |days: i64| repaired_after_ms(days * DAY_MS) / DAY_MS;
-        assert_eq!([nights(1), nights(7), nights(23)], [4, 4, 4]);
-        assert_eq!([nights(24), nights(365)], [5, 47]);
+        assert_eq!([nights(1), nights(7), nights(17)], [4, 4, 4]);
+        assert_eq!([nights(18), nights(365)], [5, 62]);
     }
 }
