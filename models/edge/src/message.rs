@@ -124,7 +124,8 @@ impl RequestHead {
         let method = match *request.method() {
             http::Method::GET => Method::Get,
             http::Method::POST => Method::Post,
-            ref other => return Err(MessageError::Method(other.to_string())),
+            // An error repeats no more of what was sent than a client needs to see.
+            ref other => return Err(MessageError::Method(other.as_str().chars().take(200).collect())),
         };
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
         Ok(RequestHead { method, target, headers: headers_of(request.headers()) })
@@ -319,6 +320,9 @@ mod tests {
     fn other_methods_services_and_spare_bytes_are_refused() {
         let put = http::Request::put("/track").body(Bytes::new()).unwrap();
         assert_eq!(RequestHead::of(&put), Err(MessageError::Method("PUT".into())));
+        let long = "X".repeat(5_000);
+        let odd = http::Request::builder().method(&*long).uri("/track").body(()).unwrap();
+        assert_eq!(RequestHead::of(&odd), Err(MessageError::Method("X".repeat(200))));
         let head = encode_head(tag::TEE_FETCH, &7_u32);
         assert!(matches!(decode_head::<u32>(tag::TEE_COPY, &head), Err(MessageError::Service { .. })));
         assert!(matches!(

@@ -51,7 +51,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// What an event says: a 128-bit digest of its JSON text as it was sent, byte for byte.
+/// What an event says: a 128-bit digest of its JSON text as it is stored. That is the text as it was sent, byte for byte,
+/// less the white space between its tokens: [`Content::of_sent`].
 ///
 /// Two CRC-64s of different polynomials, spread over all bits: like one CRC of 128 bits, it misses a difference that
 /// nobody chose with chance 2^-128, at memory speed. It is no defence against malice, and needs to be none: events
@@ -66,6 +67,12 @@ impl Content {
         let high = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, json);
         let low = crc_fast::checksum(CrcAlgorithm::Crc64Xz, json);
         Content(spread(u128::from(high) << 64 | u128::from(low)))
+    }
+
+    /// The content of the text that an event sent as `json` must be stored as.
+    #[must_use]
+    pub fn of_sent(json: &[u8]) -> Content {
+        Content::of(&crate::text::as_stored(json))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod memo;
 pub mod reader;
 pub mod sight;
 pub mod snapshot;
+pub mod text;
 pub mod view;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::arb::api::{ArbAnswer, ArbCall, ArbError, call};
 use crate::compaction::merge::merge;
 use crate::config::Cluster;
 use crate::record::{Record, SetDigest, decode_block};
+use crate::wire::compact;
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -16,6 +17,9 @@ use latent_ports::{Env, NodeId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
+
+/// The most days of one export. A longer time is asked for in pieces; see `models/formats.md`.
+pub const MAX_EXPORT_DAYS: i32 = 100;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -115,7 +119,8 @@ pub async fn read_copy<E: Env>(
     if answer == ArbAnswer::Bytes && whole { Ok(records) } else { Err(ArbError::Unexpected(disk.0)) }
 }
 
-/// A record as a line of an export: the event as sent, with its arrival time in `properties`.
+/// A record as a line of an export: the event as sent, with its arrival time in `properties`. One line, even of a record
+/// that was stored with the white space between its tokens.
 #[must_use]
 pub fn export_line(record: &Record) -> Option<String> {
     #[derive(Deserialize)]
@@ -123,7 +128,8 @@ pub fn export_line(record: &Record) -> Option<String> {
         #[serde(borrow)]
         properties: &'a RawValue,
     }
-    let text = std::str::from_utf8(&record.json).ok()?;
+    let json = compact(&record.json);
+    let text = std::str::from_utf8(&json).ok()?;
     let event: Event<'_> = serde_json::from_str(text).ok()?;
     let properties = event.properties.get();
     // A raw value is a slice of the text it was parsed from: its end there is the closing brace of `properties`.
@@ -146,12 +152,12 @@ mod tests {
     #[test]
     fn a_line_is_the_event_as_sent_with_its_arrival_time() {
         assert_eq!(
-            line(r#"{"properties": {"a": {"b":1.50}} , "event":"x"}"#),
-            r#"{"properties": {"a": {"b":1.50},"mp_processing_time_ms":7} , "event":"x"}"#
+            line(r#"{"properties":{"a":{"b":1.50}},"event":"x y"}"#),
+            r#"{"properties":{"a":{"b":1.50},"mp_processing_time_ms":7},"event":"x y"}"#
         );
         assert_eq!(
-            line(r#"{"event":"x","properties":{ }}"#),
-            r#"{"event":"x","properties":{ "mp_processing_time_ms":7}}"#
+            line("{\n \"event\": \"x\",\r\n\t\"properties\": { }\n}"),
+            r#"{"event":"x","properties":{"mp_processing_time_ms":7}}"#
         );
     }
 }

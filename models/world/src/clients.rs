@@ -9,21 +9,25 @@
 //! it keeps what it cannot send: then what comes later waits behind it, and when one gets through, all go, in order.
 //! What it is told to hurry with it sends again at once, as a request of its own, whatever became of the first.
 
+mod told;
+
+use self::told::{Told, verdict};
 use crate::acks::Acks;
 use crate::load::Manners;
 use crate::plan::{Export, Tenant, WorldPlan, between};
 use crate::run::WARM_UP_MS;
 use crate::scenario::Topic;
-use crate::workload::{LawError, PlannedRequest, Stream, WrittenRequest};
+use crate::workload::{LawError, PlannedEvent, PlannedRequest, Stream, WrittenRequest};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use latent_edge::message::http_call;
 use latent_engine::Scenario;
 use latent_engine::sim::{SimEnv, World};
+use latent_oracle::invariants::i14_answers::{Answered, Answering, Answers};
 use latent_oracle::{ClientRequest, Ledger, SentEvent, request_digest};
+use latent_pipeline::export::MAX_EXPORT_DAYS;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
-use serde::Deserialize;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +56,8 @@ pub(crate) struct ClientSide {
     pub busy: AtomicU64,
     /// Exports that were read: the query and the lines.
     pub exports: Mutex<Vec<Exported>>,
+    /// What was answered, judged by what was sent.
+    pub answers: Mutex<Answers>,
     /// Looks at what is acknowledged when it is; absent: nobody does.
     pub acks: Mutex<Option<Acks>>,
 }
@@ -68,8 +74,8 @@ pub(crate) struct Exported {
 impl ClientSide {
     pub fn new(ledger: Ledger) -> Arc<ClientSide> {
         let (requests, busy) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (exports, acks) = (Mutex::default(), Mutex::default());
-        Arc::new(ClientSide { ledger: Mutex::new(ledger), requests, busy, exports, acks })
+        let (exports, answers, acks) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(ClientSide { ledger: Mutex::new(ledger), requests, busy, exports, answers, acks })
     }
 }
 
@@ -268,13 +274,27 @@ impl Client {
     async fn attempt(&self, planned: &PlannedRequest, patience: Duration, next: Next) -> bool {
         let id = self.side.requests.fetch_add(1, Ordering::Relaxed);
         let request = planned.to_http(&self.secret);
+        let (sent_at_ms, body_bytes) = (self.env.clock().wall().0, request.body().len() as u64);
         self.tell_sent(id, planned, &request);
         let edge = self.edges[(id % self.edges.len() as u64) as usize];
         let answer = http_call(&self.env, edge, request, patience).await;
         let mut ledger = crate::lock(&self.side.ledger);
         let now_ms = self.env.clock().wall().0;
         let mut accepted = Vec::new();
-        let told = match answer.as_ref().map(|response| verdict(response, planned)) {
+        let told = answer.as_ref().map(|response| verdict(response, planned));
+        if let Ok(told) = &told {
+            let answered = Answered {
+                project: planned.project,
+                answering: if planned.api.is_import() { Answering::Items } else { Answering::Whole },
+                sent_at_ms,
+                answered_at_ms: now_ms,
+                clock_skew_ms: ledger.settings().clock_skew_ms,
+                text_bytes: planned.text.len() as u64,
+                body_bytes,
+            };
+            told.judge(&answered, planned, &mut crate::lock(&self.side.answers));
+        }
+        let told = match told {
             Ok(Told::Accepted { rejected }) if rejected.len() < planned.events.len() => {
                 ledger.acked(id, &rejected, now_ms).map(|events| {
                     accepted = events;
@@ -305,17 +325,7 @@ impl Client {
             headers,
             request.body(),
         );
-        let events: Vec<SentEvent<'_>> = planned
-            .events
-            .iter()
-            .map(|event| SentEvent {
-                json: &event.json,
-                name: &event.name,
-                distinct_id: &event.distinct_id,
-                insert_id: event.insert_id.as_deref(),
-                time_ms: event.time_ms,
-            })
-            .collect();
+        let events: Vec<SentEvent<'_>> = planned.events.iter().map(sent_event).collect();
         let sent_at_ms = self.env.clock().wall().0;
         let sent = ClientRequest { id, project: planned.project, sent_at_ms, digest, events: &events };
         crate::lock(&self.side.ledger).sent(&sent).unwrap_or_else(|error| panic!("ledger: {error}"));
@@ -323,15 +333,28 @@ impl Client {
 
     async fn read_export(&self, export: &Export) {
         self.wait_until(export.at_ms).await;
-        let target = format!(
-            "/api/2.0/export?project_id={}&from_date={}&to_date={}",
-            export.project, export.from, export.to
-        );
-        let mut body = Err("never asked".to_owned());
         let at_ms = self.env.clock().wall().0;
+        let body = self.read_pieces(export).await;
+        self.env.mark(Mark { name: "client.exported", subject: "" });
+        let days = export.from.0..=export.to.0;
+        crate::lock(&self.side.exports).push(Exported { project: export.project, at_ms, days, body });
+    }
+
+    async fn read_pieces(&self, export: &Export) -> Result<Bytes, String> {
+        let mut lines = Vec::new();
+        for (from, to) in pieces(export.from, export.to) {
+            let project = export.project;
+            let target = format!("/api/2.0/export?project_id={project}&from_date={from}&to_date={to}");
+            lines.extend_from_slice(&self.read_piece(&target).await?);
+        }
+        Ok(lines.into())
+    }
+
+    async fn read_piece(&self, target: &str) -> Result<Bytes, String> {
+        let mut body = Err("never asked".to_owned());
         for (turn, edge) in self.edges.iter().cycle().take(self.edges.len() * 2).enumerate() {
             let mut request =
-                Request::get(&target).body(Bytes::new()).expect("a target of digits and dates is valid");
+                Request::get(target).body(Bytes::new()).expect("a target of digits and dates is valid");
             let basic = format!("Basic {}", basic_auth(&self.secret));
             request.headers_mut().insert("authorization", basic.parse().expect("base64 is visible ASCII"));
             body = match http_call(&self.env, *edge, request, ANSWER_TIMEOUT * 5).await {
@@ -344,66 +367,28 @@ impl Client {
             }
             self.env.clock().sleep(Duration::from_secs(30) * (turn as u32 + 1)).await;
         }
-        self.env.mark(Mark { name: "client.exported", subject: "" });
-        let days = export.from.0..=export.to.0;
-        crate::lock(&self.side.exports).push(Exported { project: export.project, at_ms, days, body });
+        body
+    }
+}
+
+/// The days of an export, in pieces of as many as the API answers at a time.
+fn pieces(from: Day, to: Day) -> impl Iterator<Item = (Day, Day)> {
+    let firsts = (from.0..=to.0).step_by(MAX_EXPORT_DAYS as usize);
+    firsts.map(move |first| (Day(first), Day(to.0.min(first + MAX_EXPORT_DAYS - 1))))
+}
+
+/// An event as the ledger hears of it.
+fn sent_event(event: &PlannedEvent) -> SentEvent<'_> {
+    SentEvent {
+        json: &event.json,
+        name: &event.name,
+        distinct_id: &event.distinct_id,
+        insert_id: event.insert_id.as_deref(),
+        time_ms: event.time_ms,
     }
 }
 
 fn basic_auth(secret: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(format!("{secret}:"))
-}
-
-/// What a client makes of an answer.
-enum Told {
-    /// Safe, but for the items at these positions.
-    Accepted { rejected: Vec<u32> },
-    /// Refused for good.
-    Rejected,
-    /// Not now.
-    TryAgain,
-}
-
-#[derive(Deserialize)]
-struct ImportAnswer {
-    #[serde(default)]
-    num_records_imported: Option<u64>,
-    #[serde(default)]
-    failed_records: Vec<FailedRecord>,
-}
-
-#[derive(Deserialize)]
-struct FailedRecord {
-    index: u32,
-}
-
-#[derive(Deserialize)]
-struct TrackAnswer {
-    status: u8,
-}
-
-fn verdict(response: &Response<Bytes>, planned: &PlannedRequest) -> Told {
-    match (response.status(), planned.api.is_import()) {
-        (StatusCode::OK | StatusCode::BAD_REQUEST, true) => {
-            match serde_json::from_slice::<ImportAnswer>(response.body()) {
-                Ok(answer) if answer.num_records_imported.is_some() => Told::Accepted {
-                    rejected: answer.failed_records.iter().map(|failed| failed.index).collect(),
-                },
-                _ => Told::Rejected,
-            }
-        }
-        (StatusCode::OK, false) => {
-            let body = response.body();
-            let verbose = serde_json::from_slice::<TrackAnswer>(body).is_ok_and(|answer| answer.status == 1);
-            if body.as_ref() == b"1" || verbose {
-                Told::Accepted { rejected: Vec::new() }
-            } else {
-                Told::Rejected
-            }
-        }
-        (StatusCode::TOO_MANY_REQUESTS, _) => Told::TryAgain,
-        (status, _) if status.is_server_error() => Told::TryAgain,
-        _ => Told::Rejected,
-    }
 }

@@ -332,10 +332,18 @@ impl Judge {
             let subject = format!("p{}", exported.project);
             let side = self.side.clone();
             let ledger = lock(&side.ledger);
-            let days = exported.body.and_then(|body| {
-                export::days(&mut self.memo, ledger.zones(), exported.project, "export", &body)
-                    .map_err(|error| error.to_string())
-            });
+            let at_ms = now.at_ms;
+            let failed = |kind, why: String| {
+                Violation::new("I13", kind, "export").of(&subject, 0).at(at_ms).because(why)
+            };
+            let days = match &exported.body {
+                Ok(body) => export::days(&mut self.memo, ledger.zones(), exported.project, "export", body)
+                    .map_err(|error| Some(failed("export-malformed", error.to_string()))),
+                // While trouble lasts an export may go without an answer, but never with a wrong one.
+                Err(_) if trouble_ms.is_some_and(|until_ms| until_ms >= exported.at_ms) => Err(None),
+                // A check that could not run has failed.
+                Err(why) => Err(Some(failed("export-failed", why.clone()))),
+            };
             let mut found = Vec::new();
             match days {
                 Ok(days) => {
@@ -349,15 +357,7 @@ impl Judge {
                     found.extend(i3_once::check_export(&days, &now));
                     found.extend(i5_content::check(&ledger, &sight, &now));
                 }
-                // While trouble lasts an export may have no answer: that is no wrong one.
-                Err(_) if trouble_ms.is_some_and(|until_ms| until_ms >= exported.at_ms) => {}
-                // A check that could not run has failed.
-                Err(why) => found.push(
-                    Violation::new("I13", "export-failed", "export")
-                        .of(subject, 0)
-                        .at(now.at_ms)
-                        .because(why),
-                ),
+                Err(failed) => found.extend(failed),
             }
             drop(ledger);
             self.note(found);

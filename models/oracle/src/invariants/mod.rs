@@ -7,6 +7,7 @@ mod aside;
 pub mod i10_backup;
 pub mod i11_tee;
 pub mod i12_drill;
+pub mod i14_answers;
 pub mod i16_space;
 pub mod i1_readable;
 pub mod i2_sent;

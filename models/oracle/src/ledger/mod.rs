@@ -158,7 +158,7 @@ impl Ledger {
         };
         let identity = match event.insert_id {
             Some(insert_id) => Identity::Keyed(Key::of(event.name, event.distinct_id, insert_id)),
-            None => Identity::Anonymous(Content::of(event.json)),
+            None => Identity::Anonymous(Content::of_sent(event.json)),
         };
         Ok(EventId { project: request.project, days, identity })
     }
@@ -166,7 +166,7 @@ impl Ledger {
     fn note_sent(&mut self, request: &ClientRequest<'_>, item: &EventId, event: &SentEvent<'_>) {
         let content = match item.identity {
             Identity::Anonymous(content) => content,
-            Identity::Keyed(_) => Content::of(event.json),
+            Identity::Keyed(_) => Content::of_sent(event.json),
         };
         if item.is_floating() {
             let sends = self.floating.entry((item.project, item.identity)).or_default();

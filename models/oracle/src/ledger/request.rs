@@ -5,7 +5,7 @@ use crate::identity::{Content, Key, ProjectDay};
 /// One event as a client sends it.
 #[derive(Clone, Copy, Debug)]
 pub struct SentEvent<'a> {
-    /// Its JSON text, byte for byte.
+    /// Its JSON text as it is sent, byte for byte.
     pub json: &'a [u8],
     /// Its name.
     pub name: &'a str,

@@ -1,6 +1,8 @@
-//! Exports: JSON lines, each an event's text as sent with `mp_processing_time_ms` appended to its `properties`.
+//! Exports: JSON lines, each an event's text as stored with `mp_processing_time_ms` appended to its `properties`.
 //!
-//! The text as sent is had back by taking that one member out again, byte for byte; nothing is printed anew.
+//! The text as stored is had back by taking that one member out again, byte for byte; nothing is printed again. What
+//! a program that reads JSON line by line would stumble over is a flaw: a line that holds no object, an empty one, a
+//! carriage return, a last line that does not end.
 
 use super::segment::Stored;
 use super::{Flaw, ReadError};
@@ -8,6 +10,7 @@ use crate::content::Days;
 use crate::day::Zones;
 use crate::identity::ProjectDay;
 use crate::memo::Memo;
+use crate::text::is_as_stored;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -44,16 +47,18 @@ pub fn days(
 /// Reads an export. `path` stands in errors; their offset is the line's number, from 1.
 ///
 /// # Errors
-/// A line that is no event, or without the appended member; lines not sorted by (time, key). Lines of one time
+/// A line that does not hold an event, that has white space between tokens, that lacks the appended member or does not end; lines
+/// not sorted by (time, key). Lines of one time
 /// without `$insert_id` may stand in any order, since the export does not show their keys.
 pub fn read(path: &str, body: &[u8]) -> Result<Vec<Stored>, ReadError> {
     let mut records: Vec<Stored> = Vec::new();
     let text = std::str::from_utf8(body).map_err(|error| {
         ReadError::new(path, (error.valid_up_to() as u64, Flaw::Json("not UTF-8".into())))
     })?;
-    for (number, line) in (1u32..).zip(text.lines()) {
-        let record =
-            read_line(line, number).map_err(|flaw| ReadError::new(path, (u64::from(number), flaw)))?;
+    for (number, line) in (1u32..).zip(text.split_inclusive('\n')) {
+        let record = line.strip_suffix('\n').ok_or(Flaw::Rule("the last line does not end"));
+        let record = record.and_then(|line| read_line(line, number));
+        let record = record.map_err(|flaw| ReadError::new(path, (u64::from(number), flaw)))?;
         if records.last().is_some_and(|last| is_before(&record, last)) {
             let flaw = Flaw::Rule("lines are not sorted by time and key");
             return Err(ReadError::new(path, (u64::from(number), flaw)));
@@ -69,6 +74,9 @@ fn is_before(record: &Stored, last: &Stored) -> bool {
 }
 
 fn read_line(line: &str, number: u32) -> Result<Stored, Flaw> {
+    if !is_as_stored(line.as_bytes()) {
+        return Err(Flaw::Rule("a line has white space between its tokens"));
+    }
     let parsed: Line<'_> = serde_json::from_str(line).map_err(|e| Flaw::Json(e.to_string()))?;
     let properties = parsed.properties.get();
     let missing = || Flaw::Rule("properties do not end with mp_processing_time_ms");
@@ -89,16 +97,16 @@ mod tests {
 
     #[test]
     fn the_text_as_sent_comes_back() {
-        let sent = r#"{"event":"a","properties":{"$insert_id":"i1","time":1456190481,"x":{"y":1}},"z":[ ]}"#;
+        let sent = r#"{"event":"a b","properties":{"$insert_id":"i1","time":1456190481,"x":{"y":1}},"z":[]}"#;
         let line = sent.replace("{\"y\":1}}", "{\"y\":1},\"mp_processing_time_ms\":1456190489000}");
         let records = read("export", format!("{line}\n").as_bytes()).unwrap();
         assert_eq!(records[0].content, Content::of(sent.as_bytes()));
-        assert_eq!((records[0].key, records[0].arrived_ms), (Key::of("a", "", "i1"), 1_456_190_489_000));
+        assert_eq!((records[0].key, records[0].arrived_ms), (Key::of("a b", "", "i1"), 1_456_190_489_000));
     }
 
     #[test]
     fn empty_properties_have_no_comma() {
-        let line = r#"{"event":"a","properties":{"mp_processing_time_ms":5}}"#;
+        let line = "{\"event\":\"a\",\"properties\":{\"mp_processing_time_ms\":5}}\n";
         let records = read("export", line.as_bytes()).unwrap();
         assert_eq!(records[0].content, Content::of(br#"{"event":"a","properties":{}}"#));
         assert_eq!(records[0].time_ms, 5);
@@ -115,7 +123,29 @@ mod tests {
         assert_eq!(read("export", (line("i", 1) + &line("i", 2)).as_bytes()).unwrap().len(), 2);
         let wrong = read("export", (line("i", 2) + &line("i", 1)).as_bytes()).unwrap_err();
         assert_eq!((wrong.at, wrong.flaw), (2, Flaw::Rule("lines are not sorted by time and key")));
-        assert!(read("export", br#"{"event":"a","properties":{}}"#).is_err());
+        assert!(read("export", b"{\"event\":\"a\",\"properties\":{}}\n").is_err());
+    }
+
+    #[test]
+    fn each_line_is_one_event_and_nothing_else() {
+        let line = r#"{"event":"a b","properties":{"time":5,"mp_processing_time_ms":7}}"#;
+        let flaw = |body: &str| read("export", body.as_bytes()).err().map(|error| error.flaw.to_string());
+        assert_eq!(flaw(&format!("{line}\n{line}\n")), None);
+        assert_eq!(flaw(line).unwrap(), "the last line does not end");
+        let white = "a line has white space between its tokens";
+        for body in [
+            format!("{line}\r\n"),
+            format!("{} \n", line),
+            format!("{}\n", line.replace(":5", ": 5")),
+            // An event as it was sent over several lines: none of them is JSON.
+            format!("{}\n", line.replace("\"properties", "\n\"properties")),
+        ] {
+            let flaw = flaw(&body).unwrap();
+            assert!(flaw == white || flaw.starts_with("JSON is malformed"), "{body:?}: {flaw}");
+        }
+        for body in [format!("{line}\n\n"), format!("{line}{line}\n"), format!("[{line}]\n"), "7\n".into()] {
+            assert!(flaw(&body).is_some(), "{body:?}");
+        }
     }
 
     #[test]

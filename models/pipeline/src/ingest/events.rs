@@ -20,29 +20,29 @@ pub type ByDay = BTreeMap<(u32, Day, Tier), Vec<Record>>;
 pub struct Sorted {
     /// The request as decoded; items that ingest rejects are marked in it.
     pub decoded: Decoded,
-    /// The events to store; `None` when the credentials are wrong.
-    pub records: Option<ByDay>,
+    /// The events to store.
+    pub records: ByDay,
 }
 
 /// Decodes and sorts a request that arrived as (edge, sequence).
 ///
 /// # Errors
-/// When the request as a whole is refused.
+/// When the request as a whole is refused, for its credentials or its form.
 pub fn sort(
     cluster: &Cluster,
     request: &RawRequest<'_>,
     edge: u16,
     sequence: u64,
 ) -> Result<Sorted, WireError> {
-    let mut decoded = wire::decode(request)?;
-    let mut import_project = None;
-    if let Api::Import { project, .. } = decoded.api {
+    let may_import = |project: Option<u32>, user: Option<&str>| {
         let known = project.and_then(|id| cluster.projects.get(&id));
-        match known.filter(|p| decoded.credentials.as_ref() == Some(&p.secret)) {
-            Some(project) => import_project = Some(project.id),
-            None => return Ok(Sorted { decoded, records: None }),
-        }
-    }
+        known.is_some_and(|project| user == Some(project.secret.as_str()))
+    };
+    let mut decoded = wire::decode(request, may_import)?;
+    let import_project = match decoded.api {
+        Api::Import { project, .. } => project,
+        Api::Track { .. } => None,
+    };
     let project_of = |event: &DecodedEvent| {
         import_project.or_else(|| event.token.as_ref().and_then(|token| cluster.by_token.get(token)).copied())
     };
@@ -72,7 +72,7 @@ pub fn sort(
             json: event.raw.clone(),
         });
     }
-    Ok(Sorted { decoded, records: Some(records) })
+    Ok(Sorted { decoded, records })
 }
 
 /// The accepted events of a request that the tee kept; none when it was refused.
@@ -85,8 +85,5 @@ pub fn accepted_of_tee(cluster: &Cluster, record: &TeeRecord) -> ByDay {
         body: record.body.clone(),
         arrived_ms: record.arrived_ms,
     };
-    sort(cluster, &raw, record.edge, record.sequence)
-        .ok()
-        .and_then(|sorted| sorted.records)
-        .unwrap_or_default()
+    sort(cluster, &raw, record.edge, record.sequence).map(|sorted| sorted.records).unwrap_or_default()
 }

@@ -4,11 +4,12 @@ use super::copies::{write, writes_of};
 use super::events::{Sorted, sort};
 use super::hints::Hints;
 use crate::config::{Boot, Cluster};
-use crate::export::{export_line, read_day};
+use crate::export::{MAX_EXPORT_DAYS, export_line, read_day};
 use crate::wire::{self, Outcome, RawRequest};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
+use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use latent_edge::message::{Forward, Method, response_to_message, tag};
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
@@ -17,10 +18,9 @@ use std::time::Duration;
 
 const REQUESTS_AT_A_TIME: usize = 4096;
 const BOOT_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// Days in one export.
-const MAX_EXPORT_DAYS: i32 = 100;
 
-const UNAVAILABLE: Outcome = Outcome::Unavailable { retry_after_s: 1 };
+const RETRY_AFTER_S: u32 = 1;
+const UNAVAILABLE: Outcome = Outcome::Unavailable { retry_after_s: RETRY_AFTER_S };
 
 struct Ingest<E: Env> {
     env: E,
@@ -49,7 +49,11 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
 async fn serve<E: Env>(ingest: Arc<Ingest<E>>, request: Request) -> Message {
     let response = match Forward::from_message(&request.message) {
         Ok(forward) => ingest.answer(forward, request.message.body).await,
-        Err(error) => plain(StatusCode::BAD_REQUEST, &error.to_string()),
+        // An edge of another release may encode it otherwise. The client did nothing wrong and never repeats a 4xx.
+        Err(error) => {
+            ingest.env.mark(Mark { name: "ingest.forward-not-read", subject: &error.to_string() });
+            unavailable(&error.to_string())
+        }
     };
     response_to_message(tag::INGEST_FORWARD, response)
 }
@@ -74,11 +78,9 @@ impl<E: Env> Ingest<E> {
     }
 
     async fn store(&self, sorted: Sorted) -> Response<Bytes> {
-        let Some(records) = &sorted.records else {
-            return wire::answer(&sorted.decoded, Outcome::Unauthorized);
-        };
-        let Ok(writes) = writes_of(records) else {
-            return plain(StatusCode::PAYLOAD_TOO_LARGE, "a block of events does not fit into a frame");
+        // A request within its limits makes blocks within theirs: that it does not is this node's fault.
+        let Ok(writes) = writes_of(&sorted.records) else {
+            return unavailable("a block of events does not fit into a frame");
         };
         let stored =
             join_all(writes.into_iter().map(|w| write(&self.env, &self.cluster, &self.hints, w))).await;
@@ -87,18 +89,19 @@ impl<E: Env> Ingest<E> {
     }
 
     async fn export(&self, forward: &Forward) -> Response<Bytes> {
-        let Some(asked) = ExportQuery::parse(&forward.request.target) else {
-            return plain(StatusCode::BAD_REQUEST, "export: project_id, from_date, to_date are needed");
+        let asked = match ExportQuery::parse(&forward.request.target) {
+            Ok(asked) => asked,
+            Err(error) => return plain(StatusCode::BAD_REQUEST, &error.to_string()),
         };
         let secret = self.cluster.projects.get(&asked.project).map(|p| p.secret.clone());
         if secret.is_none() || wire::basic_user(&forward.request.headers) != secret {
             return plain(StatusCode::UNAUTHORIZED, "export: wrong credentials for this project");
         }
         let mut lines = String::new();
-        for day in asked.from.0..=asked.to.0.min(asked.from.0.saturating_add(MAX_EXPORT_DAYS)) {
+        for day in asked.from.0..=asked.to.0 {
             let records = match read_day(&self.env, &self.cluster, asked.project, Day(day)).await {
                 Ok(records) => records,
-                Err(error) => return plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+                Err(error) => return unavailable(&error.to_string()),
             };
             for record in &records {
                 let Some(line) = export_line(record) else {
@@ -114,6 +117,18 @@ impl<E: Env> Ingest<E> {
     }
 }
 
+/// An export that cannot be answered as it was asked for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum ExportError {
+    #[error("export: project_id, from_date and to_date (as 2016-02-22) are needed")]
+    Incomplete,
+    #[error("export: from_date {from} is behind to_date {to}")]
+    Backwards { from: Day, to: Day },
+    #[error("export: {days} days: at most {MAX_EXPORT_DAYS}; ask for the rest on its own")]
+    TooLong { days: i64 },
+}
+
+#[derive(Debug, PartialEq, Eq)]
 struct ExportQuery {
     project: u32,
     from: Day,
@@ -121,8 +136,18 @@ struct ExportQuery {
 }
 
 impl ExportQuery {
-    fn parse(target: &str) -> Option<ExportQuery> {
-        let get = |name: &str| wire::query_value(target, name);
+    fn parse(target: &str) -> Result<ExportQuery, ExportError> {
+        let ExportQuery { project, from, to } =
+            ExportQuery::named(|name| wire::query_value(target, name)).ok_or(ExportError::Incomplete)?;
+        let days = i64::from(to.0) - i64::from(from.0) + 1;
+        match days {
+            ..1 => Err(ExportError::Backwards { from, to }),
+            days if days > i64::from(MAX_EXPORT_DAYS) => Err(ExportError::TooLong { days }),
+            _ => Ok(ExportQuery { project, from, to }),
+        }
+    }
+
+    fn named(get: impl Fn(&str) -> Option<String>) -> Option<ExportQuery> {
         Some(ExportQuery {
             project: get("project_id")?.parse().ok()?,
             from: Day::parse(&get("from_date")?)?,
@@ -131,8 +156,34 @@ impl ExportQuery {
     }
 }
 
+fn unavailable(text: &str) -> Response<Bytes> {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+    response
+}
+
 fn plain(status: StatusCode, text: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::copy_from_slice(text.as_bytes()));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(from: &str, to: &str) -> Result<ExportQuery, ExportError> {
+        ExportQuery::parse(&format!("/api/2.0/export?project_id=17&from_date={from}&to_date={to}"))
+    }
+
+    #[test]
+    fn an_export_is_asked_for_by_days_and_no_more_of_them_than_are_answered() {
+        let whole = asked("2016-02-20", "2016-05-29").unwrap();
+        assert_eq!(whole.to.0 - whole.from.0 + 1, MAX_EXPORT_DAYS);
+        assert_eq!(asked("2016-02-20", "2016-05-30"), Err(ExportError::TooLong { days: 101 }));
+        let (from, to) = (Day(16_852), Day(16_851));
+        assert_eq!(asked("2016-02-21", "2016-02-20"), Err(ExportError::Backwards { from, to }));
+        assert_eq!(asked("2016-02-21", "soon"), Err(ExportError::Incomplete));
+        assert!(asked("2016-02-21", "2016-02-21").is_ok());
+    }
 }

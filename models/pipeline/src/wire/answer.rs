@@ -3,6 +3,8 @@
 //! `/track` answers `1` or `0`, or with `verbose=1` an object; `/import` answers objects, and 400 is its partial
 //! success. Failures of the service itself have the same status on both: 413 and 4xx mean do not send it again as
 //! it is, 429 and 503 mean send it again later.
+//!
+//! An answer is bounded: an item's message is at most 200 characters and there are at most [`super::MAX_EVENTS`] items.
 
 use super::{Api, Decoded, WireError};
 use bytes::Bytes;
@@ -15,8 +17,6 @@ use serde::Serialize;
 pub enum Outcome {
     /// What [`Decoded::accepted`] gives is durable on enough disks.
     Stored,
-    /// The credentials are missing or wrong; nothing was stored.
-    Unauthorized,
     /// Too many requests; nothing was stored.
     Throttled {
         /// When to try again, in seconds.
@@ -61,7 +61,6 @@ pub fn answer(decoded: &Decoded, outcome: Outcome) -> Response<Bytes> {
     match (outcome, decoded.api) {
         (Outcome::Stored, Api::Track { verbose }) => track_stored(decoded, verbose),
         (Outcome::Stored, Api::Import { strict, .. }) => import_stored(decoded, strict),
-        (Outcome::Unauthorized, api) => failure(api, StatusCode::UNAUTHORIZED, "invalid credentials", None),
         (Outcome::Throttled { retry_after_s }, api) => {
             failure(api, StatusCode::TOO_MANY_REQUESTS, "too many requests; try again", Some(retry_after_s))
         }
@@ -83,6 +82,7 @@ pub fn refuse(error: &WireError) -> Response<Bytes> {
             track(StatusCode::OK, *verbose, Some(&text))
         }
         WireError::Malformed { api, .. } => failure(*api, StatusCode::BAD_REQUEST, &text, None),
+        WireError::Unauthorized { api } => failure(*api, StatusCode::UNAUTHORIZED, &text, None),
         WireError::TooLarge { api, .. } => failure(*api, StatusCode::PAYLOAD_TOO_LARGE, &text, None),
     }
 }
@@ -106,7 +106,8 @@ fn import_stored(decoded: &Decoded, strict: bool) -> Response<Bytes> {
         })
         .collect();
     let imported = Some(decoded.accepted().count());
-    if failed_records.is_empty() || !strict {
+    // A request of which nothing was stored has failed, whatever the client asked to be spared.
+    if failed_records.is_empty() || (!strict && imported > Some(0)) {
         let body = Import {
             code: 200,
             error: None,

@@ -2,12 +2,13 @@
 //!
 //! One pass over the members with values left as raw text; only the few that identify the event are looked at.
 
+use super::text::nesting_of;
 use super::{
     Api, IMPORT_FROM_MS, MAX_AHEAD_MS, MAX_EVENT_BYTES, MAX_INSERT_ID_BYTES, MAX_NAME_BYTES, MAX_NESTING,
-    MAX_PROPERTIES, TRACK_WINDOW_MS, time_ms,
+    MAX_PROPERTIES, TRACK_WINDOW_MS, clip, compact, time_ms,
 };
 use bytes::Bytes;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, Expected, MapAccess, Unexpected, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -27,7 +28,7 @@ pub struct DecodedEvent {
     pub insert_id: Option<String>,
     /// Its time in Unix milliseconds; the arrival time when it has none of its own.
     pub time_ms: i64,
-    /// The JSON object's text, byte for byte: a slice of the request's body.
+    /// The JSON object's text as it is stored: as sent, without the white space between its tokens.
     pub raw: Bytes,
 }
 
@@ -59,7 +60,7 @@ pub(super) fn decode_event(
         let message = format!("{} bytes: must be under {MAX_EVENT_BYTES}", raw.len());
         return Err(fail(None, ("", message)));
     }
-    let members = parse(&raw).map_err(|message| fail(None, ("", message)))?;
+    let members = parse(&raw).map_err(|error| fail(None, ("", clip(&error.to_string()))))?;
     let insert_id = insert_id_of(members.properties.insert_id);
     let known_id = insert_id.as_ref().ok().cloned().flatten();
     let checked = check(api, arrived_ms, &members).and_then(|facts| Ok((facts, insert_id?)));
@@ -71,7 +72,7 @@ pub(super) fn decode_event(
         distinct_id: facts.distinct_id,
         insert_id,
         time_ms: facts.time_ms,
-        raw,
+        raw: compact(&raw),
     })
 }
 
@@ -90,11 +91,10 @@ fn check(api: Api, arrived_ms: i64, members: &Members<'_>) -> Result<Facts, Wron
             format!("{} properties: must be under {MAX_PROPERTIES}", properties.count),
         ));
     }
-    if properties.nesting > MAX_NESTING {
-        return Err((
-            "properties",
-            format!("nested {} deep: must be at most {MAX_NESTING}", properties.nesting),
-        ));
+    for (field, nesting) in [("properties", properties.nesting), ("", members.nesting)] {
+        if nesting > MAX_NESTING {
+            return Err((field, format!("nested {nesting} deep: must be at most {MAX_NESTING}")));
+        }
     }
     let name = members.name.ok_or_else(|| ("event", "missing".to_owned()))?;
     let name = string_of(name).ok_or_else(|| ("event", "must be a string".to_owned()))?.into_owned();
@@ -175,6 +175,8 @@ fn string_of(raw: &str) -> Option<Cow<'_, str>> {
 struct Members<'a> {
     name: Option<&'a str>,
     properties: Properties<'a>,
+    /// How deep the other members go.
+    nesting: usize,
 }
 
 #[derive(Default)]
@@ -187,11 +189,16 @@ struct Properties<'a> {
     nesting: usize,
 }
 
-fn parse(raw: &[u8]) -> Result<Members<'_>, String> {
+fn parse(raw: &[u8]) -> serde_json::Result<Members<'_>> {
     let mut reader = serde_json::Deserializer::from_slice(raw);
-    let members = reader.deserialize_map(EventVisitor).map_err(|error| error.to_string())?;
-    reader.end().map_err(|error| error.to_string())?;
+    let members = reader.deserialize_map(EventVisitor)?;
+    reader.end()?;
     Ok(members)
+}
+
+/// A string where an object belongs. The usual error would repeat it, with every quote escaped again.
+fn is_a_string<T, E: serde::de::Error>(expected: &dyn Expected) -> Result<T, E> {
+    Err(E::invalid_type(Unexpected::Other("string"), expected))
 }
 
 struct EventVisitor;
@@ -203,20 +210,22 @@ impl<'de> Visitor<'de> for EventVisitor {
         f.write_str("an event: an object with 'event' and 'properties'")
     }
 
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Members<'de>, E> {
+        is_a_string(&self)
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let (mut name, mut properties) = (Slot::default(), None);
+        let (mut name, mut properties, mut nesting) = (Slot::default(), None, 0);
         while let Some(Name(member)) = map.next_key()? {
             match &*member {
                 "event" => name.fill("event", map.next_value()?)?,
                 "properties" if properties.is_some() => return Err(A::Error::duplicate_field("properties")),
                 "properties" => properties = Some(map.next_value()?),
-                _ => {
-                    map.next_value::<&RawValue>()?;
-                }
+                _ => nesting = nesting.max(nesting_of(map.next_value::<&RawValue>()?.get())),
             }
         }
         let properties = properties.ok_or_else(|| A::Error::missing_field("properties"))?;
-        Ok(Members { name: name.value, properties })
+        Ok(Members { name: name.value, properties, nesting })
     }
 }
 
@@ -233,6 +242,10 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of properties")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Properties<'de>, E> {
+        is_a_string(&self)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Properties<'de>, A::Error> {
@@ -269,28 +282,6 @@ impl<'a> Slot<'a> {
         *self = Slot { seen: true, value: Some(raw.get()).filter(|text| *text != "null") };
         Ok(())
     }
-}
-
-/// How deep objects and arrays go in a value's (valid) JSON text: 0 for a plain value.
-fn nesting_of(text: &str) -> usize {
-    if !text.starts_with(['{', '[']) {
-        return 0;
-    }
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth -= 1,
-            _ => {}
-        }
-    }
-    deepest
 }
 
 /// A member's name, borrowed unless it has escapes.

@@ -5,13 +5,19 @@
 //! array, NDJSON, gzip), their limits and the shapes of their answers. Not modelled: profile updates, groups,
 //! `ip=1`, and other parameters that do not change which events are stored.
 //!
-//! An event's text is never printed again: what is stored is a slice of the (decompressed) body.
+//! An event's text is never printed again: what is stored is the event as sent, without the white space between its
+//! tokens (see [`compact`]).
+//!
+//! Everything that costs more than reading headers is bounded, and an import's credentials are looked at before its
+//! body is: a request that will be refused must be cheap, for ingest, and for audit and recovery, which decode it
+//! again.
 
 mod answer;
 mod event;
 mod form;
 mod key;
 mod request;
+mod text;
 mod time;
 
 pub use answer::{Outcome, answer, refuse};
@@ -19,6 +25,7 @@ pub use event::{DecodedEvent, ItemError};
 pub use form::{basic_user, query_value};
 pub use key::key;
 pub use request::decode;
+pub use text::{clip, compact};
 pub use time::time_ms;
 
 use bytes::Bytes;
@@ -28,11 +35,16 @@ use latent_edge::message::{Headers, Method};
 pub const MAX_EVENTS: usize = 2_000;
 /// The longest body after decompression, in bytes (10 MB).
 pub const MAX_BODY_BYTES: usize = 10 << 20;
+/// The most gzip members in one body. Each costs some microseconds, be it empty; tools that cut what they compress into
+/// blocks of 64 KiB need 160 for the longest body.
+pub const MAX_GZIP_MEMBERS: usize = 256;
+/// A body that is longer than one event decompressed may be so many times as long as it was compressed.
+pub const MAX_GZIP_RATIO: usize = 200;
 /// An event's text is shorter than this, in bytes (1 MB).
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
 /// An event has fewer properties than this.
 pub const MAX_PROPERTIES: usize = 255;
-/// Objects and arrays inside a property's value go this deep.
+/// Objects and arrays go this deep inside a property's value, and inside any other member's.
 pub const MAX_NESTING: usize = 3;
 /// The longest `$insert_id`, in bytes.
 pub const MAX_INSERT_ID_BYTES: usize = 36;
@@ -72,7 +84,7 @@ pub enum Api {
     Import {
         /// `project_id`, if it was given.
         project: Option<u32>,
-        /// Say which items failed (the default). With `strict=0` they are left out and only the count tells.
+        /// Say which items failed (the default). With `strict=0` only the count tells, unless all of them failed.
         strict: bool,
     },
 }
@@ -82,8 +94,6 @@ pub enum Api {
 pub struct Decoded {
     /// Which API.
     pub api: Api,
-    /// The user name of Basic auth, if any.
-    pub credentials: Option<String>,
     /// The events in the order sent. Ingest may turn an item into an error (an unknown token) before it stores.
     pub items: Vec<Result<DecodedEvent, ItemError>>,
 }
@@ -107,7 +117,7 @@ impl Decoded {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// Neither `/track` nor `/import`.
-    #[error("no such path '{0}': expected /track or /import")]
+    #[error("no such path '{}': expected /track or /import", clip(.0))]
     UnknownPath(String),
     /// The path does not take the method.
     #[error("{method:?} {path}: expected {expected}")]
@@ -115,9 +125,15 @@ pub enum WireError {
         /// What was used.
         method: Method,
         /// On which path.
-        path: String,
+        path: &'static str,
         /// What the path takes.
         expected: &'static str,
+    },
+    /// The credentials are missing or wrong.
+    #[error("invalid credentials")]
+    Unauthorized {
+        /// Which API, for the shape of the answer.
+        api: Api,
     },
     /// The body is not what the API takes.
     #[error("malformed request: {why}")]

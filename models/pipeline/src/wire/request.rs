@@ -2,22 +2,34 @@
 
 use super::event::decode_event;
 use super::form::{basic_user, form_value, header, lenient_base64, path_of, query_of, query_value};
-use super::{Api, Decoded, MAX_BODY_BYTES, MAX_EVENTS, RawRequest, WireError};
+use super::{
+    Api, Decoded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_EVENTS, MAX_GZIP_MEMBERS, MAX_GZIP_RATIO, RawRequest,
+    WireError, clip,
+};
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use latent_edge::message::Method;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::io::Read;
 
-/// Decodes a request of `/track` or `/import`.
+/// Decodes a request of `/track` or `/import`. `may_import` says whether the user name of Basic auth is that of the
+/// project; it is asked before the body is looked at. On `/track` credentials stand in the events.
 ///
 /// # Errors
 /// When the request as a whole is wrong; then none of it may be stored. Wrong items alone do not make an error:
 /// see [`Decoded::items`].
-pub fn decode(request: &RawRequest<'_>) -> Result<Decoded, WireError> {
+pub fn decode(
+    request: &RawRequest<'_>,
+    may_import: impl FnOnce(Option<u32>, Option<&str>) -> bool,
+) -> Result<Decoded, WireError> {
     let mut api = api_of(request)?;
+    if let Api::Import { project, .. } = api
+        && !may_import(project, basic_user(request.headers).as_deref())
+    {
+        return Err(WireError::Unauthorized { api });
+    }
     let body = inflate(api, request)?;
     let events = match &mut api {
         Api::Track { verbose } => {
@@ -31,7 +43,7 @@ pub fn decode(request: &RawRequest<'_>) -> Result<Decoded, WireError> {
         .zip(0..)
         .map(|(raw, index)| decode_event(api, request.arrived_ms, index, raw))
         .collect();
-    Ok(Decoded { api, credentials: basic_user(request.headers), items })
+    Ok(Decoded { api, items })
 }
 
 fn api_of(request: &RawRequest<'_>) -> Result<Api, WireError> {
@@ -43,14 +55,15 @@ fn api_of(request: &RawRequest<'_>) -> Result<Api, WireError> {
             let mut api = Api::Import { project: None, strict: flag("strict").as_deref() != Some("0") };
             if let (Some(text), Api::Import { project, .. }) = (flag("project_id"), &mut api) {
                 let Ok(number) = text.parse() else {
+                    let text = clip(&text);
                     return Err(malformed(api, format!("project_id '{text}' is not a project's number")));
                 };
                 *project = Some(number);
             }
             Ok(api)
         }
-        ("/import", method) => Err(WireError::Method { method, path: path.to_owned(), expected: "POST" }),
-        _ => Err(WireError::UnknownPath(path.to_owned())),
+        ("/import", method) => Err(WireError::Method { method, path: "/import", expected: "POST" }),
+        _ => Err(WireError::UnknownPath(clip(path))),
     }
 }
 
@@ -58,24 +71,44 @@ fn malformed(api: Api, why: impl Into<String>) -> WireError {
     WireError::Malformed { api, why: why.into() }
 }
 
-/// The body without its gzip, be it of one member or several. A body that breaks off or has anything but members
-/// in it is malformed: half of it must not pass for the whole.
+/// The body without its gzip.
 fn inflate(api: Api, request: &RawRequest<'_>) -> Result<Bytes, WireError> {
-    let too_large =
-        || WireError::TooLarge { api, why: format!("more than {MAX_BODY_BYTES} bytes uncompressed") };
     let body = match header(request.headers, "content-encoding").map(str::trim) {
         None | Some("" | "identity") => request.body.clone(),
-        Some("gzip") => {
-            let mut inflated = Vec::new();
-            MultiGzDecoder::new(request.body.as_ref())
-                .take(MAX_BODY_BYTES as u64 + 1)
-                .read_to_end(&mut inflated)
-                .map_err(|error| malformed(api, format!("gzip: {error}")))?;
-            inflated.into()
+        Some("gzip") => return gunzip(api, &request.body),
+        Some(other) => {
+            return Err(malformed(api, format!("content-encoding '{}': expected gzip", clip(other))));
         }
-        Some(other) => return Err(malformed(api, format!("content-encoding '{other}': expected gzip"))),
     };
-    if body.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(body) }
+    let why = format!("more than {MAX_BODY_BYTES} bytes");
+    if body.len() > MAX_BODY_BYTES { Err(WireError::TooLarge { api, why }) } else { Ok(body) }
+}
+
+/// What a gzip body holds, be it of one member or several. A body that breaks off or has anything but members in it
+/// is malformed: half of it must not pass for the whole.
+fn gunzip(api: Api, body: &[u8]) -> Result<Bytes, WireError> {
+    let (by_ratio, event) = (body.len().saturating_mul(MAX_GZIP_RATIO), MAX_EVENT_BYTES);
+    let most = by_ratio.max(event).min(MAX_BODY_BYTES);
+    let too_large = |why| Err(WireError::TooLarge { api, why });
+    let mut inflated = Vec::new();
+    let mut rest = body;
+    for _ in 0..MAX_GZIP_MEMBERS {
+        let mut member = GzDecoder::new(rest);
+        let one_too_many = (most - inflated.len()) as u64 + 1;
+        let read = member.by_ref().take(one_too_many).read_to_end(&mut inflated);
+        read.map_err(|error| malformed(api, format!("gzip: {}", clip(&error.to_string()))))?;
+        if inflated.len() > MAX_BODY_BYTES {
+            return too_large(format!("more than {MAX_BODY_BYTES} bytes uncompressed"));
+        }
+        if inflated.len() > most {
+            return too_large(format!("more than {MAX_GZIP_RATIO} times as long uncompressed"));
+        }
+        rest = member.into_inner();
+        if rest.is_empty() {
+            return Ok(inflated.into());
+        }
+    }
+    too_large(format!("more than {MAX_GZIP_MEMBERS} gzip members"))
 }
 
 /// The JSON of a `/track` request: the body itself, or what `data` holds in the form or the query.
@@ -111,7 +144,7 @@ fn split(api: Api, text: &Bytes) -> Result<Vec<Bytes>, WireError> {
     let items: Vec<Bytes> = if valid.trim_ascii_start().starts_with('[') {
         let mut reader = serde_json::Deserializer::from_str(valid);
         let elements = reader.deserialize_seq(Elements).and_then(|elements| reader.end().map(|()| elements));
-        let elements = elements.map_err(|error| malformed(api, error.to_string()))?;
+        let elements = elements.map_err(|error| malformed(api, clip(&error.to_string())))?;
         elements.into_iter().map(|element| text.slice_ref(element.get().as_bytes())).collect()
     } else if matches!(api, Api::Track { .. }) {
         vec![text.slice_ref(valid.trim_ascii().as_bytes())]
@@ -122,8 +155,8 @@ fn split(api: Api, text: &Bytes) -> Result<Vec<Bytes>, WireError> {
     if items.len() > MAX_EVENTS {
         return Err(WireError::TooLarge { api, why: format!("more than {MAX_EVENTS} events") });
     }
-    if items.is_empty() && text.trim_ascii().is_empty() {
-        return Err(malformed(api, "empty body"));
+    if items.is_empty() {
+        return Err(malformed(api, "no event in the body"));
     }
     Ok(items)
 }

@@ -7,4 +7,5 @@ mod copies;
 mod crashes;
 mod jobs;
 mod recovery;
+mod requests;
 mod site;

@@ -46,6 +46,7 @@ impl Course<'_> {
         let acks = lock(&self.side.acks).take();
         let acknowledgements_checked = acks.as_ref().map_or(0, |acks| acks.checked);
         self.judge.note(acks.map_or_else(Vec::new, |acks| acks.found));
+        self.judge.note(lock(&self.side.answers).violations());
         let side = self.side.clone();
         let ledger = lock(&side.ledger);
         let summary = self.judge.loss(&ledger);

@@ -2,7 +2,7 @@
 //!
 //! The texts are as varied as clients make them: times in seconds, with fractions, in milliseconds; names and people
 //! in several scripts, some of them escaped; numbers that change when printed again (`1.50`, 2^53 + 1); members
-//! in another order. A system that stores what it parsed instead of what it got is found out by these.
+//! in another order; few laid out with white space (see [`super::layout`]). A system that stores what it parsed instead of what it got is found out by these.
 
 use super::dice::{Dice, mix};
 use super::law::{Defect, HOUR_MS, StreamLaw};

@@ -144,7 +144,8 @@ pub struct WrongClock {
 }
 
 /// Why an event must be rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Defect {
     /// No member `event`.
     MissingName,
@@ -160,6 +161,14 @@ pub enum Defect {
     TooDeep,
     /// 300 properties.
     TooManyProperties,
+}
+
+impl Defect {
+    /// It lies in the event's time alone, so that whether the API takes the event depends on when it comes in.
+    #[must_use]
+    pub const fn is_of_time(self) -> bool {
+        matches!(self, Defect::OldTime | Defect::FutureTime)
+    }
 }
 
 /// A law that no stream can follow.

@@ -5,7 +5,7 @@
 //! slots.
 //!
 //! Modelled: diurnal traffic, late and offline devices, devices back after days, clocks ahead, both units of time,
-//! second uploads, events without identity or time, items that must be rejected, huge events, every way in that the
+//! second uploads, events laid out with white space, events without identity or time, items that must be rejected, huge events, every way in that the
 //! API has; if the law names them, bursts, devices out of reach, and wrong clocks. Not modelled: sessions, funnels, weekends; nor answers and retries, which are the client's.
 
 mod calendar;
@@ -13,6 +13,7 @@ mod device;
 mod dice;
 mod event;
 mod law;
+mod layout;
 mod place;
 mod request;
 mod stream;

@@ -144,7 +144,7 @@ pub struct PlannedEvent {
     pub insert_id: Option<String>,
     /// Its time in milliseconds since 1970, exactly as told; absent: its arrival counts.
     pub time_ms: Option<i64>,
-    /// Why it must be rejected, if it must. Nothing but tests may look at it: clients learn it from the answer.
+    /// Why it must be rejected, if it must. A client sends and retries it like any other: it only judges the answer by it.
     pub defect: Option<Defect>,
 }
 
@@ -153,6 +153,12 @@ impl PlannedEvent {
     #[must_use]
     pub const fn is_valid(&self) -> bool {
         self.defect.is_none()
+    }
+
+    /// The API takes it if it takes its time when it comes in.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        self.defect.is_none_or(Defect::is_of_time)
     }
 }
 

@@ -8,6 +8,7 @@ use super::device;
 use super::dice::Dice;
 use super::event::{self, Source, Subject};
 use super::law::{Burst, Defect, LawError, MINUTE_MS, StreamLaw};
+use super::layout::Layout;
 use super::place::{Placed, TRACK_AGE_MS, Traits, place, place_in_burst};
 use super::request::{self, Api, PlannedEvent, PlannedRequest};
 use bytes::Bytes;
@@ -296,6 +297,9 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
                 defect: draft.defect,
             };
             let event = event::write(&self.law, &subject, &mut text);
+            if let Some(layout) = Layout::of(draft.own.seed, lines) {
+                layout.apply(start, &mut text);
+            }
             written.push((draft, start..text.len(), event));
         }
         text.extend_from_slice(close);

@@ -3,6 +3,7 @@
 //! All that a client sends and remembers stands here, so that a case says everything by itself. Texts are kept byte for
 //! byte: as JSON they would lose what makes them hard, such as `1.50` or an escaped letter.
 
+use super::law::Defect;
 use super::request::{Api, PlannedEvent, PlannedRequest, frame};
 use bytes::Bytes;
 use latent_engine::Moment;
@@ -42,6 +43,9 @@ pub struct WrittenEvent {
     /// Its time in milliseconds since 1970; absent: its arrival counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_ms: Option<i64>,
+    /// Why it must be rejected, if it must.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defect: Option<Defect>,
     /// Its text, byte for byte.
     pub json: String,
 }
@@ -55,6 +59,7 @@ impl WrittenRequest {
             distinct_id: event.distinct_id.clone(),
             insert_id: event.insert_id.clone(),
             time_ms: event.time_ms,
+            defect: event.defect,
             json: String::from_utf8_lossy(&event.json).into_owned(),
         };
         WrittenRequest {
@@ -88,7 +93,7 @@ impl WrittenRequest {
             distinct_id: event.distinct_id.clone(),
             insert_id: event.insert_id.clone(),
             time_ms: event.time_ms,
-            defect: None,
+            defect: event.defect,
         };
         let events = self.events.iter().zip(places).zip(0..).map(planned).collect();
         PlannedRequest { key: self.key, at_ms: self.at.0.0, project, api: self.by, text, events }

@@ -1,0 +1,102 @@
+//! How an event's text is stored, from formats.md: as it was sent, less the white space between its tokens.
+//!
+//! Text that is not JSON has a result too, always the same one. It must never be stored, so nothing is compared with it.
+
+use std::borrow::Cow;
+
+/// The text that an event sent as `json` must be stored as.
+#[must_use]
+pub fn as_stored(json: &[u8]) -> Cow<'_, [u8]> {
+    if is_as_stored(json) {
+        return Cow::Borrowed(json);
+    }
+    let mut stored = Vec::with_capacity(json.len());
+    for part in Parts(json) {
+        match part {
+            Part::String(bytes) => stored.extend_from_slice(bytes),
+            Part::Between(bytes) => {
+                bytes.split(|byte| is_white(*byte)).for_each(|run| stored.extend_from_slice(run));
+            }
+        }
+    }
+    Cow::Owned(stored)
+}
+
+/// Whether nothing must go of this text before it is stored.
+#[must_use]
+pub fn is_as_stored(json: &[u8]) -> bool {
+    Parts(json).all(|part| match part {
+        Part::String(_) => true,
+        Part::Between(bytes) => !bytes.iter().any(|byte| is_white(*byte)),
+    })
+}
+
+fn is_white(byte: u8) -> bool {
+    b" \t\n\r".contains(&byte)
+}
+
+enum Part<'a> {
+    /// A string with its quotes.
+    String(&'a [u8]),
+    /// All between two strings.
+    Between(&'a [u8]),
+}
+
+/// The parts of a text that are still to come.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Part<'a>;
+
+    fn next(&mut self) -> Option<Part<'a>> {
+        let first = *self.0.first()?;
+        let len = if first == b'"' { string_len(self.0) } else { next_quote(self.0) };
+        let (part, rest) = self.0.split_at(len);
+        self.0 = rest;
+        Some(if first == b'"' { Part::String(part) } else { Part::Between(part) })
+    }
+}
+
+fn next_quote(text: &[u8]) -> usize {
+    text.iter().position(|byte| *byte == b'"').unwrap_or(text.len())
+}
+
+/// The length of the string that `text` begins with: up to the first quote with an even number of backslashes before it.
+fn string_len(text: &[u8]) -> usize {
+    let mut at = 1;
+    while at < text.len() {
+        match text[at] {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The table that the pipeline's own code is held to as well.
+    #[test]
+    fn white_space_between_tokens_goes_and_every_other_byte_stays() {
+        let table: Vec<[String; 2]> =
+            serde_json::from_str(include_str!("../../compact-examples.json")).unwrap();
+        assert!(table.len() >= 6);
+        for [sent, stored] in table {
+            assert_eq!(as_stored(sent.as_bytes()), stored.as_bytes(), "{sent}");
+            assert!(is_as_stored(stored.as_bytes()), "{stored}");
+            assert_eq!(is_as_stored(sent.as_bytes()), sent == stored, "{sent}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_stored_is_stored_as_it_is(bytes in "[\"\\\\ \n{}a:,]{0,40}") {
+            let once = as_stored(bytes.as_bytes()).into_owned();
+            prop_assert!(is_as_stored(&once));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! JSON text as bytes: what of it is white space between tokens, how deep it nests, and how much of it an error
+//! repeats.
+//!
+//! An event is never printed again, since numbers and escapes would change. Only the white space between its
+//! tokens goes: a line of an export is one event, however it was laid out when it was sent.
+
+use bytes::Bytes;
+
+/// The most characters of an error's text: a client sees what is wrong without getting its request back.
+const MAX_MESSAGE_CHARS: usize = 200;
+
+/// Tells the bytes of strings, quotes included, from those between them in (valid) JSON text, byte by byte.
+#[derive(Clone, Copy, Default)]
+struct Strings {
+    inside: bool,
+    escaped: bool,
+}
+
+impl Strings {
+    /// Whether `byte`, the next one, belongs to a string.
+    fn holds(&mut self, byte: u8) -> bool {
+        let was_inside = self.inside;
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'\\' => self.escaped = self.inside,
+            b'"' => self.inside = !self.inside,
+            _ => {}
+        }
+        was_inside || self.inside
+    }
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// (Valid) JSON text without the white space between its tokens; every other byte stays. A text without any shares
+/// its bytes with the result.
+#[must_use]
+pub fn compact(text: &Bytes) -> Bytes {
+    let mut strings = Strings::default();
+    let is_token = |byte: &u8, strings: &mut Strings| strings.holds(*byte) || !is_space(*byte);
+    let Some(first) = text.iter().position(|byte| !is_token(byte, &mut strings)) else {
+        return text.clone();
+    };
+    let mut kept = Vec::with_capacity(text.len());
+    kept.extend_from_slice(&text[..first]);
+    // The first white space is between tokens, so no string is open behind it.
+    let mut strings = Strings::default();
+    kept.extend(text[first..].iter().copied().filter(|byte| is_token(byte, &mut strings)));
+    kept.into()
+}
+
+/// How deep objects and arrays go in a value's (valid) JSON text: 0 for a plain value.
+pub(super) fn nesting_of(text: &str) -> usize {
+    if !text.starts_with(['{', '[']) {
+        return 0;
+    }
+    let (mut depth, mut deepest, mut strings) = (0_usize, 0, Strings::default());
+    for byte in text.bytes() {
+        match byte {
+            _ if strings.holds(byte) => {}
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// At most the first 200 characters of a text that may repeat what was sent.
+#[must_use]
+pub fn clip(text: &str) -> String {
+    match text.char_indices().nth(MAX_MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn compacted(text: &str) -> String {
+        String::from_utf8(compact(&Bytes::from(text.to_owned())).to_vec()).unwrap()
+    }
+
+    /// The table that the oracle's own reading of formats.md is held to as well.
+    #[test]
+    fn white_space_between_tokens_goes_and_every_other_byte_stays() {
+        let table = include_str!("../../../compact-examples.json");
+        let table: Vec<[String; 2]> = serde_json::from_str(table).unwrap();
+        assert!(table.len() >= 6);
+        for [sent, stored] in table {
+            assert_eq!(compacted(&sent), stored, "{sent}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_white_space_is_not_copied() {
+        let text = Bytes::from_static(br#"{"event":"Signed up","properties":{"note":"a\tb \" c"}}"#);
+        assert_eq!(compact(&text).as_ptr(), text.as_ptr());
+    }
+
+    #[test]
+    fn brackets_in_strings_do_not_nest() {
+        assert_eq!(nesting_of(r#""[[[""#), 0);
+        assert_eq!(nesting_of(r#"[{"a":"]]\"]"},[[1]]]"#), 3);
+    }
+
+    #[test]
+    fn a_clipped_text_ends_between_characters() {
+        assert_eq!(clip("short"), "short");
+        assert_eq!(clip(&"é".repeat(200)), "é".repeat(200));
+        assert_eq!(clip(&"é".repeat(201)), "é".repeat(200) + "…");
+    }
+
+    proptest! {
+        #[test]
+        fn layout_alone_goes(values in prop::collection::btree_map("[a \"\\\\\n]{0,4}", "[ \"\\\\\t{}:,]{0,6}", 0..4)) {
+            let value = serde_json::to_value(&values).unwrap();
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(compacted(&pretty), value.to_string());
+            prop_assert_eq!(serde_json::from_str::<Value>(&compacted(&pretty)).unwrap(), value);
+        }
+    }
+}

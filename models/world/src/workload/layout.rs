@@ -1,0 +1,108 @@
+//! How an event's JSON is laid out: most clients write it without white space, some indent it.
+//!
+//! White space stands between tokens only, so that every layout says the same. A line of NDJSON holds an event whole,
+//! so there no line ends are drawn.
+
+use super::dice::Dice;
+
+const LAYING_OUT: u64 = 7;
+/// One event in so many has white space in it.
+const ONE_IN: u64 = 16;
+
+/// What stands where white space may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    line_end: &'static str,
+    indent: &'static str,
+    behind_colon: &'static str,
+}
+
+const IN_LINES: [Layout; 3] = [
+    Layout { line_end: "\n", indent: "  ", behind_colon: " " },
+    Layout { line_end: "\r\n", indent: "\t", behind_colon: " " },
+    Layout { line_end: "\n", indent: "", behind_colon: "\t" },
+];
+const IN_ONE_LINE: [Layout; 2] = [
+    Layout { line_end: "", indent: " ", behind_colon: " " },
+    Layout { line_end: "\t", indent: "", behind_colon: "" },
+];
+
+impl Layout {
+    /// The layout of the event with this draw; `None` for most. `one_line`: it must not end a line.
+    pub(super) fn of(seed: u64, one_line: bool) -> Option<Layout> {
+        let mut dice = Dice::new(seed, LAYING_OUT);
+        let (is_drawn, in_lines, in_one_line) =
+            (dice.one_in(ONE_IN), dice.pick(&IN_LINES), dice.pick(&IN_ONE_LINE));
+        is_drawn.then_some(if one_line { in_one_line } else { in_lines })
+    }
+
+    /// Lays out the JSON value without white space that stands in `text` from `start` on.
+    pub(super) fn apply(self, start: usize, text: &mut Vec<u8>) {
+        let compact = text.split_off(start);
+        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        for byte in compact {
+            match byte {
+                _ if in_string => {
+                    text.push(byte);
+                    in_string = escaped || byte != b'"';
+                    escaped = !escaped && byte == b'\\';
+                    continue;
+                }
+                b'}' | b']' => {
+                    depth = depth.saturating_sub(1);
+                    self.begin_line(depth, text);
+                }
+                _ => {}
+            }
+            text.push(byte);
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.begin_line(depth, text);
+                }
+                b',' => self.begin_line(depth, text),
+                b':' => text.extend_from_slice(self.behind_colon.as_bytes()),
+                _ => {}
+            }
+        }
+    }
+
+    fn begin_line(self, depth: usize, text: &mut Vec<u8>) {
+        text.extend_from_slice(self.line_end.as_bytes());
+        (0..depth).for_each(|_| text.extend_from_slice(self.indent.as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latent_oracle::text::as_stored;
+
+    const COMPACT: &str = r#"{"event":"a \"{, b\\","properties":{"n":[1.50,1e3],"x":{},"t":"]:"}}"#;
+
+    #[test]
+    fn every_layout_says_the_same_and_has_white_space_between_tokens_alone() {
+        for layout in IN_LINES.into_iter().chain(IN_ONE_LINE) {
+            let mut text = b"before ".to_vec();
+            layout.apply(7, &mut text);
+            assert_eq!(text, b"before ", "nothing to lay out");
+            text.extend_from_slice(COMPACT.as_bytes());
+            layout.apply(7, &mut text);
+            let (before, laid_out) = text.split_at(7);
+            assert_eq!(before, b"before ");
+            assert_ne!(laid_out, COMPACT.as_bytes());
+            assert_eq!(*as_stored(laid_out), *COMPACT.as_bytes());
+            assert_eq!(laid_out.contains(&b'\n'), IN_LINES.contains(&layout));
+        }
+    }
+
+    #[test]
+    fn few_events_are_laid_out_and_each_layout_occurs() {
+        let drawn = |one_line| (0..3_200).filter_map(move |seed| Layout::of(seed, one_line));
+        assert!((120..300).contains(&drawn(false).count()), "{}", drawn(false).count());
+        assert_eq!(drawn(false).count(), drawn(true).count());
+        assert!(IN_LINES.iter().all(|layout| drawn(false).any(|drawn| drawn == *layout)));
+        assert!(IN_ONE_LINE.iter().all(|layout| drawn(true).any(|drawn| drawn == *layout)));
+    }
+}
