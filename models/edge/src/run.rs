@@ -10,7 +10,7 @@ use crate::numbers::{self, Numbers};
 use crate::object_api::{ObjectStore, Patience};
 use crate::service::Edge;
 use crate::tee::copies::Copies;
-use crate::tee::peer::Peer;
+use crate::tee::peers::Peers;
 use crate::tee::upload::{Parts, Uploader, Uploads};
 use crate::tee::writer::Tee;
 use crate::tee::{OWN_DIR, PEER_DIR};
@@ -78,10 +78,11 @@ async fn find<E: Env>(env: &E, config: &Arc<EdgeConfig>) -> Result<(Node<E>, Num
     if let Some(tee) = &config.tee {
         let way = Tee::start(env, config, tee.clone(), numbers.clone(), uploads.clone());
         let parts = Parts {
+            edge: config.edge,
             config: tee.clone(),
             store: ObjectStore::new(env.clone(), tee.store, config.limits.store_timeout)
                 .patient(Patience::BRIEF),
-            peer: config.peer.map(|node| Peer::new(env.clone(), node, config.limits)),
+            peers: Peers::new(env, &config.peers, config.limits),
             copies: copies.clone(),
             uploads: uploads.clone(),
             tee: way.clone(),

@@ -1,8 +1,8 @@
 //! This edge's own tee file, and the sending side of its second copy.
 //!
 //! One task writes. Requests that come while a write is under way make the next batch: one append, one sync and
-//! one message to the peer for all of them. A batch is durable when both disks say so; otherwise all its requests
-//! fail, and whether they stand in either copy is open. They are never numbered again under another number: a
+//! one message to a peer for all of them. A batch is durable when both disks say so; otherwise all its requests
+//! fail, and whether they stand in any copy is open. They are never numbered again under another number: a
 //! client that is told 503 sends a new request.
 //!
 //! After an append or a sync failed, the file is never written again. The next batch takes the next boot number,
@@ -10,7 +10,8 @@
 //! an hour that has been closed. Under one boot number hours only rise, and so no file's name is used twice.
 
 use super::OWN_DIR;
-use super::peer::Peer;
+use super::peer::PeerFailure;
+use super::peers::Peers;
 use super::record::{HOUR_MS, TeeError, TeeName, TeeRecord};
 use super::upload::Uploads;
 use crate::config::{EdgeConfig, OnTeeFailure, TeeConfig};
@@ -74,7 +75,7 @@ impl Tee {
         uploads: Arc<Uploads>,
     ) -> Tee {
         let (commands, queue) = mpsc::channel(config.limits.in_flight.max(1));
-        let peer = config.peer.map(|node| Peer::new(env.clone(), node, config.limits));
+        let peers = Peers::new(env, &config.peers, config.limits);
         let rest = config.limits.rest;
         let writer = Writer {
             env: env.clone(),
@@ -82,7 +83,7 @@ impl Tee {
             rest,
             numbers,
             uploads,
-            peer,
+            peers,
             open: None,
             last_hour: None,
             rests_until: None,
@@ -114,7 +115,7 @@ struct Writer<E: Env> {
     rest: Duration,
     numbers: Numbers,
     uploads: Arc<Uploads>,
-    peer: Option<Peer<E>>,
+    peers: Peers<E>,
     open: Option<OpenFile<<E::Disk as Disk>::File>>,
     /// The latest hour of a file under this boot number.
     last_hour: Option<i64>,
@@ -252,17 +253,12 @@ impl<E: Env> Writer<E> {
     async fn write(&mut self, bytes: Bytes) -> Result<(), NotKept> {
         let Some(open) = &mut self.open else { return Err(NotKept::Resting) };
         let reject = self.tee.on_failure == OnTeeFailure::Reject;
-        if reject && self.peer.as_ref().is_some_and(Peer::is_resting) {
+        if reject && self.peers.all_rest() {
             // What will be refused is better not written: a replay would find requests that nobody was told of.
             return Err(NotKept::Resting);
         }
         let own = append(self.env.disk(), open, bytes.clone());
-        let second = async {
-            match &self.peer {
-                Some(peer) => peer.copy(open.name, &open.file, open.len_bytes, &bytes).await,
-                None => Ok(()),
-            }
-        };
+        let second = self.peers.copy(open.name, &open.file, open.len_bytes, &bytes);
         let (own, second) = join(own, second).await;
         match own {
             Ok(()) => open.len_bytes += bytes.len() as u64,
@@ -272,7 +268,7 @@ impl<E: Env> Writer<E> {
             }
         }
         own?;
-        second.map_err(|failure| {
+        second.map_err(|failure: PeerFailure| {
             if failure.is_final() {
                 self.close(None);
             }

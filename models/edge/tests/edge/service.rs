@@ -3,6 +3,7 @@
 use super::{MS, SECOND, as_it_is, numbers_are_used_once, with_site};
 use crate::site::{EDGE_NAMES, EDGES, HOUR, INGEST, MINUTE, STORE, Site, bodies, has};
 use bytes::Bytes;
+use latent_edge::tee::{TeeName, TeeObject, Uploader};
 use latent_edge::{EdgeConfig, OnTeeFailure};
 use latent_sim::{Action, Anchor, ClockStep, DiskError, DiskFull, DiskImage, Fault, OpKind};
 
@@ -44,7 +45,11 @@ fn after_the_hour_a_file_is_in_the_store_byte_for_byte_and_on_no_edge() {
         let file = site.tee_files(EDGES[0])[0].clone();
         let own = site.world.disk_image(EDGES[0]).read(&file).unwrap();
         site.world.sleep(HOUR + 6 * MINUTE).await;
-        assert_eq!(site.objects.lock().unwrap()[&file], own);
+        let name = TeeName::from_path(&file).unwrap();
+        for by in [1, 2] {
+            let key = TeeObject { file: name, by: Uploader::Edge(by) }.key();
+            assert_eq!(site.objects.lock().unwrap()[&key], own);
+        }
         let stored = site.stored();
         assert_eq!((stored.len(), site.acknowledged().len()), (40, 40));
         assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
@@ -63,7 +68,7 @@ fn a_flush_puts_everything_into_the_store_and_the_service_goes_on() {
         assert_eq!(site.post(EDGES[0], "after").await, 200);
         assert_eq!(site.flush().await, Ok(()));
         assert_eq!(site.stored().len(), 2);
-        assert_eq!(site.objects.lock().unwrap().len(), 2, "a file's name was used twice");
+        assert_eq!(site.objects.lock().unwrap().len(), 4, "two files by two edges");
         site.world.kill(STORE);
         assert_eq!(site.post(EDGES[0], "unreachable store").await, 200);
         let told = site.flush().await.unwrap_err();
@@ -164,7 +169,7 @@ fn a_clock_that_steps_back_overwrites_no_file() {
         assert_eq!(site.post(EDGES[0], "first hour again").await, 200);
         site.world.sleep(4 * HOUR).await;
         assert_eq!(site.stored().len(), 3);
-        assert_eq!(site.objects.lock().unwrap().len(), 3);
+        assert_eq!(site.objects.lock().unwrap().len(), 6, "three files by two edges");
     });
 }
 

@@ -10,7 +10,7 @@ use crate::alarms::{Alarm, Alarms, Retained};
 use crate::common_time::common_time;
 use crate::config::Boot;
 use latent_edge::object_api::{ObjectStore, Patience, StoreError};
-use latent_edge::tee::TeeName;
+use latent_edge::tee::{TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -83,7 +83,8 @@ async fn look<E: Env>(env: &E, store: &ObjectStore<E>, now: UnixMs, kept: Durati
     let oldest_ms = (now - kept).0;
     for (key, seen_ms) in &seen {
         // A file whose name says no hour is nobody's to remove.
-        let is_old = TeeName::from_path(key).is_ok_and(|name| came_until_ms(name, *seen_ms) < oldest_ms);
+        let is_old =
+            TeeObject::from_key(key).is_ok_and(|object| came_until_ms(object.file, *seen_ms) < oldest_ms);
         if is_old {
             store.delete(key).await?;
             env.mark(Mark { name: "tee.expired", subject: key });
