@@ -59,7 +59,18 @@ impl Merge {
         if strangers { Shape::Damaged } else { shape }
     }
 
-    /// How many records there are.
+    /// Name of the file whose copies are merged.
+    #[must_use]
+    pub fn name(&self) -> TeeName {
+        self.name
+    }
+
+    /// The numbers of the records, in order.
+    pub fn sequences(&self) -> impl Iterator<Item = u64> {
+        self.payloads.iter().map(|(sequence, _)| *sequence)
+    }
+
+    /// Number of records.
     #[must_use]
     pub fn records(&self) -> usize {
         self.payloads.len()

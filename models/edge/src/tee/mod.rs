@@ -7,12 +7,14 @@
 //! - [`record`]: the bytes of a record and of a file.
 //! - `writer`: this edge's own file, and the second copy's sending side.
 //! - `peer`: what this edge asks of one other edge; `peers`: of all of them.
+//! - `gaps`: requests that were let through although the tee lacked them.
 //! - `copies`: the receiving side: what this edge keeps for others.
 //! - [`merge`]: from several copies, damaged or not, the file that holds all that any of them holds.
 //! - `upload`: files on their way to the tee store.
 //! - [`object`]: what they are called there.
 
 pub(crate) mod copies;
+pub(crate) mod gaps;
 pub mod merge;
 pub mod object;
 pub(crate) mod peer;

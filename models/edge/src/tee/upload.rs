@@ -15,6 +15,7 @@ use super::object::{TeeObject, Uploader as By};
 use super::peers::Peers;
 use super::record::TeeName;
 use super::writer::Tee;
+use super::gaps::{GAPS_DIR, Gaps};
 use super::{OWN_DIR, PEER_DIR};
 use crate::config::TeeConfig;
 use crate::local::{read_file, remove_if_there};
@@ -33,6 +34,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 enum Owner {
     This,
     Other,
+    /// This edge's, of requests that the tee lacked when they were let through.
+    Gap,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +76,11 @@ impl Uploads {
     /// A copy of another edge's file is on this disk.
     pub(crate) fn copy_begun(&self, name: TeeName) {
         self.update(Owner::Other, name, |_| {});
+    }
+
+    /// Requests of this file are kept that the tee lacks.
+    pub(crate) fn gap_kept(&self, name: TeeName) {
+        self.update(Owner::Gap, name, |_| {});
     }
 
     /// Its owner says that the file is in the store. What is not here needs nothing.
@@ -126,6 +134,7 @@ pub(crate) struct Uploader<E: Env> {
     store: ObjectStore<E>,
     peers: Peers<E>,
     copies: Arc<Copies<E>>,
+    gaps: Arc<Gaps<E>>,
     uploads: Arc<Uploads>,
     tee: Tee,
     /// One at a time: the flush and the loop must not upload the same file at once.
@@ -140,19 +149,21 @@ pub(crate) struct Parts<E: Env> {
     pub(crate) store: ObjectStore<E>,
     pub(crate) peers: Peers<E>,
     pub(crate) copies: Arc<Copies<E>>,
+    pub(crate) gaps: Arc<Gaps<E>>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) tee: Tee,
 }
 
 impl<E: Env> Uploader<E> {
     pub(crate) fn new(env: E, parts: Parts<E>) -> Uploader<E> {
-        let Parts { edge, config, store, peers, copies, uploads, tee } = parts;
-        Uploader { env, edge, config, store, peers, copies, uploads, tee, busy: tokio::sync::Mutex::new(()) }
+        let Parts { edge, config, store, peers, copies, gaps, uploads, tee } = parts;
+        let busy = tokio::sync::Mutex::new(());
+        Uploader { env, edge, config, store, peers, copies, gaps, uploads, tee, busy }
     }
 
     /// Takes in what an earlier process left on this disk.
     pub(crate) async fn find_leftovers(&self) -> Result<(), DiskError> {
-        for (dir, owner) in [(OWN_DIR, Owner::This), (PEER_DIR, Owner::Other)] {
+        for (dir, owner) in [(OWN_DIR, Owner::This), (PEER_DIR, Owner::Other), (GAPS_DIR, Owner::Gap)] {
             for entry in self.env.disk().list(dir).await? {
                 match entry.name.parse() {
                     Ok(name) => self.uploads.update(owner, name, |_| {}),
@@ -180,14 +191,14 @@ impl<E: Env> Uploader<E> {
     }
 
     fn due_in(&self, (owner, name): (Owner, TeeName), file: Pending) -> Duration {
+        let not_before = file.not_before.saturating_sub(self.env.clock().monotonic());
         let after = match owner {
             Owner::This => self.config.upload_after,
-            Owner::Other if file.confirmed => Duration::ZERO,
+            Owner::Gap => return not_before,
+            Owner::Other if file.confirmed => return not_before,
             Owner::Other => self.config.take_over_after,
         };
-        let by_wall = (UnixMs(name.ends_ms()) + after).since(self.env.clock().wall());
-        let by_wall = if file.confirmed { Duration::ZERO } else { by_wall };
-        by_wall.max(file.not_before.saturating_sub(self.env.clock().monotonic()))
+        (UnixMs(name.ends_ms()) + after).since(self.env.clock().wall()).max(not_before)
     }
 
     async fn try_one(&self, key: (Owner, TeeName)) {
@@ -202,18 +213,28 @@ impl<E: Env> Uploader<E> {
             Err(error) if age > self.config.keep => {
                 let subject = format!("{name}: {error}");
                 self.env.mark(Mark { name: "tee.dropped", subject: &subject });
-                self.forget(owner, name).await
+                match owner {
+                    Owner::Gap => self.gaps.drop_all(name).await.map_err(NotUploaded::from),
+                    _ => self.forget(owner, name).await,
+                }
             }
             Err(error) => Err(error),
         };
         match result {
-            Ok(()) => self.uploads.done(key),
+            Ok(()) => self.done(key),
             Err(error) => {
                 let subject = format!("{name}: {error}");
                 self.env.mark(Mark { name: "tee.upload-failed", subject: &subject });
                 let not_before = self.env.clock().monotonic() + self.config.retry_after;
                 self.uploads.update(owner, name, |file| file.not_before = not_before);
             }
+        }
+    }
+
+    fn done(&self, key: (Owner, TeeName)) {
+        // Of a gap more may have been kept while this was uploaded.
+        if key.0 != Owner::Gap || !self.gaps.has(key.1) {
+            self.uploads.done(key);
         }
     }
 
@@ -230,10 +251,10 @@ impl<E: Env> Uploader<E> {
             }
             let uploaded = match self.upload(owner, name).await {
                 Ok(()) if owner == Owner::This => self.forget(owner, name).await,
-                other => other,
+                uploaded => uploaded,
             };
             match uploaded {
-                Ok(()) if owner == Owner::This => self.uploads.done((owner, name)),
+                Ok(()) if owner != Owner::Other => self.done((owner, name)),
                 Ok(()) => {}
                 Err(error) => failed.push(format!("{name}: {error}")),
             }
@@ -245,16 +266,44 @@ impl<E: Env> Uploader<E> {
     /// Puts the union of what is here, what this edge put before, and, where that may lack something, what the other
     /// edges hold.
     async fn upload(&self, owner: Owner, name: TeeName) -> Result<(), NotUploaded> {
-        let key = TeeObject { file: name, by: By::Edge(self.edge) }.key();
         let mut merge = Merge::new(name);
+        if owner == Owner::Gap {
+            return self.upload_gap(name, merge).await;
+        }
         let complete = match self.take_in_local(owner, name, &mut merge).await {
             Local { shape: Shape::Whole, .. } => Ok(()),
             lacking => self.take_in_others(name, &mut merge, lacking).await,
         };
+        let mark = match owner {
+            Owner::Other if self.uploads.is_confirmed(owner, name) => "tee.copy-uploaded",
+            Owner::Other => "tee.taken-over",
+            _ => "tee.uploaded",
+        };
+        self.put(name, merge, mark).await?;
+        complete
+    }
+
+    /// Puts requests that were let through into the store, and closes their gaps.
+    async fn upload_gap(&self, name: TeeName, mut merge: Merge) -> Result<(), NotUploaded> {
+        self.gaps.take_in(name, &mut merge).await?;
+        let sequences: Vec<u64> = merge.sequences().collect();
+        if let Err(error) = self.put(name, merge, "tee.gap-uploaded").await {
+            self.env.mark(Mark { name: "edge.tee-gap-open", subject: &name.to_string() });
+            return Err(error.into());
+        }
+        self.gaps.close(name, &sequences).await?;
+        self.env.mark(Mark { name: "edge.tee-gap-closed", subject: &name.to_string() });
+        Ok(())
+    }
+
+    /// Puts what was merged, and what this edge put before, into its object of a file, and reads it back. `mark` says that the
+    /// object is new.
+    async fn put(&self, name: TeeName, mut merge: Merge, mark: &'static str) -> Result<(), StoreError> {
+        let key = TeeObject { file: name, by: By::Edge(self.edge) }.key();
         let stored = match self.store.get(&key).await {
             Ok(object) => Some(object),
             Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         if let Some(object) = &stored {
             merge.add(object);
@@ -262,15 +311,10 @@ impl<E: Env> Uploader<E> {
         let file = merge.file();
         if merge.records() > 0 && stored.as_ref() != Some(&file) {
             self.store.put_verified(&key, file).await?;
-            let mark = match (owner, &stored) {
-                (_, Some(_)) => "tee.object-completed",
-                (Owner::This, None) => "tee.uploaded",
-                (Owner::Other, None) if self.uploads.is_confirmed(owner, name) => "tee.copy-uploaded",
-                (Owner::Other, None) => "tee.taken-over",
-            };
+            let mark = stored.map_or(mark, |_| "tee.object-completed");
             self.env.mark(Mark { name: mark, subject: &key });
         }
-        complete
+        Ok(())
     }
 
     async fn take_in_local(&self, owner: Owner, name: TeeName, merge: &mut Merge) -> Local {
@@ -323,6 +367,8 @@ impl<E: Env> Uploader<E> {
                 }
             }
             Owner::Other => self.copies.remove(name).await?,
+            // Its upload has closed it.
+            Owner::Gap => {}
         }
         Ok(())
     }
@@ -332,5 +378,6 @@ fn path(owner: Owner, name: TeeName) -> String {
     match owner {
         Owner::This => format!("{OWN_DIR}/{name}"),
         Owner::Other => format!("{PEER_DIR}/{name}"),
+        Owner::Gap => format!("{GAPS_DIR}/{name}"),
     }
 }

@@ -10,12 +10,13 @@
 //! an hour that has been closed. Under one boot number hours only rise, and so no file's name is used twice.
 
 use super::OWN_DIR;
+use super::gaps::{Gaps, Lacking};
 use super::peer::PeerFailure;
 use super::peers::Peers;
 use super::record::{HOUR_MS, TeeError, TeeName, TeeRecord};
 use super::upload::Uploads;
 use crate::config::{EdgeConfig, OnTeeFailure, TeeConfig};
-use crate::numbers::{DIR as GAPS_DIR, Numbers};
+use crate::numbers::{Numbers, boot_of};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, DiskOp, Env, File, Mark, OpenMode};
@@ -73,6 +74,7 @@ impl Tee {
         tee: TeeConfig,
         numbers: Numbers,
         uploads: Arc<Uploads>,
+        gaps: Arc<Gaps<E>>,
     ) -> Tee {
         let (commands, queue) = mpsc::channel(config.limits.in_flight.max(1));
         let peers = Peers::new(env, &config.peers, config.limits);
@@ -83,6 +85,7 @@ impl Tee {
             rest,
             numbers,
             uploads,
+            gaps,
             peers,
             open: None,
             last_hour: None,
@@ -115,6 +118,7 @@ struct Writer<E: Env> {
     rest: Duration,
     numbers: Numbers,
     uploads: Arc<Uploads>,
+    gaps: Arc<Gaps<E>>,
     peers: Peers<E>,
     open: Option<OpenFile<<E::Disk as Disk>::File>>,
     /// The latest hour of a file under this boot number.
@@ -137,7 +141,7 @@ struct Waiting {
 
 struct Numbered {
     waiting: Waiting,
-    encoded: Result<(), NotKept>,
+    frame: Result<Bytes, NotKept>,
 }
 
 impl<E: Env> Writer<E> {
@@ -185,8 +189,8 @@ impl<E: Env> Writer<E> {
             self.env.mark(Mark { name: "edge.tee-gap-unrecorded", subject: &error.to_string() });
             written = Err(NotKept::Unrecorded(why.to_string()));
         }
-        for Numbered { waiting: Waiting { record, reply }, encoded } in batch {
-            let durable = encoded.and_then(|()| written.clone());
+        for Numbered { waiting: Waiting { record, reply }, frame } in batch {
+            let durable = frame.and_then(|_| written.clone());
             // Whoever stopped waiting is not told; the request is kept all the same.
             let _ = reply.send(Kept { record, durable });
         }
@@ -238,7 +242,7 @@ impl<E: Env> Writer<E> {
             if let Ok(frame) = &frame {
                 frames.extend_from_slice(frame);
             }
-            numbered.push(Numbered { waiting, encoded: frame.map(drop).map_err(NotKept::from) });
+            numbered.push(Numbered { waiting, frame: frame.map_err(NotKept::from) });
         }
         match &self.open {
             Some(open) if open.len_bytes == 0 && !frames.is_empty() => {
@@ -276,26 +280,20 @@ impl<E: Env> Writer<E> {
         })
     }
 
-    /// Writes down, durably, which requests are forwarded although the tee lacks them. If that fails too they may not
-    /// be: nobody would know what is missing.
+    /// Writes down, durably, which requests are forwarded although the tee lacks them, and keeps them for the uploader. If
+    /// they cannot be written down they may not be forwarded.
     async fn record_gap(&self, batch: &[Numbered], why: &NotKept) -> Result<(), DiskError> {
-        let (OnTeeFailure::AcceptAndRecordGap, [first, ..], [.., last]) = (self.tee.on_failure, batch, batch)
-        else {
+        if self.tee.on_failure != OnTeeFailure::AcceptAndRecordGap {
             return Ok(());
-        };
-        let (first, last) = (&first.waiting.record, &last.waiting.record);
-        let line = format!(
-            "{{\"edge\":{},\"first\":{},\"last\":{},\"arrived_ms\":{},\"why\":{:?}}}\n",
-            first.edge,
-            first.sequence,
-            last.sequence,
-            first.arrived_ms,
-            why.to_string()
-        );
-        let file = self.env.disk().open(&format!("{GAPS_DIR}/gaps"), OpenMode::Create).await?;
-        file.append(line.into()).await?;
-        file.sync().await?;
-        self.env.disk().sync_dir(GAPS_DIR).await
+        }
+        let encoded = batch.iter().filter_map(|one| Some((&one.waiting.record, one.frame.as_ref().ok()?)));
+        let lacking: Vec<Lacking<'_>> = encoded.map(|(record, frame)| Lacking { record, frame }).collect();
+        let Some(first) = lacking.first().map(|first| first.record) else { return Ok(()) };
+        let name = TeeName { hour: hour_of(first), edge: first.edge, boot: boot_of(first.sequence) };
+        if self.gaps.record(name, &lacking, &why.to_string()).await? {
+            self.uploads.gap_kept(name);
+        }
+        Ok(())
     }
 }
 

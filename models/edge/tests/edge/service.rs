@@ -109,6 +109,56 @@ fn gaps_are_accepted_and_written_down_where_the_scenario_says_so() {
     });
 }
 
+/// The lines of edge 1's `edge/gaps` that are not empty.
+fn gap_lines(site: &Site) -> Vec<String> {
+    let gaps = site.world.durable_image(EDGES[0]).read("edge/gaps").unwrap();
+    String::from_utf8(gaps.to_vec()).unwrap().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// One error of the kind that made a gap for good: a tee file that cannot be begun.
+fn one_failed_change(site: &Site) {
+    let (node, path_prefix) = (EDGE_NAMES[0].to_owned(), "tee/".to_owned());
+    let error = DiskError { node, op: OpKind::Any, path_prefix, times: Some(1), for_ms: None };
+    site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::DiskError(error) });
+}
+
+#[test]
+fn a_gap_closes_under_the_number_of_its_request_as_soon_as_the_store_takes_it() {
+    with_site(16, accept_with_gap, async |site: Site| {
+        one_failed_change(&site);
+        assert_eq!(site.post(EDGES[0], "let through").await, 200);
+        let (forward, _) = site.forwarded.lock().unwrap()[0].clone();
+        site.world.sleep(SECOND).await;
+        assert_eq!(site.stored()[0].sequence, forward.sequence);
+        let lines = gap_lines(&site);
+        assert!(lines.len() == 2 && lines[1].contains("\"closed_ms\":"), "{lines:?}");
+        assert!(site.world.disk_image(EDGES[0]).list("tee-gaps").next().is_none(), "kept for nothing");
+        site.world.sleep(4 * HOUR).await;
+        numbers_are_used_once(&site);
+        assert_eq!(site.world.marks()["edge.tee-gap-closed"], 1);
+    });
+}
+
+#[test]
+fn a_gap_waits_for_the_store_and_outlives_a_restart() {
+    with_site(17, accept_with_gap, async |site: Site| {
+        site.world.kill(STORE);
+        one_failed_change(&site);
+        assert_eq!(site.post(EDGES[0], "let through").await, 200);
+        site.world.sleep(MINUTE).await;
+        assert_eq!(gap_lines(&site).len(), 1);
+        assert!(site.world.marks()["edge.tee-gap-open"] >= 1, "what is open is reported");
+        site.world.kill(EDGES[0]);
+        site.world.restart(EDGES[0]);
+        site.world.sleep(3 * HOUR).await;
+        assert_eq!(gap_lines(&site).len(), 1);
+        site.world.restart(STORE);
+        site.world.sleep(11 * MINUTE).await;
+        assert!(has(&site.stored(), &"let through".into()));
+        assert_eq!(gap_lines(&site).len(), 2);
+    });
+}
+
 /// What is let through and nowhere written down would be missed by nobody.
 #[test]
 fn a_gap_that_cannot_be_written_down_is_not_accepted() {

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod lease;
 pub mod manifest;
 pub mod segment;
+pub mod gaps;
 pub mod tee;
 pub(crate) mod texts;
 
