@@ -11,8 +11,12 @@ use crate::topology::{Builder, Images, Nodes, Switchboard};
 use latent_engine::Scenario;
 use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover};
+<<<<<<< HEAD
 use latent_ports::UnixMs;
 use std::collections::BTreeMap;
+=======
+use latent_ports::{NodeId, UnixMs};
+>>>>>>> 4bc3fcd (Read every object of the tee again within a day, and hold each record in two)
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +27,8 @@ const LIMIT: Duration = Duration::from_secs(7 * 86_400);
 pub(crate) struct Drilled {
     /// The disks of the new cluster, by name.
     pub disks: Vec<(String, DiskImage)>,
+    /// The disks of the edges, after they put all that they held into the tee store.
+    pub edges: Vec<(String, DiskImage)>,
     /// What the recovery says it did; `None` when it did not end within a week.
     pub report: Option<RecoveryReport>,
     /// How often each mark was reached in it.
@@ -82,7 +88,13 @@ async fn recover_all(
         world.sleep(step).await;
         waited += step;
     }
-    let disks = nodes.disks.iter().map(|node| (world.node_name(*node).to_string(), world.disk_image(*node)));
+    let images = |nodes: &[NodeId]| {
+        nodes.iter().map(|node| (world.node_name(*node).to_string(), world.disk_image(*node))).collect()
+    };
     let report = lock(&report).take();
+<<<<<<< HEAD
     (disks.collect(), report)
+=======
+    Drilled { disks: images(&nodes.disks), edges: images(&nodes.edges), report }
+>>>>>>> 4bc3fcd (Read every object of the tee again within a day, and hold each record in two)
 }

@@ -26,7 +26,13 @@ impl Course<'_> {
             Some(Fault { anchor, action: outcome.fault.action.clone() })
         });
         let struck: Vec<Fault> = struck.collect();
-        budget::exceeded(struck.iter(), self.scenario, &budget)
+        budget::exceeded(struck.iter(), self.scenario, &budget).or_else(|| self.in_open_gaps())
+    }
+
+    /// What a recovery lacks because an edge let it through without a copy and could not tee it since.
+    fn in_open_gaps(&self) -> Option<String> {
+        let events = self.judge.missing_by_design;
+        (events > 0).then(|| format!("events of requests in open gaps of the tee: {events}"))
     }
 
     pub(crate) fn last_judgement(mut self) -> Judged<Findings> {
@@ -159,7 +165,39 @@ impl Course<'_> {
         let mut noticed: Vec<Notice> = Vec::new();
         let mut more: BTreeMap<&str, u64> = BTreeMap::new();
         for (at_ms, alarm) in &desk.alarms {
+<<<<<<< HEAD
             let (by, what) = in_words(alarm);
+=======
+            let (by, what) = match alarm {
+                Alarm::EventsMissing { project, day, keys } => {
+                    ("audit", format!("p{project} {day}: missing events: {keys}"))
+                }
+                Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
+                Alarm::ProductionShrank { project, day, keys } => {
+                    ("the backup", format!("p{project} {day}: events fewer than before: {keys}"))
+                }
+                Alarm::BackupOverdue { data_center, newest_ms } => {
+                    let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
+                        format!("nothing newer than {}", words::moment_ms(newest_ms))
+                    });
+                    ("the backup watch", format!("dc-{data_center}: {newest}"))
+                }
+                Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
+                    let of = match of {
+                        Retained::Tee => "the tee",
+                        Retained::Backups => "backups",
+                    };
+                    let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
+                    ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
+                }
+                Alarm::TeeUnreadable { file, files } => {
+                    ("the tee's keeper", format!("{file}: requests cannot be read; files: {files}"))
+                }
+                Alarm::CopiesDiffer { project, day } => {
+                    ("anti-entropy", format!("p{project} {day}: copies differ"))
+                }
+            };
+>>>>>>> 4bc3fcd (Read every object of the tee again within a day, and hold each record in two)
             let count = more.entry(by).or_default();
             *count += 1;
             if *count == 1 {
