@@ -96,8 +96,11 @@ fn what_no_object_of_the_tee_holds_any_more_is_reported() {
 fn a_request_that_was_let_through_is_teed_before_the_next_drill() {
     let report = run("tee-gap", |scenario| {
         scenario["protection"]["tee"]["on_failure"] = json!("accept-and-record-gap");
-        let error = json!({ "disk_error": { "node": "edge-1", "op": "change", "path_prefix": "", "times": 3 } });
+        let error =
+            json!({ "disk_error": { "node": "edge-1", "op": "change", "path_prefix": "tee/", "times": 2 } });
         scenario["faults"] = json!([at("2016-03-02T12:30:00Z", error)]);
     });
     assert_eq!(report["outcome"], "clean", "{report}");
+    assert!(marks(&report, "edge.tee-gap") > 0, "{}", report["marks"]);
+    assert!(marks(&report, "edge.tee-gap-closed") > 0, "{}", report["marks"]);
 }

@@ -144,7 +144,8 @@ impl Known {
     async fn ruin_tee<E: Env>(&self, env: &E, tee: &TeeStoreConfig) {
         let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT);
         let files = self.tee_files();
-        ruin(&store, files.iter().flat_map(|file| objects_of(*file)).map(|object| object.key()).collect()).await;
+        ruin(&store, files.iter().flat_map(|file| objects_of(*file)).map(|object| object.key()).collect())
+            .await;
         let oldest = (env.clock().wall() - tee.retention).0.div_euclid(HOUR_MS);
         for (name, sequences) in self.claims(env.clock().wall().0.div_euclid(HOUR_MS)) {
             if name.hour > oldest

@@ -38,10 +38,8 @@ const JOB_MS: i64 = 1_456_214_580_000;
 /// The hour of all tee records: 2016-02-23T06:00:00Z to 07:00:00Z.
 const TEE: TeeName = TeeName { hour: 404_502, edge: 1, boot: 3 };
 /// The two objects that hold them, by the edge that took the requests and by the one that kept the second copy.
-const TEE_OBJECTS: [TeeObject; 2] = [
-    TeeObject { file: TEE, by: Uploader::Edge(1) },
-    TeeObject { file: TEE, by: Uploader::Edge(2) },
-];
+const TEE_OBJECTS: [TeeObject; 2] =
+    [TeeObject { file: TEE, by: Uploader::Edge(1) }, TeeObject { file: TEE, by: Uploader::Edge(2) }];
 
 /// Files by path below `models/golden`.
 type Files = BTreeMap<String, Bytes>;
@@ -196,9 +194,8 @@ fn values(files: &Files) -> Value {
     edits.iter().for_each(|edit| manifest.apply(edit).unwrap());
     let grants: Vec<Value> =
         frames(&format!("disk/arb/{PROJECT}/lease"), 8).iter().map(|frame| grant(frame)).collect();
-    let [tee, second] = TEE_OBJECTS.map(|object| {
-        TeeFile::decode(&files[&format!("store/objects/{}", object.key())]).unwrap()
-    });
+    let [tee, second] = TEE_OBJECTS
+        .map(|object| TeeFile::decode(&files[&format!("store/objects/{}", object.key())]).unwrap());
     assert_eq!((&tee.records, &second.records), (&requests(), &requests()));
     let (key, text) = files.iter().find(|(path, _)| path.contains("/catalogs/")).unwrap();
     let catalog = Catalog::from_object(key.strip_prefix("store/objects/").unwrap(), text).unwrap();

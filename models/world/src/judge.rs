@@ -103,15 +103,11 @@ impl Judge {
             slack_ms: ms(BACKUP_SLACK),
             excused_until_ms: None,
         });
-        let tee = topic
-            .protection
-            .tee
-            .as_ref()
-            .map(|tee| Retention {
-                kept_ms: ms(tee.retention.0),
-                slack_ms: ms(TEE_SLACK),
-                undisturbed_since_ms: i64::MIN / 2,
-            });
+        let tee = topic.protection.tee.as_ref().map(|tee| Retention {
+            kept_ms: ms(tee.retention.0),
+            slack_ms: ms(TEE_SLACK),
+            undisturbed_since_ms: i64::MIN / 2,
+        });
         let grace_ms = ms(topic.compaction.grace.0);
         let limits = Limits {
             // A backup may have it pinned for an hour, and the clean-up looks every ten minutes.

@@ -85,7 +85,8 @@ mod tests {
         let added = TeeObject { file, by: Uploader::Keeper(2) };
         assert_eq!(added.key(), "tee/404497-2-2427000.by-k2.tee");
         assert_eq!(TeeObject::from_key(&added.key()), Ok(added));
-        for wrong in ["1-2-3.tee", "1-2-3.by-.tee", "1-2-3.by-01.tee", "1-2-3.by-k.tee", "1-2.by-1.tee", "1-2-3.by-1"]
+        for wrong in
+            ["1-2-3.tee", "1-2-3.by-.tee", "1-2-3.by-01.tee", "1-2-3.by-k.tee", "1-2.by-1.tee", "1-2-3.by-1"]
         {
             assert!(TeeObject::from_key(&format!("tee/{wrong}")).is_err(), "{wrong}");
         }

@@ -10,12 +10,12 @@
 //! What failed is tried again after ten minutes. When nothing is pending nothing wakes.
 
 use super::copies::Copies;
+use super::gaps::{GAPS_DIR, Gaps};
 use super::merge::{Merge, Shape};
 use super::object::{TeeObject, Uploader as By};
 use super::peers::Peers;
 use super::record::TeeName;
 use super::writer::Tee;
-use super::gaps::{GAPS_DIR, Gaps};
 use super::{OWN_DIR, PEER_DIR};
 use crate::config::TeeConfig;
 use crate::local::{read_file, remove_if_there};

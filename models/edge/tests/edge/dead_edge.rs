@@ -45,11 +45,14 @@ fn with_one_of_three_edges_dead_for_30_h_every_request_is_taken_and_twice_in_the
         }
         site.world.restart(EDGES[1]);
         site.world.sleep(4 * HOUR).await;
-        for body in bodies.iter().map(|body| Bytes::copy_from_slice(body.as_bytes())).chain(["before".into()]) {
+        for body in bodies.iter().map(|body| Bytes::copy_from_slice(body.as_bytes())).chain(["before".into()])
+        {
             assert!(site.objects_with(&body) >= 2, "{body:?}");
         }
         assert_eq!(site.stored().len(), 61);
-        assert!(site.tee_files(THIRD).is_empty() && EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()));
+        assert!(
+            site.tee_files(THIRD).is_empty() && EDGES.iter().all(|edge| site.tee_files(*edge).is_empty())
+        );
         numbers_are_used_once(&site);
     });
 }

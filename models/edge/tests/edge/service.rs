@@ -112,7 +112,12 @@ fn gaps_are_accepted_and_written_down_where_the_scenario_says_so() {
 /// The lines of edge 1's `edge/gaps` that are not empty.
 fn gap_lines(site: &Site) -> Vec<String> {
     let gaps = site.world.durable_image(EDGES[0]).read("edge/gaps").unwrap();
-    String::from_utf8(gaps.to_vec()).unwrap().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    String::from_utf8(gaps.to_vec())
+        .unwrap()
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// One error of the kind that made a gap for good: a tee file that cannot be begun.

@@ -11,10 +11,10 @@
 //! is in one only, for as long after it as repair may take.
 
 use super::{Moment, count};
-use crate::reader::gaps::OpenGaps;
 use crate::day::moment_text;
 use crate::ledger::{Ledger, request_digest};
 use crate::memo::Memo;
+use crate::reader::gaps::OpenGaps;
 use crate::reader::tee::{self, Method, TeeRecord};
 use crate::reader::{Flaw, ReadError, Tail};
 use crate::view::DiskView;

@@ -34,7 +34,8 @@ impl OpenGaps {
         let mut lines: Vec<Line> = Vec::new();
         for file in disks.iter().flat_map(|disk| &disk.files).filter(|file| is_lines(&file.path)) {
             let text = file.chunks.concat();
-            let parsed = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+            let parsed =
+                text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
             lines.extend(parsed.filter(|line: &Line| line.last.saturating_sub(line.first) < MOST_OF_A_LINE));
         }
         let mut gaps = OpenGaps::default();

@@ -7,10 +7,10 @@ pub mod catalog;
 pub mod event;
 pub mod export;
 pub mod frame;
+pub mod gaps;
 pub mod lease;
 pub mod manifest;
 pub mod segment;
-pub mod gaps;
 pub mod tee;
 pub(crate) mod texts;
 

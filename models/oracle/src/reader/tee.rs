@@ -178,7 +178,9 @@ mod tests {
             flaw("tee/2-1-1.tee", &[rec(1, 7_200_000), rec(1, 7_200_000)]),
             "a request's number stands twice"
         );
-        for wrong in ["tee/2-1.tee", "objects/tee/2-1-1.tee", "tee/2-1-1.by-1.tee", "objects/tee/2-1-1.by-x.tee"] {
+        for wrong in
+            ["tee/2-1.tee", "objects/tee/2-1-1.tee", "tee/2-1-1.by-1.tee", "objects/tee/2-1-1.by-x.tee"]
+        {
             assert!(flaw(wrong, &[]).contains("<hour>-<edge>-<n>.tee"), "{wrong}");
         }
         for right in ["objects/tee/2-1-1.by-2.tee", "objects/tee/2-1-1.by-k1.tee"] {

@@ -110,7 +110,8 @@ async fn expire<E: Env>(
     let first_of_file = first_of_file(&seen);
     // A file whose name says no hour is not the keeper's to remove.
     let is_old = |key: &str| file_of(key).is_some_and(|file| may_go(file, first_of_file[&file], oldest));
-    let (old, kept): (Vec<_>, Vec<_>) = std::mem::take(listed).into_iter().partition(|info| is_old(&info.key));
+    let (old, kept): (Vec<_>, Vec<_>) =
+        std::mem::take(listed).into_iter().partition(|info| is_old(&info.key));
     *listed = kept;
     let is_there: BTreeSet<&String> = listed.iter().chain(&old).map(|info| &info.key).collect();
     seen.retain(|key, _| is_there.contains(key) || (file_of(key).is_some() && !is_old(key)));

@@ -248,10 +248,8 @@ impl Held {
 
     /// Whether an object that does not read had more bytes than all objects together hold now.
     fn lacks_bytes_of(&self, copy: &Copy) -> bool {
-        let is_whole = copy
-            .bytes
-            .as_ref()
-            .is_some_and(|bytes| Merge::new(self.all.name()).add(bytes) == Shape::Whole);
+        let is_whole =
+            copy.bytes.as_ref().is_some_and(|bytes| Merge::new(self.all.name()).add(bytes) == Shape::Whole);
         !is_whole && copy.len_bytes > self.all_bytes
     }
 

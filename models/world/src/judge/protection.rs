@@ -27,8 +27,11 @@ impl InOpenGaps {
             for record in blocks.flat_map(|block| &block.records) {
                 let arrival = record.arrival();
                 if gaps.has(arrival.edge, arrival.sequence) {
-                    let key =
-                        if record.is_anonymous() { record.content.to_string() } else { record.key.to_string() };
+                    let key = if record.is_anonymous() {
+                        record.content.to_string()
+                    } else {
+                        record.key.to_string()
+                    };
                     events.insert((*of, key));
                 }
             }
@@ -85,9 +88,7 @@ impl Judge {
         lacking: &BTreeSet<ProjectDay>,
         stage: &str,
     ) {
-        let was_lacking = |found: &Violation| {
-            project_day(found).is_some_and(|of| lacking.contains(&of))
-        };
+        let was_lacking = |found: &Violation| project_day(found).is_some_and(|of| lacking.contains(&of));
         let Some(mut promise) = self.backup else { return };
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
