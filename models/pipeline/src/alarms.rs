@@ -62,7 +62,6 @@ pub enum Alarm {
         /// What is kept to, ms.
         kept_ms: u64,
     },
-<<<<<<< HEAD
     /// A worker gave up the nightly job of a project on one disk, until the next night.
     CompactionFailed {
         /// The project.
@@ -80,14 +79,13 @@ pub enum Alarm {
         projects: Vec<u32>,
         /// For how long at most, ms.
         age_ms: u64,
-=======
+    },
     /// Requests of the tee that no object of the tee store holds any more.
     TeeUnreadable {
         /// A file that lacks some.
         file: String,
         /// How many files lack some.
         files: u64,
->>>>>>> 4bc3fcd (Read every object of the tee again within a day, and hold each record in two)
     },
     /// Copies of a day differ.
     CopiesDiffer {

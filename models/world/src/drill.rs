@@ -11,12 +11,8 @@ use crate::topology::{Builder, Images, Nodes, Switchboard};
 use latent_engine::Scenario;
 use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover};
-<<<<<<< HEAD
-use latent_ports::UnixMs;
-use std::collections::BTreeMap;
-=======
 use latent_ports::{NodeId, UnixMs};
->>>>>>> 4bc3fcd (Read every object of the tee again within a day, and hold each record in two)
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -60,17 +56,11 @@ pub(crate) fn run(
     let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
     let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
     let finished = run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await });
-    let (disks, report) = finished.output;
-    Drilled { disks, report, marks: finished.marks }
+    Drilled { marks: finished.marks, ..finished.output }
 }
 
-/// The new cluster's disks, and what the recovery says it did.
-async fn recover_all(
-    scenario: &Scenario<Topic>,
-    plan: &WorldPlan,
-    images: &Images,
-    world: World,
-) -> (Vec<(String, DiskImage)>, Option<RecoveryReport>) {
+/// The disks, and what the recovery says it did; marks are counted outside.
+async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Images, world: World) -> Drilled {
     let switchboard = Arc::new(Switchboard::default());
     let report: Arc<Mutex<Option<RecoveryReport>>> = Arc::default();
     let (to_report, cluster_of) = (report.clone(), switchboard.clone());
@@ -92,9 +82,6 @@ async fn recover_all(
         nodes.iter().map(|node| (world.node_name(*node).to_string(), world.disk_image(*node))).collect()
     };
     let report = lock(&report).take();
-<<<<<<< HEAD
-    (disks.collect(), report)
-=======
-    Drilled { disks: images(&nodes.disks), edges: images(&nodes.edges), report }
->>>>>>> 4bc3fcd (Read every object of the tee again within a day, and hold each record in two)
+    let marks = BTreeMap::new();
+    Drilled { disks: images(&nodes.disks), edges: images(&nodes.edges), report, marks }
 }

@@ -165,39 +165,7 @@ impl Course<'_> {
         let mut noticed: Vec<Notice> = Vec::new();
         let mut more: BTreeMap<&str, u64> = BTreeMap::new();
         for (at_ms, alarm) in &desk.alarms {
-<<<<<<< HEAD
             let (by, what) = in_words(alarm);
-=======
-            let (by, what) = match alarm {
-                Alarm::EventsMissing { project, day, keys } => {
-                    ("audit", format!("p{project} {day}: missing events: {keys}"))
-                }
-                Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
-                Alarm::ProductionShrank { project, day, keys } => {
-                    ("the backup", format!("p{project} {day}: events fewer than before: {keys}"))
-                }
-                Alarm::BackupOverdue { data_center, newest_ms } => {
-                    let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
-                        format!("nothing newer than {}", words::moment_ms(newest_ms))
-                    });
-                    ("the backup watch", format!("dc-{data_center}: {newest}"))
-                }
-                Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
-                    let of = match of {
-                        Retained::Tee => "the tee",
-                        Retained::Backups => "backups",
-                    };
-                    let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
-                    ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
-                }
-                Alarm::TeeUnreadable { file, files } => {
-                    ("the tee's keeper", format!("{file}: requests cannot be read; files: {files}"))
-                }
-                Alarm::CopiesDiffer { project, day } => {
-                    ("anti-entropy", format!("p{project} {day}: copies differ"))
-                }
-            };
->>>>>>> 4bc3fcd (Read every object of the tee again within a day, and hold each record in two)
             let count = more.entry(by).or_default();
             *count += 1;
             if *count == 1 {
@@ -249,6 +217,9 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
             };
             let age = words::span_ms(*age_ms);
             ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
+        }
+        Alarm::TeeUnreadable { file, files } => {
+            ("the tee's keeper", format!("{file}: requests cannot be read; files: {files}"))
         }
         Alarm::CopiesDiffer { project, day } => ("anti-entropy", format!("p{project} {day}: copies differ")),
     }
