@@ -5,13 +5,15 @@
 //!
 //! A file's name tells the hour of its requests by the clock of the edge that took them. An edge that is a day behind would
 //! have its files go a day too early, so the keeper notes when it first saw each file, and goes by that where the two do
-//! not fit together. An edge that is ahead has its files kept for longer. All objects of a file go together.
+//! not fit together. An edge that is ahead has its files kept for longer. All objects of a file go together. A file that a
+//! hold names stays until the hold is released or ends: see `hold`.
 
 use super::scrub::Scrub;
 use super::tee::TEE;
 use crate::alarms::{Alarm, Alarms, Retained};
 use crate::common_time::common_time;
 use crate::config::Boot;
+use crate::hold::{self, HOLDS, Hold, MOST_HELD_BYTES, Standing};
 use latent_edge::object_api::{ObjectInfo, ObjectStore, Patience, StoreError};
 use latent_edge::tee::{TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
@@ -54,7 +56,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
         let is_expired = match common_time(&env, &boot.cluster).await {
             Ok(common) => {
                 let now = env.clock().wall().min(common);
-                match expire(&env, &store, &mut listed, now, tee.kept()).await {
+                match expire(&env, &alarms, &store, &mut listed, now, tee.kept()).await {
                     Ok(missing) => {
                         vanished = missing;
                         true
@@ -96,12 +98,15 @@ enum LookError {
 /// enough to have gone, and have no object left.
 async fn expire<E: Env>(
     env: &E,
+    alarms: &Alarms<E>,
     store: &ObjectStore<E>,
     listed: &mut Vec<ObjectInfo>,
     now: UnixMs,
     kept: Duration,
 ) -> Result<BTreeSet<TeeName>, LookError> {
     let oldest = now - kept;
+    // Before anything goes: what is held from now on is held in this look.
+    let mut standing = hold::standing(&store.list(HOLDS).await?, now);
     let before = first_seen(env.disk()).await?;
     let mut seen = before.clone();
     for info in listed.iter() {
@@ -121,6 +126,13 @@ async fn expire<E: Env>(
     }
     // Also when nothing is new: an earlier look may have failed at this, after the rename.
     env.disk().sync_dir("").await?;
+    end_holds(env, alarms, store, &mut standing, &old).await?;
+    let is_held = |info: &ObjectInfo| {
+        file_of(&info.key).is_some_and(|file| standing.holds.iter().any(|hold| hold.keeps_tee_file(file)))
+    };
+    let (held, old): (Vec<_>, Vec<_>) = old.into_iter().partition(is_held);
+    // What is held is read again like all that is kept.
+    listed.extend(held);
     for info in &old {
         store.delete(&info.key).await?;
         seen.remove(&info.key);
@@ -156,6 +168,43 @@ fn first_of_file(seen: &BTreeMap<String, i64>) -> BTreeMap<TeeName, i64> {
         }
     }
     first
+}
+
+/// Ends the holds that are past their time, or that keep too many bytes of `old` files, and removes what is of no more use.
+async fn end_holds<E: Env>(
+    env: &E,
+    alarms: &Alarms<E>,
+    store: &ObjectStore<E>,
+    standing: &mut Standing,
+    old: &[ObjectInfo],
+) -> Result<(), StoreError> {
+    for hold in give_way(&mut standing.holds, old, MOST_HELD_BYTES) {
+        standing.spent.push(hold.key());
+        standing.ended.insert(hold);
+    }
+    for hold in &standing.ended {
+        alarms.raise(Alarm::HoldEnded { project: hold.project, day: hold.day });
+        env.mark(Mark { name: "hold.ended", subject: &hold.key() });
+    }
+    for key in &standing.spent {
+        store.delete(key).await?;
+    }
+    Ok(())
+}
+
+/// Takes the oldest holds away until those that are left keep no more than `most` bytes of `old` files. Pure.
+fn give_way(holds: &mut BTreeSet<Hold>, old: &[ObjectInfo], most: u64) -> Vec<Hold> {
+    let mut gone = Vec::new();
+    let kept = |holds: &BTreeSet<Hold>| -> u64 {
+        let is_kept = |key: &str| {
+            file_of(key).is_some_and(|file| holds.iter().any(|hold| hold.keeps_tee_file(file)))
+        };
+        old.iter().filter(|info| is_kept(&info.key)).map(|info| info.bytes).sum()
+    };
+    while kept(holds) > most {
+        gone.extend(holds.pop_first());
+    }
+    gone
 }
 
 /// When the last request of a file had come, at the latest, in Unix milliseconds. Pure.
@@ -194,6 +243,20 @@ mod tests {
     use super::*;
 
     const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn the_oldest_hold_gives_way_where_holds_keep_too_much() {
+        let hold = |since_ms: i64, hour: i64| {
+            let day = crate::zone::Day(1);
+            Hold { since_ms, project: 1, day, first_hour: hour, last_hour: hour }
+        };
+        let object = |hour| TeeObject { file: TeeName { hour, edge: 1, boot: 1 }, by: Uploader::Edge(1) };
+        let old = [7, 8].map(|hour| ObjectInfo { key: object(hour).key(), bytes: 60 });
+        let mut holds = BTreeSet::from([hold(1, 7), hold(2, 8), hold(3, 9)]);
+        assert_eq!(give_way(&mut holds.clone(), &old, 120), []);
+        assert_eq!(give_way(&mut holds, &old, 119), [hold(1, 7)]);
+        assert_eq!(holds.len(), 2);
+    }
 
     #[test]
     fn a_name_is_believed_unless_the_file_came_long_after_its_hour() {
