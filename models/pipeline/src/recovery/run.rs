@@ -255,8 +255,9 @@ impl<E: Env> Course<'_, E> {
             // Where two tell of one arrival, the older is believed: the newer one is of a day that was damaged.
             day.restored.extend(restored.into_iter().map(|record| (record.arrival, record)));
             let restored = day.restored.values().cloned().collect();
-            let rebuilt = rebuild(restored, self.in_tee(day), catalog.position_ms);
-            day.take(Some(catalog.position_ms), rebuilt);
+            let position_ms = catalog.position_of(day.report.project);
+            let rebuilt = rebuild(restored, self.in_tee(day), position_ms);
+            day.take(Some(position_ms), rebuilt);
             return true;
         }
         false

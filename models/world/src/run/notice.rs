@@ -37,6 +37,10 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
         | Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
         Alarm::AuditFailed { .. }
         | Alarm::BackupOverdue { .. }
+        | Alarm::BackupFailed { .. }
+        | Alarm::BackupBehind { .. }
+        | Alarm::BackupDamaged { .. }
+        | Alarm::CatalogDamaged { .. }
         | Alarm::RetentionRefused { .. }
         | Alarm::CompactionFailed { .. }
         | Alarm::JobStopped { .. } => None,
