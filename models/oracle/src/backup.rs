@@ -54,8 +54,10 @@ impl<'a> Objects<'a> {
 /// One backup, read whole.
 #[derive(Clone, Debug, Default)]
 pub struct Backup {
-    /// Every event acknowledged before this time should be in it.
+    /// Every event acknowledged before this time should be in it, but for the projects that are behind.
     pub position_ms: i64,
+    /// Projects that are held up to an earlier position: ms by project.
+    pub behind: BTreeMap<u32, i64>,
     /// When it was taken.
     pub taken_ms: i64,
     /// What it holds.
@@ -68,14 +70,30 @@ impl Backup {
     /// Reads every segment that the catalog names, and compares it with its hash, length, count and day.
     #[must_use]
     pub fn read(memo: &mut Memo, objects: &Objects<'_>, catalog: &Catalog) -> Backup {
-        let mut backup =
-            Backup { position_ms: catalog.position_ms, taken_ms: catalog.taken_ms, ..Backup::default() };
+        let mut backup = Backup {
+            position_ms: catalog.position_ms,
+            behind: catalog.behind.iter().map(|behind| (behind.project, behind.position_ms)).collect(),
+            taken_ms: catalog.taken_ms,
+            ..Backup::default()
+        };
         for day in &catalog.days {
             let of = ProjectDay { project: day.project, day: day.day };
             let segments = backup.segments(memo, objects, of, day);
             backup.days.insert(of, memo.day(segments.iter()));
         }
         backup
+    }
+
+    /// The position up to which it should hold a project.
+    #[must_use]
+    pub fn position_of(&self, project: u32) -> i64 {
+        self.behind.get(&project).copied().unwrap_or(self.position_ms)
+    }
+
+    /// The earliest position of any project.
+    #[must_use]
+    pub fn earliest_position_ms(&self) -> i64 {
+        self.behind.values().copied().min().unwrap_or(self.position_ms)
     }
 
     fn segments(

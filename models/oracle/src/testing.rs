@@ -274,7 +274,17 @@ pub(crate) struct Store {
 
 impl Store {
     /// A backup of these days, each with its segments and their counts of records.
-    pub(crate) fn with_backup(mut self, position_ms: i64, days: &[(ProjectDay, Vec<(Bytes, u64)>)]) -> Store {
+    pub(crate) fn with_backup(self, position_ms: i64, days: &[(ProjectDay, Vec<(Bytes, u64)>)]) -> Store {
+        self.with_backup_behind(position_ms, &[], days)
+    }
+
+    /// The same with projects that are behind, each at its own position.
+    pub(crate) fn with_backup_behind(
+        mut self,
+        position_ms: i64,
+        behind: &[(u32, i64)],
+        days: &[(ProjectDay, Vec<(Bytes, u64)>)],
+    ) -> Store {
         let mut texts = Vec::new();
         for (of, segments) in days {
             let mut entries = Vec::new();
@@ -291,9 +301,14 @@ impl Store {
                 entries.join(",")
             ));
         }
+        let behind: Vec<String> = behind
+            .iter()
+            .map(|(project, held_ms)| format!(r#"{{"project":{project},"position_ms":{held_ms}}}"#))
+            .collect();
         let text = format!(
-            r#"{{"format":1,"position_ms":{position_ms},"taken_ms":{},"days":[{}]}}"#,
+            r#"{{"format":2,"position_ms":{position_ms},"taken_ms":{},"behind":[{}],"days":[{}]}}"#,
             position_ms + 600_000,
+            behind.join(","),
             texts.join(",")
         );
         let name =

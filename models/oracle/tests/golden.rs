@@ -56,7 +56,7 @@ fn records_of(segment: &FileView, records: usize) -> Vec<Stored> {
     };
     let segments = vec![CatalogSegment { hash, bytes: bytes.len() as u64, records: records as u64 }];
     let days = vec![CatalogDay { project: OF.project, day: OF.day, segments }];
-    let one = Catalog { format: 1, position_ms: 0, taken_ms: 0, days };
+    let one = Catalog { format: 2, position_ms: 0, taken_ms: 0, behind: vec![], days };
     let backup = Backup::read(&mut Memo::default(), &Objects::of(&store), &one);
     assert_eq!(backup.problems, []);
     backup.days[&OF].records().copied().collect()
@@ -160,6 +160,12 @@ fn the_backup_is_whole_and_holds_the_compacted_segment() {
         json!([read.format, read.position_ms, read.taken_ms]),
         json!([value["format"], value["position_ms"], value["taken_ms"]])
     );
+    let behind: Vec<Value> = read
+        .behind
+        .iter()
+        .map(|it| json!({ "project": it.project, "position_ms": it.position_ms }))
+        .collect();
+    assert_eq!(json!(behind), value["behind"]);
     assert_eq!(read.days.len(), 1);
     let backup = Backup::read(&mut Memo::default(), &Objects::of(&store), &read);
     assert_eq!(backup.problems, []);

@@ -83,6 +83,36 @@ pub enum Alarm {
         /// when it could not be asked.
         newest_ms: Option<i64>,
     },
+    /// No backup could be taken: nothing new is in any data center.
+    BackupFailed {
+        /// Why.
+        why: String,
+    },
+    /// A project could not be copied: the other projects' backup goes on without it.
+    BackupBehind {
+        /// The project.
+        project: u32,
+        /// Up to when backups hold it, ms since 1970; 0 if nothing of it is promised.
+        position_ms: i64,
+        /// Why.
+        why: String,
+    },
+    /// No data center has a segment any more that the last backup held, and production has no such file.
+    BackupDamaged {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+    },
+    /// A backup's catalog does not read in one data center.
+    CatalogDamaged {
+        /// Its number, from 1.
+        data_center: usize,
+        /// The position of the backup, ms since 1970.
+        position_ms: i64,
+        /// It was put again from another data center.
+        is_repaired: bool,
+    },
     /// A retention shorter than what the cluster promises was configured, and is not followed.
     RetentionRefused {
         /// Of what.
@@ -158,6 +188,12 @@ impl Alarm {
             }
             (JobStopped { job, .. }, JobStopped { job: other, .. }) => job == other,
             (TeeUnreadable { object, .. }, TeeUnreadable { object: other, .. }) => object == other,
+            (Alarm::BackupFailed { .. }, Alarm::BackupFailed { .. }) => true,
+            (Alarm::BackupBehind { project, .. }, Alarm::BackupBehind { project: of, .. }) => project == of,
+            (
+                Alarm::CatalogDamaged { data_center, position_ms, .. },
+                Alarm::CatalogDamaged { data_center: other, position_ms: of_ms, .. },
+            ) => (data_center, position_ms) == (other, of_ms),
             _ => self == other,
         }
     }

@@ -135,7 +135,8 @@ impl Known {
         let day =
             |(project, day): &(u32, Day)| CatalogDay { project: *project, day: *day, segments: Vec::new() };
         let days = self.days.iter().map(day).collect();
-        let catalog = Catalog { format: FORMAT, position_ms: now_ms + AHEAD_MS, taken_ms: now_ms, days };
+        let (position_ms, behind) = (now_ms + AHEAD_MS, Vec::new());
+        let catalog = Catalog { format: FORMAT, position_ms, taken_ms: now_ms, behind, days };
         if let Ok((key, text)) = catalog.to_object() {
             try_to(store.put(&key, text.into()).await);
         }

@@ -16,7 +16,7 @@ use latent_pipeline::arb::lease::Leases;
 use latent_pipeline::arb::log::Distrusted;
 use latent_pipeline::arb::manifest::{Edit, Manifest};
 use latent_pipeline::arb::store::{SEGMENT_HEADER_BYTES, Store, check_segment_header};
-use latent_pipeline::backup::catalog::{Catalog, CatalogDay, CatalogSegment, FORMAT};
+use latent_pipeline::backup::catalog::{Behind, Catalog, CatalogDay, CatalogSegment, FORMAT};
 use latent_pipeline::config::{Boot, Cluster, CompactionConfig, CopiesConfig, Project};
 use latent_pipeline::ingest::events::accepted_of_tee;
 use latent_pipeline::record::{Record, decode_block, encode_framed_block};
@@ -152,7 +152,8 @@ fn written() -> Files {
     let hash = blake3::hash(&compacted).to_hex().to_string();
     let segments = vec![CatalogSegment { hash: hash.clone(), bytes: compacted.len() as u64, records: 4 }];
     let days = vec![CatalogDay { project: PROJECT, day: DAY, segments }];
-    let catalog = Catalog { format: FORMAT, position_ms: JOB_MS, taken_ms: JOB_MS + 3_000, days };
+    let behind = vec![Behind { project: PROJECT + 1, position_ms: JOB_MS - 86_400_000 }];
+    let catalog = Catalog { format: FORMAT, position_ms: JOB_MS, taken_ms: JOB_MS + 3_000, behind, days };
     let (key, text) = catalog.to_object().unwrap();
     files.insert(format!("store/objects/{key}"), text.into());
     files.insert(format!("store/objects/segments/{hash}"), compacted);

@@ -32,10 +32,16 @@ pub(crate) struct Drilled {
 }
 
 impl Drilled {
-    /// Position of the newest backup that it used.
+    /// Position of the newest backup that it used: that of the project which this holds up to the earliest position.
     pub fn newest_backup_ms(&self) -> Option<i64> {
-        let days = self.report.iter().flat_map(|report| &report.days);
-        days.filter_map(|day| day.backup_position_ms).max()
+        let mut newest: BTreeMap<u32, i64> = BTreeMap::new();
+        for day in self.report.iter().flat_map(|report| &report.days) {
+            if let Some(position_ms) = day.backup_position_ms {
+                let known = newest.entry(day.project).or_insert(position_ms);
+                *known = position_ms.max(*known);
+            }
+        }
+        newest.into_values().min()
     }
 }
 

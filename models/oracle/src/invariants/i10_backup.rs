@@ -1,7 +1,9 @@
 //! I10: each data center alone holds every acknowledged event up to its stated position; that position is younger
 //! than the interval plus slack; a restore equals by hash.
 //!
-//! An event that a backup lacks is gone if production lacks it too; otherwise the backup alone is at fault.
+//! An event that a backup lacks is gone if production lacks it too; otherwise the backup alone is at fault. A project
+//! that a catalog says is behind is held to its own position, in what it must hold and in how old it may be. A catalog
+//! that names an object that is not there promises what it does not have, at whatever time.
 
 use super::{Moment, Tally, count, i1_readable};
 use crate::backup::{Backup, Objects};
@@ -54,7 +56,8 @@ pub fn check(
     let newest = catalogs.last().map(|catalog| Backup::read(memo, &objects, catalog));
     let mut checked = Checked { backups: catalogs.len(), ..Checked::default() };
     checked.violations.extend(unreadable.iter().filter_map(|error| damage(store, None, error, now)));
-    checked.violations.extend(stale(store, newest.as_ref().map(|backup| backup.position_ms), promise, now));
+    let position_ms = newest.as_ref().map(Backup::earliest_position_ms);
+    checked.violations.extend(stale(store, position_ms, promise, now));
     if let Some(backup) = &newest {
         let damages = backup.problems.iter().filter_map(|(of, error)| damage(store, Some(*of), error, now));
         checked.violations.extend(damages);
@@ -110,24 +113,31 @@ fn missing(
     production: &Sight,
     now: &Moment,
 ) -> Vec<Violation> {
-    let before_ms = (backup.position_ms - ledger.settings().clock_skew_ms).min(now.settled_before_ms);
-    let gone = missing_from(ledger, production, before_ms);
+    let skew_ms = ledger.settings().clock_skew_ms;
+    let before = |project: u32| (backup.position_of(project) - skew_ms).min(now.settled_before_ms);
+    let of_all = (backup.position_ms - skew_ms).min(now.settled_before_ms);
+    let positions: BTreeSet<i64> =
+        backup.behind.keys().map(|project| before(*project)).chain([of_all]).collect();
     // What the device took is no mistake of the backup: the other data center holds it, or a drill says what is gone.
     let taken = |of| backup.problems.iter().any(|(day, error)| *day == of && is_taken(store, error, now));
     let mut tally = Tally::new("I10", now);
-    i1_readable::each_missing(ledger, &Sight::of_one(&backup.days), before_ms, |of, identity, items| {
-        if taken(of) {
-            return;
-        }
-        let gone = gone.get(&(of, identity)).copied().unwrap_or(0).min(items);
-        tally.add(of, "missing", gone, identity);
-        tally.add(of, "not-backed-up", items - gone, identity);
-    });
+    let held = Sight::of_one(&backup.days);
+    for before_ms in positions {
+        let gone = missing_from(ledger, production, before_ms);
+        i1_readable::each_missing(ledger, &held, before_ms, |of, identity, items| {
+            if before(of.project) != before_ms || taken(of) {
+                return;
+            }
+            let gone = gone.get(&(of, identity)).copied().unwrap_or(0).min(items);
+            tally.add(of, "missing", gone, identity);
+            tally.add(of, "not-backed-up", items - gone, identity);
+        });
+    }
     tally.finish(|of, kind, items| {
         let whose = format!(
             "{of}: {} acknowledged before the backup of {}",
             count(items, "event", "events"),
-            moment_text(backup.position_ms)
+            moment_text(backup.position_of(of.project))
         );
         match kind {
             "missing" => (true, format!("{whose}, neither in {store} nor in production")),
@@ -230,6 +240,31 @@ mod tests {
         assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &later), [("stale".into(), 0, false)]);
         assert_eq!(found(&Store::default(), &all, &later), [("none".into(), 0, false)]);
         assert_eq!(found(&Store::default(), &all, &noon_after()), []);
+    }
+
+    #[test]
+    fn a_project_that_is_behind_is_held_to_its_own_position() {
+        let all = ["i1", "i2"];
+        let behind = |position_ms: i64| {
+            let file = testing::compacted(OF, 3, recs(&["i1"]));
+            let days = [(OF, vec![(file, 1)])];
+            Store::default().with_backup_behind(NOON_MS + HOUR_MS, &[(17, position_ms)], &days)
+        };
+        assert_eq!(found(&behind(NOON_MS), &all, &noon_after()), [], "acknowledged after its position");
+        let late = found(&behind(NOON_MS + HOUR_MS - 1), &all, &noon_after());
+        assert_eq!(late, [("not-backed-up".into(), 1, false)]);
+        let now = Moment { at_ms: NOON_MS + 26 * HOUR_MS, ..noon_after() };
+        assert_eq!(found(&behind(NOON_MS), &all, &now), [("stale".into(), 0, false)]);
+        assert_eq!(found(&behind(NOON_MS), &all, &Moment { at_ms: NOON_MS + 25 * HOUR_MS, ..now }), []);
+    }
+
+    #[test]
+    fn a_catalog_that_names_a_missing_object_is_found_while_faults_are_at_work_too() {
+        let mut store = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
+        store.files.retain(|key, _| !key.contains("segments/"));
+        let now = Moment { faults_active: true, damaged: ["dc-1".to_owned()].into(), ..noon_after() };
+        let found = found(&store, &["i1", "i2"], &now);
+        assert_eq!(found, [("object-missing".into(), 1, false), ("not-backed-up".into(), 2, false)]);
     }
 
     #[test]

@@ -8,14 +8,28 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
-    /// 1.
+    /// 1 or 2.
     pub format: u32,
-    /// Every event acknowledged before this time, by the edges' clocks, is in this backup.
+    /// Every event acknowledged before this time, by the edges' clocks, is in this backup, but for the projects that are
+    /// behind.
     pub position_ms: i64,
     /// When the backup was taken.
     pub taken_ms: i64,
+    /// Projects that are held up to an earlier position, by project. Format 1 has none.
+    #[serde(default)]
+    pub behind: Vec<Behind>,
     /// Every day that the backup holds, by project and day.
     pub days: Vec<CatalogDay>,
+}
+
+/// A project that is held up to an earlier position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Behind {
+    /// The project.
+    pub project: u32,
+    /// Every event of it acknowledged before this time is in this backup.
+    pub position_ms: i64,
 }
 
 /// One project's day.
@@ -53,7 +67,7 @@ pub fn read(file: &FileView) -> Result<Catalog, ReadError> {
 fn read_at(file: &FileView) -> Result<Catalog, Flaw> {
     let text = file.read().map_err(|(_, flaw)| flaw)?.concat();
     let catalog: Catalog = serde_json::from_slice(&text).map_err(|e| Flaw::Json(e.to_string()))?;
-    if catalog.format != 1 {
+    if !(1..=2).contains(&catalog.format) {
         return Err(Flaw::UnknownCode { field: "format", value: u64::from(catalog.format) });
     }
     let name = file.path.rsplit('/').next().unwrap_or_default();
@@ -64,6 +78,12 @@ fn read_at(file: &FileView) -> Result<Catalog, Flaw> {
             found: expected,
             expected: name.into(),
         });
+    }
+    if !catalog.behind.is_sorted_by(|one, next| one.project < next.project) {
+        return Err(Flaw::Rule("projects that are behind are not sorted, each once"));
+    }
+    if catalog.behind.iter().any(|behind| behind.position_ms >= catalog.position_ms) {
+        return Err(Flaw::Rule("a project that is behind is not before the catalog's position"));
     }
     if !catalog.days.is_sorted_by(|one, next| (one.project, one.day) < (next.project, next.day)) {
         return Err(Flaw::Rule("days are not sorted by project and day, each once"));
@@ -106,13 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn projects_that_are_behind_are_in_order_and_before_the_position() {
+        let read_with = |behind: &str| {
+            let text = text("").replace("\"format\":1", &format!("\"format\":2,\"behind\":[{behind}]"));
+            read(&file(&text, "0001456185600000")).map(|catalog| catalog.behind)
+        };
+        let (early, late) =
+            (r#"{"project":9,"position_ms":5}"#, r#"{"project":9,"position_ms":1456185600000}"#);
+        assert_eq!(read_with(early), Ok(vec![Behind { project: 9, position_ms: 5 }]));
+        assert!(matches!(read_with(late).unwrap_err().flaw, Flaw::Rule(_)));
+        assert!(matches!(read_with(&[early, early].join(",")).unwrap_err().flaw, Flaw::Rule(_)));
+    }
+
+    #[test]
     fn lists_are_in_order_and_days_stand_once() {
         let days = [r#"{"project":17,"day":5,"segments":[]}"#, r#"{"project":17,"day":5,"segments":[]}"#];
         let flaw = read(&file(&text(&days.join(",")), "0001456185600000")).unwrap_err().flaw;
         assert_eq!(flaw, Flaw::Rule("days are not sorted by project and day, each once"));
-        let format = text("").replace("\"format\":1", "\"format\":2");
+        let format = text("").replace("\"format\":1", "\"format\":3");
         assert!(
-            read(&file(&format, "0001456185600000")).unwrap_err().to_string().contains("format 2 is unknown")
+            read(&file(&format, "0001456185600000")).unwrap_err().to_string().contains("format 3 is unknown")
         );
     }
 }

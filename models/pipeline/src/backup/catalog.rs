@@ -9,8 +9,10 @@ pub const CATALOGS: &str = "catalogs/";
 /// Prefix of the keys of segments.
 pub const SEGMENTS: &str = "segments/";
 
-/// The format that this release writes and reads.
-pub const FORMAT: u32 = 1;
+/// The format that this release writes.
+pub const FORMAT: u32 = 2;
+/// The oldest format that it reads. Format 1 has no `behind`.
+const OLDEST_FORMAT: u32 = 1;
 
 /// One backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,16 +20,29 @@ pub const FORMAT: u32 = 1;
 pub struct Catalog {
     /// [`FORMAT`].
     pub format: u32,
-    /// Every event acknowledged before this time is in the backup.
+    /// Every event acknowledged before this time is in the backup, but for the projects that are `behind`.
     pub position_ms: i64,
     /// When the backup was finished.
     pub taken_ms: i64,
+    /// Projects that could not be copied: they stay at an earlier position. Sorted by project.
+    #[serde(default)]
+    pub behind: Vec<Behind>,
     /// Sorted by (project, day).
     pub days: Vec<CatalogDay>,
 }
 
+/// A project that a backup holds up to an earlier position only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Behind {
+    /// The project.
+    pub project: u32,
+    /// Every event of it acknowledged before this time is in the backup; 0 if nothing is promised.
+    pub position_ms: i64,
+}
+
 /// A project's day in a backup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogDay {
     /// The project.
@@ -74,16 +89,36 @@ impl Catalog {
     /// # Errors
     /// A sentence that names the key and what is wrong with it.
     pub fn from_object(key: &str, text: &[u8]) -> Result<Catalog, String> {
-        let said = key.rsplit_once('-').and_then(|(_, rest)| rest.strip_suffix(".json"));
-        if said != Some(blake3::hash(text).to_hex().as_str()) {
+        if !Catalog::has_hash_of(key, text) {
             return Err(format!("catalog {key}: its bytes do not have the hash of its name"));
         }
         let catalog: Catalog = serde_json::from_slice(text).map_err(|e| format!("catalog {key}: {e}"))?;
-        if catalog.format == FORMAT {
+        if (OLDEST_FORMAT..=FORMAT).contains(&catalog.format) {
             Ok(catalog)
         } else {
-            Err(format!("catalog {key}: format {}", catalog.format))
+            Err(format!("catalog {key}: format {} is unknown, {FORMAT} is the newest known", catalog.format))
         }
+    }
+
+    /// Whether a catalog's text is what its key says.
+    #[must_use]
+    pub fn has_hash_of(key: &str, text: &[u8]) -> bool {
+        let said = key.rsplit_once('-').and_then(|(_, rest)| rest.strip_suffix(".json"));
+        said == Some(blake3::hash(text).to_hex().as_str())
+    }
+
+    /// The position up to which it holds a project.
+    #[must_use]
+    pub fn position_of(&self, project: u32) -> i64 {
+        let behind = self.behind.iter().find(|behind| behind.project == project);
+        behind.map_or(self.position_ms, |behind| behind.position_ms)
+    }
+
+    /// Of two catalogs, the one with the greater age key is the newer. One position has several catalogs where projects
+    /// that were behind were copied later.
+    #[must_use]
+    pub fn age_key(&self) -> (i64, i64) {
+        (self.position_ms, self.taken_ms)
     }
 
     /// The position in a catalog's key.
@@ -92,7 +127,7 @@ impl Catalog {
         key.strip_prefix(CATALOGS)?.split_once('-')?.0.parse().ok()
     }
 
-    /// The segments that it needs.
+    /// Hashes of the segments that it needs.
     #[must_use]
     pub fn hashes(&self) -> BTreeSet<&str> {
         self.days.iter().flat_map(|day| day.segments.iter().map(|s| s.hash.as_str())).collect()
@@ -107,12 +142,25 @@ mod tests {
     fn a_catalog_reads_back_and_a_damaged_one_is_refused() {
         let segments = vec![CatalogSegment { hash: "00".repeat(32), bytes: 9, records: 1 }];
         let days = vec![CatalogDay { project: 17, day: Day(16_853), segments }];
-        let catalog =
-            Catalog { format: FORMAT, position_ms: 1_456_185_600_000, taken_ms: 1_456_186_203_000, days };
+        let catalog = Catalog {
+            format: FORMAT,
+            position_ms: 1_456_185_600_000,
+            taken_ms: 1_456_186_203_000,
+            behind: vec![Behind { project: 9, position_ms: 5 }],
+            days,
+        };
+        assert_eq!((catalog.position_of(9), catalog.position_of(17)), (5, 1_456_185_600_000));
         let (key, mut text) = catalog.to_object().unwrap();
         assert_eq!(Catalog::position_of_key(&key), Some(1_456_185_600_000));
         assert_eq!(Catalog::from_object(&key, &text), Ok(catalog));
         text[20] ^= 1;
         assert!(Catalog::from_object(&key, &text).unwrap_err().contains("hash"));
+    }
+
+    #[test]
+    fn a_catalog_of_format_1_holds_every_project_up_to_its_position() {
+        let text = br#"{"format":1,"position_ms":7,"taken_ms":9,"days":[]}"#;
+        let key = format!("{CATALOGS}{:016}-{}.json", 7, blake3::hash(text).to_hex());
+        assert_eq!(Catalog::from_object(&key, text).unwrap().position_of(17), 7);
     }
 }

@@ -43,7 +43,7 @@ impl<E: Env> Backups<E> {
                 }
             }
         }
-        found.sort_by_key(|(_, catalog)| std::cmp::Reverse(catalog.position_ms));
+        found.sort_by_key(|(_, catalog)| std::cmp::Reverse(catalog.age_key()));
         found.into_iter().map(|(_, catalog)| catalog).collect()
     }
 

@@ -1,68 +1,41 @@
 //! Taking a backup.
 //!
-//! Per project: pin the files of enough disks, choose files that surely hold every acknowledged event (one disk's
-//! where enough digests agree, else all of theirs), put what a data center lacks and read it back, and let go of
-//! the pin. The catalog is written last. A data center that fails makes its own backup fail, not the other's. Old
-//! catalogs then expire, and with them the segments that no catalog needs. Days of which production has fewer events
-//! than at the last backup keep the last backup's segments besides: see `shrunk`.
+//! What the newest backups hold is learned first, from the data centers (`memory`). Then each project is copied to all
+//! data centers (`project`); days of which production has fewer events than at the last backup keep the last backup's
+//! segments besides (`shrunk`). What a data center lacks of all that is copied from the others (`data_center`), and the
+//! catalog is written last, where everything that it names was read back. Old catalogs then expire, and with them the
+//! segments that no catalog needs (`expire`).
+//!
+//! What fails, fails alone: a project that cannot be copied stays at its last position, a data center that cannot take
+//! its part has no new catalog; both are tried again, and nothing else is done twice. Without any data center that
+//! says what the newest backup holds, none is finished.
 
-use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT, SEGMENTS};
+use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT};
+use super::data_center::{DataCenter, complete};
+use super::error::BackupError;
+use super::expire::Expiry;
+use super::memory::{Memory, Round, Written};
+use super::project;
 use super::restore::Backups;
-use super::shrunk::{Kept, Keys};
+use super::shrunk::{Changed, Found, Kept, Lacking};
 use crate::alarms::{Alarm, Alarms, Retained};
-use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
+use crate::arb::api::ArbFailure;
 use crate::arb::log::{Distrusted, DurableLog};
-use crate::common_time::{NoCommonTime, common_time};
+use crate::common_time::common_time;
 use crate::config::{BackupConfig, Boot};
-use crate::hold::{HOLDS, standing};
-use crate::record::{Key, SetDigest};
+use crate::record::Key;
 use crate::recovery::expire::refuse;
 use crate::schedule::{MOST_SLEEP, MedianClock};
-use crate::zone::Day;
 use bytes::Bytes;
-use futures_util::future::join_all;
-use latent_edge::object_api::{ObjectStore, Patience, StoreError};
+use latent_edge::object_api::{ObjectStore, Patience};
 use latent_ports::{Clock, Disk, Env, Mark, NodeId, UnixMs};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Requests in flight when the backup starts may still arrive: its position lies this far back.
 pub const POSITION_SLACK: Duration = Duration::from_secs(5 * 60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
-const PIN_FOR: Duration = Duration::from_secs(3600);
 const RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
-
-/// Why a backup was not taken.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum BackupError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Too few disks.
-    #[error("project {project}: {answered} disks could be pinned, {needed} are needed")]
-    TooFewDisks {
-        /// The project.
-        project: u32,
-        /// How many could.
-        answered: usize,
-        /// How many must.
-        needed: usize,
-    },
-    /// The time.
-    #[error(transparent)]
-    Time(#[from] NoCommonTime),
-    /// A file could not be copied from any disk that has it.
-    #[error("project {project}: segment {hash} could not be read from any disk")]
-    Unreadable {
-        /// The project.
-        project: u32,
-        /// The file's hash.
-        hash: String,
-    },
-    /// The catalog could not be written as text.
-    #[error("catalog: {0}")]
-    Text(String),
-}
 
 /// Boots the backup node: a backup at each interval, until the node dies.
 pub async fn run<E: Env>(env: E, boot: Boot) {
@@ -70,12 +43,10 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     let alarms = Alarms::new(&env, &boot.cluster);
     refuse(&env, &alarms, Retained::Backups, config.retention, config.kept());
     let clock = MedianClock::new(&env, &boot.cluster);
-    let mut kept = Kept::default();
+    let mut memory = Memory::default();
     let mut due = first_boot(&env, clock.now().await).await + config.first_after;
     if let Some(newest) = newest_position(&env, &config).await {
         due = UnixMs(newest) + POSITION_SLACK + config.interval;
-        let newest = Backups::new(&env, &config.data_centers).catalogs().await.into_iter().next();
-        kept = newest.map(Kept::of).unwrap_or_default();
     }
     // What a clock that was ahead noted puts no backup off for longer than this.
     let mut most_wait = config.interval.max(config.first_after);
@@ -86,8 +57,11 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
             env.clock().sleep(due.since(now).min(MOST_SLEEP)).await;
             continue;
         }
-        match take(&env, &boot, &config, &alarms, &mut kept).await {
-            Ok(()) => (due, most_wait) = (now + config.interval, config.interval),
+        match take(&env, &boot, &config, &alarms, &mut memory).await {
+            Ok(begun_ago) => {
+                due = clock.now().await - begun_ago + config.interval;
+                most_wait = config.interval;
+            }
             Err(error) => {
                 env.mark(Mark { name: "backup.failed", subject: &error.to_string() });
                 env.clock().sleep(RETRY_AFTER).await;
@@ -111,13 +85,12 @@ async fn first_boot<E: Env>(env: &E, now: UnixMs) -> UnixMs {
 async fn noted_first_boot<E: Env>(env: &E, now: UnixMs) -> Result<UnixMs, ArbFailure> {
     let (mut log, frames) =
         DurableLog::open(env.disk(), "first-boot", b"LBKPBOT1", &Distrusted::default()).await?;
-    let noted = frames.first().and_then(|frame| frame.first_chunk::<8>());
-    if noted.is_none() {
-        log.append(&now.0.to_le_bytes()).await?;
+    if let Some(noted) = frames.first().and_then(|frame| frame.first_chunk::<8>()) {
+        return Ok(UnixMs(i64::from_le_bytes(*noted)));
     }
-    // Also when it was there: an earlier boot may have failed at this.
+    log.append(&now.0.to_le_bytes()).await?;
     env.disk().sync_dir("").await?;
-    Ok(noted.map_or(now, |noted| UnixMs(i64::from_le_bytes(*noted))))
+    Ok(now)
 }
 
 fn stores<E: Env>(env: &E, config: &BackupConfig) -> Vec<ObjectStore<E>> {
@@ -136,7 +109,9 @@ async fn newest_position<E: Env>(env: &E, config: &BackupConfig) -> Option<i64> 
     newest
 }
 
-/// Takes one backup to every data center. `kept` is what the last one held.
+/// Takes one backup to every data center, or what is left to do of the last one. A backup that is not complete goes on
+/// at the next call, for as long as the interval: with the projects that could not be copied, and with the data centers
+/// that lack it. Returns how long ago the backup was begun that is complete now.
 ///
 /// # Errors
 /// When it is not complete in all of them; those that it reached keep what they have.
@@ -145,275 +120,266 @@ pub async fn take<E: Env>(
     boot: &Boot,
     config: &BackupConfig,
     alarms: &Alarms<E>,
-    kept: &mut Kept,
-) -> Result<(), BackupError> {
+    memory: &mut Memory,
+) -> Result<Duration, BackupError> {
     env.mark(Mark { name: "backup.started", subject: "" });
-    let now = common_time(env, &boot.cluster).await?;
-    let position_ms = (now - POSITION_SLACK).0;
-    let mut targets = Vec::new();
-    let mut failed = None;
-    for store in stores(env, config) {
-        match store.list(SEGMENTS).await {
-            Ok(listed) => {
-                let have = listed.into_iter().map(|info| info.key[SEGMENTS.len()..].to_owned()).collect();
-                targets.push(Target { store, have });
-            }
-            Err(error) => failed = Some(BackupError::from(error)),
+    let taken = attempt(env, boot, config, alarms, memory).await;
+    let failed = match &taken {
+        Err(error) if !matches!(error, BackupError::Incomplete { .. }) => {
+            vec![Alarm::BackupFailed { why: error.to_string() }]
         }
-    }
-    let mut found = Vec::new();
-    for project in boot.cluster.projects.keys() {
-        found.extend(copy_project(env, boot, *project, position_ms, &mut targets, &mut failed).await?);
-    }
-    env.mark(Mark { name: "backup.copied", subject: "" });
-    count_unknown(env, config, &found, kept).await;
-    let in_store = |hash: &str| targets.iter().any(|target| target.have.contains(hash));
-    let (days, shrunk) = kept.carry_over(found, in_store);
-    let catalog = Catalog { format: FORMAT, position_ms, taken_ms: env.clock().wall().0, days };
-    let (key, text) = catalog.to_object().map_err(|e| BackupError::Text(e.to_string()))?;
-    for target in &targets {
-        match target.store.put_verified(&key, Bytes::from(text.clone())).await {
-            Ok(()) => env.mark(Mark { name: "backup.catalog-durable", subject: &key }),
-            Err(error) => failed = Some(error.into()),
-        }
-    }
-    tell_of(env, alarms, shrunk);
-    for target in &targets {
-        expire(env, config, &target.store, now).await?;
-    }
-    failed.map_or(Ok(()), Err)
-}
-
-/// Counts the keys of the last backup's days where an earlier process took it and production has them otherwise now.
-async fn count_unknown<E: Env>(
-    env: &E,
-    config: &BackupConfig,
-    found: &[(CatalogDay, Keys)],
-    kept: &mut Kept,
-) {
-    let backups = Backups::new(env, &config.data_centers);
-    for day in kept.to_be_counted(found) {
-        match backups.day(&day).await {
-            Ok(records) => {
-                let keys: BTreeSet<Key> = records.iter().map(|record| record.key).collect();
-                kept.counted(day.project, day.day, keys.len() as u64);
-            }
-            // There is nothing to be kept that could be read.
-            Err(why) => env.mark(Mark { name: "backup.base-unreadable", subject: &why }),
-        }
-    }
-}
-
-/// Tells the operator which days production has lost events of.
-fn tell_of<E: Env>(env: &E, alarms: &Alarms<E>, shrunk: Vec<Alarm>) {
-    for alarm in shrunk {
-        env.mark(Mark { name: "backup.production-shrank", subject: "" });
+        _ => Vec::new(),
+    };
+    for alarm in memory.news(failed, |alarm| matches!(alarm, Alarm::BackupFailed { .. })) {
         alarms.raise(alarm);
     }
+    taken
 }
 
-/// A data center, and the segments that it has.
-struct Target<E> {
-    store: ObjectStore<E>,
-    have: BTreeSet<String>,
-}
-
-/// Copies what the targets lack of one project. A target that fails is dropped and noted in `failed`.
-async fn copy_project<E: Env>(
+async fn attempt<E: Env>(
     env: &E,
     boot: &Boot,
-    project: u32,
-    position_ms: i64,
-    targets: &mut Vec<Target<E>>,
-    failed: &mut Option<BackupError>,
-) -> Result<Vec<(CatalogDay, Keys)>, BackupError> {
-    let pinned = pin(env, boot, project, position_ms).await;
-    let needed = boot.cluster.copies.read_disks;
-    let copied = match pinned.len() {
-        enough if enough >= needed => copy_pinned(env, project, &pinned, targets, failed).await,
-        answered => Err(BackupError::TooFewDisks { project, answered, needed }),
+    config: &BackupConfig,
+    alarms: &Alarms<E>,
+    memory: &mut Memory,
+) -> Result<Duration, BackupError> {
+    let now = common_time(env, &boot.cluster).await?;
+    let (mut data_centers, unopened) = memory.open(stores(env, config)).await;
+    let learned = match (data_centers.is_empty(), &unopened) {
+        (true, Some(error)) => Err(error.clone()),
+        _ => memory.learn(env, &boot.cluster, &data_centers, now).await,
     };
-    // Also when it failed: the next try pins anew, and files that are always pinned never go.
-    let unpin = ArbCall::Unpin { project };
-    let unpins = pinned.iter().map(|(disk, _)| call(env, *disk, &unpin, Bytes::new(), CALL_TIMEOUT));
-    // A pin that cannot be let go of runs out by itself.
-    join_all(unpins).await;
-    copied
+    let mut taking =
+        Taking { env, boot, config, alarms, memory, now, failures: unopened.into_iter().collect() };
+    if let Err(error) = learned {
+        taking.memory.close(data_centers);
+        return Err(error);
+    }
+    let round = taking.copy_and_write(&mut data_centers).await;
+    taking.look_after_catalogs(&data_centers).await;
+    taking.memory.close(data_centers);
+    round
 }
 
-async fn copy_pinned<E: Env>(
-    env: &E,
-    project: u32,
-    pinned: &[(NodeId, Vec<DayFiles>)],
-    targets: &mut Vec<Target<E>>,
-    failed: &mut Option<BackupError>,
-) -> Result<Vec<(CatalogDay, Keys)>, BackupError> {
-    let mut days = Vec::new();
-    for (day, segments) in choose(pinned) {
-        for (segment, sources) in &segments {
-            let lacks = targets.iter().any(|target| !target.have.contains(&segment.hash));
-            if !lacks {
-                continue;
+/// A backup being taken.
+struct Taking<'a, E> {
+    env: &'a E,
+    boot: &'a Boot,
+    config: &'a BackupConfig,
+    alarms: &'a Alarms<E>,
+    memory: &'a mut Memory,
+    now: UnixMs,
+    /// What went wrong so far, in order.
+    failures: Vec<BackupError>,
+}
+
+impl<E: Env> Taking<'_, E> {
+    async fn copy_and_write(&mut self, data_centers: &mut [DataCenter<E>]) -> Result<Duration, BackupError> {
+        let monotonic = self.env.clock().monotonic();
+        let position = self.now - POSITION_SLACK;
+        let mut round = self.memory.round(&self.boot.cluster, self.config, position, monotonic);
+        let found = self.copy(&mut round, data_centers).await;
+        let written = match round.catalog.take() {
+            Some(mut written) if found.is_empty() => {
+                self.write(&mut written, data_centers).await;
+                self.memory.reached(&written.reached);
+                written
             }
-            let bytes = fetch(env, project, day, &segment.hash, sources).await?;
-            let mut index = 0;
-            while index < targets.len() {
-                match put(&mut targets[index], &segment.hash, &bytes).await {
-                    Ok(()) => index += 1,
-                    Err(error) => {
-                        targets.remove(index);
-                        *failed = Some(error.into());
-                    }
+            None if found.is_empty() && !round.todo.is_empty() => {
+                return Err(self.first_failure(data_centers));
+            }
+            before => {
+                let (mut written, kept) = self.plan(&round, before, &found, data_centers).await?;
+                self.write(&mut written, data_centers).await;
+                if written.reached.is_empty() {
+                    return Err(self.first_failure(data_centers));
+                }
+                self.memory.committed(kept, &written.reached);
+                written
+            }
+        };
+        self.raise_behind(&round);
+        let lacking = self.config.data_centers.len() - written.reached.len();
+        let left = round.todo.len();
+        let is_done = lacking == 0 && left == 0;
+        let begun = round.started;
+        round.catalog = Some(written);
+        self.memory.round = (!is_done).then_some(round);
+        if is_done {
+            return Ok(self.env.clock().monotonic().saturating_sub(begun));
+        }
+        let why = self.first_failure(data_centers).to_string();
+        Err(BackupError::Incomplete { projects: left, data_centers: lacking, why })
+    }
+
+    fn first_failure(&self, data_centers: &[DataCenter<E>]) -> BackupError {
+        let of_data_centers = data_centers.iter().filter_map(|one| one.failed.as_ref());
+        let first = self.failures.iter().chain(of_data_centers).next();
+        first.cloned().unwrap_or(BackupError::NothingKnown)
+    }
+
+    /// Copies the projects that are still to be copied; those that could not be stay in `todo`.
+    async fn copy(&mut self, round: &mut Round, data_centers: &mut [DataCenter<E>]) -> Found {
+        let mut found = Found::new();
+        let cut_ms = (self.now - POSITION_SLACK).0;
+        for project in round.todo.clone() {
+            if !data_centers.iter().any(DataCenter::is_up) {
+                break;
+            }
+            let copied = match self.boot.cluster.projects.contains_key(&project) {
+                true => project::copy(self.env, self.boot, project, cut_ms, data_centers).await,
+                false => Ok(Vec::new()),
+            };
+            match copied {
+                Ok(days) => {
+                    found.insert(project, days);
+                    round.todo.remove(&project);
+                }
+                Err(error) => {
+                    self.env.mark(Mark { name: "backup.project-failed", subject: &error.to_string() });
+                    self.failures.push(error);
                 }
             }
         }
-        let keys = keys_of(pinned, day);
-        days.push((CatalogDay { project, day, segments: segments.into_keys().collect() }, keys));
+        self.env.mark(Mark { name: "backup.copied", subject: "" });
+        found
     }
-    Ok(days)
+
+    /// The catalog of what was found, with everything that it names in every data center that is up.
+    async fn plan(
+        &mut self,
+        round: &Round,
+        before: Option<Written>,
+        found: &Found,
+        data_centers: &mut [DataCenter<E>],
+    ) -> Result<(Written, Kept), BackupError> {
+        let lacking = self.compare(found).await;
+        let all = data_centers.len() == self.config.data_centers.len();
+        let may_be_had = |hash: &str| !all || data_centers.iter().any(|one| one.lists(hash));
+        let mut plan = self.memory.kept.plan(round.position_ms, found, &lacking, may_be_had);
+        let gone = complete(data_centers, all, &plan.days).await;
+        for (project, day) in plan.let_go(&gone, found) {
+            self.env.mark(Mark { name: "backup.segment-gone", subject: "" });
+            self.alarms.raise(Alarm::BackupDamaged { project, day });
+        }
+        for alarm in std::mem::take(&mut plan.alarms) {
+            self.env.mark(Mark { name: "backup.production-shrank", subject: "" });
+            self.alarms.raise(alarm);
+        }
+        let before_ms = before.map_or(i64::MIN, |before| before.catalog.taken_ms);
+        let catalog = Catalog {
+            format: FORMAT,
+            position_ms: round.position_ms,
+            taken_ms: self.env.clock().wall().0.max(before_ms.saturating_add(1)),
+            behind: plan.behind,
+            days: plan.days,
+        };
+        let (key, text) = catalog.to_object().map_err(|e| BackupError::Text(e.to_string()))?;
+        Ok((Written { catalog, key, text, reached: BTreeSet::new() }, plan.kept))
+    }
+
+    /// Writes the catalog where it is not yet, and where everything that it names was read back.
+    async fn write(&mut self, written: &mut Written, data_centers: &mut [DataCenter<E>]) {
+        let lacks_it = |one: &&mut DataCenter<E>| !written.reached.contains(&one.node());
+        if data_centers.iter_mut().filter(lacks_it).count() > 0 {
+            // What a data center lacks and no other has fails it here: the catalog names it already.
+            complete(data_centers, false, &written.catalog.days).await;
+        }
+        for data_center in data_centers.iter_mut() {
+            if data_center.is_up() && !written.reached.contains(&data_center.node()) {
+                let text = Bytes::from(written.text.clone());
+                match data_center.store.put_verified(&written.key, text).await {
+                    Ok(()) => {
+                        self.env.mark(Mark { name: "backup.catalog-durable", subject: &written.key });
+                        written.reached.insert(data_center.node());
+                    }
+                    Err(error) => data_center.failed = Some(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Compares the days of earlier backups that production has otherwise now, key by key.
+    async fn compare(&self, found: &Found) -> Lacking {
+        let backups = Backups::new(self.env, &self.config.data_centers);
+        let mut lacking = Lacking::new();
+        for changed in self.memory.kept.changed(found) {
+            match lacks(&backups, &changed).await {
+                Ok(keys) => drop(lacking.insert(changed.before, keys)),
+                // It is kept until it can be compared.
+                Err(why) => self.env.mark(Mark { name: "backup.base-unreadable", subject: &why }),
+            }
+        }
+        lacking
+    }
+
+    /// Raises an alarm for each project that stays behind, once.
+    fn raise_behind(&mut self, round: &Round) {
+        let behind = round.todo.iter().map(|project| {
+            let failure = self.failures.iter().find(|failure| failure.project() == Some(*project));
+            Alarm::BackupBehind {
+                project: *project,
+                position_ms: self.memory.kept.position_of(*project),
+                why: failure.map(ToString::to_string).unwrap_or_default(),
+            }
+        });
+        let behind = behind.collect();
+        for alarm in self.memory.news(behind, |alarm| matches!(alarm, Alarm::BackupBehind { .. })) {
+            self.alarms.raise(alarm);
+        }
+    }
+
+    /// Repairs and expires the catalogs of each data center, each on its own.
+    async fn look_after_catalogs(&mut self, data_centers: &[DataCenter<E>]) {
+        let written = self.memory.round.as_ref().and_then(|round| round.catalog.as_ref());
+        let needed_besides: BTreeSet<String> =
+            written.iter().flat_map(|it| it.catalog.hashes()).map(str::to_owned).collect();
+        let oldest_ms = (self.now - self.config.kept()).0;
+        let expiry = Expiry { now: self.now, oldest_ms, needed_besides };
+        let (mut damaged, mut looked_at) = (Vec::new(), BTreeSet::new());
+        for data_center in data_centers {
+            let others = data_centers.iter().filter(|other| other.number != data_center.number);
+            let others: Vec<&ObjectStore<E>> = others.map(|other| &other.store).collect();
+            let known = &mut self.memory.known;
+            match expiry.look(self.env, data_center, &others, known, &mut damaged).await {
+                Ok(()) => drop(looked_at.insert(data_center.number)),
+                Err(error) => {
+                    self.env.mark(Mark { name: "backup.expire-failed", subject: &error.to_string() });
+                }
+            }
+        }
+        self.memory.known.retain(|_, catalog| catalog.position_ms >= oldest_ms);
+        let is_of = |alarm: &Alarm| match alarm {
+            Alarm::CatalogDamaged { data_center, .. } => looked_at.contains(data_center),
+            _ => false,
+        };
+        for alarm in self.memory.news(damaged, is_of) {
+            self.alarms.raise(alarm);
+        }
+    }
 }
 
-async fn put<E: Env>(target: &mut Target<E>, hash: &str, bytes: &Bytes) -> Result<(), StoreError> {
-    if !target.have.contains(hash) {
-        target.store.put_verified(&format!("{SEGMENTS}{hash}"), bytes.clone()).await?;
-        target.have.insert(hash.to_owned());
-    }
-    Ok(())
-}
-
-/// Pins a project's files on as many disks as are needed; on all, where one of those does not answer, or they do not
-/// agree: then one may be empty or damaged, and what they lack together others have.
-async fn pin<E: Env>(
-    env: &E,
-    boot: &Boot,
-    project: u32,
-    arrived_before_ms: i64,
-) -> Vec<(NodeId, Vec<DayFiles>)> {
-    let ask = ArbCall::Pin { project, for_ms: PIN_FOR.as_millis() as u64, arrived_before_ms };
-    let needed = boot.cluster.copies.read_disks;
-    let disks = &boot.cluster.disks;
-    let count = disks.len();
-    let mut pinned = Vec::new();
-    let order: Vec<NodeId> = (0..count).map(|step| disks[(project as usize + step) % count]).collect();
-    for batch in [&order[..needed.min(count)], &order[needed.min(count)..]] {
-        if pinned.len() >= needed && agree(&pinned) {
+/// How many keys of a backup's day were not found. What both have is read last, and only if it is needed.
+async fn lacks<E: Env>(backups: &Backups<E>, changed: &Changed) -> Result<u64, String> {
+    let (before, now) = (&changed.before, &changed.now);
+    let part = |of: &CatalogDay, is_wanted: &dyn Fn(&CatalogSegment) -> bool| CatalogDay {
+        segments: of.segments.iter().filter(|segment| is_wanted(segment)).cloned().collect(),
+        ..*of
+    };
+    let gone = part(before, &|segment| !now.segments.contains(segment));
+    let came = part(now, &|segment| !before.segments.contains(segment));
+    let stayed = part(now, &|segment| before.segments.contains(segment));
+    let mut keys = keys_of(backups, &gone).await?;
+    for part in [came, stayed] {
+        if keys.is_empty() {
             break;
         }
-        let calls = batch.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT));
-        for (disk, answer) in batch.iter().zip(join_all(calls).await) {
-            if let Ok((ArbAnswer::Days(days), _)) = answer {
-                pinned.push((*disk, days));
-            }
-        }
+        let held = keys_of(backups, &part).await?;
+        keys.retain(|key| !held.contains(key));
     }
-    pinned
+    Ok(keys.len() as u64)
 }
 
-/// Whether every day verifies on all of these disks, and is the same. Pure.
-fn agree(pinned: &[(NodeId, Vec<DayFiles>)]) -> bool {
-    let digests = |(_, days): &(NodeId, Vec<DayFiles>)| -> BTreeMap<Day, Option<SetDigest>> {
-        days.iter().map(|files| (files.day, files.digest)).collect()
-    };
-    let verifies = pinned.iter().flat_map(|(_, days)| days).all(|files| files.digest.is_some());
-    verifies && pinned.windows(2).all(|pair| digests(&pair[0]) == digests(&pair[1]))
-}
-
-/// Per day the segments to keep, and on which disks (with which id) each can be read.
-type Chosen = BTreeMap<Day, BTreeMap<CatalogSegment, Vec<(NodeId, u64)>>>;
-
-/// Chooses files: one disk's where all pinned disks agree on the day, else those of all. Pure.
-fn choose(pinned: &[(NodeId, Vec<DayFiles>)]) -> Chosen {
-    let mut by_day: BTreeMap<Day, Vec<(NodeId, &DayFiles)>> = BTreeMap::new();
-    for (disk, days) in pinned {
-        for day in days {
-            by_day.entry(day.day).or_default().push((*disk, day));
-        }
-    }
-    let mut chosen = Chosen::new();
-    for (day, copies) in by_day {
-        let agree = copies.len() == pinned.len()
-            && copies[0].1.digest.is_some()
-            && copies.iter().all(|(_, c)| c.digest == copies[0].1.digest);
-        let used = if agree { &copies[..1] } else { &copies[..] };
-        let segments = chosen.entry(day).or_default();
-        for (disk, copy) in used {
-            for file in copy.files.iter().filter(|file| file.records > 0) {
-                let segment =
-                    CatalogSegment { hash: file.hash.clone(), bytes: file.bytes, records: file.records };
-                segments.entry(segment).or_default().push((*disk, file.id));
-            }
-        }
-    }
-    chosen.retain(|_, segments| !segments.is_empty());
-    chosen
-}
-
-/// How many distinct keys the pinned disks hold of a day together: exactly where they agree. Pure.
-fn keys_of(pinned: &[(NodeId, Vec<DayFiles>)], day: Day) -> Keys {
-    let digests: Vec<_> =
-        pinned.iter().map(|(_, days)| days.iter().find(|d| d.day == day).and_then(|d| d.digest)).collect();
-    let agree = digests.windows(2).all(|pair| pair[0] == pair[1]);
-    let counts = digests.iter().map(|digest| digest.map_or(0, |digest| digest.count));
-    let least = counts.clone().max().unwrap_or(0);
-    Keys { least, most: if agree { least } else { counts.sum() } }
-}
-
-async fn fetch<E: Env>(
-    env: &E,
-    project: u32,
-    day: Day,
-    hash: &str,
-    sources: &[(NodeId, u64)],
-) -> Result<Bytes, BackupError> {
-    for (disk, id) in sources {
-        let ask = ArbCall::Fetch { project, day, id: *id };
-        if let Ok((ArbAnswer::Bytes, bytes)) = call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT).await
-            && blake3::hash(&bytes).to_hex().as_str() == hash
-        {
-            return Ok(bytes);
-        }
-    }
-    Err(BackupError::Unreadable { project, hash: hash.to_owned() })
-}
-
-/// Removes catalogs older than the retention, never the newest nor one that a hold keeps, then segments that no catalog needs.
-async fn expire<E: Env>(
-    env: &E,
-    config: &BackupConfig,
-    store: &ObjectStore<E>,
-    now: UnixMs,
-) -> Result<(), BackupError> {
-    let oldest_ms = (now - config.kept()).0;
-    // Before the catalogs: what is held from now on is held in this look.
-    let standing = standing(&store.list(HOLDS).await?, now);
-    for key in &standing.spent {
-        store.delete(key).await?;
-    }
-    let catalogs = store.list(CATALOGS).await?;
-    let Some((newest, older)) = catalogs.split_last() else { return Ok(()) };
-    let is_held = |position: i64| standing.holds.iter().any(|hold| hold.keeps_backup(position));
-    let is_old = |key: &str| {
-        Catalog::position_of_key(key).is_some_and(|position| position < oldest_ms && !is_held(position))
-    };
-    let (old, kept): (Vec<_>, Vec<_>) = older.iter().partition(|info| is_old(&info.key));
-    if old.is_empty() {
-        return Ok(());
-    }
-    let mut needed = BTreeSet::new();
-    for info in kept.into_iter().chain([newest]) {
-        let text = store.get(&info.key).await?;
-        // A catalog that cannot be read could need anything: nothing is removed.
-        let catalog = Catalog::from_object(&info.key, &text).map_err(BackupError::Text)?;
-        needed.extend(catalog.hashes().into_iter().map(str::to_owned));
-    }
-    for info in old {
-        store.delete(&info.key).await?;
-        env.mark(Mark { name: "backup.expired", subject: &info.key });
-    }
-    for info in store.list(SEGMENTS).await? {
-        if !needed.contains(&info.key[SEGMENTS.len()..]) {
-            store.delete(&info.key).await?;
-        }
-    }
-    Ok(())
+async fn keys_of<E: Env>(backups: &Backups<E>, day: &CatalogDay) -> Result<BTreeSet<Key>, String> {
+    Ok(backups.day(day).await?.iter().map(|record| record.key).collect())
 }

@@ -196,9 +196,8 @@ async fn end_holds<E: Env>(
 fn give_way(holds: &mut BTreeSet<Hold>, old: &[ObjectInfo], most: u64) -> Vec<Hold> {
     let mut gone = Vec::new();
     let kept = |holds: &BTreeSet<Hold>| -> u64 {
-        let is_kept = |key: &str| {
-            file_of(key).is_some_and(|file| holds.iter().any(|hold| hold.keeps_tee_file(file)))
-        };
+        let is_kept =
+            |key: &str| file_of(key).is_some_and(|file| holds.iter().any(|hold| hold.keeps_tee_file(file)));
         old.iter().filter(|info| is_kept(&info.key)).map(|info| info.bytes).sum()
     };
     while kept(holds) > most {

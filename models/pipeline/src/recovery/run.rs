@@ -226,7 +226,7 @@ impl<E: Env> Course<'_, E> {
                 continue;
             }
             day.segments.extend(unread.segments.into_iter().map(|segment| segment.hash));
-            let position_ms = *day.report.backup_position_ms.get_or_insert(catalog.position_ms);
+            let position_ms = *day.report.backup_position_ms.get_or_insert(catalog.position_of(of.0));
             if is_more || day.rebuilt.is_none() {
                 day.take(rebuild(&day.restored, self.in_tee(day), position_ms));
             }

@@ -41,6 +41,10 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
         | Alarm::HoldStands { .. }
         | Alarm::HoldEnded { .. }
         | Alarm::BackupOverdue { .. }
+        | Alarm::BackupFailed { .. }
+        | Alarm::BackupBehind { .. }
+        | Alarm::BackupDamaged { .. }
+        | Alarm::CatalogDamaged { .. }
         | Alarm::RetentionRefused { .. }
         | Alarm::CompactionFailed { .. }
         | Alarm::JobStopped { .. }

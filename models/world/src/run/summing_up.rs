@@ -211,6 +211,18 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
             });
             ("the backup watch", format!("dc-{data_center}: {newest}"))
         }
+        Alarm::BackupFailed { why } => ("the backup", format!("nothing could be backed up: {why}")),
+        Alarm::BackupBehind { project, position_ms, why } => {
+            ("the backup", format!("p{project} stays at {}: {why}", words::moment_ms(*position_ms)))
+        }
+        Alarm::BackupDamaged { project, day } => {
+            ("the backup", format!("p{project} {day}: a segment is in no data center any more"))
+        }
+        Alarm::CatalogDamaged { data_center, position_ms, is_repaired } => {
+            let of = words::moment_ms(*position_ms);
+            let then = if *is_repaired { "put again" } else { "not repaired" };
+            ("the backup", format!("dc-{data_center}: the catalog of {of} is damaged: {then}"))
+        }
         Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
             let of = match of {
                 Retained::Tee => "the tee",
