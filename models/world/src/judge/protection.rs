@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 impl Judge {
     /// Whether backups should have been looked at again by now: each one that is taken is, so none was for too long.
     pub fn backups_overdue(&self, now: UnixMs) -> bool {
-        self.backup.is_some_and(|promise| {
+        self.backup.as_ref().is_some_and(|promise| {
             now.0 - self.backups_looked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
         })
     }
@@ -40,19 +40,19 @@ impl Judge {
             let of = project.zip(found.day.as_deref().and_then(day::parse_day));
             of.is_some_and(|(project, day)| lacking.contains(&ProjectDay { project, day }))
         };
-        let Some(mut promise) = self.backup else { return };
+        let Some(mut promise) = self.backup.clone() else { return };
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
-        promise.excused_until_ms = lock(&self.chronicle).backups_excused_until_ms(now.at_ms);
         self.backups_looked_at_ms = now.at_ms;
         for node in &nodes.data_centers {
             if self.store_log.is_tampered(*node) {
                 continue;
             }
             let store = view(world, *node);
+            promise.excused = lock(&self.chronicle).excuses.of(&self.needs.backup(&store.name));
             let side = self.side.clone();
             let ledger = lock(&side.ledger);
-            let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, promise, &now);
+            let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, &promise, &now);
             drop(ledger);
             let charged = checked.violations.into_iter().map(|found| {
                 if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
@@ -65,7 +65,6 @@ impl Judge {
     /// nothing.
     pub fn look_at_tee(&mut self, world: &World, nodes: &Nodes, stage: &str) {
         let Some(mut retention) = self.tee else { return };
-        let slack_ms = retention.slack_ms;
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
         let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
@@ -81,10 +80,14 @@ impl Judge {
             Some(store) if self.store_log.is_tampered(store) => Vec::new(),
             _ => i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now),
         };
-        // What kept the store from asking the time, or from looking, has kept files too; then it looks again.
-        let kept_until_ms = lock(&self.chronicle).troubled_until_ms(now.at_ms);
-        let old = self.space.check_tee(&disks, self.limits, &now);
-        found.extend(old.into_iter().filter(|_| kept_until_ms.is_none_or(|ms| now.at_ms - ms > slack_ms)));
+        let chronicle = lock(&self.chronicle);
+        let keeper = nodes.tee_store.map(|store| world.node_name(store));
+        let excused = |disk: &str| {
+            let is_store = keeper.as_deref() == Some(disk);
+            chronicle.excuses.of(&if is_store { self.needs.keeper() } else { self.needs.tee_upload(disk) })
+        };
+        found.extend(self.space.check_tee(&disks, self.limits, excused, &now));
+        drop(chronicle);
         ledger.forget_requests(forget_before_ms);
         drop(ledger);
         self.note(found);
