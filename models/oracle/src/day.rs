@@ -158,6 +158,26 @@ impl Zones {
         Ok((place(from_ms), place(to_ms)))
     }
 
+    /// When the day of `project` that it is at `at_ms` ends: its next midnight, or a bound of 49 h if there is none.
+    ///
+    /// # Errors
+    /// A project without zones, or a time outside the calendar.
+    pub fn day_ends_ms(&self, project: u32, at_ms: i64) -> Result<i64, ZoneError> {
+        /// No day is as long as this.
+        const MOST_MS: i64 = 49 * 3_600_000;
+        let zone = self.zone_at(project, at_ms)?;
+        let today = day_in(zone, at_ms)?;
+        let (mut before_ms, mut after_ms) = (at_ms, at_ms + MOST_MS);
+        while after_ms - before_ms > 1 {
+            let middle_ms = before_ms + (after_ms - before_ms) / 2;
+            match day_in(zone, middle_ms)? > today {
+                true => after_ms = middle_ms,
+                false => before_ms = middle_ms,
+            }
+        }
+        Ok(after_ms)
+    }
+
     fn zone_at(&self, project: u32, received_ms: i64) -> Result<Tz, ZoneError> {
         let history = self.history.get(&project).ok_or(ZoneError::UnknownProject(project))?;
         let at = history.partition_point(|(since, _)| *since <= received_ms);
@@ -200,6 +220,16 @@ mod tests {
             assert_eq!(day_text(local_day("America/Los_Angeles", at_ms).unwrap()), day);
         }
         assert_eq!(local_day("UTC", -1), Ok(-1));
+    }
+
+    #[test]
+    fn a_day_ends_at_the_next_midnight_of_its_project() {
+        let mut zones = Zones::default();
+        zones.set(7, 0, "America/Los_Angeles").unwrap();
+        let midnight_ms = 1_457_856_000_000;
+        assert_eq!(zones.day_ends_ms(7, midnight_ms - 1), Ok(midnight_ms));
+        assert_eq!(zones.day_ends_ms(7, midnight_ms), Ok(midnight_ms + 23 * 3_600_000));
+        assert_eq!(zones.day_ends_ms(8, 0), Err(ZoneError::UnknownProject(8)));
     }
 
     #[test]

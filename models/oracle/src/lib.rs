@@ -8,6 +8,7 @@
 pub mod backup;
 pub mod content;
 pub mod day;
+pub mod excused;
 pub mod identity;
 pub mod invariants;
 pub mod ledger;
@@ -23,6 +24,7 @@ pub mod view;
 mod testing;
 
 pub use day::{ZoneError, Zones, local_day};
+pub use excused::Excused;
 pub use identity::{ArrivalId, Content, Key, ProjectDay};
 pub use invariants::Moment;
 pub use ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};

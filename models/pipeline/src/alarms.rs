@@ -141,7 +141,7 @@ pub enum Alarm {
         age_ms: u64,
     },
     /// Requests of the tee that no object of the tee store holds any more.
-    TeeUnreadable {
+    TeeRecordsLost {
         /// A file that lacks some.
         file: String,
         /// How many files lack some.

@@ -2,12 +2,16 @@
 //!
 //! Heard from the trace by an observer, which only writes down. Faults come from the plan, so knowing them is no
 //! trust in the system; of the system's own marks only one is used to find bytes (where a day was set aside to), and
-//! the bytes decide. Conditions without effect on bytes or time are heard like any fault.
+//! the bytes decide. Conditions without effect on bytes or time are heard like any fault. What faults excuse is worked
+//! out in `excuses`, from the plan's faults and not from what is heard here.
 
+use crate::excuses::Excuses;
 use crate::lock;
 use latent_engine::sim::{Action, Event, Observer, Record, World};
+use latent_oracle::ProjectDay;
 use latent_oracle::invariants::l4_recovery::Begun;
-use latent_ports::{NodeId, UnixMs};
+use latent_oracle::reader::segment::segment_of;
+use latent_ports::{DiskOp, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +26,12 @@ pub(crate) enum Happened {
     Booted(NodeId, i64),
     /// The node of that name has an empty disk.
     NewDisk(String),
+    /// A file of the tee was put into a store, under this path, at this time.
+    TeeFileCame(NodeId, String, i64),
+    /// A segment of a day was begun on a disk of Arb, with this id, at this time.
+    SegmentCame(NodeId, ProjectDay, u64, i64),
+    /// A hint was begun under this path, at this time.
+    HintCame(NodeId, String, i64),
     /// A directory of Arb was set aside, to this path.
     SetAside(NodeId, String),
 }
@@ -36,8 +46,10 @@ pub(crate) struct Chronicle {
     pub unsound: BTreeMap<String, i64>,
     /// When a fault began or ended last.
     last_fault_ms: Option<i64>,
-    /// Whether a fault struck that can keep a backup from being taken and that no operator is to blame for.
-    is_cut_off: bool,
+    /// When what was in the way of jobs.
+    pub excuses: Excuses,
+    /// When processes started, ms since 1970, in order.
+    boots: BTreeMap<NodeId, Vec<i64>>,
     /// When trouble was declared over.
     pub faults_ended_ms: Option<i64>,
     /// Recoveries that run, and since when.
@@ -63,15 +75,13 @@ impl Chronicle {
         self.last_fault_ms.is_some() && self.faults_ended_ms.is_none()
     }
 
-    /// Until when trouble may have kept things from being done; `None` if there was none.
-    pub fn troubled_until_ms(&self, now_ms: i64) -> Option<i64> {
-        self.last_fault_ms.map(|_| self.faults_ended_ms.unwrap_or(now_ms))
-    }
-
-    /// Until when machines and links may have kept backups from being taken. Conditions are no excuse: credentials that
-    /// stay expired are what the age of backups is there to find.
-    pub fn backups_excused_until_ms(&self, now_ms: i64) -> Option<i64> {
-        self.troubled_until_ms(now_ms).filter(|_| self.is_cut_off)
+    /// Brings the excuses up to date.
+    pub fn hear_of_faults(&mut self, world: &World) {
+        let Chronicle { excuses, boots, .. } = self;
+        excuses.hear(world, |name, since_ms| {
+            let boots = boots.get(&world.node_named(name)?)?;
+            boots.get(boots.partition_point(|at_ms| *at_ms < since_ms)).copied()
+        });
     }
 
     /// Whether something struck, or booted, a few minutes ago.
@@ -90,6 +100,11 @@ impl Chronicle {
         running.chain(&self.died).map(begun).collect()
     }
 
+    /// Whether a recovery is writing to the disks now: one copy after the other has what it brings.
+    pub fn is_recovering(&self) -> bool {
+        self.recoveries.values().any(|begun| !begun.is_empty())
+    }
+
     /// A process begins on a node: a recovery that ran there died with the one before.
     fn recovery_dies(&mut self, node: NodeId) {
         if let Some(first_ms) = self.recoveries.remove(&node).and_then(|all| all.into_iter().min()) {
@@ -100,7 +115,6 @@ impl Chronicle {
     fn fault(&mut self, action: &Action, at_ms: i64) {
         self.last_fault_ms = Some(at_ms);
         self.fresh_until_ms = at_ms + FRESH_MS;
-        self.is_cut_off |= !matches!(action, Action::Condition(_));
         let damaged = match action {
             Action::BitRot(it) => &it.node,
             Action::LatentSector(it) => &it.node,
@@ -146,11 +160,26 @@ impl Observer for Listener {
                 let mut chronicle = lock(&self.chronicle);
                 chronicle.fresh_until_ms = chronicle.fresh_until_ms.max(at_ms() + FRESH_MS);
                 chronicle.happened.push(Happened::Booted(record.node, at_ms()));
+                chronicle.boots.entry(record.node).or_default().push(at_ms());
                 chronicle.recovery_dies(record.node);
             }
             // The disk was new when the fault began; what its end boots may have long been at work.
             Event::Fault { action: Action::NewDisk(_), ends: true } => {
                 lock(&self.chronicle).last_fault_ms = Some(at_ms());
+            }
+            Event::Disk { op: DiskOp::Rename, to, outcome: Ok(()), .. } if to.starts_with("objects/tee/") => {
+                let came = Happened::TeeFileCame(record.node, to.to_owned(), at_ms());
+                lock(&self.chronicle).happened.push(came);
+            }
+            Event::Disk { op: DiskOp::Append, path, offset: 0, outcome: Ok(()), .. } => {
+                let came = match segment_of(path) {
+                    Some((of, id)) => Happened::SegmentCame(record.node, of, id, at_ms()),
+                    None if path.starts_with("hints/") => {
+                        Happened::HintCame(record.node, path.to_owned(), at_ms())
+                    }
+                    None => return,
+                };
+                lock(&self.chronicle).happened.push(came);
             }
             Event::Fault { action, .. } => lock(&self.chronicle).fault(action, at_ms()),
             Event::Mark { name: "arb.set-aside", subject } => {
@@ -179,9 +208,7 @@ mod tests {
     fn a_new_disk_begins_anew_and_a_rotten_one_is_damaged() {
         let mut chronicle = Chronicle::default();
         assert!(!chronicle.is_troubled());
-        assert_eq!(chronicle.troubled_until_ms(5), None);
         chronicle.fault(&Action::Condition(Condition::default()), 3);
-        assert_eq!((chronicle.troubled_until_ms(5), chronicle.backups_excused_until_ms(5)), (Some(5), None));
         let node = || "disk-1".to_owned();
         chronicle.fault(&Action::BitRot(BitRot { node: node(), ..BitRot::default() }), 7);
         assert!(chronicle.damaged.contains("disk-1") && chronicle.unsound.get("disk-1") == Some(&7));
@@ -189,9 +216,8 @@ mod tests {
         assert!(!chronicle.damaged.contains("disk-1") && chronicle.unsound.get("disk-1") == Some(&9));
         assert_eq!(chronicle.take(), [Happened::NewDisk(node())]);
         assert!(chronicle.is_troubled());
-        assert_eq!(chronicle.backups_excused_until_ms(50), Some(50));
         chronicle.faults_ended_ms = Some(20);
-        assert_eq!((chronicle.is_troubled(), chronicle.backups_excused_until_ms(50)), (false, Some(20)));
+        assert!(!chronicle.is_troubled());
     }
 
     #[test]

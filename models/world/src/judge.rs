@@ -5,18 +5,22 @@
 //! steps of the world's main task: no task, timer or draw of the world is touched. A finding that is seen at
 //! several looks counts once, at its worst.
 //!
-//! - `protection`: backups, tee and drills. `backlogs`: what still waits when trouble is over.
+//! - `protection`: backups, tee and drills. `backlogs`: what still waits when trouble is over. `deadlines`: what is late
+//!   though nothing was in its way.
 
 mod backlogs;
+mod deadlines;
 mod protection;
 
 use crate::chronicle::{Chronicle, Happened};
 use crate::clients::{ClientSide, Exported};
 use crate::lock;
+use crate::needs::Needs;
 use crate::scenario::Topic;
 use crate::settled::Settling;
 use crate::store_faults::StoreLog;
-use crate::topology::Nodes;
+use crate::topology::{Nodes, SCRUB_AFTER_MIDNIGHT};
+use deadlines::Deadlines;
 use latent_engine::Scenario;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
@@ -28,7 +32,7 @@ use latent_oracle::invariants::i16_space::{Limits, SpaceWatch};
 use latent_oracle::invariants::{i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas};
 use latent_oracle::loss::{Episode, LossBook, LossSummary};
 use latent_oracle::reader::export;
-use latent_oracle::{DiskView, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
+use latent_oracle::{DiskView, Excused, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
 use latent_ports::NodeId;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +44,9 @@ pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
 /// A tee file lives until the store looks (every 6 h), a request stands in a file of an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
 
+/// An export is tried at each edge twice, for some minutes each time.
+const EXPORT_LASTS_MS: i64 = 30 * 60_000;
+
 /// The memo forgets what a day's looks did not meet: bytes of removed files are not kept alive.
 const LOOKS_PER_ROUND: u64 = 24;
 
@@ -47,6 +54,8 @@ const LOOKS_PER_ROUND: u64 = 24;
 pub(crate) struct Judge {
     side: Arc<ClientSide>,
     read_disks: usize,
+    needs: Needs,
+    deadlines: Deadlines,
     backup: Option<Promise>,
     tee: Option<Retention>,
     limits: Limits,
@@ -69,6 +78,8 @@ pub(crate) struct Judge {
     destroyed: BTreeSet<String>,
     /// What production did to the object stores: one into which it wrote is destroyed as well.
     pub store_log: Arc<StoreLog>,
+    /// The disk that does not come back.
+    left_behind: Option<NodeId>,
     backups_looked_at_ms: i64,
     faults_planned: bool,
     chronicle: Arc<Mutex<Chronicle>>,
@@ -101,7 +112,7 @@ impl Judge {
             since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),
             interval_ms: ms(backup.interval.0),
             slack_ms: ms(BACKUP_SLACK),
-            excused_until_ms: None,
+            excused: Excused::default(),
         });
         let tee = topic.protection.tee.as_ref().map(|tee| Retention {
             kept_ms: ms(tee.retention.0),
@@ -118,10 +129,14 @@ impl Judge {
             allowance_bytes: 16 << 20,
             tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + tee.slack_ms),
         };
+        let needs = Needs::of(topic);
+        lock(&chronicle).excuses.repairer = needs.repairer();
         let read_disks = usize::from(topic.topology.copies - topic.topology.ack_copies) + 1;
         Judge {
             side,
             read_disks,
+            needs,
+            deadlines: Deadlines::new(SCRUB_AFTER_MIDNIGHT),
             backup,
             tee,
             limits,
@@ -137,6 +152,7 @@ impl Judge {
             replays: 0,
             destroyed: BTreeSet::new(),
             store_log: Arc::default(),
+            left_behind: None,
             backups_looked_at_ms: i64::MIN / 2,
             // Wherever they stand: a case that was made smaller has them in its plan alone.
             faults_planned: !world.fault_outcomes().is_empty() || !topic.deploys.is_empty(),
@@ -155,12 +171,20 @@ impl Judge {
         let now_ms = world.now().0;
         let (happened, troubled) = {
             let mut chronicle = lock(&self.chronicle);
+            chronicle.hear_of_faults(world);
             (chronicle.take(), chronicle.is_troubled())
         };
         self.faults_planned |= troubled;
         for one in happened {
             match one {
                 Happened::Booted(node, at_ms) => self.space.booted(&world.node_name(node), at_ms),
+                Happened::TeeFileCame(node, path, at_ms) => {
+                    self.space.tee_file_came(&world.node_name(node), &path, at_ms);
+                }
+                Happened::SegmentCame(node, of, id, at_ms) => {
+                    self.segment_came(&world.node_name(node), of, id, at_ms);
+                }
+                Happened::HintCame(node, path, at_ms) => self.deadlines.hint_came(node, path, at_ms),
                 Happened::SetAside(node, path) => self.asides.push((node, path)),
                 Happened::NewDisk(name) => {
                     self.disk_emptied(&name);
@@ -180,6 +204,14 @@ impl Judge {
         self.manifests.forget(disk);
         self.runs.forget(disk);
         self.space.forget(disk);
+        self.deadlines.nights.forget(disk);
+    }
+
+    /// A disk does not come back: what it holds is not judged any more, nor what waits for it.
+    pub fn disk_left_behind(&mut self, node: NodeId, disk: &str) {
+        self.left_behind = Some(node);
+        self.disk_emptied(disk);
+        self.settling.dirty.forget(disk);
     }
 
     /// A disk is in hostile hands from now on.
@@ -283,6 +315,7 @@ impl Judge {
         found.extend(not_compared(&runs.not_compared, now));
         found.extend(self.manifests.check(&answered_for, now));
         self.settling.dirty.look(&answered_for, ledger.zones(), now.at_ms);
+        self.deadlines.nights.look(&answered_for, now.at_ms);
         let is_altered = |violation: &Violation| {
             (violation.invariant.as_str(), violation.kind.as_str()) == ("I5", "altered")
         };
@@ -328,8 +361,12 @@ impl Judge {
     }
 
     /// Judges what customers exported.
-    pub fn judge_exports(&mut self, world: &World, exports: Vec<Exported>) {
-        let trouble_ms = lock(&self.chronicle).troubled_until_ms(world.now().0);
+    pub fn judge_exports(&mut self, world: &World, nodes: &Nodes, exports: Vec<Exported>) {
+        if exports.is_empty() {
+            return;
+        }
+        self.hear(world, nodes);
+        let excused = lock(&self.chronicle).excuses.of(&self.needs.export());
         for exported in exports {
             let mut now = self.moment(world, "export", false);
             let subject = format!("p{}", exported.project);
@@ -343,7 +380,7 @@ impl Judge {
                 Ok(body) => export::days(&mut self.memo, ledger.zones(), exported.project, "export", body)
                     .map_err(|error| Some(failed("export-malformed", error.to_string()))),
                 // While trouble lasts an export may go without an answer, but never with a wrong one.
-                Err(_) if trouble_ms.is_some_and(|until_ms| until_ms >= exported.at_ms) => Err(None),
+                Err(_) if !excused.is_free(exported.at_ms, exported.at_ms + EXPORT_LASTS_MS) => Err(None),
                 // A check that could not run has failed.
                 Err(why) => Err(Some(failed("export-failed", why.clone()))),
             };

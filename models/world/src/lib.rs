@@ -5,7 +5,7 @@
 //! - `clients`, `operator`: the people outside. `operations`: what operators are to do, mistakes included.
 //! - `store_faults`: what befalls calls to object stores. `load`: clients that send too much, late, or again.
 //! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
-//! - `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
+//! - `needs`, `excuses`: when faults kept a job from working. `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
 //! - `generate`: whole scenarios from bytes. `releases`: another release. `smaller`: what makes a case smaller.
 //! - `run`: the course of a run. `findings`: what it reports.
 
@@ -17,11 +17,13 @@ mod credentials;
 mod deploys;
 mod diff;
 mod drill;
+mod excuses;
 mod findings;
 mod generate;
 mod instants;
 mod judge;
 mod load;
+mod needs;
 #[cfg(test)]
 mod nights;
 mod operations;

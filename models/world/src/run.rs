@@ -24,7 +24,7 @@ use crate::lock;
 use crate::operations::{Order, What};
 use crate::operator::{self, Desk};
 use crate::plan::WorldPlan;
-use crate::scenario::Topic;
+use crate::scenario::{HealWithout, Topic};
 use crate::topology::{Builder, Images, Nodes, Switchboard, deploy_targets, releases};
 use expectations::{ledger_settings, oracle_zones};
 use heard::{Ear, Heard};
@@ -210,7 +210,7 @@ impl<'a> Course<'a> {
         if self.watched {
             // Before anything is looked at: what a later look sees was perhaps not there to be exported.
             let exports = std::mem::take(&mut *lock(&self.side.exports));
-            self.judge.judge_exports(&self.world, exports);
+            self.judge.judge_exports(&self.world, &self.nodes, exports);
         }
         match step {
             Step::Deploy(node, release) => self.deploy(node, &release),
@@ -230,9 +230,29 @@ impl<'a> Course<'a> {
             self.configure(node, None);
         }
         lock(&self.chronicle).faults_ended_ms = Some(self.world.now().0);
+        self.leave_a_disk_behind();
         if self.watched {
             self.judge.faults_ended(&self.world, &self.nodes);
         }
+    }
+
+    /// Takes the disk away without which the rest is to heal. It is none of those that are looked at any more.
+    fn leave_a_disk_behind(&mut self) {
+        let Some(without) = &self.scenario.topic.heal_without else { return };
+        let disk = self.world.node_named(without.disk()).expect("the disk was checked with the scenario");
+        self.world.note(&format!("{} does not come back", without.disk()));
+        match without {
+            HealWithout::Down(_) => self.world.kill(disk),
+            HealWithout::CutOff(_) => {
+                for other in self.world.nodes().into_iter().filter(|node| *node != disk) {
+                    self.world.cut(disk, other);
+                    self.world.cut(other, disk);
+                }
+            }
+        }
+        self.nodes.disks.retain(|node| *node != disk);
+        lock(&self.chronicle).excuses.gone(without.disk(), self.world.now().0);
+        self.judge.disk_left_behind(disk, without.disk());
     }
 
     /// An operator recovers, or makes a mistake.
@@ -257,6 +277,11 @@ impl<'a> Course<'a> {
     /// A node restarts with a configuration of its own, or with that of the rest again.
     fn configure(&mut self, node: NodeId, cluster: Option<Cluster>) {
         self.switchboard.configure(node, cluster);
+        self.restart(node);
+    }
+
+    fn restart(&self, node: NodeId) {
+        lock(&self.chronicle).excuses.restarted(&self.world.node_name(node), self.world.now().0);
         self.world.restart(node);
     }
 
@@ -269,7 +294,7 @@ impl<'a> Course<'a> {
             self.judge.disk_destroyed(&name);
             lock(&self.chronicle).unsound.insert(name.to_string(), self.world.now().0);
         }
-        self.world.restart(node);
+        self.restart(node);
         if !release.has(Bug::Hostile) && self.judge.disk_good(&name) && self.watched {
             // What production lacks from here on is no later backup's fault.
             self.judge.look_at_all(&self.world, &self.nodes, "after-destruction", false);
@@ -301,6 +326,7 @@ impl<'a> Course<'a> {
             let sight = self.judge.look_at_all(&self.world, &self.nodes, "day-end", false);
             self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-backup");
         }
+        self.judge.look_at_deadlines(&self.world, &self.nodes);
         if now.0.div_euclid(HOUR_MS) % 6 == 0 {
             self.judge.look_at_tee(&self.world, &self.nodes, "hourly");
         }

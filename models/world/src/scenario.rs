@@ -6,6 +6,7 @@
 use crate::credentials::Credentials;
 use crate::load::Load;
 use crate::operations::Operation;
+use crate::topology::Names;
 use crate::trouble::Trouble;
 use crate::workload::ApiMix;
 use latent_engine::{Moment, Problem, Scenario, Span};
@@ -61,6 +62,28 @@ pub struct Topic {
     /// drain, ended days to be compacted, and copies to be compared, more than 27 h.
     #[serde(default = "default_healing")]
     pub healing: Span,
+    /// A disk that does not come back when trouble is over: the rest must heal without it. Absent: all come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heal_without: Option<HealWithout>,
+}
+
+/// A disk without which the rest heals, by name: `disk-3`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum HealWithout {
+    /// Its process is down.
+    Down(String),
+    /// It runs, and no other node reaches it or is reached by it.
+    CutOff(String),
+}
+
+impl HealWithout {
+    /// The disk.
+    pub(crate) fn disk(&self) -> &str {
+        match self {
+            HealWithout::Down(disk) | HealWithout::CutOff(disk) => disk,
+        }
+    }
 }
 
 /// How many nodes of each kind.
@@ -325,6 +348,17 @@ fn default_same_day() -> u32 {
 pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
     let topic = &scenario.topic;
     let mut problems = check_topology(topic);
+    if let Some(without) = topic.heal_without.as_ref() {
+        let disks = Names::of(topic).disks;
+        if !disks.iter().any(|disk| disk == without.disk()) {
+            let said = format!("no disk is called '{}'", without.disk());
+            problems.push(Problem::at("/heal_without", said, "write a disk from disk-1 on"));
+        }
+        if usize::from(topic.topology.copies) <= usize::from(topic.topology.ack_copies) {
+            let hint = "give the topology more copies, or leave the field out";
+            problems.push(Problem::at("/heal_without", "every copy is needed to acknowledge", hint));
+        }
+    }
     if topic.zones.iter().all(|zone| zone.weight == 0) {
         problems.push(Problem::at("/zones", "no zone has a weight", "give at least one zone a weight of 1"));
     }

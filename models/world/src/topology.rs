@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// Hours after a project's midnight at which its copies are compared.
-const SCRUB_AFTER_MIDNIGHT: Duration = Duration::from_secs(6 * 3600);
+pub(crate) const SCRUB_AFTER_MIDNIGHT: Duration = Duration::from_secs(6 * 3600);
 
 /// Node numbers, by role.
 #[derive(Clone, Debug, Default)]

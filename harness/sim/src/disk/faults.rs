@@ -164,6 +164,11 @@ impl Faults {
         self.change(|lasting| _ = lasting.garbage.insert(fault));
     }
 
+    /// Whether a rule of this fault still waits for operations.
+    pub(crate) fn waits(&self, fault: usize) -> bool {
+        lock(&self.rules).iter().any(|rule| rule.fault == fault)
+    }
+
     /// Takes back what is left of what a fault switched on.
     pub(crate) fn lift(&self, fault: usize) {
         let mut rules = lock(&self.rules);

@@ -142,6 +142,10 @@ impl Strike for MisdirectedWrite {
     fn end(&self, world: &World, fault: usize) {
         disk::lift(world, &self.node, fault);
     }
+
+    fn is_used_up(&self, world: &World, fault: usize) -> bool {
+        disk::is_used_up(world, &self.node, fault)
+    }
 }
 
 impl Strike for LostWrite {
@@ -156,6 +160,10 @@ impl Strike for LostWrite {
 
     fn end(&self, world: &World, fault: usize) {
         disk::lift(world, &self.node, fault);
+    }
+
+    fn is_used_up(&self, world: &World, fault: usize) -> bool {
+        disk::is_used_up(world, &self.node, fault)
     }
 }
 

@@ -137,6 +137,11 @@ pub(super) fn hold(world: &World, node: &str, for_ms: Option<u64>, begin: impl F
     Lasts::ms_or_until_end(for_ms)
 }
 
+/// Whether what waited for operations at a node's disk has had them all.
+pub(super) fn is_used_up(world: &World, node: &str, fault: usize) -> bool {
+    world.find(node).is_some_and(|node| !node.disk().faults().waits(fault))
+}
+
 /// Switches off what a fault switched on at a node's disk.
 pub(super) fn lift(world: &World, node: &str, fault: usize) {
     if let Some(node) = world.find(node) {
@@ -157,6 +162,10 @@ impl Strike for DiskError {
     fn end(&self, world: &World, fault: usize) {
         lift(world, &self.node, fault);
     }
+
+    fn is_used_up(&self, world: &World, fault: usize) -> bool {
+        is_used_up(world, &self.node, fault)
+    }
 }
 
 impl Strike for SyncFailure {
@@ -171,6 +180,10 @@ impl Strike for SyncFailure {
 
     fn end(&self, world: &World, fault: usize) {
         lift(world, &self.node, fault);
+    }
+
+    fn is_used_up(&self, world: &World, fault: usize) -> bool {
+        is_used_up(world, &self.node, fault)
     }
 }
 
@@ -214,5 +227,9 @@ impl Strike for ShortRead {
 
     fn end(&self, world: &World, fault: usize) {
         lift(world, &self.node, fault);
+    }
+
+    fn is_used_up(&self, world: &World, fault: usize) -> bool {
+        is_used_up(world, &self.node, fault)
     }
 }

@@ -275,4 +275,8 @@ impl Strike for LoseMessage {
     fn end(&self, world: &World, fault: usize) {
         world.release_links(fault);
     }
+
+    fn is_used_up(&self, world: &World, fault: usize) -> bool {
+        !world.dooms(fault)
+    }
 }

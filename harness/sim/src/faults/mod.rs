@@ -53,6 +53,11 @@ trait Strike {
 
     /// It wears off. Called once, and only after it began and if it lasts.
     fn end(&self, world: &World, fault: usize);
+
+    /// Whether it waited for so many operations or calls, and has had them all: it lasts, and does nothing any more.
+    fn is_used_up(&self, _world: &World, _fault: usize) -> bool {
+        false
+    }
 }
 
 /// How long a fault lasts once it has struck.
@@ -79,6 +84,10 @@ pub struct FaultOutcome {
     pub fault: Fault,
     /// When it struck; `None`: it never did.
     pub struck: Option<UnixMs>,
+    /// When it wore off; `None`: it has not, or it lasted no time.
+    pub ended: Option<UnixMs>,
+    /// It waited for so many operations or calls, and has had them all.
+    pub is_used_up: bool,
     /// How many operations or marks of its anchor were counted.
     pub counted: u64,
     /// Nodes that it names and that never were.
@@ -99,6 +108,7 @@ struct Armed {
     fault: Fault,
     counted: u64,
     struck_ns: Option<u64>,
+    ended_ns: Option<u64>,
     /// It struck and has not worn off.
     lasts: bool,
     /// How often the time that it lasts was over.
@@ -113,6 +123,9 @@ impl FaultBook {
             .any(|armed| matches!(&armed.fault.anchor, Anchor::NthOp { node, .. } if node == name))
     }
 }
+
+/// What the book knows of one fault: when it struck and ended, ns of the world, and how much its anchor counted.
+type Known = (Fault, Option<u64>, Option<u64>, u64);
 
 impl Armed {
     fn counts_op(&self, name: &str, op: OpKind, path: &str, to: &str, now_ns: u64) -> bool {
@@ -158,7 +171,14 @@ impl World {
             Anchor::Mark { .. } => None,
         };
         let index = self.faults(|book| {
-            book.armed.push(Armed { fault, counted: 0, struck_ns: None, lasts: false, steps: 0 });
+            book.armed.push(Armed {
+                fault,
+                counted: 0,
+                struck_ns: None,
+                ended_ns: None,
+                lasts: false,
+                steps: 0,
+            });
             book.armed.len() - 1
         });
         if let Some(at_ns) = at_ns {
@@ -170,21 +190,24 @@ impl World {
     #[must_use]
     pub fn fault_outcomes(&self) -> Vec<FaultOutcome> {
         let outcomes = self.faults(|book| {
-            let outcome = |armed: &Armed| (armed.fault.clone(), armed.struck_ns, armed.counted);
+            let outcome =
+                |armed: &Armed| (armed.fault.clone(), armed.struck_ns, armed.ended_ns, armed.counted);
             book.armed.iter().map(outcome).collect::<Vec<_>>()
         });
-        let start = self.start();
-        let full = |(fault, struck_ns, counted): (Fault, Option<u64>, u64)| FaultOutcome {
+        let at = |ns: u64| self.start() + std::time::Duration::from_nanos(ns);
+        let full = |(index, (fault, struck_ns, ended_ns, counted)): (usize, Known)| FaultOutcome {
+            is_used_up: struck_ns.is_some() && fault.action.strike().is_used_up(self, index),
             unknown_nodes: fault
                 .nodes()
                 .filter(|name| self.find(name).is_none())
                 .map(str::to_owned)
                 .collect(),
-            struck: struck_ns.map(|ns| start + std::time::Duration::from_nanos(ns)),
+            struck: struck_ns.map(at),
+            ended: ended_ns.map(at),
             counted,
             fault,
         };
-        outcomes.into_iter().map(full).collect()
+        outcomes.into_iter().enumerate().map(full).collect()
     }
 
     pub(crate) fn faults<T>(&self, work: impl FnOnce(&mut FaultBook) -> T) -> T {
@@ -264,9 +287,12 @@ impl World {
 
     /// A fault wears off, unless it has done so already.
     fn end_fault(&self, index: usize) {
+        let now_ns = self.now_ns();
         let action = self.faults(|book| {
             let armed = &mut book.armed[index];
-            std::mem::replace(&mut armed.lasts, false).then(|| armed.fault.action.clone())
+            let action = std::mem::replace(&mut armed.lasts, false).then(|| armed.fault.action.clone());
+            armed.ended_ns = armed.ended_ns.or(action.as_ref().map(|_| now_ns));
+            action
         });
         let Some(action) = action else { return };
         self.record_at(WORLD, Event::Fault { action: &action, ends: true });

@@ -163,6 +163,11 @@ impl World {
         }
     }
 
+    /// Whether a fault still waits for calls to lose messages of.
+    pub(crate) fn dooms(&self, fault: usize) -> bool {
+        lock(&self.inner.links).troubles.doomed.contains_key(&fault)
+    }
+
     /// Lets go of everything that a fault holds against links.
     pub(crate) fn release_links(&self, fault: usize) {
         self.troubles(|held| held.release(fault));

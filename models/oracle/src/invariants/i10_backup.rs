@@ -8,6 +8,7 @@
 use super::{Moment, Tally, count, i1_readable};
 use crate::backup::{Backup, Objects};
 use crate::day::moment_text;
+use crate::excused::Excused;
 use crate::identity::ProjectDay;
 use crate::ledger::{Identity, Ledger};
 use crate::memo::Memo;
@@ -18,7 +19,7 @@ use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a data center promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
     /// When backups were switched on, by the world's clock.
     pub since_ms: i64,
@@ -26,9 +27,8 @@ pub struct Promise {
     pub interval_ms: i64,
     /// How long taking one, and waiting for a bad link, may last on top of that.
     pub slack_ms: i64,
-    /// Until when trouble may have kept backups from being taken: the last fault, or now while faults go on. From
-    /// then the interval counts anew. `None`: nothing was ever in the way.
-    pub excused_until_ms: Option<i64>,
+    /// When faults kept backups of this data center from being taken: no backup ages in that time.
+    pub excused: Excused,
 }
 
 /// What a look at one data center gave.
@@ -48,7 +48,7 @@ pub fn check(
     ledger: &Ledger,
     store: &DiskView,
     production: &Sight,
-    promise: Promise,
+    promise: &Promise,
     now: &Moment,
 ) -> Checked {
     let objects = Objects::of(store);
@@ -67,10 +67,10 @@ pub fn check(
     checked
 }
 
-fn stale(store: &DiskView, position_ms: Option<i64>, promise: Promise, now: &Moment) -> Option<Violation> {
-    let age_ms = now.at_ms - position_ms.unwrap_or(promise.since_ms);
-    let owed_ms = age_ms.min(promise.excused_until_ms.map_or(i64::MAX, |until_ms| now.at_ms - until_ms));
-    if owed_ms <= promise.interval_ms + promise.slack_ms {
+fn stale(store: &DiskView, position_ms: Option<i64>, promise: &Promise, now: &Moment) -> Option<Violation> {
+    let since_ms = position_ms.unwrap_or(promise.since_ms);
+    let age_ms = now.at_ms - since_ms;
+    if promise.excused.available_ms(since_ms, now.at_ms) <= promise.interval_ms + promise.slack_ms {
         return None;
     }
     let kind = if position_ms.is_some() { "stale" } else { "none" };
@@ -191,8 +191,11 @@ mod tests {
 
     const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
     const HOUR_MS: i64 = 3_600_000;
-    const DAILY: Promise =
-        Promise { since_ms: NOON_MS, interval_ms: 24 * HOUR_MS, slack_ms: HOUR_MS, excused_until_ms: None };
+
+    fn daily() -> Promise {
+        let (interval_ms, slack_ms) = (24 * HOUR_MS, HOUR_MS);
+        Promise { since_ms: NOON_MS, interval_ms, slack_ms, excused: Excused::default() }
+    }
 
     fn recs(ids: &[&str]) -> Vec<Rec> {
         ids.iter().map(|id| Rec::new("a", id, NOON_MS)).collect()
@@ -204,13 +207,13 @@ mod tests {
     }
 
     fn found(store: &Store, production: &[&str], now: &Moment) -> Vec<(String, u64, bool)> {
-        found_of(store, production, DAILY, now)
+        found_of(store, production, &daily(), now)
     }
 
     fn found_of(
         store: &Store,
         production: &[&str],
-        promise: Promise,
+        promise: &Promise,
         now: &Moment,
     ) -> Vec<(String, u64, bool)> {
         let ledger = Clients::new().acked(17, &recs(&["i1", "i2"])).ledger;
@@ -268,16 +271,19 @@ mod tests {
     }
 
     #[test]
-    fn a_data_center_that_was_cut_off_has_its_interval_once_more_from_the_end_of_that() {
+    fn no_backup_ages_while_its_data_center_is_cut_off_and_each_does_before_and_after() {
         let all = ["i1", "i2"];
-        let stale = |excused_until_ms: Option<i64>, later_ms: i64| {
+        let stale = |excused_h: &[(i64, i64)], later_ms: i64| {
             let now = Moment { at_ms: NOON_MS + later_ms, ..noon_after() };
-            let promise = Promise { excused_until_ms, ..DAILY };
-            found_of(&store(NOON_MS + HOUR_MS, &all), &all, promise, &now).len()
+            let spans = excused_h.iter().map(|(from, to)| (NOON_MS + from * HOUR_MS, NOON_MS + to * HOUR_MS));
+            let promise = Promise { excused: Excused::of(spans), ..daily() };
+            found_of(&store(NOON_MS + HOUR_MS, &all), &all, &promise, &now).len()
         };
-        let healed = Some(NOON_MS + 30 * HOUR_MS);
-        assert_eq!((stale(None, 40 * HOUR_MS), stale(healed, 40 * HOUR_MS)), (1, 0));
-        assert_eq!((stale(healed, 55 * HOUR_MS), stale(healed, 55 * HOUR_MS + 1)), (0, 1));
+        let due_ms = 26 * HOUR_MS;
+        assert_eq!((stale(&[], due_ms), stale(&[], due_ms + 1)), (0, 1));
+        assert_eq!((stale(&[(20, 30)], due_ms + 1), stale(&[(20, 30)], due_ms + 10 * HOUR_MS)), (0, 0));
+        assert_eq!(stale(&[(20, 30)], due_ms + 10 * HOUR_MS + 1), 1, "an excuse ends with its fault");
+        assert_eq!(stale(&[(-9, 1)], due_ms + 1), 1, "what was over before the backup excuses nothing");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! I16: bytes held are at most k times the live bytes and what is in flight; no orphan is older than the grace time;
-//! the tee is kept no longer than seven days and some slack, and what a hold names no longer than that stands.
+//! the tee is kept no longer than seven days and some slack, from when its keeper may count, and what a hold names no
+//! longer than that stands.
 //!
 //! Files carry no dates: an orphan's age counts from the first look that found it an orphan, and from the last boot of
 //! its disk, which begins the grace time anew. On a day that does not verify nothing is removed: there nothing is too
 //! old. What was set aside stays until the day is whole again, which trouble may put off.
 
 use super::{Moment, violation};
+use crate::excused::Excused;
 use crate::identity::ProjectDay;
 use crate::reader::frame::Tail;
 use crate::reader::hold;
@@ -21,6 +23,8 @@ const TEE_NAME_HOLDS_MS: i64 = 12 * 3_600_000;
 
 /// A file that no hold keeps any more goes within this time: the keeper looks every six hours, and so do these checks.
 const RELEASED_GOES_WITHIN_MS: i64 = 13 * 3_600_000;
+/// The keeper of the tee looks every six hours, and sees what came since.
+const KEEPER_SEES_WITHIN_MS: i64 = 6 * 3_600_000 + 10 * 60_000;
 
 /// How much may lie about, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +88,27 @@ impl SpaceWatch {
         found
     }
 
-    /// Checks the age of tee files on edges and in the tee store, by the hour in their names; where a file was first seen
-    /// long after that, which is an edge's wrong clock, from then on.
-    pub fn check_tee(&mut self, disks: &[DiskView], limits: Limits, now: &Moment) -> Vec<Violation> {
+    /// A file of the tee came to be on this disk: what it was put there as counts, not how often.
+    pub fn tee_file_came(&mut self, disk: &str, path: &str, at_ms: i64) {
+        self.tee_seen_ms.entry((disk.to_owned(), path.to_owned())).or_insert(at_ms);
+    }
+
+    /// Checks the age of tee files on edges and in the tee store, by the hour in their names; where a file came, or may
+    /// have been seen by its keeper first, long after that, from then on. That is what its keeper goes by: the name is
+    /// an edge's wrong clock's, or old because the file could not come. No file ages while `excused` says that what
+    /// should let it go could not.
+    pub fn check_tee(
+        &mut self,
+        disks: &[DiskView],
+        limits: Limits,
+        excused: impl Fn(&str) -> Excused,
+        now: &Moment,
+    ) -> Vec<Violation> {
         let mut seen = BTreeMap::new();
         let mut found = Vec::new();
         for disk in disks {
             let mut old = Vec::new();
+            let excused = excused(&disk.name);
             let holds = hold::standing(disk.files.iter().map(|file| file.path.as_str()), now.at_ms);
             let is_held = |hour_ends_ms: i64| {
                 let hour = u64::try_from(hour_ends_ms / 3_600_000 - 1).ok();
@@ -99,16 +117,16 @@ impl SpaceWatch {
             for path in disk.files.iter().map(|file| file.path.as_str()) {
                 let Some(end_ms) = tee_hour_ends_ms(path) else { continue };
                 let key = (disk.name.clone(), path.to_owned());
-                let seen_ms = self.tee_seen_ms.get(&key).copied().unwrap_or(now.at_ms);
-                seen.insert(key, seen_ms);
-                let came_ms = if seen_ms - end_ms > TEE_NAME_HOLDS_MS { seen_ms } else { end_ms };
-                let of = (disk.name.clone(), path.to_owned());
+                let came_ms = self.tee_seen_ms.get(&key).copied().unwrap_or(now.at_ms);
+                seen.insert(key.clone(), came_ms);
+                let seen_ms = excused.due_ms(came_ms, KEEPER_SEES_WITHIN_MS);
+                let since_ms = if seen_ms - end_ms > TEE_NAME_HOLDS_MS { seen_ms } else { end_ms };
                 if is_held(end_ms) {
-                    self.tee_held_ms.insert(of.clone(), now.at_ms);
+                    self.tee_held_ms.insert(key.clone(), now.at_ms);
                 }
-                let held_ms = self.tee_held_ms.get(&of).copied().unwrap_or(i64::MIN / 2);
-                let is_released = now.at_ms - held_ms > RELEASED_GOES_WITHIN_MS;
-                if now.at_ms - came_ms > limits.tee_age_ms && is_released {
+                let held_ms = self.tee_held_ms.get(&key).copied().unwrap_or(i64::MIN / 2);
+                let is_released = excused.available_ms(held_ms, now.at_ms) > RELEASED_GOES_WITHIN_MS;
+                if excused.available_ms(since_ms, now.at_ms) > limits.tee_age_ms && is_released {
                     old.push(path);
                 }
             }
@@ -299,7 +317,7 @@ mod tests {
     fn a_tee_file_may_stay_while_a_hold_names_its_hour_and_goes_soon_after() {
         let hour = NOON_MS / 3_600_000;
         let end_ms = (hour + 1) * 3_600_000 + LIMITS.tee_age_ms;
-        let tee = format!("objects/tee/{hour}-0-1.tee");
+        let tee = format!("objects/tee/{hour}-0-1.by-0.tee");
         let held = format!("objects/holds/{NOON_MS}-17-2016-02-22-{hour}-{hour}");
         let elsewhere = format!("objects/holds/{NOON_MS}-17-2016-02-22-{0}-{0}", hour + 1);
         let released = format!("{held}-released");
@@ -310,7 +328,7 @@ mod tests {
                 let files = paths.map(|path| FileView::whole(path.clone(), Bytes::new())).collect();
                 let store = DiskView { name: "tee-store".into(), files };
                 let now = Moment { at_ms: end_ms + later_ms, ..noon_after() };
-                watch.check_tee(std::slice::from_ref(&store), LIMITS, &now).len()
+                watch.check_tee(std::slice::from_ref(&store), LIMITS, |_| Excused::default(), &now).len()
             };
             looks.iter().map(&mut look).collect::<Vec<_>>()
         };
@@ -324,28 +342,55 @@ mod tests {
         assert_eq!(found(&[(ms(-200), &[&held]), (ms(24 * 31), &[&held])]), [0, 1], "a hold ends by itself");
     }
 
-    #[test]
-    fn tee_files_go_after_seven_days() {
-        let hour = NOON_MS / 3_600_000;
-        let file = FileView::whole(format!("objects/tee/{hour}-0-1.by-0.tee"), Bytes::new());
+    const HOUR_MS: i64 = 3_600_000;
+
+    /// Looks at a file of the hour of noon at these hours after its end, and says at which it was too old. It came, as
+    /// the trace says, `came_h` after its end.
+    fn too_old_at(came_h: i64, excused_h: &[(i64, i64)], looks_ms: &[i64]) -> Vec<i64> {
+        let hour = NOON_MS / HOUR_MS;
+        let end_ms = (hour + 1) * HOUR_MS;
+        let path = format!("objects/tee/{hour}-0-1.by-0.tee");
+        let file = FileView::whole(path.clone(), Bytes::new());
         let store = DiskView { name: "tee-store".into(), files: vec![file] };
         let mut watch = SpaceWatch::default();
-        let mut kinds = |at_ms| {
-            let now = Moment { at_ms, ..noon_after() };
-            let found = watch.check_tee(std::slice::from_ref(&store), LIMITS, &now);
-            found.into_iter().map(|v| v.kind).collect::<Vec<_>>()
+        watch.tee_file_came("tee-store", &path, end_ms + came_h * HOUR_MS);
+        let spans = excused_h.iter().map(|(from, to)| (end_ms + from * HOUR_MS, end_ms + to * HOUR_MS));
+        let excused = Excused::of(spans);
+        let mut is_old = |later_ms: &&i64| {
+            let now = Moment { at_ms: end_ms + **later_ms, ..noon_after() };
+            !watch.check_tee(std::slice::from_ref(&store), LIMITS, |_| excused.clone(), &now).is_empty()
         };
-        assert_eq!(kinds(NOON_MS), [""; 0]);
-        let end_ms = (hour + 1) * 3_600_000 + LIMITS.tee_age_ms;
-        assert_eq!(kinds(end_ms), [""; 0]);
-        assert_eq!(kinds(end_ms + 1), ["tee"]);
-        // One that comes a day after its hour is a slow clock's: it is as old as its coming.
-        let (late_ms, mut watch) = ((hour + 25) * 3_600_000, SpaceWatch::default());
-        let mut kinds = |at_ms| {
-            let now = Moment { at_ms, ..noon_after() };
-            watch.check_tee(std::slice::from_ref(&store), LIMITS, &now).len()
-        };
-        assert_eq!((kinds(late_ms), kinds(late_ms + LIMITS.tee_age_ms)), (0, 0));
-        assert_eq!(kinds(late_ms + LIMITS.tee_age_ms + 1), 1);
+        looks_ms.iter().filter(|later_ms| is_old(later_ms)).copied().collect()
+    }
+
+    #[test]
+    fn tee_files_go_after_seven_days() {
+        let age_ms = LIMITS.tee_age_ms;
+        assert_eq!(too_old_at(1, &[], &[0, age_ms, age_ms + 1]), [age_ms + 1]);
+        // One that comes a day after its hour is a slow clock's: it is as old as its coming, which the keeper sees soon.
+        let late_ms = 24 * HOUR_MS + KEEPER_SEES_WITHIN_MS + age_ms;
+        assert_eq!(too_old_at(24, &[], &[age_ms + 1, late_ms, late_ms + 1]), [late_ms + 1]);
+    }
+
+    #[test]
+    fn a_tee_file_that_its_keeper_may_first_have_seen_long_after_its_hour_is_kept_from_then() {
+        let (age_ms, seen_ms) = (LIMITS.tee_age_ms, 11 * HOUR_MS + KEEPER_SEES_WITHIN_MS);
+        assert_eq!(
+            too_old_at(11, &[], &[age_ms + 1, seen_ms + age_ms, seen_ms + age_ms + 1]),
+            [seen_ms + age_ms + 1]
+        );
+        assert_eq!(too_old_at(5, &[], &[age_ms, age_ms + 1]), [age_ms + 1], "it was surely seen in time");
+        // It came in time, and the keeper was cut off for eight hours.
+        let cut_off = [(4, 12)];
+        let seen_ms = 12 * HOUR_MS + KEEPER_SEES_WITHIN_MS - HOUR_MS;
+        let looks_ms = [age_ms + 1, seen_ms + age_ms, seen_ms + age_ms + 1];
+        assert_eq!(too_old_at(3, &cut_off, &looks_ms), [seen_ms + age_ms + 1]);
+    }
+
+    #[test]
+    fn no_tee_file_ages_while_nothing_could_let_it_go() {
+        let (age_ms, down_ms) = (LIMITS.tee_age_ms, 30 * HOUR_MS);
+        let looks_ms = [age_ms + 1, age_ms + down_ms, age_ms + down_ms + 1];
+        assert_eq!(too_old_at(1, &[(160, 190)], &looks_ms), [age_ms + down_ms + 1]);
     }
 }

@@ -1,12 +1,17 @@
 //! L1: once faults stop, backlogs drain: clients' retries, hints on ingest disks, tee files on edges whose hour is over,
 //! and uploads that were never finished.
 //!
+//! A hint is delivered within an hour whenever both its node and its disk are there, also while faults go on elsewhere.
+//!
 //! Seen from outside: files that should be gone by then, and clients who have not been told. What a backlog holds is
 //! no matter here; that it was not lost on the way is that of I1 and I11.
 
+use super::Moment;
 use super::waiting::Waiting;
+use crate::excused::Excused;
 use crate::reader::tee::parse_name;
 use crate::view::{DiskView, FileView};
+use latent_verdict::Violation;
 
 /// A client tries again for less than two hours, hints and uploads are tried every ten minutes, and a peer waits two
 /// hours before it uploads in its owner's place: a day is ample.
@@ -25,6 +30,23 @@ pub fn check(disks: &[DiskView], clients_waiting: u64, faults_ended_ms: i64, now
         Some(past(since_ms)?.at(&disk.name).file(&file.path).what(what))
     });
     clients.into_iter().chain(files).collect()
+}
+
+/// Hints are tried every ten minutes: while nothing keeps the two nodes apart an hour is ample.
+pub const HINT_WITHIN_MS: i64 = 3_600_000;
+
+/// A hint that lies on `node` still, since `kept_ms`; `excused` says when its node or its disk was not there.
+#[must_use]
+pub fn late_hint(node: &str, path: &str, kept_ms: i64, excused: &Excused, now: &Moment) -> Option<Violation> {
+    let waits_ms = excused.available_ms(kept_ms, now.at_ms);
+    (waits_ms > HINT_WITHIN_MS).then(|| {
+        let detail = format!(
+            "{node}: {path} is not handed off {} min after it was kept, with nothing in the way",
+            waits_ms / 60_000
+        );
+        let late = Violation::new("L1", "hint-late", now.stage.as_str()).of(node, 1).at(now.at_ms);
+        late.keys([path]).because(detail)
+    })
 }
 
 /// Since when a file is a backlog, and what it waits for.
@@ -75,6 +97,19 @@ mod tests {
             "L1 dc-1 incoming/5 was never finished, and is still there",
         ];
         assert_eq!(words(&disks, 2, after + 1), expected);
+    }
+
+    #[test]
+    fn a_hint_is_late_after_an_hour_in_which_its_node_and_its_disk_were_there() {
+        let late = |excused_min: &[(i64, i64)], later_ms: i64| {
+            let now = Moment { at_ms: later_ms, ..crate::invariants::noon_after() };
+            let excused = Excused::of(excused_min.iter().map(|(from, to)| (from * 60_000, to * 60_000)));
+            late_hint("ingest-1", "hints/3-7", 0, &excused, &now).map(|late| late.detail)
+        };
+        assert_eq!((late(&[], HOUR_MS), late(&[(10, 90)], 2 * HOUR_MS)), (None, None));
+        let said = "ingest-1: hints/3-7 is not handed off 120 min after it was kept, with nothing in the way";
+        assert_eq!(late(&[], 2 * HOUR_MS).as_deref(), Some(said));
+        assert!(late(&[(10, 90)], 140 * 60_000 + 1).is_some(), "the excuse has ended");
     }
 
     #[test]

@@ -22,6 +22,11 @@ pub struct DirtyWatch {
 }
 
 impl DirtyWatch {
+    /// Drops what was noted of a disk that is not judged any more.
+    pub fn forget(&mut self, disk: &str) {
+        self.since_ms.retain(|(name, _), _| name != disk);
+    }
+
     /// Notes what is dirty of the days that `snapshot` covers.
     pub fn look(&mut self, snapshot: &Snapshot, zones: &Zones, now_ms: i64) {
         let covers = |of: &ProjectDay| snapshot.scope.as_ref().is_none_or(|scope| scope.contains(of));

@@ -21,8 +21,10 @@ pub mod i9_manifests;
 pub mod judge;
 pub mod l1_backlogs;
 pub mod l2_compacted;
+pub mod l2_nightly;
 pub mod l3_backup;
 pub mod l4_recovery;
+pub mod l5_compared;
 pub mod l5_divergence;
 pub mod waiting;
 

@@ -225,6 +225,15 @@ pub(crate) fn check_compacted(blocks: &[Arc<Block>]) -> Result<(), Flaw> {
     }
 }
 
+/// The project's day and the id of a segment's path on a disk of Arb, if it is one.
+#[must_use]
+pub fn segment_of(path: &str) -> Option<(ProjectDay, u64)> {
+    match arb_path(path)? {
+        ArbPath::Segment(of, id) => Some((of, id)),
+        _ => None,
+    }
+}
+
 /// What a path below `arb/` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArbPath {

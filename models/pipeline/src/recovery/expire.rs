@@ -38,7 +38,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     let alarms = Alarms::new(&env, &boot.cluster);
     refuse(&env, &alarms, Retained::Tee, tee.retention, tee.kept());
     let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT);
-    let mut scrub = Scrub::new(&env, store.clone().patient(Patience::BRIEF), alarms);
+    let mut scrub = Scrub::new(&env, store.clone().patient(Patience::BRIEF), alarms.clone());
     let store = store.patient(Patience::LONG);
     let mut wait = LOOK_SOON;
     loop {
@@ -240,6 +240,7 @@ async fn note_first_seen<D: Disk>(disk: &D, seen: &BTreeMap<String, i64>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use latent_edge::tee::Uploader;
 
     const HOUR_MS: i64 = 3_600_000;
 

@@ -58,6 +58,7 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
         drills: 0,
         exports_per_project: choices.pick(&[0, 1, 1, 2, 3]),
         healing: Span(Duration::ZERO),
+        heal_without: None,
     };
     let mut scenario = Scenario {
         name: "generated".to_owned(),
@@ -75,6 +76,7 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
     trouble::deploys(&choices, &mut scenario);
     trouble::load(&choices, &mut scenario);
     trouble::faults(&choices, &mut scenario);
+    trouble::healing(&choices, &mut scenario);
     scenario.about = about(&scenario);
     scenario
 }

@@ -3,12 +3,13 @@
 use super::choices::{Choices, OneFault, Sizes};
 use crate::load::{ClockError, Load};
 use crate::operations::{Lasting, Operation, ProjectDate, Recover, Retained, TypeRetention, What};
-use crate::scenario::{Deploy, DeployTo, ReleaseTopic, Topic, Topology};
+use crate::scenario::{Deploy, DeployTo, HealWithout, ReleaseTopic, Topic, Topology};
 use crate::topology::Names;
 use crate::trouble::{self, Budget, Kind, Site};
 use latent_engine::{Moment, Scenario, Span};
 use latent_pipeline::zone::Day;
 use latent_ports::UnixMs;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const MINUTE_MS: i64 = 60_000;
@@ -50,6 +51,20 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
         trouble::add_within(&mut faults, drawn, scenario, &budget);
     }
     scenario.faults = faults;
+}
+
+/// Now and then one disk does not come back, as long as it and all damaged ones together are within the budget: what it
+/// holds cannot be read either.
+pub(super) fn healing(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
+    let disks = Names::of(&scenario.topic).disks;
+    let damaged = scenario.faults.iter().filter_map(|fault| trouble::damages(&fault.action));
+    let damaged: BTreeSet<&str> = damaged.filter(|node| disks.iter().any(|disk| disk == node)).collect();
+    if !choices.percent(15) || damaged.len() + 1 > usize::from(budget(&scenario.topic.topology).disks) {
+        return;
+    }
+    let disk = disks[choices.within(0, disks.len() as u32 - 1) as usize].clone();
+    let without = if choices.percent(50) { HealWithout::CutOff(disk) } else { HealWithout::Down(disk) };
+    scenario.topic.heal_without = Some(without);
 }
 
 /// What may be damaged at once: no more disks than leave every event on as many as must hold it, for readers to be sure

@@ -37,7 +37,11 @@ impl Judge {
         let stores = nodes.data_centers.iter().filter(|node| !self.store_log.is_tampered(**node));
         let stores = views(&mut stores.into_iter());
         let mut backlogs = views(&mut nodes.ingest.iter().chain(&nodes.edges).chain(&nodes.tee_store));
-        let interval_ms = self.backup.map_or(i64::MAX, |promise| promise.interval_ms);
+        if let Some(left_behind) = self.left_behind {
+            let prefix = format!("hints/{}-", left_behind.0);
+            backlogs.iter_mut().for_each(|view| view.files.retain(|file| !file.path.starts_with(&prefix)));
+        }
+        let interval_ms = self.backup.as_ref().map_or(i64::MAX, |promise| promise.interval_ms);
         self.settling.note(l3_backup::check(&stores, interval_ms, ended_ms, now_ms));
         backlogs.extend(stores);
         self.settling.note(l1_backlogs::check(&backlogs, clients, ended_ms, now_ms));

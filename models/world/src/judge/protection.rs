@@ -67,7 +67,7 @@ fn project_day(found: &Violation) -> Option<ProjectDay> {
 impl Judge {
     /// Whether backups should have been looked at again by now: each one that is taken is, so none was for too long.
     pub fn backups_overdue(&self, now: UnixMs) -> bool {
-        self.backup.is_some_and(|promise| {
+        self.backup.as_ref().is_some_and(|promise| {
             now.0 - self.backups_looked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
         })
     }
@@ -89,19 +89,19 @@ impl Judge {
         stage: &str,
     ) {
         let was_lacking = |found: &Violation| project_day(found).is_some_and(|of| lacking.contains(&of));
-        let Some(mut promise) = self.backup else { return };
+        let Some(mut promise) = self.backup.clone() else { return };
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
-        promise.excused_until_ms = lock(&self.chronicle).backups_excused_until_ms(now.at_ms);
         self.backups_looked_at_ms = now.at_ms;
         for node in &nodes.data_centers {
             if self.store_log.is_tampered(*node) {
                 continue;
             }
             let store = view(world, *node);
+            promise.excused = lock(&self.chronicle).excuses.of(&self.needs.backup(&store.name));
             let side = self.side.clone();
             let ledger = lock(&side.ledger);
-            let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, promise, &now);
+            let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, &promise, &now);
             drop(ledger);
             let charged = checked.violations.into_iter().map(|found| {
                 if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
@@ -114,7 +114,6 @@ impl Judge {
     /// nothing.
     pub fn look_at_tee(&mut self, world: &World, nodes: &Nodes, stage: &str) {
         let Some(mut retention) = self.tee else { return };
-        let slack_ms = retention.slack_ms;
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
         let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
@@ -124,20 +123,34 @@ impl Judge {
         }
         let disks: Vec<DiskView> =
             nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
-        // What kept the store from asking the time, or from looking, has kept files too; then it looks again.
-        let kept_until_ms = lock(&self.chronicle).troubled_until_ms(now.at_ms);
-        retention.undisturbed_since_ms = kept_until_ms.unwrap_or(retention.undisturbed_since_ms);
+        retention.undisturbed_since_ms = self.tee_disturbed_until_ms(&now, &disks).unwrap_or(i64::MIN / 2);
         let side = self.side.clone();
         let mut ledger = lock(&side.ledger);
         let mut found = match nodes.tee_store {
             Some(store) if self.store_log.is_tampered(store) => Vec::new(),
             _ => i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now),
         };
-        let old = self.space.check_tee(&disks, self.limits, &now);
-        found.extend(old.into_iter().filter(|_| kept_until_ms.is_none_or(|ms| now.at_ms - ms > slack_ms)));
+        let chronicle = lock(&self.chronicle);
+        let keeper = nodes.tee_store.map(|store| world.node_name(store));
+        let excused = |disk: &str| {
+            let is_store = keeper.as_deref() == Some(disk);
+            chronicle.excuses.of(&if is_store { self.needs.keeper() } else { self.needs.tee_upload(disk) })
+        };
+        found.extend(self.space.check_tee(&disks, self.limits, excused, &now));
+        drop(chronicle);
         ledger.forget_requests(forget_before_ms);
         drop(ledger);
         self.note(found);
+    }
+
+    /// The last time at which a fault kept a node of the tee from its work, or began or ended on any node.
+    fn tee_disturbed_until_ms(&self, now: &Moment, disks: &[DiskView]) -> Option<i64> {
+        let chronicle = lock(&self.chronicle);
+        let excused_ms = disks.iter().filter_map(|disk| {
+            let needs = [self.needs.keeper(), self.needs.tee_upload(&disk.name)];
+            needs.iter().filter_map(|needs| chronicle.excuses.of(needs).last_ms(now.at_ms)).max()
+        });
+        excused_ms.chain(chronicle.last_fault_ms()).max()
     }
 
     /// Judges a drill. Where the scenario promises that everything can be had back, what the drill lacks is a

@@ -48,7 +48,7 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
         | Alarm::RetentionRefused { .. }
         | Alarm::CompactionFailed { .. }
         | Alarm::JobStopped { .. }
-        | Alarm::TeeUnreadable { .. } => None,
+        | Alarm::TeeRecordsLost { .. } => None,
     }
 }
 

@@ -243,7 +243,7 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
             let age = words::span_ms(*age_ms);
             ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
         }
-        Alarm::TeeUnreadable { file, files } => {
+        Alarm::TeeRecordsLost { file, files } => {
             ("the tee's keeper", format!("{file}: requests cannot be read; files: {files}"))
         }
         Alarm::CopiesDiffer { project, day } => ("anti-entropy", format!("p{project} {day}: copies differ")),

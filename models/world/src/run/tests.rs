@@ -3,7 +3,7 @@ use crate::Latent;
 use crate::findings::Findings;
 use crate::testing::{SMALL, judged, with_faults};
 use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
-use latent_engine::verdict::Outcome;
+use latent_engine::verdict::{Outcome, Violation};
 
 fn hash(watched: bool) -> (TraceHash, u64) {
     let scenario = latent_engine::parse::<Latent>("small.json", SMALL).unwrap();
@@ -39,16 +39,40 @@ fn faults_within_the_budget_are_not_held_against_the_system_and_it_comes_to_rest
     assert!(judged.findings.work.acknowledgements_checked > 0);
 }
 
+/// The small scenario without deploys, which would boot again what a test killed.
+fn undeployed(small: &str) -> String {
+    let lines = small.lines().filter(|line| !line.contains("deploys"));
+    with_faults(&lines.collect::<Vec<_>>().join("\n"), "")
+}
+
 #[test]
 fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
-    // A deploy would boot it again.
-    let undeployed = |small: &str| {
-        let lines = small.lines().filter(|line| !line.contains("deploys"));
-        with_faults(&lines.collect::<Vec<_>>().join("\n"), "")
-    };
     let judged = judged(undeployed, |course| course.world.kill(course.nodes.disks[2]));
     let hung = judged.facts.hung.expect("hints for a disk that is down wait for ever");
     assert!(hung.lines().any(|reason| reason.starts_with("L1 ingest-1 hints/")), "{hung}");
+    // No fault of the plan took it: while the run went on, hints and copies were late already.
+    let late: Vec<String> = judged.violations.iter().map(Violation::fingerprint).collect();
+    for expected in ["L1:hint-late", "L5:not-brought-together"] {
+        assert!(late.iter().any(|found| found.starts_with(expected)), "{expected} in {late:?}");
+    }
+}
+
+#[test]
+fn days_that_no_worker_compacts_are_late_every_night() {
+    let judged = judged(undeployed, |course| {
+        course.nodes.workers.iter().for_each(|worker| course.world.kill(*worker))
+    });
+    let late = judged.violations.iter().filter(|found| found.fingerprint().starts_with("L2:late"));
+    assert!(late.count() > 0, "{:?}", judged.violations);
+}
+
+#[test]
+fn the_rest_heals_without_a_disk_that_does_not_come_back() {
+    for without in [r#"{ "down": "disk-3" }"#, r#"{ "cut_off": "disk-3" }"#] {
+        let fields = format!(r#""heal_without": {without}, "healing""#);
+        let judged = judged(|small| with_faults(small, "").replace(r#""healing""#, &fields), |_| {});
+        assert_eq!((judged.violations, judged.facts.hung), (vec![], None), "{without}");
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub(crate) fn reductions() -> Vec<Reduction<Latent>> {
         LeaveOut { what: "exports", count: parts::exports, without: parts::without_exports },
         LeaveOut { what: "loads", count: parts::loads, without: parts::without_loads },
         Simplify { what: "days", cases: days::fewer },
+        Simplify { what: "healing", cases: simpler::healing },
         Simplify { what: "thresholds", cases: simpler::thresholds },
         LeaveOut { what: "events", count: events::count, without: events::without },
         LeaveOut { what: "spare nodes", count: nodes::count, without: nodes::without },

@@ -56,6 +56,13 @@ pub(super) fn shares(case: &LatentCase) -> Vec<LatentCase> {
     cases.flatten().collect()
 }
 
+/// Every disk comes back when trouble is over.
+pub(super) fn healing(case: &LatentCase) -> Vec<LatentCase> {
+    let mut simple = case.clone();
+    let was = simple.scenario.topic.heal_without.take();
+    was.and_then(|_| finished(simple)).into_iter().collect()
+}
+
 /// The case with other laws, if that changes any that is still followed.
 fn with_laws(case: &LatentCase, simpler: &dyn Fn(&mut StreamLaw)) -> Option<LatentCase> {
     let mut simple = case.clone();
