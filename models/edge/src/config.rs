@@ -9,8 +9,9 @@ use std::time::Duration;
 pub struct EdgeConfig {
     /// Its number, which stands in every record: unique among edges, for ever.
     pub edge: u16,
-    /// The edge that keeps the second copy of this one's tee. Without one there is no second copy.
-    pub peer: Option<NodeId>,
+    /// The other edges, in the order in which this one prefers them: one of them keeps the second copy of this one's
+    /// tee. Without any there is no second copy: what is on this disk and not yet in the tee store is lost with it.
+    pub peers: Vec<NodeId>,
     /// Ingest nodes; requests go to them in turn.
     pub ingest: Vec<NodeId>,
     /// Who may ask for a flush of the tee: whoever runs recoveries. `None`: anybody, for a site
@@ -25,8 +26,8 @@ pub struct EdgeConfig {
 impl EdgeConfig {
     /// An edge with the usual limits and no tee.
     #[must_use]
-    pub fn new(edge: u16, peer: Option<NodeId>, ingest: Vec<NodeId>) -> EdgeConfig {
-        EdgeConfig { edge, peer, ingest, may_flush: None, tee: None, limits: EdgeLimits::default() }
+    pub fn new(edge: u16, peers: Vec<NodeId>, ingest: Vec<NodeId>) -> EdgeConfig {
+        EdgeConfig { edge, peers, ingest, may_flush: None, tee: None, limits: EdgeLimits::default() }
     }
 
     /// The same edge with a tee.
@@ -36,11 +37,11 @@ impl EdgeConfig {
     }
 
     /// Whether the node `from` may ask this edge for `service`. Copies of tee files, and word that they are safe,
-    /// come from the peer alone: anybody else could make this edge drop what it holds. HTTP is everybody's.
+    /// come from edges alone: other nodes could fill this disk, or read what clients sent. HTTP is everybody's.
     #[must_use]
     pub fn grants(&self, service: u8, from: NodeId) -> bool {
         match service {
-            tag::TEE_COPY | tag::TEE_UPLOADED | tag::TEE_FETCH => self.peer == Some(from),
+            tag::TEE_COPY | tag::TEE_UPLOADED | tag::TEE_FETCH => self.peers.contains(&from),
             tag::TEE_FLUSH => self.may_flush.as_ref().is_none_or(|nodes| nodes.contains(&from)),
             _ => true,
         }
@@ -70,7 +71,7 @@ pub struct TeeConfig {
     pub file_max_bytes: u64,
     /// Files are uploaded this long after their hour.
     pub upload_after: Duration,
-    /// The peer uploads its copy this long after the hour, if the owner has not.
+    /// A copy is uploaded this long after the hour, if its owner has not reported its own upload before.
     pub take_over_after: Duration,
     /// What failed to upload is tried again after this long.
     pub retry_after: Duration,
@@ -104,11 +105,11 @@ pub struct EdgeLimits {
     pub in_flight: usize,
     /// How long one ingest node may take to answer.
     pub forward_timeout: Duration,
-    /// How long the peer may take to make a piece of a file durable.
+    /// How long one peer may take to make a piece of a file durable.
     pub copy_timeout: Duration,
-    /// How long the tee store, or the peer when a whole file is fetched, may take to answer.
+    /// How long the tee store, or a peer when a whole file is fetched, may take to answer.
     pub store_timeout: Duration,
-    /// After a failure of this disk or of the peer the tee fails at once for this long, and then tries again.
+    /// After a failure of this disk or of all peers the tee fails at once for this long, and then tries again.
     pub rest: Duration,
 }
 

@@ -1,6 +1,6 @@
 //! The load balancer and its tee: the smaller, the safer.
 //!
-//! An edge numbers each request, makes it durable as it came in on two disks (its own and a second edge's), and
+//! An edge numbers each request, makes it durable as it came in on two disks (its own and one other edge's), and
 //! only then hands it to ingest. It looks into nothing: it parses no JSON, knows no project, and runs none of the
 //! code that the tee exists to protect against. Hourly files of raw requests go to a tee store, from which
 //! anything recent can be replayed.

@@ -16,12 +16,12 @@ use std::time::Duration;
 pub mod tag {
     /// A client's HTTP request to an edge: [`super::RequestHead`], answered by [`super::AnswerHead`].
     pub const EDGE_HTTP: u8 = 1;
-    /// One edge to the other, keep this piece of my tee file: [`super::TeeCopy`], answered by
+    /// One edge to another, keep this piece of my tee file: [`super::TeeCopy`], answered by
     /// [`super::TeeCopyAnswer`].
     pub const TEE_COPY: u8 = 2;
-    /// One edge to the other, my file is in the tee store: [`super::TeeUploaded`], answered by `()`.
+    /// One edge to another, my file is in the tee store: [`super::TeeUploaded`], answered by `()`.
     pub const TEE_UPLOADED: u8 = 3;
-    /// One edge to the other, give me your copy of this file: [`super::TeeFetch`], answered by
+    /// One edge to another, give me your copy of this file: [`super::TeeFetch`], answered by
     /// [`super::TeeFetchAnswer`].
     pub const TEE_FETCH: u8 = 4;
     /// Recovery to an edge, put all that you hold into the tee store now: `()`, answered by `Result<(), String>`.

@@ -10,7 +10,8 @@ use crate::numbers::{self, Numbers};
 use crate::object_api::{ObjectStore, Patience};
 use crate::service::Edge;
 use crate::tee::copies::Copies;
-use crate::tee::peer::Peer;
+use crate::tee::gaps::{GAPS_DIR, Gaps};
+use crate::tee::peers::Peers;
 use crate::tee::upload::{Parts, Uploader, Uploads};
 use crate::tee::writer::Tee;
 use crate::tee::{OWN_DIR, PEER_DIR};
@@ -66,7 +67,7 @@ struct Node<E: Env> {
 }
 
 async fn find<E: Env>(env: &E, config: &Arc<EdgeConfig>) -> Result<(Node<E>, Numbers), DiskError> {
-    for dir in [numbers::DIR, OWN_DIR, PEER_DIR] {
+    for dir in [numbers::DIR, OWN_DIR, PEER_DIR, GAPS_DIR] {
         ensure_dir(env.disk(), dir).await?;
     }
     env.disk().sync_dir("").await?;
@@ -76,13 +77,16 @@ async fn find<E: Env>(env: &E, config: &Arc<EdgeConfig>) -> Result<(Node<E>, Num
     let mut writer = None;
     let mut uploader = None;
     if let Some(tee) = &config.tee {
-        let way = Tee::start(env, config, tee.clone(), numbers.clone(), uploads.clone());
+        let gaps = Arc::new(Gaps::new(env.clone()));
+        let way = Tee::start(env, config, tee.clone(), numbers.clone(), uploads.clone(), gaps.clone());
         let parts = Parts {
+            edge: config.edge,
             config: tee.clone(),
             store: ObjectStore::new(env.clone(), tee.store, config.limits.store_timeout)
                 .patient(Patience::BRIEF),
-            peer: config.peer.map(|node| Peer::new(env.clone(), node, config.limits)),
+            peers: Peers::new(env, &config.peers, config.limits),
             copies: copies.clone(),
+            gaps,
             uploads: uploads.clone(),
             tee: way.clone(),
         };

@@ -146,7 +146,7 @@ fn on_machines<F: Future<Output = ()>>(
         let net = client.net.clone();
         client.spawn(async move { net.at(INGEST).serve(9, ingest).await });
         for at in [0, 1] {
-            let config = EdgeConfig::new(at as u16 + 1, Some(EDGES[1 - at]), vec![INGEST]);
+            let config = EdgeConfig::new(at as u16 + 1, vec![EDGES[1 - at]], vec![INGEST]);
             let config = config.with_tee(TeeConfig::new(STORE));
             client.spawn(latent_edge::run(machine(EDGES[at], roots[at]), config));
         }
@@ -221,7 +221,7 @@ fn requests_survive_a_dead_process_on_both_disks_and_reach_the_store() {
         }
     });
     let objects = objects.lock().unwrap();
-    assert_eq!(objects.len(), 4, "one file for each edge and each of its boots");
+    assert_eq!(objects.len(), 8, "one file for each edge and each of its boots, each by both edges");
     let stored: BTreeSet<Bytes> = objects
         .values()
         .flat_map(|object| TeeFile::decode(object).unwrap().records)

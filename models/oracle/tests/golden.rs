@@ -130,23 +130,25 @@ fn tier_text(tier: Tier) -> &'static str {
 }
 
 #[test]
-fn the_tee_gives_back_every_request_as_it_came() {
+fn each_object_of_the_tee_gives_back_every_request_as_it_came() {
     let (store, values) = (disk("store"), values());
-    let read = tee::read(file(&store, ".tee")).unwrap();
-    assert_eq!(read.tail, Tail::Clean);
-    let text = |bytes: &Bytes| std::str::from_utf8(bytes).unwrap().to_owned();
-    let found: Vec<Value> = (read.records.iter())
-        .map(|record| {
-            let headers: Vec<_> =
-                record.headers.iter().map(|(name, value)| (text(name), text(value))).collect();
-            json!({
-                "edge": read.edge, "sequence": record.sequence, "arrived_ms": record.arrived_ms,
-                "method": format!("{:?}", record.method), "target": text(&record.target), "headers": headers,
-                "body": text(&record.body),
+    for uploader in [1, 2] {
+        let read = tee::read(file(&store, &format!(".by-{uploader}.tee"))).unwrap();
+        assert_eq!(read.tail, Tail::Clean);
+        let text = |bytes: &Bytes| std::str::from_utf8(bytes).unwrap().to_owned();
+        let found: Vec<Value> = (read.records.iter())
+            .map(|record| {
+                let headers: Vec<_> =
+                    record.headers.iter().map(|(name, value)| (text(name), text(value))).collect();
+                json!({
+                    "edge": read.edge, "sequence": record.sequence, "arrived_ms": record.arrived_ms,
+                    "method": format!("{:?}", record.method), "target": text(&record.target), "headers": headers,
+                    "body": text(&record.body),
+                })
             })
-        })
-        .collect();
-    assert_eq!(json!(found), values["tee"]);
+            .collect();
+        assert_eq!(json!(found), values["tee"]);
+    }
 }
 
 #[test]

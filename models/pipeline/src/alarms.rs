@@ -80,6 +80,13 @@ pub enum Alarm {
         /// For how long at most, ms.
         age_ms: u64,
     },
+    /// Requests of the tee that no object of the tee store holds any more.
+    TeeUnreadable {
+        /// A file that lacks some.
+        file: String,
+        /// How many files lack some.
+        files: u64,
+    },
     /// Copies of a day differ.
     CopiesDiffer {
         /// The project.

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use latent_edge::frame::scan;
 use latent_edge::message::{Method, TeeCopy, TeeFetch, TeeUploaded, encode_head, tag};
 use latent_edge::object_api::{ObjectStore, StoreError};
-use latent_edge::tee::{TeeName, TeeRecord};
+use latent_edge::tee::{TeeName, TeeObject, TeeRecord, Uploader};
 use latent_ports::{Clock, Disk, DiskError, EntryKind, Env, File, Mark, Message, Net, NodeId, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -38,6 +38,8 @@ const MAX_OBJECTS: usize = 4_096;
 const MAX_FILES: usize = 65_536;
 const MAX_FILES_AT_EDGE: usize = 64;
 const MAX_CLAIMED: u64 = 4_096;
+/// It guesses that edges are numbered from 0, and that there are so many.
+const EDGES: u16 = 5;
 /// Requests of so many hours to come are claimed too.
 const HOURS_AHEAD: i64 = 6;
 const HOUR_MS: i64 = 3_600_000;
@@ -141,13 +143,17 @@ impl Known {
 
     async fn ruin_tee<E: Env>(&self, env: &E, tee: &TeeStoreConfig) {
         let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT);
-        ruin(&store, self.tee_files().iter().map(TeeName::object_key).collect()).await;
+        let files = self.tee_files();
+        ruin(&store, files.iter().flat_map(|file| objects_of(*file)).map(|object| object.key()).collect())
+            .await;
         let oldest = (env.clock().wall() - tee.retention).0.div_euclid(HOUR_MS);
         for (name, sequences) in self.claims(env.clock().wall().0.div_euclid(HOUR_MS)) {
             if name.hour > oldest
                 && let Some(file) = forged(name, &sequences, env.clock().wall().0)
             {
-                try_to(store.put(&name.object_key(), file).await);
+                for object in objects_of(name) {
+                    try_to(store.put(&object.key(), file.clone()).await);
+                }
             }
         }
     }
@@ -204,6 +210,11 @@ fn try_to<T, E>(_outcome: Result<T, E>) {}
 
 fn boot_of(sequence: u64) -> u32 {
     (sequence >> 40) as u32
+}
+
+/// The objects that edges may have made of a tee file; it guesses which edges there are.
+fn objects_of(file: TeeName) -> impl Iterator<Item = TeeObject> {
+    (0..EDGES).map(move |edge| TeeObject { file, by: Uploader::Edge(edge) })
 }
 
 /// A tee file whose records claim these numbers, and hold nothing.

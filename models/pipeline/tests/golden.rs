@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use latent_edge::frame::{End, scan};
 use latent_edge::message::Method;
-use latent_edge::tee::{TeeFile, TeeName, TeeRecord};
+use latent_edge::tee::{TeeFile, TeeName, TeeObject, TeeRecord, Uploader};
 use latent_pipeline::arb::api::Part;
 use latent_pipeline::arb::lease::Leases;
 use latent_pipeline::arb::log::Distrusted;
@@ -37,6 +37,9 @@ const DAY: Day = Day(16_853);
 const JOB_MS: i64 = 1_456_214_580_000;
 /// The hour of all tee records: 2016-02-23T06:00:00Z to 07:00:00Z.
 const TEE: TeeName = TeeName { hour: 404_502, edge: 1, boot: 3 };
+/// The two objects that hold them, by the edge that took the requests and by the one that kept the second copy.
+const TEE_OBJECTS: [TeeObject; 2] =
+    [TeeObject { file: TEE, by: Uploader::Edge(1) }, TeeObject { file: TEE, by: Uploader::Edge(2) }];
 
 /// Files by path below `models/golden`.
 type Files = BTreeMap<String, Bytes>;
@@ -155,7 +158,8 @@ fn written() -> Files {
     files.insert(format!("store/objects/segments/{hash}"), compacted);
     let mut tee = TEE.header().to_vec();
     requests().iter().for_each(|request| tee.extend_from_slice(&request.encode_frame().unwrap()));
-    files.insert(format!("store/objects/{}", TEE.object_key()), tee.into());
+    let tee = Bytes::from(tee);
+    files.extend(TEE_OBJECTS.map(|object| (format!("store/objects/{}", object.key()), tee.clone())));
     files
 }
 
@@ -190,8 +194,9 @@ fn values(files: &Files) -> Value {
     edits.iter().for_each(|edit| manifest.apply(edit).unwrap());
     let grants: Vec<Value> =
         frames(&format!("disk/arb/{PROJECT}/lease"), 8).iter().map(|frame| grant(frame)).collect();
-    let tee = TeeFile::decode(&files[&format!("store/objects/{}", TEE.object_key())]).unwrap();
-    assert_eq!(tee.records, requests());
+    let [tee, second] = TEE_OBJECTS
+        .map(|object| TeeFile::decode(&files[&format!("store/objects/{}", object.key())]).unwrap());
+    assert_eq!((&tee.records, &second.records), (&requests(), &requests()));
     let (key, text) = files.iter().find(|(path, _)| path.contains("/catalogs/")).unwrap();
     let catalog = Catalog::from_object(key.strip_prefix("store/objects/").unwrap(), text).unwrap();
     json!({

@@ -26,7 +26,8 @@ pub struct Credentials {
     pub audit: Grants,
     /// The operator, who runs recoveries. He needs `read` at both.
     pub operator: Grants,
-    /// The tee store itself, which lets old files go. It needs `read` and `delete`.
+    /// The tee store's keeper, which lets old files go and adds objects where records are in fewer than two. It needs
+    /// `read`, `put`, `overwrite` and `delete`.
     pub tee_store: Grants,
 }
 
@@ -106,7 +107,7 @@ impl Credentials {
             (&self.backup, one(nodes.backup), &[Read, Put, Delete], &[]),
             (&self.audit, one(nodes.audit), &[Read], &[Read]),
             (&self.operator, one(nodes.operator), &[Read], &[Read]),
-            (&self.tee_store, tee_store, &[], &[Read, Delete]),
+            (&self.tee_store, tee_store, &[], &[Read, Put, Overwrite, Delete]),
         ];
         let mut access = Access::closed();
         for (grants, nodes, backups, tee) in roles {

@@ -11,7 +11,7 @@ use crate::topology::{Builder, Images, Nodes, Switchboard};
 use latent_engine::Scenario;
 use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover};
-use latent_ports::UnixMs;
+use latent_ports::{NodeId, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,6 +23,8 @@ const LIMIT: Duration = Duration::from_secs(7 * 86_400);
 pub(crate) struct Drilled {
     /// The disks of the new cluster, by name.
     pub disks: Vec<(String, DiskImage)>,
+    /// The disks of the edges, after they put all that they held into the tee store.
+    pub edges: Vec<(String, DiskImage)>,
     /// What the recovery says it did; `None` when it did not end within a week.
     pub report: Option<RecoveryReport>,
     /// How often each mark was reached in it.
@@ -54,17 +56,11 @@ pub(crate) fn run(
     let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
     let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
     let finished = run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await });
-    let (disks, report) = finished.output;
-    Drilled { disks, report, marks: finished.marks }
+    Drilled { marks: finished.marks, ..finished.output }
 }
 
-/// The new cluster's disks, and what the recovery says it did.
-async fn recover_all(
-    scenario: &Scenario<Topic>,
-    plan: &WorldPlan,
-    images: &Images,
-    world: World,
-) -> (Vec<(String, DiskImage)>, Option<RecoveryReport>) {
+/// The disks, and what the recovery says it did; marks are counted outside.
+async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Images, world: World) -> Drilled {
     let switchboard = Arc::new(Switchboard::default());
     let report: Arc<Mutex<Option<RecoveryReport>>> = Arc::default();
     let (to_report, cluster_of) = (report.clone(), switchboard.clone());
@@ -82,7 +78,10 @@ async fn recover_all(
         world.sleep(step).await;
         waited += step;
     }
-    let disks = nodes.disks.iter().map(|node| (world.node_name(*node).to_string(), world.disk_image(*node)));
+    let images = |nodes: &[NodeId]| {
+        nodes.iter().map(|node| (world.node_name(*node).to_string(), world.disk_image(*node))).collect()
+    };
     let report = lock(&report).take();
-    (disks.collect(), report)
+    let marks = BTreeMap::new();
+    Drilled { disks: images(&nodes.disks), edges: images(&nodes.edges), report, marks }
 }

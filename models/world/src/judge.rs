@@ -79,6 +79,8 @@ pub(crate) struct Judge {
     /// Days of which an alarm since the end of faults said that copies differ.
     pub alarmed: BTreeSet<ProjectDay>,
     tee_store_emptied_ms: Option<i64>,
+    /// The most events that a drill lacked because their requests are in open gaps of the tee.
+    pub missing_by_design: u64,
     smallest: Option<(u64, DaySets)>,
 }
 
@@ -101,11 +103,11 @@ impl Judge {
             slack_ms: ms(BACKUP_SLACK),
             excused_until_ms: None,
         });
-        let tee = topic
-            .protection
-            .tee
-            .as_ref()
-            .map(|tee| Retention { kept_ms: ms(tee.retention.0), slack_ms: ms(TEE_SLACK) });
+        let tee = topic.protection.tee.as_ref().map(|tee| Retention {
+            kept_ms: ms(tee.retention.0),
+            slack_ms: ms(TEE_SLACK),
+            undisturbed_since_ms: i64::MIN / 2,
+        });
         let grace_ms = ms(topic.compaction.grace.0);
         let limits = Limits {
             // A backup may have it pinned for an hour, and the clean-up looks every ten minutes.
@@ -144,6 +146,7 @@ impl Judge {
             asides: Vec::new(),
             alarmed: BTreeSet::new(),
             tee_store_emptied_ms: None,
+            missing_by_design: 0,
         }
     }
 

@@ -67,7 +67,8 @@ pub struct Topic {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Topology {
-    /// Load balancers, each with a tee if there is one; a tee needs two.
+    /// Load balancers, 1 to 5, each with a tee if there is one. The second copy of a request is on any other edge; where
+    /// there is only one, none is until the request is in the tee store.
     pub edges: u16,
     /// Ingest nodes.
     pub ingest: u16,
@@ -87,7 +88,7 @@ pub struct Topology {
 impl Default for Topology {
     fn default() -> Self {
         Topology {
-            edges: 2,
+            edges: 3,
             ingest: 2,
             copies: 8,
             ack_copies: 4,
@@ -349,7 +350,7 @@ fn check_topology(topic: &Topic) -> Vec<Problem> {
     let mut problems = Vec::new();
     let topology = &topic.topology;
     for (field, value, most) in [
-        ("edges", topology.edges, 2),
+        ("edges", topology.edges, 5),
         ("ingest", topology.ingest, 16),
         ("copies", topology.copies, 16),
         ("workers", topology.workers, topology.copies.max(1)),
@@ -370,10 +371,6 @@ fn check_topology(topic: &Topic) -> Vec<Problem> {
             ),
             format!("write a number from 1 to {}", topology.copies),
         ));
-    }
-    if topic.protection.tee.is_some() && topology.edges < 2 {
-        let hint = "write 2 edges, or leave the tee out";
-        problems.push(Problem::at("/topology/edges", "a tee keeps its second copy on another edge", hint));
     }
     problems
 }

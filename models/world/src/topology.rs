@@ -256,8 +256,11 @@ impl Builder<'_> {
         let switchboard = self.switchboard.clone();
         self.add(name, move |env, boot| {
             let cluster = &boot.cluster;
-            let peer = cluster.edges.iter().copied().find(|edge| *edge != env.node());
-            let mut config = EdgeConfig::new(number, peer, cluster.ingest.clone());
+            // Each edge prefers the next one: no two have theirs in one place.
+            let mut peers = cluster.edges.clone();
+            peers.rotate_left(usize::from(number));
+            peers.retain(|edge| *edge != env.node());
+            let mut config = EdgeConfig::new(number, peers, cluster.ingest.clone());
             config.may_flush = Some(switchboard.nodes().operator.into_iter().collect());
             if let Some((tee, on_failure)) = cluster.tee.as_ref().zip(on_failure) {
                 config = config.with_tee(TeeConfig { on_failure, ..TeeConfig::new(tee.store) });

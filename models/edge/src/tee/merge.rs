@@ -1,8 +1,7 @@
 //! From several copies of one tee file, damaged or not, the file that holds all that any of them holds.
 //!
-//! Two copies of a request are written before it is answered, so a record that one copy lost is in the other.
-//! Records are only ever added to a file: whoever uploads it, the owner or its peer, first takes in what the
-//! store has.
+//! Two copies of a request are written before it is answered, so a record that one copy lost is in another. Records are
+//! only ever added to an object: its uploader first takes in what it put there before.
 
 use super::record::{HEADER_BYTES, TeeName, TeeRecord, decode_header};
 use crate::frame::{End, push_frame, salvage, scan};
@@ -12,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// The records of one file, from all copies taken in so far.
 #[derive(Debug)]
-pub(crate) struct Merge {
+pub struct Merge {
     name: TeeName,
     /// By sequence. Two payloads under one number cannot be, and would both be kept.
     payloads: BTreeSet<(u64, Bytes)>,
@@ -20,7 +19,7 @@ pub(crate) struct Merge {
 
 /// The shape that one copy was in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// As it was written.
     Whole,
     /// With an unfinished write at its end. Damage to the last record looks the same.
@@ -30,12 +29,14 @@ pub(crate) enum Shape {
 }
 
 impl Merge {
-    pub(crate) fn new(name: TeeName) -> Merge {
+    /// A merge of copies of `name`, with none taken in yet.
+    #[must_use]
+    pub fn new(name: TeeName) -> Merge {
         Merge { name, payloads: BTreeSet::new() }
     }
 
     /// Takes in every valid record of a copy.
-    pub(crate) fn add(&mut self, copy: &Bytes) -> Shape {
+    pub fn add(&mut self, copy: &Bytes) -> Shape {
         if copy.len() < HEADER_BYTES {
             return Shape::Torn;
         }
@@ -58,13 +59,26 @@ impl Merge {
         if strangers { Shape::Damaged } else { shape }
     }
 
-    /// How many records there are.
-    pub(crate) fn records(&self) -> usize {
+    /// Name of the file whose copies are merged.
+    #[must_use]
+    pub fn name(&self) -> TeeName {
+        self.name
+    }
+
+    /// The numbers of the records, in order.
+    pub fn sequences(&self) -> impl Iterator<Item = u64> {
+        self.payloads.iter().map(|(sequence, _)| *sequence)
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub fn records(&self) -> usize {
         self.payloads.len()
     }
 
     /// The file with all of them, in the order of their numbers.
-    pub(crate) fn file(&self) -> Bytes {
+    #[must_use]
+    pub fn file(&self) -> Bytes {
         let mut file = self.name.header().to_vec();
         for (_, payload) in &self.payloads {
             push_frame(&mut file, payload).expect("the payload came out of a frame");

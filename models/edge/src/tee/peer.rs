@@ -1,4 +1,4 @@
-//! The peer edge, as this edge asks it: keep a piece, give a file, forget a file.
+//! One other edge, as this one asks it: keep a piece, give a file, forget a file.
 
 use super::record::TeeName;
 use crate::config::EdgeLimits;
@@ -46,7 +46,7 @@ impl PeerFailure {
     }
 }
 
-/// The peer edge.
+/// Another edge.
 pub(crate) struct Peer<E> {
     env: E,
     node: NodeId,
@@ -77,7 +77,7 @@ impl<E: Env> Peer<E> {
         self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
     }
 
-    /// Makes the second copy of `name` durable up to `offset` and `bytes` behind it. `file` is this edge's own,
+    /// Makes its copy of `name` durable up to `offset` and `bytes` behind it. `file` is this edge's own,
     /// durable up to `offset`: what the copy lacks comes from there.
     pub(crate) async fn copy<F: File>(
         &self,
@@ -131,7 +131,7 @@ impl<E: Env> Peer<E> {
         Err(PeerFailure::Behind(self.node.0))
     }
 
-    /// The peer's copy of a file, or its own; `None` when it has none.
+    /// Its copy of a file, or its own file; `None` when it has none.
     pub(crate) async fn fetch(&self, name: TeeName) -> Result<Option<Bytes>, PeerFailure> {
         let mut file = BytesMut::new();
         loop {

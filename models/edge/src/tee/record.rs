@@ -62,6 +62,9 @@ pub enum TeeError {
     /// A name that no tee file has.
     #[error("tee file name '{0}': expected <hour>-<edge>-<boot>.tee, three decimal numbers")]
     Name(String),
+    /// A name that no object of the tee store has.
+    #[error("tee object name '{0}': expected tee/<hour>-<edge>-<boot>.by-<uploader>.tee")]
+    ObjectName(String),
 }
 
 impl TeeRecord {
@@ -169,7 +172,7 @@ fn push_short(out: &mut Vec<u8>, field: &'static str, bytes: &[u8]) -> Result<()
     Ok(())
 }
 
-/// What a tee file is called: `<hour>-<edge>-<boot>.tee`, in `tee/`, `tee-peer/`, and in the tee store.
+/// What a tee file is called: `<hour>-<edge>-<boot>.tee`, in `tee/` and `tee-peer/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TeeName {
     /// Hours since 1970-01-01T00:00Z: `arrived_ms` of its records divided by 3,600,000, rounded down.
@@ -187,13 +190,7 @@ impl TeeName {
         (self.hour + 1).saturating_mul(HOUR_MS)
     }
 
-    /// The object that holds the file in the tee store.
-    #[must_use]
-    pub fn object_key(&self) -> String {
-        format!("tee/{self}")
-    }
-
-    /// The name from an object's key or a path: what stands behind the last slash.
+    /// The name from a path: what stands behind the last slash.
     ///
     /// # Errors
     /// When that is not a tee file's name.
@@ -352,7 +349,7 @@ mod tests {
     fn names_are_read_back_and_others_refused() {
         let name = TeeName { hour: 404_497, edge: 2, boot: 2_427_000 };
         assert_eq!(name.to_string(), "404497-2-2427000.tee");
-        assert_eq!(TeeName::from_path(&name.object_key()).unwrap(), name);
+        assert_eq!(TeeName::from_path(&format!("tee-peer/{name}")).unwrap(), name);
         assert_eq!("-5-2-1.tee".parse::<TeeName>().unwrap().hour, -5);
         for wrong in ["", "1-2.tee", "1-2-3", "01-2-3.tee", "1-2-x.tee", "1-99999-3.tee", "1-2-3.tee.tmp"] {
             assert!(wrong.parse::<TeeName>().is_err(), "{wrong}");

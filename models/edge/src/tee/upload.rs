@@ -1,16 +1,19 @@
 //! Tee files on their way to the tee store.
 //!
-//! An own file goes when its hour is over and a while more has passed; a peer's copy when the peer says that its
-//! file is there (then it is only compared), or two hours after the hour if it never said so. Every upload takes
-//! in what the store has of the file already, puts what all copies together hold, and reads it back; only then
-//! does the copy here go. Damage here is mended from the peer's copy; while the peer cannot be asked, what is
-//! left is uploaded, and the damaged copy stays and is tried again.
+//! An own file goes when its hour is over and a while more has passed; a copy of another edge's file when its owner
+//! says that the file is there, or two hours after the hour if it never said so. Both are uploaded, so that each record
+//! is in two objects: an edge puts what it holds under a name of its own, which no other node writes, and reads it back;
+//! only then does what is here go. Nothing is taken away from an object: the upload adds to what this edge put before.
+//! Damage here is repaired from the other edges' copies; while one of them cannot be asked and bytes are still missing,
+//! what is left is uploaded, and the damaged file stays and is tried again.
 //!
 //! What failed is tried again after ten minutes. When nothing is pending nothing wakes.
 
 use super::copies::Copies;
+use super::gaps::{GAPS_DIR, Gaps};
 use super::merge::{Merge, Shape};
-use super::peer::Peer;
+use super::object::{TeeObject, Uploader as By};
+use super::peers::Peers;
 use super::record::TeeName;
 use super::writer::Tee;
 use super::{OWN_DIR, PEER_DIR};
@@ -30,7 +33,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner {
     This,
-    Peer,
+    Other,
+    /// This edge's, of requests that the tee lacked when they were let through.
+    Gap,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,22 +73,33 @@ impl Uploads {
         self.update(Owner::This, name, |file| file.open = false);
     }
 
-    /// A copy of a peer's file is on this disk.
+    /// A copy of another edge's file is on this disk.
     pub(crate) fn copy_begun(&self, name: TeeName) {
-        self.update(Owner::Peer, name, |_| {});
+        self.update(Owner::Other, name, |_| {});
     }
 
-    /// The peer says that its file is in the store. What is not here needs nothing.
+    /// Requests of this file are kept that the tee lacks.
+    pub(crate) fn gap_kept(&self, name: TeeName) {
+        self.update(Owner::Gap, name, |_| {});
+    }
+
+    /// Its owner says that the file is in the store. What is not here needs nothing.
     pub(crate) fn copy_confirmed(&self, name: TeeName) {
-        let known = self.all().iter().any(|(key, _)| *key == (Owner::Peer, name));
+        let known = self.all().iter().any(|(key, _)| *key == (Owner::Other, name));
         if known {
-            self.update(Owner::Peer, name, |file| file.confirmed = true);
+            self.update(Owner::Other, name, |file| file.confirmed = true);
         }
     }
 
     fn all(&self) -> Vec<((Owner, TeeName), Pending)> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.iter().map(|(key, file)| (*key, *file)).collect()
+    }
+
+    /// Whether the owner has said that the file is in the store.
+    fn is_confirmed(&self, owner: Owner, name: TeeName) -> bool {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.get(&(owner, name)).is_some_and(|file| file.confirmed)
     }
 
     fn done(&self, key: (Owner, TeeName)) {
@@ -98,17 +114,27 @@ pub(crate) enum NotUploaded {
     Store(#[from] StoreError),
     #[error(transparent)]
     Disk(#[from] DiskError),
-    #[error("this copy is damaged, and the other could not be had: {0}")]
+    #[error("this copy is damaged, and another one could not be had: {0}")]
     Damaged(String),
+}
+
+/// The state of what this disk has of a file.
+#[derive(Clone, Copy)]
+struct Local {
+    shape: Shape,
+    /// Its length; `None` when it is not there or cannot be read.
+    len_bytes: Option<usize>,
 }
 
 /// Uploads the files of one edge's disk.
 pub(crate) struct Uploader<E: Env> {
     env: E,
+    edge: u16,
     config: TeeConfig,
     store: ObjectStore<E>,
-    peer: Option<Peer<E>>,
+    peers: Peers<E>,
     copies: Arc<Copies<E>>,
+    gaps: Arc<Gaps<E>>,
     uploads: Arc<Uploads>,
     tee: Tee,
     /// One at a time: the flush and the loop must not upload the same file at once.
@@ -117,23 +143,27 @@ pub(crate) struct Uploader<E: Env> {
 
 /// What an uploader works with.
 pub(crate) struct Parts<E: Env> {
+    /// This edge's number.
+    pub(crate) edge: u16,
     pub(crate) config: TeeConfig,
     pub(crate) store: ObjectStore<E>,
-    pub(crate) peer: Option<Peer<E>>,
+    pub(crate) peers: Peers<E>,
     pub(crate) copies: Arc<Copies<E>>,
+    pub(crate) gaps: Arc<Gaps<E>>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) tee: Tee,
 }
 
 impl<E: Env> Uploader<E> {
     pub(crate) fn new(env: E, parts: Parts<E>) -> Uploader<E> {
-        let Parts { config, store, peer, copies, uploads, tee } = parts;
-        Uploader { env, config, store, peer, copies, uploads, tee, busy: tokio::sync::Mutex::new(()) }
+        let Parts { edge, config, store, peers, copies, gaps, uploads, tee } = parts;
+        let busy = tokio::sync::Mutex::new(());
+        Uploader { env, edge, config, store, peers, copies, gaps, uploads, tee, busy }
     }
 
     /// Takes in what an earlier process left on this disk.
     pub(crate) async fn find_leftovers(&self) -> Result<(), DiskError> {
-        for (dir, owner) in [(OWN_DIR, Owner::This), (PEER_DIR, Owner::Peer)] {
+        for (dir, owner) in [(OWN_DIR, Owner::This), (PEER_DIR, Owner::Other), (GAPS_DIR, Owner::Gap)] {
             for entry in self.env.disk().list(dir).await? {
                 match entry.name.parse() {
                     Ok(name) => self.uploads.update(owner, name, |_| {}),
@@ -145,7 +175,7 @@ impl<E: Env> Uploader<E> {
         Ok(())
     }
 
-    /// Uploads files when they are due, for ever.
+    /// Uploads files when they are due, until the node dies.
     pub(crate) async fn run(&self) {
         loop {
             let next = self.uploads.all().into_iter().map(|(key, file)| (self.due_in(key, file), key)).min();
@@ -161,14 +191,14 @@ impl<E: Env> Uploader<E> {
     }
 
     fn due_in(&self, (owner, name): (Owner, TeeName), file: Pending) -> Duration {
+        let not_before = file.not_before.saturating_sub(self.env.clock().monotonic());
         let after = match owner {
             Owner::This => self.config.upload_after,
-            Owner::Peer if file.confirmed => Duration::ZERO,
-            Owner::Peer => self.config.take_over_after,
+            Owner::Gap => return not_before,
+            Owner::Other if file.confirmed => return not_before,
+            Owner::Other => self.config.take_over_after,
         };
-        let by_wall = (UnixMs(name.ends_ms()) + after).since(self.env.clock().wall());
-        let by_wall = if file.confirmed { Duration::ZERO } else { by_wall };
-        by_wall.max(file.not_before.saturating_sub(self.env.clock().monotonic()))
+        (UnixMs(name.ends_ms()) + after).since(self.env.clock().wall()).max(not_before)
     }
 
     async fn try_one(&self, key: (Owner, TeeName)) {
@@ -183,18 +213,28 @@ impl<E: Env> Uploader<E> {
             Err(error) if age > self.config.keep => {
                 let subject = format!("{name}: {error}");
                 self.env.mark(Mark { name: "tee.dropped", subject: &subject });
-                self.forget(owner, name).await
+                match owner {
+                    Owner::Gap => self.gaps.drop_all(name).await.map_err(NotUploaded::from),
+                    _ => self.forget(owner, name).await,
+                }
             }
             Err(error) => Err(error),
         };
         match result {
-            Ok(()) => self.uploads.done(key),
+            Ok(()) => self.done(key),
             Err(error) => {
                 let subject = format!("{name}: {error}");
                 self.env.mark(Mark { name: "tee.upload-failed", subject: &subject });
                 let not_before = self.env.clock().monotonic() + self.config.retry_after;
                 self.uploads.update(owner, name, |file| file.not_before = not_before);
             }
+        }
+    }
+
+    fn done(&self, key: (Owner, TeeName)) {
+        // Of a gap more may have been kept while this was uploaded.
+        if key.0 != Owner::Gap || !self.gaps.has(key.1) {
+            self.uploads.done(key);
         }
     }
 
@@ -211,10 +251,10 @@ impl<E: Env> Uploader<E> {
             }
             let uploaded = match self.upload(owner, name).await {
                 Ok(()) if owner == Owner::This => self.forget(owner, name).await,
-                other => other,
+                uploaded => uploaded,
             };
             match uploaded {
-                Ok(()) if owner == Owner::This => self.uploads.done((owner, name)),
+                Ok(()) if owner != Owner::Other => self.done((owner, name)),
                 Ok(()) => {}
                 Err(error) => failed.push(format!("{name}: {error}")),
             }
@@ -223,19 +263,47 @@ impl<E: Env> Uploader<E> {
         if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }
 
-    /// Puts the union of this copy, the store's object, and, if this copy is not whole, the other edge's.
+    /// Puts the union of what is here, what this edge put before, and, where that may lack something, what the other
+    /// edges hold.
     async fn upload(&self, owner: Owner, name: TeeName) -> Result<(), NotUploaded> {
-        let key = name.object_key();
         let mut merge = Merge::new(name);
-        let shape = self.take_in_local(owner, name, &mut merge).await;
-        let complete = match shape {
-            Shape::Whole => Ok(()),
-            Shape::Torn | Shape::Damaged => self.take_in_other(name, &mut merge, shape).await,
+        if owner == Owner::Gap {
+            return self.upload_gap(name, merge).await;
+        }
+        let complete = match self.take_in_local(owner, name, &mut merge).await {
+            Local { shape: Shape::Whole, .. } => Ok(()),
+            lacking => self.take_in_others(name, &mut merge, lacking).await,
         };
+        let mark = match owner {
+            Owner::Other if self.uploads.is_confirmed(owner, name) => "tee.copy-uploaded",
+            Owner::Other => "tee.taken-over",
+            _ => "tee.uploaded",
+        };
+        self.put(name, merge, mark).await?;
+        complete
+    }
+
+    /// Puts requests that were let through into the store, and closes their gaps.
+    async fn upload_gap(&self, name: TeeName, mut merge: Merge) -> Result<(), NotUploaded> {
+        self.gaps.take_in(name, &mut merge).await?;
+        let sequences: Vec<u64> = merge.sequences().collect();
+        if let Err(error) = self.put(name, merge, "tee.gap-uploaded").await {
+            self.env.mark(Mark { name: "edge.tee-gap-open", subject: &name.to_string() });
+            return Err(error.into());
+        }
+        self.gaps.close(name, &sequences).await?;
+        self.env.mark(Mark { name: "edge.tee-gap-closed", subject: &name.to_string() });
+        Ok(())
+    }
+
+    /// Puts what was merged, and what this edge put before, into its object of a file, and reads it back. `mark` says that the
+    /// object is new.
+    async fn put(&self, name: TeeName, mut merge: Merge, mark: &'static str) -> Result<(), StoreError> {
+        let key = TeeObject { file: name, by: By::Edge(self.edge) }.key();
         let stored = match self.store.get(&key).await {
             Ok(object) => Some(object),
             Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         if let Some(object) = &stored {
             merge.add(object);
@@ -243,64 +311,64 @@ impl<E: Env> Uploader<E> {
         let file = merge.file();
         if merge.records() > 0 && stored.as_ref() != Some(&file) {
             self.store.put_verified(&key, file).await?;
-            let mark = match (owner, &stored) {
-                (_, Some(_)) => "tee.object-completed",
-                (Owner::This, None) => "tee.uploaded",
-                (Owner::Peer, None) => "tee.taken-over",
-            };
+            let mark = stored.map_or(mark, |_| "tee.object-completed");
             self.env.mark(Mark { name: mark, subject: &key });
         }
-        complete
+        Ok(())
     }
 
-    async fn take_in_local(&self, owner: Owner, name: TeeName, merge: &mut Merge) -> Shape {
+    async fn take_in_local(&self, owner: Owner, name: TeeName, merge: &mut Merge) -> Local {
         match read_file(self.env.disk(), &path(owner, name)).await {
-            Ok(Some(file)) => merge.add(&file),
-            // Nothing of it was ever durable here, or it was removed by mistake: the other copy decides.
-            Ok(None) => Shape::Torn,
-            Err(_) => Shape::Damaged,
+            Ok(Some(file)) => Local { shape: merge.add(&file), len_bytes: Some(file.len()) },
+            // Nothing of it was ever durable here, or it was removed by mistake: the other copies decide.
+            Ok(None) => Local { shape: Shape::Torn, len_bytes: None },
+            Err(_) => Local { shape: Shape::Damaged, len_bytes: None },
         }
     }
 
-    /// A torn tail is what a crash leaves, and nothing behind it was answered; so the other copy helps, but is
-    /// not waited for. It still comes: its edge compares it with the store before it goes. Damage must be mended.
-    async fn take_in_other(&self, name: TeeName, merge: &mut Merge, shape: Shape) -> Result<(), NotUploaded> {
-        if shape == Shape::Damaged {
+    /// A torn tail is what a crash leaves, and nothing behind it was answered; so the other copies help, but are not
+    /// waited for: their edges upload them too. Damage is waited for until as many bytes are there as the damaged file
+    /// has.
+    async fn take_in_others(
+        &self,
+        name: TeeName,
+        merge: &mut Merge,
+        local: Local,
+    ) -> Result<(), NotUploaded> {
+        if local.shape == Shape::Damaged {
             self.env.mark(Mark { name: "tee.damaged", subject: &name.to_string() });
         }
-        let fetched = match &self.peer {
-            Some(peer) => peer.fetch(name).await.map_err(|error| error.to_string()),
-            None => Ok(None),
-        };
-        match fetched {
-            Ok(Some(copy)) => {
-                let before = merge.records();
-                merge.add(&copy);
-                if merge.records() > before {
-                    self.env.mark(Mark { name: "tee.mended", subject: &name.to_string() });
-                }
-                Ok(())
+        let before = merge.records();
+        let fetched = self.peers.fetch(name).await;
+        for copy in &fetched.copies {
+            merge.add(copy);
+        }
+        if merge.records() > before {
+            self.env.mark(Mark { name: "tee.repaired", subject: &name.to_string() });
+        }
+        let is_covered = local.len_bytes.is_some_and(|len| merge.file().len() >= len);
+        match fetched.failure {
+            Some(why) if local.shape == Shape::Damaged && !is_covered => {
+                Err(NotUploaded::Damaged(why.to_string()))
             }
-            Ok(None) => Ok(()),
-            Err(_) if shape == Shape::Torn => Ok(()),
-            Err(why) => Err(NotUploaded::Damaged(why)),
+            _ => Ok(()),
         }
     }
 
-    /// Removes the copy here, and tells the peer if it was this edge's file.
+    /// Removes what is here, and tells the other edges if it was this edge's file.
     async fn forget(&self, owner: Owner, name: TeeName) -> Result<(), NotUploaded> {
         match owner {
             Owner::This => {
                 remove_if_there(self.env.disk(), &path(owner, name)).await?;
                 self.env.disk().sync_dir(OWN_DIR).await?;
-                if let Some(peer) = &self.peer
-                    && peer.uploaded(name).await.is_err()
-                {
-                    // It will look into the store itself, two hours after the hour.
+                if !self.peers.uploaded(name).await {
+                    // Should it hold a copy, it uploads that two hours after the hour.
                     self.env.mark(Mark { name: "tee.peer-not-told", subject: "" });
                 }
             }
-            Owner::Peer => self.copies.remove(name).await?,
+            Owner::Other => self.copies.remove(name).await?,
+            // Its upload has closed it.
+            Owner::Gap => {}
         }
         Ok(())
     }
@@ -309,6 +377,7 @@ impl<E: Env> Uploader<E> {
 fn path(owner: Owner, name: TeeName) -> String {
     match owner {
         Owner::This => format!("{OWN_DIR}/{name}"),
-        Owner::Peer => format!("{PEER_DIR}/{name}"),
+        Owner::Other => format!("{PEER_DIR}/{name}"),
+        Owner::Gap => format!("{GAPS_DIR}/{name}"),
     }
 }

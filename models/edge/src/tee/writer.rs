@@ -1,8 +1,8 @@
 //! This edge's own tee file, and the sending side of its second copy.
 //!
 //! One task writes. Requests that come while a write is under way make the next batch: one append, one sync and
-//! one message to the peer for all of them. A batch is durable when both disks say so; otherwise all its requests
-//! fail, and whether they stand in either copy is open. They are never numbered again under another number: a
+//! one message to a peer for all of them. A batch is durable when both disks say so; otherwise all its requests
+//! fail, and whether they stand in any copy is open. They are never numbered again under another number: a
 //! client that is told 503 sends a new request.
 //!
 //! After an append or a sync failed, the file is never written again. The next batch takes the next boot number,
@@ -10,11 +10,13 @@
 //! an hour that has been closed. Under one boot number hours only rise, and so no file's name is used twice.
 
 use super::OWN_DIR;
-use super::peer::Peer;
+use super::gaps::{Gaps, Lacking};
+use super::peer::PeerFailure;
+use super::peers::Peers;
 use super::record::{HOUR_MS, TeeError, TeeName, TeeRecord};
 use super::upload::Uploads;
 use crate::config::{EdgeConfig, OnTeeFailure, TeeConfig};
-use crate::numbers::{DIR as GAPS_DIR, Numbers};
+use crate::numbers::{Numbers, boot_of};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, DiskOp, Env, File, Mark, OpenMode};
@@ -72,9 +74,10 @@ impl Tee {
         tee: TeeConfig,
         numbers: Numbers,
         uploads: Arc<Uploads>,
+        gaps: Arc<Gaps<E>>,
     ) -> Tee {
         let (commands, queue) = mpsc::channel(config.limits.in_flight.max(1));
-        let peer = config.peer.map(|node| Peer::new(env.clone(), node, config.limits));
+        let peers = Peers::new(env, &config.peers, config.limits);
         let rest = config.limits.rest;
         let writer = Writer {
             env: env.clone(),
@@ -82,7 +85,8 @@ impl Tee {
             rest,
             numbers,
             uploads,
-            peer,
+            gaps,
+            peers,
             open: None,
             last_hour: None,
             rests_until: None,
@@ -114,7 +118,8 @@ struct Writer<E: Env> {
     rest: Duration,
     numbers: Numbers,
     uploads: Arc<Uploads>,
-    peer: Option<Peer<E>>,
+    gaps: Arc<Gaps<E>>,
+    peers: Peers<E>,
     open: Option<OpenFile<<E::Disk as Disk>::File>>,
     /// The latest hour of a file under this boot number.
     last_hour: Option<i64>,
@@ -136,7 +141,7 @@ struct Waiting {
 
 struct Numbered {
     waiting: Waiting,
-    encoded: Result<(), NotKept>,
+    frame: Result<Bytes, NotKept>,
 }
 
 impl<E: Env> Writer<E> {
@@ -184,8 +189,8 @@ impl<E: Env> Writer<E> {
             self.env.mark(Mark { name: "edge.tee-gap-unrecorded", subject: &error.to_string() });
             written = Err(NotKept::Unrecorded(why.to_string()));
         }
-        for Numbered { waiting: Waiting { record, reply }, encoded } in batch {
-            let durable = encoded.and_then(|()| written.clone());
+        for Numbered { waiting: Waiting { record, reply }, frame } in batch {
+            let durable = frame.and_then(|_| written.clone());
             // Whoever stopped waiting is not told; the request is kept all the same.
             let _ = reply.send(Kept { record, durable });
         }
@@ -237,7 +242,7 @@ impl<E: Env> Writer<E> {
             if let Ok(frame) = &frame {
                 frames.extend_from_slice(frame);
             }
-            numbered.push(Numbered { waiting, encoded: frame.map(drop).map_err(NotKept::from) });
+            numbered.push(Numbered { waiting, frame: frame.map_err(NotKept::from) });
         }
         match &self.open {
             Some(open) if open.len_bytes == 0 && !frames.is_empty() => {
@@ -252,17 +257,12 @@ impl<E: Env> Writer<E> {
     async fn write(&mut self, bytes: Bytes) -> Result<(), NotKept> {
         let Some(open) = &mut self.open else { return Err(NotKept::Resting) };
         let reject = self.tee.on_failure == OnTeeFailure::Reject;
-        if reject && self.peer.as_ref().is_some_and(Peer::is_resting) {
+        if reject && self.peers.all_rest() {
             // What will be refused is better not written: a replay would find requests that nobody was told of.
             return Err(NotKept::Resting);
         }
         let own = append(self.env.disk(), open, bytes.clone());
-        let second = async {
-            match &self.peer {
-                Some(peer) => peer.copy(open.name, &open.file, open.len_bytes, &bytes).await,
-                None => Ok(()),
-            }
-        };
+        let second = self.peers.copy(open.name, &open.file, open.len_bytes, &bytes);
         let (own, second) = join(own, second).await;
         match own {
             Ok(()) => open.len_bytes += bytes.len() as u64,
@@ -272,7 +272,7 @@ impl<E: Env> Writer<E> {
             }
         }
         own?;
-        second.map_err(|failure| {
+        second.map_err(|failure: PeerFailure| {
             if failure.is_final() {
                 self.close(None);
             }
@@ -280,26 +280,20 @@ impl<E: Env> Writer<E> {
         })
     }
 
-    /// Writes down, durably, which requests are forwarded although the tee lacks them. If that fails too they may not
-    /// be: nobody would know what is missing.
+    /// Writes down, durably, which requests are forwarded although the tee lacks them, and keeps them for the uploader. If
+    /// they cannot be written down they may not be forwarded.
     async fn record_gap(&self, batch: &[Numbered], why: &NotKept) -> Result<(), DiskError> {
-        let (OnTeeFailure::AcceptAndRecordGap, [first, ..], [.., last]) = (self.tee.on_failure, batch, batch)
-        else {
+        if self.tee.on_failure != OnTeeFailure::AcceptAndRecordGap {
             return Ok(());
-        };
-        let (first, last) = (&first.waiting.record, &last.waiting.record);
-        let line = format!(
-            "{{\"edge\":{},\"first\":{},\"last\":{},\"arrived_ms\":{},\"why\":{:?}}}\n",
-            first.edge,
-            first.sequence,
-            last.sequence,
-            first.arrived_ms,
-            why.to_string()
-        );
-        let file = self.env.disk().open(&format!("{GAPS_DIR}/gaps"), OpenMode::Create).await?;
-        file.append(line.into()).await?;
-        file.sync().await?;
-        self.env.disk().sync_dir(GAPS_DIR).await
+        }
+        let encoded = batch.iter().filter_map(|one| Some((&one.waiting.record, one.frame.as_ref().ok()?)));
+        let lacking: Vec<Lacking<'_>> = encoded.map(|(record, frame)| Lacking { record, frame }).collect();
+        let Some(first) = lacking.first().map(|first| first.record) else { return Ok(()) };
+        let name = TeeName { hour: hour_of(first), edge: first.edge, boot: boot_of(first.sequence) };
+        if self.gaps.record(name, &lacking, &why.to_string()).await? {
+            self.uploads.gap_kept(name);
+        }
+        Ok(())
     }
 }
 

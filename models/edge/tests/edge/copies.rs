@@ -1,12 +1,12 @@
-//! Two copies of every file: one lost, damaged or late is made good by the other.
+//! Two copies of every file, and two objects in the tee store: one lost, damaged or late is made good by the other.
 
 use super::{SECOND, as_it_is, with_site};
-use crate::site::{EDGES, HOUR, IMPOSTOR, MINUTE, Site, has};
+use crate::site::{EDGE_NAMES, EDGES, HOUR, IMPOSTOR, MINUTE, Site, has};
 use bytes::Bytes;
 use latent_edge::EdgeConfig;
 use latent_edge::message::{Method, TeeCopy, TeeCopyAnswer};
-use latent_edge::tee::{TeeName, TeeRecord};
-use latent_sim::DiskImage;
+use latent_edge::tee::{TeeName, TeeRecord, Uploader};
+use latent_sim::{Action, Anchor, CutLink, DiskImage, Fault};
 
 #[test]
 fn the_peer_takes_over_what_a_dead_owner_has_not_uploaded() {
@@ -20,6 +20,48 @@ fn the_peer_takes_over_what_a_dead_owner_has_not_uploaded() {
         site.world.sleep(HOUR).await;
         assert_eq!(site.stored().len(), 1);
         assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
+    });
+}
+
+#[test]
+fn each_edge_uploads_what_it_holds_and_nothing_goes_before() {
+    with_site(16, as_it_is, async |site: Site| {
+        assert_eq!(site.post(EDGES[0], "twice").await, 200);
+        site.world.sleep(HOUR + 6 * MINUTE).await;
+        assert_eq!(site.objects_with(&"twice".into()), 2);
+        let by: Vec<Uploader> = site.stored_by_object().into_keys().map(|object| object.by).collect();
+        assert_eq!(by, [Uploader::Edge(1), Uploader::Edge(2)]);
+        assert_eq!(site.world.marks()["tee.copy-uploaded"], 1);
+        assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
+    });
+}
+
+/// A put of one edge that is under way for as long as the other edge needs to verify its own and to remove its file.
+#[test]
+fn a_late_upload_of_less_replaces_nothing_that_another_edge_has_verified() {
+    with_site(17, as_it_is, async |site: Site| {
+        for name in ["one", "two"] {
+            assert_eq!(site.post(EDGES[0], name).await, 200);
+        }
+        // Edge 2's copy rots, and it cannot ask the owner, which uploads and removes the whole file meanwhile.
+        site.world.kill(EDGES[1]);
+        let image = site.world.disk_image(EDGES[1]);
+        let (path, file) = image.list("tee-peer").next().unwrap();
+        let (path, mut bytes) = (path.to_owned(), file.bytes().to_vec());
+        bytes[60] ^= 1;
+        site.world.replace_disk(EDGES[1], &image.with_file(&path, bytes.into()));
+        site.world.restart(EDGES[1]);
+        let cut = CutLink {
+            from: EDGE_NAMES[1].into(),
+            to: EDGE_NAMES[0].into(),
+            both: true,
+            for_ms: Some(4 * 3_600_000),
+        };
+        site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::CutLink(cut) });
+        site.world.sleep(3 * HOUR + MINUTE).await;
+        let counts: Vec<usize> = site.stored_by_object().values().map(Vec::len).collect();
+        assert_eq!(counts, [2, 1], "each under its own name");
+        assert_eq!(site.stored().len(), 2);
     });
 }
 
@@ -46,7 +88,7 @@ fn an_owner_that_lost_its_last_record_does_not_shrink_what_its_peer_has_uploaded
 
 #[test]
 fn pieces_of_a_copy_may_come_twice_late_or_after_a_restart_but_not_differ() {
-    let deceived = |config| EdgeConfig { peer: Some(IMPOSTOR), ..config };
+    let deceived = |config| EdgeConfig { peers: vec![IMPOSTOR], ..config };
     with_site(15, deceived, async |site: Site| {
         let name = TeeName { hour: 404_497, edge: 1, boot: 7 };
         let header = Bytes::copy_from_slice(&name.header());
@@ -100,7 +142,7 @@ fn damaged(image: &DiskImage, damage: impl Fn(&mut Vec<u8>)) -> DiskImage {
 }
 
 #[test]
-fn damage_to_one_copy_is_mended_from_the_other() {
+fn damage_to_one_copy_is_repaired_from_the_other() {
     type Damage = fn(&mut Vec<u8>);
     // What stands behind a damaged header can be read without the other copy.
     let kinds: [(&str, Damage, Option<&u64>); 4] = [
@@ -109,7 +151,7 @@ fn damage_to_one_copy_is_mended_from_the_other() {
         ("last record", |file| *file.last_mut().unwrap() ^= 1, Some(&1)),
         ("lost tail", |file| file.truncate(file.len() / 2), Some(&1)),
     ];
-    for (what, damage, mended) in kinds {
+    for (what, damage, repaired) in kinds {
         with_site(8, as_it_is, async move |site: Site| {
             for name in ["one", "two", "three"] {
                 assert_eq!(site.post(EDGES[0], name).await, 200);
@@ -121,7 +163,7 @@ fn damage_to_one_copy_is_mended_from_the_other() {
             site.world.sleep(2 * HOUR).await;
             assert_eq!(site.stored().len(), 3, "{what}");
             let marks = site.world.marks();
-            assert_eq!(marks.get("tee.mended"), mended, "{what}: {marks:?}");
+            assert_eq!(marks.get("tee.repaired"), repaired, "{what}: {marks:?}");
         });
     }
 }
@@ -139,7 +181,7 @@ fn damage_waits_for_the_other_copy() {
         site.world.restart(EDGES[0]);
         site.world.sleep(2 * HOUR).await;
         assert_eq!(site.stored().len(), 1);
-        assert!(!site.tee_files(EDGES[0]).is_empty(), "the damaged copy went before it was mended");
+        assert!(!site.tee_files(EDGES[0]).is_empty(), "the damaged copy went before it was repaired");
         site.world.restart(EDGES[1]);
         site.world.sleep(HOUR).await;
         assert_eq!(site.stored().len(), 2);

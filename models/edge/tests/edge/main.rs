@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod copies;
+mod dead_edge;
 mod faults;
 mod grants;
 mod numbers;
@@ -10,7 +11,7 @@ mod service;
 mod site;
 
 use latent_edge::EdgeConfig;
-use latent_edge::tee::{TeeFile, TeeName};
+use latent_edge::tee::{TeeFile, TeeObject};
 use latent_sim::{World, WorldSpec, run_fork};
 use site::Site;
 use std::collections::BTreeSet;
@@ -45,7 +46,7 @@ fn numbers_are_used_once(site: &Site) {
     let numbers: BTreeSet<_> = bodies_of.iter().map(|(edge, sequence, _)| (*edge, *sequence)).collect();
     assert_eq!(numbers.len(), bodies_of.len(), "a number was used for two requests");
     for (key, object) in site.objects.lock().unwrap().iter() {
-        let name = TeeName::from_path(key).unwrap();
+        let name = TeeObject::from_key(key).unwrap().file;
         let file = TeeFile::decode(object).unwrap();
         assert!(file.records.iter().all(|record| record.sequence >> 40 == u64::from(name.boot)), "{key}");
     }

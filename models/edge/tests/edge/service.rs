@@ -3,6 +3,7 @@
 use super::{MS, SECOND, as_it_is, numbers_are_used_once, with_site};
 use crate::site::{EDGE_NAMES, EDGES, HOUR, INGEST, MINUTE, STORE, Site, bodies, has};
 use bytes::Bytes;
+use latent_edge::tee::{TeeName, TeeObject, Uploader};
 use latent_edge::{EdgeConfig, OnTeeFailure};
 use latent_sim::{Action, Anchor, ClockStep, DiskError, DiskFull, DiskImage, Fault, OpKind};
 
@@ -44,7 +45,11 @@ fn after_the_hour_a_file_is_in_the_store_byte_for_byte_and_on_no_edge() {
         let file = site.tee_files(EDGES[0])[0].clone();
         let own = site.world.disk_image(EDGES[0]).read(&file).unwrap();
         site.world.sleep(HOUR + 6 * MINUTE).await;
-        assert_eq!(site.objects.lock().unwrap()[&file], own);
+        let name = TeeName::from_path(&file).unwrap();
+        for by in [1, 2] {
+            let key = TeeObject { file: name, by: Uploader::Edge(by) }.key();
+            assert_eq!(site.objects.lock().unwrap()[&key], own);
+        }
         let stored = site.stored();
         assert_eq!((stored.len(), site.acknowledged().len()), (40, 40));
         assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
@@ -63,7 +68,7 @@ fn a_flush_puts_everything_into_the_store_and_the_service_goes_on() {
         assert_eq!(site.post(EDGES[0], "after").await, 200);
         assert_eq!(site.flush().await, Ok(()));
         assert_eq!(site.stored().len(), 2);
-        assert_eq!(site.objects.lock().unwrap().len(), 2, "a file's name was used twice");
+        assert_eq!(site.objects.lock().unwrap().len(), 4, "two files by two edges");
         site.world.kill(STORE);
         assert_eq!(site.post(EDGES[0], "unreachable store").await, 200);
         let told = site.flush().await.unwrap_err();
@@ -101,6 +106,61 @@ fn gaps_are_accepted_and_written_down_where_the_scenario_says_so() {
         let copied = site.held(EDGES[1]);
         assert!(has(&copied, &"two".into()), "the copy did not catch up");
         assert_eq!(site.world.marks()["edge.tee-gap"], 1);
+    });
+}
+
+/// The lines of edge 1's `edge/gaps` that are not empty.
+fn gap_lines(site: &Site) -> Vec<String> {
+    let gaps = site.world.durable_image(EDGES[0]).read("edge/gaps").unwrap();
+    String::from_utf8(gaps.to_vec())
+        .unwrap()
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// One error of the kind that made a gap for good: a tee file that cannot be begun.
+fn one_failed_change(site: &Site) {
+    let (node, path_prefix) = (EDGE_NAMES[0].to_owned(), "tee/".to_owned());
+    let error = DiskError { node, op: OpKind::Any, path_prefix, times: Some(1), for_ms: None };
+    site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::DiskError(error) });
+}
+
+#[test]
+fn a_gap_closes_under_the_number_of_its_request_as_soon_as_the_store_takes_it() {
+    with_site(16, accept_with_gap, async |site: Site| {
+        one_failed_change(&site);
+        assert_eq!(site.post(EDGES[0], "let through").await, 200);
+        let (forward, _) = site.forwarded.lock().unwrap()[0].clone();
+        site.world.sleep(SECOND).await;
+        assert_eq!(site.stored()[0].sequence, forward.sequence);
+        let lines = gap_lines(&site);
+        assert!(lines.len() == 2 && lines[1].contains("\"closed_ms\":"), "{lines:?}");
+        assert!(site.world.disk_image(EDGES[0]).list("tee-gaps").next().is_none(), "kept for nothing");
+        site.world.sleep(4 * HOUR).await;
+        numbers_are_used_once(&site);
+        assert_eq!(site.world.marks()["edge.tee-gap-closed"], 1);
+    });
+}
+
+#[test]
+fn a_gap_waits_for_the_store_and_outlives_a_restart() {
+    with_site(17, accept_with_gap, async |site: Site| {
+        site.world.kill(STORE);
+        one_failed_change(&site);
+        assert_eq!(site.post(EDGES[0], "let through").await, 200);
+        site.world.sleep(MINUTE).await;
+        assert_eq!(gap_lines(&site).len(), 1);
+        assert!(site.world.marks()["edge.tee-gap-open"] >= 1, "what is open is reported");
+        site.world.kill(EDGES[0]);
+        site.world.restart(EDGES[0]);
+        site.world.sleep(3 * HOUR).await;
+        assert_eq!(gap_lines(&site).len(), 1);
+        site.world.restart(STORE);
+        site.world.sleep(11 * MINUTE).await;
+        assert!(has(&site.stored(), &"let through".into()));
+        assert_eq!(gap_lines(&site).len(), 2);
     });
 }
 
@@ -164,7 +224,7 @@ fn a_clock_that_steps_back_overwrites_no_file() {
         assert_eq!(site.post(EDGES[0], "first hour again").await, 200);
         site.world.sleep(4 * HOUR).await;
         assert_eq!(site.stored().len(), 3);
-        assert_eq!(site.objects.lock().unwrap().len(), 3);
+        assert_eq!(site.objects.lock().unwrap().len(), 6, "three files by two edges");
     });
 }
 

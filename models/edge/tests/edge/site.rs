@@ -6,7 +6,7 @@ use latent_edge::message::{
     Forward, TeeCopy, TeeCopyAnswer, decode_head, encode_head, http_call, response_to_message, tag,
 };
 use latent_edge::object_api::{ObjectAnswer, ObjectError, ObjectRequest, answer_to_message};
-use latent_edge::tee::{TeeFile, TeeRecord};
+use latent_edge::tee::{TeeFile, TeeObject, TeeRecord};
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_ports::{Clock, Env, Message, Net, NodeId, Request};
 use latent_sim::{DiskImage, NodeSpec, SimEnv, World};
@@ -64,7 +64,7 @@ impl Site {
         let store = site.world.add_node(NodeSpec::named("store"), move |env| store(env, objects.clone()));
         assert_eq!(store, STORE);
         for (at, name) in EDGE_NAMES.into_iter().enumerate() {
-            let config = EdgeConfig::new(at as u16 + 1, Some(EDGES[1 - at]), INGEST.to_vec());
+            let config = EdgeConfig::new(at as u16 + 1, vec![EDGES[1 - at]], INGEST.to_vec());
             let config = tweak(config.with_tee(TeeConfig::new(STORE)));
             let node =
                 site.world.add_node(NodeSpec::named(name), move |env| latent_edge::run(env, config.clone()));
@@ -130,7 +130,7 @@ impl Site {
         }
     }
 
-    /// Sends one piece of edge 1's file to edge 2, as edge 1 would; edge 2 must take [`IMPOSTOR`] for its peer.
+    /// Sends one piece of edge 1's file to edge 2, as edge 1 would; edge 2 must take [`IMPOSTOR`] for an edge.
     pub async fn copy(&self, piece: TeeCopy, bytes: Bytes) -> TeeCopyAnswer {
         let message = Message { head: encode_head(tag::TEE_COPY, &piece), body: bytes };
         decode_head(tag::TEE_COPY, &self.ask_as_stranger(message).await).unwrap()
@@ -161,15 +161,30 @@ impl Site {
         answers.iter().filter(|(_, status)| *status == 200).map(|(body, _)| body.clone()).collect()
     }
 
-    /// The records in the tee store; every object must be whole.
+    /// The records in the tee store, each once; every object must be whole, and of one number there is one record.
     pub fn stored(&self) -> Vec<TeeRecord> {
+        let mut by_number: BTreeMap<(u16, u64), TeeRecord> = BTreeMap::new();
+        for record in self.stored_by_object().into_values().flatten() {
+            let other = by_number.insert((record.edge, record.sequence), record.clone());
+            assert!(other.is_none_or(|other| other == record), "two requests of one number: {record:?}");
+        }
+        by_number.into_values().collect()
+    }
+
+    /// The records of each object in the tee store.
+    pub fn stored_by_object(&self) -> BTreeMap<TeeObject, Vec<TeeRecord>> {
         let objects = self.objects.lock().unwrap();
         let files = objects.iter().map(|(key, bytes)| {
             let file = TeeFile::decode(bytes).unwrap();
             assert_eq!(file.end, latent_edge::frame::End::Clean, "{key}");
-            file.records
+            (TeeObject::from_key(key).unwrap(), file.records)
         });
-        files.flatten().collect()
+        files.collect()
+    }
+
+    /// In how many objects of the tee store a request stands.
+    pub fn objects_with(&self, body: &Bytes) -> usize {
+        self.stored_by_object().values().filter(|records| has(records, body)).count()
     }
 
     /// The records on one edge's disk, own files and copies.

@@ -1,20 +1,24 @@
 //! I11: the tee holds, byte for byte, every acknowledged request of the last 7 days by arrival.
 //!
-//! A request is on an edge's disk, on its peer's, in the tee store, or in several of these; copies of one number
+//! A request is on its edge's disk, on another edge's, in the tee store, or in several of these; copies of one number
 //! must be equal. Requests are known again by [`crate::request_digest`]: of equal ones as many must be there as were
 //! acknowledged. More may be there: requests without an answer, and such as ingest refused. Where a planned fault took
-//! a file's bytes, and no other copy is left, nobody can say which requests were in it: its hour is not judged. So many
-//! requests may be missing as edges wrote down that they let through.
+//! a file's bytes, and no other copy of the file reads, it is not known which requests were in it: its hour is not judged.
+//! So many requests may be missing as edges wrote down that they let through and have not teed since.
+//!
+//! In the tee store each record is in two objects that read, from [`TWICE_WITHIN_MS`] after its hour on: its edges uploaded
+//! it twice, or the store's keeper, which reads every object within a day, has put it into another. Trouble excuses one that
+//! is in one only, for as long after it as repair may take.
 
 use super::{Moment, count};
 use crate::day::moment_text;
 use crate::ledger::{Ledger, request_digest};
 use crate::memo::Memo;
+use crate::reader::gaps::OpenGaps;
 use crate::reader::tee::{self, Method, TeeRecord};
 use crate::reader::{Flaw, ReadError, Tail};
 use crate::view::DiskView;
 use latent_verdict::Violation;
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -33,6 +37,10 @@ pub struct Teed {
     pub digest: u128,
 }
 
+/// Both edges upload within two hours of a file's hour, and the keeper reads every object within a day, with looks every
+/// six hours: in two objects after so long, in milliseconds.
+pub const TWICE_WITHIN_MS: i64 = 26 * 3_600_000;
+
 /// How long the tee holds what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -40,29 +48,8 @@ pub struct Retention {
     pub kept_ms: i64,
     /// Older than this less than `kept_ms`, a request may be on its way out already.
     pub slack_ms: i64,
-}
-
-/// What an edge writes down when it lets requests through without a copy (`accept-and-record-gap`): one line of JSON.
-#[derive(Deserialize)]
-struct Gap {
-    first: u64,
-    last: u64,
-    arrived_ms: i64,
-}
-
-/// An edge's clock may be so wrong, and its gaps are still counted.
-const GAP_CLOCK_MS: i64 = 86_400_000;
-
-/// How many requests edges wrote down as let through without a copy, since then. A line that was cut off tells of
-/// requests that nobody was answered.
-fn recorded_gaps(disks: &[DiskView], since_ms: i64) -> u64 {
-    let files = disks.iter().flat_map(|disk| &disk.files).filter(|file| file.path == "edge/gaps");
-    let gaps = files.flat_map(|file| -> Vec<Gap> {
-        let text = file.chunks.concat();
-        text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
-    });
-    let recent = gaps.filter(|gap| gap.arrived_ms >= since_ms - GAP_CLOCK_MS);
-    recent.map(|gap| gap.last.saturating_sub(gap.first) + 1).sum()
+    /// Since when nothing has kept edges and tee store from their work, in milliseconds since 1970.
+    pub undisturbed_since_ms: i64,
 }
 
 /// Checks every tee file on these disks: edges' and the tee store's.
@@ -75,19 +62,24 @@ pub fn check(
 ) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut by_number: BTreeMap<(u16, u64), u128> = BTreeMap::new();
-    let mut taken = BTreeSet::new();
+    let mut twice = TwiceInStore::default();
+    let (mut taken, mut read) = (BTreeSet::new(), BTreeSet::new());
     for disk in disks {
         for file in disk.files.iter().filter(|file| is_tee(&file.path)) {
             let teed = match memo.tee(file) {
                 Ok(teed) => teed,
                 Err(error) => {
                     if error.flaw == Flaw::Unreadable || now.is_damaged(&disk.name) {
-                        taken.extend(hour_of(&file.path));
+                        taken.extend(name_of(&file.path));
                     }
                     found.extend(unreadable(disk, &error, now));
                     continue;
                 }
             };
+            read.extend(name_of(&file.path));
+            if file.path.starts_with(STORED) {
+                twice.add(&file.path, &teed);
+            }
             for one in teed.iter() {
                 if *by_number.entry((one.edge, one.sequence)).or_insert(one.digest) != one.digest {
                     let detail = format!("{}: {} has another request {}", disk.name, file.path, one.sequence);
@@ -97,15 +89,54 @@ pub fn check(
         }
     }
     let oldest_ms = now.at_ms - retention.kept_ms + retention.slack_ms;
-    let gaps = recorded_gaps(disks, oldest_ms);
+    found.extend(twice.lacking(oldest_ms, retention, now));
+    let taken = taken.difference(&read).filter_map(|(hour, _, _)| i64::try_from(*hour).ok()).collect();
+    let gaps = OpenGaps::of(disks).recorded_since(oldest_ms);
     found.extend(missing(ledger, by_number.into_values(), &taken, (oldest_ms, gaps), now));
     found
 }
 
-/// The hour in a tee file's name.
-fn hour_of(path: &str) -> Option<i64> {
-    let (hour, _, _) = tee::parse_name(path.rsplit('/').next()?)?;
-    i64::try_from(hour).ok()
+/// In how many objects of the tee store each record stands.
+#[derive(Default)]
+struct TwiceInStore {
+    /// Edge and sequence, to the end of the record's hour and the number of objects.
+    objects: BTreeMap<(u16, u64), (i64, u32)>,
+}
+
+impl TwiceInStore {
+    fn add(&mut self, path: &str, teed: &[Teed]) {
+        let Some((hour, _, _)) = name_of(path) else { return };
+        let ends_ms = i64::try_from(hour).unwrap_or(i64::MAX / HOUR_MS - 1).saturating_add(1) * HOUR_MS;
+        for one in teed {
+            self.objects.entry((one.edge, one.sequence)).or_insert((ends_ms, 0)).1 += 1;
+        }
+    }
+
+    /// Records that should be in two objects by now, and are in one. What is about to expire may go in any order.
+    fn lacking(&self, oldest_ms: i64, retention: Retention, now: &Moment) -> Option<Violation> {
+        if now.at_ms - retention.undisturbed_since_ms < TWICE_WITHIN_MS {
+            return None;
+        }
+        let is_due = |ends_ms: i64| ends_ms > oldest_ms && ends_ms + TWICE_WITHIN_MS < now.at_ms;
+        let single = self.objects.iter().filter(|(_, (ends_ms, objects))| *objects < 2 && is_due(*ends_ms));
+        let keys: Vec<String> = single.map(|((edge, sequence), _)| format!("{edge}/{sequence}")).collect();
+        let items = keys.len() as u64;
+        (items > 0).then(|| {
+            let detail = format!(
+                "{} in one object of the tee store for more than a day",
+                count(items, "request is", "requests are")
+            );
+            tee_violation("in-one-object", items, now).keys(keys).because(detail)
+        })
+    }
+}
+
+/// Where the tee store keeps its objects on its disk.
+const STORED: &str = "objects/tee/";
+
+/// Hour, edge and boot number in the name of a tee file or object.
+fn name_of(path: &str) -> Option<(u64, u16, u64)> {
+    tee::parse_name(path.rsplit('/').next()?)
 }
 
 fn is_tee(path: &str) -> bool {
@@ -189,7 +220,8 @@ mod tests {
     use crate::view::FileView;
 
     const DAY_MS: i64 = 86_400_000;
-    const SEVEN_DAYS: Retention = Retention { kept_ms: 7 * DAY_MS, slack_ms: 3_600_000 };
+    const SEVEN_DAYS: Retention =
+        Retention { kept_ms: 7 * DAY_MS, slack_ms: 3_600_000, undisturbed_since_ms: i64::MIN / 2 };
     const HOUR: u64 = (NOON_MS / 3_600_000) as u64;
 
     fn rec(id: &str) -> Rec {
@@ -221,6 +253,10 @@ mod tests {
         format!("{dir}{HOUR}-0-1.tee")
     }
 
+    fn object(by: u16) -> String {
+        format!("objects/tee/{HOUR}-0-1.by-{by}.tee")
+    }
+
     #[test]
     fn acknowledged_requests_in_any_copy_pass_and_others_may_be_there() {
         let files = vec![
@@ -228,7 +264,7 @@ mod tests {
             file(&path("tee-peer/"), &[(1, "i1"), (2, "i2"), (3, "i4")]),
         ];
         assert_eq!(found(files, SEVEN_DAYS, NOON_MS + DAY_MS), []);
-        let stored = vec![file(&path("objects/tee/"), &[(1, "i1"), (2, "i2")])];
+        let stored = vec![file(&object(0), &[(1, "i1"), (2, "i2")])];
         assert_eq!(found(stored, SEVEN_DAYS, NOON_MS + DAY_MS), []);
     }
 
@@ -246,13 +282,36 @@ mod tests {
         assert_eq!(found(line(NOON_MS), SEVEN_DAYS, NOON_MS + DAY_MS), [], "the edge wrote it down");
         let old_ms = NOON_MS - 9 * DAY_MS;
         assert_eq!(found(line(old_ms), SEVEN_DAYS, NOON_MS + DAY_MS), [("missing".into(), 1)]);
+        let closed = "{\"edge\":0,\"first\":2,\"last\":2,\"closed_ms\":9}\n";
+        let closed = FileView::whole("edge/gaps.old", closed.as_bytes().to_vec().into());
+        let files = line(NOON_MS).into_iter().chain([closed]).collect();
+        let lost = found(files, SEVEN_DAYS, NOON_MS + DAY_MS);
+        assert_eq!(lost, [("missing".into(), 1)], "what was teed after all is owed");
+    }
+
+    #[test]
+    fn from_a_day_after_its_hour_a_request_is_in_two_objects_that_read() {
+        let later_ms = NOON_MS + 2 * DAY_MS;
+        let both = [(1, "i1"), (2, "i2")];
+        let twice = || vec![file(&object(0), &both), file(&object(1), &both)];
+        assert_eq!(found(twice(), SEVEN_DAYS, later_ms), []);
+        let short = || vec![file(&object(0), &both), file(&object(1), &both[..1])];
+        assert_eq!(found(short(), SEVEN_DAYS, later_ms), [("in-one-object".into(), 1)]);
+        assert_eq!(found(short(), SEVEN_DAYS, NOON_MS + 20 * HOUR_MS), [], "not yet due");
+        let disturbed = Retention { undisturbed_since_ms: later_ms - 20 * HOUR_MS, ..SEVEN_DAYS };
+        assert_eq!(found(short(), disturbed, later_ms), [], "still being repaired");
+        let added = file(&format!("objects/tee/{HOUR}-0-1.by-k1.tee"), &both);
+        let repaired = short().into_iter().chain([added]).collect();
+        assert_eq!(found(repaired, SEVEN_DAYS, later_ms), []);
+        let on_an_edge = vec![file(&object(0), &both), file(&path("tee/"), &both)];
+        assert_eq!(found(on_an_edge, SEVEN_DAYS, later_ms), [("in-one-object".into(), 2)]);
     }
 
     #[test]
     fn an_hour_of_which_a_planned_fault_took_a_file_is_not_judged_and_others_are() {
         let rotten = |hour: u64| {
             FileView::whole(
-                format!("objects/tee/{hour}-0-1.tee"),
+                format!("objects/tee/{hour}-0-1.by-0.tee"),
                 "rotten, and longer than any header".into(),
             )
         };
@@ -263,6 +322,11 @@ mod tests {
         };
         assert_eq!((found(HOUR, "tee-store"), found(HOUR + 2, "tee-store")), (0, 1));
         assert_eq!(found(HOUR, "edge-1"), 2, "unreadable without a planned reason, and missing");
+        let sibling = file(&object(1), &[(1, "i1")]);
+        let disk = DiskView { name: "tee-store".into(), files: vec![rotten(HOUR), sibling] };
+        let now = Moment { damaged: ["tee-store".to_owned()].into(), ..crate::invariants::noon_after() };
+        let found = check(&mut Memo::default(), &clients().ledger, &[disk], SEVEN_DAYS, &now);
+        assert_eq!(found[0].items, 1, "another object of the file reads: it says what was in it");
     }
 
     #[test]
@@ -300,7 +364,7 @@ mod tests {
         let files =
             vec![file(&path("tee/"), &[(1, "i1"), (2, "i2")]), file(&path("tee-peer/"), &[(1, "i3")])];
         assert_eq!(found(files, SEVEN_DAYS, NOON_MS + DAY_MS), [("copies-differ".into(), 1)]);
-        let whole = file(&path("objects/tee/"), &[(1, "i1"), (2, "i2")]);
+        let whole = file(&object(0), &[(1, "i1"), (2, "i2")]);
         let cut = FileView::whole(whole.path.clone(), whole.chunks[0].slice(..whole.chunks[0].len() - 1));
         let kinds = found(vec![cut], SEVEN_DAYS, NOON_MS + DAY_MS);
         assert_eq!(kinds, [("unreadable".into(), 1), ("missing".into(), 2)]);

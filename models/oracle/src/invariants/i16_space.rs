@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn tee_files_go_after_seven_days() {
         let hour = NOON_MS / 3_600_000;
-        let file = FileView::whole(format!("objects/tee/{hour}-0-1.tee"), Bytes::new());
+        let file = FileView::whole(format!("objects/tee/{hour}-0-1.by-0.tee"), Bytes::new());
         let store = DiskView { name: "tee-store".into(), files: vec![file] };
         let mut watch = SpaceWatch::default();
         let mut kinds = |at_ms| {

@@ -50,15 +50,23 @@ pub struct TeeFile {
     pub tail: Tail,
 }
 
-/// `<hour>-<edge>-<n>.tee` taken apart.
+/// `<hour>-<edge>-<n>.tee`, or an object's `<hour>-<edge>-<n>.by-<uploader>.tee`, taken apart.
 #[must_use]
 pub fn parse_name(name: &str) -> Option<(u64, u16, u64)> {
-    let mut parts = name.strip_suffix(".tee")?.split('-');
+    let stem = name.strip_suffix(".tee")?;
+    let file = match stem.split_once(".by-") {
+        Some((file, uploader)) => {
+            decimal::<u16>(uploader.strip_prefix('k').unwrap_or(uploader))?;
+            file
+        }
+        None => stem,
+    };
+    let mut parts = file.split('-');
     let name = (decimal(parts.next()?)?, decimal(parts.next()?)?, decimal(parts.next()?)?);
     parts.next().is_none().then_some(name)
 }
 
-/// Reads a tee file, wherever it lies: `tee/…`, `tee-peer/…`, `objects/tee/…`.
+/// Reads a tee file, wherever it lies: `tee/…`, `tee-peer/…`, `objects/tee/…`. Only an object names its uploader.
 ///
 /// # Errors
 /// Whatever differs from formats.md: name, header, frames, fields, an hour that is not the records', a number used
@@ -69,8 +77,10 @@ pub fn read(file: &FileView) -> Result<TeeFile, ReadError> {
 
 fn read_at(file: &FileView) -> Result<TeeFile, (u64, Flaw)> {
     let name = file.path.rsplit('/').next().unwrap_or_default();
-    let (hour, edge, boot) =
-        parse_name(name).ok_or((0, Flaw::Rule("the name is not <hour>-<edge>-<n>.tee")))?;
+    let names_uploader = name.contains(".by-");
+    let (hour, edge, boot) = parse_name(name)
+        .filter(|_| names_uploader == file.path.starts_with("objects/"))
+        .ok_or((0, Flaw::Rule("the name is not <hour>-<edge>-<n>.tee, or an object's with its uploader")))?;
     let (header, frames, tail) = frame::whole_file(&file.chunks, MAGIC, HEADER_BYTES)?;
     check_header(&header, hour, edge).map_err(|flaw| (0, flaw))?;
     let mut records = Vec::with_capacity(frames.len());
@@ -168,6 +178,13 @@ mod tests {
             flaw("tee/2-1-1.tee", &[rec(1, 7_200_000), rec(1, 7_200_000)]),
             "a request's number stands twice"
         );
-        assert!(flaw("tee/2-1.tee", &[]).contains("<hour>-<edge>-<n>.tee"));
+        for wrong in
+            ["tee/2-1.tee", "objects/tee/2-1-1.tee", "tee/2-1-1.by-1.tee", "objects/tee/2-1-1.by-x.tee"]
+        {
+            assert!(flaw(wrong, &[]).contains("<hour>-<edge>-<n>.tee"), "{wrong}");
+        }
+        for right in ["objects/tee/2-1-1.by-2.tee", "objects/tee/2-1-1.by-k1.tee"] {
+            assert_eq!(read(&FileView::whole(right, tee_file(2, 1, &[]))).unwrap().boot, 1);
+        }
     }
 }

@@ -1,18 +1,21 @@
-//! The tee store lets its files go seven days after the arrival of their last request. A shorter time than the cluster
+//! The tee store's keeper: it lets files go when they are old enough, and has the others read again (see [`super::scrub`]).
+//!
+//! A file goes seven days after the arrival of its last request. A shorter time than the cluster
 //! promises is not followed: what is gone is gone, what is kept too long costs space.
 //!
 //! A file's name tells the hour of its requests by the clock of the edge that took them. An edge that is a day behind would
 //! have its files go a day too early, so the keeper notes when it first saw each file, and goes by that where the two do
-//! not fit together. An edge that is ahead has its files kept for longer.
+//! not fit together. An edge that is ahead has its files kept for longer. All objects of a file go together.
 
+use super::scrub::Scrub;
 use super::tee::TEE;
 use crate::alarms::{Alarm, Alarms, Retained};
 use crate::common_time::common_time;
 use crate::config::Boot;
-use latent_edge::object_api::{ObjectStore, Patience, StoreError};
-use latent_edge::tee::TeeName;
+use latent_edge::object_api::{ObjectInfo, ObjectStore, Patience, StoreError};
+use latent_edge::tee::{TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Between two looks. A file stays this much longer than its retention at most.
@@ -32,17 +35,40 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     let Some(tee) = boot.cluster.tee.clone() else { return };
     let alarms = Alarms::new(&env, &boot.cluster);
     refuse(&env, &alarms, Retained::Tee, tee.retention, tee.kept());
-    let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).patient(Patience::LONG);
+    let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT);
+    let mut scrub = Scrub::new(&env, store.clone().patient(Patience::BRIEF), alarms);
+    let store = store.patient(Patience::LONG);
     let mut wait = LOOK_SOON;
     loop {
         env.clock().sleep(wait).await;
         wait = LOOK_SOON;
+        let mut listed = match store.list(TEE).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                env.mark(Mark { name: "tee.look-failed", subject: &error.to_string() });
+                continue;
+            }
+        };
+        let mut vanished = BTreeSet::new();
         // Where nobody else says what time it is, nothing goes: this clock alone may be wrong.
-        let Ok(common) = common_time(&env, &boot.cluster).await else { continue };
-        let now = env.clock().wall().min(common);
-        match look(&env, &store, now, tee.kept()).await {
-            Ok(()) => wait = LOOK_EVERY,
-            Err(error) => env.mark(Mark { name: "tee.expire-failed", subject: &error.to_string() }),
+        let is_expired = match common_time(&env, &boot.cluster).await {
+            Ok(common) => {
+                let now = env.clock().wall().min(common);
+                match expire(&env, &store, &mut listed, now, tee.kept()).await {
+                    Ok(missing) => {
+                        vanished = missing;
+                        true
+                    }
+                    Err(error) => {
+                        env.mark(Mark { name: "tee.expire-failed", subject: &error.to_string() });
+                        false
+                    }
+                }
+            }
+            Err(_) => false,
+        };
+        if scrub.look(&listed, &vanished).await && is_expired {
+            wait = LOOK_EVERY;
         }
     }
 }
@@ -66,30 +92,70 @@ enum LookError {
     Disk(#[from] DiskError),
 }
 
-async fn look<E: Env>(env: &E, store: &ObjectStore<E>, now: UnixMs, kept: Duration) -> Result<(), LookError> {
-    let listed = store.list(TEE).await?;
+/// Lets go of what is older than `kept`, and takes it out of `listed`. Returns the files that were seen before, are not old
+/// enough to have gone, and have no object left.
+async fn expire<E: Env>(
+    env: &E,
+    store: &ObjectStore<E>,
+    listed: &mut Vec<ObjectInfo>,
+    now: UnixMs,
+    kept: Duration,
+) -> Result<BTreeSet<TeeName>, LookError> {
+    let oldest = now - kept;
     let before = first_seen(env.disk()).await?;
-    let seen: BTreeMap<String, i64> = listed
-        .into_iter()
-        .map(|info| (before.get(&info.key).copied().unwrap_or(now.0), info.key))
-        .map(|(at_ms, key)| (key, at_ms))
-        .collect();
+    let mut seen = before.clone();
+    for info in listed.iter() {
+        seen.entry(info.key.clone()).or_insert(now.0);
+    }
+    let first_of_file = first_of_file(&seen);
+    // A file whose name says no hour is not the keeper's to remove.
+    let is_old = |key: &str| file_of(key).is_some_and(|file| may_go(file, first_of_file[&file], oldest));
+    let (old, kept): (Vec<_>, Vec<_>) =
+        std::mem::take(listed).into_iter().partition(|info| is_old(&info.key));
+    *listed = kept;
+    let is_there: BTreeSet<&String> = listed.iter().chain(&old).map(|info| &info.key).collect();
+    seen.retain(|key, _| is_there.contains(key) || (file_of(key).is_some() && !is_old(key)));
     // Before anything goes: what is not noted would be new again after a crash, and stay as long again.
     if seen != before {
         note_first_seen(env.disk(), &seen).await?;
     }
     // Also when nothing is new: an earlier look may have failed at this, after the rename.
     env.disk().sync_dir("").await?;
-    let oldest_ms = (now - kept).0;
-    for (key, seen_ms) in &seen {
-        // A file whose name says no hour is nobody's to remove.
-        let is_old = TeeName::from_path(key).is_ok_and(|name| came_until_ms(name, *seen_ms) < oldest_ms);
-        if is_old {
-            store.delete(key).await?;
-            env.mark(Mark { name: "tee.expired", subject: key });
+    for info in &old {
+        store.delete(&info.key).await?;
+        seen.remove(&info.key);
+        env.mark(Mark { name: "tee.expired", subject: &info.key });
+    }
+    if !old.is_empty() {
+        note_first_seen(env.disk(), &seen).await?;
+    }
+    let mut vanished: BTreeSet<TeeName> = seen.keys().filter_map(|key| file_of(key)).collect();
+    for file in listed.iter().filter_map(|info| file_of(&info.key)) {
+        vanished.remove(&file);
+    }
+    Ok(vanished)
+}
+
+/// The file of which this key's object holds records.
+fn file_of(key: &str) -> Option<TeeName> {
+    TeeObject::from_key(key).ok().map(|object| object.file)
+}
+
+/// Whether all objects of a file may go. Pure.
+fn may_go(file: TeeName, first_seen_ms: i64, oldest: UnixMs) -> bool {
+    came_until_ms(file, first_seen_ms) < oldest.0
+}
+
+/// When the first object of each file was seen.
+fn first_of_file(seen: &BTreeMap<String, i64>) -> BTreeMap<TeeName, i64> {
+    let mut first = BTreeMap::new();
+    for (key, seen_ms) in seen {
+        if let Some(file) = file_of(key) {
+            let known = first.entry(file).or_insert(*seen_ms);
+            *known = (*known).min(*seen_ms);
         }
     }
-    Ok(())
+    first
 }
 
 /// When the last request of a file had come, at the latest, in Unix milliseconds. Pure.

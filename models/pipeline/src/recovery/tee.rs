@@ -1,6 +1,6 @@
 //! What the tee store holds, as events: read by the audit (new files only) and by recovery (all).
 //!
-//! The same request may stand in two files (its edge's and the second copy's): it counts once. Requests and items
+//! A request stands in two objects or more, put there by the edges that held it and by the keeper: it counts once. Requests and items
 //! that ingest rejects are rejected here again, by their original arrival time.
 
 use crate::config::{Cluster, TeeStoreConfig};
@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::zone::Day;
 use latent_edge::frame::End;
 use latent_edge::object_api::{ObjectStore, Patience, StoreError};
-use latent_edge::tee::{TeeFile, TeeName, TeeRecord};
+use latent_edge::tee::{TeeFile, TeeName, TeeObject, TeeRecord};
 use latent_ports::Env;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -104,7 +104,7 @@ impl<E: Env> TeeReader<E> {
 
     async fn file(&self, key: &str) -> Result<(TeeName, TeeFile), TeeReadError> {
         let bad = |why: String| TeeReadError::File { key: key.to_owned(), why };
-        let name = TeeName::from_path(key).map_err(|e| bad(e.to_string()))?;
+        let name = TeeObject::from_key(key).map_err(|e| bad(e.to_string()))?.file;
         let bytes = self.store.get(key).await?;
         let file = TeeFile::decode(&bytes).map_err(|e| bad(e.to_string()))?;
         Ok((name, file))

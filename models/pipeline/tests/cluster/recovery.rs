@@ -126,7 +126,7 @@ fn a_recovery_that_cannot_read_the_tee_does_not_call_itself_complete() {
         site.traffic(2).await;
         let mut images = survivors(&site.world);
         // A tee object that no reader can decode.
-        let image = images["tee-store"].clone().with_file("objects/tee/404000-0-1.tee", "rotten".into());
+        let image = images["tee-store"].clone().with_file("objects/tee/404000-0-1.by-0.tee", "rotten".into());
         images.insert("tee-store".to_owned(), image);
         let (reports, found) = recover_elsewhere(images, site.world.now() + HOUR);
         assert!(reports.iter().all(|report| report.tee_error.is_some() && !report.is_complete()));

@@ -130,7 +130,7 @@ impl Site {
         for n in [0, 1] {
             add(&world, images, &format!("edge-{}", n + 1), &known, move |env, boot| {
                 let peer = boot.cluster.edges[1 - usize::from(n)];
-                let config = EdgeConfig::new(n, Some(peer), boot.cluster.ingest.clone());
+                let config = EdgeConfig::new(n, vec![peer], boot.cluster.ingest.clone());
                 latent_edge::run(env, config.with_tee(TeeConfig::new(NodeId(11))))
             });
         }

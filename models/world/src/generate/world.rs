@@ -10,10 +10,10 @@ fn hours(hours: u64) -> Span {
     Span(Duration::from_secs(hours * 3_600))
 }
 
-/// Eight copies as in production, now and then fewer; four acknowledge, as everywhere.
+/// Eight copies as in production, now and then fewer; four acknowledge, as everywhere. Two or three edges mostly.
 pub(super) fn topology(choices: &Choices<'_>) -> Topology {
     Topology {
-        edges: 2,
+        edges: choices.pick(&[2, 3, 3, 2, 3, 2, 4, 5, 1]),
         ingest: choices.pick(&[2, 2, 1, 3]),
         copies: choices.pick(&[8, 8, 8, 8, 7, 6]),
         ack_copies: 4,

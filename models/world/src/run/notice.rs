@@ -39,7 +39,8 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
         | Alarm::BackupOverdue { .. }
         | Alarm::RetentionRefused { .. }
         | Alarm::CompactionFailed { .. }
-        | Alarm::JobStopped { .. } => None,
+        | Alarm::JobStopped { .. }
+        | Alarm::TeeUnreadable { .. } => None,
     }
 }
 

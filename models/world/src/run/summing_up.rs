@@ -26,7 +26,13 @@ impl Course<'_> {
             Some(Fault { anchor, action: outcome.fault.action.clone() })
         });
         let struck: Vec<Fault> = struck.collect();
-        budget::exceeded(struck.iter(), self.scenario, &budget)
+        budget::exceeded(struck.iter(), self.scenario, &budget).or_else(|| self.in_open_gaps())
+    }
+
+    /// What a recovery lacks because an edge let it through without a copy and could not tee it since.
+    fn in_open_gaps(&self) -> Option<String> {
+        let events = self.judge.missing_by_design;
+        (events > 0).then(|| format!("events of requests in open gaps of the tee: {events}"))
     }
 
     pub(crate) fn last_judgement(mut self) -> Judged<Findings> {
@@ -211,6 +217,9 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
             };
             let age = words::span_ms(*age_ms);
             ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
+        }
+        Alarm::TeeUnreadable { file, files } => {
+            ("the tee's keeper", format!("{file}: requests cannot be read; files: {files}"))
         }
         Alarm::CopiesDiffer { project, day } => ("anti-entropy", format!("p{project} {day}: copies differ")),
     }

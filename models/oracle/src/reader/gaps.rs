@@ -1,0 +1,94 @@
+//! Gaps: the requests that edges wrote down as let through although the tee lacked them, `edge/gaps`.
+
+use crate::view::DiskView;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// One line holds at most so many requests: a batch of an edge has fewer. What claims more is not believed.
+const MOST_OF_A_LINE: u64 = 4_096;
+/// An edge's clock may be so wrong, and its gaps are still counted.
+const CLOCK_MS: i64 = 86_400_000;
+
+/// A line that opens a gap, or closes one.
+#[derive(Deserialize)]
+struct Line {
+    edge: u16,
+    first: u64,
+    last: u64,
+    arrived_ms: Option<i64>,
+    closed_ms: Option<i64>,
+}
+
+/// Requests that are in a gap which nothing has closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenGaps {
+    /// Edge and sequence, to when the gap's first request came, by the edge's clock.
+    open: BTreeMap<(u16, u64), i64>,
+}
+
+impl OpenGaps {
+    /// The open gaps on these disks of edges. A line that was cut off tells of requests that no client was answered.
+    #[must_use]
+    pub fn of(disks: &[DiskView]) -> OpenGaps {
+        let is_lines = |path: &str| path == "edge/gaps" || path == "edge/gaps.old";
+        let mut lines: Vec<Line> = Vec::new();
+        for file in disks.iter().flat_map(|disk| &disk.files).filter(|file| is_lines(&file.path)) {
+            let text = file.chunks.concat();
+            let parsed =
+                text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+            lines.extend(parsed.filter(|line: &Line| line.last.saturating_sub(line.first) < MOST_OF_A_LINE));
+        }
+        let mut gaps = OpenGaps::default();
+        for line in &lines {
+            if let Some(arrived_ms) = line.arrived_ms {
+                let requests = (line.first..=line.last).map(|sequence| ((line.edge, sequence), arrived_ms));
+                gaps.open.extend(requests);
+            }
+        }
+        for line in lines.iter().filter(|line| line.closed_ms.is_some()) {
+            for sequence in line.first..=line.last {
+                gaps.open.remove(&(line.edge, sequence));
+            }
+        }
+        gaps
+    }
+
+    /// How many requests that came since then are in open gaps.
+    #[must_use]
+    pub fn recorded_since(&self, since_ms: i64) -> u64 {
+        self.open.values().filter(|arrived_ms| **arrived_ms >= since_ms - CLOCK_MS).count() as u64
+    }
+
+    /// Whether a request is in an open gap.
+    #[must_use]
+    pub fn has(&self, edge: u16, sequence: u64) -> bool {
+        self.open.contains_key(&(edge, sequence))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::FileView;
+
+    #[test]
+    fn a_gap_is_open_until_a_line_closes_it_whole_or_in_part() {
+        let text = concat!(
+            "\n{\"edge\":1,\"first\":5,\"last\":7,\"arrived_ms\":100,\"why\":\"x\"}\n",
+            "{\"edge\":1,\"first\":9,\"la",
+            "\n{\"edge\":1,\"first\":5,\"last\":6,\"closed_ms\":200}\n",
+            "{\"edge\":2,\"first\":7,\"last\":7,\"closed_ms\":200}\n",
+        );
+        let file = FileView::whole("edge/gaps", text.as_bytes().to_vec().into());
+        let gaps = OpenGaps::of(&[DiskView { name: "edge-1".into(), files: vec![file] }]);
+        assert_eq!((gaps.has(1, 5), gaps.has(1, 7), gaps.has(1, 9)), (false, true, false));
+        assert_eq!((gaps.recorded_since(100), gaps.recorded_since(100 + CLOCK_MS + 1)), (1, 0));
+        assert!(!gaps.is_empty() && OpenGaps::default().is_empty());
+    }
+}
