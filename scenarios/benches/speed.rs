@@ -133,7 +133,7 @@ fn main() -> ExitCode {
     for (what, ratio) in doubled {
         println!("twice the {what}: {ratio:.2} times the cost");
     }
-    let path = variant("sixteen weeks", (1, 1), 112);
+    let path = variant("sixteen-weeks", (1, 1), 112);
     // A long run evens out what a short one may owe to chance: one is enough.
     let sixteen = measure_of(1, "sixteen weeks", path.to_str().expect("cargo's directories are UTF-8"));
     let sixteen_weeks = sixteen.cpu_seconds / same;
