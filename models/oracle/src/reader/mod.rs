@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod event;
 pub mod export;
 pub mod frame;
+pub mod hold;
 pub mod lease;
 pub mod manifest;
 pub mod segment;

@@ -3,16 +3,18 @@
 //!
 //! A file's name tells the hour of its requests by the clock of the edge that took them. An edge that is a day behind would
 //! have its files go a day too early, so the keeper notes when it first saw each file, and goes by that where the two do
-//! not fit together. An edge that is ahead has its files kept for longer.
+//! not fit together. An edge that is ahead has its files kept for longer. A file that a hold names stays until the hold is
+//! released or ends: see `hold`.
 
 use super::tee::TEE;
 use crate::alarms::{Alarm, Alarms, Retained};
 use crate::common_time::common_time;
 use crate::config::Boot;
+use crate::hold::{HOLDS, Hold, MOST_HELD_BYTES, standing};
 use latent_edge::object_api::{ObjectStore, Patience, StoreError};
 use latent_edge::tee::TeeName;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Between two looks. A file stays this much longer than its retention at most.
@@ -40,7 +42,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
         // Where nobody else says what time it is, nothing goes: this clock alone may be wrong.
         let Ok(common) = common_time(&env, &boot.cluster).await else { continue };
         let now = env.clock().wall().min(common);
-        match look(&env, &store, now, tee.kept()).await {
+        match look(&env, &alarms, &store, now, tee.kept()).await {
             Ok(()) => wait = LOOK_EVERY,
             Err(error) => env.mark(Mark { name: "tee.expire-failed", subject: &error.to_string() }),
         }
@@ -66,8 +68,17 @@ enum LookError {
     Disk(#[from] DiskError),
 }
 
-async fn look<E: Env>(env: &E, store: &ObjectStore<E>, now: UnixMs, kept: Duration) -> Result<(), LookError> {
+async fn look<E: Env>(
+    env: &E,
+    alarms: &Alarms<E>,
+    store: &ObjectStore<E>,
+    now: UnixMs,
+    kept: Duration,
+) -> Result<(), LookError> {
+    // Before the files: what is held from now on is held in this look.
+    let mut standing = standing(&store.list(HOLDS).await?, now);
     let listed = store.list(TEE).await?;
+    let bytes: BTreeMap<String, u64> = listed.iter().map(|info| (info.key.clone(), info.bytes)).collect();
     let before = first_seen(env.disk()).await?;
     let seen: BTreeMap<String, i64> = listed
         .into_iter()
@@ -81,15 +92,46 @@ async fn look<E: Env>(env: &E, store: &ObjectStore<E>, now: UnixMs, kept: Durati
     // Also when nothing is new: an earlier look may have failed at this, after the rename.
     env.disk().sync_dir("").await?;
     let oldest_ms = (now - kept).0;
-    for (key, seen_ms) in &seen {
-        // A file whose name says no hour is nobody's to remove.
-        let is_old = TeeName::from_path(key).is_ok_and(|name| came_until_ms(name, *seen_ms) < oldest_ms);
-        if is_old {
+    // A file whose name says no hour is not this keeper's to remove.
+    let name_of = |key: &String| TeeName::from_path(key).ok();
+    let is_old =
+        |key: &String, seen_ms: i64| name_of(key).is_some_and(|n| came_until_ms(n, seen_ms) < oldest_ms);
+    let old: Vec<(String, TeeName, u64)> = seen
+        .iter()
+        .filter(|(key, seen_ms)| is_old(key, **seen_ms))
+        .filter_map(|(key, _)| Some((key.clone(), name_of(key)?, bytes.get(key).copied().unwrap_or(0))))
+        .collect();
+    for hold in give_way(&mut standing.holds, &old, MOST_HELD_BYTES) {
+        standing.spent.push(hold.key());
+        standing.ended.insert(hold);
+    }
+    for hold in &standing.ended {
+        alarms.raise(Alarm::HoldEnded { project: hold.project, day: hold.day });
+        env.mark(Mark { name: "hold.ended", subject: &hold.key() });
+    }
+    for key in &standing.spent {
+        store.delete(key).await?;
+    }
+    for (key, name, _) in &old {
+        if !standing.holds.iter().any(|hold| hold.keeps_tee_file(*name)) {
             store.delete(key).await?;
             env.mark(Mark { name: "tee.expired", subject: key });
         }
     }
     Ok(())
+}
+
+/// Takes the oldest holds away until those that are left keep no more than `most` bytes of `old` files. Pure.
+fn give_way(holds: &mut BTreeSet<Hold>, old: &[(String, TeeName, u64)], most: u64) -> Vec<Hold> {
+    let mut gone = Vec::new();
+    let kept = |holds: &BTreeSet<Hold>| -> u64 {
+        let is_kept = |name: TeeName| holds.iter().any(|hold| hold.keeps_tee_file(name));
+        old.iter().filter(|(_, name, _)| is_kept(*name)).map(|(_, _, bytes)| bytes).sum()
+    };
+    while kept(holds) > most {
+        gone.extend(holds.pop_first());
+    }
+    gone
 }
 
 /// When the last request of a file had come, at the latest, in Unix milliseconds. Pure.
@@ -128,6 +170,19 @@ mod tests {
     use super::*;
 
     const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn the_oldest_hold_gives_way_where_holds_keep_too_much() {
+        let hold = |since_ms: i64, hour: i64| {
+            let day = crate::zone::Day(1);
+            Hold { since_ms, project: 1, day, first_hour: hour, last_hour: hour }
+        };
+        let old = [7, 8].map(|hour| (String::new(), TeeName { hour, edge: 1, boot: 1 }, 60));
+        let mut holds = BTreeSet::from([hold(1, 7), hold(2, 8), hold(3, 9)]);
+        assert_eq!(give_way(&mut holds.clone(), &old, 120), []);
+        assert_eq!(give_way(&mut holds, &old, 119), [hold(1, 7)]);
+        assert_eq!(holds.len(), 2);
+    }
 
     #[test]
     fn a_name_is_believed_unless_the_file_came_long_after_its_hour() {
