@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn a_wrong_key_or_time_is_seen() {
         let mut bytes = testing::block(&[Rec::new("a", "i1", 1_456_190_481_000)]);
-        bytes[4 + 30] ^= 1; // the key's first byte
+        bytes[4 + 32] ^= 1; // the key's first byte
         assert!(read(&bytes).unwrap()[0].key_is_wrong());
         let rec = Rec { stored_time_ms: Some(1_456_190_481), ..Rec::new("a", "i1", 1_456_190_481_000) };
         assert!(read(&testing::block(&[rec])).unwrap()[0].time_is_wrong());
