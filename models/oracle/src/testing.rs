@@ -73,6 +73,7 @@ impl Rec {
             &0u16.to_le_bytes()[..],
             &self.sequence.to_le_bytes(),
             &self.item.to_le_bytes(),
+            &0u16.to_le_bytes(),
             &self.arrived_ms.to_le_bytes(),
             &self.time().to_le_bytes(),
             &self.key().0.to_be_bytes(),

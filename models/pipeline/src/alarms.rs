@@ -29,12 +29,42 @@ pub enum Alarm {
         /// How many keys.
         keys: u64,
     },
+    /// Some copy of a day says something else of events than the tee does.
+    EventsAltered {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+        /// How many events.
+        events: u64,
+    },
     /// The audit of a project could not run.
     AuditFailed {
         /// The project.
         project: u32,
         /// Why.
         why: String,
+    },
+    /// A file of the tee store cannot be read whole. What can be read of it, and the other files, are used.
+    TeeObjectUnreadable {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// What could answer an open alarm of missing or altered events is kept from expiring until the day is whole again.
+    HoldStands {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
+    },
+    /// A hold ended although nothing answered it: it lasted too long, or held too much.
+    HoldEnded {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
     },
     /// A backup finds fewer events of a day in production than the last one did.
     ProductionShrank {
@@ -110,9 +140,13 @@ impl Alarm {
     /// are compared without the count.
     #[must_use]
     pub fn has_cause_of(&self, other: &Alarm) -> bool {
-        use Alarm::{BackupOverdue, CompactionFailed, EventsMissing, JobStopped, ProductionShrank};
+        use Alarm::{
+            BackupOverdue, CompactionFailed, EventsAltered, EventsMissing, JobStopped, ProductionShrank,
+            TeeObjectUnreadable,
+        };
         match (self, other) {
             (EventsMissing { project, day, .. }, EventsMissing { project: of, day: on, .. })
+            | (EventsAltered { project, day, .. }, EventsAltered { project: of, day: on, .. })
             | (ProductionShrank { project, day, .. }, ProductionShrank { project: of, day: on, .. }) => {
                 (project, day) == (of, on)
             }
@@ -123,6 +157,9 @@ impl Alarm {
                 (project, disk) == (of, on)
             }
             (JobStopped { job, .. }, JobStopped { job: other, .. }) => job == other,
+            (TeeObjectUnreadable { object, .. }, TeeObjectUnreadable { object: other, .. }) => {
+                object == other
+            }
             _ => self == other,
         }
     }

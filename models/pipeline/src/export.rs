@@ -15,6 +15,7 @@ use latent_edge::frame::{self, End};
 use latent_ports::{Env, NodeId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -60,6 +61,58 @@ pub async fn agreed_digest<E: Env>(
         }
     }
     agreed
+}
+
+/// The disks that hold each content of a day, by its digest: of all that answer.
+///
+/// # Errors
+/// When fewer than `read_disks` disks did.
+pub async fn content_digests<E: Env>(
+    env: &E,
+    cluster: &Cluster,
+    project: u32,
+    day: Day,
+) -> Result<BTreeMap<SetDigest, Vec<NodeId>>, ReadError> {
+    let ask = ArbCall::ContentDigest { project, day };
+    let asked = rotated(cluster, project).map(|disk| {
+        let ask = &ask;
+        async move { (disk, call(env, disk, ask, Bytes::new(), CALL_TIMEOUT).await) }
+    });
+    let mut digests: BTreeMap<SetDigest, Vec<NodeId>> = BTreeMap::new();
+    let mut last = String::new();
+    for (disk, answer) in join_all(asked).await {
+        match answer {
+            Ok((ArbAnswer::Digest(digest), _)) => digests.entry(digest).or_default().push(disk),
+            Ok(_) => last = ArbError::Unexpected(disk.0).to_string(),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    let (answered, needed) = (digests.values().map(Vec::len).sum(), cluster.copies.read_disks);
+    if answered >= needed {
+        Ok(digests)
+    } else {
+        Err(ReadError::TooFewDisks { project, day, answered, needed, last })
+    }
+}
+
+/// The copy of the first of `disks` that can read it.
+///
+/// # Errors
+/// Why the last of them could not.
+pub async fn read_one_of<E: Env>(
+    env: &E,
+    disks: &[NodeId],
+    project: u32,
+    day: Day,
+) -> Result<Vec<Record>, ArbError> {
+    let mut last = ArbError::Unexpected(0);
+    for disk in disks {
+        match read_copy(env, *disk, project, day).await {
+            Ok(records) => return Ok(records),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// The disks of a cluster, beginning at another one for each project.
@@ -140,7 +193,7 @@ mod tests {
     fn line(json: &str) -> String {
         let arrival = ArrivalId { edge: 0, sequence: 0, item: 0 };
         let json = Bytes::from(json.to_owned());
-        export_line(&Record { arrival, arrived_ms: 7, time_ms: 0, key: [0; 16], json }).unwrap()
+        export_line(&Record { arrival, repair: 0, arrived_ms: 7, time_ms: 0, key: [0; 16], json }).unwrap()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use latent_edge::frame::{PayloadLength, encode_frame};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Where a stored event came in: which request of which edge, and its place in it. Kept for ever, so that a
@@ -31,6 +32,9 @@ pub fn key_order(key: &Key) -> u128 {
 pub struct Record {
     /// Where it came in.
     pub arrival: ArrivalId,
+    /// How often a recovery replaced the record of this arrival: of two that differ the higher one is right. 0: as ingest
+    /// stored it.
+    pub repair: u16,
     /// When, by the edge's clock (ms since 1970).
     pub arrived_ms: i64,
     /// The event's own time (ms since 1970).
@@ -42,7 +46,7 @@ pub struct Record {
 }
 
 /// Bytes of a record without its JSON.
-pub const RECORD_FIXED_BYTES: usize = 2 + 8 + 4 + 8 + 8 + 16 + 4;
+pub const RECORD_FIXED_BYTES: usize = 2 + 8 + 4 + 2 + 8 + 8 + 16 + 4;
 
 /// A block whose bytes do not hold what they announce, although their checksum is right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +73,7 @@ pub fn encode_block(records: &[Record]) -> Bytes {
         out.put_u16_le(record.arrival.edge);
         out.put_u64_le(record.arrival.sequence);
         out.put_u32_le(record.arrival.item);
+        out.put_u16_le(record.repair);
         out.put_i64_le(record.arrived_ms);
         out.put_i64_le(record.time_ms);
         out.put_slice(&record.key);
@@ -92,8 +97,8 @@ pub fn encode_framed_block(records: &[Record]) -> Result<Bytes, PayloadLength> {
 /// When the block does not hold what it announces; `out` then has the records before the bad one.
 pub fn decode_block(block: &Bytes, out: &mut Vec<Record>) -> Result<(), MalformedBlock> {
     each_record(block, |head, json| {
-        let Head { arrival, arrived_ms, time_ms, key } = head;
-        out.push(Record { arrival, arrived_ms, time_ms, key, json: block.slice(json) });
+        let Head { arrival, repair, arrived_ms, time_ms, key } = head;
+        out.push(Record { arrival, repair, arrived_ms, time_ms, key, json: block.slice(json) });
     })
 }
 
@@ -102,6 +107,9 @@ pub fn decode_block(block: &Bytes, out: &mut Vec<Record>) -> Result<(), Malforme
 pub struct Head {
     /// Where it came in.
     pub arrival: ArrivalId,
+    /// How often a recovery replaced the record of this arrival: of two that differ the higher one is right. 0: as ingest
+    /// stored it.
+    pub repair: u16,
     /// When, by the edge's clock (ms since 1970).
     pub arrived_ms: i64,
     /// The event's own time (ms since 1970).
@@ -124,12 +132,13 @@ pub fn each_record(block: &[u8], mut each: impl FnMut(Head, Range<usize>)) -> Re
             sequence: u64::from_le_bytes(reader.take("sequence")?),
             item: u32::from_le_bytes(reader.take("item")?),
         };
+        let repair = u16::from_le_bytes(reader.take("repair")?);
         let arrived_ms = i64::from_le_bytes(reader.take("arrived_ms")?);
         let time_ms = i64::from_le_bytes(reader.take("time_ms")?);
         let key: Key = reader.take("key")?;
         let json_len = u32::from_le_bytes(reader.take("json length")?) as usize;
         let json = reader.skip(json_len, "json")?;
-        each(Head { arrival, arrived_ms, time_ms, key }, json);
+        each(Head { arrival, repair, arrived_ms, time_ms, key }, json);
     }
     if reader.at == block.len() {
         Ok(())
@@ -172,14 +181,57 @@ impl SetDigest {
     /// Digests the distinct keys among `keys`; sorts them on the way.
     #[must_use]
     pub fn of(keys: &mut Vec<Key>) -> Self {
+        SetDigest::with_repairs(keys, &mut Vec::new())
+    }
+
+    /// As [`SetDigest::of`], and sees which records were replaced: copies of a day differ as long as not all of them have
+    /// the same replacements. The count is of keys alone.
+    #[must_use]
+    pub fn with_repairs(keys: &mut Vec<Key>, repairs: &mut Vec<(ArrivalId, u16)>) -> Self {
         keys.sort_unstable_by_key(key_order);
         keys.dedup();
         let mut hasher = blake3::Hasher::new();
         for key in keys.iter() {
             hasher.update(key);
         }
+        repairs.sort_unstable();
+        repairs.dedup();
+        for (arrival, repair) in repairs.iter() {
+            hasher.update(&arrival.edge.to_le_bytes());
+            hasher.update(&arrival.sequence.to_le_bytes());
+            hasher.update(&arrival.item.to_le_bytes());
+            hasher.update(&repair.to_le_bytes());
+        }
         SetDigest { count: keys.len() as u64, digest: first_16(&hasher.finalize()) }
     }
+}
+
+/// A digest of what a record says, who said it and when; which of its replacements it is does not count.
+#[must_use]
+pub fn content_digest(record: &Record) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&record.arrival.edge.to_le_bytes());
+    hasher.update(&record.arrival.sequence.to_le_bytes());
+    hasher.update(&record.arrival.item.to_le_bytes());
+    hasher.update(&record.arrived_ms.to_le_bytes());
+    hasher.update(&record.time_ms.to_le_bytes());
+    hasher.update(&record.key);
+    hasher.update(&record.json);
+    first_16(&hasher.finalize())
+}
+
+/// Of the records of one arrival only those of its last replacement; all others stay, in their order.
+pub fn drop_replaced(records: &mut Vec<Record>) {
+    // Replacements are rare: without one there is nothing to look for.
+    if records.iter().all(|record| record.repair == 0) {
+        return;
+    }
+    let mut newest: BTreeMap<ArrivalId, u16> = BTreeMap::new();
+    for record in records.iter() {
+        let repair = newest.entry(record.arrival).or_default();
+        *repair = record.repair.max(*repair);
+    }
+    records.retain(|record| newest.get(&record.arrival) == Some(&record.repair));
 }
 
 /// The first 16 bytes of a BLAKE3 hash.
@@ -199,6 +251,7 @@ mod tests {
         let records: Vec<Record> = (0..3)
             .map(|item| Record {
                 arrival: ArrivalId { edge: 1, sequence: 7 << 40, item },
+                repair: item as u16,
                 arrived_ms: 1_456_190_481_000,
                 time_ms: -5,
                 key: [item as u8; 16],
@@ -212,6 +265,30 @@ mod tests {
         for len in 0..block.len() {
             assert!(decode_block(&block.slice(..len), &mut Vec::new()).is_err(), "cut at {len}");
         }
+    }
+
+    #[test]
+    fn of_one_arrival_the_last_replacement_counts() {
+        let record = |item: u32, repair: u16, json: &'static str| Record {
+            arrival: ArrivalId { edge: 1, sequence: 1, item },
+            repair,
+            arrived_ms: 0,
+            time_ms: 0,
+            key: [item as u8; 16],
+            json: Bytes::from_static(json.as_bytes()),
+        };
+        let (wrong, right) = (record(1, 0, "altered"), record(1, 1, "as sent"));
+        let mut records = vec![wrong.clone(), record(2, 0, "other"), right.clone()];
+        drop_replaced(&mut records);
+        assert_eq!(records, [record(2, 0, "other"), right.clone()]);
+        assert_ne!(content_digest(&wrong), content_digest(&right));
+        assert_eq!(content_digest(&right), content_digest(&Record { repair: 0, ..right.clone() }));
+        let digest = |repairs: &[u16]| {
+            let mut repairs = repairs.iter().map(|repair| (right.arrival, *repair)).collect();
+            SetDigest::with_repairs(&mut vec![[1; 16]], &mut repairs)
+        };
+        assert_ne!(digest(&[]), digest(&[1]));
+        assert_eq!((digest(&[1, 1]), digest(&[2]).count), (digest(&[1]), 1));
     }
 
     #[test]

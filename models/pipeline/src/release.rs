@@ -14,19 +14,23 @@ pub enum Bug {
     /// A compaction job takes the day's file set once, at its start; each of its runs commits that set plus its
     /// own output, so the second run drops the first one's. The incident of February 2016.
     RecompactionOverwrites,
+    /// A compaction run writes each event as it prints what it parsed: numbers, escapes and the order of members come out
+    /// otherwise than they were sent.
+    CompactionAltersEvent,
     /// Not a mistake: the release destroys whatever its node's credentials allow. See [`crate::hostile`].
     Hostile,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: &'static [Bug] = &[Bug::RecompactionOverwrites, Bug::Hostile];
+    pub const ALL: &'static [Bug] = &[Bug::RecompactionOverwrites, Bug::CompactionAltersEvent, Bug::Hostile];
 
     /// The name by which a release lists it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Bug::RecompactionOverwrites => "recompaction-overwrites",
+            Bug::CompactionAltersEvent => "compaction-alters-event",
             Bug::Hostile => "hostile",
         }
     }

@@ -12,8 +12,9 @@ use crate::config::{Boot, Cluster};
 use crate::export::read_copy;
 use crate::heartbeat::{Job, JobLog};
 use crate::ingest::copies::encode_write;
-use crate::record::{ArrivalId, Record, SetDigest};
+use crate::record::{Record, SetDigest};
 use crate::schedule::{MedianClock, Next, Timetable, Turns};
+use crate::union::union;
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -119,14 +120,9 @@ async fn bring_together<E: Env>(
 ) {
     let subject = format!("p{project}/{day}");
     env.mark(Mark { name: "repair.copies-differ", subject: &subject });
-    let mut union: BTreeMap<ArrivalId, Record> = BTreeMap::new();
-    let mut read = 0;
-    for copy in join_all(disks.iter().map(|disk| read_copy(env, *disk, project, day))).await {
-        let Ok(records) = copy else { continue };
-        read += 1;
-        union.extend(records.into_iter().map(|record| (record.arrival, record)));
-    }
-    let enough = read >= cluster.copies.read_disks;
+    let read = join_all(disks.iter().map(|disk| read_copy(env, *disk, project, day))).await;
+    let read: Vec<Vec<Record>> = read.into_iter().flatten().collect();
+    let enough = read.len() >= cluster.copies.read_disks;
     if enough {
         for (disk, _) in copies.iter().filter(|(_, digest)| digest.is_none()) {
             // A corrupt copy is set aside only now that the others were read.
@@ -136,7 +132,7 @@ async fn bring_together<E: Env>(
             }
         }
     }
-    let records: Vec<Record> = union.into_values().collect();
+    let records = union(read);
     let is_late = |r: &Record| UnixMs(r.arrived_ms).since(UnixMs(r.time_ms)) >= cluster.copies.late_after;
     let (late, on_time): (Vec<Record>, Vec<Record>) = records.into_iter().partition(is_late);
     let parts = [(day, Tier::Late, late.as_slice()), (day, Tier::OnTime, on_time.as_slice())];

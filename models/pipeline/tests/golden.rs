@@ -212,7 +212,7 @@ fn values(files: &Files) -> Value {
 fn record(record: &Record) -> Value {
     let key: String = record.key.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
-        "edge": record.arrival.edge, "sequence": record.arrival.sequence, "item": record.arrival.item,
+        "edge": record.arrival.edge, "sequence": record.arrival.sequence, "item": record.arrival.item, "repair": record.repair,
         "arrived_ms": record.arrived_ms, "time_ms": record.time_ms, "key": key,
         "json": std::str::from_utf8(&record.json).unwrap(),
     })

@@ -150,7 +150,7 @@ fn event(n: u64) -> Record {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&n.to_le_bytes());
     let json = Bytes::from(format!("{{\"n\":{n}}}"));
-    Record { arrival, arrived_ms: n as i64, time_ms: n as i64, key, json }
+    Record { arrival, repair: 0, arrived_ms: n as i64, time_ms: n as i64, key, json }
 }
 
 async fn order(machine: &Machine, order: ArbCall, body: Bytes) -> Result<(ArbAnswer, Bytes), ArbError> {

@@ -26,6 +26,7 @@ fn record(key: u8, sequence: u64) -> Record {
     let arrival = ArrivalId { edge: 0, sequence, item: 0 };
     Record {
         arrival,
+        repair: 0,
         arrived_ms: sequence as i64,
         time_ms: i64::from(key),
         key: [key; 16],

@@ -1,8 +1,8 @@
 //! Who may do what at the object stores: part of the topology, granted by role.
 //!
 //! By default each role may do what its work needs and nothing else: production nothing at all; edges fill the tee
-//! store; the backup node adds to the data centers and lets old backups go, but cannot overwrite; audit and operator
-//! read. A scenario may say otherwise: what it writes for a role and a store replaces the default there. Permissions
+//! store; the backup node adds to the data centers and lets old backups go, but cannot overwrite; the audit reads and
+//! places holds, which needs the right to put; the operator reads. A scenario may say otherwise: what it writes for a role and a store replaces the default there. Permissions
 //! within Arb and ingest are not modelled: there, production trusts itself.
 
 use crate::topology::Nodes;
@@ -22,7 +22,7 @@ pub struct Credentials {
     pub edges: Grants,
     /// The backup node. It needs `read`, `put` and `delete` at the data centers.
     pub backup: Grants,
-    /// The audit. It needs `read` at both: it also watches whether backups come.
+    /// The audit. It needs `read` and `put` at both: it also watches whether backups come, and places holds.
     pub audit: Grants,
     /// The operator, who runs recoveries. He needs `read` at both.
     pub operator: Grants,
@@ -105,7 +105,7 @@ impl Credentials {
             (&self.production, nodes.production().collect(), &[], &[]),
             (&self.edges, nodes.edges.clone(), &[], &[Read, Put, Overwrite]),
             (&self.backup, one(nodes.backup), &[Read, Put, Delete], &[]),
-            (&self.audit, one(nodes.audit), &[Read], &[Read]),
+            (&self.audit, one(nodes.audit), &[Read, Put], &[Read, Put]),
             (&self.operator, one(nodes.operator), &[Read], &[Read]),
             (&self.tee_store, tee_store, &[], &[Read, Put, Overwrite, Delete]),
         ];

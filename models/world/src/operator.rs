@@ -70,6 +70,7 @@ pub(crate) async fn run(
             if let Ok(alarm) = codec::decode::<Alarm>(tag::OPERATOR, &request.message) {
                 let mut desk = crate::lock(&desk);
                 if let Alarm::EventsMissing { project, day, .. }
+                | Alarm::EventsAltered { project, day, .. }
                 | Alarm::ProductionShrank { project, day, .. } = alarm
                 {
                     desk.damaged.insert((project, day));

@@ -269,7 +269,7 @@ pub struct Audit {
 pub struct ReleaseTopic {
     /// Its name.
     pub name: String,
-    /// Names of planted bugs.
+    /// Names of planted bugs: `recompaction-overwrites`, `compaction-alters-event`, `hostile`.
     pub bugs: Vec<String>,
 }
 

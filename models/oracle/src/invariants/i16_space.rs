@@ -1,5 +1,5 @@
 //! I16: bytes held are at most k times the live bytes and what is in flight; no orphan is older than the grace time;
-//! the tee is kept no longer than seven days and some slack.
+//! the tee is kept no longer than seven days and some slack, and what a hold names no longer than that stands.
 //!
 //! Files carry no dates: an orphan's age counts from the first look that found it an orphan, and from the last boot of
 //! its disk, which begins the grace time anew. On a day that does not verify nothing is removed: there nothing is too
@@ -8,6 +8,7 @@
 use super::{Moment, violation};
 use crate::identity::ProjectDay;
 use crate::reader::frame::Tail;
+use crate::reader::hold;
 use crate::reader::segment;
 use crate::reader::tee::parse_name;
 use crate::snapshot::{DayOnDisk, DiskSnapshot, Snapshot};
@@ -17,6 +18,9 @@ use std::collections::BTreeMap;
 
 /// The hour in a tee file's name is believed if the file is there within so much time after it.
 const TEE_NAME_HOLDS_MS: i64 = 12 * 3_600_000;
+
+/// A file that no hold keeps any more goes within this time: the keeper looks every six hours, and so do these checks.
+const RELEASED_GOES_WITHIN_MS: i64 = 13 * 3_600_000;
 
 /// How much may lie about, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub struct SpaceWatch {
     booted_ms: BTreeMap<String, i64>,
     /// When each tee file was seen first, by disk and path.
     tee_seen_ms: BTreeMap<(String, String), i64>,
+    /// When each tee file was last seen to be held, by disk and path.
+    tee_held_ms: BTreeMap<(String, String), i64>,
     disturbed_ms: Option<i64>,
 }
 
@@ -52,6 +58,7 @@ impl SpaceWatch {
     pub fn forget(&mut self, disk: &str) {
         self.first_seen_ms.retain(|(name, _, _), _| name != disk);
         self.tee_seen_ms.retain(|(name, _), _| name != disk);
+        self.tee_held_ms.retain(|(name, _), _| name != disk);
     }
 
     /// The disk's process booted (or is still down): what it knew of files that are due is gone.
@@ -84,18 +91,30 @@ impl SpaceWatch {
         let mut found = Vec::new();
         for disk in disks {
             let mut old = Vec::new();
+            let holds = hold::standing(disk.files.iter().map(|file| file.path.as_str()), now.at_ms);
+            let is_held = |hour_ends_ms: i64| {
+                let hour = u64::try_from(hour_ends_ms / 3_600_000 - 1).ok();
+                hour.is_some_and(|hour| holds.iter().any(|h| (h.first_hour..=h.last_hour).contains(&hour)))
+            };
             for path in disk.files.iter().map(|file| file.path.as_str()) {
                 let Some(end_ms) = tee_hour_ends_ms(path) else { continue };
                 let key = (disk.name.clone(), path.to_owned());
                 let seen_ms = self.tee_seen_ms.get(&key).copied().unwrap_or(now.at_ms);
                 seen.insert(key, seen_ms);
                 let came_ms = if seen_ms - end_ms > TEE_NAME_HOLDS_MS { seen_ms } else { end_ms };
-                if now.at_ms - came_ms > limits.tee_age_ms {
+                let of = (disk.name.clone(), path.to_owned());
+                if is_held(end_ms) {
+                    self.tee_held_ms.insert(of.clone(), now.at_ms);
+                }
+                let held_ms = self.tee_held_ms.get(&of).copied().unwrap_or(i64::MIN / 2);
+                let is_released = now.at_ms - held_ms > RELEASED_GOES_WITHIN_MS;
+                if now.at_ms - came_ms > limits.tee_age_ms && is_released {
                     old.push(path);
                 }
             }
             found.extend(old_tee_files(disk, &old, now));
         }
+        self.tee_held_ms.retain(|of, _| seen.contains_key(of));
         self.tee_seen_ms = seen;
         found
     }
@@ -274,6 +293,35 @@ mod tests {
         assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), [""; 0]);
         disk.files.insert("hints/old".into(), Bytes::from(vec![0; 2_000]));
         assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), ["space"]);
+    }
+
+    #[test]
+    fn a_tee_file_may_stay_while_a_hold_names_its_hour_and_goes_soon_after() {
+        let hour = NOON_MS / 3_600_000;
+        let end_ms = (hour + 1) * 3_600_000 + LIMITS.tee_age_ms;
+        let tee = format!("objects/tee/{hour}-0-1.tee");
+        let held = format!("objects/holds/{NOON_MS}-17-2016-02-22-{hour}-{hour}");
+        let elsewhere = format!("objects/holds/{NOON_MS}-17-2016-02-22-{0}-{0}", hour + 1);
+        let released = format!("{held}-released");
+        let found = |looks: &[(i64, &[&String])]| {
+            let mut watch = SpaceWatch::default();
+            let mut look = |(later_ms, paths): &(i64, &[&String])| {
+                let paths = [&tee].into_iter().chain(paths.iter().copied());
+                let files = paths.map(|path| FileView::whole(path.clone(), Bytes::new())).collect();
+                let store = DiskView { name: "tee-store".into(), files };
+                let now = Moment { at_ms: end_ms + later_ms, ..noon_after() };
+                watch.check_tee(std::slice::from_ref(&store), LIMITS, &now).len()
+            };
+            looks.iter().map(&mut look).collect::<Vec<_>>()
+        };
+        let ms = |hours: i64| hours * 3_600_000;
+        let whole = [&held, &released];
+        assert_eq!(
+            found(&[(ms(-200), &[&held]), (ms(40), &[&held]), (ms(50), &whole), (ms(54), &whole)]),
+            [0, 0, 0, 1]
+        );
+        assert_eq!(found(&[(ms(-200), &[&elsewhere]), (ms(40), &[&elsewhere])]), [0, 1]);
+        assert_eq!(found(&[(ms(-200), &[&held]), (ms(24 * 31), &[&held])]), [0, 1], "a hold ends by itself");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Difference {
     pub lost: BTreeSet<Key>,
     /// Keys that came out and did not go in.
     pub invented: BTreeSet<Key>,
+    /// Keys of which something came out that no input says.
+    pub altered: BTreeSet<Key>,
     /// Keys of which another record came out than the first to arrive.
     pub wrong_winner: BTreeSet<Key>,
     /// Keys that came out more than once.
@@ -42,7 +44,11 @@ pub fn compare(inputs: &DayContent, output: &DayContent) -> Difference {
         match came_out.next_if(|one| one.key == went_in.key) {
             None => drop(difference.lost.insert(went_in.key)),
             Some(one) => {
-                if (one.content, one.arrived_ms) != (went_in.content, went_in.arrived_ms) {
+                let variants = inputs.variants.get(&one.key).into_iter().flatten();
+                let mut said = variants.chain([&went_in.content]);
+                if !said.any(|content| *content == one.content) {
+                    difference.altered.insert(one.key);
+                } else if (one.content, one.arrived_ms) != (went_in.content, went_in.arrived_ms) {
                     difference.wrong_winner.insert(one.key);
                 }
                 if one.copies > 1 {
@@ -188,10 +194,14 @@ fn is_as_sealed(memo: &mut Memo, of: ProjectDay, edits: &[Edit], run: &Edit, day
 }
 
 fn note(found: &mut Found, of: ProjectDay, disk: &str, difference: Difference) {
-    let Difference { lost, invented, wrong_winner, twice } = difference;
-    for (kind, keys) in
-        [("lost", lost), ("invented", invented), ("wrong-winner", wrong_winner), ("key-twice", twice)]
-    {
+    let Difference { lost, invented, altered, wrong_winner, twice } = difference;
+    for (kind, keys) in [
+        ("lost", lost),
+        ("invented", invented),
+        ("altered", altered),
+        ("wrong-winner", wrong_winner),
+        ("key-twice", twice),
+    ] {
         if !keys.is_empty() {
             let (all, disks) = found.entry((of, kind)).or_default();
             all.extend(keys);
@@ -231,7 +241,7 @@ fn of_day(
             count(items, "event", "events"),
             in_words(kind)
         );
-        Violation { loses_items: kind == "lost", ..violation("I8", kind, now, of, items) }
+        Violation { loses_items: matches!(kind, "lost" | "altered"), ..violation("I8", kind, now, of, items) }
             .keys(keys.iter().map(Key::to_string))
             .because(detail)
     };
@@ -253,6 +263,7 @@ fn in_words(kind: &str) -> &'static str {
         "lost" => "went in, did not come out, on no disk now",
         "dropped" => "went in and did not come out, but on other disks",
         "invented" => "came out that did not go in",
+        "altered" => "came out saying something that no input says",
         "wrong-winner" => "came out with another record than the first to arrive",
         _ => "came out more than once",
     }
@@ -337,6 +348,13 @@ mod tests {
         let mut output = recs(&["i1", "i2"]);
         (output[1].sequence, output[1].arrived_ms) = (2, NOON_MS + 9_000);
         assert_eq!(kinds(&check(&[merged(output)])), [("wrong-winner", 1, false)]);
+    }
+
+    #[test]
+    fn an_event_that_comes_out_otherwise_than_it_went_in_is_lost() {
+        let mut output = recs(&["i1", "i2"]);
+        output[1].note = "altered".into();
+        assert_eq!(kinds(&check(&[merged(output)])), [("altered", 1, true)]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod event;
 pub mod export;
 pub mod frame;
 pub mod gaps;
+pub mod hold;
 pub mod lease;
 pub mod manifest;
 pub mod segment;

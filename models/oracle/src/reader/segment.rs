@@ -167,8 +167,8 @@ fn read_header(bytes: &[u8]) -> Result<Header, Flaw> {
 pub(crate) fn block(payload: &[u8], texts: &mut Texts) -> Result<Vec<Stored>, Flaw> {
     let mut fields = Fields::of(payload);
     let count = fields.u32()?;
-    // A record is 50 bytes and its text: a count that cannot fit must not reserve memory.
-    let mut records = Vec::with_capacity((count as usize).min(fields.left() / 50));
+    // A record is 52 bytes and its text: a count that cannot fit must not reserve memory.
+    let mut records = Vec::with_capacity((count as usize).min(fields.left() / 52));
     for _ in 0..count {
         records.push(record(&mut fields, texts)?);
     }
@@ -178,6 +178,8 @@ pub(crate) fn block(payload: &[u8], texts: &mut Texts) -> Result<Vec<Stored>, Fl
 
 fn record(fields: &mut Fields<'_>, texts: &mut Texts) -> Result<Stored, Flaw> {
     let (edge, sequence, item) = (fields.u16()?, fields.u64()?, fields.u32()?);
+    // Which replacement it is matters where two of one arrival meet; on one disk they never do.
+    let _repair = fields.u16()?;
     let (arrived_ms, time_ms) = (fields.i64()?, fields.i64()?);
     let stated = Key(u128::from_be_bytes(fields.array()?));
     let len = fields.u32()?;
@@ -322,7 +324,7 @@ mod tests {
     #[test]
     fn a_wrong_key_or_time_is_seen() {
         let mut bytes = testing::block(&[Rec::new("a", "i1", 1_456_190_481_000)]);
-        bytes[4 + 30] ^= 1; // the key's first byte
+        bytes[4 + 32] ^= 1; // the key's first byte
         assert!(read(&bytes).unwrap()[0].key_is_wrong());
         let rec = Rec { stored_time_ms: Some(1_456_190_481), ..Rec::new("a", "i1", 1_456_190_481_000) };
         assert!(read(&testing::block(&[rec])).unwrap()[0].time_is_wrong());

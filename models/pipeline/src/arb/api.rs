@@ -29,7 +29,8 @@ pub enum ArbCall {
         project: u32,
         /// The blocks.
         parts: Vec<Part>,
-        /// Leave out events whose arrival id is present: a replay.
+        /// Leave out events whose arrival id is present: a replay. A record of a later repair takes the place of the
+        /// present one.
         skip_present: bool,
     },
     /// Take or renew the compaction lease of a project.
@@ -67,6 +68,13 @@ pub enum ArbCall {
         day: Day,
         /// Only events that arrived before this time (the cut).
         arrived_before_ms: i64,
+    },
+    /// Digest of all that a day's records say, copies of one key included: for the audit, which compares contents.
+    ContentDigest {
+        /// The project.
+        project: u32,
+        /// The day.
+        day: Day,
     },
     /// Digests of all days of a project at a cut.
     Digests {

@@ -9,6 +9,7 @@ use super::manifest::{FileEntry, Tier};
 use super::store::{DayStore, Store, sealed_entry, segment_header};
 use crate::compaction::merge::{merge, split};
 use crate::record::{Record, block_bytes, decode_block, encode_framed_block};
+use crate::release::Bug;
 use crate::zone::Day;
 use bytes::{Bytes, BytesMut};
 use latent_edge::frame::FRAME_HEAD_BYTES;
@@ -58,11 +59,19 @@ impl<E: Env> Store<E> {
     ) -> Result<(), ArbFailure> {
         let records = self.read_inputs(day, run.inputs).await?;
         self.env.mark(Mark { name: "compaction.merging", subject: &run.subject });
-        let merged = merge(records);
+        let mut merged = merge(records);
+        if self.boot.release.has(Bug::CompactionAltersEvent) {
+            // Events take less space as they are printed than as clients wrote them.
+            for record in &mut merged {
+                if let Ok(event) = serde_json::from_slice::<serde_json::Value>(&record.json) {
+                    record.json = event.to_string().into();
+                }
+            }
+        }
         let parts = || split(&merged, self.boot.cluster.compaction.output_max_bytes);
         let mut outputs = Vec::new();
         for part in parts() {
-            let place = day.lock().await.next_place(made);
+            let place = day.lock().await.next_place(Tier::Compacted, made);
             outputs.push(self.write_output(&place, part).await?);
         }
         let mut day = day.lock().await;
@@ -75,7 +84,7 @@ impl<E: Env> Store<E> {
             self.retire(day.project, day.day, earlier);
             outputs.clear();
             for part in parts() {
-                let place = day.next_place(made);
+                let place = day.next_place(Tier::Compacted, made);
                 outputs.push(self.write_output(&place, part).await?);
             }
         }
@@ -103,10 +112,15 @@ impl<E: Env> Store<E> {
         Ok(records)
     }
 
-    async fn write_output(&self, place: &Place, records: &[Record]) -> Result<FileEntry, ArbFailure> {
-        let Place { id, path, header } = place;
+    /// Writes a whole segment, durably but for its name.
+    pub(super) async fn write_output(
+        &self,
+        place: &Place,
+        records: &[Record],
+    ) -> Result<FileEntry, ArbFailure> {
+        let Place { id, tier, path, header } = place;
         let (id, bytes) = (*id, encode_segment(header, records)?);
-        let entry = sealed_entry(id, Tier::Compacted, &bytes, records.len() as u64);
+        let entry = sealed_entry(id, *tier, &bytes, records.len() as u64);
         let disk = self.env.disk();
         let temporary = format!("{path}.tmp");
         let file = disk.open(&temporary, OpenMode::CreateNew).await?;
@@ -154,18 +168,19 @@ struct Run<'a> {
 }
 
 /// Where an output goes.
-struct Place {
+pub(super) struct Place {
     id: u64,
+    tier: Tier,
     path: String,
     header: Bytes,
 }
 
 impl<E: Env> DayStore<E> {
-    fn next_place(&mut self, made: &mut Vec<u64>) -> Place {
+    pub(super) fn next_place(&mut self, tier: Tier, made: &mut Vec<u64>) -> Place {
         let id = self.next_id;
         self.next_id += 1;
         made.push(id);
-        Place { id, path: self.path(id), header: segment_header(Tier::Compacted, self.project, self.day, id) }
+        Place { id, tier, path: self.path(id), header: segment_header(tier, self.project, self.day, id) }
     }
 }
 

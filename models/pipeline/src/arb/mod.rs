@@ -4,7 +4,7 @@
 //! bytes to readers; it never decides by itself what a day consists of.
 //!
 //! - `manifest`: the pure part: edits, and what they leave live.
-//! - `store`: the day's files on the disk; `write`, `read`, `compact`, `retire` are its verbs. `log`: durable logs.
+//! - `store`: the day's files on the disk; `write`, `read`, `compact`, `replace`, `retire` are its verbs. `log`: durable logs.
 //! - `aside`, `vanished`: days that do not verify, days whose directory is gone.
 //! - `lease`: fencing tokens.
 //! - `api`, `server`: what other nodes may ask.
@@ -19,6 +19,7 @@ pub mod store;
 mod aside;
 mod compact;
 mod read;
+mod replace;
 mod retire;
 mod vanished;
 mod write;

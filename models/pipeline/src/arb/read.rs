@@ -6,7 +6,7 @@ use super::store::{
     DayStore, SEGMENT_HEADER_BYTES, SharedDay, Store, check_segment_header, lock, sealed_entry,
     segment_header_id,
 };
-use crate::record::{Key, Record, SetDigest, decode_block, each_record};
+use crate::record::{Key, Record, SetDigest, content_digest, decode_block, each_record};
 use crate::zone::Day;
 use bytes::Bytes;
 use latent_edge::frame::{self, End, FRAME_HEAD_BYTES};
@@ -107,19 +107,40 @@ impl<E: Env> Store<E> {
         {
             return Ok(digest);
         }
-        let (mut keys, mut newest_ms): (Vec<Key>, i64) = (Vec::new(), i64::MIN);
+        let (mut keys, mut repairs, mut newest_ms) = (Vec::<Key>::new(), Vec::new(), i64::MIN);
         for entry in day.manifest.live.values() {
             for block in self.read_segment(day, entry).await?.blocks {
                 each_record(&block, |head, _| {
                     newest_ms = newest_ms.max(head.arrived_ms);
-                    keys.extend((head.arrived_ms < before_ms).then_some(head.key));
+                    if head.arrived_ms < before_ms {
+                        keys.push(head.key);
+                        repairs.extend((head.repair > 0).then_some((head.arrival, head.repair)));
+                    }
                 })?;
             }
         }
-        let digest = SetDigest::of(&mut keys);
+        let digest = SetDigest::with_repairs(&mut keys, &mut repairs);
         if newest_ms < before_ms {
             day.digest = Some((day.manifest.version, open_bytes, newest_ms, digest));
         }
+        Ok(digest)
+    }
+
+    /// Digest of all that a day's records say: equal where two disks hold the same records, in whatever files.
+    pub async fn content_digest(&self, project: u32, day: Day) -> Result<SetDigest, ArbFailure> {
+        let Some(day) = self.day(project, day)? else { return Ok(SetDigest::of(&mut Vec::new())) };
+        let mut locked = day.lock().await;
+        let open_bytes: u64 = locked.open.values().map(|segment| segment.bytes).sum();
+        let state = (locked.manifest.version, open_bytes);
+        if let Some((version, bytes, digest)) = locked.content_digest
+            && (version, bytes) == state
+        {
+            return Ok(digest);
+        }
+        let records = self.read_records(&locked).await;
+        let records = self.noting(project, locked.day, records)?;
+        let digest = SetDigest::of(&mut records.iter().map(content_digest).collect());
+        locked.content_digest = Some((state.0, state.1, digest));
         Ok(digest)
     }
 

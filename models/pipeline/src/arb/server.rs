@@ -87,6 +87,9 @@ async fn answer<E: Env>(
         ArbCall::Digest { project, day, arrived_before_ms } => {
             plain(ArbAnswer::Digest(store.digest(project, day, arrived_before_ms).await?))
         }
+        ArbCall::ContentDigest { project, day } => {
+            plain(ArbAnswer::Digest(store.content_digest(project, day).await?))
+        }
         ArbCall::Digests { project, arrived_before_ms } => {
             let days = store.digests(project, arrived_before_ms).await?;
             let aside = store.days_with_aside(project);

@@ -52,6 +52,8 @@ pub(super) struct DayStore<E: Env> {
     pub next_id: u64,
     /// Digest of all keys, and the state it was taken of: version and bytes of open segments.
     pub digest: Option<(u64, u64, i64, SetDigest)>,
+    /// Digest of all that its records say, and the state it was taken of: version and bytes of open segments.
+    pub content_digest: Option<(u64, u64, SetDigest)>,
     /// When all of it was last read and verified (monotonic, at first this boot); `None` when it must be at the next
     /// comparison.
     pub verified: Option<Duration>,
@@ -233,6 +235,7 @@ impl<E: Env> Store<E> {
             cut_off,
             next_id,
             digest: None,
+            content_digest: None,
             verified: Some(Duration::ZERO),
         })
     }

@@ -7,11 +7,11 @@
 use super::api::{ArbFailure, Part};
 use super::manifest::{FileEntry, Tier};
 use super::store::{DayStore, OpenSegment, SEGMENT_HEADER_BYTES, Store, lock, segment_header};
-use crate::record::{Record, decode_block, encode_framed_block};
+use crate::record::{ArrivalId, Record, decode_block, encode_framed_block};
 use bytes::Bytes;
 use latent_edge::frame::{self, End};
 use latent_ports::{Disk, DiskError, Env, File, Mark, OpenMode};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -75,18 +75,28 @@ impl<E: Env> Store<E> {
         block: &Bytes,
         framed: Bytes,
     ) -> Result<u64, ArbFailure> {
-        let present: BTreeSet<_> = self.read_records(day).await?.iter().map(|r| r.arrival).collect();
+        let mut present: BTreeMap<ArrivalId, u16> = BTreeMap::new();
+        for record in self.read_records(day).await? {
+            let repair = present.entry(record.arrival).or_default();
+            *repair = record.repair.max(*repair);
+        }
         let mut records: Vec<Record> = Vec::new();
         decode_block(block, &mut records)?;
+        let is_later = |r: &&Record| present.get(&r.arrival).is_some_and(|repair| r.repair > *repair);
+        let later: BTreeMap<ArrivalId, Record> =
+            records.iter().filter(is_later).map(|record| (record.arrival, record.clone())).collect();
+        if !later.is_empty() {
+            self.replace(day, &later).await?;
+        }
         let before = records.len();
-        records.retain(|record| !present.contains(&record.arrival));
-        let skipped = (before - records.len()) as u64;
+        records.retain(|record| !present.contains_key(&record.arrival));
+        let left_out = before - records.len();
         if !records.is_empty() {
             // As it came where nothing is left out: then all disks share its bytes.
-            let framed = if skipped == 0 { framed } else { encode_framed_block(&records)? };
+            let framed = if left_out == 0 { framed } else { encode_framed_block(&records)? };
             self.append(day, tier, framed, records.len() as u64).await?;
         }
-        Ok(skipped)
+        Ok((left_out - later.len()) as u64)
     }
 
     async fn append(

@@ -50,6 +50,14 @@ pub struct CatalogSegment {
     pub records: u64,
 }
 
+impl CatalogDay {
+    /// A day of which a backup holds nothing.
+    #[must_use]
+    pub fn empty((project, day): (u32, Day)) -> CatalogDay {
+        CatalogDay { project, day, segments: Vec::new() }
+    }
+}
+
 impl Catalog {
     /// The catalog's text and the key it is kept under.
     ///

@@ -59,6 +59,20 @@ impl<E: Env> Backups<E> {
         Ok(records)
     }
 
+    /// The events of one day as far as they can be read, and what is wrong with the segments that cannot: one that is
+    /// damaged costs no other.
+    pub async fn readable(&self, day: &CatalogDay) -> (Vec<Record>, Vec<String>) {
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for segment in &day.segments {
+            let mut of_segment = Vec::new();
+            match self.segment(day, &segment.hash, &mut of_segment).await {
+                Ok(()) => records.extend(of_segment),
+                Err(why) => unreadable.push(why),
+            }
+        }
+        (records, unreadable)
+    }
+
     async fn segment(&self, day: &CatalogDay, hash: &str, records: &mut Vec<Record>) -> Result<(), String> {
         let key = format!("{SEGMENTS}{hash}");
         let mut why = String::from("no data center answered");

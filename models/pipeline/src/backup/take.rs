@@ -14,6 +14,7 @@ use crate::arb::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles, call};
 use crate::arb::log::{Distrusted, DurableLog};
 use crate::common_time::{NoCommonTime, common_time};
 use crate::config::{BackupConfig, Boot};
+use crate::hold::{HOLDS, standing};
 use crate::record::{Key, SetDigest};
 use crate::recovery::expire::refuse;
 use crate::schedule::{MOST_SLEEP, MedianClock};
@@ -375,7 +376,7 @@ async fn fetch<E: Env>(
     Err(BackupError::Unreadable { project, hash: hash.to_owned() })
 }
 
-/// Removes catalogs older than the retention, never the newest, then segments that no catalog needs.
+/// Removes catalogs older than the retention, never the newest nor one that a hold keeps, then segments that no catalog needs.
 async fn expire<E: Env>(
     env: &E,
     config: &BackupConfig,
@@ -383,9 +384,17 @@ async fn expire<E: Env>(
     now: UnixMs,
 ) -> Result<(), BackupError> {
     let oldest_ms = (now - config.kept()).0;
+    // Before the catalogs: what is held from now on is held in this look.
+    let standing = standing(&store.list(HOLDS).await?, now);
+    for key in &standing.spent {
+        store.delete(key).await?;
+    }
     let catalogs = store.list(CATALOGS).await?;
     let Some((newest, older)) = catalogs.split_last() else { return Ok(()) };
-    let is_old = |key: &str| Catalog::position_of_key(key).is_some_and(|position| position < oldest_ms);
+    let is_held = |position: i64| standing.holds.iter().any(|hold| hold.keeps_backup(position));
+    let is_old = |key: &str| {
+        Catalog::position_of_key(key).is_some_and(|position| position < oldest_ms && !is_held(position))
+    };
     let (old, kept): (Vec<_>, Vec<_>) = older.iter().partition(|info| is_old(&info.key));
     if old.is_empty() {
         return Ok(());

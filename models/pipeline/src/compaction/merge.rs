@@ -1,13 +1,14 @@
 //! What a run makes of its inputs. Pure: any grouping or order of inputs gives the same set.
 //!
-//! Of several records with one key the one with the least (arrived_ms, arrival id) stays: an order that every
+//! Of several records of one arrival the last replacement stays. Of several records with one key the one with the least (arrived_ms, arrival id) stays: an order that every
 //! disk agrees on, whatever it has seen so far. Output is sorted by (time, key, arrival id).
 
-use crate::record::{RECORD_FIXED_BYTES, Record, key_order};
+use crate::record::{RECORD_FIXED_BYTES, Record, drop_replaced, key_order};
 
 /// Merges, de-duplicates and sorts.
 #[must_use]
 pub fn merge(mut records: Vec<Record>) -> Vec<Record> {
+    drop_replaced(&mut records);
     records.sort_unstable_by_key(|r| (key_order(&r.key), r.arrived_ms, r.arrival));
     records.dedup_by(|later, kept| later.key == kept.key);
     records.sort_unstable_by_key(|r| (r.time_ms, key_order(&r.key), r.arrival));
@@ -40,6 +41,7 @@ mod tests {
     fn records() -> impl Strategy<Value = Vec<Record>> {
         let one = (0u8..12, 0i64..6, 0i64..4, 0u32..50).prop_map(|(key, time_ms, arrived_ms, item)| Record {
             arrival: ArrivalId { edge: 0, sequence: 1, item },
+            repair: 0,
             arrived_ms,
             time_ms,
             key: [key; 16],

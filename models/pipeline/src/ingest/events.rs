@@ -66,6 +66,7 @@ pub fn sort(
         let tier = if arrived.since(time) >= cluster.copies.late_after { Tier::Late } else { Tier::OnTime };
         records.entry((project, day, tier)).or_default().push(Record {
             arrival,
+            repair: 0,
             arrived_ms: request.arrived_ms,
             time_ms: event.time_ms,
             key: wire::key(&event.name, &event.distinct_id, event.insert_id.as_deref(), arrival),

@@ -5,13 +5,15 @@
 //!
 //! A file's name tells the hour of its requests by the clock of the edge that took them. An edge that is a day behind would
 //! have its files go a day too early, so the keeper notes when it first saw each file, and goes by that where the two do
-//! not fit together. An edge that is ahead has its files kept for longer. All objects of a file go together.
+//! not fit together. An edge that is ahead has its files kept for longer. All objects of a file go together. A file that a
+//! hold names stays until the hold is released or ends: see `hold`.
 
 use super::scrub::Scrub;
 use super::tee::TEE;
 use crate::alarms::{Alarm, Alarms, Retained};
 use crate::common_time::common_time;
 use crate::config::Boot;
+use crate::hold::{HOLDS, Hold, MOST_HELD_BYTES, standing};
 use latent_edge::object_api::{ObjectInfo, ObjectStore, Patience, StoreError};
 use latent_edge::tee::{TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
@@ -36,7 +38,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     let alarms = Alarms::new(&env, &boot.cluster);
     refuse(&env, &alarms, Retained::Tee, tee.retention, tee.kept());
     let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT);
-    let mut scrub = Scrub::new(&env, store.clone().patient(Patience::BRIEF), alarms);
+    let mut scrub = Scrub::new(&env, store.clone().patient(Patience::BRIEF), alarms.clone());
     let store = store.patient(Patience::LONG);
     let mut wait = LOOK_SOON;
     loop {
@@ -54,7 +56,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
         let is_expired = match common_time(&env, &boot.cluster).await {
             Ok(common) => {
                 let now = env.clock().wall().min(common);
-                match expire(&env, &store, &mut listed, now, tee.kept()).await {
+                match expire(&env, &alarms, &store, &mut listed, now, tee.kept()).await {
                     Ok(missing) => {
                         vanished = missing;
                         true
@@ -96,6 +98,7 @@ enum LookError {
 /// enough to have gone, and have no object left.
 async fn expire<E: Env>(
     env: &E,
+    alarms: &Alarms<E>,
     store: &ObjectStore<E>,
     listed: &mut Vec<ObjectInfo>,
     now: UnixMs,
@@ -110,8 +113,12 @@ async fn expire<E: Env>(
     let first_of_file = first_of_file(&seen);
     // A file whose name says no hour is not the keeper's to remove.
     let is_old = |key: &str| file_of(key).is_some_and(|file| may_go(file, first_of_file[&file], oldest));
-    let (old, kept): (Vec<_>, Vec<_>) =
-        std::mem::take(listed).into_iter().partition(|info| is_old(&info.key));
+    let aged = listed.iter().filter(|info| is_old(&info.key));
+    let aged: Vec<(TeeName, u64)> = aged.filter_map(|info| Some((file_of(&info.key)?, info.bytes))).collect();
+    let holds = holds_that_stand(env, alarms, store, &aged, now).await?;
+    let is_held = |file: TeeName| holds.iter().any(|hold| hold.keeps_tee_file(file));
+    let goes = |key: &str| is_old(key) && !file_of(key).is_some_and(is_held);
+    let (old, kept): (Vec<_>, Vec<_>) = std::mem::take(listed).into_iter().partition(|info| goes(&info.key));
     *listed = kept;
     let is_there: BTreeSet<&String> = listed.iter().chain(&old).map(|info| &info.key).collect();
     seen.retain(|key, _| is_there.contains(key) || (file_of(key).is_some() && !is_old(key)));
@@ -158,6 +165,42 @@ fn first_of_file(seen: &BTreeMap<String, i64>) -> BTreeMap<TeeName, i64> {
     first
 }
 
+/// The holds that stand. Those that end now are reported, and objects of no use are removed.
+async fn holds_that_stand<E: Env>(
+    env: &E,
+    alarms: &Alarms<E>,
+    store: &ObjectStore<E>,
+    aged: &[(TeeName, u64)],
+    now: UnixMs,
+) -> Result<BTreeSet<Hold>, LookError> {
+    let mut standing = standing(&store.list(HOLDS).await?, now);
+    for hold in give_way(&mut standing.holds, aged, MOST_HELD_BYTES) {
+        standing.spent.push(hold.key());
+        standing.ended.insert(hold);
+    }
+    for hold in &standing.ended {
+        alarms.raise(Alarm::HoldEnded { project: hold.project, day: hold.day });
+        env.mark(Mark { name: "hold.ended", subject: &hold.key() });
+    }
+    for key in &standing.spent {
+        store.delete(key).await?;
+    }
+    Ok(standing.holds)
+}
+
+/// Takes the oldest holds away until those that are left keep no more than `most` bytes of `aged` files. Pure.
+fn give_way(holds: &mut BTreeSet<Hold>, aged: &[(TeeName, u64)], most: u64) -> Vec<Hold> {
+    let mut gone = Vec::new();
+    let kept = |holds: &BTreeSet<Hold>| -> u64 {
+        let is_kept = |name: TeeName| holds.iter().any(|hold| hold.keeps_tee_file(name));
+        aged.iter().filter(|(name, _)| is_kept(*name)).map(|(_, bytes)| bytes).sum()
+    };
+    while kept(holds) > most {
+        gone.extend(holds.pop_first());
+    }
+    gone
+}
+
 /// When the last request of a file had come, at the latest, in Unix milliseconds. Pure.
 fn came_until_ms(name: TeeName, first_seen_ms: i64) -> i64 {
     let ends_ms = name.ends_ms();
@@ -194,6 +237,19 @@ mod tests {
     use super::*;
 
     const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn the_oldest_hold_gives_way_where_holds_keep_too_much() {
+        let hold = |since_ms: i64, hour: i64| {
+            let day = crate::zone::Day(1);
+            Hold { since_ms, project: 1, day, first_hour: hour, last_hour: hour }
+        };
+        let aged = [7, 8].map(|hour| (TeeName { hour, edge: 1, boot: 1 }, 60));
+        let mut holds = BTreeSet::from([hold(1, 7), hold(2, 8), hold(3, 9)]);
+        assert_eq!(give_way(&mut holds.clone(), &aged, 120), []);
+        assert_eq!(give_way(&mut holds, &aged, 119), [hold(1, 7)]);
+        assert_eq!(holds.len(), 2);
+    }
 
     #[test]
     fn a_name_is_believed_unless_the_file_came_long_after_its_hour() {

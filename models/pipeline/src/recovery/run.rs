@@ -1,29 +1,34 @@
 //! The recovery procedure.
 //!
 //! 1. The edges put all that they still hold into the tee store; tee and catalogs are read.
-//! 2. For each target day: backups newest to oldest; the first whose restore plus replay passes the audit is used.
-//! 3. The day's events are written to all disks, skipping arrival ids that are present: running it twice, or into
-//!    a cluster under traffic, doubles nothing; and nothing is removed.
+//! 2. For each target day: the newest backup, what older ones hold besides or say otherwise, and the tee; the result
+//!    must pass the audit.
+//! 3. The day's events are written to all disks, skipping arrival ids that are present and right: running it twice, or
+//!    into a cluster under traffic, doubles nothing; nothing is removed, and what is altered is replaced.
+//! 4. Production is read back and compared.
 //!
 //! The steps are data ([`super::runbook`]), since people leave some out. Without a tee there is nothing to audit against: the newest backup is used, and the report says so. A check
 //! that could not run has not passed.
 
-use super::plan::{Rebuilt, rebuild};
+use super::plan::{Rebuilt, add_older, rebuild};
+pub use super::report::{DayReport, RecoveryReport};
 use super::runbook::{Step, is_by_the_book};
 use super::tee::{TeeEvents, TeeReader, events_of};
 use crate::arb::api::call;
 use crate::arb::manifest::Tier;
-use crate::backup::catalog::Catalog;
+use crate::backup::catalog::{Catalog, CatalogDay};
 use crate::backup::restore::Backups;
+use crate::compare::{Known, compare, doubled};
 use crate::config::Cluster;
+use crate::export::{content_digests, read_one_of};
 use crate::ingest::copies::encode_write;
 use crate::record::{ArrivalId, Record};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use latent_edge::message::{decode_head, encode_head, tag};
+use latent_edge::tee::{TeeName, TeeRecord};
 use latent_ports::{Clock, Env, Mark, Message, Net, UnixMs};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +38,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(300);
 const WRITE_TRIES: u32 = 5;
 const READ_TRIES: u32 = 20;
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// At the ends of what the tee keeps, a request may be in it or not.
+const TEE_EDGE_MS: i64 = 10 * 3_600_000;
 
 /// What to recover.
 #[derive(Clone, Debug)]
@@ -41,51 +48,6 @@ pub enum Targets {
     Everything,
     /// These project-days: into the live cluster.
     Days(BTreeSet<(u32, Day)>),
-}
-
-/// How one day was recovered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DayReport {
-    /// The project.
-    pub project: u32,
-    /// The day.
-    pub day: Day,
-    /// Position of the backup used; `None` when the tee alone was.
-    pub backup_position_ms: Option<i64>,
-    /// Events from the backup.
-    pub restored: u64,
-    /// Events that the tee added.
-    pub replayed: u64,
-    /// Whether the audit passed. False also when it could not run.
-    pub audited: bool,
-    /// Whether enough disks took the events.
-    pub written: bool,
-}
-
-/// What a recovery did.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct RecoveryReport {
-    /// When it began and ended, by the wall clock of the node that ran it.
-    pub started_ms: i64,
-    /// See `started_ms`.
-    pub ended_ms: i64,
-    /// Backups that could be read.
-    pub backups: u64,
-    /// Why the tee could not be read whole, if it could not: what could be read was used.
-    pub tee_error: Option<String>,
-    /// Whether every step was taken, and in an order in which each rests on those before it.
-    pub by_the_book: bool,
-    /// Each target day.
-    pub days: Vec<DayReport>,
-}
-
-impl RecoveryReport {
-    /// Whether every target passed its audit and was written. Not when the tee could not be read: there may be
-    /// days that nobody knows of; nor when it was not run by the book.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.by_the_book && self.tee_error.is_none() && self.days.iter().all(|day| day.audited && day.written)
-    }
 }
 
 /// Runs a recovery from a node of `env` into `cluster`, by the book.
@@ -107,6 +69,8 @@ pub async fn recover_by<E: Env>(
         env,
         cluster,
         backups: Backups::new(env, data_centers),
+        reader: cluster.tee.as_ref().map(|tee| TeeReader::new(env, tee)),
+        tee_files: Vec::new(),
         tee: None,
         catalogs: Vec::new(),
         days: BTreeMap::new(),
@@ -138,6 +102,9 @@ struct Course<'a, E: Env> {
     env: &'a E,
     cluster: &'a Arc<Cluster>,
     backups: Backups<E>,
+    reader: Option<TeeReader<E>>,
+    /// What was read of the tee's files so far.
+    tee_files: Vec<(TeeName, Vec<TeeRecord>)>,
     /// Once it was read.
     tee: Option<TeeEvents>,
     /// Newest first.
@@ -155,11 +122,13 @@ struct DayCourse {
     tried: usize,
     /// What the backups that were read so far hold of it.
     restored: BTreeMap<ArrivalId, Record>,
+    /// Hashes of the segments that were read.
+    segments: BTreeSet<String>,
 }
 
 impl<E: Env> Course<'_, E> {
-    /// Flushes and reads, in the order of the steps; all of it again when the tee cannot be read: what is asked may
-    /// just be booting, as it would be in a disaster.
+    /// Flushes and reads, in the order of the steps; all of it again when not all of the tee can be read: what is asked
+    /// may just be booting, as it would be in a disaster. What could be read in the end is used.
     async fn gather(&mut self, steps: &[Step]) {
         for attempt in 0..READ_TRIES {
             if attempt > 0 {
@@ -173,39 +142,38 @@ impl<E: Env> Course<'_, E> {
                 Err(why) => self.report.tee_error = Some(why),
             }
         }
-        if steps.contains(&Step::ReadTee) && self.tee.is_none() {
-            self.read_what_is_left_of_the_tee().await;
-        }
         if steps.contains(&Step::ReadBackups) {
             self.catalogs = self.backups.catalogs().await;
             self.report.backups = self.catalogs.len() as u64;
         }
     }
 
-    /// Better than nothing, and said so: the report keeps why the tee could not be read whole.
-    async fn read_what_is_left_of_the_tee(&mut self) {
-        let Some(tee) = &self.cluster.tee else { return };
-        if let Ok((files, damaged)) = TeeReader::new(self.env, tee).readable().await {
-            for error in damaged {
-                self.env.mark(Mark { name: "recovery.tee-damaged", subject: &error.to_string() });
-            }
-            self.tee = Some(events_of(self.cluster, files));
-        }
-    }
-
+    /// Every step is taken, also after one that failed: an edge that cannot be flushed costs what it holds, not what the
+    /// tee store has.
     async fn flush_and_read(&mut self, steps: &[Step]) -> Result<(), String> {
-        let Some(tee) = &self.cluster.tee else { return Ok(()) };
+        let mut wrong = Vec::new();
         for step in steps {
             match step {
-                Step::FlushEdges => flush(self.env, self.cluster).await?,
-                Step::ReadTee => {
-                    let files = TeeReader::new(self.env, tee).new_files().await.map_err(|e| e.to_string())?;
-                    self.tee = Some(events_of(self.cluster, files));
+                Step::FlushEdges if self.reader.is_some() => {
+                    wrong.extend(flush(self.env, self.cluster).await.err());
                 }
+                Step::ReadTee => wrong.extend(self.read_tee().await.err()),
                 _ => {}
             }
         }
-        Ok(())
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+    }
+
+    /// Adds what can be read now to what could be read before.
+    async fn read_tee(&mut self) -> Result<(), String> {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        let read = reader.new_files().await.map_err(|error| error.to_string())?;
+        self.tee_files.extend(read.files);
+        self.tee = Some(events_of(self.cluster, self.tee_files.clone()));
+        for error in &read.unreadable {
+            self.env.mark(Mark { name: "recovery.tee-damaged", subject: &error.to_string() });
+        }
+        read.unreadable.first().map_or(Ok(()), |first| Err(first.to_string()))
     }
 
     /// `last`: no step needs what was put together any more.
@@ -221,7 +189,7 @@ impl<E: Env> Course<'_, E> {
             }
             course.rebuilt = course.rebuilt.take_if(|_| !last);
             if last {
-                course.restored.clear();
+                (course.restored, course.segments) = (BTreeMap::new(), BTreeSet::new());
             }
             self.days.insert((project, day), course);
         }
@@ -229,62 +197,105 @@ impl<E: Env> Course<'_, E> {
 
     /// From the newest backup that can be read, or from the tee alone: complete for days that it covers wholly.
     async fn rebuild(&mut self, day: &mut DayCourse) {
-        (day.tried, day.rebuilt, day.restored) = (0, None, BTreeMap::new());
-        day.report.audited = false;
-        if !self.rebuild_from_next(day).await {
-            day.take(None, rebuild(Vec::new(), self.in_tee(day), i64::MIN));
+        (day.tried, day.rebuilt) = (0, None);
+        (day.restored, day.segments) = (BTreeMap::new(), BTreeSet::new());
+        (day.report.audited, day.report.backup_position_ms) = (false, None);
+        if !self.add_next_backup(day).await {
+            day.take(rebuild(&day.restored, self.in_tee(day), i64::MIN));
         }
     }
 
-    /// From the next older backup that can be read, and what newer ones hold: one that lacks something may hold what the
-    /// older cannot, and what the tee has let go of. False when there is none.
-    async fn rebuild_from_next(&mut self, day: &mut DayCourse) -> bool {
+    /// Adds what the next older backup that can be read holds. False when there is none. Segments that a newer one has
+    /// as well are not read again.
+    async fn add_next_backup(&mut self, day: &mut DayCourse) -> bool {
+        let of = (day.report.project, day.report.day);
+        let mut is_more = false;
         while let Some(catalog) = self.catalogs.get(day.tried) {
             day.tried += 1;
-            let of = (day.report.project, day.report.day);
-            let restored = match catalog.days.iter().find(|listed| (listed.project, listed.day) == of) {
-                Some(listed) => match self.backups.day(listed).await {
-                    Ok(records) => records,
-                    Err(why) => {
-                        self.env.mark(Mark { name: "recovery.backup-unreadable", subject: &why });
-                        continue;
-                    }
-                },
-                None => Vec::new(),
-            };
-            // Where two tell of one arrival, the older is believed: the newer one is of a day that was damaged.
-            day.restored.extend(restored.into_iter().map(|record| (record.arrival, record)));
-            let restored = day.restored.values().cloned().collect();
-            let rebuilt = rebuild(restored, self.in_tee(day), catalog.position_ms);
-            day.take(Some(catalog.position_ms), rebuilt);
+            let listed = catalog.days.binary_search_by_key(&of, |listed| (listed.project, listed.day));
+            let mut unread = listed.map_or_else(|_| CatalogDay::empty(of), |at| catalog.days[at].clone());
+            unread.segments.retain(|segment| !day.segments.contains(&segment.hash));
+            let (records, unreadable) = self.backups.readable(&unread).await;
+            for why in &unreadable {
+                self.env.mark(Mark { name: "recovery.backup-unreadable", subject: why });
+            }
+            is_more |= !records.is_empty();
+            add_older(&mut day.restored, records);
+            // What is taken of a backup of which not all can be read is not all that came before its position.
+            if !unreadable.is_empty() {
+                continue;
+            }
+            day.segments.extend(unread.segments.into_iter().map(|segment| segment.hash));
+            let position_ms = *day.report.backup_position_ms.get_or_insert(catalog.position_ms);
+            if is_more || day.rebuilt.is_none() {
+                day.take(rebuild(&day.restored, self.in_tee(day), position_ms));
+            }
             return true;
+        }
+        if is_more {
+            let position_ms = day.report.backup_position_ms.unwrap_or(i64::MIN);
+            day.take(rebuild(&day.restored, self.in_tee(day), position_ms));
         }
         false
     }
 
-    /// Without a tee there is nothing to audit against, and no backup is better than the newest.
+    /// Every other backup has its say: what a newer one lacks, or was taken of when it was altered, an older one may have.
+    /// Then the tee completes what is missing still. Without a tee there is nothing to audit against.
     async fn audit(&mut self, day: &mut DayCourse) {
-        if self.tee.is_none() {
-            return;
-        }
-        while day.rebuilt.as_ref().is_some_and(|rebuilt| rebuilt.missing_keys > 0) {
+        let Some(newest) = day.rebuilt.as_ref().map(|rebuilt| rebuilt.missing_keys) else { return };
+        while self.add_next_backup(day).await {}
+        let Some(rebuilt) = day.rebuilt.as_mut().filter(|_| self.tee.is_some()) else { return };
+        if newest > rebuilt.missing_keys {
             self.env.mark(Mark { name: "recovery.older-backup", subject: "" });
-            if !self.rebuild_from_next(day).await {
-                self.env.mark(Mark { name: "recovery.completed-from-tee", subject: "" });
-                let mut best = day.rebuilt.take().unwrap_or_default();
-                best.complete_from(self.in_tee(day));
-                (day.report.replayed, day.report.written) = (best.replayed, false);
-                day.rebuilt = Some(best);
-            }
         }
-        day.report.audited = day.rebuilt.as_ref().is_some_and(|rebuilt| rebuilt.missing_keys == 0);
+        if rebuilt.missing_keys > 0 {
+            self.env.mark(Mark { name: "recovery.completed-from-tee", subject: "" });
+            let of = (day.report.project, day.report.day);
+            rebuilt.complete_from(self.tee.as_ref().and_then(|tee| tee.get(&of)).map_or(&[], Vec::as_slice));
+            (day.report.replayed, day.report.written) = (rebuilt.replayed, false);
+        }
+        day.report.audited = rebuilt.missing_keys == 0;
     }
 
+    /// Writes what production lacks or holds otherwise, reads production back, and compares.
     async fn write(&mut self, day: &mut DayCourse) {
-        let Some(rebuilt) = day.rebuilt.take() else { return };
-        let of = &mut day.report;
-        of.written = load(self.env, self.cluster, of.project, of.day, &rebuilt.records).await;
+        let Some(mut rebuilt) = day.rebuilt.take() else { return };
+        let (project, date) = (day.report.project, day.report.day);
+        let before = read_production(self.env, self.cluster, project, date).await;
+        rebuilt.settle(&before.copies, self.in_tee(day));
+        day.report.replaced = rebuilt.replaced;
+        let records: Vec<Record> = rebuilt.records.values().cloned().collect();
+        let loaded = load(self.env, self.cluster, project, date, &records).await;
+        let after = read_production(self.env, self.cluster, project, date).await;
+        let known = rebuilt.records.values().map(|record| (record.arrival, Known::of(record))).collect();
+        let left = compare(&known, &after.copies);
+        (day.report.left_missing, day.report.left_altered) =
+            (left.missing.len() as u64, left.altered.len() as u64);
+        day.report.doubled = self.doubled(&rebuilt, &after.copies);
+        day.report.written = loaded && after.is_whole && left.is_none();
+        if loaded && !day.report.written {
+            let subject = format!("p{project}/{date}");
+            self.env.mark(Mark { name: "recovery.not-as-written", subject: &subject });
+        }
         day.rebuilt = Some(rebuilt);
+    }
+
+    /// How many records production shows once more under arrivals that neither tee nor backups know. Only of what came
+    /// while the tee was sure to be whole: after it began to keep, and before it was flushed.
+    fn doubled(&self, rebuilt: &Rebuilt, production: &[Vec<Record>]) -> u64 {
+        let Some(kept) = self.cluster.tee.as_ref().map(|tee| tee.kept().as_millis() as i64) else { return 0 };
+        if self.tee.is_none() || self.report.tee_error.is_some() {
+            return 0;
+        }
+        let from_ms = self.env.clock().wall().0 - kept + TEE_EDGE_MS;
+        let until_ms = self.report.started_ms - TEE_EDGE_MS;
+        let doubled = doubled(&rebuilt.records, production, from_ms..until_ms);
+        for arrival in &doubled {
+            let ArrivalId { edge, sequence, item } = arrival;
+            let subject = format!("edge {edge}, sequence {sequence}, item {item}");
+            self.env.mark(Mark { name: "recovery.doubled", subject: &subject });
+        }
+        doubled.len() as u64
     }
 
     fn in_tee(&self, day: &DayCourse) -> &[Record] {
@@ -301,22 +312,44 @@ impl DayCourse {
             backup_position_ms: None,
             restored: 0,
             replayed: 0,
+            replaced: 0,
             audited: false,
             written: false,
+            left_missing: 0,
+            left_altered: 0,
+            doubled: 0,
         };
-        DayCourse { report, rebuilt: None, tried: 0, restored: BTreeMap::new() }
+        let (restored, segments) = (BTreeMap::new(), BTreeSet::new());
+        DayCourse { report, rebuilt: None, tried: 0, restored, segments }
     }
 
-    /// Takes what was put together, unless what it has lacks less. What is taken is not yet written.
-    fn take(&mut self, position_ms: Option<i64>, rebuilt: Rebuilt) {
-        if self.rebuilt.as_ref().is_some_and(|old| rebuilt.missing_keys >= old.missing_keys) {
-            return;
-        }
-        self.report.backup_position_ms = position_ms;
+    /// Takes what was put together. It is not yet written.
+    fn take(&mut self, rebuilt: Rebuilt) {
         (self.report.restored, self.report.replayed) = (rebuilt.restored, rebuilt.replayed);
         self.report.written = false;
         self.rebuilt = Some(rebuilt);
     }
+}
+
+/// What production holds of a day.
+#[derive(Default)]
+struct Production {
+    /// The copies that differ, each once.
+    copies: Vec<Vec<Record>>,
+    /// Whether every copy that answered was read, and they are enough to hold every acknowledged event.
+    is_whole: bool,
+}
+
+async fn read_production<E: Env>(env: &E, cluster: &Cluster, project: u32, day: Day) -> Production {
+    let Ok(digests) = content_digests(env, cluster, project, day).await else { return Production::default() };
+    let mut production = Production { copies: Vec::new(), is_whole: true };
+    for disks in digests.values() {
+        match read_one_of(env, disks, project, day).await {
+            Ok(records) => production.copies.push(records),
+            Err(_) => production.is_whole = false,
+        }
+    }
+    production
 }
 
 /// The edges put all that they still hold into the tee store.

@@ -17,21 +17,26 @@ use std::time::Duration;
 /// Prefix of the keys of tee files.
 pub const TEE: &str = "tee/";
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A store that fails for so many files in a row is away: each more would cost the client's whole patience.
+const REFUSALS_IN_A_ROW: u32 = 3;
 
-/// Why the tee could not be read.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum TeeReadError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A file in it.
-    #[error("tee file {key}: {why}")]
-    File {
-        /// Its key.
-        key: String,
-        /// What is wrong with it.
-        why: String,
-    },
+/// A file of the tee of which not all can be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("tee file {object}: {why}")]
+pub struct TeeReadError {
+    /// Its key.
+    pub object: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What one pass over the tee store's files brought.
+#[derive(Debug, Default)]
+pub struct TeeRead {
+    /// Files with the records that can be read of each.
+    pub files: Vec<(TeeName, Vec<TeeRecord>)>,
+    /// Files of which not all can be read, each with what is wrong.
+    pub unreadable: Vec<TeeReadError>,
 }
 
 /// Events of the tee, by project and day.
@@ -52,63 +57,66 @@ impl<E: Env> TeeReader<E> {
         TeeReader { store, read: BTreeMap::new() }
     }
 
-    /// The records of the files that came since the last call, file by file.
+    /// The records of the files that came since the last call, and of those that could not be read whole then, as far as
+    /// they can be read: one damaged file costs no other. What cannot be read is named, and tried again by the next call.
     ///
     /// # Errors
-    /// When the store or a file cannot be read; no file counts as read then.
-    pub async fn new_files(&mut self) -> Result<Vec<(TeeName, Vec<TeeRecord>)>, TeeReadError> {
+    /// When the store cannot be asked what it has.
+    pub async fn new_files(&mut self) -> Result<TeeRead, StoreError> {
         let listed = self.store.list(TEE).await?;
         let present: BTreeMap<String, u64> = listed.into_iter().map(|info| (info.key, info.bytes)).collect();
         self.read.retain(|key, _| present.contains_key(key));
-        let (mut files, mut read) = (Vec::new(), Vec::new());
+        let mut found = TeeRead::default();
+        let (mut refused_in_a_row, mut not_asked_for) = (0, 0_u64);
         for (key, bytes_listed) in present {
             if self.read.get(&key) == Some(&bytes_listed) {
                 continue;
             }
-            let (name, file) = self.file(&key).await?;
-            if file.end != End::Clean {
-                let why = format!("damaged at byte {}", file.valid_bytes);
-                return Err(TeeReadError::File { key, why });
+            if refused_in_a_row >= REFUSALS_IN_A_ROW {
+                not_asked_for += 1;
+                continue;
             }
-            files.push((name, file.records));
-            read.push((key, bytes_listed));
-        }
-        // Only now: what is read before another file fails is not handed out.
-        self.read.extend(read);
-        Ok(files)
-    }
-
-    /// The records of all files as far as they can be read, and what is wrong with the others: for a recovery, to which
-    /// one damaged file must not cost all the others.
-    ///
-    /// # Errors
-    /// When the store cannot be asked what it has.
-    pub async fn readable(
-        &self,
-    ) -> Result<(Vec<(TeeName, Vec<TeeRecord>)>, Vec<TeeReadError>), TeeReadError> {
-        let (mut files, mut damaged) = (Vec::new(), Vec::new());
-        for info in self.store.list(TEE).await? {
-            match self.file(&info.key).await {
+            let read = self.file(&key).await;
+            refused_in_a_row =
+                if matches!(read, Err(FileError::Store(_))) { refused_in_a_row + 1 } else { 0 };
+            let why = match read {
                 Ok((name, file)) => {
-                    if file.end != End::Clean {
-                        let why = format!("damaged at byte {}", file.valid_bytes);
-                        damaged.push(TeeReadError::File { key: info.key, why });
+                    found.files.push((name, file.records));
+                    match file.end {
+                        End::Clean => {
+                            self.read.insert(key, bytes_listed);
+                            continue;
+                        }
+                        _ => format!("damaged at byte {}", file.valid_bytes),
                     }
-                    files.push((name, file.records));
                 }
-                Err(error) => damaged.push(error),
-            }
+                // It expired since it was listed.
+                Err(FileError::Store(error)) if error.is_not_found() => continue,
+                Err(FileError::Store(error)) => error.to_string(),
+                Err(FileError::Malformed(why)) => why,
+            };
+            found.unreadable.push(TeeReadError { object: key, why });
         }
-        Ok((files, damaged))
+        if not_asked_for > 0 {
+            let why = format!("{not_asked_for} more files: the store failed for those before them");
+            found.unreadable.push(TeeReadError { object: TEE.to_owned(), why });
+        }
+        Ok(found)
     }
 
-    async fn file(&self, key: &str) -> Result<(TeeName, TeeFile), TeeReadError> {
-        let bad = |why: String| TeeReadError::File { key: key.to_owned(), why };
-        let name = TeeObject::from_key(key).map_err(|e| bad(e.to_string()))?.file;
-        let bytes = self.store.get(key).await?;
-        let file = TeeFile::decode(&bytes).map_err(|e| bad(e.to_string()))?;
+    async fn file(&self, key: &str) -> Result<(TeeName, TeeFile), FileError> {
+        let object = TeeObject::from_key(key).map_err(|error| FileError::Malformed(error.to_string()))?;
+        let name = object.file;
+        let bytes = self.store.get(key).await.map_err(FileError::Store)?;
+        let file = TeeFile::decode(&bytes).map_err(|error| FileError::Malformed(error.to_string()))?;
         Ok((name, file))
     }
+}
+
+/// Why a file could not be read at all.
+enum FileError {
+    Store(StoreError),
+    Malformed(String),
 }
 
 /// Decodes tee records into events, each request once.

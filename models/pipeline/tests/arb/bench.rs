@@ -198,7 +198,7 @@ pub fn event(n: u64) -> Record {
     let json = Bytes::from(format!("{{\"event\":\"e{n}\",\"properties\":{{\"pad\":\"{:030}\"}}}}", n));
     let mut key = [0; 16];
     key[..8].copy_from_slice(&n.to_le_bytes());
-    Record { arrival, arrived_ms: n as i64, time_ms: n as i64, key, json }
+    Record { arrival, repair: 0, arrived_ms: n as i64, time_ms: n as i64, key, json }
 }
 
 impl Client {

@@ -6,6 +6,7 @@ mod bench;
 mod faults;
 mod orders;
 mod repair;
+mod replaced;
 mod script;
 mod twice;
 mod unreadable;

@@ -2,6 +2,11 @@
 
 use crate::site::{FIRST_DAY, HOUR, MINUTE, PROJECT, Site, with_site};
 use latent_pipeline::alarms::Alarm;
+use latent_pipeline::arb::api::call;
+use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::export::read_copy;
+use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::record::Record;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
 use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, Kill, OpKind, Pause};
@@ -96,6 +101,39 @@ fn a_disk_that_comes_back_empty_is_filled_from_its_peers_the_next_morning() {
         );
     });
     assert!(marks["repair.brought-together"] >= 1, "{marks:?}");
+}
+
+#[test]
+fn a_disk_that_was_away_while_an_event_was_replaced_takes_the_replacement_the_next_morning() {
+    let (_, marks) = with_site(6, async |site: Site| {
+        site.traffic(20).await;
+        let away = site.node("disk-6");
+        site.world.kill(away);
+        let disks: Vec<_> = site.cluster.disks.iter().copied().filter(|disk| *disk != away).collect();
+        let there = disks.clone();
+        let right = site
+            .run(move |env| {
+                let disks = there.clone();
+                async move {
+                    let mut day = read_copy(&env, disks[0], PROJECT, FIRST_DAY).await.unwrap();
+                    let right = Record { repair: 1, ..day.swap_remove(0) };
+                    let parts = [(FIRST_DAY, Tier::Late, std::slice::from_ref(&right))];
+                    let write = encode_write(PROJECT, parts.into_iter(), true).unwrap();
+                    for disk in disks {
+                        call(&env, disk, &write.call, write.body.clone(), MINUTE).await.unwrap();
+                    }
+                    right
+                }
+            })
+            .await;
+        site.world.restart(away);
+        site.world.sleep(11 * HOUR).await;
+        all_is_well(&site).await;
+        let held =
+            site.run(move |env| async move { read_copy(&env, away, PROJECT, FIRST_DAY).await.unwrap() });
+        assert!(held.await.contains(&right));
+    });
+    assert!(marks["arb.replaced"] >= 8, "{marks:?}");
 }
 
 /// Flips a byte in the middle of the first segment of the first day.

@@ -33,9 +33,13 @@ pub(super) fn stated_time(topic: &Topic) -> Option<Duration> {
 pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
     match alarm {
         Alarm::EventsMissing { project, day, .. }
+        | Alarm::EventsAltered { project, day, .. }
         | Alarm::ProductionShrank { project, day, .. }
         | Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
         Alarm::AuditFailed { .. }
+        | Alarm::TeeObjectUnreadable { .. }
+        | Alarm::HoldStands { .. }
+        | Alarm::HoldEnded { .. }
         | Alarm::BackupOverdue { .. }
         | Alarm::RetentionRefused { .. }
         | Alarm::CompactionFailed { .. }

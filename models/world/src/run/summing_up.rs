@@ -188,6 +188,18 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
         Alarm::EventsMissing { project, day, keys } => {
             ("audit", format!("p{project} {day}: missing events: {keys}"))
         }
+        Alarm::EventsAltered { project, day, events } => {
+            ("audit", format!("p{project} {day}: altered events: {events}"))
+        }
+        Alarm::TeeObjectUnreadable { object, why } => {
+            ("the reader of the tee", format!("{object} cannot be read: {why}"))
+        }
+        Alarm::HoldStands { project, day } => {
+            ("the audit's hold", format!("p{project} {day}: what could answer is kept"))
+        }
+        Alarm::HoldEnded { project, day } => {
+            ("the end of a hold", format!("p{project} {day}: nothing answered it"))
+        }
         Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
         Alarm::ProductionShrank { project, day, keys } => {
             ("the backup", format!("p{project} {day}: events fewer than before: {keys}"))

@@ -1,0 +1,114 @@
+//! Records of a later repair take the place of those that a recovery found to be wrong.
+
+use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, event, with_disk};
+use bytes::Bytes;
+use latent_pipeline::arb::api::{ArbAnswer, ArbCall};
+use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::record::Record;
+use latent_sim::{Action, Anchor, DiskError, Fault, OpKind};
+
+/// Event `n` as it should have been.
+fn right(n: u64) -> Record {
+    Record { repair: 1, json: Bytes::from_static(b"{\"event\":\"right\",\"properties\":{}}"), ..event(n) }
+}
+
+/// Writes records as a recovery does; how many were left out, if the disk took them.
+async fn recover(client: &Client, records: &[Record]) -> Option<u64> {
+    let write = encode_write(PROJECT, [(DAYS[0], Tier::Late, records)].into_iter(), true).unwrap();
+    match client.ask(&write.call, write.body).await {
+        Ok((ArbAnswer::Written { skipped }, _)) => Some(skipped),
+        _ => None,
+    }
+}
+
+async fn is_right(client: &Client, all: std::ops::Range<u64>, replaced: &[u64]) {
+    let mut records = client.read_at_last(DAYS[0]).await;
+    records.sort_by_key(|record| record.arrival);
+    let expected: Vec<Record> =
+        all.map(|n| if replaced.contains(&n) { right(n) } else { event(n) }).collect();
+    assert_eq!(records, expected);
+}
+
+#[test]
+fn a_record_of_a_later_repair_replaces_the_one_that_is_there_and_no_other() {
+    with_disk(31, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..30).await.unwrap();
+                client.merge_all().await.unwrap();
+                client.put(Tier::Late, 30..33).await.unwrap();
+                let before =
+                    client.order(ArbCall::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
+                // Compacted, open, absent, and one that says what is there already.
+                let recovered = [right(3), right(31), right(40), event(5)];
+                assert_eq!(recover(&client, &recovered).await, Some(1));
+                let after =
+                    client.order(ArbCall::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
+                assert_ne!(before, after);
+                let mut all = client.read_at_last(DAYS[0]).await;
+                all.retain(|record| record.arrival.sequence < 33);
+                assert_eq!(all.len(), 32);
+                assert_eq!(recover(&client, &recovered).await, Some(4), "a second time changes nothing");
+            })
+            .await;
+        bench.world.kill(DISK);
+        bench.world.restart(DISK);
+        bench.world.sleep(SECOND).await;
+        bench
+            .run("two", async |client| {
+                // What ingest wrote at first comes late, by a hint.
+                assert_eq!(recover(&client, &[event(3)]).await, Some(1));
+                let absent = client.read_at_last(DAYS[0]).await;
+                assert!(
+                    absent.contains(&right(40)) && absent.contains(&right(3)) && !absent.contains(&event(3))
+                );
+                client.merge_all().await.unwrap();
+            })
+            .await;
+        bench.world.sleep(HOUR).await;
+        assert_eq!(bench.check_manifests(&bench.world.disk_image(DISK)), [""; 0]);
+    });
+}
+
+#[test]
+fn whatever_fails_while_a_record_is_replaced_the_day_holds_one_of_the_two() {
+    for op in [OpKind::Append, OpKind::Sync, OpKind::Rename, OpKind::SyncDir] {
+        with_disk(32, None, async move |bench| {
+            bench
+                .run("one", async |client| {
+                    client.put(Tier::OnTime, 1..9).await.unwrap();
+                    client.merge_all().await.unwrap();
+                })
+                .await;
+            let error = DiskError {
+                node: "disk".into(),
+                op,
+                path_prefix: "arb".into(),
+                times: Some(1),
+                for_ms: None,
+            };
+            bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(error) });
+            bench.world.sleep(SECOND).await;
+            bench
+                .run("two", async |client| {
+                    let mut tries = 0;
+                    while recover(&client, &[right(3)]).await.is_none() {
+                        tries += 1;
+                        assert!(tries < 5, "it never succeeds");
+                        let held = client.read_at_last(DAYS[0]).await;
+                        let of_three: Vec<_> = held.iter().filter(|r| r.arrival.sequence == 3).collect();
+                        assert!(of_three == [&event(3)] || of_three == [&right(3)], "{of_three:?}");
+                    }
+                    is_right(&client, 1..9, &[3]).await;
+                })
+                .await;
+            bench.world.kill(DISK);
+            bench.world.restart(DISK);
+            bench.world.sleep(SECOND).await;
+            bench.run("three", async |client| is_right(&client, 1..9, &[3]).await).await;
+            bench.world.sleep(2 * HOUR).await;
+            assert_eq!(bench.check_manifests(&bench.world.disk_image(DISK)), [""; 0], "after {op:?}");
+        });
+    }
+}
