@@ -46,7 +46,7 @@ pub enum Alarm {
         why: String,
     },
     /// A file of the tee store cannot be read whole. What can be read of it, and the other files, are used.
-    TeeUnreadable {
+    TeeObjectUnreadable {
         /// The object.
         object: String,
         /// What is wrong with it.
@@ -141,7 +141,7 @@ pub enum Alarm {
         age_ms: u64,
     },
     /// Requests of the tee that no object of the tee store holds any more.
-    TeeRecordsLost {
+    TeeUnreadable {
         /// A file that lacks some.
         file: String,
         /// How many files lack some.
@@ -172,7 +172,7 @@ impl Alarm {
     pub fn has_cause_of(&self, other: &Alarm) -> bool {
         use Alarm::{
             BackupOverdue, CompactionFailed, EventsAltered, EventsMissing, JobStopped, ProductionShrank,
-            TeeUnreadable,
+            TeeObjectUnreadable,
         };
         match (self, other) {
             (EventsMissing { project, day, .. }, EventsMissing { project: of, day: on, .. })
@@ -187,7 +187,9 @@ impl Alarm {
                 (project, disk) == (of, on)
             }
             (JobStopped { job, .. }, JobStopped { job: other, .. }) => job == other,
-            (TeeUnreadable { object, .. }, TeeUnreadable { object: other, .. }) => object == other,
+            (TeeObjectUnreadable { object, .. }, TeeObjectUnreadable { object: other, .. }) => {
+                object == other
+            }
             (Alarm::BackupFailed { .. }, Alarm::BackupFailed { .. }) => true,
             (Alarm::BackupBehind { project, .. }, Alarm::BackupBehind { project: of, .. }) => project == of,
             (

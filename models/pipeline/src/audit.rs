@@ -236,7 +236,7 @@ impl<E: Env> Audit<E> {
         for TeeReadError { object, why } in unreadable {
             if !self.unreadable.contains(&object) {
                 self.env.mark(Mark { name: "audit.tee-unreadable", subject: &object });
-                self.alarms.raise(Alarm::TeeUnreadable { object: object.clone(), why });
+                self.alarms.raise(Alarm::TeeObjectUnreadable { object: object.clone(), why });
             }
             still.insert(object);
         }

@@ -13,7 +13,7 @@ use super::tee::TEE;
 use crate::alarms::{Alarm, Alarms, Retained};
 use crate::common_time::common_time;
 use crate::config::Boot;
-use crate::hold::{self, HOLDS, Hold, MOST_HELD_BYTES, Standing};
+use crate::hold::{HOLDS, Hold, MOST_HELD_BYTES, standing};
 use latent_edge::object_api::{ObjectInfo, ObjectStore, Patience, StoreError};
 use latent_edge::tee::{TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
@@ -105,8 +105,6 @@ async fn expire<E: Env>(
     kept: Duration,
 ) -> Result<BTreeSet<TeeName>, LookError> {
     let oldest = now - kept;
-    // Before anything goes: what is held from now on is held in this look.
-    let mut standing = hold::standing(&store.list(HOLDS).await?, now);
     let before = first_seen(env.disk()).await?;
     let mut seen = before.clone();
     for info in listed.iter() {
@@ -115,8 +113,12 @@ async fn expire<E: Env>(
     let first_of_file = first_of_file(&seen);
     // A file whose name says no hour is not the keeper's to remove.
     let is_old = |key: &str| file_of(key).is_some_and(|file| may_go(file, first_of_file[&file], oldest));
-    let (old, kept): (Vec<_>, Vec<_>) =
-        std::mem::take(listed).into_iter().partition(|info| is_old(&info.key));
+    let aged = listed.iter().filter(|info| is_old(&info.key));
+    let aged: Vec<(TeeName, u64)> = aged.filter_map(|info| Some((file_of(&info.key)?, info.bytes))).collect();
+    let holds = holds_that_stand(env, alarms, store, &aged, now).await?;
+    let is_held = |file: TeeName| holds.iter().any(|hold| hold.keeps_tee_file(file));
+    let goes = |key: &str| is_old(key) && !file_of(key).is_some_and(is_held);
+    let (old, kept): (Vec<_>, Vec<_>) = std::mem::take(listed).into_iter().partition(|info| goes(&info.key));
     *listed = kept;
     let is_there: BTreeSet<&String> = listed.iter().chain(&old).map(|info| &info.key).collect();
     seen.retain(|key, _| is_there.contains(key) || (file_of(key).is_some() && !is_old(key)));
@@ -126,13 +128,6 @@ async fn expire<E: Env>(
     }
     // Also when nothing is new: an earlier look may have failed at this, after the rename.
     env.disk().sync_dir("").await?;
-    end_holds(env, alarms, store, &mut standing, &old).await?;
-    let is_held = |info: &ObjectInfo| {
-        file_of(&info.key).is_some_and(|file| standing.holds.iter().any(|hold| hold.keeps_tee_file(file)))
-    };
-    let (held, old): (Vec<_>, Vec<_>) = old.into_iter().partition(is_held);
-    // What is held is read again like all that is kept.
-    listed.extend(held);
     for info in &old {
         store.delete(&info.key).await?;
         seen.remove(&info.key);
@@ -170,15 +165,16 @@ fn first_of_file(seen: &BTreeMap<String, i64>) -> BTreeMap<TeeName, i64> {
     first
 }
 
-/// Ends the holds that are past their time, or that keep too many bytes of `old` files, and removes what is of no more use.
-async fn end_holds<E: Env>(
+/// The holds that stand. Those that end now are reported, and objects of no use are removed.
+async fn holds_that_stand<E: Env>(
     env: &E,
     alarms: &Alarms<E>,
     store: &ObjectStore<E>,
-    standing: &mut Standing,
-    old: &[ObjectInfo],
-) -> Result<(), StoreError> {
-    for hold in give_way(&mut standing.holds, old, MOST_HELD_BYTES) {
+    aged: &[(TeeName, u64)],
+    now: UnixMs,
+) -> Result<BTreeSet<Hold>, LookError> {
+    let mut standing = standing(&store.list(HOLDS).await?, now);
+    for hold in give_way(&mut standing.holds, aged, MOST_HELD_BYTES) {
         standing.spent.push(hold.key());
         standing.ended.insert(hold);
     }
@@ -189,16 +185,15 @@ async fn end_holds<E: Env>(
     for key in &standing.spent {
         store.delete(key).await?;
     }
-    Ok(())
+    Ok(standing.holds)
 }
 
-/// Takes the oldest holds away until those that are left keep no more than `most` bytes of `old` files. Pure.
-fn give_way(holds: &mut BTreeSet<Hold>, old: &[ObjectInfo], most: u64) -> Vec<Hold> {
+/// Takes the oldest holds away until those that are left keep no more than `most` bytes of `aged` files. Pure.
+fn give_way(holds: &mut BTreeSet<Hold>, aged: &[(TeeName, u64)], most: u64) -> Vec<Hold> {
     let mut gone = Vec::new();
     let kept = |holds: &BTreeSet<Hold>| -> u64 {
-        let is_kept =
-            |key: &str| file_of(key).is_some_and(|file| holds.iter().any(|hold| hold.keeps_tee_file(file)));
-        old.iter().filter(|info| is_kept(&info.key)).map(|info| info.bytes).sum()
+        let is_kept = |name: TeeName| holds.iter().any(|hold| hold.keeps_tee_file(name));
+        aged.iter().filter(|(name, _)| is_kept(*name)).map(|(_, bytes)| bytes).sum()
     };
     while kept(holds) > most {
         gone.extend(holds.pop_first());
@@ -240,7 +235,6 @@ async fn note_first_seen<D: Disk>(disk: &D, seen: &BTreeMap<String, i64>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latent_edge::tee::Uploader;
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -250,11 +244,10 @@ mod tests {
             let day = crate::zone::Day(1);
             Hold { since_ms, project: 1, day, first_hour: hour, last_hour: hour }
         };
-        let object = |hour| TeeObject { file: TeeName { hour, edge: 1, boot: 1 }, by: Uploader::Edge(1) };
-        let old = [7, 8].map(|hour| ObjectInfo { key: object(hour).key(), bytes: 60 });
+        let aged = [7, 8].map(|hour| (TeeName { hour, edge: 1, boot: 1 }, 60));
         let mut holds = BTreeSet::from([hold(1, 7), hold(2, 8), hold(3, 9)]);
-        assert_eq!(give_way(&mut holds.clone(), &old, 120), []);
-        assert_eq!(give_way(&mut holds, &old, 119), [hold(1, 7)]);
+        assert_eq!(give_way(&mut holds.clone(), &aged, 120), []);
+        assert_eq!(give_way(&mut holds, &aged, 119), [hold(1, 7)]);
         assert_eq!(holds.len(), 2);
     }
 

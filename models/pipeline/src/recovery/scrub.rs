@@ -183,7 +183,7 @@ impl<E: Env> Scrub<E> {
         let Some(first) = new.first() else { return };
         let file = first.to_string();
         self.env.mark(Mark { name: "tee.lost", subject: &file });
-        self.alarms.raise(Alarm::TeeRecordsLost { file, files: new.len() as u64 });
+        self.alarms.raise(Alarm::TeeUnreadable { file, files: new.len() as u64 });
     }
 }
 

@@ -105,7 +105,8 @@ impl<E: Env> TeeReader<E> {
     }
 
     async fn file(&self, key: &str) -> Result<(TeeName, TeeFile), FileError> {
-        let name = TeeObject::from_key(key).map_err(|error| FileError::Malformed(error.to_string()))?.file;
+        let object = TeeObject::from_key(key).map_err(|error| FileError::Malformed(error.to_string()))?;
+        let name = object.file;
         let bytes = self.store.get(key).await.map_err(FileError::Store)?;
         let file = TeeFile::decode(&bytes).map_err(|error| FileError::Malformed(error.to_string()))?;
         Ok((name, file))

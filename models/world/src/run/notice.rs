@@ -37,7 +37,7 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
         | Alarm::ProductionShrank { project, day, .. }
         | Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
         Alarm::AuditFailed { .. }
-        | Alarm::TeeUnreadable { .. }
+        | Alarm::TeeObjectUnreadable { .. }
         | Alarm::HoldStands { .. }
         | Alarm::HoldEnded { .. }
         | Alarm::BackupOverdue { .. }
@@ -48,7 +48,7 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
         | Alarm::RetentionRefused { .. }
         | Alarm::CompactionFailed { .. }
         | Alarm::JobStopped { .. }
-        | Alarm::TeeRecordsLost { .. } => None,
+        | Alarm::TeeUnreadable { .. } => None,
     }
 }
 

@@ -192,7 +192,7 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
         Alarm::EventsAltered { project, day, events } => {
             ("audit", format!("p{project} {day}: altered events: {events}"))
         }
-        Alarm::TeeUnreadable { object, why } => {
+        Alarm::TeeObjectUnreadable { object, why } => {
             ("the reader of the tee", format!("{object} cannot be read: {why}"))
         }
         Alarm::HoldStands { project, day } => {
@@ -243,7 +243,7 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
             let age = words::span_ms(*age_ms);
             ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
         }
-        Alarm::TeeRecordsLost { file, files } => {
+        Alarm::TeeUnreadable { file, files } => {
             ("the tee's keeper", format!("{file}: requests cannot be read; files: {files}"))
         }
         Alarm::CopiesDiffer { project, day } => ("anti-entropy", format!("p{project} {day}: copies differ")),
