@@ -135,7 +135,7 @@ mod tests {
         let white = "a line has white space between its tokens";
         for body in [
             format!("{line}\r\n"),
-            format!("{} \n", line),
+            format!("{line} \n"),
             format!("{}\n", line.replace(":5", ": 5")),
             // An event as it was sent over several lines: none of them is JSON.
             format!("{}\n", line.replace("\"properties", "\n\"properties")),

@@ -41,7 +41,7 @@ pub struct StreamLaw {
     pub late: Late,
     /// Events whose device clock is ahead by up to 50 minutes, which is still legal; only in imports.
     pub ahead_ppm: u32,
-    /// Events that are sent a second time, byte for byte, under the same `$insert_id`.
+    /// Events that are sent a second time under the same `$insert_id`: the same text, but for its layout.
     pub resend_ppm: u32,
     /// How long after the first time they are sent again: least and most. Never when older than 4 days by then.
     pub resend_after_ms: (i64, i64),
@@ -55,7 +55,7 @@ pub struct StreamLaw {
     pub invalid_ppm: u32,
     /// Legal events of 200 to 900 kB, each in a request of its own.
     pub huge_ppm: u32,
-    /// Size of an ordinary event's JSON in bytes: least and most. The least possible is about 150.
+    /// Size of an ordinary event's JSON in bytes, white space aside: least and most. The least possible is about 150.
     pub event_bytes: (u32, u32),
     /// How requests travel.
     pub api: ApiMix,

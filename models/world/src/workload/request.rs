@@ -132,7 +132,7 @@ impl Api {
 pub struct PlannedEvent {
     /// Its index in the stream. A second sending has the first one's.
     pub index: u64,
-    /// It was sent before: the same bytes under the same `$insert_id`.
+    /// It was sent before under the same `$insert_id`: the same text, but for its layout.
     pub is_resend: bool,
     /// Its JSON text, byte for byte, a slice of the request's.
     pub json: Bytes,
