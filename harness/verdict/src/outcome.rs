@@ -116,8 +116,8 @@ pub struct Facts {
 /// The outcome of a run.
 ///
 /// Loss is told apart from other violations by each violation itself ([`Violation::loses_items`]); which kind of
-/// loss it is depends on [`Facts::recovery`] and [`Facts::shortfall`], and on whether more went wrong than the system promises to survive
-/// ([`Facts::beyond_budget`]): what was never promised is no bug. A violation without loss outranks loss: a system
+/// loss it is depends on [`Facts::recovery`] and [`Facts::shortfall`], and on whether more went wrong than the system
+/// promises to survive ([`Facts::beyond_budget`]): what was never promised is no bug. A violation without loss outranks loss: a system
 /// that breaks its other promises cannot be trusted to count what it lost.
 #[must_use]
 pub fn outcome(violations: &[Violation], facts: &Facts) -> Outcome {

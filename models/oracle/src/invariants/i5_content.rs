@@ -71,7 +71,7 @@ fn contents(ledger: &Ledger, of: ProjectDay, day: &DayContent, tally: &mut Tally
 /// Keys under which a place holds contents that no client sent, with how many such contents.
 fn each_altered(ledger: &Ledger, of: ProjectDay, day: &DayContent, mut each: impl FnMut(Key, u64)) {
     for kept in day.kept.iter().filter(|kept| !kept.anonymous && ledger.knows(of, kept.key)) {
-        // An event that no client sent is I2's matter: there is no content to compare with.
+        // An event that no client sent is I2's matter: there is nothing to compare it with.
         let variants = day.variants.get(&kept.key).into_iter().flatten();
         let contents = std::iter::once(&kept.content).chain(variants);
         let altered = contents.filter(|content| !ledger.allows(of, kept.key, **content)).count();

@@ -190,7 +190,7 @@ fn after_an_outage_of_hours_clients_that_keep_send_all_and_others_do_not() {
     let (given_up, all_kept) = (&dropped.judged.findings.events, &kept.judged.findings.events);
     assert!(given_up.given_up > 0 && given_up.given_up == given_up.unknown, "{given_up:?}");
     assert_eq!((all_kept.given_up, all_kept.unknown), (0, 0));
-    assert_eq!(given_up.sent, calm.judged.findings.events.sent, "a retry is no event more");
+    assert_eq!(given_up.sent, calm.judged.findings.events.sent, "a retry is not another event");
     assert!(dropped.judged.findings.event_attempts.sent > given_up.sent + 10 * given_up.given_up);
     let acked = |run: &Trial| run.judged.findings.events.acked;
     assert_eq!(acked(&kept), acked(&calm), "nothing is lost where clients keep it");

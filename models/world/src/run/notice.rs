@@ -87,7 +87,7 @@ impl Course<'_> {
         let first = unseen.first()?;
         let more = match unseen.len() - 1 {
             0 => String::new(),
-            more => format!(", nor {} like it", words::count(more as u64)),
+            more => format!(", nor {} like it,", words::count(more as u64)),
         };
         let within = match limit {
             Some(limit) => format!("within {}", words::span_ms(limit.as_millis() as u64)),

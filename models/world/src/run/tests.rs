@@ -147,21 +147,42 @@ fn what_is_missing_at_the_end_gets_a_drill_and_is_not_recovered_though_it_could_
     assert_eq!(judged.marks["drill:recovery.ended"], 1, "what a drill reaches counts: {:?}", judged.marks);
 }
 
+/// Without backups, with these fields in place of `drills`.
+fn with_a_deaf_audit(small: &str, more: &str) -> String {
+    let deaf = format!(
+        r#"{more}"faults": [{{ "anchor": {{ "at": "2016-02-20T00:30:00Z" }},
+            "action": {{ "isolate": {{ "node": "audit" }} }} }}], "drills""#
+    );
+    let small = repaired(small).replace(r#""drills""#, &deaf);
+    small.lines().filter(|line| !line.contains(r#""backup""#)).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
-fn a_loss_that_no_detector_reports_is_not_recovered_though_all_is_back() {
-    // The audit is cut off until trouble is over; an operator recovers by plan, for a reason of his own.
-    let deaf = r#""operations": [{ "at": "2016-02-21T18:00:00Z", "what": { "recover": {} } }],
-        "faults": [{ "anchor": { "at": "2016-02-20T00:30:00Z" }, "action": { "isolate": { "node": "audit" } } }],
-        "drills""#;
-    let unaudited = |small: &str| {
-        let small = repaired(small).replace(r#""operator": { "reaction": "30m" }, "drills""#, deaf);
-        small.lines().filter(|line| !line.contains(r#""backup""#)).collect::<Vec<_>>().join("\n")
+fn a_loss_that_no_detector_reports_in_its_time_is_not_recovered_though_all_is_back() {
+    // An operator recovers by plan, for a reason of his own; or once the audit can be heard, which is too late.
+    let by_plan = r#""operations": [{ "at": "2016-02-21T18:00:00Z", "what": { "recover": {} } }], "#;
+    for more in [by_plan, ""] {
+        let judged = judged(|small| with_a_deaf_audit(small, more), |_| {});
+        let loss = &judged.findings.loss;
+        assert!(loss.events_lost_from_production > 0 && loss.events_missing_at_end == 0, "{loss:?}");
+        assert_eq!(judged.findings.recovery.detected_by.is_some(), more.is_empty());
+        assert_eq!(outcome(&judged), Outcome::RecoverableButMissing);
+        let shortfall = judged.facts.shortfall.expect("no detector fired in time");
+        assert!(shortfall.starts_with("no detector reported the loss of p"), "{shortfall}");
+        assert!(shortfall.ends_with(" within 1 d 2 h") && shortfall.lines().count() == 1, "{shortfall}");
+    }
+}
+
+#[test]
+fn the_stated_time_is_that_of_the_slower_detector_and_without_an_audit_there_is_none() {
+    let stated_time = |text: &str| {
+        let scenario = latent_engine::parse::<Latent>("small.json", text).unwrap();
+        notice::stated_time(&scenario.topic).map(|time| time.as_secs() / 3_600)
     };
-    let judged = judged(unaudited, |_| {});
-    let loss = &judged.findings.loss;
-    assert!(loss.events_lost_from_production > 0 && loss.events_missing_at_end == 0, "{loss:?}");
-    assert_eq!(outcome(&judged), Outcome::RecoverableButMissing);
-    let shortfall = judged.facts.shortfall.expect("no detector fired in time");
-    assert!(shortfall.starts_with("no detector reported the loss of p"), "{shortfall}");
-    assert_eq!(shortfall.lines().count(), 1, "{shortfall}");
+    assert_eq!(stated_time(SMALL), Some(27), "a backup a day, and 3 h for taking it");
+    let unbacked: Vec<&str> = SMALL.lines().filter(|line| !line.contains(r#""backup""#)).collect();
+    assert_eq!(stated_time(&unbacked.join("\n")), Some(26), "an audit a night");
+    let unaudited: Vec<&str> = SMALL.lines().filter(|line| !line.contains(r#""audit""#)).collect();
+    let unaudited = unaudited.join("\n").replace(r#""retention": "10d" },"#, r#""retention": "10d" }"#);
+    assert_eq!(stated_time(&unaudited), None, "no alarm has an address");
 }
