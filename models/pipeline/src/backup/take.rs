@@ -85,12 +85,13 @@ async fn first_boot<E: Env>(env: &E, now: UnixMs) -> UnixMs {
 async fn noted_first_boot<E: Env>(env: &E, now: UnixMs) -> Result<UnixMs, ArbFailure> {
     let (mut log, frames) =
         DurableLog::open(env.disk(), "first-boot", b"LBKPBOT1", &Distrusted::default()).await?;
-    if let Some(noted) = frames.first().and_then(|frame| frame.first_chunk::<8>()) {
-        return Ok(UnixMs(i64::from_le_bytes(*noted)));
+    let noted = frames.first().and_then(|frame| frame.first_chunk::<8>());
+    if noted.is_none() {
+        log.append(&now.0.to_le_bytes()).await?;
     }
-    log.append(&now.0.to_le_bytes()).await?;
+    // Also when it was there: an earlier boot may have failed at this.
     env.disk().sync_dir("").await?;
-    Ok(now)
+    Ok(noted.map_or(now, |noted| UnixMs(i64::from_le_bytes(*noted))))
 }
 
 fn stores<E: Env>(env: &E, config: &BackupConfig) -> Vec<ObjectStore<E>> {
