@@ -32,15 +32,20 @@ const TIMERS_LOOK_EVERY_MS: i64 = 6 * 3_600_000;
 /// A clock that is off by less decides nothing.
 const DRIFT_NOT_FELT_MS: i64 = 5 * 60_000;
 
+/// Nodes of which a job needs some.
+#[derive(Clone, Debug)]
+pub(crate) struct SomeOf {
+    nodes: BTreeSet<String>,
+    least: usize,
+}
+
 /// What a job needs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Need {
     /// Nodes that it cannot do without.
     pub all: BTreeSet<String>,
-    /// Nodes of which it needs some.
-    pub some_of: BTreeSet<String>,
-    /// How many of these.
-    pub least: usize,
+    /// Groups of nodes of which it needs some each.
+    pub some_of: Vec<SomeOf>,
     /// How long after a fault it may be until the job has tried again.
     pub catch_up_ms: i64,
     /// How long a damaged node that it cannot do without may need until it is whole.
@@ -55,8 +60,13 @@ impl Need {
     }
 
     /// And so many of these besides.
-    pub fn and(self, least: usize, some_of: impl IntoIterator<Item = String>) -> Need {
-        Need { some_of: some_of.into_iter().collect(), least, ..self }
+    pub fn and(mut self, least: usize, nodes: impl IntoIterator<Item = String>) -> Need {
+        self.some_of.push(SomeOf { nodes: nodes.into_iter().collect(), least });
+        self
+    }
+
+    fn has_member(&self, name: &str) -> Option<&str> {
+        self.some_of.iter().find_map(|group| group.nodes.get(name)).map(String::as_str)
     }
 }
 
@@ -183,23 +193,24 @@ impl Excuses {
                 each.entry(name).or_default().push(one.span(need.catch_up_ms, REPAIRED_AFTER_MS));
             }
         }
-        whole.extend(too_few(&each, need));
+        whole.extend(need.some_of.iter().flat_map(|group| too_few(&each, group)));
         Excused::of(whole)
     }
 }
 
 /// When fewer than are needed were untouched.
-fn too_few(each: &BTreeMap<&str, Vec<(i64, i64)>>, need: &Need) -> Vec<(i64, i64)> {
-    if need.some_of.len() - each.len() >= need.least {
+fn too_few(each: &BTreeMap<&str, Vec<(i64, i64)>>, group: &SomeOf) -> Vec<(i64, i64)> {
+    let each: Vec<&Vec<(i64, i64)>> = group.nodes.iter().filter_map(|name| each.get(name.as_str())).collect();
+    if group.nodes.len() - each.len() >= group.least {
         return Vec::new();
     }
-    let edges: BTreeSet<i64> = each.values().flatten().flat_map(|(from, to)| [*from, *to]).collect();
+    let edges: BTreeSet<i64> = each.iter().copied().flatten().flat_map(|(from, to)| [*from, *to]).collect();
     let edges: Vec<i64> = edges.into_iter().collect();
     let is_in =
-        |at_ms: i64, spans: &Vec<(i64, i64)>| spans.iter().any(|(from, to)| *from <= at_ms && at_ms < *to);
+        |at_ms: i64, spans: &[(i64, i64)]| spans.iter().any(|(from, to)| *from <= at_ms && at_ms < *to);
     let is_short = |at_ms: i64| {
-        let touched = each.values().filter(|spans| is_in(at_ms, spans)).count();
-        need.some_of.len() - touched < need.least
+        let touched = each.iter().filter(|spans| is_in(at_ms, spans)).count();
+        group.nodes.len() - touched < group.least
     };
     edges.windows(2).filter(|pair| is_short(pair[0])).map(|pair| (pair[0], pair[1])).collect()
 }
@@ -227,19 +238,22 @@ struct Touches<'n> {
 impl<'n> Touches<'n> {
     fn node(&mut self, need: &'n Need, name: &str) {
         self.whole |= need.all.contains(name);
-        self.members.extend(need.some_of.get(name).map(String::as_str));
+        self.members.extend(need.has_member(name));
     }
 
     fn link(&mut self, need: &'n Need, one: &str, other: &str) {
         match (one == EVERY, other == EVERY) {
-            (true, true) => need.all.iter().chain(&need.some_of).for_each(|name| self.node(need, name)),
+            (true, true) => {
+                let members = need.some_of.iter().flat_map(|group| &group.nodes);
+                need.all.iter().chain(members).for_each(|name| self.node(need, name));
+            }
             (true, false) => self.node(need, other),
             (false, true) => self.node(need, one),
             (false, false) if one == other => {}
             (false, false) => match (need.all.contains(one), need.all.contains(other)) {
                 (true, true) => self.whole = true,
-                (true, false) => self.members.extend(need.some_of.get(other).map(String::as_str)),
-                (false, true) => self.members.extend(need.some_of.get(one).map(String::as_str)),
+                (true, false) => self.members.extend(need.has_member(other)),
+                (false, true) => self.members.extend(need.has_member(one)),
                 (false, false) => {}
             },
         }

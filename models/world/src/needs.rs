@@ -79,9 +79,15 @@ impl Needs {
         Need::of([ingest.to_owned(), disk.to_owned()], HINT_TRIED_AGAIN_MS)
     }
 
+    /// A job that runs by the clock: it asks the disks what time it is, and takes the middle one.
+    fn timed(&self, need: Need) -> Need {
+        need.and(self.read_disks, self.names.disks.clone())
+    }
+
     /// The nightly job on a disk: any worker does it.
     pub fn compaction(&self, disk: &str) -> Need {
-        Need::of([disk.to_owned()], COMPACTION_TRIED_AGAIN_MS).and(1, self.names.workers.clone())
+        let need = Need::of([disk.to_owned()], COMPACTION_TRIED_AGAIN_MS).and(1, self.names.workers.clone());
+        self.timed(need)
     }
 
     /// Being one of the copies that are compared: by the first worker, and written to by ingest and by recoveries, of
@@ -89,6 +95,6 @@ impl Needs {
     pub fn copy(&self, disk: &str) -> Need {
         let writers = self.names.edges.iter().chain(&self.names.ingest).chain(&self.names.operator);
         let writers: Vec<String> = writers.chain(self.names.workers.first()).cloned().collect();
-        Need::of([disk.to_owned()], COMPARED_AFTER_MS).and(writers.len(), writers)
+        self.timed(Need::of([disk.to_owned()], COMPARED_AFTER_MS).and(writers.len(), writers))
     }
 }
