@@ -52,9 +52,12 @@ fn crash(n: u64) -> Fault {
     Fault { anchor: nth(n), action: Action::Kill(kill) }
 }
 
+/// Makes the fault of the `n`-th operation.
+type FaultAt = fn(u64) -> Fault;
+
 /// Gives how many of the second faults struck.
 fn at_each_twice(damaged: bool) -> u64 {
-    let pairs: [[fn(u64) -> Fault; 2]; 3] = [[error, error], [error, crash], [crash, error]];
+    let pairs: [[FaultAt; 2]; 3] = [[error, error], [error, crash], [crash, error]];
     let mut struck = 0;
     for pair in pairs {
         for (first, later) in (1..=24).flat_map(|first| (1..=8).map(move |later| (first, later))) {

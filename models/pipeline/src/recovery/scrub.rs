@@ -322,7 +322,7 @@ mod tests {
         rotten[40] ^= 1;
         let rotten = Some(rotten);
         assert_eq!(judged(&[whole.clone(), whole.clone()]), (true, true, false));
-        assert_eq!(judged(&[whole.clone()]), (false, false, false), "one is not two");
+        assert_eq!(judged(std::slice::from_ref(&whole)), (false, false, false), "one is not two");
         assert_eq!(judged(&[whole.clone(), Some(file(&[1, 2]))]), (false, false, false));
         assert_eq!(judged(&[whole.clone(), Some(file(&[1, 2])), Some(file(&[3]))]), (false, true, false));
         assert_eq!(judged(&[whole.clone(), rotten.clone()]), (false, false, false), "covered by the other");

@@ -168,8 +168,11 @@ fn crash(n: u64) -> Fault {
     Fault { anchor: nth(OpKind::Disk, n), action }
 }
 
+/// Makes the fault of the `n`-th operation.
+type FaultAt = fn(u64) -> Fault;
+
 /// The kinds of the first fault and of the second.
-const PAIRS: [[fn(u64) -> Fault; 2]; 3] = [[error, error], [error, crash], [crash, error]];
+const PAIRS: [[FaultAt; 2]; 3] = [[error, error], [error, crash], [crash, error]];
 
 /// Runs `script` on a disk that boots from `image` with `lasting` faults, with a first fault at each operation up to the
 /// `most`-th and a second at each of the `within` operations after it. Gives how many of the second faults struck.

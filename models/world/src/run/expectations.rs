@@ -37,7 +37,6 @@ pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<
     Settings {
         deliveries_per_send,
         clock_skew_ms: usual.clock_skew_ms + i64::try_from(skew_ms).unwrap_or(i64::MAX / 4),
-        ..usual
     }
 }
 
