@@ -222,6 +222,9 @@ pub enum ArbError {
     /// An answer of the wrong kind.
     #[error("disk {0} answered something else than was asked")]
     Unexpected(u16),
+    /// Another worker holds the lease.
+    #[error("another worker holds the lease on disk {0}")]
+    Held(u16),
 }
 
 /// Calls a disk.

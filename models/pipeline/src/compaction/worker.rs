@@ -177,7 +177,12 @@ async fn job<E: Env>(
     }
     let for_ms = boot.cluster.compaction.lease.as_millis() as u64;
     let lease = call(env, disk, &ArbCall::Lease { project, for_ms }, Bytes::new(), CALL_TIMEOUT).await?;
-    let ArbAnswer::Leased { token } = lease.0 else { return Ok(()) };
+    let token = match lease.0 {
+        ArbAnswer::Leased { token } => token,
+        // Its holder may be unable to do the job: whether it did is seen at the next try.
+        ArbAnswer::Held => return Err(ArbError::Held(disk.0)),
+        _ => return Err(ArbError::Unexpected(disk.0)),
+    };
     // Asked again under the lease: nobody else changes compacted files from here on. A day that cannot be compacted does
     // not hold up the others.
     let mut failed = Ok(());

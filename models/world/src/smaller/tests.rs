@@ -40,6 +40,7 @@ fn everything() -> String {
               "days": [{ "project": 1, "day": "2016-02-20" }, { "project": 2, "day": "2016-02-20" }] } } },
             { "at": "2016-02-20T14:15:16Z", "what": { "disable_backup": { "for": "5h" } } },
             { "at": "2016-02-21T14:15:16Z", "what": { "type_retention": { "of": "tee", "typed": "7h" } } }],
+        "heal_without": { "down": "disk-8" },
         "expect": "recovered""#;
     let rolling = SMALL.replace(r#""to": "all""#, r#""to": { "rolling": { "pause": "2m" } }"#);
     rolling.replace(r#""expect": "recovered""#, fault)
