@@ -164,7 +164,7 @@ fn json_is_one_object_with_what_is_promised() {
     assert_eq!(text(&output.stdout).lines().count(), 1);
     let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget expected faults hung kept marks missing_marks noticed outcome repeat scenario seed sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
+    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget expected faults hung kept marks missing_marks noticed outcome repeat scenario seed shortfall sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
     let violation: Vec<&str> =
         report["violations"][0].as_object().expect("it is an object").keys().map(String::as_str).collect();
     insta::assert_snapshot!(violation.join(" "), @"at_ms day detail file fingerprint invariant keys kind loses_items records stage");

@@ -87,6 +87,8 @@ pub(crate) struct Judge {
     pub settling: Settling,
     /// Where days were set aside to.
     asides: Vec<(NodeId, String)>,
+    /// How many of these are in the scope of a check.
+    asides_checked: usize,
     /// Days of which an alarm since the end of faults said that copies differ.
     pub alarmed: BTreeSet<ProjectDay>,
     tee_store_emptied_ms: Option<i64>,
@@ -160,6 +162,7 @@ impl Judge {
             chronicle,
             settling: Settling::default(),
             asides: Vec::new(),
+            asides_checked: 0,
             alarmed: BTreeSet::new(),
             tee_store_emptied_ms: None,
             missing_by_design: 0,
@@ -197,6 +200,15 @@ impl Judge {
         for down in nodes.disks.iter().filter(|node| !world.is_up(**node)) {
             self.space.booted(&world.node_name(*down), now_ms);
         }
+    }
+
+    /// The days that were set aside since the last call. They are checked while what was set aside is still there: the
+    /// directory says that the day begins again, and goes within a day or two.
+    pub fn set_aside_since(&mut self, world: &World, nodes: &Nodes) -> BTreeSet<ProjectDay> {
+        self.hear(world, nodes);
+        let new = &self.asides[self.asides_checked..];
+        self.asides_checked = self.asides.len();
+        new.iter().filter_map(|(_, path)| day_of(path.split(".corrupt-").next()?)).collect()
     }
 
     /// Somebody outside of the system emptied or replaced a disk: what it held binds it no more.
@@ -483,10 +495,12 @@ pub(crate) fn view_of<'i>(
 
 /// The project-days that have a directory on any of these disks.
 fn days_of(views: &[DiskView]) -> BTreeSet<ProjectDay> {
-    let day = |file: &FileView| {
-        let mut parts = file.path.strip_prefix("arb/")?.split('/');
-        let project = parts.next()?.parse().ok()?;
-        Some(ProjectDay { project, day: day::parse_day(parts.next()?)? })
-    };
-    views.iter().flat_map(|view| &view.files).filter_map(day).collect()
+    views.iter().flat_map(|view| &view.files).filter_map(|file| day_of(&file.path)).collect()
+}
+
+/// The project-day in whose directory a path lies, or that it is.
+fn day_of(path: &str) -> Option<ProjectDay> {
+    let mut parts = path.strip_prefix("arb/")?.split('/');
+    let project = parts.next()?.parse().ok()?;
+    Some(ProjectDay { project, day: day::parse_day(parts.next()?)? })
 }

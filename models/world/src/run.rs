@@ -316,6 +316,7 @@ impl<'a> Course<'a> {
                 scope.insert(ProjectDay { project: *project, day: ended.0 });
             }
         }
+        scope.extend(self.judge.set_aside_since(&self.world, &self.nodes));
         self.judge.replays = lock(&self.desk).begun;
         let lacking = self.judge.lacking();
         if !scope.is_empty() {

@@ -68,7 +68,8 @@ pub fn check(
 }
 
 fn stale(store: &DiskView, position_ms: Option<i64>, promise: &Promise, now: &Moment) -> Option<Violation> {
-    let since_ms = position_ms.unwrap_or(promise.since_ms);
+    // A project that no backup has held yet is as old as the promise.
+    let since_ms = position_ms.unwrap_or(i64::MIN).max(promise.since_ms);
     let age_ms = now.at_ms - since_ms;
     if promise.excused.available_ms(since_ms, now.at_ms) <= promise.interval_ms + promise.slack_ms {
         return None;

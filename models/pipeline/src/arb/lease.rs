@@ -16,10 +16,10 @@
 //! Not guarded against: a whole project directory that somebody removed while no process held it in memory.
 
 use super::api::{ArbAnswer, ArbFailure};
-use super::log::{Distrusted, DurableLog};
+use super::log::{Distrusted, DurableLog, put_whole};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_edge::frame::{self, FRAME_HEAD_BYTES};
-use latent_ports::{Clock, Disk, DiskErrorKind, Entry as DirEntry, Env, File, Mark, NodeId, OpenMode};
+use latent_ports::{Clock, Disk, DiskErrorKind, Entry as DirEntry, Env, Mark, NodeId, OpenMode};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use tokio::sync::Mutex;
@@ -233,18 +233,10 @@ async fn begin_if_missing<E: Env>(env: &E, project: u32, floor: u64) -> Result<(
         Err(error) => return Err(error.into()),
         Ok(_) => return Ok(()),
     }
-    let temporary = format!("{path}.tmp");
-    match disk.remove(&temporary).await {
-        Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
     let now_ms = env.clock().wall().0;
     let first = frame::encode_frame(&encode(floor, NO_HOLDER, now_ms, now_ms))
         .map_err(|error| ArbFailure::Refused(format!("{path}: {error}")))?;
-    let file = disk.open(&temporary, OpenMode::CreateNew).await?;
-    file.append([HEADER, first.as_ref()].concat().into()).await?;
-    file.sync().await?;
-    disk.rename(&temporary, &path).await?;
+    put_whole(disk, &path, [HEADER, first.as_ref()].concat().into()).await?;
     Ok(disk.sync_dir(&format!("arb/{project}")).await?)
 }
 

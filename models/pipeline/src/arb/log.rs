@@ -50,16 +50,33 @@ async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result
     if matches!(scan.end, End::CorruptMiddle { .. }) {
         return Ok(());
     }
-    let anew = format!("{path}.tmp");
-    match disk.remove(&anew).await {
+    put_whole(disk, path, bytes.slice(..scan.valid_bytes)).await?;
+    disk.sync_dir(path.rsplit_once('/').map_or("", |(dir, _)| dir)).await?;
+    Ok(())
+}
+
+/// Creates a log that is not there, with its header, under its name only once that is durable: what a crash leaves in a
+/// file that was never synced may be anything, and could not be told from a header that has rotted.
+async fn create_if_absent<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result<(), ArbFailure> {
+    match disk.open(path, OpenMode::Read).await {
+        Err(error) if error.kind == DiskErrorKind::NotFound => {
+            put_whole(disk, path, Bytes::from_static(header)).await
+        }
+        opened => Ok(drop(opened?)),
+    }
+}
+
+/// Puts a durable file of these bytes in the place of `path`. The caller syncs the directory.
+pub(super) async fn put_whole<D: Disk>(disk: &D, path: &str, bytes: Bytes) -> Result<(), ArbFailure> {
+    let unfinished = format!("{path}.tmp");
+    match disk.remove(&unfinished).await {
         Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let file = disk.open(&anew, OpenMode::CreateNew).await?;
-    file.append(bytes.slice(..scan.valid_bytes)).await?;
+    let file = disk.open(&unfinished, OpenMode::CreateNew).await?;
+    file.append(bytes).await?;
     file.sync().await?;
-    disk.rename(&anew, path).await?;
-    disk.sync_dir(path.rsplit_once('/').map_or("", |(dir, _)| dir)).await?;
+    disk.rename(&unfinished, path).await?;
     Ok(())
 }
 
@@ -101,6 +118,7 @@ impl<F: File> DurableLog<F> {
         path: &str,
         header: &'static [u8],
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
+        create_if_absent(disk, path, header).await?;
         let file = disk.open(path, OpenMode::Create).await.map_err(ArbFailure::from)?;
         let size = file.size_bytes().await?;
         let bytes = read_full(&file, 0, size).await?;

@@ -94,6 +94,13 @@ impl Kept {
         self.days.keys().map(|(project, _)| *project)
     }
 
+    /// Takes in projects that a backup should hold. Of one that no backup has held yet, nothing is promised.
+    pub fn expect(&mut self, projects: impl IntoIterator<Item = u32>) {
+        for project in projects {
+            self.positions.entry(project).or_insert(0);
+        }
+    }
+
     /// The days that have to be compared before [`Kept::plan`]: those that were found without all the segments that a
     /// backup has of them.
     #[must_use]
@@ -338,6 +345,15 @@ mod tests {
         assert_eq!(kept.position_of(PROJECT), 70);
         let plan = backup(&mut kept, &[day(1, &["ab"]), day(2, &["c"])]);
         assert_eq!(names(&plan.days), [vec!["ab", "abe"], vec!["c"]]);
+    }
+
+    #[test]
+    fn a_project_that_could_not_be_copied_into_its_first_backup_is_behind_with_nothing_promised() {
+        let mut kept = Kept::default();
+        kept.expect([2, PROJECT]);
+        let plan = kept.plan(100, &Found::from([(2, vec![])]), &Lacking::new(), |_| true);
+        assert_eq!(plan.behind, [Behind { project: PROJECT, position_ms: 0 }]);
+        assert_eq!((plan.kept.position_of(PROJECT), plan.kept.position_of(2)), (0, 100));
     }
 
     #[test]

@@ -257,6 +257,7 @@ impl<E: Env> Taking<'_, E> {
         let lacking = self.compare(found).await;
         let all = data_centers.len() == self.config.data_centers.len();
         let may_be_had = |hash: &str| !all || data_centers.iter().any(|one| one.lists(hash));
+        self.memory.kept.expect(round.todo.iter().copied());
         let mut plan = self.memory.kept.plan(round.position_ms, found, &lacking, may_be_had);
         let gone = complete(data_centers, all, &plan.days).await;
         for (project, day) in plan.let_go(&gone, found) {
