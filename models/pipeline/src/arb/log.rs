@@ -57,7 +57,11 @@ async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result
 
 /// Creates a log that is not there, with its header, under its name only once that is durable: what a crash leaves in a
 /// file that was never synced may be anything, and could not be told from a header that has rotted.
-async fn create_if_absent<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result<(), ArbFailure> {
+pub(super) async fn create_if_absent<D: Disk>(
+    disk: &D,
+    path: &str,
+    header: &'static [u8],
+) -> Result<(), ArbFailure> {
     match disk.open(path, OpenMode::Read).await {
         Err(error) if error.kind == DiskErrorKind::NotFound => {
             put_whole(disk, path, Bytes::from_static(header)).await
@@ -118,7 +122,6 @@ impl<F: File> DurableLog<F> {
         path: &str,
         header: &'static [u8],
     ) -> Result<(Self, Vec<Bytes>), ArbFailure> {
-        create_if_absent(disk, path, header).await?;
         let file = disk.open(path, OpenMode::Create).await.map_err(ArbFailure::from)?;
         let size = file.size_bytes().await?;
         let bytes = read_full(&file, 0, size).await?;

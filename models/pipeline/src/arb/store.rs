@@ -6,7 +6,7 @@
 
 use super::api::ArbFailure;
 use super::lease::{self, Leases};
-use super::log::{Distrusted, DurableLog};
+use super::log::{Distrusted, DurableLog, create_if_absent};
 use super::manifest::{Edit, FileEntry, Manifest, Tier};
 use super::retire::Retired;
 use crate::config::Boot;
@@ -196,6 +196,7 @@ impl<E: Env> Store<E> {
         let disk = self.env.disk();
         let dir = day_dir(project, day);
         let path = format!("{dir}/manifest");
+        create_if_absent(disk, &path, MANIFEST_HEADER).await?;
         let (log, edits) = DurableLog::open(disk, &path, MANIFEST_HEADER, &self.distrusted).await?;
         let mut manifest = Manifest::default();
         for edit in edits {

@@ -32,6 +32,8 @@ pub struct Memory {
     pub(super) round: Option<Round>,
     /// Alarms that were raised and whose cause has not gone since.
     alarmed: Vec<Alarm>,
+    /// Tries since the last one that copied anything.
+    pub(super) failed_in_a_row: u32,
 }
 
 /// One backup: a position, and the tries to hold every project up to it in every data center.

@@ -127,10 +127,16 @@ pub async fn take<E: Env>(
     let taken = attempt(env, boot, config, alarms, memory).await;
     let failed = match &taken {
         Err(error) if !matches!(error, BackupError::Incomplete { .. }) => {
+            memory.failed_in_a_row += 1;
             vec![Alarm::BackupFailed { why: error.to_string() }]
         }
-        _ => Vec::new(),
+        _ => {
+            memory.failed_in_a_row = 0;
+            Vec::new()
+        }
     };
+    // One try may meet disks that all restart for a release: the next one, half an hour later, does not.
+    let failed = if memory.failed_in_a_row == 1 { Vec::new() } else { failed };
     for alarm in memory.news(failed, |alarm| matches!(alarm, Alarm::BackupFailed { .. })) {
         alarms.raise(alarm);
     }

@@ -187,9 +187,10 @@ fn a_comparison_reads_a_bounded_number_of_days_again_and_a_few_read_all() {
     });
 }
 
-/// Found by a generated week: such a manifest served until the disk booted, and then nobody could read the day.
+/// Found by a generated week: such a manifest served until the disk booted, and then no node could read the day. A header is
+/// read back when its log gets its name, and written again if it is not there.
 #[test]
-fn a_manifest_whose_header_went_elsewhere_is_found_within_three_nights() {
+fn a_manifest_whose_header_went_elsewhere_is_written_again_at_once() {
     with_disk(20, None, async |bench| {
         let path_prefix = format!("arb/{PROJECT}/{DAY}/manifest");
         let misdirected = MisdirectedWrite { node: "disk".into(), path_prefix, pick: 3 };
@@ -203,12 +204,13 @@ fn a_manifest_whose_header_went_elsewhere_is_found_within_three_nights() {
             })
             .await;
         assert!(before.is_some());
+        assert!(bench.world.fault_outcomes()[0].struck.is_some(), "its first write went elsewhere");
         let manifest =
             bench.world.durable_image(DISK).read(&format!("arb/{PROJECT}/{DAY}/manifest")).unwrap();
-        assert_eq!(manifest[..8], [0; 8], "its first write went elsewhere");
+        assert_ne!(manifest[..8], [0; 8]);
         bench.world.sleep(61 * HOUR).await;
         let scrubbed = bench.run("two", async |client| digest_of(&client).await).await;
-        assert_eq!(scrubbed, None);
+        assert_eq!(scrubbed, before);
     });
 }
 
