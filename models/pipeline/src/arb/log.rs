@@ -66,7 +66,8 @@ pub(super) async fn create_if_absent<D: Disk>(
         Err(error) if error.kind == DiskErrorKind::NotFound => {
             put_whole(disk, path, Bytes::from_static(header)).await
         }
-        opened => Ok(drop(opened?)),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
     }
 }
 
