@@ -114,7 +114,7 @@ pub struct Store<E: Env> {
     pub(super) lies: AtomicBool,
     days: StdMutex<Days<E>>,
     /// Every dirty day, and days that were dirty when they were asked for last: a nightly job looks at these alone. Changed
-    /// only by whoever holds the day.
+    /// only by the holder of the day's lock.
     pub(super) dirty: StdMutex<BTreeSet<(u32, Day)>>,
     /// Days whose manifest does not verify: refused until they are repaired.
     pub(super) corrupt: StdMutex<BTreeMap<(u32, Day), String>>,

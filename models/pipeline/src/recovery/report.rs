@@ -50,7 +50,7 @@ pub struct RecoveryReport {
 
 impl RecoveryReport {
     /// Whether every target passed its audit and was written. Not when the tee could not be read: there may be
-    /// days that nobody knows of; nor when it was not run by the book.
+    /// days that no source names; nor when steps of the runbook were left out or swapped.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.by_the_book
