@@ -220,16 +220,16 @@ async fn first_seen<D: Disk>(disk: &D) -> Result<BTreeMap<String, i64>, DiskErro
 
 /// The caller syncs the directory.
 async fn note_first_seen<D: Disk>(disk: &D, seen: &BTreeMap<String, i64>) -> Result<(), DiskError> {
-    let anew = format!("{FIRST_SEEN}.tmp");
-    match disk.remove(&anew).await {
+    let unfinished = format!("{FIRST_SEEN}.tmp");
+    match disk.remove(&unfinished).await {
         Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let text = serde_json::to_vec(seen).expect("a map from strings to numbers is JSON");
-    let file = disk.open(&anew, OpenMode::CreateNew).await?;
+    let file = disk.open(&unfinished, OpenMode::CreateNew).await?;
     file.append(text.into()).await?;
     file.sync().await?;
-    disk.rename(&anew, FIRST_SEEN).await
+    disk.rename(&unfinished, FIRST_SEEN).await
 }
 
 #[cfg(test)]
