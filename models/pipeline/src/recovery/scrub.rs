@@ -250,7 +250,7 @@ impl Held {
     fn lacks_bytes_of(&self, copy: &Copy) -> bool {
         let is_whole =
             copy.bytes.as_ref().is_some_and(|bytes| Merge::new(self.all.name()).add(bytes) == Shape::Whole);
-        !is_whole && copy.len_bytes > self.all_bytes
+        !is_whole && (self.all.records() == 0 || copy.len_bytes > self.all_bytes)
     }
 
     /// An object that holds all records came in the place of `before`.

@@ -1,5 +1,9 @@
 //! What the tee store holds, as events: read by the audit (new files only) and by recovery (all).
 //!
+//! Of an object that is damaged or that the store fails to read, the records come from all objects of its file together.
+//! It is named, unless these hold at least as many bytes as it had: then nothing is missing, and the keeper reports the
+//! damage (`scrub`).
+//!
 //! A request stands in two objects or more, put there by the edges that held it and by the keeper: it counts once. Requests and items
 //! that ingest rejects are rejected here again, by their original arrival time.
 
@@ -7,8 +11,10 @@ use crate::config::{Cluster, TeeStoreConfig};
 use crate::ingest::events::accepted_of_tee;
 use crate::record::Record;
 use crate::zone::Day;
+use bytes::Bytes;
 use latent_edge::frame::End;
 use latent_edge::object_api::{ObjectStore, Patience, StoreError};
+use latent_edge::tee::merge::Merge;
 use latent_edge::tee::{TeeFile, TeeName, TeeObject, TeeRecord};
 use latent_ports::Env;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,9 +39,10 @@ pub struct TeeReadError {
 /// What one pass over the tee store's files brought.
 #[derive(Debug, Default)]
 pub struct TeeRead {
-    /// Files with the records that can be read of each.
+    /// Files with the records that can be read of each. A file comes once for each of its objects.
     pub files: Vec<(TeeName, Vec<TeeRecord>)>,
-    /// Files of which not all can be read, each with what is wrong.
+    /// Objects of which not all can be read, and whose records the other objects of the file do not hold either, each
+    /// with what is wrong.
     pub unreadable: Vec<TeeReadError>,
 }
 
@@ -67,56 +74,95 @@ impl<E: Env> TeeReader<E> {
         let present: BTreeMap<String, u64> = listed.into_iter().map(|info| (info.key, info.bytes)).collect();
         self.read.retain(|key, _| present.contains_key(key));
         let mut found = TeeRead::default();
+        let mut suspects: Vec<Suspect> = Vec::new();
         let (mut refused_in_a_row, mut not_asked_for) = (0, 0_u64);
-        for (key, bytes_listed) in present {
-            if self.read.get(&key) == Some(&bytes_listed) {
+        for (key, &len_bytes) in &present {
+            if self.read.get(key) == Some(&len_bytes) {
                 continue;
             }
             if refused_in_a_row >= REFUSALS_IN_A_ROW {
                 not_asked_for += 1;
                 continue;
             }
-            let read = self.file(&key).await;
-            refused_in_a_row =
-                if matches!(read, Err(FileError::Store(_))) { refused_in_a_row + 1 } else { 0 };
-            let why = match read {
-                Ok((name, file)) => {
-                    found.files.push((name, file.records));
-                    match file.end {
-                        End::Clean => {
-                            self.read.insert(key, bytes_listed);
-                            continue;
-                        }
-                        _ => format!("damaged at byte {}", file.valid_bytes),
+            let suspect = |bytes, why| Suspect { key: key.clone(), len_bytes, bytes, why };
+            match self.store.get(key).await {
+                Ok(bytes) => match read_whole(key, &bytes) {
+                    Ok(file) => {
+                        found.files.push(file);
+                        self.read.insert(key.clone(), len_bytes);
                     }
-                }
+                    Err(why) => suspects.push(suspect(Some(bytes), why)),
+                },
                 // It expired since it was listed.
-                Err(FileError::Store(error)) if error.is_not_found() => continue,
-                Err(FileError::Store(error)) => error.to_string(),
-                Err(FileError::Malformed(why)) => why,
-            };
-            found.unreadable.push(TeeReadError { object: key, why });
+                Err(error) if error.is_not_found() => {}
+                Err(error) => {
+                    suspects.push(suspect(None, error.to_string()));
+                    refused_in_a_row += 1;
+                    continue;
+                }
+            }
+            refused_in_a_row = 0;
         }
-        if not_asked_for > 0 {
+        let is_away = not_asked_for > 0;
+        for suspect in suspects {
+            let is_covered = self.read_with_siblings(&suspect, &present, is_away, &mut found).await;
+            if !is_covered {
+                found.unreadable.push(TeeReadError { object: suspect.key, why: suspect.why });
+            }
+        }
+        if is_away {
             let why = format!("{not_asked_for} more files: the store failed for those before them");
             found.unreadable.push(TeeReadError { object: TEE.to_owned(), why });
         }
         Ok(found)
     }
 
-    async fn file(&self, key: &str) -> Result<(TeeName, TeeFile), FileError> {
-        let object = TeeObject::from_key(key).map_err(|error| FileError::Malformed(error.to_string()))?;
-        let name = object.file;
-        let bytes = self.store.get(key).await.map_err(FileError::Store)?;
-        let file = TeeFile::decode(&bytes).map_err(|error| FileError::Malformed(error.to_string()))?;
-        Ok((name, file))
+    /// Adds the records that all objects of the suspect's file hold together; of itself alone where the store `is_away`.
+    /// Returns whether nothing of what the suspect held is missing.
+    async fn read_with_siblings(
+        &self,
+        suspect: &Suspect,
+        present: &BTreeMap<String, u64>,
+        is_away: bool,
+        found: &mut TeeRead,
+    ) -> bool {
+        let Ok(TeeObject { file, .. }) = TeeObject::from_key(&suspect.key) else { return false };
+        let mut all = Merge::new(file);
+        suspect.bytes.iter().for_each(|bytes| _ = all.add(bytes));
+        let is_sibling = |key: &&String| {
+            **key != suspect.key && TeeObject::from_key(key).is_ok_and(|other| other.file == file)
+        };
+        for key in present.keys().filter(is_sibling).filter(|_| !is_away) {
+            if let Ok(bytes) = self.store.get(key).await {
+                all.add(&bytes);
+            }
+        }
+        let merged = all.file();
+        if let Ok(read) = TeeFile::decode(&merged) {
+            found.files.push((file, read.records));
+        }
+        all.records() > 0 && merged.len() as u64 >= suspect.len_bytes
     }
 }
 
-/// Why a file could not be read at all.
-enum FileError {
-    Store(StoreError),
-    Malformed(String),
+/// An object that could not be read whole.
+struct Suspect {
+    key: String,
+    /// As listed.
+    len_bytes: u64,
+    /// `None`: the store failed to answer with them.
+    bytes: Option<Bytes>,
+    why: String,
+}
+
+/// An object's records, or what is wrong with it.
+fn read_whole(key: &str, bytes: &Bytes) -> Result<(TeeName, Vec<TeeRecord>), String> {
+    let TeeObject { file, .. } = TeeObject::from_key(key).map_err(|error| error.to_string())?;
+    let read = TeeFile::decode(bytes).map_err(|error| error.to_string())?;
+    match read.end {
+        End::Clean => Ok((file, read.records)),
+        _ => Err(format!("damaged at byte {}", read.valid_bytes)),
+    }
 }
 
 /// Decodes tee records into events, each request once.

@@ -5,7 +5,7 @@ use latent_pipeline::arb::api::{ArbAnswer, ArbCall, call};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets};
 use latent_pipeline::recovery::runbook::{Step, is_by_the_book};
 use latent_sim::{Action, Anchor, DiskImage, Fault, ShortRead, World, WorldSpec, run_fork};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Copies of what survives production.
@@ -131,6 +131,49 @@ fn a_recovery_that_cannot_read_the_tee_does_not_call_itself_complete() {
         let (reports, found) = recover_elsewhere(images, site.world.now() + HOUR);
         assert!(reports.iter().all(|report| report.tee_error.is_some() && !report.is_complete()));
         assert_eq!(BTreeSet::from_iter(found), *site.acked.lock().unwrap(), "one file costs no other");
+    });
+}
+
+/// The bytes of the objects of each file of the tee that stands in two or more, by the objects' paths.
+fn tee_siblings(image: &DiskImage) -> Vec<Vec<(String, Vec<u8>)>> {
+    let mut files: BTreeMap<String, Vec<(String, Vec<u8>)>> = BTreeMap::new();
+    for (path, bytes) in image.files() {
+        if let Some((file, _)) = path.strip_prefix("objects/tee/").and_then(|name| name.split_once(".by-")) {
+            files.entry(file.to_owned()).or_default().push((path.to_owned(), bytes.bytes().to_vec()));
+        }
+    }
+    files.into_values().filter(|objects| objects.len() > 1).collect()
+}
+
+#[test]
+fn a_recovery_is_complete_when_the_damaged_objects_of_a_tee_file_hold_it_together() {
+    with_site(12, async |site: Site| {
+        site.traffic(4).await;
+        let images = survivors(&site.world);
+        let siblings = tee_siblings(&images["tee-store"]);
+        let objects =
+            siblings.iter().max_by_key(|objects| objects[0].1.len()).expect("each file is uploaded twice");
+        // The first record of one object, the last of the others.
+        let mut damaged = images["tee-store"].clone();
+        for (n, (path, bytes)) in objects.iter().enumerate() {
+            let at = if n == 0 { 40 } else { bytes.len() - 1 };
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            damaged = damaged.with_file(path, bytes.into());
+        }
+        let mut all = damaged.clone();
+        for (path, bytes) in objects {
+            let mut bytes = bytes.clone();
+            bytes[40] ^= 1;
+            all = all.with_file(path, bytes.into());
+        }
+        for (tee, is_whole) in [(damaged, true), (all, false)] {
+            let mut images = images.clone();
+            images.insert("tee-store".to_owned(), tee);
+            let (reports, found) = recover_elsewhere(images, site.world.now() + HOUR);
+            assert!(reports.iter().all(|report| report.is_complete() == is_whole), "{reports:?}");
+            assert_eq!(BTreeSet::from_iter(found) == *site.acked.lock().unwrap(), is_whole);
+        }
     });
 }
 
