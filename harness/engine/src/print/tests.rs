@@ -39,6 +39,8 @@ fn bad_week() -> Report<Findings> {
         wall_seconds: 0.61,
         trace_hash: "0123456789abcdef0123456789abcdef".into(),
         trace_records: 612_345,
+        items: 20_000,
+        unmet: Vec::new(),
         recovery: Recovery::Partial,
         shortfall: None,
         hung: None,

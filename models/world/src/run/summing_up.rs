@@ -88,7 +88,8 @@ impl Course<'_> {
         };
         drop(ledger);
         let (noticed, marks) = (self.noticed(), std::mem::take(&mut self.drill_marks));
-        Judged { violations: self.judge.into_violations(), facts, noticed, marks, findings }
+        let items = findings.events.acked;
+        Judged { items, violations: self.judge.into_violations(), facts, noticed, marks, findings }
     }
 
     /// Days of which anti-entropy has said since the end of faults that their copies differ.
