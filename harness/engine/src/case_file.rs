@@ -197,7 +197,7 @@ fn in_its_place(whole: &str, part: &str) -> String {
 /// It is none that this program's system understands: it is outdated.
 pub(crate) fn plan_of<S: System>(file: &str, plan: &Value) -> Result<Plan<S::Plan>, BadScenario> {
     serde_json::from_value(plan.clone()).map_err(|error| {
-        let hint = "the program changed since it was recorded: shrink its seed anew, or remove the case";
+        let hint = "the program changed since it was recorded: shrink its seed again, or remove the case";
         unplaced(file, format!("an outdated case: its plan cannot be read: {error}"), hint.to_owned())
     })
 }
