@@ -63,7 +63,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let jobs = arguments.jobs.unwrap_or_else(pool::cores).max(1);
     let signal = interrupt::interrupts()?;
     let trial = Trial { wanted, manner, jobs, runs: AtomicU64::new(0) };
-    let until = context.started + arguments.lasts.map_or(LASTS, |span| span.0);
+    let until = context.started.checked_add(arguments.lasts.map_or(LASTS, |span| span.0));
 
     let before = case.clone();
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -82,7 +82,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         bar.set_message(message);
         bar.tick();
     };
-    let found = Search::new(&trial, (Some(until), &signal), Found { case, finding }, &mut on_step).run();
+    let found = Search::new(&trial, (until, &signal), Found { case, finding }, &mut on_step).run();
     bar.finish_and_clear();
 
     interrupt::end_at_once();

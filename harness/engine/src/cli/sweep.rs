@@ -108,7 +108,7 @@ where
         targets: &settings.targets,
         jobs: settings.jobs,
         manner: settings.manner,
-        until: settings.lasts.map(|lasts| context.started + lasts),
+        until: settings.lasts.and_then(|lasts| context.started.checked_add(lasts)),
         signal: signal.clone(),
     };
     let mut bar = Bar::new(settings.order.count(), ran.len() as u64, settings.lasts);
