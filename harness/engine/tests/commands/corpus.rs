@@ -70,9 +70,9 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     keep(&here, "z-fails");
     let ran = here.wal(&["corpus", "run", "--jobs", "2"]).ends(100);
     insta::assert_snapshot!(ran.screen(), @r#"
-    corpus/a-cut-off.json:21:32: not JSON: EOF while parsing an object
-       21 |     "scheduler_seed": HASH
-          |                                ^
+    corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
+       22 |     "s
+          |      ^
       a bracket, a brace or a quote was never closed
     corpus/c-newer.json: a case of format 3; this program reads format 2
       run it with the program that wrote it, or shrink its seed again
@@ -92,9 +92,9 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     "#);
     insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @r#"
     a-cut-off
-      cannot be read: corpus/a-cut-off.json:21:32: not JSON: EOF while parsing an object
-       21 |     "scheduler_seed": HASH
-          |                                ^
+      cannot be read: corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
+       22 |     "s
+          |      ^
       a bracket, a brace or a quote was never closed
     b-holds
       Once W1:missing:after-crash:loss, 5 records
@@ -123,7 +123,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     assert!(add.err.starts_with("error: corpus/a-cut-off.json"), "{}", add.err);
 
     insta::assert_snapshot!(here.wal(&["corpus", "prune"]).ends(0).screen(), @"
-    corpus/a-cut-off.json:21:32: not JSON: EOF while parsing an object
+    corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
     corpus/c-newer.json: a case of format 3; this program reads format 2
     corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
