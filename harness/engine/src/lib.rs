@@ -16,6 +16,7 @@ mod case_file;
 mod cli;
 mod enumerate;
 pub mod exit;
+mod output;
 mod plan;
 mod print;
 mod profile;

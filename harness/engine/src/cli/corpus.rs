@@ -9,11 +9,16 @@ use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, Manner};
 use crate::case::wire::Judged;
 use crate::case::{CASE_TIME, pool};
+use crate::case_file;
+use crate::output::{Destination, Format};
 use crate::print::out;
 use crate::print::words::{count, counted, span_ms};
 use crate::target::{Target, shell_word};
 use crate::{System, exit};
 use std::path::{Path, PathBuf};
+
+/// What is said of a case that was changed by hand.
+const EDITED: &str = "  edited since it was recorded: it runs as a new case\n";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -42,6 +47,8 @@ enum What {
     },
     /// List the cases
     List,
+    /// Add the checksum to cases of the format that had none
+    Seal,
     /// List cases that show nothing any more: unreadable, or of faults that never strike
     Prune {
         /// Remove them
@@ -56,6 +63,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         What::Run { jobs } => run_all::<S>(context, folder, jobs.unwrap_or_else(pool::cores)),
         What::Add { case, name } => add::<S>(context, folder, case, name.as_deref()),
         What::List => list::<S>(context, folder),
+        What::Seal => seal(folder),
         What::Prune { delete } => prune::<S>(context, folder, *delete),
     }
 }
@@ -100,8 +108,12 @@ fn of_judged<S: System>(target: &Target<S>, judged: Result<Judged, CaseError>) -
             return finding.map(Ended::Fails).map_err(|error| Failure::Internal(error.to_string()));
         }
     };
-    if judged.outcome() != target.scenario.expect {
-        return Ok(Ended::Fails(Finding::of(&judged)));
+    let finding = Finding::of(&judged);
+    if finding.outcome() != target.scenario.expect {
+        return Ok(Ended::Fails(finding));
+    }
+    if finding.shows_nothing() {
+        return Ok(Ended::Idle(format!("0 {} acknowledged", S::ITEMS)));
     }
     let idle = judged.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
     let missing = missing_marks(&target.scenario, &judged.marks);
@@ -198,12 +210,14 @@ fn add<S: System>(
         return Err(Failure::Usage(format!("{said}\n  {hint}")));
     }
     let path = folder.join(format!("{stem}.json"));
+    let unreadable = |error| Failure::Usage(format!("{}: {error}", case.display()));
+    let text = std::fs::read_to_string(case).map_err(unreadable)?;
+    let to = Destination::prepare(&path, Format::Case, false);
+    // Under the lock: another process may be adding the same name.
     if path.exists() {
         return Err(Failure::Usage(format!("{} is there already: give --name", path.display())));
     }
-    let cannot = |error| Failure::Internal(format!("{}: {error}", path.display()));
-    std::fs::create_dir_all(folder).map_err(cannot)?;
-    std::fs::copy(case, &path).map_err(cannot)?;
+    to?.write(&text)?;
     let manner = Manner::limited(Some(CASE_TIME), None);
     let now = match of_judged(&target, parent::run(&target.work(), manner, |_| {}))? {
         Ended::Holds => "it holds: it will be noticed when it does not".to_owned(),
@@ -213,7 +227,8 @@ fn add<S: System>(
         Ended::Idle(idle) => format!("{idle}: it shows nothing"),
         Ended::Unreadable(bad) => bad,
     };
-    out::print(&format!("{}\n  {now}\n", path.display()))?;
+    let edited = if target.is_edited { EDITED } else { "" };
+    out::print(&format!("{}\n{edited}  {now}\n", path.display()))?;
     Ok(exit::CLEAN)
 }
 
@@ -225,7 +240,8 @@ fn list<S: System>(context: &Context<'_>, folder: &Path) -> Result<u8, Failure> 
             Ok(target) => {
                 let about =
                     target.recorded.as_ref().map_or(&target.scenario.about, |recorded| &recorded.about);
-                lines.push_str(&format!("{stem}\n  {about}\n"));
+                let edited = if target.is_edited { EDITED } else { "" };
+                lines.push_str(&format!("{stem}\n  {about}\n{edited}"));
             }
             Err(bad) => {
                 lines.push_str(&format!("{stem}\n  cannot be read: {}\n", bad.to_string().trim_end()))
@@ -233,6 +249,22 @@ fn list<S: System>(context: &Context<'_>, folder: &Path) -> Result<u8, Failure> 
         }
     }
     out::print(&lines)?;
+    Ok(exit::CLEAN)
+}
+
+/// Adds checksums. A case that was edited keeps its wrong one, which says so.
+fn seal(folder: &Path) -> Result<u8, Failure> {
+    let mut sealed = 0;
+    for path in files(folder)? {
+        let name = path.display().to_string();
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+        if let Some(text) = case_file::sealed(&name, &text)? {
+            Destination::prepare(&path, Format::Case, false)?.write(&text)?;
+            sealed += 1;
+        }
+    }
+    out::print(&format!("{}: {} sealed\n", folder.display(), counted(sealed, "cases")))?;
     Ok(exit::CLEAN)
 }
 

@@ -60,7 +60,8 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let mut tally = Tally::new(&outline, scenario.expect);
     let bar = progress_bar(&scenario.name, outline.strikes.len());
     let jobs = arguments.jobs.unwrap_or_else(pool::cores);
-    let manner = Manner { keep_randomisation: false, limit_s: Some(limit_s), ..Manner::default() };
+    let manner =
+        Manner { keep_randomisation: false, limit_ms: Some(u64::from(limit_s) * 1000), ..Manner::default() };
     let work_of = |planned: &crate::enumerate::Planned| {
         let mut work = base.clone();
         work.faults.push(planned.strike.fault());

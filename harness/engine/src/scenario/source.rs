@@ -2,7 +2,9 @@
 
 use super::bad::BadScenario;
 use super::near::near;
+use crate::output::STANDARD;
 use std::fmt::Write as _;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// A scenario that is built into the program.
@@ -44,7 +46,7 @@ pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), BadSce
     }
 }
 
-/// Finds a scenario: a built-in name first, then a file.
+/// Finds a scenario: a built-in name first, then `-` for the standard input, then a file.
 ///
 /// # Errors
 /// No such name or file, or a file that cannot be read as text.
@@ -53,23 +55,31 @@ pub(crate) fn find(given: &str, named: &[NamedScenario]) -> Result<Source, BadSc
         let file = format!("{} (built in)", one.name);
         return Ok(Source { given: given.to_owned(), file, text: one.text.to_owned() });
     }
+    let is_input = given == STANDARD;
+    let file = if is_input { "standard input" } else { given };
     let path = Path::new(given);
-    if !path.exists() && !given.contains(['/', '\\']) && path.extension().is_none() {
+    if !is_input && !path.exists() && !given.contains(['/', '\\']) && path.extension().is_none() {
         return Err(unplaced(
             given,
             "no scenario of this name, and no such file".into(),
             names_near(given, named),
         ));
     }
-    let bytes = std::fs::read(path)
-        .map_err(|error| unplaced(given, format!("cannot read it: {error}"), names_near(given, named)))?;
+    let bytes = if is_input { read_input() } else { std::fs::read(path) };
+    let bytes = bytes
+        .map_err(|error| unplaced(file, format!("cannot read it: {error}"), names_near(given, named)))?;
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source { given: given.to_owned(), file: given.to_owned(), text }),
+        Ok(text) => Ok(Source { given: given.to_owned(), file: file.to_owned(), text }),
         Err(error) => {
             let message = format!("no text: byte {} is not UTF-8", error.utf8_error().valid_up_to());
             Err(unplaced(given, message, "a scenario is one JSON object in a text file".into()))
         }
     }
+}
+
+fn read_input() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).map(|_| bytes)
 }
 
 fn names_near(given: &str, named: &[NamedScenario]) -> String {

@@ -35,10 +35,13 @@ fn each_command_says_what_it_takes() {
           --case-memory-mb <MB>    The most that a case may hold, in megabytes [default: 4096] [env:
                                    LATENT_CASE_MEMORY_MB=]
           --require <MARK>         A mark that some case must reach; may be given several times
-          --json <FILE>            Where results go as JSON lines, each as it comes [default:
-                                   .latent/sweep.jsonl]
-          --junit <FILE>           Where results go as JUnit XML, at the end
-          --resume                 Go on with a sweep that was interrupted
+          --json <FILE>            Write results as JSON lines to this file, each as it comes; `-` is
+                                   the standard output [default: .latent/sweep.jsonl]
+          --junit <FILE>           Write results as JUnit XML to this file at the end; `-` is the
+                                   standard output
+          --force                  Overwrite a JUnit file even if it holds something else
+          --resume                 Go on with the interrupted sweep in the file of --json; without
+                                   scenarios and seeds, with its own settings
           --annotate               Write annotations and the job's summary as GitHub Actions shows them
       -v, --verbose                Print every failure and every mark
       -h, --help                   Print help
@@ -53,7 +56,8 @@ fn each_command_says_what_it_takes() {
 
     Options:
           --json          Print the summary as one JSON object
-          --junit <FILE>  Where results go as JUnit XML
+          --junit <FILE>  Write results as JUnit XML to this file; `-` is the standard output
+          --force         Overwrite a JUnit file even if it holds something else
           --annotate      Write annotations and the job's summary as GitHub Actions shows them
       -v, --verbose       Print every failure and every mark
       -h, --help          Print help
@@ -100,7 +104,10 @@ fn each_command_says_what_it_takes() {
                                  LATENT_CASE_TIME=]
           --case-memory-mb <MB>  The most that a candidate may hold, in megabytes [default: 4096] [env:
                                  LATENT_CASE_MEMORY_MB=]
-          --out <FILE>           Where the smaller case goes [default: NAME-SEED.case.json]
+          --out <FILE>           Write the smaller case to this file; `-` is the standard output
+                                 [default: NAME-SEED.case.json]
+          --force                Overwrite the file even if it holds something else, or is the case
+                                 itself
       -h, --help                 Print help
     ");
     insta::assert_snapshot!(help("corpus"), @"
@@ -112,6 +119,7 @@ fn each_command_says_what_it_takes() {
       run    Run every case: each must end as its scenario expects
       add    Keep a case
       list   List the cases
+      seal   Add the checksum to cases of the format that had none
       prune  List cases that show nothing any more: unreadable, or of faults that never strike
 
     Options:

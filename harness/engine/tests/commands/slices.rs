@@ -9,6 +9,7 @@ pub const TESTS: &[Test] = tests![
     a_slice_leaves_the_marks_to_the_merge,
     slices_that_do_not_add_up_are_104_with_a_line_each,
     drawn_seeds_are_the_same_every_time,
+    what_a_file_claims_of_its_cases_is_not_believed,
 ];
 
 const SWEEP: [&str; 6] = ["sweep", "missing-sync", "correct", "--seeds", "1..17", "--json"];
@@ -42,7 +43,7 @@ fn one_job_two_jobs_and_four_merged_slices_come_to_the_same() {
     assert_eq!(screen(&merge(&files, &[]), &files.join(" ")), screen(&one, "one.jsonl"));
     let report: Value = serde_json::from_str(&merge(&files, &["--json"]).out).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"cases failed failures marks outcomes sim_ms sweep twice unreached without_verdict");
+    insta::assert_snapshot!(keys.join(" "), @"cases failed failures marks outcomes sim_ms sweep twice unreached without_items without_verdict");
     assert_eq!((&report["cases"], &report["failed"]), (&32.into(), &5.into()));
 }
 
@@ -99,7 +100,7 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
     here.write("twice.jsonl", &[&lines[..3], &lines[2..3], &lines[4..]].concat().concat());
     here.write("other-seed.jsonl", &second.replacen("\"seed\":3", "\"seed\":300", 1));
     here.write("empty.jsonl", "");
-    here.write("newer.jsonl", &second.replacen("\"format\":1", "\"format\":2", 1));
+    here.write("newer.jsonl", &second.replacen("\"format\":2", "\"format\":3", 1));
     here.wal(&["sweep", "correct", "--seeds", "1..17", "--json", "other.jsonl", "--partition", "slice:2/4"])
         .ends(0);
     let rebuilt = second.replacen("\"build\":\"wal ", "\"build\":\"another wal ", 1);
@@ -159,7 +160,7 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
       empty.jsonl: nothing but the beginning of a header: its sweep was ended as it began
     $ wal merge slice-1.jsonl newer.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      newer.jsonl: no results of a sweep: format 2, this program reads format 1
+      newer.jsonl: no results of a sweep: format 3, this program reads format 2
     $ wal merge slice-1.jsonl other.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
       other.jsonl: of another sweep than slice-1.jsonl: scenarios correct, not missing-sync, correct
@@ -172,6 +173,26 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
     error: the slices do not add up
       nowhere.jsonl: No such file or directory (os error 2)
     ");
+}
+
+/// Whether a case ended as expected follows from its outcome and the header, and a header orders what is possible.
+fn what_a_file_claims_of_its_cases_is_not_believed() {
+    let here = Scratch::new("claims");
+    here.wal(&["sweep", "missing-sync", "--seeds", "12..13", "--json", "a.jsonl"]).ends(100);
+    let text = here.read("a.jsonl");
+    assert!(!text.contains("as_expected"), "what can be derived is not written");
+    here.wal(&["merge", "a.jsonl"]).ends(100);
+    let claims = [
+        ("\"seed\":12", "\"seed\":12,\"as_expected\":true"),
+        ("\"unrecoverable-loss\"", "\"clean\""),
+        ("\"of\":1", "\"of\":0"),
+    ];
+    for (from, to) in claims {
+        assert!(text.contains(from), "{from}");
+        here.write("b.jsonl", &text.replacen(from, to, 1));
+        let ran = here.wal(&["merge", "b.jsonl"]).ends(104);
+        assert!(ran.err.contains("b.jsonl"), "{}", ran.err);
+    }
 }
 
 fn drawn_seeds_are_the_same_every_time() {
