@@ -34,7 +34,7 @@ slurm seeds='1..201':
     cargo build --release --package latent
     contrib/slurm/test.sh "${CARGO_TARGET_DIR:-target}/release/latent" {{seeds}}
 
-# The Kubernetes manifests against their schema, and what their pods run, in containers (minutes: a build of its own, static).
+# The Kubernetes manifests against their schema, and what their pods run, in containers.
 kubernetes seeds='1..81':
     contrib/kubernetes/test.sh {{seeds}}
 

@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Builds the image: the static program and latent.toml. No base image is fetched: it starts from scratch.
+# Builds the image: the program, the C library's files that it is linked to, and latent.toml. No base image is fetched: it
+# starts from scratch.
+#
+# Not a static program: the simulator's executor (madsim) replaces clock_gettime and getrandom for the code under test and
+# finds the real ones with dlsym(RTLD_NEXT), which finds nothing in a static program. One stops at its first clock.
 #
 # Usage: contrib/kubernetes/image.sh [NAME:TAG] [PROGRAM]
 #   NAME:TAG  default: localhost/latent:latest
-#   PROGRAM   a static program that is already built; otherwise this builds one (release), in a few minutes
+#   PROGRAM   default: target/release/latent, which this builds
 #
-# Needs buildah (Debian: apt-get install buildah) and the C library as an archive (Debian: libc6-dev has it).
+# Needs buildah (Debian: apt-get install buildah).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,20 +17,21 @@ image=${1:-localhost/latent:latest} program=${2:-}
 command -v buildah >/dev/null || { echo "error: buildah is missing: apt-get install buildah (Debian)" >&2; exit 1; }
 
 if [ -z "$program" ]; then
-    # With --target the flags are for the program alone, not for build scripts and macros, which cannot be static. They
-    # replace those of .cargo/config.toml, so its --cfg madsim is here too.
-    triple=$(uname -m)-unknown-linux-gnu
-    RUSTFLAGS="--cfg madsim -C target-feature=+crt-static" \
-        cargo build --release --package latent --bin latent --target "$triple"
-    program=${CARGO_TARGET_DIR:-target}/$triple/release/latent
+    # A RUSTFLAGS variable overrides .cargo/config.toml, without which the simulator does not build.
+    env -u RUSTFLAGS cargo build --release --package latent
+    program=${CARGO_TARGET_DIR:-target}/release/latent
 fi
-! readelf --program-headers "$program" | grep -q INTERP ||
-    { echo "error: $program is not static: it asks for a loader, and the image has none" >&2; exit 1; }
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
+root=$context/root
 # Without what only a debugger reads.
-objcopy --strip-debug "$program" "$context/latent"
-chmod 755 "$context/latent"
-install -m 644 latent.toml "$context/latent.toml"
+install -D --mode=755 "$program" "$root/latent"
+objcopy --strip-debug "$root/latent"
+install -D --mode=644 latent.toml "$root/work/latent.toml"
+# Each at its own path: the loader looks in the same folders as on the machine that it comes from.
+mapfile -t libraries < <(ldd "$program" | grep -o '/[^ ]*')
+for library in "${libraries[@]}"; do
+    install -D --mode=755 "$library" "$root$library"
+done
 buildah build --file contrib/kubernetes/Containerfile --tag "$image" "$context"
