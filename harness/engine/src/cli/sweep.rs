@@ -11,6 +11,7 @@ use crate::profile::{self, Profile};
 use crate::scenario::{AsWritten, Span};
 use crate::sweep::go::{self, Means, Stopped};
 use crate::sweep::order::{FORMAT, Limits, Order, Place, Seeds, Slice, Swept, parse_range};
+use crate::sweep::partition::{self, Partition};
 use crate::sweep::results::{End, Ran, Results};
 use crate::sweep::summary::Summary;
 use crate::sweep::{annotate, junit};
@@ -25,7 +26,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Seeds of a sweep that names none.
 const SEEDS: (u64, u64) = (1, 101);
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// Built-in scenarios' names, files, or `generated`: scenarios that the seed draws whole [default: generated]
     #[arg(value_name = "SCENARIO")]
@@ -45,9 +46,10 @@ pub(super) struct Args {
     /// Cases side by side [default: all cores]
     #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
-    /// Only a part, such as slice:1/4, to be put together by `merge`
-    #[arg(long, value_name = "slice:I/N", env = "LATENT_PARTITION")]
-    partition: Option<Slice>,
+    /// Run one partition, such as slice:1/4; combine with `merge`. `auto` reads it from the variables of Slurm,
+    /// Kubernetes, GitHub, GitLab or Buildkite
+    #[arg(long, value_name = "slice:I/N|auto", env = "LATENT_PARTITION")]
+    partition: Option<Partition>,
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME", env = "LATENT_RELEASE")]
     release: Option<String>,
@@ -75,6 +77,9 @@ pub(super) struct Args {
     /// Go on with the interrupted sweep in the file of --json; without scenarios and seeds, with its own settings
     #[arg(long)]
     pub(super) resume: bool,
+    /// Go on if the file of results is there, else start: for a scheduler that runs the same command again
+    #[arg(long)]
+    resume_if_exists: bool,
     /// Write annotations and the job's summary as GitHub Actions shows them
     #[arg(long)]
     annotate: bool,
@@ -96,6 +101,8 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 where
     S::Topic: Sync,
 {
+    let resume = arguments.resume || (arguments.resume_if_exists && arguments.json.exists());
+    let arguments = &Args { resume, ..arguments.clone() };
     let settings = settle::<S>(context, arguments)?;
     let signal = interrupt::interrupts()?;
     let junit = junit_destination(arguments.junit.as_deref(), arguments.force)?;
@@ -269,7 +276,7 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
         build: context.build.to_owned(),
         scenarios,
         seeds: seeds(arguments, &profile, lasts.is_some())?,
-        slice: arguments.partition.unwrap_or(Slice::WHOLE),
+        slice: slice(arguments.partition)?,
         release: arguments.release.clone(),
         required_marks,
         limits: Limits {
@@ -325,6 +332,19 @@ impl<S: System> Settings<S> {
         let manner = Manner::limited(Some(Duration::from_millis(case_time_ms)), Some(case_memory_mb));
         let lasts = for_ms.map(Duration::from_millis);
         Settings { order, targets, lasts, jobs, manner }
+    }
+}
+
+/// The slice that is asked for; on the standard error output, where `auto` found it.
+fn slice(asked: Option<Partition>) -> Result<Slice, Failure> {
+    match asked {
+        None => Ok(Slice::WHOLE),
+        Some(Partition::Slice(slice)) => Ok(slice),
+        Some(Partition::Auto) => {
+            let found = partition::of_environment().map_err(Failure::Usage)?;
+            out::complain(&format!("{found}\n"));
+            Ok(found.slice)
+        }
     }
 }
 

@@ -10,6 +10,8 @@ pub const TESTS: &[Test] = tests![
     slices_that_do_not_add_up_are_104_with_a_line_each,
     drawn_seeds_are_the_same_every_time,
     what_a_file_claims_of_its_cases_is_not_believed,
+    each_scheduler_runs_the_slice_that_its_variables_name,
+    a_task_that_is_started_again_goes_on_where_it_stopped,
 ];
 
 const SWEEP: [&str; 6] = ["sweep", "missing-sync", "correct", "--seeds", "1..17", "--json"];
@@ -193,6 +195,65 @@ fn what_a_file_claims_of_its_cases_is_not_believed() {
         let ran = here.wal(&["merge", "b.jsonl"]).ends(104);
         assert!(ran.err.contains("b.jsonl"), "{}", ran.err);
     }
+}
+
+/// One slice each by a Slurm array, a Kubernetes Indexed Job, a GitHub matrix and GitLab: together they are the sweep.
+fn each_scheduler_runs_the_slice_that_its_variables_name() {
+    let here = Scratch::new("schedulers");
+    let task = |file: &str, environment: &[(&str, &str)]| {
+        let sweep = ["sweep", "correct", "--seeds", "1..9", "--partition", "auto", "--json", file];
+        let mut command = here.command("wal", &sweep);
+        for name in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "CI_NODE_INDEX", "BUILDKITE_PARALLEL_JOB"]
+        {
+            command.env_remove(name);
+        }
+        command.envs(environment.iter().copied());
+        Ran::of(command.output().expect("this program can be started"))
+    };
+    let slurm = [
+        ("SLURM_ARRAY_TASK_ID", "1"),
+        ("SLURM_ARRAY_TASK_MIN", "1"),
+        ("SLURM_ARRAY_TASK_MAX", "4"),
+        ("SLURM_ARRAY_TASK_COUNT", "4"),
+    ];
+    let count = ("LATENT_PARTITION_COUNT", "4");
+    let ran = [
+        task("1.jsonl", &slurm),
+        task("2.jsonl", &[("JOB_COMPLETION_INDEX", "1"), count]),
+        task("3.jsonl", &[("LATENT_PARTITION_INDEX", "2"), count]),
+        task("4.jsonl", &[("CI_NODE_INDEX", "4"), ("CI_NODE_TOTAL", "4")]),
+    ];
+    let said: Vec<String> = ran.into_iter().map(|ran| ran.ends(0).err).collect();
+    insta::assert_snapshot!(said.concat(), @"");
+    here.wal(&["merge", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"]).ends(0);
+
+    let nowhere = task("5.jsonl", &[]).ends(2);
+    insta::assert_snapshot!(nowhere.err, @"");
+    assert!(!here.path("5.jsonl").exists(), "nothing ran");
+}
+
+/// A scheduler starts the same command again, and does not know whether it ran before.
+fn a_task_that_is_started_again_goes_on_where_it_stopped() {
+    let here = Scratch::new("started-again");
+    let sweep =
+        ["sweep", "correct", "--seeds", "1..9", "--jobs", "1", "--json", "task.jsonl", "--resume-if-exists"];
+    let task = || {
+        here.wal(&sweep).ends(0);
+        here.read("task.jsonl")
+    };
+    let first = task();
+    let lines: Vec<&str> = first.split_inclusive('\n').collect();
+    assert_eq!(lines.len(), 10, "a header, eight cases and an end");
+
+    let stopped = lines[..4].concat();
+    here.write("task.jsonl", &stopped);
+    let again = task();
+    // With the real times of the first run: those cases did not run again.
+    assert!(again.starts_with(&stopped), "{again}");
+    assert_eq!(again.lines().count(), lines.len());
+
+    here.write("task.jsonl", "");
+    assert_eq!(task().lines().count(), lines.len(), "a file that was only created is not an obstacle");
 }
 
 fn drawn_seeds_are_the_same_every_time() {
