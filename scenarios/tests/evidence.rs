@@ -39,15 +39,3 @@ fn a_strike_that_was_not_triggered_is_not_clean() {
     assert!(said.contains("one-day@1: clean, but a fault that was asked for was not triggered"), "{said}");
     assert!(said.contains("error: fault not triggered: --strike crash-nothing@disk-1:999999999"), "{said}");
 }
-
-/// No operator is there to begin the recovery: he is cut off from the first minute to the last.
-#[test]
-fn a_recovery_that_no_operator_began_is_named_in_the_verdict() {
-    let cut_off = r#""faults": [{
-      "anchor": { "at": "2016-02-20T00:01:00Z" },
-      "action": { "kill": { "node": "operator", "restart_after_ms": null } }
-    }],
-  "expect""#;
-    let (_, said) = run("no-operator.json", &one_day("\"expect\"", cut_off), &[]);
-    assert!(said.contains("not done    2016-02-21 07:00:00Z: no operator recovers everything"), "{said}");
-}

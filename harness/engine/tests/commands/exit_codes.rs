@@ -106,7 +106,7 @@ fn what_cannot_be_run_is_2_with_one_clear_line() {
     error: correct: no release is called 'better'
       there are: good, hasty
     $ wal sweep correct --partition 1/4
-    error: invalid value '1/4' for '--partition <slice:I/N>': '1/4' is no slice: write it like slice:1/4, the first of four
+    error: invalid value '1/4' for '--partition <slice:I/N|auto>': '1/4' is no slice: write it like slice:1/4, the first of four
 
     For more information, try '--help'.
     $ wal sweep correct --profile weekly

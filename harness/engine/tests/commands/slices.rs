@@ -224,11 +224,24 @@ fn each_scheduler_runs_the_slice_that_its_variables_name() {
         task("4.jsonl", &[("CI_NODE_INDEX", "4"), ("CI_NODE_TOTAL", "4")]),
     ];
     let said: Vec<String> = ran.into_iter().map(|ran| ran.ends(0).err).collect();
-    insta::assert_snapshot!(said.concat(), @"");
+    insta::assert_snapshot!(said.concat(), @"
+    partition slice:1/4, from Slurm array (SLURM_ARRAY_TASK_ID=1, SLURM_ARRAY_TASK_MIN=1, SLURM_ARRAY_TASK_MAX=4, SLURM_ARRAY_TASK_STEP=1, SLURM_ARRAY_TASK_COUNT=4)
+    partition slice:2/4, from Kubernetes Indexed Job (JOB_COMPLETION_INDEX=1, LATENT_PARTITION_COUNT=4)
+    partition slice:3/4, from GitHub Actions matrix (LATENT_PARTITION_INDEX=2, LATENT_PARTITION_COUNT=4)
+    partition slice:4/4, from GitLab CI (CI_NODE_INDEX=4, CI_NODE_TOTAL=4)
+    ");
     here.wal(&["merge", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"]).ends(0);
 
     let nowhere = task("5.jsonl", &[]).ends(2);
-    insta::assert_snapshot!(nowhere.err, @"");
+    insta::assert_snapshot!(nowhere.err, @"
+    error: --partition auto: no scheduler found; not set:
+      SLURM_ARRAY_TASK_ID (Slurm array: sbatch --array=1-N)
+      JOB_COMPLETION_INDEX (Kubernetes Indexed Job: the Job passes LATENT_PARTITION_COUNT, equal to its .spec.completions)
+      LATENT_PARTITION_INDEX (GitHub Actions matrix: the workflow passes ${{ strategy.job-index }} and ${{ strategy.job-total }})
+      CI_NODE_INDEX (GitLab CI: the job has `parallel: N`)
+      BUILDKITE_PARALLEL_JOB (Buildkite: the step has `parallelism: N`)
+      elsewhere, give --partition slice:I/N
+    ");
     assert!(!here.path("5.jsonl").exists(), "nothing ran");
 }
 

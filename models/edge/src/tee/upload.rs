@@ -4,9 +4,9 @@
 //! says that the file is there, or two hours after the hour if it never said so. Both are uploaded, so that each record
 //! is in two objects: an edge puts what it holds under a name of its own, which no other node writes, and reads it back;
 //! only then does what is here go. Nothing is taken away from an object: the upload adds to what this edge put before.
-//! Damage here is repaired from the other edges' copies and from their objects. What is left is uploaded; while bytes are
-//! still missing the damaged file stays, until its time is over, and is tried again: a disk that fails a read may answer
-//! the next one, and an edge that is away may come back.
+//! Damage here is repaired from the other edges' copies and from their objects. What is left is uploaded. While bytes are
+//! still missing the file stays, until its time is over, and is tried again if that can help: a disk that fails a read may
+//! answer the next one, and an edge that is away may come back.
 //!
 //! What failed is tried again after ten minutes. When nothing is pending nothing wakes.
 
@@ -125,6 +125,8 @@ struct Local {
     shape: Shape,
     /// Its length; `None` when it is not there or not known.
     len_bytes: Option<usize>,
+    /// The disk gave its bytes, right or wrong ones, or says that there is no such file.
+    was_read: bool,
 }
 
 /// Uploads the files of one edge's disk.
@@ -320,12 +322,12 @@ impl<E: Env> Uploader<E> {
 
     async fn take_in_local(&self, owner: Owner, name: TeeName, merge: &mut Merge) -> Local {
         match read_file(self.env.disk(), &path(owner, name)).await {
-            Ok(Some(file)) => Local { shape: merge.add(&file), len_bytes: Some(file.len()) },
+            Ok(Some(file)) => Local { shape: merge.add(&file), len_bytes: Some(file.len()), was_read: true },
             // Nothing of it was ever durable here, or it was removed by mistake: the other copies decide.
-            Ok(None) => Local { shape: Shape::Torn, len_bytes: None },
+            Ok(None) => Local { shape: Shape::Torn, len_bytes: None, was_read: true },
             Err(_) => {
                 let len_bytes = file_bytes(self.env.disk(), &path(owner, name)).await.ok();
-                Local { shape: Shape::Damaged, len_bytes }
+                Local { shape: Shape::Damaged, len_bytes, was_read: false }
             }
         }
     }
@@ -355,11 +357,12 @@ impl<E: Env> Uploader<E> {
         if merge.records() > before {
             self.env.mark(Mark { name: "tee.repaired", subject: &name.to_string() });
         }
-        if is_damaged && lacks_bytes(merge) {
-            let why = why.unwrap_or_else(|| "no other edge and no object holds all of it".to_owned());
-            return Err(NotUploaded::Damaged(why));
+        // Bytes that are wrong stay wrong: once all others answered, there is nothing to wait for.
+        let unread = (!local.was_read).then(|| "no other edge and no object holds all of it".to_owned());
+        match why.or(unread) {
+            Some(why) if is_damaged && lacks_bytes(merge) => Err(NotUploaded::Damaged(why)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Takes in what others put into the store of a file.

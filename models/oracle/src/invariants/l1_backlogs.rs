@@ -55,7 +55,8 @@ fn backlog(file: &FileView) -> Option<(i64, &'static str)> {
     match dir {
         "hints" => Some((i64::MIN, "is not handed off")),
         "incoming" => Some((i64::MIN, "was never finished, and is still there")),
-        "tee" | "tee-peer" => {
+        // One that the device cannot read stays until its time is over: I16 says when that is.
+        "tee" | "tee-peer" if !file.unreadable => {
             let (hour, _, _) = parse_name(name)?;
             let ends_ms = i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000)?;
             Some((ends_ms, "is not in the tee store"))
@@ -97,6 +98,13 @@ mod tests {
             "L1 dc-1 incoming/5 was never finished, and is still there",
         ];
         assert_eq!(words(&disks, 2, after + 1), expected);
+    }
+
+    #[test]
+    fn a_tee_file_that_cannot_be_read_waits_for_its_disk() {
+        let mut edge = disk("edge-1", &["tee/99-0-1.tee"]);
+        edge.files[0].unreadable = true;
+        assert_eq!(words(&[edge], 0, 200 * HOUR_MS), [""; 0]);
     }
 
     #[test]
