@@ -78,7 +78,11 @@ fn a_rotten_copy_is_completed_from_the_object_of_an_owner_that_cannot_be_asked()
         site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::CutLink(cut) });
         site.world.sleep(3 * HOUR + MINUTE).await;
         let counts: Vec<usize> = site.stored_by_object().values().map(Vec::len).collect();
-        assert_eq!(counts, [2, 2], "each under its own name; the owner's object makes up for the rotten copy");
+        assert_eq!(
+            counts,
+            [2, 2],
+            "each under its own name; the owner's object makes up for the rotten copy"
+        );
         assert_eq!(site.stored().len(), 2);
     });
 }
