@@ -29,7 +29,7 @@ enum What {
     /// Run every case: each must end as its scenario expects
     Run {
         /// Cases side by side [default: all cores]
-        #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
+        #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
         jobs: Option<usize>,
     },
     /// Keep a case
@@ -53,7 +53,7 @@ enum What {
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
     let folder = &arguments.folder;
     match &arguments.what {
-        What::Run { jobs } => run_all::<S>(context, folder, jobs.unwrap_or_else(pool::cores)),
+        What::Run { jobs } => run_all::<S>(context, folder, pool::jobs(*jobs)),
         What::Add { case, name } => add::<S>(context, folder, case, name.as_deref()),
         What::List => list::<S>(context, folder),
         What::Prune { delete } => prune::<S>(context, folder, *delete),
@@ -188,7 +188,7 @@ fn add<S: System>(
     case: &Path,
     name: Option<&str>,
 ) -> Result<u8, Failure> {
-    let target = context.target::<S>(&case.display().to_string(), None)?;
+    let target = context.target::<S>(&case.display().to_string(), None, None)?;
     let stem = case.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let stem = name.unwrap_or_else(|| stem.trim_end_matches(".json").trim_end_matches(".case"));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -9,7 +9,7 @@ use crate::profile::{self, Profile};
 use crate::scenario::Span;
 use crate::sweep::go::{self, Means, Stopped};
 use crate::sweep::order::{FORMAT, Order, Place, Seeds, Slice, Swept, parse_range};
-use crate::sweep::results::{self, BadResults, End, Ran, Results, Writer};
+use crate::sweep::results::{BadResults, End, Ran, Results, Writer};
 use crate::sweep::summary::Summary;
 use crate::sweep::{annotate, junit};
 use crate::target::{GENERATED, Target, shell_word};
@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
     /// Seeds, the end excluded [env: LATENT_SEEDS]
-    #[arg(long, value_name = "A..B")]
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     seeds: Option<String>,
     /// Draw the seeds from a text, such as a date: the same text, the same seeds
     #[arg(long, value_name = "TEXT", conflicts_with = "seeds")]
@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
     lasts: Option<Span>,
     /// Cases side by side [default: all cores]
-    #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
+    #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
     /// Only a part, such as slice:1/4, to be put together by `merge`
     #[arg(long, value_name = "slice:I/N", env = "LATENT_PARTITION")]
@@ -153,25 +153,25 @@ pub(super) fn report(
 ) -> Result<u8, Failure> {
     // People first: what cannot be written shall not keep them from seeing what hours of work came to.
     let shown = printed::Printed { summary, program: &context.program, took, file };
-    let screen = printed::text(&shown, wanted.verbose).to_string();
+    let screen = printed::text(&shown, wanted.verbose);
     if wanted.json {
         out::print(&format!("{}\n", printed::json(summary, &context.program)))?;
     } else {
-        out::print(&screen)?;
+        out::screen(&screen)?;
     }
     let cannot = |path: &Path, error| Failure::Internal(format!("{}: {error}", path.display()));
     if let Some(path) = wanted.junit {
         let mut sorted = ran.to_vec();
         sorted.sort_by(|a, b| (&a.scenario, a.seed).cmp(&(&b.scenario, b.seed)));
         let text = junit::render(summary, &sorted, &utc_now())?;
-        results::create_folder_of(path)
+        crate::folders::for_file(path)
             .and_then(|()| std::fs::write(path, text))
             .map_err(|error| cannot(path, error))?;
     }
     if wanted.annotate {
         // With JSON the output is that one object: what GitHub reads as commands it reads from the other as well.
         let print = if wanted.json { print_aside } else { out::print };
-        let plain = anstream::adapter::strip_str(&screen).to_string();
+        let plain = anstream::adapter::strip_str(&screen.to_string()).to_string();
         print(&annotate::lines(summary, &plain))?;
         #[expect(clippy::disallowed_methods, reason = "GitHub Actions names the file in the environment")]
         if let Ok(path) = std::env::var("GITHUB_STEP_SUMMARY") {
@@ -281,7 +281,7 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
     };
     let case_time = arguments.case_time.or(profile.case_time).map_or(CASE_TIME, |span| span.0);
     let manner = Manner::limited(Some(case_time), arguments.case_memory_mb.or(profile.case_memory_mb));
-    let jobs = arguments.jobs.or(profile.jobs).unwrap_or_else(pool::cores).max(1);
+    let jobs = pool::jobs(arguments.jobs.or(profile.jobs));
     Ok(Settings { order, targets, lasts, jobs, manner })
 }
 
@@ -293,7 +293,7 @@ fn swept<S: System>(
 ) -> Result<(Vec<Target<S>>, Vec<Swept>), Failure> {
     let (mut targets, mut scenarios) = (Vec::new(), Vec::<Swept>::new());
     for name in given {
-        let target = context.target::<S>(name, release)?;
+        let target = context.target::<S>(name, None, release)?;
         if target.is_case() || target.given != *name {
             let said =
                 format!("{name}: a sweep brings its own seeds\n  give the scenario alone, and --seeds A..B");

@@ -7,6 +7,7 @@
 
 use super::order::{FORMAT, Order};
 use crate::case::finding::{DIED, Finding};
+use crate::folders;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -134,17 +135,6 @@ fn is_begun_header(bytes: &[u8]) -> bool {
     bytes.starts_with(header) || header.starts_with(bytes)
 }
 
-/// Creates the folder that a file is to stand in, if it is not there.
-///
-/// # Errors
-/// It cannot be created.
-pub(crate) fn create_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => std::fs::create_dir_all(folder),
-        None => Ok(()),
-    }
-}
-
 /// How every file of results begins.
 const HEADER_START: &str = "{\"sweep\":{\"format\":";
 
@@ -159,7 +149,7 @@ impl Writer {
     /// # Errors
     /// It cannot be written.
     pub fn begin(path: &Path, order: &Order) -> io::Result<Writer> {
-        create_folder_of(path)?;
+        folders::for_file(path)?;
         let mut writer = Writer { file: File::create(path)? };
         writer.put(&Line::Sweep(order.clone()))?;
         Ok(writer)
