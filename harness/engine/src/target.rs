@@ -155,11 +155,10 @@ impl<S: System> Target<S> {
 
     /// What follows a command on the line that repeats it.
     pub fn arguments(&self) -> String {
-        let release =
-            match &self.release {
-                Some(release) => format!(" --release {}", shell_word(&release.name)),
-                None => String::new(),
-            };
+        let release = match &self.release {
+            Some(release) => format!(" --release {}", shell_word(&release.name)),
+            None => String::new(),
+        };
         format!("{}{release}", shell_word(&self.name()))
     }
 }

@@ -44,7 +44,8 @@ fn system() -> String {
 
 fn cpu() -> String {
     let info = read("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':')).map(|(_, name)| name);
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':')).map(|(_, name)| name);
     let model = model.map_or(String::new(), |name| format!("{}, ", name.trim()));
     format!("{model}{} for this process, so as many jobs", counted(pool::cores() as u64, "cores"))
 }
@@ -95,32 +96,33 @@ fn disk(screen: &mut Screen) {
     screen.item("disk", "unknown on this system");
 }
 
-#[expect(clippy::disallowed_methods, reason = "what of the environment changes the look of the output is reported")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what of the environment changes the look of the output is reported"
+)]
 fn terminal(screen: &mut Screen) {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_terminal = std::io::stdout().is_terminal();
     let what = if is_terminal { "yes" } else { "none (a pipe or a file)" };
-    let columns = out::columns().map_or("100 columns assumed".to_owned(), |columns| format!("{columns} columns"));
+    let columns =
+        out::columns().map_or("100 columns assumed".to_owned(), |columns| format!("{columns} columns"));
     let colours = match anstream::AutoStream::choice(&std::io::stdout()) {
         anstream::ColorChoice::Never => "no colours",
         _ => "colours",
     };
-    let why = ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"].into_iter().filter(|name| set(name)).collect::<Vec<_>>();
+    let why =
+        ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"].into_iter().filter(|name| set(name)).collect::<Vec<_>>();
     let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join(", ")) };
     screen.item("terminal", format!("{what}, {columns}, {colours}{why}"));
 }
 
 /// Three runs of one case: two as every case runs, and one with random addresses.
 fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<u8, Failure> {
-    let name = match context.named.first() {
-        _ if has_generator::<S>() => format!("{GENERATED}@1"),
-        Some(first) => first.name.to_owned(),
-        None => {
-            screen.item("same twice", "not tried: no scenario is built in");
-            return Ok(exit::CLEAN);
-        }
+    let Some(target) = shortest::<S>(context)? else {
+        screen.item("same twice", "not tried: no scenario is built in");
+        return Ok(exit::CLEAN);
     };
-    let target: Target<S> = context.target(&name, None, None)?;
+    let name = target.name();
     let began = now();
     let run = |keep_randomisation| {
         let manner = Manner { keep_randomisation, ..Manner::limited(Some(LONGEST), None) };
@@ -138,18 +140,37 @@ fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<
         return Ok(exit::CLEAN);
     }
     let what = if is_same { "differs with random addresses" } else { "differs from run to run" };
-    screen.item("same twice", Text::new().bad(format!("no: {name} {what}; no result of this build can be trusted")));
+    screen.item(
+        "same twice",
+        Text::new().bad(format!("no: {name} {what}; no result of this build can be trusted")),
+    );
     for judged in [&first, &second, &random] {
         screen.item("", format!("{} after {}", judged.trace_hash, counted(judged.trace_records, "records")));
     }
     Ok(exit::NONDETERMINISTIC)
 }
 
+/// The built-in scenario with the shortest run, or a drawn one.
+fn shortest<S: System>(context: &Context<'_>) -> Result<Option<Target<S>>, Failure> {
+    let mut shortest: Option<Target<S>> = None;
+    for one in context.named {
+        let target: Target<S> = context.target(one.name, None, None)?;
+        if shortest.as_ref().is_none_or(|other| target.scenario.run_for < other.scenario.run_for) {
+            shortest = Some(target);
+        }
+    }
+    if shortest.is_none() && has_generator::<S>() {
+        shortest = Some(context.target(GENERATED, None, None)?);
+    }
+    Ok(shortest)
+}
+
 fn addresses(judged: &Judged, screen: &mut Screen) {
     let said = if judged.addresses_fixed {
         Text::new().plain("not randomised in a case's process, as it should be")
     } else {
-        Text::new().plain("random: personality(2) is refused here (a container's seccomp profile?). ")
+        Text::new()
+            .plain("random: personality(2) is refused here (a container's seccomp profile?). ")
             .plain("Runs do not depend on it")
     };
     screen.item("addresses", said);

@@ -84,7 +84,10 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
     let outline = outline.slice(arguments.partition.unwrap_or(Slice::WHOLE));
     if outline.strikes.is_empty() {
-        out::complain(&format!("no run falls in {}: 0 of 0 runs\n", arguments.partition.unwrap_or(Slice::WHOLE)));
+        out::complain(&format!(
+            "no run falls in {}: 0 of 0 runs\n",
+            arguments.partition.unwrap_or(Slice::WHOLE)
+        ));
         return Ok(exit::NOTHING_RAN);
     }
     let mut tally = Tally::new(&outline, target.scenario.expect);
@@ -104,7 +107,8 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let again = format!("{} {}", shell_word(&context.program), words(&target, arguments));
     let (name, seed, outline, tally) = (&target.scenario.name, target.seed, &outline, &tally);
     let slice = arguments.partition.filter(|slice| *slice != Slice::WHOLE);
-    let summary = printed::Summary { name, seed, outline, tally, wall, jobs, repeat, again: again.clone(), slice };
+    let summary =
+        printed::Summary { name, seed, outline, tally, wall, jobs, repeat, again: again.clone(), slice };
     if arguments.json {
         out::print(&printed::json(&summary))?;
     } else {
@@ -226,7 +230,11 @@ fn words<S: System>(target: &Target<S>, arguments: &Args) -> String {
 
 fn results_of(arguments: &Args) -> String {
     let path = arguments.results.display().to_string();
-    if path == ".latent/enumerate.jsonl" { String::new() } else { format!(" --results {}", shell_word(&path)) }
+    if path == ".latent/enumerate.jsonl" {
+        String::new()
+    } else {
+        format!(" --results {}", shell_word(&path))
+    }
 }
 
 /// What was asked for besides the case, each with a space before it.
@@ -277,6 +285,11 @@ impl Progress {
             0 => String::new(),
             failed => format!(", {} failed", count(failed)),
         };
-        format!("{} of {} runs{failed}, {} left", count(tally.runs), count(all), span_ms(left_ms / 1000 * 1000))
+        format!(
+            "{} of {} runs{failed}, {} left",
+            count(tally.runs),
+            count(all),
+            span_ms(left_ms / 1000 * 1000)
+        )
     }
 }

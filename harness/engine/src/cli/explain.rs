@@ -76,9 +76,12 @@ fn listed<S: System>() -> String {
     let all = glossary::<S>();
     let mut text = String::new();
     for kind in EntryKind::ALL {
-        let names: Vec<&str> = all.iter().filter(|one| one.kind == kind).map(|one| one.name.as_str()).collect();
+        let names: Vec<&str> =
+            all.iter().filter(|one| one.kind == kind).map(|one| one.name.as_str()).collect();
         let names = match kind {
-            EntryKind::Mark if !names.is_empty() => format!("{}: `{} marks` lists them", names.len(), S::NAME),
+            EntryKind::Mark if !names.is_empty() => {
+                format!("{}: `{} marks` lists them", names.len(), S::NAME)
+            }
             _ => names.join(", "),
         };
         if !names.is_empty() {
@@ -98,8 +101,9 @@ pub(super) fn marks<S: System>(arguments: &MarksArgs) -> Result<u8, Failure> {
         let groups: Vec<&str> = marks.iter().filter_map(|one| one.name.split('.').next()).collect();
         let mut groups: Vec<&str> = near(prefix, groups);
         groups.dedup();
-        let meant = groups.first().map_or(String::new(), |group| format!("\n  did you mean {group}?"));
-        return Err(Failure::Usage(format!("no mark begins with '{prefix}'{meant}")));
+        let meant = groups.first().map_or(String::new(), |group| format!("did you mean {group}? "));
+        let hint = format!("{meant}`{} marks` lists all {}", S::NAME, marks.len());
+        return Err(Failure::Usage(format!("no mark begins with '{prefix}'\n  {hint}")));
     }
     let width = shown.iter().map(|one| one.name.len()).max().unwrap_or(0);
     let row = |one: &&Entry| hanging(&format!("{:<width$}  ", one.name), &one.means, out::columns());

@@ -85,7 +85,8 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let finding = Finding::of(&judged);
     let wall_seconds = context.started.elapsed().as_secs_f64();
     let release = target.release();
-    let asked = Asked { scenario: &target.scenario, seed: target.seed, release, choices, repeat, wall_seconds };
+    let asked =
+        Asked { scenario: &target.scenario, seed: target.seed, release, choices, repeat, wall_seconds };
     let report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
     if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);

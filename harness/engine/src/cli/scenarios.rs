@@ -28,7 +28,8 @@ pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, Failure> {
         list.push_str(&row(one.name, expect, &run_for, &scenario.about));
     }
     if has_generator::<S>() {
-        let about = format!("A whole scenario drawn from the seed: {GENERATED}@7. What `sweep` runs by default.");
+        let about =
+            format!("A whole scenario drawn from the seed: {GENERATED}@7. What `sweep` runs by default.");
         list.push_str(&row(GENERATED, "clean", "varies", &about));
     }
     out::print(&list)?;

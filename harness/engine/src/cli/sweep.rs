@@ -91,6 +91,11 @@ where
     S::Topic: Sync,
 {
     let settings = settle::<S>(context, arguments)?;
+    if let Some(path) = &arguments.junit {
+        // Before the work: afterwards a slip of the path would cost it.
+        crate::folders::for_file(path)
+            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    }
     let signal = super::interrupts()?;
     let (mut writer, mut ran, before_ms) = open(arguments, &settings.order, settings.jobs)?;
     let done: BTreeSet<(String, u64)> = ran.iter().map(|one| (one.scenario.clone(), one.seed)).collect();

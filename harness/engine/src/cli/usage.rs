@@ -8,15 +8,39 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 
 /// Command (empty: any), option, and what to use in its place.
 const OPTIONS: [(&str, &str, &str); 14] = [
-    ("run", "-j", "`run` runs one case; --jobs is an option of `sweep`, `enumerate`, `shrink` and `corpus run`"),
-    ("run", "--jobs", "`run` runs one case; --jobs is an option of `sweep`, `enumerate`, `shrink` and `corpus run`"),
-    ("repro", "-j", "`repro` runs one case; --jobs is an option of `sweep`, `enumerate`, `shrink` and `corpus run`"),
-    ("repro", "--jobs", "`repro` runs one case; --jobs is an option of `sweep`, `enumerate`, `shrink` and `corpus run`"),
+    (
+        "run",
+        "-j",
+        "`run` runs one case; --jobs is an option of `sweep`, `enumerate`, `shrink` and `corpus run`",
+    ),
+    (
+        "run",
+        "--jobs",
+        "`run` runs one case; --jobs is an option of `sweep`, `enumerate`, `shrink` and `corpus run`",
+    ),
+    (
+        "repro",
+        "-j",
+        "`repro` runs one case; --jobs is an option of `sweep`, `enumerate`, `shrink` and `corpus run`",
+    ),
+    (
+        "repro",
+        "--jobs",
+        "`repro` runs one case; --jobs is an option of `sweep`, `enumerate`, `shrink` and `corpus run`",
+    ),
     ("run", "--seeds", "`run` takes one seed: SCENARIO@7 or --seed 7; `sweep` takes many: --seeds A..B"),
     ("repro", "--seeds", "`repro` takes one seed: NAME@7 or --seed 7"),
-    ("sweep", "--seed", "`sweep` takes a range, its end excluded: --seeds 3..4; `run` takes one seed: --seed 3"),
+    (
+        "sweep",
+        "--seed",
+        "`sweep` takes a range, its end excluded: --seeds 3..4; `run` takes one seed: --seed 3",
+    ),
     ("sweep", "--log", "the log is of one case: `repro NAME@SEED --log`"),
-    ("sweep", "--strike", "one operation of one case is struck by `run --strike`, each in turn by `enumerate`"),
+    (
+        "sweep",
+        "--strike",
+        "one operation of one case is struck by `run --strike`, each in turn by `enumerate`",
+    ),
     ("run", "--trace", "the hash of a run is checked by `repro --trace HASH`"),
     ("run", "--until", "a run is stopped before its end by `repro --until TIME`"),
     ("", "--partition", "only `sweep` and `enumerate` run a part: --partition slice:1/4"),
@@ -26,7 +50,10 @@ const OPTIONS: [(&str, &str, &str); 14] = [
 
 /// What people type, and the command that they mean.
 const COMMANDS: [(&[&str], &str); 10] = [
-    (&["list", "ls", "names"], "built-in scenarios: `scenarios`; cases of the corpus: `corpus list`; marks: `marks`"),
+    (
+        &["list", "ls", "names"],
+        "built-in scenarios: `scenarios`; cases of the corpus: `corpus list`; marks: `marks`",
+    ),
     (&["help"], "`--help`, or `COMMAND --help`"),
     (&["version"], "`--version`"),
     (&["test", "start", "exec"], "one case: `run SCENARIO`; many seeds: `sweep SCENARIO --seeds 1..101`"),
@@ -35,7 +62,10 @@ const COMMANDS: [(&[&str], &str); 10] = [
     (&["minimize", "minimise", "reduce"], "`shrink NAME@SEED`"),
     (&["show", "cat", "dump"], "`print SCENARIO`"),
     (&["invariants", "why", "glossary", "info"], "`explain`, with or without a word"),
-    (&["check", "validate", "lint"], "a scenario is checked by `run`; its JSON Schema is printed by `schema`"),
+    (
+        &["check", "validate", "lint"],
+        "a scenario is checked by `run`; its JSON Schema is printed by `schema`",
+    ),
 ];
 
 /// The complaint with its tip replaced, if there is a better one.
@@ -48,7 +78,8 @@ pub(super) fn clearer(mut error: Error, arguments: &[String]) -> Error {
             let command = arguments.iter().skip(1).find(|word| !word.starts_with('-'));
             let command = command.map_or("", String::as_str);
             let option = option.split('=').next().unwrap_or_default();
-            let tip = OPTIONS.iter().find(|(of, name, _)| (of.is_empty() || *of == command) && *name == option);
+            let tip =
+                OPTIONS.iter().find(|(of, name, _)| (of.is_empty() || *of == command) && *name == option);
             if let Some((_, _, tip)) = tip {
                 error.remove(ContextKind::SuggestedArg);
                 give(&mut error, tip);

@@ -106,7 +106,9 @@ impl Record {
             .map_err(|error| format!("{shown}: nothing to resume: {error}\n  leave --resume out to begin"))?;
         let (before, ran) = parse(&text).ok_or_else(|| format!("{shown} is no file of an enumeration"))?;
         if let Some(why) = before.differs_by(header) {
-            return Err(format!("{shown}: of another enumeration: {why}\n  leave --resume out to begin again"));
+            return Err(format!(
+                "{shown}: of another enumeration: {why}\n  leave --resume out to begin again"
+            ));
         }
         let record = Record::open(path, false)?;
         // Behind the last whole line, without an end that may stand there.

@@ -1,7 +1,7 @@
 //! One fault at one operation: what is enumerated, and how it is written for a person to repeat.
 
-use latent_sim::{Action, Anchor, CallPart, CrashKeeps, DiskError, Fault, Kill, LoseMessage, OpKind};
 use crate::scenario::near::near;
+use latent_sim::{Action, Anchor, CallPart, CrashKeeps, DiskError, Fault, Kill, LoseMessage, OpKind};
 use std::fmt;
 use std::str::FromStr;
 
@@ -75,7 +75,10 @@ impl FromStr for Faults {
         let kinds = group.or_else(one).ok_or_else(|| {
             let all = Kind::ALL.map(Kind::name);
             let near = near(text, all).first().map_or(String::new(), |name| format!("did you mean {name}? "));
-            format!("no fault is called '{text}'; {near}faults: {}; crash (any of three), lost (any of two)", all.join(", "))
+            format!(
+                "no fault is called '{text}'; {near}faults: {}; crash (any of three), lost (any of two)",
+                all.join(", ")
+            )
         })?;
         Ok(Faults { name: text.to_owned(), kinds })
     }

@@ -76,14 +76,17 @@ pub struct Entry {
 impl Entry {
     /// An entry with these four parts.
     #[must_use]
-    pub fn new(
-        kind: EntryKind,
-        name: impl Into<String>,
-        [means, matters, causes, next]: [&str; 4],
-    ) -> Entry {
+    pub fn new(kind: EntryKind, name: impl Into<String>, [means, matters, causes, next]: [&str; 4]) -> Entry {
         let text = str::to_owned;
         let name = name.into();
-        Entry { name, kind, means: text(means), matters: text(matters), causes: text(causes), next: text(next) }
+        Entry {
+            name,
+            kind,
+            means: text(means),
+            matters: text(matters),
+            causes: text(causes),
+            next: text(next),
+        }
     }
 }
 
@@ -148,7 +151,8 @@ pub(crate) fn find<S: System>(asked: &str) -> Result<Vec<Entry>, String> {
 }
 
 fn of_word(all: &[Entry], asked: &str) -> Vec<Entry> {
-    let same = |name: &str| name.eq_ignore_ascii_case(asked) || name.replace(' ', "-").eq_ignore_ascii_case(asked);
+    let same =
+        |name: &str| name.eq_ignore_ascii_case(asked) || name.replace(' ', "-").eq_ignore_ascii_case(asked);
     all.iter().filter(|one| same(&one.name)).cloned().collect()
 }
 
@@ -161,19 +165,30 @@ mod tests {
     #[test]
     fn a_word_a_code_and_a_fingerprint_are_found() {
         let names = |asked: &str| -> Vec<String> {
-            find::<Toy>(asked).unwrap().into_iter().map(|one| format!("{} {}", one.kind.name(), one.name)).collect()
+            find::<Toy>(asked)
+                .unwrap()
+                .into_iter()
+                .map(|one| format!("{} {}", one.kind.name(), one.name))
+                .collect()
         };
         assert_eq!(names("recovered"), ["outcome recovered"]);
         assert_eq!(names("Hung"), ["outcome hung"]);
         assert_eq!(names("100"), ["exit code 100"]);
-        assert_eq!(names("I4:missing:after-compaction:loss"), ["loss class loss"], "toy has no entry for the rest");
+        assert_eq!(
+            names("I4:missing:after-compaction:loss"),
+            ["loss class loss"],
+            "toy has no entry for the rest"
+        );
         assert_eq!(names("as-expected"), names("as expected"));
     }
 
     #[test]
     fn an_unknown_word_gets_a_suggestion() {
         let said = find::<Toy>("recoverd").unwrap_err();
-        assert!(said.contains("nothing is called 'recoverd'") && said.contains("did you mean recovered"), "{said}");
+        assert!(
+            said.contains("nothing is called 'recoverd'") && said.contains("did you mean recovered"),
+            "{said}"
+        );
         find::<Toy>("").unwrap_err();
         find::<Toy>(":::").unwrap_err();
     }
@@ -185,7 +200,10 @@ mod tests {
             assert!(all.iter().any(|one| one.kind == EntryKind::Outcome && one.name == name), "{name}");
         }
         for (code, _) in exit::MEANINGS {
-            assert!(all.iter().any(|one| one.kind == EntryKind::ExitCode && one.name == code.to_string()), "{code}");
+            assert!(
+                all.iter().any(|one| one.kind == EntryKind::ExitCode && one.name == code.to_string()),
+                "{code}"
+            );
         }
         for one in &all {
             assert!(!one.means.is_empty() && !one.matters.is_empty() && !one.next.is_empty(), "{}", one.name);

@@ -3,8 +3,8 @@
 use super::screen::{Screen, Text};
 use super::words::{count, counted, moment_ms, span_ms};
 use crate::case::wire::OpLine;
-use crate::sweep::order::Slice;
 use crate::enumerate::{Failure, OfKind, Outline, Tally};
+use crate::sweep::order::Slice;
 use latent_sim::OpKind;
 use serde_json::json;
 use std::time::Duration;
@@ -46,7 +46,11 @@ pub(crate) fn text(summary: &Summary<'_>, verbose: bool) -> Screen {
             0 => "none of them failed".to_owned(),
             failed => format!("{} of them failed", count(failed)),
         };
-        name.bad("interrupted").plain(format!(", {} of {} done, {failed}", count(tally.runs), counted(all, "runs")))
+        name.bad("interrupted").plain(format!(
+            ", {} of {} done, {failed}",
+            count(tally.runs),
+            counted(all, "runs")
+        ))
     } else if tally.as_expected() {
         name.good(expected.name()).plain(" whatever operation is struck")
     } else {
@@ -59,7 +63,10 @@ pub(crate) fn text(summary: &Summary<'_>, verbose: bool) -> Screen {
     table(tally, &mut screen);
     screen.item("runs", runs(summary));
     if let Some(slice) = summary.slice {
-        screen.item("", Text::new().dim(format!("{slice}: the whole is clean if every part ends with exit code 0")));
+        screen.item(
+            "",
+            Text::new().dim(format!("{slice}: the whole is clean if every part ends with exit code 0")),
+        );
     }
     failures(summary, &mut screen);
     screen

@@ -88,7 +88,8 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
 
 /// Whether a terminal would act on it instead of showing it.
 pub(crate) fn is_harmful(c: char) -> bool {
-    let turns_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let turns_direction =
+        matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
     (c.is_control() && c != '\n' && c != '\t') || turns_direction
 }
 

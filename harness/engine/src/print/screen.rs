@@ -101,7 +101,8 @@ impl Text {
             let space = || rest[..=room].iter().rposition(|(_, c)| *c == ' ').filter(|at| *at >= least);
             let end = if rest.len() <= room { rest.len() } else { space().unwrap_or(room) };
             let mut row = margin;
-            row.0.extend(Text::of_chars(&rest[..end]).0);
+            let blanks = rest[..end].iter().rev().take_while(|(_, c)| *c == ' ').count();
+            row.0.extend(Text::of_chars(&rest[..end - blanks]).0);
             rows.push(row);
             let blanks = rest[end..].iter().take_while(|(_, c)| *c == ' ').count();
             rest = &rest[end + blanks..];
@@ -278,11 +279,23 @@ mod tests {
     #[test]
     fn a_narrow_terminal_gets_all_of_it_under_the_label() {
         let mut screen = Screen::new(false);
-        screen.heading(Text::new().plain("a-scenario@1: ").bad("unrecoverable-loss").plain(", but expected to be clean"));
+        screen.heading(
+            Text::new().plain("a-scenario@1: ").bad("unrecoverable-loss").plain(", but expected to be clean"),
+        );
         screen.item("events", "12,345 sent by 12 projects, 12,345 acknowledged, 0 unknown, 0 rejected");
         screen.item("path", "x".repeat(40));
         screen.uncut("again", "latent run a-scenario-with-a-very-long-name@12345678901234567890");
-        insta::assert_snapshot!(anstream::adapter::strip_str(&screen.render(40)).to_string(), @"");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&screen.render(40)).to_string(), @"
+        a-scenario@1: unrecoverable-loss, but
+          expected to be clean
+          events      12,345 sent by 12
+                      projects, 12,345
+                      acknowledged, 0 unknown, 0
+                      rejected
+          path        xxxxxxxxxxxxxxxxxxxxxxxxxx
+                      xxxxxxxxxxxxxx
+          again       latent run a-scenario-with-a-very-long-name@12345678901234567890
+        ");
         let wide = screen.render(120);
         assert_eq!(wide.lines().count(), 4);
     }

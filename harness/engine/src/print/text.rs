@@ -97,7 +97,10 @@ fn expectation<F>(report: &Report<F>, screen: &mut Screen) {
     let Some(release) = &report.release else { return };
     if release.expected_as_written != report.expected {
         let (now, own) = (report.expected, release.expected_as_written);
-        screen.item("expected", format!("{now}, by --release {}; the scenario itself expects {own}", release.name));
+        screen.item(
+            "expected",
+            format!("{now}, by --release {}; the scenario itself expects {own}", release.name),
+        );
     }
 }
 

@@ -138,7 +138,10 @@ mod tests {
         let text = "one two three four five six seven";
         assert_eq!(hanging("name  ", text, None), format!("name  {text}\n"));
         assert_eq!(hanging("name  ", text, Some(30)), "name  one two three four five\n      six seven\n");
-        assert_eq!(hanging("a long name  ", text, Some(30)), "a long name\n    one two three four five\n    six seven\n");
+        assert_eq!(
+            hanging("a long name  ", text, Some(30)),
+            "a long name\n    one two three four five\n    six seven\n"
+        );
         assert_eq!(wrapped("", 10), [""]);
     }
 }

@@ -79,14 +79,10 @@ pub(crate) fn find(given: &str, named: &[NamedScenario], drawn: Option<&str>) ->
     let path = if is_name && !path.is_file() && of_corpus.is_file() { of_corpus.as_path() } else { path };
     let file = path.display().to_string();
     if !path.exists() && !given.contains(['/', '\\']) && path.extension().is_none() {
-        return Err(unplaced(
-            given,
-            "no scenario of this name, and no such file".into(),
-            hint(),
-        ));
+        return Err(unplaced(given, "no scenario of this name, and no such file".into(), hint()));
     }
-    let bytes = std::fs::read(path)
-        .map_err(|error| unplaced(given, format!("cannot read it: {error}"), hint()))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| unplaced(given, format!("cannot read it: {error}"), hint()))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source { given: given.to_owned(), file, text }),
         Err(error) => {

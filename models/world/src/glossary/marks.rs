@@ -14,7 +14,10 @@ const MARKS: [(&str, &str); 131] = [
     mark("alarms.unheard", "An alarm could not be delivered to the operator and will be tried again."),
     mark("arb.boot-failed", "A disk could not be read at boot; the node serves nothing and tries again."),
     mark("arb.clean-up-sync-failed", "The removal of old files could not be made durable."),
-    mark("arb.corrupt-day", "A day's files do not verify: the disk refuses the day until it is filled again."),
+    mark(
+        "arb.corrupt-day",
+        "A day's files do not verify: the disk refuses the day until it is filled again.",
+    ),
     mark("arb.day-unreadable", "A day could not be read because of a disk error, and is read again later."),
     mark("arb.file-removed", "A file that no manifest refers to any more was removed after its grace time."),
     mark("arb.lease-set-aside", "A damaged lease file was set aside; tokens continue above it."),
@@ -25,13 +28,22 @@ const MARKS: [(&str, &str); 131] = [
     mark("audit.altered", "The audit found events whose contents differ from the tee's."),
     mark("audit.complete", "A project's nightly audit is complete."),
     mark("audit.failed", "An audit could not read what it compares."),
-    mark("audit.memory-dropped", "The audit's clock had been ahead: it dropped what it remembered and reads anew."),
+    mark(
+        "audit.memory-dropped",
+        "The audit's clock had been ahead: it dropped what it remembered and reads anew.",
+    ),
     mark("audit.mismatch", "The audit found events missing or altered in an export."),
     mark("audit.ran", "An audit read the tee."),
     mark("audit.tee-unreadable", "The audit could not read an object of the tee."),
-    mark("backup.base-unreadable", "The previous backup of a day that changed could not be read for comparison."),
+    mark(
+        "backup.base-unreadable",
+        "The previous backup of a day that changed could not be read for comparison.",
+    ),
     mark("backup.catalog-damaged", "A backup's catalog does not read in one data center."),
-    mark("backup.catalog-durable", "A backup's catalog was written and read back: the backup exists from here on."),
+    mark(
+        "backup.catalog-durable",
+        "A backup's catalog was written and read back: the backup exists from here on.",
+    ),
     mark("backup.catalog-repaired", "A damaged catalog was written again from another data center."),
     mark("backup.copied", "All projects of a backup were copied, or failed, before the catalog is written."),
     mark("backup.copy-unreadable", "No disk could give a segment that a backup needs."),
@@ -57,16 +69,25 @@ const MARKS: [(&str, &str); 131] = [
     mark("compaction.job-given-up", "A nightly compaction failed too often for this night."),
     mark("compaction.merging", "A compaction began to merge its inputs."),
     mark("compaction.output-durable", "A compaction's output is durable, and not yet in the manifest."),
-    mark("compaction.rerun-with-late-data", "A day was compacted again because late events had arrived: the 2016 case."),
+    mark(
+        "compaction.rerun-with-late-data",
+        "A day was compacted again because late events had arrived: the 2016 case.",
+    ),
     mark("compaction.second-run", "A day was compacted for the second time."),
     mark("compaction.third-run", "A day was compacted for the third time, or more often."),
-    mark("compaction.two-runs", "One nightly job ran twice over a day: for its on-time and for its late segments."),
+    mark(
+        "compaction.two-runs",
+        "One nightly job ran twice over a day: for its on-time and for its late segments.",
+    ),
     mark("credentials.expired", "A node's credentials for the object stores were refused."),
     mark("edge.boot-failed", "An edge could not start and tries again."),
     mark("edge.boot-number-damaged", "An edge's boot number could not be read; it takes one from the clock."),
     mark("edge.booted", "An edge started."),
     mark("edge.forward-retry", "An edge sent a request to another ingest node after the first failed."),
-    mark("edge.not-forwarded", "An edge found no ingest node for a request: the client is told to try again."),
+    mark(
+        "edge.not-forwarded",
+        "An edge found no ingest node for a request: the client is told to try again.",
+    ),
     mark("edge.peer-changed", "An edge chose another edge for its copies."),
     mark("edge.stranger-refused", "An edge refused a message of a node that may not send it."),
     mark("edge.tee-gap", "A request was let through without a tee record (accept-and-record-gap)."),
@@ -93,7 +114,10 @@ const MARKS: [(&str, &str); 131] = [
     mark("ingest.hinted", "A disk missed a write; it is kept as a hint."),
     mark("jobs.stopped", "A nightly job has not been complete for too long: an alarm is raised."),
     mark("objects.boot-failed", "An object store could not start and tries again."),
-    mark("objects.names-differ", "An object store's folder differs from what it remembers, and is read again."),
+    mark(
+        "objects.names-differ",
+        "An object store's folder differs from what it remembers, and is read again.",
+    ),
     mark("operator.order-done", "An ordered recovery of the scenario is complete."),
     mark("operator.recovered", "A recovery after an alarm is complete, and passed its audit."),
     mark("operator.recovery-incomplete", "A recovery did not pass for all days; the rest is tried again."),
@@ -146,19 +170,57 @@ const MARKS: [(&str, &str); 131] = [
 /// By the part before the dot: why it matters, and what keeps it from being reached.
 fn group(prefix: &str) -> [&'static str; 2] {
     match prefix {
-        "alarms" | "jobs" => ["Alarms are what starts a recovery.", "No cause for an alarm, or an operator within reach."],
-        "arb" => ["The event store's files are what everything else relies on.", "No damage, no late data, or a run that ends before the grace time."],
-        "audit" => ["The audit is the detector that compares production with the tee.", "No `audit` or `tee` in `protection`, or a run of less than a day."],
-        "backup" => ["Backups are what is left when production is gone.", "No `backup` in `protection`, a run shorter than the interval, or no such failure."],
-        "client" => ["It shows how clients behave under trouble.", "Links and nodes without faults, or a workload without such clients."],
-        "compaction" => ["Compaction rewrites everything that is stored; its later runs are where the 2016 loss happened.", "A run that ends before the project's next midnight, or no late events (`late_same_day_ppm`, `very_late_ppm`)."],
-        "credentials" | "store" => ["It shows that a planned fault of an object store took effect.", "No such fault in the scenario, or no call while it lasted."],
-        "edge" | "ingest" | "hints" => ["It shows the way of a request from the client to the disks.", "No fault on that way: edges, ingest nodes, disks, links."],
-        "hold" | "retention" => ["What could answer an alarm must not expire before it is used.", "No open alarm, or retentions that are long enough."],
-        "hostile" => ["It shows that the destructive release did what it can.", "No deploy of a release with the bug `hostile`."],
-        "operator" | "recovery" => ["Recovery is what brings lost events back.", "No alarm, no operator and no ordered recovery in the scenario; in a drill the mark begins with `drill:`."],
-        "repair" => ["Comparison and repair keep the copies equal.", "A run that ends before the nightly comparison, or copies that never differ."],
-        "tee" => ["The tee covers what came after the newest backup.", "No `tee` in `protection`, a run of less than an hour, or no such failure."],
+        "alarms" | "jobs" => {
+            ["Alarms are what starts a recovery.", "No cause for an alarm, or an operator within reach."]
+        }
+        "arb" => [
+            "The event store's files are what everything else relies on.",
+            "No damage, no late data, or a run that ends before the grace time.",
+        ],
+        "audit" => [
+            "The audit is the detector that compares production with the tee.",
+            "No `audit` or `tee` in `protection`, or a run of less than a day.",
+        ],
+        "backup" => [
+            "Backups are what is left when production is gone.",
+            "No `backup` in `protection`, a run shorter than the interval, or no such failure.",
+        ],
+        "client" => [
+            "It shows how clients behave under trouble.",
+            "Links and nodes without faults, or a workload without such clients.",
+        ],
+        "compaction" => [
+            "Compaction rewrites everything that is stored; its later runs are where the 2016 loss happened.",
+            "A run that ends before the project's next midnight, or no late events (`late_same_day_ppm`, `very_late_ppm`).",
+        ],
+        "credentials" | "store" => [
+            "It shows that a planned fault of an object store took effect.",
+            "No such fault in the scenario, or no call while it lasted.",
+        ],
+        "edge" | "ingest" | "hints" => [
+            "It shows the way of a request from the client to the disks.",
+            "No fault on that way: edges, ingest nodes, disks, links.",
+        ],
+        "hold" | "retention" => [
+            "What could answer an alarm must not expire before it is used.",
+            "No open alarm, or retentions that are long enough.",
+        ],
+        "hostile" => [
+            "It shows that the destructive release did what it can.",
+            "No deploy of a release with the bug `hostile`.",
+        ],
+        "operator" | "recovery" => [
+            "Recovery is what brings lost events back.",
+            "No alarm, no operator and no ordered recovery in the scenario; in a drill the mark begins with `drill:`.",
+        ],
+        "repair" => [
+            "Comparison and repair keep the copies equal.",
+            "A run that ends before the nightly comparison, or copies that never differ.",
+        ],
+        "tee" => [
+            "The tee covers what came after the newest backup.",
+            "No `tee` in `protection`, a run of less than an hour, or no such failure.",
+        ],
         "objects" => ["Object stores hold backups and the tee.", "No crash or damage of an object store."],
         _ => ["It shows that this code ran.", "A run that does not get there."],
     }
@@ -167,7 +229,8 @@ fn group(prefix: &str) -> [&'static str; 2] {
 pub(super) fn entries() -> Vec<Entry> {
     let entry = |(name, when): &(&'static str, &'static str)| {
         let [matters, causes] = group(name.split('.').next().unwrap_or(name));
-        let next = "`run -v` shows how often each mark was reached; `repro … --log` shows when, and at which node.";
+        let next =
+            "`run -v` shows how often each mark was reached; `repro … --log` shows when, and at which node.";
         Entry::new(EntryKind::Mark, *name, [*when, matters, causes, next])
     };
     MARKS.iter().map(entry).collect()
