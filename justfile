@@ -29,6 +29,15 @@ quick *arguments:
 nightly text=`date +%F`:
     .ci/nightly {{text}}
 
+# A sweep as a Slurm array, one task requeued and one killed half-way, against the same sweep in one piece.
+slurm seeds='1..201':
+    cargo build --release --package latent
+    contrib/slurm/test.sh "${CARGO_TARGET_DIR:-target}/release/latent" {{seeds}}
+
+# The Kubernetes manifests against their schema, and what their pods run, in containers.
+kubernetes seeds='1..81':
+    contrib/kubernetes/test.sh {{seeds}}
+
 # See a case again: `just repro 7` is generated@7; or `just repro rough-week@7 --log`, `just repro corpus/NAME.json`.
 repro seed *arguments:
     cargo run --release --package latent -- repro {{ if seed =~ '^[0-9]+$' { "generated@" + seed } else { seed } }} {{arguments}}

@@ -164,7 +164,7 @@ impl System for Wal {
         let hung = stuck.then(|| format!("the log stopped at record {told_safe}"));
         let facts = Facts { hung, ..Facts::default() };
         let findings = Findings { told_safe, kept: kept.len() as u64 };
-        Judged { violations, facts, noticed: vec![], marks: BTreeMap::new(), findings }
+        Judged { items: told_safe, violations, facts, noticed: vec![], marks: BTreeMap::new(), findings }
     }
 
     fn render(report: &Report<Findings>, screen: &mut Screen) {

@@ -3,7 +3,11 @@
 //!
 //! One JSON object, `{"case": …, "scenario": …, "plan": …}`, written to be read and edited by people. The scenario is
 //! what a scenario's file holds, without faults: those stand in the plan, which is all that is run.
+//!
+//! A checksum covers all of it but the layout of the text and `about`, which is prose. A case whose checksum differs was
+//! edited: it runs as a new case, and its run is not compared with the recorded one.
 
+use crate::case::finding::never_ended;
 use crate::print::words;
 use crate::scenario::{AsWritten, BadScenario, unplaced};
 use crate::{Case, Plan, System};
@@ -11,9 +15,16 @@ use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Digits of a trace hash.
+pub(crate) const HASH_DIGITS: usize = 32;
 
 /// Which layout of case files this program writes, and the only one that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The format without a checksum: `corpus seal` adds one.
+const UNSEALED: u32 = 1;
 
 /// What a case says of its run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +32,8 @@ const FORMAT: u32 = 1;
 pub(crate) struct Recorded {
     /// The layout of the file.
     pub format: u32,
+    /// XXH3 of the whole case, 32 hexadecimal digits.
+    pub checksum: String,
     /// What was seen, in a sentence.
     pub about: String,
     /// Where it was found: `generated@7`.
@@ -29,7 +42,7 @@ pub(crate) struct Recorded {
     pub outcome: AsWritten,
     /// What makes two findings the same; empty if nothing was found.
     pub fingerprint: String,
-    /// The run's identity: 32 hexadecimal digits.
+    /// The run's identity: 32 hexadecimal digits; empty for a run that never ended.
     pub trace_hash: String,
     /// The program that recorded it: version and commit.
     pub build: String,
@@ -42,6 +55,8 @@ pub(crate) struct CaseFile {
     /// The scenario's text, standing where it stands in the file, so that errors name the right line.
     pub scenario: String,
     pub plan: Value,
+    /// Whether it was changed since it was recorded.
+    pub is_edited: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +65,8 @@ struct Parts<'a> {
     case: Value,
     #[serde(borrow)]
     scenario: &'a RawValue,
-    plan: Value,
+    #[serde(borrow)]
+    plan: &'a RawValue,
 }
 
 impl CaseFile {
@@ -67,20 +83,104 @@ impl CaseFile {
         if !serde_json::from_str::<Probe>(text).is_ok_and(|probe| probe.case.is_some()) {
             return Ok(None);
         }
-        let damaged = |what: &str, error: &serde_json::Error| {
-            let hint = "take it from version control again, or shrink its seed anew".to_owned();
-            unplaced(file, format!("a damaged case: {what}: {error}"), hint)
-        };
-        let parts: Parts<'_> = serde_json::from_str(text).map_err(|error| damaged("its parts", &error))?;
-        let format = parts.case.get("format").and_then(Value::as_u64).unwrap_or_default();
+        let parts = parts(file, text)?;
+        let format = format_of(&parts.case);
         if format != u64::from(FORMAT) {
             let message = format!("a case of format {format}; this program reads format {FORMAT}");
-            let hint = "run it with the program that wrote it, or shrink its seed anew";
+            let hint = if format == u64::from(UNSEALED) {
+                "'corpus seal' adds the checksum that format 2 has"
+            } else {
+                "run it with the program that wrote it, or shrink its seed again"
+            };
             return Err(unplaced(file, message, hint.to_owned()));
         }
-        let recorded = serde_json::from_value(parts.case).map_err(|error| damaged("'case'", &error))?;
+        let damaged = |what: &str, error: &serde_json::Error| damaged(file, &format!("{what}: {error}"));
+        let recorded: Recorded =
+            serde_json::from_value(parts.case).map_err(|error| damaged("'case'", &error))?;
+        recorded.check().map_err(|said| self::damaged(file, &said))?;
+        let plan: Value =
+            serde_json::from_str(parts.plan.get()).map_err(|error| damaged("'plan'", &error))?;
+        let is_edited = checksum(&recorded, parts.scenario.get(), parts.plan.get())
+            .map_err(|error| damaged("its parts", &error))?
+            != recorded.checksum;
         let scenario = in_its_place(text, parts.scenario.get());
-        Ok(Some(CaseFile { recorded, scenario, plan: parts.plan }))
+        Ok(Some(CaseFile { recorded, scenario, plan, is_edited }))
+    }
+}
+
+fn damaged(file: &str, said: &str) -> BadScenario {
+    let hint = "take it from version control again, or shrink its seed again".to_owned();
+    unplaced(file, format!("a damaged case: {said}"), hint)
+}
+
+fn parts<'a>(file: &str, text: &'a str) -> Result<Parts<'a>, BadScenario> {
+    serde_json::from_str(text).map_err(|error| damaged(file, &format!("its parts: {error}")))
+}
+
+fn format_of(case: &Value) -> u64 {
+    case.get("format").and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// The text of a case's file with the checksum that its format has none of; `None` if it has one, or is no case.
+///
+/// # Errors
+/// It is damaged.
+pub(crate) fn sealed(file: &str, text: &str) -> Result<Option<String>, BadScenario> {
+    #[derive(Deserialize)]
+    struct Probe {
+        case: Option<Value>,
+    }
+    let probe = serde_json::from_str::<Probe>(text).ok().and_then(|probe| probe.case);
+    if probe.is_none_or(|case| format_of(&case) != u64::from(UNSEALED)) {
+        return Ok(None);
+    }
+    let Parts { mut case, scenario, plan } = parts(file, text)?;
+    case["format"] = FORMAT.into();
+    case["checksum"] = "".into();
+    let mut recorded: Recorded =
+        serde_json::from_value(case).map_err(|error| damaged(file, &format!("'case': {error}")))?;
+    recorded.check().map_err(|said| damaged(file, &said))?;
+    recorded.checksum = checksum(&recorded, scenario.get(), plan.get())
+        .map_err(|error| damaged(file, &format!("its parts: {error}")))?;
+    Ok(Some(whole(&recorded, scenario.get(), plan.get())))
+}
+
+/// XXH3 of a case, whatever the layout of its text: objects by the order of their keys, without blanks.
+fn checksum(recorded: &Recorded, scenario: &str, plan: &str) -> serde_json::Result<String> {
+    let mut recorded = serde_json::to_value(recorded)?;
+    if let Some(fields) = recorded.as_object_mut() {
+        fields.remove("checksum");
+        fields.remove("about");
+    }
+    let mut text = String::new();
+    for part in [recorded, serde_json::from_str(scenario)?, serde_json::from_str(plan)?] {
+        canonical(&part, &mut text);
+        text.push('\n');
+    }
+    Ok(format!("{:032x}", xxh3_128(text.as_bytes())))
+}
+
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            out.push('{');
+            for (name, value) in fields.iter().collect::<BTreeMap<_, _>>() {
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                canonical(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        plain => out.push_str(&plain.to_string()),
     }
 }
 
@@ -97,19 +197,21 @@ fn in_its_place(whole: &str, part: &str) -> String {
 /// It is none that this program's system understands: it is outdated.
 pub(crate) fn plan_of<S: System>(file: &str, plan: &Value) -> Result<Plan<S::Plan>, BadScenario> {
     serde_json::from_value(plan.clone()).map_err(|error| {
-        let hint = "the program changed since it was recorded: shrink its seed anew, or remove the case";
+        let hint = "the program changed since it was recorded: shrink its seed again, or remove the case";
         unplaced(file, format!("an outdated case: its plan cannot be read: {error}"), hint.to_owned())
     })
 }
 
-/// The text of a case's file.
+/// The text of a case's file, with its checksum.
 pub(crate) fn to_text<S: System>(recorded: &Recorded, case: &Case<S>) -> String {
-    format!(
-        "{{\n  \"case\": {},\n  \"scenario\": {},\n  \"plan\": {}\n}}\n",
-        pretty(recorded),
-        indent(case.scenario.to_text().trim_end()),
-        pretty(&case.plan)
-    )
+    let (scenario, plan) = (indent(case.scenario.to_text().trim_end()), pretty(&case.plan));
+    let checksum = checksum(recorded, &scenario, &plan).expect("what was written as JSON is read as JSON");
+    whole(&Recorded { checksum, ..recorded.clone() }, &scenario, &plan)
+}
+
+fn whole(recorded: &Recorded, scenario: &str, plan: &str) -> String {
+    let case = pretty(recorded);
+    format!("{{\n  \"case\": {case},\n  \"scenario\": {scenario},\n  \"plan\": {plan}\n}}\n")
 }
 
 fn pretty<T: Serialize>(value: &T) -> String {
@@ -132,14 +234,102 @@ impl Recorded {
     ) -> Recorded {
         let fingerprint = fingerprint.to_owned();
         let outcome = AsWritten(outcome);
-        Recorded { format: FORMAT, about, found, outcome, fingerprint, trace_hash, build: build.to_owned() }
+        let (checksum, build) = (String::new(), build.to_owned());
+        Recorded { format: FORMAT, checksum, about, found, outcome, fingerprint, trace_hash, build }
     }
 
-    /// A sentence about what was found, for a case that nobody described.
+    /// What cannot have been recorded of any run: such a case would be compared with nothing.
+    fn check(&self) -> Result<(), String> {
+        let (hash, fingerprint) = (&self.trace_hash, &self.fingerprint);
+        if hash.is_empty() {
+            return if never_ended(fingerprint) {
+                Ok(())
+            } else {
+                Err(format!("an empty 'trace_hash', but a run with fingerprint '{fingerprint}' has a trace"))
+            };
+        }
+        if hash.len() == HASH_DIGITS && hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+            return Ok(());
+        }
+        Err(format!("'trace_hash' is '{hash}', and not {HASH_DIGITS} hexadecimal digits"))
+    }
+
+    /// A sentence about what was found, for a case without a description.
     pub fn about(fingerprint: &str, items: u64, what: &str, detail: &str) -> String {
         let items = if items == 0 { String::new() } else { format!(", {}", words::counted(items, what)) };
         let detail = detail.lines().next().unwrap_or_default();
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         format!("Once {fingerprint}{items}{detail}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNSEALED: &str = r#"{
+  "case": {
+    "format": 1,
+    "about": "Once W1",
+    "found": "a@1",
+    "outcome": "violated",
+    "fingerprint": "W1:x",
+    "trace_hash": "0123456789abcdef0123456789abcdef",
+    "build": "b"
+  },
+  "scenario": { "a": 1, "b": [1, 2] },
+  "plan": { "c": "{\"project\":1}" }
+}
+"#;
+
+    fn read(text: &str) -> CaseFile {
+        CaseFile::read("a.json", text).unwrap().expect("it is a case")
+    }
+
+    #[test]
+    fn a_checksum_is_added_once_and_changes_nothing_else() {
+        let error = CaseFile::read("a.json", UNSEALED).unwrap_err().to_string();
+        assert!(error.contains("format 1") && error.contains("'corpus seal'"), "{error}");
+        let text = sealed("a.json", UNSEALED).unwrap().expect("it has none yet");
+        assert!(!read(&text).is_edited);
+        assert_eq!(sealed("a.json", &text).unwrap(), None);
+        assert_eq!(sealed("a.json", "{\"name\": \"no-case\"}").unwrap(), None);
+        let without: Vec<&str> = text.lines().filter(|line| !line.contains("checksum")).collect();
+        assert_eq!(without.join("\n").replace("\"format\": 2", "\"format\": 1"), UNSEALED.trim_end());
+    }
+
+    #[test]
+    fn an_edited_case_is_known_and_prose_and_layout_are_free() {
+        let text = sealed("a.json", UNSEALED).unwrap().expect("it has none yet");
+        for (from, to) in [
+            ("\"a\": 1", "\"a\": 2"),
+            ("[1, 2]", "[2, 1]"),
+            ("project\\\":1", "project\\\":2"),
+            ("\"violated\"", "\"clean\""),
+            ("0123456789abcdef01", "1123456789abcdef01"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            assert!(read(&text.replacen(from, to, 1)).is_edited, "{to}");
+        }
+        for (from, to) in [("Once W1", "Once more"), ("[1, 2]", "[\n1,2\n]"), ("\"a\": 1, ", "")] {
+            let edited = text.replacen(from, to, 1).replacen(
+                "\"b\": [1, 2]",
+                "\"b\": [1, 2], \"a\": 1",
+                usize::from(to.is_empty()),
+            );
+            assert!(!read(&edited).is_edited, "{edited}");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_compares_nothing_is_an_error() {
+        let text = sealed("a.json", UNSEALED).unwrap().expect("it has none yet");
+        let hash = "0123456789abcdef0123456789abcdef";
+        for wrong in ["", "xyz", "0123", "0123456789ABCDEF0123456789ABCDEF"] {
+            let error = CaseFile::read("a.json", &text.replace(hash, wrong)).unwrap_err().to_string();
+            assert!(error.contains("a damaged case: ") && error.contains("trace_hash"), "{error}");
+        }
+        let panicked = text.replace(hash, "").replace("W1:x", "panicked:src/a.rs:1");
+        assert!(read(&panicked).is_edited);
     }
 }

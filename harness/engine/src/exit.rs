@@ -10,7 +10,7 @@ pub const CLEAN: u8 = 0;
 pub const INTERNAL: u8 = 1;
 /// The command line, a scenario, a case or `latent.toml` is wrong. Nothing ran.
 pub const USAGE: u8 = 2;
-/// A sweep or a corpus in which nothing ran: it shows nothing.
+/// Nothing was shown: no case ran, or the system confirmed nothing that could have been lost.
 pub const NOTHING_RAN: u8 = 4;
 /// A run did not end as its scenario expects: a promise was broken, or the code under test panicked.
 pub const VIOLATION: u8 = 100;
@@ -18,7 +18,7 @@ pub const VIOLATION: u8 = 100;
 pub const NONDETERMINISTIC: u8 = 101;
 /// A run did not come to rest, or passed its limit of time or memory.
 pub const HUNG: u8 = 102;
-/// A required mark was never reached.
+/// A required mark was never reached, or a fault that was asked for never triggered.
 pub const UNREACHED: u8 = 103;
 /// Slices of a sweep do not add up: one is missing, doubled, cut off or of another sweep.
 pub const SLICES: u8 = 104;
@@ -36,11 +36,11 @@ pub const MEANINGS: [(u8, &str); 13] = [
     (CLEAN, "clean, or as expected"),
     (INTERNAL, "internal error"),
     (USAGE, "wrong usage or bad scenario"),
-    (NOTHING_RAN, "nothing ran"),
+    (NOTHING_RAN, "nothing ran, or nothing was there to be judged"),
     (VIOLATION, "violation"),
     (NONDETERMINISTIC, "nondeterministic"),
     (HUNG, "hung"),
-    (UNREACHED, "required mark never reached"),
+    (UNREACHED, "required mark never reached, or fault never triggered"),
     (SLICES, "slices do not add up"),
     (NOT_RECOVERED, "recoverable, but missing or not noticed"),
     (BETTER, "better than expected"),
@@ -53,10 +53,10 @@ pub(crate) fn of_signal(number: usize) -> u8 {
     if number == signal_hook::consts::SIGTERM as usize { TERMINATED } else { INTERRUPTED }
 }
 
-/// The code of a run that ended so and should not have.
-pub(crate) fn of_finding(outcome: Outcome, fingerprint: &str) -> u8 {
+/// The code of a run, with or without a verdict, that ended otherwise than its scenario expects.
+pub(crate) fn of_finding(outcome: Outcome, expected: Outcome, fingerprint: &str) -> u8 {
     // What kills a process from outside says nothing of the code under test.
-    if fingerprint == DIED { INTERNAL } else { of_unexpected(outcome) }
+    if fingerprint == DIED { INTERNAL } else { of_run(outcome, expected) }
 }
 
 /// The code of a judged run that ended otherwise than its scenario expects.

@@ -18,6 +18,7 @@ mod enumerate;
 pub mod exit;
 pub mod explain;
 mod folders;
+mod output;
 mod plan;
 mod print;
 mod profile;

@@ -30,6 +30,10 @@ pub struct Report<F> {
     pub trace_hash: String,
     /// How many records the trace has.
     pub trace_records: u64,
+    /// Items that the system had confirmed, on which the verdict rests.
+    pub items: u64,
+    /// What the command line asked for and the run never did, one sentence each.
+    pub unmet: Vec<String>,
     /// What was shown about getting lost items back.
     pub recovery: Recovery,
     /// What keeps a loss that can be had back from counting as recovered, one reason a line.
@@ -61,16 +65,26 @@ pub struct Report<F> {
 }
 
 impl<F> Report<F> {
-    /// Whether the run did what its scenario expects: the outcome, and every required mark.
+    /// Whether the run did what its scenario and the command line expect: the outcome, every required mark and every fault
+    /// that was asked for; and whether there was anything to be judged.
     #[must_use]
     pub fn as_expected(&self) -> bool {
-        self.outcome == self.expected && self.missing_marks.is_empty()
+        let did_all = self.missing_marks.is_empty() && self.unmet.is_empty();
+        self.outcome == self.expected && did_all && !self.shows_nothing()
+    }
+
+    /// Whether nothing was violated, and nothing was there that could have been.
+    #[must_use]
+    pub fn shows_nothing(&self) -> bool {
+        self.outcome == Outcome::Clean && self.items == 0
     }
 
     /// What a command that ran it exits with.
     pub(crate) fn exit_code(&self) -> u8 {
         if self.as_expected() {
             exit::CLEAN
+        } else if self.outcome == self.expected && self.shows_nothing() {
+            exit::NOTHING_RAN
         } else if self.outcome == self.expected {
             exit::UNREACHED
         } else {

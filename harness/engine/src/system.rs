@@ -104,6 +104,8 @@ pub trait System: Sized + 'static {
 /// What a run found.
 #[derive(Clone, Debug)]
 pub struct Judged<F> {
+    /// Items that the system had confirmed, on which the verdict rests. A clean run with 0 of them shows nothing.
+    pub items: u64,
     /// Every promise that did not hold.
     pub violations: Vec<Violation>,
     /// What the outcome depends on besides.

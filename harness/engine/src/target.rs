@@ -29,6 +29,8 @@ pub(crate) struct Target<S: System> {
     plan: Option<Value>,
     /// What a stored case says of its run.
     pub recorded: Option<Recorded>,
+    /// Whether a stored case was changed since it was recorded: its run is another one.
+    pub is_edited: bool,
 }
 
 impl<S: System> Target<S> {
@@ -56,7 +58,17 @@ impl<S: System> Target<S> {
         {
             let (seed, text) = (scenario.seed, scenario.to_text());
             let file = format!("{GENERATED}@{seed}");
-            return Ok(Target { given, file, text, scenario, seed, release, plan: None, recorded: None });
+            return Ok(Target {
+                given,
+                file,
+                text,
+                scenario,
+                seed,
+                release,
+                plan: None,
+                recorded: None,
+                is_edited: false,
+            });
         }
         let drawn = has_generator::<S>().then_some(GENERATED);
         let source = scenario::find(&given, named, drawn)
@@ -68,14 +80,15 @@ impl<S: System> Target<S> {
             }
             let scenario = scenario::parse::<S>(&source.file, &case.scenario)?;
             let (file, text, seed) = (source.file, case.scenario, scenario.seed);
-            let (plan, recorded) = (Some(case.plan), Some(case.recorded));
-            let target = Target { given, file, text, scenario, seed, release, plan, recorded };
+            let (plan, recorded, is_edited) = (Some(case.plan), Some(case.recorded), case.is_edited);
+            let target = Target { given, file, text, scenario, seed, release, plan, recorded, is_edited };
             target.expand()?;
             return Ok(target);
         }
         let scenario = scenario::parse::<S>(&source.file, &source.text)?;
         let (file, text, seed) = (source.file, source.text, seed.unwrap_or(scenario.seed));
-        Ok(Target { given, file, text, scenario, seed, release, plan: None, recorded: None })
+        let (plan, recorded, is_edited) = (None, None, false);
+        Ok(Target { given, file, text, scenario, seed, release, plan, recorded, is_edited })
     }
 
     /// Puts the system on another release than the scenario says.
@@ -106,7 +119,8 @@ impl<S: System> Target<S> {
         }
         let (given, file, text) = (self.given.clone(), self.file.clone(), self.text.clone());
         let (scenario, release) = (self.scenario.clone(), self.release.clone());
-        Ok(Target { given, file, text, scenario, seed, release, plan: None, recorded: None })
+        let (plan, recorded, is_edited) = (None, None, false);
+        Ok(Target { given, file, text, scenario, seed, release, plan, recorded, is_edited })
     }
 
     /// The release in place of the scenario's own, if one was asked for.
@@ -126,6 +140,11 @@ impl<S: System> Target<S> {
     pub fn expand(&self) -> Result<Plan<S::Plan>, BadScenario> {
         let Some(stored) = &self.plan else { return Ok(plan::expand::<S>(&self.scenario, self.seed)) };
         case_file::plan_of::<S>(&self.file, stored)
+    }
+
+    /// What its run is compared with: nothing, if it was edited.
+    pub fn compared_with(&self) -> Option<&Recorded> {
+        self.recorded.as_ref().filter(|_| !self.is_edited)
     }
 
     /// What a worker is to do.

@@ -77,6 +77,7 @@ impl System for Toy {
         world.sleep_until(scenario.end().0).await;
         let (facts, findings) = (Facts::default(), Findings { sent: *plan });
         Judged {
+            items: 1,
             violations: Vec::new(),
             facts,
             noticed: Vec::new(),

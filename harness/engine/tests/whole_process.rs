@@ -353,11 +353,11 @@ fn wrong_usage_is_told_apart() {
       0    clean, or as expected
       1    internal error
       2    wrong usage or bad scenario
-      4    nothing ran
+      4    nothing ran, or nothing was there to be judged
       100  violation
       101  nondeterministic
       102  hung
-      103  required mark never reached
+      103  required mark never reached, or fault never triggered
       104  slices do not add up
       105  recoverable, but missing or not noticed
       130  interrupted, resumable

@@ -19,6 +19,12 @@ pub(crate) async fn read_file<D: Disk>(disk: &D, path: &str) -> Result<Option<By
     Ok(Some(read_exactly(&file, path, 0, size).await?))
 }
 
+/// Length of the file, which may be known where its bytes cannot be read.
+pub(crate) async fn file_bytes<D: Disk>(disk: &D, path: &str) -> Result<usize, DiskError> {
+    let len_bytes = disk.open(path, OpenMode::Read).await?.size_bytes().await?;
+    Ok(usize::try_from(len_bytes).unwrap_or(usize::MAX))
+}
+
 /// `len_bytes` of the file from `offset`, all of them.
 pub(crate) async fn read_exactly<F: File>(
     file: &F,

@@ -135,8 +135,10 @@ pub async fn read_day<E: Env>(
     project: u32,
     day: Day,
 ) -> Result<Vec<Record>, ReadError> {
-    if let Some((_, disk)) = agreed_digest(env, cluster, project, day).await
+    // Disks answer with digests that they remember: what one of them reads now is compared with what all agreed on.
+    if let Some((agreed, disk)) = agreed_digest(env, cluster, project, day).await
         && let Ok(records) = read_copy(env, disk, project, day).await
+        && digest_of(&records) == agreed
     {
         return Ok(merge(records));
     }
@@ -155,6 +157,16 @@ pub async fn read_day<E: Env>(
         return Err(ReadError::TooFewDisks { project, day, answered, needed, last });
     }
     Ok(merge(all))
+}
+
+/// The digest that a disk with these records gives.
+fn digest_of(records: &[Record]) -> SetDigest {
+    let mut repairs = records
+        .iter()
+        .filter(|record| record.repair > 0)
+        .map(|record| (record.arrival, record.repair))
+        .collect();
+    SetDigest::with_repairs(&mut records.iter().map(|record| record.key).collect(), &mut repairs)
 }
 
 /// One disk's copy of a day, as it stands there.

@@ -28,6 +28,9 @@ pub struct Findings {
     pub used_permissions: Vec<String>,
     /// Drills, in order of time.
     pub drills: Vec<Drill>,
+    /// Operations and drills of the scenario that never took place or never ended, as sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_done: Vec<String>,
     /// What was done, for speed to be measured against.
     pub work: Work,
     /// Events of the worst day before and after, as a unified diff; empty when nothing was lost.
@@ -227,6 +230,9 @@ impl Loss {
     }
 }
 
+/// Of what was not done, so many lines are shown without `-v`.
+const MOST_NOT_DONE: usize = 3;
+
 /// The world's lines of the verdict.
 pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
     let findings = &report.findings;
@@ -244,6 +250,7 @@ pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
             },
         ),
     );
+    screen.rows("not done", findings.not_done.iter().map(|it| Text::new().bad(it)), MOST_NOT_DONE);
     render_loss(findings, screen);
     render_recovery(findings, screen);
     if !findings.diff.is_empty() && screen.verbose() {

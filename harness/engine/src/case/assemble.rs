@@ -45,6 +45,8 @@ pub(crate) fn assemble<S: System>(
         wall_seconds,
         trace_hash: judged.trace_hash,
         trace_records: judged.trace_records,
+        items: judged.items,
+        unmet: Vec::new(),
         recovery: judged.recovery.0,
         shortfall: judged.shortfall,
         hung: judged.hung,

@@ -8,13 +8,18 @@ use serde::{Deserialize, Serialize};
 
 /// The fingerprint of a run whose process was killed, or ended itself, without a word.
 pub(crate) const DIED: &str = "died";
+/// The fingerprint of a run that passed its limit of real time, and of one that passed its limit of memory.
+const HUNG_TIME: &str = "hung:real-time";
+const HUNG_MEMORY: &str = "hung:memory";
+/// What begins the fingerprint of a run that panicked; the place follows.
+const PANICKED: &str = "panicked:";
 
 /// A limit that a case passed: it has to be known to see the same again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
-    /// Real time, in seconds.
-    CaseTimeS(u32),
+    /// Real time, in milliseconds.
+    CaseTimeMs(u64),
     /// Memory, in megabytes.
     CaseMemoryMb(u64),
 }
@@ -23,7 +28,8 @@ impl Limit {
     /// What sets it on a command line.
     pub fn flag(self) -> String {
         match self {
-            Limit::CaseTimeS(secs) => format!("--case-time {secs}s"),
+            Limit::CaseTimeMs(ms) if ms.is_multiple_of(1000) => format!("--case-time {}s", ms / 1000),
+            Limit::CaseTimeMs(ms) => format!("--case-time {ms}ms"),
             Limit::CaseMemoryMb(mb) => format!("--case-memory-mb {mb}"),
         }
     }
@@ -47,6 +53,8 @@ pub(crate) struct Finding {
     pub trace_hash: String,
     /// Records of its trace.
     pub trace_records: u64,
+    /// Items on which the verdict rests; 0: it shows nothing.
+    pub judged: u64,
     /// The limit that ended it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
@@ -71,6 +79,7 @@ impl Finding {
             sim_ms: judged.sim_ms,
             trace_hash: judged.trace_hash.clone(),
             trace_records: judged.trace_records,
+            judged: judged.items,
             limit: None,
         }
     }
@@ -87,9 +96,9 @@ impl Finding {
     /// It could not be run at all.
     pub fn of_broken(error: CaseError) -> Result<Finding, CaseError> {
         let (outcome, fingerprint) = match &error {
-            CaseError::TookTooLong(_) => (Outcome::Hung, "hung:real-time".to_owned()),
-            CaseError::TookTooMuch(_) => (Outcome::Hung, "hung:memory".to_owned()),
-            CaseError::Panicked { place, .. } => (Outcome::Violated, format!("panicked:{}", line_of(place))),
+            CaseError::TookTooLong(_) => (Outcome::Hung, HUNG_TIME.to_owned()),
+            CaseError::TookTooMuch(_) => (Outcome::Hung, HUNG_MEMORY.to_owned()),
+            CaseError::Panicked { place, .. } => (Outcome::Violated, format!("{PANICKED}{}", line_of(place))),
             CaseError::Died(_) => (Outcome::Violated, DIED.to_owned()),
             CaseError::Start(_)
             | CaseError::Garbled(_)
@@ -97,7 +106,7 @@ impl Finding {
             | CaseError::BadScenario(_) => return Err(error),
         };
         let limit = match &error {
-            CaseError::TookTooLong(secs) => Some(Limit::CaseTimeS(*secs)),
+            CaseError::TookTooLong(ms) => Some(Limit::CaseTimeMs(*ms)),
             CaseError::TookTooMuch(mb) => Some(Limit::CaseMemoryMb(*mb)),
             _ => None,
         };
@@ -110,6 +119,7 @@ impl Finding {
             sim_ms: 0,
             trace_hash: String::new(),
             trace_records: 0,
+            judged: 0,
             limit,
         })
     }
@@ -125,10 +135,20 @@ impl Finding {
         self.outcome.0
     }
 
+    /// Whether nothing was violated, and nothing was there that could have been.
+    pub fn shows_nothing(&self) -> bool {
+        self.outcome() == Outcome::Clean && self.judged == 0
+    }
+
     /// How it ended, in words: what killed its process from outside is no verdict on the code under test.
     pub fn ended(&self) -> &'static str {
         ended(self.outcome(), &self.fingerprint)
     }
+}
+
+/// Whether a run with this fingerprint did not come to its end, and so has no trace.
+pub(crate) fn never_ended(fingerprint: &str) -> bool {
+    [HUNG_TIME, HUNG_MEMORY, DIED].contains(&fingerprint) || fingerprint.starts_with(PANICKED)
 }
 
 /// How a run with this outcome and fingerprint ended, in words.

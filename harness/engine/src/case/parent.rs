@@ -14,6 +14,15 @@ use thiserror::Error;
 /// alone, 75 with both.
 const HEAP: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "-1"), ("MIMALLOC_ALLOW_THP", "0")];
 
+/// More seconds than this are as good as no limit, and fit any `time_t`.
+#[cfg(target_os = "linux")]
+const MOST_LIMIT_S: u64 = i32::MAX as u64;
+
+/// `1 s`, `100 ms`.
+fn limit_words(ms: u64) -> String {
+    if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
+}
+
 /// Why a case has no report.
 #[derive(Debug, Error)]
 pub(crate) enum CaseError {
@@ -38,8 +47,8 @@ pub(crate) enum CaseError {
         place: String,
     },
     /// It ran longer than a case may.
-    #[error("the case was stopped after {0} s of real time")]
-    TookTooLong(u32),
+    #[error("the case was stopped after {} of real time", limit_words(*.0))]
+    TookTooLong(u64),
     /// It took more memory than a case may.
     #[error("the case was stopped: it held more than {0} MB")]
     TookTooMuch(u64),
@@ -53,19 +62,19 @@ pub(crate) enum CaseError {
 pub(crate) struct Manner {
     /// Leaves its addresses random: a proof that nothing depends on them.
     pub keep_randomisation: bool,
-    /// Ends it after so many seconds of real time; `None`: whoever waits for it may interrupt it.
-    pub limit_s: Option<u32>,
+    /// Ends it after so many milliseconds of real time; `None`: no limit.
+    pub limit_ms: Option<u64>,
     /// Ends it when it holds more than so many megabytes; `None`: no limit.
     pub limit_mb: Option<u64>,
 }
 
 impl Manner {
-    /// With limits of real time, rounded up to whole seconds, and of memory; `None` for the usual one of memory.
+    /// With limits of real time, to the millisecond, and of memory; `None` for the usual one of memory.
     pub fn limited(case_time: Option<Duration>, case_memory_mb: Option<u64>) -> Manner {
-        let secs = |time: Duration| time.as_millis().div_ceil(1000).clamp(1, u128::from(u32::MAX));
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
         Manner {
             keep_randomisation: false,
-            limit_s: case_time.map(|time| u32::try_from(secs(time)).unwrap_or(u32::MAX)),
+            limit_ms: case_time.map(ms),
             limit_mb: Some(case_memory_mb.unwrap_or(CASE_MEMORY_MB)),
         }
     }
@@ -116,7 +125,10 @@ fn start(manner: Manner) -> io::Result<Child> {
 
 /// In the child, before it becomes the worker: fixed addresses, death with the parent, and an alarm clock.
 #[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "personality(2), prctl(2) and alarm(2) must be called between fork and exec")]
+#[expect(
+    unsafe_code,
+    reason = "personality(2), prctl(2) and setitimer(2) must be called between fork and exec"
+)]
 fn prepare(command: &mut Command, manner: Manner) {
     use std::os::unix::process::CommandExt;
     let change = move || {
@@ -125,8 +137,15 @@ fn prepare(command: &mut Command, manner: Manner) {
         // reports whether its addresses are fixed.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            // It survives the exec, and its signal ends whoever has not asked for another end.
-            libc::alarm(manner.limit_s.unwrap_or(0));
+            // It survives the exec, and its signal ends a process that has not asked for another end.
+            let limit_ms = manner.limit_ms.unwrap_or(0);
+            let value = libc::timeval {
+                tv_sec: (limit_ms / 1000).min(MOST_LIMIT_S) as libc::time_t,
+                tv_usec: (limit_ms % 1000 * 1000) as libc::suseconds_t,
+            };
+            let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+            let timer = libc::itimerval { it_interval: never, it_value: value };
+            libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
             if !manner.keep_randomisation {
                 let now = libc::personality(0xffff_ffff);
                 if now >= 0 {
@@ -148,8 +167,8 @@ fn died(status: ExitStatus, manner: Manner) -> CaseError {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt;
-        if let (Some(libc::SIGALRM), Some(limit_s)) = (status.signal(), manner.limit_s) {
-            return CaseError::TookTooLong(limit_s);
+        if let (Some(libc::SIGALRM), Some(limit_ms)) = (status.signal(), manner.limit_ms) {
+            return CaseError::TookTooLong(limit_ms);
         }
     }
     CaseError::Died(status)

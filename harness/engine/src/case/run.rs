@@ -94,6 +94,7 @@ pub(super) fn run_plan<S: System>(
         sim_ms: u64::try_from(end.since(scenario.start.0).as_millis()).unwrap_or(u64::MAX),
         trace_hash: trace_hash.to_string(),
         trace_records: records,
+        items: judged.items,
         outcome: latent_verdict::outcome(&judged.violations, &judged.facts).into(),
         recovery: RecoveryLine(judged.facts.recovery),
         shortfall: judged.facts.shortfall,

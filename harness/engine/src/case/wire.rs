@@ -138,6 +138,8 @@ pub(crate) struct Judged {
     pub sim_ms: u64,
     pub trace_hash: String,
     pub trace_records: u64,
+    /// Items on which the verdict rests.
+    pub items: u64,
     pub outcome: Expect,
     pub recovery: RecoveryLine,
     pub shortfall: Option<String>,

@@ -9,11 +9,17 @@ use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, Manner};
 use crate::case::wire::Judged;
 use crate::case::{CASE_TIME, pool};
+use crate::case_file;
+use crate::output::{Destination, Format};
 use crate::print::out;
 use crate::print::words::{count, counted, span_ms};
 use crate::target::{Target, shell_word};
 use crate::{System, exit};
+use latent_verdict::Outcome;
 use std::path::{Path, PathBuf};
+
+/// What is said of a case that was changed by hand.
+const EDITED: &str = "  edited since it was recorded: it runs as a new case\n";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -42,6 +48,8 @@ enum What {
     },
     /// List the cases
     List,
+    /// Add the checksum to cases of the format that had none
+    Seal,
     /// List cases that show nothing any more: unreadable, or of faults that never strike
     Prune {
         /// Remove them
@@ -56,6 +64,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         What::Run { jobs } => run_all::<S>(context, folder, pool::jobs(*jobs)),
         What::Add { case, name } => add::<S>(context, folder, case, name.as_deref()),
         What::List => list::<S>(context, folder),
+        What::Seal => seal(folder),
         What::Prune { delete } => prune::<S>(context, folder, *delete),
     }
 }
@@ -83,8 +92,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 enum Ended {
     /// It ended as it must.
     Holds,
-    /// It did not.
-    Fails(Finding),
+    /// It did not: how it must end.
+    Fails(Finding, Outcome),
     /// It ended as it must, and showed nothing: why.
     Idle(String),
     /// It cannot be read.
@@ -92,16 +101,23 @@ enum Ended {
 }
 
 fn of_judged<S: System>(target: &Target<S>, judged: Result<Judged, CaseError>) -> Result<Ended, Failure> {
+    let expected = target.scenario.expect;
     let judged = match judged {
         Ok(judged) => judged,
         Err(CaseError::BadScenario(bad) | CaseError::Refused(bad)) => return Ok(Ended::Unreadable(bad)),
         Err(error) => {
             let finding = Finding::of_broken(error);
-            return finding.map(Ended::Fails).map_err(|error| Failure::Internal(error.to_string()));
+            return finding
+                .map(|finding| Ended::Fails(finding, expected))
+                .map_err(|error| Failure::Internal(error.to_string()));
         }
     };
-    if judged.outcome() != target.scenario.expect {
-        return Ok(Ended::Fails(Finding::of(&judged)));
+    let finding = Finding::of(&judged);
+    if finding.outcome() != expected {
+        return Ok(Ended::Fails(finding, expected));
+    }
+    if finding.shows_nothing() {
+        return Ok(Ended::Idle(format!("0 {} acknowledged", S::ITEMS)));
     }
     let idle = judged.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
     let missing = missing_marks(&target.scenario, &judged.marks);
@@ -154,8 +170,9 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 holding += 1;
                 continue;
             }
-            Ended::Fails(finding) => {
-                code = exit::worse(code, exit::of_finding(finding.outcome(), &finding.fingerprint));
+            Ended::Fails(finding, expected) => {
+                let of_case = exit::of_finding(finding.outcome(), *expected, &finding.fingerprint);
+                code = exit::worse(code, of_case);
                 let Finding { fingerprint, detail, .. } = finding;
                 format!(
                     "{}: {} {fingerprint}\n{}  again       {again}\n",
@@ -198,22 +215,28 @@ fn add<S: System>(
         return Err(Failure::Usage(format!("{said}\n  {hint}")));
     }
     let path = folder.join(format!("{stem}.json"));
+    let unreadable = |error| Failure::Usage(format!("{}: {error}", case.display()));
+    let text = std::fs::read_to_string(case).map_err(unreadable)?;
+    // The corpus is the project's own as well: its first case makes it.
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::Usage(format!("{}: cannot make it: {error}", folder.display())))?;
+    let to = Destination::prepare(&path, Format::Case, false);
+    // Under the lock: another process may be adding the same name.
     if path.exists() {
         return Err(Failure::Usage(format!("{} is there already: give --name", path.display())));
     }
-    let cannot = |error| Failure::Internal(format!("{}: {error}", path.display()));
-    std::fs::create_dir_all(folder).map_err(cannot)?;
-    std::fs::copy(case, &path).map_err(cannot)?;
+    to?.write(&text)?;
     let manner = Manner::limited(Some(CASE_TIME), None);
     let now = match of_judged(&target, parent::run(&target.work(), manner, |_| {}))? {
         Ended::Holds => "it holds: it will be noticed when it does not".to_owned(),
-        Ended::Fails(finding) => {
+        Ended::Fails(finding, _) => {
             format!("it fails still, with {} {}: mend the cause", finding.ended(), finding.fingerprint)
         }
         Ended::Idle(idle) => format!("{idle}: it shows nothing"),
         Ended::Unreadable(bad) => bad,
     };
-    out::print(&format!("{}\n  {now}\n", path.display()))?;
+    let edited = if target.is_edited { EDITED } else { "" };
+    out::print(&format!("{}\n{edited}  {now}\n", path.display()))?;
     Ok(exit::CLEAN)
 }
 
@@ -225,7 +248,8 @@ fn list<S: System>(context: &Context<'_>, folder: &Path) -> Result<u8, Failure> 
             Ok(target) => {
                 let about =
                     target.recorded.as_ref().map_or(&target.scenario.about, |recorded| &recorded.about);
-                lines.push_str(&format!("{stem}\n  {about}\n"));
+                let edited = if target.is_edited { EDITED } else { "" };
+                lines.push_str(&format!("{stem}\n  {about}\n{edited}"));
             }
             Err(bad) => {
                 lines.push_str(&format!("{stem}\n  cannot be read: {}\n", bad.to_string().trim_end()))
@@ -233,6 +257,22 @@ fn list<S: System>(context: &Context<'_>, folder: &Path) -> Result<u8, Failure> 
         }
     }
     out::print(&lines)?;
+    Ok(exit::CLEAN)
+}
+
+/// Adds checksums. A case that was edited keeps its wrong one, which says so.
+fn seal(folder: &Path) -> Result<u8, Failure> {
+    let mut sealed = 0;
+    for path in files(folder)? {
+        let name = path.display().to_string();
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+        if let Some(text) = case_file::sealed(&name, &text)? {
+            Destination::prepare(&path, Format::Case, false)?.write(&text)?;
+            sealed += 1;
+        }
+    }
+    out::print(&format!("{}: {} sealed\n", folder.display(), counted(sealed, "cases")))?;
     Ok(exit::CLEAN)
 }
 
@@ -244,7 +284,7 @@ fn prune<S: System>(context: &Context<'_>, folder: &Path, delete: bool) -> Resul
             Ended::Idle(idle) => format!("{}: {idle}", path.display()),
             // It begins with the path.
             Ended::Unreadable(bad) => bad.lines().next().unwrap_or_default().to_owned(),
-            Ended::Holds | Ended::Fails(_) => continue,
+            Ended::Holds | Ended::Fails(..) => continue,
         };
         idle_files += 1;
         if delete {

@@ -96,10 +96,6 @@ fn disk(screen: &mut Screen) {
     screen.item("disk", "unknown on this system");
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "what of the environment changes the look of the output is reported"
-)]
 fn terminal(screen: &mut Screen) {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_terminal = std::io::stdout().is_terminal();

@@ -1,7 +1,7 @@
 //! `enumerate SCENARIO[@SEED]`: a crash, or one error, at each operation in turn.
 
 use super::progress::LINE_EVERY;
-use super::{Context, Failure, log};
+use super::{Context, Failure, interrupt, log};
 use crate::case::assemble::missing_marks;
 use crate::case::parent::{self, CaseError, Manner};
 use crate::case::pool;
@@ -73,7 +73,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let base = target.work();
     let repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
-    let signal = super::interrupts()?;
+    let signal = interrupt::interrupts()?;
 
     let (outline, limit_s) = survey::<S>(context, &base, &target.scenario, arguments, &repeat)?;
     if signal.load(Ordering::Relaxed) != 0 {
@@ -95,8 +95,10 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let left: Vec<(usize, &Planned)> =
         outline.strikes.iter().enumerate().filter(|(index, _)| !done.contains(index)).collect();
     let jobs = pool::jobs(arguments.jobs);
-    let manner = Manner { keep_randomisation: false, limit_s: Some(limit_s), ..Manner::default() };
+    let limit_ms = Some(u64::from(limit_s) * 1000);
+    let manner = Manner { keep_randomisation: false, limit_ms, ..Manner::default() };
     run_all(&base, (&outline, &left), (jobs, manner), &signal, &mut tally, &mut record)?;
+    interrupt::end_at_once();
     let signal = signal.load(Ordering::Relaxed);
     let is_whole = tally.runs == outline.strikes.len() as u64;
     if is_whole {

@@ -1,6 +1,6 @@
 //! `merge FILES`: the one judge of a sweep that ran in slices.
 
-use super::sweep::{Wanted, report};
+use super::sweep::{Wanted, junit_destination, report};
 use super::{Context, Failure};
 use crate::exit;
 use crate::print::out;
@@ -16,9 +16,12 @@ pub(super) struct Args {
     /// Print the summary as one JSON object
     #[arg(long)]
     json: bool,
-    /// Where results go as JUnit XML
+    /// Write results as JUnit XML to this file; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Overwrite a JUnit file even if it holds something else
+    #[arg(long)]
+    force: bool,
     /// Write annotations and the job's summary as GitHub Actions shows them
     #[arg(long)]
     annotate: bool,
@@ -28,6 +31,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+    let junit = junit_destination(arguments.junit.as_deref(), arguments.force)?;
     let mut files = Vec::new();
     let mut wrong = Vec::new();
     for path in &arguments.files {
@@ -47,10 +51,11 @@ pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure
     let summary = Summary::of(&order, &ran);
     let names: Vec<String> = arguments.files.iter().map(|path| path.display().to_string()).collect();
     let wanted = Wanted {
-        junit: arguments.junit.as_deref(),
+        junit,
         annotate: arguments.annotate,
         verbose: arguments.verbose,
         json: arguments.json,
+        is_output_taken: false,
     };
-    report(context, wanted, &summary, &ran, None, &names.join(" "))
+    report(context, &wanted, &summary, &ran, None, &names.join(" "))
 }

@@ -5,11 +5,13 @@ mod corpus;
 mod doctor;
 mod enumerate;
 mod explain;
+mod interrupt;
 mod log;
 mod merge;
 mod print;
 mod progress;
 mod repro;
+mod results_file;
 mod run;
 mod scenarios;
 mod schema;
@@ -18,6 +20,7 @@ mod sweep;
 mod usage;
 
 use crate::case::{wire, worker};
+use crate::output::OutputError;
 use crate::print::out;
 use crate::scenario::{BadScenario, NamedScenario, with_seed};
 use crate::target::Target;
@@ -26,8 +29,6 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 
 #[derive(Debug, Parser)]
@@ -90,6 +91,8 @@ enum Failure {
     Found(String),
     /// Of the code under test, which passed its limit of time or memory.
     Hung(String),
+    /// Of the run, in which there was nothing to be judged.
+    Nothing(String),
     /// Ours.
     Internal(String),
 }
@@ -109,6 +112,15 @@ impl Context<'_> {
 impl From<BadScenario> for Failure {
     fn from(bad: BadScenario) -> Failure {
         Failure::Usage(bad.to_string())
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Failure {
+        match error {
+            OutputError::Failed(..) => Failure::Internal(error.to_string()),
+            _ => Failure::Usage(error.to_string()),
+        }
     }
 }
 
@@ -174,23 +186,11 @@ where
         Err(Failure::Usage(message)) => (exit::USAGE, message),
         Err(Failure::Found(message)) => (exit::VIOLATION, message),
         Err(Failure::Hung(message)) => (exit::HUNG, message),
+        Err(Failure::Nothing(message)) => (exit::NOTHING_RAN, message),
         Err(Failure::Internal(message)) => (exit::INTERNAL, message),
     };
     out::complain(&format!("error: {}\n", message.trim_end()));
     ExitCode::from(code)
-}
-
-/// The number of the signal that interrupts the program: 0 as long as none does. A second one ends it at once.
-fn interrupts() -> Result<Arc<AtomicUsize>, Failure> {
-    let (signal, is_second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let code = i32::from(exit::of_signal(number as usize));
-        signal_hook::flag::register_conditional_shutdown(number, code, is_second.clone())
-            .and_then(|_| signal_hook::flag::register(number, is_second.clone()))
-            .and_then(|_| signal_hook::flag::register_usize(number, signal.clone(), number as usize))
-            .map_err(|error| Failure::Internal(format!("signals cannot be caught: {error}")))?;
-    }
-    Ok(signal)
 }
 
 fn codes() -> String {

@@ -1,18 +1,21 @@
 //! `repro NAME@SEED|CASE`: the same run again, to the bit, with as much of its log as wanted.
 
 use super::log::{LogArgs, LogPrinter};
-use super::run::{broken, progress_bar, show};
+use super::run::{broken, nothing_shown, progress_bar, show};
 use super::{Context, Failure};
 use crate::case::assemble::{Asked, assemble};
 use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, Manner};
 use crate::case::wire::Line;
-use crate::case_file::Recorded;
+use crate::case_file::{HASH_DIGITS, Recorded};
 use crate::print::{json, out, text, words};
 use crate::scenario::{Moment, Span};
 use crate::target::{Target, shell_word};
 use crate::{System, exit};
 use std::fmt;
+
+/// A hash is asked for by at least so many of its digits: by fewer, another run may have it too.
+const LEAST_DIGITS: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,7 +37,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "MB", env = "LATENT_CASE_MEMORY_MB")]
     case_memory_mb: Option<u64>,
     /// The trace hash that the run must have, or how it begins [default: what the case's file records]
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = parse_trace)]
     trace: Option<String>,
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
@@ -79,7 +82,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
     let judged = match judged {
         Ok(judged) => judged,
-        Err(error) => return not_judged(error, &target, &repeat, context.build),
+        Err(error) => {
+            return not_judged(error, &target, &repeat, (arguments.trace.as_deref(), context.build));
+        }
     };
     arguments.log.nodes_are_there(&judged)?;
     let finding = Finding::of(&judged);
@@ -96,12 +101,43 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         out::screen(&text::render::<S>(&report, arguments.verbose))?;
     }
     if let Some(differs) =
-        differs(arguments.trace.as_deref(), target.recorded.as_ref(), &finding, context.build)
+        differs(arguments.trace.as_deref(), target.compared_with(), &finding, context.build)
     {
         out::complain(&differs);
         return Ok(exit::NONDETERMINISTIC);
     }
+    if let Some(said) = compared(arguments, &target) {
+        // With JSON the output is that one object; what was edited must still be said.
+        match (arguments.json, target.is_edited) {
+            (false, _) => out::print(&said)?,
+            (true, true) => out::complain(&said),
+            (true, false) => {}
+        }
+    }
+    if report.shows_nothing() {
+        out::complain(&format!("error: {}\n", nothing_shown(S::ITEMS)));
+    }
     Ok(report.exit_code())
+}
+
+/// The line about what the run was compared with, once it is found to be the same.
+fn compared<S: System>(arguments: &Args, target: &Target<S>) -> Option<String> {
+    let said = if arguments.trace.is_some() {
+        "the trace is the one asked for"
+    } else if target.is_edited {
+        "edited since it was recorded: a new case, its trace is compared with nothing"
+    } else {
+        target.recorded.as_ref().map(|_| "this is the recorded run")?
+    };
+    Some(format!("  recorded    {said}\n"))
+}
+
+/// A trace hash or its beginning, as somebody types it.
+fn parse_trace(text: &str) -> Result<String, String> {
+    let is_hash =
+        (LEAST_DIGITS..=HASH_DIGITS).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_hexdigit());
+    let hint = "write its first 8 hexadecimal digits or more, as a report prints them";
+    if is_hash { Ok(text.to_ascii_lowercase()) } else { Err(format!("not a trace hash; {hint}")) }
 }
 
 /// A run without a verdict: it may be the recorded one all the same.
@@ -109,13 +145,23 @@ fn not_judged<S: System>(
     error: CaseError,
     target: &Target<S>,
     repeat: &str,
-    build: &str,
+    (asked, build): (Option<&str>, &str),
 ) -> Result<u8, Failure> {
     let failure = broken(&error, repeat);
     let Ok(finding) = Finding::of_broken(error) else { return Err(failure) };
-    let Some(differs) = differs(None, target.recorded.as_ref(), &finding, build) else { return Err(failure) };
-    let (Failure::Found(said) | Failure::Hung(said) | Failure::Internal(said) | Failure::Usage(said)) =
-        failure;
+    let Some(differs) = differs(asked, target.compared_with(), &finding, build) else {
+        if let Some(said) =
+            target.recorded.as_ref().map(|_| "this is the recorded run").filter(|_| !target.is_edited)
+        {
+            out::complain(&format!("  recorded    {said}\n"));
+        }
+        return Err(failure);
+    };
+    let (Failure::Found(said)
+    | Failure::Hung(said)
+    | Failure::Nothing(said)
+    | Failure::Internal(said)
+    | Failure::Usage(said)) = failure;
     out::complain(&format!("error: {said}\n"));
     out::complain(&differs);
     Ok(exit::NONDETERMINISTIC)

@@ -8,6 +8,7 @@ use crate::case::parent::{self, CaseError, Manner};
 use crate::case::wire::Line;
 use crate::enumerate::Strike;
 use crate::print::{json, out, text, words};
+use crate::report::FaultReport;
 use crate::scenario::Scenario;
 use crate::target::{Target, shell_word};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A built-in scenario's name or a file, and the seed (the scenario's own if none is given, else 1)
+    /// A built-in scenario's name, a file or `-` for the standard input, and the seed (default: the scenario's own, else 1)
     #[arg(value_name = "SCENARIO[@SEED]")]
     target: String,
     /// Use this seed; the same as SCENARIO@SEED
@@ -72,7 +73,8 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let wall_seconds = context.started.elapsed().as_secs_f64();
     let release = target.release();
     let asked = Asked { scenario, seed: *seed, release, choices, repeat, wall_seconds };
-    let report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
+    let mut report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
+    report.unmet.extend(arguments.strike.as_ref().and_then(|strike| not_triggered(strike, &report.faults)));
     if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
         let cannot = |error| Failure::Internal(format!("the report cannot be written: {error}"));
@@ -80,7 +82,25 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     } else {
         out::screen(&text::render::<S>(&report, arguments.verbose))?;
     }
+    for unmet in &report.unmet {
+        out::complain(&format!("error: {unmet}\n"));
+    }
+    if report.shows_nothing() {
+        out::complain(&format!("error: {}\n", nothing_shown(S::ITEMS)));
+    }
     Ok(report.exit_code())
+}
+
+/// What to say of a fault that was asked for and never triggered: it is the last of the run's.
+fn not_triggered(strike: &Strike, faults: &[FaultReport]) -> Option<String> {
+    let fault = faults.last().filter(|fault| fault.struck_ms.is_none())?;
+    let made = words::counted(fault.counted, "operations");
+    Some(format!("fault not triggered: --strike {strike}: {} made {made} in this run", strike.node))
+}
+
+/// What to say of a clean run in which nothing was there to be judged.
+pub(super) fn nothing_shown(items: &str) -> String {
+    format!("0 {items} acknowledged, so this run shows nothing")
 }
 
 /// A case without a report is a failure whatever the scenario expects: of the code under test if that panicked, ours if

@@ -1,11 +1,12 @@
 //! `shrink NAME@SEED|CASE`: the smallest case that fails in the same way.
 
 use super::progress::LINE_EVERY;
-use super::{Context, Failure};
+use super::{Context, Failure, interrupt};
 use crate::case::finding::Finding;
 use crate::case::parent::{self, Manner};
 use crate::case::pool;
 use crate::case_file::{self, Recorded};
+use crate::output::{Destination, Format, OutputError, STANDARD, is_stream};
 use crate::print::{out, words};
 use crate::scenario::Span;
 use crate::shrink::{Found, Search, Trial, Wanted};
@@ -13,7 +14,7 @@ use crate::sweep::go::now;
 use crate::target::{Target, shell_word};
 use crate::{Case, Reduction, System, exit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -45,22 +46,27 @@ pub(super) struct Args {
     /// The most that a candidate may hold, in megabytes [default: 4096]
     #[arg(long, value_name = "MB", env = "LATENT_CASE_MEMORY_MB")]
     case_memory_mb: Option<u64>,
-    /// Where the smaller case goes [default: NAME-SEED.case.json]
+    /// Write the smaller case to this file; `-` is the standard output [default: NAME-SEED.case.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Overwrite the file even if it holds something else, or is the case itself
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let case = target.case()?;
+    let path = arguments.out.clone().unwrap_or_else(|| default_path(&target));
+    let to = destination(&target, &path, arguments.force)?;
     let case_time = arguments.case_time.map_or(CANDIDATE_TIME, |span| span.0);
     let manner = Manner::limited(Some(case_time), arguments.case_memory_mb);
     let finding = first_run::<S>(context, &target, manner)?;
     let wanted = Wanted { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
     let jobs = pool::jobs(arguments.jobs);
-    let signal = super::interrupts()?;
+    let signal = interrupt::interrupts()?;
     let trial = Trial { wanted, manner, jobs, runs: AtomicU64::new(0) };
-    let until = context.started + arguments.lasts.map_or(LASTS, |span| span.0);
+    let until = context.started.checked_add(arguments.lasts.map_or(LASTS, |span| span.0));
 
     let before = case.clone();
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -79,15 +85,19 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         bar.set_message(message);
         bar.tick();
     };
-    let found = Search::new(&trial, (Some(until), &signal), Found { case, finding }, &mut on_step).run();
+    let found = Search::new(&trial, (until, &signal), Found { case, finding }, &mut on_step).run();
     bar.finish_and_clear();
 
-    let path = arguments.out.clone().unwrap_or_else(|| default_path(&target));
+    interrupt::end_at_once();
     let recorded = record::<S>(context, &target, &found);
-    std::fs::write(&path, case_file::to_text(&recorded, &found.case))
-        .map_err(|error| Failure::Internal(format!("{}: {error}", path.display())))?;
+    to.write(&case_file::to_text(&recorded, &found.case))?;
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    out::print(&screen(context, &target, (&before, &found), &trial, took_ms, &path.display().to_string()))?;
+    let shown = screen(context, &target, (&before, &found), &trial, took_ms, &path.display().to_string());
+    if to.is_standard_output() {
+        out::complain(&shown);
+    } else {
+        out::print(&shown)?;
+    }
     let number = signal.load(Ordering::Relaxed);
     if number == 0 {
         return Ok(exit::CLEAN);
@@ -107,6 +117,10 @@ fn first_run<S: System>(
         Ok(judged) => Finding::of(&judged),
         Err(error) => Finding::of_broken(error).map_err(|error| super::run::broken(&error, &again))?,
     };
+    if finding.shows_nothing() {
+        let said = super::run::nothing_shown(S::ITEMS);
+        return Err(Failure::Nothing(format!("{}: {said}\n  see: {again}", target.name())));
+    }
     if finding.fingerprint.is_empty() {
         let message = format!("{} ends {}: nothing fails\n  see: {again}", target.name(), finding.outcome());
         return Err(Failure::Usage(message));
@@ -117,8 +131,29 @@ fn first_run<S: System>(
 fn default_path<S: System>(target: &Target<S>) -> PathBuf {
     let name = target.given.rsplit('/').next().unwrap_or_default();
     let name = name.trim_end_matches(".json").trim_end_matches(".case");
+    let name = if name == STANDARD { "case" } else { name };
     let seed = if target.is_case() { String::new() } else { format!("-{}", target.seed) };
-    PathBuf::from(format!("{name}{seed}.case.json"))
+    let mut path = PathBuf::from(format!("{name}{seed}.case.json"));
+    // Not over the case itself, which is there to be compared with.
+    let mut ending = String::new();
+    while is_same_file(&path, Path::new(&target.given)) {
+        ending.push_str("-shrunk");
+        path = PathBuf::from(format!("{name}{seed}{ending}.case.json"));
+    }
+    path
+}
+
+/// Where the smaller case goes, found to be writable.
+fn destination<S: System>(target: &Target<S>, path: &Path, force: bool) -> Result<Destination, Failure> {
+    if !force && !is_stream(path) && is_same_file(path, Path::new(&target.given)) {
+        return Err(OutputError::Input(path.to_owned()).into());
+    }
+    Ok(Destination::prepare(path, Format::Case, force)?)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let there = |path: &Path| std::fs::canonicalize(path).ok();
+    there(one).is_some_and(|one| there(other) == Some(one))
 }
 
 fn record<S: System>(context: &Context<'_>, target: &Target<S>, found: &Found<S>) -> Recorded {

@@ -1,28 +1,32 @@
 //! `sweep [SCENARIO]...`: many seeds, each case in a process of its own.
 
 use super::progress::Bar;
-use super::{Context, Failure};
+use super::results_file::{nothing_to_resume, open};
+use super::{Context, Failure, interrupt};
 use crate::case::parent::Manner;
-use crate::case::{CASE_TIME, pool};
+use crate::case::{CASE_MEMORY_MB, CASE_TIME, pool};
+use crate::output::{Destination, Format, STANDARD, is_stream};
 use crate::print::{out, sweep as printed};
 use crate::profile::{self, Profile};
-use crate::scenario::Span;
+use crate::scenario::{AsWritten, Span};
 use crate::sweep::go::{self, Means, Stopped};
-use crate::sweep::order::{FORMAT, Order, Place, Seeds, Slice, Swept, parse_range};
-use crate::sweep::results::{BadResults, End, Ran, Results, Writer};
+use crate::sweep::order::{FORMAT, Limits, Order, Place, Seeds, Slice, Swept, parse_range};
+use crate::sweep::partition::{self, Partition};
+use crate::sweep::results::{End, Ran, Results};
 use crate::sweep::summary::Summary;
 use crate::sweep::{annotate, junit};
 use crate::target::{GENERATED, Target, shell_word};
 use crate::{System, exit};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Seeds of a sweep that names none.
 const SEEDS: (u64, u64) = (1, 101);
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     /// Built-in scenarios' names, files, or `generated`: scenarios that the seed draws whole [default: generated]
     #[arg(value_name = "SCENARIO")]
@@ -42,9 +46,10 @@ pub(super) struct Args {
     /// Cases side by side [default: all cores]
     #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
-    /// Only a part, such as slice:1/4, to be put together by `merge`
-    #[arg(long, value_name = "slice:I/N", env = "LATENT_PARTITION")]
-    partition: Option<Slice>,
+    /// Run one partition, such as slice:1/4; combine with `merge`. `auto` reads it from the variables of Slurm,
+    /// Kubernetes, GitHub, GitLab or Buildkite
+    #[arg(long, value_name = "slice:I/N|auto", env = "LATENT_PARTITION")]
+    partition: Option<Partition>,
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME", env = "LATENT_RELEASE")]
     release: Option<String>,
@@ -60,15 +65,21 @@ pub(super) struct Args {
     /// A mark that some case must reach; may be given several times
     #[arg(long = "require", value_name = "MARK")]
     required_marks: Vec<String>,
-    /// Where results go as JSON lines, each as it comes
+    /// Write results as JSON lines to this file, each as it comes; `-` is the standard output
     #[arg(long, value_name = "FILE", default_value = ".latent/sweep.jsonl")]
-    json: PathBuf,
-    /// Where results go as JUnit XML, at the end
+    pub(super) json: PathBuf,
+    /// Write results as JUnit XML to this file at the end; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Go on with a sweep that was interrupted
+    /// Overwrite a JUnit file even if it holds something else
     #[arg(long)]
-    resume: bool,
+    force: bool,
+    /// Go on with the interrupted sweep in the file of --json; without scenarios and seeds, with its own settings
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// Go on if the file of results is there, else start: for a scheduler that runs the same command again
+    #[arg(long)]
+    resume_if_exists: bool,
     /// Write annotations and the job's summary as GitHub Actions shows them
     #[arg(long)]
     annotate: bool,
@@ -90,14 +101,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 where
     S::Topic: Sync,
 {
+    let resume = arguments.resume || (arguments.resume_if_exists && arguments.json.exists());
+    let arguments = &Args { resume, ..arguments.clone() };
     let settings = settle::<S>(context, arguments)?;
-    if let Some(path) = &arguments.junit {
-        // Before the work: afterwards a slip of the path would cost it.
-        crate::folders::for_file(path)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-    }
-    let signal = super::interrupts()?;
-    let (mut writer, mut ran, before_ms) = open(arguments, &settings.order, settings.jobs)?;
+    let signal = interrupt::interrupts()?;
+    let junit = junit_destination(arguments.junit.as_deref(), arguments.force)?;
+    let (mut writer, mut ran, before_ms) = open(arguments, &settings.order, settings.jobs, signal.clone())?;
     let done: BTreeSet<(String, u64)> = ran.iter().map(|one| (one.scenario.clone(), one.seed)).collect();
     let is_done =
         |place: Place| done.contains(&(settings.order.scenarios[place.scenario].given.clone(), place.seed));
@@ -106,8 +115,8 @@ where
         targets: &settings.targets,
         jobs: settings.jobs,
         manner: settings.manner,
-        until: settings.lasts.map(|lasts| context.started + lasts),
-        signal,
+        until: settings.lasts.and_then(|lasts| context.started.checked_add(lasts)),
+        signal: signal.clone(),
     };
     let mut bar = Bar::new(settings.order.count(), ran.len() as u64, settings.lasts);
     let went = go::go(&means, is_done, |one| {
@@ -117,40 +126,55 @@ where
             ran.push(one);
         }
         bar.look();
-        Ok(())
+        writer.check()
     });
     bar.finish();
-    let wall_ms = before_ms + u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let wall_ms =
+        before_ms.saturating_add(u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let went = went
+        .and_then(|()| Ok(writer.end(&End { cases: ran.len() as u64, wall_ms })?))
+        // A write that a signal kept from blocking is the signal's.
+        .map_err(|stopped| match (signal.load(Ordering::Relaxed), stopped) {
+            (0, stopped) => stopped,
+            (number, _) => Stopped::Signal(number),
+        });
+    interrupt::end_at_once();
     if let Err(stopped) = went {
         return interrupted(context, arguments, &stopped, &settings.order, ran.len() as u64);
     }
-    writer.end(&End { cases: ran.len() as u64, wall_ms })?;
     let summary = Summary::of(&settings.order, &ran);
     let file = arguments.json.display().to_string();
     let took = Some((wall_ms, settings.jobs));
-    report(context, arguments.into(), &summary, &ran, took, &file)
+    let wanted = Wanted {
+        junit,
+        annotate: arguments.annotate,
+        verbose: arguments.verbose,
+        json: false,
+        is_output_taken: arguments.json == Path::new(STANDARD),
+    };
+    report(context, &wanted, &summary, &ran, took, &file)
+}
+
+/// The place of a JUnit file, if one is wanted, found to be writable.
+pub(super) fn junit_destination(path: Option<&Path>, force: bool) -> Result<Option<Destination>, Failure> {
+    Ok(path.map(|path| Destination::prepare(path, Format::JUnit, force)).transpose()?)
 }
 
 /// What is written besides the screen.
-pub(super) struct Wanted<'a> {
-    pub junit: Option<&'a Path>,
+pub(super) struct Wanted {
+    pub junit: Option<Destination>,
     pub annotate: bool,
     pub verbose: bool,
     /// One JSON object instead of the screen.
     pub json: bool,
-}
-
-impl<'a> From<&'a Args> for Wanted<'a> {
-    fn from(arguments: &'a Args) -> Wanted<'a> {
-        let (annotate, verbose) = (arguments.annotate, arguments.verbose);
-        Wanted { junit: arguments.junit.as_deref(), annotate, verbose, json: false }
-    }
+    /// Whether the standard output is a stream of results: then the screen goes to the error output.
+    pub is_output_taken: bool,
 }
 
 /// Prints what a sweep came to, and writes what else is wanted of it.
 pub(super) fn report(
     context: &Context<'_>,
-    wanted: Wanted<'_>,
+    wanted: &Wanted,
     summary: &Summary,
     ran: &[Ran],
     took: Option<(u64, usize)>,
@@ -159,24 +183,25 @@ pub(super) fn report(
     // People first: what cannot be written shall not keep them from seeing what hours of work came to.
     let shown = printed::Printed { summary, program: &context.program, took, file };
     let screen = printed::text(&shown, wanted.verbose);
+    let plain = anstream::adapter::strip_str(&screen.to_string()).to_string();
+    let junit_is_output = wanted.junit.as_ref().is_some_and(Destination::is_standard_output);
     if wanted.json {
         out::print(&format!("{}\n", printed::json(summary, &context.program)))?;
+    } else if wanted.is_output_taken || junit_is_output {
+        out::complain(&plain);
     } else {
         out::screen(&screen)?;
     }
     let cannot = |path: &Path, error| Failure::Internal(format!("{}: {error}", path.display()));
-    if let Some(path) = wanted.junit {
+    if let Some(junit) = &wanted.junit {
         let mut sorted = ran.to_vec();
         sorted.sort_by(|a, b| (&a.scenario, a.seed).cmp(&(&b.scenario, b.seed)));
-        let text = junit::render(summary, &sorted, &utc_now())?;
-        crate::folders::for_file(path)
-            .and_then(|()| std::fs::write(path, text))
-            .map_err(|error| cannot(path, error))?;
+        junit.write(&junit::render(summary, &sorted, &utc_now())?)?;
     }
     if wanted.annotate {
         // With JSON the output is that one object: what GitHub reads as commands it reads from the other as well.
-        let print = if wanted.json { print_aside } else { out::print };
-        let plain = anstream::adapter::strip_str(&screen.to_string()).to_string();
+        let is_taken = wanted.json || wanted.is_output_taken || junit_is_output;
+        let print = if is_taken { print_aside } else { out::print };
         print(&annotate::lines(summary, &plain))?;
         #[expect(clippy::disallowed_methods, reason = "GitHub Actions names the file in the environment")]
         if let Ok(path) = std::env::var("GITHUB_STEP_SUMMARY") {
@@ -204,7 +229,17 @@ fn interrupted(
     order: &Order,
     done: u64,
 ) -> Result<u8, Failure> {
-    let Stopped::Signal(number) = stopped else { return Err(Failure::Internal(stopped.to_string())) };
+    let Stopped::Signal(number) = stopped else {
+        let said = match stopped {
+            Stopped::Write(error) => format!("{}: {error}", arguments.json.display()),
+            stopped => stopped.to_string(),
+        };
+        return Err(Failure::Internal(said));
+    };
+    if is_stream(&arguments.json) {
+        out::complain(&format!("stopped after {done} cases\n"));
+        return Ok(exit::of_signal(*number));
+    }
     let of = order.count().map_or(String::new(), |all| format!(" of {all}"));
     let line: Vec<String> = std::env::args().skip(1).filter(|word| word != "--resume").collect();
     let line: Vec<String> = line.iter().map(|word| shell_word(word)).collect();
@@ -217,49 +252,10 @@ fn interrupted(
     Ok(exit::of_signal(*number))
 }
 
-/// Opens the file of results: a new one, or the one to go on with, with what stands in it.
-fn open(arguments: &Args, order: &Order, jobs: usize) -> Result<(Writer, Vec<Ran>, u64), Failure> {
-    let path = &arguments.json;
-    let before = if path.exists() { Results::read(path) } else { return begin(arguments, order) };
-    let mut before = match before {
-        Ok(before) => before,
-        Err(BadResults::OnlyBegun(_)) => return begin(arguments, order),
-        Err(error) => {
-            return Err(Failure::Usage(format!("{error}\n  give --json another file, or remove it")));
-        }
-    };
-    if arguments.resume {
-        if let Some(why) = before.order.differs_by(order) {
-            let said = format!("{}: of another sweep, nothing to resume: {why}", path.display());
-            let hint = "give the flags it was begun with, or leave --resume out to begin anew";
-            return Err(Failure::Usage(format!("{said}\n  {hint}")));
-        }
-        // A sitting without an end did not say how long it was: no less than its cases took, side by side.
-        let busy_ms: u64 = before.ran.iter().map(|one| one.wall_ms).sum();
-        let before_ms = before.end.as_ref().map_or(busy_ms / jobs as u64, |end| end.wall_ms);
-        let writer = Writer::resume(path, &mut before)?;
-        return Ok((writer, before.ran, before_ms));
-    }
-    if before.end.is_none() && !before.ran.is_empty() {
-        let aside = PathBuf::from(format!("{}.unfinished", path.display()));
-        std::fs::rename(path, &aside)?;
-        out::complain(&format!(
-            "{} held an unfinished sweep of {} cases: it is in {} now\n",
-            path.display(),
-            before.ran.len(),
-            aside.display()
-        ));
-    }
-    begin(arguments, order)
-}
-
-fn begin(arguments: &Args, order: &Order) -> Result<(Writer, Vec<Ran>, u64), Failure> {
-    let writer = Writer::begin(&arguments.json, order)
-        .map_err(|error| Failure::Usage(format!("{}: {error}", arguments.json.display())))?;
-    Ok((writer, Vec::new(), 0))
-}
-
 fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings<S>, Failure> {
+    if let Some(settings) = resumed::<S>(context, arguments)? {
+        return Ok(settings);
+    }
     let names_none =
         arguments.scenarios.is_empty() && arguments.seeds.is_none() && arguments.seeds_from.is_none();
     let profile = match &arguments.profile {
@@ -280,14 +276,76 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
         build: context.build.to_owned(),
         scenarios,
         seeds: seeds(arguments, &profile, lasts.is_some())?,
-        slice: arguments.partition.unwrap_or(Slice::WHOLE),
+        slice: slice(arguments.partition)?,
         release: arguments.release.clone(),
         required_marks,
+        limits: Limits {
+            for_ms: lasts.map(whole_ms),
+            case_time_ms: whole_ms(
+                arguments.case_time.or(profile.case_time).map_or(CASE_TIME, |span| span.0),
+            ),
+            case_memory_mb: arguments.case_memory_mb.or(profile.case_memory_mb).unwrap_or(CASE_MEMORY_MB),
+        },
     };
-    let case_time = arguments.case_time.or(profile.case_time).map_or(CASE_TIME, |span| span.0);
-    let manner = Manner::limited(Some(case_time), arguments.case_memory_mb.or(profile.case_memory_mb));
     let jobs = pool::jobs(arguments.jobs.or(profile.jobs));
-    Ok(Settings { order, targets, lasts, jobs, manner })
+    Ok(Settings::of(order, targets, jobs))
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The settings of the sweep to go on with, if `--resume` names no sweep itself; limits may be given with it.
+fn resumed<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Option<Settings<S>>, Failure> {
+    let names_one = !arguments.scenarios.is_empty()
+        || arguments.seeds.is_some()
+        || arguments.seeds_from.is_some()
+        || arguments.count.is_some()
+        || arguments.partition.is_some()
+        || arguments.release.is_some()
+        || arguments.profile.is_some()
+        || !arguments.required_marks.is_empty();
+    if !arguments.resume || names_one || is_stream(&arguments.json) {
+        return Ok(None);
+    }
+    if !arguments.json.exists() {
+        return Err(nothing_to_resume(&arguments.json));
+    }
+    let before = Results::read(&arguments.json);
+    let before = before.map_err(|error| Failure::Usage(format!("{error}\n  there is nothing to resume")))?;
+    let recorded = before.order;
+    let given: Vec<String> = recorded.scenarios.iter().map(|swept| swept.given.clone()).collect();
+    let (targets, scenarios) = swept::<S>(context, &given, recorded.release.as_deref())?;
+    let limits = Limits {
+        for_ms: arguments.lasts.map(|span| whole_ms(span.0)).or(recorded.limits.for_ms),
+        case_time_ms: arguments.case_time.map_or(recorded.limits.case_time_ms, |span| whole_ms(span.0)),
+        case_memory_mb: arguments.case_memory_mb.unwrap_or(recorded.limits.case_memory_mb),
+    };
+    let build = context.build.to_owned();
+    let order = Order { build, scenarios, limits, ..recorded };
+    Ok(Some(Settings::of(order, targets, pool::jobs(arguments.jobs))))
+}
+
+impl<S: System> Settings<S> {
+    fn of(order: Order, targets: Vec<Target<S>>, jobs: usize) -> Settings<S> {
+        let Limits { for_ms, case_time_ms, case_memory_mb } = order.limits;
+        let manner = Manner::limited(Some(Duration::from_millis(case_time_ms)), Some(case_memory_mb));
+        let lasts = for_ms.map(Duration::from_millis);
+        Settings { order, targets, lasts, jobs, manner }
+    }
+}
+
+/// The slice that is asked for; on the standard error output, where `auto` found it.
+fn slice(asked: Option<Partition>) -> Result<Slice, Failure> {
+    match asked {
+        None => Ok(Slice::WHOLE),
+        Some(Partition::Slice(slice)) => Ok(slice),
+        Some(Partition::Auto) => {
+            let found = partition::of_environment().map_err(Failure::Usage)?;
+            out::complain(&format!("{found}\n"));
+            Ok(found.slice)
+        }
+    }
 }
 
 /// The scenarios of a sweep, each once.
@@ -310,6 +368,7 @@ fn swept<S: System>(
         scenarios.push(Swept {
             given: name.clone(),
             digest: format!("{:016x}", xxh3_64(target.text.as_bytes())),
+            expect: AsWritten(target.scenario.expect),
             required_marks: target.scenario.required_marks.clone(),
         });
         targets.push(target);

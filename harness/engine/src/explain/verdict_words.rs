@@ -5,7 +5,7 @@ use super::{Entry, EntryKind};
 type Row = (EntryKind, &'static str, [&'static str; 4]);
 
 /// Labels and phrases as the screens print them today.
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 20] = [
     (
         EntryKind::LossClass,
         "loss",
@@ -58,6 +58,16 @@ const ROWS: [Row; 19] = [
             "The scenario no longer shows what it was written to show.",
             "A repaired bug, another release, faults that no longer strike.",
             "`explain 106`.",
+        ],
+    ),
+    (
+        EntryKind::Word,
+        "nothing shown",
+        [
+            "Nothing was violated, but the system acknowledged nothing that could have been lost. Exit code 4.",
+            "Such a run ends clean whatever the code does, so it is no evidence.",
+            "A run that is too short, a workload that is rejected whole, an outage that lasts as long as the run.",
+            "Look at the outages in the scenario, run longer (`run_for`), or lower the share of invalid requests.",
         ],
     ),
     (
@@ -122,10 +132,10 @@ const ROWS: [Row; 19] = [
     ),
     (
         EntryKind::Word,
-        "unstruck",
+        "untriggered",
         [
-            "Faults of the plan that never struck: their time, operation or mark never came.",
-            "A fault that does not strike tests nothing.",
+            "Faults of the plan that were not triggered: their time, operation or mark never came.",
+            "A fault that is not triggered tests nothing. One that --strike asks for makes the run end with exit code 103.",
             "An operation number beyond the last one, a mark that is not reached, a window that stays shut.",
             "-v shows which, and how many operations or marks were counted.",
         ],
@@ -135,7 +145,7 @@ const ROWS: [Row; 19] = [
         "struck",
         [
             "A fault took effect, at the time that is shown.",
-            "Faults that did not are listed as unstruck.",
+            "Faults that did not are listed as untriggered.",
             "",
             "-v shows all faults.",
         ],

@@ -37,8 +37,10 @@ pub(crate) fn text(printed: &Printed<'_>, verbose: bool) -> Screen {
     }
     failures(printed, &mut screen);
     marks(summary, &mut screen);
-    if summary.exit_code() == exit::CLEAN && summary.cases > RULE_OF {
-        screen.item("bound", bound(summary.cases));
+    // A case that shows nothing is no evidence.
+    let telling = summary.cases - summary.idle;
+    if summary.exit_code() == exit::CLEAN && telling > RULE_OF {
+        screen.item("bound", bound(telling));
     }
     screen.uncut("results", printed.file);
     if summary.is_slice() {
@@ -54,6 +56,9 @@ fn heading(summary: &Summary) -> Text {
     let names = Text::new().plain(format!("{}: ", names.join(", ")));
     match (summary.cases, summary.failed()) {
         (0, _) => names.bad("nothing ran, so nothing is shown"),
+        (cases, 0) if summary.shows_nothing() => {
+            names.bad(format!("{} showed nothing", counted(cases, "cases")))
+        }
         (cases, 0) if !summary.is_slice() && !summary.unreached.is_empty() => {
             names.bad(format!("{} passed and showed less than required", counted(cases, "cases")))
         }
@@ -77,7 +82,9 @@ fn cases(summary: &Summary) -> String {
 fn outcomes(summary: &Summary) -> String {
     let told = summary.outcomes.iter().map(|(outcome, times)| format!("{} {outcome}", count(*times)));
     let died = (summary.died > 0).then(|| format!("{} without a verdict", count(summary.died)));
-    told.chain(died).collect::<Vec<_>>().join(", ")
+    let idle = (summary.idle > 0)
+        .then(|| format!("{} clean with nothing acknowledged, which shows nothing", count(summary.idle)));
+    told.chain(died).chain(idle).collect::<Vec<_>>().join(", ")
 }
 
 fn simulated(printed: &Printed<'_>) -> String {
@@ -210,6 +217,7 @@ pub(crate) fn json(summary: &Summary, program: &str) -> Value {
         "twice": summary.twice,
         "outcomes": outcomes,
         "without_verdict": summary.died,
+        "without_items": summary.idle,
         "failures": summary.failures.iter().map(group).collect::<Vec<_>>(),
         "unreached": summary.unreached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),
         "marks": marks,

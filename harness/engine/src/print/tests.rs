@@ -40,6 +40,8 @@ fn bad_week() -> Report<Findings> {
         wall_seconds: 0.61,
         trace_hash: "0123456789abcdef0123456789abcdef".into(),
         trace_records: 612_345,
+        items: 20_000,
+        unmet: Vec::new(),
         recovery: Recovery::Partial,
         shortfall: None,
         hung: None,
@@ -116,7 +118,7 @@ fn a_bad_week_on_one_screen() {
                   t1
                   and 1 more (-v or --json shows all)
       unreached   tee.expired  required, so this run shows nothing
-      unstruck    1 of 1 fault never struck  (-v shows which)
+      untriggered 1 of 1 fault (-v shows them whole): pause arb-1
       trace       0123456789abcdef0123456789abcdef  612,345 records
       again       latent run bad-week@7
       explain     latent explain I4:missing:after-compaction:loss
@@ -143,7 +145,7 @@ fn a_bad_week_in_full() {
                   I9:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
                   t1
       unreached   tee.expired  required, so this run shows nothing
-      faults      never struck, 2 counted: {"anchor":{"mark":{"name":"compaction.output-durable","n":3,"node":null,"after_ms":0}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
+      faults      not triggered, 2 counted: {"anchor":{"mark":{"name":"compaction.output-durable","n":3,"node":null,"after_ms":0}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
       marks       compaction.second-run 12
       nodes       arb-1            1 boot, 81,234 disk operations, 4,567 messages, 3 marks
       trace       0123456789abcdef0123456789abcdef  612,345 records

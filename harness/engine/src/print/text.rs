@@ -78,6 +78,10 @@ fn heading<S: System>(report: &Report<S::Findings>) -> Text {
     };
     let heading = if report.as_expected() {
         name.good(outcome).plain(format!(", as expected{by_release}"))
+    } else if report.shows_nothing() {
+        name.bad("nothing shown").plain(", because nothing was acknowledged")
+    } else if report.outcome == report.expected && !report.unmet.is_empty() {
+        name.bad(outcome).plain(", but a fault that was asked for was not triggered")
     } else if report.outcome == report.expected {
         name.bad(outcome).plain(", but required marks were not reached")
     } else if exit::is_better(report.outcome, report.expected) {
@@ -190,21 +194,32 @@ fn marks<F>(report: &Report<F>, screen: &mut Screen) {
     }
 }
 
-/// A fault that never struck tests nothing. That is no failure (some faults are drawn, some windows stay shut),
-/// but whoever wrote it wants to know.
+/// A fault that was not triggered tests nothing. That is no failure (some faults are drawn, some windows stay shut),
+/// but the reader of the verdict must know.
 fn faults<F>(report: &Report<F>, screen: &mut Screen) {
-    let idle = report.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
-    if idle > 0 && !screen.verbose() {
-        let never = format!("{idle} of {} never struck", counted(report.faults.len() as u64, "faults"));
-        screen.item("unstruck", Text::new().plain(never).dim("  (-v shows which)"));
+    let idle: Vec<String> =
+        report.faults.iter().filter(|fault| fault.struck_ms.is_none()).map(short_name).collect();
+    if !idle.is_empty() && !screen.verbose() {
+        let (some, all) = (idle.len(), counted(report.faults.len() as u64, "faults"));
+        screen.item("untriggered", format!("{some} of {all} (-v shows them whole): {}", idle.join(", ")));
     }
+}
+
+/// `pause arb-1`: what a fault does, and where.
+fn short_name(fault: &FaultReport) -> String {
+    let action = serde_json::to_value(&fault.fault.action).unwrap_or_default();
+    let Some((kind, fields)) = action.as_object().and_then(|action| action.iter().next()) else {
+        return action.as_str().unwrap_or_default().to_owned();
+    };
+    let node = ["node", "from"].iter().find_map(|name| fields.get(*name)?.as_str()).unwrap_or_default();
+    format!("{kind} {node}").trim_end().to_owned()
 }
 
 fn fault_words(fault: &FaultReport) -> String {
     let words = serde_json::to_string(&fault.fault).unwrap_or_default();
     match fault.struck_ms {
         Some(at_ms) => format!("{} {words}", moment_ms(at_ms)),
-        None => format!("never struck, {} counted: {words}", count(fault.counted)),
+        None => format!("not triggered, {} counted: {words}", count(fault.counted)),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::bad::BadScenario;
 use super::near::near;
+use crate::output::STANDARD;
 use std::fmt::Write as _;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// A scenario that is built into the program.
@@ -62,8 +64,8 @@ pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), BadSce
 /// Where cases that once failed stand: their names work wherever a scenario's does.
 const CORPUS: &str = "corpus";
 
-/// Finds a scenario: a built-in name first, then a case of the corpus, then a file. `drawn` is the name of scenarios that
-/// a seed draws whole, if there are any.
+/// Finds a scenario: a built-in name first, then `-` for the standard input, then a case of the corpus, then a file.
+/// `drawn` is the name of scenarios that a seed draws whole, if there are any.
 ///
 /// # Errors
 /// No such name or file, or a file that cannot be read as text.
@@ -73,16 +75,17 @@ pub(crate) fn find(given: &str, named: &[NamedScenario], drawn: Option<&str>) ->
         return Ok(Source { given: given.to_owned(), file, text: one.text.to_owned() });
     }
     let hint = || names_near(given, named, drawn);
+    let is_input = given == STANDARD;
     let is_name = !given.is_empty() && !given.contains(['/', '\\', '.']);
     let of_corpus = Path::new(CORPUS).join(format!("{given}.json"));
     let path = Path::new(given);
     let path = if is_name && !path.is_file() && of_corpus.is_file() { of_corpus.as_path() } else { path };
-    let file = path.display().to_string();
-    if !path.exists() && !given.contains(['/', '\\']) && path.extension().is_none() {
+    let file = if is_input { "standard input".to_owned() } else { path.display().to_string() };
+    if !is_input && !path.exists() && !given.contains(['/', '\\']) && path.extension().is_none() {
         return Err(unplaced(given, "no scenario of this name, and no such file".into(), hint()));
     }
-    let bytes =
-        std::fs::read(path).map_err(|error| unplaced(given, format!("cannot read it: {error}"), hint()))?;
+    let bytes = if is_input { read_input() } else { std::fs::read(path) };
+    let bytes = bytes.map_err(|error| unplaced(&file, format!("cannot read it: {error}"), hint()))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source { given: given.to_owned(), file, text }),
         Err(error) => {
@@ -90,6 +93,11 @@ pub(crate) fn find(given: &str, named: &[NamedScenario], drawn: Option<&str>) ->
             Err(unplaced(given, message, "a scenario is one JSON object in a text file".into()))
         }
     }
+}
+
+fn read_input() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).map(|_| bytes)
 }
 
 /// Suggestions that are made at most.

@@ -127,6 +127,13 @@ pub(crate) fn now() -> Instant {
 
 fn run_case<S: System>(means: &Means<'_, S>, place: Place) -> Told {
     let target = means.targets[place.scenario].with_seed(place.seed).map_err(|bad| refused(place, &bad))?;
+    let swept = &means.order.scenarios[place.scenario];
+    if target.scenario.expect != swept.expect.0 {
+        // The header says once how all of them are to end.
+        let said =
+            format!("seed {} of {} expects another outcome than its first seed", place.seed, swept.given);
+        return Err((target.name(), CaseError::BadScenario(said)));
+    }
     let started = now();
     let name = target.name();
     let work = target.work();
@@ -147,7 +154,7 @@ fn run_case<S: System>(means: &Means<'_, S>, place: Place) -> Told {
         Second::Differs(difference) => found.differing(difference),
         Second::Ended(error) => Finding::of_broken(error).map_err(broken)?,
     };
-    let as_expected = !is_unexpected(&target.scenario, finding.outcome());
+    let as_expected = finding.outcome() == means.order.scenarios[place.scenario].expect.0;
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let scenario = means.order.scenarios[place.scenario].given.clone();
     Ok(Ran { scenario, seed: place.seed, as_expected, twice: again, finding, marks, wall_ms })

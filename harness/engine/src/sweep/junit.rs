@@ -5,7 +5,7 @@
 
 use super::order::Order;
 use super::results::Ran;
-use super::summary::Summary;
+use super::summary::{Summary, sum};
 use crate::case::finding::{DIED, Finding};
 use latent_verdict::Outcome;
 use quick_xml::Writer;
@@ -44,7 +44,7 @@ fn suite(
     let mut properties = vec![("build", clean(&order.build)), ("seeds", clean(&order.seeds.to_string()))];
     properties.extend(order.release.as_ref().map(|release| ("release", clean(release))));
     let counts = [("tests", cases.len()), ("failures", failed.len() - errors), ("errors", errors)];
-    let time = seconds(cases.iter().map(|ran| ran.wall_ms).sum());
+    let time = seconds(sum(cases.iter().map(|ran| ran.wall_ms)));
     let mut element = writer
         .create_element("testsuite")
         .with_attribute(("id", index.to_string().as_str()))

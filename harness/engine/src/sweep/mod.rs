@@ -1,6 +1,7 @@
 //! Many seeds of some scenarios, each case in a process of its own.
 //!
 //! - `order`: which cases, and what makes two sweeps the same. `results`: the file that grows while it runs.
+//! - `partition`: which slice of them a scheduler's task runs.
 //! - `go`: the running. `twice`: whether a case runs the same again. `summary`: what it came to.
 //! - `junit`, `annotate`: the same for continuous integration.
 //!
@@ -11,6 +12,7 @@ pub(crate) mod annotate;
 pub(crate) mod go;
 pub(crate) mod junit;
 pub(crate) mod order;
+pub(crate) mod partition;
 pub(crate) mod results;
 pub(crate) mod summary;
 mod twice;

@@ -1,12 +1,17 @@
 //! Which cases a sweep runs, and in which order: all scenarios with the first seed, then all with the next.
 
+use crate::scenario::AsWritten;
+use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Which layout of result files this program writes, and the only one that it reads.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
+
+/// A sweep has at most so many slices.
+const MOST_SLICES: u64 = 100_000;
 
 /// One in so many passing cases runs twice, in two processes. Every failing one does.
 pub(crate) const TWICE_ONE_IN: u64 = 50;
@@ -29,6 +34,20 @@ pub(crate) struct Order {
     pub release: Option<String>,
     /// Marks that must be reached by some case, besides those that the scenarios name.
     pub required_marks: Vec<String>,
+    /// The limits under which it runs: what `--resume` alone goes on with.
+    pub limits: Limits,
+}
+
+/// Limits of a sweep. Slices may differ in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// No case begins after so much real time, in milliseconds.
+    pub for_ms: Option<u64>,
+    /// Longest real time of a case, in milliseconds.
+    pub case_time_ms: u64,
+    /// Most memory of a case, in megabytes.
+    pub case_memory_mb: u64,
 }
 
 /// A scenario of a sweep.
@@ -39,6 +58,8 @@ pub(crate) struct Swept {
     pub given: String,
     /// XXH3 of its text; of a generated one, which has another text with each seed, of the first's.
     pub digest: String,
+    /// How its cases are to end.
+    pub expect: AsWritten,
     /// Marks that must be reached by some case of it.
     pub required_marks: Vec<String>,
 }
@@ -127,7 +148,23 @@ impl FromStr for Slice {
             text.strip_prefix("slice:").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
         let slice =
             Slice { index: index.parse().map_err(|_| wrong())?, of: of.parse().map_err(|_| wrong())? };
-        if (1..=slice.of).contains(&slice.index) { Ok(slice) } else { Err(wrong()) }
+        slice.check().map(|()| slice).map_err(|said| format!("'{text}': {said}"))
+    }
+}
+
+impl Slice {
+    /// What is impossible about it.
+    fn check(self) -> Result<(), String> {
+        let Slice { index, of } = self;
+        if of == 0 || of > MOST_SLICES {
+            return Err(format!("a sweep has from 1 to {MOST_SLICES} slices, not {of}"));
+        }
+        let is_there = (1..=of).contains(&index);
+        if is_there {
+            Ok(())
+        } else {
+            Err(format!("slices are numbered from 1 to {of}, there is no {index}"))
+        }
     }
 }
 
@@ -139,6 +176,26 @@ pub(crate) struct Place {
 }
 
 impl Order {
+    /// What is impossible about an order that was read from a file.
+    ///
+    /// # Errors
+    /// The first such thing.
+    pub fn check(&self) -> Result<(), String> {
+        self.slice.check()?;
+        if self.scenarios.is_empty() {
+            return Err("its header names no scenario".to_owned());
+        }
+        match self.seeds {
+            Seeds::Range(from, Some(to)) if to <= from => Err(format!("{} are none", self.seeds)),
+            _ => Ok(()),
+        }
+    }
+
+    /// How cases of a scenario are to end; `None` if it is not part of this.
+    pub fn expected(&self, given: &str) -> Option<Outcome> {
+        self.scenarios.iter().find(|swept| swept.given == given).map(|swept| swept.expect.0)
+    }
+
     /// What keeps this from being the same part of the same sweep as another.
     pub fn differs_by(&self, other: &Order) -> Option<String> {
         let slice = || (self.slice != other.slice).then(|| format!("{}, not {}", self.slice, other.slice));
@@ -149,7 +206,7 @@ impl Order {
     pub fn cases(&self) -> impl Iterator<Item = Place> + '_ {
         let scenarios = self.scenarios.len() as u64;
         let skipped = self.slice.index - 1;
-        let numbers = (0_u64..).map(move |nth| nth * self.slice.of + skipped);
+        let numbers = (0_u64..).map_while(move |nth| nth.checked_mul(self.slice.of)?.checked_add(skipped));
         numbers.map_while(move |number| {
             let seed = self.seeds.at(number.checked_div(scenarios)?)?;
             Some(Place { scenario: usize::try_from(number % scenarios).ok()?, seed })
@@ -159,7 +216,7 @@ impl Order {
     /// How many cases the slice has; `None` without an end.
     pub fn count(&self) -> Option<u64> {
         let all = self.seeds.count()?.saturating_mul(self.scenarios.len() as u64);
-        Some((all + self.slice.of - self.slice.index) / self.slice.of)
+        Some(all.saturating_add(self.slice.of - self.slice.index) / self.slice.of)
     }
 
     /// Whether a passing case runs twice: a property of the case, wherever it runs.
@@ -170,7 +227,7 @@ impl Order {
 
     /// What keeps this from being of the same sweep as another, whichever slice of it: the first thing that differs.
     pub fn foreign_by(&self, other: &Order) -> Option<String> {
-        let Order { format, build, scenarios, seeds, slice, release, required_marks } = self;
+        let Order { format, build, scenarios, seeds, slice, release, required_marks, limits: _ } = self;
         let names = |scenarios: &[Swept]| {
             scenarios.iter().map(|swept| swept.given.as_str()).collect::<Vec<_>>().join(", ")
         };
@@ -207,8 +264,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn order(seeds: Seeds, slice: Slice) -> Order {
-        let swept =
-            |given: &str| Swept { given: given.into(), digest: String::new(), required_marks: vec![] };
+        let swept = |given: &str| Swept {
+            given: given.into(),
+            digest: String::new(),
+            expect: AsWritten(Outcome::Clean),
+            required_marks: vec![],
+        };
         Order {
             format: FORMAT,
             build: "test".into(),
@@ -217,6 +278,7 @@ mod tests {
             slice,
             release: None,
             required_marks: vec![],
+            limits: Limits { for_ms: None, case_time_ms: 1000, case_memory_mb: 100 },
         }
     }
 

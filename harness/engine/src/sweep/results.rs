@@ -7,7 +7,8 @@
 
 use super::order::{FORMAT, Order};
 use crate::case::finding::{DIED, Finding};
-use crate::folders;
+use crate::output::{Lock, Stream, replacement};
+use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -31,7 +32,8 @@ pub(crate) struct Ran {
     /// The scenario as it was given.
     pub scenario: String,
     pub seed: u64,
-    /// Whether it ended as its scenario expects.
+    /// Whether it ended as its scenario expects. In no file: it follows from the outcome and the header.
+    #[serde(skip)]
     pub as_expected: bool,
     /// Whether it was run a second time.
     pub twice: bool,
@@ -62,9 +64,6 @@ pub(crate) struct Results {
     /// Bytes of the header and of whole cases: where a sweep that is resumed goes on.
     resumed_at_bytes: u64,
 }
-
-/// How a file is called while it is written anew.
-const ANEW: &str = "anew";
 
 /// Why a file cannot be read as a sweep's results.
 #[derive(Debug, Error)]
@@ -100,14 +99,7 @@ impl Results {
             });
         };
         let mut resumed_at_bytes = first.len() as u64;
-        let order = match serde_json::from_str(first) {
-            Ok(Line::Sweep(order)) if order.format == FORMAT => order,
-            Ok(Line::Sweep(order)) => {
-                let said = format!("format {}, this program reads format {FORMAT}", order.format);
-                return Err(BadResults::NoSweep(at(), said));
-            }
-            Ok(_) | Err(_) => return Err(BadResults::NoSweep(at(), "its first line is no header".into())),
-        };
+        let order = header(first).map_err(|said| BadResults::NoSweep(at(), said))?;
         let (mut ran, mut end) = (Vec::new(), None);
         for (index, line) in lines {
             let damaged = |said: String| BadResults::Damaged(path.to_owned(), index + 1, said);
@@ -117,7 +109,13 @@ impl Results {
             // The error speaks of the line as if it were a file.
             let said = |error: serde_json::Error| damaged(error.to_string().replace(" at line 1 ", " at "));
             match serde_json::from_str(line.trim_end()).map_err(said)? {
-                Line::Case(one) => {
+                Line::Case(mut one) => {
+                    let expected = order.expected(&one.scenario);
+                    let expected = expected.ok_or_else(|| {
+                        damaged(format!("scenario '{}' is not in the header", one.scenario))
+                    })?;
+                    contradiction(&one.finding).map_or(Ok(()), |said| Err(damaged(said.to_owned())))?;
+                    one.as_expected = one.finding.outcome() == expected;
                     ran.push(one);
                     resumed_at_bytes += line.len() as u64;
                 }
@@ -135,24 +133,74 @@ fn is_begun_header(bytes: &[u8]) -> bool {
     bytes.starts_with(header) || header.starts_with(bytes)
 }
 
+/// Reads a header.
+fn header(line: &str) -> Result<Order, String> {
+    #[derive(Deserialize)]
+    struct Probe {
+        sweep: Format,
+    }
+    #[derive(Deserialize)]
+    struct Format {
+        format: u64,
+    }
+    // First the format alone: a header of another one may have other fields.
+    let probe: Probe = serde_json::from_str(line).map_err(|_| "its first line is no header".to_owned())?;
+    let format = probe.sweep.format;
+    if format != u64::from(FORMAT) {
+        return Err(format!("format {format}, this program reads format {FORMAT}"));
+    }
+    match serde_json::from_str(line) {
+        Ok(Line::Sweep(order)) => order.check().map(|()| order),
+        Ok(Line::Case(_) | Line::End(_)) => Err("its first line is no header".to_owned()),
+        Err(error) => Err(format!("a damaged header: {error}")),
+    }
+}
+
+/// Fields of a finding that contradict each other: no run ends so.
+fn contradiction(finding: &Finding) -> Option<&'static str> {
+    let is_clean = finding.outcome() == Outcome::Clean;
+    if is_clean && !finding.fingerprint.is_empty() {
+        Some("its outcome is clean, but it has a fingerprint")
+    } else if !is_clean && finding.fingerprint.is_empty() {
+        Some("its outcome is not clean, but it has no fingerprint")
+    } else if finding.trace_hash.is_empty() != (finding.trace_records == 0) {
+        Some("it has a trace without records, or records without a trace")
+    } else {
+        None
+    }
+}
+
 /// How every file of results begins.
 const HEADER_START: &str = "{\"sweep\":{\"format\":";
 
-/// A file that grows.
-pub(crate) struct Writer {
-    file: File,
+/// A file or a stream that grows.
+#[derive(Debug)]
+pub(crate) struct Writer(To);
+
+#[derive(Debug)]
+enum To {
+    /// Locked for as long as it grows.
+    File(File, Lock),
+    /// A pipe or a device.
+    Stream(Stream),
 }
 
 impl Writer {
-    /// Begins a file, in place of one that may be there.
+    /// Begins a file, in place of one that may be there, for which the lock is held.
+    ///
+    /// # Errors
+    /// It cannot be written; what was there still is.
+    pub fn begin(path: &Path, lock: Lock, order: &Order) -> io::Result<Writer> {
+        Ok(Writer(To::File(replacement(path, &line(&Line::Sweep(order.clone()))?)?, lock)))
+    }
+
+    /// Begins with a pipe or a device.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn begin(path: &Path, order: &Order) -> io::Result<Writer> {
-        folders::for_file(path)?;
-        let mut writer = Writer { file: File::create(path)? };
-        writer.put(&Line::Sweep(order.clone()))?;
-        Ok(writer)
+    pub fn begin_stream(mut stream: Stream, order: &Order) -> io::Result<Writer> {
+        stream.put(line(&Line::Sweep(order.clone()))?)?;
+        Ok(Writer(To::Stream(stream)))
     }
 
     /// Goes on with a file, behind its last whole case. Cases without a verdict are taken out of it, and of `results`: they
@@ -160,22 +208,19 @@ impl Writer {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn resume(path: &Path, results: &mut Results) -> io::Result<Writer> {
+    pub fn resume(path: &Path, lock: Lock, results: &mut Results) -> io::Result<Writer> {
         let before = results.ran.len();
         results.ran.retain(|one| one.finding.fingerprint != DIED);
         if results.ran.len() < before {
-            // In a file of its own, so that whatever ends this loses nothing.
-            let anew = path.with_added_extension(ANEW);
-            let mut writer = Writer::begin(&anew, &results.order)?;
-            results.ran.iter().try_for_each(|one| writer.case(one))?;
-            writer.file.sync_all()?;
-            std::fs::rename(&anew, path)?;
-            return Ok(writer);
+            let cases = results.ran.iter().cloned().map(Line::Case);
+            let lines = std::iter::once(Line::Sweep(results.order.clone())).chain(cases);
+            let text = lines.map(|one| line(&one)).collect::<io::Result<String>>()?;
+            return Ok(Writer(To::File(replacement(path, &text)?, lock)));
         }
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(results.resumed_at_bytes)?;
         drop(file);
-        Ok(Writer { file: OpenOptions::new().append(true).open(path)? })
+        Ok(Writer(To::File(OpenOptions::new().append(true).open(path)?, lock)))
     }
 
     /// Writes down a case.
@@ -186,18 +231,92 @@ impl Writer {
         self.put(&Line::Case(ran.clone()))
     }
 
+    /// Looks whether a stream is still written.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            To::File(..) => Ok(()),
+            To::Stream(stream) => stream.check(),
+        }
+    }
+
     /// Ends the file.
     ///
     /// # Errors
     /// It cannot be written, or not be made durable.
     pub fn end(mut self, end: &End) -> io::Result<()> {
         self.put(&Line::End(end.clone()))?;
-        self.file.sync_all()
+        match self.0 {
+            To::File(file, _lock) => file.sync_all(),
+            To::Stream(stream) => stream.end(),
+        }
     }
 
-    fn put(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
-        self.file.write_all(text.as_bytes())
+    fn put(&mut self, what: &Line) -> io::Result<()> {
+        let text = line(what)?;
+        match &mut self.0 {
+            To::File(file, _) => file.write_all(text.as_bytes()),
+            To::Stream(stream) => stream.put(text),
+        }
+    }
+}
+
+fn line(what: &Line) -> io::Result<String> {
+    let mut text = serde_json::to_string(what)?;
+    text.push('\n');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = r#"{"sweep":{"format":2,"build":"b","scenarios":[{"given":"a","digest":"","expect":"clean","required_marks":[]}],"seeds":{"range":[1,3]},"slice":{"index":1,"of":1},"release":null,"required_marks":[],"limits":{"for_ms":null,"case_time_ms":1000,"case_memory_mb":100}}}"#;
+    const CASE: &str = r#"{"case":{"scenario":"a","seed":1,"twice":false,"finding":{"outcome":"violated","fingerprint":"W1:x","items":0,"detail":"","sim_ms":1,"trace_hash":"00","trace_records":1,"judged":1},"marks":{},"wall_ms":1}}"#;
+
+    fn read(text: &str) -> Result<Results, BadResults> {
+        let here = tempfile::tempdir().unwrap();
+        let path = here.path().join("a.jsonl");
+        std::fs::write(&path, text).unwrap();
+        Results::read(&path)
+    }
+
+    #[test]
+    fn whether_a_case_ended_as_expected_follows_from_its_outcome() {
+        let read_one = |case: &str| read(&format!("{HEADER}\n{case}\n")).map(|read| read.ran[0].as_expected);
+        assert!(!read_one(CASE).unwrap());
+        let expecting = HEADER.replace("\"expect\":\"clean\"", "\"expect\":\"violated\"");
+        assert!(read(&format!("{expecting}\n{CASE}\n")).unwrap().ran[0].as_expected);
+        for (right, wrong) in [
+            ("\"seed\":1", "\"seed\":1,\"as_expected\":true"),
+            ("\"violated\"", "\"clean\""),
+            ("\"W1:x\"", "\"\""),
+            ("\"trace_records\":1", "\"trace_records\":0"),
+            ("\"scenario\":\"a\"", "\"scenario\":\"b\""),
+        ] {
+            let error = read_one(&CASE.replace(right, wrong)).unwrap_err().to_string();
+            assert!(error.contains(":2: a damaged line: "), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_orders_the_impossible_is_refused() {
+        for (right, wrong) in [
+            ("\"of\":1", "\"of\":0"),
+            ("\"index\":1", "\"index\":0"),
+            ("\"index\":1,\"of\":1", "\"index\":1,\"of\":18446744073709551615"),
+            ("[1,3]", "[3,1]"),
+            ("\"format\":2", "\"format\":1"),
+            (
+                "\"scenarios\":[{\"given\":\"a\",\"digest\":\"\",\"expect\":\"clean\",\"required_marks\":[]}]",
+                "\"scenarios\":[]",
+            ),
+        ] {
+            assert!(HEADER.contains(right), "{right}");
+            let error = read(&format!("{}\n{CASE}\n", HEADER.replacen(right, wrong, 1))).unwrap_err();
+            assert!(matches!(error, BadResults::NoSweep(..)), "{wrong}: {error}");
+        }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Summary {
     pub outcomes: BTreeMap<Outcome, u64>,
     /// Cases without a verdict: something outside killed their processes.
     pub died: u64,
+    /// Clean cases in which nothing was there to be judged.
+    pub idle: u64,
     /// The most frequent first.
     pub failures: Vec<Group>,
     /// How often each mark was reached in all, and in how many cases.
@@ -53,16 +55,17 @@ impl Summary {
         let mut by_scenario: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
         let mut groups: BTreeMap<(Outcome, &str), Vec<Ran>> = BTreeMap::new();
-        let mut died = 0;
+        let (mut died, mut idle) = (0, 0);
         for one in ran {
             if one.finding.fingerprint == DIED {
                 died += 1;
             } else {
                 *outcomes.entry(one.finding.outcome()).or_default() += 1;
             }
+            idle += u64::from(one.finding.shows_nothing());
             for (name, times) in &one.marks {
                 let counts = marks.entry(name.clone()).or_default();
-                *counts = (counts.0 + times, counts.1 + 1);
+                *counts = (counts.0.saturating_add(*times), counts.1 + 1);
                 by_scenario.entry(&one.scenario).or_default().insert(name);
             }
             if !one.as_expected {
@@ -91,14 +94,15 @@ impl Summary {
         Summary {
             order: order.clone(),
             cases: ran.len() as u64,
-            sim_ms: ran.iter().map(|one| one.finding.sim_ms).sum(),
+            sim_ms: sum(ran.iter().map(|one| one.finding.sim_ms)),
             twice: ran.iter().filter(|one| one.twice).count() as u64,
             outcomes,
             died,
+            idle,
             failures,
             marks,
             unreached,
-            busy_ms: ran.iter().map(|one| one.wall_ms).sum(),
+            busy_ms: sum(ran.iter().map(|one| one.wall_ms)),
         }
     }
 
@@ -112,18 +116,36 @@ impl Summary {
         if self.cases == 0 {
             return exit::NOTHING_RAN;
         }
-        let worst = self.failures.iter().map(|group| exit::of_finding(group.outcome, &group.fingerprint));
+        let worst = self.failures.iter().flat_map(|group| &group.cases).map(|one| self.code_of(one));
         match worst.reduce(exit::worse) {
             Some(code) => code,
+            None if self.shows_nothing() => exit::NOTHING_RAN,
             None if !self.is_slice() && !self.unreached.is_empty() => exit::UNREACHED,
             None => exit::CLEAN,
         }
+    }
+
+    /// The code of a case that did not end as its scenario expects.
+    fn code_of(&self, one: &Ran) -> u8 {
+        // Results hold no case of a scenario that the header does not name.
+        let expected = self.order.expected(&one.scenario).unwrap_or(Outcome::Clean);
+        exit::of_finding(one.finding.outcome(), expected, &one.finding.fingerprint)
+    }
+
+    /// Whether all cases ended clean with nothing to be judged.
+    pub fn shows_nothing(&self) -> bool {
+        self.cases > 0 && self.idle == self.cases
     }
 
     /// Whether it is a part of a sweep only.
     pub fn is_slice(&self) -> bool {
         self.order.slice.of > 1
     }
+}
+
+/// A sum of what a file says: it may say anything.
+pub(crate) fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 fn fastest(ran: &Ran) -> (u64, &str, u64) {

@@ -45,6 +45,7 @@ fn a_case_is_kept_listed_and_replayed() {
       Once W1:missing:after-crash:loss, 5 records
     power-fails-after-the-sixth-record
       Once W1:missing:after-crash:loss, 5 records
+      edited since it was recorded: it runs as a new case
     ");
     insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(100).screen(), @"
     corpus/a-record-that-was-told-safe-survives.json: unrecoverable-loss W1:missing:after-crash:loss
@@ -60,7 +61,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     keep_mended(&here, "b-holds");
     let whole = here.read("corpus/b-holds.json");
     here.write("corpus/a-cut-off.json", &whole[..whole.len() / 2]);
-    here.write("corpus/c-newer.json", &whole.replace("\"format\": 1", "\"format\": 2"));
+    here.write("corpus/c-newer.json", &whole.replace("\"format\": 2", "\"format\": 3"));
     here.write("corpus/d-outdated.json", &whole.replace("crash_at_operation", "crash_at_byte"));
     here.write("corpus/e-no-case.json", "{ \"to\": \"do\" }\n");
     here.write("corpus/f-lacking.json", &whole.replace("\"fingerprint\"", "\"finger\""));
@@ -69,20 +70,20 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     keep(&here, "z-fails");
     let ran = here.wal(&["corpus", "run", "--jobs", "2"]).ends(100);
     insta::assert_snapshot!(ran.screen(), @r#"
-    corpus/a-cut-off.json:21:32: not JSON: EOF while parsing an object
-       21 |     "scheduler_seed": HASH
-          |                                ^
+    corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
+       22 |     "s
+          |      ^
       a bracket, a brace or a quote was never closed
-    corpus/c-newer.json: a case of format 2; this program reads format 1
-      run it with the program that wrote it, or shrink its seed anew
+    corpus/c-newer.json: a case of format 3; this program reads format 2
+      run it with the program that wrote it, or shrink its seed again
     corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
-      the program changed since it was recorded: shrink its seed anew, or remove the case
+      the program changed since it was recorded: shrink its seed again, or remove the case
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
         1 | { "to": "do" }
           |   ^^^^
       known here: about, expect, faults, name, required_marks, run_for, seed, start, missing_sync, records
-    corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
-      take it from version control again, or shrink its seed anew
+    corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
+      take it from version control again, or shrink its seed again
     corpus/g-binary.json: no text: byte 0 is not UTF-8
       a scenario is one JSON object in a text file
     corpus/z-fails.json: unrecoverable-loss W1:missing:after-crash:loss
@@ -91,26 +92,27 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     "#);
     insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @r#"
     a-cut-off
-      cannot be read: corpus/a-cut-off.json:21:32: not JSON: EOF while parsing an object
-       21 |     "scheduler_seed": HASH
-          |                                ^
+      cannot be read: corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
+       22 |     "s
+          |      ^
       a bracket, a brace or a quote was never closed
     b-holds
       Once W1:missing:after-crash:loss, 5 records
+      edited since it was recorded: it runs as a new case
     c-newer
-      cannot be read: corpus/c-newer.json: a case of format 2; this program reads format 1
-      run it with the program that wrote it, or shrink its seed anew
+      cannot be read: corpus/c-newer.json: a case of format 3; this program reads format 2
+      run it with the program that wrote it, or shrink its seed again
     d-outdated
       cannot be read: corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
-      the program changed since it was recorded: shrink its seed anew, or remove the case
+      the program changed since it was recorded: shrink its seed again, or remove the case
     e-no-case
       cannot be read: corpus/e-no-case.json:1:3: unknown field `to` in the scenario
         1 | { "to": "do" }
           |   ^^^^
       known here: about, expect, faults, name, required_marks, run_for, seed, start, missing_sync, records
     f-lacking
-      cannot be read: corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
-      take it from version control again, or shrink its seed anew
+      cannot be read: corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
+      take it from version control again, or shrink its seed again
     g-binary
       cannot be read: corpus/g-binary.json: no text: byte 0 is not UTF-8
       a scenario is one JSON object in a text file
@@ -121,11 +123,11 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     assert!(add.err.starts_with("error: corpus/a-cut-off.json"), "{}", add.err);
 
     insta::assert_snapshot!(here.wal(&["corpus", "prune"]).ends(0).screen(), @"
-    corpus/a-cut-off.json:21:32: not JSON: EOF while parsing an object
-    corpus/c-newer.json: a case of format 2; this program reads format 1
+    corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
+    corpus/c-newer.json: a case of format 3; this program reads format 2
     corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
-    corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
+    corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
     corpus/g-binary.json: no text: byte 0 is not UTF-8
     6 cases show nothing; --delete removes them
     ");

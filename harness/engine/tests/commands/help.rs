@@ -18,30 +18,38 @@ fn each_command_says_what_it_takes() {
                      whole [default: generated]
 
     Options:
-          --seeds <A..B>           Seeds, the end excluded [env: LATENT_SEEDS]
-          --seeds-from <TEXT>      Draw the seeds from a text, such as a date: the same text, the same
-                                   seeds
-          --count <N>              How many seeds to draw from the text
-          --for <TIME>             Begin cases for so long, such as 30m [env: LATENT_FOR=]
-          --jobs <N>               Cases side by side [default: all cores] [env: LATENT_JOBS=]
-          --partition <slice:I/N>  Only a part, such as slice:1/4, to be put together by `merge` [env:
-                                   LATENT_PARTITION=]
-          --release <NAME>         Put the whole system on this release: one of the scenario's, or
-                                   `good` [env: LATENT_RELEASE=]
-          --profile <NAME>         The settings of this profile in latent.toml [default: quick, where
-                                   neither scenarios nor seeds are given] [env: LATENT_PROFILE=]
-          --case-time <TIME>       The longest that a case may take, real time [default: 5m] [env:
-                                   LATENT_CASE_TIME=]
-          --case-memory-mb <MB>    The most that a case may hold, in megabytes [default: 4096] [env:
-                                   LATENT_CASE_MEMORY_MB=]
-          --require <MARK>         A mark that some case must reach; may be given several times
-          --json <FILE>            Where results go as JSON lines, each as it comes [default:
-                                   .latent/sweep.jsonl]
-          --junit <FILE>           Where results go as JUnit XML, at the end
-          --resume                 Go on with a sweep that was interrupted
-          --annotate               Write annotations and the job's summary as GitHub Actions shows them
-      -v, --verbose                Print every failure and every mark
-      -h, --help                   Print help
+          --seeds <A..B>                Seeds, the end excluded [env: LATENT_SEEDS]
+          --seeds-from <TEXT>           Draw the seeds from a text, such as a date: the same text, the
+                                        same seeds
+          --count <N>                   How many seeds to draw from the text
+          --for <TIME>                  Begin cases for so long, such as 30m [env: LATENT_FOR=]
+      -j, --jobs <N>                    Cases side by side [default: all cores] [env: LATENT_JOBS=]
+          --partition <slice:I/N|auto>  Run one partition, such as slice:1/4; combine with `merge`.
+                                        `auto` reads it from the variables of Slurm, Kubernetes, GitHub,
+                                        GitLab or Buildkite [env: LATENT_PARTITION=]
+          --release <NAME>              Put the whole system on this release: one of the scenario's, or
+                                        `good` [env: LATENT_RELEASE=]
+          --profile <NAME>              The settings of this profile in latent.toml [default: quick,
+                                        where neither scenarios nor seeds are given] [env:
+                                        LATENT_PROFILE=]
+          --case-time <TIME>            The longest that a case may take, real time [default: 5m] [env:
+                                        LATENT_CASE_TIME=]
+          --case-memory-mb <MB>         The most that a case may hold, in megabytes [default: 4096]
+                                        [env: LATENT_CASE_MEMORY_MB=]
+          --require <MARK>              A mark that some case must reach; may be given several times
+          --json <FILE>                 Write results as JSON lines to this file, each as it comes; `-`
+                                        is the standard output [default: .latent/sweep.jsonl]
+          --junit <FILE>                Write results as JUnit XML to this file at the end; `-` is the
+                                        standard output
+          --force                       Overwrite a JUnit file even if it holds something else
+          --resume                      Go on with the interrupted sweep in the file of --json; without
+                                        scenarios and seeds, with its own settings
+          --resume-if-exists            Go on if the file of results is there, else start: for a
+                                        scheduler that runs the same command again
+          --annotate                    Write annotations and the job's summary as GitHub Actions shows
+                                        them
+      -v, --verbose                     Print every failure and every mark
+      -h, --help                        Print help
     ");
     insta::assert_snapshot!(help("merge"), @"
     Put the slices of a sweep together, and judge it
@@ -53,7 +61,8 @@ fn each_command_says_what_it_takes() {
 
     Options:
           --json          Print the summary as one JSON object
-          --junit <FILE>  Where results go as JUnit XML
+          --junit <FILE>  Write results as JUnit XML to this file; `-` is the standard output
+          --force         Overwrite a JUnit file even if it holds something else
           --annotate      Write annotations and the job's summary as GitHub Actions shows them
       -v, --verbose       Print every failure and every mark
       -h, --help          Print help
@@ -100,7 +109,10 @@ fn each_command_says_what_it_takes() {
                                  LATENT_CASE_TIME=]
           --case-memory-mb <MB>  The most that a candidate may hold, in megabytes [default: 4096] [env:
                                  LATENT_CASE_MEMORY_MB=]
-          --out <FILE>           Where the smaller case goes [default: NAME-SEED.case.json]
+          --out <FILE>           Write the smaller case to this file; `-` is the standard output
+                                 [default: NAME-SEED.case.json]
+          --force                Overwrite the file even if it holds something else, or is the case
+                                 itself
       -h, --help                 Print help
     ");
     insta::assert_snapshot!(help("corpus"), @"
@@ -112,6 +124,7 @@ fn each_command_says_what_it_takes() {
       run    Run every case: each must end as its scenario expects
       add    Keep a case
       list   List the cases
+      seal   Add the checksum to cases of the format that had none
       prune  List cases that show nothing any more: unreadable, or of faults that never strike
 
     Options:

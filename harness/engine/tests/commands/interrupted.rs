@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = tests![
     a_sweep_that_came_to_its_end_can_be_resumed_to_no_effect,
     an_unfinished_sweep_is_put_aside_and_not_overwritten,
     only_the_same_sweep_is_resumed,
+    a_resume_needs_something_to_resume_and_takes_its_settings_from_it,
+    two_signals_within_a_moment_are_one,
 ];
 
 const SWEEP: [&str; 6] = ["sweep", "missing-sync", "--seeds", "1..121", "--jobs", "2"];
@@ -92,8 +94,9 @@ fn interrupted(name: &str, signal: &str, code: i32) {
 
 fn a_sweep_that_came_to_its_end_can_be_resumed_to_no_effect() {
     let here = Scratch::new("resumed-again");
-    let sweep = ["sweep", "correct", "--seeds", "1..5", "--json", "a.jsonl", "--resume"];
-    let first = here.wal(&sweep).ends(0);
+    let begin = ["sweep", "correct", "--seeds", "1..5", "--json", "a.jsonl"];
+    let first = here.wal(&begin).ends(0);
+    let sweep = [&begin[..], &["--resume"]].concat();
     let lines = here.results("a.jsonl");
     for _ in 0..2 {
         assert_eq!(here.wal(&sweep).ends(0).screen(), first.screen());
@@ -112,6 +115,49 @@ fn an_unfinished_sweep_is_put_aside_and_not_overwritten() {
     assert_eq!(ran.err, "a.jsonl held an unfinished sweep of 2 cases: it is in a.jsonl.unfinished now\n");
     assert_eq!(here.read("a.jsonl.unfinished"), unfinished);
     assert_eq!(here.read("a.jsonl").lines().count(), 5);
+    // The next one is put beside it.
+    let other: String = unfinished.split_inclusive('\n').take(2).collect();
+    here.write("a.jsonl", &other);
+    let ran = here.wal(&sweep).ends(0);
+    assert!(ran.err.ends_with(" of 1 cases: it is in a.jsonl.unfinished.2 now\n"), "{}", ran.err);
+    assert_eq!(here.read("a.jsonl.unfinished"), unfinished);
+    assert_eq!(here.read("a.jsonl.unfinished.2"), other);
+}
+
+fn a_resume_needs_something_to_resume_and_takes_its_settings_from_it() {
+    let here = Scratch::new("resume-alone");
+    let nothing =
+        here.wal(&["sweep", "correct", "--seeds", "1..4", "--resume", "--json", "typo.jsonl"]).ends(2);
+    insta::assert_snapshot!(nothing.complaint(), @"
+    error: typo.jsonl: nothing to resume: no such file
+      give --json the file of the sweep to go on with, or leave --resume out to begin
+    ");
+    here.wal(&["sweep", "--resume"]).ends(2);
+    assert!(!here.path("typo.jsonl").exists() && !here.path(".latent").exists(), "nothing began");
+
+    let sweep = ["sweep", "correct", "--seeds", "10..15", "--release", "hasty", "--json", "a.jsonl"];
+    here.wal(&[&sweep[..], &["--partition", "slice:1/2", "--case-time", "1m"]].concat()).ends(100);
+    let whole = here.results("a.jsonl");
+    let cut: String = here.read("a.jsonl").split_inclusive('\n').take(2).collect();
+    here.write("a.jsonl", &cut);
+    here.wal(&["sweep", "--resume", "--json", "a.jsonl"]).ends(100);
+    assert_eq!(here.results("a.jsonl"), whole);
+}
+
+/// GNU `timeout` sends two at once.
+fn two_signals_within_a_moment_are_one() {
+    for _ in 0..3 {
+        let here = Scratch::new("two-signals");
+        here.odd_scenario("slow", r#", "trouble": { "waits-for": "go" }, "only_with": 2"#);
+        let mut sweep = here.start("odd", &["sweep", "slow.json", "--seeds", "1..4", "--jobs", "1"]);
+        let said = wait_for_words(&mut sweep, "waiting");
+        let id = sweep.id().to_string();
+        let both = format!("kill -TERM {id}; kill -TERM {id} 2>/dev/null; true");
+        std::process::Command::new("sh").args(["-c", &both]).status().expect("there is a shell");
+        sweep.stderr = Some(said.into_inner());
+        let ran = Ran::of(sweep.wait_with_output().expect("it is our child")).ends(143);
+        assert!(ran.err.starts_with("stopped after 1 of 3 cases"), "{}", ran.err);
+    }
 }
 
 fn only_the_same_sweep_is_resumed() {
@@ -121,7 +167,7 @@ fn only_the_same_sweep_is_resumed() {
     let ran = here.wal(&["sweep", "correct", "--seeds", "1..5", "--json", "a.jsonl", "--resume"]).ends(2);
     insta::assert_snapshot!(ran.complaint(), @"
     error: a.jsonl: of another sweep, nothing to resume: seeds 1..4, not seeds 1..5
-      give the flags it was begun with, or leave --resume out to begin anew
+      give the flags it was begun with, or leave --resume out to begin again
     ");
     assert_eq!(here.read("a.jsonl"), before, "nothing of it is touched");
 }

@@ -12,6 +12,7 @@ mod exit_codes;
 mod help;
 mod interrupted;
 mod odd;
+mod outputs;
 mod processes;
 mod repeat;
 mod reports;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         corpus::TESTS,
         settings::TESTS,
         reports::TESTS,
+        outputs::TESTS,
     ];
     common::main(program, &tests)
 }

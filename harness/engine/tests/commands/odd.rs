@@ -33,6 +33,8 @@ pub enum Trouble {
     WaitsIfThere(String),
     /// It panics.
     Panics,
+    /// It confirms nothing.
+    Idle,
     /// It breaks a promise, and says so in these words.
     Violates(String),
     /// The same, after it waited in real time for half a second and said so on its output.
@@ -85,6 +87,7 @@ impl System for Odd {
         }
         let process = (*trouble == Trouble::ProcessInFindings).then(std::process::id);
         Judged {
+            items: u64::from(*trouble != Trouble::Idle),
             violations,
             facts: Facts::default(),
             noticed: vec![],
@@ -111,7 +114,7 @@ async fn clerk(env: SimEnv, trouble: Trouble) {
             println!("waiting");
             wait(500);
         }
-        Trouble::Nothing | Trouble::ProcessInFindings | Trouble::Violates(_) => {}
+        Trouble::Nothing | Trouble::Idle | Trouble::ProcessInFindings | Trouble::Violates(_) => {}
     }
     write(&env, "last").await;
     env.mark(Mark { name: "odd.done", subject: "" });

@@ -11,6 +11,8 @@ pub const TESTS: &[Test] = tests![
     a_second_run_that_is_ended_from_outside_makes_no_case_nondeterministic,
     a_failing_seed_fails_again_with_the_same_hash,
     a_run_that_is_not_the_recorded_one_says_so_loudly,
+    a_recorded_run_is_said_to_be_one_and_an_edited_case_is_a_new_case,
+    a_trace_that_compares_nothing_is_wrong_usage,
     the_log_is_told_for_one_node_and_a_span_of_time,
     a_run_can_be_stopped_at_an_instant,
     a_case_past_its_limits_is_102_again,
@@ -104,6 +106,7 @@ fn a_failing_seed_fails_again_with_the_same_hash() {
                   wal: 0, 1, 2, 3, 4
       trace       HASH  28 records
       again       wal repro missing-sync@12
+      recorded    the trace is the one asked for
     ");
     let json = here.wal(&["repro", "missing-sync@12", "--json"]).ends(100);
     let report: Value = serde_json::from_str(&json.out).expect("it is JSON");
@@ -120,23 +123,37 @@ fn a_run_that_is_not_the_recorded_one_says_so_loudly() {
       this run    HASH, by wal 0.1.0
       With the program that recorded it, the run is nondeterministic; with another one, the code has changed.
     ");
+}
+
+fn a_recorded_run_is_said_to_be_one_and_an_edited_case_is_a_new_case() {
+    let here = Scratch::new("recorded");
     here.wal(&["shrink", "missing-sync@12", "--out", "a.case.json"]).ends(0);
-    here.wal(&["repro", "a.case.json"]).ends(100);
+    let ran = here.wal(&["repro", "a.case.json"]).ends(100);
+    assert!(ran.out.ends_with("  recorded    this is the recorded run\n"), "{}", ran.out);
     let text = here.read("a.case.json");
     let case: Value = serde_json::from_str(&text).expect("it is JSON");
     let hash = case["case"]["trace_hash"].as_str().expect("it records one");
-    here.write("b.case.json", &text.replace(hash, &"0".repeat(32)));
-    let ran = here.wal(&["repro", "b.case.json"]).ends(101);
-    insta::assert_snapshot!(ran.complaint().trim(), @"
-    THIS IS NOT THE RECORDED RUN
-      recorded    HASH, recorded by wal 0.1.0
-      this run    HASH, by wal 0.1.0
-      With the program that recorded it, the run is nondeterministic; with another one, the code has changed.
-    ");
-    // What panicked when it was recorded has no hash, and that it runs through now is another run as well.
-    here.write("c.case.json", &text.replace(hash, ""));
-    let ran = here.wal(&["repro", "c.case.json"]).ends(101);
-    assert!(ran.err.contains("THIS IS NOT THE RECORDED RUN"), "{}", ran.err);
+    for (from, to) in [(hash, "0".repeat(32).as_str()), ("\"records\": ", "\"records\": 1")] {
+        here.write("b.case.json", &text.replacen(from, to, 1));
+        let ran = here.wal(&["repro", "b.case.json"]).ends(100);
+        assert!(ran.out.contains("  recorded    edited since it was recorded"), "{}", ran.out);
+        let ran = here.wal(&["repro", "b.case.json", "--json"]).ends(100);
+        assert!(ran.err.contains("  recorded    edited since it was recorded"), "{}", ran.err);
+    }
+    for wrong in ["", "xyz"] {
+        here.write("c.case.json", &text.replace(hash, wrong));
+        let ran = here.wal(&["repro", "c.case.json"]).ends(2);
+        assert!(ran.err.contains("a damaged case: ") && ran.err.contains("trace_hash"), "{}", ran.err);
+    }
+}
+
+fn a_trace_that_compares_nothing_is_wrong_usage() {
+    let here = Scratch::new("no-trace");
+    for wrong in ["", "xyz", "0badcaf", "0badcafe0badcafe0badcafe0badcafe0"] {
+        let ran = here.wal(&["repro", "missing-sync@12", "--trace", wrong]).ends(2);
+        assert_eq!(ran.out, "", "nothing ran");
+        assert!(ran.err.contains("first 8 hexadecimal digits"), "{}", ran.err);
+    }
 }
 
 fn the_log_is_told_for_one_node_and_a_span_of_time() {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub const TESTS: &[Test] = tests![
     junit_has_a_suite_for_each_scenario_and_its_counts_add_up,
     junit_is_whole_whatever_a_system_says,
-    a_file_that_cannot_be_written_hides_no_result,
+    a_file_that_cannot_be_written_is_found_before_the_work,
     junit_of_merged_slices_has_the_cases_of_one_process,
     annotations_are_commands_of_github_actions_and_the_summary_its_file,
     an_annotation_is_one_line_whatever_a_system_says,
@@ -130,14 +130,14 @@ fn junit_is_whole_whatever_a_system_says() {
     assert!(failure.text.contains("red") && failure.text.ends_with("end"), "{failure:?}");
 }
 
-fn a_file_that_cannot_be_written_hides_no_result() {
+fn a_file_that_cannot_be_written_is_found_before_the_work() {
     let here = Scratch::new("junit-nowhere");
     let sweep = ["sweep", "correct", "--seeds", "1..3", "--junit"];
     here.wal(&[&sweep[..], &[".latent/deep/junit.xml"]].concat()).ends(0);
     assert_eq!(elements(&here.read(".latent/deep/junit.xml"))[0].name, "testsuites");
-    let ran = here.wal(&[&sweep[..], &[".latent/deep"]].concat()).ends(1);
-    assert!(ran.out.starts_with("correct: 2 cases as expected\n"), "{}", ran.out);
-    assert_eq!(ran.err, "error: .latent/deep: Is a directory (os error 21)\n");
+    let ran = here.wal(&[&sweep[..], &[".latent/deep"]].concat()).ends(2);
+    assert_eq!(ran.out, "", "it is found before any case runs");
+    assert_eq!(ran.err, "error: .latent/deep: it cannot be written: is a directory\n");
 }
 
 fn junit_of_merged_slices_has_the_cases_of_one_process() {

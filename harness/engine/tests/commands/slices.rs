@@ -9,6 +9,9 @@ pub const TESTS: &[Test] = tests![
     a_slice_leaves_the_marks_to_the_merge,
     slices_that_do_not_add_up_are_104_with_a_line_each,
     drawn_seeds_are_the_same_every_time,
+    what_a_file_claims_of_its_cases_is_not_believed,
+    each_scheduler_runs_the_slice_that_its_variables_name,
+    a_task_that_is_started_again_goes_on_where_it_stopped,
 ];
 
 const SWEEP: [&str; 6] = ["sweep", "missing-sync", "correct", "--seeds", "1..17", "--json"];
@@ -42,7 +45,7 @@ fn one_job_two_jobs_and_four_merged_slices_come_to_the_same() {
     assert_eq!(screen(&merge(&files, &[]), &files.join(" ")), screen(&one, "one.jsonl"));
     let report: Value = serde_json::from_str(&merge(&files, &["--json"]).out).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"cases failed failures marks outcomes sim_ms sweep twice unreached without_verdict");
+    insta::assert_snapshot!(keys.join(" "), @"cases failed failures marks outcomes sim_ms sweep twice unreached without_items without_verdict");
     assert_eq!((&report["cases"], &report["failed"]), (&32.into(), &5.into()));
 }
 
@@ -99,7 +102,7 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
     here.write("twice.jsonl", &[&lines[..3], &lines[2..3], &lines[4..]].concat().concat());
     here.write("other-seed.jsonl", &second.replacen("\"seed\":3", "\"seed\":300", 1));
     here.write("empty.jsonl", "");
-    here.write("newer.jsonl", &second.replacen("\"format\":1", "\"format\":2", 1));
+    here.write("newer.jsonl", &second.replacen("\"format\":2", "\"format\":3", 1));
     here.wal(&["sweep", "correct", "--seeds", "1..17", "--json", "other.jsonl", "--partition", "slice:2/4"])
         .ends(0);
     let rebuilt = second.replacen("\"build\":\"wal ", "\"build\":\"another wal ", 1);
@@ -159,7 +162,7 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
       empty.jsonl: nothing but the beginning of a header: its sweep was ended as it began
     $ wal merge slice-1.jsonl newer.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      newer.jsonl: no results of a sweep: format 2, this program reads format 1
+      newer.jsonl: no results of a sweep: format 3, this program reads format 2
     $ wal merge slice-1.jsonl other.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
       other.jsonl: of another sweep than slice-1.jsonl: scenarios correct, not missing-sync, correct
@@ -172,6 +175,85 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
     error: the slices do not add up
       nowhere.jsonl: No such file or directory (os error 2)
     ");
+}
+
+/// Whether a case ended as expected follows from its outcome and the header, and a header orders what is possible.
+fn what_a_file_claims_of_its_cases_is_not_believed() {
+    let here = Scratch::new("claims");
+    here.wal(&["sweep", "missing-sync", "--seeds", "12..13", "--json", "a.jsonl"]).ends(100);
+    let text = here.read("a.jsonl");
+    assert!(!text.contains("as_expected"), "what can be derived is not written");
+    here.wal(&["merge", "a.jsonl"]).ends(100);
+    let claims = [
+        ("\"seed\":12", "\"seed\":12,\"as_expected\":true"),
+        ("\"unrecoverable-loss\"", "\"clean\""),
+        ("\"of\":1", "\"of\":0"),
+    ];
+    for (from, to) in claims {
+        assert!(text.contains(from), "{from}");
+        here.write("b.jsonl", &text.replacen(from, to, 1));
+        let ran = here.wal(&["merge", "b.jsonl"]).ends(104);
+        assert!(ran.err.contains("b.jsonl"), "{}", ran.err);
+    }
+}
+
+/// One slice each by a Slurm array, a Kubernetes Indexed Job, a GitHub matrix and GitLab: together they are the sweep.
+fn each_scheduler_runs_the_slice_that_its_variables_name() {
+    let here = Scratch::new("schedulers");
+    let task = |file: &str, environment: &[(&str, &str)]| {
+        let sweep = ["sweep", "correct", "--seeds", "1..9", "--partition", "auto", "--json", file];
+        let mut command = here.command("wal", &sweep);
+        for name in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "CI_NODE_INDEX", "BUILDKITE_PARALLEL_JOB"]
+        {
+            command.env_remove(name);
+        }
+        command.envs(environment.iter().copied());
+        Ran::of(command.output().expect("this program can be started"))
+    };
+    let slurm = [
+        ("SLURM_ARRAY_TASK_ID", "1"),
+        ("SLURM_ARRAY_TASK_MIN", "1"),
+        ("SLURM_ARRAY_TASK_MAX", "4"),
+        ("SLURM_ARRAY_TASK_COUNT", "4"),
+    ];
+    let count = ("LATENT_PARTITION_COUNT", "4");
+    let ran = [
+        task("1.jsonl", &slurm),
+        task("2.jsonl", &[("JOB_COMPLETION_INDEX", "1"), count]),
+        task("3.jsonl", &[("LATENT_PARTITION_INDEX", "2"), count]),
+        task("4.jsonl", &[("CI_NODE_INDEX", "4"), ("CI_NODE_TOTAL", "4")]),
+    ];
+    let said: Vec<String> = ran.into_iter().map(|ran| ran.ends(0).err).collect();
+    insta::assert_snapshot!(said.concat(), @"");
+    here.wal(&["merge", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"]).ends(0);
+
+    let nowhere = task("5.jsonl", &[]).ends(2);
+    insta::assert_snapshot!(nowhere.err, @"");
+    assert!(!here.path("5.jsonl").exists(), "nothing ran");
+}
+
+/// A scheduler starts the same command again, and does not know whether it ran before.
+fn a_task_that_is_started_again_goes_on_where_it_stopped() {
+    let here = Scratch::new("started-again");
+    let sweep =
+        ["sweep", "correct", "--seeds", "1..9", "--jobs", "1", "--json", "task.jsonl", "--resume-if-exists"];
+    let task = || {
+        here.wal(&sweep).ends(0);
+        here.read("task.jsonl")
+    };
+    let first = task();
+    let lines: Vec<&str> = first.split_inclusive('\n').collect();
+    assert_eq!(lines.len(), 10, "a header, eight cases and an end");
+
+    let stopped = lines[..4].concat();
+    here.write("task.jsonl", &stopped);
+    let again = task();
+    // With the real times of the first run: those cases did not run again.
+    assert!(again.starts_with(&stopped), "{again}");
+    assert_eq!(again.lines().count(), lines.len());
+
+    here.write("task.jsonl", "");
+    assert_eq!(task().lines().count(), lines.len(), "a file that was only created is not an obstacle");
 }
 
 fn drawn_seeds_are_the_same_every_time() {

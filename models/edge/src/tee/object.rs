@@ -36,6 +36,13 @@ impl TeeObject {
         format!("{PREFIX}{self}")
     }
 
+    /// What the keys of a file's objects begin with.
+    #[must_use]
+    pub fn keys_of(file: TeeName) -> String {
+        let TeeName { hour, edge, boot } = file;
+        format!("{PREFIX}{hour}-{edge}-{boot}.by-")
+    }
+
     /// The object from its key.
     ///
     /// # Errors

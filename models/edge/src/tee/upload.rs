@@ -4,8 +4,9 @@
 //! says that the file is there, or two hours after the hour if it never said so. Both are uploaded, so that each record
 //! is in two objects: an edge puts what it holds under a name of its own, which no other node writes, and reads it back;
 //! only then does what is here go. Nothing is taken away from an object: the upload adds to what this edge put before.
-//! Damage here is repaired from the other edges' copies; while one of them cannot be asked and bytes are still missing,
-//! what is left is uploaded, and the damaged file stays and is tried again.
+//! Damage here is repaired from the other edges' copies and from their objects. What is left is uploaded; while bytes are
+//! still missing the damaged file stays, until its time is over, and is tried again: a disk that fails a read may answer
+//! the next one, and an edge that is away may come back.
 //!
 //! What failed is tried again after ten minutes. When nothing is pending nothing wakes.
 
@@ -18,7 +19,7 @@ use super::record::TeeName;
 use super::writer::Tee;
 use super::{OWN_DIR, PEER_DIR};
 use crate::config::TeeConfig;
-use crate::local::{read_file, remove_if_there};
+use crate::local::{file_bytes, read_file, remove_if_there};
 use crate::object_api::{ObjectStore, StoreError};
 use latent_ports::{Clock, Disk, DiskError, Env, Mark, UnixMs, race_timeout};
 use std::collections::BTreeMap;
@@ -114,7 +115,7 @@ pub(crate) enum NotUploaded {
     Store(#[from] StoreError),
     #[error(transparent)]
     Disk(#[from] DiskError),
-    #[error("this copy is damaged, and another one could not be had: {0}")]
+    #[error("this copy is damaged, and the others do not make up for it: {0}")]
     Damaged(String),
 }
 
@@ -122,7 +123,7 @@ pub(crate) enum NotUploaded {
 #[derive(Clone, Copy)]
 struct Local {
     shape: Shape,
-    /// Its length; `None` when it is not there or cannot be read.
+    /// Its length; `None` when it is not there or not known.
     len_bytes: Option<usize>,
 }
 
@@ -322,7 +323,10 @@ impl<E: Env> Uploader<E> {
             Ok(Some(file)) => Local { shape: merge.add(&file), len_bytes: Some(file.len()) },
             // Nothing of it was ever durable here, or it was removed by mistake: the other copies decide.
             Ok(None) => Local { shape: Shape::Torn, len_bytes: None },
-            Err(_) => Local { shape: Shape::Damaged, len_bytes: None },
+            Err(_) => {
+                let len_bytes = file_bytes(self.env.disk(), &path(owner, name)).await.ok();
+                Local { shape: Shape::Damaged, len_bytes }
+            }
         }
     }
 
@@ -335,24 +339,35 @@ impl<E: Env> Uploader<E> {
         merge: &mut Merge,
         local: Local,
     ) -> Result<(), NotUploaded> {
-        if local.shape == Shape::Damaged {
+        let is_damaged = local.shape == Shape::Damaged;
+        if is_damaged {
             self.env.mark(Mark { name: "tee.damaged", subject: &name.to_string() });
         }
         let before = merge.records();
         let fetched = self.peers.fetch(name).await;
-        for copy in &fetched.copies {
-            merge.add(copy);
+        fetched.copies.iter().for_each(|copy| _ = merge.add(copy));
+        let lacks_bytes = |merge: &Merge| local.len_bytes.is_none_or(|len| merge.file().len() < len);
+        let mut why = fetched.failure.map(|why| why.to_string());
+        if is_damaged && lacks_bytes(merge) {
+            // Another edge that had a copy may have uploaded it already.
+            why = self.take_in_objects(name, merge).await.err().map(|error| error.to_string()).or(why);
         }
         if merge.records() > before {
             self.env.mark(Mark { name: "tee.repaired", subject: &name.to_string() });
         }
-        let is_covered = local.len_bytes.is_some_and(|len| merge.file().len() >= len);
-        match fetched.failure {
-            Some(why) if local.shape == Shape::Damaged && !is_covered => {
-                Err(NotUploaded::Damaged(why.to_string()))
-            }
-            _ => Ok(()),
+        if is_damaged && lacks_bytes(merge) {
+            let why = why.unwrap_or_else(|| "no other edge and no object holds all of it".to_owned());
+            return Err(NotUploaded::Damaged(why));
         }
+        Ok(())
+    }
+
+    /// Takes in what others put into the store of a file.
+    async fn take_in_objects(&self, name: TeeName, merge: &mut Merge) -> Result<(), StoreError> {
+        for object in self.store.list(&TeeObject::keys_of(name)).await? {
+            merge.add(&self.store.get(&object.key).await?);
+        }
+        Ok(())
     }
 
     /// Removes what is here, and tells the other edges if it was this edge's file.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use latent_edge::message::{
     Forward, TeeCopy, TeeCopyAnswer, decode_head, encode_head, http_call, response_to_message, tag,
 };
-use latent_edge::object_api::{ObjectAnswer, ObjectError, ObjectRequest, answer_to_message};
+use latent_edge::object_api::{ObjectAnswer, ObjectError, ObjectInfo, ObjectRequest, answer_to_message};
 use latent_edge::tee::{TeeFile, TeeObject, TeeRecord};
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_ports::{Clock, Env, Message, Net, NodeId, Request};
@@ -244,6 +244,12 @@ async fn store(env: SimEnv, objects: Shared<BTreeMap<String, Bytes>>) {
                     }
                     None => (Err(ObjectError::NotFound), Bytes::new()),
                 },
+                ObjectRequest::List { prefix, after, .. } => {
+                    let is_listed = |key: &&String| key.starts_with(&prefix) && **key > after;
+                    let of = |key: &String| ObjectInfo { key: key.clone(), bytes: objects[key].len() as u64 };
+                    let listed = objects.keys().filter(is_listed).map(of).collect();
+                    (Ok(ObjectAnswer::Page { objects: listed, more: false }), Bytes::new())
+                }
                 other => (Err(ObjectError::BadRequest(format!("{other:?}"))), Bytes::new()),
             };
             answer_to_message(&answer, body)

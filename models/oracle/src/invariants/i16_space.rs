@@ -154,7 +154,7 @@ impl SpaceWatch {
         };
         for (of, day) in &disk.days {
             let verifies =
-                !disk.problems.iter().any(|problem| problem.of == *of) && !may_lack_edits(disk, day, now);
+                !disk.problems.iter().any(|problem| problem.of == *of) && !may_be_damaged(disk, day, now);
             let added =
                 |path: &str| day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*of, path));
             // What a damaged disk's edits never named may have been named by one that was lost.
@@ -173,10 +173,13 @@ impl SpaceWatch {
     }
 }
 
-/// On a disk that a planned fault damaged, what ends in the midst of an edit may be one that rotted: its files look like
-/// nobody's.
-fn may_lack_edits(disk: &DiskSnapshot, day: &DayOnDisk, now: &Moment) -> bool {
-    now.is_damaged(&disk.name) && day.manifest.as_ref().is_none_or(|manifest| manifest.tail != Tail::Clean)
+/// On a disk that a planned fault damaged, a manifest that ends in the midst of an edit may have an edit that rotted, and
+/// what that named looks like an orphan. The process knows how long the segments are that it writes: for it one that ends
+/// in the midst of a frame does not verify, and on such a day nothing is removed.
+fn may_be_damaged(disk: &DiskSnapshot, day: &DayOnDisk, now: &Moment) -> bool {
+    let is_torn = || day.live.values().any(|segment| segment.tail != Tail::Clean);
+    let may_lack_edits = || day.manifest.as_ref().is_none_or(|manifest| manifest.tail != Tail::Clean);
+    now.is_damaged(&disk.name) && (may_lack_edits() || is_torn())
 }
 
 fn old_orphans(disk: &DiskSnapshot, of: ProjectDay, old: &[&str], now: &Moment) -> Option<Violation> {
@@ -274,6 +277,23 @@ mod tests {
         assert_eq!(kinds(&mut watch, &disk, 1_901), ["orphan"]);
         disk.put(OF, "1.seg", Bytes::from_static(b"rotten"));
         assert_eq!(kinds(&mut watch, &disk, 9_999), [""; 0], "a day that does not verify removes nothing");
+    }
+
+    #[test]
+    fn nothing_is_too_old_where_an_open_segment_of_a_damaged_disk_ends_in_the_midst_of_a_frame() {
+        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
+        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
+        let segment = segment::path_of(OF, 1);
+        let whole = disk.files[&segment].clone();
+        disk.files.insert(segment, whole.slice(..whole.len() - 1));
+        for (damaged, expected) in [(&["disk-0"][..], vec![]), (&[], vec!["orphan"])] {
+            let mut watch = SpaceWatch::default();
+            assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
+            let damaged = damaged.iter().map(|name| (*name).into()).collect();
+            let now = Moment { at_ms: NOON_MS + 1_001, damaged, ..noon_after() };
+            let found = watch.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &now);
+            assert_eq!(found.into_iter().map(|v| v.kind).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

@@ -26,15 +26,31 @@ pub(super) struct SegmentBytes {
     pub blocks: Vec<Bytes>,
 }
 
+impl SegmentBytes {
+    /// Where the last whole frame ends.
+    fn end_bytes(&self) -> usize {
+        SEGMENT_HEADER_BYTES + self.blocks.iter().map(|block| block.len() + FRAME_HEAD_BYTES).sum::<usize>()
+    }
+}
+
 impl<E: Env> Store<E> {
-    /// Reads and verifies a live file. An open file may end in a frame that is being written: it is left out.
+    /// Reads and verifies a live file. Where this incarnation wrote the file's end, all up to there must verify: a last
+    /// frame that does not is damage, and looks like a write that a crash cut short.
     pub(super) async fn read_segment(
         &self,
         day: &DayStore<E>,
         entry: &FileEntry,
     ) -> Result<SegmentBytes, ArbFailure> {
         let whole = self.read_whole(day, entry).await?;
-        verify_segment(whole, day.project, day.day, &day.path(entry.id), entry)
+        let path = day.path(entry.id);
+        let segment = verify_segment(whole, day.project, day.day, &path, entry)?;
+        match day.durable_bytes(entry.id) {
+            Some(bytes) if segment.end_bytes() as u64 != bytes => {
+                let what = format!("{path}: {} of {bytes} durable bytes verify", segment.end_bytes());
+                Err(ArbFailure::Corrupt(what))
+            }
+            _ => Ok(segment),
+        }
     }
 
     async fn read_whole(&self, day: &DayStore<E>, entry: &FileEntry) -> Result<Bytes, ArbFailure> {
@@ -43,9 +59,9 @@ impl<E: Env> Store<E> {
             DiskErrorKind::NotFound => ArbFailure::Corrupt(format!("{path} is live and missing")),
             _ => ArbFailure::from(error),
         })?;
-        let size = match day.cut_off.get(&entry.id) {
+        let size = match day.durable_bytes(entry.id) {
             // What was never durable is not shown: a crash could take it away again.
-            Some(durable_bytes) => *durable_bytes,
+            Some(durable_bytes) => durable_bytes,
             None => file.size_bytes().await?,
         };
         Ok(read_full(&file, 0, size).await?)
@@ -75,9 +91,7 @@ impl<E: Env> Store<E> {
                 day.digest = None;
             }
             let segment = self.noting(project, day.day, read)?;
-            let frames_end = SEGMENT_HEADER_BYTES
-                + segment.blocks.iter().map(|b| b.len() + FRAME_HEAD_BYTES).sum::<usize>();
-            out.extend_from_slice(&segment.whole[SEGMENT_HEADER_BYTES..frames_end]);
+            out.extend_from_slice(&segment.whole[SEGMENT_HEADER_BYTES..segment.end_bytes()]);
         }
         Ok(Bytes::from(out))
     }
@@ -274,10 +288,9 @@ impl<E: Env> Store<E> {
         }
         let mut edit = day.manifest.next_edit(0);
         for entry in open {
-            day.open.retain(|_, segment| segment.id != entry.id);
             let segment = self.read_segment(day, &entry).await?;
-            let valid = SEGMENT_HEADER_BYTES
-                + segment.blocks.iter().map(|b| b.len() + FRAME_HEAD_BYTES).sum::<usize>();
+            day.open.retain(|_, segment| segment.id != entry.id);
+            let valid = segment.end_bytes();
             if valid < segment.whole.len() || day.cut_off.contains_key(&entry.id) {
                 self.cut_tail(day, entry.id, valid as u64).await?;
                 day.cut_off.remove(&entry.id);

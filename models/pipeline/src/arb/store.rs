@@ -68,6 +68,12 @@ impl<E: Env> DayStore<E> {
         format!("{}/{id}.seg", self.dir())
     }
 
+    /// How much of a segment that this incarnation wrote is durable; `None` where another wrote its end.
+    pub fn durable_bytes(&self, id: u64) -> Option<u64> {
+        let open = || self.open.values().find(|segment| segment.id == id).map(|segment| segment.bytes);
+        self.cut_off.get(&id).copied().or_else(open)
+    }
+
     /// Makes an edit durable, then lets it count.
     pub async fn commit(&mut self, edit: &Edit) -> Result<(), ArbFailure> {
         // Not `Corrupt`: what is on the disk is sound, this edit does not fit it.

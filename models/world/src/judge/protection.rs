@@ -143,14 +143,14 @@ impl Judge {
         self.note(found);
     }
 
-    /// The last time at which a fault kept a node of the tee from its work, or began or ended on any node.
+    /// The last time at which a fault kept a node of the tee from its work.
     fn tee_disturbed_until_ms(&self, now: &Moment, disks: &[DiskView]) -> Option<i64> {
         let chronicle = lock(&self.chronicle);
         let excused_ms = disks.iter().filter_map(|disk| {
             let needs = [self.needs.keeper(), self.needs.tee_upload(&disk.name)];
             needs.iter().filter_map(|needs| chronicle.excuses.of(needs).last_ms(now.at_ms)).max()
         });
-        excused_ms.chain(chronicle.last_fault_ms()).max()
+        excused_ms.max()
     }
 
     /// Judges a drill. Where the scenario promises that everything can be had back, what the drill lacks is a

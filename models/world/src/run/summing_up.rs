@@ -5,6 +5,7 @@ use super::notice::named_day;
 use crate::credentials::StoreKind;
 use crate::findings::{Findings, Loss, Recovered, Work};
 use crate::lock;
+use crate::operations::What;
 use crate::trouble::budget;
 use latent_engine::sim::{Anchor, Fault};
 use latent_engine::verdict::{Facts, Recovery};
@@ -76,6 +77,7 @@ impl Course<'_> {
             loss: Loss::of(summary, zone_of),
             recovery,
             used_permissions: self.used_permissions(),
+            not_done: self.not_done(),
             drills: std::mem::take(&mut self.drills),
             work: Work {
                 event_copies_held: self.judge.copies_held,
@@ -88,7 +90,8 @@ impl Course<'_> {
         };
         drop(ledger);
         let (noticed, marks) = (self.noticed(), std::mem::take(&mut self.drill_marks));
-        Judged { violations: self.judge.into_violations(), facts, noticed, marks, findings }
+        let items = findings.events.acked;
+        Judged { items, violations: self.judge.into_violations(), facts, noticed, marks, findings }
     }
 
     /// Days of which anti-entropy has said since the end of faults that their copies differ.
@@ -138,6 +141,24 @@ impl Course<'_> {
             events_restored: days().map(|day| day.restored).sum(),
             events_replayed: days().map(|day| day.replayed).sum(),
         }
+    }
+
+    /// Recoveries that no operator began, and drills whose recovery did not end. Deploys and mistakes are carried out by the
+    /// run itself, at instants that were checked with the scenario.
+    fn not_done(&self) -> Vec<String> {
+        let at = |ms: i64| words::moment_ms(ms);
+        let recoveries = self.plan.operations.iter().filter(|it| matches!(it.what, What::Recover(_)));
+        // The timeline hands orders over in order of time, and of one instant in order of the plan.
+        let mut planned: Vec<_> = recoveries.collect();
+        planned.sort_by_key(|operation| operation.at.0.0);
+        let desk = lock(&self.desk);
+        let begun = |index: usize| desk.orders.get(index).is_some_and(|order| order.begun > 0);
+        let idle = planned.iter().enumerate().filter(|(index, _)| !begun(*index));
+        let orders = idle.map(|(_, it)| format!("{}: no operator {}", at(it.at.0.0), it.what.in_words()));
+        let drills = self.drills.iter().filter(|drill| drill.seconds.is_none());
+        let drills =
+            drills.map(|drill| format!("{}: the recovery of the drill did not end", at(drill.at_ms)));
+        orders.chain(drills).collect()
     }
 
     /// What production could do to the object stores, and did.

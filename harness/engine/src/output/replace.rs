@@ -1,0 +1,75 @@
+//! Whole files in place of what stood there: a temporary file beside it, synced, renamed; then the folder synced.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Writes a whole file in place of one that may be there.
+///
+/// # Errors
+/// It cannot be written; what stood there still does.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    replacement(path, text).map(drop)
+}
+
+/// The same, and the file to go on with behind `text`.
+///
+/// # Errors
+/// As [`replace`].
+pub(crate) fn replacement(path: &Path, text: &str) -> io::Result<File> {
+    let path = behind_links(path);
+    let mut file = beside(&path)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    let file = file.persist(&path).map_err(|error| error.error)?;
+    sync_folder_of(&path)?;
+    Ok(file)
+}
+
+/// Tries whether [`replace`] could write here, without touching what is there.
+///
+/// # Errors
+/// It could not.
+pub(super) fn probe(path: &Path) -> io::Result<()> {
+    let path = behind_links(path);
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    // A temporary file removes itself.
+    beside(&path).map(drop)
+}
+
+/// A link is written through, not replaced.
+fn behind_links(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let prefix = format!(".{name}.");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".tmp");
+    #[cfg(unix)]
+    {
+        // As any new file: what the umask leaves of it.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder_of(path))
+}
+
+/// A rename is durable once its folder is.
+#[cfg(unix)]
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder_of(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
