@@ -24,13 +24,15 @@ pub const UNREACHED: u8 = 103;
 pub const SLICES: u8 = 104;
 /// A run lost items that can be brought back, but did not notice in time, or did not bring them back whole.
 pub const NOT_RECOVERED: u8 = 105;
+/// A run ended with less harm than its scenario expects: the expectation is no longer true.
+pub const BETTER: u8 = 106;
 /// Interrupted (Ctrl-C): what ran is on disk, and `--resume` goes on; of a shrink, the smallest case so far.
 pub const INTERRUPTED: u8 = 130;
 /// Terminated (SIGTERM): as with [`INTERRUPTED`].
 pub const TERMINATED: u8 = 143;
 
 /// Each code with what it means, for the help text.
-pub const MEANINGS: [(u8, &str); 12] = [
+pub const MEANINGS: [(u8, &str); 13] = [
     (CLEAN, "clean, or as expected"),
     (INTERNAL, "internal error"),
     (USAGE, "wrong usage or bad scenario"),
@@ -41,6 +43,7 @@ pub const MEANINGS: [(u8, &str); 12] = [
     (UNREACHED, "required mark never reached, or fault never triggered"),
     (SLICES, "slices do not add up"),
     (NOT_RECOVERED, "recoverable, but missing or not noticed"),
+    (BETTER, "better than expected"),
     (INTERRUPTED, "interrupted, resumable"),
     (TERMINATED, "terminated, resumable"),
 ];
@@ -50,10 +53,24 @@ pub(crate) fn of_signal(number: usize) -> u8 {
     if number == signal_hook::consts::SIGTERM as usize { TERMINATED } else { INTERRUPTED }
 }
 
-/// The code of a run that ended so and should not have.
-pub(crate) fn of_finding(outcome: Outcome, fingerprint: &str) -> u8 {
+/// The code of a run, with or without a verdict, that ended otherwise than its scenario expects.
+pub(crate) fn of_finding(outcome: Outcome, expected: Outcome, fingerprint: &str) -> u8 {
     // What kills a process from outside says nothing of the code under test.
-    if fingerprint == DIED { INTERNAL } else { of_unexpected(outcome) }
+    if fingerprint == DIED { INTERNAL } else { of_run(outcome, expected) }
+}
+
+/// The code of a judged run that ended otherwise than its scenario expects.
+#[must_use]
+pub fn of_run(outcome: Outcome, expected: Outcome) -> u8 {
+    if is_better(outcome, expected) { BETTER } else { of_unexpected(outcome) }
+}
+
+/// Whether a run ended with less harm than expected. Kinds of loss are compared with each other and with clean; of a run
+/// that is expected to hang, or to break another promise, only a clean one is better.
+#[must_use]
+pub fn is_better(outcome: Outcome, expected: Outcome) -> bool {
+    let is_loss = |one: Outcome| one > Outcome::Clean && one <= Outcome::UnrecoverableLoss;
+    outcome < expected && (outcome == Outcome::Clean || is_loss(outcome) && is_loss(expected))
 }
 
 /// The code of a judged run that ended so and should not have.
@@ -71,11 +88,12 @@ pub fn of_unexpected(outcome: Outcome) -> u8 {
 /// the rest: what the first says of a case, the others cannot.
 pub(crate) fn worse(one: u8, other: u8) -> u8 {
     let rank = |code: u8| match code {
-        NONDETERMINISTIC => 6,
-        HUNG => 5,
-        VIOLATION => 4,
-        NOT_RECOVERED => 3,
-        UNREACHED => 2,
+        NONDETERMINISTIC => 7,
+        HUNG => 6,
+        VIOLATION => 5,
+        NOT_RECOVERED => 4,
+        UNREACHED => 3,
+        BETTER => 2,
         INTERNAL => 1,
         _ => 0,
     };
@@ -85,6 +103,18 @@ pub(crate) fn worse(one: u8, other: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn less_harm_than_expected_is_no_violation() {
+        use Outcome::{Clean, Hung, Recovered, UnrecoverableLoss, Violated};
+        assert_eq!(of_run(Clean, Recovered), BETTER);
+        assert_eq!(of_run(Recovered, UnrecoverableLoss), BETTER);
+        assert_eq!(of_run(Clean, Hung), BETTER);
+        assert_eq!(of_run(UnrecoverableLoss, Recovered), VIOLATION);
+        assert_eq!(of_run(UnrecoverableLoss, Violated), VIOLATION, "another kind of harm");
+        assert_eq!(of_run(Hung, Clean), HUNG);
+        assert!(worse(BETTER, VIOLATION) == VIOLATION && worse(CLEAN, BETTER) == BETTER);
+    }
 
     #[test]
     fn loss_for_good_outranks_loss_that_can_be_had_back() {

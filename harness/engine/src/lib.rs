@@ -16,6 +16,8 @@ mod case_file;
 mod cli;
 mod enumerate;
 pub mod exit;
+pub mod explain;
+mod folders;
 mod output;
 mod plan;
 mod print;
@@ -35,7 +37,8 @@ pub use cli::main;
 pub use plan::{Plan, draw_seed, expand};
 pub use print::{Screen, Text, words};
 pub use reduction::{Case, Reduction};
-pub use report::{FaultReport, NodeTally, Report};
+pub use report::{FaultReport, NodeTally, OnRelease, Report};
+pub use scenario::near::near as suggest;
 pub use scenario::{BadScenario, Moment, NamedScenario, Problem, Scenario, Span, parse};
 pub use system::{Judged, Notice, Progress, System};
 

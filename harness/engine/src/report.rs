@@ -16,8 +16,10 @@ pub struct Report<F> {
     pub seed: u64,
     /// How it ended.
     pub outcome: Outcome,
-    /// How the scenario says it should end.
+    /// How it should end: as the scenario says, or as the release that was asked for says.
     pub expected: Outcome,
+    /// The release that was asked for in place of the scenario's own, if one was.
+    pub release: Option<OnRelease>,
     /// When its world began, milliseconds since 1970.
     pub start_ms: i64,
     /// Virtual time that passed, healing included, in seconds.
@@ -86,9 +88,18 @@ impl<F> Report<F> {
         } else if self.outcome == self.expected {
             exit::UNREACHED
         } else {
-            exit::of_unexpected(self.outcome)
+            exit::of_run(self.outcome, self.expected)
         }
     }
+}
+
+/// A release in place of the scenario's own: it replaces what the scenario expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnRelease {
+    /// Its name.
+    pub name: String,
+    /// How the scenario says that its own releases end.
+    pub expected_as_written: Outcome,
 }
 
 /// What became of one fault of the plan.

@@ -1,5 +1,6 @@
 //! What a system must say of itself to be put under the harness.
 
+use crate::explain::Entry;
 use crate::{Case, Problem, Reduction, Report, Scenario, Screen};
 use latent_sim::{Fault, World};
 use latent_verdict::{Facts, Violation};
@@ -38,6 +39,12 @@ pub trait System: Sized + 'static {
     /// bytes give one that can run, and too few are as good as zeros. `None`: this system has no generator.
     fn generate(_bytes: &[u8]) -> Option<Scenario<Self::Topic>> {
         None
+    }
+
+    /// What the system's own words mean: invariants, stages, marks, labels of its lines of a verdict. If any mark is
+    /// listed, all must be: scenarios that require or wait for another one are refused.
+    fn glossary() -> Vec<Entry> {
+        Vec::new()
     }
 
     /// Puts all of the system under test on a release of this name, from the start to the end of trouble.
@@ -84,6 +91,11 @@ pub trait System: Sized + 'static {
         world: World,
         progress: Progress,
     ) -> impl Future<Output = Judged<Self::Findings>>;
+
+    /// What the verdict line must add to the outcome, in a few words: a clean run whose protection holds nothing.
+    fn caveat(_report: &Report<Self::Findings>) -> Option<String> {
+        None
+    }
 
     /// The system's lines of the one-screen verdict.
     fn render(report: &Report<Self::Findings>, screen: &mut Screen);

@@ -2,6 +2,7 @@
 
 use crate::case::wire::Work;
 use crate::case_file::{self, CaseFile, Recorded};
+use crate::report::OnRelease;
 use crate::scenario::{self, BadScenario, NamedScenario, Scenario};
 use crate::{Case, Plan, System, plan};
 use latent_sim::keyed_draw;
@@ -23,7 +24,7 @@ pub(crate) struct Target<S: System> {
     pub scenario: Scenario<S::Topic>,
     pub seed: u64,
     /// The release that all of the system is on, if one was asked for.
-    release: Option<String>,
+    release: Option<OnRelease>,
     /// A stored case's plan.
     plan: Option<Value>,
     /// What a stored case says of its run.
@@ -69,7 +70,8 @@ impl<S: System> Target<S> {
                 is_edited: false,
             });
         }
-        let source = scenario::find(&given, named)
+        let drawn = has_generator::<S>().then_some(GENERATED);
+        let source = scenario::find(&given, named, drawn)
             .map_err(|bad| if given == GENERATED { has_no_generator::<S>(named) } else { bad })?;
         if let Some(case) = CaseFile::read(&source.file, &source.text)? {
             if seed.is_some() {
@@ -91,12 +93,13 @@ impl<S: System> Target<S> {
 
     /// Puts the system on another release than the scenario says.
     fn put_on(&mut self, name: &str) -> Result<(), BadScenario> {
+        let expected_as_written = self.scenario.expect;
         S::on_release(&mut self.scenario, name).map_err(|said| {
             let (message, hint) = said.split_once('\n').unwrap_or((&said, ""));
-            scenario::unplaced(&self.given, message.to_owned(), hint.to_owned())
+            scenario::unplaced(&format!("--release {name}"), message.to_owned(), hint.to_owned())
         })?;
         self.text = self.scenario.to_text();
-        self.release = Some(name.to_owned());
+        self.release = Some(OnRelease { name: name.to_owned(), expected_as_written });
         // A case's hash is that of the release it was found with.
         self.recorded = None;
         Ok(())
@@ -109,8 +112,8 @@ impl<S: System> Target<S> {
     pub fn with_seed(&self, seed: u64) -> Result<Target<S>, BadScenario> {
         if self.given == GENERATED {
             let mut found = Self::of(GENERATED, Some(seed), &[])?;
-            if let Some(name) = &self.release {
-                found.put_on(name)?;
+            if let Some(release) = &self.release {
+                found.put_on(&release.name)?;
             }
             return Ok(found);
         }
@@ -118,6 +121,11 @@ impl<S: System> Target<S> {
         let (scenario, release) = (self.scenario.clone(), self.release.clone());
         let (plan, recorded, is_edited) = (None, None, false);
         Ok(Target { given, file, text, scenario, seed, release, plan, recorded, is_edited })
+    }
+
+    /// The release in place of the scenario's own, if one was asked for.
+    pub fn release(&self) -> Option<OnRelease> {
+        self.release.clone()
     }
 
     /// Whether it is a stored case, which runs with its own plan.
@@ -166,10 +174,17 @@ impl<S: System> Target<S> {
 
     /// What follows a command on the line that repeats it.
     pub fn arguments(&self) -> String {
-        let release =
-            self.release.as_ref().map_or(String::new(), |name| format!(" --release {}", shell_word(name)));
+        let release = match &self.release {
+            Some(release) => format!(" --release {}", shell_word(&release.name)),
+            None => String::new(),
+        };
         format!("{}{release}", shell_word(&self.name()))
     }
+}
+
+/// Whether `generated@7` is a scenario of this system.
+pub(crate) fn has_generator<S: System>() -> bool {
+    S::generate(&[]).is_some()
 }
 
 fn has_no_generator<S: System>(named: &[NamedScenario]) -> BadScenario {

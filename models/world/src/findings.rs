@@ -1,6 +1,7 @@
 //! The system's own part of a report: events, losses, recovery; and how they look on a screen.
 
 use crate::drill::Drilled;
+use latent_engine::verdict::Outcome;
 use latent_engine::{Report, Screen, Text, words};
 use latent_oracle::ledger;
 use latent_oracle::loss::LossSummary;
@@ -388,18 +389,20 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
         }
     }
     if let (Some(point), Some(time)) = (recovery.recovery_point_seconds, recovery.recovery_time_seconds) {
-        screen.item(
-            "recoverable",
-            match point {
-                0 => format!("to the last event, in {}", words::span_ms(time * 1_000)),
-                _ => format!(
-                    "to {} before the end, in {}; nothing holds what came later",
-                    words::span_ms(point * 1_000),
-                    words::span_ms(time * 1_000)
-                ),
-            },
-        );
+        let time = format!("; recovery time: {}", words::span_ms(time * 1_000));
+        let point = match point {
+            0 => Text::new().plain("recovery point: no event lost"),
+            _ => Text::new().bad(format!("recovery point: {} before the end", words::span_ms(point * 1_000))),
+        };
+        screen.item("protection", point.plain(time));
     }
+}
+
+/// What a clean verdict must not hide: nothing is lost, and a drill could not have brought everything back.
+pub(crate) fn caveat(report: &Report<Findings>) -> Option<String> {
+    let lacked = report.findings.drills.iter().map(|drill| drill.events_missing).max().unwrap_or(0);
+    let is_hidden = report.outcome == Outcome::Clean && lacked > 0;
+    is_hidden.then(|| format!("not protected: a drill lacked {}", words::counted(lacked, "events")))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! - `store_faults`: what befalls calls to object stores. `load`: clients that send too much, late, or again.
 //! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
 //! - `needs`, `excuses`: when faults kept a job from working. `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
-//! - `generate`: whole scenarios from bytes. `releases`: another release. `smaller`: what makes a case smaller.
+//! - `glossary`: what the words mean. `generate`: whole scenarios from bytes. `releases`: another release. `smaller`: what makes a case smaller.
 //! - `run`: the course of a run. `findings`: what it reports.
 
 mod acks;
@@ -20,6 +20,7 @@ mod drill;
 mod excuses;
 mod findings;
 mod generate;
+mod glossary;
 mod instants;
 mod judge;
 mod load;
@@ -48,6 +49,7 @@ pub use generate::ZONES as GENERATED_ZONES;
 pub use plan::WorldPlan;
 pub use scenario::Topic;
 
+use latent_engine::explain::Entry;
 use latent_engine::sim::{Fault, World};
 use latent_engine::{Case, Judged, Problem, Progress, Reduction, Report, Scenario, Screen, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -82,6 +84,10 @@ impl System for Latent {
         Some(generate::generate(bytes))
     }
 
+    fn glossary() -> Vec<Entry> {
+        glossary::glossary()
+    }
+
     fn on_release(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
         releases::put_on(scenario, name)
     }
@@ -105,6 +111,10 @@ impl System for Latent {
         progress: Progress,
     ) -> Judged<Findings> {
         run::run(plan, scenario, world, progress).await
+    }
+
+    fn caveat(report: &Report<Findings>) -> Option<String> {
+        findings::caveat(report)
     }
 
     fn render(report: &Report<Findings>, screen: &mut Screen) {

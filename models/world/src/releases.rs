@@ -23,7 +23,9 @@ pub(crate) fn put_on(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), S
         known.insert(&good);
         known.extend(topic.releases.iter().map(|release| release.name.as_str()));
         let known: Vec<&str> = known.into_iter().collect();
-        return Err(format!("no release is called '{name}'\nthere are: {}", known.join(", ")));
+        let meant = latent_engine::suggest(name, known.iter().copied());
+        let meant = meant.first().map_or(String::new(), |near| format!("did you mean {near}? "));
+        return Err(format!("no release is called '{name}'\n{meant}there are: {}", known.join(", ")));
     }
     topic.deploys.clear();
     topic.releases.retain(|release| release.name == name);

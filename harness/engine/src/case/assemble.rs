@@ -3,7 +3,7 @@
 
 use super::wire::Judged;
 use crate::print::json::RESERVED;
-use crate::report::Report;
+use crate::report::{OnRelease, Report};
 use crate::{Scenario, System};
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Asked<'a, T> {
     pub scenario: &'a Scenario<T>,
     pub seed: u64,
+    pub release: Option<OnRelease>,
     pub choices: Vec<String>,
     pub repeat: String,
     pub wall_seconds: f64,
@@ -31,13 +32,14 @@ pub(crate) fn assemble<S: System>(
     let outcome = judged.outcome();
     let findings = serde_json::from_value(judged.findings)
         .map_err(|error| format!("the findings of {} cannot be read back: {error}", S::NAME))?;
-    let Asked { scenario, seed, choices, repeat, wall_seconds } = asked;
+    let Asked { scenario, seed, release, choices, repeat, wall_seconds } = asked;
     let missing_marks = missing_marks(scenario, &judged.marks);
     Ok(Report {
         scenario: scenario.name.clone(),
         seed,
         outcome,
         expected: scenario.expect,
+        release,
         start_ms: scenario.start.0.0,
         sim_seconds: judged.sim_ms as f64 / 1000.0,
         wall_seconds,

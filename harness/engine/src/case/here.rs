@@ -23,7 +23,7 @@ pub fn run_here<S: System>(text: &str, seed: u64) -> Result<Report<S::Findings>,
     let work = || {
         let scenario = scenario::parse::<S>(file, text).expect("it was parsed before");
         let plan = plan::expand::<S>(&scenario, seed);
-        run_plan::<S>((file, text), &scenario, &plan, Listener::deaf())
+        run_plan::<S>((file, text), &scenario, &plan, plan.faults.len(), Listener::deaf())
     };
     let ended = thread::scope(|scope| {
         let thread = thread::Builder::new().name("case".into()).stack_size(super::STACK_BYTES);
@@ -40,7 +40,7 @@ pub fn run_here<S: System>(text: &str, seed: u64) -> Result<Report<S::Findings>,
     let choices = S::choices(&plan::expand::<S>(&parsed, seed).system);
     let repeat = format!("{}@{seed}", parsed.name);
     let wall_seconds = started.elapsed().as_secs_f64();
-    let asked = Asked { scenario: &parsed, seed, choices, repeat, wall_seconds };
+    let asked = Asked { scenario: &parsed, seed, release: None, choices, repeat, wall_seconds };
     Ok(assemble::<S>(asked, judged).unwrap_or_else(|error| panic!("{error}")))
 }
 

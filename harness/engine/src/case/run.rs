@@ -47,11 +47,13 @@ pub(super) enum Unjudged {
     Findings(serde_json::Error),
 }
 
-/// Runs `plan`, and judges it. `file` and `text` are the scenario's, for errors that only a run can show.
+/// Runs `plan`, and judges it. `file` and `text` are the scenario's, for errors that only a run can show; the
+/// first `of_case` faults of the plan are its own, the others an option's.
 pub(super) fn run_plan<S: System>(
     (file, text): (&str, &str),
     scenario: &Scenario<S::Topic>,
     plan: &Plan<S::Plan>,
+    of_case: usize,
     listener: Listener,
 ) -> Result<Judged, Unjudged> {
     let spec = WorldSpec {
@@ -85,7 +87,7 @@ pub(super) fn run_plan<S: System>(
         }
     });
     let (judged, names, seen) = output;
-    if let Some(bad) = fault_at_nobody::<S>(file, text, &faults, &names) {
+    if let Some(bad) = fault_at_nobody::<S>(file, text, &faults, of_case, &names) {
         return Err(Unjudged::BadScenario(bad));
     }
     Ok(Judged {

@@ -73,6 +73,7 @@ fn run_work<S: System>(work: &Work) -> Line {
             Err(error) => return Line::Refused(format!("the stored plan cannot be read: {error}")),
         },
     };
+    let of_case = plan.faults.len();
     plan.faults.extend(work.faults.iter().cloned());
     let listener = Listener {
         on_time: Arc::new(|sim_ms| say(&Line::Time { sim_ms })),
@@ -81,7 +82,7 @@ fn run_work<S: System>(work: &Work) -> Line {
         on_log: work.log.then_some(tell as fn(LogRecord)),
         until: work.until_ms.map(|until_ms| (until_ms, stop as OnStop)),
     };
-    match run_plan::<S>((&work.file, &work.text), &scenario, &plan, listener) {
+    match run_plan::<S>((&work.file, &work.text), &scenario, &plan, of_case, listener) {
         Ok(judged) => Line::Judged(Box::new(judged)),
         Err(Unjudged::BadScenario(bad)) => Line::BadScenario(bad.to_string()),
         Err(Unjudged::Findings(error)) => Line::Refused(format!("the findings cannot be written: {error}")),

@@ -15,6 +15,7 @@ use crate::print::out;
 use crate::print::words::{count, counted, span_ms};
 use crate::target::{Target, shell_word};
 use crate::{System, exit};
+use latent_verdict::Outcome;
 use std::path::{Path, PathBuf};
 
 /// What is said of a case that was changed by hand.
@@ -34,7 +35,7 @@ enum What {
     /// Run every case: each must end as its scenario expects
     Run {
         /// Cases side by side [default: all cores]
-        #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
+        #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
         jobs: Option<usize>,
     },
     /// Keep a case
@@ -60,7 +61,7 @@ enum What {
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
     let folder = &arguments.folder;
     match &arguments.what {
-        What::Run { jobs } => run_all::<S>(context, folder, jobs.unwrap_or_else(pool::cores)),
+        What::Run { jobs } => run_all::<S>(context, folder, pool::jobs(*jobs)),
         What::Add { case, name } => add::<S>(context, folder, case, name.as_deref()),
         What::List => list::<S>(context, folder),
         What::Seal => seal(folder),
@@ -91,8 +92,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 enum Ended {
     /// It ended as it must.
     Holds,
-    /// It did not.
-    Fails(Finding),
+    /// It did not: how it must end.
+    Fails(Finding, Outcome),
     /// It ended as it must, and showed nothing: why.
     Idle(String),
     /// It cannot be read.
@@ -100,17 +101,20 @@ enum Ended {
 }
 
 fn of_judged<S: System>(target: &Target<S>, judged: Result<Judged, CaseError>) -> Result<Ended, Failure> {
+    let expected = target.scenario.expect;
     let judged = match judged {
         Ok(judged) => judged,
         Err(CaseError::BadScenario(bad) | CaseError::Refused(bad)) => return Ok(Ended::Unreadable(bad)),
         Err(error) => {
             let finding = Finding::of_broken(error);
-            return finding.map(Ended::Fails).map_err(|error| Failure::Internal(error.to_string()));
+            return finding
+                .map(|finding| Ended::Fails(finding, expected))
+                .map_err(|error| Failure::Internal(error.to_string()));
         }
     };
     let finding = Finding::of(&judged);
-    if finding.outcome() != target.scenario.expect {
-        return Ok(Ended::Fails(finding));
+    if finding.outcome() != expected {
+        return Ok(Ended::Fails(finding, expected));
     }
     if finding.shows_nothing() {
         return Ok(Ended::Idle(format!("0 {} acknowledged", S::ITEMS)));
@@ -166,8 +170,9 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 holding += 1;
                 continue;
             }
-            Ended::Fails(finding) => {
-                code = exit::worse(code, exit::of_finding(finding.outcome(), &finding.fingerprint));
+            Ended::Fails(finding, expected) => {
+                let of_case = exit::of_finding(finding.outcome(), *expected, &finding.fingerprint);
+                code = exit::worse(code, of_case);
                 let Finding { fingerprint, detail, .. } = finding;
                 format!(
                     "{}: {} {fingerprint}\n{}  again       {again}\n",
@@ -200,7 +205,7 @@ fn add<S: System>(
     case: &Path,
     name: Option<&str>,
 ) -> Result<u8, Failure> {
-    let target = context.target::<S>(&case.display().to_string(), None)?;
+    let target = context.target::<S>(&case.display().to_string(), None, None)?;
     let stem = case.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let stem = name.unwrap_or_else(|| stem.trim_end_matches(".json").trim_end_matches(".case"));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -212,6 +217,9 @@ fn add<S: System>(
     let path = folder.join(format!("{stem}.json"));
     let unreadable = |error| Failure::Usage(format!("{}: {error}", case.display()));
     let text = std::fs::read_to_string(case).map_err(unreadable)?;
+    // The corpus is the project's own as well: its first case makes it.
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::Usage(format!("{}: cannot make it: {error}", folder.display())))?;
     let to = Destination::prepare(&path, Format::Case, false);
     // Under the lock: another process may be adding the same name.
     if path.exists() {
@@ -221,7 +229,7 @@ fn add<S: System>(
     let manner = Manner::limited(Some(CASE_TIME), None);
     let now = match of_judged(&target, parent::run(&target.work(), manner, |_| {}))? {
         Ended::Holds => "it holds: it will be noticed when it does not".to_owned(),
-        Ended::Fails(finding) => {
+        Ended::Fails(finding, _) => {
             format!("it fails still, with {} {}: mend the cause", finding.ended(), finding.fingerprint)
         }
         Ended::Idle(idle) => format!("{idle}: it shows nothing"),
@@ -276,7 +284,7 @@ fn prune<S: System>(context: &Context<'_>, folder: &Path, delete: bool) -> Resul
             Ended::Idle(idle) => format!("{}: {idle}", path.display()),
             // It begins with the path.
             Ended::Unreadable(bad) => bad.lines().next().unwrap_or_default().to_owned(),
-            Ended::Holds | Ended::Fails(_) => continue,
+            Ended::Holds | Ended::Fails(..) => continue,
         };
         idle_files += 1;
         if delete {

@@ -1,8 +1,12 @@
 //! The command line: one file per command.
 
+mod completions;
 mod corpus;
+mod doctor;
 mod enumerate;
+mod explain;
 mod interrupt;
+mod log;
 mod merge;
 mod print;
 mod progress;
@@ -13,11 +17,12 @@ mod scenarios;
 mod schema;
 mod shrink;
 mod sweep;
+mod usage;
 
 use crate::case::{wire, worker};
 use crate::output::OutputError;
 use crate::print::out;
-use crate::scenario::{BadScenario, NamedScenario};
+use crate::scenario::{BadScenario, NamedScenario, with_seed};
 use crate::target::Target;
 use crate::{System, exit};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -49,12 +54,22 @@ enum Command {
     Shrink(shrink::Args),
     /// Replay, extend and tidy the cases that once failed
     Corpus(corpus::Args),
+    /// Explain a word of a verdict: an invariant, outcome, exit code, mark or fingerprint
+    Explain(explain::Args),
     /// List the built-in scenarios
     Scenarios,
+    /// List the marks that a scenario can require or a fault can wait for
+    Marks(explain::MarksArgs),
     /// Print a scenario as a file: a built-in one, or one that a seed draws whole
     Print(print::Args),
     /// Print the JSON Schema of scenarios
     Schema,
+    /// Check this machine: whether the same case runs the same twice, memory, disk, terminal
+    Doctor,
+    /// Print a script that completes this command line in a shell
+    Completions(completions::Args),
+    /// Write the manual pages into a folder
+    Man(completions::ManArgs),
 }
 
 /// What every command gets to know.
@@ -84,8 +99,13 @@ enum Failure {
 
 impl Context<'_> {
     /// What a command is to work on.
-    fn target<S: System>(&self, target: &str, release: Option<&str>) -> Result<Target<S>, Failure> {
-        Ok(Target::find(target, self.named, release)?)
+    fn target<S: System>(
+        &self,
+        target: &str,
+        seed: Option<u64>,
+        release: Option<&str>,
+    ) -> Result<Target<S>, Failure> {
+        Ok(Target::find(&with_seed(target, seed)?, self.named, release)?)
     }
 }
 
@@ -130,13 +150,17 @@ where
         return worker::run::<S>();
     }
     let command = Cli::command().name(S::NAME).bin_name(S::NAME).version(build).after_help(codes());
-    let parsed = command.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let parsed =
+        command.clone().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to the standard output, a complaint to the other; a closed pipe matters to neither.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::CLEAN });
+            let code = if error.use_stderr() { exit::USAGE } else { exit::CLEAN };
+            let is_harmful = words.iter().any(|word| word.contains(out::is_harmful));
+            out::of_clap(&usage::clearer(error, &words), is_harmful);
+            return ExitCode::from(code);
         }
     };
     let context = Context { named, program, build, started };
@@ -151,6 +175,11 @@ where
         Command::Print(arguments) => print::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),
         Command::Schema => schema::run::<S>(),
+        Command::Explain(arguments) => explain::run::<S>(&arguments),
+        Command::Marks(arguments) => explain::marks::<S>(&arguments),
+        Command::Doctor => doctor::run::<S>(&context),
+        Command::Completions(arguments) => completions::run(&arguments, command),
+        Command::Man(arguments) => completions::man(&arguments, command),
     };
     let (code, message) = match done {
         Ok(code) => return ExitCode::from(code),

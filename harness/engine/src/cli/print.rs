@@ -10,6 +10,9 @@ pub(super) struct Args {
     /// A built-in scenario's name, a file, or `generated@7`
     #[arg(value_name = "SCENARIO[@SEED]", required_unless_present = "bytes")]
     target: Option<String>,
+    /// Use this seed; the same as SCENARIO@SEED
+    #[arg(long, value_name = "N", conflicts_with = "bytes")]
+    seed: Option<u64>,
     /// Put the whole system on this release
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
@@ -28,7 +31,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         }
         (None, target) => {
             let target = target.as_deref().unwrap_or_default();
-            let found = context.target::<S>(target, arguments.release.as_deref())?;
+            let found = context.target::<S>(target, arguments.seed, arguments.release.as_deref())?;
             let mut scenario = found.scenario;
             scenario.seed = found.seed;
             scenario.to_text()

@@ -1,18 +1,17 @@
 //! `repro NAME@SEED|CASE`: the same run again, to the bit, with as much of its log as wanted.
 
+use super::log::{LogArgs, LogPrinter};
 use super::run::{broken, nothing_shown, progress_bar, show};
 use super::{Context, Failure};
 use crate::case::assemble::{Asked, assemble};
 use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, Manner};
-use crate::case::wire::{Judged, Line, LogRecord, WORLD};
+use crate::case::wire::Line;
 use crate::case_file::{HASH_DIGITS, Recorded};
 use crate::print::{json, out, text, words};
-use crate::scenario::near::near;
 use crate::scenario::{Moment, Span};
 use crate::target::{Target, shell_word};
 use crate::{System, exit};
-use jiff::Timestamp;
 use std::fmt;
 
 /// A hash is asked for by at least so many of its digits: by fewer, another run may have it too.
@@ -23,18 +22,11 @@ pub(super) struct Args {
     /// A scenario and seed, `generated@7`, or a case's file
     #[arg(value_name = "NAME@SEED|CASE")]
     target: String,
-    /// Print the event log to the output: what every node did, in order of virtual time
-    #[arg(long)]
-    log: bool,
-    /// Of the log, only this node; may be given several times
-    #[arg(long, value_name = "NAME", requires = "log")]
-    node: Vec<String>,
-    /// Of the log, only from this instant on, such as 2016-02-20T15:00:00Z
-    #[arg(long, value_name = "T", requires = "log")]
-    from: Option<Moment>,
-    /// Of the log, only before this instant
-    #[arg(long, value_name = "T", requires = "log")]
-    to: Option<Moment>,
+    /// Use this seed; the same as NAME@SEED
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    log: LogArgs,
     /// Stop at this instant, without a verdict
     #[arg(long, value_name = "T", conflicts_with = "json")]
     until: Option<Moment>,
@@ -51,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
     /// Print the report as one JSON object
-    #[arg(long, conflicts_with = "log")]
+    #[arg(long)]
     json: bool,
     /// Print the choices, marks and nodes too
     #[arg(short, long)]
@@ -59,7 +51,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
-    let target = context.target::<S>(&arguments.target, arguments.release.as_deref())?;
+    let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let mut repeat = format!("{} repro {}", shell_word(&context.program), target.arguments());
     if let Some(time) = arguments.case_time {
         repeat = format!("{repeat} --case-time {time}");
@@ -69,25 +61,18 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
     let manner = Manner::limited(arguments.case_time.map(|span| span.0), arguments.case_memory_mb);
     let mut work = target.work();
-    work.log = arguments.log;
+    work.log = arguments.log.log;
     work.until_ms = arguments.until.map(|until| until.0.0);
     let choices = S::choices(&target.expand()?.system);
     let bar = progress_bar(&target.scenario);
-    let (start_ms, mut unwritten, mut stopped) = (target.scenario.start.0.0, None, None);
+    let (mut log, mut stopped) = (LogPrinter::new(&arguments.log, target.scenario.start.0.0), None);
     let judged = parent::run(&work, manner, |line| match line {
-        Line::Log(record) => {
-            if unwritten.is_none() && arguments.wants(record, start_ms) {
-                let shown = format!("{}\n", log_line(record, start_ms));
-                unwritten = bar.suspend(|| out::print(&shown)).err();
-            }
-        }
+        Line::Log(record) => log.record(&bar, record),
         Line::Stopped { trace_hash, trace_records } => stopped = Some((trace_hash.clone(), *trace_records)),
         other => show(&bar, other),
     });
     bar.finish_and_clear();
-    if let Some(error) = unwritten {
-        return Err(error.into());
-    }
+    log.end()?;
     if let (Some((hash, records)), Some(until)) = (stopped, arguments.until) {
         let (again, records) = (format!("{repeat} --until {until}"), words::counted(records, "records"));
         out::print(&format!(
@@ -101,17 +86,19 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
             return not_judged(error, &target, &repeat, (arguments.trace.as_deref(), context.build));
         }
     };
-    arguments.nodes_are_there(&judged)?;
+    arguments.log.nodes_are_there(&judged)?;
     let finding = Finding::of(&judged);
     let wall_seconds = context.started.elapsed().as_secs_f64();
-    let asked = Asked { scenario: &target.scenario, seed: target.seed, choices, repeat, wall_seconds };
+    let release = target.release();
+    let asked =
+        Asked { scenario: &target.scenario, seed: target.seed, release, choices, repeat, wall_seconds };
     let report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
     if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
         let cannot = |error| Failure::Internal(format!("the report cannot be written: {error}"));
         out::print(&written.map_err(cannot)?)?;
     } else {
-        out::print(&text::render::<S>(&report, arguments.verbose).to_string())?;
+        out::screen(&text::render::<S>(&report, arguments.verbose))?;
     }
     if let Some(differs) =
         differs(arguments.trace.as_deref(), target.compared_with(), &finding, context.build)
@@ -151,37 +138,6 @@ fn parse_trace(text: &str) -> Result<String, String> {
         (LEAST_DIGITS..=HASH_DIGITS).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_hexdigit());
     let hint = "write its first 8 hexadecimal digits or more, as a report prints them";
     if is_hash { Ok(text.to_ascii_lowercase()) } else { Err(format!("not a trace hash; {hint}")) }
-}
-
-impl Args {
-    /// Whether every node that was asked for exists: the log of one that does not is empty, and shows nothing.
-    fn nodes_are_there(&self, judged: &Judged) -> Result<(), Failure> {
-        let known: Vec<&str> = judged.nodes.iter().map(|node| node.name.as_str()).chain([WORLD]).collect();
-        let Some(unknown) = self.node.iter().find(|name| !known.contains(&name.as_str())) else {
-            return Ok(());
-        };
-        let meant = match near(unknown, known.iter().copied()).first() {
-            Some(near) => format!("did you mean '{near}'? "),
-            None => String::new(),
-        };
-        let said = format!("no node is called '{unknown}'\n  {meant}nodes: {}", known.join(", "));
-        Err(Failure::Usage(said))
-    }
-
-    fn wants(&self, record: &LogRecord, start_ms: i64) -> bool {
-        let at_ms = start_ms.saturating_add_unsigned(record.time_ns / 1_000_000);
-        (self.node.is_empty() || self.node.contains(&record.node))
-            && self.from.is_none_or(|from| at_ms >= from.0.0)
-            && self.to.is_none_or(|to| at_ms < to.0.0)
-    }
-}
-
-/// `2016-02-20 15:00:00.123456Z disk-1       Sync 'arb/3/…'`
-fn log_line(record: &LogRecord, start_ms: i64) -> String {
-    let at_us = start_ms.saturating_mul(1000).saturating_add_unsigned(record.time_ns / 1000);
-    let at = Timestamp::from_microsecond(at_us)
-        .map_or_else(|_| format!("{at_us} us"), |at| at.strftime("%Y-%m-%d %H:%M:%S%.6fZ").to_string());
-    format!("{at} {:<12} {}", record.node, record.what)
 }
 
 /// A run without a verdict: it may be the recorded one all the same.

@@ -2,7 +2,8 @@
 
 use super::Failure;
 use super::sweep::Args;
-use crate::output::{Lock, OutputError, Stream, create_folder_of, is_stream};
+use crate::folders;
+use crate::output::{Lock, OutputError, Stream, is_stream};
 use crate::print::out;
 use crate::sweep::order::Order;
 use crate::sweep::results::{BadResults, Ran, Results, Writer};
@@ -35,7 +36,7 @@ pub(super) fn open(
     if arguments.resume && !path.exists() {
         return Err(nothing_to_resume(path));
     }
-    create_folder_of(path).map_err(unwritable)?;
+    folders::for_file(path).map_err(unwritable)?;
     let lock = Lock::take(path).map_err(unwritable)?.ok_or_else(|| OutputError::Locked(path.clone()))?;
     let mut before = match path.exists().then(|| Results::read(path)) {
         Some(Ok(before)) => before,

@@ -1,5 +1,6 @@
 //! `run SCENARIO[@SEED]`: one case, one verdict.
 
+use super::log::{LogArgs, LogPrinter};
 use super::{Context, Failure};
 use crate::System;
 use crate::case::assemble::{Asked, assemble};
@@ -11,12 +12,17 @@ use crate::report::FaultReport;
 use crate::scenario::Scenario;
 use crate::target::{Target, shell_word};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::thread;
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A built-in scenario's name, a file or `-` for the standard input, and the seed (default: the scenario's own, else 1)
     #[arg(value_name = "SCENARIO[@SEED]")]
     target: String,
+    /// Use this seed; the same as SCENARIO@SEED
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
@@ -26,9 +32,8 @@ pub(super) struct Args {
     /// Strike one operation, as `latent enumerate` does: FAULT@NODE:NUMBER
     #[arg(long, value_name = "STRIKE")]
     strike: Option<Strike>,
-    /// Print the event log to the error output: what every node did, in order of virtual time
-    #[arg(long)]
-    log: bool,
+    #[command(flatten)]
+    log: LogArgs,
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
@@ -38,10 +43,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
-    let target = context.target::<S>(&arguments.target, arguments.release.as_deref())?;
+    let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let mut repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
     let mut work = target.work();
-    work.log = arguments.log;
+    work.log = arguments.log.log;
     if let Some(strike) = &arguments.strike {
         repeat = format!("{repeat} --strike {}", shell_word(&strike.to_string()));
         work.faults.push(strike.fault());
@@ -51,25 +56,32 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let choices = S::choices(&target.expand().map_err(Failure::from)?.system);
     if arguments.verbose && !arguments.json {
         // Before the run, so that they are there even if it panics or never ends.
-        out::print(&text::choices(&choices).to_string())?;
+        out::screen(&text::choices(&choices))?;
     }
     let bar = progress_bar(scenario);
     let manner = Manner { keep_randomisation: arguments.keep_randomisation, ..Manner::default() };
-    let judged = parent::run(&work, manner, |line| show(&bar, line));
+    let mut log = LogPrinter::new(&arguments.log, scenario.start.0.0);
+    let judged = parent::run(&work, manner, |line| match line {
+        Line::Log(record) => log.record(&bar, record),
+        other => show(&bar, other),
+    });
     bar.finish_and_clear();
+    log.end()?;
     let judged = judged.map_err(|error| broken(&error, &repeat))?;
+    arguments.log.nodes_are_there(&judged)?;
 
     let wall_seconds = context.started.elapsed().as_secs_f64();
-    let asked = Asked { scenario, seed: *seed, choices, repeat, wall_seconds };
+    let release = target.release();
+    let asked = Asked { scenario, seed: *seed, release, choices, repeat, wall_seconds };
     let mut report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
     report.unmet.extend(arguments.strike.as_ref().and_then(|strike| not_triggered(strike, &report.faults)));
-    let printed = if arguments.json {
+    if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
-        written.map_err(|error| Failure::Internal(format!("the report cannot be written: {error}")))?
+        let cannot = |error| Failure::Internal(format!("the report cannot be written: {error}"));
+        out::print(&written.map_err(cannot)?)?;
     } else {
-        text::render::<S>(&report, arguments.verbose).to_string()
-    };
-    out::print(&printed)?;
+        out::screen(&text::render::<S>(&report, arguments.verbose))?;
+    }
     for unmet in &report.unmet {
         out::complain(&format!("error: {unmet}\n"));
     }
@@ -103,15 +115,34 @@ pub(super) fn broken(error: &CaseError, repeat: &str) -> Failure {
     }
 }
 
-/// One line in simulated days, on a terminal alone; indicatif shows nothing anywhere else.
+/// A run that is over sooner shows no progress: a line that comes and goes is noise.
+const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+/// The line says that the run is alive also where virtual time stands still: while it is judged.
+const TICK: Duration = Duration::from_millis(250);
+
+/// One line in simulated days, on a terminal alone, for runs that take more than two seconds.
 pub(super) fn progress_bar<T>(scenario: &Scenario<T>) -> ProgressBar {
     let run_ms = u64::try_from(scenario.run_for.0.as_millis()).unwrap_or(u64::MAX);
-    let bar = ProgressBar::with_draw_target(Some(run_ms), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {msg}")
+    let bar = ProgressBar::with_draw_target(Some(run_ms), ProgressDrawTarget::hidden());
+    let style = ProgressStyle::with_template("{spinner} {prefix} {bar:30} {msg}, {elapsed} so far")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.set_prefix(scenario.name.clone());
+    show_later(&bar);
     bar
+}
+
+fn show_later(bar: &ProgressBar) {
+    let waiting = bar.downgrade();
+    // Without this thread there is no progress line, and everything else works.
+    let _ = thread::Builder::new().name("progress".into()).spawn(move || {
+        #[expect(clippy::disallowed_methods, reason = "a person waits in real time")]
+        thread::sleep(PROGRESS_AFTER);
+        if let Some(bar) = waiting.upgrade().filter(|bar| !bar.is_finished()) {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(TICK);
+        }
+    });
 }
 
 pub(super) fn show(bar: &ProgressBar, line: &Line) {
@@ -126,8 +157,8 @@ pub(super) fn show(bar: &ProgressBar, line: &Line) {
             let time = before.split(", ").next().unwrap_or_default();
             bar.set_message(format!("{time}, {phase}"));
         }
-        Line::Log(record) => bar.suspend(|| out::complain(&format!("{record}\n"))),
-        Line::Stopped { .. }
+        Line::Log(_)
+        | Line::Stopped { .. }
         | Line::Judged(_)
         | Line::Refused(_)
         | Line::BadScenario(_)

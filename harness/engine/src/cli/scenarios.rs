@@ -1,12 +1,18 @@
-//! `scenarios`: what is built in.
+//! `scenarios`: what is built in, and what a seed draws whole.
 
 use super::{Context, Failure};
 use crate::print::out;
+use crate::print::words::hanging;
+use crate::target::{GENERATED, has_generator};
 use crate::{System, exit, scenario};
-use std::fmt::Write as _;
 
 pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, Failure> {
-    let width = context.named.iter().map(|one| one.name.len()).max().unwrap_or(0);
+    let names = context.named.iter().map(|one| one.name.len());
+    let width = names.chain([GENERATED.len()]).max().unwrap_or(0);
+    let row = |name: &str, expect: &str, run_for: &str, about: &str| {
+        let head = format!("{name:<width$}  {expect:<18}  {run_for:>6}  ");
+        hanging(&head, about, out::columns())
+    };
     let mut list = String::new();
     for one in context.named {
         let file = format!("{} (built in)", one.name);
@@ -18,15 +24,13 @@ pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, Failure> {
                 one.name, scenario.name
             )));
         }
-        writeln!(
-            list,
-            "{:<width$}  {:<18}  {:>4}  {}",
-            one.name,
-            scenario.expect.name(),
-            scenario.run_for.to_string(),
-            scenario.about
-        )
-        .expect("a String takes whatever is written to it");
+        let (expect, run_for) = (scenario.expect.name(), scenario.run_for.to_string());
+        list.push_str(&row(one.name, expect, &run_for, &scenario.about));
+    }
+    if has_generator::<S>() {
+        let about =
+            format!("A whole scenario drawn from the seed: {GENERATED}@7. What `sweep` runs by default.");
+        list.push_str(&row(GENERATED, "clean", "varies", &about));
     }
     out::print(&list)?;
     Ok(exit::CLEAN)

@@ -28,11 +28,14 @@ pub(super) struct Args {
     /// A case that fails: `generated@7`, a scenario and seed, or a case's file
     #[arg(value_name = "NAME@SEED|CASE")]
     target: String,
+    /// Use this seed; the same as NAME@SEED
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// For how long to go on [default: 5m]
     #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
     lasts: Option<Span>,
     /// Candidates side by side [default: all cores]
-    #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
+    #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
@@ -52,7 +55,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
-    let target = context.target::<S>(&arguments.target, arguments.release.as_deref())?;
+    let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let case = target.case()?;
     let path = arguments.out.clone().unwrap_or_else(|| default_path(&target));
     let to = destination(&target, &path, arguments.force)?;
@@ -60,7 +63,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let manner = Manner::limited(Some(case_time), arguments.case_memory_mb);
     let finding = first_run::<S>(context, &target, manner)?;
     let wanted = Wanted { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
-    let jobs = arguments.jobs.unwrap_or_else(pool::cores).max(1);
+    let jobs = pool::jobs(arguments.jobs);
     let signal = interrupt::interrupts()?;
     let trial = Trial { wanted, manner, jobs, runs: AtomicU64::new(0) };
     let until = context.started.checked_add(arguments.lasts.map_or(LASTS, |span| span.0));

@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
     /// Seeds, the end excluded [env: LATENT_SEEDS]
-    #[arg(long, value_name = "A..B")]
+    #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     seeds: Option<String>,
     /// Draw the seeds from a text, such as a date: the same text, the same seeds
     #[arg(long, value_name = "TEXT", conflicts_with = "seeds")]
@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
     lasts: Option<Span>,
     /// Cases side by side [default: all cores]
-    #[arg(long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
+    #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
     /// Run one partition, such as slice:1/4; combine with `merge`. `auto` reads it from the variables of Slurm,
     /// Kubernetes, GitHub, GitLab or Buildkite
@@ -182,14 +182,15 @@ pub(super) fn report(
 ) -> Result<u8, Failure> {
     // People first: what cannot be written shall not keep them from seeing what hours of work came to.
     let shown = printed::Printed { summary, program: &context.program, took, file };
-    let screen = printed::text(&shown, wanted.verbose).to_string();
+    let screen = printed::text(&shown, wanted.verbose);
+    let plain = anstream::adapter::strip_str(&screen.to_string()).to_string();
     let junit_is_output = wanted.junit.as_ref().is_some_and(Destination::is_standard_output);
     if wanted.json {
         out::print(&format!("{}\n", printed::json(summary, &context.program)))?;
     } else if wanted.is_output_taken || junit_is_output {
-        out::complain(&screen);
+        out::complain(&plain);
     } else {
-        out::print(&screen)?;
+        out::screen(&screen)?;
     }
     let cannot = |path: &Path, error| Failure::Internal(format!("{}: {error}", path.display()));
     if let Some(junit) = &wanted.junit {
@@ -201,7 +202,6 @@ pub(super) fn report(
         // With JSON the output is that one object: what GitHub reads as commands it reads from the other as well.
         let is_taken = wanted.json || wanted.is_output_taken || junit_is_output;
         let print = if is_taken { print_aside } else { out::print };
-        let plain = anstream::adapter::strip_str(&screen).to_string();
         print(&annotate::lines(summary, &plain))?;
         #[expect(clippy::disallowed_methods, reason = "GitHub Actions names the file in the environment")]
         if let Ok(path) = std::env::var("GITHUB_STEP_SUMMARY") {
@@ -287,7 +287,7 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
             case_memory_mb: arguments.case_memory_mb.or(profile.case_memory_mb).unwrap_or(CASE_MEMORY_MB),
         },
     };
-    let jobs = arguments.jobs.or(profile.jobs).unwrap_or_else(pool::cores).max(1);
+    let jobs = pool::jobs(arguments.jobs.or(profile.jobs));
     Ok(Settings::of(order, targets, jobs))
 }
 
@@ -323,7 +323,7 @@ fn resumed<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Option<
     };
     let build = context.build.to_owned();
     let order = Order { build, scenarios, limits, ..recorded };
-    Ok(Some(Settings::of(order, targets, arguments.jobs.unwrap_or_else(pool::cores))))
+    Ok(Some(Settings::of(order, targets, pool::jobs(arguments.jobs))))
 }
 
 impl<S: System> Settings<S> {
@@ -356,7 +356,7 @@ fn swept<S: System>(
 ) -> Result<(Vec<Target<S>>, Vec<Swept>), Failure> {
     let (mut targets, mut scenarios) = (Vec::new(), Vec::<Swept>::new());
     for name in given {
-        let target = context.target::<S>(name, release)?;
+        let target = context.target::<S>(name, None, release)?;
         if target.is_case() || target.given != *name {
             let said =
                 format!("{name}: a sweep brings its own seeds\n  give the scenario alone, and --seeds A..B");

@@ -7,11 +7,14 @@
 //! so that no message is lost twice.
 //!
 //! - `strike`: one fault at one operation. `outline`: which ones there are. `tally`: what became of them.
+//!   `record`: the file that an interrupted enumeration goes on from.
 
 mod outline;
+mod record;
 mod strike;
 mod tally;
 
-pub(crate) use outline::{Faults, Outline, Planned, Wanted};
-pub(crate) use strike::Strike;
+pub(crate) use outline::{Outline, Planned, Wanted};
+pub(crate) use record::{Header, Record};
+pub(crate) use strike::{Faults, Strike};
 pub(crate) use tally::{Failure, OfKind, Tally};

@@ -2,22 +2,14 @@
 
 use super::strike::{Kind, Strike};
 use crate::case::wire::OpLine;
+use crate::sweep::order::Slice;
 use latent_sim::OpKind;
-
-/// Which kinds of faults are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Faults {
-    /// A crash at each operation, three ways.
-    Crash,
-    /// One error at each disk operation, and each message of each call lost once.
-    Error,
-}
 
 /// Which operations are wanted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    /// Only this kind of fault.
-    pub faults: Option<Faults>,
+    /// Only these kinds of faults; empty: all.
+    pub faults: Vec<Kind>,
     /// Only at this node.
     pub node: Option<String>,
     /// Only from this instant on, milliseconds since 1970.
@@ -62,22 +54,23 @@ impl Outline {
                 let strike = Strike { kind, node: op.node.clone(), n: op.n };
                 strikes.push(Planned { strike, op: index, stands_for });
             };
-            if wanted.faults != Some(Faults::Error) {
-                crashes(op).iter().for_each(|(kind, stands_for)| plan(*kind, *stands_for));
+            let wants = |kind: &Kind| wanted.faults.is_empty() || wanted.faults.contains(kind);
+            let crashes: Vec<Kind> = Kind::CRASHES.into_iter().filter(wants).collect();
+            match crashes.first() {
+                // Where nothing is un-synced all crashes are the same run.
+                Some(first) if !op.leaves_unsynced => plan(*first, crashes.len() as u64),
+                _ => crashes.iter().for_each(|kind| plan(*kind, 1)),
             }
-            if wanted.faults != Some(Faults::Crash) {
-                errors(op).iter().for_each(|kind| plan(*kind, 1));
-            }
+            errors(op).iter().filter(|kind| wants(kind)).for_each(|kind| plan(*kind, 1));
         }
         Outline { ops, strikes }
     }
-}
 
-fn crashes(op: &OpLine) -> &'static [(Kind, u64)] {
-    if op.leaves_unsynced {
-        &[(Kind::CrashNothing, 1), (Kind::CrashEverything, 1), (Kind::CrashDrawn, 1)]
-    } else {
-        &[(Kind::CrashNothing, 3)]
+    /// Every n-th strike only, beginning with the slice's own number.
+    pub(crate) fn slice(mut self, slice: Slice) -> Outline {
+        let mut numbers = 0_u64..;
+        self.strikes.retain(|_| numbers.next().is_some_and(|number| number % slice.of == slice.index - 1));
+        self
     }
 }
 
@@ -110,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_crash_is_run_three_ways_where_that_makes_a_difference() {
-        let crashes = strikes(&Wanted { faults: Some(Faults::Crash), ..Wanted::default() });
+        let crashes = strikes(&Wanted { faults: Kind::CRASHES.to_vec(), ..Wanted::default() });
         let three = ["crash-nothing@disk:1", "crash-everything@disk:1", "crash-drawn@disk:1"];
         let once = ["crash-nothing@disk:2", "crash-nothing@edge:1", "crash-nothing@disk:3"];
         assert_eq!(crashes, [three, once].concat());
@@ -118,7 +111,8 @@ mod tests {
 
     #[test]
     fn an_error_strikes_a_disk_operation_once_and_a_call_twice() {
-        let errors = strikes(&Wanted { faults: Some(Faults::Error), ..Wanted::default() });
+        let lost = [Kind::Error, Kind::RequestLost, Kind::AnswerLost];
+        let errors = strikes(&Wanted { faults: lost.to_vec(), ..Wanted::default() });
         assert_eq!(errors, ["error@disk:1", "error@disk:2", "request-lost@edge:1", "answer-lost@edge:1"]);
     }
 
@@ -127,5 +121,27 @@ mod tests {
         let wanted =
             Wanted { node: Some("disk".into()), from_ms: Some(2), to_ms: Some(3), ..Wanted::default() };
         assert_eq!(strikes(&wanted), ["crash-nothing@disk:2", "error@disk:2"]);
+    }
+
+    #[test]
+    fn one_kind_of_crash_is_run_at_each_operation() {
+        let drawn = strikes(&Wanted { faults: vec![Kind::CrashDrawn], ..Wanted::default() });
+        let at = ["disk:1", "disk:2", "edge:1", "disk:3"].map(|at| format!("crash-drawn@{at}"));
+        assert_eq!(drawn, at);
+    }
+
+    #[test]
+    fn slices_are_the_whole_and_share_nothing() {
+        let seen = || vec![op("disk", OpKind::Append, 1, true), op("disk", OpKind::Read, 2, false)];
+        let names = |outline: Outline| -> Vec<String> {
+            outline.strikes.iter().map(|one| one.strike.to_string()).collect()
+        };
+        let whole = names(Outline::of(seen(), &Wanted::default(), &[]));
+        let slice = |index| names(Outline::of(seen(), &Wanted::default(), &[]).slice(Slice { index, of: 2 }));
+        let mut both = [slice(1), slice(2)].concat();
+        both.sort();
+        let mut sorted = whole.clone();
+        sorted.sort();
+        assert_eq!((both, slice(1).len()), (sorted, whole.len().div_ceil(2)));
     }
 }

@@ -1,5 +1,6 @@
 //! One fault at one operation: what is enumerated, and how it is written for a person to repeat.
 
+use crate::scenario::near::near;
 use latent_sim::{Action, Anchor, CallPart, CrashKeeps, DiskError, Fault, Kill, LoseMessage, OpKind};
 use std::fmt;
 use std::str::FromStr;
@@ -36,6 +37,7 @@ impl Kind {
 
     pub(crate) const CRASHES: [Kind; 3] = [Kind::CrashNothing, Kind::CrashEverything, Kind::CrashDrawn];
 
+    /// Its name, as `--strike` and `--fault` take it.
     fn name(self) -> &'static str {
         match self {
             Kind::CrashNothing => "crash-nothing",
@@ -49,6 +51,42 @@ impl Kind {
 
     pub(crate) fn is_crash(self) -> bool {
         Kind::CRASHES.contains(&self)
+    }
+}
+
+/// Kinds of faults as `--fault` takes them: one by its name, or a group of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Faults {
+    /// As it was given.
+    name: String,
+    pub kinds: Vec<Kind>,
+}
+
+/// Groups of kinds, by name.
+const GROUPS: [(&str, &[Kind]); 2] =
+    [("crash", &Kind::CRASHES), ("lost", &[Kind::RequestLost, Kind::AnswerLost])];
+
+impl FromStr for Faults {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Faults, String> {
+        let group = GROUPS.iter().find(|(name, _)| *name == text).map(|(_, kinds)| kinds.to_vec());
+        let one = || Kind::ALL.into_iter().find(|kind| kind.name() == text).map(|kind| vec![kind]);
+        let kinds = group.or_else(one).ok_or_else(|| {
+            let all = Kind::ALL.map(Kind::name);
+            let near = near(text, all).first().map_or(String::new(), |name| format!("did you mean {name}? "));
+            format!(
+                "no fault is called '{text}'; {near}faults: {}; crash (any of three), lost (any of two)",
+                all.join(", ")
+            )
+        })?;
+        Ok(Faults { name: text.to_owned(), kinds })
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
     }
 }
 
@@ -129,6 +167,16 @@ mod tests {
             let strike = Strike { kind, node: "disk-3".into(), n: 417 };
             assert_eq!(strike.to_string().parse(), Ok(strike));
         }
+    }
+
+    #[test]
+    fn a_fault_has_one_name_wherever_it_is_given() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.name().parse::<Faults>().unwrap().kinds, [kind]);
+        }
+        assert_eq!("crash".parse::<Faults>().unwrap().kinds, Kind::CRASHES);
+        let said = "crash-drwan".parse::<Faults>().unwrap_err();
+        assert!(said.contains("did you mean crash-drawn?"), "{said}");
     }
 
     #[test]

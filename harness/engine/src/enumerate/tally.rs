@@ -1,16 +1,17 @@
 //! What became of the strikes: counted by kind of operation, and the failures by what failed.
 
 use super::outline::{Outline, Planned};
+use super::record::Ran;
 use crate::case::parent::CaseError;
 use crate::case::wire::Judged;
 use crate::scenario::Expect;
 use latent_sim::OpKind;
 use latent_verdict::Outcome;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A run that did not end as the scenario expects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     /// What it has in common with others: outcome and worst violation, or why there is no verdict.
     pub what: String,
@@ -64,15 +65,27 @@ impl Tally {
         Tally { kinds, failures: Vec::new(), runs: 0, sim_ms: 0, expected }
     }
 
-    /// One run ended.
-    pub(crate) fn note(&mut self, outline: &Outline, index: usize, ended: &Result<Judged, CaseError>) {
-        let Planned { strike, op, stands_for } = &outline.strikes[index];
+    /// One run ended: counts it, and returns what is to be written down of it.
+    pub(crate) fn note(&mut self, outline: &Outline, index: usize, ended: &Result<Judged, CaseError>) -> Ran {
+        let Planned { strike, op, .. } = &outline.strikes[index];
         let struck = &outline.ops[*op];
+        let failure = self.failed(ended).map(|(what, detail)| {
+            let (strike, path) = (strike.to_string(), struck.path.clone());
+            Failure { what, strike, op: struck.op, path, at_ms: struck.at_ms, detail }
+        });
+        let sim_ms = ended.as_ref().map_or(0, |judged| judged.sim_ms);
+        let ran = Ran { strike: strike.to_string(), sim_ms, failure };
+        self.count(outline, index, &ran);
+        ran
+    }
+
+    /// Counts a run that is written down.
+    pub(crate) fn count(&mut self, outline: &Outline, index: usize, ran: &Ran) {
+        let Planned { strike, op, stands_for } = &outline.strikes[index];
         self.runs += 1;
-        self.sim_ms += ended.as_ref().map_or(0, |judged| judged.sim_ms);
-        let failed = self.failed(ended);
-        let as_expected = if failed.is_none() { *stands_for } else { 0 };
-        let counts = self.kinds.entry(struck.op).or_default();
+        self.sim_ms += ran.sim_ms;
+        let as_expected = if ran.failure.is_none() { *stands_for } else { 0 };
+        let counts = self.kinds.entry(outline.ops[*op].op).or_default();
         if strike.kind.is_crash() {
             counts.crashes += stands_for;
             counts.crashes_as_expected += as_expected;
@@ -80,11 +93,7 @@ impl Tally {
             counts.errors += stands_for;
             counts.errors_as_expected += as_expected;
         }
-        if let Some((what, detail)) = failed {
-            let (strike, path) = (strike.to_string(), struck.path.clone());
-            let failure = Failure { what, strike, op: struck.op, path, at_ms: struck.at_ms, detail };
-            self.failures.push((index, failure));
-        }
+        self.failures.extend(ran.failure.clone().map(|failure| (index, failure)));
     }
 
     /// Why a run is none that was expected, if it is none: in short, and in words.

@@ -1,7 +1,8 @@
 //! Where a command writes one whole text at its end.
 
-use super::{Lock, OutputError, STANDARD, create_folder_of, is_stream, replace};
+use super::{Lock, OutputError, STANDARD, is_stream, replace};
 use crate::case_file::CaseFile;
+use crate::folders;
 use crate::print::out;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -64,7 +65,7 @@ impl Destination {
         if is_stream(path) {
             return Ok(Destination { path: path.to_owned(), lock: None });
         }
-        create_folder_of(path).map_err(unwritable)?;
+        folders::for_file(path).map_err(unwritable)?;
         let lock = Lock::take(path).map_err(unwritable)?;
         let lock = lock.ok_or_else(|| OutputError::Locked(path.to_owned()))?;
         if path.is_file() && !force && !format.is_format_of(path).map_err(unwritable)? {

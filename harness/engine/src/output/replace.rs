@@ -40,17 +40,6 @@ pub(super) fn probe(path: &Path) -> io::Result<()> {
     beside(&path).map(drop)
 }
 
-/// Creates the folder that a file is to stand in, if it is not there.
-///
-/// # Errors
-/// It cannot be created.
-pub(crate) fn create_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => std::fs::create_dir_all(folder),
-        None => Ok(()),
-    }
-}
-
 /// A link is written through, not replaced.
 fn behind_links(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())

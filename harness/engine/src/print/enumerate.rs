@@ -4,6 +4,7 @@ use super::screen::{Screen, Text};
 use super::words::{count, counted, moment_ms, span_ms};
 use crate::case::wire::OpLine;
 use crate::enumerate::{Failure, OfKind, Outline, Tally};
+use crate::sweep::order::Slice;
 use latent_sim::OpKind;
 use serde_json::json;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(crate) struct Summary<'a> {
     pub repeat: String,
     /// The line that enumerates again.
     pub again: String,
+    /// The part that this is, of several.
+    pub slice: Option<Slice>,
 }
 
 /// The screen for people.
@@ -37,7 +40,18 @@ pub(crate) fn text(summary: &Summary<'_>, verbose: bool) -> Screen {
     let mut screen = Screen::new(verbose);
     let name = Text::new().plain(format!("{}@{}: ", summary.name, summary.seed));
     let expected = latent_verdict::Outcome::from(tally.expected());
-    screen.heading(if tally.as_expected() {
+    let all = summary.outline.strikes.len() as u64;
+    screen.heading(if tally.runs < all {
+        let failed = match tally.failed_runs() {
+            0 => "none of them failed".to_owned(),
+            failed => format!("{} of them failed", count(failed)),
+        };
+        name.bad("interrupted").plain(format!(
+            ", {} of {} done, {failed}",
+            count(tally.runs),
+            counted(all, "runs")
+        ))
+    } else if tally.as_expected() {
         name.good(expected.name()).plain(" whatever operation is struck")
     } else {
         let failed =
@@ -48,6 +62,12 @@ pub(crate) fn text(summary: &Summary<'_>, verbose: bool) -> Screen {
     screen.item("", between(summary.outline));
     table(tally, &mut screen);
     screen.item("runs", runs(summary));
+    if let Some(slice) = summary.slice {
+        screen.item(
+            "",
+            Text::new().dim(format!("{slice}: the whole is clean if every part ends with exit code 0")),
+        );
+    }
     failures(summary, &mut screen);
     screen
 }
@@ -91,8 +111,12 @@ fn table(tally: &Tally, screen: &mut Screen) {
 fn runs(summary: &Summary<'_>) -> String {
     let stand_for: u64 = summary.outline.strikes.iter().map(|one| one.stands_for).sum();
     let wall_ms = u64::try_from(summary.wall.as_millis()).unwrap_or(u64::MAX).max(1);
+    let of = match summary.outline.strikes.len() as u64 {
+        all if all == summary.tally.runs => String::new(),
+        all => format!(" of {}", count(all)),
+    };
     format!(
-        "{} for {}, in {}, {} side by side, {} times real time",
+        "{}{of} for {}, in {}, {} side by side, {} times real time",
         count(summary.tally.runs),
         counted(stand_for, "faults"),
         span_ms(wall_ms),
@@ -104,7 +128,8 @@ fn runs(summary: &Summary<'_>) -> String {
 fn failures(summary: &Summary<'_>, screen: &mut Screen) {
     let groups = summary.tally.failures();
     if groups.is_empty() {
-        screen.item("failures", Text::new().good("none"));
+        let none = Text::new().good(if summary.tally.runs > 0 { "none" } else { "0 runs" });
+        screen.item("failures", none);
         screen.uncut("again", &summary.again);
         return;
     }
@@ -147,6 +172,8 @@ pub(crate) fn json(summary: &Summary<'_>) -> String {
         "as_expected": tally.as_expected(),
         "operations": summary.outline.ops.len(),
         "runs": tally.runs,
+        "planned_runs": summary.outline.strikes.len(),
+        "partition": summary.slice.map(|slice| slice.to_string()),
         "faults": summary.outline.strikes.iter().map(|one| one.stands_for).sum::<u64>(),
         "sim_seconds": tally.sim_ms / 1000,
         "wall_seconds": summary.wall.as_secs_f64(),

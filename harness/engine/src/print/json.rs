@@ -9,12 +9,15 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 /// The engine's own top-level fields. A system's findings may not use them.
-pub(crate) const RESERVED: [&str; 21] = [
+pub(crate) const RESERVED: [&str; 24] = [
     "scenario",
     "seed",
     "outcome",
     "expected",
     "as_expected",
+    "release",
+    "expected_as_written",
+    "caveat",
     "sim_seconds",
     "wall_seconds",
     "trace_hash",
@@ -41,6 +44,10 @@ struct Public<'a, S: System> {
     outcome: &'static str,
     expected: &'static str,
     as_expected: bool,
+    release: Option<&'a str>,
+    /// What the scenario itself expects, where a release was asked for in place of its own.
+    expected_as_written: Option<&'static str>,
+    caveat: Option<String>,
     start_ms: i64,
     sim_seconds: f64,
     wall_seconds: f64,
@@ -96,6 +103,9 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
         outcome: report.outcome.name(),
         expected: report.expected.name(),
         as_expected: report.as_expected(),
+        release: report.release.as_ref().map(|release| release.name.as_str()),
+        expected_as_written: report.release.as_ref().map(|release| release.expected_as_written.name()),
+        caveat: S::caveat(report),
         start_ms: report.start_ms,
         sim_seconds: report.sim_seconds,
         wall_seconds: report.wall_seconds,

@@ -1,7 +1,11 @@
-//! The one screen that a verdict must fit: labelled lines, cut to a width, coloured only where someone looks.
+//! The one screen that a verdict must fit: labelled lines, cut to a width, coloured only on a terminal.
+//!
+//! A line has 100 columns, or as many as the terminal if that has more; what is beyond is cut. On a narrower terminal the
+//! 100 columns are wrapped at spaces, under the label's column. Lines that are for pasting are left whole.
 
+use super::out::escaped;
 use anstyle::{AnsiColor, Style};
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A line of text in pieces, each with its colour.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,25 +65,51 @@ impl Text {
 
     fn piece(mut self, tone: Tone, text: impl Into<String>) -> Text {
         // A line is a line: what a system puts in (a path, an error) may hold anything.
-        let text: String = text.into().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        self.0.push((tone, text));
+        let text: String = text.into().chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
+        self.0.push((tone, escaped(&text).into_owned()));
         self
     }
 
+    fn chars(&self) -> Vec<(Tone, char)> {
+        self.0.iter().flat_map(|(tone, text)| text.chars().map(|c| (*tone, c))).collect()
+    }
+
+    fn of_chars(chars: &[(Tone, char)]) -> Text {
+        let runs = chars.chunk_by(|a, b| a.0 == b.0);
+        Text(runs.map(|run| (run[0].0, run.iter().map(|(_, c)| *c).collect())).collect())
+    }
+
     /// Cut to `columns`, with `…` in place of what is left out.
-    fn cut(mut self, columns: usize) -> Text {
-        let width: usize = self.0.iter().map(|(_, text)| text.chars().count()).sum();
-        if width <= columns {
+    fn cut(self, columns: usize) -> Text {
+        let chars = self.chars();
+        if chars.len() <= columns {
             return self;
         }
-        let mut left = columns.saturating_sub(1);
-        self.0.retain_mut(|(_, text)| {
-            let keep = left > 0;
-            *text = text.chars().take(left).collect();
-            left -= text.chars().count();
-            keep
-        });
-        self.dim("…")
+        Text::of_chars(&chars[..columns.saturating_sub(1)]).dim("…")
+    }
+
+    /// In rows of at most `columns`, broken at spaces where there are some; all rows but the first begin with `indent`
+    /// spaces.
+    fn wrapped(&self, columns: usize, indent: usize) -> Vec<Text> {
+        let chars = self.chars();
+        let (mut rows, mut rest) = (Vec::new(), &chars[..]);
+        loop {
+            let room = if rows.is_empty() { columns } else { columns.saturating_sub(indent).max(1) };
+            let margin = if rows.is_empty() { Text::new() } else { Text::new().plain(" ".repeat(indent)) };
+            // A break inside the label would leave a row of nothing.
+            let least = if rows.is_empty() { indent + 1 } else { 1 };
+            let space = || rest[..=room].iter().rposition(|(_, c)| *c == ' ').filter(|at| *at >= least);
+            let end = if rest.len() <= room { rest.len() } else { space().unwrap_or(room) };
+            let mut row = margin;
+            let blanks = rest[..end].iter().rev().take_while(|(_, c)| *c == ' ').count();
+            row.0.extend(Text::of_chars(&rest[..end - blanks]).0);
+            rows.push(row);
+            let blanks = rest[end..].iter().take_while(|(_, c)| *c == ' ').count();
+            rest = &rest[end + blanks..];
+            if rest.is_empty() {
+                return rows;
+            }
+        }
     }
 }
 
@@ -107,8 +137,17 @@ impl fmt::Display for Text {
 /// Lines of a verdict.
 #[derive(Clone, Debug)]
 pub struct Screen {
-    lines: Vec<Text>,
+    lines: Vec<Line>,
     verbose: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    text: Text,
+    /// Where its rows after the first begin, if it is wrapped.
+    indent: usize,
+    /// It is for pasting: never cut nor wrapped.
+    is_whole: bool,
 }
 
 impl Screen {
@@ -130,10 +169,7 @@ impl Screen {
 
     /// A labelled line. An empty label continues the line before.
     pub fn item(&mut self, label: &str, text: impl Into<Text>) {
-        let mut line =
-            Text::new().plain("  ").piece(Tone::Label, format!("{label:<w$}", w = Self::LABEL_COLUMNS));
-        line.0.extend(text.into().0);
-        self.push(line);
+        self.push(label, text.into(), false);
     }
 
     /// A labelled table: its first `most` rows (all with `-v`), one a line, and how many are left out.
@@ -157,25 +193,44 @@ impl Screen {
     }
 
     pub(crate) fn heading(&mut self, text: Text) {
-        self.push(text);
-    }
-
-    /// With `-v` everything is wanted, so nothing is cut.
-    fn push(&mut self, line: Text) {
-        self.lines.push(if self.verbose { line } else { line.cut(Self::COLUMNS) });
+        self.lines.push(Line { text, indent: 2, is_whole: false });
     }
 
     /// A line that is for pasting: never cut.
     pub(crate) fn uncut(&mut self, label: &str, text: &str) {
-        let line =
-            Text::new().plain("  ").piece(Tone::Label, format!("{label:<w$}", w = Self::LABEL_COLUMNS));
-        self.lines.push(line.plain(text));
+        self.push(label, Text::new().plain(text), true);
+    }
+
+    fn push(&mut self, label: &str, text: Text, is_whole: bool) {
+        let width = Self::LABEL_COLUMNS;
+        let mut line = Text::new().plain("  ").piece(Tone::Label, format!("{label:<width$}"));
+        line.0.extend(text.0);
+        self.lines.push(Line { text: line, indent: 2 + width, is_whole });
+    }
+
+    /// The screen for so many columns, with its colours.
+    pub(crate) fn render(&self, columns: usize) -> String {
+        let mut out = String::new();
+        for Line { text, indent, is_whole } in &self.lines {
+            // With `-v` everything is wanted, so nothing is cut.
+            let rows = if self.verbose || *is_whole {
+                vec![text.clone()]
+            } else if columns >= Self::COLUMNS {
+                vec![text.clone().cut(columns)]
+            } else {
+                text.clone().cut(Self::COLUMNS).wrapped(columns, *indent)
+            };
+            for row in rows {
+                writeln!(out, "{row}").expect("a String takes whatever is written to it");
+            }
+        }
+        out
     }
 }
 
 impl fmt::Display for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+        f.write_str(&self.render(Self::COLUMNS))
     }
 }
 
@@ -214,9 +269,34 @@ mod tests {
         let mut screen = Screen::new(false);
         screen.item("path", Text::new().plain("a\nb\x1b[31m").bad("ö".repeat(200)).plain("never seen"));
         let shown = bare(&screen);
+        assert!(shown.contains(r"a b\u001b[31mö"), "{shown}");
         assert_eq!(shown.lines().count(), 1);
         let line = shown.lines().next().unwrap();
         assert_eq!(line.chars().count(), Screen::COLUMNS);
         assert!(line.ends_with("ö…"), "{line}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_all_of_it_under_the_label() {
+        let mut screen = Screen::new(false);
+        screen.heading(
+            Text::new().plain("a-scenario@1: ").bad("unrecoverable-loss").plain(", but expected to be clean"),
+        );
+        screen.item("events", "12,345 sent by 12 projects, 12,345 acknowledged, 0 unknown, 0 rejected");
+        screen.item("path", "x".repeat(40));
+        screen.uncut("again", "latent run a-scenario-with-a-very-long-name@12345678901234567890");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&screen.render(40)).to_string(), @"
+        a-scenario@1: unrecoverable-loss, but
+          expected to be clean
+          events      12,345 sent by 12
+                      projects, 12,345
+                      acknowledged, 0 unknown, 0
+                      rejected
+          path        xxxxxxxxxxxxxxxxxxxxxxxxxx
+                      xxxxxxxxxxxxxx
+          again       latent run a-scenario-with-a-very-long-name@12345678901234567890
+        ");
+        let wide = screen.render(120);
+        assert_eq!(wide.lines().count(), 4);
     }
 }

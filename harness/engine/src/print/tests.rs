@@ -2,7 +2,7 @@
 
 use super::{json, text};
 use crate::toy::{Findings, Toy};
-use crate::{FaultReport, Notice, Report, Screen, exit};
+use crate::{FaultReport, Notice, OnRelease, Report, Screen, exit};
 use latent_sim::{Action, Anchor, Fault, Pause};
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde_json::Value;
@@ -34,6 +34,7 @@ fn bad_week() -> Report<Findings> {
         seed: 7,
         outcome: Outcome::UnrecoverableLoss,
         expected: Outcome::Clean,
+        release: None,
         start_ms: 1_456_012_800_000,
         sim_seconds: 432_000.0,
         wall_seconds: 0.61,
@@ -120,6 +121,7 @@ fn a_bad_week_on_one_screen() {
       untriggered 1 of 1 fault (-v shows them whole): pause arb-1
       trace       0123456789abcdef0123456789abcdef  612,345 records
       again       latent run bad-week@7
+      explain     latent explain I4:missing:after-compaction:loss
     ");
 }
 
@@ -148,6 +150,7 @@ fn a_bad_week_in_full() {
       nodes       arb-1            1 boot, 81,234 disk operations, 4,567 messages, 3 marks
       trace       0123456789abcdef0123456789abcdef  612,345 records
       again       latent run bad-week@7
+      explain     latent explain I4:missing:after-compaction:loss
     "#);
 }
 
@@ -166,6 +169,7 @@ fn a_hung_run_says_what_hung() {
       violated    nothing
       trace       0123456789abcdef0123456789abcdef  612,345 records
       again       latent run bad-week@7
+      explain     latent explain hung
     ");
 }
 
@@ -265,4 +269,32 @@ fn every_field_of_the_report_is_reserved() {
     let mut reserved = json::RESERVED.to_vec();
     reserved.sort_unstable();
     assert_eq!(fields.collect::<Vec<_>>(), reserved);
+}
+
+#[test]
+fn a_release_that_was_asked_for_replaces_the_expectation_and_says_so() {
+    let on = |expected_as_written| Some(OnRelease { name: "good".into(), expected_as_written });
+    let report = Report { release: on(Outcome::UnrecoverableLoss), ..good_week() };
+    let text = shown(&report, false);
+    assert!(text.starts_with("bad-week@7: clean, as expected with --release good\n"), "{text}");
+    assert!(text.contains(
+        "\n  expected    clean, by --release good; the scenario itself expects unrecoverable-loss\n"
+    ));
+    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    assert_eq!(
+        (&json["release"], &json["expected_as_written"]),
+        (&"good".into(), &"unrecoverable-loss".into())
+    );
+    // One that changes nothing of the expectation needs no words.
+    let same = shown(&Report { release: on(Outcome::Clean), ..good_week() }, false);
+    assert!(same.starts_with("bad-week@7: clean, as expected\n") && !same.contains("\n  expected"), "{same}");
+}
+
+#[test]
+fn better_than_expected_has_words_and_a_code_of_its_own() {
+    let report = Report { expected: Outcome::UnrecoverableLoss, ..good_week() };
+    let text = shown(&report, false);
+    assert!(text.starts_with("bad-week@7: clean, better than expected (unrecoverable-loss)\n"), "{text}");
+    assert!(text.ends_with("explain     latent explain 106\n"), "{text}");
+    assert_eq!(report.exit_code(), exit::BETTER);
 }

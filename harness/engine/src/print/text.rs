@@ -5,6 +5,7 @@ use super::screen::{Screen, Text};
 use super::words::{count, counted, moment_ms, span_ms};
 use crate::report::{FaultReport, Report};
 use crate::system::System;
+use crate::{exit, explain};
 use latent_verdict::{Group, Outcome, by_fingerprint};
 
 const BY_DESIGN: Outcome = Outcome::UnrecoverableByDesign;
@@ -16,7 +17,8 @@ const MOST_ROWS: usize = 3;
 /// The whole screen.
 pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> Screen {
     let mut screen = Screen::new(verbose);
-    screen.heading(heading(report));
+    screen.heading(heading::<S>(report));
+    expectation(report, &mut screen);
     screen.item("simulated", simulated(report));
     S::render(report, &mut screen);
     noticed(report, &mut screen);
@@ -29,7 +31,33 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
     let records = format!("  {} records", count(report.trace_records));
     screen.item("trace", Text::new().plain(&report.trace_hash).dim(records));
     screen.uncut("again", &report.repeat);
+    if let Some(words) = to_explain::<S>(report) {
+        let program = report.repeat.split_once(" run ").or_else(|| report.repeat.split_once(" repro "));
+        let program = program.map_or(S::NAME, |(program, _)| program);
+        screen.uncut("explain", &format!("{program} explain {words}"));
+    }
     screen
+}
+
+/// The word that a reader of this verdict most needs to have explained: nothing for a clean run that was expected.
+fn to_explain<S: System>(report: &Report<S::Findings>) -> Option<String> {
+    if report.outcome == Outcome::Hung {
+        let law = report.hung.as_deref().unwrap_or_default().split([' ', ':']).next().unwrap_or_default();
+        let is_known = explain::find::<S>(law).is_ok();
+        return Some(if is_known { law.to_owned() } else { report.outcome.to_string() });
+    }
+    let worst = by_fingerprint(&report.violations).into_iter().next().map(|group| group.fingerprint);
+    worst.or_else(|| {
+        if exit::is_better(report.outcome, report.expected) {
+            Some(exit::BETTER.to_string())
+        } else if report.outcome != report.expected {
+            Some(report.outcome.to_string())
+        } else if let Some(mark) = report.missing_marks.first() {
+            Some(mark.clone())
+        } else {
+            S::caveat(report).and_then(|said| Some(said.split_once(':')?.0.replace(' ', "-")))
+        }
+    })
 }
 
 /// What the seed chose, for `-v`.
@@ -39,19 +67,44 @@ pub(crate) fn choices(choices: &[String]) -> Screen {
     screen
 }
 
-fn heading<F>(report: &Report<F>) -> Text {
+fn heading<S: System>(report: &Report<S::Findings>) -> Text {
     let name = Text::new().plain(format!("{}@{}: ", report.scenario, report.seed));
     let outcome = report.outcome.name();
-    if report.as_expected() {
-        name.good(outcome).plain(", as expected")
+    let by_release = match &report.release {
+        Some(release) if release.expected_as_written != report.expected => {
+            format!(" with --release {}", release.name)
+        }
+        _ => String::new(),
+    };
+    let heading = if report.as_expected() {
+        name.good(outcome).plain(format!(", as expected{by_release}"))
     } else if report.shows_nothing() {
         name.bad("nothing shown").plain(", because nothing was acknowledged")
     } else if report.outcome == report.expected && !report.unmet.is_empty() {
         name.bad(outcome).plain(", but a fault that was asked for was not triggered")
     } else if report.outcome == report.expected {
-        name.bad(outcome).plain(", but not all that the scenario requires was reached")
+        name.bad(outcome).plain(", but required marks were not reached")
+    } else if exit::is_better(report.outcome, report.expected) {
+        name.bad(outcome).plain(format!(", better than expected ({})", report.expected))
     } else {
-        name.bad(outcome).plain(format!(", expected {}", report.expected))
+        name.bad(outcome).plain(format!(", expected {}{by_release}", report.expected))
+    };
+    match S::caveat(report) {
+        Some(caveat) => heading.plain(", ").bad(caveat),
+        None => heading,
+    }
+}
+
+/// A release in place of the scenario's own replaces what the scenario expects: a reader who knows the scenario must not
+/// take `as expected` for that.
+fn expectation<F>(report: &Report<F>, screen: &mut Screen) {
+    let Some(release) = &report.release else { return };
+    if release.expected_as_written != report.expected {
+        let (now, own) = (report.expected, release.expected_as_written);
+        screen.item(
+            "expected",
+            format!("{now}, by --release {}; the scenario itself expects {own}", release.name),
+        );
     }
 }
 

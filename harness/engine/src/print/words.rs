@@ -67,6 +67,39 @@ pub fn moment_ms(unix_ms: i64) -> String {
     }
 }
 
+/// Text in rows of at most `columns` characters, broken at spaces; a word that is longer has a row of its own.
+#[must_use]
+pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    for word in text.split_whitespace() {
+        let row = rows.last_mut().expect("there is a row from the beginning");
+        if row.is_empty() {
+            row.push_str(word);
+        } else if row.chars().count() + 1 + word.chars().count() <= columns {
+            row.push(' ');
+            row.push_str(word);
+        } else {
+            rows.push(word.to_owned());
+        }
+    }
+    rows
+}
+
+/// `head` and text behind it, whose further rows begin under the text; in one row where no width is known.
+pub(crate) fn hanging(head: &str, text: &str, columns: Option<usize>) -> String {
+    // A narrow terminal has no room for a column of text behind a wide head.
+    const LEAST_COLUMNS: usize = 24;
+    let indent = head.chars().count();
+    let Some(columns) = columns else { return format!("{head}{text}\n") };
+    if indent + LEAST_COLUMNS > columns {
+        let rows = wrapped(text, columns.saturating_sub(4));
+        let rows: String = rows.iter().map(|row| format!("    {row}\n")).collect();
+        return format!("{}\n{rows}", head.trim_end());
+    }
+    let margin = format!("\n{:indent$}", "");
+    format!("{head}{}\n", wrapped(text, columns - indent).join(&margin))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +131,17 @@ mod tests {
     #[test]
     fn instants_are_utc() {
         assert_eq!(moment_ms(1_456_190_460_000), "2016-02-23 01:21:00Z");
+    }
+
+    #[test]
+    fn text_hangs_under_its_beginning() {
+        let text = "one two three four five six seven";
+        assert_eq!(hanging("name  ", text, None), format!("name  {text}\n"));
+        assert_eq!(hanging("name  ", text, Some(30)), "name  one two three four five\n      six seven\n");
+        assert_eq!(
+            hanging("a long name  ", text, Some(30)),
+            "a long name\n    one two three four five\n    six seven\n"
+        );
+        assert_eq!(wrapped("", 10), [""]);
     }
 }

@@ -1,5 +1,6 @@
 //! A bad scenario as one error: file, line, column, what is wrong and what would be right.
 
+use crate::print::out;
 use std::fmt;
 
 /// Where in a text something stands.
@@ -77,12 +78,22 @@ fn quote(f: &mut fmt::Formatter<'_>, place: &Place) -> fmt::Result {
     } else {
         place.column.saturating_sub(1 + QUOTED_COLUMNS / 3)
     };
-    let shown: String = place.source.chars().skip(skipped).take(QUOTED_COLUMNS).collect();
+    let shown: String = place.source.chars().skip(skipped).take(QUOTED_COLUMNS).map(visible).collect();
     let before: String =
         shown.chars().take(place.column - 1 - skipped).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let marks = place.length.min(QUOTED_COLUMNS.saturating_sub(before.chars().count()).max(1));
     writeln!(f, "{:5} | {shown}", place.line)?;
     writeln!(f, "      | {before}{}", "^".repeat(marks))
+}
+
+/// One column for one character, so that the mark stays under its place: what a terminal would act on is a picture.
+fn visible(c: char) -> char {
+    match u32::from(c) {
+        _ if c == '\t' || !out::is_harmful(c) => c,
+        0x7f => '\u{2421}',
+        code @ 0..0x20 => char::from_u32(0x2400 + code).unwrap_or(char::REPLACEMENT_CHARACTER),
+        _ => char::REPLACEMENT_CHARACTER,
+    }
 }
 
 impl std::error::Error for BadScenario {}
@@ -105,6 +116,18 @@ mod tests {
         let place = Place::of("{", 10, 20);
         assert_eq!((place.line, place.column, place.length), (1, 2, 1));
         assert_eq!(Place::of("", 0, 0).column, 1);
+    }
+
+    #[test]
+    fn control_characters_are_quoted_as_pictures() {
+        let text = "{ \"name\": \"a\u{1b}[31m\u{9b}b\", 5 }";
+        let place = Some(Place::of(text, text.find('5').unwrap(), text.find('5').unwrap() + 1));
+        let bad = BadScenario { file: "x".into(), place, message: "m".into(), hint: String::new(), more: 0 };
+        let shown = bad.to_string();
+        assert!(shown.contains("␛[31m\u{fffd}b"), "{shown}");
+        let lines: Vec<&str> = shown.lines().collect();
+        let column = |line: &str, c| line.chars().position(|one| one == c);
+        assert_eq!(column(lines[1], '5'), column(lines[2], '^'));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::located::Located;
 use super::near::near;
+use super::source::unplaced;
 use super::{BadScenario, Moment, Problem, Scenario};
 use crate::System;
 use latent_ports::UnixMs;
@@ -41,11 +42,12 @@ pub(super) fn dated(mut fault: Fault) -> Fault {
 }
 
 /// The first fault that named a node which its world never had. Such a fault did nothing, and a run without it is
-/// not the run that was asked for. Known only once the world has run: the system alone knows its nodes.
+/// not the run that was asked for. The first `of_case` faults are the case's, the others an option's. Known only once the world has run: the system alone knows its nodes.
 pub(crate) fn fault_at_nobody<S: System>(
     file: &str,
     text: &str,
     outcomes: &[FaultOutcome],
+    of_case: usize,
     nodes: &[String],
 ) -> Option<BadScenario> {
     let (index, outcome) =
@@ -55,6 +57,10 @@ pub(crate) fn fault_at_nobody<S: System>(
     let known: Vec<&str> = nodes.iter().map(String::as_str).collect();
     let nearest = near(unknown, known.iter().copied()).first().map(|name| format!("did you mean '{name}'? "));
     let hint = format!("{}nodes: {}", nearest.unwrap_or_default(), known.join(", "));
+    if index >= of_case {
+        // An option asked for it: it stands in no file.
+        return Some(unplaced("--strike", message, hint));
+    }
     let fault = serde_json::to_value(&outcome.fault).unwrap_or_default();
     let place = pointer_to(&fault, unknown).unwrap_or_default();
     let located = Located::parse(file, text).ok()?;

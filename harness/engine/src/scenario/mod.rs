@@ -17,11 +17,11 @@ pub use bad::BadScenario;
 pub(crate) use faults::fault_at_nobody;
 pub(crate) use schema::{merged as merged_schema, top_level_fields};
 pub use source::NamedScenario;
-pub(crate) use source::{find, parse_target, unplaced};
+pub(crate) use source::{find, parse_target, unplaced, with_seed};
 pub use values::{Moment, Span};
 
-use crate::System;
-use latent_sim::Fault;
+use crate::{System, explain};
+use latent_sim::{Anchor, Fault};
 use latent_verdict::Outcome;
 use located::Located;
 use schemars::JsonSchema;
@@ -250,6 +250,7 @@ pub fn parse<S: System>(file: &str, text: &str) -> Result<Scenario<S::Topic>, Ba
         topic,
     };
     let mut problems = check_head(&scenario);
+    problems.extend(unknown_marks::<S>(&scenario));
     problems.extend(faults::resolve(&mut scenario));
     if problems.is_empty() {
         problems = S::check(&scenario);
@@ -291,6 +292,24 @@ fn check_head<T>(scenario: &Scenario<T>) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Marks that the system can never reach: a run that requires one can only fail, and a fault that waits for one never
+/// strikes.
+fn unknown_marks<S: System>(scenario: &Scenario<S::Topic>) -> Vec<Problem> {
+    let required = scenario.required_marks.iter().enumerate();
+    let required = required.map(|(index, mark)| (format!("/required_marks/{index}"), mark));
+    let of_faults = scenario.faults.iter().enumerate().filter_map(|(index, fault)| match &fault.anchor {
+        Anchor::Mark { name, .. } => Some((format!("/faults/{index}/anchor/mark/name"), name)),
+        _ => None,
+    });
+    let named = required.chain(of_faults).filter(|(_, mark)| !mark.is_empty());
+    named
+        .filter_map(|(pointer, mark)| {
+            let (message, hint) = explain::unknown_mark::<S>(mark)?;
+            Some(Problem::at(pointer, message, hint))
+        })
+        .collect()
 }
 
 /// A typing mistake in `run_for` should not run for hours.

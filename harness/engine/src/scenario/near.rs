@@ -4,7 +4,7 @@
 ///
 /// Near means at most one slip (a letter added, dropped, changed, or two swapped) for every three letters, or one
 /// word being the beginning of the other.
-pub(crate) fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
     let mut found: Vec<(usize, &str)> = known
         .into_iter()

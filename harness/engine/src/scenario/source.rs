@@ -27,6 +27,21 @@ pub(crate) struct Source {
     pub text: String,
 }
 
+/// `SCENARIO` with the seed of `--seed`, which is the same as `SCENARIO@SEED`.
+///
+/// # Errors
+/// Two seeds.
+pub(crate) fn with_seed(target: &str, seed: Option<u64>) -> Result<String, BadScenario> {
+    let Some(seed) = seed else { return Ok(target.to_owned()) };
+    match parse_target(target)? {
+        (given, None) => Ok(format!("{given}@{seed}")),
+        (given, Some(other)) => {
+            let message = format!("{given}@{other} has a seed already");
+            Err(unplaced(&format!("--seed {seed}"), message, format!("give one of the two: {given}@{seed}")))
+        }
+    }
+}
+
 /// Takes `SCENARIO[@SEED]` apart. Without a seed, the scenario says which.
 ///
 /// # Errors
@@ -38,7 +53,7 @@ pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), BadSce
             Ok(seed) => Ok((given.to_owned(), Some(seed))),
             Err(_) if Path::new(target).exists() => Ok((target.to_owned(), None)),
             Err(_) => {
-                let message = format!("'{seed}' is no seed");
+                let message = format!("invalid seed '{seed}'");
                 let hint = format!("write a whole number from 0 to {}: {given}@7", u64::MAX);
                 Err(unplaced(target, message, hint))
             }
@@ -46,30 +61,33 @@ pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), BadSce
     }
 }
 
-/// Finds a scenario: a built-in name first, then `-` for the standard input, then a file.
+/// Where cases that once failed stand: their names work wherever a scenario's does.
+const CORPUS: &str = "corpus";
+
+/// Finds a scenario: a built-in name first, then `-` for the standard input, then a case of the corpus, then a file.
+/// `drawn` is the name of scenarios that a seed draws whole, if there are any.
 ///
 /// # Errors
 /// No such name or file, or a file that cannot be read as text.
-pub(crate) fn find(given: &str, named: &[NamedScenario]) -> Result<Source, BadScenario> {
+pub(crate) fn find(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> Result<Source, BadScenario> {
     if let Some(one) = named.iter().find(|one| one.name == given) {
         let file = format!("{} (built in)", one.name);
         return Ok(Source { given: given.to_owned(), file, text: one.text.to_owned() });
     }
+    let hint = || names_near(given, named, drawn);
     let is_input = given == STANDARD;
-    let file = if is_input { "standard input" } else { given };
+    let is_name = !given.is_empty() && !given.contains(['/', '\\', '.']);
+    let of_corpus = Path::new(CORPUS).join(format!("{given}.json"));
     let path = Path::new(given);
+    let path = if is_name && !path.is_file() && of_corpus.is_file() { of_corpus.as_path() } else { path };
+    let file = if is_input { "standard input".to_owned() } else { path.display().to_string() };
     if !is_input && !path.exists() && !given.contains(['/', '\\']) && path.extension().is_none() {
-        return Err(unplaced(
-            given,
-            "no scenario of this name, and no such file".into(),
-            names_near(given, named),
-        ));
+        return Err(unplaced(given, "no scenario of this name, and no such file".into(), hint()));
     }
     let bytes = if is_input { read_input() } else { std::fs::read(path) };
-    let bytes = bytes
-        .map_err(|error| unplaced(file, format!("cannot read it: {error}"), names_near(given, named)))?;
+    let bytes = bytes.map_err(|error| unplaced(&file, format!("cannot read it: {error}"), hint()))?;
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source { given: given.to_owned(), file: file.to_owned(), text }),
+        Ok(text) => Ok(Source { given: given.to_owned(), file, text }),
         Err(error) => {
             let message = format!("no text: byte {} is not UTF-8", error.utf8_error().valid_up_to());
             Err(unplaced(given, message, "a scenario is one JSON object in a text file".into()))
@@ -82,16 +100,42 @@ fn read_input() -> io::Result<Vec<u8>> {
     io::stdin().read_to_end(&mut bytes).map(|_| bytes)
 }
 
-fn names_near(given: &str, named: &[NamedScenario]) -> String {
+/// Suggestions that are made at most.
+const MOST_SUGGESTIONS: usize = 3;
+
+fn names_near(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> String {
     let known: Vec<&str> = named.iter().map(|one| one.name).collect();
+    let cases = names_of_corpus();
     let stem = Path::new(given).file_stem().and_then(|stem| stem.to_str()).unwrap_or(given);
-    let mut hint = match near(stem, known.iter().copied()).as_slice() {
+    let all = known.iter().copied().chain(drawn).chain(cases.iter().map(String::as_str));
+    let mut hint = match near(stem, all).as_slice() {
         [] => String::new(),
-        found => format!("did you mean {}? ", found.join(" or ")),
+        found => format!("did you mean {}? ", found[..found.len().min(MOST_SUGGESTIONS)].join(" or ")),
     };
-    write!(hint, "built in: {}; or give the path of a JSON file", known.join(", "))
-        .expect("a String takes whatever is written to it");
+    if !known.is_empty() {
+        write!(hint, "built in: {}; ", known.join(", ")).expect(WRITES);
+    }
+    if let Some(drawn) = drawn {
+        write!(hint, "drawn whole by a seed: {drawn}@7; ").expect(WRITES);
+    }
+    if !cases.is_empty() {
+        write!(hint, "{} cases: `corpus list`; ", cases.len()).expect(WRITES);
+    }
+    hint.push_str("or give the path of a JSON file");
     hint
+}
+
+const WRITES: &str = "a String takes whatever is written to it";
+
+/// The names of the cases in the folder `corpus`, sorted; none where there is no such folder.
+fn names_of_corpus() -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(CORPUS) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let cases = paths.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    let mut names: Vec<String> =
+        cases.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    names
 }
 
 /// An error that stands at no place in particular.
@@ -117,22 +161,36 @@ mod tests {
             ("a@b/c.json".into(), Some(u64::MAX))
         );
         insta::assert_snapshot!(parse_target("incident-2016@x7").unwrap_err(), @"
-        incident-2016@x7: 'x7' is no seed
+        incident-2016@x7: invalid seed 'x7'
           write a whole number from 0 to 18446744073709551615: incident-2016@7
         ");
     }
 
     #[test]
+    fn a_seed_is_given_once() {
+        assert_eq!(with_seed("a", Some(3)).unwrap(), "a@3");
+        assert_eq!(with_seed("a@3", None).unwrap(), "a@3");
+        insta::assert_snapshot!(with_seed("a@7", Some(3)).unwrap_err(), @"
+        --seed 3: a@7 has a seed already
+          give one of the two: a@3
+        ");
+    }
+
+    #[test]
     fn an_unknown_name_lists_near_ones() {
-        insta::assert_snapshot!(find("incident", &NAMED).unwrap_err(), @"
+        insta::assert_snapshot!(find("incident", &NAMED, None).unwrap_err(), @"
         incident: no scenario of this name, and no such file
           did you mean incident-2016? built in: incident-2016, weekly-backup; or give the path of a JSON file
         ");
-        insta::assert_snapshot!(find("nothing-like-it", &NAMED).unwrap_err(), @"
+        insta::assert_snapshot!(find("genrated", &NAMED, Some("generated")).unwrap_err(), @"
+        genrated: no scenario of this name, and no such file
+          did you mean generated? built in: incident-2016, weekly-backup; drawn whole by a seed: generated@7; or give the path of a JSON file
+        ");
+        insta::assert_snapshot!(find("nothing-like-it", &NAMED, None).unwrap_err(), @"
         nothing-like-it: no scenario of this name, and no such file
           built in: incident-2016, weekly-backup; or give the path of a JSON file
         ");
-        insta::assert_snapshot!(find("scenarios/weekly-bakup.json", &NAMED).unwrap_err(), @"
+        insta::assert_snapshot!(find("scenarios/weekly-bakup.json", &NAMED, None).unwrap_err(), @"
         scenarios/weekly-bakup.json: cannot read it: No such file or directory (os error 2)
           did you mean weekly-backup? built in: incident-2016, weekly-backup; or give the path of a JSON file
         ");
@@ -140,10 +198,10 @@ mod tests {
 
     #[test]
     fn a_directory_or_a_binary_file_is_refused_clearly() {
-        let error = find("./src", &NAMED).unwrap_err().to_string();
+        let error = find("./src", &NAMED, None).unwrap_err().to_string();
         assert!(error.contains("cannot read it"), "{error}");
         let own = std::env::current_exe().unwrap();
-        let error = find(own.to_str().unwrap(), &NAMED).unwrap_err().to_string();
+        let error = find(own.to_str().unwrap(), &NAMED, None).unwrap_err().to_string();
         assert!(error.contains("is not UTF-8"), "{error}");
     }
 }

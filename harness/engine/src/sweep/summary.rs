@@ -116,13 +116,20 @@ impl Summary {
         if self.cases == 0 {
             return exit::NOTHING_RAN;
         }
-        let worst = self.failures.iter().map(|group| exit::of_finding(group.outcome, &group.fingerprint));
+        let worst = self.failures.iter().flat_map(|group| &group.cases).map(|one| self.code_of(one));
         match worst.reduce(exit::worse) {
             Some(code) => code,
             None if self.shows_nothing() => exit::NOTHING_RAN,
             None if !self.is_slice() && !self.unreached.is_empty() => exit::UNREACHED,
             None => exit::CLEAN,
         }
+    }
+
+    /// The code of a case that did not end as its scenario expects.
+    fn code_of(&self, one: &Ran) -> u8 {
+        // Results hold no case of a scenario that the header does not name.
+        let expected = self.order.expected(&one.scenario).unwrap_or(Outcome::Clean);
+        exit::of_finding(one.finding.outcome(), expected, &one.finding.fingerprint)
     }
 
     /// Whether all cases ended clean with nothing to be judged.

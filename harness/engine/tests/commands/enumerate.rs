@@ -1,13 +1,18 @@
 //! A fault at each operation of a run in turn.
 
 use crate::common::{Test, tests};
-use crate::scratch::Scratch;
+use crate::processes::{send, wait_for_lines};
+use crate::scratch::{Ran, Scratch};
 use serde_json::Value;
 
 pub const TESTS: &[Test] = tests![
     a_crash_at_each_operation_in_turn_finds_the_bug,
     an_enumeration_is_clean_where_there_is_no_bug,
     an_enumeration_of_nothing_is_refused,
+    an_interrupted_enumeration_says_what_was_done_and_goes_on,
+    the_parts_of_an_enumeration_are_the_whole,
+    a_fault_is_named_as_a_strike_is,
+    an_enumeration_on_another_release,
 ];
 
 fn a_crash_at_each_operation_in_turn_finds_the_bug() {
@@ -67,11 +72,91 @@ fn an_enumeration_is_clean_where_there_is_no_bug() {
 fn an_enumeration_of_nothing_is_refused() {
     let here = Scratch::new("enumerate-nothing");
     for (arguments, said) in [
-        (["enumerate", "correct", "--node", "nobody"], "no node is called 'nobody'; nodes: log"),
+        (
+            ["enumerate", "correct", "--node", "nobody"],
+            "--node nobody: no node is called 'nobody'\n  nodes: log",
+        ),
         (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operation is chosen by --from 2017"),
-        (["enumerate", "correct", "--fault", "flood"], "possible values: crash, error"),
+        (["enumerate", "correct", "--fault", "flood"], "no fault is called 'flood'; faults: crash-nothing, "),
     ] {
         let refused = here.wal(&arguments).ends(2);
         assert!(refused.err.contains(said), "{}", refused.err);
     }
+}
+
+/// The runs in a file of results, sorted.
+fn ran(here: &Scratch, file: &str) -> Vec<String> {
+    let mut lines: Vec<String> =
+        here.read(file).lines().filter(|line| line.starts_with("{\"ran\"")).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+fn an_interrupted_enumeration_says_what_was_done_and_goes_on() {
+    let here = Scratch::new("enumerate-interrupted");
+    let enumerate = ["enumerate", "missing-sync@1", "--jobs", "1", "--results", "cut.jsonl"];
+    let running = here.start("wal", &enumerate);
+    wait_for_lines(&here.path("cut.jsonl"), 4);
+    send("-INT", running.id());
+    let cut = Ran::of(running.wait_with_output().expect("it is our child")).ends(130);
+    assert!(cut.out.starts_with("missing-sync@1: interrupted, "), "{}", cut.out);
+    let again = cut.err.split("continue: wal ").nth(1).expect("it says how to continue").trim().to_owned();
+    assert_eq!(again, "enumerate missing-sync@1 --results cut.jsonl --resume");
+    let before = ran(&here, "cut.jsonl").len();
+
+    let resumed = here.wal(&again.split(' ').collect::<Vec<_>>()).ends(100);
+    let whole = here.wal(&["enumerate", "missing-sync@1", "--results", "whole.jsonl"]).ends(100);
+    assert!(before >= 3 && before < ran(&here, "whole.jsonl").len(), "it was interrupted half-way");
+    assert_eq!(ran(&here, "cut.jsonl"), ran(&here, "whole.jsonl"));
+    let heading = |screen: &str| screen.lines().next().map(str::to_owned);
+    assert_eq!(heading(&resumed.out), heading(&whole.out));
+    // Another enumeration does not go on from it, and an unfinished one is not overwritten.
+    let other = here.wal(&["enumerate", "correct@1", "--results", "cut.jsonl", "--resume"]).ends(2);
+    assert!(other.err.contains("of another enumeration"), "{}", other.err);
+    here.write(
+        "cut.jsonl",
+        here.read("whole.jsonl").lines().next().map(|line| format!("{line}\n")).as_deref().unwrap_or(""),
+    );
+    let anew = here.wal(&enumerate).ends(100);
+    assert!(anew.err.contains("it is in cut.jsonl.unfinished now"), "{}", anew.err);
+    here.wal(&["enumerate", "correct@1", "--results", "nowhere.jsonl", "--resume"]).ends(2);
+}
+
+fn the_parts_of_an_enumeration_are_the_whole() {
+    let here = Scratch::new("enumerate-parts");
+    here.wal(&["enumerate", "correct", "--fault", "crash", "--results", "whole.jsonl"]).ends(0);
+    let mut parts = Vec::new();
+    for part in 1..=3 {
+        let (slice, file) = (format!("slice:{part}/3"), format!("{part}.jsonl"));
+        let part = ["enumerate", "correct", "--fault", "crash", "--partition", &slice, "--results", &file];
+        let shown = here.wal(&part).ends(0);
+        assert!(shown.out.contains(&format!("{slice}: the whole is clean if every part")), "{}", shown.out);
+        parts.extend(ran(&here, &file));
+    }
+    parts.sort();
+    assert_eq!(parts, ran(&here, "whole.jsonl"));
+}
+
+fn a_fault_is_named_as_a_strike_is() {
+    let here = Scratch::new("enumerate-faults");
+    for fault in ["crash-nothing", "crash-everything", "crash-drawn", "error"] {
+        // The log is not written to survive an error: it panics, by design.
+        let code = if fault == "error" { 100 } else { 0 };
+        let json = here.wal(&["enumerate", "correct", "--fault", fault, "--json"]).ends(code);
+        let summary: Value = serde_json::from_str(&json.out).expect("the summary is JSON");
+        assert!(summary["runs"].as_u64().is_some_and(|runs| runs > 0), "{fault}: {summary}");
+        let all = ran(&here, ".latent/enumerate.jsonl");
+        assert!(all.iter().all(|line| line.contains(&format!("\"{fault}@log:"))), "{fault}: {}", all[0]);
+    }
+}
+
+fn an_enumeration_on_another_release() {
+    let here = Scratch::new("enumerate-release");
+    let found =
+        here.wal(&["enumerate", "correct@1", "--release", "hasty", "--fault", "crash-nothing"]).ends(100);
+    assert!(
+        found.out.contains("wal run correct@1 --release hasty --strike crash-nothing@log:"),
+        "{}",
+        found.out
+    );
 }

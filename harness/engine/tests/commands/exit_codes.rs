@@ -90,7 +90,7 @@ fn what_cannot_be_run_is_2_with_one_clear_line() {
     insta::assert_snapshot!(said, @"
     $ wal sweep corect
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
     $ wal sweep correct --seeds 5
     error: '5' is no range of seeds: write it like 1..101, which ends before 101
     $ wal sweep correct --seeds 5..5
@@ -103,7 +103,7 @@ fn what_cannot_be_run_is_2_with_one_clear_line() {
     $ wal sweep correct --seeds-from today
     error: how many seeds? give --count N or --for TIME
     $ wal sweep correct --release better
-    error: correct: no release is called 'better'
+    error: --release better: no release is called 'better'
       there are: good, hasty
     $ wal sweep correct --partition 1/4
     error: invalid value '1/4' for '--partition <slice:I/N|auto>': '1/4' is no slice: write it like slice:1/4, the first of four
@@ -136,10 +136,10 @@ fn what_cannot_be_run_is_2_with_one_clear_line() {
       --folder says where it is
     $ wal corpus add nothing.json
     error: nothing.json: cannot read it: No such file or directory (os error 2)
-      built in: correct, missing-sync; or give the path of a JSON file
+      built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
     $ wal print corect
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
     ");
 }
 

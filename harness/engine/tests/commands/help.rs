@@ -23,7 +23,7 @@ fn each_command_says_what_it_takes() {
                                         same seeds
           --count <N>                   How many seeds to draw from the text
           --for <TIME>                  Begin cases for so long, such as 30m [env: LATENT_FOR=]
-          --jobs <N>                    Cases side by side [default: all cores] [env: LATENT_JOBS=]
+      -j, --jobs <N>                    Cases side by side [default: all cores] [env: LATENT_JOBS=]
           --partition <slice:I/N|auto>  Run one partition, such as slice:1/4; combine with `merge`.
                                         `auto` reads it from the variables of Slurm, Kubernetes, GitHub,
                                         GitLab or Buildkite [env: LATENT_PARTITION=]

@@ -164,22 +164,22 @@ fn the_log_is_told_for_one_node_and_a_span_of_time() {
     };
     let all = log(&whole.out);
     insta::assert_snapshot!(all[..16].join("\n"), @r#"
-    2016-02-22 00:00:00.000000Z log          boot
-    2016-02-22 00:00:00.000000Z log          Open 'wal'
-    2016-02-22 00:00:00.001429Z log          SyncDir ''
-    2016-02-22 00:00:00.001429Z log          Len 'wal'
-    2016-02-22 00:00:00.001429Z log          Read 'wal'
-    2016-02-22 00:00:00.001429Z log          Truncate 'wal'
-    2016-02-22 00:00:00.005298Z log          Sync 'wal'
-    2016-02-22 00:00:00.005298Z log          Append 'wal' at 0, 16 bytes #91de7409
-    2016-02-22 00:00:00.008185Z log          Sync 'wal'
-    2016-02-22 00:00:00.018185Z log          Append 'wal' at 16, 16 bytes #12d734a2
-    2016-02-22 00:00:00.018185Z world        fault {"kill":{"node":"log","restart_after_ms":1000}}
-    2016-02-22 00:00:00.018185Z log          killed, un-synced disk operations: Drawn
-    2016-02-22 00:00:01.018185Z world        end of fault {"kill":{"node":"log","restart_after_ms":1000}}
-    2016-02-22 00:00:01.018185Z log          boot
-    2016-02-22 00:00:01.018185Z log          Open 'wal'
-    2016-02-22 00:00:01.019614Z log          SyncDir ''
+    2016-02-22T00:00:00.000000Z log          boot
+    2016-02-22T00:00:00.000000Z log          Open 'wal'
+    2016-02-22T00:00:00.001429Z log          SyncDir ''
+    2016-02-22T00:00:00.001429Z log          Len 'wal'
+    2016-02-22T00:00:00.001429Z log          Read 'wal'
+    2016-02-22T00:00:00.001429Z log          Truncate 'wal'
+    2016-02-22T00:00:00.005298Z log          Sync 'wal'
+    2016-02-22T00:00:00.005298Z log          Append 'wal' at 0, 16 bytes #91de7409
+    2016-02-22T00:00:00.008185Z log          Sync 'wal'
+    2016-02-22T00:00:00.018185Z log          Append 'wal' at 16, 16 bytes #12d734a2
+    2016-02-22T00:00:00.018185Z world        fault {"kill":{"node":"log","restart_after_ms":1000}}
+    2016-02-22T00:00:00.018185Z log          killed, un-synced disk operations: Drawn
+    2016-02-22T00:00:01.018185Z world        end of fault {"kill":{"node":"log","restart_after_ms":1000}}
+    2016-02-22T00:00:01.018185Z log          boot
+    2016-02-22T00:00:01.018185Z log          Open 'wal'
+    2016-02-22T00:00:01.019614Z log          SyncDir ''
     "#);
     let of_world = log(&here.wal(&["repro", "correct@9", "--log", "--node", "world"]).ends(0).out);
     let of_log = log(&here.wal(&["repro", "correct@9", "--log", "--node", "log"]).ends(0).out);
@@ -189,12 +189,12 @@ fn the_log_is_told_for_one_node_and_a_span_of_time() {
     let (from, to) = ("2016-02-22T00:00:01Z", "2016-02-22T00:00:01.05Z");
     let part = log(&here.wal(&["repro", "correct@9", "--log", "--from", from, "--to", to]).ends(0).out);
     let within =
-        |line: &&String| ("2016-02-22 00:00:01.000".."2016-02-22 00:00:01.050").contains(&&line[..23]);
+        |line: &&String| ("2016-02-22T00:00:01.000".."2016-02-22T00:00:01.050").contains(&&line[..23]);
     assert_eq!(part, all.iter().filter(within).cloned().collect::<Vec<_>>());
     assert!(!part.is_empty() && part.len() < all.len());
     let nobody = here.wal(&["repro", "correct@9", "--log", "--node", "lgo"]).ends(2);
     insta::assert_snapshot!(nobody.complaint(), @"
-    error: no node is called 'lgo'
+    error: --node lgo: no node is called 'lgo'
       did you mean 'log'? nodes: log, world
     ");
 }

@@ -133,11 +133,11 @@ fn junit_is_whole_whatever_a_system_says() {
 fn a_file_that_cannot_be_written_is_found_before_the_work() {
     let here = Scratch::new("junit-nowhere");
     let sweep = ["sweep", "correct", "--seeds", "1..3", "--junit"];
-    here.wal(&[&sweep[..], &["deep/er/junit.xml"]].concat()).ends(0);
-    assert_eq!(elements(&here.read("deep/er/junit.xml"))[0].name, "testsuites");
-    let ran = here.wal(&[&sweep[..], &["deep/er"]].concat()).ends(2);
+    here.wal(&[&sweep[..], &[".latent/deep/junit.xml"]].concat()).ends(0);
+    assert_eq!(elements(&here.read(".latent/deep/junit.xml"))[0].name, "testsuites");
+    let ran = here.wal(&[&sweep[..], &[".latent/deep"]].concat()).ends(2);
     assert_eq!(ran.out, "", "it is found before any case runs");
-    assert_eq!(ran.err, "error: deep/er: it cannot be written: is a directory\n");
+    assert_eq!(ran.err, "error: .latent/deep: it cannot be written: is a directory\n");
 }
 
 fn junit_of_merged_slices_has_the_cases_of_one_process() {

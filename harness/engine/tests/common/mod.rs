@@ -16,7 +16,7 @@ macro_rules! tests {
 pub(crate) use tests;
 
 /// What a command line of the engine begins with, and the worker's hidden argument.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 17] = [
     "run",
     "enumerate",
     "sweep",
@@ -27,6 +27,11 @@ const COMMANDS: [&str; 12] = [
     "print",
     "scenarios",
     "schema",
+    "explain",
+    "marks",
+    "doctor",
+    "completions",
+    "man",
     "--help",
     "__worker",
 ];

@@ -1,0 +1,48 @@
+//! `completions SHELL` and `man FOLDER`: made from the same description of the command line as the help.
+
+use super::Failure;
+use crate::exit;
+use crate::print::out;
+use clap::Command;
+use clap_complete::Shell;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The shell that is to complete
+    shell: Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ManArgs {
+    /// The folder that the pages go into; it must exist
+    folder: PathBuf,
+}
+
+pub(super) fn run(arguments: &Args, mut command: Command) -> Result<u8, Failure> {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, name, &mut script);
+    out::bytes(&script)?;
+    Ok(exit::CLEAN)
+}
+
+pub(super) fn man(arguments: &ManArgs, command: Command) -> Result<u8, Failure> {
+    let folder = &arguments.folder;
+    if !folder.is_dir() {
+        let shown = folder.display();
+        return Err(Failure::Usage(format!("{shown}: no such folder\n  make it with mkdir -p {shown}")));
+    }
+    let name = command.get_name().to_owned();
+    clap_mangen::generate_to(command, folder)
+        .map_err(|error| Failure::Internal(format!("{}: {error}", folder.display())))?;
+    let first = folder.join(format!("{name}.1"));
+    out::print(&format!("read them with: man {}\n", man_path(&first)))?;
+    Ok(exit::CLEAN)
+}
+
+/// `man` takes what has a slash in it for a file.
+fn man_path(page: &Path) -> String {
+    let shown = page.display().to_string();
+    if shown.contains('/') { shown } else { format!("./{shown}") }
+}

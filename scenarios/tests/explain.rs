@@ -1,0 +1,160 @@
+//! Every word that a verdict can hold has an explanation: invariants, stages, outcomes, exit codes and marks. The names are
+//! taken from the source, so that a new one without an explanation fails here.
+
+mod common;
+
+use common::{folder, latent, text};
+use latent_engine::explain::{Entry, EntryKind, glossary};
+use latent_world::Latent;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Prefixes of names with a dot that are no marks: streams of keyed draws, fields of a request, files.
+const NO_MARKS: [&str; 14] = [
+    "properties",
+    "plan",
+    "workload",
+    "trouble",
+    "generate",
+    "world",
+    "oracle",
+    "net",
+    "disk",
+    "crash",
+    "manifest",
+    "lease",
+    "gaps",
+    "catalog",
+];
+/// Names with a mark's prefix that are streams of keyed draws.
+const DRAWS: [&str; 4] = ["client.hurry", "store.retry-after", "client.pause", "client.keep"];
+
+fn sources(below: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder().join("..").join(below)];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).expect("the crate has its source") {
+            let path = entry.expect("a folder reads to its end").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let source = std::fs::read_to_string(&path).expect("a listed file can be read");
+                found.push((path, source));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{below}");
+    found
+}
+
+/// Texts in double quotes of a file, without its unit tests.
+fn literals(source: &str) -> impl Iterator<Item = &str> {
+    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or(source);
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| line.split('"').skip(1).step_by(2))
+}
+
+/// `compaction.second-run`: two lower-case words with a dot between them.
+fn is_mark(name: &str) -> bool {
+    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let Some((prefix, rest)) = name.split_once('.') else { return false };
+    let is_file = matches!(rest, "rs" | "json" | "toml" | "seg" | "tmp" | "tee" | "test" | "md" | "case");
+    word(prefix) && word(rest) && !is_file && !NO_MARKS.contains(&prefix) && !DRAWS.contains(&name)
+}
+
+fn names(kind: EntryKind) -> BTreeSet<String> {
+    glossary::<Latent>().into_iter().filter(|one| one.kind == kind).map(|one| one.name).collect()
+}
+
+#[test]
+fn every_mark_in_the_source_has_an_entry_and_every_entry_a_mark() {
+    let mut in_source = BTreeSet::new();
+    for below in ["models/edge/src", "models/pipeline/src", "models/world/src"] {
+        for (path, source) in sources(below) {
+            let is_of_tests =
+                path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
+            if is_of_tests || path.ends_with(Path::new("glossary/marks.rs")) {
+                continue;
+            }
+            in_source.extend(literals(&source).filter(|name| is_mark(name)).map(str::to_owned));
+        }
+    }
+    assert!(in_source.len() > 100, "the marks are found in the source: {}", in_source.len());
+    let explained = names(EntryKind::Mark);
+    let missing: Vec<_> = in_source.difference(&explained).collect();
+    assert!(missing.is_empty(), "marks without an entry in models/world/src/glossary/marks.rs: {missing:?}");
+    let stale: Vec<_> = explained.difference(&in_source).collect();
+    assert!(stale.is_empty(), "entries of marks that no code reaches: {stale:?}");
+}
+
+#[test]
+fn every_invariant_that_can_be_reported_has_an_entry() {
+    let is_invariant = |name: &str| {
+        let mut chars = name.chars();
+        matches!(chars.next(), Some('I' | 'L')) && name.len() > 1 && chars.all(|c| c.is_ascii_digit())
+    };
+    let mut reported = BTreeSet::new();
+    for below in ["models/oracle/src", "models/world/src"] {
+        for (path, source) in sources(below) {
+            if !path.components().any(|part| part.as_os_str() == "glossary") {
+                reported.extend(literals(&source).filter(|name| is_invariant(name)).map(str::to_owned));
+            }
+        }
+    }
+    assert!(reported.len() > 15, "{reported:?}");
+    let explained = names(EntryKind::Invariant);
+    let missing: Vec<_> = reported.difference(&explained).collect();
+    assert!(missing.is_empty(), "invariants without an entry: {missing:?}");
+}
+
+#[test]
+fn every_entry_says_what_to_do_next_and_stands_once() {
+    let mut seen = BTreeSet::new();
+    for Entry { name, kind, means, matters, causes, next } in glossary::<Latent>() {
+        assert!(!means.is_empty() && !matters.is_empty() && !next.is_empty(), "{name}");
+        let must_say_causes = matches!(kind, EntryKind::Invariant | EntryKind::Mark);
+        assert!(!must_say_causes || !causes.is_empty(), "{name}");
+        assert!(seen.insert((kind, name.clone())), "{name} stands twice");
+    }
+}
+
+/// At most a screen, at 80 columns; run as a program, each kind once.
+#[test]
+fn an_explanation_is_found_by_word_and_by_fingerprint() {
+    for words in [
+        &["I10"][..],
+        &["L2"],
+        &["unrecoverable-loss"],
+        &["106"],
+        &["tee.expired"],
+        &["drill:recovery.ended"],
+        &["I1:missing:day-end:loss"],
+        &["not-protected"],
+        &["as expected"],
+        &["bound"],
+        &["recovered"],
+    ] {
+        let output = latent(&[&["explain"], words].concat());
+        let shown = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", text(&output.stderr));
+        assert!(shown.contains("next") && shown.lines().count() <= 30, "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    }
+    let unknown = latent(&["explain", "I99"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("did you mean I9"), "{}", text(&unknown.stderr));
+}
+
+/// A verdict points to the explanation of its worst finding, by a line that can be pasted.
+#[test]
+fn the_verdict_points_to_an_explanation() {
+    let output = latent(&["run", "one-day", "--release", "recompaction-overwrites"]);
+    assert_eq!(output.status.code(), Some(105), "{}", text(&output.stdout));
+    let shown = text(&output.stdout);
+    let line =
+        shown.lines().find_map(|line| line.trim_start().strip_prefix("explain ")).expect("it points there");
+    let word = line.split(' ').next_back().expect("a word to explain");
+    assert_eq!(latent(&["explain", word]).status.code(), Some(0), "{line}");
+    assert!(!text(&latent(&["run", "one-day"]).stdout).contains("\n  explain "), "a clean one needs none");
+}
