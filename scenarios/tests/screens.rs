@@ -53,7 +53,7 @@ fn pin(name: &str, arguments: &[&str], code: i32) {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {shown}");
         let limit = columns.unwrap_or(usize::MAX);
         for line in shown.lines().filter(|line| line.chars().count() > limit) {
-            let is_for_pasting = ["latent ", "TMP/"].iter().any(|word| line.contains(word));
+            let is_for_pasting = ["latent ", "TMP/", "  trace "].iter().any(|word| line.contains(word));
             assert!(is_for_pasting || code == 2, "wider than {limit} columns: {line}");
         }
         let heading = columns.map_or("no terminal".to_owned(), |columns| format!("{columns} columns"));

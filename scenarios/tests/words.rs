@@ -132,7 +132,9 @@ fn a_clean_run_whose_drill_lacks_events_says_so_in_the_verdict_line() {
 
 #[test]
 fn too_many_jobs_are_capped_and_said() {
-    let output = latent(&["corpus", "run", "-j", "10000", "--folder", env!("CARGO_TARGET_TMPDIR")]);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jobs.jsonl");
+    let file = file.to_str().expect("cargo's paths are UTF-8");
+    let output = latent(&["sweep", "one-day", "--seeds", "1..2", "-j", "10000", "--json", file]);
     let said = text(&output.stderr);
     assert!(said.contains("--jobs 10000: capped at "), "{said}");
 }
@@ -161,10 +163,8 @@ fn control_characters_never_reach_the_terminal_raw() {
     let named = scratch("escape-name.json", &day.replace("\"one-day\"", &format!("\"one{red}day\"")));
     let node = day.replace(
         "\"expect\"",
-        &format!(
-            "\"faults\": [{{ \"anchor\": {{ \"at\": \"2016-02-20T01:00:00Z\" }}, \
-        \"action\": {{ \"isolate\": {{ \"node\": \"a\\u001b[31mb\" }} }} }}], \"expect\""
-        ),
+        "\"faults\": [{ \"anchor\": { \"at\": \"2016-02-20T01:00:00Z\" }, \
+        \"action\": { \"isolate\": { \"node\": \"a\\u001b[31mb\" } } }], \"expect\"",
     );
     let node = scratch("escape-node.json", &node);
     let path = |path: &Path| path.to_str().expect("cargo's paths are UTF-8").to_owned();

@@ -137,6 +137,7 @@ fn a_run_is_one_screen() {
                   wal: 0, 1, 2, 3, 4
       trace       …
       again       wal run missing-sync@12
+      explain     wal explain W1:missing:after-crash:loss
     ");
     assert!(output.stderr.is_empty(), "no progress without a terminal: {}", text(&output.stderr));
     assert!(!output.stdout.contains(&0x1b), "no colours without a terminal");
@@ -164,7 +165,7 @@ fn json_is_one_object_with_what_is_promised() {
     assert_eq!(text(&output.stdout).lines().count(), 1);
     let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     let keys: Vec<&str> = report.as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget expected faults hung kept marks missing_marks noticed outcome repeat scenario seed shortfall sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
+    insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget caveat expected expected_as_written faults hung kept marks missing_marks noticed outcome release repeat scenario seed shortfall sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
     let violation: Vec<&str> =
         report["violations"][0].as_object().expect("it is an object").keys().map(String::as_str).collect();
     insta::assert_snapshot!(violation.join(" "), @"at_ms day detail file fingerprint invariant keys kind loses_items records stage");
@@ -180,13 +181,14 @@ fn a_required_mark_that_is_missed_fails_the_run() {
     let output = wal(&["run", &format!("{file}@12")]);
     assert_eq!(output.status.code(), Some(103));
     insta::assert_snapshot!(stable(&output.stdout, &file), @"
-    missed@12: clean, but not all that the scenario requires was reached
+    missed@12: clean, but required marks were not reached
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     3 told safe, 3 kept
       violated    nothing
       unreached   wal.never  required, so this run shows nothing
       trace       …
       again       wal run FILE@12
+      explain     wal explain wal.never
     ");
     let (report, code) = report(&[&file]);
     assert_eq!((report["outcome"].as_str(), code), (Some("clean"), Some(103)));
@@ -325,7 +327,7 @@ fn wrong_usage_is_told_apart() {
     let near = wal(&["run", "corect"]);
     insta::assert_snapshot!(stable(&near.stderr, ""), @"
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
     ");
     let help = wal(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
@@ -333,17 +335,22 @@ fn wrong_usage_is_told_apart() {
     Usage: wal <COMMAND>
 
     Commands:
-      run        Run one scenario with one seed, and judge it
-      enumerate  Run one scenario again and again, with a crash, or one error, at each of its operations
-                 in turn
-      sweep      Run many seeds of some scenarios, each case in a process of its own
-      merge      Put the slices of a sweep together, and judge it
-      repro      Run a case again, to the bit, with as much of its log as wanted
-      shrink     Make a failing case as small as it gets
-      corpus     Replay, extend and tidy the cases that once failed
-      scenarios  List the built-in scenarios
-      print      Print a scenario as a file: a built-in one, or one that a seed draws whole
-      schema     Print the JSON Schema of scenarios
+      run          Run one scenario with one seed, and judge it
+      enumerate    Run one scenario again and again, with a crash, or one error, at each of its
+                   operations in turn
+      sweep        Run many seeds of some scenarios, each case in a process of its own
+      merge        Put the slices of a sweep together, and judge it
+      repro        Run a case again, to the bit, with as much of its log as wanted
+      shrink       Make a failing case as small as it gets
+      corpus       Replay, extend and tidy the cases that once failed
+      explain      Explain a word of a verdict: an invariant, outcome, exit code, mark or fingerprint
+      scenarios    List the built-in scenarios
+      marks        List the marks that a scenario can require or a fault can wait for
+      print        Print a scenario as a file: a built-in one, or one that a seed draws whole
+      schema       Print the JSON Schema of scenarios
+      doctor       Check this machine: whether the same case runs the same twice, memory, disk, terminal
+      completions  Print a script that completes this command line in a shell
+      man          Write the manual pages into a folder
 
     Options:
       -h, --help     Print help
@@ -360,6 +367,7 @@ fn wrong_usage_is_told_apart() {
       103  required mark never reached, or fault never triggered
       104  slices do not add up
       105  recoverable, but missing or not noticed
+      106  better than expected
       130  interrupted, resumable
       143  terminated, resumable
     ");
@@ -367,8 +375,9 @@ fn wrong_usage_is_told_apart() {
 
 fn scenarios_and_schema_are_listed() {
     insta::assert_snapshot!(text(&wal(&["scenarios"]).stdout), @"
-    correct       clean                 1m  The power fails; nothing that was told safe is lost.
-    missing-sync  clean                 1m  The same, with the planted bug.
+    correct       clean                   1m  The power fails; nothing that was told safe is lost.
+    missing-sync  clean                   1m  The same, with the planted bug.
+    generated     clean               varies  A whole scenario drawn from the seed: generated@7. What `sweep` runs by default.
     ");
     let schema: Value = serde_json::from_slice(&wal(&["schema"]).stdout).expect("it is JSON");
     assert_eq!(schema["properties"]["records"]["minimum"], 0);

@@ -76,11 +76,12 @@ fn each_command_says_what_it_takes() {
       <NAME@SEED|CASE>  A scenario and seed, `generated@7`, or a case's file
 
     Options:
-          --log                  Print the event log to the output: what every node did, in order of
-                                 virtual time
-          --node <NAME>          Of the log, only this node; may be given several times
-          --from <T>             Of the log, only from this instant on, such as 2016-02-20T15:00:00Z
-          --to <T>               Of the log, only before this instant
+          --seed <N>             Use this seed; the same as NAME@SEED
+          --log                  Print the event log to the standard output: what every node did, in
+                                 order of virtual time
+          --node <NAME>          Show only this node's log; may be given several times
+          --from <T>             Show only the log from this time on, such as 2016-02-20T15:00:00Z
+          --to <T>               Show only the log before this time
           --until <T>            Stop at this instant, without a verdict
           --case-time <TIME>     The longest that it may take, real time [default: no limit] [env:
                                  LATENT_CASE_TIME=]
@@ -102,8 +103,9 @@ fn each_command_says_what_it_takes() {
       <NAME@SEED|CASE>  A case that fails: `generated@7`, a scenario and seed, or a case's file
 
     Options:
+          --seed <N>             Use this seed; the same as NAME@SEED
           --for <TIME>           For how long to go on [default: 5m] [env: LATENT_FOR=]
-          --jobs <N>             Candidates side by side [default: all cores] [env: LATENT_JOBS=]
+      -j, --jobs <N>             Candidates side by side [default: all cores] [env: LATENT_JOBS=]
           --release <NAME>       Put the whole system on this release: one of the scenario's, or `good`
           --case-time <TIME>     The longest that a candidate may take, real time [default: 2m] [env:
                                  LATENT_CASE_TIME=]
@@ -140,6 +142,7 @@ fn each_command_says_what_it_takes() {
       [SCENARIO[@SEED]]  A built-in scenario's name, a file, or `generated@7`
 
     Options:
+          --seed <N>        Use this seed; the same as SCENARIO@SEED
           --release <NAME>  Put the whole system on this release
           --bytes <FILE>    Generate the scenario from the bytes of a file, as a fuzzer gives them
       -h, --help            Print help

@@ -106,6 +106,7 @@ fn a_failing_seed_fails_again_with_the_same_hash() {
                   wal: 0, 1, 2, 3, 4
       trace       HASH  28 records
       again       wal repro missing-sync@12
+      explain     wal explain W1:missing:after-crash:loss
       recorded    the trace is the one asked for
     ");
     let json = here.wal(&["repro", "missing-sync@12", "--json"]).ends(100);
