@@ -3,11 +3,11 @@
 use super::Failure;
 use super::sweep::Args;
 use crate::folders;
-use crate::output::{Lock, OutputError, Stream, is_stream};
+use crate::output::{Lock, OutputError, Stream, is_stream, unused_aside};
 use crate::print::out;
 use crate::sweep::order::Order;
 use crate::sweep::results::{BadResults, Ran, Results, Writer};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -58,7 +58,7 @@ pub(super) fn open(
         return Ok((writer, before.ran, before_ms));
     }
     if before.end.is_none() && !before.ran.is_empty() {
-        let aside = unused(path);
+        let aside = unused_aside(path);
         std::fs::rename(path, &aside).map_err(unwritable)?;
         out::complain(&format!(
             "{} held an unfinished sweep of {} cases: it is in {} now\n",
@@ -80,14 +80,4 @@ pub(super) fn nothing_to_resume(path: &Path) -> Failure {
     let said = format!("{}: nothing to resume: no such file", path.display());
     let hint = "give --json the file of the sweep to go on with, or leave --resume out to begin";
     Failure::Usage(format!("{said}\n  {hint}"))
-}
-
-/// The first of `FILE.unfinished`, `FILE.unfinished.2`, `FILE.unfinished.3`, … that is not there.
-fn unused(path: &Path) -> PathBuf {
-    let numbers = (1_u64..).map(|number| match number {
-        1 => format!("{}.unfinished", path.display()),
-        number => format!("{}.unfinished.{number}", path.display()),
-    });
-    let mut names = numbers.map(PathBuf::from);
-    names.find(|name| !name.exists()).expect("a folder holds fewer files than there are numbers")
 }

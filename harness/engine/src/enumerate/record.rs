@@ -5,8 +5,10 @@
 //! line that was cut off is not there.
 
 use super::tally::Failure;
+use crate::folders;
+use crate::output::{Lock, OutputError, unused_aside};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -69,6 +71,7 @@ enum Line {
 pub(crate) struct Record {
     path: PathBuf,
     file: File,
+    _lock: Lock,
 }
 
 impl Record {
@@ -77,6 +80,7 @@ impl Record {
     /// # Errors
     /// It is something else's, another enumeration writes it, or it cannot be written.
     pub fn begin(path: &Path, header: &Header) -> Result<(Record, Option<PathBuf>), String> {
+        let lock = lock(path)?;
         let there = std::fs::read_to_string(path).unwrap_or_default();
         let aside = match there.lines().next() {
             None => None,
@@ -85,13 +89,11 @@ impl Record {
                 return Err(format!("{shown} is no file of an enumeration\n  give --results another one"));
             }
             Some(_) => {
-                // Its lock first: what is being written is not to be moved.
-                drop(Record::open(path, false)?);
                 let is_unfinished = !there.lines().any(|line| matches!(read_line(line), Some(Line::End(_))));
                 is_unfinished.then(|| put_aside(path)).transpose()?
             }
         };
-        let mut record = Record::open(path, true)?;
+        let mut record = Record::open(path, lock, true)?;
         record.put(&Line::Enumeration(header.clone()))?;
         Ok((record, aside))
     }
@@ -102,15 +104,17 @@ impl Record {
     /// There is none, it is of another enumeration, another one writes it, or it cannot be written.
     pub fn resume(path: &Path, header: &Header) -> Result<(Record, Vec<Ran>), String> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("{shown}: nothing to resume: {error}\n  leave --resume out to begin"))?;
+        let nothing = |error| format!("{shown}: nothing to resume: {error}\n  leave --resume out to begin");
+        std::fs::metadata(path).map_err(nothing)?;
+        let lock = lock(path)?;
+        let text = std::fs::read_to_string(path).map_err(nothing)?;
         let (before, ran) = parse(&text).ok_or_else(|| format!("{shown} is no file of an enumeration"))?;
         if let Some(why) = before.differs_by(header) {
             return Err(format!(
                 "{shown}: of another enumeration: {why}\n  leave --resume out to begin again"
             ));
         }
-        let record = Record::open(path, false)?;
+        let record = Record::open(path, lock, false)?;
         // Behind the last whole line, without an end that may stand there.
         let whole: usize = text
             .split_inclusive('\n')
@@ -123,23 +127,13 @@ impl Record {
         Ok((record, ran))
     }
 
-    fn open(path: &Path, is_new: bool) -> Result<Record, String> {
+    fn open(path: &Path, lock: Lock, is_new: bool) -> Result<Record, String> {
         let cannot = |error| format!("{}: {error}", path.display());
-        crate::folders::for_file(path).map_err(cannot)?;
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(cannot)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let shown = path.display();
-                return Err(format!("another enumeration writes {shown}\n  give --results another file"));
-            }
-            // A file system without locks: no worse than before there were any.
-            Err(TryLockError::Error(_)) => {}
-        }
         if is_new {
             file.set_len(0).map_err(cannot)?;
         }
-        Ok(Record { path: path.to_owned(), file })
+        Ok(Record { path: path.to_owned(), file, _lock: lock })
     }
 
     /// # Errors
@@ -174,16 +168,16 @@ fn parse(text: &str) -> Option<(Header, Vec<Ran>)> {
     (header.format == FORMAT).then(|| (header, ran.collect()))
 }
 
-/// Renames to the first free of `FILE.unfinished`, `FILE.unfinished-2`, …
+fn lock(path: &Path) -> Result<Lock, String> {
+    folders::for_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let unwritable = |error| OutputError::Unwritable(path.to_owned(), error).to_string();
+    Lock::take(path).map_err(unwritable)?.ok_or_else(|| OutputError::Locked(path.to_owned()).to_string())
+}
+
 fn put_aside(path: &Path) -> Result<PathBuf, String> {
-    let name = |nth: u32| match nth {
-        1 => format!("{}.unfinished", path.display()),
-        nth => format!("{}.unfinished-{nth}", path.display()),
-    };
-    let free = (1..=u32::MAX).map(|nth| PathBuf::from(name(nth))).find(|path| !path.exists());
-    let free = free.ok_or_else(|| format!("{}: no free name to put it aside", path.display()))?;
-    std::fs::rename(path, &free).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(free)
+    let aside = unused_aside(path);
+    std::fs::rename(path, &aside).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(aside)
 }
 
 #[cfg(test)]
@@ -205,7 +199,7 @@ mod tests {
         let (mut record, _) = Record::begin(&path, &header).unwrap();
         record.ran(&ran(1)).unwrap();
         let refused = Record::resume(&path, &header).err().unwrap();
-        assert!(refused.contains("another enumeration writes"), "{refused}");
+        assert!(refused.contains("another process is writing this file"), "{refused}");
         record.file.write_all(b"{\"ran\":{\"stri").unwrap();
         drop(record);
         let (mut record, before) = Record::resume(&path, &header).unwrap();

@@ -16,7 +16,7 @@ mod stream;
 
 pub(crate) use destination::{Destination, Format};
 pub(crate) use lock::Lock;
-pub(crate) use replace::{replace, replacement};
+pub(crate) use replace::{replace, replacement, unused_aside};
 pub(crate) use stream::{STANDARD, Stream, is_stream};
 
 use std::io;

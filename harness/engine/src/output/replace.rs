@@ -73,3 +73,13 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 fn sync_folder_of(_path: &Path) -> io::Result<()> {
     Ok(())
 }
+
+/// The first of `FILE.unfinished`, `FILE.unfinished.2`, `FILE.unfinished.3`, … that is not there: where an unfinished file is put aside.
+pub(crate) fn unused_aside(path: &Path) -> PathBuf {
+    let numbers = (1_u64..).map(|number| match number {
+        1 => format!("{}.unfinished", path.display()),
+        number => format!("{}.unfinished.{number}", path.display()),
+    });
+    let mut names = numbers.map(PathBuf::from);
+    names.find(|name| !name.exists()).expect("a folder holds fewer files than there are numbers")
+}
