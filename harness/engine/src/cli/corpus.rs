@@ -230,7 +230,7 @@ fn add<S: System>(
     let now = match of_judged(&target, parent::run(&target.work(), manner, |_| {}))? {
         Ended::Holds => "it holds: it will be noticed when it does not".to_owned(),
         Ended::Fails(finding, _) => {
-            format!("it fails still, with {} {}: mend the cause", finding.ended(), finding.fingerprint)
+            format!("it fails still, with {} {}: fix the cause", finding.ended(), finding.fingerprint)
         }
         Ended::Idle(idle) => format!("{idle}: it shows nothing"),
         Ended::Unreadable(bad) => bad,

@@ -37,7 +37,7 @@ fn a_case_is_kept_listed_and_replayed() {
         .ends(0);
     insta::assert_snapshot!(added.screen(), @"
     corpus/a-record-that-was-told-safe-survives.json
-      it fails still, with unrecoverable-loss W1:missing:after-crash:loss: mend the cause
+      it fails still, with unrecoverable-loss W1:missing:after-crash:loss: fix the cause
     ");
     keep_mended(&here, "power-fails-after-the-sixth-record");
     insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @"

@@ -117,8 +117,8 @@ fn an_interrupted_enumeration_says_what_was_done_and_goes_on() {
         "cut.jsonl",
         here.read("whole.jsonl").lines().next().map(|line| format!("{line}\n")).as_deref().unwrap_or(""),
     );
-    let anew = here.wal(&enumerate).ends(100);
-    assert!(anew.err.contains("it is in cut.jsonl.unfinished now"), "{}", anew.err);
+    let again = here.wal(&enumerate).ends(100);
+    assert!(again.err.contains("it is in cut.jsonl.unfinished now"), "{}", again.err);
     here.wal(&["enumerate", "correct@1", "--results", "nowhere.jsonl", "--resume"]).ends(2);
 }
 

@@ -173,7 +173,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
             "Once faults stop, backlogs drain within a day: clients' retries, hints, tee files on edges, unfinished \
          uploads. A hint is handed off within an hour whenever its node and its disk are there.",
             "A backlog that stays is lost with the next fault of its node.",
-            "A retry loop that ended, a peer that rests for ever longer, a file name that the uploader does not list.",
+            "A retry loop that ended, a peer whose pauses grow without a limit, a file name that the uploader does not list.",
             "`hung` names node and file: `repro … --log --node NODE` from the end of the faults on.",
         ],
     ),

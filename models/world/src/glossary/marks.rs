@@ -30,7 +30,7 @@ const MARKS: [(&str, &str); 131] = [
     mark("audit.failed", "An audit could not read what it compares."),
     mark(
         "audit.memory-dropped",
-        "The audit's clock had been ahead: it dropped what it remembered and reads anew.",
+        "The audit's clock had been ahead: it dropped what it remembered and reads everything again.",
     ),
     mark("audit.mismatch", "The audit found events missing or altered in an export."),
     mark("audit.ran", "An audit read the tee."),
@@ -159,7 +159,10 @@ const MARKS: [(&str, &str); 131] = [
     mark("tee.object-added", "The keeper added a second object of a tee file."),
     mark("tee.object-completed", "An upload completed an object that lacked records."),
     mark("tee.object-unreadable", "The keeper could not read an object of the tee."),
-    mark("tee.peer-not-told", "The other edge could not be told of an upload; it uploads its copy too."),
+    mark(
+        "tee.peer-not-told",
+        "The report of an upload did not reach the other edge; it uploads its copy too.",
+    ),
     mark("tee.repair-failed", "The keeper could not write a repaired object."),
     mark("tee.repaired", "A damaged tee file was completed from other copies."),
     mark("tee.taken-over", "An edge uploaded the file of another edge that did not."),
