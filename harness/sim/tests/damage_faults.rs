@@ -340,6 +340,44 @@ fn a_lost_write_is_seen_and_synced_and_gone_after_the_next_crash() {
     );
 }
 
+/// Paths of the files that an image calls harmed.
+fn harmed(image: &DiskImage) -> Vec<&str> {
+    image.files().filter(|(_, file)| file.is_harmed()).map(|(path, _)| path).collect()
+}
+
+#[test]
+fn every_damage_names_the_files_that_it_struck_and_no_others() {
+    for (fault, struck) in
+        [(latent_sector("bystander", 1), "bystander"), (bit_rot("g", 1, 1), "g"), (lost_write("f", 1), "f")]
+    {
+        let ran = run(1, &[fault], CrashKeeps::Nothing, write_twice);
+        assert_eq!((harmed(&ran.seen), harmed(&ran.left)), (vec![struck], vec![struck]));
+    }
+    let mut astray = BTreeSet::new();
+    for pick in 0..30 {
+        let left = run(1, &[misdirected("f", pick)], CrashKeeps::Nothing, write_twice).left;
+        assert!(harmed(&left).contains(&"f"), "its own place lacks the write");
+        astray.extend(harmed(&left).iter().map(|path| (*path).to_owned()));
+    }
+    assert_eq!(astray.len(), 3, "{astray:?}");
+    assert!(harmed(&run(1, &[], CrashKeeps::Nothing, write_twice).left).is_empty());
+}
+
+#[test]
+fn harm_goes_with_the_file_and_not_with_its_name_or_a_copy_of_its_bytes() {
+    let script = async |env: SimEnv| {
+        let disk = env.disk();
+        durable(disk, "d", varied(LEN)).await;
+        ready(&env);
+        disk.rename("d", "moved").await.unwrap();
+        let rotten = disk.open("moved", OpenMode::Read).await.unwrap().read_at(0, LEN).await.unwrap();
+        durable(disk, "d", rotten.to_vec().into()).await;
+        disk.sync_dir("").await.unwrap();
+    };
+    let ran = run(1, &[bit_rot("d", 1, 1)], CrashKeeps::Nothing, script);
+    assert_eq!(harmed(&ran.left), ["moved"]);
+}
+
 /// What crashes leave of three un-synced appends of a block each, behind one that is durable.
 fn after_crashes(faults: &[Action]) -> BTreeSet<String> {
     let script = async |env: SimEnv| {

@@ -194,6 +194,7 @@ fn week() -> Vec<Vec<DiskView>> {
                     path: format!("{dir}/1.seg"),
                     chunks: day.raw.clone(),
                     unreadable: false,
+                    harmed: false,
                 });
             }
             if is_compacted {

@@ -5,6 +5,7 @@
 
 use crate::content::{DayContent, Days};
 use crate::identity::ProjectDay;
+use crate::invariants::Moment;
 use crate::memo::Memo;
 use crate::reader::lease::{self, Grant};
 use crate::reader::manifest::{Entry, Manifest};
@@ -64,9 +65,26 @@ pub struct DiskSnapshot {
     pub problems: Vec<Problem>,
     /// Length of all its files, of whatever kind.
     pub held_bytes: u64,
+    /// Paths of files of which planned faults changed or took bytes.
+    pub harmed: BTreeSet<String>,
 }
 
 impl DiskSnapshot {
+    /// Whether a planned fault changed or took bytes of a file of this day.
+    pub(crate) fn is_harmed(&self, of: ProjectDay) -> bool {
+        self.harmed.iter().filter_map(|path| segment::arb_path(path)).any(|path| match path {
+            ArbPath::Manifest(day) | ArbPath::Segment(day, _) | ArbPath::Stray(day) => day == of,
+            ArbPath::Aside(..) | ArbPath::Lease(_) => false,
+        })
+    }
+
+    /// Whether planned faults explain that something of a day does not read: they changed or took bytes of a file of the
+    /// day, or took away files of this disk and this one is not there.
+    pub(crate) fn excuses(&self, problem: &Problem, now: &Moment) -> bool {
+        let is_gone = problem.error.flaw == Flaw::Missing && now.is_damaged(&self.name);
+        is_gone || self.is_harmed(problem.of)
+    }
+
     /// What it holds of each project's day.
     #[must_use]
     pub fn content(&self) -> Days {
@@ -104,6 +122,13 @@ impl Snapshot {
         self.disks.iter().flat_map(|disk| &disk.problems)
     }
 
+    /// The problems that no planned fault explains.
+    pub(crate) fn unexcused<'s>(&'s self, now: &'s Moment) -> impl Iterator<Item = &'s Problem> {
+        let of_disk = |disk: &'s DiskSnapshot| disk.problems.iter().map(move |problem| (disk, problem));
+        let all = self.disks.iter().flat_map(of_disk);
+        all.filter(|(disk, problem)| !disk.excuses(problem, now)).map(|(_, problem)| problem)
+    }
+
     /// What a reader of any `read` of the disks sees.
     #[must_use]
     pub fn seen_by(&self, read: usize) -> Sight {
@@ -126,8 +151,13 @@ fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bo
     let mut snapshot = DiskSnapshot { name: disk.name.clone(), ..DiskSnapshot::default() };
     for file in &disk.files {
         snapshot.held_bytes += file.len_bytes();
+        if file.harmed {
+            snapshot.harmed.insert(file.path.clone());
+        }
         match segment::arb_path(&file.path) {
-            Some(ArbPath::Manifest(of)) if wanted(of) => dirs.entry(of).or_default().manifest = Some(file),
+            Some(ArbPath::Manifest(of)) if wanted(of) => {
+                dirs.entry(of).or_default().manifest = Some(file);
+            }
             Some(ArbPath::Segment(of, id)) if wanted(of) => {
                 dirs.entry(of).or_default().segments.insert(id, file);
             }

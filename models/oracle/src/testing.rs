@@ -8,7 +8,7 @@ use crate::sight::Sight;
 use crate::snapshot::Snapshot;
 use crate::view::{DiskView, FileView};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const DAY: i32 = 16_853; // 2016-02-22
 pub(crate) const NOON_MS: i64 = 1_456_142_400_000; // 2016-02-22T12:00Z
@@ -136,10 +136,20 @@ pub(crate) fn manifest(edits: &[String]) -> Bytes {
     bytes.into()
 }
 
+fn view(name: &str, files: &BTreeMap<String, Bytes>, harmed: &BTreeSet<String>) -> DiskView {
+    let file = |(path, bytes): (&String, &Bytes)| FileView {
+        harmed: harmed.contains(path),
+        ..FileView::whole(path, bytes.clone())
+    };
+    DiskView { name: name.into(), files: files.iter().map(file).collect() }
+}
+
 /// A disk that is being put together.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     pub files: BTreeMap<String, Bytes>,
+    /// Paths of files that a planned fault struck.
+    pub harmed: BTreeSet<String>,
 }
 
 impl Disk {
@@ -155,9 +165,13 @@ impl Disk {
         self.files.insert(format!("arb/{}/{}/{name}", of.project, day_text(of.day)), bytes);
     }
 
+    /// A planned fault strikes this file of the day.
+    pub(crate) fn harm(&mut self, of: ProjectDay, name: &str) {
+        self.harmed.insert(format!("arb/{}/{}/{name}", of.project, day_text(of.day)));
+    }
+
     pub(crate) fn view(&self, name: &str) -> DiskView {
-        let files = self.files.iter().map(|(path, bytes)| FileView::whole(path, bytes.clone())).collect();
-        DiskView { name: name.into(), files }
+        view(name, &self.files, &self.harmed)
     }
 }
 
@@ -270,6 +284,8 @@ pub(crate) fn sight(disks: &[Disk]) -> Sight {
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     pub files: BTreeMap<String, Bytes>,
+    /// Paths of files that a planned fault struck.
+    pub harmed: BTreeSet<String>,
 }
 
 impl Store {
@@ -318,7 +334,6 @@ impl Store {
     }
 
     pub(crate) fn view(&self, name: &str) -> DiskView {
-        let files = self.files.iter().map(|(path, bytes)| FileView::whole(path, bytes.clone())).collect();
-        DiskView { name: name.into(), files }
+        view(name, &self.files, &self.harmed)
     }
 }

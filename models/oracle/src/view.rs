@@ -15,13 +15,15 @@ pub struct FileView {
     pub chunks: Vec<Bytes>,
     /// The device cannot read some of them: to everyone in the world the file is a copy that does not read.
     pub unreadable: bool,
+    /// A planned fault changed or took some of its bytes: what does not read of it is the device's doing.
+    pub harmed: bool,
 }
 
 impl FileView {
     /// A file in one piece.
     #[must_use]
     pub fn whole(path: impl Into<String>, bytes: Bytes) -> FileView {
-        FileView { path: path.into(), chunks: vec![bytes], unreadable: false }
+        FileView { path: path.into(), chunks: vec![bytes], unreadable: false, harmed: false }
     }
 
     /// Length of the file.
@@ -43,6 +45,14 @@ pub struct DiskView {
     pub name: String,
     /// Its files, in any order.
     pub files: Vec<FileView>,
+}
+
+impl DiskView {
+    /// Whether a planned fault changed or took bytes of the file at this path.
+    #[must_use]
+    pub fn is_harmed(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.harmed && file.path == path)
+    }
 }
 
 pub(crate) fn len_bytes(chunks: &[Bytes]) -> u64 {

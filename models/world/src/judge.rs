@@ -41,6 +41,8 @@ use std::time::Duration;
 
 /// A backup may take so long, and a failed one is tried again, on top of its interval.
 pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
+/// A file is named by its edge's clock and expires by those of others, each a little off.
+const TEE_EARLY_MS: i64 = 10 * 60_000;
 /// A tee file lives until the store looks (every 6 h), a request stands in a file of an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
 
@@ -118,7 +120,7 @@ impl Judge {
         });
         let tee = topic.protection.tee.as_ref().map(|tee| Retention {
             kept_ms: ms(tee.retention.0),
-            slack_ms: ms(TEE_SLACK),
+            early_ms: lock(&side.ledger).settings().clock_skew_ms + TEE_EARLY_MS,
             undisturbed_since_ms: i64::MIN / 2,
         });
         let grace_ms = ms(topic.compaction.grace.0);
@@ -129,7 +131,7 @@ impl Judge {
             aside_age_ms: grace_ms + 50 * 3_600_000,
             held_per_live_percent: 400,
             allowance_bytes: 16 << 20,
-            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + tee.slack_ms),
+            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + ms(TEE_SLACK)),
         };
         let needs = Needs::of(topic);
         lock(&chronicle).excuses.repairer = needs.repairer();
@@ -489,6 +491,7 @@ pub(crate) fn view_of<'i>(
         path: path.to_owned(),
         chunks: file.chunks().to_vec(),
         unreadable: file.has_unreadable(),
+        harmed: file.is_harmed(),
     });
     DiskView { name: name.to_owned(), files: files.collect() }
 }

@@ -15,14 +15,18 @@ impl FileCell {
     pub(crate) fn write_in_vain(&self, offset: u64, data: Bytes) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        state.snapshot();
+        state.snapshot().harm();
         state.unwritten = true;
-        self.look(state, |view| view.write(offset, data));
+        self.look(state, |view| {
+            view.write(offset, data);
+            view.harm();
+        });
     }
 
     /// A write whose bytes go elsewhere: the file grows where it must, and that is all.
     pub(crate) fn write_elsewhere(&self, end: u64, key: u128) {
         self.overwrite(Change::Extend { len_bytes: end }, key);
+        self.damage(Rope::harm);
     }
 
     /// A sync failed: the pages that were pending are marked clean and never written. Where reads go on showing them,
@@ -75,7 +79,10 @@ impl FileCell {
 
     /// The block can no longer be read.
     pub(crate) fn spoil(&self, block: u64) {
-        self.damage(|rope| rope.spoil(block));
+        self.damage(|rope| {
+            rope.spoil(block);
+            rope.harm();
+        });
     }
 
     /// The bits that are set in `mask`, from `offset` on, change.
@@ -83,6 +90,7 @@ impl FileCell {
         self.damage(|rope| {
             let there = within(rope, offset, mask.len());
             rope.flip(offset, &mask[..there]);
+            rope.harm();
         });
     }
 
@@ -91,6 +99,7 @@ impl FileCell {
         self.damage(|rope| {
             let there = within(rope, offset, data.len());
             rope.write(offset, data.slice(..there));
+            rope.harm();
         });
     }
 

@@ -56,6 +56,13 @@ impl FileImage {
         self.rope.is_unreadable(0, u64::MAX)
     }
 
+    /// Whether a fault changed or took some of its bytes: rot, unreadable blocks, lost and misdirected writes. It goes with
+    /// the file under whatever name, until the file is cut to nothing; a copy of its bytes has it not.
+    #[must_use]
+    pub fn is_harmed(&self) -> bool {
+        self.rope.is_harmed()
+    }
+
     /// Its bytes in one piece; copied if the file has several.
     #[must_use]
     pub fn bytes(&self) -> Bytes {

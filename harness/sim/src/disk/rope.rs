@@ -18,6 +18,8 @@ pub(crate) struct Rope {
     ends: Vec<u64>,
     /// What of it cannot be read; the bytes are there for whoever looks from outside.
     bad: BadBlocks,
+    /// A fault changed or took some of its bytes.
+    harmed: bool,
 }
 
 impl Rope {
@@ -45,9 +47,10 @@ impl Rope {
         }
     }
 
-    /// Cuts, or extends with zeros.
+    /// Cuts, or extends with zeros. An empty file has no harm left in it.
     pub(crate) fn truncate(&mut self, len_bytes: u64) {
         self.bad.cut(len_bytes);
+        self.harmed &= len_bytes > 0;
         self.resize(len_bytes);
     }
 
@@ -114,6 +117,7 @@ impl Rope {
         self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push(chunk));
         out.bad = self.bad.clone();
         out.bad.cut(len_bytes);
+        out.harmed = self.harmed;
         out
     }
 
@@ -127,6 +131,16 @@ impl Rope {
             copy[clamp(at - start)] ^= bits;
             self.chunks[index] = copy.freeze();
         }
+    }
+
+    /// Remembers that a fault changed or took some of its bytes.
+    pub(crate) fn harm(&mut self) {
+        self.harmed = true;
+    }
+
+    /// Whether a fault changed or took some of its bytes.
+    pub(crate) fn is_harmed(&self) -> bool {
+        self.harmed
     }
 
     /// Makes a block unreadable; none past the end.

@@ -61,7 +61,7 @@ pub fn check(
     if let Some(backup) = &newest {
         let damages = backup.problems.iter().filter_map(|(of, error)| damage(store, Some(*of), error, now));
         checked.violations.extend(damages);
-        checked.violations.extend(missing(ledger, &store.name, backup, production, now));
+        checked.violations.extend(missing(ledger, store, backup, production, now));
     }
     checked.newest = newest;
     checked
@@ -94,8 +94,7 @@ fn damage(store: &DiskView, of: Option<ProjectDay>, error: &ReadError, now: &Mom
     let kind = match error.flaw {
         Flaw::Missing => "object-missing",
         // A store's disk may rot like any other.
-        Flaw::Unreadable => return None,
-        _ if now.faults_active || now.is_damaged(&store.name) => return None,
+        _ if store.is_harmed(&error.path) => return None,
         _ => "object-damaged",
     };
     let found = Violation::new("I10", kind, now.stage.as_str()).of(store.name.as_str(), 1).at(now.at_ms);
@@ -109,7 +108,7 @@ fn damage(store: &DiskView, of: Option<ProjectDay>, error: &ReadError, now: &Mom
 /// Acknowledged before the position by the edges' clocks: a client that had its answer the skew earlier is sure.
 fn missing(
     ledger: &Ledger,
-    store: &str,
+    store: &DiskView,
     backup: &Backup,
     production: &Sight,
     now: &Moment,
@@ -120,7 +119,7 @@ fn missing(
     let positions: BTreeSet<i64> =
         backup.behind.keys().map(|project| before(*project)).chain([of_all]).collect();
     // What the device took is no mistake of the backup: the other data center holds it, or a drill says what is gone.
-    let taken = |of| backup.problems.iter().any(|(day, error)| *day == of && is_taken(store, error, now));
+    let taken = |of| backup.problems.iter().any(|(day, error)| *day == of && store.is_harmed(&error.path));
     let mut tally = Tally::new("I10", now);
     let held = Sight::of_one(&backup.days);
     for before_ms in positions {
@@ -141,15 +140,10 @@ fn missing(
             moment_text(backup.position_of(of.project))
         );
         match kind {
-            "missing" => (true, format!("{whose}, neither in {store} nor in production")),
-            _ => (false, format!("{whose}, not in {store}")),
+            "missing" => (true, format!("{whose}, neither in {} nor in production", store.name)),
+            _ => (false, format!("{whose}, not in {}", store.name)),
         }
     })
-}
-
-/// Whether an object does not read because a planned fault took its bytes.
-fn is_taken(store: &str, error: &ReadError, now: &Moment) -> bool {
-    error.flaw == Flaw::Unreadable || (error.flaw != Flaw::Missing && now.is_damaged(store))
 }
 
 /// How many of each event, acknowledged before `before_ms`, are in no place of the sight.
@@ -295,12 +289,15 @@ mod tests {
         let mut bytes = rotten.files[&key].to_vec();
         bytes[50] ^= 1;
         rotten.files.insert(key.clone(), bytes.into());
-        let damaged = |store: &str| Moment { damaged: [store.to_owned()].into(), ..noon_after() };
-        let kinds = |store: &Store, now: &Moment| found(store, &["i1", "i2"], now).len();
-        assert_eq!((kinds(&rotten, &damaged("dc-1")), kinds(&rotten, &damaged("dc-2"))), (0, 2));
+        let now = Moment { damaged: ["dc-1".to_owned()].into(), ..noon_after() };
+        let kinds = |store: &Store| found(store, &["i1", "i2"], &now).len();
+        rotten.harmed.insert("objects/segments/another".into());
+        assert_eq!(kinds(&rotten), 2, "another object was struck");
+        rotten.harmed.insert(key.clone());
+        assert_eq!(kinds(&rotten), 0);
         let mut gone = good;
         gone.files.remove(&key);
-        assert_eq!(kinds(&gone, &damaged("dc-1")), 2, "rot takes no names");
+        assert_eq!(kinds(&gone), 2, "rot takes no names");
     }
 
     #[test]
@@ -318,7 +315,8 @@ mod tests {
         bytes[50] ^= 1;
         rotten.files.insert(key, bytes.into());
         assert_eq!(kinds(&rotten, &noon_after()), ["object-damaged", "not-backed-up"]);
-        assert_eq!(kinds(&rotten, &Moment { faults_active: true, ..noon_after() }), ["not-backed-up"]);
+        let trouble = Moment { faults_active: true, ..noon_after() };
+        assert_eq!(kinds(&rotten, &trouble), ["object-damaged", "not-backed-up"], "of other faults");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! must be equal. Requests are known again by [`crate::request_digest`]: of equal ones as many must be there as were
 //! acknowledged. More may be there: requests without an answer, and such as ingest refused. Where a planned fault took
 //! a file's bytes, and no other copy of the file reads, it is not known which requests were in it: its hour is not judged.
-//! So many requests may be missing as edges wrote down that they let through and have not teed since.
+//! A request may be missing if an edge wrote down, when it came, that it let it through, and has not teed it since: each
+//! line that says so excuses one request that was under way then.
 //!
 //! In the tee store each record is in two objects that read, from [`TWICE_WITHIN_MS`] after its hour on: its edges uploaded
 //! it twice, or the store's keeper, which reads every object within a day, has put it into another. Trouble excuses one that
@@ -12,12 +13,12 @@
 
 use super::{Moment, count};
 use crate::day::moment_text;
-use crate::ledger::{Ledger, request_digest};
+use crate::ledger::{AckedRequest, Ledger, request_digest};
 use crate::memo::Memo;
 use crate::reader::gaps::OpenGaps;
 use crate::reader::tee::{self, Method, TeeRecord};
 use crate::reader::{Flaw, ReadError, Tail};
-use crate::view::DiskView;
+use crate::view::{DiskView, FileView};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,11 +47,14 @@ pub const TWICE_WITHIN_MS: i64 = 26 * 3_600_000;
 pub struct Retention {
     /// Requests are kept this long after their arrival.
     pub kept_ms: i64,
-    /// Older than this less than `kept_ms`, a request may be on its way out already.
-    pub slack_ms: i64,
+    /// So much earlier than that it may go: as much as clocks may differ.
+    pub early_ms: i64,
     /// Since when nothing has kept edges and tee store from their work, in milliseconds since 1970.
     pub undisturbed_since_ms: i64,
 }
+
+/// A request waits so long, at most, for those that an edge writes with it: it answers none that waited longer.
+const BATCH_WAITS_MS: i64 = 60_000;
 
 /// Checks every tee file on these disks: edges' and the tee store's.
 pub fn check(
@@ -69,10 +73,10 @@ pub fn check(
             let teed = match memo.tee(file) {
                 Ok(teed) => teed,
                 Err(error) => {
-                    if error.flaw == Flaw::Unreadable || now.is_damaged(&disk.name) {
+                    if file.harmed {
                         taken.extend(name_of(&file.path));
                     }
-                    found.extend(unreadable(disk, &error, now));
+                    found.extend(unreadable(disk, file, &error, now));
                     continue;
                 }
             };
@@ -88,11 +92,11 @@ pub fn check(
             }
         }
     }
-    let oldest_ms = now.at_ms - retention.kept_ms + retention.slack_ms;
+    let oldest_ms = now.at_ms - retention.kept_ms + retention.early_ms;
     found.extend(twice.lacking(oldest_ms, retention, now));
     let taken = taken.difference(&read).filter_map(|(hour, _, _)| i64::try_from(*hour).ok()).collect();
-    let gaps = OpenGaps::of(disks).recorded_since(oldest_ms);
-    found.extend(missing(ledger, by_number.into_values(), &taken, (oldest_ms, gaps), now));
+    let gaps = OpenGaps::of(disks);
+    found.extend(missing(ledger, by_number.into_values(), &taken, (oldest_ms, &gaps), now));
     found
 }
 
@@ -148,7 +152,7 @@ fn missing(
     ledger: &Ledger,
     held: impl Iterator<Item = u128>,
     taken: &BTreeSet<i64>,
-    (oldest_ms, gaps): (i64, u64),
+    (oldest_ms, gaps): (i64, &OpenGaps),
     now: &Moment,
 ) -> Option<Violation> {
     let mut counts: BTreeMap<u128, i64> = BTreeMap::new();
@@ -165,24 +169,46 @@ fn missing(
         let left = counts.entry(request.digest).or_default();
         *left -= 1;
         if *left < 0 && !may_be_taken(request.sent_at_ms) {
-            missing.push(format!("{:032x}", request.digest));
+            missing.push(request);
         }
     }
-    let items = (missing.len() as u64).saturating_sub(gaps);
+    let missing = outside_gaps(missing, gaps, ledger.settings().clock_skew_ms);
+    let items = missing.len() as u64;
     (items > 0).then(|| {
         let detail = format!(
             "{} sent since {} in no copy of the tee",
             count(items, "acknowledged request", "acknowledged requests"),
             moment_text(oldest_ms)
         );
-        tee_violation("missing", items, now).keys(missing).because(detail)
+        let keys = missing.iter().map(|request| format!("{:032x}", request.digest));
+        tee_violation("missing", items, now).keys(keys).because(detail)
     })
 }
 
+/// The requests that no line of a gap excuses. A line excuses one request that was under way when the line's first
+/// request came, or that came while this one waited. Given in the order of time, each goes to the request that can wait
+/// least: so as many are excused as can be.
+fn outside_gaps<'r>(
+    mut missing: Vec<&'r AckedRequest>,
+    gaps: &OpenGaps,
+    clock_skew_ms: i64,
+) -> Vec<&'r AckedRequest> {
+    let from_ms = |request: &AckedRequest| request.sent_at_ms - clock_skew_ms - BATCH_WAITS_MS;
+    let until_ms = |request: &AckedRequest| request.acked_at_ms + clock_skew_ms;
+    for arrived_ms in gaps.arrivals_ms() {
+        let is_meant = |request: &AckedRequest| (from_ms(request)..=until_ms(request)).contains(&arrived_ms);
+        let meant = missing.iter().enumerate().filter(|(_, request)| is_meant(request));
+        if let Some((at, _)) = meant.min_by_key(|(_, request)| until_ms(request)) {
+            missing.remove(at);
+        }
+    }
+    missing
+}
+
 /// The end of a file that an edge was writing when it died is torn: that is no breach, what is owed is counted.
-fn unreadable(disk: &DiskView, error: &ReadError, now: &Moment) -> Option<Violation> {
+fn unreadable(disk: &DiskView, file: &FileView, error: &ReadError, now: &Moment) -> Option<Violation> {
     let is_new = matches!(error.flaw, Flaw::ShortHeader { .. });
-    if is_new || now.faults_active || error.flaw == Flaw::Unreadable || now.is_damaged(&disk.name) {
+    if is_new || file.harmed {
         return None;
     }
     Some(tee_violation("unreadable", 1, now).because(format!("{}: {error}", disk.name)))
@@ -217,11 +243,10 @@ pub(crate) fn digests(file: &crate::FileView) -> Result<Arc<Vec<Teed>>, ReadErro
 mod tests {
     use super::*;
     use crate::testing::{Answer, Clients, NOON_MS, Rec, TeeRec, tee_file};
-    use crate::view::FileView;
 
     const DAY_MS: i64 = 86_400_000;
     const SEVEN_DAYS: Retention =
-        Retention { kept_ms: 7 * DAY_MS, slack_ms: 3_600_000, undisturbed_since_ms: i64::MIN / 2 };
+        Retention { kept_ms: 7 * DAY_MS, early_ms: 3_600_000, undisturbed_since_ms: i64::MIN / 2 };
     const HOUR: u64 = (NOON_MS / 3_600_000) as u64;
 
     fn rec(id: &str) -> Rec {
@@ -280,8 +305,10 @@ mod tests {
             files().into_iter().chain([gaps]).collect::<Vec<_>>()
         };
         assert_eq!(found(line(NOON_MS), SEVEN_DAYS, NOON_MS + DAY_MS), [], "the edge wrote it down");
-        let old_ms = NOON_MS - 9 * DAY_MS;
-        assert_eq!(found(line(old_ms), SEVEN_DAYS, NOON_MS + DAY_MS), [("missing".into(), 1)]);
+        for other_ms in [NOON_MS - 9 * DAY_MS, NOON_MS - HOUR_MS, NOON_MS + HOUR_MS] {
+            let lost = found(line(other_ms), SEVEN_DAYS, NOON_MS + DAY_MS);
+            assert_eq!(lost, [("missing".into(), 1)], "what came at another time excuses nothing");
+        }
         let closed = "{\"edge\":0,\"first\":2,\"last\":2,\"closed_ms\":9}\n";
         let closed = FileView::whole("edge/gaps.old", closed.as_bytes().to_vec().into());
         let files = line(NOON_MS).into_iter().chain([closed]).collect();
@@ -309,22 +336,19 @@ mod tests {
 
     #[test]
     fn an_hour_of_which_a_planned_fault_took_a_file_is_not_judged_and_others_are() {
-        let rotten = |hour: u64| {
-            FileView::whole(
-                format!("objects/tee/{hour}-0-1.by-0.tee"),
-                "rotten, and longer than any header".into(),
-            )
+        let rotten = |hour: u64, harmed: bool| {
+            let path = format!("objects/tee/{hour}-0-1.by-0.tee");
+            FileView { harmed, ..FileView::whole(path, "rotten, and longer than any header".into()) }
         };
-        let found = |hour: u64, damaged: &str| {
-            let disk = DiskView { name: "tee-store".into(), files: vec![rotten(hour)] };
-            let now = Moment { damaged: [damaged.to_owned()].into(), ..crate::invariants::noon_after() };
+        let now = Moment { damaged: ["tee-store".to_owned()].into(), ..crate::invariants::noon_after() };
+        let found = |hour: u64, harmed: bool| {
+            let disk = DiskView { name: "tee-store".into(), files: vec![rotten(hour, harmed)] };
             check(&mut Memo::default(), &clients().ledger, &[disk], SEVEN_DAYS, &now).len()
         };
-        assert_eq!((found(HOUR, "tee-store"), found(HOUR + 2, "tee-store")), (0, 1));
-        assert_eq!(found(HOUR, "edge-1"), 2, "unreadable without a planned reason, and missing");
+        assert_eq!((found(HOUR, true), found(HOUR + 2, true)), (0, 1));
+        assert_eq!(found(HOUR, false), 2, "unreadable without a planned reason, and missing");
         let sibling = file(&object(1), &[(1, "i1")]);
-        let disk = DiskView { name: "tee-store".into(), files: vec![rotten(HOUR), sibling] };
-        let now = Moment { damaged: ["tee-store".to_owned()].into(), ..crate::invariants::noon_after() };
+        let disk = DiskView { name: "tee-store".into(), files: vec![rotten(HOUR, true), sibling] };
         let found = check(&mut Memo::default(), &clients().ledger, &[disk], SEVEN_DAYS, &now);
         assert_eq!(found[0].items, 1, "another object of the file reads: it says what was in it");
     }

@@ -2,7 +2,7 @@
 //!
 //! The position is a cut in arrival time: what came in later may have reached one replica and not yet the next, and
 //! is left out. Digests are over de-duplication keys, since of two contents of one key either replica may hold
-//! either until both hold both. A copy of which planned faults took bytes, and which does not read since, is none.
+//! either until both hold both. A copy that does not read because planned faults struck its files is none.
 
 use super::{Moment, violation};
 use crate::content::{DayContent, Multiset};
@@ -39,7 +39,7 @@ fn compare(snapshot: &Snapshot, of: ProjectDay, cut_ms: i64, now: &Moment) -> Op
     let mut digests: BTreeMap<u64, Multiset> = BTreeMap::new();
     let mut groups: BTreeMap<(u64, u128), (Vec<&str>, &DayContent)> = BTreeMap::new();
     let is_lost = |disk: &DiskSnapshot| {
-        now.is_damaged(&disk.name) && disk.problems.iter().any(|problem| problem.of == of)
+        disk.problems.iter().any(|problem| problem.of == of && disk.excuses(problem, now))
     };
     for disk in snapshot.disks.iter().filter(|disk| !is_lost(disk)) {
         let content = disk.days.get(&of).map_or(&nothing, |day| &*day.content);
@@ -104,10 +104,12 @@ mod tests {
         let mut rotten = whole.clone();
         rotten.put(OF, "1.seg", bytes::Bytes::from_static(&[7; 40]));
         let now = |disk: &str| Moment { damaged: [disk.to_owned()].into(), ..noon_after() };
-        let found = |damaged: &str| {
-            check(&snapshot(&[whole.clone(), rotten.clone()]), NOON_MS + 1, &now(damaged)).len()
-        };
-        assert_eq!((found("disk-1"), found("disk-0")), (0, 1));
+        let found =
+            |copy: &Disk| check(&snapshot(&[whole.clone(), copy.clone()]), NOON_MS + 1, &now("disk-1")).len();
+        rotten.harm(ProjectDay { day: DAY + 1, ..OF }, "1.seg");
+        assert_eq!(found(&rotten), 1, "another day of its was struck");
+        rotten.harm(OF, "1.seg");
+        assert_eq!(found(&rotten), 0);
         // Damage elsewhere on the disk is no excuse for what it lacks here.
         let lacks = check(&snapshot(&[whole.clone(), Disk::default()]), NOON_MS + 1, &now("disk-1"));
         assert_eq!(lacks.len(), 1);

@@ -11,8 +11,8 @@
 use super::aside::Asides;
 use super::{Moment, violation};
 use crate::identity::ProjectDay;
+use crate::reader::Flaw;
 use crate::reader::manifest::{Edit, Manifest};
-use crate::reader::{Flaw, ReadError};
 use crate::snapshot::{DiskSnapshot, Problem, Snapshot};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +80,7 @@ impl ManifestWatch {
                     breach("lease-fell", error.to_string());
                     continue;
                 }
-                Err(error) if now.faults_active || excuses(now, &disk.name, error) => continue,
+                Err(error) if disk.harmed.contains(&error.path) => continue,
                 Err(error) => {
                     breach("unreadable", error.to_string());
                     continue;
@@ -122,20 +122,12 @@ impl ManifestWatch {
     }
 }
 
-/// Whether a file that does not read is the device's doing.
-fn excuses(now: &Moment, disk: &str, error: &ReadError) -> bool {
-    error.flaw == Flaw::Unreadable || now.is_damaged(disk)
-}
-
 /// Files that manifests name and that are not there, or do not read.
 fn problems(snapshot: &Snapshot, now: &Moment) -> Vec<Violation> {
     let mut found: BTreeMap<(ProjectDay, &str), Vec<String>> = BTreeMap::new();
-    for problem in snapshot.problems() {
+    for problem in snapshot.unexcused(now) {
         let kind = match problem.error.flaw {
-            _ if excuses(now, &problem.disk, &problem.error) => continue,
             Flaw::Missing => "dangling",
-            // Bit rot and torn sectors are the world's doing.
-            _ if now.faults_active => continue,
             _ => "unreadable",
         };
         found.entry((problem.of, kind)).or_default().push(format!("{}: {}", problem.disk, problem.error));
@@ -270,12 +262,16 @@ mod tests {
     }
 
     #[test]
-    fn a_live_file_that_does_not_read_is_found_unless_faults_are_at_work() {
+    fn a_live_file_that_does_not_read_is_found_unless_a_planned_fault_struck_its_day() {
         let mut disk = disk(&[edit(1, &[open(1)], &[], 2, 0)], &[]);
         disk.put(OF, "1.seg", bytes::Bytes::from_static(&[7; 40]));
         assert_eq!(kinds(&mut ManifestWatch::default(), &disk), ["unreadable"]);
-        let now = Moment { faults_active: true, ..noon_after() };
-        assert_eq!(ManifestWatch::default().check(&snapshot(&[disk]), &now), []);
+        let elsewhere = ProjectDay { day: DAY + 1, ..OF };
+        disk.harm(elsewhere, "1.seg");
+        let now = Moment { faults_active: true, damaged: ["disk-0".to_owned()].into(), ..noon_after() };
+        assert_eq!(ManifestWatch::default().check(&snapshot(&[disk.clone()]), &now).len(), 1);
+        disk.harm(OF, "1.seg");
+        assert_eq!(kinds(&mut ManifestWatch::default(), &disk), [""; 0]);
     }
 
     #[test]
@@ -318,9 +314,10 @@ mod tests {
         kinds(&mut watch, &disk(&edits, &[1, 2]));
         let mut cut = disk(&edits[..1], &[]);
         cut.put(OF, "1.seg", bytes::Bytes::from_static(&[7; 40]));
-        let snapshot = snapshot(&[cut]);
-        assert_eq!(watch.clone().check(&snapshot, &now("disk-0")), []);
-        let found = watch.check(&snapshot, &now("disk-1"));
+        let mut struck = cut.clone();
+        struck.harm(OF, "1.seg");
+        assert_eq!(watch.clone().check(&snapshot(&[struck]), &now("disk-0")), []);
+        let found = watch.check(&snapshot(&[cut]), &now("disk-1"));
         assert_eq!(found.iter().map(|v| v.kind.as_str()).collect::<Vec<_>>(), ["unreadable", "moved-back"]);
         let reused = disk(&[edits[0].clone(), edit(2, &[open(1)], &[1], 2, 0)], &[1]);
         let found = ManifestWatch::default().check(&testing::snapshot(&[reused]), &now("disk-0"));

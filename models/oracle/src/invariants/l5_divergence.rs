@@ -46,8 +46,7 @@ impl Divergence {
 }
 
 fn differing(snapshot: &Snapshot, cut_ms: i64, now: &Moment) -> BTreeSet<ProjectDay> {
-    let unread =
-        snapshot.problems().filter(|problem| !now.is_damaged(&problem.disk)).map(|problem| problem.of);
+    let unread = snapshot.unexcused(now).map(|problem| problem.of);
     i6_replicas::differing(snapshot, cut_ms, now).into_iter().chain(unread).collect()
 }
 
@@ -101,14 +100,15 @@ mod tests {
         let whole = Disk::default().with_day(OF, &recs(&["i1"]));
         let mut rotten = whole.clone();
         rotten.put(OF, "1.seg", bytes::Bytes::from_static(&[7; 40]));
-        let snapshot = snapshot(&[whole, rotten]);
-        let late = |damaged: &[&str]| {
-            let damaged = damaged.iter().map(|disk| (*disk).to_owned()).collect();
-            let ended = Moment { damaged, ..noon_after() };
+        let late = |copy: &Disk| {
+            let snapshot = snapshot(&[whole.clone(), copy.clone()]);
+            let ended = Moment { damaged: ["disk-1".to_owned()].into(), ..noon_after() };
             let now = Moment { at_ms: ended.at_ms + WITHIN_MS + 1, ..ended.clone() };
             let divergence = Divergence::at_end_of_faults(&snapshot, &ended);
             divergence.waiting(&BTreeSet::new(), &snapshot, &now).len()
         };
-        assert_eq!((late(&[]), late(&["disk-1"])), (1, 0));
+        assert_eq!(late(&rotten), 1, "no fault struck this file");
+        rotten.harm(OF, "1.seg");
+        assert_eq!(late(&rotten), 0);
     }
 }

@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 
 /// One line holds at most so many requests: a batch of an edge has fewer. What claims more is not believed.
 const MOST_OF_A_LINE: u64 = 4_096;
-/// An edge's clock may be so wrong, and its gaps are still counted.
-const CLOCK_MS: i64 = 86_400_000;
 
 /// A line that opens a gap, or closes one.
 #[derive(Deserialize)]
@@ -53,10 +51,13 @@ impl OpenGaps {
         gaps
     }
 
-    /// How many requests that came since then are in open gaps.
+    /// For each request in an open gap, when the first of those that were written down with it came, by the edge's clock:
+    /// ms since 1970, in order.
     #[must_use]
-    pub fn recorded_since(&self, since_ms: i64) -> u64 {
-        self.open.values().filter(|arrived_ms| **arrived_ms >= since_ms - CLOCK_MS).count() as u64
+    pub fn arrivals_ms(&self) -> Vec<i64> {
+        let mut arrivals_ms: Vec<i64> = self.open.values().copied().collect();
+        arrivals_ms.sort_unstable();
+        arrivals_ms
     }
 
     /// Whether a request is in an open gap.
@@ -88,7 +89,7 @@ mod tests {
         let file = FileView::whole("edge/gaps", text.as_bytes().to_vec().into());
         let gaps = OpenGaps::of(&[DiskView { name: "edge-1".into(), files: vec![file] }]);
         assert_eq!((gaps.has(1, 5), gaps.has(1, 7), gaps.has(1, 9)), (false, true, false));
-        assert_eq!((gaps.recorded_since(100), gaps.recorded_since(100 + CLOCK_MS + 1)), (1, 0));
+        assert_eq!(gaps.arrivals_ms(), [100]);
         assert!(!gaps.is_empty() && OpenGaps::default().is_empty());
     }
 }

@@ -41,7 +41,7 @@ fn files() -> Vec<(String, Bytes)> {
 
 /// Whether the file reads as what its path says.
 fn reads(path: &str, chunks: Vec<Bytes>) -> bool {
-    let file = FileView { path: path.to_owned(), chunks, unreadable: false };
+    let file = FileView { path: path.to_owned(), chunks, unreadable: false, harmed: false };
     let mut memo = Memo::default();
     match path {
         _ if path.ends_with(".seg") => memo.segment(&file.chunks, true).is_ok(),
