@@ -53,13 +53,13 @@ const WEEKS: u64 = 41;
 const ONE_DAY: &str = include_str!("../one-day.json");
 const DAYS: u64 = 80;
 
-/// Cases in which next to nothing happens: a world is built, healed and judged.
+/// Cases in which next to nothing happens: a world is built, sent some ten events, healed and judged.
 const MINUTES: &str = r#"{
   "name": "minutes",
   "start": "2016-02-20T12:00:00Z",
   "run_for": "10m",
   "zones": [{ "zone": "Asia/Tokyo", "weight": 1 }],
-  "tenants": [{ "name": "only", "count": 1, "events_per_day": [10, 10], "requests_per_day": 1 }],
+  "tenants": [{ "name": "only", "count": 1, "events_per_day": [1440, 1440], "requests_per_day": 288 }],
   "expect": "clean"
 }"#;
 const MINUTES_CASES: u64 = 200;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::process::Stdio;
 
 /// `quiet-week` with one mistake in it: what stands in the file, and what stands there instead.
-const MISTAKES: [(&str, &str, &str); 9] = [
+const MISTAKES: [(&str, &str, &str); 17] = [
     ("misspelt-field", r#""healing""#, r#""heeling""#),
     ("impossible-date", "2016-02-20T", "2016-02-31T"),
     ("zone-that-does-not-exist", "Asia/Tokyo", "Mars/Base"),
@@ -34,6 +34,18 @@ const MISTAKES: [(&str, &str, &str); 9] = [
     ("wrong-type", r#""requests_per_day": 14"#, r#""requests_per_day": "14""#),
     ("unknown-outcome", r#""expect": "clean""#, r#""expect": "cleen""#),
     ("cut-off", "\"zones\": [", "\"zones\": "),
+    ("too-many-moments", r#""requests_per_day": 14"#, r#""requests_per_day": 999999999"#),
+    ("no-number-at-all", r#""requests_per_day": 14"#, r#""requests_per_day": -1"#),
+    (
+        "shares-over-one-whole",
+        r#""requests_per_day": 14"#,
+        r#""requests_per_day": 14, "very_late_ppm": 500000"#,
+    ),
+    ("too-many-drills", r#""healing": "2d""#, r#""healing": "2d", "drills": 1000000"#),
+    ("too-many-exports", r#""exports_per_project": 2"#, r#""exports_per_project": 2147483648"#),
+    ("too-many-events", r#""events_per_day": [530, 660]"#, r#""events_per_day": [530, 65536]"#),
+    ("begins-too-late", "\"start\": \"2016", "\"start\": \"2290"),
+    ("lasts-too-long", r#""healing": "2d""#, r#""healing": "20000d""#),
 ];
 
 /// Each mistake is one error with file, line and column, what is wrong, and what would be right; nothing is run.
@@ -59,7 +71,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_there_is() {
         (&["run", "quiet-week@x"], "invalid seed 'x'"),
         (&["run"], "<SCENARIO[@SEED]>"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
-        (&[], "Usage: latent <COMMAND>"),
+        (&[], "Usage: latent [OPTIONS] <COMMAND>"),
     ] {
         let output = latent(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

@@ -194,9 +194,16 @@ fn in_its_place(whole: &str, part: &str) -> String {
 /// Reads the plan of a case.
 ///
 /// # Errors
-/// It is none that this program's system understands: it is outdated.
-pub(crate) fn plan_of<S: System>(file: &str, plan: &Value) -> Result<Plan<S::Plan>, BadScenario> {
+/// It is none that this program's system understands: it is damaged if the case was edited, else outdated.
+pub(crate) fn plan_of<S: System>(
+    file: &str,
+    plan: &Value,
+    is_edited: bool,
+) -> Result<Plan<S::Plan>, BadScenario> {
     serde_json::from_value(plan.clone()).map_err(|error| {
+        if is_edited {
+            return damaged(file, &format!("it was edited, and its plan cannot be read: {error}"));
+        }
         let hint = "the program changed since it was recorded: shrink its seed again, or remove the case";
         unplaced(file, format!("an outdated case: its plan cannot be read: {error}"), hint.to_owned())
     })

@@ -1,12 +1,13 @@
 //! Exit codes of the command line: what a shell script may rely on. Documented here and nowhere else; `--help` prints
 //! them.
 
-use crate::case::finding::DIED;
+use crate::case::finding::is_no_verdict;
 use latent_verdict::Outcome;
 
 /// Everything ran and ended as its scenario expects, or the command did what it was asked.
 pub const CLEAN: u8 = 0;
-/// The program itself failed: a case's process cannot be started or dies without a word, output cannot be written.
+/// The program itself failed: it panicked, a case's process cannot be started or dies without a word, output cannot be
+/// written.
 pub const INTERNAL: u8 = 1;
 /// The command line, a scenario, a case or `latent.toml` is wrong. Nothing ran.
 pub const USAGE: u8 = 2;
@@ -55,8 +56,7 @@ pub(crate) fn of_signal(number: usize) -> u8 {
 
 /// The code of a run, with or without a verdict, that ended otherwise than its scenario expects.
 pub(crate) fn of_finding(outcome: Outcome, expected: Outcome, fingerprint: &str) -> u8 {
-    // What kills a process from outside says nothing of the code under test.
-    if fingerprint == DIED { INTERNAL } else { of_run(outcome, expected) }
+    if is_no_verdict(fingerprint) { INTERNAL } else { of_run(outcome, expected) }
 }
 
 /// The code of a judged run that ended otherwise than its scenario expects.
@@ -84,14 +84,15 @@ pub fn of_unexpected(outcome: Outcome) -> u8 {
     }
 }
 
-/// The worse of two codes of judged runs, of which a sweep or a corpus ends with one. Nondeterministic before hung before
+/// The worse of two codes of runs, of which a sweep or a corpus ends with one. Nondeterministic before hung before
 /// the rest: what the first says of a case, the others cannot.
 pub(crate) fn worse(one: u8, other: u8) -> u8 {
     let rank = |code: u8| match code {
-        NONDETERMINISTIC => 7,
-        HUNG => 6,
-        VIOLATION => 5,
-        NOT_RECOVERED => 4,
+        NONDETERMINISTIC => 8,
+        HUNG => 7,
+        VIOLATION => 6,
+        NOT_RECOVERED => 5,
+        USAGE => 4,
         UNREACHED => 3,
         BETTER => 2,
         INTERNAL => 1,

@@ -40,7 +40,7 @@ pub use reduction::{Case, Reduction};
 pub use report::{FaultReport, NodeTally, OnRelease, Report};
 pub use scenario::near::near as suggest;
 pub use scenario::{BadScenario, Moment, NamedScenario, Problem, Scenario, Span, parse};
-pub use system::{Judged, Notice, Progress, System};
+pub use system::{Cost, Judged, Notice, Progress, System};
 
 pub use latent_sim as sim;
 pub use latent_verdict as verdict;

@@ -27,6 +27,10 @@ pub trait System: Sized + 'static {
     /// Nodes that are not part of the system under test, such as its clients: no fault is enumerated at them.
     const OUTSIDE: &'static [&'static str] = &[];
 
+    /// Directories of sources that put the system to the test and are none of it, such as `models/world/`: a panic of
+    /// theirs is a mistake of the tool, even in a task of a node.
+    const TOOL_SOURCES: &'static [&'static str] = &[];
+
     /// The system's own fields of a scenario: a struct with `#[serde(deny_unknown_fields)]` whose fields stand at the top
     /// level, next to the engine's. No `#[serde(flatten)]` in it: that would lose the lines of errors.
     type Topic: Serialize + DeserializeOwned + JsonSchema + Clone + Debug;
@@ -71,6 +75,11 @@ pub trait System: Sized + 'static {
         Vec::new()
     }
 
+    /// What the scenario asks for, estimated: one that asks for too much is refused before it runs.
+    fn cost(_scenario: &Scenario<Self::Topic>) -> Cost {
+        Cost::default()
+    }
+
     /// Every choice that the seed decides. Pure.
     fn expand(scenario: &Scenario<Self::Topic>, seed: u64) -> Self::Plan;
 
@@ -99,6 +108,17 @@ pub trait System: Sized + 'static {
 
     /// The system's lines of the one-screen verdict.
     fn render(report: &Report<Self::Findings>, screen: &mut Screen);
+}
+
+/// What a scenario asks for, estimated before it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Items that are to be handled.
+    pub items: u64,
+    /// What a case is expected to hold, in megabytes.
+    pub memory_mb: u64,
+    /// JSON pointer to the field that contributes most: `/tenants/0/events_per_day`.
+    pub pointer: String,
 }
 
 /// What a run found.

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 /// The name of scenarios that a seed draws whole.
 pub(crate) const GENERATED: &str = "generated";
+/// A scenario that asks for more items is refused, unless an option allows it: some 3 GB of memory and two minutes.
+pub(crate) const MOST_ITEMS: u64 = 1_000_000;
 /// A generated scenario is made from so many bytes.
 const GENERATOR_BYTES: u64 = 8 << 10;
 
@@ -37,14 +39,16 @@ impl<S: System> Target<S> {
     /// Finds what `target` names: `NAME[@SEED]`, a scenario's file, or a case's file.
     ///
     /// # Errors
-    /// No such thing, or one that cannot run; with its place in the file.
+    /// No such thing, or one that cannot run, or that asks for more than `most_items`; with its place in the file.
     pub fn find(
         target: &str,
         named: &[NamedScenario],
         release: Option<&str>,
+        most_items: u64,
     ) -> Result<Target<S>, BadScenario> {
         let (given, seed) = scenario::parse_target(target)?;
         let mut found = Self::of(&given, seed, named)?;
+        scenario::check_cost::<S>(&found.file, &found.text, &found.scenario, most_items)?;
         if let Some(name) = release {
             found.put_on(name)?;
         }
@@ -139,7 +143,7 @@ impl<S: System> Target<S> {
     /// A stored plan that this program cannot read.
     pub fn expand(&self) -> Result<Plan<S::Plan>, BadScenario> {
         let Some(stored) = &self.plan else { return Ok(plan::expand::<S>(&self.scenario, self.seed)) };
-        case_file::plan_of::<S>(&self.file, stored)
+        case_file::plan_of::<S>(&self.file, stored, self.is_edited)
     }
 
     /// What its run is compared with: nothing, if it was edited.
@@ -178,7 +182,9 @@ impl<S: System> Target<S> {
             Some(release) => format!(" --release {}", shell_word(&release.name)),
             None => String::new(),
         };
-        format!("{}{release}", shell_word(&self.name()))
+        let items = S::cost(&self.scenario).items;
+        let allowed = if items > MOST_ITEMS { format!(" --max-items {items}") } else { String::new() };
+        format!("{}{release}{allowed}", shell_word(&self.name()))
     }
 }
 

@@ -213,7 +213,7 @@ fn a_panic_is_a_finding_that_can_be_repeated() {
     assert!(output.stdout.is_empty());
     let said = stable(&output.stderr, &file);
     assert!(
-        said.contains("error: the case panicked: only a scenario's own faults break this disk"),
+        said.contains("error: the code of log panicked: only a scenario's own faults break this disk"),
         "{said}"
     );
     assert!(said.contains("/wal.rs:"), "{said}");
@@ -332,7 +332,7 @@ fn wrong_usage_is_told_apart() {
     let help = wal(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     insta::assert_snapshot!(stable(&help.stdout, ""), @"
-    Usage: wal <COMMAND>
+    Usage: wal [OPTIONS] <COMMAND>
 
     Commands:
       run          Run one scenario with one seed, and judge it
@@ -353,8 +353,10 @@ fn wrong_usage_is_told_apart() {
       man          Write the manual pages into a folder
 
     Options:
-      -h, --help     Print help
-      -V, --version  Print version
+          --max-items <N>  Allow scenarios that ask for so many items [env: LATENT_MAX_ITEMS=] [default:
+                           1000000]
+      -h, --help           Print help
+      -V, --version        Print version
 
     Exit codes:
       0    clean, or as expected

@@ -8,6 +8,7 @@ use crate::disk::{DiskStore, SimDisk};
 use crate::faults::OpKind;
 use crate::net::SimNet;
 use crate::node::Node;
+use crate::panicked::Whose;
 use crate::trace::{Event, Record};
 use crate::world::World;
 use latent_ports::{Env, Mark, NodeId};
@@ -172,7 +173,11 @@ impl Env for SimEnv {
         let seat = &self.ports.seat;
         if seat.is_alive() {
             seat.world.count_spawn();
-            drop(seat.process.spawn(task));
+            let whose = Whose::of(&seat.node);
+            drop(seat.process.spawn(async move {
+                let _whose = whose;
+                task.await;
+            }));
         }
     }
 

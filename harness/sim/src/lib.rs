@@ -38,6 +38,7 @@ mod faults;
 mod lock;
 mod net;
 mod node;
+mod panicked;
 mod run;
 mod slab;
 mod timers;
@@ -56,6 +57,7 @@ pub use faults::{
 };
 pub use net::{LinkSpec, SimNet, Tail};
 pub use node::NodeSpec;
+pub use panicked::panicked_node;
 pub use run::{Finished, WorldSpec, run_fork, run_world};
 pub use trace::{CallOutcome, Event, LogLine, Observer, Record, TraceHash};
 pub use world::{WORLD, World};

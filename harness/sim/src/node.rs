@@ -5,6 +5,7 @@ use crate::disk::{CrashKeeps, DiskImage, DiskSpec, DiskStore};
 use crate::env::{Seat, SimEnv};
 use crate::lock::lock;
 use crate::net::Mailbox;
+use crate::panicked::Whose;
 use crate::trace::Event;
 use crate::world::World;
 use latent_ports::NodeId;
@@ -151,7 +152,11 @@ impl Node {
         let env = SimEnv::new(seat.clone());
         seat.record(Event::Boot);
         // The closure runs inside the task: it belongs to the process.
-        drop(process.spawn(async move { boot(env).await }));
+        let whose = Whose::of(self);
+        drop(process.spawn(async move {
+            let _whose = whose;
+            boot(env).await;
+        }));
     }
 
     /// Ends the process, if there is one, and decides what its disk keeps.

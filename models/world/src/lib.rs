@@ -12,6 +12,7 @@
 mod acks;
 mod chronicle;
 mod clients;
+mod cost;
 mod credentials;
 #[cfg(test)]
 mod deploys;
@@ -51,7 +52,7 @@ pub use scenario::Topic;
 
 use latent_engine::explain::Entry;
 use latent_engine::sim::{Fault, World};
-use latent_engine::{Case, Judged, Problem, Progress, Reduction, Report, Scenario, Screen, System};
+use latent_engine::{Case, Cost, Judged, Problem, Progress, Reduction, Report, Scenario, Screen, System};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The system under test: edges, ingest, Arb, compaction, backup, audit, recovery.
@@ -63,6 +64,7 @@ impl System for Latent {
     const SUBJECT: &'static str = "project";
     const ITEMS: &'static str = "events";
     const OUTSIDE: &'static [&'static str] = &["clients"];
+    const TOOL_SOURCES: &'static [&'static str] = &["models/world/", "models/oracle/"];
 
     type Topic = Topic;
     type Plan = WorldPlan;
@@ -70,6 +72,10 @@ impl System for Latent {
 
     fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
         scenario::check(scenario)
+    }
+
+    fn cost(scenario: &Scenario<Topic>) -> Cost {
+        cost::of(scenario)
     }
 
     fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {

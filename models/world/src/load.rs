@@ -44,9 +44,11 @@ pub enum Load {
         #[serde(rename = "for")]
         lasts: Span,
         /// How many times the usual number of events are sent: 2 to 100, in practice 10 to 40.
+        #[schemars(range(min = 2, max = 100))]
         times: u32,
         /// The one hot project; absent: all projects.
         #[serde(default)]
+        #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
     /// Devices that cannot send for a time. They are back when it is over, within 5 minutes, and each sends what it kept
@@ -58,9 +60,11 @@ pub enum Load {
         #[serde(rename = "for")]
         lasts: Span,
         /// The share of each project's devices.
+        #[schemars(range(max = 1_000_000))]
         share_ppm: u32,
         /// The project; absent: all projects.
         #[serde(default)]
+        #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
     /// Clients that give up waiting and send again at once, up to five times; then they wait as usual.
@@ -76,22 +80,26 @@ pub enum Load {
         wait: Span,
         /// The project; absent: all projects.
         #[serde(default)]
+        #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
     /// Devices whose clocks are wrong, throughout.
     DeviceClocks {
         /// The share of each project's devices.
+        #[schemars(range(max = 1_000_000))]
         share_ppm: u32,
         /// How wrong they are, up to 50 years.
         by: ClockError,
         /// The project; absent: all projects.
         #[serde(default)]
+        #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
     /// Clients that keep what they cannot send, however long that takes, and send it in order when they can.
     Backlog {
         /// The project; absent: all projects.
         #[serde(default)]
+        #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
 }
@@ -315,10 +323,6 @@ fn check_window(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> S
 fn check_sizes(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
     match item {
         Load::Burst { times, .. } => {
-            if !(2..=100).contains(times) {
-                let hint = "write a number from 2 to 100";
-                return Some(Problem::at(at("times"), format!("{times} times the events"), hint));
-            }
             let most = scenario.topic.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
             let events = i64::from(most) * i64::from(*times);
             (events >= MOST_BURST_EVENTS).then(|| {

@@ -53,6 +53,7 @@ pub struct Recover {
     /// Which project-days; empty: everything that backups or the tee know.
     pub days: Vec<ProjectDate>,
     /// How often, one after the other. One that does not call itself complete is run again, by the book.
+    #[schemars(range(max = 100))]
     pub times: u32,
     /// The steps of the first run, in order. By the book: all of them, in this order.
     pub runbook: Vec<RunbookStep>,
@@ -69,6 +70,7 @@ impl Default for Recover {
 #[serde(deny_unknown_fields)]
 pub struct ProjectDate {
     /// The project's number, from 1.
+    #[schemars(range(max = 10_000))]
     pub project: u32,
     /// The date: 2016-02-22.
     pub day: String,

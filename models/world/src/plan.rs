@@ -167,6 +167,13 @@ fn deal_zone(zones: &[ZoneShare], index: u32, count: u32, turn: u64) -> String {
     zones.last().map(|share| share.zone.clone()).unwrap_or_default()
 }
 
+/// The law of a class's projects with the largest shares and the load of all projects.
+pub(crate) fn largest_law(topic: &Topic, class: &TenantClass) -> StreamLaw {
+    let mut law = law(class, 0, &|_, _| u64::MAX);
+    load::apply(&topic.load, &mut law, &mut Manners::default());
+    law
+}
+
 fn law(class: &TenantClass, project: u32, draw: Draw<'_>) -> StreamLaw {
     let number = u128::from(project);
     let (least, most) = class.late_ppm;

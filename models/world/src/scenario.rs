@@ -8,11 +8,11 @@ use crate::load::Load;
 use crate::operations::Operation;
 use crate::topology::Names;
 use crate::trouble::Trouble;
-use crate::workload::ApiMix;
+use crate::workload::{ApiMix, LawError};
 use latent_engine::{Moment, Problem, Scenario, Span};
 use latent_pipeline::release::Bug;
 use latent_pipeline::zone::ZoneHistory;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -54,9 +54,11 @@ pub struct Topic {
     pub operations: Vec<Operation>,
     /// Recovery drills on copies of backups and tee, at instants that the seed draws.
     #[serde(default)]
+    #[schemars(range(max = 100))]
     pub drills: u32,
     /// Exports that each customer reads, at instants that the seed draws.
     #[serde(default)]
+    #[schemars(range(max = 1_000))]
     pub exports_per_project: u32,
     /// How long the world goes on without clients and faults before the last judgement: long enough for backlogs to
     /// drain, ended days to be compacted, and copies to be compared, more than 27 h.
@@ -92,16 +94,22 @@ impl HealWithout {
 pub struct Topology {
     /// Load balancers, 1 to 5, each with a tee if there is one. The second copy of a request is on any other edge; where
     /// there is only one, none is until the request is in the tee store.
+    #[schemars(range(min = 1, max = 5))]
     pub edges: u16,
     /// Ingest nodes.
+    #[schemars(range(min = 1, max = 16))]
     pub ingest: u16,
     /// Disks of Arb: each holds a copy of every event. Half of them are one replica set.
+    #[schemars(range(min = 1, max = 16))]
     pub copies: u16,
     /// A request is acknowledged when this many disks hold it.
+    #[schemars(range(min = 1, max = 16))]
     pub ack_copies: u16,
     /// Compaction workers; each is first on its share of the disks.
+    #[schemars(range(min = 1, max = 16))]
     pub workers: u16,
     /// Data centers that take backups.
+    #[schemars(range(min = 1, max = 4))]
     pub data_centers: u16,
     /// Who may do what at the object stores: by default as little as each role needs.
     #[serde(skip_serializing_if = "Credentials::is_usual")]
@@ -129,6 +137,7 @@ pub struct ZoneShare {
     /// A name of the IANA database, such as `Asia/Kathmandu`.
     pub zone: String,
     /// Relative to the other zones' weights.
+    #[schemars(range(max = 1_000_000))]
     pub weight: u32,
 }
 
@@ -139,31 +148,41 @@ pub struct TenantClass {
     /// What they are called in reports.
     pub name: String,
     /// How many there are.
+    #[schemars(range(min = 1, max = 2_000))]
     pub count: u32,
     /// Events a day, least and most.
+    #[schemars(transform = most::<100_000>)]
     pub events_per_day: (u32, u32),
     /// At how many moments of a day clients send.
+    #[schemars(range(min = 1, max = 86_400))]
     pub requests_per_day: u32,
     /// Share of events that arrive 2 h or more after their time: least and most; each customer draws its own.
     #[serde(default)]
+    #[schemars(transform = most::<1_000_000>)]
     pub late_ppm: (u32, u32),
     /// Of the late ones, the share that arrives before the local day is over.
     #[serde(default = "default_same_day")]
+    #[schemars(range(max = 1_000_000))]
     pub late_same_day_ppm: u32,
     /// Of the late ones, the share that arrives after days.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub very_late_ppm: u32,
     /// Events that are sent a second time, byte for byte.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub repeated_ppm: u32,
     /// Events without `$insert_id`.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub no_insert_id_ppm: u32,
     /// Events without `time`.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub no_time_ppm: u32,
     /// Events that must be rejected.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub invalid_ppm: u32,
     /// How requests travel.
     #[serde(default)]
@@ -175,16 +194,22 @@ pub struct TenantClass {
 #[serde(deny_unknown_fields, default)]
 pub struct Api {
     /// `POST /track`, raw JSON.
+    #[schemars(range(max = 1_000_000))]
     pub track_raw: u32,
     /// `POST /track`, a form.
+    #[schemars(range(max = 1_000_000))]
     pub track_form: u32,
     /// `GET /track`.
+    #[schemars(range(max = 1_000_000))]
     pub track_get: u32,
     /// `POST /import`, a JSON array.
+    #[schemars(range(max = 1_000_000))]
     pub import_json: u32,
     /// `POST /import`, one event a line.
+    #[schemars(range(max = 1_000_000))]
     pub import_ndjson: u32,
     /// The share of imports that is gzipped.
+    #[schemars(range(max = 1_000_000))]
     pub gzip_ppm: u32,
 }
 
@@ -212,8 +237,10 @@ impl From<&Api> for ApiMix {
 #[serde(deny_unknown_fields, default)]
 pub struct Compaction {
     /// A day's late tier with this many events is sealed and gets a run of its own.
+    #[schemars(range(max = 1_000_000_000))]
     pub late_seal_events: u64,
     /// A day with fewer events is merged in one run.
+    #[schemars(range(max = 1_000_000_000))]
     pub two_runs_from_events: u64,
     /// Replaced files stay for this long.
     pub grace: Span,
@@ -322,6 +349,7 @@ pub enum DeployTo {
     /// One replica set and the worker that is first on it: 0 or 1.
     Canary {
         /// Which set.
+        #[schemars(range(max = 1))]
         replica_set: u16,
     },
     /// These nodes.
@@ -334,6 +362,17 @@ pub enum DeployTo {
 pub struct Operator {
     /// From an alarm to the begin of a recovery. It waits until production runs `good` again.
     pub reaction: Span,
+}
+
+/// All classes together.
+const MOST_CUSTOMERS: u64 = 2_000;
+
+/// Bounds both numbers of a pair in the schema: schemars has no attribute for the items of a tuple.
+pub(crate) fn most<const MOST: u32>(pair: &mut Schema) {
+    let items = pair.get_mut("prefixItems").and_then(|items| items.as_array_mut());
+    for item in items.into_iter().flatten().filter_map(|item| item.as_object_mut()) {
+        item.insert("maximum".to_owned(), MOST.into());
+    }
 }
 
 fn default_healing() -> Span {
@@ -377,26 +416,21 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
     problems.extend(crate::trouble::check(topic));
     problems.extend(crate::load::check(scenario));
     problems.extend(crate::settled::check(topic));
+    if problems.is_empty() {
+        problems.extend((0..topic.tenants.len()).filter_map(|index| check_law(topic, index)));
+    }
     problems
 }
 
 fn check_topology(topic: &Topic) -> Vec<Problem> {
     let mut problems = Vec::new();
     let topology = &topic.topology;
-    for (field, value, most) in [
-        ("edges", topology.edges, 5),
-        ("ingest", topology.ingest, 16),
-        ("copies", topology.copies, 16),
-        ("workers", topology.workers, topology.copies.max(1)),
-        ("data_centers", topology.data_centers, 4),
-    ] {
-        if value == 0 || value > most {
-            let said = format!("{value} {}", field.replace('_', " "));
-            let hint = format!("write a number from 1 to {most}");
-            problems.push(Problem::at(format!("/topology/{field}"), said, hint));
-        }
+    if topology.workers > topology.copies {
+        let said = format!("{} workers, but there are {} disks", topology.workers, topology.copies);
+        let hint = format!("write a number from 1 to {}", topology.copies);
+        problems.push(Problem::at("/topology/workers", said, hint));
     }
-    if topology.ack_copies == 0 || topology.ack_copies > topology.copies {
+    if topology.ack_copies > topology.copies {
         problems.push(Problem::at(
             "/topology/ack_copies",
             format!(
@@ -411,27 +445,44 @@ fn check_topology(topic: &Topic) -> Vec<Problem> {
 
 fn check_tenants(topic: &Topic) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let count: u32 = topic.tenants.iter().map(|class| class.count).sum();
-    if count == 0 || count > 2_000 {
-        let hint = "write classes whose counts add up to 1 to 2000";
+    let count: u64 = topic.tenants.iter().map(|class| u64::from(class.count)).sum();
+    if count == 0 || count > MOST_CUSTOMERS {
+        let hint = format!("write classes whose counts add up to 1 to {MOST_CUSTOMERS}");
         problems.push(Problem::at("/tenants", format!("{count} customers"), hint));
     }
     for (index, class) in topic.tenants.iter().enumerate() {
-        for (field, (least, most), limit) in
-            [("events_per_day", class.events_per_day, 100_000), ("late_ppm", class.late_ppm, 1_000_000)]
+        for (field, (least, most)) in [("events_per_day", class.events_per_day), ("late_ppm", class.late_ppm)]
         {
-            if least > most || most > limit {
-                let hint = format!("write the least first, then the most, at most {limit}");
+            if least > most {
                 let pointer = format!("/tenants/{index}/{field}");
-                problems.push(Problem::at(pointer, format!("from {least} to {most}"), hint));
+                problems.push(Problem::at(
+                    pointer,
+                    format!("from {least} to {most}"),
+                    "write the least first",
+                ));
             }
         }
-        if class.requests_per_day == 0 {
-            let pointer = format!("/tenants/{index}/requests_per_day");
-            problems.push(Problem::at(pointer, "events that are never sent", "write at least 1"));
+        let of_late_ppm = class.late_same_day_ppm + class.very_late_ppm;
+        if of_late_ppm > 1_000_000 {
+            let said = format!(
+                "late_same_day_ppm and very_late_ppm are shares of one whole: {of_late_ppm} together"
+            );
+            let hint =
+                "write two numbers of 1000000 together; late_same_day_ppm is 800000 where it is not written";
+            problems.push(Problem::at(format!("/tenants/{index}/very_late_ppm"), said, hint));
         }
     }
     problems
+}
+
+/// What the streams of a class refuse beyond that: they know best what they can follow.
+fn check_law(topic: &Topic, index: usize) -> Option<Problem> {
+    let error = crate::plan::largest_law(topic, &topic.tenants[index]).check().err()?;
+    let field = match &error {
+        LawError::NoImport { .. } | LawError::Zero { field: "api", .. } => "/api",
+        LawError::Share { .. } | LawError::Range { .. } | LawError::Zero { .. } => "",
+    };
+    Some(Problem::at(format!("/tenants/{index}{field}"), error.to_string(), "change the class or its load"))
 }
 
 fn check_protection(topic: &Topic) -> Vec<Problem> {

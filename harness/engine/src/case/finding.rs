@@ -13,6 +13,8 @@ const HUNG_TIME: &str = "hung:real-time";
 const HUNG_MEMORY: &str = "hung:memory";
 /// What begins the fingerprint of a run that panicked; the place follows.
 const PANICKED: &str = "panicked:";
+/// What begins the fingerprint of a run in which the tool itself panicked; the place follows.
+const TOOL_PANICKED: &str = "internal-error:";
 
 /// A limit that a case passed: it has to be known to see the same again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +101,9 @@ impl Finding {
             CaseError::TookTooLong(_) => (Outcome::Hung, HUNG_TIME.to_owned()),
             CaseError::TookTooMuch(_) => (Outcome::Hung, HUNG_MEMORY.to_owned()),
             CaseError::Panicked { place, .. } => (Outcome::Violated, format!("{PANICKED}{}", line_of(place))),
+            CaseError::ToolPanicked { place, .. } => {
+                (Outcome::Violated, format!("{TOOL_PANICKED}{}", line_of(place)))
+            }
             CaseError::Died(_) => (Outcome::Violated, DIED.to_owned()),
             CaseError::Start(_)
             | CaseError::Garbled(_)
@@ -148,12 +153,19 @@ impl Finding {
 
 /// Whether a run with this fingerprint did not come to its end, and so has no trace.
 pub(crate) fn never_ended(fingerprint: &str) -> bool {
-    [HUNG_TIME, HUNG_MEMORY, DIED].contains(&fingerprint) || fingerprint.starts_with(PANICKED)
+    let is_hung = [HUNG_TIME, HUNG_MEMORY].contains(&fingerprint);
+    is_hung || fingerprint.starts_with(PANICKED) || is_no_verdict(fingerprint)
 }
 
 /// How a run with this outcome and fingerprint ended, in words.
 pub(crate) fn ended(outcome: Outcome, fingerprint: &str) -> &'static str {
-    if fingerprint == DIED { "no verdict" } else { outcome.name() }
+    if is_no_verdict(fingerprint) { "no verdict" } else { outcome.name() }
+}
+
+/// Whether a run with this fingerprint says nothing of the system under test: something killed its process from outside, or
+/// the tool itself panicked.
+pub(crate) fn is_no_verdict(fingerprint: &str) -> bool {
+    fingerprint == DIED || fingerprint.starts_with(TOOL_PANICKED)
 }
 
 /// `hung:L1` of `L1 p7 2016-02-22 disk-3 …`: the law that did not come to hold.

@@ -21,7 +21,7 @@ pub fn run_here<S: System>(text: &str, seed: u64) -> Result<Report<S::Findings>,
     let parsed = scenario::parse::<S>(file, text)?;
     // The thread makes its own plan: a system's types need not be fit for sending.
     let work = || {
-        let scenario = scenario::parse::<S>(file, text).expect("it was parsed before");
+        let scenario = scenario::parse_again::<S>(file, text).expect("it was parsed before");
         let plan = plan::expand::<S>(&scenario, seed);
         run_plan::<S>((file, text), &scenario, &plan, plan.faults.len(), Listener::deaf())
     };

@@ -38,9 +38,19 @@ pub(crate) enum CaseError {
     /// The scenario names what its world does not have.
     #[error("{0}")]
     BadScenario(String),
-    /// It panicked.
-    #[error("the case panicked: {message}\n  at {place}")]
+    /// The system under test panicked.
+    #[error("the code of {node} panicked: {message}\n  at {place}")]
     Panicked {
+        /// What the panic said.
+        message: String,
+        /// Where.
+        place: String,
+        /// The node in whose task it happened.
+        node: String,
+    },
+    /// The tool itself panicked: the run says nothing of the system under test.
+    #[error("internal error: {message}, at {}", place.lines().next().unwrap_or_default())]
+    ToolPanicked {
         /// What the panic said.
         message: String,
         /// Where.
@@ -66,6 +76,8 @@ pub(crate) struct Manner {
     pub limit_ms: Option<u64>,
     /// Ends it when it holds more than so many megabytes; `None`: no limit.
     pub limit_mb: Option<u64>,
+    /// Whether a panic comes with its backtrace, also where `RUST_BACKTRACE` does not say so.
+    pub backtrace: bool,
 }
 
 impl Manner {
@@ -76,6 +88,7 @@ impl Manner {
             keep_randomisation: false,
             limit_ms: case_time.map(ms),
             limit_mb: Some(case_memory_mb.unwrap_or(CASE_MEMORY_MB)),
+            backtrace: false,
         }
     }
 }
@@ -102,7 +115,10 @@ pub(crate) fn run(work: &Work, manner: Manner, mut on_line: impl FnMut(&Line)) -
         Some(Line::Judged(judged)) => Ok(*judged),
         Some(Line::Refused(why)) => Err(CaseError::Refused(why)),
         Some(Line::BadScenario(bad)) => Err(CaseError::BadScenario(bad)),
-        Some(Line::Panicked { message, place }) => Err(CaseError::Panicked { message, place }),
+        Some(Line::Panicked { message, place, node }) => Err(match node {
+            Some(node) => CaseError::Panicked { message, place, node },
+            None => CaseError::ToolPanicked { message, place },
+        }),
         Some(Line::Stopped { .. }) => {
             Err(CaseError::Garbled("it stopped, and nobody asked it to".to_owned()))
         }
@@ -113,6 +129,9 @@ pub(crate) fn run(work: &Work, manner: Manner, mut on_line: impl FnMut(&Line)) -
 fn start(manner: Manner) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(WORKER).envs(HEAP).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    if manner.backtrace {
+        command.env("RUST_BACKTRACE", "1");
+    }
     prepare(&mut command, manner);
     #[cfg(unix)]
     {

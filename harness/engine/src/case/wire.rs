@@ -108,6 +108,8 @@ pub(crate) enum Line {
         message: String,
         /// File and line, where known, and a backtrace if one was asked for.
         place: String,
+        /// The node of the system under test whose code it was; absent: the tool's own.
+        node: Option<String>,
     },
 }
 

@@ -4,7 +4,9 @@ use super::STACK_BYTES;
 use super::run::{Listener, OnStop, Unjudged, run_plan};
 use super::wire::{Line, LogRecord, PREFIX, Work};
 use crate::{System, exit, plan, scenario};
+use latent_sim::panicked_node;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -38,6 +40,9 @@ fn judge<S: System>(work: Work) -> Line {
         if trace.status() == BacktraceStatus::Captured {
             place = format!("{place}\n{trace}");
         }
+        // madsim prints a line of its own on each task that a panic passes through: what is worth telling goes the way of
+        // the report.
+        let _ = File::options().write(true).open("/dev/null").map(rustix::stdio::dup2_stderr);
         // The first panic is the cause; those that follow come from what it tore down.
         hook.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((message, place));
     }));
@@ -51,9 +56,19 @@ fn judge<S: System>(work: Work) -> Line {
         Err(payload) => {
             let first = caught.lock().unwrap_or_else(PoisonError::into_inner).take();
             let (message, place) = first.unwrap_or_else(|| (panic_text(payload.as_ref()), String::new()));
-            Line::Panicked { message, place }
+            let node = node_at_fault::<S>(&place);
+            Line::Panicked { message, place, node }
         }
     }
+}
+
+/// The node of the system under test whose code panicked at `place`; `None` if the tool's own did.
+fn node_at_fault<S: System>(place: &str) -> Option<String> {
+    let of_tool = |dir: &&str| place.starts_with(*dir);
+    if (place.starts_with("harness/") && place.contains("/src/")) || S::TOOL_SOURCES.iter().any(of_tool) {
+        return None;
+    }
+    panicked_node().filter(|node| !S::OUTSIDE.contains(&node.as_str()))
 }
 
 fn panic_text(payload: &dyn std::any::Any) -> String {
@@ -62,7 +77,7 @@ fn panic_text(payload: &dyn std::any::Any) -> String {
 }
 
 fn run_work<S: System>(work: &Work) -> Line {
-    let scenario = match scenario::parse::<S>(&work.file, &work.text) {
+    let scenario = match scenario::parse_again::<S>(&work.file, &work.text) {
         Ok(scenario) => scenario,
         Err(bad) => return Line::Refused(bad.to_string()),
     };

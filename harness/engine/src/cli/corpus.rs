@@ -138,7 +138,7 @@ fn ended<S: System>(
 ) -> Result<Vec<(PathBuf, Ended)>, Failure> {
     let (mut all, mut runnable) = (Vec::new(), Vec::new());
     for path in files(folder)? {
-        match Target::<S>::find(&path.display().to_string(), context.named, None) {
+        match Target::<S>::find(&path.display().to_string(), context.named, None, context.most_items) {
             Ok(target) => runnable.push((path, target)),
             Err(bad) => all.push((path, Ended::Unreadable(bad.to_string()))),
         }
@@ -155,11 +155,16 @@ fn ended<S: System>(
     Ok(all)
 }
 
+/// A folder without cases shows nothing, whatever was asked of them.
+fn no_case(folder: &Path) -> u8 {
+    out::complain(&format!("{}: no case: a run of nothing shows nothing\n", folder.display()));
+    exit::NOTHING_RAN
+}
+
 fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Result<u8, Failure> {
     let all = ended::<S>(context, folder, jobs)?;
     if all.is_empty() {
-        out::complain(&format!("{}: no case: a run of nothing shows nothing\n", folder.display()));
-        return Ok(exit::NOTHING_RAN);
+        return Ok(no_case(folder));
     }
     let (mut holding, mut code, mut lines) = (0_u64, exit::CLEAN, String::new());
     for (path, ended) in &all {
@@ -186,7 +191,7 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 format!("{}: {idle}: it shows nothing\n  again       {again}\n", path.display())
             }
             Ended::Unreadable(bad) => {
-                code = exit::worse(code, exit::VIOLATION);
+                code = exit::worse(code, exit::USAGE);
                 format!("{}\n", bad.trim_end())
             }
         };
@@ -244,7 +249,7 @@ fn list<S: System>(context: &Context<'_>, folder: &Path) -> Result<u8, Failure> 
     let mut lines = String::new();
     for path in files(folder)? {
         let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        match Target::<S>::find(&path.display().to_string(), context.named, None) {
+        match Target::<S>::find(&path.display().to_string(), context.named, None, context.most_items) {
             Ok(target) => {
                 let about =
                     target.recorded.as_ref().map_or(&target.scenario.about, |recorded| &recorded.about);
@@ -279,7 +284,11 @@ fn seal(folder: &Path) -> Result<u8, Failure> {
 fn prune<S: System>(context: &Context<'_>, folder: &Path, delete: bool) -> Result<u8, Failure> {
     let mut lines = String::new();
     let mut idle_files = 0_u64;
-    for (path, ended) in ended::<S>(context, folder, pool::cores())? {
+    let all = ended::<S>(context, folder, pool::cores())?;
+    if all.is_empty() {
+        return Ok(no_case(folder));
+    }
+    for (path, ended) in all {
         let line = match ended {
             Ended::Idle(idle) => format!("{}: {idle}", path.display()),
             // It begins with the path.

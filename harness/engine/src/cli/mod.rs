@@ -4,10 +4,12 @@ mod completions;
 mod corpus;
 mod doctor;
 mod enumerate;
+mod environment;
 mod explain;
 mod interrupt;
 mod log;
 mod merge;
+mod panics;
 mod print;
 mod progress;
 mod repro;
@@ -23,9 +25,10 @@ use crate::case::{wire, worker};
 use crate::output::OutputError;
 use crate::print::out;
 use crate::scenario::{BadScenario, NamedScenario, with_seed};
-use crate::target::Target;
+use crate::target::{MOST_ITEMS, Target};
 use crate::{System, exit};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
@@ -36,6 +39,10 @@ use std::time::Instant;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Allow scenarios that ask for so many items
+    #[arg(long, value_name = "N", global = true, env = "LATENT_MAX_ITEMS", default_value_t = MOST_ITEMS,
+        value_parser = parse_items)]
+    max_items: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +88,10 @@ struct Context<'a> {
     build: &'a str,
     /// When this process began, as near as it can tell.
     started: Instant,
+    /// A scenario may ask for so many items.
+    most_items: u64,
+    /// Options that the environment gave, by their ids, with their variables.
+    from_environment: BTreeMap<String, String>,
 }
 
 /// Why a command failed.
@@ -98,6 +109,22 @@ enum Failure {
 }
 
 impl Context<'_> {
+    /// A failure over the value of an option, which names the variable if the environment gave it.
+    fn named_by_its_variable(&self, option: &str, failure: Failure) -> Failure {
+        match self.from_environment.get(option) {
+            Some(variable) => match failure {
+                Failure::Usage(said) => {
+                    let value = said.strip_prefix(&format!("--{option} "));
+                    Failure::Usage(
+                        value.map_or(format!("{variable}: {said}"), |rest| format!("{variable} {rest}")),
+                    )
+                }
+                other => other,
+            },
+            None => failure,
+        }
+    }
+
     /// What a command is to work on.
     fn target<S: System>(
         &self,
@@ -105,7 +132,7 @@ impl Context<'_> {
         seed: Option<u64>,
         release: Option<&str>,
     ) -> Result<Target<S>, Failure> {
-        Ok(Target::find(&with_seed(target, seed)?, self.named, release)?)
+        Ok(Target::find(&with_seed(target, seed)?, self.named, release, self.most_items)?)
     }
 }
 
@@ -149,21 +176,25 @@ where
     if arguments.len() == 2 && arguments[1] == wire::WORKER {
         return worker::run::<S>();
     }
-    let command = Cli::command().name(S::NAME).bin_name(S::NAME).version(build).after_help(codes());
     let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let parsed =
-        command.clone().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    panics::end_as_errors(&words);
+    let command = Cli::command().name(S::NAME).bin_name(S::NAME).version(build).after_help(codes());
+    let parsed = command.clone().try_get_matches_from(arguments).and_then(|matches| {
+        let from_environment = environment::given(&command, &matches);
+        Cli::from_arg_matches(&matches).map(|cli| (cli, from_environment))
+    });
+    let (cli, from_environment) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help goes to the standard output, a complaint to the other; a closed pipe matters to neither.
             let code = if error.use_stderr() { exit::USAGE } else { exit::CLEAN };
             let is_harmful = words.iter().any(|word| word.contains(out::is_harmful));
-            out::of_clap(&usage::clearer(error, &words), is_harmful);
+            let error = environment::named(usage::clearer(error, &words), &command, &words);
+            out::of_clap(&error, is_harmful);
             return ExitCode::from(code);
         }
     };
-    let context = Context { named, program, build, started };
+    let context = Context { named, program, build, started, most_items: cli.max_items, from_environment };
     let done = match cli.command {
         Command::Run(arguments) => run::run::<S>(&context, &arguments),
         Command::Enumerate(arguments) => enumerate::run::<S>(&context, &arguments),
@@ -191,6 +222,11 @@ where
     };
     out::complain(&format!("error: {}\n", message.trim_end()));
     ExitCode::from(code)
+}
+
+fn parse_items(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|items| *items > 0);
+    number.ok_or_else(|| format!("'{text}' is no number of items: write 1 or more"))
 }
 
 fn codes() -> String {

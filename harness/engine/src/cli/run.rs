@@ -59,7 +59,11 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         out::screen(&text::choices(&choices))?;
     }
     let bar = progress_bar(scenario);
-    let manner = Manner { keep_randomisation: arguments.keep_randomisation, ..Manner::default() };
+    let manner = Manner {
+        keep_randomisation: arguments.keep_randomisation,
+        backtrace: arguments.verbose,
+        ..Manner::default()
+    };
     let mut log = LogPrinter::new(&arguments.log, scenario.start.0.0);
     let judged = parent::run(&work, manner, |line| match line {
         Line::Log(record) => log.record(&bar, record),
@@ -106,7 +110,13 @@ pub(super) fn nothing_shown(items: &str) -> String {
 /// A case without a report is a failure whatever the scenario expects: of the code under test if that panicked, ours if
 /// not, unless the scenario itself was wrong.
 pub(super) fn broken(error: &CaseError, repeat: &str) -> Failure {
-    let said = format!("{error}\n  again: {repeat}");
+    let said = match error {
+        CaseError::ToolPanicked { place, .. } => {
+            let trace: String = place.lines().skip(1).map(|line| format!("\n{line}")).collect();
+            format!("{error} (report it with: {repeat}){trace}")
+        }
+        _ => format!("{error}\n  again: {repeat}"),
+    };
     match error {
         CaseError::BadScenario(bad) => Failure::Usage(bad.clone()),
         CaseError::Panicked { .. } => Failure::Found(said),

@@ -62,6 +62,10 @@ pub(super) struct Args {
     /// The most that a case may hold, in megabytes [default: 4096]
     #[arg(long, value_name = "MB", env = "LATENT_CASE_MEMORY_MB")]
     case_memory_mb: Option<u64>,
+    /// What a sweep without a case ends with, as a slice of few seeds may be: `fail` with exit code 4, `warn` or `pass` with 0
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = NoCases::Fail, env = "LATENT_NO_CASES",
+        hide_possible_values = true)]
+    no_cases: NoCases,
     /// A mark that some case must reach; may be given several times
     #[arg(long = "require", value_name = "MARK")]
     required_marks: Vec<String>,
@@ -86,6 +90,17 @@ pub(super) struct Args {
     /// Print every failure and every mark
     #[arg(short, long)]
     verbose: bool,
+}
+
+/// What a sweep in which no case ran ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum NoCases {
+    /// Exit code 0, without a word.
+    Pass,
+    /// Exit code 0, and a warning.
+    Warn,
+    /// Exit code 4.
+    Fail,
 }
 
 /// What is to be done, once flags, environment, profile and defaults have had their say.
@@ -152,7 +167,24 @@ where
         json: false,
         is_output_taken: arguments.json == Path::new(STANDARD),
     };
-    report(context, &wanted, &summary, &ran, took, &file)
+    let code = report(context, &wanted, &summary, &ran, took, &file)?;
+    Ok(if summary.cases == 0 { without_cases(arguments.no_cases, &summary) } else { code })
+}
+
+fn without_cases(wanted: NoCases, summary: &Summary) -> u8 {
+    let slice = if summary.is_slice() { format!("{} of ", summary.order.slice) } else { String::new() };
+    let said = format!("no case ran: {slice}{} has none", summary.order.seeds);
+    match wanted {
+        NoCases::Pass => exit::CLEAN,
+        NoCases::Warn => {
+            out::complain(&format!("warning: {said}\n"));
+            exit::CLEAN
+        }
+        NoCases::Fail => {
+            out::complain(&format!("error: {said}; --no-cases warn lets it pass\n"));
+            exit::NOTHING_RAN
+        }
+    }
 }
 
 /// The place of a JUnit file, if one is wanted, found to be writable.
@@ -260,7 +292,8 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
         arguments.scenarios.is_empty() && arguments.seeds.is_none() && arguments.seeds_from.is_none();
     let profile = match &arguments.profile {
         None if !names_none => Profile::default(),
-        asked => profile::find(asked.as_deref()).map_err(Failure::Usage)?,
+        asked => profile::find(asked.as_deref())
+            .map_err(|said| context.named_by_its_variable("profile", Failure::Usage(said)))?,
     };
     let given = match (&arguments.scenarios, &profile.scenarios) {
         (flags, _) if !flags.is_empty() => flags.clone(),
@@ -268,7 +301,8 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
         _ => vec![GENERATED.to_owned()],
     };
     let lasts = arguments.lasts.or(profile.lasts).map(|span| span.0);
-    let (targets, scenarios) = swept::<S>(context, &given, arguments.release.as_deref())?;
+    let (targets, scenarios) = swept::<S>(context, &given, arguments.release.as_deref())
+        .map_err(|failure| context.named_by_its_variable("release", failure))?;
     let mut required_marks = profile.required_marks.clone().unwrap_or_default();
     required_marks.extend(arguments.required_marks.iter().cloned());
     let order = Order {
@@ -395,7 +429,9 @@ fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, Fa
     } else if let Some(text) = &arguments.seeds_from {
         drawn(text)
     } else if let Some(text) = seeds_of_environment() {
-        range(&text)
+        parse_range(&text)
+            .map(|(from, to)| Seeds::Range(from, Some(to)))
+            .map_err(|said| Failure::Usage(format!("LATENT_SEEDS: {said}")))
     } else if let Some(text) = &profile.seeds {
         range(text)
     } else if let Some(text) = &profile.seeds_from {

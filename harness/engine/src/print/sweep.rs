@@ -2,7 +2,7 @@
 
 use super::screen::{Screen, Text};
 use super::words::{count, counted, span_ms};
-use crate::case::finding::DIED;
+use crate::case::finding::is_no_verdict;
 use crate::exit;
 use crate::sweep::results::Ran;
 use crate::sweep::summary::{Group, Summary};
@@ -81,10 +81,11 @@ fn cases(summary: &Summary) -> String {
 
 fn outcomes(summary: &Summary) -> String {
     let told = summary.outcomes.iter().map(|(outcome, times)| format!("{} {outcome}", count(*times)));
-    let died = (summary.died > 0).then(|| format!("{} without a verdict", count(summary.died)));
+    let other = (summary.without_verdict > 0)
+        .then(|| format!("{} without a verdict", count(summary.without_verdict)));
     let idle = (summary.idle > 0)
         .then(|| format!("{} clean with nothing acknowledged, which shows nothing", count(summary.idle)));
-    told.chain(died).chain(idle).collect::<Vec<_>>().join(", ")
+    told.chain(other).chain(idle).collect::<Vec<_>>().join(", ")
 }
 
 fn simulated(printed: &Printed<'_>) -> String {
@@ -143,7 +144,7 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
 
 /// The line that makes it smaller. What one run shows and another does not has nothing that stays while it shrinks.
 fn smaller(printed: &Printed<'_>, group: &Group) -> Option<String> {
-    let comes_and_goes = group.outcome == Outcome::Nondeterministic || group.fingerprint == DIED;
+    let comes_and_goes = group.outcome == Outcome::Nondeterministic || is_no_verdict(&group.fingerprint);
     (!comes_and_goes).then(|| again(printed, &group.cases[0], "shrink"))
 }
 
@@ -216,7 +217,7 @@ pub(crate) fn json(summary: &Summary, program: &str) -> Value {
         "sim_ms": summary.sim_ms,
         "twice": summary.twice,
         "outcomes": outcomes,
-        "without_verdict": summary.died,
+        "without_verdict": summary.without_verdict,
         "without_items": summary.idle,
         "failures": summary.failures.iter().map(group).collect::<Vec<_>>(),
         "unreached": summary.unreached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),

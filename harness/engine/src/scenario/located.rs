@@ -2,16 +2,19 @@
 //! its place, and one object split in two without moving a line.
 
 use super::bad::{BadScenario, Place};
+use super::bounds;
 use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::{Range, Ranged};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 /// A text that is one JSON object.
 pub(super) struct Located<'a> {
     file: &'a str,
     text: &'a str,
     root: Object<'a>,
+    /// The same without places.
+    plain: serde_json::Value,
 }
 
 /// Something in the text: its place and the JSON pointer to it.
@@ -37,17 +40,17 @@ impl<'a> Located<'a> {
             return Err(bad(Place::of(text, 0, 0), "the file is empty".into(), A_SCENARIO_IS));
         }
         // serde_json judges what is JSON, and says best what is wrong with it.
-        if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        let plain = serde_json::from_str(text).map_err(|error: serde_json::Error| {
             let offset = offset_of(text, error.line(), error.column());
             let place = Place::of(text, offset, offset + 1);
             let hint = syntax_hint(text, offset);
             let said = without_place(&error).replace("expected ident", "expected value");
             let hint = if error.is_eof() { NEVER_CLOSED } else { hint };
-            return Err(bad(place, format!("not JSON: {said}"), hint));
-        }
+            bad(place, format!("not JSON: {said}"), hint)
+        })?;
         match parse_to_ast(text, &CollectOptions::default(), &STRICT) {
             Ok(parsed) => match parsed.value {
-                Some(Value::Object(root)) => Ok(Located { file, text, root }),
+                Some(Value::Object(root)) => Ok(Located { file, text, root, plain }),
                 Some(other) => {
                     let place = Place::of(text, other.start(), other.end());
                     Err(bad(place, "this is JSON, but not an object".into(), A_SCENARIO_IS))
@@ -70,15 +73,27 @@ impl<'a> Located<'a> {
     /// stand, so that an error still names the right line and column.
     ///
     /// # Errors
-    /// The fields do not make a `T`: located, with what would be right.
-    pub(super) fn read<T: DeserializeOwned>(&self, mine: impl Fn(&str) -> bool) -> Result<T, BadScenario> {
+    /// The fields do not make a `T`: located, with what would be right. Of a number, `schema` says it more narrowly than
+    /// its type.
+    pub(super) fn read<T: DeserializeOwned>(
+        &self,
+        mine: impl Fn(&str) -> bool,
+        schema: Option<&serde_json::Value>,
+    ) -> Result<T, BadScenario> {
         let text = self.only(mine);
         serde_json::from_str(&text).map_err(|error| {
             let offset = offset_of(self.text, error.line(), error.column());
             let found = self.at_offset(offset);
             let (message, hint) = super::said::translate(&without_place(&error), &found.pointer);
-            self.bad(found.range, message, hint)
+            let bounds = schema.filter(|_| hint.starts_with("write a whole number"));
+            let narrower = bounds.and_then(|schema| bounds::hint_at(schema, &self.plain, &found.pointer));
+            self.bad(found.range, message, narrower.unwrap_or(hint))
         })
+    }
+
+    /// The text as plain JSON.
+    pub(super) fn plain(&self) -> &serde_json::Value {
+        &self.plain
     }
 
     /// An error at what `pointer` names; where that is not in the text, at the nearest thing around it.
@@ -310,7 +325,7 @@ mod tests {
             last: u32,
         }
         let located = Located::parse("t.json", TEXT).unwrap();
-        let bad = located.read::<Last>(|key| key == "last").unwrap_err();
+        let bad = located.read::<Last>(|key| key == "last", None).unwrap_err();
         let place = bad.place.unwrap();
         assert_eq!((place.line, place.column, place.length), (3, 28, 4));
     }

@@ -5,6 +5,7 @@
 //! the other's fields blanked out, because serde's `flatten` would lose the line of every error.
 
 mod bad;
+mod bounds;
 mod faults;
 mod located;
 pub(crate) mod near;
@@ -20,12 +21,16 @@ pub use source::NamedScenario;
 pub(crate) use source::{find, parse_target, unplaced, with_seed};
 pub use values::{Moment, Span};
 
+use crate::print::words;
 use crate::{System, explain};
+use latent_ports::UnixMs;
 use latent_sim::{Anchor, Fault};
 use latent_verdict::Outcome;
 use located::Located;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::ops::RangeInclusive;
 
 /// A checked scenario: the engine's part, and the system's.
 #[derive(Clone, Debug)]
@@ -130,6 +135,7 @@ struct Head {
     about: String,
     /// The seed of a run that names none: in a case that once failed, the seed that it failed with.
     #[serde(default = "default_seed")]
+    #[schemars(range(max = u64::MAX))]
     seed: u64,
     /// When the simulated world begins.
     start: Moment,
@@ -221,12 +227,51 @@ impl<'de> Deserialize<'de> for AsWritten {
 
 /// Reads and checks a scenario.
 ///
-/// In this order: is it JSON, does it have only fields that exist, do they have the right types, do the engine's
-/// make sense together, do the system's ([`System::check`]). The first step that finds something ends it.
+/// In this order: is it JSON, does it have only fields that exist, do they have the right types, are the numbers within
+/// their bounds, do the engine's fields make sense together, do the system's ([`System::check`]). The first step that finds
+/// something ends it.
 ///
 /// # Errors
 /// The first problem in the text, with its place and what would be right.
 pub fn parse<S: System>(file: &str, text: &str) -> Result<Scenario<S::Topic>, BadScenario> {
+    read::<S>(file, text, Some(&merged_schema::<S>()))
+}
+
+/// Refuses a scenario that asks for more than `most_items`, at the field that contributes most.
+///
+/// # Errors
+/// It does; with what it asks for and the option that allows it.
+pub(crate) fn check_cost<S: System>(
+    file: &str,
+    text: &str,
+    scenario: &Scenario<S::Topic>,
+    most_items: u64,
+) -> Result<(), BadScenario> {
+    let cost = S::cost(scenario);
+    if cost.items <= most_items {
+        return Ok(());
+    }
+    let (items, memory_mb) = (words::counted(cost.items, S::ITEMS), words::count(cost.memory_mb));
+    let most = words::count(most_items);
+    let message = format!("this asks for up to {items} and {memory_mb} MB of memory; the limit is {most}");
+    let hint = format!("ask for fewer, or allow it: --max-items {}", cost.items);
+    Err(Located::parse(file, text)?.error_at(&cost.pointer, message, hint))
+}
+
+/// Reads and checks a text of which [`parse`] found the bounds kept, or that this program wrote itself. Making the schema
+/// for them would take a worker two fifths of its instructions where little happens.
+///
+/// # Errors
+/// As [`parse`] has.
+pub(crate) fn parse_again<S: System>(file: &str, text: &str) -> Result<Scenario<S::Topic>, BadScenario> {
+    read::<S>(file, text, None)
+}
+
+fn read<S: System>(
+    file: &str,
+    text: &str,
+    schema: Option<&Value>,
+) -> Result<Scenario<S::Topic>, BadScenario> {
     let located = Located::parse(file, text)?;
     let fields = top_level_fields::<S>();
     if let Some(unknown) =
@@ -236,8 +281,12 @@ pub fn parse<S: System>(file: &str, text: &str) -> Result<Scenario<S::Topic>, Ba
         let (message, hint) = said::unknown_among("field", unknown, &known, "the scenario");
         return Err(located.error_at_key(unknown, message, hint));
     }
-    let head: Head = located.read(|key| fields.head.contains(key))?;
-    let topic: S::Topic = located.read(|key| fields.topic.contains(key))?;
+    let head: Head = located.read(|key| fields.head.contains(key), schema)?;
+    let topic: S::Topic = located.read(|key| fields.topic.contains(key), schema)?;
+    if let Some(outside) = schema.and_then(|schema| bounds::first_outside(schema, located.plain())) {
+        let message = format!("{} cannot be {}", outside.pointer, outside.found);
+        return Err(located.error_at(&outside.pointer, message, outside.hint));
+    }
     let mut scenario = Scenario {
         name: head.name,
         about: head.about,
@@ -273,6 +322,11 @@ fn check_head<T>(scenario: &Scenario<T>) -> Vec<Problem> {
     if name.is_empty() || !name.chars().all(plain) {
         let message = format!("'{name}' cannot name a scenario");
         problems.push(Problem::at("/name", message, "use lower-case letters, digits and hyphens: late-data"));
+    }
+    if !BEGINS.contains(&scenario.start.0.0) {
+        let (first, last) = (Moment(UnixMs(*BEGINS.start())), Moment(UnixMs(*BEGINS.end())));
+        let message = format!("no world begins at {}", scenario.start);
+        problems.push(Problem::at("/start", message, format!("write an instant from {first} to {last}")));
     }
     if scenario.run_for.0.is_zero() {
         problems.push(Problem::at("/run_for", "a run of no time shows nothing", "write a length such as 5d"));
@@ -311,6 +365,10 @@ fn unknown_marks<S: System>(scenario: &Scenario<S::Topic>) -> Vec<Problem> {
         })
         .collect()
 }
+
+/// When a world may begin, from 1990 to 2098, in milliseconds since 1970: from then on, and for as long as a run may last,
+/// the formats of every real system hold its times.
+const BEGINS: RangeInclusive<i64> = 631_152_000_000..=4_039_372_800_000;
 
 /// A typing mistake in `run_for` should not run for hours.
 const LONGEST_RUN_DAYS: u64 = 366;

@@ -237,7 +237,7 @@ fn what_is_not_json() {
           | ^^^^^^
       a scenario is one JSON object: { "name": …, "start": …, "run_for": … }
 
-    x.json:15:46: not JSON: expected value
+    x.json:15:46: not JSON: trailing comma
        15 |   "required_marks": ["compaction.second-run",]
           |                                              ^
       take away the comma before it

@@ -54,6 +54,8 @@ impl fmt::Display for Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
+/// The longest time that a scenario may name: 50 years, by which a clock may be wrong.
+const LONGEST_DAYS: u64 = 50 * 366;
 /// Units and their milliseconds, largest first.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
@@ -77,7 +79,15 @@ impl FromStr for Span {
             total_ms = total_ms.checked_add(part_ms).ok_or_else(wrong)?;
             rest = tail;
         }
-        if text.is_empty() { Err(wrong()) } else { Ok(Span(Duration::from_millis(total_ms))) }
+        if text.is_empty() {
+            return Err(wrong());
+        }
+        if total_ms > LONGEST_DAYS * 86_400_000 {
+            return Err(format!(
+                "{text} is longer than any time of a scenario\nwrite at most {LONGEST_DAYS}d"
+            ));
+        }
+        Ok(Span(Duration::from_millis(total_ms)))
     }
 }
 

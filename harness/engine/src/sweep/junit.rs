@@ -6,7 +6,7 @@
 use super::order::Order;
 use super::results::Ran;
 use super::summary::{Summary, sum};
-use crate::case::finding::{DIED, Finding};
+use crate::case::finding::{Finding, is_no_verdict};
 use latent_verdict::Outcome;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -102,7 +102,8 @@ fn case(writer: &mut Writer<Vec<u8>>, ran: &Ran) -> io::Result<()> {
 
 /// What kept a case from being judged is an error, what was judged a failure.
 fn is_error(finding: &Finding) -> bool {
-    finding.fingerprint == DIED || matches!(finding.outcome(), Outcome::Hung | Outcome::Nondeterministic)
+    is_no_verdict(&finding.fingerprint)
+        || matches!(finding.outcome(), Outcome::Hung | Outcome::Nondeterministic)
 }
 
 /// With a blank for each character that XML 1.0 has no place for, escaped or not (its production 2, `Char`).

@@ -6,7 +6,7 @@
 //! What this file says of the machine it ran on is real time alone: the same sweep has the same lines anywhere.
 
 use super::order::{FORMAT, Order};
-use crate::case::finding::{DIED, Finding};
+use crate::case::finding::{Finding, is_no_verdict};
 use crate::output::{Lock, Stream, replacement};
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
@@ -210,7 +210,7 @@ impl Writer {
     /// It cannot be written.
     pub fn resume(path: &Path, lock: Lock, results: &mut Results) -> io::Result<Writer> {
         let before = results.ran.len();
-        results.ran.retain(|one| one.finding.fingerprint != DIED);
+        results.ran.retain(|one| !is_no_verdict(&one.finding.fingerprint));
         if results.ran.len() < before {
             let cases = results.ran.iter().cloned().map(Line::Case);
             let lines = std::iter::once(Line::Sweep(results.order.clone())).chain(cases);

@@ -2,7 +2,7 @@
 
 use super::order::{Order, Place, Slice};
 use super::results::{Ran, Results};
-use crate::case::finding::{DIED, ended};
+use crate::case::finding::{ended, is_no_verdict};
 use crate::exit;
 use latent_verdict::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +34,8 @@ pub(crate) struct Summary {
     pub twice: u64,
     /// By outcome, of those that have one.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// Cases without a verdict: something outside killed their processes.
-    pub died: u64,
+    /// Cases without a verdict: something outside killed their processes, or this program panicked.
+    pub without_verdict: u64,
     /// Clean cases in which nothing was there to be judged.
     pub idle: u64,
     /// The most frequent first.
@@ -55,10 +55,10 @@ impl Summary {
         let mut by_scenario: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
         let mut groups: BTreeMap<(Outcome, &str), Vec<Ran>> = BTreeMap::new();
-        let (mut died, mut idle) = (0, 0);
+        let (mut without_verdict, mut idle) = (0, 0);
         for one in ran {
-            if one.finding.fingerprint == DIED {
-                died += 1;
+            if is_no_verdict(&one.finding.fingerprint) {
+                without_verdict += 1;
             } else {
                 *outcomes.entry(one.finding.outcome()).or_default() += 1;
             }
@@ -97,7 +97,7 @@ impl Summary {
             sim_ms: sum(ran.iter().map(|one| one.finding.sim_ms)),
             twice: ran.iter().filter(|one| one.twice).count() as u64,
             outcomes,
-            died,
+            without_verdict,
             idle,
             failures,
             marks,

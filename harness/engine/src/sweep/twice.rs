@@ -49,8 +49,8 @@ fn is_same(first: &Result<Judged, CaseError>, second: &Result<Judged, CaseError>
                 && first.findings == second.findings
         }
         (
-            Err(CaseError::Panicked { message, place }),
-            Err(CaseError::Panicked { message: again, place: there }),
+            Err(CaseError::Panicked { message, place, .. }),
+            Err(CaseError::Panicked { message: again, place: there, .. }),
         ) => message == again && place.lines().next() == there.lines().next(),
         _ => false,
     }

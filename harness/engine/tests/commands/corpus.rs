@@ -5,6 +5,8 @@ use crate::scratch::Scratch;
 
 pub const TESTS: &[Test] = tests![
     a_case_is_kept_listed_and_replayed,
+    a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation,
+    a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation,
     a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run,
     a_case_that_shows_nothing_does_not_pass_and_can_be_pruned,
     a_name_says_what_must_hold_and_stands_once,
@@ -56,6 +58,17 @@ fn a_case_is_kept_listed_and_replayed() {
     insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(0).screen(), @"corpus: 1 of 1 hold, in …");
 }
 
+fn a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation() {
+    let here = Scratch::new("corpus-none");
+    std::fs::create_dir(here.path("corpus")).expect("it can be made");
+    for what in ["run", "prune"] {
+        let said = here.wal(&["corpus", what]).ends(4);
+        assert_eq!(said.err, "corpus: no case: a run of nothing shows nothing\n");
+    }
+    here.write("corpus/a-cut-off.json", "{ \"case\"");
+    here.wal(&["corpus", "run"]).ends(2);
+}
+
 fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     let here = Scratch::new("corpus-bad");
     keep_mended(&here, "b-holds");
@@ -76,8 +89,8 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
       a bracket, a brace or a quote was never closed
     corpus/c-newer.json: a case of format 3; this program reads format 2
       run it with the program that wrote it, or shrink its seed again
-    corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
-      the program changed since it was recorded: shrink its seed again, or remove the case
+    corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
+      take it from version control again, or shrink its seed again
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
         1 | { "to": "do" }
           |   ^^^^
@@ -103,8 +116,8 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
       cannot be read: corpus/c-newer.json: a case of format 3; this program reads format 2
       run it with the program that wrote it, or shrink its seed again
     d-outdated
-      cannot be read: corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
-      the program changed since it was recorded: shrink its seed again, or remove the case
+      cannot be read: corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
+      take it from version control again, or shrink its seed again
     e-no-case
       cannot be read: corpus/e-no-case.json:1:3: unknown field `to` in the scenario
         1 | { "to": "do" }
@@ -125,7 +138,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     insta::assert_snapshot!(here.wal(&["corpus", "prune"]).ends(0).screen(), @"
     corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
     corpus/c-newer.json: a case of format 3; this program reads format 2
-    corpus/d-outdated.json: an outdated case: its plan cannot be read: missing field `crash_at_operation`
+    corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
     corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
     corpus/g-binary.json: no text: byte 0 is not UTF-8

@@ -11,7 +11,11 @@ pub const TESTS: &[Test] = tests![
     what_cannot_be_run_is_2_with_one_clear_line,
     a_sweep_that_ran_nothing_is_4,
     a_loss_is_100_with_one_line_that_repeats_it_and_one_that_shrinks_it,
-    a_panic_is_100_and_named_by_its_place,
+    a_panic_of_the_system_is_100_and_named_by_its_place,
+    a_panic_of_the_tool_is_1_and_no_verdict,
+    a_panic_of_the_program_itself_is_1_with_one_line,
+    a_slice_without_cases_ends_as_it_was_asked_to,
+    a_value_of_the_environment_is_called_by_its_variable,
     a_case_past_its_time_is_102_with_its_seed,
     a_case_past_its_memory_is_102_with_its_seed,
     a_mark_that_no_case_reached_is_103_whoever_requires_it,
@@ -175,7 +179,7 @@ fn a_loss_is_100_with_one_line_that_repeats_it_and_one_that_shrinks_it() {
     ");
 }
 
-fn a_panic_is_100_and_named_by_its_place() {
+fn a_panic_of_the_system_is_100_and_named_by_its_place() {
     let here = Scratch::new("panic");
     here.odd_scenario("nervous", r#", "trouble": "panics", "only_with": 2"#);
     let ran = here.odd(&["sweep", "nervous.json", "--seeds", "1..4"]).ends(100);
@@ -186,10 +190,96 @@ fn a_panic_is_100_and_named_by_its_place() {
       simulated   2 m in …
       twice       1 case run twice, in two processes
       failures    violated panicked:tests/commands/odd.rs:LINE  1 case
-                  the case panicked: the clerk has had enough
+                  the code of clerk panicked: the clerk has had enough
       again       odd repro nervous.json@2
       smaller     odd shrink nervous.json@2
       results     .latent/sweep.jsonl
+    ");
+}
+
+fn a_panic_of_the_tool_is_1_and_no_verdict() {
+    let here = Scratch::new("tool-panic");
+    here.odd_scenario("nervous", r#", "trouble": "judge-panics", "only_with": 2"#);
+    let sweep = ["sweep", "nervous.json", "--seeds", "1..4"];
+    insta::assert_snapshot!(here.odd(&sweep).ends(1).screen(), @"
+    nervous.json: 1 of 3 cases failed
+      cases       3 of seeds 1..4
+      outcomes    2 clean, 1 without a verdict
+      simulated   2 m in …
+      twice       0 cases run twice, in two processes
+      failures    no verdict internal-error:tests/commands/odd.rs:LINE  1 case
+                  internal error: the judge has had enough, at harness/engine/tests/commands/odd.rs:LINE
+      again       odd repro nervous.json@2
+      results     .latent/sweep.jsonl
+    ");
+    insta::assert_snapshot!(here.odd(&["run", "nervous.json@2"]).ends(1).complaint(), @"error: internal error: the judge has had enough, at harness/engine/tests/commands/odd.rs:LINE (report it with: odd run nervous.json@2)");
+    // What the same sweep finds besides counts for more.
+    here.odd_scenario("untidy", r#", "trouble": { "violates": "a file lies about" }"#);
+    here.odd(&["sweep", "nervous.json", "untidy.json", "--seeds", "2..3"]).ends(100);
+}
+
+fn a_panic_of_the_program_itself_is_1_with_one_line() {
+    let here = Scratch::new("own-panic");
+    here.odd_scenario("shy", r#", "trouble": "printing-panics""#);
+    let ran = here.odd(&["run", "shy.json@3"]).ends(1);
+    assert_eq!(ran.out, "");
+    insta::assert_snapshot!(ran.complaint(), @"error: internal error: the printer has had enough, at harness/engine/tests/commands/odd.rs:LINE (report it with: odd run shy.json@3)");
+    let lines = |ran: &Ran| ran.err.lines().count();
+    let mut traced = here.command("odd", &["run", "shy.json@3"]);
+    let traced = Ran::of(traced.env("RUST_BACKTRACE", "1").output().expect("it can be started")).ends(1);
+    assert!(lines(&ran) == 1 && lines(&traced) > 3, "{}", traced.err);
+}
+
+fn a_slice_without_cases_ends_as_it_was_asked_to() {
+    let here = Scratch::new("no-cases");
+    let sweep = |how: &[&str]| {
+        let slice = ["sweep", "correct", "--seeds", "1..4", "--partition", "slice:9/10", "--json", "9.jsonl"];
+        let _ = std::fs::remove_file(here.path("9.jsonl"));
+        here.wal(&[&slice, how].concat())
+    };
+    insta::assert_snapshot!(sweep(&[]).ends(4).complaint(), @"error: no case ran: slice:9/10 of seeds 1..4 has none; --no-cases warn lets it pass");
+    insta::assert_snapshot!(sweep(&["--no-cases", "warn"]).ends(0).complaint(), @"warning: no case ran: slice:9/10 of seeds 1..4 has none");
+    assert_eq!(sweep(&["--no-cases", "pass"]).ends(0).err, "");
+    sweep(&["--no-cases", "fail"]).ends(4);
+}
+
+fn a_value_of_the_environment_is_called_by_its_variable() {
+    let here = Scratch::new("variables");
+    let said: Vec<String> = [
+        ("LATENT_JOBS", "many", "sweep correct"),
+        ("LATENT_SEEDS", "5", "sweep correct"),
+        ("LATENT_PARTITION", "1/4", "sweep correct"),
+        ("LATENT_CASE_TIME", "soon", "sweep correct"),
+        ("LATENT_RELEASE", "better", "sweep correct"),
+        ("LATENT_PROFILE", "weekly", "sweep correct"),
+        ("LATENT_MAX_ITEMS", "-1", "run correct"),
+        ("LATENT_JOBS", "many", "sweep correct --jobs few"),
+    ]
+    .into_iter()
+    .map(|(variable, value, line)| {
+        let mut command = here.command("wal", &line.split(' ').collect::<Vec<_>>());
+        let ran = Ran::of(command.env(variable, value).output().expect("it can be started")).ends(2);
+        format!("$ {variable}={value} wal {line}\n{}", ran.err.lines().next().unwrap_or_default())
+    })
+    .collect();
+    let said = said.join("\n").replace(here.path("").to_str().expect("it is UTF-8"), "");
+    insta::assert_snapshot!(said, @"
+    $ LATENT_JOBS=many wal sweep correct
+    error: invalid value 'many' for 'LATENT_JOBS (--jobs <N>)': 'many' is no number of jobs: write 1 or more, or leave it out for all cores
+    $ LATENT_SEEDS=5 wal sweep correct
+    error: LATENT_SEEDS: '5' is no range of seeds: write it like 1..101, which ends before 101
+    $ LATENT_PARTITION=1/4 wal sweep correct
+    error: invalid value '1/4' for 'LATENT_PARTITION (--partition <slice:I/N|auto>)': '1/4' is no slice: write it like slice:1/4, the first of four
+    $ LATENT_CASE_TIME=soon wal sweep correct
+    error: invalid value 'soon' for 'LATENT_CASE_TIME (--case-time <TIME>)': 'soon' is no length of time
+    $ LATENT_RELEASE=better wal sweep correct
+    error: LATENT_RELEASE better: no release is called 'better'
+    $ LATENT_PROFILE=weekly wal sweep correct
+    error: LATENT_PROFILE: latent.toml: no profile 'weekly'; there are: nothing
+    $ LATENT_MAX_ITEMS=-1 wal run correct
+    error: invalid value '-1' for 'LATENT_MAX_ITEMS (--max-items <N>)': '-1' is no number of items: write 1 or more
+    $ LATENT_JOBS=many wal sweep correct --jobs few
+    error: invalid value 'few' for '--jobs <N>': 'few' is no number of jobs: write 1 or more, or leave it out for all cores
     ");
 }
 

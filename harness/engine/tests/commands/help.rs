@@ -36,12 +36,17 @@ fn each_command_says_what_it_takes() {
                                         LATENT_CASE_TIME=]
           --case-memory-mb <MB>         The most that a case may hold, in megabytes [default: 4096]
                                         [env: LATENT_CASE_MEMORY_MB=]
+          --no-cases <HOW>              What a sweep without a case ends with, as a slice of few seeds
+                                        may be: `fail` with exit code 4, `warn` or `pass` with 0 [env:
+                                        LATENT_NO_CASES=] [default: fail]
           --require <MARK>              A mark that some case must reach; may be given several times
           --json <FILE>                 Write results as JSON lines to this file, each as it comes; `-`
                                         is the standard output [default: .latent/sweep.jsonl]
           --junit <FILE>                Write results as JUnit XML to this file at the end; `-` is the
                                         standard output
           --force                       Overwrite a JUnit file even if it holds something else
+          --max-items <N>               Allow scenarios that ask for so many items [env:
+                                        LATENT_MAX_ITEMS=] [default: 1000000]
           --resume                      Go on with the interrupted sweep in the file of --json; without
                                         scenarios and seeds, with its own settings
           --resume-if-exists            Go on if the file of results is there, else start: for a
@@ -60,12 +65,14 @@ fn each_command_says_what_it_takes() {
       <FILE>...  The result files of all slices
 
     Options:
-          --json          Print the summary as one JSON object
-          --junit <FILE>  Write results as JUnit XML to this file; `-` is the standard output
-          --force         Overwrite a JUnit file even if it holds something else
-          --annotate      Write annotations and the job's summary as GitHub Actions shows them
-      -v, --verbose       Print every failure and every mark
-      -h, --help          Print help
+          --json           Print the summary as one JSON object
+          --junit <FILE>   Write results as JUnit XML to this file; `-` is the standard output
+          --force          Overwrite a JUnit file even if it holds something else
+          --annotate       Write annotations and the job's summary as GitHub Actions shows them
+      -v, --verbose        Print every failure and every mark
+          --max-items <N>  Allow scenarios that ask for so many items [env: LATENT_MAX_ITEMS=] [default:
+                           1000000]
+      -h, --help           Print help
     ");
     insta::assert_snapshot!(help("repro"), @"
     Run a case again, to the bit, with as much of its log as wanted
@@ -92,6 +99,8 @@ fn each_command_says_what_it_takes() {
           --release <NAME>       Put the whole system on this release: one of the scenario's, or `good`
           --json                 Print the report as one JSON object
       -v, --verbose              Print the choices, marks and nodes too
+          --max-items <N>        Allow scenarios that ask for so many items [env: LATENT_MAX_ITEMS=]
+                                 [default: 1000000]
       -h, --help                 Print help
     ");
     insta::assert_snapshot!(help("shrink"), @"
@@ -115,6 +124,8 @@ fn each_command_says_what_it_takes() {
                                  [default: NAME-SEED.case.json]
           --force                Overwrite the file even if it holds something else, or is the case
                                  itself
+          --max-items <N>        Allow scenarios that ask for so many items [env: LATENT_MAX_ITEMS=]
+                                 [default: 1000000]
       -h, --help                 Print help
     ");
     insta::assert_snapshot!(help("corpus"), @"
@@ -131,6 +142,8 @@ fn each_command_says_what_it_takes() {
 
     Options:
           --folder <FOLDER>  The corpus [default: corpus]
+          --max-items <N>    Allow scenarios that ask for so many items [env: LATENT_MAX_ITEMS=]
+                             [default: 1000000]
       -h, --help             Print help
     ");
     insta::assert_snapshot!(help("print"), @"
@@ -145,6 +158,8 @@ fn each_command_says_what_it_takes() {
           --seed <N>        Use this seed; the same as SCENARIO@SEED
           --release <NAME>  Put the whole system on this release
           --bytes <FILE>    Generate the scenario from the bytes of a file, as a fuzzer gives them
+          --max-items <N>   Allow scenarios that ask for so many items [env: LATENT_MAX_ITEMS=]
+                            [default: 1000000]
       -h, --help            Print help
     ");
 }

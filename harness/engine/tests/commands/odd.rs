@@ -31,8 +31,12 @@ pub enum Trouble {
     WaitsFor(String),
     /// The same for ever, but only if this file is there, which it leaves: so only from its second run on.
     WaitsIfThere(String),
-    /// It panics.
+    /// A node of it panics.
     Panics,
+    /// Its judge panics.
+    JudgePanics,
+    /// Whoever prints its verdict panics.
+    PrintingPanics,
     /// It confirms nothing.
     Idle,
     /// It breaks a promise, and says so in these words.
@@ -54,6 +58,8 @@ pub struct Topic {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Findings {
     process: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    cannot_be_printed: bool,
 }
 
 pub struct Odd;
@@ -85,6 +91,8 @@ impl System for Odd {
             violations
                 .push(Violation::new("O1", "untidy", "at-once").of("desk", 1).at(world.now().0).because(why));
         }
+        assert!(*trouble != Trouble::JudgePanics, "the judge has had enough");
+        let cannot_be_printed = *trouble == Trouble::PrintingPanics;
         let process = (*trouble == Trouble::ProcessInFindings).then(std::process::id);
         Judged {
             items: u64::from(*trouble != Trouble::Idle),
@@ -92,11 +100,12 @@ impl System for Odd {
             facts: Facts::default(),
             noticed: vec![],
             marks: BTreeMap::new(),
-            findings: Findings { process },
+            findings: Findings { process, cannot_be_printed },
         }
     }
 
     fn render(report: &Report<Findings>, screen: &mut Screen) {
+        assert!(!report.findings.cannot_be_printed, "the printer has had enough");
         screen.item("process", report.findings.process.map_or("not told".to_owned(), |id| id.to_string()));
     }
 }
@@ -114,7 +123,12 @@ async fn clerk(env: SimEnv, trouble: Trouble) {
             println!("waiting");
             wait(500);
         }
-        Trouble::Nothing | Trouble::Idle | Trouble::ProcessInFindings | Trouble::Violates(_) => {}
+        Trouble::Nothing
+        | Trouble::Idle
+        | Trouble::ProcessInFindings
+        | Trouble::Violates(_)
+        | Trouble::JudgePanics
+        | Trouble::PrintingPanics => {}
     }
     write(&env, "last").await;
     env.mark(Mark { name: "odd.done", subject: "" });

@@ -24,9 +24,11 @@ pub struct ClockStep {
     /// The node.
     pub node: String,
     /// By how many milliseconds; negative: back.
+    #[schemars(range(min = -31_622_400_000_i64, max = 31_622_400_000_i64))]
     pub by_ms: i64,
     /// The time service sets it right again after this many milliseconds; `None`: when faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
@@ -37,9 +39,11 @@ pub struct ClockDrift {
     /// The node.
     pub node: String,
     /// What it gains, in parts per million; negative: loses.
+    #[schemars(range(min = -500_000, max = 500_000))]
     pub ppm: i32,
     /// For how many milliseconds; what it gained is set right then. `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 

@@ -18,9 +18,11 @@ pub struct Condition {
     pub name: String,
     /// How strong it is: what the number means depends on the condition.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000_000_000_u64))]
     pub level: u64,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 

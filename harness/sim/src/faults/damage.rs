@@ -42,6 +42,7 @@ pub struct LatentSector {
     #[serde(default)]
     pub path_prefix: String,
     /// Decides which of the blocks there are.
+    #[schemars(range(max = 18_446_744_073_709_551_615_u64))]
     pub pick: u64,
 }
 
@@ -55,8 +56,10 @@ pub struct BitRot {
     #[serde(default)]
     pub path_prefix: String,
     /// Decides which file and which bits.
+    #[schemars(range(max = 18_446_744_073_709_551_615_u64))]
     pub pick: u64,
     /// How many bits, near each other.
+    #[schemars(range(min = 1, max = 32_768))]
     pub bits: u32,
 }
 
@@ -71,6 +74,7 @@ pub struct MisdirectedWrite {
     #[serde(default)]
     pub path_prefix: String,
     /// Decides where it goes.
+    #[schemars(range(max = 18_446_744_073_709_551_615_u64))]
     pub pick: u64,
 }
 
@@ -84,6 +88,7 @@ pub struct LostWrite {
     #[serde(default)]
     pub path_prefix: String,
     /// How many writes.
+    #[schemars(range(max = 1_000_000))]
     pub times: u32,
 }
 
@@ -95,6 +100,7 @@ pub struct GarbageTails {
     pub node: String,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 

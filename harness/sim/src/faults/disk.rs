@@ -42,9 +42,11 @@ pub struct DiskError {
     pub path_prefix: String,
     /// How many of them; `None`: all of them while the fault lasts.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub times: Option<u32>,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
@@ -58,6 +60,7 @@ pub struct SyncFailure {
     #[serde(default)]
     pub path_prefix: String,
     /// How many syncs.
+    #[schemars(range(max = 1_000_000))]
     pub times: u32,
     /// What reads of the file show afterwards.
     pub shows: AfterFailedSync,
@@ -81,9 +84,11 @@ pub struct DiskFull {
     pub node: String,
     /// Takes this many more bytes before it is full; a write that does not fit is cut there.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000_000_000_000_u64))]
     pub room_bytes: u64,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
@@ -95,9 +100,11 @@ pub struct SlowDisk {
     pub node: String,
     /// Syncs take this many times as long; a read or write, which otherwise takes no time, this many times the 150 µs
     /// that a random read of a solid-state drive is reckoned at. 1: not slow.
+    #[schemars(range(max = 1_000_000))]
     pub times: u32,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
@@ -112,6 +119,7 @@ pub struct ShortRead {
     #[serde(default)]
     pub path_prefix: String,
     /// How many reads.
+    #[schemars(range(max = 1_000_000))]
     pub times: u32,
 }
 

@@ -39,6 +39,7 @@ pub struct CutLink {
     pub both: bool,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
@@ -50,6 +51,7 @@ pub struct Isolate {
     pub node: String,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
@@ -66,6 +68,7 @@ pub struct Partition {
     pub one_way: bool,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
@@ -76,10 +79,13 @@ pub struct Flap {
     /// The node.
     pub node: String,
     /// How long it is cut off each time, in milliseconds.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub down_ms: u64,
     /// How long it is back in between, in milliseconds.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub up_ms: u64,
     /// For how many milliseconds in all.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: u64,
 }
 
@@ -96,24 +102,31 @@ pub struct DegradeLink {
     pub both: bool,
     /// For how many milliseconds; `None`: until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
     /// Messages take this many times as long.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub latency_times: Option<u32>,
     /// Messages lost, in parts per million.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub loss_ppm: Option<u32>,
     /// Messages delivered twice, in parts per million.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub duplicate_ppm: Option<u32>,
     /// Messages held back, so that later ones overtake them, in parts per million.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000))]
     pub reorder_ppm: Option<u32>,
     /// How long those are held back, in milliseconds.
     #[serde(default)]
+    #[schemars(range(max = 3_600_000))]
     pub reorder_by_ms: Option<u32>,
     /// Messages queue for this many bytes per second.
     #[serde(default)]
+    #[schemars(range(max = 1_000_000_000_000_000_u64))]
     pub bandwidth_bytes_per_s: Option<u64>,
 }
 
@@ -126,6 +139,7 @@ pub struct LoseMessage {
     /// Which message of the call is lost.
     pub part: CallPart,
     /// Of how many calls, beginning with the next (or with the one that the fault is anchored to).
+    #[schemars(range(max = 1_000_000))]
     pub times: u32,
 }
 

@@ -21,7 +21,7 @@ pub enum Anchor {
     /// At an instant, as a person writes it (RFC 3339). Whoever reads the scenario turns it into `at_ms`.
     At(String),
     /// At an instant of true time, in milliseconds since 1970. An instant in the past is now.
-    AtMs(i64),
+    AtMs(#[schemars(range(min = 631_152_000_000_i64, max = 4_102_444_800_000_i64))] i64),
     /// At the n-th operation of a kind at a node.
     NthOp {
         /// The node's name.
@@ -32,9 +32,11 @@ pub enum Anchor {
         #[serde(default)]
         path_prefix: String,
         /// The first is 1.
+        #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
         n: u64,
         /// Operations before this many milliseconds of the world do not count.
         #[serde(default)]
+        #[schemars(range(max = 31_622_400_000_u64))]
         after_ms: u64,
     },
     /// When a mark is reached for the n-th time.
@@ -42,12 +44,14 @@ pub enum Anchor {
         /// The mark's name.
         name: String,
         /// The first is 1.
+        #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
         n: u64,
         /// Only at this node; `None`: counted over all nodes.
         #[serde(default)]
         node: Option<String>,
         /// Marks before this many milliseconds of the world do not count.
         #[serde(default)]
+        #[schemars(range(max = 31_622_400_000_u64))]
         after_ms: u64,
     },
 }

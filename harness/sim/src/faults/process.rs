@@ -32,12 +32,14 @@ pub struct Kill {
     pub node: String,
     /// Boots it again after this many milliseconds; `None`: it stays down until faults are over.
     #[serde(default)]
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub restart_after_ms: Option<u64>,
     /// What its disk keeps of what was not synced; `None`: the disk's own policy.
     #[serde(default)]
     pub keeps: Option<CrashKeeps>,
     /// Un-synced writes are torn between blocks of this size: 512 or 4096; `None`: the disk's own.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 1_048_576))]
     pub tear_bytes: Option<u32>,
 }
 
@@ -48,6 +50,7 @@ pub struct Pause {
     /// The node.
     pub node: String,
     /// For how many milliseconds.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: u64,
 }
 
@@ -58,10 +61,13 @@ pub struct CrashLoop {
     /// The node.
     pub node: String,
     /// How many times it dies.
+    #[schemars(range(max = 10_000))]
     pub times: u32,
     /// How long it is up in between, in milliseconds.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub up_ms: u64,
     /// How long it is down each time, in milliseconds.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub down_ms: u64,
 }
 
@@ -72,6 +78,7 @@ pub struct PowerLoss {
     /// The nodes.
     pub nodes: Vec<String>,
     /// Power is back after this many milliseconds.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub restart_after_ms: u64,
     /// What the disks keep of what was not synced; `None`: each disk's own policy.
     #[serde(default)]
@@ -85,6 +92,7 @@ pub struct NewDisk {
     /// The node.
     pub node: String,
     /// After this many milliseconds.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub restart_after_ms: u64,
 }
 

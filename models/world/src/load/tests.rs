@@ -75,8 +75,8 @@ fn load_that_cannot_be_is_refused_where_it_stands() {
     let at = |from: &str, lasts: &str| format!(r#""from": "2016-02-{from}:00:00Z", "for": "{lasts}""#);
     let good = at("20T06", "3h");
     let cases = [
-        (burst(&format!(r#"{good}, "times": 1"#)), "1 times the events", "from 2 to 100"),
-        (burst(&format!(r#"{good}, "times": 101"#)), "101 times the events", "from 2 to 100"),
+        (burst(&format!(r#"{good}, "times": 1"#)), "/times cannot be 1", "from 2 to 100"),
+        (burst(&format!(r#"{good}, "times": 101"#)), "/times cannot be 101", "from 2 to 100"),
         (burst(&format!(r#"{good}, "times": 9, "project": 4"#)), "no project 4", "from 1 to 3"),
         (
             burst(&format!(r#"{}, "times": 9"#, at("22T06", "1h"))),
@@ -106,8 +106,8 @@ fn load_that_cannot_be_is_refused_where_it_stands() {
             "from 1ms to 1m",
         ),
         (
-            r#"{ "device_clocks": { "share_ppm": 9, "by": { "behind": "20000d" } } }"#.to_owned(),
-            "clocks wrong by 20000d",
+            r#"{ "device_clocks": { "share_ppm": 9, "by": { "behind": "500ms" } } }"#.to_owned(),
+            "clocks wrong by 500ms",
             "from 1s to 18300d",
         ),
     ];

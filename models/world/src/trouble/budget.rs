@@ -35,10 +35,13 @@ fn repaired_after_ms(run_ms: i64) -> i64 {
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
     /// Disks of Arb: one less than hold an acknowledged event.
+    #[schemars(range(max = 16))]
     pub disks: u16,
     /// Data centers: each alone is enough to restore.
+    #[schemars(range(max = 16))]
     pub data_centers: u16,
     /// Edges and tee store together: a request is on two of them.
+    #[schemars(range(max = 16))]
     pub tee: u16,
 }
 

@@ -30,6 +30,7 @@ pub(crate) use site::{Chance, Site};
 #[serde(deny_unknown_fields)]
 pub struct Trouble {
     /// Faults a week of all kinds together, least and most.
+    #[schemars(transform = crate::scenario::most::<10_000>)]
     pub per_week: (u32, u32),
     /// The kinds that may come; absent: all. Each run switches on about half of them.
     #[serde(default)]

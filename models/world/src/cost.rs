@@ -1,0 +1,99 @@
+//! What a scenario asks for, estimated from its text: events that are sent, exported and restored, and memory.
+//!
+//! Events are counted at the most that their classes, bursts and repetitions allow. An export and a drill count as much as
+//! sending what they read. Not counted: retries after faults, and replays.
+
+use crate::load::Load;
+use crate::scenario::{TenantClass, Topic};
+use latent_engine::{Cost, Scenario};
+
+const DAY_MS: u128 = 86_400_000;
+const PPM: u128 = 1_000_000;
+
+/// Measured with the release build: `incident-2016@1` sends 143,858 events and holds 402 MB, `quiet-week` of 840,000 events
+/// as much for each.
+const BYTES_PER_EVENT: u64 = 3_000;
+/// What every run holds, in bytes: `one-day@1`.
+const BYTES_OF_A_RUN: u64 = 18 << 20;
+
+/// A client in a hurry sends a request so many times.
+const STORM_SENDS: u128 = 5;
+
+/// The estimate, and the field that contributes most to it.
+pub(crate) fn of(scenario: &Scenario<Topic>) -> Cost {
+    let topic = &scenario.topic;
+    let sent: Vec<u128> = topic.tenants.iter().map(|class| sent_by(class, scenario)).collect();
+    let all: u128 = sent.iter().sum();
+    let largest = (0..sent.len()).max_by_key(|class| sent[*class]).unwrap_or_default();
+    let parts = [
+        (all, format!("/tenants/{largest}/{}", larger_field(topic.tenants.get(largest)))),
+        (all * u128::from(topic.exports_per_project), "/exports_per_project".to_owned()),
+        (all * u128::from(topic.drills), "/drills".to_owned()),
+    ];
+    let items: u128 = parts.iter().map(|(events, _)| events).sum();
+    let pointer = parts.into_iter().max_by_key(|(events, _)| *events).map(|(_, pointer)| pointer);
+    let held = clamped(all).saturating_mul(BYTES_PER_EVENT).saturating_add(BYTES_OF_A_RUN);
+    Cost { items: clamped(items), memory_mb: held >> 20, pointer: pointer.unwrap_or_default() }
+}
+
+/// Events that a class sends, at the most. A moment at which clients send costs as much as an event, even without one.
+fn sent_by(class: &TenantClass, scenario: &Scenario<Topic>) -> u128 {
+    let a_day = u128::from(class.events_per_day.1.max(class.requests_per_day)) * u128::from(class.count);
+    let of_time = |ms: u128| a_day * ms / DAY_MS;
+    let usual = of_time(scenario.run_for.0.as_millis());
+    let more = scenario.topic.load.iter().map(|load| match load {
+        Load::Burst { lasts, times, .. } => of_time(lasts.0.as_millis()) * u128::from(*times),
+        Load::RetryStorm { lasts, .. } => of_time(lasts.0.as_millis()) * STORM_SENDS,
+        Load::Offline { .. } | Load::DeviceClocks { .. } | Load::Backlog { .. } => 0,
+    });
+    let once = usual + more.sum::<u128>();
+    once + once * u128::from(class.repeated_ppm) / PPM
+}
+
+fn larger_field(class: Option<&TenantClass>) -> &'static str {
+    match class {
+        Some(class) if class.requests_per_day > class.events_per_day.1 => "requests_per_day",
+        _ => "events_per_day",
+    }
+}
+
+fn clamped(events: u128) -> u64 {
+    u64::try_from(events).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Latent;
+    use latent_engine::parse;
+
+    fn cost(more: &str, tenants: &str) -> Cost {
+        let text = format!(
+            r#"{{"name":"any","start":"2016-02-21T00:00:00Z","run_for":"10d","zones":[{{"zone":"Asia/Tokyo","weight":1}}],
+            "tenants":[{tenants}]{more}}}"#
+        );
+        of(&parse::<Latent>("any.json", &text).unwrap_or_else(|bad| panic!("{bad}")))
+    }
+
+    const SMALL: &str = r#"{"name":"small","count":2,"events_per_day":[5,10],"requests_per_day":4}"#;
+    const LARGE: &str =
+        r#"{"name":"large","count":3,"events_per_day":[5,100],"requests_per_day":4,"repeated_ppm":500000}"#;
+
+    #[test]
+    fn events_are_counted_at_the_most_that_a_scenario_allows() {
+        let both = cost("", &format!("{SMALL},{LARGE}"));
+        assert_eq!((both.items, both.pointer.as_str()), (200 + 4_500, "/tenants/1/events_per_day"));
+        let often = SMALL.replace(r#""requests_per_day":4"#, r#""requests_per_day":40"#);
+        let often = cost("", &often);
+        assert_eq!((often.items, often.pointer.as_str()), (800, "/tenants/0/requests_per_day"));
+        let burst = r#","load":[{"burst":{"from":"2016-02-22T00:00:00Z","for":"1d","times":40}}]"#;
+        assert_eq!(cost(burst, SMALL).items, 200 + 800);
+    }
+
+    #[test]
+    fn exports_and_drills_count_what_they_read() {
+        let exports = cost(r#","exports_per_project":7,"drills":2"#, SMALL);
+        assert_eq!((exports.items, exports.pointer.as_str()), (200 * 10, "/exports_per_project"));
+        assert!(exports.memory_mb < 20, "what is read is not held");
+    }
+}
