@@ -46,6 +46,10 @@ repro seed *arguments:
 shrink seed *arguments:
     cargo run --release --package latent -- shrink {{ if seed =~ '^[0-9]+$' { "generated@" + seed } else { seed } }} {{arguments}}
 
+# Files that nobody meant to write, against all readers: `just fuzz 100000 7` tries so many of another kind.
+fuzz cases='20000' seed='1':
+    LATENT_FUZZ_CASES={{cases}} LATENT_FUZZ_SEED={{seed}} cargo test --package latent --test readers
+
 # Replay every case that once failed.
 corpus *arguments='run':
     cargo run --release --package latent -- corpus {{arguments}}
