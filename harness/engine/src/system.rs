@@ -113,7 +113,7 @@ pub trait System: Sized + 'static {
 /// What a scenario asks for, estimated before it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Items that are to be handled.
+    /// Work, in items that are handled once.
     pub items: u64,
     /// What a case is expected to hold, in megabytes.
     pub memory_mb: u64,

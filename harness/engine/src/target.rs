@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The name of scenarios that a seed draws whole.
 pub(crate) const GENERATED: &str = "generated";
-/// A scenario that asks for more items is refused, unless an option allows it: some 3 GB of memory and two minutes.
+/// A scenario that asks for more items is refused, unless an option allows it: some 3 GB of memory and a minute.
 pub(crate) const MOST_ITEMS: u64 = 1_000_000;
 /// A generated scenario is made from so many bytes.
 const GENERATOR_BYTES: u64 = 8 << 10;

@@ -1,6 +1,8 @@
 //! Frames: what every growing file is made of after its header.
 //!
-//! `u32 payload_len_bytes, u32 crc32c(payload), payload`, little-endian. Models the format alone: no file, no I/O.
+//! `u32 payload_len_bytes, u32 crc32c(payload) ^ salt, payload`, little-endian. Models the format alone: no file, no I/O.
+//! The salt is 0 where payloads say themselves what they belong to. Elsewhere it stands for that: a write that the disk
+//! puts into another file is then no frame there.
 //! What a crash or a bad sector left behind is classified here, once, so that no reader makes its own rule.
 
 use bytes::Bytes;
@@ -29,12 +31,20 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 /// # Errors
 /// When the payload is empty or too long; `out` is then unchanged.
 pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) -> Result<(), PayloadLength> {
+    push_salted_frame(out, payload, 0)
+}
+
+/// As [`push_frame`], with a salt.
+///
+/// # Errors
+/// As [`push_frame`] has.
+pub fn push_salted_frame(out: &mut Vec<u8>, payload: &[u8], salt: u32) -> Result<(), PayloadLength> {
     if payload.is_empty() || payload.len() > MAX_PAYLOAD_BYTES {
         return Err(PayloadLength(payload.len()));
     }
     out.reserve(FRAME_HEAD_BYTES + payload.len());
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    out.extend_from_slice(&crc32c(payload).to_le_bytes());
+    out.extend_from_slice(&(crc32c(payload) ^ salt).to_le_bytes());
     out.extend_from_slice(payload);
     Ok(())
 }
@@ -44,8 +54,16 @@ pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) -> Result<(), PayloadLength
 /// # Errors
 /// When the payload is empty or too long.
 pub fn encode_frame(payload: &[u8]) -> Result<Bytes, PayloadLength> {
+    encode_salted_frame(payload, 0)
+}
+
+/// As [`encode_frame`], with a salt.
+///
+/// # Errors
+/// As [`encode_frame`] has.
+pub fn encode_salted_frame(payload: &[u8], salt: u32) -> Result<Bytes, PayloadLength> {
     let mut out = Vec::new();
-    push_frame(&mut out, payload)?;
+    push_salted_frame(&mut out, payload, salt)?;
     Ok(out.into())
 }
 
@@ -88,20 +106,26 @@ pub struct Scan {
 /// never synced, so that is a torn tail whatever stands behind.
 #[must_use]
 pub fn scan(file: &Bytes, from: usize) -> Scan {
+    scan_salted(file, from, 0)
+}
+
+/// As [`scan`], of frames with this salt.
+#[must_use]
+pub fn scan_salted(file: &Bytes, from: usize, salt: u32) -> Scan {
     let mut payloads = Vec::new();
     let mut at = from.min(file.len());
     let end = loop {
         if at == file.len() {
             break End::Clean;
         }
-        match frame_at(file, at) {
+        match frame_at(file, at, salt) {
             Found::Valid { payload_end } => {
                 payloads.push(file.slice(at + FRAME_HEAD_BYTES..payload_end));
                 at = payload_end;
             }
             Found::Hole => break End::TornTail { at },
             Found::Bad => {
-                break match next_valid(file, at + 1) {
+                break match next_valid(file, at + 1, salt) {
                     Some(next) => End::CorruptMiddle { at, next },
                     None => End::TornTail { at },
                 };
@@ -117,7 +141,7 @@ pub fn scan(file: &Bytes, from: usize) -> Scan {
 pub fn salvage(file: &Bytes, from: usize) -> Vec<Bytes> {
     let mut payloads = Vec::new();
     let mut at = from;
-    while let Some(start) = next_valid(file, at) {
+    while let Some(start) = next_valid(file, at, 0) {
         let found = scan(file, start);
         payloads.extend(found.payloads);
         at = found.valid_bytes + 1;
@@ -131,7 +155,7 @@ enum Found {
     Bad,
 }
 
-fn frame_at(file: &[u8], at: usize) -> Found {
+fn frame_at(file: &[u8], at: usize, salt: u32) -> Found {
     let Some(head) = file.get(at..at + FRAME_HEAD_BYTES) else {
         return Found::Bad;
     };
@@ -145,15 +169,15 @@ fn frame_at(file: &[u8], at: usize) -> Found {
     }
     let payload_end = at + FRAME_HEAD_BYTES + len;
     match file.get(at + FRAME_HEAD_BYTES..payload_end) {
-        Some(payload) if crc32c(payload) == sum => Found::Valid { payload_end },
+        Some(payload) if crc32c(payload) ^ salt == sum => Found::Valid { payload_end },
         _ => Found::Bad,
     }
 }
 
-fn next_valid(file: &[u8], from: usize) -> Option<usize> {
+fn next_valid(file: &[u8], from: usize, salt: u32) -> Option<usize> {
     // The cheap test of the length comes first: in text nearly every four bytes make an impossible one.
     (from..file.len().saturating_sub(FRAME_HEAD_BYTES))
-        .find(|&at| matches!(frame_at(file, at), Found::Valid { .. }))
+        .find(|&at| matches!(frame_at(file, at, salt), Found::Valid { .. }))
 }
 
 #[cfg(test)]
@@ -170,6 +194,18 @@ mod tests {
 
     fn scanned(bytes: Vec<u8>) -> Scan {
         scan(&bytes.into(), 4)
+    }
+
+    #[test]
+    fn a_frame_with_another_salt_is_none() {
+        let own = encode_salted_frame(b"own", 7).unwrap();
+        let file: Bytes = [&own[..], &encode_salted_frame(b"foreign", 8).unwrap(), &own].concat().into();
+        assert_eq!(
+            scan_salted(&file, 0, 7).end,
+            End::CorruptMiddle { at: own.len(), next: file.len() - own.len() }
+        );
+        let end = scan_salted(&file.slice(..file.len() - own.len()), 0, 7);
+        assert_eq!((end.payloads.len(), end.end), (1, End::TornTail { at: own.len() }));
     }
 
     #[test]

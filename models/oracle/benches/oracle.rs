@@ -96,8 +96,12 @@ fn ledger_of_130_000_events(bencher: Bencher<'_, '_>) {
 }
 
 fn frame(payload: &[u8]) -> Vec<u8> {
+    salted_frame(payload, 0)
+}
+
+fn salted_frame(payload: &[u8], salt: u32) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap();
-    [&len.to_le_bytes()[..], &crc_fast::crc32_iscsi(payload).to_le_bytes(), payload].concat()
+    [&len.to_le_bytes()[..], &(crc_fast::crc32_iscsi(payload) ^ salt).to_le_bytes(), payload].concat()
 }
 
 fn record(number: u64) -> (i64, Key, Vec<u8>) {
@@ -107,6 +111,7 @@ fn record(number: u64) -> (i64, Key, Vec<u8>) {
         &0u16.to_le_bytes()[..],
         &(number / IN_A_REQUEST).to_le_bytes(),
         &((number % IN_A_REQUEST) as u32).to_le_bytes(),
+        &0u16.to_le_bytes(),
         &(event.time_ms + 50).to_le_bytes(),
         &event.time_ms.to_le_bytes(),
         &key.0.to_be_bytes(),
@@ -131,9 +136,10 @@ fn header(tier: u16, of: ProjectDay, id: u64) -> Vec<u8> {
     bytes
 }
 
-fn block(records: &[Vec<u8>]) -> Bytes {
+fn block(of: ProjectDay, records: &[Vec<u8>]) -> Bytes {
     let count = u32::try_from(records.len()).unwrap().to_le_bytes();
-    frame(&[&count[..], &records.concat()].concat()).into()
+    let salt = crc_fast::crc32_iscsi(&[of.project.to_le_bytes(), of.day.to_le_bytes()].concat());
+    salted_frame(&[&count[..], &records.concat()].concat(), salt).into()
 }
 
 /// What every disk holds of one project's day: raw while the day runs, and then compacted.
@@ -152,13 +158,13 @@ fn day(of: ProjectDay) -> Day {
     let mut raw = vec![Bytes::from(header(1, of, 1))];
     for number in requests.filter(|number| project_of(*number) == of.project) {
         let mut records: Vec<_> = request(number).map(record).collect();
-        raw.push(block(&records.iter().map(|(_, _, bytes)| bytes.clone()).collect::<Vec<_>>()));
+        raw.push(block(of, &records.iter().map(|(_, _, bytes)| bytes.clone()).collect::<Vec<_>>()));
         all.append(&mut records);
     }
     all.sort();
     let all: Vec<Vec<u8>> = all.into_iter().map(|(_, _, bytes)| bytes).collect();
     let compacted =
-        all.chunks(500).fold(header(2, of, 2), |file, chunk| [file, block(chunk).to_vec()].concat());
+        all.chunks(500).fold(header(2, of, 2), |file, chunk| [file, block(of, chunk).to_vec()].concat());
     let opened = r#"{"version":1,"token":0,"add":[{"id":1,"tier":"on-time","sealed":false,"bytes":0,"records":0,"hash":""}],"remove":[],"next_id":2,"compactions":0}"#;
     let merged = format!(
         r#"{{"version":2,"token":1,"add":[{{"id":2,"tier":"compacted","sealed":true,"bytes":{},"records":{},"hash":"{}"}}],"remove":[1],"next_id":3,"compactions":1}}"#,

@@ -35,6 +35,7 @@ struct Met<T> {
 struct PlacedBlock {
     /// Keeps the address from being used for other bytes.
     _alive: Bytes,
+    /// Less its salt.
     crc: u32,
     block: Arc<Block>,
 }
@@ -138,8 +139,9 @@ impl Memo {
         let mut cursor = Cursor::new(chunks);
         let header = segment::header(&frame::header(&mut cursor, segment::MAGIC, HEADER_BYTES)?)?;
         let mut blocks = Vec::new();
-        let tail = frame::each_frame(&mut cursor, |frame| {
-            let block = self.block(frame)?;
+        let salt = segment::salt(header.of);
+        let tail = frame::each_frame(&mut cursor, salt, |frame| {
+            let block = self.block(frame, salt)?;
             let sound = block.is_some();
             blocks.extend(block);
             Ok(sound)
@@ -160,13 +162,13 @@ impl Memo {
     }
 
     /// The block of a frame; `None` if the frame's checksum does not match.
-    fn block(&mut self, frame: &Frame) -> Result<Option<Arc<Block>>, Wrong> {
+    fn block(&mut self, frame: &Frame, salt: u32) -> Result<Option<Arc<Block>>, Wrong> {
         let place = place(&frame.payload);
         if let Some(met) = self.blocks_by_place.get_mut(&place) {
             met.round = self.round;
-            return Ok((met.thing.crc == frame.crc).then(|| met.thing.block.clone()));
+            return Ok((met.thing.crc == frame.crc ^ salt).then(|| met.thing.block.clone()));
         }
-        if !frame.is_sound() {
+        if !frame.is_sound(salt) {
             return Ok(None);
         }
         let content = Content::of(&frame.payload).0;
@@ -183,7 +185,8 @@ impl Memo {
                 block
             }
         };
-        let thing = PlacedBlock { _alive: frame.payload.clone(), crc: frame.crc, block: block.clone() };
+        let thing =
+            PlacedBlock { _alive: frame.payload.clone(), crc: frame.crc ^ salt, block: block.clone() };
         self.blocks_by_place.insert(place, Met { thing, round: self.round });
         Ok(Some(block))
     }

@@ -14,8 +14,20 @@ pub(crate) const DAY: i32 = 16_853; // 2016-02-22
 pub(crate) const NOON_MS: i64 = 1_456_142_400_000; // 2016-02-22T12:00Z
 
 pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
+    salted_frame(payload, 0)
+}
+
+pub(crate) fn salted_frame(payload: &[u8], salt: u32) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap();
-    [&len.to_le_bytes()[..], &crc_fast::crc32_iscsi(payload).to_le_bytes(), payload].concat()
+    [&len.to_le_bytes()[..], &(crc_fast::crc32_iscsi(payload) ^ salt).to_le_bytes(), payload].concat()
+}
+
+/// The frame of a block of a project's day.
+pub(crate) fn block_frame(of: ProjectDay, records: &[Rec]) -> Vec<u8> {
+    salted_frame(
+        &block(records),
+        crc_fast::crc32_iscsi(&[of.project.to_le_bytes(), of.day.to_le_bytes()].concat()),
+    )
 }
 
 /// A record to be stored.
@@ -101,7 +113,7 @@ pub(crate) fn segment(tier: u16, of: ProjectDay, id: u64, blocks: &[Vec<Rec>]) -
     ]
     .concat();
     bytes.extend(crc_fast::crc32_iscsi(&bytes).to_le_bytes());
-    blocks.iter().for_each(|records| bytes.extend(frame(&block(records))));
+    blocks.iter().for_each(|records| bytes.extend(block_frame(of, records)));
     bytes.into()
 }
 

@@ -7,12 +7,12 @@
 use crate::arb::api::{ArbAnswer, ArbCall, ArbError, call};
 use crate::compaction::merge::merge;
 use crate::config::Cluster;
-use crate::record::{Record, SetDigest, decode_block};
+use crate::record::{Record, SetDigest, decode_block, scan_blocks};
 use crate::wire::compact;
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use latent_edge::frame::{self, End};
+use latent_edge::frame::End;
 use latent_ports::{Env, NodeId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -177,7 +177,7 @@ pub async fn read_copy<E: Env>(
     day: Day,
 ) -> Result<Vec<Record>, ArbError> {
     let (answer, body) = call(env, disk, &ArbCall::Read { project, day }, Bytes::new(), CALL_TIMEOUT).await?;
-    let scan = frame::scan(&body, 0);
+    let scan = scan_blocks(&body, 0, project, day);
     let mut records = Vec::new();
     let whole = scan.end == End::Clean
         && scan.payloads.iter().try_for_each(|block| decode_block(block, &mut records)).is_ok();

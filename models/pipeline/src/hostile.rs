@@ -15,11 +15,10 @@ use crate::arb::api::{ArbAnswer, ArbCall, call};
 use crate::arb::store::SEGMENT_HEADER_BYTES;
 use crate::backup::catalog::{Catalog, CatalogDay, FORMAT, SEGMENTS};
 use crate::config::{Boot, TeeStoreConfig};
-use crate::record::{SetDigest, each_record};
+use crate::record::{SetDigest, each_record, scan_blocks};
 use crate::release::Bug;
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::scan;
 use latent_edge::message::{Method, TeeCopy, TeeFetch, TeeUploaded, encode_head, tag};
 use latent_edge::object_api::{ObjectStore, StoreError};
 use latent_edge::tee::{TeeName, TeeObject, TeeRecord, Uploader};
@@ -117,8 +116,9 @@ impl Known {
             self.segments.insert(blake3::hash(&bytes).to_hex().to_string());
             let mut parts = path.split('/').skip(1);
             let project = parts.next().and_then(|project| project.parse().ok());
-            self.days.extend(project.zip(parts.next().and_then(Day::parse)));
-            for block in scan(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len())).payloads {
+            let Some((project, day)) = project.zip(parts.next().and_then(Day::parse)) else { continue };
+            self.days.insert((project, day));
+            for block in scan_blocks(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len()), project, day).payloads {
                 // A block that is malformed teaches nothing.
                 let _ignored = each_record(&block, |head, _| {
                     let hour = head.arrived_ms.div_euclid(HOUR_MS);

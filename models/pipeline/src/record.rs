@@ -1,7 +1,8 @@
 //! One stored event, and the blocks that hold events: see `models/formats.md`.
 
+use crate::zone::Day;
 use bytes::{BufMut, Bytes, BytesMut};
-use latent_edge::frame::{PayloadLength, encode_frame};
+use latent_edge::frame::{PayloadLength, Scan, crc32c, encode_salted_frame, scan_salted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -83,12 +84,26 @@ pub fn encode_block(records: &[Record]) -> Bytes {
     out.freeze()
 }
 
-/// Encodes records as one block in its frame.
+/// What binds a block's frame to its project's day. A block does not say itself whose it is: without it, a write that a
+/// disk puts into another day's segment would be read there.
+fn salt(project: u32, day: Day) -> u32 {
+    let [a, b, c, d] = project.to_le_bytes();
+    let [e, f, g, h] = day.0.to_le_bytes();
+    crc32c(&[a, b, c, d, e, f, g, h])
+}
+
+/// Encodes records of a project's day as one block in its frame.
 ///
 /// # Errors
 /// When the block is longer than a frame may be.
-pub fn encode_framed_block(records: &[Record]) -> Result<Bytes, PayloadLength> {
-    encode_frame(&encode_block(records))
+pub fn encode_framed_block(project: u32, day: Day, records: &[Record]) -> Result<Bytes, PayloadLength> {
+    encode_salted_frame(&encode_block(records), salt(project, day))
+}
+
+/// Reads the frames of a project's day that start at offset `from`.
+#[must_use]
+pub fn scan_blocks(file: &Bytes, from: usize, project: u32, day: Day) -> Scan {
+    scan_salted(file, from, salt(project, day))
 }
 
 /// Decodes a block's records, appending them to `out`. The records share the block's bytes.

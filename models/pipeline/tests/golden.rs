@@ -19,7 +19,7 @@ use latent_pipeline::arb::store::{SEGMENT_HEADER_BYTES, Store, check_segment_hea
 use latent_pipeline::backup::catalog::{Behind, Catalog, CatalogDay, CatalogSegment, FORMAT};
 use latent_pipeline::config::{Boot, Cluster, CompactionConfig, CopiesConfig, Project};
 use latent_pipeline::ingest::events::accepted_of_tee;
-use latent_pipeline::record::{Record, decode_block, encode_framed_block};
+use latent_pipeline::record::{Record, decode_block, encode_framed_block, scan_blocks};
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, NodeId, UnixMs};
@@ -113,7 +113,7 @@ fn requests() -> Vec<TeeRecord> {
 /// Hands a request's events to the disk as ingest does.
 async fn store(store: &Store<SimEnv>, cluster: &Cluster, request: &TeeRecord) {
     for ((project, day, tier), records) in accepted_of_tee(cluster, request) {
-        let body = encode_framed_block(&records).unwrap();
+        let body = encode_framed_block(project, day, &records).unwrap();
         let part = Part { day, tier, frame_bytes: body.len() as u32 };
         assert_eq!(store.write(project, &[part], false, &body).await.unwrap(), 0);
     }
@@ -180,7 +180,9 @@ fn values(files: &Files) -> Value {
             let path = segment_path(id);
             let tier = check_segment_header(&files[&path], PROJECT, DAY, &path).unwrap();
             let mut records = Vec::new();
-            for block in frames(&path, SEGMENT_HEADER_BYTES) {
+            let scan = scan_blocks(&files[&path], SEGMENT_HEADER_BYTES, PROJECT, DAY);
+            assert_eq!(scan.end, End::Clean, "{path}");
+            for block in scan.payloads {
                 decode_block(&block, &mut records).unwrap();
             }
             let records: Vec<Value> = records.iter().map(record).collect();

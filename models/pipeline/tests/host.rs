@@ -5,14 +5,14 @@
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, pending};
-use latent_edge::frame::{End, scan};
+use latent_edge::frame::End;
 use latent_host::HostDisk;
 use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, call};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::arb::server;
 use latent_pipeline::config::{Boot, Cluster, CompactionConfig, CopiesConfig};
 use latent_pipeline::ingest::copies::encode_write;
-use latent_pipeline::record::{ArrivalId, Record, decode_block};
+use latent_pipeline::record::{ArrivalId, Record, decode_block, scan_blocks};
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::Day;
 use latent_ports::{
@@ -167,7 +167,7 @@ async fn write(machine: &Machine, n: u64) {
 async fn read(machine: &Machine) -> Vec<Record> {
     let (answer, body) = order(machine, ArbCall::Read { project: 17, day: DAY }, Bytes::new()).await.unwrap();
     assert_eq!(answer, ArbAnswer::Bytes);
-    let found = scan(&body, 0);
+    let found = scan_blocks(&body, 0, 17, DAY);
     assert_eq!(found.end, End::Clean);
     let mut records = Vec::new();
     for block in &found.payloads {

@@ -253,7 +253,9 @@ pub(crate) fn check_cost<S: System>(
     }
     let (items, memory_mb) = (words::counted(cost.items, S::ITEMS), words::count(cost.memory_mb));
     let most = words::count(most_items);
-    let message = format!("this asks for up to {items} and {memory_mb} MB of memory; the limit is {most}");
+    let message = format!(
+        "this asks for up to {memory_mb} MB of memory and as much work as {items}; the limit is {most}"
+    );
     let hint = format!("ask for fewer, or allow it: --max-items {}", cost.items);
     Err(Located::parse(file, text)?.error_at(&cost.pointer, message, hint))
 }

@@ -2,7 +2,7 @@
 //!
 //! Written from formats.md alone. A cut or bad frame with nothing valid anywhere behind it is a torn tail: what is
 //! before it counts. A bad frame with a valid one behind it, at whatever offset, is corruption, and the file as a
-//! whole is not to be read. Eight zero bytes in a head's place are the hole of a lost append: torn, whatever follows.
+//! whole is not to be read. A frame's checksum may be salted with what the frame belongs to. Eight zero bytes in a head's place are the hole of a lost append: torn, whatever follows.
 
 use super::Flaw;
 use crate::view::Cursor;
@@ -39,8 +39,8 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(crate) fn is_sound(&self) -> bool {
-        crc_fast::crc32_iscsi(&self.payload) == self.crc
+    pub(crate) fn is_sound(&self, salt: u32) -> bool {
+        crc_fast::crc32_iscsi(&self.payload) ^ salt == self.crc
     }
 }
 
@@ -59,24 +59,24 @@ pub(crate) fn next_whole(cursor: &mut Cursor<'_>) -> Option<Frame> {
 /// What bytes that are no sound frame mean; the cursor stands before them.
 ///
 /// Any of them may have rotted, the length too: so a valid frame is looked for at every offset behind.
-fn judge_bad(mut bad: Cursor<'_>) -> Result<Tail, (u64, Flaw)> {
+fn judge_bad(mut bad: Cursor<'_>, salt: u32) -> Result<Tail, (u64, Flaw)> {
     let at = bad.at();
     let rest = usize::try_from(bad.left()).ok().and_then(|left| bad.take(left)).unwrap_or_default();
     let is_hole = rest.starts_with(&[0; HEAD_BYTES]);
-    if !is_hole && (1..rest.len()).any(|from| is_sound_at(&rest[from..])) {
+    if !is_hole && (1..rest.len()).any(|from| is_sound_at(&rest[from..], salt)) {
         return Err((at, Flaw::CorruptMiddle));
     }
     Ok(Tail::Torn { at })
 }
 
 /// Whether `bytes` begin with a valid frame.
-fn is_sound_at(bytes: &[u8]) -> bool {
+fn is_sound_at(bytes: &[u8], salt: u32) -> bool {
     let Some((head, behind)) = bytes.split_first_chunk::<HEAD_BYTES>() else { return false };
     let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
     let crc = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
     // The length first: in text nearly every four bytes make an impossible one.
     let payload = (1..=MAX_PAYLOAD_BYTES).contains(&len).then(|| behind.get(..len as usize)).flatten();
-    payload.is_some_and(|payload| crc_fast::crc32_iscsi(payload) == crc)
+    payload.is_some_and(|payload| crc_fast::crc32_iscsi(payload) ^ salt == crc)
 }
 
 /// Hands every sound frame to `accept`, which looks at the checksum too unless it knows the payload already.
@@ -84,13 +84,14 @@ fn is_sound_at(bytes: &[u8]) -> bool {
 /// `accept` returns `Ok(false)` for a bad checksum.
 pub(crate) fn each_frame(
     cursor: &mut Cursor<'_>,
+    salt: u32,
     mut accept: impl FnMut(&Frame) -> Result<bool, (u64, Flaw)>,
 ) -> Result<Tail, (u64, Flaw)> {
     while cursor.left() > 0 {
         let before = *cursor;
         match next_whole(cursor) {
             Some(frame) if accept(&frame)? => {}
-            _ => return judge_bad(before),
+            _ => return judge_bad(before, salt),
         }
     }
     Ok(Tail::Clean)
@@ -105,8 +106,8 @@ pub(crate) fn whole_file(
     let mut cursor = Cursor::new(chunks);
     let header = header(&mut cursor, magic, header_len)?;
     let mut frames = Vec::new();
-    let tail = each_frame(&mut cursor, |frame| {
-        let sound = frame.is_sound();
+    let tail = each_frame(&mut cursor, 0, |frame| {
+        let sound = frame.is_sound(0);
         if sound {
             frames.push(frame.clone());
         }

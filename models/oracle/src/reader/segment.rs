@@ -138,6 +138,11 @@ pub(crate) struct Header {
     pub id: u64,
 }
 
+/// What the checksum of each block's frame is salted with: a block does not say itself whose it is.
+pub(crate) fn salt(of: ProjectDay) -> u32 {
+    crc_fast::crc32_iscsi(&[of.project.to_le_bytes(), of.day.to_le_bytes()].concat())
+}
+
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, (u64, Flaw)> {
     read_header(bytes).map_err(|flaw| (0, flaw))
 }

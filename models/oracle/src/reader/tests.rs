@@ -101,7 +101,8 @@ proptest! {
             reads(&path, vec![good.slice(..good.len().min(32)), Bytes::from(bytes.clone())]);
             // And as the payload of a sound frame behind it.
             if !bytes.is_empty() {
-                reads(&path, vec![good.slice(..good.len().min(32)), Bytes::from(testing::frame(&bytes))]);
+                let salt = if path.ends_with(".seg") { segment::salt(OF) } else { 0 };
+                reads(&path, vec![good.slice(..good.len().min(32)), Bytes::from(testing::salted_frame(&bytes, salt))]);
             }
         }
         let _ = event::Facts::of(&bytes);

@@ -118,8 +118,8 @@ impl<E: Env> Store<E> {
         place: &Place,
         records: &[Record],
     ) -> Result<FileEntry, ArbFailure> {
-        let Place { id, tier, path, header } = place;
-        let (id, bytes) = (*id, encode_segment(header, records)?);
+        let Place { id, tier, path, .. } = place;
+        let (id, bytes) = (*id, encode_segment(place, records)?);
         let entry = sealed_entry(id, *tier, &bytes, records.len() as u64);
         let disk = self.env.disk();
         let temporary = format!("{path}.tmp");
@@ -169,6 +169,8 @@ struct Run<'a> {
 
 /// Where an output goes.
 pub(super) struct Place {
+    project: u32,
+    day: Day,
     id: u64,
     tier: Tier,
     path: String,
@@ -180,17 +182,18 @@ impl<E: Env> DayStore<E> {
         let id = self.next_id;
         self.next_id += 1;
         made.push(id);
-        Place { id, tier, path: self.path(id), header: segment_header(tier, self.project, self.day, id) }
+        let (project, day) = (self.project, self.day);
+        Place { project, day, id, tier, path: self.path(id), header: segment_header(tier, project, day, id) }
     }
 }
 
-fn encode_segment(header: &Bytes, records: &[Record]) -> Result<Bytes, ArbFailure> {
+fn encode_segment(place: &Place, records: &[Record]) -> Result<Bytes, ArbFailure> {
     // The exact length: a buffer that grows by doubling would be kept with its slack as long as the file.
     let blocks = records.chunks(RECORDS_PER_BLOCK).map(|block| FRAME_HEAD_BYTES + block_bytes(block));
-    let mut out = BytesMut::with_capacity(header.len() + blocks.sum::<usize>());
-    out.extend_from_slice(header);
+    let mut out = BytesMut::with_capacity(place.header.len() + blocks.sum::<usize>());
+    out.extend_from_slice(&place.header);
     for block in records.chunks(RECORDS_PER_BLOCK) {
-        out.extend_from_slice(&encode_framed_block(block)?);
+        out.extend_from_slice(&encode_framed_block(place.project, place.day, block)?);
     }
     Ok(out.freeze())
 }

@@ -6,10 +6,10 @@ use super::store::{
     DayStore, SEGMENT_HEADER_BYTES, SharedDay, Store, check_segment_header, lock, sealed_entry,
     segment_header_id,
 };
-use crate::record::{Key, Record, SetDigest, content_digest, decode_block, each_record};
+use crate::record::{Key, Record, SetDigest, content_digest, decode_block, each_record, scan_blocks};
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::{self, End, FRAME_HEAD_BYTES};
+use latent_edge::frame::{End, FRAME_HEAD_BYTES};
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -351,7 +351,7 @@ pub(super) fn verify_segment(
     entry: &FileEntry,
 ) -> Result<SegmentBytes, ArbFailure> {
     let tier: Tier = check_segment_header(&whole, project, day, path)?;
-    let scan = frame::scan(&whole, SEGMENT_HEADER_BYTES);
+    let scan = scan_blocks(&whole, SEGMENT_HEADER_BYTES, project, day);
     let complete = scan.end == End::Clean || (!entry.sealed && matches!(scan.end, End::TornTail { .. }));
     if !complete {
         return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));

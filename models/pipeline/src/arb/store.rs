@@ -10,7 +10,7 @@ use super::log::{Distrusted, DurableLog, create_if_absent};
 use super::manifest::{Edit, FileEntry, Manifest, Tier};
 use super::retire::Retired;
 use crate::config::Boot;
-use crate::record::SetDigest;
+use crate::record::{SetDigest, scan_blocks};
 use crate::zone::Day;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_edge::frame::{self, End};
@@ -226,7 +226,7 @@ impl<E: Env> Store<E> {
             }
         }
         for entry in manifest.live.values().filter(|entry| !entry.sealed) {
-            cut_torn_tail(disk, &format!("{dir}/{}.seg", entry.id)).await?;
+            cut_torn_tail(disk, (project, day), &format!("{dir}/{}.seg", entry.id)).await?;
         }
         disk.sync_dir(&dir).await?;
         if manifest.is_dirty() {
@@ -356,14 +356,14 @@ async fn remove_unfinished_lease<D: Disk>(disk: &D, project: u32, names: &[Entry
 }
 
 /// Cuts what a crash left behind the last whole frame of an open segment.
-async fn cut_torn_tail<D: Disk>(disk: &D, path: &str) -> Result<(), ArbFailure> {
+async fn cut_torn_tail<D: Disk>(disk: &D, (project, day): (u32, Day), path: &str) -> Result<(), ArbFailure> {
     let file = disk.open(path, OpenMode::ReadWrite).await.map_err(|error| match error.kind {
         DiskErrorKind::NotFound => ArbFailure::Corrupt(format!("{path} is live and missing")),
         _ => ArbFailure::from(error),
     })?;
     let size = file.size_bytes().await?;
     let bytes = read_full(&file, 0, size).await?;
-    let scan = frame::scan(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len()));
+    let scan = scan_blocks(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len()), project, day);
     match scan.end {
         // What an earlier process wrote and never synced reads well and may still be lost.
         End::Clean => Ok(file.sync().await?),

@@ -7,9 +7,10 @@
 use super::api::{ArbFailure, Part};
 use super::manifest::{FileEntry, Tier};
 use super::store::{DayStore, OpenSegment, SEGMENT_HEADER_BYTES, Store, lock, segment_header};
-use crate::record::{ArrivalId, Record, decode_block, encode_framed_block};
+use crate::record::{ArrivalId, Record, decode_block, encode_framed_block, scan_blocks};
+use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::{self, End};
+use latent_edge::frame::End;
 use latent_ports::{Disk, DiskError, Env, File, Mark, OpenMode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl<E: Env> Store<E> {
             }
             let framed = body.slice(at..end);
             at = end;
-            let block = only_frame(&framed)
+            let block = only_frame(&framed, project, part.day)
                 .ok_or_else(|| ArbFailure::Refused("write: block fails its checksum".to_owned()))?;
             let day = self.day_or_new(project, part.day).await?;
             skipped += self.write_part(&day, part, skip_present, &block, framed).await?;
@@ -93,7 +94,8 @@ impl<E: Env> Store<E> {
         let left_out = before - records.len();
         if !records.is_empty() {
             // As it came where nothing is left out: then all disks share its bytes.
-            let framed = if left_out == 0 { framed } else { encode_framed_block(&records)? };
+            let framed =
+                if left_out == 0 { framed } else { encode_framed_block(day.project, day.day, &records)? };
             self.append(day, tier, framed, records.len() as u64).await?;
         }
         Ok((left_out - later.len()) as u64)
@@ -175,7 +177,7 @@ fn block_records(block: &Bytes) -> u64 {
 }
 
 /// The payload of the one frame that `framed` holds.
-fn only_frame(framed: &Bytes) -> Option<Bytes> {
-    let mut scan = frame::scan(framed, 0);
+fn only_frame(framed: &Bytes, project: u32, day: Day) -> Option<Bytes> {
+    let mut scan = scan_blocks(framed, 0, project, day);
     (scan.end == End::Clean && scan.payloads.len() == 1).then(|| scan.payloads.remove(0))
 }

@@ -2,8 +2,8 @@
 
 use super::catalog::{CATALOGS, Catalog, CatalogDay, SEGMENTS};
 use crate::arb::store::{SEGMENT_HEADER_BYTES, check_segment_header};
-use crate::record::{Record, decode_block};
-use latent_edge::frame::{self, End};
+use crate::record::{Record, decode_block, scan_blocks};
+use latent_edge::frame::End;
 use latent_edge::object_api::{ObjectStore, Patience};
 use latent_ports::{Env, NodeId};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,7 +90,7 @@ impl<E: Env> Backups<E> {
                 continue;
             }
             check_segment_header(&bytes, day.project, day.day, &key).map_err(|e| e.to_string())?;
-            let scan = frame::scan(&bytes, SEGMENT_HEADER_BYTES);
+            let scan = scan_blocks(&bytes, SEGMENT_HEADER_BYTES, day.project, day.day);
             if scan.end != End::Clean {
                 return Err(format!("object '{key}': damaged at byte {}", scan.valid_bytes));
             }

@@ -43,7 +43,7 @@ pub fn encode_write<'a>(
     let mut body = BytesMut::new();
     for (day, tier, records) in days {
         for chunk in records.chunks(RECORDS_PER_FRAME) {
-            let framed = encode_framed_block(chunk)?;
+            let framed = encode_framed_block(project, day, chunk)?;
             parts.push(Part { day, tier, frame_bytes: framed.len() as u32 });
             body.extend_from_slice(&framed);
         }

@@ -7,7 +7,7 @@ use latent_pipeline::arb::manifest::{Edit, Manifest, Tier};
 use latent_pipeline::arb::server;
 use latent_pipeline::config::{Boot, Cluster, CompactionConfig, CopiesConfig, Project};
 use latent_pipeline::ingest::copies::encode_write;
-use latent_pipeline::record::{ArrivalId, Record, decode_block};
+use latent_pipeline::record::{ArrivalId, Record, decode_block, scan_blocks};
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, NodeId};
@@ -167,7 +167,7 @@ impl Client {
     /// The raw records of a day, which from now on must not vanish.
     pub async fn read(&self, day: Day) -> Result<Vec<Record>, ArbError> {
         let (_, body) = self.ask(&ArbCall::Read { project: PROJECT, day }, Bytes::new()).await?;
-        let found = scan(&body, 0);
+        let found = scan_blocks(&body, 0, PROJECT, day);
         assert_eq!(found.end, End::Clean);
         let mut records = Vec::new();
         for block in &found.payloads {
@@ -203,8 +203,12 @@ pub fn event(n: u64) -> Record {
 
 impl Client {
     pub async fn put(&self, tier: Tier, range: Range<u64>) -> Result<(), ArbError> {
+        self.put_on(DAYS[0], tier, range).await
+    }
+
+    pub async fn put_on(&self, day: Day, tier: Tier, range: Range<u64>) -> Result<(), ArbError> {
         let events: Vec<Record> = range.map(event).collect();
-        let write = encode_write(PROJECT, [(DAYS[0], tier, events.as_slice())].into_iter(), false).unwrap();
+        let write = encode_write(PROJECT, [(day, tier, events.as_slice())].into_iter(), false).unwrap();
         let (answer, _) = self.ask(&write.call, write.body).await?;
         assert!(matches!(answer, ArbAnswer::Written { .. }));
         Ok(())

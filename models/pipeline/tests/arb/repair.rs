@@ -203,6 +203,30 @@ fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_
     });
 }
 
+/// A write of one day that the disk put behind the last frame of another day's segment, where it has the right length and
+/// the right checksum of its bytes.
+#[test]
+fn a_frame_of_another_day_is_not_read_as_the_days_own() {
+    let image = with_disk(3, None, async |bench| {
+        bench
+            .run("one", async |client| {
+                client.put(Tier::OnTime, 1..4).await.unwrap();
+                client.put_on(DAYS[1], Tier::OnTime, 4..6).await.unwrap();
+            })
+            .await;
+        bench.world.durable_image(DISK)
+    });
+    let (own, other) = (format!("arb/{PROJECT}/{DAY}/1.seg"), format!("arb/{PROJECT}/{}/1.seg", DAYS[1]));
+    let foreign = image.read(&other).unwrap().slice(32..);
+    let bytes = [image.read(&own).unwrap(), foreign].concat();
+    let stays = image.read(&own).unwrap().len();
+    with_disk(4, Some(image.with_file(&own, bytes.into())), async move |bench| {
+        let left = bench.run("one", async |client| client.sequences().await).await;
+        assert_eq!(left, [1, 2, 3]);
+        assert_eq!(bench.world.disk_image(DISK).read(&own).unwrap().len(), stays, "cut as a torn tail");
+    });
+}
+
 const LET_GO: ArbCall = ArbCall::LetAsideGo { project: PROJECT, day: DAY };
 
 /// Directories and files of the project whose names begin so.

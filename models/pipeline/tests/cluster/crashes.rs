@@ -1,8 +1,9 @@
 //! A crash at operations spread over a night: the next attempt completes what was cut off.
 
 use crate::site::{HOUR, PROJECT, Site, with_site};
-use latent_edge::frame::{End, scan};
+use latent_edge::frame::End;
 use latent_pipeline::backup::catalog::Catalog;
+use latent_pipeline::record::scan_blocks;
 use latent_sim::{Action, Anchor, DiskImage, Fault, Kill, OpKind};
 
 /// Every catalog verifies, and every segment that it names is there, whole. Gives how many catalogs there are.
@@ -11,11 +12,13 @@ fn check_catalogs(image: &DiskImage) -> usize {
     for (path, file) in &catalogs {
         let key = path.strip_prefix("objects/").unwrap();
         let catalog = Catalog::from_object(key, &file.bytes()).unwrap();
-        for hash in catalog.hashes() {
+        let segments =
+            catalog.days.iter().flat_map(|day| day.segments.iter().map(move |segment| (day, &segment.hash)));
+        for (day, hash) in segments {
             let bytes =
                 image.read(&format!("objects/segments/{hash}")).expect("a segment that a catalog names");
-            assert_eq!(blake3::hash(&bytes).to_hex().as_str(), hash);
-            assert_eq!(scan(&bytes, 32).end, End::Clean);
+            assert_eq!(blake3::hash(&bytes).to_hex().as_str(), hash.as_str());
+            assert_eq!(scan_blocks(&bytes, 32, day.project, day.day).end, End::Clean);
         }
     }
     catalogs.len()

@@ -24,7 +24,7 @@ async fn stored(site: &Site) -> Vec<String> {
             let (answer, body) = call(&env, disk, &ask, Default::default(), MINUTE).await.unwrap();
             assert_eq!(answer, ArbAnswer::Bytes);
             let mut records = Vec::new();
-            for block in latent_edge::frame::scan(&body, 0).payloads {
+            for block in latent_pipeline::record::scan_blocks(&body, 0, PROJECT, day).payloads {
                 latent_pipeline::record::decode_block(&block, &mut records).unwrap();
             }
             ids.extend(records.iter().map(|record| {
