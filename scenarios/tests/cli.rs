@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::process::Stdio;
 
 /// `quiet-week` with one mistake in it: what stands in the file, and what stands there instead.
-const MISTAKES: [(&str, &str, &str); 17] = [
+const MISTAKES: [(&str, &str, &str); 21] = [
     ("misspelt-field", r#""healing""#, r#""heeling""#),
     ("impossible-date", "2016-02-20T", "2016-02-31T"),
     ("zone-that-does-not-exist", "Asia/Tokyo", "Mars/Base"),
@@ -44,6 +44,20 @@ const MISTAKES: [(&str, &str, &str); 17] = [
     ("too-many-drills", r#""healing": "2d""#, r#""healing": "2d", "drills": 1000000"#),
     ("too-many-exports", r#""exports_per_project": 2"#, r#""exports_per_project": 2147483648"#),
     ("too-many-events", r#""events_per_day": [530, 660]"#, r#""events_per_day": [530, 65536]"#),
+    ("one-acknowledging-copy", r#""healing": "2d""#, r#""healing": "2d", "topology": { "ack_copies": 1 }"#),
+    ("grace-too-short", r#""healing": "2d""#, r#""healing": "2d", "compaction": { "grace": "59m" }"#),
+    (
+        "backups-too-often",
+        r#""healing": "2d""#,
+        r#""healing": "2d",
+  "protection": { "backup": { "interval": "1m", "first_after": "18h", "retention": "9d" } }"#,
+    ),
+    (
+        "first-backup-after-the-end",
+        r#""healing": "2d""#,
+        r#""healing": "2d",
+  "protection": { "backup": { "interval": "1d", "first_after": "7d", "retention": "9d" } }"#,
+    ),
     ("begins-too-late", "\"start\": \"2016", "\"start\": \"2290"),
     ("lasts-too-long", r#""healing": "2d""#, r#""healing": "20000d""#),
 ];

@@ -26,6 +26,12 @@ impl Excused {
         Excused { spans }
     }
 
+    /// The times of this and of another excuse.
+    #[must_use]
+    pub fn and(&self, other: &Excused) -> Excused {
+        Excused::of(self.spans.iter().chain(&other.spans).copied())
+    }
+
     /// How much of the time from `from_ms` to `to_ms` there was to work in, in milliseconds.
     #[must_use]
     pub fn available_ms(&self, from_ms: i64, to_ms: i64) -> i64 {
@@ -82,6 +88,12 @@ mod tests {
             (excused.last_ms(10), excused.last_ms(35), excused.last_ms(90)),
             (None, Some(35), Some(40))
         );
+    }
+
+    #[test]
+    fn two_excuses_together_cover_what_either_covers() {
+        let both = Excused::of([(3, 7), (20, 30)]).and(&Excused::of([(5, 9), (40, 41)]));
+        assert_eq!(both, Excused::of([(3, 9), (20, 30), (40, 41)]));
     }
 
     #[test]

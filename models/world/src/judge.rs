@@ -16,6 +16,7 @@ use crate::chronicle::{Chronicle, Happened};
 use crate::clients::{ClientSide, Exported};
 use crate::lock;
 use crate::needs::Needs;
+use crate::operations::{self, Operation};
 use crate::scenario::Topic;
 use crate::settled::Settling;
 use crate::store_faults::StoreLog;
@@ -60,6 +61,8 @@ pub(crate) struct Judge {
     deadlines: Deadlines,
     backup: Option<Promise>,
     tee: Option<Retention>,
+    /// While somebody has typed a longer retention of the tee, what is past its own stays.
+    tee_kept_longer: Excused,
     limits: Limits,
     memo: Memo,
     runs: CompactionWatch,
@@ -109,6 +112,7 @@ impl Judge {
         side: Arc<ClientSide>,
         first_ms: i64,
         chronicle: Arc<Mutex<Chronicle>>,
+        operations: &[Operation],
     ) -> Judge {
         let topic = &scenario.topic;
         let ms = |duration: Duration| duration.as_millis() as i64;
@@ -143,6 +147,7 @@ impl Judge {
             deadlines: Deadlines::new(SCRUB_AFTER_MIDNIGHT),
             backup,
             tee,
+            tee_kept_longer: operations::longer_tee_retention(operations, scenario),
             limits,
             memo: Memo::default(),
             runs: CompactionWatch::default(),

@@ -14,6 +14,7 @@
 use crate::scenario::{Protection, Topic};
 use crate::topology::Nodes;
 use latent_engine::{Moment, Problem, Scenario, Span};
+use latent_oracle::Excused;
 use latent_pipeline::config::Cluster;
 use latent_pipeline::recovery::run::Targets;
 use latent_pipeline::recovery::runbook::{Step, is_by_the_book};
@@ -160,6 +161,21 @@ impl Recover {
     pub(crate) fn steps(&self) -> Vec<Step> {
         self.runbook.iter().map(|step| step.step()).collect()
     }
+}
+
+/// When somebody has typed a longer retention of the tee than the scenario gives it. `operations` are the plan's: a case that
+/// was made smaller has them there alone.
+pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<Topic>) -> Excused {
+    let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
+    let longer = operations.iter().filter_map(|operation| match &operation.what {
+        What::TypeRetention(TypeRetention { of: Retained::Tee, typed, lasts }) if typed.0 > kept => {
+            let from_ms = operation.at.0.0;
+            let lasts_ms = lasts.map(|lasts| i64::try_from(lasts.0.as_millis()).unwrap_or(i64::MAX));
+            Some((from_ms, lasts_ms.map_or(scenario.end().0.0, |lasts_ms| from_ms.saturating_add(lasts_ms))))
+        }
+        _ => None,
+    });
+    Excused::of(longer)
 }
 
 impl What {

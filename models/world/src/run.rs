@@ -134,7 +134,8 @@ impl<'a> Course<'a> {
             clients::start(&env, &world_of, &plan_of, &side_of, &edges, sends_ms.clone());
             std::future::ready(())
         });
-        let mut judge = Judge::new(scenario, &world, side.clone(), start.0, chronicle.clone());
+        let mut judge =
+            Judge::new(scenario, &world, side.clone(), start.0, chronicle.clone(), &plan.operations);
         judge.store_log = switchboard.store_log.clone();
         let zones = plan
             .tenants

@@ -102,8 +102,9 @@ pub struct Topology {
     /// Disks of Arb: each holds a copy of every event. Half of them are one replica set.
     #[schemars(range(min = 1, max = 16))]
     pub copies: u16,
-    /// A request is acknowledged when this many disks hold it.
-    #[schemars(range(min = 1, max = 16))]
+    /// A request is acknowledged when this many disks hold it. With a single one, any damage could take what was
+    /// acknowledged, and no other copy could say so.
+    #[schemars(range(min = 2, max = 16))]
     pub ack_copies: u16,
     /// Compaction workers; each is first on its share of the disks.
     #[schemars(range(min = 1, max = 16))]
@@ -364,6 +365,10 @@ pub struct Operator {
     pub reaction: Span,
 }
 
+/// The judge looks at a day's files once an hour.
+const LEAST_GRACE: Duration = Duration::from_secs(3_600);
+/// A backup waits for bad links, and a failed one is tried again, for as long.
+const LEAST_INTERVAL: Duration = Duration::from_secs(3_600);
 /// All classes together.
 const MOST_CUSTOMERS: u64 = 2_000;
 
@@ -409,7 +414,7 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
         }
     }
     problems.extend(check_tenants(topic));
-    problems.extend(check_protection(topic));
+    problems.extend(check_protection(scenario));
     problems.extend(check_releases(scenario));
     problems.extend(crate::topology::check_fault_nodes(scenario));
     problems.extend(crate::operations::check(scenario));
@@ -485,9 +490,34 @@ fn check_law(topic: &Topic, index: usize) -> Option<Problem> {
     Some(Problem::at(format!("/tenants/{index}{field}"), error.to_string(), "change the class or its load"))
 }
 
-fn check_protection(topic: &Topic) -> Vec<Problem> {
+fn check_protection(scenario: &Scenario<Topic>) -> Vec<Problem> {
+    let topic = &scenario.topic;
     let mut problems = Vec::new();
     let protection = &topic.protection;
+    if topic.compaction.grace.0 < LEAST_GRACE {
+        let said = format!("files that are replaced are gone after {}", topic.compaction.grace);
+        let hint =
+            format!("write at least {}: until then each run is compared with its inputs", Span(LEAST_GRACE));
+        problems.push(Problem::at("/compaction/grace", said, hint));
+    }
+    if let Some(backup) = &protection.backup {
+        if backup.interval.0 < LEAST_INTERVAL {
+            let said = format!("a backup every {}", backup.interval);
+            let hint = format!("write at least {}: one may take as long", Span(LEAST_INTERVAL));
+            problems.push(Problem::at("/protection/backup/interval", said, hint));
+        }
+        if backup.first_after.0 >= scenario.run_for.0 {
+            let said = format!(
+                "the first backup comes {} after the start, and the run lasts {}",
+                backup.first_after, scenario.run_for
+            );
+            problems.push(Problem::at(
+                "/protection/backup/first_after",
+                said,
+                "write a shorter time, or leave backups out",
+            ));
+        }
+    }
     if protection.audit.is_some() && protection.tee.is_none() {
         let hint = "give the scenario a tee, or leave the audit out";
         problems.push(Problem::at("/protection/audit", "an audit compares exports with the tee", hint));

@@ -122,7 +122,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         out::complain(&format!("stopped after {runs} of {all}\n  continue: {again}{results} --resume\n"));
         return Ok(exit::of_signal(signal));
     }
-    Ok(if tally.as_expected() { exit::CLEAN } else { exit::VIOLATION })
+    Ok(tally.exit_code())
 }
 
 /// Runs what is left, until it is done or a signal comes.

@@ -16,7 +16,7 @@ use crate::sweep::results::{End, Ran, Results};
 use crate::sweep::summary::Summary;
 use crate::sweep::{annotate, junit};
 use crate::target::{GENERATED, Target, shell_word};
-use crate::{System, exit};
+use crate::{System, exit, explain};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -303,7 +303,13 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
     let lasts = arguments.lasts.or(profile.lasts).map(|span| span.0);
     let (targets, scenarios) = swept::<S>(context, &given, arguments.release.as_deref())
         .map_err(|failure| context.named_by_its_variable("release", failure))?;
+    for mark in &arguments.required_marks {
+        known_mark::<S>(mark, "--require")?;
+    }
     let mut required_marks = profile.required_marks.clone().unwrap_or_default();
+    for mark in &required_marks {
+        known_mark::<S>(mark, "latent.toml: required-marks")?;
+    }
     required_marks.extend(arguments.required_marks.iter().cloned());
     let order = Order {
         format: FORMAT,
@@ -323,6 +329,14 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
     };
     let jobs = pool::jobs(arguments.jobs.or(profile.jobs));
     Ok(Settings::of(order, targets, jobs))
+}
+
+/// A mark that the system cannot reach can only fail a sweep, after hours.
+fn known_mark<S: System>(mark: &str, given_by: &str) -> Result<(), Failure> {
+    match explain::unknown_mark::<S>(mark) {
+        None => Ok(()),
+        Some((message, hint)) => Err(Failure::Usage(format!("{given_by}: {message}\n  {hint}"))),
+    }
 }
 
 fn whole_ms(time: Duration) -> u64 {

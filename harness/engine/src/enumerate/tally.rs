@@ -4,11 +4,15 @@ use super::outline::{Outline, Planned};
 use super::record::Ran;
 use crate::case::parent::CaseError;
 use crate::case::wire::Judged;
+use crate::exit;
 use crate::scenario::Expect;
 use latent_sim::OpKind;
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// What begins the text of a failure in which the system under test panicked.
+const PANICKED: &str = "panicked: ";
 
 /// A run that did not end as the scenario expects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +57,8 @@ pub(crate) struct Tally {
     pub runs: u64,
     /// Virtual time of all of them, in milliseconds.
     pub sim_ms: u64,
+    /// Faults that the runs which ended stand for.
+    pub faults: u64,
     expected: Outcome,
 }
 
@@ -62,7 +68,7 @@ impl Tally {
         for op in &outline.ops {
             kinds.entry(op.op).or_default().operations += 1;
         }
-        Tally { kinds, failures: Vec::new(), runs: 0, sim_ms: 0, expected }
+        Tally { kinds, failures: Vec::new(), runs: 0, sim_ms: 0, faults: 0, expected }
     }
 
     /// One run ended: counts it, and returns what is to be written down of it.
@@ -83,6 +89,7 @@ impl Tally {
     pub(crate) fn count(&mut self, outline: &Outline, index: usize, ran: &Ran) {
         let Planned { strike, op, stands_for } = &outline.strikes[index];
         self.runs += 1;
+        self.faults += stands_for;
         self.sim_ms += ran.sim_ms;
         let as_expected = if ran.failure.is_none() { *stands_for } else { 0 };
         let counts = self.kinds.entry(outline.ops[*op].op).or_default();
@@ -102,7 +109,7 @@ impl Tally {
             Ok(judged) => judged,
             Err(CaseError::TookTooLong(_)) => return Some(("hung".to_owned(), words(ended))),
             Err(CaseError::Panicked { message, .. }) => {
-                return Some((format!("panicked: {}", first_line(message)), words(ended)));
+                return Some((format!("{PANICKED}{}", first_line(message)), words(ended)));
             }
             Err(error) => return Some((first_line(&error.to_string()), String::new())),
         };
@@ -138,6 +145,24 @@ impl Tally {
     /// Whether every strike ended as expected, and there was one.
     pub(crate) fn as_expected(&self) -> bool {
         self.runs > 0 && self.failures.is_empty()
+    }
+
+    /// The exit code: that of the worst failure.
+    pub(crate) fn exit_code(&self) -> u8 {
+        if self.runs == 0 {
+            return exit::NOTHING_RAN;
+        }
+        let codes = self.failures.iter().map(|(_, failure)| self.code_of(&failure.what));
+        codes.reduce(exit::worse).unwrap_or(exit::CLEAN)
+    }
+
+    /// The code of a failure, by what begins its text: an outcome, or why there is no verdict.
+    fn code_of(&self, what: &str) -> u8 {
+        match what.split(' ').next().unwrap_or_default().parse::<Outcome>() {
+            Ok(outcome) => exit::of_run(outcome, self.expected),
+            Err(_) if what.starts_with(PANICKED) => exit::VIOLATION,
+            Err(_) => exit::INTERNAL,
+        }
     }
 
     /// How many runs did not.

@@ -109,7 +109,6 @@ fn table(tally: &Tally, screen: &mut Screen) {
 }
 
 fn runs(summary: &Summary<'_>) -> String {
-    let stand_for: u64 = summary.outline.strikes.iter().map(|one| one.stands_for).sum();
     let wall_ms = u64::try_from(summary.wall.as_millis()).unwrap_or(u64::MAX).max(1);
     let of = match summary.outline.strikes.len() as u64 {
         all if all == summary.tally.runs => String::new(),
@@ -118,7 +117,7 @@ fn runs(summary: &Summary<'_>) -> String {
     format!(
         "{}{of} for {}, in {}, {} side by side, {} times real time",
         count(summary.tally.runs),
-        counted(stand_for, "faults"),
+        counted(summary.tally.faults, "faults"),
         span_ms(wall_ms),
         summary.jobs,
         count(summary.tally.sim_ms / wall_ms)

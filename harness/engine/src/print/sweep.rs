@@ -116,8 +116,15 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
             break;
         }
         let times = counted(group.cases.len() as u64, "cases");
-        let head = Text::new().bad(group.ended());
-        let head = if group.fingerprint == group.ended() {
+        let expected = printed.summary.order.expected(&group.cases[0].scenario);
+        let is_better = expected.is_some_and(|expected| exit::is_better(group.outcome, expected));
+        let ended = if is_better {
+            format!("better than expected: {}", group.ended())
+        } else {
+            group.ended().to_owned()
+        };
+        let head = Text::new().bad(ended);
+        let head = if group.fingerprint.is_empty() || group.fingerprint == group.ended() {
             head.plain(format!("  {times}"))
         } else {
             head.plain(format!(" {}  {times}", group.fingerprint))
@@ -133,7 +140,7 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
             }
         }
         screen.uncut("again", &again(printed, fastest, "repro"));
-        if let Some(smaller) = smaller(printed, group) {
+        if let Some(smaller) = smaller(printed, group).filter(|_| !is_better) {
             screen.uncut("smaller", &smaller);
         }
         if screen.verbose() && group.cases.len() > 1 {

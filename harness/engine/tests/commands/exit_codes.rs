@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = tests![
     a_panic_of_the_tool_is_1_and_no_verdict,
     a_panic_of_the_program_itself_is_1_with_one_line,
     a_slice_without_cases_ends_as_it_was_asked_to,
+    a_sweep_that_ends_better_than_expected_is_106_and_says_so,
     a_value_of_the_environment_is_called_by_its_variable,
     a_case_past_its_time_is_102_with_its_seed,
     a_case_past_its_memory_is_102_with_its_seed,
@@ -228,6 +229,21 @@ fn a_panic_of_the_program_itself_is_1_with_one_line() {
     let mut traced = here.command("odd", &["run", "shy.json@3"]);
     let traced = Ran::of(traced.env("RUST_BACKTRACE", "1").output().expect("it can be started")).ends(1);
     assert!(lines(&ran) == 1 && lines(&traced) > 3, "{}", traced.err);
+}
+
+fn a_sweep_that_ends_better_than_expected_is_106_and_says_so() {
+    let here = Scratch::new("better");
+    here.odd_scenario("calm", r#", "expect": "recovered""#);
+    insta::assert_snapshot!(here.odd(&["sweep", "calm.json", "--seeds", "1..4"]).ends(106).screen(), @"
+    calm.json: 3 of 3 cases failed
+      cases       3 of seeds 1..4
+      outcomes    3 clean
+      simulated   3 m in …
+      twice       3 cases run twice, in two processes
+      failures    better than expected: clean  3 cases
+      again       odd repro calm.json@1 --trace HASH
+      results     .latent/sweep.jsonl
+    ");
 }
 
 fn a_slice_without_cases_ends_as_it_was_asked_to() {

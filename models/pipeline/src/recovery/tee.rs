@@ -104,11 +104,13 @@ impl<E: Env> TeeReader<E> {
             refused_in_a_row = 0;
         }
         let is_away = not_asked_for > 0;
-        for suspect in suspects {
-            let is_covered = self.read_with_siblings(&suspect, &present, is_away, &mut found).await;
-            if !is_covered {
-                found.unreadable.push(TeeReadError { object: suspect.key, why: suspect.why });
-            }
+        for (file, suspects) in by_file(suspects) {
+            let uncovered = match file {
+                Some(file) => self.read_together(file, suspects, &present, is_away, &mut found).await,
+                None => suspects,
+            };
+            let unreadable = uncovered.into_iter().map(|one| TeeReadError { object: one.key, why: one.why });
+            found.unreadable.extend(unreadable);
         }
         if is_away {
             let why = format!("{not_asked_for} more files: the store failed for those before them");
@@ -117,32 +119,45 @@ impl<E: Env> TeeReader<E> {
         Ok(found)
     }
 
-    /// Adds the records that all objects of the suspect's file hold together; of itself alone where the store `is_away`.
-    /// Returns whether nothing of what the suspect held is missing.
-    async fn read_with_siblings(
+    /// Adds the records that all objects of a file hold together; of the suspects among them alone where the store `is_away`.
+    /// Returns the suspects of which something may be missing.
+    async fn read_together(
         &self,
-        suspect: &Suspect,
+        file: TeeName,
+        suspects: Vec<Suspect>,
         present: &BTreeMap<String, u64>,
         is_away: bool,
         found: &mut TeeRead,
-    ) -> bool {
-        let Ok(TeeObject { file, .. }) = TeeObject::from_key(&suspect.key) else { return false };
+    ) -> Vec<Suspect> {
         let mut all = Merge::new(file);
-        suspect.bytes.iter().for_each(|bytes| _ = all.add(bytes));
-        let is_sibling = |key: &&String| {
-            **key != suspect.key && TeeObject::from_key(key).is_ok_and(|other| other.file == file)
-        };
-        for key in present.keys().filter(is_sibling).filter(|_| !is_away) {
-            if let Ok(bytes) = self.store.get(key).await {
-                all.add(&bytes);
+        suspects.iter().filter_map(|one| one.bytes.as_ref()).for_each(|bytes| _ = all.add(bytes));
+        if !is_away {
+            let is_read = |key: &str| suspects.iter().any(|one| one.key == key && one.bytes.is_some());
+            let prefix = TeeObject::keys_of(file);
+            let siblings = present.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+            for (key, _) in siblings.filter(|(key, _)| !is_read(key)) {
+                if let Ok(bytes) = self.store.get(key).await {
+                    all.add(&bytes);
+                }
             }
         }
         let merged = all.file();
         if let Ok(read) = TeeFile::decode(&merged) {
             found.files.push((file, read.records));
         }
-        all.records() > 0 && merged.len() as u64 >= suspect.len_bytes
+        let is_short = |one: &Suspect| all.records() == 0 || (merged.len() as u64) < one.len_bytes;
+        suspects.into_iter().filter(is_short).collect()
     }
+}
+
+/// Suspects of one file together; those whose keys are no object's are on their own.
+fn by_file(suspects: Vec<Suspect>) -> BTreeMap<Option<TeeName>, Vec<Suspect>> {
+    let mut files: BTreeMap<Option<TeeName>, Vec<Suspect>> = BTreeMap::new();
+    for suspect in suspects {
+        let file = TeeObject::from_key(&suspect.key).ok().map(|object| object.file);
+        files.entry(file).or_default().push(suspect);
+    }
+    files
 }
 
 /// An object that could not be read whole.

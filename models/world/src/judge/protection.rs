@@ -134,7 +134,12 @@ impl Judge {
         let keeper = nodes.tee_store.map(|store| world.node_name(store));
         let excused = |disk: &str| {
             let is_store = keeper.as_deref() == Some(disk);
-            chronicle.excuses.of(&if is_store { self.needs.keeper() } else { self.needs.tee_upload(disk) })
+            let excused = chronicle.excuses.of(&if is_store {
+                self.needs.keeper()
+            } else {
+                self.needs.tee_upload(disk)
+            });
+            excused.and(&self.tee_kept_longer)
         };
         found.extend(self.space.check_tee(&disks, self.limits, excused, &now));
         drop(chronicle);
