@@ -233,6 +233,59 @@ fn a_changed_scenario_is_refused_or_can_be_expanded() {
     assert!(taken > 20 && refused > 20, "{taken} taken, {refused} refused: one of them was hardly tried");
 }
 
+/// Numbers and times of a scenario, each in place of another: what is taken is judged, and nothing of it fails. A value that
+/// the system or the judge cannot live with has to be refused.
+#[test]
+fn a_scenario_of_other_numbers_is_refused_or_ends_as_it_must() {
+    let base: Value = serde_json::from_str(&scenario_text("one-day")).expect("it is JSON");
+    let mut all = Vec::new();
+    pointers(&base, "", &mut all);
+    let is_time =
+        |text: &str| text.ends_with(['d', 'h', 'm', 's']) && text.starts_with(|c: char| c.is_ascii_digit());
+    let is_other = |at: &String| match base.pointer(at) {
+        Some(Value::Number(_)) => true,
+        Some(Value::String(text)) => is_time(text),
+        _ => false,
+    };
+    all.retain(is_other);
+    let numbers = [0, 1, 2, 3, 5, 7, 16, 60, 100, 1_000, 86_400, 500_000, 1_000_000];
+    let times = ["0s", "1ms", "1m", "1h", "3h", "1d", "26h", "2d", "5d", "30d"];
+    let change = (0..all.len(), 0..numbers.len(), 0..times.len());
+    let strategy = proptest::collection::vec(change, 1..4);
+    let mut runner = runner(60);
+    let here = a_folder();
+    let file = here.path().join("changed.json");
+    let results = here.path().join("changed.jsonl");
+    let path = |path: &Path| path.to_str().expect("it is UTF-8").to_owned();
+    let (mut judged, mut refused) = (0, 0);
+    for _ in 0..runner.config().cases {
+        let mut value = base.clone();
+        for (at, number, time) in strategy.new_tree(&mut runner).expect("nothing is refused").current() {
+            let there = value.pointer_mut(&all[at]).expect("numbers and times have nothing inside");
+            *there = if there.is_number() { numbers[number].into() } else { times[time].into() };
+        }
+        let text = value.to_string();
+        std::fs::write(&file, &text).expect("it can be written");
+        let _ = std::fs::remove_file(&results);
+        let (file, results) = (path(&file), path(&results));
+        let limits = ["--max-items", "5000", "--case-time", "3m", "--json", &results];
+        let output = latent(&[&["sweep", &file, "--seeds", "1..2"], &limits[..]].concat());
+        did_not_panic(&text_of(&output), text.as_bytes());
+        match output.status.code() {
+            // A mark that the scenario requires need not be reached any more, and nothing acknowledged shows nothing.
+            Some(0 | 4 | 103) => judged += 1,
+            Some(2) => refused += 1,
+            code => panic!("{code:?}: {}\n{text}", text_of(&output)),
+        }
+    }
+    assert!(judged > 5 && refused > 5, "{judged} judged, {refused} refused: one of them was hardly tried");
+}
+
+/// Both outputs.
+fn text_of(output: &std::process::Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
 #[test]
 fn changed_cases_are_told_apart_and_none_breaks_the_corpus() {
     let corpus = folder().join("../corpus");

@@ -351,7 +351,13 @@ impl<'a> Course<'a> {
         let tee_is_enough =
             tee_lacks_ms.is_none_or(|since_ms| newest_backup_ms.is_some_and(|ms| ms > since_ms));
         let a_backup_is_sound = self.nodes.data_centers.iter().any(|node| since(node).is_none());
-        protection.tee.is_some() && protection.backup.is_some() && tee_is_enough && a_backup_is_sound
+        // A tee that forgets before a backup has taken over promises nothing.
+        let takes_over = protection
+            .tee
+            .as_ref()
+            .zip(protection.backup.as_ref())
+            .is_some_and(|(tee, backup)| tee.retention.0 >= backup.interval.0.max(backup.first_after.0));
+        takes_over && tee_is_enough && a_backup_is_sound
     }
 
     fn drill(&mut self) {
