@@ -1,4 +1,4 @@
-//! Files that nobody meant to write: every reader of our own files refuses them, or takes them for what they are.
+//! Changed files: every reader of our own files refuses them, or takes them for what they are.
 //!
 //! Good scenarios, cases, results and profiles are changed at random: values replaced, removed and doubled, bytes flipped,
 //! files cut off. Whatever comes of it, the program must not panic, hang, or take more than its limits. The changes are the

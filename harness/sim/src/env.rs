@@ -8,7 +8,7 @@ use crate::disk::{DiskStore, SimDisk};
 use crate::faults::OpKind;
 use crate::net::SimNet;
 use crate::node::Node;
-use crate::panicked::Whose;
+use crate::panicked::PanicGuard;
 use crate::trace::{Event, Record};
 use crate::world::World;
 use latent_ports::{Env, Mark, NodeId};
@@ -173,9 +173,9 @@ impl Env for SimEnv {
         let seat = &self.ports.seat;
         if seat.is_alive() {
             seat.world.count_spawn();
-            let whose = Whose::of(&seat.node);
+            let guard = PanicGuard::of(&seat.node);
             drop(seat.process.spawn(async move {
-                let _whose = whose;
+                let _guard = guard;
                 task.await;
             }));
         }

@@ -5,7 +5,7 @@ use crate::disk::{CrashKeeps, DiskImage, DiskSpec, DiskStore};
 use crate::env::{Seat, SimEnv};
 use crate::lock::lock;
 use crate::net::Mailbox;
-use crate::panicked::Whose;
+use crate::panicked::PanicGuard;
 use crate::trace::Event;
 use crate::world::World;
 use latent_ports::NodeId;
@@ -152,9 +152,9 @@ impl Node {
         let env = SimEnv::new(seat.clone());
         seat.record(Event::Boot);
         // The closure runs inside the task: it belongs to the process.
-        let whose = Whose::of(self);
+        let guard = PanicGuard::of(self);
         drop(process.spawn(async move {
-            let _whose = whose;
+            let _guard = guard;
             boot(env).await;
         }));
     }

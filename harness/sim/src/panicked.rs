@@ -1,7 +1,7 @@
-//! Whose code panicked first in this process: that of a node, or that of whoever runs the world.
+//! Where this process panicked first: in a task of a node, or in the task that runs the world.
 //!
-//! A panic in a task of a node ends the whole run. Whoever reports it must know whether the system under test broke, or
-//! the simulator and what stands around it.
+//! A panic in a task of a node ends the whole run. Its report says whether the system under test broke, or the simulator
+//! and what stands around it.
 
 use crate::node::Node;
 use std::sync::{Arc, OnceLock};
@@ -16,20 +16,20 @@ pub fn panicked_node() -> Option<String> {
 }
 
 /// Stands in a task, and is dropped with it: while the thread unwinds, the innermost is dropped first.
-pub(crate) struct Whose(Option<Arc<Node>>);
+pub(crate) struct PanicGuard(Option<Arc<Node>>);
 
-impl Whose {
-    pub(crate) fn of(node: &Arc<Node>) -> Whose {
-        Whose(Some(node.clone()))
+impl PanicGuard {
+    pub(crate) fn of(node: &Arc<Node>) -> PanicGuard {
+        PanicGuard(Some(node.clone()))
     }
 
-    /// Of whoever runs the world.
-    pub(crate) fn of_world() -> Whose {
-        Whose(None)
+    /// For the task that runs the world.
+    pub(crate) fn of_world() -> PanicGuard {
+        PanicGuard(None)
     }
 }
 
-impl Drop for Whose {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let name = self.0.as_ref().map(|node| node.name().to_string());

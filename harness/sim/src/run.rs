@@ -1,7 +1,7 @@
 //! Running a world to its end, on a thread that knows no other.
 
 use crate::faults::FaultOutcome;
-use crate::panicked::Whose;
+use crate::panicked::PanicGuard;
 use crate::trace::{LogLine, TraceHash};
 use crate::world::World;
 use latent_ports::UnixMs;
@@ -72,7 +72,7 @@ where
     // Lets a fork start its thread. That an idle world ends is seen to by the timers.
     runtime.set_allow_system_thread(true);
     runtime.block_on(async move {
-        let _whose = Whose::of_world();
+        let _guard = PanicGuard::of_world();
         let world = World::new(&spec);
         let pump = madsim::task::spawn(world.clone().pump());
         let output = main(world.clone()).await;

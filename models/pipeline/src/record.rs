@@ -87,9 +87,7 @@ pub fn encode_block(records: &[Record]) -> Bytes {
 /// What binds a block's frame to its project's day. A block does not say itself whose it is: without it, a write that a
 /// disk puts into another day's segment would be read there.
 fn salt(project: u32, day: Day) -> u32 {
-    let [a, b, c, d] = project.to_le_bytes();
-    let [e, f, g, h] = day.0.to_le_bytes();
-    crc32c(&[a, b, c, d, e, f, g, h])
+    crc32c(&[project.to_le_bytes(), day.0.to_le_bytes()].concat())
 }
 
 /// Encodes records of a project's day as one block in its frame.

@@ -3,7 +3,7 @@
 //! Events are counted at the most that their classes, bursts and repetitions allow. Exports and drills count as a part of
 //! sending what they read. Not counted: retries after faults, and replays.
 //!
-//! All figures are measured with the release build on one machine. An event that is sent takes 48 to 75 microseconds of the
+//! All figures are measured with the release build on one machine. An event that is sent takes 48 to 77 microseconds of the
 //! processor in all (`quiet-week` with 9,500 events a day of each customer, `incident-2016`), one that an export reads 3.5
 //! (100 exports a customer in `quiet-week`), one that a drill restores 17 (30 drills in `busy-week`).
 

@@ -71,7 +71,8 @@ fn node_at_fault<S: System>(place: &str) -> Option<String> {
     panicked_node().filter(|node| !S::OUTSIDE.contains(&node.as_str()))
 }
 
-fn panic_text(payload: &dyn std::any::Any) -> String {
+/// What a panic said.
+pub(crate) fn panic_text(payload: &dyn std::any::Any) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
 }

@@ -1,5 +1,6 @@
 //! A panic of this program itself: one line and exit code 1, like any other internal error.
 
+use crate::case::worker::panic_text;
 use crate::exit;
 use crate::print::out;
 use crate::target::shell_word;
@@ -22,9 +23,7 @@ pub(super) fn end_as_errors(words: &[String]) {
 }
 
 fn line(info: &PanicHookInfo<'_>, command: &str) -> String {
-    let payload = info.payload();
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
+    let text = panic_text(info.payload());
     let place = info.location().map_or_else(String::new, |place| format!(", at {place}"));
     format!("error: internal error: {text}{place} (report it with: {command})\n")
 }

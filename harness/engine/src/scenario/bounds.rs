@@ -1,8 +1,8 @@
 //! What the published schema asks beyond serde: bounds of numbers (`minimum` and `maximum`), and that an object is no list.
 //!
 //! serde has read the text by then, so types and names are right, but it takes a list for the fields of an object in their
-//! order. Where a value has several choices (`oneOf`, `anyOf`), it
-//! is held to those that are meant: whose type and required names it has. One that it fits is enough.
+//! order. Where a value has several choices (`oneOf`, `anyOf`), it is held to those that are meant: whose type and required
+//! names it has. One that it fits is enough.
 
 use serde_json::{Number, Value};
 

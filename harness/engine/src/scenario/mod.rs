@@ -368,8 +368,8 @@ fn unknown_marks<S: System>(scenario: &Scenario<S::Topic>) -> Vec<Problem> {
         .collect()
 }
 
-/// When a world may begin, from 1990 to 2098, in milliseconds since 1970: from then on, and for as long as a run may last,
-/// the formats of every real system hold its times.
+/// When a world may begin, from 1990 to 2098, in milliseconds since 1970: further from today, a run tests calendars and the
+/// width of time-based numbers.
 const BEGINS: RangeInclusive<i64> = 631_152_000_000..=4_039_372_800_000;
 
 /// A typing mistake in `run_for` should not run for hours.

@@ -35,7 +35,7 @@ pub enum Trouble {
     Panics,
     /// Its judge panics.
     JudgePanics,
-    /// Whoever prints its verdict panics.
+    /// Printing its verdict panics.
     PrintingPanics,
     /// It confirms nothing.
     Idle,

@@ -46,12 +46,13 @@ pub struct Moment {
     pub stage: String,
     /// Requests acknowledged before this are judged; later ones may still be on their way.
     pub settled_before_ms: i64,
-    /// Faults are at work or not yet repaired: events on too few disks and files that do not read may be theirs.
+    /// Faults are at work or not yet repaired: events on too few disks may be theirs.
     pub faults_active: bool,
     /// How many replays were begun so far: each may bring one more raw copy of an event.
     pub replays: u32,
-    /// Disks of which planned faults changed or took bytes that were durable: what does not read there, or moved
-    /// back, is the device's doing, before healing and after it. Their copies count for what they hold.
+    /// Disks of which planned faults changed or took bytes that were durable: what is gone there, or moved back, is the
+    /// device's doing, before healing and after it. What is there and does not read is so only if faults struck that file
+    /// ([`crate::FileView::harmed`]).
     pub damaged: BTreeSet<String>,
 }
 

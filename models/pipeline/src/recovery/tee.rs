@@ -132,10 +132,11 @@ impl<E: Env> TeeReader<E> {
         let mut all = Merge::new(file);
         suspects.iter().filter_map(|one| one.bytes.as_ref()).for_each(|bytes| _ = all.add(bytes));
         if !is_away {
-            let is_read = |key: &str| suspects.iter().any(|one| one.key == key && one.bytes.is_some());
+            let was_read = suspects.iter().filter(|one| one.bytes.is_some());
+            let was_read: BTreeSet<&str> = was_read.map(|one| one.key.as_str()).collect();
             let prefix = TeeObject::keys_of(file);
             let siblings = present.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
-            for (key, _) in siblings.filter(|(key, _)| !is_read(key)) {
+            for (key, _) in siblings.filter(|(key, _)| !was_read.contains(key.as_str())) {
                 if let Ok(bytes) = self.store.get(key).await {
                     all.add(&bytes);
                 }
