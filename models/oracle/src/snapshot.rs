@@ -78,6 +78,14 @@ impl DiskSnapshot {
         })
     }
 
+    /// The manifest of a day, if it reads and no planned fault changed it. A changed one may read up to where it was
+    /// struck, and then says what was live before: its disk knows better until it starts again.
+    pub(crate) fn sound_manifest(&self, of: ProjectDay) -> Option<&Manifest> {
+        let manifest = self.days.get(&of)?.manifest.as_deref()?;
+        let path = segment::manifest_path(of);
+        (!self.harmed.contains(&path)).then_some(manifest)
+    }
+
     /// Whether planned faults explain that something of a day does not read: they changed or took bytes of a file of the
     /// day, or took away files of this disk and this one is not there.
     pub(crate) fn excuses(&self, problem: &Problem, now: &Moment) -> bool {

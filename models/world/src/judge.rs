@@ -334,7 +334,7 @@ impl Judge {
         found.extend(not_compared(&runs.not_compared, now));
         found.extend(self.manifests.check(&answered_for, now));
         self.settling.dirty.look(&answered_for, ledger.zones(), now.at_ms);
-        self.deadlines.nights.look(&answered_for, now.at_ms);
+        self.deadlines.nights.look(&answered_for, ledger.zones(), now.at_ms);
         let is_altered = |violation: &Violation| {
             (violation.invariant.as_str(), violation.kind.as_str()) == ("I5", "altered")
         };

@@ -2,7 +2,8 @@
 //!
 //! A segment is dirty until a compaction has taken it in. Files carry no dates: a segment's time counts from the first
 //! look after its day had ended that found it dirty, and from the end of faults. Repairs write to old days too: that
-//! makes new segments, with a time of their own. A copy whose manifest does not read is not judged here.
+//! makes new segments, with a time of their own. A copy whose manifest does not read,
+//! or was changed by a planned fault, is not judged here.
 
 use super::waiting::Waiting;
 use crate::day::Zones;
@@ -39,8 +40,8 @@ impl DirtyWatch {
             !looked_at
         });
         for disk in &snapshot.disks {
-            for (of, day) in &disk.days {
-                let Some(manifest) = &day.manifest else { continue };
+            for of in disk.days.keys() {
+                let Some(manifest) = disk.sound_manifest(*of) else { continue };
                 let mut dirty =
                     manifest.live.iter().filter(|(_, entry)| entry.tier != Tier::Compacted).peekable();
                 let has_ended = || zones.day(of.project, now_ms, now_ms).is_ok_and(|today| today > of.day);
@@ -129,6 +130,15 @@ mod tests {
         let late = look(&mut watch, &open(&[1]), MIDNIGHT_MS + WITHIN_MS + 1);
         assert_eq!(late, ["L2 p17 2016-02-22 disk-0 1.seg is not compacted"]);
         assert_eq!(look(&mut watch, &compacted(), MIDNIGHT_MS + WITHIN_MS + 2), [""; 0]);
+    }
+
+    #[test]
+    fn a_copy_whose_manifest_a_planned_fault_changed_is_not_judged() {
+        let mut struck = open(&[1]);
+        struck.harm(OF, "manifest");
+        let mut watch = DirtyWatch::default();
+        look(&mut watch, &struck, MIDNIGHT_MS);
+        assert_eq!(look(&mut watch, &struck, MIDNIGHT_MS + WITHIN_MS + 1), [""; 0]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A job starts some minutes after its project's midnight and is through two hours later, for each ended day and all
 //! that had come in for it before midnight: the day that just ended, and late events of older ones. It is held to a
 //! night only if nothing was in its way from midnight until then; else to the next one. When a segment came is heard
-//! from outside; whether it is compacted, the manifest says. A copy whose manifest does not read is not judged.
+//! from outside; whether it is compacted, the manifest says. A copy whose manifest does not read, or
+//! was changed by a planned fault, is not judged.
 
 use super::{Moment, violation};
 use crate::day::{Zones, day_text, moment_text};
@@ -39,17 +40,19 @@ impl NightlyWatch {
     }
 
     /// Takes off what `snapshot` shows to be compacted, or gone. Before its midnight a segment may be too new to be seen.
-    pub fn look(&mut self, snapshot: &Snapshot, now_ms: i64) {
+    /// What is of a copy that is not judged is held to the next night.
+    pub fn look(&mut self, snapshot: &Snapshot, zones: &Zones, now_ms: i64) {
         let covers = |of: &ProjectDay| snapshot.scope.as_ref().is_none_or(|scope| scope.contains(of));
         self.waiting.retain(|(name, of), segments| {
             let disk = snapshot.disks.iter().find(|disk| disk.name == *name).filter(|_| covers(of));
             let Some(disk) = disk else { return true };
-            let day = disk.days.get(of);
-            // One that does not read says nothing.
-            if day.is_some_and(|day| day.manifest.is_none()) {
+            let manifest = disk.sound_manifest(*of);
+            if disk.days.contains_key(of) && manifest.is_none() {
+                for midnight_ms in segments.values_mut().filter(|midnight_ms| **midnight_ms <= now_ms) {
+                    *midnight_ms = zones.day_ends_ms(of.project, now_ms).unwrap_or(i64::MAX / 2);
+                }
                 return true;
             }
-            let manifest = day.and_then(|day| day.manifest.as_ref());
             let is_dirty = |id: &u64| {
                 let entry = manifest.and_then(|manifest| manifest.live.get(id));
                 entry.is_some_and(|entry| entry.tier != Tier::Compacted)
@@ -170,7 +173,7 @@ mod tests {
         if watch.due(&zones(), at_ms).is_empty() {
             return Vec::new();
         }
-        watch.look(&snapshot(std::slice::from_ref(disk)), at_ms);
+        watch.look(&snapshot(std::slice::from_ref(disk)), &zones(), at_ms);
         let now = Moment { at_ms, ..noon_after() };
         let found = watch.late(&zones(), |_| Excused::of(excused.iter().copied()), &now);
         found.into_iter().map(|late| late.detail).collect()
@@ -198,6 +201,17 @@ mod tests {
         let mut ahead = came(NOON_MS - DAY_MS);
         assert_eq!(late(&mut ahead, &open(1), &[], MIDNIGHT_MS - 1), [""; 0], "its day has not ended");
         assert_eq!(late(&mut ahead, &open(1), &[], MIDNIGHT_MS + WITHIN_MS + 1).len(), 1);
+    }
+
+    #[test]
+    fn a_copy_whose_manifest_a_planned_fault_changed_is_held_to_a_night_after_it_was_repaired() {
+        let due_ms = MIDNIGHT_MS + WITHIN_MS + 1;
+        let mut struck = open(1);
+        struck.harm(OF, "manifest");
+        let mut watch = came(NOON_MS);
+        assert_eq!(late(&mut watch, &struck, &[], due_ms), [""; 0], "its disk knows better");
+        assert_eq!(late(&mut watch, &open(1), &[], due_ms), [""; 0], "the next night is not over");
+        assert_eq!(late(&mut watch, &open(1), &[], due_ms + DAY_MS).len(), 1);
     }
 
     #[test]

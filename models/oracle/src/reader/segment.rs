@@ -275,6 +275,12 @@ pub(crate) fn arb_path(path: &str) -> Option<ArbPath> {
     })
 }
 
+/// The path of a day's manifest.
+#[must_use]
+pub fn manifest_path(of: ProjectDay) -> String {
+    format!("arb/{}/{}/manifest", of.project, day_text(of.day))
+}
+
 /// The path of a segment.
 #[must_use]
 pub fn path_of(of: ProjectDay, id: u64) -> String {

@@ -92,7 +92,7 @@ impl Judge {
             }
             let views = views_of_days(world, nodes.disks.iter(), &due, is_durable);
             let snapshot = Snapshot::of_days(&mut self.memo, &views, due);
-            self.deadlines.nights.look(&snapshot, now.at_ms);
+            self.deadlines.nights.look(&snapshot, lock(&side.ledger).zones(), now.at_ms);
         }
         let side = self.side.clone();
         let ledger = lock(&side.ledger);
