@@ -6,10 +6,14 @@ _list:
 # Format, lints and tests: what a change must pass before it is shown to anybody.
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
-    cargo test --workspace
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    cargo test --release --workspace
 
-# All that the continuous integration does (about 20 minutes).
+# The tests that simulate no whole scenario: under a minute once built.
+unit:
+    cargo test --release --workspace --lib --bins --test arrows --test golden --test wire
+
+# All that the continuous integration does.
 ci:
     .ci/run
 
@@ -25,7 +29,7 @@ bench:
 quick *arguments:
     cargo run --release --package latent -- sweep {{arguments}}
 
-# What runs every night, half an hour: a year, then fresh seeds from the date, or from another text.
+# What runs every night, some hours: the debug tests, a year, then fresh seeds from the date, or from another text.
 nightly text=`date +%F`:
     .ci/nightly {{text}}
 
@@ -48,7 +52,7 @@ shrink seed *arguments:
 
 # Changed files against all readers, a few minutes: `just fuzz 5000 7` makes so many other changes.
 fuzz cases='1000' seed='1':
-    LATENT_FUZZ_CASES={{cases}} LATENT_FUZZ_SEED={{seed}} cargo test --package latent --test readers
+    LATENT_FUZZ_CASES={{cases}} LATENT_FUZZ_SEED={{seed}} cargo test --release --workspace --test readers
 
 # Replay every case that once failed.
 corpus *arguments='run':
@@ -56,11 +60,11 @@ corpus *arguments='run':
 
 # The incident over more seeds than the tests take: `just incident 1..101`.
 incident seeds='1..11':
-    LATENT_INCIDENT_SEEDS={{seeds}} cargo test --release --package latent --test reports every_seed_of_the_incident
+    LATENT_INCIDENT_SEEDS={{seeds}} cargo test --release --workspace --test reports every_seed_of_the_incident
 
 # The rough week over more seeds than the tests take: `just rough 1..1001`.
 rough seeds='1..101':
-    LATENT_ROUGH_SEEDS={{seeds}} cargo test --release --package latent --test reports every_seed_of_the_rough_week
+    LATENT_ROUGH_SEEDS={{seeds}} cargo test --release --workspace --test reports every_seed_of_the_rough_week
 
 # A crash, or one error, at every operation of a run: `just enumerate one-day --fault crash --node disk-1`.
 enumerate *arguments='one-day':
@@ -68,8 +72,8 @@ enumerate *arguments='one-day':
 
 # Take the texts and files of today as the reviewed ones. Then read the diff, line by line.
 bless:
-    LATENT_BLESS=1 cargo test --package latent-pipeline --test golden
-    INSTA_UPDATE=always cargo test --package latent --test cli --test reports
+    LATENT_BLESS=1 cargo test --release --workspace --test golden
+    INSTA_UPDATE=always cargo test --release --workspace --test cli --test reports
     git diff --stat -- reports models/golden
 
 # The JSON Schema of scenarios, for an editor.
