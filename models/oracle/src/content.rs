@@ -1,17 +1,17 @@
 //! What one place holds of one project's day, de-duplicated as the format prescribes.
 
-use crate::identity::{Content, Key, ProjectDay};
-use crate::reader::segment::{Block, Stored};
+use crate::identity::{DedupKey, EventDigest, ProjectDay};
+use crate::reader::segment::{SegmentBlock, StoredRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One event as a place holds it: the record that wins among all with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct DedupedEvent {
     /// Its key, as its text calls for.
-    pub key: Key,
+    pub key: DedupKey,
     /// Its text's digest.
-    pub content: Content,
+    pub content: EventDigest,
     /// When the winning record came in, by its edge's clock.
     pub arrived_ms: i64,
     /// How many records with this key the place holds; more than 65,535 count as that many.
@@ -24,14 +24,14 @@ pub struct Kept {
 
 /// A multiset of contents in 128 bits, with how many there are. Order does not matter, multiplicity does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Multiset {
+pub struct MultisetDigest {
     /// How many.
     pub count: u64,
     /// The sum of their digests, modulo 2^128.
     pub sum: u128,
 }
 
-impl Multiset {
+impl MultisetDigest {
     /// One more.
     pub fn add(&mut self, digest: u128) {
         self.count += 1;
@@ -39,7 +39,7 @@ impl Multiset {
     }
 }
 
-impl std::fmt::Display for Multiset {
+impl std::fmt::Display for MultisetDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} events, digest {:032x}", self.count, self.sum)
     }
@@ -51,15 +51,15 @@ pub struct DayContent {
     /// Its number in the memo: equal numbers, equal contents.
     pub id: u64,
     /// The blocks it was built from, in order of their numbers.
-    pub blocks: Vec<Arc<Block>>,
+    pub blocks: Vec<Arc<SegmentBlock>>,
     /// Its events, each once, by key.
-    pub kept: Vec<Kept>,
+    pub events: Vec<DedupedEvent>,
     /// Events without identity: how many of each content, by content.
-    pub anonymous: Vec<(Content, u32)>,
+    pub anonymous: Vec<(EventDigest, u32)>,
     /// Where records with one key differ in content: all contents but the winner's.
-    pub variants: BTreeMap<Key, Vec<Content>>,
+    pub variants: BTreeMap<DedupKey, Vec<EventDigest>>,
     /// Digest of the winners' contents.
-    pub digest: Multiset,
+    pub digest: MultisetDigest,
     /// Records in all blocks.
     pub records: u64,
 }
@@ -67,8 +67,8 @@ pub struct DayContent {
 impl DayContent {
     /// Puts a day together from its blocks, in whatever order.
     #[must_use]
-    pub fn of(id: u64, blocks: Vec<Arc<Block>>) -> DayContent {
-        let mut all: Vec<&Stored> = blocks.iter().flat_map(|block| &block.records).collect();
+    pub fn of(id: u64, blocks: Vec<Arc<SegmentBlock>>) -> DayContent {
+        let mut all: Vec<&StoredRecord> = blocks.iter().flat_map(|block| &block.records).collect();
         all.sort_unstable_by_key(|record| (record.key, record.precedence()));
         let mut day = DayContent { id, records: all.len() as u64, ..DayContent::default() };
         for same in all.chunk_by(|one, next| one.key == next.key) {
@@ -79,7 +79,7 @@ impl DayContent {
         day
     }
 
-    fn keep(&mut self, same: &[&Stored]) {
+    fn keep(&mut self, same: &[&StoredRecord]) {
         let winner = same[0];
         for other in &same[1..] {
             if other.content != winner.content {
@@ -90,7 +90,7 @@ impl DayContent {
             }
         }
         self.digest.add(winner.content.0);
-        self.kept.push(Kept {
+        self.events.push(DedupedEvent {
             key: winner.key,
             content: winner.content,
             arrived_ms: winner.arrived_ms,
@@ -101,15 +101,15 @@ impl DayContent {
     }
 
     fn count_anonymous(&mut self) {
-        let mut contents: Vec<Content> =
-            self.kept.iter().filter(|k| k.anonymous).map(|k| k.content).collect();
+        let mut contents: Vec<EventDigest> =
+            self.events.iter().filter(|k| k.anonymous).map(|k| k.content).collect();
         contents.sort_unstable();
         self.anonymous =
             contents.chunk_by(|one, next| one == next).map(|same| (same[0], same.len() as u32)).collect();
     }
 
     /// Every record, in the order of the blocks' numbers.
-    pub fn records(&self) -> impl Iterator<Item = &Stored> {
+    pub fn records(&self) -> impl Iterator<Item = &StoredRecord> {
         self.blocks.iter().flat_map(|block| &block.records)
     }
 }
@@ -119,53 +119,54 @@ fn saturated(count: usize) -> u16 {
 }
 
 /// What one place (a disk, a backup, an export) holds of every project's day.
-pub type Days = BTreeMap<ProjectDay, Arc<DayContent>>;
+pub type DayContents = BTreeMap<ProjectDay, Arc<DayContent>>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reader::event_cache::EventCache;
     use crate::reader::segment;
-    use crate::reader::texts::Texts;
-    use crate::testing::{self, NOON_MS, Rec};
+    use crate::test_support::{self, NOON_MS, TestRecord};
 
-    fn day(records: &[Rec]) -> DayContent {
-        let records = segment::block(&testing::block(records), &mut Texts::default()).unwrap();
-        DayContent::of(0, vec![Arc::new(Block { id: 0, records })])
+    fn day(records: &[TestRecord]) -> DayContent {
+        let records = segment::block(&test_support::block(records), &mut EventCache::default()).unwrap();
+        DayContent::of(0, vec![Arc::new(SegmentBlock { id: 0, records })])
     }
 
     #[test]
     fn of_records_with_one_key_the_first_to_arrive_is_kept() {
-        let first = Rec::new("a", "i1", NOON_MS);
-        let retry = Rec { sequence: 2, arrived_ms: NOON_MS + 9_000, note: "edited".into(), ..first.clone() };
+        let first = TestRecord::new("a", "i1", NOON_MS);
+        let retry =
+            TestRecord { sequence: 2, arrived_ms: NOON_MS + 9_000, note: "edited".into(), ..first.clone() };
         let day = day(&[retry.clone(), first.clone()]);
         assert_eq!(
-            (day.kept.len(), day.kept[0].copies, day.kept[0].arrivals, day.digest.count),
+            (day.events.len(), day.events[0].copies, day.events[0].arrivals, day.digest.count),
             (1, 2, 2, 1)
         );
-        assert_eq!(day.kept[0].content, Content::of(first.json().as_bytes()));
-        assert_eq!(day.variants[&first.key()], [Content::of(retry.json().as_bytes())]);
+        assert_eq!(day.events[0].content, EventDigest::of(first.json().as_bytes()));
+        assert_eq!(day.variants[&first.key()], [EventDigest::of(retry.json().as_bytes())]);
     }
 
     #[test]
     fn an_arrival_that_was_written_twice_is_one() {
-        let rec = Rec::new("a", "i1", NOON_MS);
+        let rec = TestRecord::new("a", "i1", NOON_MS);
         let day = day(&[rec.clone(), rec]);
-        assert_eq!((day.kept[0].copies, day.kept[0].arrivals), (2, 1));
+        assert_eq!((day.events[0].copies, day.events[0].arrivals), (2, 1));
     }
 
     #[test]
     fn events_without_identity_are_counted_by_content() {
-        let one = Rec { insert_id: None, ..Rec::new("a", "", NOON_MS) };
-        let twin = Rec { sequence: 2, ..one.clone() };
+        let one = TestRecord { insert_id: None, ..TestRecord::new("a", "", NOON_MS) };
+        let twin = TestRecord { sequence: 2, ..one.clone() };
         let day = day(&[one.clone(), twin]);
-        assert_eq!(day.anonymous, [(Content::of(one.json().as_bytes()), 2)]);
-        assert_eq!(day.kept.len(), 2);
+        assert_eq!(day.anonymous, [(EventDigest::of(one.json().as_bytes()), 2)]);
+        assert_eq!(day.events.len(), 2);
     }
 
     #[test]
     fn the_digest_sees_multiplicity_and_not_order() {
         let digest = |order: &[u128]| {
-            let mut set = Multiset::default();
+            let mut set = MultisetDigest::default();
             order.iter().for_each(|one| set.add(*one));
             set
         };

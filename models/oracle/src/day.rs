@@ -46,7 +46,7 @@ fn day_in(zone: Tz, unix_ms: i64) -> Result<i32, ZoneError> {
 
 /// `2016-02-22` for day 16853.
 #[must_use]
-pub fn day_text(day: i32) -> String {
+pub fn format_day(day: i32) -> String {
     match day.checked_add(EPOCH_DAY).and_then(NaiveDate::from_num_days_from_ce_opt) {
         // A date's own text: a format string would be read anew each time.
         Some(date) => date.to_string(),
@@ -56,7 +56,7 @@ pub fn day_text(day: i32) -> String {
 
 /// `2016-02-22 07:00:00Z` for 1456124400000 ms since 1970.
 #[must_use]
-pub(crate) fn moment_text(unix_ms: i64) -> String {
+pub(crate) fn format_utc(unix_ms: i64) -> String {
     match DateTime::from_timestamp_millis(unix_ms) {
         Some(time) => time.format("%Y-%m-%d %H:%M:%SZ").to_string(),
         None => format!("{unix_ms} ms since 1970"),
@@ -68,16 +68,16 @@ pub(crate) fn moment_text(unix_ms: i64) -> String {
 pub fn parse_day(text: &str) -> Option<i32> {
     let date: NaiveDate = text.parse().ok()?;
     let day = date.num_days_from_ce() - EPOCH_DAY;
-    (day_text(day) == text).then_some(day)
+    (format_day(day) == text).then_some(day)
 }
 
 /// Each project's zones over time.
 #[derive(Clone, Debug, Default)]
-pub struct Zones {
+pub struct ProjectZones {
     history: BTreeMap<u32, Vec<(i64, Tz)>>,
 }
 
-impl Zones {
+impl ProjectZones {
     /// From `since_ms` on `project` keeps its days in `zone`. The first zone of a project holds for all time before
     /// it too. Give later edits before the first request that they may touch is sent.
     ///
@@ -132,7 +132,7 @@ impl Zones {
     /// The same for an arrival at any time from `from_ms` on. Without a time the last day is [`i32::MAX`].
     ///
     /// # Errors
-    /// As with [`Zones::days_within`].
+    /// As with [`ProjectZones::days_within`].
     pub fn days_from(
         &self,
         project: u32,
@@ -162,7 +162,7 @@ impl Zones {
     ///
     /// # Errors
     /// A project without zones, or a time outside the calendar.
-    pub fn day_ends_ms(&self, project: u32, at_ms: i64) -> Result<i64, ZoneError> {
+    pub fn next_midnight_ms(&self, project: u32, at_ms: i64) -> Result<i64, ZoneError> {
         /// No day is as long as this.
         const MOST_MS: i64 = 49 * 3_600_000;
         let zone = self.zone_at(project, at_ms)?;
@@ -196,7 +196,7 @@ mod tests {
         let los_angeles = local_day("America/Los_Angeles", INCIDENT_MS).unwrap();
         let kiritimati = local_day("Pacific/Kiritimati", INCIDENT_MS).unwrap();
         assert_eq!(
-            (day_text(los_angeles).as_str(), day_text(kiritimati).as_str()),
+            (format_day(los_angeles).as_str(), format_day(kiritimati).as_str()),
             ("2016-02-22", "2016-02-23")
         );
         assert_eq!(parse_day("2016-02-22"), Some(16_853));
@@ -217,24 +217,24 @@ mod tests {
             (midnight_ms + 23 * 3_600_000 - 1, "2016-03-13"),
             (midnight_ms + 23 * 3_600_000, "2016-03-14"),
         ] {
-            assert_eq!(day_text(local_day("America/Los_Angeles", at_ms).unwrap()), day);
+            assert_eq!(format_day(local_day("America/Los_Angeles", at_ms).unwrap()), day);
         }
         assert_eq!(local_day("UTC", -1), Ok(-1));
     }
 
     #[test]
     fn a_day_ends_at_the_next_midnight_of_its_project() {
-        let mut zones = Zones::default();
+        let mut zones = ProjectZones::default();
         zones.set(7, 0, "America/Los_Angeles").unwrap();
         let midnight_ms = 1_457_856_000_000;
-        assert_eq!(zones.day_ends_ms(7, midnight_ms - 1), Ok(midnight_ms));
-        assert_eq!(zones.day_ends_ms(7, midnight_ms), Ok(midnight_ms + 23 * 3_600_000));
-        assert_eq!(zones.day_ends_ms(8, 0), Err(ZoneError::UnknownProject(8)));
+        assert_eq!(zones.next_midnight_ms(7, midnight_ms - 1), Ok(midnight_ms));
+        assert_eq!(zones.next_midnight_ms(7, midnight_ms), Ok(midnight_ms + 23 * 3_600_000));
+        assert_eq!(zones.next_midnight_ms(8, 0), Err(ZoneError::UnknownProject(8)));
     }
 
     #[test]
     fn the_zone_is_the_one_in_force_at_arrival() {
-        let mut zones = Zones::default();
+        let mut zones = ProjectZones::default();
         zones.set(7, 0, "UTC").unwrap();
         zones.set(7, INCIDENT_MS, "America/Los_Angeles").unwrap();
         let time_ms = INCIDENT_MS;

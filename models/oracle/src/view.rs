@@ -3,7 +3,7 @@
 //! A file is a list of chunks, in order. Where a simulated disk keeps files as ropes of shared bytes, passing the
 //! ropes as they are spares a copy, and lets the memo know bytes again that it has read before.
 
-use crate::reader::Flaw;
+use crate::reader::ReadErrorKind;
 use bytes::Bytes;
 
 /// One file: its path and its bytes, in one or several chunks.
@@ -16,14 +16,14 @@ pub struct FileView {
     /// The device cannot read some of them: to everyone in the world the file is a copy that does not read.
     pub unreadable: bool,
     /// A planned fault changed or took some of its bytes: what does not read of it is the device's doing.
-    pub harmed: bool,
+    pub corrupted: bool,
 }
 
 impl FileView {
     /// A file in one piece.
     #[must_use]
     pub fn whole(path: impl Into<String>, bytes: Bytes) -> FileView {
-        FileView { path: path.into(), chunks: vec![bytes], unreadable: false, harmed: false }
+        FileView { path: path.into(), chunks: vec![bytes], unreadable: false, corrupted: false }
     }
 
     /// Length of the file.
@@ -33,8 +33,8 @@ impl FileView {
     }
 
     /// Its chunks, unless the device cannot read them.
-    pub(crate) fn read(&self) -> Result<&[Bytes], (u64, Flaw)> {
-        if self.unreadable { Err((0, Flaw::Unreadable)) } else { Ok(&self.chunks) }
+    pub(crate) fn read(&self) -> Result<&[Bytes], (u64, ReadErrorKind)> {
+        if self.unreadable { Err((0, ReadErrorKind::Unreadable)) } else { Ok(&self.chunks) }
     }
 }
 
@@ -50,8 +50,8 @@ pub struct DiskView {
 impl DiskView {
     /// Whether a planned fault changed or took bytes of the file at this path.
     #[must_use]
-    pub fn is_harmed(&self, path: &str) -> bool {
-        self.files.iter().any(|file| file.harmed && file.path == path)
+    pub fn is_corrupted(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.corrupted && file.path == path)
     }
 }
 

@@ -10,8 +10,8 @@
 //! - an event of a `/track` request together with one that is to be judged otherwise: its answer is one for all;
 //! - a request near or above the limits of its size, which may be refused as a whole.
 
-use crate::identity::{Content, Key};
-use crate::ledger::{Identity, SentEvent};
+use crate::identity::{DedupKey, EventDigest};
+use crate::ledger::{EventIdentity, SentEvent};
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 
@@ -29,20 +29,20 @@ const MAY_BE_TOO_DENSE: (u64, u64) = (1_000_000, 200);
 
 /// How the items of a request are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answering {
+pub enum ResponseGranularity {
     /// `/track`: one answer for all.
-    Whole,
+    PerRequest,
     /// `/import`: item by item.
-    Items,
+    PerItem,
 }
 
 /// A request whose answer settles what becomes of its events.
 #[derive(Clone, Copy, Debug)]
-pub struct Answered {
+pub struct AnsweredRequest {
     /// Its project.
     pub project: u32,
     /// How its items are answered.
-    pub answering: Answering,
+    pub answering: ResponseGranularity,
     /// When it was sent, by the world's clock.
     pub sent_at_ms: i64,
     /// When the answer came, by the world's clock.
@@ -57,7 +57,7 @@ pub struct Answered {
 
 /// An event of such a request.
 #[derive(Clone, Copy, Debug)]
-pub struct AnsweredEvent<'a> {
+pub struct AnsweredRequestEvent<'a> {
     /// The event.
     pub event: SentEvent<'a>,
     /// The API takes it if it takes its time.
@@ -68,15 +68,15 @@ pub struct AnsweredEvent<'a> {
 
 /// What must become of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
+enum ExpectedOutcome {
     Accepted,
     Refused,
-    Either,
+    Undetermined,
 }
 
 /// Wrong answers of one kind in one project.
 #[derive(Clone, Debug)]
-struct Wrong {
+struct WrongAnswers {
     first_at_ms: i64,
     events: u64,
     keys: Vec<String>,
@@ -84,34 +84,34 @@ struct Wrong {
 
 /// Every answer so far.
 #[derive(Clone, Debug, Default)]
-pub struct Answers {
-    wrong: BTreeMap<(u32, &'static str), Wrong>,
+pub struct AnswerChecker {
+    wrong: BTreeMap<(u32, &'static str), WrongAnswers>,
     judged: u64,
 }
 
-impl Answers {
+impl AnswerChecker {
     /// Judges one answer.
-    pub fn note(&mut self, request: &Answered, events: &[AnsweredEvent<'_>]) {
-        let mut due: Vec<Due> = events.iter().map(|event| request.due(event)).collect();
-        if request.answering == Answering::Whole && due.iter().any(|one| *one != due[0]) {
-            due.fill(Due::Either);
+    pub fn check(&mut self, request: &AnsweredRequest, events: &[AnsweredRequestEvent<'_>]) {
+        let mut due: Vec<ExpectedOutcome> = events.iter().map(|event| request.due(event)).collect();
+        if request.answering == ResponseGranularity::PerRequest && due.iter().any(|one| *one != due[0]) {
+            due.fill(ExpectedOutcome::Undetermined);
         }
         for (event, due) in events.iter().zip(due) {
-            self.judged += u64::from(due != Due::Either);
+            self.judged += u64::from(due != ExpectedOutcome::Undetermined);
             let kind = match (due, event.is_accepted) {
-                (Due::Accepted, false) => "valid-refused",
-                (Due::Refused, true) => "invalid-accepted",
+                (ExpectedOutcome::Accepted, false) => "valid-refused",
+                (ExpectedOutcome::Refused, true) => "invalid-accepted",
                 _ => continue,
             };
             let first_at_ms = request.answered_at_ms;
-            let wrong = self.wrong.entry((request.project, kind)).or_insert(Wrong {
+            let wrong = self.wrong.entry((request.project, kind)).or_insert(WrongAnswers {
                 first_at_ms,
                 events: 0,
                 keys: Vec::new(),
             });
             wrong.events += 1;
             if wrong.keys.len() < Violation::KEYS {
-                wrong.keys.push(name_of(&event.event));
+                wrong.keys.push(identity_text(&event.event));
             }
         }
     }
@@ -125,10 +125,10 @@ impl Answers {
     /// What was answered wrongly.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
-        let violation = |((project, kind), wrong): (&(u32, &'static str), &Wrong)| {
+        let violation = |((project, kind), wrong): (&(u32, &'static str), &WrongAnswers)| {
             let what = match *kind {
-                "valid-refused" => super::count(wrong.events, "valid event was", "valid events were"),
-                _ => super::count(wrong.events, "invalid event was", "invalid events were"),
+                "valid-refused" => super::pluralize(wrong.events, "valid event was", "valid events were"),
+                _ => super::pluralize(wrong.events, "invalid event was", "invalid events were"),
             };
             let told = if *kind == "valid-refused" { "refused for good" } else { "accepted" };
             Violation::new("I14", *kind, "answer")
@@ -141,13 +141,13 @@ impl Answers {
     }
 }
 
-impl Answered {
-    fn due(&self, answered: &AnsweredEvent<'_>) -> Due {
+impl AnsweredRequest {
+    fn due(&self, answered: &AnsweredRequestEvent<'_>) -> ExpectedOutcome {
         let by_time = self.due_by_time(answered.event.time_ms);
         match (answered.is_well_formed, by_time) {
-            (false, _) | (_, Due::Refused) => Due::Refused,
-            (true, Due::Accepted) if !self.may_be_too_large() => Due::Accepted,
-            _ => Due::Either,
+            (false, _) | (_, ExpectedOutcome::Refused) => ExpectedOutcome::Refused,
+            (true, ExpectedOutcome::Accepted) if !self.may_be_too_large() => ExpectedOutcome::Accepted,
+            _ => ExpectedOutcome::Undetermined,
         }
     }
 
@@ -158,12 +158,12 @@ impl Answered {
     }
 
     /// What an arrival at any time between the two ends would make of the event's time.
-    fn due_by_time(&self, time_ms: Option<i64>) -> Due {
-        let Some(time_ms) = time_ms else { return Due::Accepted };
+    fn due_by_time(&self, time_ms: Option<i64>) -> ExpectedOutcome {
+        let Some(time_ms) = time_ms else { return ExpectedOutcome::Accepted };
         let is_taken = |arrived_ms: i64| {
             let from_ms = match self.answering {
-                Answering::Whole => arrived_ms - TRACK_AGE_MS,
-                Answering::Items => IMPORT_FROM_MS,
+                ResponseGranularity::PerRequest => arrived_ms - TRACK_AGE_MS,
+                ResponseGranularity::PerItem => IMPORT_FROM_MS,
             };
             (from_ms..=arrived_ms + AHEAD_MS).contains(&time_ms)
         };
@@ -173,17 +173,17 @@ impl Answered {
         // whole window lies between them.
         let spans_window = last_ms - first_ms > TRACK_AGE_MS + AHEAD_MS;
         match (is_taken(first_ms), is_taken(last_ms)) {
-            (true, true) if !spans_window => Due::Accepted,
-            (false, false) if !spans_window => Due::Refused,
-            _ => Due::Either,
+            (true, true) if !spans_window => ExpectedOutcome::Accepted,
+            (false, false) if !spans_window => ExpectedOutcome::Refused,
+            _ => ExpectedOutcome::Undetermined,
         }
     }
 }
 
-fn name_of(event: &SentEvent<'_>) -> String {
+fn identity_text(event: &SentEvent<'_>) -> String {
     let identity = match event.insert_id {
-        Some(insert_id) => Identity::Keyed(Key::of(event.name, event.distinct_id, insert_id)),
-        None => Identity::Anonymous(Content::of_sent(event.json)),
+        Some(insert_id) => EventIdentity::Keyed(DedupKey::of(event.name, event.distinct_id, insert_id)),
+        None => EventIdentity::Anonymous(EventDigest::of_sent(event.json)),
     };
     identity.to_string()
 }
@@ -191,11 +191,11 @@ fn name_of(event: &SentEvent<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{NOON_MS, Rec, sent_event};
+    use crate::test_support::{NOON_MS, TestRecord, sent_event};
 
-    const REQUEST: Answered = Answered {
+    const REQUEST: AnsweredRequest = AnsweredRequest {
         project: 17,
-        answering: Answering::Items,
+        answering: ResponseGranularity::PerItem,
         sent_at_ms: NOON_MS,
         answered_at_ms: NOON_MS + 40,
         clock_skew_ms: 1_000,
@@ -204,33 +204,33 @@ mod tests {
     };
 
     /// What is found when events with these times, in milliseconds from noon, get these answers.
-    fn found(request: Answered, events: &[(Option<i64>, bool, bool)]) -> Vec<(String, u64)> {
-        let recs: Vec<Rec> = events
+    fn found(request: AnsweredRequest, events: &[(Option<i64>, bool, bool)]) -> Vec<(String, u64)> {
+        let recs: Vec<TestRecord> = events
             .iter()
-            .map(|(from_noon_ms, ..)| Rec {
+            .map(|(from_noon_ms, ..)| TestRecord {
                 time_ms: from_noon_ms.map(|ms| NOON_MS + ms),
-                ..Rec::new("a", "i1", NOON_MS)
+                ..TestRecord::new("a", "i1", NOON_MS)
             })
             .collect();
-        let texts: Vec<String> = recs.iter().map(Rec::json).collect();
-        let answered: Vec<AnsweredEvent<'_>> = recs
+        let texts: Vec<String> = recs.iter().map(TestRecord::json).collect();
+        let answered: Vec<AnsweredRequestEvent<'_>> = recs
             .iter()
             .zip(&texts)
             .zip(events)
-            .map(|((rec, json), (_, is_well_formed, is_accepted))| AnsweredEvent {
+            .map(|((rec, json), (_, is_well_formed, is_accepted))| AnsweredRequestEvent {
                 event: sent_event(rec, json),
                 is_well_formed: *is_well_formed,
                 is_accepted: *is_accepted,
             })
             .collect();
-        let mut answers = Answers::default();
-        answers.note(&request, &answered);
+        let mut answers = AnswerChecker::default();
+        answers.check(&request, &answered);
         answers.violations().into_iter().map(|one| (one.kind, one.items)).collect()
     }
 
     #[test]
     fn right_answers_pass_whole_in_part_or_not_at_all() {
-        let track = Answered { answering: Answering::Whole, ..REQUEST };
+        let track = AnsweredRequest { answering: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(REQUEST, &[(Some(-5), true, true), (None, true, true), (None, false, false)]), []);
         assert_eq!(found(track, &[(Some(-5), true, true), (None, true, true)]), []);
         assert_eq!(found(track, &[(Some(-6 * DAY_MS), true, false), (None, false, false)]), []);
@@ -242,44 +242,46 @@ mod tests {
             [(None, true, false), (Some(0), true, false), (Some(0), false, true), (None, true, true)];
         let expected = [("invalid-accepted".to_owned(), 1), ("valid-refused".to_owned(), 2)];
         assert_eq!(found(REQUEST, &events), expected);
-        let track = Answered { answering: Answering::Whole, ..REQUEST };
+        let track = AnsweredRequest { answering: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(track, &[(None, true, false); 3]), [("valid-refused".to_owned(), 3)]);
         assert_eq!(found(track, &[(None, false, true)]), [("invalid-accepted".to_owned(), 1)]);
     }
 
     #[test]
     fn a_time_is_judged_by_every_arrival_that_there_may_have_been() {
-        let of = |answering, from_noon_ms, is_accepted| {
-            found(Answered { answering, ..REQUEST }, &[(Some(from_noon_ms), true, is_accepted)]).len()
+        let violations = |answering, from_noon_ms, is_accepted| {
+            found(AnsweredRequest { answering, ..REQUEST }, &[(Some(from_noon_ms), true, is_accepted)]).len()
         };
-        let (track, import) = (Answering::Whole, Answering::Items);
+        let (track, import) = (ResponseGranularity::PerRequest, ResponseGranularity::PerItem);
         for (answering, from_noon_ms, due) in [
-            (track, -TRACK_AGE_MS + 1_100, Due::Accepted),
-            (track, -TRACK_AGE_MS + 500, Due::Either),
-            (track, -TRACK_AGE_MS - 1_100, Due::Refused),
-            (track, AHEAD_MS - 1_100, Due::Accepted),
-            (import, -TRACK_AGE_MS - 1_100, Due::Accepted),
-            (import, IMPORT_FROM_MS - NOON_MS - 1, Due::Refused),
-            (import, AHEAD_MS + 900, Due::Either),
-            (import, AHEAD_MS + 1_100, Due::Refused),
+            (track, -TRACK_AGE_MS + 1_100, ExpectedOutcome::Accepted),
+            (track, -TRACK_AGE_MS + 500, ExpectedOutcome::Undetermined),
+            (track, -TRACK_AGE_MS - 1_100, ExpectedOutcome::Refused),
+            (track, AHEAD_MS - 1_100, ExpectedOutcome::Accepted),
+            (import, -TRACK_AGE_MS - 1_100, ExpectedOutcome::Accepted),
+            (import, IMPORT_FROM_MS - NOON_MS - 1, ExpectedOutcome::Refused),
+            (import, AHEAD_MS + 900, ExpectedOutcome::Undetermined),
+            (import, AHEAD_MS + 1_100, ExpectedOutcome::Refused),
         ] {
-            let wrong = (of(answering, from_noon_ms, false), of(answering, from_noon_ms, true));
-            let expected = (usize::from(due == Due::Accepted), usize::from(due == Due::Refused));
+            let wrong =
+                (violations(answering, from_noon_ms, false), violations(answering, from_noon_ms, true));
+            let expected =
+                (usize::from(due == ExpectedOutcome::Accepted), usize::from(due == ExpectedOutcome::Refused));
             assert_eq!(wrong, expected, "{answering:?} {from_noon_ms}");
         }
-        let lost = Answered { clock_skew_ms: 10 * DAY_MS, ..REQUEST };
+        let lost = AnsweredRequest { clock_skew_ms: 10 * DAY_MS, ..REQUEST };
         for time in [0, -20 * DAY_MS, 5 * DAY_MS] {
-            let track = Answered { answering: track, ..lost };
+            let track = AnsweredRequest { answering: track, ..lost };
             assert_eq!(found(track, &[(Some(time), true, false)]), [], "such a clock excuses everything");
         }
     }
 
     #[test]
     fn what_cannot_be_told_apart_is_left_open() {
-        let track = Answered { answering: Answering::Whole, ..REQUEST };
+        let track = AnsweredRequest { answering: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(track, &[(None, true, false), (None, false, false)]), []);
-        let long = Answered { text_bytes: 10_000_001, ..REQUEST };
-        let dense = Answered { text_bytes: 2_000_000, body_bytes: 10_000, ..REQUEST };
+        let long = AnsweredRequest { text_bytes: 10_000_001, ..REQUEST };
+        let dense = AnsweredRequest { text_bytes: 2_000_000, body_bytes: 10_000, ..REQUEST };
         for request in [long, dense] {
             assert_eq!(found(request, &[(None, true, false)]), []);
             assert_eq!(found(request, &[(None, false, true)]), [("invalid-accepted".to_owned(), 1)]);

@@ -6,14 +6,14 @@
 //! its disk, which begins the grace time anew. On a day that does not verify nothing is removed: there nothing is too
 //! old. What was set aside stays until the day is whole again, which trouble may put off.
 
-use super::{Moment, violation};
-use crate::excused::Excused;
+use super::{CheckContext, violation};
+use crate::excused_periods::ExcusedPeriods;
 use crate::identity::ProjectDay;
-use crate::reader::frame::Tail;
+use crate::reader::frame::FileTail;
 use crate::reader::hold;
 use crate::reader::segment;
 use crate::reader::tee::parse_name;
-use crate::snapshot::{DayOnDisk, DiskSnapshot, Snapshot};
+use crate::snapshot::{ClusterSnapshot, DayReplica, DiskSnapshot};
 use crate::view::DiskView;
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
@@ -28,11 +28,11 @@ const KEEPER_SEES_WITHIN_MS: i64 = 6 * 3_600_000 + 10 * 60_000;
 
 /// How much may lie about, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SpaceLimits {
     /// How old a file that is not live may grow: the system's grace time and the time between its clean-ups.
     pub orphan_age_ms: i64,
     /// How old a directory that was set aside may grow while nothing keeps its day from being filled anew.
-    pub aside_age_ms: i64,
+    pub quarantine_age_ms: i64,
     /// Bytes held may be this many hundredths of the live bytes: 300 allows three times as much.
     pub held_per_live_percent: u64,
     /// Bytes that may be held besides: manifests, leases, hints, runs under way.
@@ -43,12 +43,12 @@ pub struct Limits {
 
 /// A file that is not live: its disk, its path, and whether it was live before: one that a crash left without the
 /// edit that names it, and that is named after all, is an orphan for the first time when it is replaced.
-type Orphan = (String, String, bool);
+type NonLiveFile = (String, String, bool);
 
 /// Watches files that are not live from snapshot to snapshot.
 #[derive(Clone, Debug, Default)]
-pub struct SpaceWatch {
-    first_seen_ms: BTreeMap<Orphan, i64>,
+pub struct SpaceChecker {
+    first_seen_ms: BTreeMap<NonLiveFile, i64>,
     booted_ms: BTreeMap<String, i64>,
     /// When each tee file was seen first, by disk and path.
     tee_seen_ms: BTreeMap<(String, String), i64>,
@@ -57,7 +57,7 @@ pub struct SpaceWatch {
     disturbed_ms: Option<i64>,
 }
 
-impl SpaceWatch {
+impl SpaceChecker {
     /// The disk was replaced or emptied: a file of an old name is a new one.
     pub fn forget(&mut self, disk: &str) {
         self.first_seen_ms.retain(|(name, _, _), _| name != disk);
@@ -66,30 +66,35 @@ impl SpaceWatch {
     }
 
     /// The disk's process booted (or is still down): what it knew of files that are due is gone.
-    pub fn booted(&mut self, disk: &str, at_ms: i64) {
+    pub fn record_boot(&mut self, disk: &str, at_ms: i64) {
         self.booted_ms.insert(disk.to_owned(), at_ms);
     }
 
     /// Something of the plan began or ended: days that copies were to be brought together on may differ again, and
     /// what was set aside of them stays for longer.
-    pub fn disturbed(&mut self, at_ms: i64) {
+    pub fn record_disturbance(&mut self, at_ms: i64) {
         self.disturbed_ms = Some(at_ms);
     }
 
     /// Checks the disks of a whole snapshot.
-    pub fn check(&mut self, snapshot: &Snapshot, limits: Limits, now: &Moment) -> Vec<Violation> {
+    pub fn check(
+        &mut self,
+        snapshot: &ClusterSnapshot,
+        limits: SpaceLimits,
+        context: &CheckContext,
+    ) -> Vec<Violation> {
         let mut found = Vec::new();
         let mut orphans = BTreeMap::new();
         for disk in &snapshot.disks {
-            self.orphans(disk, &mut orphans, limits, now, &mut found);
-            found.extend(too_much(disk, limits, now));
+            self.orphans(disk, &mut orphans, limits, context, &mut found);
+            found.extend(excess_space(disk, limits, context));
         }
         self.first_seen_ms = orphans;
         found
     }
 
     /// A file of the tee came to be on this disk: what it was put there as counts, not how often.
-    pub fn tee_file_came(&mut self, disk: &str, path: &str, at_ms: i64) {
+    pub fn record_tee_file(&mut self, disk: &str, path: &str, at_ms: i64) {
         self.tee_seen_ms.entry((disk.to_owned(), path.to_owned())).or_insert(at_ms);
     }
 
@@ -100,16 +105,16 @@ impl SpaceWatch {
     pub fn check_tee(
         &mut self,
         disks: &[DiskView],
-        limits: Limits,
-        excused: impl Fn(&str) -> Excused,
-        now: &Moment,
+        limits: SpaceLimits,
+        excused: impl Fn(&str) -> ExcusedPeriods,
+        context: &CheckContext,
     ) -> Vec<Violation> {
-        let mut seen = BTreeMap::new();
+        let mut current = BTreeMap::new();
         let mut found = Vec::new();
         for disk in disks {
             let mut old = Vec::new();
             let excused = excused(&disk.name);
-            let holds = hold::standing(disk.files.iter().map(|file| file.path.as_str()), now.at_ms);
+            let holds = hold::active_holds(disk.files.iter().map(|file| file.path.as_str()), context.at_ms);
             let is_held = |hour_ends_ms: i64| {
                 let hour = u64::try_from(hour_ends_ms / 3_600_000 - 1).ok();
                 hour.is_some_and(|hour| holds.iter().any(|h| (h.first_hour..=h.last_hour).contains(&hour)))
@@ -117,58 +122,62 @@ impl SpaceWatch {
             for path in disk.files.iter().map(|file| file.path.as_str()) {
                 let Some(end_ms) = tee_hour_ends_ms(path) else { continue };
                 let key = (disk.name.clone(), path.to_owned());
-                let came_ms = self.tee_seen_ms.get(&key).copied().unwrap_or(now.at_ms);
-                seen.insert(key.clone(), came_ms);
+                let came_ms = self.tee_seen_ms.get(&key).copied().unwrap_or(context.at_ms);
+                current.insert(key.clone(), came_ms);
                 let seen_ms = excused.due_ms(came_ms, KEEPER_SEES_WITHIN_MS);
                 let since_ms = if seen_ms - end_ms > TEE_NAME_HOLDS_MS { seen_ms } else { end_ms };
                 if is_held(end_ms) {
-                    self.tee_held_ms.insert(key.clone(), now.at_ms);
+                    self.tee_held_ms.insert(key.clone(), context.at_ms);
                 }
                 let held_ms = self.tee_held_ms.get(&key).copied().unwrap_or(i64::MIN / 2);
-                let is_released = excused.available_ms(held_ms, now.at_ms) > RELEASED_GOES_WITHIN_MS;
-                if excused.available_ms(since_ms, now.at_ms) > limits.tee_age_ms && is_released {
+                let is_released = excused.available_ms(held_ms, context.at_ms) > RELEASED_GOES_WITHIN_MS;
+                if excused.available_ms(since_ms, context.at_ms) > limits.tee_age_ms && is_released {
                     old.push(path);
                 }
             }
-            found.extend(old_tee_files(disk, &old, now));
+            found.extend(old_tee_files(disk, &old, context));
         }
-        self.tee_held_ms.retain(|of, _| seen.contains_key(of));
-        self.tee_seen_ms = seen;
+        self.tee_held_ms.retain(|project_day, _| current.contains_key(project_day));
+        self.tee_seen_ms = current;
         found
     }
 
     fn orphans(
         &self,
         disk: &DiskSnapshot,
-        met: &mut BTreeMap<Orphan, i64>,
-        limits: Limits,
-        now: &Moment,
+        observed: &mut BTreeMap<NonLiveFile, i64>,
+        limits: SpaceLimits,
+        context: &CheckContext,
         found: &mut Vec<Violation>,
     ) {
         let booted_ms = self.booted_ms.get(&disk.name).copied().unwrap_or(i64::MIN);
         let mut age_ms = |path: &str, was_live: bool| {
             let name = (disk.name.clone(), path.to_owned(), was_live);
-            let first_ms = self.first_seen_ms.get(&name).copied().unwrap_or(now.at_ms);
-            met.insert(name, first_ms);
-            now.at_ms - first_ms.max(booted_ms)
+            let first_ms = self.first_seen_ms.get(&name).copied().unwrap_or(context.at_ms);
+            observed.insert(name, first_ms);
+            context.at_ms - first_ms.max(booted_ms)
         };
-        for (of, day) in &disk.days {
-            let verifies =
-                !disk.problems.iter().any(|problem| problem.of == *of) && !may_be_damaged(disk, day, now);
-            let added =
-                |path: &str| day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*of, path));
+        for (project_day, day) in &disk.days {
+            let verifies = !disk.problems.iter().any(|problem| problem.project_day == *project_day)
+                && !may_be_damaged(disk, day, context);
+            let added = |path: &str| {
+                day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*project_day, path))
+            };
             // What a damaged disk's edits never named may have been named by one that was lost.
-            let is_nobodys = |path: &&str| added(path) || !now.is_damaged(&disk.name);
-            let others = day.others.iter().filter(|_| verifies).map(|file| file.path.as_str());
-            let others = others.filter(is_nobodys);
+            let is_orphan = |path: &&str| added(path) || !context.is_damaged(&disk.name);
+            let others = day.non_live_files.iter().filter(|_| verifies).map(|file| file.path.as_str());
+            let others = others.filter(is_orphan);
             let old: Vec<&str> =
                 others.filter(|path| age_ms(path, added(path)) > limits.orphan_age_ms).collect();
-            found.extend(old_orphans(disk, *of, &old, now));
-            let aside = day.aside.iter().map(|n| segment::aside_path(*of, *n));
-            let calm_ms = now.at_ms - self.disturbed_ms.unwrap_or(i64::MIN / 2);
-            let is_old = |path: &String| age_ms(path, true).min(calm_ms) > limits.aside_age_ms;
-            let old: Vec<String> = aside.filter(is_old).collect();
-            found.extend(old_asides(disk, *of, &old, now).filter(|_| verifies && !now.faults_active));
+            found.extend(old_orphans(disk, *project_day, &old, context));
+            let quarantined = day.quarantined.iter().map(|n| segment::quarantine_path(*project_day, *n));
+            let calm_ms = context.at_ms - self.disturbed_ms.unwrap_or(i64::MIN / 2);
+            let is_old = |path: &String| age_ms(path, true).min(calm_ms) > limits.quarantine_age_ms;
+            let old: Vec<String> = quarantined.filter(is_old).collect();
+            found.extend(
+                old_quarantines(disk, *project_day, &old, context)
+                    .filter(|_| verifies && !context.faults_active),
+            );
         }
     }
 }
@@ -176,20 +185,29 @@ impl SpaceWatch {
 /// On a disk that a planned fault damaged, a manifest that ends in the midst of an edit may have an edit that rotted, and
 /// what that named looks like an orphan. The process knows how long the segments are that it writes: for it one that ends
 /// in the midst of a frame does not verify, and on such a day nothing is removed.
-fn may_be_damaged(disk: &DiskSnapshot, day: &DayOnDisk, now: &Moment) -> bool {
-    let is_torn = || day.live.values().any(|segment| segment.tail != Tail::Clean);
-    let may_lack_edits = || day.manifest.as_ref().is_none_or(|manifest| manifest.tail != Tail::Clean);
-    now.is_damaged(&disk.name) && (may_lack_edits() || is_torn())
+fn may_be_damaged(disk: &DiskSnapshot, day: &DayReplica, context: &CheckContext) -> bool {
+    let is_torn = || day.live.values().any(|segment| segment.tail != FileTail::Clean);
+    let may_lack_edits = || day.manifest.as_ref().is_none_or(|manifest| manifest.tail != FileTail::Clean);
+    context.is_damaged(&disk.name) && (may_lack_edits() || is_torn())
 }
 
-fn old_orphans(disk: &DiskSnapshot, of: ProjectDay, old: &[&str], now: &Moment) -> Option<Violation> {
+fn old_orphans(
+    disk: &DiskSnapshot,
+    project_day: ProjectDay,
+    old: &[&str],
+    context: &CheckContext,
+) -> Option<Violation> {
     let first = old.first()?;
     let detail = format!(
         "{}: {} files such as {first} are not live and outlived the grace time",
         disk.name,
         old.len()
     );
-    Some(violation("I16", "orphan", now, of, old.len() as u64).keys(old.iter().copied()).because(detail))
+    Some(
+        violation("I16", "orphan", context, project_day, old.len() as u64)
+            .keys(old.iter().copied())
+            .because(detail),
+    )
 }
 
 /// The end of the hour in a tee file's name, in milliseconds since 1970.
@@ -198,20 +216,29 @@ fn tee_hour_ends_ms(path: &str) -> Option<i64> {
     i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000)
 }
 
-fn old_tee_files(disk: &DiskView, old: &[&str], now: &Moment) -> Option<Violation> {
+fn old_tee_files(disk: &DiskView, old: &[&str], context: &CheckContext) -> Option<Violation> {
     let first = old.first()?;
     let detail = format!("{}: {} tee files such as {first} are past their time", disk.name, old.len());
-    let one = Violation::new("I16", "tee", now.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
-    Some(one.at(now.at_ms).keys(old.iter().copied()).because(detail))
+    let one = Violation::new("I16", "tee", context.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
+    Some(one.at(context.at_ms).keys(old.iter().copied()).because(detail))
 }
 
-fn old_asides(disk: &DiskSnapshot, of: ProjectDay, old: &[String], now: &Moment) -> Option<Violation> {
+fn old_quarantines(
+    disk: &DiskSnapshot,
+    project_day: ProjectDay,
+    old: &[String],
+    context: &CheckContext,
+) -> Option<Violation> {
     let first = old.first()?;
     let detail = format!("{}: {first} was set aside, and is still there though the day is whole", disk.name);
-    Some(violation("I16", "aside", now, of, old.len() as u64).keys(old.iter().cloned()).because(detail))
+    Some(
+        violation("I16", "aside", context, project_day, old.len() as u64)
+            .keys(old.iter().cloned())
+            .because(detail),
+    )
 }
 
-fn too_much(disk: &DiskSnapshot, limits: Limits, now: &Moment) -> Option<Violation> {
+fn excess_space(disk: &DiskSnapshot, limits: SpaceLimits, context: &CheckContext) -> Option<Violation> {
     let live_bytes: u64 = disk.days.values().map(|day| day.live_bytes).sum();
     let most_bytes = live_bytes / 100 * limits.held_per_live_percent + limits.allowance_bytes;
     if disk.held_bytes <= most_bytes {
@@ -222,9 +249,9 @@ fn too_much(disk: &DiskSnapshot, limits: Limits, now: &Moment) -> Option<Violati
         disk.name, disk.held_bytes
     );
     Some(
-        Violation::new("I16", "space", now.stage.as_str())
+        Violation::new("I16", "space", context.stage.as_str())
             .of(disk.name.as_str(), 0)
-            .at(now.at_ms)
+            .at(context.at_ms)
             .because(detail),
     )
 }
@@ -232,105 +259,110 @@ fn too_much(disk: &DiskSnapshot, limits: Limits, now: &Moment) -> Option<Violati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invariants::noon_after;
-    use crate::testing::{DAY, Disk, NOON_MS, Rec, snapshot};
+    use crate::invariants::noon_context;
+    use crate::test_support::{DAY, NOON_MS, TestDisk, TestRecord, snapshot};
     use crate::view::FileView;
     use bytes::Bytes;
 
-    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
-    const LIMITS: Limits = Limits {
+    const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const LIMITS: SpaceLimits = SpaceLimits {
         orphan_age_ms: 1_000,
-        aside_age_ms: 5_000,
+        quarantine_age_ms: 5_000,
         held_per_live_percent: 200,
         allowance_bytes: 400,
         tee_age_ms: 7 * 86_400_000,
     };
 
-    fn kinds(watch: &mut SpaceWatch, disk: &Disk, later_ms: i64) -> Vec<String> {
-        let now = Moment { at_ms: NOON_MS + later_ms, ..noon_after() };
-        watch.check(&snapshot(std::slice::from_ref(disk)), LIMITS, &now).into_iter().map(|v| v.kind).collect()
+    fn kinds(checker: &mut SpaceChecker, disk: &TestDisk, later_ms: i64) -> Vec<String> {
+        let context = CheckContext { at_ms: NOON_MS + later_ms, ..noon_context() };
+        checker
+            .check(&snapshot(std::slice::from_ref(disk)), LIMITS, &context)
+            .into_iter()
+            .map(|v| v.kind)
+            .collect()
     }
 
     #[test]
     fn an_orphan_may_lie_about_for_the_grace_time() {
-        let clean = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
+        let clean = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         let mut disk = clean.clone();
-        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
-        let mut watch = SpaceWatch::default();
-        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 1_000), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 1_001), ["orphan"]);
-        assert_eq!(kinds(&mut watch, &clean, 1_002), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 1_003), [""; 0], "its age counts anew");
-        watch.forget("disk-0");
-        assert_eq!(kinds(&mut watch, &disk, 9_999), [""; 0], "another file of that name");
+        disk.put(PROJECT_DAY, "7.seg.tmp", Bytes::from_static(b"half"));
+        let mut checker = SpaceChecker::default();
+        assert_eq!(kinds(&mut checker, &disk, 0), [""; 0]);
+        assert_eq!(kinds(&mut checker, &disk, 1_000), [""; 0]);
+        assert_eq!(kinds(&mut checker, &disk, 1_001), ["orphan"]);
+        assert_eq!(kinds(&mut checker, &clean, 1_002), [""; 0]);
+        assert_eq!(kinds(&mut checker, &disk, 1_003), [""; 0], "its age counts anew");
+        checker.forget("disk-0");
+        assert_eq!(kinds(&mut checker, &disk, 9_999), [""; 0], "another file of that name");
     }
 
     #[test]
     fn the_grace_time_begins_anew_when_the_disk_boots() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
-        let mut watch = SpaceWatch::default();
-        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
-        watch.booted("disk-0", NOON_MS + 900);
-        assert_eq!(kinds(&mut watch, &disk, 1_900), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 1_901), ["orphan"]);
-        disk.put(OF, "1.seg", Bytes::from_static(b"rotten"));
-        assert_eq!(kinds(&mut watch, &disk, 9_999), [""; 0], "a day that does not verify removes nothing");
+        let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
+        disk.put(PROJECT_DAY, "7.seg.tmp", Bytes::from_static(b"half"));
+        let mut checker = SpaceChecker::default();
+        assert_eq!(kinds(&mut checker, &disk, 0), [""; 0]);
+        checker.record_boot("disk-0", NOON_MS + 900);
+        assert_eq!(kinds(&mut checker, &disk, 1_900), [""; 0]);
+        assert_eq!(kinds(&mut checker, &disk, 1_901), ["orphan"]);
+        disk.put(PROJECT_DAY, "1.seg", Bytes::from_static(b"rotten"));
+        assert_eq!(kinds(&mut checker, &disk, 9_999), [""; 0], "a day that does not verify removes nothing");
     }
 
     #[test]
     fn nothing_is_too_old_where_an_open_segment_of_a_damaged_disk_ends_in_the_midst_of_a_frame() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
-        let segment = segment::path_of(OF, 1);
+        let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
+        disk.put(PROJECT_DAY, "7.seg.tmp", Bytes::from_static(b"half"));
+        let segment = segment::segment_path(PROJECT_DAY, 1);
         let whole = disk.files[&segment].clone();
         disk.files.insert(segment, whole.slice(..whole.len() - 1));
-        for (damaged, expected) in [(&["disk-0"][..], vec![]), (&[], vec!["orphan"])] {
-            let mut watch = SpaceWatch::default();
-            assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
-            let damaged = damaged.iter().map(|name| (*name).into()).collect();
-            let now = Moment { at_ms: NOON_MS + 1_001, damaged, ..noon_after() };
-            let found = watch.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &now);
+        for (damaged_disks, expected) in [(&["disk-0"][..], vec![]), (&[], vec!["orphan"])] {
+            let mut checker = SpaceChecker::default();
+            assert_eq!(kinds(&mut checker, &disk, 0), [""; 0]);
+            let damaged_disks = damaged_disks.iter().map(|name| (*name).into()).collect();
+            let context = CheckContext { at_ms: NOON_MS + 1_001, damaged_disks, ..noon_context() };
+            let found = checker.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &context);
             assert_eq!(found.into_iter().map(|v| v.kind).collect::<Vec<_>>(), expected);
         }
     }
 
     #[test]
     fn what_was_set_aside_goes_once_the_day_is_whole_and_trouble_is_over() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
+        let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         disk.files.insert("arb/17/2016-02-22.corrupt-6/manifest".into(), Bytes::from_static(b"x"));
-        let mut watch = SpaceWatch::default();
-        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 5_000), [""; 0]);
-        let mut rotten = disk.clone();
-        rotten.put(OF, "1.seg", Bytes::from_static(b"rotten"));
-        assert_eq!(kinds(&mut watch.clone(), &rotten, 5_001), [""; 0]);
-        let trouble = Moment { at_ms: NOON_MS + 5_001, faults_active: true, ..noon_after() };
-        assert_eq!(watch.clone().check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &trouble), []);
-        assert_eq!(kinds(&mut watch, &disk, 5_001), ["aside"]);
+        let mut checker = SpaceChecker::default();
+        assert_eq!(kinds(&mut checker, &disk, 0), [""; 0]);
+        assert_eq!(kinds(&mut checker, &disk, 5_000), [""; 0]);
+        let mut corrupt = disk.clone();
+        corrupt.put(PROJECT_DAY, "1.seg", Bytes::from_static(b"rotten"));
+        assert_eq!(kinds(&mut checker.clone(), &corrupt, 5_001), [""; 0]);
+        let trouble = CheckContext { at_ms: NOON_MS + 5_001, faults_active: true, ..noon_context() };
+        assert_eq!(checker.clone().check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &trouble), []);
+        assert_eq!(kinds(&mut checker, &disk, 5_001), ["aside"]);
     }
 
     #[test]
     fn on_a_damaged_disk_a_file_that_no_edit_named_may_have_lost_its_edit() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        disk.put(OF, "7.seg", Bytes::from_static(b"its edit was confirmed and never written"));
-        let damaged = || ["disk-0".to_owned()].into();
-        let mut watch = SpaceWatch::default();
+        let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
+        disk.put(PROJECT_DAY, "7.seg", Bytes::from_static(b"its edit was confirmed and never written"));
+        let damaged_disks = || ["disk-0".to_owned()].into();
+        let mut checker = SpaceChecker::default();
         for later_ms in [0, 9_999] {
-            let now = Moment { at_ms: NOON_MS + later_ms, damaged: damaged(), ..noon_after() };
-            assert_eq!(watch.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &now), []);
+            let context =
+                CheckContext { at_ms: NOON_MS + later_ms, damaged_disks: damaged_disks(), ..noon_context() };
+            assert_eq!(checker.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &context), []);
         }
-        assert_eq!(kinds(&mut watch, &disk, 10_000), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 11_001), ["orphan"], "on a disk that works as it should");
+        assert_eq!(kinds(&mut checker, &disk, 10_000), [""; 0]);
+        assert_eq!(kinds(&mut checker, &disk, 11_001), ["orphan"], "on a disk that works as it should");
     }
 
     #[test]
     fn a_disk_that_holds_far_more_than_is_live_is_found() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), [""; 0]);
+        let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
+        assert_eq!(kinds(&mut SpaceChecker::default(), &disk, 0), [""; 0]);
         disk.files.insert("hints/old".into(), Bytes::from(vec![0; 2_000]));
-        assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), ["space"]);
+        assert_eq!(kinds(&mut SpaceChecker::default(), &disk, 0), ["space"]);
     }
 
     #[test]
@@ -341,16 +373,18 @@ mod tests {
         let held = format!("objects/holds/{NOON_MS}-17-2016-02-22-{hour}-{hour}");
         let elsewhere = format!("objects/holds/{NOON_MS}-17-2016-02-22-{0}-{0}", hour + 1);
         let released = format!("{held}-released");
-        let found = |looks: &[(i64, &[&String])]| {
-            let mut watch = SpaceWatch::default();
-            let mut look = |(later_ms, paths): &(i64, &[&String])| {
+        let found = |checks: &[(i64, &[&String])]| {
+            let mut checker = SpaceChecker::default();
+            let mut check = |(later_ms, paths): &(i64, &[&String])| {
                 let paths = [&tee].into_iter().chain(paths.iter().copied());
                 let files = paths.map(|path| FileView::whole(path.clone(), Bytes::new())).collect();
                 let store = DiskView { name: "tee-store".into(), files };
-                let now = Moment { at_ms: end_ms + later_ms, ..noon_after() };
-                watch.check_tee(std::slice::from_ref(&store), LIMITS, |_| Excused::default(), &now).len()
+                let context = CheckContext { at_ms: end_ms + later_ms, ..noon_context() };
+                checker
+                    .check_tee(std::slice::from_ref(&store), LIMITS, |_| ExcusedPeriods::default(), &context)
+                    .len()
             };
-            looks.iter().map(&mut look).collect::<Vec<_>>()
+            checks.iter().map(&mut check).collect::<Vec<_>>()
         };
         let ms = |hours: i64| hours * 3_600_000;
         let whole = [&held, &released];
@@ -372,13 +406,13 @@ mod tests {
         let path = format!("objects/tee/{hour}-0-1.by-0.tee");
         let file = FileView::whole(path.clone(), Bytes::new());
         let store = DiskView { name: "tee-store".into(), files: vec![file] };
-        let mut watch = SpaceWatch::default();
-        watch.tee_file_came("tee-store", &path, end_ms + came_h * HOUR_MS);
+        let mut checker = SpaceChecker::default();
+        checker.record_tee_file("tee-store", &path, end_ms + came_h * HOUR_MS);
         let spans = excused_h.iter().map(|(from, to)| (end_ms + from * HOUR_MS, end_ms + to * HOUR_MS));
-        let excused = Excused::of(spans);
+        let excused = ExcusedPeriods::of(spans);
         let mut is_old = |later_ms: &&i64| {
-            let now = Moment { at_ms: end_ms + **later_ms, ..noon_after() };
-            !watch.check_tee(std::slice::from_ref(&store), LIMITS, |_| excused.clone(), &now).is_empty()
+            let context = CheckContext { at_ms: end_ms + **later_ms, ..noon_context() };
+            !checker.check_tee(std::slice::from_ref(&store), LIMITS, |_| excused.clone(), &context).is_empty()
         };
         looks_ms.iter().filter(|later_ms| is_old(later_ms)).copied().collect()
     }

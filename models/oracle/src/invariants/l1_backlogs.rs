@@ -6,9 +6,9 @@
 //! Seen from outside: files that should be gone by then, and clients who have not been told. What a backlog holds is
 //! no matter here; that it was not lost on the way is that of I1 and I11.
 
-use super::Moment;
-use super::waiting::Waiting;
-use crate::excused::Excused;
+use super::CheckContext;
+use super::liveness_violation::LivenessViolation;
+use crate::excused_periods::ExcusedPeriods;
 use crate::reader::tee::parse_name;
 use crate::view::{DiskView, FileView};
 use latent_verdict::Violation;
@@ -19,8 +19,14 @@ pub const WITHIN_MS: i64 = 24 * 3_600_000;
 
 /// What is left of backlogs on `disks` (edges, ingest nodes, object stores) long after faults ended.
 #[must_use]
-pub fn check(disks: &[DiskView], clients_waiting: u64, faults_ended_ms: i64, now_ms: i64) -> Vec<Waiting> {
-    let past = |since_ms: i64| Waiting::past("L1", since_ms.max(faults_ended_ms), WITHIN_MS, now_ms);
+pub fn check(
+    disks: &[DiskView],
+    clients_waiting: u64,
+    faults_ended_ms: i64,
+    now_ms: i64,
+) -> Vec<LivenessViolation> {
+    let past =
+        |since_ms: i64| LivenessViolation::past("L1", since_ms.max(faults_ended_ms), WITHIN_MS, now_ms);
     let clients = past(faults_ended_ms).filter(|_| clients_waiting > 0);
     let clients =
         clients.map(|late| late.at("clients").what(format!("{clients_waiting} still wait for an answer")));
@@ -37,14 +43,20 @@ pub const HINT_WITHIN_MS: i64 = 3_600_000;
 
 /// A hint that lies on `node` still, since `kept_ms`; `excused` says when its node or its disk was not there.
 #[must_use]
-pub fn late_hint(node: &str, path: &str, kept_ms: i64, excused: &Excused, now: &Moment) -> Option<Violation> {
-    let waits_ms = excused.available_ms(kept_ms, now.at_ms);
+pub fn late_hint(
+    node: &str,
+    path: &str,
+    kept_ms: i64,
+    excused: &ExcusedPeriods,
+    context: &CheckContext,
+) -> Option<Violation> {
+    let waits_ms = excused.available_ms(kept_ms, context.at_ms);
     (waits_ms > HINT_WITHIN_MS).then(|| {
         let detail = format!(
             "{node}: {path} is not handed off {} min after it was kept, with nothing in the way",
             waits_ms / 60_000
         );
-        let late = Violation::new("L1", "hint-late", now.stage.as_str()).of(node, 1).at(now.at_ms);
+        let late = Violation::new("L1", "hint-late", context.stage.as_str()).of(node, 1).at(context.at_ms);
         late.keys([path]).because(detail)
     })
 }
@@ -78,7 +90,7 @@ mod tests {
     }
 
     fn words(disks: &[DiskView], clients: u64, now_ms: i64) -> Vec<String> {
-        check(disks, clients, 100 * HOUR_MS, now_ms).iter().map(Waiting::to_string).collect()
+        check(disks, clients, 100 * HOUR_MS, now_ms).iter().map(LivenessViolation::to_string).collect()
     }
 
     #[test]
@@ -110,9 +122,10 @@ mod tests {
     #[test]
     fn a_hint_is_late_after_an_hour_in_which_its_node_and_its_disk_were_there() {
         let late = |excused_min: &[(i64, i64)], later_ms: i64| {
-            let now = Moment { at_ms: later_ms, ..crate::invariants::noon_after() };
-            let excused = Excused::of(excused_min.iter().map(|(from, to)| (from * 60_000, to * 60_000)));
-            late_hint("ingest-1", "hints/3-7", 0, &excused, &now).map(|late| late.detail)
+            let context = CheckContext { at_ms: later_ms, ..crate::invariants::noon_context() };
+            let excused =
+                ExcusedPeriods::of(excused_min.iter().map(|(from, to)| (from * 60_000, to * 60_000)));
+            late_hint("ingest-1", "hints/3-7", 0, &excused, &context).map(|late| late.detail)
         };
         assert_eq!((late(&[], HOUR_MS), late(&[(10, 90)], 2 * HOUR_MS)), (None, None));
         let said = "ingest-1: hints/3-7 is not handed off 120 min after it was kept, with nothing in the way";

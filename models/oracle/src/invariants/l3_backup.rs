@@ -3,8 +3,8 @@
 //! Judged by the catalogs, which are written last. Backups at longer intervals than a day are held to their interval by
 //! I10 alone.
 
-use super::waiting::Waiting;
-use crate::backup::Objects;
+use super::liveness_violation::LivenessViolation;
+use crate::backup::ObjectStoreView;
 use crate::view::DiskView;
 
 /// What taking a backup may last on top of the interval; a failed one is tried again after half an hour.
@@ -22,15 +22,20 @@ pub fn within_ms(interval_ms: i64) -> Option<i64> {
 
 /// Data centers without a backup that was taken since faults ended.
 #[must_use]
-pub fn check(stores: &[DiskView], interval_ms: i64, faults_ended_ms: i64, now_ms: i64) -> Vec<Waiting> {
+pub fn check(
+    stores: &[DiskView],
+    interval_ms: i64,
+    faults_ended_ms: i64,
+    now_ms: i64,
+) -> Vec<LivenessViolation> {
     let Some(within_ms) = within_ms(interval_ms) else { return Vec::new() };
     let late = |store: &DiskView| {
-        let (catalogs, _) = Objects::of(store).catalogs();
+        let (catalogs, _) = ObjectStoreView::of(store).catalogs();
         let newest_ms = catalogs.iter().map(|catalog| catalog.taken_ms).max();
         if newest_ms.is_some_and(|newest_ms| newest_ms >= faults_ended_ms - SKEW_MS) {
             return None;
         }
-        let late = Waiting::past("L3", faults_ended_ms, within_ms, now_ms)?;
+        let late = LivenessViolation::past("L3", faults_ended_ms, within_ms, now_ms)?;
         Some(late.at(&store.name).what("has no backup that was taken since faults ended"))
     };
     stores.iter().filter_map(late).collect()
@@ -40,18 +45,21 @@ pub fn check(stores: &[DiskView], interval_ms: i64, faults_ended_ms: i64, now_ms
 mod tests {
     use super::*;
     use crate::identity::ProjectDay;
-    use crate::testing::{self, DAY, NOON_MS, Rec, Store};
+    use crate::test_support::{self, DAY, NOON_MS, TestRecord, TestStore};
 
     const HOUR_MS: i64 = 3_600_000;
 
     fn store(position_ms: i64) -> DiskView {
-        let of = ProjectDay { project: 17, day: DAY };
-        let file = testing::compacted(of, 3, vec![Rec::new("a", "i1", NOON_MS)]);
-        Store::default().with_backup(position_ms, &[(of, vec![(file, 1)])]).view("dc-1")
+        let project_day = ProjectDay { project: 17, day: DAY };
+        let file = test_support::compacted(project_day, 3, vec![TestRecord::new("a", "i1", NOON_MS)]);
+        TestStore::default().with_backup(position_ms, &[(project_day, vec![(file, 1)])]).view("dc-1")
     }
 
     fn words(stores: &[DiskView], interval_ms: i64, later_ms: i64) -> Vec<String> {
-        check(stores, interval_ms, NOON_MS, NOON_MS + later_ms).iter().map(Waiting::to_string).collect()
+        check(stores, interval_ms, NOON_MS, NOON_MS + later_ms)
+            .iter()
+            .map(LivenessViolation::to_string)
+            .collect()
     }
 
     #[test]

@@ -3,14 +3,14 @@
 //! Whether what it brought is right is for the audit and the other invariants; here it only has to come to an end. One
 //! whose process died has not ended: somebody must run it again.
 
-use super::waiting::Waiting;
+use super::liveness_violation::LivenessViolation;
 
 /// Reading the tee is tried for two hours at most, each day is written a few times: half a day is ample.
 pub const WITHIN_MS: i64 = 12 * 3_600_000;
 
 /// A recovery that was begun and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begun {
+pub struct UnfinishedRecovery {
     /// The node that runs it.
     pub node: String,
     /// When, milliseconds since 1970.
@@ -19,9 +19,9 @@ pub struct Begun {
 
 /// Recoveries that are not through.
 #[must_use]
-pub fn check(begun: &[Begun], faults_ended_ms: i64, now_ms: i64) -> Vec<Waiting> {
-    let late = |one: &Begun| {
-        let late = Waiting::past("L4", one.at_ms.max(faults_ended_ms), WITHIN_MS, now_ms)?;
+pub fn check(begun: &[UnfinishedRecovery], faults_ended_ms: i64, now_ms: i64) -> Vec<LivenessViolation> {
+    let late = |one: &UnfinishedRecovery| {
+        let late = LivenessViolation::past("L4", one.at_ms.max(faults_ended_ms), WITHIN_MS, now_ms)?;
         Some(late.at(&one.node).what("began a recovery that has not ended"))
     };
     begun.iter().filter_map(late).collect()
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn a_recovery_that_does_not_end_is_named_half_a_day_after_it_began_or_faults_ended() {
-        let begun = |at_ms| [Begun { node: "operator".into(), at_ms }];
+        let begun = |at_ms| [UnfinishedRecovery { node: "operator".into(), at_ms }];
         assert_eq!(check(&begun(5), 10, 10 + WITHIN_MS), []);
         let late = check(&begun(5), 10, 11 + WITHIN_MS);
         assert_eq!(late[0].to_string(), "L4 operator began a recovery that has not ended");

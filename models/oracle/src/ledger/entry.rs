@@ -2,7 +2,7 @@
 
 /// All that clients sent and heard of one event: one key, or one content without identity, of one project's day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct LedgerEntry {
     /// The first content that was sent; others stand in the day's own list.
     pub content: u128,
     /// When it was acknowledged first (without identity: last), by the world's clock; [`NEVER`] if it was not.
@@ -14,7 +14,7 @@ pub(crate) struct Entry {
     /// How many of these were refused for good.
     pub rejections: u16,
     /// A reader surely saw it, acknowledged or not: it may not vanish.
-    pub seen: bool,
+    pub observed: bool,
     /// A client sent it for the last time, and had no answer.
     pub given_up: bool,
 }
@@ -22,13 +22,21 @@ pub(crate) struct Entry {
 /// No acknowledgement yet.
 pub(crate) const NEVER: i64 = i64::MAX;
 
-impl Entry {
-    pub(crate) fn new(content: u128) -> Entry {
-        Entry { content, acked_at_ms: NEVER, sends: 0, acks: 0, rejections: 0, seen: false, given_up: false }
+impl LedgerEntry {
+    pub(crate) fn new(content: u128) -> LedgerEntry {
+        LedgerEntry {
+            content,
+            acked_at_ms: NEVER,
+            sends: 0,
+            acks: 0,
+            rejections: 0,
+            observed: false,
+            given_up: false,
+        }
     }
 
     /// It was acknowledged before `before_ms`.
-    pub(crate) fn acked_before(&self, before_ms: i64) -> bool {
+    pub(crate) fn is_acked_before(&self, before_ms: i64) -> bool {
         self.acked_at_ms < before_ms
     }
 
@@ -43,7 +51,7 @@ impl Entry {
     }
 
     /// How many of it may be stored.
-    pub(crate) fn most(&self) -> u32 {
+    pub(crate) fn max_copies(&self) -> u32 {
         u32::from(self.sends - self.rejections)
     }
 }

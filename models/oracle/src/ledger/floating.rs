@@ -11,9 +11,9 @@
 //! may be on ([`Ledger::floating_on`]), and which of the copies found no send accounts for ([`Ledger::unaccounted`]).
 
 use super::entry::NEVER;
-use super::{Identity, Ledger};
-use crate::identity::{Content, ProjectDay};
-use crate::sight::Sight;
+use super::{EventIdentity, Ledger};
+use crate::identity::{EventDigest, ProjectDay};
+use crate::read_view::ReadView;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The last day of a send whose arrival nothing bounds.
@@ -21,7 +21,7 @@ pub(crate) const ANY_LATER_DAY: i32 = i32::MAX;
 
 /// One send of such an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Floating {
+pub(crate) struct FloatingSend {
     pub request: u64,
     /// When it was sent, by the world's clock.
     pub sent_at_ms: i64,
@@ -31,7 +31,7 @@ pub(crate) struct Floating {
     pub days: (i32, i32),
     /// The last day on which any copy of it may have arrived.
     pub last_day: i32,
-    pub content: Content,
+    pub content: EventDigest,
     /// [`NEVER`] if it was not acknowledged.
     pub acked_at_ms: i64,
     pub rejected: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Floating {
     pub given_up: bool,
 }
 
-impl Floating {
+impl FloatingSend {
     pub(crate) fn is_open(&self) -> bool {
         self.acked_at_ms == NEVER && !self.rejected
     }
@@ -61,42 +61,46 @@ impl Floating {
 
 impl Ledger {
     /// Sends of a floating event that may be stored on this day.
-    pub(crate) fn floating_on(&self, of: ProjectDay, identity: Identity) -> impl Iterator<Item = &Floating> {
-        let sends = self.floating.get(&(of.project, identity));
-        sends.into_iter().flatten().filter(move |send| send.may_be_on(of.day))
+    pub(crate) fn floating_on(
+        &self,
+        project_day: ProjectDay,
+        identity: EventIdentity,
+    ) -> impl Iterator<Item = &FloatingSend> {
+        let sends = self.floating.get(&(project_day.project, identity));
+        sends.into_iter().flatten().filter(move |send| send.may_be_on(project_day.day))
     }
 
     /// Whether any send of this event floats.
-    pub(crate) fn is_floating(&self, project: u32, identity: Identity) -> bool {
+    pub(crate) fn is_floating(&self, project: u32, identity: EventIdentity) -> bool {
         self.floating.contains_key(&(project, identity))
     }
 
-    /// Of the days of `sight` those on which a send of this event may be, with what `found` says of each.
-    pub(crate) fn found_floating<'s, T>(
+    /// Of the days of `read_view` those on which a send of this event may be, with what `found` says of each.
+    pub(crate) fn days_with_floating<'s, T>(
         &self,
-        sight: &'s Sight,
-        (project, identity): (u32, Identity),
-        found: impl Fn(&'s crate::sight::SeenDay) -> Option<T>,
+        read_view: &'s ReadView,
+        (project, identity): (u32, EventIdentity),
+        found: impl Fn(&'s crate::read_view::DayView) -> Option<T>,
     ) -> BTreeMap<i32, T> {
         let sends = self.floating.get(&(project, identity)).map_or(&[][..], Vec::as_slice);
         let Some(first) = sends.iter().map(|send| send.days.0).min() else { return BTreeMap::new() };
         let days = ProjectDay { project, day: first }..=ProjectDay { project, day: ANY_LATER_DAY };
         let may_be = |day: i32| sends.iter().any(|send| send.may_be_on(day));
-        let seen = sight.days.range(days).filter(|(of, _)| may_be(of.day));
-        seen.filter_map(|(of, seen)| Some((of.day, found(seen)?))).collect()
+        let day_view = read_view.days.range(days).filter(|(project_day, _)| may_be(project_day.day));
+        day_view.filter_map(|(project_day, day_view)| Some((project_day.day, found(day_view)?))).collect()
     }
 
     /// How many of the copies of an event that were `found` on each day no send accounts for. On each day there may be
     /// as many as were sent for that day, and `spare` more; each floating send accounts for one copy on any one of its
     /// days, as often as the network may deliver it.
-    pub(crate) fn unaccounted(
+    pub(crate) fn unaccounted_copies(
         &self,
-        (project, identity): (u32, Identity),
+        (project, identity): (u32, EventIdentity),
         found: &BTreeMap<i32, u32>,
         spare: u32,
     ) -> BTreeMap<i32, u32> {
         let deliveries = self.settings.deliveries_per_send;
-        let mut left: Vec<(&Floating, u32)> = self
+        let mut left: Vec<(&FloatingSend, u32)> = self
             .floating
             .get(&(project, identity))
             .into_iter()
@@ -107,25 +111,30 @@ impl Ledger {
         // Days in order, and of the sends that may be on a day the one whose days end first: if any choice accounts
         // for all copies, this one does.
         left.sort_unstable_by_key(|(send, _)| send.last_day);
-        let mut unaccounted = BTreeMap::new();
+        let mut unaccounted_copies = BTreeMap::new();
         for (day, count) in found {
             let fixed =
-                self.entry(ProjectDay { project, day: *day }, identity).map_or(0, |entry| entry.most());
+                self.entry(ProjectDay { project, day: *day }, identity).map_or(0, |entry| entry.max_copies());
             let mut excess = count.saturating_sub(fixed.saturating_mul(deliveries).saturating_add(spare));
             for (_, copies) in left.iter_mut().filter(|(send, _)| send.may_be_on(*day)) {
                 let taken = excess.min(*copies);
                 (excess, *copies) = (excess - taken, *copies - taken);
             }
             if excess > 0 {
-                unaccounted.insert(*day, excess);
+                unaccounted_copies.insert(*day, excess);
             }
         }
-        unaccounted
+        unaccounted_copies
     }
 
     /// A floating send was acknowledged. Returns the days that its event is on one of: if it is one day, the send floats
     /// no longer.
-    pub(super) fn land(&mut self, request: u64, item: &super::EventId, at_ms: i64) -> super::EventId {
+    pub(super) fn resolve_floating(
+        &mut self,
+        request: u64,
+        item: &super::EventId,
+        at_ms: i64,
+    ) -> super::EventId {
         let skew_ms = self.settings.clock_skew_ms;
         let bounds_all = self.settings.deliveries_per_send == 1;
         let key = (item.project, item.identity);
@@ -149,40 +158,40 @@ impl Ledger {
             if sends.is_empty() {
                 self.floating.remove(&key);
             }
-            self.note_sent_to_its_day(&landed, content);
-            self.note_acked_on_its_day(&landed, at_ms);
+            self.add_send_to_day(&landed, content);
+            self.add_ack_to_day(&landed, at_ms);
         }
         landed
     }
 
-    /// Notes the floating events that every reader of `sight` sees, by day: there they may not vanish.
-    pub(super) fn note_seen_floating(&mut self, sight: &Sight) {
-        let mut surely: Vec<((u32, Identity), BTreeSet<i32>)> = Vec::new();
+    /// Notes the floating events that every reader of `read_view` sees, by day: there they may not vanish.
+    pub(super) fn record_observed_floating(&mut self, read_view: &ReadView) {
+        let mut surely: Vec<((u32, EventIdentity), BTreeSet<i32>)> = Vec::new();
         for (project, identity) in self.floating.keys() {
-            let Identity::Keyed(key) = *identity else { continue };
-            let there = |seen: &crate::sight::SeenDay| {
-                let at = seen.held.binary_search_by_key(&key, |held| held.key).ok()?;
-                (seen.held[at].places >= sight.sure).then_some(())
+            let EventIdentity::Keyed(key) = *identity else { continue };
+            let there = |day_view: &crate::read_view::DayView| {
+                let at = day_view.events.binary_search_by_key(&key, |event| event.key).ok()?;
+                (day_view.events[at].replicas >= read_view.min_replicas).then_some(())
             };
-            let days = self.found_floating(sight, (*project, *identity), there);
+            let days = self.days_with_floating(read_view, (*project, *identity), there);
             surely.push(((*project, *identity), days.into_keys().collect()));
         }
         for (key, days) in surely.into_iter().filter(|(_, days)| !days.is_empty()) {
-            self.seen_floating.entry(key).or_default().extend(days);
+            self.observed_floating.entry(key).or_default().extend(days);
         }
     }
 
     /// Events that floated when a reader surely saw them on a day, and that no acknowledgement asks for there.
-    pub(crate) fn seen_floating(&self) -> impl Iterator<Item = (ProjectDay, Identity)> {
-        let seen = self.seen_floating.iter();
-        let each = seen.flat_map(|((project, identity), days)| {
+    pub(crate) fn observed_floating(&self) -> impl Iterator<Item = (ProjectDay, EventIdentity)> {
+        let day_view = self.observed_floating.iter();
+        let each = day_view.flat_map(|((project, identity), days)| {
             days.iter().map(|day| (ProjectDay { project: *project, day: *day }, *identity))
         });
-        each.filter(|(of, identity)| {
-            let is_asked_for = |send: &Floating| send.acked_days().any(|day| day == of.day);
-            let entry = self.entry(*of, *identity);
-            entry.is_none_or(|entry| entry.acks == 0 && !entry.seen)
-                && !self.floating_on(*of, *identity).any(is_asked_for)
+        each.filter(|(project_day, identity)| {
+            let is_asked_for = |send: &FloatingSend| send.acked_days().any(|day| day == project_day.day);
+            let entry = self.entry(*project_day, *identity);
+            entry.is_none_or(|entry| entry.acks == 0 && !entry.observed)
+                && !self.floating_on(*project_day, *identity).any(is_asked_for)
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Requests as clients send them, and the events in them.
 
-use crate::identity::{Content, Key, ProjectDay};
+use crate::identity::{DedupKey, EventDigest, ProjectDay};
 
 /// One event as a client sends it.
 #[derive(Clone, Copy, Debug)]
@@ -59,23 +59,23 @@ pub fn request_digest<'a>(
         part(value);
     }
     part(body);
-    crate::identity::first_128(&hasher)
+    crate::identity::truncate_to_128_bits(&hasher)
 }
 
 /// What an event is known by within a project's day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Identity {
+pub enum EventIdentity {
     /// By its key.
-    Keyed(Key),
+    Keyed(DedupKey),
     /// By nothing but its content.
-    Anonymous(Content),
+    Anonymous(EventDigest),
 }
 
-impl std::fmt::Display for Identity {
+impl std::fmt::Display for EventIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Identity::Keyed(key) => key.fmt(f),
-            Identity::Anonymous(content) => write!(f, "content {content}"),
+            EventIdentity::Keyed(key) => key.fmt(f),
+            EventIdentity::Anonymous(content) => write!(f, "content {content}"),
         }
     }
 }
@@ -88,7 +88,7 @@ pub struct EventId {
     /// The first and the last of the days it may belong to; equal unless it is floating.
     pub days: (i32, i32),
     /// What it is known by.
-    pub identity: Identity,
+    pub identity: EventIdentity,
 }
 
 impl EventId {

@@ -1,6 +1,6 @@
 //! Backup catalogs: `catalogs/<position_ms>-<hash>.json`, what one backup holds.
 
-use super::{Flaw, ReadError, is_hash};
+use super::{ReadError, ReadErrorKind, is_hash};
 use crate::view::FileView;
 use serde::Deserialize;
 
@@ -17,7 +17,7 @@ pub struct Catalog {
     pub taken_ms: i64,
     /// Projects that are held up to an earlier position, by project. Format 1 has none.
     #[serde(default)]
-    pub behind: Vec<Behind>,
+    pub behind: Vec<LaggingProject>,
     /// Every day that the backup holds, by project and day.
     pub days: Vec<CatalogDay>,
 }
@@ -25,7 +25,7 @@ pub struct Catalog {
 /// A project that is held up to an earlier position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Behind {
+pub struct LaggingProject {
     /// The project.
     pub project: u32,
     /// Every event of it acknowledged before this time is in this backup.
@@ -64,36 +64,39 @@ pub fn read(file: &FileView) -> Result<Catalog, ReadError> {
     read_at(file).map_err(|flaw| ReadError::new(&file.path, (0, flaw)))
 }
 
-fn read_at(file: &FileView) -> Result<Catalog, Flaw> {
+fn read_at(file: &FileView) -> Result<Catalog, ReadErrorKind> {
     let text = file.read().map_err(|(_, flaw)| flaw)?.concat();
-    let catalog: Catalog = serde_json::from_slice(&text).map_err(|e| Flaw::Json(e.to_string()))?;
+    let catalog: Catalog =
+        serde_json::from_slice(&text).map_err(|e| ReadErrorKind::MalformedJson(e.to_string()))?;
     if !(1..=2).contains(&catalog.format) {
-        return Err(Flaw::UnknownCode { field: "format", value: u64::from(catalog.format) });
+        return Err(ReadErrorKind::UnknownCode { field: "format", value: u64::from(catalog.format) });
     }
     let name = file.path.rsplit('/').next().unwrap_or_default();
     let expected = format!("{:016}-{}.json", catalog.position_ms, blake3::hash(&text).to_hex());
     if name != expected {
-        return Err(Flaw::Misplaced {
+        return Err(ReadErrorKind::Misplaced {
             field: "name by position and hash",
             found: expected,
             expected: name.into(),
         });
     }
     if !catalog.behind.is_sorted_by(|one, next| one.project < next.project) {
-        return Err(Flaw::Rule("projects that are behind are not sorted, each once"));
+        return Err(ReadErrorKind::RuleViolated("projects that are behind are not sorted, each once"));
     }
     if catalog.behind.iter().any(|behind| behind.position_ms >= catalog.position_ms) {
-        return Err(Flaw::Rule("a project that is behind is not before the catalog's position"));
+        return Err(ReadErrorKind::RuleViolated(
+            "a project that is behind is not before the catalog's position",
+        ));
     }
     if !catalog.days.is_sorted_by(|one, next| (one.project, one.day) < (next.project, next.day)) {
-        return Err(Flaw::Rule("days are not sorted by project and day, each once"));
+        return Err(ReadErrorKind::RuleViolated("days are not sorted by project and day, each once"));
     }
     for day in &catalog.days {
         if !day.segments.is_sorted_by(|one, next| one.hash <= next.hash) {
-            return Err(Flaw::Rule("segments are not sorted by hash"));
+            return Err(ReadErrorKind::RuleViolated("segments are not sorted by hash"));
         }
         if !day.segments.iter().all(|segment| is_hash(&segment.hash)) {
-            return Err(Flaw::Rule("a segment's hash is not 64 lower-case hex digits"));
+            return Err(ReadErrorKind::RuleViolated("a segment's hash is not 64 lower-case hex digits"));
         }
     }
     Ok(catalog)
@@ -122,7 +125,7 @@ mod tests {
         let catalog = read(&file(&text(&day), "0001456185600000")).unwrap();
         assert_eq!((catalog.position_ms, catalog.days[0].segments[0].records), (1_456_185_600_000, 4));
         let wrong = read(&file(&text(&day), "0001456185600001")).unwrap_err();
-        assert!(matches!(wrong.flaw, Flaw::Misplaced { .. }), "{wrong}");
+        assert!(matches!(wrong.kind, ReadErrorKind::Misplaced { .. }), "{wrong}");
     }
 
     #[test]
@@ -133,16 +136,19 @@ mod tests {
         };
         let (early, late) =
             (r#"{"project":9,"position_ms":5}"#, r#"{"project":9,"position_ms":1456185600000}"#);
-        assert_eq!(read_with(early), Ok(vec![Behind { project: 9, position_ms: 5 }]));
-        assert!(matches!(read_with(late).unwrap_err().flaw, Flaw::Rule(_)));
-        assert!(matches!(read_with(&[early, early].join(",")).unwrap_err().flaw, Flaw::Rule(_)));
+        assert_eq!(read_with(early), Ok(vec![LaggingProject { project: 9, position_ms: 5 }]));
+        assert!(matches!(read_with(late).unwrap_err().kind, ReadErrorKind::RuleViolated(_)));
+        assert!(matches!(
+            read_with(&[early, early].join(",")).unwrap_err().kind,
+            ReadErrorKind::RuleViolated(_)
+        ));
     }
 
     #[test]
     fn lists_are_in_order_and_days_stand_once() {
         let days = [r#"{"project":17,"day":5,"segments":[]}"#, r#"{"project":17,"day":5,"segments":[]}"#];
-        let flaw = read(&file(&text(&days.join(",")), "0001456185600000")).unwrap_err().flaw;
-        assert_eq!(flaw, Flaw::Rule("days are not sorted by project and day, each once"));
+        let flaw = read(&file(&text(&days.join(",")), "0001456185600000")).unwrap_err().kind;
+        assert_eq!(flaw, ReadErrorKind::RuleViolated("days are not sorted by project and day, each once"));
         let format = text("").replace("\"format\":1", "\"format\":3");
         assert!(
             read(&file(&format, "0001456185600000")).unwrap_err().to_string().contains("format 3 is unknown")

@@ -4,7 +4,7 @@
 //! before it counts. A bad frame with a valid one behind it, at whatever offset, is corruption, and the file as a
 //! whole is not to be read. A frame's checksum may be salted with what the frame belongs to. Eight zero bytes in a head's place are the hole of a lost append: torn, whatever follows.
 
-use super::Flaw;
+use super::ReadErrorKind;
 use crate::view::Cursor;
 use bytes::Bytes;
 
@@ -16,7 +16,7 @@ const HEAD_BYTES: usize = 8;
 
 /// How a file ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tail {
+pub enum FileTail {
     /// With its last frame.
     #[default]
     Clean,
@@ -45,7 +45,7 @@ impl Frame {
 }
 
 /// The frame at the cursor, whole; `None` when what is left is none (the cursor is then of no more use).
-pub(crate) fn next_whole(cursor: &mut Cursor<'_>) -> Option<Frame> {
+pub(crate) fn next_frame(cursor: &mut Cursor<'_>) -> Option<Frame> {
     let at = cursor.at();
     let len = take_u32(cursor)?;
     let crc = take_u32(cursor)?;
@@ -59,14 +59,14 @@ pub(crate) fn next_whole(cursor: &mut Cursor<'_>) -> Option<Frame> {
 /// What bytes that are no sound frame mean; the cursor stands before them.
 ///
 /// Any of them may have rotted, the length too: so a valid frame is looked for at every offset behind.
-fn judge_bad(mut bad: Cursor<'_>, salt: u32) -> Result<Tail, (u64, Flaw)> {
+fn classify_bad_frame(mut bad: Cursor<'_>, salt: u32) -> Result<FileTail, (u64, ReadErrorKind)> {
     let at = bad.at();
     let rest = usize::try_from(bad.left()).ok().and_then(|left| bad.take(left)).unwrap_or_default();
     let is_hole = rest.starts_with(&[0; HEAD_BYTES]);
     if !is_hole && (1..rest.len()).any(|from| is_sound_at(&rest[from..], salt)) {
-        return Err((at, Flaw::CorruptMiddle));
+        return Err((at, ReadErrorKind::CorruptFrame));
     }
-    Ok(Tail::Torn { at })
+    Ok(FileTail::Torn { at })
 }
 
 /// Whether `bytes` begin with a valid frame.
@@ -82,31 +82,31 @@ fn is_sound_at(bytes: &[u8], salt: u32) -> bool {
 /// Hands every sound frame to `accept`, which looks at the checksum too unless it knows the payload already.
 ///
 /// `accept` returns `Ok(false)` for a bad checksum.
-pub(crate) fn each_frame(
+pub(crate) fn for_each_frame(
     cursor: &mut Cursor<'_>,
     salt: u32,
-    mut accept: impl FnMut(&Frame) -> Result<bool, (u64, Flaw)>,
-) -> Result<Tail, (u64, Flaw)> {
+    mut accept: impl FnMut(&Frame) -> Result<bool, (u64, ReadErrorKind)>,
+) -> Result<FileTail, (u64, ReadErrorKind)> {
     while cursor.left() > 0 {
         let before = *cursor;
-        match next_whole(cursor) {
+        match next_frame(cursor) {
             Some(frame) if accept(&frame)? => {}
-            _ => return judge_bad(before, salt),
+            _ => return classify_bad_frame(before, salt),
         }
     }
-    Ok(Tail::Clean)
+    Ok(FileTail::Clean)
 }
 
 /// Every payload of a file whose header is `header_len` bytes, which are returned first.
-pub(crate) fn whole_file(
+pub(crate) fn read_file(
     chunks: &[Bytes],
     magic: [u8; 8],
     header_len: usize,
-) -> Result<(Bytes, Vec<Frame>, Tail), (u64, Flaw)> {
+) -> Result<(Bytes, Vec<Frame>, FileTail), (u64, ReadErrorKind)> {
     let mut cursor = Cursor::new(chunks);
     let header = header(&mut cursor, magic, header_len)?;
     let mut frames = Vec::new();
-    let tail = each_frame(&mut cursor, 0, |frame| {
+    let tail = for_each_frame(&mut cursor, 0, |frame| {
         let sound = frame.is_sound(0);
         if sound {
             frames.push(frame.clone());
@@ -117,11 +117,16 @@ pub(crate) fn whole_file(
 }
 
 /// A file's header, its magic compared.
-pub(crate) fn header(cursor: &mut Cursor<'_>, magic: [u8; 8], len: usize) -> Result<Bytes, (u64, Flaw)> {
+pub(crate) fn header(
+    cursor: &mut Cursor<'_>,
+    magic: [u8; 8],
+    len: usize,
+) -> Result<Bytes, (u64, ReadErrorKind)> {
     let has_bytes = cursor.left();
-    let header = cursor.take(len).ok_or((0, Flaw::ShortHeader { has_bytes, needs_bytes: len as u64 }))?;
+    let header =
+        cursor.take(len).ok_or((0, ReadErrorKind::ShortHeader { has_bytes, needs_bytes: len as u64 }))?;
     if header[..8] != magic {
-        return Err((0, Flaw::Magic { found: header[..8].escape_ascii().to_string() }));
+        return Err((0, ReadErrorKind::BadMagic { found: header[..8].escape_ascii().to_string() }));
     }
     Ok(header)
 }
@@ -132,75 +137,79 @@ fn take_u32(cursor: &mut Cursor<'_>) -> Option<u32> {
 }
 
 /// Little-endian fields, from front to back.
-pub(crate) struct Fields<'a> {
+pub(crate) struct FieldReader<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
-    pub(crate) fn of(bytes: &'a [u8]) -> Fields<'a> {
-        Fields { bytes }
+impl<'a> FieldReader<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> FieldReader<'a> {
+        FieldReader { bytes }
     }
 
     pub(crate) fn left(&self) -> usize {
         self.bytes.len()
     }
 
-    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Flaw> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], ReadErrorKind> {
         let (field, rest) = self.bytes.split_at_checked(len).ok_or_else(|| self.cut_off(len))?;
         self.bytes = rest;
         Ok(field)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Flaw> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadErrorKind> {
         let (field, rest) = self.bytes.split_first_chunk::<N>().ok_or_else(|| self.cut_off(N))?;
         self.bytes = rest;
         Ok(*field)
     }
 
-    fn cut_off(&self, needs: usize) -> Flaw {
-        Flaw::FieldCutOff { needs_bytes: needs as u64, has_bytes: self.bytes.len() as u64 }
+    fn cut_off(&self, needs: usize) -> ReadErrorKind {
+        ReadErrorKind::TruncatedField { needs_bytes: needs as u64, has_bytes: self.bytes.len() as u64 }
     }
 
-    pub(crate) fn u8(&mut self) -> Result<u8, Flaw> {
+    pub(crate) fn u8(&mut self) -> Result<u8, ReadErrorKind> {
         Ok(self.array::<1>()?[0])
     }
 
-    pub(crate) fn u16(&mut self) -> Result<u16, Flaw> {
+    pub(crate) fn u16(&mut self) -> Result<u16, ReadErrorKind> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
-    pub(crate) fn u32(&mut self) -> Result<u32, Flaw> {
+    pub(crate) fn u32(&mut self) -> Result<u32, ReadErrorKind> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    pub(crate) fn i32(&mut self) -> Result<i32, Flaw> {
+    pub(crate) fn i32(&mut self) -> Result<i32, ReadErrorKind> {
         Ok(i32::from_le_bytes(self.array()?))
     }
 
-    pub(crate) fn u64(&mut self) -> Result<u64, Flaw> {
+    pub(crate) fn u64(&mut self) -> Result<u64, ReadErrorKind> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    pub(crate) fn i64(&mut self) -> Result<i64, Flaw> {
+    pub(crate) fn i64(&mut self) -> Result<i64, ReadErrorKind> {
         Ok(i64::from_le_bytes(self.array()?))
     }
 
     /// Nothing may be left.
-    pub(crate) fn end(&self) -> Result<(), Flaw> {
-        if self.bytes.is_empty() { Ok(()) } else { Err(Flaw::Trailing(self.bytes.len() as u64)) }
+    pub(crate) fn end(&self) -> Result<(), ReadErrorKind> {
+        if self.bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(ReadErrorKind::TrailingBytes(self.bytes.len() as u64))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::frame;
+    use crate::test_support::frame;
 
     const MAGIC: [u8; 8] = *b"TESTFILE";
 
-    fn read(parts: &[&[u8]]) -> Result<(Vec<Bytes>, Tail), (u64, Flaw)> {
+    fn read(parts: &[&[u8]]) -> Result<(Vec<Bytes>, FileTail), (u64, ReadErrorKind)> {
         let chunks: Vec<Bytes> = parts.iter().map(|part| Bytes::copy_from_slice(part)).collect();
-        let (_, frames, tail) = whole_file(&chunks, MAGIC, 8)?;
+        let (_, frames, tail) = read_file(&chunks, MAGIC, 8)?;
         Ok((frames.into_iter().map(|frame| frame.payload).collect(), tail))
     }
 
@@ -209,7 +218,7 @@ mod tests {
         let file = [&MAGIC[..], &frame(b"one"), &frame(b"two")].concat();
         for cut in 0..file.len() {
             let (payloads, tail) = read(&[&file[..cut], &file[cut..]]).unwrap();
-            assert_eq!((payloads, tail), (vec![Bytes::from("one"), Bytes::from("two")], Tail::Clean));
+            assert_eq!((payloads, tail), (vec![Bytes::from("one"), Bytes::from("two")], FileTail::Clean));
         }
     }
 
@@ -220,18 +229,21 @@ mod tests {
             let (payloads, tail) = read(&[&file[..cut]]).unwrap();
             let (whole, end) = if cut < 19 { (0, 8) } else { (1, 19) };
             assert_eq!(payloads.len(), whole);
-            assert_eq!(tail, if cut == end { Tail::Clean } else { Tail::Torn { at: end as u64 } });
+            assert_eq!(tail, if cut == end { FileTail::Clean } else { FileTail::Torn { at: end as u64 } });
         }
-        assert_eq!(read(&[&file[..5]]).unwrap_err().1, Flaw::ShortHeader { has_bytes: 5, needs_bytes: 8 });
+        assert_eq!(
+            read(&[&file[..5]]).unwrap_err().1,
+            ReadErrorKind::ShortHeader { has_bytes: 5, needs_bytes: 8 }
+        );
     }
 
     #[test]
     fn a_bad_frame_is_torn_at_the_end_and_corrupt_before_a_valid_one() {
         let mut bad = frame(b"bad");
         bad[9] ^= 1;
-        assert_eq!(read(&[&MAGIC, &frame(b"one"), &bad]).unwrap().1, Tail::Torn { at: 19 });
-        assert_eq!(read(&[&MAGIC, &bad, &frame(b"one")]).unwrap_err(), (8, Flaw::CorruptMiddle));
-        assert_eq!(read(&[&MAGIC, &bad, &bad]).unwrap().1, Tail::Torn { at: 8 });
+        assert_eq!(read(&[&MAGIC, &frame(b"one"), &bad]).unwrap().1, FileTail::Torn { at: 19 });
+        assert_eq!(read(&[&MAGIC, &bad, &frame(b"one")]).unwrap_err(), (8, ReadErrorKind::CorruptFrame));
+        assert_eq!(read(&[&MAGIC, &bad, &bad]).unwrap().1, FileTail::Torn { at: 8 });
     }
 
     #[test]
@@ -239,12 +251,12 @@ mod tests {
         let file = [&MAGIC[..], &frame(b"one"), &frame(b"second"), &frame(b"three")].concat();
         for at in 8..33 {
             for bit in 0..8 {
-                let mut rotten = file.clone();
-                rotten[at] ^= 1 << bit;
+                let mut corrupt = file.clone();
+                corrupt[at] ^= 1 << bit;
                 let start = if at < 19 { 8 } else { 19 };
                 assert_eq!(
-                    read(&[&rotten]).unwrap_err(),
-                    (start, Flaw::CorruptMiddle),
+                    read(&[&corrupt]).unwrap_err(),
+                    (start, ReadErrorKind::CorruptFrame),
                     "bit {bit} of byte {at}"
                 );
             }
@@ -254,12 +266,12 @@ mod tests {
     #[test]
     fn zeros_behind_the_last_frame_are_torn() {
         let (payloads, tail) = read(&[&MAGIC, &frame(b"one"), &[0; 64]]).unwrap();
-        assert_eq!((payloads.len(), tail), (1, Tail::Torn { at: 19 }));
+        assert_eq!((payloads.len(), tail), (1, FileTail::Torn { at: 19 }));
     }
 
     #[test]
     fn the_hole_of_a_lost_append_is_torn_though_a_later_append_was_kept() {
         let (payloads, tail) = read(&[&MAGIC, &frame(b"one"), &[0; 11], &frame(b"two")]).unwrap();
-        assert_eq!((payloads.len(), tail), (1, Tail::Torn { at: 19 }));
+        assert_eq!((payloads.len(), tail), (1, FileTail::Torn { at: 19 }));
     }
 }

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// One line holds at most so many requests: a batch of an edge has fewer. What claims more is not believed.
-const MOST_OF_A_LINE: u64 = 4_096;
+const MAX_REQUESTS_PER_LINE: u64 = 4_096;
 
 /// A line that opens a gap, or closes one.
 #[derive(Deserialize)]
-struct Line {
+struct GapLine {
     edge: u16,
     first: u64,
     last: u64,
@@ -29,12 +29,14 @@ impl OpenGaps {
     #[must_use]
     pub fn of(disks: &[DiskView]) -> OpenGaps {
         let is_lines = |path: &str| path == "edge/gaps" || path == "edge/gaps.old";
-        let mut lines: Vec<Line> = Vec::new();
+        let mut lines: Vec<GapLine> = Vec::new();
         for file in disks.iter().flat_map(|disk| &disk.files).filter(|file| is_lines(&file.path)) {
             let text = file.chunks.concat();
             let parsed =
                 text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-            lines.extend(parsed.filter(|line: &Line| line.last.saturating_sub(line.first) < MOST_OF_A_LINE));
+            lines.extend(
+                parsed.filter(|line: &GapLine| line.last.saturating_sub(line.first) < MAX_REQUESTS_PER_LINE),
+            );
         }
         let mut gaps = OpenGaps::default();
         for line in &lines {
@@ -62,7 +64,7 @@ impl OpenGaps {
 
     /// Whether a request is in an open gap.
     #[must_use]
-    pub fn has(&self, edge: u16, sequence: u64) -> bool {
+    pub fn contains(&self, edge: u16, sequence: u64) -> bool {
         self.open.contains_key(&(edge, sequence))
     }
 
@@ -88,7 +90,7 @@ mod tests {
         );
         let file = FileView::whole("edge/gaps", text.as_bytes().to_vec().into());
         let gaps = OpenGaps::of(&[DiskView { name: "edge-1".into(), files: vec![file] }]);
-        assert_eq!((gaps.has(1, 5), gaps.has(1, 7), gaps.has(1, 9)), (false, true, false));
+        assert_eq!((gaps.contains(1, 5), gaps.contains(1, 7), gaps.contains(1, 9)), (false, true, false));
         assert_eq!(gaps.arrivals_ms(), [100]);
         assert!(!gaps.is_empty() && OpenGaps::default().is_empty());
     }

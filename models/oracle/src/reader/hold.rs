@@ -9,7 +9,7 @@ const LONGEST_MS: i64 = 30 * 86_400_000;
 
 /// What a hold's key says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hold {
+pub struct RetentionHold {
     /// When it began, in milliseconds since 1970.
     pub since_ms: i64,
     /// Whose day is damaged.
@@ -24,7 +24,7 @@ pub struct Hold {
 
 /// The holds that stand on a store's disk at this time, by the paths of its files.
 #[must_use]
-pub fn standing<'p>(paths: impl Iterator<Item = &'p str>, at_ms: i64) -> BTreeSet<Hold> {
+pub fn active_holds<'p>(paths: impl Iterator<Item = &'p str>, at_ms: i64) -> BTreeSet<RetentionHold> {
     let (mut holds, mut released) = (BTreeSet::new(), BTreeSet::new());
     for name in paths.filter_map(|path| path.strip_prefix(PREFIX)) {
         match name.strip_suffix("-released") {
@@ -36,10 +36,10 @@ pub fn standing<'p>(paths: impl Iterator<Item = &'p str>, at_ms: i64) -> BTreeSe
 }
 
 /// `<since_ms>-<project>-<year>-<month>-<day>-<first hour>-<last hour>`.
-fn read(name: &str) -> Option<Hold> {
+fn read(name: &str) -> Option<RetentionHold> {
     let [since_ms, project, year, month, day, first_hour, last_hour] =
         name.split('-').collect::<Vec<_>>().try_into().ok()?;
-    Some(Hold {
+    Some(RetentionHold {
         since_ms: since_ms.parse().ok()?,
         project: project.parse().ok()?,
         day: parse_day(&format!("{year}-{month}-{day}"))?,
@@ -56,9 +56,14 @@ mod tests {
     fn a_hold_stands_until_it_is_released_or_thirty_days_old() {
         let key = "objects/holds/1728000000-17-2016-02-22-456-461";
         let release = format!("{key}-released");
-        let hold =
-            Hold { since_ms: 1_728_000_000, project: 17, day: 16_853, first_hour: 456, last_hour: 461 };
-        let stands = |paths: &[&str], at_ms| standing(paths.iter().copied(), at_ms);
+        let hold = RetentionHold {
+            since_ms: 1_728_000_000,
+            project: 17,
+            day: 16_853,
+            first_hour: 456,
+            last_hour: 461,
+        };
+        let stands = |paths: &[&str], at_ms| active_holds(paths.iter().copied(), at_ms);
         let end_ms = hold.since_ms + LONGEST_MS;
         assert_eq!(stands(&[key, "objects/tee/456-0-1.tee"], end_ms), [hold].into());
         assert_eq!(stands(&[key], end_ms + 1), BTreeSet::new());

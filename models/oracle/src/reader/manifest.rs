@@ -3,9 +3,9 @@
 //! The reader holds each edit to its shape and to the count of versions. What edits may do to each other (never use
 //! a name twice, never remove what is not live) is the matter of invariant I9.
 
-use super::frame::{self, Tail};
+use super::frame::{self, FileTail};
 use super::segment::{self, Tier};
-use super::{Flaw, is_hash};
+use super::{ReadErrorKind, is_hash};
 use crate::identity::ProjectDay;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,13 +16,13 @@ const MAGIC: [u8; 8] = *b"LARBMAN1";
 /// One edit.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Edit {
+pub struct ManifestEdit {
     /// Counts from 1, by 1.
     pub version: u64,
     /// The fencing token under which the edit was made; 0: not by a job.
     pub token: u64,
     /// Files that are live from now on.
-    pub add: Vec<Entry>,
+    pub add: Vec<ManifestEntry>,
     /// Files that are live no more; taken away before `add` is added.
     pub remove: Vec<u64>,
     /// Greater than every id ever used.
@@ -34,7 +34,7 @@ pub struct Edit {
 /// A live file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct ManifestEntry {
     /// The segment's number.
     pub id: u64,
     /// Which kind.
@@ -53,11 +53,11 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
     /// Its edits, from version 1.
-    pub edits: Vec<Edit>,
+    pub edits: Vec<ManifestEdit>,
     /// What the last edit leaves live, by id.
-    pub live: BTreeMap<u64, Entry>,
+    pub live: BTreeMap<u64, ManifestEntry>,
     /// How the file ends.
-    pub tail: Tail,
+    pub tail: FileTail,
     /// Digest of each edit's bytes together with all before it: equal digests, equal histories.
     pub history: Vec<[u8; 32]>,
 }
@@ -70,18 +70,21 @@ impl Manifest {
     }
 
     /// Whether an edit added the segment at this path.
-    pub(crate) fn has_added(&self, of: ProjectDay, path: &str) -> bool {
-        self.edits.iter().flat_map(|edit| &edit.add).any(|entry| segment::path_of(of, entry.id) == path)
+    pub(crate) fn has_added(&self, project_day: ProjectDay, path: &str) -> bool {
+        self.edits
+            .iter()
+            .flat_map(|edit| &edit.add)
+            .any(|entry| segment::segment_path(project_day, entry.id) == path)
     }
 
     /// Reads a manifest.
-    pub(crate) fn read(chunks: &[Bytes]) -> Result<Manifest, (u64, Flaw)> {
-        let (_, frames, tail) = frame::whole_file(chunks, MAGIC, 8)?;
+    pub(crate) fn read(chunks: &[Bytes]) -> Result<Manifest, (u64, ReadErrorKind)> {
+        let (_, frames, tail) = frame::read_file(chunks, MAGIC, 8)?;
         let mut manifest = Manifest { tail, ..Manifest::default() };
         let mut hasher = blake3::Hasher::new();
         for frame in frames {
-            let edit: Edit =
-                serde_json::from_slice(&frame.payload).map_err(|e| (frame.at, Flaw::Json(e.to_string())))?;
+            let edit: ManifestEdit = serde_json::from_slice(&frame.payload)
+                .map_err(|e| (frame.at, ReadErrorKind::MalformedJson(e.to_string())))?;
             manifest.push(edit).map_err(|flaw| (frame.at, flaw))?;
             hasher.update(&frame.payload);
             manifest.history.push(*hasher.finalize().as_bytes());
@@ -89,10 +92,10 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn push(&mut self, edit: Edit) -> Result<(), Flaw> {
+    fn push(&mut self, edit: ManifestEdit) -> Result<(), ReadErrorKind> {
         let expected = self.version() + 1;
         if edit.version != expected {
-            return Err(Flaw::Version { found: edit.version, expected });
+            return Err(ReadErrorKind::VersionGap { found: edit.version, expected });
         }
         edit.add.iter().try_for_each(check_entry)?;
         for id in &edit.remove {
@@ -104,13 +107,13 @@ impl Manifest {
     }
 }
 
-fn check_entry(entry: &Entry) -> Result<(), Flaw> {
+fn check_entry(entry: &ManifestEntry) -> Result<(), ReadErrorKind> {
     match entry.sealed {
         true if !is_hash(&entry.hash) => {
-            Err(Flaw::Rule("a sealed entry's hash is not 64 lower-case hex digits"))
+            Err(ReadErrorKind::RuleViolated("a sealed entry's hash is not 64 lower-case hex digits"))
         }
         false if (entry.bytes, entry.records, entry.hash.as_str()) != (0, 0, "") => {
-            Err(Flaw::Rule("an open entry states bytes, records or a hash"))
+            Err(ReadErrorKind::RuleViolated("an open entry states bytes, records or a hash"))
         }
         _ => Ok(()),
     }
@@ -119,9 +122,9 @@ fn check_entry(entry: &Entry) -> Result<(), Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::frame;
+    use crate::test_support::frame;
 
-    fn read(edits: &[&str]) -> Result<Manifest, (u64, Flaw)> {
+    fn read(edits: &[&str]) -> Result<Manifest, (u64, ReadErrorKind)> {
         let frames: Vec<u8> = edits.iter().flat_map(|edit| frame(edit.as_bytes())).collect();
         Manifest::read(&[Bytes::from([&MAGIC[..], &frames].concat())])
     }
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn versions_rise_by_one() {
-        assert_eq!(read(&[OPEN, OPEN]).unwrap_err().1, Flaw::Version { found: 1, expected: 2 });
+        assert_eq!(read(&[OPEN, OPEN]).unwrap_err().1, ReadErrorKind::VersionGap { found: 1, expected: 2 });
         assert_eq!(read(&[&OPEN.replace("\"version\":1", "\"version\":2")]).unwrap_err().0, 8);
     }
 

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod event;
+pub(crate) mod event_cache;
 pub mod export;
 pub mod frame;
 pub mod gaps;
@@ -13,31 +14,30 @@ pub mod lease;
 pub mod manifest;
 pub mod segment;
 pub mod tee;
-pub(crate) mod texts;
 
-pub use frame::Tail;
+pub use frame::FileTail;
 
 /// A file that does not read as formats.md says: which file, where, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path} at byte {at}: {flaw}")]
+#[error("{path} at byte {at}: {kind}")]
 pub struct ReadError {
     /// Path of the file, from its disk's root.
     pub path: String,
     /// Offset of what is wrong.
     pub at: u64,
     /// What is wrong.
-    pub flaw: Flaw,
+    pub kind: ReadErrorKind,
 }
 
 impl ReadError {
-    pub(crate) fn new(path: &str, (at, flaw): (u64, Flaw)) -> ReadError {
-        ReadError { path: path.to_owned(), at, flaw }
+    pub(crate) fn new(path: &str, (at, kind): (u64, ReadErrorKind)) -> ReadError {
+        ReadError { path: path.to_owned(), at, kind }
     }
 }
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum ReadErrorKind {
     /// The file ends within its header.
     #[error("header cut off: {has_bytes} of {needs_bytes} bytes")]
     ShortHeader {
@@ -48,7 +48,7 @@ pub enum Flaw {
     },
     /// The file begins with something else.
     #[error("wrong magic '{found}'")]
-    Magic {
+    BadMagic {
         /// The first eight bytes, escaped.
         found: String,
     },
@@ -57,7 +57,7 @@ pub enum Flaw {
     HeaderChecksum,
     /// A field that must be zero is not.
     #[error("reserved field is {0}, not zero")]
-    NotZero(u32),
+    ReservedNotZero(u32),
     /// The header or record says one thing, the path or header another.
     #[error("{field} is {found}, its place says {expected}")]
     Misplaced {
@@ -70,13 +70,13 @@ pub enum Flaw {
     },
     /// A bad frame with a valid one behind it.
     #[error("corrupt frame in the middle: valid frames follow it")]
-    CorruptMiddle,
+    CorruptFrame,
     /// A sealed file ends with something that is no frame.
     #[error("sealed file has a torn tail")]
-    SealedTorn,
+    TornSealedFile,
     /// A field reaches beyond what holds it.
     #[error("field of {needs_bytes} bytes with {has_bytes} left")]
-    FieldCutOff {
+    TruncatedField {
         /// Bytes the field needs.
         needs_bytes: u64,
         /// Bytes that are left.
@@ -84,7 +84,7 @@ pub enum Flaw {
     },
     /// Bytes behind the last field.
     #[error("{0} bytes behind the last field")]
-    Trailing(u64),
+    TrailingBytes(u64),
     /// A code that stands for nothing.
     #[error("{field} {value} is unknown")]
     UnknownCode {
@@ -95,10 +95,10 @@ pub enum Flaw {
     },
     /// An event that is no JSON object with a name and properties.
     #[error("event is malformed: {0}")]
-    Event(String),
+    MalformedEvent(String),
     /// JSON of a manifest, catalog or export that does not fit its shape.
     #[error("JSON is malformed: {0}")]
-    Json(String),
+    MalformedJson(String),
     /// A compacted segment's records are out of order, or a key stands twice.
     #[error("compacted record {record} is out of order or has the key of another")]
     Unsorted {
@@ -107,7 +107,7 @@ pub enum Flaw {
     },
     /// A manifest edit's version is not the one after its predecessor's.
     #[error("version {found} stands where {expected} belongs")]
-    Version {
+    VersionGap {
         /// What is there.
         found: u64,
         /// What belongs there.
@@ -115,7 +115,7 @@ pub enum Flaw {
     },
     /// A size, count, hash or number differs from what is stated elsewhere.
     #[error("{what} is {found}, stated is {stated}")]
-    Differs {
+    Mismatch {
         /// Which property.
         what: &'static str,
         /// Found in the file.
@@ -125,7 +125,7 @@ pub enum Flaw {
     },
     /// An entry or list breaks a rule of its format.
     #[error("{0}")]
-    Rule(&'static str),
+    RuleViolated(&'static str),
     /// The device cannot read a block of the file: no doing of whoever wrote it.
     #[error("a block of the file cannot be read")]
     Unreadable,

@@ -1,7 +1,7 @@
 //! Tee records: the raw requests, as the edges took them.
 
-use super::frame::{self, Fields, Tail};
-use super::{Flaw, ReadError, decimal};
+use super::frame::{self, FieldReader, FileTail};
+use super::{ReadError, ReadErrorKind, decimal};
 use crate::view::FileView;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -47,7 +47,7 @@ pub struct TeeFile {
     /// Its records, in the file's order.
     pub records: Vec<TeeRecord>,
     /// How the file ends.
-    pub tail: Tail,
+    pub tail: FileTail,
 }
 
 /// `<hour>-<edge>-<n>.tee`, or an object's `<hour>-<edge>-<n>.by-<uploader>.tee`, taken apart.
@@ -75,57 +75,61 @@ pub fn read(file: &FileView) -> Result<TeeFile, ReadError> {
     read_at(file).map_err(|wrong| ReadError::new(&file.path, wrong))
 }
 
-fn read_at(file: &FileView) -> Result<TeeFile, (u64, Flaw)> {
+fn read_at(file: &FileView) -> Result<TeeFile, (u64, ReadErrorKind)> {
     let name = file.path.rsplit('/').next().unwrap_or_default();
     let names_uploader = name.contains(".by-");
-    let (hour, edge, boot) = parse_name(name)
-        .filter(|_| names_uploader == file.path.starts_with("objects/"))
-        .ok_or((0, Flaw::Rule("the name is not <hour>-<edge>-<n>.tee, or an object's with its uploader")))?;
-    let (header, frames, tail) = frame::whole_file(&file.chunks, MAGIC, HEADER_BYTES)?;
+    let (hour, edge, boot) =
+        parse_name(name).filter(|_| names_uploader == file.path.starts_with("objects/")).ok_or((
+            0,
+            ReadErrorKind::RuleViolated(
+                "the name is not <hour>-<edge>-<n>.tee, or an object's with its uploader",
+            ),
+        ))?;
+    let (header, frames, tail) = frame::read_file(&file.chunks, MAGIC, HEADER_BYTES)?;
     check_header(&header, hour, edge).map_err(|flaw| (0, flaw))?;
     let mut records = Vec::with_capacity(frames.len());
     let mut sequences = BTreeSet::new();
     for frame in frames {
         let record = record(&frame.payload, hour, edge).map_err(|flaw| (frame.at, flaw))?;
         if !sequences.insert(record.sequence) {
-            return Err((frame.at, Flaw::Rule("a request's number stands twice")));
+            return Err((frame.at, ReadErrorKind::RuleViolated("a request's number stands twice")));
         }
         records.push(record);
     }
     Ok(TeeFile { edge, hour, boot, records, tail })
 }
 
-fn check_header(header: &[u8], hour: u64, edge: u16) -> Result<(), Flaw> {
-    let mut fields = Fields::of(header);
+fn check_header(header: &[u8], hour: u64, edge: u16) -> Result<(), ReadErrorKind> {
+    let mut fields = FieldReader::of(header);
     fields.bytes(8)?;
     let (stated_edge, reserved, stated_hour, crc) =
         (fields.u16()?, fields.u16()?, fields.u64()?, fields.u32()?);
     if crc_fast::crc32_iscsi(&header[..20]) != crc {
-        return Err(Flaw::HeaderChecksum);
+        return Err(ReadErrorKind::HeaderChecksum);
     }
     if reserved != 0 {
-        return Err(Flaw::NotZero(u32::from(reserved)));
+        return Err(ReadErrorKind::ReservedNotZero(u32::from(reserved)));
     }
     same("edge", stated_edge, edge)?;
     same("hour", stated_hour, hour)
 }
 
-fn same<T: PartialEq + ToString>(field: &'static str, found: T, expected: T) -> Result<(), Flaw> {
+fn same<T: PartialEq + ToString>(field: &'static str, found: T, expected: T) -> Result<(), ReadErrorKind> {
     if found == expected {
         return Ok(());
     }
-    Err(Flaw::Misplaced { field, found: found.to_string(), expected: expected.to_string() })
+    Err(ReadErrorKind::Misplaced { field, found: found.to_string(), expected: expected.to_string() })
 }
 
-fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, Flaw> {
-    let mut fields = Fields::of(payload);
+fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, ReadErrorKind> {
+    let mut fields = FieldReader::of(payload);
     same("edge", fields.u16()?, edge)?;
     let (sequence, arrived_ms) = (fields.u64()?, fields.i64()?);
     same("hour", arrived_ms.div_euclid(3_600_000), i64::try_from(hour).unwrap_or(i64::MAX))?;
     let method = match fields.u8()? {
         0 => Method::Get,
         1 => Method::Post,
-        other => return Err(Flaw::UnknownCode { field: "method", value: u64::from(other) }),
+        other => return Err(ReadErrorKind::UnknownCode { field: "method", value: u64::from(other) }),
     };
     let share = |slice: &[u8]| payload.slice_ref(slice);
     let target = text(&mut fields)?;
@@ -134,7 +138,7 @@ fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, Flaw> {
     for _ in 0..count {
         let (name, value) = (text(&mut fields)?, text(&mut fields)?);
         if name.iter().any(u8::is_ascii_uppercase) {
-            return Err(Flaw::Rule("a header's name is not in lower case"));
+            return Err(ReadErrorKind::RuleViolated("a header's name is not in lower case"));
         }
         headers.push((share(name), share(value)));
     }
@@ -144,7 +148,7 @@ fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, Flaw> {
     Ok(TeeRecord { sequence, arrived_ms, method, target: share(target), headers, body: share(body) })
 }
 
-fn text<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], Flaw> {
+fn text<'a>(fields: &mut FieldReader<'a>) -> Result<&'a [u8], ReadErrorKind> {
     let len = fields.u16()?;
     fields.bytes(usize::from(len))
 }
@@ -152,13 +156,13 @@ fn text<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{TeeRec, tee_file};
+    use crate::test_support::{TestTeeRecord, tee_file};
 
     #[test]
     fn a_request_reads_back_byte_for_byte() {
-        let rec = TeeRec { sequence: 1 << 40 | 7, arrived_ms: 7_200_001, body: b"[1]".to_vec() };
+        let rec = TestTeeRecord { sequence: 1 << 40 | 7, arrived_ms: 7_200_001, body: b"[1]".to_vec() };
         let file = read(&FileView::whole("tee/2-1-1.tee", tee_file(2, 1, &[rec]))).unwrap();
-        assert_eq!((file.edge, file.hour, file.boot, file.tail), (1, 2, 1, Tail::Clean));
+        assert_eq!((file.edge, file.hour, file.boot, file.tail), (1, 2, 1, FileTail::Clean));
         assert_eq!(file.records[0].method, Method::Post);
         assert_eq!(file.records[0].target, "/track?verbose=1");
         assert_eq!(file.records[0].headers, [(Bytes::from("content-type"), Bytes::from("application/json"))]);
@@ -167,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_record_belongs_to_its_file() {
-        let rec = |sequence, arrived_ms| TeeRec { sequence, arrived_ms, body: Vec::new() };
-        let flaw = |name: &str, records: &[TeeRec]| {
-            read(&FileView::whole(name, tee_file(2, 1, records))).unwrap_err().flaw.to_string()
+        let rec = |sequence, arrived_ms| TestTeeRecord { sequence, arrived_ms, body: Vec::new() };
+        let flaw = |name: &str, records: &[TestTeeRecord]| {
+            read(&FileView::whole(name, tee_file(2, 1, records))).unwrap_err().kind.to_string()
         };
         assert_eq!(flaw("tee/3-1-1.tee", &[]), "hour is 2, its place says 3");
         assert_eq!(flaw("tee/2-0-1.tee", &[]), "edge is 1, its place says 0");

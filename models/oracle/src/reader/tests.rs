@@ -2,38 +2,42 @@
 
 use super::*;
 use crate::identity::ProjectDay;
-use crate::testing::{self, DAY, NOON_MS, Rec, TeeRec};
-use crate::{FileView, Memo};
+use crate::test_support::{self, DAY, NOON_MS, TestRecord, TestTeeRecord};
+use crate::{DecodeCache, FileView};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
 
-fn recs() -> Vec<Rec> {
+fn recs() -> Vec<TestRecord> {
     vec![
-        Rec::new("a", "i1", NOON_MS),
-        Rec { insert_id: None, item: 1, ..Rec::new("b", "", NOON_MS) },
-        Rec { time_ms: None, item: 2, ..Rec::new("c", "i3", NOON_MS) },
+        TestRecord::new("a", "i1", NOON_MS),
+        TestRecord { insert_id: None, item: 1, ..TestRecord::new("b", "", NOON_MS) },
+        TestRecord { time_ms: None, item: 2, ..TestRecord::new("c", "i3", NOON_MS) },
     ]
 }
 
 /// One good file of each kind, under its path.
 fn files() -> Vec<(String, Bytes)> {
     let hour = NOON_MS as u64 / 3_600_000;
-    let tee = |sequence| TeeRec { sequence, arrived_ms: NOON_MS, body: b"[]".to_vec() };
-    let lease = [&b"LARBLSE1"[..], &testing::frame(&[1; 26]), &testing::frame(&[1; 26])].concat();
-    let compacted = testing::compacted(OF, 2, recs());
+    let tee = |sequence| TestTeeRecord { sequence, arrived_ms: NOON_MS, body: b"[]".to_vec() };
+    let lease = [&b"LARBLSE1"[..], &test_support::frame(&[1; 26]), &test_support::frame(&[1; 26])].concat();
+    let compacted = test_support::compacted(PROJECT_DAY, 2, recs());
     let edits = [
-        testing::edit(1, &[testing::open_entry(1, "late")], &[], 2, 0),
-        testing::edit(2, &[testing::sealed_entry(2, "compacted", &compacted, 3)], &[1], 3, 1),
+        test_support::edit(1, &[test_support::open_entry(1, "late")], &[], 2, 0),
+        test_support::edit(2, &[test_support::sealed_entry(2, "compacted", &compacted, 3)], &[1], 3, 1),
     ];
-    let store = testing::Store::default().with_backup(NOON_MS, &[(OF, vec![(compacted.clone(), 3)])]);
+    let store = test_support::TestStore::default()
+        .with_backup(NOON_MS, &[(PROJECT_DAY, vec![(compacted.clone(), 3)])]);
     let mut files = vec![
-        ("arb/17/2016-02-22/1.seg".to_owned(), testing::segment(1, OF, 1, &[recs(), vec![], recs()])),
+        (
+            "arb/17/2016-02-22/1.seg".to_owned(),
+            test_support::segment(1, PROJECT_DAY, 1, &[recs(), vec![], recs()]),
+        ),
         ("arb/17/2016-02-22/2.seg".to_owned(), compacted),
-        ("arb/17/2016-02-22/manifest".to_owned(), testing::manifest(&edits)),
+        ("arb/17/2016-02-22/manifest".to_owned(), test_support::manifest(&edits)),
         ("arb/17/lease".to_owned(), lease.into()),
-        (format!("tee/{hour}-0-1.tee"), testing::tee_file(hour, 0, &[tee(1), tee(2)])),
+        (format!("tee/{hour}-0-1.tee"), test_support::tee_file(hour, 0, &[tee(1), tee(2)])),
     ];
     files.extend(store.files);
     files
@@ -41,15 +45,15 @@ fn files() -> Vec<(String, Bytes)> {
 
 /// Whether the file reads as what its path says.
 fn reads(path: &str, chunks: Vec<Bytes>) -> bool {
-    let file = FileView { path: path.to_owned(), chunks, unreadable: false, harmed: false };
-    let mut memo = Memo::default();
+    let file = FileView { path: path.to_owned(), chunks, unreadable: false, corrupted: false };
+    let mut cache = DecodeCache::default();
     match path {
-        _ if path.ends_with(".seg") => memo.segment(&file.chunks, true).is_ok(),
-        _ if path.ends_with("manifest") => memo.manifest(&file.chunks).is_ok(),
+        _ if path.ends_with(".seg") => cache.segment(&file.chunks, true).is_ok(),
+        _ if path.ends_with("manifest") => cache.manifest(&file.chunks).is_ok(),
         _ if path.ends_with("lease") => lease::read(&file.chunks).is_ok(),
         _ if path.ends_with(".tee") => tee::read(&file).is_ok(),
         _ if path.contains("/catalogs/") => catalog::read(&file).is_ok(),
-        _ => memo.segment(&file.chunks, true).is_ok(),
+        _ => cache.segment(&file.chunks, true).is_ok(),
     }
 }
 
@@ -78,11 +82,11 @@ fn any_bit_that_flips_is_noticed() {
 }
 
 /// How much of a growing file counts: where its tail is torn, if it is.
-fn tails(path: &str, bytes: &Bytes) -> Option<Tail> {
+fn tails(path: &str, bytes: &Bytes) -> Option<FileTail> {
     let chunks = [bytes.clone()];
     match path {
         _ if path.ends_with("manifest") => {
-            Memo::default().manifest(&chunks).ok().map(|manifest| manifest.tail)
+            DecodeCache::default().manifest(&chunks).ok().map(|manifest| manifest.tail)
         }
         _ if path.ends_with("lease") => lease::read(&chunks).ok().map(|(_, tail)| tail),
         _ if path.ends_with(".tee") => {
@@ -101,11 +105,11 @@ proptest! {
             reads(&path, vec![good.slice(..good.len().min(32)), Bytes::from(bytes.clone())]);
             // And as the payload of a sound frame behind it.
             if !bytes.is_empty() {
-                let salt = if path.ends_with(".seg") { segment::salt(OF) } else { 0 };
-                reads(&path, vec![good.slice(..good.len().min(32)), Bytes::from(testing::salted_frame(&bytes, salt))]);
+                let salt = if path.ends_with(".seg") { segment::salt(PROJECT_DAY) } else { 0 };
+                reads(&path, vec![good.slice(..good.len().min(32)), Bytes::from(test_support::salted_frame(&bytes, salt))]);
             }
         }
-        let _ = event::Facts::of(&bytes);
+        let _ = event::EventFields::of(&bytes);
         let _ = export::read("export", &bytes);
     }
 

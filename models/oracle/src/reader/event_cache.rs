@@ -4,33 +4,33 @@
 //! A table with open addressing that is looked into and never walked: its order can decide nothing. It is emptied
 //! when it is full; everything in it can be read again.
 
-use super::Flaw;
-use super::event::Facts;
-use crate::identity::{ArrivalId, Content, Key};
+use super::ReadErrorKind;
+use super::event::EventFields;
+use crate::identity::{ArrivalId, DedupKey, EventDigest};
 
 /// Most texts remembered. A slot is 48 bytes and at most five in eight are taken.
-const MOST: usize = 320_000;
+const MAX_ENTRIES: usize = 320_000;
 
 /// What decides who an event is and when, less the arrival that an event without identity has its key from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
-    key: Option<Key>,
+pub(crate) struct EventFacts {
+    key: Option<DedupKey>,
     time_ms: Option<i64>,
 }
 
-impl Known {
-    pub(crate) fn read(json: &[u8]) -> Result<Known, Flaw> {
-        let facts = Facts::of(json)?;
-        let key = facts.insert_id.as_ref().map(|id| Key::of(&facts.name, &facts.distinct_id, id));
-        Ok(Known { key, time_ms: facts.time_ms })
+impl EventFacts {
+    pub(crate) fn read(json: &[u8]) -> Result<EventFacts, ReadErrorKind> {
+        let facts = EventFields::of(json)?;
+        let key = facts.insert_id.as_ref().map(|id| DedupKey::of(&facts.name, &facts.distinct_id, id));
+        Ok(EventFacts { key, time_ms: facts.time_ms })
     }
 
     pub(crate) fn is_anonymous(&self) -> bool {
         self.key.is_none()
     }
 
-    pub(crate) fn key(&self, arrival: ArrivalId) -> Key {
-        self.key.unwrap_or_else(|| Key::of_anonymous(arrival))
+    pub(crate) fn key(&self, arrival: ArrivalId) -> DedupKey {
+        self.key.unwrap_or_else(|| DedupKey::of_anonymous(arrival))
     }
 
     pub(crate) fn time_ms(&self, arrived_ms: i64) -> i64 {
@@ -39,7 +39,7 @@ impl Known {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct CacheSlot {
     content: u128,
     key: u128,
     time_ms: i64,
@@ -47,46 +47,46 @@ struct Slot {
     flags: u8,
 }
 
-const FREE: Slot = Slot { content: 0, key: 0, time_ms: 0, flags: 0 };
-const TAKEN: u8 = 1;
+const FREE: CacheSlot = CacheSlot { content: 0, key: 0, time_ms: 0, flags: 0 };
+const OCCUPIED: u8 = 1;
 const HAS_KEY: u8 = 2;
 const HAS_TIME: u8 = 4;
 
 /// The table.
 #[derive(Debug, Default)]
-pub(crate) struct Texts {
-    slots: Vec<Slot>,
-    taken: usize,
+pub(crate) struct EventCache {
+    slots: Vec<CacheSlot>,
+    occupied: usize,
 }
 
-impl Texts {
+impl EventCache {
     /// What the text with this content says, from memory or by `read`.
     pub(crate) fn of(
         &mut self,
-        content: Content,
-        read: impl FnOnce() -> Result<Known, Flaw>,
-    ) -> Result<Known, Flaw> {
-        if self.taken * 8 >= self.slots.len() * 5 {
+        content: EventDigest,
+        read: impl FnOnce() -> Result<EventFacts, ReadErrorKind>,
+    ) -> Result<EventFacts, ReadErrorKind> {
+        if self.occupied * 8 >= self.slots.len() * 5 {
             self.grow();
         }
         let at = self.find(content.0);
         let slot = self.slots[at];
         if slot.flags != 0 {
-            return Ok(Known {
-                key: (slot.flags & HAS_KEY != 0).then_some(Key(slot.key)),
+            return Ok(EventFacts {
+                key: (slot.flags & HAS_KEY != 0).then_some(DedupKey(slot.key)),
                 time_ms: (slot.flags & HAS_TIME != 0).then_some(slot.time_ms),
             });
         }
-        let known = read()?;
+        let facts = read()?;
         let has = |flag, is| if is { flag } else { 0 };
-        self.slots[at] = Slot {
+        self.slots[at] = CacheSlot {
             content: content.0,
-            key: known.key.map_or(0, |key| key.0),
-            time_ms: known.time_ms.unwrap_or(0),
-            flags: TAKEN | has(HAS_KEY, known.key.is_some()) | has(HAS_TIME, known.time_ms.is_some()),
+            key: facts.key.map_or(0, |key| key.0),
+            time_ms: facts.time_ms.unwrap_or(0),
+            flags: OCCUPIED | has(HAS_KEY, facts.key.is_some()) | has(HAS_TIME, facts.time_ms.is_some()),
         };
-        self.taken += 1;
-        Ok(known)
+        self.occupied += 1;
+        Ok(facts)
     }
 
     /// The slot that holds this content, or the free one where it belongs. There always is one: the table is never
@@ -101,8 +101,8 @@ impl Texts {
     }
 
     fn grow(&mut self) {
-        if self.taken >= MOST {
-            *self = Texts::default();
+        if self.occupied >= MAX_ENTRIES {
+            *self = EventCache::default();
         }
         let room = (self.slots.len() * 2).max(1024);
         let old = std::mem::replace(&mut self.slots, vec![FREE; room]);
@@ -117,41 +117,41 @@ impl Texts {
 mod tests {
     use super::*;
 
-    fn known(number: u128) -> Known {
-        Known {
-            key: (!number.is_multiple_of(3)).then_some(Key(number)),
+    fn facts(number: u128) -> EventFacts {
+        EventFacts {
+            key: (!number.is_multiple_of(3)).then_some(DedupKey(number)),
             time_ms: (!number.is_multiple_of(5)).then_some(number as i64),
         }
     }
 
     #[test]
     fn each_text_is_read_once_while_there_is_room() {
-        let mut texts = Texts::default();
+        let mut texts = EventCache::default();
         let mut reads = 0;
         for number in (0..2_000u128).chain(0..2_000) {
             // Contents that begin alike, so that they want the same slots.
-            let content = Content((number << 64) | (number % 7));
+            let content = EventDigest((number << 64) | (number % 7));
             let found = texts.of(content, || {
                 reads += 1;
-                Ok(known(number))
+                Ok(facts(number))
             });
-            assert_eq!(found, Ok(known(number)));
+            assert_eq!(found, Ok(facts(number)));
         }
-        assert_eq!((reads, texts.taken), (2_000, 2_000));
+        assert_eq!((reads, texts.occupied), (2_000, 2_000));
     }
 
     #[test]
     fn a_text_that_does_not_read_is_not_remembered() {
-        let mut texts = Texts::default();
-        assert!(texts.of(Content(1), || Known::read(b"{}")).is_err());
-        assert_eq!(texts.of(Content(1), || Ok(known(1))), Ok(known(1)));
+        let mut texts = EventCache::default();
+        assert!(texts.of(EventDigest(1), || EventFacts::read(b"{}")).is_err());
+        assert_eq!(texts.of(EventDigest(1), || Ok(facts(1))), Ok(facts(1)));
     }
 
     #[test]
     fn a_full_table_starts_anew() {
-        let mut texts = Texts::default();
-        for number in 0..=(MOST as u128 * 2) {
-            texts.of(Content(number), || Ok(known(number))).unwrap();
+        let mut texts = EventCache::default();
+        for number in 0..=(MAX_ENTRIES as u128 * 2) {
+            texts.of(EventDigest(number), || Ok(facts(number))).unwrap();
         }
         assert!(texts.slots.len() <= 1 << 19, "{}", texts.slots.len());
     }

@@ -8,18 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The greatest number of a directory that was set aside, by disk and day.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Asides {
+pub(crate) struct QuarantineTracker {
     last: BTreeMap<String, BTreeMap<ProjectDay, u64>>,
 }
 
-impl Asides {
+impl QuarantineTracker {
     /// Whether the day was set aside since it was asked for last, given the numbers of what is there now.
-    pub(crate) fn is_new(&mut self, disk: &str, of: ProjectDay, there: &BTreeSet<u64>) -> bool {
+    pub(crate) fn has_new(&mut self, disk: &str, project_day: ProjectDay, there: &BTreeSet<u64>) -> bool {
         let Some(greatest) = there.last() else { return false };
         if !self.last.contains_key(disk) {
             self.last.insert(disk.to_owned(), BTreeMap::new());
         }
-        let known = self.last.get_mut(disk).and_then(|days| days.insert(of, *greatest));
+        let known = self.last.get_mut(disk).and_then(|days| days.insert(project_day, *greatest));
         known.is_none_or(|known| known < *greatest)
     }
 
@@ -35,10 +35,11 @@ mod tests {
 
     #[test]
     fn a_day_begins_anew_once_with_each_greater_number() {
-        let of = ProjectDay { project: 17, day: 1 };
-        let mut asides = Asides::default();
-        let mut look = |numbers: &[u64]| asides.is_new("disk-0", of, &numbers.iter().copied().collect());
-        assert_eq!([look(&[]), look(&[4]), look(&[4])], [false, true, false]);
-        assert_eq!([look(&[4, 9]), look(&[9]), look(&[]), look(&[9])], [true, false, false, false]);
+        let project_day = ProjectDay { project: 17, day: 1 };
+        let mut quarantines = QuarantineTracker::default();
+        let mut check =
+            |numbers: &[u64]| quarantines.has_new("disk-0", project_day, &numbers.iter().copied().collect());
+        assert_eq!([check(&[]), check(&[4]), check(&[4])], [false, true, false]);
+        assert_eq!([check(&[4, 9]), check(&[9]), check(&[]), check(&[9])], [true, false, false, false]);
     }
 }

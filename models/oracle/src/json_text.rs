@@ -6,16 +6,16 @@ use std::borrow::Cow;
 
 /// The text that an event sent as `json` must be stored as.
 #[must_use]
-pub fn as_stored(json: &[u8]) -> Cow<'_, [u8]> {
-    if is_as_stored(json) {
+pub fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
+    if is_compact_json(json) {
         return Cow::Borrowed(json);
     }
     let mut stored = Vec::with_capacity(json.len());
-    for part in Parts(json) {
+    for part in JsonSpans(json) {
         match part {
-            Part::String(bytes) => stored.extend_from_slice(bytes),
-            Part::Between(bytes) => {
-                bytes.split(|byte| is_white(*byte)).for_each(|run| stored.extend_from_slice(run));
+            JsonSpan::String(bytes) => stored.extend_from_slice(bytes),
+            JsonSpan::Structural(bytes) => {
+                bytes.split(|byte| is_whitespace(*byte)).for_each(|run| stored.extend_from_slice(run));
             }
         }
     }
@@ -24,36 +24,36 @@ pub fn as_stored(json: &[u8]) -> Cow<'_, [u8]> {
 
 /// Whether nothing must go of this text before it is stored.
 #[must_use]
-pub fn is_as_stored(json: &[u8]) -> bool {
-    Parts(json).all(|part| match part {
-        Part::String(_) => true,
-        Part::Between(bytes) => !bytes.iter().any(|byte| is_white(*byte)),
+pub fn is_compact_json(json: &[u8]) -> bool {
+    JsonSpans(json).all(|part| match part {
+        JsonSpan::String(_) => true,
+        JsonSpan::Structural(bytes) => !bytes.iter().any(|byte| is_whitespace(*byte)),
     })
 }
 
-fn is_white(byte: u8) -> bool {
+fn is_whitespace(byte: u8) -> bool {
     b" \t\n\r".contains(&byte)
 }
 
-enum Part<'a> {
+enum JsonSpan<'a> {
     /// A string with its quotes.
     String(&'a [u8]),
     /// All between two strings.
-    Between(&'a [u8]),
+    Structural(&'a [u8]),
 }
 
 /// The parts of a text that are still to come.
-struct Parts<'a>(&'a [u8]);
+struct JsonSpans<'a>(&'a [u8]);
 
-impl<'a> Iterator for Parts<'a> {
-    type Item = Part<'a>;
+impl<'a> Iterator for JsonSpans<'a> {
+    type Item = JsonSpan<'a>;
 
-    fn next(&mut self) -> Option<Part<'a>> {
+    fn next(&mut self) -> Option<JsonSpan<'a>> {
         let first = *self.0.first()?;
         let len = if first == b'"' { string_len(self.0) } else { next_quote(self.0) };
         let (part, rest) = self.0.split_at(len);
         self.0 = rest;
-        Some(if first == b'"' { Part::String(part) } else { Part::Between(part) })
+        Some(if first == b'"' { JsonSpan::String(part) } else { JsonSpan::Structural(part) })
     }
 }
 
@@ -86,17 +86,17 @@ mod tests {
             serde_json::from_str(include_str!("../../compact-examples.json")).unwrap();
         assert!(table.len() >= 6);
         for [sent, stored] in table {
-            assert_eq!(as_stored(sent.as_bytes()), stored.as_bytes(), "{sent}");
-            assert!(is_as_stored(stored.as_bytes()), "{stored}");
-            assert_eq!(is_as_stored(sent.as_bytes()), sent == stored, "{sent}");
+            assert_eq!(compact_json(sent.as_bytes()), stored.as_bytes(), "{sent}");
+            assert!(is_compact_json(stored.as_bytes()), "{stored}");
+            assert_eq!(is_compact_json(sent.as_bytes()), sent == stored, "{sent}");
         }
     }
 
     proptest! {
         #[test]
         fn what_was_stored_is_stored_as_it_is(bytes in "[\"\\\\ \n{}a:,]{0,40}") {
-            let once = as_stored(bytes.as_bytes()).into_owned();
-            prop_assert!(is_as_stored(&once));
+            let once = compact_json(bytes.as_bytes()).into_owned();
+            prop_assert!(is_compact_json(&once));
         }
     }
 }

@@ -1,0 +1,113 @@
+//! Whatever waits for something when trouble is over, by name.
+//!
+//! Laws of liveness are judged within stated virtual time after faults end. What still waits then is no violation but
+//! the reason why a run hung.
+
+use crate::day::format_day;
+use crate::identity::ProjectDay;
+use std::fmt;
+
+/// One thing that waits, past its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LivenessViolation {
+    /// Which property says that it should be done: `L1`.
+    pub property: &'static str,
+    /// On which node.
+    pub node: String,
+    /// Whose day, where days matter.
+    pub project_day: Option<ProjectDay>,
+    /// Which file, where it is one.
+    pub file: String,
+    /// What it waits for, as words that follow node, day and file: `is not handed off`.
+    pub what: String,
+    /// Since when, milliseconds since 1970: no earlier than the end of faults.
+    pub since_ms: i64,
+    /// When it should have been done.
+    pub due_ms: i64,
+}
+
+impl LivenessViolation {
+    /// `None` unless `property` gave it `within_ms` and that is over.
+    pub(crate) fn past(
+        property: &'static str,
+        since_ms: i64,
+        within_ms: i64,
+        now_ms: i64,
+    ) -> Option<LivenessViolation> {
+        let due_ms = since_ms.saturating_add(within_ms);
+        let (node, file, what) = (String::new(), String::new(), String::new());
+        (now_ms > due_ms).then_some(LivenessViolation {
+            property,
+            node,
+            project_day: None,
+            file,
+            what,
+            since_ms,
+            due_ms,
+        })
+    }
+
+    pub(crate) fn at(self, node: &str) -> LivenessViolation {
+        LivenessViolation { node: node.to_owned(), ..self }
+    }
+
+    pub(crate) fn of(self, project_day: ProjectDay) -> LivenessViolation {
+        LivenessViolation { project_day: Some(project_day), ..self }
+    }
+
+    pub(crate) fn file(self, file: &str) -> LivenessViolation {
+        LivenessViolation { file: file.to_owned(), ..self }
+    }
+
+    pub(crate) fn what(self, what: impl Into<String>) -> LivenessViolation {
+        LivenessViolation { what: what.into(), ..self }
+    }
+}
+
+impl fmt::Display for LivenessViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.property)?;
+        if let Some(project_day) = self.project_day {
+            write!(f, " p{} {}", project_day.project, format_day(project_day.day))?;
+        }
+        for name in [&self.node, &self.file, &self.what].into_iter().filter(|name| !name.is_empty()) {
+            write!(f, " {name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The worst first: what is overdue longest; of equals those of the first property.
+pub fn sort_worst_first(waiting: &mut [LivenessViolation]) {
+    waiting.sort_by(|a, b| {
+        (a.due_ms, a.property, &a.node, a.project_day, &a.file).cmp(&(
+            b.due_ms,
+            b.property,
+            &b.node,
+            b.project_day,
+            &b.file,
+        ))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_overdue_longest_is_named_first() {
+        let project_day = ProjectDay { project: 17, day: 16_853 };
+        let late = |property, since_ms| LivenessViolation::past(property, since_ms, 10, 100).unwrap();
+        let mut all = vec![
+            late("L2", 50).at("disk-1").of(project_day).what("is not compacted"),
+            late("L1", 20).at("ingest-1").file("hints/3-7").what("is not handed off"),
+        ];
+        assert_eq!(LivenessViolation::past("L1", 90, 10, 100), None, "not past its time");
+        sort_worst_first(&mut all);
+        let words: Vec<String> = all.iter().map(LivenessViolation::to_string).collect();
+        assert_eq!(
+            words,
+            ["L1 ingest-1 hints/3-7 is not handed off", "L2 p17 2016-02-22 disk-1 is not compacted"]
+        );
+    }
+}
