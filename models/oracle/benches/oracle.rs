@@ -1,7 +1,7 @@
-//! What the oracle costs: a ledger of 130,000 events, and eight copies of a week looked at every day.
+//! Benchmarks of the oracle: a ledger of 130,000 events, and eight replicas of a week checked every day.
 //!
-//! Events are spread over 20 projects, 50 to a request. Disks share the payloads of blocks, as simulated disks do,
-//! and each compacts for itself, so compacted bytes are equal without being shared.
+//! Events are spread over 20 projects, 50 to a request. Disks share the payloads of raw blocks, as simulated disks do.
+//! Each disk compacts separately, so compacted bytes are equal but not shared.
 
 #![expect(
     clippy::unwrap_used,
@@ -87,7 +87,7 @@ fn send(ledger: &mut Ledger, requests: std::ops::Range<u64>) {
 
 #[divan::bench]
 fn ledger_of_130_000_events(bencher: Bencher<'_, '_>) {
-    // The events' own making is in the figure too: about a third of it.
+    // The measurement includes generating the events: about a third of it.
     bencher.bench(|| {
         let mut ledger = Ledger::new(ledger::LedgerConfig::default(), zones());
         send(&mut ledger, 0..130_000 / IN_A_REQUEST);
@@ -143,7 +143,7 @@ fn block(project_day: ProjectDay, records: &[Vec<u8>]) -> Bytes {
     salted_frame(&[&count[..], &records.concat()].concat(), salt).into()
 }
 
-/// What every disk holds of one project's day: raw while the day runs, and then compacted.
+/// Files of one project-day, equal on every disk: raw while the day runs, then compacted.
 struct Day {
     project_day: ProjectDay,
     raw: Vec<Bytes>,
@@ -179,8 +179,8 @@ fn day(project_day: ProjectDay) -> Day {
     Day { project_day, raw, compacted, opened, merged }
 }
 
-/// Eight disks at the end of each of seven days: the last day raw, the one before compacted with its input in its
-/// grace time, older ones compacted.
+/// Returns eight disks at the end of each of seven days: the last day is raw, the day before is compacted with its
+/// input in its grace time, older days are compacted.
 fn week() -> Vec<Vec<DiskView>> {
     let days: Vec<Vec<Day>> = (FIRST_DAY..FIRST_DAY + 7)
         .map(|number| {

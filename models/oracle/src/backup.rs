@@ -1,4 +1,4 @@
-//! Backups as their stores hold them: catalogs, and the segments that they name, read as a restore must.
+//! Backups as an object store holds them: catalogs and the segments that they name, read as a restore reads them.
 
 use crate::content::DayContents;
 use crate::decode_cache::DecodeCache;
@@ -10,33 +10,33 @@ use crate::view::{DiskView, FileView};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The objects of a store's disk, by key.
+/// Objects of a store's disk, by key.
 #[derive(Clone, Debug)]
 pub struct ObjectStoreView<'a> {
     by_key: BTreeMap<&'a str, &'a FileView>,
 }
 
 impl<'a> ObjectStoreView<'a> {
-    /// What stands under `objects/`; uploads under way are no objects yet.
+    /// Indexes the files under `objects/`. Uploads in flight are not objects yet.
     #[must_use]
     pub fn of(store: &'a DiskView) -> ObjectStoreView<'a> {
         let object = |file: &'a FileView| Some((file.path.strip_prefix("objects/")?, file));
         ObjectStoreView { by_key: store.files.iter().filter_map(object).collect() }
     }
 
-    /// One object.
+    /// Returns one object.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a FileView> {
         self.by_key.get(key).copied()
     }
 
-    /// Objects whose keys begin with `prefix`, by key.
+    /// Returns the objects whose keys begin with `prefix`, by key.
     pub fn under(&self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a FileView)> {
         let from = self.by_key.range(prefix..);
         from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, file)| (*key, *file))
     }
 
-    /// Every catalog, the oldest position first, and those that do not read.
+    /// Returns every readable catalog, oldest position first, and the errors of the unreadable ones.
     #[must_use]
     pub fn catalogs(&self) -> (Vec<Catalog>, Vec<ReadError>) {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
@@ -51,23 +51,23 @@ impl<'a> ObjectStoreView<'a> {
     }
 }
 
-/// One backup, read whole.
+/// One backup, fully decoded.
 #[derive(Clone, Debug, Default)]
 pub struct DecodedBackup {
-    /// Every event acknowledged before this time should be in it, but for the projects that are behind.
+    /// Every event acknowledged before this time must be in the backup, except for the projects in `behind`.
     pub position_ms: i64,
-    /// Projects that are held up to an earlier position: ms by project.
+    /// Projects covered only up to an earlier position: position in ms, by project.
     pub behind: BTreeMap<u32, i64>,
-    /// When it was taken.
+    /// Time at which the backup was taken.
     pub taken_ms: i64,
-    /// What it holds.
+    /// Decoded contents, by project-day.
     pub days: DayContents,
-    /// Segments that are not there or are not what the catalog says.
+    /// Segments that are missing or differ from what the catalog states.
     pub problems: Vec<(ProjectDay, ReadError)>,
 }
 
 impl DecodedBackup {
-    /// Reads every segment that the catalog names, and compares it with its hash, length, count and day.
+    /// Reads every segment that the catalog names, and compares it with the stated hash, length, record count and day.
     #[must_use]
     pub fn read(cache: &mut DecodeCache, objects: &ObjectStoreView<'_>, catalog: &Catalog) -> DecodedBackup {
         let mut backup = DecodedBackup {
@@ -84,13 +84,13 @@ impl DecodedBackup {
         backup
     }
 
-    /// The position up to which it should hold a project.
+    /// Returns the position up to which the backup must cover a project.
     #[must_use]
     pub fn position_of(&self, project: u32) -> i64 {
         self.behind.get(&project).copied().unwrap_or(self.position_ms)
     }
 
-    /// The earliest position of any project.
+    /// Returns the earliest position of any project.
     #[must_use]
     pub fn earliest_position_ms(&self) -> i64 {
         self.behind.values().copied().min().unwrap_or(self.position_ms)

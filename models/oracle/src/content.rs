@@ -1,38 +1,38 @@
-//! What one place holds of one project's day, de-duplicated as the format prescribes.
+//! Contents of one replica of one project-day, de-duplicated as the format prescribes.
 
 use crate::identity::{DedupKey, EventDigest, ProjectDay};
 use crate::reader::segment::{SegmentBlock, StoredRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One event as a place holds it: the record that wins among all with its key.
+/// One de-duplicated event of a replica: the winning record among all with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DedupedEvent {
-    /// Its key, as its text calls for.
+    /// Key, computed from the event's text.
     pub key: DedupKey,
-    /// Its text's digest.
+    /// Digest of the event's text.
     pub content: EventDigest,
-    /// When the winning record came in, by its edge's clock.
+    /// Arrival time of the winning record, by its edge's clock.
     pub arrived_ms: i64,
-    /// How many records with this key the place holds; more than 65,535 count as that many.
+    /// Number of records with this key in the replica, saturating at 65,535.
     pub copies: u16,
-    /// How many arrivals these records are of: one that was written twice is one.
+    /// Number of distinct arrivals among these records: an arrival written twice counts once.
     pub arrivals: u16,
-    /// It has no `$insert_id`: its key is its arrival's.
+    /// The event has no `$insert_id`: its key is derived from its arrival.
     pub anonymous: bool,
 }
 
-/// A multiset of contents in 128 bits, with how many there are. Order does not matter, multiplicity does.
+/// A 128-bit digest of a multiset of contents, with their count. Independent of order, sensitive to multiplicity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MultisetDigest {
-    /// How many.
+    /// Number of elements.
     pub count: u64,
-    /// The sum of their digests, modulo 2^128.
+    /// Sum of the elements' digests, modulo 2^128.
     pub sum: u128,
 }
 
 impl MultisetDigest {
-    /// One more.
+    /// Adds one element.
     pub fn add(&mut self, digest: u128) {
         self.count += 1;
         self.sum = self.sum.wrapping_add(digest);
@@ -45,27 +45,27 @@ impl std::fmt::Display for MultisetDigest {
     }
 }
 
-/// One project's day in one place.
+/// One project-day of one replica.
 #[derive(Debug, Default)]
 pub struct DayContent {
-    /// Its number in the memo: equal numbers, equal contents.
+    /// Id in the decode cache: equal ids mean equal contents.
     pub id: u64,
-    /// The blocks it was built from, in order of their numbers.
+    /// Blocks it was built from, in order of their ids.
     pub blocks: Vec<Arc<SegmentBlock>>,
-    /// Its events, each once, by key.
+    /// Distinct events, by key.
     pub events: Vec<DedupedEvent>,
-    /// Events without identity: how many of each content, by content.
+    /// Events without identity: number of copies per content, by content.
     pub anonymous: Vec<(EventDigest, u32)>,
-    /// Where records with one key differ in content: all contents but the winner's.
+    /// For keys whose records differ in content: every content except the winner's.
     pub variants: BTreeMap<DedupKey, Vec<EventDigest>>,
     /// Digest of the winners' contents.
     pub digest: MultisetDigest,
-    /// Records in all blocks.
+    /// Number of records in all blocks.
     pub records: u64,
 }
 
 impl DayContent {
-    /// Puts a day together from its blocks, in whatever order.
+    /// Builds a day from its blocks, in any order.
     #[must_use]
     pub fn of(id: u64, blocks: Vec<Arc<SegmentBlock>>) -> DayContent {
         let mut all: Vec<&StoredRecord> = blocks.iter().flat_map(|block| &block.records).collect();
@@ -108,7 +108,7 @@ impl DayContent {
             contents.chunk_by(|one, next| one == next).map(|same| (same[0], same.len() as u32)).collect();
     }
 
-    /// Every record, in the order of the blocks' numbers.
+    /// Returns every record, in order of the block ids.
     pub fn records(&self) -> impl Iterator<Item = &StoredRecord> {
         self.blocks.iter().flat_map(|block| &block.records)
     }
@@ -118,7 +118,7 @@ fn saturated(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }
 
-/// What one place (a disk, a backup, an export) holds of every project's day.
+/// Contents of one replica (a disk, a backup, an export), by project-day.
 pub type DayContents = BTreeMap<ProjectDay, Arc<DayContent>>;
 
 #[cfg(test)]

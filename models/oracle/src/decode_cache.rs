@@ -1,9 +1,9 @@
-//! Remembers what was decoded, so that eight copies read every day cost little more than one read once.
+//! A cache of decoded files, so that reading eight replicas every day costs little more than reading one once.
 //!
-//! Bytes are known again in two ways. By place: the memo keeps the bytes it has read alive, so the same address and
-//! length can only be the same bytes. By content: a digest of the payload, the hash of a sealed file. Addresses are only
-//! looked up, never walked, so nothing that the oracle says depends on them. What was not used in the last
-//! [`RETAINED_ROUNDS`] whole snapshots is forgotten.
+//! Bytes are recognized in two ways. By address: the cache keeps the bytes that it has read alive, so an equal address
+//! and length mean equal bytes. By content: a digest of a block's payload, or the hash of a sealed file. Addresses are
+//! looked up and never iterated, so no result depends on their order. Entries not used in the last [`RETAINED_ROUNDS`]
+//! full snapshots are evicted.
 
 use crate::content::DayContent;
 use crate::identity::EventDigest;
@@ -18,13 +18,13 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many whole snapshots a thing is remembered for without being met again.
+/// Number of full snapshots after which an unused entry is evicted.
 pub const RETAINED_ROUNDS: u32 = 2;
 
 type BufferAddress = (usize, usize);
 type ErrorAt = (u64, ReadErrorKind);
 
-/// A remembered thing and the round in which it was last met.
+/// A cached value and the round in which it was last used.
 #[derive(Debug)]
 struct CacheEntry<T> {
     value: T,
@@ -33,28 +33,28 @@ struct CacheEntry<T> {
 
 #[derive(Debug)]
 struct CachedBlock {
-    /// Keeps the address from being used for other bytes.
+    /// Keeps the address from being reused for other bytes.
     _alive: Bytes,
-    /// Less its salt.
+    /// CRC-32C of the payload without the salt.
     crc: u32,
     block: Arc<SegmentBlock>,
 }
 
 #[derive(Debug)]
 struct CachedFile<T> {
-    /// Keeps the addresses from being used for other bytes.
+    /// Keeps the addresses from being reused for other bytes.
     _alive: Vec<Bytes>,
     read: Result<Arc<T>, ErrorAt>,
 }
 
 #[derive(Debug)]
 struct CachedTeeFile {
-    /// Keeps the addresses from being used for other bytes.
+    /// Keeps the addresses from being reused for other bytes.
     _alive: Vec<Bytes>,
     read: Result<Arc<Vec<TeedRequest>>, ReadError>,
 }
 
-/// What was decoded before. One memo serves any number of disks, stores and drills.
+/// Cache of decoded blocks, files and days. One cache serves any number of disks, stores and drills.
 #[derive(Debug, Default)]
 pub struct DecodeCache {
     round: u32,
@@ -70,19 +70,19 @@ pub struct DecodeCache {
     texts: EventCache,
 }
 
-/// How much a memo holds.
+/// Number of entries in a decode cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DecodeCacheSize {
     /// Distinct blocks.
     pub blocks: usize,
-    /// Files known by place.
+    /// Files known by address.
     pub files: usize,
     /// Distinct days.
     pub days: usize,
 }
 
 impl DecodeCache {
-    /// Starts a new round and forgets what was not met for [`RETAINED_ROUNDS`] rounds.
+    /// Starts a new round and evicts entries that were not used for [`RETAINED_ROUNDS`] rounds.
     pub fn next_round(&mut self) {
         self.round += 1;
         let oldest = self.round.saturating_sub(RETAINED_ROUNDS);
@@ -96,7 +96,7 @@ impl DecodeCache {
         self.tees.retain(|_, cached| cached.round >= oldest);
     }
 
-    /// How much is remembered.
+    /// Returns the number of entries.
     #[must_use]
     pub fn size(&self) -> DecodeCacheSize {
         DecodeCacheSize {
@@ -106,7 +106,7 @@ impl DecodeCache {
         }
     }
 
-    /// Reads a segment. A sealed one is hashed, and must not have a torn tail.
+    /// Reads a segment. A sealed segment is hashed and must not have a torn tail.
     pub(crate) fn segment(&mut self, chunks: &[Bytes], sealed: bool) -> Result<Arc<Segment>, ErrorAt> {
         let address = buffer_addresses(chunks);
         if let Some(cached) = self.segments_by_place.get_mut(&address) {
@@ -162,7 +162,7 @@ impl DecodeCache {
         })
     }
 
-    /// The block of a frame; `None` if the frame's checksum does not match.
+    /// Returns the block of a frame; `None` if the frame's checksum does not match.
     fn block(&mut self, frame: &Frame, salt: u32) -> Result<Option<Arc<SegmentBlock>>, ErrorAt> {
         let address = address(&frame.payload);
         if let Some(cached) = self.blocks_by_place.get_mut(&address) {
@@ -206,7 +206,8 @@ impl DecodeCache {
         read
     }
 
-    /// Eight disks that did the same have equal manifests, in buffers of their own.
+    /// Decodes a manifest unless an equal one is cached: disks with the same history have equal manifests in separate
+    /// buffers.
     fn manifest_of_bytes(&mut self, chunks: &[Bytes]) -> Result<Arc<Manifest>, ErrorAt> {
         let hash = hash_chunks(chunks);
         if let Some(cached) = self.manifests_by_hash.get_mut(hash.as_bytes()) {
@@ -219,7 +220,7 @@ impl DecodeCache {
         Ok(manifest)
     }
 
-    /// The requests of a tee file. Its name counts with its bytes: it states hour and edge.
+    /// Reads the requests of a tee file. The cache key includes the file name, which states the hour and the edge.
     pub(crate) fn tee(&mut self, file: &FileView) -> Result<Arc<Vec<TeedRequest>>, ReadError> {
         file.read().map_err(|wrong| ReadError::new(&file.path, wrong))?;
         let name = (file.path.clone(), buffer_addresses(&file.chunks));
@@ -233,7 +234,7 @@ impl DecodeCache {
         read
     }
 
-    /// The day that these segments make together.
+    /// Returns the day that these segments form together.
     pub(crate) fn day<'a>(&mut self, segments: impl Iterator<Item = &'a Arc<Segment>>) -> Arc<DayContent> {
         let mut blocks: Vec<Arc<SegmentBlock>> =
             segments.flat_map(|segment| segment.blocks.iter().cloned()).collect();
@@ -241,7 +242,7 @@ impl DecodeCache {
         self.day_of_blocks(blocks)
     }
 
-    /// A day that came some other way than in segments.
+    /// Returns a day built from records that do not come from segments.
     pub(crate) fn day_of_records(&mut self, records: Vec<segment::StoredRecord>) -> Arc<DayContent> {
         let block = Arc::new(SegmentBlock { id: self.new_id(), records });
         self.day_of_blocks(vec![block])

@@ -1,17 +1,17 @@
-//! The times during which faults kept a job from working, as the laws of liveness and of age count them.
+//! Periods in which faults prevented a job from working, as liveness and age checks count them.
 //!
-//! Which faults these are is for the world to say, which made them; what an excuse means is said here, once. A deadline's
-//! clock stands still while the job is excused, so an excuse begins and ends with its fault. A job that runs once a night
-//! is held to a night only if nothing was in its way throughout.
+//! The world knows which faults occurred and supplies the periods; this module defines what an excuse means. A
+//! deadline's clock stops while the job is excused, so an excuse begins and ends with its fault. A job that runs once
+//! a night is checked for a night only if no excuse overlaps that night.
 
-/// Times during which something could not be done: disjoint, in order, ends excluded, ms since 1970.
+/// Periods in which a job could not be done, in ms since 1970: disjoint, sorted, ends excluded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExcusedPeriods {
     spans: Vec<(i64, i64)>,
 }
 
 impl ExcusedPeriods {
-    /// The times that these spans cover together, whatever their order and overlap.
+    /// Returns the union of these spans, which may be unsorted and may overlap.
     #[must_use]
     pub fn of(spans: impl IntoIterator<Item = (i64, i64)>) -> ExcusedPeriods {
         let mut all: Vec<(i64, i64)> = spans.into_iter().filter(|(from, to)| from < to).collect();
@@ -26,33 +26,33 @@ impl ExcusedPeriods {
         ExcusedPeriods { spans }
     }
 
-    /// The times of this and of another excuse.
+    /// Returns the union of both sets of periods.
     #[must_use]
     pub fn union(&self, other: &ExcusedPeriods) -> ExcusedPeriods {
         ExcusedPeriods::of(self.spans.iter().chain(&other.spans).copied())
     }
 
-    /// How much of the time from `from_ms` to `to_ms` there was to work in, in milliseconds.
+    /// Returns the unexcused time between `from_ms` and `to_ms`, in milliseconds.
     #[must_use]
     pub fn available_ms(&self, from_ms: i64, to_ms: i64) -> i64 {
         let overlap = |(from, to): &(i64, i64)| (to_ms.min(*to) - from_ms.max(*from)).max(0);
         (to_ms - from_ms).max(0) - self.spans.iter().map(overlap).sum::<i64>()
     }
 
-    /// The last time before `before_ms` at which something was in the way.
+    /// Returns the last excused time before `before_ms`.
     #[must_use]
     pub fn last_excused_ms(&self, before_ms: i64) -> Option<i64> {
         let began = self.spans.iter().rev().find(|(from, _)| *from < before_ms);
         began.map(|(_, to_ms)| before_ms.min(*to_ms))
     }
 
-    /// Whether nothing was in the way from `from_ms` to `to_ms`.
+    /// Whether no excuse overlaps the time from `from_ms` to `to_ms`.
     #[must_use]
     pub fn covers_none_of(&self, from_ms: i64, to_ms: i64) -> bool {
         self.spans.iter().all(|(from, to)| *to <= from_ms || *from >= to_ms)
     }
 
-    /// When something that had `within_ms` from `since_ms` on is due: the clock stands still while it is excused.
+    /// Returns the deadline of work that has `within_ms` from `since_ms` on; excused time does not count.
     #[must_use]
     pub fn due_ms(&self, since_ms: i64, within_ms: i64) -> i64 {
         let mut due_ms = since_ms.saturating_add(within_ms);

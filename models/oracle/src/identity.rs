@@ -1,11 +1,12 @@
-//! Who an event is: its de-duplication key, its content, its arrival id, and the project's day it lies in.
+//! Identity of an event: its de-duplication key, its content digest, its arrival id, and its project-day.
 //!
-//! Keys are held as big-endian integers, so that they sort as their bytes do. Keys and contents are computed here from the event's own text, never taken from a file: a file that says otherwise is wrong.
+//! Keys are stored as big-endian integers, so that they sort like their bytes. Keys and digests are computed from the
+//! event's text and never taken from a file; a file that states another key is wrong.
 
 use crc_fast::CrcAlgorithm;
 use std::fmt;
 
-/// The first 16 bytes of a BLAKE3 hash, as a big-endian integer.
+/// Returns the first 16 bytes of a BLAKE3 hash as a big-endian integer.
 #[must_use]
 pub fn truncate_to_128_bits(hasher: &blake3::Hasher) -> u128 {
     let mut bytes = [0; 16];
@@ -13,14 +14,14 @@ pub fn truncate_to_128_bits(hasher: &blake3::Hasher) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-/// The de-duplication key: what makes two events of one project's day the same event.
+/// De-duplication key: two events of one project-day with equal keys are the same event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DedupKey(pub u128);
 
 impl DedupKey {
-    /// The key of an event that names itself by `$insert_id`.
+    /// Returns the key of an event with an `$insert_id`.
     ///
-    /// `distinct_id` is text already: a string's content, a number's JSON text, empty when absent.
+    /// `distinct_id` is text: a string's content, a number's JSON text, empty when absent.
     #[must_use]
     pub fn of(name: &str, distinct_id: &str, insert_id: &str) -> DedupKey {
         let mut hasher = blake3::Hasher::new();
@@ -32,7 +33,7 @@ impl DedupKey {
         DedupKey(truncate_to_128_bits(&hasher))
     }
 
-    /// The key of an event without `$insert_id`: each arrival is an event of its own.
+    /// Returns the key of an event without `$insert_id`: each arrival is a separate event.
     #[must_use]
     pub fn of_anonymous(arrival: ArrivalId) -> DedupKey {
         let mut input = [0xFF; 18];
@@ -51,17 +52,17 @@ impl fmt::Display for DedupKey {
     }
 }
 
-/// What an event says: a 128-bit digest of its JSON text as it is stored. That is the text as it was sent, byte for byte,
-/// less the white space between its tokens: [`EventDigest::of_sent`].
+/// A 128-bit digest of an event's JSON text as it is stored: the text as it was sent, byte for byte, without the white
+/// space between its tokens. See [`EventDigest::of_sent`].
 ///
-/// Two CRC-64s of different polynomials, spread over all bits: like one CRC of 128 bits, it misses a difference that
-/// nobody chose with chance 2^-128, at memory speed. It is no defence against malice, and needs to be none: events
-/// are compared with themselves. Nothing in a file holds it.
+/// Combines two CRC-64s of different polynomials and mixes the bits. Like one CRC of 128 bits, it misses an accidental
+/// difference with probability 2^-128, at memory speed. It does not resist malicious input, and need not: events are
+/// compared with themselves. Files never contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventDigest(pub u128);
 
 impl EventDigest {
-    /// The content of an event's JSON text.
+    /// Returns the digest of an event's JSON text.
     #[must_use]
     pub fn of(json: &[u8]) -> EventDigest {
         let high = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, json);
@@ -69,14 +70,14 @@ impl EventDigest {
         EventDigest(mix_bits(u128::from(high) << 64 | u128::from(low)))
     }
 
-    /// The content of the text that an event sent as `json` must be stored as.
+    /// Returns the digest of the stored form of an event sent as `json`.
     #[must_use]
     pub fn of_sent(json: &[u8]) -> EventDigest {
         EventDigest::of(&crate::json_text::compact_json(json))
     }
 }
 
-/// One to one, and no longer linear: in sums of digests no exchange of bytes between two events cancels out.
+/// A bijection that is not linear, so that in a sum of digests no exchange of bytes between two events cancels out.
 fn mix_bits(crc: u128) -> u128 {
     const ODD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835; // 2^128 divided by the golden ratio, made odd
     let mixed = (crc ^ (crc >> 65)).wrapping_mul(ODD);
@@ -89,12 +90,12 @@ impl fmt::Display for EventDigest {
     }
 }
 
-/// Where an event came in: the edge, the edge's number for the request, the position in the request.
+/// Arrival of an event: the edge, the edge's sequence number of the request, and the position in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArrivalId {
-    /// Which edge numbered the request.
+    /// Edge that numbered the request.
     pub edge: u16,
-    /// The edge's number for the request.
+    /// The edge's sequence number of the request.
     pub sequence: u64,
     /// Position of the event in the request, from 0.
     pub item: u32,
@@ -103,7 +104,7 @@ pub struct ArrivalId {
 /// A project and one of its local days, counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectDay {
-    /// The project's number.
+    /// Project number.
     pub project: u32,
     /// The calendar day in the project's zone; 0 is 1970-01-01.
     pub day: i32,

@@ -1,10 +1,11 @@
-//! How an event's text is stored, from formats.md: as it was sent, less the white space between its tokens.
+//! Stored form of an event's text, from formats.md: as it was sent, without the white space between its tokens.
 //!
-//! Text that is not JSON has a result too, always the same one. It must never be stored, so nothing is compared with it.
+//! For text that is not JSON the result is deterministic and unspecified. Such text is never stored, so nothing is
+//! compared with it.
 
 use std::borrow::Cow;
 
-/// The text that an event sent as `json` must be stored as.
+/// Returns the stored form of an event sent as `json`.
 #[must_use]
 pub fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
     if is_compact_json(json) {
@@ -22,7 +23,7 @@ pub fn compact_json(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(stored)
 }
 
-/// Whether nothing must go of this text before it is stored.
+/// Whether the text is already in its stored form.
 #[must_use]
 pub fn is_compact_json(json: &[u8]) -> bool {
     JsonSpans(json).all(|part| match part {
@@ -38,11 +39,11 @@ fn is_whitespace(byte: u8) -> bool {
 enum JsonSpan<'a> {
     /// A string with its quotes.
     String(&'a [u8]),
-    /// All between two strings.
+    /// Everything between two strings.
     Structural(&'a [u8]),
 }
 
-/// The parts of a text that are still to come.
+/// Iterator over the remaining spans of a text.
 struct JsonSpans<'a>(&'a [u8]);
 
 impl<'a> Iterator for JsonSpans<'a> {
@@ -61,7 +62,8 @@ fn next_quote(text: &[u8]) -> usize {
     text.iter().position(|byte| *byte == b'"').unwrap_or(text.len())
 }
 
-/// The length of the string that `text` begins with: up to the first quote with an even number of backslashes before it.
+/// Returns the length of the string that `text` begins with: up to the first quote preceded by an even number of
+/// backslashes.
 fn string_len(text: &[u8]) -> usize {
     let mut at = 1;
     while at < text.len() {
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The table that the pipeline's own code is held to as well.
+    /// The table also tests the pipeline's implementation.
     #[test]
     fn white_space_between_tokens_goes_and_every_other_byte_stays() {
         let table: Vec<[String; 2]> =

@@ -1,9 +1,8 @@
-//! The ledger, its own readers of files, and the invariants.
+//! The oracle: a ledger, independent readers of the system's files, and the invariants.
 //!
-//! What is modelled: what clients sent and were told ([`ledger`]), what lies on disks and in stores as bytes
-//! ([`reader`], written from formats.md and from nothing else), and what must hold between the two
-//! ([`invariants`]). What is not: how the system works. The oracle knows no node, no message and no task, and
-//! nothing in the world can ask it.
+//! Modelled: what clients sent and were told ([`ledger`]), the bytes on disks and in stores ([`reader`], written from
+//! formats.md alone), and what must hold between the two ([`invariants`]). Not modelled: how the system works. The
+//! oracle knows no node, no message and no task, and nothing in the world can query it.
 
 pub mod backup;
 pub mod content;

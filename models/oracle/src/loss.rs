@@ -1,8 +1,8 @@
-//! How much was lost, where, when it began, and whether it can be had back.
+//! Loss accounting: how much was lost, where, since when, and whether it can be recovered.
 //!
-//! A loss is an acknowledged event that production did not hold at some look, or holds otherwise than it was sent. The
-//! book keeps, for each project's day, the worst look and when each loss was seen first; a drill says which of what is
-//! short now is in no backup and no tee either. Until a drill has looked for it, that is not known.
+//! A loss is an acknowledged event that production lacked at some check, or holds with altered content. The tracker
+//! keeps, for each project-day, the peak loss and the time at which it was first seen. A drill determines which of the
+//! current losses are in no backup and no tee either. Before a drill that is unknown.
 
 use crate::day::format_day;
 use crate::identity::{DedupKey, ProjectDay};
@@ -13,19 +13,19 @@ use crate::read_view::ReadView;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One project's day that lost events.
+/// Loss state of one project-day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct DayLossState {
     missing: u64,
     altered: u64,
     worst: u64,
     first_at_ms: i64,
-    /// Of what is short now; `None` until a drill has looked for it.
+    /// Unrecoverable part of the current loss; `None` before a drill.
     unrecoverable: Option<u64>,
-    /// When the day was found whole last.
+    /// Time of the last check that found the day complete.
     whole_at_ms: Option<i64>,
     episodes: Vec<LossEpisode>,
-    /// The last episode is not over.
+    /// Whether the last episode is ongoing.
     is_open: bool,
 }
 
@@ -34,7 +34,7 @@ impl DayLossState {
         self.missing + self.altered
     }
 
-    /// What no restore brings back: nothing, if nothing is short.
+    /// Returns the number of events that no restore brings back: 0 if there is no current loss.
     fn unrecoverable(&self) -> Option<u64> {
         if self.current_loss() == 0 { Some(0) } else { self.unrecoverable }
     }
@@ -51,32 +51,31 @@ impl DayLossState {
     }
 }
 
-/// A project's day fell short of its events.
+/// A period in which a project-day lacked events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LossEpisode {
-    /// The last look that found it whole since an earlier loss; `None`: there was no earlier one.
+    /// Last check that found the day complete after an earlier loss; `None` if there was no earlier one.
     pub after_ms: Option<i64>,
-    /// The first look that found it short.
+    /// First check that found the loss.
     pub first_seen_at_ms: i64,
 }
 
-/// The book of losses of a run.
+/// Tracks the losses of a run.
 #[derive(Clone, Debug, Default)]
 pub struct LossTracker {
     days: BTreeMap<ProjectDay, DayLossState>,
 }
 
-/// What a run lost.
+/// Losses of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LossSummary {
-    /// Acknowledged events that production lacked, each day at its worst look.
+    /// Acknowledged events missing from production: sum of each day's peak.
     pub events_lost_from_production: u64,
-    /// Of what production is short of at the last look, events that no restore brings back; `None`: no drill looked
-    /// for them, so it is not known.
+    /// Events of the current loss, at the last check, that no restore brings back; `None` if no drill determined them.
     pub events_unrecoverable: Option<u64>,
-    /// Acknowledged events that production lacked at the last look.
+    /// Acknowledged events missing from production at the last check.
     pub events_missing_at_end: u64,
-    /// Events that production held otherwise than they were sent at the last look.
+    /// Events with altered content in production at the last check.
     pub events_altered_at_end: u64,
     /// Projects with acknowledged events.
     pub projects: u64,
@@ -90,28 +89,28 @@ pub struct LossSummary {
     pub days: Vec<DayLossSummary>,
 }
 
-/// What a project's day lost.
+/// Losses of one project-day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DayLossSummary {
-    /// The project.
+    /// Project number.
     pub project: u32,
-    /// The day, `2016-02-22`.
+    /// Day, such as `2016-02-22`.
     pub day: String,
     /// Acknowledged events of the day.
     pub acked: u64,
-    /// Lost at the worst look.
+    /// Peak number of lost events.
     pub lost: u64,
-    /// Lost, in millionths of what was acknowledged.
+    /// Lost events in millionths of the acknowledged ones.
     pub lost_ppm: u64,
-    /// Short of at the last look, and in no restore; `None`: not known.
+    /// Events of the current loss, at the last check, that no restore brings back; `None` if unknown.
     pub unrecoverable: Option<u64>,
-    /// When the loss was there first, as far as the oracle looked; milliseconds since 1970.
+    /// Time of the first check that found the loss, in milliseconds since 1970.
     pub first_seen_at_ms: i64,
 }
 
 impl LossTracker {
-    /// A look at production, or at some project-days of it: of others nothing new is known. `altered` are the events
-    /// that it holds otherwise than they were sent.
+    /// Records a check of production, or of some of its project-days: others are unchanged. `altered` are the events
+    /// with altered content.
     pub fn record_check(
         &mut self,
         ledger: &Ledger,
@@ -141,7 +140,7 @@ impl LossTracker {
         }
     }
 
-    /// A drill: what production is short of now, and `restored` too, cannot be had back. `None`: it did not end, and
+    /// Records a drill: what production and `restored` both lack is unrecoverable. `None`: the drill did not end, and
     /// shows nothing.
     pub fn record_drill(
         &mut self,
@@ -161,26 +160,26 @@ impl LossTracker {
         }
     }
 
-    /// Whether production was short of anything at the last look: lacked it, or held it otherwise than it was sent.
+    /// Whether the last check found missing or altered events in production.
     #[must_use]
     pub fn has_current_loss(&self) -> bool {
         self.days.values().any(|day| day.current_loss() > 0)
     }
 
-    /// The days of which production lacked anything when it was looked at last.
+    /// Returns the days with missing events at the last check of production.
     #[must_use]
     pub fn days_with_missing_events(&self) -> BTreeSet<ProjectDay> {
         self.days.iter().filter(|(_, day)| day.missing > 0).map(|(project_day, _)| *project_day).collect()
     }
 
-    /// Each time that a project's day fell short, by day.
+    /// Returns each loss episode, by project-day.
     pub fn episodes(&self) -> impl Iterator<Item = (ProjectDay, LossEpisode)> {
         self.days
             .iter()
             .flat_map(|(project_day, day)| day.episodes.iter().map(|episode| (*project_day, *episode)))
     }
 
-    /// The summary; shares are of what is acknowledged by now.
+    /// Returns the summary; shares are relative to the events acknowledged so far.
     #[must_use]
     pub fn summary(&self, ledger: &Ledger) -> LossSummary {
         let acked = ledger.acked_by_day();
@@ -215,7 +214,8 @@ impl LossTracker {
     }
 }
 
-/// What a sight is short of: acknowledged and in no place, or somewhere with a content that no client sent.
+/// Returns the losses in a read view: acknowledged events in no replica, or in some replica with a content that no
+/// client sent.
 fn losses_in(
     ledger: &Ledger,
     read_view: &ReadView,
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(summary.days[0].day, "2016-02-22");
     }
 
-    /// What is missing, and what a drill that ended or did not says of it.
+    /// A drill determines the unrecoverable events only if it ends.
     #[test]
     fn what_no_drill_looked_for_is_not_known() {
         let all = recs(3);

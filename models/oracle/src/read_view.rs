@@ -1,4 +1,4 @@
-//! What readers of several places that should hold the same are sure to see.
+//! The events that readers of several replicas see.
 
 use crate::content::{DayContent, DayContents, DedupedEvent};
 use crate::identity::{DedupKey, EventDigest, ProjectDay};
@@ -6,27 +6,27 @@ use crate::ledger::EventIdentity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// One event, and in how many places it is.
+/// One event, and the number of replicas that hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicatedEvent {
-    /// Its key.
+    /// De-duplication key.
     pub key: DedupKey,
-    /// The content of the record that arrived first, over all places.
+    /// Content of the record that arrived first, over all replicas.
     pub content: EventDigest,
-    /// Places that hold it.
+    /// Number of replicas that hold it.
     pub replicas: u32,
-    /// It has no `$insert_id`.
+    /// The event has no `$insert_id`.
     pub anonymous: bool,
 }
 
-/// One project's day over several places.
+/// One project-day over several replicas.
 #[derive(Clone, Debug, Default)]
 pub struct DayView {
-    /// The distinct contents of the places.
+    /// Distinct contents of the replicas.
     pub contents: Vec<Arc<DayContent>>,
-    /// In how many places each of `contents` is.
+    /// Number of replicas with each of `contents`.
     pub replica_counts: Vec<u32>,
-    /// Every event that any place holds, by key.
+    /// Every event that any replica holds, by key.
     pub events: Vec<ReplicatedEvent>,
 }
 
@@ -40,7 +40,7 @@ impl DayView {
         }
     }
 
-    /// How many events without identity have each content in at least `min_replicas`.
+    /// Returns the number of events without identity that are in at least `min_replicas` replicas, by content.
     pub(crate) fn anonymous(&self, min_replicas: u32) -> BTreeMap<EventDigest, u32> {
         let mut counts = BTreeMap::new();
         for event in self.events.iter().filter(|event| event.anonymous && event.replicas >= min_replicas) {
@@ -50,21 +50,21 @@ impl DayView {
     }
 }
 
-/// What is seen over several places that should all hold the same.
+/// A merged view of several replicas that should be equal.
 #[derive(Clone, Debug, Default)]
 pub struct ReadView {
-    /// In how many places an event must be for every reader to see it.
+    /// Number of replicas that must hold an event so that every reader sees it.
     pub min_replicas: u32,
-    /// How many places there are.
+    /// Number of replicas.
     pub replicas: u32,
-    /// By project and day.
+    /// Merged contents, by project-day.
     pub days: BTreeMap<ProjectDay, DayView>,
-    /// The project-days that were looked at; `None`: all. What lies elsewhere is not missing.
+    /// Project-days that were read; `None`: all. Events outside the scope are not missing.
     pub scope: Option<BTreeSet<ProjectDay>>,
 }
 
 impl ReadView {
-    /// Puts places together; an event in `sure` of them or more is surely seen.
+    /// Merges replicas; every reader sees an event that is in at least `min_replicas` of them.
     #[must_use]
     pub fn of(replicas: &[&DayContents], min_replicas: usize) -> ReadView {
         let mut by_day: BTreeMap<ProjectDay, Vec<&Arc<DayContent>>> = BTreeMap::new();
@@ -75,19 +75,19 @@ impl ReadView {
         ReadView { min_replicas: min_replicas as u32, replicas: replicas.len() as u32, days, scope: None }
     }
 
-    /// The same, where only these project-days were looked at.
+    /// Restricts the scope to these project-days.
     #[must_use]
     pub fn with_scope(self, scope: BTreeSet<ProjectDay>) -> ReadView {
         ReadView { scope: Some(scope), ..self }
     }
 
-    /// Whether this project-day was looked at.
+    /// Whether this project-day is in scope.
     #[must_use]
     pub fn covers(&self, project_day: ProjectDay) -> bool {
         self.scope.as_ref().is_none_or(|scope| scope.contains(&project_day))
     }
 
-    /// What one place alone holds.
+    /// Returns the view of a single replica.
     #[must_use]
     pub fn of_single(place: &DayContents) -> ReadView {
         ReadView::of(&[place], 1)

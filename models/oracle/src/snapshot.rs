@@ -1,7 +1,7 @@
-//! Disks read as a whole: what each holds by its own manifests, and what readers of several are sure to see.
+//! Decoded disks: the live files of each disk by its own manifests, and the read view over several disks.
 //!
-//! Only live files count. Whatever does not read is a [`FileProblem`] of that disk, and its events do not count there:
-//! faults may legally ruin a few disks, so it is for the caller to say whether a problem is one of the system's.
+//! Only live files count. Every unreadable file is a [`FileProblem`] of its disk, and its events do not count there.
+//! Faults may legally destroy a few disks, so the caller decides whether a problem is a violation.
 
 use crate::content::{DayContent, DayContents};
 use crate::decode_cache::DecodeCache;
@@ -16,61 +16,61 @@ use crate::view::{DiskView, FileView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A file that should have read and did not.
+/// A file that should be readable and is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblem {
-    /// The disk's name.
+    /// Name of the disk.
     pub disk: String,
-    /// Whose day it belongs to.
+    /// Project-day of the file.
     pub project_day: ProjectDay,
-    /// What is wrong.
+    /// Error of the reader.
     pub error: ReadError,
 }
 
-/// One project's day on one disk.
+/// One project-day on one disk.
 #[derive(Clone, Debug, Default)]
 pub struct DayReplica {
-    /// The manifest; absent if there is none, or none that reads.
+    /// Manifest, if it exists and is readable.
     pub manifest: Option<Arc<Manifest>>,
-    /// Live segments that read, by id.
+    /// Readable live segments, by id.
     pub live: BTreeMap<u64, Arc<Segment>>,
-    /// What they hold together.
+    /// Merged contents of the live segments.
     pub content: Arc<DayContent>,
     /// Length of all live files.
     pub live_bytes: u64,
-    /// Every other file of the directory, the manifest aside.
+    /// Every other file of the directory, except for the manifest.
     pub non_live_files: Vec<FileView>,
-    /// Directories of this day that were set aside, by their numbers. The day begins anew with each.
+    /// Numbers of the quarantined directories of this day. The day starts over with each.
     pub quarantined: BTreeSet<u64>,
 }
 
 impl DayReplica {
-    /// The files of `others` that are segments, by id: old ones in their grace time, and orphans.
+    /// Returns a non-live segment by id: an old one in its grace time, or an orphan.
     pub(crate) fn non_live_segment(&self, project_day: ProjectDay, id: u64) -> Option<&FileView> {
         let path = segment::segment_path(project_day, id);
         self.non_live_files.iter().find(|file| file.path == path)
     }
 }
 
-/// One disk, decoded.
+/// One decoded disk.
 #[derive(Clone, Debug, Default)]
 pub struct DiskSnapshot {
-    /// The disk's name.
+    /// Name of the disk.
     pub name: String,
-    /// Its project-days.
+    /// Replicas of project-days.
     pub days: BTreeMap<ProjectDay, DayReplica>,
-    /// Each project's lease, as granted last.
+    /// Last lease grant, by project.
     pub leases: BTreeMap<u32, Result<Option<LeaseGrant>, ReadError>>,
-    /// What did not read of project-days.
+    /// Unreadable files of project-days.
     pub problems: Vec<FileProblem>,
-    /// Length of all its files, of whatever kind.
+    /// Length of all files of any kind.
     pub held_bytes: u64,
-    /// Paths of files of which planned faults changed or took bytes.
+    /// Paths of files with bytes corrupted or destroyed by planned faults.
     pub corrupted: BTreeSet<String>,
 }
 
 impl DiskSnapshot {
-    /// Whether a planned fault changed or took bytes of a file of this day.
+    /// Whether a planned fault corrupted or destroyed bytes of a file of this day.
     pub(crate) fn is_corrupted(&self, project_day: ProjectDay) -> bool {
         self.corrupted.iter().filter_map(|path| segment::parse_arb_path(path)).any(|path| match path {
             ArbPath::Manifest(day) | ArbPath::Segment(day, _) | ArbPath::OtherFile(day) => day == project_day,
@@ -78,39 +78,40 @@ impl DiskSnapshot {
         })
     }
 
-    /// The manifest of a day, if it reads and no planned fault changed it. A changed one may read up to where it was
-    /// struck, and then says what was live before: its disk knows better until it starts again.
+    /// Returns the manifest of a day, if it is readable and no planned fault corrupted it. A corrupted one may be
+    /// readable up to the corrupted edit, and then states an older set of live files: the running process holds a
+    /// newer one until it restarts.
     pub(crate) fn intact_manifest(&self, project_day: ProjectDay) -> Option<&Manifest> {
         let manifest = self.days.get(&project_day)?.manifest.as_deref()?;
         let path = segment::manifest_path(project_day);
         (!self.corrupted.contains(&path)).then_some(manifest)
     }
 
-    /// Whether planned faults explain that something of a day does not read: they changed or took bytes of a file of the
-    /// day, or took away files of this disk and this one is not there.
+    /// Whether planned faults explain an unreadable file: they corrupted or destroyed bytes of a file of the day, or
+    /// destroyed files of this disk and this file is missing.
     pub(crate) fn excuses(&self, problem: &FileProblem, context: &CheckContext) -> bool {
         let is_gone = problem.error.kind == ReadErrorKind::Missing && context.is_damaged(&self.name);
         is_gone || self.is_corrupted(problem.project_day)
     }
 
-    /// What it holds of each project's day.
+    /// Returns the contents of each project-day.
     #[must_use]
     pub fn content(&self) -> DayContents {
         self.days.iter().map(|(project_day, day)| (*project_day, day.content.clone())).collect()
     }
 }
 
-/// Some disks, at one moment.
+/// Several disks at one point in time.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterSnapshot {
-    /// The disks, in the order given.
+    /// Disks, in the given order.
     pub disks: Vec<DiskSnapshot>,
-    /// The project-days that were read; `None`: all.
+    /// Project-days that were read; `None`: all.
     pub scope: Option<BTreeSet<ProjectDay>>,
 }
 
 impl ClusterSnapshot {
-    /// Decodes every project-day of `disks`, and counts as a round of the memo.
+    /// Decodes every project-day of `disks`, and starts a new round of the decode cache.
     #[must_use]
     pub fn of(cache: &mut DecodeCache, disks: &[DiskView]) -> ClusterSnapshot {
         cache.next_round();
@@ -132,12 +133,12 @@ impl ClusterSnapshot {
         ClusterSnapshot { disks, scope: Some(days) }
     }
 
-    /// All disks' problems.
+    /// Returns the problems of all disks.
     pub fn problems(&self) -> impl Iterator<Item = &FileProblem> {
         self.disks.iter().flat_map(|disk| &disk.problems)
     }
 
-    /// The problems that no planned fault explains.
+    /// Returns the problems that no planned fault explains.
     pub(crate) fn unexcused_problems<'s>(
         &'s self,
         context: &'s CheckContext,
@@ -147,7 +148,7 @@ impl ClusterSnapshot {
         all.filter(|(disk, problem)| !disk.excuses(problem, context)).map(|(_, problem)| problem)
     }
 
-    /// What a reader of any `read` of the disks sees.
+    /// Returns the view of a reader that reads any `read` of the disks.
     #[must_use]
     pub fn read_view(&self, read: usize) -> ReadView {
         let replicas: Vec<DayContents> = self.disks.iter().map(DiskSnapshot::content).collect();
@@ -221,7 +222,7 @@ fn read_disk(cache: &mut DecodeCache, disk: &DiskView, wanted: &dyn Fn(ProjectDa
     snapshot
 }
 
-/// A live file must be there, be what its entry says, and read.
+/// Reads a live file, which must exist, match its manifest entry, and be readable.
 fn read_live(
     cache: &mut DecodeCache,
     project_day: ProjectDay,
@@ -259,7 +260,8 @@ fn read_live(
     Ok(segment)
 }
 
-/// How many live segments of a snapshot end torn: writes that a crash cut and recovery has not yet cut away.
+/// Returns the number of live segments with a torn tail: writes that a crash cut short and recovery has not truncated
+/// yet.
 #[must_use]
 pub fn count_torn_segments(snapshot: &ClusterSnapshot) -> usize {
     let live = snapshot.disks.iter().flat_map(|disk| disk.days.values()).flat_map(|day| day.live.values());

@@ -1,4 +1,4 @@
-//! Tiny encoders for tests: just enough to build good and bad files, from formats.md.
+//! Minimal encoders for tests: they build valid and invalid files from formats.md.
 
 use crate::day::{ProjectZones, format_day};
 use crate::decode_cache::DecodeCache;
@@ -22,7 +22,7 @@ pub(crate) fn salted_frame(payload: &[u8], salt: u32) -> Vec<u8> {
     [&len.to_le_bytes()[..], &(crc_fast::crc32_iscsi(payload) ^ salt).to_le_bytes(), payload].concat()
 }
 
-/// The frame of a block of a project's day.
+/// Encodes the frame of a block of a project-day.
 pub(crate) fn block_frame(project_day: ProjectDay, records: &[TestRecord]) -> Vec<u8> {
     salted_frame(
         &block(records),
@@ -117,7 +117,7 @@ pub(crate) fn segment(tier: u16, project_day: ProjectDay, id: u64, blocks: &[Vec
     bytes.into()
 }
 
-/// Sorted as compaction must.
+/// Encodes a compacted segment, sorted as required.
 pub(crate) fn compacted(project_day: ProjectDay, id: u64, mut records: Vec<TestRecord>) -> Bytes {
     records.sort_by_key(|record| (record.time(), record.key(), record.sequence, record.item));
     segment(2, project_day, id, &[records])
@@ -156,16 +156,16 @@ fn view(name: &str, files: &BTreeMap<String, Bytes>, corrupted: &BTreeSet<String
     DiskView { name: name.into(), files: files.iter().map(file).collect() }
 }
 
-/// A disk that is being put together.
+/// Builder of a disk's files.
 #[derive(Clone, Default)]
 pub(crate) struct TestDisk {
     pub files: BTreeMap<String, Bytes>,
-    /// Paths of files that a planned fault struck.
+    /// Paths of files corrupted by a planned fault.
     pub corrupted: BTreeSet<String>,
 }
 
 impl TestDisk {
-    /// One open on-time segment with these records, one block each.
+    /// Adds one open on-time segment with these records, one block each.
     pub(crate) fn with_day(mut self, project_day: ProjectDay, records: &[TestRecord]) -> TestDisk {
         let blocks: Vec<Vec<TestRecord>> = records.iter().map(|record| vec![record.clone()]).collect();
         self.put(project_day, "1.seg", segment(1, project_day, 1, &blocks));
@@ -178,7 +178,7 @@ impl TestDisk {
             .insert(format!("arb/{}/{}/{name}", project_day.project, format_day(project_day.day)), bytes);
     }
 
-    /// A planned fault strikes this file of the day.
+    /// Marks a file of the day as corrupted by a planned fault.
     pub(crate) fn mark_corrupted(&mut self, project_day: ProjectDay, name: &str) {
         self.corrupted.insert(format!("arb/{}/{}/{name}", project_day.project, format_day(project_day.day)));
     }
@@ -230,7 +230,7 @@ pub(crate) fn sent_event<'a>(rec: &'a TestRecord, json: &'a str) -> SentEvent<'a
     }
 }
 
-/// A ledger of two projects, 17 in UTC and 18 in Los Angeles, to which requests were sent and answered.
+/// A ledger with two projects, 17 in UTC and 18 in Los Angeles, and helpers that send and answer requests.
 pub(crate) struct TestClients {
     pub ledger: Ledger,
     next: u64,
@@ -285,32 +285,32 @@ pub(crate) fn snapshot(disks: &[TestDisk]) -> ClusterSnapshot {
     ClusterSnapshot::of(&mut DecodeCache::default(), &views)
 }
 
-/// The same with a memo of the caller's.
+/// Like [`read_view`], with the caller's decode cache.
 pub(crate) fn read_view_with(cache: &mut DecodeCache, disks: &[TestDisk]) -> ReadView {
     let views: Vec<DiskView> = disks.iter().map(|disk| disk.view("disk")).collect();
     ClusterSnapshot::of(cache, &views).read_view(disks.len() / 2 + 1)
 }
 
-/// What a reader of 5 of 8 disks, or so, is sure to see.
+/// Returns the view of a reader of a majority of the disks (5 of 8).
 pub(crate) fn read_view(disks: &[TestDisk]) -> ReadView {
     snapshot(disks).read_view(disks.len() / 2 + 1)
 }
 
-/// A store that is being put together.
+/// Builder of an object store's files.
 #[derive(Clone, Default)]
 pub(crate) struct TestStore {
     pub files: BTreeMap<String, Bytes>,
-    /// Paths of files that a planned fault struck.
+    /// Paths of files corrupted by a planned fault.
     pub corrupted: BTreeSet<String>,
 }
 
 impl TestStore {
-    /// A backup of these days, each with its segments and their counts of records.
+    /// Adds a backup of these days, each with its segments and their record counts.
     pub(crate) fn with_backup(self, position_ms: i64, days: &[(ProjectDay, Vec<(Bytes, u64)>)]) -> TestStore {
         self.with_backup_behind(position_ms, &[], days)
     }
 
-    /// The same with projects that are behind, each at its own position.
+    /// Like [`TestStore::with_backup`], with projects that are behind, each at its own position.
     pub(crate) fn with_backup_behind(
         mut self,
         position_ms: i64,

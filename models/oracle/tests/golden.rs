@@ -1,5 +1,5 @@
-//! The golden files of `models/golden`, which the pipeline's code wrote, read by the oracle's own readers: each must
-//! come out as `values.json` says. The two sides share no line of code; what they share is formats.md.
+//! Golden files of `models/golden`, written by the pipeline's code and read by the oracle's own readers: each must
+//! decode to the values in `values.json`. The two sides share no code, only formats.md.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -18,7 +18,7 @@ fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden")
 }
 
-/// Everything below `models/golden/<root>`, as a disk.
+/// Returns everything below `models/golden/<root>` as a disk.
 fn disk(root: &str) -> DiskView {
     let root_path = folder().join(root);
     let mut files = Vec::new();
@@ -46,7 +46,7 @@ fn file<'a>(disk: &'a DiskView, ending: &str) -> &'a FileView {
     disk.files.iter().find(|file| file.path.ends_with(ending)).unwrap()
 }
 
-/// A segment's records by way of a catalog that names it alone: so that files no manifest lists are read as well.
+/// Returns a segment's records through a catalog that names it alone, so that files in no manifest are read as well.
 fn records_of(segment: &FileView, records: usize) -> Vec<StoredRecord> {
     let bytes = Bytes::from(segment.chunks.concat());
     let hash = blake3::hash(&bytes).to_hex().to_string();

@@ -1,9 +1,9 @@
-//! I10: each data center alone holds every acknowledged event up to its stated position; that position is younger
-//! than the interval plus slack; a restore equals by hash.
+//! I10: each data center alone holds every acknowledged event up to its stated position; that position is younger than
+//! the interval plus slack; a restore is equal by hash.
 //!
-//! An event that a backup lacks is gone if production lacks it too; otherwise the backup alone is at fault. A project
-//! that a catalog says is behind is held to its own position, in what it must hold and in how old it may be. A catalog
-//! that names an object that is not there promises what it does not have, at whatever time.
+//! An event missing from a backup is lost if production lacks it too; otherwise only the backup is at fault. A project
+//! listed as behind in a catalog is held to its own position, both for completeness and for age. A catalog that names
+//! a missing object is always a violation, even while faults are active.
 
 use super::{CheckContext, ViolationAccumulator, i1_readable, pluralize};
 use crate::backup::{DecodedBackup, ObjectStoreView};
@@ -18,27 +18,27 @@ use crate::view::DiskView;
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a data center promises.
+/// Backup policy of a data center.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupPolicy {
-    /// When backups were switched on, by the world's clock.
+    /// Time at which backups were switched on, by the world's clock.
     pub since_ms: i64,
-    /// How often a backup is taken.
+    /// Interval between backups.
     pub interval_ms: i64,
-    /// How long taking one, and waiting for a bad link, may last on top of that.
+    /// Additional time for taking a backup and for waiting on a bad link.
     pub slack_ms: i64,
-    /// When faults kept backups of this data center from being taken: no backup ages in that time.
+    /// Periods in which faults prevented backups of this data center: no backup ages in that time.
     pub excused: ExcusedPeriods,
 }
 
-/// What a look at one data center gave.
+/// Result of checking one data center.
 #[derive(Debug, Default)]
 pub struct BackupCheck {
-    /// What was found.
+    /// Violations found.
     pub violations: Vec<Violation>,
-    /// The newest backup, if there is one.
+    /// Newest backup, if there is one.
     pub newest: Option<DecodedBackup>,
-    /// How many catalogs there are.
+    /// Number of readable catalogs.
     pub backups: usize,
 }
 
@@ -76,7 +76,7 @@ fn stale(
     promise: &BackupPolicy,
     context: &CheckContext,
 ) -> Option<Violation> {
-    // A project that no backup has held yet is as old as the promise.
+    // A project that is in no backup yet ages from the start of the policy.
     let since_ms = position_ms.unwrap_or(i64::MIN).max(promise.since_ms);
     let age_ms = context.at_ms - since_ms;
     if promise.excused.available_ms(since_ms, context.at_ms) <= promise.interval_ms + promise.slack_ms {
@@ -106,7 +106,7 @@ fn damage(
 ) -> Option<Violation> {
     let kind = match error.kind {
         ReadErrorKind::Missing => "object-missing",
-        // A store's disk may rot like any other.
+        // A store's disk can be corrupted like any other.
         _ if store.is_corrupted(&error.path) => return None,
         _ => "object-damaged",
     };
@@ -119,7 +119,8 @@ fn damage(
     })
 }
 
-/// Acknowledged before the position by the edges' clocks: a client that had its answer the skew earlier is sure.
+/// Checks completeness. "Acknowledged before the position" is by the edges' clocks, so only answers that a client
+/// received at least the clock skew earlier count.
 fn missing(
     ledger: &Ledger,
     store: &DiskView,
@@ -132,7 +133,8 @@ fn missing(
     let of_all = (backup.position_ms - skew_ms).min(context.settled_before_ms);
     let positions: BTreeSet<i64> =
         backup.behind.keys().map(|project| before(*project)).chain([of_all]).collect();
-    // What the device took is no mistake of the backup: the other data center holds it, or a drill says what is gone.
+    // Data lost to a device fault is not the backup's mistake: the other data center holds it, or a drill reports what
+    // is lost.
     let is_lost_to_fault = |project_day| {
         backup.problems.iter().any(|(day, error)| *day == project_day && store.is_corrupted(&error.path))
     };
@@ -162,7 +164,7 @@ fn missing(
     })
 }
 
-/// How many of each event, acknowledged before `before_ms`, are in no place of the sight.
+/// Returns how many copies of each event, acknowledged before `before_ms`, are in no replica of the read view.
 pub(crate) fn count_missing(
     ledger: &Ledger,
     read_view: &ReadView,
@@ -175,7 +177,7 @@ pub(crate) fn count_missing(
     missing
 }
 
-/// Objects that no catalog names: `segments/` keys, for the account of what a store holds (I16).
+/// Returns the `segments/` keys that no catalog names, for the space accounting of a store (I16).
 #[must_use]
 pub fn unreferenced_objects(store: &DiskView) -> Vec<String> {
     let objects = ObjectStoreView::of(store);

@@ -1,15 +1,16 @@
 //! I11: the tee holds, byte for byte, every acknowledged request of the last 7 days by arrival.
 //!
-//! A request is on its edge's disk, on another edge's, in the tee store, or in several of these; copies of one number
-//! must be equal. Requests are known again by [`crate::request_digest`]: of equal ones as many must be there as were
-//! acknowledged. More may be there: requests without an answer, and such as ingest refused. Where a planned fault took
-//! a file's bytes, and no other copy of the file reads, it is not known which requests were in it: its hour is not judged.
-//! A request may be missing if an edge wrote down, when it came, that it let it through, and has not teed it since: each
-//! line that says so excuses one request that was under way then.
+//! A request is on its edge's disk, on another edge's, in the tee store, or in several of these; copies with one
+//! number must be equal. Requests are identified by [`crate::request_digest`]: of equal requests, at least as many
+//! must be there as were acknowledged. More may be there: requests without an answer, and requests that ingest
+//! refused. Where a planned fault destroyed a file's bytes and no other copy of the file is readable, the contents of
+//! the file are unknown, and its hour is not checked. A request may be missing if an edge recorded, when the request
+//! arrived, that it let it through, and has not teed it since: each such line excuses one request that was in flight
+//! then.
 //!
-//! In the tee store each record is in two objects that read, from [`SECOND_COPY_WITHIN_MS`] after its hour on: its edges uploaded
-//! it twice, or the store's keeper, which reads every object within a day, has put it into another. Trouble excuses one that
-//! is in one only, for as long after it as repair may take.
+//! In the tee store each record is in two readable objects from [`SECOND_COPY_WITHIN_MS`] after its hour on: both
+//! edges uploaded it, or the store's keeper, which reads every object within a day, has copied it into another object.
+//! Faults excuse a single copy, for as long after them as a repair may take.
 
 use super::{CheckContext, pluralize};
 use crate::day::format_utc;
@@ -28,35 +29,36 @@ const HOUR_MS: i64 = 3_600_000;
 /// One request in the tee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TeedRequest {
-    /// The edge that took it.
+    /// Edge that received it.
     pub edge: u16,
-    /// The edge's number for it.
+    /// The edge's sequence number of the request.
     pub sequence: u64,
-    /// When it came in, by the edge's clock.
+    /// Arrival time, by the edge's clock.
     pub arrived_ms: i64,
-    /// Its digest, by [`crate::request_digest`].
+    /// Digest of the request, by [`crate::request_digest`].
     pub digest: u128,
 }
 
-/// Both edges upload within two hours of a file's hour, and the keeper reads every object within a day, with looks every
-/// six hours: in two objects after so long, in milliseconds.
+/// Time in milliseconds after which each record must be in two objects: both edges upload within two hours of a file's
+/// hour, and the keeper reads every object within a day, checking every six hours.
 pub const SECOND_COPY_WITHIN_MS: i64 = 26 * 3_600_000;
 
-/// How long the tee holds what.
+/// Retention of the tee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TeeRetention {
     /// Requests are kept this long after their arrival.
     pub kept_ms: i64,
-    /// So much earlier than that it may go: as much as clocks may differ.
+    /// Tolerance by which requests may expire earlier: the maximal clock difference.
     pub early_ms: i64,
-    /// Since when nothing has kept edges and tee store from their work, in milliseconds since 1970.
+    /// Time since which nothing has kept edges and tee store from working, in milliseconds since 1970.
     pub undisturbed_since_ms: i64,
 }
 
-/// A request waits so long, at most, for those that an edge writes with it: it answers none that waited longer.
+/// Longest time that a request waits for the batch that an edge writes it with; an edge never answers one that waited
+/// longer.
 const BATCH_WAITS_MS: i64 = 60_000;
 
-/// Checks every tee file on these disks: edges' and the tee store's.
+/// Checks every tee file on these disks: edges and tee store.
 pub fn check(
     cache: &mut DecodeCache,
     ledger: &Ledger,
@@ -101,7 +103,7 @@ pub fn check(
     found
 }
 
-/// In how many objects of the tee store each record stands.
+/// Number of tee store objects that contain each record.
 #[derive(Default)]
 struct TeeObjectCounts {
     /// Edge and sequence, to the end of the record's hour and the number of objects.
@@ -117,7 +119,8 @@ impl TeeObjectCounts {
         }
     }
 
-    /// Records that should be in two objects by now, and are in one. What is about to expire may go in any order.
+    /// Returns the records that must be in two objects and are in one. Objects that are about to expire may go in any
+    /// order.
     fn single_copies(
         &self,
         oldest_ms: i64,
@@ -141,10 +144,10 @@ impl TeeObjectCounts {
     }
 }
 
-/// Where the tee store keeps its objects on its disk.
+/// Directory of the tee store's objects on its disk.
 const STORED: &str = "objects/tee/";
 
-/// Hour, edge and boot number in the name of a tee file or object.
+/// Parses hour, edge and boot number from the name of a tee file or object.
 fn parse_tee_path(path: &str) -> Option<(u64, u16, u64)> {
     tee::parse_name(path.rsplit('/').next()?)
 }
@@ -165,7 +168,7 @@ fn missing(
     held.for_each(|digest| *counts.entry(digest).or_default() += 1);
     let owed = ledger.acked_requests.iter();
     let owed = owed.filter(|r| r.sent_at_ms >= oldest_ms && r.acked_at_ms < context.settled_before_ms);
-    // Sent in an hour of which the device took a file, or just before it.
+    // Sent in an hour of which a fault destroyed a file, or just before it.
     let may_be_lost = |sent_at_ms: i64| {
         let hour = sent_at_ms.div_euclid(HOUR_MS);
         lost_files.contains(&hour) || lost_files.contains(&(hour + 1))
@@ -191,9 +194,9 @@ fn missing(
     })
 }
 
-/// The requests that no line of a gap excuses. A line excuses one request that was under way when the line's first
-/// request came, or that came while this one waited. Given in the order of time, each goes to the request that can wait
-/// least: so as many are excused as can be.
+/// Returns the requests that no gap line excuses. A line excuses one request that was in flight when the line's first
+/// request arrived, or that arrived while this one waited. Lines are processed in order of time, and each goes to the
+/// request with the earliest deadline: this excuses as many requests as possible.
 fn without_gaps<'r>(
     mut missing: Vec<&'r AckedRequest>,
     gaps: &OpenGaps,
@@ -211,7 +214,8 @@ fn without_gaps<'r>(
     missing
 }
 
-/// The end of a file that an edge was writing when it died is torn: that is no breach, what is owed is counted.
+/// A torn tail of a file that an edge was writing when it crashed is not a violation; the missing requests are counted
+/// separately.
 fn unreadable(
     disk: &DiskView,
     file: &FileView,
@@ -229,10 +233,10 @@ fn tee_violation(kind: &str, items: u64, context: &CheckContext) -> Violation {
     Violation::new("I11", kind, context.stage.as_str()).of("tee", items).at(context.at_ms)
 }
 
-/// What a tee file holds, for the memo.
+/// Decodes the requests of a tee file, for the decode cache.
 pub(crate) fn teed_requests(file: &crate::FileView) -> Result<Arc<Vec<TeedRequest>>, ReadError> {
     let read = tee::read(file)?;
-    // A torn object was uploaded torn: its file should have been cut before.
+    // A torn object was uploaded torn: its file had to be truncated before.
     if let (true, FileTail::Torn { at }) = (file.path.starts_with("objects/"), read.tail) {
         return Err(ReadError { path: file.path.clone(), at, kind: ReadErrorKind::TornSealedFile });
     }

@@ -1,15 +1,15 @@
-//! I12: the drill: restore and replay into an empty cluster equals the ledger, with production presumed gone.
+//! I12: a drill that restores and replays into an empty cluster reproduces the ledger, with production presumed lost.
 //!
-//! Everything that must hold of production must hold of what the drill brought up: I1 to I5, told as I12. What is
-//! missing from it could not be had back if production were lost in this moment.
+//! Everything that must hold of production must hold of the drill's cluster: I1 to I5, reported as I12. What the drill
+//! lacks could not be recovered if production were lost at this moment.
 
 use super::{CheckContext, i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content};
 use crate::ledger::Ledger;
 use crate::read_view::ReadView;
 use latent_verdict::Violation;
 
-/// Checks what the drill's own cluster holds. `now.settled_before_ms` is the instant of the drill's fork, and
-/// `now.replays` counts the drill's own replay too.
+/// Checks the drill's cluster. `context.settled_before_ms` is the time of the drill's fork, and `context.replays`
+/// includes the drill's own replay.
 #[must_use]
 pub fn check(ledger: &Ledger, restored: &ReadView, context: &CheckContext) -> Vec<Violation> {
     let checks = [
@@ -20,7 +20,7 @@ pub fn check(ledger: &Ledger, restored: &ReadView, context: &CheckContext) -> Ve
         i5_content::check,
     ];
     let found = checks.iter().flat_map(|check| check(ledger, restored, context));
-    // What I4 calls missing, I1 has said.
+    // I1 already reports what I4 calls missing.
     let once = found
         .filter(|violation| (violation.invariant.as_str(), violation.kind.as_str()) != ("I4", "missing"));
     once.map(|violation| Violation {

@@ -1,14 +1,14 @@
-//! I14: every answer is right. What the API takes is accepted, and what it must refuse is refused.
+//! I14: every answer is right. The API accepts what it must accept and refuses what it must refuse.
 //!
-//! Without this a system that refuses everything loses nothing. Judged at the client's side, answer by answer, from what
-//! the client knows of its events: whether they are well formed, and their times. Only answers that settle something
-//! count: a 429, a 5xx or a time-out says neither.
+//! Without this check a system that refuses everything would lose nothing. Answers are judged at the client, from what
+//! the client knows of its events: whether they are well formed, and their times. Only final answers count: a 429, a
+//! 5xx or a time-out decides nothing.
 //!
-//! Left open, because the API's rule leaves it open:
-//! - a time that some arrivals would make legal and others not: the edge's clock decides, and the client knows it only
-//!   up to the skew, between sending and answer;
-//! - an event of a `/track` request together with one that is to be judged otherwise: its answer is one for all;
-//! - a request near or above the limits of its size, which may be refused as a whole.
+//! Undetermined, because the API's rules leave it open:
+//! - a time that is legal for some possible arrivals and not for others: the edge's clock decides, and the client
+//!   knows it only up to the skew, between sending and answer;
+//! - an event of a `/track` request together with an event with another expected outcome: the request has one answer;
+//! - a request near or above the size limits, which may be refused as a whole.
 
 use crate::identity::{DedupKey, EventDigest};
 use crate::ledger::{EventIdentity, SentEvent};
@@ -16,57 +16,57 @@ use latent_verdict::Violation;
 use std::collections::BTreeMap;
 
 const DAY_MS: i64 = 86_400_000;
-/// `/track` takes events of the last five days.
+/// `/track` accepts events of the last five days.
 const TRACK_AGE_MS: i64 = 5 * DAY_MS;
-/// `/import` takes events from 1971 on.
+/// `/import` accepts events from 1971 on.
 const IMPORT_FROM_MS: i64 = 365 * DAY_MS;
-/// Both take events up to an hour ahead.
+/// Both accept events up to an hour ahead.
 const AHEAD_MS: i64 = DAY_MS / 24;
-/// A request of more text than this may be refused as a whole (10 MB).
+/// A request with more text than this may be refused as a whole (10 MB).
 const MAY_BE_TOO_LONG_BYTES: u64 = 10_000_000;
-/// So may one of more text than this (1 MB), if it was compressed below one part in so many.
+/// A request with more text than this (1 MB) may also be refused if it was compressed by more than this ratio.
 const MAY_BE_TOO_DENSE: (u64, u64) = (1_000_000, 200);
 
-/// How the items of a request are answered.
+/// Granularity of the answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseGranularity {
-    /// `/track`: one answer for all.
+    /// `/track`: one answer for all items.
     PerRequest,
-    /// `/import`: item by item.
+    /// `/import`: one answer per item.
     PerItem,
 }
 
-/// A request whose answer settles what becomes of its events.
+/// A request with a final answer.
 #[derive(Clone, Copy, Debug)]
 pub struct AnsweredRequest {
-    /// Its project.
+    /// Project number.
     pub project: u32,
-    /// How its items are answered.
+    /// Granularity of the answer.
     pub answering: ResponseGranularity,
-    /// When it was sent, by the world's clock.
+    /// Time at which it was sent, by the world's clock.
     pub sent_at_ms: i64,
-    /// When the answer came, by the world's clock.
+    /// Time at which the answer arrived, by the world's clock.
     pub answered_at_ms: i64,
-    /// How far an edge's clock may be from the world's, either way.
+    /// Maximal difference of an edge's clock from the world's, either way.
     pub clock_skew_ms: i64,
-    /// The length of its events' text.
+    /// Length of its events' text.
     pub text_bytes: u64,
-    /// The length of its body.
+    /// Length of its body.
     pub body_bytes: u64,
 }
 
-/// An event of such a request.
+/// An event of an answered request.
 #[derive(Clone, Copy, Debug)]
 pub struct AnsweredRequestEvent<'a> {
-    /// The event.
+    /// The event as sent.
     pub event: SentEvent<'a>,
-    /// The API takes it if it takes its time.
+    /// Whether the event is valid, apart from its time.
     pub is_well_formed: bool,
-    /// What the client was told.
+    /// Whether the client was told that the event was accepted.
     pub is_accepted: bool,
 }
 
-/// What must become of an event.
+/// Outcome that the API's rules require for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExpectedOutcome {
     Accepted,
@@ -82,7 +82,7 @@ struct WrongAnswers {
     keys: Vec<String>,
 }
 
-/// Every answer so far.
+/// Checks answers and accumulates the wrong ones.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerChecker {
     wrong: BTreeMap<(u32, &'static str), WrongAnswers>,
@@ -90,7 +90,7 @@ pub struct AnswerChecker {
 }
 
 impl AnswerChecker {
-    /// Judges one answer.
+    /// Checks one answer.
     pub fn check(&mut self, request: &AnsweredRequest, events: &[AnsweredRequestEvent<'_>]) {
         let mut due: Vec<ExpectedOutcome> = events.iter().map(|event| request.due(event)).collect();
         if request.answering == ResponseGranularity::PerRequest && due.iter().any(|one| *one != due[0]) {
@@ -116,13 +116,13 @@ impl AnswerChecker {
         }
     }
 
-    /// How many events had an answer that could be right or wrong.
+    /// Returns the number of events with a determined expected outcome.
     #[must_use]
     pub fn judged(&self) -> u64 {
         self.judged
     }
 
-    /// What was answered wrongly.
+    /// Returns the wrong answers.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         let violation = |((project, kind), wrong): (&(u32, &'static str), &WrongAnswers)| {
@@ -157,7 +157,7 @@ impl AnsweredRequest {
             || (self.text_bytes > text_bytes && self.text_bytes / ratio >= self.body_bytes)
     }
 
-    /// What an arrival at any time between the two ends would make of the event's time.
+    /// Returns the outcome by the event's time, for every arrival that is possible.
     fn due_by_time(&self, time_ms: Option<i64>) -> ExpectedOutcome {
         let Some(time_ms) = time_ms else { return ExpectedOutcome::Accepted };
         let is_taken = |arrived_ms: i64| {
@@ -169,8 +169,8 @@ impl AnsweredRequest {
         };
         let first_ms = self.sent_at_ms.saturating_sub(self.clock_skew_ms);
         let last_ms = self.answered_at_ms.saturating_add(self.clock_skew_ms);
-        // The legal times move with the arrival, so between two arrivals that agree every other one agrees, unless the
-        // whole window lies between them.
+        // The window of legal times moves with the arrival. If two arrivals agree, every arrival between them agrees,
+        // unless the whole window lies between them.
         let spans_window = last_ms - first_ms > TRACK_AGE_MS + AHEAD_MS;
         match (is_taken(first_ms), is_taken(last_ms)) {
             (true, true) if !spans_window => ExpectedOutcome::Accepted,
@@ -203,7 +203,7 @@ mod tests {
         body_bytes: 300,
     };
 
-    /// What is found when events with these times, in milliseconds from noon, get these answers.
+    /// Returns the violations when events with these times, in milliseconds from noon, get these answers.
     fn found(request: AnsweredRequest, events: &[(Option<i64>, bool, bool)]) -> Vec<(String, u64)> {
         let recs: Vec<TestRecord> = events
             .iter()

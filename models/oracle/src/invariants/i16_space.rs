@@ -1,10 +1,10 @@
-//! I16: bytes held are at most k times the live bytes and what is in flight; no orphan is older than the grace time;
-//! the tee is kept no longer than seven days and some slack, from when its keeper may count, and what a hold names no
-//! longer than that stands.
+//! I16: used bytes are at most k times the live bytes plus an allowance for work in flight; no orphan is older than
+//! the grace time; tee files are kept no longer than seven days and some slack, counted from when their keeper can
+//! first see them, and files under a hold no longer than the hold is active.
 //!
-//! Files carry no dates: an orphan's age counts from the first look that found it an orphan, and from the last boot of
-//! its disk, which begins the grace time anew. On a day that does not verify nothing is removed: there nothing is too
-//! old. What was set aside stays until the day is whole again, which trouble may put off.
+//! Files carry no dates: an orphan's age counts from the first check that found it an orphan, and from the last boot
+//! of its disk, which restarts the grace time. On a day that does not verify nothing is deleted, so nothing there is
+//! too old. A quarantined directory stays until the day is complete again, which faults may delay.
 
 use super::{CheckContext, violation};
 use crate::excused_periods::ExcusedPeriods;
@@ -18,65 +18,66 @@ use crate::view::DiskView;
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 
-/// The hour in a tee file's name is believed if the file is there within so much time after it.
+/// The hour in a tee file's name is trusted if the file appears within this time after it.
 const TEE_NAME_HOLDS_MS: i64 = 12 * 3_600_000;
 
-/// A file that no hold keeps any more goes within this time: the keeper looks every six hours, and so do these checks.
+/// A file that no hold protects any more is deleted within this time: the keeper runs every six hours, and so do these
+/// checks.
 const RELEASED_GOES_WITHIN_MS: i64 = 13 * 3_600_000;
-/// The keeper of the tee looks every six hours, and sees what came since.
+/// The tee's keeper runs every six hours and sees every new file.
 const KEEPER_SEES_WITHIN_MS: i64 = 6 * 3_600_000 + 10 * 60_000;
 
-/// How much may lie about, and for how long.
+/// Limits on used space and on the age of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpaceLimits {
-    /// How old a file that is not live may grow: the system's grace time and the time between its clean-ups.
+    /// Maximal age of a non-live file: the system's grace time plus the time between its clean-ups.
     pub orphan_age_ms: i64,
-    /// How old a directory that was set aside may grow while nothing keeps its day from being filled anew.
+    /// Maximal age of a quarantined directory while nothing prevents its day from being refilled.
     pub quarantine_age_ms: i64,
-    /// Bytes held may be this many hundredths of the live bytes: 300 allows three times as much.
+    /// Maximal used bytes as a percentage of the live bytes: 300 allows three times as much.
     pub held_per_live_percent: u64,
-    /// Bytes that may be held besides: manifests, leases, hints, runs under way.
+    /// Additional bytes allowed for manifests, leases, hints and runs in flight.
     pub allowance_bytes: u64,
-    /// How old the newest record of a tee file may grow.
+    /// Maximal age of the newest record of a tee file.
     pub tee_age_ms: i64,
 }
 
-/// A file that is not live: its disk, its path, and whether it was live before: one that a crash left without the
-/// edit that names it, and that is named after all, is an orphan for the first time when it is replaced.
+/// A non-live file: its disk, its path, and whether it was live before. A crash may leave a file without the edit that
+/// names it; if a later edit names it after all, it becomes an orphan when it is replaced.
 type NonLiveFile = (String, String, bool);
 
-/// Watches files that are not live from snapshot to snapshot.
+/// Tracks non-live files and tee files from snapshot to snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct SpaceChecker {
     first_seen_ms: BTreeMap<NonLiveFile, i64>,
     booted_ms: BTreeMap<String, i64>,
-    /// When each tee file was seen first, by disk and path.
+    /// Time at which each tee file was first seen, by disk and path.
     tee_seen_ms: BTreeMap<(String, String), i64>,
-    /// When each tee file was last seen to be held, by disk and path.
+    /// Time at which each tee file was last protected by a hold, by disk and path.
     tee_held_ms: BTreeMap<(String, String), i64>,
     disturbed_ms: Option<i64>,
 }
 
 impl SpaceChecker {
-    /// The disk was replaced or emptied: a file of an old name is a new one.
+    /// Drops the state of a disk that was replaced or emptied: a file with an old name is a new file.
     pub fn forget(&mut self, disk: &str) {
         self.first_seen_ms.retain(|(name, _, _), _| name != disk);
         self.tee_seen_ms.retain(|(name, _), _| name != disk);
         self.tee_held_ms.retain(|(name, _), _| name != disk);
     }
 
-    /// The disk's process booted (or is still down): what it knew of files that are due is gone.
+    /// Records that the disk's process booted (or is still down): it has lost its list of files to delete.
     pub fn record_boot(&mut self, disk: &str, at_ms: i64) {
         self.booted_ms.insert(disk.to_owned(), at_ms);
     }
 
-    /// Something of the plan began or ended: days that copies were to be brought together on may differ again, and
-    /// what was set aside of them stays for longer.
+    /// Records that a planned fault or operation began or ended: replicas of repaired days may diverge again, and
+    /// their quarantined directories stay longer.
     pub fn record_disturbance(&mut self, at_ms: i64) {
         self.disturbed_ms = Some(at_ms);
     }
 
-    /// Checks the disks of a whole snapshot.
+    /// Checks the disks of a full snapshot.
     pub fn check(
         &mut self,
         snapshot: &ClusterSnapshot,
@@ -93,15 +94,15 @@ impl SpaceChecker {
         found
     }
 
-    /// A file of the tee came to be on this disk: what it was put there as counts, not how often.
+    /// Records that a tee file appeared on this disk. The first appearance counts.
     pub fn record_tee_file(&mut self, disk: &str, path: &str, at_ms: i64) {
         self.tee_seen_ms.entry((disk.to_owned(), path.to_owned())).or_insert(at_ms);
     }
 
-    /// Checks the age of tee files on edges and in the tee store, by the hour in their names; where a file came, or may
-    /// have been seen by its keeper first, long after that, from then on. That is what its keeper goes by: the name is
-    /// an edge's wrong clock's, or old because the file could not come. No file ages while `excused` says that what
-    /// should let it go could not.
+    /// Checks the age of tee files on edges and in the tee store, by the hour in their names. If a file appeared long
+    /// after its hour, or its keeper may first have seen it long after, the age counts from then. The keeper applies
+    /// the same rule: such a name comes from an edge's wrong clock, or the file was delayed. A file does not age while
+    /// `excused` covers the job that deletes it.
     pub fn check_tee(
         &mut self,
         disks: &[DiskView],
@@ -163,7 +164,7 @@ impl SpaceChecker {
             let added = |path: &str| {
                 day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*project_day, path))
             };
-            // What a damaged disk's edits never named may have been named by one that was lost.
+            // A file that no edit of a damaged disk names may have been named by an edit that was lost.
             let is_orphan = |path: &&str| added(path) || !context.is_damaged(&disk.name);
             let others = day.non_live_files.iter().filter(|_| verifies).map(|file| file.path.as_str());
             let others = others.filter(is_orphan);
@@ -182,9 +183,9 @@ impl SpaceChecker {
     }
 }
 
-/// On a disk that a planned fault damaged, a manifest that ends in the midst of an edit may have an edit that rotted, and
-/// what that named looks like an orphan. The process knows how long the segments are that it writes: for it one that ends
-/// in the midst of a frame does not verify, and on such a day nothing is removed.
+/// On a disk damaged by a planned fault, a manifest with a torn tail may have lost an edit, and the files that it
+/// named look like orphans. The process knows the lengths of the segments that it writes: for it, a segment that ends
+/// within a frame does not verify, and on such a day nothing is deleted.
 fn may_be_damaged(disk: &DiskSnapshot, day: &DayReplica, context: &CheckContext) -> bool {
     let is_torn = || day.live.values().any(|segment| segment.tail != FileTail::Clean);
     let may_lack_edits = || day.manifest.as_ref().is_none_or(|manifest| manifest.tail != FileTail::Clean);
@@ -210,7 +211,7 @@ fn old_orphans(
     )
 }
 
-/// The end of the hour in a tee file's name, in milliseconds since 1970.
+/// Returns the end of the hour in a tee file's name, in milliseconds since 1970.
 fn tee_hour_ends_ms(path: &str) -> Option<i64> {
     let (hour, _, _) = path.rsplit('/').next().and_then(parse_name)?;
     i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000)
@@ -398,8 +399,8 @@ mod tests {
 
     const HOUR_MS: i64 = 3_600_000;
 
-    /// Looks at a file of the hour of noon at these hours after its end, and says at which it was too old. It came, as
-    /// the trace says, `came_h` after its end.
+    /// Checks a file of noon's hour at these times after the end of the hour, and returns the times at which it was
+    /// too old. The file appeared `came_h` hours after the end.
     fn too_old_at(came_h: i64, excused_h: &[(i64, i64)], looks_ms: &[i64]) -> Vec<i64> {
         let hour = NOON_MS / HOUR_MS;
         let end_ms = (hour + 1) * HOUR_MS;
@@ -421,7 +422,8 @@ mod tests {
     fn tee_files_go_after_seven_days() {
         let age_ms = LIMITS.tee_age_ms;
         assert_eq!(too_old_at(1, &[], &[0, age_ms, age_ms + 1]), [age_ms + 1]);
-        // One that comes a day after its hour is a slow clock's: it is as old as its coming, which the keeper sees soon.
+        // A file that appears a day after its hour comes from a slow clock: its age counts from its appearance, which
+        // the keeper soon sees.
         let late_ms = 24 * HOUR_MS + KEEPER_SEES_WITHIN_MS + age_ms;
         assert_eq!(too_old_at(24, &[], &[age_ms + 1, late_ms, late_ms + 1]), [late_ms + 1]);
     }
@@ -434,7 +436,7 @@ mod tests {
             [seen_ms + age_ms + 1]
         );
         assert_eq!(too_old_at(5, &[], &[age_ms, age_ms + 1]), [age_ms + 1], "it was surely seen in time");
-        // It came in time, and the keeper was cut off for eight hours.
+        // The file appeared in time, and the keeper was cut off for eight hours.
         let cut_off = [(4, 12)];
         let seen_ms = 12 * HOUR_MS + KEEPER_SEES_WITHIN_MS - HOUR_MS;
         let looks_ms = [age_ms + 1, seen_ms + age_ms, seen_ms + age_ms + 1];

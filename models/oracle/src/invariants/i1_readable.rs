@@ -1,8 +1,8 @@
-//! I1: every acknowledged event, and every accepted item of a partial answer, can be read.
+//! I1: every acknowledged event, and every accepted item of a partial answer, is readable.
 //!
-//! An event in no place is lost. One in too few places for every reader to see it is endangered: no breach while
-//! faults are at work, since acknowledged on four of eight disks is on one when three of the four are down.
-//! An event that a reader surely saw counts like an acknowledged one: it may not vanish.
+//! An event in no replica is lost. An event in too few replicas for every reader to see it is endangered. That is not
+//! a violation while faults are active: an event acknowledged on four of eight disks is on one when three of the four
+//! are down. An event that every reader saw counts like an acknowledged one: it must not vanish.
 
 use super::{CheckContext, ViolationAccumulator, merge_join, pluralize};
 use crate::identity::{EventDigest, ProjectDay};
@@ -11,7 +11,7 @@ use crate::read_view::{DayView, ReadView};
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 
-/// Checks every project and day of the sight's scope.
+/// Checks every project-day in the read view's scope.
 #[must_use]
 pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> Vec<Violation> {
     let mut accumulator = ViolationAccumulator::new("I1", context);
@@ -74,7 +74,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
     })
 }
 
-/// There, but not so often where every reader sees them.
+/// Reports events without identity that are present, but in too few copies on enough replicas.
 fn endangered_anonymous(
     project_day: ProjectDay,
     day: &LedgerDay,
@@ -101,7 +101,8 @@ fn endangered_anonymous(
     );
 }
 
-/// Acknowledged before `before_ms`, and in no place of the sight: the day, who it is, and how many of it.
+/// Calls `each` for every event acknowledged before `before_ms` that is in no replica of the read view, with its day,
+/// identity and number of missing copies.
 pub(crate) fn for_each_missing(
     ledger: &Ledger,
     read_view: &ReadView,
@@ -127,7 +128,7 @@ fn days<'a>(
 ) -> impl Iterator<Item = (ProjectDay, &'a LedgerDay, &'a DayView)> {
     static NOTHING: DayView =
         DayView { contents: Vec::new(), replica_counts: Vec::new(), events: Vec::new() };
-    // A look at a few days costs what they cost, however many there are by then.
+    // Iterate over the scope only, so that the cost does not depend on the number of known days.
     let of_scope =
         read_view.scope.iter().flatten().filter_map(|project_day| ledger.days.get_key_value(project_day));
     let all = read_view.scope.is_none().then_some(&ledger.days).into_iter().flatten();
@@ -136,7 +137,7 @@ fn days<'a>(
         .map(|(project_day, day)| (*project_day, day, read_view.days.get(project_day).unwrap_or(&NOTHING)))
 }
 
-/// Events without identity that were acknowledged oftener than `there` says they are there.
+/// Calls `each` for events without identity that were acknowledged more often than they are in `there`.
 fn missing_anonymous(
     day: &LedgerDay,
     there: &BTreeMap<EventDigest, u32>,
@@ -152,7 +153,7 @@ fn missing_anonymous(
     }
 }
 
-/// A floating event must be on one of its days; of several sends of one identity, one is asked for.
+/// A floating event must be on one of its days; several sends with one identity require one copy.
 fn floating_missing(
     ledger: &Ledger,
     read_view: &ReadView,
@@ -184,7 +185,7 @@ mod tests {
         TestRecord::new("a", id, NOON_MS)
     }
 
-    /// `i1` to `i3` in one request, of which `i3` was refused; `i4` without an answer.
+    /// Sends `i1` to `i3` in one request, of which `i3` is refused, and `i4` without an answer.
     fn clients() -> TestClients {
         let answered = [rec("i1"), rec("i2"), rec("i3")];
         TestClients::new().send(17, &answered, TestAnswer::Acked(&[2])).send(

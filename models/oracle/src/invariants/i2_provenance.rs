@@ -1,13 +1,13 @@
-//! I2: every stored event was sent, was not refused, and lies in its token's project.
+//! I2: every stored event was sent, was not refused, and is stored in its token's project.
 //!
-//! An event that was sent for another day of the same project is I4's matter.
+//! An event that was sent for another day of the same project is reported by I4.
 
 use super::{CheckContext, IdentifiedEvent, ViolationAccumulator, pluralize};
 use crate::ledger::{Ledger, Provenance};
 use crate::read_view::ReadView;
 use latent_verdict::Violation;
 
-/// Checks every event of the sight.
+/// Checks every event of the read view.
 #[must_use]
 pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> Vec<Violation> {
     let mut accumulator = ViolationAccumulator::new("I2", context);
@@ -35,7 +35,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
     })
 }
 
-/// Stored events whose claim is not good.
+/// Calls `each` for stored events whose provenance is not valid.
 pub(super) fn for_each_invalid<'a, T: IdentifiedEvent>(
     ledger: &'a Ledger,
     project_day: crate::ProjectDay,

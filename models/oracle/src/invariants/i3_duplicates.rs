@@ -1,7 +1,8 @@
 //! I3: an export shows one event per de-duplication key; raw copies are at most 1 + retries + replays.
 //!
-//! Raw copies are counted by arrivals: a disk that was handed one arrival twice (by a hint, after the first hand-over
-//! was thought to have failed) holds one copy of it, however often it wrote it down. Events without `$insert_id` may double with each retry, by the API's own rule, and with nothing else.
+//! Raw copies are counted by arrivals. A disk that received one arrival twice (by a hint, after the first hand-off was
+//! believed to have failed) holds one copy of it, however often it wrote it. Events without `$insert_id` may be
+//! duplicated by retries, as the API specifies, and by nothing else.
 
 use super::{CheckContext, ViolationAccumulator, pluralize};
 use crate::content::{DayContent, DayContents};
@@ -11,7 +12,7 @@ use crate::read_view::{DayView, ReadView};
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 
-/// Checks raw copies, place by place, and events without identity over all places.
+/// Checks raw copies for each replica, and events without identity over all replicas.
 #[must_use]
 pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> Vec<Violation> {
     let mut accumulator = ViolationAccumulator::new("I3", context);
@@ -58,7 +59,7 @@ fn raw_copies(
 ) {
     for event in day.events.iter().filter(|event| event.arrivals > 1) {
         let identity = EventIdentity::Keyed(event.key);
-        // Nothing can be said here of what was never sent or was refused: that is I2's matter.
+        // Events that were never sent or were refused are reported by I2.
         let is_sent = ledger.entry(project_day, identity).is_some_and(|entry| !entry.is_rejected());
         let copies = u32::from(event.arrivals);
         if is_sent && !ledger.is_floating(project_day.project, identity) {
@@ -72,7 +73,7 @@ fn raw_copies(
     }
 }
 
-/// Floating events: over all their days together no more copies than sends account for.
+/// Checks floating events: over all their days, no more copies than sends account for.
 fn floating(ledger: &Ledger, read_view: &ReadView, replays: u32, accumulator: &mut ViolationAccumulator<'_>) {
     for (project, identity) in ledger.floating.keys().copied() {
         let copies = |day_view: &DayView| match identity {
@@ -96,7 +97,7 @@ fn floating(ledger: &Ledger, read_view: &ReadView, replays: u32, accumulator: &m
     }
 }
 
-/// How many of `found` copies on one day are more than sends for that day, and `spare` more, account for.
+/// Returns how many of `found` copies on one day exceed the sends for that day plus `spare`.
 fn excess(ledger: &Ledger, project_day: ProjectDay, identity: EventIdentity, found: u32, spare: u32) -> u64 {
     let found = BTreeMap::from([(project_day.day, found)]);
     ledger
@@ -106,7 +107,7 @@ fn excess(ledger: &Ledger, project_day: ProjectDay, identity: EventIdentity, fou
         .sum()
 }
 
-/// Checks what an export (or a drill's export) shows: each key once.
+/// Checks that an export (or a drill's export) shows each key once.
 #[must_use]
 pub fn check_export(days: &DayContents, context: &CheckContext) -> Vec<Violation> {
     let mut accumulator = ViolationAccumulator::new("I3", context);
@@ -189,7 +190,7 @@ mod tests {
         );
     }
 
-    /// Without a time, one send unanswered and one answered: two copies in all, whichever days they are on.
+    /// Without a time, one unanswered and one answered send allow two copies in total, on any days.
     #[test]
     fn copies_of_a_floating_event_are_counted_over_all_its_days() {
         let days = [

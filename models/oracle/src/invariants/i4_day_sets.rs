@@ -1,7 +1,7 @@
-//! I4: set equality per (project, local day); each event in exactly one day.
+//! I4: set equality per (project, local day); each event is in exactly one day.
 //!
-//! The set of a day is what was acknowledged for it, with whatever of the unknown is there. What is missing is also
-//! I1's; here it is counted against the day's set. What was never sent at all is I2's.
+//! The set of a day is what was acknowledged for it, plus any unknown events that are stored. Missing events are also
+//! reported by I1; here they count against the day's set. Events that were never sent are reported by I2.
 
 use super::{CheckContext, ViolationAccumulator, i1_readable, i2_provenance, pluralize};
 use crate::content::DayContent;
@@ -10,7 +10,7 @@ use crate::ledger::{EventIdentity, Ledger, Provenance};
 use crate::read_view::{DayView, ReadView};
 use latent_verdict::Violation;
 
-/// Checks every project and day of the sight's scope.
+/// Checks every project-day in the read view's scope.
 #[must_use]
 pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> Vec<Violation> {
     let mut accumulator = ViolationAccumulator::new("I4", context);
@@ -59,7 +59,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
     })
 }
 
-/// By its stored time, and the project's zone when it came in, a record belongs to the day that it lies in.
+/// Checks that each record is stored in the day of its time, in the project's zone at its arrival.
 fn misfiled(
     ledger: &Ledger,
     project_day: ProjectDay,
@@ -76,7 +76,7 @@ fn misfiled(
     }
 }
 
-/// A floating event is on no more days than its sends account for.
+/// Checks that a floating event is on no more days than its sends account for.
 fn in_several_days(ledger: &Ledger, read_view: &ReadView, accumulator: &mut ViolationAccumulator<'_>) {
     for (project, identity) in ledger.floating.keys().copied() {
         let EventIdentity::Keyed(key) = identity else { continue };

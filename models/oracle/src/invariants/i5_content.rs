@@ -1,9 +1,9 @@
 //! I5: content, not only identity: a 128-bit multiset digest over events as they were sent, with the count, per
 //! (project, day).
 //!
-//! Digests of equal sets are equal; where they differ the events are compared one by one. One key with two contents
-//! that were both sent: either is right, a third is not. What a file states beside the text (key, time) must be what
-//! the text calls for.
+//! Equal sets have equal digests; where digests differ the events are compared one by one. If two contents were sent
+//! under one key, either is right and a third is not. What a file states beside the text (key, time) must match the
+//! text.
 
 use super::{CheckContext, ViolationAccumulator, pluralize};
 use crate::content::{DayContent, MultisetDigest};
@@ -13,7 +13,7 @@ use crate::read_view::ReadView;
 use latent_verdict::Violation;
 use std::collections::BTreeSet;
 
-/// Checks every place of the sight.
+/// Checks every replica of the read view.
 #[must_use]
 pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> Vec<Violation> {
     let mut accumulator = ViolationAccumulator::new("I5", context);
@@ -51,7 +51,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
     })
 }
 
-/// Of the events that a place holds and clients know by key: what was sent first, and what is stored.
+/// Returns digests over the events that a replica holds and that clients sent by key: first as sent, then as stored.
 #[must_use]
 pub fn digests(
     ledger: &Ledger,
@@ -65,7 +65,7 @@ pub fn digests(
                 sent.add(entry.content);
                 found.add(event.content.0);
             }
-            // Floating events and strays: the ledger's day has no content to hold against them.
+            // Floating events and events without a ledger entry: the ledger's day has no content to compare.
             (None, Some(event)) => found.add(event.content.0),
             (_, None) => {}
         }
@@ -84,7 +84,7 @@ fn contents(
     });
 }
 
-/// Keys under which a place holds contents that no client sent, with how many such contents.
+/// Calls `each` for keys with contents that no client sent, with the number of such contents.
 fn for_each_altered(
     ledger: &Ledger,
     project_day: ProjectDay,
@@ -94,7 +94,7 @@ fn for_each_altered(
     for event in
         day.events.iter().filter(|event| !event.anonymous && ledger.has_sent_key(project_day, event.key))
     {
-        // An event that no client sent is I2's matter: there is nothing to compare it with.
+        // An event that no client sent is reported by I2: there is nothing to compare it with.
         let variants = day.variants.get(&event.key).into_iter().flatten();
         let contents = std::iter::once(&event.content).chain(variants);
         let altered =
@@ -105,7 +105,7 @@ fn for_each_altered(
     }
 }
 
-/// The events that some place of the sight holds with a content that no client sent.
+/// Returns the events that some replica of the read view holds with a content that no client sent.
 #[must_use]
 pub fn altered(ledger: &Ledger, read_view: &ReadView) -> BTreeSet<(ProjectDay, DedupKey)> {
     let mut altered = BTreeSet::new();

@@ -1,8 +1,8 @@
 //! I6: replicas at the same position have equal digests.
 //!
-//! The position is a cut in arrival time: what came in later may have reached one replica and not yet the next, and
-//! is left out. Digests are over de-duplication keys, since of two contents of one key either replica may hold
-//! either until both hold both. A copy that does not read because planned faults struck its files is none.
+//! The position is a cut in arrival time: later arrivals may have reached one replica and not yet the next, and are
+//! excluded. Digests cover de-duplication keys: of two contents of one key, a replica may hold either until both
+//! replicas hold both. A replica that is unreadable because of planned faults is excluded.
 
 use super::{CheckContext, violation};
 use crate::content::{DayContent, MultisetDigest};
@@ -11,7 +11,7 @@ use crate::snapshot::{ClusterSnapshot, DiskSnapshot};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Digest of the keys that came in before `cut_ms`.
+/// Returns the digest of the keys that arrived before `cut_ms`.
 #[must_use]
 pub fn digest_at(day: &DayContent, cut_ms: i64) -> MultisetDigest {
     let mut digest = MultisetDigest::default();
@@ -27,7 +27,7 @@ pub fn check(snapshot: &ClusterSnapshot, cut_ms: i64, context: &CheckContext) ->
     days.into_iter().filter_map(|project_day| compare(snapshot, project_day, cut_ms, context)).collect()
 }
 
-/// The days whose copies differ in what came in before `cut_ms`.
+/// Returns the days whose replicas differ in arrivals before `cut_ms`.
 pub(super) fn differing(
     snapshot: &ClusterSnapshot,
     cut_ms: i64,
@@ -71,7 +71,7 @@ fn compare(
     Some(found.keys(unequal.iter().map(DedupKey::to_string)).because(detail))
 }
 
-/// Keys that some have and some have not.
+/// Returns the keys that some replicas hold and others do not.
 fn unequal<'a>(contents: impl Iterator<Item = &'a DayContent>, cut_ms: i64) -> BTreeSet<DedupKey> {
     let sets: Vec<BTreeSet<DedupKey>> = contents
         .map(|day| {
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(found(&corrupt), 1, "another day of its was struck");
         corrupt.mark_corrupted(PROJECT_DAY, "1.seg");
         assert_eq!(found(&corrupt), 0);
-        // Damage elsewhere on the disk is no excuse for what it lacks here.
+        // Damage elsewhere on the disk does not excuse missing events here.
         let lacks = check(&snapshot(&[whole.clone(), TestDisk::default()]), NOON_MS + 1, &context("disk-1"));
         assert_eq!(lacks.len(), 1);
     }

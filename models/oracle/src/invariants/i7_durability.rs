@@ -1,7 +1,7 @@
 //! I7: an acknowledged event was durable on at least four distinct disks when it was acknowledged.
 //!
-//! Judged on durable images taken in the moment the client has its answer: what a power cut of everything would
-//! leave. Reading one project's day of eight disks is cheap, doing so at every answer is not: callers sample.
+//! The check uses durable images taken when the client receives its answer: what a power cut of all disks would leave.
+//! Reading one project-day of eight disks is cheap, but not at every answer: callers sample.
 
 use super::{CheckContext, ViolationAccumulator, pluralize};
 use crate::identity::ProjectDay;
@@ -10,7 +10,7 @@ use crate::read_view::ReadView;
 use latent_verdict::Violation;
 use std::collections::BTreeSet;
 
-/// The project-days to read for these events: all the days that they may be on.
+/// Returns the project-days to read for these events: all days that they may be on.
 #[must_use]
 pub fn days_of(accepted: &[EventId]) -> BTreeSet<ProjectDay> {
     let days = |event: &EventId| {
@@ -20,7 +20,7 @@ pub fn days_of(accepted: &[EventId]) -> BTreeSet<ProjectDay> {
     accepted.iter().flat_map(days).collect()
 }
 
-/// Checks events that were just acknowledged against the disks' durable images.
+/// Checks newly acknowledged events against the disks' durable images.
 #[must_use]
 pub fn check(
     accepted: &[EventId],

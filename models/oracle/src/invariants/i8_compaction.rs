@@ -1,9 +1,9 @@
 //! I8: the de-duplicated union of a compaction's inputs is its output.
 //!
-//! A run is an edit that raises `compactions`: what it removes went in, what it adds came out. Inputs stay in the
-//! directory for a grace time, and the snapshot before may have held them as live files. A run whose files are all
-//! gone already cannot be judged, and is reported as such: a check that could not run has not passed. Only on a disk
-//! of which planned faults took bytes it is passed over: the other disks' runs over the same day stand for it.
+//! A run is an edit that raises `compactions`: it removes the inputs and adds the output. Inputs stay in the directory
+//! for a grace time, and the previous snapshot may have held them as live files. A run whose files are all gone cannot
+//! be checked, and is reported as such: a check that could not run has not passed. Runs are skipped only on a disk
+//! that lost bytes to planned faults: the other disks' runs over the same day stand for them.
 
 use super::quarantine::QuarantineTracker;
 use super::{CheckContext, pluralize, violation};
@@ -17,18 +17,18 @@ use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How an output differs from the union of its inputs.
+/// Difference between an output and the union of its inputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompactionDiff {
-    /// Keys that went in and did not come out.
+    /// Keys in the inputs and not in the output.
     pub lost: BTreeSet<DedupKey>,
-    /// Keys that came out and did not go in.
+    /// Keys in the output and not in any input.
     pub invented: BTreeSet<DedupKey>,
-    /// Keys of which something came out that no input says.
+    /// Keys whose output content is in no input.
     pub altered: BTreeSet<DedupKey>,
-    /// Keys of which another record came out than the first to arrive.
+    /// Keys whose output record is not the first to arrive.
     pub wrong_winner: BTreeSet<DedupKey>,
-    /// Keys that came out more than once.
+    /// Keys that are in the output more than once.
     pub twice: BTreeSet<DedupKey>,
 }
 
@@ -61,20 +61,20 @@ pub fn compare(inputs: &DayContent, output: &DayContent) -> CompactionDiff {
     difference
 }
 
-/// What a look at the runs since the last snapshot gave.
+/// Result of checking the runs since the last snapshot.
 #[derive(Debug, Default)]
 pub struct CompactionCheck {
-    /// What was found, one per project, day and kind, over all disks.
+    /// Violations, one per project, day and kind, over all disks.
     pub violations: Vec<Violation>,
-    /// Runs that were compared.
+    /// Number of runs compared.
     pub compared: u64,
-    /// Runs of which an input or output was gone already: `disk: path`.
+    /// Runs with a missing input or output: `disk: path`.
     pub uncomparable: Vec<String>,
-    /// Runs that cannot be compared because planned faults took bytes from their disk.
+    /// Number of runs not compared because planned faults destroyed bytes of their disk.
     pub skipped: u64,
 }
 
-/// Watches compaction runs from snapshot to snapshot.
+/// Checks compaction runs from snapshot to snapshot.
 #[derive(Debug, Default)]
 pub struct CompactionChecker {
     last: BTreeMap<(String, ProjectDay), ObservedReplica>,
@@ -90,13 +90,13 @@ struct ObservedReplica {
 type KeysByKind = BTreeMap<(ProjectDay, &'static str), (BTreeSet<DedupKey>, BTreeSet<String>)>;
 
 impl CompactionChecker {
-    /// The disk was replaced or emptied.
+    /// Drops the state of a disk that was replaced or emptied.
     pub fn forget(&mut self, disk: &str) {
         self.last.retain(|(name, _), _| name != disk);
         self.quarantines.forget(disk);
     }
 
-    /// Somebody outside of the system took this day from the disk.
+    /// Drops the state of a day that someone outside the system removed from the disk.
     pub fn forget_day(&mut self, disk: &str, project_day: ProjectDay) {
         self.last.remove(&(disk.to_owned(), project_day));
     }
@@ -122,7 +122,7 @@ impl CompactionChecker {
                 for edit in &manifest.edits[since..] {
                     if edit.compactions > compactions {
                         match run(cache, *project_day, edit, day, previous) {
-                            // Bytes that a planned fault took since say nothing of what the run read.
+                            // Bytes destroyed by a planned fault since then are not what the run read.
                             Ok(_)
                                 if context.is_damaged(&disk.name)
                                     && !is_as_sealed(cache, *project_day, &manifest.edits, edit, day) =>
@@ -147,7 +147,7 @@ impl CompactionChecker {
     }
 }
 
-/// What went into a run and what came out of it, or the path of a file that is gone.
+/// Returns the inputs and the output of a run, or the path of a missing file.
 fn run(
     cache: &mut DecodeCache,
     project_day: ProjectDay,
@@ -165,8 +165,8 @@ fn run(
     Ok((inputs, output))
 }
 
-/// A segment by its id: live now, in its grace time, or live and sealed when last met. An open one may have grown
-/// since then, and what it grew by went in too.
+/// Finds a segment by its id: live now, in its grace time, or live and sealed in the last snapshot. An open one may
+/// have grown since then, and the run read the growth too.
 fn find_segment(
     cache: &mut DecodeCache,
     project_day: ProjectDay,
@@ -184,7 +184,7 @@ fn find_segment(
         .ok_or_else(|| segment::segment_path(project_day, id))
 }
 
-/// Whether every file of a run that is still there is the one that the manifest sealed, byte for byte.
+/// Whether every existing file of a run is the one that the manifest sealed, byte for byte.
 fn is_as_sealed(
     cache: &mut DecodeCache,
     project_day: ProjectDay,
@@ -223,9 +223,8 @@ fn note(found: &mut KeysByKind, project_day: ProjectDay, disk: &str, difference:
     }
 }
 
-/// Lost keys that some disk still holds (they were sent again, or another disk has them) are not gone: they make a
-/// violation of their own kind. But where the same day lost events for good, everything else that its runs did
-/// wrong is the same mistake, and is told in that one violation.
+/// Builds the violations. Lost keys that some disk still holds (sent again, or on another disk) have a kind of their
+/// own. If a day lost events permanently, everything else that its runs did wrong is part of the same violation.
 fn violations(found: KeysByKind, snapshot: &ClusterSnapshot, context: &CheckContext) -> Vec<Violation> {
     let mut days: BTreeMap<ProjectDay, BTreeMap<&'static str, (BTreeSet<DedupKey>, String)>> =
         BTreeMap::new();

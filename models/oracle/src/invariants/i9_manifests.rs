@@ -1,12 +1,12 @@
-//! I9: manifests only move forward; no dangling reference; no live file deleted; inputs go only after the new
-//! manifest is durable; file names are never reused. With them go the leases: fencing tokens only rise.
+//! I9: manifests only move forward; no dangling reference; no live file deleted; inputs are deleted only after the new
+//! manifest is durable; file names are never reused. Leases are checked too: fencing tokens only rise.
 //!
-//! Given a disk as it is, a live file that is not there is dangling. Given a disk as a power cut would leave it (its
-//! durable image), the same check says that inputs did not go before the manifest that drops them.
+//! On a disk's current state, a live file that is missing is dangling. On a disk's durable image (what a power cut
+//! would leave), the same check verifies that inputs were not deleted before the manifest that drops them.
 //!
-//! What a planned fault took or changed on a disk is not the system's doing: there nothing is held against it that
-//! lost or rotten bytes explain (a file that does not read or is gone, a manifest or lease that moved back); what the
-//! edits that are there do to each other is. A day that was set aside begins anew, with names that were never used.
+//! On a disk damaged by planned faults, anything that lost or corrupted bytes explain is excused (an unreadable or
+//! missing file, a manifest or lease that moved back); contradictions between existing edits are not. A quarantined
+//! day starts over with names that were never used.
 
 use super::quarantine::QuarantineTracker;
 use super::{CheckContext, violation};
@@ -17,32 +17,32 @@ use crate::snapshot::{ClusterSnapshot, DiskSnapshot, FileProblem};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Watches manifests from snapshot to snapshot.
+/// Checks manifests from snapshot to snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct ManifestChecker {
-    /// By disk and day: version, and digest of the history up to it, as met last.
+    /// By disk and day: version, and digest of the history up to it, in the last snapshot.
     last: BTreeMap<String, BTreeMap<ProjectDay, (u64, [u8; 32])>>,
-    /// The token of each project's lease, as met last.
+    /// Token of each project's lease in the last snapshot.
     tokens: BTreeMap<(String, u32), u64>,
     quarantines: QuarantineTracker,
 }
 
 impl ManifestChecker {
-    /// The disk was replaced or emptied: what it held before binds it no more.
+    /// Drops the state of a disk that was replaced or emptied.
     pub fn forget(&mut self, disk: &str) {
         self.last.remove(disk);
         self.tokens.retain(|(name, _), _| name != disk);
         self.quarantines.forget(disk);
     }
 
-    /// Somebody outside of the system took this day from the disk: what it held of it binds it no more.
+    /// Drops the state of a day that someone outside the system removed from the disk.
     pub fn forget_day(&mut self, disk: &str, project_day: ProjectDay) {
         if let Some(days) = self.last.get_mut(disk) {
             days.remove(&project_day);
         }
     }
 
-    /// Checks every manifest of the snapshot, and remembers it.
+    /// Checks every manifest of the snapshot, and records its state.
     pub fn check(&mut self, snapshot: &ClusterSnapshot, context: &CheckContext) -> Vec<Violation> {
         let mut found = problems(snapshot, context);
         for disk in &snapshot.disks {
@@ -80,7 +80,8 @@ impl ManifestChecker {
                     breach("lease-fell", error.to_string());
                     continue;
                 }
-                // One that was being created when the process died holds no grant; if it once did, the token fell.
+                // A lease that was being created when the process crashed holds no grant; if it held one before, the
+                // token fell.
                 Err(error) if matches!(error.kind, ReadErrorKind::ShortHeader { .. }) => 0,
                 Err(error) if disk.corrupted.contains(&error.path) => continue,
                 Err(error) => {
@@ -109,12 +110,12 @@ impl ManifestChecker {
         let Some(last) = self.last.get(&disk.name).filter(|_| !context.is_damaged(&disk.name)) else {
             return;
         };
-        // A look at a few days costs what they cost, however many there are by then.
+        // Iterate over the scope only, so that the cost does not depend on the number of known days.
         let of_scope =
             snapshot.scope.iter().flatten().filter_map(|project_day| last.get_key_value(project_day));
         let all = snapshot.scope.is_none().then_some(last).into_iter().flatten();
         for (project_day, (version, history)) in of_scope.chain(all) {
-            // A manifest that does not read is a problem of its own, and not known to have moved.
+            // An unreadable manifest is reported separately, and is not known to have moved.
             let unread = |problem: &FileProblem| {
                 problem.project_day == *project_day && problem.error.path.ends_with("/manifest")
             };
@@ -135,7 +136,7 @@ impl ManifestChecker {
     }
 }
 
-/// Files that manifests name and that are not there, or do not read.
+/// Reports live files that are missing or unreadable.
 fn problems(snapshot: &ClusterSnapshot, context: &CheckContext) -> Vec<Violation> {
     let mut found: BTreeMap<(ProjectDay, &str), Vec<String>> = BTreeMap::new();
     for problem in snapshot.unexcused_problems(context) {
@@ -155,7 +156,7 @@ fn problems(snapshot: &ClusterSnapshot, context: &CheckContext) -> Vec<Violation
     found.into_iter().map(violation).collect()
 }
 
-/// What edits may not do to each other.
+/// Reports contradictions between the edits of a manifest.
 fn edits(
     disk: &DiskSnapshot,
     project_day: ProjectDay,
@@ -328,7 +329,7 @@ mod tests {
         assert_eq!(kinds(&mut taken, &after), [""; 0], "somebody took it");
         after.files.insert("arb/17/2016-02-22.corrupt-2/manifest".into(), manifest(&edits));
         assert_eq!(kinds(&mut checker, &after), [""; 0]);
-        // It is bound by what it holds from now on, as long as nothing more is set aside.
+        // The new state is binding until another directory is quarantined.
         after.put(PROJECT_DAY, "manifest", manifest(&[edit(1, &[open(4)], &[], 5, 0)]));
         after.put(PROJECT_DAY, "4.seg", file(4));
         assert_eq!(kinds(&mut checker, &after), ["moved-back"]);

@@ -1,8 +1,8 @@
-//! I1 to I5 together, look after look, and only where something changed since a look that found nothing.
+//! I1 to I5 together, check after check, restricted to what changed since the last clean check.
 //!
-//! A project's day is passed over when clients have done and heard nothing new about it, every place holds what it
-//! held, and the circumstances are the same. Days that share a floating event are looked at together. What was found
-//! once is looked for again each time, until it is gone.
+//! A project-day is skipped if clients did nothing new, every replica holds the same contents, and the context is the
+//! same. Days that share a floating event are checked together. A violation is reported at every check until it is
+//! gone.
 
 use super::{CheckContext, i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content};
 use crate::day::format_day;
@@ -12,7 +12,7 @@ use crate::read_view::ReadView;
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All that the verdict on one project's day depends on.
+/// All inputs of the verdict on one project-day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CheckInputs {
     revision: u64,
@@ -22,7 +22,7 @@ struct CheckInputs {
     replays: u32,
 }
 
-/// Judges looks at the same places, one after the other.
+/// Checks successive read views of the same replicas.
 #[derive(Clone, Debug, Default)]
 pub struct IncrementalChecker {
     clean: BTreeMap<ProjectDay, CheckInputs>,
@@ -76,7 +76,7 @@ impl IncrementalChecker {
     }
 }
 
-/// `None` if the day must be judged again whatever happens: something in it was not settled yet.
+/// Returns `None` if the day must be checked again in any case: something in it was not settled yet.
 fn inputs(
     ledger: &Ledger,
     read_view: &ReadView,
@@ -100,7 +100,7 @@ fn inputs(
     })
 }
 
-/// Floating events are few, and asked for each time: their days are judged with whatever changed.
+/// Adds the days of floating events, which are few and always checked.
 fn with_floating(
     ledger: &Ledger,
     all: &BTreeSet<ProjectDay>,
@@ -124,7 +124,8 @@ mod tests {
     use crate::{DecodeCache, invariants::noon_context};
     use proptest::prelude::*;
 
-    /// One step of a made-up history: what is sent, and what which disk loses or gains again (disk 4: all of them).
+    /// One step of a generated history: the events sent, and the events that a disk loses or regains (disk 4: all
+    /// disks).
     #[derive(Clone, Debug)]
     struct HistoryStep {
         sends: Vec<(u8, u8, u8)>,
@@ -144,7 +145,8 @@ mod tests {
         })
     }
 
-    /// Event `number` of a day: some without identity, some without time just before midnight, and so floating.
+    /// Event `number` of a day: some events have no identity, some have no time just before midnight and are therefore
+    /// floating.
     fn rec(day: u8, number: u8) -> TestRecord {
         let noon_ms = NOON_MS + i64::from(day) * 86_400_000;
         let rec = TestRecord::new("a", &format!("{day}-{number}"), noon_ms);
@@ -155,7 +157,7 @@ mod tests {
         }
     }
 
-    /// Four disks with all that was sent so far but what is hidden.
+    /// Four disks with everything sent so far except what is hidden.
     fn disks(sent: &[(u8, u8)], hidden: &BTreeSet<(u8, u8)>) -> Vec<TestDisk> {
         let disk = |number: u8| {
             let mut days: BTreeMap<u8, Vec<TestRecord>> = BTreeMap::new();
@@ -229,7 +231,7 @@ mod tests {
         assert_eq!([&whole, &whole, &part, &part, &whole].map(&mut found), [0, 0, 2, 2, 0]);
     }
 
-    /// One event on one of four disks: endangered once faults are over, and lost when it is not there at all.
+    /// One event on one of four disks is endangered once faults are over, and lost when it is on no disk.
     fn on_one_disk_or_none(first: &CheckContext, second: &CheckContext, on_one: bool) -> [usize; 2] {
         let rec = rec(0, 0);
         let ledger = TestClients::new().acked(17, std::slice::from_ref(&rec)).ledger;

@@ -1,10 +1,11 @@
-//! L1: once faults stop, backlogs drain: clients' retries, hints on ingest disks, tee files on edges whose hour is over,
-//! and uploads that were never finished.
+//! L1: once faults stop, backlogs drain: clients' retries, hints on ingest disks, tee files on edges whose hour is
+//! over, and unfinished uploads.
 //!
-//! A hint is delivered within an hour whenever both its node and its disk are there, also while faults go on elsewhere.
+//! A hint is delivered within an hour whenever both its node and its disk are up, even while faults continue
+//! elsewhere.
 //!
-//! Seen from outside: files that should be gone by then, and clients who have not been told. What a backlog holds is
-//! no matter here; that it was not lost on the way is that of I1 and I11.
+//! The check sees only files that must be gone by their deadline, and clients without an answer. It does not read the
+//! backlogs: I1 and I11 check that nothing was lost on the way.
 
 use super::CheckContext;
 use super::liveness_violation::LivenessViolation;
@@ -13,11 +14,11 @@ use crate::reader::tee::parse_name;
 use crate::view::{DiskView, FileView};
 use latent_verdict::Violation;
 
-/// A client tries again for less than two hours, hints and uploads are tried every ten minutes, and a peer waits two
+/// A client retries for less than two hours, hints and uploads are retried every ten minutes, and a peer waits two
 /// hours before it uploads in its owner's place: a day is ample.
 pub const WITHIN_MS: i64 = 24 * 3_600_000;
 
-/// What is left of backlogs on `disks` (edges, ingest nodes, object stores) long after faults ended.
+/// Returns the remaining backlogs on `disks` (edges, ingest nodes, object stores) long after faults ended.
 #[must_use]
 pub fn check(
     disks: &[DiskView],
@@ -38,10 +39,11 @@ pub fn check(
     clients.into_iter().chain(files).collect()
 }
 
-/// Hints are tried every ten minutes: while nothing keeps the two nodes apart an hour is ample.
+/// Hints are retried every ten minutes: while nothing keeps the two nodes apart, an hour is ample.
 pub const HINT_WITHIN_MS: i64 = 3_600_000;
 
-/// A hint that lies on `node` still, since `kept_ms`; `excused` says when its node or its disk was not there.
+/// Reports a hint that has been on `node` since `kept_ms` for too long; `excused` covers the time in which its node or
+/// its disk was down.
 #[must_use]
 pub fn late_hint(
     node: &str,
@@ -61,13 +63,13 @@ pub fn late_hint(
     })
 }
 
-/// Since when a file is a backlog, and what it waits for.
+/// Returns the time since which a file is a backlog, and a description of what it waits for.
 fn backlog(file: &FileView) -> Option<(i64, &'static str)> {
     let (dir, name) = file.path.split_once('/')?;
     match dir {
         "hints" => Some((i64::MIN, "is not handed off")),
         "incoming" => Some((i64::MIN, "was never finished, and is still there")),
-        // One that the device cannot read stays until its time is over: I16 says when that is.
+        // A file that the device cannot read stays until it expires, which I16 checks.
         "tee" | "tee-peer" if !file.unreadable => {
             let (hour, _, _) = parse_name(name)?;
             let ends_ms = i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000)?;

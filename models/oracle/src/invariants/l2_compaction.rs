@@ -1,9 +1,9 @@
 //! L2: once faults stop, each dirty day that has ended is compacted on every disk.
 //!
-//! A segment is dirty until a compaction has taken it in. Files carry no dates: a segment's time counts from the first
-//! look after its day had ended that found it dirty, and from the end of faults. Repairs write to old days too: that
-//! makes new segments, with a time of their own. A copy whose manifest does not read,
-//! or was changed by a planned fault, is not judged here.
+//! A segment is dirty until a compaction has merged it. Files carry no dates: a segment's time counts from the first
+//! check after the end of its day that found it dirty, and from the end of faults. Repairs also write to old days:
+//! that makes new segments, with their own time. A replica whose manifest is unreadable, or was corrupted by a planned
+//! fault, is not checked here.
 
 use super::liveness_violation::LivenessViolation;
 use crate::day::ProjectZones;
@@ -12,23 +12,23 @@ use crate::reader::segment::Tier;
 use crate::snapshot::ClusterSnapshot;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The next midnight of the project is at most 25 h away (where clocks are set back), its job starts within minutes,
-/// and is tried again for an hour by either worker: three hours after midnight it is over.
+/// The project's next midnight is at most 25 h away (where clocks are set back), its job starts within minutes and is
+/// retried for an hour by either worker: three hours after midnight it has ended.
 pub const WITHIN_MS: i64 = 27 * 3_600_000;
 
-/// Watches dirty segments of ended days from look to look.
+/// Tracks dirty segments of ended days from check to check.
 #[derive(Clone, Debug, Default)]
 pub struct DirtySegmentChecker {
     since_ms: BTreeMap<(String, ProjectDay), BTreeMap<u64, i64>>,
 }
 
 impl DirtySegmentChecker {
-    /// Drops what was noted of a disk that is not judged any more.
+    /// Drops the state of a disk that is not checked any more.
     pub fn forget(&mut self, disk: &str) {
         self.since_ms.retain(|(name, _), _| name != disk);
     }
 
-    /// Notes what is dirty of the days that `snapshot` covers.
+    /// Records the dirty segments of the days that `snapshot` covers.
     pub fn update(&mut self, snapshot: &ClusterSnapshot, zones: &ProjectZones, now_ms: i64) {
         let covers = |project_day: &ProjectDay| {
             snapshot.scope.as_ref().is_none_or(|scope| scope.contains(project_day))
@@ -61,7 +61,7 @@ impl DirtySegmentChecker {
         }
     }
 
-    /// The days of [`DirtySegmentChecker::waiting`]: they want another look before they are named.
+    /// Returns the days of [`DirtySegmentChecker::waiting`], which must be read again before they are reported.
     #[must_use]
     pub fn late_days(&self, faults_ended_ms: i64, now_ms: i64) -> BTreeSet<ProjectDay> {
         let is_late = |segments: &BTreeMap<u64, i64>| {
@@ -77,7 +77,7 @@ impl DirtySegmentChecker {
             .collect()
     }
 
-    /// Days that were dirty for too long, as far as anybody looked.
+    /// Returns the days that were dirty for too long, as of the last update.
     #[must_use]
     pub fn waiting(&self, faults_ended_ms: i64, now_ms: i64) -> Vec<LivenessViolation> {
         let late = |((disk, project_day), segments): (&(String, ProjectDay), &BTreeMap<u64, i64>)| {

@@ -1,10 +1,10 @@
-//! L2, night by night: what a day's copy has that no compaction has taken in is taken in by the next nightly job.
+//! L2 per night: the next nightly job compacts every segment of a day's replica that is not yet compacted.
 //!
-//! A job starts some minutes after its project's midnight and is through two hours later, for each ended day and all
-//! that had come in for it before midnight: the day that just ended, and late events of older ones. It is held to a
-//! night only if nothing was in its way from midnight until then; else to the next one. When a segment came is heard
-//! from outside; whether it is compacted, the manifest says. A copy whose manifest does not read, or
-//! was changed by a planned fault, is not judged.
+//! A job starts some minutes after its project's midnight and ends within two hours. It covers each ended day and
+//! everything that arrived for it before midnight: the day that just ended, and late events of older days. The job is
+//! checked for a night only if no excuse overlaps the time from midnight until then; otherwise it is checked for the
+//! next night. The caller reports new segments; the manifest shows whether they are compacted. A replica whose
+//! manifest is unreadable, or was corrupted by a planned fault, is not checked.
 
 use super::{CheckContext, violation};
 use crate::day::{ProjectZones, format_day, format_utc};
@@ -15,19 +15,19 @@ use crate::snapshot::ClusterSnapshot;
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A job starts up to seven minutes after midnight, and may be tried again for an hour, by either worker.
+/// A job starts up to seven minutes after midnight, and may be retried for an hour by either worker.
 pub const WITHIN_MS: i64 = 7 * 60_000 + 2 * 3_600_000;
-/// What comes in the last moment before midnight may be missed by a worker whose clock is ahead by as much.
+/// A worker whose clock is ahead by this much may miss arrivals just before midnight.
 const SKEW_MS: i64 = 1_000;
 
-/// Segments that no compaction is known to have taken in, and the midnight of the job that should.
+/// Segments not known to be compacted, and the midnight of the job that must compact them.
 #[derive(Clone, Debug, Default)]
 pub struct NightlyCompactionChecker {
     waiting: BTreeMap<(String, ProjectDay), BTreeMap<u64, i64>>,
 }
 
 impl NightlyCompactionChecker {
-    /// A segment was begun on a disk.
+    /// Records that a segment was created on a disk.
     pub fn record_segment(
         &mut self,
         disk: &str,
@@ -41,13 +41,13 @@ impl NightlyCompactionChecker {
         }
     }
 
-    /// Drops what was noted of a disk whose files are gone, or are not judged any more.
+    /// Drops the state of a disk whose files are gone, or that is not checked any more.
     pub fn forget(&mut self, disk: &str) {
         self.waiting.retain(|(name, _), _| name != disk);
     }
 
-    /// Takes off what `snapshot` shows to be compacted, or gone. Before its midnight a segment may be too new to be seen.
-    /// What is of a copy that is not judged is held to the next night.
+    /// Removes the segments that `snapshot` shows to be compacted or gone. Before its midnight a segment may be too
+    /// new to be in the snapshot. Segments of a replica that is not checked move to the next night.
     pub fn update(&mut self, snapshot: &ClusterSnapshot, zones: &ProjectZones, now_ms: i64) {
         let covers = |project_day: &ProjectDay| {
             snapshot.scope.as_ref().is_none_or(|scope| scope.contains(project_day))
@@ -72,8 +72,8 @@ impl NightlyCompactionChecker {
         });
     }
 
-    /// Days whose job should be through: they want a look before they are judged. What is of a day that had not ended
-    /// then waits for the next midnight.
+    /// Returns the days whose job must have ended; they must be read again before they are reported. Segments of a day
+    /// that had not ended at midnight move to the next one.
     #[must_use]
     pub fn due(&mut self, zones: &ProjectZones, now_ms: i64) -> BTreeSet<ProjectDay> {
         let mut due = BTreeSet::new();
@@ -91,8 +91,8 @@ impl NightlyCompactionChecker {
         due
     }
 
-    /// What still waits of the nights that are over, after the looks at them. Each is told once; what was excused is
-    /// held to the next night.
+    /// Returns the segments that are still not compacted, after the update for [`NightlyCompactionChecker::due`]. Each
+    /// is reported once; excused ones move to the next night.
     #[must_use]
     pub fn late(
         &mut self,
@@ -187,7 +187,7 @@ mod tests {
         checker
     }
 
-    /// Looks at a disk at a time as the judge does, and says what is late.
+    /// Checks a disk at a time as the world does, and returns what is late.
     fn late(
         checker: &mut NightlyCompactionChecker,
         disk: &TestDisk,

@@ -1,26 +1,26 @@
 //! L3: once faults stop, the daily backup completes in every data center.
 //!
-//! Judged by the catalogs, which are written last. Backups at longer intervals than a day are held to their interval by
-//! I10 alone.
+//! The check reads the catalogs, which are written last. I10 alone checks backups with intervals longer than a day.
 
 use super::liveness_violation::LivenessViolation;
 use crate::backup::ObjectStoreView;
 use crate::view::DiskView;
 
-/// What taking a backup may last on top of the interval; a failed one is tried again after half an hour.
+/// Time for taking a backup on top of the interval; a failed one is retried after half an hour.
 pub const SLACK_MS: i64 = 3 * 3_600_000;
-/// The longest interval of a daily backup.
+/// Longest interval of a daily backup.
 pub const DAILY_MS: i64 = 24 * 3_600_000;
-/// How far the clock that dates catalogs may be off.
+/// Maximal error of the clock that dates catalogs.
 const SKEW_MS: i64 = 1_000;
 
-/// How long after faults ended each data center must have a new backup; `None` if backups are not daily.
+/// Returns the time after the end of faults within which each data center must have a new backup; `None` if backups
+/// are not daily.
 #[must_use]
 pub fn within_ms(interval_ms: i64) -> Option<i64> {
     (interval_ms <= DAILY_MS).then(|| interval_ms + SLACK_MS)
 }
 
-/// Data centers without a backup that was taken since faults ended.
+/// Reports the data centers without a backup taken since faults ended.
 #[must_use]
 pub fn check(
     stores: &[DiskView],

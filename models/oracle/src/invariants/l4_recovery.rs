@@ -1,23 +1,23 @@
-//! L4: once faults stop, a recovery or replay that was begun ends.
+//! L4: once faults stop, every started recovery or replay ends.
 //!
-//! Whether what it brought is right is for the audit and the other invariants; here it only has to come to an end. One
-//! whose process died has not ended: somebody must run it again.
+//! The audit and the other invariants check its result; here it only has to end. A recovery whose process crashed has
+//! not ended: an operator must run it again.
 
 use super::liveness_violation::LivenessViolation;
 
-/// Reading the tee is tried for two hours at most, each day is written a few times: half a day is ample.
+/// Reading the tee is retried for two hours at most, and each day is written a few times: half a day is ample.
 pub const WITHIN_MS: i64 = 12 * 3_600_000;
 
-/// A recovery that was begun and has not ended.
+/// A recovery that has started and not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnfinishedRecovery {
-    /// The node that runs it.
+    /// Node that runs it.
     pub node: String,
-    /// When, milliseconds since 1970.
+    /// Start time, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
-/// Recoveries that are not through.
+/// Reports the recoveries that have not ended in time.
 #[must_use]
 pub fn check(begun: &[UnfinishedRecovery], faults_ended_ms: i64, now_ms: i64) -> Vec<LivenessViolation> {
     let late = |one: &UnfinishedRecovery| {

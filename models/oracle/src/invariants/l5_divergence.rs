@@ -1,9 +1,10 @@
-//! L5: a divergence of copies that was there when faults ended is alarmed, or gone, within its time.
+//! L5: a divergence of replicas that existed when faults ended is alarmed or gone within its time.
 //!
-//! Copies are compared at the cut of that moment, so that what came in later makes no difference; a copy that does not
-//! read differs too. An alarm counts from the end of faults on: whoever compares each night says it again while it is
-//! so. Not judged are files of which a planned fault took bytes and which nobody has read since: copies are compared by
-//! digests that their disks remember, so such damage is found when the file is read next, whenever that is.
+//! Replicas are compared at the cut of that moment, so that later arrivals do not matter; an unreadable replica
+//! differs too. Only alarms after the end of faults count: the nightly comparison repeats its alarm while the
+//! divergence lasts. Files with bytes destroyed by a planned fault that no process has read since are excluded:
+//! replicas are compared by digests cached on their disks, so such damage is found at the next read of the file, at
+//! any later time.
 
 use super::liveness_violation::LivenessViolation;
 use super::{CheckContext, i6_replicas};
@@ -11,13 +12,13 @@ use crate::identity::ProjectDay;
 use crate::snapshot::ClusterSnapshot;
 use std::collections::BTreeSet;
 
-/// Copies are compared six hours after each midnight of their project, which is at most 25 h away; the alarm is heard at
-/// the first or second try.
+/// Replicas are compared six hours after each midnight of their project, which is at most 25 h away; the alarm arrives
+/// at the first or second try.
 pub const WITHIN_MS: i64 = 26 * 3_600_000;
-/// What was under way when faults ended belongs to no copy yet.
+/// Requests in flight when faults ended are in no replica yet.
 const CUT_SLACK_MS: i64 = 10 * 60_000;
 
-/// Days whose copies differed when faults ended.
+/// Days whose replicas differed when faults ended.
 #[derive(Clone, Debug, Default)]
 pub struct ReplicaDivergence {
     at_ms: i64,
@@ -25,14 +26,14 @@ pub struct ReplicaDivergence {
 }
 
 impl ReplicaDivergence {
-    /// Compares the copies in the moment in which faults end.
+    /// Compares the replicas at the end of faults.
     #[must_use]
     pub fn at_end_of_faults(snapshot: &ClusterSnapshot, context: &CheckContext) -> ReplicaDivergence {
         let days = differing(snapshot, context.at_ms - CUT_SLACK_MS, context);
         ReplicaDivergence { at_ms: context.at_ms, days }
     }
 
-    /// Days that still differ and of which nobody was told; `alarmed` are those of alarms since faults ended.
+    /// Returns the days that still differ without an alarm; `alarmed` are the days of alarms since faults ended.
     #[must_use]
     pub fn waiting(
         &self,
@@ -43,7 +44,7 @@ impl ReplicaDivergence {
         let Some(late) = LivenessViolation::past("L5", self.at_ms, WITHIN_MS, context.at_ms) else {
             return Vec::new();
         };
-        // At both cuts: an event that one copy has only as it was sent again, later, is in all of them.
+        // Both cuts must differ: an event that one replica holds only from a later retry is in all of them.
         let still = differing(snapshot, self.at_ms - CUT_SLACK_MS, context);
         let today = differing(snapshot, context.at_ms - CUT_SLACK_MS, context);
         let still: BTreeSet<ProjectDay> = still.intersection(&today).copied().collect();

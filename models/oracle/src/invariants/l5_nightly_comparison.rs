@@ -1,9 +1,9 @@
-//! L5, night by night: once copies were compared, they are equal.
+//! L5 per night: after a comparison, replicas are equal.
 //!
-//! Each project's copies are compared some hours after its midnight and brought together where they differ. An hour
-//! later what had come in ten minutes before the comparison is on all of them. Judged are the disks that nothing was in
-//! the way of, and only if they are enough to hold every acknowledged event; days whose copies were written to since
-//! they were last found equal. Only keys are compared: see I6.
+//! Each project's replicas are compared some hours after its midnight and repaired where they differ. An hour later,
+//! everything that arrived ten minutes before the comparison is on all of them. Only disks without an excuse are
+//! checked, and only if they are enough to hold every acknowledged event; only days written to since they were last
+//! found equal are checked. Only keys are compared: see I6.
 
 use super::{CheckContext, i6_replicas};
 use crate::day::{ProjectZones, format_day};
@@ -12,28 +12,28 @@ use crate::snapshot::ClusterSnapshot;
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Comparing, and bringing together, takes minutes.
+/// Comparison and repair take minutes.
 pub const WITHIN_MS: i64 = 3_600_000;
-/// What was under way when copies were compared belongs to none yet.
+/// Requests in flight at the comparison are in no replica yet.
 const CUT_SLACK_MS: i64 = 10 * 60_000;
 
-/// Days that were written to, and when their copies are compared next.
+/// Days that were written to, and the time of their next comparison.
 #[derive(Clone, Debug)]
 pub struct ComparisonChecker {
-    /// How long after midnight copies are compared.
+    /// Time after midnight at which replicas are compared.
     after_midnight_ms: i64,
     written_days: BTreeMap<u32, BTreeSet<i32>>,
     next_ms: BTreeMap<u32, i64>,
 }
 
 impl ComparisonChecker {
-    /// Copies are compared so long after each midnight of their project.
+    /// Creates a checker for comparisons at this time after each midnight of a project.
     #[must_use]
     pub fn new(after_midnight_ms: i64) -> ComparisonChecker {
         ComparisonChecker { after_midnight_ms, written_days: BTreeMap::new(), next_ms: BTreeMap::new() }
     }
 
-    /// A day was written to.
+    /// Records a write to a day.
     pub fn record_write(&mut self, project_day: ProjectDay, zones: &ProjectZones, at_ms: i64) {
         self.written_days.entry(project_day.project).or_default().insert(project_day.day);
         if !self.next_ms.contains_key(&project_day.project) {
@@ -46,7 +46,8 @@ impl ComparisonChecker {
         midnight.map_or(i64::MAX / 2, |midnight_ms| midnight_ms + self.after_midnight_ms)
     }
 
-    /// Projects whose comparison should be through, when it began, and the days to look at. Each is due once.
+    /// Returns the projects whose comparison must have ended, with its start and the days to check. Each comparison is
+    /// returned once.
     #[must_use]
     pub fn due(&mut self, zones: &ProjectZones, now_ms: i64) -> Vec<(i64, BTreeSet<ProjectDay>)> {
         let projects: Vec<(u32, i64)> =
@@ -63,8 +64,8 @@ impl ComparisonChecker {
         due
     }
 
-    /// Compares the copies of `snapshot`, which has the disks that are judged, all of them. What is equal needs no
-    /// look until it is written to again.
+    /// Compares the replicas of `snapshot`, which holds exactly the checked disks. Equal days are not checked again
+    /// until they are written to.
     #[must_use]
     pub fn check(
         &mut self,
@@ -78,7 +79,7 @@ impl ComparisonChecker {
             let (subject, day) = (format!("p{}", project_day.project), format_day(project_day.day));
             differ.iter().any(|found| found.subject == subject && found.day.as_ref() == Some(&day))
         };
-        // What came after the cut is for the next comparison.
+        // Arrivals after the cut belong to the next comparison.
         let is_over = |project_day: &ProjectDay| {
             let days = snapshot.disks.iter().filter_map(|disk| disk.days.get(project_day));
             days.flat_map(|day| &day.content.events).all(|event| event.arrived_ms < cut_ms)
@@ -111,7 +112,7 @@ mod tests {
 
     const HOUR_MS: i64 = 3_600_000;
     const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
-    /// Six hours after the midnight after noon.
+    /// Six hours after the midnight that follows noon.
     const COMPARED_MS: i64 = NOON_MS + 18 * HOUR_MS;
 
     fn zones() -> ProjectZones {

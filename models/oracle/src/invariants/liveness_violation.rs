@@ -1,33 +1,33 @@
-//! Whatever waits for something when trouble is over, by name.
+//! Work that is still waiting after its deadline, once faults have ended.
 //!
-//! Laws of liveness are judged within stated virtual time after faults end. What still waits then is no violation but
-//! the reason why a run hung.
+//! Liveness properties are checked within stated virtual time after the end of faults. What still waits then is not a
+//! safety violation but the reason why a run hung.
 
 use crate::day::format_day;
 use crate::identity::ProjectDay;
 use std::fmt;
 
-/// One thing that waits, past its time.
+/// One overdue piece of work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LivenessViolation {
-    /// Which property says that it should be done: `L1`.
+    /// Violated property, such as `L1`.
     pub property: &'static str,
-    /// On which node.
+    /// Node on which the work waits.
     pub node: String,
-    /// Whose day, where days matter.
+    /// Project-day, where days matter.
     pub project_day: Option<ProjectDay>,
-    /// Which file, where it is one.
+    /// File, if the work is one.
     pub file: String,
-    /// What it waits for, as words that follow node, day and file: `is not handed off`.
+    /// Description that follows node, day and file: `is not handed off`.
     pub what: String,
-    /// Since when, milliseconds since 1970: no earlier than the end of faults.
+    /// Start of the wait, in milliseconds since 1970: no earlier than the end of faults.
     pub since_ms: i64,
-    /// When it should have been done.
+    /// Deadline, in milliseconds since 1970.
     pub due_ms: i64,
 }
 
 impl LivenessViolation {
-    /// `None` unless `property` gave it `within_ms` and that is over.
+    /// Returns `None` unless the deadline of `within_ms` after `since_ms` has passed.
     pub(crate) fn past(
         property: &'static str,
         since_ms: i64,
@@ -77,7 +77,7 @@ impl fmt::Display for LivenessViolation {
     }
 }
 
-/// The worst first: what is overdue longest; of equals those of the first property.
+/// Sorts by severity: longest overdue first, then by property.
 pub fn sort_worst_first(waiting: &mut [LivenessViolation]) {
     waiting.sort_by(|a, b| {
         (a.due_ms, a.property, &a.node, a.project_day, &a.file).cmp(&(

@@ -1,7 +1,7 @@
-//! What must hold, one file each.
+//! The invariants, one file each.
 //!
-//! Every check returns what it found, worst first or not: it never stops at the first breach, and never repairs.
-//! A violation concerns one project's day and one way of being wrong, however many events are behind it.
+//! Every check returns all violations that it finds: it never stops at the first one, and never repairs. A violation
+//! covers one project-day and one kind, with the number of affected events.
 
 pub mod i10_backup;
 pub mod i11_tee;
@@ -37,34 +37,34 @@ use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-/// When and under which circumstances something is checked.
+/// Time and circumstances of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckContext {
-    /// Now, by the world's clock.
+    /// Current time, by the world's clock.
     pub at_ms: i64,
-    /// Where in the system's life: a fixed word such as `day-end` or `after-healing`, part of fingerprints.
+    /// Stage of the run: a fixed word such as `day-end` or `after-healing`, part of fingerprints.
     pub stage: String,
-    /// Requests acknowledged before this are judged; later ones may still be on their way.
+    /// Requests acknowledged before this time are checked; later ones may still be in flight.
     pub settled_before_ms: i64,
-    /// Faults are at work or not yet repaired: events on too few disks may be theirs.
+    /// Faults are active or not yet repaired: they may explain events on too few disks.
     pub faults_active: bool,
-    /// How many replays were begun so far: each may bring one more raw copy of an event.
+    /// Number of replays started so far: each may add one raw copy of an event.
     pub replays: u32,
-    /// Disks of which planned faults changed or took bytes that were durable: what is gone there, or moved back, is the
-    /// device's doing, before healing and after it. What is there and does not read is so only if faults struck that file
-    /// ([`crate::FileView::corrupted`]).
+    /// Disks with durable bytes corrupted or destroyed by planned faults. Data that is missing or moved back there is
+    /// the device's fault, before healing and after it. An unreadable file is excused only if a fault corrupted that
+    /// file ([`crate::FileView::corrupted`]).
     pub damaged_disks: BTreeSet<String>,
 }
 
 impl CheckContext {
-    /// Whether planned faults took durable bytes from this disk.
+    /// Whether planned faults destroyed durable bytes of this disk.
     #[must_use]
     pub fn is_damaged(&self, disk: &str) -> bool {
         self.damaged_disks.contains(disk)
     }
 }
 
-/// Breaches of one invariant, gathered by project, day and kind.
+/// Violations of one invariant, grouped by project-day and kind.
 pub(crate) struct ViolationAccumulator<'a> {
     invariant: &'static str,
     context: &'a CheckContext,
@@ -76,7 +76,7 @@ impl<'a> ViolationAccumulator<'a> {
         ViolationAccumulator { invariant, context, found: BTreeMap::new() }
     }
 
-    /// `items` more of a kind; `key` names one of them.
+    /// Adds `items` of a kind; `key` names one of them.
     pub(crate) fn add(&mut self, project_day: ProjectDay, kind: &'static str, items: u64, key: impl Display) {
         if items == 0 {
             return;
@@ -88,7 +88,7 @@ impl<'a> ViolationAccumulator<'a> {
         }
     }
 
-    /// The violations: `explain` says for each kind whether its items are gone, and what was found.
+    /// Returns the violations. For each kind, `explain` returns whether its items are lost, and a description.
     pub(crate) fn finish(
         self,
         explain: impl Fn(ProjectDay, &'static str, u64) -> (bool, String),
@@ -105,7 +105,7 @@ impl<'a> ViolationAccumulator<'a> {
     }
 }
 
-/// `1 event`, `3 events`: a shrunk case loses one, and says so in a person's grammar.
+/// Formats `1 event` or `3 events`.
 pub(crate) fn pluralize(items: u64, one: &str, many: &str) -> String {
     format!("{items} {}", if items == 1 { one } else { many })
 }
@@ -123,7 +123,7 @@ pub(crate) fn violation(
         .at(context.at_ms)
 }
 
-/// Something that has a key, or none but its content.
+/// An event that is identified by its key, or by its content alone.
 pub(crate) trait IdentifiedEvent {
     fn key(&self) -> DedupKey;
     fn content(&self) -> EventDigest;
@@ -154,7 +154,7 @@ impl IdentifiedEvent for DedupedEvent {
     }
 }
 
-/// Walks a day's keyed events as clients know them and as they are stored, side by side, in order of their keys.
+/// Merge-joins a day's sent events with its stored events, in order of their keys.
 pub(crate) fn merge_join<'a, T: IdentifiedEvent>(
     day: Option<&'a LedgerDay>,
     stored: &'a [T],
@@ -178,7 +178,7 @@ pub(crate) fn noon_context() -> CheckContext {
     CheckContext { at_ms, stage, settled_before_ms: at_ms, faults_active: false, replays: 0, damaged_disks }
 }
 
-/// What a violation says, in short, for tests.
+/// Returns kind, subject, item count and loss of each violation.
 #[cfg(test)]
 pub(crate) fn summaries(violations: &[Violation]) -> Vec<(String, String, u64, bool)> {
     violations.iter().map(|v| (v.kind.clone(), v.subject.clone(), v.items, v.loses_items)).collect()

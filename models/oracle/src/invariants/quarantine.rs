@@ -1,19 +1,19 @@
-//! Days that begin anew on a disk because what it had of them was set aside.
+//! Days that start over on a disk because their directory was quarantined.
 //!
-//! Seen by the directories themselves, whose numbers only rise: whoever remembers such a day from look to look
-//! forgets it when a greater number appears.
+//! Detected by the quarantined directories, whose numbers only rise: a checker that keeps state for such a day drops
+//! it when a greater number appears.
 
 use crate::identity::ProjectDay;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The greatest number of a directory that was set aside, by disk and day.
+/// Greatest number of a quarantined directory, by disk and day.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct QuarantineTracker {
     last: BTreeMap<String, BTreeMap<ProjectDay, u64>>,
 }
 
 impl QuarantineTracker {
-    /// Whether the day was set aside since it was asked for last, given the numbers of what is there now.
+    /// Whether the day was quarantined since the last call, given the numbers of the existing directories.
     pub(crate) fn has_new(&mut self, disk: &str, project_day: ProjectDay, there: &BTreeSet<u64>) -> bool {
         let Some(greatest) = there.last() else { return false };
         if !self.last.contains_key(disk) {
@@ -23,7 +23,7 @@ impl QuarantineTracker {
         known.is_none_or(|known| known < *greatest)
     }
 
-    /// The disk was replaced or emptied.
+    /// Drops the state of a disk that was replaced or emptied.
     pub(crate) fn forget(&mut self, disk: &str) {
         self.last.remove(disk);
     }

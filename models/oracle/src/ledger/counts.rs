@@ -1,48 +1,48 @@
-//! How many requests were made, and what became of the events in them.
+//! Counts of requests and events, and their outcomes.
 //!
-//! An event is counted once, however often it is sent: one key, or one content without identity, of one project's
-//! day. How often clients tried is a number of its own.
+//! An event is counted once, however often it is sent: one key, or one content without identity, per project-day.
+//! Attempts are counted separately.
 
 use super::{EventIdentity, FloatingSend, Ledger, LedgerEntry};
 use crate::identity::ProjectDay;
 
-/// How often something was sent, retries included, and what clients were told each time.
+/// Number of sends, retries included, and their answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttemptCounts {
     /// Sent.
     pub sent: u64,
     /// Acknowledged (a request: at least one of its events).
     pub acked: u64,
-    /// Refused for good (a request: all of its events).
+    /// Permanently refused (a request: all of its events).
     pub rejected: u64,
-    /// Without an answer, or with one that says nothing.
+    /// Without an answer, or with an inconclusive one.
     pub unknown: u64,
 }
 
 impl AttemptCounts {
-    /// Sent and not yet concluded.
+    /// Returns the number of sends without a conclusion.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         self.sent - self.acked - self.rejected - self.unknown
     }
 }
 
-/// How many events were sent, each counted once, and what became of them: each is acknowledged, rejected or unknown.
+/// Number of distinct events and their outcomes: each is acknowledged, rejected or unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts {
     /// Sent at least once.
     pub sent: u64,
     /// Acknowledged at least once.
     pub acked: u64,
-    /// Refused for good each time.
+    /// Permanently refused each time.
     pub rejected: u64,
     /// Without a final answer: may exist or not.
     pub unknown: u64,
-    /// Of the unknown ones, those that their client does not send again.
+    /// Unknown events that their client does not send again.
     pub given_up: u64,
 }
 
-/// What became of one event.
+/// Outcome of one event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EventOutcome {
     Acked,
@@ -97,19 +97,19 @@ impl EventCounts {
 }
 
 impl Ledger {
-    /// Requests so far. A retry is a request of its own.
+    /// Returns the counts of requests. A retry is a separate request.
     #[must_use]
     pub fn requests(&self) -> AttemptCounts {
         self.requests
     }
 
-    /// Events in requests so far, each counted as often as it was sent.
+    /// Returns the counts of events in requests, each counted as often as it was sent.
     #[must_use]
     pub fn event_attempts(&self) -> AttemptCounts {
         self.event_attempts
     }
 
-    /// Events so far, each counted once.
+    /// Returns the counts of distinct events.
     ///
     /// An event that floats on one send and has a day on another is one event: its best answer counts.
     #[must_use]
@@ -137,7 +137,7 @@ impl Ledger {
         counts
     }
 
-    /// What became of the sends of a floating event whose day is known, if there are any.
+    /// Returns the outcome of the sends of a floating event whose day is known, if there are any.
     fn fixed_day_outcome(
         &self,
         project: u32,

@@ -1,14 +1,14 @@
-//! Events whose day depends on when they arrive, and the client cannot know that.
+//! Events whose day depends on their arrival time, which the client cannot know.
 //!
-//! An event without a time takes the time at which an edge takes its request; where a project's zone was edited, an
-//! event with a time belongs to the day by the zone of that instant. A send that has no answer may arrive whenever its
-//! edge wakes up, days later: any arrival after it was sent is legal, and with a retry elsewhere the event is then there
-//! twice, on two days. An answer bounds the arrival: its events came in before it was given. If that leaves one day,
-//! the send is one of that day from then on, like any other. Where the network may deliver a send twice, only one of the
-//! copies is bounded by the answer.
+//! An event without a time gets the time at which an edge receives its request. Where a project's zone was edited, the
+//! day of an event with a time depends on the zone at that instant. A send without an answer may arrive whenever its
+//! edge recovers, days later: any arrival after the send is legal, and after a retry elsewhere the event may exist
+//! twice, on two days. An answer bounds the arrival: the events arrived before it was given. If that leaves one day,
+//! the send belongs to that day from then on, like any other. Where the network may deliver a send twice, the answer
+//! bounds only one of the copies.
 //!
-//! What follows for the day, for copies and for doubles stands here, and the invariants ask for it: which days a send
-//! may be on ([`Ledger::floating_on`]), and which of the copies found no send accounts for ([`Ledger::unaccounted`]).
+//! This module derives what follows for days, copies and duplicates, and the invariants query it: the days that a send
+//! may be on ([`Ledger::floating_on`]), and the copies that no send accounts for ([`Ledger::unaccounted_copies`]).
 
 use super::entry::NEVER;
 use super::{EventIdentity, Ledger};
@@ -16,26 +16,26 @@ use crate::identity::{EventDigest, ProjectDay};
 use crate::read_view::ReadView;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The last day of a send whose arrival nothing bounds.
+/// Last day of a send whose arrival is unbounded.
 pub(crate) const ANY_LATER_DAY: i32 = i32::MAX;
 
-/// One send of such an event.
+/// One send of a floating event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FloatingSend {
     pub request: u64,
-    /// When it was sent, by the world's clock.
+    /// Time at which it was sent, by the world's clock.
     pub sent_at_ms: i64,
     /// The event's own time, if it has one.
     pub time_ms: Option<i64>,
-    /// The first and the last day of one of which the event is, once it was acknowledged.
+    /// First and last possible day of the event, once it was acknowledged.
     pub days: (i32, i32),
-    /// The last day on which any copy of it may have arrived.
+    /// Last day on which any copy of it may have arrived.
     pub last_day: i32,
     pub content: EventDigest,
     /// [`NEVER`] if it was not acknowledged.
     pub acked_at_ms: i64,
     pub rejected: bool,
-    /// The client sent it for the last time, and had no answer.
+    /// The client sent it for the last time and got no answer.
     pub given_up: bool,
 }
 
@@ -48,7 +48,7 @@ impl FloatingSend {
         self.acked_at_ms != NEVER
     }
 
-    /// The days that an acknowledged event may be on.
+    /// Returns the days that an acknowledged event may be on.
     pub(crate) fn acked_days(&self) -> impl Iterator<Item = i32> + Clone + use<> {
         let (first, last) = if self.is_acked() { self.days } else { (1, 0) };
         first..=last
@@ -60,7 +60,7 @@ impl FloatingSend {
 }
 
 impl Ledger {
-    /// Sends of a floating event that may be stored on this day.
+    /// Returns the sends of a floating event that may be stored on this day.
     pub(crate) fn floating_on(
         &self,
         project_day: ProjectDay,
@@ -75,7 +75,7 @@ impl Ledger {
         self.floating.contains_key(&(project, identity))
     }
 
-    /// Of the days of `read_view` those on which a send of this event may be, with what `found` says of each.
+    /// Returns `found` for the days of `read_view` that a send of this event may be on.
     pub(crate) fn days_with_floating<'s, T>(
         &self,
         read_view: &'s ReadView,
@@ -90,9 +90,9 @@ impl Ledger {
         day_view.filter_map(|(project_day, day_view)| Some((project_day.day, found(day_view)?))).collect()
     }
 
-    /// How many of the copies of an event that were `found` on each day no send accounts for. On each day there may be
-    /// as many as were sent for that day, and `spare` more; each floating send accounts for one copy on any one of its
-    /// days, as often as the network may deliver it.
+    /// Returns how many of the copies `found` on each day no send accounts for. Each day allows as many copies as were
+    /// sent for it, plus `spare`. Each floating send accounts for one copy on any one of its days, times the number of
+    /// deliveries per send.
     pub(crate) fn unaccounted_copies(
         &self,
         (project, identity): (u32, EventIdentity),
@@ -108,8 +108,8 @@ impl Ledger {
             .filter(|send| !send.rejected)
             .map(|send| (send, deliveries))
             .collect();
-        // Days in order, and of the sends that may be on a day the one whose days end first: if any choice accounts
-        // for all copies, this one does.
+        // Process days in order, and use the sends whose days end first: if any assignment accounts for all copies,
+        // this one does.
         left.sort_unstable_by_key(|(send, _)| send.last_day);
         let mut unaccounted_copies = BTreeMap::new();
         for (day, count) in found {
@@ -127,8 +127,8 @@ impl Ledger {
         unaccounted_copies
     }
 
-    /// A floating send was acknowledged. Returns the days that its event is on one of: if it is one day, the send floats
-    /// no longer.
+    /// Records that a floating send was acknowledged, and returns the event with its possible days. With one day left,
+    /// the send no longer floats.
     pub(super) fn resolve_floating(
         &mut self,
         request: u64,
@@ -144,7 +144,7 @@ impl Ledger {
         };
         let send = &mut sends[at];
         let (from_ms, to_ms) = (send.sent_at_ms - skew_ms, at_ms + skew_ms);
-        // It was worked out when it was sent, so it can be now.
+        // The conversion succeeded when the event was sent, so it succeeds now.
         let days = self.zones.days_within(item.project, send.time_ms, from_ms, to_ms).unwrap_or(send.days);
         (send.days, send.acked_at_ms) = (days, at_ms);
         let landed = super::EventId { days, ..*item };
@@ -164,7 +164,7 @@ impl Ledger {
         landed
     }
 
-    /// Notes the floating events that every reader of `read_view` sees, by day: there they may not vanish.
+    /// Records the floating events that every reader of `read_view` sees, by day: they must not vanish from it.
     pub(super) fn record_observed_floating(&mut self, read_view: &ReadView) {
         let mut surely: Vec<((u32, EventIdentity), BTreeSet<i32>)> = Vec::new();
         for (project, identity) in self.floating.keys() {
@@ -181,7 +181,7 @@ impl Ledger {
         }
     }
 
-    /// Events that floated when a reader surely saw them on a day, and that no acknowledgement asks for there.
+    /// Returns events that floated when every reader saw them on a day, and that no acknowledgement requires there.
     pub(crate) fn observed_floating(&self) -> impl Iterator<Item = (ProjectDay, EventIdentity)> {
         let day_view = self.observed_floating.iter();
         let each = day_view.flat_map(|((project, identity), days)| {

@@ -1,14 +1,14 @@
-//! What clients sent and were told: the only truth that the oracle starts from.
+//! The record of what clients sent and were told: the oracle's only source of truth.
 //!
-//! Each event goes `Sent -> Acked | Rejected | Unknown`, each time it is sent. Sends of one key within one local day
-//! of a project are one event: acknowledged if any of them was, and allowed any of the contents that were sent
-//! under its key. Events without `$insert_id` have no key: they are told apart by content, and as many may exist as
-//! were sent and not refused, must exist as were acknowledged. An unknown event may exist or not.
+//! Each send of an event goes `Sent -> Acked | Rejected | Unknown`. Sends of one key within one project-day are one
+//! event: acknowledged if any send was, and allowed any of the contents sent under its key. Events without
+//! `$insert_id` have no key and are distinguished by content: as many may exist as were sent and not refused, and as
+//! many must exist as were acknowledged. An unknown event may exist or not.
 //!
-//! An event whose day depends on when it arrives (it has no time of its own, or its project's zone is edited) is
-//! *floating* until an answer tells the day: see `floating`.
+//! An event whose day depends on its arrival (it has no time of its own, or its project's zone is edited) is
+//! *floating* until an answer determines the day: see `floating`.
 //!
-//! What is not modelled: how the system decides. The ledger hears answers, it never guesses them.
+//! Not modelled: how the system decides. The ledger records answers and never guesses them.
 
 mod counts;
 mod entry;
@@ -27,13 +27,13 @@ use crate::identity::{DedupKey, EventDigest, ProjectDay};
 use crate::read_view::ReadView;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the ledger takes the world to be like.
+/// Assumptions of the ledger about the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerConfig {
-    /// How far an edge's clock may be from the world's, either way.
+    /// Maximal difference of an edge's clock from the world's, either way.
     pub clock_skew_ms: i64,
-    /// How often the network may deliver a request that was sent once. Where a plan lets links to edges double
-    /// messages, no client knows which of its requests that befell.
+    /// Maximal number of deliveries of a request that was sent once. Where a plan lets links to edges duplicate
+    /// messages, no client knows which of its requests were duplicated.
     pub deliveries_per_send: u32,
 }
 
@@ -43,26 +43,26 @@ impl Default for LedgerConfig {
     }
 }
 
-/// A mistake in how the ledger is told of requests: the harness's own, never the system's.
+/// Misuse of the ledger: an error of the harness, never of the system.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// An answer to a request that was not sent, or was answered before.
     #[error("request {0} is not under way: tell the ledger of each request once, and of each answer once")]
     NotInFlight(u64),
-    /// A number that was used before.
+    /// A request id that was used before.
     #[error("request {0} is under way already: number each request anew, retries too")]
     DuplicateId(u64),
-    /// An answer that speaks of an item which the request does not have.
+    /// An answer that rejects an item that the request does not have.
     #[error("request {request} has {items} items, its answer rejects item {item}")]
     NoSuchItem {
         /// The request.
         request: u64,
         /// The item, from 0.
         item: u32,
-        /// How many items it has.
+        /// Number of items of the request.
         items: usize,
     },
-    /// The project's zones are not known.
+    /// The project has no zones.
     #[error(transparent)]
     Zone(#[from] ZoneError),
 }
@@ -82,20 +82,20 @@ pub(crate) struct AckedRequest {
     pub digest: u128,
 }
 
-/// What clients sent to one project's day.
+/// Events that clients sent to one project-day.
 #[derive(Debug, Default)]
 pub(crate) struct LedgerDay {
     pub keyed: BTreeMap<u128, LedgerEntry>,
     pub anonymous: BTreeMap<u128, LedgerEntry>,
     /// Contents beyond the first that were sent under a key.
     pub other_contents: BTreeMap<u128, Vec<u128>>,
-    /// Counts what clients did and heard here: as long as it stands, nothing else has changed.
+    /// Incremented by every client action on this day: an equal revision means an unchanged day.
     pub revision: u64,
-    /// The last acknowledgement.
+    /// Time of the last acknowledgement.
     pub last_acked_ms: Option<i64>,
 }
 
-/// The ledger.
+/// Everything that clients sent and were told.
 #[derive(Debug)]
 pub struct Ledger {
     settings: LedgerConfig,
@@ -111,7 +111,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger over projects with these zones.
+    /// Creates an empty ledger for projects with these zones.
     #[must_use]
     pub fn new(settings: LedgerConfig, zones: ProjectZones) -> Ledger {
         Ledger {
@@ -127,10 +127,10 @@ impl Ledger {
         }
     }
 
-    /// A client is about to send a request. Tell the ledger before the request can come in anywhere.
+    /// Records that a client is about to send a request. Call it before the request can arrive anywhere.
     ///
     /// # Errors
-    /// A number used before, or a project whose zones are unknown; the request is then not in the ledger.
+    /// An id that was used before, or a project without zones; the request is then not in the ledger.
     pub fn record_sent(&mut self, request: &ClientRequest<'_>) -> Result<(), LedgerError> {
         if self.in_flight.contains_key(&request.id) {
             return Err(LedgerError::DuplicateId(request.id));
@@ -152,7 +152,7 @@ impl Ledger {
     fn event_id(&self, request: &ClientRequest<'_>, event: &SentEvent<'_>) -> Result<EventId, LedgerError> {
         let from_ms = request.sent_at_ms - self.settings.clock_skew_ms;
         let days = match self.zones.days_from(request.project, event.time_ms, from_ms) {
-            // A time outside the calendar is no legal time: no day that could be stored holds it.
+            // A time outside the calendar is not legal: no stored day can hold it.
             Err(ZoneError::OutOfRange(_)) => (i32::MIN, i32::MIN),
             other => other?,
         };
@@ -203,11 +203,11 @@ impl Ledger {
         }
     }
 
-    /// The answer: every event of the request was accepted but those at the positions `rejected`. Returns the
+    /// Records that every event of the request was accepted, except those at the positions `rejected`. Returns the
     /// accepted ones.
     ///
     /// # Errors
-    /// A request that is not under way, or a position that it does not have; nothing is changed then.
+    /// A request that is not in flight, or a position that it does not have; the ledger is then unchanged.
     pub fn record_acked(
         &mut self,
         id: u64,
@@ -237,11 +237,11 @@ impl Ledger {
         Ok(accepted)
     }
 
-    /// The answer: nothing of the request was accepted, and nothing ever will be (401, 413, an item error for all).
-    /// A 429, a 5xx or a time-out says no such thing: that is [`Ledger::record_unknown`].
+    /// Records that nothing of the request was accepted or ever will be (401, 413, an item error for all). After a
+    /// 429, a 5xx or a time-out call [`Ledger::record_unknown`] instead.
     ///
     /// # Errors
-    /// A request that is not under way.
+    /// A request that is not in flight.
     pub fn record_rejected(&mut self, id: u64) -> Result<(), LedgerError> {
         let request = self.conclude(id)?;
         request.items.iter().for_each(|item| self.apply_rejection(id, item));
@@ -249,18 +249,18 @@ impl Ledger {
         Ok(())
     }
 
-    /// No answer, or one that leaves open what became of the request: its events may exist, in whole or in part.
+    /// Records that there was no answer, or an inconclusive one: the events may exist, in whole or in part.
     ///
     /// # Errors
-    /// A request that is not under way.
+    /// A request that is not in flight.
     pub fn record_unknown(&mut self, id: u64) -> Result<(), LedgerError> {
         self.conclude_unknown(id).map(drop)
     }
 
-    /// No answer, as with [`Ledger::record_unknown`], and the client does not send these events again.
+    /// Like [`Ledger::record_unknown`], and the client does not send these events again.
     ///
     /// # Errors
-    /// A request that is not under way.
+    /// A request that is not in flight.
     pub fn record_given_up(&mut self, id: u64) -> Result<(), LedgerError> {
         for item in &self.conclude_unknown(id)?.items {
             if item.is_floating() {
@@ -300,7 +300,7 @@ impl Ledger {
         if let Some(entry) = self.entry_mut(item) {
             entry.acks = entry.acks.saturating_add(1);
             entry.acked_at_ms = match item.identity {
-                // Without identity all acknowledged ones are owed together, so the last one counts.
+                // Without identity all acknowledged copies are owed together, so the last acknowledgement counts.
                 EventIdentity::Anonymous(_) => at_ms,
                 EventIdentity::Keyed(_) => entry.acked_at_ms.min(at_ms),
             };
@@ -334,8 +334,8 @@ impl Ledger {
         }
     }
 
-    /// Events that every reader of `read_view` sees may not vanish later, acknowledged or not. Keyed events only: of
-    /// those without identity nobody can say which one was seen.
+    /// Records that every reader of `read_view` sees these events: they must not vanish later, acknowledged or not.
+    /// Keyed events only: copies without identity cannot be told apart.
     pub fn record_observed(&mut self, read_view: &ReadView) {
         self.record_observed_floating(read_view);
         for (project_day, day_view) in &read_view.days {
@@ -349,19 +349,19 @@ impl Ledger {
         }
     }
 
-    /// The projects' zones.
+    /// Returns the projects' zones.
     #[must_use]
     pub fn zones(&self) -> &ProjectZones {
         &self.zones
     }
 
-    /// The settings it was made with.
+    /// Returns the configuration.
     #[must_use]
     pub fn settings(&self) -> LedgerConfig {
         self.settings
     }
 
-    /// How many events of each project's day were acknowledged; floating ones count for the first of their days.
+    /// Returns the number of acknowledged events per project-day; floating ones count for the first of their days.
     #[must_use]
     pub fn acked_by_day(&self) -> BTreeMap<ProjectDay, u64> {
         let mut acked = BTreeMap::new();
@@ -382,12 +382,12 @@ impl Ledger {
         acked
     }
 
-    /// Every project and day that an event was sent to (floating events aside).
+    /// Returns every project-day that an event was sent to, except for floating events.
     pub fn project_days(&self) -> impl Iterator<Item = ProjectDay> {
         self.days.keys().copied()
     }
 
-    /// Forgets acknowledged requests sent before `before_ms`: the tee need not hold them any more.
+    /// Drops acknowledged requests sent before `before_ms`: the tee need not hold them any more.
     pub fn prune_acked_requests(&mut self, before_ms: i64) {
         self.acked_requests.retain(|request| request.sent_at_ms >= before_ms);
     }

@@ -1,25 +1,25 @@
-//! What a stored event can claim: that it was sent, here, and not refused.
+//! Provenance of a stored event: whether it was sent, for this project-day, and not refused.
 
 use super::{EventIdentity, Ledger};
 use crate::identity::{DedupKey, EventDigest, ProjectDay};
 
-/// What the ledger says of an event stored in some project's day.
+/// Provenance of an event stored on some project-day, by the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
-    /// It was sent, for this day, and not refused.
+    /// Sent for this day, and not refused.
     Valid,
-    /// It was sent for this day, and every sender was told that it was refused.
+    /// Sent for this day, and refused each time.
     Rejected,
-    /// It was sent, for another of the project's days.
+    /// Sent for another day of the project.
     OtherDay(i32),
-    /// It was sent, for another project.
+    /// Sent for another project.
     OtherProject(u32),
-    /// Nobody sent it.
+    /// Sent by no client.
     NeverSent,
 }
 
 impl Ledger {
-    /// What an event stored on `of` can claim.
+    /// Returns the provenance of an event stored on `project_day`.
     #[must_use]
     pub fn provenance(
         &self,
@@ -74,7 +74,7 @@ impl Ledger {
         }
     }
 
-    /// Whether anything was sent under this key for this day.
+    /// Whether any event was sent under this key for this day.
     pub(crate) fn has_sent_key(&self, project_day: ProjectDay, key: DedupKey) -> bool {
         let identity = EventIdentity::Keyed(key);
         self.entry(project_day, identity).is_some()

@@ -1,46 +1,46 @@
-//! Backup catalogs: `catalogs/<position_ms>-<hash>.json`, what one backup holds.
+//! Backup catalogs: `catalogs/<position_ms>-<hash>.json`, the contents of one backup.
 
 use super::{ReadError, ReadErrorKind, is_hash};
 use crate::view::FileView;
 use serde::Deserialize;
 
-/// One backup: enough, with its segments, to restore.
+/// One backup: with its segments, sufficient for a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
-    /// 1 or 2.
+    /// Format version, 1 or 2.
     pub format: u32,
-    /// Every event acknowledged before this time, by the edges' clocks, is in this backup, but for the projects that are
-    /// behind.
+    /// Every event acknowledged before this time, by the edges' clocks, is in this backup, except for the projects in
+    /// `behind`.
     pub position_ms: i64,
-    /// When the backup was taken.
+    /// Time at which the backup was taken.
     pub taken_ms: i64,
-    /// Projects that are held up to an earlier position, by project. Format 1 has none.
+    /// Projects covered only up to an earlier position, by project. Format 1 has none.
     #[serde(default)]
     pub behind: Vec<LaggingProject>,
-    /// Every day that the backup holds, by project and day.
+    /// Every project-day in the backup, sorted.
     pub days: Vec<CatalogDay>,
 }
 
-/// A project that is held up to an earlier position.
+/// A project covered only up to an earlier position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LaggingProject {
-    /// The project.
+    /// Project number.
     pub project: u32,
-    /// Every event of it acknowledged before this time is in this backup.
+    /// Every event of the project acknowledged before this time is in this backup.
     pub position_ms: i64,
 }
 
-/// One project's day.
+/// One project-day.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogDay {
-    /// The project.
+    /// Project number.
     pub project: u32,
-    /// The day, from 1970-01-01.
+    /// Day, counted from 1970-01-01.
     pub day: i32,
-    /// Its segments, by hash.
+    /// Segments, sorted by hash.
     pub segments: Vec<CatalogSegment>,
 }
 
@@ -52,14 +52,14 @@ pub struct CatalogSegment {
     pub hash: String,
     /// Length of the file.
     pub bytes: u64,
-    /// Records in it.
+    /// Number of records.
     pub records: u64,
 }
 
 /// Reads a catalog from its object's file.
 ///
 /// # Errors
-/// Text that is not of the shape, a name that is not the position's and the text's hash, lists out of order.
+/// Text of another shape, a name that does not match the position and the text's hash, lists out of order.
 pub fn read(file: &FileView) -> Result<Catalog, ReadError> {
     read_at(file).map_err(|flaw| ReadError::new(&file.path, (0, flaw)))
 }

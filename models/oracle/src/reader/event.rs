@@ -1,4 +1,4 @@
-//! An event's own text: the few members that decide who it is and when.
+//! The members of an event's text that determine its identity and time.
 //!
 //! Everything else in the text is opaque; content is compared as bytes, never as values that were printed again.
 
@@ -8,30 +8,30 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// From this value on `time` counts milliseconds, below it seconds. The API takes times from 1971 to an hour from
-/// now: 1971 in milliseconds is 31,536,000,000, which in seconds is the year 2969, so no legal time is in doubt.
+/// Smallest `time` in milliseconds; smaller values are seconds. The API accepts times from 1971 to an hour from now:
+/// 1971 in milliseconds is 31,536,000,000, which in seconds is the year 2969, so no legal time is ambiguous.
 const FIRST_IN_MS: i64 = 31_536_000_000;
 
-/// What the oracle reads of an event.
+/// Members of an event that the oracle reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFields<'a> {
-    /// The event's name.
+    /// Event name.
     pub name: Cow<'a, str>,
     /// `distinct_id` as text: a string's content, a number's JSON text, empty when absent.
     pub distinct_id: Cow<'a, str>,
-    /// `$insert_id`; absent, the event has no identity.
+    /// `$insert_id`; if absent, the event has no identity.
     pub insert_id: Option<Cow<'a, str>>,
-    /// `time` in milliseconds since 1970, fractions of a millisecond cut off; absent, the arrival counts.
+    /// `time` in milliseconds since 1970, fractions of a millisecond truncated; if absent, the arrival counts.
     pub time_ms: Option<i64>,
-    /// `token`, which names the project.
+    /// `token`, which identifies the project.
     pub token: Option<Cow<'a, str>>,
 }
 
 impl<'a> EventFields<'a> {
-    /// Reads an event's text.
+    /// Parses an event's text.
     ///
     /// # Errors
-    /// Text that is no JSON object with the string `event` and the object `properties`, or whose identifying
+    /// Text that is not a JSON object with the string `event` and the object `properties`, or whose identifying
     /// members are neither strings nor numbers.
     pub fn of(json: &'a [u8]) -> Result<EventFields<'a>, ReadErrorKind> {
         let parsed: EventJson<'a> =
@@ -45,7 +45,7 @@ impl<'a> EventFields<'a> {
         })
     }
 
-    /// The de-duplication key that the event must be stored under.
+    /// Returns the de-duplication key that the event must be stored under.
     #[must_use]
     pub fn key(&self, arrival: ArrivalId) -> DedupKey {
         match &self.insert_id {
@@ -79,7 +79,7 @@ struct PropertiesJson<'a> {
 #[derive(Deserialize)]
 struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A string's content, a number's text; `null` counts as absent.
+/// Returns a string's content or a number's text; `null` counts as absent.
 fn text_of(value: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, ReadErrorKind> {
     let Some(value) = value.map(RawValue::get) else { return Ok(None) };
     match value.as_bytes().first() {
@@ -96,7 +96,8 @@ fn text_of(value: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, ReadErrorKi
     }
 }
 
-/// Seconds or milliseconds, told apart by size, to milliseconds, by decimal digits alone: no float decides a day.
+/// Converts seconds or milliseconds, distinguished by size, to milliseconds, with decimal digits alone: no float
+/// decides a day.
 fn time_ms(text: &str) -> Result<Option<i64>, ReadErrorKind> {
     if text == "null" {
         return Ok(None);
@@ -115,7 +116,7 @@ fn time_ms(text: &str) -> Result<Option<i64>, ReadErrorKind> {
         None => (text, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let scaled = |replicas: i32| shifted(whole, fraction, exponent.saturating_add(replicas));
+    let scaled = |places: i32| shifted(whole, fraction, exponent.saturating_add(places));
     match scaled(0) {
         Some(value) if value >= FIRST_IN_MS => Ok(Some(value)),
         Some(_) => scaled(3).map(Some).ok_or_else(wrong),
@@ -123,14 +124,14 @@ fn time_ms(text: &str) -> Result<Option<i64>, ReadErrorKind> {
     }
 }
 
-/// `whole.fraction` times ten to the `places`, cut off towards zero.
-fn shifted(whole: &str, fraction: &str, replicas: i32) -> Option<i64> {
+/// Returns `whole.fraction` times ten to the power of `places`, truncated towards zero.
+fn shifted(whole: &str, fraction: &str, places: i32) -> Option<i64> {
     let (negative, whole) = match whole.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, whole),
     };
     let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-    let keep = i32::try_from(whole.len()).ok()?.checked_add(replicas)?;
+    let keep = i32::try_from(whole.len()).ok()?.checked_add(places)?;
     let mut value: i64 = 0;
     for at in 0..keep.clamp(0, 400) {
         let digit = digits.get(usize::try_from(at).ok()?).copied().unwrap_or(b'0');

@@ -1,17 +1,17 @@
-//! Remembers what was read of each event's text, so that a text met again in another block (compacted, restored,
-//! replayed) is not parsed again.
+//! A cache of parsed event texts, so that a text in another block (compacted, restored, replayed) is not parsed again.
 //!
-//! A table with open addressing that is looked into and never walked: its order can decide nothing. It is emptied
-//! when it is full; everything in it can be read again.
+//! A hash table with open addressing that is never iterated, so its order decides nothing. It is cleared when full;
+//! everything in it can be parsed again.
 
 use super::ReadErrorKind;
 use super::event::EventFields;
 use crate::identity::{ArrivalId, DedupKey, EventDigest};
 
-/// Most texts remembered. A slot is 48 bytes and at most five in eight are taken.
+/// Maximal number of entries. A slot is 48 bytes, and at most five eighths of the slots are occupied.
 const MAX_ENTRIES: usize = 320_000;
 
-/// What decides who an event is and when, less the arrival that an event without identity has its key from.
+/// Facts that determine an event's identity and time, except for the arrival, from which an event without identity
+/// derives its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EventFacts {
     key: Option<DedupKey>,
@@ -43,7 +43,7 @@ struct CacheSlot {
     content: u128,
     key: u128,
     time_ms: i64,
-    /// Zero for a slot that is free.
+    /// Zero for a free slot.
     flags: u8,
 }
 
@@ -52,7 +52,7 @@ const OCCUPIED: u8 = 1;
 const HAS_KEY: u8 = 2;
 const HAS_TIME: u8 = 4;
 
-/// The table.
+/// Cache of parsed event texts, by content digest.
 #[derive(Debug, Default)]
 pub(crate) struct EventCache {
     slots: Vec<CacheSlot>,
@@ -60,7 +60,7 @@ pub(crate) struct EventCache {
 }
 
 impl EventCache {
-    /// What the text with this content says, from memory or by `read`.
+    /// Returns the facts of the text with this content, from the cache or by `read`.
     pub(crate) fn of(
         &mut self,
         content: EventDigest,
@@ -89,8 +89,8 @@ impl EventCache {
         Ok(facts)
     }
 
-    /// The slot that holds this content, or the free one where it belongs. There always is one: the table is never
-    /// full.
+    /// Returns the slot that holds this content, or the free slot where it belongs. One always exists: the table is
+    /// never full.
     fn find(&self, content: u128) -> usize {
         let mask = self.slots.len() - 1;
         let mut at = content as usize & mask;
@@ -129,7 +129,7 @@ mod tests {
         let mut texts = EventCache::default();
         let mut reads = 0;
         for number in (0..2_000u128).chain(0..2_000) {
-            // Contents that begin alike, so that they want the same slots.
+            // Contents with equal low bits compete for the same slots.
             let content = EventDigest((number << 64) | (number % 7));
             let found = texts.of(content, || {
                 reads += 1;

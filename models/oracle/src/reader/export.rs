@@ -1,8 +1,8 @@
-//! Exports: JSON lines, each an event's text as stored with `mp_processing_time_ms` appended to its `properties`.
+//! Exports: JSON lines, each an event's stored text with `mp_processing_time_ms` appended to its `properties`.
 //!
-//! The text as stored is had back by taking that one member out again, byte for byte; nothing is printed again. What
-//! a program that reads JSON line by line would stumble over is a flaw: a line that holds no object, an empty one, a
-//! carriage return, a last line that does not end.
+//! Removing that one member restores the stored text, byte for byte; nothing is printed again. Anything that breaks a
+//! line-by-line JSON reader is an error: a line that holds no object, an empty line, a carriage return, an
+//! unterminated last line.
 
 use super::segment::StoredRecord;
 use super::{ReadError, ReadErrorKind};
@@ -23,8 +23,8 @@ struct ExportLine<'a> {
 
 const MEMBER: &str = "\"mp_processing_time_ms\":";
 
-/// What an export shows, by day: each line under the day of its time in the project's zone as it was when the event
-/// came in. `path` stands in errors.
+/// Reads an export and groups it by day: each line belongs to the day of its time in the project's zone at the event's
+/// arrival. `path` is used in errors.
 ///
 /// # Errors
 /// As [`read`]; a line whose time is on no day of the calendar.
@@ -49,12 +49,12 @@ pub fn read_by_day(
         .collect())
 }
 
-/// Reads an export. `path` stands in errors; their offset is the line's number, from 1.
+/// Reads an export. `path` is used in errors; their offset is the line number, from 1.
 ///
 /// # Errors
-/// A line that does not hold an event, that has white space between tokens, that lacks the appended member or does not end; lines
-/// not sorted by (time, key). Lines of one time
-/// without `$insert_id` may stand in any order, since the export does not show their keys.
+/// A line that does not hold an event, has white space between tokens, lacks the appended member or is unterminated;
+/// lines not sorted by (time, key). Lines with equal times and without `$insert_id` may be in any order, since the
+/// export does not show their keys.
 pub fn read(path: &str, body: &[u8]) -> Result<Vec<StoredRecord>, ReadError> {
     let mut records: Vec<StoredRecord> = Vec::new();
     let text = std::str::from_utf8(body).map_err(|error| {
@@ -90,7 +90,7 @@ fn read_line(line: &str, number: u32) -> Result<StoredRecord, ReadErrorKind> {
     let at = inner.rfind(MEMBER).ok_or_else(missing)?;
     let arrived_ms: i64 = inner[at + MEMBER.len()..].parse().map_err(|_| missing())?;
     let before = inner[..at].strip_suffix(',').unwrap_or(&inner[..at]);
-    // `properties` borrows from `line`, so its offset there is the distance of the two.
+    // `properties` borrows from `line`, so its offset is the distance between the two.
     let start = properties.as_ptr() as usize - line.as_ptr() as usize;
     let as_sent = [&line[..start], before, "}", &line[start + properties.len()..]].concat();
     StoredRecord::from_export(as_sent.as_bytes(), arrived_ms, number)
@@ -149,7 +149,7 @@ mod tests {
             format!("{line}\r\n"),
             format!("{line} \n"),
             format!("{}\n", line.replace(":5", ": 5")),
-            // An event as it was sent over several lines: none of them is JSON.
+            // An event that was sent over several lines: none of the lines is JSON.
             format!("{}\n", line.replace("\"properties", "\n\"properties")),
         ] {
             let flaw = flaw(&body).unwrap();

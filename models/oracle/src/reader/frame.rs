@@ -1,38 +1,39 @@
-//! Frames: how every growing file keeps its payloads, and how its end is told from its ruin.
+//! Frames: the payloads of append-only files, and the distinction between a torn tail and corruption.
 //!
-//! Written from formats.md alone. A cut or bad frame with nothing valid anywhere behind it is a torn tail: what is
-//! before it counts. A bad frame with a valid one behind it, at whatever offset, is corruption, and the file as a
-//! whole is not to be read. A frame's checksum may be salted with what the frame belongs to. Eight zero bytes in a head's place are the hole of a lost append: torn, whatever follows.
+//! Written from formats.md alone. A truncated or bad frame with no valid frame after it is a torn tail: everything
+//! before it counts. A bad frame with a valid one after it, at any offset, is corruption, and the whole file is
+//! unreadable. A frame's checksum may be salted with the identity of its owner. Eight zero bytes in place of a frame
+//! header are the hole of a lost append: a torn tail, whatever follows.
 
 use super::ReadErrorKind;
 use crate::view::Cursor;
 use bytes::Bytes;
 
-/// The greatest payload a frame may have.
+/// Maximal payload length of a frame.
 pub const MAX_PAYLOAD_BYTES: u32 = 67_108_864;
 
-/// Length and checksum before each payload, in bytes.
+/// Length of a frame header, in bytes: payload length and checksum.
 const HEAD_BYTES: usize = 8;
 
-/// How a file ends.
+/// End of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileTail {
-    /// With its last frame.
+    /// The file ends with a valid frame.
     #[default]
     Clean,
-    /// With bytes that are no frame, from this offset on: a write that a crash cut short.
+    /// The file ends with bytes that are not a frame: a write that a crash cut short.
     Torn {
-        /// Where the last valid frame ends.
+        /// Offset of the end of the last valid frame.
         at: u64,
     },
 }
 
-/// A frame as it lies in the file; its checksum not yet compared.
+/// A frame as stored; its checksum is not verified yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     /// Offset of the frame's header.
     pub at: u64,
-    /// CRC-32C that the header states.
+    /// CRC-32C stated by the header.
     pub crc: u32,
     /// The payload.
     pub payload: Bytes,
@@ -44,7 +45,7 @@ impl Frame {
     }
 }
 
-/// The frame at the cursor, whole; `None` when what is left is none (the cursor is then of no more use).
+/// Reads the frame at the cursor; `None` if the remaining bytes are not a frame (the cursor is then unusable).
 pub(crate) fn next_frame(cursor: &mut Cursor<'_>) -> Option<Frame> {
     let at = cursor.at();
     let len = take_u32(cursor)?;
@@ -56,9 +57,9 @@ pub(crate) fn next_frame(cursor: &mut Cursor<'_>) -> Option<Frame> {
     Some(Frame { at, crc, payload })
 }
 
-/// What bytes that are no sound frame mean; the cursor stands before them.
+/// Classifies bytes at the cursor that are not a valid frame.
 ///
-/// Any of them may have rotted, the length too: so a valid frame is looked for at every offset behind.
+/// Any of them may be corrupted, the length too: so every later offset is searched for a valid frame.
 fn classify_bad_frame(mut bad: Cursor<'_>, salt: u32) -> Result<FileTail, (u64, ReadErrorKind)> {
     let at = bad.at();
     let rest = usize::try_from(bad.left()).ok().and_then(|left| bad.take(left)).unwrap_or_default();
@@ -74,12 +75,12 @@ fn is_sound_at(bytes: &[u8], salt: u32) -> bool {
     let Some((head, behind)) = bytes.split_first_chunk::<HEAD_BYTES>() else { return false };
     let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
     let crc = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
-    // The length first: in text nearly every four bytes make an impossible one.
+    // Check the length first: in text nearly every four bytes form an impossible length.
     let payload = (1..=MAX_PAYLOAD_BYTES).contains(&len).then(|| behind.get(..len as usize)).flatten();
     payload.is_some_and(|payload| crc_fast::crc32_iscsi(payload) ^ salt == crc)
 }
 
-/// Hands every sound frame to `accept`, which looks at the checksum too unless it knows the payload already.
+/// Passes every frame to `accept`, which verifies the checksum unless it knows the payload already.
 ///
 /// `accept` returns `Ok(false)` for a bad checksum.
 pub(crate) fn for_each_frame(
@@ -97,7 +98,7 @@ pub(crate) fn for_each_frame(
     Ok(FileTail::Clean)
 }
 
-/// Every payload of a file whose header is `header_len` bytes, which are returned first.
+/// Reads a file with a header of `header_len` bytes: the header, the frames, and the end.
 pub(crate) fn read_file(
     chunks: &[Bytes],
     magic: [u8; 8],
@@ -116,7 +117,7 @@ pub(crate) fn read_file(
     Ok((header, frames, tail))
 }
 
-/// A file's header, its magic compared.
+/// Reads a file's header and verifies its magic.
 pub(crate) fn header(
     cursor: &mut Cursor<'_>,
     magic: [u8; 8],
@@ -136,7 +137,7 @@ fn take_u32(cursor: &mut Cursor<'_>) -> Option<u32> {
     Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
-/// Little-endian fields, from front to back.
+/// Reads little-endian fields from front to back.
 pub(crate) struct FieldReader<'a> {
     bytes: &'a [u8],
 }
@@ -190,7 +191,7 @@ impl<'a> FieldReader<'a> {
         Ok(i64::from_le_bytes(self.array()?))
     }
 
-    /// Nothing may be left.
+    /// Returns an error if bytes are left.
     pub(crate) fn end(&self) -> Result<(), ReadErrorKind> {
         if self.bytes.is_empty() {
             Ok(())

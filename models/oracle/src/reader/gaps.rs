@@ -1,13 +1,13 @@
-//! Gaps: the requests that edges wrote down as let through although the tee lacked them, `edge/gaps`.
+//! Gaps: the requests that edges recorded in `edge/gaps` as let through although the tee lacked them.
 
 use crate::view::DiskView;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// One line holds at most so many requests: a batch of an edge has fewer. What claims more is not believed.
+/// Maximal number of requests of one line; an edge's batch is smaller. Lines that claim more are ignored.
 const MAX_REQUESTS_PER_LINE: u64 = 4_096;
 
-/// A line that opens a gap, or closes one.
+/// A line that opens or closes a gap.
 #[derive(Deserialize)]
 struct GapLine {
     edge: u16,
@@ -17,15 +17,15 @@ struct GapLine {
     closed_ms: Option<i64>,
 }
 
-/// Requests that are in a gap which nothing has closed.
+/// Requests in gaps that no line has closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenGaps {
-    /// Edge and sequence, to when the gap's first request came, by the edge's clock.
+    /// Edge and sequence, to the arrival time of the gap's first request, by the edge's clock.
     open: BTreeMap<(u16, u64), i64>,
 }
 
 impl OpenGaps {
-    /// The open gaps on these disks of edges. A line that was cut off tells of requests that no client was answered.
+    /// Reads the open gaps on these edge disks. A truncated line covers only requests that were never answered.
     #[must_use]
     pub fn of(disks: &[DiskView]) -> OpenGaps {
         let is_lines = |path: &str| path == "edge/gaps" || path == "edge/gaps.old";
@@ -53,8 +53,8 @@ impl OpenGaps {
         gaps
     }
 
-    /// For each request in an open gap, when the first of those that were written down with it came, by the edge's clock:
-    /// ms since 1970, in order.
+    /// Returns, for each request in an open gap, the arrival time of the first request recorded with it, by the edge's
+    /// clock: ms since 1970, sorted.
     #[must_use]
     pub fn arrivals_ms(&self) -> Vec<i64> {
         let mut arrivals_ms: Vec<i64> = self.open.values().copied().collect();
@@ -68,7 +68,7 @@ impl OpenGaps {
         self.open.contains_key(&(edge, sequence))
     }
 
-    /// Whether there is none.
+    /// Whether there are no open gaps.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()

@@ -1,28 +1,28 @@
-//! Holds: objects of the tee store and the data centers whose keys say what may not expire.
+//! Holds: objects of the tee store and the data centers whose keys protect files from expiry.
 
 use crate::day::parse_day;
 use std::collections::BTreeSet;
 
 const PREFIX: &str = "objects/holds/";
-/// A hold that was not released ends so long after it began.
+/// Maximal duration of a hold that is not released.
 const LONGEST_MS: i64 = 30 * 86_400_000;
 
-/// What a hold's key says.
+/// A hold, as encoded in its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RetentionHold {
-    /// When it began, in milliseconds since 1970.
+    /// Start of the hold, in milliseconds since 1970.
     pub since_ms: i64,
-    /// Whose day is damaged.
+    /// Project of the damaged day.
     pub project: u32,
     /// The damaged day.
     pub day: i32,
-    /// The first hour of the tee that it keeps.
+    /// First protected hour of the tee.
     pub first_hour: u64,
-    /// The last hour of the tee that it keeps.
+    /// Last protected hour of the tee.
     pub last_hour: u64,
 }
 
-/// The holds that stand on a store's disk at this time, by the paths of its files.
+/// Returns the holds that are active at this time, from the paths of a store's files.
 #[must_use]
 pub fn active_holds<'p>(paths: impl Iterator<Item = &'p str>, at_ms: i64) -> BTreeSet<RetentionHold> {
     let (mut holds, mut released) = (BTreeSet::new(), BTreeSet::new());
@@ -35,7 +35,7 @@ pub fn active_holds<'p>(paths: impl Iterator<Item = &'p str>, at_ms: i64) -> BTr
     &holds - &released
 }
 
-/// `<since_ms>-<project>-<year>-<month>-<day>-<first hour>-<last hour>`.
+/// Parses `<since_ms>-<project>-<year>-<month>-<day>-<first hour>-<last hour>`.
 fn read(name: &str) -> Option<RetentionHold> {
     let [since_ms, project, year, month, day, first_hour, last_hour] =
         name.split('-').collect::<Vec<_>>().try_into().ok()?;

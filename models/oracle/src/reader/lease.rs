@@ -1,4 +1,4 @@
-//! Leases: `arb/<project>/lease`, who may order a disk to work on a project. The last frame counts; tokens rise.
+//! Leases: `arb/<project>/lease`, the right to order a disk to work on a project. The last frame counts; tokens rise.
 
 use super::ReadErrorKind;
 use super::frame::{self, FieldReader, FileTail};
@@ -6,26 +6,26 @@ use bytes::Bytes;
 
 const MAGIC: [u8; 8] = *b"LARBLSE1";
 
-/// One grant.
+/// One grant of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseGrant {
-    /// The fencing token.
+    /// Fencing token.
     pub token: u64,
-    /// The node that holds the lease.
+    /// Node that holds the lease.
     pub holder: u16,
-    /// When it was granted, by the disk's clock.
+    /// Time of the grant, by the disk's clock.
     pub granted_ms: i64,
-    /// When it ends, by the disk's clock.
+    /// End of the lease, by the disk's clock.
     pub expires_ms: i64,
 }
 
-/// Reads a lease file: its grants in order, and how it ends.
+/// Reads a lease file: its grants in order, and the end of the file.
 pub(crate) fn read(chunks: &[Bytes]) -> Result<(Vec<LeaseGrant>, FileTail), (u64, ReadErrorKind)> {
     let (_, frames, tail) = frame::read_file(chunks, MAGIC, 8)?;
     let mut grants: Vec<LeaseGrant> = Vec::with_capacity(frames.len());
     for frame in frames {
         let grant = grant(&frame.payload).map_err(|flaw| (frame.at, flaw))?;
-        // A renewal may repeat its token; an older one may not come back.
+        // A renewal may repeat its token; a lower token must not follow.
         if grants.last().is_some_and(|last| last.token > grant.token) {
             return Err((
                 frame.at,

@@ -1,7 +1,7 @@
-//! Manifests: `arb/<project>/<day>/manifest`, the edits that say which files of a day are live.
+//! Manifests: `arb/<project>/<day>/manifest`, the edits that define which files of a day are live.
 //!
-//! The reader holds each edit to its shape and to the count of versions. What edits may do to each other (never use
-//! a name twice, never remove what is not live) is the matter of invariant I9.
+//! The reader checks the shape of each edit and the sequence of versions. Invariant I9 checks the edits against each
+//! other (never reuse a name, never remove a file that is not live).
 
 use super::frame::{self, FileTail};
 use super::segment::{self, Tier};
@@ -13,21 +13,21 @@ use std::collections::BTreeMap;
 
 const MAGIC: [u8; 8] = *b"LARBMAN1";
 
-/// One edit.
+/// One edit of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestEdit {
-    /// Counts from 1, by 1.
+    /// Version, counted from 1 without gaps.
     pub version: u64,
-    /// The fencing token under which the edit was made; 0: not by a job.
+    /// Fencing token under which the edit was made; 0 if no job made it.
     pub token: u64,
-    /// Files that are live from now on.
+    /// Files that become live.
     pub add: Vec<ManifestEntry>,
-    /// Files that are live no more; taken away before `add` is added.
+    /// Files that stop being live; removed before `add` is applied.
     pub remove: Vec<u64>,
     /// Greater than every id ever used.
     pub next_id: u64,
-    /// How many compaction runs have committed on this day.
+    /// Number of compaction runs committed on this day.
     pub compactions: u64,
 }
 
@@ -35,9 +35,9 @@ pub struct ManifestEdit {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestEntry {
-    /// The segment's number.
+    /// Segment id.
     pub id: u64,
-    /// Which kind.
+    /// Tier of the segment.
     pub tier: Tier,
     /// Whether the file will never change again.
     pub sealed: bool,
@@ -49,21 +49,21 @@ pub struct ManifestEntry {
     pub hash: String,
 }
 
-/// A whole manifest.
+/// A decoded manifest.
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
-    /// Its edits, from version 1.
+    /// Edits, from version 1.
     pub edits: Vec<ManifestEdit>,
-    /// What the last edit leaves live, by id.
+    /// Live files after the last edit, by id.
     pub live: BTreeMap<u64, ManifestEntry>,
-    /// How the file ends.
+    /// End of the file.
     pub tail: FileTail,
-    /// Digest of each edit's bytes together with all before it: equal digests, equal histories.
+    /// Digest of each edit's bytes together with all before it: equal digests mean equal histories.
     pub history: Vec<[u8; 32]>,
 }
 
 impl Manifest {
-    /// The last edit's version; 0 without edits.
+    /// Returns the last edit's version; 0 without edits.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.edits.last().map_or(0, |edit| edit.version)

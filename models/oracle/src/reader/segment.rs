@@ -1,8 +1,8 @@
 //! Segments: `arb/<project>/<day>/<id>.seg`.
 //!
-//! A segment is decoded to what the invariants need of each record: who it is, when, and a digest of its text. The
-//! key is worked out anew from the text; whether the file stated the same is kept as a flag, since a store that
-//! keys events wrongly still holds them.
+//! Of each record, the decoder keeps what the invariants need: its identity, its time, and a digest of its text. The
+//! key is computed from the text; a flag records whether the file states another key, since a store that keys events
+//! wrongly still holds them.
 
 use super::event_cache::{EventCache, EventFacts};
 use super::frame::{FieldReader, FileTail};
@@ -12,30 +12,30 @@ use crate::identity::{ArrivalId, DedupKey, EventDigest, ProjectDay};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Bytes of a segment's header.
+/// Length of a segment's header, in bytes.
 pub const HEADER_BYTES: usize = 32;
 pub(crate) const MAGIC: [u8; 8] = *b"LARBSEG1";
 
-/// Which kind of segment.
+/// Tier of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// Events that came two hours or more after their time.
+    /// Events that arrived two hours or more after their time.
     Late,
-    /// Events that came in time.
+    /// Events that arrived in time.
     OnTime,
-    /// What a compaction wrote.
+    /// Output of a compaction.
     Compacted,
 }
 
 /// One stored record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// The key that the event's text calls for.
+    /// Key computed from the event's text.
     pub key: DedupKey,
     /// Digest of the event's text.
     pub content: EventDigest,
-    /// The edge's clock when the request came in.
+    /// The edge's clock when the request arrived.
     pub arrived_ms: i64,
     /// The event's time as stored.
     pub time_ms: i64,
@@ -50,31 +50,31 @@ const KEY_WRONG: u8 = 2;
 const TIME_WRONG: u8 = 4;
 
 impl StoredRecord {
-    /// Where the event came in.
+    /// Returns the arrival id.
     #[must_use]
     pub fn arrival(&self) -> ArrivalId {
         ArrivalId { edge: self.edge, sequence: self.sequence, item: self.item }
     }
 
-    /// The event has no `$insert_id`.
+    /// Whether the event has no `$insert_id`.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.flags & ANONYMOUS != 0
     }
 
-    /// The file states another key than the event's text calls for.
+    /// Whether the file states another key than the one computed from the event's text.
     #[must_use]
     pub fn key_is_wrong(&self) -> bool {
         self.flags & KEY_WRONG != 0
     }
 
-    /// The file states another time than the event's text (or its arrival, if the text has none) calls for.
+    /// Whether the file states another time than the event's text (or its arrival, if the text has none).
     #[must_use]
     pub fn time_is_wrong(&self) -> bool {
         self.flags & TIME_WRONG != 0
     }
 
-    /// Of several records with one key the one with the least of this is kept.
+    /// Returns the precedence among records with one key: the least wins.
     #[must_use]
     pub fn precedence(&self) -> (i64, u16, u64, u32) {
         (self.arrived_ms, self.edge, self.sequence, self.item)
@@ -104,37 +104,37 @@ impl StoredRecord {
     }
 }
 
-/// The records of one frame.
+/// Records of one frame.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SegmentBlock {
-    /// Its number in the memo: equal numbers, equal bytes.
+    /// Id in the decode cache: equal ids mean equal bytes.
     pub id: u64,
-    /// Its records, in the file's order.
+    /// Records, in the file's order.
     pub records: Vec<StoredRecord>,
 }
 
-/// A whole segment.
+/// A decoded segment.
 #[derive(Debug)]
 pub struct Segment {
-    /// Which kind.
+    /// Tier of the segment.
     pub tier: Tier,
-    /// Whose day.
+    /// Project-day of the segment.
     pub project_day: ProjectDay,
-    /// Its number, unique on its disk within the day.
+    /// Id, unique on its disk within the day.
     pub id: u64,
-    /// Its frames.
+    /// Decoded frames.
     pub blocks: Vec<Arc<SegmentBlock>>,
-    /// How many records there are in all blocks.
+    /// Number of records in all blocks.
     pub records: u64,
     /// Length of the file.
     pub len_bytes: u64,
-    /// How it ends.
+    /// End of the file.
     pub tail: FileTail,
     /// BLAKE3-256 of the whole file, for sealed files.
     pub hash: Option<String>,
 }
 
-/// What a segment's header says.
+/// Fields of a segment's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub tier: Tier,
@@ -142,7 +142,7 @@ pub(crate) struct SegmentHeader {
     pub id: u64,
 }
 
-/// What the checksum of each block's frame is salted with: a block does not say itself whose it is.
+/// Returns the salt of the block checksums: a block does not state its own project-day.
 pub(crate) fn salt(project_day: ProjectDay) -> u32 {
     crc_fast::crc32_iscsi(&[project_day.project.to_le_bytes(), project_day.day.to_le_bytes()].concat())
 }
@@ -172,11 +172,11 @@ fn read_header(bytes: &[u8]) -> Result<SegmentHeader, ReadErrorKind> {
     Ok(SegmentHeader { tier, project_day: ProjectDay { project, day }, id })
 }
 
-/// The records of one frame's payload.
+/// Decodes the records of one frame's payload.
 pub(crate) fn block(payload: &[u8], texts: &mut EventCache) -> Result<Vec<StoredRecord>, ReadErrorKind> {
     let mut fields = FieldReader::of(payload);
     let count = fields.u32()?;
-    // A record is 52 bytes and its text: a count that cannot fit must not reserve memory.
+    // A record is 52 bytes plus its text: an impossible count must not reserve memory.
     let mut records = Vec::with_capacity((count as usize).min(fields.left() / 52));
     for _ in 0..count {
         records.push(record(&mut fields, texts)?);
@@ -187,7 +187,7 @@ pub(crate) fn block(payload: &[u8], texts: &mut EventCache) -> Result<Vec<Stored
 
 fn record(fields: &mut FieldReader<'_>, texts: &mut EventCache) -> Result<StoredRecord, ReadErrorKind> {
     let (edge, sequence, item) = (fields.u16()?, fields.u64()?, fields.u32()?);
-    // Which replacement it is matters where two of one arrival meet; on one disk they never do.
+    // The repair number orders replacements of one arrival on different disks; one disk never holds two of them.
     let _repair = fields.u16()?;
     let (arrived_ms, time_ms) = (fields.i64()?, fields.i64()?);
     let stated = DedupKey(u128::from_be_bytes(fields.array()?));
@@ -196,7 +196,7 @@ fn record(fields: &mut FieldReader<'_>, texts: &mut EventCache) -> Result<Stored
     let content = EventDigest::of(json);
     let facts = texts.of(content, || EventFacts::read(json))?;
     let key = facts.key(ArrivalId { edge, sequence, item });
-    // A fraction of a millisecond may be cut off or rounded: formats.md does not say which.
+    // A fraction of a millisecond may be truncated or rounded: formats.md does not define which.
     let time_is_right = facts.time_ms(arrived_ms).abs_diff(time_ms) <= 1;
     let flags = [(facts.is_anonymous(), ANONYMOUS), (stated != key, KEY_WRONG), (!time_is_right, TIME_WRONG)];
     Ok(StoredRecord {
@@ -211,8 +211,8 @@ fn record(fields: &mut FieldReader<'_>, texts: &mut EventCache) -> Result<Stored
     })
 }
 
-/// Compacted records are strictly sorted, and no key stands twice. Records whose stated key or time is wrong are
-/// reported as such and left out here, since order can only be judged by what the file states.
+/// Checks that compacted records are strictly sorted and that no key appears twice. Records with a wrong key or time
+/// are reported separately and skipped here, since the order depends on what the file states.
 pub(crate) fn check_compacted(blocks: &[Arc<SegmentBlock>]) -> Result<(), ReadErrorKind> {
     let mut last = None;
     let mut keys = Vec::new();
@@ -234,7 +234,7 @@ pub(crate) fn check_compacted(blocks: &[Arc<SegmentBlock>]) -> Result<(), ReadEr
     }
 }
 
-/// The project's day and the id of a segment's path on a disk of Arb, if it is one.
+/// Parses the project-day and the id from a segment's path on a disk of Arb.
 #[must_use]
 pub fn parse_segment_path(path: &str) -> Option<(ProjectDay, u64)> {
     match parse_arb_path(path)? {
@@ -243,22 +243,22 @@ pub fn parse_segment_path(path: &str) -> Option<(ProjectDay, u64)> {
     }
 }
 
-/// What a path below `arb/` names.
+/// Kind of a path below `arb/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArbPath {
     /// The manifest of a day.
     Manifest(ProjectDay),
-    /// A segment by its number.
+    /// A segment, by id.
     Segment(ProjectDay, u64),
-    /// Something else in a day's directory, such as a segment that is being written.
+    /// Any other file in a day's directory, such as a segment that is being written.
     OtherFile(ProjectDay),
-    /// Something of a day that was set aside, and the number of that.
+    /// A file in a quarantined directory of a day, and the directory's number.
     Quarantined(ProjectDay, u64),
     /// A project's lease.
     Lease(u32),
 }
 
-/// Reads `arb/17/2016-02-22/3.seg` and its like; `None` for every other path.
+/// Parses a path such as `arb/17/2016-02-22/3.seg`; `None` for every other path.
 pub(crate) fn parse_arb_path(path: &str) -> Option<ArbPath> {
     let (project, rest) = path.strip_prefix("arb/")?.split_once('/')?;
     let project = decimal(project)?;
@@ -279,25 +279,25 @@ pub(crate) fn parse_arb_path(path: &str) -> Option<ArbPath> {
     })
 }
 
-/// The path of a day's manifest.
+/// Returns the path of a day's manifest.
 #[must_use]
 pub fn manifest_path(project_day: ProjectDay) -> String {
     format!("arb/{}/{}/manifest", project_day.project, format_day(project_day.day))
 }
 
-/// The path of a segment.
+/// Returns the path of a segment.
 #[must_use]
 pub fn segment_path(project_day: ProjectDay, id: u64) -> String {
     format!("arb/{}/{}/{id}.seg", project_day.project, format_day(project_day.day))
 }
 
-/// The directory of a day that was set aside.
+/// Returns the path of a quarantined directory of a day.
 #[must_use]
 pub fn quarantine_path(project_day: ProjectDay, number: u64) -> String {
     format!("arb/{}/{}.corrupt-{number}", project_day.project, format_day(project_day.day))
 }
 
-/// The header must say what its place says.
+/// Checks that a segment's header matches its path.
 pub(crate) fn check_location(
     header: &Segment,
     project_day: ProjectDay,

@@ -1,4 +1,4 @@
-//! Tee records: the raw requests, as the edges took them.
+//! Tee records: the raw requests as the edges received them.
 
 use super::frame::{self, FieldReader, FileTail};
 use super::{ReadError, ReadErrorKind, decimal};
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const MAGIC: [u8; 8] = *b"LTEEREC1";
 const HEADER_BYTES: usize = 24;
 
-/// A request's method.
+/// Method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// GET.
@@ -21,36 +21,37 @@ pub enum Method {
 /// One request as it was received. Slices share the file's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TeeRecord {
-    /// The edge's number for the request.
+    /// The edge's sequence number of the request.
     pub sequence: u64,
-    /// The edge's clock when the request came in.
+    /// The edge's clock when the request arrived.
     pub arrived_ms: i64,
-    /// Its method.
+    /// Method.
     pub method: Method,
     /// Path and query.
     pub target: Bytes,
     /// Names in lower case, and values, in the order received.
     pub headers: Vec<(Bytes, Bytes)>,
-    /// The body.
+    /// Request body.
     pub body: Bytes,
 }
 
-/// One hour of one edge.
+/// A tee file: one hour of one edge.
 #[derive(Clone, Debug)]
 pub struct TeeFile {
-    /// The edge.
+    /// Edge that received the requests.
     pub edge: u16,
     /// `arrived_ms` of its records divided by 3,600,000, rounded down.
     pub hour: u64,
     /// The edge's boot number.
     pub boot: u64,
-    /// Its records, in the file's order.
+    /// Records, in the file's order.
     pub records: Vec<TeeRecord>,
-    /// How the file ends.
+    /// End of the file.
     pub tail: FileTail,
 }
 
-/// `<hour>-<edge>-<n>.tee`, or an object's `<hour>-<edge>-<n>.by-<uploader>.tee`, taken apart.
+/// Parses hour, edge and boot number from `<hour>-<edge>-<n>.tee`, or from an object's
+/// `<hour>-<edge>-<n>.by-<uploader>.tee`.
 #[must_use]
 pub fn parse_name(name: &str) -> Option<(u64, u16, u64)> {
     let stem = name.strip_suffix(".tee")?;
@@ -66,11 +67,11 @@ pub fn parse_name(name: &str) -> Option<(u64, u16, u64)> {
     parts.next().is_none().then_some(name)
 }
 
-/// Reads a tee file, wherever it lies: `tee/…`, `tee-peer/…`, `objects/tee/…`. Only an object names its uploader.
+/// Reads a tee file in any directory: `tee/…`, `tee-peer/…`, `objects/tee/…`. Only an object names its uploader.
 ///
 /// # Errors
-/// Whatever differs from formats.md: name, header, frames, fields, an hour that is not the records', a number used
-/// twice.
+/// Any deviation from formats.md: name, header, frames, fields, an hour that does not match the records, a duplicate
+/// sequence number.
 pub fn read(file: &FileView) -> Result<TeeFile, ReadError> {
     read_at(file).map_err(|wrong| ReadError::new(&file.path, wrong))
 }

@@ -1,4 +1,4 @@
-//! Readers meet anything: they answer with records or with an error, and never with a panic.
+//! Readers accept any input: they return records or an error, and never panic.
 
 use super::*;
 use crate::identity::ProjectDay;
@@ -17,7 +17,7 @@ fn recs() -> Vec<TestRecord> {
     ]
 }
 
-/// One good file of each kind, under its path.
+/// Returns one valid file of each kind, by path.
 fn files() -> Vec<(String, Bytes)> {
     let hour = NOON_MS as u64 / 3_600_000;
     let tee = |sequence| TestTeeRecord { sequence, arrived_ms: NOON_MS, body: b"[]".to_vec() };
@@ -43,7 +43,7 @@ fn files() -> Vec<(String, Bytes)> {
     files
 }
 
-/// Whether the file reads as what its path says.
+/// Whether the file is readable as the kind that its path names.
 fn reads(path: &str, chunks: Vec<Bytes>) -> bool {
     let file = FileView { path: path.to_owned(), chunks, unreadable: false, corrupted: false };
     let mut cache = DecodeCache::default();
@@ -66,7 +66,7 @@ fn good_files_read_however_they_are_cut_into_chunks() {
     }
 }
 
-/// No byte of a sealed file, catalog or header is without a check; what ends torn is allowed to have lost its tail.
+/// Every byte of a sealed file, catalog or header is checked; a torn file may have lost its tail.
 #[test]
 fn any_bit_that_flips_is_noticed() {
     for (path, bytes) in files() {
@@ -81,7 +81,7 @@ fn any_bit_that_flips_is_noticed() {
     }
 }
 
-/// How much of a growing file counts: where its tail is torn, if it is.
+/// Returns the tail of an append-only file: the offset at which it is torn, if it is.
 fn tails(path: &str, bytes: &Bytes) -> Option<FileTail> {
     let chunks = [bytes.clone()];
     match path {
@@ -101,9 +101,9 @@ proptest! {
     fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for (path, good) in files() {
             reads(&path, vec![Bytes::from(bytes.clone())]);
-            // Behind a good header too.
+            // The bytes after a valid header.
             reads(&path, vec![good.slice(..good.len().min(32)), Bytes::from(bytes.clone())]);
-            // And as the payload of a sound frame behind it.
+            // The bytes as the payload of a valid frame.
             if !bytes.is_empty() {
                 let salt = if path.ends_with(".seg") { segment::salt(PROJECT_DAY) } else { 0 };
                 reads(&path, vec![good.slice(..good.len().min(32)), Bytes::from(test_support::salted_frame(&bytes, salt))]);
