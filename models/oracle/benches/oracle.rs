@@ -225,13 +225,13 @@ fn context(evening: usize) -> CheckContext {
 }
 
 #[divan::bench]
-fn decode_eight_copies_of_20_000_events_once(bencher: Bencher<'_, '_>) {
+fn decode_eight_replicas_of_20_000_events_cold(bencher: Bencher<'_, '_>) {
     let evenings = week();
     bencher.bench(|| ClusterSnapshot::of(&mut DecodeCache::default(), &evenings[0]));
 }
 
 #[divan::bench]
-fn decode_eight_copies_of_20_000_events_again(bencher: Bencher<'_, '_>) {
+fn decode_eight_replicas_of_20_000_events_cached(bencher: Bencher<'_, '_>) {
     let evenings = week();
     let mut cache = DecodeCache::default();
     black_box(ClusterSnapshot::of(&mut cache, &evenings[0]));
@@ -248,7 +248,7 @@ fn read_disks_every_evening_of_a_week(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
-fn judge_disks_every_evening_of_a_week(bencher: Bencher<'_, '_>) {
+fn check_disks_every_evening_of_a_week(bencher: Bencher<'_, '_>) {
     let evenings = week();
     let mut ledgers = Vec::new();
     for evening in 0..7 {

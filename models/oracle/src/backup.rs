@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_is_its_catalog_and_the_segments_that_it_names() {
+    fn a_backup_decodes_its_catalog_and_the_named_segments() {
         let store = TestStore::default().with_backup(NOON_MS, &[(PROJECT_DAY, vec![(file(), 2)])]);
         let backup = read(&store);
         assert_eq!((backup.position_ms, backup.problems.len()), (NOON_MS, 0));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_compared_with_what_the_catalog_says() {
+    fn objects_must_match_their_catalog_entries() {
         let good = TestStore::default().with_backup(NOON_MS, &[(PROJECT_DAY, vec![(file(), 2)])]);
         let key = format!("objects/segments/{}", blake3::hash(&file()).to_hex());
         let flaw = |store: &TestStore| read(store).problems[0].1.kind.to_string();
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(flaw(&gone), "file is missing");
         let mut cut = good;
         cut.files.insert(key, file().slice(..32));
-        assert!(flaw(&cut).starts_with("hash is "), "an upload that broke off");
+        assert!(flaw(&cut).starts_with("hash is "), "a truncated upload");
         assert!(
             flaw(&TestStore::default().with_backup(NOON_MS, &[(PROJECT_DAY, vec![(file(), 3)])]))
                 .starts_with("size is ")

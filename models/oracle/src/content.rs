@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn of_records_with_one_key_the_first_to_arrive_is_kept() {
+    fn the_first_arrival_wins_among_records_with_one_key() {
         let first = TestRecord::new("a", "i1", NOON_MS);
         let retry =
             TestRecord { sequence: 2, arrived_ms: NOON_MS + 9_000, note: "edited".into(), ..first.clone() };
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrival_that_was_written_twice_is_one() {
+    fn an_arrival_written_twice_counts_once() {
         let rec = TestRecord::new("a", "i1", NOON_MS);
         let day = day(&[rec.clone(), rec]);
         assert_eq!((day.events[0].copies, day.events[0].arrivals), (2, 1));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_sees_multiplicity_and_not_order() {
+    fn the_digest_depends_on_multiplicity_and_not_on_order() {
         let digest = |order: &[u128]| {
             let mut set = MultisetDigest::default();
             order.iter().for_each(|one| set.add(*one));

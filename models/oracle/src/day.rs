@@ -194,7 +194,7 @@ mod tests {
     const INCIDENT_MS: i64 = 1_456_190_481_000; // 2016-02-23T01:21:21Z
 
     #[test]
-    fn one_instant_is_two_days() {
+    fn one_instant_is_on_two_days_in_two_zones() {
         let los_angeles = local_day("America/Los_Angeles", INCIDENT_MS).unwrap();
         let kiritimati = local_day("Pacific/Kiritimati", INCIDENT_MS).unwrap();
         assert_eq!(
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn days_change_at_local_midnight_also_when_the_clocks_change() {
+    fn days_change_at_local_midnight_across_a_clock_change() {
         // Los Angeles, 2016-03-13: a day of 23 hours, from 08:00Z to 07:00Z.
         let midnight_ms = 1_457_856_000_000;
         for (at_ms, day) in [
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_zone_is_named() {
+    fn an_unknown_zone_name_is_reported() {
         let error = local_day("Mars/Olympus", 0).unwrap_err();
         assert!(error.to_string().starts_with("unknown time zone 'Mars/Olympus'"));
     }

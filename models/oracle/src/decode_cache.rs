@@ -302,20 +302,20 @@ mod tests {
     }
 
     #[test]
-    fn equal_bytes_are_decoded_once_wherever_they_lie() {
+    fn equal_bytes_are_decoded_once_at_any_address() {
         let mut cache = DecodeCache::default();
         let (one, copy) = (file(), Bytes::from(file().to_vec()));
         let first = cache.segment(std::slice::from_ref(&one), false).unwrap();
         let second = cache.segment(std::slice::from_ref(&copy), false).unwrap();
         assert!(Arc::ptr_eq(&first.blocks[0], &second.blocks[0]));
-        assert!(Arc::ptr_eq(&first, &cache.segment(&[one], false).unwrap()), "known by place");
+        assert!(Arc::ptr_eq(&first, &cache.segment(&[one], false).unwrap()), "known by address");
         assert_eq!(cache.size(), DecodeCacheSize { blocks: 2, files: 2, days: 0 });
         let day = cache.day([&first].into_iter());
         assert!(Arc::ptr_eq(&day, &cache.day([&second].into_iter())));
     }
 
     #[test]
-    fn a_known_payload_under_a_wrong_checksum_is_not_taken() {
+    fn a_cached_payload_with_a_wrong_checksum_is_rejected() {
         let mut cache = DecodeCache::default();
         let whole = file();
         let end =
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_grows_keeps_its_blocks_and_one_that_is_sealed_gets_a_hash() {
+    fn a_growing_segment_keeps_its_blocks_and_a_sealed_one_gets_a_hash() {
         let mut cache = DecodeCache::default();
         let (whole, end) = (
             file(),
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_met_no_more_is_forgotten() {
+    fn unused_entries_are_evicted() {
         let mut cache = DecodeCache::default();
         let whole = file();
         cache.segment(std::slice::from_ref(&whole), true).unwrap();

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn overlapping_spans_count_once_and_the_clock_stands_still_in_them() {
+    fn overlapping_spans_count_once_and_stop_the_clock() {
         let excused = ExcusedPeriods::of([(30, 40), (10, 15), (12, 20), (20, 22), (50, 50)]);
         assert_eq!(excused, ExcusedPeriods { spans: vec![(10, 22), (30, 40)] });
         assert_eq!(excused.available_ms(0, 100), 78);
@@ -91,13 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn two_excuses_together_cover_what_either_covers() {
+    fn the_union_covers_both_excuses() {
         let both = ExcusedPeriods::of([(3, 7), (20, 30)]).union(&ExcusedPeriods::of([(5, 9), (40, 41)]));
         assert_eq!(both, ExcusedPeriods::of([(3, 9), (20, 30), (40, 41)]));
     }
 
     #[test]
-    fn what_is_due_is_due_when_so_much_time_was_available() {
+    fn a_deadline_passes_after_its_unexcused_time() {
         let excused = ExcusedPeriods::of([(3, 7), (9, 20), (21, 22)]);
         for since_ms in 0..25 {
             for within_ms in 1..25 {

@@ -121,12 +121,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_of_the_key_counts() {
+    fn each_part_changes_the_key() {
         let key = DedupKey::of("Signed up", "u1", "i1");
         assert_ne!(key, DedupKey::of("Signed in", "u1", "i1"));
         assert_ne!(key, DedupKey::of("Signed up", "u2", "i1"));
         assert_ne!(key, DedupKey::of("Signed up", "u1", "i2"));
-        assert_ne!(DedupKey::of("ab", "c", ""), DedupKey::of("a", "bc", ""), "lengths keep parts apart");
+        assert_ne!(DedupKey::of("ab", "c", ""), DedupKey::of("a", "bc", ""), "lengths separate the parts");
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn any_byte_changed_added_or_moved_is_another_content() {
+    fn any_changed_added_or_moved_byte_changes_the_digest() {
         let text = br#"{"event":"a","properties":{"x":1,"y":2}}"#;
         let base = EventDigest::of(text);
         for at in 0..text.len() {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn values_exchanged_between_two_events_change_their_sum() {
+    fn swapping_values_between_two_events_changes_their_sum() {
         let digest_of = |name: &str, value: &str| {
             EventDigest::of(format!("{{\"event\":\"{name}\",\"v\":\"{value}\"}}").as_bytes()).0
         };

@@ -83,7 +83,7 @@ mod tests {
 
     /// The table also tests the pipeline's implementation.
     #[test]
-    fn white_space_between_tokens_goes_and_every_other_byte_stays() {
+    fn only_white_space_between_tokens_is_removed() {
         let table: Vec<[String; 2]> =
             serde_json::from_str(include_str!("../../compact-examples.json")).unwrap();
         assert!(table.len() >= 6);
@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_stored_is_stored_as_it_is(bytes in "[\"\\\\ \n{}a:,]{0,40}") {
+        fn compacting_is_idempotent(bytes in "[\"\\\\ \n{}a:,]{0,40}") {
             let once = compact_json(bytes.as_bytes()).into_owned();
             prop_assert!(is_compact_json(&once));
         }

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_one_day_says_nothing_of_others() {
+    fn a_check_of_one_day_does_not_change_others() {
         let all = recs(2);
         let ledger = TestClients::new().acked(17, &all).ledger;
         let mut tracker = LossTracker::default();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_are_summed_at_their_worst_and_by_share() {
+    fn losses_are_summed_at_their_peak_and_by_share() {
         let all = recs(200);
         let ledger = TestClients::new().acked(17, &all).acked(18, &all[..10]).ledger;
         let west = ProjectDay { project: 18, ..PROJECT_DAY };
@@ -301,7 +301,7 @@ mod tests {
 
     /// A drill determines the unrecoverable events only if it ends.
     #[test]
-    fn what_no_drill_looked_for_is_not_known() {
+    fn losses_without_a_drill_are_unknown() {
         let all = recs(3);
         let ledger = TestClients::new().acked(17, &all).ledger;
         let held = |count: usize| read_view(&[TestDisk::default().with_day(PROJECT_DAY, &all[..count])]);
@@ -320,11 +320,11 @@ mod tests {
         tracker.record_check(&ledger, &held(0), &none, &noon_context());
         assert_eq!(gone(&tracker), (None, None), "lost since the drill");
         tracker.record_check(&ledger, &held(3), &none, &noon_context());
-        assert_eq!(gone(&tracker), (Some(0), Some(0)), "everything is back");
+        assert_eq!(gone(&tracker), (Some(0), Some(0)), "everything is restored");
     }
 
     #[test]
-    fn an_altered_event_is_a_loss_until_it_is_as_it_was_sent() {
+    fn an_altered_event_is_a_loss_until_its_content_is_restored() {
         let all = recs(2);
         let ledger = TestClients::new().acked(17, &all).ledger;
         let bad = TestRecord { note: "altered".into(), ..all[1].clone() };
@@ -342,13 +342,13 @@ mod tests {
         let summary = tracker.summary(&ledger);
         assert_eq!((summary.events_altered_at_end, summary.events_unrecoverable), (1, Some(1)));
         tracker.record_drill(&ledger, &altered, Some(&whole), &noon_context());
-        assert_eq!(tracker.summary(&ledger).events_unrecoverable, Some(0), "the drill has it as it was sent");
+        assert_eq!(tracker.summary(&ledger).events_unrecoverable, Some(0), "the drill has the sent content");
         check(&mut tracker, &whole);
         assert!(!tracker.has_current_loss());
     }
 
     #[test]
-    fn each_time_that_a_day_falls_short_is_an_episode() {
+    fn each_new_loss_of_a_day_is_an_episode() {
         let all = recs(2);
         let ledger = TestClients::new().acked(17, &all).ledger;
         let mut tracker = LossTracker::default();

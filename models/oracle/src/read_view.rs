@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_disks_show_where_each_event_is() {
+    fn a_view_counts_the_replicas_of_each_event() {
         let whole = TestDisk::default().with_day(PROJECT_DAY, &recs(&["i1", "i2"]));
         let part = TestDisk::default().with_day(PROJECT_DAY, &recs(&["i2"]));
         let disks: Vec<TestDisk> =
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn over_all_places_the_first_to_arrive_is_shown() {
+    fn the_first_arrival_wins_over_all_replicas() {
         let first = TestRecord::new("a", "i1", NOON_MS);
         let later =
             TestRecord { sequence: 2, arrived_ms: NOON_MS + 9_000, note: "edited".into(), ..first.clone() };

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_device_cannot_read_is_no_copy_and_what_was_set_aside_is_noted() {
+    fn unreadable_files_do_not_count_and_quarantined_directories_are_recorded() {
         let mut disk = TestDisk::default().with_day(PROJECT_DAY, &recs(&["i1"]));
         let quarantined = "arb/17/2016-02-22.corrupt-6/6.seg";
         disk.files.insert(quarantined.into(), bytes::Bytes::from_static(b"x"));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn live_files_are_held_to_their_entries() {
+    fn live_files_must_match_their_manifest_entries() {
         let file = test_support::compacted(PROJECT_DAY, 1, recs(&["i1", "i2"]));
         let entry = sealed_entry(1, "compacted", &file, 2);
         let flaw = |file: Option<Bytes>, entry: &str| {

@@ -76,7 +76,7 @@ fn assert_is(stored: &StoredRecord, value: &Value) {
 }
 
 #[test]
-fn segments_hold_the_records_that_were_written() {
+fn segments_decode_to_the_written_records() {
     let (disk, values) = (disk("disk"), values());
     for id in 1..=4 {
         let expected = values["segments"][id.to_string()]["records"].as_array().unwrap();
@@ -87,7 +87,7 @@ fn segments_hold_the_records_that_were_written() {
 }
 
 #[test]
-fn manifest_and_lease_say_what_is_live_and_who_may_work() {
+fn manifest_and_lease_decode_to_the_written_values() {
     let values = values();
     let snapshot = ClusterSnapshot::of(&mut DecodeCache::default(), &[disk("disk")]);
     assert_eq!(snapshot.problems().count(), 0, "{:?}", snapshot.disks[0].problems);
@@ -130,7 +130,7 @@ fn tier_text(tier: Tier) -> &'static str {
 }
 
 #[test]
-fn each_object_of_the_tee_gives_back_every_request_as_it_came() {
+fn each_tee_object_decodes_to_the_written_requests() {
     let (store, values) = (disk("store"), values());
     for uploader in [1, 2] {
         let read = tee::read(file(&store, &format!(".by-{uploader}.tee"))).unwrap();
@@ -152,7 +152,7 @@ fn each_object_of_the_tee_gives_back_every_request_as_it_came() {
 }
 
 #[test]
-fn the_backup_is_whole_and_holds_the_compacted_segment() {
+fn the_backup_is_complete_and_holds_the_compacted_segment() {
     let (store, values) = (disk("store"), values());
     let read = catalog::read(file(&store, ".json")).unwrap();
     let value = &values["catalog"];

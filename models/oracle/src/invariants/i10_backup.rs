@@ -86,13 +86,13 @@ fn stale(
     let detail = match position_ms {
         Some(position_ms) => {
             format!(
-                "{}: the newest backup stands for {}, {} h ago",
+                "{}: the newest backup has the position {}, {} h ago",
                 store.name,
                 format_utc(position_ms),
                 age_ms / 3_600_000
             )
         }
-        None => format!("{}: there is no backup that can be read", store.name),
+        None => format!("{}: no backup is readable", store.name),
     };
     let found = Violation::new("I10", kind, context.stage.as_str()).of(store.name.as_str(), 0);
     Some(found.at(context.at_ms).because(detail))
@@ -237,21 +237,21 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_that_holds_what_its_position_says_passes() {
+    fn a_backup_that_is_complete_up_to_its_position_passes() {
         let all = ["i1", "i2"];
         assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &noon_context()), []);
         assert_eq!(found(&store(NOON_MS, &[]), &all, &noon_context()), [], "acknowledged after its position");
     }
 
     #[test]
-    fn a_backup_that_lacks_an_event_is_found_and_it_is_loss_if_production_lacks_it_too() {
+    fn a_backup_without_an_event_is_reported_as_loss_if_production_lacks_it_too() {
         let store = store(NOON_MS + HOUR_MS, &["i1"]);
         assert_eq!(found(&store, &["i1", "i2"], &noon_context()), [("not-backed-up".into(), 1, false)]);
         assert_eq!(found(&store, &["i1"], &noon_context()), [("missing".into(), 1, true)]);
     }
 
     #[test]
-    fn a_backup_grows_stale_and_a_missing_one_is_found() {
+    fn a_stale_backup_and_a_missing_backup_are_reported() {
         let all = ["i1", "i2"];
         let later = CheckContext { at_ms: NOON_MS + 27 * HOUR_MS, ..noon_context() };
         assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &later), [("stale".into(), 0, false)]);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_that_is_behind_is_held_to_its_own_position() {
+    fn a_project_behind_is_checked_at_its_own_position() {
         let all = ["i1", "i2"];
         let behind = |position_ms: i64| {
             let file = test_support::compacted(PROJECT_DAY, 3, recs(&["i1"]));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_catalog_that_names_a_missing_object_is_found_while_faults_are_at_work_too() {
+    fn a_catalog_that_names_a_missing_object_is_reported_even_while_faults_are_active() {
         let mut store = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
         store.files.retain(|key, _| !key.contains("segments/"));
         let context =
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn no_backup_ages_while_its_data_center_is_cut_off_and_each_does_before_and_after() {
+    fn a_backup_ages_only_while_its_data_center_is_reachable() {
         let all = ["i1", "i2"];
         let stale = |excused_h: &[(i64, i64)], later_ms: i64| {
             let context = CheckContext { at_ms: NOON_MS + later_ms, ..noon_context() };
@@ -301,11 +301,11 @@ mod tests {
         assert_eq!((stale(&[], due_ms), stale(&[], due_ms + 1)), (0, 1));
         assert_eq!((stale(&[(20, 30)], due_ms + 1), stale(&[(20, 30)], due_ms + 10 * HOUR_MS)), (0, 0));
         assert_eq!(stale(&[(20, 30)], due_ms + 10 * HOUR_MS + 1), 1, "an excuse ends with its fault");
-        assert_eq!(stale(&[(-9, 1)], due_ms + 1), 1, "what was over before the backup excuses nothing");
+        assert_eq!(stale(&[(-9, 1)], due_ms + 1), 1, "an excuse before the backup does not count");
     }
 
     #[test]
-    fn what_a_planned_fault_took_from_a_store_is_not_held_against_its_backups() {
+    fn objects_corrupted_by_a_planned_fault_are_excused() {
         let good = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
         let key = good.files.keys().find(|key| key.contains("segments/")).unwrap().clone();
         let mut corrupt = good.clone();
@@ -315,16 +315,16 @@ mod tests {
         let context = CheckContext { damaged_disks: ["dc-1".to_owned()].into(), ..noon_context() };
         let kinds = |store: &TestStore| found(store, &["i1", "i2"], &context).len();
         corrupt.corrupted.insert("objects/segments/another".into());
-        assert_eq!(kinds(&corrupt), 2, "another object was struck");
+        assert_eq!(kinds(&corrupt), 2, "another object was corrupted");
         corrupt.corrupted.insert(key.clone());
         assert_eq!(kinds(&corrupt), 0);
         let mut gone = good;
         gone.files.remove(&key);
-        assert_eq!(kinds(&gone), 2, "rot takes no names");
+        assert_eq!(kinds(&gone), 2, "corruption does not remove files");
     }
 
     #[test]
-    fn a_missing_object_is_found_and_rot_only_when_no_fault_explains_it() {
+    fn a_missing_object_is_reported_and_a_corrupt_one_only_without_a_fault() {
         let good = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
         let key = good.files.keys().find(|key| key.contains("segments/")).unwrap().clone();
         let mut gone = good.clone();
@@ -339,7 +339,11 @@ mod tests {
         corrupt.files.insert(key, bytes.into());
         assert_eq!(kinds(&corrupt, &noon_context()), ["object-damaged", "not-backed-up"]);
         let trouble = CheckContext { faults_active: true, ..noon_context() };
-        assert_eq!(kinds(&corrupt, &trouble), ["object-damaged", "not-backed-up"], "of other faults");
+        assert_eq!(
+            kinds(&corrupt, &trouble),
+            ["object-damaged", "not-backed-up"],
+            "other faults do not excuse it"
+        );
     }
 
     #[test]

@@ -88,7 +88,10 @@ pub fn check(
             }
             for one in teed.iter() {
                 if *by_number.entry((one.edge, one.sequence)).or_insert(one.digest) != one.digest {
-                    let detail = format!("{}: {} has another request {}", disk.name, file.path, one.sequence);
+                    let detail = format!(
+                        "{}: {} has another request with sequence number {}",
+                        disk.name, file.path, one.sequence
+                    );
                     found.push(tee_violation("copies-differ", 1, context).because(detail));
                 }
             }
@@ -298,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn acknowledged_requests_in_any_copy_pass_and_others_may_be_there() {
+    fn acknowledged_requests_in_any_copy_pass_and_extra_requests_are_allowed() {
         let files = vec![
             file(&path("tee/"), &[(1, "i1")]),
             file(&path("tee-peer/"), &[(1, "i1"), (2, "i2"), (3, "i4")]),
@@ -309,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledged_request_that_no_copy_holds_is_found_for_seven_days() {
+    fn an_acknowledged_request_in_no_copy_is_reported_for_seven_days() {
         let files = || vec![file(&path("tee/"), &[(1, "i1")]), file(&path("incoming/tee/"), &[(2, "i2")])];
         assert_eq!(found(files(), SEVEN_DAYS, NOON_MS + DAY_MS), [("missing".into(), 1)]);
         assert_eq!(found(files(), SEVEN_DAYS, NOON_MS + 7 * DAY_MS), []);
@@ -319,20 +322,20 @@ mod tests {
             let gaps = FileView::whole("edge/gaps", line.into_bytes().into());
             files().into_iter().chain([gaps]).collect::<Vec<_>>()
         };
-        assert_eq!(found(line(NOON_MS), SEVEN_DAYS, NOON_MS + DAY_MS), [], "the edge wrote it down");
+        assert_eq!(found(line(NOON_MS), SEVEN_DAYS, NOON_MS + DAY_MS), [], "the edge recorded it");
         for other_ms in [NOON_MS - 9 * DAY_MS, NOON_MS - HOUR_MS, NOON_MS + HOUR_MS] {
             let lost = found(line(other_ms), SEVEN_DAYS, NOON_MS + DAY_MS);
-            assert_eq!(lost, [("missing".into(), 1)], "what came at another time excuses nothing");
+            assert_eq!(lost, [("missing".into(), 1)], "a gap at another time excuses nothing");
         }
         let closed = "{\"edge\":0,\"first\":2,\"last\":2,\"closed_ms\":9}\n";
         let closed = FileView::whole("edge/gaps.old", closed.as_bytes().to_vec().into());
         let files = line(NOON_MS).into_iter().chain([closed]).collect();
         let lost = found(files, SEVEN_DAYS, NOON_MS + DAY_MS);
-        assert_eq!(lost, [("missing".into(), 1)], "what was teed after all is owed");
+        assert_eq!(lost, [("missing".into(), 1)], "a closed gap excuses nothing");
     }
 
     #[test]
-    fn from_a_day_after_its_hour_a_request_is_in_two_objects_that_read() {
+    fn a_day_after_its_hour_a_request_must_be_in_two_readable_objects() {
         let later_ms = NOON_MS + 2 * DAY_MS;
         let both = [(1, "i1"), (2, "i2")];
         let object_counts = || vec![file(&object(0), &both), file(&object(1), &both)];
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_of_which_a_planned_fault_took_a_file_is_not_judged_and_others_are() {
+    fn only_the_hour_of_a_file_lost_to_a_planned_fault_is_excused() {
         let corrupt = |hour: u64, corrupted: bool| {
             let path = format!("objects/tee/{hour}-0-1.by-0.tee");
             FileView { corrupted, ..FileView::whole(path, "rotten, and longer than any header".into()) }
@@ -364,21 +367,21 @@ mod tests {
             check(&mut DecodeCache::default(), &clients().ledger, &[disk], SEVEN_DAYS, &context).len()
         };
         assert_eq!((found(HOUR, true), found(HOUR + 2, true)), (0, 1));
-        assert_eq!(found(HOUR, false), 2, "unreadable without a planned reason, and missing");
+        assert_eq!(found(HOUR, false), 2, "unreadable without a planned fault, and missing");
         let sibling = file(&object(1), &[(1, "i1")]);
         let disk = DiskView { name: "tee-store".into(), files: vec![corrupt(HOUR, true), sibling] };
         let found = check(&mut DecodeCache::default(), &clients().ledger, &[disk], SEVEN_DAYS, &context);
-        assert_eq!(found[0].items, 1, "another object of the file reads: it says what was in it");
+        assert_eq!(found[0].items, 1, "another readable object of the file shows its contents");
     }
 
     #[test]
-    fn what_is_not_settled_is_not_owed_yet() {
+    fn unsettled_requests_may_be_missing() {
         let context = CheckContext { settled_before_ms: NOON_MS, ..crate::invariants::noon_context() };
         assert_eq!(check(&mut DecodeCache::default(), &clients().ledger, &[], SEVEN_DAYS, &context), []);
     }
 
     #[test]
-    fn one_byte_more_is_another_request() {
+    fn an_additional_byte_makes_another_request() {
         let mut altered = rec("i2").json().into_bytes();
         altered.push(b' ');
         let records = [(1, rec("i1").json().into_bytes()), (2, altered)]
@@ -388,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_are_owed_as_were_acknowledged() {
+    fn equal_requests_are_counted() {
         let again = clients().acked(17, &[rec("i1")]);
         let context = crate::invariants::noon_context();
         let check = |ids: &[(u64, &str)]| {
@@ -399,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_that_differ_and_files_that_do_not_read_are_found() {
+    fn differing_copies_and_unreadable_files_are_reported() {
         let files =
             vec![file(&path("tee/"), &[(1, "i1"), (2, "i2")]), file(&path("tee-peer/"), &[(1, "i3")])];
         assert_eq!(found(files, SEVEN_DAYS, NOON_MS + DAY_MS), [("copies-differ".into(), 1)]);

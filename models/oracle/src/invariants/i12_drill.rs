@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drill_brings_back_what_was_acknowledged_and_nothing_else() {
+    fn a_drill_must_restore_exactly_the_acknowledged_events() {
         assert_eq!(found(&[rec("i1"), rec("i2")]), []);
         assert_eq!(found(&[rec("i1")]), [("missing".into(), 1, true)]);
         assert_eq!(found(&[rec("i1"), rec("i2"), rec("i3")]), [("rejected".into(), 1, false)]);

@@ -130,12 +130,12 @@ impl AnswerChecker {
                 "valid-refused" => super::pluralize(wrong.events, "valid event was", "valid events were"),
                 _ => super::pluralize(wrong.events, "invalid event was", "invalid events were"),
             };
-            let told = if *kind == "valid-refused" { "refused for good" } else { "accepted" };
+            let outcome = if *kind == "valid-refused" { "permanently refused" } else { "accepted" };
             Violation::new("I14", *kind, "answer")
                 .of(format!("p{project}"), wrong.events)
                 .at(wrong.first_at_ms)
                 .keys(wrong.keys.clone())
-                .because(format!("p{project}: {what} {told}"))
+                .because(format!("p{project}: {what} {outcome}"))
         };
         self.wrong.iter().map(violation).collect()
     }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn right_answers_pass_whole_in_part_or_not_at_all() {
+    fn right_answers_pass_for_full_partial_and_no_acceptance() {
         let track = AnsweredRequest { answering: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(REQUEST, &[(Some(-5), true, true), (None, true, true), (None, false, false)]), []);
         assert_eq!(found(track, &[(Some(-5), true, true), (None, true, true)]), []);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_event_that_is_refused_and_an_invalid_one_that_is_accepted_are_found() {
+    fn a_refused_valid_event_and_an_accepted_invalid_event_are_reported() {
         let events =
             [(None, true, false), (Some(0), true, false), (Some(0), false, true), (None, true, true)];
         let expected = [("invalid-accepted".to_owned(), 1), ("valid-refused".to_owned(), 2)];
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_judged_by_every_arrival_that_there_may_have_been() {
+    fn a_time_is_checked_against_every_possible_arrival() {
         let violations = |answering, from_noon_ms, is_accepted| {
             found(AnsweredRequest { answering, ..REQUEST }, &[(Some(from_noon_ms), true, is_accepted)]).len()
         };
@@ -272,12 +272,12 @@ mod tests {
         let lost = AnsweredRequest { clock_skew_ms: 10 * DAY_MS, ..REQUEST };
         for time in [0, -20 * DAY_MS, 5 * DAY_MS] {
             let track = AnsweredRequest { answering: track, ..lost };
-            assert_eq!(found(track, &[(Some(time), true, false)]), [], "such a clock excuses everything");
+            assert_eq!(found(track, &[(Some(time), true, false)]), [], "the clock is too far off to decide");
         }
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_left_open() {
+    fn ambiguous_requests_are_not_judged() {
         let track = AnsweredRequest { answering: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(track, &[(None, true, false), (None, false, false)]), []);
         let long = AnsweredRequest { text_bytes: 10_000_001, ..REQUEST };

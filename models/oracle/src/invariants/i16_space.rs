@@ -200,7 +200,7 @@ fn old_orphans(
 ) -> Option<Violation> {
     let first = old.first()?;
     let detail = format!(
-        "{}: {} files such as {first} are not live and outlived the grace time",
+        "{}: {} files such as {first} are not live and older than the grace time",
         disk.name,
         old.len()
     );
@@ -219,7 +219,7 @@ fn tee_hour_ends_ms(path: &str) -> Option<i64> {
 
 fn old_tee_files(disk: &DiskView, old: &[&str], context: &CheckContext) -> Option<Violation> {
     let first = old.first()?;
-    let detail = format!("{}: {} tee files such as {first} are past their time", disk.name, old.len());
+    let detail = format!("{}: {} tee files such as {first} are past their retention", disk.name, old.len());
     let one = Violation::new("I16", "tee", context.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
     Some(one.at(context.at_ms).keys(old.iter().copied()).because(detail))
 }
@@ -231,7 +231,7 @@ fn old_quarantines(
     context: &CheckContext,
 ) -> Option<Violation> {
     let first = old.first()?;
-    let detail = format!("{}: {first} was set aside, and is still there though the day is whole", disk.name);
+    let detail = format!("{}: {first} is still quarantined although the day is complete", disk.name);
     Some(
         violation("I16", "aside", context, project_day, old.len() as u64)
             .keys(old.iter().cloned())
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_orphan_may_lie_about_for_the_grace_time() {
+    fn an_orphan_may_exist_for_the_grace_time() {
         let clean = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         let mut disk = clean.clone();
         disk.put(PROJECT_DAY, "7.seg.tmp", Bytes::from_static(b"half"));
@@ -293,13 +293,13 @@ mod tests {
         assert_eq!(kinds(&mut checker, &disk, 1_000), [""; 0]);
         assert_eq!(kinds(&mut checker, &disk, 1_001), ["orphan"]);
         assert_eq!(kinds(&mut checker, &clean, 1_002), [""; 0]);
-        assert_eq!(kinds(&mut checker, &disk, 1_003), [""; 0], "its age counts anew");
+        assert_eq!(kinds(&mut checker, &disk, 1_003), [""; 0], "its age restarts");
         checker.forget("disk-0");
         assert_eq!(kinds(&mut checker, &disk, 9_999), [""; 0], "another file of that name");
     }
 
     #[test]
-    fn the_grace_time_begins_anew_when_the_disk_boots() {
+    fn the_grace_time_restarts_at_a_boot_of_the_disk() {
         let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         disk.put(PROJECT_DAY, "7.seg.tmp", Bytes::from_static(b"half"));
         let mut checker = SpaceChecker::default();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_too_old_where_an_open_segment_of_a_damaged_disk_ends_in_the_midst_of_a_frame() {
+    fn orphans_are_excused_on_a_damaged_disk_with_a_torn_open_segment() {
         let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         disk.put(PROJECT_DAY, "7.seg.tmp", Bytes::from_static(b"half"));
         let segment = segment::segment_path(PROJECT_DAY, 1);
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_set_aside_goes_once_the_day_is_whole_and_trouble_is_over() {
+    fn a_quarantined_directory_must_go_once_the_day_is_complete_and_faults_are_over() {
         let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         disk.files.insert("arb/17/2016-02-22.corrupt-6/manifest".into(), Bytes::from_static(b"x"));
         let mut checker = SpaceChecker::default();
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_damaged_disk_a_file_that_no_edit_named_may_have_lost_its_edit() {
+    fn unnamed_files_are_excused_on_a_damaged_disk() {
         let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         disk.put(PROJECT_DAY, "7.seg", Bytes::from_static(b"its edit was confirmed and never written"));
         let damaged_disks = || ["disk-0".to_owned()].into();
@@ -355,11 +355,11 @@ mod tests {
             assert_eq!(checker.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &context), []);
         }
         assert_eq!(kinds(&mut checker, &disk, 10_000), [""; 0]);
-        assert_eq!(kinds(&mut checker, &disk, 11_001), ["orphan"], "on a disk that works as it should");
+        assert_eq!(kinds(&mut checker, &disk, 11_001), ["orphan"], "on an undamaged disk");
     }
 
     #[test]
-    fn a_disk_that_holds_far_more_than_is_live_is_found() {
+    fn a_disk_with_too_many_non_live_bytes_is_reported() {
         let mut disk = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         assert_eq!(kinds(&mut SpaceChecker::default(), &disk, 0), [""; 0]);
         disk.files.insert("hints/old".into(), Bytes::from(vec![0; 2_000]));
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tee_file_may_stay_while_a_hold_names_its_hour_and_goes_soon_after() {
+    fn a_hold_protects_a_tee_file_until_soon_after_its_release() {
         let hour = NOON_MS / 3_600_000;
         let end_ms = (hour + 1) * 3_600_000 + LIMITS.tee_age_ms;
         let tee = format!("objects/tee/{hour}-0-1.by-0.tee");
@@ -394,7 +394,7 @@ mod tests {
             [0, 0, 0, 1]
         );
         assert_eq!(found(&[(ms(-200), &[&elsewhere]), (ms(40), &[&elsewhere])]), [0, 1]);
-        assert_eq!(found(&[(ms(-200), &[&held]), (ms(24 * 31), &[&held])]), [0, 1], "a hold ends by itself");
+        assert_eq!(found(&[(ms(-200), &[&held]), (ms(24 * 31), &[&held])]), [0, 1], "a hold expires");
     }
 
     const HOUR_MS: i64 = 3_600_000;
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn tee_files_go_after_seven_days() {
+    fn tee_files_expire_after_seven_days() {
         let age_ms = LIMITS.tee_age_ms;
         assert_eq!(too_old_at(1, &[], &[0, age_ms, age_ms + 1]), [age_ms + 1]);
         // A file that appears a day after its hour comes from a slow clock: its age counts from its appearance, which
@@ -429,13 +429,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tee_file_that_its_keeper_may_first_have_seen_long_after_its_hour_is_kept_from_then() {
+    fn a_tee_file_first_seen_long_after_its_hour_ages_from_then() {
         let (age_ms, seen_ms) = (LIMITS.tee_age_ms, 11 * HOUR_MS + KEEPER_SEES_WITHIN_MS);
         assert_eq!(
             too_old_at(11, &[], &[age_ms + 1, seen_ms + age_ms, seen_ms + age_ms + 1]),
             [seen_ms + age_ms + 1]
         );
-        assert_eq!(too_old_at(5, &[], &[age_ms, age_ms + 1]), [age_ms + 1], "it was surely seen in time");
+        assert_eq!(too_old_at(5, &[], &[age_ms, age_ms + 1]), [age_ms + 1], "its keeper saw it in time");
         // The file appeared in time, and the keeper was cut off for eight hours.
         let cut_off = [(4, 12)];
         let seen_ms = 12 * HOUR_MS + KEEPER_SEES_WITHIN_MS - HOUR_MS;
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn no_tee_file_ages_while_nothing_could_let_it_go() {
+    fn a_tee_file_does_not_age_while_its_deletion_is_excused() {
         let (age_ms, down_ms) = (LIMITS.tee_age_ms, 30 * HOUR_MS);
         let looks_ms = [age_ms + 1, age_ms + down_ms, age_ms + down_ms + 1];
         assert_eq!(too_old_at(1, &[(160, 190)], &looks_ms), [age_ms + down_ms + 1]);

@@ -59,7 +59,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
         "vanished" => (
             true,
             format!(
-                "{project_day}: {} read before and in no place now",
+                "{project_day}: {} read before and in no replica now",
                 pluralize(items, "event was", "events were")
             ),
         ),
@@ -196,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_and_is_there_passes() {
+    fn stored_acknowledged_events_pass() {
         let disk = TestDisk::default().with_day(PROJECT_DAY, &[rec("i1"), rec("i2")]);
         assert_eq!(check(&clients().ledger, &read_view(&vec![disk; 8]), &noon_context()), []);
     }
 
     #[test]
-    fn an_acknowledged_event_in_no_place_is_lost() {
+    fn an_acknowledged_event_in_no_replica_is_lost() {
         let disk = TestDisk::default().with_day(PROJECT_DAY, &[rec("i2"), rec("i4")]);
         let found = check(&clients().ledger, &read_view(&vec![disk; 8]), &noon_context());
         assert_eq!(summaries(&found), [("missing".into(), "p17".into(), 1, true)]);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_on_three_of_eight_disks_is_endangered_unless_faults_are_at_work() {
+    fn an_event_on_three_of_eight_disks_is_endangered_unless_faults_are_active() {
         let (whole, part) = (
             TestDisk::default().with_day(PROJECT_DAY, &[rec("i1"), rec("i2")]),
             TestDisk::default().with_day(PROJECT_DAY, &[rec("i2")]),
@@ -229,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_settled_is_not_judged() {
+    fn unsettled_events_are_not_checked() {
         let context = CheckContext { settled_before_ms: NOON_MS, ..noon_context() };
         assert_eq!(check(&clients().ledger, &read_view(&vec![TestDisk::default(); 8]), &context), []);
     }
 
     #[test]
-    fn an_unknown_event_may_be_missing_until_it_was_seen() {
+    fn an_unknown_event_may_be_missing_until_every_reader_saw_it() {
         let mut ledger = TestClients::new().send(17, &[rec("i4")], TestAnswer::Unknown).ledger;
         let (with, without) = (TestDisk::default().with_day(PROJECT_DAY, &[rec("i4")]), TestDisk::default());
         assert_eq!(check(&ledger, &read_view(&vec![without.clone(); 8]), &noon_context()), []);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floating_event_that_was_surely_seen_may_not_vanish() {
+    fn a_floating_event_seen_by_every_reader_must_not_vanish() {
         let rec = TestRecord { time_ms: None, ..rec("i4") };
         let mut ledger = TestClients::new().send(17, std::slice::from_ref(&rec), TestAnswer::Unknown).ledger;
         let project_day = ProjectDay { day: DAY + 1, ..PROJECT_DAY };
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn events_without_identity_are_owed_by_number() {
+    fn events_without_identity_are_counted() {
         let one = TestRecord { insert_id: None, ..rec("") };
         let twin = TestRecord { sequence: 2, ..one.clone() };
         let ledger = TestClients::new()
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floating_event_is_asked_for_on_any_of_its_days() {
+    fn a_floating_event_may_be_on_any_of_its_days() {
         let midnight_ms = NOON_MS + 12 * 3_600_000;
         let rec = TestRecord { time_ms: None, arrived_ms: midnight_ms - 100, ..rec("i1") };
         let ledger = TestClients::new().acked(17, std::slice::from_ref(&rec)).ledger;

@@ -24,9 +24,9 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
     }
     accumulator.finish(|project_day, kind, items| {
         let what = match kind {
-            "rejected" => "refused to everyone who sent it",
+            "rejected" => "refused at every send",
             "other-project" => "sent to another project",
-            _ => "sent by nobody",
+            _ => "never sent by a client",
         };
         (
             false,
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_and_not_refused_passes_acknowledged_or_not() {
+    fn sent_events_pass_unless_they_were_refused() {
         let anonymous = TestRecord { insert_id: None, ..rec("") };
         let ledger = TestClients::new()
             .acked(17, &[rec("i1"), anonymous.clone()])
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_foreign_and_invented_events_are_found() {
+    fn refused_foreign_and_invented_events_are_reported() {
         let anonymous = TestRecord { insert_id: None, ..rec("") };
         let ledger = TestClients::new()
             .send(17, &[rec("i1"), rec("i2")], TestAnswer::Acked(&[1]))

@@ -38,7 +38,7 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
             false,
             match kind {
                 "doubled" => format!(
-                    "{project_day}: {} without $insert_id and stored oftener than sent",
+                    "{project_day}: {} without $insert_id and stored more often than sent",
                     pluralize(items, "event is", "events are")
                 ),
                 _ => format!(
@@ -125,7 +125,7 @@ pub fn check_export(days: &DayContents, context: &CheckContext) -> Vec<Violation
         (
             false,
             format!(
-                "an export of {project_day} shows again what it has shown: {}",
+                "an export of {project_day} shows {} more than once",
                 pluralize(items, "event", "events")
             ),
         )
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_may_leave_a_second_raw_copy_and_a_replay_a_third() {
+    fn a_retry_allows_a_second_raw_copy_and_a_replay_a_third() {
         let rec = TestRecord::new("a", "i1", NOON_MS);
         let one = std::slice::from_ref(&rec);
         let ledger = TestClients::new().send(17, one, TestAnswer::Unknown).acked(17, one).ledger;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_identity_may_double_with_a_retry_only() {
+    fn only_a_retry_may_duplicate_an_event_without_identity() {
         let rec = TestRecord { insert_id: None, ..TestRecord::new("a", "", NOON_MS) };
         let one = std::slice::from_ref(&rec);
         let ledger = TestClients::new().send(17, one, TestAnswer::Unknown).acked(17, one).ledger;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_the_network_doubles_may_be_stored_twice_and_not_three_times() {
+    fn a_request_duplicated_by_the_network_may_be_stored_twice_but_not_three_times() {
         let rec = TestRecord { insert_id: None, ..TestRecord::new("a", "", NOON_MS) };
         let one = std::slice::from_ref(&rec);
         let stored = |count| read_view(&[TestDisk::default().with_day(PROJECT_DAY, &times(&rec, count))]);

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_sets_pass_and_a_smaller_one_is_loss() {
+    fn equal_sets_pass_and_a_missing_event_is_loss() {
         let [one, two] = ["i1", "i2"].map(|id| TestRecord::new("a", id, NOON_MS));
         let ledger = TestClients::new().acked(17, &[one.clone(), two.clone()]).ledger;
         assert_eq!(found(&ledger, TestDisk::default().with_day(PROJECT_DAY, &[one.clone(), two])), []);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_in_two_days_is_found_in_the_wrong_one() {
+    fn an_event_in_two_days_is_reported_for_the_wrong_day() {
         let rec = TestRecord::new("a", "i1", NOON_MS);
         let one = std::slice::from_ref(&rec);
         let ledger = TestClients::new().acked(17, one).ledger;
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn days_go_by_the_projects_zone() {
+    fn days_follow_the_projects_zone() {
         let rec = TestRecord::new("a", "i1", NOON_MS - 6 * 3_600_000);
         let one = std::slice::from_ref(&rec);
         let ledger = TestClients::new().acked(18, one).ledger;
@@ -149,12 +149,12 @@ mod tests {
         assert_eq!(
             found(&answered.ledger, both),
             [("other-day".into(), 1, false)],
-            "what was answered on the day before cannot have come in later"
+            "an event answered on the day before cannot arrive later"
         );
     }
 
     #[test]
-    fn a_floating_event_is_on_one_day_per_send() {
+    fn a_floating_event_is_on_at_most_one_day_per_send() {
         let midnight_ms = NOON_MS + 12 * 3_600_000;
         let rec = TestRecord {
             time_ms: None,

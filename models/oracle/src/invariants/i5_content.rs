@@ -30,8 +30,8 @@ pub fn check(ledger: &Ledger, read_view: &ReadView, context: &CheckContext) -> V
         "altered" => (
             true,
             format!(
-                "{project_day}: {} something that nobody sent under that key",
-                pluralize(items, "event says", "events say")
+                "{project_day}: {} content that no client sent under that key",
+                pluralize(items, "event has", "events have")
             ),
         ),
         "key" => (
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_altered_event_is_found_on_whichever_disk_it_is() {
+    fn an_altered_event_is_reported_on_any_disk() {
         let altered = TestRecord { note: "altered".into(), ..rec("i2") };
         let ledger = TestClients::new().acked(17, &[rec("i1"), rec("i2")]).ledger;
         let good = TestDisk::default().with_day(PROJECT_DAY, &[rec("i1"), rec("i2")]);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_taken_for_milliseconds_are_found() {
+    fn seconds_stored_as_milliseconds_are_reported() {
         let rec = TestRecord { time_ms: Some(NOON_MS / 1000), ..rec("i1") };
         let right = TestRecord { stored_time_ms: Some(NOON_MS), ..rec.clone() };
         let ledger = TestClients::new().acked(17, std::slice::from_ref(&right)).ledger;

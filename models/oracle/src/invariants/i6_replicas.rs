@@ -67,7 +67,7 @@ fn compare(
         groups.iter().map(|((count, _), (disks, _))| format!("{count} on {}", disks.join(" "))).collect();
     let found = violation("I6", "differ", context, project_day, unequal.len() as u64);
     let detail =
-        format!("replicas of {project_day} differ in what came in before {cut_ms}: {}", sides.join("; "));
+        format!("replicas of {project_day} differ in arrivals before {cut_ms} ms: {}", sides.join("; "));
     Some(found.keys(unequal.iter().map(DedupKey::to_string)).because(detail))
 }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_planned_faults_made_unreadable_is_none_and_one_that_they_did_not_is() {
+    fn a_replica_is_excluded_only_if_planned_faults_made_it_unreadable() {
         let one = [rec("i1", NOON_MS)];
         let whole = TestDisk::default().with_day(PROJECT_DAY, &one);
         let mut corrupt = whole.clone();
@@ -127,7 +127,7 @@ mod tests {
             check(&snapshot(&[whole.clone(), copy.clone()]), NOON_MS + 1, &context("disk-1")).len()
         };
         corrupt.mark_corrupted(ProjectDay { day: DAY + 1, ..PROJECT_DAY }, "1.seg");
-        assert_eq!(found(&corrupt), 1, "another day of its was struck");
+        assert_eq!(found(&corrupt), 1, "another day was corrupted");
         corrupt.mark_corrupted(PROJECT_DAY, "1.seg");
         assert_eq!(found(&corrupt), 0);
         // Damage elsewhere on the disk does not excuse missing events here.
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_copies_and_later_duplicates_make_no_difference() {
+    fn raw_copies_and_later_duplicates_do_not_change_the_digest() {
         let (one, again) = (rec("i1", NOON_MS), TestRecord { sequence: 2, ..rec("i1", NOON_MS + 5) });
         let both = TestDisk::default().with_day(PROJECT_DAY, &[one.clone(), again]);
         assert_eq!(

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn four_disks_are_enough_and_three_are_not() {
+    fn four_disks_suffice_and_three_do_not() {
         let (keyed, bare) = (
             TestRecord::new("a", "i1", NOON_MS),
             TestRecord { insert_id: None, ..TestRecord::new("a", "", NOON_MS) },

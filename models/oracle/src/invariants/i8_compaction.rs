@@ -45,8 +45,8 @@ pub fn compare(inputs: &DayContent, output: &DayContent) -> CompactionDiff {
             None => drop(difference.lost.insert(went_in.key)),
             Some(one) => {
                 let variants = inputs.variants.get(&one.key).into_iter().flatten();
-                let mut said = variants.chain([&went_in.content]);
-                if !said.any(|content| *content == one.content) {
+                let mut input_contents = variants.chain([&went_in.content]);
+                if !input_contents.any(|content| *content == one.content) {
                     difference.altered.insert(one.key);
                 } else if (one.content, one.arrived_ms) != (went_in.content, went_in.arrived_ms) {
                     difference.wrong_winner.insert(one.key);
@@ -279,12 +279,12 @@ fn is_held(snapshot: &ClusterSnapshot, project_day: ProjectDay, key: DedupKey) -
 
 fn describe_kind(kind: &str) -> &'static str {
     match kind {
-        "lost" => "went in, did not come out, on no disk now",
-        "dropped" => "went in and did not come out, but on other disks",
-        "invented" => "came out that did not go in",
-        "altered" => "came out saying something that no input says",
-        "wrong-winner" => "came out with another record than the first to arrive",
-        _ => "came out more than once",
+        "lost" => "went in and did not come out, now on no disk",
+        "dropped" => "went in and did not come out, still on other disks",
+        "invented" => "in the output and in no input",
+        "altered" => "with content in the output that no input has",
+        "wrong-winner" => "with a record in the output that was not the first to arrive",
+        _ => "more than once in the output",
     }
 }
 
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_losing_run_did_besides_is_told_with_the_loss() {
+    fn other_mistakes_of_a_losing_run_are_reported_with_the_loss() {
         let key = |n: u128| BTreeSet::from([DedupKey(n)]);
         let disks = || "disk-1".to_owned();
         let kinds = BTreeMap::from([
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_does_not_come_out_is_lost_unless_another_disk_holds_it() {
+    fn an_event_missing_from_the_output_is_lost_unless_another_disk_holds_it() {
         let (good, bad) = (merged(recs(&["i1", "i2"])), merged(recs(&["i2"])));
         assert_eq!(kinds(&check(&vec![bad.clone(); 2])), [("lost", 1, true)]);
         let runs = check(&[good, bad]);
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn events_from_nowhere_and_wrong_winners_are_found() {
+    fn invented_events_and_wrong_winners_are_reported() {
         let invented = ["i1", "i2", "i3", "i4", "i5", "i6", "i7", "i8"]; // keys before, between and behind the inputs'
         assert_eq!(kinds(&check(&[merged(recs(&invented))])), [("invented", 6, false)]);
         let mut output = recs(&["i1", "i2"]);
@@ -372,14 +372,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_comes_out_otherwise_than_it_went_in_is_lost() {
+    fn an_event_with_altered_content_in_the_output_is_lost() {
         let mut output = recs(&["i1", "i2"]);
         output[1].note = "altered".into();
         assert_eq!(kinds(&check(&[merged(output)])), [("altered", 1, true)]);
     }
 
     #[test]
-    fn a_run_whose_inputs_are_gone_is_not_passed_over() {
+    fn a_run_with_missing_inputs_is_reported_as_not_compared() {
         let mut disk = merged(recs(&["i1", "i2"]));
         disk.files.remove("arb/17/2016-02-22/2.seg");
         let runs = check(&[disk]);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_input_that_is_gone_may_have_grown_since_it_was_met() {
+    fn a_missing_open_input_may_have_grown_since_the_last_snapshot() {
         let mut disk = merged(recs(&["i1", "i2"]));
         let after = disk.files["arb/17/2016-02-22/manifest"].clone();
         let first = edit(1, &[open_entry(1, "on-time"), open_entry(2, "late")], &[], 3, 0);
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_met_live_before_need_not_be_there_still() {
+    fn sealed_inputs_of_the_last_snapshot_need_not_exist_any_more() {
         let after = merged(recs(&["i1", "i2"]));
         let mut before = after.clone();
         let sealed = [("1.seg", 1, "on-time", 2), ("2.seg", 2, "late", 1)].map(|(name, id, tier, count)| {

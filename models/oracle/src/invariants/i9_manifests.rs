@@ -282,12 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn a_live_file_that_is_gone_is_found() {
+    fn a_missing_live_file_is_reported() {
         assert_eq!(kinds_of(&[edit(1, &[open(1), open(2)], &[], 3, 0)], &[2]), ["dangling"]);
     }
 
     #[test]
-    fn a_live_file_that_does_not_read_is_found_unless_a_planned_fault_struck_its_day() {
+    fn an_unreadable_live_file_is_reported_unless_a_planned_fault_corrupted_its_day() {
         let mut disk = disk(&[edit(1, &[open(1)], &[], 2, 0)], &[]);
         disk.put(PROJECT_DAY, "1.seg", bytes::Bytes::from_static(&[7; 40]));
         assert_eq!(kinds(&mut ManifestChecker::default(), &disk), ["unreadable"]);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_never_go_back_or_change() {
+    fn versions_never_move_back_or_change() {
         let edits = [edit(1, &[open(1)], &[], 2, 0), edit(2, &[open(2)], &[], 3, 0)];
         let mut checker = ManifestChecker::default();
         kinds(&mut checker, &disk(&edits, &[1, 2]));
@@ -317,16 +317,16 @@ mod tests {
     }
 
     #[test]
-    fn a_day_that_was_set_aside_begins_anew_and_one_that_was_not_does_not() {
+    fn only_a_quarantined_day_may_start_over() {
         let edits = [edit(1, &[open(1)], &[], 2, 0), edit(2, &[open(2)], &[], 3, 0)];
-        let anew = [edit(1, &[open(3)], &[], 4, 0)];
+        let restarted = [edit(1, &[open(3)], &[], 4, 0)];
         let mut checker = ManifestChecker::default();
         kinds(&mut checker, &disk(&edits, &[1, 2]));
-        let mut after = disk(&anew, &[3]);
+        let mut after = disk(&restarted, &[3]);
         assert_eq!(kinds(&mut checker.clone(), &after), ["moved-back"]);
         let mut taken = checker.clone();
         taken.forget_day("disk-0", PROJECT_DAY);
-        assert_eq!(kinds(&mut taken, &after), [""; 0], "somebody took it");
+        assert_eq!(kinds(&mut taken, &after), [""; 0], "it was removed from outside");
         after.files.insert("arb/17/2016-02-22.corrupt-2/manifest".into(), manifest(&edits));
         assert_eq!(kinds(&mut checker, &after), [""; 0]);
         // The new state is binding until another directory is quarantined.
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_damaged_disk_lost_bytes_are_not_held_against_the_system_but_edits_are() {
+    fn on_a_damaged_disk_lost_bytes_are_excused_and_contradicting_edits_are_not() {
         let edits = [edit(1, &[open(1)], &[], 2, 0), edit(2, &[open(2)], &[], 3, 0)];
         let context =
             |disk: &str| CheckContext { damaged_disks: BTreeSet::from([disk.to_owned()]), ..noon_context() };
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_used_once_and_edits_touch_what_is_live() {
+    fn ids_are_never_reused_and_edits_remove_only_live_files() {
         let first = edit(1, &[open(1)], &[], 2, 0);
         let after = |add: &[String], remove: &[u64], next| {
             kinds_of(&[first.clone(), edit(2, add, remove, next, 0)], &[1, 2])
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_token_is_found() {
+    fn a_stale_token_is_reported() {
         let with = |version, token: u64| {
             edit(version, &[], &[], 2, version).replace("\"token\":0", &format!("\"token\":{token}"))
         };
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_falls_back_is_found() {
+    fn a_lease_with_a_lower_token_is_reported() {
         let with = |token: u64| {
             let mut disk = TestDisk::default();
             let grant = [&token.to_le_bytes()[..], &[1, 0], &[0; 16]].concat();

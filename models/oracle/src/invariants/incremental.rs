@@ -185,7 +185,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_judge_who_remembers_finds_what_one_who_does_not_finds(steps in prop::collection::vec(step(), 1..10)) {
+        fn incremental_checks_report_the_same_as_full_checks(steps in prop::collection::vec(step(), 1..10)) {
             let (mut clients, mut checker, mut cache) = (TestClients::new(), IncrementalChecker::default(), DecodeCache::default());
             let (mut sent, mut hidden) = (Vec::new(), BTreeSet::new());
             for (number, step) in steps.iter().enumerate() {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_is_found_again_until_it_is_gone() {
+    fn a_violation_is_reported_at_each_check_until_it_is_gone() {
         let both = [rec(0, 0), rec(0, 1)];
         let ledger = TestClients::new().acked(17, &both).ledger;
         let project_day = ProjectDay { project: 17, day: DAY };
@@ -246,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn what_faults_excused_is_judged_when_they_are_over() {
+    fn an_excused_day_is_checked_once_faults_are_over() {
         let faults = CheckContext { faults_active: true, ..noon_context() };
         assert_eq!(on_one_disk_or_none(&faults, &noon_context(), true), [0, 1]);
     }
 
     #[test]
-    fn what_was_not_settled_is_judged_when_it_is() {
+    fn an_unsettled_day_is_checked_once_it_is_settled() {
         let early = CheckContext { settled_before_ms: NOON_MS, ..noon_context() };
         assert_eq!(on_one_disk_or_none(&early, &noon_context(), false), [0, 2]);
     }

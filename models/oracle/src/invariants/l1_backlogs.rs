@@ -55,7 +55,7 @@ pub fn late_hint(
     let waits_ms = excused.available_ms(kept_ms, context.at_ms);
     (waits_ms > HINT_WITHIN_MS).then(|| {
         let detail = format!(
-            "{node}: {path} is not handed off {} min after it was kept, with nothing in the way",
+            "{node}: {path} is not handed off {} min after it was stored, with no fault to excuse it",
             waits_ms / 60_000
         );
         let late = Violation::new("L1", "hint-late", context.stage.as_str()).of(node, 1).at(context.at_ms);
@@ -68,7 +68,7 @@ fn backlog(file: &FileView) -> Option<(i64, &'static str)> {
     let (dir, name) = file.path.split_once('/')?;
     match dir {
         "hints" => Some((i64::MIN, "is not handed off")),
-        "incoming" => Some((i64::MIN, "was never finished, and is still there")),
+        "incoming" => Some((i64::MIN, "is an unfinished upload")),
         // A file that the device cannot read stays until it expires, which I16 checks.
         "tee" | "tee-peer" if !file.unreadable => {
             let (hour, _, _) = parse_name(name)?;
@@ -91,38 +91,38 @@ mod tests {
         DiskView { name: name.into(), files: files.collect() }
     }
 
-    fn words(disks: &[DiskView], clients: u64, now_ms: i64) -> Vec<String> {
+    fn messages(disks: &[DiskView], clients: u64, now_ms: i64) -> Vec<String> {
         check(disks, clients, 100 * HOUR_MS, now_ms).iter().map(LivenessViolation::to_string).collect()
     }
 
     #[test]
-    fn what_is_left_of_each_backlog_a_day_after_faults_is_named() {
+    fn each_remaining_backlog_is_reported_a_day_after_faults() {
         let disks = [
             disk("ingest-1", &["hints/3-7"]),
             disk("edge-1", &["tee/99-0-1.tee", "tee-peer/98-1-1.tee", "boot", "gaps/gaps"]),
             disk("dc-1", &["incoming/5", "objects/catalogs/1-a.json"]),
         ];
         let after = 124 * HOUR_MS;
-        assert_eq!(words(&disks, 2, after), [""; 0], "they have until then");
+        assert_eq!(messages(&disks, 2, after), [""; 0], "before the deadline");
         let expected = [
             "L1 clients 2 still wait for an answer",
             "L1 ingest-1 hints/3-7 is not handed off",
             "L1 edge-1 tee/99-0-1.tee is not in the tee store",
             "L1 edge-1 tee-peer/98-1-1.tee is not in the tee store",
-            "L1 dc-1 incoming/5 was never finished, and is still there",
+            "L1 dc-1 incoming/5 is an unfinished upload",
         ];
-        assert_eq!(words(&disks, 2, after + 1), expected);
+        assert_eq!(messages(&disks, 2, after + 1), expected);
     }
 
     #[test]
-    fn a_tee_file_that_cannot_be_read_waits_for_its_disk() {
+    fn an_unreadable_tee_file_is_not_a_backlog() {
         let mut edge = disk("edge-1", &["tee/99-0-1.tee"]);
         edge.files[0].unreadable = true;
-        assert_eq!(words(&[edge], 0, 200 * HOUR_MS), [""; 0]);
+        assert_eq!(messages(&[edge], 0, 200 * HOUR_MS), [""; 0]);
     }
 
     #[test]
-    fn a_hint_is_late_after_an_hour_in_which_its_node_and_its_disk_were_there() {
+    fn a_hint_is_late_after_an_hour_with_its_node_and_its_disk_up() {
         let late = |excused_min: &[(i64, i64)], later_ms: i64| {
             let context = CheckContext { at_ms: later_ms, ..crate::invariants::noon_context() };
             let excused =
@@ -130,15 +130,16 @@ mod tests {
             late_hint("ingest-1", "hints/3-7", 0, &excused, &context).map(|late| late.detail)
         };
         assert_eq!((late(&[], HOUR_MS), late(&[(10, 90)], 2 * HOUR_MS)), (None, None));
-        let said = "ingest-1: hints/3-7 is not handed off 120 min after it was kept, with nothing in the way";
-        assert_eq!(late(&[], 2 * HOUR_MS).as_deref(), Some(said));
+        let expected =
+            "ingest-1: hints/3-7 is not handed off 120 min after it was stored, with no fault to excuse it";
+        assert_eq!(late(&[], 2 * HOUR_MS).as_deref(), Some(expected));
         assert!(late(&[(10, 90)], 140 * 60_000 + 1).is_some(), "the excuse has ended");
     }
 
     #[test]
-    fn drained_backlogs_pass_and_so_does_a_file_whose_hour_was_over_later() {
+    fn drained_backlogs_and_files_of_later_hours_pass() {
         let disks = [disk("ingest-1", &[]), disk("edge-1", &["tee/110-0-1.tee"])];
-        assert_eq!(words(&disks, 0, 135 * HOUR_MS), [""; 0]);
-        assert_eq!(words(&disks, 0, 135 * HOUR_MS + 1).len(), 1, "a day after the end of its hour");
+        assert_eq!(messages(&disks, 0, 135 * HOUR_MS), [""; 0]);
+        assert_eq!(messages(&disks, 0, 135 * HOUR_MS + 1).len(), 1, "a day after the end of its hour");
     }
 }

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_that_is_dirty_long_after_it_ended_is_named_and_one_that_was_compacted_is_not() {
+    fn an_ended_day_that_stays_dirty_is_reported_until_it_is_compacted() {
         let mut checker = DirtySegmentChecker::default();
         assert_eq!(update(&mut checker, &open(&[1]), MIDNIGHT_MS - 1), [""; 0], "the day has not ended");
         assert_eq!(update(&mut checker, &open(&[1]), MIDNIGHT_MS), [""; 0]);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_whose_manifest_a_planned_fault_changed_is_not_judged() {
+    fn a_replica_with_a_corrupted_manifest_is_not_checked() {
         let mut corrupt = open(&[1]);
         corrupt.mark_corrupted(PROJECT_DAY, "manifest");
         let mut checker = DirtySegmentChecker::default();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_and_later_arrivals_have_their_time_counted_anew() {
+    fn the_end_of_faults_and_new_segments_restart_the_deadline() {
         let mut checker = DirtySegmentChecker::default();
         let begin_ms = MIDNIGHT_MS - 86_400_000;
         let earlier = ProjectDay { day: DAY - 3, ..PROJECT_DAY };

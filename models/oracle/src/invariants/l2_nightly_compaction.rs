@@ -209,14 +209,14 @@ mod tests {
         let mut checker = record_segment(NOON_MS);
         assert_eq!(late(&mut checker, &open(1), &[], due_ms), [""; 0], "there is time left");
         assert_eq!(late(&mut checker.clone(), &compacted(), &[], due_ms + 1), [""; 0]);
-        let said = "1 segments of p17 2016-02-22 are not compacted, such as \
+        let expected = "1 segments of p17 2016-02-22 are not compacted, such as \
                     disk-0 1.seg since the night of 2016-02-23 00:00:00Z";
-        assert_eq!(late(&mut checker, &open(1), &[], due_ms + 1), [said]);
-        assert_eq!(late(&mut checker, &open(1), &[], due_ms + DAY_MS), [""; 0], "it is told once");
+        assert_eq!(late(&mut checker, &open(1), &[], due_ms + 1), [expected]);
+        assert_eq!(late(&mut checker, &open(1), &[], due_ms + DAY_MS), [""; 0], "it is reported once");
     }
 
     #[test]
-    fn what_comes_for_a_day_that_is_over_waits_for_the_next_night() {
+    fn arrivals_for_an_ended_day_wait_for_the_next_night() {
         let (mut just_before, mut after) = (record_segment(MIDNIGHT_MS - 1), record_segment(MIDNIGHT_MS + 1));
         for checker in [&mut just_before, &mut after] {
             assert_eq!(late(checker, &open(1), &[], MIDNIGHT_MS + WITHIN_MS + 1), [""; 0]);
@@ -228,18 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_whose_manifest_a_planned_fault_changed_is_held_to_a_night_after_it_was_repaired() {
+    fn a_replica_with_a_corrupted_manifest_is_checked_a_night_after_its_repair() {
         let due_ms = MIDNIGHT_MS + WITHIN_MS + 1;
         let mut corrupt = open(1);
         corrupt.mark_corrupted(PROJECT_DAY, "manifest");
         let mut checker = record_segment(NOON_MS);
-        assert_eq!(late(&mut checker, &corrupt, &[], due_ms), [""; 0], "its disk knows better");
+        assert_eq!(late(&mut checker, &corrupt, &[], due_ms), [""; 0], "its manifest is not reliable");
         assert_eq!(late(&mut checker, &open(1), &[], due_ms), [""; 0], "the next night is not over");
         assert_eq!(late(&mut checker, &open(1), &[], due_ms + DAY_MS).len(), 1);
     }
 
     #[test]
-    fn a_night_on_which_something_was_in_the_way_is_not_judged() {
+    fn an_excused_night_is_not_checked() {
         let mut checker = record_segment(NOON_MS);
         let excused = [(MIDNIGHT_MS - 1, MIDNIGHT_MS + 1)];
         assert_eq!(late(&mut checker, &open(1), &excused, MIDNIGHT_MS + WITHIN_MS + 1), [""; 0]);

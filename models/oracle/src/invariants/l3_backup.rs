@@ -55,7 +55,7 @@ mod tests {
         TestStore::default().with_backup(position_ms, &[(project_day, vec![(file, 1)])]).view("dc-1")
     }
 
-    fn words(stores: &[DiskView], interval_ms: i64, later_ms: i64) -> Vec<String> {
+    fn messages(stores: &[DiskView], interval_ms: i64, later_ms: i64) -> Vec<String> {
         check(stores, interval_ms, NOON_MS, NOON_MS + later_ms)
             .iter()
             .map(LivenessViolation::to_string)
@@ -63,18 +63,21 @@ mod tests {
     }
 
     #[test]
-    fn a_data_center_without_a_backup_since_is_named_and_one_with_it_is_not() {
+    fn a_data_center_without_a_new_backup_is_reported() {
         let old = store(NOON_MS - HOUR_MS);
         let due_ms = 27 * HOUR_MS;
-        assert_eq!(words(std::slice::from_ref(&old), DAILY_MS, due_ms), [""; 0]);
-        let late = words(&[old], DAILY_MS, due_ms + 1);
+        assert_eq!(messages(std::slice::from_ref(&old), DAILY_MS, due_ms), [""; 0]);
+        let late = messages(&[old], DAILY_MS, due_ms + 1);
         assert_eq!(late, ["L3 dc-1 has no backup that was taken since faults ended"]);
-        assert_eq!(words(&[store(NOON_MS + 20 * HOUR_MS)], DAILY_MS, due_ms + 1), [""; 0]);
-        assert_eq!(words(&[DiskView { name: "dc-2".into(), files: vec![] }], DAILY_MS, due_ms + 1).len(), 1);
+        assert_eq!(messages(&[store(NOON_MS + 20 * HOUR_MS)], DAILY_MS, due_ms + 1), [""; 0]);
+        assert_eq!(
+            messages(&[DiskView { name: "dc-2".into(), files: vec![] }], DAILY_MS, due_ms + 1).len(),
+            1
+        );
     }
 
     #[test]
     fn a_weekly_backup_is_not_daily() {
-        assert_eq!(words(&[store(NOON_MS - HOUR_MS)], 7 * DAILY_MS, 48 * HOUR_MS), [""; 0]);
+        assert_eq!(messages(&[store(NOON_MS - HOUR_MS)], 7 * DAILY_MS, 48 * HOUR_MS), [""; 0]);
     }
 }

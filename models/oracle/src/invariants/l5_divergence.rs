@@ -51,7 +51,7 @@ impl ReplicaDivergence {
         let unheard = self.days.intersection(&still).filter(|project_day| !alarmed.contains(project_day));
         unheard
             .map(|project_day| {
-                late.clone().of(*project_day).what("has copies that differ, and no alarm said so")
+                late.clone().of(*project_day).what("has replicas that differ without an alarm")
             })
             .collect()
     }
@@ -78,7 +78,7 @@ mod tests {
         snapshot(&[first, second].map(|ids| TestDisk::default().with_day(PROJECT_DAY, &recs(ids))))
     }
 
-    fn words(
+    fn messages(
         then: &ClusterSnapshot,
         after: &ClusterSnapshot,
         alarmed: &[ProjectDay],
@@ -92,28 +92,28 @@ mod tests {
     }
 
     #[test]
-    fn copies_that_differ_unheard_are_named_and_equal_ones_pass() {
+    fn differing_replicas_without_an_alarm_are_reported() {
         let (differ, equal) = (two(&["i1", "i2"], &["i1"]), two(&["i1", "i2"], &["i1", "i2"]));
-        let late = words(&differ, &differ, &[], WITHIN_MS + 1);
-        assert_eq!(late, ["L5 p17 2016-02-22 has copies that differ, and no alarm said so"]);
-        assert_eq!(words(&differ, &differ, &[], WITHIN_MS), [""; 0], "there is time left");
-        assert_eq!(words(&differ, &differ, &[PROJECT_DAY], WITHIN_MS + 1), [""; 0], "it was alarmed");
-        assert_eq!(words(&differ, &equal, &[], WITHIN_MS + 1), [""; 0], "it is gone");
-        assert_eq!(words(&equal, &differ, &[], WITHIN_MS + 1), [""; 0], "it came later");
+        let late = messages(&differ, &differ, &[], WITHIN_MS + 1);
+        assert_eq!(late, ["L5 p17 2016-02-22 has replicas that differ without an alarm"]);
+        assert_eq!(messages(&differ, &differ, &[], WITHIN_MS), [""; 0], "there is time left");
+        assert_eq!(messages(&differ, &differ, &[PROJECT_DAY], WITHIN_MS + 1), [""; 0], "an alarm was raised");
+        assert_eq!(messages(&differ, &equal, &[], WITHIN_MS + 1), [""; 0], "it is gone");
+        assert_eq!(messages(&equal, &differ, &[], WITHIN_MS + 1), [""; 0], "it diverged later");
     }
 
     #[test]
-    fn a_copy_that_has_an_event_only_as_it_was_sent_again_later_does_not_differ_any_more() {
+    fn a_replica_that_holds_an_event_only_from_a_later_retry_does_not_differ() {
         let ended = noon_context();
         let first = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
         let again = TestRecord { arrived_ms: ended.at_ms + 1_000, ..TestRecord::new("a", "i1", NOON_MS) };
         let then = snapshot(&[first.clone(), TestDisk::default().with_day(PROJECT_DAY, &[])]);
         let after = snapshot(&[first, TestDisk::default().with_day(PROJECT_DAY, &[again])]);
-        assert_eq!(words(&then, &after, &[], WITHIN_MS + 1), [""; 0]);
+        assert_eq!(messages(&then, &after, &[], WITHIN_MS + 1), [""; 0]);
     }
 
     #[test]
-    fn a_copy_that_does_not_read_differs_unless_a_planned_fault_took_its_bytes() {
+    fn an_unreadable_replica_differs_unless_a_planned_fault_destroyed_its_bytes() {
         let whole = TestDisk::default().with_day(PROJECT_DAY, &recs(&["i1"]));
         let mut corrupt = whole.clone();
         corrupt.put(PROJECT_DAY, "1.seg", bytes::Bytes::from_static(&[7; 40]));
@@ -124,7 +124,7 @@ mod tests {
             let divergence = ReplicaDivergence::at_end_of_faults(&snapshot, &ended);
             divergence.waiting(&BTreeSet::new(), &snapshot, &context).len()
         };
-        assert_eq!(late(&corrupt), 1, "no fault struck this file");
+        assert_eq!(late(&corrupt), 1, "no fault corrupted this file");
         corrupt.mark_corrupted(PROJECT_DAY, "1.seg");
         assert_eq!(late(&corrupt), 0);
     }

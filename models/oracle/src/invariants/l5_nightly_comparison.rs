@@ -97,7 +97,7 @@ impl ComparisonChecker {
         let as_l5 = |found: Violation| Violation {
             invariant: "L5".into(),
             kind: "not-brought-together".into(),
-            detail: format!("{}, though they were compared since", found.detail),
+            detail: format!("{}, even after their comparison", found.detail),
             ..found
         };
         differ.into_iter().map(as_l5).collect()
@@ -147,20 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn copies_that_differ_after_they_were_compared_are_named_each_night_until_they_are_equal() {
+    fn replicas_that_differ_after_a_comparison_are_reported_each_night_until_they_are_equal() {
         let (differ, equal) = (two(&["i1", "i2"], &["i1"], NOON_MS), two(&["i1"], &["i1"], NOON_MS));
         let late = COMPARED_MS + WITHIN_MS + 1;
         let mut checker = checker_with_write(NOON_MS);
-        assert_eq!(found(&mut checker, &differ, late - 1), [""; 0], "it is being compared");
+        assert_eq!(found(&mut checker, &differ, late - 1), [""; 0], "the comparison is running");
         assert_eq!(found(&mut checker.clone(), &equal, late), [""; 0]);
         assert_eq!(found(&mut checker, &differ, late), ["L5 not-brought-together 1"]);
         assert_eq!(found(&mut checker, &differ, late + HOUR_MS), [""; 0], "there is one comparison a night");
         let mut late_in_the_night = checker_with_write(COMPARED_MS + 1);
-        assert_eq!(found(&mut late_in_the_night, &differ, late), [""; 0], "the next one is for it");
+        assert_eq!(found(&mut late_in_the_night, &differ, late), [""; 0], "the next comparison covers it");
     }
 
     #[test]
-    fn what_came_after_the_comparison_is_for_the_next_one() {
+    fn arrivals_after_a_comparison_belong_to_the_next_one() {
         let differ = two(&["i1", "i2"], &["i1"], COMPARED_MS);
         let late = COMPARED_MS + WITHIN_MS + 1;
         let mut checker = checker_with_write(NOON_MS);

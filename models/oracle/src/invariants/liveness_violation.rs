@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_overdue_longest_is_named_first() {
+    fn the_longest_overdue_work_comes_first() {
         let project_day = ProjectDay { project: 17, day: 16_853 };
         let late = |property, since_ms| LivenessViolation::past(property, since_ms, 10, 100).unwrap();
         let mut all = vec![
@@ -104,9 +104,9 @@ mod tests {
         ];
         assert_eq!(LivenessViolation::past("L1", 90, 10, 100), None, "not past its time");
         sort_worst_first(&mut all);
-        let words: Vec<String> = all.iter().map(LivenessViolation::to_string).collect();
+        let messages: Vec<String> = all.iter().map(LivenessViolation::to_string).collect();
         assert_eq!(
-            words,
+            messages,
             ["L1 ingest-1 hints/3-7 is not handed off", "L2 p17 2016-02-22 disk-1 is not compacted"]
         );
     }

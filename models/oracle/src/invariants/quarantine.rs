@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_begins_anew_once_with_each_greater_number() {
+    fn a_day_starts_over_once_per_greater_number() {
         let project_day = ProjectDay { project: 17, day: 1 };
         let mut quarantines = QuarantineTracker::default();
         let mut check =

@@ -47,10 +47,10 @@ impl Default for LedgerConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// An answer to a request that was not sent, or was answered before.
-    #[error("request {0} is not under way: tell the ledger of each request once, and of each answer once")]
+    #[error("request {0} is not in flight: record each request once, and each answer once")]
     NotInFlight(u64),
     /// A request id that was used before.
-    #[error("request {0} is under way already: number each request anew, retries too")]
+    #[error("request {0} is already in flight: give each request a new id, retries too")]
     DuplicateId(u64),
     /// An answer that rejects an item that the request does not have.
     #[error("request {request} has {items} items, its answer rejects item {item}")]
@@ -340,11 +340,11 @@ impl Ledger {
         self.record_observed_floating(read_view);
         for (project_day, day_view) in &read_view.days {
             let Some(day) = self.days.get_mut(project_day) else { continue };
-            let mut held =
-                day_view.events.iter().filter(|held| held.replicas >= read_view.min_replicas).peekable();
+            let mut event =
+                day_view.events.iter().filter(|event| event.replicas >= read_view.min_replicas).peekable();
             for (key, entry) in day.keyed.iter_mut().filter(|(_, entry)| entry.is_open() && !entry.observed) {
-                while held.next_if(|held| held.key.0 < *key).is_some() {}
-                entry.observed = held.peek().is_some_and(|held| held.key.0 == *key);
+                while event.next_if(|event| event.key.0 < *key).is_some() {}
+                entry.observed = event.peek().is_some_and(|event| event.key.0 == *key);
             }
         }
     }

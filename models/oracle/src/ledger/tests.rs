@@ -47,14 +47,14 @@ fn an_event_is_sent_and_then_acked_rejected_or_unknown() {
 }
 
 #[test]
-fn an_event_is_counted_once_however_often_it_is_sent() {
+fn an_event_sent_several_times_counts_once() {
     let mut ledger = ledger();
     let recs = ["i1", "i2", "i3"].map(|id| TestRecord::new("a", id, NOON_MS));
     for attempt in 1..=12 {
         send(&mut ledger, attempt, 17, NOON_MS, &recs.each_ref());
-        let told =
+        let result =
             if attempt < 12 { ledger.record_unknown(attempt) } else { ledger.record_given_up(attempt) };
-        told.unwrap();
+        result.unwrap();
     }
     assert_eq!(ledger.event_attempts(), AttemptCounts { sent: 36, unknown: 36, ..AttemptCounts::default() });
     let all_unknown = EventCounts { sent: 3, unknown: 3, given_up: 3, ..EventCounts::default() };
@@ -62,7 +62,7 @@ fn an_event_is_counted_once_however_often_it_is_sent() {
     send(&mut ledger, 13, 17, NOON_MS, &[&recs[0]]);
     ledger.record_acked(13, &[], NOON_MS).unwrap();
     let one_acked = EventCounts { acked: 1, unknown: 2, given_up: 2, ..all_unknown };
-    assert_eq!(ledger.events(), one_acked, "a later upload had its answer");
+    assert_eq!(ledger.events(), one_acked, "a later upload was answered");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn an_event_that_floats_on_one_send_and_has_a_day_on_another_is_one_event() {
 }
 
 #[test]
-fn strays_are_told_apart() {
+fn invalid_events_are_classified() {
     let mut ledger = ledger();
     let rec = TestRecord::new("a", "i1", NOON_MS);
     send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
@@ -95,7 +95,7 @@ fn strays_are_told_apart() {
 }
 
 #[test]
-fn a_reupload_joins_its_event_and_any_content_sent_is_allowed() {
+fn a_reupload_is_the_same_event_and_may_have_any_sent_content() {
     let mut ledger = ledger();
     let first = TestRecord::new("a", "i1", NOON_MS);
     let second = TestRecord { note: "edited".into(), ..first.clone() };
@@ -108,7 +108,7 @@ fn a_reupload_joins_its_event_and_any_content_sent_is_allowed() {
     send(&mut ledger, 3, 17, NOON_MS + 20, &[&first]);
     ledger.record_acked(3, &[], NOON_MS + 30).unwrap();
     let entry = ledger.entry(PROJECT_DAY, EventIdentity::Keyed(first.key())).unwrap();
-    assert_eq!((entry.acks, entry.acked_at_ms), (2, NOON_MS + 10), "owed since it was first acknowledged");
+    assert_eq!((entry.acks, entry.acked_at_ms), (2, NOON_MS + 10), "owed since its first acknowledgement");
     let has_sent_content = |rec: &TestRecord| {
         ledger.has_sent_content(PROJECT_DAY, rec.key(), EventDigest::of(rec.json().as_bytes()))
     };
@@ -128,7 +128,7 @@ fn the_day_is_the_projects_own() {
 }
 
 #[test]
-fn an_event_without_time_may_arrive_whenever_its_edge_wakes_up() {
+fn an_unanswered_event_without_time_may_arrive_at_any_later_time() {
     let mut ledger = ledger();
     let rec = TestRecord { time_ms: None, ..TestRecord::new("a", "i1", NOON_MS) };
     send(&mut ledger, 1, 17, NOON_MS, &[&rec]);
@@ -144,13 +144,9 @@ fn an_event_without_time_may_arrive_whenever_its_edge_wakes_up() {
     assert_eq!(
         ledger.project_days().collect::<Vec<_>>(),
         [PROJECT_DAY],
-        "the answer tells the day of the second"
+        "the answer determines the day of the second"
     );
-    assert_eq!(
-        [0, 2].map(|later| on(&ledger, later)),
-        [Provenance::Valid; 2],
-        "and of the first says nothing"
-    );
+    assert_eq!([0, 2].map(|later| on(&ledger, later)), [Provenance::Valid; 2], "and not of the first");
 }
 
 #[test]
@@ -191,7 +187,7 @@ fn an_event_without_time_around_midnight_floats() {
 }
 
 #[test]
-fn how_far_around_midnight_follows_from_the_answer_and_the_skew() {
+fn the_answer_and_the_skew_determine_whether_an_event_floats() {
     let rec = TestRecord { time_ms: None, ..TestRecord::new("a", "i1", NOON_MS) };
     let midnight_ms = NOON_MS + 12 * 3_600_000;
     let floats = |sent_at_ms, acked_at_ms| {
@@ -208,7 +204,7 @@ fn how_far_around_midnight_follows_from_the_answer_and_the_skew() {
 }
 
 #[test]
-fn an_answer_bounds_one_copy_of_a_send_that_the_network_may_double() {
+fn an_answer_bounds_one_copy_of_a_send_that_the_network_may_duplicate() {
     let mut zones = ProjectZones::default();
     zones.set(17, 0, "UTC").unwrap();
     let mut ledger = Ledger::new(LedgerConfig { deliveries_per_send: 2, ..LedgerConfig::default() }, zones);
@@ -225,7 +221,7 @@ fn an_answer_bounds_one_copy_of_a_send_that_the_network_may_double() {
 }
 
 #[test]
-fn copies_on_several_days_are_matched_to_sends_that_may_be_there() {
+fn copies_on_several_days_are_matched_to_possible_sends() {
     let mut ledger = ledger();
     let rec = TestRecord { time_ms: None, ..TestRecord::new("a", "i1", NOON_MS) };
     let day_ms = 24 * 3_600_000;
@@ -265,7 +261,7 @@ fn an_event_with_a_time_floats_while_its_zone_is_edited() {
 }
 
 #[test]
-fn the_harness_is_told_of_its_own_mistakes() {
+fn misuse_by_the_harness_is_an_error() {
     let mut ledger = ledger();
     let rec = TestRecord::new("a", "i1", NOON_MS);
     assert_eq!(ledger.record_unknown(1), Err(LedgerError::NotInFlight(1)));

@@ -81,15 +81,15 @@ fn read_at(file: &FileView) -> Result<Catalog, ReadErrorKind> {
         });
     }
     if !catalog.behind.is_sorted_by(|one, next| one.project < next.project) {
-        return Err(ReadErrorKind::RuleViolated("projects that are behind are not sorted, each once"));
+        return Err(ReadErrorKind::RuleViolated("projects in `behind` are not sorted and unique"));
     }
     if catalog.behind.iter().any(|behind| behind.position_ms >= catalog.position_ms) {
         return Err(ReadErrorKind::RuleViolated(
-            "a project that is behind is not before the catalog's position",
+            "a position in `behind` is not before the catalog's position",
         ));
     }
     if !catalog.days.is_sorted_by(|one, next| (one.project, one.day) < (next.project, next.day)) {
-        return Err(ReadErrorKind::RuleViolated("days are not sorted by project and day, each once"));
+        return Err(ReadErrorKind::RuleViolated("days are not sorted by project and day, or not unique"));
     }
     for day in &catalog.days {
         if !day.segments.is_sorted_by(|one, next| one.hash <= next.hash) {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_catalog_is_named_by_its_position_and_text() {
+    fn a_catalog_is_named_by_its_position_and_hash() {
         let day = format!(
             r#"{{"project":17,"day":16853,"segments":[{{"hash":"{}","bytes":8,"records":4}}]}}"#,
             "b".repeat(64)
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn projects_that_are_behind_are_in_order_and_before_the_position() {
+    fn projects_behind_are_sorted_and_before_the_position() {
         let read_with = |behind: &str| {
             let text = text("").replace("\"format\":1", &format!("\"format\":2,\"behind\":[{behind}]"));
             read(&file(&text, "0001456185600000")).map(|catalog| catalog.behind)
@@ -145,10 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_in_order_and_days_stand_once() {
+    fn lists_are_sorted_and_days_are_unique() {
         let days = [r#"{"project":17,"day":5,"segments":[]}"#, r#"{"project":17,"day":5,"segments":[]}"#];
         let flaw = read(&file(&text(&days.join(",")), "0001456185600000")).unwrap_err().kind;
-        assert_eq!(flaw, ReadErrorKind::RuleViolated("days are not sorted by project and day, each once"));
+        assert_eq!(
+            flaw,
+            ReadErrorKind::RuleViolated("days are not sorted by project and day, or not unique")
+        );
         let format = text("").replace("\"format\":1", "\"format\":3");
         assert!(
             read(&file(&format, "0001456185600000")).unwrap_err().to_string().contains("format 3 is unknown")

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_names_itself() {
+    fn an_event_states_its_identity_and_time() {
         let json = r#"{"event":"Signed up","properties":{"time":1456190481,"distinct_id":"u1","$insert_id":"i-1","token":"t","n":1.5e3}}"#;
         let fields = fields(json).unwrap();
         assert_eq!(
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn malformed_events_are_rejected() {
         for json in ["", "[]", "{}", r#"{"event":1,"properties":{}}"#, r#"{"event":"a"}"#, "{\"event\":\"a\""]
         {
             assert!(fields(json).is_err(), "{json}");

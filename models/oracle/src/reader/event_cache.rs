@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn each_text_is_read_once_while_there_is_room() {
+    fn each_text_is_parsed_once_until_the_cache_is_full() {
         let mut texts = EventCache::default();
         let mut reads = 0;
         for number in (0..2_000u128).chain(0..2_000) {
@@ -141,14 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_does_not_read_is_not_remembered() {
+    fn a_malformed_text_is_not_cached() {
         let mut texts = EventCache::default();
         assert!(texts.of(EventDigest(1), || EventFacts::read(b"{}")).is_err());
         assert_eq!(texts.of(EventDigest(1), || Ok(facts(1))), Ok(facts(1)));
     }
 
     #[test]
-    fn a_full_table_starts_anew() {
+    fn a_full_cache_is_cleared() {
         let mut texts = EventCache::default();
         for number in 0..=(MAX_ENTRIES as u128 * 2) {
             texts.of(EventDigest(number), || Ok(facts(number))).unwrap();

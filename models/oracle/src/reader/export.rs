@@ -61,7 +61,8 @@ pub fn read(path: &str, body: &[u8]) -> Result<Vec<StoredRecord>, ReadError> {
         ReadError::new(path, (error.valid_up_to() as u64, ReadErrorKind::MalformedJson("not UTF-8".into())))
     })?;
     for (number, line) in (1u32..).zip(text.split_inclusive('\n')) {
-        let record = line.strip_suffix('\n').ok_or(ReadErrorKind::RuleViolated("the last line does not end"));
+        let record =
+            line.strip_suffix('\n').ok_or(ReadErrorKind::RuleViolated("the last line is unterminated"));
         let record = record.and_then(|line| read_line(line, number));
         let record = record.map_err(|flaw| ReadError::new(path, (u64::from(number), flaw)))?;
         if records.last().is_some_and(|last| is_before(&record, last)) {
@@ -102,7 +103,7 @@ mod tests {
     use crate::identity::{DedupKey, EventDigest};
 
     #[test]
-    fn the_text_as_sent_comes_back() {
+    fn the_sent_text_is_restored() {
         let sent = r#"{"event":"a b","properties":{"$insert_id":"i1","time":1456190481,"x":{"y":1}},"z":[]}"#;
         let line = sent.replace("{\"y\":1}}", "{\"y\":1},\"mp_processing_time_ms\":1456190489000}");
         let records = read("export", format!("{line}\n").as_bytes()).unwrap();
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_shape_are_compared() {
+    fn order_and_shape_are_checked() {
         let line = |id: &str, time: u64| {
             format!(
                 "{{\"event\":\"a\",\"properties\":{{\"$insert_id\":\"{id}\",\"time\":{time},\"mp_processing_time_ms\":1}}}}\n"
@@ -143,7 +144,7 @@ mod tests {
         let line = r#"{"event":"a b","properties":{"time":5,"mp_processing_time_ms":7}}"#;
         let flaw = |body: &str| read("export", body.as_bytes()).err().map(|error| error.kind.to_string());
         assert_eq!(flaw(&format!("{line}\n{line}\n")), None);
-        assert_eq!(flaw(line).unwrap(), "the last line does not end");
+        assert_eq!(flaw(line).unwrap(), "the last line is unterminated");
         let white = "a line has white space between its tokens";
         for body in [
             format!("{line}\r\n"),
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_put_to_the_projects_days() {
+    fn lines_are_grouped_by_the_projects_days() {
         let mut zones = ProjectZones::default();
         zones.set(17, 0, "America/Los_Angeles").unwrap();
         let line = |time: u64| {

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_read_back_wherever_chunks_end() {
+    fn frames_decode_across_chunk_boundaries() {
         let file = [&MAGIC[..], &frame(b"one"), &frame(b"two")].concat();
         for cut in 0..file.len() {
             let (payloads, tail) = read(&[&file[..cut], &file[cut..]]).unwrap();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotten_length_does_not_hide_the_frames_behind_it() {
+    fn a_corrupt_length_does_not_hide_the_frames_after_it() {
         let file = [&MAGIC[..], &frame(b"one"), &frame(b"second"), &frame(b"three")].concat();
         for at in 8..33 {
             for bit in 0..8 {
@@ -265,13 +265,13 @@ mod tests {
     }
 
     #[test]
-    fn zeros_behind_the_last_frame_are_torn() {
+    fn zeros_after_the_last_frame_are_torn() {
         let (payloads, tail) = read(&[&MAGIC, &frame(b"one"), &[0; 64]]).unwrap();
         assert_eq!((payloads.len(), tail), (1, FileTail::Torn { at: 19 }));
     }
 
     #[test]
-    fn the_hole_of_a_lost_append_is_torn_though_a_later_append_was_kept() {
+    fn the_hole_of_a_lost_append_is_torn_even_before_a_later_append() {
         let (payloads, tail) = read(&[&MAGIC, &frame(b"one"), &[0; 11], &frame(b"two")]).unwrap();
         assert_eq!((payloads.len(), tail), (1, FileTail::Torn { at: 19 }));
     }

@@ -81,7 +81,7 @@ mod tests {
     use crate::view::FileView;
 
     #[test]
-    fn a_gap_is_open_until_a_line_closes_it_whole_or_in_part() {
+    fn a_gap_is_open_until_a_line_closes_it_in_full_or_in_part() {
         let text = concat!(
             "\n{\"edge\":1,\"first\":5,\"last\":7,\"arrived_ms\":100,\"why\":\"x\"}\n",
             "{\"edge\":1,\"first\":9,\"la",

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hold_stands_until_it_is_released_or_thirty_days_old() {
+    fn a_hold_is_active_until_its_release_or_for_thirty_days() {
         let key = "objects/holds/1728000000-17-2016-02-22-456-461";
         let release = format!("{key}-released");
         let hold = RetentionHold {

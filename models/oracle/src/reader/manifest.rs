@@ -133,7 +133,7 @@ mod tests {
         {"id":2,"tier":"late","sealed":false,"bytes":0,"records":0,"hash":""}],"remove":[],"next_id":3,"compactions":0}"#;
 
     #[test]
-    fn the_last_edit_says_what_is_live() {
+    fn the_last_edit_defines_the_live_files() {
         let hash = "a".repeat(64);
         let merge = format!(
             r#"{{"version":2,"token":3,"add":[{{"id":3,"tier":"compacted","sealed":true,"bytes":81,"records":4,"hash":"{hash}"}}],
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_held_to() {
+    fn malformed_edits_are_rejected() {
         let flaw = |edit: &str| read(&[edit]).unwrap_err().1.to_string();
         assert!(flaw(&OPEN.replace("\"token\":0,", "")).contains("missing field `token`"));
         assert!(flaw(&OPEN.replace("late", "later")).contains("unknown variant `later`"));

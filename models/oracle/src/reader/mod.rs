@@ -59,7 +59,7 @@ pub enum ReadErrorKind {
     #[error("reserved field is {0}, not zero")]
     ReservedNotZero(u32),
     /// A header or record contradicts its path or header.
-    #[error("{field} is {found}, its place says {expected}")]
+    #[error("{field} is {found}, its path states {expected}")]
     Misplaced {
         /// Name of the field.
         field: &'static str,
@@ -69,7 +69,7 @@ pub enum ReadErrorKind {
         expected: String,
     },
     /// A bad frame with a valid one after it.
-    #[error("corrupt frame in the middle: valid frames follow it")]
+    #[error("corrupt frame with valid frames after it")]
     CorruptFrame,
     /// A sealed file ends with bytes that are not a frame.
     #[error("sealed file has a torn tail")]
@@ -83,7 +83,7 @@ pub enum ReadErrorKind {
         has_bytes: u64,
     },
     /// Bytes after the last field.
-    #[error("{0} bytes behind the last field")]
+    #[error("{0} bytes after the last field")]
     TrailingBytes(u64),
     /// An undefined code.
     #[error("{field} {value} is unknown")]
@@ -100,13 +100,13 @@ pub enum ReadErrorKind {
     #[error("JSON is malformed: {0}")]
     MalformedJson(String),
     /// A compacted segment's records are out of order, or a key appears twice.
-    #[error("compacted record {record} is out of order or has the key of another")]
+    #[error("compacted record {record} is out of order or repeats a key")]
     Unsorted {
         /// Index of the later record of the two, from 0.
         record: u64,
     },
     /// A manifest edit's version does not follow its predecessor's.
-    #[error("version {found} stands where {expected} belongs")]
+    #[error("version is {found}, expected {expected}")]
     VersionGap {
         /// Version in the file.
         found: u64,
@@ -114,7 +114,7 @@ pub enum ReadErrorKind {
         expected: u64,
     },
     /// A size, count, hash or number differs from the value stated elsewhere.
-    #[error("{what} is {found}, stated is {stated}")]
+    #[error("{what} is {found}, expected {stated}")]
     Mismatch {
         /// Name of the property.
         what: &'static str,

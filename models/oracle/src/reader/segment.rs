@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_read_strictly() {
+    fn paths_are_parsed_strictly() {
         let project_day = ProjectDay { project: 17, day: 16_853 };
         assert_eq!(parse_arb_path("arb/17/2016-02-22/3.seg"), Some(ArbPath::Segment(project_day, 3)));
         assert_eq!(parse_arb_path("arb/17/2016-02-22/manifest"), Some(ArbPath::Manifest(project_day)));
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_keeps_who_and_when() {
+    fn a_record_keeps_its_identity_and_time() {
         let rec = TestRecord::new("Signed up", "i1", 1_456_190_481_000);
         let records = read(&test_support::block(&[
             rec.clone(),
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_or_time_is_seen() {
+    fn a_wrong_key_or_time_is_flagged() {
         let mut bytes = test_support::block(&[TestRecord::new("a", "i1", 1_456_190_481_000)]);
         bytes[4 + 32] ^= 1; // the key's first byte
         assert!(read(&bytes).unwrap()[0].key_is_wrong());
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_lengths_are_compared() {
+    fn counts_and_lengths_are_checked() {
         let good = test_support::block(&[TestRecord::new("a", "i1", 1_456_190_481_000)]);
         assert!(read(&good).is_ok());
         assert_eq!(read(&[0, 0, 0, 0]).unwrap().len(), 0);

@@ -93,7 +93,7 @@ fn read_at(file: &FileView) -> Result<TeeFile, (u64, ReadErrorKind)> {
     for frame in frames {
         let record = record(&frame.payload, hour, edge).map_err(|flaw| (frame.at, flaw))?;
         if !sequences.insert(record.sequence) {
-            return Err((frame.at, ReadErrorKind::RuleViolated("a request's number stands twice")));
+            return Err((frame.at, ReadErrorKind::RuleViolated("a request's sequence number appears twice")));
         }
         records.push(record);
     }
@@ -160,7 +160,7 @@ mod tests {
     use crate::test_support::{TestTeeRecord, tee_file};
 
     #[test]
-    fn a_request_reads_back_byte_for_byte() {
+    fn a_request_decodes_byte_for_byte() {
         let rec = TestTeeRecord { sequence: 1 << 40 | 7, arrived_ms: 7_200_001, body: b"[1]".to_vec() };
         let file = read(&FileView::whole("tee/2-1-1.tee", tee_file(2, 1, &[rec]))).unwrap();
         assert_eq!((file.edge, file.hour, file.boot, file.tail), (1, 2, 1, FileTail::Clean));
@@ -171,17 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn a_record_belongs_to_its_file() {
+    fn a_record_must_match_its_file_name() {
         let rec = |sequence, arrived_ms| TestTeeRecord { sequence, arrived_ms, body: Vec::new() };
         let flaw = |name: &str, records: &[TestTeeRecord]| {
             read(&FileView::whole(name, tee_file(2, 1, records))).unwrap_err().kind.to_string()
         };
-        assert_eq!(flaw("tee/3-1-1.tee", &[]), "hour is 2, its place says 3");
-        assert_eq!(flaw("tee/2-0-1.tee", &[]), "edge is 1, its place says 0");
-        assert_eq!(flaw("tee/2-1-1.tee", &[rec(1, 7_199_999)]), "hour is 1, its place says 2");
+        assert_eq!(flaw("tee/3-1-1.tee", &[]), "hour is 2, its path states 3");
+        assert_eq!(flaw("tee/2-0-1.tee", &[]), "edge is 1, its path states 0");
+        assert_eq!(flaw("tee/2-1-1.tee", &[rec(1, 7_199_999)]), "hour is 1, its path states 2");
         assert_eq!(
             flaw("tee/2-1-1.tee", &[rec(1, 7_200_000), rec(1, 7_200_000)]),
-            "a request's number stands twice"
+            "a request's sequence number appears twice"
         );
         for wrong in
             ["tee/2-1.tee", "objects/tee/2-1-1.tee", "tee/2-1-1.by-1.tee", "objects/tee/2-1-1.by-x.tee"]

@@ -58,7 +58,7 @@ fn reads(path: &str, chunks: Vec<Bytes>) -> bool {
 }
 
 #[test]
-fn good_files_read_however_they_are_cut_into_chunks() {
+fn valid_files_decode_for_every_split_into_chunks() {
     for (path, bytes) in files() {
         for cut in 0..=bytes.len() {
             assert!(reads(&path, vec![bytes.slice(..cut), bytes.slice(cut..)]), "{path} cut at {cut}");
@@ -68,7 +68,7 @@ fn good_files_read_however_they_are_cut_into_chunks() {
 
 /// Every byte of a sealed file, catalog or header is checked; a torn file may have lost its tail.
 #[test]
-fn any_bit_that_flips_is_noticed() {
+fn every_flipped_bit_is_detected() {
     for (path, bytes) in files() {
         let whole = tails(&path, &bytes);
         for at in 0..bytes.len() {
@@ -98,7 +98,7 @@ fn tails(path: &str, bytes: &Bytes) -> Option<FileTail> {
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_never_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for (path, good) in files() {
             reads(&path, vec![Bytes::from(bytes.clone())]);
             // The bytes after a valid header.
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_export_reader_panic(time in "[-0-9.eE]{0,12}", tail in ".{0,20}") {
+    fn arbitrary_text_never_makes_the_export_reader_panic(time in "[-0-9.eE]{0,12}", tail in ".{0,20}") {
         let line = format!("{{\"event\":\"a\",\"properties\":{{\"time\":{time},\"mp_processing_time_ms\":5}}}}{tail}");
         let _ = export::read("export", line.as_bytes());
     }
