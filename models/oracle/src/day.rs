@@ -155,8 +155,8 @@ impl ProjectZones {
     fn zones_within(&self, project: u32, from_ms: i64, to_ms: i64) -> Result<(usize, usize), ZoneError> {
         let history = self.history.get(&project).filter(|history| !history.is_empty());
         let history = history.ok_or(ZoneError::UnknownProject(project))?;
-        let place = |at_ms: i64| history.partition_point(|(since, _)| *since <= at_ms).saturating_sub(1);
-        Ok((place(from_ms), place(to_ms)))
+        let index = |at_ms: i64| history.partition_point(|(since, _)| *since <= at_ms).saturating_sub(1);
+        Ok((index(from_ms), index(to_ms)))
     }
 
     /// Returns the end of the project's day that contains `at_ms`: its next midnight, or a bound of 49 h if there is
@@ -166,10 +166,10 @@ impl ProjectZones {
     /// A project without zones, or a time outside the calendar.
     pub fn next_midnight_ms(&self, project: u32, at_ms: i64) -> Result<i64, ZoneError> {
         /// Longer than any calendar day.
-        const MOST_MS: i64 = 49 * 3_600_000;
+        const MAX_DAY_MS: i64 = 49 * 3_600_000;
         let zone = self.zone_at(project, at_ms)?;
         let today = day_in(zone, at_ms)?;
-        let (mut before_ms, mut after_ms) = (at_ms, at_ms + MOST_MS);
+        let (mut before_ms, mut after_ms) = (at_ms, at_ms + MAX_DAY_MS);
         while after_ms - before_ms > 1 {
             let middle_ms = before_ms + (after_ms - before_ms) / 2;
             match day_in(zone, middle_ms)? > today {

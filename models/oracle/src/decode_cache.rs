@@ -66,7 +66,7 @@ pub struct DecodeCache {
     manifests: BTreeMap<Vec<BufferAddress>, CacheEntry<CachedFile<Manifest>>>,
     manifests_by_hash: BTreeMap<[u8; 32], CacheEntry<Arc<Manifest>>>,
     days: BTreeMap<Vec<u64>, CacheEntry<Arc<DayContent>>>,
-    tees: BTreeMap<(String, Vec<BufferAddress>), CacheEntry<CachedTeeFile>>,
+    tee_files: BTreeMap<(String, Vec<BufferAddress>), CacheEntry<CachedTeeFile>>,
     texts: EventCache,
 }
 
@@ -93,7 +93,7 @@ impl DecodeCache {
         self.manifests.retain(|_, cached| cached.round >= oldest);
         self.manifests_by_hash.retain(|_, cached| cached.round >= oldest);
         self.days.retain(|_, cached| cached.round >= oldest);
-        self.tees.retain(|_, cached| cached.round >= oldest);
+        self.tee_files.retain(|_, cached| cached.round >= oldest);
     }
 
     /// Returns the number of entries.
@@ -224,13 +224,13 @@ impl DecodeCache {
     pub(crate) fn tee(&mut self, file: &FileView) -> Result<Arc<Vec<TeedRequest>>, ReadError> {
         file.read().map_err(|wrong| ReadError::new(&file.path, wrong))?;
         let name = (file.path.clone(), buffer_addresses(&file.chunks));
-        if let Some(cached) = self.tees.get_mut(&name) {
+        if let Some(cached) = self.tee_files.get_mut(&name) {
             cached.round = self.round;
             return cached.value.read.clone();
         }
         let read = i11_tee::teed_requests(file);
         let value = CachedTeeFile { _alive: file.chunks.clone(), read: read.clone() };
-        self.tees.insert(name, CacheEntry { value, round: self.round });
+        self.tee_files.insert(name, CacheEntry { value, round: self.round });
         read
     }
 

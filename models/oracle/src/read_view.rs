@@ -89,8 +89,8 @@ impl ReadView {
 
     /// Returns the view of a single replica.
     #[must_use]
-    pub fn of_single(place: &DayContents) -> ReadView {
-        ReadView::of(&[place], 1)
+    pub fn of_single(replica: &DayContents) -> ReadView {
+        ReadView::of(&[replica], 1)
     }
 }
 

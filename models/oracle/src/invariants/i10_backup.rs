@@ -48,7 +48,7 @@ pub fn check(
     ledger: &Ledger,
     store: &DiskView,
     production: &ReadView,
-    promise: &BackupPolicy,
+    policy: &BackupPolicy,
     context: &CheckContext,
 ) -> BackupCheck {
     let objects = ObjectStoreView::of(store);
@@ -57,7 +57,7 @@ pub fn check(
     let mut checked = BackupCheck { backups: catalogs.len(), ..BackupCheck::default() };
     checked.violations.extend(unreadable.iter().filter_map(|error| damage(store, None, error, context)));
     let position_ms = newest.as_ref().map(DecodedBackup::earliest_position_ms);
-    checked.violations.extend(stale(store, position_ms, promise, context));
+    checked.violations.extend(stale(store, position_ms, policy, context));
     if let Some(backup) = &newest {
         let damages = backup
             .problems
@@ -73,13 +73,13 @@ pub fn check(
 fn stale(
     store: &DiskView,
     position_ms: Option<i64>,
-    promise: &BackupPolicy,
+    policy: &BackupPolicy,
     context: &CheckContext,
 ) -> Option<Violation> {
     // A project that is in no backup yet ages from the start of the policy.
-    let since_ms = position_ms.unwrap_or(i64::MIN).max(promise.since_ms);
+    let since_ms = position_ms.unwrap_or(i64::MIN).max(policy.since_ms);
     let age_ms = context.at_ms - since_ms;
-    if promise.excused.available_ms(since_ms, context.at_ms) <= promise.interval_ms + promise.slack_ms {
+    if policy.excused.available_ms(since_ms, context.at_ms) <= policy.interval_ms + policy.slack_ms {
         return None;
     }
     let kind = if position_ms.is_some() { "stale" } else { "none" };
@@ -226,13 +226,13 @@ mod tests {
     fn found_of(
         store: &TestStore,
         production: &[&str],
-        promise: &BackupPolicy,
+        policy: &BackupPolicy,
         context: &CheckContext,
     ) -> Vec<(String, u64, bool)> {
         let ledger = TestClients::new().acked(17, &recs(&["i1", "i2"])).ledger;
         let production = read_view(&[TestDisk::default().with_day(PROJECT_DAY, &recs(production))]);
         let checked =
-            check(&mut DecodeCache::default(), &ledger, &store.view("dc-1"), &production, promise, context);
+            check(&mut DecodeCache::default(), &ledger, &store.view("dc-1"), &production, policy, context);
         checked.violations.into_iter().map(|v| (v.kind, v.items, v.loses_items)).collect()
     }
 
@@ -294,8 +294,8 @@ mod tests {
         let stale = |excused_h: &[(i64, i64)], later_ms: i64| {
             let context = CheckContext { at_ms: NOON_MS + later_ms, ..noon_context() };
             let spans = excused_h.iter().map(|(from, to)| (NOON_MS + from * HOUR_MS, NOON_MS + to * HOUR_MS));
-            let promise = BackupPolicy { excused: ExcusedPeriods::of(spans), ..daily() };
-            found_of(&store(NOON_MS + HOUR_MS, &all), &all, &promise, &context).len()
+            let policy = BackupPolicy { excused: ExcusedPeriods::of(spans), ..daily() };
+            found_of(&store(NOON_MS + HOUR_MS, &all), &all, &policy, &context).len()
         };
         let due_ms = 26 * HOUR_MS;
         assert_eq!((stale(&[], due_ms), stale(&[], due_ms + 1)), (0, 1));

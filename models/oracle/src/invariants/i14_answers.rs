@@ -17,15 +17,15 @@ use std::collections::BTreeMap;
 
 const DAY_MS: i64 = 86_400_000;
 /// `/track` accepts events of the last five days.
-const TRACK_AGE_MS: i64 = 5 * DAY_MS;
+const MAX_TRACK_AGE_MS: i64 = 5 * DAY_MS;
 /// `/import` accepts events from 1971 on.
 const IMPORT_FROM_MS: i64 = 365 * DAY_MS;
 /// Both accept events up to an hour ahead.
-const AHEAD_MS: i64 = DAY_MS / 24;
+const MAX_AHEAD_MS: i64 = DAY_MS / 24;
 /// A request with more text than this may be refused as a whole (10 MB).
-const MAY_BE_TOO_LONG_BYTES: u64 = 10_000_000;
+const SIZE_LIMIT_BYTES: u64 = 10_000_000;
 /// A request with more text than this (1 MB) may also be refused if it was compressed by more than this ratio.
-const MAY_BE_TOO_DENSE: (u64, u64) = (1_000_000, 200);
+const COMPRESSION_LIMIT: (u64, u64) = (1_000_000, 200);
 
 /// Granularity of the answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,8 @@ pub struct AnswerChecker {
 impl AnswerChecker {
     /// Checks one answer.
     pub fn check(&mut self, request: &AnsweredRequest, events: &[AnsweredRequestEvent<'_>]) {
-        let mut due: Vec<ExpectedOutcome> = events.iter().map(|event| request.due(event)).collect();
+        let mut due: Vec<ExpectedOutcome> =
+            events.iter().map(|event| request.expected_outcome(event)).collect();
         if request.answering == ResponseGranularity::PerRequest && due.iter().any(|one| *one != due[0]) {
             due.fill(ExpectedOutcome::Undetermined);
         }
@@ -142,8 +143,8 @@ impl AnswerChecker {
 }
 
 impl AnsweredRequest {
-    fn due(&self, answered: &AnsweredRequestEvent<'_>) -> ExpectedOutcome {
-        let by_time = self.due_by_time(answered.event.time_ms);
+    fn expected_outcome(&self, answered: &AnsweredRequestEvent<'_>) -> ExpectedOutcome {
+        let by_time = self.expected_by_time(answered.event.time_ms);
         match (answered.is_well_formed, by_time) {
             (false, _) | (_, ExpectedOutcome::Refused) => ExpectedOutcome::Refused,
             (true, ExpectedOutcome::Accepted) if !self.may_be_too_large() => ExpectedOutcome::Accepted,
@@ -152,26 +153,26 @@ impl AnsweredRequest {
     }
 
     fn may_be_too_large(&self) -> bool {
-        let (text_bytes, ratio) = MAY_BE_TOO_DENSE;
-        self.text_bytes > MAY_BE_TOO_LONG_BYTES
+        let (text_bytes, ratio) = COMPRESSION_LIMIT;
+        self.text_bytes > SIZE_LIMIT_BYTES
             || (self.text_bytes > text_bytes && self.text_bytes / ratio >= self.body_bytes)
     }
 
     /// Returns the outcome by the event's time, for every arrival that is possible.
-    fn due_by_time(&self, time_ms: Option<i64>) -> ExpectedOutcome {
+    fn expected_by_time(&self, time_ms: Option<i64>) -> ExpectedOutcome {
         let Some(time_ms) = time_ms else { return ExpectedOutcome::Accepted };
         let is_taken = |arrived_ms: i64| {
             let from_ms = match self.answering {
-                ResponseGranularity::PerRequest => arrived_ms - TRACK_AGE_MS,
+                ResponseGranularity::PerRequest => arrived_ms - MAX_TRACK_AGE_MS,
                 ResponseGranularity::PerItem => IMPORT_FROM_MS,
             };
-            (from_ms..=arrived_ms + AHEAD_MS).contains(&time_ms)
+            (from_ms..=arrived_ms + MAX_AHEAD_MS).contains(&time_ms)
         };
         let first_ms = self.sent_at_ms.saturating_sub(self.clock_skew_ms);
         let last_ms = self.answered_at_ms.saturating_add(self.clock_skew_ms);
         // The window of legal times moves with the arrival. If two arrivals agree, every arrival between them agrees,
         // unless the whole window lies between them.
-        let spans_window = last_ms - first_ms > TRACK_AGE_MS + AHEAD_MS;
+        let spans_window = last_ms - first_ms > MAX_TRACK_AGE_MS + MAX_AHEAD_MS;
         match (is_taken(first_ms), is_taken(last_ms)) {
             (true, true) if !spans_window => ExpectedOutcome::Accepted,
             (false, false) if !spans_window => ExpectedOutcome::Refused,
@@ -254,14 +255,14 @@ mod tests {
         };
         let (track, import) = (ResponseGranularity::PerRequest, ResponseGranularity::PerItem);
         for (answering, from_noon_ms, due) in [
-            (track, -TRACK_AGE_MS + 1_100, ExpectedOutcome::Accepted),
-            (track, -TRACK_AGE_MS + 500, ExpectedOutcome::Undetermined),
-            (track, -TRACK_AGE_MS - 1_100, ExpectedOutcome::Refused),
-            (track, AHEAD_MS - 1_100, ExpectedOutcome::Accepted),
-            (import, -TRACK_AGE_MS - 1_100, ExpectedOutcome::Accepted),
+            (track, -MAX_TRACK_AGE_MS + 1_100, ExpectedOutcome::Accepted),
+            (track, -MAX_TRACK_AGE_MS + 500, ExpectedOutcome::Undetermined),
+            (track, -MAX_TRACK_AGE_MS - 1_100, ExpectedOutcome::Refused),
+            (track, MAX_AHEAD_MS - 1_100, ExpectedOutcome::Accepted),
+            (import, -MAX_TRACK_AGE_MS - 1_100, ExpectedOutcome::Accepted),
             (import, IMPORT_FROM_MS - NOON_MS - 1, ExpectedOutcome::Refused),
-            (import, AHEAD_MS + 900, ExpectedOutcome::Undetermined),
-            (import, AHEAD_MS + 1_100, ExpectedOutcome::Refused),
+            (import, MAX_AHEAD_MS + 900, ExpectedOutcome::Undetermined),
+            (import, MAX_AHEAD_MS + 1_100, ExpectedOutcome::Refused),
         ] {
             let wrong =
                 (violations(answering, from_noon_ms, false), violations(answering, from_noon_ms, true));

@@ -27,7 +27,7 @@ pub fn check(
     now_ms: i64,
 ) -> Vec<LivenessViolation> {
     let past =
-        |since_ms: i64| LivenessViolation::past("L1", since_ms.max(faults_ended_ms), WITHIN_MS, now_ms);
+        |since_ms: i64| LivenessViolation::if_overdue("L1", since_ms.max(faults_ended_ms), WITHIN_MS, now_ms);
     let clients = past(faults_ended_ms).filter(|_| clients_waiting > 0);
     let clients =
         clients.map(|late| late.at("clients").what(format!("{clients_waiting} still wait for an answer")));

@@ -67,7 +67,8 @@ impl DirtySegmentChecker {
         let is_late = |segments: &BTreeMap<u64, i64>| {
             let first_ms = segments.values().min();
             first_ms.is_some_and(|first| {
-                LivenessViolation::past("L2", (*first).max(faults_ended_ms), WITHIN_MS, now_ms).is_some()
+                LivenessViolation::if_overdue("L2", (*first).max(faults_ended_ms), WITHIN_MS, now_ms)
+                    .is_some()
             })
         };
         self.since_ms
@@ -82,7 +83,8 @@ impl DirtySegmentChecker {
     pub fn waiting(&self, faults_ended_ms: i64, now_ms: i64) -> Vec<LivenessViolation> {
         let late = |((disk, project_day), segments): (&(String, ProjectDay), &BTreeMap<u64, i64>)| {
             let (id, first_ms) = segments.iter().min_by_key(|(id, since_ms)| (**since_ms, **id))?;
-            let late = LivenessViolation::past("L2", (*first_ms).max(faults_ended_ms), WITHIN_MS, now_ms)?;
+            let late =
+                LivenessViolation::if_overdue("L2", (*first_ms).max(faults_ended_ms), WITHIN_MS, now_ms)?;
             Some(late.at(disk).of(*project_day).file(&format!("{id}.seg")).what("is not compacted"))
         };
         self.since_ms.iter().filter_map(late).collect()

@@ -35,7 +35,7 @@ pub fn check(
         if newest_ms.is_some_and(|newest_ms| newest_ms >= faults_ended_ms - SKEW_MS) {
             return None;
         }
-        let late = LivenessViolation::past("L3", faults_ended_ms, within_ms, now_ms)?;
+        let late = LivenessViolation::if_overdue("L3", faults_ended_ms, within_ms, now_ms)?;
         Some(late.at(&store.name).what("has no backup that was taken since faults ended"))
     };
     stores.iter().filter_map(late).collect()

@@ -19,12 +19,12 @@ pub struct UnfinishedRecovery {
 
 /// Reports the recoveries that have not ended in time.
 #[must_use]
-pub fn check(begun: &[UnfinishedRecovery], faults_ended_ms: i64, now_ms: i64) -> Vec<LivenessViolation> {
+pub fn check(unfinished: &[UnfinishedRecovery], faults_ended_ms: i64, now_ms: i64) -> Vec<LivenessViolation> {
     let late = |one: &UnfinishedRecovery| {
-        let late = LivenessViolation::past("L4", one.at_ms.max(faults_ended_ms), WITHIN_MS, now_ms)?;
+        let late = LivenessViolation::if_overdue("L4", one.at_ms.max(faults_ended_ms), WITHIN_MS, now_ms)?;
         Some(late.at(&one.node).what("started a recovery that has not ended"))
     };
-    begun.iter().filter_map(late).collect()
+    unfinished.iter().filter_map(late).collect()
 }
 
 #[cfg(test)]
@@ -33,12 +33,12 @@ mod tests {
 
     #[test]
     fn an_unfinished_recovery_is_reported_half_a_day_after_its_start_or_the_end_of_faults() {
-        let begun = |at_ms| [UnfinishedRecovery { node: "operator".into(), at_ms }];
-        assert_eq!(check(&begun(5), 10, 10 + WITHIN_MS), []);
-        let late = check(&begun(5), 10, 11 + WITHIN_MS);
+        let unfinished = |at_ms| [UnfinishedRecovery { node: "operator".into(), at_ms }];
+        assert_eq!(check(&unfinished(5), 10, 10 + WITHIN_MS), []);
+        let late = check(&unfinished(5), 10, 11 + WITHIN_MS);
         assert_eq!(late[0].to_string(), "L4 operator started a recovery that has not ended");
         assert_eq!(late[0].since_ms, 10);
-        assert_eq!(check(&begun(20), 10, 20 + WITHIN_MS), []);
+        assert_eq!(check(&unfinished(20), 10, 20 + WITHIN_MS), []);
         assert_eq!(check(&[], 10, 99 + WITHIN_MS), [], "all have ended");
     }
 }

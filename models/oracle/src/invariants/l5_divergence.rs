@@ -41,15 +41,15 @@ impl ReplicaDivergence {
         snapshot: &ClusterSnapshot,
         context: &CheckContext,
     ) -> Vec<LivenessViolation> {
-        let Some(late) = LivenessViolation::past("L5", self.at_ms, WITHIN_MS, context.at_ms) else {
+        let Some(late) = LivenessViolation::if_overdue("L5", self.at_ms, WITHIN_MS, context.at_ms) else {
             return Vec::new();
         };
         // Both cuts must differ: an event that one replica holds only from a later retry is in all of them.
         let still = differing(snapshot, self.at_ms - CUT_SLACK_MS, context);
         let today = differing(snapshot, context.at_ms - CUT_SLACK_MS, context);
         let still: BTreeSet<ProjectDay> = still.intersection(&today).copied().collect();
-        let unheard = self.days.intersection(&still).filter(|project_day| !alarmed.contains(project_day));
-        unheard
+        let unalarmed = self.days.intersection(&still).filter(|project_day| !alarmed.contains(project_day));
+        unalarmed
             .map(|project_day| {
                 late.clone().of(*project_day).what("has replicas that differ without an alarm")
             })

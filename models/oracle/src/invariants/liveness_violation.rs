@@ -28,7 +28,7 @@ pub struct LivenessViolation {
 
 impl LivenessViolation {
     /// Returns `None` unless the deadline of `within_ms` after `since_ms` has passed.
-    pub(crate) fn past(
+    pub(crate) fn if_overdue(
         property: &'static str,
         since_ms: i64,
         within_ms: i64,
@@ -97,12 +97,12 @@ mod tests {
     #[test]
     fn the_longest_overdue_work_comes_first() {
         let project_day = ProjectDay { project: 17, day: 16_853 };
-        let late = |property, since_ms| LivenessViolation::past(property, since_ms, 10, 100).unwrap();
+        let late = |property, since_ms| LivenessViolation::if_overdue(property, since_ms, 10, 100).unwrap();
         let mut all = vec![
             late("L2", 50).at("disk-1").of(project_day).what("is not compacted"),
             late("L1", 20).at("ingest-1").file("hints/3-7").what("is not handed off"),
         ];
-        assert_eq!(LivenessViolation::past("L1", 90, 10, 100), None, "not past its time");
+        assert_eq!(LivenessViolation::if_overdue("L1", 90, 10, 100), None, "not past its time");
         sort_worst_first(&mut all);
         let messages: Vec<String> = all.iter().map(LivenessViolation::to_string).collect();
         assert_eq!(

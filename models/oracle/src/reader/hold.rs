@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 const PREFIX: &str = "objects/holds/";
 /// Maximal duration of a hold that is not released.
-const LONGEST_MS: i64 = 30 * 86_400_000;
+const MAX_DURATION_MS: i64 = 30 * 86_400_000;
 
 /// A hold, as encoded in its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub fn active_holds<'p>(paths: impl Iterator<Item = &'p str>, at_ms: i64) -> BTr
     for name in paths.filter_map(|path| path.strip_prefix(PREFIX)) {
         match name.strip_suffix("-released") {
             Some(name) => released.extend(read(name)),
-            None => holds.extend(read(name).filter(|hold| at_ms - hold.since_ms <= LONGEST_MS)),
+            None => holds.extend(read(name).filter(|hold| at_ms - hold.since_ms <= MAX_DURATION_MS)),
         }
     }
     &holds - &released
@@ -64,7 +64,7 @@ mod tests {
             last_hour: 461,
         };
         let stands = |paths: &[&str], at_ms| active_holds(paths.iter().copied(), at_ms);
-        let end_ms = hold.since_ms + LONGEST_MS;
+        let end_ms = hold.since_ms + MAX_DURATION_MS;
         assert_eq!(stands(&[key, "objects/tee/456-0-1.tee"], end_ms), [hold].into());
         assert_eq!(stands(&[key], end_ms + 1), BTreeSet::new());
         assert_eq!(stands(&[key, &release], hold.since_ms), BTreeSet::new());
