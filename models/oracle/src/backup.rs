@@ -122,7 +122,7 @@ fn segment(
 ) -> Result<Arc<Segment>, ReadError> {
     let key = format!("segments/{}", stated.hash);
     let Some(file) = objects.get(&key) else {
-        return Err(ReadError { path: format!("objects/{key}"), at: 0, kind: ReadErrorKind::Missing });
+        return Err(ReadError { path: format!("objects/{key}"), offset: 0, kind: ReadErrorKind::Missing });
     };
     let segment = file.read().and_then(|chunks| cache.segment(chunks, true));
     let segment = segment.map_err(|wrong| ReadError::new(&file.path, wrong))?;

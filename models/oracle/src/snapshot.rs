@@ -64,7 +64,7 @@ pub struct DiskSnapshot {
     /// Unreadable files of project-days.
     pub problems: Vec<FileProblem>,
     /// Length of all files of any kind.
-    pub held_bytes: u64,
+    pub used_bytes: u64,
     /// Paths of files with bytes corrupted or destroyed by planned faults.
     pub corrupted: BTreeSet<String>,
 }
@@ -169,7 +169,7 @@ fn read_disk(cache: &mut DecodeCache, disk: &DiskView, wanted: &dyn Fn(ProjectDa
     let mut dirs: BTreeMap<ProjectDay, DayDirectory<'_>> = BTreeMap::new();
     let mut snapshot = DiskSnapshot { name: disk.name.clone(), ..DiskSnapshot::default() };
     for file in &disk.files {
-        snapshot.held_bytes += file.len_bytes();
+        snapshot.used_bytes += file.len_bytes();
         if file.corrupted {
             snapshot.corrupted.insert(file.path.clone());
         }
@@ -232,7 +232,7 @@ fn read_live(
     let Some(file) = file else {
         return Err(ReadError {
             path: segment::segment_path(project_day, entry.id),
-            at: 0,
+            offset: 0,
             kind: ReadErrorKind::Missing,
         });
     };

@@ -285,14 +285,14 @@ impl Client {
         if let Ok(told) = &told {
             let answered = AnsweredRequest {
                 project: planned.project,
-                answering: if planned.api.is_import() {
+                granularity: if planned.api.is_import() {
                     ResponseGranularity::PerItem
                 } else {
                     ResponseGranularity::PerRequest
                 },
                 sent_at_ms,
                 answered_at_ms: now_ms,
-                clock_skew_ms: ledger.settings().clock_skew_ms,
+                clock_skew_ms: ledger.config().clock_skew_ms,
                 text_bytes: planned.text.len() as u64,
                 body_bytes,
             };

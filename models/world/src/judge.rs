@@ -128,8 +128,8 @@ impl Judge {
             excused: ExcusedPeriods::default(),
         });
         let tee = topic.protection.tee.as_ref().map(|tee| TeeRetention {
-            kept_ms: ms(tee.retention.0),
-            early_ms: lock(&side.ledger).settings().clock_skew_ms + TEE_EARLY_MS,
+            retention_ms: ms(tee.retention.0),
+            tolerance_ms: lock(&side.ledger).config().clock_skew_ms + TEE_EARLY_MS,
             undisturbed_since_ms: i64::MIN / 2,
         });
         let grace_ms = ms(topic.compaction.grace.0);
@@ -138,9 +138,9 @@ impl Judge {
             orphan_age_ms: grace_ms + 2 * 3_600_000,
             // Filled anew on one night, found equal on the next.
             quarantine_age_ms: grace_ms + 50 * 3_600_000,
-            held_per_live_percent: 400,
+            used_per_live_percent: 400,
             allowance_bytes: 16 << 20,
-            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + ms(TEE_SLACK)),
+            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.retention_ms + ms(TEE_SLACK)),
         };
         let needs = Needs::of(topic);
         lock(&chronicle).excuses.repairer = needs.repairer();

@@ -128,7 +128,7 @@ fn missing(
     production: &ReadView,
     context: &CheckContext,
 ) -> Vec<Violation> {
-    let skew_ms = ledger.settings().clock_skew_ms;
+    let skew_ms = ledger.config().clock_skew_ms;
     let before = |project: u32| (backup.position_of(project) - skew_ms).min(context.settled_before_ms);
     let of_all = (backup.position_ms - skew_ms).min(context.settled_before_ms);
     let positions: BTreeSet<i64> =

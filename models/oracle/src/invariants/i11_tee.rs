@@ -47,9 +47,9 @@ pub const SECOND_COPY_WITHIN_MS: i64 = 26 * 3_600_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TeeRetention {
     /// Requests are kept this long after their arrival.
-    pub kept_ms: i64,
+    pub retention_ms: i64,
     /// Tolerance by which requests may expire earlier: the maximal clock difference.
-    pub early_ms: i64,
+    pub tolerance_ms: i64,
     /// Time since which nothing has kept edges and tee store from working, in milliseconds since 1970.
     pub undisturbed_since_ms: i64,
 }
@@ -97,7 +97,7 @@ pub fn check(
             }
         }
     }
-    let oldest_ms = context.at_ms - retention.kept_ms + retention.early_ms;
+    let oldest_ms = context.at_ms - retention.retention_ms + retention.tolerance_ms;
     found.extend(object_counts.single_copies(oldest_ms, retention, context));
     let lost_files =
         lost_files.difference(&read).filter_map(|(hour, _, _)| i64::try_from(*hour).ok()).collect();
@@ -184,7 +184,7 @@ fn missing(
             missing.push(request);
         }
     }
-    let missing = without_gaps(missing, gaps, ledger.settings().clock_skew_ms);
+    let missing = without_gaps(missing, gaps, ledger.config().clock_skew_ms);
     let items = missing.len() as u64;
     (items > 0).then(|| {
         let detail = format!(
@@ -241,7 +241,7 @@ pub(crate) fn teed_requests(file: &crate::FileView) -> Result<Arc<Vec<TeedReques
     let read = tee::read(file)?;
     // A torn object was uploaded torn: its file had to be truncated before.
     if let (true, FileTail::Torn { at }) = (file.path.starts_with("objects/"), read.tail) {
-        return Err(ReadError { path: file.path.clone(), at, kind: ReadErrorKind::TornSealedFile });
+        return Err(ReadError { path: file.path.clone(), offset: at, kind: ReadErrorKind::TornSealedFile });
     }
     let teed = |record: &TeeRecord| TeedRequest {
         edge: read.edge,

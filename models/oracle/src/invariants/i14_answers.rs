@@ -42,7 +42,7 @@ pub struct AnsweredRequest {
     /// Project number.
     pub project: u32,
     /// Granularity of the answer.
-    pub answering: ResponseGranularity,
+    pub granularity: ResponseGranularity,
     /// Time at which it was sent, by the world's clock.
     pub sent_at_ms: i64,
     /// Time at which the answer arrived, by the world's clock.
@@ -94,7 +94,7 @@ impl AnswerChecker {
     pub fn check(&mut self, request: &AnsweredRequest, events: &[AnsweredRequestEvent<'_>]) {
         let mut due: Vec<ExpectedOutcome> =
             events.iter().map(|event| request.expected_outcome(event)).collect();
-        if request.answering == ResponseGranularity::PerRequest && due.iter().any(|one| *one != due[0]) {
+        if request.granularity == ResponseGranularity::PerRequest && due.iter().any(|one| *one != due[0]) {
             due.fill(ExpectedOutcome::Undetermined);
         }
         for (event, due) in events.iter().zip(due) {
@@ -162,7 +162,7 @@ impl AnsweredRequest {
     fn expected_by_time(&self, time_ms: Option<i64>) -> ExpectedOutcome {
         let Some(time_ms) = time_ms else { return ExpectedOutcome::Accepted };
         let is_taken = |arrived_ms: i64| {
-            let from_ms = match self.answering {
+            let from_ms = match self.granularity {
                 ResponseGranularity::PerRequest => arrived_ms - MAX_TRACK_AGE_MS,
                 ResponseGranularity::PerItem => IMPORT_FROM_MS,
             };
@@ -196,7 +196,7 @@ mod tests {
 
     const REQUEST: AnsweredRequest = AnsweredRequest {
         project: 17,
-        answering: ResponseGranularity::PerItem,
+        granularity: ResponseGranularity::PerItem,
         sent_at_ms: NOON_MS,
         answered_at_ms: NOON_MS + 40,
         clock_skew_ms: 1_000,
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn right_answers_pass_for_full_partial_and_no_acceptance() {
-        let track = AnsweredRequest { answering: ResponseGranularity::PerRequest, ..REQUEST };
+        let track = AnsweredRequest { granularity: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(REQUEST, &[(Some(-5), true, true), (None, true, true), (None, false, false)]), []);
         assert_eq!(found(track, &[(Some(-5), true, true), (None, true, true)]), []);
         assert_eq!(found(track, &[(Some(-6 * DAY_MS), true, false), (None, false, false)]), []);
@@ -243,18 +243,19 @@ mod tests {
             [(None, true, false), (Some(0), true, false), (Some(0), false, true), (None, true, true)];
         let expected = [("invalid-accepted".to_owned(), 1), ("valid-refused".to_owned(), 2)];
         assert_eq!(found(REQUEST, &events), expected);
-        let track = AnsweredRequest { answering: ResponseGranularity::PerRequest, ..REQUEST };
+        let track = AnsweredRequest { granularity: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(track, &[(None, true, false); 3]), [("valid-refused".to_owned(), 3)]);
         assert_eq!(found(track, &[(None, false, true)]), [("invalid-accepted".to_owned(), 1)]);
     }
 
     #[test]
     fn a_time_is_checked_against_every_possible_arrival() {
-        let violations = |answering, from_noon_ms, is_accepted| {
-            found(AnsweredRequest { answering, ..REQUEST }, &[(Some(from_noon_ms), true, is_accepted)]).len()
+        let violations = |granularity, from_noon_ms, is_accepted| {
+            found(AnsweredRequest { granularity, ..REQUEST }, &[(Some(from_noon_ms), true, is_accepted)])
+                .len()
         };
         let (track, import) = (ResponseGranularity::PerRequest, ResponseGranularity::PerItem);
-        for (answering, from_noon_ms, due) in [
+        for (granularity, from_noon_ms, due) in [
             (track, -MAX_TRACK_AGE_MS + 1_100, ExpectedOutcome::Accepted),
             (track, -MAX_TRACK_AGE_MS + 500, ExpectedOutcome::Undetermined),
             (track, -MAX_TRACK_AGE_MS - 1_100, ExpectedOutcome::Refused),
@@ -265,21 +266,21 @@ mod tests {
             (import, MAX_AHEAD_MS + 1_100, ExpectedOutcome::Refused),
         ] {
             let wrong =
-                (violations(answering, from_noon_ms, false), violations(answering, from_noon_ms, true));
+                (violations(granularity, from_noon_ms, false), violations(granularity, from_noon_ms, true));
             let expected =
                 (usize::from(due == ExpectedOutcome::Accepted), usize::from(due == ExpectedOutcome::Refused));
-            assert_eq!(wrong, expected, "{answering:?} {from_noon_ms}");
+            assert_eq!(wrong, expected, "{granularity:?} {from_noon_ms}");
         }
         let lost = AnsweredRequest { clock_skew_ms: 10 * DAY_MS, ..REQUEST };
         for time in [0, -20 * DAY_MS, 5 * DAY_MS] {
-            let track = AnsweredRequest { answering: track, ..lost };
+            let track = AnsweredRequest { granularity: track, ..lost };
             assert_eq!(found(track, &[(Some(time), true, false)]), [], "the clock is too far off to decide");
         }
     }
 
     #[test]
     fn ambiguous_requests_are_not_judged() {
-        let track = AnsweredRequest { answering: ResponseGranularity::PerRequest, ..REQUEST };
+        let track = AnsweredRequest { granularity: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(track, &[(None, true, false), (None, false, false)]), []);
         let long = AnsweredRequest { text_bytes: 10_000_001, ..REQUEST };
         let dense = AnsweredRequest { text_bytes: 2_000_000, body_bytes: 10_000, ..REQUEST };

@@ -35,7 +35,7 @@ pub struct SpaceLimits {
     /// Maximal age of a quarantined directory while nothing prevents its day from being refilled.
     pub quarantine_age_ms: i64,
     /// Maximal used bytes as a percentage of the live bytes: 300 allows three times as much.
-    pub held_per_live_percent: u64,
+    pub used_per_live_percent: u64,
     /// Additional bytes allowed for manifests, leases, hints and runs in flight.
     pub allowance_bytes: u64,
     /// Maximal age of the newest record of a tee file.
@@ -241,13 +241,13 @@ fn old_quarantines(
 
 fn excess_space(disk: &DiskSnapshot, limits: SpaceLimits, context: &CheckContext) -> Option<Violation> {
     let live_bytes: u64 = disk.days.values().map(|day| day.live_bytes).sum();
-    let most_bytes = live_bytes / 100 * limits.held_per_live_percent + limits.allowance_bytes;
-    if disk.held_bytes <= most_bytes {
+    let most_bytes = live_bytes / 100 * limits.used_per_live_percent + limits.allowance_bytes;
+    if disk.used_bytes <= most_bytes {
         return None;
     }
     let detail = format!(
         "{} holds {} bytes for {live_bytes} live ones; {most_bytes} are allowed",
-        disk.name, disk.held_bytes
+        disk.name, disk.used_bytes
     );
     Some(
         Violation::new("I16", "space", context.stage.as_str())

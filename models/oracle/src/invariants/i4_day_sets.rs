@@ -66,7 +66,7 @@ fn misfiled(
     day: &DayContent,
     accumulator: &mut ViolationAccumulator<'_>,
 ) {
-    let skew_ms = ledger.settings().clock_skew_ms;
+    let skew_ms = ledger.config().clock_skew_ms;
     for record in day.records() {
         let (from_ms, to_ms) = (record.arrived_ms - skew_ms, record.arrived_ms + skew_ms);
         let days = ledger.zones().days_within(project_day.project, Some(record.time_ms), from_ms, to_ms);

@@ -99,7 +99,7 @@ impl Ledger {
         found: &BTreeMap<i32, u32>,
         spare: u32,
     ) -> BTreeMap<i32, u32> {
-        let deliveries = self.settings.deliveries_per_send;
+        let deliveries = self.config.deliveries_per_send;
         let mut left: Vec<(&FloatingSend, u32)> = self
             .floating
             .get(&(project, identity))
@@ -135,8 +135,8 @@ impl Ledger {
         item: &super::EventId,
         at_ms: i64,
     ) -> super::EventId {
-        let skew_ms = self.settings.clock_skew_ms;
-        let bounds_all = self.settings.deliveries_per_send == 1;
+        let skew_ms = self.config.clock_skew_ms;
+        let bounds_all = self.config.deliveries_per_send == 1;
         let key = (item.project, item.identity);
         let Some(sends) = self.floating.get_mut(&key) else { return *item };
         let Some(at) = sends.iter().position(|send| send.request == request && send.is_open()) else {

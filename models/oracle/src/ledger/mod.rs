@@ -98,7 +98,7 @@ pub(crate) struct LedgerDay {
 /// Everything that clients sent and were told.
 #[derive(Debug)]
 pub struct Ledger {
-    settings: LedgerConfig,
+    config: LedgerConfig,
     zones: ProjectZones,
     pub(crate) days: BTreeMap<ProjectDay, LedgerDay>,
     pub(crate) floating: BTreeMap<(u32, EventIdentity), Vec<FloatingSend>>,
@@ -113,9 +113,9 @@ pub struct Ledger {
 impl Ledger {
     /// Creates an empty ledger for projects with these zones.
     #[must_use]
-    pub fn new(settings: LedgerConfig, zones: ProjectZones) -> Ledger {
+    pub fn new(config: LedgerConfig, zones: ProjectZones) -> Ledger {
         Ledger {
-            settings,
+            config,
             zones,
             days: BTreeMap::new(),
             floating: BTreeMap::new(),
@@ -150,7 +150,7 @@ impl Ledger {
     }
 
     fn event_id(&self, request: &ClientRequest<'_>, event: &SentEvent<'_>) -> Result<EventId, LedgerError> {
-        let from_ms = request.sent_at_ms - self.settings.clock_skew_ms;
+        let from_ms = request.sent_at_ms - self.config.clock_skew_ms;
         let days = match self.zones.days_from(request.project, event.time_ms, from_ms) {
             // A time outside the calendar is not legal: no stored day can hold it.
             Err(ZoneError::OutOfRange(_)) => (i32::MIN, i32::MIN),
@@ -357,8 +357,8 @@ impl Ledger {
 
     /// Returns the configuration.
     #[must_use]
-    pub fn settings(&self) -> LedgerConfig {
-        self.settings
+    pub fn config(&self) -> LedgerConfig {
+        self.config
     }
 
     /// Returns the number of acknowledged events per project-day; floating ones count for the first of their days.

@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(read("export", (line("i", 1) + &line("i", 2)).as_bytes()).unwrap().len(), 2);
         let wrong = read("export", (line("i", 2) + &line("i", 1)).as_bytes()).unwrap_err();
         assert_eq!(
-            (wrong.at, wrong.kind),
+            (wrong.offset, wrong.kind),
             (2, ReadErrorKind::RuleViolated("lines are not sorted by time and key"))
         );
         assert!(read("export", b"{\"event\":\"a\",\"properties\":{}}\n").is_err());

@@ -19,19 +19,19 @@ pub use frame::FileTail;
 
 /// A file that violates formats.md: path, offset and error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path} at byte {at}: {kind}")]
+#[error("{path} at byte {offset}: {kind}")]
 pub struct ReadError {
     /// Path of the file, from its disk's root.
     pub path: String,
     /// Offset of the error.
-    pub at: u64,
+    pub offset: u64,
     /// Kind of the error.
     pub kind: ReadErrorKind,
 }
 
 impl ReadError {
-    pub(crate) fn new(path: &str, (at, kind): (u64, ReadErrorKind)) -> ReadError {
-        ReadError { path: path.to_owned(), at, kind }
+    pub(crate) fn new(path: &str, (offset, kind): (u64, ReadErrorKind)) -> ReadError {
+        ReadError { path: path.to_owned(), offset, kind }
     }
 }
 

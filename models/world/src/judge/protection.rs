@@ -117,10 +117,10 @@ impl Judge {
         let Some(mut retention) = self.tee else { return };
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
-        let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
+        let forget_before_ms = now.at_ms - retention.retention_ms - 86_400_000;
         if let Some(emptied_ms) = self.tee_store_emptied_ms {
             // What was in the store is gone by plan.
-            retention.kept_ms = retention.kept_ms.min(now.at_ms - emptied_ms);
+            retention.retention_ms = retention.retention_ms.min(now.at_ms - emptied_ms);
         }
         let disks: Vec<DiskView> =
             nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();

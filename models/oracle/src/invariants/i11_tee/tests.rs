@@ -3,7 +3,7 @@ use crate::test_support::{NOON_MS, TestAnswer, TestClients, TestRecord, TestTeeR
 
 const DAY_MS: i64 = 86_400_000;
 const SEVEN_DAYS: TeeRetention =
-    TeeRetention { kept_ms: 7 * DAY_MS, early_ms: 3_600_000, undisturbed_since_ms: i64::MIN / 2 };
+    TeeRetention { retention_ms: 7 * DAY_MS, tolerance_ms: 3_600_000, undisturbed_since_ms: i64::MIN / 2 };
 const HOUR: u64 = (NOON_MS / 3_600_000) as u64;
 
 fn rec(id: &str) -> TestRecord {

@@ -8,7 +8,7 @@ const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
 const LIMITS: SpaceLimits = SpaceLimits {
     orphan_age_ms: 1_000,
     quarantine_age_ms: 5_000,
-    held_per_live_percent: 200,
+    used_per_live_percent: 200,
     allowance_bytes: 400,
     tee_age_ms: 7 * 86_400_000,
 };
