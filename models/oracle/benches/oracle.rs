@@ -1,7 +1,7 @@
-//! What the oracle costs: a ledger of 130,000 events, and eight copies of a week looked at every day.
+//! Benchmarks of the oracle: a ledger of 130,000 events, and eight replicas of a week checked every day.
 //!
-//! Events are spread over 20 projects, 50 to a request. Disks share the payloads of blocks, as simulated disks do,
-//! and each compacts for itself, so compacted bytes are equal without being shared.
+//! Events are spread over 20 projects, 50 to a request. Disks share the payloads of raw blocks, as simulated disks do.
+//! Each disk compacts separately, so compacted bytes are equal but not shared.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,8 +10,8 @@
 
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher, black_box};
-use latent_oracle::day::day_text;
-use latent_oracle::invariants::{i8_compaction, i9_manifests, judge};
+use latent_oracle::day::format_day;
+use latent_oracle::invariants::{i8_compaction, i9_manifests, incremental};
 use latent_oracle::*;
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ fn project_of(request: u64) -> u32 {
     (request % PROJECTS) as u32
 }
 
-fn zones() -> Zones {
-    let mut zones = Zones::default();
+fn zones() -> ProjectZones {
+    let mut zones = ProjectZones::default();
     (0..PROJECTS).for_each(|project| zones.set(project as u32, 0, "UTC").unwrap());
     zones
 }
@@ -80,16 +80,16 @@ fn send(ledger: &mut Ledger, requests: std::ops::Range<u64>) {
             digest: 0,
             events: &sent,
         };
-        ledger.sent(&request).unwrap();
-        ledger.acked(number, &[], at_ms + 50).unwrap();
+        ledger.record_sent(&request).unwrap();
+        ledger.record_acked(number, &[], at_ms + 50).unwrap();
     }
 }
 
 #[divan::bench]
 fn ledger_of_130_000_events(bencher: Bencher<'_, '_>) {
-    // The events' own making is in the figure too: about a third of it.
+    // The measurement includes generating the events: about a third of it.
     bencher.bench(|| {
-        let mut ledger = Ledger::new(ledger::Settings::default(), zones());
+        let mut ledger = Ledger::new(ledger::LedgerConfig::default(), zones());
         send(&mut ledger, 0..130_000 / IN_A_REQUEST);
         ledger
     });
@@ -104,9 +104,9 @@ fn salted_frame(payload: &[u8], salt: u32) -> Vec<u8> {
     [&len.to_le_bytes()[..], &(crc_fast::crc32_iscsi(payload) ^ salt).to_le_bytes(), payload].concat()
 }
 
-fn record(number: u64) -> (i64, Key, Vec<u8>) {
+fn record(number: u64) -> (i64, DedupKey, Vec<u8>) {
     let event = event(number);
-    let key = Key::of("Signed up", &format!("user-{}", number % 977), &event.insert_id);
+    let key = DedupKey::of("Signed up", &format!("user-{}", number % 977), &event.insert_id);
     let bytes = [
         &0u16.to_le_bytes()[..],
         &(number / IN_A_REQUEST).to_le_bytes(),
@@ -122,13 +122,13 @@ fn record(number: u64) -> (i64, Key, Vec<u8>) {
     (event.time_ms, key, bytes)
 }
 
-fn header(tier: u16, of: ProjectDay, id: u64) -> Vec<u8> {
+fn header(tier: u16, project_day: ProjectDay, id: u64) -> Vec<u8> {
     let mut bytes = [
         &b"LARBSEG1"[..],
         &tier.to_le_bytes(),
         &[0, 0],
-        &of.project.to_le_bytes(),
-        &of.day.to_le_bytes(),
+        &project_day.project.to_le_bytes(),
+        &project_day.day.to_le_bytes(),
         &id.to_le_bytes(),
     ]
     .concat();
@@ -136,35 +136,37 @@ fn header(tier: u16, of: ProjectDay, id: u64) -> Vec<u8> {
     bytes
 }
 
-fn block(of: ProjectDay, records: &[Vec<u8>]) -> Bytes {
+fn block(project_day: ProjectDay, records: &[Vec<u8>]) -> Bytes {
     let count = u32::try_from(records.len()).unwrap().to_le_bytes();
-    let salt = crc_fast::crc32_iscsi(&[of.project.to_le_bytes(), of.day.to_le_bytes()].concat());
+    let salt =
+        crc_fast::crc32_iscsi(&[project_day.project.to_le_bytes(), project_day.day.to_le_bytes()].concat());
     salted_frame(&[&count[..], &records.concat()].concat(), salt).into()
 }
 
-/// What every disk holds of one project's day: raw while the day runs, and then compacted.
+/// Files of one project-day, equal on every disk: raw while the day runs, then compacted.
 struct Day {
-    of: ProjectDay,
+    project_day: ProjectDay,
     raw: Vec<Bytes>,
     compacted: Vec<u8>,
     opened: Bytes,
     merged: Bytes,
 }
 
-fn day(of: ProjectDay) -> Day {
-    let first = u64::try_from(of.day - FIRST_DAY).unwrap() * EVENTS_A_DAY / IN_A_REQUEST;
+fn day(project_day: ProjectDay) -> Day {
+    let first = u64::try_from(project_day.day - FIRST_DAY).unwrap() * EVENTS_A_DAY / IN_A_REQUEST;
     let requests = first..first + EVENTS_A_DAY / IN_A_REQUEST;
     let mut all = Vec::new();
-    let mut raw = vec![Bytes::from(header(1, of, 1))];
-    for number in requests.filter(|number| project_of(*number) == of.project) {
+    let mut raw = vec![Bytes::from(header(1, project_day, 1))];
+    for number in requests.filter(|number| project_of(*number) == project_day.project) {
         let mut records: Vec<_> = request(number).map(record).collect();
-        raw.push(block(of, &records.iter().map(|(_, _, bytes)| bytes.clone()).collect::<Vec<_>>()));
+        raw.push(block(project_day, &records.iter().map(|(_, _, bytes)| bytes.clone()).collect::<Vec<_>>()));
         all.append(&mut records);
     }
     all.sort();
     let all: Vec<Vec<u8>> = all.into_iter().map(|(_, _, bytes)| bytes).collect();
-    let compacted =
-        all.chunks(500).fold(header(2, of, 2), |file, chunk| [file, block(of, chunk).to_vec()].concat());
+    let compacted = all
+        .chunks(500)
+        .fold(header(2, project_day, 2), |file, chunk| [file, block(project_day, chunk).to_vec()].concat());
     let opened = r#"{"version":1,"token":0,"add":[{"id":1,"tier":"on-time","sealed":false,"bytes":0,"records":0,"hash":""}],"remove":[],"next_id":2,"compactions":0}"#;
     let merged = format!(
         r#"{{"version":2,"token":1,"add":[{{"id":2,"tier":"compacted","sealed":true,"bytes":{},"records":{},"hash":"{}"}}],"remove":[1],"next_id":3,"compactions":1}}"#,
@@ -174,11 +176,11 @@ fn day(of: ProjectDay) -> Day {
     );
     let opened = Bytes::from([&b"LARBMAN1"[..], &frame(opened.as_bytes())].concat());
     let merged = Bytes::from([&opened, &frame(merged.as_bytes())[..]].concat());
-    Day { of, raw, compacted, opened, merged }
+    Day { project_day, raw, compacted, opened, merged }
 }
 
-/// Eight disks at the end of each of seven days: the last day raw, the one before compacted with its input in its
-/// grace time, older ones compacted.
+/// Returns eight disks at the end of each of seven days: the last day is raw, the day before is compacted with its
+/// input in its grace time, older days are compacted.
 fn week() -> Vec<Vec<DiskView>> {
     let days: Vec<Vec<Day>> = (FIRST_DAY..FIRST_DAY + 7)
         .map(|number| {
@@ -186,25 +188,27 @@ fn week() -> Vec<Vec<DiskView>> {
         })
         .collect();
     let own: Vec<BTreeMap<ProjectDay, Bytes>> = (0..8)
-        .map(|_| days.iter().flatten().map(|day| (day.of, Bytes::from(day.compacted.clone()))).collect())
+        .map(|_| {
+            days.iter().flatten().map(|day| (day.project_day, Bytes::from(day.compacted.clone()))).collect()
+        })
         .collect();
     let disk = |disk: usize, evening: usize| {
         let mut files = Vec::new();
         for (at, day) in
             days.iter().enumerate().take(evening + 1).flat_map(|(at, d)| d.iter().map(move |day| (at, day)))
         {
-            let dir = format!("arb/{}/{}", day.of.project, day_text(day.of.day));
+            let dir = format!("arb/{}/{}", day.project_day.project, format_day(day.project_day.day));
             let is_compacted = at < evening;
             if at + 1 >= evening {
                 files.push(FileView {
                     path: format!("{dir}/1.seg"),
                     chunks: day.raw.clone(),
                     unreadable: false,
-                    harmed: false,
+                    corrupted: false,
                 });
             }
             if is_compacted {
-                files.push(FileView::whole(format!("{dir}/2.seg"), own[disk][&day.of].clone()));
+                files.push(FileView::whole(format!("{dir}/2.seg"), own[disk][&day.project_day].clone()));
             }
             let manifest = if is_compacted { &day.merged } else { &day.opened };
             files.push(FileView::whole(format!("{dir}/manifest"), manifest.clone()));
@@ -214,58 +218,58 @@ fn week() -> Vec<Vec<DiskView>> {
     (0..7).map(|evening| (0..8).map(|number| disk(number, evening)).collect()).collect()
 }
 
-fn now(evening: usize) -> Moment {
+fn context(evening: usize) -> CheckContext {
     let at_ms = (i64::from(FIRST_DAY) + evening as i64 + 1) * DAY_MS;
-    let (stage, damaged) = ("day-end".into(), std::collections::BTreeSet::new());
-    Moment { at_ms, stage, settled_before_ms: at_ms, faults_active: false, replays: 0, damaged }
+    let (stage, damaged_disks) = ("day-end".into(), std::collections::BTreeSet::new());
+    CheckContext { at_ms, stage, settled_before_ms: at_ms, faults_active: false, replays: 0, damaged_disks }
 }
 
 #[divan::bench]
-fn decode_eight_copies_of_20_000_events_once(bencher: Bencher<'_, '_>) {
+fn decode_eight_replicas_of_20_000_events_cold(bencher: Bencher<'_, '_>) {
     let evenings = week();
-    bencher.bench(|| Snapshot::of(&mut Memo::default(), &evenings[0]));
+    bencher.bench(|| ClusterSnapshot::of(&mut DecodeCache::default(), &evenings[0]));
 }
 
 #[divan::bench]
-fn decode_eight_copies_of_20_000_events_again(bencher: Bencher<'_, '_>) {
+fn decode_eight_replicas_of_20_000_events_cached(bencher: Bencher<'_, '_>) {
     let evenings = week();
-    let mut memo = Memo::default();
-    black_box(Snapshot::of(&mut memo, &evenings[0]));
-    bencher.bench_local(|| Snapshot::of(&mut memo, &evenings[0]));
+    let mut cache = DecodeCache::default();
+    black_box(ClusterSnapshot::of(&mut cache, &evenings[0]));
+    bencher.bench_local(|| ClusterSnapshot::of(&mut cache, &evenings[0]));
 }
 
 #[divan::bench]
 fn read_disks_every_evening_of_a_week(bencher: Bencher<'_, '_>) {
     let evenings = week();
     bencher.bench(|| {
-        let mut memo = Memo::default();
-        evenings.iter().for_each(|disks| drop(black_box(Snapshot::of(&mut memo, disks))));
+        let mut cache = DecodeCache::default();
+        evenings.iter().for_each(|disks| drop(black_box(ClusterSnapshot::of(&mut cache, disks))));
     });
 }
 
 #[divan::bench]
-fn judge_disks_every_evening_of_a_week(bencher: Bencher<'_, '_>) {
+fn check_disks_every_evening_of_a_week(bencher: Bencher<'_, '_>) {
     let evenings = week();
     let mut ledgers = Vec::new();
     for evening in 0..7 {
-        let mut ledger = Ledger::new(ledger::Settings::default(), zones());
+        let mut ledger = Ledger::new(ledger::LedgerConfig::default(), zones());
         send(&mut ledger, 0..(evening + 1) * EVENTS_A_DAY / IN_A_REQUEST);
         ledgers.push(ledger);
     }
     bencher.bench_local(|| {
-        let mut memo = Memo::default();
-        let mut compactions = i8_compaction::CompactionWatch::default();
-        let mut judge = judge::Judge::default();
-        let mut manifests = i9_manifests::ManifestWatch::default();
+        let mut cache = DecodeCache::default();
+        let mut compactions = i8_compaction::CompactionChecker::default();
+        let mut judge = incremental::IncrementalChecker::default();
+        let mut manifests = i9_manifests::ManifestChecker::default();
         for (evening, (disks, ledger)) in evenings.iter().zip(&mut ledgers).enumerate() {
-            let now = now(evening);
-            let snapshot = Snapshot::of(&mut memo, disks);
-            let sight = snapshot.seen_by(5);
-            ledger.note_seen(&sight);
-            assert_eq!(judge.check(ledger, &sight, &now), []);
-            let runs = compactions.check(&mut memo, &snapshot, &now);
-            assert_eq!((runs.violations.len(), runs.not_compared.len()), (0, 0));
-            assert_eq!(manifests.check(&snapshot, &now), []);
+            let context = context(evening);
+            let snapshot = ClusterSnapshot::of(&mut cache, disks);
+            let read_view = snapshot.read_view(5);
+            ledger.record_observed(&read_view);
+            assert_eq!(judge.check(ledger, &read_view, &context), []);
+            let runs = compactions.check(&mut cache, &snapshot, &context);
+            assert_eq!((runs.violations.len(), runs.uncomparable.len()), (0, 0));
+            assert_eq!(manifests.check(&snapshot, &context), []);
         }
     });
 }

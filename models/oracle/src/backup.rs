@@ -1,42 +1,42 @@
-//! Backups as their stores hold them: catalogs, and the segments that they name, read as a restore must.
+//! Backups as an object store holds them: catalogs and the segments that they name, read as a restore reads them.
 
-use crate::content::Days;
+use crate::content::DayContents;
+use crate::decode_cache::DecodeCache;
 use crate::identity::ProjectDay;
-use crate::memo::Memo;
 use crate::reader::catalog::{self, Catalog, CatalogDay, CatalogSegment};
 use crate::reader::segment::Segment;
-use crate::reader::{Flaw, ReadError};
+use crate::reader::{ReadError, ReadErrorKind};
 use crate::view::{DiskView, FileView};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The objects of a store's disk, by key.
+/// Objects of a store's disk, by key.
 #[derive(Clone, Debug)]
-pub struct Objects<'a> {
+pub struct ObjectStoreView<'a> {
     by_key: BTreeMap<&'a str, &'a FileView>,
 }
 
-impl<'a> Objects<'a> {
-    /// What stands under `objects/`; uploads under way are no objects yet.
+impl<'a> ObjectStoreView<'a> {
+    /// Indexes the files under `objects/`. Uploads in flight are not objects yet.
     #[must_use]
-    pub fn of(store: &'a DiskView) -> Objects<'a> {
+    pub fn of(store: &'a DiskView) -> ObjectStoreView<'a> {
         let object = |file: &'a FileView| Some((file.path.strip_prefix("objects/")?, file));
-        Objects { by_key: store.files.iter().filter_map(object).collect() }
+        ObjectStoreView { by_key: store.files.iter().filter_map(object).collect() }
     }
 
-    /// One object.
+    /// Returns one object.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a FileView> {
         self.by_key.get(key).copied()
     }
 
-    /// Objects whose keys begin with `prefix`, by key.
+    /// Returns the objects whose keys begin with `prefix`, by key.
     pub fn under(&self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a FileView)> {
         let from = self.by_key.range(prefix..);
         from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(key, file)| (*key, *file))
     }
 
-    /// Every catalog, the oldest position first, and those that do not read.
+    /// Returns every readable catalog, oldest position first, and the errors of the unreadable ones.
     #[must_use]
     pub fn catalogs(&self) -> (Vec<Catalog>, Vec<ReadError>) {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
@@ -51,46 +51,46 @@ impl<'a> Objects<'a> {
     }
 }
 
-/// One backup, read whole.
+/// One backup, fully decoded.
 #[derive(Clone, Debug, Default)]
-pub struct Backup {
-    /// Every event acknowledged before this time should be in it, but for the projects that are behind.
+pub struct DecodedBackup {
+    /// Every event acknowledged before this time must be in the backup, except for the projects in `behind`.
     pub position_ms: i64,
-    /// Projects that are held up to an earlier position: ms by project.
+    /// Projects covered only up to an earlier position: position in ms, by project.
     pub behind: BTreeMap<u32, i64>,
-    /// When it was taken.
+    /// Time at which the backup was taken.
     pub taken_ms: i64,
-    /// What it holds.
-    pub days: Days,
-    /// Segments that are not there or are not what the catalog says.
+    /// Decoded contents, by project-day.
+    pub days: DayContents,
+    /// Segments that are missing or differ from what the catalog states.
     pub problems: Vec<(ProjectDay, ReadError)>,
 }
 
-impl Backup {
-    /// Reads every segment that the catalog names, and compares it with its hash, length, count and day.
+impl DecodedBackup {
+    /// Reads every segment that the catalog names, and compares it with the stated hash, length, record count and day.
     #[must_use]
-    pub fn read(memo: &mut Memo, objects: &Objects<'_>, catalog: &Catalog) -> Backup {
-        let mut backup = Backup {
+    pub fn read(cache: &mut DecodeCache, objects: &ObjectStoreView<'_>, catalog: &Catalog) -> DecodedBackup {
+        let mut backup = DecodedBackup {
             position_ms: catalog.position_ms,
             behind: catalog.behind.iter().map(|behind| (behind.project, behind.position_ms)).collect(),
             taken_ms: catalog.taken_ms,
-            ..Backup::default()
+            ..DecodedBackup::default()
         };
         for day in &catalog.days {
-            let of = ProjectDay { project: day.project, day: day.day };
-            let segments = backup.segments(memo, objects, of, day);
-            backup.days.insert(of, memo.day(segments.iter()));
+            let project_day = ProjectDay { project: day.project, day: day.day };
+            let segments = backup.segments(cache, objects, project_day, day);
+            backup.days.insert(project_day, cache.day(segments.iter()));
         }
         backup
     }
 
-    /// The position up to which it should hold a project.
+    /// Returns the position up to which the backup must cover a project.
     #[must_use]
     pub fn position_of(&self, project: u32) -> i64 {
         self.behind.get(&project).copied().unwrap_or(self.position_ms)
     }
 
-    /// The earliest position of any project.
+    /// Returns the earliest position of any project.
     #[must_use]
     pub fn earliest_position_ms(&self) -> i64 {
         self.behind.values().copied().min().unwrap_or(self.position_ms)
@@ -98,16 +98,16 @@ impl Backup {
 
     fn segments(
         &mut self,
-        memo: &mut Memo,
-        objects: &Objects<'_>,
-        of: ProjectDay,
+        cache: &mut DecodeCache,
+        objects: &ObjectStoreView<'_>,
+        project_day: ProjectDay,
         day: &CatalogDay,
     ) -> Vec<Arc<Segment>> {
         let mut segments = Vec::with_capacity(day.segments.len());
         for stated in &day.segments {
-            match segment(memo, objects, of, stated) {
+            match segment(cache, objects, project_day, stated) {
                 Ok(segment) => segments.push(segment),
-                Err(error) => self.problems.push((of, error)),
+                Err(error) => self.problems.push((project_day, error)),
             }
         }
         segments
@@ -115,19 +115,19 @@ impl Backup {
 }
 
 fn segment(
-    memo: &mut Memo,
-    objects: &Objects<'_>,
-    of: ProjectDay,
+    cache: &mut DecodeCache,
+    objects: &ObjectStoreView<'_>,
+    project_day: ProjectDay,
     stated: &CatalogSegment,
 ) -> Result<Arc<Segment>, ReadError> {
     let key = format!("segments/{}", stated.hash);
     let Some(file) = objects.get(&key) else {
-        return Err(ReadError { path: format!("objects/{key}"), at: 0, flaw: Flaw::Missing });
+        return Err(ReadError { path: format!("objects/{key}"), offset: 0, kind: ReadErrorKind::Missing });
     };
-    let segment = file.read().and_then(|chunks| memo.segment(chunks, true));
+    let segment = file.read().and_then(|chunks| cache.segment(chunks, true));
     let segment = segment.map_err(|wrong| ReadError::new(&file.path, wrong))?;
     let differs = |what, found: String, stated: String| {
-        Err(ReadError::new(&file.path, (0, Flaw::Differs { what, found, stated })))
+        Err(ReadError::new(&file.path, (0, ReadErrorKind::Mismatch { what, found, stated })))
     };
     if segment.hash.as_deref() != Some(stated.hash.as_str()) {
         return differs("hash", segment.hash.clone().unwrap_or_default(), stated.hash.clone());
@@ -136,8 +136,8 @@ fn segment(
         let text = |bytes, records| format!("{bytes} bytes, {records} records");
         return differs("size", text(segment.len_bytes, segment.records), text(stated.bytes, stated.records));
     }
-    if segment.of != of {
-        return differs("project and day", segment.of.to_string(), of.to_string());
+    if segment.project_day != project_day {
+        return differs("project and day", segment.project_day.to_string(), project_day.to_string());
     }
     Ok(segment)
 }
@@ -145,47 +145,52 @@ fn segment(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{self, DAY, NOON_MS, Rec, Store};
+    use crate::test_support::{self, DAY, NOON_MS, TestRecord, TestStore};
 
-    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
 
     fn file() -> bytes::Bytes {
-        testing::compacted(OF, 3, vec![Rec::new("a", "i1", NOON_MS), Rec::new("a", "i2", NOON_MS)])
+        test_support::compacted(
+            PROJECT_DAY,
+            3,
+            vec![TestRecord::new("a", "i1", NOON_MS), TestRecord::new("a", "i2", NOON_MS)],
+        )
     }
 
-    fn read(store: &Store) -> Backup {
+    fn read(store: &TestStore) -> DecodedBackup {
         let view = store.view("dc-1");
-        let objects = Objects::of(&view);
+        let objects = ObjectStoreView::of(&view);
         let (catalogs, bad) = objects.catalogs();
         assert_eq!(bad, []);
-        Backup::read(&mut Memo::default(), &objects, catalogs.last().unwrap())
+        DecodedBackup::read(&mut DecodeCache::default(), &objects, catalogs.last().unwrap())
     }
 
     #[test]
-    fn a_backup_is_its_catalog_and_the_segments_that_it_names() {
-        let store = Store::default().with_backup(NOON_MS, &[(OF, vec![(file(), 2)])]);
+    fn a_backup_decodes_its_catalog_and_the_named_segments() {
+        let store = TestStore::default().with_backup(NOON_MS, &[(PROJECT_DAY, vec![(file(), 2)])]);
         let backup = read(&store);
         assert_eq!((backup.position_ms, backup.problems.len()), (NOON_MS, 0));
-        assert_eq!(backup.days[&OF].digest.count, 2);
+        assert_eq!(backup.days[&PROJECT_DAY].digest.count, 2);
     }
 
     #[test]
-    fn objects_are_compared_with_what_the_catalog_says() {
-        let good = Store::default().with_backup(NOON_MS, &[(OF, vec![(file(), 2)])]);
+    fn objects_must_match_their_catalog_entries() {
+        let good = TestStore::default().with_backup(NOON_MS, &[(PROJECT_DAY, vec![(file(), 2)])]);
         let key = format!("objects/segments/{}", blake3::hash(&file()).to_hex());
-        let flaw = |store: &Store| read(store).problems[0].1.flaw.to_string();
+        let flaw = |store: &TestStore| read(store).problems[0].1.kind.to_string();
         let mut gone = good.clone();
         gone.files.remove(&key);
         assert_eq!(flaw(&gone), "file is missing");
         let mut cut = good;
         cut.files.insert(key, file().slice(..32));
-        assert!(flaw(&cut).starts_with("hash is "), "an upload that broke off");
+        assert!(flaw(&cut).starts_with("hash is "), "a truncated upload");
         assert!(
-            flaw(&Store::default().with_backup(NOON_MS, &[(OF, vec![(file(), 3)])])).starts_with("size is ")
+            flaw(&TestStore::default().with_backup(NOON_MS, &[(PROJECT_DAY, vec![(file(), 3)])]))
+                .starts_with("size is ")
         );
-        let elsewhere = ProjectDay { day: DAY + 1, ..OF };
+        let elsewhere = ProjectDay { day: DAY + 1, ..PROJECT_DAY };
         assert!(
-            flaw(&Store::default().with_backup(NOON_MS, &[(elsewhere, vec![(file(), 2)])]))
+            flaw(&TestStore::default().with_backup(NOON_MS, &[(elsewhere, vec![(file(), 2)])]))
                 .starts_with("project")
         );
     }

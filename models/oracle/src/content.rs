@@ -1,74 +1,74 @@
-//! What one place holds of one project's day, de-duplicated as the format prescribes.
+//! Contents of one replica of one project-day, de-duplicated as the format prescribes.
 
-use crate::identity::{Content, Key, ProjectDay};
-use crate::reader::segment::{Block, Stored};
+use crate::identity::{DedupKey, EventDigest, ProjectDay};
+use crate::reader::segment::{SegmentBlock, StoredRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One event as a place holds it: the record that wins among all with its key.
+/// One de-duplicated event of a replica: the winning record among all with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// Its key, as its text calls for.
-    pub key: Key,
-    /// Its text's digest.
-    pub content: Content,
-    /// When the winning record came in, by its edge's clock.
+pub struct DedupedEvent {
+    /// Key, computed from the event's text.
+    pub key: DedupKey,
+    /// Digest of the event's text.
+    pub content: EventDigest,
+    /// Arrival time of the winning record, by its edge's clock.
     pub arrived_ms: i64,
-    /// How many records with this key the place holds; more than 65,535 count as that many.
+    /// Number of records with this key in the replica, saturating at 65,535.
     pub copies: u16,
-    /// How many arrivals these records are of: one that was written twice is one.
+    /// Number of distinct arrivals among these records: an arrival written twice counts once.
     pub arrivals: u16,
-    /// It has no `$insert_id`: its key is its arrival's.
+    /// The event has no `$insert_id`: its key is derived from its arrival.
     pub anonymous: bool,
 }
 
-/// A multiset of contents in 128 bits, with how many there are. Order does not matter, multiplicity does.
+/// A 128-bit digest of a multiset of contents, with their count. Independent of order, sensitive to multiplicity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Multiset {
-    /// How many.
+pub struct MultisetDigest {
+    /// Number of elements.
     pub count: u64,
-    /// The sum of their digests, modulo 2^128.
+    /// Sum of the elements' digests, modulo 2^128.
     pub sum: u128,
 }
 
-impl Multiset {
-    /// One more.
+impl MultisetDigest {
+    /// Adds one element.
     pub fn add(&mut self, digest: u128) {
         self.count += 1;
         self.sum = self.sum.wrapping_add(digest);
     }
 }
 
-impl std::fmt::Display for Multiset {
+impl std::fmt::Display for MultisetDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} events, digest {:032x}", self.count, self.sum)
     }
 }
 
-/// One project's day in one place.
+/// One project-day of one replica.
 #[derive(Debug, Default)]
 pub struct DayContent {
-    /// Its number in the memo: equal numbers, equal contents.
+    /// Id in the decode cache: equal ids mean equal contents.
     pub id: u64,
-    /// The blocks it was built from, in order of their numbers.
-    pub blocks: Vec<Arc<Block>>,
-    /// Its events, each once, by key.
-    pub kept: Vec<Kept>,
-    /// Events without identity: how many of each content, by content.
-    pub anonymous: Vec<(Content, u32)>,
-    /// Where records with one key differ in content: all contents but the winner's.
-    pub variants: BTreeMap<Key, Vec<Content>>,
+    /// Blocks it was built from, in order of their ids.
+    pub blocks: Vec<Arc<SegmentBlock>>,
+    /// Distinct events, by key.
+    pub events: Vec<DedupedEvent>,
+    /// Events without identity: number of copies per content, by content.
+    pub anonymous: Vec<(EventDigest, u32)>,
+    /// For keys whose records differ in content: every content except the winner's.
+    pub variants: BTreeMap<DedupKey, Vec<EventDigest>>,
     /// Digest of the winners' contents.
-    pub digest: Multiset,
-    /// Records in all blocks.
+    pub digest: MultisetDigest,
+    /// Number of records in all blocks.
     pub records: u64,
 }
 
 impl DayContent {
-    /// Puts a day together from its blocks, in whatever order.
+    /// Builds a day from its blocks, in any order.
     #[must_use]
-    pub fn of(id: u64, blocks: Vec<Arc<Block>>) -> DayContent {
-        let mut all: Vec<&Stored> = blocks.iter().flat_map(|block| &block.records).collect();
+    pub fn of(id: u64, blocks: Vec<Arc<SegmentBlock>>) -> DayContent {
+        let mut all: Vec<&StoredRecord> = blocks.iter().flat_map(|block| &block.records).collect();
         all.sort_unstable_by_key(|record| (record.key, record.precedence()));
         let mut day = DayContent { id, records: all.len() as u64, ..DayContent::default() };
         for same in all.chunk_by(|one, next| one.key == next.key) {
@@ -79,7 +79,7 @@ impl DayContent {
         day
     }
 
-    fn keep(&mut self, same: &[&Stored]) {
+    fn keep(&mut self, same: &[&StoredRecord]) {
         let winner = same[0];
         for other in &same[1..] {
             if other.content != winner.content {
@@ -90,7 +90,7 @@ impl DayContent {
             }
         }
         self.digest.add(winner.content.0);
-        self.kept.push(Kept {
+        self.events.push(DedupedEvent {
             key: winner.key,
             content: winner.content,
             arrived_ms: winner.arrived_ms,
@@ -101,15 +101,15 @@ impl DayContent {
     }
 
     fn count_anonymous(&mut self) {
-        let mut contents: Vec<Content> =
-            self.kept.iter().filter(|k| k.anonymous).map(|k| k.content).collect();
+        let mut contents: Vec<EventDigest> =
+            self.events.iter().filter(|k| k.anonymous).map(|k| k.content).collect();
         contents.sort_unstable();
         self.anonymous =
             contents.chunk_by(|one, next| one == next).map(|same| (same[0], same.len() as u32)).collect();
     }
 
-    /// Every record, in the order of the blocks' numbers.
-    pub fn records(&self) -> impl Iterator<Item = &Stored> {
+    /// Returns every record, in order of the block ids.
+    pub fn records(&self) -> impl Iterator<Item = &StoredRecord> {
         self.blocks.iter().flat_map(|block| &block.records)
     }
 }
@@ -118,54 +118,55 @@ fn saturated(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }
 
-/// What one place (a disk, a backup, an export) holds of every project's day.
-pub type Days = BTreeMap<ProjectDay, Arc<DayContent>>;
+/// Contents of one replica (a disk, a backup, an export), by project-day.
+pub type DayContents = BTreeMap<ProjectDay, Arc<DayContent>>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reader::event_cache::EventCache;
     use crate::reader::segment;
-    use crate::reader::texts::Texts;
-    use crate::testing::{self, NOON_MS, Rec};
+    use crate::test_support::{self, NOON_MS, TestRecord};
 
-    fn day(records: &[Rec]) -> DayContent {
-        let records = segment::block(&testing::block(records), &mut Texts::default()).unwrap();
-        DayContent::of(0, vec![Arc::new(Block { id: 0, records })])
+    fn day(records: &[TestRecord]) -> DayContent {
+        let records = segment::block(&test_support::block(records), &mut EventCache::default()).unwrap();
+        DayContent::of(0, vec![Arc::new(SegmentBlock { id: 0, records })])
     }
 
     #[test]
-    fn of_records_with_one_key_the_first_to_arrive_is_kept() {
-        let first = Rec::new("a", "i1", NOON_MS);
-        let retry = Rec { sequence: 2, arrived_ms: NOON_MS + 9_000, note: "edited".into(), ..first.clone() };
+    fn the_first_arrival_wins_among_records_with_one_key() {
+        let first = TestRecord::new("a", "i1", NOON_MS);
+        let retry =
+            TestRecord { sequence: 2, arrived_ms: NOON_MS + 9_000, note: "edited".into(), ..first.clone() };
         let day = day(&[retry.clone(), first.clone()]);
         assert_eq!(
-            (day.kept.len(), day.kept[0].copies, day.kept[0].arrivals, day.digest.count),
+            (day.events.len(), day.events[0].copies, day.events[0].arrivals, day.digest.count),
             (1, 2, 2, 1)
         );
-        assert_eq!(day.kept[0].content, Content::of(first.json().as_bytes()));
-        assert_eq!(day.variants[&first.key()], [Content::of(retry.json().as_bytes())]);
+        assert_eq!(day.events[0].content, EventDigest::of(first.json().as_bytes()));
+        assert_eq!(day.variants[&first.key()], [EventDigest::of(retry.json().as_bytes())]);
     }
 
     #[test]
-    fn an_arrival_that_was_written_twice_is_one() {
-        let rec = Rec::new("a", "i1", NOON_MS);
+    fn an_arrival_written_twice_counts_once() {
+        let rec = TestRecord::new("a", "i1", NOON_MS);
         let day = day(&[rec.clone(), rec]);
-        assert_eq!((day.kept[0].copies, day.kept[0].arrivals), (2, 1));
+        assert_eq!((day.events[0].copies, day.events[0].arrivals), (2, 1));
     }
 
     #[test]
     fn events_without_identity_are_counted_by_content() {
-        let one = Rec { insert_id: None, ..Rec::new("a", "", NOON_MS) };
-        let twin = Rec { sequence: 2, ..one.clone() };
+        let one = TestRecord { insert_id: None, ..TestRecord::new("a", "", NOON_MS) };
+        let twin = TestRecord { sequence: 2, ..one.clone() };
         let day = day(&[one.clone(), twin]);
-        assert_eq!(day.anonymous, [(Content::of(one.json().as_bytes()), 2)]);
-        assert_eq!(day.kept.len(), 2);
+        assert_eq!(day.anonymous, [(EventDigest::of(one.json().as_bytes()), 2)]);
+        assert_eq!(day.events.len(), 2);
     }
 
     #[test]
-    fn the_digest_sees_multiplicity_and_not_order() {
+    fn the_digest_depends_on_multiplicity_and_not_on_order() {
         let digest = |order: &[u128]| {
-            let mut set = Multiset::default();
+            let mut set = MultisetDigest::default();
             order.iter().for_each(|one| set.add(*one));
             set
         };

@@ -1,8 +1,8 @@
-//! Calendar days in projects' zones: the oracle's own reading, by chrono-tz.
+//! Calendar days in the projects' time zones, computed with chrono-tz independently of the system under test.
 //!
-//! An event's day is decided by its time in the project's zone as that zone was when the event came in. A client
-//! knows when it sent and when it was answered, not when the edge took the request; where that matters (an event
-//! without a time near midnight, a zone edited meanwhile) several days are right.
+//! An event's day is its time in the project's zone, using the zone in force when the event arrived. A client knows
+//! when it sent a request and when it got the answer, but not when the edge received it. Where that matters (an event
+//! without a time near midnight, a zone edited meanwhile), several days are valid.
 
 use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
@@ -11,21 +11,21 @@ use std::collections::BTreeMap;
 /// `num_days_from_ce` of 1970-01-01.
 const EPOCH_DAY: i32 = 719_163;
 
-/// Why a local day could not be told.
+/// An error in computing a local day.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ZoneError {
-    /// The zone is in no edition of the zone database.
+    /// The zone is not in the zone database.
     #[error("unknown time zone '{0}': use a name of the IANA database such as 'America/Los_Angeles'")]
     UnknownZone(String),
     /// The instant is outside the calendar (about 262,000 years either way).
     #[error("{0} ms since 1970 is outside the calendar")]
     OutOfRange(i64),
-    /// No zone was given for the project.
+    /// The project has no zone.
     #[error("project {0} has no zone: give the ledger its zone history first")]
     UnknownProject(u32),
 }
 
-/// The calendar day, from 1970-01-01, that a clock on the wall in `zone` shows at `unix_ms`.
+/// Returns the calendar day in `zone` at `unix_ms`, counted from 1970-01-01.
 ///
 /// # Errors
 /// An unknown zone name, or an instant outside the calendar.
@@ -44,42 +44,42 @@ fn day_in(zone: Tz, unix_ms: i64) -> Result<i32, ZoneError> {
     i32::try_from(local_ms.div_euclid(86_400_000)).map_err(|_| ZoneError::OutOfRange(unix_ms))
 }
 
-/// `2016-02-22` for day 16853.
+/// Formats day 16853 as `2016-02-22`.
 #[must_use]
-pub fn day_text(day: i32) -> String {
+pub fn format_day(day: i32) -> String {
     match day.checked_add(EPOCH_DAY).and_then(NaiveDate::from_num_days_from_ce_opt) {
-        // A date's own text: a format string would be read anew each time.
+        // `NaiveDate::to_string` avoids parsing a format string on every call.
         Some(date) => date.to_string(),
         None => format!("day {day}"),
     }
 }
 
-/// `2016-02-22 07:00:00Z` for 1456124400000 ms since 1970.
+/// Formats 1456124400000 ms since 1970 as `2016-02-22 07:00:00Z`.
 #[must_use]
-pub(crate) fn moment_text(unix_ms: i64) -> String {
+pub(crate) fn format_utc(unix_ms: i64) -> String {
     match DateTime::from_timestamp_millis(unix_ms) {
         Some(time) => time.format("%Y-%m-%d %H:%M:%SZ").to_string(),
         None => format!("{unix_ms} ms since 1970"),
     }
 }
 
-/// The day that `text` names, if it is written just as `2016-02-22`.
+/// Parses a day written exactly as `2016-02-22`.
 #[must_use]
 pub fn parse_day(text: &str) -> Option<i32> {
     let date: NaiveDate = text.parse().ok()?;
     let day = date.num_days_from_ce() - EPOCH_DAY;
-    (day_text(day) == text).then_some(day)
+    (format_day(day) == text).then_some(day)
 }
 
-/// Each project's zones over time.
+/// Zone history of each project.
 #[derive(Clone, Debug, Default)]
-pub struct Zones {
+pub struct ProjectZones {
     history: BTreeMap<u32, Vec<(i64, Tz)>>,
 }
 
-impl Zones {
-    /// From `since_ms` on `project` keeps its days in `zone`. The first zone of a project holds for all time before
-    /// it too. Give later edits before the first request that they may touch is sent.
+impl ProjectZones {
+    /// Sets the zone of `project` from `since_ms` on. The first zone of a project also applies to all earlier times.
+    /// Record an edit before the first request that it can affect is sent.
     ///
     /// # Errors
     /// An unknown zone name.
@@ -91,7 +91,7 @@ impl Zones {
         Ok(())
     }
 
-    /// The day of an event of `project` with time `time_ms`, received at `received_ms`.
+    /// Returns the day of an event of `project` with time `time_ms` that was received at `received_ms`.
     ///
     /// # Errors
     /// A project without zones, or a time outside the calendar.
@@ -99,8 +99,8 @@ impl Zones {
         day_in(self.zone_at(project, received_ms)?, time_ms)
     }
 
-    /// The days that are right for an event whose arrival is known only as lying within `from_ms ..= to_ms`: the
-    /// first and the last of them. `time_ms` absent stands for the arrival itself.
+    /// Returns the first and the last valid day of an event that arrived at an unknown time within `from_ms ..=
+    /// to_ms`. Without `time_ms` the arrival is the event's time.
     ///
     /// # Errors
     /// A project without zones, or a time outside the calendar.
@@ -113,7 +113,7 @@ impl Zones {
     ) -> Result<(i32, i32), ZoneError> {
         let (first, last) = self.zones_within(project, from_ms, to_ms)?;
         let zones = &self.history[&project][first..=last];
-        // Nearly every event has a time, and no zone is being edited: one look at the calendar is enough then.
+        // The common case (the event has a time, and one zone is in force) needs one conversion.
         if let (Some(time_ms), [(_, zone)]) = (time_ms, zones) {
             return day_in(*zone, time_ms).map(|day| (day, day));
         }
@@ -129,10 +129,11 @@ impl Zones {
         days.ok_or(ZoneError::UnknownProject(project))
     }
 
-    /// The same for an arrival at any time from `from_ms` on. Without a time the last day is [`i32::MAX`].
+    /// Like [`ProjectZones::days_within`], for an arrival at any time from `from_ms` on. Without a time the last day
+    /// is [`i32::MAX`].
     ///
     /// # Errors
-    /// As with [`Zones::days_within`].
+    /// As with [`ProjectZones::days_within`].
     pub fn days_from(
         &self,
         project: u32,
@@ -143,31 +144,32 @@ impl Zones {
         if time_ms.is_some() {
             return self.days_within(project, time_ms, from_ms, i64::MAX);
         }
-        // A later zone may be behind this one: the day then begins a second time.
+        // A later zone may be behind the current one, so that the same day begins twice.
         let zones = &self.history[&project][first..=last];
         let firsts = zones.iter().map(|(since_ms, zone)| day_in(*zone, from_ms.max(*since_ms)));
         let first = firsts.collect::<Result<Vec<i32>, ZoneError>>()?.into_iter().min();
         first.map(|first| (first, i32::MAX)).ok_or(ZoneError::UnknownProject(project))
     }
 
-    /// Places in the project's history of the zones that are in force within `from_ms ..= to_ms`.
+    /// Returns the indices into the project's history of the zones in force within `from_ms ..= to_ms`.
     fn zones_within(&self, project: u32, from_ms: i64, to_ms: i64) -> Result<(usize, usize), ZoneError> {
         let history = self.history.get(&project).filter(|history| !history.is_empty());
         let history = history.ok_or(ZoneError::UnknownProject(project))?;
-        let place = |at_ms: i64| history.partition_point(|(since, _)| *since <= at_ms).saturating_sub(1);
-        Ok((place(from_ms), place(to_ms)))
+        let index = |at_ms: i64| history.partition_point(|(since, _)| *since <= at_ms).saturating_sub(1);
+        Ok((index(from_ms), index(to_ms)))
     }
 
-    /// When the day of `project` that it is at `at_ms` ends: its next midnight, or a bound of 49 h if there is none.
+    /// Returns the end of the project's day that contains `at_ms`: its next midnight, or a bound of 49 h if there is
+    /// none.
     ///
     /// # Errors
     /// A project without zones, or a time outside the calendar.
-    pub fn day_ends_ms(&self, project: u32, at_ms: i64) -> Result<i64, ZoneError> {
-        /// No day is as long as this.
-        const MOST_MS: i64 = 49 * 3_600_000;
+    pub fn next_midnight_ms(&self, project: u32, at_ms: i64) -> Result<i64, ZoneError> {
+        /// Longer than any calendar day.
+        const MAX_DAY_MS: i64 = 49 * 3_600_000;
         let zone = self.zone_at(project, at_ms)?;
         let today = day_in(zone, at_ms)?;
-        let (mut before_ms, mut after_ms) = (at_ms, at_ms + MOST_MS);
+        let (mut before_ms, mut after_ms) = (at_ms, at_ms + MAX_DAY_MS);
         while after_ms - before_ms > 1 {
             let middle_ms = before_ms + (after_ms - before_ms) / 2;
             match day_in(zone, middle_ms)? > today {
@@ -192,11 +194,11 @@ mod tests {
     const INCIDENT_MS: i64 = 1_456_190_481_000; // 2016-02-23T01:21:21Z
 
     #[test]
-    fn one_instant_is_two_days() {
+    fn one_instant_is_on_two_days_in_two_zones() {
         let los_angeles = local_day("America/Los_Angeles", INCIDENT_MS).unwrap();
         let kiritimati = local_day("Pacific/Kiritimati", INCIDENT_MS).unwrap();
         assert_eq!(
-            (day_text(los_angeles).as_str(), day_text(kiritimati).as_str()),
+            (format_day(los_angeles).as_str(), format_day(kiritimati).as_str()),
             ("2016-02-22", "2016-02-23")
         );
         assert_eq!(parse_day("2016-02-22"), Some(16_853));
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn days_change_at_local_midnight_also_when_the_clocks_change() {
+    fn days_change_at_local_midnight_across_a_clock_change() {
         // Los Angeles, 2016-03-13: a day of 23 hours, from 08:00Z to 07:00Z.
         let midnight_ms = 1_457_856_000_000;
         for (at_ms, day) in [
@@ -217,24 +219,24 @@ mod tests {
             (midnight_ms + 23 * 3_600_000 - 1, "2016-03-13"),
             (midnight_ms + 23 * 3_600_000, "2016-03-14"),
         ] {
-            assert_eq!(day_text(local_day("America/Los_Angeles", at_ms).unwrap()), day);
+            assert_eq!(format_day(local_day("America/Los_Angeles", at_ms).unwrap()), day);
         }
         assert_eq!(local_day("UTC", -1), Ok(-1));
     }
 
     #[test]
     fn a_day_ends_at_the_next_midnight_of_its_project() {
-        let mut zones = Zones::default();
+        let mut zones = ProjectZones::default();
         zones.set(7, 0, "America/Los_Angeles").unwrap();
         let midnight_ms = 1_457_856_000_000;
-        assert_eq!(zones.day_ends_ms(7, midnight_ms - 1), Ok(midnight_ms));
-        assert_eq!(zones.day_ends_ms(7, midnight_ms), Ok(midnight_ms + 23 * 3_600_000));
-        assert_eq!(zones.day_ends_ms(8, 0), Err(ZoneError::UnknownProject(8)));
+        assert_eq!(zones.next_midnight_ms(7, midnight_ms - 1), Ok(midnight_ms));
+        assert_eq!(zones.next_midnight_ms(7, midnight_ms), Ok(midnight_ms + 23 * 3_600_000));
+        assert_eq!(zones.next_midnight_ms(8, 0), Err(ZoneError::UnknownProject(8)));
     }
 
     #[test]
     fn the_zone_is_the_one_in_force_at_arrival() {
-        let mut zones = Zones::default();
+        let mut zones = ProjectZones::default();
         zones.set(7, 0, "UTC").unwrap();
         zones.set(7, INCIDENT_MS, "America/Los_Angeles").unwrap();
         let time_ms = INCIDENT_MS;
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_zone_is_named() {
+    fn an_unknown_zone_name_is_reported() {
         let error = local_day("Mars/Olympus", 0).unwrap_err();
         assert!(error.to_string().starts_with("unknown time zone 'Mars/Olympus'"));
     }

@@ -1,100 +1,101 @@
-//! Who an event is: its de-duplication key, its content, its arrival id, and the project's day it lies in.
+//! Identity of an event: its de-duplication key, its content digest, its arrival id, and its project-day.
 //!
-//! Keys are held as big-endian integers, so that they sort as their bytes do. Keys and contents are computed here from the event's own text, never taken from a file: a file that says otherwise is wrong.
+//! Keys are stored as big-endian integers, so that they sort like their bytes. Keys and digests are computed from the
+//! event's text and never taken from a file; a file that states another key is wrong.
 
 use crc_fast::CrcAlgorithm;
 use std::fmt;
 
-/// The first 16 bytes of a BLAKE3 hash, as a big-endian integer.
+/// Returns the first 16 bytes of a BLAKE3 hash as a big-endian integer.
 #[must_use]
-pub fn first_128(hasher: &blake3::Hasher) -> u128 {
+pub fn truncate_to_128_bits(hasher: &blake3::Hasher) -> u128 {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     u128::from_be_bytes(bytes)
 }
 
-/// The de-duplication key: what makes two events of one project's day the same event.
+/// De-duplication key: two events of one project-day with equal keys are the same event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(pub u128);
+pub struct DedupKey(pub u128);
 
-impl Key {
-    /// The key of an event that names itself by `$insert_id`.
+impl DedupKey {
+    /// Returns the key of an event with an `$insert_id`.
     ///
-    /// `distinct_id` is text already: a string's content, a number's JSON text, empty when absent.
+    /// `distinct_id` is text: a string's content, a number's JSON text, empty when absent.
     #[must_use]
-    pub fn of(name: &str, distinct_id: &str, insert_id: &str) -> Key {
+    pub fn of(name: &str, distinct_id: &str, insert_id: &str) -> DedupKey {
         let mut hasher = blake3::Hasher::new();
         for part in [name, distinct_id, insert_id] {
             let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
             hasher.update(&len.to_le_bytes());
             hasher.update(part.as_bytes());
         }
-        Key(first_128(&hasher))
+        DedupKey(truncate_to_128_bits(&hasher))
     }
 
-    /// The key of an event without `$insert_id`: each arrival is an event of its own.
+    /// Returns the key of an event without `$insert_id`: each arrival is a separate event.
     #[must_use]
-    pub fn of_anonymous(arrival: ArrivalId) -> Key {
+    pub fn of_anonymous(arrival: ArrivalId) -> DedupKey {
         let mut input = [0xFF; 18];
         input[4..6].copy_from_slice(&arrival.edge.to_le_bytes());
         input[6..14].copy_from_slice(&arrival.sequence.to_le_bytes());
         input[14..18].copy_from_slice(&arrival.item.to_le_bytes());
         let mut hasher = blake3::Hasher::new();
         hasher.update(&input);
-        Key(first_128(&hasher))
+        DedupKey(truncate_to_128_bits(&hasher))
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for DedupKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
 }
 
-/// What an event says: a 128-bit digest of its JSON text as it is stored. That is the text as it was sent, byte for byte,
-/// less the white space between its tokens: [`Content::of_sent`].
+/// A 128-bit digest of an event's JSON text as it is stored: the text as it was sent, byte for byte, without the white
+/// space between its tokens. See [`EventDigest::of_sent`].
 ///
-/// Two CRC-64s of different polynomials, spread over all bits: like one CRC of 128 bits, it misses a difference that
-/// nobody chose with chance 2^-128, at memory speed. It is no defence against malice, and needs to be none: events
-/// are compared with themselves. Nothing in a file holds it.
+/// Combines two CRC-64s of different polynomials and mixes the bits. Like one CRC of 128 bits, it misses an accidental
+/// difference with probability 2^-128, at memory speed. It does not resist malicious input, and need not: events are
+/// compared with themselves. Files never contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Content(pub u128);
+pub struct EventDigest(pub u128);
 
-impl Content {
-    /// The content of an event's JSON text.
+impl EventDigest {
+    /// Returns the digest of an event's JSON text.
     #[must_use]
-    pub fn of(json: &[u8]) -> Content {
+    pub fn of(json: &[u8]) -> EventDigest {
         let high = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, json);
         let low = crc_fast::checksum(CrcAlgorithm::Crc64Xz, json);
-        Content(spread(u128::from(high) << 64 | u128::from(low)))
+        EventDigest(mix_bits(u128::from(high) << 64 | u128::from(low)))
     }
 
-    /// The content of the text that an event sent as `json` must be stored as.
+    /// Returns the digest of the stored form of an event sent as `json`.
     #[must_use]
-    pub fn of_sent(json: &[u8]) -> Content {
-        Content::of(&crate::text::as_stored(json))
+    pub fn of_sent(json: &[u8]) -> EventDigest {
+        EventDigest::of(&crate::json_text::compact_json(json))
     }
 }
 
-/// One to one, and no longer linear: in sums of digests no exchange of bytes between two events cancels out.
-fn spread(crc: u128) -> u128 {
+/// A bijection that is not linear, so that in a sum of digests no exchange of bytes between two events cancels out.
+fn mix_bits(crc: u128) -> u128 {
     const ODD: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835; // 2^128 divided by the golden ratio, made odd
     let mixed = (crc ^ (crc >> 65)).wrapping_mul(ODD);
     (mixed ^ (mixed >> 63)).wrapping_mul(ODD)
 }
 
-impl fmt::Display for Content {
+impl fmt::Display for EventDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
     }
 }
 
-/// Where an event came in: the edge, the edge's number for the request, the position in the request.
+/// Arrival of an event: the edge, the edge's sequence number of the request, and the position in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArrivalId {
-    /// Which edge numbered the request.
+    /// Edge that numbered the request.
     pub edge: u16,
-    /// The edge's number for the request.
+    /// The edge's sequence number of the request.
     pub sequence: u64,
     /// Position of the event in the request, from 0.
     pub item: u32,
@@ -103,7 +104,7 @@ pub struct ArrivalId {
 /// A project and one of its local days, counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectDay {
-    /// The project's number.
+    /// Project number.
     pub project: u32,
     /// The calendar day in the project's zone; 0 is 1970-01-01.
     pub day: i32,
@@ -111,7 +112,7 @@ pub struct ProjectDay {
 
 impl fmt::Display for ProjectDay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p{} {}", self.project, crate::day::day_text(self.day))
+        write!(f, "p{} {}", self.project, crate::day::format_day(self.day))
     }
 }
 
@@ -120,49 +121,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_of_the_key_counts() {
-        let key = Key::of("Signed up", "u1", "i1");
-        assert_ne!(key, Key::of("Signed in", "u1", "i1"));
-        assert_ne!(key, Key::of("Signed up", "u2", "i1"));
-        assert_ne!(key, Key::of("Signed up", "u1", "i2"));
-        assert_ne!(Key::of("ab", "c", ""), Key::of("a", "bc", ""), "lengths keep parts apart");
+    fn each_part_changes_the_key() {
+        let key = DedupKey::of("Signed up", "u1", "i1");
+        assert_ne!(key, DedupKey::of("Signed in", "u1", "i1"));
+        assert_ne!(key, DedupKey::of("Signed up", "u2", "i1"));
+        assert_ne!(key, DedupKey::of("Signed up", "u1", "i2"));
+        assert_ne!(DedupKey::of("ab", "c", ""), DedupKey::of("a", "bc", ""), "lengths separate the parts");
     }
 
     #[test]
     fn a_key_is_the_hash_of_length_prefixed_parts() {
         let hash = blake3::hash(b"\x01\0\0\0e\x02\0\0\0d1\x01\0\0\0i");
-        assert_eq!(Key::of("e", "d1", "i").to_string(), hash.to_hex().as_str()[..32]);
+        assert_eq!(DedupKey::of("e", "d1", "i").to_string(), hash.to_hex().as_str()[..32]);
         let hash = blake3::hash(b"\xff\xff\xff\xff\x02\0\x03\0\0\0\0\0\0\0\x04\0\0\0");
         let arrival = ArrivalId { edge: 2, sequence: 3, item: 4 };
-        assert_eq!(Key::of_anonymous(arrival).to_string(), hash.to_hex().as_str()[..32]);
+        assert_eq!(DedupKey::of_anonymous(arrival).to_string(), hash.to_hex().as_str()[..32]);
     }
 
     #[test]
-    fn any_byte_changed_added_or_moved_is_another_content() {
+    fn any_changed_added_or_moved_byte_changes_the_digest() {
         let text = br#"{"event":"a","properties":{"x":1,"y":2}}"#;
-        let base = Content::of(text);
+        let base = EventDigest::of(text);
         for at in 0..text.len() {
             for bit in 0..8 {
                 let mut other = text.to_vec();
                 other[at] ^= 1 << bit;
-                assert_ne!(base, Content::of(&other));
+                assert_ne!(base, EventDigest::of(&other));
             }
         }
         let swapped = br#"{"event":"a","properties":{"y":2,"x":1}}"#;
-        assert_ne!(base, Content::of(swapped));
-        assert_ne!(Content::of(b""), Content::of(b"\0"));
-        assert_ne!(Content::of(b"\0"), Content::of(b"\0\0"));
+        assert_ne!(base, EventDigest::of(swapped));
+        assert_ne!(EventDigest::of(b""), EventDigest::of(b"\0"));
+        assert_ne!(EventDigest::of(b"\0"), EventDigest::of(b"\0\0"));
     }
 
     #[test]
-    fn values_exchanged_between_two_events_change_their_sum() {
-        let of = |name: &str, value: &str| {
-            Content::of(format!("{{\"event\":\"{name}\",\"v\":\"{value}\"}}").as_bytes()).0
+    fn swapping_values_between_two_events_changes_their_sum() {
+        let digest_of = |name: &str, value: &str| {
+            EventDigest::of(format!("{{\"event\":\"{name}\",\"v\":\"{value}\"}}").as_bytes()).0
         };
         for number in 0..1000 {
             let [one, two] = [number, number + 1].map(|number| format!("{number:04}"));
-            let as_sent = of("a", &one).wrapping_add(of("b", &two));
-            assert_ne!(as_sent, of("a", &two).wrapping_add(of("b", &one)));
+            let as_sent = digest_of("a", &one).wrapping_add(digest_of("b", &two));
+            assert_ne!(as_sent, digest_of("a", &two).wrapping_add(digest_of("b", &one)));
         }
     }
 }

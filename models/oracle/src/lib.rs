@@ -1,35 +1,34 @@
-//! The ledger, its own readers of files, and the invariants.
+//! The oracle: a ledger, independent readers of the system's files, and the invariants.
 //!
-//! What is modelled: what clients sent and were told ([`ledger`]), what lies on disks and in stores as bytes
-//! ([`reader`], written from formats.md and from nothing else), and what must hold between the two
-//! ([`invariants`]). What is not: how the system works. The oracle knows no node, no message and no task, and
-//! nothing in the world can ask it.
+//! Modelled: what clients sent and were told ([`ledger`]), the bytes on disks and in stores ([`reader`], written from
+//! formats.md alone), and what must hold between the two ([`invariants`]). Not modelled: how the system works. The
+//! oracle knows no node, no message and no task, and nothing in the world can query it.
 
 pub mod backup;
 pub mod content;
 pub mod day;
-pub mod excused;
+pub mod decode_cache;
+pub mod excused_periods;
 pub mod identity;
 pub mod invariants;
+pub mod json_text;
 pub mod ledger;
 pub mod loss;
-pub mod memo;
+pub mod read_view;
 pub mod reader;
-pub mod sight;
 pub mod snapshot;
-pub mod text;
 pub mod view;
 
 #[cfg(test)]
-mod testing;
+mod test_support;
 
-pub use day::{ZoneError, Zones, local_day};
-pub use excused::Excused;
-pub use identity::{ArrivalId, Content, Key, ProjectDay};
-pub use invariants::Moment;
-pub use ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};
-pub use loss::{LossBook, LossSummary};
-pub use memo::Memo;
-pub use sight::Sight;
-pub use snapshot::Snapshot;
+pub use day::{ProjectZones, ZoneError, local_day};
+pub use decode_cache::DecodeCache;
+pub use excused_periods::ExcusedPeriods;
+pub use identity::{ArrivalId, DedupKey, EventDigest, ProjectDay};
+pub use invariants::CheckContext;
+pub use ledger::{ClientRequest, Ledger, LedgerConfig, SentEvent, request_digest};
+pub use loss::{LossSummary, LossTracker};
+pub use read_view::ReadView;
+pub use snapshot::ClusterSnapshot;
 pub use view::{DiskView, FileView};

@@ -1,48 +1,48 @@
-//! How much was lost, where, when it began, and whether it can be had back.
+//! Loss accounting: how much was lost, where, since when, and whether it can be recovered.
 //!
-//! A loss is an acknowledged event that production did not hold at some look, or holds otherwise than it was sent. The
-//! book keeps, for each project's day, the worst look and when each loss was seen first; a drill says which of what is
-//! short now is in no backup and no tee either. Until a drill has looked for it, that is not known.
+//! A loss is an acknowledged event that production lacked at some check, or holds with altered content. The tracker
+//! keeps, for each project-day, the peak loss and the time at which it was first seen. A drill determines which of the
+//! current losses are in no backup and no tee either. Before a drill that is unknown.
 
-use crate::day::day_text;
-use crate::identity::{Key, ProjectDay};
-use crate::invariants::i10_backup::missing_from;
-use crate::invariants::{Moment, i1_readable, i5_content};
-use crate::ledger::{Identity, Ledger};
-use crate::sight::Sight;
+use crate::day::format_day;
+use crate::identity::{DedupKey, ProjectDay};
+use crate::invariants::i10_backup::count_missing;
+use crate::invariants::{CheckContext, i1_readable, i5_content};
+use crate::ledger::{EventIdentity, Ledger};
+use crate::read_view::ReadView;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One project's day that lost events.
+/// Loss state of one project-day.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct DayLoss {
+struct DayLossState {
     missing: u64,
     altered: u64,
     worst: u64,
     first_at_ms: i64,
-    /// Of what is short now; `None` until a drill has looked for it.
+    /// Unrecoverable part of the current loss; `None` before a drill.
     unrecoverable: Option<u64>,
-    /// When the day was found whole last.
+    /// Time of the last check that found the day complete.
     whole_at_ms: Option<i64>,
-    episodes: Vec<Episode>,
-    /// The last episode is not over.
+    episodes: Vec<LossEpisode>,
+    /// Whether the last episode is ongoing.
     is_open: bool,
 }
 
-impl DayLoss {
-    fn short(&self) -> u64 {
+impl DayLossState {
+    fn current_loss(&self) -> u64 {
         self.missing + self.altered
     }
 
-    /// What no restore brings back: nothing, if nothing is short.
+    /// Returns the number of events that no restore brings back: 0 if there is no current loss.
     fn unrecoverable(&self) -> Option<u64> {
-        if self.short() == 0 { Some(0) } else { self.unrecoverable }
+        if self.current_loss() == 0 { Some(0) } else { self.unrecoverable }
     }
 
-    fn looked_at(&mut self, at_ms: i64) {
-        let is_short = self.short() > 0;
+    fn record_check(&mut self, at_ms: i64) {
+        let is_short = self.current_loss() > 0;
         if is_short && !self.is_open {
-            self.episodes.push(Episode { after_ms: self.whole_at_ms, first_seen_at_ms: at_ms });
+            self.episodes.push(LossEpisode { after_ms: self.whole_at_ms, first_seen_at_ms: at_ms });
         }
         if !is_short {
             self.whole_at_ms = Some(at_ms);
@@ -51,32 +51,31 @@ impl DayLoss {
     }
 }
 
-/// A project's day fell short of its events.
+/// A period in which a project-day lacked events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Episode {
-    /// The last look that found it whole since an earlier loss; `None`: there was no earlier one.
+pub struct LossEpisode {
+    /// Last check that found the day complete after an earlier loss; `None` if there was no earlier one.
     pub after_ms: Option<i64>,
-    /// The first look that found it short.
+    /// First check that found the loss.
     pub first_seen_at_ms: i64,
 }
 
-/// The book of losses of a run.
+/// Tracks the losses of a run.
 #[derive(Clone, Debug, Default)]
-pub struct LossBook {
-    days: BTreeMap<ProjectDay, DayLoss>,
+pub struct LossTracker {
+    days: BTreeMap<ProjectDay, DayLossState>,
 }
 
-/// What a run lost.
+/// Losses of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LossSummary {
-    /// Acknowledged events that production lacked, each day at its worst look.
+    /// Acknowledged events missing from production: sum of each day's peak.
     pub events_lost_from_production: u64,
-    /// Of what production is short of at the last look, events that no restore brings back; `None`: no drill looked
-    /// for them, so it is not known.
+    /// Events of the current loss, at the last check, that no restore brings back; `None` if no drill determined them.
     pub events_unrecoverable: Option<u64>,
-    /// Acknowledged events that production lacked at the last look.
+    /// Acknowledged events missing from production at the last check.
     pub events_missing_at_end: u64,
-    /// Events that production held otherwise than they were sent at the last look.
+    /// Events with altered content in production at the last check.
     pub events_altered_at_end: u64,
     /// Projects with acknowledged events.
     pub projects: u64,
@@ -87,104 +86,117 @@ pub struct LossSummary {
     /// Of these, projects whose worst day lost more than 90% of its events.
     pub projects_hit_over_ninety_percent: u64,
     /// Every day that lost events, by project and day.
-    pub days: Vec<LostDay>,
+    pub days: Vec<DayLossSummary>,
 }
 
-/// What a project's day lost.
+/// Losses of one project-day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LostDay {
-    /// The project.
+pub struct DayLossSummary {
+    /// Project number.
     pub project: u32,
-    /// The day, `2016-02-22`.
+    /// Day, such as `2016-02-22`.
     pub day: String,
     /// Acknowledged events of the day.
     pub acked: u64,
-    /// Lost at the worst look.
+    /// Peak number of lost events.
     pub lost: u64,
-    /// Lost, in millionths of what was acknowledged.
+    /// Lost events in millionths of the acknowledged ones.
     pub lost_ppm: u64,
-    /// Short of at the last look, and in no restore; `None`: not known.
+    /// Events of the current loss, at the last check, that no restore brings back; `None` if unknown.
     pub unrecoverable: Option<u64>,
-    /// When the loss was there first, as far as the oracle looked; milliseconds since 1970.
+    /// Time of the first check that found the loss, in milliseconds since 1970.
     pub first_seen_at_ms: i64,
 }
 
-impl LossBook {
-    /// A look at production, or at some project-days of it: of others nothing new is known. `altered` are the events
-    /// that it holds otherwise than they were sent.
-    pub fn observe(
+impl LossTracker {
+    /// Records a check of production, or of some of its project-days: others are unchanged. `altered` are the events
+    /// with altered content.
+    pub fn record_check(
         &mut self,
         ledger: &Ledger,
-        production: &Sight,
-        altered: &BTreeSet<(ProjectDay, Key)>,
-        now: &Moment,
+        production: &ReadView,
+        altered: &BTreeSet<(ProjectDay, DedupKey)>,
+        context: &CheckContext,
     ) {
-        for (_, day) in self.days.iter_mut().filter(|(of, _)| production.covers(**of)) {
+        for (_, day) in self.days.iter_mut().filter(|(project_day, _)| production.covers(**project_day)) {
             (day.missing, day.altered, day.unrecoverable) = (0, 0, None);
         }
-        let new = || DayLoss { first_at_ms: now.at_ms, ..DayLoss::default() };
-        i1_readable::each_missing(ledger, production, now.settled_before_ms, |of, _, items| {
-            let day = self.days.entry(of).or_insert_with(new);
-            day.missing += items;
-            day.worst = day.worst.max(day.missing);
-        });
-        for (of, _) in altered {
-            self.days.entry(*of).or_insert_with(new).altered += 1;
+        let new = || DayLossState { first_at_ms: context.at_ms, ..DayLossState::default() };
+        i1_readable::for_each_missing(
+            ledger,
+            production,
+            context.settled_before_ms,
+            |project_day, _, items| {
+                let day = self.days.entry(project_day).or_insert_with(new);
+                day.missing += items;
+                day.worst = day.worst.max(day.missing);
+            },
+        );
+        for (project_day, _) in altered {
+            self.days.entry(*project_day).or_insert_with(new).altered += 1;
         }
-        for (_, day) in self.days.iter_mut().filter(|(of, _)| production.covers(**of)) {
-            day.looked_at(now.at_ms);
+        for (_, day) in self.days.iter_mut().filter(|(project_day, _)| production.covers(**project_day)) {
+            day.record_check(context.at_ms);
         }
     }
 
-    /// A drill: what production is short of now, and `restored` too, cannot be had back. `None`: it did not end, and
+    /// Records a drill: what production and `restored` both lack is unrecoverable. `None`: the drill did not end, and
     /// shows nothing.
-    pub fn drill(&mut self, ledger: &Ledger, production: &Sight, restored: Option<&Sight>, now: &Moment) {
+    pub fn record_drill(
+        &mut self,
+        ledger: &Ledger,
+        production: &ReadView,
+        restored: Option<&ReadView>,
+        context: &CheckContext,
+    ) {
         self.days.values_mut().for_each(|day| day.unrecoverable = restored.map(|_| 0));
         let Some(restored) = restored else { return };
-        let short = short_of(ledger, production, now);
-        for ((of, identity), items) in short_of(ledger, restored, now) {
-            let gone = short.get(&(of, identity)).copied().unwrap_or(0).min(items);
-            if let Some(known) = self.days.get_mut(&of).and_then(|day| day.unrecoverable.as_mut()) {
+        let current_loss = losses_in(ledger, production, context);
+        for ((project_day, identity), items) in losses_in(ledger, restored, context) {
+            let gone = current_loss.get(&(project_day, identity)).copied().unwrap_or(0).min(items);
+            if let Some(known) = self.days.get_mut(&project_day).and_then(|day| day.unrecoverable.as_mut()) {
                 *known += gone;
             }
         }
     }
 
-    /// Whether production was short of anything at the last look: lacked it, or held it otherwise than it was sent.
+    /// Whether the last check found missing or altered events in production.
     #[must_use]
-    pub fn is_short_now(&self) -> bool {
-        self.days.values().any(|day| day.short() > 0)
+    pub fn has_current_loss(&self) -> bool {
+        self.days.values().any(|day| day.current_loss() > 0)
     }
 
-    /// The days of which production lacked anything when it was looked at last.
+    /// Returns the days with missing events at the last check of production.
     #[must_use]
-    pub fn lacking(&self) -> BTreeSet<ProjectDay> {
-        self.days.iter().filter(|(_, day)| day.missing > 0).map(|(of, _)| *of).collect()
+    pub fn days_with_missing_events(&self) -> BTreeSet<ProjectDay> {
+        self.days.iter().filter(|(_, day)| day.missing > 0).map(|(project_day, _)| *project_day).collect()
     }
 
-    /// Each time that a project's day fell short, by day.
-    pub fn episodes(&self) -> impl Iterator<Item = (ProjectDay, Episode)> {
-        self.days.iter().flat_map(|(of, day)| day.episodes.iter().map(|episode| (*of, *episode)))
+    /// Returns each loss episode, by project-day.
+    pub fn episodes(&self) -> impl Iterator<Item = (ProjectDay, LossEpisode)> {
+        self.days
+            .iter()
+            .flat_map(|(project_day, day)| day.episodes.iter().map(|episode| (*project_day, *episode)))
     }
 
-    /// The summary; shares are of what is acknowledged by now.
+    /// Returns the summary; shares are relative to the events acknowledged so far.
     #[must_use]
     pub fn summary(&self, ledger: &Ledger) -> LossSummary {
         let acked = ledger.acked_by_day();
-        let projects: BTreeSet<u32> = acked.keys().map(|of| of.project).collect();
+        let projects: BTreeSet<u32> = acked.keys().map(|project_day| project_day.project).collect();
         let mut summary = LossSummary { projects: projects.len() as u64, ..LossSummary::default() };
         let mut worst: BTreeMap<u32, u64> = BTreeMap::new();
-        for (of, day) in self.days.iter().filter(|(_, day)| day.worst > 0) {
-            let acked = acked.get(of).copied().unwrap_or(0).max(day.worst);
+        for (project_day, day) in self.days.iter().filter(|(_, day)| day.worst > 0) {
+            let acked = acked.get(project_day).copied().unwrap_or(0).max(day.worst);
             let lost_ppm =
                 u64::try_from(u128::from(day.worst) * 1_000_000 / u128::from(acked)).unwrap_or(1_000_000);
             summary.events_lost_from_production += day.worst;
             summary.events_missing_at_end += day.missing;
-            let share = worst.entry(of.project).or_default();
+            let share = worst.entry(project_day.project).or_default();
             *share = (*share).max(lost_ppm);
-            summary.days.push(LostDay {
-                project: of.project,
-                day: day_text(of.day),
+            summary.days.push(DayLossSummary {
+                project: project_day.project,
+                day: format_day(project_day.day),
                 acked,
                 lost: day.worst,
                 lost_ppm,
@@ -193,7 +205,7 @@ impl LossBook {
             });
         }
         summary.events_altered_at_end = self.days.values().map(|day| day.altered).sum();
-        summary.events_unrecoverable = self.days.values().map(DayLoss::unrecoverable).sum();
+        summary.events_unrecoverable = self.days.values().map(DayLossState::unrecoverable).sum();
         summary.projects_hit = worst.len() as u64;
         summary.projects_hit_under_one_percent = worst.values().filter(|ppm| **ppm < 10_000).count() as u64;
         summary.projects_hit_over_ninety_percent =
@@ -202,60 +214,77 @@ impl LossBook {
     }
 }
 
-/// What a sight is short of: acknowledged and in no place, or somewhere with a content that no client sent.
-fn short_of(ledger: &Ledger, sight: &Sight, now: &Moment) -> BTreeMap<(ProjectDay, Identity), u64> {
-    let mut short = missing_from(ledger, sight, now.settled_before_ms);
-    for (of, key) in i5_content::altered(ledger, sight) {
-        short.insert((of, Identity::Keyed(key)), 1);
+/// Returns the losses in a read view: acknowledged events in no replica, or in some replica with a content that no
+/// client sent.
+fn losses_in(
+    ledger: &Ledger,
+    read_view: &ReadView,
+    context: &CheckContext,
+) -> BTreeMap<(ProjectDay, EventIdentity), u64> {
+    let mut current_loss = count_missing(ledger, read_view, context.settled_before_ms);
+    for (project_day, key) in i5_content::altered(ledger, read_view) {
+        current_loss.insert((project_day, EventIdentity::Keyed(key)), 1);
     }
-    short
+    current_loss
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invariants::noon_after;
-    use crate::testing::{Clients, DAY, Disk, NOON_MS, Rec, sight};
+    use crate::invariants::noon_context;
+    use crate::test_support::{DAY, NOON_MS, TestClients, TestDisk, TestRecord, read_view};
 
-    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
 
-    fn recs(count: usize) -> Vec<Rec> {
-        (0..count).map(|at| Rec::new("a", &format!("i{at}"), NOON_MS)).collect()
+    fn recs(count: usize) -> Vec<TestRecord> {
+        (0..count).map(|at| TestRecord::new("a", &format!("i{at}"), NOON_MS)).collect()
     }
 
     #[test]
-    fn a_look_at_one_day_says_nothing_of_others() {
+    fn a_check_of_one_day_does_not_change_others() {
         let all = recs(2);
-        let ledger = Clients::new().acked(17, &all).ledger;
-        let mut book = LossBook::default();
-        book.observe(&ledger, &sight(&[Disk::default()]), &BTreeSet::new(), &noon_after());
-        let elsewhere = BTreeSet::from([ProjectDay { project: 18, ..OF }]);
-        book.observe(&ledger, &sight(&[Disk::default()]).only(elsewhere), &BTreeSet::new(), &noon_after());
-        assert_eq!(book.summary(&ledger).events_missing_at_end, 2);
-        assert_eq!(book.lacking(), BTreeSet::from([OF]));
-        let disk = Disk::default().with_day(OF, &all);
-        book.observe(&ledger, &sight(&[disk]).only(BTreeSet::from([OF])), &BTreeSet::new(), &noon_after());
-        assert!(!book.is_short_now());
+        let ledger = TestClients::new().acked(17, &all).ledger;
+        let mut tracker = LossTracker::default();
+        tracker.record_check(&ledger, &read_view(&[TestDisk::default()]), &BTreeSet::new(), &noon_context());
+        let elsewhere = BTreeSet::from([ProjectDay { project: 18, ..PROJECT_DAY }]);
+        tracker.record_check(
+            &ledger,
+            &read_view(&[TestDisk::default()]).with_scope(elsewhere),
+            &BTreeSet::new(),
+            &noon_context(),
+        );
+        assert_eq!(tracker.summary(&ledger).events_missing_at_end, 2);
+        assert_eq!(tracker.days_with_missing_events(), BTreeSet::from([PROJECT_DAY]));
+        let disk = TestDisk::default().with_day(PROJECT_DAY, &all);
+        tracker.record_check(
+            &ledger,
+            &read_view(&[disk]).with_scope(BTreeSet::from([PROJECT_DAY])),
+            &BTreeSet::new(),
+            &noon_context(),
+        );
+        assert!(!tracker.has_current_loss());
     }
 
     #[test]
-    fn losses_are_summed_at_their_worst_and_by_share() {
+    fn losses_are_summed_at_their_peak_and_by_share() {
         let all = recs(200);
-        let ledger = Clients::new().acked(17, &all).acked(18, &all[..10]).ledger;
-        let west = ProjectDay { project: 18, ..OF };
+        let ledger = TestClients::new().acked(17, &all).acked(18, &all[..10]).ledger;
+        let west = ProjectDay { project: 18, ..PROJECT_DAY };
         let held = |first: usize, second: usize| {
-            sight(&[Disk::default().with_day(OF, &all[..first]).with_day(west, &all[..second])])
+            read_view(&[TestDisk::default()
+                .with_day(PROJECT_DAY, &all[..first])
+                .with_day(west, &all[..second])])
         };
         let none = BTreeSet::new();
-        let mut book = LossBook::default();
-        book.observe(&ledger, &held(200, 10), &none, &noon_after());
+        let mut tracker = LossTracker::default();
+        tracker.record_check(&ledger, &held(200, 10), &none, &noon_context());
         let nothing = LossSummary { projects: 2, events_unrecoverable: Some(0), ..LossSummary::default() };
-        assert_eq!(book.summary(&ledger), nothing);
-        book.observe(&ledger, &held(199, 0), &none, &noon_after());
-        assert!(book.is_short_now());
-        book.observe(&ledger, &held(200, 5), &none, &noon_after());
-        book.drill(&ledger, &held(200, 5), Some(&held(150, 8)), &noon_after());
-        let summary = book.summary(&ledger);
+        assert_eq!(tracker.summary(&ledger), nothing);
+        tracker.record_check(&ledger, &held(199, 0), &none, &noon_context());
+        assert!(tracker.has_current_loss());
+        tracker.record_check(&ledger, &held(200, 5), &none, &noon_context());
+        tracker.record_drill(&ledger, &held(200, 5), Some(&held(150, 8)), &noon_context());
+        let summary = tracker.summary(&ledger);
         let totals = (
             summary.events_lost_from_production,
             summary.events_unrecoverable,
@@ -270,65 +299,65 @@ mod tests {
         assert_eq!(summary.days[0].day, "2016-02-22");
     }
 
-    /// What is missing, and what a drill that ended or did not says of it.
+    /// A drill determines the unrecoverable events only if it ends.
     #[test]
-    fn what_no_drill_looked_for_is_not_known() {
+    fn losses_without_a_drill_are_unknown() {
         let all = recs(3);
-        let ledger = Clients::new().acked(17, &all).ledger;
-        let held = |count: usize| sight(&[Disk::default().with_day(OF, &all[..count])]);
+        let ledger = TestClients::new().acked(17, &all).ledger;
+        let held = |count: usize| read_view(&[TestDisk::default().with_day(PROJECT_DAY, &all[..count])]);
         let none = BTreeSet::new();
-        let mut book = LossBook::default();
-        book.observe(&ledger, &held(1), &none, &noon_after());
-        let gone = |book: &LossBook| {
-            let summary = book.summary(&ledger);
+        let mut tracker = LossTracker::default();
+        tracker.record_check(&ledger, &held(1), &none, &noon_context());
+        let gone = |tracker: &LossTracker| {
+            let summary = tracker.summary(&ledger);
             (summary.events_unrecoverable, summary.days[0].unrecoverable)
         };
-        assert_eq!(gone(&book), (None, None), "no drill");
-        book.drill(&ledger, &held(1), None, &noon_after());
-        assert_eq!(gone(&book), (None, None), "a drill that did not end");
-        book.drill(&ledger, &held(1), Some(&held(2)), &noon_after());
-        assert_eq!(gone(&book), (Some(1), Some(1)));
-        book.observe(&ledger, &held(0), &none, &noon_after());
-        assert_eq!(gone(&book), (None, None), "lost since the drill");
-        book.observe(&ledger, &held(3), &none, &noon_after());
-        assert_eq!(gone(&book), (Some(0), Some(0)), "everything is back");
+        assert_eq!(gone(&tracker), (None, None), "no drill");
+        tracker.record_drill(&ledger, &held(1), None, &noon_context());
+        assert_eq!(gone(&tracker), (None, None), "a drill that did not end");
+        tracker.record_drill(&ledger, &held(1), Some(&held(2)), &noon_context());
+        assert_eq!(gone(&tracker), (Some(1), Some(1)));
+        tracker.record_check(&ledger, &held(0), &none, &noon_context());
+        assert_eq!(gone(&tracker), (None, None), "lost since the drill");
+        tracker.record_check(&ledger, &held(3), &none, &noon_context());
+        assert_eq!(gone(&tracker), (Some(0), Some(0)), "everything is restored");
     }
 
     #[test]
-    fn an_altered_event_is_a_loss_until_it_is_as_it_was_sent() {
+    fn an_altered_event_is_a_loss_until_its_content_is_restored() {
         let all = recs(2);
-        let ledger = Clients::new().acked(17, &all).ledger;
-        let bad = Rec { note: "altered".into(), ..all[1].clone() };
+        let ledger = TestClients::new().acked(17, &all).ledger;
+        let bad = TestRecord { note: "altered".into(), ..all[1].clone() };
         let (whole, altered) = (
-            sight(&[Disk::default().with_day(OF, &all)]),
-            sight(&[Disk::default().with_day(OF, &[all[0].clone(), bad])]),
+            read_view(&[TestDisk::default().with_day(PROJECT_DAY, &all)]),
+            read_view(&[TestDisk::default().with_day(PROJECT_DAY, &[all[0].clone(), bad])]),
         );
-        let mut book = LossBook::default();
-        let look = |book: &mut LossBook, seen: &Sight| {
-            book.observe(&ledger, seen, &i5_content::altered(&ledger, seen), &noon_after());
+        let mut tracker = LossTracker::default();
+        let check = |tracker: &mut LossTracker, view: &ReadView| {
+            tracker.record_check(&ledger, view, &i5_content::altered(&ledger, view), &noon_context());
         };
-        look(&mut book, &altered);
-        assert!(book.is_short_now());
-        book.drill(&ledger, &altered, Some(&altered), &noon_after());
-        let summary = book.summary(&ledger);
+        check(&mut tracker, &altered);
+        assert!(tracker.has_current_loss());
+        tracker.record_drill(&ledger, &altered, Some(&altered), &noon_context());
+        let summary = tracker.summary(&ledger);
         assert_eq!((summary.events_altered_at_end, summary.events_unrecoverable), (1, Some(1)));
-        book.drill(&ledger, &altered, Some(&whole), &noon_after());
-        assert_eq!(book.summary(&ledger).events_unrecoverable, Some(0), "the drill has it as it was sent");
-        look(&mut book, &whole);
-        assert!(!book.is_short_now());
+        tracker.record_drill(&ledger, &altered, Some(&whole), &noon_context());
+        assert_eq!(tracker.summary(&ledger).events_unrecoverable, Some(0), "the drill has the sent content");
+        check(&mut tracker, &whole);
+        assert!(!tracker.has_current_loss());
     }
 
     #[test]
-    fn each_time_that_a_day_falls_short_is_an_episode() {
+    fn each_new_loss_of_a_day_is_an_episode() {
         let all = recs(2);
-        let ledger = Clients::new().acked(17, &all).ledger;
-        let mut book = LossBook::default();
+        let ledger = TestClients::new().acked(17, &all).ledger;
+        let mut tracker = LossTracker::default();
         for (hour, count) in [(0, 2), (1, 1), (2, 0), (3, 2), (4, 2), (5, 1)] {
-            let now = Moment { at_ms: hour, ..noon_after() };
-            let held = sight(&[Disk::default().with_day(OF, &all[..count])]);
-            book.observe(&ledger, &held, &BTreeSet::new(), &now);
+            let context = CheckContext { at_ms: hour, ..noon_context() };
+            let held = read_view(&[TestDisk::default().with_day(PROJECT_DAY, &all[..count])]);
+            tracker.record_check(&ledger, &held, &BTreeSet::new(), &context);
         }
-        let episode = |after_ms, first_seen_at_ms| (OF, Episode { after_ms, first_seen_at_ms });
-        assert_eq!(book.episodes().collect::<Vec<_>>(), [episode(None, 1), episode(Some(4), 5)]);
+        let episode = |after_ms, first_seen_at_ms| (PROJECT_DAY, LossEpisode { after_ms, first_seen_at_ms });
+        assert_eq!(tracker.episodes().collect::<Vec<_>>(), [episode(None, 1), episode(Some(4), 5)]);
     }
 }

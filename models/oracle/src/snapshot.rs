@@ -1,177 +1,190 @@
-//! Disks read as a whole: what each holds by its own manifests, and what readers of several are sure to see.
+//! Decoded disks: the live files of each disk by its own manifests, and the read view over several disks.
 //!
-//! Only live files count. Whatever does not read is a [`Problem`] of that disk, and its events do not count there:
-//! faults may legally ruin a few disks, so it is for the caller to say whether a problem is one of the system's.
+//! Only live files count. Every unreadable file is a [`FileProblem`] of its disk, and its events do not count there.
+//! Faults may legally destroy a few disks, so the caller decides whether a problem is a violation.
 
-use crate::content::{DayContent, Days};
+use crate::content::{DayContent, DayContents};
+use crate::decode_cache::DecodeCache;
 use crate::identity::ProjectDay;
-use crate::invariants::Moment;
-use crate::memo::Memo;
-use crate::reader::lease::{self, Grant};
-use crate::reader::manifest::{Entry, Manifest};
+use crate::invariants::CheckContext;
+use crate::read_view::ReadView;
+use crate::reader::lease::{self, LeaseGrant};
+use crate::reader::manifest::{Manifest, ManifestEntry};
 use crate::reader::segment::{self, ArbPath, Segment};
-use crate::reader::{Flaw, ReadError, Tail};
-use crate::sight::Sight;
+use crate::reader::{FileTail, ReadError, ReadErrorKind};
 use crate::view::{DiskView, FileView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// A file that should have read and did not.
+/// A file that should be readable and is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The disk's name.
+pub struct FileProblem {
+    /// Name of the disk.
     pub disk: String,
-    /// Whose day it belongs to.
-    pub of: ProjectDay,
-    /// What is wrong.
+    /// Project-day of the file.
+    pub project_day: ProjectDay,
+    /// Error of the reader.
     pub error: ReadError,
 }
 
-/// One project's day on one disk.
+/// One project-day on one disk.
 #[derive(Clone, Debug, Default)]
-pub struct DayOnDisk {
-    /// The manifest; absent if there is none, or none that reads.
+pub struct DayReplica {
+    /// Manifest, if it exists and is readable.
     pub manifest: Option<Arc<Manifest>>,
-    /// Live segments that read, by id.
+    /// Readable live segments, by id.
     pub live: BTreeMap<u64, Arc<Segment>>,
-    /// What they hold together.
+    /// Merged contents of the live segments.
     pub content: Arc<DayContent>,
     /// Length of all live files.
     pub live_bytes: u64,
-    /// Every other file of the directory, the manifest aside.
-    pub others: Vec<FileView>,
-    /// Directories of this day that were set aside, by their numbers. The day begins anew with each.
-    pub aside: BTreeSet<u64>,
+    /// Every other file of the directory, except for the manifest.
+    pub non_live_files: Vec<FileView>,
+    /// Numbers of the quarantined directories of this day. The day starts over with each.
+    pub quarantined: BTreeSet<u64>,
 }
 
-impl DayOnDisk {
-    /// The files of `others` that are segments, by id: old ones in their grace time, and orphans.
-    pub(crate) fn other(&self, of: ProjectDay, id: u64) -> Option<&FileView> {
-        let path = segment::path_of(of, id);
-        self.others.iter().find(|file| file.path == path)
+impl DayReplica {
+    /// Returns a non-live segment by id: an old one in its grace time, or an orphan.
+    pub(crate) fn non_live_segment(&self, project_day: ProjectDay, id: u64) -> Option<&FileView> {
+        let path = segment::segment_path(project_day, id);
+        self.non_live_files.iter().find(|file| file.path == path)
     }
 }
 
-/// One disk, decoded.
+/// One decoded disk.
 #[derive(Clone, Debug, Default)]
 pub struct DiskSnapshot {
-    /// The disk's name.
+    /// Name of the disk.
     pub name: String,
-    /// Its project-days.
-    pub days: BTreeMap<ProjectDay, DayOnDisk>,
-    /// Each project's lease, as granted last.
-    pub leases: BTreeMap<u32, Result<Option<Grant>, ReadError>>,
-    /// What did not read of project-days.
-    pub problems: Vec<Problem>,
-    /// Length of all its files, of whatever kind.
-    pub held_bytes: u64,
-    /// Paths of files of which planned faults changed or took bytes.
-    pub harmed: BTreeSet<String>,
+    /// Replicas of project-days.
+    pub days: BTreeMap<ProjectDay, DayReplica>,
+    /// Last lease grant, by project.
+    pub leases: BTreeMap<u32, Result<Option<LeaseGrant>, ReadError>>,
+    /// Unreadable files of project-days.
+    pub problems: Vec<FileProblem>,
+    /// Length of all files of any kind.
+    pub used_bytes: u64,
+    /// Paths of files with bytes corrupted or destroyed by planned faults.
+    pub corrupted: BTreeSet<String>,
 }
 
 impl DiskSnapshot {
-    /// Whether a planned fault changed or took bytes of a file of this day.
-    pub(crate) fn is_harmed(&self, of: ProjectDay) -> bool {
-        self.harmed.iter().filter_map(|path| segment::arb_path(path)).any(|path| match path {
-            ArbPath::Manifest(day) | ArbPath::Segment(day, _) | ArbPath::Stray(day) => day == of,
-            ArbPath::Aside(..) | ArbPath::Lease(_) => false,
+    /// Whether a planned fault corrupted or destroyed bytes of a file of this day.
+    pub(crate) fn is_corrupted(&self, project_day: ProjectDay) -> bool {
+        self.corrupted.iter().filter_map(|path| segment::parse_arb_path(path)).any(|path| match path {
+            ArbPath::Manifest(day) | ArbPath::Segment(day, _) | ArbPath::OtherFile(day) => day == project_day,
+            ArbPath::Quarantined(..) | ArbPath::Lease(_) => false,
         })
     }
 
-    /// The manifest of a day, if it reads and no planned fault changed it. A changed one may read up to where it was
-    /// struck, and then says what was live before: its disk knows better until it starts again.
-    pub(crate) fn sound_manifest(&self, of: ProjectDay) -> Option<&Manifest> {
-        let manifest = self.days.get(&of)?.manifest.as_deref()?;
-        let path = segment::manifest_path(of);
-        (!self.harmed.contains(&path)).then_some(manifest)
+    /// Returns the manifest of a day, if it is readable and no planned fault corrupted it. A corrupted one may be
+    /// readable up to the corrupted edit, and then states an older set of live files: the running process holds a
+    /// newer one until it restarts.
+    pub(crate) fn intact_manifest(&self, project_day: ProjectDay) -> Option<&Manifest> {
+        let manifest = self.days.get(&project_day)?.manifest.as_deref()?;
+        let path = segment::manifest_path(project_day);
+        (!self.corrupted.contains(&path)).then_some(manifest)
     }
 
-    /// Whether planned faults explain that something of a day does not read: they changed or took bytes of a file of the
-    /// day, or took away files of this disk and this one is not there.
-    pub(crate) fn excuses(&self, problem: &Problem, now: &Moment) -> bool {
-        let is_gone = problem.error.flaw == Flaw::Missing && now.is_damaged(&self.name);
-        is_gone || self.is_harmed(problem.of)
+    /// Whether planned faults explain an unreadable file: they corrupted or destroyed bytes of a file of the day, or
+    /// destroyed files of this disk and this file is missing.
+    pub(crate) fn excuses(&self, problem: &FileProblem, context: &CheckContext) -> bool {
+        let is_gone = problem.error.kind == ReadErrorKind::Missing && context.is_damaged(&self.name);
+        is_gone || self.is_corrupted(problem.project_day)
     }
 
-    /// What it holds of each project's day.
+    /// Returns the contents of each project-day.
     #[must_use]
-    pub fn content(&self) -> Days {
-        self.days.iter().map(|(of, day)| (*of, day.content.clone())).collect()
+    pub fn content(&self) -> DayContents {
+        self.days.iter().map(|(project_day, day)| (*project_day, day.content.clone())).collect()
     }
 }
 
-/// Some disks, at one moment.
+/// Several disks at one point in time.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// The disks, in the order given.
+pub struct ClusterSnapshot {
+    /// Disks, in the given order.
     pub disks: Vec<DiskSnapshot>,
-    /// The project-days that were read; `None`: all.
+    /// Project-days that were read; `None`: all.
     pub scope: Option<BTreeSet<ProjectDay>>,
 }
 
-impl Snapshot {
-    /// Decodes every project-day of `disks`, and counts as a round of the memo.
+impl ClusterSnapshot {
+    /// Decodes every project-day of `disks`, and starts a new round of the decode cache.
     #[must_use]
-    pub fn of(memo: &mut Memo, disks: &[DiskView]) -> Snapshot {
-        memo.next_round();
-        let disks = disks.iter().map(|disk| read_disk(memo, disk, &|_| true)).collect();
-        Snapshot { disks, scope: None }
+    pub fn of(cache: &mut DecodeCache, disks: &[DiskView]) -> ClusterSnapshot {
+        cache.next_round();
+        let disks = disks.iter().map(|disk| read_disk(cache, disk, &|_| true)).collect();
+        ClusterSnapshot { disks, scope: None }
     }
 
     /// Decodes only these project-days of `disks`.
     #[must_use]
-    pub fn of_days(memo: &mut Memo, disks: &[DiskView], days: BTreeSet<ProjectDay>) -> Snapshot {
-        let disks = disks.iter().map(|disk| read_disk(memo, disk, &|of| days.contains(&of))).collect();
-        Snapshot { disks, scope: Some(days) }
+    pub fn of_days(
+        cache: &mut DecodeCache,
+        disks: &[DiskView],
+        days: BTreeSet<ProjectDay>,
+    ) -> ClusterSnapshot {
+        let disks = disks
+            .iter()
+            .map(|disk| read_disk(cache, disk, &|project_day| days.contains(&project_day)))
+            .collect();
+        ClusterSnapshot { disks, scope: Some(days) }
     }
 
-    /// All disks' problems.
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+    /// Returns the problems of all disks.
+    pub fn problems(&self) -> impl Iterator<Item = &FileProblem> {
         self.disks.iter().flat_map(|disk| &disk.problems)
     }
 
-    /// The problems that no planned fault explains.
-    pub(crate) fn unexcused<'s>(&'s self, now: &'s Moment) -> impl Iterator<Item = &'s Problem> {
+    /// Returns the problems that no planned fault explains.
+    pub(crate) fn unexcused_problems<'s>(
+        &'s self,
+        context: &'s CheckContext,
+    ) -> impl Iterator<Item = &'s FileProblem> {
         let of_disk = |disk: &'s DiskSnapshot| disk.problems.iter().map(move |problem| (disk, problem));
         let all = self.disks.iter().flat_map(of_disk);
-        all.filter(|(disk, problem)| !disk.excuses(problem, now)).map(|(_, problem)| problem)
+        all.filter(|(disk, problem)| !disk.excuses(problem, context)).map(|(_, problem)| problem)
     }
 
-    /// What a reader of any `read` of the disks sees.
+    /// Returns the view of a reader that reads any `read` of the disks.
     #[must_use]
-    pub fn seen_by(&self, read: usize) -> Sight {
-        let places: Vec<Days> = self.disks.iter().map(DiskSnapshot::content).collect();
-        let refs: Vec<&Days> = places.iter().collect();
-        let sure = (self.disks.len() + 1).saturating_sub(read).max(1);
-        Sight { scope: self.scope.clone(), ..Sight::of(&refs, sure) }
+    pub fn read_view(&self, read: usize) -> ReadView {
+        let replicas: Vec<DayContents> = self.disks.iter().map(DiskSnapshot::content).collect();
+        let refs: Vec<&DayContents> = replicas.iter().collect();
+        let min_replicas = (self.disks.len() + 1).saturating_sub(read).max(1);
+        ReadView { scope: self.scope.clone(), ..ReadView::of(&refs, min_replicas) }
     }
 }
 
-fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bool) -> DiskSnapshot {
+fn read_disk(cache: &mut DecodeCache, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bool) -> DiskSnapshot {
     #[derive(Default)]
-    struct Dir<'a> {
+    struct DayDirectory<'a> {
         manifest: Option<&'a FileView>,
         segments: BTreeMap<u64, &'a FileView>,
-        strays: Vec<&'a FileView>,
-        aside: BTreeSet<u64>,
+        other_files: Vec<&'a FileView>,
+        quarantined: BTreeSet<u64>,
     }
-    let mut dirs: BTreeMap<ProjectDay, Dir<'_>> = BTreeMap::new();
+    let mut dirs: BTreeMap<ProjectDay, DayDirectory<'_>> = BTreeMap::new();
     let mut snapshot = DiskSnapshot { name: disk.name.clone(), ..DiskSnapshot::default() };
     for file in &disk.files {
-        snapshot.held_bytes += file.len_bytes();
-        if file.harmed {
-            snapshot.harmed.insert(file.path.clone());
+        snapshot.used_bytes += file.len_bytes();
+        if file.corrupted {
+            snapshot.corrupted.insert(file.path.clone());
         }
-        match segment::arb_path(&file.path) {
-            Some(ArbPath::Manifest(of)) if wanted(of) => {
-                dirs.entry(of).or_default().manifest = Some(file);
+        match segment::parse_arb_path(&file.path) {
+            Some(ArbPath::Manifest(project_day)) if wanted(project_day) => {
+                dirs.entry(project_day).or_default().manifest = Some(file);
             }
-            Some(ArbPath::Segment(of, id)) if wanted(of) => {
-                dirs.entry(of).or_default().segments.insert(id, file);
+            Some(ArbPath::Segment(project_day, id)) if wanted(project_day) => {
+                dirs.entry(project_day).or_default().segments.insert(id, file);
             }
-            Some(ArbPath::Stray(of)) if wanted(of) => dirs.entry(of).or_default().strays.push(file),
-            Some(ArbPath::Aside(of, number)) if wanted(of) => {
-                dirs.entry(of).or_default().aside.insert(number);
+            Some(ArbPath::OtherFile(project_day)) if wanted(project_day) => {
+                dirs.entry(project_day).or_default().other_files.push(file)
+            }
+            Some(ArbPath::Quarantined(project_day, number)) if wanted(project_day) => {
+                dirs.entry(project_day).or_default().quarantined.insert(number);
             }
             Some(ArbPath::Lease(project)) => {
                 let read =
@@ -181,16 +194,17 @@ fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bo
             _ => {}
         }
     }
-    for (of, dir) in dirs {
-        let mut problem = |error| snapshot.problems.push(Problem { disk: disk.name.clone(), of, error });
+    for (project_day, dir) in dirs {
+        let mut problem =
+            |error| snapshot.problems.push(FileProblem { disk: disk.name.clone(), project_day, error });
         let manifest = dir.manifest.and_then(|file| {
-            let read = file.read().and_then(|chunks| memo.manifest(chunks));
+            let read = file.read().and_then(|chunks| cache.manifest(chunks));
             read.map_err(|wrong| problem(ReadError::new(&file.path, wrong))).ok()
         });
-        let mut day = DayOnDisk { manifest, aside: dir.aside, ..DayOnDisk::default() };
+        let mut day = DayReplica { manifest, quarantined: dir.quarantined, ..DayReplica::default() };
         if let Some(manifest) = day.manifest.clone() {
             for (id, entry) in &manifest.live {
-                match read_live(memo, of, entry, dir.segments.get(id).copied()) {
+                match read_live(cache, project_day, entry, dir.segments.get(id).copied()) {
                     Ok(segment) => {
                         day.live_bytes += segment.len_bytes;
                         day.live.insert(*id, segment);
@@ -199,30 +213,35 @@ fn read_disk(memo: &mut Memo, disk: &DiskView, wanted: &dyn Fn(ProjectDay) -> bo
                 }
             }
         }
-        day.content = memo.day(day.live.values());
+        day.content = cache.day(day.live.values());
         let is_live = |id: &u64| day.manifest.as_ref().is_some_and(|manifest| manifest.live.contains_key(id));
         let dead = dir.segments.iter().filter(|(id, _)| !is_live(id)).map(|(_, file)| *file);
-        day.others = dead.chain(dir.strays).cloned().collect();
-        snapshot.days.insert(of, day);
+        day.non_live_files = dead.chain(dir.other_files).cloned().collect();
+        snapshot.days.insert(project_day, day);
     }
     snapshot
 }
 
-/// A live file must be there, be what its entry says, and read.
+/// Reads a live file, which must exist, match its manifest entry, and be readable.
 fn read_live(
-    memo: &mut Memo,
-    of: ProjectDay,
-    entry: &Entry,
+    cache: &mut DecodeCache,
+    project_day: ProjectDay,
+    entry: &ManifestEntry,
     file: Option<&FileView>,
 ) -> Result<Arc<Segment>, ReadError> {
     let Some(file) = file else {
-        return Err(ReadError { path: segment::path_of(of, entry.id), at: 0, flaw: Flaw::Missing });
+        return Err(ReadError {
+            path: segment::segment_path(project_day, entry.id),
+            offset: 0,
+            kind: ReadErrorKind::Missing,
+        });
     };
     let at_start = |flaw| ReadError::new(&file.path, (0, flaw));
-    let segment = file.read().and_then(|chunks| memo.segment(chunks, entry.sealed));
+    let segment = file.read().and_then(|chunks| cache.segment(chunks, entry.sealed));
     let segment = segment.map_err(|wrong| ReadError::new(&file.path, wrong))?;
-    segment::check_place(&segment, of, entry.id).map_err(at_start)?;
-    let differs = |what, found: String, stated: String| Err(at_start(Flaw::Differs { what, found, stated }));
+    segment::check_location(&segment, project_day, entry.id).map_err(at_start)?;
+    let differs =
+        |what, found: String, stated: String| Err(at_start(ReadErrorKind::Mismatch { what, found, stated }));
     if segment.tier != entry.tier {
         return differs("tier", format!("{:?}", segment.tier), format!("{:?}", entry.tier));
     }
@@ -241,87 +260,97 @@ fn read_live(
     Ok(segment)
 }
 
-/// How many live segments of a snapshot end torn: writes that a crash cut and recovery has not yet cut away.
+/// Returns the number of live segments with a torn tail: writes that a crash cut short and recovery has not truncated
+/// yet.
 #[must_use]
-pub fn torn_segments(snapshot: &Snapshot) -> usize {
+pub fn count_torn_segments(snapshot: &ClusterSnapshot) -> usize {
     let live = snapshot.disks.iter().flat_map(|disk| disk.days.values()).flat_map(|day| day.live.values());
-    live.filter(|segment| segment.tail != Tail::Clean).count()
+    live.filter(|segment| segment.tail != FileTail::Clean).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{self, DAY, Disk, NOON_MS, Rec, edit, manifest, open_entry, sealed_entry};
+    use crate::test_support::{
+        self, DAY, NOON_MS, TestDisk, TestRecord, edit, manifest, open_entry, sealed_entry,
+    };
 
-    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
 
-    fn recs(ids: &[&str]) -> Vec<Rec> {
-        ids.iter().map(|id| Rec::new("a", id, NOON_MS)).collect()
+    fn recs(ids: &[&str]) -> Vec<TestRecord> {
+        ids.iter().map(|id| TestRecord::new("a", id, NOON_MS)).collect()
     }
 
-    fn snapshot(disks: &[Disk]) -> Snapshot {
+    fn snapshot(disks: &[TestDisk]) -> ClusterSnapshot {
         let views: Vec<DiskView> =
             disks.iter().enumerate().map(|(at, disk)| disk.view(&format!("disk-{at}"))).collect();
-        Snapshot::of(&mut Memo::default(), &views)
+        ClusterSnapshot::of(&mut DecodeCache::default(), &views)
     }
 
     #[test]
     fn only_live_files_count() {
-        let mut disk = Disk::default().with_day(OF, &recs(&["i1"]));
-        let merged = testing::compacted(OF, 2, recs(&["i1", "i2"]));
-        disk.put(OF, "2.seg", merged.clone());
-        disk.put(OF, "3.seg.tmp", merged.clone());
+        let mut disk = TestDisk::default().with_day(PROJECT_DAY, &recs(&["i1"]));
+        let merged = test_support::compacted(PROJECT_DAY, 2, recs(&["i1", "i2"]));
+        disk.put(PROJECT_DAY, "2.seg", merged.clone());
+        disk.put(PROJECT_DAY, "3.seg.tmp", merged.clone());
         let open = edit(1, &[open_entry(1, "on-time")], &[], 2, 0);
-        disk.put(OF, "manifest", manifest(std::slice::from_ref(&open)));
+        disk.put(PROJECT_DAY, "manifest", manifest(std::slice::from_ref(&open)));
         let before = snapshot(&[disk.clone()]);
-        let paths = |snapshot: &Snapshot| {
-            let mut paths: Vec<String> =
-                snapshot.disks[0].days[&OF].others.iter().map(|file| file.path.clone()).collect();
+        let paths = |snapshot: &ClusterSnapshot| {
+            let mut paths: Vec<String> = snapshot.disks[0].days[&PROJECT_DAY]
+                .non_live_files
+                .iter()
+                .map(|file| file.path.clone())
+                .collect();
             paths.sort();
             paths
         };
         assert_eq!(paths(&before), ["arb/17/2016-02-22/2.seg", "arb/17/2016-02-22/3.seg.tmp"]);
-        assert_eq!(before.disks[0].days[&OF].content.digest.count, 1);
+        assert_eq!(before.disks[0].days[&PROJECT_DAY].content.digest.count, 1);
         let merge = edit(2, &[sealed_entry(2, "compacted", &merged, 2)], &[1], 3, 1);
-        disk.put(OF, "manifest", manifest(&[open, merge]));
+        disk.put(PROJECT_DAY, "manifest", manifest(&[open, merge]));
         let after = snapshot(&[disk]);
         assert_eq!(after.problems().count(), 0);
-        assert_eq!(after.disks[0].days[&OF].content.digest.count, 2);
+        assert_eq!(after.disks[0].days[&PROJECT_DAY].content.digest.count, 2);
         assert_eq!(paths(&after)[0], "arb/17/2016-02-22/1.seg");
     }
 
     #[test]
-    fn what_the_device_cannot_read_is_no_copy_and_what_was_set_aside_is_noted() {
-        let mut disk = Disk::default().with_day(OF, &recs(&["i1"]));
-        let aside = "arb/17/2016-02-22.corrupt-6/6.seg";
-        disk.files.insert(aside.into(), bytes::Bytes::from_static(b"x"));
-        let read = |view: &DiskView| Snapshot::of(&mut Memo::default(), std::slice::from_ref(view));
+    fn unreadable_files_do_not_count_and_quarantined_directories_are_recorded() {
+        let mut disk = TestDisk::default().with_day(PROJECT_DAY, &recs(&["i1"]));
+        let quarantined = "arb/17/2016-02-22.corrupt-6/6.seg";
+        disk.files.insert(quarantined.into(), bytes::Bytes::from_static(b"x"));
+        let read =
+            |view: &DiskView| ClusterSnapshot::of(&mut DecodeCache::default(), std::slice::from_ref(view));
         let sound = read(&disk.view("disk-0"));
-        let day = &sound.disks[0].days[&OF];
-        assert_eq!((day.content.digest.count, &day.aside, day.others.len()), (1, &BTreeSet::from([6]), 0));
+        let day = &sound.disks[0].days[&PROJECT_DAY];
+        assert_eq!(
+            (day.content.digest.count, &day.quarantined, day.non_live_files.len()),
+            (1, &BTreeSet::from([6]), 0)
+        );
         for name in ["22/1.seg", "22/manifest"] {
             let mut view = disk.view("disk-0");
             let file = view.files.iter_mut().find(|file| file.path.ends_with(name)).unwrap();
             file.unreadable = true;
             let bad = read(&view);
             let problem = bad.problems().next().unwrap();
-            assert_eq!(problem.error.flaw, Flaw::Unreadable, "{name}");
-            assert_eq!(bad.disks[0].days[&OF].content.digest.count, 0, "{name}");
+            assert_eq!(problem.error.kind, ReadErrorKind::Unreadable, "{name}");
+            assert_eq!(bad.disks[0].days[&PROJECT_DAY].content.digest.count, 0, "{name}");
         }
     }
 
     #[test]
-    fn live_files_are_held_to_their_entries() {
-        let file = testing::compacted(OF, 1, recs(&["i1", "i2"]));
+    fn live_files_must_match_their_manifest_entries() {
+        let file = test_support::compacted(PROJECT_DAY, 1, recs(&["i1", "i2"]));
         let entry = sealed_entry(1, "compacted", &file, 2);
         let flaw = |file: Option<Bytes>, entry: &str| {
-            let mut disk = Disk::default();
-            disk.put(OF, "manifest", manifest(&[edit(1, &[entry.to_owned()], &[], 2, 0)]));
+            let mut disk = TestDisk::default();
+            disk.put(PROJECT_DAY, "manifest", manifest(&[edit(1, &[entry.to_owned()], &[], 2, 0)]));
             if let Some(file) = file {
-                disk.put(OF, "1.seg", file);
+                disk.put(PROJECT_DAY, "1.seg", file);
             }
             let snapshot = snapshot(&[disk]);
-            snapshot.problems().next().map(|problem| problem.error.flaw.to_string())
+            snapshot.problems().next().map(|problem| problem.error.kind.to_string())
         };
         use bytes::Bytes;
         assert_eq!(flaw(Some(file.clone()), &entry), None);
@@ -332,13 +361,14 @@ mod tests {
                 .contains("count")
         );
         assert!(flaw(Some(file.clone()), &entry.replace("compacted", "late")).unwrap().contains("tier"));
-        let other = testing::compacted(OF, 1, recs(&["i1", "i3"]));
+        let other = test_support::compacted(PROJECT_DAY, 1, recs(&["i1", "i3"]));
         assert!(flaw(Some(other), &entry).unwrap().contains("hash"));
-        let elsewhere = testing::compacted(ProjectDay { project: 18, ..OF }, 1, recs(&["i1", "i2"]));
+        let elsewhere =
+            test_support::compacted(ProjectDay { project: 18, ..PROJECT_DAY }, 1, recs(&["i1", "i2"]));
         assert!(flaw(Some(elsewhere), &entry).unwrap().contains("project and day"));
         let mut unsorted = recs(&["i1", "i2"]);
         unsorted.sort_by_key(|rec| std::cmp::Reverse(rec.key()));
-        let unsorted = testing::segment(2, OF, 1, &[unsorted]);
+        let unsorted = test_support::segment(2, PROJECT_DAY, 1, &[unsorted]);
         let entry = sealed_entry(1, "compacted", &unsorted, 2);
         assert!(flaw(Some(unsorted), &entry).unwrap().contains("out of order"));
     }

@@ -1,9 +1,9 @@
-//! What the oracle is given to read: files as plain bytes, never a live disk.
+//! Input of the oracle: files as plain bytes, never a live disk.
 //!
-//! A file is a list of chunks, in order. Where a simulated disk keeps files as ropes of shared bytes, passing the
-//! ropes as they are spares a copy, and lets the memo know bytes again that it has read before.
+//! A file is a list of chunks, in order. A simulated disk stores files as ropes of shared bytes; passing the ropes
+//! unchanged saves a copy, and lets the decode cache recognize bytes by address.
 
-use crate::reader::Flaw;
+use crate::reader::ReadErrorKind;
 use bytes::Bytes;
 
 /// One file: its path and its bytes, in one or several chunks.
@@ -11,47 +11,47 @@ use bytes::Bytes;
 pub struct FileView {
     /// Path from the disk's root, such as `arb/17/2016-02-22/3.seg`.
     pub path: String,
-    /// The bytes, in order. Empty chunks are allowed.
+    /// Bytes, in order. Empty chunks are allowed.
     pub chunks: Vec<Bytes>,
-    /// The device cannot read some of them: to everyone in the world the file is a copy that does not read.
+    /// The device cannot read some of the bytes: the file is unreadable to every reader.
     pub unreadable: bool,
-    /// A planned fault changed or took some of its bytes: what does not read of it is the device's doing.
-    pub harmed: bool,
+    /// A planned fault corrupted or destroyed some of the bytes: unreadable parts are the device's fault.
+    pub corrupted: bool,
 }
 
 impl FileView {
-    /// A file in one piece.
+    /// Creates a file in one chunk.
     #[must_use]
     pub fn whole(path: impl Into<String>, bytes: Bytes) -> FileView {
-        FileView { path: path.into(), chunks: vec![bytes], unreadable: false, harmed: false }
+        FileView { path: path.into(), chunks: vec![bytes], unreadable: false, corrupted: false }
     }
 
-    /// Length of the file.
+    /// Returns the length of the file.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         len_bytes(&self.chunks)
     }
 
-    /// Its chunks, unless the device cannot read them.
-    pub(crate) fn read(&self) -> Result<&[Bytes], (u64, Flaw)> {
-        if self.unreadable { Err((0, Flaw::Unreadable)) } else { Ok(&self.chunks) }
+    /// Returns the chunks, unless the device cannot read them.
+    pub(crate) fn read(&self) -> Result<&[Bytes], (u64, ReadErrorKind)> {
+        if self.unreadable { Err((0, ReadErrorKind::Unreadable)) } else { Ok(&self.chunks) }
     }
 }
 
-/// One disk, at one moment.
+/// One disk at one point in time.
 #[derive(Clone, Debug, Default)]
 pub struct DiskView {
-    /// The node's name.
+    /// Name of the node.
     pub name: String,
-    /// Its files, in any order.
+    /// Files, in any order.
     pub files: Vec<FileView>,
 }
 
 impl DiskView {
-    /// Whether a planned fault changed or took bytes of the file at this path.
+    /// Whether a planned fault corrupted or destroyed bytes of the file at this path.
     #[must_use]
-    pub fn is_harmed(&self, path: &str) -> bool {
-        self.files.iter().any(|file| file.harmed && file.path == path)
+    pub fn is_corrupted(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.corrupted && file.path == path)
     }
 }
 
@@ -73,17 +73,17 @@ impl<'a> Cursor<'a> {
         Cursor { chunks, in_chunk: 0, at: 0, left: len_bytes(chunks) }
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub(crate) fn at(&self) -> u64 {
         self.at
     }
 
-    /// Bytes still to read.
+    /// Returns the number of bytes still to read.
     pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
-    /// The next `len` bytes, shared where they lie in one chunk; `None`, and nothing is read, if there are fewer.
+    /// Returns the next `len` bytes, shared if they are in one chunk; `None` if there are fewer, and nothing is read.
     pub(crate) fn take(&mut self, len: usize) -> Option<Bytes> {
         if (len as u64) > self.left {
             return None;

@@ -1,24 +1,24 @@
-//! The golden files of `models/golden`, which the pipeline's code wrote, read by the oracle's own readers: each must
-//! come out as `values.json` says. The two sides share no line of code; what they share is formats.md.
+//! Golden files of `models/golden`, written by the pipeline's code and read by the oracle's own readers: each must
+//! decode to the values in `values.json`. The two sides share no code, only formats.md.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
-use latent_oracle::backup::{Backup, Objects};
+use latent_oracle::backup::{DecodedBackup, ObjectStoreView};
 use latent_oracle::reader::catalog::{Catalog, CatalogDay, CatalogSegment};
-use latent_oracle::reader::segment::{Stored, Tier};
-use latent_oracle::reader::{Tail, catalog, tee};
-use latent_oracle::{Content, DiskView, FileView, Memo, ProjectDay, Snapshot, local_day};
+use latent_oracle::reader::segment::{StoredRecord, Tier};
+use latent_oracle::reader::{FileTail, catalog, tee};
+use latent_oracle::{ClusterSnapshot, DecodeCache, DiskView, EventDigest, FileView, ProjectDay, local_day};
 use serde_json::{Value, json};
 use std::path::Path;
 
-const OF: ProjectDay = ProjectDay { project: 17, day: 16_853 };
+const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: 16_853 };
 
 fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden")
 }
 
-/// Everything below `models/golden/<root>`, as a disk.
+/// Returns everything below `models/golden/<root>` as a disk.
 fn disk(root: &str) -> DiskView {
     let root_path = folder().join(root);
     let mut files = Vec::new();
@@ -46,8 +46,8 @@ fn file<'a>(disk: &'a DiskView, ending: &str) -> &'a FileView {
     disk.files.iter().find(|file| file.path.ends_with(ending)).unwrap()
 }
 
-/// A segment's records by way of a catalog that names it alone: so that files no manifest lists are read as well.
-fn records_of(segment: &FileView, records: usize) -> Vec<Stored> {
+/// Returns a segment's records through a catalog that names it alone, so that files in no manifest are read as well.
+fn records_of(segment: &FileView, records: usize) -> Vec<StoredRecord> {
     let bytes = Bytes::from(segment.chunks.concat());
     let hash = blake3::hash(&bytes).to_hex().to_string();
     let store = DiskView {
@@ -55,14 +55,14 @@ fn records_of(segment: &FileView, records: usize) -> Vec<Stored> {
         files: vec![FileView::whole(format!("objects/segments/{hash}"), bytes.clone())],
     };
     let segments = vec![CatalogSegment { hash, bytes: bytes.len() as u64, records: records as u64 }];
-    let days = vec![CatalogDay { project: OF.project, day: OF.day, segments }];
+    let days = vec![CatalogDay { project: PROJECT_DAY.project, day: PROJECT_DAY.day, segments }];
     let one = Catalog { format: 2, position_ms: 0, taken_ms: 0, behind: vec![], days };
-    let backup = Backup::read(&mut Memo::default(), &Objects::of(&store), &one);
+    let backup = DecodedBackup::read(&mut DecodeCache::default(), &ObjectStoreView::of(&store), &one);
     assert_eq!(backup.problems, []);
-    backup.days[&OF].records().copied().collect()
+    backup.days[&PROJECT_DAY].records().copied().collect()
 }
 
-fn assert_is(stored: &Stored, value: &Value) {
+fn assert_is(stored: &StoredRecord, value: &Value) {
     let arrival = stored.arrival();
     assert_eq!(
         json!([arrival.edge, arrival.sequence, arrival.item]),
@@ -70,13 +70,13 @@ fn assert_is(stored: &Stored, value: &Value) {
     );
     assert_eq!(json!([stored.arrived_ms, stored.time_ms]), json!([value["arrived_ms"], value["time_ms"]]));
     assert_eq!(value["key"], stored.key.to_string());
-    assert_eq!(stored.content, Content::of(value["json"].as_str().unwrap().as_bytes()));
+    assert_eq!(stored.content, EventDigest::of(value["json"].as_str().unwrap().as_bytes()));
     assert!(!stored.key_is_wrong() && !stored.time_is_wrong(), "{value}");
-    assert_eq!(local_day("America/Los_Angeles", stored.time_ms).unwrap(), OF.day);
+    assert_eq!(local_day("America/Los_Angeles", stored.time_ms).unwrap(), PROJECT_DAY.day);
 }
 
 #[test]
-fn segments_hold_the_records_that_were_written() {
+fn segments_decode_to_the_written_records() {
     let (disk, values) = (disk("disk"), values());
     for id in 1..=4 {
         let expected = values["segments"][id.to_string()]["records"].as_array().unwrap();
@@ -87,13 +87,13 @@ fn segments_hold_the_records_that_were_written() {
 }
 
 #[test]
-fn manifest_and_lease_say_what_is_live_and_who_may_work() {
+fn manifest_and_lease_decode_to_the_written_values() {
     let values = values();
-    let snapshot = Snapshot::of(&mut Memo::default(), &[disk("disk")]);
+    let snapshot = ClusterSnapshot::of(&mut DecodeCache::default(), &[disk("disk")]);
     assert_eq!(snapshot.problems().count(), 0, "{:?}", snapshot.disks[0].problems);
-    let day = &snapshot.disks[0].days[&OF];
+    let day = &snapshot.disks[0].days[&PROJECT_DAY];
     let manifest = day.manifest.as_ref().unwrap();
-    assert_eq!(manifest.tail, Tail::Clean);
+    assert_eq!(manifest.tail, FileTail::Clean);
     assert_eq!(json!(manifest.live.keys().collect::<Vec<_>>()), values["live"]);
     assert_eq!(manifest.edits.len(), values["edits"].as_array().unwrap().len());
     for (edit, value) in manifest.edits.iter().zip(values["edits"].as_array().unwrap()) {
@@ -116,7 +116,7 @@ fn manifest_and_lease_say_what_is_live_and_who_may_work() {
     for (id, segment) in &day.live {
         assert_eq!(values["segments"][id.to_string()]["tier"], tier_text(segment.tier));
     }
-    let last = snapshot.disks[0].leases[&OF.project].as_ref().unwrap().unwrap();
+    let last = snapshot.disks[0].leases[&PROJECT_DAY.project].as_ref().unwrap().unwrap();
     let last = json!({ "token": last.token, "holder": last.holder, "granted_ms": last.granted_ms, "expires_ms": last.expires_ms });
     assert_eq!(values["grants"].as_array().unwrap().last(), Some(&last));
 }
@@ -130,11 +130,11 @@ fn tier_text(tier: Tier) -> &'static str {
 }
 
 #[test]
-fn each_object_of_the_tee_gives_back_every_request_as_it_came() {
+fn each_tee_object_decodes_to_the_written_requests() {
     let (store, values) = (disk("store"), values());
     for uploader in [1, 2] {
         let read = tee::read(file(&store, &format!(".by-{uploader}.tee"))).unwrap();
-        assert_eq!(read.tail, Tail::Clean);
+        assert_eq!(read.tail, FileTail::Clean);
         let text = |bytes: &Bytes| std::str::from_utf8(bytes).unwrap().to_owned();
         let found: Vec<Value> = (read.records.iter())
             .map(|record| {
@@ -152,7 +152,7 @@ fn each_object_of_the_tee_gives_back_every_request_as_it_came() {
 }
 
 #[test]
-fn the_backup_is_whole_and_holds_the_compacted_segment() {
+fn the_backup_is_complete_and_holds_the_compacted_segment() {
     let (store, values) = (disk("store"), values());
     let read = catalog::read(file(&store, ".json")).unwrap();
     let value = &values["catalog"];
@@ -167,10 +167,10 @@ fn the_backup_is_whole_and_holds_the_compacted_segment() {
         .collect();
     assert_eq!(json!(behind), value["behind"]);
     assert_eq!(read.days.len(), 1);
-    let backup = Backup::read(&mut Memo::default(), &Objects::of(&store), &read);
+    let backup = DecodedBackup::read(&mut DecodeCache::default(), &ObjectStoreView::of(&store), &read);
     assert_eq!(backup.problems, []);
     let expected = values["segments"]["3"]["records"].as_array().unwrap();
-    let found: Vec<Stored> = backup.days[&OF].records().copied().collect();
+    let found: Vec<StoredRecord> = backup.days[&PROJECT_DAY].records().copied().collect();
     assert_eq!(found.len(), expected.len());
     found.iter().zip(expected).for_each(|(stored, value)| assert_is(stored, value));
 }

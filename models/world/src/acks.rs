@@ -14,7 +14,7 @@ use crate::lock;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
 use latent_oracle::ledger::EventId;
-use latent_oracle::{DiskView, Memo, Moment, Snapshot, day, invariants::i7_durable};
+use latent_oracle::{CheckContext, ClusterSnapshot, DecodeCache, DiskView, day, invariants::i7_durability};
 use latent_ports::NodeId;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 const ONE_IN: u64 = 50;
 /// So many of the first answers are checked each, so that a small run has its checks too.
 const AT_FIRST: u64 = 10;
-/// Checks after which the memo forgets what was not met again.
+/// Checks after which the decode cache forgets what was not met again.
 const CHECKS_PER_ROUND: u64 = 64;
 
 /// Checks acknowledgements of one run.
@@ -32,7 +32,7 @@ pub(crate) struct Acks {
     disks: Vec<NodeId>,
     least_disks: u32,
     chronicle: Arc<Mutex<Chronicle>>,
-    memo: Memo,
+    decode_cache: DecodeCache,
     /// How many were checked.
     pub checked: u64,
     /// What was found.
@@ -41,7 +41,15 @@ pub(crate) struct Acks {
 
 impl Acks {
     pub fn new(world: World, disks: Vec<NodeId>, least_disks: u32, chronicle: Arc<Mutex<Chronicle>>) -> Acks {
-        Acks { world, disks, least_disks, chronicle, memo: Memo::default(), checked: 0, found: Vec::new() }
+        Acks {
+            world,
+            disks,
+            least_disks,
+            chronicle,
+            decode_cache: DecodeCache::default(),
+            checked: 0,
+            found: Vec::new(),
+        }
     }
 
     /// The answer to `request` came just now and says that these events are safe.
@@ -57,27 +65,27 @@ impl Acks {
         }
         self.checked += 1;
         if self.checked.is_multiple_of(CHECKS_PER_ROUND) {
-            self.memo.next_round();
+            self.decode_cache.next_round();
         }
-        let days = i7_durable::days_of(accepted);
+        let days = i7_durability::days_of(accepted);
         let dirs: Vec<String> =
-            days.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
+            days.iter().map(|of| format!("arb/{}/{}", of.project, day::format_day(of.day))).collect();
         let view = |node: &NodeId| {
             let image = self.world.durable_image_below(*node, dirs.iter().map(String::as_str));
             view_of(&self.world.node_name(*node), image.files())
         };
         let views: Vec<DiskView> = self.disks.iter().map(view).collect();
-        let durable = Snapshot::of_days(&mut self.memo, &views, days).seen_by(1);
+        let durable = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days).read_view(1);
         let excused = views.iter().filter(|view| unsound.contains_key(&view.name)).count() as u32;
-        let now = Moment {
+        let now = CheckContext {
             at_ms,
             stage: "acknowledged".to_owned(),
             settled_before_ms: at_ms,
             faults_active: false,
             replays: 0,
-            damaged: BTreeSet::new(),
+            damaged_disks: BTreeSet::new(),
         };
         let least_disks = self.least_disks.saturating_sub(excused);
-        self.found.extend(i7_durable::check(accepted, &durable, least_disks, &now));
+        self.found.extend(i7_durability::check(accepted, &durable, least_disks, &now));
     }
 }

@@ -9,8 +9,8 @@ use crate::excuses::Excuses;
 use crate::lock;
 use latent_engine::sim::{Action, Event, Observer, Record, World};
 use latent_oracle::ProjectDay;
-use latent_oracle::invariants::l4_recovery::Begun;
-use latent_oracle::reader::segment::segment_of;
+use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
+use latent_oracle::reader::segment::parse_segment_path;
 use latent_ports::{DiskOp, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -90,10 +90,10 @@ impl Chronicle {
     }
 
     /// Recoveries that were begun and have not ended.
-    pub fn recoveries(&self, world: &World) -> Vec<Begun> {
+    pub fn recoveries(&self, world: &World) -> Vec<UnfinishedRecovery> {
         let running =
             self.recoveries.iter().flat_map(|(node, all)| all.iter().map(move |at_ms| (node, at_ms)));
-        let begun = |(node, at_ms): (&NodeId, &i64)| Begun {
+        let begun = |(node, at_ms): (&NodeId, &i64)| UnfinishedRecovery {
             node: world.node_name(*node).to_string(),
             at_ms: *at_ms,
         };
@@ -172,7 +172,7 @@ impl Observer for Listener {
                 lock(&self.chronicle).happened.push(came);
             }
             Event::Disk { op: DiskOp::Append, path, offset: 0, outcome: Ok(()), .. } => {
-                let came = match segment_of(path) {
+                let came = match parse_segment_path(path) {
                     Some((of, id)) => Happened::SegmentCame(record.node, of, id, at_ms()),
                     None if path.starts_with("hints/") => {
                         Happened::HintCame(record.node, path.to_owned(), at_ms())

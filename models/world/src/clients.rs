@@ -23,7 +23,7 @@ use http::{Request, StatusCode};
 use latent_edge::message::http_call;
 use latent_engine::Scenario;
 use latent_engine::sim::{SimEnv, World};
-use latent_oracle::invariants::i14_answers::{Answered, Answering, Answers};
+use latent_oracle::invariants::i14_answers::{AnswerChecker, AnsweredRequest, ResponseGranularity};
 use latent_oracle::{ClientRequest, Ledger, SentEvent, request_digest};
 use latent_pipeline::export::MAX_EXPORT_DAYS;
 use latent_pipeline::zone::{Day, ZoneHistory};
@@ -57,7 +57,7 @@ pub(crate) struct ClientSide {
     /// Exports that were read: the query and the lines.
     pub exports: Mutex<Vec<Exported>>,
     /// What was answered, judged by what was sent.
-    pub answers: Mutex<Answers>,
+    pub answers: Mutex<AnswerChecker>,
     /// Looks at what is acknowledged when it is; absent: nobody does.
     pub acks: Mutex<Option<Acks>>,
 }
@@ -283,12 +283,16 @@ impl Client {
         let mut accepted = Vec::new();
         let told = answer.as_ref().map(|response| verdict(response, planned));
         if let Ok(told) = &told {
-            let answered = Answered {
+            let answered = AnsweredRequest {
                 project: planned.project,
-                answering: if planned.api.is_import() { Answering::Items } else { Answering::Whole },
+                granularity: if planned.api.is_import() {
+                    ResponseGranularity::PerItem
+                } else {
+                    ResponseGranularity::PerRequest
+                },
                 sent_at_ms,
                 answered_at_ms: now_ms,
-                clock_skew_ms: ledger.settings().clock_skew_ms,
+                clock_skew_ms: ledger.config().clock_skew_ms,
                 text_bytes: planned.text.len() as u64,
                 body_bytes,
             };
@@ -296,15 +300,15 @@ impl Client {
         }
         let told = match told {
             Ok(Told::Accepted { rejected }) if rejected.len() < planned.events.len() => {
-                ledger.acked(id, &rejected, now_ms).map(|events| {
+                ledger.record_acked(id, &rejected, now_ms).map(|events| {
                     accepted = events;
                     true
                 })
             }
-            Ok(Told::Accepted { .. } | Told::Rejected) => ledger.rejected(id).map(|()| true),
+            Ok(Told::Accepted { .. } | Told::Rejected) => ledger.record_rejected(id).map(|()| true),
             Ok(Told::TryAgain) | Err(_) => match next {
-                Next::TriesAgain => ledger.unknown(id),
-                Next::GivesUp => ledger.gave_up(id),
+                Next::TriesAgain => ledger.record_unknown(id),
+                Next::GivesUp => ledger.record_given_up(id),
             }
             .map(|()| false),
         };
@@ -328,7 +332,7 @@ impl Client {
         let events: Vec<SentEvent<'_>> = planned.events.iter().map(sent_event).collect();
         let sent_at_ms = self.env.clock().wall().0;
         let sent = ClientRequest { id, project: planned.project, sent_at_ms, digest, events: &events };
-        crate::lock(&self.side.ledger).sent(&sent).unwrap_or_else(|error| panic!("ledger: {error}"));
+        crate::lock(&self.side.ledger).record_sent(&sent).unwrap_or_else(|error| panic!("ledger: {error}"));
     }
 
     async fn read_export(&self, export: &Export) {

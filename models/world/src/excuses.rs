@@ -20,7 +20,7 @@
 use crate::store_faults::SHORT_PAGES;
 use crate::trouble::{REPAIRED_AFTER_MS, damages};
 use latent_engine::sim::{Action, FaultOutcome, World};
-use latent_oracle::Excused;
+use latent_oracle::ExcusedPeriods;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// From one night's comparison to the next, at most.
@@ -181,7 +181,7 @@ impl Excuses {
     }
 
     /// When the job that needs this was kept from working.
-    pub fn of(&self, need: &Need) -> Excused {
+    pub fn of(&self, need: &Need) -> ExcusedPeriods {
         let mut whole: Vec<(i64, i64)> = Vec::new();
         let mut each: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
         for one in self.struck.iter().chain(&self.restarts) {
@@ -194,7 +194,7 @@ impl Excuses {
             }
         }
         whole.extend(need.some_of.iter().flat_map(|group| too_few(&each, group)));
-        Excused::of(whole)
+        ExcusedPeriods::of(whole)
     }
 }
 
@@ -432,7 +432,7 @@ mod tests {
             excuses.of(&need())
         };
         let node = || "disk-1".to_owned();
-        let days = |from_h: i64, to_h: i64| Excused::of([(from_h * HOUR_MS, to_h * HOUR_MS)]);
+        let days = |from_h: i64, to_h: i64| ExcusedPeriods::of([(from_h * HOUR_MS, to_h * HOUR_MS)]);
         let rotten = struck(Action::BitRot(BitRot { node: node(), ..BitRot::default() }), 10, None);
         assert_eq!(of(rotten, None), days(10, 106));
         let (rotten, flap) = (
@@ -452,7 +452,7 @@ mod tests {
             FaultOutcome { is_used_up: true, ..lost }
         };
         assert_eq!(of(lost(), Some(20)), days(10, 116));
-        assert_eq!(of(lost(), None), Excused::of([(10 * HOUR_MS, i64::MAX)]));
+        assert_eq!(of(lost(), None), ExcusedPeriods::of([(10 * HOUR_MS, i64::MAX)]));
     }
 
     #[test]

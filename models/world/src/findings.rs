@@ -65,8 +65,8 @@ pub struct EventCounts {
     pub given_up: u64,
 }
 
-impl From<ledger::Attempts> for Attempts {
-    fn from(of: ledger::Attempts) -> Attempts {
+impl From<ledger::AttemptCounts> for Attempts {
+    fn from(of: ledger::AttemptCounts) -> Attempts {
         Attempts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
     }
 }

@@ -25,15 +25,20 @@ use deadlines::Deadlines;
 use latent_engine::Scenario;
 use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
-use latent_oracle::invariants::i8_compaction::CompactionWatch;
-use latent_oracle::invariants::i9_manifests::ManifestWatch;
-use latent_oracle::invariants::i10_backup::Promise;
-use latent_oracle::invariants::i11_tee::Retention;
-use latent_oracle::invariants::i16_space::{Limits, SpaceWatch};
-use latent_oracle::invariants::{i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas};
-use latent_oracle::loss::{Episode, LossBook, LossSummary};
+use latent_oracle::invariants::i8_compaction::CompactionChecker;
+use latent_oracle::invariants::i9_manifests::ManifestChecker;
+use latent_oracle::invariants::i10_backup::BackupPolicy;
+use latent_oracle::invariants::i11_tee::TeeRetention;
+use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
+use latent_oracle::invariants::{
+    i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content, i6_replicas,
+};
+use latent_oracle::loss::{LossEpisode, LossSummary, LossTracker};
 use latent_oracle::reader::export;
-use latent_oracle::{DiskView, Excused, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
+use latent_oracle::{
+    CheckContext, ClusterSnapshot, DecodeCache, DiskView, ExcusedPeriods, FileView, Ledger, ProjectDay,
+    ReadView, day,
+};
 use latent_ports::NodeId;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +55,7 @@ const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
 /// An export is tried at each edge twice, for some minutes each time.
 const EXPORT_LASTS_MS: i64 = 30 * 60_000;
 
-/// The memo forgets what a day's looks did not meet: bytes of removed files are not kept alive.
+/// The decode cache forgets what a day's looks did not meet: bytes of removed files are not kept alive.
 const LOOKS_PER_ROUND: u64 = 24;
 
 /// The judge of one run.
@@ -59,16 +64,16 @@ pub(crate) struct Judge {
     read_disks: usize,
     needs: Needs,
     deadlines: Deadlines,
-    backup: Option<Promise>,
-    tee: Option<Retention>,
+    backup: Option<BackupPolicy>,
+    tee: Option<TeeRetention>,
     /// While somebody has typed a longer retention of the tee, what is past its own stays.
-    tee_kept_longer: Excused,
-    limits: Limits,
-    memo: Memo,
-    runs: CompactionWatch,
-    manifests: ManifestWatch,
-    space: SpaceWatch,
-    loss: LossBook,
+    tee_kept_longer: ExcusedPeriods,
+    limits: SpaceLimits,
+    decode_cache: DecodeCache,
+    runs: CompactionChecker,
+    manifests: ManifestChecker,
+    space: SpaceChecker,
+    loss: LossTracker,
     found: BTreeMap<(String, String, Option<String>), Violation>,
     /// Compaction runs that were compared with their inputs.
     pub runs_compared: u64,
@@ -116,26 +121,26 @@ impl Judge {
     ) -> Judge {
         let topic = &scenario.topic;
         let ms = |duration: Duration| duration.as_millis() as i64;
-        let backup = topic.protection.backup.as_ref().map(|backup| Promise {
+        let backup = topic.protection.backup.as_ref().map(|backup| BackupPolicy {
             since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),
             interval_ms: ms(backup.interval.0),
             slack_ms: ms(BACKUP_SLACK),
-            excused: Excused::default(),
+            excused: ExcusedPeriods::default(),
         });
-        let tee = topic.protection.tee.as_ref().map(|tee| Retention {
-            kept_ms: ms(tee.retention.0),
-            early_ms: lock(&side.ledger).settings().clock_skew_ms + TEE_EARLY_MS,
+        let tee = topic.protection.tee.as_ref().map(|tee| TeeRetention {
+            retention_ms: ms(tee.retention.0),
+            tolerance_ms: lock(&side.ledger).config().clock_skew_ms + TEE_EARLY_MS,
             undisturbed_since_ms: i64::MIN / 2,
         });
         let grace_ms = ms(topic.compaction.grace.0);
-        let limits = Limits {
+        let limits = SpaceLimits {
             // A backup may have it pinned for an hour, and the clean-up looks every ten minutes.
             orphan_age_ms: grace_ms + 2 * 3_600_000,
             // Filled anew on one night, found equal on the next.
-            aside_age_ms: grace_ms + 50 * 3_600_000,
-            held_per_live_percent: 400,
+            quarantine_age_ms: grace_ms + 50 * 3_600_000,
+            used_per_live_percent: 400,
             allowance_bytes: 16 << 20,
-            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + ms(TEE_SLACK)),
+            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.retention_ms + ms(TEE_SLACK)),
         };
         let needs = Needs::of(topic);
         lock(&chronicle).excuses.repairer = needs.repairer();
@@ -149,11 +154,11 @@ impl Judge {
             tee,
             tee_kept_longer: operations::longer_tee_retention(operations, scenario),
             limits,
-            memo: Memo::default(),
-            runs: CompactionWatch::default(),
-            manifests: ManifestWatch::default(),
-            space: SpaceWatch::default(),
-            loss: LossBook::default(),
+            decode_cache: DecodeCache::default(),
+            runs: CompactionChecker::default(),
+            manifests: ManifestChecker::default(),
+            space: SpaceChecker::default(),
+            loss: LossTracker::default(),
             found: BTreeMap::new(),
             runs_compared: 0,
             looks: 0,
@@ -187,9 +192,9 @@ impl Judge {
         self.faults_planned |= troubled;
         for one in happened {
             match one {
-                Happened::Booted(node, at_ms) => self.space.booted(&world.node_name(node), at_ms),
+                Happened::Booted(node, at_ms) => self.space.record_boot(&world.node_name(node), at_ms),
                 Happened::TeeFileCame(node, path, at_ms) => {
-                    self.space.tee_file_came(&world.node_name(node), &path, at_ms);
+                    self.space.record_tee_file(&world.node_name(node), &path, at_ms);
                 }
                 Happened::SegmentCame(node, of, id, at_ms) => {
                     self.segment_came(&world.node_name(node), of, id, at_ms);
@@ -205,7 +210,7 @@ impl Judge {
             }
         }
         for down in nodes.disks.iter().filter(|node| !world.is_up(**node)) {
-            self.space.booted(&world.node_name(*down), now_ms);
+            self.space.record_boot(&world.node_name(*down), now_ms);
         }
     }
 
@@ -249,7 +254,7 @@ impl Judge {
     }
 
     /// What the system answers for: without the disks that are destroyed.
-    fn answered_for<'s>(&self, snapshot: &'s Snapshot) -> Cow<'s, Snapshot> {
+    fn answered_for<'s>(&self, snapshot: &'s ClusterSnapshot) -> Cow<'s, ClusterSnapshot> {
         if self.destroyed.is_empty() {
             return Cow::Borrowed(snapshot);
         }
@@ -258,15 +263,15 @@ impl Judge {
         Cow::Owned(left)
     }
 
-    fn moment(&self, world: &World, stage: &str, healed: bool) -> Moment {
+    fn moment(&self, world: &World, stage: &str, healed: bool) -> CheckContext {
         let at_ms = world.now().0;
-        Moment {
+        CheckContext {
             at_ms,
             stage: stage.to_owned(),
             settled_before_ms: at_ms,
             faults_active: self.faults_planned && !healed,
             replays: self.replays,
-            damaged: lock(&self.chronicle).damaged.clone(),
+            damaged_disks: lock(&self.chronicle).damaged.clone(),
         }
     }
 
@@ -275,7 +280,7 @@ impl Judge {
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
         let days: Vec<String> =
-            scope.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
+            scope.iter().map(|of| format!("arb/{}/{}", of.project, day::format_day(of.day))).collect();
         let dirs = |node: NodeId| {
             let aside = self.asides.iter().filter(move |(at, _)| *at == node).map(|(_, path)| path);
             days.iter().chain(aside).map(String::as_str)
@@ -286,24 +291,24 @@ impl Judge {
         };
         let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
         if self.looks.is_multiple_of(LOOKS_PER_ROUND) {
-            self.memo.next_round();
+            self.decode_cache.next_round();
         }
-        let snapshot = Snapshot::of_days(&mut self.memo, &views, scope);
+        let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, scope);
         self.judge_production(&snapshot, &now, false);
     }
 
     /// Looks at everything on all disks, once nothing is under way any more.
-    pub fn look_at_all(&mut self, world: &World, nodes: &Nodes, stage: &str, healed: bool) -> Sight {
+    pub fn look_at_all(&mut self, world: &World, nodes: &Nodes, stage: &str, healed: bool) -> ReadView {
         self.hear(world, nodes);
         let now = self.moment(world, stage, healed);
         let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
-        let snapshot = Snapshot::of(&mut self.memo, &views);
+        let snapshot = ClusterSnapshot::of(&mut self.decode_cache, &views);
         let sight = self.judge_production(&snapshot, &now, healed);
         self.copies_held =
             snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
         let answered_for = self.answered_for(&snapshot);
         if let Some(at_ms) = lock(&self.chronicle).last_fault_ms() {
-            self.space.disturbed(at_ms);
+            self.space.record_disturbance(at_ms);
         }
         let space = self.space.check(&answered_for, self.limits, &now);
         self.note(space);
@@ -315,26 +320,26 @@ impl Judge {
         sight
     }
 
-    fn judge_production(&mut self, snapshot: &Snapshot, now: &Moment, healed: bool) -> Sight {
+    fn judge_production(&mut self, snapshot: &ClusterSnapshot, now: &CheckContext, healed: bool) -> ReadView {
         self.looks += 1;
-        let sight = snapshot.seen_by(self.read_disks);
+        let sight = snapshot.read_view(self.read_disks);
         let side = self.side.clone();
         let mut ledger = lock(&side.ledger);
         let mut found = i1_readable::check(&ledger, &sight, now);
-        found.extend(i2_sent::check(&ledger, &sight, now));
-        found.extend(i4_right_day::check(&ledger, &sight, now));
+        found.extend(i2_provenance::check(&ledger, &sight, now));
+        found.extend(i4_day_sets::check(&ledger, &sight, now));
         found.extend(i5_content::check(&ledger, &sight, now));
         if healed {
-            found.extend(i3_once::check(&ledger, &sight, now));
+            found.extend(i3_duplicates::check(&ledger, &sight, now));
         }
         let answered_for = self.answered_for(snapshot);
-        let runs = self.runs.check(&mut self.memo, &answered_for, now);
+        let runs = self.runs.check(&mut self.decode_cache, &answered_for, now);
         self.runs_compared += runs.compared;
         found.extend(runs.violations);
-        found.extend(not_compared(&runs.not_compared, now));
+        found.extend(not_compared(&runs.uncomparable, now));
         found.extend(self.manifests.check(&answered_for, now));
-        self.settling.dirty.look(&answered_for, ledger.zones(), now.at_ms);
-        self.deadlines.nights.look(&answered_for, ledger.zones(), now.at_ms);
+        self.settling.dirty.update(&answered_for, ledger.zones(), now.at_ms);
+        self.deadlines.nights.update(&answered_for, ledger.zones(), now.at_ms);
         let is_altered = |violation: &Violation| {
             (violation.invariant.as_str(), violation.kind.as_str()) == ("I5", "altered")
         };
@@ -342,8 +347,8 @@ impl Judge {
             true => i5_content::altered(&ledger, &sight),
             false => BTreeSet::new(),
         };
-        self.loss.observe(&ledger, &sight, &altered, now);
-        ledger.note_seen(&sight);
+        self.loss.record_check(&ledger, &sight, &altered, now);
+        ledger.record_observed(&sight);
         drop(ledger);
         self.remember_smallest(&found, &sight);
         self.note(found);
@@ -351,7 +356,7 @@ impl Judge {
     }
 
     /// Keeps the events of the day that lost fewest: only while all that is missing has its name in the finding.
-    fn remember_smallest(&mut self, found: &[Violation], sight: &Sight) {
+    fn remember_smallest(&mut self, found: &[Violation], sight: &ReadView) {
         let named =
             |v: &&Violation| v.invariant == "I1" && v.kind == "missing" && v.items == v.keys.len() as u64;
         for lost in found.iter().filter(named) {
@@ -359,13 +364,13 @@ impl Judge {
             let project = lost.subject.strip_prefix('p').and_then(|number| number.parse().ok());
             let day = lost.day.as_deref().and_then(day::parse_day);
             let Some((project, day)) = project.zip(day).filter(|_| lost.items < known) else { continue };
-            let held = sight.days.get(&ProjectDay { project, day }).map_or(&[][..], |seen| &seen.held);
+            let held = sight.days.get(&ProjectDay { project, day }).map_or(&[][..], |seen| &seen.events);
             let after: BTreeSet<String> = held.iter().map(|held| held.key.to_string()).collect();
             let before: BTreeSet<String> = after.iter().cloned().chain(lost.keys.iter().cloned()).collect();
             let title = format!(
                 "{} {}: keys of {} events, {} lost",
                 lost.subject,
-                day::day_text(day),
+                day::format_day(day),
                 before.len(),
                 lost.items
             );
@@ -396,10 +401,18 @@ impl Judge {
                 Violation::new("I13", kind, "export").of(&subject, 0).at(at_ms).because(why)
             };
             let days = match &exported.body {
-                Ok(body) => export::days(&mut self.memo, ledger.zones(), exported.project, "export", body)
-                    .map_err(|error| Some(failed("export-malformed", error.to_string()))),
+                Ok(body) => export::read_by_day(
+                    &mut self.decode_cache,
+                    ledger.zones(),
+                    exported.project,
+                    "export",
+                    body,
+                )
+                .map_err(|error| Some(failed("export-malformed", error.to_string()))),
                 // While trouble lasts an export may go without an answer, but never with a wrong one.
-                Err(_) if !excused.is_free(exported.at_ms, exported.at_ms + EXPORT_LASTS_MS) => Err(None),
+                Err(_) if !excused.covers_none_of(exported.at_ms, exported.at_ms + EXPORT_LASTS_MS) => {
+                    Err(None)
+                }
                 // A check that could not run has failed.
                 Err(why) => Err(Some(failed("export-failed", why.clone()))),
             };
@@ -410,10 +423,10 @@ impl Judge {
                     let is_asked =
                         |of: &ProjectDay| of.project == exported.project && exported.days.contains(&of.day);
                     let scope = ledger.project_days().filter(is_asked).collect();
-                    let sight = Sight::of_one(&days).only(scope);
+                    let sight = ReadView::of_single(&days).with_scope(scope);
                     found.extend(i1_readable::check(&ledger, &sight, &now));
-                    found.extend(i2_sent::check(&ledger, &sight, &now));
-                    found.extend(i3_once::check_export(&days, &now));
+                    found.extend(i2_provenance::check(&ledger, &sight, &now));
+                    found.extend(i3_duplicates::check_export(&days, &now));
                     found.extend(i5_content::check(&ledger, &sight, &now));
                 }
                 Err(failed) => found.extend(failed),
@@ -442,11 +455,11 @@ impl Judge {
 
     /// Whether production was short of anything at the last look.
     pub fn is_short_now(&self) -> bool {
-        self.loss.is_short_now()
+        self.loss.has_current_loss()
     }
 
     /// Each time that a project's day fell short of its events.
-    pub fn loss_episodes(&self) -> impl Iterator<Item = (ProjectDay, Episode)> {
+    pub fn loss_episodes(&self) -> impl Iterator<Item = (ProjectDay, LossEpisode)> {
         self.loss.episodes()
     }
 
@@ -466,7 +479,7 @@ impl Judge {
 }
 
 /// Runs whose files were gone before anybody looked: a check that could not run has failed.
-fn not_compared(paths: &[String], now: &Moment) -> Option<Violation> {
+fn not_compared(paths: &[String], now: &CheckContext) -> Option<Violation> {
     let first = paths.first()?;
     let violation = Violation::new("I13", "run-not-compared", now.stage.as_str());
     Some(
@@ -496,7 +509,7 @@ pub(crate) fn view_of<'i>(
         path: path.to_owned(),
         chunks: file.chunks().to_vec(),
         unreadable: file.has_unreadable(),
-        harmed: file.is_harmed(),
+        corrupted: file.is_harmed(),
     });
     DiskView { name: name.to_owned(), files: files.collect() }
 }

@@ -5,7 +5,7 @@ use crate::Latent;
 use crate::scenario::Topic;
 use crate::trial::{CALM, Trial};
 use latent_engine::{Moment, Scenario};
-use latent_oracle::Zones;
+use latent_oracle::ProjectZones;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::UnixMs;
 
@@ -63,7 +63,7 @@ fn the_system_and_the_oracle_tell_days_of_other_lengths_alike() {
     for night in NIGHTS {
         let (begins_ms, ends_ms) = (night.begins_ms(), night.ends_ms());
         let system = ZoneHistory::constant(night.zone).unwrap();
-        let mut oracle = Zones::default();
+        let mut oracle = ProjectZones::default();
         oracle.set(1, i64::MIN, night.zone).unwrap();
         let Day(day) = night.day();
         let limits = [day, day + 1].map(|day| system.begins(Day(day), UnixMs(begins_ms)).0);

@@ -14,7 +14,7 @@
 use crate::scenario::{Protection, Topic};
 use crate::topology::Nodes;
 use latent_engine::{Moment, Problem, Scenario, Span};
-use latent_oracle::Excused;
+use latent_oracle::ExcusedPeriods;
 use latent_pipeline::config::Cluster;
 use latent_pipeline::recovery::run::Targets;
 use latent_pipeline::recovery::runbook::{Step, is_by_the_book};
@@ -165,7 +165,7 @@ impl Recover {
 
 /// When somebody has typed a longer retention of the tee than the scenario gives it. `operations` are the plan's: a case that
 /// was made smaller has them there alone.
-pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<Topic>) -> Excused {
+pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<Topic>) -> ExcusedPeriods {
     let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
     let longer = operations.iter().filter_map(|operation| match &operation.what {
         What::TypeRetention(TypeRetention { of: Retained::Tee, typed, lasts }) if typed.0 > kept => {
@@ -175,7 +175,7 @@ pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario
         }
         _ => None,
     });
-    Excused::of(longer)
+    ExcusedPeriods::of(longer)
 }
 
 impl What {

@@ -30,7 +30,7 @@ use expectations::{ledger_settings, oracle_zones};
 use heard::{Ear, Heard};
 use latent_engine::sim::{NodeSpec, SimEnv, World};
 use latent_engine::{Judged, Progress, Scenario};
-use latent_oracle::{Ledger, ProjectDay, Sight};
+use latent_oracle::{Ledger, ProjectDay, ReadView};
 use latent_pipeline::config::Cluster;
 use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
@@ -365,7 +365,7 @@ impl<'a> Course<'a> {
         self.drill_against(&sight);
     }
 
-    fn drill_against(&mut self, production: &Sight) {
+    fn drill_against(&mut self, production: &ReadView) {
         let now = self.world.now();
         self.progress.phase("drill");
         let images = drill::survivors(&self.world, &self.nodes);

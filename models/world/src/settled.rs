@@ -7,10 +7,10 @@
 use crate::chronicle::Chronicle;
 use crate::scenario::Topic;
 use latent_engine::{Problem, words};
-use latent_oracle::invariants::l2_compacted::DirtyWatch;
-use latent_oracle::invariants::l5_divergence::Divergence;
-use latent_oracle::invariants::waiting::{Waiting, worst_first};
-use latent_oracle::invariants::{l1_backlogs, l2_compacted, l3_backup, l4_recovery, l5_divergence};
+use latent_oracle::invariants::l2_compaction::DirtySegmentChecker;
+use latent_oracle::invariants::l5_divergence::ReplicaDivergence;
+use latent_oracle::invariants::liveness_violation::{LivenessViolation, sort_worst_first};
+use latent_oracle::invariants::{l1_backlogs, l2_compaction, l3_backup, l4_recovery, l5_divergence};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,18 +21,18 @@ const MOST_REASONS: usize = 200;
 #[derive(Default)]
 pub(crate) struct Settling {
     /// Dirty segments of ended days.
-    pub dirty: DirtyWatch,
+    pub dirty: DirtySegmentChecker,
     /// Days whose copies differed when faults ended.
-    pub divergence: Divergence,
+    pub divergence: ReplicaDivergence,
     /// What waited past its time, by its words.
-    waiting: BTreeMap<String, Waiting>,
+    waiting: BTreeMap<String, LivenessViolation>,
     /// When the last check was of what is cheap to see.
     checked_ms: Option<i64>,
 }
 
 impl Settling {
     /// Notes what waits.
-    pub fn note(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
+    pub fn note(&mut self, waiting: impl IntoIterator<Item = LivenessViolation>) {
         self.waiting.extend(waiting.into_iter().map(|one| (one.to_string(), one)));
     }
 
@@ -48,10 +48,10 @@ impl Settling {
 
     /// Why the run hung, one reason a line, the worst first.
     pub fn hung(&self) -> Option<String> {
-        let mut waiting: Vec<Waiting> = self.waiting.values().cloned().collect();
-        worst_first(&mut waiting);
+        let mut waiting: Vec<LivenessViolation> = self.waiting.values().cloned().collect();
+        sort_worst_first(&mut waiting);
         let left_out = waiting.len().saturating_sub(MOST_REASONS);
-        let reason = |one: &Waiting| format!("{one}, since {}", words::moment_ms(one.since_ms));
+        let reason = |one: &LivenessViolation| format!("{one}, since {}", words::moment_ms(one.since_ms));
         let mut lines: Vec<String> = waiting.iter().take(MOST_REASONS).map(reason).collect();
         if left_out > 0 {
             lines.push(format!("and {left_out} more"));
@@ -65,7 +65,7 @@ fn bounds(topic: &Topic) -> Vec<(&'static str, Duration)> {
     let ms = |ms: i64| Duration::from_millis(ms.unsigned_abs());
     let mut bounds = vec![
         ("L1, backlogs", ms(l1_backlogs::WITHIN_MS)),
-        ("L2, compaction", ms(l2_compacted::WITHIN_MS)),
+        ("L2, compaction", ms(l2_compaction::WITHIN_MS)),
         ("L5, divergence", ms(l5_divergence::WITHIN_MS)),
     ];
     let interval_ms = topic.protection.backup.as_ref().map(|backup| backup.interval.0.as_millis() as i64);
@@ -101,10 +101,10 @@ mod tests {
 
     #[test]
     fn reasons_are_told_worst_first_and_each_once() {
-        let late = |law: &'static str, due_ms: i64| Waiting {
-            law,
+        let late = |property: &'static str, due_ms: i64| LivenessViolation {
+            property,
             node: "disk-1".into(),
-            of: None,
+            project_day: None,
             file: String::new(),
             what: "waits".into(),
             since_ms: 0,

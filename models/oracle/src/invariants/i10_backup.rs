@@ -1,143 +1,161 @@
-//! I10: each data center alone holds every acknowledged event up to its stated position; that position is younger
-//! than the interval plus slack; a restore equals by hash.
+//! I10: each data center alone holds every acknowledged event up to its stated position; that position is younger than
+//! the interval plus slack; a restore is equal by hash.
 //!
-//! An event that a backup lacks is gone if production lacks it too; otherwise the backup alone is at fault. A project
-//! that a catalog says is behind is held to its own position, in what it must hold and in how old it may be. A catalog
-//! that names an object that is not there promises what it does not have, at whatever time.
+//! An event missing from a backup is lost if production lacks it too; otherwise only the backup is at fault. A project
+//! listed as behind in a catalog is held to its own position, both for completeness and for age. A catalog that names
+//! a missing object is always a violation, even while faults are active.
 
-use super::{Moment, Tally, count, i1_readable};
-use crate::backup::{Backup, Objects};
-use crate::day::moment_text;
-use crate::excused::Excused;
+use super::{CheckContext, ViolationAccumulator, i1_readable, pluralize};
+use crate::backup::{DecodedBackup, ObjectStoreView};
+use crate::day::format_utc;
+use crate::decode_cache::DecodeCache;
+use crate::excused_periods::ExcusedPeriods;
 use crate::identity::ProjectDay;
-use crate::ledger::{Identity, Ledger};
-use crate::memo::Memo;
-use crate::reader::{Flaw, ReadError};
-use crate::sight::Sight;
+use crate::ledger::{EventIdentity, Ledger};
+use crate::read_view::ReadView;
+use crate::reader::{ReadError, ReadErrorKind};
 use crate::view::DiskView;
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a data center promises.
+/// Backup policy of a data center.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Promise {
-    /// When backups were switched on, by the world's clock.
+pub struct BackupPolicy {
+    /// Time at which backups were switched on, by the world's clock.
     pub since_ms: i64,
-    /// How often a backup is taken.
+    /// Interval between backups.
     pub interval_ms: i64,
-    /// How long taking one, and waiting for a bad link, may last on top of that.
+    /// Additional time for taking a backup and for waiting on a bad link.
     pub slack_ms: i64,
-    /// When faults kept backups of this data center from being taken: no backup ages in that time.
-    pub excused: Excused,
+    /// Periods in which faults prevented backups of this data center: no backup ages in that time.
+    pub excused: ExcusedPeriods,
 }
 
-/// What a look at one data center gave.
+/// Result of checking one data center.
 #[derive(Debug, Default)]
-pub struct Checked {
-    /// What was found.
+pub struct BackupCheck {
+    /// Violations found.
     pub violations: Vec<Violation>,
-    /// The newest backup, if there is one.
-    pub newest: Option<Backup>,
-    /// How many catalogs there are.
+    /// Newest backup, if there is one.
+    pub newest: Option<DecodedBackup>,
+    /// Number of readable catalogs.
     pub backups: usize,
 }
 
 /// Checks the newest backup of one data center's store.
 pub fn check(
-    memo: &mut Memo,
+    cache: &mut DecodeCache,
     ledger: &Ledger,
     store: &DiskView,
-    production: &Sight,
-    promise: &Promise,
-    now: &Moment,
-) -> Checked {
-    let objects = Objects::of(store);
+    production: &ReadView,
+    policy: &BackupPolicy,
+    context: &CheckContext,
+) -> BackupCheck {
+    let objects = ObjectStoreView::of(store);
     let (catalogs, unreadable) = objects.catalogs();
-    let newest = catalogs.last().map(|catalog| Backup::read(memo, &objects, catalog));
-    let mut checked = Checked { backups: catalogs.len(), ..Checked::default() };
-    checked.violations.extend(unreadable.iter().filter_map(|error| damage(store, None, error, now)));
-    let position_ms = newest.as_ref().map(Backup::earliest_position_ms);
-    checked.violations.extend(stale(store, position_ms, promise, now));
+    let newest = catalogs.last().map(|catalog| DecodedBackup::read(cache, &objects, catalog));
+    let mut checked = BackupCheck { backups: catalogs.len(), ..BackupCheck::default() };
+    checked.violations.extend(unreadable.iter().filter_map(|error| damage(store, None, error, context)));
+    let position_ms = newest.as_ref().map(DecodedBackup::earliest_position_ms);
+    checked.violations.extend(stale(store, position_ms, policy, context));
     if let Some(backup) = &newest {
-        let damages = backup.problems.iter().filter_map(|(of, error)| damage(store, Some(*of), error, now));
+        let damages = backup
+            .problems
+            .iter()
+            .filter_map(|(project_day, error)| damage(store, Some(*project_day), error, context));
         checked.violations.extend(damages);
-        checked.violations.extend(missing(ledger, store, backup, production, now));
+        checked.violations.extend(missing(ledger, store, backup, production, context));
     }
     checked.newest = newest;
     checked
 }
 
-fn stale(store: &DiskView, position_ms: Option<i64>, promise: &Promise, now: &Moment) -> Option<Violation> {
-    // A project that no backup has held yet is as old as the promise.
-    let since_ms = position_ms.unwrap_or(i64::MIN).max(promise.since_ms);
-    let age_ms = now.at_ms - since_ms;
-    if promise.excused.available_ms(since_ms, now.at_ms) <= promise.interval_ms + promise.slack_ms {
+fn stale(
+    store: &DiskView,
+    position_ms: Option<i64>,
+    policy: &BackupPolicy,
+    context: &CheckContext,
+) -> Option<Violation> {
+    // A project that is in no backup yet ages from the start of the policy.
+    let since_ms = position_ms.unwrap_or(i64::MIN).max(policy.since_ms);
+    let age_ms = context.at_ms - since_ms;
+    if policy.excused.available_ms(since_ms, context.at_ms) <= policy.interval_ms + policy.slack_ms {
         return None;
     }
     let kind = if position_ms.is_some() { "stale" } else { "none" };
     let detail = match position_ms {
         Some(position_ms) => {
             format!(
-                "{}: the newest backup stands for {}, {} h ago",
+                "{}: the newest backup has the position {}, {} h ago",
                 store.name,
-                moment_text(position_ms),
+                format_utc(position_ms),
                 age_ms / 3_600_000
             )
         }
-        None => format!("{}: there is no backup that can be read", store.name),
+        None => format!("{}: no backup is readable", store.name),
     };
-    let found = Violation::new("I10", kind, now.stage.as_str()).of(store.name.as_str(), 0);
-    Some(found.at(now.at_ms).because(detail))
+    let found = Violation::new("I10", kind, context.stage.as_str()).of(store.name.as_str(), 0);
+    Some(found.at(context.at_ms).because(detail))
 }
 
-fn damage(store: &DiskView, of: Option<ProjectDay>, error: &ReadError, now: &Moment) -> Option<Violation> {
-    let kind = match error.flaw {
-        Flaw::Missing => "object-missing",
-        // A store's disk may rot like any other.
-        _ if store.is_harmed(&error.path) => return None,
+fn damage(
+    store: &DiskView,
+    project_day: Option<ProjectDay>,
+    error: &ReadError,
+    context: &CheckContext,
+) -> Option<Violation> {
+    let kind = match error.kind {
+        ReadErrorKind::Missing => "object-missing",
+        // A store's disk can be corrupted like any other.
+        _ if store.is_corrupted(&error.path) => return None,
         _ => "object-damaged",
     };
-    let found = Violation::new("I10", kind, now.stage.as_str()).of(store.name.as_str(), 1).at(now.at_ms);
+    let found =
+        Violation::new("I10", kind, context.stage.as_str()).of(store.name.as_str(), 1).at(context.at_ms);
     let found = found.keys([error.path.as_str()]).because(format!("{}: {error}", store.name));
-    Some(match of {
-        Some(of) => found.on(crate::day::day_text(of.day)),
+    Some(match project_day {
+        Some(project_day) => found.on(crate::day::format_day(project_day.day)),
         None => found,
     })
 }
 
-/// Acknowledged before the position by the edges' clocks: a client that had its answer the skew earlier is sure.
+/// Checks completeness. "Acknowledged before the position" is by the edges' clocks, so only answers that a client
+/// received at least the clock skew earlier count.
 fn missing(
     ledger: &Ledger,
     store: &DiskView,
-    backup: &Backup,
-    production: &Sight,
-    now: &Moment,
+    backup: &DecodedBackup,
+    production: &ReadView,
+    context: &CheckContext,
 ) -> Vec<Violation> {
-    let skew_ms = ledger.settings().clock_skew_ms;
-    let before = |project: u32| (backup.position_of(project) - skew_ms).min(now.settled_before_ms);
-    let of_all = (backup.position_ms - skew_ms).min(now.settled_before_ms);
+    let skew_ms = ledger.config().clock_skew_ms;
+    let before = |project: u32| (backup.position_of(project) - skew_ms).min(context.settled_before_ms);
+    let of_all = (backup.position_ms - skew_ms).min(context.settled_before_ms);
     let positions: BTreeSet<i64> =
         backup.behind.keys().map(|project| before(*project)).chain([of_all]).collect();
-    // What the device took is no mistake of the backup: the other data center holds it, or a drill says what is gone.
-    let taken = |of| backup.problems.iter().any(|(day, error)| *day == of && store.is_harmed(&error.path));
-    let mut tally = Tally::new("I10", now);
-    let held = Sight::of_one(&backup.days);
+    // Data lost to a device fault is not the backup's mistake: the other data center holds it, or a drill reports what
+    // is lost.
+    let is_lost_to_fault = |project_day| {
+        backup.problems.iter().any(|(day, error)| *day == project_day && store.is_corrupted(&error.path))
+    };
+    let mut accumulator = ViolationAccumulator::new("I10", context);
+    let held = ReadView::of_single(&backup.days);
     for before_ms in positions {
-        let gone = missing_from(ledger, production, before_ms);
-        i1_readable::each_missing(ledger, &held, before_ms, |of, identity, items| {
-            if before(of.project) != before_ms || taken(of) {
+        let gone = count_missing(ledger, production, before_ms);
+        i1_readable::for_each_missing(ledger, &held, before_ms, |project_day, identity, items| {
+            if before(project_day.project) != before_ms || is_lost_to_fault(project_day) {
                 return;
             }
-            let gone = gone.get(&(of, identity)).copied().unwrap_or(0).min(items);
-            tally.add(of, "missing", gone, identity);
-            tally.add(of, "not-backed-up", items - gone, identity);
+            let gone = gone.get(&(project_day, identity)).copied().unwrap_or(0).min(items);
+            accumulator.add(project_day, "missing", gone, identity);
+            accumulator.add(project_day, "not-backed-up", items - gone, identity);
         });
     }
-    tally.finish(|of, kind, items| {
+    accumulator.finish(|project_day, kind, items| {
         let whose = format!(
-            "{of}: {} acknowledged before the backup of {}",
-            count(items, "event", "events"),
-            moment_text(backup.position_of(of.project))
+            "{project_day}: {} acknowledged before the backup of {}",
+            pluralize(items, "event", "events"),
+            format_utc(backup.position_of(project_day.project))
         );
         match kind {
             "missing" => (true, format!("{whose}, neither in {} nor in production", store.name)),
@@ -146,23 +164,23 @@ fn missing(
     })
 }
 
-/// How many of each event, acknowledged before `before_ms`, are in no place of the sight.
-pub(crate) fn missing_from(
+/// Returns how many copies of each event, acknowledged before `before_ms`, are in no replica of the read view.
+pub(crate) fn count_missing(
     ledger: &Ledger,
-    sight: &Sight,
+    read_view: &ReadView,
     before_ms: i64,
-) -> BTreeMap<(ProjectDay, Identity), u64> {
+) -> BTreeMap<(ProjectDay, EventIdentity), u64> {
     let mut missing = BTreeMap::new();
-    i1_readable::each_missing(ledger, sight, before_ms, |of, identity, items| {
-        *missing.entry((of, identity)).or_insert(0) += items;
+    i1_readable::for_each_missing(ledger, read_view, before_ms, |project_day, identity, items| {
+        *missing.entry((project_day, identity)).or_insert(0) += items;
     });
     missing
 }
 
-/// Objects that no catalog names: `segments/` keys, for the account of what a store holds (I16).
+/// Returns the `segments/` keys that no catalog names, for the space accounting of a store (I16).
 #[must_use]
-pub fn unreferenced(store: &DiskView) -> Vec<String> {
-    let objects = Objects::of(store);
+pub fn unreferenced_objects(store: &DiskView) -> Vec<String> {
+    let objects = ObjectStoreView::of(store);
     let (catalogs, _) = objects.catalogs();
     let named: BTreeSet<&str> = catalogs
         .iter()
@@ -181,149 +199,158 @@ pub fn unreferenced(store: &DiskView) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invariants::noon_after;
-    use crate::testing::{self, Clients, DAY, Disk, NOON_MS, Rec, Store, sight};
+    use crate::invariants::noon_context;
+    use crate::test_support::{self, DAY, NOON_MS, TestClients, TestDisk, TestRecord, TestStore, read_view};
 
-    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
     const HOUR_MS: i64 = 3_600_000;
 
-    fn daily() -> Promise {
+    fn daily() -> BackupPolicy {
         let (interval_ms, slack_ms) = (24 * HOUR_MS, HOUR_MS);
-        Promise { since_ms: NOON_MS, interval_ms, slack_ms, excused: Excused::default() }
+        BackupPolicy { since_ms: NOON_MS, interval_ms, slack_ms, excused: ExcusedPeriods::default() }
     }
 
-    fn recs(ids: &[&str]) -> Vec<Rec> {
-        ids.iter().map(|id| Rec::new("a", id, NOON_MS)).collect()
+    fn recs(ids: &[&str]) -> Vec<TestRecord> {
+        ids.iter().map(|id| TestRecord::new("a", id, NOON_MS)).collect()
     }
 
-    fn store(position_ms: i64, ids: &[&str]) -> Store {
-        let file = testing::compacted(OF, 3, recs(ids));
-        Store::default().with_backup(position_ms, &[(OF, vec![(file, ids.len() as u64)])])
+    fn store(position_ms: i64, ids: &[&str]) -> TestStore {
+        let file = test_support::compacted(PROJECT_DAY, 3, recs(ids));
+        TestStore::default().with_backup(position_ms, &[(PROJECT_DAY, vec![(file, ids.len() as u64)])])
     }
 
-    fn found(store: &Store, production: &[&str], now: &Moment) -> Vec<(String, u64, bool)> {
-        found_of(store, production, &daily(), now)
+    fn found(store: &TestStore, production: &[&str], context: &CheckContext) -> Vec<(String, u64, bool)> {
+        found_of(store, production, &daily(), context)
     }
 
     fn found_of(
-        store: &Store,
+        store: &TestStore,
         production: &[&str],
-        promise: &Promise,
-        now: &Moment,
+        policy: &BackupPolicy,
+        context: &CheckContext,
     ) -> Vec<(String, u64, bool)> {
-        let ledger = Clients::new().acked(17, &recs(&["i1", "i2"])).ledger;
-        let production = sight(&[Disk::default().with_day(OF, &recs(production))]);
-        let checked = check(&mut Memo::default(), &ledger, &store.view("dc-1"), &production, promise, now);
+        let ledger = TestClients::new().acked(17, &recs(&["i1", "i2"])).ledger;
+        let production = read_view(&[TestDisk::default().with_day(PROJECT_DAY, &recs(production))]);
+        let checked =
+            check(&mut DecodeCache::default(), &ledger, &store.view("dc-1"), &production, policy, context);
         checked.violations.into_iter().map(|v| (v.kind, v.items, v.loses_items)).collect()
     }
 
     #[test]
-    fn a_backup_that_holds_what_its_position_says_passes() {
+    fn a_backup_that_is_complete_up_to_its_position_passes() {
         let all = ["i1", "i2"];
-        assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &noon_after()), []);
-        assert_eq!(found(&store(NOON_MS, &[]), &all, &noon_after()), [], "acknowledged after its position");
+        assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &noon_context()), []);
+        assert_eq!(found(&store(NOON_MS, &[]), &all, &noon_context()), [], "acknowledged after its position");
     }
 
     #[test]
-    fn a_backup_that_lacks_an_event_is_found_and_it_is_loss_if_production_lacks_it_too() {
+    fn a_backup_without_an_event_is_reported_as_loss_if_production_lacks_it_too() {
         let store = store(NOON_MS + HOUR_MS, &["i1"]);
-        assert_eq!(found(&store, &["i1", "i2"], &noon_after()), [("not-backed-up".into(), 1, false)]);
-        assert_eq!(found(&store, &["i1"], &noon_after()), [("missing".into(), 1, true)]);
+        assert_eq!(found(&store, &["i1", "i2"], &noon_context()), [("not-backed-up".into(), 1, false)]);
+        assert_eq!(found(&store, &["i1"], &noon_context()), [("missing".into(), 1, true)]);
     }
 
     #[test]
-    fn a_backup_grows_stale_and_a_missing_one_is_found() {
+    fn a_stale_backup_and_a_missing_backup_are_reported() {
         let all = ["i1", "i2"];
-        let later = Moment { at_ms: NOON_MS + 27 * HOUR_MS, ..noon_after() };
+        let later = CheckContext { at_ms: NOON_MS + 27 * HOUR_MS, ..noon_context() };
         assert_eq!(found(&store(NOON_MS + HOUR_MS, &all), &all, &later), [("stale".into(), 0, false)]);
-        assert_eq!(found(&Store::default(), &all, &later), [("none".into(), 0, false)]);
-        assert_eq!(found(&Store::default(), &all, &noon_after()), []);
+        assert_eq!(found(&TestStore::default(), &all, &later), [("none".into(), 0, false)]);
+        assert_eq!(found(&TestStore::default(), &all, &noon_context()), []);
     }
 
     #[test]
-    fn a_project_that_is_behind_is_held_to_its_own_position() {
+    fn a_project_behind_is_checked_at_its_own_position() {
         let all = ["i1", "i2"];
         let behind = |position_ms: i64| {
-            let file = testing::compacted(OF, 3, recs(&["i1"]));
-            let days = [(OF, vec![(file, 1)])];
-            Store::default().with_backup_behind(NOON_MS + HOUR_MS, &[(17, position_ms)], &days)
+            let file = test_support::compacted(PROJECT_DAY, 3, recs(&["i1"]));
+            let days = [(PROJECT_DAY, vec![(file, 1)])];
+            TestStore::default().with_backup_behind(NOON_MS + HOUR_MS, &[(17, position_ms)], &days)
         };
-        assert_eq!(found(&behind(NOON_MS), &all, &noon_after()), [], "acknowledged after its position");
-        let late = found(&behind(NOON_MS + HOUR_MS - 1), &all, &noon_after());
+        assert_eq!(found(&behind(NOON_MS), &all, &noon_context()), [], "acknowledged after its position");
+        let late = found(&behind(NOON_MS + HOUR_MS - 1), &all, &noon_context());
         assert_eq!(late, [("not-backed-up".into(), 1, false)]);
-        let now = Moment { at_ms: NOON_MS + 26 * HOUR_MS, ..noon_after() };
-        assert_eq!(found(&behind(NOON_MS), &all, &now), [("stale".into(), 0, false)]);
-        assert_eq!(found(&behind(NOON_MS), &all, &Moment { at_ms: NOON_MS + 25 * HOUR_MS, ..now }), []);
+        let context = CheckContext { at_ms: NOON_MS + 26 * HOUR_MS, ..noon_context() };
+        assert_eq!(found(&behind(NOON_MS), &all, &context), [("stale".into(), 0, false)]);
+        assert_eq!(
+            found(&behind(NOON_MS), &all, &CheckContext { at_ms: NOON_MS + 25 * HOUR_MS, ..context }),
+            []
+        );
     }
 
     #[test]
-    fn a_catalog_that_names_a_missing_object_is_found_while_faults_are_at_work_too() {
+    fn a_catalog_that_names_a_missing_object_is_reported_even_while_faults_are_active() {
         let mut store = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
         store.files.retain(|key, _| !key.contains("segments/"));
-        let now = Moment { faults_active: true, damaged: ["dc-1".to_owned()].into(), ..noon_after() };
-        let found = found(&store, &["i1", "i2"], &now);
+        let context =
+            CheckContext { faults_active: true, damaged_disks: ["dc-1".to_owned()].into(), ..noon_context() };
+        let found = found(&store, &["i1", "i2"], &context);
         assert_eq!(found, [("object-missing".into(), 1, false), ("not-backed-up".into(), 2, false)]);
     }
 
     #[test]
-    fn no_backup_ages_while_its_data_center_is_cut_off_and_each_does_before_and_after() {
+    fn a_backup_ages_only_while_its_data_center_is_reachable() {
         let all = ["i1", "i2"];
         let stale = |excused_h: &[(i64, i64)], later_ms: i64| {
-            let now = Moment { at_ms: NOON_MS + later_ms, ..noon_after() };
+            let context = CheckContext { at_ms: NOON_MS + later_ms, ..noon_context() };
             let spans = excused_h.iter().map(|(from, to)| (NOON_MS + from * HOUR_MS, NOON_MS + to * HOUR_MS));
-            let promise = Promise { excused: Excused::of(spans), ..daily() };
-            found_of(&store(NOON_MS + HOUR_MS, &all), &all, &promise, &now).len()
+            let policy = BackupPolicy { excused: ExcusedPeriods::of(spans), ..daily() };
+            found_of(&store(NOON_MS + HOUR_MS, &all), &all, &policy, &context).len()
         };
         let due_ms = 26 * HOUR_MS;
         assert_eq!((stale(&[], due_ms), stale(&[], due_ms + 1)), (0, 1));
         assert_eq!((stale(&[(20, 30)], due_ms + 1), stale(&[(20, 30)], due_ms + 10 * HOUR_MS)), (0, 0));
         assert_eq!(stale(&[(20, 30)], due_ms + 10 * HOUR_MS + 1), 1, "an excuse ends with its fault");
-        assert_eq!(stale(&[(-9, 1)], due_ms + 1), 1, "what was over before the backup excuses nothing");
+        assert_eq!(stale(&[(-9, 1)], due_ms + 1), 1, "an excuse before the backup does not count");
     }
 
     #[test]
-    fn what_a_planned_fault_took_from_a_store_is_not_held_against_its_backups() {
+    fn objects_corrupted_by_a_planned_fault_are_excused() {
         let good = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
         let key = good.files.keys().find(|key| key.contains("segments/")).unwrap().clone();
-        let mut rotten = good.clone();
-        let mut bytes = rotten.files[&key].to_vec();
+        let mut corrupt = good.clone();
+        let mut bytes = corrupt.files[&key].to_vec();
         bytes[50] ^= 1;
-        rotten.files.insert(key.clone(), bytes.into());
-        let now = Moment { damaged: ["dc-1".to_owned()].into(), ..noon_after() };
-        let kinds = |store: &Store| found(store, &["i1", "i2"], &now).len();
-        rotten.harmed.insert("objects/segments/another".into());
-        assert_eq!(kinds(&rotten), 2, "another object was struck");
-        rotten.harmed.insert(key.clone());
-        assert_eq!(kinds(&rotten), 0);
+        corrupt.files.insert(key.clone(), bytes.into());
+        let context = CheckContext { damaged_disks: ["dc-1".to_owned()].into(), ..noon_context() };
+        let kinds = |store: &TestStore| found(store, &["i1", "i2"], &context).len();
+        corrupt.corrupted.insert("objects/segments/another".into());
+        assert_eq!(kinds(&corrupt), 2, "another object was corrupted");
+        corrupt.corrupted.insert(key.clone());
+        assert_eq!(kinds(&corrupt), 0);
         let mut gone = good;
         gone.files.remove(&key);
-        assert_eq!(kinds(&gone), 2, "rot takes no names");
+        assert_eq!(kinds(&gone), 2, "corruption does not remove files");
     }
 
     #[test]
-    fn a_missing_object_is_found_and_rot_only_when_no_fault_explains_it() {
+    fn a_missing_object_is_reported_and_a_corrupt_one_only_without_a_fault() {
         let good = store(NOON_MS + HOUR_MS, &["i1", "i2"]);
         let key = good.files.keys().find(|key| key.contains("segments/")).unwrap().clone();
         let mut gone = good.clone();
         gone.files.remove(&key);
-        let kinds = |store: &Store, now: &Moment| {
-            found(store, &["i1", "i2"], now).into_iter().map(|found| found.0).collect::<Vec<_>>()
+        let kinds = |store: &TestStore, context: &CheckContext| {
+            found(store, &["i1", "i2"], context).into_iter().map(|found| found.0).collect::<Vec<_>>()
         };
-        assert_eq!(kinds(&gone, &noon_after()), ["object-missing", "not-backed-up"]);
-        let mut rotten = good;
-        let mut bytes = rotten.files[&key].to_vec();
+        assert_eq!(kinds(&gone, &noon_context()), ["object-missing", "not-backed-up"]);
+        let mut corrupt = good;
+        let mut bytes = corrupt.files[&key].to_vec();
         bytes[50] ^= 1;
-        rotten.files.insert(key, bytes.into());
-        assert_eq!(kinds(&rotten, &noon_after()), ["object-damaged", "not-backed-up"]);
-        let trouble = Moment { faults_active: true, ..noon_after() };
-        assert_eq!(kinds(&rotten, &trouble), ["object-damaged", "not-backed-up"], "of other faults");
+        corrupt.files.insert(key, bytes.into());
+        assert_eq!(kinds(&corrupt, &noon_context()), ["object-damaged", "not-backed-up"]);
+        let trouble = CheckContext { faults_active: true, ..noon_context() };
+        assert_eq!(
+            kinds(&corrupt, &trouble),
+            ["object-damaged", "not-backed-up"],
+            "other faults do not excuse it"
+        );
     }
 
     #[test]
     fn objects_that_no_catalog_names_are_listed() {
         let mut store = store(NOON_MS, &["i1"]);
-        assert_eq!(unreferenced(&store.view("dc-1")), [""; 0]);
+        assert_eq!(unreferenced_objects(&store.view("dc-1")), [""; 0]);
         store.files.insert("objects/segments/abc".into(), "x".into());
-        assert_eq!(unreferenced(&store.view("dc-1")), ["segments/abc"]);
+        assert_eq!(unreferenced_objects(&store.view("dc-1")), ["segments/abc"]);
     }
 }

@@ -1,23 +1,24 @@
 //! I11: the tee holds, byte for byte, every acknowledged request of the last 7 days by arrival.
 //!
-//! A request is on its edge's disk, on another edge's, in the tee store, or in several of these; copies of one number
-//! must be equal. Requests are known again by [`crate::request_digest`]: of equal ones as many must be there as were
-//! acknowledged. More may be there: requests without an answer, and such as ingest refused. Where a planned fault took
-//! a file's bytes, and no other copy of the file reads, it is not known which requests were in it: its hour is not judged.
-//! A request may be missing if an edge wrote down, when it came, that it let it through, and has not teed it since: each
-//! line that says so excuses one request that was under way then.
+//! A request is on its edge's disk, on another edge's, in the tee store, or in several of these; copies with one
+//! number must be equal. Requests are identified by [`crate::request_digest`]: of equal requests, at least as many
+//! must be there as were acknowledged. More may be there: requests without an answer, and requests that ingest
+//! refused. Where a planned fault destroyed a file's bytes and no other copy of the file is readable, the contents of
+//! the file are unknown, and its hour is not checked. A request may be missing if an edge recorded, when the request
+//! arrived, that it let it through, and has not teed it since: each such line excuses one request that was in flight
+//! then.
 //!
-//! In the tee store each record is in two objects that read, from [`TWICE_WITHIN_MS`] after its hour on: its edges uploaded
-//! it twice, or the store's keeper, which reads every object within a day, has put it into another. Trouble excuses one that
-//! is in one only, for as long after it as repair may take.
+//! In the tee store each record is in two readable objects from [`SECOND_COPY_WITHIN_MS`] after its hour on: both
+//! edges uploaded it, or the store's keeper, which reads every object within a day, has copied it into another object.
+//! Faults excuse a single copy, for as long after them as a repair may take.
 
-use super::{Moment, count};
-use crate::day::moment_text;
+use super::{CheckContext, pluralize};
+use crate::day::format_utc;
+use crate::decode_cache::DecodeCache;
 use crate::ledger::{AckedRequest, Ledger, request_digest};
-use crate::memo::Memo;
 use crate::reader::gaps::OpenGaps;
 use crate::reader::tee::{self, Method, TeeRecord};
-use crate::reader::{Flaw, ReadError, Tail};
+use crate::reader::{FileTail, ReadError, ReadErrorKind};
 use crate::view::{DiskView, FileView};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,123 +28,134 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// One request in the tee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Teed {
-    /// The edge that took it.
+pub struct TeedRequest {
+    /// Edge that received it.
     pub edge: u16,
-    /// The edge's number for it.
+    /// The edge's sequence number of the request.
     pub sequence: u64,
-    /// When it came in, by the edge's clock.
+    /// Arrival time, by the edge's clock.
     pub arrived_ms: i64,
-    /// Its digest, by [`crate::request_digest`].
+    /// Digest of the request, by [`crate::request_digest`].
     pub digest: u128,
 }
 
-/// Both edges upload within two hours of a file's hour, and the keeper reads every object within a day, with looks every
-/// six hours: in two objects after so long, in milliseconds.
-pub const TWICE_WITHIN_MS: i64 = 26 * 3_600_000;
+/// Time in milliseconds after which each record must be in two objects: both edges upload within two hours of a file's
+/// hour, and the keeper reads every object within a day, checking every six hours.
+pub const SECOND_COPY_WITHIN_MS: i64 = 26 * 3_600_000;
 
-/// How long the tee holds what.
+/// Retention of the tee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
+pub struct TeeRetention {
     /// Requests are kept this long after their arrival.
-    pub kept_ms: i64,
-    /// So much earlier than that it may go: as much as clocks may differ.
-    pub early_ms: i64,
-    /// Since when nothing has kept edges and tee store from their work, in milliseconds since 1970.
+    pub retention_ms: i64,
+    /// Tolerance by which requests may expire earlier: the maximal clock difference.
+    pub tolerance_ms: i64,
+    /// Time since which nothing has kept edges and tee store from working, in milliseconds since 1970.
     pub undisturbed_since_ms: i64,
 }
 
-/// A request waits so long, at most, for those that an edge writes with it: it answers none that waited longer.
-const BATCH_WAITS_MS: i64 = 60_000;
+/// Longest time that a request waits for the batch that an edge writes it with; an edge never answers one that waited
+/// longer.
+const MAX_BATCH_WAIT_MS: i64 = 60_000;
 
-/// Checks every tee file on these disks: edges' and the tee store's.
+/// Checks every tee file on these disks: edges and tee store.
 pub fn check(
-    memo: &mut Memo,
+    cache: &mut DecodeCache,
     ledger: &Ledger,
     disks: &[DiskView],
-    retention: Retention,
-    now: &Moment,
+    retention: TeeRetention,
+    context: &CheckContext,
 ) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut by_number: BTreeMap<(u16, u64), u128> = BTreeMap::new();
-    let mut twice = TwiceInStore::default();
-    let (mut taken, mut read) = (BTreeSet::new(), BTreeSet::new());
+    let mut object_counts = TeeObjectCounts::default();
+    let (mut lost_files, mut read) = (BTreeSet::new(), BTreeSet::new());
     for disk in disks {
-        for file in disk.files.iter().filter(|file| is_tee(&file.path)) {
-            let teed = match memo.tee(file) {
+        for file in disk.files.iter().filter(|file| is_tee_file(&file.path)) {
+            let teed = match cache.tee(file) {
                 Ok(teed) => teed,
                 Err(error) => {
-                    if file.harmed {
-                        taken.extend(name_of(&file.path));
+                    if file.corrupted {
+                        lost_files.extend(parse_tee_path(&file.path));
                     }
-                    found.extend(unreadable(disk, file, &error, now));
+                    found.extend(unreadable(disk, file, &error, context));
                     continue;
                 }
             };
-            read.extend(name_of(&file.path));
-            if file.path.starts_with(STORED) {
-                twice.add(&file.path, &teed);
+            read.extend(parse_tee_path(&file.path));
+            if file.path.starts_with(STORE_DIR) {
+                object_counts.add(&file.path, &teed);
             }
             for one in teed.iter() {
                 if *by_number.entry((one.edge, one.sequence)).or_insert(one.digest) != one.digest {
-                    let detail = format!("{}: {} has another request {}", disk.name, file.path, one.sequence);
-                    found.push(tee_violation("copies-differ", 1, now).because(detail));
+                    let detail = format!(
+                        "{}: {} has another request with sequence number {}",
+                        disk.name, file.path, one.sequence
+                    );
+                    found.push(tee_violation("copies-differ", 1, context).because(detail));
                 }
             }
         }
     }
-    let oldest_ms = now.at_ms - retention.kept_ms + retention.early_ms;
-    found.extend(twice.lacking(oldest_ms, retention, now));
-    let taken = taken.difference(&read).filter_map(|(hour, _, _)| i64::try_from(*hour).ok()).collect();
+    let oldest_ms = context.at_ms - retention.retention_ms + retention.tolerance_ms;
+    found.extend(object_counts.single_copies(oldest_ms, retention, context));
+    let lost_files =
+        lost_files.difference(&read).filter_map(|(hour, _, _)| i64::try_from(*hour).ok()).collect();
     let gaps = OpenGaps::of(disks);
-    found.extend(missing(ledger, by_number.into_values(), &taken, (oldest_ms, &gaps), now));
+    found.extend(missing(ledger, by_number.into_values(), &lost_files, (oldest_ms, &gaps), context));
     found
 }
 
-/// In how many objects of the tee store each record stands.
+/// Number of tee store objects that contain each record.
 #[derive(Default)]
-struct TwiceInStore {
+struct TeeObjectCounts {
     /// Edge and sequence, to the end of the record's hour and the number of objects.
     objects: BTreeMap<(u16, u64), (i64, u32)>,
 }
 
-impl TwiceInStore {
-    fn add(&mut self, path: &str, teed: &[Teed]) {
-        let Some((hour, _, _)) = name_of(path) else { return };
+impl TeeObjectCounts {
+    fn add(&mut self, path: &str, teed: &[TeedRequest]) {
+        let Some((hour, _, _)) = parse_tee_path(path) else { return };
         let ends_ms = i64::try_from(hour).unwrap_or(i64::MAX / HOUR_MS - 1).saturating_add(1) * HOUR_MS;
         for one in teed {
             self.objects.entry((one.edge, one.sequence)).or_insert((ends_ms, 0)).1 += 1;
         }
     }
 
-    /// Records that should be in two objects by now, and are in one. What is about to expire may go in any order.
-    fn lacking(&self, oldest_ms: i64, retention: Retention, now: &Moment) -> Option<Violation> {
-        if now.at_ms - retention.undisturbed_since_ms < TWICE_WITHIN_MS {
+    /// Returns the records that must be in two objects and are in one. Objects that are about to expire may go in any
+    /// order.
+    fn single_copies(
+        &self,
+        oldest_ms: i64,
+        retention: TeeRetention,
+        context: &CheckContext,
+    ) -> Option<Violation> {
+        if context.at_ms - retention.undisturbed_since_ms < SECOND_COPY_WITHIN_MS {
             return None;
         }
-        let is_due = |ends_ms: i64| ends_ms > oldest_ms && ends_ms + TWICE_WITHIN_MS < now.at_ms;
+        let is_due = |ends_ms: i64| ends_ms > oldest_ms && ends_ms + SECOND_COPY_WITHIN_MS < context.at_ms;
         let single = self.objects.iter().filter(|(_, (ends_ms, objects))| *objects < 2 && is_due(*ends_ms));
         let keys: Vec<String> = single.map(|((edge, sequence), _)| format!("{edge}/{sequence}")).collect();
         let items = keys.len() as u64;
         (items > 0).then(|| {
             let detail = format!(
                 "{} in one object of the tee store for more than a day",
-                count(items, "request is", "requests are")
+                pluralize(items, "request is", "requests are")
             );
-            tee_violation("in-one-object", items, now).keys(keys).because(detail)
+            tee_violation("in-one-object", items, context).keys(keys).because(detail)
         })
     }
 }
 
-/// Where the tee store keeps its objects on its disk.
-const STORED: &str = "objects/tee/";
+/// Directory of the tee store's objects on its disk.
+const STORE_DIR: &str = "objects/tee/";
 
-/// Hour, edge and boot number in the name of a tee file or object.
-fn name_of(path: &str) -> Option<(u64, u16, u64)> {
+/// Parses hour, edge and boot number from the name of a tee file or object.
+fn parse_tee_path(path: &str) -> Option<(u64, u16, u64)> {
     tee::parse_name(path.rsplit('/').next()?)
 }
 
-fn is_tee(path: &str) -> bool {
+fn is_tee_file(path: &str) -> bool {
     let dir = path.strip_prefix("objects/").unwrap_or(path);
     (dir.starts_with("tee/") || dir.starts_with("tee-peer/")) && path.ends_with(".tee")
 }
@@ -151,49 +163,49 @@ fn is_tee(path: &str) -> bool {
 fn missing(
     ledger: &Ledger,
     held: impl Iterator<Item = u128>,
-    taken: &BTreeSet<i64>,
+    lost_files: &BTreeSet<i64>,
     (oldest_ms, gaps): (i64, &OpenGaps),
-    now: &Moment,
+    context: &CheckContext,
 ) -> Option<Violation> {
     let mut counts: BTreeMap<u128, i64> = BTreeMap::new();
     held.for_each(|digest| *counts.entry(digest).or_default() += 1);
     let owed = ledger.acked_requests.iter();
-    let owed = owed.filter(|r| r.sent_at_ms >= oldest_ms && r.acked_at_ms < now.settled_before_ms);
-    // Sent in an hour of which the device took a file, or just before it.
-    let may_be_taken = |sent_at_ms: i64| {
+    let owed = owed.filter(|r| r.sent_at_ms >= oldest_ms && r.acked_at_ms < context.settled_before_ms);
+    // Sent in an hour of which a fault destroyed a file, or just before it.
+    let may_be_lost = |sent_at_ms: i64| {
         let hour = sent_at_ms.div_euclid(HOUR_MS);
-        taken.contains(&hour) || taken.contains(&(hour + 1))
+        lost_files.contains(&hour) || lost_files.contains(&(hour + 1))
     };
     let mut missing = Vec::new();
     for request in owed {
         let left = counts.entry(request.digest).or_default();
         *left -= 1;
-        if *left < 0 && !may_be_taken(request.sent_at_ms) {
+        if *left < 0 && !may_be_lost(request.sent_at_ms) {
             missing.push(request);
         }
     }
-    let missing = outside_gaps(missing, gaps, ledger.settings().clock_skew_ms);
+    let missing = without_gaps(missing, gaps, ledger.config().clock_skew_ms);
     let items = missing.len() as u64;
     (items > 0).then(|| {
         let detail = format!(
             "{} sent since {} in no copy of the tee",
-            count(items, "acknowledged request", "acknowledged requests"),
-            moment_text(oldest_ms)
+            pluralize(items, "acknowledged request", "acknowledged requests"),
+            format_utc(oldest_ms)
         );
         let keys = missing.iter().map(|request| format!("{:032x}", request.digest));
-        tee_violation("missing", items, now).keys(keys).because(detail)
+        tee_violation("missing", items, context).keys(keys).because(detail)
     })
 }
 
-/// The requests that no line of a gap excuses. A line excuses one request that was under way when the line's first
-/// request came, or that came while this one waited. Given in the order of time, each goes to the request that can wait
-/// least: so as many are excused as can be.
-fn outside_gaps<'r>(
+/// Returns the requests that no gap line excuses. A line excuses one request that was in flight when the line's first
+/// request arrived, or that arrived while this one waited. Lines are processed in order of time, and each goes to the
+/// request with the earliest deadline: this excuses as many requests as possible.
+fn without_gaps<'r>(
     mut missing: Vec<&'r AckedRequest>,
     gaps: &OpenGaps,
     clock_skew_ms: i64,
 ) -> Vec<&'r AckedRequest> {
-    let from_ms = |request: &AckedRequest| request.sent_at_ms - clock_skew_ms - BATCH_WAITS_MS;
+    let from_ms = |request: &AckedRequest| request.sent_at_ms - clock_skew_ms - MAX_BATCH_WAIT_MS;
     let until_ms = |request: &AckedRequest| request.acked_at_ms + clock_skew_ms;
     for arrived_ms in gaps.arrivals_ms() {
         let is_meant = |request: &AckedRequest| (from_ms(request)..=until_ms(request)).contains(&arrived_ms);
@@ -205,27 +217,33 @@ fn outside_gaps<'r>(
     missing
 }
 
-/// The end of a file that an edge was writing when it died is torn: that is no breach, what is owed is counted.
-fn unreadable(disk: &DiskView, file: &FileView, error: &ReadError, now: &Moment) -> Option<Violation> {
-    let is_new = matches!(error.flaw, Flaw::ShortHeader { .. });
-    if is_new || file.harmed {
+/// A torn tail of a file that an edge was writing when it crashed is not a violation; the missing requests are counted
+/// separately.
+fn unreadable(
+    disk: &DiskView,
+    file: &FileView,
+    error: &ReadError,
+    context: &CheckContext,
+) -> Option<Violation> {
+    let is_new = matches!(error.kind, ReadErrorKind::ShortHeader { .. });
+    if is_new || file.corrupted {
         return None;
     }
-    Some(tee_violation("unreadable", 1, now).because(format!("{}: {error}", disk.name)))
+    Some(tee_violation("unreadable", 1, context).because(format!("{}: {error}", disk.name)))
 }
 
-fn tee_violation(kind: &str, items: u64, now: &Moment) -> Violation {
-    Violation::new("I11", kind, now.stage.as_str()).of("tee", items).at(now.at_ms)
+fn tee_violation(kind: &str, items: u64, context: &CheckContext) -> Violation {
+    Violation::new("I11", kind, context.stage.as_str()).of("tee", items).at(context.at_ms)
 }
 
-/// What a tee file holds, for the memo.
-pub(crate) fn digests(file: &crate::FileView) -> Result<Arc<Vec<Teed>>, ReadError> {
+/// Decodes the requests of a tee file, for the decode cache.
+pub(crate) fn teed_requests(file: &crate::FileView) -> Result<Arc<Vec<TeedRequest>>, ReadError> {
     let read = tee::read(file)?;
-    // A torn object was uploaded torn: its file should have been cut before.
-    if let (true, Tail::Torn { at }) = (file.path.starts_with("objects/"), read.tail) {
-        return Err(ReadError { path: file.path.clone(), at, flaw: Flaw::SealedTorn });
+    // A torn object was uploaded torn: its file had to be truncated before.
+    if let (true, FileTail::Torn { at }) = (file.path.starts_with("objects/"), read.tail) {
+        return Err(ReadError { path: file.path.clone(), offset: at, kind: ReadErrorKind::TornSealedFile });
     }
-    let teed = |record: &TeeRecord| Teed {
+    let teed = |record: &TeeRecord| TeedRequest {
         edge: read.edge,
         sequence: record.sequence,
         arrived_ms: record.arrived_ms,
@@ -240,157 +258,4 @@ pub(crate) fn digests(file: &crate::FileView) -> Result<Arc<Vec<Teed>>, ReadErro
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{Answer, Clients, NOON_MS, Rec, TeeRec, tee_file};
-
-    const DAY_MS: i64 = 86_400_000;
-    const SEVEN_DAYS: Retention =
-        Retention { kept_ms: 7 * DAY_MS, early_ms: 3_600_000, undisturbed_since_ms: i64::MIN / 2 };
-    const HOUR: u64 = (NOON_MS / 3_600_000) as u64;
-
-    fn rec(id: &str) -> Rec {
-        Rec::new("a", id, NOON_MS)
-    }
-
-    fn clients() -> Clients {
-        let clients = Clients::new().acked(17, &[rec("i1")]).acked(17, &[rec("i2")]);
-        clients.send(17, &[rec("i3")], Answer::Unknown).send(17, &[rec("i4")], Answer::Rejected)
-    }
-
-    fn file(path: &str, ids: &[(u64, &str)]) -> FileView {
-        let teed = |(sequence, id): &(u64, &str)| TeeRec {
-            sequence: *sequence,
-            arrived_ms: NOON_MS + 1_000,
-            body: rec(id).json().into_bytes(),
-        };
-        FileView::whole(path, tee_file(HOUR, 0, &ids.iter().map(teed).collect::<Vec<_>>()))
-    }
-
-    fn found(files: Vec<FileView>, retention: Retention, at_ms: i64) -> Vec<(String, u64)> {
-        let disk = DiskView { name: "edge-0".into(), files };
-        let now = Moment { at_ms, settled_before_ms: at_ms, ..crate::invariants::noon_after() };
-        let found = check(&mut Memo::default(), &clients().ledger, &[disk], retention, &now);
-        found.into_iter().map(|v| (v.kind, v.items)).collect()
-    }
-
-    fn path(dir: &str) -> String {
-        format!("{dir}{HOUR}-0-1.tee")
-    }
-
-    fn object(by: u16) -> String {
-        format!("objects/tee/{HOUR}-0-1.by-{by}.tee")
-    }
-
-    #[test]
-    fn acknowledged_requests_in_any_copy_pass_and_others_may_be_there() {
-        let files = vec![
-            file(&path("tee/"), &[(1, "i1")]),
-            file(&path("tee-peer/"), &[(1, "i1"), (2, "i2"), (3, "i4")]),
-        ];
-        assert_eq!(found(files, SEVEN_DAYS, NOON_MS + DAY_MS), []);
-        let stored = vec![file(&object(0), &[(1, "i1"), (2, "i2")])];
-        assert_eq!(found(stored, SEVEN_DAYS, NOON_MS + DAY_MS), []);
-    }
-
-    #[test]
-    fn an_acknowledged_request_that_no_copy_holds_is_found_for_seven_days() {
-        let files = || vec![file(&path("tee/"), &[(1, "i1")]), file(&path("incoming/tee/"), &[(2, "i2")])];
-        assert_eq!(found(files(), SEVEN_DAYS, NOON_MS + DAY_MS), [("missing".into(), 1)]);
-        assert_eq!(found(files(), SEVEN_DAYS, NOON_MS + 7 * DAY_MS), []);
-        let line = |arrived_ms: i64| {
-            let line =
-                format!("{{\"edge\":0,\"first\":2,\"last\":2,\"arrived_ms\":{arrived_ms},\"why\":\"x\"}}\n");
-            let gaps = FileView::whole("edge/gaps", line.into_bytes().into());
-            files().into_iter().chain([gaps]).collect::<Vec<_>>()
-        };
-        assert_eq!(found(line(NOON_MS), SEVEN_DAYS, NOON_MS + DAY_MS), [], "the edge wrote it down");
-        for other_ms in [NOON_MS - 9 * DAY_MS, NOON_MS - HOUR_MS, NOON_MS + HOUR_MS] {
-            let lost = found(line(other_ms), SEVEN_DAYS, NOON_MS + DAY_MS);
-            assert_eq!(lost, [("missing".into(), 1)], "what came at another time excuses nothing");
-        }
-        let closed = "{\"edge\":0,\"first\":2,\"last\":2,\"closed_ms\":9}\n";
-        let closed = FileView::whole("edge/gaps.old", closed.as_bytes().to_vec().into());
-        let files = line(NOON_MS).into_iter().chain([closed]).collect();
-        let lost = found(files, SEVEN_DAYS, NOON_MS + DAY_MS);
-        assert_eq!(lost, [("missing".into(), 1)], "what was teed after all is owed");
-    }
-
-    #[test]
-    fn from_a_day_after_its_hour_a_request_is_in_two_objects_that_read() {
-        let later_ms = NOON_MS + 2 * DAY_MS;
-        let both = [(1, "i1"), (2, "i2")];
-        let twice = || vec![file(&object(0), &both), file(&object(1), &both)];
-        assert_eq!(found(twice(), SEVEN_DAYS, later_ms), []);
-        let short = || vec![file(&object(0), &both), file(&object(1), &both[..1])];
-        assert_eq!(found(short(), SEVEN_DAYS, later_ms), [("in-one-object".into(), 1)]);
-        assert_eq!(found(short(), SEVEN_DAYS, NOON_MS + 20 * HOUR_MS), [], "not yet due");
-        let disturbed = Retention { undisturbed_since_ms: later_ms - 20 * HOUR_MS, ..SEVEN_DAYS };
-        assert_eq!(found(short(), disturbed, later_ms), [], "still being repaired");
-        let added = file(&format!("objects/tee/{HOUR}-0-1.by-k1.tee"), &both);
-        let repaired = short().into_iter().chain([added]).collect();
-        assert_eq!(found(repaired, SEVEN_DAYS, later_ms), []);
-        let on_an_edge = vec![file(&object(0), &both), file(&path("tee/"), &both)];
-        assert_eq!(found(on_an_edge, SEVEN_DAYS, later_ms), [("in-one-object".into(), 2)]);
-    }
-
-    #[test]
-    fn an_hour_of_which_a_planned_fault_took_a_file_is_not_judged_and_others_are() {
-        let rotten = |hour: u64, harmed: bool| {
-            let path = format!("objects/tee/{hour}-0-1.by-0.tee");
-            FileView { harmed, ..FileView::whole(path, "rotten, and longer than any header".into()) }
-        };
-        let now = Moment { damaged: ["tee-store".to_owned()].into(), ..crate::invariants::noon_after() };
-        let found = |hour: u64, harmed: bool| {
-            let disk = DiskView { name: "tee-store".into(), files: vec![rotten(hour, harmed)] };
-            check(&mut Memo::default(), &clients().ledger, &[disk], SEVEN_DAYS, &now).len()
-        };
-        assert_eq!((found(HOUR, true), found(HOUR + 2, true)), (0, 1));
-        assert_eq!(found(HOUR, false), 2, "unreadable without a planned reason, and missing");
-        let sibling = file(&object(1), &[(1, "i1")]);
-        let disk = DiskView { name: "tee-store".into(), files: vec![rotten(HOUR, true), sibling] };
-        let found = check(&mut Memo::default(), &clients().ledger, &[disk], SEVEN_DAYS, &now);
-        assert_eq!(found[0].items, 1, "another object of the file reads: it says what was in it");
-    }
-
-    #[test]
-    fn what_is_not_settled_is_not_owed_yet() {
-        let now = Moment { settled_before_ms: NOON_MS, ..crate::invariants::noon_after() };
-        assert_eq!(check(&mut Memo::default(), &clients().ledger, &[], SEVEN_DAYS, &now), []);
-    }
-
-    #[test]
-    fn one_byte_more_is_another_request() {
-        let mut altered = rec("i2").json().into_bytes();
-        altered.push(b' ');
-        let records = [(1, rec("i1").json().into_bytes()), (2, altered)].map(|(sequence, body)| TeeRec {
-            sequence,
-            arrived_ms: NOON_MS,
-            body,
-        });
-        let files = vec![FileView::whole(path("tee/"), tee_file(HOUR, 0, &records))];
-        assert_eq!(found(files, SEVEN_DAYS, NOON_MS + DAY_MS), [("missing".into(), 1)]);
-    }
-
-    #[test]
-    fn as_many_are_owed_as_were_acknowledged() {
-        let again = clients().acked(17, &[rec("i1")]);
-        let now = crate::invariants::noon_after();
-        let check = |ids: &[(u64, &str)]| {
-            let disk = DiskView { name: "edge-0".into(), files: vec![file(&path("tee/"), ids)] };
-            check(&mut Memo::default(), &again.ledger, &[disk], SEVEN_DAYS, &now).len()
-        };
-        assert_eq!((check(&[(1, "i1"), (2, "i2")]), check(&[(1, "i1"), (2, "i2"), (3, "i1")])), (1, 0));
-    }
-
-    #[test]
-    fn copies_that_differ_and_files_that_do_not_read_are_found() {
-        let files =
-            vec![file(&path("tee/"), &[(1, "i1"), (2, "i2")]), file(&path("tee-peer/"), &[(1, "i3")])];
-        assert_eq!(found(files, SEVEN_DAYS, NOON_MS + DAY_MS), [("copies-differ".into(), 1)]);
-        let whole = file(&object(0), &[(1, "i1"), (2, "i2")]);
-        let cut = FileView::whole(whole.path.clone(), whole.chunks[0].slice(..whole.chunks[0].len() - 1));
-        let kinds = found(vec![cut], SEVEN_DAYS, NOON_MS + DAY_MS);
-        assert_eq!(kinds, [("unreadable".into(), 1), ("missing".into(), 2)]);
-    }
-}
+mod tests;

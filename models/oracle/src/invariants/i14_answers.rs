@@ -1,189 +1,190 @@
-//! I14: every answer is right. What the API takes is accepted, and what it must refuse is refused.
+//! I14: every answer is right. The API accepts what it must accept and refuses what it must refuse.
 //!
-//! Without this a system that refuses everything loses nothing. Judged at the client's side, answer by answer, from what
-//! the client knows of its events: whether they are well formed, and their times. Only answers that settle something
-//! count: a 429, a 5xx or a time-out says neither.
+//! Without this check a system that refuses everything would lose nothing. Answers are judged at the client, from what
+//! the client knows of its events: whether they are well formed, and their times. Only final answers count: a 429, a
+//! 5xx or a time-out decides nothing.
 //!
-//! Left open, because the API's rule leaves it open:
-//! - a time that some arrivals would make legal and others not: the edge's clock decides, and the client knows it only
-//!   up to the skew, between sending and answer;
-//! - an event of a `/track` request together with one that is to be judged otherwise: its answer is one for all;
-//! - a request near or above the limits of its size, which may be refused as a whole.
+//! Undetermined, because the API's rules leave it open:
+//! - a time that is legal for some possible arrivals and not for others: the edge's clock decides, and the client
+//!   knows it only up to the skew, between sending and answer;
+//! - an event of a `/track` request together with an event with another expected outcome: the request has one answer;
+//! - a request near or above the size limits, which may be refused as a whole.
 
-use crate::identity::{Content, Key};
-use crate::ledger::{Identity, SentEvent};
+use crate::identity::{DedupKey, EventDigest};
+use crate::ledger::{EventIdentity, SentEvent};
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 
 const DAY_MS: i64 = 86_400_000;
-/// `/track` takes events of the last five days.
-const TRACK_AGE_MS: i64 = 5 * DAY_MS;
-/// `/import` takes events from 1971 on.
+/// `/track` accepts events of the last five days.
+const MAX_TRACK_AGE_MS: i64 = 5 * DAY_MS;
+/// `/import` accepts events from 1971 on.
 const IMPORT_FROM_MS: i64 = 365 * DAY_MS;
-/// Both take events up to an hour ahead.
-const AHEAD_MS: i64 = DAY_MS / 24;
-/// A request of more text than this may be refused as a whole (10 MB).
-const MAY_BE_TOO_LONG_BYTES: u64 = 10_000_000;
-/// So may one of more text than this (1 MB), if it was compressed below one part in so many.
-const MAY_BE_TOO_DENSE: (u64, u64) = (1_000_000, 200);
+/// Both accept events up to an hour ahead.
+const MAX_AHEAD_MS: i64 = DAY_MS / 24;
+/// A request with more text than this may be refused as a whole (10 MB).
+const SIZE_LIMIT_BYTES: u64 = 10_000_000;
+/// A request with more text than this (1 MB) may also be refused if it was compressed by more than this ratio.
+const COMPRESSION_LIMIT: (u64, u64) = (1_000_000, 200);
 
-/// How the items of a request are answered.
+/// Granularity of the answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answering {
-    /// `/track`: one answer for all.
-    Whole,
-    /// `/import`: item by item.
-    Items,
+pub enum ResponseGranularity {
+    /// `/track`: one answer for all items.
+    PerRequest,
+    /// `/import`: one answer per item.
+    PerItem,
 }
 
-/// A request whose answer settles what becomes of its events.
+/// A request with a final answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Answered {
-    /// Its project.
+pub struct AnsweredRequest {
+    /// Project number.
     pub project: u32,
-    /// How its items are answered.
-    pub answering: Answering,
-    /// When it was sent, by the world's clock.
+    /// Granularity of the answer.
+    pub granularity: ResponseGranularity,
+    /// Time at which it was sent, by the world's clock.
     pub sent_at_ms: i64,
-    /// When the answer came, by the world's clock.
+    /// Time at which the answer arrived, by the world's clock.
     pub answered_at_ms: i64,
-    /// How far an edge's clock may be from the world's, either way.
+    /// Maximal difference of an edge's clock from the world's, either way.
     pub clock_skew_ms: i64,
-    /// The length of its events' text.
+    /// Length of its events' text.
     pub text_bytes: u64,
-    /// The length of its body.
+    /// Length of its body.
     pub body_bytes: u64,
 }
 
-/// An event of such a request.
+/// An event of an answered request.
 #[derive(Clone, Copy, Debug)]
-pub struct AnsweredEvent<'a> {
-    /// The event.
+pub struct AnsweredRequestEvent<'a> {
+    /// The event as sent.
     pub event: SentEvent<'a>,
-    /// The API takes it if it takes its time.
+    /// Whether the event is valid, apart from its time.
     pub is_well_formed: bool,
-    /// What the client was told.
+    /// Whether the client was told that the event was accepted.
     pub is_accepted: bool,
 }
 
-/// What must become of an event.
+/// Outcome that the API's rules require for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
+enum ExpectedOutcome {
     Accepted,
     Refused,
-    Either,
+    Undetermined,
 }
 
 /// Wrong answers of one kind in one project.
 #[derive(Clone, Debug)]
-struct Wrong {
+struct WrongAnswers {
     first_at_ms: i64,
     events: u64,
     keys: Vec<String>,
 }
 
-/// Every answer so far.
+/// Checks answers and accumulates the wrong ones.
 #[derive(Clone, Debug, Default)]
-pub struct Answers {
-    wrong: BTreeMap<(u32, &'static str), Wrong>,
+pub struct AnswerChecker {
+    wrong: BTreeMap<(u32, &'static str), WrongAnswers>,
     judged: u64,
 }
 
-impl Answers {
-    /// Judges one answer.
-    pub fn note(&mut self, request: &Answered, events: &[AnsweredEvent<'_>]) {
-        let mut due: Vec<Due> = events.iter().map(|event| request.due(event)).collect();
-        if request.answering == Answering::Whole && due.iter().any(|one| *one != due[0]) {
-            due.fill(Due::Either);
+impl AnswerChecker {
+    /// Checks one answer.
+    pub fn check(&mut self, request: &AnsweredRequest, events: &[AnsweredRequestEvent<'_>]) {
+        let mut due: Vec<ExpectedOutcome> =
+            events.iter().map(|event| request.expected_outcome(event)).collect();
+        if request.granularity == ResponseGranularity::PerRequest && due.iter().any(|one| *one != due[0]) {
+            due.fill(ExpectedOutcome::Undetermined);
         }
         for (event, due) in events.iter().zip(due) {
-            self.judged += u64::from(due != Due::Either);
+            self.judged += u64::from(due != ExpectedOutcome::Undetermined);
             let kind = match (due, event.is_accepted) {
-                (Due::Accepted, false) => "valid-refused",
-                (Due::Refused, true) => "invalid-accepted",
+                (ExpectedOutcome::Accepted, false) => "valid-refused",
+                (ExpectedOutcome::Refused, true) => "invalid-accepted",
                 _ => continue,
             };
             let first_at_ms = request.answered_at_ms;
-            let wrong = self.wrong.entry((request.project, kind)).or_insert(Wrong {
+            let wrong = self.wrong.entry((request.project, kind)).or_insert(WrongAnswers {
                 first_at_ms,
                 events: 0,
                 keys: Vec::new(),
             });
             wrong.events += 1;
             if wrong.keys.len() < Violation::KEYS {
-                wrong.keys.push(name_of(&event.event));
+                wrong.keys.push(identity_text(&event.event));
             }
         }
     }
 
-    /// How many events had an answer that could be right or wrong.
+    /// Returns the number of events with a determined expected outcome.
     #[must_use]
     pub fn judged(&self) -> u64 {
         self.judged
     }
 
-    /// What was answered wrongly.
+    /// Returns the wrong answers.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
-        let violation = |((project, kind), wrong): (&(u32, &'static str), &Wrong)| {
+        let violation = |((project, kind), wrong): (&(u32, &'static str), &WrongAnswers)| {
             let what = match *kind {
-                "valid-refused" => super::count(wrong.events, "valid event was", "valid events were"),
-                _ => super::count(wrong.events, "invalid event was", "invalid events were"),
+                "valid-refused" => super::pluralize(wrong.events, "valid event was", "valid events were"),
+                _ => super::pluralize(wrong.events, "invalid event was", "invalid events were"),
             };
-            let told = if *kind == "valid-refused" { "refused for good" } else { "accepted" };
+            let outcome = if *kind == "valid-refused" { "permanently refused" } else { "accepted" };
             Violation::new("I14", *kind, "answer")
                 .of(format!("p{project}"), wrong.events)
                 .at(wrong.first_at_ms)
                 .keys(wrong.keys.clone())
-                .because(format!("p{project}: {what} {told}"))
+                .because(format!("p{project}: {what} {outcome}"))
         };
         self.wrong.iter().map(violation).collect()
     }
 }
 
-impl Answered {
-    fn due(&self, answered: &AnsweredEvent<'_>) -> Due {
-        let by_time = self.due_by_time(answered.event.time_ms);
+impl AnsweredRequest {
+    fn expected_outcome(&self, answered: &AnsweredRequestEvent<'_>) -> ExpectedOutcome {
+        let by_time = self.expected_by_time(answered.event.time_ms);
         match (answered.is_well_formed, by_time) {
-            (false, _) | (_, Due::Refused) => Due::Refused,
-            (true, Due::Accepted) if !self.may_be_too_large() => Due::Accepted,
-            _ => Due::Either,
+            (false, _) | (_, ExpectedOutcome::Refused) => ExpectedOutcome::Refused,
+            (true, ExpectedOutcome::Accepted) if !self.may_be_too_large() => ExpectedOutcome::Accepted,
+            _ => ExpectedOutcome::Undetermined,
         }
     }
 
     fn may_be_too_large(&self) -> bool {
-        let (text_bytes, ratio) = MAY_BE_TOO_DENSE;
-        self.text_bytes > MAY_BE_TOO_LONG_BYTES
+        let (text_bytes, ratio) = COMPRESSION_LIMIT;
+        self.text_bytes > SIZE_LIMIT_BYTES
             || (self.text_bytes > text_bytes && self.text_bytes / ratio >= self.body_bytes)
     }
 
-    /// What an arrival at any time between the two ends would make of the event's time.
-    fn due_by_time(&self, time_ms: Option<i64>) -> Due {
-        let Some(time_ms) = time_ms else { return Due::Accepted };
+    /// Returns the outcome by the event's time, for every arrival that is possible.
+    fn expected_by_time(&self, time_ms: Option<i64>) -> ExpectedOutcome {
+        let Some(time_ms) = time_ms else { return ExpectedOutcome::Accepted };
         let is_taken = |arrived_ms: i64| {
-            let from_ms = match self.answering {
-                Answering::Whole => arrived_ms - TRACK_AGE_MS,
-                Answering::Items => IMPORT_FROM_MS,
+            let from_ms = match self.granularity {
+                ResponseGranularity::PerRequest => arrived_ms - MAX_TRACK_AGE_MS,
+                ResponseGranularity::PerItem => IMPORT_FROM_MS,
             };
-            (from_ms..=arrived_ms + AHEAD_MS).contains(&time_ms)
+            (from_ms..=arrived_ms + MAX_AHEAD_MS).contains(&time_ms)
         };
         let first_ms = self.sent_at_ms.saturating_sub(self.clock_skew_ms);
         let last_ms = self.answered_at_ms.saturating_add(self.clock_skew_ms);
-        // The legal times move with the arrival, so between two arrivals that agree every other one agrees, unless the
-        // whole window lies between them.
-        let spans_window = last_ms - first_ms > TRACK_AGE_MS + AHEAD_MS;
+        // The window of legal times moves with the arrival. If two arrivals agree, every arrival between them agrees,
+        // unless the whole window lies between them.
+        let spans_window = last_ms - first_ms > MAX_TRACK_AGE_MS + MAX_AHEAD_MS;
         match (is_taken(first_ms), is_taken(last_ms)) {
-            (true, true) if !spans_window => Due::Accepted,
-            (false, false) if !spans_window => Due::Refused,
-            _ => Due::Either,
+            (true, true) if !spans_window => ExpectedOutcome::Accepted,
+            (false, false) if !spans_window => ExpectedOutcome::Refused,
+            _ => ExpectedOutcome::Undetermined,
         }
     }
 }
 
-fn name_of(event: &SentEvent<'_>) -> String {
+fn identity_text(event: &SentEvent<'_>) -> String {
     let identity = match event.insert_id {
-        Some(insert_id) => Identity::Keyed(Key::of(event.name, event.distinct_id, insert_id)),
-        None => Identity::Anonymous(Content::of_sent(event.json)),
+        Some(insert_id) => EventIdentity::Keyed(DedupKey::of(event.name, event.distinct_id, insert_id)),
+        None => EventIdentity::Anonymous(EventDigest::of_sent(event.json)),
     };
     identity.to_string()
 }
@@ -191,11 +192,11 @@ fn name_of(event: &SentEvent<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{NOON_MS, Rec, sent_event};
+    use crate::test_support::{NOON_MS, TestRecord, sent_event};
 
-    const REQUEST: Answered = Answered {
+    const REQUEST: AnsweredRequest = AnsweredRequest {
         project: 17,
-        answering: Answering::Items,
+        granularity: ResponseGranularity::PerItem,
         sent_at_ms: NOON_MS,
         answered_at_ms: NOON_MS + 40,
         clock_skew_ms: 1_000,
@@ -203,83 +204,86 @@ mod tests {
         body_bytes: 300,
     };
 
-    /// What is found when events with these times, in milliseconds from noon, get these answers.
-    fn found(request: Answered, events: &[(Option<i64>, bool, bool)]) -> Vec<(String, u64)> {
-        let recs: Vec<Rec> = events
+    /// Returns the violations when events with these times, in milliseconds from noon, get these answers.
+    fn found(request: AnsweredRequest, events: &[(Option<i64>, bool, bool)]) -> Vec<(String, u64)> {
+        let recs: Vec<TestRecord> = events
             .iter()
-            .map(|(from_noon_ms, ..)| Rec {
+            .map(|(from_noon_ms, ..)| TestRecord {
                 time_ms: from_noon_ms.map(|ms| NOON_MS + ms),
-                ..Rec::new("a", "i1", NOON_MS)
+                ..TestRecord::new("a", "i1", NOON_MS)
             })
             .collect();
-        let texts: Vec<String> = recs.iter().map(Rec::json).collect();
-        let answered: Vec<AnsweredEvent<'_>> = recs
+        let texts: Vec<String> = recs.iter().map(TestRecord::json).collect();
+        let answered: Vec<AnsweredRequestEvent<'_>> = recs
             .iter()
             .zip(&texts)
             .zip(events)
-            .map(|((rec, json), (_, is_well_formed, is_accepted))| AnsweredEvent {
+            .map(|((rec, json), (_, is_well_formed, is_accepted))| AnsweredRequestEvent {
                 event: sent_event(rec, json),
                 is_well_formed: *is_well_formed,
                 is_accepted: *is_accepted,
             })
             .collect();
-        let mut answers = Answers::default();
-        answers.note(&request, &answered);
+        let mut answers = AnswerChecker::default();
+        answers.check(&request, &answered);
         answers.violations().into_iter().map(|one| (one.kind, one.items)).collect()
     }
 
     #[test]
-    fn right_answers_pass_whole_in_part_or_not_at_all() {
-        let track = Answered { answering: Answering::Whole, ..REQUEST };
+    fn right_answers_pass_for_full_partial_and_no_acceptance() {
+        let track = AnsweredRequest { granularity: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(REQUEST, &[(Some(-5), true, true), (None, true, true), (None, false, false)]), []);
         assert_eq!(found(track, &[(Some(-5), true, true), (None, true, true)]), []);
         assert_eq!(found(track, &[(Some(-6 * DAY_MS), true, false), (None, false, false)]), []);
     }
 
     #[test]
-    fn a_valid_event_that_is_refused_and_an_invalid_one_that_is_accepted_are_found() {
+    fn a_refused_valid_event_and_an_accepted_invalid_event_are_reported() {
         let events =
             [(None, true, false), (Some(0), true, false), (Some(0), false, true), (None, true, true)];
         let expected = [("invalid-accepted".to_owned(), 1), ("valid-refused".to_owned(), 2)];
         assert_eq!(found(REQUEST, &events), expected);
-        let track = Answered { answering: Answering::Whole, ..REQUEST };
+        let track = AnsweredRequest { granularity: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(track, &[(None, true, false); 3]), [("valid-refused".to_owned(), 3)]);
         assert_eq!(found(track, &[(None, false, true)]), [("invalid-accepted".to_owned(), 1)]);
     }
 
     #[test]
-    fn a_time_is_judged_by_every_arrival_that_there_may_have_been() {
-        let of = |answering, from_noon_ms, is_accepted| {
-            found(Answered { answering, ..REQUEST }, &[(Some(from_noon_ms), true, is_accepted)]).len()
+    fn a_time_is_checked_against_every_possible_arrival() {
+        let violations = |granularity, from_noon_ms, is_accepted| {
+            found(AnsweredRequest { granularity, ..REQUEST }, &[(Some(from_noon_ms), true, is_accepted)])
+                .len()
         };
-        let (track, import) = (Answering::Whole, Answering::Items);
-        for (answering, from_noon_ms, due) in [
-            (track, -TRACK_AGE_MS + 1_100, Due::Accepted),
-            (track, -TRACK_AGE_MS + 500, Due::Either),
-            (track, -TRACK_AGE_MS - 1_100, Due::Refused),
-            (track, AHEAD_MS - 1_100, Due::Accepted),
-            (import, -TRACK_AGE_MS - 1_100, Due::Accepted),
-            (import, IMPORT_FROM_MS - NOON_MS - 1, Due::Refused),
-            (import, AHEAD_MS + 900, Due::Either),
-            (import, AHEAD_MS + 1_100, Due::Refused),
+        let (track, import) = (ResponseGranularity::PerRequest, ResponseGranularity::PerItem);
+        for (granularity, from_noon_ms, due) in [
+            (track, -MAX_TRACK_AGE_MS + 1_100, ExpectedOutcome::Accepted),
+            (track, -MAX_TRACK_AGE_MS + 500, ExpectedOutcome::Undetermined),
+            (track, -MAX_TRACK_AGE_MS - 1_100, ExpectedOutcome::Refused),
+            (track, MAX_AHEAD_MS - 1_100, ExpectedOutcome::Accepted),
+            (import, -MAX_TRACK_AGE_MS - 1_100, ExpectedOutcome::Accepted),
+            (import, IMPORT_FROM_MS - NOON_MS - 1, ExpectedOutcome::Refused),
+            (import, MAX_AHEAD_MS + 900, ExpectedOutcome::Undetermined),
+            (import, MAX_AHEAD_MS + 1_100, ExpectedOutcome::Refused),
         ] {
-            let wrong = (of(answering, from_noon_ms, false), of(answering, from_noon_ms, true));
-            let expected = (usize::from(due == Due::Accepted), usize::from(due == Due::Refused));
-            assert_eq!(wrong, expected, "{answering:?} {from_noon_ms}");
+            let wrong =
+                (violations(granularity, from_noon_ms, false), violations(granularity, from_noon_ms, true));
+            let expected =
+                (usize::from(due == ExpectedOutcome::Accepted), usize::from(due == ExpectedOutcome::Refused));
+            assert_eq!(wrong, expected, "{granularity:?} {from_noon_ms}");
         }
-        let lost = Answered { clock_skew_ms: 10 * DAY_MS, ..REQUEST };
+        let lost = AnsweredRequest { clock_skew_ms: 10 * DAY_MS, ..REQUEST };
         for time in [0, -20 * DAY_MS, 5 * DAY_MS] {
-            let track = Answered { answering: track, ..lost };
-            assert_eq!(found(track, &[(Some(time), true, false)]), [], "such a clock excuses everything");
+            let track = AnsweredRequest { granularity: track, ..lost };
+            assert_eq!(found(track, &[(Some(time), true, false)]), [], "the clock is too far off to decide");
         }
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_left_open() {
-        let track = Answered { answering: Answering::Whole, ..REQUEST };
+    fn ambiguous_requests_are_not_judged() {
+        let track = AnsweredRequest { granularity: ResponseGranularity::PerRequest, ..REQUEST };
         assert_eq!(found(track, &[(None, true, false), (None, false, false)]), []);
-        let long = Answered { text_bytes: 10_000_001, ..REQUEST };
-        let dense = Answered { text_bytes: 2_000_000, body_bytes: 10_000, ..REQUEST };
+        let long = AnsweredRequest { text_bytes: 10_000_001, ..REQUEST };
+        let dense = AnsweredRequest { text_bytes: 2_000_000, body_bytes: 10_000, ..REQUEST };
         for request in [long, dense] {
             assert_eq!(found(request, &[(None, true, false)]), []);
             assert_eq!(found(request, &[(None, false, true)]), [("invalid-accepted".to_owned(), 1)]);

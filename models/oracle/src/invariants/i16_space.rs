@@ -1,115 +1,121 @@
-//! I16: bytes held are at most k times the live bytes and what is in flight; no orphan is older than the grace time;
-//! the tee is kept no longer than seven days and some slack, from when its keeper may count, and what a hold names no
-//! longer than that stands.
+//! I16: used bytes are at most k times the live bytes plus an allowance for work in flight; no orphan is older than
+//! the grace time; tee files are kept no longer than seven days and some slack, counted from when their keeper can
+//! first see them, and files under a hold no longer than the hold is active.
 //!
-//! Files carry no dates: an orphan's age counts from the first look that found it an orphan, and from the last boot of
-//! its disk, which begins the grace time anew. On a day that does not verify nothing is removed: there nothing is too
-//! old. What was set aside stays until the day is whole again, which trouble may put off.
+//! Files carry no dates: an orphan's age counts from the first check that found it an orphan, and from the last boot
+//! of its disk, which restarts the grace time. On a day that does not verify nothing is deleted, so nothing there is
+//! too old. A quarantined directory stays until the day is complete again, which faults may delay.
 
-use super::{Moment, violation};
-use crate::excused::Excused;
+use super::{CheckContext, violation};
+use crate::excused_periods::ExcusedPeriods;
 use crate::identity::ProjectDay;
-use crate::reader::frame::Tail;
+use crate::reader::frame::FileTail;
 use crate::reader::hold;
 use crate::reader::segment;
 use crate::reader::tee::parse_name;
-use crate::snapshot::{DayOnDisk, DiskSnapshot, Snapshot};
+use crate::snapshot::{ClusterSnapshot, DayReplica, DiskSnapshot};
 use crate::view::DiskView;
 use latent_verdict::Violation;
 use std::collections::BTreeMap;
 
-/// The hour in a tee file's name is believed if the file is there within so much time after it.
-const TEE_NAME_HOLDS_MS: i64 = 12 * 3_600_000;
+/// The hour in a tee file's name is trusted if the file appears within this time after it.
+const TEE_NAME_TRUSTED_MS: i64 = 12 * 3_600_000;
 
-/// A file that no hold keeps any more goes within this time: the keeper looks every six hours, and so do these checks.
-const RELEASED_GOES_WITHIN_MS: i64 = 13 * 3_600_000;
-/// The keeper of the tee looks every six hours, and sees what came since.
+/// A file that no hold protects any more is deleted within this time: the keeper runs every six hours, and so do these
+/// checks.
+const RELEASED_DELETED_WITHIN_MS: i64 = 13 * 3_600_000;
+/// The tee's keeper runs every six hours and sees every new file.
 const KEEPER_SEES_WITHIN_MS: i64 = 6 * 3_600_000 + 10 * 60_000;
 
-/// How much may lie about, and for how long.
+/// Limits on used space and on the age of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How old a file that is not live may grow: the system's grace time and the time between its clean-ups.
+pub struct SpaceLimits {
+    /// Maximal age of a non-live file: the system's grace time plus the time between its clean-ups.
     pub orphan_age_ms: i64,
-    /// How old a directory that was set aside may grow while nothing keeps its day from being filled anew.
-    pub aside_age_ms: i64,
-    /// Bytes held may be this many hundredths of the live bytes: 300 allows three times as much.
-    pub held_per_live_percent: u64,
-    /// Bytes that may be held besides: manifests, leases, hints, runs under way.
+    /// Maximal age of a quarantined directory while nothing prevents its day from being refilled.
+    pub quarantine_age_ms: i64,
+    /// Maximal used bytes as a percentage of the live bytes: 300 allows three times as much.
+    pub used_per_live_percent: u64,
+    /// Additional bytes allowed for manifests, leases, hints and runs in flight.
     pub allowance_bytes: u64,
-    /// How old the newest record of a tee file may grow.
+    /// Maximal age of the newest record of a tee file.
     pub tee_age_ms: i64,
 }
 
-/// A file that is not live: its disk, its path, and whether it was live before: one that a crash left without the
-/// edit that names it, and that is named after all, is an orphan for the first time when it is replaced.
-type Orphan = (String, String, bool);
+/// A non-live file: its disk, its path, and whether it was live before. A crash may leave a file without the edit that
+/// names it; if a later edit names it after all, it becomes an orphan when it is replaced.
+type NonLiveFile = (String, String, bool);
 
-/// Watches files that are not live from snapshot to snapshot.
+/// Tracks non-live files and tee files from snapshot to snapshot.
 #[derive(Clone, Debug, Default)]
-pub struct SpaceWatch {
-    first_seen_ms: BTreeMap<Orphan, i64>,
+pub struct SpaceChecker {
+    first_seen_ms: BTreeMap<NonLiveFile, i64>,
     booted_ms: BTreeMap<String, i64>,
-    /// When each tee file was seen first, by disk and path.
+    /// Time at which each tee file was first seen, by disk and path.
     tee_seen_ms: BTreeMap<(String, String), i64>,
-    /// When each tee file was last seen to be held, by disk and path.
+    /// Time at which each tee file was last protected by a hold, by disk and path.
     tee_held_ms: BTreeMap<(String, String), i64>,
     disturbed_ms: Option<i64>,
 }
 
-impl SpaceWatch {
-    /// The disk was replaced or emptied: a file of an old name is a new one.
+impl SpaceChecker {
+    /// Drops the state of a disk that was replaced or emptied: a file with an old name is a new file.
     pub fn forget(&mut self, disk: &str) {
         self.first_seen_ms.retain(|(name, _, _), _| name != disk);
         self.tee_seen_ms.retain(|(name, _), _| name != disk);
         self.tee_held_ms.retain(|(name, _), _| name != disk);
     }
 
-    /// The disk's process booted (or is still down): what it knew of files that are due is gone.
-    pub fn booted(&mut self, disk: &str, at_ms: i64) {
+    /// Records that the disk's process booted (or is still down): it has lost its list of files to delete.
+    pub fn record_boot(&mut self, disk: &str, at_ms: i64) {
         self.booted_ms.insert(disk.to_owned(), at_ms);
     }
 
-    /// Something of the plan began or ended: days that copies were to be brought together on may differ again, and
-    /// what was set aside of them stays for longer.
-    pub fn disturbed(&mut self, at_ms: i64) {
+    /// Records that a planned fault or operation began or ended: replicas of repaired days may diverge again, and
+    /// their quarantined directories stay longer.
+    pub fn record_disturbance(&mut self, at_ms: i64) {
         self.disturbed_ms = Some(at_ms);
     }
 
-    /// Checks the disks of a whole snapshot.
-    pub fn check(&mut self, snapshot: &Snapshot, limits: Limits, now: &Moment) -> Vec<Violation> {
+    /// Checks the disks of a full snapshot.
+    pub fn check(
+        &mut self,
+        snapshot: &ClusterSnapshot,
+        limits: SpaceLimits,
+        context: &CheckContext,
+    ) -> Vec<Violation> {
         let mut found = Vec::new();
         let mut orphans = BTreeMap::new();
         for disk in &snapshot.disks {
-            self.orphans(disk, &mut orphans, limits, now, &mut found);
-            found.extend(too_much(disk, limits, now));
+            self.orphans(disk, &mut orphans, limits, context, &mut found);
+            found.extend(excess_space(disk, limits, context));
         }
         self.first_seen_ms = orphans;
         found
     }
 
-    /// A file of the tee came to be on this disk: what it was put there as counts, not how often.
-    pub fn tee_file_came(&mut self, disk: &str, path: &str, at_ms: i64) {
+    /// Records that a tee file appeared on this disk. The first appearance counts.
+    pub fn record_tee_file(&mut self, disk: &str, path: &str, at_ms: i64) {
         self.tee_seen_ms.entry((disk.to_owned(), path.to_owned())).or_insert(at_ms);
     }
 
-    /// Checks the age of tee files on edges and in the tee store, by the hour in their names; where a file came, or may
-    /// have been seen by its keeper first, long after that, from then on. That is what its keeper goes by: the name is
-    /// an edge's wrong clock's, or old because the file could not come. No file ages while `excused` says that what
-    /// should let it go could not.
+    /// Checks the age of tee files on edges and in the tee store, by the hour in their names. If a file appeared long
+    /// after its hour, or its keeper may first have seen it long after, the age counts from then. The keeper applies
+    /// the same rule: such a name comes from an edge's wrong clock, or the file was delayed. A file does not age while
+    /// `excused` covers the job that deletes it.
     pub fn check_tee(
         &mut self,
         disks: &[DiskView],
-        limits: Limits,
-        excused: impl Fn(&str) -> Excused,
-        now: &Moment,
+        limits: SpaceLimits,
+        excused: impl Fn(&str) -> ExcusedPeriods,
+        context: &CheckContext,
     ) -> Vec<Violation> {
-        let mut seen = BTreeMap::new();
+        let mut current = BTreeMap::new();
         let mut found = Vec::new();
         for disk in disks {
             let mut old = Vec::new();
             let excused = excused(&disk.name);
-            let holds = hold::standing(disk.files.iter().map(|file| file.path.as_str()), now.at_ms);
+            let holds = hold::active_holds(disk.files.iter().map(|file| file.path.as_str()), context.at_ms);
             let is_held = |hour_ends_ms: i64| {
                 let hour = u64::try_from(hour_ends_ms / 3_600_000 - 1).ok();
                 hour.is_some_and(|hour| holds.iter().any(|h| (h.first_hour..=h.last_hour).contains(&hour)))
@@ -117,300 +123,139 @@ impl SpaceWatch {
             for path in disk.files.iter().map(|file| file.path.as_str()) {
                 let Some(end_ms) = tee_hour_ends_ms(path) else { continue };
                 let key = (disk.name.clone(), path.to_owned());
-                let came_ms = self.tee_seen_ms.get(&key).copied().unwrap_or(now.at_ms);
-                seen.insert(key.clone(), came_ms);
+                let came_ms = self.tee_seen_ms.get(&key).copied().unwrap_or(context.at_ms);
+                current.insert(key.clone(), came_ms);
                 let seen_ms = excused.due_ms(came_ms, KEEPER_SEES_WITHIN_MS);
-                let since_ms = if seen_ms - end_ms > TEE_NAME_HOLDS_MS { seen_ms } else { end_ms };
+                let since_ms = if seen_ms - end_ms > TEE_NAME_TRUSTED_MS { seen_ms } else { end_ms };
                 if is_held(end_ms) {
-                    self.tee_held_ms.insert(key.clone(), now.at_ms);
+                    self.tee_held_ms.insert(key.clone(), context.at_ms);
                 }
                 let held_ms = self.tee_held_ms.get(&key).copied().unwrap_or(i64::MIN / 2);
-                let is_released = excused.available_ms(held_ms, now.at_ms) > RELEASED_GOES_WITHIN_MS;
-                if excused.available_ms(since_ms, now.at_ms) > limits.tee_age_ms && is_released {
+                let is_released = excused.available_ms(held_ms, context.at_ms) > RELEASED_DELETED_WITHIN_MS;
+                if excused.available_ms(since_ms, context.at_ms) > limits.tee_age_ms && is_released {
                     old.push(path);
                 }
             }
-            found.extend(old_tee_files(disk, &old, now));
+            found.extend(old_tee_files(disk, &old, context));
         }
-        self.tee_held_ms.retain(|of, _| seen.contains_key(of));
-        self.tee_seen_ms = seen;
+        self.tee_held_ms.retain(|project_day, _| current.contains_key(project_day));
+        self.tee_seen_ms = current;
         found
     }
 
     fn orphans(
         &self,
         disk: &DiskSnapshot,
-        met: &mut BTreeMap<Orphan, i64>,
-        limits: Limits,
-        now: &Moment,
+        observed: &mut BTreeMap<NonLiveFile, i64>,
+        limits: SpaceLimits,
+        context: &CheckContext,
         found: &mut Vec<Violation>,
     ) {
         let booted_ms = self.booted_ms.get(&disk.name).copied().unwrap_or(i64::MIN);
         let mut age_ms = |path: &str, was_live: bool| {
             let name = (disk.name.clone(), path.to_owned(), was_live);
-            let first_ms = self.first_seen_ms.get(&name).copied().unwrap_or(now.at_ms);
-            met.insert(name, first_ms);
-            now.at_ms - first_ms.max(booted_ms)
+            let first_ms = self.first_seen_ms.get(&name).copied().unwrap_or(context.at_ms);
+            observed.insert(name, first_ms);
+            context.at_ms - first_ms.max(booted_ms)
         };
-        for (of, day) in &disk.days {
-            let verifies =
-                !disk.problems.iter().any(|problem| problem.of == *of) && !may_be_damaged(disk, day, now);
-            let added =
-                |path: &str| day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*of, path));
-            // What a damaged disk's edits never named may have been named by one that was lost.
-            let is_nobodys = |path: &&str| added(path) || !now.is_damaged(&disk.name);
-            let others = day.others.iter().filter(|_| verifies).map(|file| file.path.as_str());
-            let others = others.filter(is_nobodys);
+        for (project_day, day) in &disk.days {
+            let verifies = !disk.problems.iter().any(|problem| problem.project_day == *project_day)
+                && !may_be_damaged(disk, day, context);
+            let added = |path: &str| {
+                day.manifest.as_ref().is_some_and(|manifest| manifest.has_added(*project_day, path))
+            };
+            // A file that no edit of a damaged disk names may have been named by an edit that was lost.
+            let is_orphan = |path: &&str| added(path) || !context.is_damaged(&disk.name);
+            let others = day.non_live_files.iter().filter(|_| verifies).map(|file| file.path.as_str());
+            let others = others.filter(is_orphan);
             let old: Vec<&str> =
                 others.filter(|path| age_ms(path, added(path)) > limits.orphan_age_ms).collect();
-            found.extend(old_orphans(disk, *of, &old, now));
-            let aside = day.aside.iter().map(|n| segment::aside_path(*of, *n));
-            let calm_ms = now.at_ms - self.disturbed_ms.unwrap_or(i64::MIN / 2);
-            let is_old = |path: &String| age_ms(path, true).min(calm_ms) > limits.aside_age_ms;
-            let old: Vec<String> = aside.filter(is_old).collect();
-            found.extend(old_asides(disk, *of, &old, now).filter(|_| verifies && !now.faults_active));
+            found.extend(old_orphans(disk, *project_day, &old, context));
+            let quarantined = day.quarantined.iter().map(|n| segment::quarantine_path(*project_day, *n));
+            let calm_ms = context.at_ms - self.disturbed_ms.unwrap_or(i64::MIN / 2);
+            let is_old = |path: &String| age_ms(path, true).min(calm_ms) > limits.quarantine_age_ms;
+            let old: Vec<String> = quarantined.filter(is_old).collect();
+            found.extend(
+                old_quarantines(disk, *project_day, &old, context)
+                    .filter(|_| verifies && !context.faults_active),
+            );
         }
     }
 }
 
-/// On a disk that a planned fault damaged, a manifest that ends in the midst of an edit may have an edit that rotted, and
-/// what that named looks like an orphan. The process knows how long the segments are that it writes: for it one that ends
-/// in the midst of a frame does not verify, and on such a day nothing is removed.
-fn may_be_damaged(disk: &DiskSnapshot, day: &DayOnDisk, now: &Moment) -> bool {
-    let is_torn = || day.live.values().any(|segment| segment.tail != Tail::Clean);
-    let may_lack_edits = || day.manifest.as_ref().is_none_or(|manifest| manifest.tail != Tail::Clean);
-    now.is_damaged(&disk.name) && (may_lack_edits() || is_torn())
+/// On a disk damaged by a planned fault, a manifest with a torn tail may have lost an edit, and the files that it
+/// named look like orphans. The process knows the lengths of the segments that it writes: for it, a segment that ends
+/// within a frame does not verify, and on such a day nothing is deleted.
+fn may_be_damaged(disk: &DiskSnapshot, day: &DayReplica, context: &CheckContext) -> bool {
+    let is_torn = || day.live.values().any(|segment| segment.tail != FileTail::Clean);
+    let may_lack_edits = || day.manifest.as_ref().is_none_or(|manifest| manifest.tail != FileTail::Clean);
+    context.is_damaged(&disk.name) && (may_lack_edits() || is_torn())
 }
 
-fn old_orphans(disk: &DiskSnapshot, of: ProjectDay, old: &[&str], now: &Moment) -> Option<Violation> {
+fn old_orphans(
+    disk: &DiskSnapshot,
+    project_day: ProjectDay,
+    old: &[&str],
+    context: &CheckContext,
+) -> Option<Violation> {
     let first = old.first()?;
     let detail = format!(
-        "{}: {} files such as {first} are not live and outlived the grace time",
+        "{}: {} files such as {first} are not live and older than the grace time",
         disk.name,
         old.len()
     );
-    Some(violation("I16", "orphan", now, of, old.len() as u64).keys(old.iter().copied()).because(detail))
+    Some(
+        violation("I16", "orphan", context, project_day, old.len() as u64)
+            .keys(old.iter().copied())
+            .because(detail),
+    )
 }
 
-/// The end of the hour in a tee file's name, in milliseconds since 1970.
+/// Returns the end of the hour in a tee file's name, in milliseconds since 1970.
 fn tee_hour_ends_ms(path: &str) -> Option<i64> {
     let (hour, _, _) = path.rsplit('/').next().and_then(parse_name)?;
     i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000)
 }
 
-fn old_tee_files(disk: &DiskView, old: &[&str], now: &Moment) -> Option<Violation> {
+fn old_tee_files(disk: &DiskView, old: &[&str], context: &CheckContext) -> Option<Violation> {
     let first = old.first()?;
-    let detail = format!("{}: {} tee files such as {first} are past their time", disk.name, old.len());
-    let one = Violation::new("I16", "tee", now.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
-    Some(one.at(now.at_ms).keys(old.iter().copied()).because(detail))
+    let detail = format!("{}: {} tee files such as {first} are past their retention", disk.name, old.len());
+    let one = Violation::new("I16", "tee", context.stage.as_str()).of(disk.name.as_str(), old.len() as u64);
+    Some(one.at(context.at_ms).keys(old.iter().copied()).because(detail))
 }
 
-fn old_asides(disk: &DiskSnapshot, of: ProjectDay, old: &[String], now: &Moment) -> Option<Violation> {
+fn old_quarantines(
+    disk: &DiskSnapshot,
+    project_day: ProjectDay,
+    old: &[String],
+    context: &CheckContext,
+) -> Option<Violation> {
     let first = old.first()?;
-    let detail = format!("{}: {first} was set aside, and is still there though the day is whole", disk.name);
-    Some(violation("I16", "aside", now, of, old.len() as u64).keys(old.iter().cloned()).because(detail))
+    let detail = format!("{}: {first} is still quarantined although the day is complete", disk.name);
+    Some(
+        violation("I16", "aside", context, project_day, old.len() as u64)
+            .keys(old.iter().cloned())
+            .because(detail),
+    )
 }
 
-fn too_much(disk: &DiskSnapshot, limits: Limits, now: &Moment) -> Option<Violation> {
+fn excess_space(disk: &DiskSnapshot, limits: SpaceLimits, context: &CheckContext) -> Option<Violation> {
     let live_bytes: u64 = disk.days.values().map(|day| day.live_bytes).sum();
-    let most_bytes = live_bytes / 100 * limits.held_per_live_percent + limits.allowance_bytes;
-    if disk.held_bytes <= most_bytes {
+    let most_bytes = live_bytes / 100 * limits.used_per_live_percent + limits.allowance_bytes;
+    if disk.used_bytes <= most_bytes {
         return None;
     }
     let detail = format!(
         "{} holds {} bytes for {live_bytes} live ones; {most_bytes} are allowed",
-        disk.name, disk.held_bytes
+        disk.name, disk.used_bytes
     );
     Some(
-        Violation::new("I16", "space", now.stage.as_str())
+        Violation::new("I16", "space", context.stage.as_str())
             .of(disk.name.as_str(), 0)
-            .at(now.at_ms)
+            .at(context.at_ms)
             .because(detail),
     )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::invariants::noon_after;
-    use crate::testing::{DAY, Disk, NOON_MS, Rec, snapshot};
-    use crate::view::FileView;
-    use bytes::Bytes;
-
-    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
-    const LIMITS: Limits = Limits {
-        orphan_age_ms: 1_000,
-        aside_age_ms: 5_000,
-        held_per_live_percent: 200,
-        allowance_bytes: 400,
-        tee_age_ms: 7 * 86_400_000,
-    };
-
-    fn kinds(watch: &mut SpaceWatch, disk: &Disk, later_ms: i64) -> Vec<String> {
-        let now = Moment { at_ms: NOON_MS + later_ms, ..noon_after() };
-        watch.check(&snapshot(std::slice::from_ref(disk)), LIMITS, &now).into_iter().map(|v| v.kind).collect()
-    }
-
-    #[test]
-    fn an_orphan_may_lie_about_for_the_grace_time() {
-        let clean = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        let mut disk = clean.clone();
-        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
-        let mut watch = SpaceWatch::default();
-        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 1_000), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 1_001), ["orphan"]);
-        assert_eq!(kinds(&mut watch, &clean, 1_002), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 1_003), [""; 0], "its age counts anew");
-        watch.forget("disk-0");
-        assert_eq!(kinds(&mut watch, &disk, 9_999), [""; 0], "another file of that name");
-    }
-
-    #[test]
-    fn the_grace_time_begins_anew_when_the_disk_boots() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
-        let mut watch = SpaceWatch::default();
-        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
-        watch.booted("disk-0", NOON_MS + 900);
-        assert_eq!(kinds(&mut watch, &disk, 1_900), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 1_901), ["orphan"]);
-        disk.put(OF, "1.seg", Bytes::from_static(b"rotten"));
-        assert_eq!(kinds(&mut watch, &disk, 9_999), [""; 0], "a day that does not verify removes nothing");
-    }
-
-    #[test]
-    fn nothing_is_too_old_where_an_open_segment_of_a_damaged_disk_ends_in_the_midst_of_a_frame() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        disk.put(OF, "7.seg.tmp", Bytes::from_static(b"half"));
-        let segment = segment::path_of(OF, 1);
-        let whole = disk.files[&segment].clone();
-        disk.files.insert(segment, whole.slice(..whole.len() - 1));
-        for (damaged, expected) in [(&["disk-0"][..], vec![]), (&[], vec!["orphan"])] {
-            let mut watch = SpaceWatch::default();
-            assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
-            let damaged = damaged.iter().map(|name| (*name).into()).collect();
-            let now = Moment { at_ms: NOON_MS + 1_001, damaged, ..noon_after() };
-            let found = watch.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &now);
-            assert_eq!(found.into_iter().map(|v| v.kind).collect::<Vec<_>>(), expected);
-        }
-    }
-
-    #[test]
-    fn what_was_set_aside_goes_once_the_day_is_whole_and_trouble_is_over() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        disk.files.insert("arb/17/2016-02-22.corrupt-6/manifest".into(), Bytes::from_static(b"x"));
-        let mut watch = SpaceWatch::default();
-        assert_eq!(kinds(&mut watch, &disk, 0), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 5_000), [""; 0]);
-        let mut rotten = disk.clone();
-        rotten.put(OF, "1.seg", Bytes::from_static(b"rotten"));
-        assert_eq!(kinds(&mut watch.clone(), &rotten, 5_001), [""; 0]);
-        let trouble = Moment { at_ms: NOON_MS + 5_001, faults_active: true, ..noon_after() };
-        assert_eq!(watch.clone().check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &trouble), []);
-        assert_eq!(kinds(&mut watch, &disk, 5_001), ["aside"]);
-    }
-
-    #[test]
-    fn on_a_damaged_disk_a_file_that_no_edit_named_may_have_lost_its_edit() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        disk.put(OF, "7.seg", Bytes::from_static(b"its edit was confirmed and never written"));
-        let damaged = || ["disk-0".to_owned()].into();
-        let mut watch = SpaceWatch::default();
-        for later_ms in [0, 9_999] {
-            let now = Moment { at_ms: NOON_MS + later_ms, damaged: damaged(), ..noon_after() };
-            assert_eq!(watch.check(&snapshot(std::slice::from_ref(&disk)), LIMITS, &now), []);
-        }
-        assert_eq!(kinds(&mut watch, &disk, 10_000), [""; 0]);
-        assert_eq!(kinds(&mut watch, &disk, 11_001), ["orphan"], "on a disk that works as it should");
-    }
-
-    #[test]
-    fn a_disk_that_holds_far_more_than_is_live_is_found() {
-        let mut disk = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), [""; 0]);
-        disk.files.insert("hints/old".into(), Bytes::from(vec![0; 2_000]));
-        assert_eq!(kinds(&mut SpaceWatch::default(), &disk, 0), ["space"]);
-    }
-
-    #[test]
-    fn a_tee_file_may_stay_while_a_hold_names_its_hour_and_goes_soon_after() {
-        let hour = NOON_MS / 3_600_000;
-        let end_ms = (hour + 1) * 3_600_000 + LIMITS.tee_age_ms;
-        let tee = format!("objects/tee/{hour}-0-1.by-0.tee");
-        let held = format!("objects/holds/{NOON_MS}-17-2016-02-22-{hour}-{hour}");
-        let elsewhere = format!("objects/holds/{NOON_MS}-17-2016-02-22-{0}-{0}", hour + 1);
-        let released = format!("{held}-released");
-        let found = |looks: &[(i64, &[&String])]| {
-            let mut watch = SpaceWatch::default();
-            let mut look = |(later_ms, paths): &(i64, &[&String])| {
-                let paths = [&tee].into_iter().chain(paths.iter().copied());
-                let files = paths.map(|path| FileView::whole(path.clone(), Bytes::new())).collect();
-                let store = DiskView { name: "tee-store".into(), files };
-                let now = Moment { at_ms: end_ms + later_ms, ..noon_after() };
-                watch.check_tee(std::slice::from_ref(&store), LIMITS, |_| Excused::default(), &now).len()
-            };
-            looks.iter().map(&mut look).collect::<Vec<_>>()
-        };
-        let ms = |hours: i64| hours * 3_600_000;
-        let whole = [&held, &released];
-        assert_eq!(
-            found(&[(ms(-200), &[&held]), (ms(40), &[&held]), (ms(50), &whole), (ms(54), &whole)]),
-            [0, 0, 0, 1]
-        );
-        assert_eq!(found(&[(ms(-200), &[&elsewhere]), (ms(40), &[&elsewhere])]), [0, 1]);
-        assert_eq!(found(&[(ms(-200), &[&held]), (ms(24 * 31), &[&held])]), [0, 1], "a hold ends by itself");
-    }
-
-    const HOUR_MS: i64 = 3_600_000;
-
-    /// Looks at a file of the hour of noon at these hours after its end, and says at which it was too old. It came, as
-    /// the trace says, `came_h` after its end.
-    fn too_old_at(came_h: i64, excused_h: &[(i64, i64)], looks_ms: &[i64]) -> Vec<i64> {
-        let hour = NOON_MS / HOUR_MS;
-        let end_ms = (hour + 1) * HOUR_MS;
-        let path = format!("objects/tee/{hour}-0-1.by-0.tee");
-        let file = FileView::whole(path.clone(), Bytes::new());
-        let store = DiskView { name: "tee-store".into(), files: vec![file] };
-        let mut watch = SpaceWatch::default();
-        watch.tee_file_came("tee-store", &path, end_ms + came_h * HOUR_MS);
-        let spans = excused_h.iter().map(|(from, to)| (end_ms + from * HOUR_MS, end_ms + to * HOUR_MS));
-        let excused = Excused::of(spans);
-        let mut is_old = |later_ms: &&i64| {
-            let now = Moment { at_ms: end_ms + **later_ms, ..noon_after() };
-            !watch.check_tee(std::slice::from_ref(&store), LIMITS, |_| excused.clone(), &now).is_empty()
-        };
-        looks_ms.iter().filter(|later_ms| is_old(later_ms)).copied().collect()
-    }
-
-    #[test]
-    fn tee_files_go_after_seven_days() {
-        let age_ms = LIMITS.tee_age_ms;
-        assert_eq!(too_old_at(1, &[], &[0, age_ms, age_ms + 1]), [age_ms + 1]);
-        // One that comes a day after its hour is a slow clock's: it is as old as its coming, which the keeper sees soon.
-        let late_ms = 24 * HOUR_MS + KEEPER_SEES_WITHIN_MS + age_ms;
-        assert_eq!(too_old_at(24, &[], &[age_ms + 1, late_ms, late_ms + 1]), [late_ms + 1]);
-    }
-
-    #[test]
-    fn a_tee_file_that_its_keeper_may_first_have_seen_long_after_its_hour_is_kept_from_then() {
-        let (age_ms, seen_ms) = (LIMITS.tee_age_ms, 11 * HOUR_MS + KEEPER_SEES_WITHIN_MS);
-        assert_eq!(
-            too_old_at(11, &[], &[age_ms + 1, seen_ms + age_ms, seen_ms + age_ms + 1]),
-            [seen_ms + age_ms + 1]
-        );
-        assert_eq!(too_old_at(5, &[], &[age_ms, age_ms + 1]), [age_ms + 1], "it was surely seen in time");
-        // It came in time, and the keeper was cut off for eight hours.
-        let cut_off = [(4, 12)];
-        let seen_ms = 12 * HOUR_MS + KEEPER_SEES_WITHIN_MS - HOUR_MS;
-        let looks_ms = [age_ms + 1, seen_ms + age_ms, seen_ms + age_ms + 1];
-        assert_eq!(too_old_at(3, &cut_off, &looks_ms), [seen_ms + age_ms + 1]);
-    }
-
-    #[test]
-    fn no_tee_file_ages_while_nothing_could_let_it_go() {
-        let (age_ms, down_ms) = (LIMITS.tee_age_ms, 30 * HOUR_MS);
-        let looks_ms = [age_ms + 1, age_ms + down_ms, age_ms + down_ms + 1];
-        assert_eq!(too_old_at(1, &[(160, 190)], &looks_ms), [age_ms + down_ms + 1]);
-    }
-}
+mod tests;

@@ -1,26 +1,33 @@
-//! L1: once faults stop, backlogs drain: clients' retries, hints on ingest disks, tee files on edges whose hour is over,
-//! and uploads that were never finished.
+//! L1: once faults stop, backlogs drain: clients' retries, hints on ingest disks, tee files on edges whose hour is
+//! over, and unfinished uploads.
 //!
-//! A hint is delivered within an hour whenever both its node and its disk are there, also while faults go on elsewhere.
+//! A hint is delivered within an hour whenever both its node and its disk are up, even while faults continue
+//! elsewhere.
 //!
-//! Seen from outside: files that should be gone by then, and clients who have not been told. What a backlog holds is
-//! no matter here; that it was not lost on the way is that of I1 and I11.
+//! The check sees only files that must be gone by their deadline, and clients without an answer. It does not read the
+//! backlogs: I1 and I11 check that nothing was lost on the way.
 
-use super::Moment;
-use super::waiting::Waiting;
-use crate::excused::Excused;
+use super::CheckContext;
+use super::liveness_violation::LivenessViolation;
+use crate::excused_periods::ExcusedPeriods;
 use crate::reader::tee::parse_name;
 use crate::view::{DiskView, FileView};
 use latent_verdict::Violation;
 
-/// A client tries again for less than two hours, hints and uploads are tried every ten minutes, and a peer waits two
+/// A client retries for less than two hours, hints and uploads are retried every ten minutes, and a peer waits two
 /// hours before it uploads in its owner's place: a day is ample.
 pub const WITHIN_MS: i64 = 24 * 3_600_000;
 
-/// What is left of backlogs on `disks` (edges, ingest nodes, object stores) long after faults ended.
+/// Returns the remaining backlogs on `disks` (edges, ingest nodes, object stores) long after faults ended.
 #[must_use]
-pub fn check(disks: &[DiskView], clients_waiting: u64, faults_ended_ms: i64, now_ms: i64) -> Vec<Waiting> {
-    let past = |since_ms: i64| Waiting::past("L1", since_ms.max(faults_ended_ms), WITHIN_MS, now_ms);
+pub fn check(
+    disks: &[DiskView],
+    clients_waiting: u64,
+    faults_ended_ms: i64,
+    now_ms: i64,
+) -> Vec<LivenessViolation> {
+    let past =
+        |since_ms: i64| LivenessViolation::if_overdue("L1", since_ms.max(faults_ended_ms), WITHIN_MS, now_ms);
     let clients = past(faults_ended_ms).filter(|_| clients_waiting > 0);
     let clients =
         clients.map(|late| late.at("clients").what(format!("{clients_waiting} still wait for an answer")));
@@ -32,30 +39,37 @@ pub fn check(disks: &[DiskView], clients_waiting: u64, faults_ended_ms: i64, now
     clients.into_iter().chain(files).collect()
 }
 
-/// Hints are tried every ten minutes: while nothing keeps the two nodes apart an hour is ample.
+/// Hints are retried every ten minutes: while nothing keeps the two nodes apart, an hour is ample.
 pub const HINT_WITHIN_MS: i64 = 3_600_000;
 
-/// A hint that lies on `node` still, since `kept_ms`; `excused` says when its node or its disk was not there.
+/// Reports a hint that has been on `node` since `kept_ms` for too long; `excused` covers the time in which its node or
+/// its disk was down.
 #[must_use]
-pub fn late_hint(node: &str, path: &str, kept_ms: i64, excused: &Excused, now: &Moment) -> Option<Violation> {
-    let waits_ms = excused.available_ms(kept_ms, now.at_ms);
+pub fn late_hint(
+    node: &str,
+    path: &str,
+    kept_ms: i64,
+    excused: &ExcusedPeriods,
+    context: &CheckContext,
+) -> Option<Violation> {
+    let waits_ms = excused.available_ms(kept_ms, context.at_ms);
     (waits_ms > HINT_WITHIN_MS).then(|| {
         let detail = format!(
-            "{node}: {path} is not handed off {} min after it was kept, with nothing in the way",
+            "{node}: {path} is not handed off {} min after it was stored, with no fault to excuse it",
             waits_ms / 60_000
         );
-        let late = Violation::new("L1", "hint-late", now.stage.as_str()).of(node, 1).at(now.at_ms);
+        let late = Violation::new("L1", "hint-late", context.stage.as_str()).of(node, 1).at(context.at_ms);
         late.keys([path]).because(detail)
     })
 }
 
-/// Since when a file is a backlog, and what it waits for.
+/// Returns the time since which a file is a backlog, and a description of what it waits for.
 fn backlog(file: &FileView) -> Option<(i64, &'static str)> {
     let (dir, name) = file.path.split_once('/')?;
     match dir {
         "hints" => Some((i64::MIN, "is not handed off")),
-        "incoming" => Some((i64::MIN, "was never finished, and is still there")),
-        // One that the device cannot read stays until its time is over: I16 says when that is.
+        "incoming" => Some((i64::MIN, "is an unfinished upload")),
+        // A file that the device cannot read stays until it expires, which I16 checks.
         "tee" | "tee-peer" if !file.unreadable => {
             let (hour, _, _) = parse_name(name)?;
             let ends_ms = i64::try_from(hour).ok()?.checked_add(1)?.checked_mul(3_600_000)?;
@@ -77,53 +91,55 @@ mod tests {
         DiskView { name: name.into(), files: files.collect() }
     }
 
-    fn words(disks: &[DiskView], clients: u64, now_ms: i64) -> Vec<String> {
-        check(disks, clients, 100 * HOUR_MS, now_ms).iter().map(Waiting::to_string).collect()
+    fn messages(disks: &[DiskView], clients: u64, now_ms: i64) -> Vec<String> {
+        check(disks, clients, 100 * HOUR_MS, now_ms).iter().map(LivenessViolation::to_string).collect()
     }
 
     #[test]
-    fn what_is_left_of_each_backlog_a_day_after_faults_is_named() {
+    fn each_remaining_backlog_is_reported_a_day_after_faults() {
         let disks = [
             disk("ingest-1", &["hints/3-7"]),
             disk("edge-1", &["tee/99-0-1.tee", "tee-peer/98-1-1.tee", "boot", "gaps/gaps"]),
             disk("dc-1", &["incoming/5", "objects/catalogs/1-a.json"]),
         ];
         let after = 124 * HOUR_MS;
-        assert_eq!(words(&disks, 2, after), [""; 0], "they have until then");
+        assert_eq!(messages(&disks, 2, after), [""; 0], "before the deadline");
         let expected = [
             "L1 clients 2 still wait for an answer",
             "L1 ingest-1 hints/3-7 is not handed off",
             "L1 edge-1 tee/99-0-1.tee is not in the tee store",
             "L1 edge-1 tee-peer/98-1-1.tee is not in the tee store",
-            "L1 dc-1 incoming/5 was never finished, and is still there",
+            "L1 dc-1 incoming/5 is an unfinished upload",
         ];
-        assert_eq!(words(&disks, 2, after + 1), expected);
+        assert_eq!(messages(&disks, 2, after + 1), expected);
     }
 
     #[test]
-    fn a_tee_file_that_cannot_be_read_waits_for_its_disk() {
+    fn an_unreadable_tee_file_is_not_a_backlog() {
         let mut edge = disk("edge-1", &["tee/99-0-1.tee"]);
         edge.files[0].unreadable = true;
-        assert_eq!(words(&[edge], 0, 200 * HOUR_MS), [""; 0]);
+        assert_eq!(messages(&[edge], 0, 200 * HOUR_MS), [""; 0]);
     }
 
     #[test]
-    fn a_hint_is_late_after_an_hour_in_which_its_node_and_its_disk_were_there() {
+    fn a_hint_is_late_after_an_hour_with_its_node_and_its_disk_up() {
         let late = |excused_min: &[(i64, i64)], later_ms: i64| {
-            let now = Moment { at_ms: later_ms, ..crate::invariants::noon_after() };
-            let excused = Excused::of(excused_min.iter().map(|(from, to)| (from * 60_000, to * 60_000)));
-            late_hint("ingest-1", "hints/3-7", 0, &excused, &now).map(|late| late.detail)
+            let context = CheckContext { at_ms: later_ms, ..crate::invariants::noon_context() };
+            let excused =
+                ExcusedPeriods::of(excused_min.iter().map(|(from, to)| (from * 60_000, to * 60_000)));
+            late_hint("ingest-1", "hints/3-7", 0, &excused, &context).map(|late| late.detail)
         };
         assert_eq!((late(&[], HOUR_MS), late(&[(10, 90)], 2 * HOUR_MS)), (None, None));
-        let said = "ingest-1: hints/3-7 is not handed off 120 min after it was kept, with nothing in the way";
-        assert_eq!(late(&[], 2 * HOUR_MS).as_deref(), Some(said));
+        let expected =
+            "ingest-1: hints/3-7 is not handed off 120 min after it was stored, with no fault to excuse it";
+        assert_eq!(late(&[], 2 * HOUR_MS).as_deref(), Some(expected));
         assert!(late(&[(10, 90)], 140 * 60_000 + 1).is_some(), "the excuse has ended");
     }
 
     #[test]
-    fn drained_backlogs_pass_and_so_does_a_file_whose_hour_was_over_later() {
+    fn drained_backlogs_and_files_of_later_hours_pass() {
         let disks = [disk("ingest-1", &[]), disk("edge-1", &["tee/110-0-1.tee"])];
-        assert_eq!(words(&disks, 0, 135 * HOUR_MS), [""; 0]);
-        assert_eq!(words(&disks, 0, 135 * HOUR_MS + 1).len(), 1, "a day after the end of its hour");
+        assert_eq!(messages(&disks, 0, 135 * HOUR_MS), [""; 0]);
+        assert_eq!(messages(&disks, 0, 135 * HOUR_MS + 1).len(), 1, "a day after the end of its hour");
     }
 }

@@ -1,36 +1,41 @@
 //! L3: once faults stop, the daily backup completes in every data center.
 //!
-//! Judged by the catalogs, which are written last. Backups at longer intervals than a day are held to their interval by
-//! I10 alone.
+//! The check reads the catalogs, which are written last. I10 alone checks backups with intervals longer than a day.
 
-use super::waiting::Waiting;
-use crate::backup::Objects;
+use super::liveness_violation::LivenessViolation;
+use crate::backup::ObjectStoreView;
 use crate::view::DiskView;
 
-/// What taking a backup may last on top of the interval; a failed one is tried again after half an hour.
+/// Time for taking a backup on top of the interval; a failed one is retried after half an hour.
 pub const SLACK_MS: i64 = 3 * 3_600_000;
-/// The longest interval of a daily backup.
+/// Longest interval of a daily backup.
 pub const DAILY_MS: i64 = 24 * 3_600_000;
-/// How far the clock that dates catalogs may be off.
+/// Maximal error of the clock that dates catalogs.
 const SKEW_MS: i64 = 1_000;
 
-/// How long after faults ended each data center must have a new backup; `None` if backups are not daily.
+/// Returns the time after the end of faults within which each data center must have a new backup; `None` if backups
+/// are not daily.
 #[must_use]
 pub fn within_ms(interval_ms: i64) -> Option<i64> {
     (interval_ms <= DAILY_MS).then(|| interval_ms + SLACK_MS)
 }
 
-/// Data centers without a backup that was taken since faults ended.
+/// Reports the data centers without a backup taken since faults ended.
 #[must_use]
-pub fn check(stores: &[DiskView], interval_ms: i64, faults_ended_ms: i64, now_ms: i64) -> Vec<Waiting> {
+pub fn check(
+    stores: &[DiskView],
+    interval_ms: i64,
+    faults_ended_ms: i64,
+    now_ms: i64,
+) -> Vec<LivenessViolation> {
     let Some(within_ms) = within_ms(interval_ms) else { return Vec::new() };
     let late = |store: &DiskView| {
-        let (catalogs, _) = Objects::of(store).catalogs();
+        let (catalogs, _) = ObjectStoreView::of(store).catalogs();
         let newest_ms = catalogs.iter().map(|catalog| catalog.taken_ms).max();
         if newest_ms.is_some_and(|newest_ms| newest_ms >= faults_ended_ms - SKEW_MS) {
             return None;
         }
-        let late = Waiting::past("L3", faults_ended_ms, within_ms, now_ms)?;
+        let late = LivenessViolation::if_overdue("L3", faults_ended_ms, within_ms, now_ms)?;
         Some(late.at(&store.name).what("has no backup that was taken since faults ended"))
     };
     stores.iter().filter_map(late).collect()
@@ -40,33 +45,39 @@ pub fn check(stores: &[DiskView], interval_ms: i64, faults_ended_ms: i64, now_ms
 mod tests {
     use super::*;
     use crate::identity::ProjectDay;
-    use crate::testing::{self, DAY, NOON_MS, Rec, Store};
+    use crate::test_support::{self, DAY, NOON_MS, TestRecord, TestStore};
 
     const HOUR_MS: i64 = 3_600_000;
 
     fn store(position_ms: i64) -> DiskView {
-        let of = ProjectDay { project: 17, day: DAY };
-        let file = testing::compacted(of, 3, vec![Rec::new("a", "i1", NOON_MS)]);
-        Store::default().with_backup(position_ms, &[(of, vec![(file, 1)])]).view("dc-1")
+        let project_day = ProjectDay { project: 17, day: DAY };
+        let file = test_support::compacted(project_day, 3, vec![TestRecord::new("a", "i1", NOON_MS)]);
+        TestStore::default().with_backup(position_ms, &[(project_day, vec![(file, 1)])]).view("dc-1")
     }
 
-    fn words(stores: &[DiskView], interval_ms: i64, later_ms: i64) -> Vec<String> {
-        check(stores, interval_ms, NOON_MS, NOON_MS + later_ms).iter().map(Waiting::to_string).collect()
+    fn messages(stores: &[DiskView], interval_ms: i64, later_ms: i64) -> Vec<String> {
+        check(stores, interval_ms, NOON_MS, NOON_MS + later_ms)
+            .iter()
+            .map(LivenessViolation::to_string)
+            .collect()
     }
 
     #[test]
-    fn a_data_center_without_a_backup_since_is_named_and_one_with_it_is_not() {
+    fn a_data_center_without_a_new_backup_is_reported() {
         let old = store(NOON_MS - HOUR_MS);
         let due_ms = 27 * HOUR_MS;
-        assert_eq!(words(std::slice::from_ref(&old), DAILY_MS, due_ms), [""; 0]);
-        let late = words(&[old], DAILY_MS, due_ms + 1);
+        assert_eq!(messages(std::slice::from_ref(&old), DAILY_MS, due_ms), [""; 0]);
+        let late = messages(&[old], DAILY_MS, due_ms + 1);
         assert_eq!(late, ["L3 dc-1 has no backup that was taken since faults ended"]);
-        assert_eq!(words(&[store(NOON_MS + 20 * HOUR_MS)], DAILY_MS, due_ms + 1), [""; 0]);
-        assert_eq!(words(&[DiskView { name: "dc-2".into(), files: vec![] }], DAILY_MS, due_ms + 1).len(), 1);
+        assert_eq!(messages(&[store(NOON_MS + 20 * HOUR_MS)], DAILY_MS, due_ms + 1), [""; 0]);
+        assert_eq!(
+            messages(&[DiskView { name: "dc-2".into(), files: vec![] }], DAILY_MS, due_ms + 1).len(),
+            1
+        );
     }
 
     #[test]
     fn a_weekly_backup_is_not_daily() {
-        assert_eq!(words(&[store(NOON_MS - HOUR_MS)], 7 * DAILY_MS, 48 * HOUR_MS), [""; 0]);
+        assert_eq!(messages(&[store(NOON_MS - HOUR_MS)], 7 * DAILY_MS, 48 * HOUR_MS), [""; 0]);
     }
 }

@@ -1,30 +1,30 @@
-//! L4: once faults stop, a recovery or replay that was begun ends.
+//! L4: once faults stop, every started recovery or replay ends.
 //!
-//! Whether what it brought is right is for the audit and the other invariants; here it only has to come to an end. One
-//! whose process died has not ended: somebody must run it again.
+//! The audit and the other invariants check its result; here it only has to end. A recovery whose process crashed has
+//! not ended: an operator must run it again.
 
-use super::waiting::Waiting;
+use super::liveness_violation::LivenessViolation;
 
-/// Reading the tee is tried for two hours at most, each day is written a few times: half a day is ample.
+/// Reading the tee is retried for two hours at most, and each day is written a few times: half a day is ample.
 pub const WITHIN_MS: i64 = 12 * 3_600_000;
 
-/// A recovery that was begun and has not ended.
+/// A recovery that has started and not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begun {
-    /// The node that runs it.
+pub struct UnfinishedRecovery {
+    /// Node that runs it.
     pub node: String,
-    /// When, milliseconds since 1970.
+    /// Start time, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
-/// Recoveries that are not through.
+/// Reports the recoveries that have not ended in time.
 #[must_use]
-pub fn check(begun: &[Begun], faults_ended_ms: i64, now_ms: i64) -> Vec<Waiting> {
-    let late = |one: &Begun| {
-        let late = Waiting::past("L4", one.at_ms.max(faults_ended_ms), WITHIN_MS, now_ms)?;
-        Some(late.at(&one.node).what("began a recovery that has not ended"))
+pub fn check(unfinished: &[UnfinishedRecovery], faults_ended_ms: i64, now_ms: i64) -> Vec<LivenessViolation> {
+    let late = |one: &UnfinishedRecovery| {
+        let late = LivenessViolation::if_overdue("L4", one.at_ms.max(faults_ended_ms), WITHIN_MS, now_ms)?;
+        Some(late.at(&one.node).what("started a recovery that has not ended"))
     };
-    begun.iter().filter_map(late).collect()
+    unfinished.iter().filter_map(late).collect()
 }
 
 #[cfg(test)]
@@ -32,13 +32,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recovery_that_does_not_end_is_named_half_a_day_after_it_began_or_faults_ended() {
-        let begun = |at_ms| [Begun { node: "operator".into(), at_ms }];
-        assert_eq!(check(&begun(5), 10, 10 + WITHIN_MS), []);
-        let late = check(&begun(5), 10, 11 + WITHIN_MS);
-        assert_eq!(late[0].to_string(), "L4 operator began a recovery that has not ended");
+    fn an_unfinished_recovery_is_reported_half_a_day_after_its_start_or_the_end_of_faults() {
+        let unfinished = |at_ms| [UnfinishedRecovery { node: "operator".into(), at_ms }];
+        assert_eq!(check(&unfinished(5), 10, 10 + WITHIN_MS), []);
+        let late = check(&unfinished(5), 10, 11 + WITHIN_MS);
+        assert_eq!(late[0].to_string(), "L4 operator started a recovery that has not ended");
         assert_eq!(late[0].since_ms, 10);
-        assert_eq!(check(&begun(20), 10, 20 + WITHIN_MS), []);
+        assert_eq!(check(&unfinished(20), 10, 20 + WITHIN_MS), []);
         assert_eq!(check(&[], 10, 99 + WITHIN_MS), [], "all have ended");
     }
 }

@@ -1,114 +1,131 @@
-//! L5: a divergence of copies that was there when faults ended is alarmed, or gone, within its time.
+//! L5: a divergence of replicas that existed when faults ended is alarmed or gone within its time.
 //!
-//! Copies are compared at the cut of that moment, so that what came in later makes no difference; a copy that does not
-//! read differs too. An alarm counts from the end of faults on: whoever compares each night says it again while it is
-//! so. Not judged are files of which a planned fault took bytes and which nobody has read since: copies are compared by
-//! digests that their disks remember, so such damage is found when the file is read next, whenever that is.
+//! Replicas are compared at the cut of that moment, so that later arrivals do not matter; an unreadable replica
+//! differs too. Only alarms after the end of faults count: the nightly comparison repeats its alarm while the
+//! divergence lasts. Files with bytes destroyed by a planned fault that no process has read since are excluded:
+//! replicas are compared by digests cached on their disks, so such damage is found at the next read of the file, at
+//! any later time.
 
-use super::waiting::Waiting;
-use super::{Moment, i6_replicas};
+use super::liveness_violation::LivenessViolation;
+use super::{CheckContext, i6_replicas};
 use crate::identity::ProjectDay;
-use crate::snapshot::Snapshot;
+use crate::snapshot::ClusterSnapshot;
 use std::collections::BTreeSet;
 
-/// Copies are compared six hours after each midnight of their project, which is at most 25 h away; the alarm is heard at
-/// the first or second try.
+/// Replicas are compared six hours after each midnight of their project, which is at most 25 h away; the alarm arrives
+/// at the first or second try.
 pub const WITHIN_MS: i64 = 26 * 3_600_000;
-/// What was under way when faults ended belongs to no copy yet.
+/// Requests in flight when faults ended are in no replica yet.
 const CUT_SLACK_MS: i64 = 10 * 60_000;
 
-/// Days whose copies differed when faults ended.
+/// Days whose replicas differed when faults ended.
 #[derive(Clone, Debug, Default)]
-pub struct Divergence {
+pub struct ReplicaDivergence {
     at_ms: i64,
     days: BTreeSet<ProjectDay>,
 }
 
-impl Divergence {
-    /// Compares the copies in the moment in which faults end.
+impl ReplicaDivergence {
+    /// Compares the replicas at the end of faults.
     #[must_use]
-    pub fn at_end_of_faults(snapshot: &Snapshot, now: &Moment) -> Divergence {
-        let days = differing(snapshot, now.at_ms - CUT_SLACK_MS, now);
-        Divergence { at_ms: now.at_ms, days }
+    pub fn at_end_of_faults(snapshot: &ClusterSnapshot, context: &CheckContext) -> ReplicaDivergence {
+        let days = differing(snapshot, context.at_ms - CUT_SLACK_MS, context);
+        ReplicaDivergence { at_ms: context.at_ms, days }
     }
 
-    /// Days that still differ and of which nobody was told; `alarmed` are those of alarms since faults ended.
+    /// Returns the days that still differ without an alarm; `alarmed` are the days of alarms since faults ended.
     #[must_use]
-    pub fn waiting(&self, alarmed: &BTreeSet<ProjectDay>, snapshot: &Snapshot, now: &Moment) -> Vec<Waiting> {
-        let Some(late) = Waiting::past("L5", self.at_ms, WITHIN_MS, now.at_ms) else { return Vec::new() };
-        // At both cuts: an event that one copy has only as it was sent again, later, is in all of them.
-        let still = differing(snapshot, self.at_ms - CUT_SLACK_MS, now);
-        let today = differing(snapshot, now.at_ms - CUT_SLACK_MS, now);
+    pub fn waiting(
+        &self,
+        alarmed: &BTreeSet<ProjectDay>,
+        snapshot: &ClusterSnapshot,
+        context: &CheckContext,
+    ) -> Vec<LivenessViolation> {
+        let Some(late) = LivenessViolation::if_overdue("L5", self.at_ms, WITHIN_MS, context.at_ms) else {
+            return Vec::new();
+        };
+        // Both cuts must differ: an event that one replica holds only from a later retry is in all of them.
+        let still = differing(snapshot, self.at_ms - CUT_SLACK_MS, context);
+        let today = differing(snapshot, context.at_ms - CUT_SLACK_MS, context);
         let still: BTreeSet<ProjectDay> = still.intersection(&today).copied().collect();
-        let unheard = self.days.intersection(&still).filter(|of| !alarmed.contains(of));
-        unheard.map(|of| late.clone().of(*of).what("has copies that differ, and no alarm said so")).collect()
+        let unalarmed = self.days.intersection(&still).filter(|project_day| !alarmed.contains(project_day));
+        unalarmed
+            .map(|project_day| {
+                late.clone().of(*project_day).what("has replicas that differ without an alarm")
+            })
+            .collect()
     }
 }
 
-fn differing(snapshot: &Snapshot, cut_ms: i64, now: &Moment) -> BTreeSet<ProjectDay> {
-    let unread = snapshot.unexcused(now).map(|problem| problem.of);
-    i6_replicas::differing(snapshot, cut_ms, now).into_iter().chain(unread).collect()
+fn differing(snapshot: &ClusterSnapshot, cut_ms: i64, context: &CheckContext) -> BTreeSet<ProjectDay> {
+    let unread = snapshot.unexcused_problems(context).map(|problem| problem.project_day);
+    i6_replicas::differing(snapshot, cut_ms, context).into_iter().chain(unread).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invariants::noon_after;
-    use crate::testing::{DAY, Disk, NOON_MS, Rec, snapshot};
+    use crate::invariants::noon_context;
+    use crate::test_support::{DAY, NOON_MS, TestDisk, TestRecord, snapshot};
 
-    const OF: ProjectDay = ProjectDay { project: 17, day: DAY };
+    const PROJECT_DAY: ProjectDay = ProjectDay { project: 17, day: DAY };
 
-    fn recs(ids: &[&str]) -> Vec<Rec> {
-        ids.iter().map(|id| Rec::new("a", id, NOON_MS)).collect()
+    fn recs(ids: &[&str]) -> Vec<TestRecord> {
+        ids.iter().map(|id| TestRecord::new("a", id, NOON_MS)).collect()
     }
 
-    fn two(first: &[&str], second: &[&str]) -> Snapshot {
-        snapshot(&[first, second].map(|ids| Disk::default().with_day(OF, &recs(ids))))
+    fn two(first: &[&str], second: &[&str]) -> ClusterSnapshot {
+        snapshot(&[first, second].map(|ids| TestDisk::default().with_day(PROJECT_DAY, &recs(ids))))
     }
 
-    fn words(then: &Snapshot, after: &Snapshot, alarmed: &[ProjectDay], later_ms: i64) -> Vec<String> {
-        let ended = noon_after();
-        let now = Moment { at_ms: ended.at_ms + later_ms, ..noon_after() };
-        let divergence = Divergence::at_end_of_faults(then, &ended);
-        let waiting = divergence.waiting(&alarmed.iter().copied().collect(), after, &now);
-        waiting.iter().map(Waiting::to_string).collect()
+    fn messages(
+        then: &ClusterSnapshot,
+        after: &ClusterSnapshot,
+        alarmed: &[ProjectDay],
+        later_ms: i64,
+    ) -> Vec<String> {
+        let ended = noon_context();
+        let context = CheckContext { at_ms: ended.at_ms + later_ms, ..noon_context() };
+        let divergence = ReplicaDivergence::at_end_of_faults(then, &ended);
+        let waiting = divergence.waiting(&alarmed.iter().copied().collect(), after, &context);
+        waiting.iter().map(LivenessViolation::to_string).collect()
     }
 
     #[test]
-    fn copies_that_differ_unheard_are_named_and_equal_ones_pass() {
+    fn differing_replicas_without_an_alarm_are_reported() {
         let (differ, equal) = (two(&["i1", "i2"], &["i1"]), two(&["i1", "i2"], &["i1", "i2"]));
-        let late = words(&differ, &differ, &[], WITHIN_MS + 1);
-        assert_eq!(late, ["L5 p17 2016-02-22 has copies that differ, and no alarm said so"]);
-        assert_eq!(words(&differ, &differ, &[], WITHIN_MS), [""; 0], "there is time left");
-        assert_eq!(words(&differ, &differ, &[OF], WITHIN_MS + 1), [""; 0], "it was alarmed");
-        assert_eq!(words(&differ, &equal, &[], WITHIN_MS + 1), [""; 0], "it is gone");
-        assert_eq!(words(&equal, &differ, &[], WITHIN_MS + 1), [""; 0], "it came later");
+        let late = messages(&differ, &differ, &[], WITHIN_MS + 1);
+        assert_eq!(late, ["L5 p17 2016-02-22 has replicas that differ without an alarm"]);
+        assert_eq!(messages(&differ, &differ, &[], WITHIN_MS), [""; 0], "there is time left");
+        assert_eq!(messages(&differ, &differ, &[PROJECT_DAY], WITHIN_MS + 1), [""; 0], "an alarm was raised");
+        assert_eq!(messages(&differ, &equal, &[], WITHIN_MS + 1), [""; 0], "it is gone");
+        assert_eq!(messages(&equal, &differ, &[], WITHIN_MS + 1), [""; 0], "it diverged later");
     }
 
     #[test]
-    fn a_copy_that_has_an_event_only_as_it_was_sent_again_later_does_not_differ_any_more() {
-        let ended = noon_after();
-        let first = Disk::default().with_day(OF, &[Rec::new("a", "i1", NOON_MS)]);
-        let again = Rec { arrived_ms: ended.at_ms + 1_000, ..Rec::new("a", "i1", NOON_MS) };
-        let then = snapshot(&[first.clone(), Disk::default().with_day(OF, &[])]);
-        let after = snapshot(&[first, Disk::default().with_day(OF, &[again])]);
-        assert_eq!(words(&then, &after, &[], WITHIN_MS + 1), [""; 0]);
+    fn a_replica_that_holds_an_event_only_from_a_later_retry_does_not_differ() {
+        let ended = noon_context();
+        let first = TestDisk::default().with_day(PROJECT_DAY, &[TestRecord::new("a", "i1", NOON_MS)]);
+        let again = TestRecord { arrived_ms: ended.at_ms + 1_000, ..TestRecord::new("a", "i1", NOON_MS) };
+        let then = snapshot(&[first.clone(), TestDisk::default().with_day(PROJECT_DAY, &[])]);
+        let after = snapshot(&[first, TestDisk::default().with_day(PROJECT_DAY, &[again])]);
+        assert_eq!(messages(&then, &after, &[], WITHIN_MS + 1), [""; 0]);
     }
 
     #[test]
-    fn a_copy_that_does_not_read_differs_unless_a_planned_fault_took_its_bytes() {
-        let whole = Disk::default().with_day(OF, &recs(&["i1"]));
-        let mut rotten = whole.clone();
-        rotten.put(OF, "1.seg", bytes::Bytes::from_static(&[7; 40]));
-        let late = |copy: &Disk| {
+    fn an_unreadable_replica_differs_unless_a_planned_fault_destroyed_its_bytes() {
+        let whole = TestDisk::default().with_day(PROJECT_DAY, &recs(&["i1"]));
+        let mut corrupt = whole.clone();
+        corrupt.put(PROJECT_DAY, "1.seg", bytes::Bytes::from_static(&[7; 40]));
+        let late = |copy: &TestDisk| {
             let snapshot = snapshot(&[whole.clone(), copy.clone()]);
-            let ended = Moment { damaged: ["disk-1".to_owned()].into(), ..noon_after() };
-            let now = Moment { at_ms: ended.at_ms + WITHIN_MS + 1, ..ended.clone() };
-            let divergence = Divergence::at_end_of_faults(&snapshot, &ended);
-            divergence.waiting(&BTreeSet::new(), &snapshot, &now).len()
+            let ended = CheckContext { damaged_disks: ["disk-1".to_owned()].into(), ..noon_context() };
+            let context = CheckContext { at_ms: ended.at_ms + WITHIN_MS + 1, ..ended.clone() };
+            let divergence = ReplicaDivergence::at_end_of_faults(&snapshot, &ended);
+            divergence.waiting(&BTreeSet::new(), &snapshot, &context).len()
         };
-        assert_eq!(late(&rotten), 1, "no fault struck this file");
-        rotten.harm(OF, "1.seg");
-        assert_eq!(late(&rotten), 0);
+        assert_eq!(late(&corrupt), 1, "no fault corrupted this file");
+        corrupt.mark_corrupted(PROJECT_DAY, "1.seg");
+        assert_eq!(late(&corrupt), 0);
     }
 }

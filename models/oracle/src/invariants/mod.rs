@@ -1,139 +1,140 @@
-//! What must hold, one file each.
+//! The invariants, one file each.
 //!
-//! Every check returns what it found, worst first or not: it never stops at the first breach, and never repairs.
-//! A violation concerns one project's day and one way of being wrong, however many events are behind it.
+//! Every check returns all violations that it finds: it never stops at the first one, and never repairs. A violation
+//! covers one project-day and one kind, with the number of affected events.
 
-mod aside;
 pub mod i10_backup;
 pub mod i11_tee;
 pub mod i12_drill;
 pub mod i14_answers;
 pub mod i16_space;
 pub mod i1_readable;
-pub mod i2_sent;
-pub mod i3_once;
-pub mod i4_right_day;
+pub mod i2_provenance;
+pub mod i3_duplicates;
+pub mod i4_day_sets;
 pub mod i5_content;
 pub mod i6_replicas;
-pub mod i7_durable;
+pub mod i7_durability;
 pub mod i8_compaction;
 pub mod i9_manifests;
-pub mod judge;
+pub mod incremental;
 pub mod l1_backlogs;
-pub mod l2_compacted;
-pub mod l2_nightly;
+pub mod l2_compaction;
+pub mod l2_nightly_compaction;
 pub mod l3_backup;
 pub mod l4_recovery;
-pub mod l5_compared;
 pub mod l5_divergence;
-pub mod waiting;
+pub mod l5_nightly_comparison;
+pub mod liveness_violation;
+mod quarantine;
 
-use crate::content::Kept;
-use crate::day::day_text;
-use crate::identity::{Content, Key, ProjectDay};
-use crate::ledger::{Entry, LedgerDay};
-use crate::sight::Held;
+use crate::content::DedupedEvent;
+use crate::day::format_day;
+use crate::identity::{DedupKey, EventDigest, ProjectDay};
+use crate::ledger::{LedgerDay, LedgerEntry};
+use crate::read_view::ReplicatedEvent;
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-/// When and under which circumstances something is checked.
+/// Time and circumstances of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Now, by the world's clock.
+pub struct CheckContext {
+    /// Current time, by the world's clock.
     pub at_ms: i64,
-    /// Where in the system's life: a fixed word such as `day-end` or `after-healing`, part of fingerprints.
+    /// Stage of the run: a fixed word such as `day-end` or `after-healing`, part of fingerprints.
     pub stage: String,
-    /// Requests acknowledged before this are judged; later ones may still be on their way.
+    /// Requests acknowledged before this time are checked; later ones may still be in flight.
     pub settled_before_ms: i64,
-    /// Faults are at work or not yet repaired: events on too few disks may be theirs.
+    /// Faults are active or not yet repaired: they may explain events on too few disks.
     pub faults_active: bool,
-    /// How many replays were begun so far: each may bring one more raw copy of an event.
+    /// Number of replays started so far: each may add one raw copy of an event.
     pub replays: u32,
-    /// Disks of which planned faults changed or took bytes that were durable: what is gone there, or moved back, is the
-    /// device's doing, before healing and after it. What is there and does not read is so only if faults struck that file
-    /// ([`crate::FileView::harmed`]).
-    pub damaged: BTreeSet<String>,
+    /// Disks with durable bytes corrupted or destroyed by planned faults. Data that is missing or moved back there is
+    /// the device's fault, before healing and after it. An unreadable file is excused only if a fault corrupted that
+    /// file ([`crate::FileView::corrupted`]).
+    pub damaged_disks: BTreeSet<String>,
 }
 
-impl Moment {
-    /// Whether planned faults took durable bytes from this disk.
+impl CheckContext {
+    /// Whether planned faults destroyed durable bytes of this disk.
     #[must_use]
     pub fn is_damaged(&self, disk: &str) -> bool {
-        self.damaged.contains(disk)
+        self.damaged_disks.contains(disk)
     }
 }
 
-/// Breaches of one invariant, gathered by project, day and kind.
-pub(crate) struct Tally<'a> {
+/// Violations of one invariant, grouped by project-day and kind.
+pub(crate) struct ViolationAccumulator<'a> {
     invariant: &'static str,
-    now: &'a Moment,
+    context: &'a CheckContext,
     found: BTreeMap<(ProjectDay, &'static str), (u64, Vec<String>)>,
 }
 
-impl<'a> Tally<'a> {
-    pub(crate) fn new(invariant: &'static str, now: &'a Moment) -> Tally<'a> {
-        Tally { invariant, now, found: BTreeMap::new() }
+impl<'a> ViolationAccumulator<'a> {
+    pub(crate) fn new(invariant: &'static str, context: &'a CheckContext) -> ViolationAccumulator<'a> {
+        ViolationAccumulator { invariant, context, found: BTreeMap::new() }
     }
 
-    /// `items` more of a kind; `key` names one of them.
-    pub(crate) fn add(&mut self, of: ProjectDay, kind: &'static str, items: u64, key: impl Display) {
+    /// Adds `items` of a kind; `key` names one of them.
+    pub(crate) fn add(&mut self, project_day: ProjectDay, kind: &'static str, items: u64, key: impl Display) {
         if items == 0 {
             return;
         }
-        let (count, keys) = self.found.entry((of, kind)).or_default();
+        let (count, keys) = self.found.entry((project_day, kind)).or_default();
         *count += items;
         if keys.len() < Violation::KEYS {
             keys.push(key.to_string());
         }
     }
 
-    /// The violations: `explain` says for each kind whether its items are gone, and what was found.
+    /// Returns the violations. For each kind, `explain` returns whether its items are lost, and a description.
     pub(crate) fn finish(
         self,
         explain: impl Fn(ProjectDay, &'static str, u64) -> (bool, String),
     ) -> Vec<Violation> {
-        let Tally { invariant, now, found } = self;
-        let violation = |((of, kind), (items, keys)): ((ProjectDay, &'static str), (u64, Vec<String>))| {
-            let (loses, detail) = explain(of, kind, items);
-            Violation { loses_items: loses, ..violation(invariant, kind, now, of, items) }
-                .keys(keys)
-                .because(detail)
-        };
+        let ViolationAccumulator { invariant, context, found } = self;
+        let violation =
+            |((project_day, kind), (items, keys)): ((ProjectDay, &'static str), (u64, Vec<String>))| {
+                let (loses, detail) = explain(project_day, kind, items);
+                Violation { loses_items: loses, ..violation(invariant, kind, context, project_day, items) }
+                    .keys(keys)
+                    .because(detail)
+            };
         found.into_iter().map(violation).collect()
     }
 }
 
-/// `1 event`, `3 events`: a shrunk case loses one, and says so in a person's grammar.
-pub(crate) fn count(items: u64, one: &str, many: &str) -> String {
+/// Formats `1 event` or `3 events`.
+pub(crate) fn pluralize(items: u64, one: &str, many: &str) -> String {
     format!("{items} {}", if items == 1 { one } else { many })
 }
 
 pub(crate) fn violation(
     invariant: &'static str,
     kind: &str,
-    now: &Moment,
-    of: ProjectDay,
+    context: &CheckContext,
+    project_day: ProjectDay,
     items: u64,
 ) -> Violation {
-    Violation::new(invariant, kind, now.stage.as_str())
-        .of(format!("p{}", of.project), items)
-        .on(day_text(of.day))
-        .at(now.at_ms)
+    Violation::new(invariant, kind, context.stage.as_str())
+        .of(format!("p{}", project_day.project), items)
+        .on(format_day(project_day.day))
+        .at(context.at_ms)
 }
 
-/// Something that has a key, or none but its content.
-pub(crate) trait Event {
-    fn key(&self) -> Key;
-    fn content(&self) -> Content;
+/// An event that is identified by its key, or by its content alone.
+pub(crate) trait IdentifiedEvent {
+    fn key(&self) -> DedupKey;
+    fn content(&self) -> EventDigest;
     fn is_anonymous(&self) -> bool;
 }
 
-impl Event for Held {
-    fn key(&self) -> Key {
+impl IdentifiedEvent for ReplicatedEvent {
+    fn key(&self) -> DedupKey {
         self.key
     }
-    fn content(&self) -> Content {
+    fn content(&self) -> EventDigest {
         self.content
     }
     fn is_anonymous(&self) -> bool {
@@ -141,11 +142,11 @@ impl Event for Held {
     }
 }
 
-impl Event for Kept {
-    fn key(&self) -> Key {
+impl IdentifiedEvent for DedupedEvent {
+    fn key(&self) -> DedupKey {
         self.key
     }
-    fn content(&self) -> Content {
+    fn content(&self) -> EventDigest {
         self.content
     }
     fn is_anonymous(&self) -> bool {
@@ -153,32 +154,32 @@ impl Event for Kept {
     }
 }
 
-/// Walks a day's keyed events as clients know them and as they are stored, side by side, in order of their keys.
-pub(crate) fn join<'a, T: Event>(
+/// Merge-joins a day's sent events with its stored events, in order of their keys.
+pub(crate) fn merge_join<'a, T: IdentifiedEvent>(
     day: Option<&'a LedgerDay>,
     stored: &'a [T],
-    mut each: impl FnMut(Key, Option<&'a Entry>, Option<&'a T>),
+    mut each: impl FnMut(DedupKey, Option<&'a LedgerEntry>, Option<&'a T>),
 ) {
     let mut sent = day.into_iter().flat_map(|day| &day.keyed).peekable();
     for one in stored.iter().filter(|one| !one.is_anonymous()) {
         while let Some((key, entry)) = sent.next_if(|(key, _)| **key < one.key().0) {
-            each(Key(*key), Some(entry), None);
+            each(DedupKey(*key), Some(entry), None);
         }
         let entry = sent.next_if(|(key, _)| **key == one.key().0).map(|(_, entry)| entry);
         each(one.key(), entry, Some(one));
     }
-    sent.for_each(|(key, entry)| each(Key(*key), Some(entry), None));
+    sent.for_each(|(key, entry)| each(DedupKey(*key), Some(entry), None));
 }
 
 #[cfg(test)]
-pub(crate) fn noon_after() -> Moment {
-    let at_ms = crate::testing::NOON_MS + 86_400_000;
-    let (stage, damaged) = ("test".into(), BTreeSet::new());
-    Moment { at_ms, stage, settled_before_ms: at_ms, faults_active: false, replays: 0, damaged }
+pub(crate) fn noon_context() -> CheckContext {
+    let at_ms = crate::test_support::NOON_MS + 86_400_000;
+    let (stage, damaged_disks) = ("test".into(), BTreeSet::new());
+    CheckContext { at_ms, stage, settled_before_ms: at_ms, faults_active: false, replays: 0, damaged_disks }
 }
 
-/// What a violation says, in short, for tests.
+/// Returns kind, subject, item count and loss of each violation.
 #[cfg(test)]
-pub(crate) fn short(violations: &[Violation]) -> Vec<(String, String, u64, bool)> {
+pub(crate) fn summaries(violations: &[Violation]) -> Vec<(String, String, u64, bool)> {
     violations.iter().map(|v| (v.kind.clone(), v.subject.clone(), v.items, v.loses_items)).collect()
 }

@@ -1,49 +1,59 @@
-//! What the ledger keeps of one event: as little as it can, since a run holds a hundred thousand of them.
+//! Ledger entry of one event, kept small because a run holds a hundred thousand of them.
 
-/// All that clients sent and heard of one event: one key, or one content without identity, of one project's day.
+/// Everything that clients sent and were told of one event: one key, or one content without identity, of one
+/// project-day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// The first content that was sent; others stand in the day's own list.
+pub(crate) struct LedgerEntry {
+    /// First content sent; further ones are in [`super::LedgerDay::other_contents`].
     pub content: u128,
-    /// When it was acknowledged first (without identity: last), by the world's clock; [`NEVER`] if it was not.
+    /// Time of the first acknowledgement (without identity: of the last), by the world's clock; [`NEVER`] if there is
+    /// none.
     pub acked_at_ms: i64,
-    /// How often it was sent, retries and re-uploads included.
+    /// Number of sends, retries and re-uploads included.
     pub sends: u16,
-    /// How many of these were acknowledged.
+    /// Number of acknowledged sends.
     pub acks: u16,
-    /// How many of these were refused for good.
+    /// Number of permanently refused sends.
     pub rejections: u16,
-    /// A reader surely saw it, acknowledged or not: it may not vanish.
-    pub seen: bool,
-    /// A client sent it for the last time, and had no answer.
+    /// Every reader saw it, acknowledged or not: it must not vanish.
+    pub observed: bool,
+    /// A client sent it for the last time and got no answer.
     pub given_up: bool,
 }
 
 /// No acknowledgement yet.
 pub(crate) const NEVER: i64 = i64::MAX;
 
-impl Entry {
-    pub(crate) fn new(content: u128) -> Entry {
-        Entry { content, acked_at_ms: NEVER, sends: 0, acks: 0, rejections: 0, seen: false, given_up: false }
+impl LedgerEntry {
+    pub(crate) fn new(content: u128) -> LedgerEntry {
+        LedgerEntry {
+            content,
+            acked_at_ms: NEVER,
+            sends: 0,
+            acks: 0,
+            rejections: 0,
+            observed: false,
+            given_up: false,
+        }
     }
 
-    /// It was acknowledged before `before_ms`.
-    pub(crate) fn acked_before(&self, before_ms: i64) -> bool {
+    /// Whether it was acknowledged before `before_ms`.
+    pub(crate) fn is_acked_before(&self, before_ms: i64) -> bool {
         self.acked_at_ms < before_ms
     }
 
-    /// Everyone who sent it was told that it was refused: it may not be stored.
+    /// Whether every send was refused: it must not be stored.
     pub(crate) fn is_rejected(&self) -> bool {
         self.rejections == self.sends
     }
 
-    /// It may be stored or not.
+    /// Whether it may be stored or not.
     pub(crate) fn is_open(&self) -> bool {
         self.acks == 0 && !self.is_rejected()
     }
 
-    /// How many of it may be stored.
-    pub(crate) fn most(&self) -> u32 {
+    /// Returns the number of copies that may be stored.
+    pub(crate) fn max_copies(&self) -> u32 {
         u32::from(self.sends - self.rejections)
     }
 }

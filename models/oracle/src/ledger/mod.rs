@@ -1,74 +1,74 @@
-//! What clients sent and were told: the only truth that the oracle starts from.
+//! The record of what clients sent and were told: the oracle's only source of truth.
 //!
-//! Each event goes `Sent -> Acked | Rejected | Unknown`, each time it is sent. Sends of one key within one local day
-//! of a project are one event: acknowledged if any of them was, and allowed any of the contents that were sent
-//! under its key. Events without `$insert_id` have no key: they are told apart by content, and as many may exist as
-//! were sent and not refused, must exist as were acknowledged. An unknown event may exist or not.
+//! Each send of an event goes `Sent -> Acked | Rejected | Unknown`. Sends of one key within one project-day are one
+//! event: acknowledged if any send was, and allowed any of the contents sent under its key. Events without
+//! `$insert_id` have no key and are distinguished by content: as many may exist as were sent and not refused, and as
+//! many must exist as were acknowledged. An unknown event may exist or not.
 //!
-//! An event whose day depends on when it arrives (it has no time of its own, or its project's zone is edited) is
-//! *floating* until an answer tells the day: see `floating`.
+//! An event whose day depends on its arrival (it has no time of its own, or its project's zone is edited) is
+//! *floating* until an answer determines the day: see `floating`.
 //!
-//! What is not modelled: how the system decides. The ledger hears answers, it never guesses them.
+//! Not modelled: how the system decides. The ledger records answers and never guesses them.
 
-mod claim;
 mod counts;
 mod entry;
 mod floating;
+mod provenance;
 mod request;
 
-pub use claim::Claim;
-pub use counts::{Attempts, EventCounts};
-pub(crate) use entry::Entry;
-pub(crate) use floating::Floating;
-pub use request::{ClientRequest, EventId, Identity, SentEvent, request_digest};
+pub use counts::{AttemptCounts, EventCounts};
+pub(crate) use entry::LedgerEntry;
+pub(crate) use floating::FloatingSend;
+pub use provenance::Provenance;
+pub use request::{ClientRequest, EventId, EventIdentity, SentEvent, request_digest};
 
-use crate::day::{ZoneError, Zones};
-use crate::identity::{Content, Key, ProjectDay};
-use crate::sight::Sight;
+use crate::day::{ProjectZones, ZoneError};
+use crate::identity::{DedupKey, EventDigest, ProjectDay};
+use crate::read_view::ReadView;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the ledger takes the world to be like.
+/// Assumptions of the ledger about the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How far an edge's clock may be from the world's, either way.
+pub struct LedgerConfig {
+    /// Maximal difference of an edge's clock from the world's, either way.
     pub clock_skew_ms: i64,
-    /// How often the network may deliver a request that was sent once. Where a plan lets links to edges double
-    /// messages, no client knows which of its requests that befell.
+    /// Maximal number of deliveries of a request that was sent once. Where a plan lets links to edges duplicate
+    /// messages, no client knows which of its requests were duplicated.
     pub deliveries_per_send: u32,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { clock_skew_ms: 1_000, deliveries_per_send: 1 }
+impl Default for LedgerConfig {
+    fn default() -> LedgerConfig {
+        LedgerConfig { clock_skew_ms: 1_000, deliveries_per_send: 1 }
     }
 }
 
-/// A mistake in how the ledger is told of requests: the harness's own, never the system's.
+/// Misuse of the ledger: an error of the harness, never of the system.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     /// An answer to a request that was not sent, or was answered before.
-    #[error("request {0} is not under way: tell the ledger of each request once, and of each answer once")]
-    NotUnderWay(u64),
-    /// A number that was used before.
-    #[error("request {0} is under way already: number each request anew, retries too")]
-    UsedTwice(u64),
-    /// An answer that speaks of an item which the request does not have.
+    #[error("request {0} is not in flight: record each request once, and each answer once")]
+    NotInFlight(u64),
+    /// A request id that was used before.
+    #[error("request {0} is already in flight: give each request a new id, retries too")]
+    DuplicateId(u64),
+    /// An answer that rejects an item that the request does not have.
     #[error("request {request} has {items} items, its answer rejects item {item}")]
     NoSuchItem {
         /// The request.
         request: u64,
         /// The item, from 0.
         item: u32,
-        /// How many items it has.
+        /// Number of items of the request.
         items: usize,
     },
-    /// The project's zones are not known.
+    /// The project has no zones.
     #[error(transparent)]
     Zone(#[from] ZoneError),
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct InFlightRequest {
     sent_at_ms: i64,
     digest: u128,
     items: Vec<EventId>,
@@ -82,95 +82,95 @@ pub(crate) struct AckedRequest {
     pub digest: u128,
 }
 
-/// What clients sent to one project's day.
+/// Events that clients sent to one project-day.
 #[derive(Debug, Default)]
 pub(crate) struct LedgerDay {
-    pub keyed: BTreeMap<u128, Entry>,
-    pub anonymous: BTreeMap<u128, Entry>,
+    pub keyed: BTreeMap<u128, LedgerEntry>,
+    pub anonymous: BTreeMap<u128, LedgerEntry>,
     /// Contents beyond the first that were sent under a key.
     pub other_contents: BTreeMap<u128, Vec<u128>>,
-    /// Counts what clients did and heard here: as long as it stands, nothing else has changed.
+    /// Incremented by every client action on this day: an equal revision means an unchanged day.
     pub revision: u64,
-    /// The last acknowledgement.
+    /// Time of the last acknowledgement.
     pub last_acked_ms: Option<i64>,
 }
 
-/// The ledger.
+/// Everything that clients sent and were told.
 #[derive(Debug)]
 pub struct Ledger {
-    settings: Settings,
-    zones: Zones,
+    config: LedgerConfig,
+    zones: ProjectZones,
     pub(crate) days: BTreeMap<ProjectDay, LedgerDay>,
-    pub(crate) floating: BTreeMap<(u32, Identity), Vec<Floating>>,
+    pub(crate) floating: BTreeMap<(u32, EventIdentity), Vec<FloatingSend>>,
     /// Days on which every reader saw an event that floated.
-    seen_floating: BTreeMap<(u32, Identity), BTreeSet<i32>>,
-    under_way: BTreeMap<u64, UnderWay>,
+    observed_floating: BTreeMap<(u32, EventIdentity), BTreeSet<i32>>,
+    in_flight: BTreeMap<u64, InFlightRequest>,
     pub(crate) acked_requests: Vec<AckedRequest>,
-    requests: Attempts,
-    event_attempts: Attempts,
+    requests: AttemptCounts,
+    event_attempts: AttemptCounts,
 }
 
 impl Ledger {
-    /// An empty ledger over projects with these zones.
+    /// Creates an empty ledger for projects with these zones.
     #[must_use]
-    pub fn new(settings: Settings, zones: Zones) -> Ledger {
+    pub fn new(config: LedgerConfig, zones: ProjectZones) -> Ledger {
         Ledger {
-            settings,
+            config,
             zones,
             days: BTreeMap::new(),
             floating: BTreeMap::new(),
-            seen_floating: BTreeMap::new(),
-            under_way: BTreeMap::new(),
+            observed_floating: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             acked_requests: Vec::new(),
-            requests: Attempts::default(),
-            event_attempts: Attempts::default(),
+            requests: AttemptCounts::default(),
+            event_attempts: AttemptCounts::default(),
         }
     }
 
-    /// A client is about to send a request. Tell the ledger before the request can come in anywhere.
+    /// Records that a client is about to send a request. Call it before the request can arrive anywhere.
     ///
     /// # Errors
-    /// A number used before, or a project whose zones are unknown; the request is then not in the ledger.
-    pub fn sent(&mut self, request: &ClientRequest<'_>) -> Result<(), LedgerError> {
-        if self.under_way.contains_key(&request.id) {
-            return Err(LedgerError::UsedTwice(request.id));
+    /// An id that was used before, or a project without zones; the request is then not in the ledger.
+    pub fn record_sent(&mut self, request: &ClientRequest<'_>) -> Result<(), LedgerError> {
+        if self.in_flight.contains_key(&request.id) {
+            return Err(LedgerError::DuplicateId(request.id));
         }
         let mut items = Vec::with_capacity(request.events.len());
         for event in request.events {
             items.push(self.event_id(request, event)?);
         }
         for (item, event) in items.iter().zip(request.events) {
-            self.note_sent(request, item, event);
+            self.apply_send(request, item, event);
         }
         self.requests.sent += 1;
         self.event_attempts.sent += items.len() as u64;
-        let under_way = UnderWay { sent_at_ms: request.sent_at_ms, digest: request.digest, items };
-        self.under_way.insert(request.id, under_way);
+        let in_flight = InFlightRequest { sent_at_ms: request.sent_at_ms, digest: request.digest, items };
+        self.in_flight.insert(request.id, in_flight);
         Ok(())
     }
 
     fn event_id(&self, request: &ClientRequest<'_>, event: &SentEvent<'_>) -> Result<EventId, LedgerError> {
-        let from_ms = request.sent_at_ms - self.settings.clock_skew_ms;
+        let from_ms = request.sent_at_ms - self.config.clock_skew_ms;
         let days = match self.zones.days_from(request.project, event.time_ms, from_ms) {
-            // A time outside the calendar is no legal time: no day that could be stored holds it.
+            // A time outside the calendar is not legal: no stored day can hold it.
             Err(ZoneError::OutOfRange(_)) => (i32::MIN, i32::MIN),
             other => other?,
         };
         let identity = match event.insert_id {
-            Some(insert_id) => Identity::Keyed(Key::of(event.name, event.distinct_id, insert_id)),
-            None => Identity::Anonymous(Content::of_sent(event.json)),
+            Some(insert_id) => EventIdentity::Keyed(DedupKey::of(event.name, event.distinct_id, insert_id)),
+            None => EventIdentity::Anonymous(EventDigest::of_sent(event.json)),
         };
         Ok(EventId { project: request.project, days, identity })
     }
 
-    fn note_sent(&mut self, request: &ClientRequest<'_>, item: &EventId, event: &SentEvent<'_>) {
+    fn apply_send(&mut self, request: &ClientRequest<'_>, item: &EventId, event: &SentEvent<'_>) {
         let content = match item.identity {
-            Identity::Anonymous(content) => content,
-            Identity::Keyed(_) => Content::of_sent(event.json),
+            EventIdentity::Anonymous(content) => content,
+            EventIdentity::Keyed(_) => EventDigest::of_sent(event.json),
         };
         if item.is_floating() {
             let sends = self.floating.entry((item.project, item.identity)).or_default();
-            sends.push(Floating {
+            sends.push(FloatingSend {
                 request: request.id,
                 sent_at_ms: request.sent_at_ms,
                 time_ms: event.time_ms,
@@ -183,19 +183,19 @@ impl Ledger {
             });
             return;
         }
-        self.note_sent_to_its_day(item, content);
+        self.add_send_to_day(item, content);
     }
 
-    fn note_sent_to_its_day(&mut self, item: &EventId, content: Content) {
+    fn add_send_to_day(&mut self, item: &EventId, content: EventDigest) {
         let day = self.days.entry(item.project_day()).or_default();
         day.revision += 1;
         let entry = match item.identity {
-            Identity::Keyed(key) => day.keyed.entry(key.0),
-            Identity::Anonymous(content) => day.anonymous.entry(content.0),
+            EventIdentity::Keyed(key) => day.keyed.entry(key.0),
+            EventIdentity::Anonymous(content) => day.anonymous.entry(content.0),
         };
-        let entry = entry.or_insert(Entry::new(content.0));
+        let entry = entry.or_insert(LedgerEntry::new(content.0));
         entry.sends = entry.sends.saturating_add(1);
-        if let (Identity::Keyed(key), true) = (item.identity, entry.content != content.0) {
+        if let (EventIdentity::Keyed(key), true) = (item.identity, entry.content != content.0) {
             let others = day.other_contents.entry(key.0).or_default();
             if !others.contains(&content.0) {
                 others.push(content.0);
@@ -203,24 +203,29 @@ impl Ledger {
         }
     }
 
-    /// The answer: every event of the request was accepted but those at the positions `rejected`. Returns the
+    /// Records that every event of the request was accepted, except those at the positions `rejected`. Returns the
     /// accepted ones.
     ///
     /// # Errors
-    /// A request that is not under way, or a position that it does not have; nothing is changed then.
-    pub fn acked(&mut self, id: u64, rejected: &[u32], at_ms: i64) -> Result<Vec<EventId>, LedgerError> {
-        let request = self.under_way.get(&id).ok_or(LedgerError::NotUnderWay(id))?;
+    /// A request that is not in flight, or a position that it does not have; the ledger is then unchanged.
+    pub fn record_acked(
+        &mut self,
+        id: u64,
+        rejected: &[u32],
+        at_ms: i64,
+    ) -> Result<Vec<EventId>, LedgerError> {
+        let request = self.in_flight.get(&id).ok_or(LedgerError::NotInFlight(id))?;
         let items = request.items.len();
         if let Some(item) = rejected.iter().find(|item| **item as usize >= items) {
             return Err(LedgerError::NoSuchItem { request: id, item: *item, items });
         }
-        let UnderWay { sent_at_ms, digest, items } = self.conclude(id)?;
+        let InFlightRequest { sent_at_ms, digest, items } = self.conclude(id)?;
         let mut accepted = Vec::with_capacity(items.len());
         for (position, item) in (0u32..).zip(items) {
             if rejected.contains(&position) {
-                self.note_rejected(id, &item);
+                self.apply_rejection(id, &item);
             } else {
-                accepted.push(self.note_acked(id, &item, at_ms));
+                accepted.push(self.apply_ack(id, &item, at_ms));
             }
         }
         if accepted.is_empty() {
@@ -232,32 +237,32 @@ impl Ledger {
         Ok(accepted)
     }
 
-    /// The answer: nothing of the request was accepted, and nothing ever will be (401, 413, an item error for all).
-    /// A 429, a 5xx or a time-out says no such thing: that is [`Ledger::unknown`].
+    /// Records that nothing of the request was accepted or ever will be (401, 413, an item error for all). After a
+    /// 429, a 5xx or a time-out call [`Ledger::record_unknown`] instead.
     ///
     /// # Errors
-    /// A request that is not under way.
-    pub fn rejected(&mut self, id: u64) -> Result<(), LedgerError> {
+    /// A request that is not in flight.
+    pub fn record_rejected(&mut self, id: u64) -> Result<(), LedgerError> {
         let request = self.conclude(id)?;
-        request.items.iter().for_each(|item| self.note_rejected(id, item));
+        request.items.iter().for_each(|item| self.apply_rejection(id, item));
         self.requests.rejected += 1;
         Ok(())
     }
 
-    /// No answer, or one that leaves open what became of the request: its events may exist, in whole or in part.
+    /// Records that there was no answer, or an inconclusive one: the events may exist, in whole or in part.
     ///
     /// # Errors
-    /// A request that is not under way.
-    pub fn unknown(&mut self, id: u64) -> Result<(), LedgerError> {
-        self.note_unknown(id).map(drop)
+    /// A request that is not in flight.
+    pub fn record_unknown(&mut self, id: u64) -> Result<(), LedgerError> {
+        self.conclude_unknown(id).map(drop)
     }
 
-    /// No answer, as with [`Ledger::unknown`], and the client does not send these events again.
+    /// Like [`Ledger::record_unknown`], and the client does not send these events again.
     ///
     /// # Errors
-    /// A request that is not under way.
-    pub fn gave_up(&mut self, id: u64) -> Result<(), LedgerError> {
-        for item in &self.note_unknown(id)?.items {
+    /// A request that is not in flight.
+    pub fn record_given_up(&mut self, id: u64) -> Result<(), LedgerError> {
+        for item in &self.conclude_unknown(id)?.items {
             if item.is_floating() {
                 self.floating_send(id, item, |send| send.given_up = true);
             } else if let Some(entry) = self.entry_mut(item) {
@@ -267,42 +272,42 @@ impl Ledger {
         Ok(())
     }
 
-    fn note_unknown(&mut self, id: u64) -> Result<UnderWay, LedgerError> {
+    fn conclude_unknown(&mut self, id: u64) -> Result<InFlightRequest, LedgerError> {
         let request = self.conclude(id)?;
         self.requests.unknown += 1;
         self.event_attempts.unknown += request.items.len() as u64;
         Ok(request)
     }
 
-    fn conclude(&mut self, id: u64) -> Result<UnderWay, LedgerError> {
-        self.under_way.remove(&id).ok_or(LedgerError::NotUnderWay(id))
+    fn conclude(&mut self, id: u64) -> Result<InFlightRequest, LedgerError> {
+        self.in_flight.remove(&id).ok_or(LedgerError::NotInFlight(id))
     }
 
     /// Returns the event with the days that the answer leaves.
-    fn note_acked(&mut self, request: u64, item: &EventId, at_ms: i64) -> EventId {
+    fn apply_ack(&mut self, request: u64, item: &EventId, at_ms: i64) -> EventId {
         self.event_attempts.acked += 1;
         if item.is_floating() {
-            return self.land(request, item, at_ms);
+            return self.resolve_floating(request, item, at_ms);
         }
-        self.note_acked_on_its_day(item, at_ms);
+        self.add_ack_to_day(item, at_ms);
         *item
     }
 
-    fn note_acked_on_its_day(&mut self, item: &EventId, at_ms: i64) {
+    fn add_ack_to_day(&mut self, item: &EventId, at_ms: i64) {
         if let Some(day) = self.days.get_mut(&item.project_day()) {
             day.last_acked_ms = day.last_acked_ms.max(Some(at_ms));
         }
         if let Some(entry) = self.entry_mut(item) {
             entry.acks = entry.acks.saturating_add(1);
             entry.acked_at_ms = match item.identity {
-                // Without identity all acknowledged ones are owed together, so the last one counts.
-                Identity::Anonymous(_) => at_ms,
-                Identity::Keyed(_) => entry.acked_at_ms.min(at_ms),
+                // Without identity all acknowledged copies are owed together, so the last acknowledgement counts.
+                EventIdentity::Anonymous(_) => at_ms,
+                EventIdentity::Keyed(_) => entry.acked_at_ms.min(at_ms),
             };
         }
     }
 
-    fn note_rejected(&mut self, request: u64, item: &EventId) {
+    fn apply_rejection(&mut self, request: u64, item: &EventId) {
         self.event_attempts.rejected += 1;
         if item.is_floating() {
             self.floating_send(request, item, |send| send.rejected = true);
@@ -311,7 +316,7 @@ impl Ledger {
         }
     }
 
-    fn floating_send(&mut self, request: u64, item: &EventId, change: impl FnOnce(&mut Floating)) {
+    fn floating_send(&mut self, request: u64, item: &EventId, change: impl FnOnce(&mut FloatingSend)) {
         let sends = self.floating.get_mut(&(item.project, item.identity));
         let open =
             sends.and_then(|sends| sends.iter_mut().find(|send| send.request == request && send.is_open()));
@@ -320,53 +325,54 @@ impl Ledger {
         }
     }
 
-    fn entry_mut(&mut self, item: &EventId) -> Option<&mut Entry> {
+    fn entry_mut(&mut self, item: &EventId) -> Option<&mut LedgerEntry> {
         let day = self.days.get_mut(&item.project_day())?;
         day.revision += 1;
         match item.identity {
-            Identity::Keyed(key) => day.keyed.get_mut(&key.0),
-            Identity::Anonymous(content) => day.anonymous.get_mut(&content.0),
+            EventIdentity::Keyed(key) => day.keyed.get_mut(&key.0),
+            EventIdentity::Anonymous(content) => day.anonymous.get_mut(&content.0),
         }
     }
 
-    /// Events that every reader of `sight` sees may not vanish later, acknowledged or not. Keyed events only: of
-    /// those without identity nobody can say which one was seen.
-    pub fn note_seen(&mut self, sight: &Sight) {
-        self.note_seen_floating(sight);
-        for (of, seen) in &sight.days {
-            let Some(day) = self.days.get_mut(of) else { continue };
-            let mut held = seen.held.iter().filter(|held| held.places >= sight.sure).peekable();
-            for (key, entry) in day.keyed.iter_mut().filter(|(_, entry)| entry.is_open() && !entry.seen) {
-                while held.next_if(|held| held.key.0 < *key).is_some() {}
-                entry.seen = held.peek().is_some_and(|held| held.key.0 == *key);
+    /// Records that every reader of `read_view` sees these events: they must not vanish later, acknowledged or not.
+    /// Keyed events only: copies without identity cannot be told apart.
+    pub fn record_observed(&mut self, read_view: &ReadView) {
+        self.record_observed_floating(read_view);
+        for (project_day, day_view) in &read_view.days {
+            let Some(day) = self.days.get_mut(project_day) else { continue };
+            let mut event =
+                day_view.events.iter().filter(|event| event.replicas >= read_view.min_replicas).peekable();
+            for (key, entry) in day.keyed.iter_mut().filter(|(_, entry)| entry.is_open() && !entry.observed) {
+                while event.next_if(|event| event.key.0 < *key).is_some() {}
+                entry.observed = event.peek().is_some_and(|event| event.key.0 == *key);
             }
         }
     }
 
-    /// The projects' zones.
+    /// Returns the projects' zones.
     #[must_use]
-    pub fn zones(&self) -> &Zones {
+    pub fn zones(&self) -> &ProjectZones {
         &self.zones
     }
 
-    /// The settings it was made with.
+    /// Returns the configuration.
     #[must_use]
-    pub fn settings(&self) -> Settings {
-        self.settings
+    pub fn config(&self) -> LedgerConfig {
+        self.config
     }
 
-    /// How many events of each project's day were acknowledged; floating ones count for the first of their days.
+    /// Returns the number of acknowledged events per project-day; floating ones count for the first of their days.
     #[must_use]
     pub fn acked_by_day(&self) -> BTreeMap<ProjectDay, u64> {
         let mut acked = BTreeMap::new();
-        let mut add = |of, count: u64| {
+        let mut add = |project_day, count: u64| {
             if count > 0 {
-                *acked.entry(of).or_insert(0) += count;
+                *acked.entry(project_day).or_insert(0) += count;
             }
         };
-        for (of, day) in &self.days {
-            add(*of, day.keyed.values().filter(|entry| entry.acks > 0).count() as u64);
-            add(*of, day.anonymous.values().map(|entry| u64::from(entry.acks)).sum());
+        for (project_day, day) in &self.days {
+            add(*project_day, day.keyed.values().filter(|entry| entry.acks > 0).count() as u64);
+            add(*project_day, day.anonymous.values().map(|entry| u64::from(entry.acks)).sum());
         }
         for ((project, _), sends) in &self.floating {
             for send in sends.iter().filter(|send| send.is_acked()) {
@@ -376,13 +382,13 @@ impl Ledger {
         acked
     }
 
-    /// Every project and day that an event was sent to (floating events aside).
+    /// Returns every project-day that an event was sent to, except for floating events.
     pub fn project_days(&self) -> impl Iterator<Item = ProjectDay> {
         self.days.keys().copied()
     }
 
-    /// Forgets acknowledged requests sent before `before_ms`: the tee need not hold them any more.
-    pub fn forget_requests(&mut self, before_ms: i64) {
+    /// Drops acknowledged requests sent before `before_ms`: the tee need not hold them any more.
+    pub fn prune_acked_requests(&mut self, before_ms: i64) {
         self.acked_requests.retain(|request| request.sent_at_ms >= before_ms);
     }
 }

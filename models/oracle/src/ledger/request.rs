@@ -1,39 +1,39 @@
-//! Requests as clients send them, and the events in them.
+//! Requests as clients send them, and their events.
 
-use crate::identity::{Content, Key, ProjectDay};
+use crate::identity::{DedupKey, EventDigest, ProjectDay};
 
 /// One event as a client sends it.
 #[derive(Clone, Copy, Debug)]
 pub struct SentEvent<'a> {
-    /// Its JSON text as it is sent, byte for byte.
+    /// JSON text as sent, byte for byte.
     pub json: &'a [u8],
-    /// Its name.
+    /// Event name.
     pub name: &'a str,
-    /// Its `distinct_id` as text: a string's content, a number's JSON text, empty when absent.
+    /// `distinct_id` as text: a string's content, a number's JSON text, empty when absent.
     pub distinct_id: &'a str,
-    /// Its `$insert_id`.
+    /// `$insert_id`, if any.
     pub insert_id: Option<&'a str>,
-    /// Its time in milliseconds since 1970; absent: its arrival counts.
+    /// Event time in milliseconds since 1970; absent: the arrival counts.
     pub time_ms: Option<i64>,
 }
 
-/// One request as a client sends it. A retry is a request of its own, with the same events.
+/// One request as a client sends it. A retry is a separate request with the same events.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientRequest<'a> {
-    /// The client's number for the request, never used twice.
+    /// The client's request id, never reused.
     pub id: u64,
-    /// The project that its token stands for.
+    /// Project of the request's token.
     pub project: u32,
-    /// When it is sent, by the world's clock.
+    /// Time of sending, by the world's clock.
     pub sent_at_ms: i64,
     /// Digest of the request, by [`request_digest`]: the tee must hold it.
     pub digest: u128,
-    /// Its events, in the order sent.
+    /// Events, in the order sent.
     pub events: &'a [SentEvent<'a>],
 }
 
-/// Digest of what a replay needs of a request: method, path and query, body, and those headers that say how to read
-/// it. Both sides of the comparison come through here: the client's request, and the tee's record of it.
+/// Returns a digest of the parts of a request that a replay needs: method, path and query, body, and the headers that
+/// determine how to read it. Both sides of the comparison use it: the client's request, and the tee's record of it.
 #[must_use]
 pub fn request_digest<'a>(
     is_post: bool,
@@ -59,23 +59,23 @@ pub fn request_digest<'a>(
         part(value);
     }
     part(body);
-    crate::identity::first_128(&hasher)
+    crate::identity::truncate_to_128_bits(&hasher)
 }
 
-/// What an event is known by within a project's day.
+/// Identity of an event within a project-day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Identity {
-    /// By its key.
-    Keyed(Key),
-    /// By nothing but its content.
-    Anonymous(Content),
+pub enum EventIdentity {
+    /// Identified by its key.
+    Keyed(DedupKey),
+    /// Identified by its content alone.
+    Anonymous(EventDigest),
 }
 
-impl std::fmt::Display for Identity {
+impl std::fmt::Display for EventIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Identity::Keyed(key) => key.fmt(f),
-            Identity::Anonymous(content) => write!(f, "content {content}"),
+            EventIdentity::Keyed(key) => key.fmt(f),
+            EventIdentity::Anonymous(content) => write!(f, "content {content}"),
         }
     }
 }
@@ -83,12 +83,12 @@ impl std::fmt::Display for Identity {
 /// One event of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventId {
-    /// Its project.
+    /// Project number.
     pub project: u32,
-    /// The first and the last of the days it may belong to; equal unless it is floating.
+    /// First and last day that it may belong to; equal unless it is floating.
     pub days: (i32, i32),
-    /// What it is known by.
-    pub identity: Identity,
+    /// Identity within the project-day.
+    pub identity: EventIdentity,
 }
 
 impl EventId {
@@ -96,7 +96,7 @@ impl EventId {
         self.days.0 != self.days.1
     }
 
-    /// Its day; the first of its days if it is floating.
+    /// Returns its day; the first of its days if it is floating.
     #[must_use]
     pub fn project_day(&self) -> ProjectDay {
         ProjectDay { project: self.project, day: self.days.0 }

@@ -1,42 +1,42 @@
-//! An event's own text: the few members that decide who it is and when.
+//! The members of an event's text that determine its identity and time.
 //!
 //! Everything else in the text is opaque; content is compared as bytes, never as values that were printed again.
 
-use super::Flaw;
-use crate::identity::{ArrivalId, Key};
+use super::ReadErrorKind;
+use crate::identity::{ArrivalId, DedupKey};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// From this value on `time` counts milliseconds, below it seconds. The API takes times from 1971 to an hour from
-/// now: 1971 in milliseconds is 31,536,000,000, which in seconds is the year 2969, so no legal time is in doubt.
+/// Smallest `time` in milliseconds; smaller values are seconds. The API accepts times from 1971 to an hour from now:
+/// 1971 in milliseconds is 31,536,000,000, which in seconds is the year 2969, so no legal time is ambiguous.
 const FIRST_IN_MS: i64 = 31_536_000_000;
 
-/// What the oracle reads of an event.
+/// Members of an event that the oracle reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts<'a> {
-    /// The event's name.
+pub struct EventFields<'a> {
+    /// Event name.
     pub name: Cow<'a, str>,
     /// `distinct_id` as text: a string's content, a number's JSON text, empty when absent.
     pub distinct_id: Cow<'a, str>,
-    /// `$insert_id`; absent, the event has no identity.
+    /// `$insert_id`; if absent, the event has no identity.
     pub insert_id: Option<Cow<'a, str>>,
-    /// `time` in milliseconds since 1970, fractions of a millisecond cut off; absent, the arrival counts.
+    /// `time` in milliseconds since 1970, fractions of a millisecond truncated; if absent, the arrival counts.
     pub time_ms: Option<i64>,
-    /// `token`, which names the project.
+    /// `token`, which identifies the project.
     pub token: Option<Cow<'a, str>>,
 }
 
-impl<'a> Facts<'a> {
-    /// Reads an event's text.
+impl<'a> EventFields<'a> {
+    /// Parses an event's text.
     ///
     /// # Errors
-    /// Text that is no JSON object with the string `event` and the object `properties`, or whose identifying
+    /// Text that is not a JSON object with the string `event` and the object `properties`, or whose identifying
     /// members are neither strings nor numbers.
-    pub fn of(json: &'a [u8]) -> Result<Facts<'a>, Flaw> {
-        let parsed: Parsed<'a> =
-            serde_json::from_slice(json).map_err(|error| Flaw::Event(error.to_string()))?;
-        Ok(Facts {
+    pub fn of(json: &'a [u8]) -> Result<EventFields<'a>, ReadErrorKind> {
+        let parsed: EventJson<'a> =
+            serde_json::from_slice(json).map_err(|error| ReadErrorKind::MalformedEvent(error.to_string()))?;
+        Ok(EventFields {
             name: parsed.event.0,
             distinct_id: text_of(parsed.properties.distinct_id)?.unwrap_or_default(),
             insert_id: text_of(parsed.properties.insert_id)?,
@@ -45,26 +45,26 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// The de-duplication key that the event must be stored under.
+    /// Returns the de-duplication key that the event must be stored under.
     #[must_use]
-    pub fn key(&self, arrival: ArrivalId) -> Key {
+    pub fn key(&self, arrival: ArrivalId) -> DedupKey {
         match &self.insert_id {
-            Some(insert_id) => Key::of(&self.name, &self.distinct_id, insert_id),
-            None => Key::of_anonymous(arrival),
+            Some(insert_id) => DedupKey::of(&self.name, &self.distinct_id, insert_id),
+            None => DedupKey::of_anonymous(arrival),
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Parsed<'a> {
+struct EventJson<'a> {
     #[serde(borrow)]
-    event: Text<'a>,
+    event: JsonString<'a>,
     #[serde(borrow)]
-    properties: Properties<'a>,
+    properties: PropertiesJson<'a>,
 }
 
 #[derive(Deserialize)]
-struct Properties<'a> {
+struct PropertiesJson<'a> {
     #[serde(borrow, default)]
     time: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -77,24 +77,28 @@ struct Properties<'a> {
 
 /// A string, borrowed unless it has escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A string's content, a number's text; `null` counts as absent.
-fn text_of(value: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Flaw> {
+/// Returns a string's content or a number's text; `null` counts as absent.
+fn text_of(value: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, ReadErrorKind> {
     let Some(value) = value.map(RawValue::get) else { return Ok(None) };
     match value.as_bytes().first() {
         Some(b'"') => {
-            let text: Text<'_> = serde_json::from_str(value).map_err(|e| Flaw::Event(e.to_string()))?;
+            let text: JsonString<'_> =
+                serde_json::from_str(value).map_err(|e| ReadErrorKind::MalformedEvent(e.to_string()))?;
             Ok(Some(text.0))
         }
         Some(b'-' | b'0'..=b'9') => Ok(Some(Cow::Borrowed(value))),
         _ if value == "null" => Ok(None),
-        _ => Err(Flaw::Event(format!("an identifying member is {value}, not a string or a number"))),
+        _ => Err(ReadErrorKind::MalformedEvent(format!(
+            "an identifying member is {value}, not a string or a number"
+        ))),
     }
 }
 
-/// Seconds or milliseconds, told apart by size, to milliseconds, by decimal digits alone: no float decides a day.
-fn time_ms(text: &str) -> Result<Option<i64>, Flaw> {
+/// Converts seconds or milliseconds, distinguished by size, to milliseconds, with decimal digits alone: no float
+/// decides a day.
+fn time_ms(text: &str) -> Result<Option<i64>, ReadErrorKind> {
     if text == "null" {
         return Ok(None);
     }
@@ -105,7 +109,8 @@ fn time_ms(text: &str) -> Result<Option<i64>, Flaw> {
     if let Some(value) = plain.filter(|value| *value >= FIRST_IN_MS) {
         return Ok(Some(value));
     }
-    let wrong = || Flaw::Event(format!("time {text} is not a number of seconds or milliseconds"));
+    let wrong =
+        || ReadErrorKind::MalformedEvent(format!("time {text} is not a number of seconds or milliseconds"));
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i32>().map_err(|_| wrong())?),
         None => (text, 0),
@@ -119,7 +124,7 @@ fn time_ms(text: &str) -> Result<Option<i64>, Flaw> {
     }
 }
 
-/// `whole.fraction` times ten to the `places`, cut off towards zero.
+/// Returns `whole.fraction` times ten to the power of `places`, truncated towards zero.
 fn shifted(whole: &str, fraction: &str, places: i32) -> Option<i64> {
     let (negative, whole) = match whole.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -140,28 +145,31 @@ fn shifted(whole: &str, fraction: &str, places: i32) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn facts(json: &str) -> Result<Facts<'_>, Flaw> {
-        Facts::of(json.as_bytes())
+    fn fields(json: &str) -> Result<EventFields<'_>, ReadErrorKind> {
+        EventFields::of(json.as_bytes())
     }
 
     #[test]
-    fn an_event_names_itself() {
+    fn an_event_states_its_identity_and_time() {
         let json = r#"{"event":"Signed up","properties":{"time":1456190481,"distinct_id":"u1","$insert_id":"i-1","token":"t","n":1.5e3}}"#;
-        let facts = facts(json).unwrap();
+        let fields = fields(json).unwrap();
         assert_eq!(
-            (&*facts.name, &*facts.distinct_id, facts.time_ms),
+            (&*fields.name, &*fields.distinct_id, fields.time_ms),
             ("Signed up", "u1", Some(1_456_190_481_000))
         );
-        assert_eq!(facts.key(ArrivalId { edge: 0, sequence: 0, item: 0 }), Key::of("Signed up", "u1", "i-1"));
-        assert_eq!(facts.token.as_deref(), Some("t"));
+        assert_eq!(
+            fields.key(ArrivalId { edge: 0, sequence: 0, item: 0 }),
+            DedupKey::of("Signed up", "u1", "i-1")
+        );
+        assert_eq!(fields.token.as_deref(), Some("t"));
     }
 
     #[test]
     fn numbers_keep_their_text_and_strings_lose_their_escapes() {
         let json = r#"{"properties":{"distinct_id":12.50,"$insert_id":null},"event":"a\u0062\"c"}"#;
-        let facts = facts(json).unwrap();
-        assert_eq!((&*facts.name, &*facts.distinct_id), ("ab\"c", "12.50"));
-        assert_eq!((facts.insert_id, facts.time_ms), (None, None));
+        let fields = fields(json).unwrap();
+        assert_eq!((&*fields.name, &*fields.distinct_id), ("ab\"c", "12.50"));
+        assert_eq!((fields.insert_id, fields.time_ms), (None, None));
     }
 
     #[test]
@@ -185,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn malformed_events_are_rejected() {
         for json in ["", "[]", "{}", r#"{"event":1,"properties":{}}"#, r#"{"event":"a"}"#, "{\"event\":\"a\""]
         {
-            assert!(facts(json).is_err(), "{json}");
+            assert!(fields(json).is_err(), "{json}");
         }
         let odd = r#"{"event":"a","properties":{"distinct_id":{"a":1}}}"#;
-        assert!(facts(odd).unwrap_err().to_string().contains("not a string or a number"));
+        assert!(fields(odd).unwrap_err().to_string().contains("not a string or a number"));
     }
 }

@@ -1,66 +1,72 @@
-//! Exports: JSON lines, each an event's text as stored with `mp_processing_time_ms` appended to its `properties`.
+//! Exports: JSON lines, each an event's stored text with `mp_processing_time_ms` appended to its `properties`.
 //!
-//! The text as stored is had back by taking that one member out again, byte for byte; nothing is printed again. What
-//! a program that reads JSON line by line would stumble over is a flaw: a line that holds no object, an empty one, a
-//! carriage return, a last line that does not end.
+//! Removing that one member restores the stored text, byte for byte; nothing is printed again. Anything that breaks a
+//! line-by-line JSON reader is an error: a line that holds no object, an empty line, a carriage return, an
+//! unterminated last line.
 
-use super::segment::Stored;
-use super::{Flaw, ReadError};
-use crate::content::Days;
-use crate::day::Zones;
+use super::segment::StoredRecord;
+use super::{ReadError, ReadErrorKind};
+use crate::content::DayContents;
+use crate::day::ProjectZones;
+use crate::decode_cache::DecodeCache;
 use crate::identity::ProjectDay;
-use crate::memo::Memo;
-use crate::text::is_as_stored;
+use crate::json_text::is_compact_json;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
-struct Line<'a> {
+struct ExportLine<'a> {
     #[serde(borrow)]
     properties: &'a RawValue,
 }
 
 const MEMBER: &str = "\"mp_processing_time_ms\":";
 
-/// What an export shows, by day: each line under the day of its time in the project's zone as it was when the event
-/// came in. `path` stands in errors.
+/// Reads an export and groups it by day: each line belongs to the day of its time in the project's zone at the event's
+/// arrival. `path` is used in errors.
 ///
 /// # Errors
 /// As [`read`]; a line whose time is on no day of the calendar.
-pub fn days(
-    memo: &mut Memo,
-    zones: &Zones,
+pub fn read_by_day(
+    cache: &mut DecodeCache,
+    zones: &ProjectZones,
     project: u32,
     path: &str,
     body: &[u8],
-) -> Result<Days, ReadError> {
-    let mut by_day: BTreeMap<ProjectDay, Vec<Stored>> = BTreeMap::new();
+) -> Result<DayContents, ReadError> {
+    let mut by_day: BTreeMap<ProjectDay, Vec<StoredRecord>> = BTreeMap::new();
     for (line, record) in (1u64..).zip(read(path, body)?) {
         let day = zones.day(project, record.time_ms, record.arrived_ms);
-        let day = day.map_err(|error| ReadError::new(path, (line, Flaw::Event(error.to_string()))))?;
+        let day = day.map_err(|error| {
+            ReadError::new(path, (line, ReadErrorKind::MalformedEvent(error.to_string())))
+        })?;
         by_day.entry(ProjectDay { project, day }).or_default().push(record);
     }
-    Ok(by_day.into_iter().map(|(of, records)| (of, memo.day_of_records(records))).collect())
+    Ok(by_day
+        .into_iter()
+        .map(|(project_day, records)| (project_day, cache.day_of_records(records)))
+        .collect())
 }
 
-/// Reads an export. `path` stands in errors; their offset is the line's number, from 1.
+/// Reads an export. `path` is used in errors; their offset is the line number, from 1.
 ///
 /// # Errors
-/// A line that does not hold an event, that has white space between tokens, that lacks the appended member or does not end; lines
-/// not sorted by (time, key). Lines of one time
-/// without `$insert_id` may stand in any order, since the export does not show their keys.
-pub fn read(path: &str, body: &[u8]) -> Result<Vec<Stored>, ReadError> {
-    let mut records: Vec<Stored> = Vec::new();
+/// A line that does not hold an event, has white space between tokens, lacks the appended member or is unterminated;
+/// lines not sorted by (time, key). Lines with equal times and without `$insert_id` may be in any order, since the
+/// export does not show their keys.
+pub fn read(path: &str, body: &[u8]) -> Result<Vec<StoredRecord>, ReadError> {
+    let mut records: Vec<StoredRecord> = Vec::new();
     let text = std::str::from_utf8(body).map_err(|error| {
-        ReadError::new(path, (error.valid_up_to() as u64, Flaw::Json("not UTF-8".into())))
+        ReadError::new(path, (error.valid_up_to() as u64, ReadErrorKind::MalformedJson("not UTF-8".into())))
     })?;
     for (number, line) in (1u32..).zip(text.split_inclusive('\n')) {
-        let record = line.strip_suffix('\n').ok_or(Flaw::Rule("the last line does not end"));
+        let record =
+            line.strip_suffix('\n').ok_or(ReadErrorKind::RuleViolated("the last line is unterminated"));
         let record = record.and_then(|line| read_line(line, number));
         let record = record.map_err(|flaw| ReadError::new(path, (u64::from(number), flaw)))?;
         if records.last().is_some_and(|last| is_before(&record, last)) {
-            let flaw = Flaw::Rule("lines are not sorted by time and key");
+            let flaw = ReadErrorKind::RuleViolated("lines are not sorted by time and key");
             return Err(ReadError::new(path, (u64::from(number), flaw)));
         }
         records.push(record);
@@ -68,52 +74,56 @@ pub fn read(path: &str, body: &[u8]) -> Result<Vec<Stored>, ReadError> {
     Ok(records)
 }
 
-fn is_before(record: &Stored, last: &Stored) -> bool {
+fn is_before(record: &StoredRecord, last: &StoredRecord) -> bool {
     let comparable = !record.is_anonymous() && !last.is_anonymous();
     record.time_ms < last.time_ms || (comparable && record.time_ms == last.time_ms && record.key < last.key)
 }
 
-fn read_line(line: &str, number: u32) -> Result<Stored, Flaw> {
-    if !is_as_stored(line.as_bytes()) {
-        return Err(Flaw::Rule("a line has white space between its tokens"));
+fn read_line(line: &str, number: u32) -> Result<StoredRecord, ReadErrorKind> {
+    if !is_compact_json(line.as_bytes()) {
+        return Err(ReadErrorKind::RuleViolated("a line has white space between its tokens"));
     }
-    let parsed: Line<'_> = serde_json::from_str(line).map_err(|e| Flaw::Json(e.to_string()))?;
+    let parsed: ExportLine<'_> =
+        serde_json::from_str(line).map_err(|e| ReadErrorKind::MalformedJson(e.to_string()))?;
     let properties = parsed.properties.get();
-    let missing = || Flaw::Rule("properties do not end with mp_processing_time_ms");
+    let missing = || ReadErrorKind::RuleViolated("properties do not end with mp_processing_time_ms");
     let inner = properties.strip_suffix('}').ok_or_else(missing)?;
     let at = inner.rfind(MEMBER).ok_or_else(missing)?;
     let arrived_ms: i64 = inner[at + MEMBER.len()..].parse().map_err(|_| missing())?;
     let before = inner[..at].strip_suffix(',').unwrap_or(&inner[..at]);
-    // `properties` borrows from `line`, so its offset there is the distance of the two.
+    // `properties` borrows from `line`, so its offset is the distance between the two.
     let start = properties.as_ptr() as usize - line.as_ptr() as usize;
     let as_sent = [&line[..start], before, "}", &line[start + properties.len()..]].concat();
-    Stored::from_export(as_sent.as_bytes(), arrived_ms, number)
+    StoredRecord::from_export(as_sent.as_bytes(), arrived_ms, number)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Content, Key};
+    use crate::identity::{DedupKey, EventDigest};
 
     #[test]
-    fn the_text_as_sent_comes_back() {
+    fn the_sent_text_is_restored() {
         let sent = r#"{"event":"a b","properties":{"$insert_id":"i1","time":1456190481,"x":{"y":1}},"z":[]}"#;
         let line = sent.replace("{\"y\":1}}", "{\"y\":1},\"mp_processing_time_ms\":1456190489000}");
         let records = read("export", format!("{line}\n").as_bytes()).unwrap();
-        assert_eq!(records[0].content, Content::of(sent.as_bytes()));
-        assert_eq!((records[0].key, records[0].arrived_ms), (Key::of("a b", "", "i1"), 1_456_190_489_000));
+        assert_eq!(records[0].content, EventDigest::of(sent.as_bytes()));
+        assert_eq!(
+            (records[0].key, records[0].arrived_ms),
+            (DedupKey::of("a b", "", "i1"), 1_456_190_489_000)
+        );
     }
 
     #[test]
     fn empty_properties_have_no_comma() {
         let line = "{\"event\":\"a\",\"properties\":{\"mp_processing_time_ms\":5}}\n";
         let records = read("export", line.as_bytes()).unwrap();
-        assert_eq!(records[0].content, Content::of(br#"{"event":"a","properties":{}}"#));
+        assert_eq!(records[0].content, EventDigest::of(br#"{"event":"a","properties":{}}"#));
         assert_eq!(records[0].time_ms, 5);
     }
 
     #[test]
-    fn order_and_shape_are_compared() {
+    fn order_and_shape_are_checked() {
         let line = |id: &str, time: u64| {
             format!(
                 "{{\"event\":\"a\",\"properties\":{{\"$insert_id\":\"{id}\",\"time\":{time},\"mp_processing_time_ms\":1}}}}\n"
@@ -122,22 +132,25 @@ mod tests {
         assert_eq!(read("export", b"").unwrap().len(), 0);
         assert_eq!(read("export", (line("i", 1) + &line("i", 2)).as_bytes()).unwrap().len(), 2);
         let wrong = read("export", (line("i", 2) + &line("i", 1)).as_bytes()).unwrap_err();
-        assert_eq!((wrong.at, wrong.flaw), (2, Flaw::Rule("lines are not sorted by time and key")));
+        assert_eq!(
+            (wrong.offset, wrong.kind),
+            (2, ReadErrorKind::RuleViolated("lines are not sorted by time and key"))
+        );
         assert!(read("export", b"{\"event\":\"a\",\"properties\":{}}\n").is_err());
     }
 
     #[test]
     fn each_line_is_one_event_and_nothing_else() {
         let line = r#"{"event":"a b","properties":{"time":5,"mp_processing_time_ms":7}}"#;
-        let flaw = |body: &str| read("export", body.as_bytes()).err().map(|error| error.flaw.to_string());
+        let flaw = |body: &str| read("export", body.as_bytes()).err().map(|error| error.kind.to_string());
         assert_eq!(flaw(&format!("{line}\n{line}\n")), None);
-        assert_eq!(flaw(line).unwrap(), "the last line does not end");
+        assert_eq!(flaw(line).unwrap(), "the last line is unterminated");
         let white = "a line has white space between its tokens";
         for body in [
             format!("{line}\r\n"),
             format!("{line} \n"),
             format!("{}\n", line.replace(":5", ": 5")),
-            // An event as it was sent over several lines: none of them is JSON.
+            // An event that was sent over several lines: none of the lines is JSON.
             format!("{}\n", line.replace("\"properties", "\n\"properties")),
         ] {
             let flaw = flaw(&body).unwrap();
@@ -149,15 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_put_to_the_projects_days() {
-        let mut zones = Zones::default();
+    fn lines_are_grouped_by_the_projects_days() {
+        let mut zones = ProjectZones::default();
         zones.set(17, 0, "America/Los_Angeles").unwrap();
         let line = |time: u64| {
             format!("{{\"event\":\"a\",\"properties\":{{\"time\":{time},\"mp_processing_time_ms\":1}}}}\n")
         };
         let body = line(1_456_127_999) + &line(1_456_128_000); // midnight, 2016-02-22 08:00Z
-        let days = days(&mut Memo::default(), &zones, 17, "export", body.as_bytes()).unwrap();
-        let counts: Vec<_> = days.iter().map(|(of, day)| (of.day, day.kept.len())).collect();
+        let days = read_by_day(&mut DecodeCache::default(), &zones, 17, "export", body.as_bytes()).unwrap();
+        let counts: Vec<_> =
+            days.iter().map(|(project_day, day)| (project_day.day, day.events.len())).collect();
         assert_eq!(counts, [(16_852, 1), (16_853, 1)]);
     }
 }

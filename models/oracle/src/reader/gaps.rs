@@ -1,15 +1,15 @@
-//! Gaps: the requests that edges wrote down as let through although the tee lacked them, `edge/gaps`.
+//! Gaps: the requests that edges recorded in `edge/gaps` as let through although the tee lacked them.
 
 use crate::view::DiskView;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// One line holds at most so many requests: a batch of an edge has fewer. What claims more is not believed.
-const MOST_OF_A_LINE: u64 = 4_096;
+/// Maximal number of requests of one line; an edge's batch is smaller. Lines that claim more are ignored.
+const MAX_REQUESTS_PER_LINE: u64 = 4_096;
 
-/// A line that opens a gap, or closes one.
+/// A line that opens or closes a gap.
 #[derive(Deserialize)]
-struct Line {
+struct GapLine {
     edge: u16,
     first: u64,
     last: u64,
@@ -17,24 +17,26 @@ struct Line {
     closed_ms: Option<i64>,
 }
 
-/// Requests that are in a gap which nothing has closed.
+/// Requests in gaps that no line has closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenGaps {
-    /// Edge and sequence, to when the gap's first request came, by the edge's clock.
+    /// Edge and sequence, to the arrival time of the gap's first request, by the edge's clock.
     open: BTreeMap<(u16, u64), i64>,
 }
 
 impl OpenGaps {
-    /// The open gaps on these disks of edges. A line that was cut off tells of requests that no client was answered.
+    /// Reads the open gaps on these edge disks. A truncated line covers only requests that were never answered.
     #[must_use]
     pub fn of(disks: &[DiskView]) -> OpenGaps {
         let is_lines = |path: &str| path == "edge/gaps" || path == "edge/gaps.old";
-        let mut lines: Vec<Line> = Vec::new();
+        let mut lines: Vec<GapLine> = Vec::new();
         for file in disks.iter().flat_map(|disk| &disk.files).filter(|file| is_lines(&file.path)) {
             let text = file.chunks.concat();
             let parsed =
                 text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-            lines.extend(parsed.filter(|line: &Line| line.last.saturating_sub(line.first) < MOST_OF_A_LINE));
+            lines.extend(
+                parsed.filter(|line: &GapLine| line.last.saturating_sub(line.first) < MAX_REQUESTS_PER_LINE),
+            );
         }
         let mut gaps = OpenGaps::default();
         for line in &lines {
@@ -51,8 +53,8 @@ impl OpenGaps {
         gaps
     }
 
-    /// For each request in an open gap, when the first of those that were written down with it came, by the edge's clock:
-    /// ms since 1970, in order.
+    /// Returns, for each request in an open gap, the arrival time of the first request recorded with it, by the edge's
+    /// clock: ms since 1970, sorted.
     #[must_use]
     pub fn arrivals_ms(&self) -> Vec<i64> {
         let mut arrivals_ms: Vec<i64> = self.open.values().copied().collect();
@@ -62,11 +64,11 @@ impl OpenGaps {
 
     /// Whether a request is in an open gap.
     #[must_use]
-    pub fn has(&self, edge: u16, sequence: u64) -> bool {
+    pub fn contains(&self, edge: u16, sequence: u64) -> bool {
         self.open.contains_key(&(edge, sequence))
     }
 
-    /// Whether there is none.
+    /// Whether there are no open gaps.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
@@ -79,7 +81,7 @@ mod tests {
     use crate::view::FileView;
 
     #[test]
-    fn a_gap_is_open_until_a_line_closes_it_whole_or_in_part() {
+    fn a_gap_is_open_until_a_line_closes_it_in_full_or_in_part() {
         let text = concat!(
             "\n{\"edge\":1,\"first\":5,\"last\":7,\"arrived_ms\":100,\"why\":\"x\"}\n",
             "{\"edge\":1,\"first\":9,\"la",
@@ -88,7 +90,7 @@ mod tests {
         );
         let file = FileView::whole("edge/gaps", text.as_bytes().to_vec().into());
         let gaps = OpenGaps::of(&[DiskView { name: "edge-1".into(), files: vec![file] }]);
-        assert_eq!((gaps.has(1, 5), gaps.has(1, 7), gaps.has(1, 9)), (false, true, false));
+        assert_eq!((gaps.contains(1, 5), gaps.contains(1, 7), gaps.contains(1, 9)), (false, true, false));
         assert_eq!(gaps.arrivals_ms(), [100]);
         assert!(!gaps.is_empty() && OpenGaps::default().is_empty());
     }

@@ -1,45 +1,45 @@
-//! Holds: objects of the tee store and the data centers whose keys say what may not expire.
+//! Holds: objects of the tee store and the data centers whose keys protect files from expiry.
 
 use crate::day::parse_day;
 use std::collections::BTreeSet;
 
 const PREFIX: &str = "objects/holds/";
-/// A hold that was not released ends so long after it began.
-const LONGEST_MS: i64 = 30 * 86_400_000;
+/// Maximal duration of a hold that is not released.
+const MAX_DURATION_MS: i64 = 30 * 86_400_000;
 
-/// What a hold's key says.
+/// A hold, as encoded in its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hold {
-    /// When it began, in milliseconds since 1970.
+pub struct RetentionHold {
+    /// Start of the hold, in milliseconds since 1970.
     pub since_ms: i64,
-    /// Whose day is damaged.
+    /// Project of the damaged day.
     pub project: u32,
     /// The damaged day.
     pub day: i32,
-    /// The first hour of the tee that it keeps.
+    /// First protected hour of the tee.
     pub first_hour: u64,
-    /// The last hour of the tee that it keeps.
+    /// Last protected hour of the tee.
     pub last_hour: u64,
 }
 
-/// The holds that stand on a store's disk at this time, by the paths of its files.
+/// Returns the holds that are active at this time, from the paths of a store's files.
 #[must_use]
-pub fn standing<'p>(paths: impl Iterator<Item = &'p str>, at_ms: i64) -> BTreeSet<Hold> {
+pub fn active_holds<'p>(paths: impl Iterator<Item = &'p str>, at_ms: i64) -> BTreeSet<RetentionHold> {
     let (mut holds, mut released) = (BTreeSet::new(), BTreeSet::new());
     for name in paths.filter_map(|path| path.strip_prefix(PREFIX)) {
         match name.strip_suffix("-released") {
             Some(name) => released.extend(read(name)),
-            None => holds.extend(read(name).filter(|hold| at_ms - hold.since_ms <= LONGEST_MS)),
+            None => holds.extend(read(name).filter(|hold| at_ms - hold.since_ms <= MAX_DURATION_MS)),
         }
     }
     &holds - &released
 }
 
-/// `<since_ms>-<project>-<year>-<month>-<day>-<first hour>-<last hour>`.
-fn read(name: &str) -> Option<Hold> {
+/// Parses `<since_ms>-<project>-<year>-<month>-<day>-<first hour>-<last hour>`.
+fn read(name: &str) -> Option<RetentionHold> {
     let [since_ms, project, year, month, day, first_hour, last_hour] =
         name.split('-').collect::<Vec<_>>().try_into().ok()?;
-    Some(Hold {
+    Some(RetentionHold {
         since_ms: since_ms.parse().ok()?,
         project: project.parse().ok()?,
         day: parse_day(&format!("{year}-{month}-{day}"))?,
@@ -53,13 +53,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hold_stands_until_it_is_released_or_thirty_days_old() {
+    fn a_hold_is_active_until_its_release_or_for_thirty_days() {
         let key = "objects/holds/1728000000-17-2016-02-22-456-461";
         let release = format!("{key}-released");
-        let hold =
-            Hold { since_ms: 1_728_000_000, project: 17, day: 16_853, first_hour: 456, last_hour: 461 };
-        let stands = |paths: &[&str], at_ms| standing(paths.iter().copied(), at_ms);
-        let end_ms = hold.since_ms + LONGEST_MS;
+        let hold = RetentionHold {
+            since_ms: 1_728_000_000,
+            project: 17,
+            day: 16_853,
+            first_hour: 456,
+            last_hour: 461,
+        };
+        let stands = |paths: &[&str], at_ms| active_holds(paths.iter().copied(), at_ms);
+        let end_ms = hold.since_ms + MAX_DURATION_MS;
         assert_eq!(stands(&[key, "objects/tee/456-0-1.tee"], end_ms), [hold].into());
         assert_eq!(stands(&[key], end_ms + 1), BTreeSet::new());
         assert_eq!(stands(&[key, &release], hold.since_ms), BTreeSet::new());

@@ -1,42 +1,45 @@
-//! Leases: `arb/<project>/lease`, who may order a disk to work on a project. The last frame counts; tokens rise.
+//! Leases: `arb/<project>/lease`, the right to order a disk to work on a project. The last frame counts; tokens rise.
 
-use super::Flaw;
-use super::frame::{self, Fields, Tail};
+use super::ReadErrorKind;
+use super::frame::{self, FieldReader, FileTail};
 use bytes::Bytes;
 
 const MAGIC: [u8; 8] = *b"LARBLSE1";
 
-/// One grant.
+/// One grant of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// The fencing token.
+pub struct LeaseGrant {
+    /// Fencing token.
     pub token: u64,
-    /// The node that holds the lease.
+    /// Node that holds the lease.
     pub holder: u16,
-    /// When it was granted, by the disk's clock.
+    /// Time of the grant, by the disk's clock.
     pub granted_ms: i64,
-    /// When it ends, by the disk's clock.
+    /// End of the lease, by the disk's clock.
     pub expires_ms: i64,
 }
 
-/// Reads a lease file: its grants in order, and how it ends.
-pub(crate) fn read(chunks: &[Bytes]) -> Result<(Vec<Grant>, Tail), (u64, Flaw)> {
-    let (_, frames, tail) = frame::whole_file(chunks, MAGIC, 8)?;
-    let mut grants: Vec<Grant> = Vec::with_capacity(frames.len());
+/// Reads a lease file: its grants in order, and the end of the file.
+pub(crate) fn read(chunks: &[Bytes]) -> Result<(Vec<LeaseGrant>, FileTail), (u64, ReadErrorKind)> {
+    let (_, frames, tail) = frame::read_file(chunks, MAGIC, 8)?;
+    let mut grants: Vec<LeaseGrant> = Vec::with_capacity(frames.len());
     for frame in frames {
         let grant = grant(&frame.payload).map_err(|flaw| (frame.at, flaw))?;
-        // A renewal may repeat its token; an older one may not come back.
+        // A renewal may repeat its token; a lower token must not follow.
         if grants.last().is_some_and(|last| last.token > grant.token) {
-            return Err((frame.at, Flaw::Rule("a lease's token is lower than the one before it")));
+            return Err((
+                frame.at,
+                ReadErrorKind::RuleViolated("a lease's token is lower than the one before it"),
+            ));
         }
         grants.push(grant);
     }
     Ok((grants, tail))
 }
 
-fn grant(payload: &[u8]) -> Result<Grant, Flaw> {
-    let mut fields = Fields::of(payload);
-    let grant = Grant {
+fn grant(payload: &[u8]) -> Result<LeaseGrant, ReadErrorKind> {
+    let mut fields = FieldReader::of(payload);
+    let grant = LeaseGrant {
         token: fields.u64()?,
         holder: fields.u16()?,
         granted_ms: fields.i64()?,
@@ -49,13 +52,13 @@ fn grant(payload: &[u8]) -> Result<Grant, Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::frame;
+    use crate::test_support::frame;
 
     fn grant_bytes(token: u64) -> Vec<u8> {
         frame(&[&token.to_le_bytes()[..], &[5, 0], &10i64.to_le_bytes(), &20i64.to_le_bytes()].concat())
     }
 
-    fn read_all(tokens: &[u64]) -> Result<(Vec<Grant>, Tail), (u64, Flaw)> {
+    fn read_all(tokens: &[u64]) -> Result<(Vec<LeaseGrant>, FileTail), (u64, ReadErrorKind)> {
         let frames: Vec<u8> = tokens.iter().flat_map(|token| grant_bytes(*token)).collect();
         read(&[Bytes::from([&MAGIC[..], &frames].concat())])
     }
@@ -63,8 +66,8 @@ mod tests {
     #[test]
     fn the_last_grant_counts_and_tokens_never_fall() {
         let (grants, tail) = read_all(&[1, 2, 2]).unwrap();
-        assert_eq!(grants.last(), Some(&Grant { token: 2, holder: 5, granted_ms: 10, expires_ms: 20 }));
-        assert_eq!(tail, Tail::Clean);
-        assert!(matches!(read_all(&[2, 1]), Err((42, Flaw::Rule(_)))));
+        assert_eq!(grants.last(), Some(&LeaseGrant { token: 2, holder: 5, granted_ms: 10, expires_ms: 20 }));
+        assert_eq!(tail, FileTail::Clean);
+        assert!(matches!(read_all(&[2, 1]), Err((42, ReadErrorKind::RuleViolated(_)))));
     }
 }

@@ -1,11 +1,11 @@
-//! Manifests: `arb/<project>/<day>/manifest`, the edits that say which files of a day are live.
+//! Manifests: `arb/<project>/<day>/manifest`, the edits that define which files of a day are live.
 //!
-//! The reader holds each edit to its shape and to the count of versions. What edits may do to each other (never use
-//! a name twice, never remove what is not live) is the matter of invariant I9.
+//! The reader checks the shape of each edit and the sequence of versions. Invariant I9 checks the edits against each
+//! other (never reuse a name, never remove a file that is not live).
 
-use super::frame::{self, Tail};
+use super::frame::{self, FileTail};
 use super::segment::{self, Tier};
-use super::{Flaw, is_hash};
+use super::{ReadErrorKind, is_hash};
 use crate::identity::ProjectDay;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -13,31 +13,31 @@ use std::collections::BTreeMap;
 
 const MAGIC: [u8; 8] = *b"LARBMAN1";
 
-/// One edit.
+/// One edit of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Edit {
-    /// Counts from 1, by 1.
+pub struct ManifestEdit {
+    /// Version, counted from 1 without gaps.
     pub version: u64,
-    /// The fencing token under which the edit was made; 0: not by a job.
+    /// Fencing token under which the edit was made; 0 if no job made it.
     pub token: u64,
-    /// Files that are live from now on.
-    pub add: Vec<Entry>,
-    /// Files that are live no more; taken away before `add` is added.
+    /// Files that become live.
+    pub add: Vec<ManifestEntry>,
+    /// Files that stop being live; removed before `add` is applied.
     pub remove: Vec<u64>,
     /// Greater than every id ever used.
     pub next_id: u64,
-    /// How many compaction runs have committed on this day.
+    /// Number of compaction runs committed on this day.
     pub compactions: u64,
 }
 
 /// A live file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// The segment's number.
+pub struct ManifestEntry {
+    /// Segment id.
     pub id: u64,
-    /// Which kind.
+    /// Tier of the segment.
     pub tier: Tier,
     /// Whether the file will never change again.
     pub sealed: bool,
@@ -49,39 +49,42 @@ pub struct Entry {
     pub hash: String,
 }
 
-/// A whole manifest.
+/// A decoded manifest.
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
-    /// Its edits, from version 1.
-    pub edits: Vec<Edit>,
-    /// What the last edit leaves live, by id.
-    pub live: BTreeMap<u64, Entry>,
-    /// How the file ends.
-    pub tail: Tail,
-    /// Digest of each edit's bytes together with all before it: equal digests, equal histories.
+    /// Edits, from version 1.
+    pub edits: Vec<ManifestEdit>,
+    /// Live files after the last edit, by id.
+    pub live: BTreeMap<u64, ManifestEntry>,
+    /// End of the file.
+    pub tail: FileTail,
+    /// Digest of each edit's bytes together with all before it: equal digests mean equal histories.
     pub history: Vec<[u8; 32]>,
 }
 
 impl Manifest {
-    /// The last edit's version; 0 without edits.
+    /// Returns the last edit's version; 0 without edits.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.edits.last().map_or(0, |edit| edit.version)
     }
 
     /// Whether an edit added the segment at this path.
-    pub(crate) fn has_added(&self, of: ProjectDay, path: &str) -> bool {
-        self.edits.iter().flat_map(|edit| &edit.add).any(|entry| segment::path_of(of, entry.id) == path)
+    pub(crate) fn has_added(&self, project_day: ProjectDay, path: &str) -> bool {
+        self.edits
+            .iter()
+            .flat_map(|edit| &edit.add)
+            .any(|entry| segment::segment_path(project_day, entry.id) == path)
     }
 
     /// Reads a manifest.
-    pub(crate) fn read(chunks: &[Bytes]) -> Result<Manifest, (u64, Flaw)> {
-        let (_, frames, tail) = frame::whole_file(chunks, MAGIC, 8)?;
+    pub(crate) fn read(chunks: &[Bytes]) -> Result<Manifest, (u64, ReadErrorKind)> {
+        let (_, frames, tail) = frame::read_file(chunks, MAGIC, 8)?;
         let mut manifest = Manifest { tail, ..Manifest::default() };
         let mut hasher = blake3::Hasher::new();
         for frame in frames {
-            let edit: Edit =
-                serde_json::from_slice(&frame.payload).map_err(|e| (frame.at, Flaw::Json(e.to_string())))?;
+            let edit: ManifestEdit = serde_json::from_slice(&frame.payload)
+                .map_err(|e| (frame.at, ReadErrorKind::MalformedJson(e.to_string())))?;
             manifest.push(edit).map_err(|flaw| (frame.at, flaw))?;
             hasher.update(&frame.payload);
             manifest.history.push(*hasher.finalize().as_bytes());
@@ -89,10 +92,10 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn push(&mut self, edit: Edit) -> Result<(), Flaw> {
+    fn push(&mut self, edit: ManifestEdit) -> Result<(), ReadErrorKind> {
         let expected = self.version() + 1;
         if edit.version != expected {
-            return Err(Flaw::Version { found: edit.version, expected });
+            return Err(ReadErrorKind::VersionGap { found: edit.version, expected });
         }
         edit.add.iter().try_for_each(check_entry)?;
         for id in &edit.remove {
@@ -104,13 +107,13 @@ impl Manifest {
     }
 }
 
-fn check_entry(entry: &Entry) -> Result<(), Flaw> {
+fn check_entry(entry: &ManifestEntry) -> Result<(), ReadErrorKind> {
     match entry.sealed {
         true if !is_hash(&entry.hash) => {
-            Err(Flaw::Rule("a sealed entry's hash is not 64 lower-case hex digits"))
+            Err(ReadErrorKind::RuleViolated("a sealed entry's hash is not 64 lower-case hex digits"))
         }
         false if (entry.bytes, entry.records, entry.hash.as_str()) != (0, 0, "") => {
-            Err(Flaw::Rule("an open entry states bytes, records or a hash"))
+            Err(ReadErrorKind::RuleViolated("an open entry states bytes, records or a hash"))
         }
         _ => Ok(()),
     }
@@ -119,9 +122,9 @@ fn check_entry(entry: &Entry) -> Result<(), Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::frame;
+    use crate::test_support::frame;
 
-    fn read(edits: &[&str]) -> Result<Manifest, (u64, Flaw)> {
+    fn read(edits: &[&str]) -> Result<Manifest, (u64, ReadErrorKind)> {
         let frames: Vec<u8> = edits.iter().flat_map(|edit| frame(edit.as_bytes())).collect();
         Manifest::read(&[Bytes::from([&MAGIC[..], &frames].concat())])
     }
@@ -130,7 +133,7 @@ mod tests {
         {"id":2,"tier":"late","sealed":false,"bytes":0,"records":0,"hash":""}],"remove":[],"next_id":3,"compactions":0}"#;
 
     #[test]
-    fn the_last_edit_says_what_is_live() {
+    fn the_last_edit_defines_the_live_files() {
         let hash = "a".repeat(64);
         let merge = format!(
             r#"{{"version":2,"token":3,"add":[{{"id":3,"tier":"compacted","sealed":true,"bytes":81,"records":4,"hash":"{hash}"}}],
@@ -145,12 +148,12 @@ mod tests {
 
     #[test]
     fn versions_rise_by_one() {
-        assert_eq!(read(&[OPEN, OPEN]).unwrap_err().1, Flaw::Version { found: 1, expected: 2 });
+        assert_eq!(read(&[OPEN, OPEN]).unwrap_err().1, ReadErrorKind::VersionGap { found: 1, expected: 2 });
         assert_eq!(read(&[&OPEN.replace("\"version\":1", "\"version\":2")]).unwrap_err().0, 8);
     }
 
     #[test]
-    fn shapes_are_held_to() {
+    fn malformed_edits_are_rejected() {
         let flaw = |edit: &str| read(&[edit]).unwrap_err().1.to_string();
         assert!(flaw(&OPEN.replace("\"token\":0,", "")).contains("missing field `token`"));
         assert!(flaw(&OPEN.replace("late", "later")).contains("unknown variant `later`"));

@@ -1,10 +1,11 @@
-//! Readers of everything that the system leaves on disks and in stores, written from formats.md alone.
+//! Readers for everything that the system leaves on disks and in stores, written from formats.md alone.
 //!
-//! They share no line with the code under test, and are stricter than it: every length, checksum, count, order,
-//! version and hash that formats.md states is compared. They repair nothing and skip nothing.
+//! They share no code with the system under test and are stricter: they verify every length, checksum, count, order,
+//! version and hash that formats.md states. They repair nothing and skip nothing.
 
 pub mod catalog;
 pub mod event;
+pub(crate) mod event_cache;
 pub mod export;
 pub mod frame;
 pub mod gaps;
@@ -13,134 +14,133 @@ pub mod lease;
 pub mod manifest;
 pub mod segment;
 pub mod tee;
-pub(crate) mod texts;
 
-pub use frame::Tail;
+pub use frame::FileTail;
 
-/// A file that does not read as formats.md says: which file, where, and what is wrong.
+/// A file that violates formats.md: path, offset and error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path} at byte {at}: {flaw}")]
+#[error("{path} at byte {offset}: {kind}")]
 pub struct ReadError {
     /// Path of the file, from its disk's root.
     pub path: String,
-    /// Offset of what is wrong.
-    pub at: u64,
-    /// What is wrong.
-    pub flaw: Flaw,
+    /// Offset of the error.
+    pub offset: u64,
+    /// Kind of the error.
+    pub kind: ReadErrorKind,
 }
 
 impl ReadError {
-    pub(crate) fn new(path: &str, (at, flaw): (u64, Flaw)) -> ReadError {
-        ReadError { path: path.to_owned(), at, flaw }
+    pub(crate) fn new(path: &str, (offset, kind): (u64, ReadErrorKind)) -> ReadError {
+        ReadError { path: path.to_owned(), offset, kind }
     }
 }
 
-/// What is wrong with a file.
+/// Kinds of errors in a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum ReadErrorKind {
     /// The file ends within its header.
     #[error("header cut off: {has_bytes} of {needs_bytes} bytes")]
     ShortHeader {
-        /// Bytes that are there.
+        /// Bytes present.
         has_bytes: u64,
-        /// Bytes of a header.
+        /// Bytes of a complete header.
         needs_bytes: u64,
     },
-    /// The file begins with something else.
+    /// The file begins with another magic.
     #[error("wrong magic '{found}'")]
-    Magic {
-        /// The first eight bytes, escaped.
+    BadMagic {
+        /// First eight bytes, escaped.
         found: String,
     },
     /// The header's checksum does not match.
     #[error("header checksum does not match")]
     HeaderChecksum,
-    /// A field that must be zero is not.
+    /// A reserved field is not zero.
     #[error("reserved field is {0}, not zero")]
-    NotZero(u32),
-    /// The header or record says one thing, the path or header another.
-    #[error("{field} is {found}, its place says {expected}")]
+    ReservedNotZero(u32),
+    /// A header or record contradicts its path or header.
+    #[error("{field} is {found}, its path states {expected}")]
     Misplaced {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
-        /// Its value.
+        /// Value of the field.
         found: String,
-        /// The value that path or header state.
+        /// Value stated by the path or header.
         expected: String,
     },
-    /// A bad frame with a valid one behind it.
-    #[error("corrupt frame in the middle: valid frames follow it")]
-    CorruptMiddle,
-    /// A sealed file ends with something that is no frame.
+    /// A bad frame with a valid one after it.
+    #[error("corrupt frame with valid frames after it")]
+    CorruptFrame,
+    /// A sealed file ends with bytes that are not a frame.
     #[error("sealed file has a torn tail")]
-    SealedTorn,
-    /// A field reaches beyond what holds it.
+    TornSealedFile,
+    /// A field extends past the end of its container.
     #[error("field of {needs_bytes} bytes with {has_bytes} left")]
-    FieldCutOff {
+    TruncatedField {
         /// Bytes the field needs.
         needs_bytes: u64,
         /// Bytes that are left.
         has_bytes: u64,
     },
-    /// Bytes behind the last field.
-    #[error("{0} bytes behind the last field")]
-    Trailing(u64),
-    /// A code that stands for nothing.
+    /// Bytes after the last field.
+    #[error("{0} bytes after the last field")]
+    TrailingBytes(u64),
+    /// An undefined code.
     #[error("{field} {value} is unknown")]
     UnknownCode {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
-        /// Its value.
+        /// Value of the field.
         value: u64,
     },
-    /// An event that is no JSON object with a name and properties.
+    /// An event that is not a JSON object with a name and properties.
     #[error("event is malformed: {0}")]
-    Event(String),
-    /// JSON of a manifest, catalog or export that does not fit its shape.
+    MalformedEvent(String),
+    /// JSON of a manifest, catalog or export of another shape.
     #[error("JSON is malformed: {0}")]
-    Json(String),
-    /// A compacted segment's records are out of order, or a key stands twice.
-    #[error("compacted record {record} is out of order or has the key of another")]
+    MalformedJson(String),
+    /// A compacted segment's records are out of order, or a key appears twice.
+    #[error("compacted record {record} is out of order or repeats a key")]
     Unsorted {
-        /// The later record of the two, from 0.
+        /// Index of the later record of the two, from 0.
         record: u64,
     },
-    /// A manifest edit's version is not the one after its predecessor's.
-    #[error("version {found} stands where {expected} belongs")]
-    Version {
-        /// What is there.
+    /// A manifest edit's version does not follow its predecessor's.
+    #[error("version is {found}, expected {expected}")]
+    VersionGap {
+        /// Version in the file.
         found: u64,
-        /// What belongs there.
+        /// Expected version.
         expected: u64,
     },
-    /// A size, count, hash or number differs from what is stated elsewhere.
-    #[error("{what} is {found}, stated is {stated}")]
-    Differs {
-        /// Which property.
+    /// A size, count, hash or number differs from the value stated elsewhere.
+    #[error("{what} is {found}, expected {stated}")]
+    Mismatch {
+        /// Name of the property.
         what: &'static str,
-        /// Found in the file.
+        /// Value in the file.
         found: String,
-        /// Stated by manifest, catalog or name.
+        /// Value stated by manifest, catalog or name.
         stated: String,
     },
     /// An entry or list breaks a rule of its format.
     #[error("{0}")]
-    Rule(&'static str),
-    /// The device cannot read a block of the file: no doing of whoever wrote it.
+    RuleViolated(&'static str),
+    /// The device cannot read a block of the file: a device fault, not the writer's.
     #[error("a block of the file cannot be read")]
     Unreadable,
-    /// A file that something refers to is not there.
+    /// A referenced file does not exist.
     #[error("file is missing")]
     Missing,
 }
 
-/// A number as paths have them: decimal, without sign or leading zeros.
+/// Parses a number as paths contain it: decimal, without sign or leading zeros.
 pub(crate) fn decimal<T: std::str::FromStr + std::fmt::Display>(text: &str) -> Option<T> {
     let value: T = text.parse().ok()?;
     (value.to_string() == text).then_some(value)
 }
 
-/// Whether `text` is a BLAKE3-256 hash as texts have it: 64 lower-case hex digits.
+/// Whether `text` is a BLAKE3-256 hash: 64 lower-case hex digits.
 pub(crate) fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -1,7 +1,7 @@
-//! Tee records: the raw requests, as the edges took them.
+//! Tee records: the raw requests as the edges received them.
 
-use super::frame::{self, Fields, Tail};
-use super::{Flaw, ReadError, decimal};
+use super::frame::{self, FieldReader, FileTail};
+use super::{ReadError, ReadErrorKind, decimal};
 use crate::view::FileView;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const MAGIC: [u8; 8] = *b"LTEEREC1";
 const HEADER_BYTES: usize = 24;
 
-/// A request's method.
+/// Method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// GET.
@@ -21,36 +21,37 @@ pub enum Method {
 /// One request as it was received. Slices share the file's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TeeRecord {
-    /// The edge's number for the request.
+    /// The edge's sequence number of the request.
     pub sequence: u64,
-    /// The edge's clock when the request came in.
+    /// The edge's clock when the request arrived.
     pub arrived_ms: i64,
-    /// Its method.
+    /// Method.
     pub method: Method,
     /// Path and query.
     pub target: Bytes,
     /// Names in lower case, and values, in the order received.
     pub headers: Vec<(Bytes, Bytes)>,
-    /// The body.
+    /// Request body.
     pub body: Bytes,
 }
 
-/// One hour of one edge.
+/// A tee file: one hour of one edge.
 #[derive(Clone, Debug)]
 pub struct TeeFile {
-    /// The edge.
+    /// Edge that received the requests.
     pub edge: u16,
     /// `arrived_ms` of its records divided by 3,600,000, rounded down.
     pub hour: u64,
     /// The edge's boot number.
     pub boot: u64,
-    /// Its records, in the file's order.
+    /// Records, in the file's order.
     pub records: Vec<TeeRecord>,
-    /// How the file ends.
-    pub tail: Tail,
+    /// End of the file.
+    pub tail: FileTail,
 }
 
-/// `<hour>-<edge>-<n>.tee`, or an object's `<hour>-<edge>-<n>.by-<uploader>.tee`, taken apart.
+/// Parses hour, edge and boot number from `<hour>-<edge>-<n>.tee`, or from an object's
+/// `<hour>-<edge>-<n>.by-<uploader>.tee`.
 #[must_use]
 pub fn parse_name(name: &str) -> Option<(u64, u16, u64)> {
     let stem = name.strip_suffix(".tee")?;
@@ -66,66 +67,70 @@ pub fn parse_name(name: &str) -> Option<(u64, u16, u64)> {
     parts.next().is_none().then_some(name)
 }
 
-/// Reads a tee file, wherever it lies: `tee/…`, `tee-peer/…`, `objects/tee/…`. Only an object names its uploader.
+/// Reads a tee file in any directory: `tee/…`, `tee-peer/…`, `objects/tee/…`. Only an object names its uploader.
 ///
 /// # Errors
-/// Whatever differs from formats.md: name, header, frames, fields, an hour that is not the records', a number used
-/// twice.
+/// Any deviation from formats.md: name, header, frames, fields, an hour that does not match the records, a duplicate
+/// sequence number.
 pub fn read(file: &FileView) -> Result<TeeFile, ReadError> {
     read_at(file).map_err(|wrong| ReadError::new(&file.path, wrong))
 }
 
-fn read_at(file: &FileView) -> Result<TeeFile, (u64, Flaw)> {
+fn read_at(file: &FileView) -> Result<TeeFile, (u64, ReadErrorKind)> {
     let name = file.path.rsplit('/').next().unwrap_or_default();
     let names_uploader = name.contains(".by-");
-    let (hour, edge, boot) = parse_name(name)
-        .filter(|_| names_uploader == file.path.starts_with("objects/"))
-        .ok_or((0, Flaw::Rule("the name is not <hour>-<edge>-<n>.tee, or an object's with its uploader")))?;
-    let (header, frames, tail) = frame::whole_file(&file.chunks, MAGIC, HEADER_BYTES)?;
+    let (hour, edge, boot) =
+        parse_name(name).filter(|_| names_uploader == file.path.starts_with("objects/")).ok_or((
+            0,
+            ReadErrorKind::RuleViolated(
+                "the name is not <hour>-<edge>-<n>.tee, or an object's with its uploader",
+            ),
+        ))?;
+    let (header, frames, tail) = frame::read_file(&file.chunks, MAGIC, HEADER_BYTES)?;
     check_header(&header, hour, edge).map_err(|flaw| (0, flaw))?;
     let mut records = Vec::with_capacity(frames.len());
     let mut sequences = BTreeSet::new();
     for frame in frames {
         let record = record(&frame.payload, hour, edge).map_err(|flaw| (frame.at, flaw))?;
         if !sequences.insert(record.sequence) {
-            return Err((frame.at, Flaw::Rule("a request's number stands twice")));
+            return Err((frame.at, ReadErrorKind::RuleViolated("a request's sequence number appears twice")));
         }
         records.push(record);
     }
     Ok(TeeFile { edge, hour, boot, records, tail })
 }
 
-fn check_header(header: &[u8], hour: u64, edge: u16) -> Result<(), Flaw> {
-    let mut fields = Fields::of(header);
+fn check_header(header: &[u8], hour: u64, edge: u16) -> Result<(), ReadErrorKind> {
+    let mut fields = FieldReader::of(header);
     fields.bytes(8)?;
     let (stated_edge, reserved, stated_hour, crc) =
         (fields.u16()?, fields.u16()?, fields.u64()?, fields.u32()?);
     if crc_fast::crc32_iscsi(&header[..20]) != crc {
-        return Err(Flaw::HeaderChecksum);
+        return Err(ReadErrorKind::HeaderChecksum);
     }
     if reserved != 0 {
-        return Err(Flaw::NotZero(u32::from(reserved)));
+        return Err(ReadErrorKind::ReservedNotZero(u32::from(reserved)));
     }
     same("edge", stated_edge, edge)?;
     same("hour", stated_hour, hour)
 }
 
-fn same<T: PartialEq + ToString>(field: &'static str, found: T, expected: T) -> Result<(), Flaw> {
+fn same<T: PartialEq + ToString>(field: &'static str, found: T, expected: T) -> Result<(), ReadErrorKind> {
     if found == expected {
         return Ok(());
     }
-    Err(Flaw::Misplaced { field, found: found.to_string(), expected: expected.to_string() })
+    Err(ReadErrorKind::Misplaced { field, found: found.to_string(), expected: expected.to_string() })
 }
 
-fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, Flaw> {
-    let mut fields = Fields::of(payload);
+fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, ReadErrorKind> {
+    let mut fields = FieldReader::of(payload);
     same("edge", fields.u16()?, edge)?;
     let (sequence, arrived_ms) = (fields.u64()?, fields.i64()?);
     same("hour", arrived_ms.div_euclid(3_600_000), i64::try_from(hour).unwrap_or(i64::MAX))?;
     let method = match fields.u8()? {
         0 => Method::Get,
         1 => Method::Post,
-        other => return Err(Flaw::UnknownCode { field: "method", value: u64::from(other) }),
+        other => return Err(ReadErrorKind::UnknownCode { field: "method", value: u64::from(other) }),
     };
     let share = |slice: &[u8]| payload.slice_ref(slice);
     let target = text(&mut fields)?;
@@ -134,7 +139,7 @@ fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, Flaw> {
     for _ in 0..count {
         let (name, value) = (text(&mut fields)?, text(&mut fields)?);
         if name.iter().any(u8::is_ascii_uppercase) {
-            return Err(Flaw::Rule("a header's name is not in lower case"));
+            return Err(ReadErrorKind::RuleViolated("a header's name is not in lower case"));
         }
         headers.push((share(name), share(value)));
     }
@@ -144,7 +149,7 @@ fn record(payload: &Bytes, hour: u64, edge: u16) -> Result<TeeRecord, Flaw> {
     Ok(TeeRecord { sequence, arrived_ms, method, target: share(target), headers, body: share(body) })
 }
 
-fn text<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], Flaw> {
+fn text<'a>(fields: &mut FieldReader<'a>) -> Result<&'a [u8], ReadErrorKind> {
     let len = fields.u16()?;
     fields.bytes(usize::from(len))
 }
@@ -152,13 +157,13 @@ fn text<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{TeeRec, tee_file};
+    use crate::test_support::{TestTeeRecord, tee_file};
 
     #[test]
-    fn a_request_reads_back_byte_for_byte() {
-        let rec = TeeRec { sequence: 1 << 40 | 7, arrived_ms: 7_200_001, body: b"[1]".to_vec() };
+    fn a_request_decodes_byte_for_byte() {
+        let rec = TestTeeRecord { sequence: 1 << 40 | 7, arrived_ms: 7_200_001, body: b"[1]".to_vec() };
         let file = read(&FileView::whole("tee/2-1-1.tee", tee_file(2, 1, &[rec]))).unwrap();
-        assert_eq!((file.edge, file.hour, file.boot, file.tail), (1, 2, 1, Tail::Clean));
+        assert_eq!((file.edge, file.hour, file.boot, file.tail), (1, 2, 1, FileTail::Clean));
         assert_eq!(file.records[0].method, Method::Post);
         assert_eq!(file.records[0].target, "/track?verbose=1");
         assert_eq!(file.records[0].headers, [(Bytes::from("content-type"), Bytes::from("application/json"))]);
@@ -166,17 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn a_record_belongs_to_its_file() {
-        let rec = |sequence, arrived_ms| TeeRec { sequence, arrived_ms, body: Vec::new() };
-        let flaw = |name: &str, records: &[TeeRec]| {
-            read(&FileView::whole(name, tee_file(2, 1, records))).unwrap_err().flaw.to_string()
+    fn a_record_must_match_its_file_name() {
+        let rec = |sequence, arrived_ms| TestTeeRecord { sequence, arrived_ms, body: Vec::new() };
+        let flaw = |name: &str, records: &[TestTeeRecord]| {
+            read(&FileView::whole(name, tee_file(2, 1, records))).unwrap_err().kind.to_string()
         };
-        assert_eq!(flaw("tee/3-1-1.tee", &[]), "hour is 2, its place says 3");
-        assert_eq!(flaw("tee/2-0-1.tee", &[]), "edge is 1, its place says 0");
-        assert_eq!(flaw("tee/2-1-1.tee", &[rec(1, 7_199_999)]), "hour is 1, its place says 2");
+        assert_eq!(flaw("tee/3-1-1.tee", &[]), "hour is 2, its path states 3");
+        assert_eq!(flaw("tee/2-0-1.tee", &[]), "edge is 1, its path states 0");
+        assert_eq!(flaw("tee/2-1-1.tee", &[rec(1, 7_199_999)]), "hour is 1, its path states 2");
         assert_eq!(
             flaw("tee/2-1-1.tee", &[rec(1, 7_200_000), rec(1, 7_200_000)]),
-            "a request's number stands twice"
+            "a request's sequence number appears twice"
         );
         for wrong in
             ["tee/2-1.tee", "objects/tee/2-1-1.tee", "tee/2-1-1.by-1.tee", "objects/tee/2-1-1.by-x.tee"]

@@ -4,7 +4,7 @@ use super::sent_event;
 use crate::workload::PlannedRequest;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use latent_oracle::invariants::i14_answers::{Answered, AnsweredEvent, Answers};
+use latent_oracle::invariants::i14_answers::{AnswerChecker, AnsweredRequest, AnsweredRequestEvent};
 use serde::Deserialize;
 
 /// What a client makes of an answer.
@@ -19,22 +19,27 @@ pub(super) enum Told {
 
 impl Told {
     /// Holds an answer that settles something to what the client knows of its events.
-    pub(super) fn judge(&self, answered: &Answered, planned: &PlannedRequest, answers: &mut Answers) {
+    pub(super) fn judge(
+        &self,
+        answered: &AnsweredRequest,
+        planned: &PlannedRequest,
+        answers: &mut AnswerChecker,
+    ) {
         let rejected = match self {
             Told::Accepted { rejected } => Some(rejected),
             Told::Rejected => None,
             Told::TryAgain => return,
         };
         let is_accepted = |item: u32| rejected.is_some_and(|rejected| !rejected.contains(&item));
-        let events: Vec<AnsweredEvent<'_>> = (0..)
+        let events: Vec<AnsweredRequestEvent<'_>> = (0..)
             .zip(&planned.events)
-            .map(|(item, event)| AnsweredEvent {
+            .map(|(item, event)| AnsweredRequestEvent {
                 event: sent_event(event),
                 is_well_formed: event.is_well_formed(),
                 is_accepted: is_accepted(item),
             })
             .collect();
-        answers.note(answered, &events);
+        answers.check(answered, &events);
     }
 }
 

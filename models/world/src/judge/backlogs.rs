@@ -4,9 +4,9 @@ use super::{Judge, durable_view, view, view_of};
 use crate::lock;
 use crate::topology::Nodes;
 use latent_engine::sim::World;
-use latent_oracle::invariants::l5_divergence::Divergence;
+use latent_oracle::invariants::l5_divergence::ReplicaDivergence;
 use latent_oracle::invariants::{l1_backlogs, l3_backup, l4_recovery};
-use latent_oracle::{DiskView, ProjectDay, Snapshot, day};
+use latent_oracle::{ClusterSnapshot, DiskView, ProjectDay, day};
 use latent_ports::NodeId;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -16,10 +16,10 @@ impl Judge {
     pub fn faults_ended(&mut self, world: &World, nodes: &Nodes) {
         let now = self.moment(world, "healing", false);
         let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
-        let snapshot = Snapshot::of(&mut self.memo, &views);
+        let snapshot = ClusterSnapshot::of(&mut self.decode_cache, &views);
         let side = self.side.clone();
-        self.settling.dirty.look(&snapshot, lock(&side.ledger).zones(), now.at_ms);
-        self.settling.divergence = Divergence::at_end_of_faults(&snapshot, &now);
+        self.settling.dirty.update(&snapshot, lock(&side.ledger).zones(), now.at_ms);
+        self.settling.divergence = ReplicaDivergence::at_end_of_faults(&snapshot, &now);
     }
 
     /// What waits past its time, as far as names, catalogs and late days tell.
@@ -58,14 +58,14 @@ impl Judge {
     /// confirmed and lost is there for them until they die, and no work that waits.
     fn look_for_dirt(&mut self, world: &World, nodes: &Nodes, days: BTreeSet<ProjectDay>) {
         let dirs: Vec<String> =
-            days.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
+            days.iter().map(|of| format!("arb/{}/{}", of.project, day::format_day(of.day))).collect();
         let view = |node: &NodeId| {
             let image = world.disk_image_below(*node, dirs.iter().map(String::as_str));
             view_of(&world.node_name(*node), image.files())
         };
         let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
-        let snapshot = Snapshot::of_days(&mut self.memo, &views, days);
+        let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days);
         let side = self.side.clone();
-        self.settling.dirty.look(&snapshot, lock(&side.ledger).zones(), world.now().0);
+        self.settling.dirty.update(&snapshot, lock(&side.ledger).zones(), world.now().0);
     }
 }

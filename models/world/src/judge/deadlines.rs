@@ -11,9 +11,9 @@ use crate::lock;
 use crate::topology::Nodes;
 use latent_engine::sim::World;
 use latent_oracle::invariants::l1_backlogs::late_hint;
-use latent_oracle::invariants::l2_nightly::NightlyWatch;
-use latent_oracle::invariants::l5_compared::ComparisonWatch;
-use latent_oracle::{DiskView, Moment, ProjectDay, Snapshot, day};
+use latent_oracle::invariants::l2_nightly_compaction::NightlyCompactionChecker;
+use latent_oracle::invariants::l5_nightly_comparison::ComparisonChecker;
+use latent_oracle::{CheckContext, ClusterSnapshot, DiskView, ProjectDay, day};
 use latent_ports::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,14 +22,14 @@ use std::time::Duration;
 pub(super) struct Deadlines {
     /// When each hint was begun, by its node and path.
     hints: BTreeMap<(NodeId, String), i64>,
-    pub nights: NightlyWatch,
-    comparisons: ComparisonWatch,
+    pub nights: NightlyCompactionChecker,
+    comparisons: ComparisonChecker,
 }
 
 impl Deadlines {
     pub fn new(compared_after_midnight: Duration) -> Deadlines {
-        let comparisons = ComparisonWatch::new(compared_after_midnight.as_millis() as i64);
-        Deadlines { hints: BTreeMap::new(), nights: NightlyWatch::default(), comparisons }
+        let comparisons = ComparisonChecker::new(compared_after_midnight.as_millis() as i64);
+        Deadlines { hints: BTreeMap::new(), nights: NightlyCompactionChecker::default(), comparisons }
     }
 
     pub fn hint_came(&mut self, node: NodeId, path: String, at_ms: i64) {
@@ -42,8 +42,8 @@ impl Judge {
     pub(super) fn segment_came(&mut self, disk: &str, of: ProjectDay, id: u64, at_ms: i64) {
         let side = self.side.clone();
         let ledger = lock(&side.ledger);
-        self.deadlines.nights.came(disk, of, id, ledger.zones(), at_ms);
-        self.deadlines.comparisons.written(of, ledger.zones(), at_ms);
+        self.deadlines.nights.record_segment(disk, of, id, ledger.zones(), at_ms);
+        self.deadlines.comparisons.record_write(of, ledger.zones(), at_ms);
     }
 
     /// Judges what should be done by now.
@@ -56,7 +56,7 @@ impl Judge {
     }
 
     /// Hints as their processes see them: one whose removal is not yet durable comes back after a crash alone.
-    fn hints_in_time(&mut self, world: &World, nodes: &Nodes, now: &Moment) {
+    fn hints_in_time(&mut self, world: &World, nodes: &Nodes, now: &CheckContext) {
         let mut found = Vec::new();
         for node in &nodes.ingest {
             if !self.deadlines.hints.keys().any(|(at, _)| at == node) {
@@ -83,7 +83,7 @@ impl Judge {
 
     /// What is dirty by what is durable, and as the disk's process sees it: an edit that was confirmed and lost is there for
     /// the process until it dies.
-    fn nights_in_time(&mut self, world: &World, nodes: &Nodes, now: &Moment) {
+    fn nights_in_time(&mut self, world: &World, nodes: &Nodes, now: &CheckContext) {
         for is_durable in [true, false] {
             let side = self.side.clone();
             let due = self.deadlines.nights.due(lock(&side.ledger).zones(), now.at_ms);
@@ -91,15 +91,15 @@ impl Judge {
                 return;
             }
             let views = views_of_days(world, nodes.disks.iter(), &due, is_durable);
-            let snapshot = Snapshot::of_days(&mut self.memo, &views, due);
-            self.deadlines.nights.look(&snapshot, lock(&side.ledger).zones(), now.at_ms);
+            let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, due);
+            self.deadlines.nights.update(&snapshot, lock(&side.ledger).zones(), now.at_ms);
         }
         let side = self.side.clone();
         let ledger = lock(&side.ledger);
         let chronicle = lock(&self.chronicle);
         let (needs, destroyed) = (&self.needs, &self.destroyed);
         let mut excused = |disk: &str| match destroyed.contains(disk) {
-            true => latent_oracle::Excused::of([(i64::MIN / 2, i64::MAX)]),
+            true => latent_oracle::ExcusedPeriods::of([(i64::MIN / 2, i64::MAX)]),
             false => chronicle.excuses.of(&needs.compaction(disk)),
         };
         let found = self.deadlines.nights.late(ledger.zones(), &mut excused, now);
@@ -108,7 +108,7 @@ impl Judge {
         self.note(found);
     }
 
-    fn copies_in_time(&mut self, world: &World, nodes: &Nodes, now: &Moment) {
+    fn copies_in_time(&mut self, world: &World, nodes: &Nodes, now: &CheckContext) {
         if lock(&self.chronicle).is_recovering() {
             return;
         }
@@ -120,7 +120,7 @@ impl Judge {
                 let is_in_place = |node: &&NodeId| {
                     let name = world.node_name(**node);
                     let excused = chronicle.excuses.of(&self.needs.copy(&name));
-                    excused.is_free(compared_ms, now.at_ms) && !self.destroyed.contains(&*name)
+                    excused.covers_none_of(compared_ms, now.at_ms) && !self.destroyed.contains(&*name)
                 };
                 nodes.disks.iter().filter(is_in_place).copied().collect()
             };
@@ -128,7 +128,7 @@ impl Judge {
                 continue;
             }
             let views = views_of_days(world, in_place.iter(), &days, true);
-            let snapshot = Snapshot::of_days(&mut self.memo, &views, days);
+            let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days);
             let found = self.deadlines.comparisons.check(&snapshot, compared_ms, now);
             self.note(found);
         }
@@ -142,7 +142,7 @@ fn views_of_days<'n>(
     is_durable: bool,
 ) -> Vec<DiskView> {
     let dirs: Vec<String> =
-        days.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
+        days.iter().map(|of| format!("arb/{}/{}", of.project, day::format_day(of.day))).collect();
     let view = |node: &NodeId| {
         let dirs = dirs.iter().map(String::as_str);
         let image = match is_durable {

@@ -8,7 +8,7 @@ use latent_engine::sim::World;
 use latent_engine::verdict::Violation;
 use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill};
 use latent_oracle::reader::gaps::OpenGaps;
-use latent_oracle::{DiskView, Moment, ProjectDay, Sight, Snapshot, day};
+use latent_oracle::{CheckContext, ClusterSnapshot, DiskView, ProjectDay, ReadView, day};
 use latent_ports::UnixMs;
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 struct InOpenGaps(BTreeSet<(ProjectDay, String)>);
 
 impl InOpenGaps {
-    fn of(production: &Sight, gaps: &OpenGaps) -> InOpenGaps {
+    fn of(production: &ReadView, gaps: &OpenGaps) -> InOpenGaps {
         let mut events = BTreeSet::new();
         if gaps.is_empty() {
             return InOpenGaps(events);
@@ -26,7 +26,7 @@ impl InOpenGaps {
             let blocks = seen.contents.iter().flat_map(|content| &content.blocks);
             for record in blocks.flat_map(|block| &block.records) {
                 let arrival = record.arrival();
-                if gaps.has(arrival.edge, arrival.sequence) {
+                if gaps.contains(arrival.edge, arrival.sequence) {
                     let key = if record.is_anonymous() {
                         record.content.to_string()
                     } else {
@@ -74,7 +74,7 @@ impl Judge {
 
     /// The days of which production lacked anything at the last look.
     pub fn lacking(&self) -> BTreeSet<ProjectDay> {
-        self.loss.lacking()
+        self.loss.days_with_missing_events()
     }
 
     /// Looks at each data center's newest backup. One that production wrote into promises nothing any more: what it
@@ -84,7 +84,7 @@ impl Judge {
         &mut self,
         world: &World,
         nodes: &Nodes,
-        production: &Sight,
+        production: &ReadView,
         lacking: &BTreeSet<ProjectDay>,
         stage: &str,
     ) {
@@ -101,7 +101,8 @@ impl Judge {
             promise.excused = lock(&self.chronicle).excuses.of(&self.needs.backup(&store.name));
             let side = self.side.clone();
             let ledger = lock(&side.ledger);
-            let checked = i10_backup::check(&mut self.memo, &ledger, &store, production, &promise, &now);
+            let checked =
+                i10_backup::check(&mut self.decode_cache, &ledger, &store, production, &promise, &now);
             drop(ledger);
             let charged = checked.violations.into_iter().map(|found| {
                 if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
@@ -116,10 +117,10 @@ impl Judge {
         let Some(mut retention) = self.tee else { return };
         self.hear(world, nodes);
         let now = self.moment(world, stage, false);
-        let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
+        let forget_before_ms = now.at_ms - retention.retention_ms - 86_400_000;
         if let Some(emptied_ms) = self.tee_store_emptied_ms {
             // What was in the store is gone by plan.
-            retention.kept_ms = retention.kept_ms.min(now.at_ms - emptied_ms);
+            retention.retention_ms = retention.retention_ms.min(now.at_ms - emptied_ms);
         }
         let disks: Vec<DiskView> =
             nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
@@ -128,7 +129,7 @@ impl Judge {
         let mut ledger = lock(&side.ledger);
         let mut found = match nodes.tee_store {
             Some(store) if self.store_log.is_tampered(store) => Vec::new(),
-            _ => i11_tee::check(&mut self.memo, &ledger, &disks, retention, &now),
+            _ => i11_tee::check(&mut self.decode_cache, &ledger, &disks, retention, &now),
         };
         let chronicle = lock(&self.chronicle);
         let keeper = nodes.tee_store.map(|store| world.node_name(store));
@@ -139,39 +140,46 @@ impl Judge {
             } else {
                 self.needs.tee_upload(disk)
             });
-            excused.and(&self.tee_kept_longer)
+            excused.union(&self.tee_kept_longer)
         };
         found.extend(self.space.check_tee(&disks, self.limits, excused, &now));
         drop(chronicle);
-        ledger.forget_requests(forget_before_ms);
+        ledger.prune_acked_requests(forget_before_ms);
         drop(ledger);
         self.note(found);
     }
 
     /// The last time at which a fault kept a node of the tee from its work.
-    fn tee_disturbed_until_ms(&self, now: &Moment, disks: &[DiskView]) -> Option<i64> {
+    fn tee_disturbed_until_ms(&self, now: &CheckContext, disks: &[DiskView]) -> Option<i64> {
         let chronicle = lock(&self.chronicle);
         let excused_ms = disks.iter().filter_map(|disk| {
             let needs = [self.needs.keeper(), self.needs.tee_upload(&disk.name)];
-            needs.iter().filter_map(|needs| chronicle.excuses.of(needs).last_ms(now.at_ms)).max()
+            needs.iter().filter_map(|needs| chronicle.excuses.of(needs).last_excused_ms(now.at_ms)).max()
         });
         excused_ms.max()
     }
 
     /// Judges a drill. Where the scenario promises that everything can be had back, what the drill lacks is a
     /// violation; elsewhere it only says which losses are for good.
-    pub fn judge_drill(&mut self, drilled: &Drilled, production: &Sight, now_ms: i64, promised: bool) -> u64 {
+    pub fn judge_drill(
+        &mut self,
+        drilled: &Drilled,
+        production: &ReadView,
+        now_ms: i64,
+        promised: bool,
+    ) -> u64 {
         let views: Vec<DiskView> =
             drilled.disks.iter().map(|(name, image)| view_of(name, image.files())).collect();
-        let restored = Snapshot::of_days(&mut self.memo, &views, days_of(&views)).seen_by(self.read_disks);
-        let restored = Sight { scope: None, ..restored };
-        let now = Moment {
+        let restored = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days_of(&views))
+            .read_view(self.read_disks);
+        let restored = ReadView { scope: None, ..restored };
+        let now = CheckContext {
             at_ms: now_ms,
             stage: "drill".to_owned(),
             settled_before_ms: now_ms,
             faults_active: false,
             replays: self.replays + 1,
-            damaged: BTreeSet::new(),
+            damaged_disks: BTreeSet::new(),
         };
         let side = self.side.clone();
         let ledger = lock(&side.ledger);
@@ -183,7 +191,7 @@ impl Judge {
         self.missing_by_design = self.missing_by_design.max(by_design);
         let (missing, _) = in_gaps.without(i1_readable::check(&ledger, &restored, &now));
         let missing = missing.iter().filter(|v| v.kind == "missing").map(|v| v.items).sum();
-        self.loss.drill(&ledger, production, drilled.report.as_ref().map(|_| &restored), &now);
+        self.loss.record_drill(&ledger, production, drilled.report.as_ref().map(|_| &restored), &now);
         drop(ledger);
         self.note(found);
         if promised && drilled.report.is_none() {

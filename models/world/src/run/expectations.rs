@@ -6,13 +6,13 @@ use crate::scenario::Topic;
 use crate::topology::Nodes;
 use latent_engine::Scenario;
 use latent_engine::sim::{Action, Fault, World};
-use latent_oracle::{Settings, Zones};
+use latent_oracle::{LedgerConfig, ProjectZones};
 use std::collections::BTreeSet;
 
 /// How far edges' clocks may be off: what a good time service leaves, and what the plan's faults do to them. And
 /// whether they let links to edges double a customer's request.
-pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> Settings {
-    let usual = Settings::default();
+pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> LedgerConfig {
+    let usual = LedgerConfig::default();
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
     let lasts_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
     let skew_ms = |fault: &Fault| match &fault.action {
@@ -34,15 +34,15 @@ pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<
     };
     let doubled = world.fault_outcomes().iter().any(|outcome| doubles(&outcome.fault));
     let deliveries_per_send = usual.deliveries_per_send + u32::from(doubled);
-    Settings {
+    LedgerConfig {
         deliveries_per_send,
         clock_skew_ms: usual.clock_skew_ms + i64::try_from(skew_ms).unwrap_or(i64::MAX / 4),
     }
 }
 
 /// The oracle's own knowledge of zones.
-pub(super) fn oracle_zones(plan: &WorldPlan) -> Zones {
-    let mut zones = Zones::default();
+pub(super) fn oracle_zones(plan: &WorldPlan) -> ProjectZones {
+    let mut zones = ProjectZones::default();
     for tenant in &plan.tenants {
         let set = zones.set(tenant.law.project, i64::MIN, &tenant.zone);
         set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.law.project));

@@ -11,7 +11,7 @@ use crate::lock;
 use crate::scenario::Topic;
 use latent_engine::verdict::Violation;
 use latent_engine::words;
-use latent_oracle::loss::{Episode, LossSummary};
+use latent_oracle::loss::{LossEpisode, LossSummary};
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::alarms::Alarm;
 use std::collections::BTreeSet;
@@ -57,7 +57,7 @@ struct Loss {
     name: String,
     /// `None`: it names no day, so no alarm that names days reports it.
     of: Option<ProjectDay>,
-    episode: Episode,
+    episode: LossEpisode,
 }
 
 impl Course<'_> {
@@ -99,7 +99,7 @@ impl Course<'_> {
     /// Every loss: what production was seen to be short of, and what only a check of backups or a drill lacked.
     fn losses(&self, found: &[Violation]) -> Vec<Loss> {
         let of_production =
-            |(of, episode): (ProjectDay, Episode)| Loss { name: of.to_string(), of: Some(of), episode };
+            |(of, episode): (ProjectDay, LossEpisode)| Loss { name: of.to_string(), of: Some(of), episode };
         let mut losses: Vec<Loss> = self.judge.loss_episodes().map(of_production).collect();
         let seen: BTreeSet<ProjectDay> = losses.iter().filter_map(|loss| loss.of).collect();
         for violation in found.iter().filter(|violation| violation.loses_items) {
@@ -108,7 +108,7 @@ impl Course<'_> {
             let of = of.map(|(project, day)| ProjectDay { project, day });
             if of.is_none_or(|of| !seen.contains(&of)) {
                 let name = of.map_or_else(|| violation.fingerprint(), |of| of.to_string());
-                let episode = Episode { after_ms: None, first_seen_at_ms: violation.at_ms };
+                let episode = LossEpisode { after_ms: None, first_seen_at_ms: violation.at_ms };
                 losses.push(Loss { name, of, episode });
             }
         }
@@ -116,7 +116,7 @@ impl Course<'_> {
     }
 
     /// Whether a detector fired for this loss by its stated time, and its alarm came to the operator's desk.
-    fn is_noticed(&self, of: ProjectDay, loss: Episode, limit: Duration) -> bool {
+    fn is_noticed(&self, of: ProjectDay, loss: LossEpisode, limit: Duration) -> bool {
         let from_ms = loss.after_ms.unwrap_or(i64::MIN);
         let until_ms = loss.first_seen_at_ms.saturating_add(limit.as_millis() as i64);
         let desk = lock(&self.desk);

@@ -172,7 +172,7 @@ impl Course<'_> {
     /// When the first loss was committed: the last compaction of the day before the oracle saw it.
     fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
         let heard = lock(&self.heard);
-        let of_day = |lost: &latent_oracle::loss::LostDay| {
+        let of_day = |lost: &latent_oracle::loss::DayLossSummary| {
             let of = ProjectDay { project: lost.project, day: day::parse_day(&lost.day)? };
             let commits = heard.commits.get(&of);
             let last =

@@ -77,7 +77,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latent_oracle::text::as_stored;
+    use latent_oracle::json_text::compact_json;
 
     const COMPACT: &str = r#"{"event":"a \"{, b\\","properties":{"n":[1.50,1e3],"x":{},"t":"]:"}}"#;
 
@@ -92,7 +92,7 @@ mod tests {
             let (before, laid_out) = text.split_at(7);
             assert_eq!(before, b"before ");
             assert_ne!(laid_out, COMPACT.as_bytes());
-            assert_eq!(*as_stored(laid_out), *COMPACT.as_bytes());
+            assert_eq!(*compact_json(laid_out), *COMPACT.as_bytes());
             assert_eq!(laid_out.contains(&b'\n'), IN_LINES.contains(&layout));
         }
     }

@@ -1,7 +1,7 @@
 //! Shares and times come out as the law says.
 
 use super::*;
-use latent_oracle::text::as_stored;
+use latent_oracle::json_text::compact_json;
 
 struct Seen<'a> {
     request: &'a PlannedRequest,
@@ -148,7 +148,7 @@ fn a_second_sending_is_the_first_one_but_for_its_layout() {
     assert!(again.len() > 300);
     for second in again {
         let first = first(second.event.index);
-        assert_eq!(as_stored(&first.event.json), as_stored(&second.event.json));
+        assert_eq!(compact_json(&first.event.json), compact_json(&second.event.json));
         assert!(second.request.at_ms > first.request.at_ms);
         assert!(first.event.insert_id.is_some());
     }
@@ -159,7 +159,7 @@ fn sizes_are_those_of_the_law() {
     let mut law = law();
     let requests = run(&law, 4);
     let all = firsts(&requests);
-    let bytes = |seen: &Seen<'_>| as_stored(&seen.event.json).len();
+    let bytes = |seen: &Seen<'_>| compact_json(&seen.event.json).len();
     let mean = all.iter().map(bytes).sum::<usize>() / all.len();
     assert!((230..290).contains(&mean), "{mean} bytes on average");
     assert!(all.iter().all(|seen| (150..=400).contains(&bytes(seen))));

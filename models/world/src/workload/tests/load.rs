@@ -1,7 +1,7 @@
 //! Bursts, devices out of reach and wrong clocks, as the stream shows them.
 
 use super::*;
-use latent_oracle::text::as_stored;
+use latent_oracle::json_text::compact_json;
 use std::collections::BTreeSet;
 
 /// Noon to four on the second day.
@@ -105,7 +105,11 @@ fn devices_out_of_reach_send_all_at_once_when_they_are_back() {
     for (key, (_, at_ms, identity, json, time_ms)) in &sent {
         let (_, usual_ms, usual_identity, usual_json, usual_time_ms) = &usual_sent[key];
         assert_eq!((identity, time_ms), (usual_identity, usual_time_ms));
-        assert_eq!(as_stored(json), as_stored(usual_json), "by another way it may be laid out otherwise");
+        assert_eq!(
+            compact_json(json),
+            compact_json(usual_json),
+            "by another way it may be laid out otherwise"
+        );
         in_window += u32::from((from_ms..to_ms).contains(usual_ms));
         if at_ms != usual_ms {
             kept_back += 1;

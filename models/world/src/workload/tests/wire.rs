@@ -2,7 +2,7 @@
 
 use super::*;
 use latent_edge::message::Method;
-use latent_oracle::text::as_stored;
+use latent_oracle::json_text::compact_json;
 use latent_pipeline::wire::{RawRequest, decode};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -44,7 +44,7 @@ fn the_api_takes_what_is_valid_and_nothing_else() {
         for (item, event) in decoded.items.iter().zip(&request.events) {
             match (item, event.defect) {
                 (Ok(found), None) => {
-                    assert_eq!(found.raw, *as_stored(&event.json));
+                    assert_eq!(found.raw, *compact_json(&event.json));
                     assert_eq!(found.name, event.name);
                     assert_eq!(found.distinct_id, event.distinct_id);
                     assert_eq!(found.insert_id, event.insert_id);

@@ -1,11 +1,11 @@
-//! Tiny encoders for tests: just enough to build good and bad files, from formats.md.
+//! Minimal encoders for tests: they build valid and invalid files from formats.md.
 
-use crate::day::{Zones, day_text};
-use crate::identity::{ArrivalId, Key, ProjectDay};
-use crate::ledger::{ClientRequest, Ledger, SentEvent, Settings, request_digest};
-use crate::memo::Memo;
-use crate::sight::Sight;
-use crate::snapshot::Snapshot;
+use crate::day::{ProjectZones, format_day};
+use crate::decode_cache::DecodeCache;
+use crate::identity::{ArrivalId, DedupKey, ProjectDay};
+use crate::ledger::{ClientRequest, Ledger, LedgerConfig, SentEvent, request_digest};
+use crate::read_view::ReadView;
+use crate::snapshot::ClusterSnapshot;
 use crate::view::{DiskView, FileView};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,17 +22,17 @@ pub(crate) fn salted_frame(payload: &[u8], salt: u32) -> Vec<u8> {
     [&len.to_le_bytes()[..], &(crc_fast::crc32_iscsi(payload) ^ salt).to_le_bytes(), payload].concat()
 }
 
-/// The frame of a block of a project's day.
-pub(crate) fn block_frame(of: ProjectDay, records: &[Rec]) -> Vec<u8> {
+/// Encodes the frame of a block of a project-day.
+pub(crate) fn block_frame(project_day: ProjectDay, records: &[TestRecord]) -> Vec<u8> {
     salted_frame(
         &block(records),
-        crc_fast::crc32_iscsi(&[of.project.to_le_bytes(), of.day.to_le_bytes()].concat()),
+        crc_fast::crc32_iscsi(&[project_day.project.to_le_bytes(), project_day.day.to_le_bytes()].concat()),
     )
 }
 
 /// A record to be stored.
 #[derive(Clone, Debug)]
-pub(crate) struct Rec {
+pub(crate) struct TestRecord {
     pub name: String,
     pub insert_id: Option<String>,
     pub time_ms: Option<i64>,
@@ -43,9 +43,9 @@ pub(crate) struct Rec {
     pub note: String,
 }
 
-impl Rec {
-    pub(crate) fn new(name: &str, insert_id: &str, time_ms: i64) -> Rec {
-        Rec {
+impl TestRecord {
+    pub(crate) fn new(name: &str, insert_id: &str, time_ms: i64) -> TestRecord {
+        TestRecord {
             name: name.into(),
             insert_id: Some(insert_id.into()),
             time_ms: Some(time_ms),
@@ -68,10 +68,10 @@ impl Rec {
         json + &format!(",\"note\":\"{}\"}}}}", self.note)
     }
 
-    pub(crate) fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> DedupKey {
         match &self.insert_id {
-            Some(id) => Key::of(&self.name, "u1", id),
-            None => Key::of_anonymous(ArrivalId { edge: 0, sequence: self.sequence, item: self.item }),
+            Some(id) => DedupKey::of(&self.name, "u1", id),
+            None => DedupKey::of_anonymous(ArrivalId { edge: 0, sequence: self.sequence, item: self.item }),
         }
     }
 
@@ -96,31 +96,31 @@ impl Rec {
     }
 }
 
-pub(crate) fn block(records: &[Rec]) -> Vec<u8> {
+pub(crate) fn block(records: &[TestRecord]) -> Vec<u8> {
     let mut bytes = u32::try_from(records.len()).unwrap().to_le_bytes().to_vec();
     records.iter().for_each(|record| bytes.extend(record.encode()));
     bytes
 }
 
-pub(crate) fn segment(tier: u16, of: ProjectDay, id: u64, blocks: &[Vec<Rec>]) -> Bytes {
+pub(crate) fn segment(tier: u16, project_day: ProjectDay, id: u64, blocks: &[Vec<TestRecord>]) -> Bytes {
     let mut bytes = [
         &b"LARBSEG1"[..],
         &tier.to_le_bytes(),
         &[0, 0],
-        &of.project.to_le_bytes(),
-        &of.day.to_le_bytes(),
+        &project_day.project.to_le_bytes(),
+        &project_day.day.to_le_bytes(),
         &id.to_le_bytes(),
     ]
     .concat();
     bytes.extend(crc_fast::crc32_iscsi(&bytes).to_le_bytes());
-    blocks.iter().for_each(|records| bytes.extend(block_frame(of, records)));
+    blocks.iter().for_each(|records| bytes.extend(block_frame(project_day, records)));
     bytes.into()
 }
 
-/// Sorted as compaction must.
-pub(crate) fn compacted(of: ProjectDay, id: u64, mut records: Vec<Rec>) -> Bytes {
+/// Encodes a compacted segment, sorted as required.
+pub(crate) fn compacted(project_day: ProjectDay, id: u64, mut records: Vec<TestRecord>) -> Bytes {
     records.sort_by_key(|record| (record.time(), record.key(), record.sequence, record.item));
-    segment(2, of, id, &[records])
+    segment(2, project_day, id, &[records])
 }
 
 pub(crate) fn open_entry(id: u64, tier: &str) -> String {
@@ -148,67 +148,69 @@ pub(crate) fn manifest(edits: &[String]) -> Bytes {
     bytes.into()
 }
 
-fn view(name: &str, files: &BTreeMap<String, Bytes>, harmed: &BTreeSet<String>) -> DiskView {
+fn view(name: &str, files: &BTreeMap<String, Bytes>, corrupted: &BTreeSet<String>) -> DiskView {
     let file = |(path, bytes): (&String, &Bytes)| FileView {
-        harmed: harmed.contains(path),
+        corrupted: corrupted.contains(path),
         ..FileView::whole(path, bytes.clone())
     };
     DiskView { name: name.into(), files: files.iter().map(file).collect() }
 }
 
-/// A disk that is being put together.
+/// Builder of a disk's files.
 #[derive(Clone, Default)]
-pub(crate) struct Disk {
+pub(crate) struct TestDisk {
     pub files: BTreeMap<String, Bytes>,
-    /// Paths of files that a planned fault struck.
-    pub harmed: BTreeSet<String>,
+    /// Paths of files corrupted by a planned fault.
+    pub corrupted: BTreeSet<String>,
 }
 
-impl Disk {
-    /// One open on-time segment with these records, one block each.
-    pub(crate) fn with_day(mut self, of: ProjectDay, records: &[Rec]) -> Disk {
-        let blocks: Vec<Vec<Rec>> = records.iter().map(|record| vec![record.clone()]).collect();
-        self.put(of, "1.seg", segment(1, of, 1, &blocks));
-        self.put(of, "manifest", manifest(&[edit(1, &[open_entry(1, "on-time")], &[], 2, 0)]));
+impl TestDisk {
+    /// Adds one open on-time segment with these records, one block each.
+    pub(crate) fn with_day(mut self, project_day: ProjectDay, records: &[TestRecord]) -> TestDisk {
+        let blocks: Vec<Vec<TestRecord>> = records.iter().map(|record| vec![record.clone()]).collect();
+        self.put(project_day, "1.seg", segment(1, project_day, 1, &blocks));
+        self.put(project_day, "manifest", manifest(&[edit(1, &[open_entry(1, "on-time")], &[], 2, 0)]));
         self
     }
 
-    pub(crate) fn put(&mut self, of: ProjectDay, name: &str, bytes: Bytes) {
-        self.files.insert(format!("arb/{}/{}/{name}", of.project, day_text(of.day)), bytes);
+    pub(crate) fn put(&mut self, project_day: ProjectDay, name: &str, bytes: Bytes) {
+        self.files
+            .insert(format!("arb/{}/{}/{name}", project_day.project, format_day(project_day.day)), bytes);
     }
 
-    /// A planned fault strikes this file of the day.
-    pub(crate) fn harm(&mut self, of: ProjectDay, name: &str) {
-        self.harmed.insert(format!("arb/{}/{}/{name}", of.project, day_text(of.day)));
+    /// Marks a file of the day as corrupted by a planned fault.
+    pub(crate) fn mark_corrupted(&mut self, project_day: ProjectDay, name: &str) {
+        self.corrupted.insert(format!("arb/{}/{}/{name}", project_day.project, format_day(project_day.day)));
     }
 
     pub(crate) fn view(&self, name: &str) -> DiskView {
-        view(name, &self.files, &self.harmed)
+        view(name, &self.files, &self.corrupted)
     }
 }
 
 /// A request to be teed.
 #[derive(Clone, Debug)]
-pub(crate) struct TeeRec {
+pub(crate) struct TestTeeRecord {
     pub sequence: u64,
     pub arrived_ms: i64,
     pub body: Vec<u8>,
 }
 
-pub(crate) fn tee_file(hour: u64, edge: u16, records: &[TeeRec]) -> Bytes {
+pub(crate) fn tee_file(hour: u64, edge: u16, records: &[TestTeeRecord]) -> Bytes {
     let mut bytes = [&b"LTEEREC1"[..], &edge.to_le_bytes(), &[0, 0], &hour.to_le_bytes()].concat();
     bytes.extend(crc_fast::crc32_iscsi(&bytes).to_le_bytes());
-    let short = |text: &str| [&u16::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat();
+    let summaries =
+        |text: &str| [&u16::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()].concat();
     for record in records {
         let payload = [
             &edge.to_le_bytes()[..],
             &record.sequence.to_le_bytes(),
             &record.arrived_ms.to_le_bytes(),
             &[1],
-            &short("/track?verbose=1"),
+            &summaries("/track?verbose=1"),
             &1u16.to_le_bytes(),
-            &short("content-type"),
-            &short("application/json"),
+            &summaries("content-type"),
+            &summaries("application/json"),
             &u32::try_from(record.body.len()).unwrap().to_le_bytes(),
             &record.body,
         ]
@@ -218,7 +220,7 @@ pub(crate) fn tee_file(hour: u64, edge: u16, records: &[TeeRec]) -> Bytes {
     bytes.into()
 }
 
-pub(crate) fn sent_event<'a>(rec: &'a Rec, json: &'a str) -> SentEvent<'a> {
+pub(crate) fn sent_event<'a>(rec: &'a TestRecord, json: &'a str) -> SentEvent<'a> {
     SentEvent {
         json: json.as_bytes(),
         name: &rec.name,
@@ -228,93 +230,95 @@ pub(crate) fn sent_event<'a>(rec: &'a Rec, json: &'a str) -> SentEvent<'a> {
     }
 }
 
-/// A ledger of two projects, 17 in UTC and 18 in Los Angeles, to which requests were sent and answered.
-pub(crate) struct Clients {
+/// A ledger with two projects, 17 in UTC and 18 in Los Angeles, and helpers that send and answer requests.
+pub(crate) struct TestClients {
     pub ledger: Ledger,
     next: u64,
 }
 
-pub(crate) enum Answer<'a> {
+pub(crate) enum TestAnswer<'a> {
     Acked(&'a [u32]),
     Rejected,
     Unknown,
 }
 
-impl Clients {
-    pub(crate) fn new() -> Clients {
-        Clients::with(Settings::default())
+impl TestClients {
+    pub(crate) fn new() -> TestClients {
+        TestClients::with(LedgerConfig::default())
     }
 
-    pub(crate) fn with(settings: Settings) -> Clients {
-        let mut zones = Zones::default();
+    pub(crate) fn with(settings: LedgerConfig) -> TestClients {
+        let mut zones = ProjectZones::default();
         zones.set(17, 0, "UTC").unwrap();
         zones.set(18, 0, "America/Los_Angeles").unwrap();
-        Clients { ledger: Ledger::new(settings, zones), next: 1 }
+        TestClients { ledger: Ledger::new(settings, zones), next: 1 }
     }
 
     /// Sends one request at the first event's arrival time and concludes it 10 ms later.
-    pub(crate) fn send(mut self, project: u32, recs: &[Rec], answer: Answer<'_>) -> Clients {
-        let texts: Vec<String> = recs.iter().map(Rec::json).collect();
+    pub(crate) fn send(mut self, project: u32, recs: &[TestRecord], answer: TestAnswer<'_>) -> TestClients {
+        let texts: Vec<String> = recs.iter().map(TestRecord::json).collect();
         let events: Vec<SentEvent<'_>> =
             recs.iter().zip(&texts).map(|(rec, json)| sent_event(rec, json)).collect();
         let (id, at_ms) = (self.next, recs[0].arrived_ms);
         self.next += 1;
         let headers = [(&b"content-type"[..], &b"application/json"[..])].into_iter();
         let digest = request_digest(true, b"/track?verbose=1", headers, texts.concat().as_bytes());
-        self.ledger.sent(&ClientRequest { id, project, sent_at_ms: at_ms, digest, events: &events }).unwrap();
+        self.ledger
+            .record_sent(&ClientRequest { id, project, sent_at_ms: at_ms, digest, events: &events })
+            .unwrap();
         match answer {
-            Answer::Acked(rejected) => drop(self.ledger.acked(id, rejected, at_ms + 10).unwrap()),
-            Answer::Rejected => self.ledger.rejected(id).unwrap(),
-            Answer::Unknown => self.ledger.unknown(id).unwrap(),
+            TestAnswer::Acked(rejected) => drop(self.ledger.record_acked(id, rejected, at_ms + 10).unwrap()),
+            TestAnswer::Rejected => self.ledger.record_rejected(id).unwrap(),
+            TestAnswer::Unknown => self.ledger.record_unknown(id).unwrap(),
         }
         self
     }
 
-    pub(crate) fn acked(self, project: u32, recs: &[Rec]) -> Clients {
-        self.send(project, recs, Answer::Acked(&[]))
+    pub(crate) fn acked(self, project: u32, recs: &[TestRecord]) -> TestClients {
+        self.send(project, recs, TestAnswer::Acked(&[]))
     }
 }
 
-pub(crate) fn snapshot(disks: &[Disk]) -> Snapshot {
+pub(crate) fn snapshot(disks: &[TestDisk]) -> ClusterSnapshot {
     let views: Vec<DiskView> =
         disks.iter().enumerate().map(|(at, disk)| disk.view(&format!("disk-{at}"))).collect();
-    Snapshot::of(&mut Memo::default(), &views)
+    ClusterSnapshot::of(&mut DecodeCache::default(), &views)
 }
 
-/// The same with a memo of the caller's.
-pub(crate) fn sight_by(memo: &mut Memo, disks: &[Disk]) -> Sight {
+/// Like [`read_view`], with the caller's decode cache.
+pub(crate) fn read_view_with(cache: &mut DecodeCache, disks: &[TestDisk]) -> ReadView {
     let views: Vec<DiskView> = disks.iter().map(|disk| disk.view("disk")).collect();
-    Snapshot::of(memo, &views).seen_by(disks.len() / 2 + 1)
+    ClusterSnapshot::of(cache, &views).read_view(disks.len() / 2 + 1)
 }
 
-/// What a reader of 5 of 8 disks, or so, is sure to see.
-pub(crate) fn sight(disks: &[Disk]) -> Sight {
-    snapshot(disks).seen_by(disks.len() / 2 + 1)
+/// Returns the view of a reader of a majority of the disks (5 of 8).
+pub(crate) fn read_view(disks: &[TestDisk]) -> ReadView {
+    snapshot(disks).read_view(disks.len() / 2 + 1)
 }
 
-/// A store that is being put together.
+/// Builder of an object store's files.
 #[derive(Clone, Default)]
-pub(crate) struct Store {
+pub(crate) struct TestStore {
     pub files: BTreeMap<String, Bytes>,
-    /// Paths of files that a planned fault struck.
-    pub harmed: BTreeSet<String>,
+    /// Paths of files corrupted by a planned fault.
+    pub corrupted: BTreeSet<String>,
 }
 
-impl Store {
-    /// A backup of these days, each with its segments and their counts of records.
-    pub(crate) fn with_backup(self, position_ms: i64, days: &[(ProjectDay, Vec<(Bytes, u64)>)]) -> Store {
+impl TestStore {
+    /// Adds a backup of these days, each with its segments and their record counts.
+    pub(crate) fn with_backup(self, position_ms: i64, days: &[(ProjectDay, Vec<(Bytes, u64)>)]) -> TestStore {
         self.with_backup_behind(position_ms, &[], days)
     }
 
-    /// The same with projects that are behind, each at its own position.
+    /// Like [`TestStore::with_backup`], with projects that are behind, each at its own position.
     pub(crate) fn with_backup_behind(
         mut self,
         position_ms: i64,
         behind: &[(u32, i64)],
         days: &[(ProjectDay, Vec<(Bytes, u64)>)],
-    ) -> Store {
+    ) -> TestStore {
         let mut texts = Vec::new();
-        for (of, segments) in days {
+        for (project_day, segments) in days {
             let mut entries = Vec::new();
             for (file, records) in segments {
                 let hash = blake3::hash(file).to_hex().to_string();
@@ -324,8 +328,8 @@ impl Store {
             entries.sort();
             texts.push(format!(
                 r#"{{"project":{},"day":{},"segments":[{}]}}"#,
-                of.project,
-                of.day,
+                project_day.project,
+                project_day.day,
                 entries.join(",")
             ));
         }
@@ -346,6 +350,6 @@ impl Store {
     }
 
     pub(crate) fn view(&self, name: &str) -> DiskView {
-        view(name, &self.files, &self.harmed)
+        view(name, &self.files, &self.corrupted)
     }
 }
