@@ -65,7 +65,7 @@ fn run(disk_ops: u32, messages: u32) -> u64 {
         }
         world.sleep(Duration::from_secs(3_600)).await;
     });
-    finished.records
+    finished.record_count
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]

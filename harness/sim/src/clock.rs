@@ -3,7 +3,7 @@
 //! Wall time = true time + offset + drift x time since the world began + the steps so far. The monotonic clock
 //! counts true time since boot: it neither steps nor drifts.
 
-use crate::env::Seat;
+use crate::env::NodeContext;
 use crate::lock::lock;
 use latent_ports::{Clock, UnixMs};
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ impl WallClock {
         lock(&self.drifts).values().map(|(since_ns, ppm)| gained_ms(elapsed_ns - since_ns, *ppm)).sum()
     }
 
-    fn show(&self, start: UnixMs, elapsed_ns: u64) -> UnixMs {
+    fn read(&self, start: UnixMs, elapsed_ns: u64) -> UnixMs {
         let spec = *lock(&self.spec);
         let elapsed_ms = i64::try_from(elapsed_ns / 1_000_000).unwrap_or(i64::MAX);
         let gained_ms = gained_ms(elapsed_ns, spec.drift_ppm).saturating_add(self.drifted_ms(elapsed_ns));
@@ -67,29 +67,29 @@ fn gained_ms(elapsed_ns: u64, ppm: i32) -> i64 {
 /// One incarnation's view of its node's clocks.
 #[derive(Clone)]
 pub struct SimClock {
-    seat: Arc<Seat>,
+    context: Arc<NodeContext>,
 }
 
 impl SimClock {
-    pub(crate) fn new(seat: Arc<Seat>) -> SimClock {
-        SimClock { seat }
+    pub(crate) fn new(context: Arc<NodeContext>) -> SimClock {
+        SimClock { context }
     }
 }
 
 impl Clock for SimClock {
     fn wall(&self) -> UnixMs {
-        let world = self.seat.world();
-        self.seat.node().wall_clock().show(world.start(), world.now_ns())
+        let world = self.context.world();
+        self.context.node().wall_clock().read(world.start(), world.now_ns())
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_nanos(self.seat.world().now_ns().saturating_sub(self.seat.node().booted_ns()))
+        Duration::from_nanos(self.context.world().now_ns().saturating_sub(self.context.node().booted_ns()))
     }
 
     async fn sleep(&self, duration: Duration) {
         let shortest = duration.max(Duration::from_millis(1));
-        self.seat.world().pass(u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX)).await;
-        self.seat.admit().await;
+        self.context.world().sleep_ns(u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX)).await;
+        self.context.admit().await;
     }
 }
 
@@ -102,10 +102,10 @@ mod tests {
         let clock = WallClock::new(ClockSpec { offset_ms: -5, drift_ppm: 50 });
         let start = UnixMs(1_000_000);
         let day_ns = 86_400_000_000_000;
-        assert_eq!(clock.show(start, 0), UnixMs(999_995));
+        assert_eq!(clock.read(start, 0), UnixMs(999_995));
         // 50 ppm of a day are 4.32 s.
-        assert_eq!(clock.show(start, day_ns), UnixMs(999_995 + 86_400_000 + 4_320));
+        assert_eq!(clock.read(start, day_ns), UnixMs(999_995 + 86_400_000 + 4_320));
         clock.step(-3_600_000);
-        assert_eq!(clock.show(start, 0), UnixMs(999_995 - 3_600_000));
+        assert_eq!(clock.read(start, 0), UnixMs(999_995 - 3_600_000));
     }
 }

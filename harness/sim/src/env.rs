@@ -8,7 +8,7 @@ use crate::disk::{DiskStore, SimDisk};
 use crate::faults::OpKind;
 use crate::net::SimNet;
 use crate::node::Node;
-use crate::panicked::PanicGuard;
+use crate::panic_guard::PanicGuard;
 use crate::trace::{Event, Record};
 use crate::world::World;
 use latent_ports::{Env, Mark, NodeId};
@@ -18,16 +18,16 @@ use std::sync::Arc;
 use std::task::Poll;
 
 /// One incarnation's place in the world.
-pub(crate) struct Seat {
+pub(crate) struct NodeContext {
     world: World,
     node: Arc<Node>,
     incarnation: u32,
     process: NodeHandle,
 }
 
-impl Seat {
-    pub(crate) fn new(world: World, node: Arc<Node>, incarnation: u32, process: NodeHandle) -> Seat {
-        Seat { world, node, incarnation, process }
+impl NodeContext {
+    pub(crate) fn new(world: World, node: Arc<Node>, incarnation: u32, process: NodeHandle) -> NodeContext {
+        NodeContext { world, node, incarnation, process }
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -61,17 +61,21 @@ impl Seat {
 
     /// An operation is about to happen: counts it for the faults that wait for it. Returns those that befall
     /// processes; they strike once the operation has taken effect.
-    pub(crate) fn strike(&self, op: impl FnOnce() -> OpKind, path: &str, to: &str) -> Vec<usize> {
-        if self.node.is_watched() { self.world.strike(&self.node, op(), path, to) } else { Vec::new() }
+    pub(crate) fn trigger_faults(&self, op: impl FnOnce() -> OpKind, path: &str, to: &str) -> Vec<usize> {
+        if self.node.has_op_trigger() {
+            self.world.trigger_on_op(&self.node, op(), path, to)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Lets `deferred` faults strike; does not return if they end this process, nor before it is resumed.
-    pub(crate) async fn settle(&self, deferred: Vec<usize>) {
+    pub(crate) async fn inject_deferred(&self, deferred: Vec<usize>) {
         if deferred.is_empty() {
             return;
         }
         for fault in deferred {
-            self.world.fire(fault);
+            self.world.inject_fault(fault);
         }
         self.admit().await;
     }
@@ -104,40 +108,40 @@ async fn yield_once() {
 /// Everything that one incarnation of a node may touch. Cheap to clone.
 #[derive(Clone)]
 pub struct SimEnv {
-    ports: Arc<Ports>,
+    ports: Arc<SimPorts>,
 }
 
-struct Ports {
-    seat: Arc<Seat>,
+struct SimPorts {
+    context: Arc<NodeContext>,
     disk: SimDisk,
     net: SimNet,
     clock: SimClock,
 }
 
 impl SimEnv {
-    pub(crate) fn new(seat: Arc<Seat>) -> SimEnv {
+    pub(crate) fn new(context: Arc<NodeContext>) -> SimEnv {
         let (disk, net, clock) =
-            (SimDisk::new(seat.clone()), SimNet::new(seat.clone()), SimClock::new(seat.clone()));
-        SimEnv { ports: Arc::new(Ports { seat, disk, net, clock }) }
+            (SimDisk::new(context.clone()), SimNet::new(context.clone()), SimClock::new(context.clone()));
+        SimEnv { ports: Arc::new(SimPorts { context, disk, net, clock }) }
     }
 
     /// How many times the node has been killed before this incarnation.
     #[must_use]
     pub fn incarnation(&self) -> u32 {
-        self.ports.seat.incarnation
+        self.ports.context.incarnation
     }
 
     /// How strong a named condition is at this node, if a fault of the plan switched it on: for the code that models
     /// a machine of the system, such as an object store.
     #[must_use]
     pub fn condition(&self, name: &str) -> Option<u64> {
-        self.ports.seat.world.condition(self.ports.seat.id(), name)
+        self.ports.context.world.condition(self.ports.context.id(), name)
     }
 
     /// Whether this incarnation's process is still alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.ports.seat.is_alive()
+        self.ports.context.is_alive()
     }
 }
 
@@ -147,7 +151,7 @@ impl Env for SimEnv {
     type Clock = SimClock;
 
     fn node(&self) -> NodeId {
-        self.ports.seat.id()
+        self.ports.context.id()
     }
 
     fn disk(&self) -> &SimDisk {
@@ -163,18 +167,18 @@ impl Env for SimEnv {
     }
 
     fn draw(&self, stream: &'static str, key: u128) -> u64 {
-        self.ports.seat.world.draw(stream, key)
+        self.ports.context.world.draw(stream, key)
     }
 
     fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let seat = &self.ports.seat;
-        if seat.is_alive() {
-            seat.world.count_spawn();
-            let guard = PanicGuard::of(&seat.node);
-            drop(seat.process.spawn(async move {
+        let context = &self.ports.context;
+        if context.is_alive() {
+            context.world.count_spawn();
+            let guard = PanicGuard::of(&context.node);
+            drop(context.process.spawn(async move {
                 let _guard = guard;
                 task.await;
             }));
@@ -182,8 +186,8 @@ impl Env for SimEnv {
     }
 
     fn mark(&self, mark: Mark<'_>) {
-        if self.ports.seat.is_alive() {
-            self.ports.seat.world.mark(&self.ports.seat.node, mark);
+        if self.ports.context.is_alive() {
+            self.ports.context.world.mark(&self.ports.context.node, mark);
         }
     }
 }

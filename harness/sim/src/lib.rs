@@ -32,13 +32,13 @@ compile_error!(
 
 mod clock;
 mod disk;
-mod draw;
 mod env;
 mod faults;
 mod lock;
 mod net;
 mod node;
-mod panicked;
+mod panic_guard;
+mod prng;
 mod run;
 mod slab;
 mod timers;
@@ -46,18 +46,18 @@ mod trace;
 mod world;
 
 pub use clock::{ClockSpec, SimClock};
-pub use disk::{CrashKeeps, DiskImage, DiskSpec, DiskStats, FileImage, SimDisk, SimFile};
-pub use draw::keyed_draw;
+pub use disk::{CrashPolicy, DiskImage, DiskSpec, DiskStats, FileImage, SimDisk, SimFile};
 pub use env::SimEnv;
 pub use faults::{
-    Action, AfterFailedSync, Anchor, BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CutLink,
-    DegradeLink, DiskError, DiskFull, Fault, FaultOutcome, Flap, GarbageTails, Isolate, Kill, LatentSector,
-    LoseMessage, LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, RemoveDirectory,
-    SeenOp, ShortRead, SlowDisk, SyncFailure,
+    BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CutLink, DegradeLink, DiskError, DiskFull,
+    Fault, FaultAction, FaultOutcome, Flap, GarbageTails, Isolate, Kill, LatentSector, LoseMessage,
+    LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ReadsAfterFailedSync,
+    RecordedOp, RemoveDirectory, ShortRead, SlowDisk, SyncFailure, Trigger,
 };
-pub use net::{LinkSpec, SimNet, Tail};
+pub use net::{LatencyTail, LinkSpec, SimNet};
 pub use node::NodeSpec;
-pub use panicked::panicked_node;
-pub use run::{Finished, WorldSpec, run_fork, run_world};
+pub use panic_guard::panicked_node;
+pub use prng::keyed_draw;
+pub use run::{WorldOutcome, WorldSpec, run_fork, run_world};
 pub use trace::{CallOutcome, Event, LogLine, Observer, Record, TraceHash};
-pub use world::{WORLD, World};
+pub use world::{WORLD_NODE, World};

@@ -1,11 +1,11 @@
 //! Nodes: a disk and a wall clock that last, and one process at a time.
 
 use crate::clock::{ClockSpec, WallClock};
-use crate::disk::{CrashKeeps, DiskImage, DiskSpec, DiskStore};
-use crate::env::{Seat, SimEnv};
+use crate::disk::{CrashPolicy, DiskImage, DiskSpec, DiskStore};
+use crate::env::{NodeContext, SimEnv};
 use crate::lock::lock;
 use crate::net::Mailbox;
-use crate::panicked::PanicGuard;
+use crate::panic_guard::PanicGuard;
 use crate::trace::Event;
 use crate::world::World;
 use latent_ports::NodeId;
@@ -49,7 +49,7 @@ pub(crate) struct Node {
     up: AtomicBool,
     paused: AtomicBool,
     /// Whether a fault waits for an operation of this node.
-    watched: AtomicBool,
+    has_op_trigger: AtomicBool,
     /// Named conditions that faults switched on, by the fault's number.
     conditions: Mutex<BTreeMap<usize, (String, u64)>>,
     booted_ns: AtomicU64,
@@ -76,7 +76,7 @@ impl Node {
             incarnation: AtomicU32::new(0),
             up: AtomicBool::new(false),
             paused: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
+            has_op_trigger: AtomicBool::new(false),
             conditions: Mutex::default(),
             booted_ns: AtomicU64::new(0),
             mailbox: Mutex::default(),
@@ -113,12 +113,12 @@ impl Node {
         self.paused.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Relaxed)
+    pub(crate) fn has_op_trigger(&self) -> bool {
+        self.has_op_trigger.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_watched(&self) {
-        self.watched.store(true, Ordering::Relaxed);
+    pub(crate) fn set_has_op_trigger(&self) {
+        self.has_op_trigger.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn conditions<T>(&self, work: impl FnOnce(&mut BTreeMap<usize, (String, u64)>) -> T) -> T {
@@ -148,9 +148,10 @@ impl Node {
         *lock(&self.process) = Some(process.clone());
         self.up.store(true, Ordering::Relaxed);
         self.booted_ns.store(world.now_ns(), Ordering::Relaxed);
-        let seat = Arc::new(Seat::new(world.clone(), self.clone(), self.incarnation(), process.clone()));
-        let env = SimEnv::new(seat.clone());
-        seat.record(Event::Boot);
+        let context =
+            Arc::new(NodeContext::new(world.clone(), self.clone(), self.incarnation(), process.clone()));
+        let env = SimEnv::new(context.clone());
+        context.record(Event::Boot);
         // The closure runs inside the task: it belongs to the process.
         let guard = PanicGuard::of(self);
         drop(process.spawn(async move {
@@ -160,19 +161,19 @@ impl Node {
     }
 
     /// Ends the process, if there is one, and decides what its disk keeps.
-    pub(crate) fn kill(&self, world: &World, keeps: Option<CrashKeeps>) {
+    pub(crate) fn kill(&self, world: &World, keeps: Option<CrashPolicy>) {
         self.kill_torn(world, keeps, None);
     }
 
     /// As [`Node::kill`]; un-synced writes are torn between blocks of `tear_bytes`, if that is said.
-    pub(crate) fn kill_torn(&self, world: &World, keeps: Option<CrashKeeps>, tear_bytes: Option<u32>) {
+    pub(crate) fn kill_torn(&self, world: &World, keeps: Option<CrashPolicy>, tear_bytes: Option<u32>) {
         if !self.up.swap(false, Ordering::Relaxed) {
             return;
         }
         self.paused.store(false, Ordering::Relaxed);
         let died = self.incarnation.fetch_add(1, Ordering::Relaxed);
         let keeps = keeps.unwrap_or(self.disk.crash_policy());
-        self.disk.crash(world.draws(), (self.id.0, died), keeps, tear_bytes);
+        self.disk.crash(world.prng(), (self.id.0, died), keeps, tear_bytes);
         let mailbox = self.mailbox(Option::take);
         drop(mailbox);
         if let Some(process) = lock(&self.process).clone() {
@@ -200,7 +201,7 @@ impl Node {
     }
 
     /// Lets go of everything that could refer back to the world.
-    pub(crate) fn retire(&self) {
+    pub(crate) fn drop_boot_closure(&self) {
         let boot = lock(&self.boot).take();
         drop(boot);
     }

@@ -1,7 +1,7 @@
 //! Running a world to its end, on a thread that knows no other.
 
 use crate::faults::FaultOutcome;
-use crate::panicked::PanicGuard;
+use crate::panic_guard::PanicGuard;
 use crate::trace::{LogLine, TraceHash};
 use crate::world::World;
 use latent_ports::UnixMs;
@@ -34,21 +34,21 @@ impl WorldSpec {
 
 /// A world that has ended.
 #[derive(Clone, Debug)]
-pub struct Finished<T> {
+pub struct WorldOutcome<T> {
     /// What `main` returned.
     pub output: T,
     /// The run's identity.
     pub trace_hash: TraceHash,
     /// How many trace records there were.
-    pub records: u64,
+    pub record_count: u64,
     /// How often each mark was reached.
-    pub marks: BTreeMap<&'static str, u64>,
+    pub mark_counts: BTreeMap<&'static str, u64>,
     /// True time at the end.
-    pub end: UnixMs,
+    pub end_time: UnixMs,
     /// What became of each fault, in the order in which they were armed.
-    pub faults: Vec<FaultOutcome>,
+    pub fault_outcomes: Vec<FaultOutcome>,
     /// Every record as text, if the log was kept; else empty.
-    pub log: Vec<LogLine>,
+    pub log_lines: Vec<LogLine>,
 }
 
 thread_local! {
@@ -62,7 +62,7 @@ thread_local! {
 ///
 /// # Panics
 /// If this thread has run a world before: use [`run_fork`], which brings its own.
-pub fn run_world<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F) -> Finished<T>
+pub fn run_world<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F) -> WorldOutcome<T>
 where
     F: Future<Output = T>,
 {
@@ -76,14 +76,14 @@ where
         let world = World::new(&spec);
         let pump = madsim::task::spawn(world.clone().pump());
         let output = main(world.clone()).await;
-        let finished = Finished {
+        let finished = WorldOutcome {
             output,
             trace_hash: world.trace_hash(),
-            records: world.record_count(),
-            marks: world.marks(),
-            end: world.now(),
-            faults: world.fault_outcomes(),
-            log: world.take_log(),
+            record_count: world.record_count(),
+            mark_counts: world.marks(),
+            end_time: world.now(),
+            fault_outcomes: world.fault_outcomes(),
+            log_lines: world.take_log(),
         };
         world.shut_down();
         pump.abort();
@@ -99,7 +99,7 @@ where
 ///
 /// # Panics
 /// If the fork panics: the panic is passed on.
-pub fn run_fork<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F + Send) -> Finished<T>
+pub fn run_fork<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F + Send) -> WorldOutcome<T>
 where
     T: Send,
     F: Future<Output = T>,

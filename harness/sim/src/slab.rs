@@ -8,7 +8,7 @@ pub(crate) struct SlabKey {
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct SlabSlot<T> {
     generation: u32,
     value: Option<T>,
 }
@@ -16,7 +16,7 @@ struct Slot<T> {
 /// A table of `T` with stable keys.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    slots: Vec<SlabSlot<T>>,
     free: Vec<u32>,
 }
 
@@ -34,7 +34,7 @@ impl<T> Slab<T> {
             return SlabKey { index, generation: slot.generation };
         }
         let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 messages in flight");
-        self.slots.push(Slot { generation: 0, value: Some(value) });
+        self.slots.push(SlabSlot { generation: 0, value: Some(value) });
         SlabKey { index, generation: 0 }
     }
 

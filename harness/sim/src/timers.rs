@@ -17,35 +17,35 @@ use std::time::{Duration, Instant};
 
 /// What to do when the time has come.
 #[derive(Debug)]
-pub(crate) enum Due {
+pub(crate) enum TimerEvent {
     /// Wake a sleeping task.
-    Wake(Waker),
+    WakeTask(Waker),
     /// Hand over a message.
-    Deliver(SlabKey),
+    DeliverMessage(SlabKey),
     /// Give up a call.
-    GiveUp(SlabKey),
+    TimeOutCall(SlabKey),
     /// A fault of the plan.
-    Fault(usize),
+    TriggerFault(usize),
     /// A fault wears off.
-    FaultEnds(usize),
+    EndFaultPhase(usize),
     /// Nothing else was ever due: every task waits for ever.
     Idle,
 }
 
-/// The place of an entry in the queue: deadline in nanoseconds since the world began, then order of arrival.
+/// The place of an entry in the queue: deadline in nanoseconds since the world start_instant, then order of arrival.
 pub(crate) type TimerKey = (u64, u64);
 
 pub(crate) struct Timers {
     time: TimeHandle,
-    /// madsim's instant at which the world began.
-    began: Instant,
-    began_elapsed: Duration,
-    state: Mutex<State>,
+    /// madsim's instant at which the world start_instant.
+    start_instant: Instant,
+    start_elapsed: Duration,
+    state: Mutex<TimerState>,
 }
 
 #[derive(Default)]
-struct State {
-    queue: BTreeMap<TimerKey, Due>,
+struct TimerState {
+    queue: BTreeMap<TimerKey, TimerEvent>,
     next_sequence: u64,
     /// Deadlines for which madsim will wake the pump, latest first.
     armed: Vec<u64>,
@@ -59,20 +59,20 @@ impl Timers {
     /// Must be called inside the runtime.
     pub(crate) fn new() -> Timers {
         let time = TimeHandle::current();
-        let (began, began_elapsed) = (time.now_instant(), time.elapsed());
-        let timers = Timers { time, began, began_elapsed, state: Mutex::default() };
-        timers.insert(IDLE_NS, Due::Idle);
+        let (start_instant, start_elapsed) = (time.now_instant(), time.elapsed());
+        let timers = Timers { time, start_instant, start_elapsed, state: Mutex::default() };
+        timers.insert(IDLE_NS, TimerEvent::Idle);
         timers
     }
 
-    /// Nanoseconds since the world began.
+    /// Nanoseconds since the world start_instant.
     pub(crate) fn now_ns(&self) -> u64 {
-        let since = self.time.elapsed() - self.began_elapsed;
+        let since = self.time.elapsed() - self.start_elapsed;
         // 584 years fit; the idle entry ends a world before that.
         since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
     }
 
-    pub(crate) fn insert(&self, deadline_ns: u64, due: Due) -> TimerKey {
+    pub(crate) fn insert(&self, deadline_ns: u64, due: TimerEvent) -> TimerKey {
         let mut state = lock(&self.state);
         let key = (deadline_ns, state.next_sequence);
         state.next_sequence += 1;
@@ -87,13 +87,13 @@ impl Timers {
     }
 
     /// Makes sure that the pump is woken at the first deadline.
-    fn arm(&self, state: &mut State) {
+    fn arm(&self, state: &mut TimerState) {
         let Some(((first_ns, _), _)) = state.queue.first_key_value() else { return };
         if state.armed.last().is_some_and(|armed_ns| armed_ns <= first_ns) {
             return;
         }
         let Some(pump) = &state.pump else { return };
-        let deadline = self.began + Duration::from_nanos(*first_ns);
+        let deadline = self.start_instant + Duration::from_nanos(*first_ns);
         let mut sleep = pin!(self.time.sleep_until(deadline));
         // Lifts the minimum of 1 ms.
         sleep.as_mut().reset(deadline);
@@ -104,7 +104,7 @@ impl Timers {
     }
 
     /// Hands everything that is due to `handle`, for ever.
-    pub(crate) async fn pump(&self, mut handle: impl FnMut(Due)) {
+    pub(crate) async fn pump(&self, mut handle: impl FnMut(TimerEvent)) {
         std::future::poll_fn(|cx| {
             {
                 let mut state = lock(&self.state);
@@ -121,7 +121,7 @@ impl Timers {
         .await
     }
 
-    fn pop_due(&self) -> Option<Due> {
+    fn pop_due(&self) -> Option<TimerEvent> {
         let now_ns = self.now_ns();
         let mut state = lock(&self.state);
         while state.armed.last().is_some_and(|armed_ns| *armed_ns <= now_ns) {
@@ -165,11 +165,11 @@ impl<T: AsRef<Timers> + Unpin> Future for Sleep<T> {
         }
         if let Some(entry) = this.entry {
             let mut state = lock(&timers.state);
-            if let Some(Due::Wake(waker)) = state.queue.get_mut(&entry) {
+            if let Some(TimerEvent::WakeTask(waker)) = state.queue.get_mut(&entry) {
                 waker.clone_from(cx.waker());
             }
         } else {
-            this.entry = Some(timers.insert(this.deadline_ns, Due::Wake(cx.waker().clone())));
+            this.entry = Some(timers.insert(this.deadline_ns, TimerEvent::WakeTask(cx.waker().clone())));
         }
         Poll::Pending
     }

@@ -7,8 +7,8 @@
 //! Observers are called at each record, synchronously and after the world's own state was updated. They have
 //! no task, no timer and no draw, so a run with observers is the same run.
 
-use crate::faults::Action;
-use crate::{CrashKeeps, World};
+use crate::faults::FaultAction;
+use crate::{CrashPolicy, World};
 use bytes::Bytes;
 use latent_ports::{DiskErrorKind, DiskOp, Message, NetErrorKind, NodeId, UnixMs};
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub enum Event<'a> {
     /// A process started.
     Boot,
     /// A process died; what became of its un-synced disk operations.
-    Kill(CrashKeeps),
+    Kill(CrashPolicy),
     /// A process was stopped in its tracks.
     Pause,
     /// A paused process goes on.
@@ -74,7 +74,7 @@ pub enum Event<'a> {
         digest: u128,
     },
     /// A call of this node ended.
-    Called {
+    CallEnded {
         /// The server.
         to: NodeId,
         /// How it ended.
@@ -85,14 +85,14 @@ pub enum Event<'a> {
         digest: u128,
     },
     /// A message of this node was lost on its way.
-    Lost {
+    MessageLost {
         /// Where it was going.
         to: NodeId,
         /// XXH3-128 of the message.
         digest: u128,
     },
     /// A message of this node is on its way twice.
-    Doubled {
+    MessageDuplicated {
         /// Where it is going.
         to: NodeId,
         /// XXH3-128 of the message.
@@ -127,7 +127,7 @@ pub enum Event<'a> {
     /// A fault of the plan struck (`ends` is false) or wore off.
     Fault {
         /// What it does.
-        action: &'a Action,
+        action: &'a FaultAction,
         /// Whether this is its end.
         ends: bool,
     },
@@ -138,7 +138,7 @@ pub enum Event<'a> {
 pub struct Record<'a> {
     /// Nanoseconds since the world began.
     pub time_ns: u64,
-    /// Where it happened; [`crate::WORLD`] for the world itself.
+    /// Where it happened; [`crate::WORLD_NODE`] for the world itself.
     pub node: NodeId,
     /// What happened.
     pub event: Event<'a>,
@@ -182,7 +182,7 @@ pub(crate) struct Trace {
     pub(crate) last_ns: u64,
     pub(crate) marks: BTreeMap<&'static str, u64>,
     pub(crate) log: Option<Vec<LogLine>>,
-    digests: DigestMemo,
+    digests: DigestCache,
 }
 
 impl Trace {
@@ -193,7 +193,7 @@ impl Trace {
             last_ns: 0,
             marks: BTreeMap::new(),
             log: keep_log.then(Vec::new),
-            digests: DigestMemo::default(),
+            digests: DigestCache::default(),
         }
     }
 
@@ -225,12 +225,12 @@ impl Trace {
 /// Digests of the payloads seen last. Eight disks that append one body, and the messages that bring it, share
 /// its bytes: they are hashed once. The memo holds the bytes, so an address cannot come to mean other bytes.
 #[derive(Default)]
-struct DigestMemo {
+struct DigestCache {
     entries: Vec<(Bytes, u128)>,
     next: usize,
 }
 
-impl DigestMemo {
+impl DigestCache {
     const ENTRIES: usize = 8;
     /// Below this, hashing is cheaper than looking.
     const WORTH_BYTES: usize = 512;
@@ -262,7 +262,7 @@ fn pack(record: &Record<'_>) -> [u8; 64] {
     let mut out = [0_u8; 64];
     out[..8].copy_from_slice(&record.time_ns.to_le_bytes());
     out[8..10].copy_from_slice(&record.node.0.to_le_bytes());
-    let Packed { kind, detail, outcome, digest, words } = Packed::of(&record.event);
+    let PackedEvent { kind, detail, outcome, digest, words } = PackedEvent::of(&record.event);
     out[10] = kind;
     out[11] = detail;
     out[12] = outcome;
@@ -274,7 +274,7 @@ fn pack(record: &Record<'_>) -> [u8; 64] {
 }
 
 #[derive(Default)]
-struct Packed {
+struct PackedEvent {
     kind: u8,
     detail: u8,
     outcome: u8,
@@ -282,34 +282,37 @@ struct Packed {
     words: [u64; 3],
 }
 
-impl Packed {
-    fn of(event: &Event<'_>) -> Packed {
-        let text =
-            |kind, text: &str| Packed { kind, words: [xxh3_64(text.as_bytes()), 0, 0], ..Packed::default() };
-        let message = |kind, peer: &NodeId, len: &u64, digest: &u128| Packed {
+impl PackedEvent {
+    fn of(event: &Event<'_>) -> PackedEvent {
+        let text = |kind, text: &str| PackedEvent {
+            kind,
+            words: [xxh3_64(text.as_bytes()), 0, 0],
+            ..PackedEvent::default()
+        };
+        let message = |kind, peer: &NodeId, len: &u64, digest: &u128| PackedEvent {
             kind,
             digest: *digest,
             words: [u64::from(peer.0), *len, 0],
-            ..Packed::default()
+            ..PackedEvent::default()
         };
         match event {
-            Event::Boot => Packed { kind: 1, ..Packed::default() },
-            Event::Kill(keeps) => Packed { kind: 2, detail: *keeps as u8, ..Packed::default() },
-            Event::Pause => Packed { kind: 3, ..Packed::default() },
-            Event::Resume => Packed { kind: 4, ..Packed::default() },
+            Event::Boot => PackedEvent { kind: 1, ..PackedEvent::default() },
+            Event::Kill(keeps) => PackedEvent { kind: 2, detail: *keeps as u8, ..PackedEvent::default() },
+            Event::Pause => PackedEvent { kind: 3, ..PackedEvent::default() },
+            Event::Resume => PackedEvent { kind: 4, ..PackedEvent::default() },
             Event::Send { to, len_bytes, digest } => message(5, to, len_bytes, digest),
             Event::Receive { from, len_bytes, digest } => message(6, from, len_bytes, digest),
             Event::Answer { to, len_bytes, digest } => message(7, to, len_bytes, digest),
-            Event::Called { to, outcome, len_bytes, digest } => {
+            Event::CallEnded { to, outcome, len_bytes, digest } => {
                 let outcome = match outcome {
                     CallOutcome::Answered => 0,
                     CallOutcome::Failed(kind) => 1 + *kind as u8,
                 };
-                Packed { outcome, ..message(8, to, len_bytes, digest) }
+                PackedEvent { outcome, ..message(8, to, len_bytes, digest) }
             }
-            Event::Lost { to, digest } => message(9, to, &0, digest),
-            Event::Doubled { to, digest } => message(14, to, &0, digest),
-            Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => Packed {
+            Event::MessageLost { to, digest } => message(9, to, &0, digest),
+            Event::MessageDuplicated { to, digest } => message(14, to, &0, digest),
+            Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => PackedEvent {
                 kind: 10,
                 detail: *op as u8,
                 outcome: outcome.map_or_else(|kind| 1 + kind as u8, |()| 0),
@@ -320,14 +323,14 @@ impl Packed {
                     *len_bytes,
                 ],
             },
-            Event::Mark { name, subject } => Packed {
+            Event::Mark { name, subject } => PackedEvent {
                 kind: 11,
                 words: [xxh3_64(name.as_bytes()), xxh3_64(subject.as_bytes()), 0],
-                ..Packed::default()
+                ..PackedEvent::default()
             },
             Event::Note(what) => text(12, what),
             Event::Fault { action, ends } => {
-                Packed { detail: u8::from(*ends), ..text(13, &format!("{action:?}")) }
+                PackedEvent { detail: u8::from(*ends), ..text(13, &format!("{action:?}")) }
             }
         }
     }
@@ -336,7 +339,7 @@ impl Packed {
 impl Event<'_> {
     /// The event in words, with nodes called as `name_of` says.
     #[must_use]
-    pub fn in_words<N: fmt::Display>(&self, name_of: impl Fn(NodeId) -> N) -> String {
+    pub fn describe<N: fmt::Display>(&self, name_of: impl Fn(NodeId) -> N) -> String {
         let of = |node: &NodeId| name_of(*node);
         match self {
             Event::Boot => "boot".to_owned(),
@@ -344,22 +347,26 @@ impl Event<'_> {
             Event::Pause => "paused".to_owned(),
             Event::Resume => "resumed".to_owned(),
             Event::Send { to, len_bytes, digest } => {
-                format!("calls {} with {len_bytes} bytes {}", of(to), short(*digest))
+                format!("calls {} with {len_bytes} bytes {}", of(to), short_digest(*digest))
             }
             Event::Receive { from, len_bytes, digest } => {
-                format!("receives from {}: {len_bytes} bytes {}", of(from), short(*digest))
+                format!("receives from {}: {len_bytes} bytes {}", of(from), short_digest(*digest))
             }
             Event::Answer { to, len_bytes, digest } => {
-                format!("answers {} with {len_bytes} bytes {}", of(to), short(*digest))
+                format!("answers {} with {len_bytes} bytes {}", of(to), short_digest(*digest))
             }
-            Event::Called { to, outcome: CallOutcome::Answered, len_bytes, digest } => {
-                format!("is answered by {}: {len_bytes} bytes {}", of(to), short(*digest))
+            Event::CallEnded { to, outcome: CallOutcome::Answered, len_bytes, digest } => {
+                format!("is answered by {}: {len_bytes} bytes {}", of(to), short_digest(*digest))
             }
-            Event::Called { to, outcome: CallOutcome::Failed(kind), .. } => {
+            Event::CallEnded { to, outcome: CallOutcome::Failed(kind), .. } => {
                 format!("call to {} failed: {kind:?}", of(to))
             }
-            Event::Lost { to, digest } => format!("message to {} lost {}", of(to), short(*digest)),
-            Event::Doubled { to, digest } => format!("message to {} doubled {}", of(to), short(*digest)),
+            Event::MessageLost { to, digest } => {
+                format!("message to {} lost {}", of(to), short_digest(*digest))
+            }
+            Event::MessageDuplicated { to, digest } => {
+                format!("message to {} doubled {}", of(to), short_digest(*digest))
+            }
             Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => {
                 let to = if to.is_empty() { String::new() } else { format!(" to '{to}'") };
                 let place = if *len_bytes > 0 || *offset > 0 {
@@ -367,27 +374,28 @@ impl Event<'_> {
                 } else {
                     String::new()
                 };
-                let written = if *digest == 0 { String::new() } else { format!(" {}", short(*digest)) };
+                let written =
+                    if *digest == 0 { String::new() } else { format!(" {}", short_digest(*digest)) };
                 let ended = outcome.map_or_else(|kind| format!(": {kind:?}"), |()| String::new());
                 format!("{op:?} '{path}'{to}{place}{written}{ended}")
             }
             Event::Mark { name, subject: "" } => format!("mark {name}"),
             Event::Mark { name, subject } => format!("mark {name} {subject}"),
             Event::Note(what) => format!("note {what}"),
-            Event::Fault { action, ends: false } => format!("fault {}", as_written(action)),
-            Event::Fault { action, ends: true } => format!("end of fault {}", as_written(action)),
+            Event::Fault { action, ends: false } => format!("fault {}", action_json(action)),
+            Event::Fault { action, ends: true } => format!("end of fault {}", action_json(action)),
         }
     }
 }
 
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.in_words(|node| format!("node {}", node.0)))
+        f.write_str(&self.describe(|node| format!("node {}", node.0)))
     }
 }
 
 /// A fault as a plan and a case write it, without what it leaves open: to be found there, and copied from here.
-fn as_written(action: &Action) -> String {
+fn action_json(action: &FaultAction) -> String {
     let mut value =
         serde_json::to_value(action).expect("names and numbers only, nothing that JSON cannot say");
     for fields in value.as_object_mut().into_iter().flat_map(|kinds| kinds.values_mut()) {
@@ -398,6 +406,6 @@ fn as_written(action: &Action) -> String {
     value.to_string()
 }
 
-fn short(digest: u128) -> String {
+fn short_digest(digest: u128) -> String {
     format!("#{:08x}", digest >> 96)
 }

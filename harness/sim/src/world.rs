@@ -1,14 +1,14 @@
 //! The world: true time, nodes, links, faults, trace. A cheap handle to shared state.
 
-use crate::disk::{CrashKeeps, DiskImage, DiskStats, SharedChunks};
-use crate::draw::Draws;
+use crate::disk::{ChunkDedup, CrashPolicy, DiskImage, DiskStats};
 use crate::env::SimEnv;
-use crate::faults::{FaultBook, Survey};
+use crate::faults::{FaultRegistry, OpRecorder};
 use crate::lock::lock;
-use crate::net::Links;
+use crate::net::LinkTable;
 use crate::node::{Node, NodeSpec};
+use crate::prng::KeyedPrng;
 use crate::run::WorldSpec;
-use crate::timers::{Due, Sleep, Timers};
+use crate::timers::{Sleep, TimerEvent, Timers};
 use crate::trace::{Event, LogLine, Observer, Record, Trace, TraceHash};
 use bytes::Bytes;
 use latent_ports::{Mark, Message, NodeId, UnixMs};
@@ -19,28 +19,28 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The node number of the world itself in the trace: faults, notes, cuts. Nodes are numbered from 1.
-pub const WORLD: NodeId = NodeId(0);
+pub const WORLD_NODE: NodeId = NodeId(0);
 
 /// A handle to the world, for whoever runs it. Nodes see only their [`SimEnv`].
 #[derive(Clone)]
 pub struct World {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<WorldState>,
 }
 
-pub(crate) struct Inner {
-    draws: Draws,
+pub(crate) struct WorldState {
+    prng: KeyedPrng,
     start: UnixMs,
     timers: Timers,
     trace: Mutex<Trace>,
-    shared: Mutex<SharedChunks>,
+    shared: Mutex<ChunkDedup>,
     observers: Mutex<Vec<Box<dyn Observer>>>,
     observed: AtomicBool,
     /// Whether observers are being called: they must not act.
     observing: AtomicBool,
     nodes: Mutex<Vec<Arc<Node>>>,
-    pub(crate) links: Mutex<Links>,
-    pub(crate) faults: Mutex<FaultBook>,
-    pub(crate) survey: Mutex<Option<Survey>>,
+    pub(crate) links: Mutex<LinkTable>,
+    pub(crate) faults: Mutex<FaultRegistry>,
+    pub(crate) op_recorder: Mutex<Option<OpRecorder>>,
     spawned: AtomicU32,
 }
 
@@ -54,8 +54,8 @@ impl World {
     /// Must be called inside the runtime.
     pub(crate) fn new(spec: &WorldSpec) -> World {
         World {
-            inner: Arc::new(Inner {
-                draws: Draws::new(spec.draw_seed),
+            inner: Arc::new(WorldState {
+                prng: KeyedPrng::new(spec.draw_seed),
                 start: spec.start,
                 timers: Timers::new(),
                 trace: Mutex::new(Trace::new(spec.keep_log)),
@@ -66,7 +66,7 @@ impl World {
                 nodes: Mutex::default(),
                 links: Mutex::default(),
                 faults: Mutex::default(),
-                survey: Mutex::default(),
+                op_recorder: Mutex::default(),
                 spawned: AtomicU32::new(0),
             }),
         }
@@ -92,8 +92,10 @@ impl World {
             nodes.push(node.clone());
             node
         };
-        if self.is_surveyed() || self.faults(|book| book.watches(node.name())) {
-            node.set_watched();
+        if self.is_recording_ops()
+            || self.with_fault_registry(|registry| registry.has_op_trigger(node.name()))
+        {
+            node.set_has_op_trigger();
         }
         node.start(self);
         node.id()
@@ -107,7 +109,7 @@ impl World {
     }
 
     /// Kills a node's process and says what its disk keeps.
-    pub fn kill_keeping(&self, node: NodeId, keeps: CrashKeeps) {
+    pub fn kill_with_policy(&self, node: NodeId, keeps: CrashPolicy) {
         self.assert_not_observing("kill");
         self.node(node).kill(self, Some(keeps));
     }
@@ -150,13 +152,13 @@ impl World {
     /// The node of that name.
     #[must_use]
     pub fn node_named(&self, name: &str) -> Option<NodeId> {
-        self.find(name).map(|node| node.id())
+        self.find_node(name).map(|node| node.id())
     }
 
-    /// A node's name; `world` for [`WORLD`].
+    /// A node's name; `world` for [`WORLD_NODE`].
     #[must_use]
     pub fn node_name(&self, node: NodeId) -> Arc<str> {
-        if node == WORLD { "world".into() } else { self.node(node).name().clone() }
+        if node == WORLD_NODE { "world".into() } else { self.node(node).name().clone() }
     }
 
     /// Every node, in the order in which they were added.
@@ -165,17 +167,17 @@ impl World {
         lock(&self.inner.nodes).iter().map(|node| node.id()).collect()
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<Node>> {
+    pub(crate) fn find_node(&self, name: &str) -> Option<Arc<Node>> {
         lock(&self.inner.nodes).iter().find(|node| &**node.name() == name).cloned()
     }
 
-    pub(crate) fn find_number(&self, id: NodeId) -> Option<Arc<Node>> {
+    pub(crate) fn find_node_by_id(&self, id: NodeId) -> Option<Arc<Node>> {
         let index = usize::from(id.0).checked_sub(1)?;
         lock(&self.inner.nodes).get(index).cloned()
     }
 
     pub(crate) fn node(&self, id: NodeId) -> Arc<Node> {
-        self.find_number(id).expect("node numbers come from add_node of this world")
+        self.find_node_by_id(id).expect("node numbers come from add_node of this world")
     }
 
     // ---- time
@@ -200,19 +202,19 @@ impl World {
 
     /// Lets true time pass.
     pub async fn sleep(&self, duration: Duration) {
-        self.pass(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
+        self.sleep_ns(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
     }
 
     /// Waits for an instant of true time; returns at once if it has passed.
     pub async fn sleep_until(&self, time: UnixMs) {
-        Sleep::until(self.clone(), self.at_ns(time)).await;
+        Sleep::until(self.clone(), self.elapsed_ns_at(time)).await;
     }
 
-    pub(crate) fn at_ns(&self, time: UnixMs) -> u64 {
+    pub(crate) fn elapsed_ns_at(&self, time: UnixMs) -> u64 {
         u64::try_from(time.since(self.inner.start).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) async fn pass(&self, duration_ns: u64) {
+    pub(crate) async fn sleep_ns(&self, duration_ns: u64) {
         Sleep::until(self.clone(), self.now_ns().saturating_add(duration_ns)).await;
     }
 
@@ -230,8 +232,8 @@ impl World {
 
     /// The files below some directories only, as reads see them now: for observers that look often at little.
     #[must_use]
-    pub fn disk_image_below<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
-        self.node(node).disk().image_below(dirs)
+    pub fn disk_image_under<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.node(node).disk().image_under(dirs)
     }
 
     /// What a power loss right now would leave for sure: nothing un-synced.
@@ -242,8 +244,8 @@ impl World {
 
     /// As [`World::durable_image`], the files below some directories only: for observers that look often at little.
     #[must_use]
-    pub fn durable_image_below<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
-        self.node(node).disk().durable_image_below(dirs)
+    pub fn durable_image_under<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.node(node).disk().durable_image_under(dirs)
     }
 
     /// Counts of a node's disk.
@@ -282,17 +284,17 @@ impl World {
     /// Puts a line into the trace: something that the harness did, such as a deploy.
     pub fn note(&self, what: &str) {
         self.assert_not_observing("note");
-        self.record_at(WORLD, Event::Note(what));
+        self.record_at(WORLD_NODE, Event::Note(what));
     }
 
     /// A random number for `key` in the stream `stream`: a pure function of (draw seed, stream, key).
     #[must_use]
     pub fn draw(&self, stream: &'static str, key: u128) -> u64 {
-        self.inner.draws.draw(stream, key)
+        self.inner.prng.draw(stream, key)
     }
 
-    pub(crate) fn draws(&self) -> Draws {
-        self.inner.draws
+    pub(crate) fn prng(&self) -> KeyedPrng {
+        self.inner.prng
     }
 
     fn trace<T>(&self, work: impl FnOnce(&mut Trace) -> T) -> T {
@@ -327,7 +329,7 @@ impl World {
             self.trace(|trace| trace.log.get_or_insert_default().push(line));
         }
         if self.inner.observed.load(Ordering::Relaxed) {
-            self.show(record);
+            self.notify_observers(record);
         }
     }
 
@@ -341,7 +343,7 @@ impl World {
         }
     }
 
-    fn show(&self, record: &Record<'_>) {
+    fn notify_observers(&self, record: &Record<'_>) {
         self.assert_not_observing("be recorded");
         let mut observers = std::mem::take(&mut *lock(&self.inner.observers));
         self.inner.observing.store(true, Ordering::Relaxed);
@@ -360,7 +362,7 @@ impl World {
     pub(crate) fn mark(&self, node: &Node, mark: Mark<'_>) {
         self.trace(|trace| *trace.marks.entry(mark.name).or_default() += 1);
         self.record_at(node.id(), Event::Mark { name: mark.name, subject: mark.subject });
-        self.strike_mark(node, mark.name);
+        self.trigger_on_mark(node, mark.name);
     }
 
     // ---- housekeeping
@@ -386,14 +388,14 @@ impl World {
             .await;
     }
 
-    fn handle(&self, due: Due) {
+    fn handle(&self, due: TimerEvent) {
         match due {
-            Due::Wake(waker) => waker.wake(),
-            Due::Deliver(flight) => self.deliver(flight),
-            Due::GiveUp(call) => self.give_up(call),
-            Due::Fault(fault) => self.fire(fault),
-            Due::FaultEnds(fault) => self.pass_fault(fault),
-            Due::Idle => {
+            TimerEvent::WakeTask(waker) => waker.wake(),
+            TimerEvent::DeliverMessage(flight) => self.deliver(flight),
+            TimerEvent::TimeOutCall(call) => self.time_out_call(call),
+            TimerEvent::TriggerFault(fault) => self.inject_fault(fault),
+            TimerEvent::EndFaultPhase(fault) => self.advance_fault(fault),
+            TimerEvent::Idle => {
                 let last = self.inner.start + Duration::from_nanos(self.trace(|trace| trace.last_ns));
                 panic!(
                     "nothing is left to happen: every task waits for ever since about unix time {} ms",
@@ -411,8 +413,8 @@ impl World {
         drop(observers);
         let nodes = lock(&self.inner.nodes).clone();
         for node in nodes {
-            node.retire();
-            node.kill(self, Some(CrashKeeps::Everything));
+            node.drop_boot_closure();
+            node.kill(self, Some(CrashPolicy::Everything));
         }
     }
 

@@ -8,7 +8,7 @@ mod bench {
 
 use bench::nodes::{Notes, Trouble, at, at_ms, node, none, watch};
 use latent_ports::{Clock, Env, Mark, NodeId};
-use latent_sim::{Action, Anchor, ClockDrift, ClockSpec, ClockStep, Kill, NodeSpec, SimEnv, WorldSpec};
+use latent_sim::{ClockDrift, ClockSpec, ClockStep, FaultAction, Kill, NodeSpec, SimEnv, Trigger, WorldSpec};
 use std::time::Duration;
 
 const SECOND_MS: i64 = 1_000;
@@ -17,12 +17,12 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// Readings of a run.
 const READINGS: i64 = 10;
 
-fn step(by_ms: i64, for_ms: Option<u64>) -> Action {
-    Action::ClockStep(ClockStep { node: "a".into(), by_ms, for_ms })
+fn step(by_ms: i64, for_ms: Option<u64>) -> FaultAction {
+    FaultAction::ClockStep(ClockStep { node: "a".into(), by_ms, for_ms })
 }
 
-fn drift(ppm: i32, for_ms: Option<u64>) -> Action {
-    Action::ClockDrift(ClockDrift { node: "a".into(), ppm, for_ms })
+fn drift(ppm: i32, for_ms: Option<u64>) -> FaultAction {
+    FaultAction::ClockDrift(ClockDrift { node: "a".into(), ppm, for_ms })
 }
 
 /// One look at both clocks.
@@ -124,7 +124,7 @@ fn steps_add_up_and_each_takes_back_its_own() {
 
 #[test]
 fn a_step_at_a_mark_comes_after_it() {
-    let third = Anchor::Mark { name: "looked".into(), n: 3, node: Some("a".into()), after_ms: 0 };
+    let third = Trigger::Mark { name: "looked".into(), n: 3, node: Some("a".into()), after_ms: 0 };
     let ahead = true_clock(SECOND_MS, none().with(third, step(HOUR_MS, None)));
     assert_eq!(ahead, [[0; 3].as_slice(), &[HOUR_MS; 7]].concat());
 }
@@ -141,7 +141,7 @@ fn boots(trouble: Trouble) -> Vec<i64> {
 
 #[test]
 fn a_wrong_clock_outlives_its_process() {
-    let kill = Action::Kill(Kill { node: "a".into(), restart_after_ms: Some(1_000), ..Kill::default() });
+    let kill = FaultAction::Kill(Kill { node: "a".into(), restart_after_ms: Some(1_000), ..Kill::default() });
     let killed = at(4_000, kill);
     assert_eq!(boots(killed.clone()), [0, 5_000]);
     assert_eq!(boots(killed.clone().with(at_ms(2_000), step(-HOUR_MS, None))), [0, 5_000 - HOUR_MS]);

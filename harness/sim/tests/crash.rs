@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode};
 use latent_sim::{
-    CrashKeeps, DiskImage, DiskSpec, NodeSpec, SimDisk, SimEnv, SimFile, World, WorldSpec, run_fork,
+    CrashPolicy, DiskImage, DiskSpec, NodeSpec, SimDisk, SimEnv, SimFile, World, WorldSpec, run_fork,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -342,7 +342,7 @@ fn the_policies_are_the_ends_of_what_is_drawn() {
         file.append(blocks(b'B', 1)).await.unwrap();
         create(env.disk(), "g").await;
     };
-    for (crash, expected) in [(CrashKeeps::Nothing, "f:A"), (CrashKeeps::Everything, "f:AB g:")] {
+    for (crash, expected) in [(CrashPolicy::Nothing, "f:A"), (CrashPolicy::Everything, "f:AB g:")] {
         for seed in 0..20 {
             let disk = DiskSpec { crash, ..DiskSpec::default() };
             assert_eq!(render(&crash_once(seed, disk, script)), expected);
@@ -361,10 +361,10 @@ fn a_process_that_dies_alone_leaves_its_writes_in_the_page_cache_where_they_may_
         });
         world.sleep(Duration::from_secs(1)).await;
         let durable = render(&world.durable_image(node));
-        world.kill_keeping(node, CrashKeeps::Everything);
+        world.kill_with_policy(node, CrashPolicy::Everything);
         let after_the_first = render(&world.disk_image(node));
         world.restart(node);
-        world.kill_keeping(node, CrashKeeps::Nothing);
+        world.kill_with_policy(node, CrashPolicy::Nothing);
         (durable, after_the_first, render(&world.disk_image(node)))
     });
     assert_eq!(finished.output, ("f:A".to_owned(), "f:AB".to_owned(), "f:A".to_owned()));

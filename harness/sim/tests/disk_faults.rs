@@ -8,8 +8,8 @@ use bench::{durable, of, ready, run};
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskError as Failure, DiskErrorKind, Env, File, OpenMode, read_full};
 use latent_sim::{
-    Action, AfterFailedSync, Anchor, CrashKeeps, DiskError, DiskFull, Fault, Kill, NodeSpec, OpKind,
-    ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, World, WorldSpec, run_fork,
+    CrashPolicy, DiskError, DiskFull, Fault, FaultAction, Kill, NodeSpec, OpKind, ReadsAfterFailedSync,
+    ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, Trigger, World, WorldSpec, run_fork,
 };
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -25,8 +25,8 @@ async fn all_of(file: &SimFile) -> Bytes {
     read_full(file, 0, file.size_bytes().await.unwrap()).await.unwrap()
 }
 
-fn disk_error(op: OpKind, times: Option<u32>, for_ms: Option<u64>) -> Action {
-    Action::DiskError(DiskError { node: NODE.into(), op, path_prefix: "f".into(), times, for_ms })
+fn disk_error(op: OpKind, times: Option<u32>, for_ms: Option<u64>) -> FaultAction {
+    FaultAction::DiskError(DiskError { node: NODE.into(), op, path_prefix: "f".into(), times, for_ms })
 }
 
 /// Appends once a second for ten seconds, and then ten times more once faults are over; which of them failed.
@@ -54,8 +54,8 @@ async fn append_each_second(env: SimEnv) -> Vec<u32> {
 fn an_error_strikes_once_n_times_for_a_while_or_for_good_and_only_where_it_should() {
     let failed = |times, for_ms| {
         let faults = [disk_error(OpKind::Append, times, for_ms)];
-        let ran = run(1, &faults, CrashKeeps::Nothing, append_each_second);
-        assert!(ran.faults[0].struck.is_some());
+        let ran = run(1, &faults, CrashPolicy::Nothing, append_each_second);
+        assert!(ran.faults[0].triggered_at.is_some());
         ran.output
     };
     assert_eq!(failed(Some(1), None), [0]);
@@ -64,14 +64,14 @@ fn an_error_strikes_once_n_times_for_a_while_or_for_good_and_only_where_it_shoul
     assert_eq!(failed(Some(7), Some(4_500)), [0, 1, 2, 3, 4], "whichever ends first");
     assert_eq!(failed(None, None), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(failed(Some(0), None), [0; 0]);
-    assert_eq!(run(1, &[], CrashKeeps::Nothing, append_each_second).output, [0; 0]);
+    assert_eq!(run(1, &[], CrashPolicy::Nothing, append_each_second).output, [0; 0]);
 }
 
 #[test]
 fn an_error_for_good_ends_with_the_faults() {
     let finished = run_fork(WorldSpec::seeded(1), async |world: World| {
-        let anchor = Anchor::AtMs(world.start().0);
-        world.arm(Fault { anchor, action: disk_error(OpKind::Any, None, None) });
+        let trigger = Trigger::AtMs(world.start().0);
+        world.arm(Fault { trigger, action: disk_error(OpKind::Any, None, None) });
         let node = world.add_node(NodeSpec::named(NODE), async |env: SimEnv| {
             loop {
                 env.clock().sleep(Duration::from_secs(1)).await;
@@ -100,13 +100,13 @@ async fn sync_three_times(env: SimEnv) -> [(Result<(), DiskErrorKind>, Bytes); 3
     [first, second, (kind(file.sync().await), all_of(&file).await)]
 }
 
-fn failed_sync(shows: AfterFailedSync) -> [Action; 1] {
-    [Action::SyncFailure(SyncFailure { node: NODE.into(), path_prefix: "f".into(), times: 1, shows })]
+fn failed_sync(shows: ReadsAfterFailedSync) -> [FaultAction; 1] {
+    [FaultAction::SyncFailure(SyncFailure { node: NODE.into(), path_prefix: "f".into(), times: 1, shows })]
 }
 
 #[test]
 fn after_a_failed_sync_a_file_shows_its_old_content_and_later_syncs_write_no_more() {
-    let ran = run(1, &failed_sync(AfterFailedSync::Old), CrashKeeps::Nothing, sync_three_times);
+    let ran = run(1, &failed_sync(ReadsAfterFailedSync::Old), CrashPolicy::Nothing, sync_three_times);
     let old = Bytes::from("OOOO");
     let expected = [(Err(DiskErrorKind::Io), old.clone()), (Ok(()), old), (Ok(()), "OOOOLL".into())];
     assert_eq!(ran.output, expected);
@@ -115,8 +115,8 @@ fn after_a_failed_sync_a_file_shows_its_old_content_and_later_syncs_write_no_mor
 
 #[test]
 fn after_a_failed_sync_a_file_shows_new_content_until_a_crash_that_leaves_a_gap_below_what_was_synced() {
-    for keeps in [CrashKeeps::Nothing, CrashKeeps::Drawn, CrashKeeps::Everything] {
-        let ran = run(1, &failed_sync(AfterFailedSync::New), keeps, sync_three_times);
+    for keeps in [CrashPolicy::Nothing, CrashPolicy::Drawn, CrashPolicy::Everything] {
+        let ran = run(1, &failed_sync(ReadsAfterFailedSync::New), keeps, sync_three_times);
         let new = Bytes::from("NNOONNNN");
         let expected = [(Err(DiskErrorKind::Io), new.clone()), (Ok(()), new), (Ok(()), "NNOONNNNLL".into())];
         assert_eq!(ran.output, expected);
@@ -133,7 +133,7 @@ fn without_a_later_append_a_crash_after_a_failed_sync_leaves_the_old_length() {
         file.append(of(b'N', 4)).await.unwrap();
         (kind(file.sync().await), kind(file.sync().await))
     };
-    let ran = run(1, &failed_sync(AfterFailedSync::New), CrashKeeps::Drawn, script);
+    let ran = run(1, &failed_sync(ReadsAfterFailedSync::New), CrashPolicy::Drawn, script);
     assert_eq!(ran.output, (Err(DiskErrorKind::Io), Ok(())));
     assert_eq!(
         (ran.seen.read("f").unwrap(), ran.left.read("f").unwrap()),
@@ -143,7 +143,7 @@ fn without_a_later_append_a_crash_after_a_failed_sync_leaves_the_old_length() {
 
 #[test]
 fn without_a_failed_sync_everything_synced_is_there() {
-    let ran = run(1, &[], CrashKeeps::Nothing, sync_three_times);
+    let ran = run(1, &[], CrashPolicy::Nothing, sync_three_times);
     assert!(ran.output.iter().all(|(synced, _)| synced.is_ok()));
     assert_eq!(ran.left.read("f").unwrap(), "NNOONNNNLL");
 }
@@ -161,10 +161,10 @@ fn a_sync_that_is_under_way_when_another_of_the_file_fails_fails_too() {
         let (early, late) = futures_util::future::join(early.sync(), late).await;
         (kind(early), late)
     };
-    let ran = run(1, &failed_sync(AfterFailedSync::New), CrashKeeps::Nothing, script);
+    let ran = run(1, &failed_sync(ReadsAfterFailedSync::New), CrashPolicy::Nothing, script);
     assert_eq!(ran.output, (Err(DiskErrorKind::Io), Err(DiskErrorKind::Io)));
     assert_eq!(ran.left.read("f").unwrap(), "");
-    let ran = run(1, &[], CrashKeeps::Nothing, script);
+    let ran = run(1, &[], CrashPolicy::Nothing, script);
     assert_eq!((ran.output, ran.left.read("f").unwrap()), ((Ok(()), Ok(())), "NNNN".into()));
 }
 
@@ -175,7 +175,7 @@ fn a_failed_sync_of_a_directory_is_a_plain_error() {
         ready(&env);
         (kind(env.disk().sync_dir("").await), kind(env.disk().sync_dir("").await))
     };
-    let sync_dir = |action| run(1, &[action], CrashKeeps::Nothing, script);
+    let sync_dir = |action| run(1, &[action], CrashPolicy::Nothing, script);
     let everywhere = |times| DiskError {
         node: NODE.into(),
         op: OpKind::SyncDir,
@@ -183,11 +183,11 @@ fn a_failed_sync_of_a_directory_is_a_plain_error() {
         times: Some(times),
         for_ms: None,
     };
-    let ran = sync_dir(Action::DiskError(everywhere(1)));
+    let ran = sync_dir(FaultAction::DiskError(everywhere(1)));
     assert_eq!((ran.output, ran.left.files().count()), ((Err(DiskErrorKind::Io), Ok(())), 1));
-    let ran = sync_dir(Action::DiskError(everywhere(2)));
+    let ran = sync_dir(FaultAction::DiskError(everywhere(2)));
     assert_eq!(ran.left.files().count(), 0);
-    let [failure] = failed_sync(AfterFailedSync::New);
+    let [failure] = failed_sync(ReadsAfterFailedSync::New);
     assert_eq!(sync_dir(failure).output, (Ok(()), Ok(())), "it waits for the sync of a file");
 }
 
@@ -207,10 +207,10 @@ fn a_disk_that_fills_up_part_way_keeps_the_prefix_that_fits() {
         (first, second, name, kind(file.append(of(b'E', 100)).await))
     };
     let full = DiskFull { node: NODE.into(), room_bytes: 30, for_ms: Some(1_000) };
-    let ran = run(1, &[Action::DiskFull(full.clone())], CrashKeeps::Everything, script);
+    let ran = run(1, &[FaultAction::DiskFull(full.clone())], CrashPolicy::Everything, script);
     let no_space = DiskErrorKind::NoSpace;
     assert_eq!(ran.output, (Ok(100), Err(no_space), Err(no_space), Ok(95)));
-    let ran = run(1, &[], CrashKeeps::Everything, script);
+    let ran = run(1, &[], CrashPolicy::Everything, script);
     assert_eq!(ran.output, (Ok(100), Ok(120), Ok(()), Ok(95)));
     // Cut there, seen and kept.
     let cut = async |env: SimEnv| {
@@ -220,7 +220,7 @@ fn a_disk_that_fills_up_part_way_keeps_the_prefix_that_fits() {
         file.sync().await.unwrap();
     };
     let full = DiskFull { room_bytes: 16, ..full };
-    let ran = run(1, &[Action::DiskFull(full)], CrashKeeps::Nothing, cut);
+    let ran = run(1, &[FaultAction::DiskFull(full)], CrashPolicy::Nothing, cut);
     assert_eq!(ran.left.read("f").unwrap(), "OOprefix that fits");
 }
 
@@ -248,9 +248,9 @@ async fn time_a_hundred(env: SimEnv) -> [u128; 3] {
 fn a_slow_disk_takes_its_time_until_it_recovers() {
     let slow = |times, for_ms| {
         let slow = SlowDisk { node: NODE.into(), times, for_ms };
-        run(1, &[Action::SlowDisk(slow)], CrashKeeps::Nothing, time_a_hundred).output
+        run(1, &[FaultAction::SlowDisk(slow)], CrashPolicy::Nothing, time_a_hundred).output
     };
-    let [sync_ms, read_ms, write_ms] = run(1, &[], CrashKeeps::Nothing, time_a_hundred).output;
+    let [sync_ms, read_ms, write_ms] = run(1, &[], CrashPolicy::Nothing, time_a_hundred).output;
     assert!((100..400).contains(&sync_ms), "{sync_ms}");
     // Virtual time moves a little at each poll.
     assert!(read_ms < 2 && write_ms < 2, "{read_ms} {write_ms}");
@@ -277,16 +277,17 @@ fn short_reads_give_a_proper_prefix_and_read_full_mends_them() {
         let whole = read_full(&file, 0, text.len() as u64).await.unwrap();
         (short, whole, file.read_at(5, 20).await.unwrap())
     };
-    let faults = |times| [Action::ShortRead(ShortRead { node: NODE.into(), path_prefix: "f".into(), times })];
+    let faults =
+        |times| [FaultAction::ShortRead(ShortRead { node: NODE.into(), path_prefix: "f".into(), times })];
     let mut lengths = BTreeSet::new();
     for seed in 0..50 {
-        let (short, whole, after) = run(seed, &faults(2), CrashKeeps::Nothing, script).output;
+        let (short, whole, after) = run(seed, &faults(2), CrashPolicy::Nothing, script).output;
         assert!((1..20).contains(&short.len()) && text[5..].starts_with(&short));
         assert_eq!((whole, after), (text.clone(), text.slice(5..25)));
         lengths.insert(short.len());
     }
     assert!(lengths.len() > 10, "{lengths:?}");
-    let (read, whole, after) = run(1, &[], CrashKeeps::Nothing, script).output;
+    let (read, whole, after) = run(1, &[], CrashPolicy::Nothing, script).output;
     assert_eq!((read, whole, after), (text.slice(5..25), text.clone(), text.slice(5..25)));
 }
 
@@ -300,9 +301,9 @@ fn a_kill_may_say_how_large_the_blocks_are_between_which_an_append_is_torn() {
         };
         let length = |seed| {
             let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
-                let anchor = Anchor::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
+                let trigger = Trigger::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
                 let kill = Kill { node: NODE.into(), tear_bytes, ..Kill::default() };
-                world.arm(Fault { anchor, action: Action::Kill(kill) });
+                world.arm(Fault { trigger, action: FaultAction::Kill(kill) });
                 let node = world.add_node(NodeSpec::named(NODE), script);
                 world.sleep(Duration::from_secs(1)).await;
                 world.disk_image(node).file("f").unwrap().len_bytes()

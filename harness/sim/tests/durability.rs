@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use latent_ports::{Disk, Env, File, OpenMode};
-use latent_sim::{CrashKeeps, DiskImage, NodeSpec, SimDisk, SimEnv, World, WorldSpec, run_fork};
+use latent_sim::{CrashPolicy, DiskImage, NodeSpec, SimDisk, SimEnv, World, WorldSpec, run_fork};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -160,7 +160,7 @@ impl Model {
 }
 
 /// What a power loss would leave for sure, what reads saw, and what the crash left.
-fn crash(seed: u64, ops: Vec<Op>, keeps: CrashKeeps) -> (Model, [DiskImage; 3]) {
+fn crash(seed: u64, ops: Vec<Op>, keeps: CrashPolicy) -> (Model, [DiskImage; 3]) {
     let model = Arc::new(Mutex::new(None));
     let slot = model.clone();
     let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
@@ -180,12 +180,12 @@ fn crash(seed: u64, ops: Vec<Op>, keeps: CrashKeeps) -> (Model, [DiskImage; 3]) 
         });
         world.sleep(Duration::from_secs(10)).await;
         let (durable, view) = (world.durable_image(node), world.disk_image(node));
-        let below = world.durable_image_below(node, DIRS.into_iter());
+        let below = world.durable_image_under(node, DIRS.into_iter());
         let is_below = |path: &str| DIRS.iter().any(|dir| path.starts_with(&format!("{dir}/")));
         let mut expected = contents(&durable).0;
         expected.retain(|(path, _)| is_below(path));
         assert_eq!(contents(&below).0, expected);
-        world.kill_keeping(node, keeps);
+        world.kill_with_policy(node, keeps);
         [durable, view, world.disk_image(node)]
     });
     let model = model.lock().unwrap().take();
@@ -203,7 +203,7 @@ proptest! {
 
     #[test]
     fn what_was_synced_outlives_any_crash(seed in any::<u64>(), ops in prop::collection::vec(op(), 1..40)) {
-        let (model, [_, _, left]) = crash(seed, ops, CrashKeeps::Drawn);
+        let (model, [_, _, left]) = crash(seed, ops, CrashPolicy::Drawn);
         model.check(&left);
     }
 
@@ -211,10 +211,10 @@ proptest! {
     fn the_unkindest_crash_leaves_what_was_durable_and_the_kindest_what_was_seen(
         ops in prop::collection::vec(op(), 1..40),
     ) {
-        let (model, [durable, _, left]) = crash(1, ops.clone(), CrashKeeps::Nothing);
+        let (model, [durable, _, left]) = crash(1, ops.clone(), CrashPolicy::Nothing);
         prop_assert_eq!(contents(&left), contents(&durable));
         model.check(&left);
-        let (model, [_, view, left]) = crash(1, ops, CrashKeeps::Everything);
+        let (model, [_, view, left]) = crash(1, ops, CrashPolicy::Everything);
         prop_assert_eq!(contents(&left), contents(&view));
         model.check(&left);
     }

@@ -4,7 +4,7 @@
 
 use latent_ports::{Clock, Disk, Env, File, Mark, Message, Net, NodeId, OpenMode};
 use latent_sim::{
-    Action, Anchor, Fault, Kill, NodeSpec, Observer, OpKind, Pause, Record, SimEnv, World, WorldSpec,
+    Fault, FaultAction, Kill, NodeSpec, Observer, OpKind, Pause, Record, SimEnv, Trigger, World, WorldSpec,
     run_fork,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -81,22 +81,22 @@ async fn busy(env: SimEnv) {
 fn run(seed: u64) -> u64 {
     let finished = run_fork(WorldSpec { keep_log: true, ..WorldSpec::seeded(seed) }, async |world: World| {
         world.observe(Box::new(Looking(world.clone())));
-        let anchor = Anchor::NthOp {
+        let trigger = Trigger::NthOp {
             node: "n2".into(),
             op: OpKind::Sync,
             path_prefix: String::new(),
             n: 10,
             after_ms: 0,
         };
-        let action = Action::Kill(Kill {
+        let action = FaultAction::Kill(Kill {
             node: "n2".into(),
             restart_after_ms: Some(50),
             keeps: None,
             tear_bytes: None,
         });
-        world.arm(Fault { anchor, action });
-        let pause = Action::Pause(Pause { node: "n3".into(), for_ms: 3_600_000 });
-        world.arm(Fault { anchor: Anchor::AtMs(world.start().0 + 400), action: pause });
+        world.arm(Fault { trigger, action });
+        let pause = FaultAction::Pause(Pause { node: "n3".into(), for_ms: 3_600_000 });
+        world.arm(Fault { trigger: Trigger::AtMs(world.start().0 + 400), action: pause });
         for node in 1..=3 {
             // The boot closure holds the world, as a careless user's may.
             let held = world.clone();
@@ -107,7 +107,7 @@ fn run(seed: u64) -> u64 {
         }
         world.sleep(Duration::from_secs(1)).await;
     });
-    finished.records
+    finished.record_count
 }
 
 #[test]

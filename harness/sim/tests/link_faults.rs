@@ -12,8 +12,8 @@ use bench::nodes::{Trouble, at, at_ms, node, none, watch};
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Message, Net, NodeId};
 use latent_sim::{
-    Action, Anchor, CallPart, CutLink, DegradeLink, Flap, Isolate, LinkSpec, LoseMessage, NodeSpec, OpKind,
-    Partition, SimEnv, Tail,
+    CallPart, CutLink, DegradeLink, FaultAction, Flap, Isolate, LatencyTail, LinkSpec, LoseMessage, NodeSpec,
+    OpKind, Partition, SimEnv, Trigger,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,34 +22,34 @@ const NOBODY: [&str; 0] = [];
 /// Between ticks 20 and 21.
 const BEGINS_MS: i64 = 2_050;
 
-fn harm(action: Action) -> Vec<String> {
+fn harm(action: FaultAction) -> Vec<String> {
     Mesh::default().run(at(BEGINS_MS, action)).harm()
 }
 
 /// The same, but everything ends between ticks 70 and 71.
-fn harm_until_over(action: Action) -> Vec<String> {
+fn harm_until_over(action: FaultAction) -> Vec<String> {
     Mesh::default().run(at(BEGINS_MS, action).over_at(7_050)).harm()
 }
 
-fn cut(both: bool, for_ms: Option<u64>) -> Action {
-    Action::CutLink(CutLink { from: "a".into(), to: "b".into(), both, for_ms })
+fn cut(both: bool, for_ms: Option<u64>) -> FaultAction {
+    FaultAction::CutLink(CutLink { from: "a".into(), to: "b".into(), both, for_ms })
 }
 
-fn isolate(node: &str, for_ms: Option<u64>) -> Action {
-    Action::Isolate(Isolate { node: node.into(), for_ms })
+fn isolate(node: &str, for_ms: Option<u64>) -> FaultAction {
+    FaultAction::Isolate(Isolate { node: node.into(), for_ms })
 }
 
-fn partition(side: &[&str], other: &[&str], one_way: bool, for_ms: Option<u64>) -> Action {
+fn partition(side: &[&str], other: &[&str], one_way: bool, for_ms: Option<u64>) -> FaultAction {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    Action::Partition(Partition { side: names(side), other: names(other), one_way, for_ms })
+    FaultAction::Partition(Partition { side: names(side), other: names(other), one_way, for_ms })
 }
 
-fn degrade(by: DegradeLink) -> Action {
-    Action::DegradeLink(DegradeLink { from: "a".into(), to: "b".into(), ..by })
+fn degrade(by: DegradeLink) -> FaultAction {
+    FaultAction::DegradeLink(DegradeLink { from: "a".into(), to: "b".into(), ..by })
 }
 
-fn lose(part: CallPart, times: u32) -> Action {
-    Action::LoseMessage(LoseMessage { node: "a".into(), part, times })
+fn lose(part: CallPart, times: u32) -> FaultAction {
+    FaultAction::LoseMessage(LoseMessage { node: "a".into(), part, times })
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn an_isolated_or_parted_node_still_reaches_itself() {
     assert_eq!(ask_self(at(0, partition(&["a"], &["a"], false, None))), [true], "named on both sides");
     let every = DegradeLink { from: "*".into(), to: "*".into(), ..DegradeLink::default() };
     let lossy = DegradeLink { loss_ppm: Some(1_000_000), ..every };
-    assert_eq!(ask_self(at(0, Action::DegradeLink(lossy))), [true], "every link, and this is none");
+    assert_eq!(ask_self(at(0, FaultAction::DegradeLink(lossy))), [true], "every link, and this is none");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_partition_one_way_lets_effects_through_from_the_other_side_but_no_answers()
 
 #[test]
 fn a_flapping_node_is_cut_off_and_back_by_turns_until_its_time_is_over() {
-    let flap = |down_ms, up_ms, for_ms| Action::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms });
+    let flap = |down_ms, up_ms, for_ms| FaultAction::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms });
     let lines = |ticks: &str| {
         ["ac", "bc", "ca", "cb"].map(|pair| format!("{pair}: no effect {ticks}, no answer {ticks}"))
     };
@@ -160,7 +160,8 @@ fn a_flapping_node_is_cut_off_and_back_by_turns_until_its_time_is_over() {
 
 #[test]
 fn a_flap_with_turns_of_no_or_endless_length_ends_when_its_time_is_over() {
-    let flap = |down_ms, up_ms, for_ms| harm(Action::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms }));
+    let flap =
+        |down_ms, up_ms, for_ms| harm(FaultAction::Flap(Flap { node: "c".into(), down_ms, up_ms, for_ms }));
     assert_eq!(flap(0, 0, 0), NOBODY);
     // Cut every other millisecond for 15 ms between two ticks, and never again.
     assert_eq!(flap(0, 0, 15), NOBODY);
@@ -228,7 +229,7 @@ fn a_star_stands_for_every_node() {
     let to_c = |from: &str, to: &str, both| {
         let (from, to) = (from.into(), to.into());
         let slow = DegradeLink { from, to, both, latency_times: Some(20), ..DegradeLink::default() };
-        let trouble = at(BEGINS_MS, Action::DegradeLink(slow));
+        let trouble = at(BEGINS_MS, FaultAction::DegradeLink(slow));
         ["ac", "bc", "ca", "ab"].map(|pair| stretch(|seen| seen.ways_there(pair), trouble.clone())[1])
     };
     assert_eq!(to_c("*", "c", false), [20, 20, 1, 1]);
@@ -289,7 +290,7 @@ fn a_message_that_is_held_back_is_overtaken_and_takes_effect_after_its_caller_ga
 /// A sends ten messages of 100 bytes at once; when they arrive, in milliseconds, sorted.
 fn burst(trouble: Trouble) -> Vec<u128> {
     let mut arrivals = watch(1, 5_000, trouble, |world, notes| {
-        let tail = Tail { one_in: 0, times: 1 };
+        let tail = LatencyTail { one_in: 0, multiplier: 1 };
         world.set_default_link(LinkSpec { tail, ..LinkSpec::default() });
         node(world, NodeSpec::named("a"), &notes, async |env: SimEnv, _| {
             env.clock().sleep(Duration::from_secs(1)).await;
@@ -377,7 +378,7 @@ fn an_answer_lost_after_the_effect_leaves_the_effect_and_a_timeout() {
 fn a_message_lost_at_the_nth_call_is_that_very_one() {
     let two = Mesh { nodes: "ab", ..Mesh::default() };
     let nth =
-        |n| Anchor::NthOp { node: "a".into(), op: OpKind::Send, path_prefix: String::new(), n, after_ms: 0 };
+        |n| Trigger::NthOp { node: "a".into(), op: OpKind::Send, path_prefix: String::new(), n, after_ms: 0 };
     assert_eq!(two.run(none().with(nth(17), lose(CallPart::Answer, 1))).harm(), ["ab: no answer 17"]);
     let request = none().with(nth(17), lose(CallPart::Request, 2));
     assert_eq!(two.run(request).harm(), ["ab: no effect 17-18, no answer 17-18"]);

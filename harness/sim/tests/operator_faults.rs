@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, Fault, NodeSpec, RemoveDirectory, SimDisk, SimEnv, SimFile, World, WorldSpec,
-    run_fork,
+    CrashPolicy, Fault, FaultAction, NodeSpec, RemoveDirectory, SimDisk, SimEnv, SimFile, Trigger, World,
+    WorldSpec, run_fork,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +19,8 @@ async fn durable(disk: &SimDisk, path: &str) -> SimFile {
     file
 }
 
-fn remove(path: &str) -> Action {
-    Action::RemoveDirectory(RemoveDirectory { node: "node".into(), path: path.into() })
+fn remove(path: &str) -> FaultAction {
+    FaultAction::RemoveDirectory(RemoveDirectory { node: "node".into(), path: path.into() })
 }
 
 /// What a process saw of its disk after a second, with a file of `a/b` open all the while.
@@ -55,7 +55,7 @@ async fn work(env: SimEnv, seen: Arc<Mutex<Seen>>) {
 }
 
 /// What the process saw, and what is on the disk after a crash that keeps only what is durable.
-fn after(fault: Option<Action>) -> (Seen, Vec<String>) {
+fn after(fault: Option<FaultAction>) -> (Seen, Vec<String>) {
     let run = async move |world: World| {
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let to = seen.clone();
@@ -70,10 +70,10 @@ fn after(fault: Option<Action>) -> (Seen, Vec<String>) {
         });
         world.sleep(Duration::from_secs(1)).await;
         if let Some(action) = fault {
-            world.arm(Fault { anchor: Anchor::AtMs(0), action });
+            world.arm(Fault { trigger: Trigger::AtMs(0), action });
         }
         world.sleep(Duration::from_secs(3)).await;
-        world.kill_keeping(node, CrashKeeps::Nothing);
+        world.kill_with_policy(node, CrashPolicy::Nothing);
         let image = world.disk_image(node);
         let left = image.files().map(|(path, _)| path.to_owned());
         let left = left.chain(image.directories().map(|path| format!("{path}/"))).collect();

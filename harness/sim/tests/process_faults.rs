@@ -12,8 +12,8 @@ use bench::nodes::{Notes, Trouble, at, at_ms, node, none, watch};
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, Env, File, Mark, Message, Net, NodeId, OpenMode, read_full};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, CrashLoop, DiskSpec, Kill, NewDisk, NodeSpec, OpKind, Pause, PowerLoss,
-    SimEnv,
+    CrashLoop, CrashPolicy, DiskSpec, FaultAction, Kill, NewDisk, NodeSpec, OpKind, Pause, PowerLoss, SimEnv,
+    Trigger,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,33 +23,33 @@ use std::time::Duration;
 /// Between ticks 20 and 21.
 const BEGINS_MS: i64 = 2_050;
 
-fn kill(kill: Kill) -> Action {
-    Action::Kill(Kill { node: "a".into(), ..kill })
+fn kill(kill: Kill) -> FaultAction {
+    FaultAction::Kill(Kill { node: "a".into(), ..kill })
 }
 
-fn killed(restart_after_ms: Option<u64>) -> Action {
+fn killed(restart_after_ms: Option<u64>) -> FaultAction {
     kill(Kill { restart_after_ms, ..Kill::default() })
 }
 
-fn pause(for_ms: u64) -> Action {
-    Action::Pause(Pause { node: "a".into(), for_ms })
+fn pause(for_ms: u64) -> FaultAction {
+    FaultAction::Pause(Pause { node: "a".into(), for_ms })
 }
 
-fn crash_loop(times: u32, up_ms: u64, down_ms: u64) -> Action {
-    Action::CrashLoop(CrashLoop { node: "a".into(), times, up_ms, down_ms })
+fn crash_loop(times: u32, up_ms: u64, down_ms: u64) -> FaultAction {
+    FaultAction::CrashLoop(CrashLoop { node: "a".into(), times, up_ms, down_ms })
 }
 
-fn new_disk(restart_after_ms: u64) -> Action {
-    Action::NewDisk(NewDisk { node: "a".into(), restart_after_ms })
+fn new_disk(restart_after_ms: u64) -> FaultAction {
+    FaultAction::NewDisk(NewDisk { node: "a".into(), restart_after_ms })
 }
 
-fn power_loss(nodes: &[&str], restart_after_ms: u64, keeps: Option<CrashKeeps>) -> Action {
+fn power_loss(nodes: &[&str], restart_after_ms: u64, keeps: Option<CrashPolicy>) -> FaultAction {
     let nodes = nodes.iter().map(|name| (*name).to_owned()).collect();
-    Action::PowerLoss(PowerLoss { nodes, restart_after_ms, keeps })
+    FaultAction::PowerLoss(PowerLoss { nodes, restart_after_ms, keeps })
 }
 
-fn on_mark(name: &str) -> Anchor {
-    Anchor::Mark { name: name.into(), n: 1, node: None, after_ms: 0 }
+fn on_mark(name: &str) -> Trigger {
+    Trigger::Mark { name: name.into(), n: 1, node: None, after_ms: 0 }
 }
 
 fn ticks(from: u64, to: u64) -> Vec<u64> {
@@ -73,7 +73,7 @@ fn a_killed_process_refuses_calls_and_comes_back_with_its_memory_gone() {
 
 #[test]
 fn a_process_that_dies_with_a_call_in_its_hands_says_nothing() {
-    let taken = Anchor::NthOp {
+    let taken = Trigger::NthOp {
         node: "a".into(),
         op: OpKind::Receive,
         path_prefix: String::new(),
@@ -268,12 +268,12 @@ fn a_kill_says_what_the_disk_keeps_of_what_was_not_synced() {
         let kill = kill(Kill { restart_after_ms: Some(1_000), keeps, ..Kill::default() });
         left_to_a(seed, at(30_000, kill))
     };
-    let drawn: BTreeSet<_> = (0..40).map(|seed| keeping(seed, Some(CrashKeeps::Drawn))).collect();
+    let drawn: BTreeSet<_> = (0..40).map(|seed| keeping(seed, Some(CrashPolicy::Drawn))).collect();
     assert!(drawn.len() > 5 && drawn.contains("A") && drawn.contains(&everything()), "{drawn:?}");
     for seed in 0..10 {
-        assert_eq!(keeping(seed, Some(CrashKeeps::Nothing)), "A");
-        assert_eq!(keeping(seed, Some(CrashKeeps::Everything)), everything());
-        assert_eq!(keeping(seed, None), keeping(seed, Some(CrashKeeps::Drawn)), "the disk's own policy");
+        assert_eq!(keeping(seed, Some(CrashPolicy::Nothing)), "A");
+        assert_eq!(keeping(seed, Some(CrashPolicy::Everything)), everything());
+        assert_eq!(keeping(seed, None), keeping(seed, Some(CrashPolicy::Drawn)), "the disk's own policy");
     }
 }
 
@@ -334,14 +334,14 @@ fn each_disk_of_a_power_loss_keeps_what_it_keeps_and_none_where_that_is_said() {
     let drawn: BTreeSet<_> = (0..40).map(|seed| boots_after(seed, None)).collect();
     assert!(drawn.iter().filter(|(a, b)| a != b).count() > 10, "{drawn:?}");
     for seed in 0..5 {
-        assert_eq!(boots_after(seed, Some(CrashKeeps::Nothing)), ("A".to_owned(), "A".to_owned()));
-        assert_eq!(boots_after(seed, Some(CrashKeeps::Everything)), (everything(), everything()));
+        assert_eq!(boots_after(seed, Some(CrashPolicy::Nothing)), ("A".to_owned(), "A".to_owned()));
+        assert_eq!(boots_after(seed, Some(CrashPolicy::Everything)), (everything(), everything()));
     }
 }
 
 #[test]
 fn a_new_disk_is_empty_whatever_was_synced_on_the_old_one() {
-    let kept = DiskSpec { crash: CrashKeeps::Everything, ..DiskSpec::default() };
+    let kept = DiskSpec { crash: CrashPolicy::Everything, ..DiskSpec::default() };
     let found = |trouble: Trouble| -> Vec<String> {
         found_by(1, &kept, trouble).into_iter().skip(3).map(|(_, found)| found).collect()
     };

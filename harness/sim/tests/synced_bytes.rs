@@ -8,8 +8,9 @@
 
 use latent_ports::{Disk, DiskErrorKind, Env, File, OpenMode, read_full};
 use latent_sim::{
-    Action, AfterFailedSync, Anchor, CrashKeeps, DiskError, DiskFull, DiskImage, Fault, GarbageTails, Kill,
-    NodeSpec, OpKind, ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, World, WorldSpec, run_fork,
+    CrashPolicy, DiskError, DiskFull, DiskImage, Fault, FaultAction, GarbageTails, Kill, NodeSpec, OpKind,
+    ReadsAfterFailedSync, ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, Trigger, World, WorldSpec,
+    run_fork,
 };
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
@@ -25,10 +26,10 @@ enum Step {
     Truncate(usize, u64),
     Sync(usize),
     Read(usize, u64, u64),
-    Strike(Action),
+    Strike(FaultAction),
 }
 
-fn fault() -> impl Strategy<Value = Action> {
+fn fault() -> impl Strategy<Value = FaultAction> {
     let node = || NODE.to_owned();
     let prefix = || prop::sample::select(vec!["", "f", "g"]).prop_map(str::to_owned);
     let op = prop::sample::select(vec![
@@ -40,33 +41,33 @@ fn fault() -> impl Strategy<Value = Action> {
         OpKind::Disk,
     ]);
     let for_ms = || prop::option::of(1_u64..30);
-    let shows = prop::sample::select(vec![AfterFailedSync::Old, AfterFailedSync::New]);
+    let shows = prop::sample::select(vec![ReadsAfterFailedSync::Old, ReadsAfterFailedSync::New]);
     let keeps = prop::sample::select(vec![
         None,
-        Some(CrashKeeps::Drawn),
-        Some(CrashKeeps::Nothing),
-        Some(CrashKeeps::Everything),
+        Some(CrashPolicy::Drawn),
+        Some(CrashPolicy::Nothing),
+        Some(CrashPolicy::Everything),
     ]);
     let tear = prop::sample::select(vec![None, Some(512), Some(4_096)]);
     prop_oneof![
         2 => (op, prefix(), 1_u32..3, for_ms()).prop_map(move |(op, path_prefix, times, for_ms)| {
-            Action::DiskError(DiskError { node: node(), op, path_prefix, times: Some(times), for_ms })
+            FaultAction::DiskError(DiskError { node: node(), op, path_prefix, times: Some(times), for_ms })
         }),
         4 => (prefix(), 1_u32..3, shows).prop_map(move |(path_prefix, times, shows)| {
-            Action::SyncFailure(SyncFailure { node: node(), path_prefix, times, shows })
+            FaultAction::SyncFailure(SyncFailure { node: node(), path_prefix, times, shows })
         }),
         2 => (0_u64..3_000, 1_u64..30).prop_map(move |(room_bytes, for_ms)| {
-            Action::DiskFull(DiskFull { node: node(), room_bytes, for_ms: Some(for_ms) })
+            FaultAction::DiskFull(DiskFull { node: node(), room_bytes, for_ms: Some(for_ms) })
         }),
         1 => (1_u32..10, for_ms()).prop_map(move |(times, for_ms)| {
-            Action::SlowDisk(SlowDisk { node: node(), times, for_ms })
+            FaultAction::SlowDisk(SlowDisk { node: node(), times, for_ms })
         }),
         2 => (prefix(), 1_u32..4).prop_map(move |(path_prefix, times)| {
-            Action::ShortRead(ShortRead { node: node(), path_prefix, times })
+            FaultAction::ShortRead(ShortRead { node: node(), path_prefix, times })
         }),
-        1 => for_ms().prop_map(move |for_ms| Action::GarbageTails(GarbageTails { node: node(), for_ms })),
+        1 => for_ms().prop_map(move |for_ms| FaultAction::GarbageTails(GarbageTails { node: node(), for_ms })),
         6 => (keeps, tear).prop_map(move |(keeps, tear_bytes)| {
-            Action::Kill(Kill { node: node(), restart_after_ms: Some(1), keeps, tear_bytes })
+            FaultAction::Kill(Kill { node: node(), restart_after_ms: Some(1), keeps, tear_bytes })
         }),
     ]
 }
@@ -186,14 +187,14 @@ impl Bench {
         env.disk().open(FILES[file], OpenMode::ReadWrite).await.ok()
     }
 
-    async fn strike(&mut self, action: &Action) {
-        let anchor = Anchor::AtMs(self.world.now().0);
-        if let Action::Kill(_) = action {
+    async fn strike(&mut self, action: &FaultAction) {
+        let trigger = Trigger::AtMs(self.world.now().0);
+        if let FaultAction::Kill(_) = action {
             *self.env.lock().unwrap() = None;
         }
-        self.world.arm(Fault { anchor, action: action.clone() });
+        self.world.arm(Fault { trigger, action: action.clone() });
         self.world.sleep(Duration::from_millis(5)).await;
-        if let Action::Kill(_) = action {
+        if let FaultAction::Kill(_) = action {
             self.unclear();
         }
     }
@@ -292,14 +293,14 @@ proptest! {
 #[test]
 fn the_property_is_about_something() {
     let lost = || {
-        Action::SyncFailure(SyncFailure {
+        FaultAction::SyncFailure(SyncFailure {
             node: NODE.into(),
             path_prefix: String::new(),
             times: 1,
-            shows: AfterFailedSync::New,
+            shows: ReadsAfterFailedSync::New,
         })
     };
-    let kill = Action::Kill(Kill { node: NODE.into(), restart_after_ms: Some(1), ..Kill::default() });
+    let kill = FaultAction::Kill(Kill { node: NODE.into(), restart_after_ms: Some(1), ..Kill::default() });
     let steps = vec![
         Step::Append(0, 100),
         Step::Sync(0),
@@ -316,12 +317,16 @@ fn the_property_is_about_something() {
 
 #[test]
 fn a_truncation_whose_sync_failed_brings_no_old_bytes_back_below_a_later_extension() {
-    let failure =
-        SyncFailure { node: NODE.into(), path_prefix: String::new(), times: 1, shows: AfterFailedSync::New };
+    let failure = SyncFailure {
+        node: NODE.into(),
+        path_prefix: String::new(),
+        times: 1,
+        shows: ReadsAfterFailedSync::New,
+    };
     let steps = vec![
         Step::Append(0, 20),
         Step::Sync(0),
-        Step::Strike(Action::SyncFailure(failure)),
+        Step::Strike(FaultAction::SyncFailure(failure)),
         Step::Truncate(0, 0),
         Step::Sync(0),
         Step::Truncate(0, 3),

@@ -7,8 +7,8 @@ use latent_ports::{
     Clock, Disk, DiskErrorKind, Env, File, Mark, Message, Net, NetErrorKind, NodeId, OpenMode,
 };
 use latent_sim::{
-    ClockSpec, CrashKeeps, DiskImage, Event, Finished, LinkSpec, NodeSpec, Observer, Record, SimEnv, Tail,
-    World, WorldSpec, run_fork, run_world,
+    ClockSpec, CrashPolicy, DiskImage, Event, LatencyTail, LinkSpec, NodeSpec, Observer, Record, SimEnv,
+    World, WorldOutcome, WorldSpec, run_fork, run_world,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -60,7 +60,7 @@ async fn small_system(world: World) -> Bytes {
     world.disk_image(server).read("log").expect("the log's name was synced")
 }
 
-fn run_small(seed: u64) -> Finished<Bytes> {
+fn run_small(seed: u64) -> WorldOutcome<Bytes> {
     run_fork(WorldSpec::seeded(seed), small_system)
 }
 
@@ -68,12 +68,15 @@ fn run_small(seed: u64) -> Finished<Bytes> {
 fn the_same_seeds_give_the_same_run_on_every_fresh_thread() {
     let (first, second) = (run_small(1), run_small(1));
     assert_eq!(first.trace_hash, second.trace_hash);
-    assert_eq!((first.records, &first.marks, first.end), (second.records, &second.marks, second.end));
+    assert_eq!(
+        (first.record_count, &first.mark_counts, first.end_time),
+        (second.record_count, &second.mark_counts, second.end_time)
+    );
     assert_eq!(first.output, second.output);
-    assert!(first.records > 200, "{}", first.records);
-    assert_eq!(first.marks["store.booted"], 2);
-    assert_eq!(first.marks["client.acked"] + first.marks["client.unknown"], 80);
-    assert!(first.marks["store.durable"] >= first.marks["client.acked"]);
+    assert!(first.record_count > 200, "{}", first.record_count);
+    assert_eq!(first.mark_counts["store.booted"], 2);
+    assert_eq!(first.mark_counts["client.acked"] + first.mark_counts["client.unknown"], 80);
+    assert!(first.mark_counts["store.durable"] >= first.mark_counts["client.acked"]);
 }
 
 #[test]
@@ -91,8 +94,8 @@ fn a_kept_log_does_not_change_the_run_and_tells_it() {
     let quiet = run_small(3);
     let loud = run_fork(WorldSpec { keep_log: true, ..WorldSpec::seeded(3) }, small_system);
     assert_eq!(quiet.trace_hash, loud.trace_hash);
-    assert_eq!(loud.log.len() as u64, loud.records);
-    let text: Vec<String> = loud.log.iter().map(ToString::to_string).collect();
+    assert_eq!(loud.log_lines.len() as u64, loud.record_count);
+    let text: Vec<String> = loud.log_lines.iter().map(ToString::to_string).collect();
     for wanted in ["store        boot", "killed, un-synced", "mark store.durable log", "calls node 1 with"] {
         assert!(text.iter().any(|line| line.contains(wanted)), "no line says '{wanted}'");
     }
@@ -133,8 +136,8 @@ fn an_observer_that_looks_at_everything_and_forks_leaves_the_run_alone() {
     });
     assert_eq!(plain.trace_hash, observed.trace_hash);
     let (records, forks) = *seen.lock().unwrap();
-    assert_eq!(records, observed.records);
-    assert_eq!(forks, observed.marks["store.durable"]);
+    assert_eq!(records, observed.record_count);
+    assert_eq!(forks, observed.mark_counts["store.durable"]);
 }
 
 struct Meddler;
@@ -174,7 +177,7 @@ fn a_fork_in_the_middle_leaves_the_outer_run_alone_and_has_its_own() {
                     inner.disk_image(server).len_bytes()
                 });
                 // The first call may come before the server serves, and is refused.
-                assert_eq!(fork.marks.values().sum::<u64>(), 1 + fork.marks["store.durable"] + 5);
+                assert_eq!(fork.mark_counts.values().sum::<u64>(), 1 + fork.mark_counts["store.durable"] + 5);
                 assert!(fork.output > 0);
                 hashes.push(fork.trace_hash.to_string());
             }
@@ -184,7 +187,7 @@ fn a_fork_in_the_middle_leaves_the_outer_run_alone_and_has_its_own() {
     let without = run_fork(WorldSpec::seeded(5), |world| outer(world, 0));
     let with = run_fork(WorldSpec::seeded(5), |world| outer(world, 10));
     assert_eq!(without.trace_hash, with.trace_hash);
-    assert_eq!(without.end, with.end);
+    assert_eq!(without.end_time, with.end_time);
     assert_ne!(with.output[0], with.output[1]);
 }
 
@@ -364,7 +367,7 @@ fn calls_end_as_the_port_promises() {
     run_world(WorldSpec::seeded(1), async |world| {
         let steady = LinkSpec {
             latency_us: (10_000, 10_000),
-            tail: Tail { one_in: 0, times: 1 },
+            tail: LatencyTail { one_in: 0, multiplier: 1 },
             ..LinkSpec::default()
         };
         world.set_default_link(steady);
@@ -377,12 +380,12 @@ fn calls_end_as_the_port_promises() {
         assert_eq!(call_once(&world, server).await, (Err(NetErrorKind::Refused), 20));
         world.restart(server);
         let next = NodeId(u16::try_from(world.nodes().len()).unwrap() + 1);
-        world.cut(next, server);
+        world.cut_link(next, server);
         assert_eq!(call_once(&world, server).await, (Err(NetErrorKind::Timeout), 5_000));
         let next = NodeId(next.0 + 1);
-        world.cut(server, next);
+        world.cut_link(server, next);
         assert_eq!(call_once(&world, server).await, (Err(NetErrorKind::Timeout), 5_000));
-        world.join(server, next);
+        world.restore_link(server, next);
         assert_eq!(call_once(&world, server).await, (Ok("?".into()), 20));
         world.set_default_link(LinkSpec { loss_ppm: 1_000_000, ..steady });
         assert_eq!(call_once(&world, server).await, (Err(NetErrorKind::Timeout), 5_000));
@@ -450,7 +453,7 @@ fn a_disk_can_be_carried_to_another_world_and_replaced() {
     run_world(WorldSpec::seeded(1), async move |world| {
         let spec = NodeSpec { image: Some(image.clone()), ..NodeSpec::named("node") };
         let node = world.add_node(spec, async |_| ());
-        world.kill_keeping(node, CrashKeeps::Nothing);
+        world.kill_with_policy(node, CrashPolicy::Nothing);
         assert_eq!(world.disk_image(node).read("a/b/c").unwrap(), "deep");
         assert_eq!(world.disk_stats(node).bytes, 8);
         // The same bytes, not a copy.

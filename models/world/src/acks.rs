@@ -63,7 +63,7 @@ impl Acks {
         let dirs: Vec<String> =
             days.iter().map(|of| format!("arb/{}/{}", of.project, day::day_text(of.day))).collect();
         let view = |node: &NodeId| {
-            let image = self.world.durable_image_below(*node, dirs.iter().map(String::as_str));
+            let image = self.world.durable_image_under(*node, dirs.iter().map(String::as_str));
             view_of(&self.world.node_name(*node), image.files())
         };
         let views: Vec<DiskView> = self.disks.iter().map(view).collect();

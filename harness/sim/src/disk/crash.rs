@@ -14,12 +14,12 @@
 //!
 //! Not modelled here: bytes that were synced and are lost all the same (that is a fault of its own).
 
-use super::CrashKeeps;
-use super::file::{Change, FileCell, Pending};
+use super::CrashPolicy;
+use super::dir_tree::{DirEntry, DirTree, JournalEntry};
 use super::image::{DiskImage, ImageEntry};
+use super::inode::{FileChange, Inode, UnsyncedOp};
 use super::rope::Rope;
-use super::tree::{DirOp, Named, Tree};
-use crate::draw::{Draws, key_of};
+use crate::prng::{KeyedPrng, hash_key};
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
@@ -27,25 +27,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How one crash treats what was not synced.
-pub(crate) struct Crash {
-    draws: Draws,
+pub(crate) struct CrashModel {
+    prng: KeyedPrng,
     /// Names the crash: node and incarnation.
     key: u64,
     tear_bytes: u32,
     /// Whether lost writes leave garbage.
     garbage: bool,
-    way: Way,
+    mode: CrashMode,
 }
 
 /// A file on its way through a crash. With garbage, the rope may be longer than the file will be: what lies beyond
 /// comes to light if a later write that is kept extends the file over it.
-struct Leftover {
+struct CrashedFile {
     rope: Arc<Rope>,
     len_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum CrashMode {
     Nothing,
     Everything,
     /// Everything whose sequence number is lower.
@@ -53,34 +53,34 @@ enum Way {
     Each,
 }
 
-impl Crash {
+impl CrashModel {
     pub(crate) fn new(
-        draws: Draws,
+        prng: KeyedPrng,
         key: u64,
         (tear_bytes, garbage): (u32, bool),
-        keeps: CrashKeeps,
-        tree: &Tree,
-    ) -> Crash {
-        let mut rng = draws.rng("crash.way", u128::from(key));
-        let way = match keeps {
-            CrashKeeps::Nothing => Way::Nothing,
-            CrashKeeps::Everything => Way::Everything,
-            CrashKeeps::Drawn => match rng.next_u64() % 8 {
-                0 => Way::Nothing,
-                1 => Way::Everything,
-                2 | 3 => Way::Until(instant(tree, &mut rng)),
-                _ => Way::Each,
+        keeps: CrashPolicy,
+        tree: &DirTree,
+    ) -> CrashModel {
+        let mut rng = prng.rng("crash.way", u128::from(key));
+        let mode = match keeps {
+            CrashPolicy::Nothing => CrashMode::Nothing,
+            CrashPolicy::Everything => CrashMode::Everything,
+            CrashPolicy::Drawn => match rng.next_u64() % 8 {
+                0 => CrashMode::Nothing,
+                1 => CrashMode::Everything,
+                2 | 3 => CrashMode::Until(instant(tree, &mut rng)),
+                _ => CrashMode::Each,
             },
         };
-        Crash { draws, key, tear_bytes: tear_bytes.max(1), garbage, way }
+        CrashModel { prng, key, tear_bytes: tear_bytes.max(1), garbage, mode }
     }
 
     fn rng(&self, stream: &str, key: u128) -> ChaCha8Rng {
-        self.draws.rng(stream, key ^ u128::from(self.key))
+        self.prng.rng(stream, key ^ u128::from(self.key))
     }
 
     /// Which changes of names survive; closed under what they require.
-    fn names(&self, tree: &Tree) -> BTreeSet<u64> {
+    fn names(&self, tree: &DirTree) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
         let mut lost_names = BTreeSet::new();
         let mut lost = BTreeSet::new();
@@ -97,25 +97,25 @@ impl Crash {
         kept
     }
 
-    fn keeps_name(&self, op: &DirOp) -> bool {
-        match self.way {
-            Way::Nothing => false,
-            Way::Everything => true,
-            Way::Until(sequence) => op.sequence < sequence,
-            Way::Each => self.rng("crash.name", op.key).next_u64().is_multiple_of(2),
+    fn keeps_name(&self, op: &JournalEntry) -> bool {
+        match self.mode {
+            CrashMode::Nothing => false,
+            CrashMode::Everything => true,
+            CrashMode::Until(sequence) => op.sequence < sequence,
+            CrashMode::Each => self.rng("crash.name", op.key).next_u64().is_multiple_of(2),
         }
     }
 
     /// What is left of a file.
-    fn file(&self, cell: &FileCell) -> Arc<Rope> {
-        match self.way {
-            Way::Nothing => return cell.durable(),
-            Way::Everything => return cell.kept(),
-            Way::Until(_) | Way::Each => {}
+    fn file(&self, inode: &Inode) -> Arc<Rope> {
+        match self.mode {
+            CrashMode::Nothing => return inode.durable(),
+            CrashMode::Everything => return inode.synced_view(),
+            CrashMode::Until(_) | CrashMode::Each => {}
         }
-        let rope = cell.durable();
-        let mut left = Leftover { len_bytes: rope.len_bytes(), rope };
-        for op in cell.pending() {
+        let rope = inode.durable();
+        let mut left = CrashedFile { len_bytes: rope.len_bytes(), rope };
+        for op in inode.pending() {
             self.apply(&op, &mut left);
         }
         if left.rope.len_bytes() > left.len_bytes {
@@ -124,28 +124,28 @@ impl Crash {
         left.rope
     }
 
-    fn apply(&self, op: &Pending, left: &mut Leftover) {
-        if let Way::Until(sequence) = self.way {
+    fn apply(&self, op: &UnsyncedOp, left: &mut CrashedFile) {
+        if let CrashMode::Until(sequence) = self.mode {
             match &op.change {
                 change if op.sequence < sequence => left.keep(change),
-                Change::Write { offset, data } => self.lose(op, (*offset, data.len()), left),
-                Change::Truncate { .. } | Change::Extend { .. } => {}
+                FileChange::Write { offset, data } => self.lose(op, (*offset, data.len()), left),
+                FileChange::Truncate { .. } | FileChange::Extend { .. } => {}
             }
             return;
         }
         let mut rng = self.rng("crash.write", op.key);
         match (rng.next_u64() % 8, &op.change) {
             (0..=2, change) => left.keep(change),
-            (_, Change::Truncate { .. } | Change::Extend { .. }) => {}
-            (3..=5, Change::Write { offset, data }) => self.lose(op, (*offset, data.len()), left),
-            (6, Change::Write { offset, data }) => {
+            (_, FileChange::Truncate { .. } | FileChange::Extend { .. }) => {}
+            (3..=5, FileChange::Write { offset, data }) => self.lose(op, (*offset, data.len()), left),
+            (6, FileChange::Write { offset, data }) => {
                 let cuts = self.blocks(*offset, data.len());
                 let pick = usize::try_from(rng.next_u64() % cuts.len() as u64).unwrap_or(0);
                 let kept = cuts[pick].0;
                 left.write(*offset, data.slice(..kept));
                 self.lose(op, (*offset + kept as u64, data.len() - kept), left);
             }
-            (_, Change::Write { offset, data }) => {
+            (_, FileChange::Write { offset, data }) => {
                 for (from, to) in self.blocks(*offset, data.len()) {
                     let at = *offset + from as u64;
                     if rng.next_u64().is_multiple_of(2) {
@@ -159,7 +159,7 @@ impl Crash {
     }
 
     /// Some bytes of a write were lost: nothing, or garbage where they were to extend the file.
-    fn lose(&self, op: &Pending, (offset, len): (u64, usize), left: &mut Leftover) {
+    fn lose(&self, op: &UnsyncedOp, (offset, len): (u64, usize), left: &mut CrashedFile) {
         let from = offset.max(left.len_bytes);
         let end = offset + len as u64;
         if !self.garbage || from >= end {
@@ -189,33 +189,33 @@ impl Crash {
     }
 }
 
-impl Leftover {
+impl CrashedFile {
     fn write(&mut self, offset: u64, data: Bytes) {
         if !data.is_empty() {
-            self.keep(&Change::Write { offset, data });
+            self.keep(&FileChange::Write { offset, data });
         }
     }
 
-    fn keep(&mut self, change: &Change) {
+    fn keep(&mut self, change: &FileChange) {
         let rope = Arc::make_mut(&mut self.rope);
-        if !matches!(change, Change::Write { .. }) {
+        if !matches!(change, FileChange::Write { .. }) {
             // Lengths that the program asked for are zeros.
             rope.truncate(self.len_bytes);
         }
         change.apply(rope);
         self.len_bytes = match change {
-            Change::Write { offset, data } => self.len_bytes.max(offset + data.len() as u64),
-            Change::Truncate { .. } | Change::Extend { .. } => rope.len_bytes(),
+            FileChange::Write { offset, data } => self.len_bytes.max(offset + data.len() as u64),
+            FileChange::Truncate { .. } | FileChange::Extend { .. } => rope.len_bytes(),
         };
     }
 }
 
 /// An instant between two un-synced operations of the disk, drawn evenly.
-fn instant(tree: &Tree, rng: &mut ChaCha8Rng) -> u64 {
+fn instant(tree: &DirTree, rng: &mut ChaCha8Rng) -> u64 {
     let mut sequences: Vec<u64> = tree.journal.iter().map(|op| op.sequence).collect();
     tree.walk(&BTreeMap::new(), &mut |_, named| {
-        if let Named::File(cell) = named {
-            sequences.extend(cell.pending().iter().map(|op| op.sequence));
+        if let DirEntry::File(inode) = named {
+            sequences.extend(inode.pending().iter().map(|op| op.sequence));
         }
     });
     sequences.sort_unstable();
@@ -226,38 +226,38 @@ fn instant(tree: &Tree, rng: &mut ChaCha8Rng) -> u64 {
     sequences[pick]
 }
 
-impl Tree {
+impl DirTree {
     /// The tree as a crash leaves it; everything in it is durable.
-    pub(crate) fn crashed(self, crash: &Crash) -> Tree {
+    pub(crate) fn crashed(self, crash: &CrashModel) -> DirTree {
         let names = self.names_after(&crash.names(&self));
         let mut entries = BTreeMap::new();
-        let mut seen: BTreeMap<*const FileCell, Arc<Rope>> = BTreeMap::new();
+        let mut seen: BTreeMap<*const Inode, Arc<Rope>> = BTreeMap::new();
         self.walk(&names, &mut |path, named| {
             let entry = match named {
-                Named::Dir(_) => ImageEntry::Directory,
+                DirEntry::Dir(_) => ImageEntry::Directory,
                 // A file under two names must look the same under both. Looked up, never iterated.
-                Named::File(cell) => ImageEntry::File(
-                    seen.entry(Arc::as_ptr(cell)).or_insert_with(|| crash.file(cell)).clone(),
+                DirEntry::File(inode) => ImageEntry::File(
+                    seen.entry(Arc::as_ptr(inode)).or_insert_with(|| crash.file(inode)).clone(),
                 ),
             };
             entries.insert(Arc::from(path), entry);
         });
-        Tree::from_image(&DiskImage::from_entries(entries))
+        DirTree::from_image(&DiskImage::from_entries(entries))
     }
 
     /// What reads see.
     pub(crate) fn image(&self) -> DiskImage {
-        self.image_of(&BTreeMap::new(), |cell| cell.view())
+        self.image_of(&BTreeMap::new(), |inode| inode.view())
     }
 
     /// What reads see below these directories; those that do not exist have nothing below them.
-    pub(crate) fn image_below<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+    pub(crate) fn image_under<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
         let mut entries = BTreeMap::new();
         for path in dirs {
             let Ok(dir) = self.find_dir(path) else { continue };
             self.walk_from(path.to_owned(), dir, &BTreeMap::new(), &mut |path, named| {
-                if let Named::File(cell) = named {
-                    entries.insert(Arc::from(path), ImageEntry::File(cell.view()));
+                if let DirEntry::File(inode) = named {
+                    entries.insert(Arc::from(path), ImageEntry::File(inode.view()));
                 }
             });
         }
@@ -266,31 +266,35 @@ impl Tree {
 
     /// What is there for sure after a power loss now.
     pub(crate) fn durable_image(&self) -> DiskImage {
-        self.image_of(&self.names_after(&BTreeSet::new()), |cell| cell.durable())
+        self.image_of(&self.names_after(&BTreeSet::new()), |inode| inode.durable())
     }
 
-    /// As [`Tree::durable_image`], below these directories only; those that would be gone have nothing below them.
-    pub(crate) fn durable_image_below<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+    /// As [`DirTree::durable_image`], below these directories only; those that would be gone have nothing below them.
+    pub(crate) fn durable_image_under<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
         let names = self.names_after(&BTreeSet::new());
         let mut entries = BTreeMap::new();
         for path in dirs {
             let Some(dir) = self.find_dir_by(&names, path) else { continue };
             self.walk_from(path.to_owned(), dir, &names, &mut |path, named| {
-                if let Named::File(cell) = named {
-                    entries.insert(Arc::from(path), ImageEntry::File(cell.durable()));
+                if let DirEntry::File(inode) = named {
+                    entries.insert(Arc::from(path), ImageEntry::File(inode.durable()));
                 }
             });
         }
         DiskImage::from_entries(entries)
     }
 
-    fn image_of(&self, names: &super::tree::Names, bytes: impl Fn(&FileCell) -> Arc<Rope>) -> DiskImage {
+    fn image_of(
+        &self,
+        names: &super::dir_tree::NameOverrides,
+        bytes: impl Fn(&Inode) -> Arc<Rope>,
+    ) -> DiskImage {
         // Gathered first: a map that is built of a list is cheaper than one that grows entry by entry.
         let mut entries: Vec<(Arc<str>, ImageEntry)> = Vec::new();
         self.walk(names, &mut |path, named| {
             let entry = match named {
-                Named::Dir(_) => ImageEntry::Directory,
-                Named::File(cell) => ImageEntry::File(bytes(cell)),
+                DirEntry::Dir(_) => ImageEntry::Directory,
+                DirEntry::File(inode) => ImageEntry::File(bytes(inode)),
             };
             entries.push((Arc::from(path), entry));
         });
@@ -299,6 +303,6 @@ impl Tree {
 }
 
 /// Names a crash: which node, and how many times it has booted.
-pub(crate) fn crash_key(node: u16, incarnation: u32) -> u64 {
-    u64::try_from(key_of(&[u64::from(node), u64::from(incarnation)]) >> 64).unwrap_or(0)
+pub(crate) fn crash_draw_key(node: u16, incarnation: u32) -> u64 {
+    u64::try_from(hash_key(&[u64::from(node), u64::from(incarnation)]) >> 64).unwrap_or(0)
 }

@@ -59,8 +59,8 @@ impl FileImage {
     /// Whether a fault changed or took some of its bytes: rot, unreadable blocks, lost and misdirected writes. It goes with
     /// the file under whatever name, until the file is cut to nothing; a copy of its bytes has it not.
     #[must_use]
-    pub fn is_harmed(&self) -> bool {
-        self.rope.is_harmed()
+    pub fn is_corrupted(&self) -> bool {
+        self.rope.is_corrupted()
     }
 
     /// Its bytes in one piece; copied if the file has several.

@@ -12,42 +12,42 @@
 //! What goes wrong beyond that is switched on by the faults of the plan: see the headers of the families in
 //! `faults/disk.rs` (what a program notices) and `faults/damage.rs` (what nothing reports).
 
-mod attempt;
+mod bad_blocks;
+mod chunk_dedup;
+mod corruption;
+mod corruption_target;
 mod crash;
-mod faults;
-mod file;
-mod harm;
+mod dir_tree;
+mod disk_faults;
+mod disk_op;
 mod image;
+mod inode;
 mod rope;
-mod sectors;
-mod shared;
 mod store;
-mod tree;
-mod victim;
 
-use crate::draw::key_of;
-use crate::env::Seat;
+use crate::env::NodeContext;
 use crate::faults::OpKind;
-use attempt::{Attempt, Effect};
+use crate::prng::hash_key;
 use bytes::Bytes;
-use file::FileCell;
+use disk_op::{DiskOpAttempt, DiskOpEffect};
+use inode::Inode;
 use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, Entry, File, OpenMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-pub(crate) use faults::{Rule, Strikes};
+pub(crate) use bad_blocks::BLOCK_BYTES;
+pub(crate) use chunk_dedup::ChunkDedup;
+pub(crate) use corruption_target::{CorruptionTarget, target_key};
+pub(crate) use disk_faults::{DiskFaultEffect, DiskFaultRule};
 pub use image::{DiskImage, FileImage};
-pub(crate) use sectors::BLOCK_BYTES;
-pub(crate) use shared::SharedChunks;
 pub(crate) use store::DiskStore;
-pub(crate) use victim::{Victim, pick_key};
 
 /// What a crash keeps of the operations that were not synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum CrashKeeps {
+pub enum CrashPolicy {
     /// Any part that the rules allow, drawn: a power loss.
     #[default]
     Drawn,
@@ -63,7 +63,7 @@ pub struct DiskSpec {
     /// Lengths of all files together never exceed this.
     pub capacity_bytes: u64,
     /// What a kill keeps of the un-synced operations, if the kill does not say.
-    pub crash: CrashKeeps,
+    pub crash: CrashPolicy,
     /// Blocks of this size are written whole or not at all; a crash tears writes only between them.
     pub tear_bytes: u32,
     /// How long a sync takes, in microseconds, from and to, drawn evenly.
@@ -75,7 +75,7 @@ impl Default for DiskSpec {
     fn default() -> DiskSpec {
         DiskSpec {
             capacity_bytes: 1 << 40,
-            crash: CrashKeeps::Drawn,
+            crash: CrashPolicy::Drawn,
             tear_bytes: 512,
             sync_latency_us: (500, 4_000),
         }
@@ -98,26 +98,26 @@ pub struct DiskStats {
 /// One incarnation's view of its node's disk.
 #[derive(Clone)]
 pub struct SimDisk {
-    seat: Arc<Seat>,
+    context: Arc<NodeContext>,
 }
 
 /// An open file of one incarnation.
 #[derive(Clone)]
 pub struct SimFile {
-    handle: Arc<Handle>,
+    handle: Arc<OpenFile>,
 }
 
-struct Handle {
-    seat: Arc<Seat>,
-    cell: Arc<FileCell>,
+struct OpenFile {
+    context: Arc<NodeContext>,
+    inode: Arc<Inode>,
     path: Box<str>,
     path_hash: u64,
     writable: bool,
 }
 
 impl SimDisk {
-    pub(crate) fn new(seat: Arc<Seat>) -> SimDisk {
-        SimDisk { seat }
+    pub(crate) fn new(context: Arc<NodeContext>) -> SimDisk {
+        SimDisk { context }
     }
 
     /// An operation on names, which takes no time.
@@ -127,11 +127,11 @@ impl SimDisk {
         kind: OpKind,
         effect: impl FnOnce(&DiskStore) -> Result<T, DiskErrorKind>,
     ) -> Result<T, DiskError> {
-        let attempt = Attempt { seat: &self.seat, op, path, to };
+        let attempt = DiskOpAttempt { context: &self.context, op, path, to };
         check_path(path, op == DiskOp::List)
             .and_then(|()| if op == DiskOp::Rename { check_path(to, false) } else { Ok(()) })
             .map_err(|kind| attempt.error(kind))?;
-        attempt.at_once(|_| kind, |store| Effect::of(effect(store))).await
+        attempt.run_instantly(|_| kind, |store| DiskOpEffect::of(effect(store))).await
     }
 }
 
@@ -139,14 +139,14 @@ impl Disk for SimDisk {
     type File = SimFile;
 
     async fn open(&self, path: &str, mode: OpenMode) -> Result<SimFile, DiskError> {
-        let attempt = Attempt { seat: &self.seat, op: DiskOp::Open, path, to: "" };
+        let attempt = DiskOpAttempt { context: &self.context, op: DiskOp::Open, path, to: "" };
         check_path(path, false).map_err(|kind| attempt.error(kind))?;
         let kind =
             |store: &DiskStore| if store.would_create(path, mode) { OpKind::Create } else { OpKind::Open };
-        let cell = attempt.at_once(kind, |store| Effect::of(store.open(path, mode))).await?;
-        let handle = Handle {
-            seat: self.seat.clone(),
-            cell,
+        let inode = attempt.run_instantly(kind, |store| DiskOpEffect::of(store.open(path, mode))).await?;
+        let handle = OpenFile {
+            context: self.context.clone(),
+            inode,
             path: path.into(),
             path_hash: xxh3_64(path.as_bytes()),
             writable: mode != OpenMode::Read,
@@ -179,23 +179,23 @@ impl Disk for SimDisk {
     }
 
     async fn sync_dir(&self, path: &str) -> Result<(), DiskError> {
-        let attempt = Attempt { seat: &self.seat, op: DiskOp::SyncDir, path, to: "" };
+        let attempt = DiskOpAttempt { context: &self.context, op: DiskOp::SyncDir, path, to: "" };
         check_path(path, true).map_err(|kind| attempt.error(kind))?;
-        let store = self.seat.disk_store();
+        let store = self.context.disk_store();
         let key =
-            key_of(&[self.seat.number(), xxh3_64(path.as_bytes()), store.tree(|tree| tree.shape(path))]);
+            hash_key(&[self.context.number(), xxh3_64(path.as_bytes()), store.tree(|tree| tree.shape(path))]);
         let begin = |store: &DiskStore| store.tree(|tree| Ok((tree.find_dir(path)?, tree.sync_point())));
         let end = |store: &DiskStore, (dir, point)| {
             store.tree(|tree| tree.sync_dir_to(dir, point));
             Ok(())
         };
-        attempt.with_latency(OpKind::SyncDir, key, begin, end).await
+        attempt.run_with_sync_latency(OpKind::SyncDir, key, begin, end).await
     }
 }
 
 impl SimFile {
-    fn attempt(&self, op: DiskOp) -> Attempt<'_> {
-        Attempt { seat: &self.handle.seat, op, path: &self.handle.path, to: "" }
+    fn attempt(&self, op: DiskOp) -> DiskOpAttempt<'_> {
+        DiskOpAttempt { context: &self.handle.context, op, path: &self.handle.path, to: "" }
     }
 
     /// Keys what a crash does to a write: what was written where.
@@ -206,9 +206,9 @@ impl SimFile {
     /// A proper prefix of what was read, not empty, as long as is drawn.
     fn shortened(&self, offset: u64, data: Bytes) -> Bytes {
         let len = data.len() as u64;
-        let key = key_of(&[self.handle.seat.number(), self.handle.path_hash, offset, len]);
+        let key = hash_key(&[self.handle.context.number(), self.handle.path_hash, offset, len]);
         let most = u32::try_from(len - 1).unwrap_or(u32::MAX);
-        let kept = self.handle.seat.world().draws().within_us("disk.short-read", key, (1, most));
+        let kept = self.handle.context.world().prng().draw_in_range("disk.short-read", key, (1, most));
         data.slice(..kept as usize)
     }
 
@@ -218,35 +218,36 @@ impl SimFile {
             return Err(attempt.error(DiskErrorKind::InvalidInput));
         }
         let effect = |store: &DiskStore| {
-            let cell = &self.handle.cell;
-            let growth = match cell.growth(at, data.len() as u64) {
+            let inode = &self.handle.inode;
+            let growth = match inode.growth(at, data.len() as u64) {
                 Ok(growth) => growth,
-                Err(error) => return Effect::failed(error),
+                Err(error) => return DiskOpEffect::failed(error),
             };
-            let missing = growth.saturating_sub(store.room_bytes(cell.usage()));
+            let missing = growth.saturating_sub(store.room_bytes(inode.usage()));
             let fits = data.len().saturating_sub(usize::try_from(missing).unwrap_or(usize::MAX));
             let data = if fits < data.len() { data.slice(..fits) } else { data };
-            let (len_bytes, digest) = (data.len() as u64, self.handle.seat.world().digest(&data));
-            let data = self.handle.seat.world().share(data, digest);
-            let offset = at.unwrap_or_else(|| cell.len_bytes());
+            let (len_bytes, digest) = (data.len() as u64, self.handle.context.world().digest(&data));
+            let data = self.handle.context.world().share(data, digest);
+            let offset = at.unwrap_or_else(|| inode.len_bytes());
             let key = self.key(offset, digest);
-            let stray = if data.is_empty() { None } else { store.faults().stray_write(&self.handle.path) };
+            let stray =
+                if data.is_empty() { None } else { store.faults().take_write_fault(&self.handle.path) };
             match (stray, at) {
-                (Some(Strikes::WriteAstray(pick)), _) => {
+                (Some(DiskFaultEffect::MisdirectedWrite(pick)), _) => {
                     let end = offset + len_bytes;
-                    cell.write_elsewhere(end, key);
-                    store.stray(pick, (cell, offset..end), &data);
+                    inode.write_misdirected(end, key);
+                    store.misdirect_write(pick, (inode, offset..end), &data);
                 }
-                (Some(_), _) => cell.write_in_vain(offset, data),
+                (Some(_), _) => inode.write_lost(offset, data),
                 (None, None) => {
-                    cell.append(data, key);
+                    inode.append(data, key);
                 }
-                (None, Some(offset)) => cell.write_at(offset, data, key),
+                (None, Some(offset)) => inode.write_at(offset, data, key),
             }
             let result = if missing > 0 { Err(DiskErrorKind::NoSpace) } else { Ok(offset) };
-            Effect { result, offset, len_bytes, digest }
+            DiskOpEffect { result, offset, len_bytes, digest }
         };
-        attempt.at_once(|_| kind, effect).await
+        attempt.run_instantly(|_| kind, effect).await
     }
 }
 
@@ -265,29 +266,29 @@ impl File for SimFile {
             return Err(attempt.error(DiskErrorKind::InvalidInput));
         }
         let effect = |store: &DiskStore| {
-            let cell = &self.handle.cell;
-            match cell.growth(Some(len_bytes), 0) {
-                Ok(growth) if growth <= store.room_bytes(cell.usage()) => {}
-                Ok(_) => return Effect::failed(DiskErrorKind::NoSpace),
-                Err(error) => return Effect::failed(error),
+            let inode = &self.handle.inode;
+            match inode.growth(Some(len_bytes), 0) {
+                Ok(growth) if growth <= store.room_bytes(inode.usage()) => {}
+                Ok(_) => return DiskOpEffect::failed(DiskErrorKind::NoSpace),
+                Err(error) => return DiskOpEffect::failed(error),
             }
-            cell.truncate(len_bytes, self.key(len_bytes, 0));
-            Effect { result: Ok(()), offset: len_bytes, len_bytes: 0, digest: 0 }
+            inode.truncate(len_bytes, self.key(len_bytes, 0));
+            DiskOpEffect { result: Ok(()), offset: len_bytes, len_bytes: 0, digest: 0 }
         };
-        attempt.at_once(|_| OpKind::Truncate, effect).await
+        attempt.run_instantly(|_| OpKind::Truncate, effect).await
     }
 
     async fn read_at(&self, offset: u64, len_bytes: u64) -> Result<Bytes, DiskError> {
         let effect = |store: &DiskStore| {
-            let data = match self.handle.cell.read(offset, len_bytes) {
+            let data = match self.handle.inode.read(offset, len_bytes) {
                 Ok(data) => data,
-                Err(error) => return Effect::failed(error),
+                Err(error) => return DiskOpEffect::failed(error),
             };
-            let short = data.len() > 1 && store.faults().short_read(&self.handle.path);
+            let short = data.len() > 1 && store.faults().take_short_read(&self.handle.path);
             let data = if short { self.shortened(offset, data) } else { data };
-            Effect { offset, len_bytes: data.len() as u64, digest: 0, result: Ok(data) }
+            DiskOpEffect { offset, len_bytes: data.len() as u64, digest: 0, result: Ok(data) }
         };
-        self.attempt(DiskOp::Read).at_once(|_| OpKind::Read, effect).await
+        self.attempt(DiskOp::Read).run_instantly(|_| OpKind::Read, effect).await
     }
 
     fn path(&self) -> &str {
@@ -295,22 +296,22 @@ impl File for SimFile {
     }
 
     async fn size_bytes(&self) -> Result<u64, DiskError> {
-        let effect = |_: &DiskStore| Effect::of(Ok(self.handle.cell.len_bytes()));
-        self.attempt(DiskOp::Len).at_once(|_| OpKind::Len, effect).await
+        let effect = |_: &DiskStore| DiskOpEffect::of(Ok(self.handle.inode.len_bytes()));
+        self.attempt(DiskOp::Len).run_instantly(|_| OpKind::Len, effect).await
     }
 
     async fn sync(&self) -> Result<(), DiskError> {
-        let cell = &self.handle.cell;
-        let key = key_of(&[self.handle.seat.number(), self.handle.path_hash, cell.len_bytes()]);
-        let begin = |store: &DiskStore| match store.faults().sync_failure(&self.handle.path) {
-            None => Ok(cell.sync_point()),
+        let inode = &self.handle.inode;
+        let key = hash_key(&[self.handle.context.number(), self.handle.path_hash, inode.len_bytes()]);
+        let begin = |store: &DiskStore| match store.faults().take_sync_failure(&self.handle.path) {
+            None => Ok(inode.sync_point()),
             Some(shows) => {
-                cell.fail_sync(shows);
+                inode.fail_sync(shows);
                 Err(DiskErrorKind::Io)
             }
         };
-        let end = |_: &DiskStore, point| cell.sync_to(point);
-        self.attempt(DiskOp::Sync).with_latency(OpKind::Sync, key, begin, end).await
+        let end = |_: &DiskStore, point| inode.sync_to(point);
+        self.attempt(DiskOp::Sync).run_with_sync_latency(OpKind::Sync, key, begin, end).await
     }
 }
 

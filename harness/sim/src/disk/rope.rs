@@ -4,7 +4,7 @@
 //! the images and forks taken of them. Made for files that mostly grow at the end: a write in the middle costs
 //! O(chunks).
 
-use super::sectors::BadBlocks;
+use super::bad_blocks::BadBlocks;
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(crate) struct Rope {
     /// What of it cannot be read; the bytes are there for whoever looks from outside.
     bad: BadBlocks,
     /// A fault changed or took some of its bytes.
-    harmed: bool,
+    corrupted: bool,
 }
 
 impl Rope {
@@ -50,7 +50,7 @@ impl Rope {
     /// Cuts, or extends with zeros. An empty file has no harm left in it.
     pub(crate) fn truncate(&mut self, len_bytes: u64) {
         self.bad.cut(len_bytes);
-        self.harmed &= len_bytes > 0;
+        self.corrupted &= len_bytes > 0;
         self.resize(len_bytes);
     }
 
@@ -117,13 +117,13 @@ impl Rope {
         self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push(chunk));
         out.bad = self.bad.clone();
         out.bad.cut(len_bytes);
-        out.harmed = self.harmed;
+        out.corrupted = self.corrupted;
         out
     }
 
     /// Flips the bits that are set in `mask`, which begins at `offset` and must end within the rope. Chunks that it
     /// touches are copied: others share them.
-    pub(crate) fn flip(&mut self, offset: u64, mask: &[u8]) {
+    pub(crate) fn flip_bits(&mut self, offset: u64, mask: &[u8]) {
         for (at, bits) in (offset..).zip(mask).filter(|(_, bits)| **bits != 0) {
             let index = self.ends.partition_point(|end| *end <= at);
             let start = self.start_of(index);
@@ -134,17 +134,17 @@ impl Rope {
     }
 
     /// Remembers that a fault changed or took some of its bytes.
-    pub(crate) fn harm(&mut self) {
-        self.harmed = true;
+    pub(crate) fn mark_corrupted(&mut self) {
+        self.corrupted = true;
     }
 
     /// Whether a fault changed or took some of its bytes.
-    pub(crate) fn is_harmed(&self) -> bool {
-        self.harmed
+    pub(crate) fn is_corrupted(&self) -> bool {
+        self.corrupted
     }
 
     /// Makes a block unreadable; none past the end.
-    pub(crate) fn spoil(&mut self, block: u64) {
+    pub(crate) fn mark_unreadable(&mut self, block: u64) {
         self.bad.insert(block);
         self.bad.cut(self.len_bytes());
     }
@@ -219,7 +219,7 @@ mod tests {
                         if offset as usize + mask.len() <= model.len() {
                             let (held, before) = (rope.clone(), model.clone());
                             model[offset as usize..].iter_mut().zip(&mask).for_each(|(byte, bits)| *byte ^= bits);
-                            rope.flip(offset, &mask);
+                            rope.flip_bits(offset, &mask);
                             prop_assert_eq!(&held.read(0, u64::MAX)[..], &before[..], "shared bytes stay");
                         }
                     }

@@ -12,7 +12,7 @@
 //! 1,000 s (RFC 5905), so that a wrong hour stays until somebody comes. How often: a sixth as often as a processor fails
 //! (Corbett et al.); scenarios run weeks, so their rates are accelerated.
 
-use super::{Lasts, Strike};
+use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,39 +47,39 @@ pub struct ClockDrift {
     pub for_ms: Option<u64>,
 }
 
-impl Strike for ClockStep {
+impl FaultBehavior for ClockStep {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node) {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node) {
             node.wall_clock().step(self.by_ms);
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, _: usize) {
-        if let Some(node) = world.find(&self.node) {
+        if let Some(node) = world.find_node(&self.node) {
             node.wall_clock().step(self.by_ms.saturating_neg());
         }
     }
 }
 
-impl Strike for ClockDrift {
+impl FaultBehavior for ClockDrift {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node) {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node) {
             node.wall_clock().drift(fault, world.now_ns(), self.ppm);
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        if let Some(node) = world.find(&self.node) {
+        if let Some(node) = world.find_node(&self.node) {
             node.wall_clock().end_drift(fault);
         }
     }

@@ -3,7 +3,7 @@
 //! it is; what it means is the system's business, which asks [`World::condition`](crate::World::condition).
 //! A condition by itself changes nothing.
 
-use super::{Lasts, Strike};
+use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,20 +26,20 @@ pub struct Condition {
     pub for_ms: Option<u64>,
 }
 
-impl Strike for Condition {
+impl FaultBehavior for Condition {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node) {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node) {
             node.conditions(|held| held.insert(fault, (self.name.clone(), self.level)));
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        if let Some(node) = world.find(&self.node) {
+        if let Some(node) = world.find_node(&self.node) {
             node.conditions(|held| held.remove(&fault));
         }
     }

@@ -22,8 +22,8 @@
 //! Production", FAST 2016); for how often that surfaces as an error or a failed sync we know no figure. Scenarios
 //! run weeks: their rates are accelerated.
 
-use super::{Lasts, OpKind, Strike};
-use crate::disk::{Rule, Strikes};
+use super::{FaultBehavior, FaultDuration, OpKind};
+use crate::disk::{DiskFaultEffect, DiskFaultRule};
 use crate::node::Node;
 use crate::world::World;
 use schemars::JsonSchema;
@@ -63,13 +63,13 @@ pub struct SyncFailure {
     #[schemars(range(max = 1_000_000))]
     pub times: u32,
     /// What reads of the file show afterwards.
-    pub shows: AfterFailedSync,
+    pub shows: ReadsAfterFailedSync,
 }
 
 /// What reads show of a file whose sync failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum AfterFailedSync {
+pub enum ReadsAfterFailedSync {
     /// What was durable before: the file system threw the dirty pages away.
     Old,
     /// What was written: the pages stay in the cache, marked clean, until the next crash.
@@ -124,120 +124,130 @@ pub struct ShortRead {
 }
 
 /// Switches a rule on at a node's disk, until its times are used up or `for_ms` is over.
-pub(super) fn wait_for(
+pub(super) fn add_rule(
     world: &World,
     node: &str,
-    rule: (usize, &str, Option<u32>, Strikes),
+    rule: (usize, &str, Option<u32>, DiskFaultEffect),
     for_ms: Option<u64>,
-) -> Lasts {
-    let (fault, path_prefix, times, strikes) = rule;
-    if let Some(node) = world.find(node) {
-        node.disk().faults().add(Rule { fault, path_prefix: path_prefix.to_owned(), times, strikes });
+) -> FaultDuration {
+    let (fault, path_prefix, times, effect) = rule;
+    if let Some(node) = world.find_node(node) {
+        node.disk().faults().add(DiskFaultRule { fault, path_prefix: path_prefix.to_owned(), times, effect });
     }
-    Lasts::ms_or_until_end(for_ms)
+    FaultDuration::ms_or_until_faults_end(for_ms)
 }
 
 /// Switches on what holds at a node's disk for a while.
-pub(super) fn hold(world: &World, node: &str, for_ms: Option<u64>, begin: impl FnOnce(&Node)) -> Lasts {
-    if let Some(node) = world.find(node) {
+pub(super) fn set_condition(
+    world: &World,
+    node: &str,
+    for_ms: Option<u64>,
+    begin: impl FnOnce(&Node),
+) -> FaultDuration {
+    if let Some(node) = world.find_node(node) {
         begin(&node);
     }
-    Lasts::ms_or_until_end(for_ms)
+    FaultDuration::ms_or_until_faults_end(for_ms)
 }
 
 /// Whether what waited for operations at a node's disk has had them all.
-pub(super) fn is_used_up(world: &World, node: &str, fault: usize) -> bool {
-    world.find(node).is_some_and(|node| !node.disk().faults().waits(fault))
+pub(super) fn is_exhausted(world: &World, node: &str, fault: usize) -> bool {
+    world.find_node(node).is_some_and(|node| !node.disk().faults().has_rule(fault))
 }
 
 /// Switches off what a fault switched on at a node's disk.
-pub(super) fn lift(world: &World, node: &str, fault: usize) {
-    if let Some(node) = world.find(node) {
-        node.disk().faults().lift(fault);
+pub(super) fn remove_fault(world: &World, node: &str, fault: usize) {
+    if let Some(node) = world.find_node(node) {
+        node.disk().faults().remove_fault(fault);
     }
 }
 
-impl Strike for DiskError {
+impl FaultBehavior for DiskError {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        let rule = (fault, self.path_prefix.as_str(), self.times, Strikes::Error(self.op));
-        wait_for(world, &self.node, rule, self.for_ms)
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        let rule = (fault, self.path_prefix.as_str(), self.times, DiskFaultEffect::Error(self.op));
+        add_rule(world, &self.node, rule, self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        lift(world, &self.node, fault);
+        remove_fault(world, &self.node, fault);
     }
 
-    fn is_used_up(&self, world: &World, fault: usize) -> bool {
-        is_used_up(world, &self.node, fault)
+    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
+        is_exhausted(world, &self.node, fault)
     }
 }
 
-impl Strike for SyncFailure {
+impl FaultBehavior for SyncFailure {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        let rule = (fault, self.path_prefix.as_str(), Some(self.times), Strikes::SyncFailure(self.shows));
-        wait_for(world, &self.node, rule, None)
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        let rule =
+            (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::SyncFailure(self.shows));
+        add_rule(world, &self.node, rule, None)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        lift(world, &self.node, fault);
+        remove_fault(world, &self.node, fault);
     }
 
-    fn is_used_up(&self, world: &World, fault: usize) -> bool {
-        is_used_up(world, &self.node, fault)
+    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
+        is_exhausted(world, &self.node, fault)
     }
 }
 
-impl Strike for DiskFull {
+impl FaultBehavior for DiskFull {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        hold(world, &self.node, self.for_ms, |node| node.disk().fill_up(fault, self.room_bytes))
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        set_condition(world, &self.node, self.for_ms, |node| {
+            node.disk().limit_capacity(fault, self.room_bytes)
+        })
     }
 
     fn end(&self, world: &World, fault: usize) {
-        lift(world, &self.node, fault);
+        remove_fault(world, &self.node, fault);
     }
 }
 
-impl Strike for SlowDisk {
+impl FaultBehavior for SlowDisk {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        hold(world, &self.node, self.for_ms, |node| node.disk().faults().slow_down(fault, self.times))
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        set_condition(world, &self.node, self.for_ms, |node| {
+            node.disk().faults().set_slowdown(fault, self.times)
+        })
     }
 
     fn end(&self, world: &World, fault: usize) {
-        lift(world, &self.node, fault);
+        remove_fault(world, &self.node, fault);
     }
 }
 
-impl Strike for ShortRead {
+impl FaultBehavior for ShortRead {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        let rule = (fault, self.path_prefix.as_str(), Some(self.times), Strikes::ShortRead);
-        wait_for(world, &self.node, rule, None)
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        let rule = (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::ShortRead);
+        add_rule(world, &self.node, rule, None)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        lift(world, &self.node, fault);
+        remove_fault(world, &self.node, fault);
     }
 
-    fn is_used_up(&self, world: &World, fault: usize) -> bool {
-        is_used_up(world, &self.node, fault)
+    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
+        is_exhausted(world, &self.node, fault)
     }
 }

@@ -17,7 +17,7 @@
 //! Lengths in scenarios (1 s, 1 min, 4 h, 26 h) are chosen around time-outs, hinted hand-off and a day's job; rates are
 //! accelerated, since a scenario runs weeks.
 
-use super::{Lasts, Strike};
+use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
 use latent_ports::NodeId;
 use schemars::JsonSchema;
@@ -153,144 +153,144 @@ pub enum CallPart {
     Answer,
 }
 
-impl Strike for CutLink {
+impl FaultBehavior for CutLink {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.from, &self.to]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         if let (Some(from), Some(to)) = (world.node_named(&self.from), world.node_named(&self.to)) {
-            world.hold_cut((from, to), fault);
+            world.add_cut((from, to), fault);
             if self.both {
-                world.hold_cut((to, from), fault);
+                world.add_cut((to, from), fault);
             }
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
-impl Strike for Isolate {
+impl FaultBehavior for Isolate {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         if let Some(node) = world.node_named(&self.node) {
-            world.hold_isolated(node, fault);
+            world.add_isolation(node, fault);
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
-impl Strike for Partition {
+impl FaultBehavior for Partition {
     fn nodes(&self) -> Vec<&str> {
         self.side.iter().chain(&self.other).map(String::as_str).collect()
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         let found = |names: &[String]| -> Vec<NodeId> {
             names.iter().filter_map(|name| world.node_named(name)).collect()
         };
         let (side, other) = (found(&self.side), found(&self.other));
         for from in &side {
             for to in &other {
-                world.hold_cut((*from, *to), fault);
+                world.add_cut((*from, *to), fault);
                 if !self.one_way {
-                    world.hold_cut((*to, *from), fault);
+                    world.add_cut((*to, *from), fault);
                 }
             }
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
 impl Flap {
     /// How long each time down and each time up lasts, in milliseconds. At least 1: turns of no length would follow each
     /// other for ever, and never use up what the fault has in all.
-    fn acts_ms(&self) -> (u64, u64) {
+    fn phase_lengths_ms(&self) -> (u64, u64) {
         (self.down_ms.max(1), self.up_ms.max(1))
     }
 }
 
-impl Strike for Flap {
+impl FaultBehavior for Flap {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         if let Some(node) = world.node_named(&self.node) {
-            world.hold_isolated(node, fault);
+            world.add_isolation(node, fault);
         }
-        Lasts::Ms(self.acts_ms().0.min(self.for_ms))
+        FaultDuration::Ms(self.phase_lengths_ms().0.min(self.for_ms))
     }
 
     /// Odd steps end a time cut off, even ones a time back.
-    fn next(&self, world: &World, fault: usize, step: u32) -> Option<u64> {
-        let (down_ms, up_ms) = self.acts_ms();
-        let is_back = !step.is_multiple_of(2);
-        let rounds_ms = u64::from(step / 2).saturating_mul(down_ms.saturating_add(up_ms));
+    fn next_phase(&self, world: &World, fault: usize, phase: u32) -> Option<u64> {
+        let (down_ms, up_ms) = self.phase_lengths_ms();
+        let is_back = !phase.is_multiple_of(2);
+        let rounds_ms = u64::from(phase / 2).saturating_mul(down_ms.saturating_add(up_ms));
         let passed_ms = rounds_ms.saturating_add(if is_back { down_ms } else { 0 });
         let left_ms = self.for_ms.checked_sub(passed_ms).filter(|left| *left > 0)?;
         if is_back {
-            world.release_links(fault);
+            world.remove_link_faults(fault);
             return Some(up_ms.min(left_ms));
         }
-        world.hold_isolated(world.node_named(&self.node)?, fault);
+        world.add_isolation(world.node_named(&self.node)?, fault);
         Some(down_ms.min(left_ms))
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
-impl Strike for DegradeLink {
+impl FaultBehavior for DegradeLink {
     fn nodes(&self) -> Vec<&str> {
         [&self.from, &self.to].into_iter().map(String::as_str).filter(|name| *name != EVERY).collect()
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         let end = |name: &str| if name == EVERY { Some(None) } else { world.node_named(name).map(Some) };
         if let (Some(from), Some(to)) = (end(&self.from), end(&self.to)) {
-            world.hold_degraded((from, to), self.clone(), fault);
+            world.add_degradation((from, to), self.clone(), fault);
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
-impl Strike for LoseMessage {
+impl FaultBehavior for LoseMessage {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         if let Some(node) = world.node_named(&self.node) {
-            world.hold_doomed(node, self.part, self.times, fault);
+            world.add_message_drop(node, self.part, self.times, fault);
         }
-        Lasts::UntilFaultsEnd
+        FaultDuration::UntilFaultsEnd
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 
-    fn is_used_up(&self, world: &World, fault: usize) -> bool {
-        !world.dooms(fault)
+    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
+        !world.has_message_drop(fault)
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! Source: GitLab's account of 2017-01-31, in which the data directory of the wrong host was removed.
 
-use super::{Lasts, Strike};
+use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,16 +25,16 @@ pub struct RemoveDirectory {
     pub path: String,
 }
 
-impl Strike for RemoveDirectory {
+impl FaultBehavior for RemoveDirectory {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node) {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node) {
             node.disk().tree(|tree| tree.remove_all(&self.path));
         }
-        Lasts::NoTime
+        FaultDuration::Instant
     }
 
     fn end(&self, _: &World, _: usize) {}

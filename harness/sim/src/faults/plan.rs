@@ -1,6 +1,6 @@
 //! Faults as data: what stands in scenarios and plans. Each action is defined, and carried out, by its family's file.
 
-use super::{clock, condition, damage, disk, link, operator, process};
+use super::{clock, condition, corruption, disk, link, operator, process};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Fault {
     /// When it strikes.
-    pub anchor: Anchor,
+    #[serde(rename = "anchor")]
+    pub trigger: Trigger,
     /// What it does.
-    pub action: Action,
+    pub action: FaultAction,
 }
 
 /// When a fault strikes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Anchor {
+pub enum Trigger {
     /// At an instant, as a person writes it (RFC 3339). Whoever reads the scenario turns it into `at_ms`.
     At(String),
     /// At an instant of true time, in milliseconds since 1970. An instant in the past is now.
@@ -59,7 +60,7 @@ pub enum Anchor {
 /// What a fault does. Nodes are named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Action {
+pub enum FaultAction {
     /// Kills a node's process.
     Kill(process::Kill),
     /// Stops a node's process in its tracks.
@@ -97,15 +98,15 @@ pub enum Action {
     /// Reads return fewer bytes than there are.
     ShortRead(disk::ShortRead),
     /// A block of a file can no longer be read.
-    LatentSector(damage::LatentSector),
+    LatentSector(corruption::LatentSector),
     /// Bits of a file change by themselves.
-    BitRot(damage::BitRot),
+    BitRot(corruption::BitRot),
     /// A write goes to another place than it should.
-    MisdirectedWrite(damage::MisdirectedWrite),
+    MisdirectedWrite(corruption::MisdirectedWrite),
     /// Writes are confirmed, synced, and not there.
-    LostWrite(damage::LostWrite),
+    LostWrite(corruption::LostWrite),
     /// A crash leaves garbage, not zeros, where a file was extended and not written.
-    GarbageTails(damage::GarbageTails),
+    GarbageTails(corruption::GarbageTails),
     /// Somebody removes a directory of a node.
     RemoveDirectory(operator::RemoveDirectory),
     /// A named condition holds at a node: what it means is the system's business.
@@ -186,44 +187,44 @@ impl OpKind {
 impl Fault {
     /// Every node that the fault names.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
-        let anchor = match &self.anchor {
-            Anchor::NthOp { node, .. } => Some(node.as_str()),
-            Anchor::Mark { node, .. } => node.as_deref(),
-            Anchor::At(_) | Anchor::AtMs(_) => None,
+        let trigger = match &self.trigger {
+            Trigger::NthOp { node, .. } => Some(node.as_str()),
+            Trigger::Mark { node, .. } => node.as_deref(),
+            Trigger::At(_) | Trigger::AtMs(_) => None,
         };
-        anchor.into_iter().chain(self.action.strike().nodes())
+        trigger.into_iter().chain(self.action.behavior().nodes())
     }
 }
 
-impl Action {
+impl FaultAction {
     /// The family's code behind this action.
-    pub(super) fn strike(&self) -> &dyn super::Strike {
+    pub(super) fn behavior(&self) -> &dyn super::FaultBehavior {
         match self {
-            Action::Kill(it) => it,
-            Action::Pause(it) => it,
-            Action::CrashLoop(it) => it,
-            Action::PowerLoss(it) => it,
-            Action::NewDisk(it) => it,
-            Action::CutLink(it) => it,
-            Action::Isolate(it) => it,
-            Action::Partition(it) => it,
-            Action::Flap(it) => it,
-            Action::DegradeLink(it) => it,
-            Action::LoseMessage(it) => it,
-            Action::ClockStep(it) => it,
-            Action::ClockDrift(it) => it,
-            Action::DiskError(it) => it,
-            Action::SyncFailure(it) => it,
-            Action::DiskFull(it) => it,
-            Action::SlowDisk(it) => it,
-            Action::ShortRead(it) => it,
-            Action::LatentSector(it) => it,
-            Action::BitRot(it) => it,
-            Action::MisdirectedWrite(it) => it,
-            Action::LostWrite(it) => it,
-            Action::GarbageTails(it) => it,
-            Action::RemoveDirectory(it) => it,
-            Action::Condition(it) => it,
+            FaultAction::Kill(it) => it,
+            FaultAction::Pause(it) => it,
+            FaultAction::CrashLoop(it) => it,
+            FaultAction::PowerLoss(it) => it,
+            FaultAction::NewDisk(it) => it,
+            FaultAction::CutLink(it) => it,
+            FaultAction::Isolate(it) => it,
+            FaultAction::Partition(it) => it,
+            FaultAction::Flap(it) => it,
+            FaultAction::DegradeLink(it) => it,
+            FaultAction::LoseMessage(it) => it,
+            FaultAction::ClockStep(it) => it,
+            FaultAction::ClockDrift(it) => it,
+            FaultAction::DiskError(it) => it,
+            FaultAction::SyncFailure(it) => it,
+            FaultAction::DiskFull(it) => it,
+            FaultAction::SlowDisk(it) => it,
+            FaultAction::ShortRead(it) => it,
+            FaultAction::LatentSector(it) => it,
+            FaultAction::BitRot(it) => it,
+            FaultAction::MisdirectedWrite(it) => it,
+            FaultAction::LostWrite(it) => it,
+            FaultAction::GarbageTails(it) => it,
+            FaultAction::RemoveDirectory(it) => it,
+            FaultAction::Condition(it) => it,
         }
     }
 
@@ -231,12 +232,12 @@ impl Action {
     pub(super) fn is_process(&self) -> bool {
         matches!(
             self,
-            Action::Kill(_)
-                | Action::Pause(_)
-                | Action::CrashLoop(_)
-                | Action::PowerLoss(_)
-                | Action::NewDisk(_)
-                | Action::ClockStep(_)
+            FaultAction::Kill(_)
+                | FaultAction::Pause(_)
+                | FaultAction::CrashLoop(_)
+                | FaultAction::PowerLoss(_)
+                | FaultAction::NewDisk(_)
+                | FaultAction::ClockStep(_)
         )
     }
 
@@ -244,31 +245,31 @@ impl Action {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Action::Kill(_) => "kill",
-            Action::Pause(_) => "pause",
-            Action::CrashLoop(_) => "crash_loop",
-            Action::PowerLoss(_) => "power_loss",
-            Action::NewDisk(_) => "new_disk",
-            Action::CutLink(_) => "cut_link",
-            Action::Isolate(_) => "isolate",
-            Action::Partition(_) => "partition",
-            Action::Flap(_) => "flap",
-            Action::DegradeLink(_) => "degrade_link",
-            Action::LoseMessage(_) => "lose_message",
-            Action::ClockStep(_) => "clock_step",
-            Action::ClockDrift(_) => "clock_drift",
-            Action::DiskError(_) => "disk_error",
-            Action::SyncFailure(_) => "sync_failure",
-            Action::DiskFull(_) => "disk_full",
-            Action::SlowDisk(_) => "slow_disk",
-            Action::ShortRead(_) => "short_read",
-            Action::LatentSector(_) => "latent_sector",
-            Action::BitRot(_) => "bit_rot",
-            Action::MisdirectedWrite(_) => "misdirected_write",
-            Action::LostWrite(_) => "lost_write",
-            Action::GarbageTails(_) => "garbage_tails",
-            Action::RemoveDirectory(_) => "remove_directory",
-            Action::Condition(_) => "condition",
+            FaultAction::Kill(_) => "kill",
+            FaultAction::Pause(_) => "pause",
+            FaultAction::CrashLoop(_) => "crash_loop",
+            FaultAction::PowerLoss(_) => "power_loss",
+            FaultAction::NewDisk(_) => "new_disk",
+            FaultAction::CutLink(_) => "cut_link",
+            FaultAction::Isolate(_) => "isolate",
+            FaultAction::Partition(_) => "partition",
+            FaultAction::Flap(_) => "flap",
+            FaultAction::DegradeLink(_) => "degrade_link",
+            FaultAction::LoseMessage(_) => "lose_message",
+            FaultAction::ClockStep(_) => "clock_step",
+            FaultAction::ClockDrift(_) => "clock_drift",
+            FaultAction::DiskError(_) => "disk_error",
+            FaultAction::SyncFailure(_) => "sync_failure",
+            FaultAction::DiskFull(_) => "disk_full",
+            FaultAction::SlowDisk(_) => "slow_disk",
+            FaultAction::ShortRead(_) => "short_read",
+            FaultAction::LatentSector(_) => "latent_sector",
+            FaultAction::BitRot(_) => "bit_rot",
+            FaultAction::MisdirectedWrite(_) => "misdirected_write",
+            FaultAction::LostWrite(_) => "lost_write",
+            FaultAction::GarbageTails(_) => "garbage_tails",
+            FaultAction::RemoveDirectory(_) => "remove_directory",
+            FaultAction::Condition(_) => "condition",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Faults of processes: kill, restart, crash loop, pause, power loss, a machine back with an empty disk.
 //!
 //! Modelled: a process dies at an instant or at an operation and loses its memory; its disk keeps what
-//! [`CrashKeeps`] says. A paused process keeps its memory and its beliefs (a lease that ran out meanwhile), and
+//! [`CrashPolicy`] says. A paused process keeps its memory and its beliefs (a lease that ran out meanwhile), and
 //! messages to it wait. A power loss takes several nodes at one instant; each disk decides for itself what it keeps.
 //! A node that is down when another fault kills it comes up at the first restart that falls due. A pause is one
 //! process's: a kill ends it, and the next process has nothing of it. Overlapping pauses of a process add up: it wakes
@@ -18,9 +18,9 @@
 //! run out is the classic (Lipcon, "Avoiding Full GCs with MemStore-Local Allocation Buffers", 2011; Kleppmann, "How
 //! to do distributed locking", 2016). Scenarios run weeks, so their rates are accelerated.
 
-use super::{Lasts, Strike};
+use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
-use crate::{CrashKeeps, DiskImage};
+use crate::{CrashPolicy, DiskImage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ pub struct Kill {
     pub restart_after_ms: Option<u64>,
     /// What its disk keeps of what was not synced; `None`: the disk's own policy.
     #[serde(default)]
-    pub keeps: Option<CrashKeeps>,
+    pub keeps: Option<CrashPolicy>,
     /// Un-synced writes are torn between blocks of this size: 512 or 4096; `None`: the disk's own.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_048_576))]
@@ -82,7 +82,7 @@ pub struct PowerLoss {
     pub restart_after_ms: u64,
     /// What the disks keep of what was not synced; `None`: each disk's own policy.
     #[serde(default)]
-    pub keeps: Option<CrashKeeps>,
+    pub keeps: Option<CrashPolicy>,
 }
 
 /// Kills a node's process and boots it with an empty disk.
@@ -96,15 +96,15 @@ pub struct NewDisk {
     pub restart_after_ms: u64,
 }
 
-impl Strike for Kill {
+impl FaultBehavior for Kill {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        let Some(node) = world.find(&self.node) else { return Lasts::NoTime };
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        let Some(node) = world.find_node(&self.node) else { return FaultDuration::Instant };
         node.kill_torn(world, self.keeps, self.tear_bytes);
-        self.restart_after_ms.map_or(Lasts::UntilFaultsEnd, Lasts::Ms)
+        self.restart_after_ms.map_or(FaultDuration::UntilFaultsEnd, FaultDuration::Ms)
     }
 
     /// The end of a kill is the restart; a node that somebody else restarted meanwhile is left alone.
@@ -113,24 +113,26 @@ impl Strike for Kill {
     }
 }
 
-impl Strike for Pause {
+impl FaultBehavior for Pause {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node).filter(|node| node.is_up()) {
-            world.faults(|book| book.pauses.insert(fault, (node.id(), node.incarnation())));
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node).filter(|node| node.is_up()) {
+            world.with_fault_registry(|registry| {
+                registry.pauses.insert(fault, (node.id(), node.incarnation()))
+            });
             node.pause(world);
         }
-        Lasts::Ms(self.for_ms)
+        FaultDuration::Ms(self.for_ms)
     }
 
     /// Wakes the process that it paused, unless that one is dead or another pause still holds it.
     fn end(&self, world: &World, fault: usize) {
-        let paused = world.faults(|book| {
-            let paused = book.pauses.remove(&fault)?;
-            (!book.pauses.values().any(|other| *other == paused)).then_some(paused)
+        let paused = world.with_fault_registry(|registry| {
+            let paused = registry.pauses.remove(&fault)?;
+            (!registry.pauses.values().any(|other| *other == paused)).then_some(paused)
         });
         let Some((node, incarnation)) = paused else { return };
         let node = world.node(node);
@@ -142,37 +144,37 @@ impl Strike for Pause {
 
 /// Boots a node that is down; one that somebody else started meanwhile is left alone.
 fn start_if_down(world: &World, name: &str) {
-    if let Some(node) = world.find(name).filter(|node| !node.is_up()) {
+    if let Some(node) = world.find_node(name).filter(|node| !node.is_up()) {
         node.start(world);
     }
 }
 
-impl Strike for CrashLoop {
+impl FaultBehavior for CrashLoop {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
         if self.times == 0 {
             // Nor does it start, at its end, what others keep down.
-            return Lasts::NoTime;
+            return FaultDuration::Instant;
         }
-        if let Some(node) = world.find(&self.node) {
+        if let Some(node) = world.find_node(&self.node) {
             node.kill(world, None);
         }
-        Lasts::Ms(self.down_ms)
+        FaultDuration::Ms(self.down_ms)
     }
 
     /// Odd steps end a time down, even ones a time up.
-    fn next(&self, world: &World, _: usize, step: u32) -> Option<u64> {
-        if step.is_multiple_of(2) {
-            if let Some(node) = world.find(&self.node) {
+    fn next_phase(&self, world: &World, _: usize, phase: u32) -> Option<u64> {
+        if phase.is_multiple_of(2) {
+            if let Some(node) = world.find_node(&self.node) {
                 node.kill(world, None);
             }
             return Some(self.down_ms);
         }
         start_if_down(world, &self.node);
-        (step.div_ceil(2) < self.times).then_some(self.up_ms)
+        (phase.div_ceil(2) < self.times).then_some(self.up_ms)
     }
 
     fn end(&self, world: &World, _: usize) {
@@ -180,18 +182,18 @@ impl Strike for CrashLoop {
     }
 }
 
-impl Strike for PowerLoss {
+impl FaultBehavior for PowerLoss {
     fn nodes(&self) -> Vec<&str> {
         self.nodes.iter().map(String::as_str).collect()
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
         for name in &self.nodes {
-            if let Some(node) = world.find(name) {
+            if let Some(node) = world.find_node(name) {
                 node.kill(world, self.keeps);
             }
         }
-        Lasts::Ms(self.restart_after_ms)
+        FaultDuration::Ms(self.restart_after_ms)
     }
 
     fn end(&self, world: &World, _: usize) {
@@ -199,17 +201,17 @@ impl Strike for PowerLoss {
     }
 }
 
-impl Strike for NewDisk {
+impl FaultBehavior for NewDisk {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node) {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node) {
             node.kill(world, None);
             node.disk().replace(&DiskImage::new());
         }
-        Lasts::Ms(self.restart_after_ms)
+        FaultDuration::Ms(self.restart_after_ms)
     }
 
     fn end(&self, world: &World, _: usize) {

@@ -6,7 +6,7 @@
 use super::nodes::{Notes, Trouble, node, watch};
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Message, Net, NetErrorKind, NodeId};
-use latent_sim::{LinkSpec, NodeSpec, SimEnv, Tail};
+use latent_sim::{LatencyTail, LinkSpec, NodeSpec, SimEnv};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ impl Mesh {
     /// Ten seconds under `trouble`, and two more for what is late.
     pub fn run(self, trouble: Trouble) -> Seen {
         let notes = watch(1, 12_000, trouble, |world, notes| {
-            let tail = Tail { one_in: 0, times: 1 };
+            let tail = LatencyTail { one_in: 0, multiplier: 1 };
             world.set_default_link(LinkSpec { latency_us: self.latency_us, tail, ..LinkSpec::default() });
             for name in self.nodes.chars() {
                 node(world, NodeSpec::named(name), &notes, move |env, notes| self.member(env, notes));

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use latent_ports::{Disk, Env, File, Mark, OpenMode};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, DiskImage, Fault, FaultOutcome, NodeSpec, SimDisk, SimEnv, SimFile, World,
-    WorldSpec, run_fork,
+    CrashPolicy, DiskImage, Fault, FaultAction, FaultOutcome, NodeSpec, SimDisk, SimEnv, SimFile, Trigger,
+    World, WorldSpec, run_fork,
 };
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -30,8 +30,8 @@ pub fn ready(env: &SimEnv) {
 /// Runs `script` under faults that strike when it is ready, and ends in a crash that keeps what `keeps` says.
 pub fn run<T, F>(
     seed: u64,
-    faults: &[Action],
-    keeps: CrashKeeps,
+    faults: &[FaultAction],
+    keeps: CrashPolicy,
     script: impl Fn(SimEnv) -> F + Copy + Send + Sync + 'static,
 ) -> Ran<T>
 where
@@ -43,8 +43,8 @@ where
     let faults = faults.to_vec();
     let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
         for action in faults {
-            let anchor = Anchor::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
-            world.arm(Fault { anchor, action });
+            let trigger = Trigger::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
+            world.arm(Fault { trigger, action });
         }
         let node = world.add_node(NodeSpec::named("node"), move |env| {
             let slot = slot.clone();
@@ -55,12 +55,12 @@ where
         });
         world.sleep(Duration::from_secs(60)).await;
         let seen = world.disk_image(node);
-        world.kill_keeping(node, keeps);
+        world.kill_with_policy(node, keeps);
         (seen, world.disk_image(node))
     });
     let (seen, left) = finished.output;
     let output = output.lock().unwrap().take().expect("the script came to its end");
-    Ran { output, seen, left, faults: finished.faults }
+    Ran { output, seen, left, faults: finished.fault_outcomes }
 }
 
 /// `len` bytes of one letter.

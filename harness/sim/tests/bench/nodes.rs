@@ -1,6 +1,6 @@
 //! Nodes under faults that write down what they see through their ports.
 
-use latent_sim::{Action, Anchor, Fault, NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use latent_sim::{Fault, FaultAction, NodeSpec, SimEnv, Trigger, World, WorldSpec, run_fork};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    pub fn with(mut self, anchor: Anchor, action: Action) -> Trouble {
-        self.faults.push(Fault { anchor, action });
+    pub fn with(mut self, trigger: Trigger, action: FaultAction) -> Trouble {
+        self.faults.push(Fault { trigger, action });
         self
     }
 
@@ -44,12 +44,12 @@ pub fn none() -> Trouble {
 }
 
 /// A fault that strikes after so many milliseconds of the world.
-pub fn at(ms: i64, action: Action) -> Trouble {
+pub fn at(ms: i64, action: FaultAction) -> Trouble {
     none().with(at_ms(ms), action)
 }
 
-pub fn at_ms(ms: i64) -> Anchor {
-    Anchor::AtMs(WorldSpec::seeded(0).start.0 + ms)
+pub fn at_ms(ms: i64) -> Trigger {
+    Trigger::AtMs(WorldSpec::seeded(0).start.0 + ms)
 }
 
 /// Runs a world under `trouble` for `length_ms`; what its nodes wrote down. Every fault must have struck, and every node
@@ -72,8 +72,8 @@ pub fn watch<T: Send + 'static>(
         }
         world.sleep(Duration::from_millis(length_ms - over_ms)).await;
     });
-    for outcome in finished.faults {
-        assert!(outcome.struck.is_some() && outcome.unknown_nodes.is_empty(), "{outcome:?}");
+    for outcome in finished.fault_outcomes {
+        assert!(outcome.triggered_at.is_some() && outcome.unknown_nodes.is_empty(), "{outcome:?}");
     }
     // The world has ended: nobody writes any more.
     std::mem::take(&mut *kept.0.lock().unwrap())

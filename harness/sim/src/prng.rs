@@ -12,18 +12,18 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 /// [`World::draw`](crate::World::draw) gives in a world of this draw seed.
 #[must_use]
 pub fn keyed_draw(draw_seed: u64, stream: &str, key: u128) -> u64 {
-    Draws::new(draw_seed).draw(stream, key)
+    KeyedPrng::new(draw_seed).draw(stream, key)
 }
 
 /// The draw seed of one world.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Draws {
+pub(crate) struct KeyedPrng {
     seed: u64,
 }
 
-impl Draws {
-    pub(crate) const fn new(seed: u64) -> Draws {
-        Draws { seed }
+impl KeyedPrng {
+    pub(crate) const fn new(seed: u64) -> KeyedPrng {
+        KeyedPrng { seed }
     }
 
     /// A generator of its own for one key, for decisions that need more than one number.
@@ -40,16 +40,16 @@ impl Draws {
     }
 
     /// A draw from `range`, both ends included.
-    pub(crate) fn within_us(self, stream: &str, key: u128, range: (u32, u32)) -> u32 {
+    pub(crate) fn draw_in_range(self, stream: &str, key: u128, range: (u32, u32)) -> u32 {
         if range.0 >= range.1 {
             return range.0;
         }
-        scale(self.draw(stream, key), range)
+        scale_to_range(self.draw(stream, key), range)
     }
 }
 
 /// Maps 64 random bits onto `range`, both ends included, without a division.
-pub(crate) fn scale(bits: u64, range: (u32, u32)) -> u32 {
+pub(crate) fn scale_to_range(bits: u64, range: (u32, u32)) -> u32 {
     if range.0 >= range.1 {
         return range.0;
     }
@@ -59,7 +59,7 @@ pub(crate) fn scale(bits: u64, range: (u32, u32)) -> u32 {
 }
 
 /// One key out of several numbers.
-pub(crate) fn key_of(parts: &[u64]) -> u128 {
+pub(crate) fn hash_key(parts: &[u64]) -> u128 {
     let mut bytes = [0_u8; 64];
     let used = parts.len().min(8);
     for (slot, part) in bytes.chunks_exact_mut(8).zip(parts) {
@@ -74,21 +74,21 @@ mod tests {
 
     #[test]
     fn a_draw_depends_on_seed_stream_and_key_alone() {
-        let draws = Draws::new(7);
-        let first = draws.draw("latency", 1);
-        let _between = draws.draw("latency", 2);
-        assert_eq!(draws.draw("latency", 1), first);
-        assert_ne!(draws.draw("loss", 1), first);
-        assert_ne!(Draws::new(8).draw("latency", 1), first);
+        let prng = KeyedPrng::new(7);
+        let first = prng.draw("latency", 1);
+        let _between = prng.draw("latency", 2);
+        assert_eq!(prng.draw("latency", 1), first);
+        assert_ne!(prng.draw("loss", 1), first);
+        assert_ne!(KeyedPrng::new(8).draw("latency", 1), first);
         // A change of this value would silently change every recorded case.
         assert_eq!(first, 3_513_551_805_888_420_267);
     }
 
     #[test]
     fn a_scaled_draw_reaches_both_ends_and_nothing_beyond() {
-        assert_eq!(scale(0, (3, 9)), 3);
-        assert_eq!(scale(u64::MAX, (3, 9)), 9);
-        assert_eq!(scale(u64::MAX, (0, u32::MAX)), u32::MAX);
-        assert_eq!(scale(5, (4, 4)), 4);
+        assert_eq!(scale_to_range(0, (3, 9)), 3);
+        assert_eq!(scale_to_range(u64::MAX, (3, 9)), 9);
+        assert_eq!(scale_to_range(u64::MAX, (0, u32::MAX)), u32::MAX);
+        assert_eq!(scale_to_range(5, (4, 4)), 4);
     }
 }

@@ -18,13 +18,13 @@ const LARGEST_BYTES: usize = 4 << 20;
 
 /// The chunks written last, over all disks of a world.
 #[derive(Debug, Default)]
-pub(crate) struct SharedChunks {
+pub(crate) struct ChunkDedup {
     by_digest: BTreeMap<u128, Bytes>,
     oldest_first: VecDeque<u128>,
     bytes: usize,
 }
 
-impl SharedChunks {
+impl ChunkDedup {
     /// The same bytes, in the buffer of an earlier write where one is remembered. `digest` is that of `data`.
     pub(crate) fn share(&mut self, data: Bytes, digest: u128) -> Bytes {
         if data.len() < WORTH_BYTES || data.len() > LARGEST_BYTES {
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn equal_bytes_share_one_buffer_and_unequal_ones_never() {
-        let mut shared = SharedChunks::default();
+        let mut shared = ChunkDedup::default();
         let first = shared.share(chunk(1, WORTH_BYTES), 7);
         assert_eq!(shared.share(chunk(1, WORTH_BYTES), 7).as_ptr(), first.as_ptr());
         let other = shared.share(chunk(2, WORTH_BYTES), 7);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_in_number_and_in_bytes() {
-        let mut shared = SharedChunks::default();
+        let mut shared = ChunkDedup::default();
         for digest in 0..2 * MOST_CHUNKS as u128 {
             shared.share(chunk(1, WORTH_BYTES), digest);
         }

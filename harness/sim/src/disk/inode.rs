@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex};
 
 /// What the files of one disk share.
 #[derive(Debug, Default)]
-pub(crate) struct Usage {
+pub(crate) struct DiskUsage {
     /// Lengths of all files that exist, are open, or could come back after a crash.
     bytes: AtomicU64,
     /// Numbers the un-synced operations of the whole disk.
     sequence: AtomicU64,
 }
 
-impl Usage {
+impl DiskUsage {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -39,15 +39,15 @@ impl Usage {
 
 /// An un-synced change of a file's bytes or length.
 #[derive(Clone, Debug)]
-pub(crate) struct Pending {
+pub(crate) struct UnsyncedOp {
     pub(crate) sequence: u64,
-    pub(crate) change: Change,
+    pub(crate) change: FileChange,
     /// Keys the draw that decides what a crash leaves of it.
     pub(crate) key: u128,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum FileChange {
     Write {
         offset: u64,
         data: Bytes,
@@ -62,7 +62,7 @@ pub(crate) enum Change {
 }
 
 #[derive(Debug)]
-pub(super) enum Durable {
+pub(super) enum DurableContent {
     /// The view's first bytes; what is pending are appends.
     Prefix(u64),
     /// Bytes of their own.
@@ -70,10 +70,10 @@ pub(super) enum Durable {
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct FileState {
     pub(super) view: Arc<Rope>,
-    pub(super) durable: Durable,
-    pub(super) pending: Vec<Pending>,
+    pub(super) durable: DurableContent,
+    pub(super) pending: Vec<UnsyncedOp>,
     /// The view has bytes that pass for written and are not: they go with the cache.
     pub(super) unwritten: bool,
     /// How many syncs failed and dropped what was pending.
@@ -82,7 +82,7 @@ pub(super) struct State {
 
 /// What a sync will make durable, once it ends.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SyncPoint {
+pub(crate) struct FileSyncPoint {
     /// Sequence numbers below this.
     below: u64,
     failed_syncs: u32,
@@ -90,18 +90,18 @@ pub(crate) struct SyncPoint {
 
 /// A file, whatever its name is. Directory entries and open handles share it.
 #[derive(Debug)]
-pub(crate) struct FileCell {
-    pub(super) state: Mutex<State>,
-    usage: Arc<Usage>,
+pub(crate) struct Inode {
+    pub(super) state: Mutex<FileState>,
+    usage: Arc<DiskUsage>,
 }
 
-impl FileCell {
+impl Inode {
     /// A file with `rope` as its durable bytes.
-    pub(crate) fn new(rope: Arc<Rope>, usage: Arc<Usage>) -> FileCell {
+    pub(crate) fn new(rope: Arc<Rope>, usage: Arc<DiskUsage>) -> Inode {
         usage.change(0, rope.len_bytes());
-        let durable = Durable::Prefix(rope.len_bytes());
-        let state = State { view: rope, durable, pending: Vec::new(), unwritten: false, failed_syncs: 0 };
-        FileCell { state: Mutex::new(state), usage }
+        let durable = DurableContent::Prefix(rope.len_bytes());
+        let state = FileState { view: rope, durable, pending: Vec::new(), unwritten: false, failed_syncs: 0 };
+        Inode { state: Mutex::new(state), usage }
     }
 
     pub(crate) fn view(&self) -> Arc<Rope> {
@@ -133,31 +133,31 @@ impl FileCell {
         }
         self.usage.change(offset, offset + data.len() as u64);
         Arc::make_mut(&mut state.view).push(data.clone());
-        let change = Change::Write { offset, data };
-        state.pending.push(Pending { sequence: self.usage.next_sequence(), change, key });
+        let change = FileChange::Write { offset, data };
+        state.pending.push(UnsyncedOp { sequence: self.usage.next_sequence(), change, key });
         offset
     }
 
     pub(crate) fn write_at(&self, offset: u64, data: Bytes, key: u128) {
         if !data.is_empty() {
-            self.overwrite(Change::Write { offset, data }, key);
+            self.overwrite(FileChange::Write { offset, data }, key);
         }
     }
 
     pub(crate) fn truncate(&self, len_bytes: u64, key: u128) {
-        self.overwrite(Change::Truncate { len_bytes }, key);
+        self.overwrite(FileChange::Truncate { len_bytes }, key);
     }
 
-    pub(super) fn overwrite(&self, change: Change, key: u128) {
+    pub(super) fn overwrite(&self, change: FileChange, key: u128) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         state.snapshot();
-        self.look(state, |view| change.apply(view));
-        state.pending.push(Pending { sequence: self.usage.next_sequence(), change, key });
+        self.update_view(state, |view| change.apply(view));
+        state.pending.push(UnsyncedOp { sequence: self.usage.next_sequence(), change, key });
     }
 
     /// Changes what reads see.
-    pub(super) fn look(&self, state: &mut State, change: impl FnOnce(&mut Rope)) {
+    pub(super) fn update_view(&self, state: &mut FileState, change: impl FnOnce(&mut Rope)) {
         let before = state.view.len_bytes();
         change(Arc::make_mut(&mut state.view));
         self.usage.change(before, state.view.len_bytes());
@@ -176,14 +176,14 @@ impl FileCell {
     }
 
     /// What a sync that is called now will make durable, once it ends.
-    pub(crate) fn sync_point(&self) -> SyncPoint {
+    pub(crate) fn sync_point(&self) -> FileSyncPoint {
         let state = lock(&self.state);
         let below = state.pending.last().map_or(0, |last| last.sequence + 1);
-        SyncPoint { below, failed_syncs: state.failed_syncs }
+        FileSyncPoint { below, failed_syncs: state.failed_syncs }
     }
 
     /// Ends a sync: what was pending at `point` is durable. An error if another sync failed meanwhile and dropped it.
-    pub(crate) fn sync_to(&self, point: SyncPoint) -> Result<(), DiskErrorKind> {
+    pub(crate) fn sync_to(&self, point: FileSyncPoint) -> Result<(), DiskErrorKind> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         if point.failed_syncs != state.failed_syncs {
@@ -191,12 +191,12 @@ impl FileCell {
         }
         let count = state.pending.partition_point(|op| op.sequence < point.below);
         if count == state.pending.len() && !state.unwritten {
-            state.durable = Durable::Prefix(state.view.len_bytes());
+            state.durable = DurableContent::Prefix(state.view.len_bytes());
         } else {
             for op in &state.pending[..count] {
                 match &mut state.durable {
-                    Durable::Prefix(len) => *len += op.change.len_bytes(),
-                    Durable::Snapshot(rope) => op.change.apply(rope),
+                    DurableContent::Prefix(len) => *len += op.change.len_bytes(),
+                    DurableContent::Snapshot(rope) => op.change.apply(rope),
                 }
             }
         }
@@ -209,7 +209,7 @@ impl FileCell {
     }
 
     /// The un-synced operations, oldest first.
-    pub(crate) fn pending(&self) -> Vec<Pending> {
+    pub(crate) fn pending(&self) -> Vec<UnsyncedOp> {
         lock(&self.state).pending.clone()
     }
 
@@ -218,51 +218,51 @@ impl FileCell {
         !lock(&self.state).pending.is_empty()
     }
 
-    pub(crate) fn usage(&self) -> &Arc<Usage> {
+    pub(crate) fn usage(&self) -> &Arc<DiskUsage> {
         &self.usage
     }
 }
 
-impl Drop for FileCell {
+impl Drop for Inode {
     fn drop(&mut self) {
         self.usage.change(self.len_bytes(), 0);
     }
 }
 
-impl State {
+impl FileState {
     pub(super) fn durable_rope(&self) -> Arc<Rope> {
         match &self.durable {
-            Durable::Prefix(len) if *len == self.view.len_bytes() => self.view.clone(),
-            Durable::Prefix(len) => Arc::new(self.view.prefix(*len)),
-            Durable::Snapshot(rope) => Arc::new((**rope).clone()),
+            DurableContent::Prefix(len) if *len == self.view.len_bytes() => self.view.clone(),
+            DurableContent::Prefix(len) => Arc::new(self.view.prefix(*len)),
+            DurableContent::Snapshot(rope) => Arc::new((**rope).clone()),
         }
     }
 
     /// Keeps the durable bytes apart from the view.
     pub(super) fn snapshot(&mut self) -> &mut Rope {
-        if let Durable::Prefix(len) = self.durable {
-            self.durable = Durable::Snapshot(Box::new(self.view.prefix(len)));
+        if let DurableContent::Prefix(len) = self.durable {
+            self.durable = DurableContent::Snapshot(Box::new(self.view.prefix(len)));
         }
         match &mut self.durable {
-            Durable::Snapshot(rope) => rope,
-            Durable::Prefix(_) => unreachable!("a prefix was made a snapshot just now"),
+            DurableContent::Snapshot(rope) => rope,
+            DurableContent::Prefix(_) => unreachable!("a prefix was made a snapshot just now"),
         }
     }
 }
 
-impl Change {
+impl FileChange {
     pub(crate) fn apply(&self, rope: &mut Rope) {
         match self {
-            Change::Write { offset, data } => rope.write(*offset, data.clone()),
-            Change::Truncate { len_bytes } => rope.truncate(*len_bytes),
-            Change::Extend { len_bytes } => rope.truncate(rope.len_bytes().max(*len_bytes)),
+            FileChange::Write { offset, data } => rope.write(*offset, data.clone()),
+            FileChange::Truncate { len_bytes } => rope.truncate(*len_bytes),
+            FileChange::Extend { len_bytes } => rope.truncate(rope.len_bytes().max(*len_bytes)),
         }
     }
 
     fn len_bytes(&self) -> u64 {
         match self {
-            Change::Write { data, .. } => data.len() as u64,
-            Change::Truncate { .. } | Change::Extend { .. } => 0,
+            FileChange::Write { data, .. } => data.len() as u64,
+            FileChange::Truncate { .. } | FileChange::Extend { .. } => 0,
         }
     }
 }

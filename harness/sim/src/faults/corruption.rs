@@ -23,9 +23,9 @@
 //! flash drives 30 to 80% grow a bad block in four years (Schroeder et al., FAST 2016). What crashes tear, reorder and
 //! leave behind: Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014. Scenarios accelerate the rates.
 
-use super::{Lasts, Strike, disk};
-use crate::disk::{BLOCK_BYTES, Strikes, Victim, pick_key};
-use crate::draw::Draws;
+use super::{FaultBehavior, FaultDuration, disk};
+use crate::disk::{BLOCK_BYTES, CorruptionTarget, DiskFaultEffect, target_key};
+use crate::prng::KeyedPrng;
 use crate::world::World;
 use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
@@ -104,101 +104,103 @@ pub struct GarbageTails {
     pub for_ms: Option<u64>,
 }
 
-impl Strike for LatentSector {
+impl FaultBehavior for LatentSector {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        if let Some(victim) = victim(world, &self.node, &self.path_prefix, self.pick) {
-            victim.cell.spoil(victim.block);
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        if let Some(target) = pick_target(world, &self.node, &self.path_prefix, self.pick) {
+            target.inode.mark_unreadable(target.block);
         }
-        Lasts::NoTime
+        FaultDuration::Instant
     }
 
     fn end(&self, _: &World, _: usize) {}
 }
 
-impl Strike for BitRot {
+impl FaultBehavior for BitRot {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        if let Some(victim) = victim(world, &self.node, &self.path_prefix, self.pick) {
-            let (offset, mask) = rot(pick_key(self.pick, &self.node), &victim, self.bits);
-            victim.cell.flip(offset, &mask);
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        if let Some(target) = pick_target(world, &self.node, &self.path_prefix, self.pick) {
+            let (offset, mask) = bit_flip_mask(target_key(self.pick, &self.node), &target, self.bits);
+            target.inode.flip_bits(offset, &mask);
         }
-        Lasts::NoTime
+        FaultDuration::Instant
     }
 
     fn end(&self, _: &World, _: usize) {}
 }
 
-impl Strike for MisdirectedWrite {
+impl FaultBehavior for MisdirectedWrite {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        let strikes = Strikes::WriteAstray(pick_key(self.pick, &self.node));
-        disk::wait_for(world, &self.node, (fault, &self.path_prefix, Some(1), strikes), None)
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        let effect = DiskFaultEffect::MisdirectedWrite(target_key(self.pick, &self.node));
+        disk::add_rule(world, &self.node, (fault, &self.path_prefix, Some(1), effect), None)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        disk::lift(world, &self.node, fault);
+        disk::remove_fault(world, &self.node, fault);
     }
 
-    fn is_used_up(&self, world: &World, fault: usize) -> bool {
-        disk::is_used_up(world, &self.node, fault)
+    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
+        disk::is_exhausted(world, &self.node, fault)
     }
 }
 
-impl Strike for LostWrite {
+impl FaultBehavior for LostWrite {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        let rule = (fault, self.path_prefix.as_str(), Some(self.times), Strikes::WriteLost);
-        disk::wait_for(world, &self.node, rule, None)
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        let rule = (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::LostWrite);
+        disk::add_rule(world, &self.node, rule, None)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        disk::lift(world, &self.node, fault);
+        disk::remove_fault(world, &self.node, fault);
     }
 
-    fn is_used_up(&self, world: &World, fault: usize) -> bool {
-        disk::is_used_up(world, &self.node, fault)
+    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
+        disk::is_exhausted(world, &self.node, fault)
     }
 }
 
-impl Strike for GarbageTails {
+impl FaultBehavior for GarbageTails {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        disk::hold(world, &self.node, self.for_ms, |node| node.disk().faults().leave_garbage(fault))
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        disk::set_condition(world, &self.node, self.for_ms, |node| {
+            node.disk().faults().set_garbage_tails(fault)
+        })
     }
 
     fn end(&self, world: &World, fault: usize) {
-        disk::lift(world, &self.node, fault);
+        disk::remove_fault(world, &self.node, fault);
     }
 }
 
-fn victim(world: &World, node: &str, path_prefix: &str, pick: u64) -> Option<Victim> {
-    let key = pick_key(pick, node);
-    world.find(node)?.disk().tree(|tree| tree.victim(key, path_prefix, None, 0))
+fn pick_target(world: &World, node: &str, path_prefix: &str, pick: u64) -> Option<CorruptionTarget> {
+    let key = target_key(pick, node);
+    world.find_node(node)?.disk().tree(|tree| tree.corruption_target(key, path_prefix, None, 0))
 }
 
 /// Which bits of a block rot: `bits` of them, all different, within 64 bytes (or as many as it takes). Where the mask
 /// begins, and the mask.
-fn rot(key: u128, victim: &Victim, bits: u32) -> (u64, Vec<u8>) {
+fn bit_flip_mask(key: u128, target: &CorruptionTarget, bits: u32) -> (u64, Vec<u8>) {
     const NEAR_BYTES: u64 = 64;
-    let block_bytes = (victim.durable.end - victim.durable.start).min(BLOCK_BYTES);
+    let block_bytes = (target.durable.end - target.durable.start).min(BLOCK_BYTES);
     let near_bytes = NEAR_BYTES.max(u64::from(bits).div_ceil(8)).min(block_bytes);
-    let mut rng = Draws::new(0).rng("disk.rot", key);
+    let mut rng = KeyedPrng::new(0).rng("disk.rot", key);
     let from = rng.next_u64() % (block_bytes - near_bytes + 1);
     let mut mask = vec![0_u8; usize::try_from(near_bytes).unwrap_or(0)];
     let mut missing = u64::from(bits).min(near_bytes * 8);
@@ -208,5 +210,5 @@ fn rot(key: u128, victim: &Victim, bits: u32) -> (u64, Vec<u8>) {
         missing -= u64::from(mask[byte] & bit == 0);
         mask[byte] |= bit;
     }
-    (victim.durable.start + from, mask)
+    (target.durable.start + from, mask)
 }

@@ -2,7 +2,7 @@
 //! recorded, and whatever befalls the process at it does.
 
 use super::store::DiskStore;
-use crate::env::Seat;
+use crate::env::NodeContext;
 use crate::faults::OpKind;
 use latent_ports::{DiskError, DiskErrorKind, DiskOp};
 
@@ -11,89 +11,89 @@ use latent_ports::{DiskError, DiskErrorKind, DiskOp};
 const READ_OR_WRITE_US: u64 = 150;
 
 /// One operation on its way through faults, effect and trace.
-pub(super) struct Attempt<'a> {
-    pub(super) seat: &'a Seat,
+pub(super) struct DiskOpAttempt<'a> {
+    pub(super) context: &'a NodeContext,
     pub(super) op: DiskOp,
     pub(super) path: &'a str,
     pub(super) to: &'a str,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> DiskOpAttempt<'a> {
     pub(super) fn error(&self, kind: DiskErrorKind) -> DiskError {
         DiskError { kind, op: self.op, path: self.path.to_owned() }
     }
 
     /// Runs an operation that takes no time: faults first, then its effect, the trace, and whatever befalls
     /// the process at this very operation.
-    pub(super) async fn at_once<T>(
+    pub(super) async fn run_instantly<T>(
         self,
         kind: impl Fn(&DiskStore) -> OpKind,
-        effect: impl FnOnce(&DiskStore) -> Effect<T>,
+        effect: impl FnOnce(&DiskStore) -> DiskOpEffect<T>,
     ) -> Result<T, DiskError> {
-        let store = self.seat.disk_store();
+        let store = self.context.disk_store();
         self.admit().await?;
         if store.faults().slow_times() > 1 {
             self.wait_for_slow_disk(kind(store)).await?;
         }
-        let deferred = self.seat.strike(|| kind(store), self.path, self.to);
+        let deferred = self.context.trigger_faults(|| kind(store), self.path, self.to);
         let effect = if store.faults().fails(|| kind(store), self.path, self.to) {
-            Effect::failed(DiskErrorKind::Io)
+            DiskOpEffect::failed(DiskErrorKind::Io)
         } else {
             effect(store)
         };
         self.record(&effect);
-        self.seat.settle(deferred).await;
+        self.context.inject_deferred(deferred).await;
         effect.result.map_err(|kind| self.error(kind))
     }
 
     /// Runs an operation that takes the time of a sync. Whatever befalls the process befalls it before the end.
-    pub(super) async fn with_latency<T>(
+    pub(super) async fn run_with_sync_latency<T>(
         self,
         kind: OpKind,
         key: u128,
         begin: impl FnOnce(&DiskStore) -> Result<T, DiskErrorKind>,
         end: impl FnOnce(&DiskStore, T) -> Result<(), DiskErrorKind>,
     ) -> Result<(), DiskError> {
-        let store = self.seat.disk_store();
+        let store = self.context.disk_store();
         self.admit().await?;
-        let deferred = self.seat.strike(|| kind, self.path, self.to);
-        self.seat.settle(deferred).await;
+        let deferred = self.context.trigger_faults(|| kind, self.path, self.to);
+        self.context.inject_deferred(deferred).await;
         let fails = store.faults().fails(|| kind, self.path, self.to);
         let begun = if fails { Err(DiskErrorKind::Io) } else { begin(store) };
         let result = match begun {
             Err(error) => Err(error),
             Ok(begun) => {
                 let latency_us =
-                    self.seat.world().draws().within_us("disk.sync", key, store.sync_latency_us());
+                    self.context.world().prng().draw_in_range("disk.sync", key, store.sync_latency_us());
                 let slow_times = u64::from(store.faults().slow_times());
-                self.seat.world().pass(u64::from(latency_us) * 1_000 * slow_times).await;
+                self.context.world().sleep_ns(u64::from(latency_us) * 1_000 * slow_times).await;
                 self.admit().await?;
                 end(store, begun)
             }
         };
-        self.record(&Effect { result, offset: 0, len_bytes: 0, digest: 0 });
+        self.record(&DiskOpEffect { result, offset: 0, len_bytes: 0, digest: 0 });
         result.map_err(|kind| self.error(kind))
     }
 
     /// On a slow disk the page cache helps nobody: reads and writes take the device's time. Names are still cached.
     async fn wait_for_slow_disk(&self, kind: OpKind) -> Result<(), DiskError> {
         if matches!(kind, OpKind::Read | OpKind::Append | OpKind::WriteAt | OpKind::Truncate) {
-            let slow_times = u64::from(self.seat.disk_store().faults().slow_times());
-            self.seat.world().pass(READ_OR_WRITE_US * 1_000 * slow_times).await;
+            let slow_times = u64::from(self.context.disk_store().faults().slow_times());
+            self.context.world().sleep_ns(READ_OR_WRITE_US * 1_000 * slow_times).await;
             self.admit().await?;
         }
         Ok(())
     }
 
     async fn admit(&self) -> Result<(), DiskError> {
-        self.seat.admit().await;
-        if self.seat.is_alive() { Ok(()) } else { Err(self.error(DiskErrorKind::Fenced)) }
+        self.context.admit().await;
+        if self.context.is_alive() { Ok(()) } else { Err(self.error(DiskErrorKind::Fenced)) }
     }
 
-    fn record<T>(&self, effect: &Effect<T>) {
+    fn record<T>(&self, effect: &DiskOpEffect<T>) {
         let outcome = effect.result.as_ref().map_or_else(|kind| Err(*kind), |_| Ok(()));
-        self.seat.disk_store().count_op();
-        self.seat.record(crate::Event::Disk {
+        self.context.disk_store().count_op();
+        self.context.record(crate::Event::Disk {
             op: self.op,
             path: self.path,
             to: self.to,
@@ -106,19 +106,19 @@ impl<'a> Attempt<'a> {
 }
 
 /// What an operation did.
-pub(super) struct Effect<T> {
+pub(super) struct DiskOpEffect<T> {
     pub(super) result: Result<T, DiskErrorKind>,
     pub(super) offset: u64,
     pub(super) len_bytes: u64,
     pub(super) digest: u128,
 }
 
-impl<T> Effect<T> {
-    pub(super) fn of(result: Result<T, DiskErrorKind>) -> Effect<T> {
-        Effect { result, offset: 0, len_bytes: 0, digest: 0 }
+impl<T> DiskOpEffect<T> {
+    pub(super) fn of(result: Result<T, DiskErrorKind>) -> DiskOpEffect<T> {
+        DiskOpEffect { result, offset: 0, len_bytes: 0, digest: 0 }
     }
 
-    pub(super) fn failed(error: DiskErrorKind) -> Effect<T> {
-        Effect::of(Err(error))
+    pub(super) fn failed(error: DiskErrorKind) -> DiskOpEffect<T> {
+        DiskOpEffect::of(Err(error))
     }
 }
