@@ -1,6 +1,6 @@
-//! A node's clocks: a wall clock that is wrong in a known way, and a monotonic one.
+//! Clocks of a node: a wall clock with a known error, and a monotonic clock.
 //!
-//! Wall time = true time + offset + drift x time since the world began + the steps so far. The monotonic clock
+//! Wall time = true time + offset + drift x time since the start of the world + the steps so far. The monotonic clock
 //! counts true time since boot: it neither steps nor drifts.
 
 use crate::env::NodeContext;
@@ -10,20 +10,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How wrong a node's wall clock is.
+/// Error of a node's wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockSpec {
-    /// How far ahead of true time it starts, in milliseconds.
+    /// Initial offset from true time, in milliseconds; positive: ahead.
     pub offset_ms: i64,
-    /// How much it gains, in parts per million.
+    /// Drift in parts per million; positive: gains.
     pub drift_ppm: i32,
 }
 
-/// A node's wall clock, which outlives its processes.
+/// Wall clock of a node. It outlives processes.
 #[derive(Debug)]
 pub(crate) struct WallClock {
     spec: Mutex<ClockSpec>,
-    /// Drifts that faults brought, by the fault's number: since when, in nanoseconds of the world, and how strong.
+    /// Drifts of active faults, by fault index: start in nanoseconds since the start of the world, and parts per
+    /// million.
     drifts: Mutex<BTreeMap<usize, (u64, i32)>>,
 }
 
@@ -37,12 +38,12 @@ impl WallClock {
         spec.offset_ms = spec.offset_ms.saturating_add(by_ms);
     }
 
-    /// Gains `ppm` from now on.
+    /// Adds a drift of `ppm` from now on.
     pub(crate) fn drift(&self, fault: usize, since_ns: u64, ppm: i32) {
         lock(&self.drifts).insert(fault, (since_ns, ppm));
     }
 
-    /// Gains no more, and what it gained is set right.
+    /// Ends a drift and removes the time that it gained.
     pub(crate) fn end_drift(&self, fault: usize) {
         lock(&self.drifts).remove(&fault);
     }
@@ -59,12 +60,12 @@ impl WallClock {
     }
 }
 
-/// What a clock gains in a time, in milliseconds.
+/// Returns the time that a clock gains, in milliseconds.
 fn gained_ms(elapsed_ns: u64, ppm: i32) -> i64 {
     i64::try_from(i128::from(elapsed_ns) * i128::from(ppm) / 1_000_000_000_000).unwrap_or(0)
 }
 
-/// One incarnation's view of its node's clocks.
+/// Clocks of a node, as one incarnation sees them.
 #[derive(Clone)]
 pub struct SimClock {
     context: Arc<NodeContext>,

@@ -1,7 +1,7 @@
-//! One incarnation of a node: what its process holds, and how it learns that it is dead.
+//! One incarnation of a node: the ports that its process holds, and the checks that stop it after its death.
 //!
-//! A dead process does nothing more. Its own tasks never get an answer (they are about to be dropped); a handle
-//! that leaked to another node's task, or to the world's, gets `Fenced`.
+//! A dead process takes no further step. Operations of its own tasks never complete (the tasks are about to be
+//! dropped). A handle that leaked to a task of another node or of the world returns `Fenced`.
 
 use crate::clock::SimClock;
 use crate::disk::{DiskStore, SimDisk};
@@ -17,7 +17,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
-/// One incarnation's place in the world.
+/// One incarnation of a node, as its ports see it.
 pub(crate) struct NodeContext {
     world: World,
     node: Arc<Node>,
@@ -42,7 +42,7 @@ impl NodeContext {
         self.node.id()
     }
 
-    /// The node's number, to key draws by.
+    /// Returns the node's number, as a key for draws.
     pub(crate) fn number(&self) -> u64 {
         u64::from(self.node.id().0)
     }
@@ -59,8 +59,8 @@ impl NodeContext {
         self.world.record(&Record { time_ns: self.world.now_ns(), node: self.id(), event });
     }
 
-    /// An operation is about to happen: counts it for the faults that wait for it. Returns those that befall
-    /// processes; they strike once the operation has taken effect.
+    /// Counts an operation that is about to take effect, for triggers. Returns the triggered process faults: they are
+    /// injected after the operation has taken effect.
     pub(crate) fn trigger_faults(&self, op: impl FnOnce() -> OpKind, path: &str, to: &str) -> Vec<usize> {
         if self.node.has_op_trigger() {
             self.world.trigger_on_op(&self.node, op(), path, to)
@@ -69,7 +69,7 @@ impl NodeContext {
         }
     }
 
-    /// Lets `deferred` faults strike; does not return if they end this process, nor before it is resumed.
+    /// Injects `deferred` faults. Does not return if they end this process, nor before it is resumed.
     pub(crate) async fn inject_deferred(&self, deferred: Vec<usize>) {
         if deferred.is_empty() {
             return;
@@ -80,8 +80,8 @@ impl NodeContext {
         self.admit().await;
     }
 
-    /// Whether a task of this process may go on. A task of a dead process never does; one of a paused process
-    /// goes on when it is resumed. Tasks of other nodes pass: they see for themselves that the handle is fenced.
+    /// Waits until a task of this process may run. A task of a dead process never continues; one of a paused process
+    /// continues when it is resumed. Tasks of other nodes pass: their calls return `Fenced`.
     pub(crate) async fn admit(&self) {
         if (self.node.is_paused() || !self.is_alive()) && madsim::plugin::node() == self.process.id() {
             yield_once().await;
@@ -92,7 +92,7 @@ impl NodeContext {
     }
 }
 
-/// Gives the executor a chance to park this task.
+/// Yields once, so that the executor can park this task.
 async fn yield_once() {
     let mut yielded = false;
     std::future::poll_fn(|cx| {
@@ -105,7 +105,7 @@ async fn yield_once() {
     .await;
 }
 
-/// Everything that one incarnation of a node may touch. Cheap to clone.
+/// Environment of one incarnation of a node: everything that its code may use. Cheap to clone.
 #[derive(Clone)]
 pub struct SimEnv {
     ports: Arc<SimPorts>,
@@ -125,14 +125,14 @@ impl SimEnv {
         SimEnv { ports: Arc::new(SimPorts { context, disk, net, clock }) }
     }
 
-    /// How many times the node has been killed before this incarnation.
+    /// Returns how often the node was killed before this incarnation.
     #[must_use]
     pub fn incarnation(&self) -> u32 {
         self.ports.context.incarnation
     }
 
-    /// How strong a named condition is at this node, if a fault of the plan switched it on: for the code that models
-    /// a machine of the system, such as an object store.
+    /// Returns the level of a named condition at this node, if an active fault sets it. For code that models a
+    /// machine of the system, such as an object store.
     #[must_use]
     pub fn condition(&self, name: &str) -> Option<u64> {
         self.ports.context.world.condition(self.ports.context.id(), name)

@@ -1,12 +1,12 @@
 //! The ports in a seeded, simulated world, on madsim.
 //!
-//! What is modelled: a virtual clock and one wrong wall clock per node, disks that lose what was not synced,
-//! links with latency, loss, bandwidth and cuts, processes that die, pause and restart, and a trace of all of
-//! it whose rolling hash is the run's identity. What is not: CPU time (code runs in no virtual time), memory
-//! limits, and the TCP state machine (a call is a datagram each way).
+//! Modelled: a virtual clock and one inaccurate wall clock per node; disks that lose un-synced data; links with
+//! latency, loss, bandwidth and cuts; processes that die, pause and restart; and a trace of all of it, whose rolling
+//! hash is the run's identity. Not modelled: CPU time (code takes no virtual time), memory limits, and the TCP state
+//! machine (a call is one datagram each way).
 //!
-//! madsim gives the executor, the virtual clock and the life cycle of nodes, and nothing else: its file system,
-//! network and random numbers are not used.
+//! madsim provides the executor, the virtual clock and the life cycle of nodes. Its file system, network and random
+//! numbers are not used.
 //!
 //! ```
 //! use latent_ports::{Disk, Env, File, OpenMode};

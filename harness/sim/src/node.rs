@@ -1,4 +1,4 @@
-//! Nodes: a disk and a wall clock that last, and one process at a time.
+//! Nodes: a disk and a wall clock that outlive processes, and at most one process at a time.
 
 use crate::clock::{ClockSpec, WallClock};
 use crate::disk::{CrashPolicy, DiskImage, DiskSpec, DiskStore};
@@ -16,21 +16,21 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What a node is made of.
+/// Configuration of a node.
 #[derive(Clone, Debug, Default)]
 pub struct NodeSpec {
-    /// Its name, unique in the world; faults refer to it.
+    /// Name, unique in the world. Faults refer to it.
     pub name: String,
-    /// Its disk.
+    /// Configuration of the disk.
     pub disk: DiskSpec,
-    /// Its wall clock.
+    /// Error of the wall clock.
     pub clock: ClockSpec,
-    /// What stands on the disk from the start, durably; `None`: nothing.
+    /// Durable contents of the disk at the start; `None`: empty.
     pub image: Option<DiskImage>,
 }
 
 impl NodeSpec {
-    /// A node with an empty disk and a true clock.
+    /// Returns a node with an empty disk and a true clock.
     #[must_use]
     pub fn named(name: impl Into<String>) -> NodeSpec {
         NodeSpec { name: name.into(), ..NodeSpec::default() }
@@ -44,13 +44,13 @@ pub(crate) struct Node {
     name: Arc<str>,
     disk: DiskStore,
     wall_clock: WallClock,
-    /// How many processes of this node have died.
+    /// Number of processes of this node that have died.
     incarnation: AtomicU32,
     up: AtomicBool,
     paused: AtomicBool,
     /// Whether a fault waits for an operation of this node.
     has_op_trigger: AtomicBool,
-    /// Named conditions that faults switched on, by the fault's number.
+    /// Conditions that faults set: name and level, by fault index.
     conditions: Mutex<BTreeMap<usize, (String, u64)>>,
     booted_ns: AtomicU64,
     mailbox: Mutex<Option<Mailbox>>,
@@ -152,7 +152,7 @@ impl Node {
             Arc::new(NodeContext::new(world.clone(), self.clone(), self.incarnation(), process.clone()));
         let env = SimEnv::new(context.clone());
         context.record(Event::Boot);
-        // The closure runs inside the task: it belongs to the process.
+        // The closure runs inside the task, so that it belongs to the process.
         let guard = PanicGuard::of(self);
         drop(process.spawn(async move {
             let _guard = guard;
@@ -160,12 +160,12 @@ impl Node {
         }));
     }
 
-    /// Ends the process, if there is one, and decides what its disk keeps.
+    /// Ends the process, if there is one, and resolves the disk's un-synced operations.
     pub(crate) fn kill(&self, world: &World, keeps: Option<CrashPolicy>) {
         self.kill_torn(world, keeps, None);
     }
 
-    /// As [`Node::kill`]; un-synced writes are torn between blocks of `tear_bytes`, if that is said.
+    /// As [`Node::kill`]; `tear_bytes` overrides the block size at which the disk tears un-synced writes.
     pub(crate) fn kill_torn(&self, world: &World, keeps: Option<CrashPolicy>, tear_bytes: Option<u32>) {
         if !self.up.swap(false, Ordering::Relaxed) {
             return;
@@ -200,7 +200,7 @@ impl Node {
         }
     }
 
-    /// Lets go of everything that could refer back to the world.
+    /// Drops the boot closure, which may refer back to the world.
     pub(crate) fn drop_boot_closure(&self) {
         let boot = lock(&self.boot).take();
         drop(boot);

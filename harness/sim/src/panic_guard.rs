@@ -1,21 +1,22 @@
-//! Where this process panicked first: in a task of a node, or in the task that runs the world.
+//! Records where this process panicked first: in a task of a node, or in the task that runs the world.
 //!
-//! A panic in a task of a node ends the whole run. Its report says whether the system under test broke, or the simulator
-//! and what stands around it.
+//! A panic in a task of a node ends the whole run. This distinguishes a failure of the system under test from one of
+//! the simulator or the harness.
 
 use crate::node::Node;
 use std::sync::{Arc, OnceLock};
 
-/// The first panic that unwound through a world; the node's name, if it was in a task of one.
+/// First panic that unwound through a world: the node's name, `None` outside of all nodes.
 static FIRST: OnceLock<Option<String>> = OnceLock::new();
 
-/// The node in whose task this process panicked first; `None` if it did not, or outside of all nodes.
+/// Returns the node in whose task this process panicked first; `None` if it did not panic, or panicked outside of all
+/// nodes.
 #[must_use]
 pub fn panicked_node() -> Option<String> {
     FIRST.get().cloned().flatten()
 }
 
-/// Stands in a task, and is dropped with it: while the thread unwinds, the innermost is dropped first.
+/// Guard that each task holds. During unwinding, the innermost guard is dropped first.
 pub(crate) struct PanicGuard(Option<Arc<Node>>);
 
 impl PanicGuard {
@@ -23,7 +24,7 @@ impl PanicGuard {
         PanicGuard(Some(node.clone()))
     }
 
-    /// For the task that runs the world.
+    /// Creates the guard of the task that runs the world.
     pub(crate) fn of_world() -> PanicGuard {
         PanicGuard(None)
     }
@@ -33,7 +34,7 @@ impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let name = self.0.as_ref().map(|node| node.name().to_string());
-            // Tasks that are dropped while another one's panic unwinds come later, and are not meant.
+            // Tasks that are dropped while another task's panic unwinds come later and are ignored.
             let _ = FIRST.set(name);
         }
     }

@@ -1,21 +1,20 @@
-//! Keyed draws: chance as a pure function of (seed, stream, key).
+//! Keyed random numbers: pure functions of (seed, stream, key).
 //!
-//! A draw never depends on how many draws came before it, so a plan from which one fault or one request was
-//! taken out still gives every other draw its old value. The executor's random ready order is not drawn from
-//! here: it has the scheduler's own stream.
+//! A draw does not depend on the number of earlier draws. Removing one fault or one request from a plan leaves every
+//! other draw unchanged. The executor's random ready order is not drawn here: it uses the scheduler's seed.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-/// A random number for `key` in the stream `stream`, before or outside of any world: what
-/// [`World::draw`](crate::World::draw) gives in a world of this draw seed.
+/// Returns a random number for `key` in the stream `stream`, without a world: equal to
+/// [`World::draw`](crate::World::draw) in a world with this draw seed.
 #[must_use]
 pub fn keyed_draw(draw_seed: u64, stream: &str, key: u128) -> u64 {
     KeyedPrng::new(draw_seed).draw(stream, key)
 }
 
-/// The draw seed of one world.
+/// Keyed pseudo-random number generator of one world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyedPrng {
     seed: u64,
@@ -26,7 +25,7 @@ impl KeyedPrng {
         KeyedPrng { seed }
     }
 
-    /// A generator of its own for one key, for decisions that need more than one number.
+    /// Returns a generator for one key, for decisions that need more than one number.
     pub(crate) fn rng(self, stream: &str, key: u128) -> ChaCha8Rng {
         let mut seed = [0_u8; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
@@ -39,7 +38,7 @@ impl KeyedPrng {
         self.rng(stream, key).next_u64()
     }
 
-    /// A draw from `range`, both ends included.
+    /// Draws from `range`, both ends included.
     pub(crate) fn draw_in_range(self, stream: &str, key: u128, range: (u32, u32)) -> u32 {
         if range.0 >= range.1 {
             return range.0;
@@ -58,7 +57,7 @@ pub(crate) fn scale_to_range(bits: u64, range: (u32, u32)) -> u32 {
     range.0 + u32::try_from(offset).unwrap_or(0)
 }
 
-/// One key out of several numbers.
+/// Hashes up to 8 numbers into one key.
 pub(crate) fn hash_key(parts: &[u64]) -> u128 {
     let mut bytes = [0_u8; 64];
     let used = parts.len().min(8);
@@ -80,7 +79,7 @@ mod tests {
         assert_eq!(prng.draw("latency", 1), first);
         assert_ne!(prng.draw("loss", 1), first);
         assert_ne!(KeyedPrng::new(8).draw("latency", 1), first);
-        // A change of this value would silently change every recorded case.
+        // A change of this value silently changes every recorded case.
         assert_eq!(first, 3_513_551_805_888_420_267);
     }
 

@@ -1,6 +1,6 @@
-//! Slots that are handed out, freed and handed out again, without an allocation for each.
+//! Slab: a table whose freed slots are reused, so that an insertion seldom allocates.
 
-/// Names one occupied slot. A key of a freed slot finds nothing, also after the slot was reused.
+/// Key of one occupied slot. After the slot is freed, the key finds nothing, even if the slot is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlabKey {
     index: u32,
@@ -13,7 +13,7 @@ struct SlabSlot<T> {
     value: Option<T>,
 }
 
-/// A table of `T` with stable keys.
+/// Table of `T` with stable keys.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     slots: Vec<SlabSlot<T>>,

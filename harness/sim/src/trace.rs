@@ -1,11 +1,11 @@
 //! The trace: every send, receive, disk operation, crash, fault and mark, with virtual time, node and digest.
 //!
-//! Each record is packed into 64 bytes and fed to a rolling XXH3-128: two runs with the same hash did the same
-//! things at the same virtual times. Contents go in as digests; what was read from a disk does not, since it
-//! follows from what was written and from the faults, which are in the trace.
+//! Each record is packed into 64 bytes and fed to a rolling XXH3-128. Two runs with the same hash did the same
+//! operations at the same virtual times. Contents enter as digests. Data read from a disk does not enter: it follows
+//! from the writes and the faults, which are in the trace.
 //!
-//! Observers are called at each record, synchronously and after the world's own state was updated. They have
-//! no task, no timer and no draw, so a run with observers is the same run.
+//! Observers are called at each record, synchronously and after the world updated its own state. They have no task,
+//! no timer and no draw, so a run with observers is the same run.
 
 use crate::faults::FaultAction;
 use crate::{CrashPolicy, World};
@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
-/// The identity of a run: a 128-bit hash of its whole trace. Displays as 32 hexadecimal digits.
+/// Identity of a run: 128-bit hash of its whole trace. Displayed as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceHash(pub u128);
 
@@ -26,31 +26,31 @@ impl fmt::Display for TraceHash {
     }
 }
 
-/// How a call ended, as its caller saw it.
+/// Outcome of a call, as its caller sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// An answer came.
+    /// The caller received the answer.
     Answered,
-    /// It failed.
+    /// The call failed.
     Failed(NetErrorKind),
 }
 
-/// What happened.
+/// Event of a trace record.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A process started.
     Boot,
-    /// A process died; what became of its un-synced disk operations.
+    /// A process died; the policy that resolved its un-synced disk operations.
     Kill(CrashPolicy),
-    /// A process was stopped in its tracks.
+    /// A process was paused.
     Pause,
-    /// A paused process goes on.
+    /// A paused process was resumed.
     Resume,
     /// The node sent a request.
     Send {
         /// The server.
         to: NodeId,
-        /// Head and body together.
+        /// Length of head and body.
         len_bytes: u64,
         /// XXH3-128 of head and body.
         digest: u128,
@@ -59,7 +59,7 @@ pub enum Event<'a> {
     Receive {
         /// The caller.
         from: NodeId,
-        /// Head and body together.
+        /// Length of head and body.
         len_bytes: u64,
         /// XXH3-128 of head and body.
         digest: u128,
@@ -68,7 +68,7 @@ pub enum Event<'a> {
     Answer {
         /// The caller.
         to: NodeId,
-        /// Head and body together.
+        /// Length of head and body.
         len_bytes: u64,
         /// XXH3-128 of head and body.
         digest: u128,
@@ -77,58 +77,58 @@ pub enum Event<'a> {
     CallEnded {
         /// The server.
         to: NodeId,
-        /// How it ended.
+        /// Outcome of the call.
         outcome: CallOutcome,
         /// Length of the answer, 0 if there is none.
         len_bytes: u64,
         /// XXH3-128 of the answer, 0 if there is none.
         digest: u128,
     },
-    /// A message of this node was lost on its way.
+    /// A message of this node was lost in transit.
     MessageLost {
-        /// Where it was going.
+        /// The receiver.
         to: NodeId,
         /// XXH3-128 of the message.
         digest: u128,
     },
-    /// A message of this node is on its way twice.
+    /// The network duplicated a message of this node.
     MessageDuplicated {
-        /// Where it is going.
+        /// The receiver.
         to: NodeId,
         /// XXH3-128 of the message.
         digest: u128,
     },
-    /// The node's disk did something. Recorded when the operation takes effect: a sync, when it ends.
+    /// A disk operation of the node. Recorded when it takes effect; a sync, when it ends.
     Disk {
         /// The operation.
         op: DiskOp,
-        /// The path; for a handle, the path it was opened by.
+        /// The path; for an open file, the path that opened it.
         path: &'a str,
-        /// The new path of a rename, else empty.
+        /// The new path of a rename, otherwise empty.
         to: &'a str,
-        /// Where in the file; 0 if that makes no sense.
+        /// Offset in the file; 0 for operations without one.
         offset: u64,
-        /// How many bytes were written or read.
+        /// Number of bytes written or read.
         len_bytes: u64,
-        /// XXH3-128 of the bytes written; 0 for what writes none.
+        /// XXH3-128 of the bytes written; 0 for operations that write none.
         digest: u128,
-        /// How it ended.
+        /// Outcome of the operation.
         outcome: Result<(), DiskErrorKind>,
     },
-    /// The system under test said that it reached something.
+    /// The system under test reached a mark.
     Mark {
         /// The mark's name.
         name: &'static str,
-        /// What it happened to.
+        /// The subject of the mark.
         subject: &'a str,
     },
-    /// The harness said something.
+    /// A note of the harness.
     Note(&'a str),
-    /// A fault of the plan struck (`ends` is false) or wore off.
+    /// A fault was injected (`ends` is false) or ended.
     Fault {
-        /// What it does.
+        /// The fault's action.
         action: &'a FaultAction,
-        /// Whether this is its end.
+        /// Whether the fault ended.
         ends: bool,
     },
 }
@@ -136,26 +136,26 @@ pub enum Event<'a> {
 /// One record of the trace.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Nanoseconds since the world began.
+    /// Nanoseconds since the start of the world.
     pub time_ns: u64,
-    /// Where it happened; [`crate::WORLD_NODE`] for the world itself.
+    /// The node; [`crate::WORLD_NODE`] for the world itself.
     pub node: NodeId,
-    /// What happened.
+    /// The event.
     pub event: Event<'a>,
 }
 
-/// One record as text, kept when the world was asked to keep its log.
+/// One record as text, kept if [`crate::WorldSpec::keep_log`] is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// True time, rounded down to the millisecond.
     pub time: UnixMs,
-    /// Nanoseconds since the world began.
+    /// Nanoseconds since the start of the world.
     pub time_ns: u64,
-    /// Where it happened.
+    /// The node.
     pub node: NodeId,
-    /// That node's name.
+    /// The node's name.
     pub node_name: Arc<str>,
-    /// What happened.
+    /// Description of the event.
     pub text: String,
 }
 
@@ -166,12 +166,12 @@ impl fmt::Display for LogLine {
     }
 }
 
-/// Watches a run without disturbing it.
+/// Observes a run without changing it.
 ///
-/// An observer is called at each record, after the world's own state was updated. It may read the world (disk
-/// images, marks, time) and fork; it must not act on it (kill, cut, arm, note: these panic).
+/// An observer is called at each record, after the world updated its own state. It may read the world (disk images,
+/// marks, time) and fork. It must not change it: kill, cut, arm and note panic.
 pub trait Observer: Send {
-    /// Something happened.
+    /// Called at each record.
     fn on_record(&mut self, record: &Record<'_>, world: &World);
 }
 
@@ -217,13 +217,13 @@ impl Trace {
             return head;
         }
         let body = self.digests.digest(&message.body);
-        // Rotated, so that head and body cannot change places or cancel out.
+        // Rotated, so that swapped or equal head and body yield different digests.
         head.rotate_left(17) ^ body
     }
 }
 
-/// Digests of the payloads seen last. Eight disks that append one body, and the messages that bring it, share
-/// its bytes: they are hashed once. The memo holds the bytes, so an address cannot come to mean other bytes.
+/// Digests of recent payloads. Eight disks that append one body, and the messages that carry it, share its bytes:
+/// they are hashed once. The cache holds the bytes, so their address cannot be reused for other bytes.
 #[derive(Default)]
 struct DigestCache {
     entries: Vec<(Bytes, u128)>,
@@ -232,9 +232,9 @@ struct DigestCache {
 
 impl DigestCache {
     const ENTRIES: usize = 8;
-    /// Below this, hashing is cheaper than looking.
+    /// Below this length, hashing is cheaper than the lookup.
     const WORTH_BYTES: usize = 512;
-    /// Above this, holding the bytes costs more than hashing them again.
+    /// Above this length, holding the bytes costs more than hashing them again.
     const MOST_BYTES: usize = 1 << 20;
 
     fn digest(&mut self, bytes: &Bytes) -> u128 {
@@ -257,7 +257,7 @@ impl DigestCache {
     }
 }
 
-/// time 8, node 2, kind 1, detail 1, outcome 1, spare 3, digest 16, a 8, b 8, c 8, spare 8.
+/// Packs a record. Bytes: time 8, node 2, kind 1, detail 1, outcome 1, spare 3, digest 16, a 8, b 8, c 8, spare 8.
 fn pack(record: &Record<'_>) -> [u8; 64] {
     let mut out = [0_u8; 64];
     out[..8].copy_from_slice(&record.time_ns.to_le_bytes());
@@ -337,7 +337,7 @@ impl PackedEvent {
 }
 
 impl Event<'_> {
-    /// The event in words, with nodes called as `name_of` says.
+    /// Describes the event in words; `name_of` names the nodes.
     #[must_use]
     pub fn describe<N: fmt::Display>(&self, name_of: impl Fn(NodeId) -> N) -> String {
         let of = |node: &NodeId| name_of(*node);
@@ -394,7 +394,8 @@ impl fmt::Display for Event<'_> {
     }
 }
 
-/// A fault as a plan and a case write it, without what it leaves open: to be found there, and copied from here.
+/// Returns a fault action as plans and cases write it, without null fields, so that it can be searched there and
+/// copied from here.
 fn action_json(action: &FaultAction) -> String {
     let mut value =
         serde_json::to_value(action).expect("names and numbers only, nothing that JSON cannot say");

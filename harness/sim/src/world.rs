@@ -1,4 +1,4 @@
-//! The world: true time, nodes, links, faults, trace. A cheap handle to shared state.
+//! The simulated world: true time, nodes, links, faults and the trace. [`World`] is a cheap handle to shared state.
 
 use crate::disk::{ChunkDedup, CrashPolicy, DiskImage, DiskStats};
 use crate::env::SimEnv;
@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The node number of the world itself in the trace: faults, notes, cuts. Nodes are numbered from 1.
+/// Node number of the world itself in the trace: faults, notes and cuts. Nodes are numbered from 1.
 pub const WORLD_NODE: NodeId = NodeId(0);
 
-/// A handle to the world, for whoever runs it. Nodes see only their [`SimEnv`].
+/// Handle to the world for the code that drives a run. Nodes see only their [`SimEnv`].
 #[derive(Clone)]
 pub struct World {
     pub(crate) inner: Arc<WorldState>,
@@ -35,7 +35,7 @@ pub(crate) struct WorldState {
     shared: Mutex<ChunkDedup>,
     observers: Mutex<Vec<Box<dyn Observer>>>,
     observed: AtomicBool,
-    /// Whether observers are being called: they must not act.
+    /// Whether observers are being called. They must not change the world.
     observing: AtomicBool,
     nodes: Mutex<Vec<Arc<Node>>>,
     pub(crate) links: Mutex<LinkTable>,
@@ -51,7 +51,7 @@ impl AsRef<Timers> for World {
 }
 
 impl World {
-    /// Must be called inside the runtime.
+    /// Creates a world. Must be called inside the madsim runtime.
     pub(crate) fn new(spec: &WorldSpec) -> World {
         World {
             inner: Arc::new(WorldState {
@@ -74,8 +74,8 @@ impl World {
 
     // ---- nodes
 
-    /// Adds a node and boots it; `boot` runs now and at each restart. A boot future that ends leaves the tasks
-    /// that it spawned running.
+    /// Adds a node and boots it. `boot` runs now and at each restart. When a boot future ends, the tasks that it
+    /// spawned keep running.
     ///
     /// # Panics
     /// If the name is taken, or with more than 65,535 nodes.
@@ -101,14 +101,14 @@ impl World {
         node.id()
     }
 
-    /// Kills a node's process: un-synced disk operations are resolved by the disk's own policy. No effect on a
-    /// node that is down.
+    /// Kills a node's process. The disk's own policy resolves un-synced disk operations. No effect on a node that is
+    /// down.
     pub fn kill(&self, node: NodeId) {
         self.assert_not_observing("kill");
         self.node(node).kill(self, None);
     }
 
-    /// Kills a node's process and says what its disk keeps.
+    /// Kills a node's process; `policy` resolves un-synced disk operations.
     pub fn kill_with_policy(&self, node: NodeId, keeps: CrashPolicy) {
         self.assert_not_observing("kill");
         self.node(node).kill(self, Some(keeps));
@@ -120,7 +120,7 @@ impl World {
         self.node(node).start(self);
     }
 
-    /// Replaces a node's disk: an empty image is a new disk in the old machine.
+    /// Replaces a node's disk. An empty image is a new disk in the old machine.
     ///
     /// # Panics
     /// If the node is up.
@@ -131,13 +131,13 @@ impl World {
         node.disk().replace(image);
     }
 
-    /// Stops a node's tasks in their tracks; messages to it wait.
+    /// Stops a node's tasks. Messages to it wait.
     pub fn pause(&self, node: NodeId) {
         self.assert_not_observing("pause");
         self.node(node).pause(self);
     }
 
-    /// Lets a paused node go on.
+    /// Resumes a paused node.
     pub fn resume(&self, node: NodeId) {
         self.assert_not_observing("resume");
         self.node(node).resume(self);
@@ -149,19 +149,19 @@ impl World {
         self.node(node).is_up()
     }
 
-    /// The node of that name.
+    /// Returns the node with this name.
     #[must_use]
     pub fn node_named(&self, name: &str) -> Option<NodeId> {
         self.find_node(name).map(|node| node.id())
     }
 
-    /// A node's name; `world` for [`WORLD_NODE`].
+    /// Returns a node's name; `world` for [`WORLD_NODE`].
     #[must_use]
     pub fn node_name(&self, node: NodeId) -> Arc<str> {
         if node == WORLD_NODE { "world".into() } else { self.node(node).name().clone() }
     }
 
-    /// Every node, in the order in which they were added.
+    /// Returns every node, in the order of [`World::add_node`].
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeId> {
         lock(&self.inner.nodes).iter().map(|node| node.id()).collect()
@@ -182,30 +182,30 @@ impl World {
 
     // ---- time
 
-    /// True time.
+    /// Returns true time.
     #[must_use]
     pub fn now(&self) -> UnixMs {
         self.inner.start + Duration::from_nanos(self.now_ns())
     }
 
-    /// True time since the world began, in nanoseconds.
+    /// Returns true time since the start of the world, in nanoseconds.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
         self.inner.timers.now_ns()
     }
 
-    /// True time at which the world began.
+    /// Returns the true time at which the world starts.
     #[must_use]
     pub fn start(&self) -> UnixMs {
         self.inner.start
     }
 
-    /// Lets true time pass.
+    /// Waits for a duration of true time.
     pub async fn sleep(&self, duration: Duration) {
         self.sleep_ns(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
     }
 
-    /// Waits for an instant of true time; returns at once if it has passed.
+    /// Waits for an instant of true time. Returns at once if it has passed.
     pub async fn sleep_until(&self, time: UnixMs) {
         Sleep::until(self.clone(), self.elapsed_ns_at(time)).await;
     }
@@ -224,31 +224,33 @@ impl World {
 
     // ---- disks
 
-    /// What reads of a node's disk see now. Costs O(files), not O(bytes).
+    /// Returns the disk's contents as reads see them now. Costs O(files), not O(bytes).
     #[must_use]
     pub fn disk_image(&self, node: NodeId) -> DiskImage {
         self.node(node).disk().image()
     }
 
-    /// The files below some directories only, as reads see them now: for observers that look often at little.
+    /// Returns the files under some directories, as reads see them now. For observers that often read a few
+    /// directories.
     #[must_use]
     pub fn disk_image_under<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
         self.node(node).disk().image_under(dirs)
     }
 
-    /// What a power loss right now would leave for sure: nothing un-synced.
+    /// Returns the contents that survive any power loss now: nothing un-synced.
     #[must_use]
     pub fn durable_image(&self, node: NodeId) -> DiskImage {
         self.node(node).disk().durable_image()
     }
 
-    /// As [`World::durable_image`], the files below some directories only: for observers that look often at little.
+    /// Returns [`World::durable_image`] limited to the files under some directories. For observers that often read a
+    /// few directories.
     #[must_use]
     pub fn durable_image_under<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
         self.node(node).disk().durable_image_under(dirs)
     }
 
-    /// Counts of a node's disk.
+    /// Returns counters of a node's disk.
     #[must_use]
     pub fn disk_stats(&self, node: NodeId) -> DiskStats {
         self.node(node).disk().stats()
@@ -263,31 +265,31 @@ impl World {
         self.inner.observed.store(true, Ordering::Relaxed);
     }
 
-    /// How often each mark was reached.
+    /// Returns how often each mark was reached.
     #[must_use]
     pub fn marks(&self) -> BTreeMap<&'static str, u64> {
         self.trace(|trace| trace.marks.clone())
     }
 
-    /// The hash of the trace so far.
+    /// Returns the hash of the trace so far.
     #[must_use]
     pub fn trace_hash(&self) -> TraceHash {
         self.trace(|trace| trace.hash())
     }
 
-    /// How many records the trace has so far.
+    /// Returns the number of trace records so far.
     #[must_use]
     pub fn record_count(&self) -> u64 {
         self.trace(|trace| trace.records)
     }
 
-    /// Puts a line into the trace: something that the harness did, such as a deploy.
+    /// Records a line in the trace: an action of the harness, such as a deploy.
     pub fn note(&self, what: &str) {
         self.assert_not_observing("note");
         self.record_at(WORLD_NODE, Event::Note(what));
     }
 
-    /// A random number for `key` in the stream `stream`: a pure function of (draw seed, stream, key).
+    /// Returns a random number for `key` in the stream `stream`: a pure function of (draw seed, stream, key).
     #[must_use]
     pub fn draw(&self, stream: &'static str, key: u128) -> u64 {
         self.inner.prng.draw(stream, key)
@@ -305,7 +307,7 @@ impl World {
         self.trace(|trace| trace.digest(bytes))
     }
 
-    /// The same bytes, in a buffer that an earlier write brought where there is one.
+    /// Returns the same bytes, in the buffer of an earlier equal write if there is one.
     pub(crate) fn share(&self, data: Bytes, digest: u128) -> Bytes {
         lock(&self.inner.shared).share(data, digest)
     }
@@ -318,7 +320,7 @@ impl World {
         self.record(&Record { time_ns: self.now_ns(), node, event });
     }
 
-    /// Called with no lock held: observers look at everything.
+    /// Appends a record and calls the observers. The caller must hold no lock: observers may read all state.
     pub(crate) fn record(&self, record: &Record<'_>) {
         let keep_log = self.trace(|trace| {
             trace.push(record);
@@ -367,12 +369,13 @@ impl World {
 
     // ---- housekeeping
 
-    /// madsim remembers every task that a node ever spawned until it is asked to count them.
+    /// Counts a spawned task. madsim keeps an entry for every task that a node ever spawned until its task count is
+    /// read.
     pub(crate) fn count_spawn(&self) {
         self.inner.spawned.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Works off what is due, for ever.
+    /// Handles due timer events, indefinitely.
     pub(crate) async fn pump(self) {
         const FORGET_EVERY: u32 = 4_096;
         let world = self.clone();
@@ -405,8 +408,8 @@ impl World {
         }
     }
 
-    /// Kills every process and lets go of what refers back to the world, so that nothing leaks into a next
-    /// run. Nothing of this shows in the trace: it was read before.
+    /// Kills every process and drops everything that refers back to the world, so that nothing leaks into the next
+    /// run. The trace does not show this: its hash is read before.
     pub(crate) fn shut_down(&self) {
         self.inner.observed.store(false, Ordering::Relaxed);
         let observers = std::mem::take(&mut *lock(&self.inner.observers));
@@ -418,7 +421,7 @@ impl World {
         }
     }
 
-    /// The log, if it was kept.
+    /// Returns the log, empty if it was not kept.
     pub(crate) fn take_log(&self) -> Vec<LogLine> {
         self.trace(|trace| trace.log.take()).unwrap_or_default()
     }

@@ -1,15 +1,15 @@
-//! Blocks of a file that cannot be read: latent sector errors.
+//! Unreadable blocks of a file: latent sector errors.
 //!
-//! They go with the file's bytes: a write that covers such a block makes it good (the drive maps in a spare one),
-//! a truncation drops it. A block is 4 KiB, aligned in the file; the last one may reach past the end.
+//! They belong to the file's bytes: a write that covers such a block repairs it (the drive maps in a spare one), a
+//! truncation drops it. A block is 4 KiB, aligned in the file; the last one may extend past the end.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// What a drive reads and writes at a time, in bytes.
+/// Unit of reads and writes of a drive, in bytes.
 pub(crate) const BLOCK_BYTES: u64 = 4_096;
 
-/// Numbers of the unreadable blocks; of most files, none.
+/// Numbers of the unreadable blocks; empty for most files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BadBlocks(BTreeSet<u64>);
 
@@ -18,41 +18,41 @@ impl BadBlocks {
         self.0.insert(block);
     }
 
-    /// The file was cut to `len_bytes`.
+    /// Drops the blocks past the end of a file that was truncated to `len_bytes`.
     pub(crate) fn cut(&mut self, len_bytes: u64) {
         self.0.retain(|block| block * BLOCK_BYTES < len_bytes);
     }
 
-    /// `from..to` was written into a file of `len_bytes`: what it covers is good again.
+    /// Repairs the blocks that a write of `from..to` into a file of `len_bytes` covers.
     pub(crate) fn written(&mut self, from: u64, to: u64, len_bytes: u64) {
         self.0.retain(|block| !covers(from, to, *block, len_bytes));
     }
 
     fn touched(&self, from: u64, to: u64) -> impl Iterator<Item = u64> {
-        // An empty range, where it would otherwise be one block.
+        // An empty range would otherwise touch one block.
         let end = if from < to { to.div_ceil(BLOCK_BYTES) } else { 0 };
         self.0.range((from / BLOCK_BYTES).min(end)..end).copied()
     }
 
-    /// Whether a read of `from..to` meets one.
+    /// Whether a read of `from..to` touches an unreadable block.
     pub(crate) fn hit(&self, from: u64, to: u64) -> bool {
         self.touched(from, to).next().is_some()
     }
 
-    /// Whether a write of `from..to` into a file of `len_bytes` meets one that it does not cover, and so would
-    /// have to read first.
+    /// Whether a write of `from..to` into a file of `len_bytes` touches an unreadable block without covering it, and
+    /// so would have to read it first.
     pub(crate) fn hit_in_part(&self, from: u64, to: u64, len_bytes: u64) -> bool {
         self.touched(from, to).any(|block| !covers(from, to, block, len_bytes))
     }
 
-    /// Byte ranges of a file of `len_bytes`, in order.
+    /// Returns the unreadable byte ranges of a file of `len_bytes`, in order.
     pub(crate) fn ranges(&self, len_bytes: u64) -> Vec<Range<u64>> {
         let range = |block: &u64| block * BLOCK_BYTES..((block + 1) * BLOCK_BYTES).min(len_bytes);
         self.0.iter().map(range).collect()
     }
 }
 
-/// Whether `from..to` is all that a file of `len_bytes` has in the block.
+/// Whether `from..to` covers all bytes that a file of `len_bytes` has in the block.
 fn covers(from: u64, to: u64, block: u64, len_bytes: u64) -> bool {
     let start = block * BLOCK_BYTES;
     from <= start && to >= (start + BLOCK_BYTES).min(len_bytes)

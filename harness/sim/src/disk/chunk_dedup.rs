@@ -1,22 +1,22 @@
-//! Equal bytes written at about the same time are kept once.
+//! Deduplicates equal bytes that are written at about the same time.
 //!
-//! Replicas that work by themselves (eight disks that merge the same files) write equal bytes from buffers of their
-//! own. The chunks written last are remembered by digest; a write of the same bytes takes the earlier buffer. Not a
-//! part of what is simulated: bytes are compared, so nothing that can be read ever depends on it.
+//! Independent replicas (eight disks that merge the same files) write equal bytes from separate buffers. Recent
+//! chunks are cached by digest; a write of the same bytes uses the earlier buffer. This is not part of the
+//! simulation: bytes are compared, so no read ever depends on it.
 
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Chunks remembered.
+/// Maximum number of cached chunks.
 const MOST_CHUNKS: usize = 512;
-/// Their lengths together: what removed files may at most keep alive.
+/// Maximum of their total length: the memory that removed files can keep alive.
 const MOST_BYTES: usize = 16 << 20;
-/// Below this, remembering costs about as much as it saves.
+/// Below this length, caching costs about as much as it saves.
 const WORTH_BYTES: usize = 1 << 10;
-/// Above this, one chunk would push out too many others.
+/// Above this length, one chunk would evict too many others.
 const LARGEST_BYTES: usize = 4 << 20;
 
-/// The chunks written last, over all disks of a world.
+/// Recently written chunks of all disks of a world.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkDedup {
     by_digest: BTreeMap<u128, Bytes>,
@@ -25,14 +25,14 @@ pub(crate) struct ChunkDedup {
 }
 
 impl ChunkDedup {
-    /// The same bytes, in the buffer of an earlier write where one is remembered. `digest` is that of `data`.
+    /// Returns the same bytes, in the buffer of an earlier write if one is cached. `digest` is the digest of `data`.
     pub(crate) fn share(&mut self, data: Bytes, digest: u128) -> Bytes {
         if data.len() < WORTH_BYTES || data.len() > LARGEST_BYTES {
             return data;
         }
         match self.by_digest.get(&digest) {
             Some(known) if known.as_ptr() == data.as_ptr() || *known == data => return known.clone(),
-            // Two contents with one digest: the first stays, nothing is shared.
+            // Digest collision: the first chunk stays cached, nothing is shared.
             Some(_) => return data,
             None => {}
         }

@@ -1,7 +1,7 @@
-//! What faults do to one file: writes that nobody will ever write, syncs that fail for good, damage below the cache.
+//! Faults of one file: writes that never become durable, syncs that fail permanently, corruption below the cache.
 //!
-//! Damage strikes the device, so it changes what is durable; of what reads see it changes what no un-synced write
-//! covers. Where the view holds bytes that only pass for written, those may be hit as well.
+//! Corruption affects the device, so it changes the durable bytes. In the view, it changes the bytes that no
+//! un-synced write covers. Bytes of the view that are marked clean but never written may be corrupted as well.
 
 use super::inode::{DurableContent, FileChange, FileState, Inode, UnsyncedOp};
 use super::rope::Rope;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 impl Inode {
-    /// A write that reads see and that no sync will ever make durable.
+    /// Writes bytes that reads see and that no sync makes durable.
     pub(crate) fn write_lost(&self, offset: u64, data: Bytes) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
@@ -23,15 +23,15 @@ impl Inode {
         });
     }
 
-    /// A write whose bytes go elsewhere: the file grows where it must, and that is all.
+    /// Writes bytes that go to another location: the file grows if necessary, without them.
     pub(crate) fn write_misdirected(&self, end: u64, key: u128) {
         self.overwrite(FileChange::Extend { len_bytes: end }, key);
         self.corrupt_durable(Rope::mark_corrupted);
     }
 
-    /// A sync failed: the pages that were pending are marked clean and never written. Where reads go on showing them,
-    /// the file system goes on as well: truncations are the journal's and still come. So nothing that the view shows
-    /// as cut off can come back below what is written later.
+    /// Fails a sync: the pending pages are marked clean and never written. If reads keep returning them, the file
+    /// system continues too: truncations are in the journal and still take effect. So bytes that the view shows as
+    /// truncated cannot reappear below later writes.
     pub(crate) fn fail_sync(&self, shows: ReadsAfterFailedSync) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
@@ -46,7 +46,7 @@ impl Inode {
         }
     }
 
-    /// The cache forgets what passes for written: reads see what is durable, under what is still to be written.
+    /// Drops clean pages that were never written: reads then see the durable bytes and the pending operations.
     pub(crate) fn forget_unwritten(&self) {
         let mut guard = lock(&self.state);
         if guard.unwritten {
@@ -63,13 +63,13 @@ impl Inode {
         }
     }
 
-    /// What there will be if all that is pending is written: the view, without what only passes for written.
+    /// Returns the contents after all pending operations are synced: the view without pages that were never written.
     pub(crate) fn synced_view(&self) -> Arc<Rope> {
         let state = lock(&self.state);
         if state.unwritten { state.synced_view() } else { state.view.clone() }
     }
 
-    /// How many of its first bytes are durable.
+    /// Returns the durable length.
     pub(crate) fn durable_len_bytes(&self) -> u64 {
         match &lock(&self.state).durable {
             DurableContent::Prefix(len) => *len,
@@ -77,7 +77,7 @@ impl Inode {
         }
     }
 
-    /// The block can no longer be read.
+    /// Makes a block unreadable.
     pub(crate) fn mark_unreadable(&self, block: u64) {
         self.corrupt_durable(|rope| {
             rope.mark_unreadable(block);
@@ -85,7 +85,7 @@ impl Inode {
         });
     }
 
-    /// The bits that are set in `mask`, from `offset` on, change.
+    /// Flips the bits that are set in `mask`, which begins at `offset`.
     pub(crate) fn flip_bits(&self, offset: u64, mask: &[u8]) {
         self.corrupt_durable(|rope| {
             let there = within(rope, offset, mask.len());
@@ -94,7 +94,7 @@ impl Inode {
         });
     }
 
-    /// Bytes that belong elsewhere come to stand at `offset`; the file does not grow by them.
+    /// Overwrites bytes at `offset` with those of a misdirected write. The file does not grow.
     pub(crate) fn overwrite_in_place(&self, offset: u64, data: &Bytes) {
         self.corrupt_durable(|rope| {
             let there = within(rope, offset, data.len());
@@ -103,7 +103,7 @@ impl Inode {
         });
     }
 
-    /// Changes what the device holds. `change` must leave the length alone.
+    /// Changes the bytes on the device. `change` must not change the length.
     fn corrupt_durable(&self, change: impl Fn(&mut Rope)) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
@@ -131,7 +131,7 @@ impl FileState {
     }
 }
 
-/// How many of `len` bytes from `offset` lie within the rope.
+/// Returns how many of `len` bytes from `offset` lie within the rope.
 fn within(rope: &Rope, offset: u64, len: usize) -> usize {
     let there = rope.len_bytes().saturating_sub(offset).min(len as u64);
     usize::try_from(there).unwrap_or(len)

@@ -1,8 +1,8 @@
-//! Which block of a disk a fault damages.
+//! Selects the block of a disk that a fault corrupts.
 //!
-//! Every durable block of every durably named file is a candidate, so files weigh as much as they are long. Each
-//! gets a number that depends on the fault's own key, the file's name and the block's place in it; the lowest is
-//! hit. So a file more or less on the disk changes nothing, unless it is the one that is hit.
+//! Every durable block of every durably named file is a candidate, so a file's weight is its length. Each candidate
+//! gets a number that depends on the fault's own key, the file's name and the block's position in it; the lowest is
+//! selected. So adding or removing a file changes nothing, unless it contains the selected block.
 
 use super::bad_blocks::BLOCK_BYTES;
 use super::dir_tree::{DirEntry, DirTree};
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A durable block.
+/// A durable block, selected for corruption.
 pub(crate) struct CorruptionTarget {
     pub(crate) inode: Arc<Inode>,
     pub(crate) block: u64,
@@ -21,14 +21,14 @@ pub(crate) struct CorruptionTarget {
     pub(crate) durable: Range<u64>,
 }
 
-/// A fault's key: what picks its victims.
+/// Returns a fault's key for selecting blocks.
 pub(crate) fn target_key(pick: u64, node: &str) -> u128 {
     hash_key(&[pick, xxh3_64(node.as_bytes())])
 }
 
 impl DirTree {
-    /// The block that `key` picks below a path prefix, if there is any; never one from which `len_bytes` would reach
-    /// into `spared` of that file.
+    /// Returns the block that `key` selects under a path prefix, if any; never a block from which `len_bytes` would
+    /// reach into the spared range of that file.
     pub(crate) fn corruption_target(
         &self,
         key: u128,

@@ -1,18 +1,18 @@
-//! What a crash leaves of the operations that were not synced.
+//! Crash model: the fate of un-synced operations.
 //!
-//! One draw per crash picks how it went: nothing kept, everything kept, all up to an instant, or each operation
-//! on its own. On its own, an operation is kept, lost, torn (a prefix of it, cut where the file offset is a
-//! multiple of the tear size) or scattered (each tear-sized block on its own).
+//! One draw per crash selects the mode: nothing kept, everything kept, everything up to an instant, or each operation
+//! on its own. On its own, an operation is kept, lost, torn (a prefix of it, cut where the file offset is a multiple
+//! of the tear size) or scattered (each tear-sized block on its own).
 //!
-//! A file is as long as its last kept byte demands. A lost write below a kept one leaves zeros there (or what
-//! was there before). Names follow the rules of the journal (tree.rs); bytes and names survive independently.
-//! Every decision is keyed by what the operation did, not by its place in a sequence.
+//! A file is as long as its last kept byte requires. A lost write below a kept one leaves zeros there (or the older
+//! bytes). Names follow the rules of the journal (dir_tree.rs); bytes and names survive independently. Every decision
+//! is keyed by the operation's content, not by its position in a sequence.
 //!
-//! While a fault asks for it, there is garbage instead of zeros where a lost write was to extend the file; and a
-//! lost write may extend it all the same, by garbage: its length was in the journal, its bytes were not on the disk.
-//! A gap that the program itself left stays zeros.
+//! While a fault requests it, garbage replaces zeros where a lost write would have extended the file; and a lost
+//! write may extend it by garbage: its length was in the journal, its bytes were not on the disk. A gap that the
+//! program itself left stays zeros.
 //!
-//! Not modelled here: bytes that were synced and are lost all the same (that is a fault of its own).
+//! Not modelled here: the loss of synced bytes (that is a separate fault).
 
 use super::CrashPolicy;
 use super::dir_tree::{DirEntry, DirTree, JournalEntry};
@@ -26,10 +26,10 @@ use rand_chacha::rand_core::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// How one crash treats what was not synced.
+/// Decisions of one crash.
 pub(crate) struct CrashModel {
     prng: KeyedPrng,
-    /// Names the crash: node and incarnation.
+    /// Key of the crash: node and incarnation.
     key: u64,
     tear_bytes: u32,
     /// Whether lost writes leave garbage.
@@ -37,8 +37,8 @@ pub(crate) struct CrashModel {
     mode: CrashMode,
 }
 
-/// A file on its way through a crash. With garbage, the rope may be longer than the file will be: what lies beyond
-/// comes to light if a later write that is kept extends the file over it.
+/// A file during a crash. With garbage, the rope may be longer than the file: the bytes beyond `len_bytes` become
+/// visible if a later write that is kept extends the file over them.
 struct CrashedFile {
     rope: Arc<Rope>,
     len_bytes: u64,
@@ -48,7 +48,7 @@ struct CrashedFile {
 enum CrashMode {
     Nothing,
     Everything,
-    /// Everything whose sequence number is lower.
+    /// Every operation with a lower sequence number.
     Until(u64),
     Each,
 }
@@ -79,7 +79,7 @@ impl CrashModel {
         self.prng.rng(stream, key ^ u128::from(self.key))
     }
 
-    /// Which changes of names survive; closed under what they require.
+    /// Returns the changes of names that survive; closed under their requirements.
     fn names(&self, tree: &DirTree) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
         let mut lost_names = BTreeSet::new();
@@ -106,7 +106,7 @@ impl CrashModel {
         }
     }
 
-    /// What is left of a file.
+    /// Returns the bytes of a file that survive.
     fn file(&self, inode: &Inode) -> Arc<Rope> {
         match self.mode {
             CrashMode::Nothing => return inode.durable(),
@@ -158,7 +158,7 @@ impl CrashModel {
         }
     }
 
-    /// Some bytes of a write were lost: nothing, or garbage where they were to extend the file.
+    /// Loses some bytes of a write: leaves nothing, or garbage where they would have extended the file.
     fn lose(&self, op: &UnsyncedOp, (offset, len): (u64, usize), left: &mut CrashedFile) {
         let from = offset.max(left.len_bytes);
         let end = offset + len as u64;
@@ -199,7 +199,7 @@ impl CrashedFile {
     fn keep(&mut self, change: &FileChange) {
         let rope = Arc::make_mut(&mut self.rope);
         if !matches!(change, FileChange::Write { .. }) {
-            // Lengths that the program asked for are zeros.
+            // Lengths that the program requested are filled with zeros.
             rope.truncate(self.len_bytes);
         }
         change.apply(rope);
@@ -210,7 +210,7 @@ impl CrashedFile {
     }
 }
 
-/// An instant between two un-synced operations of the disk, drawn evenly.
+/// Returns an instant between two un-synced operations of the disk, drawn uniformly.
 fn instant(tree: &DirTree, rng: &mut ChaCha8Rng) -> u64 {
     let mut sequences: Vec<u64> = tree.journal.iter().map(|op| op.sequence).collect();
     tree.walk(&BTreeMap::new(), &mut |_, named| {
@@ -227,7 +227,7 @@ fn instant(tree: &DirTree, rng: &mut ChaCha8Rng) -> u64 {
 }
 
 impl DirTree {
-    /// The tree as a crash leaves it; everything in it is durable.
+    /// Returns the tree after a crash; everything in it is durable.
     pub(crate) fn crashed(self, crash: &CrashModel) -> DirTree {
         let names = self.names_after(&crash.names(&self));
         let mut entries = BTreeMap::new();
@@ -235,7 +235,8 @@ impl DirTree {
         self.walk(&names, &mut |path, named| {
             let entry = match named {
                 DirEntry::Dir(_) => ImageEntry::Directory,
-                // A file under two names must look the same under both. Looked up, never iterated.
+                // A file with two names must have the same contents under both. The map is only looked up, never
+                // iterated.
                 DirEntry::File(inode) => ImageEntry::File(
                     seen.entry(Arc::as_ptr(inode)).or_insert_with(|| crash.file(inode)).clone(),
                 ),
@@ -245,12 +246,12 @@ impl DirTree {
         DirTree::from_image(&DiskImage::from_entries(entries))
     }
 
-    /// What reads see.
+    /// Returns the contents that reads see.
     pub(crate) fn image(&self) -> DiskImage {
         self.image_of(&BTreeMap::new(), |inode| inode.view())
     }
 
-    /// What reads see below these directories; those that do not exist have nothing below them.
+    /// Returns the contents under these directories that reads see. Directories that do not exist are empty.
     pub(crate) fn image_under<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
         let mut entries = BTreeMap::new();
         for path in dirs {
@@ -264,12 +265,12 @@ impl DirTree {
         DiskImage::from_entries(entries)
     }
 
-    /// What is there for sure after a power loss now.
+    /// Returns the contents that survive any power loss now.
     pub(crate) fn durable_image(&self) -> DiskImage {
         self.image_of(&self.names_after(&BTreeSet::new()), |inode| inode.durable())
     }
 
-    /// As [`DirTree::durable_image`], below these directories only; those that would be gone have nothing below them.
+    /// As [`DirTree::durable_image`], under these directories only. Directories that would not survive are empty.
     pub(crate) fn durable_image_under<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
         let names = self.names_after(&BTreeSet::new());
         let mut entries = BTreeMap::new();
@@ -289,7 +290,7 @@ impl DirTree {
         names: &super::dir_tree::NameOverrides,
         bytes: impl Fn(&Inode) -> Arc<Rope>,
     ) -> DiskImage {
-        // Gathered first: a map that is built of a list is cheaper than one that grows entry by entry.
+        // Collected first: building a map from a list is cheaper than inserting entry by entry.
         let mut entries: Vec<(Arc<str>, ImageEntry)> = Vec::new();
         self.walk(names, &mut |path, named| {
             let entry = match named {
@@ -302,7 +303,7 @@ impl DirTree {
     }
 }
 
-/// Names a crash: which node, and how many times it has booted.
+/// Returns the key of a crash: node, and number of earlier deaths.
 pub(crate) fn crash_draw_key(node: u16, incarnation: u32) -> u64 {
     u64::try_from(hash_key(&[u64::from(node), u64::from(incarnation)]) >> 64).unwrap_or(0)
 }

@@ -1,13 +1,13 @@
-//! Names: directories, and the journal of changes to them that are not yet durable.
+//! Directories, and the journal of un-synced changes to them.
 //!
-//! An entry of a directory is durable once that directory was synced after the change, whatever became of the
-//! file's bytes. Until then each change stands in the journal with what stood there before it. Rules:
+//! An entry of a directory is durable once that directory was synced after the change, independently of the file's
+//! bytes. Until then each change is in the journal, with the previous value of the name. Rules:
 //!
 //! - Within one directory a rename is atomic: both names change, or neither.
-//! - A file renamed from one directory to another is a new entry there, then a removed entry here. A sync of
-//!   either directory makes its own half durable (the removal brings the new entry with it), so after a crash
-//!   the file may stand under both names, but never under none.
-//! - A directory renamed from one directory to another moves atomically; a sync of either parent keeps it.
+//! - A file renamed from one directory to another is a new entry there, then a removed entry here. A sync of either
+//!   directory makes its own half durable (the removal includes the new entry), so after a crash the file may have
+//!   both names, but never none.
+//! - A directory renamed from one directory to another moves atomically; a sync of either parent makes it durable.
 //! - Changes of one name keep their order: a later one is durable only if the earlier ones are. So do moves of
 //!   directories, and the removal of a directory comes after all changes in it.
 
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A directory's number. Numbers are not used again before the next crash.
+/// Number of a directory. Numbers are not reused before the next crash.
 pub(crate) type DirId = u32;
 pub(crate) const ROOT: DirId = 0;
 
@@ -30,7 +30,7 @@ pub(crate) enum DirEntry {
     Dir(DirId),
 }
 
-/// One name that changed.
+/// Change of one name.
 #[derive(Clone, Debug)]
 pub(crate) struct NameChange {
     pub(crate) dir: DirId,
@@ -39,14 +39,15 @@ pub(crate) struct NameChange {
     pub(crate) after: Option<DirEntry>,
 }
 
-/// An un-synced change of names, atomic.
+/// An un-synced, atomic change of names.
 #[derive(Clone, Debug)]
 pub(crate) struct JournalEntry {
     pub(crate) sequence: u64,
     pub(crate) changes: Vec<NameChange>,
-    /// Cannot survive a crash without these earlier ones (besides those of the same names).
+    /// Sequence numbers of earlier changes without which this one cannot survive a crash (besides those of the same
+    /// names).
     pub(crate) requires: Vec<u64>,
-    /// Keys the draw that decides whether it survives a crash.
+    /// Key of the draw that decides whether it survives a crash.
     pub(crate) key: u128,
 }
 
@@ -57,7 +58,7 @@ pub(crate) struct DirTree {
     pub(crate) usage: Arc<DiskUsage>,
 }
 
-/// What names stand for after some changes.
+/// Values of names that replace those of the view; `None`: removed.
 pub(crate) type NameOverrides = BTreeMap<(DirId, Arc<str>), Option<DirEntry>>;
 
 type DiskResult<T> = Result<T, DiskErrorKind>;
@@ -67,11 +68,11 @@ impl DirTree {
         DirTree { dirs: vec![BTreeMap::new()], journal: Vec::new(), usage: Arc::default() }
     }
 
-    /// A durable tree with the contents of `image`, which shares its bytes.
+    /// Returns a durable tree with the contents of `image`, which shares its bytes.
     pub(crate) fn from_image(image: &DiskImage) -> DirTree {
         let mut tree = DirTree::new();
         for (path, entry) in image.entries() {
-            // Parents stand before their children in an image.
+            // Parents precede their children in an image.
             let Ok((dir, name)) = tree.parent(path) else { continue };
             let named = match entry {
                 ImageEntry::Directory => tree.new_dir(),
@@ -106,7 +107,7 @@ impl DirTree {
         Ok(dir)
     }
 
-    /// The directory of that path where `names` overrides what the view says.
+    /// Returns the directory at a path, where `names` overrides the view.
     pub(crate) fn find_dir_by(&self, names: &NameOverrides, path: &str) -> Option<DirId> {
         path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |dir, name| {
             let named = match names.is_empty() {
@@ -130,7 +131,7 @@ impl DirTree {
         }
     }
 
-    /// Applies changes to the view and notes them in the journal; returns their sequence number.
+    /// Applies changes to the view and adds them to the journal. Returns their sequence number.
     fn change(&mut self, names: Vec<(DirId, Arc<str>, Option<DirEntry>)>, requires: Vec<u64>) -> u64 {
         let sequence = self.usage.next_sequence();
         let mut parts = vec![sequence];
@@ -144,25 +145,25 @@ impl DirTree {
             };
             changes.push(NameChange { dir, name, before, after });
         }
-        // The sequence number stays out of the key: it is a position.
+        // The key excludes the sequence number, which is a position.
         let key = hash_key(&parts[1..]);
         self.journal.push(JournalEntry { sequence, changes, requires, key });
         sequence
     }
 
-    /// Whether the name is taken.
+    /// Whether the name exists.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.parent(path).is_ok_and(|(dir, name)| self.get(dir, name).is_some())
     }
 
-    /// Something that tells successive states of a directory apart, to key draws by.
+    /// Returns a value that distinguishes successive states of a directory, as a key for draws.
     pub(crate) fn shape(&self, path: &str) -> u64 {
         let Ok(dir) = self.find_dir(path) else { return 0 };
         let last = self.dirs[dir as usize].last_key_value();
         self.dirs[dir as usize].len() as u64 ^ last.map_or(0, |(name, _)| xxh3_64(name.as_bytes()))
     }
 
-    /// Opens a file, creating it if the mode says so.
+    /// Opens a file, and creates it if the mode requests it.
     pub(crate) fn open(&mut self, path: &str, mode: OpenMode) -> DiskResult<Arc<Inode>> {
         let (dir, name) = self.parent(path)?;
         match self.get(dir, name) {
@@ -214,7 +215,8 @@ impl DirTree {
         Ok(())
     }
 
-    /// Removes a directory and all that is in it, and makes every change of names durable. Whoever has a file of it open keeps it, without a name.
+    /// Removes a directory and its contents, and makes every change of names durable. Open handles keep their files,
+    /// without names.
     pub(crate) fn remove_all(&mut self, path: &str) {
         let Ok(top) = self.find_dir(path) else { return };
         let (mut files, mut dirs) = (Vec::new(), Vec::new());
@@ -226,13 +228,13 @@ impl DirTree {
             dirs.insert(0, path.to_owned());
         }
         let removed = files.iter().map(|path| self.remove(path)).collect::<Vec<_>>();
-        // What a directory holds comes after it.
+        // Children are removed before their directory.
         let emptied = dirs.iter().rev().map(|path| self.remove_dir(path)).collect::<Vec<_>>();
         debug_assert!(removed.into_iter().chain(emptied).all(|one| one.is_ok()), "they were found just now");
         self.journal.clear();
     }
 
-    /// The checks stand in the order in which Linux makes them.
+    /// Checks in the order of Linux.
     pub(crate) fn rename(&mut self, from: &str, to: &str) -> DiskResult<()> {
         let (from_dir, from_name) = self.parent(from)?;
         let (to_dir, to_name) = self.parent(to)?;
@@ -274,7 +276,7 @@ impl DirTree {
         Ok(())
     }
 
-    /// The un-synced changes of names in `dir`.
+    /// Returns the un-synced changes of names in `dir`.
     fn changes_in(&self, dir: DirId) -> Vec<u64> {
         let touches = |op: &&JournalEntry| op.changes.iter().any(|change| change.dir == dir);
         self.journal.iter().filter(touches).map(|op| op.sequence).collect()
@@ -291,12 +293,12 @@ impl DirTree {
         Ok(self.dirs[dir as usize].iter().map(entry).collect())
     }
 
-    /// What a sync of `dir` that is called now will make durable, once it ends.
+    /// Returns the position in the journal up to which a sync that starts now makes changes durable when it ends.
     pub(crate) fn sync_point(&self) -> u64 {
         self.journal.last().map_or(0, |last| last.sequence + 1)
     }
 
-    /// Ends a sync of `dir`: its changes from before `point` are durable, with those they rest on.
+    /// Ends a sync of `dir`: its changes from before `point` become durable, with those that they require.
     pub(crate) fn sync_dir_to(&mut self, dir: DirId, point: u64) {
         let wanted =
             |op: &JournalEntry| op.sequence < point && op.changes.iter().any(|change| change.dir == dir);
@@ -310,7 +312,7 @@ impl DirTree {
         }
     }
 
-    /// The changes that `wanted` names, and every earlier one without which they could not be.
+    /// Returns the changes that `wanted` selects, and every earlier one that they require.
     pub(crate) fn with_requirements(&self, wanted: impl Fn(&JournalEntry) -> bool) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
         let mut names: BTreeSet<(DirId, &str)> = BTreeSet::new();
@@ -327,7 +329,8 @@ impl DirTree {
         kept
     }
 
-    /// What each name in the journal stands for if only the changes in `kept` (closed under requirements) were.
+    /// Returns the value of each name in the journal if only the changes in `kept` (closed under requirements)
+    /// survive.
     pub(crate) fn names_after(&self, kept: &BTreeSet<u64>) -> NameOverrides {
         let mut names = NameOverrides::new();
         for op in &self.journal {
@@ -342,7 +345,7 @@ impl DirTree {
         names
     }
 
-    /// Calls `visit` for every file that has a name or may have one again; for some more than once.
+    /// Calls `visit` for every file that has a name or may regain one; for some files more than once.
     pub(crate) fn for_each_inode(&self, visit: impl Fn(&Inode)) {
         let changes = self.journal.iter().flat_map(|op| &op.changes);
         let once_named = changes.flat_map(|change| [&change.before, &change.after]).flatten();
@@ -353,13 +356,12 @@ impl DirTree {
         });
     }
 
-    /// Calls `visit` for every name below the root, a directory before what it holds. `names` overrides what
-    /// the view says.
+    /// Calls `visit` for every name under the root, a directory before its contents. `names` overrides the view.
     pub(crate) fn walk(&self, names: &NameOverrides, visit: &mut impl FnMut(&str, &DirEntry)) {
         self.walk_from(String::new(), ROOT, names, visit);
     }
 
-    /// As [`DirTree::walk`], below one directory whose path is given.
+    /// As [`DirTree::walk`], under one directory with the given path.
     pub(crate) fn walk_from(
         &self,
         path: String,
@@ -396,7 +398,7 @@ impl DirTree {
     }
 }
 
-/// Whether `path` lies below the directory `above`.
+/// Whether `path` is inside the directory `above`.
 fn is_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }

@@ -1,7 +1,7 @@
-//! The faults that are switched on at one disk.
+//! Active faults of one disk.
 //!
-//! Rules wait for operations on a class of paths and strike the next so many; conditions hold for a while. What a
-//! fault switched on is lifted under the fault's number. With nothing switched on, an operation costs a few loads.
+//! Rules match operations on paths with a prefix and apply to the next few of them; conditions apply for a duration.
+//! Both are removed by the index of their fault. Without active faults, an operation costs a few atomic loads.
 
 use crate::faults::{OpKind, ReadsAfterFailedSync};
 use crate::lock::lock;
@@ -9,32 +9,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// Strikes operations on paths that begin so: the next `times`, or all until it is lifted.
+/// Rule that applies to operations on paths with a prefix: to the next `times`, or to all until it is removed.
 #[derive(Clone, Debug)]
 pub(crate) struct DiskFaultRule {
-    /// The fault that asked for it.
+    /// Index of the fault.
     pub(crate) fault: usize,
     pub(crate) path_prefix: String,
     pub(crate) times: Option<u32>,
     pub(crate) effect: DiskFaultEffect,
 }
 
-/// What befalls an operation.
+/// Effect of a rule on an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DiskFaultEffect {
-    /// One of this kind fails and has no effect.
+    /// An operation of this kind fails without effect.
     Error(OpKind),
-    /// A sync fails and drops what it should have written.
+    /// A sync fails and drops the bytes that it should have written.
     SyncFailure(ReadsAfterFailedSync),
-    /// A read of at least two bytes gives some of them.
+    /// A read of at least two bytes returns a part of them.
     ShortRead,
-    /// A write is seen, and never written.
+    /// A write is visible and never becomes durable.
     LostWrite,
-    /// A write goes to another place, which the key picks.
+    /// A write goes to another location, which the key selects.
     MisdirectedWrite(u128),
 }
 
-/// What holds until it is lifted, by the fault that asked for it.
+/// Active conditions, by fault index.
 #[derive(Debug, Default)]
 struct ActiveDiskConditions {
     slow_times: BTreeMap<usize, u32>,
@@ -46,12 +46,12 @@ struct ActiveDiskConditions {
 pub(crate) struct DiskFaults {
     rules: Mutex<Vec<DiskFaultRule>>,
     conditions: Mutex<ActiveDiskConditions>,
-    // What follows is worked out of the two above, so that the common case takes no lock.
+    // The following are derived from the two fields above, so that the common case takes no lock.
     any_rule: AtomicBool,
     slow_times: AtomicU32,
     capacity_bytes: AtomicU64,
     garbage: AtomicBool,
-    /// Whether a file's cache may hold what passes for written.
+    /// Whether the cache of a file may hold clean pages that were never written.
     unwritten: AtomicBool,
 }
 
@@ -77,7 +77,7 @@ impl DiskFaults {
         }
     }
 
-    /// The first rule that says something of an operation on these paths; uses up one of its times.
+    /// Returns the effect of the first rule that matches these paths and that `select` accepts, and counts it.
     fn take<T>(&self, path: &str, to: &str, select: impl Fn(DiskFaultEffect) -> Option<T>) -> Option<T> {
         if !self.any_rule.load(Ordering::Relaxed) {
             return None;
@@ -99,7 +99,7 @@ impl DiskFaults {
         Some(selected)
     }
 
-    /// Whether the operation fails by request.
+    /// Whether a rule fails the operation.
     pub(crate) fn fails(&self, op: impl Fn() -> OpKind, path: &str, to: &str) -> bool {
         let select = |effect| match effect {
             DiskFaultEffect::Error(kind) => kind.covers(op()).then_some(()),
@@ -124,7 +124,7 @@ impl DiskFaults {
         self.take(path, path, |effect| (effect == DiskFaultEffect::ShortRead).then_some(())).is_some()
     }
 
-    /// What becomes of a write that does not go where it should.
+    /// Returns the effect of a rule on a write, if any.
     pub(crate) fn take_write_fault(&self, path: &str) -> Option<DiskFaultEffect> {
         let is_write_fault = |effect: &DiskFaultEffect| {
             matches!(effect, DiskFaultEffect::LostWrite | DiskFaultEffect::MisdirectedWrite(_))
@@ -136,12 +136,12 @@ impl DiskFaults {
         write_fault
     }
 
-    /// How many times as long operations take.
+    /// Returns the factor on the duration of operations.
     pub(crate) fn slow_times(&self) -> u32 {
         self.slow_times.load(Ordering::Relaxed)
     }
 
-    /// The disk takes no more than this.
+    /// Returns the capacity that faults impose.
     pub(crate) fn capacity_bytes(&self) -> u64 {
         self.capacity_bytes.load(Ordering::Relaxed)
     }
@@ -150,7 +150,7 @@ impl DiskFaults {
         self.garbage.load(Ordering::Relaxed)
     }
 
-    /// Whether caches may hold what passes for written; from now on they do not.
+    /// Returns whether caches may hold clean pages that were never written, and resets it.
     pub(crate) fn take_has_unwritten(&self) -> bool {
         self.unwritten.swap(false, Ordering::Relaxed)
     }
@@ -172,7 +172,7 @@ impl DiskFaults {
         lock(&self.rules).iter().any(|rule| rule.fault == fault)
     }
 
-    /// Takes back what is left of what a fault switched on.
+    /// Removes the rules and conditions of a fault.
     pub(crate) fn remove_fault(&self, fault: usize) {
         let mut rules = lock(&self.rules);
         rules.retain(|rule| rule.fault != fault);
@@ -185,7 +185,7 @@ impl DiskFaults {
         });
     }
 
-    /// Of several, the slowest and the fullest counts.
+    /// Changes the conditions. Overlapping faults: the slowest and the fullest win.
     fn change(&self, change: impl FnOnce(&mut ActiveDiskConditions)) {
         let mut conditions = lock(&self.conditions);
         change(&mut conditions);

@@ -1,16 +1,16 @@
-//! One operation on its way: the process must be alive, faults that wait for it strike, then it takes effect, is
-//! recorded, and whatever befalls the process at it does.
+//! One disk operation: the process must be alive, triggered faults are injected, the operation takes effect and is
+//! recorded, then triggered process faults are injected.
 
 use super::store::DiskStore;
 use crate::env::NodeContext;
 use crate::faults::OpKind;
 use latent_ports::{DiskError, DiskErrorKind, DiskOp};
 
-/// What a read or write of a slow disk takes, in microseconds, times how slow the disk is: what a random read of 4 KiB
-/// from a solid-state drive is commonly reckoned at ("latency numbers every programmer should know").
+/// Duration of a read or write of a slow disk, in microseconds, before its slowdown factor: the commonly assumed time
+/// of a random read of 4 KiB from a solid-state drive ("latency numbers every programmer should know").
 const READ_OR_WRITE_US: u64 = 150;
 
-/// One operation on its way through faults, effect and trace.
+/// An operation on its way through faults, effect and trace.
 pub(super) struct DiskOpAttempt<'a> {
     pub(super) context: &'a NodeContext,
     pub(super) op: DiskOp,
@@ -23,8 +23,8 @@ impl<'a> DiskOpAttempt<'a> {
         DiskError { kind, op: self.op, path: self.path.to_owned() }
     }
 
-    /// Runs an operation that takes no time: faults first, then its effect, the trace, and whatever befalls
-    /// the process at this very operation.
+    /// Runs an operation that takes no time: faults first, then its effect, the trace, and the process faults that it
+    /// triggers.
     pub(super) async fn run_instantly<T>(
         self,
         kind: impl Fn(&DiskStore) -> OpKind,
@@ -46,7 +46,7 @@ impl<'a> DiskOpAttempt<'a> {
         effect.result.map_err(|kind| self.error(kind))
     }
 
-    /// Runs an operation that takes the time of a sync. Whatever befalls the process befalls it before the end.
+    /// Runs an operation with the duration of a sync. Process faults are injected before it ends.
     pub(super) async fn run_with_sync_latency<T>(
         self,
         kind: OpKind,
@@ -75,7 +75,7 @@ impl<'a> DiskOpAttempt<'a> {
         result.map_err(|kind| self.error(kind))
     }
 
-    /// On a slow disk the page cache helps nobody: reads and writes take the device's time. Names are still cached.
+    /// A slow disk bypasses the page cache: reads and writes take the device's time. Names are still cached.
     async fn wait_for_slow_disk(&self, kind: OpKind) -> Result<(), DiskError> {
         if matches!(kind, OpKind::Read | OpKind::Append | OpKind::WriteAt | OpKind::Truncate) {
             let slow_times = u64::from(self.context.disk_store().faults().slow_times());
@@ -105,7 +105,7 @@ impl<'a> DiskOpAttempt<'a> {
     }
 }
 
-/// What an operation did.
+/// Effect of an operation.
 pub(super) struct DiskOpEffect<T> {
     pub(super) result: Result<T, DiskErrorKind>,
     pub(super) offset: u64,

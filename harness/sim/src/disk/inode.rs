@@ -1,10 +1,9 @@
-//! One file: what reads see, what is durable, and the writes in between.
+//! One file: the contents that reads see, the durable contents, and the pending operations between them.
 //!
-//! A file that only grew since its last sync keeps one rope and the length up to which it is durable. The first
-//! overwrite or truncation after a sync takes a snapshot of the durable bytes; the sync that leaves nothing
-//! pending drops it again.
+//! A file that only grew since its last sync keeps one rope and its durable length. The first overwrite or truncation
+//! after a sync takes a snapshot of the durable bytes; the sync that leaves nothing pending drops it.
 //!
-//! Faults (harm.rs) may leave the view with bytes that no sync will ever write: then the durable bytes stay a
+//! Faults (corruption.rs) may leave the view with bytes that no sync will ever write: then the durable bytes stay a
 //! snapshot until the cache is dropped.
 
 use super::rope::Rope;
@@ -14,12 +13,12 @@ use latent_ports::DiskErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What the files of one disk share.
+/// State that the files of one disk share.
 #[derive(Debug, Default)]
 pub(crate) struct DiskUsage {
-    /// Lengths of all files that exist, are open, or could come back after a crash.
+    /// Total length of all files that exist, are open, or may reappear after a crash.
     bytes: AtomicU64,
-    /// Numbers the un-synced operations of the whole disk.
+    /// Next sequence number of an un-synced operation of this disk.
     sequence: AtomicU64,
 }
 
@@ -42,7 +41,7 @@ impl DiskUsage {
 pub(crate) struct UnsyncedOp {
     pub(crate) sequence: u64,
     pub(crate) change: FileChange,
-    /// Keys the draw that decides what a crash leaves of it.
+    /// Key of the draw that decides its fate in a crash.
     pub(crate) key: u128,
 }
 
@@ -55,7 +54,7 @@ pub(crate) enum FileChange {
     Truncate {
         len_bytes: u64,
     },
-    /// The file is at least so long; only of a write whose bytes went elsewhere.
+    /// Extends the file to at least this length; only for a misdirected write.
     Extend {
         len_bytes: u64,
     },
@@ -63,9 +62,9 @@ pub(crate) enum FileChange {
 
 #[derive(Debug)]
 pub(super) enum DurableContent {
-    /// The view's first bytes; what is pending are appends.
+    /// Length of the durable prefix of the view; all pending operations are appends.
     Prefix(u64),
-    /// Bytes of their own.
+    /// Separate durable bytes.
     Snapshot(Box<Rope>),
 }
 
@@ -74,13 +73,13 @@ pub(super) struct FileState {
     pub(super) view: Arc<Rope>,
     pub(super) durable: DurableContent,
     pub(super) pending: Vec<UnsyncedOp>,
-    /// The view has bytes that pass for written and are not: they go with the cache.
+    /// Whether the view has clean pages that were never written. They are lost with the cache.
     pub(super) unwritten: bool,
-    /// How many syncs failed and dropped what was pending.
+    /// Number of failed syncs that dropped pending operations.
     pub(super) failed_syncs: u32,
 }
 
-/// What a sync will make durable, once it ends.
+/// Operations that a sync makes durable when it ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileSyncPoint {
     /// Sequence numbers below this.
@@ -88,7 +87,7 @@ pub(crate) struct FileSyncPoint {
     failed_syncs: u32,
 }
 
-/// A file, whatever its name is. Directory entries and open handles share it.
+/// A file, independent of its name. Directory entries and open handles share it.
 #[derive(Debug)]
 pub(crate) struct Inode {
     pub(super) state: Mutex<FileState>,
@@ -96,7 +95,7 @@ pub(crate) struct Inode {
 }
 
 impl Inode {
-    /// A file with `rope` as its durable bytes.
+    /// Creates a file with `rope` as its durable bytes.
     pub(crate) fn new(rope: Arc<Rope>, usage: Arc<DiskUsage>) -> Inode {
         usage.change(0, rope.len_bytes());
         let durable = DurableContent::Prefix(rope.len_bytes());
@@ -120,7 +119,7 @@ impl Inode {
         Ok(state.view.read(offset, len_bytes))
     }
 
-    /// What is durable for sure.
+    /// Returns the contents that survive any crash.
     pub(crate) fn durable(&self) -> Arc<Rope> {
         lock(&self.state).durable_rope()
     }
@@ -156,15 +155,15 @@ impl Inode {
         state.pending.push(UnsyncedOp { sequence: self.usage.next_sequence(), change, key });
     }
 
-    /// Changes what reads see.
+    /// Changes the contents that reads see.
     pub(super) fn update_view(&self, state: &mut FileState, change: impl FnOnce(&mut Rope)) {
         let before = state.view.len_bytes();
         change(Arc::make_mut(&mut state.view));
         self.usage.change(before, state.view.len_bytes());
     }
 
-    /// How many more bytes the file would take if `data_len` bytes stood at `offset`; an error if they cannot be put
-    /// there, since a block that they share with others cannot be read.
+    /// Returns the number of bytes by which the file would grow if `data_len` bytes were written at `offset`. Fails
+    /// if the write has to read an unreadable block first.
     pub(crate) fn growth(&self, offset: Option<u64>, data_len: u64) -> Result<u64, DiskErrorKind> {
         let state = lock(&self.state);
         let len = state.view.len_bytes();
@@ -175,14 +174,15 @@ impl Inode {
         Ok(offset.saturating_add(data_len).saturating_sub(len))
     }
 
-    /// What a sync that is called now will make durable, once it ends.
+    /// Returns the operations that a sync that starts now makes durable when it ends.
     pub(crate) fn sync_point(&self) -> FileSyncPoint {
         let state = lock(&self.state);
         let below = state.pending.last().map_or(0, |last| last.sequence + 1);
         FileSyncPoint { below, failed_syncs: state.failed_syncs }
     }
 
-    /// Ends a sync: what was pending at `point` is durable. An error if another sync failed meanwhile and dropped it.
+    /// Ends a sync: the operations before `point` become durable. Fails if another sync failed meanwhile and dropped
+    /// them.
     pub(crate) fn sync_to(&self, point: FileSyncPoint) -> Result<(), DiskErrorKind> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
@@ -201,19 +201,19 @@ impl Inode {
             }
         }
         state.pending.drain(..count);
-        // Bursts give their memory back; the few of a steady writer do not, over and over.
+        // Frees the memory of a burst, but keeps the small buffer of a steady writer.
         if state.pending.is_empty() && state.pending.capacity() > 64 {
             state.pending = Vec::new();
         }
         Ok(())
     }
 
-    /// The un-synced operations, oldest first.
+    /// Returns the un-synced operations, oldest first.
     pub(crate) fn pending(&self) -> Vec<UnsyncedOp> {
         lock(&self.state).pending.clone()
     }
 
-    /// Whether anything is un-synced.
+    /// Whether the file has un-synced operations.
     pub(crate) fn has_pending(&self) -> bool {
         !lock(&self.state).pending.is_empty()
     }
@@ -238,7 +238,7 @@ impl FileState {
         }
     }
 
-    /// Keeps the durable bytes apart from the view.
+    /// Separates the durable bytes from the view.
     pub(super) fn snapshot(&mut self) -> &mut Rope {
         if let DurableContent::Prefix(len) = self.durable {
             self.durable = DurableContent::Snapshot(Box::new(self.view.prefix(len)));

@@ -1,16 +1,16 @@
-//! Disks in memory that forget what was not synced.
+//! In-memory disks that lose un-synced data.
 //!
-//! Modelled: a page cache (every change is seen at once by reads, and takes no time), syncs that take time and
-//! make durable what was pending when they were called, directory entries that are durable only once their
-//! directory was synced, crashes that keep any lawful part of the rest, a capacity that is reached part-way
-//! through a write, errors on request, and handles that die with their process.
+//! Modelled: a page cache (every change is visible to reads at once, and takes no time), syncs that take time and
+//! make durable what was pending when they were called, directory entries that are durable only once their directory
+//! was synced, crashes that keep any legal part of the rest, a capacity that may be reached part-way through a write,
+//! errors on request, and handles that die with their process.
 //!
-//! Not modelled: permissions, links, timestamps, seeks, the time that reads and writes take (save on a slow disk). A
-//! file's length is charged in full against the capacity, gaps included, also after its removal while it is open or
-//! while the removal could still be undone by a crash.
+//! Not modelled: permissions, links, timestamps, seeks, the time that reads and writes take (except on a slow disk).
+//! A file's full length counts against the capacity, gaps included, also after its removal while it is open or while
+//! a crash could still undo the removal.
 //!
-//! What goes wrong beyond that is switched on by the faults of the plan: see the headers of the families in
-//! `faults/disk.rs` (what a program notices) and `faults/damage.rs` (what nothing reports).
+//! Faults of the plan add further failures: see the headers of the families in `faults/disk.rs` (visible faults) and
+//! `faults/corruption.rs` (silent faults).
 
 mod bad_blocks;
 mod chunk_dedup;
@@ -44,34 +44,34 @@ pub(crate) use disk_faults::{DiskFaultEffect, DiskFaultRule};
 pub use image::{DiskImage, FileImage};
 pub(crate) use store::DiskStore;
 
-/// What a crash keeps of the operations that were not synced.
+/// Resolution of un-synced operations in a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CrashPolicy {
-    /// Any part that the rules allow, drawn: a power loss.
+    /// Any legal part of them, drawn: a power loss.
     #[default]
     Drawn,
-    /// None of them: the unkindest power loss.
+    /// None of them: the worst power loss.
     Nothing,
-    /// All of them, still un-synced: only the process died, the page cache lives on.
+    /// All of them, still un-synced: only the process died, the page cache survives.
     Everything,
 }
 
-/// What a node's disk is like.
+/// Configuration of a node's disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskSpec {
-    /// Lengths of all files together never exceed this.
+    /// Maximum of the total length of all files.
     pub capacity_bytes: u64,
-    /// What a kill keeps of the un-synced operations, if the kill does not say.
+    /// Resolution of un-synced operations in a kill that does not specify one.
     pub crash: CrashPolicy,
-    /// Blocks of this size are written whole or not at all; a crash tears writes only between them.
+    /// Blocks of this size are written atomically; a crash tears writes only between them.
     pub tear_bytes: u32,
-    /// How long a sync takes, in microseconds, from and to, drawn evenly.
+    /// Duration of a sync in microseconds: minimum and maximum, drawn uniformly.
     pub sync_latency_us: (u32, u32),
 }
 
 impl Default for DiskSpec {
-    /// 1 TiB, drawn crashes, 512-byte blocks, syncs of 0.5 to 4 ms (a data-center SSD).
+    /// Returns 1 TiB, drawn crashes, 512-byte blocks, syncs of 0.5 to 4 ms (a data-center SSD).
     fn default() -> DiskSpec {
         DiskSpec {
             capacity_bytes: 1 << 40,
@@ -82,26 +82,26 @@ impl Default for DiskSpec {
     }
 }
 
-/// Counts of one disk.
+/// Counters of one disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskStats {
-    /// Lengths of all files, with those that are removed but not yet gone for good.
+    /// Total length of all files, including those removed but not yet durably.
     pub bytes: u64,
-    /// Files that have a name.
+    /// Number of files that have a name.
     pub files: u64,
-    /// Operations since the world began, failed ones included.
+    /// Number of operations since the start of the world, failed ones included.
     pub ops: u64,
-    /// Changes of names that are not yet durable.
+    /// Number of changes of names that are not yet durable.
     pub unsynced_names: u64,
 }
 
-/// One incarnation's view of its node's disk.
+/// A node's disk, as one incarnation sees it.
 #[derive(Clone)]
 pub struct SimDisk {
     context: Arc<NodeContext>,
 }
 
-/// An open file of one incarnation.
+/// Open file of one incarnation.
 #[derive(Clone)]
 pub struct SimFile {
     handle: Arc<OpenFile>,
@@ -120,7 +120,7 @@ impl SimDisk {
         SimDisk { context }
     }
 
-    /// An operation on names, which takes no time.
+    /// Runs an operation on names, which takes no time.
     async fn names<T>(
         &self,
         (op, path, to): (DiskOp, &str, &str),
@@ -198,12 +198,12 @@ impl SimFile {
         DiskOpAttempt { context: &self.handle.context, op, path: &self.handle.path, to: "" }
     }
 
-    /// Keys what a crash does to a write: what was written where.
+    /// Returns the key for a write's fate in a crash: its content and location.
     fn key(&self, offset: u64, digest: u128) -> u128 {
         digest ^ (u128::from(self.handle.path_hash) << 64) ^ u128::from(offset)
     }
 
-    /// A proper prefix of what was read, not empty, as long as is drawn.
+    /// Returns a proper prefix of a read, not empty, of a drawn length.
     fn shortened(&self, offset: u64, data: Bytes) -> Bytes {
         let len = data.len() as u64;
         let key = hash_key(&[self.handle.context.number(), self.handle.path_hash, offset, len]);
@@ -315,12 +315,12 @@ impl File for SimFile {
     }
 }
 
-/// File offsets are signed 64-bit numbers.
+/// Whether the end fits a file offset, which is a signed 64-bit number.
 fn fits_in_a_file(offset: u64, len: u64) -> bool {
     offset.checked_add(len).is_some_and(|end| i64::try_from(end).is_ok())
 }
 
-/// The form of paths that the port asks for; names of at most 255 bytes, as file systems have it.
+/// Checks a path against the port's rules, and names against the limit of 255 bytes of file systems.
 fn check_path(path: &str, root_allowed: bool) -> Result<(), DiskErrorKind> {
     let lawful = |name: &str| {
         !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.bytes().any(|byte| byte == 0)

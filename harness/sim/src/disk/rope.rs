@@ -1,24 +1,24 @@
 //! A file's bytes as a rope of shared chunks.
 //!
-//! An append keeps the caller's `Bytes` by reference, so eight disks that append one body share it, and so do
-//! the images and forks taken of them. Made for files that mostly grow at the end: a write in the middle costs
+//! An append keeps the caller's `Bytes` by reference, so eight disks that append one body share it, and so do the
+//! images and forks taken of them. Optimised for files that mostly grow at the end: a write in the middle costs
 //! O(chunks).
 
 use super::bad_blocks::BadBlocks;
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 
-/// Gaps read as zeros; they are slices of this.
+/// Zeros that gaps refer to.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rope {
     chunks: Vec<Bytes>,
-    /// Where each chunk ends.
+    /// End offset of each chunk.
     ends: Vec<u64>,
-    /// What of it cannot be read; the bytes are there for whoever looks from outside.
+    /// Unreadable blocks. Their bytes are kept for images.
     bad: BadBlocks,
-    /// A fault changed or took some of its bytes.
+    /// Whether a fault changed or removed some of the bytes.
     corrupted: bool,
 }
 
@@ -47,7 +47,7 @@ impl Rope {
         }
     }
 
-    /// Cuts, or extends with zeros. An empty file has no harm left in it.
+    /// Shortens the rope, or extends it with zeros. An empty file is no longer corrupted.
     pub(crate) fn truncate(&mut self, len_bytes: u64) {
         self.bad.cut(len_bytes);
         self.corrupted &= len_bytes > 0;
@@ -84,7 +84,7 @@ impl Rope {
         tail.into_iter().for_each(|chunk| self.push(chunk));
     }
 
-    /// The chunks that cover `from..to`, cut to it.
+    /// Returns the chunks that cover `from..to`, cut to it.
     fn slice(&self, from: u64, to: u64) -> Vec<Bytes> {
         let to = to.min(self.len_bytes());
         let mut out = Vec::new();
@@ -100,7 +100,7 @@ impl Rope {
         out
     }
 
-    /// Up to `len_bytes` from `offset`; shares the chunk if the range lies in one.
+    /// Returns up to `len_bytes` from `offset`; shares the chunk if the range lies in one.
     pub(crate) fn read(&self, offset: u64, len_bytes: u64) -> Bytes {
         let mut pieces = self.slice(offset, offset.saturating_add(len_bytes));
         if pieces.len() <= 1 {
@@ -111,7 +111,7 @@ impl Rope {
         out.freeze()
     }
 
-    /// The first `len_bytes`.
+    /// Returns the first `len_bytes`.
     pub(crate) fn prefix(&self, len_bytes: u64) -> Rope {
         let mut out = Rope::default();
         self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push(chunk));
@@ -121,8 +121,8 @@ impl Rope {
         out
     }
 
-    /// Flips the bits that are set in `mask`, which begins at `offset` and must end within the rope. Chunks that it
-    /// touches are copied: others share them.
+    /// Flips the bits that are set in `mask`, which begins at `offset` and must end within the rope. Copies the
+    /// chunks that it touches, because others share them.
     pub(crate) fn flip_bits(&mut self, offset: u64, mask: &[u8]) {
         for (at, bits) in (offset..).zip(mask).filter(|(_, bits)| **bits != 0) {
             let index = self.ends.partition_point(|end| *end <= at);
@@ -133,23 +133,23 @@ impl Rope {
         }
     }
 
-    /// Remembers that a fault changed or took some of its bytes.
+    /// Marks the file as changed by a fault.
     pub(crate) fn mark_corrupted(&mut self) {
         self.corrupted = true;
     }
 
-    /// Whether a fault changed or took some of its bytes.
+    /// Whether a fault changed or removed some of the bytes.
     pub(crate) fn is_corrupted(&self) -> bool {
         self.corrupted
     }
 
-    /// Makes a block unreadable; none past the end.
+    /// Makes a block unreadable, if it is not past the end.
     pub(crate) fn mark_unreadable(&mut self, block: u64) {
         self.bad.insert(block);
         self.bad.cut(self.len_bytes());
     }
 
-    /// Whether a read of that range meets an unreadable block.
+    /// Whether a read of that range touches an unreadable block.
     pub(crate) fn is_unreadable(&self, offset: u64, len_bytes: u64) -> bool {
         self.bad.hit(offset, offset.saturating_add(len_bytes).min(self.len_bytes()))
     }
@@ -159,7 +159,7 @@ impl Rope {
         self.bad.hit_in_part(offset, offset.saturating_add(len_bytes), self.len_bytes())
     }
 
-    /// Its unreadable byte ranges, in order.
+    /// Returns the unreadable byte ranges, in order.
     pub(crate) fn unreadable(&self) -> Vec<Range<u64>> {
         self.bad.ranges(self.len_bytes())
     }
@@ -169,7 +169,7 @@ impl Rope {
     }
 }
 
-/// Lengths within one chunk: chunks live in memory, so they fit.
+/// Converts a length within one chunk: chunks are in memory, so it fits.
 fn clamp(len: u64) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }

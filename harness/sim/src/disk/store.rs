@@ -1,4 +1,4 @@
-//! One node's disk: the tree, its size, and the faults that are switched on.
+//! Disk of one node: the directory tree, its size, and the active faults.
 
 use super::crash::{CrashModel, crash_draw_key};
 use super::dir_tree::{DirEntry, DirTree};
@@ -47,7 +47,7 @@ impl DiskStore {
         self.ops.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many more bytes the disk takes.
+    /// Returns the number of bytes that the disk can still take.
     pub(crate) fn room_bytes(&self, usage: &DiskUsage) -> u64 {
         self.spec.capacity_bytes.min(self.faults.capacity_bytes()).saturating_sub(usage.bytes())
     }
@@ -56,7 +56,7 @@ impl DiskStore {
         matches!(mode, OpenMode::Create | OpenMode::CreateNew) && !self.tree(|tree| tree.has(path))
     }
 
-    /// A new name takes no bytes, but a full disk takes no new name.
+    /// Whether the disk is full and the name new. A new name takes no bytes, but a full disk accepts none.
     fn is_full_for(&self, tree: &DirTree, path: &str) -> bool {
         self.room_bytes(&tree.usage) == 0 && !tree.has(path)
     }
@@ -79,14 +79,14 @@ impl DiskStore {
         })
     }
 
-    /// The disk takes `room_bytes` more and is full then, until the fault is lifted. Room that is given back is room.
+    /// Limits the disk to `room_bytes` more until the fault is removed. Freed space is usable again.
     pub(crate) fn limit_capacity(&self, fault: usize, room_bytes: u64) {
         let used_bytes = self.tree(|tree| tree.usage.bytes());
         self.faults.limit_capacity(fault, used_bytes.saturating_add(room_bytes));
     }
 
-    /// Bytes that were meant for a place of `of` come to stand in another place of the disk. Where there is no other,
-    /// they went to free space.
+    /// Writes the bytes of a misdirected write to another location than `of`. If there is none, they went to free
+    /// space.
     pub(crate) fn misdirect_write(&self, key: u128, of: (&Arc<Inode>, Range<u64>), data: &Bytes) {
         let len_bytes = data.len() as u64;
         if let Some(target) = self.tree(|tree| tree.corruption_target(key, "", Some(of), len_bytes)) {
@@ -96,9 +96,9 @@ impl DiskStore {
         }
     }
 
-    /// The process died: what was not synced is decided.
-    /// Writes are torn between blocks of `tear_bytes`, if that is said. Pages that pass for written go in any case: a
-    /// clean page may leave the cache at any time, and by the next process it has.
+    /// Resolves the un-synced operations when the process dies. `tear_bytes` overrides the disk's own block size for
+    /// torn writes. Clean pages that were never written are lost in any case: a clean page may leave the cache at any
+    /// time, and must have left it before the next process starts.
     pub(crate) fn crash(
         &self,
         prng: KeyedPrng,
@@ -144,7 +144,7 @@ impl DiskStore {
         self.tree(|tree| tree.durable_image())
     }
 
-    /// Whether a crash now could leave more than one disk. Costs O(files).
+    /// Whether a crash now has more than one possible outcome. Costs O(files).
     pub(crate) fn has_unsynced(&self) -> bool {
         self.tree(|tree| {
             let mut pending = !tree.journal.is_empty();

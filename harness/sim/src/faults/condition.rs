@@ -1,26 +1,26 @@
-//! Named conditions of a node: the way in which a system's own model of a machine (an object store that throttles, a
-//! credential that expired) is switched by a fault of the plan. The simulator knows when one holds and how strong
-//! it is; what it means is the system's business, which asks [`World::condition`](crate::World::condition).
-//! A condition by itself changes nothing.
+//! Named conditions of a node. They let a fault plan control a system's own model of a machine, such as an object
+//! store that throttles or a credential that expired. The simulator knows whether a condition is active and its
+//! level. The system defines the meaning and reads it with [`World::condition`](crate::World::condition). A condition
+//! by itself changes nothing.
 
 use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A named condition holds at a node.
+/// Activates a named condition at a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Condition {
     /// The node.
     pub node: String,
-    /// Its name: `store.throttled`.
+    /// Name of the condition, such as `store.throttled`.
     pub name: String,
-    /// How strong it is: what the number means depends on the condition.
+    /// Level. Its meaning depends on the condition.
     #[serde(default)]
     #[schemars(range(max = 1_000_000_000_000_u64))]
     pub level: u64,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,

@@ -1,27 +1,28 @@
-//! Faults of disks that nothing reports when they happen: latent sector errors, rot, writes that went elsewhere or
-//! nowhere, garbage after a crash.
+//! Silent disk faults: latent sector errors, bit rot, misdirected writes, lost writes, garbage after a crash.
 //!
-//! Damage belongs to the file's bytes on the device: it outlives renames, crashes, restarts and the end of faults, and
-//! goes into images and forks. Rot and misdirected writes are seen at once, as if nothing were cached; what is not yet
-//! synced lies above them and hides them until it is written, which mends them. Victims are drawn among the durable
-//! blocks of the disk by the fault's own `pick`, node and names: a fault more or less leaves the others alone. A fault
-//! that finds nothing to damage does nothing.
+//! Corruption belongs to the file's bytes on the device. It outlives renames, crashes, restarts and the end of
+//! faults, and is part of images and forks. Bit rot and misdirected writes are visible at once, as if nothing were
+//! cached. Un-synced writes hide them until a sync writes those bytes, which repairs them. The corrupted block is
+//! drawn among the durable blocks of the disk by the fault's own `pick`, node and names, so that adding or removing a
+//! fault does not affect the others. A fault that finds no block does nothing.
 //!
-//! A block that cannot be read fails every read that touches it, and every write that covers a part of it only, for
-//! such a write has to read first. A write that covers it (to the end of the file, if it is the last) mends it.
+//! An unreadable block fails every read that touches it, and every write that covers only a part of it, because such
+//! a write has to read first. A write that covers it (up to the end of the file, if it is the last block) repairs it.
 //!
-//! A lost write is seen until the next crash or restart, as if the page cache or the drive's own cache held it and
-//! lost it: then neither its bytes are there nor the length that they brought, unless a later write that was not lost
-//! lies above. A misdirected write does change the file's length: that went into the journal, not with the data.
+//! A lost write is visible until the next crash or restart, as if the page cache or the drive's own cache held it and
+//! lost it. Then its bytes and its extension of the file are gone, unless a later write that was not lost covers
+//! them. A misdirected write does extend the file: the length is in the journal, not with the data.
 //!
-//! Not modelled: damage to directories and to the file system's own structures, a drive that dies altogether (that is
-//! a new disk), damage that spreads, reads that succeed at the third attempt, writes that rewrite old bytes later.
+//! Not modelled: corruption of directories and of the file system's own structures, a drive that fails completely
+//! (that is a new disk), corruption that spreads, reads that succeed at the third attempt, writes that rewrite old
+//! bytes later.
 //!
-//! How often: 3.45% of disks had latent sector errors in 32 months (Bairavasundaram et al., SIGMETRICS 2007). Silent
-//! corruption is rarer, but comes in clusters within a disk and correlated across the disks of one system, so faults
-//! should come in groups (Bairavasundaram et al., "An Analysis of Data Corruption in the Storage Stack", FAST 2008). Of
-//! flash drives 30 to 80% grow a bad block in four years (Schroeder et al., FAST 2016). What crashes tear, reorder and
-//! leave behind: Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014. Scenarios accelerate the rates.
+//! Frequency: 3.45% of disks had latent sector errors in 32 months (Bairavasundaram et al., SIGMETRICS 2007). Silent
+//! corruption is rarer, but clustered within a disk and correlated across the disks of one system, so faults should
+//! come in groups (Bairavasundaram et al., "An Analysis of Data Corruption in the Storage Stack", FAST 2008). Of
+//! flash drives, 30 to 80% develop a bad block in four years (Schroeder et al., FAST 2016). Crashes that tear,
+//! reorder and leave garbage: Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014. Scenarios
+//! accelerate the rates.
 
 use super::{FaultBehavior, FaultDuration, disk};
 use crate::disk::{BLOCK_BYTES, CorruptionTarget, DiskFaultEffect, target_key};
@@ -31,74 +32,72 @@ use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A block of a durable file can no longer be read: reads of it fail with an input/output error until it is written
-/// again.
+/// Makes a block of a durable file unreadable: reads of it fail with an input/output error until it is overwritten.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct LatentSector {
     /// The node.
     pub node: String,
-    /// Only files whose paths begin so. Empty: all.
+    /// Prefix of the paths that match. Empty: all.
     #[serde(default)]
     pub path_prefix: String,
-    /// Decides which of the blocks there are.
+    /// Random number that selects the block.
     #[schemars(range(max = 18_446_744_073_709_551_615_u64))]
     pub pick: u64,
 }
 
-/// Bits of a durable file change by themselves.
+/// Flips bits of a durable file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct BitRot {
     /// The node.
     pub node: String,
-    /// Only files whose paths begin so. Empty: all.
+    /// Prefix of the paths that match. Empty: all.
     #[serde(default)]
     pub path_prefix: String,
-    /// Decides which file and which bits.
+    /// Random number that selects the file and the bits.
     #[schemars(range(max = 18_446_744_073_709_551_615_u64))]
     pub pick: u64,
-    /// How many bits, near each other.
+    /// Number of bits, close to each other.
     #[schemars(range(min = 1, max = 32_768))]
     pub bits: u32,
 }
 
-/// The next write goes to another place of the disk than it should: its own place keeps what it had, and another
-/// block is overwritten.
+/// Misdirects the next write: its own location keeps the old bytes, and another block is overwritten.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct MisdirectedWrite {
     /// The node.
     pub node: String,
-    /// Only writes to files whose paths begin so. Empty: all.
+    /// Prefix of the written files' paths. Empty: all.
     #[serde(default)]
     pub path_prefix: String,
-    /// Decides where it goes.
+    /// Random number that selects the overwritten block.
     #[schemars(range(max = 18_446_744_073_709_551_615_u64))]
     pub pick: u64,
 }
 
-/// The next writes are confirmed, synced, and not there after the next crash.
+/// Loses the next writes: they are confirmed and synced, and missing after the next crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct LostWrite {
     /// The node.
     pub node: String,
-    /// Only writes to files whose paths begin so. Empty: all.
+    /// Prefix of the written files' paths. Empty: all.
     #[serde(default)]
     pub path_prefix: String,
-    /// How many writes.
+    /// Number of writes.
     #[schemars(range(max = 1_000_000))]
     pub times: u32,
 }
 
-/// Crashes leave garbage, not zeros, where a file was extended and its bytes were not written.
+/// Makes crashes leave garbage, not zeros, where a file was extended and its bytes were not written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct GarbageTails {
     /// The node.
     pub node: String,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
@@ -194,8 +193,8 @@ fn pick_target(world: &World, node: &str, path_prefix: &str, pick: u64) -> Optio
     world.find_node(node)?.disk().tree(|tree| tree.corruption_target(key, path_prefix, None, 0))
 }
 
-/// Which bits of a block rot: `bits` of them, all different, within 64 bytes (or as many as it takes). Where the mask
-/// begins, and the mask.
+/// Returns the offset of a mask and the mask of `bits` different bits to flip, within 64 bytes of a block (or as many
+/// as it takes).
 fn bit_flip_mask(key: u128, target: &CorruptionTarget, bits: u32) -> (u64, Vec<u8>) {
     const NEAR_BYTES: u64 = 64;
     let block_bytes = (target.durable.end - target.durable.start).min(BLOCK_BYTES);

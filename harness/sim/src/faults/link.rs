@@ -1,21 +1,21 @@
-//! Faults of links: one direction, both, all of a node, between two groups; slow, lossy, doubling, reordering or
-//! narrow links; single messages lost.
+//! Link faults: cut one direction, both, all of a node, or all between two groups; slow, lossy, duplicating,
+//! reordering or narrow links; single messages lost.
 //!
-//! Modelled: a message on a cut link is lost, whether it leaves or would arrive. Overlapping cuts add up: a direction
-//! works again when the last of them has ended. Overlapping degradations of a direction combine: latencies multiply,
-//! of shares the greatest counts, of bandwidths the least. A doubled request is handled twice; the caller takes the
-//! first answer that comes. What befalls a message is drawn for the message itself and for how often it was sent, so
-//! a retry has a fate of its own. What ends, ends for messages that leave from then on; those on their way keep what
-//! they met. Not modelled: corrupted payloads (checksums below the ports drop those), routes, the state of
-//! connections, a share of the bandwidth for a message's double, and trouble on a node's way to itself, which leaves
-//! no machine: no cut, isolation or degradation touches it.
+//! Modelled: a message on a cut link is lost, whether the link is cut when it leaves or when it would arrive.
+//! Overlapping cuts add up: a direction works again when the last of them has ended. Overlapping degradations of a
+//! direction combine: latencies multiply, the highest probability and the lowest bandwidth win. A duplicated request
+//! is handled twice; the caller takes the first answer. Draws are keyed by the message and the number of times that
+//! it was sent, so a retry has draws of its own. The end of a fault applies to messages that leave from then on;
+//! those in flight keep their draws. Not modelled: corrupted payloads (checksums below the ports drop those), routes,
+//! connection state, bandwidth used by duplicates, and faults between a node and itself: no cut, isolation or
+//! degradation affects messages that leave no machine.
 //!
 //! Sources: partitions, also partial and one-way ones, cause data loss in practice (Alquraan et al., OSDI 2018);
 //! networks in data centers do fail, for minutes to hours (Bailis and Kingsbury, ACM Queue 12(7), 2014). In a new
 //! cluster's first year, about 5 racks see half of their packets lost, 4 maintenances cost half an hour of
 //! connectivity, and 12 reloads of routers a couple of minutes each (Dean, Data-Intensive Computing Symposium 2008).
-//! Lengths in scenarios (1 s, 1 min, 4 h, 26 h) are chosen around time-outs, hinted hand-off and a day's job; rates are
-//! accelerated, since a scenario runs weeks.
+//! Durations in scenarios (1 s, 1 min, 4 h, 26 h) are chosen around time-outs, hinted hand-off and a day's job; rates
+//! are accelerated, since a scenario runs weeks.
 
 use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
@@ -23,7 +23,7 @@ use latent_ports::NodeId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Stands for every node where a link's end is named.
+/// Name of a link's end that matches every node.
 pub(super) const EVERY: &str = "*";
 
 /// Cuts a link.
@@ -37,7 +37,7 @@ pub struct CutLink {
     /// Cuts the other direction too.
     #[serde(default)]
     pub both: bool,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
@@ -49,47 +49,47 @@ pub struct CutLink {
 pub struct Isolate {
     /// The node.
     pub node: String,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
-/// Cuts every link between two groups of nodes; nodes of neither group reach both: a partial partition.
+/// Cuts every link between two groups of nodes. Nodes of neither group reach both: a partial partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Partition {
     /// One group.
     pub side: Vec<String>,
-    /// The other.
+    /// The other group.
     pub other: Vec<String>,
     /// Only messages from `side` to `other` are lost.
     #[serde(default)]
     pub one_way: bool,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
-/// Cuts a node off, lets it back, and so on.
+/// Isolates and reconnects a node repeatedly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Flap {
     /// The node.
     pub node: String,
-    /// How long it is cut off each time, in milliseconds.
+    /// Duration of each isolation, in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub down_ms: u64,
-    /// How long it is back in between, in milliseconds.
+    /// Duration of each connected interval, in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub up_ms: u64,
-    /// For how many milliseconds in all.
+    /// Total duration in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: u64,
 }
 
-/// Makes a link worse. What is left out stays as it is.
+/// Degrades a link. Properties that are left out do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct DegradeLink {
@@ -97,14 +97,14 @@ pub struct DegradeLink {
     pub from: String,
     /// The receiving node; `*`: every node.
     pub to: String,
-    /// The other direction too.
+    /// Degrades the other direction too.
     #[serde(default)]
     pub both: bool,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
-    /// Messages take this many times as long.
+    /// Factor on the latency.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub latency_times: Option<u32>,
@@ -116,29 +116,29 @@ pub struct DegradeLink {
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub duplicate_ppm: Option<u32>,
-    /// Messages held back, so that later ones overtake them, in parts per million.
+    /// Messages delayed, so that later ones overtake them, in parts per million.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub reorder_ppm: Option<u32>,
-    /// How long those are held back, in milliseconds.
+    /// Delay of those messages, in milliseconds.
     #[serde(default)]
     #[schemars(range(max = 3_600_000))]
     pub reorder_by_ms: Option<u32>,
-    /// Messages queue for this many bytes per second.
+    /// Bandwidth in bytes per second, at which messages queue.
     #[serde(default)]
     #[schemars(range(max = 1_000_000_000_000_000_u64))]
     pub bandwidth_bytes_per_s: Option<u64>,
 }
 
-/// Loses the next messages of a node's calls.
+/// Loses a message of each of a node's next calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct LoseMessage {
     /// The calling node.
     pub node: String,
-    /// Which message of the call is lost.
+    /// The message of the call that is lost.
     pub part: CallPart,
-    /// Of how many calls, beginning with the next (or with the one that the fault is anchored to).
+    /// Number of calls, starting with the next (or with the one that triggers the fault).
     #[schemars(range(max = 1_000_000))]
     pub times: u32,
 }
@@ -147,9 +147,9 @@ pub struct LoseMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CallPart {
-    /// The request: the call has no effect, and times out.
+    /// The request: the call has no effect and times out.
     Request,
-    /// The answer: the call takes effect, and times out.
+    /// The answer: the call takes effect and times out.
     Answer,
 }
 
@@ -217,8 +217,8 @@ impl FaultBehavior for Partition {
 }
 
 impl Flap {
-    /// How long each time down and each time up lasts, in milliseconds. At least 1: turns of no length would follow each
-    /// other for ever, and never use up what the fault has in all.
+    /// Returns the durations of each isolation and each connected interval, in milliseconds. At least 1: phases of no
+    /// length would repeat without end and never use up the total duration.
     fn phase_lengths_ms(&self) -> (u64, u64) {
         (self.down_ms.max(1), self.up_ms.max(1))
     }
@@ -236,7 +236,7 @@ impl FaultBehavior for Flap {
         FaultDuration::Ms(self.phase_lengths_ms().0.min(self.for_ms))
     }
 
-    /// Odd steps end a time cut off, even ones a time back.
+    /// Odd phases end an isolation, even ones a connected interval.
     fn next_phase(&self, world: &World, fault: usize, phase: u32) -> Option<u64> {
         let (down_ms, up_ms) = self.phase_lengths_ms();
         let is_back = !phase.is_multiple_of(2);

@@ -1,11 +1,11 @@
-//! Faults of the plan: what strikes, and when.
+//! Faults of a plan: triggers, injection and end.
 //!
-//! A fault strikes once: at an instant, at the n-th operation of a kind on a class of paths at a node, or when a
-//! mark is reached for the n-th time. Faults name nodes, since they are written before the nodes exist; a fault
-//! whose node never came is reported as such, not passed over.
+//! A fault triggers once: at an instant, at the n-th operation of a kind on matching paths at a node, or when a mark
+//! is reached for the n-th time. Faults refer to nodes by name, since they are written before the nodes exist. The
+//! outcome of a fault reports names of nodes that were never added.
 //!
-//! A fault that befalls a process at an operation strikes after the operation took effect in the page cache or
-//! left for the network, with one exception: at a sync it strikes before the sync made anything durable.
+//! A process fault that an operation triggers is injected after the operation took effect in the page cache or left
+//! for the network, with one exception: at a sync it is injected before the sync makes anything durable.
 
 mod clock;
 mod condition;
@@ -36,38 +36,39 @@ pub use operator::RemoveDirectory;
 pub use plan::{Fault, FaultAction, OpKind, Trigger};
 pub use process::{CrashLoop, Kill, NewDisk, Pause, PowerLoss};
 
-/// What the families' actions have in common. `fault` is the fault's number in its world: what began under it ends
-/// under it. A fault whose node is unknown does nothing and is reported at the end.
+/// Behavior that the actions of all fault families share. `fault` is the index of the fault in its world: effects
+/// that begin under an index end under it. A fault whose node is unknown does nothing and is reported at the end.
 trait FaultBehavior {
-    /// Every node that it names.
+    /// Returns every node that the action names.
     fn nodes(&self) -> Vec<&str>;
 
-    /// It strikes.
+    /// Begins the fault's effect.
     fn begin(&self, world: &World, fault: usize) -> FaultDuration;
 
-    /// The time that it lasts is over, for the `step`-th time (from 1): a fault of several acts begins the next one and
-    /// says how many milliseconds that lasts; `None`: it wears off now.
+    /// Ends the current phase; `phase` counts from 1. A fault with several phases begins the next one and returns its
+    /// duration in milliseconds; `None` ends the fault now.
     fn next_phase(&self, _world: &World, _fault: usize, _phase: u32) -> Option<u64> {
         None
     }
 
-    /// It wears off. Called once, and only after it began and if it lasts.
+    /// Ends the fault's effect. Called once, and only for a fault that began and has a duration.
     fn end(&self, world: &World, fault: usize);
 
-    /// Whether it waited for so many operations or calls, and has had them all: it lasts, and does nothing any more.
+    /// Whether the fault was limited to a number of operations or calls and has affected them all: it is active,
+    /// without further effect.
     fn is_exhausted(&self, _world: &World, _fault: usize) -> bool {
         false
     }
 }
 
-/// How long a fault lasts once it has struck.
+/// Duration of a fault after it triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FaultDuration {
-    /// It has happened.
+    /// No duration: the effect is complete.
     Instant,
-    /// So many milliseconds, or until faults are over.
+    /// This many milliseconds, or until faults end.
     Ms(u64),
-    /// Until faults are over.
+    /// Until faults end.
     UntilFaultsEnd,
 }
 
@@ -77,20 +78,20 @@ impl FaultDuration {
     }
 }
 
-/// What became of a fault.
+/// Outcome of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultOutcome {
     /// The fault.
     pub fault: Fault,
-    /// When it struck; `None`: it never did.
+    /// Time of the injection; `None`: not triggered.
     pub triggered_at: Option<UnixMs>,
-    /// When it wore off; `None`: it has not, or it lasted no time.
+    /// Time of the end; `None`: still active, or without duration.
     pub ended_at: Option<UnixMs>,
-    /// It waited for so many operations or calls, and has had them all.
+    /// The fault was limited to a number of operations or calls and has affected them all.
     pub is_exhausted: bool,
-    /// How many operations or marks of its anchor were counted.
+    /// Number of operations or marks that matched its trigger.
     pub match_count: u64,
-    /// Nodes that it names and that never were.
+    /// Names of nodes that it refers to and that were never added.
     pub unknown_nodes: Vec<String>,
 }
 
@@ -98,9 +99,9 @@ pub struct FaultOutcome {
 #[derive(Default)]
 pub(crate) struct FaultRegistry {
     armed: Vec<ArmedFault>,
-    /// Which process each pause holds, by the fault's number: its node, and how many had died before it.
+    /// The process that each pause holds, by fault index: node and incarnation.
     pauses: BTreeMap<usize, (NodeId, u32)>,
-    /// Whether faults are over: none strikes any more.
+    /// Whether faults have ended: none triggers any more.
     has_ended: bool,
 }
 
@@ -109,9 +110,9 @@ struct ArmedFault {
     match_count: u64,
     triggered_ns: Option<u64>,
     ended_ns: Option<u64>,
-    /// It struck and has not worn off.
+    /// Whether the fault was injected and has not ended.
     is_active: bool,
-    /// How often the time that it lasts was over.
+    /// Number of phases that have ended.
     phases_ended: u32,
 }
 
@@ -124,7 +125,7 @@ impl FaultRegistry {
     }
 }
 
-/// What the book knows of one fault: when it struck and ended, ns of the world, and how much its anchor counted.
+/// Fault, time of injection, time of end (both in nanoseconds since the start of the world), and number of matches.
 type FaultProgress = (Fault, Option<u64>, Option<u64>, u64);
 
 impl ArmedFault {
@@ -139,7 +140,7 @@ impl ArmedFault {
                 || (!to.is_empty() && to.starts_with(path_prefix.as_str())))
     }
 
-    /// Counts one; says whether it was the one that the anchor waits for.
+    /// Counts a match. Returns whether it is the one that triggers the fault.
     fn count(&mut self) -> bool {
         self.match_count += 1;
         let n = match self.fault.trigger {
@@ -151,10 +152,10 @@ impl ArmedFault {
 }
 
 impl World {
-    /// Arms a fault. Nodes may be added later.
+    /// Arms a fault. Its nodes may be added later.
     ///
     /// # Panics
-    /// If the anchor is [`Trigger::At`]: whoever reads a scenario resolves instants first.
+    /// If the trigger is [`Trigger::At`]: the reader of a scenario converts instants first.
     pub fn arm(&self, fault: Fault) {
         self.assert_not_observing("arm a fault");
         let trigger_ns = match &fault.trigger {
@@ -186,7 +187,7 @@ impl World {
         }
     }
 
-    /// What became of the faults so far, in the order in which they were armed.
+    /// Returns the outcomes of the faults so far, in the order of arming.
     #[must_use]
     pub fn fault_outcomes(&self) -> Vec<FaultOutcome> {
         let outcomes = self.with_fault_registry(|registry| {
@@ -216,7 +217,8 @@ impl World {
         work(&mut lock(&self.inner.faults))
     }
 
-    /// Counts an operation. Faults that concern a process are returned, to strike after it; others strike now.
+    /// Counts an operation and injects the faults that it triggers, except process faults: it returns those, to be
+    /// injected after the operation.
     pub(crate) fn trigger_on_op(&self, node: &Node, op: OpKind, path: &str, to: &str) -> Vec<usize> {
         let now_ns = self.now_ns();
         self.record_op(node, op, path);
@@ -235,7 +237,7 @@ impl World {
         deferred
     }
 
-    /// Counts a mark and lets the faults strike that waited for it.
+    /// Counts a mark and injects the faults that it triggers.
     pub(crate) fn trigger_on_mark(&self, node: &Node, mark: &str) {
         let now_ns = self.now_ns();
         let mut due = Vec::new();
@@ -252,7 +254,7 @@ impl World {
         due.into_iter().for_each(|index| self.inject_fault(index));
     }
 
-    /// A fault strikes, unless faults are over.
+    /// Injects a fault, unless faults have ended.
     pub(crate) fn inject_fault(&self, index: usize) {
         let now_ns = self.now_ns();
         let action = self.with_fault_registry(|registry| {
@@ -272,7 +274,7 @@ impl World {
         }
     }
 
-    /// The time that a fault lasts is over: its next act begins, or it wears off.
+    /// Ends the current phase of a fault: its next phase begins, or it ends.
     pub(crate) fn advance_fault(&self, index: usize) {
         let active = self.with_fault_registry(|registry| {
             let armed = &mut registry.armed[index];
@@ -289,7 +291,7 @@ impl World {
         }
     }
 
-    /// A fault wears off, unless it has done so already.
+    /// Ends a fault, unless it is not active.
     fn end_fault(&self, index: usize) {
         let now_ns = self.now_ns();
         let action = self.with_fault_registry(|registry| {
@@ -303,8 +305,8 @@ impl World {
         action.behavior().end(self, index);
     }
 
-    /// Trouble is over: what lasts ends now, what has not struck never will. Damage stays: bytes that rotted are
-    /// rotten, and a block that cannot be read still cannot.
+    /// Ends all faults: active faults end now, the others never trigger. Corruption remains: flipped bits stay
+    /// flipped, and an unreadable block stays unreadable.
     pub fn end_faults(&self) {
         self.assert_not_observing("end faults");
         let count = self.with_fault_registry(|registry| {
@@ -314,7 +316,7 @@ impl World {
         (0..count).for_each(|index| self.end_fault(index));
     }
 
-    /// How strong a named condition is at a node, if it holds: the strongest where several faults say so.
+    /// Returns the level of a named condition at a node, if it is active: the highest of several faults.
     #[must_use]
     pub fn condition(&self, node: NodeId, name: &str) -> Option<u64> {
         self.node(node)

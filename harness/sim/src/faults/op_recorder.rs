@@ -1,7 +1,7 @@
-//! The survey: every operation of a run that a fault could be anchored to, written down in order.
+//! Records every operation of a run that can trigger a fault, in order.
 //!
-//! A run of the same plan does the same operations up to the first fault that strikes, so an operation of a survey
-//! is found again by its node and its number ([`RecordedOp::trigger`]). A survey only watches: no draw, no task, no timer.
+//! A run of the same plan does the same operations up to the first fault, so a recorded operation is identified by
+//! its node and its index ([`RecordedOp::trigger`]). Recording is passive: no draw, no task, no timer.
 
 use super::{OpKind, Trigger};
 use crate::lock::lock;
@@ -10,28 +10,28 @@ use crate::world::World;
 use latent_ports::NodeId;
 use std::sync::Arc;
 
-/// One operation that a survey saw.
+/// A recorded operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedOp {
-    /// Who did it.
+    /// The node that did it.
     pub node: NodeId,
-    /// Its name.
+    /// The node's name.
     pub node_name: Arc<str>,
-    /// What it was: a single kind.
+    /// A single kind of operation.
     pub op: OpKind,
-    /// The how-manieth operation of its node, of any kind: the first is 1.
+    /// 1-based index of the operation on its node, over all kinds.
     pub op_index: u64,
-    /// When, in nanoseconds since the world began.
+    /// Time in nanoseconds since the start of the world.
     pub time_ns: u64,
-    /// The path, for a disk operation.
+    /// Path of a disk operation; otherwise empty.
     pub path: String,
-    /// Whether the node's disk holds anything un-synced once the operation has taken effect: if not, every crash
-    /// here leaves the same disk.
+    /// Whether the node's disk holds un-synced state after the operation. If not, every crash here leaves the same
+    /// disk.
     pub leaves_unsynced: bool,
 }
 
 impl RecordedOp {
-    /// The anchor that strikes at this very operation, in a run of the same plan.
+    /// Returns the trigger that matches this operation in a run of the same plan.
     #[must_use]
     pub fn trigger(&self) -> Trigger {
         let (node, path_prefix) = (self.node_name.to_string(), String::new());
@@ -39,24 +39,24 @@ impl RecordedOp {
     }
 }
 
-/// What a survey has seen so far.
+/// Operations recorded so far.
 #[derive(Default)]
 pub(crate) struct OpRecorder {
     ops: Vec<RecordedOp>,
-    /// Operations of each node, by its number.
+    /// Number of operations by node number.
     counts: Vec<u64>,
 }
 
 impl World {
-    /// Begins to write down every operation of every node. Before the first node is added, or the numbers would not
-    /// be those that anchors count.
+    /// Starts to record every operation of every node. Call it before the first node is added; otherwise the indexes
+    /// differ from those that triggers count.
     pub fn start_op_recording(&self) {
         self.assert_not_observing("begin a survey");
         assert!(self.nodes().is_empty(), "a survey begins before the first node is added");
         *lock(&self.inner.op_recorder) = Some(OpRecorder::default());
     }
 
-    /// What the survey saw until faults were over, or until now.
+    /// Returns the operations recorded until faults ended, or until now.
     #[must_use]
     pub fn recorded_ops(&self) -> Vec<RecordedOp> {
         lock(&self.inner.op_recorder).as_ref().map_or_else(Vec::new, |op_recorder| op_recorder.ops.clone())
@@ -66,7 +66,8 @@ impl World {
         lock(&self.inner.op_recorder).is_some()
     }
 
-    /// An operation is about to happen. What comes after the end of faults is not written down: no fault strikes there.
+    /// Records an operation that is about to take effect. Operations after the end of faults are not recorded: they
+    /// trigger no fault.
     pub(super) fn record_op(&self, node: &Node, op: OpKind, path: &str) {
         if self.with_fault_registry(|registry| registry.has_ended) {
             return;
@@ -90,7 +91,7 @@ impl World {
     }
 }
 
-/// Whether the operation itself leaves something un-synced. A crash at a sync strikes before it did anything.
+/// Whether the operation itself leaves un-synced state. A crash at a sync occurs before the sync takes effect.
 fn leaves_unsynced_change(op: OpKind) -> bool {
     OpKind::Change.covers(op) && !matches!(op, OpKind::Sync | OpKind::SyncDir)
 }

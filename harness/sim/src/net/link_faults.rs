@@ -1,7 +1,7 @@
-//! What faults hold against links: cuts, degradations, messages that are to be lost. All by the fault's number, so that
-//! what began under a fault ends with it. When nothing is held, a message costs one look at a flag. A node's way to itself
-//! is no link: nothing is held against it, save that a call may be doomed. What the faults are, what they are not, and
-//! where their figures come from stands with their definitions (faults/link.rs).
+//! Active link faults: cuts, degradations and message drops. Each belongs to the index of its fault and ends with it.
+//! Without active faults, a message costs one check of a flag. Messages of a node to itself use no link: only a
+//! message drop affects them. faults/link.rs defines the faults, what they do not model, and the sources of their
+//! figures.
 
 use crate::faults::{CallPart, DegradeLink};
 use crate::lock::lock;
@@ -9,13 +9,13 @@ use crate::world::World;
 use latent_ports::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One direction: sender and receiver.
+/// One direction of a link: sender and receiver.
 pub(super) type LinkDirection = (NodeId, NodeId);
 
-/// Everything that is held.
+/// All active link faults.
 #[derive(Default)]
 pub(crate) struct LinkFaults {
-    /// Whether anything is held below.
+    /// Whether any of the following is not empty.
     any: bool,
     cuts: BTreeMap<LinkDirection, BTreeSet<usize>>,
     isolations: BTreeMap<NodeId, BTreeSet<usize>>,
@@ -23,20 +23,20 @@ pub(crate) struct LinkFaults {
     message_drops: BTreeMap<usize, MessageDrop>,
 }
 
-/// A degradation, and where: `None` is every node.
+/// A degradation and its direction; `None` is every node.
 struct ActiveDegradation {
     link: (Option<NodeId>, Option<NodeId>),
     by: DegradeLink,
 }
 
-/// Calls of a node that lose a message.
+/// Message drop that still applies to `left` calls of a node.
 struct MessageDrop {
     node: NodeId,
     part: CallPart,
     left: u32,
 }
 
-/// How a direction is worse than its description says, all degradations taken together.
+/// All degradations of one direction, combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EffectiveDegradation {
     pub latency_times: u64,
@@ -56,7 +56,7 @@ impl LinkFaults {
                 || self.isolations.contains_key(&link.1))
     }
 
-    /// `None` where nothing is degraded.
+    /// Returns the combined degradation of a direction, if any.
     pub(super) fn degradation(&self, link: LinkDirection) -> Option<EffectiveDegradation> {
         if !self.any || self.degradations.is_empty() || link.0 == link.1 {
             return None;
@@ -84,7 +84,7 @@ impl LinkFaults {
         degradation
     }
 
-    /// Which message of a call that begins now is lost, if one is; uses up one of its times.
+    /// Returns the message of a new call that a fault drops, if any, and counts it.
     pub(super) fn take_message_drop(&mut self, caller: NodeId) -> Option<CallPart> {
         if !self.any {
             return None;
@@ -169,12 +169,12 @@ impl World {
         }
     }
 
-    /// Whether a fault still waits for calls to lose messages of.
+    /// Whether a fault still waits for calls whose messages it drops.
     pub(crate) fn has_message_drop(&self, fault: usize) -> bool {
         lock(&self.inner.links).link_faults.message_drops.contains_key(&fault)
     }
 
-    /// Lets go of everything that a fault holds against links.
+    /// Ends every link fault of one fault index.
     pub(crate) fn remove_link_faults(&self, fault: usize) {
         self.link_faults(|held| held.release(fault));
     }

@@ -1,4 +1,4 @@
-//! Links and what is on them.
+//! Links, calls and messages in flight.
 
 use super::link_faults::{EffectiveDegradation, LinkFaults};
 use super::{IncomingRequest, empty_message};
@@ -15,30 +15,30 @@ use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// The slow few: one message in `one_in` takes `times` as long.
+/// Tail of the latency distribution: one message in `one_in` takes `multiplier` times as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatencyTail {
-    /// One in how many; 0 is none.
+    /// One message in this many is slow; 0: none.
     pub one_in: u32,
-    /// How many times the latency drawn.
+    /// Factor on the latency drawn.
     pub multiplier: u32,
 }
 
-/// One direction of a link.
+/// Properties of one direction of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkSpec {
-    /// Latency of a message in microseconds, from and to, drawn evenly.
+    /// Latency of a message in microseconds: minimum and maximum, drawn uniformly.
     pub latency_us: (u32, u32),
-    /// The long tail.
+    /// Tail of the latency distribution.
     pub tail: LatencyTail,
     /// Messages lost, in parts per million.
     pub loss_ppm: u32,
-    /// Messages queue for this many bytes per second; `None`: no limit.
+    /// Bandwidth in bytes per second, at which messages queue; `None`: unlimited.
     pub bandwidth_bytes_per_s: Option<u64>,
 }
 
 impl Default for LinkSpec {
-    /// Within a data center: 100 to 500 us, one in 1,000 takes 20 times as long, nothing lost, no limit.
+    /// Returns a link within a data center: 100 to 500 us, one in 1,000 takes 20 times as long, no loss, no limit.
     fn default() -> LinkSpec {
         LinkSpec {
             latency_us: (100, 500),
@@ -49,17 +49,17 @@ impl Default for LinkSpec {
     }
 }
 
-/// All links, all calls, all messages on their way.
+/// All links, all calls, all messages in flight.
 #[derive(Default)]
 pub(crate) struct LinkTable {
     default: LinkSpec,
     specs: BTreeMap<(NodeId, NodeId), LinkSpec>,
-    /// Directions that were cut by hand.
+    /// Directions cut by [`World::cut_link`].
     manual_cuts: BTreeMap<(NodeId, NodeId), ()>,
-    /// What faults hold against links.
+    /// Active link faults.
     pub(super) link_faults: LinkFaults,
     busy_until_ns: BTreeMap<(NodeId, NodeId), u64>,
-    /// How often a message was sent on a lossy link, so that its retry has another fate.
+    /// Number of times that a message was sent on a degraded link, so that a retry has a draw of its own.
     send_counts: BTreeMap<(NodeId, NodeId, u128), u64>,
     calls: Slab<CallState>,
     in_flight: Slab<InFlightMessage>,
@@ -71,7 +71,7 @@ struct CallState {
     timeout_timer: Option<TimerKey>,
     waker: Option<Waker>,
     result: Option<Result<Message, NetErrorKind>>,
-    /// Which of its messages a fault loses.
+    /// The message of this call that a fault drops.
     dropped_part: Option<CallPart>,
 }
 
@@ -94,7 +94,7 @@ impl LinkTable {
         if self.specs.is_empty() { self.default } else { *self.specs.get(&link).unwrap_or(&self.default) }
     }
 
-    /// Counts a message that something may befall; 0 where nothing can.
+    /// Counts a message for whose link something is drawn; 0 on other links.
     fn count_send(
         &mut self,
         link: (NodeId, NodeId),
@@ -110,7 +110,7 @@ impl LinkTable {
         *times
     }
 
-    /// Whether a fault loses this very message.
+    /// Whether a fault drops this message.
     fn is_dropped_by_fault(&self, flight: &InFlightMessage) -> bool {
         let dropped_part = self.calls.get(flight.call).and_then(|call| call.dropped_part);
         match flight.payload {
@@ -126,25 +126,25 @@ impl LinkTable {
 }
 
 impl World {
-    /// What every direction is like that has no description of its own.
+    /// Sets the properties of every direction that has none of its own.
     pub fn set_default_link(&self, spec: LinkSpec) {
         self.assert_not_observing("change links");
         lock(&self.inner.links).default = spec;
     }
 
-    /// Describes one direction.
+    /// Sets the properties of one direction.
     pub fn set_link(&self, from: NodeId, to: NodeId, spec: LinkSpec) {
         self.assert_not_observing("change links");
         lock(&self.inner.links).specs.insert((from, to), spec);
     }
 
-    /// Cuts one direction: messages on it are lost, those on their way included.
+    /// Cuts one direction: messages on it are lost, including those in flight.
     pub fn cut_link(&self, from: NodeId, to: NodeId) {
         self.assert_not_observing("cut a link");
         lock(&self.inner.links).manual_cuts.insert((from, to), ());
     }
 
-    /// Undoes [`World::cut`]; faults that cut the same direction stay.
+    /// Undoes [`World::cut_link`]. Faults that cut the same direction remain.
     pub fn restore_link(&self, from: NodeId, to: NodeId) {
         self.assert_not_observing("join a link");
         lock(&self.inner.links).manual_cuts.remove(&(from, to));
@@ -185,7 +185,7 @@ impl World {
         call
     }
 
-    /// `request_digest` keys the latency: many answers look alike, what they answer does not.
+    /// Sends an answer. `request_digest` is part of the latency key: many answers are equal, their requests are not.
     pub(crate) fn send_answer(
         &self,
         call: SlabKey,
@@ -204,7 +204,7 @@ impl World {
     /// Puts a message on its link, unless it is lost there.
     fn transmit(&self, flight: InFlightMessage, key: u128, len_bytes: u64) {
         let link = flight.link;
-        // The draw hashes its key; here it is enough that no two links share one.
+        // The draw hashes its key, so it is enough that no two links share one.
         let key = key ^ (u128::from(link.0.0) << 112) ^ (u128::from(link.1.0) << 96);
         let now_ns = self.now_ns();
         let mut links = lock(&self.inner.links);
@@ -215,7 +215,7 @@ impl World {
             let narrow = [spec.bandwidth_bytes_per_s, degradation.bandwidth_bytes_per_s];
             spec.bandwidth_bytes_per_s = narrow.into_iter().flatten().min();
         }
-        // A message that is sent again has another fate, where there is anything to be drawn for it.
+        // A retry has a draw of its own, where anything is drawn for it.
         let draw_key = key ^ (u128::from(links.count_send(link, key, spec, degradation)) << 64);
         if links.is_cut(link)
             || links.is_dropped_by_fault(&flight)
@@ -265,7 +265,7 @@ impl World {
         if slow { latency_us * u64::from(spec.tail.multiplier.max(1)) } else { latency_us }
     }
 
-    /// Whether something of `ppm` parts per million befalls the message of this key.
+    /// Whether an event with a probability of `ppm` parts per million occurs to the message with this key.
     fn is_drawn(&self, stream: &'static str, key: u128, ppm: u32) -> bool {
         ppm > 0 && scale_to_range(self.prng().draw(stream, key), (0, 999_999)) < ppm
     }
@@ -310,7 +310,7 @@ impl World {
     fn complete_call(&self, call: SlabKey, result: Result<Message, NetErrorKind>, digest: u128) {
         let (ended, waker, timeout_timer) = {
             let mut links = lock(&self.inner.links);
-            // Nobody waits for it any more: the caller died, dropped the call or gave up.
+            // No task waits for it any more: the caller died, dropped the call or timed out.
             let Some(state) = links.calls.get_mut(call).filter(|state| state.result.is_none()) else {
                 return;
             };

@@ -1,10 +1,10 @@
 //! Calls between nodes over links that are slow, lossy and sometimes cut.
 //!
-//! A call is one message there and one back. Each way has its own latency, keyed by what is sent, and its own
-//! chance of getting lost. A message is lost if its link is cut when it leaves or when it would arrive. A call
-//! to a node without a process, or whose process does not serve, is refused after the round trip; a process that
-//! dies with a call in its hands says nothing, and the caller waits for its time-out. Calls are independent of
-//! each other: two calls from one node to another may arrive in either order.
+//! A call is one message each way. Each way has its own latency, keyed by its content, and its own chance of loss. A
+//! message is lost if its link is cut when it leaves or when it would arrive. A call to a node without a process, or
+//! whose process does not serve, is refused after the round trip. If a process dies while it handles a call, no
+//! answer is sent and the caller times out. Calls are independent: two calls from one node to another may arrive in
+//! either order.
 //!
 //! Not modelled: connections and their state, back-pressure other than the server's limit.
 
@@ -29,22 +29,22 @@ use std::time::Duration;
 pub(crate) use links::LinkTable;
 pub use links::{LatencyTail, LinkSpec};
 
-/// One incarnation's way to the network.
+/// Network access of one incarnation.
 #[derive(Clone)]
 pub struct SimNet {
     context: Arc<NodeContext>,
 }
 
-/// The queue of a process that serves.
+/// Request queue of a process that serves.
 pub(crate) struct Mailbox {
     queue: VecDeque<IncomingRequest>,
-    /// Requests in the hands of handlers.
+    /// Number of requests in handlers.
     running: usize,
     limit: usize,
     waker: Option<Waker>,
 }
 
-/// A request that arrived.
+/// Request that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct IncomingRequest {
     call: SlabKey,
@@ -58,7 +58,7 @@ impl SimNet {
         SimNet { context }
     }
 
-    /// Waits for a request. A process that is dead takes nothing, least of all its successor's.
+    /// Waits for a request. A dead process receives none, in particular not its successor's.
     async fn receive(&self) -> IncomingRequest {
         std::future::poll_fn(|cx| {
             if !self.context.is_alive() {
@@ -96,7 +96,7 @@ impl SimNet {
         }
     }
 
-    /// What befalls a process as it takes a request.
+    /// Records the receipt of a request and injects the faults that it triggers.
     async fn record_receive(&self, incoming: &IncomingRequest) {
         let deferred = self.context.trigger_faults(|| OpKind::Receive, "", "");
         self.context.record(Event::Receive {
@@ -119,7 +119,7 @@ impl Net for SimNet {
         let digest = world.message_digest(&message);
         self.context.record(Event::Send { to, len_bytes: message.len_bytes() as u64, digest });
         let key = world.start_call((self.context.id(), to), message, digest, timeout);
-        // The request is on its way: a process that dies now has sent it.
+        // The request is already in flight: a process that dies now has sent it.
         let call = PendingCall { context: &self.context, key };
         self.context.inject_deferred(deferred).await;
         let result = call.await;
@@ -171,7 +171,7 @@ enum ServerEvent {
     Answer(HandledRequest),
 }
 
-/// Answers first, then new requests: a server under load finishes what it began.
+/// Polls for answers first, then for new requests: a loaded server finishes the requests that it began.
 fn poll_server<F: Future<Output = HandledRequest>>(
     handlers: &mut FuturesUnordered<F>,
     net: &SimNet,
@@ -184,7 +184,7 @@ fn poll_server<F: Future<Output = HandledRequest>>(
     receive.as_mut().poll(cx).map(ServerEvent::Handle)
 }
 
-/// A call that waits for its end.
+/// Call that waits for its outcome.
 struct PendingCall<'a> {
     context: &'a NodeContext,
     key: SlabKey,
@@ -199,14 +199,14 @@ impl Future for PendingCall<'_> {
 }
 
 impl Drop for PendingCall<'_> {
-    /// Gives up the answer, not the request.
+    /// Abandons the answer, not the request.
     fn drop(&mut self) {
         self.context.world().drop_call(self.key);
     }
 }
 
 impl Mailbox {
-    /// Takes a request in, or says that the queue is full.
+    /// Accepts a request, or fails if the queue is full.
     pub(crate) fn accept(&mut self, incoming: IncomingRequest) -> Result<Option<Waker>, NetErrorKind> {
         if self.queue.len() + self.running >= self.limit {
             return Err(NetErrorKind::Overloaded);
@@ -216,7 +216,7 @@ impl Mailbox {
     }
 }
 
-/// An answer that says nothing.
+/// Returns an empty message.
 pub(crate) fn empty_message() -> Message {
     Message { head: Bytes::new(), body: Bytes::new() }
 }
