@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scaled_draw_reaches_both_ends_and_nothing_beyond() {
+    fn a_scaled_draw_covers_both_ends_of_the_range() {
         assert_eq!(scale_to_range(0, (3, 9)), 3);
         assert_eq!(scale_to_range(u64::MAX, (3, 9)), 9);
         assert_eq!(scale_to_range(u64::MAX, (0, u32::MAX)), u32::MAX);

@@ -61,13 +61,13 @@ thread_local! {
 /// All processes are killed and their tasks dropped before this returns.
 ///
 /// # Panics
-/// If this thread has run a world before. [`run_fork`] uses a new thread.
+/// If this thread has already run a world. [`run_fork`] uses a new thread.
 pub fn run_world<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F) -> WorldOutcome<T>
 where
     F: Future<Output = T>,
 {
     let used = USED.replace(true);
-    assert!(!used, "this thread has run a world before: run each on a thread of its own (run_fork does)");
+    assert!(!used, "this thread has already run a world: run each world on its own thread (run_fork does)");
     let mut runtime = Runtime::with_seed_and_config(spec.scheduler_seed, madsim::Config::default());
     // Lets a fork start its thread. The timers detect an idle world.
     runtime.set_allow_system_thread(true);
@@ -106,7 +106,7 @@ where
 {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("fork".to_owned());
-        let fork = thread.spawn_scoped(scope, || run_world(spec, main)).expect("the system lends a thread");
+        let fork = thread.spawn_scoped(scope, || run_world(spec, main)).expect("the system starts a thread");
         fork.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }

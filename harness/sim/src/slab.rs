@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_freed_key_finds_nothing_after_its_slot_was_reused() {
+    fn a_freed_key_finds_nothing_after_its_slot_is_reused() {
         let mut slab = Slab::default();
         let first = slab.insert("a");
         assert_eq!(slab.remove(first), Some("a"));

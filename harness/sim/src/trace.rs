@@ -365,7 +365,7 @@ impl Event<'_> {
                 format!("message to {} lost {}", of(to), short_digest(*digest))
             }
             Event::MessageDuplicated { to, digest } => {
-                format!("message to {} doubled {}", of(to), short_digest(*digest))
+                format!("message to {} duplicated {}", of(to), short_digest(*digest))
             }
             Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => {
                 let to = if to.is_empty() { String::new() } else { format!(" to '{to}'") };
@@ -397,8 +397,7 @@ impl fmt::Display for Event<'_> {
 /// Returns a fault action as plans and cases write it, without null fields, so that it can be searched there and
 /// copied from here.
 fn action_json(action: &FaultAction) -> String {
-    let mut value =
-        serde_json::to_value(action).expect("names and numbers only, nothing that JSON cannot say");
+    let mut value = serde_json::to_value(action).expect("names and numbers only, all representable in JSON");
     for fields in value.as_object_mut().into_iter().flat_map(|kinds| kinds.values_mut()) {
         if let Some(fields) = fields.as_object_mut() {
             fields.retain(|_, field| !field.is_null());

@@ -84,7 +84,7 @@ impl World {
         F: Future<Output = ()> + Send + 'static,
     {
         self.assert_not_observing("add a node");
-        assert!(self.node_named(&spec.name).is_none(), "node name '{}' is taken: choose another", spec.name);
+        assert!(self.node_named(&spec.name).is_none(), "node name '{}' is already in use", spec.name);
         let node = {
             let mut nodes = lock(&self.inner.nodes);
             let id = u16::try_from(nodes.len() + 1).expect("a world holds at most 65,535 nodes");
@@ -127,7 +127,7 @@ impl World {
     pub fn replace_disk(&self, node: NodeId, image: &DiskImage) {
         self.assert_not_observing("replace a disk");
         let node = self.node(node);
-        assert!(!node.is_up(), "node '{}' is up: kill it before its disk is replaced", node.name());
+        assert!(!node.is_up(), "node '{}' is up: kill it before replacing its disk", node.name());
         node.disk().replace(image);
     }
 
@@ -358,7 +358,7 @@ impl World {
 
     pub(crate) fn assert_not_observing(&self, what: &str) {
         let observing = self.inner.observing.load(Ordering::Relaxed);
-        assert!(!observing, "an observer tried to {what}: observers may look, not act");
+        assert!(!observing, "an observer tried to {what}: observers must not change the world");
     }
 
     pub(crate) fn mark(&self, node: &Node, mark: Mark<'_>) {
@@ -401,7 +401,7 @@ impl World {
             TimerEvent::Idle => {
                 let last = self.inner.start + Duration::from_nanos(self.trace(|trace| trace.last_ns));
                 panic!(
-                    "nothing is left to happen: every task waits for ever since about unix time {} ms",
+                    "no event is left: every task has waited indefinitely since about unix time {} ms",
                     last.0
                 );
             }

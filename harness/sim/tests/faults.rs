@@ -1,5 +1,5 @@
-//! Faults as a system under test meets them: each action seen through the ports, each anchor struck on time,
-//! and nothing of it when no fault is armed.
+//! Faults as the system under test sees them: each action observed through the ports, each trigger at its time, and
+//! no effect when no fault is armed.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -26,7 +26,7 @@ fn kill(restart_after_ms: Option<u64>) -> FaultAction {
     FaultAction::Kill(Kill { node: "node".into(), restart_after_ms, keeps: None, tear_bytes: None })
 }
 
-/// Every 100 ms: appends a byte to `ticks`, syncs it, marks it.
+/// Every 100 ms: appends a byte to `ticks`, syncs it, and reaches a mark.
 async fn ticker(env: SimEnv) {
     env.mark(Mark { name: "boot", subject: "" });
     let file = env.disk().open("ticks", OpenMode::Create).await.unwrap();
@@ -40,7 +40,7 @@ async fn ticker(env: SimEnv) {
     }
 }
 
-/// Runs the ticker for 10 s under faults; the output is how long the file is at the end.
+/// Runs the ticker for 10 s under faults; the output is the length of the file at the end.
 fn tick_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> WorldOutcome<u64> {
     run_fork(WorldSpec { keep_log: true, ..WorldSpec::seeded(1) }, async move |world: World| {
         faults(&world).into_iter().for_each(|fault| world.arm(fault));
@@ -61,7 +61,7 @@ fn without_faults_nothing_fails() {
 }
 
 #[test]
-fn a_kill_at_an_instant_ends_the_process_and_restarts_it_when_asked() {
+fn a_kill_at_an_instant_ends_the_process_and_restarts_it_on_request() {
     let dead = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action: kill(None) }]);
     assert!((45..50).contains(&dead.mark_counts["tick"]));
     let back = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action: kill(Some(2_000)) }]);
@@ -72,7 +72,7 @@ fn a_kill_at_an_instant_ends_the_process_and_restarts_it_when_asked() {
 }
 
 #[test]
-fn a_pause_stops_the_process_for_as_long_as_it_says() {
+fn a_pause_stops_the_process_for_its_duration() {
     let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 3_000 });
     let finished = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action }]);
     assert_eq!(finished.mark_counts["boot"], 1);
@@ -80,7 +80,7 @@ fn a_pause_stops_the_process_for_as_long_as_it_says() {
 }
 
 #[test]
-fn a_pause_at_an_operation_stops_the_process_right_there() {
+fn a_pause_triggered_by_an_operation_stops_the_process_at_it() {
     for op in [OpKind::Append, OpKind::Sync] {
         let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 20_000 });
         let finished = tick_with(|_| vec![Fault { trigger: nth(op, "ticks", 7), action }]);
@@ -90,7 +90,7 @@ fn a_pause_at_an_operation_stops_the_process_right_there() {
 }
 
 #[test]
-fn a_kill_at_the_nth_operation_strikes_there_and_only_there() {
+fn a_kill_at_the_nth_operation_triggers_once_at_that_operation() {
     for (op, kept) in [(OpKind::Append, 6..=7), (OpKind::Sync, 6..=7), (OpKind::Create, 0..=0)] {
         let n = if op == OpKind::Create { 1 } else { 7 };
         let finished = tick_with(|_| vec![Fault { trigger: nth(op, "tick", n), action: kill(None) }]);
@@ -104,7 +104,7 @@ fn a_kill_at_the_nth_operation_strikes_there_and_only_there() {
 }
 
 #[test]
-fn operations_count_by_kind_path_and_time() {
+fn operations_are_matched_by_kind_path_and_time() {
     let elsewhere = Fault { trigger: nth(OpKind::Append, "other/", 1), action: kill(None) };
     let too_many = Fault { trigger: nth(OpKind::Append, "", 1_000), action: kill(None) };
     let late = Trigger::NthOp {
@@ -126,7 +126,7 @@ fn operations_count_by_kind_path_and_time() {
 }
 
 #[test]
-fn a_mark_reached_for_the_nth_time_is_an_anchor() {
+fn a_mark_reached_for_the_nth_time_triggers_a_fault() {
     let trigger = |node: Option<&str>| Trigger::Mark {
         name: "tick".into(),
         n: 12,
@@ -144,7 +144,7 @@ fn a_mark_reached_for_the_nth_time_is_an_anchor() {
 }
 
 #[test]
-fn a_pause_at_a_mark_keeps_the_process_from_its_next_operation() {
+fn a_pause_at_a_mark_precedes_the_next_operation() {
     let trigger = Trigger::Mark { name: "tick".into(), n: 3, node: None, after_ms: 0 };
     let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 20_000 });
     let finished = tick_with(|_| vec![Fault { trigger, action }]);
@@ -166,7 +166,7 @@ fn a_disk_error_fails_the_next_operations_of_its_kind_and_changes_nothing() {
         let lost = if op == OpKind::Append { 3 } else { 0 };
         assert_eq!(finished.output, finished.mark_counts["tick"] + 3 - lost);
     }
-    // At an operation, the error hits that very operation.
+    // The error affects the operation that triggers it.
     let action = FaultAction::DiskError(DiskError {
         node: "node".into(),
         op: OpKind::Append,
@@ -184,7 +184,7 @@ fn a_disk_error_fails_the_next_operations_of_its_kind_and_changes_nothing() {
 }
 
 #[test]
-fn a_full_disk_takes_no_bytes_until_there_is_room_again() {
+fn a_full_disk_rejects_writes_until_space_is_free() {
     let action = FaultAction::DiskFull(DiskFull { room_bytes: 0, node: "node".into(), for_ms: Some(2_000) });
     let finished = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action }]);
     assert!(
@@ -198,7 +198,7 @@ fn a_full_disk_takes_no_bytes_until_there_is_room_again() {
 }
 
 #[test]
-fn a_clock_step_moves_the_wall_and_nothing_else() {
+fn a_clock_step_moves_the_wall_clock_only() {
     for by_ms in [3_600_000, -86_400_000] {
         let shown = Arc::new(Mutex::new(Vec::new()));
         let slot = shown.clone();
@@ -229,7 +229,7 @@ fn a_clock_step_moves_the_wall_and_nothing_else() {
     }
 }
 
-/// Two nodes that call each other every 100 ms for 10 s, under faults; marks say whether calls and answers came.
+/// Runs two nodes that call each other every 100 ms for 10 s, under faults; marks count calls and answers.
 fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> WorldOutcome<()> {
     async fn chat(
         env: SimEnv,
@@ -263,7 +263,7 @@ fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> WorldOutcom
     })
 }
 
-/// How often the marks `name` of nodes a and b were reached.
+/// Returns how often nodes a and b reached the marks `name`.
 fn both(finished: &WorldOutcome<()>, name: &str) -> (u64, u64) {
     let count = |node: &str| {
         let found = finished.mark_counts.iter().find(|(mark, _)| **mark == format!("{node} {name}"));
@@ -273,7 +273,7 @@ fn both(finished: &WorldOutcome<()>, name: &str) -> (u64, u64) {
 }
 
 #[test]
-fn a_link_cut_one_way_loses_requests_there_and_answers_back() {
+fn a_one_way_cut_loses_requests_one_way_and_answers_the_other() {
     let none = chatter_with(|_| Vec::new());
     assert_eq!(both(&none, "lost"), (0, 0));
     let cut =
@@ -281,7 +281,7 @@ fn a_link_cut_one_way_loses_requests_there_and_answers_back() {
     let one_way = chatter_with(|world| vec![Fault { trigger: at_s(world, 2), action: cut(false) }]);
     let (a_lost, b_lost) = both(&one_way, "lost");
     assert!((30..36).contains(&a_lost) && (30..36).contains(&b_lost), "{a_lost} {b_lost}");
-    // What b asked still reached a; what a asked did not reach b.
+    // b's requests still reached a; a's requests did not reach b.
     let (a_asked, b_asked) = both(&one_way, "asked");
     let (a_heard, b_heard) = both(&one_way, "heard");
     assert_eq!((a_asked, b_asked), (b_heard + b_lost, a_heard));
@@ -294,7 +294,7 @@ fn a_link_cut_one_way_loses_requests_there_and_answers_back() {
 }
 
 #[test]
-fn an_isolated_node_hears_nobody_until_it_is_back() {
+fn an_isolated_node_receives_nothing_until_reconnected() {
     let action = FaultAction::Isolate(Isolate { node: "b".into(), for_ms: Some(5_000) });
     let finished = chatter_with(|world| vec![Fault { trigger: at_s(world, 2), action }]);
     let (a_lost, b_lost) = both(&finished, "lost");
@@ -306,7 +306,7 @@ fn an_isolated_node_hears_nobody_until_it_is_back() {
 }
 
 #[test]
-fn network_operations_are_anchors_too() {
+fn network_operations_trigger_faults() {
     for (op, lost) in [(OpKind::Receive, 0), (OpKind::Answer, 0), (OpKind::Send, 0)] {
         let trigger = Trigger::NthOp { node: "b".into(), op, path_prefix: String::new(), n: 10, after_ms: 0 };
         let action = FaultAction::Kill(Kill {
@@ -318,11 +318,11 @@ fn network_operations_are_anchors_too() {
         let finished = chatter_with(|_| vec![Fault { trigger, action }]);
         assert!(both(&finished, "heard").0 <= 10, "{op:?}");
         assert!(both(&finished, "lost").0 > 80, "{op:?}");
-        assert_eq!(both(&finished, "lost").1, lost, "{op:?}: a dead process hears of no failure");
+        assert_eq!(both(&finished, "lost").1, lost, "{op:?}: a dead process observes no failure");
     }
 }
 
-/// A log that acknowledges a line once it is durable; after a boot it says how many lines it found.
+/// A log that acknowledges a line once it is durable; after a boot it reports the number of lines that it found.
 async fn wal(env: SimEnv, found: Arc<Mutex<Vec<usize>>>) {
     let disk = env.disk();
     let file = disk.open("wal", OpenMode::Create).await.unwrap();
@@ -372,11 +372,11 @@ fn a_crash_at_each_operation_in_turn_loses_no_acknowledged_line() {
             kept_more += found - acked;
         }
     }
-    assert!(kept_more > 0, "no crash kept a line that was not acknowledged");
+    assert!(kept_more > 0, "no crash kept an unacknowledged line");
 }
 
 #[test]
-fn taking_one_fault_out_leaves_the_others_alone() {
+fn removing_one_fault_does_not_change_the_others() {
     let faults = |world: &World, extra: bool| {
         let mut faults = vec![Fault { trigger: at_s(world, 5), action: kill(Some(1_000)) }];
         if extra {
@@ -397,7 +397,7 @@ fn taking_one_fault_out_leaves_the_others_alone() {
 }
 
 #[test]
-fn faults_are_written_as_plain_json() {
+fn faults_serialize_as_plain_json() {
     let text = r#"{
         "anchor": { "nth_op": { "node": "arb1", "op": "rename", "path_prefix": "p17/", "n": 3 } },
         "action": { "kill": { "node": "arb1", "restart_after_ms": 1000 } }

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_is_bad_until_a_write_covers_it_or_the_file_ends_before_it() {
+    fn a_block_is_bad_until_a_write_covers_it_or_the_file_is_cut_before_it() {
         let mut bad = BadBlocks::default();
         assert!(!bad.hit(0, u64::MAX));
         bad.insert(1);

@@ -56,12 +56,12 @@ mod tests {
     }
 
     #[test]
-    fn equal_bytes_share_one_buffer_and_unequal_ones_never() {
+    fn only_equal_bytes_share_a_buffer() {
         let mut shared = ChunkDedup::default();
         let first = shared.share(chunk(1, WORTH_BYTES), 7);
         assert_eq!(shared.share(chunk(1, WORTH_BYTES), 7).as_ptr(), first.as_ptr());
         let other = shared.share(chunk(2, WORTH_BYTES), 7);
-        assert_eq!(other, chunk(2, WORTH_BYTES), "a digest that collides brings no other bytes");
+        assert_eq!(other, chunk(2, WORTH_BYTES), "a digest collision must not return other bytes");
         let longer = shared.share(chunk(1, WORTH_BYTES + 1), 7);
         assert_eq!(longer.len(), WORTH_BYTES + 1);
         let small = shared.share(chunk(1, WORTH_BYTES - 1), 8);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_in_number_and_in_bytes() {
+    fn the_cache_is_bounded_in_chunks_and_bytes() {
         let mut shared = ChunkDedup::default();
         for digest in 0..2 * MOST_CHUNKS as u128 {
             shared.share(chunk(1, WORTH_BYTES), digest);
@@ -81,6 +81,6 @@ mod tests {
         assert_eq!((shared.oldest_first.len(), shared.bytes), (4, MOST_BYTES));
         assert_eq!(shared.by_digest.len(), 4);
         let fresh = chunk(3, WORTH_BYTES);
-        assert_eq!(shared.share(fresh.clone(), 0).as_ptr(), fresh.as_ptr(), "the oldest are forgotten");
+        assert_eq!(shared.share(fresh.clone(), 0).as_ptr(), fresh.as_ptr(), "the oldest are evicted");
     }
 }

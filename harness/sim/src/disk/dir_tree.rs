@@ -230,7 +230,7 @@ impl DirTree {
         let removed = files.iter().map(|path| self.remove(path)).collect::<Vec<_>>();
         // Children are removed before their directory.
         let emptied = dirs.iter().rev().map(|path| self.remove_dir(path)).collect::<Vec<_>>();
-        debug_assert!(removed.into_iter().chain(emptied).all(|one| one.is_ok()), "they were found just now");
+        debug_assert!(removed.into_iter().chain(emptied).all(|one| one.is_ok()), "the walk above found them");
         self.journal.clear();
     }
 

@@ -245,7 +245,7 @@ impl FileState {
         }
         match &mut self.durable {
             DurableContent::Snapshot(rope) => rope,
-            DurableContent::Prefix(_) => unreachable!("a prefix was made a snapshot just now"),
+            DurableContent::Prefix(_) => unreachable!("the prefix was replaced by a snapshot above"),
         }
     }
 }

@@ -220,7 +220,7 @@ mod tests {
                             let (held, before) = (rope.clone(), model.clone());
                             model[offset as usize..].iter_mut().zip(&mask).for_each(|(byte, bits)| *byte ^= bits);
                             rope.flip_bits(offset, &mask);
-                            prop_assert_eq!(&held.read(0, u64::MAX)[..], &before[..], "shared bytes stay");
+                            prop_assert_eq!(&held.read(0, u64::MAX)[..], &before[..], "shared bytes do not change");
                         }
                     }
                     Op::Read(offset, len) => {

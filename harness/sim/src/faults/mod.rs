@@ -160,7 +160,7 @@ impl World {
         self.assert_not_observing("arm a fault");
         let trigger_ns = match &fault.trigger {
             Trigger::At(text) => {
-                panic!("fault anchored at '{text}': turn the instant into at_ms before arming it")
+                panic!("fault triggered at '{text}': convert the instant to at_ms before arming it")
             }
             Trigger::AtMs(ms) => Some(self.elapsed_ns_at(UnixMs(*ms)).max(self.now_ns())),
             Trigger::NthOp { node, .. } => {

@@ -51,8 +51,8 @@ impl World {
     /// Starts to record every operation of every node. Call it before the first node is added; otherwise the indexes
     /// differ from those that triggers count.
     pub fn start_op_recording(&self) {
-        self.assert_not_observing("begin a survey");
-        assert!(self.nodes().is_empty(), "a survey begins before the first node is added");
+        self.assert_not_observing("start recording operations");
+        assert!(self.nodes().is_empty(), "start recording operations before adding the first node");
         *lock(&self.inner.op_recorder) = Some(OpRecorder::default());
     }
 

@@ -139,7 +139,7 @@ impl Net for SimNet {
         self.context.node().mailbox(|mailbox| {
             assert!(
                 mailbox.is_none(),
-                "node '{}' serves already: a node serves once",
+                "node '{}' already serves: call serve once per process",
                 self.context.node().name()
             );
             *mailbox = Some(Mailbox { queue: VecDeque::new(), running: 0, limit, waker: None });

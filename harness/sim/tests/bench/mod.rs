@@ -10,30 +10,30 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What came of a run.
-pub struct Ran<T> {
-    /// What the script returned.
+/// Outcome of a run.
+pub struct ScriptOutcome<T> {
+    /// Return value of the script.
     pub output: T,
-    /// What reads saw before the crash.
+    /// Contents that reads saw before the crash.
     pub seen: DiskImage,
-    /// What the crash left.
+    /// Contents after the crash.
     pub left: DiskImage,
-    /// What became of the faults.
+    /// Outcomes of the faults.
     pub faults: Vec<FaultOutcome>,
 }
 
-/// When a script says that it is ready, the faults strike.
+/// Reaches the mark that triggers the faults.
 pub fn ready(env: &SimEnv) {
     env.mark(Mark { name: "ready", subject: "" });
 }
 
-/// Runs `script` under faults that strike when it is ready, and ends in a crash that keeps what `keeps` says.
+/// Runs `script` under faults that trigger when it is ready, and ends in a crash with the policy `keeps`.
 pub fn run<T, F>(
     seed: u64,
     faults: &[FaultAction],
     keeps: CrashPolicy,
     script: impl Fn(SimEnv) -> F + Copy + Send + Sync + 'static,
-) -> Ran<T>
+) -> ScriptOutcome<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -60,15 +60,15 @@ where
     });
     let (seen, left) = finished.output;
     let output = output.lock().unwrap().take().expect("the script came to its end");
-    Ran { output, seen, left, faults: finished.fault_outcomes }
+    ScriptOutcome { output, seen, left, faults: finished.fault_outcomes }
 }
 
-/// `len` bytes of one letter.
+/// Returns `len` bytes of one letter.
 pub fn of(letter: u8, len: usize) -> Bytes {
     vec![letter; len].into()
 }
 
-/// A file whose bytes and name are durable; its name may be there already.
+/// Creates a file whose bytes and name are durable; its name may exist already.
 pub async fn durable(disk: &SimDisk, path: &str, data: Bytes) -> SimFile {
     let file = disk.open(path, OpenMode::Create).await.unwrap();
     file.append(data).await.unwrap();
