@@ -90,7 +90,7 @@ impl Clock for SimClock {
     async fn sleep(&self, duration: Duration) {
         let shortest = duration.max(Duration::from_millis(1));
         self.context.world().sleep_ns(u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX)).await;
-        self.context.admit().await;
+        self.context.wait_until_runnable().await;
     }
 }
 

@@ -77,12 +77,12 @@ impl NodeContext {
         for fault in deferred {
             self.world.inject_fault(fault);
         }
-        self.admit().await;
+        self.wait_until_runnable().await;
     }
 
     /// Waits until a task of this process may run. A task of a dead process never continues; one of a paused process
     /// continues when it is resumed. Tasks of other nodes pass: their calls return `Fenced`.
-    pub(crate) async fn admit(&self) {
+    pub(crate) async fn wait_until_runnable(&self) {
         if (self.node.is_paused() || !self.is_alive()) && madsim::plugin::node() == self.process.id() {
             yield_once().await;
             if !self.is_alive() {
@@ -177,7 +177,7 @@ impl Env for SimEnv {
         let context = &self.ports.context;
         if context.is_alive() {
             context.world.count_spawn();
-            let guard = PanicGuard::of(&context.node);
+            let guard = PanicGuard::for_node(&context.node);
             drop(context.process.spawn(async move {
                 let _guard = guard;
                 task.await;

@@ -137,12 +137,12 @@ impl Node {
     pub(crate) fn start(self: &Arc<Node>, world: &World) {
         let Some(boot) = lock(&self.boot).clone() else { return };
         let handle = Handle::current();
-        let last = lock(&self.process).clone();
-        let process = match last {
+        let previous = lock(&self.process).clone();
+        let process = match previous {
             None => handle.create_node().name(&*self.name).build(),
-            Some(last) => {
-                handle.restart(last.id());
-                handle.get_node(last.id()).expect("a node that was created is never removed")
+            Some(previous) => {
+                handle.restart(previous.id());
+                handle.get_node(previous.id()).expect("a node that was created is never removed")
             }
         };
         *lock(&self.process) = Some(process.clone());
@@ -153,7 +153,7 @@ impl Node {
         let env = SimEnv::new(context.clone());
         context.record(Event::Boot);
         // The closure runs inside the task, so that it belongs to the process.
-        let guard = PanicGuard::of(self);
+        let guard = PanicGuard::for_node(self);
         drop(process.spawn(async move {
             let _guard = guard;
             boot(env).await;
@@ -162,18 +162,23 @@ impl Node {
 
     /// Ends the process, if there is one, and resolves the disk's un-synced operations.
     pub(crate) fn kill(&self, world: &World, keeps: Option<CrashPolicy>) {
-        self.kill_torn(world, keeps, None);
+        self.kill_with_tear_size(world, keeps, None);
     }
 
     /// As [`Node::kill`]; `tear_bytes` overrides the block size at which the disk tears un-synced writes.
-    pub(crate) fn kill_torn(&self, world: &World, keeps: Option<CrashPolicy>, tear_bytes: Option<u32>) {
+    pub(crate) fn kill_with_tear_size(
+        &self,
+        world: &World,
+        keeps: Option<CrashPolicy>,
+        tear_bytes: Option<u32>,
+    ) {
         if !self.up.swap(false, Ordering::Relaxed) {
             return;
         }
         self.paused.store(false, Ordering::Relaxed);
-        let died = self.incarnation.fetch_add(1, Ordering::Relaxed);
+        let incarnation = self.incarnation.fetch_add(1, Ordering::Relaxed);
         let keeps = keeps.unwrap_or(self.disk.crash_policy());
-        self.disk.crash(world.prng(), (self.id.0, died), keeps, tear_bytes);
+        self.disk.crash(world.prng(), (self.id.0, incarnation), keeps, tear_bytes);
         let mailbox = self.mailbox(Option::take);
         drop(mailbox);
         if let Some(process) = lock(&self.process).clone() {

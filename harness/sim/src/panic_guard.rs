@@ -20,12 +20,12 @@ pub fn panicked_node() -> Option<String> {
 pub(crate) struct PanicGuard(Option<Arc<Node>>);
 
 impl PanicGuard {
-    pub(crate) fn of(node: &Arc<Node>) -> PanicGuard {
+    pub(crate) fn for_node(node: &Arc<Node>) -> PanicGuard {
         PanicGuard(Some(node.clone()))
     }
 
     /// Creates the guard of the task that runs the world.
-    pub(crate) fn of_world() -> PanicGuard {
+    pub(crate) fn for_world() -> PanicGuard {
         PanicGuard(None)
     }
 }

@@ -72,7 +72,7 @@ where
     // Lets a fork start its thread. The timers detect an idle world.
     runtime.set_allow_system_thread(true);
     runtime.block_on(async move {
-        let _guard = PanicGuard::of_world();
+        let _guard = PanicGuard::for_world();
         let world = World::new(&spec);
         let pump = madsim::task::spawn(world.clone().pump());
         let output = main(world.clone()).await;

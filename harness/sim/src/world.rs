@@ -32,16 +32,16 @@ pub(crate) struct WorldState {
     start: UnixMs,
     timers: Timers,
     trace: Mutex<Trace>,
-    shared: Mutex<ChunkDedup>,
+    chunk_dedup: Mutex<ChunkDedup>,
     observers: Mutex<Vec<Box<dyn Observer>>>,
-    observed: AtomicBool,
+    has_observers: AtomicBool,
     /// Whether observers are being called. They must not change the world.
-    observing: AtomicBool,
+    is_observing: AtomicBool,
     nodes: Mutex<Vec<Arc<Node>>>,
     pub(crate) links: Mutex<LinkTable>,
     pub(crate) faults: Mutex<FaultRegistry>,
     pub(crate) op_recorder: Mutex<Option<OpRecorder>>,
-    spawned: AtomicU32,
+    spawned_tasks: AtomicU32,
 }
 
 impl AsRef<Timers> for World {
@@ -59,15 +59,15 @@ impl World {
                 start: spec.start,
                 timers: Timers::new(),
                 trace: Mutex::new(Trace::new(spec.keep_log)),
-                shared: Mutex::default(),
+                chunk_dedup: Mutex::default(),
                 observers: Mutex::default(),
-                observed: AtomicBool::new(false),
-                observing: AtomicBool::new(false),
+                has_observers: AtomicBool::new(false),
+                is_observing: AtomicBool::new(false),
                 nodes: Mutex::default(),
                 links: Mutex::default(),
                 faults: Mutex::default(),
                 op_recorder: Mutex::default(),
-                spawned: AtomicU32::new(0),
+                spawned_tasks: AtomicU32::new(0),
             }),
         }
     }
@@ -262,7 +262,7 @@ impl World {
     pub fn observe(&self, observer: Box<dyn Observer>) {
         self.assert_not_observing("observe");
         lock(&self.inner.observers).push(observer);
-        self.inner.observed.store(true, Ordering::Relaxed);
+        self.inner.has_observers.store(true, Ordering::Relaxed);
     }
 
     /// Returns how often each mark was reached.
@@ -284,9 +284,9 @@ impl World {
     }
 
     /// Records a line in the trace: an action of the harness, such as a deploy.
-    pub fn note(&self, what: &str) {
+    pub fn note(&self, text: &str) {
         self.assert_not_observing("note");
-        self.record_at(WORLD_NODE, Event::Note(what));
+        self.record_at(WORLD_NODE, Event::Note(text));
     }
 
     /// Returns a random number for `key` in the stream `stream`: a pure function of (draw seed, stream, key).
@@ -308,8 +308,8 @@ impl World {
     }
 
     /// Returns the same bytes, in the buffer of an earlier equal write if there is one.
-    pub(crate) fn share(&self, data: Bytes, digest: u128) -> Bytes {
-        lock(&self.inner.shared).share(data, digest)
+    pub(crate) fn dedup(&self, data: Bytes, digest: u128) -> Bytes {
+        lock(&self.inner.chunk_dedup).dedup(data, digest)
     }
 
     pub(crate) fn message_digest(&self, message: &Message) -> u128 {
@@ -330,7 +330,7 @@ impl World {
             let line = self.log_line(record);
             self.trace(|trace| trace.log.get_or_insert_default().push(line));
         }
-        if self.inner.observed.load(Ordering::Relaxed) {
+        if self.inner.has_observers.load(Ordering::Relaxed) {
             self.notify_observers(record);
         }
     }
@@ -348,17 +348,17 @@ impl World {
     fn notify_observers(&self, record: &Record<'_>) {
         self.assert_not_observing("be recorded");
         let mut observers = std::mem::take(&mut *lock(&self.inner.observers));
-        self.inner.observing.store(true, Ordering::Relaxed);
+        self.inner.is_observing.store(true, Ordering::Relaxed);
         for observer in &mut observers {
             observer.on_record(record, self);
         }
-        self.inner.observing.store(false, Ordering::Relaxed);
+        self.inner.is_observing.store(false, Ordering::Relaxed);
         *lock(&self.inner.observers) = observers;
     }
 
-    pub(crate) fn assert_not_observing(&self, what: &str) {
-        let observing = self.inner.observing.load(Ordering::Relaxed);
-        assert!(!observing, "an observer tried to {what}: observers must not change the world");
+    pub(crate) fn assert_not_observing(&self, action: &str) {
+        let is_observing = self.inner.is_observing.load(Ordering::Relaxed);
+        assert!(!is_observing, "an observer tried to {action}: observers must not change the world");
     }
 
     pub(crate) fn mark(&self, node: &Node, mark: Mark<'_>) {
@@ -372,7 +372,7 @@ impl World {
     /// Counts a spawned task. madsim keeps an entry for every task that a node ever spawned until its task count is
     /// read.
     pub(crate) fn count_spawn(&self) {
-        self.inner.spawned.fetch_add(1, Ordering::Relaxed);
+        self.inner.spawned_tasks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Handles due timer events, indefinitely.
@@ -383,8 +383,8 @@ impl World {
             .timers
             .pump(move |due| {
                 world.handle(due);
-                if world.inner.spawned.load(Ordering::Relaxed) >= FORGET_EVERY {
-                    world.inner.spawned.store(0, Ordering::Relaxed);
+                if world.inner.spawned_tasks.load(Ordering::Relaxed) >= FORGET_EVERY {
+                    world.inner.spawned_tasks.store(0, Ordering::Relaxed);
                     madsim::runtime::Handle::current().metrics().num_tasks();
                 }
             })
@@ -411,7 +411,7 @@ impl World {
     /// Kills every process and drops everything that refers back to the world, so that nothing leaks into the next
     /// run. The trace does not show this: its hash is read before.
     pub(crate) fn shut_down(&self) {
-        self.inner.observed.store(false, Ordering::Relaxed);
+        self.inner.has_observers.store(false, Ordering::Relaxed);
         let observers = std::mem::take(&mut *lock(&self.inner.observers));
         drop(observers);
         let nodes = lock(&self.inner.nodes).clone();

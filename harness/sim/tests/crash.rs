@@ -344,7 +344,7 @@ fn the_fixed_crash_policies_are_the_extremes_of_the_drawn_one() {
     };
     for (crash, expected) in [(CrashPolicy::Nothing, "f:A"), (CrashPolicy::Everything, "f:AB g:")] {
         for seed in 0..20 {
-            let disk = DiskSpec { crash, ..DiskSpec::default() };
+            let disk = DiskSpec { crash_policy: crash, ..DiskSpec::default() };
             assert_eq!(render(&crash_once(seed, disk, script)), expected);
         }
     }

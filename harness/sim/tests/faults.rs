@@ -350,7 +350,7 @@ fn a_crash_at_each_operation_in_turn_loses_no_acknowledged_line() {
             let node = world.add_node(NodeSpec::named("node"), boot);
             world.sleep(SECOND).await;
             let acked = world.marks().get("acked").copied().unwrap_or(0) as usize;
-            let ops = world.disk_stats(node).ops;
+            let ops = world.disk_stats(node).op_count;
             world.restart(node);
             world.sleep(SECOND).await;
             (acked, ops)

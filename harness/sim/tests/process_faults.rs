@@ -378,7 +378,7 @@ fn each_disk_of_a_power_loss_uses_its_own_policy_unless_overridden() {
 
 #[test]
 fn a_new_disk_is_empty_even_if_the_old_one_was_synced() {
-    let kept = DiskSpec { crash: CrashPolicy::Everything, ..DiskSpec::default() };
+    let kept = DiskSpec { crash_policy: CrashPolicy::Everything, ..DiskSpec::default() };
     let found = |plan: FaultPlan| -> Vec<String> {
         found_by(1, &kept, plan).into_iter().skip(3).map(|(_, found)| found).collect()
     };

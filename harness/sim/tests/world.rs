@@ -455,7 +455,7 @@ fn a_disk_image_can_boot_another_world_and_replace_a_disk() {
         let node = world.add_node(spec, async |_| ());
         world.kill_with_policy(node, CrashPolicy::Nothing);
         assert_eq!(world.disk_image(node).read("a/b/c").unwrap(), "deep");
-        assert_eq!(world.disk_stats(node).bytes, 8);
+        assert_eq!(world.disk_stats(node).used_bytes, 8);
         // The same buffer, not a copy.
         assert_eq!(image.chunks("top")[0].as_ptr(), world.disk_image(node).chunks("top")[0].as_ptr());
         world.replace_disk(node, &DiskImage::new());

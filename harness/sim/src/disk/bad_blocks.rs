@@ -19,12 +19,12 @@ impl BadBlocks {
     }
 
     /// Drops the blocks past the end of a file that was truncated to `len_bytes`.
-    pub(crate) fn cut(&mut self, len_bytes: u64) {
+    pub(crate) fn truncate(&mut self, len_bytes: u64) {
         self.0.retain(|block| block * BLOCK_BYTES < len_bytes);
     }
 
     /// Repairs the blocks that a write of `from..to` into a file of `len_bytes` covers.
-    pub(crate) fn written(&mut self, from: u64, to: u64, len_bytes: u64) {
+    pub(crate) fn repair(&mut self, from: u64, to: u64, len_bytes: u64) {
         self.0.retain(|block| !covers(from, to, *block, len_bytes));
     }
 
@@ -35,13 +35,13 @@ impl BadBlocks {
     }
 
     /// Whether a read of `from..to` touches an unreadable block.
-    pub(crate) fn hit(&self, from: u64, to: u64) -> bool {
+    pub(crate) fn intersects(&self, from: u64, to: u64) -> bool {
         self.touched(from, to).next().is_some()
     }
 
     /// Whether a write of `from..to` into a file of `len_bytes` touches an unreadable block without covering it, and
     /// so would have to read it first.
-    pub(crate) fn hit_in_part(&self, from: u64, to: u64, len_bytes: u64) -> bool {
+    pub(crate) fn intersects_partially(&self, from: u64, to: u64, len_bytes: u64) -> bool {
         self.touched(from, to).any(|block| !covers(from, to, block, len_bytes))
     }
 
@@ -65,23 +65,30 @@ mod tests {
     #[test]
     fn a_block_is_bad_until_a_write_covers_it_or_the_file_is_cut_before_it() {
         let mut bad = BadBlocks::default();
-        assert!(!bad.hit(0, u64::MAX));
+        assert!(!bad.intersects(0, u64::MAX));
         bad.insert(1);
         bad.insert(2);
         assert_eq!(bad.ranges(9_000), [4_096..8_192, 8_192..9_000]);
-        assert!(!bad.hit(0, 4_096) && bad.hit(0, 4_097) && bad.hit(8_999, 9_000) && !bad.hit(5_000, 5_000));
-        assert!(bad.hit_in_part(4_097, 8_192, 9_000) && !bad.hit_in_part(4_096, 9_000, 9_000));
-        bad.written(4_097, 8_192, 9_000);
+        assert!(
+            !bad.intersects(0, 4_096)
+                && bad.intersects(0, 4_097)
+                && bad.intersects(8_999, 9_000)
+                && !bad.intersects(5_000, 5_000)
+        );
+        assert!(
+            bad.intersects_partially(4_097, 8_192, 9_000) && !bad.intersects_partially(4_096, 9_000, 9_000)
+        );
+        bad.repair(4_097, 8_192, 9_000);
         assert_eq!(bad.ranges(9_000).len(), 2, "the first byte is missing");
-        bad.written(8_192, 9_000, 9_000);
+        bad.repair(8_192, 9_000, 9_000);
         assert_eq!(
             bad.ranges(9_000),
             std::slice::from_ref(&(4_096..8_192)),
             "the last block ends with the file"
         );
-        bad.cut(4_097);
-        assert!(bad.hit(4_096, 4_097));
-        bad.cut(4_096);
+        bad.truncate(4_097);
+        assert!(bad.intersects(4_096, 4_097));
+        bad.truncate(4_096);
         assert!(bad.0.is_empty());
     }
 }

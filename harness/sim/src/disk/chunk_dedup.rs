@@ -26,7 +26,7 @@ pub(crate) struct ChunkDedup {
 
 impl ChunkDedup {
     /// Returns the same bytes, in the buffer of an earlier write if one is cached. `digest` is the digest of `data`.
-    pub(crate) fn share(&mut self, data: Bytes, digest: u128) -> Bytes {
+    pub(crate) fn dedup(&mut self, data: Bytes, digest: u128) -> Bytes {
         if data.len() < WORTH_BYTES || data.len() > LARGEST_BYTES {
             return data;
         }
@@ -58,29 +58,29 @@ mod tests {
     #[test]
     fn only_equal_bytes_share_a_buffer() {
         let mut shared = ChunkDedup::default();
-        let first = shared.share(chunk(1, WORTH_BYTES), 7);
-        assert_eq!(shared.share(chunk(1, WORTH_BYTES), 7).as_ptr(), first.as_ptr());
-        let other = shared.share(chunk(2, WORTH_BYTES), 7);
+        let first = shared.dedup(chunk(1, WORTH_BYTES), 7);
+        assert_eq!(shared.dedup(chunk(1, WORTH_BYTES), 7).as_ptr(), first.as_ptr());
+        let other = shared.dedup(chunk(2, WORTH_BYTES), 7);
         assert_eq!(other, chunk(2, WORTH_BYTES), "a digest collision must not return other bytes");
-        let longer = shared.share(chunk(1, WORTH_BYTES + 1), 7);
+        let longer = shared.dedup(chunk(1, WORTH_BYTES + 1), 7);
         assert_eq!(longer.len(), WORTH_BYTES + 1);
-        let small = shared.share(chunk(1, WORTH_BYTES - 1), 8);
-        assert_ne!(shared.share(chunk(1, WORTH_BYTES - 1), 8).as_ptr(), small.as_ptr());
+        let small = shared.dedup(chunk(1, WORTH_BYTES - 1), 8);
+        assert_ne!(shared.dedup(chunk(1, WORTH_BYTES - 1), 8).as_ptr(), small.as_ptr());
     }
 
     #[test]
     fn the_cache_is_bounded_in_chunks_and_bytes() {
         let mut shared = ChunkDedup::default();
         for digest in 0..2 * MOST_CHUNKS as u128 {
-            shared.share(chunk(1, WORTH_BYTES), digest);
+            shared.dedup(chunk(1, WORTH_BYTES), digest);
         }
         assert_eq!((shared.by_digest.len(), shared.bytes), (MOST_CHUNKS, MOST_CHUNKS * WORTH_BYTES));
         for digest in 0..8 {
-            shared.share(chunk(1, LARGEST_BYTES), 1 << 64 | digest);
+            shared.dedup(chunk(1, LARGEST_BYTES), 1 << 64 | digest);
         }
         assert_eq!((shared.oldest_first.len(), shared.bytes), (4, MOST_BYTES));
         assert_eq!(shared.by_digest.len(), 4);
         let fresh = chunk(3, WORTH_BYTES);
-        assert_eq!(shared.share(fresh.clone(), 0).as_ptr(), fresh.as_ptr(), "the oldest are evicted");
+        assert_eq!(shared.dedup(fresh.clone(), 0).as_ptr(), fresh.as_ptr(), "the oldest are evicted");
     }
 }

@@ -88,8 +88,8 @@ impl Inode {
     /// Flips the bits that are set in `mask`, which begins at `offset`.
     pub(crate) fn flip_bits(&self, offset: u64, mask: &[u8]) {
         self.corrupt_durable(|rope| {
-            let there = within(rope, offset, mask.len());
-            rope.flip_bits(offset, &mask[..there]);
+            let len = len_within(rope, offset, mask.len());
+            rope.flip_bits(offset, &mask[..len]);
             rope.mark_corrupted();
         });
     }
@@ -97,8 +97,8 @@ impl Inode {
     /// Overwrites bytes at `offset` with those of a misdirected write. The file does not grow.
     pub(crate) fn overwrite_in_place(&self, offset: u64, data: &Bytes) {
         self.corrupt_durable(|rope| {
-            let there = within(rope, offset, data.len());
-            rope.write(offset, data.slice(..there));
+            let len = len_within(rope, offset, data.len());
+            rope.write(offset, data.slice(..len));
             rope.mark_corrupted();
         });
     }
@@ -132,7 +132,7 @@ impl FileState {
 }
 
 /// Returns how many of `len` bytes from `offset` lie within the rope.
-fn within(rope: &Rope, offset: u64, len: usize) -> usize {
-    let there = rope.len_bytes().saturating_sub(offset).min(len as u64);
-    usize::try_from(there).unwrap_or(len)
+fn len_within(rope: &Rope, offset: u64, len: usize) -> usize {
+    let within = rope.len_bytes().saturating_sub(offset).min(len as u64);
+    usize::try_from(within).unwrap_or(len)
 }

@@ -50,7 +50,7 @@ enum CrashMode {
     Everything,
     /// Every operation with a lower sequence number.
     Until(u64),
-    Each,
+    PerOperation,
 }
 
 impl CrashModel {
@@ -68,8 +68,8 @@ impl CrashModel {
             CrashPolicy::Drawn => match rng.next_u64() % 8 {
                 0 => CrashMode::Nothing,
                 1 => CrashMode::Everything,
-                2 | 3 => CrashMode::Until(instant(tree, &mut rng)),
-                _ => CrashMode::Each,
+                2 | 3 => CrashMode::Until(draw_instant(tree, &mut rng)),
+                _ => CrashMode::PerOperation,
             },
         };
         CrashModel { prng, key, tear_bytes: tear_bytes.max(1), garbage, mode }
@@ -80,14 +80,14 @@ impl CrashModel {
     }
 
     /// Returns the changes of names that survive; closed under their requirements.
-    fn names(&self, tree: &DirTree) -> BTreeSet<u64> {
+    fn surviving_changes(&self, tree: &DirTree) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
         let mut lost_names = BTreeSet::new();
         let mut lost = BTreeSet::new();
         for op in &tree.journal {
             let name_lost = op.changes.iter().any(|change| lost_names.contains(&(change.dir, &change.name)));
             let rests_on_lost = name_lost || op.requires.iter().any(|required| lost.contains(required));
-            if !rests_on_lost && self.keeps_name(op) {
+            if !rests_on_lost && self.keeps_change(op) {
                 kept.insert(op.sequence);
             } else {
                 lost.insert(op.sequence);
@@ -97,61 +97,61 @@ impl CrashModel {
         kept
     }
 
-    fn keeps_name(&self, op: &JournalEntry) -> bool {
+    fn keeps_change(&self, op: &JournalEntry) -> bool {
         match self.mode {
             CrashMode::Nothing => false,
             CrashMode::Everything => true,
             CrashMode::Until(sequence) => op.sequence < sequence,
-            CrashMode::Each => self.rng("crash.name", op.key).next_u64().is_multiple_of(2),
+            CrashMode::PerOperation => self.rng("crash.name", op.key).next_u64().is_multiple_of(2),
         }
     }
 
     /// Returns the bytes of a file that survive.
-    fn file(&self, inode: &Inode) -> Arc<Rope> {
+    fn surviving_bytes(&self, inode: &Inode) -> Arc<Rope> {
         match self.mode {
             CrashMode::Nothing => return inode.durable(),
             CrashMode::Everything => return inode.synced_view(),
-            CrashMode::Until(_) | CrashMode::Each => {}
+            CrashMode::Until(_) | CrashMode::PerOperation => {}
         }
         let rope = inode.durable();
-        let mut left = CrashedFile { len_bytes: rope.len_bytes(), rope };
+        let mut file = CrashedFile { len_bytes: rope.len_bytes(), rope };
         for op in inode.pending() {
-            self.apply(&op, &mut left);
+            self.apply(&op, &mut file);
         }
-        if left.rope.len_bytes() > left.len_bytes {
-            Arc::make_mut(&mut left.rope).truncate(left.len_bytes);
+        if file.rope.len_bytes() > file.len_bytes {
+            Arc::make_mut(&mut file.rope).truncate(file.len_bytes);
         }
-        left.rope
+        file.rope
     }
 
-    fn apply(&self, op: &UnsyncedOp, left: &mut CrashedFile) {
+    fn apply(&self, op: &UnsyncedOp, file: &mut CrashedFile) {
         if let CrashMode::Until(sequence) = self.mode {
             match &op.change {
-                change if op.sequence < sequence => left.keep(change),
-                FileChange::Write { offset, data } => self.lose(op, (*offset, data.len()), left),
+                change if op.sequence < sequence => file.keep(change),
+                FileChange::Write { offset, data } => self.lose(op, (*offset, data.len()), file),
                 FileChange::Truncate { .. } | FileChange::Extend { .. } => {}
             }
             return;
         }
         let mut rng = self.rng("crash.write", op.key);
         match (rng.next_u64() % 8, &op.change) {
-            (0..=2, change) => left.keep(change),
+            (0..=2, change) => file.keep(change),
             (_, FileChange::Truncate { .. } | FileChange::Extend { .. }) => {}
-            (3..=5, FileChange::Write { offset, data }) => self.lose(op, (*offset, data.len()), left),
+            (3..=5, FileChange::Write { offset, data }) => self.lose(op, (*offset, data.len()), file),
             (6, FileChange::Write { offset, data }) => {
-                let cuts = self.blocks(*offset, data.len());
+                let cuts = self.tear_blocks(*offset, data.len());
                 let pick = usize::try_from(rng.next_u64() % cuts.len() as u64).unwrap_or(0);
                 let kept = cuts[pick].0;
-                left.write(*offset, data.slice(..kept));
-                self.lose(op, (*offset + kept as u64, data.len() - kept), left);
+                file.write(*offset, data.slice(..kept));
+                self.lose(op, (*offset + kept as u64, data.len() - kept), file);
             }
             (_, FileChange::Write { offset, data }) => {
-                for (from, to) in self.blocks(*offset, data.len()) {
+                for (from, to) in self.tear_blocks(*offset, data.len()) {
                     let at = *offset + from as u64;
                     if rng.next_u64().is_multiple_of(2) {
-                        left.write(at, data.slice(from..to));
+                        file.write(at, data.slice(from..to));
                     } else {
-                        self.lose(op, (at, to - from), left);
+                        self.lose(op, (at, to - from), file);
                     }
                 }
             }
@@ -159,8 +159,8 @@ impl CrashModel {
     }
 
     /// Loses some bytes of a write: leaves nothing, or garbage where they would have extended the file.
-    fn lose(&self, op: &UnsyncedOp, (offset, len): (u64, usize), left: &mut CrashedFile) {
-        let from = offset.max(left.len_bytes);
+    fn lose(&self, op: &UnsyncedOp, (offset, len): (u64, usize), file: &mut CrashedFile) {
+        let from = offset.max(file.len_bytes);
         let end = offset + len as u64;
         if !self.garbage || from >= end {
             return;
@@ -169,23 +169,23 @@ impl CrashModel {
         let extends = rng.next_u64().is_multiple_of(2);
         let mut garbage = vec![0; usize::try_from(end - from).unwrap_or(len)];
         rng.fill_bytes(&mut garbage);
-        Arc::make_mut(&mut left.rope).write(from, garbage.into());
+        Arc::make_mut(&mut file.rope).write(from, garbage.into());
         if extends {
-            left.len_bytes = end;
+            file.len_bytes = end;
         }
     }
 
     /// Cuts a write into pieces that end where the file offset is a multiple of the tear size.
-    fn blocks(&self, offset: u64, len: usize) -> Vec<(usize, usize)> {
+    fn tear_blocks(&self, offset: u64, len: usize) -> Vec<(usize, usize)> {
         let tear = u64::from(self.tear_bytes);
         let first = usize::try_from(tear - offset % tear).unwrap_or(len).min(len);
-        let mut blocks = vec![(0, first)];
-        while let Some(&(_, from)) = blocks.last()
+        let mut tear_blocks = vec![(0, first)];
+        while let Some(&(_, from)) = tear_blocks.last()
             && from < len
         {
-            blocks.push((from, len.min(from + self.tear_bytes as usize)));
+            tear_blocks.push((from, len.min(from + self.tear_bytes as usize)));
         }
-        blocks
+        tear_blocks
     }
 }
 
@@ -211,7 +211,7 @@ impl CrashedFile {
 }
 
 /// Returns an instant between two un-synced operations of the disk, drawn uniformly.
-fn instant(tree: &DirTree, rng: &mut ChaCha8Rng) -> u64 {
+fn draw_instant(tree: &DirTree, rng: &mut ChaCha8Rng) -> u64 {
     let mut sequences: Vec<u64> = tree.journal.iter().map(|op| op.sequence).collect();
     tree.walk(&BTreeMap::new(), &mut |_, named| {
         if let DirEntry::File(inode) = named {
@@ -228,8 +228,8 @@ fn instant(tree: &DirTree, rng: &mut ChaCha8Rng) -> u64 {
 
 impl DirTree {
     /// Returns the tree after a crash; everything in it is durable.
-    pub(crate) fn crashed(self, crash: &CrashModel) -> DirTree {
-        let names = self.names_after(&crash.names(&self));
+    pub(crate) fn after_crash(self, crash: &CrashModel) -> DirTree {
+        let names = self.names_after(&crash.surviving_changes(&self));
         let mut entries = BTreeMap::new();
         let mut seen: BTreeMap<*const Inode, Arc<Rope>> = BTreeMap::new();
         self.walk(&names, &mut |path, named| {
@@ -238,7 +238,7 @@ impl DirTree {
                 // A file with two names must have the same contents under both. The map is only looked up, never
                 // iterated.
                 DirEntry::File(inode) => ImageEntry::File(
-                    seen.entry(Arc::as_ptr(inode)).or_insert_with(|| crash.file(inode)).clone(),
+                    seen.entry(Arc::as_ptr(inode)).or_insert_with(|| crash.surviving_bytes(inode)).clone(),
                 ),
             };
             entries.insert(Arc::from(path), entry);

@@ -152,12 +152,12 @@ impl DirTree {
     }
 
     /// Whether the name exists.
-    pub(crate) fn has(&self, path: &str) -> bool {
+    pub(crate) fn contains(&self, path: &str) -> bool {
         self.parent(path).is_ok_and(|(dir, name)| self.get(dir, name).is_some())
     }
 
     /// Returns a value that distinguishes successive states of a directory, as a key for draws.
-    pub(crate) fn shape(&self, path: &str) -> u64 {
+    pub(crate) fn state_key(&self, path: &str) -> u64 {
         let Ok(dir) = self.find_dir(path) else { return 0 };
         let last = self.dirs[dir as usize].last_key_value();
         self.dirs[dir as usize].len() as u64 ^ last.map_or(0, |(name, _)| xxh3_64(name.as_bytes()))
@@ -300,26 +300,26 @@ impl DirTree {
 
     /// Ends a sync of `dir`: its changes from before `point` become durable, with those that they require.
     pub(crate) fn sync_dir_to(&mut self, dir: DirId, point: u64) {
-        let wanted =
+        let select =
             |op: &JournalEntry| op.sequence < point && op.changes.iter().any(|change| change.dir == dir);
-        if !self.journal.iter().any(wanted) {
+        if !self.journal.iter().any(select) {
             return;
         }
-        let kept = self.with_requirements(wanted);
+        let kept = self.with_requirements(select);
         self.journal.retain(|op| !kept.contains(&op.sequence));
         if self.journal.is_empty() && self.journal.capacity() > 64 {
             self.journal = Vec::new();
         }
     }
 
-    /// Returns the changes that `wanted` selects, and every earlier one that they require.
-    pub(crate) fn with_requirements(&self, wanted: impl Fn(&JournalEntry) -> bool) -> BTreeSet<u64> {
+    /// Returns the changes that `select` selects, and every earlier one that they require.
+    pub(crate) fn with_requirements(&self, select: impl Fn(&JournalEntry) -> bool) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
         let mut names: BTreeSet<(DirId, &str)> = BTreeSet::new();
         for op in self.journal.iter().rev() {
             let mut touched = op.changes.iter().map(|change| (change.dir, &*change.name));
             let needed = kept.contains(&op.sequence) || touched.any(|name| names.contains(&name));
-            if needed || wanted(op) {
+            if needed || select(op) {
                 kept.insert(op.sequence);
                 kept.extend(&op.requires);
                 names.extend(op.changes.iter().map(|change| (change.dir, &*change.name)));

@@ -78,17 +78,22 @@ impl DiskFaults {
     }
 
     /// Returns the effect of the first rule that matches these paths and that `select` accepts, and counts it.
-    fn take<T>(&self, path: &str, to: &str, select: impl Fn(DiskFaultEffect) -> Option<T>) -> Option<T> {
+    fn take_effect<T>(
+        &self,
+        path: &str,
+        to: &str,
+        select: impl Fn(DiskFaultEffect) -> Option<T>,
+    ) -> Option<T> {
         if !self.any_rule.load(Ordering::Relaxed) {
             return None;
         }
         let mut rules = lock(&self.rules);
-        let hits = |rule: &DiskFaultRule| {
-            let here = path.starts_with(&rule.path_prefix) || to.starts_with(&rule.path_prefix);
-            here.then(|| select(rule.effect)).flatten()
+        let matches = |rule: &DiskFaultRule| {
+            let is_path_match = path.starts_with(&rule.path_prefix) || to.starts_with(&rule.path_prefix);
+            is_path_match.then(|| select(rule.effect)).flatten()
         };
         let (index, selected) =
-            rules.iter().enumerate().find_map(|(index, rule)| Some((index, hits(rule)?)))?;
+            rules.iter().enumerate().find_map(|(index, rule)| Some((index, matches(rule)?)))?;
         if let Some(left) = &mut rules[index].times {
             *left -= 1;
             if *left == 0 {
@@ -105,7 +110,7 @@ impl DiskFaults {
             DiskFaultEffect::Error(kind) => kind.covers(op()).then_some(()),
             _ => None,
         };
-        self.take(path, to, select).is_some()
+        self.take_effect(path, to, select).is_some()
     }
 
     pub(crate) fn take_sync_failure(&self, path: &str) -> Option<ReadsAfterFailedSync> {
@@ -113,7 +118,7 @@ impl DiskFaults {
             DiskFaultEffect::SyncFailure(shows) => Some(shows),
             _ => None,
         };
-        let shows = self.take(path, path, select);
+        let shows = self.take_effect(path, path, select);
         if shows == Some(ReadsAfterFailedSync::New) {
             self.unwritten.store(true, Ordering::Relaxed);
         }
@@ -121,7 +126,7 @@ impl DiskFaults {
     }
 
     pub(crate) fn take_short_read(&self, path: &str) -> bool {
-        self.take(path, path, |effect| (effect == DiskFaultEffect::ShortRead).then_some(())).is_some()
+        self.take_effect(path, path, |effect| (effect == DiskFaultEffect::ShortRead).then_some(())).is_some()
     }
 
     /// Returns the effect of a rule on a write, if any.
@@ -129,7 +134,7 @@ impl DiskFaults {
         let is_write_fault = |effect: &DiskFaultEffect| {
             matches!(effect, DiskFaultEffect::LostWrite | DiskFaultEffect::MisdirectedWrite(_))
         };
-        let write_fault = self.take(path, path, |effect| Some(effect).filter(is_write_fault));
+        let write_fault = self.take_effect(path, path, |effect| Some(effect).filter(is_write_fault));
         if write_fault == Some(DiskFaultEffect::LostWrite) {
             self.unwritten.store(true, Ordering::Relaxed);
         }
@@ -146,7 +151,7 @@ impl DiskFaults {
         self.capacity_bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn garbage(&self) -> bool {
+    pub(crate) fn has_garbage_tails(&self) -> bool {
         self.garbage.load(Ordering::Relaxed)
     }
 
@@ -156,15 +161,15 @@ impl DiskFaults {
     }
 
     pub(crate) fn set_slowdown(&self, fault: usize, times: u32) {
-        self.change(|conditions| _ = conditions.slow_times.insert(fault, times));
+        self.update_conditions(|conditions| _ = conditions.slow_times.insert(fault, times));
     }
 
     pub(crate) fn limit_capacity(&self, fault: usize, capacity_bytes: u64) {
-        self.change(|conditions| _ = conditions.capacities_bytes.insert(fault, capacity_bytes));
+        self.update_conditions(|conditions| _ = conditions.capacities_bytes.insert(fault, capacity_bytes));
     }
 
     pub(crate) fn set_garbage_tails(&self, fault: usize) {
-        self.change(|conditions| _ = conditions.garbage.insert(fault));
+        self.update_conditions(|conditions| _ = conditions.garbage.insert(fault));
     }
 
     /// Whether a rule of this fault still waits for operations.
@@ -178,7 +183,7 @@ impl DiskFaults {
         rules.retain(|rule| rule.fault != fault);
         self.any_rule.store(!rules.is_empty(), Ordering::Relaxed);
         drop(rules);
-        self.change(|conditions| {
+        self.update_conditions(|conditions| {
             conditions.slow_times.remove(&fault);
             conditions.capacities_bytes.remove(&fault);
             conditions.garbage.remove(&fault);
@@ -186,7 +191,7 @@ impl DiskFaults {
     }
 
     /// Changes the conditions. Overlapping faults: the slowest and the fullest win.
-    fn change(&self, change: impl FnOnce(&mut ActiveDiskConditions)) {
+    fn update_conditions(&self, change: impl FnOnce(&mut ActiveDiskConditions)) {
         let mut conditions = lock(&self.conditions);
         change(&mut conditions);
         let slow_times = conditions.slow_times.values().max().copied().unwrap_or(1).max(1);

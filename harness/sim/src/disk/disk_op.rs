@@ -31,7 +31,7 @@ impl<'a> DiskOpAttempt<'a> {
         effect: impl FnOnce(&DiskStore) -> DiskOpEffect<T>,
     ) -> Result<T, DiskError> {
         let store = self.context.disk_store();
-        self.admit().await?;
+        self.wait_until_runnable().await?;
         if store.faults().slow_times() > 1 {
             self.wait_for_slow_disk(kind(store)).await?;
         }
@@ -55,20 +55,20 @@ impl<'a> DiskOpAttempt<'a> {
         end: impl FnOnce(&DiskStore, T) -> Result<(), DiskErrorKind>,
     ) -> Result<(), DiskError> {
         let store = self.context.disk_store();
-        self.admit().await?;
+        self.wait_until_runnable().await?;
         let deferred = self.context.trigger_faults(|| kind, self.path, self.to);
         self.context.inject_deferred(deferred).await;
         let fails = store.faults().fails(|| kind, self.path, self.to);
-        let begun = if fails { Err(DiskErrorKind::Io) } else { begin(store) };
-        let result = match begun {
+        let started = if fails { Err(DiskErrorKind::Io) } else { begin(store) };
+        let result = match started {
             Err(error) => Err(error),
-            Ok(begun) => {
+            Ok(started) => {
                 let latency_us =
                     self.context.world().prng().draw_in_range("disk.sync", key, store.sync_latency_us());
                 let slow_times = u64::from(store.faults().slow_times());
                 self.context.world().sleep_ns(u64::from(latency_us) * 1_000 * slow_times).await;
-                self.admit().await?;
-                end(store, begun)
+                self.wait_until_runnable().await?;
+                end(store, started)
             }
         };
         self.record(&DiskOpEffect { result, offset: 0, len_bytes: 0, digest: 0 });
@@ -80,13 +80,13 @@ impl<'a> DiskOpAttempt<'a> {
         if matches!(kind, OpKind::Read | OpKind::Append | OpKind::WriteAt | OpKind::Truncate) {
             let slow_times = u64::from(self.context.disk_store().faults().slow_times());
             self.context.world().sleep_ns(READ_OR_WRITE_US * 1_000 * slow_times).await;
-            self.admit().await?;
+            self.wait_until_runnable().await?;
         }
         Ok(())
     }
 
-    async fn admit(&self) -> Result<(), DiskError> {
-        self.context.admit().await;
+    async fn wait_until_runnable(&self) -> Result<(), DiskError> {
+        self.context.wait_until_runnable().await;
         if self.context.is_alive() { Ok(()) } else { Err(self.error(DiskErrorKind::Fenced)) }
     }
 

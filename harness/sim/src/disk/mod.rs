@@ -63,7 +63,7 @@ pub struct DiskSpec {
     /// Maximum of the total length of all files.
     pub capacity_bytes: u64,
     /// Resolution of un-synced operations in a kill that does not specify one.
-    pub crash: CrashPolicy,
+    pub crash_policy: CrashPolicy,
     /// Blocks of this size are written atomically; a crash tears writes only between them.
     pub tear_bytes: u32,
     /// Duration of a sync in microseconds: minimum and maximum, drawn uniformly.
@@ -75,7 +75,7 @@ impl Default for DiskSpec {
     fn default() -> DiskSpec {
         DiskSpec {
             capacity_bytes: 1 << 40,
-            crash: CrashPolicy::Drawn,
+            crash_policy: CrashPolicy::Drawn,
             tear_bytes: 512,
             sync_latency_us: (500, 4_000),
         }
@@ -86,13 +86,13 @@ impl Default for DiskSpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskStats {
     /// Total length of all files, including those removed but not yet durably.
-    pub bytes: u64,
+    pub used_bytes: u64,
     /// Number of files that have a name.
-    pub files: u64,
+    pub file_count: u64,
     /// Number of operations since the start of the world, failed ones included.
-    pub ops: u64,
+    pub op_count: u64,
     /// Number of changes of names that are not yet durable.
-    pub unsynced_names: u64,
+    pub unsynced_name_changes: u64,
 }
 
 /// A node's disk, as one incarnation sees it.
@@ -121,7 +121,7 @@ impl SimDisk {
     }
 
     /// Runs an operation on names, which takes no time.
-    async fn names<T>(
+    async fn run_name_op<T>(
         &self,
         (op, path, to): (DiskOp, &str, &str),
         kind: OpKind,
@@ -155,35 +155,39 @@ impl Disk for SimDisk {
     }
 
     async fn create_dir(&self, path: &str) -> Result<(), DiskError> {
-        self.names((DiskOp::CreateDir, path, ""), OpKind::CreateDir, |store| store.create_dir(path)).await
+        self.run_name_op((DiskOp::CreateDir, path, ""), OpKind::CreateDir, |store| store.create_dir(path))
+            .await
     }
 
     async fn remove_dir(&self, path: &str) -> Result<(), DiskError> {
         let effect = |store: &DiskStore| store.tree(|tree| tree.remove_dir(path));
-        self.names((DiskOp::RemoveDir, path, ""), OpKind::RemoveDir, effect).await
+        self.run_name_op((DiskOp::RemoveDir, path, ""), OpKind::RemoveDir, effect).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
         let effect = |store: &DiskStore| store.tree(|tree| tree.rename(from, to));
-        self.names((DiskOp::Rename, from, to), OpKind::Rename, effect).await
+        self.run_name_op((DiskOp::Rename, from, to), OpKind::Rename, effect).await
     }
 
     async fn remove(&self, path: &str) -> Result<(), DiskError> {
         let effect = |store: &DiskStore| store.tree(|tree| tree.remove(path));
-        self.names((DiskOp::Remove, path, ""), OpKind::Remove, effect).await
+        self.run_name_op((DiskOp::Remove, path, ""), OpKind::Remove, effect).await
     }
 
     async fn list(&self, path: &str) -> Result<Vec<Entry>, DiskError> {
         let effect = |store: &DiskStore| store.tree(|tree| tree.list(path));
-        self.names((DiskOp::List, path, ""), OpKind::List, effect).await
+        self.run_name_op((DiskOp::List, path, ""), OpKind::List, effect).await
     }
 
     async fn sync_dir(&self, path: &str) -> Result<(), DiskError> {
         let attempt = DiskOpAttempt { context: &self.context, op: DiskOp::SyncDir, path, to: "" };
         check_path(path, true).map_err(|kind| attempt.error(kind))?;
         let store = self.context.disk_store();
-        let key =
-            hash_key(&[self.context.number(), xxh3_64(path.as_bytes()), store.tree(|tree| tree.shape(path))]);
+        let key = hash_key(&[
+            self.context.number(),
+            xxh3_64(path.as_bytes()),
+            store.tree(|tree| tree.state_key(path)),
+        ]);
         let begin = |store: &DiskStore| store.tree(|tree| Ok((tree.find_dir(path)?, tree.sync_point())));
         let end = |store: &DiskStore, (dir, point)| {
             store.tree(|tree| tree.sync_dir_to(dir, point));
@@ -199,7 +203,7 @@ impl SimFile {
     }
 
     /// Returns the key for a write's fate in a crash: its content and location.
-    fn key(&self, offset: u64, digest: u128) -> u128 {
+    fn write_key(&self, offset: u64, digest: u128) -> u128 {
         digest ^ (u128::from(self.handle.path_hash) << 64) ^ u128::from(offset)
     }
 
@@ -214,7 +218,7 @@ impl SimFile {
 
     async fn write(&self, op: DiskOp, kind: OpKind, at: Option<u64>, data: Bytes) -> Result<u64, DiskError> {
         let attempt = self.attempt(op);
-        if !self.handle.writable || at.is_some_and(|at| !fits_in_a_file(at, data.len() as u64)) {
+        if !self.handle.writable || at.is_some_and(|at| !is_valid_end_offset(at, data.len() as u64)) {
             return Err(attempt.error(DiskErrorKind::InvalidInput));
         }
         let effect = |store: &DiskStore| {
@@ -223,16 +227,16 @@ impl SimFile {
                 Ok(growth) => growth,
                 Err(error) => return DiskOpEffect::failed(error),
             };
-            let missing = growth.saturating_sub(store.room_bytes(inode.usage()));
+            let missing = growth.saturating_sub(store.free_bytes(inode.usage()));
             let fits = data.len().saturating_sub(usize::try_from(missing).unwrap_or(usize::MAX));
             let data = if fits < data.len() { data.slice(..fits) } else { data };
             let (len_bytes, digest) = (data.len() as u64, self.handle.context.world().digest(&data));
-            let data = self.handle.context.world().share(data, digest);
+            let data = self.handle.context.world().dedup(data, digest);
             let offset = at.unwrap_or_else(|| inode.len_bytes());
-            let key = self.key(offset, digest);
-            let stray =
+            let key = self.write_key(offset, digest);
+            let write_fault =
                 if data.is_empty() { None } else { store.faults().take_write_fault(&self.handle.path) };
-            match (stray, at) {
+            match (write_fault, at) {
                 (Some(DiskFaultEffect::MisdirectedWrite(pick)), _) => {
                     let end = offset + len_bytes;
                     inode.write_misdirected(end, key);
@@ -262,17 +266,17 @@ impl File for SimFile {
 
     async fn truncate(&self, len_bytes: u64) -> Result<(), DiskError> {
         let attempt = self.attempt(DiskOp::Truncate);
-        if !self.handle.writable || !fits_in_a_file(len_bytes, 0) {
+        if !self.handle.writable || !is_valid_end_offset(len_bytes, 0) {
             return Err(attempt.error(DiskErrorKind::InvalidInput));
         }
         let effect = |store: &DiskStore| {
             let inode = &self.handle.inode;
             match inode.growth(Some(len_bytes), 0) {
-                Ok(growth) if growth <= store.room_bytes(inode.usage()) => {}
+                Ok(growth) if growth <= store.free_bytes(inode.usage()) => {}
                 Ok(_) => return DiskOpEffect::failed(DiskErrorKind::NoSpace),
                 Err(error) => return DiskOpEffect::failed(error),
             }
-            inode.truncate(len_bytes, self.key(len_bytes, 0));
+            inode.truncate(len_bytes, self.write_key(len_bytes, 0));
             DiskOpEffect { result: Ok(()), offset: len_bytes, len_bytes: 0, digest: 0 }
         };
         attempt.run_instantly(|_| OpKind::Truncate, effect).await
@@ -316,16 +320,16 @@ impl File for SimFile {
 }
 
 /// Whether the end fits a file offset, which is a signed 64-bit number.
-fn fits_in_a_file(offset: u64, len: u64) -> bool {
+fn is_valid_end_offset(offset: u64, len: u64) -> bool {
     offset.checked_add(len).is_some_and(|end| i64::try_from(end).is_ok())
 }
 
 /// Checks a path against the port's rules, and names against the limit of 255 bytes of file systems.
 fn check_path(path: &str, root_allowed: bool) -> Result<(), DiskErrorKind> {
-    let lawful = |name: &str| {
+    let is_legal_name = |name: &str| {
         !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.bytes().any(|byte| byte == 0)
     };
-    if (path.is_empty() && root_allowed) || path.split('/').all(lawful) {
+    if (path.is_empty() && root_allowed) || path.split('/').all(is_legal_name) {
         Ok(())
     } else {
         Err(DiskErrorKind::InvalidInput)

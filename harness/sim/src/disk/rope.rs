@@ -17,7 +17,7 @@ pub(crate) struct Rope {
     /// End offset of each chunk.
     ends: Vec<u64>,
     /// Unreadable blocks. Their bytes are kept for images.
-    bad: BadBlocks,
+    bad_blocks: BadBlocks,
     /// Whether a fault changed or removed some of the bytes.
     corrupted: bool,
 }
@@ -42,14 +42,14 @@ impl Rope {
     fn push_zeros(&mut self, mut count: u64) {
         while count > 0 {
             let piece = count.min(ZEROS.len() as u64);
-            self.push(Bytes::from_static(&ZEROS[..clamp(piece)]));
+            self.push(Bytes::from_static(&ZEROS[..to_usize(piece)]));
             count -= piece;
         }
     }
 
     /// Shortens the rope, or extends it with zeros. An empty file is no longer corrupted.
     pub(crate) fn truncate(&mut self, len_bytes: u64) {
-        self.bad.cut(len_bytes);
+        self.bad_blocks.truncate(len_bytes);
         self.corrupted &= len_bytes > 0;
         self.resize(len_bytes);
     }
@@ -61,7 +61,7 @@ impl Rope {
         }
         let keep = self.ends.partition_point(|end| *end <= len_bytes);
         let start = self.start_of(keep);
-        let rest = self.chunks[keep].slice(..clamp(len_bytes - start));
+        let rest = self.chunks[keep].slice(..to_usize(len_bytes - start));
         self.chunks.truncate(keep);
         self.ends.truncate(keep);
         self.push(rest);
@@ -77,7 +77,7 @@ impl Rope {
             self.push(data);
             return;
         }
-        self.bad.written(offset, offset + data.len() as u64, self.len_bytes());
+        self.bad_blocks.repair(offset, offset + data.len() as u64, self.len_bytes());
         let tail = self.slice(offset + data.len() as u64, u64::MAX);
         self.resize(offset);
         self.push(data);
@@ -93,7 +93,7 @@ impl Rope {
         while at < to {
             let start = self.start_of(index);
             let until = self.ends[index].min(to);
-            out.push(self.chunks[index].slice(clamp(at - start)..clamp(until - start)));
+            out.push(self.chunks[index].slice(to_usize(at - start)..to_usize(until - start)));
             at = until;
             index += 1;
         }
@@ -115,8 +115,8 @@ impl Rope {
     pub(crate) fn prefix(&self, len_bytes: u64) -> Rope {
         let mut out = Rope::default();
         self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push(chunk));
-        out.bad = self.bad.clone();
-        out.bad.cut(len_bytes);
+        out.bad_blocks = self.bad_blocks.clone();
+        out.bad_blocks.truncate(len_bytes);
         out.corrupted = self.corrupted;
         out
     }
@@ -128,7 +128,7 @@ impl Rope {
             let index = self.ends.partition_point(|end| *end <= at);
             let start = self.start_of(index);
             let mut copy = BytesMut::from(&self.chunks[index][..]);
-            copy[clamp(at - start)] ^= bits;
+            copy[to_usize(at - start)] ^= bits;
             self.chunks[index] = copy.freeze();
         }
     }
@@ -145,23 +145,23 @@ impl Rope {
 
     /// Makes a block unreadable, if it is not past the end.
     pub(crate) fn mark_unreadable(&mut self, block: u64) {
-        self.bad.insert(block);
-        self.bad.cut(self.len_bytes());
+        self.bad_blocks.insert(block);
+        self.bad_blocks.truncate(self.len_bytes());
     }
 
     /// Whether a read of that range touches an unreadable block.
     pub(crate) fn is_unreadable(&self, offset: u64, len_bytes: u64) -> bool {
-        self.bad.hit(offset, offset.saturating_add(len_bytes).min(self.len_bytes()))
+        self.bad_blocks.intersects(offset, offset.saturating_add(len_bytes).min(self.len_bytes()))
     }
 
     /// Whether a write of that range would have to read an unreadable block first.
     pub(crate) fn is_unwritable(&self, offset: u64, len_bytes: u64) -> bool {
-        self.bad.hit_in_part(offset, offset.saturating_add(len_bytes), self.len_bytes())
+        self.bad_blocks.intersects_partially(offset, offset.saturating_add(len_bytes), self.len_bytes())
     }
 
     /// Returns the unreadable byte ranges, in order.
     pub(crate) fn unreadable(&self) -> Vec<Range<u64>> {
-        self.bad.ranges(self.len_bytes())
+        self.bad_blocks.ranges(self.len_bytes())
     }
 
     fn start_of(&self, index: usize) -> u64 {
@@ -170,7 +170,7 @@ impl Rope {
 }
 
 /// Converts a length within one chunk: chunks are in memory, so it fits.
-fn clamp(len: u64) -> usize {
+fn to_usize(len: u64) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }
 

@@ -48,17 +48,17 @@ impl DiskStore {
     }
 
     /// Returns the number of bytes that the disk can still take.
-    pub(crate) fn room_bytes(&self, usage: &DiskUsage) -> u64 {
+    pub(crate) fn free_bytes(&self, usage: &DiskUsage) -> u64 {
         self.spec.capacity_bytes.min(self.faults.capacity_bytes()).saturating_sub(usage.bytes())
     }
 
     pub(crate) fn would_create(&self, path: &str, mode: OpenMode) -> bool {
-        matches!(mode, OpenMode::Create | OpenMode::CreateNew) && !self.tree(|tree| tree.has(path))
+        matches!(mode, OpenMode::Create | OpenMode::CreateNew) && !self.tree(|tree| tree.contains(path))
     }
 
     /// Whether the disk is full and the name new. A new name takes no bytes, but a full disk accepts none.
     fn is_full_for(&self, tree: &DirTree, path: &str) -> bool {
-        self.room_bytes(&tree.usage) == 0 && !tree.has(path)
+        self.free_bytes(&tree.usage) == 0 && !tree.contains(path)
     }
 
     pub(crate) fn open(&self, path: &str, mode: OpenMode) -> Result<Arc<Inode>, DiskErrorKind> {
@@ -90,9 +90,8 @@ impl DiskStore {
     pub(crate) fn misdirect_write(&self, key: u128, of: (&Arc<Inode>, Range<u64>), data: &Bytes) {
         let len_bytes = data.len() as u64;
         if let Some(target) = self.tree(|tree| tree.corruption_target(key, "", Some(of), len_bytes)) {
-            let there_bytes =
-                usize::try_from(target.durable.end - target.durable.start).unwrap_or(usize::MAX);
-            target.inode.overwrite_in_place(target.durable.start, &data.slice(..data.len().min(there_bytes)));
+            let fit_bytes = usize::try_from(target.durable.end - target.durable.start).unwrap_or(usize::MAX);
+            target.inode.overwrite_in_place(target.durable.start, &data.slice(..data.len().min(fit_bytes)));
         }
     }
 
@@ -115,13 +114,13 @@ impl DiskStore {
         }
         let tear_bytes = tear_bytes.unwrap_or(self.spec.tear_bytes);
         let key = crash_draw_key(node, incarnation);
-        let crash = CrashModel::new(prng, key, (tear_bytes, self.faults.garbage()), keeps, &tree);
+        let crash = CrashModel::new(prng, key, (tear_bytes, self.faults.has_garbage_tails()), keeps, &tree);
         let before = std::mem::replace(&mut *tree, DirTree::new());
-        *tree = before.crashed(&crash);
+        *tree = before.after_crash(&crash);
     }
 
     pub(crate) fn crash_policy(&self) -> CrashPolicy {
-        self.spec.crash
+        self.spec.crash_policy
     }
 
     pub(crate) fn replace(&self, image: &DiskImage) {
@@ -158,9 +157,14 @@ impl DiskStore {
     }
 
     pub(crate) fn stats(&self) -> DiskStats {
-        let (bytes, files, unsynced_names) = self.tree(|tree| {
+        let (used_bytes, file_count, unsynced_name_changes) = self.tree(|tree| {
             (tree.usage.bytes(), tree.image().files().count() as u64, tree.journal.len() as u64)
         });
-        DiskStats { bytes, files, ops: self.ops.load(Ordering::Relaxed), unsynced_names }
+        DiskStats {
+            used_bytes,
+            file_count,
+            op_count: self.ops.load(Ordering::Relaxed),
+            unsynced_name_changes,
+        }
     }
 }

@@ -141,7 +141,7 @@ impl ArmedFault {
     }
 
     /// Counts a match. Returns whether it is the one that triggers the fault.
-    fn count(&mut self) -> bool {
+    fn count_match(&mut self) -> bool {
         self.match_count += 1;
         let n = match self.fault.trigger {
             Trigger::NthOp { n, .. } | Trigger::Mark { n, .. } => n.max(1),
@@ -197,7 +197,7 @@ impl World {
             registry.armed.iter().map(outcome).collect::<Vec<_>>()
         });
         let at = |ns: u64| self.start() + std::time::Duration::from_nanos(ns);
-        let full =
+        let to_outcome =
             |(index, (fault, triggered_ns, ended_ns, match_count)): (usize, FaultProgress)| FaultOutcome {
                 is_exhausted: triggered_ns.is_some() && fault.action.behavior().is_exhausted(self, index),
                 unknown_nodes: fault
@@ -210,7 +210,7 @@ impl World {
                 match_count,
                 fault,
             };
-        outcomes.into_iter().enumerate().map(full).collect()
+        outcomes.into_iter().enumerate().map(to_outcome).collect()
     }
 
     pub(crate) fn with_fault_registry<T>(&self, work: impl FnOnce(&mut FaultRegistry) -> T) -> T {
@@ -222,16 +222,16 @@ impl World {
     pub(crate) fn trigger_on_op(&self, node: &Node, op: OpKind, path: &str, to: &str) -> Vec<usize> {
         let now_ns = self.now_ns();
         self.record_op(node, op, path);
-        let mut due = Vec::new();
+        let mut triggered = Vec::new();
         self.with_fault_registry(|registry| {
             for (index, armed) in registry.armed.iter_mut().enumerate() {
-                if armed.matches_op(node.name(), op, path, to, now_ns) && armed.count() {
-                    due.push(index);
+                if armed.matches_op(node.name(), op, path, to, now_ns) && armed.count_match() {
+                    triggered.push(index);
                 }
             }
         });
-        let (deferred, now) = due.into_iter().partition::<Vec<_>, _>(|index| {
-            self.with_fault_registry(|registry| registry.armed[*index].fault.action.is_process())
+        let (deferred, now) = triggered.into_iter().partition::<Vec<_>, _>(|index| {
+            self.with_fault_registry(|registry| registry.armed[*index].fault.action.is_process_fault())
         });
         now.into_iter().for_each(|index| self.inject_fault(index));
         deferred
@@ -240,18 +240,18 @@ impl World {
     /// Counts a mark and injects the faults that it triggers.
     pub(crate) fn trigger_on_mark(&self, node: &Node, mark: &str) {
         let now_ns = self.now_ns();
-        let mut due = Vec::new();
+        let mut triggered = Vec::new();
         self.with_fault_registry(|registry| {
             for (index, armed) in registry.armed.iter_mut().enumerate() {
                 let Trigger::Mark { name, node: at, after_ms, .. } = &armed.fault.trigger else { continue };
-                let here = at.as_ref().is_none_or(|at| **at == **node.name());
-                let counts = name == mark && here && now_ns >= after_ms.saturating_mul(1_000_000);
-                if counts && armed.count() {
-                    due.push(index);
+                let is_node_match = at.as_ref().is_none_or(|at| **at == **node.name());
+                let counts = name == mark && is_node_match && now_ns >= after_ms.saturating_mul(1_000_000);
+                if counts && armed.count_match() {
+                    triggered.push(index);
                 }
             }
         });
-        due.into_iter().for_each(|index| self.inject_fault(index));
+        triggered.into_iter().for_each(|index| self.inject_fault(index));
     }
 
     /// Injects a fault, unless faults have ended.

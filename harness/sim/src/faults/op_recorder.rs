@@ -59,7 +59,7 @@ impl World {
     /// Returns the operations recorded until faults ended, or until now.
     #[must_use]
     pub fn recorded_ops(&self) -> Vec<RecordedOp> {
-        lock(&self.inner.op_recorder).as_ref().map_or_else(Vec::new, |op_recorder| op_recorder.ops.clone())
+        lock(&self.inner.op_recorder).as_ref().map_or_else(Vec::new, |recorder| recorder.ops.clone())
     }
 
     pub(crate) fn is_recording_ops(&self) -> bool {
@@ -72,18 +72,18 @@ impl World {
         if self.with_fault_registry(|registry| registry.has_ended) {
             return;
         }
-        let mut op_recorder = lock(&self.inner.op_recorder);
-        let Some(op_recorder) = op_recorder.as_mut() else { return };
+        let mut recorder = lock(&self.inner.op_recorder);
+        let Some(recorder) = recorder.as_mut() else { return };
         let index = usize::from(node.id().0);
-        if index >= op_recorder.counts.len() {
-            op_recorder.counts.resize(index + 1, 0);
+        if index >= recorder.counts.len() {
+            recorder.counts.resize(index + 1, 0);
         }
-        op_recorder.counts[index] += 1;
-        op_recorder.ops.push(RecordedOp {
+        recorder.counts[index] += 1;
+        recorder.ops.push(RecordedOp {
             node: node.id(),
             node_name: node.name().clone(),
             op,
-            op_index: op_recorder.counts[index],
+            op_index: recorder.counts[index],
             time_ns: self.now_ns(),
             path: path.to_owned(),
             leaves_unsynced: leaves_unsynced_change(op) || node.disk().has_unsynced(),

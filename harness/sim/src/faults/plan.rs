@@ -229,7 +229,7 @@ impl FaultAction {
     }
 
     /// Whether the action affects a process or its clock, and so is injected after the operation that triggers it.
-    pub(super) fn is_process(&self) -> bool {
+    pub(super) fn is_process_fault(&self) -> bool {
         matches!(
             self,
             FaultAction::Kill(_)

@@ -103,7 +103,7 @@ impl FaultBehavior for Kill {
 
     fn begin(&self, world: &World, _: usize) -> FaultDuration {
         let Some(node) = world.find_node(&self.node) else { return FaultDuration::Instant };
-        node.kill_torn(world, self.keeps, self.tear_bytes);
+        node.kill_with_tear_size(world, self.keeps, self.tear_bytes);
         self.restart_after_ms.map_or(FaultDuration::UntilFaultsEnd, FaultDuration::Ms)
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct LinkFaults {
 /// A degradation and its direction; `None` is every node.
 struct ActiveDegradation {
     link: (Option<NodeId>, Option<NodeId>),
-    by: DegradeLink,
+    spec: DegradeLink,
 }
 
 /// Message drop that still applies to `left` calls of a node.
@@ -62,9 +62,9 @@ impl LinkFaults {
             return None;
         }
         let mut degradation: Option<EffectiveDegradation> = None;
-        for degradations in self.degradations.values().filter(|one| one.covers(link)) {
-            let by = &degradations.by;
-            let so_far = degradation.get_or_insert(EffectiveDegradation {
+        for active in self.degradations.values().filter(|one| one.covers(link)) {
+            let spec = &active.spec;
+            let total = degradation.get_or_insert(EffectiveDegradation {
                 latency_times: 1,
                 loss_ppm: 0,
                 duplicate_ppm: 0,
@@ -72,14 +72,14 @@ impl LinkFaults {
                 reorder_by_ms: 0,
                 bandwidth_bytes_per_s: None,
             });
-            so_far.latency_times =
-                so_far.latency_times.saturating_mul(u64::from(by.latency_times.unwrap_or(1).max(1)));
-            so_far.loss_ppm = so_far.loss_ppm.max(by.loss_ppm.unwrap_or(0));
-            so_far.duplicate_ppm = so_far.duplicate_ppm.max(by.duplicate_ppm.unwrap_or(0));
-            so_far.reorder_ppm = so_far.reorder_ppm.max(by.reorder_ppm.unwrap_or(0));
-            so_far.reorder_by_ms = so_far.reorder_by_ms.max(by.reorder_by_ms.unwrap_or(0));
-            let narrow = [so_far.bandwidth_bytes_per_s, by.bandwidth_bytes_per_s];
-            so_far.bandwidth_bytes_per_s = narrow.into_iter().flatten().min();
+            total.latency_times =
+                total.latency_times.saturating_mul(u64::from(spec.latency_times.unwrap_or(1).max(1)));
+            total.loss_ppm = total.loss_ppm.max(spec.loss_ppm.unwrap_or(0));
+            total.duplicate_ppm = total.duplicate_ppm.max(spec.duplicate_ppm.unwrap_or(0));
+            total.reorder_ppm = total.reorder_ppm.max(spec.reorder_ppm.unwrap_or(0));
+            total.reorder_by_ms = total.reorder_by_ms.max(spec.reorder_by_ms.unwrap_or(0));
+            let limits = [total.bandwidth_bytes_per_s, spec.bandwidth_bytes_per_s];
+            total.bandwidth_bytes_per_s = limits.into_iter().flatten().min();
         }
         degradation
     }
@@ -89,20 +89,20 @@ impl LinkFaults {
         if !self.any {
             return None;
         }
-        let (fault, message_drops) =
-            self.message_drops.iter_mut().find(|(_, message_drops)| message_drops.node == caller)?;
-        let (fault, part) = (*fault, message_drops.part);
-        message_drops.left -= 1;
-        if message_drops.left == 0 {
+        let (fault, message_drop) =
+            self.message_drops.iter_mut().find(|(_, message_drop)| message_drop.node == caller)?;
+        let (fault, part) = (*fault, message_drop.part);
+        message_drop.left -= 1;
+        if message_drop.left == 0 {
             self.message_drops.remove(&fault);
             self.update_any();
         }
         Some(part)
     }
 
-    fn release(&mut self, fault: usize) {
-        release(&mut self.cuts, fault);
-        release(&mut self.isolations, fault);
+    fn remove_fault(&mut self, fault: usize) {
+        remove_fault(&mut self.cuts, fault);
+        remove_fault(&mut self.isolations, fault);
         self.degradations.remove(&fault);
         self.message_drops.remove(&fault);
     }
@@ -117,15 +117,15 @@ impl LinkFaults {
 
 impl ActiveDegradation {
     fn covers(&self, link: LinkDirection) -> bool {
-        let meets = |(from, to): LinkDirection| {
+        let matches = |(from, to): LinkDirection| {
             self.link.0.is_none_or(|node| node == from) && self.link.1.is_none_or(|node| node == to)
         };
-        meets(link) || (self.by.both && meets((link.1, link.0)))
+        matches(link) || (self.spec.both && matches((link.1, link.0)))
     }
 }
 
-fn release<K: Ord>(held: &mut BTreeMap<K, BTreeSet<usize>>, fault: usize) {
-    held.retain(|_, faults| {
+fn remove_fault<K: Ord>(faults: &mut BTreeMap<K, BTreeSet<usize>>, fault: usize) {
+    faults.retain(|_, faults| {
         faults.remove(&fault);
         !faults.is_empty()
     });
@@ -139,32 +139,32 @@ impl World {
     }
 
     pub(crate) fn add_cut(&self, link: (NodeId, NodeId), fault: usize) {
-        self.link_faults(|held| {
-            held.cuts.entry(link).or_default().insert(fault);
+        self.link_faults(|faults| {
+            faults.cuts.entry(link).or_default().insert(fault);
         });
     }
 
     pub(crate) fn add_isolation(&self, node: NodeId, fault: usize) {
-        self.link_faults(|held| {
-            held.isolations.entry(node).or_default().insert(fault);
+        self.link_faults(|faults| {
+            faults.isolations.entry(node).or_default().insert(fault);
         });
     }
 
     pub(crate) fn add_degradation(
         &self,
         link: (Option<NodeId>, Option<NodeId>),
-        by: DegradeLink,
+        spec: DegradeLink,
         fault: usize,
     ) {
-        self.link_faults(|held| {
-            held.degradations.insert(fault, ActiveDegradation { link, by });
+        self.link_faults(|faults| {
+            faults.degradations.insert(fault, ActiveDegradation { link, spec });
         });
     }
 
     pub(crate) fn add_message_drop(&self, node: NodeId, part: CallPart, left: u32, fault: usize) {
         if left > 0 {
-            self.link_faults(|held| {
-                held.message_drops.insert(fault, MessageDrop { node, part, left });
+            self.link_faults(|faults| {
+                faults.message_drops.insert(fault, MessageDrop { node, part, left });
             });
         }
     }
@@ -176,6 +176,6 @@ impl World {
 
     /// Ends every link fault of one fault index.
     pub(crate) fn remove_link_faults(&self, fault: usize) {
-        self.link_faults(|held| held.release(fault));
+        self.link_faults(|faults| faults.remove_fault(fault));
     }
 }

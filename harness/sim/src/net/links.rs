@@ -212,8 +212,8 @@ impl World {
         let degradation = links.link_faults.degradation(link);
         if let Some(degradation) = degradation {
             spec.loss_ppm = spec.loss_ppm.max(degradation.loss_ppm);
-            let narrow = [spec.bandwidth_bytes_per_s, degradation.bandwidth_bytes_per_s];
-            spec.bandwidth_bytes_per_s = narrow.into_iter().flatten().min();
+            let limits = [spec.bandwidth_bytes_per_s, degradation.bandwidth_bytes_per_s];
+            spec.bandwidth_bytes_per_s = limits.into_iter().flatten().min();
         }
         // A retry has a draw of its own, where anything is drawn for it.
         let draw_key = key ^ (u128::from(links.count_send(link, key, spec, degradation)) << 64);
@@ -225,13 +225,13 @@ impl World {
             self.record_at(link.0, Event::MessageLost { to: link.1, digest: flight.digest });
             return;
         }
-        let mut leaves_ns = now_ns;
+        let mut departs_ns = now_ns;
         if let Some(bytes_per_s) = spec.bandwidth_bytes_per_s {
             let busy_until_ns = links.busy_until_ns.entry(link).or_default();
-            let takes_ns = u128::from(len_bytes) * 1_000_000_000 / u128::from(bytes_per_s.max(1));
-            let takes_ns = u64::try_from(takes_ns).unwrap_or(u64::MAX);
-            leaves_ns = now_ns.max(*busy_until_ns).saturating_add(takes_ns);
-            *busy_until_ns = leaves_ns;
+            let transmit_ns = u128::from(len_bytes) * 1_000_000_000 / u128::from(bytes_per_s.max(1));
+            let transmit_ns = u64::try_from(transmit_ns).unwrap_or(u64::MAX);
+            departs_ns = now_ns.max(*busy_until_ns).saturating_add(transmit_ns);
+            *busy_until_ns = departs_ns;
         }
         let mut latency_us = self.latency_us(spec, key);
         let mut duplicate = None;
@@ -241,19 +241,19 @@ impl World {
                 latency_us = latency_us.saturating_add(u64::from(degradation.reorder_by_ms) * 1_000);
             }
             if self.is_drawn("net.duplicate", draw_key, degradation.duplicate_ppm) {
-                let second_us = self.latency_us(spec, !key).saturating_mul(degradation.latency_times);
-                let arrives_ns = leaves_ns.saturating_add(second_us.saturating_mul(1_000));
+                let duplicate_us = self.latency_us(spec, !key).saturating_mul(degradation.latency_times);
+                let arrives_ns = departs_ns.saturating_add(duplicate_us.saturating_mul(1_000));
                 duplicate = Some((arrives_ns, links.in_flight.insert(flight.clone())));
             }
         }
-        let arrives_ns = leaves_ns.saturating_add(latency_us.saturating_mul(1_000));
+        let arrives_ns = departs_ns.saturating_add(latency_us.saturating_mul(1_000));
         let digest = flight.digest;
         let flight = links.in_flight.insert(flight);
         drop(links);
         self.timers().insert(arrives_ns, TimerEvent::DeliverMessage(flight));
-        if let Some((arrives_ns, second)) = duplicate {
+        if let Some((arrives_ns, duplicate)) = duplicate {
             self.record_at(link.0, Event::MessageDuplicated { to: link.1, digest });
-            self.timers().insert(arrives_ns, TimerEvent::DeliverMessage(second));
+            self.timers().insert(arrives_ns, TimerEvent::DeliverMessage(duplicate));
         }
     }
 
@@ -347,8 +347,8 @@ impl World {
     }
 
     pub(crate) fn drop_call(&self, call: SlabKey) {
-        let forgotten = lock(&self.inner.links).calls.remove(call);
-        if let Some(entry) = forgotten.and_then(|state| state.timeout_timer) {
+        let removed = lock(&self.inner.links).calls.remove(call);
+        if let Some(entry) = removed.and_then(|state| state.timeout_timer) {
             self.timers().remove(entry);
         }
     }

@@ -110,7 +110,7 @@ impl SimNet {
 
 impl Net for SimNet {
     async fn call(&self, to: NodeId, message: Message, timeout: Duration) -> Result<Message, NetError> {
-        self.context.admit().await;
+        self.context.wait_until_runnable().await;
         if !self.context.is_alive() {
             return Err(NetError { kind: NetErrorKind::Timeout, to });
         }
@@ -123,7 +123,7 @@ impl Net for SimNet {
         let call = PendingCall { context: &self.context, key };
         self.context.inject_deferred(deferred).await;
         let result = call.await;
-        self.context.admit().await;
+        self.context.wait_until_runnable().await;
         result.map_err(|kind| NetError { kind, to })
     }
 
@@ -132,7 +132,7 @@ impl Net for SimNet {
         H: Fn(Request) -> F + Send + Sync + 'static,
         F: Future<Output = Message> + Send + 'static,
     {
-        self.context.admit().await;
+        self.context.wait_until_runnable().await;
         if !self.context.is_alive() {
             return;
         }
