@@ -14,7 +14,7 @@ use latent_engine::{
     Judged, NamedScenario, Progress, Reduction, Report, Scenario, Screen, System, parse, words,
 };
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
-use latent_sim::{Action, Anchor, Fault, Kill, NodeSpec, OpKind, World};
+use latent_sim::{Fault, FaultAction, Kill, NodeSpec, OpKind, Trigger, World};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,10 +134,15 @@ impl System for Wal {
     fn faults(plan: &Plan) -> Vec<Fault> {
         let (node, n) = ("log".to_owned(), plan.crash_at_operation);
         let path_prefix = String::new();
-        let anchor = Anchor::NthOp { node: node.clone(), op: OpKind::Disk, path_prefix, n, after_ms: 0 };
+        let trigger = Trigger::NthOp { node: node.clone(), op: OpKind::Disk, path_prefix, n, after_ms: 0 };
         vec![Fault {
-            anchor,
-            action: Action::Kill(Kill { node, restart_after_ms: Some(1000), keeps: None, tear_bytes: None }),
+            trigger,
+            action: FaultAction::Kill(Kill {
+                node,
+                restart_after_ms: Some(1000),
+                keeps: None,
+                tear_bytes: None,
+            }),
         }]
     }
 

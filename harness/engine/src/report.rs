@@ -109,7 +109,7 @@ pub struct FaultReport {
     pub fault: Fault,
     /// When it struck, true virtual time in milliseconds since 1970; `None`: never.
     pub struck_ms: Option<i64>,
-    /// How many operations or marks of its anchor there were.
+    /// How many operations or marks of its trigger there were.
     pub counted: u64,
 }
 

@@ -1,7 +1,7 @@
-//! What the simulated ports cost: the time of one world with many disk operations, or many messages, or both.
+//! Cost of the simulated ports: the time of one world with many disk operations, or many messages, or both.
 //!
-//! `cargo bench -p latent-sim`. A week of the incident makes about 300,000 operations of each kind; together
-//! they should stay well under half a second.
+//! `cargo bench -p latent-sim`. A week of the incident makes about 300,000 operations of each kind; together they
+//! should take well under half a second.
 
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, Env, File, Message, Net, NodeId, OpenMode};
@@ -15,7 +15,7 @@ fn main() {
     divan::main();
 }
 
-/// Five appends, a read and a sync, over and over, on each of eight nodes.
+/// Repeats five appends, a read and a sync on each of eight nodes.
 async fn write(env: SimEnv, body: Bytes, rounds: u32) {
     let disk = env.disk();
     let mut file = disk.open("0", OpenMode::Create).await.expect("an empty disk");
@@ -32,7 +32,7 @@ async fn write(env: SimEnv, body: Bytes, rounds: u32) {
     }
 }
 
-/// Eight nodes that call each other in a ring.
+/// Runs eight nodes that call each other in a ring.
 async fn talk(env: SimEnv, calls: u32) {
     let peer = NodeId(env.node().0 % u16::try_from(NODES).expect("few nodes") + 1);
     let caller = env.clone();
@@ -65,7 +65,7 @@ fn run(disk_ops: u32, messages: u32) -> u64 {
         }
         world.sleep(Duration::from_secs(3_600)).await;
     });
-    finished.records
+    finished.record_count
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
@@ -83,13 +83,13 @@ fn disk_ops_and_messages_300k_each() -> u64 {
     run(OPS, OPS)
 }
 
-/// A world with eight nodes that does nothing.
+/// Runs an idle world with eight nodes.
 #[divan::bench]
 fn empty_world() -> u64 {
     run(0, 0)
 }
 
-/// One keyed draw.
+/// Measures one keyed draw.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn draws_100k() -> u64 {
     let main = async |world: World| (0..100_000).fold(0, |sum, key| sum ^ world.draw("bench", key));

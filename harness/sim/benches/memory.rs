@@ -1,4 +1,4 @@
-//! What nodes, files and appends take in memory, in bytes each. `cargo bench -p latent-sim --bench memory`.
+//! Memory of nodes, files and appends, in bytes each. `cargo bench -p latent-sim --bench memory`.
 
 use bytes::Bytes;
 use latent_ports::{Disk, Env, File, OpenMode};
@@ -8,13 +8,13 @@ use std::io::Write;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-struct Counting;
+struct CountingAllocator;
 
 static HELD_BYTES: AtomicI64 = AtomicI64::new(0);
 
 #[expect(unsafe_code, reason = "an allocator that counts, and leaves the rest to the system's")]
 // SAFETY: every request is passed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD_BYTES.fetch_add(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
         // SAFETY: the caller's promises are passed on.
@@ -29,9 +29,9 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-/// Writes `files` files of `appends` appends each, all durable at the end.
+/// Writes `files` files of `appends` appends each, all durable at the end if `synced`.
 async fn write(env: SimEnv, files: u32, appends: u32, synced: bool) {
     let body = Bytes::from(vec![1; 200]);
     for file in 0..files {
@@ -48,7 +48,7 @@ async fn write(env: SimEnv, files: u32, appends: u32, synced: bool) {
     }
 }
 
-/// Bytes held by a world in which each of `nodes` nodes wrote that, and by images of all disks.
+/// Returns the bytes held by a world in which each of `nodes` nodes made those writes, and by images of all disks.
 fn held(nodes: u32, files: u32, appends: u32, synced: bool) -> (i64, i64) {
     let finished = run_fork(WorldSpec::seeded(1), async move |world: World| {
         let before = HELD_BYTES.load(Ordering::Relaxed);

@@ -1,29 +1,30 @@
-//! A node's clocks: a wall clock that is wrong in a known way, and a monotonic one.
+//! Clocks of a node: a wall clock with a known error, and a monotonic clock.
 //!
-//! Wall time = true time + offset + drift x time since the world began + the steps so far. The monotonic clock
+//! Wall time = true time + offset + drift x time since the start of the world + the steps so far. The monotonic clock
 //! counts true time since boot: it neither steps nor drifts.
 
-use crate::env::Seat;
+use crate::env::NodeContext;
 use crate::lock::lock;
 use latent_ports::{Clock, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How wrong a node's wall clock is.
+/// Error of a node's wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockSpec {
-    /// How far ahead of true time it starts, in milliseconds.
+    /// Initial offset from true time, in milliseconds; positive: ahead.
     pub offset_ms: i64,
-    /// How much it gains, in parts per million.
+    /// Drift in parts per million; positive: gains.
     pub drift_ppm: i32,
 }
 
-/// A node's wall clock, which outlives its processes.
+/// Wall clock of a node. It outlives processes.
 #[derive(Debug)]
 pub(crate) struct WallClock {
     spec: Mutex<ClockSpec>,
-    /// Drifts that faults brought, by the fault's number: since when, in nanoseconds of the world, and how strong.
+    /// Drifts of active faults, by fault index: start in nanoseconds since the start of the world, and parts per
+    /// million.
     drifts: Mutex<BTreeMap<usize, (u64, i32)>>,
 }
 
@@ -37,12 +38,12 @@ impl WallClock {
         spec.offset_ms = spec.offset_ms.saturating_add(by_ms);
     }
 
-    /// Gains `ppm` from now on.
+    /// Adds a drift of `ppm` from now on.
     pub(crate) fn drift(&self, fault: usize, since_ns: u64, ppm: i32) {
         lock(&self.drifts).insert(fault, (since_ns, ppm));
     }
 
-    /// Gains no more, and what it gained is set right.
+    /// Ends a drift and removes the time that it gained.
     pub(crate) fn end_drift(&self, fault: usize) {
         lock(&self.drifts).remove(&fault);
     }
@@ -51,7 +52,7 @@ impl WallClock {
         lock(&self.drifts).values().map(|(since_ns, ppm)| gained_ms(elapsed_ns - since_ns, *ppm)).sum()
     }
 
-    fn show(&self, start: UnixMs, elapsed_ns: u64) -> UnixMs {
+    fn read(&self, start: UnixMs, elapsed_ns: u64) -> UnixMs {
         let spec = *lock(&self.spec);
         let elapsed_ms = i64::try_from(elapsed_ns / 1_000_000).unwrap_or(i64::MAX);
         let gained_ms = gained_ms(elapsed_ns, spec.drift_ppm).saturating_add(self.drifted_ms(elapsed_ns));
@@ -59,37 +60,37 @@ impl WallClock {
     }
 }
 
-/// What a clock gains in a time, in milliseconds.
+/// Returns the time that a clock gains, in milliseconds.
 fn gained_ms(elapsed_ns: u64, ppm: i32) -> i64 {
     i64::try_from(i128::from(elapsed_ns) * i128::from(ppm) / 1_000_000_000_000).unwrap_or(0)
 }
 
-/// One incarnation's view of its node's clocks.
+/// Clocks of a node, as one incarnation sees them.
 #[derive(Clone)]
 pub struct SimClock {
-    seat: Arc<Seat>,
+    context: Arc<NodeContext>,
 }
 
 impl SimClock {
-    pub(crate) fn new(seat: Arc<Seat>) -> SimClock {
-        SimClock { seat }
+    pub(crate) fn new(context: Arc<NodeContext>) -> SimClock {
+        SimClock { context }
     }
 }
 
 impl Clock for SimClock {
     fn wall(&self) -> UnixMs {
-        let world = self.seat.world();
-        self.seat.node().wall_clock().show(world.start(), world.now_ns())
+        let world = self.context.world();
+        self.context.node().wall_clock().read(world.start(), world.now_ns())
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_nanos(self.seat.world().now_ns().saturating_sub(self.seat.node().booted_ns()))
+        Duration::from_nanos(self.context.world().now_ns().saturating_sub(self.context.node().booted_ns()))
     }
 
     async fn sleep(&self, duration: Duration) {
         let shortest = duration.max(Duration::from_millis(1));
-        self.seat.world().pass(u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX)).await;
-        self.seat.admit().await;
+        self.context.world().sleep_ns(u64::try_from(shortest.as_nanos()).unwrap_or(u64::MAX)).await;
+        self.context.wait_until_runnable().await;
     }
 }
 
@@ -102,10 +103,10 @@ mod tests {
         let clock = WallClock::new(ClockSpec { offset_ms: -5, drift_ppm: 50 });
         let start = UnixMs(1_000_000);
         let day_ns = 86_400_000_000_000;
-        assert_eq!(clock.show(start, 0), UnixMs(999_995));
+        assert_eq!(clock.read(start, 0), UnixMs(999_995));
         // 50 ppm of a day are 4.32 s.
-        assert_eq!(clock.show(start, day_ns), UnixMs(999_995 + 86_400_000 + 4_320));
+        assert_eq!(clock.read(start, day_ns), UnixMs(999_995 + 86_400_000 + 4_320));
         clock.step(-3_600_000);
-        assert_eq!(clock.show(start, 0), UnixMs(999_995 - 3_600_000));
+        assert_eq!(clock.read(start, 0), UnixMs(999_995 - 3_600_000));
     }
 }

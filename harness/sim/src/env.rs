@@ -1,14 +1,14 @@
-//! One incarnation of a node: what its process holds, and how it learns that it is dead.
+//! One incarnation of a node: the ports that its process holds, and the checks that stop it after its death.
 //!
-//! A dead process does nothing more. Its own tasks never get an answer (they are about to be dropped); a handle
-//! that leaked to another node's task, or to the world's, gets `Fenced`.
+//! A dead process takes no further step. Operations of its own tasks never complete (the tasks are about to be
+//! dropped). A handle that leaked to a task of another node or of the world returns `Fenced`.
 
 use crate::clock::SimClock;
 use crate::disk::{DiskStore, SimDisk};
 use crate::faults::OpKind;
 use crate::net::SimNet;
 use crate::node::Node;
-use crate::panicked::PanicGuard;
+use crate::panic_guard::PanicGuard;
 use crate::trace::{Event, Record};
 use crate::world::World;
 use latent_ports::{Env, Mark, NodeId};
@@ -17,17 +17,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
-/// One incarnation's place in the world.
-pub(crate) struct Seat {
+/// One incarnation of a node, as its ports see it.
+pub(crate) struct NodeContext {
     world: World,
     node: Arc<Node>,
     incarnation: u32,
     process: NodeHandle,
 }
 
-impl Seat {
-    pub(crate) fn new(world: World, node: Arc<Node>, incarnation: u32, process: NodeHandle) -> Seat {
-        Seat { world, node, incarnation, process }
+impl NodeContext {
+    pub(crate) fn new(world: World, node: Arc<Node>, incarnation: u32, process: NodeHandle) -> NodeContext {
+        NodeContext { world, node, incarnation, process }
     }
 
     pub(crate) fn world(&self) -> &World {
@@ -42,7 +42,7 @@ impl Seat {
         self.node.id()
     }
 
-    /// The node's number, to key draws by.
+    /// Returns the node's number, as a key for draws.
     pub(crate) fn number(&self) -> u64 {
         u64::from(self.node.id().0)
     }
@@ -59,26 +59,30 @@ impl Seat {
         self.world.record(&Record { time_ns: self.world.now_ns(), node: self.id(), event });
     }
 
-    /// An operation is about to happen: counts it for the faults that wait for it. Returns those that befall
-    /// processes; they strike once the operation has taken effect.
-    pub(crate) fn strike(&self, op: impl FnOnce() -> OpKind, path: &str, to: &str) -> Vec<usize> {
-        if self.node.is_watched() { self.world.strike(&self.node, op(), path, to) } else { Vec::new() }
+    /// Counts an operation that is about to take effect, for triggers. Returns the triggered process faults: they are
+    /// injected after the operation has taken effect.
+    pub(crate) fn trigger_faults(&self, op: impl FnOnce() -> OpKind, path: &str, to: &str) -> Vec<usize> {
+        if self.node.has_op_trigger() {
+            self.world.trigger_on_op(&self.node, op(), path, to)
+        } else {
+            Vec::new()
+        }
     }
 
-    /// Lets `deferred` faults strike; does not return if they end this process, nor before it is resumed.
-    pub(crate) async fn settle(&self, deferred: Vec<usize>) {
+    /// Injects `deferred` faults. Does not return if they end this process, nor before it is resumed.
+    pub(crate) async fn inject_deferred(&self, deferred: Vec<usize>) {
         if deferred.is_empty() {
             return;
         }
         for fault in deferred {
-            self.world.fire(fault);
+            self.world.inject_fault(fault);
         }
-        self.admit().await;
+        self.wait_until_runnable().await;
     }
 
-    /// Whether a task of this process may go on. A task of a dead process never does; one of a paused process
-    /// goes on when it is resumed. Tasks of other nodes pass: they see for themselves that the handle is fenced.
-    pub(crate) async fn admit(&self) {
+    /// Waits until a task of this process may run. A task of a dead process never continues; one of a paused process
+    /// continues when it is resumed. Tasks of other nodes pass: their calls return `Fenced`.
+    pub(crate) async fn wait_until_runnable(&self) {
         if (self.node.is_paused() || !self.is_alive()) && madsim::plugin::node() == self.process.id() {
             yield_once().await;
             if !self.is_alive() {
@@ -88,7 +92,7 @@ impl Seat {
     }
 }
 
-/// Gives the executor a chance to park this task.
+/// Yields once, so that the executor can park this task.
 async fn yield_once() {
     let mut yielded = false;
     std::future::poll_fn(|cx| {
@@ -101,43 +105,43 @@ async fn yield_once() {
     .await;
 }
 
-/// Everything that one incarnation of a node may touch. Cheap to clone.
+/// Environment of one incarnation of a node: everything that its code may use. Cheap to clone.
 #[derive(Clone)]
 pub struct SimEnv {
-    ports: Arc<Ports>,
+    ports: Arc<SimPorts>,
 }
 
-struct Ports {
-    seat: Arc<Seat>,
+struct SimPorts {
+    context: Arc<NodeContext>,
     disk: SimDisk,
     net: SimNet,
     clock: SimClock,
 }
 
 impl SimEnv {
-    pub(crate) fn new(seat: Arc<Seat>) -> SimEnv {
+    pub(crate) fn new(context: Arc<NodeContext>) -> SimEnv {
         let (disk, net, clock) =
-            (SimDisk::new(seat.clone()), SimNet::new(seat.clone()), SimClock::new(seat.clone()));
-        SimEnv { ports: Arc::new(Ports { seat, disk, net, clock }) }
+            (SimDisk::new(context.clone()), SimNet::new(context.clone()), SimClock::new(context.clone()));
+        SimEnv { ports: Arc::new(SimPorts { context, disk, net, clock }) }
     }
 
-    /// How many times the node has been killed before this incarnation.
+    /// Returns how often the node was killed before this incarnation.
     #[must_use]
     pub fn incarnation(&self) -> u32 {
-        self.ports.seat.incarnation
+        self.ports.context.incarnation
     }
 
-    /// How strong a named condition is at this node, if a fault of the plan switched it on: for the code that models
-    /// a machine of the system, such as an object store.
+    /// Returns the level of a named condition at this node, if an active fault sets it. For code that models a
+    /// machine of the system, such as an object store.
     #[must_use]
     pub fn condition(&self, name: &str) -> Option<u64> {
-        self.ports.seat.world.condition(self.ports.seat.id(), name)
+        self.ports.context.world.condition(self.ports.context.id(), name)
     }
 
     /// Whether this incarnation's process is still alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.ports.seat.is_alive()
+        self.ports.context.is_alive()
     }
 }
 
@@ -147,7 +151,7 @@ impl Env for SimEnv {
     type Clock = SimClock;
 
     fn node(&self) -> NodeId {
-        self.ports.seat.id()
+        self.ports.context.id()
     }
 
     fn disk(&self) -> &SimDisk {
@@ -163,18 +167,18 @@ impl Env for SimEnv {
     }
 
     fn draw(&self, stream: &'static str, key: u128) -> u64 {
-        self.ports.seat.world.draw(stream, key)
+        self.ports.context.world.draw(stream, key)
     }
 
     fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let seat = &self.ports.seat;
-        if seat.is_alive() {
-            seat.world.count_spawn();
-            let guard = PanicGuard::of(&seat.node);
-            drop(seat.process.spawn(async move {
+        let context = &self.ports.context;
+        if context.is_alive() {
+            context.world.count_spawn();
+            let guard = PanicGuard::for_node(&context.node);
+            drop(context.process.spawn(async move {
                 let _guard = guard;
                 task.await;
             }));
@@ -182,8 +186,8 @@ impl Env for SimEnv {
     }
 
     fn mark(&self, mark: Mark<'_>) {
-        if self.ports.seat.is_alive() {
-            self.ports.seat.world.mark(&self.ports.seat.node, mark);
+        if self.ports.context.is_alive() {
+            self.ports.context.world.mark(&self.ports.context.node, mark);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The ports in a seeded, simulated world, on madsim.
 //!
-//! What is modelled: a virtual clock and one wrong wall clock per node, disks that lose what was not synced,
-//! links with latency, loss, bandwidth and cuts, processes that die, pause and restart, and a trace of all of
-//! it whose rolling hash is the run's identity. What is not: CPU time (code runs in no virtual time), memory
-//! limits, and the TCP state machine (a call is a datagram each way).
+//! Modelled: a virtual clock and one inaccurate wall clock per node; disks that lose un-synced data; links with
+//! latency, loss, bandwidth and cuts; processes that die, pause and restart; and a trace of all of it, whose rolling
+//! hash is the run's identity. Not modelled: CPU time (code takes no virtual time), memory limits, and the TCP state
+//! machine (a call is one datagram each way).
 //!
-//! madsim gives the executor, the virtual clock and the life cycle of nodes, and nothing else: its file system,
-//! network and random numbers are not used.
+//! madsim provides the executor, the virtual clock and the life cycle of nodes. Its file system, network and random
+//! numbers are not used.
 //!
 //! ```
 //! use latent_ports::{Disk, Env, File, OpenMode};
@@ -32,13 +32,13 @@ compile_error!(
 
 mod clock;
 mod disk;
-mod draw;
 mod env;
 mod faults;
 mod lock;
 mod net;
 mod node;
-mod panicked;
+mod panic_guard;
+mod prng;
 mod run;
 mod slab;
 mod timers;
@@ -46,18 +46,18 @@ mod trace;
 mod world;
 
 pub use clock::{ClockSpec, SimClock};
-pub use disk::{CrashKeeps, DiskImage, DiskSpec, DiskStats, FileImage, SimDisk, SimFile};
-pub use draw::keyed_draw;
+pub use disk::{CrashPolicy, DiskImage, DiskSpec, DiskStats, FileImage, SimDisk, SimFile};
 pub use env::SimEnv;
 pub use faults::{
-    Action, AfterFailedSync, Anchor, BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CutLink,
-    DegradeLink, DiskError, DiskFull, Fault, FaultOutcome, Flap, GarbageTails, Isolate, Kill, LatentSector,
-    LoseMessage, LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, RemoveDirectory,
-    SeenOp, ShortRead, SlowDisk, SyncFailure,
+    BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CutLink, DegradeLink, DiskError, DiskFull,
+    Fault, FaultAction, FaultOutcome, Flap, GarbageTails, Isolate, Kill, LatentSector, LoseMessage,
+    LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ReadsAfterFailedSync,
+    RecordedOp, RemoveDirectory, ShortRead, SlowDisk, SyncFailure, Trigger,
 };
-pub use net::{LinkSpec, SimNet, Tail};
+pub use net::{LatencyTail, LinkSpec, SimNet};
 pub use node::NodeSpec;
-pub use panicked::panicked_node;
-pub use run::{Finished, WorldSpec, run_fork, run_world};
+pub use panic_guard::panicked_node;
+pub use prng::keyed_draw;
+pub use run::{WorldOutcome, WorldSpec, run_fork, run_world};
 pub use trace::{CallOutcome, Event, LogLine, Observer, Record, TraceHash};
-pub use world::{WORLD, World};
+pub use world::{WORLD_NODE, World};

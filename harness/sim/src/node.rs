@@ -1,11 +1,11 @@
-//! Nodes: a disk and a wall clock that last, and one process at a time.
+//! Nodes: a disk and a wall clock that outlive processes, and at most one process at a time.
 
 use crate::clock::{ClockSpec, WallClock};
-use crate::disk::{CrashKeeps, DiskImage, DiskSpec, DiskStore};
-use crate::env::{Seat, SimEnv};
+use crate::disk::{CrashPolicy, DiskImage, DiskSpec, DiskStore};
+use crate::env::{NodeContext, SimEnv};
 use crate::lock::lock;
 use crate::net::Mailbox;
-use crate::panicked::PanicGuard;
+use crate::panic_guard::PanicGuard;
 use crate::trace::Event;
 use crate::world::World;
 use latent_ports::NodeId;
@@ -16,21 +16,21 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What a node is made of.
+/// Configuration of a node.
 #[derive(Clone, Debug, Default)]
 pub struct NodeSpec {
-    /// Its name, unique in the world; faults refer to it.
+    /// Name, unique in the world. Faults refer to it.
     pub name: String,
-    /// Its disk.
+    /// Configuration of the disk.
     pub disk: DiskSpec,
-    /// Its wall clock.
+    /// Error of the wall clock.
     pub clock: ClockSpec,
-    /// What stands on the disk from the start, durably; `None`: nothing.
+    /// Durable contents of the disk at the start; `None`: empty.
     pub image: Option<DiskImage>,
 }
 
 impl NodeSpec {
-    /// A node with an empty disk and a true clock.
+    /// Returns a node with an empty disk and a true clock.
     #[must_use]
     pub fn named(name: impl Into<String>) -> NodeSpec {
         NodeSpec { name: name.into(), ..NodeSpec::default() }
@@ -44,13 +44,13 @@ pub(crate) struct Node {
     name: Arc<str>,
     disk: DiskStore,
     wall_clock: WallClock,
-    /// How many processes of this node have died.
+    /// Number of processes of this node that have died.
     incarnation: AtomicU32,
     up: AtomicBool,
     paused: AtomicBool,
     /// Whether a fault waits for an operation of this node.
-    watched: AtomicBool,
-    /// Named conditions that faults switched on, by the fault's number.
+    has_op_trigger: AtomicBool,
+    /// Conditions that faults set: name and level, by fault index.
     conditions: Mutex<BTreeMap<usize, (String, u64)>>,
     booted_ns: AtomicU64,
     mailbox: Mutex<Option<Mailbox>>,
@@ -76,7 +76,7 @@ impl Node {
             incarnation: AtomicU32::new(0),
             up: AtomicBool::new(false),
             paused: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
+            has_op_trigger: AtomicBool::new(false),
             conditions: Mutex::default(),
             booted_ns: AtomicU64::new(0),
             mailbox: Mutex::default(),
@@ -113,12 +113,12 @@ impl Node {
         self.paused.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Relaxed)
+    pub(crate) fn has_op_trigger(&self) -> bool {
+        self.has_op_trigger.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_watched(&self) {
-        self.watched.store(true, Ordering::Relaxed);
+    pub(crate) fn set_has_op_trigger(&self) {
+        self.has_op_trigger.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn conditions<T>(&self, work: impl FnOnce(&mut BTreeMap<usize, (String, u64)>) -> T) -> T {
@@ -137,42 +137,48 @@ impl Node {
     pub(crate) fn start(self: &Arc<Node>, world: &World) {
         let Some(boot) = lock(&self.boot).clone() else { return };
         let handle = Handle::current();
-        let last = lock(&self.process).clone();
-        let process = match last {
+        let previous = lock(&self.process).clone();
+        let process = match previous {
             None => handle.create_node().name(&*self.name).build(),
-            Some(last) => {
-                handle.restart(last.id());
-                handle.get_node(last.id()).expect("a node that was created is never removed")
+            Some(previous) => {
+                handle.restart(previous.id());
+                handle.get_node(previous.id()).expect("a node that was created is never removed")
             }
         };
         *lock(&self.process) = Some(process.clone());
         self.up.store(true, Ordering::Relaxed);
         self.booted_ns.store(world.now_ns(), Ordering::Relaxed);
-        let seat = Arc::new(Seat::new(world.clone(), self.clone(), self.incarnation(), process.clone()));
-        let env = SimEnv::new(seat.clone());
-        seat.record(Event::Boot);
-        // The closure runs inside the task: it belongs to the process.
-        let guard = PanicGuard::of(self);
+        let context =
+            Arc::new(NodeContext::new(world.clone(), self.clone(), self.incarnation(), process.clone()));
+        let env = SimEnv::new(context.clone());
+        context.record(Event::Boot);
+        // The closure runs inside the task, so that it belongs to the process.
+        let guard = PanicGuard::for_node(self);
         drop(process.spawn(async move {
             let _guard = guard;
             boot(env).await;
         }));
     }
 
-    /// Ends the process, if there is one, and decides what its disk keeps.
-    pub(crate) fn kill(&self, world: &World, keeps: Option<CrashKeeps>) {
-        self.kill_torn(world, keeps, None);
+    /// Ends the process, if there is one, and resolves the disk's un-synced operations.
+    pub(crate) fn kill(&self, world: &World, keeps: Option<CrashPolicy>) {
+        self.kill_with_tear_size(world, keeps, None);
     }
 
-    /// As [`Node::kill`]; un-synced writes are torn between blocks of `tear_bytes`, if that is said.
-    pub(crate) fn kill_torn(&self, world: &World, keeps: Option<CrashKeeps>, tear_bytes: Option<u32>) {
+    /// As [`Node::kill`]; `tear_bytes` overrides the block size at which the disk tears un-synced writes.
+    pub(crate) fn kill_with_tear_size(
+        &self,
+        world: &World,
+        keeps: Option<CrashPolicy>,
+        tear_bytes: Option<u32>,
+    ) {
         if !self.up.swap(false, Ordering::Relaxed) {
             return;
         }
         self.paused.store(false, Ordering::Relaxed);
-        let died = self.incarnation.fetch_add(1, Ordering::Relaxed);
+        let incarnation = self.incarnation.fetch_add(1, Ordering::Relaxed);
         let keeps = keeps.unwrap_or(self.disk.crash_policy());
-        self.disk.crash(world.draws(), (self.id.0, died), keeps, tear_bytes);
+        self.disk.crash(world.prng(), (self.id.0, incarnation), keeps, tear_bytes);
         let mailbox = self.mailbox(Option::take);
         drop(mailbox);
         if let Some(process) = lock(&self.process).clone() {
@@ -199,8 +205,8 @@ impl Node {
         }
     }
 
-    /// Lets go of everything that could refer back to the world.
-    pub(crate) fn retire(&self) {
+    /// Drops the boot closure, which may refer back to the world.
+    pub(crate) fn drop_boot_closure(&self) {
         let boot = lock(&self.boot).take();
         drop(boot);
     }

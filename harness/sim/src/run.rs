@@ -1,7 +1,7 @@
-//! Running a world to its end, on a thread that knows no other.
+//! Runs a world to its end, on a thread that has run no other world.
 
 use crate::faults::FaultOutcome;
-use crate::panicked::PanicGuard;
+use crate::panic_guard::PanicGuard;
 use crate::trace::{LogLine, TraceHash};
 use crate::world::World;
 use latent_ports::UnixMs;
@@ -11,102 +11,102 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
-/// What decides a run, besides the code.
+/// Seeds and settings that, with the code, determine a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorldSpec {
-    /// Decides in which order ready tasks run.
+    /// Seed of the order in which ready tasks run.
     pub scheduler_seed: u64,
-    /// Decides every keyed draw.
+    /// Seed of every keyed draw.
     pub draw_seed: u64,
-    /// True time at which the world begins.
+    /// True time at which the world starts.
     pub start: UnixMs,
     /// Keeps every trace record as text.
     pub keep_log: bool,
 }
 
 impl WorldSpec {
-    /// Both seeds the same; begins at 2016-02-20T00:00:00Z; keeps no log.
+    /// Returns a spec with one seed for both, a start at 2016-02-20T00:00:00Z and no log.
     #[must_use]
     pub const fn seeded(seed: u64) -> WorldSpec {
         WorldSpec { scheduler_seed: seed, draw_seed: seed, start: UnixMs(1_455_926_400_000), keep_log: false }
     }
 }
 
-/// A world that has ended.
+/// Outcome of a world that has ended.
 #[derive(Clone, Debug)]
-pub struct Finished<T> {
-    /// What `main` returned.
+pub struct WorldOutcome<T> {
+    /// Return value of `main`.
     pub output: T,
-    /// The run's identity.
+    /// Identity of the run.
     pub trace_hash: TraceHash,
-    /// How many trace records there were.
-    pub records: u64,
-    /// How often each mark was reached.
-    pub marks: BTreeMap<&'static str, u64>,
+    /// Number of trace records.
+    pub record_count: u64,
+    /// Number of times that each mark was reached.
+    pub mark_counts: BTreeMap<&'static str, u64>,
     /// True time at the end.
-    pub end: UnixMs,
-    /// What became of each fault, in the order in which they were armed.
-    pub faults: Vec<FaultOutcome>,
-    /// Every record as text, if the log was kept; else empty.
-    pub log: Vec<LogLine>,
+    pub end_time: UnixMs,
+    /// Outcome of each fault, in the order of arming.
+    pub fault_outcomes: Vec<FaultOutcome>,
+    /// Every record as text; empty if the log was not kept.
+    pub log_lines: Vec<LogLine>,
 }
 
 thread_local! {
     static USED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a world to its end on the current thread, which must not have run one before: the order of std's hash
-/// maps is seeded per thread. A panic in a node, and a world in which nothing is left to happen, panic here.
+/// Runs a world to its end on the current thread, which must not have run one before: the order of std's hash maps is
+/// seeded per thread. Panics of a node, and a world in which no event is left, panic here.
 ///
 /// All processes are killed and their tasks dropped before this returns.
 ///
 /// # Panics
-/// If this thread has run a world before: use [`run_fork`], which brings its own.
-pub fn run_world<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F) -> Finished<T>
+/// If this thread has already run a world. [`run_fork`] uses a new thread.
+pub fn run_world<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F) -> WorldOutcome<T>
 where
     F: Future<Output = T>,
 {
     let used = USED.replace(true);
-    assert!(!used, "this thread has run a world before: run each on a thread of its own (run_fork does)");
+    assert!(!used, "this thread has already run a world: run each world on its own thread (run_fork does)");
     let mut runtime = Runtime::with_seed_and_config(spec.scheduler_seed, madsim::Config::default());
-    // Lets a fork start its thread. That an idle world ends is seen to by the timers.
+    // Lets a fork start its thread. The timers detect an idle world.
     runtime.set_allow_system_thread(true);
     runtime.block_on(async move {
-        let _guard = PanicGuard::of_world();
+        let _guard = PanicGuard::for_world();
         let world = World::new(&spec);
         let pump = madsim::task::spawn(world.clone().pump());
         let output = main(world.clone()).await;
-        let finished = Finished {
+        let finished = WorldOutcome {
             output,
             trace_hash: world.trace_hash(),
-            records: world.record_count(),
-            marks: world.marks(),
-            end: world.now(),
-            faults: world.fault_outcomes(),
-            log: world.take_log(),
+            record_count: world.record_count(),
+            mark_counts: world.marks(),
+            end_time: world.now(),
+            fault_outcomes: world.fault_outcomes(),
+            log_lines: world.take_log(),
         };
         world.shut_down();
         pump.abort();
-        // Tasks that were killed are dropped when the executor comes to them.
+        // The executor drops killed tasks when it next schedules them.
         madsim::time::sleep(Duration::from_millis(1)).await;
         world.timers().clear();
         finished
     })
 }
 
-/// Runs a world to its end on a thread of its own, while the caller waits. Inside a world no virtual time passes
-/// meanwhile, and the outer world's trace does not notice: this is how a drill reads copies of disks.
+/// Runs a world to its end on a new thread, while the caller waits. Inside a world, no virtual time passes meanwhile
+/// and the outer world's trace does not change. Drills read copies of disks this way.
 ///
 /// # Panics
 /// If the fork panics: the panic is passed on.
-pub fn run_fork<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F + Send) -> Finished<T>
+pub fn run_fork<T, F>(spec: WorldSpec, main: impl FnOnce(World) -> F + Send) -> WorldOutcome<T>
 where
     T: Send,
     F: Future<Output = T>,
 {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("fork".to_owned());
-        let fork = thread.spawn_scoped(scope, || run_world(spec, main)).expect("the system lends a thread");
+        let fork = thread.spawn_scoped(scope, || run_world(spec, main)).expect("the system starts a thread");
         fork.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }

@@ -1,6 +1,6 @@
-//! Slots that are handed out, freed and handed out again, without an allocation for each.
+//! Slab: a table whose freed slots are reused, so that an insertion seldom allocates.
 
-/// Names one occupied slot. A key of a freed slot finds nothing, also after the slot was reused.
+/// Key of one occupied slot. After the slot is freed, the key finds nothing, even if the slot is reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlabKey {
     index: u32,
@@ -8,15 +8,15 @@ pub(crate) struct SlabKey {
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct SlabSlot<T> {
     generation: u32,
     value: Option<T>,
 }
 
-/// A table of `T` with stable keys.
+/// Table of `T` with stable keys.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    slots: Vec<SlabSlot<T>>,
     free: Vec<u32>,
 }
 
@@ -34,7 +34,7 @@ impl<T> Slab<T> {
             return SlabKey { index, generation: slot.generation };
         }
         let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 messages in flight");
-        self.slots.push(Slot { generation: 0, value: Some(value) });
+        self.slots.push(SlabSlot { generation: 0, value: Some(value) });
         SlabKey { index, generation: 0 }
     }
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_freed_key_finds_nothing_after_its_slot_was_reused() {
+    fn a_freed_key_finds_nothing_after_its_slot_is_reused() {
         let mut slab = Slab::default();
         let first = slab.insert("a");
         assert_eq!(slab.remove(first), Some("a"));

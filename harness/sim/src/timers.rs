@@ -1,9 +1,8 @@
-//! One queue of everything that is due later, and the pump that works it off.
+//! Queue of all future events, and the pump that handles them.
 //!
-//! madsim's timers cannot be taken back: a dropped sleep stays in its heap to its deadline, a sleep that is
-//! polled twice stands in it twice, and a sleep is never shorter than 1 ms. So sleeps, message deliveries,
-//! call time-outs and faults stand in a queue of ours, ordered by (deadline, order of arrival), and madsim is
-//! only asked to wake the pump at the first deadline.
+//! madsim's timers cannot be cancelled: a dropped sleep stays in its heap until its deadline, a sleep that is polled
+//! twice is in it twice, and a sleep is never shorter than 1 ms. Therefore sleeps, message deliveries, call time-outs
+//! and faults use this queue, ordered by (deadline, insertion), and madsim only wakes the pump at the first deadline.
 
 use crate::lock::lock;
 use crate::slab::SlabKey;
@@ -15,64 +14,64 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// What to do when the time has come.
+/// Event that is handled at its deadline.
 #[derive(Debug)]
-pub(crate) enum Due {
-    /// Wake a sleeping task.
-    Wake(Waker),
-    /// Hand over a message.
-    Deliver(SlabKey),
-    /// Give up a call.
-    GiveUp(SlabKey),
-    /// A fault of the plan.
-    Fault(usize),
-    /// A fault wears off.
-    FaultEnds(usize),
-    /// Nothing else was ever due: every task waits for ever.
+pub(crate) enum TimerEvent {
+    /// Wakes a sleeping task.
+    WakeTask(Waker),
+    /// Delivers a message.
+    DeliverMessage(SlabKey),
+    /// Ends a call with a time-out.
+    TimeOutCall(SlabKey),
+    /// Triggers the fault with this index.
+    TriggerFault(usize),
+    /// Ends the current phase of the fault with this index.
+    EndFaultPhase(usize),
+    /// Last event of every world: no other event is left, so every task waits indefinitely.
     Idle,
 }
 
-/// The place of an entry in the queue: deadline in nanoseconds since the world began, then order of arrival.
+/// Key of a queue entry: deadline in nanoseconds since the start of the world, then insertion number.
 pub(crate) type TimerKey = (u64, u64);
 
 pub(crate) struct Timers {
     time: TimeHandle,
-    /// madsim's instant at which the world began.
-    began: Instant,
-    began_elapsed: Duration,
-    state: Mutex<State>,
+    /// madsim's instant at the start of the world.
+    start_instant: Instant,
+    start_elapsed: Duration,
+    state: Mutex<TimerState>,
 }
 
 #[derive(Default)]
-struct State {
-    queue: BTreeMap<TimerKey, Due>,
+struct TimerState {
+    queue: BTreeMap<TimerKey, TimerEvent>,
     next_sequence: u64,
-    /// Deadlines for which madsim will wake the pump, latest first.
+    /// Deadlines at which madsim wakes the pump, latest first.
     armed: Vec<u64>,
     pump: Option<Waker>,
 }
 
-/// 400 years. Reached only when nothing else is left to wait for.
+/// 400 years. Reached only when no other event is left.
 const IDLE_NS: u64 = 400 * 365 * 86_400 * 1_000_000_000;
 
 impl Timers {
-    /// Must be called inside the runtime.
+    /// Creates the queue. Must be called inside the madsim runtime.
     pub(crate) fn new() -> Timers {
         let time = TimeHandle::current();
-        let (began, began_elapsed) = (time.now_instant(), time.elapsed());
-        let timers = Timers { time, began, began_elapsed, state: Mutex::default() };
-        timers.insert(IDLE_NS, Due::Idle);
+        let (start_instant, start_elapsed) = (time.now_instant(), time.elapsed());
+        let timers = Timers { time, start_instant, start_elapsed, state: Mutex::default() };
+        timers.insert(IDLE_NS, TimerEvent::Idle);
         timers
     }
 
-    /// Nanoseconds since the world began.
+    /// Returns nanoseconds since the start of the world.
     pub(crate) fn now_ns(&self) -> u64 {
-        let since = self.time.elapsed() - self.began_elapsed;
-        // 584 years fit; the idle entry ends a world before that.
+        let since = self.time.elapsed() - self.start_elapsed;
+        // Fits 584 years; the idle entry ends a world before that.
         since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
     }
 
-    pub(crate) fn insert(&self, deadline_ns: u64, due: Due) -> TimerKey {
+    pub(crate) fn insert(&self, deadline_ns: u64, due: TimerEvent) -> TimerKey {
         let mut state = lock(&self.state);
         let key = (deadline_ns, state.next_sequence);
         state.next_sequence += 1;
@@ -86,16 +85,16 @@ impl Timers {
         drop(removed);
     }
 
-    /// Makes sure that the pump is woken at the first deadline.
-    fn arm(&self, state: &mut State) {
+    /// Ensures that madsim wakes the pump at the first deadline.
+    fn arm(&self, state: &mut TimerState) {
         let Some(((first_ns, _), _)) = state.queue.first_key_value() else { return };
         if state.armed.last().is_some_and(|armed_ns| armed_ns <= first_ns) {
             return;
         }
         let Some(pump) = &state.pump else { return };
-        let deadline = self.began + Duration::from_nanos(*first_ns);
+        let deadline = self.start_instant + Duration::from_nanos(*first_ns);
         let mut sleep = pin!(self.time.sleep_until(deadline));
-        // Lifts the minimum of 1 ms.
+        // `reset` is exempt from the minimum of 1 ms.
         sleep.as_mut().reset(deadline);
         match sleep.poll(&mut Context::from_waker(pump)) {
             Poll::Pending => state.armed.push(*first_ns),
@@ -103,8 +102,8 @@ impl Timers {
         }
     }
 
-    /// Hands everything that is due to `handle`, for ever.
-    pub(crate) async fn pump(&self, mut handle: impl FnMut(Due)) {
+    /// Passes every due event to `handle`, indefinitely.
+    pub(crate) async fn pump(&self, mut handle: impl FnMut(TimerEvent)) {
         std::future::poll_fn(|cx| {
             {
                 let mut state = lock(&self.state);
@@ -121,7 +120,7 @@ impl Timers {
         .await
     }
 
-    fn pop_due(&self) -> Option<Due> {
+    fn pop_due(&self) -> Option<TimerEvent> {
         let now_ns = self.now_ns();
         let mut state = lock(&self.state);
         while state.armed.last().is_some_and(|armed_ns| *armed_ns <= now_ns) {
@@ -131,14 +130,14 @@ impl Timers {
         if entry.key().0 <= now_ns { Some(entry.remove()) } else { None }
     }
 
-    /// Drops everything that is still due, and the pump's waker.
+    /// Drops all events and the pump's waker.
     pub(crate) fn clear(&self) {
         let state = std::mem::take(&mut *lock(&self.state));
         drop(state);
     }
 }
 
-/// Sleeps until a deadline; takes its entry out of the queue when dropped.
+/// Sleeps until a deadline. Dropping it removes its queue entry.
 pub(crate) struct Sleep<T: AsRef<Timers>> {
     timers: T,
     deadline_ns: u64,
@@ -165,11 +164,11 @@ impl<T: AsRef<Timers> + Unpin> Future for Sleep<T> {
         }
         if let Some(entry) = this.entry {
             let mut state = lock(&timers.state);
-            if let Some(Due::Wake(waker)) = state.queue.get_mut(&entry) {
+            if let Some(TimerEvent::WakeTask(waker)) = state.queue.get_mut(&entry) {
                 waker.clone_from(cx.waker());
             }
         } else {
-            this.entry = Some(timers.insert(this.deadline_ns, Due::Wake(cx.waker().clone())));
+            this.entry = Some(timers.insert(this.deadline_ns, TimerEvent::WakeTask(cx.waker().clone())));
         }
         Poll::Pending
     }

@@ -1,14 +1,14 @@
 //! The trace: every send, receive, disk operation, crash, fault and mark, with virtual time, node and digest.
 //!
-//! Each record is packed into 64 bytes and fed to a rolling XXH3-128: two runs with the same hash did the same
-//! things at the same virtual times. Contents go in as digests; what was read from a disk does not, since it
-//! follows from what was written and from the faults, which are in the trace.
+//! Each record is packed into 64 bytes and fed to a rolling XXH3-128. Two runs with the same hash did the same
+//! operations at the same virtual times. Contents enter as digests. Data read from a disk does not enter: it follows
+//! from the writes and the faults, which are in the trace.
 //!
-//! Observers are called at each record, synchronously and after the world's own state was updated. They have
-//! no task, no timer and no draw, so a run with observers is the same run.
+//! Observers are called at each record, synchronously and after the world updated its own state. They have no task,
+//! no timer and no draw, so a run with observers is the same run.
 
-use crate::faults::Action;
-use crate::{CrashKeeps, World};
+use crate::faults::FaultAction;
+use crate::{CrashPolicy, World};
 use bytes::Bytes;
 use latent_ports::{DiskErrorKind, DiskOp, Message, NetErrorKind, NodeId, UnixMs};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
-/// The identity of a run: a 128-bit hash of its whole trace. Displays as 32 hexadecimal digits.
+/// Identity of a run: 128-bit hash of its whole trace. Displayed as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceHash(pub u128);
 
@@ -26,31 +26,31 @@ impl fmt::Display for TraceHash {
     }
 }
 
-/// How a call ended, as its caller saw it.
+/// Outcome of a call, as its caller sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// An answer came.
+    /// The caller received the answer.
     Answered,
-    /// It failed.
+    /// The call failed.
     Failed(NetErrorKind),
 }
 
-/// What happened.
+/// Event of a trace record.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A process started.
     Boot,
-    /// A process died; what became of its un-synced disk operations.
-    Kill(CrashKeeps),
-    /// A process was stopped in its tracks.
+    /// A process died; the policy that resolved its un-synced disk operations.
+    Kill(CrashPolicy),
+    /// A process was paused.
     Pause,
-    /// A paused process goes on.
+    /// A paused process was resumed.
     Resume,
     /// The node sent a request.
     Send {
         /// The server.
         to: NodeId,
-        /// Head and body together.
+        /// Length of head and body.
         len_bytes: u64,
         /// XXH3-128 of head and body.
         digest: u128,
@@ -59,7 +59,7 @@ pub enum Event<'a> {
     Receive {
         /// The caller.
         from: NodeId,
-        /// Head and body together.
+        /// Length of head and body.
         len_bytes: u64,
         /// XXH3-128 of head and body.
         digest: u128,
@@ -68,67 +68,67 @@ pub enum Event<'a> {
     Answer {
         /// The caller.
         to: NodeId,
-        /// Head and body together.
+        /// Length of head and body.
         len_bytes: u64,
         /// XXH3-128 of head and body.
         digest: u128,
     },
     /// A call of this node ended.
-    Called {
+    CallEnded {
         /// The server.
         to: NodeId,
-        /// How it ended.
+        /// Outcome of the call.
         outcome: CallOutcome,
         /// Length of the answer, 0 if there is none.
         len_bytes: u64,
         /// XXH3-128 of the answer, 0 if there is none.
         digest: u128,
     },
-    /// A message of this node was lost on its way.
-    Lost {
-        /// Where it was going.
+    /// A message of this node was lost in transit.
+    MessageLost {
+        /// The receiver.
         to: NodeId,
         /// XXH3-128 of the message.
         digest: u128,
     },
-    /// A message of this node is on its way twice.
-    Doubled {
-        /// Where it is going.
+    /// The network duplicated a message of this node.
+    MessageDuplicated {
+        /// The receiver.
         to: NodeId,
         /// XXH3-128 of the message.
         digest: u128,
     },
-    /// The node's disk did something. Recorded when the operation takes effect: a sync, when it ends.
+    /// A disk operation of the node. Recorded when it takes effect; a sync, when it ends.
     Disk {
         /// The operation.
         op: DiskOp,
-        /// The path; for a handle, the path it was opened by.
+        /// The path; for an open file, the path that opened it.
         path: &'a str,
-        /// The new path of a rename, else empty.
+        /// The new path of a rename, otherwise empty.
         to: &'a str,
-        /// Where in the file; 0 if that makes no sense.
+        /// Offset in the file; 0 for operations without one.
         offset: u64,
-        /// How many bytes were written or read.
+        /// Number of bytes written or read.
         len_bytes: u64,
-        /// XXH3-128 of the bytes written; 0 for what writes none.
+        /// XXH3-128 of the bytes written; 0 for operations that write none.
         digest: u128,
-        /// How it ended.
+        /// Outcome of the operation.
         outcome: Result<(), DiskErrorKind>,
     },
-    /// The system under test said that it reached something.
+    /// The system under test reached a mark.
     Mark {
         /// The mark's name.
         name: &'static str,
-        /// What it happened to.
+        /// The subject of the mark.
         subject: &'a str,
     },
-    /// The harness said something.
+    /// A note of the harness.
     Note(&'a str),
-    /// A fault of the plan struck (`ends` is false) or wore off.
+    /// A fault was injected (`ends` is false) or ended.
     Fault {
-        /// What it does.
-        action: &'a Action,
-        /// Whether this is its end.
+        /// The fault's action.
+        action: &'a FaultAction,
+        /// Whether the fault ended.
         ends: bool,
     },
 }
@@ -136,26 +136,26 @@ pub enum Event<'a> {
 /// One record of the trace.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Nanoseconds since the world began.
+    /// Nanoseconds since the start of the world.
     pub time_ns: u64,
-    /// Where it happened; [`crate::WORLD`] for the world itself.
+    /// The node; [`crate::WORLD_NODE`] for the world itself.
     pub node: NodeId,
-    /// What happened.
+    /// The event.
     pub event: Event<'a>,
 }
 
-/// One record as text, kept when the world was asked to keep its log.
+/// One record as text, kept if [`crate::WorldSpec::keep_log`] is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
     /// True time, rounded down to the millisecond.
     pub time: UnixMs,
-    /// Nanoseconds since the world began.
+    /// Nanoseconds since the start of the world.
     pub time_ns: u64,
-    /// Where it happened.
+    /// The node.
     pub node: NodeId,
-    /// That node's name.
+    /// The node's name.
     pub node_name: Arc<str>,
-    /// What happened.
+    /// Description of the event.
     pub text: String,
 }
 
@@ -166,12 +166,12 @@ impl fmt::Display for LogLine {
     }
 }
 
-/// Watches a run without disturbing it.
+/// Observes a run without changing it.
 ///
-/// An observer is called at each record, after the world's own state was updated. It may read the world (disk
-/// images, marks, time) and fork; it must not act on it (kill, cut, arm, note: these panic).
+/// An observer is called at each record, after the world updated its own state. It may read the world (disk images,
+/// marks, time) and fork. It must not change it: kill, cut, arm and note panic.
 pub trait Observer: Send {
-    /// Something happened.
+    /// Called at each record.
     fn on_record(&mut self, record: &Record<'_>, world: &World);
 }
 
@@ -182,7 +182,7 @@ pub(crate) struct Trace {
     pub(crate) last_ns: u64,
     pub(crate) marks: BTreeMap<&'static str, u64>,
     pub(crate) log: Option<Vec<LogLine>>,
-    digests: DigestMemo,
+    digests: DigestCache,
 }
 
 impl Trace {
@@ -193,7 +193,7 @@ impl Trace {
             last_ns: 0,
             marks: BTreeMap::new(),
             log: keep_log.then(Vec::new),
-            digests: DigestMemo::default(),
+            digests: DigestCache::default(),
         }
     }
 
@@ -217,24 +217,24 @@ impl Trace {
             return head;
         }
         let body = self.digests.digest(&message.body);
-        // Rotated, so that head and body cannot change places or cancel out.
+        // Rotated, so that swapped or equal head and body yield different digests.
         head.rotate_left(17) ^ body
     }
 }
 
-/// Digests of the payloads seen last. Eight disks that append one body, and the messages that bring it, share
-/// its bytes: they are hashed once. The memo holds the bytes, so an address cannot come to mean other bytes.
+/// Digests of recent payloads. Eight disks that append one body, and the messages that carry it, share its bytes:
+/// they are hashed once. The cache holds the bytes, so their address cannot be reused for other bytes.
 #[derive(Default)]
-struct DigestMemo {
+struct DigestCache {
     entries: Vec<(Bytes, u128)>,
     next: usize,
 }
 
-impl DigestMemo {
+impl DigestCache {
     const ENTRIES: usize = 8;
-    /// Below this, hashing is cheaper than looking.
+    /// Below this length, hashing is cheaper than the lookup.
     const WORTH_BYTES: usize = 512;
-    /// Above this, holding the bytes costs more than hashing them again.
+    /// Above this length, holding the bytes costs more than hashing them again.
     const MOST_BYTES: usize = 1 << 20;
 
     fn digest(&mut self, bytes: &Bytes) -> u128 {
@@ -257,12 +257,12 @@ impl DigestMemo {
     }
 }
 
-/// time 8, node 2, kind 1, detail 1, outcome 1, spare 3, digest 16, a 8, b 8, c 8, spare 8.
+/// Packs a record. Bytes: time 8, node 2, kind 1, detail 1, outcome 1, spare 3, digest 16, a 8, b 8, c 8, spare 8.
 fn pack(record: &Record<'_>) -> [u8; 64] {
     let mut out = [0_u8; 64];
     out[..8].copy_from_slice(&record.time_ns.to_le_bytes());
     out[8..10].copy_from_slice(&record.node.0.to_le_bytes());
-    let Packed { kind, detail, outcome, digest, words } = Packed::of(&record.event);
+    let PackedEvent { kind, detail, outcome, digest, words } = PackedEvent::of(&record.event);
     out[10] = kind;
     out[11] = detail;
     out[12] = outcome;
@@ -274,7 +274,7 @@ fn pack(record: &Record<'_>) -> [u8; 64] {
 }
 
 #[derive(Default)]
-struct Packed {
+struct PackedEvent {
     kind: u8,
     detail: u8,
     outcome: u8,
@@ -282,34 +282,37 @@ struct Packed {
     words: [u64; 3],
 }
 
-impl Packed {
-    fn of(event: &Event<'_>) -> Packed {
-        let text =
-            |kind, text: &str| Packed { kind, words: [xxh3_64(text.as_bytes()), 0, 0], ..Packed::default() };
-        let message = |kind, peer: &NodeId, len: &u64, digest: &u128| Packed {
+impl PackedEvent {
+    fn of(event: &Event<'_>) -> PackedEvent {
+        let text = |kind, text: &str| PackedEvent {
+            kind,
+            words: [xxh3_64(text.as_bytes()), 0, 0],
+            ..PackedEvent::default()
+        };
+        let message = |kind, peer: &NodeId, len: &u64, digest: &u128| PackedEvent {
             kind,
             digest: *digest,
             words: [u64::from(peer.0), *len, 0],
-            ..Packed::default()
+            ..PackedEvent::default()
         };
         match event {
-            Event::Boot => Packed { kind: 1, ..Packed::default() },
-            Event::Kill(keeps) => Packed { kind: 2, detail: *keeps as u8, ..Packed::default() },
-            Event::Pause => Packed { kind: 3, ..Packed::default() },
-            Event::Resume => Packed { kind: 4, ..Packed::default() },
+            Event::Boot => PackedEvent { kind: 1, ..PackedEvent::default() },
+            Event::Kill(keeps) => PackedEvent { kind: 2, detail: *keeps as u8, ..PackedEvent::default() },
+            Event::Pause => PackedEvent { kind: 3, ..PackedEvent::default() },
+            Event::Resume => PackedEvent { kind: 4, ..PackedEvent::default() },
             Event::Send { to, len_bytes, digest } => message(5, to, len_bytes, digest),
             Event::Receive { from, len_bytes, digest } => message(6, from, len_bytes, digest),
             Event::Answer { to, len_bytes, digest } => message(7, to, len_bytes, digest),
-            Event::Called { to, outcome, len_bytes, digest } => {
+            Event::CallEnded { to, outcome, len_bytes, digest } => {
                 let outcome = match outcome {
                     CallOutcome::Answered => 0,
                     CallOutcome::Failed(kind) => 1 + *kind as u8,
                 };
-                Packed { outcome, ..message(8, to, len_bytes, digest) }
+                PackedEvent { outcome, ..message(8, to, len_bytes, digest) }
             }
-            Event::Lost { to, digest } => message(9, to, &0, digest),
-            Event::Doubled { to, digest } => message(14, to, &0, digest),
-            Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => Packed {
+            Event::MessageLost { to, digest } => message(9, to, &0, digest),
+            Event::MessageDuplicated { to, digest } => message(14, to, &0, digest),
+            Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => PackedEvent {
                 kind: 10,
                 detail: *op as u8,
                 outcome: outcome.map_or_else(|kind| 1 + kind as u8, |()| 0),
@@ -320,23 +323,23 @@ impl Packed {
                     *len_bytes,
                 ],
             },
-            Event::Mark { name, subject } => Packed {
+            Event::Mark { name, subject } => PackedEvent {
                 kind: 11,
                 words: [xxh3_64(name.as_bytes()), xxh3_64(subject.as_bytes()), 0],
-                ..Packed::default()
+                ..PackedEvent::default()
             },
             Event::Note(what) => text(12, what),
             Event::Fault { action, ends } => {
-                Packed { detail: u8::from(*ends), ..text(13, &format!("{action:?}")) }
+                PackedEvent { detail: u8::from(*ends), ..text(13, &format!("{action:?}")) }
             }
         }
     }
 }
 
 impl Event<'_> {
-    /// The event in words, with nodes called as `name_of` says.
+    /// Describes the event in words; `name_of` names the nodes.
     #[must_use]
-    pub fn in_words<N: fmt::Display>(&self, name_of: impl Fn(NodeId) -> N) -> String {
+    pub fn describe<N: fmt::Display>(&self, name_of: impl Fn(NodeId) -> N) -> String {
         let of = |node: &NodeId| name_of(*node);
         match self {
             Event::Boot => "boot".to_owned(),
@@ -344,22 +347,26 @@ impl Event<'_> {
             Event::Pause => "paused".to_owned(),
             Event::Resume => "resumed".to_owned(),
             Event::Send { to, len_bytes, digest } => {
-                format!("calls {} with {len_bytes} bytes {}", of(to), short(*digest))
+                format!("calls {} with {len_bytes} bytes {}", of(to), short_digest(*digest))
             }
             Event::Receive { from, len_bytes, digest } => {
-                format!("receives from {}: {len_bytes} bytes {}", of(from), short(*digest))
+                format!("receives from {}: {len_bytes} bytes {}", of(from), short_digest(*digest))
             }
             Event::Answer { to, len_bytes, digest } => {
-                format!("answers {} with {len_bytes} bytes {}", of(to), short(*digest))
+                format!("answers {} with {len_bytes} bytes {}", of(to), short_digest(*digest))
             }
-            Event::Called { to, outcome: CallOutcome::Answered, len_bytes, digest } => {
-                format!("is answered by {}: {len_bytes} bytes {}", of(to), short(*digest))
+            Event::CallEnded { to, outcome: CallOutcome::Answered, len_bytes, digest } => {
+                format!("is answered by {}: {len_bytes} bytes {}", of(to), short_digest(*digest))
             }
-            Event::Called { to, outcome: CallOutcome::Failed(kind), .. } => {
+            Event::CallEnded { to, outcome: CallOutcome::Failed(kind), .. } => {
                 format!("call to {} failed: {kind:?}", of(to))
             }
-            Event::Lost { to, digest } => format!("message to {} lost {}", of(to), short(*digest)),
-            Event::Doubled { to, digest } => format!("message to {} doubled {}", of(to), short(*digest)),
+            Event::MessageLost { to, digest } => {
+                format!("message to {} lost {}", of(to), short_digest(*digest))
+            }
+            Event::MessageDuplicated { to, digest } => {
+                format!("message to {} duplicated {}", of(to), short_digest(*digest))
+            }
             Event::Disk { op, path, to, offset, len_bytes, digest, outcome } => {
                 let to = if to.is_empty() { String::new() } else { format!(" to '{to}'") };
                 let place = if *len_bytes > 0 || *offset > 0 {
@@ -367,29 +374,30 @@ impl Event<'_> {
                 } else {
                     String::new()
                 };
-                let written = if *digest == 0 { String::new() } else { format!(" {}", short(*digest)) };
+                let written =
+                    if *digest == 0 { String::new() } else { format!(" {}", short_digest(*digest)) };
                 let ended = outcome.map_or_else(|kind| format!(": {kind:?}"), |()| String::new());
                 format!("{op:?} '{path}'{to}{place}{written}{ended}")
             }
             Event::Mark { name, subject: "" } => format!("mark {name}"),
             Event::Mark { name, subject } => format!("mark {name} {subject}"),
             Event::Note(what) => format!("note {what}"),
-            Event::Fault { action, ends: false } => format!("fault {}", as_written(action)),
-            Event::Fault { action, ends: true } => format!("end of fault {}", as_written(action)),
+            Event::Fault { action, ends: false } => format!("fault {}", action_json(action)),
+            Event::Fault { action, ends: true } => format!("end of fault {}", action_json(action)),
         }
     }
 }
 
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.in_words(|node| format!("node {}", node.0)))
+        f.write_str(&self.describe(|node| format!("node {}", node.0)))
     }
 }
 
-/// A fault as a plan and a case write it, without what it leaves open: to be found there, and copied from here.
-fn as_written(action: &Action) -> String {
-    let mut value =
-        serde_json::to_value(action).expect("names and numbers only, nothing that JSON cannot say");
+/// Returns a fault action as plans and cases write it, without null fields, so that it can be searched there and
+/// copied from here.
+fn action_json(action: &FaultAction) -> String {
+    let mut value = serde_json::to_value(action).expect("names and numbers only, all representable in JSON");
     for fields in value.as_object_mut().into_iter().flat_map(|kinds| kinds.values_mut()) {
         if let Some(fields) = fields.as_object_mut() {
             fields.retain(|_, field| !field.is_null());
@@ -398,6 +406,6 @@ fn as_written(action: &Action) -> String {
     value.to_string()
 }
 
-fn short(digest: u128) -> String {
+fn short_digest(digest: u128) -> String {
     format!("#{:08x}", digest >> 96)
 }

@@ -1,14 +1,14 @@
-//! The world: true time, nodes, links, faults, trace. A cheap handle to shared state.
+//! The simulated world: true time, nodes, links, faults and the trace. [`World`] is a cheap handle to shared state.
 
-use crate::disk::{CrashKeeps, DiskImage, DiskStats, SharedChunks};
-use crate::draw::Draws;
+use crate::disk::{ChunkDedup, CrashPolicy, DiskImage, DiskStats};
 use crate::env::SimEnv;
-use crate::faults::{FaultBook, Survey};
+use crate::faults::{FaultRegistry, OpRecorder};
 use crate::lock::lock;
-use crate::net::Links;
+use crate::net::LinkTable;
 use crate::node::{Node, NodeSpec};
+use crate::prng::KeyedPrng;
 use crate::run::WorldSpec;
-use crate::timers::{Due, Sleep, Timers};
+use crate::timers::{Sleep, TimerEvent, Timers};
 use crate::trace::{Event, LogLine, Observer, Record, Trace, TraceHash};
 use bytes::Bytes;
 use latent_ports::{Mark, Message, NodeId, UnixMs};
@@ -18,30 +18,30 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The node number of the world itself in the trace: faults, notes, cuts. Nodes are numbered from 1.
-pub const WORLD: NodeId = NodeId(0);
+/// Node number of the world itself in the trace: faults, notes and cuts. Nodes are numbered from 1.
+pub const WORLD_NODE: NodeId = NodeId(0);
 
-/// A handle to the world, for whoever runs it. Nodes see only their [`SimEnv`].
+/// Handle to the world for the code that drives a run. Nodes see only their [`SimEnv`].
 #[derive(Clone)]
 pub struct World {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<WorldState>,
 }
 
-pub(crate) struct Inner {
-    draws: Draws,
+pub(crate) struct WorldState {
+    prng: KeyedPrng,
     start: UnixMs,
     timers: Timers,
     trace: Mutex<Trace>,
-    shared: Mutex<SharedChunks>,
+    chunk_dedup: Mutex<ChunkDedup>,
     observers: Mutex<Vec<Box<dyn Observer>>>,
-    observed: AtomicBool,
-    /// Whether observers are being called: they must not act.
-    observing: AtomicBool,
+    has_observers: AtomicBool,
+    /// Whether observers are being called. They must not change the world.
+    is_observing: AtomicBool,
     nodes: Mutex<Vec<Arc<Node>>>,
-    pub(crate) links: Mutex<Links>,
-    pub(crate) faults: Mutex<FaultBook>,
-    pub(crate) survey: Mutex<Option<Survey>>,
-    spawned: AtomicU32,
+    pub(crate) links: Mutex<LinkTable>,
+    pub(crate) faults: Mutex<FaultRegistry>,
+    pub(crate) op_recorder: Mutex<Option<OpRecorder>>,
+    spawned_tasks: AtomicU32,
 }
 
 impl AsRef<Timers> for World {
@@ -51,31 +51,31 @@ impl AsRef<Timers> for World {
 }
 
 impl World {
-    /// Must be called inside the runtime.
+    /// Creates a world. Must be called inside the madsim runtime.
     pub(crate) fn new(spec: &WorldSpec) -> World {
         World {
-            inner: Arc::new(Inner {
-                draws: Draws::new(spec.draw_seed),
+            inner: Arc::new(WorldState {
+                prng: KeyedPrng::new(spec.draw_seed),
                 start: spec.start,
                 timers: Timers::new(),
                 trace: Mutex::new(Trace::new(spec.keep_log)),
-                shared: Mutex::default(),
+                chunk_dedup: Mutex::default(),
                 observers: Mutex::default(),
-                observed: AtomicBool::new(false),
-                observing: AtomicBool::new(false),
+                has_observers: AtomicBool::new(false),
+                is_observing: AtomicBool::new(false),
                 nodes: Mutex::default(),
                 links: Mutex::default(),
                 faults: Mutex::default(),
-                survey: Mutex::default(),
-                spawned: AtomicU32::new(0),
+                op_recorder: Mutex::default(),
+                spawned_tasks: AtomicU32::new(0),
             }),
         }
     }
 
     // ---- nodes
 
-    /// Adds a node and boots it; `boot` runs now and at each restart. A boot future that ends leaves the tasks
-    /// that it spawned running.
+    /// Adds a node and boots it. `boot` runs now and at each restart. When a boot future ends, the tasks that it
+    /// spawned keep running.
     ///
     /// # Panics
     /// If the name is taken, or with more than 65,535 nodes.
@@ -84,7 +84,7 @@ impl World {
         F: Future<Output = ()> + Send + 'static,
     {
         self.assert_not_observing("add a node");
-        assert!(self.node_named(&spec.name).is_none(), "node name '{}' is taken: choose another", spec.name);
+        assert!(self.node_named(&spec.name).is_none(), "node name '{}' is already in use", spec.name);
         let node = {
             let mut nodes = lock(&self.inner.nodes);
             let id = u16::try_from(nodes.len() + 1).expect("a world holds at most 65,535 nodes");
@@ -92,22 +92,24 @@ impl World {
             nodes.push(node.clone());
             node
         };
-        if self.is_surveyed() || self.faults(|book| book.watches(node.name())) {
-            node.set_watched();
+        if self.is_recording_ops()
+            || self.with_fault_registry(|registry| registry.has_op_trigger(node.name()))
+        {
+            node.set_has_op_trigger();
         }
         node.start(self);
         node.id()
     }
 
-    /// Kills a node's process: un-synced disk operations are resolved by the disk's own policy. No effect on a
-    /// node that is down.
+    /// Kills a node's process. The disk's own policy resolves un-synced disk operations. No effect on a node that is
+    /// down.
     pub fn kill(&self, node: NodeId) {
         self.assert_not_observing("kill");
         self.node(node).kill(self, None);
     }
 
-    /// Kills a node's process and says what its disk keeps.
-    pub fn kill_keeping(&self, node: NodeId, keeps: CrashKeeps) {
+    /// Kills a node's process; `policy` resolves un-synced disk operations.
+    pub fn kill_with_policy(&self, node: NodeId, keeps: CrashPolicy) {
         self.assert_not_observing("kill");
         self.node(node).kill(self, Some(keeps));
     }
@@ -118,24 +120,24 @@ impl World {
         self.node(node).start(self);
     }
 
-    /// Replaces a node's disk: an empty image is a new disk in the old machine.
+    /// Replaces a node's disk. An empty image is a new disk in the old machine.
     ///
     /// # Panics
     /// If the node is up.
     pub fn replace_disk(&self, node: NodeId, image: &DiskImage) {
         self.assert_not_observing("replace a disk");
         let node = self.node(node);
-        assert!(!node.is_up(), "node '{}' is up: kill it before its disk is replaced", node.name());
+        assert!(!node.is_up(), "node '{}' is up: kill it before replacing its disk", node.name());
         node.disk().replace(image);
     }
 
-    /// Stops a node's tasks in their tracks; messages to it wait.
+    /// Stops a node's tasks. Messages to it wait.
     pub fn pause(&self, node: NodeId) {
         self.assert_not_observing("pause");
         self.node(node).pause(self);
     }
 
-    /// Lets a paused node go on.
+    /// Resumes a paused node.
     pub fn resume(&self, node: NodeId) {
         self.assert_not_observing("resume");
         self.node(node).resume(self);
@@ -147,72 +149,72 @@ impl World {
         self.node(node).is_up()
     }
 
-    /// The node of that name.
+    /// Returns the node with this name.
     #[must_use]
     pub fn node_named(&self, name: &str) -> Option<NodeId> {
-        self.find(name).map(|node| node.id())
+        self.find_node(name).map(|node| node.id())
     }
 
-    /// A node's name; `world` for [`WORLD`].
+    /// Returns a node's name; `world` for [`WORLD_NODE`].
     #[must_use]
     pub fn node_name(&self, node: NodeId) -> Arc<str> {
-        if node == WORLD { "world".into() } else { self.node(node).name().clone() }
+        if node == WORLD_NODE { "world".into() } else { self.node(node).name().clone() }
     }
 
-    /// Every node, in the order in which they were added.
+    /// Returns every node, in the order of [`World::add_node`].
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeId> {
         lock(&self.inner.nodes).iter().map(|node| node.id()).collect()
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<Node>> {
+    pub(crate) fn find_node(&self, name: &str) -> Option<Arc<Node>> {
         lock(&self.inner.nodes).iter().find(|node| &**node.name() == name).cloned()
     }
 
-    pub(crate) fn find_number(&self, id: NodeId) -> Option<Arc<Node>> {
+    pub(crate) fn find_node_by_id(&self, id: NodeId) -> Option<Arc<Node>> {
         let index = usize::from(id.0).checked_sub(1)?;
         lock(&self.inner.nodes).get(index).cloned()
     }
 
     pub(crate) fn node(&self, id: NodeId) -> Arc<Node> {
-        self.find_number(id).expect("node numbers come from add_node of this world")
+        self.find_node_by_id(id).expect("node numbers come from add_node of this world")
     }
 
     // ---- time
 
-    /// True time.
+    /// Returns true time.
     #[must_use]
     pub fn now(&self) -> UnixMs {
         self.inner.start + Duration::from_nanos(self.now_ns())
     }
 
-    /// True time since the world began, in nanoseconds.
+    /// Returns true time since the start of the world, in nanoseconds.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
         self.inner.timers.now_ns()
     }
 
-    /// True time at which the world began.
+    /// Returns the true time at which the world starts.
     #[must_use]
     pub fn start(&self) -> UnixMs {
         self.inner.start
     }
 
-    /// Lets true time pass.
+    /// Waits for a duration of true time.
     pub async fn sleep(&self, duration: Duration) {
-        self.pass(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
+        self.sleep_ns(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
     }
 
-    /// Waits for an instant of true time; returns at once if it has passed.
+    /// Waits for an instant of true time. Returns at once if it has passed.
     pub async fn sleep_until(&self, time: UnixMs) {
-        Sleep::until(self.clone(), self.at_ns(time)).await;
+        Sleep::until(self.clone(), self.elapsed_ns_at(time)).await;
     }
 
-    pub(crate) fn at_ns(&self, time: UnixMs) -> u64 {
+    pub(crate) fn elapsed_ns_at(&self, time: UnixMs) -> u64 {
         u64::try_from(time.since(self.inner.start).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) async fn pass(&self, duration_ns: u64) {
+    pub(crate) async fn sleep_ns(&self, duration_ns: u64) {
         Sleep::until(self.clone(), self.now_ns().saturating_add(duration_ns)).await;
     }
 
@@ -222,31 +224,33 @@ impl World {
 
     // ---- disks
 
-    /// What reads of a node's disk see now. Costs O(files), not O(bytes).
+    /// Returns the disk's contents as reads see them now. Costs O(files), not O(bytes).
     #[must_use]
     pub fn disk_image(&self, node: NodeId) -> DiskImage {
         self.node(node).disk().image()
     }
 
-    /// The files below some directories only, as reads see them now: for observers that look often at little.
+    /// Returns the files under some directories, as reads see them now. For observers that often read a few
+    /// directories.
     #[must_use]
-    pub fn disk_image_below<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
-        self.node(node).disk().image_below(dirs)
+    pub fn disk_image_under<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.node(node).disk().image_under(dirs)
     }
 
-    /// What a power loss right now would leave for sure: nothing un-synced.
+    /// Returns the contents that survive any power loss now: nothing un-synced.
     #[must_use]
     pub fn durable_image(&self, node: NodeId) -> DiskImage {
         self.node(node).disk().durable_image()
     }
 
-    /// As [`World::durable_image`], the files below some directories only: for observers that look often at little.
+    /// Returns [`World::durable_image`] limited to the files under some directories. For observers that often read a
+    /// few directories.
     #[must_use]
-    pub fn durable_image_below<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
-        self.node(node).disk().durable_image_below(dirs)
+    pub fn durable_image_under<'d>(&self, node: NodeId, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.node(node).disk().durable_image_under(dirs)
     }
 
-    /// Counts of a node's disk.
+    /// Returns counters of a node's disk.
     #[must_use]
     pub fn disk_stats(&self, node: NodeId) -> DiskStats {
         self.node(node).disk().stats()
@@ -258,41 +262,41 @@ impl World {
     pub fn observe(&self, observer: Box<dyn Observer>) {
         self.assert_not_observing("observe");
         lock(&self.inner.observers).push(observer);
-        self.inner.observed.store(true, Ordering::Relaxed);
+        self.inner.has_observers.store(true, Ordering::Relaxed);
     }
 
-    /// How often each mark was reached.
+    /// Returns how often each mark was reached.
     #[must_use]
     pub fn marks(&self) -> BTreeMap<&'static str, u64> {
         self.trace(|trace| trace.marks.clone())
     }
 
-    /// The hash of the trace so far.
+    /// Returns the hash of the trace so far.
     #[must_use]
     pub fn trace_hash(&self) -> TraceHash {
         self.trace(|trace| trace.hash())
     }
 
-    /// How many records the trace has so far.
+    /// Returns the number of trace records so far.
     #[must_use]
     pub fn record_count(&self) -> u64 {
         self.trace(|trace| trace.records)
     }
 
-    /// Puts a line into the trace: something that the harness did, such as a deploy.
-    pub fn note(&self, what: &str) {
+    /// Records a line in the trace: an action of the harness, such as a deploy.
+    pub fn note(&self, text: &str) {
         self.assert_not_observing("note");
-        self.record_at(WORLD, Event::Note(what));
+        self.record_at(WORLD_NODE, Event::Note(text));
     }
 
-    /// A random number for `key` in the stream `stream`: a pure function of (draw seed, stream, key).
+    /// Returns a random number for `key` in the stream `stream`: a pure function of (draw seed, stream, key).
     #[must_use]
     pub fn draw(&self, stream: &'static str, key: u128) -> u64 {
-        self.inner.draws.draw(stream, key)
+        self.inner.prng.draw(stream, key)
     }
 
-    pub(crate) fn draws(&self) -> Draws {
-        self.inner.draws
+    pub(crate) fn prng(&self) -> KeyedPrng {
+        self.inner.prng
     }
 
     fn trace<T>(&self, work: impl FnOnce(&mut Trace) -> T) -> T {
@@ -303,9 +307,9 @@ impl World {
         self.trace(|trace| trace.digest(bytes))
     }
 
-    /// The same bytes, in a buffer that an earlier write brought where there is one.
-    pub(crate) fn share(&self, data: Bytes, digest: u128) -> Bytes {
-        lock(&self.inner.shared).share(data, digest)
+    /// Returns the same bytes, in the buffer of an earlier equal write if there is one.
+    pub(crate) fn dedup(&self, data: Bytes, digest: u128) -> Bytes {
+        lock(&self.inner.chunk_dedup).dedup(data, digest)
     }
 
     pub(crate) fn message_digest(&self, message: &Message) -> u128 {
@@ -316,7 +320,7 @@ impl World {
         self.record(&Record { time_ns: self.now_ns(), node, event });
     }
 
-    /// Called with no lock held: observers look at everything.
+    /// Appends a record and calls the observers. The caller must hold no lock: observers may read all state.
     pub(crate) fn record(&self, record: &Record<'_>) {
         let keep_log = self.trace(|trace| {
             trace.push(record);
@@ -326,8 +330,8 @@ impl World {
             let line = self.log_line(record);
             self.trace(|trace| trace.log.get_or_insert_default().push(line));
         }
-        if self.inner.observed.load(Ordering::Relaxed) {
-            self.show(record);
+        if self.inner.has_observers.load(Ordering::Relaxed) {
+            self.notify_observers(record);
         }
     }
 
@@ -341,36 +345,37 @@ impl World {
         }
     }
 
-    fn show(&self, record: &Record<'_>) {
+    fn notify_observers(&self, record: &Record<'_>) {
         self.assert_not_observing("be recorded");
         let mut observers = std::mem::take(&mut *lock(&self.inner.observers));
-        self.inner.observing.store(true, Ordering::Relaxed);
+        self.inner.is_observing.store(true, Ordering::Relaxed);
         for observer in &mut observers {
             observer.on_record(record, self);
         }
-        self.inner.observing.store(false, Ordering::Relaxed);
+        self.inner.is_observing.store(false, Ordering::Relaxed);
         *lock(&self.inner.observers) = observers;
     }
 
-    pub(crate) fn assert_not_observing(&self, what: &str) {
-        let observing = self.inner.observing.load(Ordering::Relaxed);
-        assert!(!observing, "an observer tried to {what}: observers may look, not act");
+    pub(crate) fn assert_not_observing(&self, action: &str) {
+        let is_observing = self.inner.is_observing.load(Ordering::Relaxed);
+        assert!(!is_observing, "an observer tried to {action}: observers must not change the world");
     }
 
     pub(crate) fn mark(&self, node: &Node, mark: Mark<'_>) {
         self.trace(|trace| *trace.marks.entry(mark.name).or_default() += 1);
         self.record_at(node.id(), Event::Mark { name: mark.name, subject: mark.subject });
-        self.strike_mark(node, mark.name);
+        self.trigger_on_mark(node, mark.name);
     }
 
     // ---- housekeeping
 
-    /// madsim remembers every task that a node ever spawned until it is asked to count them.
+    /// Counts a spawned task. madsim keeps an entry for every task that a node ever spawned until its task count is
+    /// read.
     pub(crate) fn count_spawn(&self) {
-        self.inner.spawned.fetch_add(1, Ordering::Relaxed);
+        self.inner.spawned_tasks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Works off what is due, for ever.
+    /// Handles due timer events, indefinitely.
     pub(crate) async fn pump(self) {
         const FORGET_EVERY: u32 = 4_096;
         let world = self.clone();
@@ -378,45 +383,45 @@ impl World {
             .timers
             .pump(move |due| {
                 world.handle(due);
-                if world.inner.spawned.load(Ordering::Relaxed) >= FORGET_EVERY {
-                    world.inner.spawned.store(0, Ordering::Relaxed);
+                if world.inner.spawned_tasks.load(Ordering::Relaxed) >= FORGET_EVERY {
+                    world.inner.spawned_tasks.store(0, Ordering::Relaxed);
                     madsim::runtime::Handle::current().metrics().num_tasks();
                 }
             })
             .await;
     }
 
-    fn handle(&self, due: Due) {
+    fn handle(&self, due: TimerEvent) {
         match due {
-            Due::Wake(waker) => waker.wake(),
-            Due::Deliver(flight) => self.deliver(flight),
-            Due::GiveUp(call) => self.give_up(call),
-            Due::Fault(fault) => self.fire(fault),
-            Due::FaultEnds(fault) => self.pass_fault(fault),
-            Due::Idle => {
+            TimerEvent::WakeTask(waker) => waker.wake(),
+            TimerEvent::DeliverMessage(flight) => self.deliver(flight),
+            TimerEvent::TimeOutCall(call) => self.time_out_call(call),
+            TimerEvent::TriggerFault(fault) => self.inject_fault(fault),
+            TimerEvent::EndFaultPhase(fault) => self.advance_fault(fault),
+            TimerEvent::Idle => {
                 let last = self.inner.start + Duration::from_nanos(self.trace(|trace| trace.last_ns));
                 panic!(
-                    "nothing is left to happen: every task waits for ever since about unix time {} ms",
+                    "no event is left: every task has waited indefinitely since about unix time {} ms",
                     last.0
                 );
             }
         }
     }
 
-    /// Kills every process and lets go of what refers back to the world, so that nothing leaks into a next
-    /// run. Nothing of this shows in the trace: it was read before.
+    /// Kills every process and drops everything that refers back to the world, so that nothing leaks into the next
+    /// run. The trace does not show this: its hash is read before.
     pub(crate) fn shut_down(&self) {
-        self.inner.observed.store(false, Ordering::Relaxed);
+        self.inner.has_observers.store(false, Ordering::Relaxed);
         let observers = std::mem::take(&mut *lock(&self.inner.observers));
         drop(observers);
         let nodes = lock(&self.inner.nodes).clone();
         for node in nodes {
-            node.retire();
-            node.kill(self, Some(CrashKeeps::Everything));
+            node.drop_boot_closure();
+            node.kill(self, Some(CrashPolicy::Everything));
         }
     }
 
-    /// The log, if it was kept.
+    /// Returns the log, empty if it was not kept.
     pub(crate) fn take_log(&self) -> Vec<LogLine> {
         self.trace(|trace| trace.log.take()).unwrap_or_default()
     }

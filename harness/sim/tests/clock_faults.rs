@@ -1,4 +1,4 @@
-//! What a node's clocks show when its wall clock fails: each fault seen through the ports, and the same clock without it.
+//! Clocks under faults: each fault observed through the ports, and the same clock without it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -6,39 +6,39 @@ mod bench {
     pub mod nodes;
 }
 
-use bench::nodes::{Notes, Trouble, at, at_ms, node, none, watch};
+use bench::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
 use latent_ports::{Clock, Env, Mark, NodeId};
-use latent_sim::{Action, Anchor, ClockDrift, ClockSpec, ClockStep, Kill, NodeSpec, SimEnv, WorldSpec};
+use latent_sim::{ClockDrift, ClockSpec, ClockStep, FaultAction, Kill, NodeSpec, SimEnv, Trigger, WorldSpec};
 use std::time::Duration;
 
 const SECOND_MS: i64 = 1_000;
 const HOUR_MS: i64 = 3_600 * SECOND_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Readings of a run.
+/// Number of readings of a run.
 const READINGS: i64 = 10;
 
-fn step(by_ms: i64, for_ms: Option<u64>) -> Action {
-    Action::ClockStep(ClockStep { node: "a".into(), by_ms, for_ms })
+fn step(by_ms: i64, for_ms: Option<u64>) -> FaultAction {
+    FaultAction::ClockStep(ClockStep { node: "a".into(), by_ms, for_ms })
 }
 
-fn drift(ppm: i32, for_ms: Option<u64>) -> Action {
-    Action::ClockDrift(ClockDrift { node: "a".into(), ppm, for_ms })
+fn drift(ppm: i32, for_ms: Option<u64>) -> FaultAction {
+    FaultAction::ClockDrift(ClockDrift { node: "a".into(), ppm, for_ms })
 }
 
-/// One look at both clocks.
+/// One reading of both clocks.
 struct Reading {
     node: NodeId,
-    /// Wall time since the world truly began, in milliseconds.
+    /// Wall time since the true start of the world, in milliseconds.
     wall_ms: i64,
     monotonic_ms: i64,
 }
 
-/// Looks at its clocks every `every_ms`, ten times; says "looked" each time.
-async fn reader(env: SimEnv, notes: Notes<Reading>, every_ms: i64) {
+/// Reads its clocks every `every_ms`, ten times; reaches the mark "looked" each time.
+async fn reader(env: SimEnv, observations: Observations<Reading>, every_ms: i64) {
     for count in 1..=READINGS {
         let due = Duration::from_millis(u64::try_from(count * every_ms).unwrap());
         env.clock().sleep(due.saturating_sub(env.clock().monotonic())).await;
-        notes.add(Reading {
+        observations.add(Reading {
             node: env.node(),
             wall_ms: env.clock().wall().0 - WorldSpec::seeded(0).start.0,
             monotonic_ms: i64::try_from(env.clock().monotonic().as_millis()).unwrap(),
@@ -47,18 +47,20 @@ async fn reader(env: SimEnv, notes: Notes<Reading>, every_ms: i64) {
     }
 }
 
-/// How far a's wall clock is ahead of true time, in milliseconds, at ten instants that are `every_ms` apart. Sleeps and
-/// the monotonic clock must be true whatever happens, and so must the clocks of node b.
-fn ahead(every_ms: i64, clock: ClockSpec, trouble: Trouble) -> Vec<i64> {
+/// Returns how far a's wall clock is ahead of true time, in milliseconds, at ten instants `every_ms` apart. Sleeps,
+/// the monotonic clock and the clocks of node b must always be true.
+fn ahead(every_ms: i64, clock: ClockSpec, plan: FaultPlan) -> Vec<i64> {
     let length_ms = u64::try_from((READINGS + 1) * every_ms).unwrap();
-    let notes = watch(1, length_ms, trouble, |world, notes| {
-        node(world, NodeSpec { clock, ..NodeSpec::named("a") }, &notes, move |env, notes| {
-            reader(env, notes, every_ms)
+    let observations = observe_run(1, length_ms, plan, |world, observations| {
+        node(world, NodeSpec { clock, ..NodeSpec::named("a") }, &observations, move |env, observations| {
+            reader(env, observations, every_ms)
         });
-        node(world, NodeSpec::named("b"), &notes, move |env, notes| reader(env, notes, every_ms));
+        node(world, NodeSpec::named("b"), &observations, move |env, observations| {
+            reader(env, observations, every_ms)
+        });
     });
     let of = |node| -> Vec<i64> {
-        let readings = notes.iter().filter(|reading| reading.node == NodeId(node));
+        let readings = observations.iter().filter(|reading| reading.node == NodeId(node));
         let ahead = |(count, reading): (i64, &Reading)| {
             let true_ms = (count + 1) * every_ms;
             assert_eq!(reading.monotonic_ms, true_ms);
@@ -70,12 +72,12 @@ fn ahead(every_ms: i64, clock: ClockSpec, trouble: Trouble) -> Vec<i64> {
     of(1)
 }
 
-fn true_clock(every_ms: i64, trouble: Trouble) -> Vec<i64> {
-    ahead(every_ms, ClockSpec::default(), trouble)
+fn true_clock(every_ms: i64, plan: FaultPlan) -> Vec<i64> {
+    ahead(every_ms, ClockSpec::default(), plan)
 }
 
 #[test]
-fn without_faults_a_clock_is_true_or_as_wrong_as_its_node_says() {
+fn without_faults_a_clock_has_the_error_of_its_spec() {
     assert_eq!(true_clock(SECOND_MS, none()), [0; 10]);
     assert_eq!(true_clock(DAY_MS, none()), [0; 10]);
     let wrong = ClockSpec { offset_ms: -5, drift_ppm: 0 };
@@ -83,20 +85,20 @@ fn without_faults_a_clock_is_true_or_as_wrong_as_its_node_says() {
 }
 
 #[test]
-fn a_step_moves_the_wall_clock_either_way_until_faults_are_over() {
+fn a_step_moves_the_wall_clock_either_way_until_it_or_faults_end() {
     for by_ms in [SECOND_MS, -SECOND_MS, HOUR_MS, -HOUR_MS, DAY_MS, -DAY_MS] {
         let mut expected = [by_ms; 10];
         expected[..2].fill(0);
         assert_eq!(true_clock(SECOND_MS, at(2_500, step(by_ms, None))), expected);
         expected[6..].fill(0);
-        assert_eq!(true_clock(SECOND_MS, at(2_500, step(by_ms, None)).over_at(6_500)), expected);
+        assert_eq!(true_clock(SECOND_MS, at(2_500, step(by_ms, None)).ending_at(6_500)), expected);
         assert_eq!(
             true_clock(SECOND_MS, at(2_500, step(by_ms, Some(4_000)))),
             expected,
-            "set right by itself"
+            "corrected by the time service"
         );
         assert_eq!(
-            true_clock(SECOND_MS, at(2_500, step(by_ms, Some(4_000))).over_at(8_500)),
+            true_clock(SECOND_MS, at(2_500, step(by_ms, Some(4_000))).ending_at(8_500)),
             expected,
             "once"
         );
@@ -104,9 +106,9 @@ fn a_step_moves_the_wall_clock_either_way_until_faults_are_over() {
 }
 
 #[test]
-fn after_a_step_back_a_time_that_was_shown_is_shown_again() {
-    let shown = |trouble| -> Vec<i64> {
-        let ahead = true_clock(SECOND_MS, trouble);
+fn after_a_step_back_wall_times_repeat() {
+    let shown = |plan| -> Vec<i64> {
+        let ahead = true_clock(SECOND_MS, plan);
         (1..).zip(ahead).map(|(count, ahead_ms)| count * SECOND_MS + ahead_ms).collect()
     };
     let again = shown(at(2_500, step(-2_000, None)));
@@ -115,7 +117,7 @@ fn after_a_step_back_a_time_that_was_shown_is_shown_again() {
 }
 
 #[test]
-fn steps_add_up_and_each_takes_back_its_own() {
+fn overlapping_steps_add_up_and_each_reverts_its_own() {
     let both = at(2_500, step(HOUR_MS, Some(4_000))).with(at_ms(4_500), step(-SECOND_MS, Some(4_000)));
     let (hour, both_ms) = (HOUR_MS, HOUR_MS - SECOND_MS);
     let expected = [0, 0, hour, hour, both_ms, both_ms, -SECOND_MS, -SECOND_MS, 0, 0];
@@ -123,25 +125,25 @@ fn steps_add_up_and_each_takes_back_its_own() {
 }
 
 #[test]
-fn a_step_at_a_mark_comes_after_it() {
-    let third = Anchor::Mark { name: "looked".into(), n: 3, node: Some("a".into()), after_ms: 0 };
+fn a_step_triggered_by_a_mark_follows_the_mark() {
+    let third = Trigger::Mark { name: "looked".into(), n: 3, node: Some("a".into()), after_ms: 0 };
     let ahead = true_clock(SECOND_MS, none().with(third, step(HOUR_MS, None)));
     assert_eq!(ahead, [[0; 3].as_slice(), &[HOUR_MS; 7]].concat());
 }
 
-/// When each boot of node a takes place by its own wall clock, in milliseconds.
-fn boots(trouble: Trouble) -> Vec<i64> {
-    watch(1, 10_000, trouble, |world, notes| {
-        node(world, NodeSpec::named("a"), &notes, async |env: SimEnv, notes| {
+/// Returns the wall time of each boot of node a, in milliseconds.
+fn boots(plan: FaultPlan) -> Vec<i64> {
+    observe_run(1, 10_000, plan, |world, observations| {
+        node(world, NodeSpec::named("a"), &observations, async |env: SimEnv, observations| {
             assert_eq!(env.clock().monotonic().as_millis(), 0, "it counts from the boot");
-            notes.add(env.clock().wall().0 - WorldSpec::seeded(0).start.0);
+            observations.add(env.clock().wall().0 - WorldSpec::seeded(0).start.0);
         });
     })
 }
 
 #[test]
-fn a_wrong_clock_outlives_its_process() {
-    let kill = Action::Kill(Kill { node: "a".into(), restart_after_ms: Some(1_000), ..Kill::default() });
+fn a_clock_fault_outlives_the_process() {
+    let kill = FaultAction::Kill(Kill { node: "a".into(), restart_after_ms: Some(1_000), ..Kill::default() });
     let killed = at(4_000, kill);
     assert_eq!(boots(killed.clone()), [0, 5_000]);
     assert_eq!(boots(killed.clone().with(at_ms(2_000), step(-HOUR_MS, None))), [0, 5_000 - HOUR_MS]);
@@ -155,31 +157,32 @@ fn a_wrong_clock_outlives_its_process() {
 }
 
 #[test]
-fn a_drifting_clock_gains_or_loses_four_seconds_and_a_third_a_day_and_is_set_right_at_the_end() {
+fn a_drift_of_50_ppm_gains_or_loses_4320_ms_a_day_and_is_corrected_at_its_end() {
     for (ppm, a_day_ms) in [(50, 4_320), (-50, -4_320)] {
         let gained = |days: i64| days * a_day_ms;
-        let from_day_2 = |trouble| true_clock(DAY_MS, trouble);
+        let from_day_2 = |plan| true_clock(DAY_MS, plan);
         let expected: Vec<i64> = (1..=READINGS).map(|day| gained((day - 2).max(0))).collect();
         assert_eq!(from_day_2(at(2 * DAY_MS, drift(ppm, None))), expected);
         let mut ended = expected;
         ended[6..].fill(0);
         let four_and_a_half_days_ms = u64::try_from(9 * DAY_MS / 2).unwrap();
         assert_eq!(from_day_2(at(2 * DAY_MS, drift(ppm, Some(four_and_a_half_days_ms)))), ended);
-        let over_ms = u64::try_from(2 * DAY_MS).unwrap() + four_and_a_half_days_ms;
-        assert_eq!(from_day_2(at(2 * DAY_MS, drift(ppm, None)).over_at(over_ms)), ended);
+        let end_ms = u64::try_from(2 * DAY_MS).unwrap() + four_and_a_half_days_ms;
+        assert_eq!(from_day_2(at(2 * DAY_MS, drift(ppm, None)).ending_at(end_ms)), ended);
     }
 }
 
 #[test]
-fn drifts_add_up_with_each_other_with_steps_and_with_the_clock_s_own() {
+fn drifts_add_up_with_other_drifts_steps_and_the_spec() {
     let fast = ClockSpec { offset_ms: 0, drift_ppm: 100 };
     let hundred_s = 100 * SECOND_MS;
     assert_eq!(ahead(hundred_s, fast, none()), [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
-    let trouble = at(2 * hundred_s, drift(-300, Some(399_000)))
+    let plan = at(2 * hundred_s, drift(-300, Some(399_000)))
         .with(at_ms(3 * hundred_s), drift(1_000, None))
         .with(at_ms(8 * hundred_s + 1), step(5_000, None))
-        .over_at(950_000);
-    // Each 100 s: its own 10; less 30 from 200 s to 599 s; 100 from 300 s on. The step. All is set right but its own.
+        .ending_at(950_000);
+    // Per 100 s: 10 from the spec; -30 from 200 s to 599 s; 100 from 300 s on; and the step. At the end, only the
+    // spec's drift remains.
     let expected = [10, 20, 0, 80, 160, 360, 470, 580, 5_690, 100];
-    assert_eq!(ahead(hundred_s, fast, trouble), expected);
+    assert_eq!(ahead(hundred_s, fast, plan), expected);
 }

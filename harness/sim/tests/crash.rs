@@ -1,13 +1,12 @@
-//! What a crash leaves: for each small script, the set of everything that was ever seen over many seeds must be
-//! exactly the set of what the rules allow. Nothing missing: each outcome can be reached. Nothing more: no
-//! outcome breaks a promise.
+//! Crash outcomes: for each small script, the set of all outcomes over many seeds must equal the set that the rules
+//! allow. Nothing missing: each outcome is reachable. Nothing more: no outcome breaks a guarantee.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode};
 use latent_sim::{
-    CrashKeeps, DiskImage, DiskSpec, NodeSpec, SimDisk, SimEnv, SimFile, World, WorldSpec, run_fork,
+    CrashPolicy, DiskImage, DiskSpec, NodeSpec, SimDisk, SimEnv, SimFile, World, WorldSpec, run_fork,
 };
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -15,12 +14,13 @@ use std::time::Duration;
 
 const BLOCK: usize = 512;
 
-/// `n` blocks of one letter.
+/// Returns `n` blocks of one letter.
 fn blocks(letter: u8, n: usize) -> Bytes {
     vec![letter; n * BLOCK].into()
 }
 
-/// `path:ABC path/:`, a letter per block (lower case: a part of a block; `.`: zeros), `/` for directories.
+/// Renders an image as `path:ABC path/:`, a letter per block (lower case: a part of a block; `.`: zeros), `/` for
+/// directories.
 fn render(image: &DiskImage) -> String {
     let mut parts: Vec<String> = image.directories().map(|path| format!("{path}/")).collect();
     for (path, file) in image.files() {
@@ -36,7 +36,7 @@ fn render(image: &DiskImage) -> String {
     parts.join(" ")
 }
 
-/// Runs `script`, kills the node when it has returned (or after 1 s), and gives what is on the disk.
+/// Runs `script`, kills the node when it has returned (or after 1 s), and returns the contents of the disk.
 fn crash_once<F>(
     seed: u64,
     disk: DiskSpec,
@@ -54,7 +54,7 @@ where
     run_fork(WorldSpec::seeded(seed), main).output
 }
 
-/// Everything that was seen over many seeds.
+/// Returns all outcomes over many seeds.
 fn outcomes<F>(script: impl Fn(SimEnv) -> F + Copy + Send + Sync + 'static) -> BTreeSet<String>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -70,7 +70,7 @@ async fn create(disk: &SimDisk, path: &str) -> SimFile {
     disk.open(path, OpenMode::CreateNew).await.unwrap()
 }
 
-/// A file whose bytes and name are durable.
+/// Creates a file whose bytes and name are durable.
 async fn durable(disk: &SimDisk, path: &str, data: Bytes) -> SimFile {
     let file = create(disk, path).await;
     file.append(data).await.unwrap();
@@ -80,7 +80,7 @@ async fn durable(disk: &SimDisk, path: &str, data: Bytes) -> SimFile {
 }
 
 #[test]
-fn what_was_synced_stays() {
+fn synced_data_survives_a_crash() {
     let seen = outcomes(async |env: SimEnv| {
         durable(env.disk(), "f", blocks(b'A', 3)).await;
     });
@@ -100,7 +100,7 @@ fn any_subset_of_unsynced_appends_survives_and_gaps_read_as_zeros() {
 }
 
 #[test]
-fn one_large_append_is_torn_between_blocks_only() {
+fn a_large_append_is_torn_only_between_blocks() {
     let seen = outcomes(async |env: SimEnv| {
         let file = durable(env.disk(), "f", Bytes::new()).await;
         file.append(blocks(b'A', 3)).await.unwrap();
@@ -137,7 +137,7 @@ fn blocks_of_4_kib_tear_at_4_kib() {
 }
 
 #[test]
-fn an_unsynced_overwrite_leaves_old_and_new_blocks() {
+fn an_unsynced_overwrite_leaves_a_mix_of_old_and_new_blocks() {
     let seen = outcomes(async |env: SimEnv| {
         let file = durable(env.disk(), "f", blocks(b'A', 3)).await;
         file.write_at(512, blocks(b'B', 2)).await.unwrap();
@@ -156,7 +156,7 @@ fn an_unsynced_truncation_is_kept_or_lost_in_order_with_what_follows() {
 }
 
 #[test]
-fn a_sync_makes_durable_what_was_pending_when_it_was_called() {
+fn a_sync_makes_durable_only_operations_pending_at_its_call() {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "f", blocks(b'A', 1)).await;
         file.append(blocks(b'B', 1)).await.unwrap();
@@ -171,7 +171,7 @@ fn a_sync_makes_durable_what_was_pending_when_it_was_called() {
 }
 
 #[test]
-fn a_sync_that_has_not_ended_promises_nothing() {
+fn a_sync_that_has_not_ended_guarantees_nothing() {
     let seen = outcomes(async |env: SimEnv| {
         let file = durable(env.disk(), "f", blocks(b'A', 1)).await;
         file.append(blocks(b'B', 1)).await.unwrap();
@@ -186,12 +186,12 @@ fn a_sync_that_has_not_ended_promises_nothing() {
 
 #[test]
 fn a_name_and_its_bytes_survive_independently() {
-    // Neither synced.
+    // Neither is synced.
     let seen = outcomes(async |env: SimEnv| {
         create(env.disk(), "f").await.append(blocks(b'A', 1)).await.unwrap();
     });
     assert_eq!(seen, set(&["", "f:", "f:A"]));
-    // Bytes synced, name not: the classic.
+    // Bytes synced, name not: the classic mistake.
     let seen = outcomes(async |env: SimEnv| {
         let file = create(env.disk(), "f").await;
         file.append(blocks(b'A', 1)).await.unwrap();
@@ -207,7 +207,7 @@ fn a_name_and_its_bytes_survive_independently() {
 }
 
 #[test]
-fn a_rename_over_an_old_file_gives_the_old_or_the_new_never_neither() {
+fn a_rename_over_a_file_leaves_the_old_or_the_new_file_never_none() {
     let seen = outcomes(async |env: SimEnv| {
         durable(env.disk(), "f", blocks(b'A', 1)).await;
         durable(env.disk(), "f.new", blocks(b'B', 1)).await;
@@ -224,7 +224,7 @@ fn a_rename_over_an_old_file_gives_the_old_or_the_new_never_neither() {
 }
 
 #[test]
-fn a_rename_of_unsynced_bytes_may_leave_an_empty_file_in_place_of_the_old() {
+fn a_rename_of_unsynced_bytes_may_leave_an_empty_file() {
     let seen = outcomes(async |env: SimEnv| {
         durable(env.disk(), "f", blocks(b'A', 1)).await;
         create(env.disk(), "f.new").await.append(blocks(b'B', 1)).await.unwrap();
@@ -234,7 +234,7 @@ fn a_rename_of_unsynced_bytes_may_leave_an_empty_file_in_place_of_the_old() {
 }
 
 #[test]
-fn a_file_that_moved_between_directories_may_stand_in_both_never_in_none() {
+fn a_file_moved_between_directories_may_be_in_both_never_in_none() {
     async fn prepare(disk: &SimDisk) {
         for dir in ["a", "b"] {
             disk.create_dir(dir).await.unwrap();
@@ -258,7 +258,7 @@ fn a_file_that_moved_between_directories_may_stand_in_both_never_in_none() {
 }
 
 #[test]
-fn a_directory_that_moved_stands_in_one_place() {
+fn a_moved_directory_is_in_exactly_one_place() {
     let seen = outcomes(async |env: SimEnv| {
         let disk = env.disk();
         for dir in ["a", "b", "a/d"] {
@@ -285,7 +285,7 @@ fn removals_may_be_undone_until_their_directory_is_synced() {
 }
 
 #[test]
-fn a_directory_goes_only_after_what_was_in_it() {
+fn a_directory_is_removed_only_after_its_contents() {
     let seen = outcomes(async |env: SimEnv| {
         let disk = env.disk();
         for dir in ["a", "b"] {
@@ -297,12 +297,12 @@ fn a_directory_goes_only_after_what_was_in_it() {
         disk.remove_dir("a").await.unwrap();
         disk.sync_dir("").await.unwrap();
     });
-    // Syncing the root brings the removal of a, and with it all that led to it.
+    // Syncing the root includes the removal of a, and all changes that it requires.
     assert_eq!(seen, set(&["b/ b/f:A"]));
 }
 
 #[test]
-fn a_name_that_was_made_anew_goes_through_its_states_in_order() {
+fn a_recreated_name_passes_through_its_states_in_order() {
     let seen = outcomes(async |env: SimEnv| {
         durable(env.disk(), "f", blocks(b'A', 1)).await;
         env.disk().remove("f").await.unwrap();
@@ -314,7 +314,7 @@ fn a_name_that_was_made_anew_goes_through_its_states_in_order() {
 }
 
 #[test]
-fn what_stands_in_a_directory_that_was_not_synced_may_vanish_with_it() {
+fn files_in_an_unsynced_directory_may_vanish_with_it() {
     let seen = outcomes(async |env: SimEnv| {
         env.disk().create_dir("d").await.unwrap();
         durable(env.disk(), "d/f", blocks(b'A', 1)).await;
@@ -323,7 +323,7 @@ fn what_stands_in_a_directory_that_was_not_synced_may_vanish_with_it() {
 }
 
 #[test]
-fn an_open_file_lives_on_without_a_name_until_the_process_dies() {
+fn an_open_unlinked_file_exists_until_the_process_dies() {
     let seen = outcomes(async |env: SimEnv| {
         let file = durable(env.disk(), "f", blocks(b'A', 1)).await;
         env.disk().remove("f").await.unwrap();
@@ -336,22 +336,22 @@ fn an_open_file_lives_on_without_a_name_until_the_process_dies() {
 }
 
 #[test]
-fn the_policies_are_the_ends_of_what_is_drawn() {
+fn the_fixed_crash_policies_are_the_extremes_of_the_drawn_one() {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "f", blocks(b'A', 1)).await;
         file.append(blocks(b'B', 1)).await.unwrap();
         create(env.disk(), "g").await;
     };
-    for (crash, expected) in [(CrashKeeps::Nothing, "f:A"), (CrashKeeps::Everything, "f:AB g:")] {
+    for (crash, expected) in [(CrashPolicy::Nothing, "f:A"), (CrashPolicy::Everything, "f:AB g:")] {
         for seed in 0..20 {
-            let disk = DiskSpec { crash, ..DiskSpec::default() };
+            let disk = DiskSpec { crash_policy: crash, ..DiskSpec::default() };
             assert_eq!(render(&crash_once(seed, disk, script)), expected);
         }
     }
 }
 
 #[test]
-fn a_process_that_dies_alone_leaves_its_writes_in_the_page_cache_where_they_may_still_be_lost() {
+fn a_process_crash_keeps_unsynced_writes_in_the_page_cache_until_a_power_loss() {
     let finished = run_fork(WorldSpec::seeded(1), async |world: World| {
         let node = world.add_node(NodeSpec::named("node"), async |env: SimEnv| {
             if env.incarnation() == 0 {
@@ -361,17 +361,17 @@ fn a_process_that_dies_alone_leaves_its_writes_in_the_page_cache_where_they_may_
         });
         world.sleep(Duration::from_secs(1)).await;
         let durable = render(&world.durable_image(node));
-        world.kill_keeping(node, CrashKeeps::Everything);
+        world.kill_with_policy(node, CrashPolicy::Everything);
         let after_the_first = render(&world.disk_image(node));
         world.restart(node);
-        world.kill_keeping(node, CrashKeeps::Nothing);
+        world.kill_with_policy(node, CrashPolicy::Nothing);
         (durable, after_the_first, render(&world.disk_image(node)))
     });
     assert_eq!(finished.output, ("f:A".to_owned(), "f:AB".to_owned(), "f:A".to_owned()));
 }
 
 #[test]
-fn the_disk_fills_up_part_way_through_a_write() {
+fn a_write_that_fills_the_disk_is_cut_short() {
     let disk = DiskSpec { capacity_bytes: 1_000, ..DiskSpec::default() };
     let image = crash_once(1, disk, async |env: SimEnv| {
         let kind = |result: Result<u64, latent_ports::DiskError>| result.unwrap_err().kind;
@@ -379,12 +379,12 @@ fn the_disk_fills_up_part_way_through_a_write() {
         assert_eq!(file.append(vec![1; 600].into()).await.unwrap(), 0);
         assert_eq!(kind(file.append(vec![2; 600].into()).await), DiskErrorKind::NoSpace);
         assert_eq!(file.size_bytes().await.unwrap(), 1_000);
-        // What exists can be overwritten; nothing grows, and there is no room for a name.
+        // Existing bytes can be overwritten; no file grows, and there is no space for a name.
         file.write_at(0, vec![3; 1_000].into()).await.unwrap();
         assert_eq!(file.truncate(1_001).await.unwrap_err().kind, DiskErrorKind::NoSpace);
         let error = env.disk().open("g", OpenMode::Create).await.map(|_| ()).unwrap_err();
         assert_eq!((error.kind, error.path.as_str()), (DiskErrorKind::NoSpace, "g"));
-        // Room that is given back can be used again.
+        // Freed space can be used again.
         file.truncate(100).await.unwrap();
         create(env.disk(), "g").await.append(vec![4; 900].into()).await.unwrap();
         for path in ["f", "g"] {
@@ -393,7 +393,7 @@ fn the_disk_fills_up_part_way_through_a_write() {
         env.disk().sync_dir("").await.unwrap();
     });
     assert_eq!(image.len_bytes(), 1_000);
-    // A removed file gives its room back once nothing can bring it back.
+    // A removed file frees its space once no crash can restore it.
     let disk = DiskSpec { capacity_bytes: 1_000, ..DiskSpec::default() };
     crash_once(1, disk, async |env: SimEnv| {
         drop(durable(env.disk(), "f", vec![1; 1_000].into()).await);
@@ -406,7 +406,7 @@ fn the_disk_fills_up_part_way_through_a_write() {
 }
 
 #[test]
-fn taking_one_write_out_leaves_the_fate_of_the_others_alone() {
+fn removing_one_write_does_not_change_the_fate_of_the_others() {
     let with = async |env: SimEnv| {
         for (path, extra) in [("a", true), ("b", false), ("c", false)] {
             if extra {
@@ -428,9 +428,9 @@ fn taking_one_write_out_leaves_the_fate_of_the_others_alone() {
             render(&crash_once(seed, DiskSpec::default(), with)),
             render(&crash_once(seed, DiskSpec::default(), without)),
         ];
-        // A crash that is drawn as an instant depends on how many operations there were; others must not.
+        // The crash mode "until an instant" depends on the number of operations; the other modes must not.
         let rest: Vec<&str> = with.split(' ').filter(|part| !part.starts_with("extra")).collect();
         compared += u32::from(rest.join(" ") == without);
     }
-    assert!(compared >= 45, "{compared} of 60 crashes left the other files alone");
+    assert!(compared >= 45, "{compared} of 60 crashes did not change the other files");
 }

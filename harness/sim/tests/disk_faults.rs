@@ -1,4 +1,4 @@
-//! What a program notices of a failing disk: each fault seen through the ports, and the same work without it.
+//! Visible disk faults: each fault observed through the ports, and the same work without it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -8,8 +8,8 @@ use bench::{durable, of, ready, run};
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskError as Failure, DiskErrorKind, Env, File, OpenMode, read_full};
 use latent_sim::{
-    Action, AfterFailedSync, Anchor, CrashKeeps, DiskError, DiskFull, Fault, Kill, NodeSpec, OpKind,
-    ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, World, WorldSpec, run_fork,
+    CrashPolicy, DiskError, DiskFull, Fault, FaultAction, Kill, NodeSpec, OpKind, ReadsAfterFailedSync,
+    ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, Trigger, World, WorldSpec, run_fork,
 };
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -25,11 +25,12 @@ async fn all_of(file: &SimFile) -> Bytes {
     read_full(file, 0, file.size_bytes().await.unwrap()).await.unwrap()
 }
 
-fn disk_error(op: OpKind, times: Option<u32>, for_ms: Option<u64>) -> Action {
-    Action::DiskError(DiskError { node: NODE.into(), op, path_prefix: "f".into(), times, for_ms })
+fn disk_error(op: OpKind, times: Option<u32>, for_ms: Option<u64>) -> FaultAction {
+    FaultAction::DiskError(DiskError { node: NODE.into(), op, path_prefix: "f".into(), times, for_ms })
 }
 
-/// Appends once a second for ten seconds, and then ten times more once faults are over; which of them failed.
+/// Appends once a second for ten seconds, and ten times more after the end of faults; returns the indexes of the
+/// appends that failed.
 async fn append_each_second(env: SimEnv) -> Vec<u32> {
     let file = durable(env.disk(), "f", Bytes::new()).await;
     let other = durable(env.disk(), "other", Bytes::new()).await;
@@ -46,32 +47,32 @@ async fn append_each_second(env: SimEnv) -> Vec<u32> {
         other.append(of(b'B', 1)).await.unwrap();
         env.clock().sleep(Duration::from_secs(1)).await;
     }
-    assert_eq!(file.size_bytes().await.unwrap(), 10 - failed.len() as u64, "what failed had no effect");
+    assert_eq!(file.size_bytes().await.unwrap(), 10 - failed.len() as u64, "failed appends have no effect");
     failed
 }
 
 #[test]
-fn an_error_strikes_once_n_times_for_a_while_or_for_good_and_only_where_it_should() {
+fn a_disk_error_is_limited_by_count_duration_path_and_kind() {
     let failed = |times, for_ms| {
         let faults = [disk_error(OpKind::Append, times, for_ms)];
-        let ran = run(1, &faults, CrashKeeps::Nothing, append_each_second);
-        assert!(ran.faults[0].struck.is_some());
+        let ran = run(1, &faults, CrashPolicy::Nothing, append_each_second);
+        assert!(ran.faults[0].triggered_at.is_some());
         ran.output
     };
     assert_eq!(failed(Some(1), None), [0]);
     assert_eq!(failed(Some(3), None), [0, 1, 2]);
     assert_eq!(failed(None, Some(4_500)), [0, 1, 2, 3, 4]);
-    assert_eq!(failed(Some(7), Some(4_500)), [0, 1, 2, 3, 4], "whichever ends first");
+    assert_eq!(failed(Some(7), Some(4_500)), [0, 1, 2, 3, 4], "the first limit ends it");
     assert_eq!(failed(None, None), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(failed(Some(0), None), [0; 0]);
-    assert_eq!(run(1, &[], CrashKeeps::Nothing, append_each_second).output, [0; 0]);
+    assert_eq!(run(1, &[], CrashPolicy::Nothing, append_each_second).output, [0; 0]);
 }
 
 #[test]
-fn an_error_for_good_ends_with_the_faults() {
+fn an_unlimited_disk_error_ends_with_the_end_of_faults() {
     let finished = run_fork(WorldSpec::seeded(1), async |world: World| {
-        let anchor = Anchor::AtMs(world.start().0);
-        world.arm(Fault { anchor, action: disk_error(OpKind::Any, None, None) });
+        let trigger = Trigger::AtMs(world.start().0);
+        world.arm(Fault { trigger, action: disk_error(OpKind::Any, None, None) });
         let node = world.add_node(NodeSpec::named(NODE), async |env: SimEnv| {
             loop {
                 env.clock().sleep(Duration::from_secs(1)).await;
@@ -87,8 +88,8 @@ fn an_error_for_good_ends_with_the_faults() {
     assert_eq!(finished.output, (0, 1));
 }
 
-/// A durable `old`, then an overwrite and an append whose sync fails, one that succeeds, and one more append that is
-/// synced. Gives what reads showed after each sync.
+/// Writes a durable `old`, then an overwrite and an append whose sync fails, one that succeeds, and one more append
+/// that is synced. Returns the contents that reads see after each sync.
 async fn sync_three_times(env: SimEnv) -> [(Result<(), DiskErrorKind>, Bytes); 3] {
     let file = durable(env.disk(), "f", of(b'O', 4)).await;
     ready(&env);
@@ -100,13 +101,13 @@ async fn sync_three_times(env: SimEnv) -> [(Result<(), DiskErrorKind>, Bytes); 3
     [first, second, (kind(file.sync().await), all_of(&file).await)]
 }
 
-fn failed_sync(shows: AfterFailedSync) -> [Action; 1] {
-    [Action::SyncFailure(SyncFailure { node: NODE.into(), path_prefix: "f".into(), times: 1, shows })]
+fn failed_sync(shows: ReadsAfterFailedSync) -> [FaultAction; 1] {
+    [FaultAction::SyncFailure(SyncFailure { node: NODE.into(), path_prefix: "f".into(), times: 1, shows })]
 }
 
 #[test]
-fn after_a_failed_sync_a_file_shows_its_old_content_and_later_syncs_write_no_more() {
-    let ran = run(1, &failed_sync(AfterFailedSync::Old), CrashKeeps::Nothing, sync_three_times);
+fn after_a_failed_sync_reads_may_revert_and_later_syncs_do_not_write_the_dropped_pages() {
+    let ran = run(1, &failed_sync(ReadsAfterFailedSync::Old), CrashPolicy::Nothing, sync_three_times);
     let old = Bytes::from("OOOO");
     let expected = [(Err(DiskErrorKind::Io), old.clone()), (Ok(()), old), (Ok(()), "OOOOLL".into())];
     assert_eq!(ran.output, expected);
@@ -114,9 +115,9 @@ fn after_a_failed_sync_a_file_shows_its_old_content_and_later_syncs_write_no_mor
 }
 
 #[test]
-fn after_a_failed_sync_a_file_shows_new_content_until_a_crash_that_leaves_a_gap_below_what_was_synced() {
-    for keeps in [CrashKeeps::Nothing, CrashKeeps::Drawn, CrashKeeps::Everything] {
-        let ran = run(1, &failed_sync(AfterFailedSync::New), keeps, sync_three_times);
+fn after_a_failed_sync_reads_may_show_new_bytes_until_a_crash_leaves_a_gap() {
+    for keeps in [CrashPolicy::Nothing, CrashPolicy::Drawn, CrashPolicy::Everything] {
+        let ran = run(1, &failed_sync(ReadsAfterFailedSync::New), keeps, sync_three_times);
         let new = Bytes::from("NNOONNNN");
         let expected = [(Err(DiskErrorKind::Io), new.clone()), (Ok(()), new), (Ok(()), "NNOONNNNLL".into())];
         assert_eq!(ran.output, expected);
@@ -133,7 +134,7 @@ fn without_a_later_append_a_crash_after_a_failed_sync_leaves_the_old_length() {
         file.append(of(b'N', 4)).await.unwrap();
         (kind(file.sync().await), kind(file.sync().await))
     };
-    let ran = run(1, &failed_sync(AfterFailedSync::New), CrashKeeps::Drawn, script);
+    let ran = run(1, &failed_sync(ReadsAfterFailedSync::New), CrashPolicy::Drawn, script);
     assert_eq!(ran.output, (Err(DiskErrorKind::Io), Ok(())));
     assert_eq!(
         (ran.seen.read("f").unwrap(), ran.left.read("f").unwrap()),
@@ -142,14 +143,14 @@ fn without_a_later_append_a_crash_after_a_failed_sync_leaves_the_old_length() {
 }
 
 #[test]
-fn without_a_failed_sync_everything_synced_is_there() {
-    let ran = run(1, &[], CrashKeeps::Nothing, sync_three_times);
+fn without_a_failed_sync_all_synced_bytes_survive() {
+    let ran = run(1, &[], CrashPolicy::Nothing, sync_three_times);
     assert!(ran.output.iter().all(|(synced, _)| synced.is_ok()));
     assert_eq!(ran.left.read("f").unwrap(), "NNOONNNNLL");
 }
 
 #[test]
-fn a_sync_that_is_under_way_when_another_of_the_file_fails_fails_too() {
+fn a_concurrent_sync_of_the_same_file_fails_too() {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "f", Bytes::new()).await;
         file.append(of(b'N', 4)).await.unwrap();
@@ -161,10 +162,10 @@ fn a_sync_that_is_under_way_when_another_of_the_file_fails_fails_too() {
         let (early, late) = futures_util::future::join(early.sync(), late).await;
         (kind(early), late)
     };
-    let ran = run(1, &failed_sync(AfterFailedSync::New), CrashKeeps::Nothing, script);
+    let ran = run(1, &failed_sync(ReadsAfterFailedSync::New), CrashPolicy::Nothing, script);
     assert_eq!(ran.output, (Err(DiskErrorKind::Io), Err(DiskErrorKind::Io)));
     assert_eq!(ran.left.read("f").unwrap(), "");
-    let ran = run(1, &[], CrashKeeps::Nothing, script);
+    let ran = run(1, &[], CrashPolicy::Nothing, script);
     assert_eq!((ran.output, ran.left.read("f").unwrap()), ((Ok(()), Ok(())), "NNNN".into()));
 }
 
@@ -175,7 +176,7 @@ fn a_failed_sync_of_a_directory_is_a_plain_error() {
         ready(&env);
         (kind(env.disk().sync_dir("").await), kind(env.disk().sync_dir("").await))
     };
-    let sync_dir = |action| run(1, &[action], CrashKeeps::Nothing, script);
+    let sync_dir = |action| run(1, &[action], CrashPolicy::Nothing, script);
     let everywhere = |times| DiskError {
         node: NODE.into(),
         op: OpKind::SyncDir,
@@ -183,23 +184,23 @@ fn a_failed_sync_of_a_directory_is_a_plain_error() {
         times: Some(times),
         for_ms: None,
     };
-    let ran = sync_dir(Action::DiskError(everywhere(1)));
+    let ran = sync_dir(FaultAction::DiskError(everywhere(1)));
     assert_eq!((ran.output, ran.left.files().count()), ((Err(DiskErrorKind::Io), Ok(())), 1));
-    let ran = sync_dir(Action::DiskError(everywhere(2)));
+    let ran = sync_dir(FaultAction::DiskError(everywhere(2)));
     assert_eq!(ran.left.files().count(), 0);
-    let [failure] = failed_sync(AfterFailedSync::New);
+    let [failure] = failed_sync(ReadsAfterFailedSync::New);
     assert_eq!(sync_dir(failure).output, (Ok(()), Ok(())), "it waits for the sync of a file");
 }
 
 #[test]
-fn a_disk_that_fills_up_part_way_keeps_the_prefix_that_fits() {
+fn a_write_to_a_filling_disk_keeps_the_prefix_that_fits() {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "f", of(b'O', 100)).await;
         ready(&env);
         let first = kind(file.append(of(b'A', 20)).await);
         let second = kind(file.append(of(b'B', 20)).await);
         let name = kind(env.disk().open("g", OpenMode::Create).await.map(|_| ()));
-        // What is there can be overwritten, and room that is given back is room.
+        // Existing bytes can be overwritten, and freed space is usable again.
         file.write_at(0, of(b'C', 100)).await.unwrap();
         file.truncate(90).await.unwrap();
         file.append(of(b'D', 5)).await.unwrap();
@@ -207,12 +208,12 @@ fn a_disk_that_fills_up_part_way_keeps_the_prefix_that_fits() {
         (first, second, name, kind(file.append(of(b'E', 100)).await))
     };
     let full = DiskFull { node: NODE.into(), room_bytes: 30, for_ms: Some(1_000) };
-    let ran = run(1, &[Action::DiskFull(full.clone())], CrashKeeps::Everything, script);
+    let ran = run(1, &[FaultAction::DiskFull(full.clone())], CrashPolicy::Everything, script);
     let no_space = DiskErrorKind::NoSpace;
     assert_eq!(ran.output, (Ok(100), Err(no_space), Err(no_space), Ok(95)));
-    let ran = run(1, &[], CrashKeeps::Everything, script);
+    let ran = run(1, &[], CrashPolicy::Everything, script);
     assert_eq!(ran.output, (Ok(100), Ok(120), Ok(()), Ok(95)));
-    // Cut there, seen and kept.
+    // The write is cut short; the prefix is visible and durable.
     let cut = async |env: SimEnv| {
         let file = durable(env.disk(), "f", of(b'O', 2)).await;
         ready(&env);
@@ -220,11 +221,11 @@ fn a_disk_that_fills_up_part_way_keeps_the_prefix_that_fits() {
         file.sync().await.unwrap();
     };
     let full = DiskFull { room_bytes: 16, ..full };
-    let ran = run(1, &[Action::DiskFull(full)], CrashKeeps::Nothing, cut);
+    let ran = run(1, &[FaultAction::DiskFull(full)], CrashPolicy::Nothing, cut);
     assert_eq!(ran.left.read("f").unwrap(), "OOprefix that fits");
 }
 
-/// Milliseconds that a sync, a read and a write take, each a hundred times.
+/// Returns the duration of a hundred syncs, reads and writes each, in milliseconds.
 async fn time_a_hundred(env: SimEnv) -> [u128; 3] {
     let file = durable(env.disk(), "f", of(b'O', 100)).await;
     ready(&env);
@@ -245,30 +246,30 @@ async fn time_a_hundred(env: SimEnv) -> [u128; 3] {
 }
 
 #[test]
-fn a_slow_disk_takes_its_time_until_it_recovers() {
+fn a_slow_disk_delays_operations_until_the_fault_ends() {
     let slow = |times, for_ms| {
         let slow = SlowDisk { node: NODE.into(), times, for_ms };
-        run(1, &[Action::SlowDisk(slow)], CrashKeeps::Nothing, time_a_hundred).output
+        run(1, &[FaultAction::SlowDisk(slow)], CrashPolicy::Nothing, time_a_hundred).output
     };
-    let [sync_ms, read_ms, write_ms] = run(1, &[], CrashKeeps::Nothing, time_a_hundred).output;
+    let [sync_ms, read_ms, write_ms] = run(1, &[], CrashPolicy::Nothing, time_a_hundred).output;
     assert!((100..400).contains(&sync_ms), "{sync_ms}");
-    // Virtual time moves a little at each poll.
+    // Virtual time advances a little at each poll.
     assert!(read_ms < 2 && write_ms < 2, "{read_ms} {write_ms}");
     let [slow_sync_ms, slow_read_ms, slow_write_ms] = slow(20, None);
     assert!((195..=205).contains(&(slow_sync_ms * 10 / sync_ms)), "{slow_sync_ms} {sync_ms}");
     assert!((300..310).contains(&slow_read_ms) && (300..310).contains(&slow_write_ms), "{slow_read_ms}");
     assert!(slow(20, Some(500))[0] < sync_ms * 5);
-    assert!(slow(1, None)[0] < sync_ms * 2, "once as long is not slow");
+    assert!(slow(1, None)[0] < sync_ms * 2, "a factor of 1 is not slow");
 }
 
 #[test]
-fn short_reads_give_a_proper_prefix_and_read_full_mends_them() {
+fn a_short_read_returns_a_proper_prefix_and_read_full_retries() {
     let text = Bytes::from_static(b"what was written here, all of it");
     let script = async |env: SimEnv| {
         let text = b"what was written here, all of it";
         let file = durable(env.disk(), "f", Bytes::from_static(text)).await;
         ready(&env);
-        // One byte cannot come short, nor can nothing.
+        // A read of one byte cannot be short, nor can an empty one.
         assert_eq!(
             (file.read_at(0, 1).await.unwrap().len(), file.read_at(99, 9).await.unwrap().len()),
             (1, 0)
@@ -277,21 +278,22 @@ fn short_reads_give_a_proper_prefix_and_read_full_mends_them() {
         let whole = read_full(&file, 0, text.len() as u64).await.unwrap();
         (short, whole, file.read_at(5, 20).await.unwrap())
     };
-    let faults = |times| [Action::ShortRead(ShortRead { node: NODE.into(), path_prefix: "f".into(), times })];
+    let faults =
+        |times| [FaultAction::ShortRead(ShortRead { node: NODE.into(), path_prefix: "f".into(), times })];
     let mut lengths = BTreeSet::new();
     for seed in 0..50 {
-        let (short, whole, after) = run(seed, &faults(2), CrashKeeps::Nothing, script).output;
+        let (short, whole, after) = run(seed, &faults(2), CrashPolicy::Nothing, script).output;
         assert!((1..20).contains(&short.len()) && text[5..].starts_with(&short));
         assert_eq!((whole, after), (text.clone(), text.slice(5..25)));
         lengths.insert(short.len());
     }
     assert!(lengths.len() > 10, "{lengths:?}");
-    let (read, whole, after) = run(1, &[], CrashKeeps::Nothing, script).output;
+    let (read, whole, after) = run(1, &[], CrashPolicy::Nothing, script).output;
     assert_eq!((read, whole, after), (text.slice(5..25), text.clone(), text.slice(5..25)));
 }
 
 #[test]
-fn a_kill_may_say_how_large_the_blocks_are_between_which_an_append_is_torn() {
+fn a_kill_may_override_the_tear_size() {
     let lengths = |tear_bytes| -> BTreeSet<u64> {
         let script = async |env: SimEnv| {
             let file = durable(env.disk(), "f", Bytes::new()).await;
@@ -300,9 +302,9 @@ fn a_kill_may_say_how_large_the_blocks_are_between_which_an_append_is_torn() {
         };
         let length = |seed| {
             let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
-                let anchor = Anchor::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
+                let trigger = Trigger::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
                 let kill = Kill { node: NODE.into(), tear_bytes, ..Kill::default() };
-                world.arm(Fault { anchor, action: Action::Kill(kill) });
+                world.arm(Fault { trigger, action: FaultAction::Kill(kill) });
                 let node = world.add_node(NodeSpec::named(NODE), script);
                 world.sleep(Duration::from_secs(1)).await;
                 world.disk_image(node).file("f").unwrap().len_bytes()

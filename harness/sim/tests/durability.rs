@@ -1,14 +1,14 @@
-//! Whatever is done to a disk, and wherever it crashes: what was synced and not touched since is still there,
-//! to the byte, under its name; and what was durably removed does not come back.
+//! Durability under any operations and any crash: data that was synced and not touched since survives, to the byte,
+//! under its name; a durable removal is not undone.
 //!
-//! The model is written apart from the simulator: per name, whether its directory was synced since the name last
-//! changed; per file, below which offset no un-synced operation reached.
+//! The model is independent of the simulator: per name, whether its directory was synced since the name last changed;
+//! per file, the offset below which no un-synced operation reached.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
 use latent_ports::{Disk, Env, File, OpenMode};
-use latent_sim::{CrashKeeps, DiskImage, NodeSpec, SimDisk, SimEnv, World, WorldSpec, run_fork};
+use latent_sim::{CrashPolicy, DiskImage, NodeSpec, SimDisk, SimEnv, World, WorldSpec, run_fork};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use std::time::Duration;
 const DIRS: [&str; 2] = ["d", "e"];
 
 #[derive(Clone, Debug)]
-enum Op {
+enum ModelOp {
     Create(&'static str),
     Append(&'static str, usize),
     WriteAt(&'static str, u64, usize),
@@ -28,36 +28,36 @@ enum Op {
     SyncDir(&'static str),
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op() -> impl Strategy<Value = ModelOp> {
     let name = || prop::sample::select(vec!["d/a", "d/b", "d/c", "e/a", "e/b"]);
     let len = || 1_usize..1_500;
     prop_oneof![
-        4 => name().prop_map(Op::Create),
-        4 => (name(), len()).prop_map(|(name, len)| Op::Append(name, len)),
-        2 => (name(), 0_u64..2_000, len()).prop_map(|(name, offset, len)| Op::WriteAt(name, offset, len)),
-        1 => (name(), 0_u64..2_000).prop_map(|(name, len)| Op::Truncate(name, len)),
-        3 => name().prop_map(Op::Sync),
-        3 => (name(), name()).prop_map(|(from, to)| Op::Rename(from, to)),
-        2 => name().prop_map(Op::Remove),
-        3 => prop::sample::select(DIRS.to_vec()).prop_map(Op::SyncDir),
+        4 => name().prop_map(ModelOp::Create),
+        4 => (name(), len()).prop_map(|(name, len)| ModelOp::Append(name, len)),
+        2 => (name(), 0_u64..2_000, len()).prop_map(|(name, offset, len)| ModelOp::WriteAt(name, offset, len)),
+        1 => (name(), 0_u64..2_000).prop_map(|(name, len)| ModelOp::Truncate(name, len)),
+        3 => name().prop_map(ModelOp::Sync),
+        3 => (name(), name()).prop_map(|(from, to)| ModelOp::Rename(from, to)),
+        2 => name().prop_map(ModelOp::Remove),
+        3 => prop::sample::select(DIRS.to_vec()).prop_map(ModelOp::SyncDir),
     ]
 }
 
-/// A file: what it holds, and below which offset that is durable and untouched.
+/// A file: its contents, and the offset below which they are durable and untouched.
 #[derive(Clone, Debug, Default)]
 struct FileModel {
     bytes: Vec<u8>,
     safe_below: usize,
 }
 
-/// Names: which file they stand for, and whether that is durable.
+/// Names: the file of each, and whether that is durable.
 #[derive(Default)]
-struct Model {
+struct DurabilityModel {
     files: Vec<FileModel>,
     names: BTreeMap<&'static str, (Option<usize>, bool)>,
 }
 
-impl Model {
+impl DurabilityModel {
     fn file(&self, name: &str) -> Option<usize> {
         self.names.get(name).and_then(|(file, _)| *file)
     }
@@ -74,24 +74,24 @@ impl Model {
         file.bytes[offset..offset + data.len()].copy_from_slice(data);
     }
 
-    async fn apply(&mut self, disk: &SimDisk, op: &Op, fill: u8) {
+    async fn apply(&mut self, disk: &SimDisk, op: &ModelOp, fill: u8) {
         let open = async |name| disk.open(name, OpenMode::ReadWrite).await.unwrap();
         match *op {
-            Op::Create(name) => {
+            ModelOp::Create(name) => {
                 disk.open(name, OpenMode::Create).await.unwrap();
                 if self.file(name).is_none() {
                     self.files.push(FileModel::default());
                     self.put(name, Some(self.files.len() - 1));
                 }
             }
-            Op::Remove(name) => {
+            ModelOp::Remove(name) => {
                 let removed = disk.remove(name).await;
                 assert_eq!(removed.is_ok(), self.file(name).is_some());
                 if removed.is_ok() {
                     self.put(name, None);
                 }
             }
-            Op::Rename(from, to) => {
+            ModelOp::Rename(from, to) => {
                 let renamed = disk.rename(from, to).await;
                 assert_eq!(renamed.is_ok(), self.file(from).is_some());
                 if renamed.is_ok() && from != to {
@@ -99,13 +99,16 @@ impl Model {
                     self.put(from, None);
                 }
             }
-            Op::SyncDir(dir) => {
+            ModelOp::SyncDir(dir) => {
                 disk.sync_dir(dir).await.unwrap();
                 for (_, (_, safe)) in self.names.iter_mut().filter(|(name, _)| name.starts_with(dir)) {
                     *safe = true;
                 }
             }
-            Op::Append(name, _) | Op::WriteAt(name, ..) | Op::Truncate(name, _) | Op::Sync(name) => {
+            ModelOp::Append(name, _)
+            | ModelOp::WriteAt(name, ..)
+            | ModelOp::Truncate(name, _)
+            | ModelOp::Sync(name) => {
                 if let Some(file) = self.file(name) {
                     self.apply_to_file(&open(name).await, file, op, fill).await;
                 }
@@ -113,18 +116,18 @@ impl Model {
         }
     }
 
-    async fn apply_to_file<F: File>(&mut self, open: &F, file: usize, op: &Op, fill: u8) {
+    async fn apply_to_file<F: File>(&mut self, open: &F, file: usize, op: &ModelOp, fill: u8) {
         match *op {
-            Op::Append(_, len) => {
+            ModelOp::Append(_, len) => {
                 let offset = open.append(vec![fill; len].into()).await.unwrap();
                 assert_eq!(offset, self.files[file].bytes.len() as u64);
                 self.write(file, offset as usize, &vec![fill; len]);
             }
-            Op::WriteAt(_, offset, len) => {
+            ModelOp::WriteAt(_, offset, len) => {
                 open.write_at(offset, Bytes::from(vec![fill; len])).await.unwrap();
                 self.write(file, offset as usize, &vec![fill; len]);
             }
-            Op::Truncate(_, len) => {
+            ModelOp::Truncate(_, len) => {
                 open.truncate(len).await.unwrap();
                 let file = &mut self.files[file];
                 file.safe_below = file.safe_below.min(len as usize).min(file.bytes.len());
@@ -137,7 +140,7 @@ impl Model {
         }
     }
 
-    /// What must be true of the disk after any crash.
+    /// Asserts what must hold on the disk after any crash.
     fn check(&self, image: &DiskImage) {
         for (name, (file, safe)) in &self.names {
             if !safe {
@@ -159,8 +162,8 @@ impl Model {
     }
 }
 
-/// What a power loss would leave for sure, what reads saw, and what the crash left.
-fn crash(seed: u64, ops: Vec<Op>, keeps: CrashKeeps) -> (Model, [DiskImage; 3]) {
+/// Returns the model, and three images: the durable one, the visible one, and the one after the crash.
+fn crash(seed: u64, ops: Vec<ModelOp>, keeps: CrashPolicy) -> (DurabilityModel, [DiskImage; 3]) {
     let model = Arc::new(Mutex::new(None));
     let slot = model.clone();
     let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
@@ -171,7 +174,7 @@ fn crash(seed: u64, ops: Vec<Op>, keeps: CrashKeeps) -> (Model, [DiskImage; 3]) 
                     env.disk().create_dir(dir).await.unwrap();
                 }
                 env.disk().sync_dir("").await.unwrap();
-                let mut model = Model::default();
+                let mut model = DurabilityModel::default();
                 for (index, op) in ops.iter().enumerate() {
                     model.apply(env.disk(), op, u8::try_from(index % 250).unwrap() + 1).await;
                 }
@@ -180,19 +183,19 @@ fn crash(seed: u64, ops: Vec<Op>, keeps: CrashKeeps) -> (Model, [DiskImage; 3]) 
         });
         world.sleep(Duration::from_secs(10)).await;
         let (durable, view) = (world.durable_image(node), world.disk_image(node));
-        let below = world.durable_image_below(node, DIRS.into_iter());
+        let below = world.durable_image_under(node, DIRS.into_iter());
         let is_below = |path: &str| DIRS.iter().any(|dir| path.starts_with(&format!("{dir}/")));
         let mut expected = contents(&durable).0;
         expected.retain(|(path, _)| is_below(path));
         assert_eq!(contents(&below).0, expected);
-        world.kill_keeping(node, keeps);
+        world.kill_with_policy(node, keeps);
         [durable, view, world.disk_image(node)]
     });
     let model = model.lock().unwrap().take();
     (model.unwrap(), finished.output)
 }
 
-/// Files with their bytes, and directories.
+/// Returns files with their bytes, and directories.
 fn contents(image: &DiskImage) -> (Vec<(String, Bytes)>, Vec<String>) {
     let files = image.files().map(|(path, file)| (path.to_owned(), file.bytes())).collect();
     (files, image.directories().map(str::to_owned).collect())
@@ -202,19 +205,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_synced_outlives_any_crash(seed in any::<u64>(), ops in prop::collection::vec(op(), 1..40)) {
-        let (model, [_, _, left]) = crash(seed, ops, CrashKeeps::Drawn);
+    fn synced_data_survives_any_crash(seed in any::<u64>(), ops in prop::collection::vec(op(), 1..40)) {
+        let (model, [_, _, left]) = crash(seed, ops, CrashPolicy::Drawn);
         model.check(&left);
     }
 
     #[test]
-    fn the_unkindest_crash_leaves_what_was_durable_and_the_kindest_what_was_seen(
+    fn crash_policy_nothing_leaves_the_durable_image_and_everything_the_visible_one(
         ops in prop::collection::vec(op(), 1..40),
     ) {
-        let (model, [durable, _, left]) = crash(1, ops.clone(), CrashKeeps::Nothing);
+        let (model, [durable, _, left]) = crash(1, ops.clone(), CrashPolicy::Nothing);
         prop_assert_eq!(contents(&left), contents(&durable));
         model.check(&left);
-        let (model, [_, view, left]) = crash(1, ops, CrashKeeps::Everything);
+        let (model, [_, view, left]) = crash(1, ops, CrashPolicy::Everything);
         prop_assert_eq!(contents(&left), contents(&view));
         model.check(&left);
     }

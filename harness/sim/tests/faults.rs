@@ -1,32 +1,32 @@
-//! Faults as a system under test meets them: each action seen through the ports, each anchor struck on time,
-//! and nothing of it when no fault is armed.
+//! Faults as the system under test sees them: each action observed through the ports, each trigger at its time, and
+//! no effect when no fault is armed.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, Mark, Message, Net, NodeId, OpenMode, UnixMs};
 use latent_sim::{
-    Action, Anchor, ClockStep, CrashKeeps, CutLink, DiskError, DiskFull, Fault, Finished, Isolate, Kill,
-    LinkSpec, NodeSpec, OpKind, Pause, SimEnv, Tail, World, WorldSpec, run_fork, run_world,
+    ClockStep, CrashPolicy, CutLink, DiskError, DiskFull, Fault, FaultAction, Isolate, Kill, LatencyTail,
+    LinkSpec, NodeSpec, OpKind, Pause, SimEnv, Trigger, World, WorldOutcome, WorldSpec, run_fork, run_world,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn at_s(world: &World, seconds: i64) -> Anchor {
-    Anchor::AtMs(world.start().0 + seconds * 1_000)
+fn at_s(world: &World, seconds: i64) -> Trigger {
+    Trigger::AtMs(world.start().0 + seconds * 1_000)
 }
 
-fn nth(op: OpKind, path_prefix: &str, n: u64) -> Anchor {
-    Anchor::NthOp { node: "node".into(), op, path_prefix: path_prefix.into(), n, after_ms: 0 }
+fn nth(op: OpKind, path_prefix: &str, n: u64) -> Trigger {
+    Trigger::NthOp { node: "node".into(), op, path_prefix: path_prefix.into(), n, after_ms: 0 }
 }
 
-fn kill(restart_after_ms: Option<u64>) -> Action {
-    Action::Kill(Kill { node: "node".into(), restart_after_ms, keeps: None, tear_bytes: None })
+fn kill(restart_after_ms: Option<u64>) -> FaultAction {
+    FaultAction::Kill(Kill { node: "node".into(), restart_after_ms, keeps: None, tear_bytes: None })
 }
 
-/// Every 100 ms: appends a byte to `ticks`, syncs it, marks it.
+/// Every 100 ms: appends a byte to `ticks`, syncs it, and reaches a mark.
 async fn ticker(env: SimEnv) {
     env.mark(Mark { name: "boot", subject: "" });
     let file = env.disk().open("ticks", OpenMode::Create).await.unwrap();
@@ -40,8 +40,8 @@ async fn ticker(env: SimEnv) {
     }
 }
 
-/// Runs the ticker for 10 s under faults; the output is how long the file is at the end.
-fn tick_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> Finished<u64> {
+/// Runs the ticker for 10 s under faults; the output is the length of the file at the end.
+fn tick_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> WorldOutcome<u64> {
     run_fork(WorldSpec { keep_log: true, ..WorldSpec::seeded(1) }, async move |world: World| {
         faults(&world).into_iter().for_each(|fault| world.arm(fault));
         let node = world.add_node(NodeSpec::named("node"), ticker);
@@ -53,147 +53,159 @@ fn tick_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> Finished<u64> 
 #[test]
 fn without_faults_nothing_fails() {
     let finished = tick_with(|_| Vec::new());
-    assert_eq!(finished.marks["boot"], 1);
-    assert!(finished.marks["tick"] > 90);
-    assert!(!finished.marks.contains_key("failed tick"));
-    assert_eq!(finished.output, finished.marks["tick"]);
-    assert!(finished.faults.is_empty());
+    assert_eq!(finished.mark_counts["boot"], 1);
+    assert!(finished.mark_counts["tick"] > 90);
+    assert!(!finished.mark_counts.contains_key("failed tick"));
+    assert_eq!(finished.output, finished.mark_counts["tick"]);
+    assert!(finished.fault_outcomes.is_empty());
 }
 
 #[test]
-fn a_kill_at_an_instant_ends_the_process_and_restarts_it_when_asked() {
-    let dead = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action: kill(None) }]);
-    assert!((45..50).contains(&dead.marks["tick"]));
-    let back = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action: kill(Some(2_000)) }]);
-    assert_eq!(back.marks["boot"], 2);
-    assert!((74..80).contains(&back.marks["tick"]), "{}", back.marks["tick"]);
+fn a_kill_at_an_instant_ends_the_process_and_restarts_it_on_request() {
+    let dead = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action: kill(None) }]);
+    assert!((45..50).contains(&dead.mark_counts["tick"]));
+    let back = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action: kill(Some(2_000)) }]);
+    assert_eq!(back.mark_counts["boot"], 2);
+    assert!((74..80).contains(&back.mark_counts["tick"]), "{}", back.mark_counts["tick"]);
     let start = WorldSpec::seeded(1).start;
-    assert_eq!(back.faults[0].struck, Some(UnixMs(start.0 + 5_000)));
+    assert_eq!(back.fault_outcomes[0].triggered_at, Some(UnixMs(start.0 + 5_000)));
 }
 
 #[test]
-fn a_pause_stops_the_process_for_as_long_as_it_says() {
-    let action = Action::Pause(Pause { node: "node".into(), for_ms: 3_000 });
-    let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
-    assert_eq!(finished.marks["boot"], 1);
-    assert!((65..70).contains(&finished.marks["tick"]), "{}", finished.marks["tick"]);
+fn a_pause_stops_the_process_for_its_duration() {
+    let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 3_000 });
+    let finished = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action }]);
+    assert_eq!(finished.mark_counts["boot"], 1);
+    assert!((65..70).contains(&finished.mark_counts["tick"]), "{}", finished.mark_counts["tick"]);
 }
 
 #[test]
-fn a_pause_at_an_operation_stops_the_process_right_there() {
+fn a_pause_triggered_by_an_operation_stops_the_process_at_it() {
     for op in [OpKind::Append, OpKind::Sync] {
-        let action = Action::Pause(Pause { node: "node".into(), for_ms: 20_000 });
-        let finished = tick_with(|_| vec![Fault { anchor: nth(op, "ticks", 7), action }]);
-        assert_eq!(finished.marks["tick"], 6);
+        let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 20_000 });
+        let finished = tick_with(|_| vec![Fault { trigger: nth(op, "ticks", 7), action }]);
+        assert_eq!(finished.mark_counts["tick"], 6);
         assert_eq!(finished.output, 7);
     }
 }
 
 #[test]
-fn a_kill_at_the_nth_operation_strikes_there_and_only_there() {
+fn a_kill_at_the_nth_operation_triggers_once_at_that_operation() {
     for (op, kept) in [(OpKind::Append, 6..=7), (OpKind::Sync, 6..=7), (OpKind::Create, 0..=0)] {
         let n = if op == OpKind::Create { 1 } else { 7 };
-        let finished = tick_with(|_| vec![Fault { anchor: nth(op, "tick", n), action: kill(None) }]);
-        assert_eq!(finished.marks.get("tick").copied().unwrap_or(0), n - 1, "{op:?}");
+        let finished = tick_with(|_| vec![Fault { trigger: nth(op, "tick", n), action: kill(None) }]);
+        assert_eq!(finished.mark_counts.get("tick").copied().unwrap_or(0), n - 1, "{op:?}");
         assert!(kept.contains(&finished.output), "{op:?} kept {}", finished.output);
-        assert_eq!((finished.faults[0].counted, finished.faults[0].struck.is_some()), (n, true));
+        assert_eq!(
+            (finished.fault_outcomes[0].match_count, finished.fault_outcomes[0].triggered_at.is_some()),
+            (n, true)
+        );
     }
 }
 
 #[test]
-fn operations_count_by_kind_path_and_time() {
-    let elsewhere = Fault { anchor: nth(OpKind::Append, "other/", 1), action: kill(None) };
-    let too_many = Fault { anchor: nth(OpKind::Append, "", 1_000), action: kill(None) };
-    let late = Anchor::NthOp {
+fn operations_are_matched_by_kind_path_and_time() {
+    let elsewhere = Fault { trigger: nth(OpKind::Append, "other/", 1), action: kill(None) };
+    let too_many = Fault { trigger: nth(OpKind::Append, "", 1_000), action: kill(None) };
+    let late = Trigger::NthOp {
         node: "node".into(),
         op: OpKind::Append,
         path_prefix: String::new(),
         n: 1,
         after_ms: 4_000,
     };
-    let finished = tick_with(|_| vec![elsewhere, too_many, Fault { anchor: late, action: kill(None) }]);
-    assert!((36..40).contains(&finished.marks["tick"]), "{}", finished.marks["tick"]);
-    let counted: Vec<_> =
-        finished.faults.iter().map(|fault| (fault.counted, fault.struck.is_some())).collect();
+    let finished = tick_with(|_| vec![elsewhere, too_many, Fault { trigger: late, action: kill(None) }]);
+    assert!((36..40).contains(&finished.mark_counts["tick"]), "{}", finished.mark_counts["tick"]);
+    let counted: Vec<_> = finished
+        .fault_outcomes
+        .iter()
+        .map(|fault| (fault.match_count, fault.triggered_at.is_some()))
+        .collect();
     assert_eq!((counted[0], counted[2]), ((0, false), (1, true)));
-    assert_eq!(counted[1].0, finished.marks["tick"] + 1);
+    assert_eq!(counted[1].0, finished.mark_counts["tick"] + 1);
 }
 
 #[test]
-fn a_mark_reached_for_the_nth_time_is_an_anchor() {
-    let anchor = |node: Option<&str>| Anchor::Mark {
+fn a_mark_reached_for_the_nth_time_triggers_a_fault() {
+    let trigger = |node: Option<&str>| Trigger::Mark {
         name: "tick".into(),
         n: 12,
         node: node.map(str::to_owned),
         after_ms: 0,
     };
     for node in [None, Some("node")] {
-        let finished = tick_with(|_| vec![Fault { anchor: anchor(node), action: kill(None) }]);
-        assert_eq!(finished.marks["tick"], 12);
+        let finished = tick_with(|_| vec![Fault { trigger: trigger(node), action: kill(None) }]);
+        assert_eq!(finished.mark_counts["tick"], 12);
         assert_eq!(finished.output, 12);
     }
-    let elsewhere = tick_with(|_| vec![Fault { anchor: anchor(Some("another")), action: kill(None) }]);
-    assert!(elsewhere.marks["tick"] > 90);
-    assert_eq!(elsewhere.faults[0].unknown_nodes, ["another"]);
+    let elsewhere = tick_with(|_| vec![Fault { trigger: trigger(Some("another")), action: kill(None) }]);
+    assert!(elsewhere.mark_counts["tick"] > 90);
+    assert_eq!(elsewhere.fault_outcomes[0].unknown_nodes, ["another"]);
 }
 
 #[test]
-fn a_pause_at_a_mark_keeps_the_process_from_its_next_operation() {
-    let anchor = Anchor::Mark { name: "tick".into(), n: 3, node: None, after_ms: 0 };
-    let action = Action::Pause(Pause { node: "node".into(), for_ms: 20_000 });
-    let finished = tick_with(|_| vec![Fault { anchor, action }]);
-    assert_eq!((finished.marks["tick"], finished.output), (3, 3));
+fn a_pause_at_a_mark_precedes_the_next_operation() {
+    let trigger = Trigger::Mark { name: "tick".into(), n: 3, node: None, after_ms: 0 };
+    let action = FaultAction::Pause(Pause { node: "node".into(), for_ms: 20_000 });
+    let finished = tick_with(|_| vec![Fault { trigger, action }]);
+    assert_eq!((finished.mark_counts["tick"], finished.output), (3, 3));
 }
 
 #[test]
 fn a_disk_error_fails_the_next_operations_of_its_kind_and_changes_nothing() {
     for op in [OpKind::Append, OpKind::Sync] {
-        let action = Action::DiskError(DiskError {
+        let action = FaultAction::DiskError(DiskError {
             node: "node".into(),
             op,
             path_prefix: "ticks".into(),
             times: Some(3),
             for_ms: None,
         });
-        let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
-        assert_eq!(finished.marks["failed tick"], 3, "{op:?}");
+        let finished = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action }]);
+        assert_eq!(finished.mark_counts["failed tick"], 3, "{op:?}");
         let lost = if op == OpKind::Append { 3 } else { 0 };
-        assert_eq!(finished.output, finished.marks["tick"] + 3 - lost);
+        assert_eq!(finished.output, finished.mark_counts["tick"] + 3 - lost);
     }
-    // At an operation, the error hits that very operation.
-    let action = Action::DiskError(DiskError {
+    // The error affects the operation that triggers it.
+    let action = FaultAction::DiskError(DiskError {
         node: "node".into(),
         op: OpKind::Append,
         path_prefix: String::new(),
         times: Some(1),
         for_ms: None,
     });
-    let finished = tick_with(|_| vec![Fault { anchor: nth(OpKind::Append, "", 4), action }]);
-    let first_failure =
-        finished.log.iter().position(|line| line.text.starts_with("Append") && line.text.ends_with("Io"));
-    let before = &finished.log[..first_failure.unwrap()];
+    let finished = tick_with(|_| vec![Fault { trigger: nth(OpKind::Append, "", 4), action }]);
+    let first_failure = finished
+        .log_lines
+        .iter()
+        .position(|line| line.text.starts_with("Append") && line.text.ends_with("Io"));
+    let before = &finished.log_lines[..first_failure.unwrap()];
     assert_eq!(before.iter().filter(|line| line.text.starts_with("Append")).count(), 3, "the fourth fails");
 }
 
 #[test]
-fn a_full_disk_takes_no_bytes_until_there_is_room_again() {
-    let action = Action::DiskFull(DiskFull { room_bytes: 0, node: "node".into(), for_ms: Some(2_000) });
-    let finished = tick_with(|world| vec![Fault { anchor: at_s(world, 5), action }]);
-    assert!((17..21).contains(&finished.marks["failed tick"]), "{}", finished.marks["failed tick"]);
-    assert_eq!(finished.output, finished.marks["tick"]);
-    let no_space = finished.log.iter().filter(|line| line.text.ends_with("NoSpace")).count();
-    assert_eq!(no_space as u64, finished.marks["failed tick"]);
+fn a_full_disk_rejects_writes_until_space_is_free() {
+    let action = FaultAction::DiskFull(DiskFull { room_bytes: 0, node: "node".into(), for_ms: Some(2_000) });
+    let finished = tick_with(|world| vec![Fault { trigger: at_s(world, 5), action }]);
+    assert!(
+        (17..21).contains(&finished.mark_counts["failed tick"]),
+        "{}",
+        finished.mark_counts["failed tick"]
+    );
+    assert_eq!(finished.output, finished.mark_counts["tick"]);
+    let no_space = finished.log_lines.iter().filter(|line| line.text.ends_with("NoSpace")).count();
+    assert_eq!(no_space as u64, finished.mark_counts["failed tick"]);
 }
 
 #[test]
-fn a_clock_step_moves_the_wall_and_nothing_else() {
+fn a_clock_step_moves_the_wall_clock_only() {
     for by_ms in [3_600_000, -86_400_000] {
         let shown = Arc::new(Mutex::new(Vec::new()));
         let slot = shown.clone();
         run_fork(WorldSpec::seeded(1), async move |world: World| {
             world.arm(Fault {
-                anchor: at_s(&world, 2),
-                action: Action::ClockStep(ClockStep { node: "node".into(), by_ms, for_ms: None }),
+                trigger: at_s(&world, 2),
+                action: FaultAction::ClockStep(ClockStep { node: "node".into(), by_ms, for_ms: None }),
             });
             let other = slot.clone();
             let show = |slot: Arc<Mutex<Vec<_>>>| {
@@ -217,8 +229,8 @@ fn a_clock_step_moves_the_wall_and_nothing_else() {
     }
 }
 
-/// Two nodes that call each other every 100 ms for 10 s, under faults; marks say whether calls and answers came.
-fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> Finished<()> {
+/// Runs two nodes that call each other every 100 ms for 10 s, under faults; marks count calls and answers.
+fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> WorldOutcome<()> {
     async fn chat(
         env: SimEnv,
         peer: NodeId,
@@ -240,7 +252,10 @@ fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> Finished<()
             .await;
     }
     run_fork(WorldSpec::seeded(1), async move |world: World| {
-        world.set_default_link(LinkSpec { tail: Tail { one_in: 0, times: 1 }, ..LinkSpec::default() });
+        world.set_default_link(LinkSpec {
+            tail: LatencyTail { one_in: 0, multiplier: 1 },
+            ..LinkSpec::default()
+        });
         faults(&world).into_iter().for_each(|fault| world.arm(fault));
         world.add_node(NodeSpec::named("a"), |env| chat(env, NodeId(2), ("a heard", "a lost", "a asked")));
         world.add_node(NodeSpec::named("b"), |env| chat(env, NodeId(1), ("b heard", "b lost", "b asked")));
@@ -248,28 +263,29 @@ fn chatter_with(faults: impl FnOnce(&World) -> Vec<Fault> + Send) -> Finished<()
     })
 }
 
-/// How often the marks `name` of nodes a and b were reached.
-fn both(finished: &Finished<()>, name: &str) -> (u64, u64) {
+/// Returns how often nodes a and b reached the marks `name`.
+fn both(finished: &WorldOutcome<()>, name: &str) -> (u64, u64) {
     let count = |node: &str| {
-        let found = finished.marks.iter().find(|(mark, _)| **mark == format!("{node} {name}"));
+        let found = finished.mark_counts.iter().find(|(mark, _)| **mark == format!("{node} {name}"));
         found.map_or(0, |(_, count)| *count)
     };
     (count("a"), count("b"))
 }
 
 #[test]
-fn a_link_cut_one_way_loses_requests_there_and_answers_back() {
+fn a_one_way_cut_loses_requests_one_way_and_answers_the_other() {
     let none = chatter_with(|_| Vec::new());
     assert_eq!(both(&none, "lost"), (0, 0));
-    let cut = |both| Action::CutLink(CutLink { from: "a".into(), to: "b".into(), both, for_ms: Some(5_000) });
-    let one_way = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action: cut(false) }]);
+    let cut =
+        |both| FaultAction::CutLink(CutLink { from: "a".into(), to: "b".into(), both, for_ms: Some(5_000) });
+    let one_way = chatter_with(|world| vec![Fault { trigger: at_s(world, 2), action: cut(false) }]);
     let (a_lost, b_lost) = both(&one_way, "lost");
     assert!((30..36).contains(&a_lost) && (30..36).contains(&b_lost), "{a_lost} {b_lost}");
-    // What b asked still reached a; what a asked did not reach b.
+    // b's requests still reached a; a's requests did not reach b.
     let (a_asked, b_asked) = both(&one_way, "asked");
     let (a_heard, b_heard) = both(&one_way, "heard");
     assert_eq!((a_asked, b_asked), (b_heard + b_lost, a_heard));
-    let two_way = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action: cut(true) }]);
+    let two_way = chatter_with(|world| vec![Fault { trigger: at_s(world, 2), action: cut(true) }]);
     assert_eq!(both(&two_way, "asked"), {
         let (a, b) = both(&two_way, "heard");
         (b, a)
@@ -278,31 +294,35 @@ fn a_link_cut_one_way_loses_requests_there_and_answers_back() {
 }
 
 #[test]
-fn an_isolated_node_hears_nobody_until_it_is_back() {
-    let action = Action::Isolate(Isolate { node: "b".into(), for_ms: Some(5_000) });
-    let finished = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action }]);
+fn an_isolated_node_receives_nothing_until_reconnected() {
+    let action = FaultAction::Isolate(Isolate { node: "b".into(), for_ms: Some(5_000) });
+    let finished = chatter_with(|world| vec![Fault { trigger: at_s(world, 2), action }]);
     let (a_lost, b_lost) = both(&finished, "lost");
     assert!((30..36).contains(&a_lost) && (30..36).contains(&b_lost), "{a_lost} {b_lost}");
     assert!(both(&finished, "heard").0 > 40);
-    let for_good = Action::Isolate(Isolate { node: "b".into(), for_ms: None });
-    let finished = chatter_with(|world| vec![Fault { anchor: at_s(world, 2), action: for_good }]);
+    let for_good = FaultAction::Isolate(Isolate { node: "b".into(), for_ms: None });
+    let finished = chatter_with(|world| vec![Fault { trigger: at_s(world, 2), action: for_good }]);
     assert!(both(&finished, "heard").0 < 20);
 }
 
 #[test]
-fn network_operations_are_anchors_too() {
+fn network_operations_trigger_faults() {
     for (op, lost) in [(OpKind::Receive, 0), (OpKind::Answer, 0), (OpKind::Send, 0)] {
-        let anchor = Anchor::NthOp { node: "b".into(), op, path_prefix: String::new(), n: 10, after_ms: 0 };
-        let action =
-            Action::Kill(Kill { node: "b".into(), restart_after_ms: None, keeps: None, tear_bytes: None });
-        let finished = chatter_with(|_| vec![Fault { anchor, action }]);
+        let trigger = Trigger::NthOp { node: "b".into(), op, path_prefix: String::new(), n: 10, after_ms: 0 };
+        let action = FaultAction::Kill(Kill {
+            node: "b".into(),
+            restart_after_ms: None,
+            keeps: None,
+            tear_bytes: None,
+        });
+        let finished = chatter_with(|_| vec![Fault { trigger, action }]);
         assert!(both(&finished, "heard").0 <= 10, "{op:?}");
         assert!(both(&finished, "lost").0 > 80, "{op:?}");
-        assert_eq!(both(&finished, "lost").1, lost, "{op:?}: a dead process hears of no failure");
+        assert_eq!(both(&finished, "lost").1, lost, "{op:?}: a dead process observes no failure");
     }
 }
 
-/// A log that acknowledges a line once it is durable; after a boot it says how many lines it found.
+/// A log that acknowledges a line once it is durable; after a boot it reports the number of lines that it found.
 async fn wal(env: SimEnv, found: Arc<Mutex<Vec<usize>>>) {
     let disk = env.disk();
     let file = disk.open("wal", OpenMode::Create).await.unwrap();
@@ -319,24 +339,24 @@ async fn wal(env: SimEnv, found: Arc<Mutex<Vec<usize>>>) {
 
 #[test]
 fn a_crash_at_each_operation_in_turn_loses_no_acknowledged_line() {
-    let run = |seed: u64, anchor: Option<Anchor>| {
+    let run = |seed: u64, trigger: Option<Trigger>| {
         let found = Arc::new(Mutex::new(Vec::new()));
         let slot = found.clone();
         let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
-            if let Some(anchor) = anchor {
-                world.arm(Fault { anchor, action: kill(None) });
+            if let Some(trigger) = trigger {
+                world.arm(Fault { trigger, action: kill(None) });
             }
             let boot = move |env: SimEnv| wal(env, slot.clone());
             let node = world.add_node(NodeSpec::named("node"), boot);
             world.sleep(SECOND).await;
             let acked = world.marks().get("acked").copied().unwrap_or(0) as usize;
-            let ops = world.disk_stats(node).ops;
+            let ops = world.disk_stats(node).op_count;
             world.restart(node);
             world.sleep(SECOND).await;
             (acked, ops)
         });
         let found = found.lock().unwrap().last().copied().unwrap();
-        (finished.output.0, finished.output.1, found, finished.faults)
+        (finished.output.0, finished.output.1, found, finished.fault_outcomes)
     };
     let (acked, ops, found, _) = run(1, None);
     assert_eq!((acked, found), (5, 5));
@@ -344,7 +364,7 @@ fn a_crash_at_each_operation_in_turn_loses_no_acknowledged_line() {
     for n in 1..=ops {
         for seed in 0..10 {
             let (acked, _, found, faults) = run(seed, Some(nth(OpKind::Disk, "", n)));
-            assert!(faults[0].struck.is_some(), "operation {n} never came");
+            assert!(faults[0].triggered_at.is_some(), "operation {n} never came");
             assert!(
                 (acked..=acked + 1).contains(&found),
                 "operation {n}, seed {seed}: {acked} acked, {found} found"
@@ -352,24 +372,24 @@ fn a_crash_at_each_operation_in_turn_loses_no_acknowledged_line() {
             kept_more += found - acked;
         }
     }
-    assert!(kept_more > 0, "no crash kept a line that was not acknowledged");
+    assert!(kept_more > 0, "no crash kept an unacknowledged line");
 }
 
 #[test]
-fn taking_one_fault_out_leaves_the_others_alone() {
+fn removing_one_fault_does_not_change_the_others() {
     let faults = |world: &World, extra: bool| {
-        let mut faults = vec![Fault { anchor: at_s(world, 5), action: kill(Some(1_000)) }];
+        let mut faults = vec![Fault { trigger: at_s(world, 5), action: kill(Some(1_000)) }];
         if extra {
             faults.push(Fault {
-                anchor: at_s(world, 8),
-                action: Action::ClockStep(ClockStep { node: "node".into(), by_ms: 1, for_ms: None }),
+                trigger: at_s(world, 8),
+                action: FaultAction::ClockStep(ClockStep { node: "node".into(), by_ms: 1, for_ms: None }),
             });
         }
         faults
     };
     let (with, without) = (tick_with(|world| faults(world, true)), tick_with(|world| faults(world, false)));
-    let other = |finished: &Finished<u64>| {
-        let lines = finished.log.iter().filter(|line| !line.text.contains("clock_step"));
+    let other = |finished: &WorldOutcome<u64>| {
+        let lines = finished.log_lines.iter().filter(|line| !line.text.contains("clock_step"));
         lines.map(|line| (line.time, line.text.clone())).collect::<Vec<_>>()
     };
     assert_ne!(with.trace_hash, without.trace_hash);
@@ -377,21 +397,21 @@ fn taking_one_fault_out_leaves_the_others_alone() {
 }
 
 #[test]
-fn faults_are_written_as_plain_json() {
+fn faults_serialize_as_plain_json() {
     let text = r#"{
         "anchor": { "nth_op": { "node": "arb1", "op": "rename", "path_prefix": "p17/", "n": 3 } },
         "action": { "kill": { "node": "arb1", "restart_after_ms": 1000 } }
     }"#;
     let fault: Fault = serde_json::from_str(text).unwrap();
     let expected = Fault {
-        anchor: Anchor::NthOp {
+        trigger: Trigger::NthOp {
             node: "arb1".into(),
             op: OpKind::Rename,
             path_prefix: "p17/".into(),
             n: 3,
             after_ms: 0,
         },
-        action: Action::Kill(Kill {
+        action: FaultAction::Kill(Kill {
             node: "arb1".into(),
             restart_after_ms: Some(1_000),
             keeps: None,
@@ -403,35 +423,35 @@ fn faults_are_written_as_plain_json() {
     assert_eq!(fault.nodes().collect::<Vec<_>>(), ["arb1", "arb1"]);
     let misspelt = text.replace("restart_after_ms", "restart_afer_ms");
     assert!(serde_json::from_str::<Fault>(&misspelt).unwrap_err().to_string().contains("restart_afer_ms"));
-    let keeps: CrashKeeps = serde_json::from_str("\"nothing\"").unwrap();
-    assert_eq!(keeps, CrashKeeps::Nothing);
+    let keeps: CrashPolicy = serde_json::from_str("\"nothing\"").unwrap();
+    assert_eq!(keeps, CrashPolicy::Nothing);
 }
 
 #[test]
 #[should_panic(expected = "turn the instant into at_ms")]
 fn an_unresolved_instant_is_refused() {
     run_world(WorldSpec::seeded(1), async |world| {
-        world.arm(Fault { anchor: Anchor::At("2016-02-22T17:21:00-08:00".into()), action: kill(None) });
+        world.arm(Fault { trigger: Trigger::At("2016-02-22T17:21:00-08:00".into()), action: kill(None) });
     });
 }
 
 #[test]
 fn every_kind_of_error_names_its_operation_and_path() {
     let finished = tick_with(|_| {
-        let action = Action::DiskError(DiskError {
+        let action = FaultAction::DiskError(DiskError {
             node: "node".into(),
             op: OpKind::Create,
             path_prefix: String::new(),
             times: Some(1),
             for_ms: None,
         });
-        vec![Fault { anchor: nth(OpKind::Create, "never", 1), action }]
+        vec![Fault { trigger: nth(OpKind::Create, "never", 1), action }]
     });
-    assert_eq!(finished.faults[0].counted, 0);
+    assert_eq!(finished.fault_outcomes[0].match_count, 0);
     run_world(WorldSpec::seeded(1), async |world| {
         world.arm(Fault {
-            anchor: at_s(&world, 0),
-            action: Action::DiskError(DiskError {
+            trigger: at_s(&world, 0),
+            action: FaultAction::DiskError(DiskError {
                 node: "node".into(),
                 op: OpKind::Any,
                 path_prefix: "a".into(),

@@ -1,17 +1,17 @@
-//! Runs leave nothing behind: after each run on a fresh thread, exactly as much memory is allocated as before.
+//! Runs leave no memory behind: after each run on a fresh thread, exactly as much memory is allocated as before.
 //!
-//! The only test of this binary, since it counts the allocations of the whole process.
+//! This is the only test of this binary, because it counts the allocations of the whole process.
 
 use latent_ports::{Clock, Disk, Env, File, Mark, Message, Net, NodeId, OpenMode};
 use latent_sim::{
-    Action, Anchor, Fault, Kill, NodeSpec, Observer, OpKind, Pause, Record, SimEnv, World, WorldSpec,
+    Fault, FaultAction, Kill, NodeSpec, Observer, OpKind, Pause, Record, SimEnv, Trigger, World, WorldSpec,
     run_fork,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-struct Counting;
+struct CountingAllocator;
 
 static HELD_BYTES: AtomicI64 = AtomicI64::new(0);
 
@@ -21,7 +21,7 @@ fn count(bytes: usize, sign: i64) {
 
 #[expect(unsafe_code, reason = "an allocator that counts, and leaves the rest to the system's")]
 // SAFETY: every request is passed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
         // SAFETY: the caller's promises are passed on.
@@ -36,17 +36,17 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-struct Looking(World);
+struct ClockCheckObserver(World);
 
-impl Observer for Looking {
+impl Observer for ClockCheckObserver {
     fn on_record(&mut self, record: &Record<'_>, _: &World) {
         assert!(self.0.now_ns() >= record.time_ns);
     }
 }
 
-/// A node that has everything going on at once, in the middle of which the world ends.
+/// A node that uses every port at once when the world ends.
 async fn busy(env: SimEnv) {
     let disk = env.disk();
     let file = disk.open("f", OpenMode::Create).await.expect("open");
@@ -80,25 +80,25 @@ async fn busy(env: SimEnv) {
 
 fn run(seed: u64) -> u64 {
     let finished = run_fork(WorldSpec { keep_log: true, ..WorldSpec::seeded(seed) }, async |world: World| {
-        world.observe(Box::new(Looking(world.clone())));
-        let anchor = Anchor::NthOp {
+        world.observe(Box::new(ClockCheckObserver(world.clone())));
+        let trigger = Trigger::NthOp {
             node: "n2".into(),
             op: OpKind::Sync,
             path_prefix: String::new(),
             n: 10,
             after_ms: 0,
         };
-        let action = Action::Kill(Kill {
+        let action = FaultAction::Kill(Kill {
             node: "n2".into(),
             restart_after_ms: Some(50),
             keeps: None,
             tear_bytes: None,
         });
-        world.arm(Fault { anchor, action });
-        let pause = Action::Pause(Pause { node: "n3".into(), for_ms: 3_600_000 });
-        world.arm(Fault { anchor: Anchor::AtMs(world.start().0 + 400), action: pause });
+        world.arm(Fault { trigger, action });
+        let pause = FaultAction::Pause(Pause { node: "n3".into(), for_ms: 3_600_000 });
+        world.arm(Fault { trigger: Trigger::AtMs(world.start().0 + 400), action: pause });
         for node in 1..=3 {
-            // The boot closure holds the world, as a careless user's may.
+            // The boot closure holds the world, as a careless caller's may.
             let held = world.clone();
             world.add_node(NodeSpec::named(format!("n{node}")), move |env| {
                 assert!(held.is_up(env.node()));
@@ -107,7 +107,7 @@ fn run(seed: u64) -> u64 {
         }
         world.sleep(Duration::from_secs(1)).await;
     });
-    finished.records
+    finished.record_count
 }
 
 #[test]

@@ -1,17 +1,17 @@
-//! What people do to a machine by mistake, seen through the ports, and the same work without it.
+//! Operator mistakes on a machine, observed through the ports, and the same work without them.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, Fault, NodeSpec, RemoveDirectory, SimDisk, SimEnv, SimFile, World, WorldSpec,
-    run_fork,
+    CrashPolicy, Fault, FaultAction, NodeSpec, RemoveDirectory, SimDisk, SimEnv, SimFile, Trigger, World,
+    WorldSpec, run_fork,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Ten durable bytes.
+/// Creates a file of ten durable bytes.
 async fn durable(disk: &SimDisk, path: &str) -> SimFile {
     let file = disk.open(path, OpenMode::Create).await.unwrap();
     file.append(Bytes::from_static(b"0123456789")).await.unwrap();
@@ -19,18 +19,18 @@ async fn durable(disk: &SimDisk, path: &str) -> SimFile {
     file
 }
 
-fn remove(path: &str) -> Action {
-    Action::RemoveDirectory(RemoveDirectory { node: "node".into(), path: path.into() })
+fn remove(path: &str) -> FaultAction {
+    FaultAction::RemoveDirectory(RemoveDirectory { node: "node".into(), path: path.into() })
 }
 
-/// What a process saw of its disk after a second, with a file of `a/b` open all the while.
+/// Files as a process sees them after a second; it keeps a file of `a/b` open.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Seen {
+struct ObservedFiles {
     open_file_took_a_write: bool,
     by_path: Vec<(&'static str, Result<u64, DiskErrorKind>)>,
 }
 
-async fn work(env: SimEnv, seen: Arc<Mutex<Seen>>) {
+async fn work(env: SimEnv, observed: Arc<Mutex<ObservedFiles>>) {
     let disk = env.disk();
     disk.create_dir("a").await.unwrap();
     disk.create_dir("a/b").await.unwrap();
@@ -51,59 +51,59 @@ async fn work(env: SimEnv, seen: Arc<Mutex<Seen>>) {
         };
         by_path.push((path, len));
     }
-    *seen.lock().unwrap() = Seen { open_file_took_a_write, by_path };
+    *observed.lock().unwrap() = ObservedFiles { open_file_took_a_write, by_path };
 }
 
-/// What the process saw, and what is on the disk after a crash that keeps only what is durable.
-fn after(fault: Option<Action>) -> (Seen, Vec<String>) {
+/// Returns the files as the process saw them, and the paths on the disk after a crash that keeps only durable data.
+fn after(fault: Option<FaultAction>) -> (ObservedFiles, Vec<String>) {
     let run = async move |world: World| {
-        let seen: Arc<Mutex<Seen>> = Arc::default();
-        let to = seen.clone();
+        let observed: Arc<Mutex<ObservedFiles>> = Arc::default();
+        let to = observed.clone();
         let node = world.add_node(NodeSpec::named("node"), move |env| {
-            let seen = to.clone();
+            let observed = to.clone();
             async move {
-                // Only the first boot works; the second finds what is left.
+                // Only the first boot runs the work; the second finds the rest.
                 if env.disk().list("").await.unwrap().is_empty() {
-                    work(env, seen).await;
+                    work(env, observed).await;
                 }
             }
         });
         world.sleep(Duration::from_secs(1)).await;
         if let Some(action) = fault {
-            world.arm(Fault { anchor: Anchor::AtMs(0), action });
+            world.arm(Fault { trigger: Trigger::AtMs(0), action });
         }
         world.sleep(Duration::from_secs(3)).await;
-        world.kill_keeping(node, CrashKeeps::Nothing);
+        world.kill_with_policy(node, CrashPolicy::Nothing);
         let image = world.disk_image(node);
-        let left = image.files().map(|(path, _)| path.to_owned());
-        let left = left.chain(image.directories().map(|path| format!("{path}/"))).collect();
-        let seen = std::mem::take(&mut *seen.lock().unwrap());
-        (seen, left)
+        let remaining = image.files().map(|(path, _)| path.to_owned());
+        let remaining = remaining.chain(image.directories().map(|path| format!("{path}/"))).collect();
+        let observed = std::mem::take(&mut *observed.lock().unwrap());
+        (observed, remaining)
     };
     run_fork(WorldSpec::seeded(1), run).output
 }
 
 #[test]
-fn a_removed_directory_is_gone_with_all_below_and_open_files_live_on_without_a_name() {
-    let (seen, left) = after(Some(remove("a/b")));
+fn a_removed_directory_takes_its_contents_and_open_files_survive_unlinked() {
+    let (observed, remaining) = after(Some(remove("a/b")));
     let gone = Err(DiskErrorKind::NotFound);
-    assert!(seen.open_file_took_a_write);
-    assert_eq!(seen.by_path, [("a/b/held", gone), ("a/above", Ok(10)), ("beside", Ok(10))]);
-    assert_eq!(left, ["a/above", "beside", "a/"]);
+    assert!(observed.open_file_took_a_write);
+    assert_eq!(observed.by_path, [("a/b/held", gone), ("a/above", Ok(10)), ("beside", Ok(10))]);
+    assert_eq!(remaining, ["a/above", "beside", "a/"]);
 }
 
 #[test]
 fn the_whole_disk_can_be_removed() {
-    let (seen, left) = after(Some(remove("")));
-    assert!(seen.by_path.iter().all(|(_, len)| len.is_err()), "{seen:?}");
-    assert_eq!(left, [""; 0]);
+    let (observed, remaining) = after(Some(remove("")));
+    assert!(observed.by_path.iter().all(|(_, len)| len.is_err()), "{observed:?}");
+    assert_eq!(remaining, [""; 0]);
 }
 
 #[test]
-fn without_it_and_where_there_is_no_such_directory_everything_stays() {
+fn removing_no_directory_or_a_missing_one_changes_nothing() {
     for fault in [None, Some(remove("a/c")), Some(remove("beside"))] {
-        let (seen, left) = after(fault);
-        assert_eq!(seen.by_path, [("a/b/held", Ok(15)), ("a/above", Ok(10)), ("beside", Ok(10))]);
-        assert_eq!(left, ["a/above", "a/b/held", "beside", "a/", "a/b/"]);
+        let (observed, remaining) = after(fault);
+        assert_eq!(observed.by_path, [("a/b/held", Ok(15)), ("a/above", Ok(10)), ("beside", Ok(10))]);
+        assert_eq!(remaining, ["a/above", "a/b/held", "beside", "a/", "a/b/"]);
     }
 }

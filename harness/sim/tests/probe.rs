@@ -1,6 +1,6 @@
-//! Sources of time and chance, and what becomes of them inside a world: which are the same in every run with the
-//! same seeds, and which leak the machine in. To be looked at again at each change of the toolchain, of madsim
-//! or of a crate that draws: a test that fails here means that this table must be brought up to date.
+//! Sources of time and randomness inside a world: those that are equal in every run with the same seeds, and those
+//! that leak the machine into the run. Check this table at each change of the toolchain, of madsim or of a crate that
+//! draws random numbers: a failing test here means that it is out of date.
 //!
 //! | source                                   | another thread | another process |
 //! |------------------------------------------|----------------|-----------------|
@@ -13,12 +13,12 @@
 //! | getrandom 0.2, `/dev/urandom`            | differs        | differs         |
 //! | addresses                                | differs        | differs, unless randomisation is off |
 //!
-//! The clippy configuration keeps the leaks out of the code; the hash of a run with all instruments on, compared
-//! between processes, is the proof.
+//! The clippy configuration bans the leaks from the code. The trace hash of a run with everything enabled, compared
+//! between processes, verifies it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
-#![expect(clippy::disallowed_methods, reason = "looks at what the rest of the code may not touch")]
-#![expect(clippy::disallowed_types, reason = "looks at what the rest of the code may not touch")]
+#![expect(clippy::disallowed_methods, reason = "tests the sources that the rest of the code must not use")]
+#![expect(clippy::disallowed_types, reason = "tests the sources that the rest of the code must not use")]
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -30,23 +30,23 @@ use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-type Found = BTreeMap<&'static str, String>;
+type ProbeValues = BTreeMap<&'static str, String>;
 
 fn show(value: impl Debug) -> String {
     format!("{value:?}")
 }
 
-/// Everything that is the same wherever it runs.
-async fn tame(env: &SimEnv) -> Found {
-    let mut found = Found::new();
+/// Collects values that are equal on every thread and in every process.
+async fn deterministic(env: &SimEnv) -> ProbeValues {
+    let mut values = ProbeValues::new();
     let began = Instant::now();
     env.clock().sleep(Duration::from_secs(5)).await;
-    found.insert("Instant", show(began.elapsed()));
-    found.insert("SystemTime", show(SystemTime::now()));
+    values.insert("Instant", show(began.elapsed()));
+    values.insert("SystemTime", show(SystemTime::now()));
     let map: HashMap<u32, u32> = (0..50).map(|key| (key, key)).collect();
-    found.insert("HashMap", show(map.keys().collect::<Vec<_>>()));
-    found.insert("getrandom 0.3", show(getrandom_03::u64().unwrap()));
-    found.insert("getrandom 0.4", show(getrandom_04::u64().unwrap()));
+    values.insert("HashMap", show(map.keys().collect::<Vec<_>>()));
+    values.insert("getrandom 0.3", show(getrandom_03::u64().unwrap()));
+    values.insert("getrandom 0.4", show(getrandom_04::u64().unwrap()));
     let mut group: FuturesUnordered<_> = (0..20_u64)
         .map(|index| {
             let env = env.clone();
@@ -60,7 +60,7 @@ async fn tame(env: &SimEnv) -> Found {
     while let Some(index) = group.next().await {
         order.push(index);
     }
-    found.insert("FuturesUnordered", show(order));
+    values.insert("FuturesUnordered", show(order));
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     for index in 0..20 {
         let sender = sender.clone();
@@ -71,47 +71,47 @@ async fn tame(env: &SimEnv) -> Found {
     while let Some(index) = receiver.recv().await {
         order.push(index);
     }
-    found.insert("tokio::sync::mpsc and ready order", show(order));
-    found
+    values.insert("tokio::sync::mpsc and ready order", show(order));
+    values
 }
 
-/// What leaks: differs between two threads of one process already.
-fn leaks() -> Found {
-    let mut found = Found::new();
+/// Collects values that differ between two threads of one process.
+fn leaks() -> ProbeValues {
+    let mut values = ProbeValues::new();
     let mut bytes = [0; 8];
     getrandom_02::getrandom(&mut bytes).unwrap();
-    found.insert("getrandom 0.2", show(bytes));
+    values.insert("getrandom 0.2", show(bytes));
     std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
-    found.insert("/dev/urandom", show(bytes));
-    found.insert("fastrand", show(fastrand::u64(..)));
-    found.insert("thread id", show(std::thread::current().id()));
-    found
+    values.insert("/dev/urandom", show(bytes));
+    values.insert("fastrand", show(fastrand::u64(..)));
+    values.insert("thread id", show(std::thread::current().id()));
+    values
 }
 
-fn probe(seed: u64) -> (Found, Found, String) {
-    let found = Arc::new(Mutex::new(None));
-    let slot = found.clone();
+fn probe(seed: u64) -> (ProbeValues, ProbeValues, String) {
+    let values = Arc::new(Mutex::new(None));
+    let slot = values.clone();
     let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
         world.add_node(NodeSpec::named("node"), move |env: SimEnv| {
             let slot = slot.clone();
             async move {
-                let tame = tame(&env).await;
-                *slot.lock().unwrap() = Some((tame, leaks()));
+                let deterministic = deterministic(&env).await;
+                *slot.lock().unwrap() = Some((deterministic, leaks()));
             }
         });
         world.sleep(Duration::from_secs(60)).await;
     });
-    let (tame, leaks) = found.lock().unwrap().take().unwrap();
-    (tame, leaks, finished.trace_hash.to_string())
+    let (deterministic, leaks) = values.lock().unwrap().take().unwrap();
+    (deterministic, leaks, finished.trace_hash.to_string())
 }
 
 #[test]
-fn on_another_thread_the_tame_sources_agree_and_the_leaks_differ() {
+fn on_another_thread_deterministic_sources_agree_and_leaks_differ() {
     let (first, second) = (probe(1), probe(1));
     assert_eq!(first.0, second.0);
     assert_eq!(first.2, second.2);
     for (source, value) in &first.1 {
-        assert_ne!(second.1[source], *value, "{source} no longer leaks: bring the table up to date");
+        assert_ne!(second.1[source], *value, "{source} no longer leaks: update the table");
     }
 }
 
@@ -127,15 +127,15 @@ fn another_scheduler_seed_gives_other_values() {
     assert!(waited.starts_with("5.00"), "virtual time only: {waited}");
 }
 
-/// Run once more by the test below, in a process of its own, for what it prints.
+/// Run again by the test below, in a separate process, for its output.
 #[test]
 fn child() {
-    let (tame, _, hash) = probe(1);
-    println!("\nprobe: {hash} {tame:?}");
+    let (deterministic, _, hash) = probe(1);
+    println!("\nprobe: {hash} {deterministic:?}");
 }
 
 #[test]
-fn in_another_process_the_tame_sources_agree() {
+fn in_another_process_deterministic_sources_agree() {
     let child = || {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         let output = command.args(["--exact", "child", "--nocapture"]).output().unwrap();

@@ -1,4 +1,4 @@
-//! What nodes notice of failing processes and machines: each fault seen through the ports, and the same work without it.
+//! Process and machine faults: each fault observed through the ports, and the same work without it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -7,13 +7,13 @@ mod bench {
     pub mod nodes;
 }
 
-use bench::counter::{Counted, count, well};
-use bench::nodes::{Notes, Trouble, at, at_ms, node, none, watch};
+use bench::counter::{CounterOutcome, count, expected_without_faults};
+use bench::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, Env, File, Mark, Message, Net, NodeId, OpenMode, read_full};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, CrashLoop, DiskSpec, Kill, NewDisk, NodeSpec, OpKind, Pause, PowerLoss,
-    SimEnv,
+    CrashLoop, CrashPolicy, DiskSpec, FaultAction, Kill, NewDisk, NodeSpec, OpKind, Pause, PowerLoss, SimEnv,
+    Trigger,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,33 +23,33 @@ use std::time::Duration;
 /// Between ticks 20 and 21.
 const BEGINS_MS: i64 = 2_050;
 
-fn kill(kill: Kill) -> Action {
-    Action::Kill(Kill { node: "a".into(), ..kill })
+fn kill(kill: Kill) -> FaultAction {
+    FaultAction::Kill(Kill { node: "a".into(), ..kill })
 }
 
-fn killed(restart_after_ms: Option<u64>) -> Action {
+fn killed(restart_after_ms: Option<u64>) -> FaultAction {
     kill(Kill { restart_after_ms, ..Kill::default() })
 }
 
-fn pause(for_ms: u64) -> Action {
-    Action::Pause(Pause { node: "a".into(), for_ms })
+fn pause(for_ms: u64) -> FaultAction {
+    FaultAction::Pause(Pause { node: "a".into(), for_ms })
 }
 
-fn crash_loop(times: u32, up_ms: u64, down_ms: u64) -> Action {
-    Action::CrashLoop(CrashLoop { node: "a".into(), times, up_ms, down_ms })
+fn crash_loop(times: u32, up_ms: u64, down_ms: u64) -> FaultAction {
+    FaultAction::CrashLoop(CrashLoop { node: "a".into(), times, up_ms, down_ms })
 }
 
-fn new_disk(restart_after_ms: u64) -> Action {
-    Action::NewDisk(NewDisk { node: "a".into(), restart_after_ms })
+fn new_disk(restart_after_ms: u64) -> FaultAction {
+    FaultAction::NewDisk(NewDisk { node: "a".into(), restart_after_ms })
 }
 
-fn power_loss(nodes: &[&str], restart_after_ms: u64, keeps: Option<CrashKeeps>) -> Action {
+fn power_loss(nodes: &[&str], restart_after_ms: u64, keeps: Option<CrashPolicy>) -> FaultAction {
     let nodes = nodes.iter().map(|name| (*name).to_owned()).collect();
-    Action::PowerLoss(PowerLoss { nodes, restart_after_ms, keeps })
+    FaultAction::PowerLoss(PowerLoss { nodes, restart_after_ms, keeps })
 }
 
-fn on_mark(name: &str) -> Anchor {
-    Anchor::Mark { name: name.into(), n: 1, node: None, after_ms: 0 }
+fn on_mark(name: &str) -> Trigger {
+    Trigger::Mark { name: name.into(), n: 1, node: None, after_ms: 0 }
 }
 
 fn ticks(from: u64, to: u64) -> Vec<u64> {
@@ -57,23 +57,42 @@ fn ticks(from: u64, to: u64) -> Vec<u64> {
 }
 
 #[test]
-fn without_faults_a_process_boots_once_and_forgets_nothing() {
-    assert_eq!(count(none()), well());
+fn without_faults_a_process_boots_once_and_keeps_its_memory() {
+    assert_eq!(count(none()), expected_without_faults());
 }
 
 #[test]
-fn a_killed_process_refuses_calls_and_comes_back_with_its_memory_gone() {
+fn a_killed_process_refuses_calls_and_restarts_without_its_memory() {
     let back = count(at(BEGINS_MS, killed(Some(3_000))));
-    assert_eq!(back, Counted { boots: vec![0, 5_050], refused: ticks(21, 50), last: Some(50), ..well() });
+    assert_eq!(
+        back,
+        CounterOutcome {
+            boots: vec![0, 5_050],
+            refused: ticks(21, 50),
+            last: Some(50),
+            ..expected_without_faults()
+        }
+    );
     let for_good = count(at(BEGINS_MS, killed(None)));
-    assert_eq!(for_good, Counted { refused: ticks(21, 100), last: Some(20), ..well() });
-    let over = count(at(BEGINS_MS, killed(None)).over_at(7_050));
-    assert_eq!(over, Counted { boots: vec![0, 7_050], refused: ticks(21, 70), last: Some(30), ..well() });
+    assert_eq!(
+        for_good,
+        CounterOutcome { refused: ticks(21, 100), last: Some(20), ..expected_without_faults() }
+    );
+    let over = count(at(BEGINS_MS, killed(None)).ending_at(7_050));
+    assert_eq!(
+        over,
+        CounterOutcome {
+            boots: vec![0, 7_050],
+            refused: ticks(21, 70),
+            last: Some(30),
+            ..expected_without_faults()
+        }
+    );
 }
 
 #[test]
-fn a_process_that_dies_with_a_call_in_its_hands_says_nothing() {
-    let taken = Anchor::NthOp {
+fn a_process_that_dies_while_handling_a_call_sends_no_answer() {
+    let taken = Trigger::NthOp {
         node: "a".into(),
         op: OpKind::Receive,
         path_prefix: String::new(),
@@ -85,35 +104,45 @@ fn a_process_that_dies_with_a_call_in_its_hands_says_nothing() {
 }
 
 #[test]
-fn a_node_that_is_up_again_when_its_kill_ends_is_left_alone() {
+fn the_end_of_a_kill_leaves_a_running_node_alone() {
     let twice = at(BEGINS_MS, killed(Some(3_000))).with(at_ms(3_050), killed(Some(1_000)));
-    assert_eq!(count(twice).boots, [0, 4_050], "the first restart that falls due");
+    assert_eq!(count(twice).boots, [0, 4_050], "the first restart that is due");
 }
 
 #[test]
-fn a_paused_process_answers_nobody_and_wakes_with_its_memory_and_the_calls_that_waited() {
+fn a_paused_process_resumes_with_its_memory_and_waiting_calls() {
     let paused = count(at(BEGINS_MS, pause(3_000)));
-    assert_eq!(paused, Counted { timed_out: ticks(21, 50), late: 30, ..well() });
-    let over = count(at(BEGINS_MS, pause(600_000)).over_at(7_050));
-    assert_eq!(over, Counted { timed_out: ticks(21, 70), late: 50, ..well() });
+    assert_eq!(paused, CounterOutcome { timed_out: ticks(21, 50), late: 30, ..expected_without_faults() });
+    let over = count(at(BEGINS_MS, pause(600_000)).ending_at(7_050));
+    assert_eq!(over, CounterOutcome { timed_out: ticks(21, 70), late: 50, ..expected_without_faults() });
 }
 
 #[test]
-fn overlapping_pauses_add_up_and_the_last_one_wakes_the_process() {
+fn overlapping_pauses_add_up_and_the_last_end_resumes_the_process() {
     let both = at(BEGINS_MS, pause(2_000)).with(at_ms(3_050), pause(3_000));
-    assert_eq!(count(both), Counted { timed_out: ticks(21, 60), late: 40, ..well() });
+    assert_eq!(
+        count(both),
+        CounterOutcome { timed_out: ticks(21, 60), late: 40, ..expected_without_faults() }
+    );
     let inner = at(BEGINS_MS, pause(4_000)).with(at_ms(3_050), pause(1_000));
-    assert_eq!(count(inner), Counted { timed_out: ticks(21, 60), late: 40, ..well() });
+    assert_eq!(
+        count(inner),
+        CounterOutcome { timed_out: ticks(21, 60), late: 40, ..expected_without_faults() }
+    );
 }
 
 #[test]
-fn a_kill_ends_a_pause_and_the_next_process_is_none_of_its_business() {
+fn a_kill_ends_a_pause_and_the_next_process_is_not_paused() {
     let kill_in_pause = at(BEGINS_MS, pause(6_000)).with(at_ms(3_050), killed(Some(1_000)));
     let counted = count(kill_in_pause.clone());
-    let expected =
-        Counted { boots: vec![0, 4_050], refused: ticks(31, 40), timed_out: ticks(21, 30), ..well() };
-    assert_eq!(counted, Counted { last: Some(60), ..expected });
-    // The end of the first process's pause does not cut short the second's, nor does it make it longer.
+    let expected = CounterOutcome {
+        boots: vec![0, 4_050],
+        refused: ticks(31, 40),
+        timed_out: ticks(21, 30),
+        ..expected_without_faults()
+    };
+    assert_eq!(counted, CounterOutcome { last: Some(60), ..expected });
+    // The end of the first process's pause neither shortens nor extends the second's.
     let paused_again = count(kill_in_pause.clone().with(at_ms(7_050), pause(2_000)));
     assert_eq!(paused_again.timed_out, [ticks(21, 30), ticks(71, 90)].concat());
     let paused_between = count(kill_in_pause.with(at_ms(5_050), pause(1_000)));
@@ -121,11 +150,11 @@ fn a_kill_ends_a_pause_and_the_next_process_is_none_of_its_business() {
     let while_down = at(BEGINS_MS, killed(Some(3_000))).with(at_ms(3_050), pause(6_000));
     assert_eq!(count(while_down.clone()).timed_out, [0; 0], "there is no process to pause");
     let and_later = while_down.with(at_ms(7_050), pause(1_000));
-    assert_eq!(count(and_later).timed_out, ticks(71, 80), "nor one that it goes on holding");
+    assert_eq!(count(and_later).timed_out, ticks(71, 80), "the next process is not paused");
 }
 
-/// Grants a lease of two seconds at a time, by its own clock, and writes down whose writes it takes.
-async fn lease_server(env: SimEnv, notes: Notes<String>) {
+/// Grants a lease of two seconds at a time, by its own clock, and records whose writes it accepts.
+async fn lease_server(env: SimEnv, observations: Observations<String>) {
     let until = Arc::new(AtomicU64::new(0));
     let clock = env.clock().clone();
     let serve = move |request: latent_ports::Request| {
@@ -135,12 +164,12 @@ async fn lease_server(env: SimEnv, notes: Notes<String>) {
         let answer = match &request.message.head[..] {
             b"lease" if is_free => {
                 until.store(now_ms + 2_000, Ordering::Relaxed);
-                notes.add(format!("{from} has the lease"));
+                observations.add(format!("{from} has the lease"));
                 "yes"
             }
             b"lease" => "no",
             _ => {
-                notes.add(format!("{from} writes"));
+                observations.add(format!("{from} writes"));
                 "yes"
             }
         };
@@ -149,8 +178,8 @@ async fn lease_server(env: SimEnv, notes: Notes<String>) {
     env.net().serve(8, serve).await;
 }
 
-/// Tries for the lease every 100 ms; once it has it, looks at its clock, and writes a second later if the lease holds.
-async fn lease_holder(env: SimEnv, notes: Notes<String>) {
+/// Tries for the lease every 100 ms; once it has it, reads its clock, and writes a second later if the lease holds.
+async fn lease_holder(env: SimEnv, observations: Observations<String>) {
     let ask = async |what: &'static str| {
         let message = Message { head: Bytes::from_static(what.as_bytes()), body: Bytes::new() };
         let answer = env.net().call(NodeId(1), message, Duration::from_secs(10)).await.unwrap();
@@ -166,52 +195,52 @@ async fn lease_holder(env: SimEnv, notes: Notes<String>) {
     env.clock().sleep(Duration::from_secs(1)).await;
     if env.clock().monotonic() + Duration::from_millis(500) < holds_until {
         env.mark(Mark { name: "lease checked", subject: "" });
-        // Here a process may be paused: it has looked, and believes what it saw.
+        // A pause here is the dangerous one: the process has checked the lease and acts on the result.
         ask("write").await;
     }
-    notes.add(if env.node() == NodeId(2) { "a is done" } else { "b is done" }.to_owned());
+    observations.add(if env.node() == NodeId(2) { "a is done" } else { "b is done" }.to_owned());
 }
 
 #[test]
-fn a_paused_node_wakes_and_still_believes_what_it_believed() {
-    let tell = |trouble: Trouble| {
-        watch(1, 20_000, trouble, |world, notes| {
-            node(world, NodeSpec::named("server"), &notes, lease_server);
-            node(world, NodeSpec::named("a"), &notes, lease_holder);
-            node(world, NodeSpec::named("b"), &notes, lease_holder);
+fn a_paused_lease_holder_resumes_with_its_stale_belief() {
+    let tell = |plan: FaultPlan| {
+        observe_run(1, 20_000, plan, |world, observations| {
+            node(world, NodeSpec::named("server"), &observations, lease_server);
+            node(world, NodeSpec::named("a"), &observations, lease_holder);
+            node(world, NodeSpec::named("b"), &observations, lease_holder);
         })
     };
     let in_order = ["a has the lease", "a writes", "a is done", "b has the lease", "b writes", "b is done"];
     assert_eq!(tell(none()), in_order);
     let zombie = ["a has the lease", "b has the lease", "b writes", "b is done", "a writes", "a is done"];
     assert_eq!(tell(none().with(on_mark("lease checked"), pause(10_000))), zombie);
-    // The monotonic clock goes on while a process stands still: paused before it looks, it is told.
+    // The monotonic clock advances during a pause: a process that is paused before the check notices.
     let told = ["a has the lease", "b has the lease", "b writes", "b is done", "a is done"];
     assert_eq!(tell(at(500, pause(10_000))), told);
-    assert_eq!(tell(at(500, pause(700))), in_order, "late, and within the lease");
+    assert_eq!(tell(at(500, pause(700))), in_order, "delayed, but within the lease");
 }
 
 #[test]
-fn a_crash_loop_kills_so_many_times_and_no_more() {
+fn a_crash_loop_kills_exactly_the_given_number_of_times() {
     let looped = count(at(BEGINS_MS, crash_loop(3, 700, 300)));
     let refused = [ticks(21, 23), ticks(31, 33), ticks(41, 43)].concat();
     let boots = vec![0, 2_350, 3_350, 4_350];
-    assert_eq!(looped, Counted { boots, refused, last: Some(57), ..well() });
+    assert_eq!(looped, CounterOutcome { boots, refused, last: Some(57), ..expected_without_faults() });
     assert_eq!(count(at(BEGINS_MS, crash_loop(1, 700, 300))).boots, [0, 2_350]);
-    assert_eq!(count(at(BEGINS_MS, crash_loop(0, 700, 300))), well());
-    // Over while it is down, and while it is up.
-    assert_eq!(count(at(BEGINS_MS, crash_loop(9, 700, 300)).over_at(3_150)).boots, [0, 2_350, 3_150]);
-    assert_eq!(count(at(BEGINS_MS, crash_loop(9, 700, 300)).over_at(2_850)).boots, [0, 2_350]);
+    assert_eq!(count(at(BEGINS_MS, crash_loop(0, 700, 300))), expected_without_faults());
+    // Faults end while it is down, and while it is up.
+    assert_eq!(count(at(BEGINS_MS, crash_loop(9, 700, 300)).ending_at(3_150)).boots, [0, 2_350, 3_150]);
+    assert_eq!(count(at(BEGINS_MS, crash_loop(9, 700, 300)).ending_at(2_850)).boots, [0, 2_350]);
 }
 
 #[test]
-fn a_crash_loop_of_no_times_starts_nobody() {
+fn a_crash_loop_of_zero_kills_starts_no_node() {
     let down = at(BEGINS_MS, killed(None)).with(at_ms(3_050), crash_loop(0, 700, 300));
     assert_eq!(count(down).boots, [0]);
 }
 
-/// How a file of 12 KiB of As, of which the first was synced, is found by each boot. The first boot writes it.
-async fn writer(env: SimEnv, notes: Notes<(NodeId, String)>) {
+/// Records how each boot finds a file of 12 KiB of As, of which the first was synced. The first boot writes it.
+async fn writer(env: SimEnv, observations: Observations<(NodeId, String)>) {
     let disk = env.disk();
     let names: Vec<_> = disk.list("").await.unwrap().into_iter().map(|entry| entry.name).collect();
     let found = if names.is_empty() {
@@ -226,7 +255,7 @@ async fn writer(env: SimEnv, notes: Notes<(NodeId, String)>) {
         });
         blocks.collect()
     };
-    notes.add((env.node(), found));
+    observations.add((env.node(), found));
     if names.is_empty() {
         let file = disk.open("f", OpenMode::Create).await.unwrap();
         disk.sync_dir("").await.unwrap();
@@ -238,18 +267,18 @@ async fn writer(env: SimEnv, notes: Notes<(NodeId, String)>) {
     }
 }
 
-/// What each boot of nodes a, b and c finds; `disk` is what their disks are like.
-fn found_by(seed: u64, disk: &DiskSpec, trouble: Trouble) -> Vec<(NodeId, String)> {
-    watch(seed, 60_000, trouble, |world, notes| {
+/// Returns what each boot of nodes a, b and c finds; `disk` configures their disks.
+fn found_by(seed: u64, disk: &DiskSpec, plan: FaultPlan) -> Vec<(NodeId, String)> {
+    observe_run(seed, 60_000, plan, |world, observations| {
         for name in ["a", "b", "c"] {
-            node(world, NodeSpec { disk: disk.clone(), ..NodeSpec::named(name) }, &notes, writer);
+            node(world, NodeSpec { disk: disk.clone(), ..NodeSpec::named(name) }, &observations, writer);
         }
     })
 }
 
-/// What a's second boot finds.
-fn left_to_a(seed: u64, trouble: Trouble) -> String {
-    let mut found = found_by(seed, &DiskSpec::default(), trouble);
+/// Returns what a's second boot finds.
+fn left_to_a(seed: u64, plan: FaultPlan) -> String {
+    let mut found = found_by(seed, &DiskSpec::default(), plan);
     assert_eq!(found.len(), 4, "three boots, and the one after the kill");
     let (node, found) = found.pop().unwrap();
     assert_eq!(node, NodeId(1));
@@ -263,32 +292,32 @@ fn everything() -> String {
 }
 
 #[test]
-fn a_kill_says_what_the_disk_keeps_of_what_was_not_synced() {
+fn a_kill_may_override_the_crash_policy() {
     let keeping = |seed, keeps| {
         let kill = kill(Kill { restart_after_ms: Some(1_000), keeps, ..Kill::default() });
         left_to_a(seed, at(30_000, kill))
     };
-    let drawn: BTreeSet<_> = (0..40).map(|seed| keeping(seed, Some(CrashKeeps::Drawn))).collect();
+    let drawn: BTreeSet<_> = (0..40).map(|seed| keeping(seed, Some(CrashPolicy::Drawn))).collect();
     assert!(drawn.len() > 5 && drawn.contains("A") && drawn.contains(&everything()), "{drawn:?}");
     for seed in 0..10 {
-        assert_eq!(keeping(seed, Some(CrashKeeps::Nothing)), "A");
-        assert_eq!(keeping(seed, Some(CrashKeeps::Everything)), everything());
-        assert_eq!(keeping(seed, None), keeping(seed, Some(CrashKeeps::Drawn)), "the disk's own policy");
+        assert_eq!(keeping(seed, Some(CrashPolicy::Nothing)), "A");
+        assert_eq!(keeping(seed, Some(CrashPolicy::Everything)), everything());
+        assert_eq!(keeping(seed, None), keeping(seed, Some(CrashPolicy::Drawn)), "the disk's own policy");
     }
 }
 
 #[test]
-fn without_a_kill_nobody_boots_again_to_find_anything() {
+fn without_a_kill_no_node_boots_again() {
     let found = found_by(1, &DiskSpec::default(), none());
     assert!(found.len() == 3 && found.iter().all(|(_, found)| found == "nothing"), "{found:?}");
 }
 
-/// How long the file is that a's second boot finds, over many seeds.
+/// Returns the lengths of the file at a's second boot, over many seeds.
 fn torn_lengths(tear_bytes: Option<u32>) -> BTreeSet<usize> {
     let length = |seed| {
         let kill = Kill { restart_after_ms: Some(1_000), tear_bytes, ..Kill::default() };
         let found = left_to_a(seed, at(30_000, self::kill(kill)));
-        assert!(found.starts_with('A'), "what was synced stays");
+        assert!(found.starts_with('A'), "synced bytes survive");
         found.len() * 512
     };
     (0..100).map(length).collect()
@@ -304,21 +333,29 @@ fn an_append_is_torn_at_512_bytes() {
 }
 
 #[test]
-fn an_append_is_torn_at_4_kib_where_the_kill_says_so() {
+fn an_append_is_torn_at_4_kib_if_the_kill_requests_it() {
     assert_eq!(torn_lengths(Some(4_096)), BTreeSet::from([512, 4_096, 8_192, 12_288]));
 }
 
 #[test]
-fn a_power_loss_kills_its_nodes_at_one_instant_and_spares_the_others() {
+fn a_power_loss_kills_its_nodes_at_one_instant_and_no_others() {
     let lost = count(at(BEGINS_MS, power_loss(&["a"], 3_000, None)));
-    assert_eq!(lost, Counted { boots: vec![0, 5_050], refused: ticks(21, 50), last: Some(50), ..well() });
-    assert_eq!(count(at(BEGINS_MS, power_loss(&["a"], 60_000, None)).over_at(7_050)).boots, [0, 7_050]);
+    assert_eq!(
+        lost,
+        CounterOutcome {
+            boots: vec![0, 5_050],
+            refused: ticks(21, 50),
+            last: Some(50),
+            ..expected_without_faults()
+        }
+    );
+    assert_eq!(count(at(BEGINS_MS, power_loss(&["a"], 60_000, None)).ending_at(7_050)).boots, [0, 7_050]);
     let caller_too = count(at(BEGINS_MS, power_loss(&["a", "b"], 3_000, None)));
-    assert_eq!((caller_too.boots, caller_too.refused), (vec![0, 5_050], Vec::new()), "b lost its power too");
+    assert_eq!((caller_too.boots, caller_too.refused), (vec![0, 5_050], Vec::new()), "b lost power too");
 }
 
 #[test]
-fn each_disk_of_a_power_loss_keeps_what_it_keeps_and_none_where_that_is_said() {
+fn each_disk_of_a_power_loss_uses_its_own_policy_unless_overridden() {
     let boots_after = |seed, keeps| {
         let power = power_loss(&["a", "b"], 1_000, keeps);
         let found = found_by(seed, &DiskSpec::default(), at(30_000, power));
@@ -334,27 +371,27 @@ fn each_disk_of_a_power_loss_keeps_what_it_keeps_and_none_where_that_is_said() {
     let drawn: BTreeSet<_> = (0..40).map(|seed| boots_after(seed, None)).collect();
     assert!(drawn.iter().filter(|(a, b)| a != b).count() > 10, "{drawn:?}");
     for seed in 0..5 {
-        assert_eq!(boots_after(seed, Some(CrashKeeps::Nothing)), ("A".to_owned(), "A".to_owned()));
-        assert_eq!(boots_after(seed, Some(CrashKeeps::Everything)), (everything(), everything()));
+        assert_eq!(boots_after(seed, Some(CrashPolicy::Nothing)), ("A".to_owned(), "A".to_owned()));
+        assert_eq!(boots_after(seed, Some(CrashPolicy::Everything)), (everything(), everything()));
     }
 }
 
 #[test]
-fn a_new_disk_is_empty_whatever_was_synced_on_the_old_one() {
-    let kept = DiskSpec { crash: CrashKeeps::Everything, ..DiskSpec::default() };
-    let found = |trouble: Trouble| -> Vec<String> {
-        found_by(1, &kept, trouble).into_iter().skip(3).map(|(_, found)| found).collect()
+fn a_new_disk_is_empty_even_if_the_old_one_was_synced() {
+    let kept = DiskSpec { crash_policy: CrashPolicy::Everything, ..DiskSpec::default() };
+    let found = |plan: FaultPlan| -> Vec<String> {
+        found_by(1, &kept, plan).into_iter().skip(3).map(|(_, found)| found).collect()
     };
     assert_eq!(found(none()), [""; 0]);
-    assert_eq!(found(at(30_000, killed(Some(1_000)))), [everything()], "a kill alone takes no disk");
+    assert_eq!(found(at(30_000, killed(Some(1_000)))), [everything()], "a kill does not replace the disk");
     assert_eq!(found(at(30_000, new_disk(1_000))), ["nothing"]);
     assert_eq!(found(at(30_000, new_disk(600_000))), [""; 0], "not back yet");
-    assert_eq!(found(at(30_000, new_disk(600_000)).over_at(40_000)), ["nothing"]);
-    // What is written on the new disk stays there.
+    assert_eq!(found(at(30_000, new_disk(600_000)).ending_at(40_000)), ["nothing"]);
+    // Data written to the new disk survives.
     assert_eq!(
         found(at(30_000, new_disk(1_000)).with(at_ms(40_000), killed(Some(1_000)))),
         ["nothing", &everything()]
     );
     let while_down = at(30_000, killed(Some(5_000))).with(at_ms(31_000), new_disk(1_000));
-    assert_eq!(found(while_down), ["nothing"], "a node that is down gets one too");
+    assert_eq!(found(while_down), ["nothing"], "a node that is down gets a new disk too");
 }

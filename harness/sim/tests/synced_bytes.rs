@@ -1,15 +1,16 @@
-//! No fault changes bytes that were synced, save those whose purpose it is: under random operations, and every fault
-//! but the damaging ones, a byte that a successful sync made durable keeps its value until it is written again.
+//! No fault changes synced bytes, except those whose purpose it is: under random operations, and every fault except
+//! corruption, a byte that a successful sync made durable keeps its value until it is overwritten.
 //!
-//! The model is written apart from the simulator. Per byte of each file it knows what a sync made durable, and what
-//! was written since. It is cautious: whatever a failed sync or a crash leaves unclear it no longer claims to know.
+//! The model is independent of the simulator. Per byte of each file it knows whether a sync made it durable, and what
+//! was written since. It is cautious: it forgets everything that a failed sync or a crash leaves unclear.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use latent_ports::{Disk, DiskErrorKind, Env, File, OpenMode, read_full};
 use latent_sim::{
-    Action, AfterFailedSync, Anchor, CrashKeeps, DiskError, DiskFull, DiskImage, Fault, GarbageTails, Kill,
-    NodeSpec, OpKind, ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, World, WorldSpec, run_fork,
+    CrashPolicy, DiskError, DiskFull, DiskImage, Fault, FaultAction, GarbageTails, Kill, NodeSpec, OpKind,
+    ReadsAfterFailedSync, ShortRead, SimEnv, SimFile, SlowDisk, SyncFailure, Trigger, World, WorldSpec,
+    run_fork,
 };
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
@@ -19,16 +20,16 @@ const FILES: [&str; 2] = ["f", "g"];
 const NODE: &str = "node";
 
 #[derive(Clone, Debug)]
-enum Step {
+enum FuzzStep {
     Append(usize, usize),
     WriteAt(usize, u64, usize),
     Truncate(usize, u64),
     Sync(usize),
     Read(usize, u64, u64),
-    Strike(Action),
+    Strike(FaultAction),
 }
 
-fn fault() -> impl Strategy<Value = Action> {
+fn fault() -> impl Strategy<Value = FaultAction> {
     let node = || NODE.to_owned();
     let prefix = || prop::sample::select(vec!["", "f", "g"]).prop_map(str::to_owned);
     let op = prop::sample::select(vec![
@@ -40,79 +41,79 @@ fn fault() -> impl Strategy<Value = Action> {
         OpKind::Disk,
     ]);
     let for_ms = || prop::option::of(1_u64..30);
-    let shows = prop::sample::select(vec![AfterFailedSync::Old, AfterFailedSync::New]);
+    let shows = prop::sample::select(vec![ReadsAfterFailedSync::Old, ReadsAfterFailedSync::New]);
     let keeps = prop::sample::select(vec![
         None,
-        Some(CrashKeeps::Drawn),
-        Some(CrashKeeps::Nothing),
-        Some(CrashKeeps::Everything),
+        Some(CrashPolicy::Drawn),
+        Some(CrashPolicy::Nothing),
+        Some(CrashPolicy::Everything),
     ]);
     let tear = prop::sample::select(vec![None, Some(512), Some(4_096)]);
     prop_oneof![
         2 => (op, prefix(), 1_u32..3, for_ms()).prop_map(move |(op, path_prefix, times, for_ms)| {
-            Action::DiskError(DiskError { node: node(), op, path_prefix, times: Some(times), for_ms })
+            FaultAction::DiskError(DiskError { node: node(), op, path_prefix, times: Some(times), for_ms })
         }),
         4 => (prefix(), 1_u32..3, shows).prop_map(move |(path_prefix, times, shows)| {
-            Action::SyncFailure(SyncFailure { node: node(), path_prefix, times, shows })
+            FaultAction::SyncFailure(SyncFailure { node: node(), path_prefix, times, shows })
         }),
         2 => (0_u64..3_000, 1_u64..30).prop_map(move |(room_bytes, for_ms)| {
-            Action::DiskFull(DiskFull { node: node(), room_bytes, for_ms: Some(for_ms) })
+            FaultAction::DiskFull(DiskFull { node: node(), room_bytes, for_ms: Some(for_ms) })
         }),
         1 => (1_u32..10, for_ms()).prop_map(move |(times, for_ms)| {
-            Action::SlowDisk(SlowDisk { node: node(), times, for_ms })
+            FaultAction::SlowDisk(SlowDisk { node: node(), times, for_ms })
         }),
         2 => (prefix(), 1_u32..4).prop_map(move |(path_prefix, times)| {
-            Action::ShortRead(ShortRead { node: node(), path_prefix, times })
+            FaultAction::ShortRead(ShortRead { node: node(), path_prefix, times })
         }),
-        1 => for_ms().prop_map(move |for_ms| Action::GarbageTails(GarbageTails { node: node(), for_ms })),
+        1 => for_ms().prop_map(move |for_ms| FaultAction::GarbageTails(GarbageTails { node: node(), for_ms })),
         6 => (keeps, tear).prop_map(move |(keeps, tear_bytes)| {
-            Action::Kill(Kill { node: node(), restart_after_ms: Some(1), keeps, tear_bytes })
+            FaultAction::Kill(Kill { node: node(), restart_after_ms: Some(1), keeps, tear_bytes })
         }),
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = FuzzStep> {
     let file = || 0..FILES.len();
     let len = || 1_usize..6_000;
     prop_oneof![
-        5 => (file(), len()).prop_map(|(file, len)| Step::Append(file, len)),
-        3 => (file(), 0_u64..9_000, len()).prop_map(|(file, offset, len)| Step::WriteAt(file, offset, len)),
-        1 => (file(), 0_u64..9_000).prop_map(|(file, len)| Step::Truncate(file, len)),
-        5 => file().prop_map(Step::Sync),
-        3 => (file(), 0_u64..9_000, 0_u64..9_000).prop_map(|(file, at, len)| Step::Read(file, at, len)),
-        5 => fault().prop_map(Step::Strike),
+        5 => (file(), len()).prop_map(|(file, len)| FuzzStep::Append(file, len)),
+        3 => (file(), 0_u64..9_000, len()).prop_map(|(file, offset, len)| FuzzStep::WriteAt(file, offset, len)),
+        1 => (file(), 0_u64..9_000).prop_map(|(file, len)| FuzzStep::Truncate(file, len)),
+        5 => file().prop_map(FuzzStep::Sync),
+        3 => (file(), 0_u64..9_000, 0_u64..9_000).prop_map(|(file, at, len)| FuzzStep::Read(file, at, len)),
+        5 => fault().prop_map(FuzzStep::Strike),
     ]
 }
 
-/// What is known of a byte.
+/// Knowledge about one byte.
 #[derive(Clone, Copy, Debug, Default)]
-struct Byte {
+struct ModelByte {
     durable: Option<u8>,
     written: Option<u8>,
 }
 
-/// What is known of a file: as many bytes as reads see.
+/// Knowledge about a file: as many bytes as reads see.
 #[derive(Debug, Default)]
-struct Model {
-    bytes: Vec<Byte>,
+struct SyncedModel {
+    bytes: Vec<ModelByte>,
 }
 
-impl Model {
+impl SyncedModel {
     fn write(&mut self, from: usize, data: &[u8]) {
         let zeros = from.saturating_sub(self.bytes.len());
         let from = from - zeros;
         let end = from + zeros + data.len();
-        self.bytes.resize(self.bytes.len().max(end), Byte::default());
+        self.bytes.resize(self.bytes.len().max(end), ModelByte::default());
         let written = std::iter::repeat_n(&0, zeros).chain(data);
         for (byte, written) in self.bytes[from..].iter_mut().zip(written) {
-            *byte = Byte { durable: None, written: Some(*written) };
+            *byte = ModelByte { durable: None, written: Some(*written) };
         }
     }
 
-    /// Nobody knows what became of these bytes.
+    /// Forgets these bytes: their values are unknown.
     fn forget(&mut self, from: usize, len: usize) {
         let end = self.bytes.len().min(from + len);
-        self.bytes[from.min(end)..end].fill(Byte::default());
+        self.bytes[from.min(end)..end].fill(ModelByte::default());
     }
 
     fn truncate(&mut self, len: usize) {
@@ -123,45 +124,45 @@ impl Model {
 
     fn synced(&mut self) {
         for byte in self.bytes.iter_mut().filter(|byte| byte.written.is_some()) {
-            *byte = Byte { durable: byte.written, written: None };
+            *byte = ModelByte { durable: byte.written, written: None };
         }
     }
 
-    /// What was written and not synced is unknown; so is whatever lies behind what was known.
-    fn unclear(&mut self, len_bytes: u64) {
+    /// Forgets un-synced bytes, and all bytes past the known ones.
+    fn forget_unsynced(&mut self, len_bytes: u64) {
         self.bytes.iter_mut().for_each(|byte| byte.written = None);
-        self.bytes.resize(usize::try_from(len_bytes).unwrap(), Byte::default());
+        self.bytes.resize(usize::try_from(len_bytes).unwrap(), ModelByte::default());
     }
 
     fn known(&self) -> usize {
         self.bytes.iter().filter(|byte| byte.durable.is_some()).count()
     }
 
-    /// Every byte that was synced has its value, both in what reads see and in what a power loss would leave.
+    /// Asserts that every synced byte has its value, both in the visible and in the durable image.
     fn check(&self, path: &str, seen: &DiskImage, durable: &DiskImage, after: &str) {
         for (what, image) in [("reads", seen), ("the device", durable)] {
             let found = image.read(path).unwrap();
             for (at, byte) in self.bytes.iter().enumerate() {
                 let Some(value) = byte.durable else { continue };
                 let here = found.get(at);
-                assert_eq!(here, Some(&value), "byte {at} of '{path}', as {what} have it, after {after}");
+                assert_eq!(here, Some(&value), "byte {at} of '{path}', in {what}, after {after}");
             }
         }
         assert_eq!(seen.file(path).unwrap().len_bytes(), self.bytes.len() as u64, "'{path}' after {after}");
     }
 }
 
-struct Bench {
+struct FuzzBench {
     world: World,
     node: latent_ports::NodeId,
     env: Arc<Mutex<Option<SimEnv>>>,
-    files: [Model; 2],
-    /// How many synced bytes there were, over all steps: a property of nothing is no property.
+    files: [SyncedModel; 2],
+    /// Number of synced bytes checked, over all steps: guards against a vacuous property.
     checked: usize,
 }
 
-impl Bench {
-    async fn new(world: World) -> Bench {
+impl FuzzBench {
+    async fn new(world: World) -> FuzzBench {
         let env = Arc::new(Mutex::new(None));
         let slot = env.clone();
         let node = world.add_node(NodeSpec::named(NODE), move |env: SimEnv| {
@@ -177,53 +178,53 @@ impl Bench {
             }
         });
         world.sleep(Duration::from_secs(1)).await;
-        Bench { world, node, env, files: Default::default(), checked: 0 }
+        FuzzBench { world, node, env, files: Default::default(), checked: 0 }
     }
 
     async fn open(&self, file: usize) -> Option<SimFile> {
         let env = self.env.lock().unwrap().clone().unwrap();
-        // A rule for any disk operation may strike this one.
+        // A rule for any disk operation may apply to this one.
         env.disk().open(FILES[file], OpenMode::ReadWrite).await.ok()
     }
 
-    async fn strike(&mut self, action: &Action) {
-        let anchor = Anchor::AtMs(self.world.now().0);
-        if let Action::Kill(_) = action {
+    async fn inject(&mut self, action: &FaultAction) {
+        let trigger = Trigger::AtMs(self.world.now().0);
+        if let FaultAction::Kill(_) = action {
             *self.env.lock().unwrap() = None;
         }
-        self.world.arm(Fault { anchor, action: action.clone() });
+        self.world.arm(Fault { trigger, action: action.clone() });
         self.world.sleep(Duration::from_millis(5)).await;
-        if let Action::Kill(_) = action {
-            self.unclear();
+        if let FaultAction::Kill(_) = action {
+            self.forget_unsynced();
         }
     }
 
-    fn unclear(&mut self) {
+    fn forget_unsynced(&mut self) {
         let image = self.world.disk_image(self.node);
         for (path, model) in FILES.into_iter().zip(&mut self.files) {
-            model.unclear(image.file(path).unwrap().len_bytes());
+            model.forget_unsynced(image.file(path).unwrap().len_bytes());
         }
     }
 
-    async fn step(&mut self, step: &Step, fill: u8) {
+    async fn step(&mut self, step: &FuzzStep, fill: u8) {
         match *step {
-            Step::Strike(ref action) => self.strike(action).await,
-            Step::Append(file, len) => self.write(file, None, vec![fill; len]).await,
-            Step::WriteAt(file, offset, len) => self.write(file, Some(offset), vec![fill; len]).await,
-            Step::Truncate(file, len) => {
+            FuzzStep::Strike(ref action) => self.inject(action).await,
+            FuzzStep::Append(file, len) => self.write(file, None, vec![fill; len]).await,
+            FuzzStep::WriteAt(file, offset, len) => self.write(file, Some(offset), vec![fill; len]).await,
+            FuzzStep::Truncate(file, len) => {
                 let Some(open) = self.open(file).await else { return };
                 if open.truncate(len).await.is_ok() {
                     self.files[file].truncate(usize::try_from(len).unwrap());
                 }
             }
-            Step::Sync(file) => {
+            FuzzStep::Sync(file) => {
                 let Some(open) = self.open(file).await else { return };
                 match open.sync().await {
                     Ok(()) => self.files[file].synced(),
-                    Err(_) => self.unclear(),
+                    Err(_) => self.forget_unsynced(),
                 }
             }
-            Step::Read(file, at, len) => {
+            FuzzStep::Read(file, at, len) => {
                 let Some(open) = self.open(file).await else { return };
                 if let Ok(read) = read_full(&open, at, len).await {
                     let seen = self.world.disk_image(self.node).read(FILES[file]).unwrap();
@@ -249,7 +250,7 @@ impl Bench {
             Err(error) => {
                 assert_eq!(error, DiskErrorKind::NoSpace);
                 let len_bytes = self.world.disk_image(self.node).file(FILES[file]).unwrap().len_bytes();
-                model.bytes.resize(usize::try_from(len_bytes).unwrap(), Byte::default());
+                model.bytes.resize(usize::try_from(len_bytes).unwrap(), ModelByte::default());
                 model.forget(from, data.len());
             }
         }
@@ -264,10 +265,10 @@ impl Bench {
     }
 }
 
-/// How many synced bytes were checked.
-fn check_all(seed: u64, steps: Vec<Step>) -> usize {
+/// Returns the number of synced bytes that were checked.
+fn check_all(seed: u64, steps: Vec<FuzzStep>) -> usize {
     let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
-        let mut bench = Bench::new(world).await;
+        let mut bench = FuzzBench::new(world).await;
         for (index, step) in steps.iter().enumerate() {
             bench.step(step, u8::try_from(index % 250).unwrap() + 1).await;
             bench.check(&format!("step {index}, {step:?}"));
@@ -281,7 +282,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_fault_but_the_damaging_ones_changes_bytes_that_were_synced(
+    fn no_fault_except_corruption_changes_synced_bytes(
         seed in any::<u64>(),
         steps in prop::collection::vec(step(), 1..60),
     ) {
@@ -290,42 +291,46 @@ proptest! {
 }
 
 #[test]
-fn the_property_is_about_something() {
+fn the_property_is_not_vacuous() {
     let lost = || {
-        Action::SyncFailure(SyncFailure {
+        FaultAction::SyncFailure(SyncFailure {
             node: NODE.into(),
             path_prefix: String::new(),
             times: 1,
-            shows: AfterFailedSync::New,
+            shows: ReadsAfterFailedSync::New,
         })
     };
-    let kill = Action::Kill(Kill { node: NODE.into(), restart_after_ms: Some(1), ..Kill::default() });
+    let kill = FaultAction::Kill(Kill { node: NODE.into(), restart_after_ms: Some(1), ..Kill::default() });
     let steps = vec![
-        Step::Append(0, 100),
-        Step::Sync(0),
-        Step::Strike(lost()),
-        Step::Append(0, 100),
-        Step::Sync(0),
-        Step::Append(0, 100),
-        Step::Sync(0),
-        Step::Strike(kill),
+        FuzzStep::Append(0, 100),
+        FuzzStep::Sync(0),
+        FuzzStep::Strike(lost()),
+        FuzzStep::Append(0, 100),
+        FuzzStep::Sync(0),
+        FuzzStep::Append(0, 100),
+        FuzzStep::Sync(0),
+        FuzzStep::Strike(kill),
     ];
     // 100 known from the second step on, 200 from the last sync on.
     assert_eq!(check_all(1, steps), 5 * 100 + 2 * 200);
 }
 
 #[test]
-fn a_truncation_whose_sync_failed_brings_no_old_bytes_back_below_a_later_extension() {
-    let failure =
-        SyncFailure { node: NODE.into(), path_prefix: String::new(), times: 1, shows: AfterFailedSync::New };
+fn a_truncation_whose_sync_failed_does_not_bring_back_old_bytes() {
+    let failure = SyncFailure {
+        node: NODE.into(),
+        path_prefix: String::new(),
+        times: 1,
+        shows: ReadsAfterFailedSync::New,
+    };
     let steps = vec![
-        Step::Append(0, 20),
-        Step::Sync(0),
-        Step::Strike(Action::SyncFailure(failure)),
-        Step::Truncate(0, 0),
-        Step::Sync(0),
-        Step::Truncate(0, 3),
-        Step::Sync(0),
+        FuzzStep::Append(0, 20),
+        FuzzStep::Sync(0),
+        FuzzStep::Strike(FaultAction::SyncFailure(failure)),
+        FuzzStep::Truncate(0, 0),
+        FuzzStep::Sync(0),
+        FuzzStep::Truncate(0, 3),
+        FuzzStep::Sync(0),
     ];
     assert_eq!(check_all(1, steps), 2 * 20 + 3);
 }

@@ -7,8 +7,8 @@ use latent_ports::{
     Clock, Disk, DiskErrorKind, Env, File, Mark, Message, Net, NetErrorKind, NodeId, OpenMode,
 };
 use latent_sim::{
-    ClockSpec, CrashKeeps, DiskImage, Event, Finished, LinkSpec, NodeSpec, Observer, Record, SimEnv, Tail,
-    World, WorldSpec, run_fork, run_world,
+    ClockSpec, CrashPolicy, DiskImage, Event, LatencyTail, LinkSpec, NodeSpec, Observer, Record, SimEnv,
+    World, WorldOutcome, WorldSpec, run_fork, run_world,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn text(text: &str) -> Message {
     Message { head: Bytes::copy_from_slice(text.as_bytes()), body: Bytes::new() }
 }
 
-/// Appends what it is sent to a file, syncs it, and answers with the length.
+/// Appends each request to a file, syncs it, and answers with the length.
 async fn store(env: SimEnv) {
     let file = env.disk().open("log", OpenMode::Create).await.expect("open");
     env.disk().sync_dir("").await.expect("sync_dir");
@@ -46,7 +46,7 @@ async fn client(env: SimEnv, server: NodeId, count: u32) {
     }
 }
 
-/// One store, two clients, a kill in the middle.
+/// One store, two clients, and a kill in the middle of the run.
 async fn small_system(world: World) -> Bytes {
     let server = world.add_node(NodeSpec::named("store"), store);
     for name in ["one", "two"] {
@@ -60,24 +60,27 @@ async fn small_system(world: World) -> Bytes {
     world.disk_image(server).read("log").expect("the log's name was synced")
 }
 
-fn run_small(seed: u64) -> Finished<Bytes> {
+fn run_small(seed: u64) -> WorldOutcome<Bytes> {
     run_fork(WorldSpec::seeded(seed), small_system)
 }
 
 #[test]
-fn the_same_seeds_give_the_same_run_on_every_fresh_thread() {
+fn equal_seeds_give_equal_runs_on_fresh_threads() {
     let (first, second) = (run_small(1), run_small(1));
     assert_eq!(first.trace_hash, second.trace_hash);
-    assert_eq!((first.records, &first.marks, first.end), (second.records, &second.marks, second.end));
+    assert_eq!(
+        (first.record_count, &first.mark_counts, first.end_time),
+        (second.record_count, &second.mark_counts, second.end_time)
+    );
     assert_eq!(first.output, second.output);
-    assert!(first.records > 200, "{}", first.records);
-    assert_eq!(first.marks["store.booted"], 2);
-    assert_eq!(first.marks["client.acked"] + first.marks["client.unknown"], 80);
-    assert!(first.marks["store.durable"] >= first.marks["client.acked"]);
+    assert!(first.record_count > 200, "{}", first.record_count);
+    assert_eq!(first.mark_counts["store.booted"], 2);
+    assert_eq!(first.mark_counts["client.acked"] + first.mark_counts["client.unknown"], 80);
+    assert!(first.mark_counts["store.durable"] >= first.mark_counts["client.acked"]);
 }
 
 #[test]
-fn each_seed_alone_changes_the_run() {
+fn each_seed_changes_the_run() {
     let base = WorldSpec::seeded(1);
     let draws = WorldSpec { draw_seed: 2, ..base.clone() };
     let scheduler = WorldSpec { scheduler_seed: 2, ..base.clone() };
@@ -87,22 +90,22 @@ fn each_seed_alone_changes_the_run() {
 }
 
 #[test]
-fn a_kept_log_does_not_change_the_run_and_tells_it() {
+fn keeping_the_log_does_not_change_the_run() {
     let quiet = run_small(3);
     let loud = run_fork(WorldSpec { keep_log: true, ..WorldSpec::seeded(3) }, small_system);
     assert_eq!(quiet.trace_hash, loud.trace_hash);
-    assert_eq!(loud.log.len() as u64, loud.records);
-    let text: Vec<String> = loud.log.iter().map(ToString::to_string).collect();
+    assert_eq!(loud.log_lines.len() as u64, loud.record_count);
+    let text: Vec<String> = loud.log_lines.iter().map(ToString::to_string).collect();
     for wanted in ["store        boot", "killed, un-synced", "mark store.durable log", "calls node 1 with"] {
-        assert!(text.iter().any(|line| line.contains(wanted)), "no line says '{wanted}'");
+        assert!(text.iter().any(|line| line.contains(wanted)), "no line contains '{wanted}'");
     }
 }
 
-struct Curious {
+struct ReadingObserver {
     seen: Arc<Mutex<(u64, u64)>>,
 }
 
-impl Observer for Curious {
+impl Observer for ReadingObserver {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {
         let mut seen = self.seen.lock().unwrap();
         seen.0 += 1;
@@ -123,23 +126,23 @@ impl Observer for Curious {
 }
 
 #[test]
-fn an_observer_that_looks_at_everything_and_forks_leaves_the_run_alone() {
+fn an_observer_that_reads_everything_and_forks_does_not_change_the_run() {
     let plain = run_small(4);
     let seen = Arc::new(Mutex::new((0, 0)));
     let shown = seen.clone();
     let observed = run_fork(WorldSpec::seeded(4), async move |world: World| {
-        world.observe(Box::new(Curious { seen: shown }));
+        world.observe(Box::new(ReadingObserver { seen: shown }));
         small_system(world).await
     });
     assert_eq!(plain.trace_hash, observed.trace_hash);
     let (records, forks) = *seen.lock().unwrap();
-    assert_eq!(records, observed.records);
-    assert_eq!(forks, observed.marks["store.durable"]);
+    assert_eq!(records, observed.record_count);
+    assert_eq!(forks, observed.mark_counts["store.durable"]);
 }
 
-struct Meddler;
+struct ActingObserver;
 
-impl Observer for Meddler {
+impl Observer for ActingObserver {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {
         if let Event::Mark { .. } = record.event {
             world.kill(record.node);
@@ -149,15 +152,15 @@ impl Observer for Meddler {
 
 #[test]
 #[should_panic(expected = "an observer tried to kill")]
-fn an_observer_that_acts_is_stopped() {
+fn an_observer_that_changes_the_world_panics() {
     run_fork(WorldSpec::seeded(4), async |world: World| {
-        world.observe(Box::new(Meddler));
+        world.observe(Box::new(ActingObserver));
         small_system(world).await
     });
 }
 
 #[test]
-fn a_fork_in_the_middle_leaves_the_outer_run_alone_and_has_its_own() {
+fn a_fork_does_not_change_the_outer_run() {
     async fn outer(world: World, forks: u64) -> Vec<String> {
         let server = world.add_node(NodeSpec::named("store"), store);
         world.add_node(NodeSpec::named("one"), move |env| client(env, server, 20));
@@ -173,8 +176,8 @@ fn a_fork_in_the_middle_leaves_the_outer_run_alone_and_has_its_own() {
                     inner.sleep(10 * SECOND).await;
                     inner.disk_image(server).len_bytes()
                 });
-                // The first call may come before the server serves, and is refused.
-                assert_eq!(fork.marks.values().sum::<u64>(), 1 + fork.marks["store.durable"] + 5);
+                // The first call may precede `serve` and be refused.
+                assert_eq!(fork.mark_counts.values().sum::<u64>(), 1 + fork.mark_counts["store.durable"] + 5);
                 assert!(fork.output > 0);
                 hashes.push(fork.trace_hash.to_string());
             }
@@ -184,20 +187,20 @@ fn a_fork_in_the_middle_leaves_the_outer_run_alone_and_has_its_own() {
     let without = run_fork(WorldSpec::seeded(5), |world| outer(world, 0));
     let with = run_fork(WorldSpec::seeded(5), |world| outer(world, 10));
     assert_eq!(without.trace_hash, with.trace_hash);
-    assert_eq!(without.end, with.end);
+    assert_eq!(without.end_time, with.end_time);
     assert_ne!(with.output[0], with.output[1]);
 }
 
 #[test]
-#[should_panic(expected = "this thread has run a world before")]
+#[should_panic(expected = "this thread has already run a world")]
 fn a_second_world_on_one_thread_is_refused() {
     run_world(WorldSpec::seeded(1), async |_| ());
     run_world(WorldSpec::seeded(1), async |_| ());
 }
 
 #[test]
-#[should_panic(expected = "nothing is left to happen")]
-fn a_world_in_which_nothing_can_happen_ends_with_a_message() {
+#[should_panic(expected = "no event is left")]
+fn a_world_without_further_events_panics() {
     run_world(WorldSpec::seeded(1), async |_| std::future::pending::<()>().await);
 }
 
@@ -211,7 +214,7 @@ fn a_panic_in_a_node_ends_the_run() {
 }
 
 #[test]
-fn virtual_time_jumps_and_starts_where_it_was_told() {
+fn virtual_time_jumps_and_starts_at_the_given_time() {
     run_world(WorldSpec::seeded(1), async |world| {
         let start = world.start();
         assert_eq!(world.now(), start);
@@ -223,12 +226,12 @@ fn virtual_time_jumps_and_starts_where_it_was_told() {
         let before = world.now_ns();
         world.sleep(Duration::from_micros(120)).await;
         let passed = world.now_ns() - before;
-        assert!((120_000..130_000).contains(&passed), "sleeps under 1 ms must be kept: {passed} ns");
+        assert!((120_000..130_000).contains(&passed), "sleeps under 1 ms must not be extended: {passed} ns");
     });
 }
 
 #[test]
-fn wall_clocks_are_wrong_each_in_its_own_way() {
+fn each_wall_clock_has_its_own_error() {
     run_world(WorldSpec::seeded(1), async |world| {
         let shown = Arc::new(Mutex::new(Vec::new()));
         for (name, offset_ms, drift_ppm) in [("fast", 2_000, 50), ("slow", -3_000, -50)] {
@@ -283,7 +286,7 @@ fn handles_of_a_dead_process_are_fenced() {
 }
 
 #[test]
-fn a_dead_process_does_nothing_more_and_its_tasks_are_dropped() {
+fn tasks_of_a_dead_process_stop_and_are_dropped() {
     run_world(WorldSpec::seeded(1), async |world| {
         let alive = Arc::new(());
         let held = alive.clone();
@@ -309,13 +312,13 @@ fn a_dead_process_does_nothing_more_and_its_tasks_are_dropped() {
         world.sleep(100 * SECOND).await;
         assert!(!world.is_up(node));
         assert_eq!(world.marks()["tick"], 11);
-        // The boot closure's, and this one.
+        // One reference of the boot closure, and this one.
         assert_eq!(Arc::strong_count(&alive), 2);
     });
 }
 
 #[test]
-fn a_paused_process_stands_still_and_then_goes_on() {
+fn a_paused_process_stops_and_continues_when_resumed() {
     run_world(WorldSpec::seeded(1), async |world| {
         let server = world.add_node(NodeSpec::named("store"), store);
         world.add_node(NodeSpec::named("client"), move |env: SimEnv| async move {
@@ -340,7 +343,7 @@ fn a_paused_process_stands_still_and_then_goes_on() {
     });
 }
 
-/// Calls `to` once and says how it ended and how long it took in milliseconds.
+/// Calls `to` once and returns the outcome and the duration in milliseconds.
 async fn call_once(world: &World, to: NodeId) -> (Result<Bytes, NetErrorKind>, u64) {
     let result = Arc::new(Mutex::new(None));
     let slot = result.clone();
@@ -360,11 +363,11 @@ async fn call_once(world: &World, to: NodeId) -> (Result<Bytes, NetErrorKind>, u
 }
 
 #[test]
-fn calls_end_as_the_port_promises() {
+fn calls_end_as_the_port_specifies() {
     run_world(WorldSpec::seeded(1), async |world| {
         let steady = LinkSpec {
             latency_us: (10_000, 10_000),
-            tail: Tail { one_in: 0, times: 1 },
+            tail: LatencyTail { one_in: 0, multiplier: 1 },
             ..LinkSpec::default()
         };
         world.set_default_link(steady);
@@ -377,12 +380,12 @@ fn calls_end_as_the_port_promises() {
         assert_eq!(call_once(&world, server).await, (Err(NetErrorKind::Refused), 20));
         world.restart(server);
         let next = NodeId(u16::try_from(world.nodes().len()).unwrap() + 1);
-        world.cut(next, server);
+        world.cut_link(next, server);
         assert_eq!(call_once(&world, server).await, (Err(NetErrorKind::Timeout), 5_000));
         let next = NodeId(next.0 + 1);
-        world.cut(server, next);
+        world.cut_link(server, next);
         assert_eq!(call_once(&world, server).await, (Err(NetErrorKind::Timeout), 5_000));
-        world.join(server, next);
+        world.restore_link(server, next);
         assert_eq!(call_once(&world, server).await, (Ok("?".into()), 20));
         world.set_default_link(LinkSpec { loss_ppm: 1_000_000, ..steady });
         assert_eq!(call_once(&world, server).await, (Err(NetErrorKind::Timeout), 5_000));
@@ -392,7 +395,7 @@ fn calls_end_as_the_port_promises() {
 }
 
 #[test]
-fn a_server_at_its_limit_says_so() {
+fn a_server_at_its_limit_reports_overload() {
     run_world(WorldSpec::seeded(1), async |world| {
         let server = world.add_node(NodeSpec::named("server"), async |env: SimEnv| {
             let clock = env.clock().clone();
@@ -422,7 +425,7 @@ fn a_server_at_its_limit_says_so() {
 }
 
 #[test]
-fn a_lost_message_may_come_through_when_it_is_sent_again() {
+fn a_retry_of_a_lost_message_may_arrive() {
     run_world(WorldSpec::seeded(1), async |world| {
         world.set_default_link(LinkSpec { loss_ppm: 300_000, ..LinkSpec::default() });
         let server = world.add_node(NodeSpec::named("store"), store);
@@ -434,14 +437,14 @@ fn a_lost_message_may_come_through_when_it_is_sent_again() {
             }
         });
         world.sleep(1_000 * SECOND).await;
-        // Both ways must come through: 49%.
+        // Both messages must arrive: 49%.
         let ok = world.marks()["ok"];
         assert!((70..130).contains(&ok), "{ok} of 200");
     });
 }
 
 #[test]
-fn a_disk_can_be_carried_to_another_world_and_replaced() {
+fn a_disk_image_can_boot_another_world_and_replace_a_disk() {
     let image = DiskImage::new().with_file("a/b/c", "deep".into()).with_file("top", "high".into());
     let paths: Vec<_> = image.files().map(|(path, file)| (path.to_owned(), file.len_bytes())).collect();
     assert_eq!(paths, [("a/b/c".to_owned(), 4), ("top".to_owned(), 4)]);
@@ -450,10 +453,10 @@ fn a_disk_can_be_carried_to_another_world_and_replaced() {
     run_world(WorldSpec::seeded(1), async move |world| {
         let spec = NodeSpec { image: Some(image.clone()), ..NodeSpec::named("node") };
         let node = world.add_node(spec, async |_| ());
-        world.kill_keeping(node, CrashKeeps::Nothing);
+        world.kill_with_policy(node, CrashPolicy::Nothing);
         assert_eq!(world.disk_image(node).read("a/b/c").unwrap(), "deep");
-        assert_eq!(world.disk_stats(node).bytes, 8);
-        // The same bytes, not a copy.
+        assert_eq!(world.disk_stats(node).used_bytes, 8);
+        // The same buffer, not a copy.
         assert_eq!(image.chunks("top")[0].as_ptr(), world.disk_image(node).chunks("top")[0].as_ptr());
         world.replace_disk(node, &DiskImage::new());
         assert!(world.disk_image(node).is_empty());

@@ -71,7 +71,7 @@ impl Acks {
         let dirs: Vec<String> =
             days.iter().map(|of| format!("arb/{}/{}", of.project, day::format_day(of.day))).collect();
         let view = |node: &NodeId| {
-            let image = self.world.durable_image_below(*node, dirs.iter().map(String::as_str));
+            let image = self.world.durable_image_under(*node, dirs.iter().map(String::as_str));
             view_of(&self.world.node_name(*node), image.files())
         };
         let views: Vec<DiskView> = self.disks.iter().map(view).collect();

@@ -7,7 +7,7 @@
 
 use crate::excuses::Excuses;
 use crate::lock;
-use latent_engine::sim::{Action, Event, Observer, Record, World};
+use latent_engine::sim::{Event, FaultAction, Observer, Record, World};
 use latent_oracle::ProjectDay;
 use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
 use latent_oracle::reader::segment::parse_segment_path;
@@ -112,20 +112,20 @@ impl Chronicle {
         }
     }
 
-    fn fault(&mut self, action: &Action, at_ms: i64) {
+    fn fault(&mut self, action: &FaultAction, at_ms: i64) {
         self.last_fault_ms = Some(at_ms);
         self.fresh_until_ms = at_ms + FRESH_MS;
         let damaged = match action {
-            Action::BitRot(it) => &it.node,
-            Action::LatentSector(it) => &it.node,
-            Action::MisdirectedWrite(it) => &it.node,
-            Action::LostWrite(it) => &it.node,
-            Action::RemoveDirectory(it) => {
+            FaultAction::BitRot(it) => &it.node,
+            FaultAction::LatentSector(it) => &it.node,
+            FaultAction::MisdirectedWrite(it) => &it.node,
+            FaultAction::LostWrite(it) => &it.node,
+            FaultAction::RemoveDirectory(it) => {
                 // Nothing that stood there binds what comes to stand there.
                 self.happened.push(Happened::NewDisk(it.node.clone()));
                 &it.node
             }
-            Action::NewDisk(it) => {
+            FaultAction::NewDisk(it) => {
                 self.unsound.insert(it.node.clone(), at_ms);
                 // Nothing that the old disk had binds the new one, damage included.
                 self.damaged.remove(&it.node);
@@ -164,7 +164,7 @@ impl Observer for Listener {
                 chronicle.recovery_dies(record.node);
             }
             // The disk was new when the fault began; what its end boots may have long been at work.
-            Event::Fault { action: Action::NewDisk(_), ends: true } => {
+            Event::Fault { action: FaultAction::NewDisk(_), ends: true } => {
                 lock(&self.chronicle).last_fault_ms = Some(at_ms());
             }
             Event::Disk { op: DiskOp::Rename, to, outcome: Ok(()), .. } if to.starts_with("objects/tee/") => {
@@ -208,11 +208,11 @@ mod tests {
     fn a_new_disk_begins_anew_and_a_rotten_one_is_damaged() {
         let mut chronicle = Chronicle::default();
         assert!(!chronicle.is_troubled());
-        chronicle.fault(&Action::Condition(Condition::default()), 3);
+        chronicle.fault(&FaultAction::Condition(Condition::default()), 3);
         let node = || "disk-1".to_owned();
-        chronicle.fault(&Action::BitRot(BitRot { node: node(), ..BitRot::default() }), 7);
+        chronicle.fault(&FaultAction::BitRot(BitRot { node: node(), ..BitRot::default() }), 7);
         assert!(chronicle.damaged.contains("disk-1") && chronicle.unsound.get("disk-1") == Some(&7));
-        chronicle.fault(&Action::NewDisk(NewDisk { node: node(), restart_after_ms: 1 }), 9);
+        chronicle.fault(&FaultAction::NewDisk(NewDisk { node: node(), restart_after_ms: 1 }), 9);
         assert!(!chronicle.damaged.contains("disk-1") && chronicle.unsound.get("disk-1") == Some(&9));
         assert_eq!(chronicle.take(), [Happened::NewDisk(node())]);
         assert!(chronicle.is_troubled());
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_killed_process_damages_nothing() {
         let mut chronicle = Chronicle::default();
-        chronicle.fault(&Action::Kill(Kill { node: "disk-1".into(), ..Kill::default() }), 7);
+        chronicle.fault(&FaultAction::Kill(Kill { node: "disk-1".into(), ..Kill::default() }), 7);
         assert!(chronicle.damaged.is_empty() && chronicle.unsound.is_empty() && chronicle.is_fresh(8));
     }
 }

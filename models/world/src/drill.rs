@@ -62,7 +62,7 @@ pub(crate) fn run(
     let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
     let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
     let finished = run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await });
-    Drilled { marks: finished.marks, ..finished.output }
+    Drilled { marks: finished.mark_counts, ..finished.output }
 }
 
 /// The disks, and what the recovery says it did; marks are counted outside.

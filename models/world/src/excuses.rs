@@ -19,7 +19,7 @@
 
 use crate::store_faults::SHORT_PAGES;
 use crate::trouble::{REPAIRED_AFTER_MS, damages};
-use latent_engine::sim::{Action, FaultOutcome, World};
+use latent_engine::sim::{FaultAction, FaultOutcome, World};
 use latent_oracle::ExcusedPeriods;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,12 +112,12 @@ impl Excuses {
     fn take(&mut self, outcomes: Vec<FaultOutcome>, now_ms: i64, booted: impl Fn(&str, i64) -> Option<i64>) {
         self.struck.clear();
         for (index, outcome) in outcomes.into_iter().enumerate() {
-            let Some(from_ms) = outcome.struck.map(|at| at.0) else { continue };
-            if outcome.is_used_up {
+            let Some(from_ms) = outcome.triggered_at.map(|at| at.0) else { continue };
+            if outcome.is_exhausted {
                 self.used_up_ms.entry(index).or_insert(now_ms);
             }
             let used_up_ms = self.used_up_ms.get(&index).copied();
-            let ended_ms = outcome.ended.map(|at| at.0);
+            let ended_ms = outcome.ended_at.map(|at| at.0);
             let to_ms = used_up_ms.into_iter().chain(ended_ms).min();
             self.struck.extend(of_action(&outcome.fault.action, from_ms, to_ms, &booted));
         }
@@ -285,46 +285,48 @@ impl Touched {
 
 /// What a fault that struck at `from_ms` and ended at `to_ms` is in the way of; `None`: nothing.
 fn of_action(
-    action: &Action,
+    action: &FaultAction,
     from_ms: i64,
     to_ms: Option<i64>,
     booted: &impl Fn(&str, i64) -> Option<i64>,
 ) -> Option<Struck> {
     let one = |name: &String| vec![name.clone()];
     let (is_damage, is_clock) =
-        (damages(action).is_some(), matches!(action, Action::ClockStep(_) | Action::ClockDrift(_)));
+        (damages(action).is_some(), matches!(action, FaultAction::ClockStep(_) | FaultAction::ClockDrift(_)));
     let touched = match action {
-        Action::ShortRead(_) | Action::GarbageTails(_) => return None,
-        Action::Condition(it) if it.name == SHORT_PAGES => return None,
-        Action::ClockDrift(it) if !is_felt(it.ppm, it.for_ms) => return None,
-        Action::CutLink(it) => Touched::Links(one(&it.from), one(&it.to)),
-        Action::DegradeLink(it) => Touched::Links(one(&it.from), one(&it.to)),
-        Action::Partition(it) => Touched::Links(it.side.clone(), it.other.clone()),
-        Action::PowerLoss(it) => Touched::Nodes(it.nodes.clone()),
-        Action::Kill(it) => Touched::Nodes(one(&it.node)),
-        Action::Pause(it) => Touched::Nodes(one(&it.node)),
-        Action::CrashLoop(it) => Touched::Nodes(one(&it.node)),
-        Action::NewDisk(it) => Touched::Nodes(one(&it.node)),
-        Action::Isolate(it) => Touched::Nodes(one(&it.node)),
-        Action::Flap(it) => Touched::Nodes(one(&it.node)),
-        Action::LoseMessage(it) => Touched::Nodes(one(&it.node)),
-        Action::ClockStep(it) => Touched::Nodes(one(&it.node)),
-        Action::ClockDrift(it) => Touched::Nodes(one(&it.node)),
-        Action::DiskError(it) => Touched::Nodes(one(&it.node)),
-        Action::SyncFailure(it) => Touched::Nodes(one(&it.node)),
-        Action::DiskFull(it) => Touched::Nodes(one(&it.node)),
-        Action::SlowDisk(it) => Touched::Nodes(one(&it.node)),
-        Action::LatentSector(it) => Touched::Nodes(one(&it.node)),
-        Action::BitRot(it) => Touched::Nodes(one(&it.node)),
-        Action::MisdirectedWrite(it) => Touched::Nodes(one(&it.node)),
-        Action::LostWrite(it) => Touched::Nodes(one(&it.node)),
-        Action::RemoveDirectory(it) => Touched::Nodes(one(&it.node)),
-        Action::Condition(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::ShortRead(_) | FaultAction::GarbageTails(_) => return None,
+        FaultAction::Condition(it) if it.name == SHORT_PAGES => return None,
+        FaultAction::ClockDrift(it) if !is_felt(it.ppm, it.for_ms) => return None,
+        FaultAction::CutLink(it) => Touched::Links(one(&it.from), one(&it.to)),
+        FaultAction::DegradeLink(it) => Touched::Links(one(&it.from), one(&it.to)),
+        FaultAction::Partition(it) => Touched::Links(it.side.clone(), it.other.clone()),
+        FaultAction::PowerLoss(it) => Touched::Nodes(it.nodes.clone()),
+        FaultAction::Kill(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::Pause(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::CrashLoop(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::NewDisk(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::Isolate(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::Flap(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::LoseMessage(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::ClockStep(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::ClockDrift(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::DiskError(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::SyncFailure(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::DiskFull(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::SlowDisk(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::LatentSector(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::BitRot(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::MisdirectedWrite(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::LostWrite(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::RemoveDirectory(it) => Touched::Nodes(one(&it.node)),
+        FaultAction::Condition(it) => Touched::Nodes(one(&it.node)),
     };
     let to_ms = match action {
         // They take no time; what they leave is to be repaired from then on.
-        Action::LatentSector(_) | Action::BitRot(_) | Action::RemoveDirectory(_) => Some(from_ms),
-        Action::LostWrite(it) => to_ms.and_then(|to_ms| booted(&it.node, to_ms)),
+        FaultAction::LatentSector(_) | FaultAction::BitRot(_) | FaultAction::RemoveDirectory(_) => {
+            Some(from_ms)
+        }
+        FaultAction::LostWrite(it) => to_ms.and_then(|to_ms| booted(&it.node, to_ms)),
         _ => to_ms,
     };
     Some(Struck { touched, from_ms, to_ms, is_damage, is_clock, nights_lost: 0 })
@@ -341,23 +343,30 @@ fn is_felt(ppm: i32, for_ms: Option<u64>) -> bool {
 mod tests {
     use super::*;
     use latent_engine::sim::{
-        Anchor, BitRot, ClockStep, Condition, CutLink, DiskError, Fault, Isolate, Kill, LostWrite, OpKind,
-        Partition,
+        BitRot, ClockStep, Condition, CutLink, DiskError, Fault, Isolate, Kill, LostWrite, OpKind, Partition,
+        Trigger,
     };
     use latent_ports::UnixMs;
 
     const HOUR_MS: i64 = 3_600_000;
 
-    fn struck(action: Action, from_h: i64, to_h: Option<i64>) -> FaultOutcome {
-        let fault = Fault { anchor: Anchor::AtMs(from_h * HOUR_MS), action };
+    fn struck(action: FaultAction, from_h: i64, to_h: Option<i64>) -> FaultOutcome {
+        let fault = Fault { trigger: Trigger::AtMs(from_h * HOUR_MS), action };
         let at = |hour: i64| UnixMs(hour * HOUR_MS);
         let (struck, ended) = (Some(at(from_h)), to_h.map(at));
-        FaultOutcome { fault, struck, ended, is_used_up: false, counted: 0, unknown_nodes: Vec::new() }
+        FaultOutcome {
+            fault,
+            triggered_at: struck,
+            ended_at: ended,
+            is_exhausted: false,
+            match_count: 0,
+            unknown_nodes: Vec::new(),
+        }
     }
 
     fn isolated(node: &str, from_h: i64, to_h: i64) -> FaultOutcome {
         let node = node.into();
-        struck(Action::Isolate(Isolate { node, for_ms: None }), from_h, Some(to_h))
+        struck(FaultAction::Isolate(Isolate { node, for_ms: None }), from_h, Some(to_h))
     }
 
     fn disks() -> impl Iterator<Item = String> {
@@ -378,8 +387,9 @@ mod tests {
 
     #[test]
     fn an_excuse_begins_and_ends_with_its_fault_for_the_nodes_it_struck() {
-        let killed =
-            |node: &str, to_h| struck(Action::Kill(Kill { node: node.into(), ..Kill::default() }), 10, to_h);
+        let killed = |node: &str, to_h| {
+            struck(FaultAction::Kill(Kill { node: node.into(), ..Kill::default() }), 10, to_h)
+        };
         assert_eq!(excused_h(vec![killed("ingest-1", Some(11))]), 0, "no backup needs it");
         assert_eq!(excused_h(vec![killed("backup", Some(11))]), 2, "an hour, and one to try again");
         assert_eq!(excused_h(vec![killed("dc-2", None)]), 0);
@@ -391,7 +401,7 @@ mod tests {
     fn conditions_of_a_store_and_of_its_caller_excuse_like_isolating_it() {
         let holds = |node: &str, name: &str| {
             let condition = Condition { node: node.into(), name: name.into(), ..Condition::default() };
-            excused_h(vec![struck(Action::Condition(condition), 10, Some(16))])
+            excused_h(vec![struck(FaultAction::Condition(condition), 10, Some(16))])
         };
         assert_eq!(holds("backup", "credentials.expired"), excused_h(vec![isolated("backup", 10, 16)]));
         assert_eq!(holds("dc-1", "store.uploads-broken"), 7);
@@ -410,13 +420,13 @@ mod tests {
     fn links_count_where_the_job_goes_over_them() {
         let cut = |from: &str, to: &str| {
             let cut = CutLink { from: from.into(), to: to.into(), ..CutLink::default() };
-            excused_h(vec![struck(Action::CutLink(cut), 10, Some(20))])
+            excused_h(vec![struck(FaultAction::CutLink(cut), 10, Some(20))])
         };
         assert_eq!((cut("dc-1", "backup"), cut("disk-1", "disk-2"), cut("edge-1", "dc-1")), (11, 0, 0));
         let parted = |side: &[&str], other: Vec<String>| {
             let side = side.iter().map(|name| (*name).to_owned()).collect();
             let parted = Partition { side, other, ..Partition::default() };
-            excused_h(vec![struck(Action::Partition(parted), 10, Some(20))])
+            excused_h(vec![struck(FaultAction::Partition(parted), 10, Some(20))])
         };
         assert_eq!(parted(&["backup"], disks().take(3).collect()), 0, "five can be read");
         assert_eq!(parted(&["backup"], disks().take(4).collect()), 11);
@@ -433,10 +443,10 @@ mod tests {
         };
         let node = || "disk-1".to_owned();
         let days = |from_h: i64, to_h: i64| ExcusedPeriods::of([(from_h * HOUR_MS, to_h * HOUR_MS)]);
-        let rotten = struck(Action::BitRot(BitRot { node: node(), ..BitRot::default() }), 10, None);
+        let rotten = struck(FaultAction::BitRot(BitRot { node: node(), ..BitRot::default() }), 10, None);
         assert_eq!(of(rotten, None), days(10, 106));
         let (rotten, flap) = (
-            struck(Action::BitRot(BitRot { node: node(), ..BitRot::default() }), 10, None),
+            struck(FaultAction::BitRot(BitRot { node: node(), ..BitRot::default() }), 10, None),
             isolated("disk-1", 90, 94),
         );
         let mut excuses = Excuses::default();
@@ -447,9 +457,12 @@ mod tests {
             "a night on which it was cut off repairs nothing"
         );
         let lost = || {
-            let lost =
-                struck(Action::LostWrite(LostWrite { node: node(), ..LostWrite::default() }), 10, Some(12));
-            FaultOutcome { is_used_up: true, ..lost }
+            let lost = struck(
+                FaultAction::LostWrite(LostWrite { node: node(), ..LostWrite::default() }),
+                10,
+                Some(12),
+            );
+            FaultOutcome { is_exhausted: true, ..lost }
         };
         assert_eq!(of(lost(), Some(20)), days(10, 116));
         assert_eq!(of(lost(), None), ExcusedPeriods::of([(10 * HOUR_MS, i64::MAX)]));
@@ -460,11 +473,11 @@ mod tests {
         let (node, path_prefix) = ("backup".to_owned(), String::new());
         let error =
             DiskError { node: node.clone(), op: OpKind::Any, path_prefix, times: Some(3), for_ms: None };
-        let waits = struck(Action::DiskError(error), 10, None);
+        let waits = struck(FaultAction::DiskError(error), 10, None);
         assert_eq!(excused_h(vec![waits.clone()]), 990);
-        assert_eq!(excused_h(vec![FaultOutcome { is_used_up: true, ..waits }]), 491, "found at 500 h");
+        assert_eq!(excused_h(vec![FaultOutcome { is_exhausted: true, ..waits }]), 491, "found at 500 h");
         let step = ClockStep { node, by_ms: HOUR_MS, for_ms: None };
-        assert_eq!(excused_h(vec![struck(Action::ClockStep(step), 10, Some(12))]), 9);
+        assert_eq!(excused_h(vec![struck(FaultAction::ClockStep(step), 10, Some(12))]), 9);
         let mut excuses = Excuses::default();
         excuses.restarted("backup", 0);
         let available_ms = excuses.of(&backup()).available_ms(0, 10 * HOUR_MS);

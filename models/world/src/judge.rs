@@ -286,7 +286,7 @@ impl Judge {
             days.iter().chain(aside).map(String::as_str)
         };
         let view = |node: &NodeId| {
-            let image = world.durable_image_below(*node, dirs(*node));
+            let image = world.durable_image_under(*node, dirs(*node));
             view_of(&world.node_name(*node), image.files())
         };
         let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
@@ -509,7 +509,7 @@ pub(crate) fn view_of<'i>(
         path: path.to_owned(),
         chunks: file.chunks().to_vec(),
         unreadable: file.has_unreadable(),
-        corrupted: file.is_harmed(),
+        corrupted: file.is_corrupted(),
     });
     DiskView { name: name.to_owned(), files: files.collect() }
 }

@@ -246,8 +246,8 @@ impl<'a> Course<'a> {
             HealWithout::Down(_) => self.world.kill(disk),
             HealWithout::CutOff(_) => {
                 for other in self.world.nodes().into_iter().filter(|node| *node != disk) {
-                    self.world.cut(disk, other);
-                    self.world.cut(other, disk);
+                    self.world.cut_link(disk, other);
+                    self.world.cut_link(other, disk);
                 }
             }
         }

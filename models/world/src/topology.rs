@@ -9,7 +9,9 @@ use crate::plan::{WorldPlan, between};
 use crate::scenario::{DeployTo, OnTeeFailure, Topic};
 use crate::store_faults::{self, StoreDoor, StoreLog};
 use latent_edge::{EdgeConfig, TeeConfig};
-use latent_engine::sim::{Action, ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World, keyed_draw};
+use latent_engine::sim::{
+    ClockSpec, DiskImage, FaultAction, LatencyTail, LinkSpec, NodeSpec, SimEnv, World, keyed_draw,
+};
 use latent_engine::{Problem, Scenario};
 use latent_pipeline::config::{
     AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
@@ -273,7 +275,7 @@ impl Builder<'_> {
     fn link(&self, nodes: &Nodes) {
         let far = LinkSpec {
             latency_us: (20_000, 40_000),
-            tail: Tail { one_in: 1_000, times: 5 },
+            tail: LatencyTail { one_in: 1_000, multiplier: 5 },
             loss_ppm: 0,
             bandwidth_bytes_per_s: Some(100_000_000),
         };
@@ -402,7 +404,7 @@ pub(crate) fn check_fault_nodes(scenario: &Scenario<Topic>) -> Vec<Problem> {
     let is_store =
         |name: &String| names.data_centers.contains(name) || names.tee_store.as_ref() == Some(name);
     for (index, fault) in scenario.faults.iter().enumerate() {
-        let Action::Condition(condition) = &fault.action else { continue };
+        let FaultAction::Condition(condition) = &fault.action else { continue };
         if let Some((said, hint)) = store_faults::check(&condition.name, is_store(&condition.node)) {
             problems.push(Problem::at(format!("/faults/{index}/action/condition/name"), said, hint));
         }

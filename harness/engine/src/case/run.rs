@@ -6,7 +6,9 @@ use crate::plan::Plan;
 use crate::report::FaultReport;
 use crate::scenario::{Scenario, fault_at_nobody};
 use crate::{BadScenario, Progress, System};
-use latent_sim::{FaultOutcome, Finished, Observer, Record, SeenOp, WORLD, World, WorldSpec, run_world};
+use latent_sim::{
+    FaultOutcome, Observer, Record, RecordedOp, WORLD_NODE, World, WorldOutcome, WorldSpec, run_world,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -63,11 +65,19 @@ pub(super) fn run_plan<S: System>(
         keep_log: false,
     };
     let tally = Tally::new(scenario.run_for.0, listener.on_time);
-    let Finished { output, trace_hash, records, marks, end, faults, .. } = run_world(spec, |world| {
+    let WorldOutcome {
+        output,
+        trace_hash,
+        record_count: records,
+        mark_counts: marks,
+        end_time: end,
+        fault_outcomes: faults,
+        ..
+    } = run_world(spec, |world| {
         let tally = tally.clone();
         async move {
             if listener.survey {
-                world.begin_survey();
+                world.start_op_recording();
             }
             for fault in &plan.faults {
                 world.arm(fault.clone());
@@ -83,7 +93,7 @@ pub(super) fn run_plan<S: System>(
             let progress = Progress(listener.on_phase);
             let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
             let names = world.nodes().into_iter().map(|node| world.node_name(node).to_string());
-            (judged, names.collect::<Vec<_>>(), world.surveyed())
+            (judged, names.collect::<Vec<_>>(), world.recorded_ops())
         }
     });
     let (judged, names, seen) = output;
@@ -129,12 +139,12 @@ struct Teller {
 
 impl Observer for Teller {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {
-        let node = if record.node == WORLD {
+        let node = if record.node == WORLD_NODE {
             wire::WORLD.to_owned()
         } else {
             world.node_name(record.node).to_string()
         };
-        let what = record.event.in_words(|node| world.node_name(node));
+        let what = record.event.describe(|node| world.node_name(node));
         (self.on_log)(LogRecord { time_ns: record.time_ns, node, what });
     }
 }
@@ -154,14 +164,14 @@ impl Observer for Stop {
 }
 
 fn fault_report(outcome: FaultOutcome) -> FaultReport {
-    let FaultOutcome { fault, struck, counted, .. } = outcome;
-    FaultReport { fault, struck_ms: struck.map(|at| at.0), counted }
+    let FaultOutcome { fault, triggered_at, match_count, .. } = outcome;
+    FaultReport { fault, struck_ms: triggered_at.map(|at| at.0), counted: match_count }
 }
 
-fn op_line(seen: SeenOp, start_ms: i64) -> OpLine {
-    let SeenOp { node_name, op, n, time_ns, path, leaves_unsynced, .. } = seen;
+fn op_line(seen: RecordedOp, start_ms: i64) -> OpLine {
+    let RecordedOp { node_name, op, op_index, time_ns, path, leaves_unsynced, .. } = seen;
     let at_ms = start_ms.saturating_add_unsigned(time_ns / 1_000_000);
-    OpLine { node: node_name.to_string(), op, n, at_ms, path, leaves_unsynced }
+    OpLine { node: node_name.to_string(), op, n: op_index, at_ms, path, leaves_unsynced }
 }
 
 /// Whether this process runs without address randomisation, as Linux tells it. Where it does not tell: no.

@@ -2,7 +2,7 @@
 //! time and makes no draw, so that a run with it and one without it are the same.
 
 use crate::report::NodeTally;
-use latent_sim::{Event, Observer, Record, WORLD, World};
+use latent_sim::{Event, Observer, Record, WORLD_NODE, World};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Observer for Watch {
             self.next_ns = record.time_ns.saturating_add(self.tally.every_ns);
             (self.tally.on_time)(record.time_ns / 1_000_000);
         }
-        if record.node == WORLD {
+        if record.node == WORLD_NODE {
             return;
         }
         let mut counts = self.tally.counts.lock().unwrap_or_else(PoisonError::into_inner);

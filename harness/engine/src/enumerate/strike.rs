@@ -1,7 +1,7 @@
 //! One fault at one operation: what is enumerated, and how it is written for a person to repeat.
 
 use crate::scenario::near::near;
-use latent_sim::{Action, Anchor, CallPart, CrashKeeps, DiskError, Fault, Kill, LoseMessage, OpKind};
+use latent_sim::{CallPart, CrashPolicy, DiskError, Fault, FaultAction, Kill, LoseMessage, OpKind, Trigger};
 use std::fmt;
 use std::str::FromStr;
 
@@ -107,16 +107,16 @@ impl Strike {
         let node = self.node.clone();
         let crash = |keeps| {
             let (restart_after_ms, keeps) = (Some(RESTART_AFTER_MS), Some(keeps));
-            Action::Kill(Kill { node: node.clone(), restart_after_ms, keeps, tear_bytes: None })
+            FaultAction::Kill(Kill { node: node.clone(), restart_after_ms, keeps, tear_bytes: None })
         };
-        let lose = |part| Action::LoseMessage(LoseMessage { node: node.clone(), part, times: 1 });
+        let lose = |part| FaultAction::LoseMessage(LoseMessage { node: node.clone(), part, times: 1 });
         let action = match self.kind {
-            Kind::CrashNothing => crash(CrashKeeps::Nothing),
-            Kind::CrashEverything => crash(CrashKeeps::Everything),
-            Kind::CrashDrawn => crash(CrashKeeps::Drawn),
+            Kind::CrashNothing => crash(CrashPolicy::Nothing),
+            Kind::CrashEverything => crash(CrashPolicy::Everything),
+            Kind::CrashDrawn => crash(CrashPolicy::Drawn),
             Kind::Error => {
                 let (op, path_prefix) = (OpKind::Any, String::new());
-                Action::DiskError(DiskError {
+                FaultAction::DiskError(DiskError {
                     node: node.clone(),
                     op,
                     path_prefix,
@@ -127,9 +127,9 @@ impl Strike {
             Kind::RequestLost => lose(CallPart::Request),
             Kind::AnswerLost => lose(CallPart::Answer),
         };
-        let anchor =
-            Anchor::NthOp { node, op: OpKind::Any, path_prefix: String::new(), n: self.n, after_ms: 0 };
-        Fault { anchor, action }
+        let trigger =
+            Trigger::NthOp { node, op: OpKind::Any, path_prefix: String::new(), n: self.n, after_ms: 0 };
+        Fault { trigger, action }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{json, text};
 use crate::toy::{Findings, Toy};
 use crate::{FaultReport, Notice, OnRelease, Report, Screen, exit};
-use latent_sim::{Action, Anchor, Fault, Pause};
+use latent_sim::{Fault, FaultAction, Pause, Trigger};
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde_json::Value;
 
@@ -26,8 +26,8 @@ fn bad_week() -> Report<Findings> {
         what: format!("t{hour} is short of 2016-02-22 by 812 letters"),
     };
     let fault = Fault {
-        anchor: Anchor::Mark { name: "compaction.output-durable".into(), n: 3, node: None, after_ms: 0 },
-        action: Action::Pause(Pause { node: "arb-1".into(), for_ms: 60_000 }),
+        trigger: Trigger::Mark { name: "compaction.output-durable".into(), n: 3, node: None, after_ms: 0 },
+        action: FaultAction::Pause(Pause { node: "arb-1".into(), for_ms: 60_000 }),
     };
     Report {
         scenario: "bad-week".into(),

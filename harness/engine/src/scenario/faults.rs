@@ -7,7 +7,7 @@ use super::source::unplaced;
 use super::{BadScenario, Moment, Problem, Scenario};
 use crate::System;
 use latent_ports::UnixMs;
-use latent_sim::{Anchor, Fault, FaultOutcome};
+use latent_sim::{Fault, FaultOutcome, Trigger};
 use serde_json::Value;
 
 /// Turns each instant that was written as a date into milliseconds since 1970, and returns those that cannot be:
@@ -16,7 +16,7 @@ pub(super) fn resolve<T>(scenario: &mut Scenario<T>) -> Vec<Problem> {
     let (start, end) = (scenario.start, scenario.end());
     let mut problems = Vec::new();
     for (index, fault) in scenario.faults.iter_mut().enumerate() {
-        let Anchor::At(text) = &fault.anchor else { continue };
+        let Trigger::At(text) = &fault.trigger else { continue };
         let pointer = format!("/faults/{index}/anchor/at");
         match text.parse::<Moment>() {
             Err(said) => {
@@ -27,7 +27,7 @@ pub(super) fn resolve<T>(scenario: &mut Scenario<T>) -> Vec<Problem> {
                 let message = format!("a fault at {moment}, which is outside the run");
                 problems.push(Problem::at(pointer, message, format!("the run lasts from {start} to {end}")));
             }
-            Ok(moment) => fault.anchor = Anchor::AtMs(moment.0.0),
+            Ok(moment) => fault.trigger = Trigger::AtMs(moment.0.0),
         }
     }
     problems
@@ -35,8 +35,8 @@ pub(super) fn resolve<T>(scenario: &mut Scenario<T>) -> Vec<Problem> {
 
 /// A fault whose instant is written as a date.
 pub(super) fn dated(mut fault: Fault) -> Fault {
-    if let Anchor::AtMs(at_ms) = fault.anchor {
-        fault.anchor = Anchor::At(Moment(UnixMs(at_ms)).to_string());
+    if let Trigger::AtMs(at_ms) = fault.trigger {
+        fault.trigger = Trigger::At(Moment(UnixMs(at_ms)).to_string());
     }
     fault
 }

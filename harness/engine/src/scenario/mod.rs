@@ -24,7 +24,7 @@ pub use values::{Moment, Span};
 use crate::print::words;
 use crate::{System, explain};
 use latent_ports::UnixMs;
-use latent_sim::{Anchor, Fault};
+use latent_sim::{Fault, Trigger};
 use latent_verdict::Outcome;
 use located::Located;
 use schemars::JsonSchema;
@@ -355,8 +355,8 @@ fn check_head<T>(scenario: &Scenario<T>) -> Vec<Problem> {
 fn unknown_marks<S: System>(scenario: &Scenario<S::Topic>) -> Vec<Problem> {
     let required = scenario.required_marks.iter().enumerate();
     let required = required.map(|(index, mark)| (format!("/required_marks/{index}"), mark));
-    let of_faults = scenario.faults.iter().enumerate().filter_map(|(index, fault)| match &fault.anchor {
-        Anchor::Mark { name, .. } => Some((format!("/faults/{index}/anchor/mark/name"), name)),
+    let of_faults = scenario.faults.iter().enumerate().filter_map(|(index, fault)| match &fault.trigger {
+        Trigger::Mark { name, .. } => Some((format!("/faults/{index}/anchor/mark/name"), name)),
         _ => None,
     });
     let named = required.chain(of_faults).filter(|(_, mark)| !mark.is_empty());

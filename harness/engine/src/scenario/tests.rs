@@ -2,7 +2,7 @@
 
 use super::{Scenario, parse};
 use crate::toy::{Topic, Toy};
-use latent_sim::Anchor;
+use latent_sim::Trigger;
 use latent_verdict::Outcome;
 
 const GOOD: &str = r#"{
@@ -39,7 +39,7 @@ fn a_good_scenario_is_read_whole() {
     assert_eq!((scenario.name.as_str(), scenario.expect), ("late-data", Outcome::Recovered));
     assert_eq!(scenario.end().to_string(), "2016-02-26T00:00:00Z");
     assert_eq!(scenario.topic.tenants[1].zone, "America/Los_Angeles");
-    assert_eq!(scenario.faults[0].anchor, Anchor::AtMs(1_456_190_460_000));
+    assert_eq!(scenario.faults[0].trigger, Trigger::AtMs(1_456_190_460_000));
 }
 
 #[test]

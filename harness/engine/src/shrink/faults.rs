@@ -1,7 +1,7 @@
 //! Faults made fewer and simpler: which ones there are is the simulator's business, so this works on their JSON.
 
 use crate::{Case, Reduction, System};
-use latent_sim::{Anchor, Fault};
+use latent_sim::{Fault, Trigger};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -45,9 +45,9 @@ pub(super) fn simpler<S: System>() -> Reduction<S> {
 }
 
 fn simpler_faults(fault: &Fault, start_ms: i64) -> Vec<Fault> {
-    let anchors = rounder_anchors(&fault.anchor, start_ms);
+    let triggers = rounder_triggers(&fault.trigger, start_ms);
     let mut simpler: Vec<Fault> =
-        anchors.into_iter().map(|anchor| Fault { anchor, action: fault.action.clone() }).collect();
+        triggers.into_iter().map(|trigger| Fault { trigger, action: fault.action.clone() }).collect();
     let Ok(written) = serde_json::to_value(&fault.action) else { return simpler };
     let Some((name, fields)) = written.as_object().and_then(|action| action.iter().next()) else {
         return simpler;
@@ -59,7 +59,7 @@ fn simpler_faults(fault: &Fault, start_ms: i64) -> Vec<Fault> {
             let action = serde_json::json!({ name.as_str(): fields });
             // Not every field may be empty: what cannot be read back is no fault.
             if let Ok(action) = serde_json::from_value(action) {
-                simpler.push(Fault { anchor: fault.anchor.clone(), action });
+                simpler.push(Fault { trigger: fault.trigger.clone(), action });
             }
         }
     }
@@ -87,8 +87,8 @@ fn simpler_values(field: &str, value: &Value) -> Vec<Value> {
 
 /// The same instant on a rounder mark of the clock, the roundest first: days, quarters of a day, hours, minutes. Never
 /// before the world begins.
-fn rounder_anchors(anchor: &Anchor, start_ms: i64) -> Vec<Anchor> {
-    let Anchor::AtMs(at_ms) = anchor else { return Vec::new() };
+fn rounder_triggers(trigger: &Trigger, start_ms: i64) -> Vec<Trigger> {
+    let Trigger::AtMs(at_ms) = trigger else { return Vec::new() };
     let mut rounder = Vec::new();
     for unit in [DAY_MS, 6 * HOUR_MS, HOUR_MS, 10 * MINUTE_MS, MINUTE_MS, SECOND_MS] {
         let unit = unit.cast_signed();
@@ -96,7 +96,7 @@ fn rounder_anchors(anchor: &Anchor, start_ms: i64) -> Vec<Anchor> {
             break;
         }
         let down = at_ms - at_ms.rem_euclid(unit);
-        rounder.extend([down, down + unit].into_iter().filter(|at| *at > start_ms).map(Anchor::AtMs));
+        rounder.extend([down, down + unit].into_iter().filter(|at| *at > start_ms).map(Trigger::AtMs));
     }
     rounder
 }

@@ -1,7 +1,7 @@
-//! The contents of a disk at an instant, by reference: O(files) to take, whatever their size.
+//! Contents of a disk at an instant, by reference: O(files) to take, independent of their size.
 //!
-//! An image of what reads see has everything that the page cache has, so a disk made of it has that durably: also
-//! writes that would not have outlived a crash. Blocks that cannot be read stay so in it.
+//! An image of what reads see includes the page cache. A disk made from it has all of that durably, also writes that
+//! would not have survived a crash. Unreadable blocks stay unreadable.
 
 use super::rope::Rope;
 use bytes::Bytes;
@@ -15,8 +15,8 @@ pub(crate) enum ImageEntry {
     File(Arc<Rope>),
 }
 
-/// Files and directories of one disk, as they were at an instant. Shares its bytes with the disk; a clone costs
-/// nothing. Cheap to send to a fork.
+/// Files and directories of one disk at an instant. Shares its bytes with the disk; clones are free. Cheap to send to
+/// a fork.
 #[derive(Clone, Debug, Default)]
 pub struct DiskImage {
     entries: Arc<BTreeMap<Arc<str>, ImageEntry>>,
@@ -29,41 +29,41 @@ pub struct FileImage {
 }
 
 impl FileImage {
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         self.rope.len_bytes()
     }
 
-    /// Its bytes, in the pieces in which they were appended. Pieces are shared: an unchanged file has the same
-    /// pieces, at the same addresses, in every image, so a reader can remember what it decoded.
+    /// Returns the bytes, in the pieces in which they were appended. Pieces are shared: an unchanged file has the
+    /// same pieces, at the same addresses, in every image, so a reader can cache its decoded form.
     #[must_use]
     pub fn chunks(&self) -> &[Bytes] {
         self.rope.chunks()
     }
 
-    /// Which of its bytes a node cannot read: blocks of 4 KiB, cut at the end of the file, in order. Here they are
-    /// shown all the same: an image is the view of one who sees through the device. A node that boots from the image
-    /// (a fork's) cannot read them either.
+    /// Returns the byte ranges that a node cannot read: blocks of 4 KiB, cut at the end of the file, in order. The
+    /// image itself contains those bytes. A node that boots from the image (a fork's) cannot read them either.
     #[must_use]
     pub fn unreadable(&self) -> Vec<Range<u64>> {
         self.rope.unreadable()
     }
 
-    /// Whether a node cannot read some of its bytes.
+    /// Whether a node cannot read some of the bytes.
     #[must_use]
     pub fn has_unreadable(&self) -> bool {
         self.rope.is_unreadable(0, u64::MAX)
     }
 
-    /// Whether a fault changed or took some of its bytes: rot, unreadable blocks, lost and misdirected writes. It goes with
-    /// the file under whatever name, until the file is cut to nothing; a copy of its bytes has it not.
+    /// Whether a fault changed or removed some of the bytes: bit rot, unreadable blocks, lost and misdirected writes.
+    /// The flag follows the file through renames, until it is truncated to nothing; a copy of its bytes does not have
+    /// it.
     #[must_use]
-    pub fn is_harmed(&self) -> bool {
-        self.rope.is_harmed()
+    pub fn is_corrupted(&self) -> bool {
+        self.rope.is_corrupted()
     }
 
-    /// Its bytes in one piece; copied if the file has several.
+    /// Returns the bytes in one piece; copied if the file has several.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         self.rope.read(0, u64::MAX)
@@ -71,7 +71,7 @@ impl FileImage {
 }
 
 impl DiskImage {
-    /// An empty disk.
+    /// Returns an empty disk.
     #[must_use]
     pub fn new() -> DiskImage {
         DiskImage::default()
@@ -85,29 +85,29 @@ impl DiskImage {
         self.entries.iter().map(|(path, entry)| (&**path, entry))
     }
 
-    /// Every file with its path, in the order of the paths' bytes.
+    /// Returns every file with its path, sorted by path.
     pub fn files(&self) -> impl Iterator<Item = (&str, FileImage)> {
         self.entries().filter_map(|(path, entry)| Some((path, file_of(entry)?)))
     }
 
-    /// Every directory but the root, in the order of the paths' bytes.
+    /// Returns every directory but the root, sorted.
     pub fn directories(&self) -> impl Iterator<Item = &str> {
         self.entries().filter(|(_, entry)| matches!(entry, ImageEntry::Directory)).map(|(path, _)| path)
     }
 
-    /// The file at `path`.
+    /// Returns the file at `path`.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<FileImage> {
         file_of(self.entries.get(path)?)
     }
 
-    /// The bytes of the file at `path`; copied if it has several pieces.
+    /// Returns the bytes of the file at `path`; copied if it has several pieces.
     #[must_use]
     pub fn read(&self, path: &str) -> Option<Bytes> {
         Some(self.file(path)?.bytes())
     }
 
-    /// The pieces of the file at `path`, by reference; empty if there is no such file.
+    /// Returns the pieces of the file at `path`, by reference; empty if there is no such file.
     #[must_use]
     pub fn chunks(&self, path: &str) -> &[Bytes] {
         match self.entries.get(path) {
@@ -116,7 +116,7 @@ impl DiskImage {
         }
     }
 
-    /// Files at any depth below the directory `dir` (`""`: all), with their full paths.
+    /// Returns the files at any depth under the directory `dir` (`""`: all), with their full paths.
     pub fn list<'i>(&'i self, dir: &'i str) -> impl Iterator<Item = (&'i str, FileImage)> {
         let below = move |path: &str| {
             dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
@@ -127,19 +127,19 @@ impl DiskImage {
             .filter_map(|(path, entry)| Some((&**path, file_of(entry)?)))
     }
 
-    /// Whether there is neither a file nor a directory.
+    /// Whether the disk has neither files nor directories.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Lengths of all files together.
+    /// Returns the total length of all files.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         self.files().map(|(_, file)| file.len_bytes()).sum()
     }
 
-    /// Puts a file in, with the directories above it, replacing what stands there.
+    /// Adds a file and its parent directories, replacing any file at that path.
     #[must_use]
     pub fn with_file(mut self, path: &str, data: Bytes) -> DiskImage {
         let entries = Arc::make_mut(&mut self.entries);

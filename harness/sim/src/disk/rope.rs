@@ -1,25 +1,25 @@
 //! A file's bytes as a rope of shared chunks.
 //!
-//! An append keeps the caller's `Bytes` by reference, so eight disks that append one body share it, and so do
-//! the images and forks taken of them. Made for files that mostly grow at the end: a write in the middle costs
+//! An append keeps the caller's `Bytes` by reference, so eight disks that append one body share it, and so do the
+//! images and forks taken of them. Optimised for files that mostly grow at the end: a write in the middle costs
 //! O(chunks).
 
-use super::sectors::BadBlocks;
+use super::bad_blocks::BadBlocks;
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 
-/// Gaps read as zeros; they are slices of this.
+/// Zeros that gaps refer to.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rope {
     chunks: Vec<Bytes>,
-    /// Where each chunk ends.
+    /// End offset of each chunk.
     ends: Vec<u64>,
-    /// What of it cannot be read; the bytes are there for whoever looks from outside.
-    bad: BadBlocks,
-    /// A fault changed or took some of its bytes.
-    harmed: bool,
+    /// Unreadable blocks. Their bytes are kept for images.
+    bad_blocks: BadBlocks,
+    /// Whether a fault changed or removed some of the bytes.
+    corrupted: bool,
 }
 
 impl Rope {
@@ -42,15 +42,15 @@ impl Rope {
     fn push_zeros(&mut self, mut count: u64) {
         while count > 0 {
             let piece = count.min(ZEROS.len() as u64);
-            self.push(Bytes::from_static(&ZEROS[..clamp(piece)]));
+            self.push(Bytes::from_static(&ZEROS[..to_usize(piece)]));
             count -= piece;
         }
     }
 
-    /// Cuts, or extends with zeros. An empty file has no harm left in it.
+    /// Shortens the rope, or extends it with zeros. An empty file is no longer corrupted.
     pub(crate) fn truncate(&mut self, len_bytes: u64) {
-        self.bad.cut(len_bytes);
-        self.harmed &= len_bytes > 0;
+        self.bad_blocks.truncate(len_bytes);
+        self.corrupted &= len_bytes > 0;
         self.resize(len_bytes);
     }
 
@@ -61,7 +61,7 @@ impl Rope {
         }
         let keep = self.ends.partition_point(|end| *end <= len_bytes);
         let start = self.start_of(keep);
-        let rest = self.chunks[keep].slice(..clamp(len_bytes - start));
+        let rest = self.chunks[keep].slice(..to_usize(len_bytes - start));
         self.chunks.truncate(keep);
         self.ends.truncate(keep);
         self.push(rest);
@@ -77,14 +77,14 @@ impl Rope {
             self.push(data);
             return;
         }
-        self.bad.written(offset, offset + data.len() as u64, self.len_bytes());
+        self.bad_blocks.repair(offset, offset + data.len() as u64, self.len_bytes());
         let tail = self.slice(offset + data.len() as u64, u64::MAX);
         self.resize(offset);
         self.push(data);
         tail.into_iter().for_each(|chunk| self.push(chunk));
     }
 
-    /// The chunks that cover `from..to`, cut to it.
+    /// Returns the chunks that cover `from..to`, cut to it.
     fn slice(&self, from: u64, to: u64) -> Vec<Bytes> {
         let to = to.min(self.len_bytes());
         let mut out = Vec::new();
@@ -93,14 +93,14 @@ impl Rope {
         while at < to {
             let start = self.start_of(index);
             let until = self.ends[index].min(to);
-            out.push(self.chunks[index].slice(clamp(at - start)..clamp(until - start)));
+            out.push(self.chunks[index].slice(to_usize(at - start)..to_usize(until - start)));
             at = until;
             index += 1;
         }
         out
     }
 
-    /// Up to `len_bytes` from `offset`; shares the chunk if the range lies in one.
+    /// Returns up to `len_bytes` from `offset`; shares the chunk if the range lies in one.
     pub(crate) fn read(&self, offset: u64, len_bytes: u64) -> Bytes {
         let mut pieces = self.slice(offset, offset.saturating_add(len_bytes));
         if pieces.len() <= 1 {
@@ -111,57 +111,57 @@ impl Rope {
         out.freeze()
     }
 
-    /// The first `len_bytes`.
+    /// Returns the first `len_bytes`.
     pub(crate) fn prefix(&self, len_bytes: u64) -> Rope {
         let mut out = Rope::default();
         self.slice(0, len_bytes).into_iter().for_each(|chunk| out.push(chunk));
-        out.bad = self.bad.clone();
-        out.bad.cut(len_bytes);
-        out.harmed = self.harmed;
+        out.bad_blocks = self.bad_blocks.clone();
+        out.bad_blocks.truncate(len_bytes);
+        out.corrupted = self.corrupted;
         out
     }
 
-    /// Flips the bits that are set in `mask`, which begins at `offset` and must end within the rope. Chunks that it
-    /// touches are copied: others share them.
-    pub(crate) fn flip(&mut self, offset: u64, mask: &[u8]) {
+    /// Flips the bits that are set in `mask`, which begins at `offset` and must end within the rope. Copies the
+    /// chunks that it touches, because others share them.
+    pub(crate) fn flip_bits(&mut self, offset: u64, mask: &[u8]) {
         for (at, bits) in (offset..).zip(mask).filter(|(_, bits)| **bits != 0) {
             let index = self.ends.partition_point(|end| *end <= at);
             let start = self.start_of(index);
             let mut copy = BytesMut::from(&self.chunks[index][..]);
-            copy[clamp(at - start)] ^= bits;
+            copy[to_usize(at - start)] ^= bits;
             self.chunks[index] = copy.freeze();
         }
     }
 
-    /// Remembers that a fault changed or took some of its bytes.
-    pub(crate) fn harm(&mut self) {
-        self.harmed = true;
+    /// Marks the file as changed by a fault.
+    pub(crate) fn mark_corrupted(&mut self) {
+        self.corrupted = true;
     }
 
-    /// Whether a fault changed or took some of its bytes.
-    pub(crate) fn is_harmed(&self) -> bool {
-        self.harmed
+    /// Whether a fault changed or removed some of the bytes.
+    pub(crate) fn is_corrupted(&self) -> bool {
+        self.corrupted
     }
 
-    /// Makes a block unreadable; none past the end.
-    pub(crate) fn spoil(&mut self, block: u64) {
-        self.bad.insert(block);
-        self.bad.cut(self.len_bytes());
+    /// Makes a block unreadable, if it is not past the end.
+    pub(crate) fn mark_unreadable(&mut self, block: u64) {
+        self.bad_blocks.insert(block);
+        self.bad_blocks.truncate(self.len_bytes());
     }
 
-    /// Whether a read of that range meets an unreadable block.
+    /// Whether a read of that range touches an unreadable block.
     pub(crate) fn is_unreadable(&self, offset: u64, len_bytes: u64) -> bool {
-        self.bad.hit(offset, offset.saturating_add(len_bytes).min(self.len_bytes()))
+        self.bad_blocks.intersects(offset, offset.saturating_add(len_bytes).min(self.len_bytes()))
     }
 
     /// Whether a write of that range would have to read an unreadable block first.
     pub(crate) fn is_unwritable(&self, offset: u64, len_bytes: u64) -> bool {
-        self.bad.hit_in_part(offset, offset.saturating_add(len_bytes), self.len_bytes())
+        self.bad_blocks.intersects_partially(offset, offset.saturating_add(len_bytes), self.len_bytes())
     }
 
-    /// Its unreadable byte ranges, in order.
+    /// Returns the unreadable byte ranges, in order.
     pub(crate) fn unreadable(&self) -> Vec<Range<u64>> {
-        self.bad.ranges(self.len_bytes())
+        self.bad_blocks.ranges(self.len_bytes())
     }
 
     fn start_of(&self, index: usize) -> u64 {
@@ -169,8 +169,8 @@ impl Rope {
     }
 }
 
-/// Lengths within one chunk: chunks live in memory, so they fit.
-fn clamp(len: u64) -> usize {
+/// Converts a length within one chunk: chunks are in memory, so it fits.
+fn to_usize(len: u64) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }
 
@@ -219,8 +219,8 @@ mod tests {
                         if offset as usize + mask.len() <= model.len() {
                             let (held, before) = (rope.clone(), model.clone());
                             model[offset as usize..].iter_mut().zip(&mask).for_each(|(byte, bits)| *byte ^= bits);
-                            rope.flip(offset, &mask);
-                            prop_assert_eq!(&held.read(0, u64::MAX)[..], &before[..], "shared bytes stay");
+                            rope.flip_bits(offset, &mask);
+                            prop_assert_eq!(&held.read(0, u64::MAX)[..], &before[..], "shared bytes do not change");
                         }
                     }
                     Op::Read(offset, len) => {

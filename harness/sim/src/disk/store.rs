@@ -1,12 +1,12 @@
-//! One node's disk: the tree, its size, and the faults that are switched on.
+//! Disk of one node: the directory tree, its size, and the active faults.
 
-use super::crash::{Crash, crash_key};
-use super::faults::Faults;
-use super::file::{FileCell, Usage};
-use super::tree::{Named, Tree};
-use super::{CrashKeeps, DiskImage, DiskSpec, DiskStats};
-use crate::draw::Draws;
+use super::crash::{CrashModel, crash_draw_key};
+use super::dir_tree::{DirEntry, DirTree};
+use super::disk_faults::DiskFaults;
+use super::inode::{DiskUsage, Inode};
+use super::{CrashPolicy, DiskImage, DiskSpec, DiskStats};
 use crate::lock::lock;
+use crate::prng::KeyedPrng;
 use bytes::Bytes;
 use latent_ports::{DiskErrorKind, OpenMode};
 use std::collections::BTreeMap;
@@ -16,26 +16,26 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) struct DiskStore {
     spec: DiskSpec,
-    tree: Mutex<Tree>,
+    tree: Mutex<DirTree>,
     ops: AtomicU64,
-    faults: Faults,
+    faults: DiskFaults,
 }
 
 impl DiskStore {
     pub(crate) fn new(spec: DiskSpec, image: Option<&DiskImage>) -> DiskStore {
         DiskStore {
             spec,
-            tree: Mutex::new(image.map_or_else(Tree::new, Tree::from_image)),
+            tree: Mutex::new(image.map_or_else(DirTree::new, DirTree::from_image)),
             ops: AtomicU64::new(0),
-            faults: Faults::default(),
+            faults: DiskFaults::default(),
         }
     }
 
-    pub(crate) fn tree<T>(&self, work: impl FnOnce(&mut Tree) -> T) -> T {
+    pub(crate) fn tree<T>(&self, work: impl FnOnce(&mut DirTree) -> T) -> T {
         work(&mut lock(&self.tree))
     }
 
-    pub(crate) fn faults(&self) -> &Faults {
+    pub(crate) fn faults(&self) -> &DiskFaults {
         &self.faults
     }
 
@@ -47,23 +47,23 @@ impl DiskStore {
         self.ops.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many more bytes the disk takes.
-    pub(crate) fn room_bytes(&self, usage: &Usage) -> u64 {
+    /// Returns the number of bytes that the disk can still take.
+    pub(crate) fn free_bytes(&self, usage: &DiskUsage) -> u64 {
         self.spec.capacity_bytes.min(self.faults.capacity_bytes()).saturating_sub(usage.bytes())
     }
 
     pub(crate) fn would_create(&self, path: &str, mode: OpenMode) -> bool {
-        matches!(mode, OpenMode::Create | OpenMode::CreateNew) && !self.tree(|tree| tree.has(path))
+        matches!(mode, OpenMode::Create | OpenMode::CreateNew) && !self.tree(|tree| tree.contains(path))
     }
 
-    /// A new name takes no bytes, but a full disk takes no new name.
-    fn has_no_room(&self, tree: &Tree, path: &str) -> bool {
-        self.room_bytes(&tree.usage) == 0 && !tree.has(path)
+    /// Whether the disk is full and the name new. A new name takes no bytes, but a full disk accepts none.
+    fn is_full_for(&self, tree: &DirTree, path: &str) -> bool {
+        self.free_bytes(&tree.usage) == 0 && !tree.contains(path)
     }
 
-    pub(crate) fn open(&self, path: &str, mode: OpenMode) -> Result<Arc<FileCell>, DiskErrorKind> {
+    pub(crate) fn open(&self, path: &str, mode: OpenMode) -> Result<Arc<Inode>, DiskErrorKind> {
         self.tree(|tree| {
-            if matches!(mode, OpenMode::Create | OpenMode::CreateNew) && self.has_no_room(tree, path) {
+            if matches!(mode, OpenMode::Create | OpenMode::CreateNew) && self.is_full_for(tree, path) {
                 return Err(DiskErrorKind::NoSpace);
             }
             tree.open(path, mode)
@@ -72,85 +72,84 @@ impl DiskStore {
 
     pub(crate) fn create_dir(&self, path: &str) -> Result<(), DiskErrorKind> {
         self.tree(|tree| {
-            if self.has_no_room(tree, path) {
+            if self.is_full_for(tree, path) {
                 return Err(DiskErrorKind::NoSpace);
             }
             tree.create_dir(path)
         })
     }
 
-    /// The disk takes `room_bytes` more and is full then, until the fault is lifted. Room that is given back is room.
-    pub(crate) fn fill_up(&self, fault: usize, room_bytes: u64) {
+    /// Limits the disk to `room_bytes` more until the fault is removed. Freed space is usable again.
+    pub(crate) fn limit_capacity(&self, fault: usize, room_bytes: u64) {
         let used_bytes = self.tree(|tree| tree.usage.bytes());
-        self.faults.fill_up(fault, used_bytes.saturating_add(room_bytes));
+        self.faults.limit_capacity(fault, used_bytes.saturating_add(room_bytes));
     }
 
-    /// Bytes that were meant for a place of `of` come to stand in another place of the disk. Where there is no other,
-    /// they went to free space.
-    pub(crate) fn stray(&self, key: u128, of: (&Arc<FileCell>, Range<u64>), data: &Bytes) {
+    /// Writes the bytes of a misdirected write to another location than `of`. If there is none, they went to free
+    /// space.
+    pub(crate) fn misdirect_write(&self, key: u128, of: (&Arc<Inode>, Range<u64>), data: &Bytes) {
         let len_bytes = data.len() as u64;
-        if let Some(victim) = self.tree(|tree| tree.victim(key, "", Some(of), len_bytes)) {
-            let there_bytes =
-                usize::try_from(victim.durable.end - victim.durable.start).unwrap_or(usize::MAX);
-            victim.cell.smash(victim.durable.start, &data.slice(..data.len().min(there_bytes)));
+        if let Some(target) = self.tree(|tree| tree.corruption_target(key, "", Some(of), len_bytes)) {
+            let fit_bytes = usize::try_from(target.durable.end - target.durable.start).unwrap_or(usize::MAX);
+            target.inode.overwrite_in_place(target.durable.start, &data.slice(..data.len().min(fit_bytes)));
         }
     }
 
-    /// The process died: what was not synced is decided.
-    /// Writes are torn between blocks of `tear_bytes`, if that is said. Pages that pass for written go in any case: a
-    /// clean page may leave the cache at any time, and by the next process it has.
+    /// Resolves the un-synced operations when the process dies. `tear_bytes` overrides the disk's own block size for
+    /// torn writes. Clean pages that were never written are lost in any case: a clean page may leave the cache at any
+    /// time, and must have left it before the next process starts.
     pub(crate) fn crash(
         &self,
-        draws: Draws,
+        prng: KeyedPrng,
         (node, incarnation): (u16, u32),
-        keeps: CrashKeeps,
+        keeps: CrashPolicy,
         tear_bytes: Option<u32>,
     ) {
         let mut tree = lock(&self.tree);
-        if self.faults.take_unwritten() {
-            tree.each_cell(|cell| cell.forget_unwritten());
+        if self.faults.take_has_unwritten() {
+            tree.for_each_inode(|inode| inode.forget_unwritten());
         }
-        if keeps == CrashKeeps::Everything {
+        if keeps == CrashPolicy::Everything {
             return;
         }
         let tear_bytes = tear_bytes.unwrap_or(self.spec.tear_bytes);
-        let key = crash_key(node, incarnation);
-        let crash = Crash::new(draws, key, (tear_bytes, self.faults.garbage()), keeps, &tree);
-        let before = std::mem::replace(&mut *tree, Tree::new());
-        *tree = before.crashed(&crash);
+        let key = crash_draw_key(node, incarnation);
+        let crash = CrashModel::new(prng, key, (tear_bytes, self.faults.has_garbage_tails()), keeps, &tree);
+        let before = std::mem::replace(&mut *tree, DirTree::new());
+        *tree = before.after_crash(&crash);
     }
 
-    pub(crate) fn crash_policy(&self) -> CrashKeeps {
-        self.spec.crash
+    pub(crate) fn crash_policy(&self) -> CrashPolicy {
+        self.spec.crash_policy
     }
 
     pub(crate) fn replace(&self, image: &DiskImage) {
-        *lock(&self.tree) = Tree::from_image(image);
+        *lock(&self.tree) = DirTree::from_image(image);
     }
 
     pub(crate) fn image(&self) -> DiskImage {
         self.tree(|tree| tree.image())
     }
 
-    pub(crate) fn image_below<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
-        self.tree(|tree| tree.image_below(dirs))
+    pub(crate) fn image_under<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.tree(|tree| tree.image_under(dirs))
     }
 
-    pub(crate) fn durable_image_below<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
-        self.tree(|tree| tree.durable_image_below(dirs))
+    pub(crate) fn durable_image_under<'d>(&self, dirs: impl Iterator<Item = &'d str>) -> DiskImage {
+        self.tree(|tree| tree.durable_image_under(dirs))
     }
 
     pub(crate) fn durable_image(&self) -> DiskImage {
         self.tree(|tree| tree.durable_image())
     }
 
-    /// Whether a crash now could leave more than one disk. Costs O(files).
+    /// Whether a crash now has more than one possible outcome. Costs O(files).
     pub(crate) fn has_unsynced(&self) -> bool {
         self.tree(|tree| {
             let mut pending = !tree.journal.is_empty();
             tree.walk(&BTreeMap::new(), &mut |_, named| {
-                if let Named::File(cell) = named {
-                    pending |= cell.has_pending();
+                if let DirEntry::File(inode) = named {
+                    pending |= inode.has_pending();
                 }
             });
             pending
@@ -158,9 +157,14 @@ impl DiskStore {
     }
 
     pub(crate) fn stats(&self) -> DiskStats {
-        let (bytes, files, unsynced_names) = self.tree(|tree| {
+        let (used_bytes, file_count, unsynced_name_changes) = self.tree(|tree| {
             (tree.usage.bytes(), tree.image().files().count() as u64, tree.journal.len() as u64)
         });
-        DiskStats { bytes, files, ops: self.ops.load(Ordering::Relaxed), unsynced_names }
+        DiskStats {
+            used_bytes,
+            file_count,
+            op_count: self.ops.load(Ordering::Relaxed),
+            unsynced_name_changes,
+        }
     }
 }

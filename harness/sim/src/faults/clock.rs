@@ -1,85 +1,85 @@
-//! Faults of clocks: steps and drift. The monotonic clock and sleeps do not notice.
+//! Clock faults: steps and drift. The monotonic clock and sleeps are not affected.
 //!
-//! Modelled: a wall clock that jumps either way, one that gains or loses, and the time service that sets both right
-//! again, which is a jump of its own. The wall clock is the machine's: what is wrong with it outlives processes.
-//! Overlapping steps and drifts add up, and each takes back what it brought. Not modelled: a monotonic clock that
-//! drifts (sleeps are always true), a time service that slews instead of stepping, smeared leap seconds, clocks of
-//! devices outside (those are the clients' own, see the load of a scenario).
+//! Modelled: a wall clock that steps either way, one that gains or loses, and the time service that corrects both
+//! with another step. The wall clock belongs to the machine: its error outlives processes. Overlapping steps and
+//! drifts add up, and each removes its own effect when it ends. Not modelled: a monotonic clock that drifts (sleeps
+//! are always true), a time service that slews instead of stepping, smeared leap seconds, clocks of external devices
+//! (those belong to the clients, see the load of a scenario).
 //!
-//! Figures: a quartz oscillator without correction is off by up to about 50 ppm, 4.3 s a day; Spanner allows for 200 ppm
-//! (Corbett et al., OSDI 2012), NTP for 15 (RFC 5905). Steps of an hour are what a zone mistaken for UTC makes, steps of
-//! a day what a wrong battery clock makes at boot; NTP steps what is off by more than 128 ms, and gives up at more than
-//! 1,000 s (RFC 5905), so that a wrong hour stays until somebody comes. How often: a sixth as often as a processor fails
-//! (Corbett et al.); scenarios run weeks, so their rates are accelerated.
+//! Figures: a quartz oscillator without correction is off by up to about 50 ppm, 4.3 s a day; Spanner allows for 200
+//! ppm (Corbett et al., OSDI 2012), NTP for 15 (RFC 5905). Steps of an hour result from a zone mistaken for UTC,
+//! steps of a day from a wrong battery clock at boot. NTP steps an error of more than 128 ms, and gives up at more
+//! than 1,000 s (RFC 5905), so that an error of an hour stays until an operator corrects it. Frequency: a sixth of
+//! that of processor failures (Corbett et al.); scenarios run weeks, so their rates are accelerated.
 
-use super::{Lasts, Strike};
+use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The node's wall clock jumps.
+/// Steps the node's wall clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct ClockStep {
     /// The node.
     pub node: String,
-    /// By how many milliseconds; negative: back.
+    /// Size of the step in milliseconds; negative: backwards.
     #[schemars(range(min = -31_622_400_000_i64, max = 31_622_400_000_i64))]
     pub by_ms: i64,
-    /// The time service sets it right again after this many milliseconds; `None`: when faults are over.
+    /// Milliseconds until the time service corrects it; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
-/// The node's wall clock runs fast or slow.
+/// Makes the node's wall clock run fast or slow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct ClockDrift {
     /// The node.
     pub node: String,
-    /// What it gains, in parts per million; negative: loses.
+    /// Drift in parts per million; positive: gains, negative: loses.
     #[schemars(range(min = -500_000, max = 500_000))]
     pub ppm: i32,
-    /// For how many milliseconds; what it gained is set right then. `None`: until faults are over.
+    /// Duration in milliseconds, after which the gain is corrected; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
-impl Strike for ClockStep {
+impl FaultBehavior for ClockStep {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node) {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node) {
             node.wall_clock().step(self.by_ms);
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, _: usize) {
-        if let Some(node) = world.find(&self.node) {
+        if let Some(node) = world.find_node(&self.node) {
             node.wall_clock().step(self.by_ms.saturating_neg());
         }
     }
 }
 
-impl Strike for ClockDrift {
+impl FaultBehavior for ClockDrift {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node) {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node) {
             node.wall_clock().drift(fault, world.now_ns(), self.ppm);
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        if let Some(node) = world.find(&self.node) {
+        if let Some(node) = world.find_node(&self.node) {
             node.wall_clock().end_drift(fault);
         }
     }

@@ -1,29 +1,29 @@
-//! Faults of links: one direction, both, all of a node, between two groups; slow, lossy, doubling, reordering or
-//! narrow links; single messages lost.
+//! Link faults: cut one direction, both, all of a node, or all between two groups; slow, lossy, duplicating,
+//! reordering or narrow links; single messages lost.
 //!
-//! Modelled: a message on a cut link is lost, whether it leaves or would arrive. Overlapping cuts add up: a direction
-//! works again when the last of them has ended. Overlapping degradations of a direction combine: latencies multiply,
-//! of shares the greatest counts, of bandwidths the least. A doubled request is handled twice; the caller takes the
-//! first answer that comes. What befalls a message is drawn for the message itself and for how often it was sent, so
-//! a retry has a fate of its own. What ends, ends for messages that leave from then on; those on their way keep what
-//! they met. Not modelled: corrupted payloads (checksums below the ports drop those), routes, the state of
-//! connections, a share of the bandwidth for a message's double, and trouble on a node's way to itself, which leaves
-//! no machine: no cut, isolation or degradation touches it.
+//! Modelled: a message on a cut link is lost, whether the link is cut when it leaves or when it would arrive.
+//! Overlapping cuts add up: a direction works again when the last of them has ended. Overlapping degradations of a
+//! direction combine: latencies multiply, the highest probability and the lowest bandwidth win. A duplicated request
+//! is handled twice; the caller takes the first answer. Draws are keyed by the message and the number of times that
+//! it was sent, so a retry has draws of its own. The end of a fault applies to messages that leave from then on;
+//! those in flight keep their draws. Not modelled: corrupted payloads (checksums below the ports drop those), routes,
+//! connection state, bandwidth used by duplicates, and faults between a node and itself: no cut, isolation or
+//! degradation affects messages that leave no machine.
 //!
 //! Sources: partitions, also partial and one-way ones, cause data loss in practice (Alquraan et al., OSDI 2018);
 //! networks in data centers do fail, for minutes to hours (Bailis and Kingsbury, ACM Queue 12(7), 2014). In a new
 //! cluster's first year, about 5 racks see half of their packets lost, 4 maintenances cost half an hour of
 //! connectivity, and 12 reloads of routers a couple of minutes each (Dean, Data-Intensive Computing Symposium 2008).
-//! Lengths in scenarios (1 s, 1 min, 4 h, 26 h) are chosen around time-outs, hinted hand-off and a day's job; rates are
-//! accelerated, since a scenario runs weeks.
+//! Durations in scenarios (1 s, 1 min, 4 h, 26 h) are chosen around time-outs, hinted hand-off and a day's job; rates
+//! are accelerated, since a scenario runs weeks.
 
-use super::{Lasts, Strike};
+use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
 use latent_ports::NodeId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Stands for every node where a link's end is named.
+/// Name of a link's end that matches every node.
 pub(super) const EVERY: &str = "*";
 
 /// Cuts a link.
@@ -37,7 +37,7 @@ pub struct CutLink {
     /// Cuts the other direction too.
     #[serde(default)]
     pub both: bool,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
@@ -49,47 +49,47 @@ pub struct CutLink {
 pub struct Isolate {
     /// The node.
     pub node: String,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
-/// Cuts every link between two groups of nodes; nodes of neither group reach both: a partial partition.
+/// Cuts every link between two groups of nodes. Nodes of neither group reach both: a partial partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Partition {
     /// One group.
     pub side: Vec<String>,
-    /// The other.
+    /// The other group.
     pub other: Vec<String>,
     /// Only messages from `side` to `other` are lost.
     #[serde(default)]
     pub one_way: bool,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
 }
 
-/// Cuts a node off, lets it back, and so on.
+/// Isolates and reconnects a node repeatedly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Flap {
     /// The node.
     pub node: String,
-    /// How long it is cut off each time, in milliseconds.
+    /// Duration of each isolation, in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub down_ms: u64,
-    /// How long it is back in between, in milliseconds.
+    /// Duration of each connected interval, in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub up_ms: u64,
-    /// For how many milliseconds in all.
+    /// Total duration in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: u64,
 }
 
-/// Makes a link worse. What is left out stays as it is.
+/// Degrades a link. Properties that are left out do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct DegradeLink {
@@ -97,14 +97,14 @@ pub struct DegradeLink {
     pub from: String,
     /// The receiving node; `*`: every node.
     pub to: String,
-    /// The other direction too.
+    /// Degrades the other direction too.
     #[serde(default)]
     pub both: bool,
-    /// For how many milliseconds; `None`: until faults are over.
+    /// Duration in milliseconds; `None`: until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: Option<u64>,
-    /// Messages take this many times as long.
+    /// Factor on the latency.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub latency_times: Option<u32>,
@@ -116,29 +116,29 @@ pub struct DegradeLink {
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub duplicate_ppm: Option<u32>,
-    /// Messages held back, so that later ones overtake them, in parts per million.
+    /// Messages delayed, so that later ones overtake them, in parts per million.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub reorder_ppm: Option<u32>,
-    /// How long those are held back, in milliseconds.
+    /// Delay of those messages, in milliseconds.
     #[serde(default)]
     #[schemars(range(max = 3_600_000))]
     pub reorder_by_ms: Option<u32>,
-    /// Messages queue for this many bytes per second.
+    /// Bandwidth in bytes per second, at which messages queue.
     #[serde(default)]
     #[schemars(range(max = 1_000_000_000_000_000_u64))]
     pub bandwidth_bytes_per_s: Option<u64>,
 }
 
-/// Loses the next messages of a node's calls.
+/// Loses a message of each of a node's next calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct LoseMessage {
     /// The calling node.
     pub node: String,
-    /// Which message of the call is lost.
+    /// The message of the call that is lost.
     pub part: CallPart,
-    /// Of how many calls, beginning with the next (or with the one that the fault is anchored to).
+    /// Number of calls, starting with the next (or with the one that triggers the fault).
     #[schemars(range(max = 1_000_000))]
     pub times: u32,
 }
@@ -147,150 +147,150 @@ pub struct LoseMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CallPart {
-    /// The request: the call has no effect, and times out.
+    /// The request: the call has no effect and times out.
     Request,
-    /// The answer: the call takes effect, and times out.
+    /// The answer: the call takes effect and times out.
     Answer,
 }
 
-impl Strike for CutLink {
+impl FaultBehavior for CutLink {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.from, &self.to]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         if let (Some(from), Some(to)) = (world.node_named(&self.from), world.node_named(&self.to)) {
-            world.hold_cut((from, to), fault);
+            world.add_cut((from, to), fault);
             if self.both {
-                world.hold_cut((to, from), fault);
+                world.add_cut((to, from), fault);
             }
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
-impl Strike for Isolate {
+impl FaultBehavior for Isolate {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         if let Some(node) = world.node_named(&self.node) {
-            world.hold_isolated(node, fault);
+            world.add_isolation(node, fault);
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
-impl Strike for Partition {
+impl FaultBehavior for Partition {
     fn nodes(&self) -> Vec<&str> {
         self.side.iter().chain(&self.other).map(String::as_str).collect()
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         let found = |names: &[String]| -> Vec<NodeId> {
             names.iter().filter_map(|name| world.node_named(name)).collect()
         };
         let (side, other) = (found(&self.side), found(&self.other));
         for from in &side {
             for to in &other {
-                world.hold_cut((*from, *to), fault);
+                world.add_cut((*from, *to), fault);
                 if !self.one_way {
-                    world.hold_cut((*to, *from), fault);
+                    world.add_cut((*to, *from), fault);
                 }
             }
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
 impl Flap {
-    /// How long each time down and each time up lasts, in milliseconds. At least 1: turns of no length would follow each
-    /// other for ever, and never use up what the fault has in all.
-    fn acts_ms(&self) -> (u64, u64) {
+    /// Returns the durations of each isolation and each connected interval, in milliseconds. At least 1: phases of no
+    /// length would repeat without end and never use up the total duration.
+    fn phase_lengths_ms(&self) -> (u64, u64) {
         (self.down_ms.max(1), self.up_ms.max(1))
     }
 }
 
-impl Strike for Flap {
+impl FaultBehavior for Flap {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         if let Some(node) = world.node_named(&self.node) {
-            world.hold_isolated(node, fault);
+            world.add_isolation(node, fault);
         }
-        Lasts::Ms(self.acts_ms().0.min(self.for_ms))
+        FaultDuration::Ms(self.phase_lengths_ms().0.min(self.for_ms))
     }
 
-    /// Odd steps end a time cut off, even ones a time back.
-    fn next(&self, world: &World, fault: usize, step: u32) -> Option<u64> {
-        let (down_ms, up_ms) = self.acts_ms();
-        let is_back = !step.is_multiple_of(2);
-        let rounds_ms = u64::from(step / 2).saturating_mul(down_ms.saturating_add(up_ms));
+    /// Odd phases end an isolation, even ones a connected interval.
+    fn next_phase(&self, world: &World, fault: usize, phase: u32) -> Option<u64> {
+        let (down_ms, up_ms) = self.phase_lengths_ms();
+        let is_back = !phase.is_multiple_of(2);
+        let rounds_ms = u64::from(phase / 2).saturating_mul(down_ms.saturating_add(up_ms));
         let passed_ms = rounds_ms.saturating_add(if is_back { down_ms } else { 0 });
         let left_ms = self.for_ms.checked_sub(passed_ms).filter(|left| *left > 0)?;
         if is_back {
-            world.release_links(fault);
+            world.remove_link_faults(fault);
             return Some(up_ms.min(left_ms));
         }
-        world.hold_isolated(world.node_named(&self.node)?, fault);
+        world.add_isolation(world.node_named(&self.node)?, fault);
         Some(down_ms.min(left_ms))
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
-impl Strike for DegradeLink {
+impl FaultBehavior for DegradeLink {
     fn nodes(&self) -> Vec<&str> {
         [&self.from, &self.to].into_iter().map(String::as_str).filter(|name| *name != EVERY).collect()
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         let end = |name: &str| if name == EVERY { Some(None) } else { world.node_named(name).map(Some) };
         if let (Some(from), Some(to)) = (end(&self.from), end(&self.to)) {
-            world.hold_degraded((from, to), self.clone(), fault);
+            world.add_degradation((from, to), self.clone(), fault);
         }
-        Lasts::ms_or_until_end(self.for_ms)
+        FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 }
 
-impl Strike for LoseMessage {
+impl FaultBehavior for LoseMessage {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
         if let Some(node) = world.node_named(&self.node) {
-            world.hold_doomed(node, self.part, self.times, fault);
+            world.add_message_drop(node, self.part, self.times, fault);
         }
-        Lasts::UntilFaultsEnd
+        FaultDuration::UntilFaultsEnd
     }
 
     fn end(&self, world: &World, fault: usize) {
-        world.release_links(fault);
+        world.remove_link_faults(fault);
     }
 
-    fn is_used_up(&self, world: &World, fault: usize) -> bool {
-        !world.dooms(fault)
+    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
+        !world.has_message_drop(fault)
     }
 }

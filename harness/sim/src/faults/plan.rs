@@ -1,6 +1,6 @@
-//! Faults as data: what stands in scenarios and plans. Each action is defined, and carried out, by its family's file.
+//! Faults as data, as scenarios and plans contain them. The file of each family defines and implements its actions.
 
-use super::{clock, condition, damage, disk, link, operator, process};
+use super::{clock, condition, corruption, disk, link, operator, process};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,27 +8,28 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Fault {
-    /// When it strikes.
-    pub anchor: Anchor,
-    /// What it does.
-    pub action: Action,
+    /// When the fault triggers.
+    #[serde(rename = "anchor")]
+    pub trigger: Trigger,
+    /// Effect of the fault.
+    pub action: FaultAction,
 }
 
-/// When a fault strikes.
+/// Trigger of a fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Anchor {
-    /// At an instant, as a person writes it (RFC 3339). Whoever reads the scenario turns it into `at_ms`.
+pub enum Trigger {
+    /// An instant as people write it (RFC 3339). The reader of the scenario converts it to `at_ms`.
     At(String),
-    /// At an instant of true time, in milliseconds since 1970. An instant in the past is now.
+    /// An instant of true time, in milliseconds since 1970. A past instant means now.
     AtMs(#[schemars(range(min = 631_152_000_000_i64, max = 4_102_444_800_000_i64))] i64),
-    /// At the n-th operation of a kind at a node.
+    /// The n-th operation of a kind at a node.
     NthOp {
-        /// The node's name.
+        /// Name of the node.
         node: String,
-        /// Which operations count.
+        /// Kind of the operations that count.
         op: OpKind,
-        /// Only operations on paths that begin so; a rename counts by either name. Empty: all.
+        /// Prefix of the paths that match; a rename matches with either name. Empty: all.
         #[serde(default)]
         path_prefix: String,
         /// The first is 1.
@@ -39,14 +40,14 @@ pub enum Anchor {
         #[schemars(range(max = 31_622_400_000_u64))]
         after_ms: u64,
     },
-    /// When a mark is reached for the n-th time.
+    /// The n-th time that a mark is reached.
     Mark {
-        /// The mark's name.
+        /// Name of the mark.
         name: String,
         /// The first is 1.
         #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
         n: u64,
-        /// Only at this node; `None`: counted over all nodes.
+        /// Counts this node only; `None`: all nodes.
         #[serde(default)]
         node: Option<String>,
         /// Marks before this many milliseconds of the world do not count.
@@ -56,15 +57,15 @@ pub enum Anchor {
     },
 }
 
-/// What a fault does. Nodes are named.
+/// Action of a fault. Nodes are given by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Action {
+pub enum FaultAction {
     /// Kills a node's process.
     Kill(process::Kill),
-    /// Stops a node's process in its tracks.
+    /// Pauses a node's process.
     Pause(process::Pause),
-    /// Kills a node's process again and again.
+    /// Kills a node's process repeatedly.
     CrashLoop(process::CrashLoop),
     /// Kills every node of a rack or data center at once.
     PowerLoss(process::PowerLoss),
@@ -76,47 +77,47 @@ pub enum Action {
     Isolate(link::Isolate),
     /// Cuts every link between two groups of nodes.
     Partition(link::Partition),
-    /// Cuts a node off, lets it back, and so on.
+    /// Isolates and reconnects a node repeatedly.
     Flap(link::Flap),
-    /// Makes a link slow, lossy, doubling, reordering or narrow.
+    /// Makes a link slow, lossy, duplicating, reordering or narrow.
     DegradeLink(link::DegradeLink),
-    /// Loses the next messages of a node.
+    /// Loses messages of a node's next calls.
     LoseMessage(link::LoseMessage),
-    /// The node's wall clock jumps.
+    /// Steps the node's wall clock.
     ClockStep(clock::ClockStep),
-    /// The node's wall clock runs fast or slow.
+    /// Makes the node's wall clock run fast or slow.
     ClockDrift(clock::ClockDrift),
-    /// Operations of a kind fail with an input/output error and have no effect.
+    /// Fails operations of a kind with an input/output error, without effect.
     DiskError(disk::DiskError),
-    /// A sync fails and marks what it did not write as written.
+    /// Fails a sync and marks the unwritten pages as clean.
     SyncFailure(disk::SyncFailure),
-    /// The node's disk is full.
+    /// Fills the node's disk.
     DiskFull(disk::DiskFull),
-    /// The node's disk is slow.
+    /// Slows the node's disk.
     SlowDisk(disk::SlowDisk),
-    /// Reads return fewer bytes than there are.
+    /// Makes reads return fewer bytes than there are.
     ShortRead(disk::ShortRead),
-    /// A block of a file can no longer be read.
-    LatentSector(damage::LatentSector),
-    /// Bits of a file change by themselves.
-    BitRot(damage::BitRot),
-    /// A write goes to another place than it should.
-    MisdirectedWrite(damage::MisdirectedWrite),
-    /// Writes are confirmed, synced, and not there.
-    LostWrite(damage::LostWrite),
-    /// A crash leaves garbage, not zeros, where a file was extended and not written.
-    GarbageTails(damage::GarbageTails),
-    /// Somebody removes a directory of a node.
+    /// Makes a block of a file unreadable.
+    LatentSector(corruption::LatentSector),
+    /// Flips bits of a file.
+    BitRot(corruption::BitRot),
+    /// Misdirects a write to another location.
+    MisdirectedWrite(corruption::MisdirectedWrite),
+    /// Loses writes that are confirmed and synced.
+    LostWrite(corruption::LostWrite),
+    /// Makes a crash leave garbage, not zeros, where a file was extended and not written.
+    GarbageTails(corruption::GarbageTails),
+    /// Removes a directory of a node.
     RemoveDirectory(operator::RemoveDirectory),
-    /// A named condition holds at a node: what it means is the system's business.
+    /// Activates a named condition at a node. The system defines its meaning.
     Condition(condition::Condition),
 }
 
-/// A kind of operation, for counting.
+/// Kind of operation, for triggers and rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OpKind {
-    /// Every operation below.
+    /// Every operation.
     Any,
     /// Every disk operation.
     Disk,
@@ -124,27 +125,27 @@ pub enum OpKind {
     Change,
     /// Every network operation.
     Net,
-    /// Opening a file that exists (or failing to).
+    /// Opening a file that exists, or failing to open one.
     Open,
-    /// Opening a file that does not exist, so that it is created.
+    /// Opening a file that does not exist, which creates it.
     Create,
     /// Appending to a file.
     Append,
     /// Writing at an offset.
     WriteAt,
-    /// Cutting or extending a file.
+    /// Shortening or extending a file.
     Truncate,
     /// Reading from a file.
     Read,
-    /// Asking for a file's length.
+    /// Reading a file's length.
     Len,
     /// Syncing a file.
     Sync,
-    /// Making a directory.
+    /// Creating a directory.
     CreateDir,
     /// Removing a directory.
     RemoveDir,
-    /// Renaming.
+    /// Renaming a file or directory.
     Rename,
     /// Removing a file.
     Remove,
@@ -161,13 +162,13 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    /// Whether it is a single kind of network operation.
+    /// Whether this is a single kind of network operation.
     #[must_use]
     pub fn is_net(self) -> bool {
         matches!(self, OpKind::Send | OpKind::Receive | OpKind::Answer)
     }
 
-    /// Whether `actual`, one single operation, is of this kind.
+    /// Whether `actual`, a single kind, belongs to this kind.
     #[must_use]
     pub fn covers(self, actual: OpKind) -> bool {
         match self {
@@ -184,91 +185,91 @@ impl OpKind {
 }
 
 impl Fault {
-    /// Every node that the fault names.
+    /// Returns every node that the fault names.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
-        let anchor = match &self.anchor {
-            Anchor::NthOp { node, .. } => Some(node.as_str()),
-            Anchor::Mark { node, .. } => node.as_deref(),
-            Anchor::At(_) | Anchor::AtMs(_) => None,
+        let trigger = match &self.trigger {
+            Trigger::NthOp { node, .. } => Some(node.as_str()),
+            Trigger::Mark { node, .. } => node.as_deref(),
+            Trigger::At(_) | Trigger::AtMs(_) => None,
         };
-        anchor.into_iter().chain(self.action.strike().nodes())
+        trigger.into_iter().chain(self.action.behavior().nodes())
     }
 }
 
-impl Action {
-    /// The family's code behind this action.
-    pub(super) fn strike(&self) -> &dyn super::Strike {
+impl FaultAction {
+    /// Returns the implementation of this action.
+    pub(super) fn behavior(&self) -> &dyn super::FaultBehavior {
         match self {
-            Action::Kill(it) => it,
-            Action::Pause(it) => it,
-            Action::CrashLoop(it) => it,
-            Action::PowerLoss(it) => it,
-            Action::NewDisk(it) => it,
-            Action::CutLink(it) => it,
-            Action::Isolate(it) => it,
-            Action::Partition(it) => it,
-            Action::Flap(it) => it,
-            Action::DegradeLink(it) => it,
-            Action::LoseMessage(it) => it,
-            Action::ClockStep(it) => it,
-            Action::ClockDrift(it) => it,
-            Action::DiskError(it) => it,
-            Action::SyncFailure(it) => it,
-            Action::DiskFull(it) => it,
-            Action::SlowDisk(it) => it,
-            Action::ShortRead(it) => it,
-            Action::LatentSector(it) => it,
-            Action::BitRot(it) => it,
-            Action::MisdirectedWrite(it) => it,
-            Action::LostWrite(it) => it,
-            Action::GarbageTails(it) => it,
-            Action::RemoveDirectory(it) => it,
-            Action::Condition(it) => it,
+            FaultAction::Kill(it) => it,
+            FaultAction::Pause(it) => it,
+            FaultAction::CrashLoop(it) => it,
+            FaultAction::PowerLoss(it) => it,
+            FaultAction::NewDisk(it) => it,
+            FaultAction::CutLink(it) => it,
+            FaultAction::Isolate(it) => it,
+            FaultAction::Partition(it) => it,
+            FaultAction::Flap(it) => it,
+            FaultAction::DegradeLink(it) => it,
+            FaultAction::LoseMessage(it) => it,
+            FaultAction::ClockStep(it) => it,
+            FaultAction::ClockDrift(it) => it,
+            FaultAction::DiskError(it) => it,
+            FaultAction::SyncFailure(it) => it,
+            FaultAction::DiskFull(it) => it,
+            FaultAction::SlowDisk(it) => it,
+            FaultAction::ShortRead(it) => it,
+            FaultAction::LatentSector(it) => it,
+            FaultAction::BitRot(it) => it,
+            FaultAction::MisdirectedWrite(it) => it,
+            FaultAction::LostWrite(it) => it,
+            FaultAction::GarbageTails(it) => it,
+            FaultAction::RemoveDirectory(it) => it,
+            FaultAction::Condition(it) => it,
         }
     }
 
-    /// Whether it befalls a process or its clock, and so strikes after the operation that it is anchored to.
-    pub(super) fn is_process(&self) -> bool {
+    /// Whether the action affects a process or its clock, and so is injected after the operation that triggers it.
+    pub(super) fn is_process_fault(&self) -> bool {
         matches!(
             self,
-            Action::Kill(_)
-                | Action::Pause(_)
-                | Action::CrashLoop(_)
-                | Action::PowerLoss(_)
-                | Action::NewDisk(_)
-                | Action::ClockStep(_)
+            FaultAction::Kill(_)
+                | FaultAction::Pause(_)
+                | FaultAction::CrashLoop(_)
+                | FaultAction::PowerLoss(_)
+                | FaultAction::NewDisk(_)
+                | FaultAction::ClockStep(_)
         )
     }
 
-    /// Its name, as scenarios write it: `bit_rot`.
+    /// Returns the action's name, as scenarios write it: `bit_rot`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Action::Kill(_) => "kill",
-            Action::Pause(_) => "pause",
-            Action::CrashLoop(_) => "crash_loop",
-            Action::PowerLoss(_) => "power_loss",
-            Action::NewDisk(_) => "new_disk",
-            Action::CutLink(_) => "cut_link",
-            Action::Isolate(_) => "isolate",
-            Action::Partition(_) => "partition",
-            Action::Flap(_) => "flap",
-            Action::DegradeLink(_) => "degrade_link",
-            Action::LoseMessage(_) => "lose_message",
-            Action::ClockStep(_) => "clock_step",
-            Action::ClockDrift(_) => "clock_drift",
-            Action::DiskError(_) => "disk_error",
-            Action::SyncFailure(_) => "sync_failure",
-            Action::DiskFull(_) => "disk_full",
-            Action::SlowDisk(_) => "slow_disk",
-            Action::ShortRead(_) => "short_read",
-            Action::LatentSector(_) => "latent_sector",
-            Action::BitRot(_) => "bit_rot",
-            Action::MisdirectedWrite(_) => "misdirected_write",
-            Action::LostWrite(_) => "lost_write",
-            Action::GarbageTails(_) => "garbage_tails",
-            Action::RemoveDirectory(_) => "remove_directory",
-            Action::Condition(_) => "condition",
+            FaultAction::Kill(_) => "kill",
+            FaultAction::Pause(_) => "pause",
+            FaultAction::CrashLoop(_) => "crash_loop",
+            FaultAction::PowerLoss(_) => "power_loss",
+            FaultAction::NewDisk(_) => "new_disk",
+            FaultAction::CutLink(_) => "cut_link",
+            FaultAction::Isolate(_) => "isolate",
+            FaultAction::Partition(_) => "partition",
+            FaultAction::Flap(_) => "flap",
+            FaultAction::DegradeLink(_) => "degrade_link",
+            FaultAction::LoseMessage(_) => "lose_message",
+            FaultAction::ClockStep(_) => "clock_step",
+            FaultAction::ClockDrift(_) => "clock_drift",
+            FaultAction::DiskError(_) => "disk_error",
+            FaultAction::SyncFailure(_) => "sync_failure",
+            FaultAction::DiskFull(_) => "disk_full",
+            FaultAction::SlowDisk(_) => "slow_disk",
+            FaultAction::ShortRead(_) => "short_read",
+            FaultAction::LatentSector(_) => "latent_sector",
+            FaultAction::BitRot(_) => "bit_rot",
+            FaultAction::MisdirectedWrite(_) => "misdirected_write",
+            FaultAction::LostWrite(_) => "lost_write",
+            FaultAction::GarbageTails(_) => "garbage_tails",
+            FaultAction::RemoveDirectory(_) => "remove_directory",
+            FaultAction::Condition(_) => "condition",
         }
     }
 }

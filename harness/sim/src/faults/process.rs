@@ -1,26 +1,26 @@
-//! Faults of processes: kill, restart, crash loop, pause, power loss, a machine back with an empty disk.
+//! Process faults: kill, restart, crash loop, pause, power loss, restart with an empty disk.
 //!
-//! Modelled: a process dies at an instant or at an operation and loses its memory; its disk keeps what
-//! [`CrashKeeps`] says. A paused process keeps its memory and its beliefs (a lease that ran out meanwhile), and
-//! messages to it wait. A power loss takes several nodes at one instant; each disk decides for itself what it keeps.
-//! A node that is down when another fault kills it comes up at the first restart that falls due. A pause is one
-//! process's: a kill ends it, and the next process has nothing of it. Overlapping pauses of a process add up: it wakes
-//! when the last of them has ended. A new disk is empty: what was durable went with the old one, and so did its bad
-//! blocks.
+//! Modelled: a process dies at an instant or at an operation and loses its memory; [`CrashPolicy`] resolves its
+//! disk's un-synced state. A paused process keeps its memory and its assumptions (such as a lease that expired
+//! meanwhile), and messages to it wait. A power loss kills several nodes at one instant; each disk resolves its
+//! un-synced state on its own. A node that another fault kills while it is down starts at the first restart that is
+//! due. A pause affects one process: a kill ends it, and the next process is not paused. Overlapping pauses of a
+//! process add up: it resumes when the last of them ends. A new disk is empty: the durable data and the bad blocks of
+//! the old one are gone.
 //!
-//! Not modelled: memory that rots, a process that runs slowly, a machine that never comes back by itself once faults
-//! are over, a disk that moves to another machine.
+//! Not modelled: memory corruption, a slow process, a machine that stays down after faults end, a disk that moves to
+//! another machine.
 //!
-//! How often: in the first year of a new cluster of a few thousand machines, about 1,000 failed on their own, 20 times
-//! a rack of 40 to 80 went at one instant for 1 to 6 hours, and once a power distribution unit took 500 to 1,000 of
-//! them for about 6 hours (Dean, Data-Intensive Computing Symposium 2008). Pauses of seconds to minutes are what
-//! garbage collectors, swapping and live migration leave: a server of HBase that collected garbage until its lease had
-//! run out is the classic (Lipcon, "Avoiding Full GCs with MemStore-Local Allocation Buffers", 2011; Kleppmann, "How
-//! to do distributed locking", 2016). Scenarios run weeks, so their rates are accelerated.
+//! Frequency: in the first year of a new cluster of a few thousand machines, about 1,000 failed on their own, 20
+//! times a rack of 40 to 80 went down at one instant for 1 to 6 hours, and once a power distribution unit took down
+//! 500 to 1,000 of them for about 6 hours (Dean, Data-Intensive Computing Symposium 2008). Garbage collection,
+//! swapping and live migration pause processes for seconds to minutes: a server of HBase that collected garbage until
+//! its lease had expired is the classic case (Lipcon, "Avoiding Full GCs with MemStore-Local Allocation Buffers",
+//! 2011; Kleppmann, "How to do distributed locking", 2016). Scenarios run weeks, so their rates are accelerated.
 
-use super::{Lasts, Strike};
+use super::{FaultBehavior, FaultDuration};
 use crate::world::World;
-use crate::{CrashKeeps, DiskImage};
+use crate::{CrashPolicy, DiskImage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,43 +30,43 @@ use serde::{Deserialize, Serialize};
 pub struct Kill {
     /// The node.
     pub node: String,
-    /// Boots it again after this many milliseconds; `None`: it stays down until faults are over.
+    /// Milliseconds until the restart; `None`: the node stays down until faults end.
     #[serde(default)]
     #[schemars(range(max = 31_622_400_000_u64))]
     pub restart_after_ms: Option<u64>,
-    /// What its disk keeps of what was not synced; `None`: the disk's own policy.
+    /// Resolution of the disk's un-synced operations; `None`: the disk's own policy.
     #[serde(default)]
-    pub keeps: Option<CrashKeeps>,
-    /// Un-synced writes are torn between blocks of this size: 512 or 4096; `None`: the disk's own.
+    pub keeps: Option<CrashPolicy>,
+    /// Block size in bytes at which un-synced writes are torn: 512 or 4096; `None`: the disk's own.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub tear_bytes: Option<u32>,
 }
 
-/// Stops a node's process in its tracks: a zombie, once it wakes.
+/// Pauses a node's process. It resumes as a zombie.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Pause {
     /// The node.
     pub node: String,
-    /// For how many milliseconds.
+    /// Duration in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub for_ms: u64,
 }
 
-/// Kills a node's process again and again.
+/// Kills a node's process repeatedly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct CrashLoop {
     /// The node.
     pub node: String,
-    /// How many times it dies.
+    /// Number of kills.
     #[schemars(range(max = 10_000))]
     pub times: u32,
-    /// How long it is up in between, in milliseconds.
+    /// Duration of each interval up, in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub up_ms: u64,
-    /// How long it is down each time, in milliseconds.
+    /// Duration of each interval down, in milliseconds.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub down_ms: u64,
 }
@@ -77,12 +77,12 @@ pub struct CrashLoop {
 pub struct PowerLoss {
     /// The nodes.
     pub nodes: Vec<String>,
-    /// Power is back after this many milliseconds.
+    /// Milliseconds until the restart.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub restart_after_ms: u64,
-    /// What the disks keep of what was not synced; `None`: each disk's own policy.
+    /// Resolution of the disks' un-synced operations; `None`: each disk's own policy.
     #[serde(default)]
-    pub keeps: Option<CrashKeeps>,
+    pub keeps: Option<CrashPolicy>,
 }
 
 /// Kills a node's process and boots it with an empty disk.
@@ -91,46 +91,48 @@ pub struct PowerLoss {
 pub struct NewDisk {
     /// The node.
     pub node: String,
-    /// After this many milliseconds.
+    /// Milliseconds until the restart.
     #[schemars(range(max = 31_622_400_000_u64))]
     pub restart_after_ms: u64,
 }
 
-impl Strike for Kill {
+impl FaultBehavior for Kill {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        let Some(node) = world.find(&self.node) else { return Lasts::NoTime };
-        node.kill_torn(world, self.keeps, self.tear_bytes);
-        self.restart_after_ms.map_or(Lasts::UntilFaultsEnd, Lasts::Ms)
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        let Some(node) = world.find_node(&self.node) else { return FaultDuration::Instant };
+        node.kill_with_tear_size(world, self.keeps, self.tear_bytes);
+        self.restart_after_ms.map_or(FaultDuration::UntilFaultsEnd, FaultDuration::Ms)
     }
 
-    /// The end of a kill is the restart; a node that somebody else restarted meanwhile is left alone.
+    /// Ends a kill by a restart. A node that was restarted meanwhile is left alone.
     fn end(&self, world: &World, _: usize) {
         start_if_down(world, &self.node);
     }
 }
 
-impl Strike for Pause {
+impl FaultBehavior for Pause {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node).filter(|node| node.is_up()) {
-            world.faults(|book| book.pauses.insert(fault, (node.id(), node.incarnation())));
+    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node).filter(|node| node.is_up()) {
+            world.with_fault_registry(|registry| {
+                registry.pauses.insert(fault, (node.id(), node.incarnation()))
+            });
             node.pause(world);
         }
-        Lasts::Ms(self.for_ms)
+        FaultDuration::Ms(self.for_ms)
     }
 
-    /// Wakes the process that it paused, unless that one is dead or another pause still holds it.
+    /// Resumes the process that it paused, unless that process is dead or another pause still holds it.
     fn end(&self, world: &World, fault: usize) {
-        let paused = world.faults(|book| {
-            let paused = book.pauses.remove(&fault)?;
-            (!book.pauses.values().any(|other| *other == paused)).then_some(paused)
+        let paused = world.with_fault_registry(|registry| {
+            let paused = registry.pauses.remove(&fault)?;
+            (!registry.pauses.values().any(|other| *other == paused)).then_some(paused)
         });
         let Some((node, incarnation)) = paused else { return };
         let node = world.node(node);
@@ -140,39 +142,39 @@ impl Strike for Pause {
     }
 }
 
-/// Boots a node that is down; one that somebody else started meanwhile is left alone.
+/// Boots a node that is down. A node that was started meanwhile is left alone.
 fn start_if_down(world: &World, name: &str) {
-    if let Some(node) = world.find(name).filter(|node| !node.is_up()) {
+    if let Some(node) = world.find_node(name).filter(|node| !node.is_up()) {
         node.start(world);
     }
 }
 
-impl Strike for CrashLoop {
+impl FaultBehavior for CrashLoop {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
         if self.times == 0 {
-            // Nor does it start, at its end, what others keep down.
-            return Lasts::NoTime;
+            // Without a kill, the end must not start a node that another fault keeps down.
+            return FaultDuration::Instant;
         }
-        if let Some(node) = world.find(&self.node) {
+        if let Some(node) = world.find_node(&self.node) {
             node.kill(world, None);
         }
-        Lasts::Ms(self.down_ms)
+        FaultDuration::Ms(self.down_ms)
     }
 
-    /// Odd steps end a time down, even ones a time up.
-    fn next(&self, world: &World, _: usize, step: u32) -> Option<u64> {
-        if step.is_multiple_of(2) {
-            if let Some(node) = world.find(&self.node) {
+    /// Odd phases end an interval down, even ones an interval up.
+    fn next_phase(&self, world: &World, _: usize, phase: u32) -> Option<u64> {
+        if phase.is_multiple_of(2) {
+            if let Some(node) = world.find_node(&self.node) {
                 node.kill(world, None);
             }
             return Some(self.down_ms);
         }
         start_if_down(world, &self.node);
-        (step.div_ceil(2) < self.times).then_some(self.up_ms)
+        (phase.div_ceil(2) < self.times).then_some(self.up_ms)
     }
 
     fn end(&self, world: &World, _: usize) {
@@ -180,18 +182,18 @@ impl Strike for CrashLoop {
     }
 }
 
-impl Strike for PowerLoss {
+impl FaultBehavior for PowerLoss {
     fn nodes(&self) -> Vec<&str> {
         self.nodes.iter().map(String::as_str).collect()
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
         for name in &self.nodes {
-            if let Some(node) = world.find(name) {
+            if let Some(node) = world.find_node(name) {
                 node.kill(world, self.keeps);
             }
         }
-        Lasts::Ms(self.restart_after_ms)
+        FaultDuration::Ms(self.restart_after_ms)
     }
 
     fn end(&self, world: &World, _: usize) {
@@ -199,17 +201,17 @@ impl Strike for PowerLoss {
     }
 }
 
-impl Strike for NewDisk {
+impl FaultBehavior for NewDisk {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> Lasts {
-        if let Some(node) = world.find(&self.node) {
+    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+        if let Some(node) = world.find_node(&self.node) {
             node.kill(world, None);
             node.disk().replace(&DiskImage::new());
         }
-        Lasts::Ms(self.restart_after_ms)
+        FaultDuration::Ms(self.restart_after_ms)
     }
 
     fn end(&self, world: &World, _: usize) {

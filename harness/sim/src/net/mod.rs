@@ -1,17 +1,17 @@
 //! Calls between nodes over links that are slow, lossy and sometimes cut.
 //!
-//! A call is one message there and one back. Each way has its own latency, keyed by what is sent, and its own
-//! chance of getting lost. A message is lost if its link is cut when it leaves or when it would arrive. A call
-//! to a node without a process, or whose process does not serve, is refused after the round trip; a process that
-//! dies with a call in its hands says nothing, and the caller waits for its time-out. Calls are independent of
-//! each other: two calls from one node to another may arrive in either order.
+//! A call is one message each way. Each way has its own latency, keyed by its content, and its own chance of loss. A
+//! message is lost if its link is cut when it leaves or when it would arrive. A call to a node without a process, or
+//! whose process does not serve, is refused after the round trip. If a process dies while it handles a call, no
+//! answer is sent and the caller times out. Calls are independent: two calls from one node to another may arrive in
+//! either order.
 //!
 //! Not modelled: connections and their state, back-pressure other than the server's limit.
 
+mod link_faults;
 mod links;
-mod troubles;
 
-use crate::env::Seat;
+use crate::env::NodeContext;
 use crate::faults::OpKind;
 use crate::slab::SlabKey;
 use crate::trace::Event;
@@ -26,27 +26,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-pub(crate) use links::Links;
-pub use links::{LinkSpec, Tail};
+pub(crate) use links::LinkTable;
+pub use links::{LatencyTail, LinkSpec};
 
-/// One incarnation's way to the network.
+/// Network access of one incarnation.
 #[derive(Clone)]
 pub struct SimNet {
-    seat: Arc<Seat>,
+    context: Arc<NodeContext>,
 }
 
-/// The queue of a process that serves.
+/// Request queue of a process that serves.
 pub(crate) struct Mailbox {
-    queue: VecDeque<Incoming>,
-    /// Requests in the hands of handlers.
+    queue: VecDeque<IncomingRequest>,
+    /// Number of requests in handlers.
     running: usize,
     limit: usize,
     waker: Option<Waker>,
 }
 
-/// A request that arrived.
+/// Request that arrived.
 #[derive(Clone, Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct IncomingRequest {
     call: SlabKey,
     from: NodeId,
     message: Message,
@@ -54,17 +54,17 @@ pub(crate) struct Incoming {
 }
 
 impl SimNet {
-    pub(crate) fn new(seat: Arc<Seat>) -> SimNet {
-        SimNet { seat }
+    pub(crate) fn new(context: Arc<NodeContext>) -> SimNet {
+        SimNet { context }
     }
 
-    /// Waits for a request. A process that is dead takes nothing, least of all its successor's.
-    async fn receive(&self) -> Incoming {
+    /// Waits for a request. A dead process receives none, in particular not its successor's.
+    async fn receive(&self) -> IncomingRequest {
         std::future::poll_fn(|cx| {
-            if !self.seat.is_alive() {
+            if !self.context.is_alive() {
                 return Poll::Pending;
             }
-            self.seat.node().mailbox(|mailbox| {
+            self.context.node().mailbox(|mailbox| {
                 let Some(mailbox) = mailbox else { return Poll::Pending };
                 if let Some(incoming) = mailbox.queue.pop_front() {
                     mailbox.running += 1;
@@ -78,47 +78,52 @@ impl SimNet {
     }
 
     fn answer(&self, call: SlabKey, to: NodeId, request_digest: u128, message: Message) {
-        let alive = self.seat.is_alive();
-        self.seat.node().mailbox(|mailbox| {
+        let alive = self.context.is_alive();
+        self.context.node().mailbox(|mailbox| {
             if let Some(mailbox) = mailbox.as_mut().filter(|_| alive) {
                 mailbox.running -= 1;
             }
         });
         if alive {
-            let digest = self.seat.world().message_digest(&message);
-            self.seat.record(Event::Answer { to, len_bytes: message.len_bytes() as u64, digest });
-            self.seat.world().send_answer(call, (self.seat.id(), to), request_digest, Ok((message, digest)));
+            let digest = self.context.world().message_digest(&message);
+            self.context.record(Event::Answer { to, len_bytes: message.len_bytes() as u64, digest });
+            self.context.world().send_answer(
+                call,
+                (self.context.id(), to),
+                request_digest,
+                Ok((message, digest)),
+            );
         }
     }
 
-    /// What befalls a process as it takes a request.
-    async fn taken(&self, incoming: &Incoming) {
-        let deferred = self.seat.strike(|| OpKind::Receive, "", "");
-        self.seat.record(Event::Receive {
+    /// Records the receipt of a request and injects the faults that it triggers.
+    async fn record_receive(&self, incoming: &IncomingRequest) {
+        let deferred = self.context.trigger_faults(|| OpKind::Receive, "", "");
+        self.context.record(Event::Receive {
             from: incoming.from,
             len_bytes: incoming.message.len_bytes() as u64,
             digest: incoming.digest,
         });
-        self.seat.settle(deferred).await;
+        self.context.inject_deferred(deferred).await;
     }
 }
 
 impl Net for SimNet {
     async fn call(&self, to: NodeId, message: Message, timeout: Duration) -> Result<Message, NetError> {
-        self.seat.admit().await;
-        if !self.seat.is_alive() {
+        self.context.wait_until_runnable().await;
+        if !self.context.is_alive() {
             return Err(NetError { kind: NetErrorKind::Timeout, to });
         }
-        let deferred = self.seat.strike(|| OpKind::Send, "", "");
-        let world = self.seat.world();
+        let deferred = self.context.trigger_faults(|| OpKind::Send, "", "");
+        let world = self.context.world();
         let digest = world.message_digest(&message);
-        self.seat.record(Event::Send { to, len_bytes: message.len_bytes() as u64, digest });
-        let key = world.start_call((self.seat.id(), to), message, digest, timeout);
-        // The request is on its way: a process that dies now has sent it.
-        let call = Call { seat: &self.seat, key };
-        self.seat.settle(deferred).await;
+        self.context.record(Event::Send { to, len_bytes: message.len_bytes() as u64, digest });
+        let key = world.start_call((self.context.id(), to), message, digest, timeout);
+        // The request is already in flight: a process that dies now has sent it.
+        let call = PendingCall { context: &self.context, key };
+        self.context.inject_deferred(deferred).await;
         let result = call.await;
-        self.seat.admit().await;
+        self.context.wait_until_runnable().await;
         result.map_err(|kind| NetError { kind, to })
     }
 
@@ -127,15 +132,15 @@ impl Net for SimNet {
         H: Fn(Request) -> F + Send + Sync + 'static,
         F: Future<Output = Message> + Send + 'static,
     {
-        self.seat.admit().await;
-        if !self.seat.is_alive() {
+        self.context.wait_until_runnable().await;
+        if !self.context.is_alive() {
             return;
         }
-        self.seat.node().mailbox(|mailbox| {
+        self.context.node().mailbox(|mailbox| {
             assert!(
                 mailbox.is_none(),
-                "node '{}' serves already: a node serves once",
-                self.seat.node().name()
+                "node '{}' already serves: call serve once per process",
+                self.context.node().name()
             );
             *mailbox = Some(Mailbox { queue: VecDeque::new(), running: 0, limit, waker: None });
         });
@@ -143,66 +148,66 @@ impl Net for SimNet {
         loop {
             let next = std::future::poll_fn(|cx| poll_server(&mut handlers, self, cx)).await;
             match next {
-                Next::Handle(incoming) => {
-                    self.taken(&incoming).await;
-                    let Incoming { call, from, message, digest } = incoming;
+                ServerEvent::Handle(incoming) => {
+                    self.record_receive(&incoming).await;
+                    let IncomingRequest { call, from, message, digest } = incoming;
                     let handling = handler(Request { from, message });
                     handlers.push(async move { (call, from, digest, handling.await) });
                 }
-                Next::Answer((call, from, digest, message)) => {
-                    let deferred = self.seat.strike(|| OpKind::Answer, "", "");
+                ServerEvent::Answer((call, from, digest, message)) => {
+                    let deferred = self.context.trigger_faults(|| OpKind::Answer, "", "");
                     self.answer(call, from, digest, message);
-                    self.seat.settle(deferred).await;
+                    self.context.inject_deferred(deferred).await;
                 }
             }
         }
     }
 }
 
-type Handled = (SlabKey, NodeId, u128, Message);
+type HandledRequest = (SlabKey, NodeId, u128, Message);
 
-enum Next {
-    Handle(Incoming),
-    Answer(Handled),
+enum ServerEvent {
+    Handle(IncomingRequest),
+    Answer(HandledRequest),
 }
 
-/// Answers first, then new requests: a server under load finishes what it began.
-fn poll_server<F: Future<Output = Handled>>(
+/// Polls for answers first, then for new requests: a loaded server finishes the requests that it began.
+fn poll_server<F: Future<Output = HandledRequest>>(
     handlers: &mut FuturesUnordered<F>,
     net: &SimNet,
     cx: &mut Context<'_>,
-) -> Poll<Next> {
+) -> Poll<ServerEvent> {
     if let Poll::Ready(Some(handled)) = handlers.poll_next_unpin(cx) {
-        return Poll::Ready(Next::Answer(handled));
+        return Poll::Ready(ServerEvent::Answer(handled));
     }
     let mut receive = std::pin::pin!(net.receive());
-    receive.as_mut().poll(cx).map(Next::Handle)
+    receive.as_mut().poll(cx).map(ServerEvent::Handle)
 }
 
-/// A call that waits for its end.
-struct Call<'a> {
-    seat: &'a Seat,
+/// Call that waits for its outcome.
+struct PendingCall<'a> {
+    context: &'a NodeContext,
     key: SlabKey,
 }
 
-impl Future for Call<'_> {
+impl Future for PendingCall<'_> {
     type Output = Result<Message, NetErrorKind>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.seat.world().poll_call(self.key, cx)
+        self.context.world().poll_call(self.key, cx)
     }
 }
 
-impl Drop for Call<'_> {
-    /// Gives up the answer, not the request.
+impl Drop for PendingCall<'_> {
+    /// Abandons the answer, not the request.
     fn drop(&mut self) {
-        self.seat.world().forget_call(self.key);
+        self.context.world().drop_call(self.key);
     }
 }
 
 impl Mailbox {
-    /// Takes a request in, or says that the queue is full.
-    pub(crate) fn accept(&mut self, incoming: Incoming) -> Result<Option<Waker>, NetErrorKind> {
+    /// Accepts a request, or fails if the queue is full.
+    pub(crate) fn accept(&mut self, incoming: IncomingRequest) -> Result<Option<Waker>, NetErrorKind> {
         if self.queue.len() + self.running >= self.limit {
             return Err(NetErrorKind::Overloaded);
         }
@@ -211,7 +216,7 @@ impl Mailbox {
     }
 }
 
-/// An answer that says nothing.
-pub(crate) fn nothing() -> Message {
+/// Returns an empty message.
+pub(crate) fn empty_message() -> Message {
     Message { head: Bytes::new(), body: Bytes::new() }
 }

@@ -1,19 +1,19 @@
-//! Nodes that call each other ten times a second, and what comes of each call.
+//! Nodes that call each other ten times a second, and the outcome of each call.
 //!
-//! Tick k is at k x 100 ms. Then each node calls each other one; the server writes down the call as its effect, and
-//! answers. Links have no long tail: without faults every call takes two latencies.
+//! Tick k is at k x 100 ms. Then each node calls each other node; the server records the call as its effect, and
+//! answers. Links have no latency tail: without faults every call takes two latencies.
 
-use super::nodes::{Notes, Trouble, node, watch};
+use super::nodes::{FaultPlan, Observations, node, observe_run};
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Message, Net, NetErrorKind, NodeId};
-use latent_sim::{LinkSpec, NodeSpec, SimEnv, Tail};
+use latent_sim::{LatencyTail, LinkSpec, NodeSpec, SimEnv};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const TICKS: u64 = 100;
 const TICK: Duration = Duration::from_millis(100);
 
-/// The nodes (one letter each), their links, and for how long a caller waits.
+/// The nodes (one letter each), their link latency, and the callers' time-out.
 #[derive(Clone, Copy)]
 pub struct Mesh {
     pub nodes: &'static str,
@@ -22,21 +22,21 @@ pub struct Mesh {
 }
 
 /// A call: caller and server (`ab`), and its tick.
-type Call = (String, u64);
+type CallId = (String, u64);
 
-enum Note {
-    Sent(Call, Duration),
-    Served(Call, Duration),
-    Ended(Call, Duration, Result<(), NetErrorKind>),
+enum CallEvent {
+    Sent(CallId, Duration),
+    Served(CallId, Duration),
+    Ended(CallId, Duration, Result<(), NetErrorKind>),
 }
 
-/// What came of the calls.
+/// Log of all calls.
 #[derive(Default)]
-pub struct Seen {
-    sent: BTreeMap<Call, Duration>,
-    /// In the order in which they took effect.
-    served: Vec<(Call, Duration)>,
-    ended: BTreeMap<Call, (Duration, Result<(), NetErrorKind>)>,
+pub struct CallLog {
+    sent: BTreeMap<CallId, Duration>,
+    /// In the order of effect.
+    served: Vec<(CallId, Duration)>,
+    ended: BTreeMap<CallId, (Duration, Result<(), NetErrorKind>)>,
 }
 
 impl Default for Mesh {
@@ -46,33 +46,35 @@ impl Default for Mesh {
 }
 
 impl Mesh {
-    /// Ten seconds under `trouble`, and two more for what is late.
-    pub fn run(self, trouble: Trouble) -> Seen {
-        let notes = watch(1, 12_000, trouble, |world, notes| {
-            let tail = Tail { one_in: 0, times: 1 };
+    /// Runs ten seconds under `plan`, and two more for late messages.
+    pub fn run(self, plan: FaultPlan) -> CallLog {
+        let observations = observe_run(1, 12_000, plan, |world, observations| {
+            let tail = LatencyTail { one_in: 0, multiplier: 1 };
             world.set_default_link(LinkSpec { latency_us: self.latency_us, tail, ..LinkSpec::default() });
             for name in self.nodes.chars() {
-                node(world, NodeSpec::named(name), &notes, move |env, notes| self.member(env, notes));
+                node(world, NodeSpec::named(name), &observations, move |env, observations| {
+                    self.member(env, observations)
+                });
             }
         });
-        let mut seen = Seen::default();
-        for note in notes {
-            match note {
-                Note::Sent(call, at) => assert!(seen.sent.insert(call, at).is_none()),
-                Note::Served(call, at) => seen.served.push((call, at)),
-                Note::Ended(call, at, how) => assert!(seen.ended.insert(call, (at, how)).is_none()),
+        let mut log = CallLog::default();
+        for observation in observations {
+            match observation {
+                CallEvent::Sent(call, at) => assert!(log.sent.insert(call, at).is_none()),
+                CallEvent::Served(call, at) => log.served.push((call, at)),
+                CallEvent::Ended(call, at, result) => assert!(log.ended.insert(call, (at, result)).is_none()),
             }
         }
         let peers = self.nodes.len() as u64;
-        assert_eq!(seen.sent.len() as u64, TICKS * peers * (peers - 1));
-        assert_eq!(seen.ended.len(), seen.sent.len());
-        seen
+        assert_eq!(log.sent.len() as u64, TICKS * peers * (peers - 1));
+        assert_eq!(log.ended.len(), log.sent.len());
+        log
     }
 
-    async fn member(self, env: SimEnv, notes: Notes<Note>) {
+    async fn member(self, env: SimEnv, observations: Observations<CallEvent>) {
         let name_of = move |node: NodeId| &self.nodes[usize::from(node.0) - 1..usize::from(node.0)];
         let me = name_of(env.node());
-        let (caller, calls) = (env.clone(), notes.clone());
+        let (caller, calls) = (env.clone(), observations.clone());
         env.spawn(async move {
             for tick in 1..=TICKS {
                 let due = TICK * u32::try_from(tick).unwrap();
@@ -90,30 +92,30 @@ impl Mesh {
             let text = std::str::from_utf8(&request.message.head).unwrap();
             let (pair, tick) = text.split_once(' ').unwrap();
             let call = (pair.to_owned(), tick.parse().unwrap());
-            notes.add(Note::Served(call, server.clock().monotonic()));
+            observations.add(CallEvent::Served(call, server.clock().monotonic()));
             async move { request.message }
         };
         env.net().serve(8, serve).await;
     }
 
-    async fn call(self, env: SimEnv, notes: Notes<Note>, peer: NodeId, call: Call) {
+    async fn call(self, env: SimEnv, observations: Observations<CallEvent>, peer: NodeId, call: CallId) {
         let message = Message { head: format!("{} {}", call.0, call.1).into(), body: Bytes::new() };
-        notes.add(Note::Sent(call.clone(), env.clock().monotonic()));
+        observations.add(CallEvent::Sent(call.clone(), env.clock().monotonic()));
         let answer = env.net().call(peer, message.clone(), Duration::from_millis(self.timeout_ms)).await;
-        let how = answer.map(|answer| assert_eq!(answer, message)).map_err(|error| error.kind);
-        notes.add(Note::Ended(call, env.clock().monotonic(), how));
+        let result = answer.map(|answer| assert_eq!(answer, message)).map_err(|error| error.kind);
+        observations.add(CallEvent::Ended(call, env.clock().monotonic(), result));
     }
 }
 
-impl Seen {
-    /// One line for each pair of nodes whose calls did not all take effect once, or were not all answered: which ticks
-    /// were not. Everything else went well: without faults it is empty.
-    pub fn harm(&self) -> Vec<String> {
+impl CallLog {
+    /// Returns one line for each pair of nodes with calls that did not take effect exactly once, or were not
+    /// answered, with their ticks. Empty without faults.
+    pub fn failures(&self) -> Vec<String> {
         let pairs: BTreeSet<&str> = self.sent.keys().map(|(pair, _)| pair.as_str()).collect();
-        let harm_of = |pair: &&str| {
-            let ticks = |is_bad: &dyn Fn(&Call) -> bool| {
-                let bad = self.sent.keys().filter(|call| call.0 == **pair && is_bad(call));
-                ranges(bad.map(|call| call.1))
+        let failures_of = |pair: &&str| {
+            let ticks = |has_failed: &dyn Fn(&CallId) -> bool| {
+                let failed = self.sent.keys().filter(|call| call.0 == **pair && has_failed(call));
+                ranges(failed.map(|call| call.1))
             };
             let parts = [
                 ("no effect", ticks(&|call| self.effects(call) == 0)),
@@ -124,17 +126,20 @@ impl Seen {
             let text: Vec<_> = parts.map(|(what, ticks)| format!("{what} {ticks}")).collect();
             (!text.is_empty()).then(|| format!("{pair}: {}", text.join(", ")))
         };
-        let failures = self.ended.values().filter_map(|(_, how)| how.err());
-        assert!(failures.into_iter().all(|kind| kind == NetErrorKind::Timeout), "links say nothing");
-        pairs.iter().filter_map(harm_of).collect()
+        let failures = self.ended.values().filter_map(|(_, result)| result.err());
+        assert!(
+            failures.into_iter().all(|kind| kind == NetErrorKind::Timeout),
+            "a lost message causes only time-outs"
+        );
+        pairs.iter().filter_map(failures_of).collect()
     }
 
-    fn effects(&self, call: &Call) -> usize {
+    fn effects(&self, call: &CallId) -> usize {
         self.served.iter().filter(|(served, _)| served == call).count()
     }
 
-    /// How long each request of a pair was on its way, by tick; those that came twice count by the first.
-    pub fn ways_there(&self, pair: &str) -> BTreeMap<u64, Duration> {
+    /// Returns the latency of each request of a pair, by tick; of duplicates, the first.
+    pub fn request_latencies(&self, pair: &str) -> BTreeMap<u64, Duration> {
         let mut ways = BTreeMap::new();
         for (call, at) in self.served.iter().filter(|(call, _)| call.0 == pair) {
             ways.entry(call.1).or_insert(*at - self.sent[call]);
@@ -142,20 +147,20 @@ impl Seen {
         ways
     }
 
-    /// How long each answer of a pair was on its way, by tick; those that did not come are left out.
-    pub fn ways_back(&self, pair: &str) -> BTreeMap<u64, Duration> {
-        let there = self.ways_there(pair);
-        let ended = self.ended.iter().filter(|(call, (_, how))| call.0 == pair && how.is_ok());
+    /// Returns the latency of each answer of a pair that arrived, by tick.
+    pub fn answer_latencies(&self, pair: &str) -> BTreeMap<u64, Duration> {
+        let there = self.request_latencies(pair);
+        let ended = self.ended.iter().filter(|(call, (_, result))| call.0 == pair && result.is_ok());
         ended.map(|(call, (at, _))| (call.1, *at - self.sent[call] - there[&call.1])).collect()
     }
 
-    /// The ticks of a pair in the order in which they took effect.
+    /// Returns the ticks of a pair in the order of effect.
     pub fn order(&self, pair: &str) -> Vec<u64> {
         self.served.iter().filter(|(call, _)| call.0 == pair).map(|(call, _)| call.1).collect()
     }
 }
 
-/// `21-25 33`.
+/// Formats numbers as ranges: `21-25 33`.
 fn ranges(numbers: impl Iterator<Item = u64>) -> String {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for number in numbers {

@@ -3,37 +3,37 @@
 use bytes::Bytes;
 use latent_ports::{Disk, Env, File, Mark, OpenMode};
 use latent_sim::{
-    Action, Anchor, CrashKeeps, DiskImage, Fault, FaultOutcome, NodeSpec, SimDisk, SimEnv, SimFile, World,
-    WorldSpec, run_fork,
+    CrashPolicy, DiskImage, Fault, FaultAction, FaultOutcome, NodeSpec, SimDisk, SimEnv, SimFile, Trigger,
+    World, WorldSpec, run_fork,
 };
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What came of a run.
-pub struct Ran<T> {
-    /// What the script returned.
+/// Outcome of a run.
+pub struct ScriptOutcome<T> {
+    /// Return value of the script.
     pub output: T,
-    /// What reads saw before the crash.
+    /// Contents that reads saw before the crash.
     pub seen: DiskImage,
-    /// What the crash left.
+    /// Contents after the crash.
     pub left: DiskImage,
-    /// What became of the faults.
+    /// Outcomes of the faults.
     pub faults: Vec<FaultOutcome>,
 }
 
-/// When a script says that it is ready, the faults strike.
+/// Reaches the mark that triggers the faults.
 pub fn ready(env: &SimEnv) {
     env.mark(Mark { name: "ready", subject: "" });
 }
 
-/// Runs `script` under faults that strike when it is ready, and ends in a crash that keeps what `keeps` says.
+/// Runs `script` under faults that trigger when it is ready, and ends in a crash with the policy `keeps`.
 pub fn run<T, F>(
     seed: u64,
-    faults: &[Action],
-    keeps: CrashKeeps,
+    faults: &[FaultAction],
+    keeps: CrashPolicy,
     script: impl Fn(SimEnv) -> F + Copy + Send + Sync + 'static,
-) -> Ran<T>
+) -> ScriptOutcome<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -43,8 +43,8 @@ where
     let faults = faults.to_vec();
     let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
         for action in faults {
-            let anchor = Anchor::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
-            world.arm(Fault { anchor, action });
+            let trigger = Trigger::Mark { name: "ready".into(), n: 1, node: None, after_ms: 0 };
+            world.arm(Fault { trigger, action });
         }
         let node = world.add_node(NodeSpec::named("node"), move |env| {
             let slot = slot.clone();
@@ -55,20 +55,20 @@ where
         });
         world.sleep(Duration::from_secs(60)).await;
         let seen = world.disk_image(node);
-        world.kill_keeping(node, keeps);
+        world.kill_with_policy(node, keeps);
         (seen, world.disk_image(node))
     });
     let (seen, left) = finished.output;
     let output = output.lock().unwrap().take().expect("the script came to its end");
-    Ran { output, seen, left, faults: finished.faults }
+    ScriptOutcome { output, seen, left, faults: finished.fault_outcomes }
 }
 
-/// `len` bytes of one letter.
+/// Returns `len` bytes of one letter.
 pub fn of(letter: u8, len: usize) -> Bytes {
     vec![letter; len].into()
 }
 
-/// A file whose bytes and name are durable; its name may be there already.
+/// Creates a file whose bytes and name are durable; its name may exist already.
 pub async fn durable(disk: &SimDisk, path: &str, data: Bytes) -> SimFile {
     let file = disk.open(path, OpenMode::Create).await.unwrap();
     file.append(data).await.unwrap();

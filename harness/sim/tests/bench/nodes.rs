@@ -1,81 +1,81 @@
-//! Nodes under faults that write down what they see through their ports.
+//! Nodes under faults that record what they observe through their ports.
 
-use latent_sim::{Action, Anchor, Fault, NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use latent_sim::{Fault, FaultAction, NodeSpec, SimEnv, Trigger, World, WorldSpec, run_fork};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What nodes wrote down, in the order in which they did.
-pub struct Notes<T>(Arc<Mutex<Vec<T>>>);
+/// Observations of nodes, in order.
+pub struct Observations<T>(Arc<Mutex<Vec<T>>>);
 
-impl<T> Clone for Notes<T> {
-    fn clone(&self) -> Notes<T> {
-        Notes(self.0.clone())
+impl<T> Clone for Observations<T> {
+    fn clone(&self) -> Observations<T> {
+        Observations(self.0.clone())
     }
 }
 
-impl<T> Notes<T> {
-    pub fn add(&self, note: T) {
-        self.0.lock().unwrap().push(note);
+impl<T> Observations<T> {
+    pub fn add(&self, observation: T) {
+        self.0.lock().unwrap().push(observation);
     }
 }
 
-/// Faults, and when they are over.
+/// Faults, and the time at which they end.
 #[derive(Clone, Default)]
-pub struct Trouble {
+pub struct FaultPlan {
     faults: Vec<Fault>,
-    over_ms: Option<u64>,
+    end_ms: Option<u64>,
 }
 
-impl Trouble {
-    pub fn with(mut self, anchor: Anchor, action: Action) -> Trouble {
-        self.faults.push(Fault { anchor, action });
+impl FaultPlan {
+    pub fn with(mut self, trigger: Trigger, action: FaultAction) -> FaultPlan {
+        self.faults.push(Fault { trigger, action });
         self
     }
 
-    /// All faults end after so many milliseconds of the world, if they have not ended before.
-    pub fn over_at(self, over_ms: u64) -> Trouble {
-        Trouble { over_ms: Some(over_ms), ..self }
+    /// Ends all faults at this many milliseconds of the world, if they have not ended before.
+    pub fn ending_at(self, end_ms: u64) -> FaultPlan {
+        FaultPlan { end_ms: Some(end_ms), ..self }
     }
 }
 
-pub fn none() -> Trouble {
-    Trouble::default()
+pub fn none() -> FaultPlan {
+    FaultPlan::default()
 }
 
-/// A fault that strikes after so many milliseconds of the world.
-pub fn at(ms: i64, action: Action) -> Trouble {
+/// Returns a plan of one fault that triggers at this many milliseconds of the world.
+pub fn at(ms: i64, action: FaultAction) -> FaultPlan {
     none().with(at_ms(ms), action)
 }
 
-pub fn at_ms(ms: i64) -> Anchor {
-    Anchor::AtMs(WorldSpec::seeded(0).start.0 + ms)
+pub fn at_ms(ms: i64) -> Trigger {
+    Trigger::AtMs(WorldSpec::seeded(0).start.0 + ms)
 }
 
-/// Runs a world under `trouble` for `length_ms`; what its nodes wrote down. Every fault must have struck, and every node
-/// that it names must have been.
-pub fn watch<T: Send + 'static>(
+/// Runs a world under `plan` for `length_ms`; returns the observations of its nodes. Every fault must trigger, and
+/// every node that it names must exist.
+pub fn observe_run<T: Send + 'static>(
     seed: u64,
     length_ms: u64,
-    trouble: Trouble,
-    build: impl FnOnce(&World, Notes<T>) + Send,
+    plan: FaultPlan,
+    build: impl FnOnce(&World, Observations<T>) + Send,
 ) -> Vec<T> {
-    let notes = Notes(Arc::default());
-    let kept = notes.clone();
+    let observations = Observations(Arc::default());
+    let kept = observations.clone();
     let finished = run_fork(WorldSpec::seeded(seed), async move |world: World| {
-        trouble.faults.into_iter().for_each(|fault| world.arm(fault));
-        build(&world, notes);
-        let over_ms = trouble.over_ms.unwrap_or(length_ms);
-        world.sleep(Duration::from_millis(over_ms)).await;
-        if trouble.over_ms.is_some() {
+        plan.faults.into_iter().for_each(|fault| world.arm(fault));
+        build(&world, observations);
+        let end_ms = plan.end_ms.unwrap_or(length_ms);
+        world.sleep(Duration::from_millis(end_ms)).await;
+        if plan.end_ms.is_some() {
             world.end_faults();
         }
-        world.sleep(Duration::from_millis(length_ms - over_ms)).await;
+        world.sleep(Duration::from_millis(length_ms - end_ms)).await;
     });
-    for outcome in finished.faults {
-        assert!(outcome.struck.is_some() && outcome.unknown_nodes.is_empty(), "{outcome:?}");
+    for outcome in finished.fault_outcomes {
+        assert!(outcome.triggered_at.is_some() && outcome.unknown_nodes.is_empty(), "{outcome:?}");
     }
-    // The world has ended: nobody writes any more.
+    // The world has ended: no node writes any more.
     std::mem::take(&mut *kept.0.lock().unwrap())
 }
 
@@ -83,12 +83,12 @@ pub fn watch<T: Send + 'static>(
 pub fn node<T, F>(
     world: &World,
     spec: NodeSpec,
-    notes: &Notes<T>,
-    program: impl Fn(SimEnv, Notes<T>) -> F + Send + Sync + 'static,
+    observations: &Observations<T>,
+    program: impl Fn(SimEnv, Observations<T>) -> F + Send + Sync + 'static,
 ) where
     T: Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let notes = notes.clone();
-    world.add_node(spec, move |env| program(env, notes.clone()));
+    let observations = observations.clone();
+    world.add_node(spec, move |env| program(env, observations.clone()));
 }

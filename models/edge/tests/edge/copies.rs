@@ -6,7 +6,7 @@ use bytes::Bytes;
 use latent_edge::EdgeConfig;
 use latent_edge::message::{Method, TeeCopy, TeeCopyAnswer};
 use latent_edge::tee::{TeeName, TeeRecord, Uploader};
-use latent_sim::{Action, Anchor, CutLink, DiskError, DiskImage, Fault, OpKind};
+use latent_sim::{CutLink, DiskError, DiskImage, Fault, FaultAction, OpKind, Trigger};
 
 #[test]
 fn the_peer_takes_over_what_a_dead_owner_has_not_uploaded() {
@@ -46,7 +46,8 @@ fn a_file_that_could_not_be_read_once_is_not_removed_when_no_other_edge_has_it()
         site.world.restart(EDGES[1]);
         let (node, path_prefix) = (EDGE_NAMES[0].into(), "tee/".to_owned());
         let error = DiskError { node, op: OpKind::Read, path_prefix, times: Some(1), for_ms: None };
-        site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::DiskError(error) });
+        site.world
+            .arm(Fault { trigger: Trigger::AtMs(site.world.now().0), action: FaultAction::DiskError(error) });
         site.world.sleep(HOUR + 30 * MINUTE).await;
         assert_eq!(site.world.marks()["tee.damaged"], 1, "the read failed");
         assert_eq!(site.objects_with(&"only here".into()), 1);
@@ -75,7 +76,8 @@ fn a_rotten_copy_is_completed_from_the_object_of_an_owner_that_cannot_be_asked()
             both: true,
             for_ms: Some(4 * 3_600_000),
         };
-        site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::CutLink(cut) });
+        site.world
+            .arm(Fault { trigger: Trigger::AtMs(site.world.now().0), action: FaultAction::CutLink(cut) });
         site.world.sleep(3 * HOUR + MINUTE).await;
         let counts: Vec<usize> = site.stored_by_object().values().map(Vec::len).collect();
         assert_eq!(

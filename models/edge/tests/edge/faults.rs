@@ -3,7 +3,7 @@
 use super::{SECOND, as_it_is, numbers_are_used_once, with_site};
 use crate::site::{EDGE_NAMES, EDGES, HOUR, MINUTE, Site, bodies, has};
 use latent_ports::NodeId;
-use latent_sim::{Action, Anchor, DiskError, Fault, Kill, OpKind};
+use latent_sim::{DiskError, Fault, FaultAction, Kill, OpKind, Trigger};
 
 /// What must hold whatever the faults were: what was acknowledged is in the store in the end, and was durable on
 /// two disks, or on one and in the store, when it was acknowledged.
@@ -36,7 +36,7 @@ fn at_each(fault: impl Fn(u64) -> Fault + Sync, needs_acks: usize) -> u64 {
         let (struck, acknowledged) = with_site(100 + n, as_it_is, async move |site: Site| {
             site.world.arm(fault);
             acknowledged_is_kept(site.clone(), EDGES[0]).await;
-            let struck = site.world.fault_outcomes().iter().any(|outcome| outcome.struck.is_some());
+            let struck = site.world.fault_outcomes().iter().any(|outcome| outcome.triggered_at.is_some());
             (struck, site.acknowledged().len())
         });
         assert!(acknowledged >= needs_acks, "only {acknowledged} requests came through with fault {n}");
@@ -47,9 +47,9 @@ fn at_each(fault: impl Fn(u64) -> Fault + Sync, needs_acks: usize) -> u64 {
     unreachable!("n counts without end")
 }
 
-fn nth(node: &str, op: OpKind, n: u64) -> Anchor {
+fn nth(node: &str, op: OpKind, n: u64) -> Trigger {
     // Operations of the first boot, before the edges serve, do not count.
-    Anchor::NthOp { node: node.into(), op, path_prefix: String::new(), n, after_ms: 1_000 }
+    Trigger::NthOp { node: node.into(), op, path_prefix: String::new(), n, after_ms: 1_000 }
 }
 
 #[test]
@@ -57,13 +57,13 @@ fn crash_of_either_edge_at_each_disk_operation_loses_nothing_acknowledged() {
     for name in EDGE_NAMES {
         let struck = at_each(
             |n| {
-                let action = Action::Kill(Kill {
+                let action = FaultAction::Kill(Kill {
                     node: name.into(),
                     restart_after_ms: Some(3_000),
                     keeps: None,
                     tear_bytes: None,
                 });
-                Fault { anchor: nth(name, OpKind::Change, n), action }
+                Fault { trigger: nth(name, OpKind::Change, n), action }
             },
             10,
         );
@@ -77,13 +77,13 @@ fn crash_of_either_edge_at_each_message_loses_nothing_acknowledged() {
         for op in [OpKind::Send, OpKind::Receive, OpKind::Answer] {
             let struck = at_each(
                 |n| {
-                    let action = Action::Kill(Kill {
+                    let action = FaultAction::Kill(Kill {
                         node: name.into(),
                         restart_after_ms: Some(3_000),
                         keeps: None,
                         tear_bytes: None,
                     });
-                    Fault { anchor: nth(name, op, n), action }
+                    Fault { trigger: nth(name, op, n), action }
                 },
                 10,
             );
@@ -98,14 +98,14 @@ fn one_error_at_each_disk_operation_of_either_edge_loses_nothing_acknowledged() 
         let struck = at_each(
             |n| {
                 let op = OpKind::Any;
-                let action = Action::DiskError(DiskError {
+                let action = FaultAction::DiskError(DiskError {
                     node: name.into(),
                     op,
                     path_prefix: String::new(),
                     times: Some(1),
                     for_ms: None,
                 });
-                Fault { anchor: nth(name, OpKind::Disk, n), action }
+                Fault { trigger: nth(name, OpKind::Disk, n), action }
             },
             10,
         );
@@ -120,21 +120,21 @@ fn a_sync_that_fails_and_then_a_power_loss_of_both_edges_loses_nothing_acknowled
     for name in EDGE_NAMES {
         for n in 1..=4 {
             with_site(200 + n, as_it_is, async move |site: Site| {
-                let action = Action::DiskError(DiskError {
+                let action = FaultAction::DiskError(DiskError {
                     node: name.into(),
                     op: OpKind::Sync,
                     path_prefix: "tee".into(),
                     times: Some(1),
                     for_ms: None,
                 });
-                site.world.arm(Fault { anchor: nth(name, OpKind::Sync, n), action });
+                site.world.arm(Fault { trigger: nth(name, OpKind::Sync, n), action });
                 for body in bodies("request", 8) {
                     site.post(EDGES[0], std::str::from_utf8(&body).unwrap()).await;
                     site.world.sleep(2 * SECOND).await;
                 }
                 assert!(site.acknowledged().len() >= 6);
                 for edge in EDGES {
-                    site.world.kill_keeping(edge, latent_sim::CrashKeeps::Nothing);
+                    site.world.kill_with_policy(edge, latent_sim::CrashPolicy::Nothing);
                     site.world.restart(edge);
                 }
                 let copies = EDGES.map(|edge| site.held(edge));

@@ -2,7 +2,7 @@
 
 use super::{as_it_is, numbers_are_used_once, with_site};
 use crate::site::{EDGES, HOUR, MINUTE, Site};
-use latent_sim::{Action, Anchor, BitRot, CrashKeeps, DiskError, Fault, Kill, OpKind};
+use latent_sim::{BitRot, CrashPolicy, DiskError, Fault, FaultAction, Kill, OpKind, Trigger};
 use std::time::Duration;
 
 const EDGE: &str = "edge-1";
@@ -27,7 +27,7 @@ async fn numbers_rise(site: &Site) {
         for at in 0..2 {
             post_at_last(site, &format!("{boot} boot, request {at}")).await;
         }
-        site.world.kill_keeping(EDGES[0], CrashKeeps::Nothing);
+        site.world.kill_with_policy(EDGES[0], CrashPolicy::Nothing);
     }
     site.world.restart(EDGES[0]);
     post_at_last(site, "at last").await;
@@ -35,21 +35,26 @@ async fn numbers_rise(site: &Site) {
     numbers_are_used_once(site);
 }
 
-fn nth(n: u64) -> Anchor {
-    Anchor::NthOp { node: EDGE.into(), op: OpKind::Disk, path_prefix: String::new(), n, after_ms: 0 }
+fn nth(n: u64) -> Trigger {
+    Trigger::NthOp { node: EDGE.into(), op: OpKind::Disk, path_prefix: String::new(), n, after_ms: 0 }
 }
 
 fn error(n: u64) -> Fault {
     let (node, path_prefix) = (EDGE.into(), String::new());
-    let action =
-        Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(1), for_ms: None });
-    Fault { anchor: nth(n), action }
+    let action = FaultAction::DiskError(DiskError {
+        node,
+        op: OpKind::Any,
+        path_prefix,
+        times: Some(1),
+        for_ms: None,
+    });
+    Fault { trigger: nth(n), action }
 }
 
 fn crash(n: u64) -> Fault {
-    let keeps = Some(CrashKeeps::Nothing);
+    let keeps = Some(CrashPolicy::Nothing);
     let kill = Kill { node: EDGE.into(), restart_after_ms: Some(2_000), keeps, tear_bytes: None };
-    Fault { anchor: nth(n), action: Action::Kill(kill) }
+    Fault { trigger: nth(n), action: FaultAction::Kill(kill) }
 }
 
 /// Makes the fault of the `n`-th operation.
@@ -69,8 +74,8 @@ fn at_each_twice(damaged: bool) -> u64 {
                 site.world.kill(EDGES[0]);
                 if damaged {
                     let rot = BitRot { node: EDGE.into(), path_prefix: "edge/boot".into(), pick: 9, bits: 1 };
-                    let anchor = Anchor::AtMs(site.world.now().0);
-                    site.world.arm(Fault { anchor, action: Action::BitRot(rot) });
+                    let trigger = Trigger::AtMs(site.world.now().0);
+                    site.world.arm(Fault { trigger, action: FaultAction::BitRot(rot) });
                 }
                 for fault in both {
                     site.world.arm(fault);
@@ -78,7 +83,7 @@ fn at_each_twice(damaged: bool) -> u64 {
                 site.world.sleep(Duration::from_secs(1)).await;
                 numbers_rise(&site).await;
                 let outcomes = site.world.fault_outcomes();
-                u64::from(outcomes.last().is_some_and(|outcome| outcome.struck.is_some()))
+                u64::from(outcomes.last().is_some_and(|outcome| outcome.triggered_at.is_some()))
             });
         }
     }

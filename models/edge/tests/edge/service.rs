@@ -5,7 +5,7 @@ use crate::site::{EDGE_NAMES, EDGES, HOUR, INGEST, MINUTE, STORE, Site, bodies, 
 use bytes::Bytes;
 use latent_edge::tee::{TeeName, TeeObject, Uploader};
 use latent_edge::{EdgeConfig, OnTeeFailure};
-use latent_sim::{Action, Anchor, ClockStep, DiskError, DiskFull, DiskImage, Fault, OpKind};
+use latent_sim::{ClockStep, DiskError, DiskFull, DiskImage, Fault, FaultAction, OpKind, Trigger};
 
 fn accept_with_gap(mut config: EdgeConfig) -> EdgeConfig {
     if let Some(tee) = &mut config.tee {
@@ -124,7 +124,8 @@ fn gap_lines(site: &Site) -> Vec<String> {
 fn one_failed_change(site: &Site) {
     let (node, path_prefix) = (EDGE_NAMES[0].to_owned(), "tee/".to_owned());
     let error = DiskError { node, op: OpKind::Any, path_prefix, times: Some(1), for_ms: None };
-    site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::DiskError(error) });
+    site.world
+        .arm(Fault { trigger: Trigger::AtMs(site.world.now().0), action: FaultAction::DiskError(error) });
 }
 
 #[test]
@@ -172,8 +173,8 @@ fn a_gap_that_cannot_be_written_down_is_not_accepted() {
         site.world.kill(EDGES[1]);
         let (node, path_prefix) = (EDGE_NAMES[0].to_owned(), "edge/gaps".to_owned());
         let error = DiskError { node, op: OpKind::Disk, path_prefix, times: Some(1), for_ms: None };
-        let action = Action::DiskError(error);
-        site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action });
+        let action = FaultAction::DiskError(error);
+        site.world.arm(Fault { trigger: Trigger::AtMs(site.world.now().0), action });
         assert_eq!(site.post(EDGES[0], "two").await, 503);
         assert_eq!(site.post(EDGES[0], "three").await, 200);
         assert_eq!(site.world.marks()["edge.tee-gap-unrecorded"], 1);
@@ -214,8 +215,9 @@ fn an_edge_with_a_new_disk_uses_no_number_twice() {
 fn a_clock_that_steps_back_overwrites_no_file() {
     with_site(11, as_it_is, async |site: Site| {
         let step = |by_ms| {
-            let action = Action::ClockStep(ClockStep { node: EDGE_NAMES[0].into(), by_ms, for_ms: None });
-            site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action });
+            let action =
+                FaultAction::ClockStep(ClockStep { node: EDGE_NAMES[0].into(), by_ms, for_ms: None });
+            site.world.arm(Fault { trigger: Trigger::AtMs(site.world.now().0), action });
         };
         assert_eq!(site.post(EDGES[0], "first hour").await, 200);
         step(3_600_000);
@@ -247,9 +249,12 @@ fn a_file_that_grows_too_long_is_closed_before_its_hour() {
 fn a_full_disk_refuses_and_recovers_when_uploads_made_room() {
     with_site(13, as_it_is, async |site: Site| {
         assert_eq!(site.post(EDGES[0], "before").await, 200);
-        let full =
-            Action::DiskFull(DiskFull { room_bytes: 0, node: EDGE_NAMES[0].into(), for_ms: Some(600_000) });
-        site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: full });
+        let full = FaultAction::DiskFull(DiskFull {
+            room_bytes: 0,
+            node: EDGE_NAMES[0].into(),
+            for_ms: Some(600_000),
+        });
+        site.world.arm(Fault { trigger: Trigger::AtMs(site.world.now().0), action: full });
         assert_eq!(site.post(EDGES[0], "while full").await, 503);
         site.world.sleep(11 * MINUTE).await;
         assert_eq!(site.post(EDGES[0], "after").await, 200);

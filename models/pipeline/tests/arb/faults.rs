@@ -3,7 +3,7 @@
 use crate::bench::{Bench, DAYS, DISK, HOUR, SECOND, Told, with_disk};
 use crate::script::{EVENTS, days_of_traffic};
 use latent_pipeline::record::ArrivalId;
-use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskFull, Fault, Kill, OpKind, ShortRead};
+use latent_sim::{CrashPolicy, DiskError, DiskFull, Fault, FaultAction, Kill, OpKind, ShortRead, Trigger};
 use std::collections::BTreeSet;
 
 /// What must hold whatever the faults were.
@@ -13,7 +13,7 @@ async fn promises_are_kept(bench: &Bench) {
     bench.world.sleep(2 * HOUR).await;
     let orphans = bench.check_manifests(&bench.world.disk_image(DISK));
     assert!(orphans.is_empty(), "orphans stay: {orphans:?}");
-    bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+    bench.world.kill_with_policy(DISK, CrashPolicy::Nothing);
     bench.check_manifests(&bench.world.disk_image(DISK));
     bench.world.restart(DISK);
     bench.world.sleep(SECOND).await;
@@ -52,7 +52,7 @@ fn at_each(faults: impl Fn(u64) -> Vec<Fault> + Sync) -> u64 {
                 bench.world.arm(fault);
             }
             promises_are_kept(&bench).await;
-            bench.world.fault_outcomes()[0].struck.is_some()
+            bench.world.fault_outcomes()[0].triggered_at.is_some()
         });
         if !struck {
             return n - 1;
@@ -61,27 +61,27 @@ fn at_each(faults: impl Fn(u64) -> Vec<Fault> + Sync) -> u64 {
     unreachable!("n counts without end")
 }
 
-fn nth(op: OpKind, n: u64) -> Anchor {
-    Anchor::NthOp { node: "disk".into(), op, path_prefix: String::new(), n, after_ms: 0 }
+fn nth(op: OpKind, n: u64) -> Trigger {
+    Trigger::NthOp { node: "disk".into(), op, path_prefix: String::new(), n, after_ms: 0 }
 }
 
-fn kill(n: u64, keeps: CrashKeeps) -> Fault {
-    let action = Action::Kill(Kill {
+fn kill(n: u64, keeps: CrashPolicy) -> Fault {
+    let action = FaultAction::Kill(Kill {
         node: "disk".into(),
         restart_after_ms: Some(2_000),
         keeps: Some(keeps),
         tear_bytes: None,
     });
-    Fault { anchor: nth(OpKind::Change, n), action }
+    Fault { trigger: nth(OpKind::Change, n), action }
 }
 
 #[test]
 fn when_every_read_comes_short_nothing_is_missed() {
     with_disk(1, None, async |bench| {
         let path_prefix = String::new();
-        let action = Action::ShortRead(ShortRead { node: "disk".into(), path_prefix, times: u32::MAX });
-        let anchor = Anchor::AtMs(bench.world.now().0);
-        bench.world.arm(Fault { anchor, action });
+        let action = FaultAction::ShortRead(ShortRead { node: "disk".into(), path_prefix, times: u32::MAX });
+        let trigger = Trigger::AtMs(bench.world.now().0);
+        bench.world.arm(Fault { trigger, action });
         promises_are_kept(&bench).await;
         let told = bench.told.lock().unwrap();
         assert_eq!(told.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
@@ -108,7 +108,7 @@ fn without_faults_everything_is_written_once_and_compacted() {
 
 #[test]
 fn a_crash_at_each_change_of_the_disk_loses_nothing_that_was_promised() {
-    for keeps in [CrashKeeps::Nothing, CrashKeeps::Everything, CrashKeeps::Drawn] {
+    for keeps in [CrashPolicy::Nothing, CrashPolicy::Everything, CrashPolicy::Drawn] {
         let struck = at_each(|n| vec![kill(n, keeps)]);
         assert!(struck > 100, "{keeps:?}: only {struck} changes");
     }
@@ -117,7 +117,7 @@ fn a_crash_at_each_change_of_the_disk_loses_nothing_that_was_promised() {
 #[test]
 fn a_second_crash_while_the_first_is_recovered_from_loses_nothing_that_was_promised() {
     for later in 1..=3 {
-        let struck = at_each(|n| vec![kill(n, CrashKeeps::Drawn), kill(n + later, CrashKeeps::Drawn)]);
+        let struck = at_each(|n| vec![kill(n, CrashPolicy::Drawn), kill(n + later, CrashPolicy::Drawn)]);
         assert!(struck > 100, "only {struck} changes");
     }
 }
@@ -127,8 +127,8 @@ fn one_error_at_each_operation_loses_nothing_that_was_promised() {
     let struck = at_each(|n| {
         let (node, path_prefix) = ("disk".into(), String::new());
         vec![Fault {
-            anchor: nth(OpKind::Disk, n),
-            action: Action::DiskError(DiskError {
+            trigger: nth(OpKind::Disk, n),
+            action: FaultAction::DiskError(DiskError {
                 node,
                 op: OpKind::Any,
                 path_prefix,
@@ -143,8 +143,9 @@ fn one_error_at_each_operation_loses_nothing_that_was_promised() {
 #[test]
 fn a_full_disk_from_each_operation_on_for_half_a_minute_loses_nothing_that_was_promised() {
     let struck = at_each(|n| {
-        let action = Action::DiskFull(DiskFull { room_bytes: 0, node: "disk".into(), for_ms: Some(30_000) });
-        vec![Fault { anchor: nth(OpKind::Change, n), action }]
+        let action =
+            FaultAction::DiskFull(DiskFull { room_bytes: 0, node: "disk".into(), for_ms: Some(30_000) });
+        vec![Fault { trigger: nth(OpKind::Change, n), action }]
     });
     assert!(struck > 100, "only {struck} changes");
 }
@@ -154,15 +155,15 @@ fn a_failed_sync_and_then_a_power_loss_lose_nothing_that_was_promised() {
     // Should any later sync be believed to cover the bytes of the failed one, the power loss takes them.
     let struck = at_each(|n| {
         let (node, path_prefix) = ("disk".into(), "arb".into());
-        let action = Action::DiskError(DiskError {
+        let action = FaultAction::DiskError(DiskError {
             node,
             op: OpKind::Sync,
             path_prefix,
             times: Some(1),
             for_ms: None,
         });
-        let anchor = nth(OpKind::Sync, n);
-        vec![Fault { anchor, action }, kill(3 * n + 9, CrashKeeps::Nothing)]
+        let trigger = nth(OpKind::Sync, n);
+        vec![Fault { trigger, action }, kill(3 * n + 9, CrashPolicy::Nothing)]
     });
     assert!(struck > 30, "only {struck} syncs");
 }

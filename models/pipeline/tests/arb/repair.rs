@@ -6,21 +6,21 @@ use latent_pipeline::arb::manifest::Tier;
 
 use latent_pipeline::zone::Day;
 use latent_ports::Env;
-use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, OpKind, Pause};
+use latent_sim::{CrashPolicy, DiskError, DiskImage, Fault, FaultAction, OpKind, Pause, Trigger};
 use std::time::Duration;
 
 const DAY: Day = DAYS[0];
 
-fn sync_fails_once() -> Action {
+fn sync_fails_once() -> FaultAction {
     let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/1.seg"));
-    Action::DiskError(DiskError { node, op: OpKind::Sync, path_prefix, times: Some(1), for_ms: None })
+    FaultAction::DiskError(DiskError { node, op: OpKind::Sync, path_prefix, times: Some(1), for_ms: None })
 }
 
 #[test]
 fn what_a_failed_sync_left_behind_is_neither_shown_nor_sealed() {
     with_disk(1, None, async |bench| {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: sync_fails_once() });
+        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: sync_fails_once() });
         bench
             .run("two", async |client| {
                 assert!(client.put(Tier::OnTime, 3..4).await.is_err());
@@ -28,7 +28,7 @@ fn what_a_failed_sync_left_behind_is_neither_shown_nor_sealed() {
                 client.order(pin()).await.unwrap();
             })
             .await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        bench.world.kill_with_policy(DISK, CrashPolicy::Nothing);
         bench.check_manifests(&bench.world.disk_image(DISK));
         bench.world.restart(DISK);
         let left = bench.run("three", async |client| client.sequences().await).await;
@@ -72,18 +72,18 @@ fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
     with_disk(6, None, async |bench| {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/manifest"));
-        let action = Action::DiskError(DiskError {
+        let action = FaultAction::DiskError(DiskError {
             node,
             op: OpKind::Sync,
             path_prefix,
             times: Some(1),
             for_ms: None,
         });
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
+        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action });
         // The segment is durable, the edit that names it is in the page cache only, and nothing follows it.
         bench.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
         bench.world.sleep(2 * HOUR).await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Everything);
+        bench.world.kill_with_policy(DISK, CrashPolicy::Everything);
         assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
         bench.world.restart(DISK);
         assert_eq!(bench.run("three", async |client| client.sequences().await).await, [1, 2]);
@@ -94,15 +94,15 @@ fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
 fn removals_whose_directory_could_not_be_synced_are_made_durable_later() {
     with_disk(21, None, async |bench| {
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}"));
-        let action = Action::DiskError(DiskError {
+        let action = FaultAction::DiskError(DiskError {
             node,
             op: OpKind::SyncDir,
             path_prefix,
             times: Some(3),
             for_ms: None,
         });
-        let anchor = Anchor::Mark { name: "arb.file-removed".into(), n: 1, node: None, after_ms: 0 };
-        bench.world.arm(Fault { anchor, action });
+        let trigger = Trigger::Mark { name: "arb.file-removed".into(), n: 1, node: None, after_ms: 0 };
+        bench.world.arm(Fault { trigger, action });
         bench
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
@@ -122,9 +122,9 @@ fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
     with_disk(2, None, async |bench| {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
         // The run stands still as it begins its output, and lets a late event open a segment of its own.
-        let anchor = Anchor::Mark { name: "compaction.merging".into(), n: 1, node: None, after_ms: 0 };
-        let action = Action::Pause(Pause { node: "disk".into(), for_ms: 200 });
-        bench.world.arm(Fault { anchor, action });
+        let trigger = Trigger::Mark { name: "compaction.merging".into(), n: 1, node: None, after_ms: 0 };
+        let action = FaultAction::Pause(Pause { node: "disk".into(), for_ms: 200 });
+        bench.world.arm(Fault { trigger, action });
         let after = bench
             .run("two", async |client| {
                 let writer = client.clone();

@@ -6,7 +6,7 @@ use latent_pipeline::arb::api::{ArbAnswer, ArbCall};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::ingest::copies::encode_write;
 use latent_pipeline::record::Record;
-use latent_sim::{Action, Anchor, DiskError, Fault, OpKind};
+use latent_sim::{DiskError, Fault, FaultAction, OpKind, Trigger};
 
 /// Event `n` as it should have been.
 fn right(n: u64) -> Record {
@@ -88,7 +88,7 @@ fn whatever_fails_while_a_record_is_replaced_the_day_holds_one_of_the_two() {
                 times: Some(1),
                 for_ms: None,
             };
-            bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(error) });
+            bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::DiskError(error) });
             bench.world.sleep(SECOND).await;
             bench
                 .run("two", async |client| {

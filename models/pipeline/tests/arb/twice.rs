@@ -6,7 +6,8 @@ use latent_pipeline::arb::api::{ArbAnswer, ArbCall};
 use latent_pipeline::arb::manifest::{Edit, Tier};
 use latent_pipeline::zone::Day;
 use latent_sim::{
-    Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, Kill, LatentSector, OpKind, RemoveDirectory,
+    CrashPolicy, DiskError, DiskImage, Fault, FaultAction, Kill, LatentSector, OpKind, RemoveDirectory,
+    Trigger,
 };
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ async fn tokens_only_rise(bench: &Bench) {
                 client.token_at_last().await;
             })
             .await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        bench.world.kill_with_policy(DISK, CrashPolicy::Nothing);
         lease_says_where_it_begins(&bench.world.disk_image(DISK));
         bench.world.restart(DISK);
         bench.world.sleep(SECOND).await;
@@ -129,7 +130,7 @@ async fn ids_only_rise(bench: &Bench) {
         .await;
     ids_are_new(&bench.world.disk_image(DISK));
     bench.world.sleep(HOUR).await;
-    bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+    bench.world.kill_with_policy(DISK, CrashPolicy::Nothing);
     bench.world.restart(DISK);
     bench.world.sleep(SECOND).await;
     bench.run("two", async |client| client.fill_and_let_go().await).await;
@@ -145,27 +146,32 @@ fn ids_are_new(image: &DiskImage) {
     }
 }
 
-fn nth(op: OpKind, n: u64) -> Anchor {
-    Anchor::NthOp { node: "disk".into(), op, path_prefix: String::new(), n, after_ms: 0 }
+fn nth(op: OpKind, n: u64) -> Trigger {
+    Trigger::NthOp { node: "disk".into(), op, path_prefix: String::new(), n, after_ms: 0 }
 }
 
 /// The `n`-th operation of the disk fails.
 fn error(n: u64) -> Fault {
     let (node, path_prefix) = ("disk".into(), String::new());
-    let action =
-        Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(1), for_ms: None });
-    Fault { anchor: nth(OpKind::Disk, n), action }
+    let action = FaultAction::DiskError(DiskError {
+        node,
+        op: OpKind::Any,
+        path_prefix,
+        times: Some(1),
+        for_ms: None,
+    });
+    Fault { trigger: nth(OpKind::Disk, n), action }
 }
 
 /// The power fails at the `n`-th operation of the disk.
 fn crash(n: u64) -> Fault {
-    let action = Action::Kill(Kill {
+    let action = FaultAction::Kill(Kill {
         node: "disk".into(),
         restart_after_ms: Some(2_000),
-        keeps: Some(CrashKeeps::Nothing),
+        keeps: Some(CrashPolicy::Nothing),
         tear_bytes: None,
     });
-    Fault { anchor: nth(OpKind::Disk, n), action }
+    Fault { trigger: nth(OpKind::Disk, n), action }
 }
 
 /// Makes the fault of the `n`-th operation.
@@ -195,7 +201,7 @@ fn at_each_twice(
                 bench.world.restart(DISK);
                 bench.world.sleep(SECOND).await;
                 script(&bench).await;
-                u64::from(bench.world.fault_outcomes()[1].struck.is_some())
+                u64::from(bench.world.fault_outcomes()[1].triggered_at.is_some())
             });
         }
     }
@@ -212,7 +218,7 @@ fn no_token_is_granted_twice_when_setting_a_corrupt_lease_aside_fails_at_any_two
 fn no_token_is_granted_twice_when_a_lease_cannot_be_opened_for_long_and_setting_it_aside_fails_too() {
     let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/lease"));
     let cannot_open = DiskError { node, op: OpKind::Open, path_prefix, times: Some(14), for_ms: None };
-    let lasting = [Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(cannot_open) }];
+    let lasting = [Fault { trigger: Trigger::AtMs(0), action: FaultAction::DiskError(cannot_open) }];
     // The boots that wait for the device come first: each has its operations.
     let image = used("lease", |_| {});
     let struck = at_each_twice(&image, &lasting, [90, 5], tokens_only_rise);
@@ -222,8 +228,8 @@ fn no_token_is_granted_twice_when_a_lease_cannot_be_opened_for_long_and_setting_
 #[test]
 fn no_token_is_granted_twice_when_a_lease_goes_bad_under_a_running_disk_and_setting_it_aside_fails() {
     let path_prefix = format!("arb/{PROJECT}/lease");
-    let bad = Action::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
-    let lasting = [Fault { anchor: nth(OpKind::Disk, 30), action: bad }];
+    let bad = FaultAction::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
+    let lasting = [Fault { trigger: nth(OpKind::Disk, 30), action: bad }];
     let image = used("lease", |_| {});
     let struck = at_each_twice(&image, &lasting, [60, 8], tokens_only_rise);
     assert!(struck > 1_000, "only {struck} second faults");
@@ -247,8 +253,8 @@ fn tokens_rise_after_a_projects_directory_was_removed_under_a_running_disk_and_a
             })
             .await;
         let path = format!("arb/{PROJECT}");
-        let remove = Action::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
+        let remove = FaultAction::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
+        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: remove });
         bench.world.sleep(SECOND).await;
         bench
             .run("two", async |client| {
@@ -256,7 +262,7 @@ fn tokens_rise_after_a_projects_directory_was_removed_under_a_running_disk_and_a
                 client.order(digests).await.unwrap()
             })
             .await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        bench.world.kill_with_policy(DISK, CrashPolicy::Nothing);
         bench.world.restart(DISK);
         bench.world.sleep(SECOND).await;
         bench.run("three", async |client| client.token_at_last().await).await;
@@ -267,8 +273,8 @@ fn tokens_rise_after_a_projects_directory_was_removed_under_a_running_disk_and_a
 fn ids_rise_after_a_days_directory_was_removed_under_a_running_disk_and_a_crash() {
     with_disk(33, Some(used("lease", |_| {})), async |bench| {
         let path = format!("arb/{PROJECT}/{DAY}");
-        let remove = Action::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
+        let remove = FaultAction::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
+        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: remove });
         bench.world.sleep(SECOND).await;
         bench
             .run("one", async |client| {
@@ -277,7 +283,7 @@ fn ids_rise_after_a_days_directory_was_removed_under_a_running_disk_and_a_crash(
                 client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
             })
             .await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        bench.world.kill_with_policy(DISK, CrashPolicy::Nothing);
         bench.world.restart(DISK);
         bench.world.sleep(SECOND).await;
         bench.run("two", async |client| client.fill_and_let_go().await).await;

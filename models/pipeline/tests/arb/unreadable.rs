@@ -6,15 +6,15 @@ use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::ingest::copies::encode_write;
 use latent_pipeline::record::SetDigest;
 use latent_pipeline::zone::Day;
-use latent_sim::{Action, Anchor, BitRot, DiskError, Fault, LatentSector, MisdirectedWrite, OpKind};
+use latent_sim::{BitRot, DiskError, Fault, FaultAction, LatentSector, MisdirectedWrite, OpKind, Trigger};
 use std::time::Duration;
 
 const DAY: Day = DAYS[0];
 
 fn unreadable(path: &str) -> Fault {
     let path_prefix = format!("arb/{PROJECT}/{path}");
-    let action = Action::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
-    Fault { anchor: Anchor::AtMs(0), action }
+    let action = FaultAction::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
+    Fault { trigger: Trigger::AtMs(0), action }
 }
 
 #[test]
@@ -111,9 +111,14 @@ fn a_disk_that_fails_while_it_boots_serves_once_it_works_again() {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
         bench.world.kill(DISK);
         let (node, path_prefix) = ("disk".into(), String::new());
-        let action =
-            Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(6), for_ms: None });
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
+        let action = FaultAction::DiskError(DiskError {
+            node,
+            op: OpKind::Any,
+            path_prefix,
+            times: Some(6),
+            for_ms: None,
+        });
+        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action });
         bench.world.restart(DISK);
         let found = bench.run("two", async |client| client.sequences().await).await;
         assert_eq!(found, [1, 2]);
@@ -134,7 +139,7 @@ fn bits_that_rot_in_a_day_that_nobody_reads_are_found_within_three_nights() {
         assert!(before.is_some());
         let path_prefix = format!("arb/{PROJECT}/{DAY}/1.seg");
         let rot = BitRot { node: "disk".into(), path_prefix, pick: 5, bits: 1 };
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
+        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
         bench.world.sleep(24 * HOUR).await;
         let remembered = bench.run("two", async |client| digest_of(&client).await).await;
         assert_eq!(remembered, before, "what is remembered costs no read, and knows nothing of the rot");
@@ -153,7 +158,7 @@ fn a_rotten_last_frame_of_a_segment_that_this_process_wrote_is_damage_and_no_unf
             bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
             let path_prefix = format!("arb/{PROJECT}/{DAY}/1.seg");
             let rot = BitRot { node: "disk".into(), path_prefix, pick, bits: 1 };
-            bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
+            bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
             bench.world.sleep(SECOND).await;
             bench
                 .run("two", async |client| {
@@ -197,7 +202,7 @@ fn a_comparison_reads_a_bounded_number_of_days_again_and_a_few_read_all() {
         for at in 0..MANY {
             let path_prefix = format!("arb/{PROJECT}/{}/1.seg", Day(DAY.0 + at));
             let rot = BitRot { node: "disk".into(), path_prefix, pick: 5, bits: 1 };
-            bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
+            bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
         }
         bench.world.sleep(61 * HOUR).await;
         let many = MANY.unsigned_abs() as usize;
@@ -216,8 +221,8 @@ fn a_manifest_whose_header_went_elsewhere_is_written_again_at_once() {
     with_disk(20, None, async |bench| {
         let path_prefix = format!("arb/{PROJECT}/{DAY}/manifest");
         let misdirected = MisdirectedWrite { node: "disk".into(), path_prefix, pick: 3 };
-        let action = Action::MisdirectedWrite(misdirected);
-        bench.world.arm(Fault { anchor: Anchor::AtMs(bench.world.now().0), action });
+        let action = FaultAction::MisdirectedWrite(misdirected);
+        bench.world.arm(Fault { trigger: Trigger::AtMs(bench.world.now().0), action });
         bench.world.sleep(SECOND).await;
         let before = bench
             .run("one", async |client| {
@@ -226,7 +231,7 @@ fn a_manifest_whose_header_went_elsewhere_is_written_again_at_once() {
             })
             .await;
         assert!(before.is_some());
-        assert!(bench.world.fault_outcomes()[0].struck.is_some(), "its first write went elsewhere");
+        assert!(bench.world.fault_outcomes()[0].triggered_at.is_some(), "its first write went elsewhere");
         let manifest =
             bench.world.durable_image(DISK).read(&format!("arb/{PROJECT}/{DAY}/manifest")).unwrap();
         assert_ne!(manifest[..8], [0; 8]);

@@ -9,7 +9,7 @@ use latent_pipeline::ingest::copies::encode_write;
 use latent_pipeline::record::Record;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
-use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, Kill, OpKind, Pause};
+use latent_sim::{CrashPolicy, DiskError, DiskImage, Fault, FaultAction, Kill, OpKind, Pause, Trigger};
 
 /// All copies of all days agree, and nothing acknowledged is missing.
 pub async fn all_is_well(site: &Site) {
@@ -64,10 +64,10 @@ fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
         let fails = |op, times| {
             let action = |node: &str| {
                 let (node, path_prefix) = (node.to_owned(), "hints".to_owned());
-                Action::DiskError(DiskError { node, op, path_prefix, times: Some(times), for_ms: None })
+                FaultAction::DiskError(DiskError { node, op, path_prefix, times: Some(times), for_ms: None })
             };
             for node in ["ingest-1", "ingest-2"] {
-                site.world.arm(Fault { anchor: Anchor::AtMs(0), action: action(node) });
+                site.world.arm(Fault { trigger: Trigger::AtMs(0), action: action(node) });
             }
         };
         fails(OpKind::Sync, 3);
@@ -152,7 +152,7 @@ fn a_corrupt_middle_is_set_aside_and_repaired_from_peers() {
         let (_, marks) = with_site(4, async move |site: Site| {
             site.traffic(hours).await;
             let disk = site.node("disk-2");
-            site.world.kill_keeping(disk, CrashKeeps::Nothing);
+            site.world.kill_with_policy(disk, CrashPolicy::Nothing);
             let image = rot(&site.world.disk_image(disk));
             site.world.replace_disk(disk, &image);
             site.world.restart(disk);
@@ -169,17 +169,17 @@ fn a_corrupt_middle_is_set_aside_and_repaired_from_peers() {
 fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
     let (_, marks) = with_site(5, async |site: Site| {
         // Its order is under way, and the disk slow: stopped as the first merge begins, with its order in flight.
-        let pause = Action::Pause(Pause { node: "disk-1".into(), for_ms: 1_000 });
-        let mark = |n| Anchor::Mark {
+        let pause = FaultAction::Pause(Pause { node: "disk-1".into(), for_ms: 1_000 });
+        let mark = |n| Trigger::Mark {
             name: "compaction.merging".into(),
             n,
             node: Some("disk-1".into()),
             // The job that worker-1 begins at the first midnight.
             after_ms: 23 * 3_600_000,
         };
-        site.world.arm(Fault { anchor: mark(1), action: pause });
-        let asleep = Action::Pause(Pause { node: "worker-1".into(), for_ms: 45 * 60_000 });
-        site.world.arm(Fault { anchor: mark(1), action: asleep });
+        site.world.arm(Fault { trigger: mark(1), action: pause });
+        let asleep = FaultAction::Pause(Pause { node: "worker-1".into(), for_ms: 45 * 60_000 });
+        site.world.arm(Fault { trigger: mark(1), action: asleep });
         site.traffic(28).await;
         all_is_well(&site).await;
         // The second run's order came 45 minutes later, under the old token, when the other worker had long done it.
@@ -194,19 +194,20 @@ fn restarts_of_everything_in_the_middle_of_the_nightly_job_leave_nothing_undone(
     let (_, marks) = with_site(6, async |site: Site| {
         let names = ["disk-1", "disk-5", "worker-1", "worker-2", "ingest-1", "ingest-2", "backup"];
         for (n, name) in (1..).zip(names) {
-            let anchor =
-                Anchor::Mark { name: "compaction.output-durable".into(), n, node: None, after_ms: 0 };
-            let action = Action::Kill(Kill {
+            let trigger =
+                Trigger::Mark { name: "compaction.output-durable".into(), n, node: None, after_ms: 0 };
+            let action = FaultAction::Kill(Kill {
                 node: name.into(),
                 restart_after_ms: Some(5_000),
                 keeps: None,
                 tear_bytes: None,
             });
-            site.world.arm(Fault { anchor, action });
+            site.world.arm(Fault { trigger, action });
         }
         site.traffic(32).await;
         all_is_well(&site).await;
-        let struck = site.world.fault_outcomes().iter().filter(|outcome| outcome.struck.is_some()).count();
+        let struck =
+            site.world.fault_outcomes().iter().filter(|outcome| outcome.triggered_at.is_some()).count();
         assert_eq!(struck, 7);
         for disk in 1..=8 {
             let image = site.world.disk_image(NodeId(disk));

@@ -4,7 +4,7 @@ use crate::site::{HOUR, PROJECT, Site, with_site};
 use latent_edge::frame::End;
 use latent_pipeline::backup::catalog::Catalog;
 use latent_pipeline::record::scan_blocks;
-use latent_sim::{Action, Anchor, DiskImage, Fault, Kill, OpKind};
+use latent_sim::{DiskImage, Fault, FaultAction, Kill, OpKind, Trigger};
 
 /// Every catalog verifies, and every segment that it names is there, whole. Gives how many catalogs there are.
 fn check_catalogs(image: &DiskImage) -> usize {
@@ -28,14 +28,14 @@ fn check_catalogs(image: &DiskImage) -> usize {
 fn night_with_a_crash(node: &'static str, op: OpKind, n: u64) -> bool {
     let after_ms = 23 * 3_600_000;
     with_site(1_000 + n, async move |site: Site| {
-        let anchor = Anchor::NthOp { node: node.into(), op, path_prefix: String::new(), n, after_ms };
-        let action = Action::Kill(Kill {
+        let trigger = Trigger::NthOp { node: node.into(), op, path_prefix: String::new(), n, after_ms };
+        let action = FaultAction::Kill(Kill {
             node: node.into(),
             restart_after_ms: Some(5_000),
             keeps: None,
             tear_bytes: None,
         });
-        site.world.arm(Fault { anchor, action });
+        site.world.arm(Fault { trigger, action });
         site.traffic(24).await;
         site.world.sleep(6 * HOUR).await;
         site.everything_acknowledged_is_exported().await;
@@ -51,7 +51,7 @@ fn night_with_a_crash(node: &'static str, op: OpKind, n: u64) -> bool {
                 assert!(text.contains("\"compactions\":1"), "{path} of disk {} was not compacted", disk.0);
             }
         }
-        site.world.fault_outcomes()[0].struck.is_some()
+        site.world.fault_outcomes()[0].triggered_at.is_some()
     })
     .0
 }

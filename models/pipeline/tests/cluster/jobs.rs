@@ -5,7 +5,7 @@ use crate::site::{FIRST_DAY, HOUR, PROJECT, Site, with_site};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::heartbeat::Job;
 use latent_pipeline::zone::Day;
-use latent_sim::{Action, Anchor, ClockStep, DiskImage, Fault, Isolate, Kill};
+use latent_sim::{ClockStep, DiskImage, Fault, FaultAction, Isolate, Kill, Trigger};
 use std::collections::BTreeMap;
 
 #[test]
@@ -66,24 +66,24 @@ fn backups_and_audits_go_on_while_the_operator_is_away_from_what_they_report() {
 }
 
 /// Arms a fault so many hours after the world's start.
-fn arm_at(site: &Site, hours: f64, action: Action) {
+fn arm_at(site: &Site, hours: f64, action: FaultAction) {
     let at = site.world.start() + HOUR.mul_f64(hours);
-    site.world.arm(Fault { anchor: Anchor::AtMs(at.0), action });
+    site.world.arm(Fault { trigger: Trigger::AtMs(at.0), action });
 }
 
 /// Arms a crash of a node at the first mark of a name so many hours after the world's start; it is back a minute later.
 fn crash_at_mark(site: &Site, node: &str, name: &str, hours: u64) {
     let after_ms = hours * 3_600_000;
-    let anchor = Anchor::Mark { name: name.into(), n: 1, node: Some(node.into()), after_ms };
+    let trigger = Trigger::Mark { name: name.into(), n: 1, node: Some(node.into()), after_ms };
     let (node, restart_after_ms) = (node.to_owned(), Some(60_000));
     site.world.arm(Fault {
-        anchor,
-        action: Action::Kill(Kill { node, restart_after_ms, keeps: None, tear_bytes: None }),
+        trigger,
+        action: FaultAction::Kill(Kill { node, restart_after_ms, keeps: None, tear_bytes: None }),
     });
 }
 
 fn has_struck(site: &Site) -> bool {
-    site.world.fault_outcomes().iter().all(|outcome| outcome.struck.is_some())
+    site.world.fault_outcomes().iter().all(|outcome| outcome.triggered_at.is_some())
 }
 
 /// Whether every disk has compacted the day so many days after the first.
@@ -100,7 +100,7 @@ fn clocks_that_were_five_days_ahead_for_an_hour_cost_no_night_no_backup_and_no_a
     let _ = with_site(23, async |site: Site| {
         for node in ["worker-1", "worker-2", "backup", "audit"] {
             let (node, by_ms, for_ms) = (node.to_owned(), 5 * 86_400_000, Some(3_600_000));
-            arm_at(&site, 23.5, Action::ClockStep(ClockStep { node, by_ms, for_ms }));
+            arm_at(&site, 23.5, FaultAction::ClockStep(ClockStep { node, by_ms, for_ms }));
         }
         site.traffic(23).await;
         let daily = [("audit.complete", 1), ("repair.complete", 1), ("backup.catalog-durable", 2)];
@@ -128,7 +128,7 @@ fn clocks_that_were_five_days_ahead_for_an_hour_cost_no_night_no_backup_and_no_a
 fn a_lease_granted_while_a_disk_was_five_days_ahead_does_not_lock_the_other_worker_out() {
     let _ = with_site(24, async |site: Site| {
         let (node, by_ms, for_ms) = ("disk-1".to_owned(), 5 * 86_400_000, Some(3_600_000));
-        arm_at(&site, 23.5, Action::ClockStep(ClockStep { node, by_ms, for_ms }));
+        arm_at(&site, 23.5, FaultAction::ClockStep(ClockStep { node, by_ms, for_ms }));
         site.traffic(26).await;
         assert!(is_compacted(&site, 0));
         site.world.kill(site.node("worker-1"));
@@ -187,7 +187,7 @@ fn workers_that_are_cut_off_for_two_nights_are_an_alarm() {
     let _ = with_site(28, async |site: Site| {
         for node in ["worker-1", "worker-2"] {
             let (node, for_ms) = (node.to_owned(), Some(48 * 3_600_000));
-            arm_at(&site, 10.0, Action::Isolate(Isolate { node, for_ms }));
+            arm_at(&site, 10.0, FaultAction::Isolate(Isolate { node, for_ms }));
         }
         site.traffic(10).await;
         site.world.sleep(48 * HOUR).await;

@@ -4,7 +4,7 @@ use crate::site::{FIRST_DAY, HOUR, Images, MINUTE, PROJECT, Site, with_site};
 use latent_pipeline::arb::api::{ArbAnswer, ArbCall, call};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets};
 use latent_pipeline::recovery::runbook::{Step, is_by_the_book};
-use latent_sim::{Action, Anchor, DiskImage, Fault, ShortRead, World, WorldSpec, run_fork};
+use latent_sim::{DiskImage, Fault, FaultAction, ShortRead, Trigger, World, WorldSpec, run_fork};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -103,8 +103,8 @@ fn when_every_read_of_every_node_comes_short_nothing_is_missed_copied_short_or_c
         for node in site.world.nodes() {
             let node = site.world.node_name(node).to_string();
             let short = ShortRead { node, path_prefix: String::new(), times: u32::MAX };
-            let anchor = Anchor::AtMs(site.world.now().0);
-            site.world.arm(Fault { anchor, action: Action::ShortRead(short) });
+            let trigger = Trigger::AtMs(site.world.now().0);
+            site.world.arm(Fault { trigger, action: FaultAction::ShortRead(short) });
         }
         site.traffic(29).await;
         let restarted = ["disk-1", "edge-1", "ingest-1", "dc-1"].map(|name| site.node(name));

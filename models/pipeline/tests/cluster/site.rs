@@ -62,7 +62,7 @@ pub fn with_site<T: Send, F: Future<Output = T>>(
 ) -> (T, BTreeMap<&'static str, u64>) {
     let run = async move |world: World| main(Site::build(world, &Images::new(), true).await).await;
     let finished = run_fork(WorldSpec::seeded(seed), run);
-    (finished.output, finished.marks)
+    (finished.output, finished.mark_counts)
 }
 
 fn add<F>(

@@ -3,7 +3,7 @@ use crate::Latent;
 use crate::clients::{sends_ms, stream_of};
 use crate::trouble::Kind;
 use crate::trouble::budget::exceeded;
-use latent_engine::sim::{Anchor, keyed_draw};
+use latent_engine::sim::{Trigger, keyed_draw};
 use latent_engine::{expand, parse};
 use std::collections::BTreeSet;
 
@@ -89,7 +89,7 @@ fn every_kind_of_fault_comes_and_a_run_has_some_kinds_only() {
         assert_eq!(exceeded(scenario.faults.iter(), &scenario, &budget), None, "seed {seed}");
         for fault in scenario.faults.iter().filter(|fault| fault.action.name() == "kill") {
             crashes += 1;
-            narrow += usize::from(!matches!(fault.anchor, Anchor::AtMs(_) | Anchor::At(_)));
+            narrow += usize::from(!matches!(fault.trigger, Trigger::AtMs(_) | Trigger::At(_)));
         }
     }
     assert!(met.len() >= Kind::ALL.len() - 1, "slow and lossy links are one action: {met:?}");

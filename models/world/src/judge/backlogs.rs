@@ -60,7 +60,7 @@ impl Judge {
         let dirs: Vec<String> =
             days.iter().map(|of| format!("arb/{}/{}", of.project, day::format_day(of.day))).collect();
         let view = |node: &NodeId| {
-            let image = world.disk_image_below(*node, dirs.iter().map(String::as_str));
+            let image = world.disk_image_under(*node, dirs.iter().map(String::as_str));
             view_of(&world.node_name(*node), image.files())
         };
         let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();

@@ -62,7 +62,7 @@ impl Judge {
             if !self.deadlines.hints.keys().any(|(at, _)| at == node) {
                 continue;
             }
-            let image = world.disk_image_below(*node, std::iter::once("hints"));
+            let image = world.disk_image_under(*node, std::iter::once("hints"));
             let there: BTreeSet<&str> = image.files().map(|(path, _)| path).collect();
             self.deadlines.hints.retain(|(at, path), _| at != node || there.contains(path.as_str()));
             let name = world.node_name(*node);
@@ -146,8 +146,8 @@ fn views_of_days<'n>(
     let view = |node: &NodeId| {
         let dirs = dirs.iter().map(String::as_str);
         let image = match is_durable {
-            true => world.durable_image_below(*node, dirs),
-            false => world.disk_image_below(*node, dirs),
+            true => world.durable_image_under(*node, dirs),
+            false => world.disk_image_under(*node, dirs),
         };
         view_of(&world.node_name(*node), image.files())
     };

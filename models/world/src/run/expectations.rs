@@ -5,7 +5,7 @@ use crate::plan::WorldPlan;
 use crate::scenario::Topic;
 use crate::topology::Nodes;
 use latent_engine::Scenario;
-use latent_engine::sim::{Action, Fault, World};
+use latent_engine::sim::{Fault, FaultAction, World};
 use latent_oracle::{LedgerConfig, ProjectZones};
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
     let lasts_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
     let skew_ms = |fault: &Fault| match &fault.action {
-        Action::ClockStep(step) if edges.contains(&step.node) => step.by_ms.unsigned_abs(),
-        Action::ClockDrift(drift) if edges.contains(&drift.node) => {
+        FaultAction::ClockStep(step) if edges.contains(&step.node) => step.by_ms.unsigned_abs(),
+        FaultAction::ClockDrift(drift) if edges.contains(&drift.node) => {
             let for_ms = drift.for_ms.unwrap_or(lasts_ms).min(lasts_ms);
             u64::from(drift.ppm.unsigned_abs()) * for_ms / 1_000_000 + 1
         }
@@ -27,7 +27,7 @@ pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<
     let skew_ms: u64 = world.fault_outcomes().iter().map(|outcome| skew_ms(&outcome.fault)).sum();
     let is_edge = |name: &String| name == "*" || edges.contains(name);
     let doubles = |fault: &Fault| match &fault.action {
-        Action::DegradeLink(link) => {
+        FaultAction::DegradeLink(link) => {
             link.duplicate_ppm > Some(0) && (is_edge(&link.from) || is_edge(&link.to))
         }
         _ => false,

@@ -7,7 +7,7 @@ use crate::findings::{Findings, Loss, Recovered, Work};
 use crate::lock;
 use crate::operations::What;
 use crate::trouble::budget;
-use latent_engine::sim::{Anchor, Fault};
+use latent_engine::sim::{Fault, Trigger};
 use latent_engine::verdict::{Facts, Recovery};
 use latent_engine::{Judged, Notice, words};
 use latent_oracle::loss::LossSummary;
@@ -23,8 +23,8 @@ impl Course<'_> {
         let budget = self.scenario.topic.trouble.as_ref().map(|trouble| trouble.budget).unwrap_or_default();
         let outcomes = self.world.fault_outcomes();
         let struck = outcomes.iter().filter_map(|outcome| {
-            let anchor = Anchor::AtMs(outcome.struck?.0);
-            Some(Fault { anchor, action: outcome.fault.action.clone() })
+            let trigger = Trigger::AtMs(outcome.triggered_at?.0);
+            Some(Fault { trigger, action: outcome.fault.action.clone() })
         });
         let struck: Vec<Fault> = struck.collect();
         budget::exceeded(struck.iter(), self.scenario, &budget).or_else(|| self.in_open_gaps())

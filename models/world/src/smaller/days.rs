@@ -5,7 +5,7 @@ use crate::settled::least_healing;
 use crate::trouble::{REPAIRED_AFTER_MS, damages};
 use crate::workload::StreamLaw;
 use latent_engine::Span;
-use latent_engine::sim::{Anchor, Fault};
+use latent_engine::sim::{Fault, Trigger};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -35,8 +35,8 @@ fn judged_ms(case: &LatentCase) -> i64 {
 /// Whether what is damaged still has the time in which it is surely repaired. Without it the smaller case would fail in
 /// the same words and for another reason: that nothing can be repaired at once.
 fn leaves_time(faults: &[Fault], before_ms: i64, now_ms: i64) -> bool {
-    faults.iter().filter(|fault| damages(&fault.action).is_some()).all(|fault| match fault.anchor {
-        Anchor::AtMs(at_ms) => now_ms - at_ms >= REPAIRED_AFTER_MS.min(before_ms - at_ms),
+    faults.iter().filter(|fault| damages(&fault.action).is_some()).all(|fault| match fault.trigger {
+        Trigger::AtMs(at_ms) => now_ms - at_ms >= REPAIRED_AFTER_MS.min(before_ms - at_ms),
         _ => now_ms >= before_ms,
     })
 }
@@ -63,12 +63,12 @@ fn lasting(case: &LatentCase, run_for: Duration) -> Option<LatentCase> {
 
 /// Whether a fault may strike before the end: faults are over then.
 fn may_strike(fault: &Fault, end_ms: i64, run_for: Duration) -> bool {
-    match &fault.anchor {
-        Anchor::AtMs(at_ms) => *at_ms <= end_ms,
-        Anchor::NthOp { after_ms, .. } | Anchor::Mark { after_ms, .. } => {
+    match &fault.trigger {
+        Trigger::AtMs(at_ms) => *at_ms <= end_ms,
+        Trigger::NthOp { after_ms, .. } | Trigger::Mark { after_ms, .. } => {
             u128::from(*after_ms) <= run_for.as_millis()
         }
-        Anchor::At(_) => true,
+        Trigger::At(_) => true,
     }
 }
 

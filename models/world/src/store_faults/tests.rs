@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use latent_edge::object_api::{ObjectError, ObjectStore, Patience, StoreError};
-use latent_engine::sim::{Action, Anchor, Condition, Fault, NodeSpec, SimEnv, WorldSpec, run_fork};
+use latent_engine::sim::{Condition, Fault, FaultAction, NodeSpec, SimEnv, Trigger, WorldSpec, run_fork};
 use latent_pipeline::access::Access;
 use latent_pipeline::objects;
 use latent_ports::NetErrorKind;
@@ -27,7 +27,10 @@ where
             let (node, name) = ((*node).to_owned(), (*name).to_owned());
             let condition = Condition { node, name, level: *level, for_ms: Some(HOUR_MS) };
             // A fault finds its node only once that is there.
-            world.arm(Fault { anchor: Anchor::AtMs(start + 2_000), action: Action::Condition(condition) });
+            world.arm(Fault {
+                trigger: Trigger::AtMs(start + 2_000),
+                action: FaultAction::Condition(condition),
+            });
         }
         let of_store = world.clone();
         let store = world.add_node(NodeSpec::named("dc-1"), move |env: SimEnv| {

@@ -12,7 +12,7 @@
 
 use crate::scenario::Topic;
 use crate::topology::Names;
-use latent_engine::sim::{Action, Anchor, Fault};
+use latent_engine::sim::{Fault, FaultAction, Trigger};
 use latent_engine::{Scenario, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,14 +52,14 @@ impl Default for Budget {
 }
 
 /// The node whose durable bytes an action takes away or makes unreadable, if it does such a thing.
-pub(crate) fn damages(action: &Action) -> Option<&str> {
+pub(crate) fn damages(action: &FaultAction) -> Option<&str> {
     match action {
-        Action::NewDisk(it) => Some(&it.node),
-        Action::LatentSector(it) => Some(&it.node),
-        Action::BitRot(it) => Some(&it.node),
-        Action::MisdirectedWrite(it) => Some(&it.node),
-        Action::LostWrite(it) => Some(&it.node),
-        Action::RemoveDirectory(it) => Some(&it.node),
+        FaultAction::NewDisk(it) => Some(&it.node),
+        FaultAction::LatentSector(it) => Some(&it.node),
+        FaultAction::BitRot(it) => Some(&it.node),
+        FaultAction::MisdirectedWrite(it) => Some(&it.node),
+        FaultAction::LostWrite(it) => Some(&it.node),
+        FaultAction::RemoveDirectory(it) => Some(&it.node),
         _ => None,
     }
 }
@@ -77,7 +77,7 @@ pub(crate) fn exceeded<'f>(
     for fault in faults {
         if let Some(node) = damages(&fault.action) {
             let (from_ms, to_ms) = may_strike(fault, scenario.start.0.0, end_ms);
-            let is_hidden = matches!(fault.action, Action::LostWrite(_));
+            let is_hidden = matches!(fault.action, FaultAction::LostWrite(_));
             let until_ms = if is_hidden { i64::MAX } else { to_ms.saturating_add(repaired_ms) };
             damage.push((from_ms, until_ms, node));
         }
@@ -114,13 +114,13 @@ pub(crate) fn exceeded<'f>(
 
 /// From when to when a fault may strike, milliseconds since 1970.
 fn may_strike(fault: &Fault, start_ms: i64, end_ms: i64) -> (i64, i64) {
-    match &fault.anchor {
-        Anchor::AtMs(at_ms) => (*at_ms, *at_ms),
-        Anchor::NthOp { after_ms, .. } | Anchor::Mark { after_ms, .. } => {
+    match &fault.trigger {
+        Trigger::AtMs(at_ms) => (*at_ms, *at_ms),
+        Trigger::NthOp { after_ms, .. } | Trigger::Mark { after_ms, .. } => {
             (start_ms.saturating_add_unsigned(*after_ms), end_ms)
         }
         // Resolved when the scenario was read; at worst it may be at any time.
-        Anchor::At(_) => (start_ms, end_ms),
+        Trigger::At(_) => (start_ms, end_ms),
     }
 }
 

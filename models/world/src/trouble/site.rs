@@ -9,10 +9,10 @@ use crate::store_faults;
 use crate::topology::Names;
 use latent_engine::Scenario;
 use latent_engine::sim::{
-    Action, AfterFailedSync, Anchor, BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashKeeps,
-    CrashLoop, CutLink, DegradeLink, DiskError, DiskFull, Fault, Flap, GarbageTails, Isolate, Kill,
-    LatentSector, LoseMessage, LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss,
-    RemoveDirectory, ShortRead, SlowDisk, SyncFailure, keyed_draw,
+    BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CrashPolicy, CutLink, DegradeLink,
+    DiskError, DiskFull, Fault, FaultAction, Flap, GarbageTails, Isolate, Kill, LatentSector, LoseMessage,
+    LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ReadsAfterFailedSync,
+    RemoveDirectory, ShortRead, SlowDisk, SyncFailure, Trigger, keyed_draw,
 };
 
 const SECOND_MS: u64 = 1_000;
@@ -109,16 +109,16 @@ impl Site<'_> {
     }
 
     /// At an instant, or, for half of what befalls processes, at an operation or a mark of the node after it.
-    fn anchor(&self, node: &str) -> Anchor {
+    fn trigger(&self, node: &str) -> Trigger {
         let at_ms = self.at_ms(90);
         let after_ms = (at_ms - self.scenario.start.0.0).unsigned_abs();
         match self.within(91, 0, 7) {
-            0..=3 => Anchor::AtMs(at_ms),
+            0..=3 => Trigger::AtMs(at_ms),
             4..=6 => {
                 let op =
                     self.pick(92, &[OpKind::Change, OpKind::Sync, OpKind::Net, OpKind::Any, OpKind::SyncDir]);
                 let n = self.within(93, 1, 40);
-                Anchor::NthOp { node: node.to_owned(), op, path_prefix: String::new(), n, after_ms }
+                Trigger::NthOp { node: node.to_owned(), op, path_prefix: String::new(), n, after_ms }
             }
             _ => {
                 let marks = [
@@ -129,18 +129,18 @@ impl Site<'_> {
                     "repair.compared",
                 ];
                 let name = self.pick(92, &marks).to_owned();
-                Anchor::Mark { name, n: self.within(93, 1, 12), node: None, after_ms }
+                Trigger::Mark { name, n: self.within(93, 1, 12), node: None, after_ms }
             }
         }
     }
 
-    fn at(&self) -> Anchor {
-        Anchor::AtMs(self.at_ms(90))
+    fn at(&self) -> Trigger {
+        Trigger::AtMs(self.at_ms(90))
     }
 
     /// The faults that this one is made of.
     pub(crate) fn fault(&self) -> Vec<Fault> {
-        let (anchor, action) = match self.kind {
+        let (trigger, action) = match self.kind {
             Kind::Crash | Kind::CrashLoop | Kind::PowerLoss | Kind::Pause | Kind::NewDisk => self.process(),
             Kind::CutLink
             | Kind::Isolate
@@ -160,26 +160,26 @@ impl Site<'_> {
             Kind::ObjectStore => self.object_store(),
             Kind::RemovedDirectory => self.removed_directory(),
         };
-        let mut faults = vec![Fault { anchor: anchor.clone(), action }];
+        let mut faults = vec![Fault { trigger: trigger.clone(), action }];
         if let Kind::GarbageTails = self.kind {
             // Garbage shows in a crash alone.
             let node = self.node(0);
             let kill = Kill { node, restart_after_ms: Some(MINUTE_MS), ..Kill::default() };
             let after_ms = (self.at_ms(90) - self.scenario.start.0.0).unsigned_abs();
             let (op, path_prefix) = (OpKind::Sync, String::new());
-            let anchor = Anchor::NthOp {
+            let trigger = Trigger::NthOp {
                 node: kill.node.clone(),
                 op,
                 path_prefix,
                 n: self.within(94, 1, 20),
                 after_ms,
             };
-            faults.push(Fault { anchor, action: Action::Kill(kill) });
+            faults.push(Fault { trigger, action: FaultAction::Kill(kill) });
         }
         faults
     }
 
-    fn object_store(&self) -> (Anchor, Action) {
+    fn object_store(&self) -> (Trigger, FaultAction) {
         let node = self.pick(0, &self.names.stores());
         let name = self.pick(2, &store_faults::OF_STORES);
         let level = if name == store_faults::SHORT_PAGES {
@@ -188,28 +188,28 @@ impl Site<'_> {
             self.size(3, 100_000, 900_000)
         };
         let for_ms = Some(self.pick_size(4, &[MINUTE_MS, HOUR_MS, 4 * HOUR_MS]));
-        (self.at(), Action::Condition(Condition { node, name: name.to_owned(), level, for_ms }))
+        (self.at(), FaultAction::Condition(Condition { node, name: name.to_owned(), level, for_ms }))
     }
 
-    fn removed_directory(&self) -> (Anchor, Action) {
+    fn removed_directory(&self) -> (Trigger, FaultAction) {
         let projects: u32 = self.scenario.topic.tenants.iter().map(|class| class.count).sum();
         let project = self.within(2, 1, u64::from(projects.max(1)));
         let path = self.pick(3, &["arb".to_owned(), format!("arb/{project}")]);
-        (self.at(), Action::RemoveDirectory(RemoveDirectory { node: self.disk(0), path }))
+        (self.at(), FaultAction::RemoveDirectory(RemoveDirectory { node: self.disk(0), path }))
     }
 
-    fn process(&self) -> (Anchor, Action) {
+    fn process(&self) -> (Trigger, FaultAction) {
         let node = self.node(0);
-        let anchor = self.anchor(&node);
+        let trigger = self.trigger(&node);
         let restart_ms = self.pick_size(2, &[SECOND_MS, 30 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS, 5 * HOUR_MS]);
         let action = match self.kind {
-            Kind::Crash => Action::Kill(Kill {
+            Kind::Crash => FaultAction::Kill(Kill {
                 node,
                 restart_after_ms: Some(restart_ms),
-                keeps: self.pick(3, &[None, Some(CrashKeeps::Nothing), Some(CrashKeeps::Everything)]),
+                keeps: self.pick(3, &[None, Some(CrashPolicy::Nothing), Some(CrashPolicy::Everything)]),
                 tear_bytes: self.pick(4, &[None, Some(512), Some(4096)]),
             }),
-            Kind::CrashLoop => Action::CrashLoop(CrashLoop {
+            Kind::CrashLoop => FaultAction::CrashLoop(CrashLoop {
                 node,
                 times: self.size(3, 2, 8) as u32,
                 up_ms: self.pick_size(4, &[500, 5 * SECOND_MS, MINUTE_MS]),
@@ -220,18 +220,18 @@ impl Site<'_> {
                 let rack = self.names.disks.iter().skip(first * half).take(half.max(1)).cloned();
                 let nodes = rack.chain([node]).collect::<std::collections::BTreeSet<_>>();
                 let nodes = nodes.into_iter().collect();
-                Action::PowerLoss(PowerLoss { nodes, restart_after_ms: restart_ms, keeps: None })
+                FaultAction::PowerLoss(PowerLoss { nodes, restart_after_ms: restart_ms, keeps: None })
             }
             Kind::NewDisk => {
                 let node = self.disk(5);
-                return (self.at(), Action::NewDisk(NewDisk { node, restart_after_ms: restart_ms }));
+                return (self.at(), FaultAction::NewDisk(NewDisk { node, restart_after_ms: restart_ms }));
             }
-            _ => Action::Pause(Pause { node, for_ms: self.size(3, 10 * SECOND_MS, 10 * MINUTE_MS) }),
+            _ => FaultAction::Pause(Pause { node, for_ms: self.size(3, 10 * SECOND_MS, 10 * MINUTE_MS) }),
         };
-        (anchor, action)
+        (trigger, action)
     }
 
-    fn link(&self) -> (Anchor, Action) {
+    fn link(&self) -> (Trigger, FaultAction) {
         let node = self.node(0);
         let other = self.pick(2, &self.names.system());
         let for_ms = self.pick_size(3, &[SECOND_MS, MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 26 * HOUR_MS]);
@@ -247,9 +247,9 @@ impl Site<'_> {
         let action = match self.kind {
             Kind::CutLink => {
                 let both = self.bits(4) & 1 == 1;
-                Action::CutLink(CutLink { from: node, to: other, both, for_ms: for_ms_some })
+                FaultAction::CutLink(CutLink { from: node, to: other, both, for_ms: for_ms_some })
             }
-            Kind::Isolate => Action::Isolate(Isolate { node, for_ms: for_ms_some }),
+            Kind::Isolate => FaultAction::Isolate(Isolate { node, for_ms: for_ms_some }),
             Kind::Partition => {
                 let (mut side, mut rest) = (Vec::new(), Vec::new());
                 for (index, name) in self.names.system().into_iter().enumerate() {
@@ -261,15 +261,15 @@ impl Site<'_> {
                 }
                 let one_way = self.within(4, 0, 2) == 0;
                 let for_ms = Some(for_ms.min(4 * HOUR_MS));
-                Action::Partition(Partition { side, other: rest, one_way, for_ms })
+                FaultAction::Partition(Partition { side, other: rest, one_way, for_ms })
             }
-            Kind::Flap => Action::Flap(Flap {
+            Kind::Flap => FaultAction::Flap(Flap {
                 node,
                 down_ms: self.pick_size(4, &[SECOND_MS, 20 * SECOND_MS, 5 * MINUTE_MS]),
                 up_ms: self.pick_size(5, &[SECOND_MS, MINUTE_MS, 10 * MINUTE_MS]),
                 for_ms: for_ms.clamp(MINUTE_MS, 4 * HOUR_MS),
             }),
-            Kind::SlowLink => Action::DegradeLink(DegradeLink {
+            Kind::SlowLink => FaultAction::DegradeLink(DegradeLink {
                 latency_times: Some(self.size(4, 10, 100) as u32),
                 // Customers reach an edge over connections, which double nothing: a doubled request would be another one.
                 duplicate_ppm: Some(if self.names.edges.contains(&node_name) {
@@ -282,19 +282,19 @@ impl Site<'_> {
                 bandwidth_bytes_per_s: self.pick(8, &[None, None, Some(200_000)]),
                 ..degrade
             }),
-            Kind::LossyLink => Action::DegradeLink(DegradeLink {
+            Kind::LossyLink => FaultAction::DegradeLink(DegradeLink {
                 loss_ppm: Some(self.size(4, 1_000, 333_000) as u32),
                 ..degrade
             }),
             _ => {
                 let part = self.pick(4, &[CallPart::Request, CallPart::Answer]);
-                Action::LoseMessage(LoseMessage { node, part, times: self.size(5, 1, 5) as u32 })
+                FaultAction::LoseMessage(LoseMessage { node, part, times: self.size(5, 1, 5) as u32 })
             }
         };
         (self.at(), action)
     }
 
-    fn disk_trouble(&self) -> (Anchor, Action) {
+    fn disk_trouble(&self) -> (Trigger, FaultAction) {
         let node = self.node(0);
         let path_prefix = String::new();
         let action = match self.kind {
@@ -311,60 +311,70 @@ impl Site<'_> {
                         (None, Some(HOUR_MS)),
                     ],
                 );
-                Action::DiskError(DiskError { node, op: self.pick(2, &kinds), path_prefix, times, for_ms })
+                FaultAction::DiskError(DiskError {
+                    node,
+                    op: self.pick(2, &kinds),
+                    path_prefix,
+                    times,
+                    for_ms,
+                })
             }
-            Kind::SyncFailure => Action::SyncFailure(SyncFailure {
+            Kind::SyncFailure => FaultAction::SyncFailure(SyncFailure {
                 node,
                 path_prefix,
                 times: self.size(3, 1, 4) as u32,
-                shows: self.pick(4, &[AfterFailedSync::Old, AfterFailedSync::New]),
+                shows: self.pick(4, &[ReadsAfterFailedSync::Old, ReadsAfterFailedSync::New]),
             }),
-            Kind::DiskFull => Action::DiskFull(DiskFull {
+            Kind::DiskFull => FaultAction::DiskFull(DiskFull {
                 node,
                 room_bytes: self.within(3, 0, 20_000),
                 for_ms: Some(self.pick_size(4, &[MINUTE_MS, HOUR_MS, 8 * HOUR_MS])),
             }),
-            Kind::SlowDisk => Action::SlowDisk(SlowDisk {
+            Kind::SlowDisk => FaultAction::SlowDisk(SlowDisk {
                 node,
                 times: self.size(3, 10, 100) as u32,
                 for_ms: Some(self.size(4, 5 * MINUTE_MS, 5 * HOUR_MS)),
             }),
             Kind::ShortRead => {
-                Action::ShortRead(ShortRead { node, path_prefix, times: self.size(3, 1, 50) as u32 })
+                FaultAction::ShortRead(ShortRead { node, path_prefix, times: self.size(3, 1, 50) as u32 })
             }
-            _ => Action::GarbageTails(GarbageTails { node, for_ms: Some(self.size(3, HOUR_MS, DAY_MS)) }),
+            _ => {
+                FaultAction::GarbageTails(GarbageTails { node, for_ms: Some(self.size(3, HOUR_MS, DAY_MS)) })
+            }
         };
         (self.at(), action)
     }
 
     /// Damage goes to disks of Arb, where copies are for.
-    fn damage(&self) -> (Anchor, Action) {
+    fn damage(&self) -> (Trigger, FaultAction) {
         let (node, pick) = (self.disk(0), self.bits(1));
         let path_prefix = "arb/".to_owned();
         let action = match self.kind {
-            Kind::LatentSector => Action::LatentSector(LatentSector { node, path_prefix, pick }),
+            Kind::LatentSector => FaultAction::LatentSector(LatentSector { node, path_prefix, pick }),
             Kind::BitRot => {
-                Action::BitRot(BitRot { node, path_prefix, pick, bits: self.size(2, 1, 16) as u32 })
+                FaultAction::BitRot(BitRot { node, path_prefix, pick, bits: self.size(2, 1, 16) as u32 })
             }
-            Kind::MisdirectedWrite => Action::MisdirectedWrite(MisdirectedWrite { node, path_prefix, pick }),
-            _ => Action::LostWrite(LostWrite { node, path_prefix, times: self.size(2, 1, 3) as u32 }),
+            Kind::MisdirectedWrite => {
+                FaultAction::MisdirectedWrite(MisdirectedWrite { node, path_prefix, pick })
+            }
+            _ => FaultAction::LostWrite(LostWrite { node, path_prefix, times: self.size(2, 1, 3) as u32 }),
         };
         (self.at(), action)
     }
 
-    fn clock(&self) -> (Anchor, Action) {
+    fn clock(&self) -> (Trigger, FaultAction) {
         let node = self.node(0);
         let for_ms = Some(self.pick_size(2, &[10 * MINUTE_MS, 4 * HOUR_MS, DAY_MS]));
         let action = if let Kind::ClockStep = self.kind {
             let by_ms = self.pick_size(3, &[SECOND_MS, HOUR_MS, DAY_MS]).cast_signed();
-            Action::ClockStep(ClockStep {
+            FaultAction::ClockStep(ClockStep {
                 node,
                 by_ms: if self.bits(4) & 1 == 1 { by_ms } else { -by_ms },
                 for_ms,
             })
         } else {
             let ppm = between(self.bits(3), -50, 50);
-            Action::ClockDrift(ClockDrift { node, ppm: i32::try_from(ppm).unwrap_or(0), for_ms: None })
+            FaultAction::ClockDrift(ClockDrift { node, ppm: i32::try_from(ppm).unwrap_or(0), for_ms: None })
         };
         (self.at(), action)
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Latent;
-use latent_engine::sim::{Action, Anchor, BitRot};
+use latent_engine::sim::{BitRot, FaultAction, Trigger};
 use std::collections::BTreeSet;
 
 fn scenario(more: &str) -> Scenario<Topic> {
@@ -46,7 +46,7 @@ fn object_stores_fail_where_there_are_some() {
     );
     let faults: Vec<Fault> = (0..20).flat_map(|seed| draw(&scenario(&stored), seed)).collect();
     let of = |fault: &Fault| match &fault.action {
-        Action::Condition(condition) => (condition.name.clone(), condition.node.clone()),
+        FaultAction::Condition(condition) => (condition.name.clone(), condition.node.clone()),
         other => panic!("{other:?}"),
     };
     let met: BTreeSet<(String, String)> = faults.iter().map(of).collect();
@@ -57,7 +57,7 @@ fn object_stores_fail_where_there_are_some() {
 fn half_of_the_crashes_strike_at_an_operation_or_a_mark() {
     let rough = scenario(r#", "trouble": { "per_week": [30, 30], "kinds": ["crash"] }"#);
     let faults: Vec<Fault> = (0..20).flat_map(|seed| draw(&rough, seed)).collect();
-    let narrow = faults.iter().filter(|fault| !matches!(fault.anchor, Anchor::AtMs(_))).count();
+    let narrow = faults.iter().filter(|fault| !matches!(fault.trigger, Trigger::AtMs(_))).count();
     assert!(narrow * 5 >= faults.len() * 2, "{narrow} of {}", faults.len());
 }
 
@@ -80,8 +80,8 @@ fn a_fourth_damaged_disk_exceeds_the_budget_and_is_named() {
     let rough = scenario("");
     let rot = |disk: u32, day: i64| {
         let node = format!("disk-{disk}");
-        let action = Action::BitRot(BitRot { node, path_prefix: String::new(), pick: 1, bits: 1 });
-        Fault { anchor: Anchor::AtMs(rough.start.0.0 + day * 86_400_000), action }
+        let action = FaultAction::BitRot(BitRot { node, path_prefix: String::new(), pick: 1, bits: 1 });
+        Fault { trigger: Trigger::AtMs(rough.start.0.0 + day * 86_400_000), action }
     };
     let three = [rot(1, 1), rot(2, 1), rot(3, 2)];
     assert_eq!(budget::exceeded(three.iter(), &rough, &Budget::default()), None);

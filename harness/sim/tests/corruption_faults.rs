@@ -1,4 +1,4 @@
-//! What nothing reports when it happens to a disk: each damage seen through the ports, and the same work without it.
+//! Silent disk faults: each fault observed through the ports, and the same work without it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -8,39 +8,39 @@ use bench::{durable, of, ready, run};
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode, read_full};
 use latent_sim::{
-    Action, Anchor, BitRot, CrashKeeps, DiskImage, Fault, GarbageTails, LatentSector, LostWrite,
-    MisdirectedWrite, NodeSpec, SimEnv, SimFile, World, WorldSpec, run_fork,
+    BitRot, CrashPolicy, DiskImage, Fault, FaultAction, GarbageTails, LatentSector, LostWrite,
+    MisdirectedWrite, NodeSpec, SimEnv, SimFile, Trigger, World, WorldSpec, run_fork,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const BLOCK: u64 = 4_096;
-/// Four blocks and a bit.
+/// Four blocks and 100 bytes.
 const LEN: u64 = 4 * BLOCK + 100;
 
-fn latent_sector(prefix: &str, pick: u64) -> Action {
-    Action::LatentSector(LatentSector { node: "node".into(), path_prefix: prefix.into(), pick })
+fn latent_sector(prefix: &str, pick: u64) -> FaultAction {
+    FaultAction::LatentSector(LatentSector { node: "node".into(), path_prefix: prefix.into(), pick })
 }
 
-fn bit_rot(prefix: &str, pick: u64, bits: u32) -> Action {
-    Action::BitRot(BitRot { node: "node".into(), path_prefix: prefix.into(), pick, bits })
+fn bit_rot(prefix: &str, pick: u64, bits: u32) -> FaultAction {
+    FaultAction::BitRot(BitRot { node: "node".into(), path_prefix: prefix.into(), pick, bits })
 }
 
-fn misdirected(prefix: &str, pick: u64) -> Action {
-    Action::MisdirectedWrite(MisdirectedWrite { node: "node".into(), path_prefix: prefix.into(), pick })
+fn misdirected(prefix: &str, pick: u64) -> FaultAction {
+    FaultAction::MisdirectedWrite(MisdirectedWrite { node: "node".into(), path_prefix: prefix.into(), pick })
 }
 
-fn lost_write(prefix: &str, times: u32) -> Action {
-    Action::LostWrite(LostWrite { node: "node".into(), path_prefix: prefix.into(), times })
+fn lost_write(prefix: &str, times: u32) -> FaultAction {
+    FaultAction::LostWrite(LostWrite { node: "node".into(), path_prefix: prefix.into(), times })
 }
 
-/// Bytes that differ from block to block and within one.
+/// Returns bytes that differ between and within blocks.
 fn varied(len: u64) -> Bytes {
     (0..len).map(|at| u8::try_from((at / BLOCK * 7 + at) % 251).unwrap()).collect::<Vec<_>>().into()
 }
 
-/// Which blocks of the file cannot be read.
+/// Returns the unreadable blocks of the file.
 async fn unreadable_blocks(file: &SimFile) -> Vec<u64> {
     let mut bad = Vec::new();
     for block in 0..file.size_bytes().await.unwrap().div_ceil(BLOCK) {
@@ -63,44 +63,44 @@ async fn latent(env: SimEnv) -> Vec<u64> {
     if let [block] = bad[..] {
         let start = block * BLOCK;
         let end = LEN.min(start + BLOCK);
-        // Whatever overlaps it fails, whatever does not does not.
+        // Exactly the reads that overlap the block fail.
         assert!(file.read_at(0, LEN).await.is_err() && file.read_at(end - 1, 1).await.is_err());
         assert_eq!(read_full(&file, 0, start).await.unwrap(), varied(LEN).slice(..start as usize));
         assert_eq!(read_full(&file, end, LEN).await.unwrap(), varied(LEN).slice(end as usize..));
-        // A name is a name; the block stays bad under another.
+        // The block stays unreadable after a rename.
         env.disk().rename("d", "e").await.unwrap();
         env.disk().sync_dir("").await.unwrap();
         let renamed = env.disk().open("e", OpenMode::Read).await.unwrap();
         assert_eq!(unreadable_blocks(&renamed).await, bad);
-        // A part of a block cannot be written without reading the rest.
+        // A partial write of the block would have to read the rest.
         assert_eq!(file.write_at(start + 1, of(b'P', 2)).await.unwrap_err().kind, DiskErrorKind::Io);
     }
     bad
 }
 
 #[test]
-fn a_latent_sector_is_one_block_that_cannot_be_read_and_outlives_crashes_and_forks() {
+fn a_latent_sector_makes_one_block_unreadable_across_crashes_and_forks() {
     let mut hit = BTreeSet::new();
     for pick in 0..40 {
-        let ran = run(1, &[latent_sector("d", pick)], CrashKeeps::Drawn, latent);
+        let ran = run(1, &[latent_sector("d", pick)], CrashPolicy::Drawn, latent);
         let [block] = ran.output[..] else { panic!("{:?}", ran.output) };
         let range = block * BLOCK..LEN.min((block + 1) * BLOCK);
         for image in [&ran.seen, &ran.left] {
             let file = image.file("e").unwrap();
             assert_eq!(file.unreadable(), std::slice::from_ref(&range));
-            assert_eq!(file.bytes(), varied(LEN), "the oracle sees through the device");
+            assert_eq!(file.bytes(), varied(LEN), "an image includes unreadable bytes");
         }
         assert!(ran.left.file("other").unwrap().unreadable().is_empty());
-        assert_eq!(boot_from(ran.left, "e"), [block], "a node that boots from the image meets it");
+        assert_eq!(boot_from(ran.left, "e"), [block], "a node that boots from the image cannot read it");
         hit.insert(block);
     }
     assert_eq!(hit.len(), 5, "any block may be hit");
-    let ran = run(1, &[], CrashKeeps::Drawn, latent);
+    let ran = run(1, &[], CrashPolicy::Drawn, latent);
     assert_eq!(ran.output, [0; 0]);
     assert!(ran.left.files().all(|(_, file)| file.unreadable().is_empty()));
 }
 
-/// Which blocks of a file a node of another world cannot read.
+/// Returns the blocks of a file that a node of another world cannot read.
 fn boot_from(image: DiskImage, path: &'static str) -> Vec<u64> {
     let bad = Arc::new(Mutex::new(Vec::new()));
     let slot = bad.clone();
@@ -120,7 +120,7 @@ fn boot_from(image: DiskImage, path: &'static str) -> Vec<u64> {
 }
 
 #[test]
-fn a_latent_sector_is_cured_by_an_overwrite_a_truncation_or_with_its_file() {
+fn a_latent_sector_is_repaired_by_overwrite_truncation_or_removal() {
     let overwritten = async |env: SimEnv| {
         let file = durable(env.disk(), "d", varied(LEN)).await;
         ready(&env);
@@ -130,15 +130,15 @@ fn a_latent_sector_is_cured_by_an_overwrite_a_truncation_or_with_its_file() {
         file.sync().await.unwrap();
         bad
     };
-    let ran = run(1, &[latent_sector("d", 3)], CrashKeeps::Nothing, overwritten);
+    let ran = run(1, &[latent_sector("d", 3)], CrashPolicy::Nothing, overwritten);
     assert!(ran.left.file("d").unwrap().unreadable().is_empty());
-    let ran = run(1, &[latent_sector("d", 3)], CrashKeeps::Nothing, async |env: SimEnv| {
+    let ran = run(1, &[latent_sector("d", 3)], CrashPolicy::Nothing, async |env: SimEnv| {
         let file = durable(env.disk(), "d", varied(LEN)).await;
         ready(&env);
         let bad = unreadable_blocks(&file).await;
         file.write_at(bad[0] * BLOCK, of(b'W', BLOCK as usize)).await.unwrap();
     });
-    assert_eq!(ran.left.file("d").unwrap().unreadable().len(), 1, "an overwrite that is lost cures nothing");
+    assert_eq!(ran.left.file("d").unwrap().unreadable().len(), 1, "a lost overwrite repairs nothing");
     let truncated = async |env: SimEnv| {
         let file = durable(env.disk(), "d", varied(LEN)).await;
         ready(&env);
@@ -150,11 +150,11 @@ fn a_latent_sector_is_cured_by_an_overwrite_a_truncation_or_with_its_file() {
         let file = durable(env.disk(), "d", varied(LEN)).await;
         unreadable_blocks(&file).await
     };
-    assert_eq!(run(1, &[latent_sector("d", 3)], CrashKeeps::Drawn, truncated).output, [0; 0]);
+    assert_eq!(run(1, &[latent_sector("d", 3)], CrashPolicy::Drawn, truncated).output, [0; 0]);
 }
 
 #[test]
-fn a_file_more_on_the_disk_moves_no_damage_but_onto_itself() {
+fn an_additional_file_changes_the_corrupted_block_only_to_one_of_its_own() {
     let without = async |env: SimEnv| {
         for path in ["a", "b", "c"] {
             durable(env.disk(), path, varied(10 * BLOCK)).await;
@@ -179,7 +179,7 @@ fn a_file_more_on_the_disk_moves_no_damage_but_onto_itself() {
     for pick in 0..60 {
         let faults = [latent_sector("", pick)];
         let [with, without] =
-            [run(1, &faults, CrashKeeps::Nothing, with), run(1, &faults, CrashKeeps::Nothing, without)]
+            [run(1, &faults, CrashPolicy::Nothing, with), run(1, &faults, CrashPolicy::Nothing, without)]
                 .map(|ran| bad(&ran.left));
         if with != without {
             assert_eq!(with[0].0, "aa");
@@ -190,7 +190,7 @@ fn a_file_more_on_the_disk_moves_no_damage_but_onto_itself() {
 }
 
 #[test]
-fn rot_flips_as_many_bits_as_it_says_near_each_other_in_one_file_for_reads_and_for_good() {
+fn bit_rot_flips_the_given_number_of_nearby_bits_of_one_file_durably() {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "d", varied(LEN)).await;
         durable(env.disk(), "other", varied(LEN)).await;
@@ -199,8 +199,8 @@ fn rot_flips_as_many_bits_as_it_says_near_each_other_in_one_file_for_reads_and_f
     };
     let mut places = BTreeSet::new();
     for (pick, bits) in (0..30).zip([1, 2, 8, 100].into_iter().cycle()) {
-        let ran = run(1, &[bit_rot("d", pick, bits)], CrashKeeps::Drawn, script);
-        assert_eq!(ran.left.read("d").unwrap(), ran.output, "what reads see is what is durable");
+        let ran = run(1, &[bit_rot("d", pick, bits)], CrashPolicy::Drawn, script);
+        assert_eq!(ran.left.read("d").unwrap(), ran.output, "reads return the durable bytes");
         assert_eq!(ran.left.read("other").unwrap(), varied(LEN));
         let good = varied(LEN);
         let flipped: Vec<(usize, u32)> = (0..LEN as usize)
@@ -212,11 +212,11 @@ fn rot_flips_as_many_bits_as_it_says_near_each_other_in_one_file_for_reads_and_f
         places.insert(flipped[0].0);
     }
     assert!(places.len() > 25, "{places:?}");
-    assert_eq!(run(1, &[], CrashKeeps::Drawn, script).output, varied(LEN));
+    assert_eq!(run(1, &[], CrashPolicy::Drawn, script).output, varied(LEN));
 }
 
 #[test]
-fn rot_on_one_disk_leaves_the_others_and_older_images_their_bytes() {
+fn bit_rot_does_not_affect_other_disks_or_older_images() {
     let finished = run_fork(WorldSpec::seeded(1), async |world: World| {
         let body = varied(LEN);
         let boot = move |env: SimEnv| {
@@ -224,7 +224,7 @@ fn rot_on_one_disk_leaves_the_others_and_older_images_their_bytes() {
             async move {
                 durable(env.disk(), "d", body.clone()).await;
                 env.clock().sleep(Duration::from_secs(10)).await;
-                // The good bytes from a buffer of its own, and the rotten ones.
+                // Copies of the good and of the rotten bytes, in separate buffers.
                 let rotten =
                     env.disk().open("d", OpenMode::Read).await.unwrap().read_at(0, LEN).await.unwrap();
                 durable(env.disk(), "good again", body.to_vec().into()).await;
@@ -234,7 +234,7 @@ fn rot_on_one_disk_leaves_the_others_and_older_images_their_bytes() {
         let nodes = ["node", "peer"].map(|name| world.add_node(NodeSpec::named(name), boot.clone()));
         world.sleep(Duration::from_secs(5)).await;
         let before = world.disk_image(nodes[0]);
-        world.arm(Fault { anchor: Anchor::AtMs(world.now().0), action: bit_rot("d", 1, 1) });
+        world.arm(Fault { trigger: Trigger::AtMs(world.now().0), action: bit_rot("d", 1, 1) });
         world.sleep(Duration::from_secs(10)).await;
         (before, nodes.map(|node| world.durable_image(node)))
     });
@@ -249,21 +249,21 @@ fn rot_on_one_disk_leaves_the_others_and_older_images_their_bytes() {
 }
 
 #[test]
-fn what_is_not_yet_synced_hides_rot_and_mends_it_once_it_is_written() {
+fn an_unsynced_overwrite_hides_bit_rot_and_repairs_it_when_synced() {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "d", varied(BLOCK)).await;
         file.write_at(0, of(b'W', BLOCK as usize)).await.unwrap();
         ready(&env);
         file.read_at(0, BLOCK).await.unwrap()
     };
-    let ran = run(1, &[bit_rot("d", 1, 1)], CrashKeeps::Nothing, script);
+    let ran = run(1, &[bit_rot("d", 1, 1)], CrashPolicy::Nothing, script);
     assert_eq!(ran.output, of(b'W', BLOCK as usize));
-    assert_ne!(ran.left.read("d").unwrap(), varied(BLOCK), "below it lay the rotten block");
-    let ran = run(1, &[bit_rot("d", 1, 1)], CrashKeeps::Everything, script);
+    assert_ne!(ran.left.read("d").unwrap(), varied(BLOCK), "the rotten block was below it");
+    let ran = run(1, &[bit_rot("d", 1, 1)], CrashPolicy::Everything, script);
     assert_eq!(ran.left.read("d").unwrap(), of(b'W', BLOCK as usize));
 }
 
-/// Overwrites a block of `f` and appends to `g`, both synced, on a disk with a bystander.
+/// Overwrites a block of `f` and appends to `g`, both synced, on a disk with a third file.
 async fn write_twice(env: SimEnv) {
     durable(env.disk(), "bystander", of(b'B', 3 * BLOCK as usize)).await;
     let f = durable(env.disk(), "f", of(b'F', 2 * BLOCK as usize)).await;
@@ -280,12 +280,12 @@ fn count(image: &DiskImage, letter: u8) -> usize {
 }
 
 #[test]
-fn a_misdirected_write_leaves_its_own_place_and_overwrites_another() {
+fn a_misdirected_write_overwrites_another_block_instead_of_its_own() {
     let mut victims = BTreeSet::new();
     for pick in 0..30 {
-        let left = run(1, &[misdirected("f", pick)], CrashKeeps::Nothing, write_twice).left;
+        let left = run(1, &[misdirected("f", pick)], CrashPolicy::Nothing, write_twice).left;
         let f = left.read("f").unwrap();
-        assert!(f[..BLOCK as usize].iter().all(|byte| *byte == b'F'), "its own place has what it had");
+        assert!(f[..BLOCK as usize].iter().all(|byte| *byte == b'F'), "its own location keeps the old bytes");
         let came_down = count(&left, b'1');
         let hit = [("bystander", 3 * BLOCK), ("f", 2 * BLOCK), ("g", 610)].iter().find(|(path, len)| {
             let bytes = left.read(path).unwrap();
@@ -293,29 +293,29 @@ fn a_misdirected_write_leaves_its_own_place_and_overwrites_another() {
             bytes.contains(&b'1')
         });
         let (victim, _) = hit.expect("another place was overwritten");
-        // What was durable of `g` at that instant was ten bytes long.
+        // At that instant, ten bytes of `g` were durable.
         assert_eq!(came_down, if *victim == "g" { 10 } else { BLOCK as usize });
         victims.insert(*victim);
-        assert_eq!(count(&left, b'2'), 600, "only the next write went astray");
+        assert_eq!(count(&left, b'2'), 600, "only the next write is misdirected");
     }
     assert_eq!(victims, BTreeSet::from(["bystander", "f", "g"]));
-    let left = run(1, &[], CrashKeeps::Nothing, write_twice).left;
+    let left = run(1, &[], CrashPolicy::Nothing, write_twice).left;
     assert_eq!((count(&left, b'1'), count(&left, b'B')), (BLOCK as usize, 3 * BLOCK as usize));
 }
 
 #[test]
-fn a_misdirected_append_grows_its_file_by_zeros() {
-    let ran = run(1, &[misdirected("g", 1)], CrashKeeps::Nothing, write_twice);
+fn a_misdirected_append_extends_its_file_with_zeros() {
+    let ran = run(1, &[misdirected("g", 1)], CrashPolicy::Nothing, write_twice);
     let g = [of(b'G', 10), of(0, 600)].concat();
     assert_eq!(ran.seen.read("g").unwrap(), g);
     assert_eq!(ran.left.read("g").unwrap(), g);
     assert_eq!(count(&ran.left, b'2'), 600);
-    let left = run(1, &[], CrashKeeps::Nothing, write_twice).left;
+    let left = run(1, &[], CrashPolicy::Nothing, write_twice).left;
     assert_eq!(left.read("g").unwrap(), [of(b'G', 10), of(b'2', 600)].concat());
 }
 
 #[test]
-fn a_lost_write_is_seen_and_synced_and_gone_after_the_next_crash() {
+fn a_lost_write_is_visible_and_synced_and_missing_after_the_next_crash() {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "f", of(b'O', 4)).await;
         ready(&env);
@@ -325,7 +325,7 @@ fn a_lost_write_is_seen_and_synced_and_gone_after_the_next_crash() {
         file.sync().await.unwrap();
         read_full(&file, 0, 99).await.unwrap()
     };
-    for keeps in [CrashKeeps::Nothing, CrashKeeps::Drawn, CrashKeeps::Everything] {
+    for keeps in [CrashPolicy::Nothing, CrashPolicy::Drawn, CrashPolicy::Everything] {
         for (times, left) in
             [(0, "22OO1133"), (1, "22OO\0\x0033"), (2, "OOOO\0\x0033"), (3, "OOOO"), (9, "OOOO")]
         {
@@ -335,36 +335,36 @@ fn a_lost_write_is_seen_and_synced_and_gone_after_the_next_crash() {
         }
     }
     assert_eq!(
-        run(1, &[lost_write("elsewhere", 9)], CrashKeeps::Nothing, script).left.read("f").unwrap(),
+        run(1, &[lost_write("elsewhere", 9)], CrashPolicy::Nothing, script).left.read("f").unwrap(),
         "22OO1133"
     );
 }
 
-/// Paths of the files that an image calls harmed.
-fn harmed(image: &DiskImage) -> Vec<&str> {
-    image.files().filter(|(_, file)| file.is_harmed()).map(|(path, _)| path).collect()
+/// Returns the paths of the files that an image marks as corrupted.
+fn corrupted_paths(image: &DiskImage) -> Vec<&str> {
+    image.files().filter(|(_, file)| file.is_corrupted()).map(|(path, _)| path).collect()
 }
 
 #[test]
-fn every_damage_names_the_files_that_it_struck_and_no_others() {
+fn every_corruption_marks_exactly_the_files_that_it_affects() {
     for (fault, struck) in
         [(latent_sector("bystander", 1), "bystander"), (bit_rot("g", 1, 1), "g"), (lost_write("f", 1), "f")]
     {
-        let ran = run(1, &[fault], CrashKeeps::Nothing, write_twice);
-        assert_eq!((harmed(&ran.seen), harmed(&ran.left)), (vec![struck], vec![struck]));
+        let ran = run(1, &[fault], CrashPolicy::Nothing, write_twice);
+        assert_eq!((corrupted_paths(&ran.seen), corrupted_paths(&ran.left)), (vec![struck], vec![struck]));
     }
     let mut astray = BTreeSet::new();
     for pick in 0..30 {
-        let left = run(1, &[misdirected("f", pick)], CrashKeeps::Nothing, write_twice).left;
-        assert!(harmed(&left).contains(&"f"), "its own place lacks the write");
-        astray.extend(harmed(&left).iter().map(|path| (*path).to_owned()));
+        let left = run(1, &[misdirected("f", pick)], CrashPolicy::Nothing, write_twice).left;
+        assert!(corrupted_paths(&left).contains(&"f"), "its own location lacks the write");
+        astray.extend(corrupted_paths(&left).iter().map(|path| (*path).to_owned()));
     }
     assert_eq!(astray.len(), 3, "{astray:?}");
-    assert!(harmed(&run(1, &[], CrashKeeps::Nothing, write_twice).left).is_empty());
+    assert!(corrupted_paths(&run(1, &[], CrashPolicy::Nothing, write_twice).left).is_empty());
 }
 
 #[test]
-fn harm_goes_with_the_file_and_not_with_its_name_or_a_copy_of_its_bytes() {
+fn the_corruption_mark_follows_the_file_not_its_name_or_a_copy() {
     let script = async |env: SimEnv| {
         let disk = env.disk();
         durable(disk, "d", varied(LEN)).await;
@@ -374,12 +374,12 @@ fn harm_goes_with_the_file_and_not_with_its_name_or_a_copy_of_its_bytes() {
         durable(disk, "d", rotten.to_vec().into()).await;
         disk.sync_dir("").await.unwrap();
     };
-    let ran = run(1, &[bit_rot("d", 1, 1)], CrashKeeps::Nothing, script);
-    assert_eq!(harmed(&ran.left), ["moved"]);
+    let ran = run(1, &[bit_rot("d", 1, 1)], CrashPolicy::Nothing, script);
+    assert_eq!(corrupted_paths(&ran.left), ["moved"]);
 }
 
-/// What crashes leave of three un-synced appends of a block each, behind one that is durable.
-fn after_crashes(faults: &[Action]) -> BTreeSet<String> {
+/// Returns the outcomes of crashes with three un-synced appends of a block each after a durable one.
+fn after_crashes(faults: &[FaultAction]) -> BTreeSet<String> {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "f", of(b'A', 512)).await;
         ready(&env);
@@ -393,29 +393,29 @@ fn after_crashes(faults: &[Action]) -> BTreeSet<String> {
         _ => '#',
     };
     let left = |seed| {
-        let bytes = run(seed, faults, CrashKeeps::Drawn, script).left.read("f").unwrap();
+        let bytes = run(seed, faults, CrashPolicy::Drawn, script).left.read("f").unwrap();
         bytes.chunks(512).map(letter).collect::<String>()
     };
     (0..400).map(left).collect()
 }
 
 #[test]
-fn garbage_stands_where_lost_writes_were_to_extend_a_file_while_the_fault_lasts() {
+fn lost_extensions_leave_garbage_while_the_fault_is_active() {
     let zeros = ["A", "AB", "A.C", "ABC", "A..D", "AB.D", "A.CD", "ABCD"].map(str::to_owned);
     assert_eq!(after_crashes(&[]), BTreeSet::from(zeros.clone()));
-    let garbage = Action::GarbageTails(GarbageTails { node: "node".into(), for_ms: None });
+    let garbage = FaultAction::GarbageTails(GarbageTails { node: "node".into(), for_ms: None });
     let left = after_crashes(&[garbage]);
     assert!(left.iter().all(|left| left.starts_with('A') && !left.contains('.')), "{left:?}");
     for expected in ["A", "ABCD", "A#C", "A##D", "A#", "A##", "A###", "AB#", "ABC#", "AB#D"] {
         assert!(left.contains(expected), "{expected} is not in {left:?}");
     }
-    // It was over long before the crash.
-    let garbage = Action::GarbageTails(GarbageTails { node: "node".into(), for_ms: Some(1_000) });
+    // The fault ended long before the crash.
+    let garbage = FaultAction::GarbageTails(GarbageTails { node: "node".into(), for_ms: Some(1_000) });
     assert_eq!(after_crashes(&[garbage]), BTreeSet::from(zeros));
 }
 
 #[test]
-fn a_gap_that_the_program_left_is_zeros_in_spite_of_garbage() {
+fn a_gap_left_by_the_program_stays_zeros_despite_garbage_tails() {
     let script = async |env: SimEnv| {
         let file = durable(env.disk(), "f", of(b'A', 10)).await;
         ready(&env);
@@ -423,33 +423,33 @@ fn a_gap_that_the_program_left_is_zeros_in_spite_of_garbage() {
         file.truncate(40).await.unwrap();
         file.sync().await.unwrap();
     };
-    let garbage = Action::GarbageTails(GarbageTails { node: "node".into(), for_ms: None });
+    let garbage = FaultAction::GarbageTails(GarbageTails { node: "node".into(), for_ms: None });
     for seed in 0..20 {
-        let left = run(seed, std::slice::from_ref(&garbage), CrashKeeps::Drawn, script).left;
+        let left = run(seed, std::slice::from_ref(&garbage), CrashPolicy::Drawn, script).left;
         let expected = [of(b'A', 10), of(0, 10), of(b'B', 10), of(0, 10)].concat();
         assert_eq!(left.read("f").unwrap(), expected);
     }
 }
 
 #[test]
-fn damage_to_a_disk_without_files_strikes_and_does_nothing() {
+fn corruption_of_a_disk_without_files_triggers_and_does_nothing() {
     let faults =
         [latent_sector("", 1), bit_rot("", 1, 9), latent_sector("missing", 2), bit_rot("missing", 2, 9)];
     let script = async |env: SimEnv| {
         ready(&env);
         durable(env.disk(), "f", of(b'F', 10)).await;
     };
-    let ran = run(1, &faults, CrashKeeps::Nothing, script);
+    let ran = run(1, &faults, CrashPolicy::Nothing, script);
     assert_eq!(ran.left.read("f").unwrap(), of(b'F', 10));
     assert!(ran.left.file("f").unwrap().unreadable().is_empty());
-    assert!(ran.faults.iter().all(|fault| fault.struck.is_some()));
-    // A write that goes astray on an otherwise empty disk goes to free space.
-    let ran = run(1, &[misdirected("", 1)], CrashKeeps::Nothing, script);
+    assert!(ran.faults.iter().all(|fault| fault.triggered_at.is_some()));
+    // On an otherwise empty disk, a misdirected write goes to free space.
+    let ran = run(1, &[misdirected("", 1)], CrashPolicy::Nothing, script);
     assert_eq!(ran.left.read("f").unwrap(), of(0, 10));
 }
 
 #[test]
-fn when_faults_are_over_damage_stays_and_what_was_still_to_come_does_not() {
+fn after_the_end_of_faults_corruption_stays_and_pending_faults_are_dropped() {
     let finished = run_fork(WorldSpec::seeded(1), async |world: World| {
         let node = world.add_node(NodeSpec::named("node"), async |env: SimEnv| {
             if env.incarnation() == 0 {
@@ -459,14 +459,14 @@ fn when_faults_are_over_damage_stays_and_what_was_still_to_come_does_not() {
             }
         });
         world.sleep(Duration::from_secs(5)).await;
-        let now = Anchor::AtMs(world.now().0);
+        let now = Trigger::AtMs(world.now().0);
         for action in [latent_sector("d", 1), bit_rot("d", 2, 3), lost_write("", 9), misdirected("", 1)] {
-            world.arm(Fault { anchor: now.clone(), action });
+            world.arm(Fault { trigger: now.clone(), action });
         }
         world.sleep(Duration::from_secs(1)).await;
         world.end_faults();
         world.sleep(Duration::from_secs(10)).await;
-        world.kill_keeping(node, CrashKeeps::Nothing);
+        world.kill_with_policy(node, CrashPolicy::Nothing);
         world.disk_image(node)
     });
     let left = finished.output;

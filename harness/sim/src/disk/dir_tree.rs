@@ -1,82 +1,83 @@
-//! Names: directories, and the journal of changes to them that are not yet durable.
+//! Directories, and the journal of un-synced changes to them.
 //!
-//! An entry of a directory is durable once that directory was synced after the change, whatever became of the
-//! file's bytes. Until then each change stands in the journal with what stood there before it. Rules:
+//! An entry of a directory is durable once that directory was synced after the change, independently of the file's
+//! bytes. Until then each change is in the journal, with the previous value of the name. Rules:
 //!
 //! - Within one directory a rename is atomic: both names change, or neither.
-//! - A file renamed from one directory to another is a new entry there, then a removed entry here. A sync of
-//!   either directory makes its own half durable (the removal brings the new entry with it), so after a crash
-//!   the file may stand under both names, but never under none.
-//! - A directory renamed from one directory to another moves atomically; a sync of either parent keeps it.
+//! - A file renamed from one directory to another is a new entry there, then a removed entry here. A sync of either
+//!   directory makes its own half durable (the removal includes the new entry), so after a crash the file may have
+//!   both names, but never none.
+//! - A directory renamed from one directory to another moves atomically; a sync of either parent makes it durable.
 //! - Changes of one name keep their order: a later one is durable only if the earlier ones are. So do moves of
 //!   directories, and the removal of a directory comes after all changes in it.
 
-use super::file::{FileCell, Usage};
 use super::image::{DiskImage, ImageEntry};
+use super::inode::{DiskUsage, Inode};
 use super::rope::Rope;
-use crate::draw::key_of;
+use crate::prng::hash_key;
 use latent_ports::{DiskErrorKind, Entry, EntryKind, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A directory's number. Numbers are not used again before the next crash.
+/// Number of a directory. Numbers are not reused before the next crash.
 pub(crate) type DirId = u32;
 pub(crate) const ROOT: DirId = 0;
 
 #[derive(Clone, Debug)]
-pub(crate) enum Named {
-    File(Arc<FileCell>),
+pub(crate) enum DirEntry {
+    File(Arc<Inode>),
     Dir(DirId),
 }
 
-/// One name that changed.
+/// Change of one name.
 #[derive(Clone, Debug)]
 pub(crate) struct NameChange {
     pub(crate) dir: DirId,
     pub(crate) name: Arc<str>,
-    pub(crate) before: Option<Named>,
-    pub(crate) after: Option<Named>,
+    pub(crate) before: Option<DirEntry>,
+    pub(crate) after: Option<DirEntry>,
 }
 
-/// An un-synced change of names, atomic.
+/// An un-synced, atomic change of names.
 #[derive(Clone, Debug)]
-pub(crate) struct DirOp {
+pub(crate) struct JournalEntry {
     pub(crate) sequence: u64,
     pub(crate) changes: Vec<NameChange>,
-    /// Cannot survive a crash without these earlier ones (besides those of the same names).
+    /// Sequence numbers of earlier changes without which this one cannot survive a crash (besides those of the same
+    /// names).
     pub(crate) requires: Vec<u64>,
-    /// Keys the draw that decides whether it survives a crash.
+    /// Key of the draw that decides whether it survives a crash.
     pub(crate) key: u128,
 }
 
 #[derive(Debug)]
-pub(crate) struct Tree {
-    pub(crate) dirs: Vec<BTreeMap<Arc<str>, Named>>,
-    pub(crate) journal: Vec<DirOp>,
-    pub(crate) usage: Arc<Usage>,
+pub(crate) struct DirTree {
+    pub(crate) dirs: Vec<BTreeMap<Arc<str>, DirEntry>>,
+    pub(crate) journal: Vec<JournalEntry>,
+    pub(crate) usage: Arc<DiskUsage>,
 }
 
-/// What names stand for after some changes.
-pub(crate) type Names = BTreeMap<(DirId, Arc<str>), Option<Named>>;
+/// Values of names that replace those of the view; `None`: removed.
+pub(crate) type NameOverrides = BTreeMap<(DirId, Arc<str>), Option<DirEntry>>;
 
-type Found<T> = Result<T, DiskErrorKind>;
+type DiskResult<T> = Result<T, DiskErrorKind>;
 
-impl Tree {
-    pub(crate) fn new() -> Tree {
-        Tree { dirs: vec![BTreeMap::new()], journal: Vec::new(), usage: Arc::default() }
+impl DirTree {
+    pub(crate) fn new() -> DirTree {
+        DirTree { dirs: vec![BTreeMap::new()], journal: Vec::new(), usage: Arc::default() }
     }
 
-    /// A durable tree with the contents of `image`, which shares its bytes.
-    pub(crate) fn from_image(image: &DiskImage) -> Tree {
-        let mut tree = Tree::new();
+    /// Returns a durable tree with the contents of `image`, which shares its bytes.
+    pub(crate) fn from_image(image: &DiskImage) -> DirTree {
+        let mut tree = DirTree::new();
         for (path, entry) in image.entries() {
-            // Parents stand before their children in an image.
+            // Parents precede their children in an image.
             let Ok((dir, name)) = tree.parent(path) else { continue };
             let named = match entry {
                 ImageEntry::Directory => tree.new_dir(),
                 ImageEntry::File(rope) => {
-                    Named::File(Arc::new(FileCell::new(rope.clone(), tree.usage.clone())))
+                    DirEntry::File(Arc::new(Inode::new(rope.clone(), tree.usage.clone())))
                 }
             };
             tree.dirs[dir as usize].insert(name.into(), named);
@@ -84,30 +85,30 @@ impl Tree {
         tree
     }
 
-    fn new_dir(&mut self) -> Named {
+    fn new_dir(&mut self) -> DirEntry {
         let id = u32::try_from(self.dirs.len()).expect("fewer than 2^32 directories");
         self.dirs.push(BTreeMap::new());
-        Named::Dir(id)
+        DirEntry::Dir(id)
     }
 
-    fn get(&self, dir: DirId, name: &str) -> Option<&Named> {
+    fn get(&self, dir: DirId, name: &str) -> Option<&DirEntry> {
         self.dirs[dir as usize].get(name)
     }
 
-    pub(crate) fn find_dir(&self, path: &str) -> Found<DirId> {
+    pub(crate) fn find_dir(&self, path: &str) -> DiskResult<DirId> {
         let mut dir = ROOT;
         for name in path.split('/').filter(|name| !name.is_empty()) {
             match self.get(dir, name) {
                 None => return Err(DiskErrorKind::NotFound),
-                Some(Named::File(_)) => return Err(DiskErrorKind::NotADirectory),
-                Some(Named::Dir(id)) => dir = *id,
+                Some(DirEntry::File(_)) => return Err(DiskErrorKind::NotADirectory),
+                Some(DirEntry::Dir(id)) => dir = *id,
             }
         }
         Ok(dir)
     }
 
-    /// The directory of that path where `names` overrides what the view says.
-    pub(crate) fn find_dir_by(&self, names: &Names, path: &str) -> Option<DirId> {
+    /// Returns the directory at a path, where `names` overrides the view.
+    pub(crate) fn find_dir_by(&self, names: &NameOverrides, path: &str) -> Option<DirId> {
         path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |dir, name| {
             let named = match names.is_empty() {
                 true => self.get(dir, name),
@@ -117,21 +118,21 @@ impl Tree {
                 },
             };
             match named? {
-                Named::Dir(id) => Some(*id),
-                Named::File(_) => None,
+                DirEntry::Dir(id) => Some(*id),
+                DirEntry::File(_) => None,
             }
         })
     }
 
-    fn parent<'p>(&self, path: &'p str) -> Found<(DirId, &'p str)> {
+    fn parent<'p>(&self, path: &'p str) -> DiskResult<(DirId, &'p str)> {
         match path.rsplit_once('/') {
             None => Ok((ROOT, path)),
             Some((parent, name)) => Ok((self.find_dir(parent)?, name)),
         }
     }
 
-    /// Applies changes to the view and notes them in the journal; returns their sequence number.
-    fn change(&mut self, names: Vec<(DirId, Arc<str>, Option<Named>)>, requires: Vec<u64>) -> u64 {
+    /// Applies changes to the view and adds them to the journal. Returns their sequence number.
+    fn change(&mut self, names: Vec<(DirId, Arc<str>, Option<DirEntry>)>, requires: Vec<u64>) -> u64 {
         let sequence = self.usage.next_sequence();
         let mut parts = vec![sequence];
         let mut changes = Vec::with_capacity(names.len());
@@ -144,41 +145,41 @@ impl Tree {
             };
             changes.push(NameChange { dir, name, before, after });
         }
-        // The sequence number stays out of the key: it is a position.
-        let key = key_of(&parts[1..]);
-        self.journal.push(DirOp { sequence, changes, requires, key });
+        // The key excludes the sequence number, which is a position.
+        let key = hash_key(&parts[1..]);
+        self.journal.push(JournalEntry { sequence, changes, requires, key });
         sequence
     }
 
-    /// Whether the name is taken.
-    pub(crate) fn has(&self, path: &str) -> bool {
+    /// Whether the name exists.
+    pub(crate) fn contains(&self, path: &str) -> bool {
         self.parent(path).is_ok_and(|(dir, name)| self.get(dir, name).is_some())
     }
 
-    /// Something that tells successive states of a directory apart, to key draws by.
-    pub(crate) fn shape(&self, path: &str) -> u64 {
+    /// Returns a value that distinguishes successive states of a directory, as a key for draws.
+    pub(crate) fn state_key(&self, path: &str) -> u64 {
         let Ok(dir) = self.find_dir(path) else { return 0 };
         let last = self.dirs[dir as usize].last_key_value();
         self.dirs[dir as usize].len() as u64 ^ last.map_or(0, |(name, _)| xxh3_64(name.as_bytes()))
     }
 
-    /// Opens a file, creating it if the mode says so.
-    pub(crate) fn open(&mut self, path: &str, mode: OpenMode) -> Found<Arc<FileCell>> {
+    /// Opens a file, and creates it if the mode requests it.
+    pub(crate) fn open(&mut self, path: &str, mode: OpenMode) -> DiskResult<Arc<Inode>> {
         let (dir, name) = self.parent(path)?;
         match self.get(dir, name) {
             Some(_) if mode == OpenMode::CreateNew => Err(DiskErrorKind::AlreadyExists),
-            Some(Named::Dir(_)) => Err(DiskErrorKind::IsADirectory),
-            Some(Named::File(cell)) => Ok(cell.clone()),
+            Some(DirEntry::Dir(_)) => Err(DiskErrorKind::IsADirectory),
+            Some(DirEntry::File(inode)) => Ok(inode.clone()),
             None if matches!(mode, OpenMode::Read | OpenMode::ReadWrite) => Err(DiskErrorKind::NotFound),
             None => {
-                let cell = Arc::new(FileCell::new(Arc::new(Rope::default()), self.usage.clone()));
-                self.change(vec![(dir, name.into(), Some(Named::File(cell.clone())))], Vec::new());
-                Ok(cell)
+                let inode = Arc::new(Inode::new(Arc::new(Rope::default()), self.usage.clone()));
+                self.change(vec![(dir, name.into(), Some(DirEntry::File(inode.clone())))], Vec::new());
+                Ok(inode)
             }
         }
     }
 
-    pub(crate) fn create_dir(&mut self, path: &str) -> Found<()> {
+    pub(crate) fn create_dir(&mut self, path: &str) -> DiskResult<()> {
         let (dir, name) = self.parent(path)?;
         if self.get(dir, name).is_some() {
             return Err(DiskErrorKind::AlreadyExists);
@@ -188,52 +189,53 @@ impl Tree {
         Ok(())
     }
 
-    pub(crate) fn remove_dir(&mut self, path: &str) -> Found<()> {
+    pub(crate) fn remove_dir(&mut self, path: &str) -> DiskResult<()> {
         let (dir, name) = self.parent(path)?;
         let removed = match self.get(dir, name) {
             None => return Err(DiskErrorKind::NotFound),
-            Some(Named::File(_)) => return Err(DiskErrorKind::NotADirectory),
-            Some(Named::Dir(id)) if !self.dirs[*id as usize].is_empty() => {
+            Some(DirEntry::File(_)) => return Err(DiskErrorKind::NotADirectory),
+            Some(DirEntry::Dir(id)) if !self.dirs[*id as usize].is_empty() => {
                 return Err(DiskErrorKind::DirectoryNotEmpty);
             }
-            Some(Named::Dir(id)) => *id,
+            Some(DirEntry::Dir(id)) => *id,
         };
         let requires = self.changes_in(removed);
         self.change(vec![(dir, name.into(), None)], requires);
         Ok(())
     }
 
-    pub(crate) fn remove(&mut self, path: &str) -> Found<()> {
+    pub(crate) fn remove(&mut self, path: &str) -> DiskResult<()> {
         let (dir, name) = self.parent(path)?;
         match self.get(dir, name) {
             None => return Err(DiskErrorKind::NotFound),
-            Some(Named::Dir(_)) => return Err(DiskErrorKind::IsADirectory),
-            Some(Named::File(_)) => {}
+            Some(DirEntry::Dir(_)) => return Err(DiskErrorKind::IsADirectory),
+            Some(DirEntry::File(_)) => {}
         }
         self.change(vec![(dir, name.into(), None)], Vec::new());
         Ok(())
     }
 
-    /// Removes a directory and all that is in it, and makes every change of names durable. Whoever has a file of it open keeps it, without a name.
+    /// Removes a directory and its contents, and makes every change of names durable. Open handles keep their files,
+    /// without names.
     pub(crate) fn remove_all(&mut self, path: &str) {
         let Ok(top) = self.find_dir(path) else { return };
         let (mut files, mut dirs) = (Vec::new(), Vec::new());
-        self.walk_from(path.to_owned(), top, &Names::new(), &mut |path, named| match named {
-            Named::File(_) => files.push(path.to_owned()),
-            Named::Dir(_) => dirs.push(path.to_owned()),
+        self.walk_from(path.to_owned(), top, &NameOverrides::new(), &mut |path, named| match named {
+            DirEntry::File(_) => files.push(path.to_owned()),
+            DirEntry::Dir(_) => dirs.push(path.to_owned()),
         });
         if !path.is_empty() {
             dirs.insert(0, path.to_owned());
         }
         let removed = files.iter().map(|path| self.remove(path)).collect::<Vec<_>>();
-        // What a directory holds comes after it.
+        // Children are removed before their directory.
         let emptied = dirs.iter().rev().map(|path| self.remove_dir(path)).collect::<Vec<_>>();
-        debug_assert!(removed.into_iter().chain(emptied).all(|one| one.is_ok()), "they were found just now");
+        debug_assert!(removed.into_iter().chain(emptied).all(|one| one.is_ok()), "the walk above found them");
         self.journal.clear();
     }
 
-    /// The checks stand in the order in which Linux makes them.
-    pub(crate) fn rename(&mut self, from: &str, to: &str) -> Found<()> {
+    /// Checks in the order of Linux.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) -> DiskResult<()> {
         let (from_dir, from_name) = self.parent(from)?;
         let (to_dir, to_name) = self.parent(to)?;
         let moved = self.get(from_dir, from_name).ok_or(DiskErrorKind::NotFound)?.clone();
@@ -248,23 +250,23 @@ impl Tree {
         }
         let replaced = self.get(to_dir, to_name);
         match (&moved, replaced) {
-            (Named::File(one), Some(Named::File(other))) if Arc::ptr_eq(one, other) => return Ok(()),
-            (Named::Dir(_), Some(Named::File(_))) => return Err(DiskErrorKind::NotADirectory),
-            (Named::File(_), Some(Named::Dir(_))) => return Err(DiskErrorKind::IsADirectory),
-            (Named::Dir(_), Some(Named::Dir(id))) if !self.dirs[*id as usize].is_empty() => {
+            (DirEntry::File(one), Some(DirEntry::File(other))) if Arc::ptr_eq(one, other) => return Ok(()),
+            (DirEntry::Dir(_), Some(DirEntry::File(_))) => return Err(DiskErrorKind::NotADirectory),
+            (DirEntry::File(_), Some(DirEntry::Dir(_))) => return Err(DiskErrorKind::IsADirectory),
+            (DirEntry::Dir(_), Some(DirEntry::Dir(id))) if !self.dirs[*id as usize].is_empty() => {
                 return Err(DiskErrorKind::DirectoryNotEmpty);
             }
             _ => {}
         }
         let mut requires = match replaced {
-            Some(Named::Dir(id)) => self.changes_in(*id),
+            Some(DirEntry::Dir(id)) => self.changes_in(*id),
             _ => Vec::new(),
         };
         let removal = (from_dir, Arc::from(from_name), None);
         let arrival = (to_dir, Arc::from(to_name), Some(moved.clone()));
         if from_dir == to_dir {
             self.change(vec![arrival, removal], requires);
-        } else if let Named::Dir(_) = moved {
+        } else if let DirEntry::Dir(_) = moved {
             requires.extend(self.journal.iter().filter(|op| op.changes.len() > 1).map(|op| op.sequence));
             self.change(vec![arrival, removal], requires);
         } else {
@@ -274,48 +276,50 @@ impl Tree {
         Ok(())
     }
 
-    /// The un-synced changes of names in `dir`.
+    /// Returns the un-synced changes of names in `dir`.
     fn changes_in(&self, dir: DirId) -> Vec<u64> {
-        let touches = |op: &&DirOp| op.changes.iter().any(|change| change.dir == dir);
+        let touches = |op: &&JournalEntry| op.changes.iter().any(|change| change.dir == dir);
         self.journal.iter().filter(touches).map(|op| op.sequence).collect()
     }
 
-    pub(crate) fn list(&self, path: &str) -> Found<Vec<Entry>> {
+    pub(crate) fn list(&self, path: &str) -> DiskResult<Vec<Entry>> {
         let dir = self.find_dir(path)?;
-        let kind = |named: &Named| match named {
-            Named::File(_) => EntryKind::File,
-            Named::Dir(_) => EntryKind::Directory,
+        let kind = |named: &DirEntry| match named {
+            DirEntry::File(_) => EntryKind::File,
+            DirEntry::Dir(_) => EntryKind::Directory,
         };
-        let entry = |(name, named): (&Arc<str>, &Named)| Entry { name: name.to_string(), kind: kind(named) };
+        let entry =
+            |(name, named): (&Arc<str>, &DirEntry)| Entry { name: name.to_string(), kind: kind(named) };
         Ok(self.dirs[dir as usize].iter().map(entry).collect())
     }
 
-    /// What a sync of `dir` that is called now will make durable, once it ends.
+    /// Returns the position in the journal up to which a sync that starts now makes changes durable when it ends.
     pub(crate) fn sync_point(&self) -> u64 {
         self.journal.last().map_or(0, |last| last.sequence + 1)
     }
 
-    /// Ends a sync of `dir`: its changes from before `point` are durable, with those they rest on.
+    /// Ends a sync of `dir`: its changes from before `point` become durable, with those that they require.
     pub(crate) fn sync_dir_to(&mut self, dir: DirId, point: u64) {
-        let wanted = |op: &DirOp| op.sequence < point && op.changes.iter().any(|change| change.dir == dir);
-        if !self.journal.iter().any(wanted) {
+        let select =
+            |op: &JournalEntry| op.sequence < point && op.changes.iter().any(|change| change.dir == dir);
+        if !self.journal.iter().any(select) {
             return;
         }
-        let kept = self.with_requirements(wanted);
+        let kept = self.with_requirements(select);
         self.journal.retain(|op| !kept.contains(&op.sequence));
         if self.journal.is_empty() && self.journal.capacity() > 64 {
             self.journal = Vec::new();
         }
     }
 
-    /// The changes that `wanted` names, and every earlier one without which they could not be.
-    pub(crate) fn with_requirements(&self, wanted: impl Fn(&DirOp) -> bool) -> BTreeSet<u64> {
+    /// Returns the changes that `select` selects, and every earlier one that they require.
+    pub(crate) fn with_requirements(&self, select: impl Fn(&JournalEntry) -> bool) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
         let mut names: BTreeSet<(DirId, &str)> = BTreeSet::new();
         for op in self.journal.iter().rev() {
             let mut touched = op.changes.iter().map(|change| (change.dir, &*change.name));
             let needed = kept.contains(&op.sequence) || touched.any(|name| names.contains(&name));
-            if needed || wanted(op) {
+            if needed || select(op) {
                 kept.insert(op.sequence);
                 kept.extend(&op.requires);
                 names.extend(op.changes.iter().map(|change| (change.dir, &*change.name)));
@@ -325,9 +329,10 @@ impl Tree {
         kept
     }
 
-    /// What each name in the journal stands for if only the changes in `kept` (closed under requirements) were.
-    pub(crate) fn names_after(&self, kept: &BTreeSet<u64>) -> Names {
-        let mut names = Names::new();
+    /// Returns the value of each name in the journal if only the changes in `kept` (closed under requirements)
+    /// survive.
+    pub(crate) fn names_after(&self, kept: &BTreeSet<u64>) -> NameOverrides {
+        let mut names = NameOverrides::new();
         for op in &self.journal {
             for change in &op.changes {
                 let name =
@@ -340,30 +345,29 @@ impl Tree {
         names
     }
 
-    /// Calls `visit` for every file that has a name or may have one again; for some more than once.
-    pub(crate) fn each_cell(&self, visit: impl Fn(&FileCell)) {
+    /// Calls `visit` for every file that has a name or may regain one; for some files more than once.
+    pub(crate) fn for_each_inode(&self, visit: impl Fn(&Inode)) {
         let changes = self.journal.iter().flat_map(|op| &op.changes);
         let once_named = changes.flat_map(|change| [&change.before, &change.after]).flatten();
         once_named.chain(self.dirs.iter().flat_map(BTreeMap::values)).for_each(|named| {
-            if let Named::File(cell) = named {
-                visit(cell);
+            if let DirEntry::File(inode) = named {
+                visit(inode);
             }
         });
     }
 
-    /// Calls `visit` for every name below the root, a directory before what it holds. `names` overrides what
-    /// the view says.
-    pub(crate) fn walk(&self, names: &Names, visit: &mut impl FnMut(&str, &Named)) {
+    /// Calls `visit` for every name under the root, a directory before its contents. `names` overrides the view.
+    pub(crate) fn walk(&self, names: &NameOverrides, visit: &mut impl FnMut(&str, &DirEntry)) {
         self.walk_from(String::new(), ROOT, names, visit);
     }
 
-    /// As [`Tree::walk`], below one directory whose path is given.
+    /// As [`DirTree::walk`], under one directory with the given path.
     pub(crate) fn walk_from(
         &self,
         path: String,
         dir: DirId,
-        names: &Names,
-        visit: &mut impl FnMut(&str, &Named),
+        names: &NameOverrides,
+        visit: &mut impl FnMut(&str, &DirEntry),
     ) {
         let mut stack = vec![(path, dir)];
         while let Some((mut path, dir)) = stack.pop() {
@@ -371,11 +375,11 @@ impl Tree {
                 path.push('/');
             }
             let prefix = path.len();
-            let mut visit_one = |name: &str, named: &Named| {
+            let mut visit_one = |name: &str, named: &DirEntry| {
                 path.truncate(prefix);
                 path.push_str(name);
                 visit(&path, named);
-                if let Named::Dir(id) = named {
+                if let DirEntry::Dir(id) = named {
                     stack.push((path.clone(), *id));
                 }
             };
@@ -384,7 +388,7 @@ impl Tree {
                 entries.iter().for_each(|(name, named)| visit_one(name, named));
                 continue;
             }
-            let mut merged: BTreeMap<&Arc<str>, Option<&Named>> =
+            let mut merged: BTreeMap<&Arc<str>, Option<&DirEntry>> =
                 entries.iter().map(|(name, named)| (name, Some(named))).collect();
             let overridden = names.range((dir, Arc::from(""))..).take_while(|((at, _), _)| *at == dir);
             merged.extend(overridden.map(|((_, name), named)| (name, named.as_ref())));
@@ -394,7 +398,7 @@ impl Tree {
     }
 }
 
-/// Whether `path` lies below the directory `above`.
+/// Whether `path` is inside the directory `above`.
 fn is_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }
