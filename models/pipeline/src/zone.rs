@@ -1,26 +1,26 @@
-//! Which calendar day an event belongs to: its time in the project's zone, as the zone was when it was received.
+//! Calendar day of an event: its time in the project's zone, as of the time it was received.
 //!
-//! Days are numbered from 1970-01-01 and are 23, 24 or 25 hours long, sometimes something in between.
+//! Days are numbered from 1970-01-01. They are 23, 24 or 25 hours long, occasionally something in between.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use latent_ports::UnixMs;
 
-/// A calendar day, counted from 1970-01-01 (which is 0).
+/// Calendar day, counted from 1970-01-01 (which is 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Day(pub i32);
 
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
 impl Day {
-    /// The calendar date; days outside of the years -9999 to 9999 are clamped to them.
+    /// Returns the calendar date. Days outside of the years -9999 to 9999 are clamped.
     #[must_use]
     pub fn date(self) -> Date {
         EPOCH.saturating_add(i64::from(self.0).clamp(-4_371_587, 2_932_896).days())
     }
 
-    /// The day of a calendar date.
+    /// Returns the day of a calendar date.
     #[must_use]
     pub fn of(date: Date) -> Day {
         Day(date.duration_since(EPOCH).as_hours().div_euclid(24) as i32)
@@ -39,25 +39,31 @@ impl std::fmt::Display for Day {
     }
 }
 
-/// A zone that is not in the database.
+/// Error for a zone that is not in the database.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown time zone '{0}': use a name of the IANA database, such as America/Los_Angeles")]
 pub struct UnknownZone(pub String);
 
-/// The zones of a project: each from some moment on.
+/// Time zones of a project, each with its start.
 #[derive(Clone, Debug)]
 pub struct ZoneHistory {
-    // Sorted by moment; the first entry also holds for all that came before it.
+    // Sorted by start; the first entry also applies to earlier times.
     changes: Vec<(UnixMs, TimeZone)>,
 }
 
 impl ZoneHistory {
-    /// A project that always had one zone.
+    /// Creates the history of a project with a single zone.
+    ///
+    /// # Errors
+    /// The zone is unknown.
     pub fn constant(name: &str) -> Result<Self, UnknownZone> {
         Ok(ZoneHistory { changes: vec![(UnixMs(i64::MIN), named(name)?)] })
     }
 
-    /// The same history, with zone `name` from `since` on.
+    /// Adds zone `name` from `since` on.
+    ///
+    /// # Errors
+    /// The zone is unknown.
     pub fn then(mut self, since: UnixMs, name: &str) -> Result<Self, UnknownZone> {
         self.changes.push((since, named(name)?));
         self.changes.sort_by_key(|(since, _)| *since);
@@ -69,21 +75,21 @@ impl ZoneHistory {
         &self.changes[after.saturating_sub(1)].1
     }
 
-    /// The day of an event of time `event`, received at `received`.
+    /// Returns the day of an event with time `event`, received at `received`.
     #[must_use]
     pub fn day(&self, event: UnixMs, received: UnixMs) -> Day {
         Day::of(timestamp(event).to_zoned(self.at(received).clone()).date())
     }
 
-    /// When `day` begins in the zone in force at `seen_from`.
+    /// Returns the start of `day` in the zone in force at `seen_from`.
     #[must_use]
     pub fn begins(&self, day: Day, seen_from: UnixMs) -> UnixMs {
         let begin = day.date().to_zoned(self.at(seen_from).clone());
-        // Only the last days that the calendar can express have no beginning: they never come.
+        // Only the last representable days have no start.
         begin.map_or(UnixMs(i64::MAX), |zoned| UnixMs(zoned.timestamp().as_millisecond()))
     }
 
-    /// The first midnight after `now`: the end of the day that `now` falls in.
+    /// Returns the first midnight after `now`: the end of the day of `now`.
     #[must_use]
     pub fn next_midnight(&self, now: UnixMs) -> UnixMs {
         let today = self.day(now, now);

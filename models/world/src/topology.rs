@@ -12,7 +12,7 @@ use latent_edge::{EdgeConfig, TeeConfig};
 use latent_engine::sim::{Action, ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World, keyed_draw};
 use latent_engine::{Problem, Scenario};
 use latent_pipeline::config::{
-    AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
+    AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, Project, ReplicationConfig, TeeStoreConfig,
 };
 use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
@@ -241,7 +241,7 @@ impl Builder<'_> {
             async move {
                 if kind == StoreKind::Tee {
                     let keeper = env.clone();
-                    env.spawn(async move { recovery::expire::run(keeper, boot).await });
+                    env.spawn(async move { recovery::tee_expiry::run(keeper, boot).await });
                 }
                 objects::serve(env, access, door).await;
             }
@@ -261,7 +261,7 @@ impl Builder<'_> {
             peers.rotate_left(usize::from(number));
             peers.retain(|edge| *edge != env.node());
             let mut config = EdgeConfig::new(number, peers, cluster.ingest.clone());
-            config.may_flush = Some(switchboard.nodes().operator.into_iter().collect());
+            config.flush_allowed = Some(switchboard.nodes().operator.into_iter().collect());
             if let Some((tee, on_failure)) = cluster.tee.as_ref().zip(on_failure) {
                 config = config.with_tee(TeeConfig { on_failure, ..TeeConfig::new(tee.store) });
             }
@@ -320,11 +320,11 @@ fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Clust
         ingest: nodes.ingest.clone(),
         workers: nodes.workers.clone(),
         edges: nodes.edges.clone(),
-        copies: CopiesConfig {
+        replication: ReplicationConfig {
             ack_disks,
             // Any so many disks include one that acknowledged.
             read_disks: usize::from(topology.copies) - ack_disks + 1,
-            ..CopiesConfig::default()
+            ..ReplicationConfig::default()
         },
         compaction: CompactionConfig {
             late_seal_events: topic.compaction.late_seal_events,
@@ -336,13 +336,13 @@ fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Clust
             interval: backup.interval.0,
             first_after: backup.first_after.0,
             retention: backup.retention.0,
-            least_retention: backup.retention.0,
+            min_retention: backup.retention.0,
             data_centers: nodes.data_centers.clone(),
         }),
         tee: protection.tee.as_ref().zip(nodes.tee_store).map(|(tee, store)| TeeStoreConfig {
             store,
             retention: tee.retention.0,
-            least_retention: tee.retention.0,
+            min_retention: tee.retention.0,
         }),
         audit: protection.audit.as_ref().zip(nodes.operator).map(|(audit, operator)| AuditConfig {
             after_midnight: audit.after_midnight.0,

@@ -1,13 +1,13 @@
-//! Three edges, of which one is dead: requests are durable on any two of them.
+//! Three edges, one of them dead: requests are durable on any two of them.
 
 use super::{SECOND, numbers_are_used_once, with_site};
-use crate::site::{EDGES, HOUR, INGEST, MINUTE, STORE, Site, has};
+use crate::fixture::{EDGES, EdgeFixture, HOUR, INGEST, MINUTE, STORE, has};
 use bytes::Bytes;
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_ports::NodeId;
 use latent_sim::NodeSpec;
 
-/// The first node after the site's own.
+/// First node after the fixture's own.
 const THIRD: NodeId = NodeId(7);
 
 /// Each edge prefers the next one.
@@ -16,22 +16,22 @@ fn three(mut config: EdgeConfig) -> EdgeConfig {
     config
 }
 
-fn add_third(site: &Site) {
+fn add_third(site: &EdgeFixture) {
     let config = EdgeConfig::new(3, vec![EDGES[0], EDGES[1]], INGEST.to_vec());
     let config = config.with_tee(TeeConfig::new(STORE));
     let boot = move |env| latent_edge::run(env, config.clone());
     assert_eq!(site.world.add_node(NodeSpec::named("edge-3"), boot), THIRD);
 }
 
-/// The request's edge, the others, and how many disks of edges hold a request.
-fn copies(site: &Site, body: &str) -> usize {
+/// Edge that receives the request, the other edges, and the number of edge disks that hold a request.
+fn copies(site: &EdgeFixture, body: &str) -> usize {
     let body = Bytes::copy_from_slice(body.as_bytes());
     [EDGES[0], EDGES[1], THIRD].iter().filter(|edge| has(&site.held(**edge), &body)).count()
 }
 
 #[test]
 fn with_one_of_three_edges_dead_for_30_h_every_request_is_taken_and_twice_in_the_tee() {
-    with_site(40, three, async |site: Site| {
+    with_site(40, three, async |site: EdgeFixture| {
         add_third(&site);
         site.world.sleep(SECOND).await;
         assert_eq!(site.post(EDGES[0], "before").await, 200);
@@ -59,7 +59,7 @@ fn with_one_of_three_edges_dead_for_30_h_every_request_is_taken_and_twice_in_the
 
 #[test]
 fn a_copy_that_begins_on_another_edge_is_filled_from_the_owners_file() {
-    with_site(41, three, async |site: Site| {
+    with_site(41, three, async |site: EdgeFixture| {
         add_third(&site);
         site.world.sleep(SECOND).await;
         assert_eq!(site.post(EDGES[0], "one").await, 200);
@@ -71,7 +71,7 @@ fn a_copy_that_begins_on_another_edge_is_filled_from_the_owners_file() {
         let held = site.held(THIRD);
         assert!(["one", "two", "three"].iter().all(|body| has(&held, &Bytes::from(*body))), "{held:?}");
         assert_eq!(site.world.marks()["edge.peer-changed"], 1);
-        // The owner dies too: the third edge has all of the file.
+        // The owner dies too; the third edge has the whole file.
         site.world.kill(EDGES[0]);
         site.world.sleep(3 * HOUR + MINUTE).await;
         assert_eq!(site.stored().len(), 3);
@@ -80,7 +80,7 @@ fn a_copy_that_begins_on_another_edge_is_filled_from_the_owners_file() {
 
 #[test]
 fn with_all_others_dead_requests_are_refused_at_once() {
-    with_site(42, three, async |site: Site| {
+    with_site(42, three, async |site: EdgeFixture| {
         add_third(&site);
         site.world.kill(EDGES[1]);
         site.world.kill(THIRD);

@@ -1,15 +1,15 @@
-//! A crash, or one error, at each operation in turn: nothing acknowledged is lost.
+//! One crash or one error at each operation in turn: nothing acknowledged is lost.
 
 use super::{SECOND, as_it_is, numbers_are_used_once, with_site};
-use crate::site::{EDGE_NAMES, EDGES, HOUR, MINUTE, Site, bodies, has};
+use crate::fixture::{EDGE_NAMES, EDGES, EdgeFixture, HOUR, MINUTE, bodies, has};
 use latent_ports::NodeId;
 use latent_sim::{Action, Anchor, DiskError, Fault, Kill, OpKind};
 
-/// What must hold whatever the faults were: what was acknowledged is in the store in the end, and was durable on
-/// two disks, or on one and in the store, when it was acknowledged.
-async fn acknowledged_is_kept(site: Site, edge: NodeId) {
+/// Invariant under all faults: an acknowledged request is in the store in the end, and was durable on two disks, or on
+/// one disk and in the store, when it was acknowledged.
+async fn acknowledged_is_kept(site: EdgeFixture, edge: NodeId) {
     let bodies = bodies("request", 12);
-    // Over the end of an hour and its upload: 12 requests in 72 minutes.
+    // Covers the end of an hour and its upload: 12 requests in 72 minutes.
     for body in &bodies {
         let text = std::str::from_utf8(body).unwrap();
         if site.post(edge, text).await == 200 {
@@ -28,12 +28,12 @@ async fn acknowledged_is_kept(site: Site, edge: NodeId) {
     numbers_are_used_once(&site);
 }
 
-/// Runs the twelve requests to edge 1 again and again, with `fault` of 1, of 2, … until it finds no place to
-/// strike any more; gives how often it struck.
+/// Runs the twelve requests to edge 1 with `fault` of 1, 2, … until the fault is not triggered any more. Returns how
+/// often it was triggered.
 fn at_each(fault: impl Fn(u64) -> Fault + Sync, needs_acks: usize) -> u64 {
     for n in 1.. {
         let fault = fault(n);
-        let (struck, acknowledged) = with_site(100 + n, as_it_is, async move |site: Site| {
+        let (struck, acknowledged) = with_site(100 + n, as_it_is, async move |site: EdgeFixture| {
             site.world.arm(fault);
             acknowledged_is_kept(site.clone(), EDGES[0]).await;
             let struck = site.world.fault_outcomes().iter().any(|outcome| outcome.struck.is_some());
@@ -115,11 +115,11 @@ fn one_error_at_each_disk_operation_of_either_edge_loses_nothing_acknowledged() 
 
 #[test]
 fn a_sync_that_fails_and_then_a_power_loss_of_both_edges_loses_nothing_acknowledged() {
-    // Either copy's sync fails once. Should the next sync be believed to cover the bytes of the failed one, the
-    // power loss takes them.
+    // One sync of either copy fails. If the next sync were trusted to cover the bytes of the failed one, the power loss
+    // would lose them.
     for name in EDGE_NAMES {
         for n in 1..=4 {
-            with_site(200 + n, as_it_is, async move |site: Site| {
+            with_site(200 + n, as_it_is, async move |site: EdgeFixture| {
                 let action = Action::DiskError(DiskError {
                     node: name.into(),
                     op: OpKind::Sync,

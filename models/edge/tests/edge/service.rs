@@ -1,9 +1,9 @@
-//! What an edge does for its clients.
+//! Behavior of an edge towards its clients.
 
 use super::{MS, SECOND, as_it_is, numbers_are_used_once, with_site};
-use crate::site::{EDGE_NAMES, EDGES, HOUR, INGEST, MINUTE, STORE, Site, bodies, has};
+use crate::fixture::{EDGE_NAMES, EDGES, EdgeFixture, HOUR, INGEST, MINUTE, STORE, bodies, has};
 use bytes::Bytes;
-use latent_edge::tee::{TeeName, TeeObject, Uploader};
+use latent_edge::tee::{ObjectWriter, TeeName, TeeObject};
 use latent_edge::{EdgeConfig, OnTeeFailure};
 use latent_sim::{Action, Anchor, ClockStep, DiskError, DiskFull, DiskImage, Fault, OpKind};
 
@@ -16,7 +16,7 @@ fn accept_with_gap(mut config: EdgeConfig) -> EdgeConfig {
 
 #[test]
 fn a_request_is_durable_on_two_disks_and_forwarded_under_its_number() {
-    with_site(1, as_it_is, async |site: Site| {
+    with_site(1, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "hello").await, 200);
         let forwarded = site.forwarded.lock().unwrap().clone();
         let [(forward, body)] = &forwarded[..] else { panic!("forwarded {} times", forwarded.len()) };
@@ -37,7 +37,7 @@ fn a_request_is_durable_on_two_disks_and_forwarded_under_its_number() {
 
 #[test]
 fn after_the_hour_a_file_is_in_the_store_byte_for_byte_and_on_no_edge() {
-    with_site(2, as_it_is, async |site: Site| {
+    with_site(2, as_it_is, async |site: EdgeFixture| {
         for edge in EDGES {
             site.post_all(edge, bodies("event", 20), SECOND);
         }
@@ -47,7 +47,7 @@ fn after_the_hour_a_file_is_in_the_store_byte_for_byte_and_on_no_edge() {
         site.world.sleep(HOUR + 6 * MINUTE).await;
         let name = TeeName::from_path(&file).unwrap();
         for by in [1, 2] {
-            let key = TeeObject { file: name, by: Uploader::Edge(by) }.key();
+            let key = TeeObject { file: name, writer: ObjectWriter::Edge(by) }.key();
             assert_eq!(site.objects.lock().unwrap()[&key], own);
         }
         let stored = site.stored();
@@ -61,7 +61,7 @@ fn after_the_hour_a_file_is_in_the_store_byte_for_byte_and_on_no_edge() {
 
 #[test]
 fn a_flush_puts_everything_into_the_store_and_the_service_goes_on() {
-    with_site(3, as_it_is, async |site: Site| {
+    with_site(3, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "before").await, 200);
         assert_eq!(site.flush().await, Ok(()));
         assert!(has(&site.stored(), &Bytes::from("before")));
@@ -78,7 +78,7 @@ fn a_flush_puts_everything_into_the_store_and_the_service_goes_on() {
 
 #[test]
 fn without_the_second_copy_requests_are_refused_until_the_peer_is_back() {
-    with_site(4, as_it_is, async |site: Site| {
+    with_site(4, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "one").await, 200);
         site.world.kill(EDGES[1]);
         assert_eq!(site.post(EDGES[0], "two").await, 503);
@@ -92,7 +92,7 @@ fn without_the_second_copy_requests_are_refused_until_the_peer_is_back() {
 
 #[test]
 fn gaps_are_accepted_and_written_down_where_the_scenario_says_so() {
-    with_site(5, accept_with_gap, async |site: Site| {
+    with_site(5, accept_with_gap, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "one").await, 200);
         site.world.kill(EDGES[1]);
         assert_eq!(site.post(EDGES[0], "two").await, 200);
@@ -109,8 +109,8 @@ fn gaps_are_accepted_and_written_down_where_the_scenario_says_so() {
     });
 }
 
-/// The lines of edge 1's `edge/gaps` that are not empty.
-fn gap_lines(site: &Site) -> Vec<String> {
+/// Non-empty lines of edge 1's `edge/gaps`.
+fn gap_lines(site: &EdgeFixture) -> Vec<String> {
     let gaps = site.world.durable_image(EDGES[0]).read("edge/gaps").unwrap();
     String::from_utf8(gaps.to_vec())
         .unwrap()
@@ -120,8 +120,8 @@ fn gap_lines(site: &Site) -> Vec<String> {
         .collect()
 }
 
-/// One error of the kind that made a gap for good: a tee file that cannot be begun.
-fn one_failed_change(site: &Site) {
+/// One error of the kind that once made a permanent gap: a tee file that cannot be created.
+fn one_failed_change(site: &EdgeFixture) {
     let (node, path_prefix) = (EDGE_NAMES[0].to_owned(), "tee/".to_owned());
     let error = DiskError { node, op: OpKind::Any, path_prefix, times: Some(1), for_ms: None };
     site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::DiskError(error) });
@@ -129,7 +129,7 @@ fn one_failed_change(site: &Site) {
 
 #[test]
 fn a_gap_closes_under_the_number_of_its_request_as_soon_as_the_store_takes_it() {
-    with_site(16, accept_with_gap, async |site: Site| {
+    with_site(16, accept_with_gap, async |site: EdgeFixture| {
         one_failed_change(&site);
         assert_eq!(site.post(EDGES[0], "let through").await, 200);
         let (forward, _) = site.forwarded.lock().unwrap()[0].clone();
@@ -146,7 +146,7 @@ fn a_gap_closes_under_the_number_of_its_request_as_soon_as_the_store_takes_it() 
 
 #[test]
 fn a_gap_waits_for_the_store_and_outlives_a_restart() {
-    with_site(17, accept_with_gap, async |site: Site| {
+    with_site(17, accept_with_gap, async |site: EdgeFixture| {
         site.world.kill(STORE);
         one_failed_change(&site);
         assert_eq!(site.post(EDGES[0], "let through").await, 200);
@@ -164,10 +164,10 @@ fn a_gap_waits_for_the_store_and_outlives_a_restart() {
     });
 }
 
-/// What is let through and nowhere written down would be missed by nobody.
+/// A forwarded request without any record of the gap would be lost without a trace.
 #[test]
 fn a_gap_that_cannot_be_written_down_is_not_accepted() {
-    with_site(15, accept_with_gap, async |site: Site| {
+    with_site(15, accept_with_gap, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "one").await, 200);
         site.world.kill(EDGES[1]);
         let (node, path_prefix) = (EDGE_NAMES[0].to_owned(), "edge/gaps".to_owned());
@@ -183,7 +183,7 @@ fn a_gap_that_cannot_be_written_down_is_not_accepted() {
 
 #[test]
 fn another_ingest_node_is_tried_once() {
-    with_site(6, as_it_is, async |site: Site| {
+    with_site(6, as_it_is, async |site: EdgeFixture| {
         site.world.kill(INGEST[0]);
         for name in ["a", "b", "c", "d"] {
             assert_eq!(site.post(EDGES[0], name).await, 200);
@@ -196,7 +196,7 @@ fn another_ingest_node_is_tried_once() {
 
 #[test]
 fn an_edge_with_a_new_disk_uses_no_number_twice() {
-    with_site(10, as_it_is, async |site: Site| {
+    with_site(10, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "one").await, 200);
         site.world.kill(EDGES[0]);
         site.world.replace_disk(EDGES[0], &DiskImage::new());
@@ -212,7 +212,7 @@ fn an_edge_with_a_new_disk_uses_no_number_twice() {
 
 #[test]
 fn a_clock_that_steps_back_overwrites_no_file() {
-    with_site(11, as_it_is, async |site: Site| {
+    with_site(11, as_it_is, async |site: EdgeFixture| {
         let step = |by_ms| {
             let action = Action::ClockStep(ClockStep { node: EDGE_NAMES[0].into(), by_ms, for_ms: None });
             site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action });
@@ -234,7 +234,7 @@ fn a_file_that_grows_too_long_is_closed_before_its_hour() {
         config.tee.as_mut().unwrap().file_max_bytes = 2_000;
         config
     }
-    with_site(12, short, async |site: Site| {
+    with_site(12, short, async |site: EdgeFixture| {
         site.post_all(EDGES[0], bodies("event", 20), MS);
         site.world.sleep(MINUTE).await;
         assert!(site.tee_files(EDGES[0]).len() > 3);
@@ -245,7 +245,7 @@ fn a_file_that_grows_too_long_is_closed_before_its_hour() {
 
 #[test]
 fn a_full_disk_refuses_and_recovers_when_uploads_made_room() {
-    with_site(13, as_it_is, async |site: Site| {
+    with_site(13, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "before").await, 200);
         let full =
             Action::DiskFull(DiskFull { room_bytes: 0, node: EDGE_NAMES[0].into(), for_ms: Some(600_000) });

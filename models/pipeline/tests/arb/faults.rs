@@ -1,15 +1,15 @@
 //! A crash, one error, or a full disk, at each operation in turn.
 
-use crate::bench::{Bench, DAYS, DISK, HOUR, SECOND, Told, with_disk};
-use crate::script::{EVENTS, days_of_traffic};
+use crate::fixture::{ArbFixture, ClientLog, DAYS, DISK, HOUR, SECOND, with_disk};
+use crate::workload::{EVENTS, days_of_traffic};
 use latent_pipeline::record::ArrivalId;
 use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskFull, Fault, Kill, OpKind, ShortRead};
 use std::collections::BTreeSet;
 
-/// What must hold whatever the faults were.
-async fn promises_are_kept(bench: &Bench) {
+/// Invariants under all faults.
+async fn promises_are_kept(bench: &ArbFixture) {
     bench.run("client", days_of_traffic).await;
-    // Longer than the grace time and its look; nothing happens meanwhile.
+    // Longer than the grace period and the collection after it; nothing else happens.
     bench.world.sleep(2 * HOUR).await;
     let orphans = bench.check_manifests(&bench.world.disk_image(DISK));
     assert!(orphans.is_empty(), "orphans stay: {orphans:?}");
@@ -38,12 +38,12 @@ async fn promises_are_kept(bench: &Bench) {
     tokens_rise(&told);
 }
 
-fn tokens_rise(told: &Told) {
+fn tokens_rise(told: &ClientLog) {
     assert!(told.tokens.windows(2).all(|pair| pair[0] < pair[1]), "tokens repeat: {:?}", told.tokens);
 }
 
-/// Runs the script again and again, with the faults of 1, of 2, … until the first of them finds no place to strike.
-/// Gives how often one struck.
+/// Runs the workload with the faults of 1, of 2, … until the first of them is not triggered any more. Returns the
+/// number of triggered faults.
 fn at_each(faults: impl Fn(u64) -> Vec<Fault> + Sync) -> u64 {
     for n in 1.. {
         let faults = faults(n);
@@ -85,7 +85,7 @@ fn when_every_read_comes_short_nothing_is_missed() {
         promises_are_kept(&bench).await;
         let told = bench.told.lock().unwrap();
         assert_eq!(told.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
-        // As without faults: the refusal of the stale token.
+        // Same as without faults: the refusal of the stale token.
         assert_eq!((told.failures.len(), told.tokens.len()), (1, 5), "{told:?}");
     });
 }
@@ -96,7 +96,7 @@ fn without_faults_everything_is_written_once_and_compacted() {
         promises_are_kept(&bench).await;
         let told = bench.told.lock().unwrap();
         assert_eq!(told.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
-        // The one failure is the refusal of the stale token.
+        // The only failure is the refusal of the stale token.
         assert_eq!((told.failures.len(), told.tokens.len()), (1, 5), "{told:?}");
         assert_eq!(
             told.runs, 6,
@@ -151,7 +151,7 @@ fn a_full_disk_from_each_operation_on_for_half_a_minute_loses_nothing_that_was_p
 
 #[test]
 fn a_failed_sync_and_then_a_power_loss_lose_nothing_that_was_promised() {
-    // Should any later sync be believed to cover the bytes of the failed one, the power loss takes them.
+    // If a later sync were trusted to cover the bytes of the failed one, the power loss would lose them.
     let struck = at_each(|n| {
         let (node, path_prefix) = ("disk".into(), "arb".into());
         let action = Action::DiskError(DiskError {

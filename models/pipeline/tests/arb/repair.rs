@@ -1,7 +1,7 @@
-//! What went wrong once, each as a specification: failed syncs, segments opened during a merge, damaged files.
+//! Regression tests, each named as a specification: failed syncs, segments opened during a merge, damaged files.
 
-use crate::bench::{DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
+use crate::fixture::{DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
+use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
 
 use latent_pipeline::zone::Day;
@@ -44,9 +44,9 @@ fn a_run_whose_lease_passed_on_while_it_merged_does_not_commit_and_leaves_no_fil
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 let (run, other) = (client.plan_all().await, client.clone());
                 client.env.spawn(async move {
-                    // The run's order is on its way; its merge takes several syncs, a lease one.
+                    // The run's request is in flight; its merge takes several syncs, a lease one.
                     other.sleep(Duration::from_millis(1)).await;
-                    other.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
+                    other.order(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
                 });
                 let late = client.order(run).await;
                 client.sleep(SECOND).await;
@@ -80,7 +80,7 @@ fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
             for_ms: None,
         });
         bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
-        // The segment is durable, the edit that names it is in the page cache only, and nothing follows it.
+        // The segment is durable, the edit that names it is only in the page cache, and nothing follows it.
         bench.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
         bench.world.sleep(2 * HOUR).await;
         bench.world.kill_keeping(DISK, CrashKeeps::Everything);
@@ -109,7 +109,7 @@ fn removals_whose_directory_could_not_be_synced_are_made_durable_later() {
                 client.merge_all().await.unwrap();
             })
             .await;
-        // Three looks fail, one does not.
+        // Three collections fail, one succeeds.
         bench.world.sleep(2 * HOUR).await;
         assert_eq!(bench.world.marks()["arb.clean-up-sync-failed"], 3);
         let orphans = bench.check_manifests(&bench.world.durable_image(DISK));
@@ -121,7 +121,7 @@ fn removals_whose_directory_could_not_be_synced_are_made_durable_later() {
 fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
     with_disk(2, None, async |bench| {
         bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
-        // The run stands still as it begins its output, and lets a late event open a segment of its own.
+        // The run pauses as it starts its output, and lets a late event open a segment of its own.
         let anchor = Anchor::Mark { name: "compaction.merging".into(), n: 1, node: None, after_ms: 0 };
         let action = Action::Pause(Pause { node: "disk".into(), for_ms: 200 });
         bench.world.arm(Fault { anchor, action });
@@ -141,7 +141,7 @@ fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
                 (ran, client.sequences().await)
             })
             .await;
-        assert!(matches!(after.0, Ok(ArbAnswer::Ran { .. })), "{:?}", after.0);
+        assert!(matches!(after.0, Ok(ArbResponse::RunCommitted { .. })), "{:?}", after.0);
         assert_eq!(after.1, (1..9).chain(20..60).collect::<Vec<_>>());
         bench.world.sleep(2 * HOUR).await;
         assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
@@ -171,24 +171,24 @@ fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_
     with_disk(4, Some(rotten()), async |bench| {
         bench
             .run("one", async |client| {
-                let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
+                let set_aside = ArbRequest::Quarantine { project: PROJECT, day: DAY };
                 let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
                 assert!(client.order(set_aside.clone()).await.is_err(), "nobody has found it corrupt yet");
                 assert!(corrupt(client.order(pin()).await), "a backup would count on this disk");
                 assert!(corrupt(client.order(pin()).await));
                 assert!(
                     client.put(Tier::Late, 30..31).await.is_err(),
-                    "this would be set aside with the rest"
+                    "this would be quarantined with the rest"
                 );
-                let asked = client.order(ArbCall::Days { project: PROJECT, dirty_only: true }).await;
-                assert_eq!(asked, Ok(ArbAnswer::Days(vec![])), "other days can be compacted meanwhile");
+                let asked = client.order(ArbRequest::Days { project: PROJECT, dirty_only: true }).await;
+                assert_eq!(asked, Ok(ArbResponse::Days(vec![])), "other days can be compacted meanwhile");
                 client.order(set_aside).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
                 client.merge_all().await.unwrap();
                 assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
             })
             .await;
-        // Longer than the grace time: what waited to be removed of the old directory must not hit the new one.
+        // Longer than the grace period: scheduled removals of the old directory must not affect the new one.
         bench.world.sleep(2 * HOUR).await;
         let image = bench.world.disk_image(DISK);
         assert!(bench.check_manifests(&image).is_empty());
@@ -203,8 +203,8 @@ fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_
     });
 }
 
-/// A write of one day that the disk put behind the last frame of another day's segment, where it has the right length and
-/// the right checksum of its bytes.
+/// A write of one day that the disk put behind the last frame of another day's segment, where it has the right length
+/// and the right checksum of its bytes.
 #[test]
 fn a_frame_of_another_day_is_not_read_as_the_days_own() {
     let image = with_disk(3, None, async |bench| {
@@ -227,9 +227,9 @@ fn a_frame_of_another_day_is_not_read_as_the_days_own() {
     });
 }
 
-const LET_GO: ArbCall = ArbCall::LetAsideGo { project: PROJECT, day: DAY };
+const LET_GO: ArbRequest = ArbRequest::ReleaseQuarantine { project: PROJECT, day: DAY };
 
-/// Directories and files of the project whose names begin so.
+/// Directories and files of the project with this name prefix.
 fn names_of(image: &DiskImage, prefix: &str) -> Vec<String> {
     let prefix = format!("arb/{PROJECT}/{prefix}");
     let files = image.files().map(|(path, _)| path.to_owned());
@@ -240,34 +240,37 @@ fn names_of(image: &DiskImage, prefix: &str) -> Vec<String> {
 #[test]
 fn what_was_set_aside_goes_after_the_grace_time_once_the_day_is_whole_and_not_before() {
     with_disk(8, Some(rotten()), async |bench| {
-        let aside = format!("{DAY}.corrupt-");
+        let quarantined = format!("{DAY}.corrupt-");
         bench
             .run("one", async |client| {
                 assert!(client.order(pin()).await.is_err(), "this finds the day corrupt");
                 assert!(client.order(LET_GO).await.is_err(), "the day is corrupt");
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
                 assert!(client.order(LET_GO).await.is_err(), "the day was not filled anew");
                 client.put(Tier::Late, 1..12).await.unwrap();
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
                 let told = client.order(digests).await.unwrap();
-                assert!(matches!(told, ArbAnswer::DaysAndAside { aside, .. } if aside == [DAY]));
+                assert!(matches!(told, ArbResponse::DaysAndQuarantined { quarantined, .. } if quarantined == [DAY]));
             })
             .await;
         bench.world.sleep(2 * HOUR).await;
-        assert!(!names_of(&bench.world.disk_image(DISK), &aside).is_empty(), "nobody let it go");
-        // A crash in between puts it off until it is let go again.
+        assert!(!names_of(&bench.world.disk_image(DISK), &quarantined).is_empty(), "nobody let it go");
+        // A crash in between postpones it until the quarantine is released again.
         bench.run("two", async |client| client.order(LET_GO).await.unwrap()).await;
         bench.world.restart(DISK);
         bench.world.sleep(2 * HOUR).await;
-        assert!(!names_of(&bench.world.disk_image(DISK), &aside).is_empty());
+        assert!(!names_of(&bench.world.disk_image(DISK), &quarantined).is_empty());
         bench.run("three", async |client| client.order(LET_GO).await.unwrap()).await;
         bench.world.sleep(2 * HOUR).await;
-        assert_eq!(names_of(&bench.world.disk_image(DISK), &aside), [""; 0]);
+        assert_eq!(names_of(&bench.world.disk_image(DISK), &quarantined), [""; 0]);
         let left = bench
             .run("four", async |client| {
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
                 let told = client.order(digests).await.unwrap();
-                assert!(matches!(told, ArbAnswer::Days(_)), "nothing is set aside any more: {told:?}");
+                assert!(
+                    matches!(told, ArbResponse::Days(_)),
+                    "nothing is set quarantined any more: {told:?}"
+                );
                 client.sequences().await
             })
             .await;
@@ -281,7 +284,7 @@ fn a_day_that_is_set_aside_twice_uses_no_name_twice() {
         bench
             .run("one", async |client| {
                 assert!(client.order(pin()).await.is_err());
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
             })
             .await;
@@ -294,7 +297,7 @@ fn a_day_that_is_set_aside_twice_uses_no_name_twice() {
         bench
             .run("one", async |client| {
                 assert!(client.order(pin()).await.is_err());
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
             })
             .await;
@@ -333,18 +336,18 @@ fn leased(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
     image.with_file(&path, bytes.into())
 }
 
-/// What a disk of this image grants: two tokens, a boot in between.
+/// Tokens that a disk of this image grants: two, with a boot in between.
 fn tokens_of(image: DiskImage) -> [u64; 2] {
     with_disk(12, Some(image), async |bench| {
         let first = bench
             .run("one", async |client| {
                 let token = lease(&client).await;
                 let old =
-                    ArbCall::Run { project: PROJECT, day: DAY, token: 3, inputs: vec![1], keep: vec![] };
+                    ArbRequest::Run { project: PROJECT, day: DAY, token: 3, inputs: vec![1], keep: vec![] };
                 let stale = client.order(old).await;
                 assert!(matches!(stale, Err(ArbError::Failed(ArbFailure::StaleToken { .. }))), "{stale:?}");
                 assert_eq!(client.sequences().await, [1, 2], "the rest of the disk serves as before");
-                assert!(matches!(client.merge_all().await, Ok(ArbAnswer::Ran { .. })));
+                assert!(matches!(client.merge_all().await, Ok(ArbResponse::RunCommitted { .. })));
                 token
             })
             .await;

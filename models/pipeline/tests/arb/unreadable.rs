@@ -1,9 +1,9 @@
-//! Blocks that the device cannot read, bits that rot: what a disk says of the day, and how the day comes back.
+//! Unreadable blocks and rotten bits: the disk's responses for the day, and its repair.
 
-use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease, pin, with_disk};
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
+use crate::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease, pin, with_disk};
+use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
-use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::SetDigest;
 use latent_pipeline::zone::Day;
 use latent_sim::{Action, Anchor, BitRot, DiskError, Fault, LatentSector, MisdirectedWrite, OpKind};
@@ -23,7 +23,7 @@ fn a_day_with_a_block_that_cannot_be_read_is_set_aside_when_asked_and_one_that_r
         bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
         bench
             .run("two", async |client| {
-                let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
+                let set_aside = ArbRequest::Quarantine { project: PROJECT, day: DAY };
                 assert!(client.order(set_aside).await.is_err(), "it reads");
             })
             .await;
@@ -31,10 +31,10 @@ fn a_day_with_a_block_that_cannot_be_read_is_set_aside_when_asked_and_one_that_r
         bench.world.sleep(SECOND).await;
         let left = bench
             .run("three", async |client| {
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
-                let Ok(ArbAnswer::Days(days)) = client.order(digests).await else { panic!("no digests") };
+                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let Ok(ArbResponse::Days(days)) = client.order(digests).await else { panic!("no digests") };
                 assert_eq!(days[0].digest, None, "the disk cannot vouch for the day");
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
                 client.sequences().await
             })
@@ -43,10 +43,10 @@ fn a_day_with_a_block_that_cannot_be_read_is_set_aside_when_asked_and_one_that_r
     });
 }
 
-/// The digest that the disk tells of its one day.
-async fn digest_of(client: &Client) -> Option<SetDigest> {
-    match client.order(ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
-        Ok(ArbAnswer::Days(days)) => days[0].digest,
+/// Digest that the disk returns for its only day.
+async fn digest_of(client: &ArbClient) -> Option<SetDigest> {
+    match client.order(ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
+        Ok(ArbResponse::Days(days)) => days[0].digest,
         other => panic!("no digests: {other:?}"),
     }
 }
@@ -97,7 +97,7 @@ fn a_disk_boots_at_last_although_a_block_of_a_manifest_and_of_a_lease_cannot_be_
                 assert!(lease(&client).await > 1 << 40);
                 let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
                 assert!(corrupt(client.order(pin()).await));
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
                 assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
             })
@@ -144,8 +144,8 @@ fn bits_that_rot_in_a_day_that_nobody_reads_are_found_within_three_nights() {
     });
 }
 
-/// Found by a generated week: the last frame of a segment that the process itself had made durable no longer verified, and
-/// was left out as a write that a crash had cut short.
+/// Found by a generated week: the last frame of a segment that the process itself had made durable no longer verified,
+/// and was left out as a write that a crash had cut short.
 #[test]
 fn a_rotten_last_frame_of_a_segment_that_this_process_wrote_is_damage_and_no_unfinished_write() {
     for pick in [5, 0x1234_5678_9abc_def0, u64::MAX / 2, u64::MAX / 3 * 2, 1_236_027_944_963_407_872] {
@@ -166,14 +166,14 @@ fn a_rotten_last_frame_of_a_segment_that_this_process_wrote_is_damage_and_no_unf
     }
 }
 
-/// Days that a project has in the test of the scrub's bound, and those that a comparison reads again.
+/// Number of days of a project in the test of the scrub's bound, and of those that a comparison reads again.
 const MANY: i32 = 16;
 const AT_ONCE: usize = 6;
 
-/// The days whose digest the disk gives.
-async fn days_that_verify(client: &Client) -> usize {
-    match client.order(ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
-        Ok(ArbAnswer::Days(days)) => days.iter().filter(|day| day.digest.is_some()).count(),
+/// Number of days whose digest the disk returns.
+async fn days_that_verify(client: &ArbClient) -> usize {
+    match client.order(ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
+        Ok(ArbResponse::Days(days)) => days.iter().filter(|day| day.digest.is_some()).count(),
         other => panic!("no digests: {other:?}"),
     }
 }
@@ -189,7 +189,7 @@ fn a_comparison_reads_a_bounded_number_of_days_again_and_a_few_read_all() {
                     let write = encode_write(PROJECT, [day].into_iter(), false).unwrap();
                     client.ask(&write.call, write.body).await.unwrap();
                 }
-                // Sealed: the end of an open file may be torn.
+                // Sealed, because the end of an open file may be torn.
                 client.order(pin()).await.unwrap();
                 assert_eq!(days_that_verify(&client).await, MANY.unsigned_abs() as usize);
             })
@@ -209,8 +209,8 @@ fn a_comparison_reads_a_bounded_number_of_days_again_and_a_few_read_all() {
     });
 }
 
-/// Found by a generated week: such a manifest served until the disk booted, and then no node could read the day. A header is
-/// read back when its log gets its name, and written again if it is not there.
+/// Found by a generated week: such a manifest served until the disk booted, and then the day was unreadable. A header
+/// is read back when its log gets its name, and rewritten if it is missing.
 #[test]
 fn a_manifest_whose_header_went_elsewhere_is_written_again_at_once() {
     with_disk(20, None, async |bench| {

@@ -1,12 +1,12 @@
-//! A crash at operations spread over a night: the next attempt completes what was cut off.
+//! A crash at operations spread over a night: the next attempt completes the interrupted work.
 
-use crate::site::{HOUR, PROJECT, Site, with_site};
-use latent_edge::frame::End;
+use crate::fixture::{ClusterFixture, HOUR, PROJECT, with_site};
+use latent_edge::frame::ScanEnd;
 use latent_pipeline::backup::catalog::Catalog;
 use latent_pipeline::record::scan_blocks;
 use latent_sim::{Action, Anchor, DiskImage, Fault, Kill, OpKind};
 
-/// Every catalog verifies, and every segment that it names is there, whole. Gives how many catalogs there are.
+/// Checks that every catalog verifies and all its segments are present and intact. Returns the number of catalogs.
 fn check_catalogs(image: &DiskImage) -> usize {
     let catalogs: Vec<_> = image.list("objects/catalogs").collect();
     for (path, file) in &catalogs {
@@ -18,7 +18,7 @@ fn check_catalogs(image: &DiskImage) -> usize {
             let bytes =
                 image.read(&format!("objects/segments/{hash}")).expect("a segment that a catalog names");
             assert_eq!(blake3::hash(&bytes).to_hex().as_str(), hash.as_str());
-            assert_eq!(scan_blocks(&bytes, 32, day.project, day.day).end, End::Clean);
+            assert_eq!(scan_blocks(&bytes, 32, day.project, day.day).end, ScanEnd::Clean);
         }
     }
     catalogs.len()
@@ -27,7 +27,7 @@ fn check_catalogs(image: &DiskImage) -> usize {
 /// A day and a night with a crash of `node` at its `n`-th operation after the first 23 hours.
 fn night_with_a_crash(node: &'static str, op: OpKind, n: u64) -> bool {
     let after_ms = 23 * 3_600_000;
-    with_site(1_000 + n, async move |site: Site| {
+    with_site(1_000 + n, async move |site: ClusterFixture| {
         let anchor = Anchor::NthOp { node: node.into(), op, path_prefix: String::new(), n, after_ms };
         let action = Action::Kill(Kill {
             node: node.into(),

@@ -1,16 +1,16 @@
-//! The jobs that run by the clock: nothing that they report, and no clock that is wrong, keeps them from working.
+//! Scheduled jobs: neither an unreachable operator nor a wrong clock keeps them from working.
 
-use crate::copies::all_is_well;
-use crate::site::{FIRST_DAY, HOUR, PROJECT, Site, with_site};
+use crate::fixture::{ClusterFixture, FIRST_DAY, HOUR, PROJECT, with_site};
+use crate::replication::all_is_well;
 use latent_pipeline::alarms::Alarm;
-use latent_pipeline::heartbeat::Job;
+use latent_pipeline::heartbeat::NightlyJob;
 use latent_pipeline::zone::Day;
 use latent_sim::{Action, Anchor, ClockStep, DiskImage, Fault, Isolate, Kill};
 use std::collections::BTreeMap;
 
 #[test]
 fn copies_are_repaired_while_the_operator_is_away_and_reported_once_he_is_back() {
-    let (_, marks) = with_site(21, async |site: Site| {
+    let (_, marks) = with_site(21, async |site: ClusterFixture| {
         site.traffic(20).await;
         let (disk, operator) = (site.node("disk-6"), site.node("operator"));
         site.world.kill(operator);
@@ -29,8 +29,8 @@ fn copies_are_repaired_while_the_operator_is_away_and_reported_once_he_is_back()
     assert!(marks["repair.brought-together"] >= 1, "{marks:?}");
 }
 
-/// Takes the first day's files from every disk, as a bug that removes them would.
-fn lose_the_first_day(site: &Site) {
+/// Removes the first day's files from every disk, as a bug might.
+fn lose_the_first_day(site: &ClusterFixture) {
     for disk in &site.cluster.disks {
         site.world.kill(*disk);
         let image = site.world.disk_image(*disk);
@@ -46,7 +46,7 @@ fn lose_the_first_day(site: &Site) {
 
 #[test]
 fn backups_and_audits_go_on_while_the_operator_is_away_from_what_they_report() {
-    let (_, marks) = with_site(22, async |site: Site| {
+    let (_, marks) = with_site(22, async |site: ClusterFixture| {
         site.traffic(24).await;
         site.world.sleep(4 * HOUR).await;
         lose_the_first_day(&site);
@@ -65,14 +65,15 @@ fn backups_and_audits_go_on_while_the_operator_is_away_from_what_they_report() {
     assert!(marks["audit.ran"] >= 4, "{marks:?}");
 }
 
-/// Arms a fault so many hours after the world's start.
-fn arm_at(site: &Site, hours: f64, action: Action) {
+/// Arms a fault this many hours after the world's start.
+fn arm_at(site: &ClusterFixture, hours: f64, action: Action) {
     let at = site.world.start() + HOUR.mul_f64(hours);
     site.world.arm(Fault { anchor: Anchor::AtMs(at.0), action });
 }
 
-/// Arms a crash of a node at the first mark of a name so many hours after the world's start; it is back a minute later.
-fn crash_at_mark(site: &Site, node: &str, name: &str, hours: u64) {
+/// Arms a crash of a node at the first mark of a name this many hours after the world's start; the node is back a
+/// minute later.
+fn crash_at_mark(site: &ClusterFixture, node: &str, name: &str, hours: u64) {
     let after_ms = hours * 3_600_000;
     let anchor = Anchor::Mark { name: name.into(), n: 1, node: Some(node.into()), after_ms };
     let (node, restart_after_ms) = (node.to_owned(), Some(60_000));
@@ -82,12 +83,12 @@ fn crash_at_mark(site: &Site, node: &str, name: &str, hours: u64) {
     });
 }
 
-fn has_struck(site: &Site) -> bool {
+fn has_struck(site: &ClusterFixture) -> bool {
     site.world.fault_outcomes().iter().all(|outcome| outcome.struck.is_some())
 }
 
-/// Whether every disk has compacted the day so many days after the first.
-fn is_compacted(site: &Site, days: i32) -> bool {
+/// Whether every disk has compacted the day this many days after the first.
+fn is_compacted(site: &ClusterFixture, days: i32) -> bool {
     site.cluster.disks.iter().all(|disk| {
         let image = site.world.disk_image(*disk);
         let manifest = image.read(&format!("arb/{PROJECT}/{}/manifest", Day(FIRST_DAY.0 + days)));
@@ -97,7 +98,7 @@ fn is_compacted(site: &Site, days: i32) -> bool {
 
 #[test]
 fn clocks_that_were_five_days_ahead_for_an_hour_cost_no_night_no_backup_and_no_audit() {
-    let _ = with_site(23, async |site: Site| {
+    let _ = with_site(23, async |site: ClusterFixture| {
         for node in ["worker-1", "worker-2", "backup", "audit"] {
             let (node, by_ms, for_ms) = (node.to_owned(), 5 * 86_400_000, Some(3_600_000));
             arm_at(&site, 23.5, Action::ClockStep(ClockStep { node, by_ms, for_ms }));
@@ -126,7 +127,7 @@ fn clocks_that_were_five_days_ahead_for_an_hour_cost_no_night_no_backup_and_no_a
 
 #[test]
 fn a_lease_granted_while_a_disk_was_five_days_ahead_does_not_lock_the_other_worker_out() {
-    let _ = with_site(24, async |site: Site| {
+    let _ = with_site(24, async |site: ClusterFixture| {
         let (node, by_ms, for_ms) = ("disk-1".to_owned(), 5 * 86_400_000, Some(3_600_000));
         arm_at(&site, 23.5, Action::ClockStep(ClockStep { node, by_ms, for_ms }));
         site.traffic(26).await;
@@ -140,7 +141,7 @@ fn a_lease_granted_while_a_disk_was_five_days_ahead_does_not_lock_the_other_work
 
 #[test]
 fn an_audit_that_dies_at_its_work_is_caught_up_after_the_boot() {
-    let _ = with_site(25, async |site: Site| {
+    let _ = with_site(25, async |site: ClusterFixture| {
         crash_at_mark(&site, "audit", "audit.ran", 27);
         site.traffic(24).await;
         site.world.sleep(2 * HOUR).await;
@@ -156,7 +157,7 @@ fn an_audit_that_dies_at_its_work_is_caught_up_after_the_boot() {
 
 #[test]
 fn a_comparison_that_dies_at_its_work_is_caught_up_after_the_boot() {
-    let _ = with_site(26, async |site: Site| {
+    let _ = with_site(26, async |site: ClusterFixture| {
         crash_at_mark(&site, "worker-1", "repair.copies-differ", 27);
         site.traffic(26).await;
         let disk = site.node("disk-6");
@@ -172,19 +173,19 @@ fn a_comparison_that_dies_at_its_work_is_caught_up_after_the_boot() {
 
 #[test]
 fn an_audit_node_that_is_dead_for_two_days_is_an_alarm() {
-    let _ = with_site(27, async |site: Site| {
+    let _ = with_site(27, async |site: ClusterFixture| {
         site.traffic(10).await;
         site.world.kill(site.node("audit"));
         site.world.sleep(48 * HOUR).await;
         let heard = site.alarms.lock().unwrap();
-        let stopped = |alarm: &&Alarm| matches!(alarm, Alarm::JobStopped { job: Job::Audit, .. });
+        let stopped = |alarm: &&Alarm| matches!(alarm, Alarm::JobOverdue { job: NightlyJob::Audit, .. });
         assert_eq!(heard.iter().filter(stopped).count(), 2, "one by each worker: {heard:?}");
     });
 }
 
 #[test]
 fn workers_that_are_cut_off_for_two_nights_are_an_alarm() {
-    let _ = with_site(28, async |site: Site| {
+    let _ = with_site(28, async |site: ClusterFixture| {
         for node in ["worker-1", "worker-2"] {
             let (node, for_ms) = (node.to_owned(), Some(48 * 3_600_000));
             arm_at(&site, 10.0, Action::Isolate(Isolate { node, for_ms }));
@@ -193,8 +194,8 @@ fn workers_that_are_cut_off_for_two_nights_are_an_alarm() {
         site.world.sleep(48 * HOUR).await;
         assert!(has_struck(&site));
         let heard = site.alarms.lock().unwrap();
-        for job in [Job::Compaction, Job::AntiEntropy] {
-            let stopped = |alarm: &&Alarm| matches!(alarm, Alarm::JobStopped { job: of, .. } if *of == job);
+        for job in [NightlyJob::Compaction, NightlyJob::AntiEntropy] {
+            let stopped = |alarm: &&Alarm| matches!(alarm, Alarm::JobOverdue { job: of, .. } if *of == job);
             assert_eq!(heard.iter().filter(stopped).count(), 1, "{job:?}: {heard:?}");
         }
     });
@@ -202,7 +203,7 @@ fn workers_that_are_cut_off_for_two_nights_are_an_alarm() {
 
 #[test]
 fn a_job_that_fails_six_times_is_an_alarm() {
-    let _ = with_site(29, async |site: Site| {
+    let _ = with_site(29, async |site: ClusterFixture| {
         site.traffic(23).await;
         site.world.kill(site.node("disk-3"));
         site.traffic(3).await;
@@ -215,7 +216,7 @@ fn a_job_that_fails_six_times_is_an_alarm() {
 
 #[test]
 fn a_quiet_week_has_no_alarm() {
-    let (_, marks) = with_site(30, async |site: Site| {
+    let (_, marks) = with_site(30, async |site: ClusterFixture| {
         for _ in 0..7 {
             site.traffic(1).await;
             site.world.sleep(23 * HOUR).await;

@@ -1,28 +1,28 @@
-//! Production is lost, or a day of it is damaged: backup and tee bring everything back, once.
+//! Production is lost, or a day of it is damaged: backup and tee restore everything, once.
 
-use crate::site::{FIRST_DAY, HOUR, Images, MINUTE, PROJECT, Site, with_site};
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall, call};
-use latent_pipeline::recovery::run::{RecoveryReport, Targets};
-use latent_pipeline::recovery::runbook::{Step, is_by_the_book};
+use crate::fixture::{ClusterFixture, DiskImages, FIRST_DAY, HOUR, MINUTE, PROJECT, with_site};
+use latent_pipeline::arb::api::{ArbRequest, ArbResponse, call};
+use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets};
+use latent_pipeline::recovery::runbook::{RecoveryStep, is_complete_runbook};
 use latent_sim::{Action, Anchor, DiskImage, Fault, ShortRead, World, WorldSpec, run_fork};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Copies of what survives production.
-fn survivors(world: &World) -> Images {
+/// Copies of the disks that survive the loss of production.
+fn survivors(world: &World) -> DiskImages {
     let names = ["dc-1", "dc-2", "tee-store", "edge-1", "edge-2"];
     names.map(|name| (name.to_owned(), world.disk_image(world.node_named(name).unwrap()))).into()
 }
 
-/// Every raw record on a disk: its insert id, as often as it stands there.
-async fn stored(site: &Site) -> Vec<String> {
+/// Returns every raw record on a disk: its insert id, as often as it occurs.
+async fn stored(site: &ClusterFixture) -> Vec<String> {
     let disk = site.cluster.disks[4];
     site.run(move |env| async move {
         let mut ids = Vec::new();
         for day in (FIRST_DAY.0 - 1..FIRST_DAY.0 + 6).map(latent_pipeline::zone::Day) {
-            let ask = ArbCall::Read { project: PROJECT, day };
+            let ask = ArbRequest::Read { project: PROJECT, day };
             let (answer, body) = call(&env, disk, &ask, Default::default(), MINUTE).await.unwrap();
-            assert_eq!(answer, ArbAnswer::Bytes);
+            assert_eq!(answer, ArbResponse::Bytes);
             let mut records = Vec::new();
             for block in latent_pipeline::record::scan_blocks(&body, 0, PROJECT, day).payloads {
                 latent_pipeline::record::decode_block(&block, &mut records).unwrap();
@@ -38,13 +38,13 @@ async fn stored(site: &Site) -> Vec<String> {
 }
 
 /// Recovers into an empty cluster from `images`, twice.
-fn recover_elsewhere(images: Images, start: latent_ports::UnixMs) -> (Vec<RecoveryReport>, Vec<String>) {
+fn recover_elsewhere(images: DiskImages, start: latent_ports::UnixMs) -> (Vec<RecoveryReport>, Vec<String>) {
     let spec = WorldSpec { start, ..WorldSpec::seeded(77) };
     run_fork(spec, async move |world: World| {
-        let site = Site::build(world, &images, false).await;
+        let site = ClusterFixture::build(world, &images, false).await;
         let mut reports = Vec::new();
         for _ in 0..2 {
-            reports.push(site.recover(Targets::Everything).await);
+            reports.push(site.recover(RecoveryTargets::Everything).await);
         }
         (reports, stored(&site).await)
     })
@@ -53,9 +53,9 @@ fn recover_elsewhere(images: Images, start: latent_ports::UnixMs) -> (Vec<Recove
 
 #[test]
 fn recovery_into_an_empty_cluster_is_what_was_acknowledged_and_a_second_one_doubles_nothing() {
-    // Before the first backup, just after it, and with nobody in the first data center.
+    // Before the first backup, just after it, and without the first data center.
     for (hours, without) in [(20, None), (27, None), (31, Some("dc-1"))] {
-        with_site(10, async move |site: Site| {
+        with_site(10, async move |site: ClusterFixture| {
             site.traffic(hours).await;
             let mut images = survivors(&site.world);
             if let Some(name) = without {
@@ -75,9 +75,9 @@ fn recovery_into_an_empty_cluster_is_what_was_acknowledged_and_a_second_one_doub
 
 #[test]
 fn a_damaged_day_is_recovered_in_the_live_cluster_under_traffic() {
-    with_site(11, async |site: Site| {
+    with_site(11, async |site: ClusterFixture| {
         site.traffic(29).await;
-        // Five of eight disks lose all they have: more than the copies can bear.
+        // Five of eight disks lose all data: more than the copies tolerate.
         for n in 1..=5 {
             let disk = site.node(&format!("disk-{n}"));
             site.world.kill(disk);
@@ -87,7 +87,7 @@ fn a_damaged_day_is_recovered_in_the_live_cluster_under_traffic() {
         site.world.sleep(Duration::from_secs(5)).await;
         let days = BTreeSet::from([(PROJECT, FIRST_DAY)]);
         for _ in 0..2 {
-            let report = site.recover(Targets::Days(days.clone())).await;
+            let report = site.recover(RecoveryTargets::Days(days.clone())).await;
             assert!(report.is_complete() && report.days.len() == 1, "{report:?}");
         }
         site.traffic(8).await;
@@ -99,7 +99,7 @@ fn a_damaged_day_is_recovered_in_the_live_cluster_under_traffic() {
 
 #[test]
 fn when_every_read_of_every_node_comes_short_nothing_is_missed_copied_short_or_called_damaged() {
-    with_site(13, async |site: Site| {
+    with_site(13, async |site: ClusterFixture| {
         for node in site.world.nodes() {
             let node = site.world.node_name(node).to_string();
             let short = ShortRead { node, path_prefix: String::new(), times: u32::MAX };
@@ -111,7 +111,7 @@ fn when_every_read_of_every_node_comes_short_nothing_is_missed_copied_short_or_c
         restarted.into_iter().for_each(|node| site.world.restart(node));
         site.world.sleep(MINUTE).await;
         let days = BTreeSet::from([(PROJECT, FIRST_DAY)]);
-        let report = site.recover(Targets::Days(days)).await;
+        let report = site.recover(RecoveryTargets::Days(days)).await;
         assert!(report.is_complete() && report.backups == 1, "{report:?}");
         site.everything_acknowledged_is_exported().await;
         let (reports, found) = recover_elsewhere(survivors(&site.world), site.world.now());
@@ -122,10 +122,10 @@ fn when_every_read_of_every_node_comes_short_nothing_is_missed_copied_short_or_c
 
 #[test]
 fn a_recovery_that_cannot_read_the_tee_does_not_call_itself_complete() {
-    with_site(12, async |site: Site| {
+    with_site(12, async |site: ClusterFixture| {
         site.traffic(2).await;
         let mut images = survivors(&site.world);
-        // A tee object that no reader can decode.
+        // A tee object that cannot be decoded.
         let image = images["tee-store"].clone().with_file("objects/tee/404000-0-1.by-0.tee", "rotten".into());
         images.insert("tee-store".to_owned(), image);
         let (reports, found) = recover_elsewhere(images, site.world.now() + HOUR);
@@ -134,7 +134,7 @@ fn a_recovery_that_cannot_read_the_tee_does_not_call_itself_complete() {
     });
 }
 
-/// The bytes of the objects of each file of the tee that stands in two or more, by the objects' paths.
+/// Returns the bytes of the objects of each tee file with two or more objects, by path.
 fn tee_siblings(image: &DiskImage) -> Vec<Vec<(String, Vec<u8>)>> {
     let mut files: BTreeMap<String, Vec<(String, Vec<u8>)>> = BTreeMap::new();
     for (path, bytes) in image.files() {
@@ -147,7 +147,7 @@ fn tee_siblings(image: &DiskImage) -> Vec<Vec<(String, Vec<u8>)>> {
 
 #[test]
 fn a_recovery_is_complete_when_the_damaged_objects_of_a_tee_file_hold_it_together() {
-    with_site(12, async |site: Site| {
+    with_site(12, async |site: ClusterFixture| {
         site.traffic(4).await;
         let images = survivors(&site.world);
         let siblings = tee_siblings(&images["tee-store"]);
@@ -177,9 +177,9 @@ fn a_recovery_is_complete_when_the_damaged_objects_of_a_tee_file_hold_it_togethe
     });
 }
 
-/// The runbook with one step left out, done twice, or done before the one before it.
-fn runbooks_not_followed() -> Vec<Vec<Step>> {
-    let all = Step::ALL;
+/// The runbook with one step left out, repeated, or swapped with the one before it.
+fn runbooks_not_followed() -> Vec<Vec<RecoveryStep>> {
+    let all = RecoveryStep::ALL;
     let left_out = all.iter().map(|step| all.iter().copied().filter(|other| other != step).collect());
     let twice = all.iter().map(|step| {
         all.iter().flat_map(|other| [*other; 2].into_iter().take(1 + usize::from(other == step))).collect()
@@ -195,7 +195,7 @@ fn runbooks_not_followed() -> Vec<Vec<Step>> {
 #[test]
 fn a_runbook_that_is_not_followed_loses_and_doubles_nothing_and_does_not_call_itself_complete() {
     for steps in runbooks_not_followed() {
-        with_site(14, async move |site: Site| {
+        with_site(14, async move |site: ClusterFixture| {
             site.traffic(29).await;
             for n in 1..=5 {
                 let disk = site.node(&format!("disk-{n}"));
@@ -204,9 +204,9 @@ fn a_runbook_that_is_not_followed_loses_and_doubles_nothing_and_does_not_call_it
                 site.world.restart(disk);
             }
             site.world.sleep(Duration::from_secs(5)).await;
-            let days = Targets::Days(BTreeSet::from([(PROJECT, FIRST_DAY)]));
-            let report = site.recover_by(days.clone(), &steps).await;
-            assert_eq!(report.is_complete(), is_by_the_book(&steps), "{steps:?}: {report:?}");
+            let days = RecoveryTargets::Days(BTreeSet::from([(PROJECT, FIRST_DAY)]));
+            let report = site.recover_with_steps(days.clone(), &steps).await;
+            assert_eq!(report.is_complete(), is_complete_runbook(&steps), "{steps:?}: {report:?}");
             if !report.is_complete() {
                 let again = site.recover(days).await;
                 assert!(again.is_complete(), "{steps:?}: {again:?}");

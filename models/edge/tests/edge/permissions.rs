@@ -1,7 +1,7 @@
-//! Who may ask an edge for what: strangers get nothing, and change nothing.
+//! Permissions of calls to an edge: other nodes can neither read nor change tee data.
 
 use super::{SECOND, as_it_is, with_site};
-use crate::site::{EDGES, HOUR, IMPOSTOR, Site, has};
+use crate::fixture::{EDGES, EdgeFixture, HOUR, IMPOSTOR, has};
 use bytes::Bytes;
 use latent_edge::EdgeConfig;
 use latent_edge::message::{TeeCopy, TeeFetch, TeeUploaded, decode_head, encode_head, tag};
@@ -12,8 +12,8 @@ fn bare(head: Bytes) -> Message {
     Message { head, body: Bytes::new() }
 }
 
-/// The name of edge 1's file, of which edge 2 keeps a copy.
-fn copied(site: &Site) -> TeeName {
+/// Name of edge 1's file, of which edge 2 holds a copy.
+fn copied(site: &EdgeFixture) -> TeeName {
     let image = site.world.disk_image(EDGES[1]);
     let (path, _) = image.list("tee-peer").next().unwrap();
     TeeName::from_path(path).unwrap()
@@ -21,7 +21,7 @@ fn copied(site: &Site) -> TeeName {
 
 #[test]
 fn a_stranger_can_neither_change_nor_read_nor_drop_a_copy() {
-    with_site(30, as_it_is, async |site: Site| {
+    with_site(30, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "kept").await, 200);
         let (name, before) = (copied(&site), site.world.disk_image(EDGES[1]));
         let garbage = Message {
@@ -37,7 +37,7 @@ fn a_stranger_can_neither_change_nor_read_nor_drop_a_copy() {
         let path = format!("tee-peer/{name}");
         assert_eq!(site.world.disk_image(EDGES[1]).read(&path).unwrap(), before.read(&path).unwrap());
         assert_eq!(site.world.marks()["edge.stranger-refused"], 3);
-        // The peer itself is still heard: the file is taken on as if nothing had happened.
+        // The real peer is still accepted, and the file is continued.
         assert_eq!(site.post(EDGES[0], "kept too").await, 200);
         site.world.sleep(3 * HOUR).await;
         assert!(has(&site.stored(), &"kept".into()) && has(&site.stored(), &"kept too".into()));
@@ -47,13 +47,13 @@ fn a_stranger_can_neither_change_nor_read_nor_drop_a_copy() {
 #[test]
 fn only_who_runs_recoveries_may_flush() {
     let flush = || bare(encode_head(tag::TEE_FLUSH, &()));
-    let nobody = |config| EdgeConfig { may_flush: Some(vec![]), ..config };
-    with_site(31, nobody, async |site: Site| {
+    let nobody = |config| EdgeConfig { flush_allowed: Some(vec![]), ..config };
+    with_site(31, nobody, async |site: EdgeFixture| {
         assert_eq!(site.ask_as_stranger(flush()).await, "");
         assert!(!site.world.marks().contains_key("tee.flushed"));
     });
-    let this_one = |config| EdgeConfig { may_flush: Some(vec![NodeId(6), IMPOSTOR]), ..config };
-    with_site(32, this_one, async |site: Site| {
+    let this_one = |config| EdgeConfig { flush_allowed: Some(vec![NodeId(6), IMPOSTOR]), ..config };
+    with_site(32, this_one, async |site: EdgeFixture| {
         let answer = site.ask_as_stranger(flush()).await;
         assert_eq!(decode_head::<Result<(), String>>(tag::TEE_FLUSH, &answer), Ok(Ok(())));
         assert_eq!(site.world.marks()["tee.flushed"], 1);

@@ -1,14 +1,14 @@
-//! What the backup node remembers from one backup to the next.
+//! State of the backup node from one backup to the next.
 //!
-//! Nothing of it is written down by the node: all of it can be had again from the data centers, and is, before the
-//! first backup of a process is finished. A data center that could not be asked then, or that lacks the last backup, is
-//! asked for its newest catalog when it answers again: it may hold what this process does not know of.
+//! The node persists none of it: all of it is read from the data centers before the first backup of a process is
+//! finished. A data center that could not be queried then, or that lacks the last backup, is asked for its newest
+//! catalog when it responds again: it may hold data that this process does not know.
 
 use super::catalog::{CATALOGS, Catalog};
 use super::data_center::DataCenter;
 use super::error::BackupError;
-use super::expire::Known;
-use super::shrunk::Kept;
+use super::expire::CatalogCache;
+use super::shrink_guard::BackupBaseline;
 use crate::alarms::Alarm;
 use crate::config::{BackupConfig, Cluster};
 use latent_edge::object_api::{ObjectError, ObjectStore, StoreError};
@@ -16,74 +16,74 @@ use latent_ports::{Env, Mark, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What the backup node remembers.
+/// State of the backup node.
 #[derive(Debug, Default)]
-pub struct Memory {
-    /// What the last backups hold.
-    pub(super) kept: Kept,
-    /// Data centers whose newest catalog is part of `kept`.
-    in_step: BTreeSet<NodeId>,
-    /// Some data center was asked.
-    is_known: bool,
+pub struct BackupState {
+    /// Contents of the last backups.
+    pub(super) baseline: BackupBaseline,
+    /// Data centers whose newest catalog is part of `baseline`.
+    synced: BTreeSet<NodeId>,
+    /// Whether any data center was queried successfully.
+    is_any_known: bool,
     /// Segments that this process has read back, by data center.
     verified: BTreeMap<NodeId, BTreeSet<String>>,
-    pub(super) known: Known,
-    /// The last backup, while projects or data centers wait for it.
-    pub(super) round: Option<Round>,
-    /// Alarms that were raised and whose cause has not gone since.
+    pub(super) catalogs: CatalogCache,
+    /// The last backup, while projects or data centers are still missing.
+    pub(super) round: Option<BackupRound>,
+    /// Alarms that were raised and whose cause persists.
     alarmed: Vec<Alarm>,
-    /// Tries since the last one that copied anything.
+    /// Number of attempts since the last one that copied anything.
     pub(super) failed_in_a_row: u32,
 }
 
-/// One backup: a position, and the tries to hold every project up to it in every data center.
+/// One backup: a position, and the attempts to store every project up to it in every data center.
 #[derive(Clone, Debug)]
-pub(super) struct Round {
+pub(super) struct BackupRound {
     pub position_ms: i64,
-    /// By the monotonic clock.
+    /// Monotonic start time.
     pub started: Duration,
     /// Projects that are still to be copied.
     pub todo: BTreeSet<u32>,
-    /// The catalog, once there is one.
-    pub catalog: Option<Written>,
+    /// The catalog, once it was written.
+    pub catalog: Option<WrittenCatalog>,
 }
 
-/// A catalog, and where it is durable.
+/// A catalog, and the data centers where it is durable.
 #[derive(Clone, Debug)]
-pub(super) struct Written {
+pub(super) struct WrittenCatalog {
     pub catalog: Catalog,
     pub key: String,
     pub text: Vec<u8>,
     pub reached: BTreeSet<NodeId>,
 }
 
-/// The newest catalog of a data center.
-struct Newest {
+/// Newest catalog of a data center.
+struct NewestCatalog {
     catalog: Option<Catalog>,
-    /// No newer one is there that could not be read.
+    /// Whether there is certainly no newer one that could not be read.
     is_certain: bool,
 }
 
-impl Memory {
-    /// The round that goes on, while it is younger than the interval; else one of all projects.
+impl BackupState {
+    /// Returns the current round while it is younger than the interval; otherwise a new round of all projects.
     pub(super) fn round(
         &self,
         cluster: &Cluster,
         config: &BackupConfig,
         position: UnixMs,
         monotonic: Duration,
-    ) -> Round {
-        let goes_on = |round: &&Round| monotonic.saturating_sub(round.started) < config.interval;
-        self.round.as_ref().filter(goes_on).cloned().unwrap_or_else(|| Round {
+    ) -> BackupRound {
+        let goes_on = |round: &&BackupRound| monotonic.saturating_sub(round.started) < config.interval;
+        self.round.as_ref().filter(goes_on).cloned().unwrap_or_else(|| BackupRound {
             position_ms: position.0,
             started: monotonic,
-            // Also those that are configured no more: what was backed up is not let go of.
-            todo: cluster.projects.keys().copied().chain(self.kept.projects()).collect(),
+            // Includes projects that are no longer configured: backed-up data is kept.
+            todo: cluster.projects.keys().copied().chain(self.baseline.projects()).collect(),
             catalog: None,
         })
     }
 
-    /// Opens every data center that answers; the others are named with what they said.
+    /// Opens every data center that responds. Returns the first error of the others.
     pub(super) async fn open<E: Env>(
         &mut self,
         stores: Vec<ObjectStore<E>>,
@@ -99,15 +99,14 @@ impl Memory {
         (opened, failed)
     }
 
-    /// Remembers what was read back.
+    /// Stores the segments that were read back.
     pub(super) fn close<E: Env>(&mut self, data_centers: Vec<DataCenter<E>>) {
         for data_center in data_centers {
             self.verified.insert(data_center.node(), data_center.into_verified());
         }
     }
 
-    /// Asks the data centers that are not in step what their newest backup holds. A catalog of a time to come is not
-    /// believed.
+    /// Reads the newest backup of the data centers that are not synced. Catalogs with a future position are ignored.
     pub(super) async fn learn<E: Env>(
         &mut self,
         env: &E,
@@ -116,7 +115,7 @@ impl Memory {
         now: UnixMs,
     ) -> Result<(), BackupError> {
         for data_center in data_centers {
-            if self.in_step.contains(&data_center.node()) {
+            if self.synced.contains(&data_center.node()) {
                 continue;
             }
             let newest = match newest_of(&data_center.store, now).await {
@@ -126,40 +125,40 @@ impl Memory {
                     continue;
                 }
             };
-            self.is_known = true;
+            self.is_any_known = true;
             if newest.is_certain {
-                self.in_step.insert(data_center.node());
+                self.synced.insert(data_center.node());
             }
             if let Some(catalog) = newest.catalog {
-                self.kept.learn(catalog, cluster.projects.keys().copied());
+                self.baseline.add_catalog(catalog, cluster.projects.keys().copied());
             }
         }
-        if self.is_known { Ok(()) } else { Err(BackupError::NothingKnown) }
+        if self.is_any_known { Ok(()) } else { Err(BackupError::NoBaseline) }
     }
 
-    /// A catalog is durable in these data centers, and in no other: what it holds is what the last backup holds.
-    pub(super) fn committed(&mut self, kept: Kept, reached: &BTreeSet<NodeId>) {
-        self.kept = kept;
-        self.in_step.clone_from(reached);
+    /// Records that a catalog is durable in exactly these data centers: its contents become the baseline.
+    pub(super) fn committed(&mut self, baseline: BackupBaseline, reached: &BTreeSet<NodeId>) {
+        self.baseline = baseline;
+        self.synced.clone_from(reached);
     }
 
-    /// The round's catalog came to data centers that lacked it.
+    /// Records that the round's catalog reached further data centers.
     pub(super) fn reached(&mut self, reached: &BTreeSet<NodeId>) {
-        self.in_step.extend(reached);
+        self.synced.extend(reached);
     }
 
-    /// The alarms among those that hold now that did not hold at the last backup. `is_of`: the kinds that were looked at.
-    pub(super) fn news(&mut self, now: Vec<Alarm>, is_of: impl Fn(&Alarm) -> bool) -> Vec<Alarm> {
-        let is_alarmed = |alarm: &&Alarm| !self.alarmed.iter().any(|old| old.has_cause_of(alarm));
-        let news: Vec<Alarm> = now.iter().filter(is_alarmed).cloned().collect();
+    /// Returns the alarms of `now` that did not hold at the last backup. `is_of` selects the kinds that were checked.
+    pub(super) fn new_alarms(&mut self, now: Vec<Alarm>, is_of: impl Fn(&Alarm) -> bool) -> Vec<Alarm> {
+        let is_alarmed = |alarm: &&Alarm| !self.alarmed.iter().any(|old| old.has_same_cause(alarm));
+        let new: Vec<Alarm> = now.iter().filter(is_alarmed).cloned().collect();
         self.alarmed.retain(|old| !is_of(old));
         self.alarmed.extend(now);
-        news
+        new
     }
 }
 
-/// The newest catalog of a data center that reads, of those that are not of a time to come.
-async fn newest_of<E: Env>(store: &ObjectStore<E>, now: UnixMs) -> Result<Newest, StoreError> {
+/// Returns the newest readable catalog of a data center, ignoring future positions.
+async fn newest_of<E: Env>(store: &ObjectStore<E>, now: UnixMs) -> Result<NewestCatalog, StoreError> {
     let mut newest: Option<Catalog> = None;
     let mut is_certain = true;
     for info in store.list(CATALOGS).await?.iter().rev() {
@@ -174,11 +173,11 @@ async fn newest_of<E: Env>(store: &ObjectStore<E>, now: UnixMs) -> Result<Newest
                 let read = Catalog::from_object(&info.key, &text).ok();
                 newest = read.into_iter().chain(newest).max_by_key(Catalog::age_key);
             }
-            // It may read the next time; until then an older one is better than nothing.
+            // It may be readable next time; until then an older one is used.
             Err(StoreError::Object { error: ObjectError::Unavailable(_), .. }) => is_certain = false,
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(Newest { catalog: newest, is_certain })
+    Ok(NewestCatalog { catalog: newest, is_certain })
 }

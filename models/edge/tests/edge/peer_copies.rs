@@ -1,16 +1,16 @@
-//! Two copies of every file, and two objects in the tee store: one lost, damaged or late is made good by the other.
+//! Two copies of every file, and two objects in the tee store: a lost, damaged or late copy is repaired from the other.
 
 use super::{SECOND, as_it_is, with_site};
-use crate::site::{EDGE_NAMES, EDGES, HOUR, IMPOSTOR, MINUTE, Site, has};
+use crate::fixture::{EDGE_NAMES, EDGES, EdgeFixture, HOUR, IMPOSTOR, MINUTE, has};
 use bytes::Bytes;
 use latent_edge::EdgeConfig;
-use latent_edge::message::{Method, TeeCopy, TeeCopyAnswer};
-use latent_edge::tee::{TeeName, TeeRecord, Uploader};
+use latent_edge::message::{Method, TeeCopy, TeeCopyResponse};
+use latent_edge::tee::{ObjectWriter, TeeName, TeeRecord};
 use latent_sim::{Action, Anchor, CutLink, DiskError, DiskImage, Fault, OpKind};
 
 #[test]
 fn the_peer_takes_over_what_a_dead_owner_has_not_uploaded() {
-    with_site(7, as_it_is, async |site: Site| {
+    with_site(7, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "orphan").await, 200);
         site.world.kill(EDGES[0]);
         site.world.sleep(3 * HOUR + MINUTE).await;
@@ -25,21 +25,21 @@ fn the_peer_takes_over_what_a_dead_owner_has_not_uploaded() {
 
 #[test]
 fn each_edge_uploads_what_it_holds_and_nothing_goes_before() {
-    with_site(16, as_it_is, async |site: Site| {
+    with_site(16, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "twice").await, 200);
         site.world.sleep(HOUR + 6 * MINUTE).await;
         assert_eq!(site.objects_with(&"twice".into()), 2);
-        let by: Vec<Uploader> = site.stored_by_object().into_keys().map(|object| object.by).collect();
-        assert_eq!(by, [Uploader::Edge(1), Uploader::Edge(2)]);
+        let by: Vec<ObjectWriter> = site.stored_by_object().into_keys().map(|object| object.writer).collect();
+        assert_eq!(by, [ObjectWriter::Edge(1), ObjectWriter::Edge(2)]);
         assert_eq!(site.world.marks()["tee.copy-uploaded"], 1);
         assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
     });
 }
 
-/// Found by a generated week of one edge: its file was removed as uploaded when the disk had failed one read of it.
+/// Found by a generated week with one edge: its file was removed as uploaded when the disk had failed one read of it.
 #[test]
 fn a_file_that_could_not_be_read_once_is_not_removed_when_no_other_edge_has_it() {
-    with_site(18, as_it_is, async |site: Site| {
+    with_site(18, as_it_is, async |site: EdgeFixture| {
         assert_eq!(site.post(EDGES[0], "only here").await, 200);
         site.world.kill(EDGES[1]);
         site.world.replace_disk(EDGES[1], &DiskImage::new());
@@ -54,14 +54,15 @@ fn a_file_that_could_not_be_read_once_is_not_removed_when_no_other_edge_has_it()
     });
 }
 
-/// The owner verifies its object and removes its file before the other edge uploads: neither replaces the other's.
+/// The owner verifies its object and removes its file before the other edge uploads: neither replaces the other's
+/// object.
 #[test]
 fn a_rotten_copy_is_completed_from_the_object_of_an_owner_that_cannot_be_asked() {
-    with_site(17, as_it_is, async |site: Site| {
+    with_site(17, as_it_is, async |site: EdgeFixture| {
         for name in ["one", "two"] {
             assert_eq!(site.post(EDGES[0], name).await, 200);
         }
-        // Edge 2's copy rots, and it cannot ask the owner, which uploads and removes the whole file meanwhile.
+        // Edge 2's copy rots, and the owner is unreachable while it uploads and removes the whole file.
         site.world.kill(EDGES[1]);
         let image = site.world.disk_image(EDGES[1]);
         let (path, file) = image.list("tee-peer").next().unwrap();
@@ -89,14 +90,14 @@ fn a_rotten_copy_is_completed_from_the_object_of_an_owner_that_cannot_be_asked()
 
 #[test]
 fn an_owner_that_lost_its_last_record_does_not_shrink_what_its_peer_has_uploaded() {
-    with_site(14, as_it_is, async |site: Site| {
+    with_site(14, as_it_is, async |site: EdgeFixture| {
         for name in ["one", "two"] {
             assert_eq!(site.post(EDGES[0], name).await, 200);
         }
         site.world.kill(EDGES[0]);
         site.world.sleep(3 * HOUR + MINUTE).await;
         assert_eq!(site.stored().len(), 2);
-        // A lost write: the file ends cleanly, one record too early.
+        // Lost write: the file ends cleanly, one record too early.
         let image = damaged(&site.world.disk_image(EDGES[0]), |file| {
             file.truncate(file.len() - (file.len() - 24) / 2)
         });
@@ -111,7 +112,7 @@ fn an_owner_that_lost_its_last_record_does_not_shrink_what_its_peer_has_uploaded
 #[test]
 fn pieces_of_a_copy_may_come_twice_late_or_after_a_restart_but_not_differ() {
     let deceived = |config| EdgeConfig { peers: vec![IMPOSTOR], ..config };
-    with_site(15, deceived, async |site: Site| {
+    with_site(15, deceived, async |site: EdgeFixture| {
         let name = TeeName { hour: 404_497, edge: 1, boot: 7 };
         let header = Bytes::copy_from_slice(&name.header());
         let record = |count: u64| {
@@ -133,13 +134,13 @@ fn pieces_of_a_copy_may_come_twice_late_or_after_a_restart_but_not_differ() {
         let other = Bytes::from([header.as_ref(), &record(9)].concat());
         let copy = |offset| TeeCopy { name, offset };
         let pieces = [
-            (copy(24 + len), record(2), TeeCopyAnswer::Behind { have_bytes: 0 }),
-            (copy(0), first.clone(), TeeCopyAnswer::Durable),
-            (copy(24 + len), record(2), TeeCopyAnswer::Durable),
-            (copy(0), first.clone(), TeeCopyAnswer::Durable),
-            (copy(24 + len), record(2), TeeCopyAnswer::Durable),
-            (copy(24 + 3 * len), record(4), TeeCopyAnswer::Behind { have_bytes: 24 + 2 * len }),
-            (copy(0), other.clone(), TeeCopyAnswer::Closed),
+            (copy(24 + len), record(2), TeeCopyResponse::Behind { have_bytes: 0 }),
+            (copy(0), first.clone(), TeeCopyResponse::Durable),
+            (copy(24 + len), record(2), TeeCopyResponse::Durable),
+            (copy(0), first.clone(), TeeCopyResponse::Durable),
+            (copy(24 + len), record(2), TeeCopyResponse::Durable),
+            (copy(24 + 3 * len), record(4), TeeCopyResponse::Behind { have_bytes: 24 + 2 * len }),
+            (copy(0), other.clone(), TeeCopyResponse::Closed),
         ];
         for (at, (piece, bytes, expected)) in pieces.into_iter().enumerate() {
             assert_eq!(site.copy(piece, bytes).await, expected, "piece {at}");
@@ -147,15 +148,15 @@ fn pieces_of_a_copy_may_come_twice_late_or_after_a_restart_but_not_differ() {
         site.world.kill(EDGES[1]);
         site.world.restart(EDGES[1]);
         site.world.sleep(SECOND).await;
-        assert_eq!(site.copy(copy(0), other).await, TeeCopyAnswer::Closed);
-        assert_eq!(site.copy(copy(24 + 2 * len), record(3)).await, TeeCopyAnswer::Durable);
+        assert_eq!(site.copy(copy(0), other).await, TeeCopyResponse::Closed);
+        assert_eq!(site.copy(copy(24 + 2 * len), record(3)).await, TeeCopyResponse::Durable);
         assert_eq!(site.world.marks()["tee.copy-rewritten"], 1);
         let whole = [first.as_ref(), &record(2), &record(3)].concat();
         assert_eq!(site.world.durable_image(EDGES[1]).read(&format!("tee-peer/{name}")).unwrap(), whole);
     });
 }
 
-/// The own file of edge 1, changed by `damage`.
+/// Edge 1's own file, changed by `damage`.
 fn damaged(image: &DiskImage, damage: impl Fn(&mut Vec<u8>)) -> DiskImage {
     let (path, file) = image.list("tee").next().unwrap();
     let mut bytes = file.bytes().to_vec();
@@ -166,7 +167,7 @@ fn damaged(image: &DiskImage, damage: impl Fn(&mut Vec<u8>)) -> DiskImage {
 #[test]
 fn damage_to_one_copy_is_repaired_from_the_other() {
     type Damage = fn(&mut Vec<u8>);
-    // What stands behind a damaged header can be read without the other copy.
+    // Data after a damaged header is readable without the other copy.
     let kinds: [(&str, Damage, Option<&u64>); 4] = [
         ("header", |file| file[2] ^= 1, None),
         ("first record", |file| file[60] ^= 1, Some(&1)),
@@ -174,7 +175,7 @@ fn damage_to_one_copy_is_repaired_from_the_other() {
         ("lost tail", |file| file.truncate(file.len() / 2), Some(&1)),
     ];
     for (what, damage, repaired) in kinds {
-        with_site(8, as_it_is, async move |site: Site| {
+        with_site(8, as_it_is, async move |site: EdgeFixture| {
             for name in ["one", "two", "three"] {
                 assert_eq!(site.post(EDGES[0], name).await, 200);
             }
@@ -192,7 +193,7 @@ fn damage_to_one_copy_is_repaired_from_the_other() {
 
 #[test]
 fn damage_waits_for_the_other_copy() {
-    with_site(9, as_it_is, async |site: Site| {
+    with_site(9, as_it_is, async |site: EdgeFixture| {
         for name in ["one", "two"] {
             assert_eq!(site.post(EDGES[0], name).await, 200);
         }

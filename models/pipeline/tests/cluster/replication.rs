@@ -1,18 +1,18 @@
-//! Copies that miss something, or are damaged, are brought together again; a worker that slept too long is refused.
+//! Copies that lack events, or are damaged, are reconciled; a worker that slept too long is refused.
 
-use crate::site::{FIRST_DAY, HOUR, MINUTE, PROJECT, Site, with_site};
+use crate::fixture::{ClusterFixture, FIRST_DAY, HOUR, MINUTE, PROJECT, with_site};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::arb::api::call;
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::export::read_copy;
-use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::Record;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
 use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, Kill, OpKind, Pause};
 
-/// All copies of all days agree, and nothing acknowledged is missing.
-pub async fn all_is_well(site: &Site) {
+/// All copies of all days agree, and no acknowledged event is missing.
+pub async fn all_is_well(site: &ClusterFixture) {
     site.everything_acknowledged_is_exported().await;
     let digests = site.digests().await;
     for (at, disk) in digests.iter().enumerate() {
@@ -22,7 +22,7 @@ pub async fn all_is_well(site: &Site) {
 
 #[test]
 fn a_quiet_day_is_compacted_backed_up_and_audited() {
-    let (_, marks) = with_site(1, async |site: Site| {
+    let (_, marks) = with_site(1, async |site: ClusterFixture| {
         site.traffic(30).await;
         site.world.sleep(3 * HOUR).await;
         all_is_well(&site).await;
@@ -43,8 +43,8 @@ fn a_quiet_day_is_compacted_backed_up_and_audited() {
 
 #[test]
 fn a_disk_that_was_down_for_four_hours_gets_its_hints() {
-    let (_, marks) = with_site(2, async |site: Site| {
-        // After the morning's anti-entropy, and before the next one: hints alone must do.
+    let (_, marks) = with_site(2, async |site: ClusterFixture| {
+        // After the morning's anti-entropy, and before the next one: only hints can repair.
         site.traffic(7).await;
         site.world.kill(site.node("disk-3"));
         site.traffic(4).await;
@@ -58,7 +58,7 @@ fn a_disk_that_was_down_for_four_hours_gets_its_hints() {
 
 #[test]
 fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
-    let (_, marks) = with_site(2, async |site: Site| {
+    let (_, marks) = with_site(2, async |site: ClusterFixture| {
         site.traffic(7).await;
         site.world.kill(site.node("disk-3"));
         let fails = |op, times| {
@@ -88,7 +88,7 @@ fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
 
 #[test]
 fn a_disk_that_comes_back_empty_is_filled_from_its_peers_the_next_morning() {
-    let (_, marks) = with_site(3, async |site: Site| {
+    let (_, marks) = with_site(3, async |site: ClusterFixture| {
         site.traffic(20).await;
         let disk = site.node("disk-6");
         site.world.kill(disk);
@@ -105,7 +105,7 @@ fn a_disk_that_comes_back_empty_is_filled_from_its_peers_the_next_morning() {
 
 #[test]
 fn a_disk_that_was_away_while_an_event_was_replaced_takes_the_replacement_the_next_morning() {
-    let (_, marks) = with_site(6, async |site: Site| {
+    let (_, marks) = with_site(6, async |site: ClusterFixture| {
         site.traffic(20).await;
         let away = site.node("disk-6");
         site.world.kill(away);
@@ -149,7 +149,7 @@ fn rot(image: &DiskImage) -> DiskImage {
 fn a_corrupt_middle_is_set_aside_and_repaired_from_peers() {
     for hours in [20, 26] {
         // Before the first compaction: in an open segment; after it: in a sealed one.
-        let (_, marks) = with_site(4, async move |site: Site| {
+        let (_, marks) = with_site(4, async move |site: ClusterFixture| {
             site.traffic(hours).await;
             let disk = site.node("disk-2");
             site.world.kill_keeping(disk, CrashKeeps::Nothing);
@@ -167,8 +167,8 @@ fn a_corrupt_middle_is_set_aside_and_repaired_from_peers() {
 
 #[test]
 fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
-    let (_, marks) = with_site(5, async |site: Site| {
-        // Its order is under way, and the disk slow: stopped as the first merge begins, with its order in flight.
+    let (_, marks) = with_site(5, async |site: ClusterFixture| {
+        // Its request is in flight and the disk is slow: the worker stops as the first merge begins.
         let pause = Action::Pause(Pause { node: "disk-1".into(), for_ms: 1_000 });
         let mark = |n| Anchor::Mark {
             name: "compaction.merging".into(),
@@ -182,7 +182,8 @@ fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
         site.world.arm(Fault { anchor: mark(1), action: asleep });
         site.traffic(28).await;
         all_is_well(&site).await;
-        // The second run's order came 45 minutes later, under the old token, when the other worker had long done it.
+        // The second run's request came 45 minutes later, under the old token, long after the other worker had done the
+        // job.
         let failures = site.failures.lock().unwrap();
         assert!(failures.iter().any(|failure| failure.contains("is stale")), "{failures:?}");
     });
@@ -191,7 +192,7 @@ fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
 
 #[test]
 fn restarts_of_everything_in_the_middle_of_the_nightly_job_leave_nothing_undone() {
-    let (_, marks) = with_site(6, async |site: Site| {
+    let (_, marks) = with_site(6, async |site: ClusterFixture| {
         let names = ["disk-1", "disk-5", "worker-1", "worker-2", "ingest-1", "ingest-2", "backup"];
         for (n, name) in (1..).zip(names) {
             let anchor =

@@ -1,17 +1,17 @@
-//! The boot number fails to be read or written, twice: no request's number is ever used again.
+//! Reading or writing the boot number fails twice: no sequence number is reused.
 
 use super::{as_it_is, numbers_are_used_once, with_site};
-use crate::site::{EDGES, HOUR, MINUTE, Site};
+use crate::fixture::{EDGES, EdgeFixture, HOUR, MINUTE};
 use latent_sim::{Action, Anchor, BitRot, CrashKeeps, DiskError, Fault, Kill, OpKind};
 use std::time::Duration;
 
 const EDGE: &str = "edge-1";
-/// Longer than the faults of these tests last, with the pauses between the tries of a boot.
-const TRIES: u32 = 40;
+/// Longer than the faults of these tests last, including the backoff between boot attempts.
+const MAX_ATTEMPTS: u32 = 40;
 
 /// Posts until it is acknowledged.
-async fn post_at_last(site: &Site, body: &str) {
-    for _ in 0..TRIES {
+async fn post_at_last(site: &EdgeFixture, body: &str) {
+    for _ in 0..MAX_ATTEMPTS {
         if site.post(EDGES[0], body).await == 200 {
             return;
         }
@@ -20,8 +20,8 @@ async fn post_at_last(site: &Site, body: &str) {
     panic!("'{body}' is never acknowledged");
 }
 
-/// Two boots, the second after a power cut, with requests in each.
-async fn numbers_rise(site: &Site) {
+/// Two boots, the second after a power loss, with requests in each.
+async fn numbers_rise(site: &EdgeFixture) {
     for boot in ["first", "second"] {
         site.world.restart(EDGES[0]);
         for at in 0..2 {
@@ -52,19 +52,19 @@ fn crash(n: u64) -> Fault {
     Fault { anchor: nth(n), action: Action::Kill(kill) }
 }
 
-/// Makes the fault of the `n`-th operation.
+/// Creates the fault of the `n`-th operation.
 type FaultAt = fn(u64) -> Fault;
 
-/// Gives how many of the second faults struck.
+/// Returns the number of second faults that were triggered.
 fn at_each_twice(damaged: bool) -> u64 {
     let pairs: [[FaultAt; 2]; 3] = [[error, error], [error, crash], [crash, error]];
     let mut struck = 0;
     for pair in pairs {
         for (first, later) in (1..=24).flat_map(|first| (1..=8).map(move |later| (first, later))) {
             let both = [pair[0](first), pair[1](first + later)];
-            struck += with_site(1_000 * first + later, as_it_is, async move |site: Site| {
+            struck += with_site(1_000 * first + later, as_it_is, async move |site: EdgeFixture| {
                 post_at_last(&site, "before").await;
-                // Its file leaves the disk: no name there says which numbers were used.
+                // Its file leaves the disk, so no file name shows which numbers were used.
                 site.world.sleep(4 * HOUR).await;
                 site.world.kill(EDGES[0]);
                 if damaged {

@@ -1,16 +1,16 @@
-//! Orders that come oftener than they were given: links double messages, and workers ask again.
+//! Requests that arrive twice: links duplicate messages, and workers retry.
 
-use crate::bench::{Client, SECOND, with_disk};
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError};
+use crate::fixture::{ArbClient, SECOND, with_disk};
+use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
 use latent_ports::Env;
 use std::sync::{Arc, Mutex};
 
-type Answers = Arc<Mutex<Vec<Result<ArbAnswer, ArbError>>>>;
+type Responses = Arc<Mutex<Vec<Result<ArbResponse, ArbError>>>>;
 
-/// Gives one order twice at once, as a link that doubles messages does.
-async fn twice(client: &Client, order: &ArbCall) -> Vec<Result<ArbAnswer, ArbError>> {
-    let answers: Answers = Arc::default();
+/// Sends one request twice concurrently, like a link that duplicates messages.
+async fn twice(client: &ArbClient, order: &ArbRequest) -> Vec<Result<ArbResponse, ArbError>> {
+    let answers: Responses = Arc::default();
     for _ in 0..2 {
         let (other, order, answers) = (client.clone(), order.clone(), answers.clone());
         client.env.spawn(async move {
@@ -32,17 +32,18 @@ fn a_run_that_is_ordered_twice_at_once_makes_one_output_and_the_next_run_loses_n
                     client.put(Tier::OnTime, 1..5).await.unwrap();
                     let order = client.plan_all().await;
                     let answers = twice(&client, &order).await;
-                    let Some(Ok(ArbAnswer::Ran { compacted })) = answers.iter().find(|a| a.is_ok()).cloned()
+                    let Some(Ok(ArbResponse::RunCommitted { compacted })) =
+                        answers.iter().find(|a| a.is_ok()).cloned()
                     else {
                         panic!("neither ran: {answers:?}");
                     };
-                    // What the worker does next: it keeps the outputs that it was told of.
+                    // The worker's next step: it keeps the outputs of the response.
                     client.put(Tier::Late, 5..9).await.unwrap();
-                    let ArbCall::Run { project, day, token, inputs, .. } = client.plan_all().await else {
+                    let ArbRequest::Run { project, day, token, inputs, .. } = client.plan_all().await else {
                         panic!()
                     };
                     let inputs = inputs.into_iter().filter(|id| !compacted.contains(id)).collect();
-                    let next = ArbCall::Run { project, day, token, inputs, keep: compacted };
+                    let next = ArbRequest::Run { project, day, token, inputs, keep: compacted };
                     client.order(next).await.unwrap();
                     (answers, client.sequences().await)
                 })

@@ -1,28 +1,28 @@
-//! Records of a later repair take the place of those that a recovery found to be wrong.
+//! Records of a later repair replace those that a recovery found to be wrong.
 
-use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, event, with_disk};
+use crate::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, with_disk};
 use bytes::Bytes;
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall};
+use latent_pipeline::arb::api::{ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
-use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::Record;
 use latent_sim::{Action, Anchor, DiskError, Fault, OpKind};
 
-/// Event `n` as it should have been.
+/// Event `n` with the right contents.
 fn right(n: u64) -> Record {
     Record { repair: 1, json: Bytes::from_static(b"{\"event\":\"right\",\"properties\":{}}"), ..event(n) }
 }
 
-/// Writes records as a recovery does; how many were left out, if the disk took them.
-async fn recover(client: &Client, records: &[Record]) -> Option<u64> {
+/// Writes records as a recovery does. Returns how many were skipped, if the disk accepted them.
+async fn recover(client: &ArbClient, records: &[Record]) -> Option<u64> {
     let write = encode_write(PROJECT, [(DAYS[0], Tier::Late, records)].into_iter(), true).unwrap();
     match client.ask(&write.call, write.body).await {
-        Ok((ArbAnswer::Written { skipped }, _)) => Some(skipped),
+        Ok((ArbResponse::Written { skipped }, _)) => Some(skipped),
         _ => None,
     }
 }
 
-async fn is_right(client: &Client, all: std::ops::Range<u64>, replaced: &[u64]) {
+async fn is_right(client: &ArbClient, all: std::ops::Range<u64>, replaced: &[u64]) {
     let mut records = client.read_at_last(DAYS[0]).await;
     records.sort_by_key(|record| record.arrival);
     let expected: Vec<Record> =
@@ -39,12 +39,12 @@ fn a_record_of_a_later_repair_replaces_the_one_that_is_there_and_no_other() {
                 client.merge_all().await.unwrap();
                 client.put(Tier::Late, 30..33).await.unwrap();
                 let before =
-                    client.order(ArbCall::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
-                // Compacted, open, absent, and one that says what is there already.
+                    client.order(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
+                // Compacted, open, absent, and one equal to the present record.
                 let recovered = [right(3), right(31), right(40), event(5)];
                 assert_eq!(recover(&client, &recovered).await, Some(1));
                 let after =
-                    client.order(ArbCall::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
+                    client.order(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
                 assert_ne!(before, after);
                 let mut all = client.read_at_last(DAYS[0]).await;
                 all.retain(|record| record.arrival.sequence < 33);
@@ -57,7 +57,7 @@ fn a_record_of_a_later_repair_replaces_the_one_that_is_there_and_no_other() {
         bench.world.sleep(SECOND).await;
         bench
             .run("two", async |client| {
-                // What ingest wrote at first comes late, by a hint.
+                // The record that ingest wrote first arrives late, by a hint.
                 assert_eq!(recover(&client, &[event(3)]).await, Some(1));
                 let absent = client.read_at_last(DAYS[0]).await;
                 assert!(

@@ -1,9 +1,9 @@
-//! Setting aside fails at each of its steps, twice: no fencing token and no segment id is ever used again.
+//! A quarantine fails at each of its steps, twice: no fencing token and no segment id is reused.
 
-use crate::bench::{Bench, Client, DAYS, DISK, HOUR, PROJECT, SECOND, lease, with_disk};
+use crate::fixture::{ArbClient, ArbFixture, DAYS, DISK, HOUR, PROJECT, SECOND, lease, with_disk};
 use latent_edge::frame::scan;
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall};
-use latent_pipeline::arb::manifest::{Edit, Tier};
+use latent_pipeline::arb::api::{ArbRequest, ArbResponse};
+use latent_pipeline::arb::manifest::{ManifestEdit, Tier};
 use latent_pipeline::zone::Day;
 use latent_sim::{
     Action, Anchor, CrashKeeps, DiskError, DiskImage, Fault, Kill, LatentSector, OpKind, RemoveDirectory,
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 const DAY: Day = DAYS[0];
 const MINUTE: Duration = Duration::from_secs(60);
-/// A call is tried again so often, a minute apart: longer than a boot waits for a device that fails.
-const TRIES: u32 = 60;
+/// Number of attempts of a call, a minute apart: longer than a boot waits for a failing device.
+const MAX_ATTEMPTS: u32 = 60;
 
 /// A disk that granted tokens 1 to 3 and used ids 1 to 3 of a day, with one file altered.
 fn used(path: &str, alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
@@ -44,14 +44,14 @@ fn corrupt_manifest() -> DiskImage {
     used(&format!("{DAY}/manifest"), |bytes| bytes[20] ^= 1)
 }
 
-/// The first free id of the day before it was set aside.
+/// First free id of the day before it was quarantined.
 const FREE_ID: u64 = 4;
 const LAST_TOKEN: u64 = 3;
 
-impl Client {
-    /// Tries until the disk does as ordered.
-    async fn at_last(&self, order: ArbCall) -> ArbAnswer {
-        for _ in 0..TRIES {
+impl ArbClient {
+    /// Retries until the disk executes the call.
+    async fn at_last(&self, order: ArbRequest) -> ArbResponse {
+        for _ in 0..MAX_ATTEMPTS {
             if let Ok(answer) = self.order(order.clone()).await {
                 return answer;
             }
@@ -61,8 +61,8 @@ impl Client {
     }
 
     async fn token_at_last(&self) {
-        let ArbAnswer::Leased { token } =
-            self.at_last(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await
+        let ArbResponse::Leased { token } =
+            self.at_last(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await
         else {
             panic!("no other node asks for the lease")
         };
@@ -71,23 +71,23 @@ impl Client {
         self.told.lock().unwrap().tokens.push(token);
     }
 
-    /// Writes until it is written. After each try what was set aside is let go, which a disk may refuse.
+    /// Writes until acknowledged. After each attempt the quarantine is released, which a disk may refuse.
     async fn fill_and_let_go(&self) {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let written = self.put(Tier::Late, 1..12).await;
-            let let_go = self.order(ArbCall::LetAsideGo { project: PROJECT, day: DAY }).await;
+            let let_go = self.order(ArbRequest::ReleaseQuarantine { project: PROJECT, day: DAY }).await;
             if written.is_ok() && let_go.is_ok() {
                 return;
             }
-            // Longer than the grace time: what was let go is gone by now.
+            // Longer than the grace period: released data is gone.
             self.sleep(40 * MINUTE).await;
         }
         panic!("never filled: {:?}", self.told.lock().unwrap().failures);
     }
 }
 
-/// Leases around a crash that keeps nothing but what is durable.
-async fn tokens_only_rise(bench: &Bench) {
+/// Takes leases around a crash that keeps only durable data.
+async fn tokens_only_rise(bench: &ArbFixture) {
     for name in ["one", "two"] {
         bench
             .run(name, async |client| {
@@ -103,7 +103,7 @@ async fn tokens_only_rise(bench: &Bench) {
     bench.run("three", async |client| client.token_at_last().await).await;
 }
 
-/// The first token in a lease file is above all that those before it can have held.
+/// The first token in a lease file is above all tokens that earlier files can have held.
 fn lease_says_where_it_begins(image: &DiskImage) {
     let before = image.files().filter(|(path, _)| path.contains("/lease.corrupt-")).count() as u64;
     let Some(bytes) = image.read(&format!("arb/{PROJECT}/lease")) else { return };
@@ -112,13 +112,13 @@ fn lease_says_where_it_begins(image: &DiskImage) {
     assert!(before == 0 || first >= Some(before << 40), "{before} before it, and it begins at {first:?}");
 }
 
-/// Sets the day aside, fills it, lets go of what was set aside, and fills it again after a crash.
-async fn ids_only_rise(bench: &Bench) {
+/// Quarantines the day, fills it, releases the quarantine, and fills it again after a crash.
+async fn ids_only_rise(bench: &ArbFixture) {
     bench
         .run("one", async |client| {
-            let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
-            for _ in 0..TRIES {
-                // A try that failed after its last step is refused when it comes again: the day is not corrupt any more.
+            let set_aside = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+            for _ in 0..MAX_ATTEMPTS {
+                // An attempt that failed after its last step is refused when retried: the day is not corrupt any more.
                 if client.order(set_aside.clone()).await.is_ok() || client.read(DAY).await.is_ok() {
                     break;
                 }
@@ -140,7 +140,7 @@ async fn ids_only_rise(bench: &Bench) {
 fn ids_are_new(image: &DiskImage) {
     let Some(bytes) = image.read(&format!("arb/{PROJECT}/{DAY}/manifest")) else { return };
     for edit in scan(&bytes, 8).payloads {
-        let edit: Edit = serde_json::from_slice(&edit).unwrap();
+        let edit: ManifestEdit = serde_json::from_slice(&edit).unwrap();
         assert!(edit.add.iter().all(|file| file.id >= FREE_ID), "an id is used again: {edit:?}");
     }
 }
@@ -168,19 +168,20 @@ fn crash(n: u64) -> Fault {
     Fault { anchor: nth(OpKind::Disk, n), action }
 }
 
-/// Makes the fault of the `n`-th operation.
+/// Creates the fault of the `n`-th operation.
 type FaultAt = fn(u64) -> Fault;
 
-/// The kinds of the first fault and of the second.
+/// Kinds of the first and of the second fault.
 const PAIRS: [[FaultAt; 2]; 3] = [[error, error], [error, crash], [crash, error]];
 
-/// Runs `script` on a disk that boots from `image` with `lasting` faults, with a first fault at each operation up to the
-/// `most`-th and a second at each of the `within` operations after it. Gives how many of the second faults struck.
+/// Runs `script` on a disk that boots from `image` with `lasting` faults. The first fault is at each operation up to
+/// the `most`-th, the second at each of the `within` operations after it. Returns the number of second faults that were
+/// triggered.
 fn at_each_twice(
     image: &DiskImage,
     lasting: &[Fault],
     [most, within]: [u64; 2],
-    script: impl AsyncFn(&Bench) + Sync,
+    script: impl AsyncFn(&ArbFixture) + Sync,
 ) -> u64 {
     let mut struck = 0;
     for pair in PAIRS {
@@ -213,7 +214,7 @@ fn no_token_is_granted_twice_when_a_lease_cannot_be_opened_for_long_and_setting_
     let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/lease"));
     let cannot_open = DiskError { node, op: OpKind::Open, path_prefix, times: Some(14), for_ms: None };
     let lasting = [Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(cannot_open) }];
-    // The boots that wait for the device come first: each has its operations.
+    // The boots that wait for the device come first, each with its own operations.
     let image = used("lease", |_| {});
     let struck = at_each_twice(&image, &lasting, [90, 5], tokens_only_rise);
     assert!(struck > 1_000, "only {struck} second faults");
@@ -252,7 +253,7 @@ fn tokens_rise_after_a_projects_directory_was_removed_under_a_running_disk_and_a
         bench.world.sleep(SECOND).await;
         bench
             .run("two", async |client| {
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
                 client.order(digests).await.unwrap()
             })
             .await;
@@ -272,9 +273,9 @@ fn ids_rise_after_a_days_directory_was_removed_under_a_running_disk_and_a_crash(
         bench.world.sleep(SECOND).await;
         bench
             .run("one", async |client| {
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
                 client.order(digests).await.unwrap();
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
             })
             .await;
         bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
