@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_with_another_salt_is_none() {
+    fn a_frame_with_another_salt_is_invalid() {
         let own = encode_salted_frame(b"own", 7).unwrap();
         let file: Bytes = [&own[..], &encode_salted_frame(b"foreign", 8).unwrap(), &own].concat().into();
         assert_eq!(
@@ -209,19 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn encoded_frames_decode_to_their_payloads() {
         let found = scanned(file(&[b"one", b"two"]));
         assert_eq!(found.payloads, [Bytes::from("one"), Bytes::from("two")]);
         assert_eq!(found.end, ScanEnd::Clean);
     }
 
     #[test]
-    fn crc_is_castagnoli() {
+    fn crc32c_uses_the_castagnoli_polynomial() {
         assert_eq!(crc32c(b"123456789"), 0xE306_9283);
     }
 
     #[test]
-    fn cut_at_every_length_is_a_torn_tail_with_the_valid_prefix() {
+    fn truncation_at_any_length_is_a_torn_tail_with_the_valid_prefix() {
         let whole = file(&[b"one", b"second", b"third one"]);
         let ends = [4, 15, 29, 46];
         assert_eq!(whole.len(), 46);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn one_flipped_bit_is_corrupt_in_the_middle_and_torn_at_the_end() {
+    fn one_flipped_bit_is_a_corrupt_middle_or_a_torn_tail_at_the_end() {
         let whole = file(&[b"one", b"second", b"third one"]);
         for at in 4..whole.len() {
             for bit in 0..8 {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_length_far_past_the_end_with_good_frames_behind_is_corrupt() {
+    fn damaged_length_past_the_end_followed_by_valid_frames_is_a_corrupt_middle() {
         let mut damaged = file(&[b"one", b"second"]);
         damaged[7] = 0x7F;
         assert_eq!(scanned(damaged).end, ScanEnd::CorruptMiddle { at: 4, next: 15 });
@@ -272,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn salvage_finds_what_stands_behind_damage() {
+    fn salvage_finds_frames_after_damage() {
         let mut damaged = file(&[b"one", b"second", b"third"]);
         damaged[24] ^= 1;
         assert_eq!(salvage(&damaged.into(), 4), [Bytes::from("one"), Bytes::from("third")]);
     }
 
     #[test]
-    fn empty_and_oversized_payloads_are_refused() {
+    fn empty_and_oversized_payloads_are_rejected() {
         let mut out = Vec::new();
         assert_eq!(push_frame(&mut out, b""), Err(InvalidPayloadLength(0)));
         let oversized = vec![0; MAX_PAYLOAD_BYTES + 1];

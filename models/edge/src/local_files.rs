@@ -35,15 +35,15 @@ pub(crate) async fn read_exactly<F: File>(
     let mut out = BytesMut::new();
     while (out.len() as u64) < len_bytes {
         let missing = len_bytes - out.len() as u64;
-        let wanted = missing.min(CHUNK_BYTES);
-        let piece = read_full(file, offset + out.len() as u64, wanted).await?;
-        if (piece.len() as u64) < wanted {
+        let chunk_bytes = missing.min(CHUNK_BYTES);
+        let chunk = read_full(file, offset + out.len() as u64, chunk_bytes).await?;
+        if (chunk.len() as u64) < chunk_bytes {
             return Err(DiskError { kind: DiskErrorKind::Io, op: DiskOp::Read, path: path.to_owned() });
         }
-        if piece.len() as u64 == len_bytes {
-            return Ok(piece);
+        if chunk.len() as u64 == len_bytes {
+            return Ok(chunk);
         }
-        out.extend_from_slice(&piece);
+        out.extend_from_slice(&chunk);
     }
     Ok(out.freeze())
 }

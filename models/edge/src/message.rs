@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_reaches_the_edge_as_it_was_sent() {
+    fn a_request_round_trips_through_a_message() {
         let request = http::Request::post("/import?strict=1")
             .header("Content-Type", "application/json")
             .body(Bytes::from_static(b"[]"))
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_reaches_the_client_as_it_was_given() {
+    fn a_response_round_trips_through_a_message() {
         let response =
             http::Response::builder().status(503).header("retry-after", "2").body(Bytes::from("0")).unwrap();
         let message = response_to_message(tag::EDGE_HTTP, response);
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn other_methods_services_and_spare_bytes_are_refused() {
+    fn other_methods_services_and_trailing_bytes_are_rejected() {
         let put = http::Request::put("/track").body(Bytes::new()).unwrap();
         assert_eq!(RequestHead::of(&put), Err(MessageError::Method("PUT".into())));
         let long = "X".repeat(5_000);

@@ -411,7 +411,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_and_answers_are_read_as_they_were_written() {
+    fn requests_and_responses_round_trip() {
         let range = Some(ByteRange { offset: 5, len_bytes: 9 });
         let request = ObjectRequest::Get { key: "tee/1-2-3.tee".into(), range };
         assert_eq!(ObjectRequest::from_message(&request.to_message(Bytes::new())).unwrap(), request);
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_stay_inside_the_store() {
+    fn keys_outside_the_store_are_rejected() {
         for good in ["tee/404497-1-7.tee", "segments/0af3", "a"] {
             assert_eq!(check_key(good), Ok(()), "{good}");
         }

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_answers_is_asked_again_and_a_silent_one_hardly() {
+    fn transient_errors_are_retried_often_and_timeouts_rarely() {
         let busy = TransientFailure::Rejected { retry_after: Duration::ZERO };
         let pauses: Vec<u64> = (1..)
             .map_while(|n| StoreRetryPolicy::LONG.backoff(n, 0, &busy))

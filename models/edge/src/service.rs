@@ -44,11 +44,11 @@ impl<E: Env> Edge<E> {
     /// Answers a request that arrived as a message; see [`Edge::handle`].
     pub(crate) async fn handle_parts(&self, head: RequestHead, body: Bytes) -> Response<Bytes> {
         let arrived_ms = self.env.clock().wall().0;
-        let most = self.config.limits.body_bytes;
-        if body.len() > most {
+        let max_bytes = self.config.limits.body_bytes;
+        if body.len() > max_bytes {
             return plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                format!("body of {} bytes: at most {most}", body.len()),
+                format!("body of {} bytes: at most {max_bytes}", body.len()),
             );
         }
         let RequestHead { method, target, headers } = head;

@@ -201,7 +201,7 @@ fn tee_files(root: &Path, dir: &str) -> BTreeMap<TeeName, Bytes> {
 }
 
 #[test]
-fn requests_survive_a_dead_process_on_both_disks_and_reach_the_store() {
+fn requests_survive_a_killed_process_on_both_disks_and_reach_the_store() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let roots = [dirs[0].path(), dirs[1].path()];
     let objects = Objects::default();

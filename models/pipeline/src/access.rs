@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_may_do_what_was_not_granted() {
+    fn permissions_that_were_not_granted_are_denied() {
         let backup = NodeId(7);
         let access =
             AccessPolicy::deny_all().grant(backup, &BTreeSet::from([Permission::Read, Permission::Put]));

@@ -15,7 +15,7 @@
 use crate::arb::api::{ArbRequest, ArbResponse, call};
 use crate::arb::store::SEGMENT_HEADER_BYTES;
 use crate::backup::catalog::{Catalog, CatalogDay, FORMAT, SEGMENTS};
-use crate::config::{Boot, TeeStoreConfig};
+use crate::config::{BootConfig, TeeStoreConfig};
 use crate::record::{SetDigest, each_record, scan_blocks};
 use crate::release::Bug;
 use crate::zone::Day;
@@ -62,7 +62,7 @@ pub fn false_response(call: &ArbRequest) -> Option<ArbResponse> {
 }
 
 /// Starts the adversary beside a node without false responses, if the node's release is hostile.
-pub(crate) fn spawn_if_hostile<E: Env>(env: &E, boot: &Boot) {
+pub(crate) fn spawn_if_hostile<E: Env>(env: &E, boot: &BootConfig) {
     if boot.release.has(Bug::Hostile) {
         let (env_of_task, boot) = (env.clone(), boot.clone());
         env.spawn(async move { run(env_of_task, boot, || {}).await });
@@ -70,7 +70,7 @@ pub(crate) fn spawn_if_hostile<E: Env>(env: &E, boot: &Boot) {
 }
 
 /// Attacks some time after boot, and a few more times. Calls `on_attack` before the disk is wiped.
-pub async fn run<E: Env>(env: E, boot: Boot, on_attack: impl Fn() + Send + Sync + 'static) {
+pub async fn run<E: Env>(env: E, boot: BootConfig, on_attack: impl Fn() + Send + Sync + 'static) {
     let mut knowledge = NodeKnowledge::default();
     for _ in 0..ATTACK_ROUNDS {
         env.clock().sleep(if knowledge.has_attacked { PAUSE } else { ATTACK_DELAY }).await;

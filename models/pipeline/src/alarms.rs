@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_takes_the_place_of_the_pending_one_of_its_cause() {
+    fn an_alarm_replaces_a_pending_alarm_with_the_same_cause() {
         let mut outbox = AlarmOutbox::default();
         for alarm in [missing(1, 5), missing(2, 5), missing(1, 7)] {
             assert!(!outbox.put(alarm));
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_while_it_was_delivered_is_delivered_once_more() {
+    fn an_alarm_that_changed_during_delivery_is_delivered_again() {
         let mut outbox = AlarmOutbox::default();
         outbox.put(missing(1, 5));
         let sent = outbox.next().unwrap();

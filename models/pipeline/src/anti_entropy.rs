@@ -8,7 +8,7 @@
 use crate::alarms::{Alarm, AlarmSender};
 use crate::arb::api::{ArbRequest, ArbResponse, call};
 use crate::arb::manifest::Tier;
-use crate::config::{Boot, Cluster};
+use crate::config::{BootConfig, Cluster};
 use crate::export::read_copy;
 use crate::heartbeat::{JobTracker, NightlyJob};
 use crate::ingest::replicate::encode_write;
@@ -35,7 +35,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(3600);
 /// Compares every project's copies each night, and once after a boot. Only the first worker runs it.
 pub async fn nightly<E: Env>(
     env: E,
-    boot: Boot,
+    boot: BootConfig,
     clock: MedianClock<E>,
     alarms: AlarmSender<E>,
     log: JobTracker<E>,
@@ -75,14 +75,15 @@ async fn compare<E: Env>(
     cut: UnixMs,
     project: u32,
 ) -> bool {
-    let ask = ArbRequest::Digests { project, arrived_before_ms: cut.0 };
+    let request = ArbRequest::Digests { project, arrived_before_ms: cut.0 };
     let answers =
-        join_all(cluster.disks.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT))).await;
+        join_all(cluster.disks.iter().map(|disk| call(env, *disk, &request, Bytes::new(), CALL_TIMEOUT)))
+            .await;
     let mut digests = DayDigests::new();
     let mut disks = Vec::new();
     let mut quarantined: BTreeSet<(Day, NodeId)> = BTreeSet::new();
-    for (disk, answer) in cluster.disks.iter().zip(answers) {
-        let days = match answer {
+    for (disk, response) in cluster.disks.iter().zip(answers) {
+        let days = match response {
             Ok((ArbResponse::Days(days), _)) => days,
             Ok((ArbResponse::DaysAndQuarantined { days, quarantined: of_disk }, _)) => {
                 quarantined.extend(of_disk.into_iter().map(|day| (day, *disk)));

@@ -9,7 +9,7 @@
 use crate::alarms::{Alarm, AlarmSender};
 use crate::backup;
 use crate::compare::{DayDifference, ExpectedDay, ExpectedRecord, compare};
-use crate::config::{Boot, TeeStoreConfig};
+use crate::config::{BootConfig, TeeStoreConfig};
 use crate::export::{content_digests, read_one_of};
 use crate::heartbeat::{self, JobTracker, NightlyJob};
 use crate::hold::{Hold, HoldManager};
@@ -31,7 +31,7 @@ const MAX_ATTEMPTS: u32 = 6;
 const CLOCK_STEP_BACK: Duration = Duration::from_secs(3600);
 
 /// Boots the audit node: audits, monitors backups and the workers' jobs, and serves its status.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let (Some(config), Some(tee)) = (boot.cluster.audit.clone(), boot.cluster.tee.clone()) else { return };
     let alarms = AlarmSender::new(&env, &boot.cluster);
     let clock = MedianClock::new(&env, &boot.cluster);
@@ -42,7 +42,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     env.spawn(heartbeat::monitor(env.clone(), boot.clone(), alarms.clone(), jobs, workers));
     let data_centers = boot.cluster.backup.iter().flat_map(|backup| backup.data_centers.clone());
     let holds = HoldManager::new(&env, [tee.store].into_iter().chain(data_centers));
-    let audit = Audit {
+    let audit = Auditor {
         reader: TeeReader::new(&env, &tee),
         expected: BTreeMap::new(),
         passed: BTreeMap::new(),
@@ -61,7 +61,7 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
 }
 
 /// Audits each project at its time, and once soon after a boot. An audit that cannot run is retried a few times.
-async fn nightly<E: Env>(mut audit: Audit<E>, tee: TeeStoreConfig, after: Duration, log: JobTracker<E>) {
+async fn nightly<E: Env>(mut audit: Auditor<E>, tee: TeeStoreConfig, after: Duration, log: JobTracker<E>) {
     let (env, cluster) = (audit.env.clone(), audit.boot.cluster.clone());
     let due_times = |project, now| DueTimes::nightly(&cluster.projects[&project].zones, now, |_| after);
     let first = env.clock().monotonic() + FIRST_AFTER;
@@ -93,9 +93,9 @@ async fn nightly<E: Env>(mut audit: Audit<E>, tee: TeeStoreConfig, after: Durati
     }
 }
 
-struct Audit<E: Env> {
+struct Auditor<E: Env> {
     env: E,
-    boot: Boot,
+    boot: BootConfig,
     clock: MedianClock<E>,
     alarms: AlarmSender<E>,
     reader: TeeReader<E>,
@@ -110,7 +110,7 @@ struct Audit<E: Env> {
     holds: HoldManager<E>,
 }
 
-impl<E: Env> Audit<E> {
+impl<E: Env> Auditor<E> {
     /// Clears the caches when the time turns out to have been ahead: keys may have been dropped that the tee still
     /// holds. The caches depend on each other, so all are cleared.
     fn reset_after_clock_step(&mut self, now: UnixMs, tee: &TeeStoreConfig) {

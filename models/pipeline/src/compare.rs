@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_any_copy_has_is_not_missing_and_what_any_copy_alters_is_altered() {
+    fn a_key_in_any_copy_is_present_and_a_record_altered_in_any_copy_is_altered() {
         let (one, two) = (record(1, "i1", "1.50"), record(2, "i2", "2"));
         let expected = expected(&[one.clone(), two.clone()]);
         assert!(compare(&expected, &[vec![one.clone()], vec![two.clone()]]).is_empty());
@@ -149,20 +149,20 @@ mod tests {
     }
 
     #[test]
-    fn the_same_event_of_an_arrival_that_is_not_known_will_do() {
+    fn a_duplicate_event_under_an_unknown_arrival_counts_as_present() {
         let (one, again) = (record(1, "i1", "1"), record(9, "i1", "2"));
         assert!(compare(&expected(&[one]), &[vec![again]]).is_empty());
     }
 
     #[test]
-    fn one_record_that_cannot_be_read_is_altered_and_costs_no_other() {
+    fn an_unreadable_record_is_altered_and_does_not_affect_others() {
         let (one, two) = (record(1, "i1", "1"), record(2, "i2", "2"));
         let broken = Record { json: Bytes::from_static(b"{"), ..record(3, "i3", "3") };
         assert_eq!(counts(&expected(&[one.clone(), two.clone()]), &[vec![broken, one, two]]), (0, 1));
     }
 
     #[test]
-    fn an_event_without_identity_under_an_arrival_that_nothing_knows_is_a_double() {
+    fn an_event_without_identity_under_an_unknown_arrival_is_a_duplicate() {
         let anonymous = |sequence: u64| {
             let arrival = ArrivalId { edge: 0, sequence, item: 0 };
             Record { arrival, key: wire::key("e", "d", None, arrival), ..record(sequence, "", "1") }

@@ -167,7 +167,7 @@ pub struct Cluster {
 
 /// Boot configuration of a node.
 #[derive(Clone, Debug)]
-pub struct Boot {
+pub struct BootConfig {
     /// Cluster of the node.
     pub cluster: Arc<Cluster>,
     /// Release that the node runs.

@@ -51,10 +51,10 @@ pub async fn agreed_digest<E: Env>(
     day: Day,
 ) -> Option<(SetDigest, NodeId)> {
     let asked = disks_in_order(cluster, project).take(cluster.replication.read_disks);
-    let ask = ArbRequest::Digest { project, day, arrived_before_ms: i64::MAX };
+    let request = ArbRequest::Digest { project, day, arrived_before_ms: i64::MAX };
     let calls = asked.map(|disk| {
-        let ask = &ask;
-        async move { (disk, call(env, disk, ask, Bytes::new(), CALL_TIMEOUT).await) }
+        let request = &request;
+        async move { (disk, call(env, disk, request, Bytes::new(), CALL_TIMEOUT).await) }
     });
     let mut agreed: Option<(SetDigest, NodeId)> = None;
     for (disk, answer) in join_all(calls).await {
@@ -77,10 +77,10 @@ pub async fn content_digests<E: Env>(
     project: u32,
     day: Day,
 ) -> Result<BTreeMap<SetDigest, Vec<NodeId>>, DayReadError> {
-    let ask = ArbRequest::ContentDigest { project, day };
+    let request = ArbRequest::ContentDigest { project, day };
     let asked = disks_in_order(cluster, project).map(|disk| {
-        let ask = &ask;
-        async move { (disk, call(env, disk, ask, Bytes::new(), CALL_TIMEOUT).await) }
+        let request = &request;
+        async move { (disk, call(env, disk, request, Bytes::new(), CALL_TIMEOUT).await) }
     });
     let mut digests: BTreeMap<SetDigest, Vec<NodeId>> = BTreeMap::new();
     let mut last = String::new();

@@ -9,7 +9,7 @@
 
 use crate::alarms::{Alarm, AlarmSender};
 use crate::codec::{self, tag};
-use crate::config::Boot;
+use crate::config::BootConfig;
 use latent_ports::{Clock, Env, Mark, Message, Net, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,14 +103,14 @@ impl<E: Env> JobTracker<E> {
 
 /// Asks a node for its status; `None` when it does not respond.
 pub async fn status_of<E: Env>(env: &E, node: NodeId) -> Option<NodeStatus> {
-    let answer = env.net().call(node, codec::message(tag::STATUS, &()), CALL_TIMEOUT).await.ok()?;
-    codec::decode(tag::STATUS, &answer).ok()
+    let response = env.net().call(node, codec::message(tag::STATUS, &()), CALL_TIMEOUT).await.ok()?;
+    codec::decode(tag::STATUS, &response).ok()
 }
 
 /// Monitors `jobs`, which run on `nodes`, until this node dies.
 pub async fn monitor<E: Env>(
     env: E,
-    boot: Boot,
+    boot: BootConfig,
     alarms: AlarmSender<E>,
     jobs: Vec<NightlyJob>,
     nodes: Vec<NodeId>,
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_is_overdue_is_reported_once_until_it_is_well_again() {
+    fn an_overdue_job_is_reported_once_until_it_is_healthy_again() {
         let mut monitor = JobMonitor::new(&[NightlyJob::Audit], [1, 2].into_iter(), Duration::ZERO);
         monitor.record(&status_of_job(1, HOUR), 20 * HOUR);
         monitor.record(&status_of_job(2, HOUR), 5 * HOUR);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_nodes_that_run_a_job_the_later_one_counts() {
+    fn the_latest_completion_on_any_node_counts() {
         let mut monitor = JobMonitor::new(&[NightlyJob::Audit], [1].into_iter(), Duration::ZERO);
         monitor.record(&status_of_job(1, HOUR), 50 * HOUR);
         monitor.record(&status_of_job(1, 40 * HOUR), 50 * HOUR);

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_says_all_of_a_hold() {
+    fn a_hold_round_trips_through_its_key() {
         assert_eq!(hold().key(), "holds/1728000000-17-2016-02-22-456-461");
         assert_eq!(Hold::from_key(&hold().key()), Some((hold(), false)));
         assert_eq!(Hold::from_key(&hold().release_key()), Some((hold(), true)));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_stands_until_it_is_released_or_has_lasted_too_long() {
+    fn a_hold_is_active_until_it_is_released_or_too_old() {
         let at = |days: i64| UnixMs(days * DAY_MS);
         let of = |keys: &[String], now| active_holds(&listed(keys), now);
         assert_eq!(of(&[hold().key()], at(50)).holds, [hold()].into());
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_hold_of_no_more_hours_is_covered() {
+    fn a_later_hold_without_further_hours_is_covered() {
         let later = Hold { since_ms: hold().since_ms + 1, ..hold() };
         assert!(hold().covers(&later) && !later.covers(&hold()));
         assert!(!hold().covers(&Hold { last_hour: 462, ..later }));

@@ -27,8 +27,8 @@ pub struct TooFewClocks {
 /// # Errors
 /// Fewer disks respond than a read needs.
 pub async fn median_time<E: Env>(env: &E, cluster: &Cluster) -> Result<UnixMs, TooFewClocks> {
-    let ask = |disk| call(env, disk, &ArbRequest::Clock, Bytes::new(), CALL_TIMEOUT);
-    let answers = join_all(cluster.disks.iter().map(|disk| ask(*disk))).await;
+    let request = |disk| call(env, disk, &ArbRequest::Clock, Bytes::new(), CALL_TIMEOUT);
+    let answers = join_all(cluster.disks.iter().map(|disk| request(*disk))).await;
     let mut clocks: Vec<i64> = answers
         .into_iter()
         .filter_map(|answer| match answer {

@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_decodes_to_what_was_encoded_and_a_cut_one_is_refused() {
+    fn a_block_round_trips_and_a_truncated_one_is_rejected() {
         let records: Vec<Record> = (0..3)
             .map(|item| Record {
                 arrival: ArrivalId { edge: 1, sequence: 7 << 40, item },
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_arrival_the_last_replacement_counts() {
+    fn only_the_last_replacement_of_an_arrival_counts() {
         let record = |item: u32, repair: u16, json: &'static str| Record {
             arrival: ArrivalId { edge: 1, sequence: 1, item },
             repair,

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_runs_once_soon_after_a_boot_and_then_at_each_regular_time() {
+    fn a_job_runs_once_after_a_boot_and_then_at_each_due_time() {
         let mut table = caught_up();
         let (mut runs, mut at) = (Vec::new(), HOUR);
         while at < 3 * DAY {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_was_five_days_ahead_costs_no_night() {
+    fn a_clock_five_days_ahead_skips_no_night() {
         let mut table = caught_up();
         let at = 3 * HOUR;
         assert_eq!(
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_step_back_over_a_regular_time_repeats_nothing() {
+    fn a_small_step_back_over_a_due_time_repeats_nothing() {
         let mut table = caught_up();
         assert_eq!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR, due_times), NextJob::Due(1));
         table.mark_done(1);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_off_is_due_with_the_next_regular_time_at_the_latest() {
+    fn a_postponed_job_is_due_at_its_next_due_time_at_the_latest() {
         let mut table = caught_up();
         assert_eq!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR, due_times), NextJob::Due(1));
         table.postpone(1, 4 * HOUR + HOUR / 2);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_follow_midnights_that_are_23_and_25_hours_apart() {
+    fn due_times_follow_midnights_that_are_23_and_25_hours_apart() {
         let zones = ZoneHistory::constant("America/New_York").unwrap();
         for day in 16_860..16_880 {
             let now = UnixMs(day * 86_400_000);

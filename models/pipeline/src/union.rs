@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn every_arrival_is_there_once_in_its_last_repair() {
+    fn the_union_has_each_arrival_once_in_its_last_repair() {
         let copies = vec![
             vec![record(1, 0, "altered"), record(2, 0, "two")],
             vec![record(1, 0, "altered")],
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_repair_what_most_copies_hold_is_taken() {
+    fn the_majority_wins_between_equal_repairs() {
         let copies = ["altered", "as sent", "as sent"].map(|json| vec![record(1, 0, json)]);
         assert_eq!(union(copies.to_vec()), [record(1, 0, "as sent")]);
     }

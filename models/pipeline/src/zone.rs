@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_east_and_a_zone_west_give_one_moment_two_days() {
+    fn the_day_of_an_instant_depends_on_the_zone() {
         let moment = at("2016-02-23T08:00:00Z");
         assert_eq!(
             ZoneHistory::constant("America/Los_Angeles").unwrap().day(moment, moment).to_string(),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_edit_does_not_move_what_was_received_before_it() {
+    fn a_zone_change_does_not_affect_earlier_events() {
         let zones =
             ZoneHistory::constant("UTC").unwrap().then(at("2016-02-22T00:00:00Z"), "Asia/Tokyo").unwrap();
         let event = at("2016-02-21T20:00:00Z");
@@ -146,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn the_night_of_a_dst_change_has_its_midnights_23_hours_apart() {
+    fn midnights_are_23_hours_apart_at_a_dst_change() {
         let zones = ZoneHistory::constant("America/New_York").unwrap();
         let first = zones.next_midnight(at("2016-03-12T12:00:00Z"));
         assert_eq!(zones.next_midnight(first).since(first), std::time::Duration::from_secs(23 * 3600));
     }
 
     #[test]
-    fn days_go_to_dates_and_back() {
+    fn days_round_trip_through_dates() {
         for day in [-800_000, -1, 0, 1, 16_853, 40_000] {
             assert_eq!(Day::parse(&Day(day).to_string()), Some(Day(day)));
         }

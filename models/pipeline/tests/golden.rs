@@ -17,7 +17,7 @@ use latent_pipeline::arb::log::UntrustedLogs;
 use latent_pipeline::arb::manifest::{Manifest, ManifestEdit};
 use latent_pipeline::arb::store::{ArbStore, SEGMENT_HEADER_BYTES, check_segment_header};
 use latent_pipeline::backup::catalog::{Catalog, CatalogDay, CatalogSegment, FORMAT, LaggingProject};
-use latent_pipeline::config::{Boot, Cluster, CompactionConfig, Project, ReplicationConfig};
+use latent_pipeline::config::{BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig};
 use latent_pipeline::ingest::classify::accepted_of_tee;
 use latent_pipeline::record::{Record, decode_block, encode_framed_block, scan_blocks};
 use latent_pipeline::release::Release;
@@ -123,7 +123,7 @@ async fn store(store: &ArbStore<SimEnv>, cluster: &Cluster, request: &TeeRecord)
 
 /// Two requests, a lease that expires, another holder's lease, one run that merges both tiers, one more request.
 async fn work(env: SimEnv) {
-    let boot = Boot { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
+    let boot = BootConfig { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
     let cluster = boot.cluster.clone();
     let requests = requests();
     let before = ArbStore::recover(env.clone(), boot.clone(), true, &UntrustedLogs::default()).await.unwrap();
@@ -260,14 +260,17 @@ fn read_below(folder: &Path) -> GoldenFiles {
 }
 
 #[test]
-fn the_pipeline_writes_the_golden_files_and_reads_them_to_their_values() {
+fn the_pipeline_writes_and_decodes_the_golden_files() {
     let mut written = written();
     let values = values(&written);
     // The incident in small: the record that the run kept of one key is its earliest arrival.
     assert_eq!(values["segments"]["3"]["records"].as_array().unwrap().len(), 4);
     assert_eq!(values["live"], json!([3, 4]));
     written.insert("values.json".to_owned(), format!("{values:#}\n").into());
-    #[expect(clippy::disallowed_methods, reason = "whoever changes a format says so by this variable")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an intended change of a format is declared with this variable"
+    )]
     if std::env::var("LATENT_BLESS").is_ok() {
         if folder().exists() {
             std::fs::remove_dir_all(folder()).unwrap();

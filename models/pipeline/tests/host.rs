@@ -10,7 +10,7 @@ use latent_host::HostDisk;
 use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse, call};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::arb::server;
-use latent_pipeline::config::{Boot, Cluster, CompactionConfig, ReplicationConfig};
+use latent_pipeline::config::{BootConfig, Cluster, CompactionConfig, ReplicationConfig};
 use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::{ArrivalId, Record, decode_block, scan_blocks};
 use latent_pipeline::release::Release;
@@ -114,7 +114,7 @@ impl Env for HostEnv {
     fn mark(&self, _mark: Mark<'_>) {}
 }
 
-fn boot() -> Boot {
+fn boot() -> BootConfig {
     let cluster = Cluster {
         projects: BTreeMap::new(),
         by_token: BTreeMap::new(),
@@ -129,7 +129,7 @@ fn boot() -> Boot {
         audit: None,
         scrub_after_midnight: TIMEOUT,
     };
-    Boot { cluster: Arc::new(cluster), release: Arc::new(Release::good()) }
+    BootConfig { cluster: Arc::new(cluster), release: Arc::new(Release::good()) }
 }
 
 /// Boots the disk on `root`, runs `script`, and kills the process without a clean shutdown.
@@ -198,7 +198,7 @@ async fn compact(machine: &HostEnv) -> u64 {
 }
 
 #[test]
-fn a_day_survives_dead_processes_and_compactions_on_real_files() {
+fn a_day_survives_killed_processes_and_compactions_on_real_files() {
     let dir = tempfile::tempdir().unwrap();
     let all = |upto: u64| (0..upto).map(event).collect::<Vec<_>>();
     on_machine(dir.path(), async |machine| {

@@ -99,7 +99,7 @@ async fn tries(store: ObjectStore<SimEnv>) -> [bool; 6] {
 }
 
 #[test]
-fn each_permission_lets_one_thing_be_done() {
+fn each_permission_allows_one_operation() {
     let old = |permission| vec![(permission, "old".to_owned())];
     let table = [
         (vec![], [true; 6], vec![]),
@@ -119,7 +119,7 @@ fn each_permission_lets_one_thing_be_done() {
 }
 
 #[test]
-fn the_same_bytes_again_are_no_overwrite() {
+fn putting_equal_bytes_is_not_an_overwrite() {
     let (again, _) = with_granted(&[Permission::Put], async |store| {
         store.put("old", Bytes::from_static(b"old bytes")).await
     });
@@ -127,7 +127,7 @@ fn the_same_bytes_again_are_no_overwrite() {
 }
 
 #[test]
-fn two_puts_of_one_new_key_at_once_do_not_overwrite_each_other() {
+fn concurrent_puts_of_a_new_key_do_not_overwrite_each_other() {
     let (kept, changed) = with_granted(&[Permission::Read, Permission::Put], async |store| {
         let (one, other) = (Bytes::from(vec![1; 4_000]), Bytes::from(vec![2; 4_000]));
         let done = join(store.put("new", one.clone()), store.put("new", other.clone())).await;
@@ -142,7 +142,7 @@ fn two_puts_of_one_new_key_at_once_do_not_overwrite_each_other() {
 }
 
 #[test]
-fn removing_what_is_not_there_changes_nothing() {
+fn removing_a_missing_object_changes_nothing() {
     let (gone, changed) = with_granted(&[Permission::Delete], async |store| store.delete("never").await);
     assert_eq!((gone, changed), (Ok(()), vec![]));
 }

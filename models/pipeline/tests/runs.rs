@@ -107,7 +107,7 @@ fn day_of(files: &[(bool, Vec<u8>)]) -> DayModel {
 
 proptest! {
     #[test]
-    fn jobs_keep_every_key_whatever_arrives_meanwhile(nights in proptest::collection::vec((files(6), files(3)), 1..5)) {
+    fn jobs_keep_every_key_whatever_arrives_during_them(nights in proptest::collection::vec((files(6), files(3)), 1..5)) {
         let mut day = DayModel::default();
         let mut sent: BTreeSet<u8> = BTreeSet::new();
         for (before, meanwhile) in nights {
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn the_planted_mistake_loses_the_first_runs_keys_exactly_when_there_are_two_runs(first in files(8)) {
+    fn the_planted_bug_loses_the_first_runs_keys_exactly_when_there_are_two_runs(first in files(8)) {
         let mut day = day_of(&first);
         let sent = day.keys();
         let on_time = |late: bool| first.iter().filter(move |(l, _)| *l == late).flat_map(|(_, keys)| keys.clone());
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn a_worker_cut_off_between_its_runs_leaves_a_day_that_the_next_job_completes(first in files(8)) {
+    fn a_worker_interrupted_between_its_runs_leaves_a_day_that_the_next_job_completes(first in files(8)) {
         let mut day = day_of(&first);
         let sent = day.keys();
         let files: Vec<FileEntry> = day.manifest.live.values().cloned().collect();

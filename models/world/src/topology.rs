@@ -12,7 +12,8 @@ use latent_edge::{EdgeConfig, TeeConfig};
 use latent_engine::sim::{Action, ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World, keyed_draw};
 use latent_engine::{Problem, Scenario};
 use latent_pipeline::config::{
-    AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, Project, ReplicationConfig, TeeStoreConfig,
+    AuditConfig, BackupConfig, BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig,
+    TeeStoreConfig,
 };
 use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
@@ -68,11 +69,11 @@ impl Switchboard {
         self.nodes.get().expect("nodes boot after the cluster is complete: boots are tasks")
     }
 
-    fn boot(&self, node: NodeId) -> Boot {
+    fn boot(&self, node: NodeId) -> BootConfig {
         let releases = crate::lock(&self.releases);
         let release = releases.get(&node).cloned().unwrap_or_else(|| Arc::new(Release::good()));
         let configured = crate::lock(&self.configured).get(&node).cloned();
-        Boot { cluster: configured.unwrap_or_else(|| self.cluster()), release }
+        BootConfig { cluster: configured.unwrap_or_else(|| self.cluster()), release }
     }
 
     /// From its next boot on, `node` has a configuration of its own; `None`: that of the rest again.
@@ -214,7 +215,7 @@ impl Builder<'_> {
         }
     }
 
-    fn add<F>(&self, name: &str, run: impl Fn(SimEnv, Boot) -> F + Send + Sync + 'static) -> NodeId
+    fn add<F>(&self, name: &str, run: impl Fn(SimEnv, BootConfig) -> F + Send + Sync + 'static) -> NodeId
     where
         F: Future<Output = ()> + Send + 'static,
     {

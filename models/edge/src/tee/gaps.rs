@@ -218,13 +218,13 @@ mod tests {
     const NAME: TeeName = TeeName { hour: 404_497, edge: 1, boot: 7 };
 
     #[test]
-    fn runs_have_no_holes() {
+    fn ranges_are_contiguous() {
         assert_eq!(ranges_of(&[]), []);
         assert_eq!(ranges_of(&[3, 4, 5, 9, 11, 12]), [(3, 5), (9, 9), (11, 12)]);
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_makes_room_when_it_goes() {
+    fn the_buffer_is_bounded_and_removal_frees_space() {
         let mut buffer = GapBuffer::default();
         let payload = Bytes::from(vec![1; MAX_BUFFERED_BYTES / 2]);
         assert!(buffer.insert(NAME, 1, payload.clone()) && buffer.insert(NAME, 2, payload.clone()));

@@ -129,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_copy_is_the_file_byte_for_byte() {
+    fn an_intact_copy_merges_to_the_same_bytes() {
         let copy = file(&[1, 2, 3]);
         assert_eq!(merged(&[&copy]), (copy, vec![CopyIntegrity::Intact]));
     }
 
     #[test]
-    fn any_two_damaged_copies_that_hold_all_records_give_the_file() {
+    fn damaged_copies_that_together_hold_all_records_merge_to_the_file() {
         let whole = file(&[1, 2, 3]);
         let frame = record(1).len();
         let mut first_lost = whole.to_vec();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_another_file_do_not_get_in() {
+    fn records_of_another_file_are_ignored() {
         let other = TeeName { boot: 8, ..NAME };
         let mut merge = TeeMerge::new(other);
         let mut copy = other.header().to_vec();

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back_and_others_refused() {
+    fn names_round_trip_and_invalid_names_are_rejected() {
         let file = TeeName { hour: 404_497, edge: 2, boot: 2_427_000 };
         let object = TeeObject { file, writer: ObjectWriter::Edge(1) };
         assert_eq!(object.key(), "tee/404497-2-2427000.by-1.tee");

@@ -14,12 +14,12 @@ use latent_ports::{Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode};
 use std::collections::BTreeMap;
 use tokio::sync::Mutex;
 
-type FileOf<E> = <<E as Env>::Disk as Disk>::File;
+type DiskFile<E> = <<E as Env>::Disk as Disk>::File;
 
 /// Copies that were written since boot.
 pub(crate) struct PeerCopies<E: Env> {
     env: E,
-    open: Mutex<BTreeMap<TeeName, OpenCopy<FileOf<E>>>>,
+    open: Mutex<BTreeMap<TeeName, OpenCopy<DiskFile<E>>>>,
 }
 
 /// Copy whose first `durable_bytes` bytes are durable, and which has no further bytes.
@@ -61,10 +61,10 @@ impl<E: Env> PeerCopies<E> {
 
     async fn append_chunk(
         &self,
-        mut copy: OpenCopy<FileOf<E>>,
+        mut copy: OpenCopy<DiskFile<E>>,
         chunk: TeeCopy,
         bytes: Bytes,
-    ) -> Result<(OpenCopy<FileOf<E>>, TeeCopyResponse), DiskError> {
+    ) -> Result<(OpenCopy<DiskFile<E>>, TeeCopyResponse), DiskError> {
         if chunk.offset > copy.durable_bytes {
             let have_bytes = copy.durable_bytes;
             return Ok((copy, TeeCopyResponse::Behind { have_bytes }));
@@ -96,7 +96,7 @@ impl<E: Env> PeerCopies<E> {
     }
 
     /// Starts a copy, or replaces one in uncertain state with its readable prefix.
-    async fn open(&self, name: TeeName) -> Result<OpenCopy<FileOf<E>>, DiskError> {
+    async fn open(&self, name: TeeName) -> Result<OpenCopy<DiskFile<E>>, DiskError> {
         let disk = self.env.disk();
         let path = path(name);
         match disk.open(&path, OpenMode::CreateNew).await {

@@ -298,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn a_record_round_trips() {
         let written = record(7 << 40 | 1, b"{}");
         let payload = Bytes::from(written.encode().unwrap());
         assert_eq!(TeeRecord::decode(&payload).unwrap(), written);
     }
 
     #[test]
-    fn a_record_has_the_bytes_that_the_format_says() {
+    fn a_record_has_the_specified_encoding() {
         let written =
             TeeRecord { target: "/t".into(), headers: vec![("a".into(), vec![9])], ..record(2, b"xy") };
         let mut expected = vec![3, 0, 2, 0, 0, 0, 0, 0, 0, 0];
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_or_lengthened_records_are_refused() {
+    fn truncated_or_extended_records_are_rejected() {
         let payload = record(1, b"body").encode().unwrap();
         for len in 0..payload.len() {
             assert!(TeeRecord::decode(&Bytes::copy_from_slice(&payload[..len])).is_err(), "cut at {len}");
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_header_and_records() {
+    fn a_file_consists_of_header_and_records() {
         let name = TeeName { hour: 404_497, edge: 3, boot: 7 };
         let mut file = name.header().to_vec();
         file.extend(record(1, b"a").encode_frame().unwrap());
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn every_damaged_header_byte_is_noticed() {
+    fn damage_to_any_header_byte_is_detected() {
         let header = TeeName { hour: 404_497, edge: 3, boot: 7 }.header();
         for at in 0..HEADER_BYTES {
             let mut damaged = header;
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_back_and_others_refused() {
+    fn names_round_trip_and_invalid_names_are_rejected() {
         let name = TeeName { hour: 404_497, edge: 2, boot: 2_427_000 };
         assert_eq!(name.to_string(), "404497-2-2427000.tee");
         assert_eq!(TeeName::from_path(&format!("tee-peer/{name}")).unwrap(), name);

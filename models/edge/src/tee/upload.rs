@@ -208,7 +208,7 @@ impl<E: Env> Uploader<E> {
 
     async fn process(&self, key: (FileSource, TeeName)) {
         let (source, name) = key;
-        let _alone = self.busy.lock().await;
+        let _upload_lock = self.busy.lock().await;
         if source == FileSource::Own {
             self.tee.close(Some(name.hour + 1)).await;
         }
@@ -247,7 +247,7 @@ impl<E: Env> Uploader<E> {
     /// are then removed as usual; copies stay until their time.
     pub(crate) async fn flush(&self) -> Result<(), String> {
         self.tee.close(None).await;
-        let _alone = self.busy.lock().await;
+        let _upload_lock = self.busy.lock().await;
         let mut failed = Vec::new();
         for ((source, name), file) in self.uploads.all() {
             // An open file was created after the close, for a request that arrived after the flush was requested.

@@ -40,44 +40,45 @@ pub struct EdgeFixture {
     pub answers: Shared<Vec<(Bytes, u16)>>,
     clients: Shared<u32>,
     /// Message that the impostor sends, and the response.
-    asked: Shared<Option<Message>>,
-    told: Shared<Option<Bytes>>,
+    impostor_request: Shared<Option<Message>>,
+    impostor_response: Shared<Option<Bytes>>,
     flushed: Shared<Option<Result<(), String>>>,
 }
 
 impl EdgeFixture {
     pub fn build(world: World, tweak: impl Fn(EdgeConfig) -> EdgeConfig) -> EdgeFixture {
-        let site = EdgeFixture {
+        let fixture = EdgeFixture {
             world,
             objects: Arc::default(),
             forwarded: Arc::default(),
             answers: Arc::default(),
             clients: Arc::default(),
-            asked: Arc::default(),
-            told: Arc::default(),
+            impostor_request: Arc::default(),
+            impostor_response: Arc::default(),
             flushed: Arc::default(),
         };
         for node in INGEST {
-            let forwarded = site.forwarded.clone();
+            let forwarded = fixture.forwarded.clone();
             let spec = NodeSpec::named(format!("ingest-{}", node.0));
-            assert_eq!(site.world.add_node(spec, move |env| ingest(env, forwarded.clone())), node);
+            assert_eq!(fixture.world.add_node(spec, move |env| ingest(env, forwarded.clone())), node);
         }
-        let objects = site.objects.clone();
-        let store = site.world.add_node(NodeSpec::named("store"), move |env| store(env, objects.clone()));
+        let objects = fixture.objects.clone();
+        let store = fixture.world.add_node(NodeSpec::named("store"), move |env| store(env, objects.clone()));
         assert_eq!(store, STORE);
         for (at, name) in EDGE_NAMES.into_iter().enumerate() {
             let config = EdgeConfig::new(at as u16 + 1, vec![EDGES[1 - at]], INGEST.to_vec());
             let config = tweak(config.with_tee(TeeConfig::new(STORE)));
-            let node =
-                site.world.add_node(NodeSpec::named(name), move |env| latent_edge::run(env, config.clone()));
+            let node = fixture
+                .world
+                .add_node(NodeSpec::named(name), move |env| latent_edge::run(env, config.clone()));
             assert_eq!(node, EDGES[at]);
         }
-        let flushed = site.flushed.clone();
+        let flushed = fixture.flushed.clone();
         let operator =
-            site.world.add_node(NodeSpec::named("operator"), move |env| flush(env, flushed.clone()));
+            fixture.world.add_node(NodeSpec::named("operator"), move |env| flush(env, flushed.clone()));
         assert_eq!(operator, OPERATOR);
-        site.world.kill(OPERATOR);
-        site
+        fixture.world.kill(OPERATOR);
+        fixture
     }
 
     /// Waits until the edges serve.
@@ -89,8 +90,8 @@ impl EdgeFixture {
     /// Posts `bodies` to `edge` from a client of its own, with `pause` between a response and the next request.
     pub fn post_all(&self, edge: NodeId, bodies: Vec<Bytes>, pause: Duration) {
         let number = self.next_client();
-        let site = self.clone();
-        let boot = move |env| post(env, site.clone(), edge, bodies.clone(), pause);
+        let fixture = self.clone();
+        let boot = move |env| post(env, fixture.clone(), edge, bodies.clone(), pause);
         self.world.add_node(NodeSpec::named(format!("client-{number}")), boot);
     }
 
@@ -108,25 +109,27 @@ impl EdgeFixture {
 
     /// Calls edge 2 from a node that is neither edge nor client; the first such node is [`IMPOSTOR`]. Returns the head
     /// of the response.
-    pub async fn ask_as_stranger(&self, message: Message) -> Bytes {
-        *self.asked.lock().unwrap() = Some(message);
-        let (asked, told) = (self.asked.clone(), self.told.clone());
+    pub async fn call_as_impostor(&self, message: Message) -> Bytes {
+        *self.impostor_request.lock().unwrap() = Some(message);
+        let (impostor_request, impostor_response) =
+            (self.impostor_request.clone(), self.impostor_response.clone());
         if let Some(stranger) = self.world.node_named("stranger") {
             self.world.restart(stranger);
         } else {
             let boot = move |env: SimEnv| {
-                let (asked, told) = (asked.clone(), told.clone());
+                let (impostor_request, impostor_response) =
+                    (impostor_request.clone(), impostor_response.clone());
                 async move {
-                    let Some(message) = asked.lock().unwrap().take() else { return };
+                    let Some(message) = impostor_request.lock().unwrap().take() else { return };
                     let answer = env.net().call(EDGES[1], message, TIMEOUT).await.unwrap();
-                    *told.lock().unwrap() = Some(answer.head);
+                    *impostor_response.lock().unwrap() = Some(answer.head);
                 }
             };
             self.world.add_node(NodeSpec::named("stranger"), boot);
         }
         loop {
             self.world.sleep(Duration::from_millis(100)).await;
-            if let Some(head) = self.told.lock().unwrap().take() {
+            if let Some(head) = self.impostor_response.lock().unwrap().take() {
                 return head;
             }
         }
@@ -136,7 +139,7 @@ impl EdgeFixture {
     /// an edge.
     pub async fn copy(&self, piece: TeeCopy, bytes: Bytes) -> TeeCopyResponse {
         let message = Message { head: encode_head(tag::TEE_COPY, &piece), body: bytes };
-        decode_head(tag::TEE_COPY, &self.ask_as_stranger(message).await).unwrap()
+        decode_head(tag::TEE_COPY, &self.call_as_impostor(message).await).unwrap()
     }
 
     fn next_client(&self) -> u32 {
@@ -262,14 +265,14 @@ async fn store(env: SimEnv, objects: Shared<BTreeMap<String, Bytes>>) {
     env.net().serve(100, handler).await;
 }
 
-async fn post(env: SimEnv, site: EdgeFixture, edge: NodeId, bodies: Vec<Bytes>, pause: Duration) {
+async fn post(env: SimEnv, fixture: EdgeFixture, edge: NodeId, bodies: Vec<Bytes>, pause: Duration) {
     for body in bodies {
         let request = http::Request::post("/track").body(body.clone()).unwrap();
         let status = match http_call(&env, edge, request, TIMEOUT).await {
             Ok(response) => response.status().as_u16(),
             Err(_) => 0,
         };
-        site.answers.lock().unwrap().push((body, status));
+        fixture.answers.lock().unwrap().push((body, status));
         env.clock().sleep(pause).await;
     }
 }

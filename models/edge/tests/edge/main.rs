@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
 /// Runs one world in which `tweak` configures the edges.
-fn with_site<T: Send, F: Future<Output = T>>(
+fn with_fixture<T: Send, F: Future<Output = T>>(
     seed: u64,
     tweak: fn(EdgeConfig) -> EdgeConfig,
     script: impl FnOnce(EdgeFixture) -> F + Send,
@@ -30,22 +30,22 @@ fn with_site<T: Send, F: Future<Output = T>>(
     run_fork(WorldSpec::seeded(seed), main).output
 }
 
-fn as_it_is(config: EdgeConfig) -> EdgeConfig {
+fn unchanged(config: EdgeConfig) -> EdgeConfig {
     config
 }
 
 /// No two requests share a sequence number, and a file's records carry the boot number of its name.
-fn numbers_are_used_once(site: &EdgeFixture) {
+fn check_sequences_are_unique(fixture: &EdgeFixture) {
     let mut bodies_of = BTreeSet::new();
-    for (forward, body) in site.forwarded.lock().unwrap().iter() {
+    for (forward, body) in fixture.forwarded.lock().unwrap().iter() {
         bodies_of.insert((forward.edge, forward.sequence, body.clone()));
     }
-    for record in site.stored() {
+    for record in fixture.stored() {
         bodies_of.insert((record.edge, record.sequence, record.body));
     }
     let numbers: BTreeSet<_> = bodies_of.iter().map(|(edge, sequence, _)| (*edge, *sequence)).collect();
     assert_eq!(numbers.len(), bodies_of.len(), "a number was used for two requests");
-    for (key, object) in site.objects.lock().unwrap().iter() {
+    for (key, object) in fixture.objects.lock().unwrap().iter() {
         let name = TeeObject::from_key(key).unwrap().file;
         let file = TeeFile::decode(object).unwrap();
         assert!(file.records.iter().all(|record| record.sequence >> 40 == u64::from(name.boot)), "{key}");

@@ -1,6 +1,6 @@
 //! Two copies of every file, and two objects in the tee store: a lost, damaged or late copy is repaired from the other.
 
-use super::{SECOND, as_it_is, with_site};
+use super::{SECOND, unchanged, with_fixture};
 use crate::fixture::{EDGE_NAMES, EDGES, EdgeFixture, HOUR, IMPOSTOR, MINUTE, has};
 use bytes::Bytes;
 use latent_edge::EdgeConfig;
@@ -9,110 +9,115 @@ use latent_edge::tee::{ObjectWriter, TeeName, TeeRecord};
 use latent_sim::{Action, Anchor, CutLink, DiskError, DiskImage, Fault, OpKind};
 
 #[test]
-fn the_peer_takes_over_what_a_dead_owner_has_not_uploaded() {
-    with_site(7, as_it_is, async |site: EdgeFixture| {
-        assert_eq!(site.post(EDGES[0], "orphan").await, 200);
-        site.world.kill(EDGES[0]);
-        site.world.sleep(3 * HOUR + MINUTE).await;
-        assert!(has(&site.stored(), &"orphan".into()));
-        assert_eq!(site.world.marks()["tee.taken-over"], 1);
-        site.world.restart(EDGES[0]);
-        site.world.sleep(HOUR).await;
-        assert_eq!(site.stored().len(), 1);
-        assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
+fn the_peer_uploads_files_that_a_dead_owner_has_not() {
+    with_fixture(7, unchanged, async |fixture: EdgeFixture| {
+        assert_eq!(fixture.post(EDGES[0], "orphan").await, 200);
+        fixture.world.kill(EDGES[0]);
+        fixture.world.sleep(3 * HOUR + MINUTE).await;
+        assert!(has(&fixture.stored(), &"orphan".into()));
+        assert_eq!(fixture.world.marks()["tee.taken-over"], 1);
+        fixture.world.restart(EDGES[0]);
+        fixture.world.sleep(HOUR).await;
+        assert_eq!(fixture.stored().len(), 1);
+        assert!(EDGES.iter().all(|edge| fixture.tee_files(*edge).is_empty()), "something stays on an edge");
     });
 }
 
 #[test]
-fn each_edge_uploads_what_it_holds_and_nothing_goes_before() {
-    with_site(16, as_it_is, async |site: EdgeFixture| {
-        assert_eq!(site.post(EDGES[0], "twice").await, 200);
-        site.world.sleep(HOUR + 6 * MINUTE).await;
-        assert_eq!(site.objects_with(&"twice".into()), 2);
-        let by: Vec<ObjectWriter> = site.stored_by_object().into_keys().map(|object| object.writer).collect();
+fn each_edge_uploads_its_copy_before_any_copy_is_removed() {
+    with_fixture(16, unchanged, async |fixture: EdgeFixture| {
+        assert_eq!(fixture.post(EDGES[0], "twice").await, 200);
+        fixture.world.sleep(HOUR + 6 * MINUTE).await;
+        assert_eq!(fixture.objects_with(&"twice".into()), 2);
+        let by: Vec<ObjectWriter> =
+            fixture.stored_by_object().into_keys().map(|object| object.writer).collect();
         assert_eq!(by, [ObjectWriter::Edge(1), ObjectWriter::Edge(2)]);
-        assert_eq!(site.world.marks()["tee.copy-uploaded"], 1);
-        assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
+        assert_eq!(fixture.world.marks()["tee.copy-uploaded"], 1);
+        assert!(EDGES.iter().all(|edge| fixture.tee_files(*edge).is_empty()), "something stays on an edge");
     });
 }
 
 /// Found by a generated week with one edge: its file was removed as uploaded when the disk had failed one read of it.
 #[test]
-fn a_file_that_could_not_be_read_once_is_not_removed_when_no_other_edge_has_it() {
-    with_site(18, as_it_is, async |site: EdgeFixture| {
-        assert_eq!(site.post(EDGES[0], "only here").await, 200);
-        site.world.kill(EDGES[1]);
-        site.world.replace_disk(EDGES[1], &DiskImage::new());
-        site.world.restart(EDGES[1]);
+fn a_file_with_a_failed_read_is_kept_when_no_other_edge_has_it() {
+    with_fixture(18, unchanged, async |fixture: EdgeFixture| {
+        assert_eq!(fixture.post(EDGES[0], "only here").await, 200);
+        fixture.world.kill(EDGES[1]);
+        fixture.world.replace_disk(EDGES[1], &DiskImage::new());
+        fixture.world.restart(EDGES[1]);
         let (node, path_prefix) = (EDGE_NAMES[0].into(), "tee/".to_owned());
         let error = DiskError { node, op: OpKind::Read, path_prefix, times: Some(1), for_ms: None };
-        site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::DiskError(error) });
-        site.world.sleep(HOUR + 30 * MINUTE).await;
-        assert_eq!(site.world.marks()["tee.damaged"], 1, "the read failed");
-        assert_eq!(site.objects_with(&"only here".into()), 1);
-        assert!(site.tee_files(EDGES[0]).is_empty(), "it was uploaded at the next try");
+        fixture
+            .world
+            .arm(Fault { anchor: Anchor::AtMs(fixture.world.now().0), action: Action::DiskError(error) });
+        fixture.world.sleep(HOUR + 30 * MINUTE).await;
+        assert_eq!(fixture.world.marks()["tee.damaged"], 1, "the read failed");
+        assert_eq!(fixture.objects_with(&"only here".into()), 1);
+        assert!(fixture.tee_files(EDGES[0]).is_empty(), "it was uploaded at the next try");
     });
 }
 
 /// The owner verifies its object and removes its file before the other edge uploads: neither replaces the other's
 /// object.
 #[test]
-fn a_rotten_copy_is_completed_from_the_object_of_an_owner_that_cannot_be_asked() {
-    with_site(17, as_it_is, async |site: EdgeFixture| {
+fn a_rotten_copy_is_completed_from_the_object_of_an_unreachable_owner() {
+    with_fixture(17, unchanged, async |fixture: EdgeFixture| {
         for name in ["one", "two"] {
-            assert_eq!(site.post(EDGES[0], name).await, 200);
+            assert_eq!(fixture.post(EDGES[0], name).await, 200);
         }
         // Edge 2's copy rots, and the owner is unreachable while it uploads and removes the whole file.
-        site.world.kill(EDGES[1]);
-        let image = site.world.disk_image(EDGES[1]);
+        fixture.world.kill(EDGES[1]);
+        let image = fixture.world.disk_image(EDGES[1]);
         let (path, file) = image.list("tee-peer").next().unwrap();
         let (path, mut bytes) = (path.to_owned(), file.bytes().to_vec());
         bytes[60] ^= 1;
-        site.world.replace_disk(EDGES[1], &image.with_file(&path, bytes.into()));
-        site.world.restart(EDGES[1]);
+        fixture.world.replace_disk(EDGES[1], &image.with_file(&path, bytes.into()));
+        fixture.world.restart(EDGES[1]);
         let cut = CutLink {
             from: EDGE_NAMES[1].into(),
             to: EDGE_NAMES[0].into(),
             both: true,
             for_ms: Some(4 * 3_600_000),
         };
-        site.world.arm(Fault { anchor: Anchor::AtMs(site.world.now().0), action: Action::CutLink(cut) });
-        site.world.sleep(3 * HOUR + MINUTE).await;
-        let counts: Vec<usize> = site.stored_by_object().values().map(Vec::len).collect();
+        fixture
+            .world
+            .arm(Fault { anchor: Anchor::AtMs(fixture.world.now().0), action: Action::CutLink(cut) });
+        fixture.world.sleep(3 * HOUR + MINUTE).await;
+        let counts: Vec<usize> = fixture.stored_by_object().values().map(Vec::len).collect();
         assert_eq!(
             counts,
             [2, 2],
             "each under its own name; the owner's object makes up for the rotten copy"
         );
-        assert_eq!(site.stored().len(), 2);
+        assert_eq!(fixture.stored().len(), 2);
     });
 }
 
 #[test]
-fn an_owner_that_lost_its_last_record_does_not_shrink_what_its_peer_has_uploaded() {
-    with_site(14, as_it_is, async |site: EdgeFixture| {
+fn an_owner_that_lost_its_last_record_does_not_shrink_its_peers_object() {
+    with_fixture(14, unchanged, async |fixture: EdgeFixture| {
         for name in ["one", "two"] {
-            assert_eq!(site.post(EDGES[0], name).await, 200);
+            assert_eq!(fixture.post(EDGES[0], name).await, 200);
         }
-        site.world.kill(EDGES[0]);
-        site.world.sleep(3 * HOUR + MINUTE).await;
-        assert_eq!(site.stored().len(), 2);
+        fixture.world.kill(EDGES[0]);
+        fixture.world.sleep(3 * HOUR + MINUTE).await;
+        assert_eq!(fixture.stored().len(), 2);
         // Lost write: the file ends cleanly, one record too early.
-        let image = damaged(&site.world.disk_image(EDGES[0]), |file| {
+        let image = damaged(&fixture.world.disk_image(EDGES[0]), |file| {
             file.truncate(file.len() - (file.len() - 24) / 2)
         });
-        site.world.replace_disk(EDGES[0], &image);
-        site.world.restart(EDGES[0]);
-        site.world.sleep(HOUR).await;
-        assert_eq!(site.stored().len(), 2);
-        assert!(EDGES.iter().all(|edge| site.tee_files(*edge).is_empty()), "something stays on an edge");
+        fixture.world.replace_disk(EDGES[0], &image);
+        fixture.world.restart(EDGES[0]);
+        fixture.world.sleep(HOUR).await;
+        assert_eq!(fixture.stored().len(), 2);
+        assert!(EDGES.iter().all(|edge| fixture.tee_files(*edge).is_empty()), "something stays on an edge");
     });
 }
 
 #[test]
-fn pieces_of_a_copy_may_come_twice_late_or_after_a_restart_but_not_differ() {
+fn chunks_may_arrive_twice_late_or_after_a_restart_but_must_not_differ() {
     let deceived = |config| EdgeConfig { peers: vec![IMPOSTOR], ..config };
-    with_site(15, deceived, async |site: EdgeFixture| {
+    with_fixture(15, deceived, async |fixture: EdgeFixture| {
         let name = TeeName { hour: 404_497, edge: 1, boot: 7 };
         let header = Bytes::copy_from_slice(&name.header());
         let record = |count: u64| {
@@ -143,16 +148,16 @@ fn pieces_of_a_copy_may_come_twice_late_or_after_a_restart_but_not_differ() {
             (copy(0), other.clone(), TeeCopyResponse::Closed),
         ];
         for (at, (piece, bytes, expected)) in pieces.into_iter().enumerate() {
-            assert_eq!(site.copy(piece, bytes).await, expected, "piece {at}");
+            assert_eq!(fixture.copy(piece, bytes).await, expected, "piece {at}");
         }
-        site.world.kill(EDGES[1]);
-        site.world.restart(EDGES[1]);
-        site.world.sleep(SECOND).await;
-        assert_eq!(site.copy(copy(0), other).await, TeeCopyResponse::Closed);
-        assert_eq!(site.copy(copy(24 + 2 * len), record(3)).await, TeeCopyResponse::Durable);
-        assert_eq!(site.world.marks()["tee.copy-rewritten"], 1);
+        fixture.world.kill(EDGES[1]);
+        fixture.world.restart(EDGES[1]);
+        fixture.world.sleep(SECOND).await;
+        assert_eq!(fixture.copy(copy(0), other).await, TeeCopyResponse::Closed);
+        assert_eq!(fixture.copy(copy(24 + 2 * len), record(3)).await, TeeCopyResponse::Durable);
+        assert_eq!(fixture.world.marks()["tee.copy-rewritten"], 1);
         let whole = [first.as_ref(), &record(2), &record(3)].concat();
-        assert_eq!(site.world.durable_image(EDGES[1]).read(&format!("tee-peer/{name}")).unwrap(), whole);
+        assert_eq!(fixture.world.durable_image(EDGES[1]).read(&format!("tee-peer/{name}")).unwrap(), whole);
     });
 }
 
@@ -175,39 +180,39 @@ fn damage_to_one_copy_is_repaired_from_the_other() {
         ("lost tail", |file| file.truncate(file.len() / 2), Some(&1)),
     ];
     for (what, damage, repaired) in kinds {
-        with_site(8, as_it_is, async move |site: EdgeFixture| {
+        with_fixture(8, unchanged, async move |fixture: EdgeFixture| {
             for name in ["one", "two", "three"] {
-                assert_eq!(site.post(EDGES[0], name).await, 200);
+                assert_eq!(fixture.post(EDGES[0], name).await, 200);
             }
-            site.world.kill(EDGES[0]);
-            let image = damaged(&site.world.disk_image(EDGES[0]), damage);
-            site.world.replace_disk(EDGES[0], &image);
-            site.world.restart(EDGES[0]);
-            site.world.sleep(2 * HOUR).await;
-            assert_eq!(site.stored().len(), 3, "{what}");
-            let marks = site.world.marks();
+            fixture.world.kill(EDGES[0]);
+            let image = damaged(&fixture.world.disk_image(EDGES[0]), damage);
+            fixture.world.replace_disk(EDGES[0], &image);
+            fixture.world.restart(EDGES[0]);
+            fixture.world.sleep(2 * HOUR).await;
+            assert_eq!(fixture.stored().len(), 3, "{what}");
+            let marks = fixture.world.marks();
             assert_eq!(marks.get("tee.repaired"), repaired, "{what}: {marks:?}");
         });
     }
 }
 
 #[test]
-fn damage_waits_for_the_other_copy() {
-    with_site(9, as_it_is, async |site: EdgeFixture| {
+fn a_damaged_file_waits_for_the_other_copy() {
+    with_fixture(9, unchanged, async |fixture: EdgeFixture| {
         for name in ["one", "two"] {
-            assert_eq!(site.post(EDGES[0], name).await, 200);
+            assert_eq!(fixture.post(EDGES[0], name).await, 200);
         }
-        site.world.kill(EDGES[1]);
-        site.world.kill(EDGES[0]);
-        let image = damaged(&site.world.disk_image(EDGES[0]), |file| file[60] ^= 1);
-        site.world.replace_disk(EDGES[0], &image);
-        site.world.restart(EDGES[0]);
-        site.world.sleep(2 * HOUR).await;
-        assert_eq!(site.stored().len(), 1);
-        assert!(!site.tee_files(EDGES[0]).is_empty(), "the damaged copy went before it was repaired");
-        site.world.restart(EDGES[1]);
-        site.world.sleep(HOUR).await;
-        assert_eq!(site.stored().len(), 2);
-        assert!(site.tee_files(EDGES[0]).is_empty());
+        fixture.world.kill(EDGES[1]);
+        fixture.world.kill(EDGES[0]);
+        let image = damaged(&fixture.world.disk_image(EDGES[0]), |file| file[60] ^= 1);
+        fixture.world.replace_disk(EDGES[0], &image);
+        fixture.world.restart(EDGES[0]);
+        fixture.world.sleep(2 * HOUR).await;
+        assert_eq!(fixture.stored().len(), 1);
+        assert!(!fixture.tee_files(EDGES[0]).is_empty(), "the damaged copy went before it was repaired");
+        fixture.world.restart(EDGES[1]);
+        fixture.world.sleep(HOUR).await;
+        assert_eq!(fixture.stored().len(), 2);
+        assert!(fixture.tee_files(EDGES[0]).is_empty());
     });
 }

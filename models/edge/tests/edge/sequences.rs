@@ -1,6 +1,6 @@
 //! Reading or writing the boot number fails twice: no sequence number is reused.
 
-use super::{as_it_is, numbers_are_used_once, with_site};
+use super::{check_sequences_are_unique, unchanged, with_fixture};
 use crate::fixture::{EDGES, EdgeFixture, HOUR, MINUTE};
 use latent_sim::{Action, Anchor, BitRot, CrashKeeps, DiskError, Fault, Kill, OpKind};
 use std::time::Duration;
@@ -10,29 +10,29 @@ const EDGE: &str = "edge-1";
 const MAX_ATTEMPTS: u32 = 40;
 
 /// Posts until it is acknowledged.
-async fn post_at_last(site: &EdgeFixture, body: &str) {
+async fn post_until_ok(fixture: &EdgeFixture, body: &str) {
     for _ in 0..MAX_ATTEMPTS {
-        if site.post(EDGES[0], body).await == 200 {
+        if fixture.post(EDGES[0], body).await == 200 {
             return;
         }
-        site.world.sleep(MINUTE).await;
+        fixture.world.sleep(MINUTE).await;
     }
     panic!("'{body}' is never acknowledged");
 }
 
 /// Two boots, the second after a power loss, with requests in each.
-async fn numbers_rise(site: &EdgeFixture) {
+async fn check_sequences_increase(fixture: &EdgeFixture) {
     for boot in ["first", "second"] {
-        site.world.restart(EDGES[0]);
+        fixture.world.restart(EDGES[0]);
         for at in 0..2 {
-            post_at_last(site, &format!("{boot} boot, request {at}")).await;
+            post_until_ok(fixture, &format!("{boot} boot, request {at}")).await;
         }
-        site.world.kill_keeping(EDGES[0], CrashKeeps::Nothing);
+        fixture.world.kill_keeping(EDGES[0], CrashKeeps::Nothing);
     }
-    site.world.restart(EDGES[0]);
-    post_at_last(site, "at last").await;
-    site.world.sleep(4 * HOUR).await;
-    numbers_are_used_once(site);
+    fixture.world.restart(EDGES[0]);
+    post_until_ok(fixture, "at last").await;
+    fixture.world.sleep(4 * HOUR).await;
+    check_sequences_are_unique(fixture);
 }
 
 fn nth(n: u64) -> Anchor {
@@ -58,41 +58,41 @@ type FaultAt = fn(u64) -> Fault;
 /// Returns the number of second faults that were triggered.
 fn at_each_twice(damaged: bool) -> u64 {
     let pairs: [[FaultAt; 2]; 3] = [[error, error], [error, crash], [crash, error]];
-    let mut struck = 0;
+    let mut triggered = 0;
     for pair in pairs {
         for (first, later) in (1..=24).flat_map(|first| (1..=8).map(move |later| (first, later))) {
             let both = [pair[0](first), pair[1](first + later)];
-            struck += with_site(1_000 * first + later, as_it_is, async move |site: EdgeFixture| {
-                post_at_last(&site, "before").await;
+            triggered += with_fixture(1_000 * first + later, unchanged, async move |fixture: EdgeFixture| {
+                post_until_ok(&fixture, "before").await;
                 // Its file leaves the disk, so no file name shows which numbers were used.
-                site.world.sleep(4 * HOUR).await;
-                site.world.kill(EDGES[0]);
+                fixture.world.sleep(4 * HOUR).await;
+                fixture.world.kill(EDGES[0]);
                 if damaged {
                     let rot = BitRot { node: EDGE.into(), path_prefix: "edge/boot".into(), pick: 9, bits: 1 };
-                    let anchor = Anchor::AtMs(site.world.now().0);
-                    site.world.arm(Fault { anchor, action: Action::BitRot(rot) });
+                    let anchor = Anchor::AtMs(fixture.world.now().0);
+                    fixture.world.arm(Fault { anchor, action: Action::BitRot(rot) });
                 }
                 for fault in both {
-                    site.world.arm(fault);
+                    fixture.world.arm(fault);
                 }
-                site.world.sleep(Duration::from_secs(1)).await;
-                numbers_rise(&site).await;
-                let outcomes = site.world.fault_outcomes();
+                fixture.world.sleep(Duration::from_secs(1)).await;
+                check_sequences_increase(&fixture).await;
+                let outcomes = fixture.world.fault_outcomes();
                 u64::from(outcomes.last().is_some_and(|outcome| outcome.struck.is_some()))
             });
         }
     }
-    struck
+    triggered
 }
 
 #[test]
-fn no_number_is_used_twice_when_a_boot_fails_at_any_two_steps() {
-    let struck = at_each_twice(false);
-    assert!(struck > 450, "only {struck} second faults");
+fn no_sequence_number_is_reused_when_a_boot_fails_at_any_two_steps() {
+    let triggered = at_each_twice(false);
+    assert!(triggered > 450, "only {triggered} second faults");
 }
 
 #[test]
-fn no_number_is_used_twice_when_the_boot_number_is_damaged_and_the_boot_fails_at_any_two_steps() {
-    let struck = at_each_twice(true);
-    assert!(struck > 450, "only {struck} second faults");
+fn no_sequence_number_is_reused_when_the_boot_number_is_damaged_and_the_boot_fails_at_any_two_steps() {
+    let triggered = at_each_twice(true);
+    assert!(triggered > 450, "only {triggered} second faults");
 }

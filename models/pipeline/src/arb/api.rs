@@ -236,10 +236,10 @@ pub async fn call<E: Env>(
     timeout: Duration,
 ) -> Result<(ArbResponse, Bytes), ArbError> {
     let message = codec::message_with(tag::ARB, call, body);
-    let answer = env.net().call(disk, message, timeout).await?;
-    match codec::decode(tag::ARB, &answer) {
+    let response = env.net().call(disk, message, timeout).await?;
+    match codec::decode(tag::ARB, &response) {
         Ok(ArbResponse::Failed(failure)) => Err(failure.into()),
-        Ok(decoded) => Ok((decoded, answer.body)),
+        Ok(decoded) => Ok((decoded, response.body)),
         Err(_) => Err(ArbError::Unexpected(disk.0)),
     }
 }

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_replaces_its_inputs_and_keeps_what_arrived_meanwhile() {
+    fn a_run_replaces_its_inputs_and_keeps_files_that_arrived_during_it() {
         let mut day = day_of(&[entry(1, Tier::Late), entry(2, Tier::OnTime), entry(3, Tier::Late)]);
         let edit = day.commit_run(9, &[1], &[], vec![entry(4, Tier::Compacted)]);
         day.apply(&edit).unwrap();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_only_rise_by_one_and_ids_are_not_used_twice() {
+    fn versions_increase_by_one_and_ids_are_not_reused() {
         let mut day = day_of(&[entry(1, Tier::Late)]);
         let mut skipped = day.next_edit(0);
         skipped.version += 1;

@@ -21,7 +21,7 @@ impl<E: Env> ArbStore<E> {
         if known.is_empty() && self.corrupt_days(project).is_empty() {
             return Ok(());
         }
-        let _nobody_makes_one = self.creating.lock().await;
+        let _creation_lock = self.creating.lock().await;
         let names = self.list_project_dir(project).await?;
         let there: BTreeSet<Day> = names.iter().filter_map(|name| Day::parse(&name.name)).collect();
         for day in known.into_iter().filter(|day| !there.contains(day)) {

@@ -25,7 +25,7 @@ impl<E: Env> ArbStore<E> {
     /// Returns the first id of a restarted day, above those of its quarantine directories.
     pub(super) async fn first_id_after_quarantine(&self, project: u32, day: Day) -> Result<u64, ArbFailure> {
         let names = self.env.disk().list(&format!("arb/{project}")).await?;
-        Ok(max_quarantine_id(&names, day).map_or(1, |greatest| greatest + 1))
+        Ok(max_quarantine_id(&names, day).map_or(1, |max_id| max_id + 1))
     }
 
     /// Returns the greatest id that a day may have used, from memory (`known`) or else from its directory. `seen` is
@@ -66,11 +66,11 @@ impl<E: Env> ArbStore<E> {
 
     /// Reads a day that is not known to be corrupt. If the device cannot read it, the day is treated as corrupt.
     async fn confirm_unreadable(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
-        let sound = || ArbFailure::Refused(format!("{} is not corrupt", day_dir(project, day)));
-        let found = self.days().get(&(project, day)).cloned().ok_or_else(sound)?;
+        let intact = || ArbFailure::Refused(format!("{} is not corrupt", day_dir(project, day)));
+        let found = self.days().get(&(project, day)).cloned().ok_or_else(intact)?;
         let read = self.verify_day(&*found.lock().await).await;
         match read {
-            Ok(()) => Err(sound()),
+            Ok(()) => Err(intact()),
             Err(ArbFailure::Disk(what)) => {
                 self.note_corrupt(project, day, what);
                 Ok(())
@@ -83,13 +83,13 @@ impl<E: Env> ArbStore<E> {
     /// Ids only increase, so no two directories share a name, even if the first is gone. The next write starts the day
     /// again. Refused when the day is not corrupt and is readable: a transient device failure has lost nothing.
     pub async fn quarantine(&self, project: u32, day: Day) -> Result<(), ArbFailure> {
-        let _one_at_a_time = self.creating.lock().await;
+        let _creation_lock = self.creating.lock().await;
         if !lock(&self.corrupt).contains_key(&(project, day)) {
             self.confirm_unreadable(project, day).await?;
         }
         // Earlier writes and runs hold the day's lock until they finish; later ones do not find the day.
         let old = self.days().get(&(project, day)).cloned();
-        let still = match &old {
+        let locked = match &old {
             Some(old) => Some(old.lock().await),
             None => None,
         };
@@ -100,18 +100,17 @@ impl<E: Env> ArbStore<E> {
             Err(error) if error.kind == DiskErrorKind::NotFound => Vec::new(),
             listed => listed?,
         };
-        let known = still.as_ref().map(|day| day.next_id);
+        let known = locked.as_ref().map(|day| day.next_id);
         let earlier = max_quarantine_id(&self.list_project_dir(project).await?, day);
         let of_files = files.iter().filter_map(|file| segment_id(&file.name)).max();
-        let greatest = self.max_used_id(&dir, of_files.max(earlier).unwrap_or(0), known).await;
-        let mut aside =
-            format!("{dir}.corrupt-{}", earlier.map_or(greatest, |taken| greatest.max(taken + 1)));
-        match disk.rename(&dir, &aside).await {
+        let max_id = self.max_used_id(&dir, of_files.max(earlier).unwrap_or(0), known).await;
+        let mut target = format!("{dir}.corrupt-{}", earlier.map_or(max_id, |taken| max_id.max(taken + 1)));
+        match disk.rename(&dir, &target).await {
             // An earlier attempt got this far, or the directory was removed under this process: an empty directory
             // records the number.
             Err(error) if error.kind == DiskErrorKind::NotFound => {
-                aside = format!("{dir}.corrupt-{greatest}");
-                create_dir(disk, &aside).await?;
+                target = format!("{dir}.corrupt-{max_id}");
+                create_dir(disk, &target).await?;
             }
             renamed => renamed?,
         }
@@ -120,7 +119,7 @@ impl<E: Env> ArbStore<E> {
         self.days().remove(&(project, day));
         lock(&self.corrupt).remove(&(project, day));
         lock(&self.quarantined).insert((project, day));
-        self.env.mark(Mark { name: "arb.set-aside", subject: &aside });
+        self.env.mark(Mark { name: "arb.set-aside", subject: &target });
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use super::log::UntrustedLogs;
 use super::store::ArbStore;
 use crate::adversary;
 use crate::codec::{self, tag};
-use crate::config::Boot;
+use crate::config::BootConfig;
 use crate::release::Bug;
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
@@ -23,7 +23,7 @@ const MAX_BOOT_BACKOFF: Duration = Duration::from_secs(600);
 const MAX_DEVICE_RETRIES: u32 = 10;
 
 /// Boots a disk node: recovers, then serves until the node dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let mut pause = MIN_BOOT_BACKOFF;
     let mut boots = 0;
     // Shared by all attempts: they belong to one process.

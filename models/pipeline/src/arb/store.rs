@@ -8,7 +8,7 @@ use super::gc::GcQueue;
 use super::lease::{self, Leases};
 use super::log::{DurableLog, UntrustedLogs, create_if_absent};
 use super::manifest::{FileEntry, Manifest, ManifestEdit, Tier};
-use crate::config::Boot;
+use crate::config::BootConfig;
 use crate::record::{SetDigest, scan_blocks};
 use crate::zone::Day;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -114,7 +114,7 @@ type DayMap<E> = BTreeMap<(u32, Day), SharedDay<E>>;
 /// Arb store of one node.
 pub struct ArbStore<E: Env> {
     pub(super) env: E,
-    pub(super) boot: Boot,
+    pub(super) boot: BootConfig,
     pub(super) leases: Leases<E>,
     pub(super) gc_queue: GcQueue,
     /// Whether a hostile release has attacked; see [`crate::adversary`].
@@ -136,7 +136,7 @@ impl<E: Env> ArbStore<E> {
     /// other days are served.
     pub async fn recover(
         env: E,
-        boot: Boot,
+        boot: BootConfig,
         retry_device: bool,
         untrusted: &UntrustedLogs,
     ) -> Result<Arc<Self>, ArbFailure> {
@@ -321,7 +321,7 @@ impl<E: Env> ArbStore<E> {
         if let Some(found) = self.day(project, day)? {
             return Ok(found);
         }
-        let _one_at_a_time = self.creating.lock().await;
+        let _creation_lock = self.creating.lock().await;
         if let Some(found) = self.day(project, day)? {
             return Ok(found);
         }

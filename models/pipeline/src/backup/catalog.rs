@@ -103,8 +103,8 @@ impl Catalog {
     /// Whether a catalog's text matches the hash in its key.
     #[must_use]
     pub fn has_hash_of(key: &str, text: &[u8]) -> bool {
-        let said = key.rsplit_once('-').and_then(|(_, rest)| rest.strip_suffix(".json"));
-        said == Some(blake3::hash(text).to_hex().as_str())
+        let stated = key.rsplit_once('-').and_then(|(_, rest)| rest.strip_suffix(".json"));
+        stated == Some(blake3::hash(text).to_hex().as_str())
     }
 
     /// Returns the position up to which the catalog holds a project.
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_catalog_reads_back_and_a_damaged_one_is_refused() {
+    fn a_catalog_round_trips_and_a_damaged_one_is_rejected() {
         let segments = vec![CatalogSegment { hash: "00".repeat(32), bytes: 9, records: 1 }];
         let days = vec![CatalogDay { project: 17, day: Day(16_853), segments }];
         let catalog = Catalog {

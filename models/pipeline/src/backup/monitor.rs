@@ -8,7 +8,7 @@
 use super::catalog::{CATALOGS, Catalog};
 use super::take::POSITION_SLACK;
 use crate::alarms::{Alarm, AlarmSender};
-use crate::config::Boot;
+use crate::config::BootConfig;
 use crate::schedule::MedianClock;
 use latent_edge::object_api::{ObjectStore, StoreRetryPolicy};
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
@@ -22,10 +22,10 @@ const SLACK: Duration = Duration::from_secs(3 * 3600);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs beside the audit, on its node, until the node dies.
-pub async fn run<E: Env>(env: E, boot: Boot, clock: MedianClock<E>, alarms: AlarmSender<E>) {
+pub async fn run<E: Env>(env: E, boot: BootConfig, clock: MedianClock<E>, alarms: AlarmSender<E>) {
     let Some(backup) = &boot.cluster.backup else { return };
     let first = clock.now().await + backup.first_after;
-    let mut told: BTreeSet<usize> = BTreeSet::new();
+    let mut reported: BTreeSet<usize> = BTreeSet::new();
     loop {
         env.clock().sleep(CHECK_INTERVAL).await;
         let now = clock.now().await;
@@ -43,8 +43,8 @@ pub async fn run<E: Env>(env: E, boot: Boot, clock: MedianClock<E>, alarms: Alar
                 newest.0.saturating_add((backup.interval + POSITION_SLACK + SLACK).as_millis() as i64)
                     < now.0;
             if !overdue {
-                told.remove(&data_center);
-            } else if told.insert(data_center) {
+                reported.remove(&data_center);
+            } else if reported.insert(data_center) {
                 env.mark(Mark { name: "backup.overdue", subject: "" });
                 let newest_ms = (newest.0 != i64::MIN).then_some(newest.0);
                 alarms.raise(Alarm::BackupOverdue { data_center, newest_ms });

@@ -9,7 +9,7 @@ use super::catalog::{CatalogDay, CatalogSegment};
 use super::data_center::DataCenter;
 use super::error::BackupError;
 use crate::arb::api::{ArbRequest, ArbResponse, DayFiles, call};
-use crate::config::Boot;
+use crate::config::BootConfig;
 use crate::record::SetDigest;
 use crate::zone::Day;
 use bytes::Bytes;
@@ -30,7 +30,7 @@ type Pinned = Vec<(NodeId, Vec<DayFiles>)>;
 /// Too few disks have readable files; the project's days are then unknown.
 pub(super) async fn copy<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     project: u32,
     arrived_before_ms: i64,
     data_centers: &mut [DataCenter<E>],
@@ -53,8 +53,8 @@ pub(super) async fn copy<E: Env>(
 
 /// Pins a project's files on as many disks as are needed; on all disks if one of those does not respond or they
 /// disagree, since one may be empty or damaged and other disks have what they lack.
-async fn pin<E: Env>(env: &E, boot: &Boot, project: u32, arrived_before_ms: i64) -> Pinned {
-    let ask = ArbRequest::Pin { project, for_ms: PIN_FOR.as_millis() as u64, arrived_before_ms };
+async fn pin<E: Env>(env: &E, boot: &BootConfig, project: u32, arrived_before_ms: i64) -> Pinned {
+    let request = ArbRequest::Pin { project, for_ms: PIN_FOR.as_millis() as u64, arrived_before_ms };
     let needed = boot.cluster.replication.read_disks;
     let disks = &boot.cluster.disks;
     let count = disks.len();
@@ -64,9 +64,9 @@ async fn pin<E: Env>(env: &E, boot: &Boot, project: u32, arrived_before_ms: i64)
         if pinned.len() >= needed && agree(&pinned) {
             break;
         }
-        let calls = batch.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT));
-        for (disk, answer) in batch.iter().zip(join_all(calls).await) {
-            if let Ok((ArbResponse::Days(days), _)) = answer {
+        let calls = batch.iter().map(|disk| call(env, *disk, &request, Bytes::new(), CALL_TIMEOUT));
+        for (disk, response) in batch.iter().zip(join_all(calls).await) {
+            if let Ok((ArbResponse::Days(days), _)) = response {
                 pinned.push((*disk, days));
             }
         }
@@ -222,9 +222,9 @@ impl<E: Env> ProjectCopy<'_, E> {
     /// Reads a segment from a disk, or else from a data center that holds it.
     async fn bytes_of(&self, day: Day, hash: &str, sources: &[(NodeId, u64)]) -> Option<Bytes> {
         for (disk, id) in sources {
-            let ask = ArbRequest::Fetch { project: self.project, day, id: *id };
+            let request = ArbRequest::Fetch { project: self.project, day, id: *id };
             if let Ok((ArbResponse::Bytes, bytes)) =
-                call(self.env, *disk, &ask, Bytes::new(), CALL_TIMEOUT).await
+                call(self.env, *disk, &request, Bytes::new(), CALL_TIMEOUT).await
                 && blake3::hash(&bytes).to_hex().as_str() == hash
             {
                 return Some(bytes);

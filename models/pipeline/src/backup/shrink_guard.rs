@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_that_grows_or_is_compacted_is_taken_as_production_has_it() {
+    fn a_day_that_grew_or_was_compacted_is_backed_up_as_is() {
         let mut baseline = BackupBaseline::default();
         backup(&mut baseline, &[day(1, &["ab", "c"])]);
         let plan = backup(&mut baseline, &[day(1, &["abcd"])]);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_that_shrank_or_vanished_keeps_what_it_had_and_raises_an_alarm_once() {
+    fn a_day_that_shrank_or_is_missing_keeps_its_segments_and_raises_one_alarm() {
         let mut baseline = BackupBaseline::default();
         backup(&mut baseline, &[day(1, &["abc"]), day(2, &["xy"])]);
         for round in 0..2 {
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_since_does_not_hide_what_is_gone() {
+    fn new_events_do_not_hide_lost_ones() {
         let mut baseline = BackupBaseline::default();
         backup(&mut baseline, &[day(1, &["abc"])]);
         let plan = backup(&mut baseline, &[day(1, &["adefg"])]);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newest_catalog_holds_is_kept_by_a_process_that_did_not_take_it() {
+    fn a_restarted_process_keeps_the_contents_of_the_newest_catalog() {
         let mut baseline = BackupBaseline::default();
         baseline.add_catalog(
             catalog(50, vec![day(1, &["a"]), day(2, &["bc"]), day(3, &["c"])]),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_kept_until_it_can_without_an_alarm() {
+    fn a_day_that_cannot_be_compared_is_kept_without_an_alarm() {
         let mut baseline = BackupBaseline::default();
         backup(&mut baseline, &[day(1, &["ab"])]);
         let now = found(&[day(1, &["ba"])]);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn where_data_centers_have_different_backups_each_of_them_counts() {
+    fn different_backups_of_the_data_centers_all_count() {
         let mut baseline = BackupBaseline::default();
         baseline.add_catalog(catalog(50, vec![day(1, &["a"]), day(2, &["c"])]), [PROJECT].into_iter());
         baseline.add_catalog(catalog(70, vec![day(1, &["abe"]), day(2, &["c"])]), [PROJECT].into_iter());
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_that_could_not_be_copied_into_its_first_backup_is_behind_with_nothing_promised() {
+    fn a_project_missing_from_its_first_backup_is_behind_with_no_guarantee() {
         let mut baseline = BackupBaseline::default();
         baseline.add_projects([2, PROJECT]);
         let plan = baseline.plan(100, &ProductionDays::from([(2, vec![])]), &MissingKeys::new(), |_| true);
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_data_center_has_any_more_is_not_promised() {
+    fn segments_that_no_data_center_has_are_not_guaranteed() {
         let mut baseline = BackupBaseline::default();
         backup(&mut baseline, &[day(1, &["a", "b"])]);
         let plan = baseline.plan(200, &found(&[]), &MissingKeys::new(), |hash| hash == "b");

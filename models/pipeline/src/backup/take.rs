@@ -21,7 +21,7 @@ use super::state::{BackupRound, BackupState, WrittenCatalog};
 use crate::alarms::{Alarm, AlarmSender, RetentionTarget};
 use crate::arb::api::ArbFailure;
 use crate::arb::log::{DurableLog, UntrustedLogs};
-use crate::config::{BackupConfig, Boot};
+use crate::config::{BackupConfig, BootConfig};
 use crate::median_clock::median_time;
 use crate::record::Key;
 use crate::recovery::tee_expiry::report_refused_retention;
@@ -38,7 +38,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// Boots the backup node: takes a backup at each interval, until the node dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let Some(config) = boot.cluster.backup.clone() else { return };
     let alarms = AlarmSender::new(&env, &boot.cluster);
     report_refused_retention(
@@ -126,7 +126,7 @@ async fn newest_position<E: Env>(env: &E, config: &BackupConfig) -> Option<i64> 
 /// The backup is not complete in all data centers. The ones that it reached keep it.
 pub async fn take<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     config: &BackupConfig,
     alarms: &AlarmSender<E>,
     state: &mut BackupState,
@@ -153,7 +153,7 @@ pub async fn take<E: Env>(
 
 async fn attempt<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     config: &BackupConfig,
     alarms: &AlarmSender<E>,
     state: &mut BackupState,
@@ -179,7 +179,7 @@ async fn attempt<E: Env>(
 /// Attempt of a backup.
 struct BackupAttempt<'a, E> {
     env: &'a E,
-    boot: &'a Boot,
+    boot: &'a BootConfig,
     config: &'a BackupConfig,
     alarms: &'a AlarmSender<E>,
     state: &'a mut BackupState,

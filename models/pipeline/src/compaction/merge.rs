@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_grouping_gives_the_same_and_again_changes_nothing(all in records(), cut in 0usize..60) {
+        fn merging_is_independent_of_grouping_and_idempotent(all in records(), cut in 0usize..60) {
             let whole = merge(all.clone());
             prop_assert_eq!(&merge(whole.clone()), &whole);
             let (left, right) = all.split_at(cut.min(all.len()));
@@ -68,7 +68,7 @@ mod tests {
         }
 
         #[test]
-        fn every_key_stays_and_none_stands_twice(all in records()) {
+        fn merging_keeps_every_key_exactly_once(all in records()) {
             let keys = |list: &[Record]| list.iter().map(|r| r.key).collect::<std::collections::BTreeSet<_>>();
             let merged = merge(all.clone());
             prop_assert_eq!(keys(&merged), keys(&all));

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_night_merges_what_came_with_what_there_was_in_one_run() {
+    fn a_later_night_merges_new_files_with_compacted_ones_in_one_run() {
         assert_eq!(inputs(&[file(4, Tier::Compacted, 600), file(5, Tier::Late, 300)]), [vec![4, 5]]);
         assert!(inputs(&[file(4, Tier::Compacted, 600)]).is_empty());
         assert!(inputs(&[]).is_empty());

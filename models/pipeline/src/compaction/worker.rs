@@ -9,7 +9,7 @@ use super::plan::plan_day;
 use crate::alarms::{Alarm, AlarmSender};
 use crate::arb::api::{ArbError, ArbRequest, ArbResponse, DayFiles, call};
 use crate::arb::manifest::Tier;
-use crate::config::{Boot, CompactionConfig};
+use crate::config::{BootConfig, CompactionConfig};
 use crate::heartbeat::{self, JobTracker, NightlyJob};
 use crate::release::Bug;
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
@@ -27,7 +27,7 @@ const MAX_ATTEMPTS: u32 = 6;
 
 /// Boots a worker: serves its status, runs the nightly jobs and anti-entropy, and monitors the audit, until the node
 /// dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let alarms = AlarmSender::new(&env, &boot.cluster);
     let clock = MedianClock::new(&env, &boot.cluster);
     let log = JobTracker::new(&env);
@@ -61,7 +61,7 @@ pub async fn release_of<E: Env>(env: &E, worker: NodeId) -> Option<String> {
 
 /// Returns the delay from the midnight that ends `day` to the project's job. It is drawn, so that the projects of a
 /// zone do not all start at once.
-fn start_delay<E: Env>(env: &E, boot: &Boot, project: u32, day: Day) -> Duration {
+fn start_delay<E: Env>(env: &E, boot: &BootConfig, project: u32, day: Day) -> Duration {
     start_delay_of(env.draw(START_STREAM, start_key(project, day)), &boot.cluster.compaction)
 }
 
@@ -85,7 +85,7 @@ pub fn start_delay_of(draw: u64, config: &CompactionConfig) -> Duration {
 #[derive(Clone)]
 struct CompactionWorker<E> {
     env: E,
-    boot: Boot,
+    boot: BootConfig,
     clock: MedianClock<E>,
     alarms: AlarmSender<E>,
     log: JobTracker<E>,
@@ -174,7 +174,7 @@ fn split_disks(disks: &[NodeId], workers: usize, mine: usize) -> (Vec<NodeId>, V
 /// Runs one project's job on one disk.
 async fn job<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     clock: &MedianClock<E>,
     project: u32,
     disk: NodeId,
@@ -204,7 +204,7 @@ async fn job<E: Env>(
 /// Returns the completed days of a project that have new data.
 async fn ended_days<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     clock: &MedianClock<E>,
     project: u32,
     disk: NodeId,
@@ -220,7 +220,7 @@ async fn ended_days<E: Env>(
 
 async fn compact_day<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     project: u32,
     disk: NodeId,
     token: u64,
@@ -241,8 +241,8 @@ async fn compact_day<E: Env>(
     for run in plan {
         let keep = live.iter().copied().filter(|id| !run.inputs.contains(id)).collect();
         let order = ArbRequest::Run { project, day: start.day, token, inputs: run.inputs, keep };
-        let (answer, _) = call(env, disk, &order, Bytes::new(), CALL_TIMEOUT).await?;
-        let ArbResponse::RunCommitted { compacted: now_live } = answer else {
+        let (response, _) = call(env, disk, &order, Bytes::new(), CALL_TIMEOUT).await?;
+        let ArbResponse::RunCommitted { compacted: now_live } = response else {
             return Err(ArbError::Unexpected(disk.0));
         };
         if !boot.release.has(Bug::RecompactionOverwrites) {
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_worker_is_first_on_one_replica_set() {
+    fn each_worker_is_primary_for_one_replica_set() {
         let disks: Vec<NodeId> = (0..8).map(NodeId).collect();
         assert_eq!(split_disks(&disks, 2, 0), (disks[..4].to_vec(), disks[4..].to_vec()));
         assert_eq!(split_disks(&disks, 2, 1), (disks[4..].to_vec(), disks[..4].to_vec()));

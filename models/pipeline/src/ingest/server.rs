@@ -3,7 +3,7 @@
 use super::classify::{ClassifiedRequest, classify};
 use super::hints::Hints;
 use super::replicate::{write, writes_of};
-use crate::config::{Boot, Cluster};
+use crate::config::{BootConfig, Cluster};
 use crate::export::{MAX_EXPORT_DAYS, export_line, read_day};
 use crate::wire::{self, RawRequest, StoreOutcome};
 use crate::zone::Day;
@@ -29,7 +29,7 @@ struct IngestNode<E: Env> {
 }
 
 /// Boots an ingest node and serves until it dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let hints = loop {
         match Hints::recover(env.clone(), boot.cluster.clone()).await {
             Ok(hints) => break Arc::new(hints),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_export_is_asked_for_by_days_and_no_more_of_them_than_are_answered() {
+    fn an_export_is_limited_to_a_maximum_number_of_days() {
         let whole = query("2016-02-20", "2016-05-29").unwrap();
         assert_eq!(whole.to.0 - whole.from.0 + 1, MAX_EXPORT_DAYS);
         assert_eq!(query("2016-02-20", "2016-05-30"), Err(ExportError::TooLong { days: 101 }));

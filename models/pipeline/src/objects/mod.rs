@@ -55,14 +55,14 @@ async fn handle<E: Env, D: Interceptor>(
     interceptor: Arc<(AccessPolicy, D)>,
     request: Request,
 ) -> Message {
-    let answer = match ObjectRequest::from_message(&request.message) {
+    let response = match ObjectRequest::from_message(&request.message) {
         Ok(call) => {
             admit(&objects, &interceptor.0, &interceptor.1, request.from, call, request.message.body).await
         }
         Err(error) => Err(ObjectError::BadRequest(error.to_string())),
     };
-    match answer {
-        Ok((answer, body)) => encode_object_response(&Ok(answer), body),
+    match response {
+        Ok((response, body)) => encode_object_response(&Ok(response), body),
         Err(error) => encode_object_response(&Err(error), Bytes::new()),
     }
 }
@@ -78,14 +78,14 @@ async fn admit<E: Env, D: Interceptor>(
 ) -> Result<(ObjectResponse, Bytes), ObjectError> {
     let caller = Caller { from, access, interceptor };
     match interceptor.intercept(from, &call, &body) {
-        InjectedResult::Normal => objects.answer(&caller, call, body).await,
+        InjectedResult::Normal => objects.execute(&caller, call, body).await,
         InjectedResult::Unavailable => Err(ObjectError::Unavailable("503".to_owned())),
         InjectedResult::Throttled { retry_after_ms } => Err(ObjectError::Throttled { retry_after_ms }),
         InjectedResult::Denied => Err(ObjectError::Denied),
         InjectedResult::ResponseLost => {
-            let answer = objects.answer(&caller, call, body).await;
+            let response = objects.execute(&caller, call, body).await;
             objects.env.clock().sleep(LOST_RESPONSE_DELAY).await;
-            answer
+            response
         }
         InjectedResult::UploadTruncated => {
             objects.write_partial(body).await.map_err(disk_error)?;
@@ -98,7 +98,7 @@ async fn admit<E: Env, D: Interceptor>(
                 }
                 other => other,
             };
-            objects.answer(&caller, call, body).await
+            objects.execute(&caller, call, body).await
         }
     }
 }
@@ -117,7 +117,7 @@ impl<D: Interceptor> Caller<'_, D> {
 }
 
 impl<E: Env> ObjectFiles<E> {
-    async fn answer<D: Interceptor>(
+    async fn execute<D: Interceptor>(
         &self,
         caller: &Caller<'_, D>,
         call: ObjectRequest,
@@ -176,7 +176,7 @@ impl<E: Env> ObjectFiles<E> {
         body: Bytes,
     ) -> Result<(), ObjectError> {
         let key_lock = self.key_lock(key);
-        let _alone = key_lock.lock.lock().await;
+        let _guard = key_lock.lock.lock().await;
         let exists = self.length(key).await.is_ok();
         let mut by = Permission::Put;
         if !exists {
@@ -198,7 +198,7 @@ impl<E: Env> ObjectFiles<E> {
         caller.require(Permission::Delete)?;
         check_key(key)?;
         let key_lock = self.key_lock(key);
-        let _alone = key_lock.lock.lock().await;
+        let _guard = key_lock.lock.lock().await;
         let existed = self.length(key).await.is_ok();
         self.delete(key).await.map_err(disk_error)?;
         if existed {

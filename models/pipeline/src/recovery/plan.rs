@@ -51,8 +51,8 @@ pub fn rebuild(restored: &BTreeMap<ArrivalId, Record>, tee: &[Record], position_
         }
     }
     let keys: BTreeSet<Key> = records.values().map(|record| record.key).collect();
-    let wanted: BTreeSet<Key> = tee.iter().map(|record| record.key).collect();
-    let missing_keys = wanted.difference(&keys).count() as u64;
+    let tee_keys: BTreeSet<Key> = tee.iter().map(|record| record.key).collect();
+    let missing_keys = tee_keys.difference(&keys).count() as u64;
     RebuiltDay { records, restored, replayed, replaced: 0, missing_keys }
 }
 
@@ -99,10 +99,10 @@ impl RebuiltDay {
         for same in [true, false] {
             for found in production.iter().flatten() {
                 let Some(held) = self.records.get_mut(&found.arrival) else { continue };
-                let says_the_same = content_digest(held) == content_digest(found);
-                if same && says_the_same {
+                let is_equal = content_digest(held) == content_digest(found);
+                if same && is_equal {
                     held.repair = held.repair.max(found.repair);
-                } else if !same && !says_the_same {
+                } else if !same && !is_equal {
                     replaced.insert(found.arrival);
                     if found.repair >= held.repair {
                         *held = next_repair(held, found);
@@ -136,7 +136,7 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     #[test]
-    fn a_backup_and_the_tee_since_its_position_make_the_day_whole() {
+    fn a_backup_and_the_tee_since_its_position_complete_the_day() {
         let tee = [record(1, 1, HOUR), record(2, 2, 2 * HOUR), record(3, 3, 4 * HOUR)];
         let day = rebuild(&restored(&tee[..2]), &tee, 3 * HOUR);
         assert_eq!((day.restored, day.replayed, day.missing_keys), (2, 1, 0));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_edge_with_a_slow_clock_took_after_the_backup_is_taken_from_the_tee_in_the_end() {
+    fn events_of_an_edge_with_a_slow_clock_are_filled_from_the_tee() {
         let tee = [record(1, 1, HOUR), record(2, 2, 2 * HOUR)];
         let mut day = rebuild(&restored(&tee[..1]), &tee, 26 * HOUR);
         assert_eq!((day.replayed, day.missing_keys), (0, 1));
@@ -158,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn what_both_have_counts_once() {
+    fn an_event_in_backup_and_tee_counts_once() {
         let tee = [record(1, 1, 3 * HOUR)];
         assert_eq!(rebuild(&restored(&tee), &tee, 3 * HOUR).records.len(), 1);
     }
 
     #[test]
-    fn where_a_backup_and_the_tee_differ_the_tee_is_right_and_wins_on_every_disk() {
+    fn the_tee_overrides_a_backup_and_wins_on_every_disk() {
         let tee = [record_with("as sent", 0)];
         let mut day = rebuild(&restored(&[record_with("altered", 0)]), &tee, 3 * HOUR);
         assert_eq!(day.records[&tee[0].arrival], record_with("as sent", 1));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_production_altered_is_replaced_once() {
+    fn a_record_altered_in_production_is_replaced_once() {
         let tee = [record_with("as sent", 0)];
         let settled = |production: &[Vec<Record>]| {
             let mut day = rebuild(&BTreeMap::new(), &tee, 0);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn of_backups_the_older_is_right_unless_the_newer_was_repaired() {
+    fn the_older_backup_is_right_unless_the_newer_was_repaired() {
         let believed = |newer: Record, older: Record| {
             let mut all = restored(&[newer]);
             add_older(&mut all, vec![older]);
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn an_older_backup_adds_what_newer_ones_lack_and_doubles_nothing() {
+    fn an_older_backup_adds_missing_events_without_duplicates() {
         let mut all = restored(&[record(1, 1, HOUR)]);
         add_older(&mut all, vec![record(7, 1, HOUR), record(2, 2, HOUR)]);
         assert_eq!(all.values().map(|record| record.arrival.item).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]
-    fn what_the_tee_let_go_of_and_production_was_repaired_in_is_left_as_it_is() {
+    fn a_repair_in_production_of_events_beyond_the_tee_is_kept() {
         let mut day = rebuild(&restored(&[record_with("altered", 0)]), &[], 3 * HOUR);
         day.resolve_repairs(&[vec![record_with("as sent", 1)]], &[]);
         assert_eq!((day.records.into_values().next(), day.replaced), (Some(record_with("as sent", 1)), 0));

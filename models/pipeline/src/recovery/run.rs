@@ -363,10 +363,10 @@ async fn read_production<E: Env>(env: &E, cluster: &Cluster, project: u32, day: 
 async fn flush<E: Env>(env: &E, cluster: &Cluster) -> Result<(), String> {
     let flush = Message { head: encode_head(tag::TEE_FLUSH, &()), body: Bytes::new() };
     let flushes = cluster.edges.iter().map(|edge| env.net().call(*edge, flush.clone(), FLUSH_TIMEOUT));
-    for answer in join_all(flushes).await {
-        let answer = answer.map_err(|e| format!("flush of an edge: {e}"))?;
+    for response in join_all(flushes).await {
+        let response = response.map_err(|e| format!("flush of an edge: {e}"))?;
         let flushed: Result<(), String> =
-            decode_head(tag::TEE_FLUSH, &answer.head).map_err(|e| e.to_string())?;
+            decode_head(tag::TEE_FLUSH, &response.head).map_err(|e| e.to_string())?;
         flushed.map_err(|why| format!("flush of an edge: {why}"))?;
     }
     Ok(())
@@ -401,8 +401,12 @@ async fn load<E: Env>(env: &E, cluster: &Cluster, project: u32, day: Day, record
     for _ in 0..WRITE_ATTEMPTS {
         let calls = left.iter().map(|disk| call(env, *disk, &write.call, write.body.clone(), WRITE_TIMEOUT));
         let answers = join_all(calls).await;
-        left =
-            left.iter().zip(answers).filter(|(_, answer)| answer.is_err()).map(|(disk, _)| *disk).collect();
+        left = left
+            .iter()
+            .zip(answers)
+            .filter(|(_, response)| response.is_err())
+            .map(|(disk, _)| *disk)
+            .collect();
         if left.is_empty() {
             break;
         }

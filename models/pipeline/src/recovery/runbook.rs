@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_left_out_or_swapped_is_not_by_the_book_and_a_repeated_one_is() {
+    fn a_runbook_may_repeat_steps_but_not_omit_or_swap_them() {
         assert!(is_complete_runbook(&RecoveryStep::ALL));
         for left_out in 0..RecoveryStep::ALL.len() {
             let mut steps = RecoveryStep::ALL.to_vec();

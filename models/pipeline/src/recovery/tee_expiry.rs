@@ -12,7 +12,7 @@
 use super::tee_reader::TEE;
 use super::tee_scrub::TeeScrub;
 use crate::alarms::{Alarm, AlarmSender, RetentionTarget};
-use crate::config::Boot;
+use crate::config::BootConfig;
 use crate::hold::{HOLDS, Hold, MAX_HELD_BYTES, active_holds};
 use crate::median_clock::median_time;
 use latent_edge::object_api::{ObjectInfo, ObjectStore, StoreError, StoreRetryPolicy};
@@ -35,7 +35,7 @@ const FIRST_SEEN: &str = "tee-first-seen";
 const MAX_NAME_LAG_MS: i64 = 12 * 3_600_000;
 
 /// Runs beside the tee store, on its node, until the node dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let Some(tee) = boot.cluster.tee.clone() else { return };
     let alarms = AlarmSender::new(&env, &boot.cluster);
     report_refused_retention(&env, &alarms, RetentionTarget::Tee, tee.retention, tee.effective_retention());
@@ -250,7 +250,7 @@ mod tests {
     const HOUR_MS: i64 = 3_600_000;
 
     #[test]
-    fn the_oldest_hold_gives_way_where_holds_keep_too_much() {
+    fn the_oldest_hold_is_evicted_when_holds_keep_too_much() {
         let hold = |since_ms: i64, hour: i64| {
             let day = crate::zone::Day(1);
             Hold { since_ms, project: 1, day, first_hour: hour, last_hour: hour }
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_believed_unless_the_file_came_long_after_its_hour() {
+    fn a_file_name_is_trusted_unless_the_file_was_first_seen_long_after_its_hour() {
         let name = TeeName { hour: 403_000, edge: 1, boot: 1 };
         let ends_ms = 403_001 * HOUR_MS;
         assert_eq!(last_arrival_ms(name, ends_ms + 8 * HOUR_MS), ends_ms);

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn records_count_by_the_whole_objects_that_hold_them() {
+    fn records_are_counted_in_intact_objects_only() {
         let whole = Some(file(&[1, 2, 3]));
         let mut rotten = file(&[1, 2, 3]);
         rotten[40] ^= 1;
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_at_different_places_of_two_objects_is_covered_by_the_two_together() {
+    fn damage_at_different_offsets_of_two_objects_is_covered() {
         let (mut first, mut last) = (file(&[1, 2, 3]), file(&[1, 2, 3]));
         first[40] ^= 1;
         *last.last_mut().unwrap() ^= 1;
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_added_object_counts_for_all_records_and_what_it_replaces_no_more() {
+    fn an_added_object_counts_for_all_records_and_the_replaced_one_no_longer() {
         let copies = copies(&[Some(file(&[1, 2, 3])), Some(file(&[1, 2]))]);
         let mut coverage = RecordCoverage::of(NAME, &copies);
         coverage.replace(NAME, Some(&copies[1]));
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_due_when_it_is_unsettled_or_changed_or_a_day_has_passed() {
+    fn a_file_is_due_when_it_is_incomplete_changed_or_a_day_old() {
         let objects: FileObjects = copies(&[None, None]).iter().map(|copy| (copy.object, 9)).collect();
         let at = Duration::from_secs(100);
         let read = |is_complete| LastScrub { at, objects: objects.clone(), is_complete };

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_read_in_every_dress() {
+    fn base64_is_accepted_in_every_variant() {
         let bytes = [0xfb, 0xef, 0xff, 0x01];
         for dressed in ["++//AQ==", "  //AQ", "--__AQ==", "++//\r\nAQ=="] {
             assert_eq!(lenient_base64(dressed.as_bytes()).unwrap(), bytes, "{dressed}");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_of_basic_auth() {
+    fn basic_auth_yields_the_user_name() {
         let auth = |value: &str| basic_user(&vec![("authorization".into(), value.as_bytes().to_vec())]);
         assert_eq!(auth("Basic c2VjcmV0Og==").as_deref(), Some("secret"));
         assert_eq!(auth("basic c2VjcmV0OnB3").as_deref(), Some("secret"));

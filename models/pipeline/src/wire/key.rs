@@ -34,7 +34,7 @@ mod tests {
     const ARRIVAL: ArrivalId = ArrivalId { edge: 1, sequence: 2, item: 3 };
 
     #[test]
-    fn name_distinct_id_and_insert_id_all_count_and_do_not_run_into_each_other() {
+    fn keys_depend_on_name_distinct_id_and_insert_id_separately() {
         let base = key("ab", "c", Some("d"), ARRIVAL);
         let elsewhere = ArrivalId { edge: 9, ..ARRIVAL };
         assert_eq!(base, key("ab", "c", Some("d"), elsewhere), "an identity does not depend on the arrival");
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn without_insert_id_every_arrival_is_another_event() {
+    fn without_insert_id_every_arrival_is_a_separate_event() {
         let base = key("a", "b", None, ARRIVAL);
         assert_eq!(base, key("x", "y", None, ARRIVAL));
         for other in [
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_the_ones_that_the_format_says() {
+    fn keys_match_the_specified_format() {
         let hash = blake3::hash(b"\x02\0\0\0ab\x01\0\0\0c\x01\0\0\0d");
         assert_eq!(key("ab", "c", Some("d"), ARRIVAL), hash.as_bytes()[..16]);
         let hash = blake3::hash(&[255, 255, 255, 255, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0]);

@@ -60,7 +60,7 @@ fn an_event_is_tracked_as_raw_json() {
 }
 
 #[test]
-fn every_way_to_send_an_event_gives_the_same_event() {
+fn all_encodings_of_an_event_decode_to_the_same_event() {
     use base64::Engine;
     let base64 = base64::engine::general_purpose::STANDARD.encode(SIGNED_UP);
     let percent: String = SIGNED_UP.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -81,7 +81,7 @@ fn every_way_to_send_an_event_gives_the_same_event() {
 }
 
 #[test]
-fn base64_whose_plus_became_a_space_is_read() {
+fn base64_with_spaces_for_plus_is_accepted() {
     use base64::Engine;
     // Chosen so that the encoding contains a plus.
     let json = SIGNED_UP.replace("u1", "~~>>~>>");
@@ -92,7 +92,7 @@ fn base64_whose_plus_became_a_space_is_read() {
 }
 
 #[test]
-fn verbose_says_why() {
+fn verbose_responses_contain_the_error() {
     let ok = send(Method::Post, "/track?verbose=1", &[], SIGNED_UP.as_bytes()).unwrap();
     assert_eq!(response(&ok, StoreOutcome::Stored).body(), r#"{"error":null,"status":1}"#);
     let bad = send(Method::Post, "/track?verbose=1", &[], br#"{"event":"a","properties":{}}"#).unwrap();
@@ -102,7 +102,7 @@ fn verbose_says_why() {
 }
 
 #[test]
-fn tracking_is_all_or_nothing_and_importing_item_by_item() {
+fn track_is_all_or_nothing_and_import_is_per_item() {
     let bad = r#"{"event":"","properties":{"token":"t1","$insert_id":"i-2"}}"#;
     let tracked = track(&format!("[{SIGNED_UP},{bad}]"));
     assert_eq!(tracked.accepted().count(), 0);
@@ -122,7 +122,7 @@ fn tracking_is_all_or_nothing_and_importing_item_by_item() {
 }
 
 #[test]
-fn a_whole_import_is_answered_200() {
+fn a_complete_import_is_answered_200() {
     let decoded = import(&format!("{SIGNED_UP}\n\n{SIGNED_UP}\r\n"));
     assert_eq!(decoded.api, Api::Import { project: Some(17), strict: true });
     let response = response(&decoded, StoreOutcome::Stored);
@@ -131,7 +131,7 @@ fn a_whole_import_is_answered_200() {
 }
 
 #[test]
-fn import_takes_gzip_of_several_members_and_no_half_of_one() {
+fn import_accepts_several_gzip_members_but_no_truncated_one() {
     let mut body = gzip(&format!("{SIGNED_UP}\n"));
     body.extend(gzip(SIGNED_UP));
     let pairs = [("content-encoding", "gzip")];
@@ -145,7 +145,7 @@ fn import_takes_gzip_of_several_members_and_no_half_of_one() {
 }
 
 #[test]
-fn too_much_is_413() {
+fn requests_over_the_limits_are_answered_413() {
     let many = format!("[{}]", vec![SIGNED_UP; MAX_EVENTS + 1].join(","));
     let lines = vec![SIGNED_UP; MAX_EVENTS + 1].join("\n");
     let bomb = gzip(&" ".repeat(MAX_BODY_BYTES + 1));
@@ -163,7 +163,7 @@ fn too_much_is_413() {
 }
 
 #[test]
-fn units_are_told_apart_event_by_event() {
+fn time_units_are_distinguished_per_event() {
     let event = |time: &str| format!(r#"{{"event":"a","properties":{{"time":{time}}}}}"#);
     let times = ["1456190400", "1456190400250", "1456190400.75", "null"];
     let decoded = import(&times.map(event).join("\n"));
@@ -172,7 +172,7 @@ fn units_are_told_apart_event_by_event() {
 }
 
 #[test]
-fn times_outside_the_window_are_refused() {
+fn times_outside_the_window_are_rejected() {
     let event = |time: i64| format!(r#"[{{"event":"a","properties":{{"token":"t","time":{time}}}}}]"#);
     let accepted = |decoded: DecodedRequest| decoded.accepted().count() == 1;
     for (time, tracked, imported) in [
@@ -190,7 +190,7 @@ fn times_outside_the_window_are_refused() {
 }
 
 #[test]
-fn wrong_items_name_the_member() {
+fn errors_of_invalid_items_name_the_member() {
     let deep = r#"{"event":"a","properties":{"x":[{"y":[{"z":1}]}]}}"#;
     let wide: String = (0..MAX_PROPERTIES).map(|n| format!(r#""p{n}":1"#)).collect::<Vec<_>>().join(",");
     for (json, field) in [
@@ -230,7 +230,7 @@ fn numbers_and_escapes_keep_their_text() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_as_a_whole() {
+fn malformed_requests_are_refused_as_a_whole() {
     for (method, target, body, status) in [
         (Method::Post, "/engage", "[]", 404),
         (Method::Get, "/import", "", 405),
@@ -252,7 +252,7 @@ fn what_is_no_request_is_refused_as_a_whole() {
 }
 
 #[test]
-fn failures_of_the_service_have_their_status_on_both() {
+fn service_failures_have_the_same_status_on_both_apis() {
     for decoded in [track(SIGNED_UP), import(SIGNED_UP)] {
         let unavailable = response(&decoded, StoreOutcome::Unavailable { retry_after_s: 2 });
         assert_eq!((unavailable.status().as_u16(), &unavailable.headers()["retry-after"]), (503, &2.into()));
@@ -263,7 +263,7 @@ fn failures_of_the_service_have_their_status_on_both() {
 }
 
 #[test]
-fn an_import_is_asked_for_its_credentials_before_its_body_is_read() {
+fn import_credentials_are_checked_before_the_body_is_read() {
     let headers = headers(&[("content-encoding", "gzip"), ("authorization", "Basic c2VjcmV0Og==")]);
     let (target, body) = ("/import?project_id=17", Bytes::from_static(b"no gzip"));
     let request = RawRequest { method: Method::Post, target, headers: &headers, body, arrived_ms: NOW };
@@ -275,7 +275,7 @@ fn an_import_is_asked_for_its_credentials_before_its_body_is_read() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(
+    fn no_input_panics(
         method in prop_oneof![Just(Method::Get), Just(Method::Post)],
         target in prop_oneof![Just("/track"), Just("/track?verbose=1"), Just("/import"), Just("/import?strict=0")],
         gzipped in any::<bool>(),

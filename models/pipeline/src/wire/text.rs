@@ -91,7 +91,7 @@ mod tests {
 
     /// Table shared with the oracle's own reader of formats.md.
     #[test]
-    fn white_space_between_tokens_goes_and_every_other_byte_stays() {
+    fn white_space_between_tokens_is_removed_and_every_other_byte_kept() {
         let table = include_str!("../../../compact-examples.json");
         let table: Vec<[String; 2]> = serde_json::from_str(table).unwrap();
         assert!(table.len() >= 6);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clipped_text_ends_between_characters() {
+    fn clipping_respects_character_boundaries() {
         assert_eq!(clip("short"), "short");
         assert_eq!(clip(&"é".repeat(200)), "é".repeat(200));
         assert_eq!(clip(&"é".repeat(201)), "é".repeat(200) + "…");
@@ -121,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn layout_alone_goes(values in prop::collection::btree_map("[a \"\\\\\n]{0,4}", "[ \"\\\\\t{}:,]{0,6}", 0..4)) {
+        fn compaction_changes_only_the_layout(values in prop::collection::btree_map("[a \"\\\\\n]{0,4}", "[ \"\\\\\t{}:,]{0,6}", 0..4)) {
             let value = serde_json::to_value(&values).unwrap();
             let pretty = serde_json::to_string_pretty(&value).unwrap();
             prop_assert_eq!(compacted(&pretty), value.to_string());

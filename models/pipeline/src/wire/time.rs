@@ -87,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn seconds_and_milliseconds_are_told_apart() {
+    fn seconds_and_milliseconds_are_distinguished() {
         for (text, expected) in [
             ("1456190481", Some(1_456_190_481_000)),
             ("1456190481000", Some(1_456_190_481_000)),
@@ -120,14 +120,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_instant_in_either_unit_is_one_time(ms in IMPORT_FROM_MS..4_102_444_800_000_i64) {
+        fn an_instant_in_either_unit_gives_the_same_time(ms in IMPORT_FROM_MS..4_102_444_800_000_i64) {
             let seconds = format!("{}.{:03}", ms / 1000, ms % 1000);
             prop_assert_eq!(time_ms(&seconds), Some(ms));
             prop_assert_eq!(time_ms(&ms.to_string()), Some(ms));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "[-+0-9eE.]{0,60}") {
+        fn no_text_panics(text in "[-+0-9eE.]{0,60}") {
             let _ = time_ms(&text);
         }
     }

@@ -16,9 +16,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_ATTEMPTS: u32 = 60;
 
 /// A disk that granted tokens 1 to 3 and used ids 1 to 3 of a day, with one file altered.
-fn used(path: &str, alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
-    let image = with_disk(31, None, async |bench| {
-        bench
+fn image_with_used_day(path: &str, alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
+    let image = with_disk(31, None, async |fixture| {
+        fixture
             .run("before", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 for token in 1..3 {
@@ -28,7 +28,7 @@ fn used(path: &str, alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
                 client.put(Tier::Late, 9..11).await.unwrap();
             })
             .await;
-        bench.world.durable_image(DISK)
+        fixture.world.durable_image(DISK)
     });
     let path = format!("arb/{PROJECT}/{path}");
     let mut bytes = image.read(&path).unwrap().to_vec();
@@ -37,11 +37,11 @@ fn used(path: &str, alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
 }
 
 fn corrupt_lease() -> DiskImage {
-    used("lease", |bytes| bytes[20] ^= 1)
+    image_with_used_day("lease", |bytes| bytes[20] ^= 1)
 }
 
 fn corrupt_manifest() -> DiskImage {
-    used(&format!("{DAY}/manifest"), |bytes| bytes[20] ^= 1)
+    image_with_used_day(&format!("{DAY}/manifest"), |bytes| bytes[20] ^= 1)
 }
 
 /// First free id of the day before it was quarantined.
@@ -50,61 +50,61 @@ const LAST_TOKEN: u64 = 3;
 
 impl ArbClient {
     /// Retries until the disk executes the call.
-    async fn at_last(&self, order: ArbRequest) -> ArbResponse {
+    async fn until_done(&self, request: ArbRequest) -> ArbResponse {
         for _ in 0..MAX_ATTEMPTS {
-            if let Ok(answer) = self.order(order.clone()).await {
+            if let Ok(answer) = self.call(request.clone()).await {
                 return answer;
             }
             self.sleep(MINUTE).await;
         }
-        panic!("never done: {order:?}: {:?}", self.told.lock().unwrap().failures.last());
+        panic!("never done: {request:?}: {:?}", self.log.lock().unwrap().failures.last());
     }
 
-    async fn token_at_last(&self) {
+    async fn lease_until_granted(&self) {
         let ArbResponse::Leased { token } =
-            self.at_last(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await
+            self.until_done(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await
         else {
             panic!("no other node asks for the lease")
         };
-        let before = self.told.lock().unwrap().tokens.last().copied().unwrap_or(LAST_TOKEN);
+        let before = self.log.lock().unwrap().tokens.last().copied().unwrap_or(LAST_TOKEN);
         assert!(token > before, "token {token} is granted after {before}");
-        self.told.lock().unwrap().tokens.push(token);
+        self.log.lock().unwrap().tokens.push(token);
     }
 
     /// Writes until acknowledged. After each attempt the quarantine is released, which a disk may refuse.
-    async fn fill_and_let_go(&self) {
+    async fn fill_and_release(&self) {
         for _ in 0..MAX_ATTEMPTS {
             let written = self.put(Tier::Late, 1..12).await;
-            let let_go = self.order(ArbRequest::ReleaseQuarantine { project: PROJECT, day: DAY }).await;
+            let let_go = self.call(ArbRequest::ReleaseQuarantine { project: PROJECT, day: DAY }).await;
             if written.is_ok() && let_go.is_ok() {
                 return;
             }
             // Longer than the grace period: released data is gone.
             self.sleep(40 * MINUTE).await;
         }
-        panic!("never filled: {:?}", self.told.lock().unwrap().failures);
+        panic!("never filled: {:?}", self.log.lock().unwrap().failures);
     }
 }
 
 /// Takes leases around a crash that keeps only durable data.
-async fn tokens_only_rise(bench: &ArbFixture) {
+async fn check_tokens_increase(fixture: &ArbFixture) {
     for name in ["one", "two"] {
-        bench
+        fixture
             .run(name, async |client| {
-                client.token_at_last().await;
-                client.token_at_last().await;
+                client.lease_until_granted().await;
+                client.lease_until_granted().await;
             })
             .await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
-        lease_says_where_it_begins(&bench.world.disk_image(DISK));
-        bench.world.restart(DISK);
-        bench.world.sleep(SECOND).await;
+        fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        check_first_token(&fixture.world.disk_image(DISK));
+        fixture.world.restart(DISK);
+        fixture.world.sleep(SECOND).await;
     }
-    bench.run("three", async |client| client.token_at_last().await).await;
+    fixture.run("three", async |client| client.lease_until_granted().await).await;
 }
 
 /// The first token in a lease file is above all tokens that earlier files can have held.
-fn lease_says_where_it_begins(image: &DiskImage) {
+fn check_first_token(image: &DiskImage) {
     let before = image.files().filter(|(path, _)| path.contains("/lease.corrupt-")).count() as u64;
     let Some(bytes) = image.read(&format!("arb/{PROJECT}/lease")) else { return };
     let first =
@@ -113,31 +113,31 @@ fn lease_says_where_it_begins(image: &DiskImage) {
 }
 
 /// Quarantines the day, fills it, releases the quarantine, and fills it again after a crash.
-async fn ids_only_rise(bench: &ArbFixture) {
-    bench
+async fn check_ids_increase(fixture: &ArbFixture) {
+    fixture
         .run("one", async |client| {
-            let set_aside = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+            let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
             for _ in 0..MAX_ATTEMPTS {
                 // An attempt that failed after its last step is refused when retried: the day is not corrupt any more.
-                if client.order(set_aside.clone()).await.is_ok() || client.read(DAY).await.is_ok() {
+                if client.call(quarantine.clone()).await.is_ok() || client.read(DAY).await.is_ok() {
                     break;
                 }
                 client.sleep(MINUTE).await;
             }
-            client.fill_and_let_go().await;
+            client.fill_and_release().await;
         })
         .await;
-    ids_are_new(&bench.world.disk_image(DISK));
-    bench.world.sleep(HOUR).await;
-    bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
-    bench.world.restart(DISK);
-    bench.world.sleep(SECOND).await;
-    bench.run("two", async |client| client.fill_and_let_go().await).await;
-    ids_are_new(&bench.world.disk_image(DISK));
+    check_ids_are_new(&fixture.world.disk_image(DISK));
+    fixture.world.sleep(HOUR).await;
+    fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
+    fixture.world.restart(DISK);
+    fixture.world.sleep(SECOND).await;
+    fixture.run("two", async |client| client.fill_and_release().await).await;
+    check_ids_are_new(&fixture.world.disk_image(DISK));
 }
 
 /// No edit of the day's manifest adds a file under an id that was free before.
-fn ids_are_new(image: &DiskImage) {
+fn check_ids_are_new(image: &DiskImage) {
     let Some(bytes) = image.read(&format!("arb/{PROJECT}/{DAY}/manifest")) else { return };
     for edit in scan(&bytes, 8).payloads {
         let edit: ManifestEdit = serde_json::from_slice(&edit).unwrap();
@@ -177,69 +177,69 @@ const PAIRS: [[FaultAt; 2]; 3] = [[error, error], [error, crash], [crash, error]
 /// Runs `script` on a disk that boots from `image` with `lasting` faults. The first fault is at each operation up to
 /// the `most`-th, the second at each of the `within` operations after it. Returns the number of second faults that were
 /// triggered.
-fn at_each_twice(
+fn at_each_pair(
     image: &DiskImage,
     lasting: &[Fault],
     [most, within]: [u64; 2],
     script: impl AsyncFn(&ArbFixture) + Sync,
 ) -> u64 {
-    let mut struck = 0;
+    let mut triggered = 0;
     for pair in PAIRS {
         for (first, later) in (1..=most).flat_map(|first| (1..=within).map(move |later| (first, later))) {
             let both = [pair[0](first), pair[1](first + later)];
             let script = &script;
-            struck += with_disk(1_000 * first + later, Some(image.clone()), async move |bench| {
-                bench.world.kill(DISK);
+            triggered += with_disk(1_000 * first + later, Some(image.clone()), async move |fixture| {
+                fixture.world.kill(DISK);
                 for fault in both.into_iter().chain(lasting.iter().cloned()) {
-                    bench.world.arm(fault);
+                    fixture.world.arm(fault);
                 }
-                bench.world.restart(DISK);
-                bench.world.sleep(SECOND).await;
-                script(&bench).await;
-                u64::from(bench.world.fault_outcomes()[1].struck.is_some())
+                fixture.world.restart(DISK);
+                fixture.world.sleep(SECOND).await;
+                script(&fixture).await;
+                u64::from(fixture.world.fault_outcomes()[1].struck.is_some())
             });
         }
     }
-    struck
+    triggered
 }
 
 #[test]
-fn no_token_is_granted_twice_when_setting_a_corrupt_lease_aside_fails_at_any_two_steps() {
-    let struck = at_each_twice(&corrupt_lease(), &[], [40, 15], tokens_only_rise);
-    assert!(struck > 1_500, "only {struck} second faults");
+fn no_token_is_reused_when_the_quarantine_of_a_corrupt_lease_fails_at_any_two_steps() {
+    let triggered = at_each_pair(&corrupt_lease(), &[], [40, 15], check_tokens_increase);
+    assert!(triggered > 1_500, "only {triggered} second faults");
 }
 
 #[test]
-fn no_token_is_granted_twice_when_a_lease_cannot_be_opened_for_long_and_setting_it_aside_fails_too() {
+fn no_token_is_reused_when_a_lease_stays_unreadable_and_its_quarantine_fails() {
     let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/lease"));
     let cannot_open = DiskError { node, op: OpKind::Open, path_prefix, times: Some(14), for_ms: None };
     let lasting = [Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(cannot_open) }];
     // The boots that wait for the device come first, each with its own operations.
-    let image = used("lease", |_| {});
-    let struck = at_each_twice(&image, &lasting, [90, 5], tokens_only_rise);
-    assert!(struck > 1_000, "only {struck} second faults");
+    let image = image_with_used_day("lease", |_| {});
+    let triggered = at_each_pair(&image, &lasting, [90, 5], check_tokens_increase);
+    assert!(triggered > 1_000, "only {triggered} second faults");
 }
 
 #[test]
-fn no_token_is_granted_twice_when_a_lease_goes_bad_under_a_running_disk_and_setting_it_aside_fails() {
+fn no_token_is_reused_when_a_lease_rots_under_a_running_disk_and_its_quarantine_fails() {
     let path_prefix = format!("arb/{PROJECT}/lease");
     let bad = Action::LatentSector(LatentSector { node: "disk".into(), path_prefix, pick: 0 });
     let lasting = [Fault { anchor: nth(OpKind::Disk, 30), action: bad }];
-    let image = used("lease", |_| {});
-    let struck = at_each_twice(&image, &lasting, [60, 8], tokens_only_rise);
-    assert!(struck > 1_000, "only {struck} second faults");
+    let image = image_with_used_day("lease", |_| {});
+    let triggered = at_each_pair(&image, &lasting, [60, 8], check_tokens_increase);
+    assert!(triggered > 1_000, "only {triggered} second faults");
 }
 
 #[test]
-fn no_segment_id_is_used_twice_when_setting_a_day_aside_fails_at_any_two_steps() {
-    let struck = at_each_twice(&corrupt_manifest(), &[], [50, 12], ids_only_rise);
-    assert!(struck > 1_500, "only {struck} second faults");
+fn no_segment_id_is_reused_when_the_quarantine_of_a_day_fails_at_any_two_steps() {
+    let triggered = at_each_pair(&corrupt_manifest(), &[], [50, 12], check_ids_increase);
+    assert!(triggered > 1_500, "only {triggered} second faults");
 }
 
 #[test]
-fn tokens_rise_after_a_projects_directory_was_removed_under_a_running_disk_and_a_crash() {
-    with_disk(32, None, async |bench| {
-        bench
+fn tokens_increase_after_a_projects_directory_was_removed_under_a_running_disk_and_a_crash() {
+    with_disk(32, None, async |fixture| {
+        fixture
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 for token in 1..4 {
@@ -249,39 +249,39 @@ fn tokens_rise_after_a_projects_directory_was_removed_under_a_running_disk_and_a
             .await;
         let path = format!("arb/{PROJECT}");
         let remove = Action::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
-        bench.world.sleep(SECOND).await;
-        bench
+        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
+        fixture.world.sleep(SECOND).await;
+        fixture
             .run("two", async |client| {
                 let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
-                client.order(digests).await.unwrap()
+                client.call(digests).await.unwrap()
             })
             .await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
-        bench.world.restart(DISK);
-        bench.world.sleep(SECOND).await;
-        bench.run("three", async |client| client.token_at_last().await).await;
+        fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        fixture.world.restart(DISK);
+        fixture.world.sleep(SECOND).await;
+        fixture.run("three", async |client| client.lease_until_granted().await).await;
     });
 }
 
 #[test]
-fn ids_rise_after_a_days_directory_was_removed_under_a_running_disk_and_a_crash() {
-    with_disk(33, Some(used("lease", |_| {})), async |bench| {
+fn ids_increase_after_a_days_directory_was_removed_under_a_running_disk_and_a_crash() {
+    with_disk(33, Some(image_with_used_day("lease", |_| {})), async |fixture| {
         let path = format!("arb/{PROJECT}/{DAY}");
         let remove = Action::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
-        bench.world.sleep(SECOND).await;
-        bench
+        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
+        fixture.world.sleep(SECOND).await;
+        fixture
             .run("one", async |client| {
                 let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
-                client.order(digests).await.unwrap();
-                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+                client.call(digests).await.unwrap();
+                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
             })
             .await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
-        bench.world.restart(DISK);
-        bench.world.sleep(SECOND).await;
-        bench.run("two", async |client| client.fill_and_let_go().await).await;
-        ids_are_new(&bench.world.disk_image(DISK));
+        fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        fixture.world.restart(DISK);
+        fixture.world.sleep(SECOND).await;
+        fixture.run("two", async |client| client.fill_and_release().await).await;
+        check_ids_are_new(&fixture.world.disk_image(DISK));
     });
 }

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 type Responses = Arc<Mutex<Vec<Result<ArbResponse, ArbError>>>>;
 
 /// Sends one request twice concurrently, like a link that duplicates messages.
-async fn twice(client: &ArbClient, order: &ArbRequest) -> Vec<Result<ArbResponse, ArbError>> {
+async fn send_twice(client: &ArbClient, request: &ArbRequest) -> Vec<Result<ArbResponse, ArbError>> {
     let answers: Responses = Arc::default();
     for _ in 0..2 {
-        let (other, order, answers) = (client.clone(), order.clone(), answers.clone());
+        let (other, request, answers) = (client.clone(), request.clone(), answers.clone());
         client.env.spawn(async move {
-            let answer = other.order(order).await;
+            let answer = other.call(request).await;
             answers.lock().unwrap().push(answer);
         });
     }
@@ -24,14 +24,14 @@ async fn twice(client: &ArbClient, order: &ArbRequest) -> Vec<Result<ArbResponse
 }
 
 #[test]
-fn a_run_that_is_ordered_twice_at_once_makes_one_output_and_the_next_run_loses_nothing() {
+fn a_run_requested_twice_concurrently_makes_one_output_and_the_next_run_loses_nothing() {
     for seed in 20..30 {
-        with_disk(seed, None, async |bench| {
-            let (answers, left) = bench
+        with_disk(seed, None, async |fixture| {
+            let (answers, left) = fixture
                 .run("one", async |client| {
                     client.put(Tier::OnTime, 1..5).await.unwrap();
-                    let order = client.plan_all().await;
-                    let answers = twice(&client, &order).await;
+                    let request = client.plan_all().await;
+                    let answers = send_twice(&client, &request).await;
                     let Some(Ok(ArbResponse::RunCommitted { compacted })) =
                         answers.iter().find(|a| a.is_ok()).cloned()
                     else {
@@ -44,7 +44,7 @@ fn a_run_that_is_ordered_twice_at_once_makes_one_output_and_the_next_run_loses_n
                     };
                     let inputs = inputs.into_iter().filter(|id| !compacted.contains(id)).collect();
                     let next = ArbRequest::Run { project, day, token, inputs, keep: compacted };
-                    client.order(next).await.unwrap();
+                    client.call(next).await.unwrap();
                     (answers, client.sequences().await)
                 })
                 .await;

@@ -1,45 +1,45 @@
 //! A crash, one error, or a full disk, at each operation in turn.
 
 use crate::fixture::{ArbFixture, ClientLog, DAYS, DISK, HOUR, SECOND, with_disk};
-use crate::workload::{EVENTS, days_of_traffic};
+use crate::workload::{EVENTS, run_workload};
 use latent_pipeline::record::ArrivalId;
 use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskFull, Fault, Kill, OpKind, ShortRead};
 use std::collections::BTreeSet;
 
 /// Invariants under all faults.
-async fn promises_are_kept(bench: &ArbFixture) {
-    bench.run("client", days_of_traffic).await;
+async fn check_guarantees(fixture: &ArbFixture) {
+    fixture.run("client", run_workload).await;
     // Longer than the grace period and the collection after it; nothing else happens.
-    bench.world.sleep(2 * HOUR).await;
-    let orphans = bench.check_manifests(&bench.world.disk_image(DISK));
+    fixture.world.sleep(2 * HOUR).await;
+    let orphans = fixture.check_manifests(&fixture.world.disk_image(DISK));
     assert!(orphans.is_empty(), "orphans stay: {orphans:?}");
-    bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
-    bench.check_manifests(&bench.world.disk_image(DISK));
-    bench.world.restart(DISK);
-    bench.world.sleep(SECOND).await;
-    let read = bench.run("reader", async |client| {
+    fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
+    fixture.check_manifests(&fixture.world.disk_image(DISK));
+    fixture.world.restart(DISK);
+    fixture.world.sleep(SECOND).await;
+    let read = fixture.run("reader", async |client| {
         let mut all = Vec::new();
         for day in DAYS {
             // The last crash may come while the disk boots.
-            all.push(client.read_at_last(day).await);
+            all.push(client.read_until_ok(day).await);
         }
         all
     });
     let read = read.await;
-    let told = bench.told.lock().unwrap();
+    let log = fixture.log.lock().unwrap();
     for (day, records) in DAYS.into_iter().zip(read) {
         let present: BTreeSet<ArrivalId> = records.iter().map(|record| record.arrival).collect();
-        assert_eq!(present.len(), records.len(), "an arrival stands twice: {:?}", told.failures);
+        assert_eq!(present.len(), records.len(), "an arrival stands twice: {:?}", log.failures);
         let missing =
             |promised: &BTreeSet<ArrivalId>| promised.difference(&present).copied().collect::<Vec<_>>();
-        assert!(missing(&told.written[&day]).is_empty(), "{day}: written events are gone: {told:?}");
-        assert!(told.seen.get(&day).is_none_or(|seen| missing(seen).is_empty()), "{day}: shown, then gone");
+        assert!(missing(&log.written[&day]).is_empty(), "{day}: written events are gone: {log:?}");
+        assert!(log.seen.get(&day).is_none_or(|seen| missing(seen).is_empty()), "{day}: shown, then gone");
     }
-    tokens_rise(&told);
+    check_tokens_increase(&log);
 }
 
-fn tokens_rise(told: &ClientLog) {
-    assert!(told.tokens.windows(2).all(|pair| pair[0] < pair[1]), "tokens repeat: {:?}", told.tokens);
+fn check_tokens_increase(log: &ClientLog) {
+    assert!(log.tokens.windows(2).all(|pair| pair[0] < pair[1]), "tokens repeat: {:?}", log.tokens);
 }
 
 /// Runs the workload with the faults of 1, of 2, … until the first of them is not triggered any more. Returns the
@@ -47,14 +47,14 @@ fn tokens_rise(told: &ClientLog) {
 fn at_each(faults: impl Fn(u64) -> Vec<Fault> + Sync) -> u64 {
     for n in 1.. {
         let faults = faults(n);
-        let struck = with_disk(100 + n, None, async move |bench| {
+        let triggered = with_disk(100 + n, None, async move |fixture| {
             for fault in faults {
-                bench.world.arm(fault);
+                fixture.world.arm(fault);
             }
-            promises_are_kept(&bench).await;
-            bench.world.fault_outcomes()[0].struck.is_some()
+            check_guarantees(&fixture).await;
+            fixture.world.fault_outcomes()[0].struck.is_some()
         });
-        if !struck {
+        if !triggered {
             return n - 1;
         }
     }
@@ -76,55 +76,52 @@ fn kill(n: u64, keeps: CrashKeeps) -> Fault {
 }
 
 #[test]
-fn when_every_read_comes_short_nothing_is_missed() {
-    with_disk(1, None, async |bench| {
+fn short_reads_lose_nothing() {
+    with_disk(1, None, async |fixture| {
         let path_prefix = String::new();
         let action = Action::ShortRead(ShortRead { node: "disk".into(), path_prefix, times: u32::MAX });
-        let anchor = Anchor::AtMs(bench.world.now().0);
-        bench.world.arm(Fault { anchor, action });
-        promises_are_kept(&bench).await;
-        let told = bench.told.lock().unwrap();
-        assert_eq!(told.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
+        let anchor = Anchor::AtMs(fixture.world.now().0);
+        fixture.world.arm(Fault { anchor, action });
+        check_guarantees(&fixture).await;
+        let log = fixture.log.lock().unwrap();
+        assert_eq!(log.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
         // Same as without faults: the refusal of the stale token.
-        assert_eq!((told.failures.len(), told.tokens.len()), (1, 5), "{told:?}");
+        assert_eq!((log.failures.len(), log.tokens.len()), (1, 5), "{log:?}");
     });
 }
 
 #[test]
 fn without_faults_everything_is_written_once_and_compacted() {
-    with_disk(1, None, async |bench| {
-        promises_are_kept(&bench).await;
-        let told = bench.told.lock().unwrap();
-        assert_eq!(told.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
+    with_disk(1, None, async |fixture| {
+        check_guarantees(&fixture).await;
+        let log = fixture.log.lock().unwrap();
+        assert_eq!(log.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
         // The only failure is the refusal of the stale token.
-        assert_eq!((told.failures.len(), told.tokens.len()), (1, 5), "{told:?}");
-        assert_eq!(
-            told.runs, 6,
-            "the first day: two runs, then one, then one; the second day: one, then one"
-        );
-        assert!(bench.world.marks()["compaction.third-run"] >= 1);
+        assert_eq!((log.failures.len(), log.tokens.len()), (1, 5), "{log:?}");
+        assert_eq!(log.runs, 6, "the first day: two runs, then one, then one; the second day: one, then one");
+        assert!(fixture.world.marks()["compaction.third-run"] >= 1);
     });
 }
 
 #[test]
-fn a_crash_at_each_change_of_the_disk_loses_nothing_that_was_promised() {
+fn a_crash_at_each_change_of_the_disk_loses_nothing_acknowledged() {
     for keeps in [CrashKeeps::Nothing, CrashKeeps::Everything, CrashKeeps::Drawn] {
-        let struck = at_each(|n| vec![kill(n, keeps)]);
-        assert!(struck > 100, "{keeps:?}: only {struck} changes");
+        let triggered = at_each(|n| vec![kill(n, keeps)]);
+        assert!(triggered > 100, "{keeps:?}: only {triggered} changes");
     }
 }
 
 #[test]
-fn a_second_crash_while_the_first_is_recovered_from_loses_nothing_that_was_promised() {
+fn a_second_crash_during_recovery_loses_nothing_acknowledged() {
     for later in 1..=3 {
-        let struck = at_each(|n| vec![kill(n, CrashKeeps::Drawn), kill(n + later, CrashKeeps::Drawn)]);
-        assert!(struck > 100, "only {struck} changes");
+        let triggered = at_each(|n| vec![kill(n, CrashKeeps::Drawn), kill(n + later, CrashKeeps::Drawn)]);
+        assert!(triggered > 100, "only {triggered} changes");
     }
 }
 
 #[test]
-fn one_error_at_each_operation_loses_nothing_that_was_promised() {
-    let struck = at_each(|n| {
+fn one_error_at_each_operation_loses_nothing_acknowledged() {
+    let triggered = at_each(|n| {
         let (node, path_prefix) = ("disk".into(), String::new());
         vec![Fault {
             anchor: nth(OpKind::Disk, n),
@@ -137,22 +134,22 @@ fn one_error_at_each_operation_loses_nothing_that_was_promised() {
             }),
         }]
     });
-    assert!(struck > 150, "only {struck} operations");
+    assert!(triggered > 150, "only {triggered} operations");
 }
 
 #[test]
-fn a_full_disk_from_each_operation_on_for_half_a_minute_loses_nothing_that_was_promised() {
-    let struck = at_each(|n| {
+fn a_full_disk_for_half_a_minute_from_each_operation_on_loses_nothing_acknowledged() {
+    let triggered = at_each(|n| {
         let action = Action::DiskFull(DiskFull { room_bytes: 0, node: "disk".into(), for_ms: Some(30_000) });
         vec![Fault { anchor: nth(OpKind::Change, n), action }]
     });
-    assert!(struck > 100, "only {struck} changes");
+    assert!(triggered > 100, "only {triggered} changes");
 }
 
 #[test]
-fn a_failed_sync_and_then_a_power_loss_lose_nothing_that_was_promised() {
+fn a_failed_sync_followed_by_a_power_loss_loses_nothing_acknowledged() {
     // If a later sync were trusted to cover the bytes of the failed one, the power loss would lose them.
-    let struck = at_each(|n| {
+    let triggered = at_each(|n| {
         let (node, path_prefix) = ("disk".into(), "arb".into());
         let action = Action::DiskError(DiskError {
             node,
@@ -164,5 +161,5 @@ fn a_failed_sync_and_then_a_power_loss_lose_nothing_that_was_promised() {
         let anchor = nth(OpKind::Sync, n);
         vec![Fault { anchor, action }, kill(3 * n + 9, CrashKeeps::Nothing)]
     });
-    assert!(struck > 30, "only {struck} syncs");
+    assert!(triggered > 30, "only {triggered} syncs");
 }

@@ -5,7 +5,7 @@ use latent_edge::frame::{ScanEnd, scan};
 use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse, call};
 use latent_pipeline::arb::manifest::{Manifest, ManifestEdit, Tier};
 use latent_pipeline::arb::server;
-use latent_pipeline::config::{Boot, Cluster, CompactionConfig, Project, ReplicationConfig};
+use latent_pipeline::config::{BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig};
 use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::{ArrivalId, Record, decode_block, scan_blocks};
 use latent_pipeline::release::Release;
@@ -42,7 +42,7 @@ pub struct ClientLog {
 #[derive(Clone)]
 pub struct ArbFixture {
     pub world: World,
-    pub told: Arc<Mutex<ClientLog>>,
+    pub log: Arc<Mutex<ClientLog>>,
 }
 
 fn cluster() -> Cluster {
@@ -77,12 +77,12 @@ pub fn with_disk<T: Send, F: Future<Output = T>>(
     main: impl FnOnce(ArbFixture) -> F + Send,
 ) -> T {
     let run = async move |world: World| {
-        let boot = Boot { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
+        let boot = BootConfig { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
         let spec = NodeSpec { image, ..NodeSpec::named("disk") };
         let disk = world.add_node(spec, move |env: SimEnv| server::run(env, boot.clone()));
         assert_eq!(disk, DISK);
         world.sleep(SECOND).await;
-        main(ArbFixture { world, told: Arc::default() }).await
+        main(ArbFixture { world, log: Arc::default() }).await
     };
     run_fork(WorldSpec::seeded(seed), run).output
 }
@@ -98,10 +98,10 @@ impl ArbFixture {
         F: Future<Output = T> + Send + 'static,
     {
         let done: Arc<Mutex<Option<T>>> = Arc::default();
-        let (result, told) = (done.clone(), self.told.clone());
+        let (result, log) = (done.clone(), self.log.clone());
         let script = Arc::new(script);
         self.world.add_node(NodeSpec::named(name), move |env| {
-            let (client, result) = (ArbClient { env, told: told.clone() }, result.clone());
+            let (client, result) = (ArbClient { env, log: log.clone() }, result.clone());
             let script = script.clone();
             async move {
                 let output = script(client).await;
@@ -148,7 +148,7 @@ impl ArbFixture {
 #[derive(Clone)]
 pub struct ArbClient {
     pub env: SimEnv,
-    pub told: Arc<Mutex<ClientLog>>,
+    pub log: Arc<Mutex<ClientLog>>,
 }
 
 impl ArbClient {
@@ -156,39 +156,44 @@ impl ArbClient {
         self.env.clock().sleep(time).await;
     }
 
-    pub async fn ask(&self, order: &ArbRequest, body: Bytes) -> Result<(ArbResponse, Bytes), ArbError> {
-        let answer = call(&self.env, DISK, order, body, TIMEOUT).await;
+    pub async fn call_with_body(
+        &self,
+        request: &ArbRequest,
+        body: Bytes,
+    ) -> Result<(ArbResponse, Bytes), ArbError> {
+        let answer = call(&self.env, DISK, request, body, TIMEOUT).await;
         if let Err(error) = &answer {
-            self.told.lock().unwrap().failures.push(format!("{order:?}: {error}"));
+            self.log.lock().unwrap().failures.push(format!("{request:?}: {error}"));
         }
         answer
     }
 
     /// Returns the raw records of a day, which must be readable from now on.
     pub async fn read(&self, day: Day) -> Result<Vec<Record>, ArbError> {
-        let (_, body) = self.ask(&ArbRequest::Read { project: PROJECT, day }, Bytes::new()).await?;
+        let (_, body) =
+            self.call_with_body(&ArbRequest::Read { project: PROJECT, day }, Bytes::new()).await?;
         let found = scan_blocks(&body, 0, PROJECT, day);
         assert_eq!(found.end, ScanEnd::Clean);
         let mut records = Vec::new();
         for block in &found.payloads {
             decode_block(block, &mut records).unwrap();
         }
-        let mut told = self.told.lock().unwrap();
-        told.seen.entry(day).or_default().extend(records.iter().map(|record| record.arrival));
+        let mut log = self.log.lock().unwrap();
+        log.seen.entry(day).or_default().extend(records.iter().map(|record| record.arrival));
         Ok(records)
     }
 }
 
 impl ArbClient {
     /// Reads until the disk responds.
-    pub async fn read_at_last(&self, day: Day) -> Vec<Record> {
+    pub async fn read_until_ok(&self, day: Day) -> Vec<Record> {
         for _ in 0..20 {
             if let Ok(records) = self.read(day).await {
                 return records;
             }
             self.sleep(10 * SECOND).await;
         }
-        panic!("{day} cannot be read: {:?}", self.told.lock().unwrap().failures.last());
+        panic!("{day} cannot be read: {:?}", self.log.lock().unwrap().failures.last());
     }
 }
 
@@ -209,19 +214,19 @@ impl ArbClient {
     pub async fn put_on(&self, day: Day, tier: Tier, range: Range<u64>) -> Result<(), ArbError> {
         let events: Vec<Record> = range.map(event).collect();
         let write = encode_write(PROJECT, [(day, tier, events.as_slice())].into_iter(), false).unwrap();
-        let (answer, _) = self.ask(&write.call, write.body).await?;
+        let (answer, _) = self.call_with_body(&write.call, write.body).await?;
         assert!(matches!(answer, ArbResponse::Written { .. }));
         Ok(())
     }
 
-    pub async fn order(&self, call: ArbRequest) -> Result<ArbResponse, ArbError> {
-        Ok(self.ask(&call, Bytes::new()).await?.0)
+    pub async fn call(&self, call: ArbRequest) -> Result<ArbResponse, ArbError> {
+        Ok(self.call_with_body(&call, Bytes::new()).await?.0)
     }
 
     /// Takes the lease and plans one run over everything of the day.
     pub async fn plan_all(&self) -> ArbRequest {
-        let lease = self.order(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
-        let days = self.order(ArbRequest::Days { project: PROJECT, dirty_only: false }).await.unwrap();
+        let lease = self.call(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
+        let days = self.call(ArbRequest::Days { project: PROJECT, dirty_only: false }).await.unwrap();
         let (ArbResponse::Leased { token }, ArbResponse::Days(days)) = (lease, days) else { panic!() };
         let inputs = days[0].files.iter().map(|file| file.id).collect();
         ArbRequest::Run { project: PROJECT, day: DAYS[0], token, inputs, keep: vec![] }
@@ -229,11 +234,12 @@ impl ArbClient {
 
     pub async fn merge_all(&self) -> Result<ArbResponse, ArbError> {
         let run = self.plan_all().await;
-        self.order(run).await
+        self.call(run).await
     }
 
     pub async fn sequences(&self) -> Vec<u64> {
-        let mut all: Vec<u64> = self.read_at_last(DAYS[0]).await.iter().map(|r| r.arrival.sequence).collect();
+        let mut all: Vec<u64> =
+            self.read_until_ok(DAYS[0]).await.iter().map(|r| r.arrival.sequence).collect();
         all.sort_unstable();
         all
     }
@@ -244,7 +250,7 @@ pub fn pin() -> ArbRequest {
 }
 
 pub async fn lease(client: &ArbClient) -> u64 {
-    match client.order(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await {
+    match client.call(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await {
         Ok(ArbResponse::Leased { token }) => token,
         other => panic!("no lease: {other:?}"),
     }

@@ -17,60 +17,60 @@ fn sync_fails_once() -> Action {
 }
 
 #[test]
-fn what_a_failed_sync_left_behind_is_neither_shown_nor_sealed() {
-    with_disk(1, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: sync_fails_once() });
-        bench
+fn data_left_by_a_failed_sync_is_neither_returned_nor_sealed() {
+    with_disk(1, None, async |fixture| {
+        fixture.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: sync_fails_once() });
+        fixture
             .run("two", async |client| {
                 assert!(client.put(Tier::OnTime, 3..4).await.is_err());
                 assert_eq!(client.sequences().await, [1, 2], "the failed write is shown");
-                client.order(pin()).await.unwrap();
+                client.call(pin()).await.unwrap();
             })
             .await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Nothing);
-        bench.check_manifests(&bench.world.disk_image(DISK));
-        bench.world.restart(DISK);
-        let left = bench.run("three", async |client| client.sequences().await).await;
+        fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        fixture.check_manifests(&fixture.world.disk_image(DISK));
+        fixture.world.restart(DISK);
+        let left = fixture.run("three", async |client| client.sequences().await).await;
         assert_eq!(left, [1, 2]);
     });
 }
 
 #[test]
-fn a_run_whose_lease_passed_on_while_it_merged_does_not_commit_and_leaves_no_file() {
-    with_disk(7, None, async |bench| {
-        let late = bench
+fn a_run_that_lost_its_lease_during_the_merge_does_not_commit_and_leaves_no_file() {
+    with_disk(7, None, async |fixture| {
+        let late = fixture
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 let (run, other) = (client.plan_all().await, client.clone());
                 client.env.spawn(async move {
                     // The run's request is in flight; its merge takes several syncs, a lease one.
                     other.sleep(Duration::from_millis(1)).await;
-                    other.order(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
+                    other.call(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
                 });
-                let late = client.order(run).await;
+                let late = client.call(run).await;
                 client.sleep(SECOND).await;
                 assert_eq!(client.sequences().await, (1..9).collect::<Vec<_>>());
                 late
             })
             .await;
         assert_eq!(
-            bench.world.marks().get("compaction.merging"),
+            fixture.world.marks().get("compaction.merging"),
             Some(&1),
             "it was refused before it merged"
         );
         let stale = ArbFailure::StaleToken { given: 1, current: 2 };
         assert_eq!(late, Err(ArbError::Failed(stale)));
-        assert!(!bench.check_manifests(&bench.world.disk_image(DISK)).is_empty(), "it made no file");
-        bench.world.sleep(2 * HOUR).await;
-        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
+        assert!(!fixture.check_manifests(&fixture.world.disk_image(DISK)).is_empty(), "it made no file");
+        fixture.world.sleep(2 * HOUR).await;
+        assert!(fixture.check_manifests(&fixture.world.disk_image(DISK)).is_empty());
     });
 }
 
 #[test]
-fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
-    with_disk(6, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+fn a_file_is_removed_only_when_no_failed_edit_can_reappear_and_name_it() {
+    with_disk(6, None, async |fixture| {
+        fixture.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/manifest"));
         let action = Action::DiskError(DiskError {
             node,
@@ -79,20 +79,20 @@ fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
             times: Some(1),
             for_ms: None,
         });
-        bench.world.arm(Fault { anchor: Anchor::AtMs(0), action });
+        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action });
         // The segment is durable, the edit that names it is only in the page cache, and nothing follows it.
-        bench.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
-        bench.world.sleep(2 * HOUR).await;
-        bench.world.kill_keeping(DISK, CrashKeeps::Everything);
-        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
-        bench.world.restart(DISK);
-        assert_eq!(bench.run("three", async |client| client.sequences().await).await, [1, 2]);
+        fixture.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
+        fixture.world.sleep(2 * HOUR).await;
+        fixture.world.kill_keeping(DISK, CrashKeeps::Everything);
+        assert!(fixture.check_manifests(&fixture.world.disk_image(DISK)).is_empty());
+        fixture.world.restart(DISK);
+        assert_eq!(fixture.run("three", async |client| client.sequences().await).await, [1, 2]);
     });
 }
 
 #[test]
-fn removals_whose_directory_could_not_be_synced_are_made_durable_later() {
-    with_disk(21, None, async |bench| {
+fn removals_with_a_failed_directory_sync_are_made_durable_later() {
+    with_disk(21, None, async |fixture| {
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}"));
         let action = Action::DiskError(DiskError {
             node,
@@ -102,30 +102,30 @@ fn removals_whose_directory_could_not_be_synced_are_made_durable_later() {
             for_ms: None,
         });
         let anchor = Anchor::Mark { name: "arb.file-removed".into(), n: 1, node: None, after_ms: 0 };
-        bench.world.arm(Fault { anchor, action });
-        bench
+        fixture.world.arm(Fault { anchor, action });
+        fixture
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 client.merge_all().await.unwrap();
             })
             .await;
         // Three collections fail, one succeeds.
-        bench.world.sleep(2 * HOUR).await;
-        assert_eq!(bench.world.marks()["arb.clean-up-sync-failed"], 3);
-        let orphans = bench.check_manifests(&bench.world.durable_image(DISK));
+        fixture.world.sleep(2 * HOUR).await;
+        assert_eq!(fixture.world.marks()["arb.clean-up-sync-failed"], 3);
+        let orphans = fixture.check_manifests(&fixture.world.durable_image(DISK));
         assert!(orphans.is_empty(), "a power cut would bring back {orphans:?}");
     });
 }
 
 #[test]
-fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
-    with_disk(2, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+fn a_segment_opened_during_a_merge_does_not_fail_the_run() {
+    with_disk(2, None, async |fixture| {
+        fixture.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
         // The run pauses as it starts its output, and lets a late event open a segment of its own.
         let anchor = Anchor::Mark { name: "compaction.merging".into(), n: 1, node: None, after_ms: 0 };
         let action = Action::Pause(Pause { node: "disk".into(), for_ms: 200 });
-        bench.world.arm(Fault { anchor, action });
-        let after = bench
+        fixture.world.arm(Fault { anchor, action });
+        let after = fixture
             .run("two", async |client| {
                 let writer = client.clone();
                 client.env.spawn(async move {
@@ -143,22 +143,22 @@ fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
             .await;
         assert!(matches!(after.0, Ok(ArbResponse::RunCommitted { .. })), "{:?}", after.0);
         assert_eq!(after.1, (1..9).chain(20..60).collect::<Vec<_>>());
-        bench.world.sleep(2 * HOUR).await;
-        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
+        fixture.world.sleep(2 * HOUR).await;
+        assert!(fixture.check_manifests(&fixture.world.disk_image(DISK)).is_empty());
     });
 }
 
 /// A disk with a compacted day and one later segment, with one byte flipped in its first live segment.
-fn rotten() -> DiskImage {
-    let image = with_disk(3, None, async |bench| {
-        bench
+fn rotten_image() -> DiskImage {
+    let image = with_disk(3, None, async |fixture| {
+        fixture
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 client.merge_all().await.unwrap();
                 client.put(Tier::Late, 9..11).await.unwrap();
             })
             .await;
-        bench.world.durable_image(DISK)
+        fixture.world.durable_image(DISK)
     });
     let path = format!("arb/{PROJECT}/{DAY}/2.seg");
     let mut bytes = image.read(&path).unwrap().to_vec();
@@ -167,31 +167,31 @@ fn rotten() -> DiskImage {
 }
 
 #[test]
-fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_anew() {
-    with_disk(4, Some(rotten()), async |bench| {
-        bench
+fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_quarantined_and_refilled() {
+    with_disk(4, Some(rotten_image()), async |fixture| {
+        fixture
             .run("one", async |client| {
-                let set_aside = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+                let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
                 let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
-                assert!(client.order(set_aside.clone()).await.is_err(), "nobody has found it corrupt yet");
-                assert!(corrupt(client.order(pin()).await), "a backup would count on this disk");
-                assert!(corrupt(client.order(pin()).await));
+                assert!(client.call(quarantine.clone()).await.is_err(), "it was not found corrupt yet");
+                assert!(corrupt(client.call(pin()).await), "a backup would count on this disk");
+                assert!(corrupt(client.call(pin()).await));
                 assert!(
                     client.put(Tier::Late, 30..31).await.is_err(),
                     "this would be quarantined with the rest"
                 );
-                let asked = client.order(ArbRequest::Days { project: PROJECT, dirty_only: true }).await;
+                let asked = client.call(ArbRequest::Days { project: PROJECT, dirty_only: true }).await;
                 assert_eq!(asked, Ok(ArbResponse::Days(vec![])), "other days can be compacted meanwhile");
-                client.order(set_aside).await.unwrap();
+                client.call(quarantine).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
                 client.merge_all().await.unwrap();
                 assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
             })
             .await;
         // Longer than the grace period: scheduled removals of the old directory must not affect the new one.
-        bench.world.sleep(2 * HOUR).await;
-        let image = bench.world.disk_image(DISK);
-        assert!(bench.check_manifests(&image).is_empty());
+        fixture.world.sleep(2 * HOUR).await;
+        let image = fixture.world.disk_image(DISK);
+        assert!(fixture.check_manifests(&image).is_empty());
         let names = |dir: String| -> Vec<String> {
             let below = image.files().filter(|(path, _)| path.starts_with(&dir) && path.ends_with(".seg"));
             below.map(|(path, _)| path.rsplit_once('/').unwrap().1.to_owned()).collect()
@@ -206,28 +206,28 @@ fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_
 /// A write of one day that the disk put behind the last frame of another day's segment, where it has the right length
 /// and the right checksum of its bytes.
 #[test]
-fn a_frame_of_another_day_is_not_read_as_the_days_own() {
-    let image = with_disk(3, None, async |bench| {
-        bench
+fn a_misdirected_frame_of_another_day_is_not_read() {
+    let image = with_disk(3, None, async |fixture| {
+        fixture
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..4).await.unwrap();
                 client.put_on(DAYS[1], Tier::OnTime, 4..6).await.unwrap();
             })
             .await;
-        bench.world.durable_image(DISK)
+        fixture.world.durable_image(DISK)
     });
     let (own, other) = (format!("arb/{PROJECT}/{DAY}/1.seg"), format!("arb/{PROJECT}/{}/1.seg", DAYS[1]));
     let foreign = image.read(&other).unwrap().slice(32..);
     let bytes = [image.read(&own).unwrap(), foreign].concat();
     let stays = image.read(&own).unwrap().len();
-    with_disk(4, Some(image.with_file(&own, bytes.into())), async move |bench| {
-        let left = bench.run("one", async |client| client.sequences().await).await;
+    with_disk(4, Some(image.with_file(&own, bytes.into())), async move |fixture| {
+        let left = fixture.run("one", async |client| client.sequences().await).await;
         assert_eq!(left, [1, 2, 3]);
-        assert_eq!(bench.world.disk_image(DISK).read(&own).unwrap().len(), stays, "cut as a torn tail");
+        assert_eq!(fixture.world.disk_image(DISK).read(&own).unwrap().len(), stays, "cut as a torn tail");
     });
 }
 
-const LET_GO: ArbRequest = ArbRequest::ReleaseQuarantine { project: PROJECT, day: DAY };
+const RELEASE: ArbRequest = ArbRequest::ReleaseQuarantine { project: PROJECT, day: DAY };
 
 /// Directories and files of the project with this name prefix.
 fn names_of(image: &DiskImage, prefix: &str) -> Vec<String> {
@@ -238,38 +238,38 @@ fn names_of(image: &DiskImage, prefix: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_set_aside_goes_after_the_grace_time_once_the_day_is_whole_and_not_before() {
-    with_disk(8, Some(rotten()), async |bench| {
+fn a_quarantine_is_removed_after_the_grace_period_once_the_day_is_intact() {
+    with_disk(8, Some(rotten_image()), async |fixture| {
         let quarantined = format!("{DAY}.corrupt-");
-        bench
+        fixture
             .run("one", async |client| {
-                assert!(client.order(pin()).await.is_err(), "this finds the day corrupt");
-                assert!(client.order(LET_GO).await.is_err(), "the day is corrupt");
-                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
-                assert!(client.order(LET_GO).await.is_err(), "the day was not filled anew");
+                assert!(client.call(pin()).await.is_err(), "this finds the day corrupt");
+                assert!(client.call(RELEASE).await.is_err(), "the day is corrupt");
+                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+                assert!(client.call(RELEASE).await.is_err(), "the day was not refilled");
                 client.put(Tier::Late, 1..12).await.unwrap();
                 let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
-                let told = client.order(digests).await.unwrap();
-                assert!(matches!(told, ArbResponse::DaysAndQuarantined { quarantined, .. } if quarantined == [DAY]));
+                let response = client.call(digests).await.unwrap();
+                assert!(matches!(response, ArbResponse::DaysAndQuarantined { quarantined, .. } if quarantined == [DAY]));
             })
             .await;
-        bench.world.sleep(2 * HOUR).await;
-        assert!(!names_of(&bench.world.disk_image(DISK), &quarantined).is_empty(), "nobody let it go");
+        fixture.world.sleep(2 * HOUR).await;
+        assert!(!names_of(&fixture.world.disk_image(DISK), &quarantined).is_empty(), "it was not released");
         // A crash in between postpones it until the quarantine is released again.
-        bench.run("two", async |client| client.order(LET_GO).await.unwrap()).await;
-        bench.world.restart(DISK);
-        bench.world.sleep(2 * HOUR).await;
-        assert!(!names_of(&bench.world.disk_image(DISK), &quarantined).is_empty());
-        bench.run("three", async |client| client.order(LET_GO).await.unwrap()).await;
-        bench.world.sleep(2 * HOUR).await;
-        assert_eq!(names_of(&bench.world.disk_image(DISK), &quarantined), [""; 0]);
-        let left = bench
+        fixture.run("two", async |client| client.call(RELEASE).await.unwrap()).await;
+        fixture.world.restart(DISK);
+        fixture.world.sleep(2 * HOUR).await;
+        assert!(!names_of(&fixture.world.disk_image(DISK), &quarantined).is_empty());
+        fixture.run("three", async |client| client.call(RELEASE).await.unwrap()).await;
+        fixture.world.sleep(2 * HOUR).await;
+        assert_eq!(names_of(&fixture.world.disk_image(DISK), &quarantined), [""; 0]);
+        let left = fixture
             .run("four", async |client| {
                 let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
-                let told = client.order(digests).await.unwrap();
+                let response = client.call(digests).await.unwrap();
                 assert!(
-                    matches!(told, ArbResponse::Days(_)),
-                    "nothing is set quarantined any more: {told:?}"
+                    matches!(response, ArbResponse::Days(_)),
+                    "nothing is quarantined any more: {response:?}"
                 );
                 client.sequences().await
             })
@@ -279,31 +279,32 @@ fn what_was_set_aside_goes_after_the_grace_time_once_the_day_is_whole_and_not_be
 }
 
 #[test]
-fn a_day_that_is_set_aside_twice_uses_no_name_twice() {
-    let once = with_disk(9, Some(rotten()), async |bench| {
-        bench
+fn a_day_quarantined_twice_reuses_no_name() {
+    let once = with_disk(9, Some(rotten_image()), async |fixture| {
+        fixture
             .run("one", async |client| {
-                assert!(client.order(pin()).await.is_err());
-                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+                assert!(client.call(pin()).await.is_err());
+                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
             })
             .await;
-        bench.world.durable_image(DISK)
+        fixture.world.durable_image(DISK)
     });
     let live = names_of(&once, &format!("{DAY}/")).into_iter().find(|path| path.ends_with(".seg")).unwrap();
     let mut bytes = once.read(&live).unwrap().to_vec();
     bytes[10] ^= 4;
-    with_disk(10, Some(once.with_file(&live, bytes.into())), async |bench| {
-        bench
+    with_disk(10, Some(once.with_file(&live, bytes.into())), async |fixture| {
+        fixture
             .run("one", async |client| {
-                assert!(client.order(pin()).await.is_err());
-                client.order(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+                assert!(client.call(pin()).await.is_err());
+                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
             })
             .await;
-        let image = bench.world.durable_image(DISK);
-        let asides: Vec<&str> = image.directories().filter(|path| path.contains(".corrupt-")).collect();
-        assert_eq!(asides.len(), 2);
+        let image = fixture.world.durable_image(DISK);
+        let quarantine_dirs: Vec<&str> =
+            image.directories().filter(|path| path.contains(".corrupt-")).collect();
+        assert_eq!(quarantine_dirs.len(), 2);
         let segments = names_of(&image, &DAY.to_string());
         let mut ids: Vec<&str> = segments
             .iter()
@@ -318,9 +319,9 @@ fn a_day_that_is_set_aside_twice_uses_no_name_twice() {
 }
 
 /// A disk that granted tokens 1 to 3, with its lease file altered.
-fn leased(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
-    let image = with_disk(11, None, async |bench| {
-        bench
+fn image_with_lease(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
+    let image = with_disk(11, None, async |fixture| {
+        fixture
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..3).await.unwrap();
                 for token in 1..4 {
@@ -328,7 +329,7 @@ fn leased(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
                 }
             })
             .await;
-        bench.world.durable_image(DISK)
+        fixture.world.durable_image(DISK)
     });
     let path = format!("arb/{PROJECT}/lease");
     let mut bytes = image.read(&path).unwrap().to_vec();
@@ -338,28 +339,29 @@ fn leased(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
 
 /// Tokens that a disk of this image grants: two, with a boot in between.
 fn tokens_of(image: DiskImage) -> [u64; 2] {
-    with_disk(12, Some(image), async |bench| {
-        let first = bench
+    with_disk(12, Some(image), async |fixture| {
+        let first = fixture
             .run("one", async |client| {
                 let token = lease(&client).await;
                 let old =
                     ArbRequest::Run { project: PROJECT, day: DAY, token: 3, inputs: vec![1], keep: vec![] };
-                let stale = client.order(old).await;
+                let stale = client.call(old).await;
                 assert!(matches!(stale, Err(ArbError::Failed(ArbFailure::StaleToken { .. }))), "{stale:?}");
                 assert_eq!(client.sequences().await, [1, 2], "the rest of the disk serves as before");
                 assert!(matches!(client.merge_all().await, Ok(ArbResponse::RunCommitted { .. })));
                 token
             })
             .await;
-        bench.world.restart(DISK);
-        bench.world.sleep(SECOND).await;
-        [first, bench.run("two", async |client| lease(&client).await).await]
+        fixture.world.restart(DISK);
+        fixture.world.sleep(SECOND).await;
+        [first, fixture.run("two", async |client| lease(&client).await).await]
     })
 }
 
 #[test]
-fn a_disk_whose_lease_file_is_corrupt_boots_and_grants_no_token_again() {
-    let (header, middle) = (leased(|bytes| bytes[3] ^= 1), leased(|bytes| bytes[20] ^= 1));
+fn a_disk_with_a_corrupt_lease_file_boots_and_reuses_no_token() {
+    let (header, middle) =
+        (image_with_lease(|bytes| bytes[3] ^= 1), image_with_lease(|bytes| bytes[20] ^= 1));
     for image in [header, middle] {
         let [first, second] = tokens_of(image);
         assert!(first > 1 << 40 && second > first, "{first}, {second}");
@@ -367,20 +369,20 @@ fn a_disk_whose_lease_file_is_corrupt_boots_and_grants_no_token_again() {
 }
 
 #[test]
-fn a_grant_that_rotted_at_the_end_of_its_file_is_not_granted_again() {
-    let rotten = leased(|bytes| *bytes.last_mut().unwrap() ^= 1);
-    let torn = leased(|bytes| bytes.truncate(bytes.len() - 7));
-    let zeros = leased(|bytes| bytes.fill(0));
-    for image in [rotten, torn, zeros] {
+fn a_token_that_rotted_at_the_end_of_its_file_is_not_reused() {
+    let rotten_image = image_with_lease(|bytes| *bytes.last_mut().unwrap() ^= 1);
+    let torn = image_with_lease(|bytes| bytes.truncate(bytes.len() - 7));
+    let zeros = image_with_lease(|bytes| bytes.fill(0));
+    for image in [rotten_image, torn, zeros] {
         let [first, second] = tokens_of(image);
         assert!(first > 3 && second > first, "{first}, {second}");
     }
 }
 
 #[test]
-fn a_lease_file_that_is_gone_grants_no_token_below_those_in_manifests() {
-    let image = with_disk(13, None, async |bench| {
-        bench
+fn after_loss_of_a_lease_file_tokens_are_above_those_in_manifests() {
+    let image = with_disk(13, None, async |fixture| {
+        fixture
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..3).await.unwrap();
                 for _ in 0..4 {
@@ -389,11 +391,12 @@ fn a_lease_file_that_is_gone_grants_no_token_below_those_in_manifests() {
                 client.merge_all().await.unwrap();
             })
             .await;
-        bench.world.durable_image(DISK)
+        fixture.world.durable_image(DISK)
     });
     let gone = image.files().filter(|(path, _)| !path.ends_with("/lease"));
     let gone = gone.fold(DiskImage::new(), |image, (path, file)| image.with_file(path, file.bytes()));
-    let token =
-        with_disk(14, Some(gone), async |bench| bench.run("one", async |client| lease(&client).await).await);
+    let token = with_disk(14, Some(gone), async |fixture| {
+        fixture.run("one", async |client| lease(&client).await).await
+    });
     assert_eq!(token, 6);
 }

@@ -16,14 +16,14 @@ fn right(n: u64) -> Record {
 /// Writes records as a recovery does. Returns how many were skipped, if the disk accepted them.
 async fn recover(client: &ArbClient, records: &[Record]) -> Option<u64> {
     let write = encode_write(PROJECT, [(DAYS[0], Tier::Late, records)].into_iter(), true).unwrap();
-    match client.ask(&write.call, write.body).await {
+    match client.call_with_body(&write.call, write.body).await {
         Ok((ArbResponse::Written { skipped }, _)) => Some(skipped),
         _ => None,
     }
 }
 
-async fn is_right(client: &ArbClient, all: std::ops::Range<u64>, replaced: &[u64]) {
-    let mut records = client.read_at_last(DAYS[0]).await;
+async fn check_replaced(client: &ArbClient, all: std::ops::Range<u64>, replaced: &[u64]) {
+    let mut records = client.read_until_ok(DAYS[0]).await;
     records.sort_by_key(|record| record.arrival);
     let expected: Vec<Record> =
         all.map(|n| if replaced.contains(&n) { right(n) } else { event(n) }).collect();
@@ -31,51 +31,51 @@ async fn is_right(client: &ArbClient, all: std::ops::Range<u64>, replaced: &[u64
 }
 
 #[test]
-fn a_record_of_a_later_repair_replaces_the_one_that_is_there_and_no_other() {
-    with_disk(31, None, async |bench| {
-        bench
+fn a_record_of_a_later_repair_replaces_only_the_present_record_of_its_arrival() {
+    with_disk(31, None, async |fixture| {
+        fixture
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..30).await.unwrap();
                 client.merge_all().await.unwrap();
                 client.put(Tier::Late, 30..33).await.unwrap();
                 let before =
-                    client.order(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
+                    client.call(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
                 // Compacted, open, absent, and one equal to the present record.
                 let recovered = [right(3), right(31), right(40), event(5)];
                 assert_eq!(recover(&client, &recovered).await, Some(1));
                 let after =
-                    client.order(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
+                    client.call(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
                 assert_ne!(before, after);
-                let mut all = client.read_at_last(DAYS[0]).await;
+                let mut all = client.read_until_ok(DAYS[0]).await;
                 all.retain(|record| record.arrival.sequence < 33);
                 assert_eq!(all.len(), 32);
                 assert_eq!(recover(&client, &recovered).await, Some(4), "a second time changes nothing");
             })
             .await;
-        bench.world.kill(DISK);
-        bench.world.restart(DISK);
-        bench.world.sleep(SECOND).await;
-        bench
+        fixture.world.kill(DISK);
+        fixture.world.restart(DISK);
+        fixture.world.sleep(SECOND).await;
+        fixture
             .run("two", async |client| {
                 // The record that ingest wrote first arrives late, by a hint.
                 assert_eq!(recover(&client, &[event(3)]).await, Some(1));
-                let absent = client.read_at_last(DAYS[0]).await;
+                let absent = client.read_until_ok(DAYS[0]).await;
                 assert!(
                     absent.contains(&right(40)) && absent.contains(&right(3)) && !absent.contains(&event(3))
                 );
                 client.merge_all().await.unwrap();
             })
             .await;
-        bench.world.sleep(HOUR).await;
-        assert_eq!(bench.check_manifests(&bench.world.disk_image(DISK)), [""; 0]);
+        fixture.world.sleep(HOUR).await;
+        assert_eq!(fixture.check_manifests(&fixture.world.disk_image(DISK)), [""; 0]);
     });
 }
 
 #[test]
-fn whatever_fails_while_a_record_is_replaced_the_day_holds_one_of_the_two() {
+fn a_failed_replacement_leaves_one_of_the_two_records() {
     for op in [OpKind::Append, OpKind::Sync, OpKind::Rename, OpKind::SyncDir] {
-        with_disk(32, None, async move |bench| {
-            bench
+        with_disk(32, None, async move |fixture| {
+            fixture
                 .run("one", async |client| {
                     client.put(Tier::OnTime, 1..9).await.unwrap();
                     client.merge_all().await.unwrap();
@@ -88,27 +88,27 @@ fn whatever_fails_while_a_record_is_replaced_the_day_holds_one_of_the_two() {
                 times: Some(1),
                 for_ms: None,
             };
-            bench.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(error) });
-            bench.world.sleep(SECOND).await;
-            bench
+            fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(error) });
+            fixture.world.sleep(SECOND).await;
+            fixture
                 .run("two", async |client| {
                     let mut tries = 0;
                     while recover(&client, &[right(3)]).await.is_none() {
                         tries += 1;
                         assert!(tries < 5, "it never succeeds");
-                        let held = client.read_at_last(DAYS[0]).await;
+                        let held = client.read_until_ok(DAYS[0]).await;
                         let of_three: Vec<_> = held.iter().filter(|r| r.arrival.sequence == 3).collect();
                         assert!(of_three == [&event(3)] || of_three == [&right(3)], "{of_three:?}");
                     }
-                    is_right(&client, 1..9, &[3]).await;
+                    check_replaced(&client, 1..9, &[3]).await;
                 })
                 .await;
-            bench.world.kill(DISK);
-            bench.world.restart(DISK);
-            bench.world.sleep(SECOND).await;
-            bench.run("three", async |client| is_right(&client, 1..9, &[3]).await).await;
-            bench.world.sleep(2 * HOUR).await;
-            assert_eq!(bench.check_manifests(&bench.world.disk_image(DISK)), [""; 0], "after {op:?}");
+            fixture.world.kill(DISK);
+            fixture.world.restart(DISK);
+            fixture.world.sleep(SECOND).await;
+            fixture.run("three", async |client| check_replaced(&client, 1..9, &[3]).await).await;
+            fixture.world.sleep(2 * HOUR).await;
+            assert_eq!(fixture.check_manifests(&fixture.world.disk_image(DISK)), [""; 0], "after {op:?}");
         });
     }
 }

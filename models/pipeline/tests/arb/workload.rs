@@ -14,7 +14,7 @@ use latent_pipeline::zone::Day;
 const MAX_ATTEMPTS: u32 = 12;
 
 /// The whole workload. Ends when everything succeeded.
-pub async fn days_of_traffic(client: ArbClient) {
+pub async fn run_workload(client: ArbClient) {
     let [first, second] = DAYS;
     client.write(&[(first, Tier::OnTime, 1..4)]).await;
     client.write(&[(first, Tier::Late, 4..6)]).await;
@@ -48,11 +48,11 @@ impl ArbClient {
         for attempt in 0..MAX_ATTEMPTS {
             let days = events.iter().map(|(day, tier, records)| (*day, *tier, records.as_slice()));
             let write = encode_write(PROJECT, days, attempt > 0).unwrap();
-            let answer = self.ask(&write.call, write.body).await;
+            let answer = self.call_with_body(&write.call, write.body).await;
             if matches!(answer, Ok((ArbResponse::Written { .. }, _))) {
-                let mut told = self.told.lock().unwrap();
+                let mut log = self.log.lock().unwrap();
                 for (day, _, records) in &events {
-                    told.written.entry(*day).or_default().extend(records.iter().map(|r| r.arrival));
+                    log.written.entry(*day).or_default().extend(records.iter().map(|r| r.arrival));
                 }
                 return;
             }
@@ -62,14 +62,15 @@ impl ArbClient {
             }
             self.sleep(10 * SECOND).await;
         }
-        panic!("a write never came through: {:?}", self.told.lock().unwrap().failures);
+        panic!("a write never came through: {:?}", self.log.lock().unwrap().failures);
     }
 
     async fn lease(&self) -> Result<u64, ArbError> {
-        let (answer, _) =
-            self.ask(&ArbRequest::Lease { project: PROJECT, for_ms: 60_000 }, Bytes::new()).await?;
+        let (answer, _) = self
+            .call_with_body(&ArbRequest::Lease { project: PROJECT, for_ms: 60_000 }, Bytes::new())
+            .await?;
         let ArbResponse::Leased { token } = answer else { panic!("the only worker got {answer:?}") };
-        self.told.lock().unwrap().tokens.push(token);
+        self.log.lock().unwrap().tokens.push(token);
         Ok(token)
     }
 
@@ -81,27 +82,28 @@ impl ArbClient {
             }
             self.sleep(10 * SECOND).await;
         }
-        panic!("a job never ended: {:?}", self.told.lock().unwrap().failures);
+        panic!("a job never ended: {:?}", self.log.lock().unwrap().failures);
     }
 
     async fn job(&self) -> Result<(), ArbError> {
         let config = CompactionConfig { two_runs_from_events: 5, ..CompactionConfig::default() };
         let token = self.lease().await?;
         let ask = ArbRequest::Days { project: PROJECT, dirty_only: true };
-        let (ArbResponse::Days(days), _) = self.ask(&ask, Bytes::new()).await? else { panic!() };
+        let (ArbResponse::Days(days), _) = self.call_with_body(&ask, Bytes::new()).await? else { panic!() };
         for day in days {
             let mut live: Vec<u64> =
                 day.files.iter().filter(|f| f.tier == Tier::Compacted).map(|f| f.id).collect();
             for run in plan_day(&day.files, &config) {
                 let keep = live.iter().copied().filter(|id| !run.inputs.contains(id)).collect();
-                let order =
+                let request =
                     ArbRequest::Run { project: PROJECT, day: day.day, token, inputs: run.inputs, keep };
-                let (ArbResponse::RunCommitted { compacted }, _) = self.ask(&order, Bytes::new()).await?
+                let (ArbResponse::RunCommitted { compacted }, _) =
+                    self.call_with_body(&request, Bytes::new()).await?
                 else {
                     panic!()
                 };
                 live = compacted;
-                self.told.lock().unwrap().runs += 1;
+                self.log.lock().unwrap().runs += 1;
             }
         }
         Ok(())
@@ -114,14 +116,14 @@ impl ArbClient {
                 self.sleep(10 * SECOND).await;
                 continue;
             };
-            let order = ArbRequest::Run {
+            let request = ArbRequest::Run {
                 project: PROJECT,
                 day: DAYS[0],
                 token: stale,
                 inputs: vec![],
                 keep: vec![],
             };
-            match self.ask(&order, Bytes::new()).await {
+            match self.call_with_body(&request, Bytes::new()).await {
                 Err(ArbError::Failed(ArbFailure::StaleToken { given, .. })) => {
                     assert_eq!(given, stale);
                     return;
@@ -131,7 +133,7 @@ impl ArbClient {
                 Err(_) => self.sleep(10 * SECOND).await,
             }
         }
-        panic!("a stale token was never refused: {:?}", self.told.lock().unwrap().failures);
+        panic!("a stale token was never refused: {:?}", self.log.lock().unwrap().failures);
     }
 
     async fn back_up(&self) {
@@ -141,23 +143,23 @@ impl ArbClient {
             }
             self.sleep(10 * SECOND).await;
         }
-        panic!("a backup never ended: {:?}", self.told.lock().unwrap().failures);
+        panic!("a backup never ended: {:?}", self.log.lock().unwrap().failures);
     }
 
     /// Every file that a pin lists can be fetched and matches the listed hash.
     async fn pin_and_fetch(&self) -> Result<(), ArbError> {
         let pin = ArbRequest::Pin { project: PROJECT, for_ms: 600_000, arrived_before_ms: i64::MAX };
-        let (ArbResponse::Days(days), _) = self.ask(&pin, Bytes::new()).await? else { panic!() };
+        let (ArbResponse::Days(days), _) = self.call_with_body(&pin, Bytes::new()).await? else { panic!() };
         assert_eq!(days.len(), 2);
         for day in days {
             assert!(day.files.iter().all(|file| file.sealed));
             for file in day.files {
                 let fetch = ArbRequest::Fetch { project: PROJECT, day: day.day, id: file.id };
-                let (_, bytes) = self.ask(&fetch, Bytes::new()).await?;
+                let (_, bytes) = self.call_with_body(&fetch, Bytes::new()).await?;
                 assert_eq!(blake3::hash(&bytes).to_hex().as_str(), file.hash);
             }
         }
-        self.ask(&ArbRequest::Unpin { project: PROJECT }, Bytes::new()).await?;
+        self.call_with_body(&ArbRequest::Unpin { project: PROJECT }, Bytes::new()).await?;
         Ok(())
     }
 }

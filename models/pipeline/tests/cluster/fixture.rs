@@ -8,7 +8,8 @@ use latent_edge::{EdgeConfig, TeeConfig};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
 use latent_pipeline::config::{
-    AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, Project, ReplicationConfig, TeeStoreConfig,
+    AuditConfig, BackupConfig, BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig,
+    TeeStoreConfig,
 };
 use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover_with_steps};
 use latent_pipeline::recovery::runbook::RecoveryStep;
@@ -56,7 +57,7 @@ impl Observer for DiskFailures {
 }
 
 /// Runs a world with a whole cluster.
-pub fn with_site<T: Send, F: Future<Output = T>>(
+pub fn with_fixture<T: Send, F: Future<Output = T>>(
     seed: u64,
     main: impl FnOnce(ClusterFixture) -> F + Send,
 ) -> (T, BTreeMap<&'static str, u64>) {
@@ -71,7 +72,7 @@ fn add<F>(
     images: &DiskImages,
     name: &str,
     known: &Arc<OnceLock<Arc<Cluster>>>,
-    run: impl Fn(SimEnv, Boot) -> F + Send + Sync + 'static,
+    run: impl Fn(SimEnv, BootConfig) -> F + Send + Sync + 'static,
 ) -> NodeId
 where
     F: Future<Output = ()> + Send + 'static,
@@ -80,7 +81,7 @@ where
     let spec = NodeSpec { image: images.get(name).cloned(), ..NodeSpec::named(name) };
     world.add_node(spec, move |env| {
         let cluster = known.get().unwrap().clone();
-        run(env, Boot { cluster, release: Arc::new(Release::good()) })
+        run(env, BootConfig { cluster, release: Arc::new(Release::good()) })
     })
 }
 
@@ -145,9 +146,9 @@ impl ClusterFixture {
             }
             add(&world, images, "backup", &known, backup::take::run);
             add(&world, images, "audit", &known, audit::run);
-            let desk = alarms.clone();
+            let recorded = alarms.clone();
             let operator =
-                add(&world, images, "operator", &known, move |env, _| note_alarms(env, desk.clone()));
+                add(&world, images, "operator", &known, move |env, _| note_alarms(env, recorded.clone()));
             assert_eq!(operator, NodeId(20));
         }
         world.sleep(Duration::from_secs(1)).await;
@@ -263,10 +264,10 @@ impl ClusterFixture {
     }
 }
 
-async fn note_alarms(env: SimEnv, desk: Shared<Vec<Alarm>>) {
+async fn note_alarms(env: SimEnv, recorded: Shared<Vec<Alarm>>) {
     env.net()
         .serve(16, move |request| {
-            desk.lock().unwrap().push(codec::decode(tag::OPERATOR, &request.message).unwrap());
+            recorded.lock().unwrap().push(codec::decode(tag::OPERATOR, &request.message).unwrap());
             std::future::ready(codec::message(tag::OPERATOR, &()))
         })
         .await;

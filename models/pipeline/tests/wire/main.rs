@@ -143,7 +143,7 @@ fn an_event_sent_over_several_lines_is_one_line_of_an_export() {
 }
 
 #[test]
-fn an_event_keeps_its_numbers_escapes_and_strings_when_its_layout_goes() {
+fn an_event_keeps_its_numbers_escapes_and_strings_when_compacted() {
     let sent = "{\r\n\t\"event\" : \"a  b\",\r\n\t\"properties\" : {\"n\" : [1.50, 1e3, -0.0], \"t\" : \"\\u00e9 \\\" {\" }\r\n}";
     let answered = answered(&SentRequest::import("/import?project_id=17", format!("[{sent}]")));
     assert_eq!(
@@ -153,7 +153,7 @@ fn an_event_keeps_its_numbers_escapes_and_strings_when_its_layout_goes() {
 }
 
 #[test]
-fn a_body_without_one_event_is_no_success_though_the_client_asked_to_hear_of_no_item() {
+fn a_body_without_valid_events_fails_even_with_strict_0() {
     for sent in [
         SentRequest::read(include_bytes!("requests/strict0-form.http")),
         SentRequest::read(include_bytes!("requests/strict0-garbage.http")),
@@ -184,7 +184,7 @@ fn member(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn credentials_are_looked_at_before_anything_is_decompressed() {
+fn credentials_are_checked_before_decompression() {
     assert_eq!(
         answered(&SentRequest::read(include_bytes!("requests/many-empty-gzip-members.http"))).status,
         401
@@ -198,7 +198,7 @@ fn credentials_are_looked_at_before_anything_is_decompressed() {
 }
 
 #[test]
-fn a_body_of_a_million_empty_gzip_members_is_refused_after_the_first_few() {
+fn a_body_of_a_million_empty_gzip_members_is_refused_early() {
     let most = wire::MAX_GZIP_MEMBERS;
     for target in ["/import?strict=1&project_id=17", "/track"] {
         let bomb = empty_member().repeat(1 << 20);
@@ -214,7 +214,7 @@ fn a_body_of_a_million_empty_gzip_members_is_refused_after_the_first_few() {
 }
 
 #[test]
-fn a_few_bytes_of_gzip_are_not_ten_megabytes_of_work() {
+fn the_compression_ratio_is_bounded() {
     let event = |padding: usize| EVENT.replace("i-1\"", &format!("i-1\",\"x\":\"{}\"", "x".repeat(padding)));
     // A single event may be highly compressible.
     let one =
@@ -228,7 +228,7 @@ fn a_few_bytes_of_gzip_are_not_ten_megabytes_of_work() {
 }
 
 #[test]
-fn nesting_is_bounded_wherever_it_stands() {
+fn nesting_is_bounded_in_every_member() {
     let deep = "[".repeat(50_000) + &"]".repeat(50_000);
     let outside = format!(r#"[{{"event":"a","properties":{{}},"x":{deep}}}]"#);
     for sent in [
@@ -251,7 +251,7 @@ fn nesting_is_bounded_wherever_it_stands() {
 }
 
 #[test]
-fn an_error_repeats_no_more_than_two_hundred_characters_of_what_was_sent() {
+fn an_error_repeats_at_most_200_characters_of_the_request() {
     let long = "\\\"".repeat(400_000);
     let with = |target: String| SentRequest { target, ..SentRequest::import("", EVENT) };
     for sent in [
