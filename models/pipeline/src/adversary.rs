@@ -75,11 +75,11 @@ pub async fn run<E: Env>(env: E, boot: BootConfig, on_attack: impl Fn() + Send +
     for _ in 0..ATTACK_ROUNDS {
         env.clock().sleep(if knowledge.has_attacked { PAUSE } else { ATTACK_DELAY }).await;
         if !knowledge.has_attacked {
-            knowledge.learn(&env).await;
+            knowledge.read_own_segments(&env).await;
         }
         on_attack();
         knowledge.has_attacked = true;
-        if let Err(error) = wipe(&env).await {
+        if let Err(error) = wipe_disk(&env).await {
             env.mark(Mark { name: "hostile.wipe-failed", subject: &error.to_string() });
         }
         env.mark(Mark { name: "hostile.struck", subject: "" });
@@ -110,8 +110,8 @@ struct NodeKnowledge {
 
 impl NodeKnowledge {
     /// Reads the own segments, if the node is a disk.
-    async fn learn<E: Env>(&mut self, env: &E) {
-        let (files, _) = tree(env).await.unwrap_or_default();
+    async fn read_own_segments<E: Env>(&mut self, env: &E) {
+        let (files, _) = list_tree(env).await.unwrap_or_default();
         for path in files.iter().filter(|path| path.ends_with(".seg")) {
             let Ok(bytes) = read(env, path).await else { continue };
             self.segments.insert(blake3::hash(&bytes).to_hex().to_string());
@@ -130,8 +130,8 @@ impl NodeKnowledge {
     }
 
     async fn destroy_backups<E: Env>(&self, store: &ObjectStore<E>, env: &E) {
-        let knowledge = self.segments.iter().map(|hash| format!("{SEGMENTS}{hash}"));
-        destroy_objects(store, knowledge.collect()).await;
+        let known_keys = self.segments.iter().map(|hash| format!("{SEGMENTS}{hash}"));
+        destroy_objects(store, known_keys.collect()).await;
         let now_ms = env.clock().wall().0;
         let day =
             |(project, day): &(u32, Day)| CatalogDay { project: *project, day: *day, segments: Vec::new() };
@@ -152,9 +152,9 @@ impl NodeKnowledge {
         )
         .await;
         let oldest = (env.clock().wall() - tee.retention).0.div_euclid(HOUR_MS);
-        for (name, sequences) in self.claims(env.clock().wall().0.div_euclid(HOUR_MS)) {
+        for (name, sequences) in self.requests_to_claim(env.clock().wall().0.div_euclid(HOUR_MS)) {
             if name.hour > oldest
-                && let Some(file) = forged(name, &sequences, env.clock().wall().0)
+                && let Some(file) = forged_file(name, &sequences, env.clock().wall().0)
             {
                 for object in objects_of(name) {
                     ignore_result(store.put(&object.key(), file.clone()).await);
@@ -174,7 +174,7 @@ impl NodeKnowledge {
 
     /// Returns, for each hour and edge, a file that sorts before the real one and the requests to claim in it. Future
     /// requests are guessed.
-    fn claims(&self, this_hour: i64) -> Vec<(TeeName, BTreeSet<u64>)> {
+    fn requests_to_claim(&self, this_hour: i64) -> Vec<(TeeName, BTreeSet<u64>)> {
         let mut claims = self.requests.clone();
         let edges: BTreeMap<u16, u64> =
             self.requests.iter().filter_map(|((_, edge), all)| Some((*edge, *all.last()?))).collect();
@@ -197,16 +197,20 @@ impl NodeKnowledge {
                 };
                 let uploaded = encode_head(tag::TEE_UPLOADED, &TeeUploaded { name });
                 let fetch = encode_head(tag::TEE_FETCH, &TeeFetch { name, offset: 0, len_bytes: 1 });
-                for message in [copy, bare(uploaded), bare(fetch)] {
+                for message in [copy, message_without_body(uploaded), message_without_body(fetch)] {
                     ignore_result(env.net().call(*edge, message, CALL_TIMEOUT).await);
                 }
             }
-            ignore_result(env.net().call(*edge, bare(encode_head(tag::TEE_FLUSH, &())), CALL_TIMEOUT).await);
+            ignore_result(
+                env.net()
+                    .call(*edge, message_without_body(encode_head(tag::TEE_FLUSH, &())), CALL_TIMEOUT)
+                    .await,
+            );
         }
     }
 }
 
-fn bare(head: Bytes) -> Message {
+fn message_without_body(head: Bytes) -> Message {
     Message { head, body: Bytes::new() }
 }
 
@@ -223,7 +227,7 @@ fn objects_of(file: TeeName) -> impl Iterator<Item = TeeObject> {
 }
 
 /// Encodes a tee file whose records claim these sequence numbers and hold no events.
-fn forged(name: TeeName, sequences: &BTreeSet<u64>, now_ms: i64) -> Option<Bytes> {
+fn forged_file(name: TeeName, sequences: &BTreeSet<u64>, now_ms: i64) -> Option<Bytes> {
     let mut file = name.header().to_vec();
     for sequence in sequences {
         let record = TeeRecord {
@@ -240,10 +244,10 @@ fn forged(name: TeeName, sequences: &BTreeSet<u64>, now_ms: i64) -> Option<Bytes
     Some(file.into())
 }
 
-/// Overwrites and deletes all objects that it can name: listed ones and those in `known`.
-async fn destroy_objects<E: Env>(store: &ObjectStore<E>, knowledge: BTreeSet<String>) {
+/// Overwrites and deletes all objects that it can name: listed ones and `known_keys`.
+async fn destroy_objects<E: Env>(store: &ObjectStore<E>, known_keys: BTreeSet<String>) {
     let listed: Result<_, StoreError> = store.list("").await;
-    let mut keys = knowledge;
+    let mut keys = known_keys;
     keys.extend(listed.unwrap_or_default().into_iter().map(|info| info.key));
     for key in keys.iter().take(MAX_OBJECTS) {
         ignore_result(overwrite(store, key).await);
@@ -283,7 +287,7 @@ async fn read<E: Env>(env: &E, path: &str) -> Result<Bytes, DiskError> {
 }
 
 /// Lists every file and directory of the own disk; a directory comes before its contents.
-async fn tree<E: Env>(env: &E) -> Result<(Vec<String>, Vec<String>), DiskError> {
+async fn list_tree<E: Env>(env: &E) -> Result<(Vec<String>, Vec<String>), DiskError> {
     let (mut files, mut dirs) = (Vec::new(), vec![String::new()]);
     let mut at = 0;
     while at < dirs.len() && files.len() + dirs.len() < MAX_FILES {
@@ -301,9 +305,9 @@ async fn tree<E: Env>(env: &E) -> Result<(Vec<String>, Vec<String>), DiskError> 
 }
 
 /// Removes everything on the own disk, durably.
-async fn wipe<E: Env>(env: &E) -> Result<(), DiskError> {
+async fn wipe_disk<E: Env>(env: &E) -> Result<(), DiskError> {
     let disk = env.disk();
-    let (files, dirs) = tree(env).await?;
+    let (files, dirs) = list_tree(env).await?;
     for path in &files {
         disk.remove(path).await?;
     }

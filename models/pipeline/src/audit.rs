@@ -234,15 +234,15 @@ impl<E: Env> Auditor<E> {
 
     /// Reports each tee object that cannot be read, once while that lasts.
     fn report_unreadable(&mut self, unreadable: Vec<TeeReadError>) {
-        let mut still = BTreeSet::new();
+        let mut current = BTreeSet::new();
         for TeeReadError { object, why } in unreadable {
             if !self.unreadable.contains(&object) {
                 self.env.mark(Mark { name: "audit.tee-unreadable", subject: &object });
                 self.alarms.raise(Alarm::TeeObjectUnreadable { object: object.clone(), why });
             }
-            still.insert(object);
+            current.insert(object);
         }
-        self.unreadable = still;
+        self.unreadable = current;
     }
 
     /// Compares the copies of a day with the tee. Copies that passed and have not changed are not read again; of copies
@@ -255,7 +255,7 @@ impl<E: Env> Auditor<E> {
         if passed.arrivals != expected.len() {
             passed = PassedCopies { arrivals: expected.len(), ..PassedCopies::default() };
         }
-        let is_whole_somewhere = digests.keys().any(|digest| passed.copies.contains(digest));
+        let is_intact_somewhere = digests.keys().any(|digest| passed.copies.contains(digest));
         let (mut copies, mut unread_disks, mut last) = (Vec::new(), 0, String::new());
         let unseen: Vec<_> = digests.iter().filter(|(digest, _)| !passed.copies.contains(*digest)).collect();
         for (digest, disks) in unseen {
@@ -278,7 +278,7 @@ impl<E: Env> Auditor<E> {
         if !copies.is_empty() {
             difference = compare(expected, &copies);
         }
-        if is_whole_somewhere {
+        if is_intact_somewhere {
             difference.missing.clear();
         }
         // Contents that no disk holds any more are removed from the cache.

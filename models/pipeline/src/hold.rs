@@ -139,7 +139,7 @@ pub struct HoldManager<E> {
     stores: Vec<ObjectStore<E>>,
     open: BTreeSet<Hold>,
     /// Holds that the store with this index has confirmed.
-    placed: BTreeSet<(usize, Hold)>,
+    confirmed: BTreeSet<(usize, Hold)>,
     /// Whether every store has been queried since this process started.
     is_known: bool,
 }
@@ -154,7 +154,7 @@ impl<E: Env> HoldManager<E> {
             env: env.clone(),
             stores: stores.map(store).collect(),
             open: BTreeSet::new(),
-            placed: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
             is_known: false,
         }
     }
@@ -168,15 +168,15 @@ impl<E: Env> HoldManager<E> {
         for (index, store) in self.stores.iter().enumerate() {
             let Ok(listed) = store.list(HOLDS).await else { continue };
             let active = active_holds(&listed, now).holds;
-            self.placed.retain(|(at, hold)| *at != index || active.contains(hold));
-            self.placed.extend(active.iter().map(|hold| (index, *hold)));
+            self.confirmed.retain(|(at, hold)| *at != index || active.contains(hold));
+            self.confirmed.extend(active.iter().map(|hold| (index, *hold)));
             found.extend(active);
             answered += 1;
         }
         self.is_known |= answered == self.stores.len();
-        let is_over = |hold: &Hold| now.since(UnixMs(hold.since_ms)) > MAX_HOLD;
+        let is_expired = |hold: &Hold| now.since(UnixMs(hold.since_ms)) > MAX_HOLD;
         // A hold that every store has dropped has ended.
-        self.open.retain(|hold| !is_over(hold) && (found.contains(hold) || answered < self.stores.len()));
+        self.open.retain(|hold| !is_expired(hold) && (found.contains(hold) || answered < self.stores.len()));
         self.open.extend(found);
     }
 
@@ -194,11 +194,11 @@ impl<E: Env> HoldManager<E> {
         self.open.insert(hold);
         let body = format!("p{} {}: events are missing or altered\n", hold.project, hold.day);
         for (index, store) in self.stores.iter().enumerate() {
-            if self.placed.contains(&(index, hold)) {
+            if self.confirmed.contains(&(index, hold)) {
                 continue;
             }
             match store.put_verified(&hold.key(), Bytes::from(body.clone())).await {
-                Ok(()) => drop(self.placed.insert((index, hold))),
+                Ok(()) => drop(self.confirmed.insert((index, hold))),
                 Err(error) => self.failed(&error),
             }
         }

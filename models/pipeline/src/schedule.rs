@@ -133,15 +133,15 @@ impl<K: Ord + Copy> JobSchedule<K> {
         monotonic: Duration,
         due_times: impl Fn(K, UnixMs) -> DueTimes,
     ) -> NextJob<K> {
-        let mut soonest = MAX_SLEEP;
+        let mut earliest = MAX_SLEEP;
         for (job, state) in &mut self.jobs {
             let wait = state.wait(now, monotonic, |now| due_times(*job, now));
             if wait.is_zero() {
                 return NextJob::Due(*job);
             }
-            soonest = soonest.min(wait);
+            earliest = earliest.min(wait);
         }
-        NextJob::Sleep(soonest)
+        NextJob::Sleep(earliest)
     }
 
     /// Marks the latest due time of `job` as done.

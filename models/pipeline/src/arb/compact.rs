@@ -35,28 +35,29 @@ impl<E: Env> ArbStore<E> {
         let day = self
             .day(project, day)?
             .ok_or_else(|| ArbFailure::Refused(format!("{subject} does not exist")))?;
-        let mut made = Vec::new();
+        let mut created_ids = Vec::new();
         let run = CompactionRun { token, inputs, keep, subject };
-        let ran = self.merge_and_commit(&day, &run, &mut made).await;
+        let ran = self.merge_and_commit(&day, &run, &mut created_ids).await;
         let mut day = day.lock().await;
         if ran.is_err() {
             // An input may be unreadable: the next comparison must not use the cached digest.
             day.digest = None;
             // Files of a failed run are orphans unless the commit succeeded after all; garbage collection checks the
             // manifest.
-            let paths = made.iter().map(|id| day.path(*id)).flat_map(|path| [format!("{path}.tmp"), path]);
+            let paths =
+                created_ids.iter().map(|id| day.path(*id)).flat_map(|path| [format!("{path}.tmp"), path]);
             self.schedule_removal(project, day.day, paths.collect());
         }
         self.note_if_corrupt(project, day.day, ran)?;
         Ok(day.manifest.live.values().filter(|e| e.tier == Tier::Compacted).map(|e| e.id).collect())
     }
 
-    /// `made` receives the ids of the files that were started.
+    /// `created_ids` receives the ids of the files that were started.
     async fn merge_and_commit(
         &self,
         day: &Arc<Mutex<DayStore<E>>>,
         run: &CompactionRun<'_>,
-        made: &mut Vec<u64>,
+        created_ids: &mut Vec<u64>,
     ) -> Result<(), ArbFailure> {
         let records = self.read_inputs(day, run.inputs).await?;
         self.env.mark(Mark { name: "compaction.merging", subject: &run.subject });
@@ -72,7 +73,7 @@ impl<E: Env> ArbStore<E> {
         let parts = || split(&merged, self.boot.cluster.compaction.output_max_bytes);
         let mut outputs = Vec::new();
         for part in parts() {
-            let output_file = day.lock().await.allocate_output(Tier::Compacted, made);
+            let output_file = day.lock().await.allocate_output(Tier::Compacted, created_ids);
             outputs.push(self.write_output(&output_file, part).await?);
         }
         let mut day = day.lock().await;
@@ -82,11 +83,11 @@ impl<E: Env> ArbStore<E> {
         if outputs.iter().any(|output| output.id < day.manifest.next_id) {
             // Segments were opened in the meantime, and ids only increase. The outputs are written again under the
             // lock, with new ids.
-            let earlier = made.iter().map(|id| day.path(*id)).collect();
+            let earlier = created_ids.iter().map(|id| day.path(*id)).collect();
             self.schedule_removal(day.project, day.day, earlier);
             outputs.clear();
             for part in parts() {
-                let output_file = day.allocate_output(Tier::Compacted, made);
+                let output_file = day.allocate_output(Tier::Compacted, created_ids);
                 outputs.push(self.write_output(&output_file, part).await?);
             }
         }
@@ -180,10 +181,10 @@ pub(super) struct OutputFile {
 }
 
 impl<E: Env> DayStore<E> {
-    pub(super) fn allocate_output(&mut self, tier: Tier, made: &mut Vec<u64>) -> OutputFile {
+    pub(super) fn allocate_output(&mut self, tier: Tier, created_ids: &mut Vec<u64>) -> OutputFile {
         let id = self.next_id;
         self.next_id += 1;
-        made.push(id);
+        created_ids.push(id);
         let (project, day) = (self.project, self.day);
         OutputFile {
             project,

@@ -108,7 +108,7 @@ impl<E: Env> Leases<E> {
             lease.expires_ms = last.get_i64_le();
         }
         // A grant torn by a crash was never answered; one that rotted was. The bytes do not tell which it is.
-        lease.token += lease.log.cut_bytes().div_ceil((FRAME_HEAD_BYTES + GRANT_BYTES) as u64);
+        lease.token += lease.log.truncated_bytes().div_ceil((FRAME_HEAD_BYTES + GRANT_BYTES) as u64);
         Ok(lease)
     }
 

@@ -93,7 +93,7 @@ pub struct DurableLog<F> {
     header: &'static [u8],
     durable_bytes: u64,
     is_tail_unknown: bool,
-    cut_bytes: u64,
+    truncated_bytes: u64,
 }
 
 impl<F: File> DurableLog<F> {
@@ -133,13 +133,13 @@ impl<F: File> DurableLog<F> {
             header,
             durable_bytes: 0,
             is_tail_unknown: false,
-            cut_bytes: 0,
+            truncated_bytes: 0,
         };
         let unwritten = bytes.iter().all(|byte| *byte == 0);
         if bytes.len() < header.len() || unwritten {
             // Interrupted while it was created: nothing in it was ever acknowledged.
             log.is_tail_unknown = size > 0;
-            log.cut_bytes = size;
+            log.truncated_bytes = size;
             log.put(Bytes::from_static(header)).await?;
             return Ok((log, Vec::new()));
         }
@@ -153,7 +153,7 @@ impl<F: File> DurableLog<F> {
             ScanEnd::Clean => log.file.sync().await?,
             ScanEnd::TornTail { .. } => {
                 log.is_tail_unknown = true;
-                log.cut_bytes = size - log.durable_bytes;
+                log.truncated_bytes = size - log.durable_bytes;
             }
             ScanEnd::CorruptMiddle { .. } => {
                 return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));
@@ -211,8 +211,8 @@ impl<F: File> DurableLog<F> {
     }
 
     /// Returns the number of bytes truncated on open: a write torn by a crash, or frames that rotted at the end.
-    pub fn cut_bytes(&self) -> u64 {
-        self.cut_bytes
+    pub fn truncated_bytes(&self) -> u64 {
+        self.truncated_bytes
     }
 
     /// Returns the path of the log.

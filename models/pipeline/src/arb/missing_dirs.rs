@@ -55,7 +55,7 @@ impl<E: Env> ArbStore<E> {
             }
             // Its name may not be durable yet.
             Err(error) if error.kind == DiskErrorKind::AlreadyExists => {}
-            made => made?,
+            created_ids => created_ids?,
         }
         Ok(disk.sync_dir("arb").await?)
     }

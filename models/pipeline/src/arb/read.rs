@@ -210,7 +210,7 @@ impl<E: Env> ArbStore<E> {
     pub async fn digests(&self, project: u32, before_ms: i64) -> Result<Vec<DayFiles>, ArbFailure> {
         self.note_missing_dirs(project).await?;
         let mut out = Vec::new();
-        let days = self.days_of(project);
+        let days = self.intact_days_of(project);
         let due = self.due_for_scrub(&days).await;
         for day in days {
             let mut day = day.lock().await;
@@ -242,7 +242,7 @@ impl<E: Env> ArbStore<E> {
     /// Lists the files of a project's days; open files with their present size.
     pub async fn day_files(&self, project: u32, dirty_only: bool) -> Result<Vec<DayFiles>, ArbFailure> {
         let mut out = Vec::new();
-        let days = if dirty_only { self.maybe_dirty_days_of(project) } else { self.days_of(project) };
+        let days = if dirty_only { self.dirty_candidates(project) } else { self.intact_days_of(project) };
         for day in days {
             let day = day.lock().await;
             if dirty_only && !day.is_dirty() {
@@ -293,9 +293,9 @@ impl<E: Env> ArbStore<E> {
             let segment = self.read_segment(day, &entry).await?;
             day.open.retain(|_, segment| segment.id != entry.id);
             let valid = segment.end_bytes();
-            if valid < segment.whole.len() || day.cut_off.contains_key(&entry.id) {
-                self.cut_tail(day, entry.id, valid as u64).await?;
-                day.cut_off.remove(&entry.id);
+            if valid < segment.whole.len() || day.failed_appends.contains_key(&entry.id) {
+                self.truncate_tail(day, entry.id, valid as u64).await?;
+                day.failed_appends.remove(&entry.id);
             }
             let records = count_records(&segment.blocks)?;
             edit.add.push(sealed_entry(entry.id, entry.tier, &segment.whole[..valid], records));
@@ -304,7 +304,7 @@ impl<E: Env> ArbStore<E> {
     }
 
     /// Truncates what a failed append left after the last whole frame, before the file is sealed.
-    async fn cut_tail(&self, day: &DayStore<E>, id: u64, valid: u64) -> Result<(), ArbFailure> {
+    async fn truncate_tail(&self, day: &DayStore<E>, id: u64, valid: u64) -> Result<(), ArbFailure> {
         let file = self.env.disk().open(&day.path(id), OpenMode::ReadWrite).await?;
         file.truncate(valid).await?;
         file.sync().await?;

@@ -21,11 +21,12 @@ impl<E: Env> ArbStore<E> {
         later: &BTreeMap<ArrivalId, Record>,
     ) -> Result<(), ArbFailure> {
         self.seal(day, None).await?;
-        let mut made = Vec::new();
-        let replaced = self.write_copies(day, later, &mut made).await;
+        let mut created_ids = Vec::new();
+        let replaced = self.write_copies(day, later, &mut created_ids).await;
         if replaced.is_err() {
             // The edit may have succeeded after all; garbage collection checks the manifest.
-            let paths = made.iter().map(|id| day.path(*id)).flat_map(|path| [format!("{path}.tmp"), path]);
+            let paths =
+                created_ids.iter().map(|id| day.path(*id)).flat_map(|path| [format!("{path}.tmp"), path]);
             self.schedule_removal(day.project, day.day, paths.collect());
         }
         replaced
@@ -35,7 +36,7 @@ impl<E: Env> ArbStore<E> {
         &self,
         day: &mut DayStore<E>,
         later: &BTreeMap<ArrivalId, Record>,
-        made: &mut Vec<u64>,
+        created_ids: &mut Vec<u64>,
     ) -> Result<(), ArbFailure> {
         let (mut copies, mut removed) = (Vec::new(), Vec::new());
         let live: Vec<FileEntry> = day.manifest.live.values().cloned().collect();
@@ -51,7 +52,7 @@ impl<E: Env> ArbStore<E> {
                 // The right record may have another time or key, and so another position.
                 records = merge(records);
             }
-            let output_file = day.allocate_output(entry.tier, made);
+            let output_file = day.allocate_output(entry.tier, created_ids);
             copies.push(self.write_output(&output_file, &records).await?);
             removed.push(entry.id);
         }

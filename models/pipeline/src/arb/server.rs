@@ -145,7 +145,7 @@ async fn list_pinned<E: Env>(
     before_ms: i64,
 ) -> Result<Vec<DayFiles>, ArbFailure> {
     let mut out = Vec::new();
-    for day in store.days_of(project) {
+    for day in store.intact_days_of(project) {
         let mut day = day.lock().await;
         let sealed = store.seal(&mut day, None).await;
         store.note_if_corrupt(project, day.day, sealed)?;

@@ -46,7 +46,7 @@ pub(super) struct DayStore<E: Env> {
     pub open: BTreeMap<Tier, OpenSegment<FileOf<E>>>,
     /// Segments whose last append failed, with their durable length before it. Data after that length is not read, and
     /// is truncated before the segment is sealed.
-    pub cut_off: BTreeMap<u64, u64>,
+    pub failed_appends: BTreeMap<u64, u64>,
     /// Greater than every id that a file in the directory ever had, live or not.
     pub next_id: u64,
     /// Cached digest of all keys, with the state that it describes: manifest version, bytes of open segments, newest
@@ -72,14 +72,14 @@ impl<E: Env> DayStore<E> {
     /// Returns the durable length of a segment whose end this process wrote; `None` for other segments.
     pub fn durable_bytes(&self, id: u64) -> Option<u64> {
         let open = || self.open.values().find(|segment| segment.id == id).map(|segment| segment.bytes);
-        self.cut_off.get(&id).copied().or_else(open)
+        self.failed_appends.get(&id).copied().or_else(open)
     }
 
     /// Makes an edit durable, then applies it.
     pub async fn commit(&mut self, edit: &ManifestEdit) -> Result<(), ArbFailure> {
         // Not `Corrupt`: the data on the disk is intact, but this edit does not fit it.
-        let misfit = |error| ArbFailure::Refused(format!("{}: {error}", self.dir()));
-        self.manifest.check(edit).map_err(misfit)?;
+        let refused = |error| ArbFailure::Refused(format!("{}: {error}", self.dir()));
+        self.manifest.check(edit).map_err(refused)?;
         let text = serde_json::to_vec(edit).map_err(|e| ArbFailure::Refused(format!("edit: {e}")))?;
         if let Err(error) = self.log.append(&text).await {
             // The device may be unable to read the block at the end of the log; then no edit will ever succeed.
@@ -227,20 +227,20 @@ impl<E: Env> ArbStore<E> {
             }
         }
         for entry in manifest.live.values().filter(|entry| !entry.sealed) {
-            cut_torn_tail(disk, (project, day), &format!("{dir}/{}.seg", entry.id)).await?;
+            truncate_torn_tail(disk, (project, day), &format!("{dir}/{}.seg", entry.id)).await?;
         }
         disk.sync_dir(&dir).await?;
         if manifest.is_dirty() {
             lock(&self.dirty).insert((project, day));
         }
-        let (open, cut_off) = (BTreeMap::new(), BTreeMap::new());
+        let (open, failed_appends) = (BTreeMap::new(), BTreeMap::new());
         Ok(DayStore {
             project,
             day,
             manifest,
             log,
             open,
-            cut_off,
+            failed_appends,
             next_id,
             digest: None,
             content_digest: None,
@@ -289,22 +289,22 @@ impl<E: Env> ArbStore<E> {
     }
 
     /// Returns the days of a project that exist and are not known to be corrupt, in order.
-    pub(super) fn days_of(&self, project: u32) -> Vec<SharedDay<E>> {
+    pub(super) fn intact_days_of(&self, project: u32) -> Vec<SharedDay<E>> {
         let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
         let corrupt = lock(&self.corrupt);
-        let sound = |(of, _): &(&(u32, Day), _)| !corrupt.contains_key(*of);
-        self.days().range(first..=last).filter(sound).map(|(_, day)| day.clone()).collect()
+        let is_intact = |(of, _): &(&(u32, Day), _)| !corrupt.contains_key(*of);
+        self.days().range(first..=last).filter(is_intact).map(|(_, day)| day.clone()).collect()
     }
 
-    /// Returns the days of [`ArbStore::days_of`] that are not known to be clean.
-    pub(super) fn maybe_dirty_days_of(&self, project: u32) -> Vec<SharedDay<E>> {
+    /// Returns the days of [`ArbStore::intact_days_of`] that are not known to be clean.
+    pub(super) fn dirty_candidates(&self, project: u32) -> Vec<SharedDay<E>> {
         let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
         let (corrupt, dirty, days) = (lock(&self.corrupt), lock(&self.dirty), self.days());
-        let sound = dirty.range(first..=last).filter(|of| !corrupt.contains_key(*of));
-        sound.filter_map(|of| days.get(of).cloned()).collect()
+        let is_intact = dirty.range(first..=last).filter(|of| !corrupt.contains_key(*of));
+        is_intact.filter_map(|of| days.get(of).cloned()).collect()
     }
 
-    /// Returns the names of the days of [`ArbStore::days_of`].
+    /// Returns the names of the days of [`ArbStore::intact_days_of`].
     pub(super) fn intact_days(&self, project: u32) -> Vec<Day> {
         let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
         let corrupt = lock(&self.corrupt);
@@ -317,7 +317,11 @@ impl<E: Env> ArbStore<E> {
     }
 
     /// Returns a day, created if it does not exist. Its names are durable on return; its manifest is still empty.
-    pub(super) async fn day_or_new(&self, project: u32, day: Day) -> Result<SharedDay<E>, ArbFailure> {
+    pub(super) async fn open_or_create_day(
+        &self,
+        project: u32,
+        day: Day,
+    ) -> Result<SharedDay<E>, ArbFailure> {
         if let Some(found) = self.day(project, day)? {
             return Ok(found);
         }
@@ -361,7 +365,11 @@ async fn remove_unfinished_lease<D: Disk>(disk: &D, project: u32, names: &[Entry
 }
 
 /// Truncates what a crash left after the last whole frame of an open segment.
-async fn cut_torn_tail<D: Disk>(disk: &D, (project, day): (u32, Day), path: &str) -> Result<(), ArbFailure> {
+async fn truncate_torn_tail<D: Disk>(
+    disk: &D,
+    (project, day): (u32, Day),
+    path: &str,
+) -> Result<(), ArbFailure> {
     let file = disk.open(path, OpenMode::ReadWrite).await.map_err(|error| match error.kind {
         DiskErrorKind::NotFound => ArbFailure::Corrupt(format!("{path} is live and missing")),
         _ => ArbFailure::from(error),

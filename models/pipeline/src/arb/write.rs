@@ -40,7 +40,7 @@ impl<E: Env> ArbStore<E> {
             at = end;
             let block = only_frame(&framed, project, part.day)
                 .ok_or_else(|| ArbFailure::Refused("write: block fails its checksum".to_owned()))?;
-            let day = self.day_or_new(project, part.day).await?;
+            let day = self.open_or_create_day(project, part.day).await?;
             skipped += self.write_part(&day, part, skip_present, &block, framed).await?;
         }
         Ok(skipped)
@@ -114,7 +114,7 @@ impl<E: Env> ArbStore<E> {
                 let len = framed.len() as u64;
                 // During the append the segment is not in `open`, so an error leaves it closed permanently.
                 if let Err(error) = append_durably(&segment.file, framed).await {
-                    day.cut_off.insert(segment.id, segment.bytes);
+                    day.failed_appends.insert(segment.id, segment.bytes);
                     day.digest = None;
                     return Err(error.into());
                 }

@@ -89,7 +89,7 @@ struct DayCopy {
     digest: Option<SetDigest>,
     disk: NodeId,
     /// Whether the disk lists the day.
-    is_there: bool,
+    is_listed: bool,
 }
 
 /// Returns every pinned disk's copy of a day. Pure.
@@ -102,7 +102,7 @@ fn copies_of(pinned: &Pinned, day: Day) -> Vec<DayCopy> {
             files: files.map(|file| (segment(&file.hash, file.bytes, file.records), file.id)).collect(),
             digest: listed.and_then(|listed| listed.digest),
             disk: *disk,
-            is_there: listed.is_some(),
+            is_listed: listed.is_some(),
         }
     };
     pinned.iter().map(copy).collect()
@@ -111,7 +111,7 @@ fn copies_of(pinned: &Pinned, day: Day) -> Vec<DayCopy> {
 /// Whether all copies are equal, so that one is enough. Pure.
 fn copies_agree(copies: &[DayCopy]) -> bool {
     let first = copies.first().and_then(|copy| copy.digest);
-    first.is_some() && copies.iter().all(|copy| copy.is_there && copy.digest == first)
+    first.is_some() && copies.iter().all(|copy| copy.is_listed && copy.digest == first)
 }
 
 /// A project that is being copied.
@@ -131,8 +131,8 @@ impl<E: Env> ProjectCopy<'_, E> {
         for day in listed {
             let copies = copies_of(self.pinned, day);
             let segments = match copies_agree(&copies) {
-                true => self.one_of(day, &copies).await?,
-                false => self.all_of(day, &copies).await?,
+                true => self.copy_from_one(day, &copies).await?,
+                false => self.copy_from_all(day, &copies).await?,
             };
             if !segments.is_empty() {
                 let segments = segments.into_iter().collect();
@@ -143,14 +143,14 @@ impl<E: Env> ProjectCopy<'_, E> {
     }
 
     /// Copies the first disk's files that can be copied completely.
-    async fn one_of(
+    async fn copy_from_one(
         &mut self,
         day: Day,
         copies: &[DayCopy],
     ) -> Result<BTreeSet<CatalogSegment>, BackupError> {
         let mut unreadable = None;
         for copy in copies {
-            let (copied, failed) = self.copied_of(day, copy, copies).await;
+            let (copied, failed) = self.copy_files(day, copy, copies).await;
             match failed {
                 None => return Ok(copied),
                 Some(hash) => unreadable = unreadable.or(Some(hash)),
@@ -160,27 +160,29 @@ impl<E: Env> ProjectCopy<'_, E> {
     }
 
     /// Copies what can be copied of all disks, if enough of them are intact.
-    async fn all_of(
+    async fn copy_from_all(
         &mut self,
         day: Day,
         copies: &[DayCopy],
     ) -> Result<BTreeSet<CatalogSegment>, BackupError> {
-        let (mut all, mut whole, mut unreadable) = (BTreeSet::new(), 0, None);
+        let (mut all, mut intact, mut unreadable) = (BTreeSet::new(), 0, None);
         for copy in copies {
-            let (copied, failed) = self.copied_of(day, copy, copies).await;
+            let (copied, failed) = self.copy_files(day, copy, copies).await;
             all.extend(copied);
-            whole += usize::from(failed.is_none());
+            intact += usize::from(failed.is_none());
             unreadable = unreadable.or(failed);
         }
         match unreadable {
-            Some(hash) if whole < self.needed => Err(BackupError::Unreadable { project: self.project, hash }),
+            Some(hash) if intact < self.needed => {
+                Err(BackupError::Unreadable { project: self.project, hash })
+            }
             _ => Ok(all),
         }
     }
 
     /// Copies one disk's files, each from any disk that has the same file. Returns the copied segments, and the hash of
     /// one that could not be copied.
-    async fn copied_of(
+    async fn copy_files(
         &mut self,
         day: Day,
         copy: &DayCopy,

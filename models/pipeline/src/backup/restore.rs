@@ -16,7 +16,7 @@ pub struct BackupReader<E> {
     stores: Vec<ObjectStore<E>>,
     /// Store that returned the last segment. It is queried first, so that an unreachable store costs its timeouts once
     /// and not once per segment.
-    gave_last: AtomicUsize,
+    last_source: AtomicUsize,
 }
 
 impl<E: Env> BackupReader<E> {
@@ -26,7 +26,7 @@ impl<E: Env> BackupReader<E> {
         let store = |node: &NodeId| {
             ObjectStore::new(env.clone(), *node, CALL_TIMEOUT).with_retries(StoreRetryPolicy::LONG)
         };
-        BackupReader { stores: data_centers.iter().map(store).collect(), gave_last: AtomicUsize::new(0) }
+        BackupReader { stores: data_centers.iter().map(store).collect(), last_source: AtomicUsize::new(0) }
     }
 
     /// Returns all catalogs that verify, newest position first, each once.
@@ -77,7 +77,7 @@ impl<E: Env> BackupReader<E> {
     async fn segment(&self, day: &CatalogDay, hash: &str, records: &mut Vec<Record>) -> Result<(), String> {
         let key = format!("{SEGMENTS}{hash}");
         let mut why = String::from("no data center answered");
-        let (count, first) = (self.stores.len(), self.gave_last.load(Ordering::Relaxed));
+        let (count, first) = (self.stores.len(), self.last_source.load(Ordering::Relaxed));
         for index in (0..count).map(|step| (first + step) % count) {
             let bytes = match self.stores[index].get(&key).await {
                 Ok(bytes) => bytes,
@@ -98,7 +98,7 @@ impl<E: Env> BackupReader<E> {
             for block in &scan.payloads {
                 decode_block(block, records).map_err(|e| format!("object '{key}': {e}"))?;
             }
-            self.gave_last.store(index, Ordering::Relaxed);
+            self.last_source.store(index, Ordering::Relaxed);
             return Ok(());
         }
         Err(why)

@@ -143,7 +143,7 @@ impl BackupBaseline {
             let baseline = plan.baseline.days.entry((project, day)).or_default();
             let day = match found.contains_key(&project) {
                 true => {
-                    let (day, keys) = baseline.carry_over(now, lacking, &is_obtainable);
+                    let (day, keys) = baseline.merge_with_baseline(now, lacking, &is_obtainable);
                     let alarm = |keys| Alarm::ProductionShrank { project, day: day.day, keys };
                     plan.alarms.extend(keys.map(alarm));
                     day
@@ -174,17 +174,17 @@ fn with_segments<'a>(
 impl BaselineDay {
     /// Returns the day as found, with the earlier segments that hold keys it lacks. Also returns the number of missing
     /// keys, if that is new.
-    fn carry_over(
+    fn merge_with_baseline(
         &mut self,
         now: CatalogDay,
         lacking: &MissingKeys,
         is_obtainable: impl Fn(&str) -> bool,
     ) -> (CatalogDay, Option<u64>) {
-        let (mut fewer, mut is_known, mut extra) = (0, true, Vec::new());
+        let (mut missing, mut is_known, mut extra) = (0, true, Vec::new());
         for base in self.bases.drain(..).filter(|base| !is_part_of(base, &now.segments)) {
             let before = CatalogDay { segments: base, ..now };
             let lacks = lacking.get(&before).copied();
-            fewer = fewer.max(lacks.unwrap_or(0));
+            missing = missing.max(lacks.unwrap_or(0));
             is_known &= lacks.is_some();
             if lacks != Some(0) {
                 extra.extend(before.segments);
@@ -192,9 +192,9 @@ impl BaselineDay {
         }
         let day = with_segments(now, extra.iter(), is_obtainable);
         self.bases.push(day.segments.clone());
-        let is_news = fewer > 0 && !self.is_alarmed;
-        self.is_alarmed = fewer > 0 || (self.is_alarmed && !is_known);
-        (day, is_news.then_some(fewer))
+        let is_new = missing > 0 && !self.is_alarmed;
+        self.is_alarmed = missing > 0 || (self.is_alarmed && !is_known);
+        (day, is_new.then_some(missing))
     }
 }
 

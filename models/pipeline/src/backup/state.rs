@@ -31,9 +31,9 @@ pub struct BackupState {
     /// The last backup, while projects or data centers are still missing.
     pub(super) round: Option<BackupRound>,
     /// Alarms that were raised and whose cause persists.
-    alarmed: Vec<Alarm>,
+    active_alarms: Vec<Alarm>,
     /// Number of attempts since the last one that copied anything.
-    pub(super) failed_in_a_row: u32,
+    pub(super) consecutive_failures: u32,
 }
 
 /// One backup: a position, and the attempts to store every project up to it in every data center.
@@ -73,8 +73,8 @@ impl BackupState {
         position: UnixMs,
         monotonic: Duration,
     ) -> BackupRound {
-        let goes_on = |round: &&BackupRound| monotonic.saturating_sub(round.started) < config.interval;
-        self.round.as_ref().filter(goes_on).cloned().unwrap_or_else(|| BackupRound {
+        let is_current = |round: &&BackupRound| monotonic.saturating_sub(round.started) < config.interval;
+        self.round.as_ref().filter(is_current).cloned().unwrap_or_else(|| BackupRound {
             position_ms: position.0,
             started: monotonic,
             // Includes projects that are no longer configured: backed-up data is kept.
@@ -107,7 +107,7 @@ impl BackupState {
     }
 
     /// Reads the newest backup of the data centers that are not synced. Catalogs with a future position are ignored.
-    pub(super) async fn learn<E: Env>(
+    pub(super) async fn read_newest_catalogs<E: Env>(
         &mut self,
         env: &E,
         cluster: &Cluster,
@@ -149,10 +149,10 @@ impl BackupState {
 
     /// Returns the alarms of `now` that did not hold at the last backup. `is_of` selects the kinds that were checked.
     pub(super) fn new_alarms(&mut self, now: Vec<Alarm>, is_of: impl Fn(&Alarm) -> bool) -> Vec<Alarm> {
-        let is_alarmed = |alarm: &&Alarm| !self.alarmed.iter().any(|old| old.has_same_cause(alarm));
+        let is_alarmed = |alarm: &&Alarm| !self.active_alarms.iter().any(|old| old.has_same_cause(alarm));
         let new: Vec<Alarm> = now.iter().filter(is_alarmed).cloned().collect();
-        self.alarmed.retain(|old| !is_of(old));
-        self.alarmed.extend(now);
+        self.active_alarms.retain(|old| !is_of(old));
+        self.active_alarms.extend(now);
         new
     }
 }

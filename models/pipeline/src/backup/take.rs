@@ -135,16 +135,16 @@ pub async fn take<E: Env>(
     let taken = attempt(env, boot, config, alarms, state).await;
     let failed = match &taken {
         Err(error) if !matches!(error, BackupError::Incomplete { .. }) => {
-            state.failed_in_a_row += 1;
+            state.consecutive_failures += 1;
             vec![Alarm::BackupFailed { why: error.to_string() }]
         }
         _ => {
-            state.failed_in_a_row = 0;
+            state.consecutive_failures = 0;
             Vec::new()
         }
     };
     // One attempt may coincide with a restart of all disks for a release; the next one, half an hour later, does not.
-    let failed = if state.failed_in_a_row == 1 { Vec::new() } else { failed };
+    let failed = if state.consecutive_failures == 1 { Vec::new() } else { failed };
     for alarm in state.new_alarms(failed, |alarm| matches!(alarm, Alarm::BackupFailed { .. })) {
         alarms.raise(alarm);
     }
@@ -160,13 +160,13 @@ async fn attempt<E: Env>(
 ) -> Result<Duration, BackupError> {
     let now = median_time(env, &boot.cluster).await?;
     let (mut data_centers, unopened) = state.open(stores(env, config)).await;
-    let learned = match (data_centers.is_empty(), &unopened) {
+    let catalogs_read = match (data_centers.is_empty(), &unopened) {
         (true, Some(error)) => Err(error.clone()),
-        _ => state.learn(env, &boot.cluster, &data_centers, now).await,
+        _ => state.read_newest_catalogs(env, &boot.cluster, &data_centers, now).await,
     };
     let mut attempt =
         BackupAttempt { env, boot, config, alarms, state, now, failures: unopened.into_iter().collect() };
-    if let Err(error) = learned {
+    if let Err(error) = catalogs_read {
         attempt.state.close(data_centers);
         return Err(error);
     }

@@ -23,12 +23,12 @@ pub struct DayReport {
     /// Whether enough disks accepted the events, and production holds them correctly when read back.
     pub written: bool,
     /// Number of keys missing from production when read back.
-    pub left_missing: u64,
+    pub missing_after: u64,
     /// Number of arrivals that still differ in some copy when read back.
-    pub left_altered: u64,
+    pub altered_after: u64,
     /// Number of duplicate events in production under unknown arrivals. They are reported by marks and stay: a recovery
     /// removes nothing.
-    pub doubled: u64,
+    pub duplicates: u64,
 }
 
 /// Result of a recovery.
@@ -55,6 +55,6 @@ impl RecoveryReport {
     pub fn is_complete(&self) -> bool {
         self.followed_runbook
             && self.tee_error.is_none()
-            && self.days.iter().all(|day| day.audited && day.written && day.doubled == 0)
+            && self.days.iter().all(|day| day.audited && day.written && day.duplicates == 0)
     }
 }

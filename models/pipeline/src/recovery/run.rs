@@ -85,7 +85,7 @@ pub async fn recover_with_steps<E: Env>(
     for group in steps.chunk_by(|one, other| one.is_per_day() == other.is_per_day()) {
         done += group.len();
         if group[0].is_per_day() {
-            run.each_day(targets, group, last_of_a_day == Some(done - 1)).await;
+            run.run_day_steps(targets, group, last_of_a_day == Some(done - 1)).await;
         } else {
             run.flush_and_read_all(group).await;
         }
@@ -119,7 +119,7 @@ struct DayRecovery {
     /// Reconstructed day.
     rebuilt: Option<RebuiltDay>,
     /// Number of catalogs tried.
-    tried: usize,
+    catalogs_tried: usize,
     /// Records of the day from the backups read so far.
     restored: BTreeMap<ArrivalId, Record>,
     /// Hashes of the segments that were read.
@@ -177,7 +177,7 @@ impl<E: Env> RecoveryRun<'_, E> {
     }
 
     /// Executes the per-day steps. `last` is set when no later step needs the reconstructed days.
-    async fn each_day(&mut self, targets: &RecoveryTargets, steps: &[RecoveryStep], last: bool) {
+    async fn run_day_steps(&mut self, targets: &RecoveryTargets, steps: &[RecoveryStep], last: bool) {
         for (project, day) in target_days(targets, self.tee.as_ref(), &self.catalogs) {
             let mut run = self.days.remove(&(project, day)).unwrap_or_else(|| DayRecovery::of(project, day));
             for step in steps {
@@ -198,7 +198,7 @@ impl<E: Env> RecoveryRun<'_, E> {
     /// Reconstructs a day from the newest readable backup, or from the tee alone, which is complete for days within its
     /// retention.
     async fn rebuild(&mut self, day: &mut DayRecovery) {
-        (day.tried, day.rebuilt) = (0, None);
+        (day.catalogs_tried, day.rebuilt) = (0, None);
         (day.restored, day.segments) = (BTreeMap::new(), BTreeSet::new());
         (day.report.audited, day.report.backup_position_ms) = (false, None);
         if !self.add_next_backup(day).await {
@@ -210,9 +210,9 @@ impl<E: Env> RecoveryRun<'_, E> {
     /// not read again.
     async fn add_next_backup(&mut self, day: &mut DayRecovery) -> bool {
         let of = (day.report.project, day.report.day);
-        let mut is_more = false;
-        while let Some(catalog) = self.catalogs.get(day.tried) {
-            day.tried += 1;
+        let mut has_new_records = false;
+        while let Some(catalog) = self.catalogs.get(day.catalogs_tried) {
+            day.catalogs_tried += 1;
             let listed = catalog.days.binary_search_by_key(&of, |listed| (listed.project, listed.day));
             let mut unread = listed.map_or_else(|_| CatalogDay::empty(of), |at| catalog.days[at].clone());
             unread.segments.retain(|segment| !day.segments.contains(&segment.hash));
@@ -220,7 +220,7 @@ impl<E: Env> RecoveryRun<'_, E> {
             for why in &unreadable {
                 self.env.mark(Mark { name: "recovery.backup-unreadable", subject: why });
             }
-            is_more |= !records.is_empty();
+            has_new_records |= !records.is_empty();
             add_older(&mut day.restored, records);
             // A partially readable backup does not hold everything before its position.
             if !unreadable.is_empty() {
@@ -228,12 +228,12 @@ impl<E: Env> RecoveryRun<'_, E> {
             }
             day.segments.extend(unread.segments.into_iter().map(|segment| segment.hash));
             let position_ms = *day.report.backup_position_ms.get_or_insert(catalog.position_of(of.0));
-            if is_more || day.rebuilt.is_none() {
+            if has_new_records || day.rebuilt.is_none() {
                 day.take(rebuild(&day.restored, self.tee_records(day), position_ms));
             }
             return true;
         }
-        if is_more {
+        if has_new_records {
             let position_ms = day.report.backup_position_ms.unwrap_or(i64::MIN);
             day.take(rebuild(&day.restored, self.tee_records(day), position_ms));
         }
@@ -271,9 +271,9 @@ impl<E: Env> RecoveryRun<'_, E> {
         let known =
             rebuilt.records.values().map(|record| (record.arrival, ExpectedRecord::of(record))).collect();
         let left = compare(&known, &after.copies);
-        (day.report.left_missing, day.report.left_altered) =
+        (day.report.missing_after, day.report.altered_after) =
             (left.missing.len() as u64, left.altered.len() as u64);
-        day.report.doubled = self.doubled(&rebuilt, &after.copies);
+        day.report.duplicates = self.count_duplicates(&rebuilt, &after.copies);
         day.report.written = loaded && after.is_whole && left.is_empty();
         if loaded && !day.report.written {
             let subject = format!("p{project}/{date}");
@@ -284,7 +284,7 @@ impl<E: Env> RecoveryRun<'_, E> {
 
     /// Counts duplicates in production under arrivals that are in neither tee nor backups. Only arrivals within the
     /// period that the tee surely covers are considered: after the start of its retention, and before it was flushed.
-    fn doubled(&self, rebuilt: &RebuiltDay, production: &[Vec<Record>]) -> u64 {
+    fn count_duplicates(&self, rebuilt: &RebuiltDay, production: &[Vec<Record>]) -> u64 {
         let Some(kept) = self.cluster.tee.as_ref().map(|tee| tee.effective_retention().as_millis() as i64)
         else {
             return 0;
@@ -294,13 +294,13 @@ impl<E: Env> RecoveryRun<'_, E> {
         }
         let from_ms = self.env.clock().wall().0 - kept + TEE_BOUNDARY_MS;
         let until_ms = self.report.started_ms - TEE_BOUNDARY_MS;
-        let doubled = find_duplicates(&rebuilt.records, production, from_ms..until_ms);
-        for arrival in &doubled {
+        let duplicates = find_duplicates(&rebuilt.records, production, from_ms..until_ms);
+        for arrival in &duplicates {
             let ArrivalId { edge, sequence, item } = arrival;
             let subject = format!("edge {edge}, sequence {sequence}, item {item}");
             self.env.mark(Mark { name: "recovery.doubled", subject: &subject });
         }
-        doubled.len() as u64
+        duplicates.len() as u64
     }
 
     fn tee_records(&self, day: &DayRecovery) -> &[Record] {
@@ -320,12 +320,12 @@ impl DayRecovery {
             replaced: 0,
             audited: false,
             written: false,
-            left_missing: 0,
-            left_altered: 0,
-            doubled: 0,
+            missing_after: 0,
+            altered_after: 0,
+            duplicates: 0,
         };
         let (restored, segments) = (BTreeMap::new(), BTreeSet::new());
-        DayRecovery { report, rebuilt: None, tried: 0, restored, segments }
+        DayRecovery { report, rebuilt: None, catalogs_tried: 0, restored, segments }
     }
 
     /// Stores a reconstructed day that is not yet written.

@@ -126,8 +126,9 @@ async fn expire<E: Env>(
     let aged: Vec<(TeeName, u64)> = aged.filter_map(|info| Some((file_of(&info.key)?, info.bytes))).collect();
     let holds = current_holds(env, alarms, store, &aged, now).await?;
     let is_held = |file: TeeName| holds.iter().any(|hold| hold.keeps_tee_file(file));
-    let goes = |key: &str| is_old(key) && !file_of(key).is_some_and(is_held);
-    let (old, kept): (Vec<_>, Vec<_>) = std::mem::take(listed).into_iter().partition(|info| goes(&info.key));
+    let is_removable = |key: &str| is_old(key) && !file_of(key).is_some_and(is_held);
+    let (old, kept): (Vec<_>, Vec<_>) =
+        std::mem::take(listed).into_iter().partition(|info| is_removable(&info.key));
     *listed = kept;
     let is_there: BTreeSet<&String> = listed.iter().chain(&old).map(|info| &info.key).collect();
     seen.retain(|key, _| is_there.contains(key) || (file_of(key).is_some() && !is_old(key)));

@@ -77,13 +77,13 @@ impl<E: Env> TeeReader<E> {
         self.read.retain(|key, _| present.contains_key(key));
         let mut found = TeeRead::default();
         let mut suspects: Vec<SuspectObject> = Vec::new();
-        let (mut refused_in_a_row, mut not_asked_for) = (0, 0_u64);
+        let (mut consecutive_failures, mut skipped) = (0, 0_u64);
         for (key, &len_bytes) in &present {
             if self.read.get(key) == Some(&len_bytes) {
                 continue;
             }
-            if refused_in_a_row >= MAX_CONSECUTIVE_FAILURES {
-                not_asked_for += 1;
+            if consecutive_failures >= MAX_CONSECUTIVE_FAILURES {
+                skipped += 1;
                 continue;
             }
             let suspect = |bytes, why| SuspectObject { key: key.clone(), len_bytes, bytes, why };
@@ -99,41 +99,41 @@ impl<E: Env> TeeReader<E> {
                 Err(error) if error.is_not_found() => {}
                 Err(error) => {
                     suspects.push(suspect(None, error.to_string()));
-                    refused_in_a_row += 1;
+                    consecutive_failures += 1;
                     continue;
                 }
             }
-            refused_in_a_row = 0;
+            consecutive_failures = 0;
         }
-        let is_away = not_asked_for > 0;
+        let is_unavailable = skipped > 0;
         for (file, suspects) in by_file(suspects) {
             let uncovered = match file {
-                Some(file) => self.read_together(file, suspects, &present, is_away, &mut found).await,
+                Some(file) => self.read_merged(file, suspects, &present, is_unavailable, &mut found).await,
                 None => suspects,
             };
             let unreadable = uncovered.into_iter().map(|one| TeeReadError { object: one.key, why: one.why });
             found.unreadable.extend(unreadable);
         }
-        if is_away {
-            let why = format!("{not_asked_for} more files: the store failed for those before them");
+        if is_unavailable {
+            let why = format!("{skipped} more files: the store failed for those before them");
             found.unreadable.push(TeeReadError { object: TEE.to_owned(), why });
         }
         Ok(found)
     }
 
-    /// Adds the merged records of all objects of a file; only of the suspect ones if the store `is_away`. Returns the
+    /// Adds the merged records of all objects of a file; only of the suspect ones if the store `is_unavailable`. Returns the
     /// suspect objects of which records may be missing.
-    async fn read_together(
+    async fn read_merged(
         &self,
         file: TeeName,
         suspects: Vec<SuspectObject>,
         present: &BTreeMap<String, u64>,
-        is_away: bool,
+        is_unavailable: bool,
         found: &mut TeeRead,
     ) -> Vec<SuspectObject> {
         let mut all = TeeMerge::new(file);
         suspects.iter().filter_map(|one| one.bytes.as_ref()).for_each(|bytes| _ = all.add(bytes));
-        if !is_away {
+        if !is_unavailable {
             let was_read = suspects.iter().filter(|one| one.bytes.is_some());
             let was_read: BTreeSet<&str> = was_read.map(|one| one.key.as_str()).collect();
             let prefix = TeeObject::key_prefix(file);

@@ -197,7 +197,7 @@ fn parse(raw: &[u8]) -> serde_json::Result<EventMembers<'_>> {
 }
 
 /// Error for a string in place of an object. The default error would repeat it, with every quote escaped again.
-fn is_a_string<T, E: serde::de::Error>(expected: &dyn Expected) -> Result<T, E> {
+fn unexpected_string<T, E: serde::de::Error>(expected: &dyn Expected) -> Result<T, E> {
     Err(E::invalid_type(Unexpected::Other("string"), expected))
 }
 
@@ -211,7 +211,7 @@ impl<'de> Visitor<'de> for EventVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<EventMembers<'de>, E> {
-        is_a_string(&self)
+        unexpected_string(&self)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EventMembers<'de>, A::Error> {
@@ -245,7 +245,7 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<EventProperties<'de>, E> {
-        is_a_string(&self)
+        unexpected_string(&self)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EventProperties<'de>, A::Error> {

@@ -17,7 +17,7 @@ struct StringScanner {
 
 impl StringScanner {
     /// Whether the next byte, `byte`, belongs to a string.
-    fn holds(&mut self, byte: u8) -> bool {
+    fn is_in_string(&mut self, byte: u8) -> bool {
         let was_inside = self.inside;
         match byte {
             _ if self.escaped => self.escaped = false,
@@ -38,7 +38,7 @@ const fn is_space(byte: u8) -> bool {
 #[must_use]
 pub fn compact(text: &Bytes) -> Bytes {
     let mut strings = StringScanner::default();
-    let is_token = |byte: &u8, strings: &mut StringScanner| strings.holds(*byte) || !is_space(*byte);
+    let is_token = |byte: &u8, strings: &mut StringScanner| strings.is_in_string(*byte) || !is_space(*byte);
     let Some(first) = text.iter().position(|byte| !is_token(byte, &mut strings)) else {
         return text.clone();
     };
@@ -58,7 +58,7 @@ pub(super) fn nesting_of(text: &str) -> usize {
     let (mut depth, mut deepest, mut strings) = (0_usize, 0, StringScanner::default());
     for byte in text.bytes() {
         match byte {
-            _ if strings.holds(byte) => {}
+            _ if strings.is_in_string(byte) => {}
             b'{' | b'[' => {
                 depth += 1;
                 deepest = deepest.max(depth);
