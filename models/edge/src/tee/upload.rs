@@ -5,8 +5,7 @@
 //! An edge writes to an object of its own, reads it back, and only then removes the local file. An upload never removes
 //! records from an object: it merges what the edge stored earlier. Local damage is repaired from the other edges'
 //! copies and objects, and the merged file is uploaded. While bytes are still missing, the file is kept until it
-//! reaches its maximum age, and is retried if that can help: a disk that failed a read may succeed later, and an
-//! unreachable edge may return.
+//! reaches its maximum age, and is retried if that can help: a failed read may succeed later, and an edge may return.
 //!
 //! A failed upload is retried after ten minutes. The task does not wake while nothing is pending.
 

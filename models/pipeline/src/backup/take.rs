@@ -6,9 +6,8 @@
 //! and the catalog is written last, to the data centers where all its segments were read back. Old catalogs then
 //! expire, and with them the segments that no catalog needs (`expire`).
 //!
-//! Failures are isolated: a project that cannot be copied stays at its last position, and a data center that fails has
-//! no new catalog. Both are retried, and no other work is repeated. A backup is not finished unless at least one data
-//! center can be queried for the newest backup.
+//! Failures are isolated: a project that cannot be copied stays at its last position, a data center that fails has no
+//! new catalog, and only these are retried. A backup needs at least one data center that knows the newest backup.
 
 use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT};
 use super::data_center::{DataCenter, replicate_segments};

@@ -17,18 +17,17 @@ const MAX_ATTEMPTS: u32 = 60;
 
 /// A disk that granted tokens 1 to 3 and used ids 1 to 3 of a day, with one file altered.
 fn image_with_used_day(path: &str, alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
-    let image = with_disk(31, None, async |fixture| {
-        fixture
-            .run("before", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                for token in 1..3 {
-                    assert_eq!(lease(&client).await, token);
-                }
-                client.merge_all().await.unwrap();
-                client.put(Tier::Late, 9..11).await.unwrap();
-            })
-            .await;
-        fixture.world.durable_image(DISK)
+    let image = with_disk(31, None, async |arb| {
+        arb.run("before", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            for token in 1..3 {
+                assert_eq!(lease(&client).await, token);
+            }
+            client.merge_all().await.unwrap();
+            client.put(Tier::Late, 9..11).await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let path = format!("arb/{PROJECT}/{path}");
     let mut bytes = image.read(&path).unwrap().to_vec();
@@ -87,20 +86,19 @@ impl ArbClient {
 }
 
 /// Takes leases around a crash that keeps only durable data.
-async fn check_tokens_increase(fixture: &ArbFixture) {
+async fn check_tokens_increase(arb: &ArbFixture) {
     for name in ["one", "two"] {
-        fixture
-            .run(name, async |client| {
-                client.lease_until_granted().await;
-                client.lease_until_granted().await;
-            })
-            .await;
-        fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
-        check_first_token(&fixture.world.disk_image(DISK));
-        fixture.world.restart(DISK);
-        fixture.world.sleep(SECOND).await;
+        arb.run(name, async |client| {
+            client.lease_until_granted().await;
+            client.lease_until_granted().await;
+        })
+        .await;
+        arb.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        check_first_token(&arb.world.disk_image(DISK));
+        arb.world.restart(DISK);
+        arb.world.sleep(SECOND).await;
     }
-    fixture.run("three", async |client| client.lease_until_granted().await).await;
+    arb.run("three", async |client| client.lease_until_granted().await).await;
 }
 
 /// The first token in a lease file is above all tokens that earlier files can have held.
@@ -113,27 +111,26 @@ fn check_first_token(image: &DiskImage) {
 }
 
 /// Quarantines the day, fills it, releases the quarantine, and fills it again after a crash.
-async fn check_ids_increase(fixture: &ArbFixture) {
-    fixture
-        .run("one", async |client| {
-            let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
-            for _ in 0..MAX_ATTEMPTS {
-                // An attempt that failed after its last step is refused when retried: the day is not corrupt any more.
-                if client.call(quarantine.clone()).await.is_ok() || client.read(DAY).await.is_ok() {
-                    break;
-                }
-                client.sleep(MINUTE).await;
+async fn check_ids_increase(arb: &ArbFixture) {
+    arb.run("one", async |client| {
+        let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+        for _ in 0..MAX_ATTEMPTS {
+            // An attempt that failed after its last step is refused when retried: the day is not corrupt any more.
+            if client.call(quarantine.clone()).await.is_ok() || client.read(DAY).await.is_ok() {
+                break;
             }
-            client.fill_and_release().await;
-        })
-        .await;
-    check_ids_are_new(&fixture.world.disk_image(DISK));
-    fixture.world.sleep(HOUR).await;
-    fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
-    fixture.world.restart(DISK);
-    fixture.world.sleep(SECOND).await;
-    fixture.run("two", async |client| client.fill_and_release().await).await;
-    check_ids_are_new(&fixture.world.disk_image(DISK));
+            client.sleep(MINUTE).await;
+        }
+        client.fill_and_release().await;
+    })
+    .await;
+    check_ids_are_new(&arb.world.disk_image(DISK));
+    arb.world.sleep(HOUR).await;
+    arb.world.kill_keeping(DISK, CrashKeeps::Nothing);
+    arb.world.restart(DISK);
+    arb.world.sleep(SECOND).await;
+    arb.run("two", async |client| client.fill_and_release().await).await;
+    check_ids_are_new(&arb.world.disk_image(DISK));
 }
 
 /// No edit of the day's manifest adds a file under an id that was free before.
@@ -188,15 +185,15 @@ fn at_each_pair(
         for (first, later) in (1..=most).flat_map(|first| (1..=within).map(move |later| (first, later))) {
             let both = [pair[0](first), pair[1](first + later)];
             let script = &script;
-            triggered += with_disk(1_000 * first + later, Some(image.clone()), async move |fixture| {
-                fixture.world.kill(DISK);
+            triggered += with_disk(1_000 * first + later, Some(image.clone()), async move |arb| {
+                arb.world.kill(DISK);
                 for fault in both.into_iter().chain(lasting.iter().cloned()) {
-                    fixture.world.arm(fault);
+                    arb.world.arm(fault);
                 }
-                fixture.world.restart(DISK);
-                fixture.world.sleep(SECOND).await;
-                script(&fixture).await;
-                u64::from(fixture.world.fault_outcomes()[1].struck.is_some())
+                arb.world.restart(DISK);
+                arb.world.sleep(SECOND).await;
+                script(&arb).await;
+                u64::from(arb.world.fault_outcomes()[1].struck.is_some())
             });
         }
     }
@@ -238,50 +235,47 @@ fn no_segment_id_is_reused_when_the_quarantine_of_a_day_fails_at_any_two_steps()
 
 #[test]
 fn tokens_increase_after_a_projects_directory_was_removed_under_a_running_disk_and_a_crash() {
-    with_disk(32, None, async |fixture| {
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                for token in 1..4 {
-                    assert_eq!(lease(&client).await, token);
-                }
-            })
-            .await;
+    with_disk(32, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            for token in 1..4 {
+                assert_eq!(lease(&client).await, token);
+            }
+        })
+        .await;
         let path = format!("arb/{PROJECT}");
         let remove = Action::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
-        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
-        fixture.world.sleep(SECOND).await;
-        fixture
-            .run("two", async |client| {
-                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
-                client.call(digests).await.unwrap()
-            })
-            .await;
-        fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
-        fixture.world.restart(DISK);
-        fixture.world.sleep(SECOND).await;
-        fixture.run("three", async |client| client.lease_until_granted().await).await;
+        arb.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
+        arb.world.sleep(SECOND).await;
+        arb.run("two", async |client| {
+            let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
+            client.call(digests).await.unwrap()
+        })
+        .await;
+        arb.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        arb.world.restart(DISK);
+        arb.world.sleep(SECOND).await;
+        arb.run("three", async |client| client.lease_until_granted().await).await;
     });
 }
 
 #[test]
 fn ids_increase_after_a_days_directory_was_removed_under_a_running_disk_and_a_crash() {
-    with_disk(33, Some(image_with_used_day("lease", |_| {})), async |fixture| {
+    with_disk(33, Some(image_with_used_day("lease", |_| {})), async |arb| {
         let path = format!("arb/{PROJECT}/{DAY}");
         let remove = Action::RemoveDirectory(RemoveDirectory { node: "disk".into(), path });
-        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
-        fixture.world.sleep(SECOND).await;
-        fixture
-            .run("one", async |client| {
-                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
-                client.call(digests).await.unwrap();
-                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
-            })
-            .await;
-        fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
-        fixture.world.restart(DISK);
-        fixture.world.sleep(SECOND).await;
-        fixture.run("two", async |client| client.fill_and_release().await).await;
-        check_ids_are_new(&fixture.world.disk_image(DISK));
+        arb.world.arm(Fault { anchor: Anchor::AtMs(0), action: remove });
+        arb.world.sleep(SECOND).await;
+        arb.run("one", async |client| {
+            let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
+            client.call(digests).await.unwrap();
+            client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+        })
+        .await;
+        arb.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        arb.world.restart(DISK);
+        arb.world.sleep(SECOND).await;
+        arb.run("two", async |client| client.fill_and_release().await).await;
+        check_ids_are_new(&arb.world.disk_image(DISK));
     });
 }

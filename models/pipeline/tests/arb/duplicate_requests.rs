@@ -26,8 +26,8 @@ async fn send_twice(client: &ArbClient, request: &ArbRequest) -> Vec<Result<ArbR
 #[test]
 fn a_run_requested_twice_concurrently_makes_one_output_and_the_next_run_loses_nothing() {
     for seed in 20..30 {
-        with_disk(seed, None, async |fixture| {
-            let (answers, left) = fixture
+        with_disk(seed, None, async |arb| {
+            let (answers, left) = arb
                 .run("one", async |client| {
                     client.put(Tier::OnTime, 1..5).await.unwrap();
                     let request = client.plan_all().await;

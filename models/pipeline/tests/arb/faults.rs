@@ -7,17 +7,17 @@ use latent_sim::{Action, Anchor, CrashKeeps, DiskError, DiskFull, Fault, Kill, O
 use std::collections::BTreeSet;
 
 /// Invariants under all faults.
-async fn check_guarantees(fixture: &ArbFixture) {
-    fixture.run("client", run_workload).await;
+async fn check_guarantees(arb: &ArbFixture) {
+    arb.run("client", run_workload).await;
     // Longer than the grace period and the collection after it; nothing else happens.
-    fixture.world.sleep(2 * HOUR).await;
-    let orphans = fixture.check_manifests(&fixture.world.disk_image(DISK));
+    arb.world.sleep(2 * HOUR).await;
+    let orphans = arb.check_manifests(&arb.world.disk_image(DISK));
     assert!(orphans.is_empty(), "orphans stay: {orphans:?}");
-    fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
-    fixture.check_manifests(&fixture.world.disk_image(DISK));
-    fixture.world.restart(DISK);
-    fixture.world.sleep(SECOND).await;
-    let read = fixture.run("reader", async |client| {
+    arb.world.kill_keeping(DISK, CrashKeeps::Nothing);
+    arb.check_manifests(&arb.world.disk_image(DISK));
+    arb.world.restart(DISK);
+    arb.world.sleep(SECOND).await;
+    let read = arb.run("reader", async |client| {
         let mut all = Vec::new();
         for day in DAYS {
             // The last crash may come while the disk boots.
@@ -26,7 +26,7 @@ async fn check_guarantees(fixture: &ArbFixture) {
         all
     });
     let read = read.await;
-    let log = fixture.log.lock().unwrap();
+    let log = arb.log.lock().unwrap();
     for (day, records) in DAYS.into_iter().zip(read) {
         let present: BTreeSet<ArrivalId> = records.iter().map(|record| record.arrival).collect();
         assert_eq!(present.len(), records.len(), "an arrival stands twice: {:?}", log.failures);
@@ -47,12 +47,12 @@ fn check_tokens_increase(log: &ClientLog) {
 fn at_each(faults: impl Fn(u64) -> Vec<Fault> + Sync) -> u64 {
     for n in 1.. {
         let faults = faults(n);
-        let triggered = with_disk(100 + n, None, async move |fixture| {
+        let triggered = with_disk(100 + n, None, async move |arb| {
             for fault in faults {
-                fixture.world.arm(fault);
+                arb.world.arm(fault);
             }
-            check_guarantees(&fixture).await;
-            fixture.world.fault_outcomes()[0].struck.is_some()
+            check_guarantees(&arb).await;
+            arb.world.fault_outcomes()[0].struck.is_some()
         });
         if !triggered {
             return n - 1;
@@ -77,13 +77,13 @@ fn kill(n: u64, keeps: CrashKeeps) -> Fault {
 
 #[test]
 fn short_reads_lose_nothing() {
-    with_disk(1, None, async |fixture| {
+    with_disk(1, None, async |arb| {
         let path_prefix = String::new();
         let action = Action::ShortRead(ShortRead { node: "disk".into(), path_prefix, times: u32::MAX });
-        let anchor = Anchor::AtMs(fixture.world.now().0);
-        fixture.world.arm(Fault { anchor, action });
-        check_guarantees(&fixture).await;
-        let log = fixture.log.lock().unwrap();
+        let anchor = Anchor::AtMs(arb.world.now().0);
+        arb.world.arm(Fault { anchor, action });
+        check_guarantees(&arb).await;
+        let log = arb.log.lock().unwrap();
         assert_eq!(log.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
         // Same as without faults: the refusal of the stale token.
         assert_eq!((log.failures.len(), log.tokens.len()), (1, 5), "{log:?}");
@@ -92,14 +92,14 @@ fn short_reads_lose_nothing() {
 
 #[test]
 fn without_faults_everything_is_written_once_and_compacted() {
-    with_disk(1, None, async |fixture| {
-        check_guarantees(&fixture).await;
-        let log = fixture.log.lock().unwrap();
+    with_disk(1, None, async |arb| {
+        check_guarantees(&arb).await;
+        let log = arb.log.lock().unwrap();
         assert_eq!(log.written.values().map(BTreeSet::len).sum::<usize>(), EVENTS);
         // The only failure is the refusal of the stale token.
         assert_eq!((log.failures.len(), log.tokens.len()), (1, 5), "{log:?}");
         assert_eq!(log.runs, 6, "the first day: two runs, then one, then one; the second day: one, then one");
-        assert!(fixture.world.marks()["compaction.third-run"] >= 1);
+        assert!(arb.world.marks()["compaction.third-run"] >= 1);
     });
 }
 

@@ -18,28 +18,27 @@ fn sync_fails_once() -> Action {
 
 #[test]
 fn data_left_by_a_failed_sync_is_neither_returned_nor_sealed() {
-    with_disk(1, None, async |fixture| {
-        fixture.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
-        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: sync_fails_once() });
-        fixture
-            .run("two", async |client| {
-                assert!(client.put(Tier::OnTime, 3..4).await.is_err());
-                assert_eq!(client.sequences().await, [1, 2], "the failed write is shown");
-                client.call(pin()).await.unwrap();
-            })
-            .await;
-        fixture.world.kill_keeping(DISK, CrashKeeps::Nothing);
-        fixture.check_manifests(&fixture.world.disk_image(DISK));
-        fixture.world.restart(DISK);
-        let left = fixture.run("three", async |client| client.sequences().await).await;
+    with_disk(1, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        arb.world.arm(Fault { anchor: Anchor::AtMs(0), action: sync_fails_once() });
+        arb.run("two", async |client| {
+            assert!(client.put(Tier::OnTime, 3..4).await.is_err());
+            assert_eq!(client.sequences().await, [1, 2], "the failed write is shown");
+            client.call(pin()).await.unwrap();
+        })
+        .await;
+        arb.world.kill_keeping(DISK, CrashKeeps::Nothing);
+        arb.check_manifests(&arb.world.disk_image(DISK));
+        arb.world.restart(DISK);
+        let left = arb.run("three", async |client| client.sequences().await).await;
         assert_eq!(left, [1, 2]);
     });
 }
 
 #[test]
 fn a_run_that_lost_its_lease_during_the_merge_does_not_commit_and_leaves_no_file() {
-    with_disk(7, None, async |fixture| {
-        let late = fixture
+    with_disk(7, None, async |arb| {
+        let late = arb
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 let (run, other) = (client.plan_all().await, client.clone());
@@ -54,23 +53,19 @@ fn a_run_that_lost_its_lease_during_the_merge_does_not_commit_and_leaves_no_file
                 late
             })
             .await;
-        assert_eq!(
-            fixture.world.marks().get("compaction.merging"),
-            Some(&1),
-            "it was refused before it merged"
-        );
+        assert_eq!(arb.world.marks().get("compaction.merging"), Some(&1), "it was refused before it merged");
         let stale = ArbFailure::StaleToken { given: 1, current: 2 };
         assert_eq!(late, Err(ArbError::Failed(stale)));
-        assert!(!fixture.check_manifests(&fixture.world.disk_image(DISK)).is_empty(), "it made no file");
-        fixture.world.sleep(2 * HOUR).await;
-        assert!(fixture.check_manifests(&fixture.world.disk_image(DISK)).is_empty());
+        assert!(!arb.check_manifests(&arb.world.disk_image(DISK)).is_empty(), "it made no file");
+        arb.world.sleep(2 * HOUR).await;
+        assert!(arb.check_manifests(&arb.world.disk_image(DISK)).is_empty());
     });
 }
 
 #[test]
 fn a_file_is_removed_only_when_no_failed_edit_can_reappear_and_name_it() {
-    with_disk(6, None, async |fixture| {
-        fixture.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+    with_disk(6, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/manifest"));
         let action = Action::DiskError(DiskError {
             node,
@@ -79,20 +74,20 @@ fn a_file_is_removed_only_when_no_failed_edit_can_reappear_and_name_it() {
             times: Some(1),
             for_ms: None,
         });
-        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action });
+        arb.world.arm(Fault { anchor: Anchor::AtMs(0), action });
         // The segment is durable, the edit that names it is only in the page cache, and nothing follows it.
-        fixture.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
-        fixture.world.sleep(2 * HOUR).await;
-        fixture.world.kill_keeping(DISK, CrashKeeps::Everything);
-        assert!(fixture.check_manifests(&fixture.world.disk_image(DISK)).is_empty());
-        fixture.world.restart(DISK);
-        assert_eq!(fixture.run("three", async |client| client.sequences().await).await, [1, 2]);
+        arb.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
+        arb.world.sleep(2 * HOUR).await;
+        arb.world.kill_keeping(DISK, CrashKeeps::Everything);
+        assert!(arb.check_manifests(&arb.world.disk_image(DISK)).is_empty());
+        arb.world.restart(DISK);
+        assert_eq!(arb.run("three", async |client| client.sequences().await).await, [1, 2]);
     });
 }
 
 #[test]
 fn removals_with_a_failed_directory_sync_are_made_durable_later() {
-    with_disk(21, None, async |fixture| {
+    with_disk(21, None, async |arb| {
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}"));
         let action = Action::DiskError(DiskError {
             node,
@@ -102,30 +97,29 @@ fn removals_with_a_failed_directory_sync_are_made_durable_later() {
             for_ms: None,
         });
         let anchor = Anchor::Mark { name: "arb.file-removed".into(), n: 1, node: None, after_ms: 0 };
-        fixture.world.arm(Fault { anchor, action });
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                client.merge_all().await.unwrap();
-            })
-            .await;
+        arb.world.arm(Fault { anchor, action });
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            client.merge_all().await.unwrap();
+        })
+        .await;
         // Three collections fail, one succeeds.
-        fixture.world.sleep(2 * HOUR).await;
-        assert_eq!(fixture.world.marks()["arb.clean-up-sync-failed"], 3);
-        let orphans = fixture.check_manifests(&fixture.world.durable_image(DISK));
+        arb.world.sleep(2 * HOUR).await;
+        assert_eq!(arb.world.marks()["arb.clean-up-sync-failed"], 3);
+        let orphans = arb.check_manifests(&arb.world.durable_image(DISK));
         assert!(orphans.is_empty(), "a power cut would bring back {orphans:?}");
     });
 }
 
 #[test]
 fn a_segment_opened_during_a_merge_does_not_fail_the_run() {
-    with_disk(2, None, async |fixture| {
-        fixture.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+    with_disk(2, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
         // The run pauses as it starts its output, and lets a late event open a segment of its own.
         let anchor = Anchor::Mark { name: "compaction.merging".into(), n: 1, node: None, after_ms: 0 };
         let action = Action::Pause(Pause { node: "disk".into(), for_ms: 200 });
-        fixture.world.arm(Fault { anchor, action });
-        let after = fixture
+        arb.world.arm(Fault { anchor, action });
+        let after = arb
             .run("two", async |client| {
                 let writer = client.clone();
                 client.env.spawn(async move {
@@ -143,22 +137,21 @@ fn a_segment_opened_during_a_merge_does_not_fail_the_run() {
             .await;
         assert!(matches!(after.0, Ok(ArbResponse::RunCommitted { .. })), "{:?}", after.0);
         assert_eq!(after.1, (1..9).chain(20..60).collect::<Vec<_>>());
-        fixture.world.sleep(2 * HOUR).await;
-        assert!(fixture.check_manifests(&fixture.world.disk_image(DISK)).is_empty());
+        arb.world.sleep(2 * HOUR).await;
+        assert!(arb.check_manifests(&arb.world.disk_image(DISK)).is_empty());
     });
 }
 
 /// A disk with a compacted day and one later segment, with one byte flipped in its first live segment.
 fn rotten_image() -> DiskImage {
-    let image = with_disk(3, None, async |fixture| {
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                client.merge_all().await.unwrap();
-                client.put(Tier::Late, 9..11).await.unwrap();
-            })
-            .await;
-        fixture.world.durable_image(DISK)
+    let image = with_disk(3, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            client.merge_all().await.unwrap();
+            client.put(Tier::Late, 9..11).await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let path = format!("arb/{PROJECT}/{DAY}/2.seg");
     let mut bytes = image.read(&path).unwrap().to_vec();
@@ -168,30 +161,26 @@ fn rotten_image() -> DiskImage {
 
 #[test]
 fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_quarantined_and_refilled() {
-    with_disk(4, Some(rotten_image()), async |fixture| {
-        fixture
-            .run("one", async |client| {
-                let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
-                let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
-                assert!(client.call(quarantine.clone()).await.is_err(), "it was not found corrupt yet");
-                assert!(corrupt(client.call(pin()).await), "a backup would count on this disk");
-                assert!(corrupt(client.call(pin()).await));
-                assert!(
-                    client.put(Tier::Late, 30..31).await.is_err(),
-                    "this would be quarantined with the rest"
-                );
-                let asked = client.call(ArbRequest::Days { project: PROJECT, dirty_only: true }).await;
-                assert_eq!(asked, Ok(ArbResponse::Days(vec![])), "other days can be compacted meanwhile");
-                client.call(quarantine).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-                client.merge_all().await.unwrap();
-                assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
-            })
-            .await;
+    with_disk(4, Some(rotten_image()), async |arb| {
+        arb.run("one", async |client| {
+            let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+            let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
+            assert!(client.call(quarantine.clone()).await.is_err(), "it was not found corrupt yet");
+            assert!(corrupt(client.call(pin()).await), "a backup would count on this disk");
+            assert!(corrupt(client.call(pin()).await));
+            assert!(client.put(Tier::Late, 30..31).await.is_err(), "this would be quarantined with the rest");
+            let asked = client.call(ArbRequest::Days { project: PROJECT, dirty_only: true }).await;
+            assert_eq!(asked, Ok(ArbResponse::Days(vec![])), "other days can be compacted meanwhile");
+            client.call(quarantine).await.unwrap();
+            client.put(Tier::Late, 1..12).await.unwrap();
+            client.merge_all().await.unwrap();
+            assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
+        })
+        .await;
         // Longer than the grace period: scheduled removals of the old directory must not affect the new one.
-        fixture.world.sleep(2 * HOUR).await;
-        let image = fixture.world.disk_image(DISK);
-        assert!(fixture.check_manifests(&image).is_empty());
+        arb.world.sleep(2 * HOUR).await;
+        let image = arb.world.disk_image(DISK);
+        assert!(arb.check_manifests(&image).is_empty());
         let names = |dir: String| -> Vec<String> {
             let below = image.files().filter(|(path, _)| path.starts_with(&dir) && path.ends_with(".seg"));
             below.map(|(path, _)| path.rsplit_once('/').unwrap().1.to_owned()).collect()
@@ -207,23 +196,22 @@ fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_quarantined_and_refil
 /// and the right checksum of its bytes.
 #[test]
 fn a_misdirected_frame_of_another_day_is_not_read() {
-    let image = with_disk(3, None, async |fixture| {
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..4).await.unwrap();
-                client.put_on(DAYS[1], Tier::OnTime, 4..6).await.unwrap();
-            })
-            .await;
-        fixture.world.durable_image(DISK)
+    let image = with_disk(3, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..4).await.unwrap();
+            client.put_on(DAYS[1], Tier::OnTime, 4..6).await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let (own, other) = (format!("arb/{PROJECT}/{DAY}/1.seg"), format!("arb/{PROJECT}/{}/1.seg", DAYS[1]));
     let foreign = image.read(&other).unwrap().slice(32..);
     let bytes = [image.read(&own).unwrap(), foreign].concat();
     let stays = image.read(&own).unwrap().len();
-    with_disk(4, Some(image.with_file(&own, bytes.into())), async move |fixture| {
-        let left = fixture.run("one", async |client| client.sequences().await).await;
+    with_disk(4, Some(image.with_file(&own, bytes.into())), async move |arb| {
+        let left = arb.run("one", async |client| client.sequences().await).await;
         assert_eq!(left, [1, 2, 3]);
-        assert_eq!(fixture.world.disk_image(DISK).read(&own).unwrap().len(), stays, "cut as a torn tail");
+        assert_eq!(arb.world.disk_image(DISK).read(&own).unwrap().len(), stays, "cut as a torn tail");
     });
 }
 
@@ -239,9 +227,9 @@ fn names_of(image: &DiskImage, prefix: &str) -> Vec<String> {
 
 #[test]
 fn a_quarantine_is_removed_after_the_grace_period_once_the_day_is_intact() {
-    with_disk(8, Some(rotten_image()), async |fixture| {
+    with_disk(8, Some(rotten_image()), async |arb| {
         let quarantined = format!("{DAY}.corrupt-");
-        fixture
+        arb
             .run("one", async |client| {
                 assert!(client.call(pin()).await.is_err(), "this finds the day corrupt");
                 assert!(client.call(RELEASE).await.is_err(), "the day is corrupt");
@@ -253,17 +241,17 @@ fn a_quarantine_is_removed_after_the_grace_period_once_the_day_is_intact() {
                 assert!(matches!(response, ArbResponse::DaysAndQuarantined { quarantined, .. } if quarantined == [DAY]));
             })
             .await;
-        fixture.world.sleep(2 * HOUR).await;
-        assert!(!names_of(&fixture.world.disk_image(DISK), &quarantined).is_empty(), "it was not released");
+        arb.world.sleep(2 * HOUR).await;
+        assert!(!names_of(&arb.world.disk_image(DISK), &quarantined).is_empty(), "it was not released");
         // A crash in between postpones it until the quarantine is released again.
-        fixture.run("two", async |client| client.call(RELEASE).await.unwrap()).await;
-        fixture.world.restart(DISK);
-        fixture.world.sleep(2 * HOUR).await;
-        assert!(!names_of(&fixture.world.disk_image(DISK), &quarantined).is_empty());
-        fixture.run("three", async |client| client.call(RELEASE).await.unwrap()).await;
-        fixture.world.sleep(2 * HOUR).await;
-        assert_eq!(names_of(&fixture.world.disk_image(DISK), &quarantined), [""; 0]);
-        let left = fixture
+        arb.run("two", async |client| client.call(RELEASE).await.unwrap()).await;
+        arb.world.restart(DISK);
+        arb.world.sleep(2 * HOUR).await;
+        assert!(!names_of(&arb.world.disk_image(DISK), &quarantined).is_empty());
+        arb.run("three", async |client| client.call(RELEASE).await.unwrap()).await;
+        arb.world.sleep(2 * HOUR).await;
+        assert_eq!(names_of(&arb.world.disk_image(DISK), &quarantined), [""; 0]);
+        let left = arb
             .run("four", async |client| {
                 let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
                 let response = client.call(digests).await.unwrap();
@@ -280,28 +268,26 @@ fn a_quarantine_is_removed_after_the_grace_period_once_the_day_is_intact() {
 
 #[test]
 fn a_day_quarantined_twice_reuses_no_name() {
-    let once = with_disk(9, Some(rotten_image()), async |fixture| {
-        fixture
-            .run("one", async |client| {
-                assert!(client.call(pin()).await.is_err());
-                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-            })
-            .await;
-        fixture.world.durable_image(DISK)
+    let once = with_disk(9, Some(rotten_image()), async |arb| {
+        arb.run("one", async |client| {
+            assert!(client.call(pin()).await.is_err());
+            client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+            client.put(Tier::Late, 1..12).await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let live = names_of(&once, &format!("{DAY}/")).into_iter().find(|path| path.ends_with(".seg")).unwrap();
     let mut bytes = once.read(&live).unwrap().to_vec();
     bytes[10] ^= 4;
-    with_disk(10, Some(once.with_file(&live, bytes.into())), async |fixture| {
-        fixture
-            .run("one", async |client| {
-                assert!(client.call(pin()).await.is_err());
-                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-            })
-            .await;
-        let image = fixture.world.durable_image(DISK);
+    with_disk(10, Some(once.with_file(&live, bytes.into())), async |arb| {
+        arb.run("one", async |client| {
+            assert!(client.call(pin()).await.is_err());
+            client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+            client.put(Tier::Late, 1..12).await.unwrap();
+        })
+        .await;
+        let image = arb.world.durable_image(DISK);
         let quarantine_dirs: Vec<&str> =
             image.directories().filter(|path| path.contains(".corrupt-")).collect();
         assert_eq!(quarantine_dirs.len(), 2);
@@ -320,16 +306,15 @@ fn a_day_quarantined_twice_reuses_no_name() {
 
 /// A disk that granted tokens 1 to 3, with its lease file altered.
 fn image_with_lease(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
-    let image = with_disk(11, None, async |fixture| {
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..3).await.unwrap();
-                for token in 1..4 {
-                    assert_eq!(lease(&client).await, token);
-                }
-            })
-            .await;
-        fixture.world.durable_image(DISK)
+    let image = with_disk(11, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..3).await.unwrap();
+            for token in 1..4 {
+                assert_eq!(lease(&client).await, token);
+            }
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let path = format!("arb/{PROJECT}/lease");
     let mut bytes = image.read(&path).unwrap().to_vec();
@@ -339,8 +324,8 @@ fn image_with_lease(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
 
 /// Tokens that a disk of this image grants: two, with a boot in between.
 fn tokens_of(image: DiskImage) -> [u64; 2] {
-    with_disk(12, Some(image), async |fixture| {
-        let first = fixture
+    with_disk(12, Some(image), async |arb| {
+        let first = arb
             .run("one", async |client| {
                 let token = lease(&client).await;
                 let old =
@@ -352,9 +337,9 @@ fn tokens_of(image: DiskImage) -> [u64; 2] {
                 token
             })
             .await;
-        fixture.world.restart(DISK);
-        fixture.world.sleep(SECOND).await;
-        [first, fixture.run("two", async |client| lease(&client).await).await]
+        arb.world.restart(DISK);
+        arb.world.sleep(SECOND).await;
+        [first, arb.run("two", async |client| lease(&client).await).await]
     })
 }
 
@@ -381,22 +366,20 @@ fn a_token_that_rotted_at_the_end_of_its_file_is_not_reused() {
 
 #[test]
 fn after_loss_of_a_lease_file_tokens_are_above_those_in_manifests() {
-    let image = with_disk(13, None, async |fixture| {
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..3).await.unwrap();
-                for _ in 0..4 {
-                    lease(&client).await;
-                }
-                client.merge_all().await.unwrap();
-            })
-            .await;
-        fixture.world.durable_image(DISK)
+    let image = with_disk(13, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..3).await.unwrap();
+            for _ in 0..4 {
+                lease(&client).await;
+            }
+            client.merge_all().await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let gone = image.files().filter(|(path, _)| !path.ends_with("/lease"));
     let gone = gone.fold(DiskImage::new(), |image, (path, file)| image.with_file(path, file.bytes()));
-    let token = with_disk(14, Some(gone), async |fixture| {
-        fixture.run("one", async |client| lease(&client).await).await
-    });
+    let token =
+        with_disk(14, Some(gone), async |arb| arb.run("one", async |client| lease(&client).await).await);
     assert_eq!(token, 6);
 }

@@ -32,55 +32,50 @@ async fn check_replaced(client: &ArbClient, all: std::ops::Range<u64>, replaced:
 
 #[test]
 fn a_record_of_a_later_repair_replaces_only_the_present_record_of_its_arrival() {
-    with_disk(31, None, async |fixture| {
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..30).await.unwrap();
-                client.merge_all().await.unwrap();
-                client.put(Tier::Late, 30..33).await.unwrap();
-                let before =
-                    client.call(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
-                // Compacted, open, absent, and one equal to the present record.
-                let recovered = [right(3), right(31), right(40), event(5)];
-                assert_eq!(recover(&client, &recovered).await, Some(1));
-                let after =
-                    client.call(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
-                assert_ne!(before, after);
-                let mut all = client.read_until_ok(DAYS[0]).await;
-                all.retain(|record| record.arrival.sequence < 33);
-                assert_eq!(all.len(), 32);
-                assert_eq!(recover(&client, &recovered).await, Some(4), "a second time changes nothing");
-            })
-            .await;
-        fixture.world.kill(DISK);
-        fixture.world.restart(DISK);
-        fixture.world.sleep(SECOND).await;
-        fixture
-            .run("two", async |client| {
-                // The record that ingest wrote first arrives late, by a hint.
-                assert_eq!(recover(&client, &[event(3)]).await, Some(1));
-                let absent = client.read_until_ok(DAYS[0]).await;
-                assert!(
-                    absent.contains(&right(40)) && absent.contains(&right(3)) && !absent.contains(&event(3))
-                );
-                client.merge_all().await.unwrap();
-            })
-            .await;
-        fixture.world.sleep(HOUR).await;
-        assert_eq!(fixture.check_manifests(&fixture.world.disk_image(DISK)), [""; 0]);
+    with_disk(31, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..30).await.unwrap();
+            client.merge_all().await.unwrap();
+            client.put(Tier::Late, 30..33).await.unwrap();
+            let before =
+                client.call(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
+            // Compacted, open, absent, and one equal to the present record.
+            let recovered = [right(3), right(31), right(40), event(5)];
+            assert_eq!(recover(&client, &recovered).await, Some(1));
+            let after =
+                client.call(ArbRequest::ContentDigest { project: PROJECT, day: DAYS[0] }).await.unwrap();
+            assert_ne!(before, after);
+            let mut all = client.read_until_ok(DAYS[0]).await;
+            all.retain(|record| record.arrival.sequence < 33);
+            assert_eq!(all.len(), 32);
+            assert_eq!(recover(&client, &recovered).await, Some(4), "a second time changes nothing");
+        })
+        .await;
+        arb.world.kill(DISK);
+        arb.world.restart(DISK);
+        arb.world.sleep(SECOND).await;
+        arb.run("two", async |client| {
+            // The record that ingest wrote first arrives late, by a hint.
+            assert_eq!(recover(&client, &[event(3)]).await, Some(1));
+            let absent = client.read_until_ok(DAYS[0]).await;
+            assert!(absent.contains(&right(40)) && absent.contains(&right(3)) && !absent.contains(&event(3)));
+            client.merge_all().await.unwrap();
+        })
+        .await;
+        arb.world.sleep(HOUR).await;
+        assert_eq!(arb.check_manifests(&arb.world.disk_image(DISK)), [""; 0]);
     });
 }
 
 #[test]
 fn a_failed_replacement_leaves_one_of_the_two_records() {
     for op in [OpKind::Append, OpKind::Sync, OpKind::Rename, OpKind::SyncDir] {
-        with_disk(32, None, async move |fixture| {
-            fixture
-                .run("one", async |client| {
-                    client.put(Tier::OnTime, 1..9).await.unwrap();
-                    client.merge_all().await.unwrap();
-                })
-                .await;
+        with_disk(32, None, async move |arb| {
+            arb.run("one", async |client| {
+                client.put(Tier::OnTime, 1..9).await.unwrap();
+                client.merge_all().await.unwrap();
+            })
+            .await;
             let error = DiskError {
                 node: "disk".into(),
                 op,
@@ -88,27 +83,26 @@ fn a_failed_replacement_leaves_one_of_the_two_records() {
                 times: Some(1),
                 for_ms: None,
             };
-            fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(error) });
-            fixture.world.sleep(SECOND).await;
-            fixture
-                .run("two", async |client| {
-                    let mut tries = 0;
-                    while recover(&client, &[right(3)]).await.is_none() {
-                        tries += 1;
-                        assert!(tries < 5, "it never succeeds");
-                        let held = client.read_until_ok(DAYS[0]).await;
-                        let of_three: Vec<_> = held.iter().filter(|r| r.arrival.sequence == 3).collect();
-                        assert!(of_three == [&event(3)] || of_three == [&right(3)], "{of_three:?}");
-                    }
-                    check_replaced(&client, 1..9, &[3]).await;
-                })
-                .await;
-            fixture.world.kill(DISK);
-            fixture.world.restart(DISK);
-            fixture.world.sleep(SECOND).await;
-            fixture.run("three", async |client| check_replaced(&client, 1..9, &[3]).await).await;
-            fixture.world.sleep(2 * HOUR).await;
-            assert_eq!(fixture.check_manifests(&fixture.world.disk_image(DISK)), [""; 0], "after {op:?}");
+            arb.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::DiskError(error) });
+            arb.world.sleep(SECOND).await;
+            arb.run("two", async |client| {
+                let mut tries = 0;
+                while recover(&client, &[right(3)]).await.is_none() {
+                    tries += 1;
+                    assert!(tries < 5, "it never succeeds");
+                    let held = client.read_until_ok(DAYS[0]).await;
+                    let of_three: Vec<_> = held.iter().filter(|r| r.arrival.sequence == 3).collect();
+                    assert!(of_three == [&event(3)] || of_three == [&right(3)], "{of_three:?}");
+                }
+                check_replaced(&client, 1..9, &[3]).await;
+            })
+            .await;
+            arb.world.kill(DISK);
+            arb.world.restart(DISK);
+            arb.world.sleep(SECOND).await;
+            arb.run("three", async |client| check_replaced(&client, 1..9, &[3]).await).await;
+            arb.world.sleep(2 * HOUR).await;
+            assert_eq!(arb.check_manifests(&arb.world.disk_image(DISK)), [""; 0], "after {op:?}");
         });
     }
 }

@@ -19,17 +19,16 @@ fn unreadable(path: &str) -> Fault {
 
 #[test]
 fn only_an_unreadable_day_is_quarantined_on_request() {
-    with_disk(15, None, async |fixture| {
-        fixture.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
-        fixture
-            .run("two", async |client| {
-                let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
-                assert!(client.call(quarantine).await.is_err(), "it reads");
-            })
-            .await;
-        fixture.world.arm(unreadable(&format!("{DAY}/1.seg")));
-        fixture.world.sleep(SECOND).await;
-        let left = fixture
+    with_disk(15, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        arb.run("two", async |client| {
+            let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+            assert!(client.call(quarantine).await.is_err(), "it reads");
+        })
+        .await;
+        arb.world.arm(unreadable(&format!("{DAY}/1.seg")));
+        arb.world.sleep(SECOND).await;
+        let left = arb
             .run("three", async |client| {
                 let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
                 let Ok(ArbResponse::Days(days)) = client.call(digests).await else { panic!("no digests") };
@@ -53,8 +52,8 @@ async fn digest_of(client: &ArbClient) -> Option<SetDigest> {
 
 #[test]
 fn a_failed_read_invalidates_the_cached_digest() {
-    with_disk(17, None, async |fixture| {
-        let before = fixture
+    with_disk(17, None, async |arb| {
+        let before = arb
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 client.call(pin()).await.unwrap();
@@ -62,9 +61,9 @@ fn a_failed_read_invalidates_the_cached_digest() {
             })
             .await;
         assert!(before.is_some());
-        fixture.world.arm(unreadable(&format!("{DAY}/1.seg")));
-        fixture.world.sleep(SECOND).await;
-        let after = fixture
+        arb.world.arm(unreadable(&format!("{DAY}/1.seg")));
+        arb.world.sleep(SECOND).await;
+        let after = arb
             .run("two", async |client| {
                 assert!(client.merge_all().await.is_err());
                 digest_of(&client).await
@@ -76,55 +75,52 @@ fn a_failed_read_invalidates_the_cached_digest() {
 
 #[test]
 fn a_disk_eventually_boots_with_an_unreadable_manifest_and_lease() {
-    with_disk(16, None, async |fixture| {
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                assert_eq!(lease(&client).await, 1);
-            })
+    with_disk(16, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            assert_eq!(lease(&client).await, 1);
+        })
+        .await;
+        arb.world.kill(DISK);
+        arb.world.arm(unreadable(&format!("{DAY}/manifest")));
+        arb.world.arm(unreadable("lease"));
+        arb.world.restart(DISK);
+        arb.world.sleep(Duration::from_secs(600)).await;
+        arb.run("early", async |client| assert!(client.read(DAY).await.is_err(), "it may still come back"))
             .await;
-        fixture.world.kill(DISK);
-        fixture.world.arm(unreadable(&format!("{DAY}/manifest")));
-        fixture.world.arm(unreadable("lease"));
-        fixture.world.restart(DISK);
-        fixture.world.sleep(Duration::from_secs(600)).await;
-        fixture
-            .run("early", async |client| assert!(client.read(DAY).await.is_err(), "it may still come back"))
-            .await;
-        fixture.world.sleep(Duration::from_secs(900)).await;
-        fixture
-            .run("two", async |client| {
-                assert!(lease(&client).await > 1 << 40);
-                let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
-                assert!(corrupt(client.call(pin()).await));
-                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-                assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
-            })
-            .await;
+        arb.world.sleep(Duration::from_secs(900)).await;
+        arb.run("two", async |client| {
+            assert!(lease(&client).await > 1 << 40);
+            let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
+            assert!(corrupt(client.call(pin()).await));
+            client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+            client.put(Tier::Late, 1..12).await.unwrap();
+            assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
+        })
+        .await;
     });
 }
 
 #[test]
 fn a_disk_that_fails_during_boot_serves_once_it_works_again() {
-    with_disk(5, None, async |fixture| {
-        fixture.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
-        fixture.world.kill(DISK);
+    with_disk(5, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        arb.world.kill(DISK);
         let (node, path_prefix) = ("disk".into(), String::new());
         let action =
             Action::DiskError(DiskError { node, op: OpKind::Any, path_prefix, times: Some(6), for_ms: None });
-        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action });
-        fixture.world.restart(DISK);
-        let found = fixture.run("two", async |client| client.sequences().await).await;
+        arb.world.arm(Fault { anchor: Anchor::AtMs(0), action });
+        arb.world.restart(DISK);
+        let found = arb.run("two", async |client| client.sequences().await).await;
         assert_eq!(found, [1, 2]);
-        assert_eq!(fixture.world.marks()["arb.boot-failed"], 6);
+        assert_eq!(arb.world.marks()["arb.boot-failed"], 6);
     });
 }
 
 #[test]
 fn bit_rot_in_an_unread_day_is_found_within_three_nights() {
-    with_disk(18, None, async |fixture| {
-        let before = fixture
+    with_disk(18, None, async |arb| {
+        let before = arb
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 client.call(pin()).await.unwrap();
@@ -134,12 +130,12 @@ fn bit_rot_in_an_unread_day_is_found_within_three_nights() {
         assert!(before.is_some());
         let path_prefix = format!("arb/{PROJECT}/{DAY}/1.seg");
         let rot = BitRot { node: "disk".into(), path_prefix, pick: 5, bits: 1 };
-        fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
-        fixture.world.sleep(24 * HOUR).await;
-        let remembered = fixture.run("two", async |client| digest_of(&client).await).await;
+        arb.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
+        arb.world.sleep(24 * HOUR).await;
+        let remembered = arb.run("two", async |client| digest_of(&client).await).await;
         assert_eq!(remembered, before, "what is remembered costs no read, and knows nothing of the rot");
-        fixture.world.sleep(37 * HOUR).await;
-        let scrubbed = fixture.run("three", async |client| digest_of(&client).await).await;
+        arb.world.sleep(37 * HOUR).await;
+        let scrubbed = arb.run("three", async |client| digest_of(&client).await).await;
         assert_eq!(scrubbed, None);
     });
 }
@@ -149,19 +145,18 @@ fn bit_rot_in_an_unread_day_is_found_within_three_nights() {
 #[test]
 fn a_rotten_last_frame_written_by_this_process_is_damage_not_an_unfinished_write() {
     for pick in [5, 0x1234_5678_9abc_def0, u64::MAX / 2, u64::MAX / 3 * 2, 1_236_027_944_963_407_872] {
-        with_disk(24, None, async move |fixture| {
-            fixture.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        with_disk(24, None, async move |arb| {
+            arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
             let path_prefix = format!("arb/{PROJECT}/{DAY}/1.seg");
             let rot = BitRot { node: "disk".into(), path_prefix, pick, bits: 1 };
-            fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
-            fixture.world.sleep(SECOND).await;
-            fixture
-                .run("two", async |client| {
-                    assert!(client.call(pin()).await.is_err(), "sealing does not cut it off");
-                    assert!(client.read(DAY).await.is_err(), "a reader is not given less");
-                    assert_eq!(digest_of(&client).await, None);
-                })
-                .await;
+            arb.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
+            arb.world.sleep(SECOND).await;
+            arb.run("two", async |client| {
+                assert!(client.call(pin()).await.is_err(), "sealing does not cut it off");
+                assert!(client.read(DAY).await.is_err(), "a reader is not given less");
+                assert_eq!(digest_of(&client).await, None);
+            })
+            .await;
         });
     }
 }
@@ -180,31 +175,30 @@ async fn verified_days(client: &ArbClient) -> usize {
 
 #[test]
 fn a_comparison_rereads_a_bounded_number_of_days_and_a_few_comparisons_cover_all() {
-    with_disk(22, None, async |fixture| {
-        fixture
-            .run("writer", async |client| {
-                for at in 0..MANY {
-                    let events = [event(at.unsigned_abs().into())];
-                    let day = (Day(DAY.0 + at), Tier::OnTime, events.as_slice());
-                    let write = encode_write(PROJECT, [day].into_iter(), false).unwrap();
-                    client.call_with_body(&write.call, write.body).await.unwrap();
-                }
-                // Sealed, because the end of an open file may be torn.
-                client.call(pin()).await.unwrap();
-                assert_eq!(verified_days(&client).await, MANY.unsigned_abs() as usize);
-            })
-            .await;
+    with_disk(22, None, async |arb| {
+        arb.run("writer", async |client| {
+            for at in 0..MANY {
+                let events = [event(at.unsigned_abs().into())];
+                let day = (Day(DAY.0 + at), Tier::OnTime, events.as_slice());
+                let write = encode_write(PROJECT, [day].into_iter(), false).unwrap();
+                client.call_with_body(&write.call, write.body).await.unwrap();
+            }
+            // Sealed, because the end of an open file may be torn.
+            client.call(pin()).await.unwrap();
+            assert_eq!(verified_days(&client).await, MANY.unsigned_abs() as usize);
+        })
+        .await;
         for at in 0..MANY {
             let path_prefix = format!("arb/{PROJECT}/{}/1.seg", Day(DAY.0 + at));
             let rot = BitRot { node: "disk".into(), path_prefix, pick: 5, bits: 1 };
-            fixture.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
+            arb.world.arm(Fault { anchor: Anchor::AtMs(0), action: Action::BitRot(rot) });
         }
-        fixture.world.sleep(61 * HOUR).await;
+        arb.world.sleep(61 * HOUR).await;
         let many = MANY.unsigned_abs() as usize;
         for (night, found) in [("one", AT_ONCE), ("two", 2 * AT_ONCE), ("three", many)] {
-            let verify = fixture.run(night, async |client| verified_days(&client).await).await;
+            let verify = arb.run(night, async |client| verified_days(&client).await).await;
             assert_eq!(many - verify, found, "days found to be rotten by night {night}");
-            fixture.world.sleep(24 * HOUR).await;
+            arb.world.sleep(24 * HOUR).await;
         }
     });
 }
@@ -213,41 +207,39 @@ fn a_comparison_rereads_a_bounded_number_of_days_and_a_few_comparisons_cover_all
 /// is read back when its log gets its name, and rewritten if it is missing.
 #[test]
 fn a_manifest_with_a_misdirected_header_is_rewritten_immediately() {
-    with_disk(20, None, async |fixture| {
+    with_disk(20, None, async |arb| {
         let path_prefix = format!("arb/{PROJECT}/{DAY}/manifest");
         let misdirected = MisdirectedWrite { node: "disk".into(), path_prefix, pick: 3 };
         let action = Action::MisdirectedWrite(misdirected);
-        fixture.world.arm(Fault { anchor: Anchor::AtMs(fixture.world.now().0), action });
-        fixture.world.sleep(SECOND).await;
-        let before = fixture
+        arb.world.arm(Fault { anchor: Anchor::AtMs(arb.world.now().0), action });
+        arb.world.sleep(SECOND).await;
+        let before = arb
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 digest_of(&client).await
             })
             .await;
         assert!(before.is_some());
-        assert!(fixture.world.fault_outcomes()[0].struck.is_some(), "its first write went elsewhere");
-        let manifest =
-            fixture.world.durable_image(DISK).read(&format!("arb/{PROJECT}/{DAY}/manifest")).unwrap();
+        assert!(arb.world.fault_outcomes()[0].struck.is_some(), "its first write went elsewhere");
+        let manifest = arb.world.durable_image(DISK).read(&format!("arb/{PROJECT}/{DAY}/manifest")).unwrap();
         assert_ne!(manifest[..8], [0; 8]);
-        fixture.world.sleep(61 * HOUR).await;
-        let scrubbed = fixture.run("two", async |client| digest_of(&client).await).await;
+        arb.world.sleep(61 * HOUR).await;
+        let scrubbed = arb.run("two", async |client| digest_of(&client).await).await;
         assert_eq!(scrubbed, before);
     });
 }
 
 #[test]
 fn a_manifest_that_accepts_no_edits_is_found_by_the_next_comparison() {
-    with_disk(19, None, async |fixture| {
-        fixture
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                assert!(digest_of(&client).await.is_some());
-            })
-            .await;
-        fixture.world.arm(unreadable(&format!("{DAY}/manifest")));
-        fixture.world.sleep(SECOND).await;
-        let (written, digest) = fixture
+    with_disk(19, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            assert!(digest_of(&client).await.is_some());
+        })
+        .await;
+        arb.world.arm(unreadable(&format!("{DAY}/manifest")));
+        arb.world.sleep(SECOND).await;
+        let (written, digest) = arb
             .run("two", async |client| {
                 // A tier of its own: it needs a new segment, and that needs an edit.
                 let written = client.put(Tier::Late, 9..10).await;
