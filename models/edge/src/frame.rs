@@ -1,25 +1,25 @@
-//! Frames: what every growing file is made of after its header.
+//! Frame format of every append-only file, after the file's own header.
 //!
-//! `u32 payload_len_bytes, u32 crc32c(payload) ^ salt, payload`, little-endian. Models the format alone: no file, no I/O.
-//! The salt is 0 where payloads say themselves what they belong to. Elsewhere it stands for that: a write that the disk
-//! puts into another file is then no frame there.
-//! What a crash or a bad sector left behind is classified here, once, so that no reader makes its own rule.
+//! `u32 payload_len_bytes, u32 crc32c(payload) ^ salt, payload`, little-endian. Models the format alone: no file, no
+//! I/O. The salt is 0 where the payload identifies the file that it belongs to. Elsewhere the salt does: a frame that
+//! the disk writes into the wrong file fails its checksum there. This module classifies damage from a crash or a bad
+//! sector, so that all readers apply the same rule.
 
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 
-/// Length and checksum before each payload, in bytes.
+/// Size of the length and checksum before each payload, in bytes.
 pub const FRAME_HEAD_BYTES: usize = 8;
 
-/// The longest payload a frame may carry, in bytes.
+/// Maximum payload size, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 67_108_864;
 
-/// A payload that cannot be a frame's: empty, or longer than [`MAX_PAYLOAD_BYTES`].
+/// Error for a payload that does not fit a frame: empty, or longer than [`MAX_PAYLOAD_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a frame's payload of {0} bytes: it must have 1 to {MAX_PAYLOAD_BYTES}; split it")]
-pub struct PayloadLength(pub usize);
+pub struct InvalidPayloadLength(pub usize);
 
-/// CRC-32C (Castagnoli) of `bytes`.
+/// Returns the CRC-32C (Castagnoli) of `bytes`.
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     // The checksum of a 32-bit algorithm fills the lower half of the crate's u64.
@@ -29,18 +29,18 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 /// Appends the frame of `payload` to `out`.
 ///
 /// # Errors
-/// When the payload is empty or too long; `out` is then unchanged.
-pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) -> Result<(), PayloadLength> {
+/// The payload is empty or too long; `out` is then unchanged.
+pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) -> Result<(), InvalidPayloadLength> {
     push_salted_frame(out, payload, 0)
 }
 
-/// As [`push_frame`], with a salt.
+/// Appends the frame of `payload` to `out`, with a salt.
 ///
 /// # Errors
-/// As [`push_frame`] has.
-pub fn push_salted_frame(out: &mut Vec<u8>, payload: &[u8], salt: u32) -> Result<(), PayloadLength> {
+/// See [`push_frame`].
+pub fn push_salted_frame(out: &mut Vec<u8>, payload: &[u8], salt: u32) -> Result<(), InvalidPayloadLength> {
     if payload.is_empty() || payload.len() > MAX_PAYLOAD_BYTES {
-        return Err(PayloadLength(payload.len()));
+        return Err(InvalidPayloadLength(payload.len()));
     }
     out.reserve(FRAME_HEAD_BYTES + payload.len());
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
@@ -49,36 +49,36 @@ pub fn push_salted_frame(out: &mut Vec<u8>, payload: &[u8], salt: u32) -> Result
     Ok(())
 }
 
-/// The frame of `payload`, as bytes of its own.
+/// Returns the frame of `payload`.
 ///
 /// # Errors
-/// When the payload is empty or too long.
-pub fn encode_frame(payload: &[u8]) -> Result<Bytes, PayloadLength> {
+/// The payload is empty or too long.
+pub fn encode_frame(payload: &[u8]) -> Result<Bytes, InvalidPayloadLength> {
     encode_salted_frame(payload, 0)
 }
 
-/// As [`encode_frame`], with a salt.
+/// Returns the frame of `payload`, with a salt.
 ///
 /// # Errors
-/// As [`encode_frame`] has.
-pub fn encode_salted_frame(payload: &[u8], salt: u32) -> Result<Bytes, PayloadLength> {
+/// See [`encode_frame`].
+pub fn encode_salted_frame(payload: &[u8], salt: u32) -> Result<Bytes, InvalidPayloadLength> {
     let mut out = Vec::new();
     push_salted_frame(&mut out, payload, salt)?;
     Ok(out.into())
 }
 
-/// How a file's frames end.
+/// State of the end of a scanned file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The last frame ends where the file ends.
+pub enum ScanEnd {
+    /// The last frame ends at the end of the file.
     Clean,
-    /// An unfinished write: the file is to be cut at `at`. Nothing valid stands behind it.
+    /// Unfinished write. The file must be truncated at `at`; no valid frame follows.
     TornTail {
-        /// Offset of the first bad byte: the valid prefix's length.
+        /// Offset of the first bad byte, equal to the length of the valid prefix.
         at: usize,
     },
-    /// A bad frame with a valid one behind it: what was once durable has been damaged. Never cut, never skipped:
-    /// the file is to be repaired from another copy.
+    /// Bad frame followed by a valid one: durable data was damaged. The damage must not be truncated or skipped; the
+    /// file must be repaired from another copy.
     CorruptMiddle {
         /// Offset of the bad frame.
         at: usize,
@@ -87,56 +87,56 @@ pub enum End {
     },
 }
 
-/// What [`scan`] found in a file.
+/// Result of [`scan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scan {
-    /// The payloads of the frames before the end or the first bad one, as slices of the file, without copying.
+pub struct FrameScan {
+    /// Payloads of the frames before the end or the first bad frame, as slices of the file.
     pub payloads: Vec<Bytes>,
-    /// The offset behind the last of them: what a recovery may keep.
+    /// Offset after the last of these frames: the length that a recovery may keep.
     pub valid_bytes: usize,
-    /// What comes behind.
-    pub end: End,
+    /// State of the data after `valid_bytes`.
+    pub end: ScanEnd,
 }
 
-/// Reads the frames of `file` that start at offset `from` (behind the file's own header).
+/// Reads the frames of `file` from offset `from` (after the file's own header).
 ///
-/// A bad frame is a torn tail only if no valid frame begins anywhere behind it: not where its length says, and,
-/// since it may be the length that is damaged, at no other offset either. The one exception: eight zeros in the
-/// place of length and checksum are the hole that a lost append leaves under a later one that was kept. Both were
-/// never synced, so that is a torn tail whatever stands behind.
+/// A bad frame is a torn tail only if no valid frame follows: neither where its length field points nor, since that
+/// field may be damaged, at any other offset. Exception: eight zero bytes in place of length and checksum are the hole
+/// that a lost append leaves under a later append that survived. Neither was synced, so this is a torn tail whatever
+/// follows.
 #[must_use]
-pub fn scan(file: &Bytes, from: usize) -> Scan {
+pub fn scan(file: &Bytes, from: usize) -> FrameScan {
     scan_salted(file, from, 0)
 }
 
-/// As [`scan`], of frames with this salt.
+/// Reads frames with a salt; see [`scan`].
 #[must_use]
-pub fn scan_salted(file: &Bytes, from: usize, salt: u32) -> Scan {
+pub fn scan_salted(file: &Bytes, from: usize, salt: u32) -> FrameScan {
     let mut payloads = Vec::new();
     let mut at = from.min(file.len());
     let end = loop {
         if at == file.len() {
-            break End::Clean;
+            break ScanEnd::Clean;
         }
         match frame_at(file, at, salt) {
-            Found::Valid { payload_end } => {
+            FrameStatus::Valid { payload_end } => {
                 payloads.push(file.slice(at + FRAME_HEAD_BYTES..payload_end));
                 at = payload_end;
             }
-            Found::Hole => break End::TornTail { at },
-            Found::Bad => {
+            FrameStatus::Hole => break ScanEnd::TornTail { at },
+            FrameStatus::Invalid => {
                 break match next_valid(file, at + 1, salt) {
-                    Some(next) => End::CorruptMiddle { at, next },
-                    None => End::TornTail { at },
+                    Some(next) => ScanEnd::CorruptMiddle { at, next },
+                    None => ScanEnd::TornTail { at },
                 };
             }
         }
     };
-    Scan { payloads, valid_bytes: at, end }
+    FrameScan { payloads, valid_bytes: at, end }
 }
 
-/// The payloads of all valid frames from `from` on, those behind damage too: for a last resort that merges
-/// several damaged copies. A reader that must not miss anything uses [`scan`].
+/// Returns the payloads of all valid frames from `from` on, including those after damage. Used as a last resort to
+/// merge several damaged copies. Readers that must not miss data use [`scan`].
 #[must_use]
 pub fn salvage(file: &Bytes, from: usize) -> Vec<Bytes> {
     let mut payloads = Vec::new();
@@ -149,35 +149,35 @@ pub fn salvage(file: &Bytes, from: usize) -> Vec<Bytes> {
     payloads
 }
 
-enum Found {
+enum FrameStatus {
     Valid { payload_end: usize },
     Hole,
-    Bad,
+    Invalid,
 }
 
-fn frame_at(file: &[u8], at: usize, salt: u32) -> Found {
+fn frame_at(file: &[u8], at: usize, salt: u32) -> FrameStatus {
     let Some(head) = file.get(at..at + FRAME_HEAD_BYTES) else {
-        return Found::Bad;
+        return FrameStatus::Invalid;
     };
     if head == [0; FRAME_HEAD_BYTES] {
-        return Found::Hole;
+        return FrameStatus::Hole;
     }
     let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
     let sum = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
     if len == 0 || len > MAX_PAYLOAD_BYTES {
-        return Found::Bad;
+        return FrameStatus::Invalid;
     }
     let payload_end = at + FRAME_HEAD_BYTES + len;
     match file.get(at + FRAME_HEAD_BYTES..payload_end) {
-        Some(payload) if crc32c(payload) ^ salt == sum => Found::Valid { payload_end },
-        _ => Found::Bad,
+        Some(payload) if crc32c(payload) ^ salt == sum => FrameStatus::Valid { payload_end },
+        _ => FrameStatus::Invalid,
     }
 }
 
 fn next_valid(file: &[u8], from: usize, salt: u32) -> Option<usize> {
-    // The cheap test of the length comes first: in text nearly every four bytes make an impossible one.
+    // The length check comes first because it is cheap: in text, almost any four bytes make an invalid length.
     (from..file.len().saturating_sub(FRAME_HEAD_BYTES))
-        .find(|&at| matches!(frame_at(file, at, salt), Found::Valid { .. }))
+        .find(|&at| matches!(frame_at(file, at, salt), FrameStatus::Valid { .. }))
 }
 
 #[cfg(test)]
@@ -192,36 +192,36 @@ mod tests {
         out
     }
 
-    fn scanned(bytes: Vec<u8>) -> Scan {
+    fn scanned(bytes: Vec<u8>) -> FrameScan {
         scan(&bytes.into(), 4)
     }
 
     #[test]
-    fn a_frame_with_another_salt_is_none() {
+    fn a_frame_with_another_salt_is_invalid() {
         let own = encode_salted_frame(b"own", 7).unwrap();
         let file: Bytes = [&own[..], &encode_salted_frame(b"foreign", 8).unwrap(), &own].concat().into();
         assert_eq!(
             scan_salted(&file, 0, 7).end,
-            End::CorruptMiddle { at: own.len(), next: file.len() - own.len() }
+            ScanEnd::CorruptMiddle { at: own.len(), next: file.len() - own.len() }
         );
         let end = scan_salted(&file.slice(..file.len() - own.len()), 0, 7);
-        assert_eq!((end.payloads.len(), end.end), (1, End::TornTail { at: own.len() }));
+        assert_eq!((end.payloads.len(), end.end), (1, ScanEnd::TornTail { at: own.len() }));
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn encoded_frames_decode_to_their_payloads() {
         let found = scanned(file(&[b"one", b"two"]));
         assert_eq!(found.payloads, [Bytes::from("one"), Bytes::from("two")]);
-        assert_eq!(found.end, End::Clean);
+        assert_eq!(found.end, ScanEnd::Clean);
     }
 
     #[test]
-    fn crc_is_castagnoli() {
+    fn crc32c_uses_the_castagnoli_polynomial() {
         assert_eq!(crc32c(b"123456789"), 0xE306_9283);
     }
 
     #[test]
-    fn cut_at_every_length_is_a_torn_tail_with_the_valid_prefix() {
+    fn truncation_at_any_length_is_a_torn_tail_with_the_valid_prefix() {
         let whole = file(&[b"one", b"second", b"third one"]);
         let ends = [4, 15, 29, 46];
         assert_eq!(whole.len(), 46);
@@ -229,13 +229,13 @@ mod tests {
             let found = scanned(whole[..len].to_vec());
             let prefix = ends.iter().rev().find(|end| **end <= len).copied().unwrap();
             assert_eq!(found.valid_bytes, prefix, "cut at {len}");
-            let expected = if len == prefix { End::Clean } else { End::TornTail { at: prefix } };
+            let expected = if len == prefix { ScanEnd::Clean } else { ScanEnd::TornTail { at: prefix } };
             assert_eq!(found.end, expected, "cut at {len}");
         }
     }
 
     #[test]
-    fn one_flipped_bit_is_corrupt_in_the_middle_and_torn_at_the_end() {
+    fn one_flipped_bit_is_a_corrupt_middle_or_a_torn_tail_at_the_end() {
         let whole = file(&[b"one", b"second", b"third one"]);
         for at in 4..whole.len() {
             for bit in 0..8 {
@@ -249,8 +249,8 @@ mod tests {
                 };
                 assert_eq!(found.valid_bytes, start, "bit {bit} of byte {at}");
                 let expected = match next {
-                    Some(next) => End::CorruptMiddle { at: start, next },
-                    None => End::TornTail { at: start },
+                    Some(next) => ScanEnd::CorruptMiddle { at: start, next },
+                    None => ScanEnd::TornTail { at: start },
                 };
                 assert_eq!(found.end, expected, "bit {bit} of byte {at}");
             }
@@ -258,32 +258,32 @@ mod tests {
     }
 
     #[test]
-    fn damaged_length_far_past_the_end_with_good_frames_behind_is_corrupt() {
+    fn damaged_length_past_the_end_followed_by_valid_frames_is_a_corrupt_middle() {
         let mut damaged = file(&[b"one", b"second"]);
         damaged[7] = 0x7F;
-        assert_eq!(scanned(damaged).end, End::CorruptMiddle { at: 4, next: 15 });
+        assert_eq!(scanned(damaged).end, ScanEnd::CorruptMiddle { at: 4, next: 15 });
     }
 
     #[test]
     fn zeros_at_the_end_are_a_torn_tail() {
         let mut extended = file(&[b"one"]);
         extended.extend([0; 4096]);
-        assert_eq!(scanned(extended).end, End::TornTail { at: 15 });
+        assert_eq!(scanned(extended).end, ScanEnd::TornTail { at: 15 });
     }
 
     #[test]
-    fn salvage_finds_what_stands_behind_damage() {
+    fn salvage_finds_frames_after_damage() {
         let mut damaged = file(&[b"one", b"second", b"third"]);
         damaged[24] ^= 1;
         assert_eq!(salvage(&damaged.into(), 4), [Bytes::from("one"), Bytes::from("third")]);
     }
 
     #[test]
-    fn empty_and_oversized_payloads_are_refused() {
+    fn empty_and_oversized_payloads_are_rejected() {
         let mut out = Vec::new();
-        assert_eq!(push_frame(&mut out, b""), Err(PayloadLength(0)));
+        assert_eq!(push_frame(&mut out, b""), Err(InvalidPayloadLength(0)));
         let oversized = vec![0; MAX_PAYLOAD_BYTES + 1];
-        assert_eq!(push_frame(&mut out, &oversized), Err(PayloadLength(MAX_PAYLOAD_BYTES + 1)));
+        assert_eq!(push_frame(&mut out, &oversized), Err(InvalidPayloadLength(MAX_PAYLOAD_BYTES + 1)));
         assert!(out.is_empty());
     }
 }

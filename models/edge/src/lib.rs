@@ -1,22 +1,22 @@
-//! The load balancer and its tee: the smaller, the safer.
+//! Load balancer and tee. Deliberately small, because the durability of all traffic depends on it.
 //!
-//! An edge numbers each request, makes it durable as it came in on two disks (its own and one other edge's), and
-//! only then hands it to ingest. It looks into nothing: it parses no JSON, knows no project, and runs none of the
-//! code that the tee exists to protect against. Hourly files of raw requests go to a tee store, from which
-//! anything recent can be replayed.
+//! An edge assigns a sequence number to each request, makes the raw request durable on two disks (its own and one other
+//! edge's), and only then forwards it to ingest. It does not parse JSON, does not know projects, and runs none of the
+//! code that the tee protects against. Hourly files of raw requests go to a tee store, from which recent traffic can be
+//! replayed.
 //!
-//! Also here, because the edge needs them and may depend on nothing of the pipeline: the frames that every
-//! growing file is made of ([`frame`]), the heads of messages ([`message`]) and the object store's protocol
-//! ([`object_api`]).
+//! The crate also holds code that the edge needs and that the pipeline shares, since the edge must not depend on the
+//! pipeline: the frame format of append-only files ([`frame`]), message heads ([`message`]) and the object store
+//! protocol ([`object_api`]).
 
 pub mod config;
 pub mod frame;
-mod local;
+mod local_files;
 pub mod message;
-mod numbers;
 pub mod object_api;
-mod patience;
+mod retry_policy;
 mod run;
+mod sequence;
 mod service;
 pub mod tee;
 

@@ -1,7 +1,7 @@
-//! The heads of the messages that edges send and answer, and how HTTP travels between nodes.
+//! Heads of the messages that edges send and receive, and the encoding of HTTP between nodes.
 //!
-//! A head is one byte, the service that is asked, and the postcard encoding of what is asked. Bodies stay outside
-//! the head, so that they pass by reference. Several services may share a node: the first byte tells them apart.
+//! A head is one byte for the service, followed by the postcard encoding of the call. Bodies stay outside the head, so
+//! that they pass by reference. Several services may share a node; the first byte selects the service.
 
 use crate::tee::TeeName;
 use bytes::Bytes;
@@ -11,31 +11,30 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The first byte of a head: 1 to 15 edge, 16 to 31 ingest, 32 to 47 Arb, 48 to 63 objects, 64 to 79 operators,
-/// audit and workers.
+/// Service tags, the first byte of a head: 1 to 15 edge, 16 to 31 ingest, 32 to 47 Arb, 48 to 63 objects, 64 to 79
+/// operators, audit and workers.
 pub mod tag {
-    /// A client's HTTP request to an edge: [`super::RequestHead`], answered by [`super::AnswerHead`].
+    /// HTTP request of a client to an edge: [`super::RequestHead`], answered by [`super::ResponseHead`].
     pub const EDGE_HTTP: u8 = 1;
-    /// One edge to another, keep this piece of my tee file: [`super::TeeCopy`], answered by
-    /// [`super::TeeCopyAnswer`].
+    /// Edge to edge, store this chunk of a tee file: [`super::TeeCopy`], answered by [`super::TeeCopyResponse`].
     pub const TEE_COPY: u8 = 2;
-    /// One edge to another, my file is in the tee store: [`super::TeeUploaded`], answered by `()`.
+    /// Edge to edge, the sender's file is in the tee store: [`super::TeeUploaded`], answered by `()`.
     pub const TEE_UPLOADED: u8 = 3;
-    /// One edge to another, give me your copy of this file: [`super::TeeFetch`], answered by
-    /// [`super::TeeFetchAnswer`].
+    /// Edge to edge, return the receiver's copy of a file: [`super::TeeFetch`], answered by
+    /// [`super::TeeFetchResponse`].
     pub const TEE_FETCH: u8 = 4;
-    /// Recovery to an edge, put all that you hold into the tee store now: `()`, answered by `Result<(), String>`.
+    /// Recovery to edge, upload all local tee data now: `()`, answered by `Result<(), String>`.
     pub const TEE_FLUSH: u8 = 5;
-    /// An edge to ingest: [`super::Forward`], answered by [`super::AnswerHead`].
+    /// Edge to ingest: [`super::Forward`], answered by [`super::ResponseHead`].
     pub const INGEST_FORWARD: u8 = 16;
-    /// Anyone to an object store: [`crate::object_api::ObjectRequest`].
+    /// Any node to an object store: [`crate::object_api::ObjectRequest`].
     pub const OBJECTS: u8 = 48;
 }
 
 /// Header names in lower case with their values, in the order received.
 pub type Headers = Vec<(String, Vec<u8>)>;
 
-/// The methods that the event API knows.
+/// HTTP methods that the event API supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Method {
@@ -45,28 +44,28 @@ pub enum Method {
     Post = 1,
 }
 
-/// A head that is not what the receiver can answer, or HTTP that does not fit a message.
+/// Error for a head that the receiver cannot process, or for HTTP that does not fit a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// The head is empty or of another service.
+    /// The head is empty or belongs to another service.
     #[error(
         "message head: expected service {expected}, got {got:?}; the two sides disagree about the protocol"
     )]
     Service {
-        /// The tag that was expected.
+        /// Expected tag.
         expected: u8,
-        /// The tag that came, if any.
+        /// Received tag, if any.
         got: Option<u8>,
     },
     /// The head does not decode.
     #[error("message head of service {tag}: {why}; the two sides disagree about the protocol")]
     Head {
-        /// The service's tag.
+        /// Tag of the service.
         tag: u8,
-        /// What the decoder said.
+        /// Error of the decoder.
         why: String,
     },
-    /// A method that the event API does not know.
+    /// A method that the event API does not support.
     #[error("method {0}: only GET and POST are answered")]
     Method(String),
     /// A status or header that HTTP does not allow.
@@ -74,7 +73,7 @@ pub enum MessageError {
     Http(String),
 }
 
-/// The head of a message: `tag` and the encoding of `head`.
+/// Encodes the head of a message: `tag` and the encoding of `head`.
 #[must_use]
 pub fn encode_head<T: Serialize>(tag: u8, head: &T) -> Bytes {
     postcard::to_extend(head, vec![tag])
@@ -82,10 +81,10 @@ pub fn encode_head<T: Serialize>(tag: u8, head: &T) -> Bytes {
         .into()
 }
 
-/// Reads a head that must be of service `tag`.
+/// Decodes a head of service `tag`.
 ///
 /// # Errors
-/// When the head is of another service, does not decode, or has bytes to spare.
+/// The head belongs to another service, does not decode, or has trailing bytes.
 pub fn decode_head<T: DeserializeOwned>(tag: u8, head: &[u8]) -> Result<T, MessageError> {
     let Some((&got, rest)) = head.split_first().filter(|(got, _)| **got == tag) else {
         return Err(MessageError::Service { expected: tag, got: head.first().copied() });
@@ -98,7 +97,7 @@ pub fn decode_head<T: DeserializeOwned>(tag: u8, head: &[u8]) -> Result<T, Messa
     }
 }
 
-/// The service that a message asks for; `None` when its head is empty.
+/// Returns the service tag of a message; `None` when the head is empty.
 #[must_use]
 pub fn service(message: &Message) -> Option<u8> {
     message.head.first().copied()
@@ -116,15 +115,15 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// What `request` has besides its body.
+    /// Returns the head of `request`.
     ///
     /// # Errors
-    /// When the method is neither GET nor POST.
+    /// The method is neither GET nor POST.
     pub fn of<B>(request: &http::Request<B>) -> Result<RequestHead, MessageError> {
         let method = match *request.method() {
             http::Method::GET => Method::Get,
             http::Method::POST => Method::Post,
-            // An error repeats no more of what was sent than a client needs to see.
+            // The error repeats only as much of the request as a client needs to see.
             ref other => return Err(MessageError::Method(other.as_str().chars().take(200).collect())),
         };
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
@@ -132,131 +131,131 @@ impl RequestHead {
     }
 }
 
-/// An HTTP answer without its body.
+/// An HTTP response without its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnswerHead {
+pub struct ResponseHead {
     /// The status code.
     pub status: u16,
     /// Headers.
     pub headers: Headers,
 }
 
-/// A numbered request on its way from an edge to ingest. The body is the request's.
+/// Numbered request on its way from an edge to ingest. The message body is the request's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forward {
-    /// Which edge numbered it.
+    /// Number of the edge that received the request.
     pub edge: u16,
-    /// The edge's number for it.
+    /// Sequence number that the edge assigned.
     pub sequence: u64,
-    /// The edge's wall clock when it came in.
+    /// Wall clock of the edge when the request arrived, in ms.
     pub arrived_ms: i64,
     /// The request as received.
     pub request: RequestHead,
 }
 
 impl Forward {
-    /// The message to ingest, with the request's `body`.
+    /// Encodes the message to ingest, with the request's `body`.
     #[must_use]
     pub fn into_message(self, body: Bytes) -> Message {
         Message { head: encode_head(tag::INGEST_FORWARD, &self), body }
     }
 
-    /// Reads the head of a message to ingest; its body is the request's.
+    /// Decodes the head of a message to ingest. The message body is the request's body.
     ///
     /// # Errors
-    /// When the head is of another service or does not decode.
+    /// The head belongs to another service or does not decode.
     pub fn from_message(message: &Message) -> Result<Forward, MessageError> {
         decode_head(tag::INGEST_FORWARD, &message.head)
     }
 }
 
-/// Keep this piece of a tee file: the message's body stands at `offset` of the file.
+/// Call to store a chunk of a tee file. The message body is the chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TeeCopy {
-    /// Which file.
+    /// Name of the file.
     pub name: TeeName,
-    /// Where the body stands in it, in bytes.
+    /// Offset of the chunk in the file, in bytes.
     pub offset: u64,
 }
 
-/// What became of a [`TeeCopy`].
+/// Response to a [`TeeCopy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TeeCopyAnswer {
-    /// The file is durable here up to the end of the piece.
+pub enum TeeCopyResponse {
+    /// The copy is durable up to the end of the chunk.
     Durable,
-    /// Nothing was written: the copy ends before the piece begins. Send from `have_bytes` on.
+    /// Nothing was written: the copy ends before the chunk begins. The sender must continue from `have_bytes`.
     Behind {
-        /// The copy's length.
+        /// Length of the copy, in bytes.
         have_bytes: u64,
     },
-    /// The copy here can take no more bytes, ever (its disk failed, or its bytes are others): begin a new file.
+    /// The copy cannot take more bytes, because its disk failed or its bytes differ. The sender must start a new file.
     Closed,
-    /// Not now (for example, no room on the disk).
+    /// Temporary failure, such as a full disk.
     Failed,
 }
 
-/// The owner of a file has uploaded and verified it.
+/// Notice that the owner of a file has uploaded and verified it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TeeUploaded {
-    /// Which file.
+    /// Name of the file.
     pub name: TeeName,
 }
 
-/// Give me your copy of a file, or my own, piece by piece.
+/// Call to read a part of the receiver's copy of a file, or of its own file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TeeFetch {
-    /// Which file.
+    /// Name of the file.
     pub name: TeeName,
-    /// From where, in bytes.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// At most so much.
+    /// Maximum number of bytes.
     pub len_bytes: u64,
 }
 
-/// What became of a [`TeeFetch`]. The bytes are the answer's body; none at the end of the file.
+/// Response to a [`TeeFetch`]. The message body holds the bytes; it is empty at the end of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TeeFetchAnswer {
-    /// Here they are.
+pub enum TeeFetchResponse {
+    /// The body holds the bytes.
     Bytes,
-    /// No such file here.
+    /// The receiver does not have the file.
     Missing,
-    /// The disk here could not read them.
+    /// The receiver's disk could not read the bytes.
     Failed,
 }
 
-/// A call over HTTP that got no HTTP answer.
+/// Error of an HTTP call that received no HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The network gave no answer.
+pub enum HttpCallError {
+    /// Network failure.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// The request could not be sent, or the answer not be read.
+    /// The request could not be sent, or the response could not be decoded.
     #[error(transparent)]
     Message(#[from] MessageError),
 }
 
-/// An HTTP request as a message of service `tag`'s kind [`RequestHead`].
+/// Encodes an HTTP request as a message with a [`RequestHead`].
 ///
 /// # Errors
-/// When the method is neither GET nor POST.
+/// The method is neither GET nor POST.
 pub fn request_to_message(request: http::Request<Bytes>) -> Result<Message, MessageError> {
     let head = RequestHead::of(&request)?;
     Ok(Message { head: encode_head(tag::EDGE_HTTP, &head), body: request.into_body() })
 }
 
-/// The message that answers an HTTP request of service `tag` ([`tag::EDGE_HTTP`] or [`tag::INGEST_FORWARD`]).
+/// Encodes the response to an HTTP request of service `tag` ([`tag::EDGE_HTTP`] or [`tag::INGEST_FORWARD`]).
 #[must_use]
 pub fn response_to_message(tag: u8, response: http::Response<Bytes>) -> Message {
-    let head = AnswerHead { status: response.status().as_u16(), headers: headers_of(response.headers()) };
+    let head = ResponseHead { status: response.status().as_u16(), headers: headers_of(response.headers()) };
     Message { head: encode_head(tag, &head), body: response.into_body() }
 }
 
-/// Reads what [`response_to_message`] wrote.
+/// Decodes a message from [`response_to_message`].
 ///
 /// # Errors
-/// When the head does not decode, or its status or headers are not HTTP's.
+/// The head does not decode, or its status or headers are not valid HTTP.
 pub fn response_from_message(tag: u8, message: Message) -> Result<http::Response<Bytes>, MessageError> {
-    let head: AnswerHead = decode_head(tag, &message.head)?;
+    let head: ResponseHead = decode_head(tag, &message.head)?;
     let mut response = http::Response::new(message.body);
     *response.status_mut() = StatusCode::from_u16(head.status)
         .map_err(|_| MessageError::Http(format!("status {}: not a status code", head.status)))?;
@@ -270,16 +269,16 @@ pub fn response_from_message(tag: u8, message: Message) -> Result<http::Response
     Ok(response)
 }
 
-/// Sends a client's request to the edge at `edge` and waits at most `timeout` for the answer.
+/// Sends a client's request to `edge` and waits at most `timeout` for the response.
 ///
 /// # Errors
-/// When there is no answer, or the request cannot be sent. After a time-out the effect may have happened.
+/// No response arrived, or the request could not be sent. After a timeout the request may have taken effect.
 pub async fn http_call<E: Env>(
     env: &E,
     edge: NodeId,
     request: http::Request<Bytes>,
     timeout: Duration,
-) -> Result<http::Response<Bytes>, CallError> {
+) -> Result<http::Response<Bytes>, HttpCallError> {
     let answer = env.net().call(edge, request_to_message(request)?, timeout).await?;
     Ok(response_from_message(tag::EDGE_HTTP, answer)?)
 }
@@ -293,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_reaches_the_edge_as_it_was_sent() {
+    fn a_request_round_trips_through_a_message() {
         let request = http::Request::post("/import?strict=1")
             .header("Content-Type", "application/json")
             .body(Bytes::from_static(b"[]"))
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_reaches_the_client_as_it_was_given() {
+    fn a_response_round_trips_through_a_message() {
         let response =
             http::Response::builder().status(503).header("retry-after", "2").body(Bytes::from("0")).unwrap();
         let message = response_to_message(tag::EDGE_HTTP, response);
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn other_methods_services_and_spare_bytes_are_refused() {
+    fn other_methods_services_and_trailing_bytes_are_rejected() {
         let put = http::Request::put("/track").body(Bytes::new()).unwrap();
         assert_eq!(RequestHead::of(&put), Err(MessageError::Method("PUT".into())));
         let long = "X".repeat(5_000);

@@ -1,118 +1,118 @@
-//! The object store's protocol, and a client for it.
+//! Object store protocol and client.
 //!
-//! Objects are whole: an upload is visible entirely or not at all, and replaces an older object of its key. The
-//! protocol has what a real store in a data center has, errors included: listings come in pages, a call may time
-//! out after it took effect, and the store may throttle. It has no multi-part uploads: an object travels as one
+//! Objects are atomic: an upload becomes visible as a whole or not at all, and replaces an older object with the same
+//! key. The protocol has the error cases of a real store in a data center: listings are paged, a call may time out
+//! after it took effect, and the store may throttle. Multi-part uploads are not modelled: an object travels as one
 //! message body of at most [`MAX_OBJECT_BYTES`].
 
 use crate::message::{MessageError, decode_head, encode_head, tag};
-pub use crate::patience::Patience;
-use crate::patience::{Passing, passing};
+pub use crate::retry_policy::StoreRetryPolicy;
+use crate::retry_policy::{TransientFailure, transient_failure};
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Message, Net, NetError, NodeId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The longest object, in bytes.
+/// Maximum object size, in bytes.
 pub const MAX_OBJECT_BYTES: usize = 1 << 30;
 
-/// The longest key, in bytes.
+/// Maximum key length, in bytes.
 pub const MAX_KEY_BYTES: usize = 512;
 
-/// The most keys in one page of a listing.
+/// Maximum number of keys in one page of a listing.
 pub const MAX_PAGE: u32 = 1_000;
 
-/// What an object store is asked.
+/// Call to an object store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObjectRequest {
-    /// Keep the message's body under `key`; answered [`ObjectAnswer::Done`] once it is durable.
+    /// Store the message's body under `key`. Answered with [`ObjectResponse::Done`] once durable.
     Put {
-        /// Where.
+        /// Key of the object.
         key: String,
     },
-    /// Answered [`ObjectAnswer::Bytes`], with the bytes as the message's body.
+    /// Read an object. Answered with [`ObjectResponse::Bytes`]; the message's body holds the bytes.
     Get {
-        /// Which object.
+        /// Key of the object.
         key: String,
-        /// Only this part of it. Reaching past the end gives what there is.
+        /// Part of the object to read. A range past the end returns the bytes that exist.
         range: Option<ByteRange>,
     },
-    /// Answered [`ObjectAnswer::Info`].
+    /// Read an object's metadata. Answered with [`ObjectResponse::Info`].
     Head {
-        /// Which object.
+        /// Key of the object.
         key: String,
     },
-    /// Keys that begin with `prefix` and come after `after`, in order; answered [`ObjectAnswer::Page`].
+    /// List the keys that begin with `prefix` and sort after `after`, in order. Answered with [`ObjectResponse::Page`].
     List {
-        /// What the keys begin with; may be empty.
+        /// Prefix of the keys; may be empty.
         prefix: String,
-        /// The last key of the page before; empty for the first page.
+        /// Last key of the previous page; empty for the first page.
         after: String,
-        /// At most so many keys; the store may give fewer.
+        /// Maximum number of keys; the store may return fewer.
         limit: u32,
     },
-    /// Remove the object, if it is there; answered [`ObjectAnswer::Done`] once that is durable.
+    /// Remove the object if it exists. Answered with [`ObjectResponse::Done`] once the removal is durable.
     Delete {
-        /// Which object.
+        /// Key of the object.
         key: String,
     },
 }
 
-/// A part of an object.
+/// Byte range of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteRange {
-    /// Its first byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// Its length.
+    /// Length, in bytes.
     pub len_bytes: u64,
 }
 
-/// What is known of an object without its bytes.
+/// Metadata of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectInfo {
     /// Its key.
     pub key: String,
-    /// Its length.
+    /// Length, in bytes.
     pub bytes: u64,
 }
 
-/// What an object store answers when it could do what it was asked.
+/// Successful response of an object store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ObjectAnswer {
-    /// Put or deleted, durably.
+pub enum ObjectResponse {
+    /// The put or delete is durable.
     Done,
-    /// The message's body holds what was asked for.
+    /// The message's body holds the bytes.
     Bytes {
-        /// The whole object's length.
+        /// Length of the whole object, in bytes.
         total_bytes: u64,
     },
     /// The object exists.
     Info(ObjectInfo),
-    /// A page of a listing.
+    /// Page of a listing.
     Page {
-        /// Sorted by key.
+        /// Objects, sorted by key.
         objects: Vec<ObjectInfo>,
-        /// Whether there are keys after the last of these.
+        /// Whether more keys follow.
         more: bool,
     },
 }
 
-/// What an object store answers when it could not.
+/// Error response of an object store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ObjectError {
-    /// No object has this key.
+    /// The key does not exist.
     #[error("no such object")]
     NotFound,
-    /// Too many requests: ask again later.
+    /// Too many requests.
     #[error("throttled: ask again in {retry_after_ms} ms")]
     Throttled {
-        /// How much later.
+        /// Delay before the next attempt, in ms.
         retry_after_ms: u32,
     },
-    /// A passing failure inside the store (5xx).
+    /// Transient failure inside the store (5xx).
     #[error("the store failed: {0}; ask again")]
     Unavailable(String),
-    /// The credentials do not allow it.
+    /// The caller's credentials do not allow the call.
     #[error("denied: renew the credentials")]
     Denied,
     /// The store is full.
@@ -123,48 +123,48 @@ pub enum ObjectError {
     BadRequest(String),
 }
 
-/// Why a call to an object store did not do what it was to do.
+/// Error of a call to an object store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// No answer. After a time-out the effect may have happened.
+    /// No response. After a timeout the call may have taken effect.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// The store said no.
+    /// The store returned an error.
     #[error("object '{key}': {error}")]
     Object {
-        /// Which object, or the listing's prefix.
+        /// Key of the object, or prefix of the listing.
         key: String,
-        /// Why not.
+        /// Error that the store returned.
         error: ObjectError,
     },
-    /// The answer could not be read, or was not one to this request.
+    /// The response could not be decoded.
     #[error("object '{key}': {error}")]
     Message {
-        /// Which object, or the listing's prefix.
+        /// Key of the object, or prefix of the listing.
         key: String,
-        /// What was wrong.
+        /// Decoding error.
         error: MessageError,
     },
-    /// The answer is one to another request.
+    /// The response does not match the request.
     #[error("object '{key}': the store answered another question; the two sides disagree about the protocol")]
-    OtherAnswer {
-        /// Which object, or the listing's prefix.
+    UnexpectedResponse {
+        /// Key of the object, or prefix of the listing.
         key: String,
     },
-    /// What was read back is not what was put.
+    /// The bytes read back differ from the bytes put.
     #[error("object '{key}': read back {got_bytes} bytes that differ from the {put_bytes} put; put it again")]
     Mismatch {
-        /// Which object.
+        /// Key of the object.
         key: String,
-        /// Length of what was put.
+        /// Number of bytes put.
         put_bytes: usize,
-        /// Length of what was read back.
+        /// Number of bytes read back.
         got_bytes: usize,
     },
 }
 
 impl StoreError {
-    /// Whether the store said that there is no such object.
+    /// Whether the store reported that the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self, StoreError::Object { error: ObjectError::NotFound, .. })
@@ -172,7 +172,7 @@ impl StoreError {
 }
 
 impl ObjectRequest {
-    /// The key, or the prefix of a listing.
+    /// Returns the key, or the prefix of a listing.
     #[must_use]
     pub fn key(&self) -> &str {
         match self {
@@ -184,39 +184,41 @@ impl ObjectRequest {
         }
     }
 
-    /// The message that asks this; `body` is the object for a put, empty otherwise.
+    /// Encodes the call as a message. `body` is the object for a put and empty otherwise.
     #[must_use]
     pub fn to_message(&self, body: Bytes) -> Message {
         Message { head: encode_head(tag::OBJECTS, self), body }
     }
 
-    /// Reads a message to an object store.
+    /// Decodes a message to an object store.
     ///
     /// # Errors
-    /// When the head is of another service or does not decode.
+    /// The head belongs to another service or does not decode.
     pub fn from_message(message: &Message) -> Result<ObjectRequest, MessageError> {
         decode_head(tag::OBJECTS, &message.head)
     }
 }
 
-/// The message that answers an [`ObjectRequest`]; `body` holds the bytes of a get, and is empty otherwise.
+/// Encodes the response to an [`ObjectRequest`]. `body` holds the bytes of a get and is empty otherwise.
 #[must_use]
-pub fn answer_to_message(answer: &Result<ObjectAnswer, ObjectError>, body: Bytes) -> Message {
+pub fn encode_object_response(answer: &Result<ObjectResponse, ObjectError>, body: Bytes) -> Message {
     Message { head: encode_head(tag::OBJECTS, answer), body }
 }
 
-/// Reads what [`answer_to_message`] wrote.
+/// Decodes a message from [`encode_object_response`].
 ///
 /// # Errors
-/// When the head is of another service or does not decode.
-pub fn answer_from_message(message: &Message) -> Result<Result<ObjectAnswer, ObjectError>, MessageError> {
+/// The head belongs to another service or does not decode.
+pub fn decode_object_response(
+    message: &Message,
+) -> Result<Result<ObjectResponse, ObjectError>, MessageError> {
     decode_head(tag::OBJECTS, &message.head)
 }
 
-/// Whether `key` may name an object: parts of `[A-Za-z0-9._-]`, neither empty nor `.` nor `..`, between slashes.
+/// Checks a key: parts of `[A-Za-z0-9._-]` separated by slashes, none of them empty, `.` or `..`.
 ///
 /// # Errors
-/// [`ObjectError::BadRequest`] that names the key.
+/// [`ObjectError::BadRequest`], which names the key.
 pub fn check_key(key: &str) -> Result<(), ObjectError> {
     let part_ok = |part: &str| {
         !matches!(part, "" | "." | "..")
@@ -228,78 +230,82 @@ pub fn check_key(key: &str) -> Result<(), ObjectError> {
     Err(ObjectError::BadRequest(format!("key '{key}': expected parts of [A-Za-z0-9._-] between slashes")))
 }
 
-/// An object store as a client reaches it.
+/// Client of an object store.
 #[derive(Clone)]
 pub struct ObjectStore<E> {
     env: E,
     node: NodeId,
     timeout: Duration,
-    patience: Patience,
+    retry_policy: StoreRetryPolicy,
 }
 
 impl<E: Env> ObjectStore<E> {
-    /// The store on `node`; each call waits at most `timeout`, and is made once: see [`ObjectStore::patient`].
+    /// Creates a client of the store on `node`. Each call waits at most `timeout` and is not retried; see
+    /// [`ObjectStore::with_retries`].
     #[must_use]
     pub fn new(env: E, node: NodeId, timeout: Duration) -> ObjectStore<E> {
-        ObjectStore { env, node, timeout, patience: Patience::NONE }
+        ObjectStore { env, node, timeout, retry_policy: StoreRetryPolicy::NONE }
     }
 
-    /// The same store, called again when it fails in a way that may pass. Callers know how much is worth it.
+    /// Returns a client that retries transient failures. The caller chooses a policy that suits its task.
     #[must_use]
-    pub fn patient(self, patience: Patience) -> ObjectStore<E> {
-        ObjectStore { patience, ..self }
+    pub fn with_retries(self, retry_policy: StoreRetryPolicy) -> ObjectStore<E> {
+        ObjectStore { retry_policy, ..self }
     }
 
-    /// The store's node.
+    /// Returns the store's node.
     #[must_use]
     pub fn node(&self) -> NodeId {
         self.node
     }
 
-    async fn ask(&self, request: ObjectRequest, body: Bytes) -> Result<(ObjectAnswer, Bytes), StoreError> {
-        let (mut failed, mut silent) = (0, 0);
+    async fn call(&self, request: ObjectRequest, body: Bytes) -> Result<(ObjectResponse, Bytes), StoreError> {
+        let (mut failed, mut timeouts) = (0, 0);
         loop {
-            let error = match self.ask_once(&request, body.clone()).await {
+            let error = match self.call_once(&request, body.clone()).await {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            let Some(passing) = passing(&error) else { return Err(error) };
+            let Some(failure) = transient_failure(&error) else { return Err(error) };
             failed += 1;
-            silent += u32::from(matches!(passing, Passing::Silent));
-            let Some(pause) = self.patience.pause(failed, silent, &passing) else { return Err(error) };
+            timeouts += u32::from(matches!(failure, TransientFailure::NoResponse));
+            let Some(pause) = self.retry_policy.backoff(failed, timeouts, &failure) else {
+                return Err(error);
+            };
             self.env.clock().sleep(pause).await;
         }
     }
 
-    async fn ask_once(
+    async fn call_once(
         &self,
         request: &ObjectRequest,
         body: Bytes,
-    ) -> Result<(ObjectAnswer, Bytes), StoreError> {
+    ) -> Result<(ObjectResponse, Bytes), StoreError> {
         let message = request.to_message(body);
         let answer = self.env.net().call(self.node, message, self.timeout).await?;
-        match answer_from_message(&answer) {
+        match decode_object_response(&answer) {
             Ok(Ok(done)) => Ok((done, answer.body)),
             Ok(Err(error)) => Err(StoreError::Object { key: request.key().to_owned(), error }),
             Err(error) => Err(StoreError::Message { key: request.key().to_owned(), error }),
         }
     }
 
-    /// Keeps `body` under `key`. Durable when this returns, if the store is honest: see [`ObjectStore::put_verified`].
+    /// Stores `body` under `key`. The object is durable on return if the store is correct; see
+    /// [`ObjectStore::put_verified`].
     ///
     /// # Errors
-    /// When the store did not confirm it. After a time-out the object may be there.
+    /// The store did not confirm the put. After a timeout the object may exist.
     pub async fn put(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
-        match self.ask(ObjectRequest::Put { key: key.to_owned() }, body).await? {
-            (ObjectAnswer::Done, _) => Ok(()),
-            _ => Err(StoreError::OtherAnswer { key: key.to_owned() }),
+        match self.call(ObjectRequest::Put { key: key.to_owned() }, body).await? {
+            (ObjectResponse::Done, _) => Ok(()),
+            _ => Err(StoreError::UnexpectedResponse { key: key.to_owned() }),
         }
     }
 
-    /// Keeps `body` under `key`, reads it back and compares every byte.
+    /// Stores `body` under `key`, reads it back and compares every byte.
     ///
     /// # Errors
-    /// When the store did not confirm it, could not be read, or gave other bytes.
+    /// The store did not confirm the put, could not be read, or returned other bytes.
     pub async fn put_verified(&self, key: &str, body: Bytes) -> Result<(), StoreError> {
         self.put(key, body.clone()).await?;
         let back = self.get(key).await?;
@@ -309,26 +315,26 @@ impl<E: Env> ObjectStore<E> {
         Err(StoreError::Mismatch { key: key.to_owned(), put_bytes: body.len(), got_bytes: back.len() })
     }
 
-    /// The whole object.
+    /// Reads a whole object.
     ///
     /// # Errors
-    /// When there is none ([`StoreError::is_not_found`]) or the store gave no answer.
+    /// The object does not exist ([`StoreError::is_not_found`]) or the store did not respond.
     pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
-        self.get_part(key, None).await
+        self.get_bytes(key, None).await
     }
 
-    /// `len_bytes` of the object from `offset`; fewer only at its end.
+    /// Reads `len_bytes` of the object from `offset`. Returns fewer bytes only at the end of the object.
     ///
     /// # Errors
-    /// As [`ObjectStore::get`].
+    /// See [`ObjectStore::get`].
     pub async fn get_range(&self, key: &str, offset: u64, len_bytes: u64) -> Result<Bytes, StoreError> {
-        self.get_part(key, Some(ByteRange { offset, len_bytes })).await
+        self.get_bytes(key, Some(ByteRange { offset, len_bytes })).await
     }
 
-    async fn get_part(&self, key: &str, range: Option<ByteRange>) -> Result<Bytes, StoreError> {
-        match self.ask(ObjectRequest::Get { key: key.to_owned(), range }, Bytes::new()).await? {
-            (ObjectAnswer::Bytes { total_bytes }, body) => {
-                // A short read must not pass for the object's end.
+    async fn get_bytes(&self, key: &str, range: Option<ByteRange>) -> Result<Bytes, StoreError> {
+        match self.call(ObjectRequest::Get { key: key.to_owned(), range }, Bytes::new()).await? {
+            (ObjectResponse::Bytes { total_bytes }, body) => {
+                // A short read must not be mistaken for the end of the object.
                 let wanted = range.map_or(total_bytes, |range| {
                     total_bytes.saturating_sub(range.offset).min(range.len_bytes)
                 });
@@ -338,48 +344,48 @@ impl<E: Env> ObjectStore<E> {
                 let error = ObjectError::Unavailable(format!("{} bytes came of {wanted}", body.len()));
                 Err(StoreError::Object { key: key.to_owned(), error })
             }
-            _ => Err(StoreError::OtherAnswer { key: key.to_owned() }),
+            _ => Err(StoreError::UnexpectedResponse { key: key.to_owned() }),
         }
     }
 
-    /// The object's length; `None` when there is no such object.
+    /// Returns an object's metadata; `None` when it does not exist.
     ///
     /// # Errors
-    /// When the store gave no answer.
+    /// The store did not respond.
     pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, StoreError> {
-        match self.ask(ObjectRequest::Head { key: key.to_owned() }, Bytes::new()).await {
-            Ok((ObjectAnswer::Info(info), _)) => Ok(Some(info)),
-            Ok(_) => Err(StoreError::OtherAnswer { key: key.to_owned() }),
+        match self.call(ObjectRequest::Head { key: key.to_owned() }, Bytes::new()).await {
+            Ok((ObjectResponse::Info(info), _)) => Ok(Some(info)),
+            Ok(_) => Err(StoreError::UnexpectedResponse { key: key.to_owned() }),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// One page of the keys that begin with `prefix`, after `after` (empty: from the first), and whether there
-    /// are more.
+    /// Returns one page of the keys that begin with `prefix` and sort after `after` (empty: from the first key), and
+    /// whether more follow.
     ///
     /// # Errors
-    /// When the store gave no answer.
+    /// The store did not respond.
     pub async fn list_page(&self, prefix: &str, after: &str) -> Result<(Vec<ObjectInfo>, bool), StoreError> {
         let request =
             ObjectRequest::List { prefix: prefix.to_owned(), after: after.to_owned(), limit: MAX_PAGE };
-        match self.ask(request, Bytes::new()).await? {
-            (ObjectAnswer::Page { objects, more }, _) => Ok((objects, more)),
-            _ => Err(StoreError::OtherAnswer { key: prefix.to_owned() }),
+        match self.call(request, Bytes::new()).await? {
+            (ObjectResponse::Page { objects, more }, _) => Ok((objects, more)),
+            _ => Err(StoreError::UnexpectedResponse { key: prefix.to_owned() }),
         }
     }
 
-    /// All objects whose keys begin with `prefix`, sorted by key, page by page.
+    /// Returns all objects whose keys begin with `prefix`, sorted by key.
     ///
     /// # Errors
-    /// When a page could not be had, or a page claims that more follow and names none.
+    /// A page could not be read, or a page claims that more follow but does not advance.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
         let mut all: Vec<ObjectInfo> = Vec::new();
         loop {
             let after = all.last().map_or("", |info| &info.key);
             let (page, more) = self.list_page(prefix, after).await?;
             if more && page.last().is_none_or(|last| last.key.as_str() <= after) {
-                return Err(StoreError::OtherAnswer { key: prefix.to_owned() });
+                return Err(StoreError::UnexpectedResponse { key: prefix.to_owned() });
             }
             all.extend(page);
             if !more {
@@ -388,14 +394,14 @@ impl<E: Env> ObjectStore<E> {
         }
     }
 
-    /// Removes the object, if it is there.
+    /// Removes an object if it exists.
     ///
     /// # Errors
-    /// When the store did not confirm it. After a time-out it may be gone.
+    /// The store did not confirm the removal. After a timeout the object may be gone.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        match self.ask(ObjectRequest::Delete { key: key.to_owned() }, Bytes::new()).await? {
-            (ObjectAnswer::Done, _) => Ok(()),
-            _ => Err(StoreError::OtherAnswer { key: key.to_owned() }),
+        match self.call(ObjectRequest::Delete { key: key.to_owned() }, Bytes::new()).await? {
+            (ObjectResponse::Done, _) => Ok(()),
+            _ => Err(StoreError::UnexpectedResponse { key: key.to_owned() }),
         }
     }
 }
@@ -405,16 +411,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_and_answers_are_read_as_they_were_written() {
+    fn requests_and_responses_round_trip() {
         let range = Some(ByteRange { offset: 5, len_bytes: 9 });
         let request = ObjectRequest::Get { key: "tee/1-2-3.tee".into(), range };
         assert_eq!(ObjectRequest::from_message(&request.to_message(Bytes::new())).unwrap(), request);
         let answer = Err(ObjectError::Throttled { retry_after_ms: 20 });
-        assert_eq!(answer_from_message(&answer_to_message(&answer, Bytes::new())).unwrap(), answer);
+        assert_eq!(decode_object_response(&encode_object_response(&answer, Bytes::new())).unwrap(), answer);
     }
 
     #[test]
-    fn keys_stay_inside_the_store() {
+    fn keys_outside_the_store_are_rejected() {
         for good in ["tee/404497-1-7.tee", "segments/0af3", "a"] {
             assert_eq!(check_key(good), Ok(()), "{good}");
         }

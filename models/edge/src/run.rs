@@ -1,19 +1,19 @@
-//! An edge from boot to death.
+//! Entry point of an edge process.
 
 use crate::config::EdgeConfig;
-use crate::local::ensure_dir;
+use crate::local_files::ensure_dir;
 use crate::message::{
-    RequestHead, TeeCopy, TeeFetch, TeeFetchAnswer, TeeUploaded, decode_head, encode_head,
+    RequestHead, TeeCopy, TeeFetch, TeeFetchResponse, TeeUploaded, decode_head, encode_head,
     response_to_message, service, tag,
 };
-use crate::numbers::{self, Numbers};
-use crate::object_api::{ObjectStore, Patience};
+use crate::object_api::{ObjectStore, StoreRetryPolicy};
+use crate::sequence::{self, SequenceAllocator};
 use crate::service::Edge;
-use crate::tee::copies::Copies;
-use crate::tee::gaps::{GAPS_DIR, Gaps};
+use crate::tee::gaps::{GAPS_DIR, GapStore};
+use crate::tee::peer_copies::PeerCopies;
 use crate::tee::peers::Peers;
-use crate::tee::upload::{Parts, Uploader, Uploads};
-use crate::tee::writer::Tee;
+use crate::tee::upload::{UploadQueue, Uploader, UploaderDeps};
+use crate::tee::writer::TeeHandle;
 use crate::tee::{OWN_DIR, PEER_DIR};
 use bytes::Bytes;
 use http::StatusCode;
@@ -21,30 +21,29 @@ use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, Messa
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A disk that fails at boot is tried again after this long, then after twice as long, and so on to the most.
+/// Backoff after a disk failure at boot. It doubles with each failure, up to the maximum.
 const BOOT_RETRY: Duration = Duration::from_secs(1);
-const BOOT_RETRY_MOST: Duration = Duration::from_secs(600);
+const MAX_BOOT_RETRY: Duration = Duration::from_secs(600);
 
-/// Boots an edge: finds the tee files that an earlier process left, takes a boot number, and serves until the node
-/// dies. Until the disk gives a number the edge refuses calls; leftover files are uploaded meanwhile, which may be
-/// just what makes room on a full disk.
+/// Boots an edge: enqueues the tee files that an earlier process left, takes a boot number, and serves until the node
+/// dies. The edge refuses calls until the disk provides a boot number. Files left over are uploaded in the meantime,
+/// which may free space on a full disk.
 ///
-/// Files of earlier boots are never written again: their valid part is uploaded, a torn tail is left behind.
+/// Files of earlier boots are never written again: their valid prefix is uploaded and a torn tail is ignored.
 pub async fn run<E: Env>(env: E, config: EdgeConfig) {
     let config = Arc::new(config);
-    let (node, numbers) = retry(&env, || find(&env, &config)).await;
+    let (node, sequences) = retry(&env, || open_node(&env, &config)).await;
     let node = Arc::new(node);
     if let Some(uploader) = node.uploader.clone() {
         env.spawn(async move { uploader.run().await });
     }
-    retry(&env, || numbers.next_boot(&env)).await;
+    retry(&env, || sequences.next_boot(&env)).await;
     env.mark(Mark { name: "edge.booted", subject: "" });
     let limit = config.limits.in_flight;
-    env.net().serve(limit, move |request| answer(node.clone(), request)).await;
+    env.net().serve(limit, move |request| handle(node.clone(), request)).await;
 }
 
-/// Does what the disk refused again until it succeeds: a process that gave up would have to be restarted for the
-/// same.
+/// Retries a disk operation until it succeeds. Exiting would only cause a restart and the same operation.
 async fn retry<E: Env, T, F: Future<Output = Result<T, DiskError>>>(env: &E, work: impl Fn() -> F) -> T {
     let mut pause = BOOT_RETRY;
     loop {
@@ -53,73 +52,76 @@ async fn retry<E: Env, T, F: Future<Output = Result<T, DiskError>>>(env: &E, wor
             Err(error) => env.mark(Mark { name: "edge.boot-failed", subject: &error.to_string() }),
         }
         env.clock().sleep(pause).await;
-        pause = (pause * 2).min(BOOT_RETRY_MOST);
+        pause = (pause * 2).min(MAX_BOOT_RETRY);
     }
 }
 
-struct Node<E: Env> {
+struct EdgeNode<E: Env> {
     env: E,
     config: Arc<EdgeConfig>,
     edge: Edge<E>,
-    copies: Arc<Copies<E>>,
-    uploads: Arc<Uploads>,
+    copies: Arc<PeerCopies<E>>,
+    uploads: Arc<UploadQueue>,
     uploader: Option<Arc<Uploader<E>>>,
 }
 
-async fn find<E: Env>(env: &E, config: &Arc<EdgeConfig>) -> Result<(Node<E>, Numbers), DiskError> {
-    for dir in [numbers::DIR, OWN_DIR, PEER_DIR, GAPS_DIR] {
+async fn open_node<E: Env>(
+    env: &E,
+    config: &Arc<EdgeConfig>,
+) -> Result<(EdgeNode<E>, SequenceAllocator), DiskError> {
+    for dir in [sequence::DIR, OWN_DIR, PEER_DIR, GAPS_DIR] {
         ensure_dir(env.disk(), dir).await?;
     }
     env.disk().sync_dir("").await?;
-    let numbers = Numbers::find(env).await?;
-    let copies = Arc::new(Copies::new(env.clone()));
-    let uploads = Arc::new(Uploads::default());
+    let sequences = SequenceAllocator::load(env).await?;
+    let copies = Arc::new(PeerCopies::new(env.clone()));
+    let uploads = Arc::new(UploadQueue::default());
     let mut writer = None;
     let mut uploader = None;
     if let Some(tee) = &config.tee {
-        let gaps = Arc::new(Gaps::new(env.clone()));
-        let way = Tee::start(env, config, tee.clone(), numbers.clone(), uploads.clone(), gaps.clone());
-        let parts = Parts {
+        let gaps = Arc::new(GapStore::new(env.clone()));
+        let tee_handle =
+            TeeHandle::start(env, config, tee.clone(), sequences.clone(), uploads.clone(), gaps.clone());
+        let deps = UploaderDeps {
             edge: config.edge,
             config: tee.clone(),
             store: ObjectStore::new(env.clone(), tee.store, config.limits.store_timeout)
-                .patient(Patience::BRIEF),
+                .with_retries(StoreRetryPolicy::SHORT),
             peers: Peers::new(env, &config.peers, config.limits),
             copies: copies.clone(),
             gaps,
             uploads: uploads.clone(),
-            tee: way.clone(),
+            tee: tee_handle.clone(),
         };
-        let found = Uploader::new(env.clone(), parts);
-        found.find_leftovers().await?;
+        let found = Uploader::new(env.clone(), deps);
+        found.enqueue_existing().await?;
         uploader = Some(Arc::new(found));
-        writer = Some((way, tee.on_failure));
+        writer = Some((tee_handle, tee.on_failure));
     }
-    let edge = Edge::new(env.clone(), config.clone(), numbers.clone(), writer);
-    Ok((Node { env: env.clone(), config: config.clone(), edge, copies, uploads, uploader }, numbers))
+    let edge = Edge::new(env.clone(), config.clone(), sequences.clone(), writer);
+    Ok((EdgeNode { env: env.clone(), config: config.clone(), edge, copies, uploads, uploader }, sequences))
 }
 
-/// What is asked by a node that may not ask it gets an empty answer, which reads as none: see
-/// [`EdgeConfig::grants`].
-async fn answer<E: Env>(node: Arc<Node<E>>, request: Request) -> Message {
+/// Handles one call. A call that [`EdgeConfig::is_allowed`] denies receives an empty response, which does not decode.
+async fn handle<E: Env>(node: Arc<EdgeNode<E>>, request: Request) -> Message {
     let Message { head, body } = request.message.clone();
     let asked = service(&request.message);
-    if asked.is_some_and(|service| !node.config.grants(service, request.from)) {
+    if asked.is_some_and(|service| !node.config.is_allowed(service, request.from)) {
         node.env.mark(Mark { name: "edge.stranger-refused", subject: &format!("node {}", request.from.0) });
         return Message::default();
     }
     match asked {
         Some(tag::TEE_COPY) => match decode_head(tag::TEE_COPY, &head) {
-            Ok(piece) => node.keep_copy(piece, body).await,
+            Ok(piece) => node.store_copy(piece, body).await,
             Err(_) => Message::default(),
         },
         Some(tag::TEE_FETCH) => match decode_head(tag::TEE_FETCH, &head) {
-            Ok(wanted) => node.give(wanted).await,
+            Ok(fetch) => node.serve_fetch(fetch).await,
             Err(_) => Message::default(),
         },
         Some(tag::TEE_UPLOADED) => {
             if let Ok(TeeUploaded { name }) = decode_head(tag::TEE_UPLOADED, &head) {
-                node.uploads.copy_confirmed(name);
+                node.uploads.owner_uploaded(name);
             }
             Message { head: encode_head(tag::TEE_UPLOADED, &()), body: Bytes::new() }
         }
@@ -130,7 +132,7 @@ async fn answer<E: Env>(node: Arc<Node<E>>, request: Request) -> Message {
             };
             Message { head: encode_head(tag::TEE_FLUSH, &flushed), body: Bytes::new() }
         }
-        // Everything else is taken for HTTP: what does not decode as a request is a bad one.
+        // Every other message is treated as HTTP; a head that does not decode is a bad request.
         _ => {
             let response = match decode_head::<RequestHead>(tag::EDGE_HTTP, &head) {
                 Ok(head) => node.edge.handle_parts(head, body).await,
@@ -145,29 +147,29 @@ async fn answer<E: Env>(node: Arc<Node<E>>, request: Request) -> Message {
     }
 }
 
-impl<E: Env> Node<E> {
-    async fn keep_copy(&self, piece: TeeCopy, bytes: Bytes) -> Message {
-        let (answer, begun) = self.copies.keep(piece, bytes).await;
+impl<E: Env> EdgeNode<E> {
+    async fn store_copy(&self, piece: TeeCopy, bytes: Bytes) -> Message {
+        let (answer, begun) = self.copies.store(piece, bytes).await;
         if begun {
-            self.uploads.copy_begun(piece.name);
+            self.uploads.copy_started(piece.name);
         }
         Message { head: encode_head(tag::TEE_COPY, &answer), body: Bytes::new() }
     }
 
-    async fn give(&self, wanted: TeeFetch) -> Message {
-        let (answer, body) = match self.read_part(wanted).await {
-            Ok(Some(bytes)) => (TeeFetchAnswer::Bytes, bytes),
-            Ok(None) => (TeeFetchAnswer::Missing, Bytes::new()),
-            Err(_) => (TeeFetchAnswer::Failed, Bytes::new()),
+    async fn serve_fetch(&self, fetch: TeeFetch) -> Message {
+        let (answer, body) = match self.read_part(fetch).await {
+            Ok(Some(bytes)) => (TeeFetchResponse::Bytes, bytes),
+            Ok(None) => (TeeFetchResponse::Missing, Bytes::new()),
+            Err(_) => (TeeFetchResponse::Failed, Bytes::new()),
         };
         Message { head: encode_head(tag::TEE_FETCH, &answer), body }
     }
 
-    async fn read_part(&self, wanted: TeeFetch) -> Result<Option<Bytes>, DiskError> {
+    async fn read_part(&self, fetch: TeeFetch) -> Result<Option<Bytes>, DiskError> {
         for dir in [PEER_DIR, OWN_DIR] {
-            match self.env.disk().open(&format!("{dir}/{}", wanted.name), OpenMode::Read).await {
-                // A short read is a lawful answer: the peer asks for the rest, until none comes.
-                Ok(file) => return file.read_at(wanted.offset, wanted.len_bytes).await.map(Some),
+            match self.env.disk().open(&format!("{dir}/{}", fetch.name), OpenMode::Read).await {
+                // A short read is allowed: the peer asks for the rest until it receives an empty response.
+                Ok(file) => return file.read_at(fetch.offset, fetch.len_bytes).await.map(Some),
                 Err(error) if error.kind == DiskErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }

@@ -1,39 +1,39 @@
-//! The service: a request in, an answer out, and in between first the tee and then ingest.
+//! HTTP service of an edge: each request goes to the tee first and then to ingest.
 
 use crate::config::{EdgeConfig, OnTeeFailure};
 use crate::message::{Forward, Method, RequestHead, response_from_message, tag};
-use crate::numbers::Numbers;
+use crate::sequence::SequenceAllocator;
 use crate::tee::TeeRecord;
-use crate::tee::writer::{NotKept, Tee};
+use crate::tee::writer::{TeeHandle, TeeWriteError};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use latent_ports::{Clock, Env, Mark, Net};
 use std::sync::Arc;
 
-/// Clients are asked to come back after so many seconds.
+/// Value of the `Retry-After` header, in seconds.
 const RETRY_AFTER_S: u16 = 2;
 
-/// An edge's HTTP service: the same behind a simulated network and behind a real server.
+/// HTTP service of an edge. The same code runs on the simulated network and behind a real server.
 #[derive(Clone)]
 pub struct Edge<E: Env> {
     env: E,
     config: Arc<EdgeConfig>,
-    numbers: Numbers,
-    tee: Option<(Tee, OnTeeFailure)>,
+    sequences: SequenceAllocator,
+    tee: Option<(TeeHandle, OnTeeFailure)>,
 }
 
 impl<E: Env> Edge<E> {
     pub(crate) fn new(
         env: E,
         config: Arc<EdgeConfig>,
-        numbers: Numbers,
-        tee: Option<(Tee, OnTeeFailure)>,
+        sequences: SequenceAllocator,
+        tee: Option<(TeeHandle, OnTeeFailure)>,
     ) -> Edge<E> {
-        Edge { env, config, numbers, tee }
+        Edge { env, config, sequences, tee }
     }
 
-    /// Answers one request. Never an error: what fails is an HTTP status.
+    /// Answers one request. Failures are reported as HTTP status codes.
     pub async fn handle(&self, request: http::Request<Bytes>) -> Response<Bytes> {
         match RequestHead::of(&request) {
             Ok(head) => self.handle_parts(head, request.into_body()).await,
@@ -41,55 +41,55 @@ impl<E: Env> Edge<E> {
         }
     }
 
-    /// As [`Edge::handle`], for a request that came as a message.
+    /// Answers a request that arrived as a message; see [`Edge::handle`].
     pub(crate) async fn handle_parts(&self, head: RequestHead, body: Bytes) -> Response<Bytes> {
         let arrived_ms = self.env.clock().wall().0;
-        let most = self.config.limits.body_bytes;
-        if body.len() > most {
+        let max_bytes = self.config.limits.body_bytes;
+        if body.len() > max_bytes {
             return plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                format!("body of {} bytes: at most {most}", body.len()),
+                format!("body of {} bytes: at most {max_bytes}", body.len()),
             );
         }
         let RequestHead { method, target, headers } = head;
         let edge = self.config.edge;
         let record = TeeRecord { edge, sequence: 0, arrived_ms, method, target, headers, body };
-        match self.number(record).await {
+        match self.record_in_tee(record).await {
             Ok(numbered) => self.forward(numbered).await,
             Err(refusal) => refusal,
         }
     }
 
-    /// Numbers the request, and makes it durable if it is one that the tee keeps.
-    async fn number(&self, mut record: TeeRecord) -> Result<TeeRecord, Response<Bytes>> {
-        let Some((tee, on_failure)) = self.tee.as_ref().filter(|_| is_teed(&record)) else {
-            record.sequence = self.numbers.take();
+    /// Assigns a sequence number, and makes the request durable in the tee if it carries events.
+    async fn record_in_tee(&self, mut record: TeeRecord) -> Result<TeeRecord, Response<Bytes>> {
+        let Some((tee, on_failure)) = self.tee.as_ref().filter(|_| is_event_request(&record)) else {
+            record.sequence = self.sequences.next();
             return Ok(record);
         };
-        let Some(kept) = tee.keep(record).await else {
+        let Some(written) = tee.write(record).await else {
             return Err(unavailable("the tee has stopped"));
         };
-        match (kept.durable, on_failure) {
+        match (written.durable, on_failure) {
             (Ok(()), _) => {
                 self.env.mark(Mark { name: "edge.teed", subject: "" });
-                Ok(kept.record)
+                Ok(written.record)
             }
-            (Err(NotKept::Unencodable(error)), _) => {
+            (Err(TeeWriteError::Unencodable(error)), _) => {
                 Err(plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error.to_string()))
             }
-            (Err(why), OnTeeFailure::Reject) | (Err(why @ NotKept::Unrecorded(_)), _) => {
+            (Err(why), OnTeeFailure::Reject) | (Err(why @ TeeWriteError::GapNotRecorded(_)), _) => {
                 self.env.mark(Mark { name: "edge.tee-refused", subject: &why.to_string() });
                 Err(unavailable("the request could not be made durable"))
             }
             (Err(why), OnTeeFailure::AcceptAndRecordGap) => {
                 self.env.mark(Mark { name: "edge.tee-gap", subject: &why.to_string() });
-                Ok(kept.record)
+                Ok(written.record)
             }
         }
     }
 
-    /// Hands the request to an ingest node, and to another one if the first gives no answer or 503. The second
-    /// may do what the first has done already: both store the same numbers, which count once.
+    /// Forwards the request to an ingest node, and to a second one if the first does not respond or answers 503. Both
+    /// may store the request: it has the same sequence number and counts once.
     async fn forward(&self, record: TeeRecord) -> Response<Bytes> {
         let ingest = &self.config.ingest;
         let TeeRecord { edge, sequence, arrived_ms, method, target, headers, body } = record;
@@ -117,8 +117,8 @@ impl<E: Env> Edge<E> {
     }
 }
 
-/// Events are kept; exports and everything else are only passed on.
-fn is_teed(record: &TeeRecord) -> bool {
+/// Whether the request carries events. Other requests, such as exports, are forwarded without a tee record.
+fn is_event_request(record: &TeeRecord) -> bool {
     let path = record.target.split('?').next().unwrap_or_default().trim_end_matches('/');
     match record.method {
         Method::Get => path == "/track",

@@ -1,12 +1,12 @@
-//! The same edges on real disks: what the simulated site shows of the code is true of the machine's file system
-//! too. Two edges with a directory each, on real threads; only the network is a table of functions.
+//! The same edges on real disks: results of the simulation hold on a real file system too. Two edges with a directory
+//! each, on real threads; only the network is a table of functions.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, pending};
 use latent_edge::message::{Forward, decode_head, encode_head, http_call, response_to_message, tag};
-use latent_edge::object_api::{ObjectAnswer, ObjectError, ObjectRequest, answer_to_message};
+use latent_edge::object_api::{ObjectError, ObjectRequest, ObjectResponse, encode_object_response};
 use latent_edge::tee::{TeeFile, TeeName};
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_host::HostDisk;
@@ -22,29 +22,31 @@ const NOON: UnixMs = UnixMs(1_456_142_400_000);
 const STORE: NodeId = NodeId(1);
 const INGEST: NodeId = NodeId(2);
 const EDGES: [NodeId; 2] = [NodeId(3), NodeId(4)];
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Message> + Send + Sync>;
 
-/// A network within one process.
+/// Network within one process.
 #[derive(Clone, Default)]
-struct Table {
+struct InProcessNet {
     here: Option<NodeId>,
     servers: Arc<Mutex<BTreeMap<NodeId, Handler>>>,
 }
 
-impl Table {
-    fn at(&self, node: NodeId) -> Table {
-        Table { here: Some(node), servers: self.servers.clone() }
+impl InProcessNet {
+    fn at(&self, node: NodeId) -> InProcessNet {
+        InProcessNet { here: Some(node), servers: self.servers.clone() }
     }
 }
 
-impl Net for Table {
+impl Net for InProcessNet {
     async fn call(&self, to: NodeId, message: Message, timeout: Duration) -> Result<Message, NetError> {
         let server = self.servers.lock().unwrap().get(&to).cloned();
         let server = server.ok_or(NetError { kind: NetErrorKind::Refused, to })?;
         let answer = server(Request { from: self.here.unwrap(), message });
-        race_timeout(&Wall::new(), timeout, answer).await.ok_or(NetError { kind: NetErrorKind::Timeout, to })
+        race_timeout(&HostClock::new(), timeout, answer)
+            .await
+            .ok_or(NetError { kind: NetErrorKind::Timeout, to })
     }
 
     async fn serve<H, F>(&self, _limit: usize, handler: H)
@@ -58,18 +60,18 @@ impl Net for Table {
     }
 }
 
-/// A wall clock that stands at noon, and a true monotonic one.
+/// Wall clock that stands at noon, and a real monotonic clock.
 #[derive(Clone)]
-struct Wall(Instant);
+struct HostClock(Instant);
 
-impl Wall {
+impl HostClock {
     #[expect(clippy::disallowed_methods, reason = "this test runs on the real machine")]
-    fn new() -> Wall {
-        Wall(Instant::now())
+    fn new() -> HostClock {
+        HostClock(Instant::now())
     }
 }
 
-impl Clock for Wall {
+impl Clock for HostClock {
     fn wall(&self) -> UnixMs {
         NOON
     }
@@ -85,17 +87,17 @@ impl Clock for Wall {
 }
 
 #[derive(Clone)]
-struct Machine {
+struct HostEnv {
     node: NodeId,
     disk: HostDisk,
-    net: Table,
-    clock: Wall,
+    net: InProcessNet,
+    clock: HostClock,
 }
 
-impl Env for Machine {
+impl Env for HostEnv {
     type Disk = HostDisk;
-    type Net = Table;
-    type Clock = Wall;
+    type Net = InProcessNet;
+    type Clock = HostClock;
 
     fn node(&self) -> NodeId {
         self.node
@@ -103,10 +105,10 @@ impl Env for Machine {
     fn disk(&self) -> &HostDisk {
         &self.disk
     }
-    fn net(&self) -> &Table {
+    fn net(&self) -> &InProcessNet {
         &self.net
     }
-    fn clock(&self) -> &Wall {
+    fn clock(&self) -> &HostClock {
         &self.clock
     }
     fn draw(&self, _stream: &'static str, _key: u128) -> u64 {
@@ -121,20 +123,20 @@ impl Env for Machine {
 
 type Objects = Arc<Mutex<BTreeMap<String, Bytes>>>;
 
-/// Boots the site on the given directories, runs `script`, and ends every process in the middle of what it does.
+/// Boots the edges on the given directories, runs `script`, and kills every process without a clean shutdown.
 fn on_machines<F: Future<Output = ()>>(
     roots: [&Path; 2],
     objects: &Objects,
-    script: impl FnOnce(Machine) -> F,
+    script: impl FnOnce(HostEnv) -> F,
 ) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    let net = Table::default();
-    let machine = |node, root: &Path| Machine {
+    let net = InProcessNet::default();
+    let machine = |node, root: &Path| HostEnv {
         node,
         disk: HostDisk::new(root).unwrap(),
         net: net.at(node),
-        clock: Wall::new(),
+        clock: HostClock::new(),
     };
     runtime.block_on(async {
         let client = machine(NodeId(9), roots[0]);
@@ -167,24 +169,24 @@ async fn store(request: Request, objects: Objects) -> Message {
     let (answer, body) = match ObjectRequest::from_message(&request.message).unwrap() {
         ObjectRequest::Put { key } => {
             objects.insert(key, request.message.body);
-            (Ok(ObjectAnswer::Done), Bytes::new())
+            (Ok(ObjectResponse::Done), Bytes::new())
         }
         ObjectRequest::Get { key, .. } => match objects.get(&key) {
-            Some(object) => (Ok(ObjectAnswer::Bytes { total_bytes: object.len() as u64 }), object.clone()),
+            Some(object) => (Ok(ObjectResponse::Bytes { total_bytes: object.len() as u64 }), object.clone()),
             None => (Err(ObjectError::NotFound), Bytes::new()),
         },
         other => (Err(ObjectError::BadRequest(format!("{other:?}"))), Bytes::new()),
     };
-    answer_to_message(&answer, body)
+    encode_object_response(&answer, body)
 }
 
-async fn post(client: &Machine, edge: NodeId, body: String) {
+async fn post(client: &HostEnv, edge: NodeId, body: String) {
     let request = http::Request::post("/track").body(Bytes::from(body)).unwrap();
-    let response = http_call(client, edge, request, PATIENCE).await.unwrap();
+    let response = http_call(client, edge, request, TIMEOUT).await.unwrap();
     assert_eq!(response.status(), 200, "{:?}", response.body());
 }
 
-async fn post_many(client: &Machine, name: &str) {
+async fn post_many(client: &HostEnv, name: &str) {
     let posts = (0..200).map(|n| post(client, EDGES[n % 2], format!("{name} {n}")));
     join_all(posts).await;
 }
@@ -199,7 +201,7 @@ fn tee_files(root: &Path, dir: &str) -> BTreeMap<TeeName, Bytes> {
 }
 
 #[test]
-fn requests_survive_a_dead_process_on_both_disks_and_reach_the_store() {
+fn requests_survive_a_killed_process_on_both_disks_and_reach_the_store() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let roots = [dirs[0].path(), dirs[1].path()];
     let objects = Objects::default();
@@ -216,7 +218,7 @@ fn requests_survive_a_dead_process_on_both_disks_and_reach_the_store() {
         post_many(&client, "second").await;
         for edge in EDGES {
             let message = Message { head: encode_head(tag::TEE_FLUSH, &()), body: Bytes::new() };
-            let answer = client.net.call(edge, message, PATIENCE).await.unwrap();
+            let answer = client.net.call(edge, message, TIMEOUT).await.unwrap();
             assert_eq!(decode_head::<Result<(), String>>(tag::TEE_FLUSH, &answer.head).unwrap(), Ok(()));
         }
     });

@@ -1,10 +1,10 @@
-//! Who may do what at an object store, and the store's door: what the machine does to a call before and after the
-//! store's own code sees it.
+//! Permissions at an object store, and an interceptor that injects faults before and after the store's own code handles
+//! a call.
 //!
-//! Permissions are granted to nodes, one by one, and the store's code enforces them: nobody may do anything that was
-//! not granted. The sender of a message is taken for who it is (connections are authenticated); forged senders are
-//! not modelled, nor keys that are copied from one node to another. An object put again with equal bytes is no
-//! overwrite: a caller whose answer was lost may try again without the right to overwrite.
+//! Permissions are granted to nodes one by one, and the store enforces them: a node without a grant can do nothing.
+//! Connections are authenticated, so the sender of a message is trusted. Not modelled: forged senders, and credentials
+//! copied to another node. Putting an object again with equal bytes does not count as an overwrite: a caller whose
+//! response was lost may retry without the right to overwrite.
 
 use bytes::Bytes;
 use latent_edge::object_api::ObjectRequest;
@@ -12,22 +12,22 @@ use latent_ports::NodeId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a node may do at a store.
+/// Permission of a node at a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Permission {
     /// Read objects, their lengths and listings.
     Read,
-    /// Put an object under a key that has none, or the same bytes again.
+    /// Put an object under a new key, or the same bytes again.
     Put,
-    /// Put other bytes in an object's place.
+    /// Replace an object with other bytes.
     Overwrite,
     /// Remove an object.
     Delete,
 }
 
 impl Permission {
-    /// Its name in scenarios and reports.
+    /// Returns the name used in scenarios and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,84 +39,84 @@ impl Permission {
     }
 }
 
-/// What one store grants to whom.
+/// Permissions that one store grants, by node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    anybody_anything: bool,
+pub struct AccessPolicy {
+    allow_all: bool,
     granted: BTreeMap<NodeId, BTreeSet<Permission>>,
 }
 
-impl Access {
-    /// Everything to everybody: a store that is not shared.
+impl AccessPolicy {
+    /// Grants everything to every node: a store that is not shared.
     #[must_use]
-    pub fn open() -> Access {
-        Access { anybody_anything: true, ..Access::default() }
+    pub fn allow_all() -> AccessPolicy {
+        AccessPolicy { allow_all: true, ..AccessPolicy::default() }
     }
 
-    /// Nothing to nobody.
+    /// Grants nothing.
     #[must_use]
-    pub fn closed() -> Access {
-        Access::default()
+    pub fn deny_all() -> AccessPolicy {
+        AccessPolicy::default()
     }
 
-    /// The same, and these permissions to `node`.
+    /// Returns the policy with these permissions granted to `node` as well.
     #[must_use]
-    pub fn grant(mut self, node: NodeId, permissions: &BTreeSet<Permission>) -> Access {
+    pub fn grant(mut self, node: NodeId, permissions: &BTreeSet<Permission>) -> AccessPolicy {
         self.granted.entry(node).or_default().extend(permissions);
         self
     }
 
-    /// Whether `node` may do it.
+    /// Whether `node` has the permission.
     #[must_use]
     pub fn allows(&self, node: NodeId, permission: Permission) -> bool {
-        self.anybody_anything || self.granted.get(&node).is_some_and(|granted| granted.contains(&permission))
+        self.allow_all || self.granted.get(&node).is_some_and(|granted| granted.contains(&permission))
     }
 }
 
-/// What the machine does to a call.
+/// Fault to inject into a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The store answers.
-    AsUsual,
+pub enum InjectedResult {
+    /// No fault: the store handles the call.
+    Normal,
     /// 5xx: the call has no effect.
     Unavailable,
     /// 429 or "slow down": the call has no effect.
     Throttled {
-        /// The caller is asked to come back this much later.
+        /// Delay before the next attempt that the store asks for, in ms.
         retry_after_ms: u32,
     },
-    /// Whatever was granted: credentials that expired.
+    /// Denied whatever was granted: the credentials have expired.
     Denied,
-    /// The call takes effect; its answer comes when nobody waits for it any more.
-    AnswerLost,
-    /// A put breaks off part-way: nothing is visible, what came stays among the uploads.
-    UploadBroken,
-    /// A listing gives at most so many keys a page.
+    /// The call takes effect; its response arrives after the caller has timed out.
+    ResponseLost,
+    /// A put breaks off part-way: no object is visible, and the received part stays among the uploads.
+    UploadTruncated,
+    /// A listing returns at most this many keys per page.
     ShortPages {
-        /// Keys a page, at least 1.
+        /// Keys per page, at least 1.
         keys: u32,
     },
 }
 
-/// The store's door: every call passes it on its way in, and every change is told to it, as to an access log.
-pub trait Door: Send + Sync + 'static {
-    /// What becomes of a call of `from`.
-    fn fate(&self, from: NodeId, call: &ObjectRequest, body: &Bytes) -> Fate;
+/// Fault injection and access log of a store: it sees every call before the store does, and every change after.
+pub trait Interceptor: Send + Sync + 'static {
+    /// Returns the fault to inject into a call of `from`.
+    fn intercept(&self, from: NodeId, call: &ObjectRequest, body: &Bytes) -> InjectedResult;
 
-    /// `from` changed the object `key`, by this permission.
-    fn changed(&self, from: NodeId, permission: Permission, key: &str);
+    /// Records that `from` changed the object `key` under this permission.
+    fn object_changed(&self, from: NodeId, permission: Permission, key: &str);
 }
 
-/// A door that is always open, and forgets.
+/// Interceptor that injects no faults and records nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct OpenDoor;
+pub struct NoInterceptor;
 
-impl Door for OpenDoor {
-    fn fate(&self, _: NodeId, _: &ObjectRequest, _: &Bytes) -> Fate {
-        Fate::AsUsual
+impl Interceptor for NoInterceptor {
+    fn intercept(&self, _: NodeId, _: &ObjectRequest, _: &Bytes) -> InjectedResult {
+        InjectedResult::Normal
     }
 
-    fn changed(&self, _: NodeId, _: Permission, _: &str) {}
+    fn object_changed(&self, _: NodeId, _: Permission, _: &str) {}
 }
 
 #[cfg(test)]
@@ -124,12 +124,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_may_do_what_was_not_granted() {
+    fn permissions_that_were_not_granted_are_denied() {
         let backup = NodeId(7);
-        let access = Access::closed().grant(backup, &BTreeSet::from([Permission::Read, Permission::Put]));
+        let access =
+            AccessPolicy::deny_all().grant(backup, &BTreeSet::from([Permission::Read, Permission::Put]));
         assert!(access.allows(backup, Permission::Put));
         assert!(!access.allows(backup, Permission::Delete));
         assert!(!access.allows(NodeId(8), Permission::Read));
-        assert!(Access::open().allows(NodeId(8), Permission::Delete));
+        assert!(AccessPolicy::allow_all().allows(NodeId(8), Permission::Delete));
     }
 }

@@ -1,15 +1,15 @@
-//! Alarms: what a node reports to the operator, delivered by a task of its own.
+//! Alarms to the operator, delivered by a background task.
 //!
-//! Raising an alarm never waits, so that no job depends on whether the operator is there. Each node has one outbox.
-//! While it holds something, one task delivers it, oldest first, and tries again after a pause until the operator has
-//! heard. An alarm whose cause is already pending takes that one's place. The outbox is bounded: above the limit the
-//! oldest alarm is dropped, with a mark. It does not outlive its process: after a restart the cause raises the alarm
-//! again (the next audit finds the day still damaged, the next look a backup still overdue); only of copies that differed
-//! and were repaired no report is left. An alarm may be heard twice, when its answer was lost.
+//! Raising an alarm never waits, so no job depends on the operator being reachable. Each node has one outbox. While it
+//! is not empty, one task delivers it, oldest first, and retries after a pause until the operator acknowledges. A new
+//! alarm replaces a pending one with the same cause. The outbox is bounded: above the limit the oldest alarm is
+//! dropped, with a mark. The outbox does not survive its process: after a restart the cause raises the alarm again (the
+//! next audit finds the day still damaged, the next check finds a backup still overdue). Only a report of copies that
+//! differed and were repaired is lost. An alarm may be delivered twice if its response was lost.
 
 use crate::codec::{self, tag};
 use crate::config::Cluster;
-use crate::heartbeat::Job;
+use crate::heartbeat::NightlyJob;
 use crate::zone::Day;
 use latent_ports::{Clock, Env, Mark, Net, NodeId};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A report to the operator. Answered `()`.
+/// Report to the operator. Answered `()`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Alarm {
     /// An export lacks events that the tee holds.
@@ -26,125 +26,126 @@ pub enum Alarm {
         project: u32,
         /// The day.
         day: Day,
-        /// How many keys.
+        /// Number of keys.
         keys: u64,
     },
-    /// Some copy of a day says something else of events than the tee does.
+    /// A copy of a day has other contents for some events than the tee.
     EventsAltered {
         /// The project.
         project: u32,
         /// The day.
         day: Day,
-        /// How many events.
+        /// Number of events.
         events: u64,
     },
     /// The audit of a project could not run.
     AuditFailed {
         /// The project.
         project: u32,
-        /// Why.
+        /// Reason.
         why: String,
     },
-    /// A file of the tee store cannot be read whole. What can be read of it, and the other files, are used.
+    /// A tee object cannot be read completely. Its readable part and the other files are used.
     TeeObjectUnreadable {
-        /// The object.
+        /// Key of the object.
         object: String,
-        /// What is wrong with it.
+        /// Error.
         why: String,
     },
-    /// What could answer an open alarm of missing or altered events is kept from expiring until the day is whole again.
-    HoldStands {
+    /// A hold was placed: tee files and backups that can restore missing or altered events are kept until the day is
+    /// intact.
+    HoldPlaced {
         /// The project.
         project: u32,
         /// The day.
         day: Day,
     },
-    /// A hold ended although nothing answered it: it lasted too long, or held too much.
+    /// A hold ended without a release: it exceeded its maximum age, or the holds kept too much data.
     HoldEnded {
         /// The project.
         project: u32,
         /// The day.
         day: Day,
     },
-    /// A backup finds fewer events of a day in production than the last one did.
+    /// A backup found fewer events of a day in production than the previous backup.
     ProductionShrank {
         /// The project.
         project: u32,
         /// The day.
         day: Day,
-        /// How many keys fewer, at least.
+        /// Lower bound of the number of missing keys.
         keys: u64,
     },
-    /// A data center has no backup of the last interval, or cannot be asked.
+    /// A data center has no backup of the last interval, or cannot be queried.
     BackupOverdue {
-        /// Its number, from 1.
+        /// Number of the data center, from 1.
         data_center: usize,
-        /// The position of its newest backup, ms since 1970; before the first, when that was due at the latest; `None`
-        /// when it could not be asked.
+        /// Position of its newest backup, in ms since 1970. Before the first backup: the time when that was due. `None`
+        /// when the data center could not be queried.
         newest_ms: Option<i64>,
     },
-    /// No backup could be taken: nothing new is in any data center.
+    /// No backup could be taken: no data center has new data.
     BackupFailed {
-        /// Why.
+        /// Reason.
         why: String,
     },
-    /// A project could not be copied: the other projects' backup goes on without it.
-    BackupBehind {
+    /// A project could not be copied. The backup of the other projects continues without it.
+    BackupLagging {
         /// The project.
         project: u32,
-        /// Up to when backups hold it, ms since 1970; 0 if nothing of it is promised.
+        /// Position up to which backups hold the project, in ms since 1970; 0 if nothing is guaranteed.
         position_ms: i64,
-        /// Why.
+        /// Reason.
         why: String,
     },
-    /// No data center has a segment any more that the last backup held, and production has no such file.
+    /// No data center has a segment that the last backup held, and production does not have the file either.
     BackupDamaged {
         /// The project.
         project: u32,
         /// The day.
         day: Day,
     },
-    /// A backup's catalog does not read in one data center.
+    /// The catalog of a backup cannot be read in one data center.
     CatalogDamaged {
-        /// Its number, from 1.
+        /// Number of the data center, from 1.
         data_center: usize,
-        /// The position of the backup, ms since 1970.
+        /// Position of the backup, in ms since 1970.
         position_ms: i64,
-        /// It was put again from another data center.
+        /// Whether it was restored from another data center.
         is_repaired: bool,
     },
-    /// A retention shorter than what the cluster promises was configured, and is not followed.
+    /// A configured retention is shorter than the cluster's minimum and is not applied.
     RetentionRefused {
-        /// Of what.
-        of: Retained,
-        /// What was configured, ms.
-        asked_ms: u64,
-        /// What is kept to, ms.
-        kept_ms: u64,
+        /// Data that the retention applies to.
+        target: RetentionTarget,
+        /// Configured retention, in ms.
+        configured_ms: u64,
+        /// Applied retention, in ms.
+        effective_ms: u64,
     },
-    /// A worker gave up the nightly job of a project on one disk, until the next night.
+    /// A worker gave up the nightly job of a project on one disk until the next night.
     CompactionFailed {
         /// The project.
         project: u32,
-        /// The disk's node.
+        /// Node of the disk.
         disk: u16,
-        /// Why its last try failed.
+        /// Error of the last attempt.
         why: String,
     },
-    /// A job that runs each night was not complete for too long.
-    JobStopped {
-        /// The job.
-        job: Job,
-        /// The projects of which it was not.
+    /// A nightly job has not completed for too long.
+    JobOverdue {
+        /// Name of the job.
+        job: NightlyJob,
+        /// Projects for which it is overdue.
         projects: Vec<u32>,
-        /// For how long at most, ms.
+        /// Upper bound of the time since it last completed, in ms.
         age_ms: u64,
     },
-    /// Requests of the tee that no object of the tee store holds any more.
+    /// Requests in the tee that no tee object holds any more.
     TeeUnreadable {
-        /// A file that lacks some.
+        /// Name of one incomplete file.
         file: String,
-        /// How many files lack some.
+        /// Number of incomplete files.
         files: u64,
     },
     /// Copies of a day differ.
@@ -156,9 +157,9 @@ pub enum Alarm {
     },
 }
 
-/// What is let go of once it is old enough.
+/// Data that is removed when it reaches its retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Retained {
+pub enum RetentionTarget {
     /// Files of the tee store.
     Tee,
     /// Backups.
@@ -166,12 +167,11 @@ pub enum Retained {
 }
 
 impl Alarm {
-    /// Whether both report one cause, so that the later one says all that is to be said. Alarms that count something
-    /// are compared without the count.
+    /// Whether both alarms report the same cause, so that the later one replaces the earlier. Counts are not compared.
     #[must_use]
-    pub fn has_cause_of(&self, other: &Alarm) -> bool {
+    pub fn has_same_cause(&self, other: &Alarm) -> bool {
         use Alarm::{
-            BackupOverdue, CompactionFailed, EventsAltered, EventsMissing, JobStopped, ProductionShrank,
+            BackupOverdue, CompactionFailed, EventsAltered, EventsMissing, JobOverdue, ProductionShrank,
             TeeObjectUnreadable,
         };
         match (self, other) {
@@ -186,12 +186,12 @@ impl Alarm {
             (CompactionFailed { project, disk, .. }, CompactionFailed { project: of, disk: on, .. }) => {
                 (project, disk) == (of, on)
             }
-            (JobStopped { job, .. }, JobStopped { job: other, .. }) => job == other,
+            (JobOverdue { job, .. }, JobOverdue { job: other, .. }) => job == other,
             (TeeObjectUnreadable { object, .. }, TeeObjectUnreadable { object: other, .. }) => {
                 object == other
             }
             (Alarm::BackupFailed { .. }, Alarm::BackupFailed { .. }) => true,
-            (Alarm::BackupBehind { project, .. }, Alarm::BackupBehind { project: of, .. }) => project == of,
+            (Alarm::BackupLagging { project, .. }, Alarm::BackupLagging { project: of, .. }) => project == of,
             (
                 Alarm::CatalogDamaged { data_center, position_ms, .. },
                 Alarm::CatalogDamaged { data_center: other, position_ms: of_ms, .. },
@@ -201,37 +201,37 @@ impl Alarm {
     }
 }
 
-/// Most alarms that wait for the operator on one node.
-pub const MOST_PENDING: usize = 1_000;
+/// Maximum number of pending alarms on one node.
+pub const MAX_PENDING: usize = 1_000;
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// From a try that was not heard to the next.
+/// Delay after a failed delivery.
 const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// One node's outbox of alarms. Clones share it.
+/// Sends the alarms of one node. Clones share the outbox.
 #[derive(Clone)]
-pub struct Alarms<E> {
+pub struct AlarmSender<E> {
     env: E,
-    /// `None` where a cluster has no operator: alarms are then dropped.
+    /// `None` in a cluster without an operator: alarms are then dropped.
     operator: Option<NodeId>,
-    outbox: Arc<Mutex<Outbox>>,
+    outbox: Arc<Mutex<AlarmOutbox>>,
 }
 
 #[derive(Default)]
-struct Outbox {
+struct AlarmOutbox {
     /// Oldest first.
     pending: VecDeque<Alarm>,
-    /// A task delivers what is pending.
+    /// Whether a task is delivering the pending alarms.
     is_delivering: bool,
 }
 
-impl Outbox {
-    /// Puts an alarm where one of its cause is pending, else last. Returns whether the oldest had to go for it.
+impl AlarmOutbox {
+    /// Replaces a pending alarm with the same cause, or appends. Returns whether the oldest alarm was dropped.
     fn put(&mut self, alarm: Alarm) -> bool {
-        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.has_cause_of(&alarm)) {
+        if let Some(pending) = self.pending.iter_mut().find(|pending| pending.has_same_cause(&alarm)) {
             *pending = alarm;
             return false;
         }
-        let is_full = self.pending.len() >= MOST_PENDING;
+        let is_full = self.pending.len() >= MAX_PENDING;
         if is_full {
             self.pending.pop_front();
         }
@@ -239,28 +239,28 @@ impl Outbox {
         is_full
     }
 
-    /// The alarm to deliver next. With none left the task that asks is over.
+    /// Returns the next alarm to deliver. When none is left, the delivery task ends.
     fn next(&mut self) -> Option<Alarm> {
         let next = self.pending.front().cloned();
         self.is_delivering = next.is_some();
         next
     }
 
-    /// The operator has heard `alarm`. What took its place in the meantime is still to be delivered.
-    fn heard(&mut self, alarm: &Alarm) {
+    /// Removes an acknowledged alarm. An alarm that replaced it in the meantime stays pending.
+    fn acknowledge(&mut self, alarm: &Alarm) {
         self.pending.retain(|pending| pending != alarm);
     }
 }
 
-impl<E: Env> Alarms<E> {
-    /// An empty outbox of the node of `env`. A node has one, shared by its jobs.
+impl<E: Env> AlarmSender<E> {
+    /// Creates an empty outbox for the node of `env`. A node has one, shared by its jobs.
     #[must_use]
     pub fn new(env: &E, cluster: &Cluster) -> Self {
         let operator = cluster.audit.as_ref().map(|audit| audit.operator);
-        Alarms { env: env.clone(), operator, outbox: Arc::default() }
+        AlarmSender { env: env.clone(), operator, outbox: Arc::default() }
     }
 
-    /// Puts an alarm into the outbox. Never waits.
+    /// Adds an alarm to the outbox. Never waits.
     pub fn raise(&self, alarm: Alarm) {
         let Some(operator) = self.operator else { return };
         let mut outbox = self.lock();
@@ -276,13 +276,13 @@ impl<E: Env> Alarms<E> {
         }
     }
 
-    /// Delivers until nothing is pending.
+    /// Delivers until the outbox is empty.
     async fn deliver(&self, operator: NodeId) {
         loop {
             let Some(alarm) = self.lock().next() else { return };
             let message = codec::message(tag::OPERATOR, &alarm);
             match self.env.net().call(operator, message, CALL_TIMEOUT).await {
-                Ok(_) => self.lock().heard(&alarm),
+                Ok(_) => self.lock().acknowledge(&alarm),
                 Err(_) => {
                     self.env.mark(Mark { name: "alarms.unheard", subject: "" });
                     self.env.clock().sleep(RETRY_AFTER).await;
@@ -291,7 +291,7 @@ impl<E: Env> Alarms<E> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Outbox> {
+    fn lock(&self) -> MutexGuard<'_, AlarmOutbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -305,8 +305,8 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_takes_the_place_of_the_pending_one_of_its_cause() {
-        let mut outbox = Outbox::default();
+    fn an_alarm_replaces_a_pending_alarm_with_the_same_cause() {
+        let mut outbox = AlarmOutbox::default();
         for alarm in [missing(1, 5), missing(2, 5), missing(1, 7)] {
             assert!(!outbox.put(alarm));
         }
@@ -314,23 +314,23 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_while_it_was_delivered_is_delivered_once_more() {
-        let mut outbox = Outbox::default();
+    fn an_alarm_that_changed_during_delivery_is_delivered_again() {
+        let mut outbox = AlarmOutbox::default();
         outbox.put(missing(1, 5));
         let sent = outbox.next().unwrap();
         outbox.put(missing(1, 7));
-        outbox.heard(&sent);
+        outbox.acknowledge(&sent);
         assert_eq!(outbox.next(), Some(missing(1, 7)));
-        outbox.heard(&missing(1, 7));
+        outbox.acknowledge(&missing(1, 7));
         assert_eq!(outbox.next(), None);
     }
 
     #[test]
     fn a_full_outbox_drops_its_oldest_alarm() {
-        let mut outbox = Outbox::default();
-        let most = i32::try_from(MOST_PENDING).unwrap();
+        let mut outbox = AlarmOutbox::default();
+        let most = i32::try_from(MAX_PENDING).unwrap();
         assert!((0..most).all(|day| !outbox.put(missing(day, 1))));
         assert!(outbox.put(missing(most, 1)), "the oldest went");
-        assert_eq!((outbox.pending.len(), outbox.next()), (MOST_PENDING, Some(missing(1, 1))));
+        assert_eq!((outbox.pending.len(), outbox.next()), (MAX_PENDING, Some(missing(1, 1))));
     }
 }

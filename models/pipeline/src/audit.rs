@@ -1,55 +1,56 @@
-//! The nightly audit: does production hold every event that the tee holds, as it was sent?
+//! Nightly audit: checks that production holds every event that the tee holds, as it was sent.
 //!
-//! Per project and day, from the raw requests on one side and the copies of the disks on the other: every key must be
-//! in some copy, and no copy may say anything else of an event than the tee does, since a reader may be given that
-//! copy. A difference is an alarm to the operator; so is an audit that could not run, and a file of the tee that cannot
-//! be read: what can be read of the tee is compared meanwhile. A copy that has not changed since it passed, and for
-//! which nothing new came, is not read again.
+//! For each project and day, the raw requests in the tee are compared with the copies on the disks. Every key must be
+//! in some copy, and no copy may differ from the tee in the contents of an event, since a reader may receive that copy.
+//! A difference raises an alarm to the operator; so does an audit that could not run, and a tee file that cannot be
+//! read. The readable part of the tee is compared in that case. A copy that passed and has not changed since is not
+//! read again unless new requests arrived.
 
-use crate::alarms::{Alarm, Alarms};
+use crate::alarms::{Alarm, AlarmSender};
 use crate::backup;
-use crate::compare::{Difference, Known, KnownDay, compare};
-use crate::config::{Boot, TeeStoreConfig};
+use crate::compare::{DayDifference, ExpectedDay, ExpectedRecord, compare};
+use crate::config::{BootConfig, TeeStoreConfig};
 use crate::export::{content_digests, read_one_of};
-use crate::heartbeat::{self, Job, JobLog};
-use crate::hold::{Hold, Holds};
+use crate::heartbeat::{self, JobTracker, NightlyJob};
+use crate::hold::{Hold, HoldManager};
 use crate::record::SetDigest;
-use crate::recovery::tee::{TeeReadError, TeeReader, events_of};
-use crate::schedule::{MedianClock, Next, Timetable, Turns};
+use crate::recovery::tee_reader::{TeeReadError, TeeReader, events_of};
+use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
 use crate::zone::Day;
 use latent_ports::{Clock, Env, Mark, Net, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// From a boot to the first audit: what a crash cut off does not wait for the next night.
+/// Delay from boot to the first audit: an audit that a crash interrupted does not wait for the next night.
 const FIRST_AFTER: Duration = Duration::from_secs(30 * 60);
-/// From an audit that could not run to its next try.
+/// Delay after an audit that could not run.
 const RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// Tries of an audit that cannot run, before it waits for the next night.
-const TRIES: u32 = 6;
-/// Time that goes back by more than this was wrong before.
-const STEPPED_BACK: Duration = Duration::from_secs(3600);
+/// Attempts of an audit that cannot run, before it waits for the next night.
+const MAX_ATTEMPTS: u32 = 6;
+/// A step back by more than this means that the earlier time was wrong.
+const CLOCK_STEP_BACK: Duration = Duration::from_secs(3600);
 
-/// Boots the audit node: audits, watches backups and the workers' jobs, and serves its status.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+/// Boots the audit node: audits, monitors backups and the workers' jobs, and serves its status.
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let (Some(config), Some(tee)) = (boot.cluster.audit.clone(), boot.cluster.tee.clone()) else { return };
-    let alarms = Alarms::new(&env, &boot.cluster);
+    let alarms = AlarmSender::new(&env, &boot.cluster);
     let clock = MedianClock::new(&env, &boot.cluster);
-    let log = JobLog::new(&env);
-    env.spawn(backup::watch::run(env.clone(), boot.clone(), clock.clone(), alarms.clone()));
-    let (jobs, workers) = (vec![Job::Compaction, Job::AntiEntropy], boot.cluster.workers.clone());
-    env.spawn(heartbeat::watch(env.clone(), boot.clone(), alarms.clone(), jobs, workers));
+    let log = JobTracker::new(&env);
+    env.spawn(backup::monitor::run(env.clone(), boot.clone(), clock.clone(), alarms.clone()));
+    let (jobs, workers) =
+        (vec![NightlyJob::Compaction, NightlyJob::AntiEntropy], boot.cluster.workers.clone());
+    env.spawn(heartbeat::monitor(env.clone(), boot.clone(), alarms.clone(), jobs, workers));
     let data_centers = boot.cluster.backup.iter().flat_map(|backup| backup.data_centers.clone());
-    let holds = Holds::new(&env, [tee.store].into_iter().chain(data_centers));
-    let audit = Audit {
+    let holds = HoldManager::new(&env, [tee.store].into_iter().chain(data_centers));
+    let audit = Auditor {
         reader: TeeReader::new(&env, &tee),
-        known: BTreeMap::new(),
+        expected: BTreeMap::new(),
         passed: BTreeMap::new(),
         newest: UnixMs(i64::MIN),
         clock,
         alarms,
         env: env.clone(),
-        keep_ms: tee.kept().as_millis() as i64,
+        keep_ms: tee.effective_retention().as_millis() as i64,
         boot: boot.clone(),
         unreadable: BTreeSet::new(),
         holds,
@@ -59,64 +60,64 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     env.net().serve(64, move |_| std::future::ready(log.status(&release))).await;
 }
 
-/// Audits each project at its time, and once soon after a boot. One that cannot run is tried again a few times.
-async fn nightly<E: Env>(mut audit: Audit<E>, tee: TeeStoreConfig, after: Duration, log: JobLog<E>) {
+/// Audits each project at its time, and once soon after a boot. An audit that cannot run is retried a few times.
+async fn nightly<E: Env>(mut audit: Auditor<E>, tee: TeeStoreConfig, after: Duration, log: JobTracker<E>) {
     let (env, cluster) = (audit.env.clone(), audit.boot.cluster.clone());
-    let turns = |project, now| Turns::nightly(&cluster.projects[&project].zones, now, |_| after);
+    let due_times = |project, now| DueTimes::nightly(&cluster.projects[&project].zones, now, |_| after);
     let first = env.clock().monotonic() + FIRST_AFTER;
-    let mut table = Timetable::new(cluster.projects.keys().map(|project| (*project, first)));
+    let mut table = JobSchedule::new(cluster.projects.keys().map(|project| (*project, first)));
     let mut tries: BTreeMap<u32, u32> = BTreeMap::new();
     loop {
         let now = audit.clock.now().await;
-        let project = match table.next(now, env.clock().monotonic(), turns) {
-            Next::Sleep(wait) => {
+        let project = match table.next(now, env.clock().monotonic(), due_times) {
+            NextJob::Sleep(wait) => {
                 env.clock().sleep(wait).await;
                 continue;
             }
-            Next::Due(project) => project,
+            NextJob::Due(project) => project,
         };
-        audit.distrust_if_time_went_back(now, &tee);
+        audit.reset_after_clock_step(now, &tee);
         let is_complete = audit.project(project).await;
         let tried = tries.entry(project).or_default();
         if is_complete {
-            log.complete(Job::Audit, project);
+            log.complete(NightlyJob::Audit, project);
         } else {
             *tried += 1;
         }
-        if is_complete || *tried >= TRIES {
+        if is_complete || *tried >= MAX_ATTEMPTS {
             *tried = 0;
-            table.done(project);
+            table.mark_done(project);
         } else {
-            table.put_off(project, env.clock().monotonic() + RETRY_AFTER);
+            table.postpone(project, env.clock().monotonic() + RETRY_AFTER);
         }
     }
 }
 
-struct Audit<E: Env> {
+struct Auditor<E: Env> {
     env: E,
-    boot: Boot,
+    boot: BootConfig,
     clock: MedianClock<E>,
-    alarms: Alarms<E>,
+    alarms: AlarmSender<E>,
     reader: TeeReader<E>,
-    /// What the tee says, by project and day.
-    known: BTreeMap<(u32, Day), KnownDay>,
-    passed: BTreeMap<(u32, Day), Passed>,
+    /// Expected records from the tee, by project and day.
+    expected: BTreeMap<(u32, Day), ExpectedDay>,
+    passed: BTreeMap<(u32, Day), PassedCopies>,
     keep_ms: i64,
-    /// The newest time at which an audit began.
+    /// Newest start time of an audit.
     newest: UnixMs,
-    /// Files of the tee that could not be read at the last look, and are reported.
+    /// Tee objects that could not be read at the last audit and were reported.
     unreadable: BTreeSet<String>,
-    holds: Holds<E>,
+    holds: HoldManager<E>,
 }
 
-impl<E: Env> Audit<E> {
-    /// Drops what is remembered when time turns out to have been ahead: keys may be forgotten that the tee still holds.
-    /// They are right only together with the files that count as read and the days that passed, so all of it goes.
-    fn distrust_if_time_went_back(&mut self, now: UnixMs, tee: &TeeStoreConfig) {
-        if now + STEPPED_BACK < self.newest {
+impl<E: Env> Auditor<E> {
+    /// Clears the caches when the time turns out to have been ahead: keys may have been dropped that the tee still
+    /// holds. The caches depend on each other, so all are cleared.
+    fn reset_after_clock_step(&mut self, now: UnixMs, tee: &TeeStoreConfig) {
+        if now + CLOCK_STEP_BACK < self.newest {
             self.env.mark(Mark { name: "audit.memory-dropped", subject: "" });
             self.reader = TeeReader::new(&self.env, tee);
-            self.known.clear();
+            self.expected.clear();
             self.passed.clear();
             self.newest = now;
         }
@@ -133,7 +134,7 @@ impl<E: Env> Audit<E> {
                 self.env.mark(Mark { name: "audit.ran", subject: "" });
                 self.report_unreadable(unreadable);
             }
-            // What was read of the tee before is still worth comparing.
+            // The part of the tee that was read earlier is still compared.
             Err(why) => {
                 self.env.mark(Mark { name: "audit.failed", subject: &why });
                 self.alarms.raise(Alarm::AuditFailed { project, why });
@@ -141,7 +142,7 @@ impl<E: Env> Audit<E> {
             }
         }
         let days: Vec<Day> = self
-            .known
+            .expected
             .range((project, Day(i32::MIN))..=(project, Day(i32::MAX)))
             .map(|((_, day), _)| *day)
             .collect();
@@ -149,7 +150,7 @@ impl<E: Env> Audit<E> {
             match self.day(project, day).await {
                 Ok(difference) => {
                     self.report(project, day, &difference);
-                    self.hold_or_release(project, day, &difference).await;
+                    self.update_hold(project, day, &difference).await;
                 }
                 Err(why) => {
                     self.env.mark(Mark { name: "audit.failed", subject: &why });
@@ -161,10 +162,10 @@ impl<E: Env> Audit<E> {
         is_complete
     }
 
-    /// Reports a day that is not as the tee says.
-    fn report(&self, project: u32, day: Day, difference: &Difference) {
+    /// Reports a day that differs from the tee.
+    fn report(&self, project: u32, day: Day, difference: &DayDifference) {
         let (keys, events) = (difference.missing.len() as u64, difference.altered.len() as u64);
-        if difference.is_none() {
+        if difference.is_empty() {
             return;
         }
         let subject = format!("p{project}/{day}");
@@ -178,89 +179,90 @@ impl<E: Env> Audit<E> {
         }
     }
 
-    /// Keeps what could answer for a damaged day from expiring, until the day is whole again.
-    async fn hold_or_release(&mut self, project: u32, day: Day, difference: &Difference) {
-        if difference.is_none() {
-            // Of a day of which not all could be read of the tee, it is not known whether it is whole.
+    /// Places a hold that keeps the data for the repair of a damaged day, or releases it once the day is intact.
+    async fn update_hold(&mut self, project: u32, day: Day, difference: &DayDifference) {
+        if difference.is_empty() {
+            // If part of the tee was unreadable, the day is not known to be intact.
             if self.unreadable.is_empty() && self.holds.is_held(project, day) {
                 self.holds.release(project, day).await;
             }
             return;
         }
-        let known = self.known.get(&(project, day)).into_iter().flatten();
-        let damaged = known.filter(|(arrival, known)| {
-            difference.missing.contains(&known.key) || difference.altered.contains(*arrival)
+        let expected = self.expected.get(&(project, day)).into_iter().flatten();
+        let damaged = expected.filter(|(arrival, expected)| {
+            difference.missing.contains(&expected.key) || difference.altered.contains(*arrival)
         });
-        let arrived_ms: BTreeSet<i64> = damaged.map(|(_, known)| known.arrived_ms).collect();
+        let arrived_ms: BTreeSet<i64> = damaged.map(|(_, expected)| expected.arrived_ms).collect();
         let now = self.clock.now().await;
         let first_ms = arrived_ms.first().copied().unwrap_or(now.0);
         let hold = Hold::of(now, project, day, (first_ms, arrived_ms.last().copied().unwrap_or(first_ms)));
         if self.holds.place(hold).await {
-            self.alarms.raise(Alarm::HoldStands { project, day });
+            self.alarms.raise(Alarm::HoldPlaced { project, day });
         }
     }
 
-    /// Reads new tee files, and forgets what is older than the tee keeps of the project that is looked at next:
-    /// the others have their turn.
+    /// Reads new tee files, and drops records older than the tee's retention for the project that is audited next.
+    /// Other projects are handled in their own audits.
     ///
-    /// Returns the files that cannot be read whole: they are tried again with the next project.
+    /// Returns the objects that cannot be read completely; they are retried with the next project.
     async fn refresh(&mut self, project: u32) -> Result<Vec<TeeReadError>, String> {
         let read = self.reader.new_files().await.map_err(|e| e.to_string())?;
         for ((project, day), records) in events_of(&self.boot.cluster, read.files) {
-            let known = self.known.entry((project, day)).or_default();
-            known.extend(records.iter().map(|record| (record.arrival, Known::of(record))));
+            let expected = self.expected.entry((project, day)).or_default();
+            expected.extend(records.iter().map(|record| (record.arrival, ExpectedRecord::of(record))));
         }
-        // Nothing is forgotten by this node's clock alone.
-        let Some(now) = self.clock.common().await else { return Ok(read.unreadable) };
+        // Nothing is dropped based on this node's clock alone.
+        let Some(now) = self.clock.median().await else { return Ok(read.unreadable) };
         let oldest = now - Duration::from_millis(self.keep_ms.unsigned_abs());
         let days = (project, Day(i32::MIN))..=(project, Day(i32::MAX));
         let mut empty = Vec::new();
-        // What a hold keeps in the tee is remembered as long: else a damaged day would look whole one day.
+        // Records that a hold keeps in the tee are kept here too; otherwise a damaged day would eventually appear
+        // intact.
         let holds = &self.holds;
-        for (of, known) in self.known.range_mut(days).filter(|(of, _)| !holds.is_held(of.0, of.1)) {
-            known.retain(|_, known| known.arrived_ms >= oldest.0);
-            if known.is_empty() {
+        for (of, expected) in self.expected.range_mut(days).filter(|(of, _)| !holds.is_held(of.0, of.1)) {
+            expected.retain(|_, expected| expected.arrived_ms >= oldest.0);
+            if expected.is_empty() {
                 empty.push(*of);
             }
         }
         for of in empty {
-            self.known.remove(&of);
+            self.expected.remove(&of);
             self.passed.remove(&of);
         }
         Ok(read.unreadable)
     }
 
-    /// Reports each file of the tee that cannot be read, once while that lasts.
+    /// Reports each tee object that cannot be read, once while that lasts.
     fn report_unreadable(&mut self, unreadable: Vec<TeeReadError>) {
-        let mut still = BTreeSet::new();
+        let mut current = BTreeSet::new();
         for TeeReadError { object, why } in unreadable {
             if !self.unreadable.contains(&object) {
                 self.env.mark(Mark { name: "audit.tee-unreadable", subject: &object });
                 self.alarms.raise(Alarm::TeeObjectUnreadable { object: object.clone(), why });
             }
-            still.insert(object);
+            current.insert(object);
         }
-        self.unreadable = still;
+        self.unreadable = current;
     }
 
-    /// How the copies of a day differ from what the tee says. Copies that passed before and have not changed since are
-    /// not read again, and of copies that hold the same one is read.
-    async fn day(&mut self, project: u32, day: Day) -> Result<Difference, String> {
+    /// Compares the copies of a day with the tee. Copies that passed and have not changed are not read again; of copies
+    /// with equal contents one is read.
+    async fn day(&mut self, project: u32, day: Day) -> Result<DayDifference, String> {
         let cluster = self.boot.cluster.clone();
-        let Some(known) = self.known.get(&(project, day)) else { return Ok(Difference::default()) };
+        let Some(expected) = self.expected.get(&(project, day)) else { return Ok(DayDifference::default()) };
         let digests = content_digests(&self.env, &cluster, project, day).await.map_err(|e| e.to_string())?;
         let mut passed = self.passed.remove(&(project, day)).unwrap_or_default();
-        if passed.arrivals != known.len() {
-            passed = Passed { arrivals: known.len(), ..Passed::default() };
+        if passed.arrivals != expected.len() {
+            passed = PassedCopies { arrivals: expected.len(), ..PassedCopies::default() };
         }
-        let is_whole_somewhere = digests.keys().any(|digest| passed.copies.contains(digest));
+        let is_intact_somewhere = digests.keys().any(|digest| passed.copies.contains(digest));
         let (mut copies, mut unread_disks, mut last) = (Vec::new(), 0, String::new());
         let unseen: Vec<_> = digests.iter().filter(|(digest, _)| !passed.copies.contains(*digest)).collect();
         for (digest, disks) in unseen {
             match read_one_of(&self.env, disks, project, day).await {
                 Ok(records) => {
                     let copy = vec![records];
-                    if compare(known, &copy).is_none() {
+                    if compare(expected, &copy).is_empty() {
                         passed.copies.insert(*digest);
                     }
                     copies.extend(copy);
@@ -269,28 +271,28 @@ impl<E: Env> Audit<E> {
             }
         }
         let read_disks = digests.values().map(Vec::len).sum::<usize>() - unread_disks;
-        if read_disks < cluster.copies.read_disks {
+        if read_disks < cluster.replication.read_disks {
             return Err(format!("p{project}/{day}: {read_disks} copies could be read; last: {last}"));
         }
-        let mut difference = Difference::default();
+        let mut difference = DayDifference::default();
         if !copies.is_empty() {
-            difference = compare(known, &copies);
+            difference = compare(expected, &copies);
         }
-        if is_whole_somewhere {
+        if is_intact_somewhere {
             difference.missing.clear();
         }
-        // What no disk holds any more is not remembered.
+        // Contents that no disk holds any more are removed from the cache.
         passed.copies.retain(|digest| digests.contains_key(digest));
         self.passed.insert((project, day), passed);
         Ok(difference)
     }
 }
 
-/// The copies of a day that passed.
+/// Copies of a day that passed the audit.
 #[derive(Debug, Default)]
-struct Passed {
-    /// How many arrivals the tee knew then.
+struct PassedCopies {
+    /// Number of arrivals that the tee held at that time.
     arrivals: usize,
-    /// Digests of the copies that held all of them, as the tee says.
+    /// Digests of the copies that matched the tee.
     copies: BTreeSet<SetDigest>,
 }

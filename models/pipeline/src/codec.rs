@@ -1,38 +1,38 @@
-//! Heads of the messages inside the cluster: see `latent_edge::message` for the encoding.
+//! Heads of messages inside the cluster; see `latent_edge::message` for the encoding.
 //!
-//! Bodies travel beside the head, as they are, so that eight copies share one buffer.
+//! Bodies are passed beside the head, so that eight copies share one buffer.
 
 use bytes::Bytes;
 use latent_edge::message::{MessageError, decode_head, encode_head};
 use latent_ports::Message;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The service a head is meant for, by its first byte; the others are in `latent_edge::message::tag`.
+/// Service tags, the first byte of a head. The other tags are in `latent_edge::message::tag`.
 pub mod tag {
     /// Arb disks.
     pub const ARB: u8 = 32;
-    /// The operator's desk: alarms.
+    /// Operator: alarms.
     pub const OPERATOR: u8 = 64;
-    /// Any node: what it runs.
+    /// Any node: status.
     pub const STATUS: u8 = 65;
 }
 
-/// A message of service `tag` without a body.
+/// Encodes a message of service `tag` without a body.
 #[must_use]
 pub fn message<T: Serialize>(tag: u8, call: &T) -> Message {
     message_with(tag, call, Bytes::new())
 }
 
-/// A message of service `tag` that carries `body`.
+/// Encodes a message of service `tag` with `body`.
 #[must_use]
 pub fn message_with<T: Serialize>(tag: u8, call: &T, body: Bytes) -> Message {
     Message { head: encode_head(tag, call), body }
 }
 
-/// The call or answer in a message's head.
+/// Decodes the head of a message.
 ///
 /// # Errors
-/// When the head is of another service or does not decode.
+/// The head belongs to another service or does not decode.
 pub fn decode<T: DeserializeOwned>(tag: u8, message: &Message) -> Result<T, MessageError> {
     decode_head(tag, &message.head)
 }

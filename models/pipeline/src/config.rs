@@ -1,6 +1,6 @@
-//! What every node of a cluster knows: its projects, its nodes and its thresholds.
+//! Configuration of a cluster: its projects, its nodes and its thresholds.
 //!
-//! Handed to a node at boot, as a configuration service would. Thresholds are scaled down with the volumes.
+//! Passed to a node at boot, as from a configuration service. Thresholds are scaled down with the volumes.
 
 use crate::release::Release;
 use crate::zone::ZoneHistory;
@@ -12,32 +12,32 @@ use std::time::Duration;
 /// A customer's project.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// Its number, which is its name in paths.
+    /// Project number, used in paths.
     pub id: u32,
-    /// Stands in `properties.token` of tracked events.
+    /// Value of `properties.token` in tracked events.
     pub token: String,
-    /// User name of Basic auth on imports and exports.
+    /// User name of Basic auth for imports and exports.
     pub secret: String,
-    /// The zones that decided its days, and since when.
+    /// Time zones that determine the project's days.
     pub zones: ZoneHistory,
 }
 
-/// When and how compaction works.
+/// Configuration of compaction.
 #[derive(Clone, Debug)]
 pub struct CompactionConfig {
-    /// The nightly job starts this long after the project's midnight at the latest (0 to 7 minutes in the incident).
+    /// Maximum delay from the project's midnight to the nightly job (0 to 7 minutes in the incident).
     pub start_within: Duration,
-    /// The second worker looks again this long after the first, and works only where something is left.
+    /// Delay of the second worker after the first. It works only where something is left to do.
     pub standby_after: Duration,
-    /// A late tier with at least this many events is sealed, and gets a run of its own.
+    /// Number of events from which a late tier is sealed and gets a run of its own.
     pub late_seal_events: u64,
-    /// A day with fewer events is merged in one run, whatever its tiers.
+    /// Number of events below which a day is merged in one run, whatever its tiers.
     pub two_runs_from_events: u64,
-    /// Output is split into files of about this size.
+    /// Approximate size of output files, in bytes.
     pub output_max_bytes: u64,
-    /// A lease not renewed for this long may be taken over.
+    /// Duration of a lease. It may be taken over when it was not renewed for this long.
     pub lease: Duration,
-    /// Replaced files stay readable for this long.
+    /// Grace period during which replaced files stay readable.
     pub grace: Duration,
 }
 
@@ -55,24 +55,25 @@ impl Default for CompactionConfig {
     }
 }
 
-/// How copies are written and read.
+/// Configuration of writes to and reads from the copies.
 #[derive(Clone, Debug)]
-pub struct CopiesConfig {
-    /// A request is acknowledged when this many disks hold it durably.
+pub struct ReplicationConfig {
+    /// Number of disks that must hold a request durably before it is acknowledged.
     pub ack_disks: usize,
-    /// Reads merge this many disks, or trust one of this many that agree; with `ack_disks` it covers all copies.
+    /// Number of disks that a read merges, or that must agree for one of them to be read. Together with `ack_disks` it
+    /// exceeds the number of copies.
     pub read_disks: usize,
-    /// How long one disk may take to answer a write.
+    /// Timeout of one disk for a write.
     pub write_timeout: Duration,
-    /// A later arrival than this after an event's time puts it into the late tier (2 h).
+    /// Delay of arrival after an event's time from which it goes to the late tier (2 h).
     pub late_after: Duration,
-    /// Hand-offs kept for one disk; above it anti-entropy must repair.
+    /// Maximum number of hints for one disk. Above it anti-entropy must repair.
     pub hints_per_disk: usize,
 }
 
-impl Default for CopiesConfig {
+impl Default for ReplicationConfig {
     fn default() -> Self {
-        CopiesConfig {
+        ReplicationConfig {
             ack_disks: 4,
             read_disks: 5,
             write_timeout: Duration::from_secs(10),
@@ -82,67 +83,67 @@ impl Default for CopiesConfig {
     }
 }
 
-/// How backups are taken and kept.
+/// Configuration of backups.
 #[derive(Clone, Debug)]
 pub struct BackupConfig {
-    /// From one backup to the next.
+    /// Interval between backups.
     pub interval: Duration,
-    /// The first backup starts this long after the node's first boot.
+    /// Delay from the node's first boot to the first backup.
     pub first_after: Duration,
-    /// Catalogs older than this are removed, the newest never.
+    /// Age at which catalogs are removed. The newest is never removed.
     pub retention: Duration,
-    /// A shorter retention is refused: somebody typed it wrong.
-    pub least_retention: Duration,
-    /// The data centers' object stores; each alone is enough to restore.
+    /// Minimum retention. A shorter configured retention is treated as a mistake and not applied.
+    pub min_retention: Duration,
+    /// Object stores of the data centers; each is enough to restore.
     pub data_centers: Vec<NodeId>,
 }
 
-/// How the nightly audit and anti-entropy are timed.
+/// Schedule of the nightly audit and anti-entropy.
 #[derive(Clone, Debug)]
 pub struct AuditConfig {
-    /// The audit of a project runs this long after its midnight.
+    /// Delay from a project's midnight to its audit.
     pub after_midnight: Duration,
-    /// Where alarms go.
+    /// Node that receives alarms.
     pub operator: NodeId,
-    /// The node that audits; `None` where none does, as in a drill.
+    /// Node that runs the audit; `None` if there is none, as in a drill.
     pub node: Option<NodeId>,
 }
 
-/// The tee store and how long it keeps a request, by arrival.
+/// Tee store and its retention.
 #[derive(Clone, Debug)]
 pub struct TeeStoreConfig {
     /// The object store.
     pub store: NodeId,
-    /// 7 days by arrival.
+    /// Retention by arrival (7 days).
     pub retention: Duration,
-    /// A shorter retention is refused: somebody typed it wrong.
-    pub least_retention: Duration,
+    /// Minimum retention. A shorter configured retention is treated as a mistake and not applied.
+    pub min_retention: Duration,
 }
 
 impl BackupConfig {
-    /// How long a catalog is kept at least, whatever was configured.
+    /// Returns the applied retention: at least the minimum.
     #[must_use]
-    pub fn kept(&self) -> Duration {
-        self.retention.max(self.least_retention)
+    pub fn effective_retention(&self) -> Duration {
+        self.retention.max(self.min_retention)
     }
 }
 
 impl TeeStoreConfig {
-    /// How long a request is kept at least, whatever was configured.
+    /// Returns the applied retention: at least the minimum.
     #[must_use]
-    pub fn kept(&self) -> Duration {
-        self.retention.max(self.least_retention)
+    pub fn effective_retention(&self) -> Duration {
+        self.retention.max(self.min_retention)
     }
 }
 
-/// One cluster.
+/// Configuration of one cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// By number.
+    /// Projects by number.
     pub projects: BTreeMap<u32, Project>,
-    /// Number by token.
+    /// Project number by token.
     pub by_token: BTreeMap<String, u32>,
-    /// The disks of Arb: both replica sets, in order.
+    /// Disks of Arb: both replica sets, in order.
     pub disks: Vec<NodeId>,
     /// Ingest nodes.
     pub ingest: Vec<NodeId>,
@@ -150,25 +151,25 @@ pub struct Cluster {
     pub workers: Vec<NodeId>,
     /// Edges, in the order of their numbers.
     pub edges: Vec<NodeId>,
-    /// Writing and reading copies.
-    pub copies: CopiesConfig,
-    /// Compaction.
+    /// Configuration of writes and reads.
+    pub replication: ReplicationConfig,
+    /// Configuration of compaction.
     pub compaction: CompactionConfig,
-    /// Backups, if any are taken.
+    /// Configuration of backups, if any are taken.
     pub backup: Option<BackupConfig>,
     /// The tee store, if there is a tee.
     pub tee: Option<TeeStoreConfig>,
-    /// The audit, if there is one (it needs the tee).
+    /// The audit, if there is one. It needs the tee.
     pub audit: Option<AuditConfig>,
-    /// Anti-entropy compares a project's copies this long after its midnight.
+    /// Delay from a project's midnight to the comparison of its copies.
     pub scrub_after_midnight: Duration,
 }
 
-/// What a node is booted with.
+/// Boot configuration of a node.
 #[derive(Clone, Debug)]
-pub struct Boot {
-    /// The cluster it belongs to.
+pub struct BootConfig {
+    /// Cluster of the node.
     pub cluster: Arc<Cluster>,
-    /// The release it runs.
+    /// Release that the node runs.
     pub release: Arc<Release>,
 }

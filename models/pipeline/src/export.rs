@@ -1,10 +1,10 @@
-//! Reading a project's events: enough disks to surely include every acknowledged event.
+//! Reads of a project's events, from enough disks to include every acknowledged event.
 //!
-//! An event is acknowledged once `ack_disks` (4 of 8) have it, so any `read_disks` (5) include one that does. If
-//! so many agree on the digest of a day, one of them speaks for all; else their copies are merged. One event per
-//! de-duplication key, the same one that compaction would keep, so what is read does not change when it runs.
+//! An event is acknowledged once `ack_disks` (4 of 8) hold it, so any `read_disks` (5) include one that does. If that
+//! many agree on the digest of a day, one of them is read; otherwise their copies are merged. One event is returned per
+//! de-duplication key, the same one that compaction keeps, so the result does not change when compaction runs.
 
-use crate::arb::api::{ArbAnswer, ArbCall, ArbError, call};
+use crate::arb::api::{ArbError, ArbRequest, ArbResponse, call};
 use crate::compaction::merge::merge;
 use crate::config::Cluster;
 use crate::record::{Record, SetDigest, decode_block, scan_blocks};
@@ -12,97 +12,97 @@ use crate::wire::compact;
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use latent_edge::frame::End;
+use latent_edge::frame::ScanEnd;
 use latent_ports::{Env, NodeId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The most days of one export. A longer time is asked for in pieces; see `models/formats.md`.
+/// Maximum number of days of one export. Longer periods are requested in parts; see `models/formats.md`.
 pub const MAX_EXPORT_DAYS: i32 = 100;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A read that did not reach enough disks.
+/// Error of a read that did not reach enough disks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// Too few disks answered.
+pub enum DayReadError {
+    /// Too few disks responded.
     #[error("p{project}/{day}: {answered} of {needed} disks answered; last: {last}")]
     TooFewDisks {
         /// The project.
         project: u32,
         /// The day.
         day: Day,
-        /// How many did.
+        /// Number of disks that responded.
         answered: usize,
-        /// How many must.
+        /// Number of disks needed.
         needed: usize,
-        /// Why another did not.
+        /// Error of another disk.
         last: String,
     },
 }
 
-/// The digest that `read_disks` disks agree on, if they do.
+/// Returns the digest that `read_disks` disks agree on, if they do, and one of these disks.
 pub async fn agreed_digest<E: Env>(
     env: &E,
     cluster: &Cluster,
     project: u32,
     day: Day,
 ) -> Option<(SetDigest, NodeId)> {
-    let asked = rotated(cluster, project).take(cluster.copies.read_disks);
-    let ask = ArbCall::Digest { project, day, arrived_before_ms: i64::MAX };
+    let asked = disks_in_order(cluster, project).take(cluster.replication.read_disks);
+    let request = ArbRequest::Digest { project, day, arrived_before_ms: i64::MAX };
     let calls = asked.map(|disk| {
-        let ask = &ask;
-        async move { (disk, call(env, disk, ask, Bytes::new(), CALL_TIMEOUT).await) }
+        let request = &request;
+        async move { (disk, call(env, disk, request, Bytes::new(), CALL_TIMEOUT).await) }
     });
     let mut agreed: Option<(SetDigest, NodeId)> = None;
     for (disk, answer) in join_all(calls).await {
         match (answer, agreed) {
-            (Ok((ArbAnswer::Digest(digest), _)), None) => agreed = Some((digest, disk)),
-            (Ok((ArbAnswer::Digest(digest), _)), Some((first, _))) if digest == first => {}
+            (Ok((ArbResponse::Digest(digest), _)), None) => agreed = Some((digest, disk)),
+            (Ok((ArbResponse::Digest(digest), _)), Some((first, _))) if digest == first => {}
             _ => return None,
         }
     }
     agreed
 }
 
-/// The disks that hold each content of a day, by its digest: of all that answer.
+/// Returns the disks that hold each version of a day's contents, by digest.
 ///
 /// # Errors
-/// When fewer than `read_disks` disks did.
+/// Fewer than `read_disks` disks responded.
 pub async fn content_digests<E: Env>(
     env: &E,
     cluster: &Cluster,
     project: u32,
     day: Day,
-) -> Result<BTreeMap<SetDigest, Vec<NodeId>>, ReadError> {
-    let ask = ArbCall::ContentDigest { project, day };
-    let asked = rotated(cluster, project).map(|disk| {
-        let ask = &ask;
-        async move { (disk, call(env, disk, ask, Bytes::new(), CALL_TIMEOUT).await) }
+) -> Result<BTreeMap<SetDigest, Vec<NodeId>>, DayReadError> {
+    let request = ArbRequest::ContentDigest { project, day };
+    let asked = disks_in_order(cluster, project).map(|disk| {
+        let request = &request;
+        async move { (disk, call(env, disk, request, Bytes::new(), CALL_TIMEOUT).await) }
     });
     let mut digests: BTreeMap<SetDigest, Vec<NodeId>> = BTreeMap::new();
     let mut last = String::new();
     for (disk, answer) in join_all(asked).await {
         match answer {
-            Ok((ArbAnswer::Digest(digest), _)) => digests.entry(digest).or_default().push(disk),
+            Ok((ArbResponse::Digest(digest), _)) => digests.entry(digest).or_default().push(disk),
             Ok(_) => last = ArbError::Unexpected(disk.0).to_string(),
             Err(error) => last = error.to_string(),
         }
     }
-    let (answered, needed) = (digests.values().map(Vec::len).sum(), cluster.copies.read_disks);
+    let (answered, needed) = (digests.values().map(Vec::len).sum(), cluster.replication.read_disks);
     if answered >= needed {
         Ok(digests)
     } else {
-        Err(ReadError::TooFewDisks { project, day, answered, needed, last })
+        Err(DayReadError::TooFewDisks { project, day, answered, needed, last })
     }
 }
 
-/// The copy of the first of `disks` that can read it.
+/// Reads a day from the first of `disks` that can read it.
 ///
 /// # Errors
-/// Why the last of them could not.
+/// Error of the last disk.
 pub async fn read_one_of<E: Env>(
     env: &E,
     disks: &[NodeId],
@@ -119,23 +119,23 @@ pub async fn read_one_of<E: Env>(
     Err(last)
 }
 
-/// The disks of a cluster, beginning at another one for each project.
-fn rotated(cluster: &Cluster, project: u32) -> impl Iterator<Item = NodeId> + '_ {
+/// Returns the disks of a cluster, starting at a different one for each project.
+fn disks_in_order(cluster: &Cluster, project: u32) -> impl Iterator<Item = NodeId> + '_ {
     let count = cluster.disks.len();
     (0..count).map(move |step| cluster.disks[(project as usize + step) % count])
 }
 
-/// All events of a project's day, one per key, sorted by (time, key).
+/// Reads all events of a project's day, one per key, sorted by (time, key).
 ///
 /// # Errors
-/// When fewer than `read_disks` disks could be read.
+/// Fewer than `read_disks` disks could be read.
 pub async fn read_day<E: Env>(
     env: &E,
     cluster: &Cluster,
     project: u32,
     day: Day,
-) -> Result<Vec<Record>, ReadError> {
-    // Disks answer with digests that they remember: what one of them reads now is compared with what all agreed on.
+) -> Result<Vec<Record>, DayReadError> {
+    // Disks return cached digests, so the records read now are compared with the agreed digest.
     if let Some((agreed, disk)) = agreed_digest(env, cluster, project, day).await
         && let Ok(records) = read_copy(env, disk, project, day).await
         && digest_of(&records) == agreed
@@ -143,7 +143,7 @@ pub async fn read_day<E: Env>(
         return Ok(merge(records));
     }
     let copies = join_all(cluster.disks.iter().map(|disk| read_copy(env, *disk, project, day))).await;
-    let needed = cluster.copies.read_disks;
+    let needed = cluster.replication.read_disks;
     let answered = copies.iter().filter(|copy| copy.is_ok()).count();
     let mut all = Vec::new();
     let mut last = String::new();
@@ -154,12 +154,12 @@ pub async fn read_day<E: Env>(
         }
     }
     if answered < needed {
-        return Err(ReadError::TooFewDisks { project, day, answered, needed, last });
+        return Err(DayReadError::TooFewDisks { project, day, answered, needed, last });
     }
     Ok(merge(all))
 }
 
-/// The digest that a disk with these records gives.
+/// Returns the digest that a disk with these records would return.
 fn digest_of(records: &[Record]) -> SetDigest {
     let mut repairs = records
         .iter()
@@ -169,35 +169,36 @@ fn digest_of(records: &[Record]) -> SetDigest {
     SetDigest::with_repairs(&mut records.iter().map(|record| record.key).collect(), &mut repairs)
 }
 
-/// One disk's copy of a day, as it stands there.
+/// Reads one disk's copy of a day, unmerged.
 pub async fn read_copy<E: Env>(
     env: &E,
     disk: NodeId,
     project: u32,
     day: Day,
 ) -> Result<Vec<Record>, ArbError> {
-    let (answer, body) = call(env, disk, &ArbCall::Read { project, day }, Bytes::new(), CALL_TIMEOUT).await?;
+    let (answer, body) =
+        call(env, disk, &ArbRequest::Read { project, day }, Bytes::new(), CALL_TIMEOUT).await?;
     let scan = scan_blocks(&body, 0, project, day);
     let mut records = Vec::new();
-    let whole = scan.end == End::Clean
+    let whole = scan.end == ScanEnd::Clean
         && scan.payloads.iter().try_for_each(|block| decode_block(block, &mut records)).is_ok();
-    if answer == ArbAnswer::Bytes && whole { Ok(records) } else { Err(ArbError::Unexpected(disk.0)) }
+    if answer == ArbResponse::Bytes && whole { Ok(records) } else { Err(ArbError::Unexpected(disk.0)) }
 }
 
-/// A record as a line of an export: the event as sent, with its arrival time in `properties`. One line, even of a record
-/// that was stored with the white space between its tokens.
+/// Formats a record as a line of an export: the event as sent, with its arrival time in `properties`. The result is one
+/// line even if the record was stored with white space between its tokens.
 #[must_use]
 pub fn export_line(record: &Record) -> Option<String> {
     #[derive(Deserialize)]
-    struct Event<'a> {
+    struct ExportEvent<'a> {
         #[serde(borrow)]
         properties: &'a RawValue,
     }
     let json = compact(&record.json);
     let text = std::str::from_utf8(&json).ok()?;
-    let event: Event<'_> = serde_json::from_str(text).ok()?;
+    let event: ExportEvent<'_> = serde_json::from_str(text).ok()?;
     let properties = event.properties.get();
-    // A raw value is a slice of the text it was parsed from: its end there is the closing brace of `properties`.
+    // A raw value is a slice of the text it was parsed from, so its end there is the closing brace of `properties`.
     let end = properties.as_ptr() as usize - text.as_ptr() as usize + properties.len() - 1;
     let comma = if properties[1..properties.len() - 1].trim().is_empty() { "" } else { "," };
     Some(format!("{}{comma}\"mp_processing_time_ms\":{}{}", &text[..end], record.arrived_ms, &text[end..]))

@@ -1,28 +1,28 @@
 //! The system under test: ingest, the event store Arb, compaction, backup, replay, audit, releases.
 //!
-//! Real code, fit to run on a real machine: it names nothing but the ports. Planning (what to merge, what a
-//! manifest becomes, what a backup lacks) is pure; thin async shells around it do the I/O.
+//! Production code that depends only on the ports. Planning (compaction inputs, manifest edits, backup contents) is
+//! pure; thin async shells around it do the I/O.
 
 pub mod access;
+pub mod adversary;
 pub mod alarms;
+pub mod anti_entropy;
 pub mod arb;
 pub mod audit;
 pub mod backup;
 pub mod codec;
-pub mod common_time;
 pub mod compaction;
 pub mod compare;
 pub mod config;
 pub mod export;
 pub mod heartbeat;
 pub mod hold;
-pub mod hostile;
 pub mod ingest;
+pub mod median_clock;
 pub mod objects;
 pub mod record;
 pub mod recovery;
 pub mod release;
-pub mod repair;
 pub mod schedule;
 pub mod union;
 pub mod wire;

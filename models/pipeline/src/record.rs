@@ -1,28 +1,28 @@
-//! One stored event, and the blocks that hold events: see `models/formats.md`.
+//! Stored events and the blocks that hold them; see `models/formats.md`.
 
 use crate::zone::Day;
 use bytes::{BufMut, Bytes, BytesMut};
-use latent_edge::frame::{PayloadLength, Scan, crc32c, encode_salted_frame, scan_salted};
+use latent_edge::frame::{FrameScan, InvalidPayloadLength, crc32c, encode_salted_frame, scan_salted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Where a stored event came in: which request of which edge, and its place in it. Kept for ever, so that a
-/// replay can skip what is present.
+/// Origin of a stored event: edge, request, and position in the request. Kept permanently, so that a replay can skip
+/// events that are present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ArrivalId {
-    /// The edge that numbered the request.
+    /// Number of the edge that received the request.
     pub edge: u16,
-    /// Its number there.
+    /// Sequence number of the request.
     pub sequence: u64,
-    /// The event's position in the request, from 0.
+    /// Position of the event in the request, from 0.
     pub item: u32,
 }
 
-/// A de-duplication key: 128 bits of BLAKE3 over name, distinct_id and insert id.
+/// De-duplication key: 128 bits of BLAKE3 over name, distinct_id and insert id.
 pub type Key = [u8; 16];
 
-/// A number that orders keys as their bytes do: one comparison instead of sixteen.
+/// Converts a key to a number with the same order: one comparison instead of sixteen.
 #[must_use]
 pub fn key_order(key: &Key) -> u128 {
     u128::from_be_bytes(*key)
@@ -31,35 +31,35 @@ pub fn key_order(key: &Key) -> u128 {
 /// A stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Where it came in.
+    /// Arrival id.
     pub arrival: ArrivalId,
-    /// How often a recovery replaced the record of this arrival: of two that differ the higher one is right. 0: as ingest
-    /// stored it.
+    /// Repair number: how often a recovery replaced the record of this arrival. Of two records that differ, the one
+    /// with the higher number is right. 0 for a record that ingest stored.
     pub repair: u16,
-    /// When, by the edge's clock (ms since 1970).
+    /// Arrival time by the edge's clock, in ms since 1970.
     pub arrived_ms: i64,
-    /// The event's own time (ms since 1970).
+    /// The event's own time, in ms since 1970.
     pub time_ms: i64,
-    /// What makes it the same event as another.
+    /// De-duplication key.
     pub key: Key,
-    /// The event as it was sent.
+    /// The event as sent.
     pub json: Bytes,
 }
 
-/// Bytes of a record without its JSON.
+/// Size of a record without its JSON, in bytes.
 pub const RECORD_FIXED_BYTES: usize = 2 + 8 + 4 + 2 + 8 + 8 + 16 + 4;
 
-/// A block whose bytes do not hold what they announce, although their checksum is right.
+/// Error for a block with a valid checksum but malformed contents.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("malformed block: {what} at byte {at}")]
 pub struct MalformedBlock {
-    /// What is missing or left over.
+    /// Part that is missing or left over.
     pub what: &'static str,
-    /// Where in the block's payload.
+    /// Offset in the block's payload.
     pub at: usize,
 }
 
-/// Length of the block that holds `records`.
+/// Returns the size of a block with `records`, in bytes.
 #[must_use]
 pub fn block_bytes(records: &[Record]) -> usize {
     4 + records.iter().map(|r| RECORD_FIXED_BYTES + r.json.len()).sum::<usize>()
@@ -84,8 +84,8 @@ pub fn encode_block(records: &[Record]) -> Bytes {
     out.freeze()
 }
 
-/// What binds a block's frame to its project's day. A block does not say itself whose it is: without it, a write that a
-/// disk puts into another day's segment would be read there.
+/// Returns the salt that binds a block's frame to its project and day. A block does not identify its day, so without
+/// the salt a misdirected write into another day's segment would be read there.
 fn salt(project: u32, day: Day) -> u32 {
     crc32c(&[project.to_le_bytes(), day.0.to_le_bytes()].concat())
 }
@@ -93,51 +93,57 @@ fn salt(project: u32, day: Day) -> u32 {
 /// Encodes records of a project's day as one block in its frame.
 ///
 /// # Errors
-/// When the block is longer than a frame may be.
-pub fn encode_framed_block(project: u32, day: Day, records: &[Record]) -> Result<Bytes, PayloadLength> {
+/// The block exceeds a frame.
+pub fn encode_framed_block(
+    project: u32,
+    day: Day,
+    records: &[Record],
+) -> Result<Bytes, InvalidPayloadLength> {
     encode_salted_frame(&encode_block(records), salt(project, day))
 }
 
-/// Reads the frames of a project's day that start at offset `from`.
+/// Reads the frames of a project's day from offset `from`.
 #[must_use]
-pub fn scan_blocks(file: &Bytes, from: usize, project: u32, day: Day) -> Scan {
+pub fn scan_blocks(file: &Bytes, from: usize, project: u32, day: Day) -> FrameScan {
     scan_salted(file, from, salt(project, day))
 }
 
-/// Decodes a block's records, appending them to `out`. The records share the block's bytes.
+/// Decodes a block's records and appends them to `out`. The records share the block's bytes.
 ///
 /// # Errors
-/// When the block does not hold what it announces; `out` then has the records before the bad one.
+/// The block is malformed; `out` then has the records before the bad one.
 pub fn decode_block(block: &Bytes, out: &mut Vec<Record>) -> Result<(), MalformedBlock> {
     each_record(block, |head, json| {
-        let Head { arrival, repair, arrived_ms, time_ms, key } = head;
+        let RecordHeader { arrival, repair, arrived_ms, time_ms, key } = head;
         out.push(Record { arrival, repair, arrived_ms, time_ms, key, json: block.slice(json) });
     })
 }
 
 /// A record without its JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Where it came in.
+pub struct RecordHeader {
+    /// Arrival id.
     pub arrival: ArrivalId,
-    /// How often a recovery replaced the record of this arrival: of two that differ the higher one is right. 0: as ingest
-    /// stored it.
+    /// Repair number; see [`Record::repair`].
     pub repair: u16,
-    /// When, by the edge's clock (ms since 1970).
+    /// Arrival time by the edge's clock, in ms since 1970.
     pub arrived_ms: i64,
-    /// The event's own time (ms since 1970).
+    /// The event's own time, in ms since 1970.
     pub time_ms: i64,
-    /// What makes it the same event as another.
+    /// De-duplication key.
     pub key: Key,
 }
 
-/// Calls `each` for the records of a block, with where in the block their JSON stands: for readers who need
-/// counts or keys alone.
+/// Calls `each` for the records of a block, with the range of their JSON in the block. For readers that need only
+/// counts or keys.
 ///
 /// # Errors
-/// As [`decode_block`].
-pub fn each_record(block: &[u8], mut each: impl FnMut(Head, Range<usize>)) -> Result<(), MalformedBlock> {
-    let mut reader = Reader { block, at: 0 };
+/// See [`decode_block`].
+pub fn each_record(
+    block: &[u8],
+    mut each: impl FnMut(RecordHeader, Range<usize>),
+) -> Result<(), MalformedBlock> {
+    let mut reader = BlockReader { block, at: 0 };
     let count = u32::from_le_bytes(reader.take("record count")?);
     for _ in 0..count {
         let arrival = ArrivalId {
@@ -151,7 +157,7 @@ pub fn each_record(block: &[u8], mut each: impl FnMut(Head, Range<usize>)) -> Re
         let key: Key = reader.take("key")?;
         let json_len = u32::from_le_bytes(reader.take("json length")?) as usize;
         let json = reader.skip(json_len, "json")?;
-        each(Head { arrival, repair, arrived_ms, time_ms, key }, json);
+        each(RecordHeader { arrival, repair, arrived_ms, time_ms, key }, json);
     }
     if reader.at == block.len() {
         Ok(())
@@ -160,12 +166,12 @@ pub fn each_record(block: &[u8], mut each: impl FnMut(Head, Range<usize>)) -> Re
     }
 }
 
-struct Reader<'a> {
+struct BlockReader<'a> {
     block: &'a [u8],
     at: usize,
 }
 
-impl Reader<'_> {
+impl BlockReader<'_> {
     fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], MalformedBlock> {
         let end = self.at + N;
         let bytes = self.block.get(self.at..end).ok_or(MalformedBlock { what, at: self.at })?;
@@ -181,24 +187,24 @@ impl Reader<'_> {
     }
 }
 
-/// A 128-bit digest of a set of keys: equal sets have equal digests, whatever their order.
+/// 128-bit digest of a set of keys. Equal sets have equal digests, independent of order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SetDigest {
-    /// How many distinct keys.
+    /// Number of distinct keys.
     pub count: u64,
-    /// BLAKE3 over the sorted keys, cut to 128 bits.
+    /// BLAKE3 over the sorted keys, truncated to 128 bits.
     pub digest: [u8; 16],
 }
 
 impl SetDigest {
-    /// Digests the distinct keys among `keys`; sorts them on the way.
+    /// Returns the digest of the distinct keys in `keys`, which it sorts.
     #[must_use]
     pub fn of(keys: &mut Vec<Key>) -> Self {
         SetDigest::with_repairs(keys, &mut Vec::new())
     }
 
-    /// As [`SetDigest::of`], and sees which records were replaced: copies of a day differ as long as not all of them have
-    /// the same replacements. The count is of keys alone.
+    /// Returns the digest of keys and replaced records: copies of a day differ until all of them have the same
+    /// replacements. The count covers keys only.
     #[must_use]
     pub fn with_repairs(keys: &mut Vec<Key>, repairs: &mut Vec<(ArrivalId, u16)>) -> Self {
         keys.sort_unstable_by_key(key_order);
@@ -219,7 +225,7 @@ impl SetDigest {
     }
 }
 
-/// A digest of what a record says, who said it and when; which of its replacements it is does not count.
+/// Returns a digest of a record's contents, including its arrival. The repair number is not included.
 #[must_use]
 pub fn content_digest(record: &Record) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
@@ -233,9 +239,9 @@ pub fn content_digest(record: &Record) -> [u8; 16] {
     first_16(&hasher.finalize())
 }
 
-/// Of the records of one arrival only those of its last replacement; all others stay, in their order.
+/// Keeps only the last replacement of each arrival; all other records stay, in order.
 pub fn drop_replaced(records: &mut Vec<Record>) {
-    // Replacements are rare: without one there is nothing to look for.
+    // Replacements are rare; most calls return here.
     if records.iter().all(|record| record.repair == 0) {
         return;
     }
@@ -247,7 +253,7 @@ pub fn drop_replaced(records: &mut Vec<Record>) {
     records.retain(|record| newest.get(&record.arrival) == Some(&record.repair));
 }
 
-/// The first 16 bytes of a BLAKE3 hash.
+/// Returns the first 16 bytes of a BLAKE3 hash.
 #[must_use]
 pub fn first_16(hash: &blake3::Hash) -> [u8; 16] {
     let mut out = [0; 16];
@@ -260,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_decodes_to_what_was_encoded_and_a_cut_one_is_refused() {
+    fn a_block_round_trips_and_a_truncated_one_is_rejected() {
         let records: Vec<Record> = (0..3)
             .map(|item| Record {
                 arrival: ArrivalId { edge: 1, sequence: 7 << 40, item },
@@ -281,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_arrival_the_last_replacement_counts() {
+    fn only_the_last_replacement_of_an_arrival_counts() {
         let record = |item: u32, repair: u16, json: &'static str| Record {
             arrival: ArrivalId { edge: 1, sequence: 1, item },
             repair,

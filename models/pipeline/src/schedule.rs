@@ -1,174 +1,186 @@
-//! Due times of the jobs that run by the clock: the nightly job, anti-entropy, the audit, backups.
+//! Due times of scheduled jobs: nightly compaction, anti-entropy, audit, backups.
 //!
-//! No job trusts one node's clock. A [`MedianClock`] asks the disks, and goes on by monotonic time from there, so that
-//! steps of the node's own wall clock change nothing. If the median itself was ahead for a while, what was done by it
-//! counts no longer once it is right again: a [`Timetable`] then finds the last regular time not done. Waits are
-//! bounded, so that a change of time is noticed within [`MOST_SLEEP`].
+//! No job trusts the clock of one node. A [`MedianClock`] asks the disks and continues by monotonic time, so steps of
+//! the node's own wall clock have no effect. If the median itself was ahead for a while, jobs done during that time no
+//! longer count once it is right again: a [`JobSchedule`] then finds the last due time that was not done. Waits are
+//! bounded, so a change of time is noticed within [`MAX_SLEEP`].
 //!
-//! A timetable is memory. After a boot it knows of no job that was done, so each runs once, soon: what a crash cut off is
-//! caught up, and what was done already finds nothing to do.
+//! A schedule is not persisted. After a boot each job runs once, soon: interrupted jobs are caught up, and completed
+//! ones find nothing to do.
 
-use crate::common_time::common_time;
 use crate::config::Cluster;
+use crate::median_clock::median_time;
 use crate::zone::ZoneHistory;
 use latent_ports::{Clock, Env, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Longest sleep between two looks at the clock.
-pub const MOST_SLEEP: Duration = Duration::from_secs(3600);
-/// The disks are asked again after so long: clocks drift.
-const ASK_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// A job that was done further ahead of now than this was done by a wrong clock.
-const AHEAD: Duration = Duration::from_secs(3600);
-/// No job starts later after its midnight than this.
-const MOST_AFTER_MIDNIGHT: Duration = Duration::from_secs(48 * 3600);
+/// Maximum sleep between two readings of the clock.
+pub const MAX_SLEEP: Duration = Duration::from_secs(3600);
+/// Interval at which the disks are asked again, because clocks drift.
+const RESYNC_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// Lead over the current time from which a completed job was done by a wrong clock.
+const MAX_CLOCK_LEAD: Duration = Duration::from_secs(3600);
+/// Maximum delay from midnight to a job.
+const MAX_AFTER_MIDNIGHT: Duration = Duration::from_secs(48 * 3600);
 
-/// Time by the median of the disks' clocks, carried on by this node's monotonic clock. Clones share what they learned.
+/// Clock that follows the median of the disks' clocks, extrapolated with this node's monotonic clock. Clones share the
+/// last sample.
 #[derive(Clone)]
 pub struct MedianClock<E> {
     env: E,
     cluster: Arc<Cluster>,
-    asked: Arc<Mutex<Option<Asked>>>,
+    sample: Arc<Mutex<Option<ClockSample>>>,
 }
 
-/// What the disks said, and when that was by the monotonic clock.
+/// Median of the disks' clocks, and the monotonic time of the sample.
 #[derive(Clone, Copy)]
-struct Asked {
+struct ClockSample {
     median: UnixMs,
     at: Duration,
 }
 
 impl<E: Env> MedianClock<E> {
-    /// A clock of the node of `env`, which asks the disks of `cluster`.
+    /// Creates a clock of the node of `env`, which asks the disks of `cluster`.
     #[must_use]
     pub fn new(env: &E, cluster: &Arc<Cluster>) -> Self {
-        MedianClock { env: env.clone(), cluster: cluster.clone(), asked: Arc::default() }
+        MedianClock { env: env.clone(), cluster: cluster.clone(), sample: Arc::default() }
     }
 
-    /// The median time; `None` while too few disks have ever answered. What decides that something may go uses this.
-    pub async fn common(&self) -> Option<UnixMs> {
+    /// Returns the median time; `None` until enough disks have responded once. Required for decisions to remove data.
+    pub async fn median(&self) -> Option<UnixMs> {
         let now = self.env.clock().monotonic();
-        let known = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_fresh = known.is_some_and(|asked| now.saturating_sub(asked.at) < ASK_EVERY);
-        if !is_fresh && let Ok(median) = common_time(&self.env, &self.cluster).await {
-            let asked = Asked { median, at: self.env.clock().monotonic() };
-            *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        let known = *self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = known.is_some_and(|sample| now.saturating_sub(sample.at) < RESYNC_INTERVAL);
+        if !is_fresh && let Ok(median) = median_time(&self.env, &self.cluster).await {
+            let sample = ClockSample { median, at: self.env.clock().monotonic() };
+            *self.sample.lock().unwrap_or_else(PoisonError::into_inner) = Some(sample);
             return Some(median);
         }
-        known.map(|asked| asked.median + self.env.clock().monotonic().saturating_sub(asked.at))
+        known.map(|sample| sample.median + self.env.clock().monotonic().saturating_sub(sample.at))
     }
 
-    /// The median time, or what this node's own clock says while too few disks have ever answered.
+    /// Returns the median time, or this node's wall clock until enough disks have responded once.
     pub async fn now(&self) -> UnixMs {
-        match self.common().await {
+        match self.median().await {
             Some(common) => common,
             None => self.env.clock().wall(),
         }
     }
 }
 
-/// The regular times of a job around some moment.
+/// Due times of a job around a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turns {
-    /// The newest at or before the moment.
+pub struct DueTimes {
+    /// Latest due time at or before that point.
     pub last: UnixMs,
-    /// The first after it.
+    /// First due time after it.
     pub next: UnixMs,
 }
 
-impl Turns {
-    /// The turns of a job that runs so long `after` each midnight of a project (which may depend on the midnight).
+impl DueTimes {
+    /// Returns the due times of a job that runs `after` each midnight of a project. The delay may depend on the
+    /// midnight.
     #[must_use]
-    pub fn nightly(zones: &ZoneHistory, now: UnixMs, after: impl Fn(UnixMs) -> Duration) -> Turns {
+    pub fn nightly(zones: &ZoneHistory, now: UnixMs, after: impl Fn(UnixMs) -> Duration) -> DueTimes {
         let mut last = UnixMs(i64::MIN);
-        let mut midnight = zones.next_midnight(now - MOST_AFTER_MIDNIGHT - Duration::from_secs(49 * 3600));
+        let mut midnight = zones.next_midnight(now - MAX_AFTER_MIDNIGHT - Duration::from_secs(49 * 3600));
         loop {
-            let at = midnight + after(midnight).min(MOST_AFTER_MIDNIGHT);
+            let at = midnight + after(midnight).min(MAX_AFTER_MIDNIGHT);
             if at > now {
-                return Turns { last, next: at };
+                return DueTimes { last, next: at };
             }
             (last, midnight) = (at, zones.next_midnight(midnight));
         }
     }
 }
 
-/// What a [`Timetable`] says is next.
+/// Next action of a [`JobSchedule`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next<K> {
-    /// This job is due. Ask again once [`Timetable::done`] or [`Timetable::put_off`] was called for it.
+pub enum NextJob<K> {
+    /// This job is due. Ask again after [`JobSchedule::mark_done`] or [`JobSchedule::postpone`] was called for it.
     Due(K),
-    /// None is due. Ask again after this long.
+    /// No job is due. Ask again after this time.
     Sleep(Duration),
 }
 
-/// Which regular times of which jobs were done. Pure.
-pub struct Timetable<K> {
-    jobs: BTreeMap<K, State>,
+/// Completed due times of the jobs. Pure.
+pub struct JobSchedule<K> {
+    jobs: BTreeMap<K, JobState>,
 }
 
-struct State {
-    turns: Option<Turns>,
-    /// The regular time that was done last by this process.
+struct JobState {
+    due_times: Option<DueTimes>,
+    /// Latest due time that this process has completed.
     done: Option<UnixMs>,
-    /// Not before this monotonic time, unless a new regular time comes first.
+    /// Monotonic time before which the job does not run, unless a new due time comes first.
     not_before: Duration,
 }
 
-impl<K: Ord + Copy> Timetable<K> {
-    /// A timetable of jobs, each of which runs for the first time at the monotonic time given with it.
+impl<K: Ord + Copy> JobSchedule<K> {
+    /// Creates a schedule of jobs, each with the monotonic time of its first run.
     #[must_use]
     pub fn new(jobs: impl IntoIterator<Item = (K, Duration)>) -> Self {
-        let state = |not_before| State { turns: None, done: None, not_before };
-        Timetable { jobs: jobs.into_iter().map(|(job, first)| (job, state(first))).collect() }
+        let state = |not_before| JobState { due_times: None, done: None, not_before };
+        JobSchedule { jobs: jobs.into_iter().map(|(job, first)| (job, state(first))).collect() }
     }
 
-    /// What is next at `now`, with the regular times of a job as `turns` gives them.
-    pub fn next(&mut self, now: UnixMs, monotonic: Duration, turns: impl Fn(K, UnixMs) -> Turns) -> Next<K> {
-        let mut soonest = MOST_SLEEP;
+    /// Returns the next action at `now`. `due_times` returns the due times of a job.
+    pub fn next(
+        &mut self,
+        now: UnixMs,
+        monotonic: Duration,
+        due_times: impl Fn(K, UnixMs) -> DueTimes,
+    ) -> NextJob<K> {
+        let mut earliest = MAX_SLEEP;
         for (job, state) in &mut self.jobs {
-            let wait = state.wait(now, monotonic, |now| turns(*job, now));
+            let wait = state.wait(now, monotonic, |now| due_times(*job, now));
             if wait.is_zero() {
-                return Next::Due(*job);
+                return NextJob::Due(*job);
             }
-            soonest = soonest.min(wait);
+            earliest = earliest.min(wait);
         }
-        Next::Sleep(soonest)
+        NextJob::Sleep(earliest)
     }
 
-    /// The last regular time of `job` is done.
-    pub fn done(&mut self, job: K) {
+    /// Marks the latest due time of `job` as done.
+    pub fn mark_done(&mut self, job: K) {
         if let Some(state) = self.jobs.get_mut(&job) {
-            state.done = state.turns.map(|turns| turns.last);
+            state.done = state.due_times.map(|due_times| due_times.last);
         }
     }
 
-    /// The last regular time of `job` is not done yet: not before `until`, a monotonic time, or its next regular time.
-    pub fn put_off(&mut self, job: K, until: Duration) {
+    /// Postpones `job` until the monotonic time `until`, or its next due time if that comes first.
+    pub fn postpone(&mut self, job: K, until: Duration) {
         if let Some(state) = self.jobs.get_mut(&job) {
             (state.done, state.not_before) = (None, until);
         }
     }
 }
 
-impl State {
-    /// How long until the job is due; zero when it is.
-    fn wait(&mut self, now: UnixMs, monotonic: Duration, turns_at: impl Fn(UnixMs) -> Turns) -> Duration {
-        let turns = match self.turns {
-            Some(turns) if turns.last <= now && now < turns.next => turns,
+impl JobState {
+    /// Returns the time until the job is due; zero when it is.
+    fn wait(
+        &mut self,
+        now: UnixMs,
+        monotonic: Duration,
+        due_times_at: impl Fn(UnixMs) -> DueTimes,
+    ) -> Duration {
+        let due_times = match self.due_times {
+            Some(due_times) if due_times.last <= now && now < due_times.next => due_times,
             before => {
-                let turns = turns_at(now);
-                // A new regular time came: what was put off is due with it.
-                if before.is_some_and(|before| before.last < turns.last) {
+                let due_times = due_times_at(now);
+                // With a new due time, a postponed job is due too.
+                if before.is_some_and(|before| before.last < due_times.last) {
                     self.not_before = Duration::ZERO;
                 }
-                turns
+                due_times
             }
         };
-        self.turns = Some(turns);
-        let until_next = turns.next.since(now);
-        let is_done = self.done.is_some_and(|done| done >= turns.last && done <= now + AHEAD);
+        self.due_times = Some(due_times);
+        let until_next = due_times.next.since(now);
+        let is_done = self.done.is_some_and(|done| done >= due_times.last && done <= now + MAX_CLOCK_LEAD);
         if is_done { until_next } else { until_next.min(self.not_before.saturating_sub(monotonic)) }
     }
 }
@@ -182,81 +194,84 @@ mod tests {
     /// A midnight in UTC.
     const MIDNIGHT: UnixMs = UnixMs(16_851 * 86_400_000);
 
-    fn turns(_: u32, now: UnixMs) -> Turns {
-        Turns::nightly(&ZoneHistory::constant("UTC").unwrap(), now, |_| 4 * HOUR)
+    fn due_times(_: u32, now: UnixMs) -> DueTimes {
+        DueTimes::nightly(&ZoneHistory::constant("UTC").unwrap(), now, |_| 4 * HOUR)
     }
 
-    /// A timetable of one job that caught up after its boot, an hour after a midnight.
-    fn caught_up() -> Timetable<u32> {
-        let mut table = Timetable::new([(1, HOUR)]);
-        assert_eq!(table.next(MIDNIGHT, Duration::ZERO, turns), Next::Sleep(HOUR));
-        assert_eq!(table.next(MIDNIGHT + HOUR, HOUR, turns), Next::Due(1));
-        table.done(1);
+    /// A schedule of one job that caught up after its boot, an hour after a midnight.
+    fn caught_up() -> JobSchedule<u32> {
+        let mut table = JobSchedule::new([(1, HOUR)]);
+        assert_eq!(table.next(MIDNIGHT, Duration::ZERO, due_times), NextJob::Sleep(HOUR));
+        assert_eq!(table.next(MIDNIGHT + HOUR, HOUR, due_times), NextJob::Due(1));
+        table.mark_done(1);
         table
     }
 
     #[test]
-    fn a_job_runs_once_soon_after_a_boot_and_then_at_each_regular_time() {
+    fn a_job_runs_once_after_a_boot_and_then_at_each_due_time() {
         let mut table = caught_up();
         let (mut runs, mut at) = (Vec::new(), HOUR);
         while at < 3 * DAY {
-            match table.next(MIDNIGHT + at, at, turns) {
-                Next::Sleep(wait) => at += wait,
-                Next::Due(1) => {
+            match table.next(MIDNIGHT + at, at, due_times) {
+                NextJob::Sleep(wait) => at += wait,
+                NextJob::Due(1) => {
                     runs.push(at);
-                    table.done(1);
+                    table.mark_done(1);
                 }
-                Next::Due(other) => panic!("there is only job 1, not {other}"),
+                NextJob::Due(other) => panic!("there is only job 1, not {other}"),
             }
         }
         assert_eq!(runs, [4 * HOUR, DAY + 4 * HOUR, 2 * DAY + 4 * HOUR]);
     }
 
     #[test]
-    fn time_that_was_five_days_ahead_costs_no_night() {
+    fn a_clock_five_days_ahead_skips_no_night() {
         let mut table = caught_up();
         let at = 3 * HOUR;
         assert_eq!(
-            table.next(MIDNIGHT + 5 * DAY + at, at, turns),
-            Next::Due(1),
+            table.next(MIDNIGHT + 5 * DAY + at, at, due_times),
+            NextJob::Due(1),
             "five nights seem to have passed"
         );
-        table.done(1);
-        // Right again, after the regular time.
-        assert_eq!(table.next(MIDNIGHT + 5 * HOUR, 5 * HOUR, turns), Next::Due(1));
-        table.done(1);
-        assert_eq!(table.next(MIDNIGHT + 28 * HOUR - HOUR / 2, 27 * HOUR, turns), Next::Sleep(HOUR / 2));
+        table.mark_done(1);
+        // The clock is right again, after the due time.
+        assert_eq!(table.next(MIDNIGHT + 5 * HOUR, 5 * HOUR, due_times), NextJob::Due(1));
+        table.mark_done(1);
+        assert_eq!(
+            table.next(MIDNIGHT + 28 * HOUR - HOUR / 2, 27 * HOUR, due_times),
+            NextJob::Sleep(HOUR / 2)
+        );
     }
 
     #[test]
-    fn a_small_step_back_over_a_regular_time_repeats_nothing() {
+    fn a_small_step_back_over_a_due_time_repeats_nothing() {
         let mut table = caught_up();
-        assert_eq!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR, turns), Next::Due(1));
-        table.done(1);
+        assert_eq!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR, due_times), NextJob::Due(1));
+        table.mark_done(1);
         let step = Duration::from_secs(10);
-        assert_eq!(table.next(MIDNIGHT + 4 * HOUR - step, 4 * HOUR, turns), Next::Sleep(step));
-        assert!(matches!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR + step, turns), Next::Sleep(_)));
+        assert_eq!(table.next(MIDNIGHT + 4 * HOUR - step, 4 * HOUR, due_times), NextJob::Sleep(step));
+        assert!(matches!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR + step, due_times), NextJob::Sleep(_)));
     }
 
     #[test]
-    fn what_is_put_off_is_due_with_the_next_regular_time_at_the_latest() {
+    fn a_postponed_job_is_due_at_its_next_due_time_at_the_latest() {
         let mut table = caught_up();
-        assert_eq!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR, turns), Next::Due(1));
-        table.put_off(1, 4 * HOUR + HOUR / 2);
-        assert_eq!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR, turns), Next::Sleep(HOUR / 2));
-        assert_eq!(table.next(MIDNIGHT + 9 * HOUR / 2, 9 * HOUR / 2, turns), Next::Due(1));
-        table.put_off(1, 10 * DAY);
-        assert_eq!(table.next(MIDNIGHT + 28 * HOUR, 28 * HOUR, turns), Next::Due(1));
+        assert_eq!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR, due_times), NextJob::Due(1));
+        table.postpone(1, 4 * HOUR + HOUR / 2);
+        assert_eq!(table.next(MIDNIGHT + 4 * HOUR, 4 * HOUR, due_times), NextJob::Sleep(HOUR / 2));
+        assert_eq!(table.next(MIDNIGHT + 9 * HOUR / 2, 9 * HOUR / 2, due_times), NextJob::Due(1));
+        table.postpone(1, 10 * DAY);
+        assert_eq!(table.next(MIDNIGHT + 28 * HOUR, 28 * HOUR, due_times), NextJob::Due(1));
     }
 
     #[test]
-    fn turns_follow_midnights_that_are_23_and_25_hours_apart() {
+    fn due_times_follow_midnights_that_are_23_and_25_hours_apart() {
         let zones = ZoneHistory::constant("America/New_York").unwrap();
         for day in 16_860..16_880 {
             let now = UnixMs(day * 86_400_000);
-            let turns = Turns::nightly(&zones, now, |_| 6 * HOUR);
-            assert!(turns.last <= now && now < turns.next);
-            assert_eq!(zones.next_midnight(turns.last - 6 * HOUR), turns.next - 6 * HOUR);
+            let due_times = DueTimes::nightly(&zones, now, |_| 6 * HOUR);
+            assert!(due_times.last <= now && now < due_times.next);
+            assert_eq!(zones.next_midnight(due_times.last - 6 * HOUR), due_times.next - 6 * HOUR);
         }
     }
 }

@@ -1,31 +1,32 @@
-//! All events of several copies of a day, each arrival once. Pure.
+//! Union of several copies of a day, each arrival once. Pure.
 //!
-//! Of two records of one arrival the one of the higher repair is right. Copies that differ under one repair are a
-//! fault that no copy can decide: the union takes what most of them hold, so that a copy that is filled from it is
-//! not the odd one, and replaces nothing. The audit, which knows what the tee says, reports it.
+//! Of two records of one arrival the one with the higher repair number is right. Copies that differ under one repair
+//! number cannot be resolved from the copies: the union takes the version that most of them hold, so that a copy filled
+//! from it agrees with the majority and replaces nothing. The audit, which compares with the tee, reports the
+//! difference.
 
 use crate::record::{ArrivalId, Record};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// One thing that copies say of an arrival.
-struct Version {
+/// One version of a record, with the number of copies that hold it.
+struct RecordVersion {
     record: Record,
     copies: usize,
 }
 
-/// The union of copies, by arrival id.
+/// Returns the union of copies, by arrival id.
 #[must_use]
 pub fn union(copies: Vec<Vec<Record>>) -> Vec<Record> {
-    let mut versions: BTreeMap<ArrivalId, Vec<Version>> = BTreeMap::new();
+    let mut versions: BTreeMap<ArrivalId, Vec<RecordVersion>> = BTreeMap::new();
     for record in copies.into_iter().flatten() {
         let of = versions.entry(record.arrival).or_default();
         match of.iter_mut().find(|version| version.record == record) {
             Some(version) => version.copies += 1,
-            None => of.push(Version { record, copies: 1 }),
+            None => of.push(RecordVersion { record, copies: 1 }),
         }
     }
-    let right = |of: Vec<Version>| of.into_iter().min_by_key(|v| Reverse((v.record.repair, v.copies)));
+    let right = |of: Vec<RecordVersion>| of.into_iter().min_by_key(|v| Reverse((v.record.repair, v.copies)));
     versions.into_values().filter_map(right).map(|version| version.record).collect()
 }
 
@@ -47,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn every_arrival_is_there_once_in_its_last_repair() {
+    fn the_union_has_each_arrival_once_in_its_last_repair() {
         let copies = vec![
             vec![record(1, 0, "altered"), record(2, 0, "two")],
             vec![record(1, 0, "altered")],
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_repair_what_most_copies_hold_is_taken() {
+    fn the_majority_wins_between_equal_repairs() {
         let copies = ["altered", "as sent", "as sent"].map(|json| vec![record(1, 0, json)]);
         assert_eq!(union(copies.to_vec()), [record(1, 0, "as sent")]);
     }

@@ -1,26 +1,26 @@
-//! Which calendar day an event belongs to: its time in the project's zone, as the zone was when it was received.
+//! Calendar day of an event: its time in the project's zone, as of the time it was received.
 //!
-//! Days are numbered from 1970-01-01 and are 23, 24 or 25 hours long, sometimes something in between.
+//! Days are numbered from 1970-01-01. They are 23, 24 or 25 hours long, occasionally something in between.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use latent_ports::UnixMs;
 
-/// A calendar day, counted from 1970-01-01 (which is 0).
+/// Calendar day, counted from 1970-01-01 (which is 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Day(pub i32);
 
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
 impl Day {
-    /// The calendar date; days outside of the years -9999 to 9999 are clamped to them.
+    /// Returns the calendar date. Days outside of the years -9999 to 9999 are clamped.
     #[must_use]
     pub fn date(self) -> Date {
         EPOCH.saturating_add(i64::from(self.0).clamp(-4_371_587, 2_932_896).days())
     }
 
-    /// The day of a calendar date.
+    /// Returns the day of a calendar date.
     #[must_use]
     pub fn of(date: Date) -> Day {
         Day(date.duration_since(EPOCH).as_hours().div_euclid(24) as i32)
@@ -39,25 +39,31 @@ impl std::fmt::Display for Day {
     }
 }
 
-/// A zone that is not in the database.
+/// Error for a zone that is not in the database.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown time zone '{0}': use a name of the IANA database, such as America/Los_Angeles")]
 pub struct UnknownZone(pub String);
 
-/// The zones of a project: each from some moment on.
+/// Time zones of a project, each with its start.
 #[derive(Clone, Debug)]
 pub struct ZoneHistory {
-    // Sorted by moment; the first entry also holds for all that came before it.
+    // Sorted by start; the first entry also applies to earlier times.
     changes: Vec<(UnixMs, TimeZone)>,
 }
 
 impl ZoneHistory {
-    /// A project that always had one zone.
+    /// Creates the history of a project with a single zone.
+    ///
+    /// # Errors
+    /// The zone is unknown.
     pub fn constant(name: &str) -> Result<Self, UnknownZone> {
         Ok(ZoneHistory { changes: vec![(UnixMs(i64::MIN), named(name)?)] })
     }
 
-    /// The same history, with zone `name` from `since` on.
+    /// Adds zone `name` from `since` on.
+    ///
+    /// # Errors
+    /// The zone is unknown.
     pub fn then(mut self, since: UnixMs, name: &str) -> Result<Self, UnknownZone> {
         self.changes.push((since, named(name)?));
         self.changes.sort_by_key(|(since, _)| *since);
@@ -69,21 +75,21 @@ impl ZoneHistory {
         &self.changes[after.saturating_sub(1)].1
     }
 
-    /// The day of an event of time `event`, received at `received`.
+    /// Returns the day of an event with time `event`, received at `received`.
     #[must_use]
     pub fn day(&self, event: UnixMs, received: UnixMs) -> Day {
         Day::of(timestamp(event).to_zoned(self.at(received).clone()).date())
     }
 
-    /// When `day` begins in the zone in force at `seen_from`.
+    /// Returns the start of `day` in the zone in force at `seen_from`.
     #[must_use]
     pub fn begins(&self, day: Day, seen_from: UnixMs) -> UnixMs {
         let begin = day.date().to_zoned(self.at(seen_from).clone());
-        // Only the last days that the calendar can express have no beginning: they never come.
+        // Only the last representable days have no start.
         begin.map_or(UnixMs(i64::MAX), |zoned| UnixMs(zoned.timestamp().as_millisecond()))
     }
 
-    /// The first midnight after `now`: the end of the day that `now` falls in.
+    /// Returns the first midnight after `now`: the end of the day of `now`.
     #[must_use]
     pub fn next_midnight(&self, now: UnixMs) -> UnixMs {
         let today = self.day(now, now);
@@ -110,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_east_and_a_zone_west_give_one_moment_two_days() {
+    fn the_day_of_an_instant_depends_on_the_zone() {
         let moment = at("2016-02-23T08:00:00Z");
         assert_eq!(
             ZoneHistory::constant("America/Los_Angeles").unwrap().day(moment, moment).to_string(),
@@ -131,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_edit_does_not_move_what_was_received_before_it() {
+    fn a_zone_change_does_not_affect_earlier_events() {
         let zones =
             ZoneHistory::constant("UTC").unwrap().then(at("2016-02-22T00:00:00Z"), "Asia/Tokyo").unwrap();
         let event = at("2016-02-21T20:00:00Z");
@@ -140,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn the_night_of_a_dst_change_has_its_midnights_23_hours_apart() {
+    fn midnights_are_23_hours_apart_at_a_dst_change() {
         let zones = ZoneHistory::constant("America/New_York").unwrap();
         let first = zones.next_midnight(at("2016-03-12T12:00:00Z"));
         assert_eq!(zones.next_midnight(first).since(first), std::time::Duration::from_secs(23 * 3600));
     }
 
     #[test]
-    fn days_go_to_dates_and_back() {
+    fn days_round_trip_through_dates() {
         for day in [-800_000, -1, 0, 1, 16_853, 40_000] {
             assert_eq!(Day::parse(&Day(day).to_string()), Some(Day(day)));
         }

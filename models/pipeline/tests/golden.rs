@@ -1,24 +1,24 @@
-//! The golden files: what the pipeline's own code leaves on a disk and in a store for three fixed requests, kept
-//! byte for byte in `models/golden`, with the values that stand in them in `values.json`.
+//! Golden files: the files that the pipeline's code leaves on a disk and in a store for three fixed requests, kept byte
+//! for byte in `models/golden`, with their decoded values in `values.json`.
 //!
-//! This side: today's code writes the same bytes, and reads them to the same values. The oracle's test of the same
-//! name reads them with readers that share no line with these. After a wanted change of a format (amend formats.md
-//! first) `LATENT_BLESS=1 cargo test -p latent-pipeline --test golden` writes them anew, to be reviewed.
+//! This side checks that today's code writes the same bytes and decodes them to the same values. The oracle's test of
+//! the same name decodes them with independent readers. After an intended change of a format (amend formats.md first)
+//! `LATENT_BLESS=1 cargo test -p latent-pipeline --test golden` rewrites them, to be reviewed.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
-use latent_edge::frame::{End, scan};
+use latent_edge::frame::{ScanEnd, scan};
 use latent_edge::message::Method;
-use latent_edge::tee::{TeeFile, TeeName, TeeObject, TeeRecord, Uploader};
-use latent_pipeline::arb::api::Part;
+use latent_edge::tee::{ObjectWriter, TeeFile, TeeName, TeeObject, TeeRecord};
+use latent_pipeline::arb::api::WriteBlock;
 use latent_pipeline::arb::lease::Leases;
-use latent_pipeline::arb::log::Distrusted;
-use latent_pipeline::arb::manifest::{Edit, Manifest};
-use latent_pipeline::arb::store::{SEGMENT_HEADER_BYTES, Store, check_segment_header};
-use latent_pipeline::backup::catalog::{Behind, Catalog, CatalogDay, CatalogSegment, FORMAT};
-use latent_pipeline::config::{Boot, Cluster, CompactionConfig, CopiesConfig, Project};
-use latent_pipeline::ingest::events::accepted_of_tee;
+use latent_pipeline::arb::log::UntrustedLogs;
+use latent_pipeline::arb::manifest::{Manifest, ManifestEdit};
+use latent_pipeline::arb::store::{ArbStore, SEGMENT_HEADER_BYTES, check_segment_header};
+use latent_pipeline::backup::catalog::{Catalog, CatalogDay, CatalogSegment, FORMAT, LaggingProject};
+use latent_pipeline::config::{BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig};
+use latent_pipeline::ingest::classify::accepted_of_tee;
 use latent_pipeline::record::{Record, decode_block, encode_framed_block, scan_blocks};
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
@@ -31,18 +31,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const PROJECT: u32 = 17;
-/// 2016-02-22, the day on which all events lie.
+/// 2016-02-22, the day of all events.
 const DAY: Day = Day(16_853);
 /// 2016-02-23T08:03:00Z: three minutes after midnight in Los Angeles.
 const JOB_MS: i64 = 1_456_214_580_000;
-/// The hour of all tee records: 2016-02-23T06:00:00Z to 07:00:00Z.
+/// Hour of all tee records: 2016-02-23T06:00:00Z to 07:00:00Z.
 const TEE: TeeName = TeeName { hour: 404_502, edge: 1, boot: 3 };
-/// The two objects that hold them, by the edge that took the requests and by the one that kept the second copy.
-const TEE_OBJECTS: [TeeObject; 2] =
-    [TeeObject { file: TEE, by: Uploader::Edge(1) }, TeeObject { file: TEE, by: Uploader::Edge(2) }];
+/// The two objects that hold them, of the edge that received the requests and of the one with the second copy.
+const TEE_OBJECTS: [TeeObject; 2] = [
+    TeeObject { file: TEE, writer: ObjectWriter::Edge(1) },
+    TeeObject { file: TEE, writer: ObjectWriter::Edge(2) },
+];
 
 /// Files by path below `models/golden`.
-type Files = BTreeMap<String, Bytes>;
+type GoldenFiles = BTreeMap<String, Bytes>;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden")
@@ -59,7 +61,7 @@ fn cluster() -> Cluster {
         ingest: Vec::new(),
         workers: Vec::new(),
         edges: Vec::new(),
-        copies: CopiesConfig::default(),
+        replication: ReplicationConfig::default(),
         compaction: CompactionConfig::default(),
         backup: None,
         tee: None,
@@ -69,7 +71,7 @@ fn cluster() -> Cluster {
 }
 
 /// Three requests: events in time; the first of them again with two late ones, one without identity; and one that
-/// comes after the job has run.
+/// arrives after the job has run.
 fn requests() -> Vec<TeeRecord> {
     let request = |count: u64, minute: i64, target: &str, headers: &[(&str, &str)], body: &str| TeeRecord {
         edge: TEE.edge,
@@ -110,49 +112,50 @@ fn requests() -> Vec<TeeRecord> {
     ]
 }
 
-/// Hands a request's events to the disk as ingest does.
-async fn store(store: &Store<SimEnv>, cluster: &Cluster, request: &TeeRecord) {
+/// Passes a request's events to the disk as ingest does.
+async fn store(store: &ArbStore<SimEnv>, cluster: &Cluster, request: &TeeRecord) {
     for ((project, day, tier), records) in accepted_of_tee(cluster, request) {
         let body = encode_framed_block(project, day, &records).unwrap();
-        let part = Part { day, tier, frame_bytes: body.len() as u32 };
+        let part = WriteBlock { day, tier, frame_bytes: body.len() as u32 };
         assert_eq!(store.write(project, &[part], false, &body).await.unwrap(), 0);
     }
 }
 
-/// Two requests, a lease that lapses, another holder's, one run that merges both tiers, one more request.
+/// Two requests, a lease that expires, another holder's lease, one run that merges both tiers, one more request.
 async fn work(env: SimEnv) {
-    let boot = Boot { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
+    let boot = BootConfig { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
     let cluster = boot.cluster.clone();
     let requests = requests();
-    let before = Store::recover(env.clone(), boot.clone(), true, &Distrusted::default()).await.unwrap();
+    let before = ArbStore::recover(env.clone(), boot.clone(), true, &UntrustedLogs::default()).await.unwrap();
     store(&before, &cluster, &requests[0]).await;
     store(&before, &cluster, &requests[1]).await;
-    let leases = Leases::<SimEnv>::new(&Distrusted::default());
+    let leases = Leases::<SimEnv>::new(&UntrustedLogs::default());
     leases.take(&env, PROJECT, NodeId(5), 600_000).await.unwrap();
     env.clock().sleep(Duration::from_secs(660)).await;
     leases.take(&env, PROJECT, NodeId(6), 600_000).await.unwrap();
-    let after = Store::recover(env.clone(), boot, true, &Distrusted::default()).await.unwrap();
+    let after = ArbStore::recover(env.clone(), boot, true, &UntrustedLogs::default()).await.unwrap();
     assert_eq!(after.run(PROJECT, DAY, 2, &[1, 2], &[]).await.unwrap(), [3]);
     store(&after, &cluster, &requests[2]).await;
 }
 
 /// All golden files, as today's code writes them.
-fn written() -> Files {
+fn written() -> GoldenFiles {
     let spec = WorldSpec { start: UnixMs(JOB_MS), ..WorldSpec::seeded(1) };
     let image = run_fork(spec, async |world| {
-        // Syncs that take no time, so that the lease's times are fixed.
+        // Syncs take no time, so that the lease's times are fixed.
         let disk = DiskSpec { sync_latency_us: (0, 0), ..DiskSpec::default() };
         let node = world.add_node(NodeSpec { disk, ..NodeSpec::named("arb-1") }, work);
         world.sleep(Duration::from_secs(3600)).await;
         world.disk_image(node)
     })
     .output;
-    let mut files: Files = image.files().map(|(path, file)| (format!("disk/{path}"), file.bytes())).collect();
+    let mut files: GoldenFiles =
+        image.files().map(|(path, file)| (format!("disk/{path}"), file.bytes())).collect();
     let compacted = files[&segment_path(3)].clone();
     let hash = blake3::hash(&compacted).to_hex().to_string();
     let segments = vec![CatalogSegment { hash: hash.clone(), bytes: compacted.len() as u64, records: 4 }];
     let days = vec![CatalogDay { project: PROJECT, day: DAY, segments }];
-    let behind = vec![Behind { project: PROJECT + 1, position_ms: JOB_MS - 86_400_000 }];
+    let behind = vec![LaggingProject { project: PROJECT + 1, position_ms: JOB_MS - 86_400_000 }];
     let catalog = Catalog { format: FORMAT, position_ms: JOB_MS, taken_ms: JOB_MS + 3_000, behind, days };
     let (key, text) = catalog.to_object().unwrap();
     files.insert(format!("store/objects/{key}"), text.into());
@@ -168,11 +171,11 @@ fn segment_path(id: u64) -> String {
     format!("disk/arb/{PROJECT}/{DAY}/{id}.seg")
 }
 
-/// The values that stand in the files, read by the pipeline's code.
-fn values(files: &Files) -> Value {
+/// Values in the files, decoded by the pipeline's code.
+fn values(files: &GoldenFiles) -> Value {
     let frames = |path: &str, header_bytes: usize| {
         let scan = scan(&files[path], header_bytes);
-        assert_eq!(scan.end, End::Clean, "{path}");
+        assert_eq!(scan.end, ScanEnd::Clean, "{path}");
         scan.payloads
     };
     let segments: serde_json::Map<String, Value> = (1..=4)
@@ -181,7 +184,7 @@ fn values(files: &Files) -> Value {
             let tier = check_segment_header(&files[&path], PROJECT, DAY, &path).unwrap();
             let mut records = Vec::new();
             let scan = scan_blocks(&files[&path], SEGMENT_HEADER_BYTES, PROJECT, DAY);
-            assert_eq!(scan.end, End::Clean, "{path}");
+            assert_eq!(scan.end, ScanEnd::Clean, "{path}");
             for block in scan.payloads {
                 decode_block(&block, &mut records).unwrap();
             }
@@ -189,7 +192,7 @@ fn values(files: &Files) -> Value {
             (id.to_string(), json!({ "tier": tier, "records": records }))
         })
         .collect();
-    let edits: Vec<Edit> = frames(&format!("disk/arb/{PROJECT}/{DAY}/manifest"), 8)
+    let edits: Vec<ManifestEdit> = frames(&format!("disk/arb/{PROJECT}/{DAY}/manifest"), 8)
         .iter()
         .map(|edit| serde_json::from_slice(edit).unwrap())
         .collect();
@@ -238,9 +241,9 @@ fn teed(record: &TeeRecord) -> Value {
     })
 }
 
-/// Every file below `folder`, by its path from there.
-fn read_below(folder: &Path) -> Files {
-    let mut files = Files::new();
+/// Every file below `folder`, by relative path.
+fn read_below(folder: &Path) -> GoldenFiles {
+    let mut files = GoldenFiles::new();
     let mut to_see = vec![folder.to_owned()];
     while let Some(directory) = to_see.pop() {
         for entry in std::fs::read_dir(&directory).unwrap() {
@@ -257,14 +260,17 @@ fn read_below(folder: &Path) -> Files {
 }
 
 #[test]
-fn the_pipeline_writes_the_golden_files_and_reads_them_to_their_values() {
+fn the_pipeline_writes_and_decodes_the_golden_files() {
     let mut written = written();
     let values = values(&written);
-    // The incident in small: what the run kept of one key is its earliest arrival.
+    // The incident in small: the record that the run kept of one key is its earliest arrival.
     assert_eq!(values["segments"]["3"]["records"].as_array().unwrap().len(), 4);
     assert_eq!(values["live"], json!([3, 4]));
     written.insert("values.json".to_owned(), format!("{values:#}\n").into());
-    #[expect(clippy::disallowed_methods, reason = "whoever changes a format says so by this variable")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an intended change of a format is declared with this variable"
+    )]
     if std::env::var("LATENT_BLESS").is_ok() {
         if folder().exists() {
             std::fs::remove_dir_all(folder()).unwrap();

@@ -1,17 +1,17 @@
-//! The same disk node on the machine's file system: what the simulated disk shows of the code is true of real files.
-//! One directory, real threads; the network is one function call.
+//! The same disk node on a real file system: results of the simulation hold on real files too. One directory, real
+//! threads; the network is one function call.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, pending};
-use latent_edge::frame::End;
+use latent_edge::frame::ScanEnd;
 use latent_host::HostDisk;
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, call};
+use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse, call};
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::arb::server;
-use latent_pipeline::config::{Boot, Cluster, CompactionConfig, CopiesConfig};
-use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::config::{BootConfig, Cluster, CompactionConfig, ReplicationConfig};
+use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::{ArrivalId, Record, decode_block, scan_blocks};
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::Day;
@@ -26,20 +26,22 @@ use std::time::{Duration, Instant};
 const NOON: UnixMs = UnixMs(1_456_142_400_000);
 const DISK: NodeId = NodeId(1);
 const DAY: Day = Day(16_853);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Message> + Send + Sync>;
 
-/// A network of one server.
+/// Network with one server.
 #[derive(Clone, Default)]
-struct Wire(Arc<Mutex<Option<Handler>>>);
+struct InProcessNet(Arc<Mutex<Option<Handler>>>);
 
-impl Net for Wire {
+impl Net for InProcessNet {
     async fn call(&self, to: NodeId, message: Message, timeout: Duration) -> Result<Message, NetError> {
         let server = self.0.lock().unwrap().clone();
         let server = server.ok_or(NetError { kind: NetErrorKind::Refused, to })?;
         let answer = server(Request { from: NodeId(2), message });
-        race_timeout(&Wall::new(), timeout, answer).await.ok_or(NetError { kind: NetErrorKind::Timeout, to })
+        race_timeout(&HostClock::new(), timeout, answer)
+            .await
+            .ok_or(NetError { kind: NetErrorKind::Timeout, to })
     }
 
     async fn serve<H, F>(&self, _limit: usize, handler: H)
@@ -52,18 +54,18 @@ impl Net for Wire {
     }
 }
 
-/// A wall clock that stands at noon, and a true monotonic one.
+/// Wall clock that stands at noon, and a real monotonic clock.
 #[derive(Clone)]
-struct Wall(Instant);
+struct HostClock(Instant);
 
-impl Wall {
+impl HostClock {
     #[expect(clippy::disallowed_methods, reason = "this test runs on the real machine")]
-    fn new() -> Wall {
-        Wall(Instant::now())
+    fn new() -> HostClock {
+        HostClock(Instant::now())
     }
 }
 
-impl Clock for Wall {
+impl Clock for HostClock {
     fn wall(&self) -> UnixMs {
         NOON
     }
@@ -79,16 +81,16 @@ impl Clock for Wall {
 }
 
 #[derive(Clone)]
-struct Machine {
+struct HostEnv {
     disk: HostDisk,
-    wire: Wire,
-    clock: Wall,
+    wire: InProcessNet,
+    clock: HostClock,
 }
 
-impl Env for Machine {
+impl Env for HostEnv {
     type Disk = HostDisk;
-    type Net = Wire;
-    type Clock = Wall;
+    type Net = InProcessNet;
+    type Clock = HostClock;
 
     fn node(&self) -> NodeId {
         DISK
@@ -96,10 +98,10 @@ impl Env for Machine {
     fn disk(&self) -> &HostDisk {
         &self.disk
     }
-    fn net(&self) -> &Wire {
+    fn net(&self) -> &InProcessNet {
         &self.wire
     }
-    fn clock(&self) -> &Wall {
+    fn clock(&self) -> &HostClock {
         &self.clock
     }
     fn draw(&self, _stream: &'static str, _key: u128) -> u64 {
@@ -112,7 +114,7 @@ impl Env for Machine {
     fn mark(&self, _mark: Mark<'_>) {}
 }
 
-fn boot() -> Boot {
+fn boot() -> BootConfig {
     let cluster = Cluster {
         projects: BTreeMap::new(),
         by_token: BTreeMap::new(),
@@ -120,23 +122,23 @@ fn boot() -> Boot {
         ingest: vec![],
         workers: vec![],
         edges: vec![],
-        copies: CopiesConfig::default(),
+        replication: ReplicationConfig::default(),
         compaction: CompactionConfig { output_max_bytes: 4_000, ..CompactionConfig::default() },
         backup: None,
         tee: None,
         audit: None,
-        scrub_after_midnight: PATIENCE,
+        scrub_after_midnight: TIMEOUT,
     };
-    Boot { cluster: Arc::new(cluster), release: Arc::new(Release::good()) }
+    BootConfig { cluster: Arc::new(cluster), release: Arc::new(Release::good()) }
 }
 
-/// Boots the disk on `root`, runs `script`, and ends the process in the middle of whatever it does.
-fn on_machine<F: Future<Output = ()>>(root: &Path, script: impl FnOnce(Machine) -> F) {
+/// Boots the disk on `root`, runs `script`, and kills the process without a clean shutdown.
+fn on_machine<F: Future<Output = ()>>(root: &Path, script: impl FnOnce(HostEnv) -> F) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async {
-        let (disk, wire) = (HostDisk::new(root).unwrap(), Wire::default());
-        let machine = Machine { disk, wire, clock: Wall::new() };
+        let (disk, wire) = (HostDisk::new(root).unwrap(), InProcessNet::default());
+        let machine = HostEnv { disk, wire, clock: HostClock::new() };
         machine.spawn(server::run(machine.clone(), boot()));
         while machine.wire.0.lock().unwrap().is_none() {
             machine.clock.sleep(Duration::from_millis(1)).await;
@@ -153,22 +155,23 @@ fn event(n: u64) -> Record {
     Record { arrival, repair: 0, arrived_ms: n as i64, time_ms: n as i64, key, json }
 }
 
-async fn order(machine: &Machine, order: ArbCall, body: Bytes) -> Result<(ArbAnswer, Bytes), ArbError> {
-    call(machine, DISK, &order, body, PATIENCE).await
+async fn order(machine: &HostEnv, order: ArbRequest, body: Bytes) -> Result<(ArbResponse, Bytes), ArbError> {
+    call(machine, DISK, &order, body, TIMEOUT).await
 }
 
-async fn write(machine: &Machine, n: u64) {
+async fn write(machine: &HostEnv, n: u64) {
     let tier = if n.is_multiple_of(5) { Tier::Late } else { Tier::OnTime };
     let write = encode_write(17, [(DAY, tier, [event(n)].as_slice())].into_iter(), false).unwrap();
     let (answer, _) = order(machine, write.call, write.body).await.unwrap();
-    assert_eq!(answer, ArbAnswer::Written { skipped: 0 });
+    assert_eq!(answer, ArbResponse::Written { skipped: 0 });
 }
 
-async fn read(machine: &Machine) -> Vec<Record> {
-    let (answer, body) = order(machine, ArbCall::Read { project: 17, day: DAY }, Bytes::new()).await.unwrap();
-    assert_eq!(answer, ArbAnswer::Bytes);
+async fn read(machine: &HostEnv) -> Vec<Record> {
+    let (answer, body) =
+        order(machine, ArbRequest::Read { project: 17, day: DAY }, Bytes::new()).await.unwrap();
+    assert_eq!(answer, ArbResponse::Bytes);
     let found = scan_blocks(&body, 0, 17, DAY);
-    assert_eq!(found.end, End::Clean);
+    assert_eq!(found.end, ScanEnd::Clean);
     let mut records = Vec::new();
     for block in &found.payloads {
         decode_block(block, &mut records).unwrap();
@@ -177,22 +180,25 @@ async fn read(machine: &Machine) -> Vec<Record> {
     records
 }
 
-/// Merges all that there is, under a fresh lease; gives the lease's token.
-async fn compact(machine: &Machine) -> u64 {
-    let lease = ArbCall::Lease { project: 17, for_ms: 1_000 };
+/// Merges everything under a fresh lease. Returns the lease's token.
+async fn compact(machine: &HostEnv) -> u64 {
+    let lease = ArbRequest::Lease { project: 17, for_ms: 1_000 };
     let (lease, _) = order(machine, lease, Bytes::new()).await.unwrap();
-    let days = ArbCall::Days { project: 17, dirty_only: true };
+    let days = ArbRequest::Days { project: 17, dirty_only: true };
     let (days, _) = order(machine, days, Bytes::new()).await.unwrap();
-    let (ArbAnswer::Leased { token }, ArbAnswer::Days(days)) = (lease, days) else { panic!() };
+    let (ArbResponse::Leased { token }, ArbResponse::Days(days)) = (lease, days) else { panic!() };
     let inputs = days[0].files.iter().map(|file| file.id).collect();
-    let run = ArbCall::Run { project: 17, day: DAY, token, inputs, keep: vec![] };
+    let run = ArbRequest::Run { project: 17, day: DAY, token, inputs, keep: vec![] };
     let (ran, _) = order(machine, run, Bytes::new()).await.unwrap();
-    assert!(matches!(ran, ArbAnswer::Ran { compacted } if compacted.len() > 1), "outputs are split");
+    assert!(
+        matches!(ran, ArbResponse::RunCommitted { compacted } if compacted.len() > 1),
+        "outputs are split"
+    );
     token
 }
 
 #[test]
-fn a_day_survives_dead_processes_and_compactions_on_real_files() {
+fn a_day_survives_killed_processes_and_compactions_on_real_files() {
     let dir = tempfile::tempdir().unwrap();
     let all = |upto: u64| (0..upto).map(event).collect::<Vec<_>>();
     on_machine(dir.path(), async |machine| {

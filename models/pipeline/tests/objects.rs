@@ -1,11 +1,11 @@
-//! The object store's permissions, as its callers meet them.
+//! Permissions of the object store, from the callers' side.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
 use futures_util::future::join;
 use latent_edge::object_api::{ObjectError, ObjectRequest, ObjectStore, StoreError};
-use latent_pipeline::access::{Access, Door, Fate, Permission};
+use latent_pipeline::access::{AccessPolicy, InjectedResult, Interceptor, Permission};
 use latent_pipeline::objects;
 use latent_ports::NodeId;
 use latent_sim::{NodeSpec, SimEnv, World, WorldSpec, run_fork};
@@ -14,31 +14,31 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const STORE: NodeId = NodeId(1);
-/// May do everything.
+/// Has all permissions.
 const OWNER: NodeId = NodeId(2);
-/// Does what the test says.
+/// Runs the test script.
 const CALLER: NodeId = NodeId(3);
 const EVERYTHING: [Permission; 4] =
     [Permission::Read, Permission::Put, Permission::Overwrite, Permission::Delete];
 
 type Shared<T> = Arc<Mutex<T>>;
 
-/// A door that writes down who changed what.
+/// Interceptor that records changes and their authors.
 #[derive(Clone, Default)]
-struct Watched(Shared<Vec<(NodeId, Permission, String)>>);
+struct ChangeLog(Shared<Vec<(NodeId, Permission, String)>>);
 
-impl Door for Watched {
-    fn fate(&self, _: NodeId, _: &ObjectRequest, _: &Bytes) -> Fate {
-        Fate::AsUsual
+impl Interceptor for ChangeLog {
+    fn intercept(&self, _: NodeId, _: &ObjectRequest, _: &Bytes) -> InjectedResult {
+        InjectedResult::Normal
     }
 
-    fn changed(&self, from: NodeId, permission: Permission, key: &str) {
+    fn object_changed(&self, from: NodeId, permission: Permission, key: &str) {
         self.0.lock().unwrap().push((from, permission, key.to_owned()));
     }
 }
 
-/// A store that holds `old`, then `script` on a node that has only `granted`; what it gives, and what the store says
-/// was changed by it.
+/// Runs `script` on a node that has only `granted`, at a store that holds `old`. Returns its result and the changes
+/// that the store reported for it.
 fn with_granted<T: Send + 'static, F>(
     granted: &[Permission],
     script: impl Fn(ObjectStore<SimEnv>) -> F + Send + Sync + 'static,
@@ -46,11 +46,11 @@ fn with_granted<T: Send + 'static, F>(
 where
     F: Future<Output = T> + Send + 'static,
 {
-    let access = Access::closed()
+    let access = AccessPolicy::deny_all()
         .grant(OWNER, &BTreeSet::from(EVERYTHING))
         .grant(CALLER, &granted.iter().copied().collect());
     let main = async move |world: World| {
-        let watched = Watched::default();
+        let watched = ChangeLog::default();
         let door = watched.clone();
         world
             .add_node(NodeSpec::named("store"), move |env| objects::serve(env, access.clone(), door.clone()));
@@ -86,7 +86,7 @@ fn is_denied<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> bool {
     }
 }
 
-/// What of read, listing, length, put, overwrite and delete is denied.
+/// Whether read, listing, length, put, overwrite and delete are denied.
 async fn tries(store: ObjectStore<SimEnv>) -> [bool; 6] {
     [
         is_denied(store.get("old").await),
@@ -99,7 +99,7 @@ async fn tries(store: ObjectStore<SimEnv>) -> [bool; 6] {
 }
 
 #[test]
-fn each_permission_lets_one_thing_be_done() {
+fn each_permission_allows_one_operation() {
     let old = |permission| vec![(permission, "old".to_owned())];
     let table = [
         (vec![], [true; 6], vec![]),
@@ -119,7 +119,7 @@ fn each_permission_lets_one_thing_be_done() {
 }
 
 #[test]
-fn the_same_bytes_again_are_no_overwrite() {
+fn putting_equal_bytes_is_not_an_overwrite() {
     let (again, _) = with_granted(&[Permission::Put], async |store| {
         store.put("old", Bytes::from_static(b"old bytes")).await
     });
@@ -127,7 +127,7 @@ fn the_same_bytes_again_are_no_overwrite() {
 }
 
 #[test]
-fn two_puts_of_one_new_key_at_once_do_not_overwrite_each_other() {
+fn concurrent_puts_of_a_new_key_do_not_overwrite_each_other() {
     let (kept, changed) = with_granted(&[Permission::Read, Permission::Put], async |store| {
         let (one, other) = (Bytes::from(vec![1; 4_000]), Bytes::from(vec![2; 4_000]));
         let done = join(store.put("new", one.clone()), store.put("new", other.clone())).await;
@@ -142,7 +142,7 @@ fn two_puts_of_one_new_key_at_once_do_not_overwrite_each_other() {
 }
 
 #[test]
-fn removing_what_is_not_there_changes_nothing() {
+fn removing_a_missing_object_changes_nothing() {
     let (gone, changed) = with_granted(&[Permission::Delete], async |store| store.delete("never").await);
     assert_eq!((gone, changed), (Ok(()), vec![]));
 }

@@ -1,5 +1,5 @@
-//! A property of the pure core: whatever files a day consists of, the runs of a job keep every key. And what the
-//! planted mistake of the 2016 incident does to it: keys are lost exactly where a job has two runs.
+//! Property of the pure core: whatever files a day consists of, the runs of a job keep every key. The planted bug of
+//! the 2016 incident loses keys exactly when a job has two runs.
 //!
 //! Modelled without a disk: a file is the set of its keys. A worker plans the day, and commits run after run as
 //! `compaction::worker` does; events may arrive between the plan and a commit.
@@ -15,7 +15,7 @@ use latent_pipeline::record::{ArrivalId, Record};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A day: its manifest, and what stands in each file.
+/// A day: its manifest, and the contents of each file.
 #[derive(Clone, Debug, Default)]
 struct DayModel {
     manifest: Manifest,
@@ -68,7 +68,7 @@ impl DayModel {
         self.files.insert(id, merged);
     }
 
-    /// A job; `arrivals` come one before each commit. Gives how many runs it planned.
+    /// A job; `arrivals` come one before each commit. Returns the number of planned runs.
     fn job(&mut self, overwrites: bool, arrivals: &[(bool, Vec<u8>)]) -> usize {
         let config = CompactionConfig { two_runs_from_events: 6, ..CompactionConfig::default() };
         let files: Vec<FileEntry> = self.manifest.live.values().cloned().collect();
@@ -107,7 +107,7 @@ fn day_of(files: &[(bool, Vec<u8>)]) -> DayModel {
 
 proptest! {
     #[test]
-    fn jobs_keep_every_key_whatever_arrives_meanwhile(nights in proptest::collection::vec((files(6), files(3)), 1..5)) {
+    fn jobs_keep_every_key_whatever_arrives_during_them(nights in proptest::collection::vec((files(6), files(3)), 1..5)) {
         let mut day = DayModel::default();
         let mut sent: BTreeSet<u8> = BTreeSet::new();
         for (before, meanwhile) in nights {
@@ -118,8 +118,8 @@ proptest! {
             sent.extend(before.iter().chain(&meanwhile[..runs.min(meanwhile.len())]).flat_map(|(_, keys)| keys));
             prop_assert_eq!(day.keys(), sent.clone());
         }
-        // What came last is merged by the next night's job; then nothing is left to do, and no key stands twice in
-        // one file (in the outputs of two runs it may: an export shows it once).
+        // Later arrivals are merged by the next night's job; then nothing is left to do, and no key occurs twice in one
+        // file (it may in the outputs of two runs: an export shows it once).
         day.job(false, &[]);
         prop_assert_eq!(day.keys(), sent);
         prop_assert_eq!(day.job(false, &[]), 0);
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn the_planted_mistake_loses_the_first_runs_keys_exactly_when_there_are_two_runs(first in files(8)) {
+    fn the_planted_bug_loses_the_first_runs_keys_exactly_when_there_are_two_runs(first in files(8)) {
         let mut day = day_of(&first);
         let sent = day.keys();
         let on_time = |late: bool| first.iter().filter(move |(l, _)| *l == late).flat_map(|(_, keys)| keys.clone());
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn a_worker_cut_off_between_its_runs_leaves_a_day_that_the_next_job_completes(first in files(8)) {
+    fn a_worker_interrupted_between_its_runs_leaves_a_day_that_the_next_job_completes(first in files(8)) {
         let mut day = day_of(&first);
         let sent = day.keys();
         let files: Vec<FileEntry> = day.manifest.live.values().cloned().collect();

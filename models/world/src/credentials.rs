@@ -6,7 +6,7 @@
 //! within Arb and ingest are not modelled: there, production trusts itself.
 
 use crate::topology::Nodes;
-use latent_pipeline::access::{Access, Permission};
+use latent_pipeline::access::{AccessPolicy, Permission};
 use latent_ports::NodeId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ type Role<'a> = (&'a Grants, Vec<NodeId>, &'a [Permission], &'a [Permission]);
 
 impl Credentials {
     /// What the stores of a kind grant to the nodes of a world.
-    pub(crate) fn access(&self, kind: StoreKind, nodes: &Nodes) -> Access {
+    pub(crate) fn access(&self, kind: StoreKind, nodes: &Nodes) -> AccessPolicy {
         use Permission::{Delete, Overwrite, Put, Read};
         let tee_store: Vec<NodeId> = nodes.tee_store.iter().copied().collect();
         let one = |node: Option<NodeId>| node.into_iter().collect::<Vec<_>>();
@@ -109,7 +109,7 @@ impl Credentials {
             (&self.operator, one(nodes.operator), &[Read], &[Read]),
             (&self.tee_store, tee_store, &[], &[Read, Put, Overwrite, Delete]),
         ];
-        let mut access = Access::closed();
+        let mut access = AccessPolicy::deny_all();
         for (grants, nodes, backups, tee) in roles {
             let (written, needed) = match kind {
                 StoreKind::Backups => (&grants.backups, backups),

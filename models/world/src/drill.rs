@@ -10,7 +10,7 @@ use crate::scenario::Topic;
 use crate::topology::{Builder, Images, Nodes, Switchboard};
 use latent_engine::Scenario;
 use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
-use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover};
+use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover};
 use latent_ports::{NodeId, UnixMs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -74,7 +74,7 @@ async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Imag
     let nodes = builder.build(move |env| {
         let (report, switchboard) = (to_report.clone(), cluster_of.clone());
         async move {
-            let done = recover(&env, &switchboard.cluster(), &Targets::Everything).await;
+            let done = recover(&env, &switchboard.cluster(), &RecoveryTargets::Everything).await;
             *lock(&report) = Some(done);
         }
     });

@@ -16,8 +16,8 @@ use crate::topology::Nodes;
 use latent_engine::{Moment, Problem, Scenario, Span};
 use latent_oracle::ExcusedPeriods;
 use latent_pipeline::config::Cluster;
-use latent_pipeline::recovery::run::Targets;
-use latent_pipeline::recovery::runbook::{Step, is_by_the_book};
+use latent_pipeline::recovery::run::RecoveryTargets;
+use latent_pipeline::recovery::runbook::{RecoveryStep, is_complete_runbook};
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
 use schemars::JsonSchema;
@@ -105,14 +105,14 @@ impl RunbookStep {
         RunbookStep::Write,
     ];
 
-    fn step(self) -> Step {
+    fn step(self) -> RecoveryStep {
         match self {
-            RunbookStep::FlushEdges => Step::FlushEdges,
-            RunbookStep::ReadTee => Step::ReadTee,
-            RunbookStep::ReadBackups => Step::ReadBackups,
-            RunbookStep::Rebuild => Step::Rebuild,
-            RunbookStep::Audit => Step::Audit,
-            RunbookStep::Write => Step::Write,
+            RunbookStep::FlushEdges => RecoveryStep::FlushEdges,
+            RunbookStep::ReadTee => RecoveryStep::ReadTee,
+            RunbookStep::ReadBackups => RecoveryStep::ReadBackups,
+            RunbookStep::Rebuild => RecoveryStep::Rebuild,
+            RunbookStep::Audit => RecoveryStep::Audit,
+            RunbookStep::Write => RecoveryStep::Write,
         }
     }
 }
@@ -150,15 +150,15 @@ pub struct Lasting {
 }
 
 impl Recover {
-    pub(crate) fn targets(&self) -> Targets {
+    pub(crate) fn targets(&self) -> RecoveryTargets {
         if self.days.is_empty() {
-            return Targets::Everything;
+            return RecoveryTargets::Everything;
         }
         let days = self.days.iter().filter_map(|of| Some((of.project, Day::parse(&of.day)?)));
-        Targets::Days(days.collect())
+        RecoveryTargets::Days(days.collect())
     }
 
-    pub(crate) fn steps(&self) -> Vec<Step> {
+    pub(crate) fn steps(&self) -> Vec<RecoveryStep> {
         self.runbook.iter().map(|step| step.step()).collect()
     }
 }
@@ -238,7 +238,7 @@ impl What {
                     1 => "1 project-day".to_owned(),
                     days => format!("{days} project-days"),
                 };
-                let how = if is_by_the_book(&it.steps()) { "by the book" } else { "not by the book" };
+                let how = if is_complete_runbook(&it.steps()) { "by the book" } else { "not by the book" };
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }

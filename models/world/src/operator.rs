@@ -11,8 +11,8 @@ use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
 use latent_pipeline::compaction::worker::release_of;
 use latent_pipeline::config::Cluster;
-use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover, recover_by};
-use latent_pipeline::recovery::runbook::Step;
+use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover, recover_with_steps};
+use latent_pipeline::recovery::runbook::RecoveryStep;
 use latent_pipeline::zone::Day;
 use latent_ports::{Clock, Env, Mark, Net};
 use std::collections::BTreeSet;
@@ -98,7 +98,7 @@ async fn answer_alarms(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>
             desk.under_way = std::mem::take(&mut desk.damaged);
             desk.under_way.clone()
         };
-        let report = recover(&env, &cluster, &Targets::Days(damaged.clone())).await;
+        let report = recover(&env, &cluster, &RecoveryTargets::Days(damaged.clone())).await;
         let mut desk = crate::lock(&desk);
         desk.under_way.clear();
         if report.is_complete() {
@@ -140,10 +140,10 @@ async fn carry_out(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>, i
         desk.begun += 1;
         let order = &mut desk.orders[index];
         order.begun += 1;
-        let steps = if order.begun == 1 { order.recover.steps() } else { Step::ALL.to_vec() };
+        let steps = if order.begun == 1 { order.recover.steps() } else { RecoveryStep::ALL.to_vec() };
         (order.recover.targets(), steps)
     };
-    let report = recover_by(&env, &cluster, &targets, &steps).await;
+    let report = recover_with_steps(&env, &cluster, &targets, &steps).await;
     let mut desk = crate::lock(&desk);
     let order = &mut desk.orders[index];
     order.is_under_way = false;

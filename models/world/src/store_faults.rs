@@ -24,7 +24,7 @@ use crate::credentials::StoreKind;
 use crate::lock;
 use latent_edge::object_api::ObjectRequest;
 use latent_engine::sim::World;
-use latent_pipeline::access::{Door, Fate, Permission};
+use latent_pipeline::access::{InjectedResult, Interceptor, Permission};
 use latent_ports::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -129,10 +129,10 @@ fn first_16(hasher: &blake3::Hasher) -> u128 {
     u128::from_le_bytes(out)
 }
 
-impl Door for StoreDoor {
-    fn fate(&self, from: NodeId, call: &ObjectRequest, body: &bytes::Bytes) -> Fate {
+impl Interceptor for StoreDoor {
+    fn intercept(&self, from: NodeId, call: &ObjectRequest, body: &bytes::Bytes) -> InjectedResult {
         if self.world.condition(from, CREDENTIALS_EXPIRED).is_some() {
-            return Fate::Denied;
+            return InjectedResult::Denied;
         }
         let is_put = matches!(call, ObjectRequest::Put { .. });
         let is_list = matches!(call, ObjectRequest::List { .. });
@@ -149,31 +149,31 @@ impl Door for StoreDoor {
             .filter_map(|(name, _)| Some((name, self.world.condition(self.store, name)?)))
             .collect();
         if held.is_empty() {
-            return Fate::AsUsual;
+            return InjectedResult::Normal;
         }
         let key = self.key(from, call, body);
         for (name, level) in held {
             if name == SHORT_PAGES {
-                return Fate::ShortPages { keys: u32::try_from(level).unwrap_or(u32::MAX).max(1) };
+                return InjectedResult::ShortPages { keys: u32::try_from(level).unwrap_or(u32::MAX).max(1) };
             }
             if self.world.draw(name, key) % 1_000_000 >= level {
                 continue;
             }
             return match name {
-                UNAVAILABLE => Fate::Unavailable,
-                UPLOADS_BROKEN => Fate::UploadBroken,
-                ANSWERS_LOST => Fate::AnswerLost,
+                UNAVAILABLE => InjectedResult::Unavailable,
+                UPLOADS_BROKEN => InjectedResult::UploadTruncated,
+                ANSWERS_LOST => InjectedResult::ResponseLost,
                 _ => {
                     let (least, most) = RETRY_AFTER_MS;
                     let later = self.world.draw("store.retry-after", key) % (most - least + 1);
-                    Fate::Throttled { retry_after_ms: (least + later) as u32 }
+                    InjectedResult::Throttled { retry_after_ms: (least + later) as u32 }
                 }
             };
         }
-        Fate::AsUsual
+        InjectedResult::Normal
     }
 
-    fn changed(&self, from: NodeId, permission: Permission, _: &str) {
+    fn object_changed(&self, from: NodeId, permission: Permission, _: &str) {
         if self.production.contains(&from) {
             lock(&self.log.done).insert((self.kind, permission));
             lock(&self.log.tampered).insert(self.store);

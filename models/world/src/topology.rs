@@ -14,7 +14,8 @@ use latent_engine::sim::{
 };
 use latent_engine::{Problem, Scenario};
 use latent_pipeline::config::{
-    AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
+    AuditConfig, BackupConfig, BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig,
+    TeeStoreConfig,
 };
 use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
@@ -70,11 +71,11 @@ impl Switchboard {
         self.nodes.get().expect("nodes boot after the cluster is complete: boots are tasks")
     }
 
-    fn boot(&self, node: NodeId) -> Boot {
+    fn boot(&self, node: NodeId) -> BootConfig {
         let releases = crate::lock(&self.releases);
         let release = releases.get(&node).cloned().unwrap_or_else(|| Arc::new(Release::good()));
         let configured = crate::lock(&self.configured).get(&node).cloned();
-        Boot { cluster: configured.unwrap_or_else(|| self.cluster()), release }
+        BootConfig { cluster: configured.unwrap_or_else(|| self.cluster()), release }
     }
 
     /// From its next boot on, `node` has a configuration of its own; `None`: that of the rest again.
@@ -216,7 +217,7 @@ impl Builder<'_> {
         }
     }
 
-    fn add<F>(&self, name: &str, run: impl Fn(SimEnv, Boot) -> F + Send + Sync + 'static) -> NodeId
+    fn add<F>(&self, name: &str, run: impl Fn(SimEnv, BootConfig) -> F + Send + Sync + 'static) -> NodeId
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -243,7 +244,7 @@ impl Builder<'_> {
             async move {
                 if kind == StoreKind::Tee {
                     let keeper = env.clone();
-                    env.spawn(async move { recovery::expire::run(keeper, boot).await });
+                    env.spawn(async move { recovery::tee_expiry::run(keeper, boot).await });
                 }
                 objects::serve(env, access, door).await;
             }
@@ -263,7 +264,7 @@ impl Builder<'_> {
             peers.rotate_left(usize::from(number));
             peers.retain(|edge| *edge != env.node());
             let mut config = EdgeConfig::new(number, peers, cluster.ingest.clone());
-            config.may_flush = Some(switchboard.nodes().operator.into_iter().collect());
+            config.flush_allowed = Some(switchboard.nodes().operator.into_iter().collect());
             if let Some((tee, on_failure)) = cluster.tee.as_ref().zip(on_failure) {
                 config = config.with_tee(TeeConfig { on_failure, ..TeeConfig::new(tee.store) });
             }
@@ -322,11 +323,11 @@ fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Clust
         ingest: nodes.ingest.clone(),
         workers: nodes.workers.clone(),
         edges: nodes.edges.clone(),
-        copies: CopiesConfig {
+        replication: ReplicationConfig {
             ack_disks,
             // Any so many disks include one that acknowledged.
             read_disks: usize::from(topology.copies) - ack_disks + 1,
-            ..CopiesConfig::default()
+            ..ReplicationConfig::default()
         },
         compaction: CompactionConfig {
             late_seal_events: topic.compaction.late_seal_events,
@@ -338,13 +339,13 @@ fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Clust
             interval: backup.interval.0,
             first_after: backup.first_after.0,
             retention: backup.retention.0,
-            least_retention: backup.retention.0,
+            min_retention: backup.retention.0,
             data_centers: nodes.data_centers.clone(),
         }),
         tee: protection.tee.as_ref().zip(nodes.tee_store).map(|(tee, store)| TeeStoreConfig {
             store,
             retention: tee.retention.0,
-            least_retention: tee.retention.0,
+            min_retention: tee.retention.0,
         }),
         audit: protection.audit.as_ref().zip(nodes.operator).map(|(audit, operator)| AuditConfig {
             after_midnight: audit.after_midnight.0,

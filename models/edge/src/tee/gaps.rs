@@ -1,49 +1,49 @@
-//! Requests that were let through although the tee lacked them (`accept-and-record-gap`).
+//! Requests that were forwarded although the tee lacks them (`accept-and-record-gap`).
 //!
-//! Before such a request is forwarded, a line in `edge/gaps` says, durably, that the tee lacks it. The request itself is kept
-//! here: in memory, and where this disk takes it also in a file of `tee-gaps/`, which a restart finds. The uploader goes on
-//! trying to put it into the tee store, under its number; once it was read back there, a second line says that the gap is
-//! closed. A gap is open as long as that line is missing: while the store cannot be reached (each try leaves a mark), and
-//! for good where the request was dropped for want of room, or was in memory alone when the process died.
+//! Before such a request is forwarded, a line in `edge/gaps` durably records the gap. The request itself is buffered in
+//! memory and, if the disk accepts it, in a file of `tee-gaps/` that survives a restart. The uploader retries until the
+//! request is in the tee store under its sequence number. After the object is read back, a second line records that the
+//! gap is closed. A gap without that line is open: while the store is unreachable (each attempt leaves a mark), or
+//! permanently if the request was dropped for lack of space or existed only in memory when the process died.
 
-use super::merge::Merge;
+use super::merge::TeeMerge;
 use super::record::{TeeName, TeeRecord};
 use crate::frame::{FRAME_HEAD_BYTES, push_frame};
-use crate::local::{read_file, remove_if_there};
-use crate::numbers::DIR as LINES_DIR;
+use crate::local_files::{read_file, remove_if_exists};
+use crate::sequence::DIR as GAP_LOG_DIR;
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Requests that are not in the tee yet, in files named as the tee's.
+/// Directory of buffered requests, in files named like tee files.
 pub(crate) const GAPS_DIR: &str = "tee-gaps";
-const LINES: &str = "gaps";
-const OLDER_LINES: &str = "gaps.old";
-/// A file of lines that has reached this length makes room for a new one, and takes the place of the one before.
-const MOST_LINES_BYTES: u64 = 4 << 20;
-/// The most requests that are kept at a time, and the most bytes of them.
-const MOST_REQUESTS: usize = 10_000;
-const MOST_BYTES: usize = 64 << 20;
+const GAP_LOG: &str = "gaps";
+const ROTATED_GAP_LOG: &str = "gaps.old";
+/// Size at which the gap log is rotated; the previous rotated log is replaced.
+const MAX_GAP_LOG_BYTES: u64 = 4 << 20;
+/// Limits of the buffer: requests, and bytes.
+const MAX_BUFFERED_REQUESTS: usize = 10_000;
+const MAX_BUFFERED_BYTES: usize = 64 << 20;
 
-/// What is kept of one edge's gaps.
-pub(crate) struct Gaps<E> {
+/// Buffered gaps of one edge.
+pub(crate) struct GapStore<E> {
     env: E,
-    kept: Mutex<Kept>,
+    buffer: Mutex<GapBuffer>,
 }
 
 #[derive(Default)]
-struct Kept {
-    /// Frames' payloads by file and sequence.
+struct GapBuffer {
+    /// Frame payloads by file and sequence number.
     files: BTreeMap<TeeName, BTreeMap<u64, Bytes>>,
     requests: usize,
     bytes: usize,
 }
 
-impl Kept {
-    /// False when there is no room.
-    fn put(&mut self, name: TeeName, sequence: u64, payload: Bytes) -> bool {
-        if self.requests >= MOST_REQUESTS || self.bytes + payload.len() > MOST_BYTES {
+impl GapBuffer {
+    /// Adds a request. Returns false when the buffer is full.
+    fn insert(&mut self, name: TeeName, sequence: u64, payload: Bytes) -> bool {
+        if self.requests >= MAX_BUFFERED_REQUESTS || self.bytes + payload.len() > MAX_BUFFERED_BYTES {
             return false;
         }
         self.requests += 1;
@@ -52,8 +52,8 @@ impl Kept {
         true
     }
 
-    /// Forgets these requests of a file; true when none of it is left.
-    fn take(&mut self, name: TeeName, sequences: &[u64]) -> bool {
+    /// Removes requests of a file. Returns true when none of the file is left.
+    fn remove(&mut self, name: TeeName, sequences: &[u64]) -> bool {
         let Some(file) = self.files.get_mut(&name) else { return true };
         for payload in sequences.iter().filter_map(|sequence| file.remove(sequence)) {
             self.requests -= 1;
@@ -67,26 +67,26 @@ impl Kept {
     }
 }
 
-/// A request with its frame.
-pub(crate) struct Lacking<'a> {
+/// A request to buffer, with its frame.
+pub(crate) struct GapRequest<'a> {
     pub(crate) record: &'a TeeRecord,
     pub(crate) frame: &'a Bytes,
 }
 
-impl<E: Env> Gaps<E> {
-    pub(crate) fn new(env: E) -> Gaps<E> {
-        Gaps { env, kept: Mutex::default() }
+impl<E: Env> GapStore<E> {
+    pub(crate) fn new(env: E) -> GapStore<E> {
+        GapStore { env, buffer: Mutex::default() }
     }
 
-    /// Writes down, durably, that the tee lacks these requests of the file `name`, and keeps them. Returns whether any are
-    /// kept.
+    /// Durably records that the tee lacks these requests of the file `name`, and buffers them. Returns whether any
+    /// request was buffered.
     ///
     /// # Errors
-    /// When it could not be written down: the requests must not be forwarded then, nothing would say what is missing.
+    /// The gap could not be recorded. The requests must then not be forwarded, since the loss would be untraceable.
     pub(crate) async fn record(
         &self,
         name: TeeName,
-        requests: &[Lacking<'_>],
+        requests: &[GapRequest<'_>],
         why: &str,
     ) -> Result<bool, DiskError> {
         let arrived_ms = requests.first().map_or(0, |first| first.record.arrived_ms);
@@ -97,13 +97,13 @@ impl<E: Env> Gaps<E> {
                 "{{\"edge\":{edge},\"first\":{first},\"last\":{last},\"arrived_ms\":{arrived_ms},\"why\":{why:?}}}\n"
             )
         };
-        self.write_lines(runs_of(&sequences).into_iter().map(line).collect()).await?;
+        self.append_log(ranges_of(&sequences).into_iter().map(line).collect()).await?;
         let mut frames = Vec::new();
         let mut dropped = 0;
         {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            for Lacking { record, frame } in requests {
-                if kept.put(name, record.sequence, frame.slice(FRAME_HEAD_BYTES..)) {
+            let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            for GapRequest { record, frame } in requests {
+                if buffer.insert(name, record.sequence, frame.slice(FRAME_HEAD_BYTES..)) {
                     frames.extend_from_slice(frame);
                 } else {
                     dropped += 1;
@@ -122,7 +122,7 @@ impl<E: Env> Gaps<E> {
         Ok(true)
     }
 
-    /// A file of `tee-gaps/` is salvaged, not scanned: what a failed append left between its frames costs none behind it.
+    /// Files in `tee-gaps/` are read with `salvage`, so a failed append between frames does not affect later frames.
     async fn append(&self, name: TeeName, frames: Vec<u8>) -> Result<(), DiskError> {
         let file = self.env.disk().open(&path(name), OpenMode::Create).await?;
         let is_new = file.size_bytes().await? == 0;
@@ -132,26 +132,26 @@ impl<E: Env> Gaps<E> {
         self.env.disk().sync_dir(GAPS_DIR).await
     }
 
-    async fn write_lines(&self, lines: String) -> Result<(), DiskError> {
+    async fn append_log(&self, lines: String) -> Result<(), DiskError> {
         let disk = self.env.disk();
-        let path = format!("{LINES_DIR}/{LINES}");
+        let path = format!("{GAP_LOG_DIR}/{GAP_LOG}");
         let mut file = disk.open(&path, OpenMode::Create).await?;
-        if file.size_bytes().await? >= MOST_LINES_BYTES {
-            disk.rename(&path, &format!("{LINES_DIR}/{OLDER_LINES}")).await?;
+        if file.size_bytes().await? >= MAX_GAP_LOG_BYTES {
+            disk.rename(&path, &format!("{GAP_LOG_DIR}/{ROTATED_GAP_LOG}")).await?;
             file = disk.open(&path, OpenMode::Create).await?;
         }
-        // A line that was cut off must not swallow this one.
+        // The leading newline separates this line from one that was cut off.
         file.append(format!("\n{lines}").into()).await?;
         file.sync().await?;
-        disk.sync_dir(LINES_DIR).await
+        disk.sync_dir(GAP_LOG_DIR).await
     }
 
-    /// Adds what is kept of a file to a merge, from the disk and from memory.
-    pub(crate) async fn take_in(&self, name: TeeName, merge: &mut Merge) -> Result<(), DiskError> {
+    /// Merges the buffered requests of a file, from disk and memory.
+    pub(crate) async fn merge_into(&self, name: TeeName, merge: &mut TeeMerge) -> Result<(), DiskError> {
         let on_disk = read_file(self.env.disk(), &path(name)).await;
         let in_memory = {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.files.get(&name).cloned()
+            let buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            buffer.files.get(&name).cloned()
         };
         match on_disk {
             Ok(file) => drop(file.map(|file| merge.add(&file))),
@@ -166,43 +166,43 @@ impl<E: Env> Gaps<E> {
         Ok(())
     }
 
-    /// These requests of a file are in the tee store: says so, durably, and forgets them.
+    /// Durably records that these requests are in the tee store, and removes them from the buffer.
     pub(crate) async fn close(&self, name: TeeName, sequences: &[u64]) -> Result<(), DiskError> {
         let closed_ms = self.env.clock().wall().0;
         let line = |(first, last): (u64, u64)| {
             let edge = name.edge;
             format!("{{\"edge\":{edge},\"first\":{first},\"last\":{last},\"closed_ms\":{closed_ms}}}\n")
         };
-        self.write_lines(runs_of(sequences).into_iter().map(line).collect()).await?;
-        self.forget(name, sequences).await
+        self.append_log(ranges_of(sequences).into_iter().map(line).collect()).await?;
+        self.remove_buffered(name, sequences).await
     }
 
-    /// Whether requests of this file are kept, as far as this process knows.
-    pub(crate) fn has(&self, name: TeeName) -> bool {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).files.contains_key(&name)
+    /// Whether this process has buffered requests of this file.
+    pub(crate) fn contains(&self, name: TeeName) -> bool {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner).files.contains_key(&name)
     }
 
-    /// Gives up what is kept of a file: its gaps stay open.
-    pub(crate) async fn drop_all(&self, name: TeeName) -> Result<(), DiskError> {
+    /// Discards the buffered requests of a file. Their gaps stay open.
+    pub(crate) async fn discard(&self, name: TeeName) -> Result<(), DiskError> {
         let sequences: Vec<u64> = {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.files.get(&name).into_iter().flat_map(BTreeMap::keys).copied().collect()
+            let buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            buffer.files.get(&name).into_iter().flat_map(BTreeMap::keys).copied().collect()
         };
-        self.forget(name, &sequences).await
+        self.remove_buffered(name, &sequences).await
     }
 
-    /// What came meanwhile is kept, and with it the file on the disk.
-    async fn forget(&self, name: TeeName, sequences: &[u64]) -> Result<(), DiskError> {
-        if !self.kept.lock().unwrap_or_else(PoisonError::into_inner).take(name, sequences) {
+    /// Requests that were added in the meantime keep the file on the disk.
+    async fn remove_buffered(&self, name: TeeName, sequences: &[u64]) -> Result<(), DiskError> {
+        if !self.buffer.lock().unwrap_or_else(PoisonError::into_inner).remove(name, sequences) {
             return Ok(());
         }
-        remove_if_there(self.env.disk(), &path(name)).await?;
+        remove_if_exists(self.env.disk(), &path(name)).await?;
         self.env.disk().sync_dir(GAPS_DIR).await
     }
 }
 
-/// Sequences as runs without a hole: the first and the last of each.
-fn runs_of(sequences: &[u64]) -> Vec<(u64, u64)> {
+/// Groups sequence numbers into contiguous ranges: first and last of each.
+fn ranges_of(sequences: &[u64]) -> Vec<(u64, u64)> {
     let runs = sequences.chunk_by(|one, next| one + 1 == *next);
     runs.filter_map(|run| Some((*run.first()?, *run.last()?))).collect()
 }
@@ -218,22 +218,22 @@ mod tests {
     const NAME: TeeName = TeeName { hour: 404_497, edge: 1, boot: 7 };
 
     #[test]
-    fn runs_have_no_holes() {
-        assert_eq!(runs_of(&[]), []);
-        assert_eq!(runs_of(&[3, 4, 5, 9, 11, 12]), [(3, 5), (9, 9), (11, 12)]);
+    fn ranges_are_contiguous() {
+        assert_eq!(ranges_of(&[]), []);
+        assert_eq!(ranges_of(&[3, 4, 5, 9, 11, 12]), [(3, 5), (9, 9), (11, 12)]);
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_makes_room_when_it_goes() {
-        let mut kept = Kept::default();
-        let payload = Bytes::from(vec![1; MOST_BYTES / 2]);
-        assert!(kept.put(NAME, 1, payload.clone()) && kept.put(NAME, 2, payload.clone()));
-        assert!(!kept.put(NAME, 3, payload.clone()));
-        assert!(!kept.take(NAME, &[1]), "the second is left");
-        assert!(kept.put(NAME, 3, payload));
-        assert!(kept.take(NAME, &[2, 3]));
-        assert_eq!((kept.requests, kept.bytes), (0, 0));
-        assert!((0..MOST_REQUESTS as u64).all(|n| kept.put(NAME, n, Bytes::from_static(b"x"))));
-        assert!(!kept.put(NAME, u64::MAX, Bytes::from_static(b"x")));
+    fn the_buffer_is_bounded_and_removal_frees_space() {
+        let mut buffer = GapBuffer::default();
+        let payload = Bytes::from(vec![1; MAX_BUFFERED_BYTES / 2]);
+        assert!(buffer.insert(NAME, 1, payload.clone()) && buffer.insert(NAME, 2, payload.clone()));
+        assert!(!buffer.insert(NAME, 3, payload.clone()));
+        assert!(!buffer.remove(NAME, &[1]), "the second is left");
+        assert!(buffer.insert(NAME, 3, payload));
+        assert!(buffer.remove(NAME, &[2, 3]));
+        assert_eq!((buffer.requests, buffer.bytes), (0, 0));
+        assert!((0..MAX_BUFFERED_REQUESTS as u64).all(|n| buffer.insert(NAME, n, Bytes::from_static(b"x"))));
+        assert!(!buffer.insert(NAME, u64::MAX, Bytes::from_static(b"x")));
     }
 }

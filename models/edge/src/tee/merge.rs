@@ -1,71 +1,71 @@
-//! From several copies of one tee file, damaged or not, the file that holds all that any of them holds.
+//! Merges several copies of one tee file, damaged or not, into a file with the records of all of them.
 //!
-//! Two copies of a request are written before it is answered, so a record that one copy lost is in another. Records are
-//! only ever added to an object: its uploader first takes in what it put there before.
+//! Two copies of a request are written before it is answered, so a record that one copy lost is in the other. Records
+//! are only ever added to an object: an uploader first reads what it stored earlier.
 
 use super::record::{HEADER_BYTES, TeeName, TeeRecord, decode_header};
-use crate::frame::{End, push_frame, salvage, scan};
-use crate::numbers::boot_of;
+use crate::frame::{ScanEnd, push_frame, salvage, scan};
+use crate::sequence::boot_of;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
-/// The records of one file, from all copies taken in so far.
+/// Union of the records of all copies added so far.
 #[derive(Debug)]
-pub struct Merge {
+pub struct TeeMerge {
     name: TeeName,
-    /// By sequence. Two payloads under one number cannot be, and would both be kept.
+    /// Ordered by sequence number. Two payloads with the same number do not occur; both would be kept.
     payloads: BTreeSet<(u64, Bytes)>,
 }
 
-/// The shape that one copy was in.
+/// Integrity of one copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// As it was written.
-    Whole,
-    /// With an unfinished write at its end. Damage to the last record looks the same.
+pub enum CopyIntegrity {
+    /// As written.
+    Intact,
+    /// Ends with an unfinished write. Damage to the last record looks the same.
     Torn,
-    /// With damage that cannot come from an unfinished write.
+    /// Has damage that an unfinished write cannot cause.
     Damaged,
 }
 
-impl Merge {
-    /// A merge of copies of `name`, with none taken in yet.
+impl TeeMerge {
+    /// Creates an empty merge for the file `name`.
     #[must_use]
-    pub fn new(name: TeeName) -> Merge {
-        Merge { name, payloads: BTreeSet::new() }
+    pub fn new(name: TeeName) -> TeeMerge {
+        TeeMerge { name, payloads: BTreeSet::new() }
     }
 
-    /// Takes in every valid record of a copy.
-    pub fn add(&mut self, copy: &Bytes) -> Shape {
+    /// Adds every valid record of a copy.
+    pub fn add(&mut self, copy: &Bytes) -> CopyIntegrity {
         if copy.len() < HEADER_BYTES {
-            return Shape::Torn;
+            return CopyIntegrity::Torn;
         }
         let found = scan(copy, HEADER_BYTES);
         let header_ok = decode_header(copy) == Ok((self.name.edge, self.name.hour));
-        let (payloads, shape) = match found.end {
-            End::Clean if header_ok => (found.payloads, Shape::Whole),
-            End::TornTail { .. } if header_ok => (found.payloads, Shape::Torn),
-            _ => (salvage(copy, HEADER_BYTES), Shape::Damaged),
+        let (payloads, integrity) = match found.end {
+            ScanEnd::Clean if header_ok => (found.payloads, CopyIntegrity::Intact),
+            ScanEnd::TornTail { .. } if header_ok => (found.payloads, CopyIntegrity::Torn),
+            _ => (salvage(copy, HEADER_BYTES), CopyIntegrity::Damaged),
         };
-        let mut strangers = false;
+        let mut has_foreign_records = false;
         for payload in payloads {
             match TeeRecord::decode(&payload) {
                 Ok(record) if record.edge == self.name.edge && boot_of(record.sequence) == self.name.boot => {
                     self.payloads.insert((record.sequence, payload));
                 }
-                _ => strangers = true,
+                _ => has_foreign_records = true,
             }
         }
-        if strangers { Shape::Damaged } else { shape }
+        if has_foreign_records { CopyIntegrity::Damaged } else { integrity }
     }
 
-    /// Name of the file whose copies are merged.
+    /// Returns the name of the merged file.
     #[must_use]
     pub fn name(&self) -> TeeName {
         self.name
     }
 
-    /// The numbers of the records, in order.
+    /// Returns the sequence numbers of the records, in order.
     pub fn sequences(&self) -> impl Iterator<Item = u64> {
         self.payloads.iter().map(|(sequence, _)| *sequence)
     }
@@ -76,7 +76,7 @@ impl Merge {
         self.payloads.len()
     }
 
-    /// The file with all of them, in the order of their numbers.
+    /// Encodes the merged file, with records in order of sequence number.
     #[must_use]
     pub fn file(&self) -> Bytes {
         let mut file = self.name.header().to_vec();
@@ -87,8 +87,8 @@ impl Merge {
     }
 }
 
-/// What a copy that is to be continued may keep: header and records before the first bad byte; nothing when the
-/// header itself is bad.
+/// Returns the prefix of a copy that may be kept and appended to: header and records before the first bad byte. Empty
+/// when the header is bad.
 pub(crate) fn valid_prefix(name: TeeName, copy: &Bytes) -> Bytes {
     if decode_header(copy) != Ok((name.edge, name.hour)) {
         return Bytes::new();
@@ -122,20 +122,20 @@ mod tests {
         file.into()
     }
 
-    fn merged(copies: &[&Bytes]) -> (Bytes, Vec<Shape>) {
-        let mut merge = Merge::new(NAME);
+    fn merged(copies: &[&Bytes]) -> (Bytes, Vec<CopyIntegrity>) {
+        let mut merge = TeeMerge::new(NAME);
         let shapes = copies.iter().map(|copy| merge.add(copy)).collect();
         (merge.file(), shapes)
     }
 
     #[test]
-    fn a_whole_copy_is_the_file_byte_for_byte() {
+    fn an_intact_copy_merges_to_the_same_bytes() {
         let copy = file(&[1, 2, 3]);
-        assert_eq!(merged(&[&copy]), (copy, vec![Shape::Whole]));
+        assert_eq!(merged(&[&copy]), (copy, vec![CopyIntegrity::Intact]));
     }
 
     #[test]
-    fn any_two_damaged_copies_that_hold_all_records_give_the_file() {
+    fn damaged_copies_that_together_hold_all_records_merge_to_the_file() {
         let whole = file(&[1, 2, 3]);
         let frame = record(1).len();
         let mut first_lost = whole.to_vec();
@@ -144,18 +144,21 @@ mod tests {
         let mut header_lost = whole.to_vec();
         header_lost[3] = 0;
         let (first_lost, header_lost) = (Bytes::from(first_lost), Bytes::from(header_lost));
-        assert_eq!(merged(&[&first_lost, &torn]), (whole.clone(), vec![Shape::Damaged, Shape::Torn]));
-        assert_eq!(merged(&[&header_lost]), (whole.clone(), vec![Shape::Damaged]));
+        assert_eq!(
+            merged(&[&first_lost, &torn]),
+            (whole.clone(), vec![CopyIntegrity::Damaged, CopyIntegrity::Torn])
+        );
+        assert_eq!(merged(&[&header_lost]), (whole.clone(), vec![CopyIntegrity::Damaged]));
         assert_ne!(merged(&[&torn]).0, whole);
     }
 
     #[test]
-    fn records_of_another_file_do_not_get_in() {
+    fn records_of_another_file_are_ignored() {
         let other = TeeName { boot: 8, ..NAME };
-        let mut merge = Merge::new(other);
+        let mut merge = TeeMerge::new(other);
         let mut copy = other.header().to_vec();
         copy.extend(record(1));
-        assert_eq!(merge.add(&copy.into()), Shape::Damaged);
+        assert_eq!(merge.add(&copy.into()), CopyIntegrity::Damaged);
         assert_eq!(merge.records(), 0);
     }
 }

@@ -1,32 +1,32 @@
-//! The raw copy of all traffic, taken before anything looks into it.
+//! Raw copy of all traffic, taken before any other processing.
 //!
-//! A request is durable on this edge's disk and on one other edge's before it is forwarded. Files are hourly; a while
-//! after the hour each of the two edges puts what it holds into the tee store, as an object of its own, reads it back,
-//! and only then removes it: so each record is in two objects.
+//! A request is durable on this edge's disk and on one other edge's disk before it is forwarded. Files are hourly. Some
+//! time after the hour, each of the two edges uploads its copy to the tee store as an object of its own, reads it back,
+//! and only then removes the local file. So each record is in two objects.
 //!
-//! - [`record`]: the bytes of a record and of a file.
-//! - `writer`: this edge's own file, and the second copy's sending side.
-//! - `peer`: what this edge asks of one other edge; `peers`: of all of them.
-//! - `gaps`: requests that were let through although the tee lacked them.
-//! - `copies`: the receiving side: what this edge keeps for others.
-//! - [`merge`]: from several copies, damaged or not, the file that holds all that any of them holds.
-//! - `upload`: files on their way to the tee store.
-//! - [`object`]: what they are called there.
+//! - [`record`]: format of records and files.
+//! - `writer`: this edge's own file, and the sending side of the second copy.
+//! - `peer`: client of one other edge; `peers`: client of all other edges.
+//! - `gaps`: requests that were forwarded although the tee lacked them.
+//! - `peer_copies`: the receiving side, copies of other edges' files.
+//! - [`merge`]: merges damaged copies.
+//! - `upload`: upload of files to the tee store.
+//! - [`object`]: object names in the tee store.
 
-pub(crate) mod copies;
 pub(crate) mod gaps;
 pub mod merge;
 pub mod object;
 pub(crate) mod peer;
+pub(crate) mod peer_copies;
 pub(crate) mod peers;
 pub mod record;
 pub(crate) mod upload;
 pub(crate) mod writer;
 
-pub use object::{TeeObject, Uploader};
+pub use object::{ObjectWriter, TeeObject};
 pub use record::{TeeError, TeeFile, TeeName, TeeRecord};
 
-/// Own files.
+/// Directory of this edge's own files.
 pub(crate) const OWN_DIR: &str = "tee";
-/// Copies of other edges' files.
+/// Directory of copies of other edges' files.
 pub(crate) const PEER_DIR: &str = "tee-peer";

@@ -1,8 +1,8 @@
-//! The name of a tee file in the tee store: the file's own name, and the uploader that put it there.
+//! Name of a tee object: the file's name and the node that wrote the object.
 //!
-//! An object has one writer. Two that read it, added what they hold and put it back could each replace what the other
-//! had just verified; so each puts what it holds under a name of its own, and readers merge the objects of one file
-//! by the records' numbers.
+//! Each object has a single writer. If two writers read, extended and replaced the same object, each could overwrite
+//! what the other had just verified. So each writer uses an object of its own, and readers merge the objects of a file
+//! by sequence number.
 
 use super::record::{TeeError, TeeName};
 use std::fmt;
@@ -11,42 +11,43 @@ use std::str::FromStr;
 /// Prefix of the keys of tee objects.
 const PREFIX: &str = "tee/";
 
-/// The one that writes an object.
+/// The single writer of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Uploader {
-    /// The edge of this number: its own file, or the copy that it keeps of another edge's.
+pub enum ObjectWriter {
+    /// The edge with this number: its own file, or its copy of another edge's file.
     Edge(u16),
-    /// The tee store's keeper, which adds objects where records are in fewer than two. It numbers them from 1.
-    Keeper(u16),
+    /// The tee store's scrub, which adds objects for records that are in fewer than two. Its objects are numbered from
+    /// 1.
+    Scrub(u16),
 }
 
 /// One object of a tee file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TeeObject {
-    /// The file whose records it holds, all or some of them.
+    /// File whose records the object holds, all or some of them.
     pub file: TeeName,
-    /// Its only writer.
-    pub by: Uploader,
+    /// The object's only writer.
+    pub writer: ObjectWriter,
 }
 
 impl TeeObject {
-    /// The key: `tee/<hour>-<edge>-<boot>.by-<uploader>.tee`.
+    /// Returns the key: `tee/<hour>-<edge>-<boot>.by-<writer>.tee`.
     #[must_use]
     pub fn key(&self) -> String {
         format!("{PREFIX}{self}")
     }
 
-    /// What the keys of a file's objects begin with.
+    /// Returns the common key prefix of a file's objects.
     #[must_use]
-    pub fn keys_of(file: TeeName) -> String {
+    pub fn key_prefix(file: TeeName) -> String {
         let TeeName { hour, edge, boot } = file;
         format!("{PREFIX}{hour}-{edge}-{boot}.by-")
     }
 
-    /// The object from its key.
+    /// Parses the object from its key.
     ///
     /// # Errors
-    /// When no tee object has this key.
+    /// The key is not one of a tee object.
     pub fn from_key(key: &str) -> Result<TeeObject, TeeError> {
         key.strip_prefix(PREFIX).ok_or_else(|| TeeError::ObjectName(key.to_owned()))?.parse()
     }
@@ -55,9 +56,9 @@ impl TeeObject {
 impl fmt::Display for TeeObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TeeName { hour, edge, boot } = self.file;
-        match self.by {
-            Uploader::Edge(by) => write!(f, "{hour}-{edge}-{boot}.by-{by}.tee"),
-            Uploader::Keeper(n) => write!(f, "{hour}-{edge}-{boot}.by-k{n}.tee"),
+        match self.writer {
+            ObjectWriter::Edge(by) => write!(f, "{hour}-{edge}-{boot}.by-{by}.tee"),
+            ObjectWriter::Scrub(n) => write!(f, "{hour}-{edge}-{boot}.by-k{n}.tee"),
         }
     }
 }
@@ -67,11 +68,11 @@ impl FromStr for TeeObject {
     fn from_str(name: &str) -> Result<TeeObject, TeeError> {
         let parse = || {
             let (file, by) = name.strip_suffix(".tee")?.split_once(".by-")?;
-            let by = match by.strip_prefix('k') {
-                Some(n) => Uploader::Keeper(n.parse().ok()?),
-                None => Uploader::Edge(by.parse().ok()?),
+            let writer = match by.strip_prefix('k') {
+                Some(n) => ObjectWriter::Scrub(n.parse().ok()?),
+                None => ObjectWriter::Edge(by.parse().ok()?),
             };
-            Some(TeeObject { file: format!("{file}.tee").parse().ok()?, by })
+            Some(TeeObject { file: format!("{file}.tee").parse().ok()?, writer })
         };
         parse()
             .filter(|parsed| parsed.to_string() == name)
@@ -84,12 +85,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back_and_others_refused() {
+    fn names_round_trip_and_invalid_names_are_rejected() {
         let file = TeeName { hour: 404_497, edge: 2, boot: 2_427_000 };
-        let object = TeeObject { file, by: Uploader::Edge(1) };
+        let object = TeeObject { file, writer: ObjectWriter::Edge(1) };
         assert_eq!(object.key(), "tee/404497-2-2427000.by-1.tee");
         assert_eq!(TeeObject::from_key(&object.key()), Ok(object));
-        let added = TeeObject { file, by: Uploader::Keeper(2) };
+        let added = TeeObject { file, writer: ObjectWriter::Scrub(2) };
         assert_eq!(added.key(), "tee/404497-2-2427000.by-k2.tee");
         assert_eq!(TeeObject::from_key(&added.key()), Ok(added));
         for wrong in

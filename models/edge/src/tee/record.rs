@@ -1,31 +1,31 @@
-//! The tee record and the hourly file that holds it, byte for byte as in `models/formats.md`.
+//! Format of tee records and hourly tee files, as specified in `models/formats.md`.
 //!
-//! Encoding and decoding alone. A decoder here trusts nothing: every length is checked before it is used, and a
-//! record with bytes to spare is malformed.
+//! Encoding and decoding only. The decoder does not trust its input: every length is checked before use, and a record
+//! with trailing bytes is malformed.
 
-use crate::frame::{End, PayloadLength, Scan, crc32c, encode_frame, scan};
+use crate::frame::{FrameScan, InvalidPayloadLength, ScanEnd, crc32c, encode_frame, scan};
 use crate::message::{Headers, Method};
 use bytes::Bytes;
 use std::fmt;
 use std::str::FromStr;
 
-/// The first bytes of every tee file.
+/// Magic bytes of a tee file.
 pub const MAGIC: [u8; 8] = *b"LTEEREC1";
 
 /// Length of a tee file's header, in bytes.
 pub const HEADER_BYTES: usize = 24;
 
-/// Milliseconds in the hour that one file covers.
+/// Milliseconds per hour; one file covers one hour.
 pub const HOUR_MS: i64 = 3_600_000;
 
 /// A request as the edge received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TeeRecord {
-    /// Which edge numbered the request.
+    /// Number of the edge that received the request.
     pub edge: u16,
-    /// The edge's number for it: boot number << 40 | count.
+    /// Sequence number: boot number << 40 | count.
     pub sequence: u64,
-    /// The edge's wall clock when the request came in.
+    /// Wall clock of the edge when the request arrived, in ms.
     pub arrived_ms: i64,
     /// GET or POST.
     pub method: Method,
@@ -37,41 +37,41 @@ pub struct TeeRecord {
     pub body: Bytes,
 }
 
-/// Why bytes are not a tee file or record.
+/// Error for bytes that are not a tee file or record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TeeError {
-    /// The header of a file is missing, damaged, or of another kind of file.
+    /// The header of a file is missing, damaged, or of another file type.
     #[error("tee file header: {0}; the file is damaged or not a tee file")]
     Header(&'static str),
     /// The payload of a frame is not a record.
     #[error("tee record: {0}")]
     Record(&'static str),
     /// A field is too long for its length field.
-    #[error("tee record: {field} of {len} does not fit its length field (at most {most})")]
+    #[error("tee record: {field} of {len} does not fit its length field (at most {max})")]
     TooLong {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
-        /// Its length, or the number of its entries.
+        /// Length of the field, or number of its entries.
         len: usize,
-        /// The most that fits.
-        most: usize,
+        /// Maximum length.
+        max: usize,
     },
     /// The encoded record does not fit a frame.
     #[error("tee record: {0}")]
-    Frame(#[from] PayloadLength),
-    /// A name that no tee file has.
+    Frame(#[from] InvalidPayloadLength),
+    /// Not a tee file name.
     #[error("tee file name '{0}': expected <hour>-<edge>-<boot>.tee, three decimal numbers")]
     Name(String),
-    /// A name that no object of the tee store has.
+    /// Not a tee object name.
     #[error("tee object name '{0}': expected tee/<hour>-<edge>-<boot>.by-<uploader>.tee")]
     ObjectName(String),
 }
 
 impl TeeRecord {
-    /// The record as a frame's payload.
+    /// Encodes the record as a frame's payload.
     ///
     /// # Errors
-    /// When target, headers or body are longer than their length fields can say.
+    /// Target, headers or body exceed their length fields.
     pub fn encode(&self) -> Result<Vec<u8>, TeeError> {
         let mut out = Vec::with_capacity(64 + self.target.len() + self.body.len());
         out.extend_from_slice(&self.edge.to_le_bytes());
@@ -88,27 +88,27 @@ impl TeeRecord {
         let len = u32::try_from(self.body.len()).map_err(|_| TeeError::TooLong {
             field: "body",
             len: self.body.len(),
-            most: u32::MAX as usize,
+            max: u32::MAX as usize,
         })?;
         out.extend_from_slice(&len.to_le_bytes());
         out.extend_from_slice(&self.body);
         Ok(out)
     }
 
-    /// The record as a whole frame.
+    /// Encodes the record as a whole frame.
     ///
     /// # Errors
-    /// As [`TeeRecord::encode`], or when the record is longer than a frame may be.
+    /// See [`TeeRecord::encode`]; also when the record exceeds a frame.
     pub fn encode_frame(&self) -> Result<Bytes, TeeError> {
         Ok(encode_frame(&self.encode()?)?)
     }
 
-    /// Reads a frame's payload. The body is a slice of it, without copying.
+    /// Decodes a frame's payload. The body is a slice of the payload.
     ///
     /// # Errors
-    /// When the payload ends early, has bytes to spare, or a field is not what it must be.
+    /// The payload ends early, has trailing bytes, or a field is invalid.
     pub fn decode(payload: &Bytes) -> Result<TeeRecord, TeeError> {
-        let mut rest = Reader { bytes: payload, at: 0 };
+        let mut rest = TeeRecordReader { bytes: payload, at: 0 };
         let edge = u16::from_le_bytes(rest.array()?);
         let sequence = u64::from_le_bytes(rest.array()?);
         let arrived_ms = i64::from_le_bytes(rest.array()?);
@@ -117,10 +117,10 @@ impl TeeRecord {
             [1] => Method::Post,
             _ => return Err(TeeError::Record("method is neither 0 (GET) nor 1 (POST)")),
         };
-        let target = rest.short_text("target is not UTF-8")?;
+        let target = rest.read_short_text("target is not UTF-8")?;
         let count = u16::from_le_bytes(rest.array()?);
         let headers = (0..count)
-            .map(|_| Ok((rest.short_text("header name is not UTF-8")?, rest.short()?.to_vec())))
+            .map(|_| Ok((rest.read_short_text("header name is not UTF-8")?, rest.read_short()?.to_vec())))
             .collect::<Result<Headers, TeeError>>()?;
         let len = u32::from_le_bytes(rest.array()?) as usize;
         let start = rest.at;
@@ -133,12 +133,12 @@ impl TeeRecord {
     }
 }
 
-struct Reader<'a> {
+struct TeeRecordReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TeeRecordReader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], TeeError> {
         let end = self.at.checked_add(len).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or(TeeError::Record("ends early"))?;
@@ -151,19 +151,19 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().map_err(|_| TeeError::Record("ends early"))
     }
 
-    fn short(&mut self) -> Result<&'a [u8], TeeError> {
+    fn read_short(&mut self) -> Result<&'a [u8], TeeError> {
         let len = u16::from_le_bytes(self.array()?);
         self.take(usize::from(len))
     }
 
-    fn short_text(&mut self, wrong: &'static str) -> Result<String, TeeError> {
-        let text = std::str::from_utf8(self.short()?).map_err(|_| TeeError::Record(wrong))?;
+    fn read_short_text(&mut self, wrong: &'static str) -> Result<String, TeeError> {
+        let text = std::str::from_utf8(self.read_short()?).map_err(|_| TeeError::Record(wrong))?;
         Ok(text.to_owned())
     }
 }
 
 fn short(field: &'static str, len: usize) -> Result<u16, TeeError> {
-    u16::try_from(len).map_err(|_| TeeError::TooLong { field, len, most: usize::from(u16::MAX) })
+    u16::try_from(len).map_err(|_| TeeError::TooLong { field, len, max: usize::from(u16::MAX) })
 }
 
 fn push_short(out: &mut Vec<u8>, field: &'static str, bytes: &[u8]) -> Result<(), TeeError> {
@@ -172,39 +172,39 @@ fn push_short(out: &mut Vec<u8>, field: &'static str, bytes: &[u8]) -> Result<()
     Ok(())
 }
 
-/// What a tee file is called: `<hour>-<edge>-<boot>.tee`, in `tee/` and `tee-peer/`.
+/// Name of a tee file: `<hour>-<edge>-<boot>.tee`, in `tee/` and `tee-peer/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TeeName {
     /// Hours since 1970-01-01T00:00Z: `arrived_ms` of its records divided by 3,600,000, rounded down.
     pub hour: i64,
-    /// Which edge took the requests.
+    /// Number of the edge that received the requests.
     pub edge: u16,
-    /// That edge's boot number, the upper 24 bits of its records' sequences.
+    /// Boot number of that edge, the upper 24 bits of the records' sequence numbers.
     pub boot: u32,
 }
 
 impl TeeName {
-    /// The end of the hour that the file covers, in Unix milliseconds.
+    /// Returns the end of the file's hour, in Unix milliseconds.
     #[must_use]
-    pub fn ends_ms(&self) -> i64 {
+    pub fn hour_end_ms(&self) -> i64 {
         (self.hour + 1).saturating_mul(HOUR_MS)
     }
 
-    /// The name from a path: what stands behind the last slash.
+    /// Parses the name from a path.
     ///
     /// # Errors
-    /// When that is not a tee file's name.
+    /// The last component is not a tee file name.
     pub fn from_path(path: &str) -> Result<TeeName, TeeError> {
         path.rsplit('/').next().unwrap_or(path).parse()
     }
 
-    /// The file's first [`HEADER_BYTES`] bytes.
+    /// Returns the file header.
     #[must_use]
     pub fn header(&self) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
         header[..8].copy_from_slice(&MAGIC);
         header[8..10].copy_from_slice(&self.edge.to_le_bytes());
-        // Two's complement: an hour before 1970 is read back as itself.
+        // Two's complement, so that hours before 1970 are preserved.
         header[12..20].copy_from_slice(&self.hour.to_le_bytes());
         let sum = crc32c(&header[..20]);
         header[20..].copy_from_slice(&sum.to_le_bytes());
@@ -232,29 +232,29 @@ impl FromStr for TeeName {
     }
 }
 
-/// A tee file as it was read.
+/// Contents of a tee file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TeeFile {
-    /// Which edge, from the header.
+    /// Edge number from the header.
     pub edge: u16,
-    /// Which hour, from the header.
+    /// Hour from the header.
     pub hour: i64,
-    /// The records before the end or the first bad frame, in file order.
+    /// Records before the end or the first bad frame, in file order.
     pub records: Vec<TeeRecord>,
-    /// How the file ends. [`End::CorruptMiddle`] means that records are missing here.
-    pub end: End,
+    /// State of the end of the file. [`ScanEnd::CorruptMiddle`] means that records are missing.
+    pub end: ScanEnd,
     /// Length of the valid prefix, in bytes.
     pub valid_bytes: usize,
 }
 
 impl TeeFile {
-    /// Reads a whole file.
+    /// Decodes a whole file.
     ///
     /// # Errors
-    /// When the header is damaged, or a frame with a right checksum is not a record of this edge.
+    /// The header is damaged, or a frame with a valid checksum is not a record of this edge.
     pub fn decode(file: &Bytes) -> Result<TeeFile, TeeError> {
         let (edge, hour) = decode_header(file)?;
-        let Scan { payloads, valid_bytes, end } = scan(file, HEADER_BYTES);
+        let FrameScan { payloads, valid_bytes, end } = scan(file, HEADER_BYTES);
         let records = payloads.iter().map(TeeRecord::decode).collect::<Result<Vec<_>, _>>()?;
         if records.iter().any(|record| record.edge != edge) {
             return Err(TeeError::Record("its edge is not the one in the file's header"));
@@ -263,10 +263,10 @@ impl TeeFile {
     }
 }
 
-/// The edge and hour that a file's header states.
+/// Decodes the edge and hour of a file's header.
 ///
 /// # Errors
-/// When the header is cut off, damaged, or another kind of file's.
+/// The header is cut off, damaged, or of another file type.
 pub fn decode_header(file: &[u8]) -> Result<(u16, i64), TeeError> {
     let header: &[u8; HEADER_BYTES] =
         file.get(..HEADER_BYTES).and_then(|head| head.try_into().ok()).ok_or(TeeError::Header("cut off"))?;
@@ -298,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_read_as_it_was_written() {
+    fn a_record_round_trips() {
         let written = record(7 << 40 | 1, b"{}");
         let payload = Bytes::from(written.encode().unwrap());
         assert_eq!(TeeRecord::decode(&payload).unwrap(), written);
     }
 
     #[test]
-    fn a_record_has_the_bytes_that_the_format_says() {
+    fn a_record_has_the_specified_encoding() {
         let written =
             TeeRecord { target: "/t".into(), headers: vec![("a".into(), vec![9])], ..record(2, b"xy") };
         let mut expected = vec![3, 0, 2, 0, 0, 0, 0, 0, 0, 0];
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_or_lengthened_records_are_refused() {
+    fn truncated_or_extended_records_are_rejected() {
         let payload = record(1, b"body").encode().unwrap();
         for len in 0..payload.len() {
             assert!(TeeRecord::decode(&Bytes::copy_from_slice(&payload[..len])).is_err(), "cut at {len}");
@@ -325,18 +325,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_header_and_records() {
+    fn a_file_consists_of_header_and_records() {
         let name = TeeName { hour: 404_497, edge: 3, boot: 7 };
         let mut file = name.header().to_vec();
         file.extend(record(1, b"a").encode_frame().unwrap());
         file.extend(record(2, b"b").encode_frame().unwrap());
         let read = TeeFile::decode(&file.into()).unwrap();
-        assert_eq!((read.edge, read.hour, read.end), (3, 404_497, End::Clean));
+        assert_eq!((read.edge, read.hour, read.end), (3, 404_497, ScanEnd::Clean));
         assert_eq!(read.records, [record(1, b"a"), record(2, b"b")]);
     }
 
     #[test]
-    fn every_damaged_header_byte_is_noticed() {
+    fn damage_to_any_header_byte_is_detected() {
         let header = TeeName { hour: 404_497, edge: 3, boot: 7 }.header();
         for at in 0..HEADER_BYTES {
             let mut damaged = header;
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_back_and_others_refused() {
+    fn names_round_trip_and_invalid_names_are_rejected() {
         let name = TeeName { hour: 404_497, edge: 2, boot: 2_427_000 };
         assert_eq!(name.to_string(), "404497-2-2427000.tee");
         assert_eq!(TeeName::from_path(&format!("tee-peer/{name}")).unwrap(), name);

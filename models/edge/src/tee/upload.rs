@@ -1,25 +1,24 @@
-//! Tee files on their way to the tee store.
+//! Upload of tee files to the tee store.
 //!
-//! An own file goes when its hour is over and a while more has passed; a copy of another edge's file when its owner
-//! says that the file is there, or two hours after the hour if it never said so. Both are uploaded, so that each record
-//! is in two objects: an edge puts what it holds under a name of its own, which no other node writes, and reads it back;
-//! only then does what is here go. Nothing is taken away from an object: the upload adds to what this edge put before.
-//! Damage here is repaired from the other edges' copies and from their objects. What is left is uploaded. While bytes are
-//! still missing the file stays, until its time is over, and is tried again if that can help: a disk that fails a read may
-//! answer the next one, and an edge that is away may come back.
+//! An own file is uploaded some time after its hour; a copy of another edge's file when its owner confirms its own
+//! upload, or two hours after the hour without confirmation. Both are uploaded, so that each record is in two objects.
+//! An edge writes to an object of its own, reads it back, and only then removes the local file. An upload never removes
+//! records from an object: it merges what the edge stored earlier. Local damage is repaired from the other edges'
+//! copies and objects, and the merged file is uploaded. While bytes are still missing, the file is kept until it
+//! reaches its maximum age, and is retried if that can help: a failed read may succeed later, and an edge may return.
 //!
-//! What failed is tried again after ten minutes. When nothing is pending nothing wakes.
+//! A failed upload is retried after ten minutes. The task does not wake while nothing is pending.
 
-use super::copies::Copies;
-use super::gaps::{GAPS_DIR, Gaps};
-use super::merge::{Merge, Shape};
-use super::object::{TeeObject, Uploader as By};
+use super::gaps::{GAPS_DIR, GapStore};
+use super::merge::{CopyIntegrity, TeeMerge};
+use super::object::{ObjectWriter, TeeObject};
+use super::peer_copies::PeerCopies;
 use super::peers::Peers;
 use super::record::TeeName;
-use super::writer::Tee;
+use super::writer::TeeHandle;
 use super::{OWN_DIR, PEER_DIR};
 use crate::config::TeeConfig;
-use crate::local::{file_bytes, read_file, remove_if_there};
+use crate::local_files::{file_len, read_file, remove_if_exists};
 use crate::object_api::{ObjectStore, StoreError};
 use latent_ports::{Clock, Disk, DiskError, Env, Mark, UnixMs, race_timeout};
 use std::collections::BTreeMap;
@@ -27,90 +26,90 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The longest sleep: the wall clock may step while it lasts.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+/// Maximum sleep, because the wall clock may step.
+const MAX_SLEEP: Duration = Duration::from_secs(3600);
 
-/// Whose file it is.
+/// Origin of a file on this disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Owner {
-    This,
-    Other,
-    /// This edge's, of requests that the tee lacked when they were let through.
+enum FileSource {
+    Own,
+    Peer,
+    /// Requests of this edge that the tee lacked when they were forwarded.
     Gap,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Pending {
-    /// The writer still appends to it.
-    open: bool,
-    /// Its owner has put it into the store.
-    confirmed: bool,
-    /// Not to be tried before this monotonic time.
+struct PendingUpload {
+    /// The writer still appends to the file.
+    is_open: bool,
+    /// The file's owner has uploaded it.
+    owner_uploaded: bool,
+    /// Monotonic time of the next attempt at the earliest.
     not_before: Duration,
 }
 
-/// Which files wait for their upload.
+/// Files that are waiting for upload.
 #[derive(Debug, Default)]
-pub(crate) struct Uploads {
-    pending: Mutex<BTreeMap<(Owner, TeeName), Pending>>,
+pub(crate) struct UploadQueue {
+    pending: Mutex<BTreeMap<(FileSource, TeeName), PendingUpload>>,
     changed: Notify,
 }
 
-impl Uploads {
-    fn update(&self, owner: Owner, name: TeeName, change: impl FnOnce(&mut Pending)) {
+impl UploadQueue {
+    fn update(&self, source: FileSource, name: TeeName, change: impl FnOnce(&mut PendingUpload)) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        change(pending.entry((owner, name)).or_default());
+        change(pending.entry((source, name)).or_default());
         drop(pending);
         self.changed.notify_one();
     }
 
-    /// The writer has begun a file.
-    pub(crate) fn own_opened(&self, name: TeeName) {
-        self.update(Owner::This, name, |file| file.open = true);
+    /// Adds a file that the writer created.
+    pub(crate) fn file_opened(&self, name: TeeName) {
+        self.update(FileSource::Own, name, |file| file.is_open = true);
     }
 
-    /// The writer will not write to the file again.
-    pub(crate) fn own_closed(&self, name: TeeName) {
-        self.update(Owner::This, name, |file| file.open = false);
+    /// Records that the writer will not write to the file again.
+    pub(crate) fn file_closed(&self, name: TeeName) {
+        self.update(FileSource::Own, name, |file| file.is_open = false);
     }
 
-    /// A copy of another edge's file is on this disk.
-    pub(crate) fn copy_begun(&self, name: TeeName) {
-        self.update(Owner::Other, name, |_| {});
+    /// Adds a copy of another edge's file.
+    pub(crate) fn copy_started(&self, name: TeeName) {
+        self.update(FileSource::Peer, name, |_| {});
     }
 
-    /// Requests of this file are kept that the tee lacks.
-    pub(crate) fn gap_kept(&self, name: TeeName) {
-        self.update(Owner::Gap, name, |_| {});
+    /// Adds a file of buffered gap requests.
+    pub(crate) fn gap_buffered(&self, name: TeeName) {
+        self.update(FileSource::Gap, name, |_| {});
     }
 
-    /// Its owner says that the file is in the store. What is not here needs nothing.
-    pub(crate) fn copy_confirmed(&self, name: TeeName) {
-        let known = self.all().iter().any(|(key, _)| *key == (Owner::Other, name));
+    /// Records that the owner has uploaded the file. Has no effect for a file that is not on this disk.
+    pub(crate) fn owner_uploaded(&self, name: TeeName) {
+        let known = self.all().iter().any(|(key, _)| *key == (FileSource::Peer, name));
         if known {
-            self.update(Owner::Other, name, |file| file.confirmed = true);
+            self.update(FileSource::Peer, name, |file| file.owner_uploaded = true);
         }
     }
 
-    fn all(&self) -> Vec<((Owner, TeeName), Pending)> {
+    fn all(&self) -> Vec<((FileSource, TeeName), PendingUpload)> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.iter().map(|(key, file)| (*key, *file)).collect()
     }
 
-    /// Whether the owner has said that the file is in the store.
-    fn is_confirmed(&self, owner: Owner, name: TeeName) -> bool {
+    /// Whether the owner has confirmed its upload of the file.
+    fn is_owner_uploaded(&self, source: FileSource, name: TeeName) -> bool {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.get(&(owner, name)).is_some_and(|file| file.confirmed)
+        pending.get(&(source, name)).is_some_and(|file| file.owner_uploaded)
     }
 
-    fn done(&self, key: (Owner, TeeName)) {
+    fn remove(&self, key: (FileSource, TeeName)) {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 }
 
-/// Why a file is not in the store, or not known to be.
+/// Error of an upload. The file may or may not be in the store.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotUploaded {
+pub(crate) enum UploadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -119,13 +118,13 @@ pub(crate) enum NotUploaded {
     Damaged(String),
 }
 
-/// The state of what this disk has of a file.
+/// State of the local copy of a file.
 #[derive(Clone, Copy)]
-struct Local {
-    shape: Shape,
-    /// Its length; `None` when it is not there or not known.
+struct LocalCopy {
+    integrity: CopyIntegrity,
+    /// Length in bytes; `None` when the file is missing or its length unknown.
     len_bytes: Option<usize>,
-    /// The disk gave its bytes, right or wrong ones, or says that there is no such file.
+    /// Whether the disk returned the bytes, right or wrong, or reported that the file does not exist.
     was_read: bool,
 }
 
@@ -136,42 +135,44 @@ pub(crate) struct Uploader<E: Env> {
     config: TeeConfig,
     store: ObjectStore<E>,
     peers: Peers<E>,
-    copies: Arc<Copies<E>>,
-    gaps: Arc<Gaps<E>>,
-    uploads: Arc<Uploads>,
-    tee: Tee,
-    /// One at a time: the flush and the loop must not upload the same file at once.
+    copies: Arc<PeerCopies<E>>,
+    gaps: Arc<GapStore<E>>,
+    uploads: Arc<UploadQueue>,
+    tee: TeeHandle,
+    /// Serializes uploads: the flush and the loop must not upload the same file concurrently.
     busy: tokio::sync::Mutex<()>,
 }
 
-/// What an uploader works with.
-pub(crate) struct Parts<E: Env> {
-    /// This edge's number.
+/// Dependencies of an uploader.
+pub(crate) struct UploaderDeps<E: Env> {
+    /// Number of this edge.
     pub(crate) edge: u16,
     pub(crate) config: TeeConfig,
     pub(crate) store: ObjectStore<E>,
     pub(crate) peers: Peers<E>,
-    pub(crate) copies: Arc<Copies<E>>,
-    pub(crate) gaps: Arc<Gaps<E>>,
-    pub(crate) uploads: Arc<Uploads>,
-    pub(crate) tee: Tee,
+    pub(crate) copies: Arc<PeerCopies<E>>,
+    pub(crate) gaps: Arc<GapStore<E>>,
+    pub(crate) uploads: Arc<UploadQueue>,
+    pub(crate) tee: TeeHandle,
 }
 
 impl<E: Env> Uploader<E> {
-    pub(crate) fn new(env: E, parts: Parts<E>) -> Uploader<E> {
-        let Parts { edge, config, store, peers, copies, gaps, uploads, tee } = parts;
+    pub(crate) fn new(env: E, deps: UploaderDeps<E>) -> Uploader<E> {
+        let UploaderDeps { edge, config, store, peers, copies, gaps, uploads, tee } = deps;
         let busy = tokio::sync::Mutex::new(());
         Uploader { env, edge, config, store, peers, copies, gaps, uploads, tee, busy }
     }
 
-    /// Takes in what an earlier process left on this disk.
-    pub(crate) async fn find_leftovers(&self) -> Result<(), DiskError> {
-        for (dir, owner) in [(OWN_DIR, Owner::This), (PEER_DIR, Owner::Other), (GAPS_DIR, Owner::Gap)] {
+    /// Enqueues the files that an earlier process left on this disk.
+    pub(crate) async fn enqueue_existing(&self) -> Result<(), DiskError> {
+        for (dir, source) in
+            [(OWN_DIR, FileSource::Own), (PEER_DIR, FileSource::Peer), (GAPS_DIR, FileSource::Gap)]
+        {
             for entry in self.env.disk().list(dir).await? {
                 match entry.name.parse() {
-                    Ok(name) => self.uploads.update(owner, name, |_| {}),
-                    // A copy's replacement that was not finished.
-                    Err(_) => remove_if_there(self.env.disk(), &format!("{dir}/{}", entry.name)).await?,
+                    Ok(name) => self.uploads.update(source, name, |_| {}),
+                    // Unfinished replacement of a copy.
+                    Err(_) => remove_if_exists(self.env.disk(), &format!("{dir}/{}", entry.name)).await?,
                 }
             }
         }
@@ -185,40 +186,40 @@ impl<E: Env> Uploader<E> {
             let changed = self.uploads.changed.notified();
             match next {
                 None => changed.await,
-                Some((wait, key)) if wait.is_zero() => self.try_one(key).await,
+                Some((wait, key)) if wait.is_zero() => self.process(key).await,
                 Some((wait, _)) => {
-                    race_timeout(self.env.clock(), wait.min(LONGEST_SLEEP), changed).await;
+                    race_timeout(self.env.clock(), wait.min(MAX_SLEEP), changed).await;
                 }
             }
         }
     }
 
-    fn due_in(&self, (owner, name): (Owner, TeeName), file: Pending) -> Duration {
+    fn due_in(&self, (source, name): (FileSource, TeeName), file: PendingUpload) -> Duration {
         let not_before = file.not_before.saturating_sub(self.env.clock().monotonic());
-        let after = match owner {
-            Owner::This => self.config.upload_after,
-            Owner::Gap => return not_before,
-            Owner::Other if file.confirmed => return not_before,
-            Owner::Other => self.config.take_over_after,
+        let after = match source {
+            FileSource::Own => self.config.upload_after,
+            FileSource::Gap => return not_before,
+            FileSource::Peer if file.owner_uploaded => return not_before,
+            FileSource::Peer => self.config.takeover_after,
         };
-        (UnixMs(name.ends_ms()) + after).since(self.env.clock().wall()).max(not_before)
+        (UnixMs(name.hour_end_ms()) + after).since(self.env.clock().wall()).max(not_before)
     }
 
-    async fn try_one(&self, key: (Owner, TeeName)) {
-        let (owner, name) = key;
-        let _alone = self.busy.lock().await;
-        if owner == Owner::This {
+    async fn process(&self, key: (FileSource, TeeName)) {
+        let (source, name) = key;
+        let _upload_lock = self.busy.lock().await;
+        if source == FileSource::Own {
             self.tee.close(Some(name.hour + 1)).await;
         }
-        let age = self.env.clock().wall().since(UnixMs(name.ends_ms()));
-        let result = match self.upload(owner, name).await {
-            Ok(()) => self.forget(owner, name).await,
-            Err(error) if age > self.config.keep => {
+        let age = self.env.clock().wall().since(UnixMs(name.hour_end_ms()));
+        let result = match self.upload(source, name).await {
+            Ok(()) => self.remove_local(source, name).await,
+            Err(error) if age > self.config.give_up_after => {
                 let subject = format!("{name}: {error}");
                 self.env.mark(Mark { name: "tee.dropped", subject: &subject });
-                match owner {
-                    Owner::Gap => self.gaps.drop_all(name).await.map_err(NotUploaded::from),
-                    _ => self.forget(owner, name).await,
+                match source {
+                    FileSource::Gap => self.gaps.discard(name).await.map_err(UploadError::from),
+                    _ => self.remove_local(source, name).await,
                 }
             }
             Err(error) => Err(error),
@@ -229,35 +230,35 @@ impl<E: Env> Uploader<E> {
                 let subject = format!("{name}: {error}");
                 self.env.mark(Mark { name: "tee.upload-failed", subject: &subject });
                 let not_before = self.env.clock().monotonic() + self.config.retry_after;
-                self.uploads.update(owner, name, |file| file.not_before = not_before);
+                self.uploads.update(source, name, |file| file.not_before = not_before);
             }
         }
     }
 
-    fn done(&self, key: (Owner, TeeName)) {
-        // Of a gap more may have been kept while this was uploaded.
-        if key.0 != Owner::Gap || !self.gaps.has(key.1) {
-            self.uploads.done(key);
+    fn done(&self, key: (FileSource, TeeName)) {
+        // More requests of the gap may have been buffered during the upload.
+        if key.0 != FileSource::Gap || !self.gaps.contains(key.1) {
+            self.uploads.remove(key);
         }
     }
 
-    /// Closes the open file and uploads all that is here: own files, and copies whose owner has not uploaded. Own
-    /// files leave the disk as they would in the end; copies stay until their time.
+    /// Closes the open file and uploads all local files: own files, and copies whose owner has not uploaded. Own files
+    /// are then removed as usual; copies stay until their time.
     pub(crate) async fn flush(&self) -> Result<(), String> {
         self.tee.close(None).await;
-        let _alone = self.busy.lock().await;
+        let _upload_lock = self.busy.lock().await;
         let mut failed = Vec::new();
-        for ((owner, name), file) in self.uploads.all() {
-            // What is open was begun after the close, by a request that came after the flush was asked for.
-            if file.open {
+        for ((source, name), file) in self.uploads.all() {
+            // An open file was created after the close, for a request that arrived after the flush was requested.
+            if file.is_open {
                 continue;
             }
-            let uploaded = match self.upload(owner, name).await {
-                Ok(()) if owner == Owner::This => self.forget(owner, name).await,
+            let uploaded = match self.upload(source, name).await {
+                Ok(()) if source == FileSource::Own => self.remove_local(source, name).await,
                 uploaded => uploaded,
             };
             match uploaded {
-                Ok(()) if owner != Owner::Other => self.done((owner, name)),
+                Ok(()) if source != FileSource::Peer => self.done((source, name)),
                 Ok(()) => {}
                 Err(error) => failed.push(format!("{name}: {error}")),
             }
@@ -266,29 +267,29 @@ impl<E: Env> Uploader<E> {
         if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }
 
-    /// Puts the union of what is here, what this edge put before, and, where that may lack something, what the other
-    /// edges hold.
-    async fn upload(&self, owner: Owner, name: TeeName) -> Result<(), NotUploaded> {
-        let mut merge = Merge::new(name);
-        if owner == Owner::Gap {
+    /// Uploads the union of the local file, the edge's earlier object and, if the local file may be incomplete, the
+    /// copies of the other edges.
+    async fn upload(&self, source: FileSource, name: TeeName) -> Result<(), UploadError> {
+        let mut merge = TeeMerge::new(name);
+        if source == FileSource::Gap {
             return self.upload_gap(name, merge).await;
         }
-        let complete = match self.take_in_local(owner, name, &mut merge).await {
-            Local { shape: Shape::Whole, .. } => Ok(()),
-            lacking => self.take_in_others(name, &mut merge, lacking).await,
+        let complete = match self.merge_local(source, name, &mut merge).await {
+            LocalCopy { integrity: CopyIntegrity::Intact, .. } => Ok(()),
+            incomplete => self.merge_peers(name, &mut merge, incomplete).await,
         };
-        let mark = match owner {
-            Owner::Other if self.uploads.is_confirmed(owner, name) => "tee.copy-uploaded",
-            Owner::Other => "tee.taken-over",
+        let mark = match source {
+            FileSource::Peer if self.uploads.is_owner_uploaded(source, name) => "tee.copy-uploaded",
+            FileSource::Peer => "tee.taken-over",
             _ => "tee.uploaded",
         };
         self.put(name, merge, mark).await?;
         complete
     }
 
-    /// Puts requests that were let through into the store, and closes their gaps.
-    async fn upload_gap(&self, name: TeeName, mut merge: Merge) -> Result<(), NotUploaded> {
-        self.gaps.take_in(name, &mut merge).await?;
+    /// Uploads buffered gap requests and closes their gaps.
+    async fn upload_gap(&self, name: TeeName, mut merge: TeeMerge) -> Result<(), UploadError> {
+        self.gaps.merge_into(name, &mut merge).await?;
         let sequences: Vec<u64> = merge.sequences().collect();
         if let Err(error) = self.put(name, merge, "tee.gap-uploaded").await {
             self.env.mark(Mark { name: "edge.tee-gap-open", subject: &name.to_string() });
@@ -299,10 +300,10 @@ impl<E: Env> Uploader<E> {
         Ok(())
     }
 
-    /// Puts what was merged, and what this edge put before, into its object of a file, and reads it back. `mark` says that the
-    /// object is new.
-    async fn put(&self, name: TeeName, mut merge: Merge, mark: &'static str) -> Result<(), StoreError> {
-        let key = TeeObject { file: name, by: By::Edge(self.edge) }.key();
+    /// Merges the edge's earlier object into `merge`, writes the result to the edge's object and reads it back. `mark`
+    /// is set when the object is new.
+    async fn put(&self, name: TeeName, mut merge: TeeMerge, mark: &'static str) -> Result<(), StoreError> {
+        let key = TeeObject { file: name, writer: ObjectWriter::Edge(self.edge) }.key();
         let stored = match self.store.get(&key).await {
             Ok(object) => Some(object),
             Err(error) if error.is_not_found() => None,
@@ -320,82 +321,84 @@ impl<E: Env> Uploader<E> {
         Ok(())
     }
 
-    async fn take_in_local(&self, owner: Owner, name: TeeName, merge: &mut Merge) -> Local {
-        match read_file(self.env.disk(), &path(owner, name)).await {
-            Ok(Some(file)) => Local { shape: merge.add(&file), len_bytes: Some(file.len()), was_read: true },
-            // Nothing of it was ever durable here, or it was removed by mistake: the other copies decide.
-            Ok(None) => Local { shape: Shape::Torn, len_bytes: None, was_read: true },
+    async fn merge_local(&self, source: FileSource, name: TeeName, merge: &mut TeeMerge) -> LocalCopy {
+        match read_file(self.env.disk(), &path(source, name)).await {
+            Ok(Some(file)) => {
+                LocalCopy { integrity: merge.add(&file), len_bytes: Some(file.len()), was_read: true }
+            }
+            // Either nothing was ever durable here, or the file was removed by mistake. The other copies decide.
+            Ok(None) => LocalCopy { integrity: CopyIntegrity::Torn, len_bytes: None, was_read: true },
             Err(_) => {
-                let len_bytes = file_bytes(self.env.disk(), &path(owner, name)).await.ok();
-                Local { shape: Shape::Damaged, len_bytes, was_read: false }
+                let len_bytes = file_len(self.env.disk(), &path(source, name)).await.ok();
+                LocalCopy { integrity: CopyIntegrity::Damaged, len_bytes, was_read: false }
             }
         }
     }
 
-    /// A torn tail is what a crash leaves, and nothing behind it was answered; so the other copies help, but are not
-    /// waited for: their edges upload them too. Damage is waited for until as many bytes are there as the damaged file
-    /// has.
-    async fn take_in_others(
+    /// Completes a torn or damaged local file. A torn tail is what a crash leaves, and no request in it was
+    /// acknowledged; so other copies are used if available, but not waited for: their edges upload them too. Damage is
+    /// waited for until the merged file has at least as many bytes as the damaged one.
+    async fn merge_peers(
         &self,
         name: TeeName,
-        merge: &mut Merge,
-        local: Local,
-    ) -> Result<(), NotUploaded> {
-        let is_damaged = local.shape == Shape::Damaged;
+        merge: &mut TeeMerge,
+        local: LocalCopy,
+    ) -> Result<(), UploadError> {
+        let is_damaged = local.integrity == CopyIntegrity::Damaged;
         if is_damaged {
             self.env.mark(Mark { name: "tee.damaged", subject: &name.to_string() });
         }
         let before = merge.records();
         let fetched = self.peers.fetch(name).await;
         fetched.copies.iter().for_each(|copy| _ = merge.add(copy));
-        let lacks_bytes = |merge: &Merge| local.len_bytes.is_none_or(|len| merge.file().len() < len);
+        let lacks_bytes = |merge: &TeeMerge| local.len_bytes.is_none_or(|len| merge.file().len() < len);
         let mut why = fetched.failure.map(|why| why.to_string());
         if is_damaged && lacks_bytes(merge) {
-            // Another edge that had a copy may have uploaded it already.
-            why = self.take_in_objects(name, merge).await.err().map(|error| error.to_string()).or(why);
+            // Another edge may have uploaded its copy already.
+            why = self.merge_objects(name, merge).await.err().map(|error| error.to_string()).or(why);
         }
         if merge.records() > before {
             self.env.mark(Mark { name: "tee.repaired", subject: &name.to_string() });
         }
-        // Bytes that are wrong stay wrong: once all others answered, there is nothing to wait for.
+        // Wrong bytes do not become right by waiting: once all other edges have responded, waiting does not help.
         let unread = (!local.was_read).then(|| "no other edge and no object holds all of it".to_owned());
         match why.or(unread) {
-            Some(why) if is_damaged && lacks_bytes(merge) => Err(NotUploaded::Damaged(why)),
+            Some(why) if is_damaged && lacks_bytes(merge) => Err(UploadError::Damaged(why)),
             _ => Ok(()),
         }
     }
 
-    /// Takes in what others put into the store of a file.
-    async fn take_in_objects(&self, name: TeeName, merge: &mut Merge) -> Result<(), StoreError> {
-        for object in self.store.list(&TeeObject::keys_of(name)).await? {
+    /// Merges the objects of other writers.
+    async fn merge_objects(&self, name: TeeName, merge: &mut TeeMerge) -> Result<(), StoreError> {
+        for object in self.store.list(&TeeObject::key_prefix(name)).await? {
             merge.add(&self.store.get(&object.key).await?);
         }
         Ok(())
     }
 
-    /// Removes what is here, and tells the other edges if it was this edge's file.
-    async fn forget(&self, owner: Owner, name: TeeName) -> Result<(), NotUploaded> {
-        match owner {
-            Owner::This => {
-                remove_if_there(self.env.disk(), &path(owner, name)).await?;
+    /// Removes the local file, and notifies the other edges if it was this edge's file.
+    async fn remove_local(&self, source: FileSource, name: TeeName) -> Result<(), UploadError> {
+        match source {
+            FileSource::Own => {
+                remove_if_exists(self.env.disk(), &path(source, name)).await?;
                 self.env.disk().sync_dir(OWN_DIR).await?;
-                if !self.peers.uploaded(name).await {
-                    // Should it hold a copy, it uploads that two hours after the hour.
+                if !self.peers.notify_uploaded(name).await {
+                    // A peer that holds a copy uploads it two hours after the hour.
                     self.env.mark(Mark { name: "tee.peer-not-told", subject: "" });
                 }
             }
-            Owner::Other => self.copies.remove(name).await?,
-            // Its upload has closed it.
-            Owner::Gap => {}
+            FileSource::Peer => self.copies.remove(name).await?,
+            // Closed by its upload.
+            FileSource::Gap => {}
         }
         Ok(())
     }
 }
 
-fn path(owner: Owner, name: TeeName) -> String {
-    match owner {
-        Owner::This => format!("{OWN_DIR}/{name}"),
-        Owner::Other => format!("{PEER_DIR}/{name}"),
-        Owner::Gap => format!("{GAPS_DIR}/{name}"),
+fn path(source: FileSource, name: TeeName) -> String {
+    match source {
+        FileSource::Own => format!("{OWN_DIR}/{name}"),
+        FileSource::Peer => format!("{PEER_DIR}/{name}"),
+        FileSource::Gap => format!("{GAPS_DIR}/{name}"),
     }
 }

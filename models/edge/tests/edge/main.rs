@@ -1,51 +1,51 @@
-//! Edges in a simulated site: what they promise, and how they keep it when disks, links and processes fail.
+//! Simulated edges: their guarantees, and how they hold when disks, links and processes fail.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod copies;
 mod dead_edge;
 mod faults;
-mod grants;
-mod numbers;
+mod fixture;
+mod peer_copies;
+mod permissions;
+mod sequences;
 mod service;
-mod site;
 
+use fixture::EdgeFixture;
 use latent_edge::EdgeConfig;
 use latent_edge::tee::{TeeFile, TeeObject};
 use latent_sim::{World, WorldSpec, run_fork};
-use site::Site;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
-/// Runs one world in which the edges are configured by `tweak`.
-fn with_site<T: Send, F: Future<Output = T>>(
+/// Runs one world in which `tweak` configures the edges.
+fn with_fixture<T: Send, F: Future<Output = T>>(
     seed: u64,
     tweak: fn(EdgeConfig) -> EdgeConfig,
-    script: impl FnOnce(Site) -> F + Send,
+    script: impl FnOnce(EdgeFixture) -> F + Send,
 ) -> T {
-    let main = async move |world: World| script(Site::build(world, tweak).ready().await).await;
+    let main = async move |world: World| script(EdgeFixture::build(world, tweak).ready().await).await;
     run_fork(WorldSpec::seeded(seed), main).output
 }
 
-fn as_it_is(config: EdgeConfig) -> EdgeConfig {
+fn unchanged(config: EdgeConfig) -> EdgeConfig {
     config
 }
 
-/// No two requests have one number, and a file's records carry the boot number in its name.
-fn numbers_are_used_once(site: &Site) {
+/// No two requests share a sequence number, and a file's records carry the boot number of its name.
+fn check_sequences_are_unique(fixture: &EdgeFixture) {
     let mut bodies_of = BTreeSet::new();
-    for (forward, body) in site.forwarded.lock().unwrap().iter() {
+    for (forward, body) in fixture.forwarded.lock().unwrap().iter() {
         bodies_of.insert((forward.edge, forward.sequence, body.clone()));
     }
-    for record in site.stored() {
+    for record in fixture.stored() {
         bodies_of.insert((record.edge, record.sequence, record.body));
     }
     let numbers: BTreeSet<_> = bodies_of.iter().map(|(edge, sequence, _)| (*edge, *sequence)).collect();
     assert_eq!(numbers.len(), bodies_of.len(), "a number was used for two requests");
-    for (key, object) in site.objects.lock().unwrap().iter() {
+    for (key, object) in fixture.objects.lock().unwrap().iter() {
         let name = TeeObject::from_key(key).unwrap().file;
         let file = TeeFile::decode(object).unwrap();
         assert!(file.records.iter().all(|record| record.sequence >> 40 == u64::from(name.boot)), "{key}");

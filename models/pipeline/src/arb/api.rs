@@ -1,4 +1,4 @@
-//! What other nodes ask of an Arb disk, and what it answers.
+//! Calls to an Arb disk and its responses.
 
 use super::manifest::{FileEntry, Tier};
 use crate::codec::{self, tag};
@@ -9,42 +9,41 @@ use latent_ports::{Env, Net, NetError, NodeId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// One block of a write: which day and tier it goes to, and its length in the body.
+/// One block of a write: its day, its tier, and its length in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct WriteBlock {
     /// The day.
     pub day: Day,
-    /// The tier: late or on-time.
+    /// Tier: late or on-time.
     pub tier: Tier,
-    /// Length of its frame in the body, in bytes; frames stand one after the other.
+    /// Length of the block's frame in the body, in bytes. Frames are concatenated.
     pub frame_bytes: u32,
 }
 
-/// A call to an Arb disk.
+/// Call to an Arb disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ArbCall {
+pub enum ArbRequest {
     /// Append blocks, durably. The body holds their frames.
     Write {
         /// The project.
         project: u32,
         /// The blocks.
-        parts: Vec<Part>,
-        /// Leave out events whose arrival id is present: a replay. A record of a later repair takes the place of the
-        /// present one.
+        parts: Vec<WriteBlock>,
+        /// Skip events whose arrival id is present, for a replay. A record of a later repair replaces the present one.
         skip_present: bool,
     },
     /// Take or renew the compaction lease of a project.
     Lease {
         /// The project.
         project: u32,
-        /// For how long, ms.
+        /// Duration, in ms.
         for_ms: u64,
     },
-    /// The files of a project's days; with `seal_before`, days before it are sealed first.
+    /// List the files of a project's days.
     Days {
         /// The project.
         project: u32,
-        /// Only days with files that no compaction has seen.
+        /// Only days with files that have not been compacted.
         dirty_only: bool,
     },
     /// Merge files of a day and commit.
@@ -53,11 +52,11 @@ pub enum ArbCall {
         project: u32,
         /// The day.
         day: Day,
-        /// The token under which the worker holds the lease.
+        /// Fencing token of the worker's lease.
         token: u64,
         /// Files to merge.
         inputs: Vec<u64>,
-        /// Compacted files that stay beside the output.
+        /// Compacted files to keep beside the output.
         keep: Vec<u64>,
     },
     /// Digest of a day's keys.
@@ -66,10 +65,11 @@ pub enum ArbCall {
         project: u32,
         /// The day.
         day: Day,
-        /// Only events that arrived before this time (the cut).
+        /// Cut: only events that arrived before this time.
         arrived_before_ms: i64,
     },
-    /// Digest of all that a day's records say, copies of one key included: for the audit, which compares contents.
+    /// Digest of the full contents of a day's records, including duplicates of one key. Used by the audit, which
+    /// compares contents.
     ContentDigest {
         /// The project.
         project: u32,
@@ -80,10 +80,10 @@ pub enum ArbCall {
     Digests {
         /// The project.
         project: u32,
-        /// Only events that arrived before this time (the cut).
+        /// Cut: only events that arrived before this time.
         arrived_before_ms: i64,
     },
-    /// All events of a day; the answer's body holds blocks as frames.
+    /// Read all events of a day. The response's body holds blocks as frames.
     Read {
         /// The project.
         project: u32,
@@ -94,12 +94,12 @@ pub enum ArbCall {
     Pin {
         /// The project.
         project: u32,
-        /// For how long at most, ms.
+        /// Maximum duration, in ms.
         for_ms: u64,
-        /// Digests are taken at this cut.
+        /// Cut of the digests.
         arrived_before_ms: i64,
     },
-    /// The bytes of one file.
+    /// Read the bytes of one file.
     Fetch {
         /// The project.
         project: u32,
@@ -108,22 +108,22 @@ pub enum ArbCall {
         /// The file.
         id: u64,
     },
-    /// Move a corrupt day out of the way, so that it can be filled from the other copies.
-    SetAside {
+    /// Move a corrupt day to quarantine, so that it can be filled from the other copies.
+    Quarantine {
         /// The project.
         project: u32,
         /// The day.
         day: Day,
     },
-    /// The disk's wall clock.
+    /// Read the disk's wall clock.
     Clock,
-    /// Let go of a pin.
+    /// Release a pin.
     Unpin {
         /// The project.
         project: u32,
     },
-    /// A day that was set aside was filled anew and equals its other copies: what was set aside may go.
-    LetAsideGo {
+    /// A quarantined day was filled and equals its other copies: the quarantined data may be removed.
+    ReleaseQuarantine {
         /// The project.
         project: u32,
         /// The day.
@@ -131,78 +131,78 @@ pub enum ArbCall {
     },
 }
 
-/// A day of a project, as one disk has it.
+/// A day of a project on one disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayFiles {
     /// The day.
     pub day: Day,
-    /// The manifest's version.
+    /// Version of the manifest.
     pub version: u64,
-    /// Live files; an open one has its present records and bytes filled in.
+    /// Live files. For an open file, records and bytes are the present values.
     pub files: Vec<FileEntry>,
-    /// Digest of its keys, where the call asks for one; absent when the day does not verify.
+    /// Digest of the day's keys, if the call asks for one; absent when the day fails verification.
     pub digest: Option<SetDigest>,
 }
 
-/// A disk's answer.
+/// Response of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ArbAnswer {
-    /// Written and durable; how many events were left out because they were present.
+pub enum ArbResponse {
+    /// The write is durable.
     Written {
-        /// Events left out.
+        /// Number of events skipped because they were present.
         skipped: u64,
     },
-    /// The lease is the caller's.
+    /// The caller holds the lease.
     Leased {
-        /// The fencing token.
+        /// Fencing token.
         token: u64,
     },
-    /// Somebody else holds it.
-    Held,
-    /// What the wall clock says, ms since 1970.
+    /// Another worker holds the lease.
+    LeaseHeld,
+    /// Wall clock of the disk.
     Clock {
-        /// The time.
+        /// Time, in ms since 1970.
         now_ms: i64,
     },
-    /// The days asked for.
+    /// Requested days.
     Days(Vec<DayFiles>),
-    /// The run is committed; the compacted files that are live now.
-    Ran {
-        /// Live compacted files.
+    /// The run is committed.
+    RunCommitted {
+        /// Compacted files that are live now.
         compacted: Vec<u64>,
     },
     /// A digest.
     Digest(SetDigest),
-    /// In the body.
+    /// The body holds the data.
     Bytes,
-    /// Done.
+    /// Success without data.
     Done,
-    /// It failed.
+    /// Failure.
     Failed(ArbFailure),
-    /// The days asked for, of a disk that still has directories of some days that were set aside.
-    DaysAndAside {
-        /// The days asked for.
+    /// Requested days, from a disk that still has quarantine directories.
+    DaysAndQuarantined {
+        /// Requested days.
         days: Vec<DayFiles>,
-        /// Days of which something was set aside.
-        aside: Vec<Day>,
+        /// Days with a quarantine directory.
+        quarantined: Vec<Day>,
     },
 }
 
-/// Why a disk failed a call.
+/// Error of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ArbFailure {
     /// The device failed.
     #[error("disk: {0}")]
     Disk(String),
-    /// Bytes that were durable do not verify.
+    /// Durable bytes fail verification.
     #[error("corrupt: {0}; repair it from a peer")]
     Corrupt(String),
-    /// The token is not the newest.
+    /// The fencing token is stale.
     #[error("fencing token {given} is stale, {current} was granted since")]
     StaleToken {
-        /// The caller's.
+        /// Token of the caller.
         given: u64,
-        /// The newest.
+        /// Newest token.
         current: u64,
     },
     /// The call does not fit the disk's state.
@@ -210,36 +210,36 @@ pub enum ArbFailure {
     Refused(String),
 }
 
-/// A call to a disk that brought nothing.
+/// Error of a call to a disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArbError {
-    /// No answer.
+    /// No response.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// A failure.
+    /// The disk reported a failure.
     #[error(transparent)]
     Failed(#[from] ArbFailure),
-    /// An answer of the wrong kind.
+    /// The response does not match the request.
     #[error("disk {0} answered something else than was asked")]
     Unexpected(u16),
     /// Another worker holds the lease.
     #[error("another worker holds the lease on disk {0}")]
-    Held(u16),
+    LeaseHeld(u16),
 }
 
 /// Calls a disk.
 pub async fn call<E: Env>(
     env: &E,
     disk: NodeId,
-    call: &ArbCall,
+    call: &ArbRequest,
     body: Bytes,
     timeout: Duration,
-) -> Result<(ArbAnswer, Bytes), ArbError> {
+) -> Result<(ArbResponse, Bytes), ArbError> {
     let message = codec::message_with(tag::ARB, call, body);
-    let answer = env.net().call(disk, message, timeout).await?;
-    match codec::decode(tag::ARB, &answer) {
-        Ok(ArbAnswer::Failed(failure)) => Err(failure.into()),
-        Ok(decoded) => Ok((decoded, answer.body)),
+    let response = env.net().call(disk, message, timeout).await?;
+    match codec::decode(tag::ARB, &response) {
+        Ok(ArbResponse::Failed(failure)) => Err(failure.into()),
+        Ok(decoded) => Ok((decoded, response.body)),
         Err(_) => Err(ArbError::Unexpected(disk.0)),
     }
 }
@@ -262,8 +262,8 @@ impl From<super::manifest::ManifestError> for ArbFailure {
     }
 }
 
-impl From<latent_edge::frame::PayloadLength> for ArbFailure {
-    fn from(error: latent_edge::frame::PayloadLength) -> Self {
+impl From<latent_edge::frame::InvalidPayloadLength> for ArbFailure {
+    fn from(error: latent_edge::frame::InvalidPayloadLength) -> Self {
         ArbFailure::Refused(error.to_string())
     }
 }

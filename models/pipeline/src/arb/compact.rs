@@ -1,12 +1,12 @@
-//! The disk's part of a compaction run: read the inputs, merge them, write the output, commit.
+//! The disk's part of a compaction run: reads the inputs, merges them, writes the output and commits.
 //!
-//! The day stays open for writes all the while: inputs are sealed first, and what arrives later goes into
-//! other segments. Order: outputs durable under a temporary name, renamed, the directory synced, then the
-//! manifest's edit under a token that is still the newest; the inputs go after the grace time.
+//! The day stays open for writes: inputs are sealed first, and later arrivals go into other segments. Order: the
+//! outputs are made durable under a temporary name and renamed, the directory is synced, then the manifest edit is
+//! written under a token that is still the newest. The inputs are removed after the grace period.
 
 use super::api::ArbFailure;
 use super::manifest::{FileEntry, Tier};
-use super::store::{DayStore, Store, sealed_entry, segment_header};
+use super::store::{ArbStore, DayStore, sealed_entry, segment_header};
 use crate::compaction::merge::{merge, split};
 use crate::record::{Record, block_bytes, decode_block, encode_framed_block};
 use crate::release::Bug;
@@ -20,8 +20,8 @@ use tokio::sync::Mutex;
 /// Events per block of a compacted segment.
 const RECORDS_PER_BLOCK: usize = 256;
 
-impl<E: Env> Store<E> {
-    /// Carries out one run. Returns the compacted files that are live afterwards.
+impl<E: Env> ArbStore<E> {
+    /// Executes one run. Returns the compacted files that are live afterwards.
     pub async fn run(
         &self,
         project: u32,
@@ -35,33 +35,35 @@ impl<E: Env> Store<E> {
         let day = self
             .day(project, day)?
             .ok_or_else(|| ArbFailure::Refused(format!("{subject} does not exist")))?;
-        let mut made = Vec::new();
-        let run = Run { token, inputs, keep, subject };
-        let ran = self.merge_and_commit(&day, &run, &mut made).await;
+        let mut created_ids = Vec::new();
+        let run = CompactionRun { token, inputs, keep, subject };
+        let ran = self.merge_and_commit(&day, &run, &mut created_ids).await;
         let mut day = day.lock().await;
         if ran.is_err() {
-            // Perhaps an input cannot be read: whoever compares copies next must not be told what it once held.
+            // An input may be unreadable: the next comparison must not use the cached digest.
             day.digest = None;
-            // Whatever it made is an orphan, unless it went in after all: retiring asks the manifest.
-            let paths = made.iter().map(|id| day.path(*id)).flat_map(|path| [format!("{path}.tmp"), path]);
-            self.retire(project, day.day, paths.collect());
+            // Files of a failed run are orphans unless the commit succeeded after all; garbage collection checks the
+            // manifest.
+            let paths =
+                created_ids.iter().map(|id| day.path(*id)).flat_map(|path| [format!("{path}.tmp"), path]);
+            self.schedule_removal(project, day.day, paths.collect());
         }
-        self.noting(project, day.day, ran)?;
+        self.note_if_corrupt(project, day.day, ran)?;
         Ok(day.manifest.live.values().filter(|e| e.tier == Tier::Compacted).map(|e| e.id).collect())
     }
 
-    /// `made` takes the ids of the files that were begun.
+    /// `created_ids` receives the ids of the files that were started.
     async fn merge_and_commit(
         &self,
         day: &Arc<Mutex<DayStore<E>>>,
-        run: &Run<'_>,
-        made: &mut Vec<u64>,
+        run: &CompactionRun<'_>,
+        created_ids: &mut Vec<u64>,
     ) -> Result<(), ArbFailure> {
         let records = self.read_inputs(day, run.inputs).await?;
         self.env.mark(Mark { name: "compaction.merging", subject: &run.subject });
         let mut merged = merge(records);
         if self.boot.release.has(Bug::CompactionAltersEvent) {
-            // Events take less space as they are printed than as clients wrote them.
+            // Planted bug: events take less space as re-serialized JSON than as sent.
             for record in &mut merged {
                 if let Ok(event) = serde_json::from_slice::<serde_json::Value>(&record.json) {
                     record.json = event.to_string().into();
@@ -71,21 +73,22 @@ impl<E: Env> Store<E> {
         let parts = || split(&merged, self.boot.cluster.compaction.output_max_bytes);
         let mut outputs = Vec::new();
         for part in parts() {
-            let place = day.lock().await.next_place(Tier::Compacted, made);
-            outputs.push(self.write_output(&place, part).await?);
+            let output_file = day.lock().await.allocate_output(Tier::Compacted, created_ids);
+            outputs.push(self.write_output(&output_file, part).await?);
         }
         let mut day = day.lock().await;
-        // The same order may have come twice, and its other run been quicker: a second output for the same inputs
-        // would be a compacted file that the worker, who was answered by the first, knows nothing of.
-        still_live(&day, run.inputs)?;
+        // The request may have arrived twice, and its other execution may have finished first. A second output for the
+        // same inputs would be a compacted file that the worker does not know about.
+        ensure_live(&day, run.inputs)?;
         if outputs.iter().any(|output| output.id < day.manifest.next_id) {
-            // Segments were opened meanwhile, and ids only rise: written again, now that none can come between.
-            let earlier = made.iter().map(|id| day.path(*id)).collect();
-            self.retire(day.project, day.day, earlier);
+            // Segments were opened in the meantime, and ids only increase. The outputs are written again under the
+            // lock, with new ids.
+            let earlier = created_ids.iter().map(|id| day.path(*id)).collect();
+            self.schedule_removal(day.project, day.day, earlier);
             outputs.clear();
             for part in parts() {
-                let place = day.next_place(Tier::Compacted, made);
-                outputs.push(self.write_output(&place, part).await?);
+                let output_file = day.allocate_output(Tier::Compacted, created_ids);
+                outputs.push(self.write_output(&output_file, part).await?);
             }
         }
         self.env.disk().sync_dir(&day.dir()).await?;
@@ -100,7 +103,7 @@ impl<E: Env> Store<E> {
         inputs: &[u64],
     ) -> Result<Vec<Record>, ArbFailure> {
         let mut day = day.lock().await;
-        still_live(&day, inputs)?;
+        ensure_live(&day, inputs)?;
         self.seal(&mut day, Some(inputs)).await?;
         let mut records = Vec::new();
         for id in inputs {
@@ -112,14 +115,14 @@ impl<E: Env> Store<E> {
         Ok(records)
     }
 
-    /// Writes a whole segment, durably but for its name.
+    /// Writes a whole segment durably, except for its name.
     pub(super) async fn write_output(
         &self,
-        place: &Place,
+        output_file: &OutputFile,
         records: &[Record],
     ) -> Result<FileEntry, ArbFailure> {
-        let Place { id, tier, path, .. } = place;
-        let (id, bytes) = (*id, encode_segment(place, records)?);
+        let OutputFile { id, tier, path, .. } = output_file;
+        let (id, bytes) = (*id, encode_segment(output_file, records)?);
         let entry = sealed_entry(id, *tier, &bytes, records.len() as u64);
         let disk = self.env.disk();
         let temporary = format!("{path}.tmp");
@@ -133,14 +136,14 @@ impl<E: Env> Store<E> {
     async fn commit_run(
         &self,
         day: &mut DayStore<E>,
-        run: &Run<'_>,
+        run: &CompactionRun<'_>,
         outputs: Vec<FileEntry>,
     ) -> Result<(), ArbFailure> {
         let subject = run.subject.as_str();
         let edit = day.manifest.commit_run(run.token, run.inputs, run.keep, outputs);
         day.commit(&edit).await?;
         let gone = edit.remove.iter().map(|id| day.path(*id)).collect();
-        self.retire(day.project, day.day, gone);
+        self.schedule_removal(day.project, day.day, gone);
         self.env.mark(Mark { name: "compaction.committed", subject });
         if edit.compactions > 1 {
             self.env.mark(Mark { name: "compaction.second-run", subject });
@@ -152,23 +155,23 @@ impl<E: Env> Store<E> {
     }
 }
 
-fn still_live<E: Env>(day: &DayStore<E>, inputs: &[u64]) -> Result<(), ArbFailure> {
+fn ensure_live<E: Env>(day: &DayStore<E>, inputs: &[u64]) -> Result<(), ArbFailure> {
     match inputs.iter().find(|id| !day.manifest.live.contains_key(id)) {
         Some(gone) => Err(ArbFailure::Refused(format!("run: file {gone} of {} is not live", day.dir()))),
         None => Ok(()),
     }
 }
 
-/// One run as it was ordered.
-struct Run<'a> {
+/// Parameters of one run.
+struct CompactionRun<'a> {
     token: u64,
     inputs: &'a [u64],
     keep: &'a [u64],
     subject: String,
 }
 
-/// Where an output goes.
-pub(super) struct Place {
+/// Destination of an output.
+pub(super) struct OutputFile {
     project: u32,
     day: Day,
     id: u64,
@@ -178,22 +181,29 @@ pub(super) struct Place {
 }
 
 impl<E: Env> DayStore<E> {
-    pub(super) fn next_place(&mut self, tier: Tier, made: &mut Vec<u64>) -> Place {
+    pub(super) fn allocate_output(&mut self, tier: Tier, created_ids: &mut Vec<u64>) -> OutputFile {
         let id = self.next_id;
         self.next_id += 1;
-        made.push(id);
+        created_ids.push(id);
         let (project, day) = (self.project, self.day);
-        Place { project, day, id, tier, path: self.path(id), header: segment_header(tier, project, day, id) }
+        OutputFile {
+            project,
+            day,
+            id,
+            tier,
+            path: self.path(id),
+            header: segment_header(tier, project, day, id),
+        }
     }
 }
 
-fn encode_segment(place: &Place, records: &[Record]) -> Result<Bytes, ArbFailure> {
-    // The exact length: a buffer that grows by doubling would be kept with its slack as long as the file.
+fn encode_segment(output_file: &OutputFile, records: &[Record]) -> Result<Bytes, ArbFailure> {
+    // Exact length: a buffer that grows by doubling would be kept with its slack as long as the file.
     let blocks = records.chunks(RECORDS_PER_BLOCK).map(|block| FRAME_HEAD_BYTES + block_bytes(block));
-    let mut out = BytesMut::with_capacity(place.header.len() + blocks.sum::<usize>());
-    out.extend_from_slice(&place.header);
+    let mut out = BytesMut::with_capacity(output_file.header.len() + blocks.sum::<usize>());
+    out.extend_from_slice(&output_file.header);
     for block in records.chunks(RECORDS_PER_BLOCK) {
-        out.extend_from_slice(&encode_framed_block(place.project, place.day, block)?);
+        out.extend_from_slice(&encode_framed_block(output_file.project, output_file.day, block)?);
     }
     Ok(out.freeze())
 }

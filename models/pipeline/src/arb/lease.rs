@@ -1,22 +1,22 @@
 //! Compaction leases with fencing tokens, one per project, granted by the disk itself.
 //!
-//! A token is durable before it is granted, so no two grants ever share one, whatever crashes. The lease's time
-//! is only a courtesy between workers; what protects the day is the token, checked when a run commits.
+//! A token is durable before it is granted, so no two grants share one, whatever crashes. The lease's duration only
+//! coordinates workers; the token protects the day and is checked when a run commits.
 //!
-//! A token that was granted must not be granted again, even if the file that says so is lost. So a lease file that
-//! does not verify is set aside as `lease.corrupt-<n>`, and the tokens of the next one begin above everything that
-//! the files before it could hold: tokens of the n-th file (from 0) are greater than n << 40 and are fewer than
-//! 1 << 40, whatever its bytes. Where only the end of the file was cut off, the tokens that may have stood there are
-//! passed over. And no token is granted that is not above those in the manifests of the project.
+//! A token must not be granted again even if the file that records it is lost. So a lease file that fails verification
+//! is quarantined as `lease.corrupt-<n>`, and the tokens of the next file start above everything that earlier files
+//! could hold: tokens of the n-th file (from 0) are greater than n << 40, and each file has fewer than 1 << 40 tokens,
+//! whatever its bytes. If only the end of the file was cut off, the tokens that may have been there are skipped. No
+//! token is granted that is not above those in the manifests of the project.
 //!
-//! The next file says itself where its tokens begin: it gets its name only when its first frame, an expired grant to
-//! no node, is durable. So setting aside may fail between any two of its steps, and the next try goes on from there:
-//! either the old file still has its name, or no file has it, or the new one has it and begins where it must.
+//! The next file records its own first token: it receives its name only after its first frame, an expired grant to no
+//! node, is durable. So a quarantine may fail between any two of its steps, and the next attempt continues: either the
+//! old file still has its name, or no file has it, or the new file has it and starts at the right token.
 //!
-//! Not guarded against: a whole project directory that somebody removed while no process held it in memory.
+//! Not covered: a project directory that was removed while no process held it in memory.
 
-use super::api::{ArbAnswer, ArbFailure};
-use super::log::{Distrusted, DurableLog, put_whole};
+use super::api::{ArbFailure, ArbResponse};
+use super::log::{DurableLog, UntrustedLogs, replace_file};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_edge::frame::{self, FRAME_HEAD_BYTES};
 use latent_ports::{Clock, Disk, DiskErrorKind, Entry as DirEntry, Env, Mark, NodeId, OpenMode};
@@ -25,18 +25,19 @@ use std::collections::btree_map::Entry;
 use tokio::sync::Mutex;
 
 const HEADER: &[u8] = b"LARBLSE1";
-/// How many tokens one lease file has: far more than a disk could ever make durable.
+/// Tokens per lease file: far more than a disk could make durable.
 const TOKENS_PER_FILE: u64 = 1 << 40;
-/// Payload of a grant.
+/// Payload size of a grant.
 const GRANT_BYTES: usize = 26;
-/// Prefix of the names of files that were set aside.
-const ASIDE: &str = "lease.corrupt-";
-/// Holder of a lease that no node holds.
+/// Name prefix of quarantined lease files.
+const QUARANTINE_PREFIX: &str = "lease.corrupt-";
+/// Holder of a lease without a holder.
 const NO_HOLDER: u16 = u16::MAX;
 
-/// Number of the project's lease files that came before the one in use, among the names of its directory.
+/// Returns the number of the project's earlier lease files, from the names in its directory.
 pub(super) fn files_before(names: &[DirEntry]) -> u64 {
-    let numbers = names.iter().filter_map(|name| name.name.strip_prefix(ASIDE)?.parse::<u64>().ok());
+    let numbers =
+        names.iter().filter_map(|name| name.name.strip_prefix(QUARANTINE_PREFIX)?.parse::<u64>().ok());
     numbers.map(|number| number.saturating_add(1)).max().unwrap_or(0)
 }
 
@@ -49,43 +50,51 @@ struct Lease<F> {
 
 /// The leases of one disk.
 pub struct Leases<E: Env> {
-    held: Mutex<BTreeMap<u32, Lease<<E::Disk as Disk>::File>>>,
-    /// Tokens to pass over of projects that have no lease file, though their manifests say that they had one.
-    without_file: Mutex<BTreeMap<u32, u64>>,
-    distrusted: Distrusted,
+    leases: Mutex<BTreeMap<u32, Lease<<E::Disk as Disk>::File>>>,
+    /// Token floor of projects that have no lease file although their manifests hold tokens.
+    missing_floors: Mutex<BTreeMap<u32, u64>>,
+    untrusted: UntrustedLogs,
 }
 
 impl<E: Env> Leases<E> {
-    /// None known yet.
+    /// Creates an empty set of leases.
     #[must_use]
-    pub fn new(distrusted: &Distrusted) -> Self {
-        Leases { held: Mutex::default(), without_file: Mutex::default(), distrusted: distrusted.clone() }
+    pub fn new(untrusted: &UntrustedLogs) -> Self {
+        Leases { leases: Mutex::default(), missing_floors: Mutex::default(), untrusted: untrusted.clone() }
     }
 
-    /// Reads a project's lease file after a boot; `aside` of them were set aside before. One that does not verify is
-    /// set aside too, and so is one that the device cannot read unless `patient`.
-    pub async fn recover(&self, env: &E, project: u32, aside: u64, patient: bool) -> Result<(), ArbFailure> {
-        let lease = match self.open(env, project, aside).await {
-            Err(ArbFailure::Corrupt(what)) => self.set_aside(env, project, aside, &what).await?,
-            Err(ArbFailure::Disk(what)) if !patient => self.set_aside(env, project, aside, &what).await?,
+    /// Reads a project's lease file after a boot; `quarantined` earlier files were quarantined. A file that fails
+    /// verification is quarantined too, and so is one that the device cannot read unless `retry_device` is set.
+    pub async fn recover(
+        &self,
+        env: &E,
+        project: u32,
+        quarantined: u64,
+        retry_device: bool,
+    ) -> Result<(), ArbFailure> {
+        let lease = match self.open(env, project, quarantined).await {
+            Err(ArbFailure::Corrupt(what)) => self.quarantine(env, project, quarantined, &what).await?,
+            Err(ArbFailure::Disk(what)) if !retry_device => {
+                self.quarantine(env, project, quarantined, &what).await?
+            }
             opened => opened?,
         };
-        self.held.lock().await.insert(project, lease);
+        self.leases.lock().await.insert(project, lease);
         Ok(())
     }
 
-    /// Opens a project's lease file, whose tokens are above those of the `aside` that were set aside. Begins it if it is
-    /// not there.
-    async fn open(&self, env: &E, project: u32, aside: u64) -> Result<LeaseOf<E>, ArbFailure> {
-        self.open_above(env, project, aside.saturating_mul(TOKENS_PER_FILE)).await
+    /// Opens a project's lease file, with tokens above those of the `quarantined` earlier files. Creates it if it does
+    /// not exist.
+    async fn open(&self, env: &E, project: u32, quarantined: u64) -> Result<LeaseOf<E>, ArbFailure> {
+        self.open_above(env, project, quarantined.saturating_mul(TOKENS_PER_FILE)).await
     }
 
-    /// As [`Leases::open`], with tokens above `floor`.
+    /// Opens a lease file with tokens above `floor`; see [`Leases::open`].
     async fn open_above(&self, env: &E, project: u32, floor: u64) -> Result<LeaseOf<E>, ArbFailure> {
         if floor > 0 {
-            begin_if_missing(env, project, floor).await?;
+            create_if_missing(env, project, floor).await?;
         }
-        let (log, frames) = DurableLog::open(env.disk(), &path(project), HEADER, &self.distrusted).await?;
+        let (log, frames) = DurableLog::open(env.disk(), &path(project), HEADER, &self.untrusted).await?;
         let mut lease = Lease { log, token: floor, holder: NO_HOLDER, expires_ms: i64::MIN };
         if let Some(last) = frames.last() {
             let mut last = last.clone();
@@ -98,135 +107,136 @@ impl<E: Env> Leases<E> {
             let _granted_ms = last.get_i64_le();
             lease.expires_ms = last.get_i64_le();
         }
-        // A grant that a crash tore was never answered; one that rotted was. The bytes do not say which it is.
-        lease.token += lease.log.cut_bytes().div_ceil((FRAME_HEAD_BYTES + GRANT_BYTES) as u64);
+        // A grant torn by a crash was never answered; one that rotted was. The bytes do not tell which it is.
+        lease.token += lease.log.truncated_bytes().div_ceil((FRAME_HEAD_BYTES + GRANT_BYTES) as u64);
         Ok(lease)
     }
 
-    /// Moves a lease file that does not verify out of the way, and begins the next.
-    async fn set_aside(
+    /// Quarantines a lease file that fails verification, and creates the next one.
+    async fn quarantine(
         &self,
         env: &E,
         project: u32,
-        aside: u64,
+        quarantined: u64,
         what: &str,
     ) -> Result<LeaseOf<E>, ArbFailure> {
-        let (from, to) = (path(project), format!("arb/{project}/{ASIDE}{aside}"));
+        let (from, to) = (path(project), format!("arb/{project}/{QUARANTINE_PREFIX}{quarantined}"));
         let files_before = match env.disk().rename(&from, &to).await {
-            Ok(()) => aside + 1,
-            // An earlier try got as far as the rename, and what failed now is the beginning of the next file.
-            Err(error) if error.kind == DiskErrorKind::NotFound => aside,
+            Ok(()) => quarantined + 1,
+            // An earlier attempt got as far as the rename; the creation of the next file failed.
+            Err(error) if error.kind == DiskErrorKind::NotFound => quarantined,
             Err(error) => return Err(error.into()),
         };
-        // Before the next one grants anything: were this name lost, its tokens would count from below.
+        // Must be durable before the next file grants a token: without this name, its tokens would start too low.
         env.disk().sync_dir(&format!("arb/{project}")).await?;
         env.mark(Mark { name: "arb.lease-set-aside", subject: what });
         self.open(env, project, files_before).await
     }
 
-    /// A manifest of the project has an edit that was made under `token`: what is granted next is above it.
-    pub async fn pass_over(&self, project: u32, token: u64) {
-        match self.held.lock().await.get_mut(&project) {
+    /// Raises the next token above `token`, which a manifest of the project contains.
+    pub async fn raise_floor(&self, project: u32, token: u64) {
+        match self.leases.lock().await.get_mut(&project) {
             Some(lease) => lease.token = lease.token.max(token),
-            None => self.remember_without_file(project, token).await,
+            None => self.raise_missing_floor(project, token).await,
         }
     }
 
-    /// The lease file is gone from under this process: the next one's tokens are above all that it granted. It is
-    /// begun at once, so that this is known after a crash too.
-    pub async fn file_is_gone(&self, env: &E, project: u32) -> Result<(), ArbFailure> {
-        let mut held = self.held.lock().await;
-        if let Some(gone) = held.remove(&project) {
-            self.remember_without_file(project, gone.token).await;
+    /// Handles a lease file that was removed under this process: the next file's tokens start above all granted ones.
+    /// The file is created at once, so that this survives a crash.
+    pub async fn handle_missing_file(&self, env: &E, project: u32) -> Result<(), ArbFailure> {
+        let mut leases = self.leases.lock().await;
+        if let Some(gone) = leases.remove(&project) {
+            self.raise_missing_floor(project, gone.token).await;
         }
-        if !self.without_file.lock().await.contains_key(&project) {
+        if !self.missing_floors.lock().await.contains_key(&project) {
             return Ok(());
         }
-        let next = self.begin_next(env, project).await?;
-        held.insert(project, next);
+        let next = self.open_next(env, project).await?;
+        leases.insert(project, next);
         Ok(())
     }
 
-    async fn remember_without_file(&self, project: u32, token: u64) {
-        let mut without_file = self.without_file.lock().await;
-        let least = without_file.entry(project).or_default();
+    async fn raise_missing_floor(&self, project: u32, token: u64) {
+        let mut missing_floors = self.missing_floors.lock().await;
+        let least = missing_floors.entry(project).or_default();
         *least = token.max(*least);
     }
 
-    /// Opens the lease file of a project that is not held: the project's first, or the one after a file that is gone,
-    /// or after one that was set aside by a try that failed half-way.
-    async fn begin_next(&self, env: &E, project: u32) -> Result<LeaseOf<E>, ArbFailure> {
-        let aside = self.files_before(env, project).await?;
-        let least = self.without_file.lock().await.get(&project).copied().unwrap_or(0);
-        let floor = aside.saturating_mul(TOKENS_PER_FILE).max(least);
+    /// Opens the lease file of a project that is not in memory: the project's first, or the one after a file that is
+    /// missing or that a failed attempt quarantined.
+    async fn open_next(&self, env: &E, project: u32) -> Result<LeaseOf<E>, ArbFailure> {
+        let quarantined = self.files_before(env, project).await?;
+        let least = self.missing_floors.lock().await.get(&project).copied().unwrap_or(0);
+        let floor = quarantined.saturating_mul(TOKENS_PER_FILE).max(least);
         let lease = self.open_above(env, project, floor).await?;
-        // The directory may be one that was made again a moment ago.
+        // The directory may have been recreated recently.
         for dir in [format!("arb/{project}"), "arb".to_owned()] {
             env.disk().sync_dir(&dir).await?;
         }
         Ok(lease)
     }
 
-    /// Grants the lease to `holder`, unless another holds it still.
+    /// Grants the lease to `holder`, unless another node still holds it.
     pub async fn take(
         &self,
         env: &E,
         project: u32,
         holder: NodeId,
         for_ms: u64,
-    ) -> Result<ArbAnswer, ArbFailure> {
-        let mut held = self.held.lock().await;
-        let lease = match held.entry(project) {
+    ) -> Result<ArbResponse, ArbFailure> {
+        let mut leases = self.leases.lock().await;
+        let lease = match leases.entry(project) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let next = self.begin_next(env, project).await?;
+                let next = self.open_next(env, project).await?;
                 new.insert(next)
             }
         };
         let now = env.clock().wall().0;
-        // One that runs for longer than a lease was granted while this disk's clock was ahead: its token fences it off.
+        // A lease that exceeds the requested duration was granted while this disk's clock was ahead. Its holder is
+        // fenced off by the token.
         let is_held = now < lease.expires_ms && lease.expires_ms <= now.saturating_add_unsigned(for_ms);
         if lease.holder != holder.0 && is_held {
-            return Ok(ArbAnswer::Held);
+            return Ok(ArbResponse::LeaseHeld);
         }
         let expires_ms = now.saturating_add_unsigned(for_ms);
         let token = lease.token + 1;
         if let Err(failed) = lease.log.append(&encode(token, holder.0, now, expires_ms)).await {
-            // A device that fails for a while is asked again by the job. A file that it can no longer read takes no
-            // further grant: it goes aside, and the next one's tokens are above all of its.
+            // A transient device failure is retried by the job. A file that can no longer be read takes no further
+            // grant: it is quarantined, and the next file's tokens start above all of its tokens.
             if lease.log.verify().await.is_ok() {
                 return Err(failed);
             }
-            let aside = self.files_before(env, project).await?;
-            self.remember_without_file(project, lease.token).await;
-            // Not held while it moves: should this fail half-way, nothing may be appended to what was moved.
-            held.remove(&project);
-            let next = self.set_aside(env, project, aside, &failed.to_string()).await?;
-            let lease = held.entry(project).or_insert(next);
+            let quarantined = self.files_before(env, project).await?;
+            self.raise_missing_floor(project, lease.token).await;
+            // Removed from memory during the move: if this fails half-way, nothing may be appended to the moved file.
+            leases.remove(&project);
+            let next = self.quarantine(env, project, quarantined, &failed.to_string()).await?;
+            let lease = leases.entry(project).or_insert(next);
             let token = lease.token + 1;
             lease.log.append(&encode(token, holder.0, now, expires_ms)).await?;
             (lease.token, lease.holder, lease.expires_ms) = (token, holder.0, expires_ms);
-            return Ok(ArbAnswer::Leased { token });
+            return Ok(ArbResponse::Leased { token });
         }
         (lease.token, lease.holder, lease.expires_ms) = (token, holder.0, expires_ms);
-        Ok(ArbAnswer::Leased { token })
+        Ok(ArbResponse::Leased { token })
     }
 
     async fn files_before(&self, env: &E, project: u32) -> Result<u64, ArbFailure> {
         Ok(files_before(&env.disk().list(&format!("arb/{project}")).await?))
     }
 
-    /// Refuses a token that is not the newest.
+    /// Rejects a token that is not the newest.
     pub async fn check(&self, project: u32, token: u64) -> Result<(), ArbFailure> {
-        let current = self.held.lock().await.get(&project).map_or(0, |lease| lease.token);
+        let current = self.leases.lock().await.get(&project).map_or(0, |lease| lease.token);
         if token == current { Ok(()) } else { Err(ArbFailure::StaleToken { given: token, current }) }
     }
 }
 
 type LeaseOf<E> = Lease<<<E as Env>::Disk as Disk>::File>;
 
-/// Begins a lease file whose tokens are above `floor`, unless there is one. Its first frame is durable before its name is.
-async fn begin_if_missing<E: Env>(env: &E, project: u32, floor: u64) -> Result<(), ArbFailure> {
+/// Creates a lease file with tokens above `floor` unless one exists. Its first frame is durable before its name.
+async fn create_if_missing<E: Env>(env: &E, project: u32, floor: u64) -> Result<(), ArbFailure> {
     let (disk, path) = (env.disk(), path(project));
     match disk.open(&path, OpenMode::Read).await {
         Err(error) if error.kind == DiskErrorKind::NotFound => {}
@@ -236,7 +246,7 @@ async fn begin_if_missing<E: Env>(env: &E, project: u32, floor: u64) -> Result<(
     let now_ms = env.clock().wall().0;
     let first = frame::encode_frame(&encode(floor, NO_HOLDER, now_ms, now_ms))
         .map_err(|error| ArbFailure::Refused(format!("{path}: {error}")))?;
-    put_whole(disk, &path, [HEADER, first.as_ref()].concat().into()).await?;
+    replace_file(disk, &path, [HEADER, first.as_ref()].concat().into()).await?;
     Ok(disk.sync_dir(&format!("arb/{project}")).await?)
 }
 

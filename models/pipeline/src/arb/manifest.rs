@@ -1,13 +1,12 @@
-//! A day's manifest: which files are live. Pure: edits in, live set out.
+//! Manifest of a day: the set of live files. Pure: edits in, live set out.
 //!
-//! The log of edits is the truth; it only moves forward. An edit is durable or it is not: it is one checksummed
-//! frame. What the format demands (`models/formats.md`) is checked when an edit is applied, on the way in from
-//! disk as on the way out.
+//! The log of edits is authoritative and only moves forward. An edit is atomic: it is one checksummed frame. The rules
+//! of the format (`models/formats.md`) are checked whenever an edit is applied, on reading as on writing.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Which kind of segment a file is; a smaller tier is merged first.
+/// Kind of segment; a smaller tier is merged first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
@@ -15,12 +14,12 @@ pub enum Tier {
     Late = 0,
     /// Events that arrived in time.
     OnTime = 1,
-    /// The output of a compaction run.
+    /// Output of a compaction run.
     Compacted = 2,
 }
 
 impl Tier {
-    /// From the number in a segment's header.
+    /// Converts the number in a segment's header.
     #[must_use]
     pub fn from_number(number: u16) -> Option<Tier> {
         [Tier::Late, Tier::OnTime, Tier::Compacted].into_iter().find(|tier| *tier as u16 == number)
@@ -31,27 +30,27 @@ impl Tier {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Its number; the file is `<id>.seg`.
+    /// Id of the file `<id>.seg`.
     pub id: u64,
     /// Its tier.
     pub tier: Tier,
-    /// Sealed files never change; an open one still grows.
+    /// Whether the file is sealed. Sealed files never change; an open one still grows.
     pub sealed: bool,
-    /// Length of a sealed file; 0 while open.
+    /// Length of a sealed file, in bytes; 0 while open.
     pub bytes: u64,
-    /// Events in a sealed file; 0 while open.
+    /// Number of events in a sealed file; 0 while open.
     pub records: u64,
     /// BLAKE3 of a sealed file, in hex; empty while open.
     pub hash: String,
 }
 
-/// One step forward of a manifest.
+/// One edit of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Edit {
-    /// One more than the version before.
+pub struct ManifestEdit {
+    /// Previous version plus one.
     pub version: u64,
-    /// The fencing token of the job that made it; 0 when no job did.
+    /// Fencing token of the job that made the edit; 0 without a job.
     pub token: u64,
     /// Files that become live, or open files that are sealed.
     pub add: Vec<FileEntry>,
@@ -59,25 +58,25 @@ pub struct Edit {
     pub remove: Vec<u64>,
     /// Greater than every id ever used.
     pub next_id: u64,
-    /// Compaction runs committed so far.
+    /// Number of committed compaction runs.
     pub compactions: u64,
 }
 
-/// An edit that does not follow from what came before it.
+/// Error for an edit that does not follow the current state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// A version is missing or repeated.
     #[error("edit of version {found} where {expected} must follow")]
     Version {
-        /// What must come.
+        /// Expected version.
         expected: u64,
-        /// What came.
+        /// Actual version.
         found: u64,
     },
     /// A removed id is not live.
     #[error("edit {version} removes file {id}, which is not live")]
     RemovesUnknown {
-        /// The edit.
+        /// Version of the edit.
         version: u64,
         /// The file.
         id: u64,
@@ -85,25 +84,25 @@ pub enum ManifestError {
     /// An added id was used before.
     #[error("edit {version} adds file {id} again")]
     ReusesId {
-        /// The edit.
+        /// Version of the edit.
         version: u64,
         /// The file.
         id: u64,
     },
 }
 
-/// A day's live files, and where its log of edits stands.
+/// A day's live files, and the state of its edit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The last edit's version; 0 before the first.
+    /// Version of the last edit; 0 before the first.
     pub version: u64,
-    /// The next free id, from 1.
+    /// Next free id, from 1.
     pub next_id: u64,
-    /// Compaction runs committed so far.
+    /// Number of committed compaction runs.
     pub compactions: u64,
-    /// The highest fencing token that an edit was made under; 0 while no job made one.
+    /// Highest fencing token of any edit; 0 while no job made one.
     pub token: u64,
-    /// By id.
+    /// Live files by id.
     pub live: BTreeMap<u64, FileEntry>,
 }
 
@@ -114,16 +113,16 @@ impl Default for Manifest {
 }
 
 impl Manifest {
-    /// Whether a live file has not been through a compaction.
+    /// Whether a live file has not been compacted.
     #[must_use]
     pub fn is_dirty(&self) -> bool {
         self.live.values().any(|entry| entry.tier != Tier::Compacted)
     }
 
-    /// An edit that follows this state, still without changes.
+    /// Returns the next edit, without changes yet.
     #[must_use]
-    pub fn next_edit(&self, token: u64) -> Edit {
-        Edit {
+    pub fn next_edit(&self, token: u64) -> ManifestEdit {
+        ManifestEdit {
             version: self.version + 1,
             token,
             add: Vec::new(),
@@ -133,11 +132,11 @@ impl Manifest {
         }
     }
 
-    /// Whether `edit` may follow this state.
+    /// Checks that `edit` may follow this state.
     ///
     /// # Errors
-    /// When it does not follow from what came before.
-    pub fn check(&self, edit: &Edit) -> Result<(), ManifestError> {
+    /// The edit does not follow the current state.
+    pub fn check(&self, edit: &ManifestEdit) -> Result<(), ManifestError> {
         let version = edit.version;
         if version != self.version + 1 {
             return Err(ManifestError::Version { expected: self.version + 1, found: version });
@@ -154,11 +153,11 @@ impl Manifest {
         Ok(())
     }
 
-    /// Moves forward by one edit.
+    /// Applies an edit.
     ///
     /// # Errors
-    /// As [`Manifest::check`]; the state is then unchanged.
-    pub fn apply(&mut self, edit: &Edit) -> Result<(), ManifestError> {
+    /// See [`Manifest::check`]; the state is then unchanged.
+    pub fn apply(&mut self, edit: &ManifestEdit) -> Result<(), ManifestError> {
         self.check(edit)?;
         for id in &edit.remove {
             self.live.remove(id);
@@ -171,10 +170,16 @@ impl Manifest {
         Ok(())
     }
 
-    /// The edit that commits a compaction run: its inputs go, its outputs come, and of the compacted files those
-    /// of `keep` stay. What arrived while the run was under way is not the run's business and stays.
+    /// Returns the edit that commits a compaction run: it removes the inputs, adds the outputs, and removes all
+    /// compacted files that are not in `keep`. Files that arrived during the run stay.
     #[must_use]
-    pub fn commit_run(&self, token: u64, inputs: &[u64], keep: &[u64], outputs: Vec<FileEntry>) -> Edit {
+    pub fn commit_run(
+        &self,
+        token: u64,
+        inputs: &[u64],
+        keep: &[u64],
+        outputs: Vec<FileEntry>,
+    ) -> ManifestEdit {
         let mut edit = self.next_edit(token);
         let goes = |entry: &FileEntry| {
             inputs.contains(&entry.id) || (entry.tier == Tier::Compacted && !keep.contains(&entry.id))
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_replaces_its_inputs_and_keeps_what_arrived_meanwhile() {
+    fn a_run_replaces_its_inputs_and_keeps_files_that_arrived_during_it() {
         let mut day = day_of(&[entry(1, Tier::Late), entry(2, Tier::OnTime), entry(3, Tier::Late)]);
         let edit = day.commit_run(9, &[1], &[], vec![entry(4, Tier::Compacted)]);
         day.apply(&edit).unwrap();
@@ -224,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_only_rise_by_one_and_ids_are_not_used_twice() {
+    fn versions_increase_by_one_and_ids_are_not_reused() {
         let mut day = day_of(&[entry(1, Tier::Late)]);
         let mut skipped = day.next_edit(0);
         skipped.version += 1;

@@ -1,13 +1,14 @@
-//! Arb, the event store: per project and local day, append-only checksummed segments and a manifest.
+//! Arb, the event store: append-only checksummed segments and a manifest per project and local day.
 //!
-//! One node of Arb is one disk. It appends what ingest sends, seals, merges on a worker's order, and gives its
-//! bytes to readers; it never decides by itself what a day consists of.
+//! One node of Arb is one disk. It appends what ingest sends, seals, merges when a worker orders it, and returns its
+//! data to readers; it never decides by itself which files a day consists of.
 //!
-//! - `manifest`: the pure part: edits, and what they leave live.
-//! - `store`: the day's files on the disk; `write`, `read`, `compact`, `replace`, `retire` are its verbs. `log`: durable logs.
-//! - `aside`, `vanished`: days that do not verify, days whose directory is gone.
+//! - `manifest`: the pure part: edits and the live set.
+//! - `store`: the files of a day on the disk, with operations in `write`, `read`, `compact`, `replace`, `gc`. `log`:
+//!   durable logs.
+//! - `quarantine`, `missing_dirs`: days that fail verification, and days without their directory.
 //! - `lease`: fencing tokens.
-//! - `api`, `server`: what other nodes may ask.
+//! - `api`, `server`: calls from other nodes.
 
 pub mod api;
 pub mod lease;
@@ -16,10 +17,10 @@ pub mod manifest;
 pub mod server;
 pub mod store;
 
-mod aside;
 mod compact;
+mod gc;
+mod missing_dirs;
+mod quarantine;
 mod read;
 mod replace;
-mod retire;
-mod vanished;
 mod write;

@@ -1,41 +1,42 @@
-//! Reading a day: whole live files, verified, never skipping what does not verify.
+//! Reads of a day: whole live files, verified. Data that fails verification is never skipped.
 
 use super::api::{ArbFailure, DayFiles};
 use super::manifest::{FileEntry, Tier};
 use super::store::{
-    DayStore, SEGMENT_HEADER_BYTES, SharedDay, Store, check_segment_header, lock, sealed_entry,
+    ArbStore, DayStore, SEGMENT_HEADER_BYTES, SharedDay, check_segment_header, lock, sealed_entry,
     segment_header_id,
 };
 use crate::record::{Key, Record, SetDigest, content_digest, decode_block, each_record, scan_blocks};
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::{End, FRAME_HEAD_BYTES};
+use latent_edge::frame::{FRAME_HEAD_BYTES, ScanEnd};
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Copies are compared every night; every third time, all that they hold is read again.
-const SCRUB_AFTER: Duration = Duration::from_secs(60 * 3600);
-/// The most days of a project that are read again for one comparison, those that were not for longest first: a night
-/// costs a disk what it can afford, however much it holds. Up to 18 days are read within three nights, a year within 61.
-const SCRUB_AT_ONCE: usize = 6;
+/// Interval after which all data of a day is read again. Copies are compared every night, so this is every third
+/// comparison.
+const SCRUB_INTERVAL: Duration = Duration::from_secs(60 * 3600);
+/// Maximum number of a project's days that are read again for one comparison, oldest first. This bounds the cost of a
+/// night however much a disk holds. Up to 18 days are read within three nights, a year within 61.
+const MAX_SCRUB_DAYS: usize = 6;
 
-/// The verified content of one segment.
+/// Verified contents of one segment.
 pub(super) struct SegmentBytes {
     pub whole: Bytes,
     pub blocks: Vec<Bytes>,
 }
 
 impl SegmentBytes {
-    /// Where the last whole frame ends.
+    /// Returns the end of the last whole frame.
     fn end_bytes(&self) -> usize {
         SEGMENT_HEADER_BYTES + self.blocks.iter().map(|block| block.len() + FRAME_HEAD_BYTES).sum::<usize>()
     }
 }
 
-impl<E: Env> Store<E> {
-    /// Reads and verifies a live file. Where this incarnation wrote the file's end, all up to there must verify: a last
-    /// frame that does not is damage, and looks like a write that a crash cut short.
+impl<E: Env> ArbStore<E> {
+    /// Reads and verifies a live file. If this process wrote the end of the file, everything up to there must verify: a
+    /// bad last frame is then damage, although it looks like a write that a crash cut short.
     pub(super) async fn read_segment(
         &self,
         day: &DayStore<E>,
@@ -60,14 +61,14 @@ impl<E: Env> Store<E> {
             _ => ArbFailure::from(error),
         })?;
         let size = match day.durable_bytes(entry.id) {
-            // What was never durable is not shown: a crash could take it away again.
+            // Data that was never durable is not returned: a crash could lose it.
             Some(durable_bytes) => durable_bytes,
             None => file.size_bytes().await?,
         };
         Ok(read_full(&file, 0, size).await?)
     }
 
-    /// All records of a day, copies of one key included.
+    /// Reads all records of a day, including duplicates of one key.
     pub(super) async fn read_records(&self, day: &DayStore<E>) -> Result<Vec<Record>, ArbFailure> {
         let mut records = Vec::new();
         for entry in day.manifest.live.values() {
@@ -78,7 +79,7 @@ impl<E: Env> Store<E> {
         Ok(records)
     }
 
-    /// A day's blocks as frames, for a reader elsewhere.
+    /// Returns a day's blocks as frames, for another node.
     pub async fn read_day(&self, project: u32, day: Day) -> Result<Bytes, ArbFailure> {
         let Some(day) = self.day(project, day)? else { return Ok(Bytes::new()) };
         let mut day = day.lock().await;
@@ -87,16 +88,16 @@ impl<E: Env> Store<E> {
         for entry in &live {
             let read = self.read_segment(&day, entry).await;
             if read.is_err() {
-                // Whoever compares copies next must not be told what it once held.
+                // The next comparison must not use the cached digest.
                 day.digest = None;
             }
-            let segment = self.noting(project, day.day, read)?;
+            let segment = self.note_if_corrupt(project, day.day, read)?;
             out.extend_from_slice(&segment.whole[SEGMENT_HEADER_BYTES..segment.end_bytes()]);
         }
         Ok(Bytes::from(out))
     }
 
-    /// Digest of the distinct keys of a day among events that arrived before the cut.
+    /// Returns the digest of a day's distinct keys among events that arrived before the cut.
     pub async fn digest(
         &self,
         project: u32,
@@ -106,7 +107,7 @@ impl<E: Env> Store<E> {
         let Some(day) = self.day(project, day)? else { return Ok(SetDigest::of(&mut Vec::new())) };
         let mut locked = day.lock().await;
         let digest = self.digest_of(&mut locked, arrived_before_ms).await;
-        self.noting(project, locked.day, digest)
+        self.note_if_corrupt(project, locked.day, digest)
     }
 
     pub(super) async fn digest_of(
@@ -140,7 +141,7 @@ impl<E: Env> Store<E> {
         Ok(digest)
     }
 
-    /// Digest of all that a day's records say: equal where two disks hold the same records, in whatever files.
+    /// Returns the digest of a day's full contents: equal where two disks hold the same records, in whatever files.
     pub async fn content_digest(&self, project: u32, day: Day) -> Result<SetDigest, ArbFailure> {
         let Some(day) = self.day(project, day)? else { return Ok(SetDigest::of(&mut Vec::new())) };
         let mut locked = day.lock().await;
@@ -152,31 +153,31 @@ impl<E: Env> Store<E> {
             return Ok(digest);
         }
         let records = self.read_records(&locked).await;
-        let records = self.noting(project, locked.day, records)?;
+        let records = self.note_if_corrupt(project, locked.day, records)?;
         let digest = SetDigest::of(&mut records.iter().map(content_digest).collect());
         locked.content_digest = Some((state.0, state.1, digest));
         Ok(digest)
     }
 
-    /// The days of a project whose turn it is to be read again before they are compared.
+    /// Returns the days of a project that are due to be read again before they are compared.
     async fn due_for_scrub(&self, days: &[SharedDay<E>]) -> BTreeSet<Day> {
         let now = self.env.clock().monotonic();
         let mut due = Vec::new();
         for day in days {
             let day = day.lock().await;
-            // What may be damaged is read in any case.
-            if day.verified.is_none_or(|verified| now.saturating_sub(verified) >= SCRUB_AFTER) {
+            // Days that may be damaged are always read.
+            if day.verified.is_none_or(|verified| now.saturating_sub(verified) >= SCRUB_INTERVAL) {
                 due.push((day.verified, day.day));
             }
         }
         due.sort_unstable();
         let suspected = due.iter().filter(|(verified, _)| verified.is_none()).count();
-        due.truncate(suspected.max(SCRUB_AT_ONCE));
+        due.truncate(suspected.max(MAX_SCRUB_DAYS));
         due.into_iter().map(|(_, day)| day).collect()
     }
 
-    /// The digest of a day, which is read again before if it is `due`: what is remembered says nothing of blocks that
-    /// rotted since. Where all bytes verify, what is remembered of them holds.
+    /// Returns the digest of a day, which is read again first if it is `due`: a cached digest does not reveal blocks
+    /// that rotted since. If all bytes verify, the cached digest is valid.
     async fn verified_digest(
         &self,
         day: &mut DayStore<E>,
@@ -194,9 +195,9 @@ impl<E: Env> Store<E> {
         self.digest_of(day, before_ms).await
     }
 
-    /// Reads all of a day and verifies it, the manifest too. The checksums of header and frames and the lengths in the
-    /// manifest find every block that rotted or went elsewhere, at a fraction of what the hash of a sealed file costs; the
-    /// hash is compared where bytes leave the disk.
+    /// Reads and verifies all of a day, including the manifest. The checksums of header and frames and the lengths in
+    /// the manifest detect every rotten or misplaced block, at a fraction of the cost of a sealed file's hash. The hash
+    /// is compared when bytes leave the disk.
     pub(super) async fn verify_day(&self, day: &DayStore<E>) -> Result<(), ArbFailure> {
         day.log.verify().await?;
         for entry in day.manifest.live.values() {
@@ -205,11 +206,11 @@ impl<E: Env> Store<E> {
         Ok(())
     }
 
-    /// Digests of every day of a project.
+    /// Returns the digests of every day of a project.
     pub async fn digests(&self, project: u32, before_ms: i64) -> Result<Vec<DayFiles>, ArbFailure> {
-        self.note_vanished(project).await?;
+        self.note_missing_dirs(project).await?;
         let mut out = Vec::new();
-        let days = self.days_of(project);
+        let days = self.intact_days_of(project);
         let due = self.due_for_scrub(&days).await;
         for day in days {
             let mut day = day.lock().await;
@@ -220,7 +221,8 @@ impl<E: Env> Store<E> {
                     self.note_corrupt(project, day.day, what);
                     None
                 }
-                // It cannot vouch for this day now. Whoever compares asks it to set the day aside, and it looks again.
+                // The day cannot be verified now. The comparing node asks this disk to quarantine the day, and the disk
+                // then reads it again.
                 Err(ArbFailure::Disk(what)) => {
                     self.env.mark(Mark { name: "arb.day-unreadable", subject: &what });
                     None
@@ -237,23 +239,23 @@ impl<E: Env> Store<E> {
         Ok(out)
     }
 
-    /// The files of a project's days, open ones with what they hold now.
+    /// Lists the files of a project's days; open files with their present size.
     pub async fn day_files(&self, project: u32, dirty_only: bool) -> Result<Vec<DayFiles>, ArbFailure> {
         let mut out = Vec::new();
-        let days = if dirty_only { self.maybe_dirty_days_of(project) } else { self.days_of(project) };
+        let days = if dirty_only { self.dirty_candidates(project) } else { self.intact_days_of(project) };
         for day in days {
             let day = day.lock().await;
             if dirty_only && !day.is_dirty() {
                 lock(&self.dirty).remove(&(project, day.day));
             } else {
                 let described = match self.describe(&day).await {
-                    // A device that failed once is asked again before the day is left out.
+                    // The device is asked again once before the day is left out.
                     Err(ArbFailure::Disk(_)) => self.describe(&day).await,
                     described => described,
                 };
-                match self.noting(project, day.day, described) {
+                match self.note_if_corrupt(project, day.day, described) {
                     Ok(described) => out.push(described),
-                    // Anti-entropy sees to it; the other days are compacted meanwhile.
+                    // Anti-entropy handles the day; the other days are compacted in the meantime.
                     Err(ArbFailure::Corrupt(_) | ArbFailure::Disk(_)) => {}
                     Err(other) => return Err(other),
                 }
@@ -278,7 +280,7 @@ impl<E: Env> Store<E> {
         Ok(DayFiles { day: day.day, version: day.manifest.version, files, digest: None })
     }
 
-    /// Seals open files of a day: those of `only`, or all. Afterwards their bytes never change.
+    /// Seals open files of a day: those in `only`, or all. Their bytes never change afterwards.
     pub(super) async fn seal(&self, day: &mut DayStore<E>, only: Option<&[u64]>) -> Result<(), ArbFailure> {
         let wanted = |id: &u64| only.is_none_or(|only| only.contains(id));
         let open: Vec<FileEntry> =
@@ -291,9 +293,9 @@ impl<E: Env> Store<E> {
             let segment = self.read_segment(day, &entry).await?;
             day.open.retain(|_, segment| segment.id != entry.id);
             let valid = segment.end_bytes();
-            if valid < segment.whole.len() || day.cut_off.contains_key(&entry.id) {
-                self.cut_tail(day, entry.id, valid as u64).await?;
-                day.cut_off.remove(&entry.id);
+            if valid < segment.whole.len() || day.failed_appends.contains_key(&entry.id) {
+                self.truncate_tail(day, entry.id, valid as u64).await?;
+                day.failed_appends.remove(&entry.id);
             }
             let records = count_records(&segment.blocks)?;
             edit.add.push(sealed_entry(entry.id, entry.tier, &segment.whole[..valid], records));
@@ -301,8 +303,8 @@ impl<E: Env> Store<E> {
         day.commit(&edit).await
     }
 
-    /// A failed append left bytes behind the last whole frame: they go before the file is sealed.
-    async fn cut_tail(&self, day: &DayStore<E>, id: u64, valid: u64) -> Result<(), ArbFailure> {
+    /// Truncates what a failed append left after the last whole frame, before the file is sealed.
+    async fn truncate_tail(&self, day: &DayStore<E>, id: u64, valid: u64) -> Result<(), ArbFailure> {
         let file = self.env.disk().open(&day.path(id), OpenMode::ReadWrite).await?;
         file.truncate(valid).await?;
         file.sync().await?;
@@ -310,7 +312,7 @@ impl<E: Env> Store<E> {
         Ok(())
     }
 
-    /// The bytes of one live file.
+    /// Reads the bytes of one live file.
     pub async fn fetch(&self, project: u32, day: Day, id: u64) -> Result<Bytes, ArbFailure> {
         let gone = || ArbFailure::Refused(format!("p{project}/{day}: file {id} does not exist"));
         let store = self.day(project, day)?.ok_or_else(gone)?;
@@ -327,7 +329,7 @@ impl<E: Env> Store<E> {
         match entry {
             Some(entry) if entry.sealed && blake3::hash(&bytes).to_hex().as_str() != entry.hash => {
                 let what = format!("{path} does not match the hash in its manifest");
-                self.noting(project, day, Err(ArbFailure::Corrupt(what)))
+                self.note_if_corrupt(project, day, Err(ArbFailure::Corrupt(what)))
             }
             _ => Ok(bytes),
         }
@@ -342,7 +344,7 @@ pub(super) fn count_records(blocks: &[Bytes]) -> Result<u64, ArbFailure> {
     Ok(count)
 }
 
-/// Verifies a whole segment against its header, its frames and its entry.
+/// Verifies a whole segment against its header, its frames and its manifest entry.
 pub(super) fn verify_segment(
     whole: Bytes,
     project: u32,
@@ -352,7 +354,8 @@ pub(super) fn verify_segment(
 ) -> Result<SegmentBytes, ArbFailure> {
     let tier: Tier = check_segment_header(&whole, project, day, path)?;
     let scan = scan_blocks(&whole, SEGMENT_HEADER_BYTES, project, day);
-    let complete = scan.end == End::Clean || (!entry.sealed && matches!(scan.end, End::TornTail { .. }));
+    let complete =
+        scan.end == ScanEnd::Clean || (!entry.sealed && matches!(scan.end, ScanEnd::TornTail { .. }));
     if !complete {
         return Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)));
     }

@@ -1,11 +1,11 @@
-//! An Arb node: one disk, served.
+//! Arb node: serves one disk.
 
-use super::api::{ArbAnswer, ArbCall, ArbFailure, DayFiles};
-use super::log::Distrusted;
-use super::store::Store;
+use super::api::{ArbFailure, ArbRequest, ArbResponse, DayFiles};
+use super::log::UntrustedLogs;
+use super::store::ArbStore;
+use crate::adversary;
 use crate::codec::{self, tag};
-use crate::config::Boot;
-use crate::hostile;
+use crate::config::BootConfig;
 use crate::release::Bug;
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
@@ -13,117 +13,120 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Calls served at a time.
-const CALLS_AT_A_TIME: usize = 1024;
-/// A boot that failed is tried again after this long, then after twice as long, up to the longest.
-const FIRST_BOOT_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_BOOT_PAUSE: Duration = Duration::from_secs(600);
-/// So many boots wait for a device that fails, a quarter of an hour in all; then what it cannot read is given up.
-const PATIENT_BOOTS: u32 = 10;
+/// Maximum number of concurrent calls.
+const MAX_CONCURRENT_CALLS: usize = 1024;
+/// Backoff after a failed boot. It doubles with each failure, up to the maximum.
+const MIN_BOOT_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BOOT_BACKOFF: Duration = Duration::from_secs(600);
+/// Number of boot attempts that wait for a failing device, about a quarter of an hour in total. After that, unreadable
+/// files are given up.
+const MAX_DEVICE_RETRIES: u32 = 10;
 
 /// Boots a disk node: recovers, then serves until the node dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
-    let mut pause = FIRST_BOOT_PAUSE;
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
+    let mut pause = MIN_BOOT_BACKOFF;
     let mut boots = 0;
-    // Of all tries: they are one process.
-    let distrusted = Distrusted::default();
+    // Shared by all attempts: they belong to one process.
+    let untrusted = UntrustedLogs::default();
     let store = loop {
         boots += 1;
-        match Store::recover(env.clone(), boot.clone(), boots <= PATIENT_BOOTS, &distrusted).await {
+        match ArbStore::recover(env.clone(), boot.clone(), boots <= MAX_DEVICE_RETRIES, &untrusted).await {
             Ok(store) => break store,
             Err(error) => {
                 // A disk that cannot be read serves nothing: its callers see a node that refuses.
                 env.mark(Mark { name: "arb.boot-failed", subject: &error.to_string() });
                 env.clock().sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_BOOT_PAUSE);
+                pause = (pause * 2).min(MAX_BOOT_BACKOFF);
             }
         }
     };
     if boot.release.has(Bug::Hostile) {
-        let (liar, env) = (store.clone(), env.clone());
-        let struck = move || liar.lies.store(true, Ordering::Relaxed);
-        env.clone().spawn(async move { hostile::run(env, boot, struck).await });
+        let (store_of_adversary, env) = (store.clone(), env.clone());
+        let on_attack = move || store_of_adversary.returns_false_data.store(true, Ordering::Relaxed);
+        env.clone().spawn(async move { adversary::run(env, boot, on_attack).await });
     }
     let cleaner = store.clone();
-    env.spawn(async move { cleaner.clean_up().await });
-    env.net().serve(CALLS_AT_A_TIME, move |request| handle(store.clone(), request)).await;
+    env.spawn(async move { cleaner.run_gc().await });
+    env.net().serve(MAX_CONCURRENT_CALLS, move |request| handle(store.clone(), request)).await;
 }
 
-async fn handle<E: Env>(store: Arc<Store<E>>, request: Request) -> Message {
-    let (answer, body) = match codec::decode::<ArbCall>(tag::ARB, &request.message) {
+async fn handle<E: Env>(store: Arc<ArbStore<E>>, request: Request) -> Message {
+    let (answer, body) = match codec::decode::<ArbRequest>(tag::ARB, &request.message) {
         Ok(call) => {
-            answer(&store, &request, call).await.unwrap_or_else(|e| (ArbAnswer::Failed(e), Bytes::new()))
+            answer(&store, &request, call).await.unwrap_or_else(|e| (ArbResponse::Failed(e), Bytes::new()))
         }
-        Err(error) => (ArbAnswer::Failed(ArbFailure::Refused(error.to_string())), Bytes::new()),
+        Err(error) => (ArbResponse::Failed(ArbFailure::Refused(error.to_string())), Bytes::new()),
     };
     codec::message_with(tag::ARB, &answer, body)
 }
 
 async fn answer<E: Env>(
-    store: &Store<E>,
+    store: &ArbStore<E>,
     request: &Request,
-    call: ArbCall,
-) -> Result<(ArbAnswer, Bytes), ArbFailure> {
+    call: ArbRequest,
+) -> Result<(ArbResponse, Bytes), ArbFailure> {
     let plain = |answer| Ok((answer, Bytes::new()));
-    if store.lies.load(Ordering::Relaxed)
-        && let Some(lie) = hostile::lie(&call)
+    if store.returns_false_data.load(Ordering::Relaxed)
+        && let Some(response) = adversary::false_response(&call)
     {
-        return plain(lie);
+        return plain(response);
     }
     match call {
-        ArbCall::Write { project, parts, skip_present } => {
+        ArbRequest::Write { project, parts, skip_present } => {
             let skipped = store.write(project, &parts, skip_present, &request.message.body).await?;
-            plain(ArbAnswer::Written { skipped })
+            plain(ArbResponse::Written { skipped })
         }
-        ArbCall::Lease { project, for_ms } => {
+        ArbRequest::Lease { project, for_ms } => {
             plain(store.leases.take(&store.env, project, request.from, for_ms).await?)
         }
-        ArbCall::Days { project, dirty_only } => {
-            plain(ArbAnswer::Days(store.day_files(project, dirty_only).await?))
+        ArbRequest::Days { project, dirty_only } => {
+            plain(ArbResponse::Days(store.day_files(project, dirty_only).await?))
         }
-        ArbCall::Run { project, day, token, inputs, keep } => {
-            plain(ArbAnswer::Ran { compacted: store.run(project, day, token, &inputs, &keep).await? })
+        ArbRequest::Run { project, day, token, inputs, keep } => plain(ArbResponse::RunCommitted {
+            compacted: store.run(project, day, token, &inputs, &keep).await?,
+        }),
+        ArbRequest::Digest { project, day, arrived_before_ms } => {
+            plain(ArbResponse::Digest(store.digest(project, day, arrived_before_ms).await?))
         }
-        ArbCall::Digest { project, day, arrived_before_ms } => {
-            plain(ArbAnswer::Digest(store.digest(project, day, arrived_before_ms).await?))
+        ArbRequest::ContentDigest { project, day } => {
+            plain(ArbResponse::Digest(store.content_digest(project, day).await?))
         }
-        ArbCall::ContentDigest { project, day } => {
-            plain(ArbAnswer::Digest(store.content_digest(project, day).await?))
-        }
-        ArbCall::Digests { project, arrived_before_ms } => {
+        ArbRequest::Digests { project, arrived_before_ms } => {
             let days = store.digests(project, arrived_before_ms).await?;
-            let aside = store.days_with_aside(project);
-            plain(if aside.is_empty() {
-                ArbAnswer::Days(days)
+            let quarantined = store.quarantined_days(project);
+            plain(if quarantined.is_empty() {
+                ArbResponse::Days(days)
             } else {
-                ArbAnswer::DaysAndAside { days, aside }
+                ArbResponse::DaysAndQuarantined { days, quarantined }
             })
         }
-        ArbCall::Read { project, day } => Ok((ArbAnswer::Bytes, store.read_day(project, day).await?)),
-        ArbCall::Pin { project, for_ms, arrived_before_ms } => {
-            plain(ArbAnswer::Days(pin(store, project, for_ms, arrived_before_ms).await?))
+        ArbRequest::Read { project, day } => Ok((ArbResponse::Bytes, store.read_day(project, day).await?)),
+        ArbRequest::Pin { project, for_ms, arrived_before_ms } => {
+            plain(ArbResponse::Days(pin(store, project, for_ms, arrived_before_ms).await?))
         }
-        ArbCall::Fetch { project, day, id } => Ok((ArbAnswer::Bytes, store.fetch(project, day, id).await?)),
-        ArbCall::SetAside { project, day } => {
-            store.set_aside(project, day).await?;
-            plain(ArbAnswer::Done)
+        ArbRequest::Fetch { project, day, id } => {
+            Ok((ArbResponse::Bytes, store.fetch(project, day, id).await?))
         }
-        ArbCall::LetAsideGo { project, day } => {
-            store.let_aside_go(project, day).await?;
-            plain(ArbAnswer::Done)
+        ArbRequest::Quarantine { project, day } => {
+            store.quarantine(project, day).await?;
+            plain(ArbResponse::Done)
         }
-        ArbCall::Clock => plain(ArbAnswer::Clock { now_ms: store.env.clock().wall().0 }),
-        ArbCall::Unpin { project } => {
+        ArbRequest::ReleaseQuarantine { project, day } => {
+            store.release_quarantine(project, day).await?;
+            plain(ArbResponse::Done)
+        }
+        ArbRequest::Clock => plain(ArbResponse::Clock { now_ms: store.env.clock().wall().0 }),
+        ArbRequest::Unpin { project } => {
             store.unpin(project);
-            plain(ArbAnswer::Done)
+            plain(ArbResponse::Done)
         }
     }
 }
 
-/// Pins first, then seals: no file that is listed can go before the pin does. Whoever is told of a failure will not let
-/// go of the pin: then there is none.
+/// Pins first, then seals: no listed file can be removed before the pin is set. A caller that receives a failure will
+/// not unpin, so the pin is released here.
 async fn pin<E: Env>(
-    store: &Store<E>,
+    store: &ArbStore<E>,
     project: u32,
     for_ms: u64,
     before_ms: i64,
@@ -137,21 +140,21 @@ async fn pin<E: Env>(
 }
 
 async fn list_pinned<E: Env>(
-    store: &Store<E>,
+    store: &ArbStore<E>,
     project: u32,
     before_ms: i64,
 ) -> Result<Vec<DayFiles>, ArbFailure> {
     let mut out = Vec::new();
-    for day in store.days_of(project) {
+    for day in store.intact_days_of(project) {
         let mut day = day.lock().await;
         let sealed = store.seal(&mut day, None).await;
-        store.noting(project, day.day, sealed)?;
+        store.note_if_corrupt(project, day.day, sealed)?;
         let digest = store.digest_of(&mut day, before_ms).await;
-        let digest = store.noting(project, day.day, digest)?;
+        let digest = store.note_if_corrupt(project, day.day, digest)?;
         let files = day.manifest.live.values().cloned().collect();
         out.push(DayFiles { day: day.day, version: day.manifest.version, files, digest: Some(digest) });
     }
-    // A disk that cannot vouch for all of a project's days is not one of those that a backup counts.
+    // A disk with a corrupt day does not count as one of the disks that a backup needs.
     match store.corrupt_days(project).first() {
         Some(day) => Err(ArbFailure::Corrupt(format!("p{project}/{day}"))),
         None => Ok(out),

@@ -1,19 +1,18 @@
-//! The days on one disk: what is open, what is live, and how they come back after a crash.
+//! Days on one disk: open segments, live files, and recovery after a crash.
 //!
-//! A day has one lock: appends, seals and commits of a day wait for each other, merges do not hold it. Nothing
-//! is written to a segment that another incarnation of this process left open; it is cut at its torn tail and
-//! read as it is.
+//! A day has one lock: appends, seals and commits of a day are serialized; merges do not hold the lock. Segments that
+//! an earlier process left open are not written again: their torn tail is truncated, and they are only read.
 
 use super::api::ArbFailure;
+use super::gc::GcQueue;
 use super::lease::{self, Leases};
-use super::log::{Distrusted, DurableLog, create_if_absent};
-use super::manifest::{Edit, FileEntry, Manifest, Tier};
-use super::retire::Retired;
-use crate::config::Boot;
+use super::log::{DurableLog, UntrustedLogs, create_if_absent};
+use super::manifest::{FileEntry, Manifest, ManifestEdit, Tier};
+use crate::config::BootConfig;
 use crate::record::{SetDigest, scan_blocks};
 use crate::zone::Day;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use latent_edge::frame::{self, End};
+use latent_edge::frame::{self, ScanEnd};
 use latent_ports::{Disk, DiskErrorKind, Entry, EntryKind, Env, File, Mark, OpenMode, read_full};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,12 +23,12 @@ use tokio::sync::Mutex;
 
 pub(super) const MANIFEST_HEADER: &[u8] = b"LARBMAN1";
 const SEGMENT_MAGIC: &[u8; 8] = b"LARBSEG1";
-/// Length of a segment's header.
+/// Length of a segment's header, in bytes.
 pub const SEGMENT_HEADER_BYTES: usize = 32;
 
 pub(super) type FileOf<E> = <<E as Env>::Disk as Disk>::File;
 
-/// A segment that this incarnation appends to.
+/// Segment that this process appends to.
 pub(super) struct OpenSegment<F> {
     pub id: u64,
     pub file: F,
@@ -43,19 +42,21 @@ pub(super) struct DayStore<E: Env> {
     pub day: Day,
     pub manifest: Manifest,
     pub log: DurableLog<FileOf<E>>,
-    /// By tier; only those that this incarnation created and whose end it knows.
+    /// By tier. Only segments that this process created and whose end is known.
     pub open: BTreeMap<Tier, OpenSegment<FileOf<E>>>,
-    /// Segments whose last append failed, and how long they were durable before it: what stands behind that is
-    /// not read, and is cut off before the segment is sealed.
-    pub cut_off: BTreeMap<u64, u64>,
+    /// Segments whose last append failed, with their durable length before it. Data after that length is not read, and
+    /// is truncated before the segment is sealed.
+    pub failed_appends: BTreeMap<u64, u64>,
     /// Greater than every id that a file in the directory ever had, live or not.
     pub next_id: u64,
-    /// Digest of all keys, and the state it was taken of: version and bytes of open segments.
+    /// Cached digest of all keys, with the state that it describes: manifest version, bytes of open segments, newest
+    /// arrival.
     pub digest: Option<(u64, u64, i64, SetDigest)>,
-    /// Digest of all that its records say, and the state it was taken of: version and bytes of open segments.
+    /// Cached digest of the full contents, with the state that it describes: manifest version and bytes of open
+    /// segments.
     pub content_digest: Option<(u64, u64, SetDigest)>,
-    /// When all of it was last read and verified (monotonic, at first this boot); `None` when it must be at the next
-    /// comparison.
+    /// Monotonic time of the last complete verification, initially this boot; `None` when the next comparison must
+    /// verify.
     pub verified: Option<Duration>,
 }
 
@@ -68,20 +69,20 @@ impl<E: Env> DayStore<E> {
         format!("{}/{id}.seg", self.dir())
     }
 
-    /// How much of a segment that this incarnation wrote is durable; `None` where another wrote its end.
+    /// Returns the durable length of a segment whose end this process wrote; `None` for other segments.
     pub fn durable_bytes(&self, id: u64) -> Option<u64> {
         let open = || self.open.values().find(|segment| segment.id == id).map(|segment| segment.bytes);
-        self.cut_off.get(&id).copied().or_else(open)
+        self.failed_appends.get(&id).copied().or_else(open)
     }
 
-    /// Makes an edit durable, then lets it count.
-    pub async fn commit(&mut self, edit: &Edit) -> Result<(), ArbFailure> {
-        // Not `Corrupt`: what is on the disk is sound, this edit does not fit it.
-        let misfit = |error| ArbFailure::Refused(format!("{}: {error}", self.dir()));
-        self.manifest.check(edit).map_err(misfit)?;
+    /// Makes an edit durable, then applies it.
+    pub async fn commit(&mut self, edit: &ManifestEdit) -> Result<(), ArbFailure> {
+        // Not `Corrupt`: the data on the disk is intact, but this edit does not fit it.
+        let refused = |error| ArbFailure::Refused(format!("{}: {error}", self.dir()));
+        self.manifest.check(edit).map_err(refused)?;
         let text = serde_json::to_vec(edit).map_err(|e| ArbFailure::Refused(format!("edit: {e}")))?;
         if let Err(error) = self.log.append(&text).await {
-            // Perhaps the device can no longer read the block that the end lies in: then no edit will ever fit in.
+            // The device may be unable to read the block at the end of the log; then no edit will ever succeed.
             self.verified = None;
             return Err(error);
         }
@@ -90,8 +91,8 @@ impl<E: Env> DayStore<E> {
         Ok(())
     }
 
-    /// Makes durable which ids are used, where so far only the name of a directory that was set aside says it.
-    pub async fn remember_ids(&mut self) -> Result<(), ArbFailure> {
+    /// Persists the used ids, which so far only the name of a quarantine directory records.
+    pub async fn persist_next_id(&mut self) -> Result<(), ArbFailure> {
         if self.manifest.version > 0 {
             return Ok(());
         }
@@ -100,63 +101,63 @@ impl<E: Env> DayStore<E> {
         self.commit(&edit).await
     }
 
-    /// Whether a file of this day has not been through a compaction.
+    /// Whether a file of this day has not been compacted.
     pub fn is_dirty(&self) -> bool {
         self.manifest.is_dirty()
     }
 }
 
-/// A day, and its lock.
+/// A day with its lock.
 pub(super) type SharedDay<E> = Arc<Mutex<DayStore<E>>>;
-type Days<E> = BTreeMap<(u32, Day), SharedDay<E>>;
+type DayMap<E> = BTreeMap<(u32, Day), SharedDay<E>>;
 
-/// The Arb part of one node.
-pub struct Store<E: Env> {
+/// Arb store of one node.
+pub struct ArbStore<E: Env> {
     pub(super) env: E,
-    pub(super) boot: Boot,
+    pub(super) boot: BootConfig,
     pub(super) leases: Leases<E>,
-    pub(super) retired: Retired,
-    /// A hostile release has struck: see [`crate::hostile`].
-    pub(super) lies: AtomicBool,
-    days: StdMutex<Days<E>>,
-    /// Every dirty day, and days that were dirty when they were asked for last: a nightly job looks at these alone. Changed
-    /// only by the holder of the day's lock.
+    pub(super) gc_queue: GcQueue,
+    /// Whether a hostile release has attacked; see [`crate::adversary`].
+    pub(super) returns_false_data: AtomicBool,
+    days: StdMutex<DayMap<E>>,
+    /// Superset of the dirty days, so that a nightly job checks only these. Changed only under the day's lock.
     pub(super) dirty: StdMutex<BTreeSet<(u32, Day)>>,
-    /// Days whose manifest does not verify: refused until they are repaired.
+    /// Days that fail verification, with the reason: refused until they are repaired.
     pub(super) corrupt: StdMutex<BTreeMap<(u32, Day), String>>,
-    /// Days of which a directory was set aside and is still there.
-    pub(super) aside: StdMutex<BTreeSet<(u32, Day)>>,
+    /// Days with a quarantine directory.
+    pub(super) quarantined: StdMutex<BTreeSet<(u32, Day)>>,
     pub(super) creating: Mutex<()>,
-    distrusted: Distrusted,
+    untrusted: UntrustedLogs,
 }
 
-impl<E: Env> Store<E> {
-    /// Opens the disk, cuts torn tails, and notes what is to be cleaned up. With `patient` unset a file that the device
-    /// cannot read counts as corrupt: its day is refused until it is filled from other copies, and the rest serves.
+impl<E: Env> ArbStore<E> {
+    /// Opens the disk, truncates torn tails, and schedules orphans for removal. Unless `retry_device` is set, a file
+    /// that the device cannot read counts as corrupt: its day is refused until it is filled from other copies, and the
+    /// other days are served.
     pub async fn recover(
         env: E,
-        boot: Boot,
-        patient: bool,
-        distrusted: &Distrusted,
+        boot: BootConfig,
+        retry_device: bool,
+        untrusted: &UntrustedLogs,
     ) -> Result<Arc<Self>, ArbFailure> {
-        let store = Store {
+        let store = ArbStore {
             env,
             boot,
-            leases: Leases::new(distrusted),
-            retired: Retired::default(),
-            lies: AtomicBool::new(false),
+            leases: Leases::new(untrusted),
+            gc_queue: GcQueue::default(),
+            returns_false_data: AtomicBool::new(false),
             days: StdMutex::default(),
             dirty: StdMutex::default(),
             corrupt: StdMutex::default(),
-            aside: StdMutex::default(),
+            quarantined: StdMutex::default(),
             creating: Mutex::new(()),
-            distrusted: distrusted.clone(),
+            untrusted: untrusted.clone(),
         };
         let disk = store.env.disk();
         match disk.create_dir("arb").await {
             Ok(()) => {}
             Err(error) if error.kind == DiskErrorKind::AlreadyExists => {
-                store.recover_projects(patient).await?
+                store.recover_projects(retry_device).await?
             }
             Err(error) => return Err(error.into()),
         }
@@ -164,9 +165,9 @@ impl<E: Env> Store<E> {
         Ok(Arc::new(store))
     }
 
-    async fn recover_projects(&self, patient: bool) -> Result<(), ArbFailure> {
+    async fn recover_projects(&self, retry_device: bool) -> Result<(), ArbFailure> {
         let disk = self.env.disk();
-        // Names that an earlier process made and never synced are there and may still be lost.
+        // Names that an earlier process created and never synced are visible and may still be lost.
         disk.sync_dir("arb").await?;
         for entry in disk.list("arb").await? {
             let Ok(project) = entry.name.parse::<u32>() else { continue };
@@ -174,21 +175,21 @@ impl<E: Env> Store<E> {
             let names = disk.list(&format!("arb/{project}")).await?;
             let aside = lease::files_before(&names);
             if aside > 0 || names.iter().any(|name| name.name == "lease") {
-                self.leases.recover(&self.env, project, aside, patient).await?;
+                self.leases.recover(&self.env, project, aside, retry_device).await?;
             }
             remove_unfinished_lease(disk, project, &names).await?;
-            self.note_asides(project, &names);
+            self.note_quarantined(project, &names);
             for name in names.iter().filter(|name| name.kind == EntryKind::Directory) {
                 let Some(day) = Day::parse(&name.name) else { continue };
                 match self.recover_day(project, day).await {
                     Ok(store) => {
-                        self.leases.pass_over(project, store.manifest.token).await;
+                        self.leases.raise_floor(project, store.manifest.token).await;
                         self.days().insert((project, day), Arc::new(Mutex::new(store)));
                     }
                     Err(ArbFailure::Corrupt(what)) => {
                         self.note_corrupt(project, day, what);
                     }
-                    Err(ArbFailure::Disk(what)) if !patient => {
+                    Err(ArbFailure::Disk(what)) if !retry_device => {
                         self.note_corrupt(project, day, what);
                     }
                     Err(other) => return Err(other),
@@ -203,43 +204,43 @@ impl<E: Env> Store<E> {
         let dir = day_dir(project, day);
         let path = format!("{dir}/manifest");
         create_if_absent(disk, &path, MANIFEST_HEADER).await?;
-        let (log, edits) = DurableLog::open(disk, &path, MANIFEST_HEADER, &self.distrusted).await?;
+        let (log, edits) = DurableLog::open(disk, &path, MANIFEST_HEADER, &self.untrusted).await?;
         let mut manifest = Manifest::default();
         for edit in edits {
-            let edit: Edit = serde_json::from_slice(&edit)
+            let edit: ManifestEdit = serde_json::from_slice(&edit)
                 .map_err(|e| ArbFailure::Corrupt(format!("edit in {dir}/manifest: {e}")))?;
             manifest.apply(&edit)?;
         }
         let mut next_id = manifest.next_id;
-        // From its first edit on the manifest itself says which ids are used.
+        // After its first edit the manifest itself records the used ids.
         if manifest.version == 0 {
-            next_id = next_id.max(self.first_id_after_set_aside(project, day).await?);
+            next_id = next_id.max(self.first_id_after_quarantine(project, day).await?);
         }
         for entry in disk.list(&dir).await? {
             if entry.name == "manifest.tmp" {
-                self.retire(project, day, vec![format!("{dir}/manifest.tmp")]);
+                self.schedule_removal(project, day, vec![format!("{dir}/manifest.tmp")]);
             }
             let Some(id) = segment_id(&entry.name) else { continue };
             next_id = next_id.max(id + 1);
             if !manifest.live.contains_key(&id) || entry.name.ends_with(".tmp") {
-                self.retire(project, day, vec![format!("{dir}/{}", entry.name)]);
+                self.schedule_removal(project, day, vec![format!("{dir}/{}", entry.name)]);
             }
         }
         for entry in manifest.live.values().filter(|entry| !entry.sealed) {
-            cut_torn_tail(disk, (project, day), &format!("{dir}/{}.seg", entry.id)).await?;
+            truncate_torn_tail(disk, (project, day), &format!("{dir}/{}.seg", entry.id)).await?;
         }
         disk.sync_dir(&dir).await?;
         if manifest.is_dirty() {
             lock(&self.dirty).insert((project, day));
         }
-        let (open, cut_off) = (BTreeMap::new(), BTreeMap::new());
+        let (open, failed_appends) = (BTreeMap::new(), BTreeMap::new());
         Ok(DayStore {
             project,
             day,
             manifest,
             log,
             open,
-            cut_off,
+            failed_appends,
             next_id,
             digest: None,
             content_digest: None,
@@ -247,11 +248,14 @@ impl<E: Env> Store<E> {
         })
     }
 
-    pub(super) fn days(&self) -> std::sync::MutexGuard<'_, Days<E>> {
+    pub(super) fn days(&self) -> std::sync::MutexGuard<'_, DayMap<E>> {
         lock(&self.days)
     }
 
-    /// A day that exists.
+    /// Returns a day if it exists.
+    ///
+    /// # Errors
+    /// The day is corrupt.
     pub(super) fn day(&self, project: u32, day: Day) -> Result<Option<SharedDay<E>>, ArbFailure> {
         if let Some(what) = lock(&self.corrupt).get(&(project, day)) {
             return Err(ArbFailure::Corrupt(what.clone()));
@@ -259,15 +263,15 @@ impl<E: Env> Store<E> {
         Ok(self.days().get(&(project, day)).cloned())
     }
 
-    /// Refuses a day from now on, until it is set aside and filled again.
+    /// Refuses a day until it is quarantined and filled again.
     pub(super) fn note_corrupt(&self, project: u32, day: Day, what: String) {
         if lock(&self.corrupt).insert((project, day), what.clone()).is_none() {
             self.env.mark(Mark { name: "arb.corrupt-day", subject: &what });
         }
     }
 
-    /// Passes on what was read of a day, and refuses the day from now on if it does not verify.
-    pub(super) fn noting<T>(
+    /// Passes a result on, and marks the day as corrupt if it failed verification.
+    pub(super) fn note_if_corrupt<T>(
         &self,
         project: u32,
         day: Day,
@@ -279,29 +283,29 @@ impl<E: Env> Store<E> {
         read
     }
 
-    /// Days of a project that do not verify.
+    /// Returns the corrupt days of a project.
     pub(super) fn corrupt_days(&self, project: u32) -> Vec<Day> {
         lock(&self.corrupt).keys().filter(|(p, _)| *p == project).map(|(_, day)| *day).collect()
     }
 
-    /// The days of a project that exist and are not known to be corrupt, in order.
-    pub(super) fn days_of(&self, project: u32) -> Vec<SharedDay<E>> {
+    /// Returns the days of a project that exist and are not known to be corrupt, in order.
+    pub(super) fn intact_days_of(&self, project: u32) -> Vec<SharedDay<E>> {
         let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
         let corrupt = lock(&self.corrupt);
-        let sound = |(of, _): &(&(u32, Day), _)| !corrupt.contains_key(*of);
-        self.days().range(first..=last).filter(sound).map(|(_, day)| day.clone()).collect()
+        let is_intact = |(of, _): &(&(u32, Day), _)| !corrupt.contains_key(*of);
+        self.days().range(first..=last).filter(is_intact).map(|(_, day)| day.clone()).collect()
     }
 
-    /// As [`Store::days_of`], without days that are known to be clean.
-    pub(super) fn maybe_dirty_days_of(&self, project: u32) -> Vec<SharedDay<E>> {
+    /// Returns the days of [`ArbStore::intact_days_of`] that are not known to be clean.
+    pub(super) fn dirty_candidates(&self, project: u32) -> Vec<SharedDay<E>> {
         let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
         let (corrupt, dirty, days) = (lock(&self.corrupt), lock(&self.dirty), self.days());
-        let sound = dirty.range(first..=last).filter(|of| !corrupt.contains_key(*of));
-        sound.filter_map(|of| days.get(of).cloned()).collect()
+        let is_intact = dirty.range(first..=last).filter(|of| !corrupt.contains_key(*of));
+        is_intact.filter_map(|of| days.get(of).cloned()).collect()
     }
 
-    /// As [`Store::days_of`], by name.
-    pub(super) fn sound_days(&self, project: u32) -> Vec<Day> {
+    /// Returns the names of the days of [`ArbStore::intact_days_of`].
+    pub(super) fn intact_days(&self, project: u32) -> Vec<Day> {
         let (first, last) = ((project, Day(i32::MIN)), (project, Day(i32::MAX)));
         let corrupt = lock(&self.corrupt);
         self.days()
@@ -312,20 +316,24 @@ impl<E: Env> Store<E> {
             .collect()
     }
 
-    /// A day, created if need be. Its names are durable when this returns, its manifest is still empty.
-    pub(super) async fn day_or_new(&self, project: u32, day: Day) -> Result<SharedDay<E>, ArbFailure> {
+    /// Returns a day, created if it does not exist. Its names are durable on return; its manifest is still empty.
+    pub(super) async fn open_or_create_day(
+        &self,
+        project: u32,
+        day: Day,
+    ) -> Result<SharedDay<E>, ArbFailure> {
         if let Some(found) = self.day(project, day)? {
             return Ok(found);
         }
-        let _one_at_a_time = self.creating.lock().await;
+        let _creation_lock = self.creating.lock().await;
         if let Some(found) = self.day(project, day)? {
             return Ok(found);
         }
         let disk = self.env.disk();
         let project_dir = format!("arb/{project}");
-        self.make_project_dir(project).await?;
+        self.create_project_dir(project).await?;
         create_dir(disk, &day_dir(project, day)).await?;
-        // A directory of an earlier attempt may hold a manifest or files: read it as after a boot.
+        // The directory of an earlier attempt may hold a manifest or files, so it is recovered as after a boot.
         let store = self.recover_day(project, day).await?;
         disk.sync_dir(&project_dir).await?;
         let store = Arc::new(Mutex::new(store));
@@ -337,13 +345,14 @@ impl<E: Env> Store<E> {
 pub(super) async fn create_dir<D: Disk>(disk: &D, path: &str) -> Result<(), ArbFailure> {
     match disk.create_dir(path).await {
         Ok(()) => Ok(()),
-        // Its name may not be durable yet: the caller syncs the parent as if it were new.
+        // The name may not be durable yet: the caller syncs the parent as for a new directory.
         Err(error) if error.kind == DiskErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Removes a lease file that was not finished. `lease.tmp` may be gone already: it got its name, or the next one was begun.
+/// Removes an unfinished lease file. `lease.tmp` may already be gone: it received its name, or the next file was
+/// created.
 async fn remove_unfinished_lease<D: Disk>(disk: &D, project: u32, names: &[Entry]) -> Result<(), ArbFailure> {
     if !names.iter().any(|name| name.name == "lease.tmp") {
         return Ok(());
@@ -355,8 +364,12 @@ async fn remove_unfinished_lease<D: Disk>(disk: &D, project: u32, names: &[Entry
     Ok(disk.sync_dir(&format!("arb/{project}")).await?)
 }
 
-/// Cuts what a crash left behind the last whole frame of an open segment.
-async fn cut_torn_tail<D: Disk>(disk: &D, (project, day): (u32, Day), path: &str) -> Result<(), ArbFailure> {
+/// Truncates what a crash left after the last whole frame of an open segment.
+async fn truncate_torn_tail<D: Disk>(
+    disk: &D,
+    (project, day): (u32, Day),
+    path: &str,
+) -> Result<(), ArbFailure> {
     let file = disk.open(path, OpenMode::ReadWrite).await.map_err(|error| match error.kind {
         DiskErrorKind::NotFound => ArbFailure::Corrupt(format!("{path} is live and missing")),
         _ => ArbFailure::from(error),
@@ -365,28 +378,30 @@ async fn cut_torn_tail<D: Disk>(disk: &D, (project, day): (u32, Day), path: &str
     let bytes = read_full(&file, 0, size).await?;
     let scan = scan_blocks(&bytes, SEGMENT_HEADER_BYTES.min(bytes.len()), project, day);
     match scan.end {
-        // What an earlier process wrote and never synced reads well and may still be lost.
-        End::Clean => Ok(file.sync().await?),
-        End::CorruptMiddle { .. } => Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes))),
-        End::TornTail { .. } => {
+        // Data that an earlier process wrote and never synced is readable and may still be lost.
+        ScanEnd::Clean => Ok(file.sync().await?),
+        ScanEnd::CorruptMiddle { .. } => {
+            Err(ArbFailure::Corrupt(format!("{path} at byte {}", scan.valid_bytes)))
+        }
+        ScanEnd::TornTail { .. } => {
             file.truncate(scan.valid_bytes as u64).await?;
             Ok(file.sync().await?)
         }
     }
 }
 
-/// The id in the name of a segment or of one that is being written.
+/// Parses the id from the name of a segment, finished or not.
 pub(super) fn segment_id(name: &str) -> Option<u64> {
     name.split_once(".seg")?.0.parse().ok()
 }
 
-/// Directory of a day.
+/// Returns the directory of a day.
 #[must_use]
 pub fn day_dir(project: u32, day: Day) -> String {
     format!("arb/{project}/{day}")
 }
 
-/// Header of a segment file.
+/// Encodes the header of a segment file.
 #[must_use]
 pub fn segment_header(tier: Tier, project: u32, day: Day, id: u64) -> Bytes {
     let mut out = BytesMut::with_capacity(SEGMENT_HEADER_BYTES);
@@ -401,7 +416,7 @@ pub fn segment_header(tier: Tier, project: u32, day: Day, id: u64) -> Bytes {
     out.freeze()
 }
 
-/// Checks a segment's header against what its name says; `path` is for the error.
+/// Checks a segment's header against the expected project and day. `path` is used in errors.
 pub fn check_segment_header(bytes: &Bytes, project: u32, day: Day, path: &str) -> Result<Tier, ArbFailure> {
     let bad = |what: &str| ArbFailure::Corrupt(format!("{path}: {what}"));
     if bytes.len() < SEGMENT_HEADER_BYTES || !bytes.starts_with(SEGMENT_MAGIC) {
@@ -419,12 +434,12 @@ pub fn check_segment_header(bytes: &Bytes, project: u32, day: Day, path: &str) -
     Tier::from_number(tier).ok_or_else(|| bad("unknown tier"))
 }
 
-/// The id in a segment's header, which was checked.
+/// Returns the id in a segment's header, which must have been checked.
 pub(super) fn segment_header_id(bytes: &Bytes) -> u64 {
     bytes.get(20..28).map_or(0, |mut id| id.get_u64_le())
 }
 
-/// Entry of a file whose bytes are known.
+/// Returns the manifest entry of a sealed file with these bytes.
 pub(super) fn sealed_entry(id: u64, tier: Tier, bytes: &[u8], records: u64) -> FileEntry {
     let hash = blake3::hash(bytes).to_hex().to_string();
     FileEntry { id, tier, sealed: true, bytes: bytes.len() as u64, records, hash }

@@ -1,27 +1,27 @@
-//! Appending to a day, durably.
+//! Durable appends to a day.
 //!
-//! Order of a new segment: its bytes durable, then its name, then the manifest's edit: a manifest never names a
-//! file that a crash could take away. After a failed append or sync a segment's end is unknown: it gets no
-//! further byte, is read as far as it was durable before, and the next write opens another.
+//! Order for a new segment: its bytes are made durable, then its name, then the manifest edit, so a manifest never
+//! names a file that a crash could lose. After a failed append or sync a segment's end is unknown: the segment is not
+//! appended to again, is read up to its earlier durable length, and the next write opens another segment.
 
-use super::api::{ArbFailure, Part};
+use super::api::{ArbFailure, WriteBlock};
 use super::manifest::{FileEntry, Tier};
-use super::store::{DayStore, OpenSegment, SEGMENT_HEADER_BYTES, Store, lock, segment_header};
+use super::store::{ArbStore, DayStore, OpenSegment, SEGMENT_HEADER_BYTES, lock, segment_header};
 use crate::record::{ArrivalId, Record, decode_block, encode_framed_block, scan_blocks};
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::End;
+use latent_edge::frame::ScanEnd;
 use latent_ports::{Disk, DiskError, Env, File, Mark, OpenMode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-impl<E: Env> Store<E> {
-    /// Appends the frames of `body`, each to its day and tier. Returns how many events a replay left out.
+impl<E: Env> ArbStore<E> {
+    /// Appends the frames of `body`, each to its day and tier. Returns how many events a replay skipped.
     pub async fn write(
         &self,
         project: u32,
-        parts: &[Part],
+        parts: &[WriteBlock],
         skip_present: bool,
         body: &Bytes,
     ) -> Result<u64, ArbFailure> {
@@ -40,7 +40,7 @@ impl<E: Env> Store<E> {
             at = end;
             let block = only_frame(&framed, project, part.day)
                 .ok_or_else(|| ArbFailure::Refused("write: block fails its checksum".to_owned()))?;
-            let day = self.day_or_new(project, part.day).await?;
+            let day = self.open_or_create_day(project, part.day).await?;
             skipped += self.write_part(&day, part, skip_present, &block, framed).await?;
         }
         Ok(skipped)
@@ -49,21 +49,21 @@ impl<E: Env> Store<E> {
     async fn write_part(
         &self,
         day: &Arc<Mutex<DayStore<E>>>,
-        part: &Part,
+        part: &WriteBlock,
         skip_present: bool,
         block: &Bytes,
         framed: Bytes,
     ) -> Result<u64, ArbFailure> {
         let mut locked = day.lock().await;
         let project = locked.project;
-        // While this waited for the lock the day may have been set aside: what is written there is lost.
+        // The day may have been quarantined while this call waited for the lock; a write to it would be lost.
         if !self.day(project, part.day)?.is_some_and(|present| Arc::ptr_eq(&present, day)) {
             return Err(ArbFailure::Refused(format!("{} was set aside", locked.dir())));
         }
         lock(&self.dirty).insert((project, part.day));
         if skip_present {
             let skipped = self.append_absent(&mut locked, part.tier, block, framed).await;
-            return self.noting(project, part.day, skipped);
+            return self.note_if_corrupt(project, part.day, skipped);
         }
         self.append(&mut locked, part.tier, framed, block_records(block)).await?;
         Ok(0)
@@ -87,13 +87,13 @@ impl<E: Env> Store<E> {
         let later: BTreeMap<ArrivalId, Record> =
             records.iter().filter(is_later).map(|record| (record.arrival, record.clone())).collect();
         if !later.is_empty() {
-            self.replace(day, &later).await?;
+            self.replace_records(day, &later).await?;
         }
         let before = records.len();
         records.retain(|record| !present.contains_key(&record.arrival));
         let left_out = before - records.len();
         if !records.is_empty() {
-            // As it came where nothing is left out: then all disks share its bytes.
+            // Unchanged if nothing was skipped, so that all disks share the bytes.
             let framed =
                 if left_out == 0 { framed } else { encode_framed_block(day.project, day.day, &records)? };
             self.append(day, tier, framed, records.len() as u64).await?;
@@ -112,9 +112,9 @@ impl<E: Env> Store<E> {
         match day.open.remove(&tier) {
             Some(mut segment) if segment.bytes < full => {
                 let len = framed.len() as u64;
-                // While the append is under way the segment is not in `open`: an error leaves it closed for good.
+                // During the append the segment is not in `open`, so an error leaves it closed permanently.
                 if let Err(error) = append_durably(&segment.file, framed).await {
-                    day.cut_off.insert(segment.id, segment.bytes);
+                    day.failed_appends.insert(segment.id, segment.bytes);
                     day.digest = None;
                     return Err(error.into());
                 }
@@ -138,7 +138,7 @@ impl<E: Env> Store<E> {
         day.next_id += 1;
         let opened = self.open_segment(day, id, tier, framed, records).await;
         if opened.is_err() {
-            self.retire(day.project, day.day, vec![day.path(id)]);
+            self.schedule_removal(day.project, day.day, vec![day.path(id)]);
         }
         opened
     }
@@ -171,13 +171,13 @@ async fn append_durably<F: File>(file: &F, bytes: Bytes) -> Result<(), DiskError
     file.sync().await
 }
 
-/// How many records a block announces.
+/// Returns the record count in a block's header.
 fn block_records(block: &Bytes) -> u64 {
     block.first_chunk::<4>().map_or(0, |count| u64::from(u32::from_le_bytes(*count)))
 }
 
-/// The payload of the one frame that `framed` holds.
+/// Returns the payload of the only frame in `framed`.
 fn only_frame(framed: &Bytes, project: u32, day: Day) -> Option<Bytes> {
     let mut scan = scan_blocks(framed, 0, project, day);
-    (scan.end == End::Clean && scan.payloads.len() == 1).then(|| scan.payloads.remove(0))
+    (scan.end == ScanEnd::Clean && scan.payloads.len() == 1).then(|| scan.payloads.remove(0))
 }

@@ -1,4 +1,4 @@
-//! The catalog of one backup: every day that it holds, with the hashes of its segments.
+//! Catalog of one backup: every day that it holds, with the hashes of its segments.
 
 use crate::zone::Day;
 use serde::{Deserialize, Serialize};
@@ -9,35 +9,35 @@ pub const CATALOGS: &str = "catalogs/";
 /// Prefix of the keys of segments.
 pub const SEGMENTS: &str = "segments/";
 
-/// The format that this release writes.
+/// Format that this release writes.
 pub const FORMAT: u32 = 2;
-/// The oldest format that it reads. Format 1 has no `behind`.
+/// Oldest format that it reads. Format 1 has no `behind`.
 const OLDEST_FORMAT: u32 = 1;
 
-/// One backup.
+/// Catalog of one backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
     /// [`FORMAT`].
     pub format: u32,
-    /// Every event acknowledged before this time is in the backup, but for the projects that are `behind`.
+    /// Every event acknowledged before this time is in the backup, except for the projects in `behind`.
     pub position_ms: i64,
-    /// When the backup was finished.
+    /// Time when the backup was finished.
     pub taken_ms: i64,
-    /// Projects that could not be copied: they stay at an earlier position. Sorted by project.
+    /// Projects that could not be copied and stay at an earlier position. Sorted by project.
     #[serde(default)]
-    pub behind: Vec<Behind>,
+    pub behind: Vec<LaggingProject>,
     /// Sorted by (project, day).
     pub days: Vec<CatalogDay>,
 }
 
-/// A project that a backup holds up to an earlier position only.
+/// Project that a backup holds only up to an earlier position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Behind {
+pub struct LaggingProject {
     /// The project.
     pub project: u32,
-    /// Every event of it acknowledged before this time is in the backup; 0 if nothing is promised.
+    /// Every event of the project acknowledged before this time is in the backup; 0 if nothing is guaranteed.
     pub position_ms: i64,
 }
 
@@ -53,20 +53,20 @@ pub struct CatalogDay {
     pub segments: Vec<CatalogSegment>,
 }
 
-/// A segment file in a backup.
+/// Segment file in a backup.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogSegment {
     /// BLAKE3 of the file, in hex.
     pub hash: String,
-    /// Its length.
+    /// Length, in bytes.
     pub bytes: u64,
-    /// Events in it.
+    /// Number of events.
     pub records: u64,
 }
 
 impl CatalogDay {
-    /// A day of which a backup holds nothing.
+    /// Returns a day without segments.
     #[must_use]
     pub fn empty((project, day): (u32, Day)) -> CatalogDay {
         CatalogDay { project, day, segments: Vec::new() }
@@ -74,20 +74,20 @@ impl CatalogDay {
 }
 
 impl Catalog {
-    /// The catalog's text and the key it is kept under.
+    /// Encodes the catalog. Returns its key and text.
     ///
     /// # Errors
-    /// When serde_json cannot write it.
+    /// serde_json cannot write it.
     pub fn to_object(&self) -> Result<(String, Vec<u8>), serde_json::Error> {
         let text = serde_json::to_vec(self)?;
         let key = format!("{CATALOGS}{:016}-{}.json", self.position_ms, blake3::hash(&text).to_hex());
         Ok((key, text))
     }
 
-    /// Reads a catalog back; the text must have the hash that its key says.
+    /// Decodes a catalog. The text must match the hash in its key.
     ///
     /// # Errors
-    /// A sentence that names the key and what is wrong with it.
+    /// A message that names the key and the error.
     pub fn from_object(key: &str, text: &[u8]) -> Result<Catalog, String> {
         if !Catalog::has_hash_of(key, text) {
             return Err(format!("catalog {key}: its bytes do not have the hash of its name"));
@@ -100,34 +100,34 @@ impl Catalog {
         }
     }
 
-    /// Whether a catalog's text is what its key says.
+    /// Whether a catalog's text matches the hash in its key.
     #[must_use]
     pub fn has_hash_of(key: &str, text: &[u8]) -> bool {
-        let said = key.rsplit_once('-').and_then(|(_, rest)| rest.strip_suffix(".json"));
-        said == Some(blake3::hash(text).to_hex().as_str())
+        let stated = key.rsplit_once('-').and_then(|(_, rest)| rest.strip_suffix(".json"));
+        stated == Some(blake3::hash(text).to_hex().as_str())
     }
 
-    /// The position up to which it holds a project.
+    /// Returns the position up to which the catalog holds a project.
     #[must_use]
     pub fn position_of(&self, project: u32) -> i64 {
         let behind = self.behind.iter().find(|behind| behind.project == project);
         behind.map_or(self.position_ms, |behind| behind.position_ms)
     }
 
-    /// Of two catalogs, the one with the greater age key is the newer. One position has several catalogs where projects
-    /// that were behind were copied later.
+    /// Returns a key that orders catalogs by age; the greater is the newer. One position has several catalogs if
+    /// projects that were behind were copied later.
     #[must_use]
     pub fn age_key(&self) -> (i64, i64) {
         (self.position_ms, self.taken_ms)
     }
 
-    /// The position in a catalog's key.
+    /// Parses the position from a catalog's key.
     #[must_use]
     pub fn position_of_key(key: &str) -> Option<i64> {
         key.strip_prefix(CATALOGS)?.split_once('-')?.0.parse().ok()
     }
 
-    /// Hashes of the segments that it needs.
+    /// Returns the hashes of the segments that the catalog needs.
     #[must_use]
     pub fn hashes(&self) -> BTreeSet<&str> {
         self.days.iter().flat_map(|day| day.segments.iter().map(|s| s.hash.as_str())).collect()
@@ -139,14 +139,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_catalog_reads_back_and_a_damaged_one_is_refused() {
+    fn a_catalog_round_trips_and_a_damaged_one_is_rejected() {
         let segments = vec![CatalogSegment { hash: "00".repeat(32), bytes: 9, records: 1 }];
         let days = vec![CatalogDay { project: 17, day: Day(16_853), segments }];
         let catalog = Catalog {
             format: FORMAT,
             position_ms: 1_456_185_600_000,
             taken_ms: 1_456_186_203_000,
-            behind: vec![Behind { project: 9, position_ms: 5 }],
+            behind: vec![LaggingProject { project: 9, position_ms: 5 }],
             days,
         };
         assert_eq!((catalog.position_of(9), catalog.position_of(17)), (5, 1_456_185_600_000));

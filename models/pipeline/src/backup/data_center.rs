@@ -1,9 +1,9 @@
-//! One data center while a backup is taken.
+//! State of one data center while a backup is taken.
 //!
-//! A segment counts as held when it is listed with the right length and this process has read it back: when it put it,
-//! or at the first backup since. What is listed and reads back otherwise is replaced, once its bytes are at hand from
-//! elsewhere. Not done here: reading again what was read back before; a segment that rots later is found after the
-//! next restart, or by a restore.
+//! A segment counts as held when it is listed with the right length and this process has read it back: when it put the
+//! segment, or at the first backup since. A segment that is listed but reads back differently is replaced once its
+//! bytes are available from elsewhere. Not covered: segments are not read back again; one that rots later is found
+//! after the next restart, or by a restore.
 
 use super::catalog::{CatalogDay, CatalogSegment, SEGMENTS};
 use super::error::BackupError;
@@ -12,21 +12,21 @@ use latent_edge::object_api::{ObjectError, ObjectStore, StoreError};
 use latent_ports::{Env, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A data center that listed its segments.
+/// A data center with its listing of segments.
 pub(super) struct DataCenter<E> {
-    /// From 1.
+    /// Number, from 1.
     pub number: usize,
     pub store: ObjectStore<E>,
     /// Length by hash.
     listed: BTreeMap<String, u64>,
-    /// Hashes of segments that this process has read back there.
+    /// Hashes of segments that this process has read back from it.
     verified: BTreeSet<String>,
-    /// Why it takes no part in this backup any more.
+    /// Error that excluded it from this backup.
     pub failed: Option<BackupError>,
 }
 
 impl<E: Env> DataCenter<E> {
-    /// Lists what the data center has. `verified`: what this process has read back there before.
+    /// Lists the data center's segments. `verified` holds the segments that this process has read back earlier.
     pub async fn open(
         number: usize,
         store: ObjectStore<E>,
@@ -51,17 +51,17 @@ impl<E: Env> DataCenter<E> {
         self.listed.contains_key(hash)
     }
 
-    /// Whether every segment of a catalog is listed there with its length.
+    /// Whether every segment of a catalog is listed with its length.
     pub fn lists_all<'a>(&self, mut segments: impl Iterator<Item = &'a CatalogSegment>) -> bool {
         segments.all(|segment| self.listed.get(&segment.hash) == Some(&segment.bytes))
     }
 
-    /// What was read back there, to be known at the next backup.
+    /// Returns the segments that were read back, for the next backup.
     pub fn into_verified(self) -> BTreeSet<String> {
         self.verified
     }
 
-    /// Whether a segment is there and reads back. A data center that cannot be asked fails.
+    /// Whether a segment is present and reads back. A data center that cannot be queried is marked as failed.
     pub async fn holds(&mut self, segment: &CatalogSegment) -> bool {
         let is_listed = self.listed.get(&segment.hash) == Some(&segment.bytes);
         if !self.is_up() || !is_listed || self.verified.contains(&segment.hash) {
@@ -81,7 +81,8 @@ impl<E: Env> DataCenter<E> {
         }
     }
 
-    /// A segment's bytes; `None` when it is not there, or reads otherwise twice, or not at all though the store answers.
+    /// Reads a segment; `None` when it is missing, reads back differently twice, or cannot be read although the store
+    /// responds.
     pub async fn read(&self, hash: &str) -> Result<Option<Bytes>, StoreError> {
         for _ in 0..2 {
             match self.store.get(&format!("{SEGMENTS}{hash}")).await {
@@ -99,12 +100,12 @@ impl<E: Env> DataCenter<E> {
         Ok(None)
     }
 
-    /// Puts a segment that it does not hold, and reads it back. A data center that does not take it fails.
+    /// Puts a segment that is not held, and reads it back. A data center that does not accept it is marked as failed.
     pub async fn put(&mut self, segment: &CatalogSegment, bytes: &Bytes) {
         if !self.is_up() {
             return;
         }
-        match self.try_to_put(&segment.hash, bytes).await {
+        match self.put_or_replace(&segment.hash, bytes).await {
             Ok(()) => {
                 self.listed.insert(segment.hash.clone(), segment.bytes);
                 self.verified.insert(segment.hash.clone());
@@ -113,19 +114,19 @@ impl<E: Env> DataCenter<E> {
         }
     }
 
-    async fn try_to_put(&mut self, hash: &str, bytes: &Bytes) -> Result<(), StoreError> {
+    async fn put_or_replace(&mut self, hash: &str, bytes: &Bytes) -> Result<(), StoreError> {
         let key = format!("{SEGMENTS}{hash}");
         if self.listed.remove(hash).is_some() {
-            // What is there does not read back, and the right to overwrite is not needed for anything else.
+            // The existing object does not read back. Deleting it first avoids the need for the right to overwrite.
             self.store.delete(&key).await?;
         }
         self.store.put_verified(&key, bytes.clone()).await
     }
 }
 
-/// Copies what these days name and a data center lacks from the others. One that still lacks something fails, unless
-/// no data center has it, `all` of them having been asked: those hashes are returned.
-pub(super) async fn complete<E: Env>(
+/// Copies segments of these days that a data center lacks from the others. A data center that still lacks one is marked
+/// as failed, unless no data center has it and `all` were queried: those hashes are returned.
+pub(super) async fn replicate_segments<E: Env>(
     data_centers: &mut [DataCenter<E>],
     all: bool,
     days: &[CatalogDay],
@@ -137,12 +138,12 @@ pub(super) async fn complete<E: Env>(
             if one.holds(segment).await || !one.is_up() {
                 continue;
             }
-            match from_others(data_centers, index, &segment.hash).await {
+            match read_from_others(data_centers, index, &segment.hash).await {
                 Some(Some(bytes)) => data_centers[index].put(segment, &bytes).await,
                 Some(None) if all => drop(gone.insert(segment.hash.clone())),
                 _ => {
                     let (data_center, hash) = (data_centers[index].number, segment.hash.clone());
-                    data_centers[index].failed = Some(BackupError::Lacks { data_center, hash });
+                    data_centers[index].failed = Some(BackupError::MissingSegment { data_center, hash });
                 }
             }
         }
@@ -150,9 +151,8 @@ pub(super) async fn complete<E: Env>(
     gone
 }
 
-/// A segment's bytes from any data center but one; `Some(None)` when none of them has it, `None` when one of them could
-/// not be asked.
-async fn from_others<E: Env>(
+/// Reads a segment from any data center but one; `Some(None)` when none has it, `None` when one could not be queried.
+async fn read_from_others<E: Env>(
     data_centers: &[DataCenter<E>],
     but: usize,
     hash: &str,

@@ -1,55 +1,55 @@
-//! Why a backup was not taken, or not whole.
+//! Error of a backup.
 
-use crate::common_time::NoCommonTime;
+use crate::median_clock::TooFewClocks;
 use latent_edge::object_api::StoreError;
 
-/// Why a backup was not taken, or not whole.
+/// Reason that a backup was not taken, or not completely.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BackupError {
-    /// The store.
+    /// Error of an object store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Too few disks.
+    /// Too few disks could be pinned.
     #[error("project {project}: {answered} disks could be pinned, {needed} are needed")]
     TooFewDisks {
         /// The project.
         project: u32,
-        /// How many could.
+        /// Number of disks that could be pinned.
         answered: usize,
-        /// How many must.
+        /// Number of disks needed.
         needed: usize,
     },
-    /// The time.
+    /// The time could not be determined.
     #[error(transparent)]
-    Time(#[from] NoCommonTime),
+    Time(#[from] TooFewClocks),
     /// A file could not be copied from any disk that has it.
     #[error("project {project}: segment {hash} could not be read from any disk")]
     Unreadable {
         /// The project.
         project: u32,
-        /// The file's hash.
+        /// Hash of the file.
         hash: String,
     },
-    /// The catalog could not be written as text.
+    /// The catalog could not be encoded.
     #[error("catalog: {0}")]
     Text(String),
-    /// No data center could be asked what the newest backup holds.
+    /// No data center could be queried for the newest backup.
     #[error("no data center says what the newest backup holds: the catalog waits until one does")]
-    NothingKnown,
-    /// A data center lacks a segment that the catalog names, and the data center that may have it cannot be asked.
+    NoBaseline,
+    /// A data center lacks a segment of the catalog, and the data center that may have it cannot be queried.
     #[error("dc-{data_center} lacks segment {hash}: its catalog waits until another data center has it")]
-    Lacks {
-        /// Its number, from 1.
+    MissingSegment {
+        /// Number of the data center, from 1.
         data_center: usize,
-        /// The segment's hash.
+        /// Hash of the segment.
         hash: String,
     },
     /// Some projects or data centers have no backup of this interval yet.
     #[error("{projects} projects and {data_centers} data centers wait for the next try: {why}")]
     Incomplete {
-        /// How many projects stay at an earlier position.
+        /// Number of projects that stay at an earlier position.
         projects: usize,
-        /// How many data centers lack the catalog.
+        /// Number of data centers that lack the catalog.
         data_centers: usize,
         /// The first failure.
         why: String,
@@ -57,7 +57,7 @@ pub enum BackupError {
 }
 
 impl BackupError {
-    /// The project that it is about, if it is about one.
+    /// Returns the project of the error, if there is one.
     #[must_use]
     pub fn project(&self) -> Option<u32> {
         match self {

@@ -1,10 +1,11 @@
-//! The catalogs of one data center: each is read again at every backup, repaired where it has rotted, and removed when
-//! it is older than the retention and no hold keeps it; then segments go that no catalog needs.
+//! Maintenance of the catalogs of one data center. Each catalog is read again at every backup, repaired if it has
+//! rotted, and removed when it is older than the retention and no hold keeps it. Then segments that no catalog needs
+//! are removed.
 //!
-//! Data centers are looked after one by one: what is wrong with one keeps nothing from expiring in another, and no
-//! backup from being taken. The newest catalog that reads is never removed. A damaged catalog is put again from another
-//! data center that has it; where none has, it stays until it is older than the retention, and so long no segment goes,
-//! because it could need any. One that the store cannot read at the moment is left alone: it may read the next time.
+//! Data centers are handled one by one: a failure in one does not stop expiry in another, nor backups. The newest
+//! readable catalog is never removed. A damaged catalog is restored from another data center that has it. If none has
+//! it, it stays until it is older than the retention, and until then no segment is removed, because it could need any.
+//! A catalog that the store cannot read at the moment is left unchanged: it may be readable next time.
 
 use super::catalog::{CATALOGS, Catalog, SEGMENTS};
 use super::data_center::DataCenter;
@@ -15,44 +16,44 @@ use latent_edge::object_api::{ObjectError, ObjectStore, StoreError};
 use latent_ports::{Env, Mark, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Catalogs that this process has read, by key: what stands under a key never changes.
-pub(super) type Known = BTreeMap<String, Catalog>;
+/// Catalogs that this process has read, by key. The contents of a key never change.
+pub(super) type CatalogCache = BTreeMap<String, Catalog>;
 
-/// What is asked of a look at one data center.
-pub(super) struct Expiry {
-    /// The time of the look.
+/// Parameters of one maintenance pass.
+pub(super) struct CatalogExpiry {
+    /// Time of the pass.
     pub now: UnixMs,
-    /// Catalogs of positions before this are old.
+    /// Catalogs with positions before this are old.
     pub oldest_ms: i64,
     /// Segments of a catalog that is still to be written there.
-    pub needed_besides: BTreeSet<String>,
+    pub pending_segments: BTreeSet<String>,
 }
 
-/// The catalogs of a data center, by key.
+/// Keys of the catalogs of a data center, by state.
 #[derive(Default)]
-struct Catalogs {
+struct CatalogSets {
     good: BTreeSet<String>,
-    /// Their bytes are not what was put.
+    /// The bytes differ from what was put.
     damaged: BTreeSet<String>,
-    /// The store answers, and not with these.
+    /// The store responds but cannot return these.
     unreadable: BTreeSet<String>,
 }
 
-impl Expiry {
-    /// Repairs and removes. `found` takes an alarm for each damaged catalog, also when an error ends the look.
-    pub async fn look<E: Env>(
+impl CatalogExpiry {
+    /// Repairs and removes catalogs. `found` receives an alarm for each damaged catalog, even if the pass fails.
+    pub async fn run<E: Env>(
         &self,
         env: &E,
         of: &DataCenter<E>,
         others: &[&ObjectStore<E>],
-        known: &mut Known,
+        cache: &mut CatalogCache,
         found: &mut Vec<Alarm>,
     ) -> Result<(), StoreError> {
-        let mut catalogs = read_all(&of.store, known).await?;
+        let mut catalogs = read_all(&of.store, cache).await?;
         for key in catalogs.damaged.clone() {
             env.mark(Mark { name: "backup.catalog-damaged", subject: &key });
             let position_ms = Catalog::position_of_key(&key).unwrap_or(0);
-            let repaired = repair(&key, of, others, known).await;
+            let repaired = repair(&key, of, others, cache).await;
             let is_repaired = matches!(repaired, Ok(true));
             found.push(Alarm::CatalogDamaged { data_center: of.number, position_ms, is_repaired });
             if repaired? {
@@ -65,25 +66,25 @@ impl Expiry {
             let position_ms = Catalog::position_of_key(key).unwrap_or(0);
             found.push(Alarm::CatalogDamaged { data_center: of.number, position_ms, is_repaired: false });
         }
-        self.remove_old(env, &of.store, catalogs, known).await
+        self.remove_old(env, &of.store, catalogs, cache).await
     }
 
     async fn remove_old<E: Env>(
         &self,
         env: &E,
         store: &ObjectStore<E>,
-        mut catalogs: Catalogs,
-        known: &Known,
+        mut catalogs: CatalogSets,
+        cache: &CatalogCache,
     ) -> Result<(), StoreError> {
-        // Before anything goes: what is held from now on is held in this look.
-        let standing = hold::standing(&store.list(HOLDS).await?, self.now);
-        for key in &standing.spent {
+        // Read before anything is removed, so that new holds apply to this pass.
+        let active = hold::active_holds(&store.list(HOLDS).await?, self.now);
+        for key in &active.obsolete {
             store.delete(key).await?;
         }
-        let Some(newest) = catalogs.good.iter().max_by_key(|key| known[*key].age_key()).cloned() else {
+        let Some(newest) = catalogs.good.iter().max_by_key(|key| cache[*key].age_key()).cloned() else {
             return Ok(());
         };
-        let is_held = |position_ms: i64| standing.holds.iter().any(|hold| hold.keeps_backup(position_ms));
+        let is_held = |position_ms: i64| active.holds.iter().any(|hold| hold.keeps_backup(position_ms));
         let is_old = |key: &&String| {
             Catalog::position_of_key(key)
                 .is_some_and(|position_ms| position_ms < self.oldest_ms && !is_held(position_ms))
@@ -103,8 +104,8 @@ impl Expiry {
         if !catalogs.damaged.is_empty() || !catalogs.unreadable.is_empty() {
             return Ok(());
         }
-        let mut needed: BTreeSet<&str> = self.needed_besides.iter().map(String::as_str).collect();
-        needed.extend(catalogs.good.iter().flat_map(|key| known[key].hashes()));
+        let mut needed: BTreeSet<&str> = self.pending_segments.iter().map(String::as_str).collect();
+        needed.extend(catalogs.good.iter().flat_map(|key| cache[key].hashes()));
         for info in store.list(SEGMENTS).await? {
             if !needed.contains(&info.key[SEGMENTS.len()..]) {
                 store.delete(&info.key).await?;
@@ -115,8 +116,11 @@ impl Expiry {
 }
 
 /// Reads every catalog of a data center.
-async fn read_all<E: Env>(store: &ObjectStore<E>, known: &mut Known) -> Result<Catalogs, StoreError> {
-    let mut catalogs = Catalogs::default();
+async fn read_all<E: Env>(
+    store: &ObjectStore<E>,
+    cache: &mut CatalogCache,
+) -> Result<CatalogSets, StoreError> {
+    let mut catalogs = CatalogSets::default();
     for info in store.list(CATALOGS).await? {
         let text = match store.get(&info.key).await {
             Ok(text) => text,
@@ -127,10 +131,10 @@ async fn read_all<E: Env>(store: &ObjectStore<E>, known: &mut Known) -> Result<C
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(error),
         };
-        let reads = match known.get(&info.key) {
+        let reads = match cache.get(&info.key) {
             Some(_) => Catalog::has_hash_of(&info.key, &text),
             None => match Catalog::from_object(&info.key, &text) {
-                Ok(catalog) => known.insert(info.key.clone(), catalog).is_none(),
+                Ok(catalog) => cache.insert(info.key.clone(), catalog).is_none(),
                 Err(_) => false,
             },
         };
@@ -140,12 +144,12 @@ async fn read_all<E: Env>(store: &ObjectStore<E>, known: &mut Known) -> Result<C
     Ok(catalogs)
 }
 
-/// Puts a damaged catalog again, if another data center has it and its segments are there.
+/// Restores a damaged catalog, if another data center has it and its segments are present.
 async fn repair<E: Env>(
     key: &str,
     of: &DataCenter<E>,
     others: &[&ObjectStore<E>],
-    known: &mut Known,
+    cache: &mut CatalogCache,
 ) -> Result<bool, StoreError> {
     for other in others {
         let Ok(text) = other.get(key).await else { continue };
@@ -155,7 +159,7 @@ async fn repair<E: Env>(
         }
         of.store.delete(key).await?;
         of.store.put_verified(key, Bytes::clone(&text)).await?;
-        known.insert(key.to_owned(), catalog);
+        cache.insert(key.to_owned(), catalog);
         return Ok(true);
     }
     Ok(false)

@@ -1,19 +1,19 @@
-//! Backups: incremental, content-addressed, to two data centers, each alone enough to restore.
+//! Backups: incremental, content-addressed, to two data centers, each of them enough to restore.
 //!
-//! - `catalog`: what a backup consists of (pure).
-//! - `take`: the daily (or weekly) job. Its parts: `project` (copying one), `data_center` (one, while a backup is taken),
-//!   `expire` (its catalogs), `memory` (what is remembered from one backup to the next).
-//! - `shrunk`: what a backup does not let go of, whatever production says (pure).
-//! - `restore`: reading a backup back.
-//! - `watch`: whether backups still come, asked by another node.
+//! - `catalog`: contents of a backup (pure).
+//! - `take`: the daily (or weekly) job. Its parts: `project_copy` (copies one project), `data_center` (state of one
+//!   data center), `expire` (its catalogs), `state` (state kept from one backup to the next).
+//! - `shrink_guard`: keeps data of earlier backups that production lost (pure).
+//! - `restore`: reads a backup back.
+//! - `monitor`: checks from another node that backups are taken.
 
 pub mod catalog;
 mod data_center;
 pub mod error;
 mod expire;
-pub mod memory;
-mod project;
+pub mod monitor;
+mod project_copy;
 pub mod restore;
-pub mod shrunk;
+pub mod shrink_guard;
+pub mod state;
 pub mod take;
-pub mod watch;

@@ -1,34 +1,35 @@
-//! Reading a backup back: catalogs newest first, segments verified by hash and by their own checksums.
+//! Reads backups: catalogs newest first, segments verified by hash and by their own checksums.
 
 use super::catalog::{CATALOGS, Catalog, CatalogDay, SEGMENTS};
 use crate::arb::store::{SEGMENT_HEADER_BYTES, check_segment_header};
 use crate::record::{Record, decode_block, scan_blocks};
-use latent_edge::frame::End;
-use latent_edge::object_api::{ObjectStore, Patience};
+use latent_edge::frame::ScanEnd;
+use latent_edge::object_api::{ObjectStore, StoreRetryPolicy};
 use latent_ports::{Env, NodeId};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The backups that can be reached, over all data centers.
-pub struct Backups<E> {
+/// Reader of the backups in all data centers.
+pub struct BackupReader<E> {
     stores: Vec<ObjectStore<E>>,
-    /// The store that gave a segment last: it is asked first, so that one that is out of reach costs its time-outs
-    /// once, not once a segment.
-    gave_last: AtomicUsize,
+    /// Store that returned the last segment. It is queried first, so that an unreachable store costs its timeouts once
+    /// and not once per segment.
+    last_source: AtomicUsize,
 }
 
-impl<E: Env> Backups<E> {
-    /// Backups in `data_centers`.
+impl<E: Env> BackupReader<E> {
+    /// Creates a reader of the backups in `data_centers`.
     #[must_use]
     pub fn new(env: &E, data_centers: &[NodeId]) -> Self {
-        let store =
-            |node: &NodeId| ObjectStore::new(env.clone(), *node, CALL_TIMEOUT).patient(Patience::LONG);
-        Backups { stores: data_centers.iter().map(store).collect(), gave_last: AtomicUsize::new(0) }
+        let store = |node: &NodeId| {
+            ObjectStore::new(env.clone(), *node, CALL_TIMEOUT).with_retries(StoreRetryPolicy::LONG)
+        };
+        BackupReader { stores: data_centers.iter().map(store).collect(), last_source: AtomicUsize::new(0) }
     }
 
-    /// All catalogs that verify, newest position first, each once.
+    /// Returns all catalogs that verify, newest position first, each once.
     pub async fn catalogs(&self) -> Vec<Catalog> {
         let mut found: Vec<(String, Catalog)> = Vec::new();
         for store in &self.stores {
@@ -47,10 +48,10 @@ impl<E: Env> Backups<E> {
         found.into_iter().map(|(_, catalog)| catalog).collect()
     }
 
-    /// The events of one day of a backup, copies of one key included.
+    /// Reads the events of one day of a backup, including duplicates of one key.
     ///
     /// # Errors
-    /// A sentence that names the segment that no data center could give whole.
+    /// A message that names the segment that no data center could return intact.
     pub async fn day(&self, day: &CatalogDay) -> Result<Vec<Record>, String> {
         let mut records = Vec::new();
         for segment in &day.segments {
@@ -59,8 +60,8 @@ impl<E: Env> Backups<E> {
         Ok(records)
     }
 
-    /// The events of one day as far as they can be read, and what is wrong with the segments that cannot: one that is
-    /// damaged costs no other.
+    /// Reads the events of one day as far as possible, with the errors of unreadable segments. A damaged segment does
+    /// not affect the others.
     pub async fn readable(&self, day: &CatalogDay) -> (Vec<Record>, Vec<String>) {
         let (mut records, mut unreadable) = (Vec::new(), Vec::new());
         for segment in &day.segments {
@@ -76,7 +77,7 @@ impl<E: Env> Backups<E> {
     async fn segment(&self, day: &CatalogDay, hash: &str, records: &mut Vec<Record>) -> Result<(), String> {
         let key = format!("{SEGMENTS}{hash}");
         let mut why = String::from("no data center answered");
-        let (count, first) = (self.stores.len(), self.gave_last.load(Ordering::Relaxed));
+        let (count, first) = (self.stores.len(), self.last_source.load(Ordering::Relaxed));
         for index in (0..count).map(|step| (first + step) % count) {
             let bytes = match self.stores[index].get(&key).await {
                 Ok(bytes) => bytes,
@@ -91,13 +92,13 @@ impl<E: Env> Backups<E> {
             }
             check_segment_header(&bytes, day.project, day.day, &key).map_err(|e| e.to_string())?;
             let scan = scan_blocks(&bytes, SEGMENT_HEADER_BYTES, day.project, day.day);
-            if scan.end != End::Clean {
+            if scan.end != ScanEnd::Clean {
                 return Err(format!("object '{key}': damaged at byte {}", scan.valid_bytes));
             }
             for block in &scan.payloads {
                 decode_block(block, records).map_err(|e| format!("object '{key}': {e}"))?;
             }
-            self.gave_last.store(index, Ordering::Relaxed);
+            self.last_source.store(index, Ordering::Relaxed);
             return Ok(());
         }
         Err(why)

@@ -1,63 +1,68 @@
-//! Taking a backup.
+//! Takes backups.
 //!
-//! What the newest backups hold is learned first, from the data centers (`memory`). Then each project is copied to all
-//! data centers (`project`); days of which production has fewer events than at the last backup keep the last backup's
-//! segments besides (`shrunk`). What a data center lacks of all that is copied from the others (`data_center`), and the
-//! catalog is written last, where everything that it names was read back. Old catalogs then expire, and with them the
-//! segments that no catalog needs (`expire`).
+//! First the contents of the newest backups are read from the data centers (`state`). Then each project is copied to
+//! all data centers (`project_copy`). Days with fewer events in production than at the last backup also keep the last
+//! backup's segments (`shrink_guard`). Segments that a data center lacks are copied from the others (`data_center`),
+//! and the catalog is written last, to the data centers where all its segments were read back. Old catalogs then
+//! expire, and with them the segments that no catalog needs (`expire`).
 //!
-//! What fails, fails alone: a project that cannot be copied stays at its last position, a data center that cannot take
-//! its part has no new catalog; both are tried again, and nothing else is done twice. Without any data center that
-//! says what the newest backup holds, none is finished.
+//! Failures are isolated: a project that cannot be copied stays at its last position, a data center that fails has no
+//! new catalog, and only these are retried. A backup needs at least one data center that knows the newest backup.
 
 use super::catalog::{CATALOGS, Catalog, CatalogDay, CatalogSegment, FORMAT};
-use super::data_center::{DataCenter, complete};
+use super::data_center::{DataCenter, replicate_segments};
 use super::error::BackupError;
-use super::expire::Expiry;
-use super::memory::{Memory, Round, Written};
-use super::project;
-use super::restore::Backups;
-use super::shrunk::{Changed, Found, Kept, Lacking};
-use crate::alarms::{Alarm, Alarms, Retained};
+use super::expire::CatalogExpiry;
+use super::project_copy;
+use super::restore::BackupReader;
+use super::shrink_guard::{BackupBaseline, ChangedDay, MissingKeys, ProductionDays};
+use super::state::{BackupRound, BackupState, WrittenCatalog};
+use crate::alarms::{Alarm, AlarmSender, RetentionTarget};
 use crate::arb::api::ArbFailure;
-use crate::arb::log::{Distrusted, DurableLog};
-use crate::common_time::common_time;
-use crate::config::{BackupConfig, Boot};
+use crate::arb::log::{DurableLog, UntrustedLogs};
+use crate::config::{BackupConfig, BootConfig};
+use crate::median_clock::median_time;
 use crate::record::Key;
-use crate::recovery::expire::refuse;
-use crate::schedule::{MOST_SLEEP, MedianClock};
+use crate::recovery::tee_expiry::report_refused_retention;
+use crate::schedule::{MAX_SLEEP, MedianClock};
 use bytes::Bytes;
-use latent_edge::object_api::{ObjectStore, Patience};
+use latent_edge::object_api::{ObjectStore, StoreRetryPolicy};
 use latent_ports::{Clock, Disk, Env, Mark, NodeId, UnixMs};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Requests in flight when the backup starts may still arrive: its position lies this far back.
+/// Distance of a backup's position from its start: requests in flight may still arrive.
 pub const POSITION_SLACK: Duration = Duration::from_secs(5 * 60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_AFTER: Duration = Duration::from_secs(30 * 60);
 
-/// Boots the backup node: a backup at each interval, until the node dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+/// Boots the backup node: takes a backup at each interval, until the node dies.
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let Some(config) = boot.cluster.backup.clone() else { return };
-    let alarms = Alarms::new(&env, &boot.cluster);
-    refuse(&env, &alarms, Retained::Backups, config.retention, config.kept());
+    let alarms = AlarmSender::new(&env, &boot.cluster);
+    report_refused_retention(
+        &env,
+        &alarms,
+        RetentionTarget::Backups,
+        config.retention,
+        config.effective_retention(),
+    );
     let clock = MedianClock::new(&env, &boot.cluster);
-    let mut memory = Memory::default();
+    let mut state = BackupState::default();
     let mut due = first_boot(&env, clock.now().await).await + config.first_after;
     if let Some(newest) = newest_position(&env, &config).await {
         due = UnixMs(newest) + POSITION_SLACK + config.interval;
     }
-    // What a clock that was ahead noted puts no backup off for longer than this.
+    // Limits the delay caused by a time that was recorded while a clock was ahead.
     let mut most_wait = config.interval.max(config.first_after);
     loop {
         let now = clock.now().await;
         due = due.min(now + most_wait);
         if now < due {
-            env.clock().sleep(due.since(now).min(MOST_SLEEP)).await;
+            env.clock().sleep(due.since(now).min(MAX_SLEEP)).await;
             continue;
         }
-        match take(&env, &boot, &config, &alarms, &mut memory).await {
+        match take(&env, &boot, &config, &alarms, &mut state).await {
             Ok(begun_ago) => {
                 due = clock.now().await - begun_ago + config.interval;
                 most_wait = config.interval;
@@ -70,10 +75,10 @@ pub async fn run<E: Env>(env: E, boot: Boot) {
     }
 }
 
-/// When this node booted for the first time, from its disk: restarts must not put the first backup off again and
-/// again. A disk that fails puts it off once.
+/// Returns the time of this node's first boot, from its disk, so that restarts do not postpone the first backup
+/// repeatedly. A disk failure postpones it once.
 async fn first_boot<E: Env>(env: &E, now: UnixMs) -> UnixMs {
-    match noted_first_boot(env, now).await {
+    match read_or_write_first_boot(env, now).await {
         Ok(first) => first,
         Err(error) => {
             env.mark(Mark { name: "backup.first-boot-unknown", subject: &error.to_string() });
@@ -82,24 +87,26 @@ async fn first_boot<E: Env>(env: &E, now: UnixMs) -> UnixMs {
     }
 }
 
-async fn noted_first_boot<E: Env>(env: &E, now: UnixMs) -> Result<UnixMs, ArbFailure> {
+async fn read_or_write_first_boot<E: Env>(env: &E, now: UnixMs) -> Result<UnixMs, ArbFailure> {
     let (mut log, frames) =
-        DurableLog::open(env.disk(), "first-boot", b"LBKPBOT1", &Distrusted::default()).await?;
+        DurableLog::open(env.disk(), "first-boot", b"LBKPBOT1", &UntrustedLogs::default()).await?;
     let noted = frames.first().and_then(|frame| frame.first_chunk::<8>());
     if noted.is_none() {
         log.append(&now.0.to_le_bytes()).await?;
     }
-    // Also when it was there: an earlier boot may have failed at this.
+    // Also if the record existed: an earlier boot may have failed at this step.
     env.disk().sync_dir("").await?;
     Ok(noted.map_or(now, |noted| UnixMs(i64::from_le_bytes(*noted))))
 }
 
 fn stores<E: Env>(env: &E, config: &BackupConfig) -> Vec<ObjectStore<E>> {
-    let store = |node: &NodeId| ObjectStore::new(env.clone(), *node, CALL_TIMEOUT).patient(Patience::LONG);
+    let store = |node: &NodeId| {
+        ObjectStore::new(env.clone(), *node, CALL_TIMEOUT).with_retries(StoreRetryPolicy::LONG)
+    };
     config.data_centers.iter().map(store).collect()
 }
 
-/// The position that every data center has reached; `None` when one has no backup yet or cannot be asked.
+/// Returns the position that every data center has reached; `None` when one has no backup yet or cannot be queried.
 async fn newest_position<E: Env>(env: &E, config: &BackupConfig) -> Option<i64> {
     let mut newest = None;
     for store in stores(env, config) {
@@ -110,34 +117,34 @@ async fn newest_position<E: Env>(env: &E, config: &BackupConfig) -> Option<i64> 
     newest
 }
 
-/// Takes one backup to every data center, or what is left to do of the last one. A backup that is not complete goes on
-/// at the next call, for as long as the interval: with the projects that could not be copied, and with the data centers
-/// that lack it. Returns how long ago the backup was begun that is complete now.
+/// Takes one backup to every data center, or completes the last one. An incomplete backup is continued at the next
+/// call, for up to the interval: with the projects that could not be copied and the data centers that lack it. Returns
+/// the age of the backup that is now complete.
 ///
 /// # Errors
-/// When it is not complete in all of them; those that it reached keep what they have.
+/// The backup is not complete in all data centers. The ones that it reached keep it.
 pub async fn take<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     config: &BackupConfig,
-    alarms: &Alarms<E>,
-    memory: &mut Memory,
+    alarms: &AlarmSender<E>,
+    state: &mut BackupState,
 ) -> Result<Duration, BackupError> {
     env.mark(Mark { name: "backup.started", subject: "" });
-    let taken = attempt(env, boot, config, alarms, memory).await;
+    let taken = attempt(env, boot, config, alarms, state).await;
     let failed = match &taken {
         Err(error) if !matches!(error, BackupError::Incomplete { .. }) => {
-            memory.failed_in_a_row += 1;
+            state.consecutive_failures += 1;
             vec![Alarm::BackupFailed { why: error.to_string() }]
         }
         _ => {
-            memory.failed_in_a_row = 0;
+            state.consecutive_failures = 0;
             Vec::new()
         }
     };
-    // One try may meet disks that all restart for a release: the next one, half an hour later, does not.
-    let failed = if memory.failed_in_a_row == 1 { Vec::new() } else { failed };
-    for alarm in memory.news(failed, |alarm| matches!(alarm, Alarm::BackupFailed { .. })) {
+    // One attempt may coincide with a restart of all disks for a release; the next one, half an hour later, does not.
+    let failed = if state.consecutive_failures == 1 { Vec::new() } else { failed };
+    for alarm in state.new_alarms(failed, |alarm| matches!(alarm, Alarm::BackupFailed { .. })) {
         alarms.raise(alarm);
     }
     taken
@@ -145,73 +152,73 @@ pub async fn take<E: Env>(
 
 async fn attempt<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     config: &BackupConfig,
-    alarms: &Alarms<E>,
-    memory: &mut Memory,
+    alarms: &AlarmSender<E>,
+    state: &mut BackupState,
 ) -> Result<Duration, BackupError> {
-    let now = common_time(env, &boot.cluster).await?;
-    let (mut data_centers, unopened) = memory.open(stores(env, config)).await;
-    let learned = match (data_centers.is_empty(), &unopened) {
+    let now = median_time(env, &boot.cluster).await?;
+    let (mut data_centers, unopened) = state.open(stores(env, config)).await;
+    let catalogs_read = match (data_centers.is_empty(), &unopened) {
         (true, Some(error)) => Err(error.clone()),
-        _ => memory.learn(env, &boot.cluster, &data_centers, now).await,
+        _ => state.read_newest_catalogs(env, &boot.cluster, &data_centers, now).await,
     };
-    let mut taking =
-        Taking { env, boot, config, alarms, memory, now, failures: unopened.into_iter().collect() };
-    if let Err(error) = learned {
-        taking.memory.close(data_centers);
+    let mut attempt =
+        BackupAttempt { env, boot, config, alarms, state, now, failures: unopened.into_iter().collect() };
+    if let Err(error) = catalogs_read {
+        attempt.state.close(data_centers);
         return Err(error);
     }
-    let round = taking.copy_and_write(&mut data_centers).await;
-    taking.look_after_catalogs(&data_centers).await;
-    taking.memory.close(data_centers);
+    let round = attempt.copy_and_write(&mut data_centers).await;
+    attempt.maintain_catalogs(&data_centers).await;
+    attempt.state.close(data_centers);
     round
 }
 
-/// A backup being taken.
-struct Taking<'a, E> {
+/// Attempt of a backup.
+struct BackupAttempt<'a, E> {
     env: &'a E,
-    boot: &'a Boot,
+    boot: &'a BootConfig,
     config: &'a BackupConfig,
-    alarms: &'a Alarms<E>,
-    memory: &'a mut Memory,
+    alarms: &'a AlarmSender<E>,
+    state: &'a mut BackupState,
     now: UnixMs,
-    /// What went wrong so far, in order.
+    /// Errors so far, in order.
     failures: Vec<BackupError>,
 }
 
-impl<E: Env> Taking<'_, E> {
+impl<E: Env> BackupAttempt<'_, E> {
     async fn copy_and_write(&mut self, data_centers: &mut [DataCenter<E>]) -> Result<Duration, BackupError> {
         let monotonic = self.env.clock().monotonic();
         let position = self.now - POSITION_SLACK;
-        let mut round = self.memory.round(&self.boot.cluster, self.config, position, monotonic);
+        let mut round = self.state.round(&self.boot.cluster, self.config, position, monotonic);
         let found = self.copy(&mut round, data_centers).await;
         let written = match round.catalog.take() {
             Some(mut written) if found.is_empty() => {
                 self.write(&mut written, data_centers).await;
-                self.memory.reached(&written.reached);
+                self.state.reached(&written.reached);
                 written
             }
             None if found.is_empty() && !round.todo.is_empty() => {
                 return Err(self.first_failure(data_centers));
             }
             before => {
-                let (mut written, kept) = self.plan(&round, before, &found, data_centers).await?;
+                let (mut written, baseline) = self.plan(&round, before, &found, data_centers).await?;
                 self.write(&mut written, data_centers).await;
                 if written.reached.is_empty() {
                     return Err(self.first_failure(data_centers));
                 }
-                self.memory.committed(kept, &written.reached);
+                self.state.committed(baseline, &written.reached);
                 written
             }
         };
-        self.raise_behind(&round);
+        self.raise_lagging(&round);
         let lacking = self.config.data_centers.len() - written.reached.len();
         let left = round.todo.len();
         let is_done = lacking == 0 && left == 0;
         let begun = round.started;
         round.catalog = Some(written);
-        self.memory.round = (!is_done).then_some(round);
+        self.state.round = (!is_done).then_some(round);
         if is_done {
             return Ok(self.env.clock().monotonic().saturating_sub(begun));
         }
@@ -222,19 +229,19 @@ impl<E: Env> Taking<'_, E> {
     fn first_failure(&self, data_centers: &[DataCenter<E>]) -> BackupError {
         let of_data_centers = data_centers.iter().filter_map(|one| one.failed.as_ref());
         let first = self.failures.iter().chain(of_data_centers).next();
-        first.cloned().unwrap_or(BackupError::NothingKnown)
+        first.cloned().unwrap_or(BackupError::NoBaseline)
     }
 
-    /// Copies the projects that are still to be copied; those that could not be stay in `todo`.
-    async fn copy(&mut self, round: &mut Round, data_centers: &mut [DataCenter<E>]) -> Found {
-        let mut found = Found::new();
+    /// Copies the outstanding projects. Projects that could not be copied stay in `todo`.
+    async fn copy(&mut self, round: &mut BackupRound, data_centers: &mut [DataCenter<E>]) -> ProductionDays {
+        let mut found = ProductionDays::new();
         let cut_ms = (self.now - POSITION_SLACK).0;
         for project in round.todo.clone() {
             if !data_centers.iter().any(DataCenter::is_up) {
                 break;
             }
             let copied = match self.boot.cluster.projects.contains_key(&project) {
-                true => project::copy(self.env, self.boot, project, cut_ms, data_centers).await,
+                true => project_copy::copy(self.env, self.boot, project, cut_ms, data_centers).await,
                 false => Ok(Vec::new()),
             };
             match copied {
@@ -252,21 +259,21 @@ impl<E: Env> Taking<'_, E> {
         found
     }
 
-    /// The catalog of what was found, with everything that it names in every data center that is up.
+    /// Plans the catalog, and copies all its segments to every data center that is up.
     async fn plan(
         &mut self,
-        round: &Round,
-        before: Option<Written>,
-        found: &Found,
+        round: &BackupRound,
+        before: Option<WrittenCatalog>,
+        found: &ProductionDays,
         data_centers: &mut [DataCenter<E>],
-    ) -> Result<(Written, Kept), BackupError> {
+    ) -> Result<(WrittenCatalog, BackupBaseline), BackupError> {
         let lacking = self.compare(found).await;
         let all = data_centers.len() == self.config.data_centers.len();
-        let may_be_had = |hash: &str| !all || data_centers.iter().any(|one| one.lists(hash));
-        self.memory.kept.expect(round.todo.iter().copied());
-        let mut plan = self.memory.kept.plan(round.position_ms, found, &lacking, may_be_had);
-        let gone = complete(data_centers, all, &plan.days).await;
-        for (project, day) in plan.let_go(&gone, found) {
+        let is_obtainable = |hash: &str| !all || data_centers.iter().any(|one| one.lists(hash));
+        self.state.baseline.add_projects(round.todo.iter().copied());
+        let mut plan = self.state.baseline.plan(round.position_ms, found, &lacking, is_obtainable);
+        let gone = replicate_segments(data_centers, all, &plan.days).await;
+        for (project, day) in plan.drop_segments(&gone, found) {
             self.env.mark(Mark { name: "backup.segment-gone", subject: "" });
             self.alarms.raise(Alarm::BackupDamaged { project, day });
         }
@@ -283,15 +290,15 @@ impl<E: Env> Taking<'_, E> {
             days: plan.days,
         };
         let (key, text) = catalog.to_object().map_err(|e| BackupError::Text(e.to_string()))?;
-        Ok((Written { catalog, key, text, reached: BTreeSet::new() }, plan.kept))
+        Ok((WrittenCatalog { catalog, key, text, reached: BTreeSet::new() }, plan.baseline))
     }
 
-    /// Writes the catalog where it is not yet, and where everything that it names was read back.
-    async fn write(&mut self, written: &mut Written, data_centers: &mut [DataCenter<E>]) {
+    /// Writes the catalog to the data centers that lack it and where all its segments were read back.
+    async fn write(&mut self, written: &mut WrittenCatalog, data_centers: &mut [DataCenter<E>]) {
         let lacks_it = |one: &&mut DataCenter<E>| !written.reached.contains(&one.node());
         if data_centers.iter_mut().filter(lacks_it).count() > 0 {
-            // What a data center lacks and no other has fails it here: the catalog names it already.
-            complete(data_centers, false, &written.catalog.days).await;
+            // The catalog exists elsewhere already, so a segment that no data center can provide is an error here.
+            replicate_segments(data_centers, false, &written.catalog.days).await;
         }
         for data_center in data_centers.iter_mut() {
             if data_center.is_up() && !written.reached.contains(&data_center.node()) {
@@ -307,68 +314,68 @@ impl<E: Env> Taking<'_, E> {
         }
     }
 
-    /// Compares the days of earlier backups that production has otherwise now, key by key.
-    async fn compare(&self, found: &Found) -> Lacking {
-        let backups = Backups::new(self.env, &self.config.data_centers);
-        let mut lacking = Lacking::new();
-        for changed in self.memory.kept.changed(found) {
-            match lacks(&backups, &changed).await {
+    /// Compares, key by key, the days of earlier backups that differ in production.
+    async fn compare(&self, found: &ProductionDays) -> MissingKeys {
+        let backups = BackupReader::new(self.env, &self.config.data_centers);
+        let mut lacking = MissingKeys::new();
+        for changed in self.state.baseline.changed(found) {
+            match missing_keys(&backups, &changed).await {
                 Ok(keys) => drop(lacking.insert(changed.before, keys)),
-                // It is kept until it can be compared.
+                // The day is kept until it can be compared.
                 Err(why) => self.env.mark(Mark { name: "backup.base-unreadable", subject: &why }),
             }
         }
         lacking
     }
 
-    /// Raises an alarm for each project that stays behind, once.
-    fn raise_behind(&mut self, round: &Round) {
+    /// Raises an alarm once for each project that stays behind.
+    fn raise_lagging(&mut self, round: &BackupRound) {
         let behind = round.todo.iter().map(|project| {
             let failure = self.failures.iter().find(|failure| failure.project() == Some(*project));
-            Alarm::BackupBehind {
+            Alarm::BackupLagging {
                 project: *project,
-                position_ms: self.memory.kept.position_of(*project),
+                position_ms: self.state.baseline.position_of(*project),
                 why: failure.map(ToString::to_string).unwrap_or_default(),
             }
         });
         let behind = behind.collect();
-        for alarm in self.memory.news(behind, |alarm| matches!(alarm, Alarm::BackupBehind { .. })) {
+        for alarm in self.state.new_alarms(behind, |alarm| matches!(alarm, Alarm::BackupLagging { .. })) {
             self.alarms.raise(alarm);
         }
     }
 
-    /// Repairs and expires the catalogs of each data center, each on its own.
-    async fn look_after_catalogs(&mut self, data_centers: &[DataCenter<E>]) {
-        let written = self.memory.round.as_ref().and_then(|round| round.catalog.as_ref());
-        let needed_besides: BTreeSet<String> =
+    /// Repairs and expires the catalogs of each data center independently.
+    async fn maintain_catalogs(&mut self, data_centers: &[DataCenter<E>]) {
+        let written = self.state.round.as_ref().and_then(|round| round.catalog.as_ref());
+        let pending_segments: BTreeSet<String> =
             written.iter().flat_map(|it| it.catalog.hashes()).map(str::to_owned).collect();
-        let oldest_ms = (self.now - self.config.kept()).0;
-        let expiry = Expiry { now: self.now, oldest_ms, needed_besides };
-        let (mut damaged, mut looked_at) = (Vec::new(), BTreeSet::new());
+        let oldest_ms = (self.now - self.config.effective_retention()).0;
+        let expiry = CatalogExpiry { now: self.now, oldest_ms, pending_segments };
+        let (mut damaged, mut checked) = (Vec::new(), BTreeSet::new());
         for data_center in data_centers {
             let others = data_centers.iter().filter(|other| other.number != data_center.number);
             let others: Vec<&ObjectStore<E>> = others.map(|other| &other.store).collect();
-            let known = &mut self.memory.known;
-            match expiry.look(self.env, data_center, &others, known, &mut damaged).await {
-                Ok(()) => drop(looked_at.insert(data_center.number)),
+            let known = &mut self.state.catalogs;
+            match expiry.run(self.env, data_center, &others, known, &mut damaged).await {
+                Ok(()) => drop(checked.insert(data_center.number)),
                 Err(error) => {
                     self.env.mark(Mark { name: "backup.expire-failed", subject: &error.to_string() });
                 }
             }
         }
-        self.memory.known.retain(|_, catalog| catalog.position_ms >= oldest_ms);
+        self.state.catalogs.retain(|_, catalog| catalog.position_ms >= oldest_ms);
         let is_of = |alarm: &Alarm| match alarm {
-            Alarm::CatalogDamaged { data_center, .. } => looked_at.contains(data_center),
+            Alarm::CatalogDamaged { data_center, .. } => checked.contains(data_center),
             _ => false,
         };
-        for alarm in self.memory.news(damaged, is_of) {
+        for alarm in self.state.new_alarms(damaged, is_of) {
             self.alarms.raise(alarm);
         }
     }
 }
 
-/// How many keys of a backup's day were not found. What both have is read last, and only if it is needed.
-async fn lacks<E: Env>(backups: &Backups<E>, changed: &Changed) -> Result<u64, String> {
+/// Returns the number of keys of a backup's day that were not found. Common segments are read last, and only if needed.
+async fn missing_keys<E: Env>(backups: &BackupReader<E>, changed: &ChangedDay) -> Result<u64, String> {
     let (before, now) = (&changed.before, &changed.now);
     let part = |of: &CatalogDay, is_wanted: &dyn Fn(&CatalogSegment) -> bool| CatalogDay {
         segments: of.segments.iter().filter(|segment| is_wanted(segment)).cloned().collect(),
@@ -388,6 +395,6 @@ async fn lacks<E: Env>(backups: &Backups<E>, changed: &Changed) -> Result<u64, S
     Ok(keys.len() as u64)
 }
 
-async fn keys_of<E: Env>(backups: &Backups<E>, day: &CatalogDay) -> Result<BTreeSet<Key>, String> {
+async fn keys_of<E: Env>(backups: &BackupReader<E>, day: &CatalogDay) -> Result<BTreeSet<Key>, String> {
     Ok(backups.day(day).await?.iter().map(|record| record.key).collect())
 }

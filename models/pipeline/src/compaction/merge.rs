@@ -1,11 +1,12 @@
-//! What a run makes of its inputs. Pure: any grouping or order of inputs gives the same set.
+//! Merge of a compaction run. Pure: any grouping or order of inputs gives the same set.
 //!
-//! Of several records of one arrival the last replacement stays. Of several records with one key the one with the least (arrived_ms, arrival id) stays: an order that every
-//! disk agrees on, whatever it has seen so far. Output is sorted by (time, key, arrival id).
+//! Of several records of one arrival, the last replacement is kept. Of several records with one key, the one with the
+//! least (arrived_ms, arrival id) is kept: all disks agree on this order, whatever they have received so far. The
+//! output is sorted by (time, key, arrival id).
 
 use crate::record::{RECORD_FIXED_BYTES, Record, drop_replaced, key_order};
 
-/// Merges, de-duplicates and sorts.
+/// Merges, de-duplicates and sorts records.
 #[must_use]
 pub fn merge(mut records: Vec<Record>) -> Vec<Record> {
     drop_replaced(&mut records);
@@ -15,7 +16,7 @@ pub fn merge(mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
-/// Splits sorted records into files of about `max_bytes`, at least one record each.
+/// Splits sorted records into files of about `max_bytes`, with at least one record each.
 pub fn split(records: &[Record], max_bytes: u64) -> impl Iterator<Item = &[Record]> {
     let mut rest = records;
     std::iter::from_fn(move || {
@@ -48,7 +49,7 @@ mod tests {
             json: Bytes::from(format!("{key}-{item}")),
         });
         proptest::collection::vec(one, 0..60).prop_map(|mut all| {
-            // An arrival id names one event.
+            // An arrival id identifies one event.
             all.sort_by_key(|r| r.arrival);
             all.dedup_by_key(|r| r.arrival);
             all
@@ -57,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_grouping_gives_the_same_and_again_changes_nothing(all in records(), cut in 0usize..60) {
+        fn merging_is_independent_of_grouping_and_idempotent(all in records(), cut in 0usize..60) {
             let whole = merge(all.clone());
             prop_assert_eq!(&merge(whole.clone()), &whole);
             let (left, right) = all.split_at(cut.min(all.len()));
@@ -67,7 +68,7 @@ mod tests {
         }
 
         #[test]
-        fn every_key_stays_and_none_stands_twice(all in records()) {
+        fn merging_keeps_every_key_exactly_once(all in records()) {
             let keys = |list: &[Record]| list.iter().map(|r| r.key).collect::<std::collections::BTreeSet<_>>();
             let merged = merge(all.clone());
             prop_assert_eq!(keys(&merged), keys(&all));

@@ -1,8 +1,8 @@
-//! Compaction: every night after a project's midnight its ended days are merged, de-duplicated and sorted.
+//! Compaction: every night after a project's midnight, its completed days are merged, de-duplicated and sorted.
 //!
-//! - `plan`: which files go into which run (pure).
-//! - `merge`: what a run makes of them (pure).
-//! - `worker`: the nightly job that holds the lease and orders the disks to work.
+//! - `plan`: assigns files to runs (pure).
+//! - `merge`: merges the inputs of a run (pure).
+//! - `worker`: the nightly job, which holds the lease and orders the disks to merge.
 
 pub mod merge;
 pub mod plan;

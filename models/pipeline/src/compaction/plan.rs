@@ -1,16 +1,16 @@
-//! Which files of a day go into which run. Pure.
+//! Assigns the files of a day to compaction runs. Pure.
 //!
-//! The policy: the smallest tier first, one run per sealed tier. A late tier below the sealing threshold, or a
-//! day of little volume, goes in with the rest: one run. A day that was compacted before gets one run over all
-//! that came later, together with what there was.
+//! Policy: the smallest tier first, one run per sealed tier. A late tier below the sealing threshold, or a day with
+//! little volume, is merged with the rest in one run. A day that was compacted before gets one run over the compacted
+//! files and all later arrivals.
 
 use crate::arb::manifest::{FileEntry, Tier};
 use crate::config::CompactionConfig;
 
-/// One run: the files that it merges.
+/// Inputs of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunPlan {
-    /// Their ids.
+    /// Ids of the files to merge.
     pub inputs: Vec<u64>,
 }
 
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_night_merges_what_came_with_what_there_was_in_one_run() {
+    fn a_later_night_merges_new_files_with_compacted_ones_in_one_run() {
         assert_eq!(inputs(&[file(4, Tier::Compacted, 600), file(5, Tier::Late, 300)]), [vec![4, 5]]);
         assert!(inputs(&[file(4, Tier::Compacted, 600)]).is_empty());
         assert!(inputs(&[]).is_empty());

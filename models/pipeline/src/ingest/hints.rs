@@ -1,14 +1,15 @@
-//! Hinted hand-off: writes that a disk did not take, kept on ingest's own disk until it does.
+//! Hinted hand-off: writes that a disk did not accept, kept on ingest's own disk until it does.
 //!
-//! One file a hint: `hints/<disk>-<n>`, one frame of head and one of body. Hints are a convenience: an event with
-//! a hint is already durable on enough disks, so a hint that cannot be kept is counted and left to anti-entropy.
+//! One file per hint: `hints/<disk>-<n>`, with one frame for the head and one for the body. Hints are an optimization:
+//! an event with a hint is already durable on enough disks, so a hint that cannot be stored is counted and left to
+//! anti-entropy.
 //!
-//! That a hint is gone is made durable after each round of hand-off; a sync that fails is tried again at the next one.
+//! The removal of hints is made durable after each round of hand-off; a failed sync is retried in the next round.
 
-use super::copies::ProjectWrite;
-use crate::arb::api::{ArbCall, ArbError, call};
+use super::replicate::ProjectWrite;
+use crate::arb::api::{ArbError, ArbRequest, call};
 use crate::config::Cluster;
-use latent_edge::frame::{End, encode_frame, scan};
+use latent_edge::frame::{ScanEnd, encode_frame, scan};
 use latent_edge::message::{decode_head, encode_head};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode, read_full};
 use std::collections::BTreeMap;
@@ -20,15 +21,15 @@ use tokio::sync::{Mutex, Notify};
 const RETRY_EVERY: Duration = Duration::from_secs(10 * 60);
 const TAG: u8 = crate::codec::tag::ARB;
 
-/// The hints of one ingest node.
+/// Hints of one ingest node.
 pub struct Hints<E: Env> {
     env: E,
     cluster: Arc<Cluster>,
-    /// Numbers of the hints kept, by disk.
-    kept: Mutex<BTreeMap<NodeId, Vec<u64>>>,
+    /// Numbers of the stored hints, by disk.
+    numbers_by_disk: Mutex<BTreeMap<NodeId, Vec<u64>>>,
     next: Mutex<u64>,
     added: Notify,
-    /// A hint was removed, and that is not durable yet.
+    /// Whether a removal of a hint is not durable yet.
     unsynced: AtomicBool,
 }
 
@@ -36,37 +37,37 @@ impl<E: Env> Hints<E> {
     /// Finds the hints that an earlier boot left.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// The disk fails.
     pub async fn recover(env: E, cluster: Arc<Cluster>) -> Result<Self, DiskError> {
         match env.disk().create_dir("hints").await {
             Err(error) if error.kind != DiskErrorKind::AlreadyExists => return Err(error),
-            // Also when it was there: an earlier boot may have failed at this.
+            // Also if the directory existed: an earlier boot may have failed at this step.
             _ => env.disk().sync_dir("").await?,
         }
-        let mut kept: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
+        let mut numbers_by_disk: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
         let mut next = 0;
         for entry in env.disk().list("hints").await? {
             let parsed =
                 entry.name.split_once('-').and_then(|(d, n)| Some((d.parse().ok()?, n.parse::<u64>().ok()?)));
             if let Some((disk, number)) = parsed {
-                kept.entry(NodeId(disk)).or_default().push(number);
+                numbers_by_disk.entry(NodeId(disk)).or_default().push(number);
                 next = next.max(number + 1);
             }
         }
         Ok(Hints {
             env,
             cluster,
-            kept: Mutex::new(kept),
+            numbers_by_disk: Mutex::new(numbers_by_disk),
             next: Mutex::new(next),
             added: Notify::new(),
             unsynced: AtomicBool::new(false),
         })
     }
 
-    /// Keeps a write for `disk`.
-    pub async fn keep(&self, disk: NodeId, write: &ProjectWrite) {
-        let held = self.kept.lock().await.get(&disk).map_or(0, Vec::len);
-        if held >= self.cluster.copies.hints_per_disk {
+    /// Stores a hint for `disk`.
+    pub async fn store(&self, disk: NodeId, write: &ProjectWrite) {
+        let held = self.numbers_by_disk.lock().await.get(&disk).map_or(0, Vec::len);
+        if held >= self.cluster.replication.hints_per_disk {
             self.env.mark(Mark { name: "hints.full", subject: "" });
             return;
         }
@@ -75,15 +76,15 @@ impl<E: Env> Hints<E> {
             *next += 1;
             *next
         };
-        if let Err(error) = self.store(disk, number, write).await {
+        if let Err(error) = self.write_file(disk, number, write).await {
             self.env.mark(Mark { name: "hints.not-kept", subject: &error.to_string() });
         }
-        // Also when it failed: what is there of the file is delivered if it is whole, and must go in any case.
-        self.kept.lock().await.entry(disk).or_default().push(number);
+        // Also after a failure: the file is delivered if it is complete, and must be removed in any case.
+        self.numbers_by_disk.lock().await.entry(disk).or_default().push(number);
         self.added.notify_one();
     }
 
-    async fn store(&self, disk: NodeId, number: u64, write: &ProjectWrite) -> Result<(), DiskError> {
+    async fn write_file(&self, disk: NodeId, number: u64, write: &ProjectWrite) -> Result<(), DiskError> {
         let file = self.env.disk().open(&path(disk, number), OpenMode::CreateNew).await?;
         for payload in [encode_head(TAG, &write.call), write.body.clone()] {
             if let Ok(framed) = encode_frame(&payload) {
@@ -94,11 +95,16 @@ impl<E: Env> Hints<E> {
         self.env.disk().sync_dir("hints").await
     }
 
-    /// Hands off what is kept, for ever.
+    /// Hands off hints until the process ends.
     pub async fn hand_off(&self) {
         loop {
-            let waiting: Vec<(NodeId, Vec<u64>)> =
-                self.kept.lock().await.iter().map(|(disk, numbers)| (*disk, numbers.clone())).collect();
+            let waiting: Vec<(NodeId, Vec<u64>)> = self
+                .numbers_by_disk
+                .lock()
+                .await
+                .iter()
+                .map(|(disk, numbers)| (*disk, numbers.clone()))
+                .collect();
             let nothing_waits = waiting.iter().all(|(_, numbers)| numbers.is_empty());
             if nothing_waits && !self.unsynced.load(Ordering::Relaxed) {
                 self.added.notified().await;
@@ -107,8 +113,9 @@ impl<E: Env> Hints<E> {
             self.env.clock().sleep(RETRY_EVERY).await;
             for (disk, numbers) in waiting {
                 for number in numbers {
-                    // A disk that refuses one write may take the next, of another day; one that does not answer is away.
-                    if self.deliver(disk, number).await == Delivery::DiskAway {
+                    // A disk that refuses one write may accept the next, of another day. A disk that does not respond
+                    // is unreachable.
+                    if self.deliver(disk, number).await == HintDelivery::DiskUnreachable {
                         break;
                     }
                 }
@@ -126,30 +133,30 @@ impl<E: Env> Hints<E> {
         }
     }
 
-    /// Delivers one hint and forgets it, if the disk takes it.
-    async fn deliver(&self, disk: NodeId, number: u64) -> Delivery {
+    /// Delivers one hint, and removes it if the disk accepts it.
+    async fn deliver(&self, disk: NodeId, number: u64) -> HintDelivery {
         let write = match self.load(disk, number).await {
             Ok(Some(write)) => write,
-            // Cut off by a crash while it was written, or unreadable: anti-entropy brings what it held.
+            // Interrupted by a crash while it was written, or unreadable: left to anti-entropy.
             Ok(None) | Err(_) => {
-                self.forget(disk, number).await;
-                return Delivery::Settled;
+                self.remove(disk, number).await;
+                return HintDelivery::Handled;
             }
         };
-        // Skipping what is present: the write may have arrived although its answer did not.
-        let ArbCall::Write { project, parts, .. } = write.call else {
-            self.forget(disk, number).await;
-            return Delivery::Settled;
+        // Skips present events, because the write may have succeeded although its response was lost.
+        let ArbRequest::Write { project, parts, .. } = write.call else {
+            self.remove(disk, number).await;
+            return HintDelivery::Handled;
         };
-        let order = ArbCall::Write { project, parts, skip_present: true };
-        match call(&self.env, disk, &order, write.body, self.cluster.copies.write_timeout).await {
+        let order = ArbRequest::Write { project, parts, skip_present: true };
+        match call(&self.env, disk, &order, write.body, self.cluster.replication.write_timeout).await {
             Ok(_) => {
                 self.env.mark(Mark { name: "hints.handed-off", subject: "" });
-                self.forget(disk, number).await;
-                Delivery::Settled
+                self.remove(disk, number).await;
+                HintDelivery::Handled
             }
-            Err(ArbError::Net(_)) => Delivery::DiskAway,
-            Err(_) => Delivery::Settled,
+            Err(ArbError::Net(_)) => HintDelivery::DiskUnreachable,
+            Err(_) => HintDelivery::Handled,
         }
     }
 
@@ -158,30 +165,30 @@ impl<E: Env> Hints<E> {
         let size = file.size_bytes().await?;
         let found = scan(&read_full(&file, 0, size).await?, 0);
         let [head, body] = found.payloads.as_slice() else { return Ok(None) };
-        let call = decode_head(TAG, head).ok().filter(|_| found.end == End::Clean);
+        let call = decode_head(TAG, head).ok().filter(|_| found.end == ScanEnd::Clean);
         Ok(call.map(|call| ProjectWrite { call, body: body.clone() }))
     }
 
-    /// Where its file stays, it is tried again.
-    async fn forget(&self, disk: NodeId, number: u64) {
-        // A hint that comes back after a crash is delivered again, which skips what is present.
+    /// Removes a hint. If its file cannot be removed, it is retried.
+    async fn remove(&self, disk: NodeId, number: u64) {
+        // A hint that reappears after a crash is delivered again, which skips present events.
         match self.env.disk().remove(&path(disk, number)).await {
             Err(error) if error.kind != DiskErrorKind::NotFound => return,
             _ => self.unsynced.store(true, Ordering::Relaxed),
         }
-        if let Some(numbers) = self.kept.lock().await.get_mut(&disk) {
-            numbers.retain(|kept| *kept != number);
+        if let Some(numbers) = self.numbers_by_disk.lock().await.get_mut(&disk) {
+            numbers.retain(|numbers_by_disk| *numbers_by_disk != number);
         }
     }
 }
 
-/// What became of a try to hand a hint off.
+/// Result of an attempt to deliver a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delivery {
-    /// Taken, of no use, or refused for now: the next may be tried.
-    Settled,
-    /// No answer: the others would wait for nothing.
-    DiskAway,
+enum HintDelivery {
+    /// Accepted, obsolete, or refused for now: the next hint may be tried.
+    Handled,
+    /// No response: further attempts would time out too.
+    DiskUnreachable,
 }
 
 fn path(disk: NodeId, number: u64) -> String {

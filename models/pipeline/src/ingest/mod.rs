@@ -1,11 +1,11 @@
-//! Ingest: decodes requests, writes their events to all copies, acknowledges when enough disks hold them.
+//! Ingest: decodes requests, writes their events to all copies, and acknowledges when enough disks hold them.
 //!
-//! - `events`: from a raw request to records (pure).
-//! - `copies`: writing to all disks; the acknowledgement rule.
-//! - `hints`: hand-offs for disks that did not take a write.
+//! - `classify`: converts a raw request to records (pure).
+//! - `replicate`: writes to all disks and applies the acknowledgement rule.
+//! - `hints`: hinted hand-off for disks that did not accept a write.
 //! - `server`: the node.
 
-pub mod copies;
-pub mod events;
+pub mod classify;
 pub mod hints;
+pub mod replicate;
 pub mod server;

@@ -1,11 +1,11 @@
-//! An ingest node: takes numbered requests from the edges, answers as the event API does, and serves exports.
+//! Ingest node: handles numbered requests from the edges, answers according to the event API, and serves exports.
 
-use super::copies::{write, writes_of};
-use super::events::{Sorted, sort};
+use super::classify::{ClassifiedRequest, classify};
 use super::hints::Hints;
-use crate::config::{Boot, Cluster};
+use super::replicate::{write, writes_of};
+use crate::config::{BootConfig, Cluster};
 use crate::export::{MAX_EXPORT_DAYS, export_line, read_day};
-use crate::wire::{self, Outcome, RawRequest};
+use crate::wire::{self, RawRequest, StoreOutcome};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -16,40 +16,41 @@ use latent_ports::{Clock, Env, Mark, Message, Net, Request};
 use std::sync::Arc;
 use std::time::Duration;
 
-const REQUESTS_AT_A_TIME: usize = 4096;
-const BOOT_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const MAX_CONCURRENT_REQUESTS: usize = 4096;
+const BOOT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 const RETRY_AFTER_S: u32 = 1;
-const UNAVAILABLE: Outcome = Outcome::Unavailable { retry_after_s: RETRY_AFTER_S };
+const UNAVAILABLE: StoreOutcome = StoreOutcome::Unavailable { retry_after_s: RETRY_AFTER_S };
 
-struct Ingest<E: Env> {
+struct IngestNode<E: Env> {
     env: E,
     cluster: Arc<Cluster>,
     hints: Arc<Hints<E>>,
 }
 
-/// Boots an ingest node, which serves until it dies.
-pub async fn run<E: Env>(env: E, boot: Boot) {
+/// Boots an ingest node and serves until it dies.
+pub async fn run<E: Env>(env: E, boot: BootConfig) {
     let hints = loop {
         match Hints::recover(env.clone(), boot.cluster.clone()).await {
             Ok(hints) => break Arc::new(hints),
             Err(error) => {
                 env.mark(Mark { name: "ingest.boot-failed", subject: &error.to_string() });
-                env.clock().sleep(BOOT_AGAIN_AFTER).await;
+                env.clock().sleep(BOOT_RETRY_INTERVAL).await;
             }
         }
     };
-    crate::hostile::spawn_if_it_is(&env, &boot);
+    crate::adversary::spawn_if_hostile(&env, &boot);
     let hand_off = hints.clone();
     env.spawn(async move { hand_off.hand_off().await });
-    let ingest = Arc::new(Ingest { env: env.clone(), cluster: boot.cluster, hints });
-    env.net().serve(REQUESTS_AT_A_TIME, move |request| serve(ingest.clone(), request)).await;
+    let ingest = Arc::new(IngestNode { env: env.clone(), cluster: boot.cluster, hints });
+    env.net().serve(MAX_CONCURRENT_REQUESTS, move |request| serve(ingest.clone(), request)).await;
 }
 
-async fn serve<E: Env>(ingest: Arc<Ingest<E>>, request: Request) -> Message {
+async fn serve<E: Env>(ingest: Arc<IngestNode<E>>, request: Request) -> Message {
     let response = match Forward::from_message(&request.message) {
         Ok(forward) => ingest.answer(forward, request.message.body).await,
-        // An edge of another release may encode it otherwise. The client did nothing wrong and never repeats a 4xx.
+        // An edge of another release may encode the head differently. The client is not at fault, and would never retry
+        // a 4xx.
         Err(error) => {
             ingest.env.mark(Mark { name: "ingest.forward-not-read", subject: &error.to_string() });
             unavailable(&error.to_string())
@@ -58,7 +59,7 @@ async fn serve<E: Env>(ingest: Arc<Ingest<E>>, request: Request) -> Message {
     response_to_message(tag::INGEST_FORWARD, response)
 }
 
-impl<E: Env> Ingest<E> {
+impl<E: Env> IngestNode<E> {
     async fn answer(&self, forward: Forward, body: Bytes) -> Response<Bytes> {
         let path = forward.request.target.split('?').next().unwrap_or("");
         if forward.request.method == Method::Get && path == "/api/2.0/export" {
@@ -71,35 +72,35 @@ impl<E: Env> Ingest<E> {
             body,
             arrived_ms: forward.arrived_ms,
         };
-        match sort(&self.cluster, &raw, forward.edge, forward.sequence) {
-            Ok(sorted) => self.store(sorted).await,
-            Err(error) => wire::refuse(&error),
+        match classify(&self.cluster, &raw, forward.edge, forward.sequence) {
+            Ok(classified) => self.store(classified).await,
+            Err(error) => wire::error_response(&error),
         }
     }
 
-    async fn store(&self, sorted: Sorted) -> Response<Bytes> {
-        // A request within its limits makes blocks within theirs: that it does not is this node's fault.
-        let Ok(writes) = writes_of(&sorted.records) else {
+    async fn store(&self, classified: ClassifiedRequest) -> Response<Bytes> {
+        // A request within its limits fits the block limits, so this is an internal error.
+        let Ok(writes) = writes_of(&classified.records) else {
             return unavailable("a block of events does not fit into a frame");
         };
         let stored =
             join_all(writes.into_iter().map(|w| write(&self.env, &self.cluster, &self.hints, w))).await;
-        let outcome = if stored.iter().all(|enough| *enough) { Outcome::Stored } else { UNAVAILABLE };
-        wire::answer(&sorted.decoded, outcome)
+        let outcome = if stored.iter().all(|enough| *enough) { StoreOutcome::Stored } else { UNAVAILABLE };
+        wire::response(&classified.decoded, outcome)
     }
 
     async fn export(&self, forward: &Forward) -> Response<Bytes> {
-        let asked = match ExportQuery::parse(&forward.request.target) {
-            Ok(asked) => asked,
+        let query = match ExportQuery::parse(&forward.request.target) {
+            Ok(query) => query,
             Err(error) => return plain(StatusCode::BAD_REQUEST, &error.to_string()),
         };
-        let secret = self.cluster.projects.get(&asked.project).map(|p| p.secret.clone());
+        let secret = self.cluster.projects.get(&query.project).map(|p| p.secret.clone());
         if secret.is_none() || wire::basic_user(&forward.request.headers) != secret {
             return plain(StatusCode::UNAUTHORIZED, "export: wrong credentials for this project");
         }
         let mut lines = String::new();
-        for day in asked.from.0..=asked.to.0 {
-            let records = match read_day(&self.env, &self.cluster, asked.project, Day(day)).await {
+        for day in query.from.0..=query.to.0 {
+            let records = match read_day(&self.env, &self.cluster, query.project, Day(day)).await {
                 Ok(records) => records,
                 Err(error) => return unavailable(&error.to_string()),
             };
@@ -117,7 +118,7 @@ impl<E: Env> Ingest<E> {
     }
 }
 
-/// An export that cannot be answered as it was asked for.
+/// Error of an export request.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum ExportError {
     #[error("export: project_id, from_date and to_date (as 2016-02-22) are needed")]
@@ -172,18 +173,18 @@ fn plain(status: StatusCode, text: &str) -> Response<Bytes> {
 mod tests {
     use super::*;
 
-    fn asked(from: &str, to: &str) -> Result<ExportQuery, ExportError> {
+    fn query(from: &str, to: &str) -> Result<ExportQuery, ExportError> {
         ExportQuery::parse(&format!("/api/2.0/export?project_id=17&from_date={from}&to_date={to}"))
     }
 
     #[test]
-    fn an_export_is_asked_for_by_days_and_no_more_of_them_than_are_answered() {
-        let whole = asked("2016-02-20", "2016-05-29").unwrap();
+    fn an_export_is_limited_to_a_maximum_number_of_days() {
+        let whole = query("2016-02-20", "2016-05-29").unwrap();
         assert_eq!(whole.to.0 - whole.from.0 + 1, MAX_EXPORT_DAYS);
-        assert_eq!(asked("2016-02-20", "2016-05-30"), Err(ExportError::TooLong { days: 101 }));
+        assert_eq!(query("2016-02-20", "2016-05-30"), Err(ExportError::TooLong { days: 101 }));
         let (from, to) = (Day(16_852), Day(16_851));
-        assert_eq!(asked("2016-02-21", "2016-02-20"), Err(ExportError::Backwards { from, to }));
-        assert_eq!(asked("2016-02-21", "soon"), Err(ExportError::Incomplete));
-        assert!(asked("2016-02-21", "2016-02-21").is_ok());
+        assert_eq!(query("2016-02-21", "2016-02-20"), Err(ExportError::Backwards { from, to }));
+        assert_eq!(query("2016-02-21", "soon"), Err(ExportError::Incomplete));
+        assert!(query("2016-02-21", "2016-02-21").is_ok());
     }
 }

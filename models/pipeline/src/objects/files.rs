@@ -1,10 +1,10 @@
-//! Objects as files: `objects/KEY`, and `incoming/` while they are uploaded.
+//! Objects as files: `objects/KEY`, and `incoming/` during an upload.
 //!
-//! What there is stands in an index in memory, read from the disk at boot and held against it at listings. Not
-//! modelled: objects in parts, versions, copies within a data center.
+//! An index of the objects is kept in memory, read from the disk at boot and checked at listings. Not modelled:
+//! multi-part objects, versions, copies within a data center.
 
 use bytes::Bytes;
-use latent_edge::object_api::{MAX_OBJECT_BYTES, MAX_PAGE, ObjectAnswer, ObjectError, ObjectInfo};
+use latent_edge::object_api::{MAX_OBJECT_BYTES, MAX_PAGE, ObjectError, ObjectInfo, ObjectResponse};
 use latent_ports::{Disk, DiskError, DiskErrorKind, EntryKind, Env, File, Mark, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -12,26 +12,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use tokio::sync::Mutex;
 
-/// Uploads after which the next call syncs the names they used away.
+/// Number of uploads after which the names they used are synced as removed.
 const SYNC_INCOMING_EVERY: u64 = 256;
 
-/// Objects on a disk: `objects/KEY`, and `incoming/` while they are uploaded.
-pub(super) struct Objects<E: Env> {
+/// Objects on a disk: `objects/KEY`, and `incoming/` during an upload.
+pub(super) struct ObjectFiles<E: Env> {
     pub env: E,
-    /// Keys that are being changed: changes of one object wait for each other.
-    pub changing: StdMutex<BTreeMap<String, Arc<Mutex<()>>>>,
-    /// Key to length: rebuilt from the disk at boot, so that a listing costs no disk operation.
+    /// Locks of the keys that are being changed: changes of one object are serialized.
+    pub key_locks: StdMutex<BTreeMap<String, Arc<Mutex<()>>>>,
+    /// Length by key, rebuilt from the disk at boot, so that a listing needs no disk operation.
     index: Mutex<BTreeMap<String, u64>>,
-    /// Directories whose names are known to be durable.
+    /// Directories whose names are durable.
     durable_dirs: Mutex<BTreeSet<String>>,
-    /// Directories in which a name changed that is not durable yet: before the next answer it is.
+    /// Directories with a changed name that is not durable yet. They are synced before the next response.
     unsynced_dirs: Mutex<BTreeSet<String>>,
     uploads: AtomicU64,
-    /// Files of uploads that were never finished, to be removed.
+    /// Files of unfinished uploads, to be removed.
     unfinished: StdMutex<Vec<String>>,
 }
 
-impl<E: Env> Objects<E> {
+impl<E: Env> ObjectFiles<E> {
     pub async fn recover(env: E) -> Result<Self, DiskError> {
         for dir in ["objects", "incoming"] {
             create_dir(env.disk(), dir).await?;
@@ -40,12 +40,12 @@ impl<E: Env> Objects<E> {
         for leftover in env.disk().list("incoming").await? {
             env.disk().remove(&format!("incoming/{}", leftover.name)).await?;
         }
-        // Also when none was there: an earlier boot may have failed at this.
+        // Also if it was empty: an earlier boot may have failed at this step.
         env.disk().sync_dir("incoming").await?;
         let index = scan(env.disk()).await?;
-        Ok(Objects {
+        Ok(ObjectFiles {
             env,
-            changing: StdMutex::default(),
+            key_locks: StdMutex::default(),
             index: Mutex::new(index),
             durable_dirs: Mutex::default(),
             unsynced_dirs: Mutex::default(),
@@ -54,10 +54,9 @@ impl<E: Env> Objects<E> {
         })
     }
 
-    /// Looks whether the names below a directory are those that are remembered, and learns all of them anew if not:
-    /// somebody removed files from under this process. A listing that says what is gone would be believed by the next
-    /// backup.
-    pub async fn check_names(&self, dir: &str) -> Result<(), DiskError> {
+    /// Compares the names below a directory with the index, and rebuilds the index if they differ, since files were
+    /// removed under this process. A backup would trust a listing of objects that are gone.
+    pub async fn reconcile_index(&self, dir: &str) -> Result<(), DiskError> {
         let mut index = self.index.lock().await;
         let remembered = index.range(dir.to_owned()..).take_while(|(key, _)| key.starts_with(dir)).count();
         let there = match self.env.disk().list(&path(dir.trim_end_matches('/'))).await {
@@ -78,17 +77,17 @@ impl<E: Env> Objects<E> {
         Ok(())
     }
 
-    pub async fn whole(&self, key: &str) -> Result<Bytes, DiskError> {
+    pub async fn read_all(&self, key: &str) -> Result<Bytes, DiskError> {
         let file = self.env.disk().open(&path(key), OpenMode::Read).await?;
         let bytes = file.size_bytes().await?;
         file.read_at(0, bytes).await
     }
 
-    /// The first half of an upload, which is never finished: it holds its space until the next upload, or boot.
-    pub async fn break_off(&self, body: Bytes) -> Result<(), DiskError> {
+    /// Writes the first half of an upload that is never finished. It uses space until the next upload or boot.
+    pub async fn write_partial(&self, body: Bytes) -> Result<(), DiskError> {
         let upload = self.uploads.fetch_add(1, Ordering::Relaxed);
         let incoming = format!("incoming/{upload}");
-        self.never_finished(incoming.clone());
+        self.note_unfinished(incoming.clone());
         let file = self.env.disk().open(&incoming, OpenMode::CreateNew).await?;
         let half = body.slice(..body.len() / 2);
         if !half.is_empty() {
@@ -97,11 +96,11 @@ impl<E: Env> Objects<E> {
         Ok(())
     }
 
-    fn never_finished(&self, incoming: String) {
+    fn note_unfinished(&self, incoming: String) {
         self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).push(incoming);
     }
 
-    /// Removes what unfinished uploads left; what cannot be removed is tried again with the next upload.
+    /// Removes the files of unfinished uploads; failures are retried at the next upload.
     async fn clear_unfinished(&self) {
         let left = std::mem::take(&mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner));
         if !left.is_empty() {
@@ -109,7 +108,7 @@ impl<E: Env> Objects<E> {
         }
         for incoming in left {
             match self.env.disk().remove(&incoming).await {
-                Err(error) if error.kind != DiskErrorKind::NotFound => self.never_finished(incoming),
+                Err(error) if error.kind != DiskErrorKind::NotFound => self.note_unfinished(incoming),
                 _ => {}
             }
         }
@@ -119,7 +118,7 @@ impl<E: Env> Objects<E> {
         self.index.lock().await.get(key).copied().ok_or(ObjectError::NotFound)
     }
 
-    pub async fn page(&self, prefix: &str, after: &str, limit: u32) -> ObjectAnswer {
+    pub async fn list_page(&self, prefix: &str, after: &str, limit: u32) -> ObjectResponse {
         let index = self.index.lock().await;
         let limit = limit.min(MAX_PAGE) as usize;
         let first = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
@@ -130,7 +129,7 @@ impl<E: Env> Objects<E> {
             .take(limit)
             .map(|(key, bytes)| ObjectInfo { key: key.clone(), bytes: *bytes })
             .collect();
-        ObjectAnswer::Page { more: matching.next().is_some(), objects }
+        ObjectResponse::Page { more: matching.next().is_some(), objects }
     }
 
     pub async fn put(&self, key: &str, body: Bytes) -> Result<(), DiskError> {
@@ -148,18 +147,18 @@ impl<E: Env> Objects<E> {
         let dir = match self.upload(&incoming, &target, body).await {
             Ok(dir) => dir,
             Err(error) => {
-                self.never_finished(incoming);
+                self.note_unfinished(incoming);
                 self.clear_unfinished().await;
                 return Err(error);
             }
         };
         self.clear_unfinished().await;
         let synced = self.sync_names(dir).await;
-        // The file has new bytes under its name, whether that is durable or not.
+        // The file has new bytes under its name, whether the name is durable or not.
         self.index.lock().await.insert(key.to_owned(), len);
         synced?;
-        // An object is safe without this; but names of finished uploads that only the page cache has removed
-        // would become ever more, and keep deleted bytes on the disk.
+        // Not needed for durability. Without it, names of finished uploads that are removed only in the page cache
+        // would accumulate and keep deleted bytes on the disk.
         if upload % SYNC_INCOMING_EVERY == SYNC_INCOMING_EVERY - 1 {
             self.unsynced_dirs.lock().await.insert("incoming".to_owned());
         }
@@ -178,7 +177,7 @@ impl<E: Env> Objects<E> {
         Ok(dir)
     }
 
-    /// Makes a directory's names durable, or remembers that they are not.
+    /// Makes a directory's names durable, or records that they are not.
     async fn sync_names(&self, dir: &str) -> Result<(), DiskError> {
         let synced = self.env.disk().sync_dir(dir).await;
         if synced.is_err() {
@@ -187,8 +186,9 @@ impl<E: Env> Objects<E> {
         synced
     }
 
-    /// Nothing is said of objects while a name may still be lost: a backup would rely on it.
-    pub async fn settle_names(&self) -> Result<(), DiskError> {
+    /// Syncs all pending directories. No response may be sent before, because a backup would rely on names that may be
+    /// lost.
+    pub async fn sync_pending_dirs(&self) -> Result<(), DiskError> {
         let mut unsynced = self.unsynced_dirs.lock().await;
         while let Some(dir) = unsynced.first().cloned() {
             self.env.disk().sync_dir(&dir).await?;
@@ -197,7 +197,7 @@ impl<E: Env> Objects<E> {
         Ok(())
     }
 
-    /// Makes the directories above `target` and their names durable; returns the one that holds it.
+    /// Makes the directories above `target` and their names durable. Returns the direct parent.
     async fn durable_parents<'a>(&self, target: &'a str) -> Result<&'a str, DiskError> {
         let disk = self.env.disk();
         let mut at = "objects".len();
@@ -225,12 +225,12 @@ impl<E: Env> Objects<E> {
     }
 }
 
-/// Lengths of all objects by their keys. Their names are durable when this returns.
+/// Returns the lengths of all objects by key. Their names are durable on return.
 async fn scan<D: Disk>(disk: &D) -> Result<BTreeMap<String, u64>, DiskError> {
     let mut index = BTreeMap::new();
     let mut dirs = vec!["objects".to_owned()];
     while let Some(dir) = dirs.pop() {
-        // What an earlier process renamed and never synced is there and may still be lost.
+        // Names that an earlier process renamed and never synced are visible and may still be lost.
         disk.sync_dir(&dir).await?;
         for entry in disk.list(&dir).await? {
             let path = format!("{dir}/{}", entry.name);

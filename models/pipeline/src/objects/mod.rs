@@ -1,17 +1,17 @@
-//! The object store of a data center, and of the tee: objects as files on a disk of its own.
+//! Object store of a data center or of the tee: objects as files on its own disk.
 //!
-//! Models one node with honest storage: an object is durable when `Put` is answered, replaced atomically, listed
-//! in pages. Copies inside a data center are not modelled: the scenario has two data centers instead. Every call
-//! passes the door (see `access`): who may do what is enforced here, what the machine does to a call is not known
-//! here. Changes of one object wait for each other.
+//! Models one node with correct storage: an object is durable when `Put` is answered, is replaced atomically, and
+//! listings are paged. Copies inside a data center are not modelled; the scenario has two data centers instead. Every
+//! call passes the interceptor (see `access`): permissions are enforced here, while injected faults come from outside.
+//! Changes of one object are serialized.
 
 mod files;
 
-use crate::access::{Access, Door, Fate, OpenDoor, Permission};
+use crate::access::{AccessPolicy, InjectedResult, Interceptor, NoInterceptor, Permission};
 use bytes::Bytes;
-use files::{Objects, path};
+use files::{ObjectFiles, path};
 use latent_edge::object_api::{
-    ObjectAnswer, ObjectError, ObjectInfo, ObjectRequest, answer_to_message, check_key,
+    ObjectError, ObjectInfo, ObjectRequest, ObjectResponse, check_key, encode_object_response,
 };
 use latent_ports::{
     Clock, Disk, DiskError, DiskErrorKind, Env, Mark, Message, Net, NodeId, OpenMode, Request, read_full,
@@ -22,114 +22,117 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-const CALLS_AT_A_TIME: usize = 256;
-const BOOT_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const MAX_CONCURRENT_CALLS: usize = 256;
+const BOOT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// An answer that is lost comes after this: no caller waits so long.
-const LOST_ANSWER_AFTER: Duration = Duration::from_secs(15 * 60);
+/// Delay of a lost response, longer than any caller waits.
+const LOST_RESPONSE_DELAY: Duration = Duration::from_secs(15 * 60);
 
-/// Boots an object store that is open to everybody.
+/// Boots an object store that grants everything to every node.
 pub async fn run<E: Env>(env: E) {
-    serve(env, Access::open(), OpenDoor).await;
+    serve(env, AccessPolicy::allow_all(), NoInterceptor).await;
 }
 
-/// Boots an object store: recovers, then serves until the node dies whoever `access` lets in, through `door`.
-pub async fn serve<E: Env>(env: E, access: Access, door: impl Door) {
-    let door = Arc::new((access, door));
+/// Boots an object store: recovers, then serves the nodes that `access` allows, through `interceptor`, until the node
+/// dies.
+pub async fn serve<E: Env>(env: E, access: AccessPolicy, interceptor: impl Interceptor) {
+    let interceptor = Arc::new((access, interceptor));
     let objects = loop {
-        match Objects::recover(env.clone()).await {
+        match ObjectFiles::recover(env.clone()).await {
             Ok(objects) => break Arc::new(objects),
             Err(error) => {
                 env.mark(Mark { name: "objects.boot-failed", subject: &error.to_string() });
-                env.clock().sleep(BOOT_AGAIN_AFTER).await;
+                env.clock().sleep(BOOT_RETRY_INTERVAL).await;
             }
         }
     };
-    let handler = move |request| handle(objects.clone(), door.clone(), request);
-    env.net().serve(CALLS_AT_A_TIME, handler).await;
+    let handler = move |request| handle(objects.clone(), interceptor.clone(), request);
+    env.net().serve(MAX_CONCURRENT_CALLS, handler).await;
 }
 
-async fn handle<E: Env, D: Door>(
-    objects: Arc<Objects<E>>,
-    door: Arc<(Access, D)>,
+async fn handle<E: Env, D: Interceptor>(
+    objects: Arc<ObjectFiles<E>>,
+    interceptor: Arc<(AccessPolicy, D)>,
     request: Request,
 ) -> Message {
-    let answer = match ObjectRequest::from_message(&request.message) {
-        Ok(call) => admit(&objects, &door.0, &door.1, request.from, call, request.message.body).await,
+    let response = match ObjectRequest::from_message(&request.message) {
+        Ok(call) => {
+            admit(&objects, &interceptor.0, &interceptor.1, request.from, call, request.message.body).await
+        }
         Err(error) => Err(ObjectError::BadRequest(error.to_string())),
     };
-    match answer {
-        Ok((answer, body)) => answer_to_message(&Ok(answer), body),
-        Err(error) => answer_to_message(&Err(error), Bytes::new()),
+    match response {
+        Ok((response, body)) => encode_object_response(&Ok(response), body),
+        Err(error) => encode_object_response(&Err(error), Bytes::new()),
     }
 }
 
-/// Lets a call in, as far as the machine and the permissions allow.
-async fn admit<E: Env, D: Door>(
-    objects: &Objects<E>,
-    access: &Access,
-    door: &D,
+/// Handles a call as far as injected faults and permissions allow.
+async fn admit<E: Env, D: Interceptor>(
+    objects: &ObjectFiles<E>,
+    access: &AccessPolicy,
+    interceptor: &D,
     from: NodeId,
     call: ObjectRequest,
     body: Bytes,
-) -> Result<(ObjectAnswer, Bytes), ObjectError> {
-    let who = Caller { from, access, door };
-    match door.fate(from, &call, &body) {
-        Fate::AsUsual => objects.answer(&who, call, body).await,
-        Fate::Unavailable => Err(ObjectError::Unavailable("503".to_owned())),
-        Fate::Throttled { retry_after_ms } => Err(ObjectError::Throttled { retry_after_ms }),
-        Fate::Denied => Err(ObjectError::Denied),
-        Fate::AnswerLost => {
-            let answer = objects.answer(&who, call, body).await;
-            objects.env.clock().sleep(LOST_ANSWER_AFTER).await;
-            answer
+) -> Result<(ObjectResponse, Bytes), ObjectError> {
+    let caller = Caller { from, access, interceptor };
+    match interceptor.intercept(from, &call, &body) {
+        InjectedResult::Normal => objects.execute(&caller, call, body).await,
+        InjectedResult::Unavailable => Err(ObjectError::Unavailable("503".to_owned())),
+        InjectedResult::Throttled { retry_after_ms } => Err(ObjectError::Throttled { retry_after_ms }),
+        InjectedResult::Denied => Err(ObjectError::Denied),
+        InjectedResult::ResponseLost => {
+            let response = objects.execute(&caller, call, body).await;
+            objects.env.clock().sleep(LOST_RESPONSE_DELAY).await;
+            response
         }
-        Fate::UploadBroken => {
-            objects.break_off(body).await.map_err(disk_error)?;
+        InjectedResult::UploadTruncated => {
+            objects.write_partial(body).await.map_err(disk_error)?;
             Err(ObjectError::Unavailable("the upload broke off".to_owned()))
         }
-        Fate::ShortPages { keys } => {
+        InjectedResult::ShortPages { keys } => {
             let call = match call {
                 ObjectRequest::List { prefix, after, limit } => {
                     ObjectRequest::List { prefix, after, limit: limit.min(keys.max(1)) }
                 }
                 other => other,
             };
-            objects.answer(&who, call, body).await
+            objects.execute(&caller, call, body).await
         }
     }
 }
 
-/// Whoever called, and what he may do.
+/// Caller of the current call, and its permissions.
 struct Caller<'a, D> {
     from: NodeId,
-    access: &'a Access,
-    door: &'a D,
+    access: &'a AccessPolicy,
+    interceptor: &'a D,
 }
 
-impl<D: Door> Caller<'_, D> {
-    fn must(&self, permission: Permission) -> Result<(), ObjectError> {
+impl<D: Interceptor> Caller<'_, D> {
+    fn require(&self, permission: Permission) -> Result<(), ObjectError> {
         if self.access.allows(self.from, permission) { Ok(()) } else { Err(ObjectError::Denied) }
     }
 }
 
-impl<E: Env> Objects<E> {
-    async fn answer<D: Door>(
+impl<E: Env> ObjectFiles<E> {
+    async fn execute<D: Interceptor>(
         &self,
-        who: &Caller<'_, D>,
+        caller: &Caller<'_, D>,
         call: ObjectRequest,
         body: Bytes,
-    ) -> Result<(ObjectAnswer, Bytes), ObjectError> {
+    ) -> Result<(ObjectResponse, Bytes), ObjectError> {
         match call {
             ObjectRequest::Put { .. } | ObjectRequest::Delete { .. } => {}
-            _ => who.must(Permission::Read)?,
+            _ => caller.require(Permission::Read)?,
         }
-        self.settle_names().await.map_err(disk_error)?;
+        self.sync_pending_dirs().await.map_err(disk_error)?;
         match call {
             ObjectRequest::Put { key } => {
                 check_key(&key)?;
-                self.put_as(who, &key, body).await?;
-                Ok((ObjectAnswer::Done, Bytes::new()))
+                self.put_as(caller, &key, body).await?;
+                Ok((ObjectResponse::Done, Bytes::new()))
             }
             ObjectRequest::Get { key, range } => {
                 let total_bytes = self.length(&key).await?;
@@ -137,81 +140,87 @@ impl<E: Env> Objects<E> {
                 let len = len.min(total_bytes.saturating_sub(offset));
                 let file = self.env.disk().open(&path(&key), OpenMode::Read).await.map_err(disk_error)?;
                 let bytes = read_full(&file, offset, len).await.map_err(disk_error)?;
-                Ok((ObjectAnswer::Bytes { total_bytes }, bytes))
+                Ok((ObjectResponse::Bytes { total_bytes }, bytes))
             }
             ObjectRequest::Head { key } => {
                 let bytes = self.length(&key).await?;
-                Ok((ObjectAnswer::Info(ObjectInfo { key, bytes }), Bytes::new()))
+                Ok((ObjectResponse::Info(ObjectInfo { key, bytes }), Bytes::new()))
             }
             ObjectRequest::List { prefix, after, limit } => {
-                // Once a listing. Prefixes are directories, flat ones, but for a listing of everything.
+                // Once per listing. Prefixes are flat directories, except for a listing of everything.
                 if prefix.ends_with('/') && after.is_empty() {
-                    self.check_names(&prefix).await.map_err(disk_error)?;
+                    self.reconcile_index(&prefix).await.map_err(disk_error)?;
                 }
-                Ok((self.page(&prefix, &after, limit).await, Bytes::new()))
+                Ok((self.list_page(&prefix, &after, limit).await, Bytes::new()))
             }
             ObjectRequest::Delete { key } => {
-                self.delete_as(who, &key).await?;
-                Ok((ObjectAnswer::Done, Bytes::new()))
+                self.delete_as(caller, &key).await?;
+                Ok((ObjectResponse::Done, Bytes::new()))
             }
         }
     }
 
-    /// What waits for changes of `key` by others.
-    fn turn(&self, key: &str) -> Turn<'_> {
-        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = changing.entry(key.to_owned()).or_default().clone();
-        Turn { changing: &self.changing, key: key.to_owned(), lock }
+    /// Returns the lock that serializes changes of `key`.
+    fn key_lock(&self, key: &str) -> KeyLock<'_> {
+        let mut key_locks = self.key_locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = key_locks.entry(key.to_owned()).or_default().clone();
+        KeyLock { key_locks: &self.key_locks, key: key.to_owned(), lock }
     }
 
-    /// A new key, or the same bytes again, by the right to put; other bytes, by the right to overwrite.
-    async fn put_as<D: Door>(&self, who: &Caller<'_, D>, key: &str, body: Bytes) -> Result<(), ObjectError> {
-        let turn = self.turn(key);
-        let _alone = turn.lock.lock().await;
+    /// Puts an object. A new key, or the same bytes again, needs the right to put; other bytes need the right to
+    /// overwrite.
+    async fn put_as<D: Interceptor>(
+        &self,
+        caller: &Caller<'_, D>,
+        key: &str,
+        body: Bytes,
+    ) -> Result<(), ObjectError> {
+        let key_lock = self.key_lock(key);
+        let _guard = key_lock.lock.lock().await;
         let exists = self.length(key).await.is_ok();
         let mut by = Permission::Put;
         if !exists {
-            who.must(Permission::Put)?;
-        } else if who.must(Permission::Overwrite).is_ok() {
+            caller.require(Permission::Put)?;
+        } else if caller.require(Permission::Overwrite).is_ok() {
             by = Permission::Overwrite;
         } else {
-            who.must(Permission::Put)?;
-            if self.whole(key).await.map_err(disk_error)? != body {
+            caller.require(Permission::Put)?;
+            if self.read_all(key).await.map_err(disk_error)? != body {
                 return Err(ObjectError::Denied);
             }
         }
         self.put(key, body).await.map_err(disk_error)?;
-        who.door.changed(who.from, by, key);
+        caller.interceptor.object_changed(caller.from, by, key);
         Ok(())
     }
 
-    async fn delete_as<D: Door>(&self, who: &Caller<'_, D>, key: &str) -> Result<(), ObjectError> {
-        who.must(Permission::Delete)?;
+    async fn delete_as<D: Interceptor>(&self, caller: &Caller<'_, D>, key: &str) -> Result<(), ObjectError> {
+        caller.require(Permission::Delete)?;
         check_key(key)?;
-        let turn = self.turn(key);
-        let _alone = turn.lock.lock().await;
+        let key_lock = self.key_lock(key);
+        let _guard = key_lock.lock.lock().await;
         let existed = self.length(key).await.is_ok();
         self.delete(key).await.map_err(disk_error)?;
         if existed {
-            who.door.changed(who.from, Permission::Delete, key);
+            caller.interceptor.object_changed(caller.from, Permission::Delete, key);
         }
         Ok(())
     }
 }
 
-/// A place in the queue of those that change one object.
-struct Turn<'a> {
-    changing: &'a StdMutex<BTreeMap<String, Arc<Mutex<()>>>>,
+/// Lock of one key, removed from the map when it is no longer used.
+struct KeyLock<'a> {
+    key_locks: &'a StdMutex<BTreeMap<String, Arc<Mutex<()>>>>,
     key: String,
     lock: Arc<Mutex<()>>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for KeyLock<'_> {
     fn drop(&mut self) {
-        let mut changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        // This one and the map's: nobody else waits.
+        let mut key_locks = self.key_locks.lock().unwrap_or_else(PoisonError::into_inner);
+        // This reference and the map's: no other task waits.
         if Arc::strong_count(&self.lock) == 2 {
-            changing.remove(&self.key);
+            key_locks.remove(&self.key);
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Recovery: the newest backup whose restore, with the tee replayed from its position, passes the audit.
+//! Recovery: uses the newest backup whose restore, with the tee replayed from its position, passes the audit.
 //!
-//! - `tee`: what the tee holds, as events.
-//! - `expire`: how long it holds it; `scrub`: that it still does, twice.
-//! - `plan`: what a project-day should consist of, and whether that passes the audit (pure).
-//! - `runbook`: its steps, as data: people leave some out.
-//! - `report`: what was done.
-//! - `run`: the procedure: into an empty cluster, or into the live one for damaged project-days only.
+//! - `tee_reader`: reads the tee as events.
+//! - `tee_expiry`: retention of the tee store; `tee_scrub`: verifies that each record is in two objects.
+//! - `plan`: computes the contents of a project-day and whether it passes the audit (pure).
+//! - `runbook`: the steps of a recovery as data, since operators may leave some out.
+//! - `report`: the result.
+//! - `run`: the procedure, into an empty cluster, or into the live one for damaged project-days only.
 
-pub mod expire;
 pub mod plan;
 pub mod report;
 pub mod run;
 pub mod runbook;
-pub(crate) mod scrub;
-pub mod tee;
+pub mod tee_expiry;
+pub mod tee_reader;
+pub(crate) mod tee_scrub;

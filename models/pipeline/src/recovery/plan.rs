@@ -1,40 +1,40 @@
-//! What a project-day should consist of. Pure.
+//! Computes the contents of a project-day. Pure.
 //!
-//! The events of the backups, and those of the tee that arrived since the newest one's position (with some overlap:
-//! they are recognised by their arrival ids). The audit of the result: every key that the tee holds for the day, also
-//! those from before the position, must be among its keys. What is missing is taken from the tee whenever it arrived:
-//! by the clock of an edge that was slow it came before the position, and in truth after it.
+//! A day consists of the events of the backups, and of the tee's events since the newest backup's position (with some
+//! overlap, matched by arrival id). The audit of the result requires every key that the tee holds for the day,
+//! including those from before the position. Missing events are taken from the tee whatever their arrival time: an edge
+//! with a slow clock may have recorded a time before the position for a request that arrived after it.
 //!
-//! Who is right where two sources differ about one arrival: the tee, which holds the request itself. Of backups (and of
-//! production, for what the tee has let go of) the one of the higher repair; of equal ones the older, since the newer
-//! may have been taken of a day that was damaged. A record that production holds otherwise is written as the next
-//! repair of its arrival, so that it wins on every disk.
+//! If two sources differ about an arrival, the tee is right, since it holds the request itself. Of backups (and of
+//! production, for events that the tee no longer holds), the higher repair number is right; for equal numbers the older
+//! backup, since the newer may have been taken of a damaged day. A record that differs in production is written with
+//! the next repair number of its arrival, so that it wins on every disk.
 
 use crate::record::{ArrivalId, Key, Record, content_digest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Events that arrived this long before a backup's position are replayed too: clocks of edges differ a little.
+/// Overlap of the replay before a backup's position, because clocks of edges differ.
 pub const OVERLAP: Duration = Duration::from_secs(10 * 60);
 
-/// A project-day put together again.
+/// A reconstructed project-day.
 #[derive(Debug, Default)]
-pub struct Rebuilt {
-    /// Its events, by arrival.
+pub struct RebuiltDay {
+    /// Events by arrival.
     pub records: BTreeMap<ArrivalId, Record>,
-    /// How many came from backups.
+    /// Number of events from backups.
     pub restored: u64,
-    /// How many the tee added.
+    /// Number of events added from the tee.
     pub replayed: u64,
-    /// How many say something else than some source did: that is replaced.
+    /// Number of events that differ in production and are replaced.
     pub replaced: u64,
-    /// Keys that the tee has and the result lacks: more than none fails the audit.
+    /// Number of keys in the tee that the result lacks. The audit fails if there are any.
     pub missing_keys: u64,
 }
 
-/// Puts a day together from what backups hold of it and the tee's events.
+/// Reconstructs a day from the contents of backups and the tee's events.
 #[must_use]
-pub fn rebuild(restored: &BTreeMap<ArrivalId, Record>, tee: &[Record], position_ms: i64) -> Rebuilt {
+pub fn rebuild(restored: &BTreeMap<ArrivalId, Record>, tee: &[Record], position_ms: i64) -> RebuiltDay {
     let replay_from_ms = position_ms.saturating_sub(OVERLAP.as_millis() as i64);
     let mut records = restored.clone();
     let restored = records.len() as u64;
@@ -51,13 +51,12 @@ pub fn rebuild(restored: &BTreeMap<ArrivalId, Record>, tee: &[Record], position_
         }
     }
     let keys: BTreeSet<Key> = records.values().map(|record| record.key).collect();
-    let wanted: BTreeSet<Key> = tee.iter().map(|record| record.key).collect();
-    let missing_keys = wanted.difference(&keys).count() as u64;
-    Rebuilt { records, restored, replayed, replaced: 0, missing_keys }
+    let tee_keys: BTreeSet<Key> = tee.iter().map(|record| record.key).collect();
+    let missing_keys = tee_keys.difference(&keys).count() as u64;
+    RebuiltDay { records, restored, replayed, replaced: 0, missing_keys }
 }
 
-/// Adds what an older backup holds: arrivals whose keys newer ones lack, and what it says otherwise of arrivals that
-/// they have.
+/// Adds an older backup: arrivals whose keys are missing, and other versions of present arrivals.
 pub fn add_older(restored: &mut BTreeMap<ArrivalId, Record>, older: Vec<Record>) {
     let keys: BTreeSet<Key> = restored.values().map(|record| record.key).collect();
     for record in older {
@@ -73,9 +72,9 @@ fn next_repair(right: &Record, wrong: &Record) -> Record {
     Record { repair: wrong.repair.max(right.repair).saturating_add(1), ..right.clone() }
 }
 
-impl Rebuilt {
-    /// Adds what the tee holds and the day lacks, however early it is said to have arrived.
-    pub fn complete_from(&mut self, tee: &[Record]) {
+impl RebuiltDay {
+    /// Adds events of the tee that the day lacks, whatever their arrival time.
+    pub fn fill_from_tee(&mut self, tee: &[Record]) {
         let held: BTreeSet<Key> = self.records.values().map(|record| record.key).collect();
         let missing = tee.iter().filter(|record| !held.contains(&record.key));
         let before = self.records.len();
@@ -84,10 +83,10 @@ impl Rebuilt {
         self.missing_keys = 0;
     }
 
-    /// Settles which repair each record is, given what production holds: the next one where that is something else, and
-    /// production's own where it says the same. What neither the tee nor a backup of that repair knows, production may
-    /// have right: of a later repair it is believed.
-    pub fn settle(&mut self, production: &[Vec<Record>], tee: &[Record]) {
+    /// Determines the repair number of each record from the contents of production: the next number if production
+    /// differs, and production's own if it is equal. For arrivals that are neither in the tee nor in a backup with that
+    /// repair number, production's record is used if its repair number is higher.
+    pub fn resolve_repairs(&mut self, production: &[Vec<Record>], tee: &[Record]) {
         let in_tee: BTreeSet<ArrivalId> = tee.iter().map(|record| record.arrival).collect();
         let mut replaced: BTreeSet<ArrivalId> = BTreeSet::new();
         for found in production.iter().flatten().filter(|found| !in_tee.contains(&found.arrival)) {
@@ -96,14 +95,14 @@ impl Rebuilt {
                 *held = found.clone();
             }
         }
-        // Those that say the same first: a repair that is right already is not repaired again.
+        // Equal records first: a correct replacement is not replaced again.
         for same in [true, false] {
             for found in production.iter().flatten() {
                 let Some(held) = self.records.get_mut(&found.arrival) else { continue };
-                let says_the_same = content_digest(held) == content_digest(found);
-                if same && says_the_same {
+                let is_equal = content_digest(held) == content_digest(found);
+                if same && is_equal {
                     held.repair = held.repair.max(found.repair);
-                } else if !same && !says_the_same {
+                } else if !same && !is_equal {
                     replaced.insert(found.arrival);
                     if found.repair >= held.repair {
                         *held = next_repair(held, found);
@@ -126,7 +125,7 @@ mod tests {
         Record { arrival, repair: 0, arrived_ms, time_ms: 0, key: [key; 16], json }
     }
 
-    fn saying(json: &'static str, repair: u16) -> Record {
+    fn record_with(json: &'static str, repair: u16) -> Record {
         Record { json: Bytes::from_static(json.as_bytes()), repair, ..record(1, 1, HOUR) }
     }
 
@@ -137,7 +136,7 @@ mod tests {
     const HOUR: i64 = 3_600_000;
 
     #[test]
-    fn a_backup_and_the_tee_since_its_position_make_the_day_whole() {
+    fn a_backup_and_the_tee_since_its_position_complete_the_day() {
         let tee = [record(1, 1, HOUR), record(2, 2, 2 * HOUR), record(3, 3, 4 * HOUR)];
         let day = rebuild(&restored(&tee[..2]), &tee, 3 * HOUR);
         assert_eq!((day.restored, day.replayed, day.missing_keys), (2, 1, 0));
@@ -150,67 +149,71 @@ mod tests {
     }
 
     #[test]
-    fn what_an_edge_with_a_slow_clock_took_after_the_backup_is_taken_from_the_tee_in_the_end() {
+    fn events_of_an_edge_with_a_slow_clock_are_filled_from_the_tee() {
         let tee = [record(1, 1, HOUR), record(2, 2, 2 * HOUR)];
         let mut day = rebuild(&restored(&tee[..1]), &tee, 26 * HOUR);
         assert_eq!((day.replayed, day.missing_keys), (0, 1));
-        day.complete_from(&tee);
+        day.fill_from_tee(&tee);
         assert_eq!((day.restored, day.replayed, day.missing_keys, day.records.len()), (1, 1, 0, 2));
     }
 
     #[test]
-    fn what_both_have_counts_once() {
+    fn an_event_in_backup_and_tee_counts_once() {
         let tee = [record(1, 1, 3 * HOUR)];
         assert_eq!(rebuild(&restored(&tee), &tee, 3 * HOUR).records.len(), 1);
     }
 
     #[test]
-    fn where_a_backup_and_the_tee_differ_the_tee_is_right_and_wins_on_every_disk() {
-        let tee = [saying("as sent", 0)];
-        let mut day = rebuild(&restored(&[saying("altered", 0)]), &tee, 3 * HOUR);
-        assert_eq!(day.records[&tee[0].arrival], saying("as sent", 1));
-        day.settle(&[vec![saying("altered", 0)], vec![saying("as sent", 0)]], &tee);
-        assert_eq!((day.records[&tee[0].arrival].clone(), day.replaced), (saying("as sent", 1), 1));
+    fn the_tee_overrides_a_backup_and_wins_on_every_disk() {
+        let tee = [record_with("as sent", 0)];
+        let mut day = rebuild(&restored(&[record_with("altered", 0)]), &tee, 3 * HOUR);
+        assert_eq!(day.records[&tee[0].arrival], record_with("as sent", 1));
+        day.resolve_repairs(&[vec![record_with("altered", 0)], vec![record_with("as sent", 0)]], &tee);
+        assert_eq!((day.records[&tee[0].arrival].clone(), day.replaced), (record_with("as sent", 1), 1));
     }
 
     #[test]
-    fn what_production_altered_is_replaced_once() {
-        let tee = [saying("as sent", 0)];
+    fn a_record_altered_in_production_is_replaced_once() {
+        let tee = [record_with("as sent", 0)];
         let settled = |production: &[Vec<Record>]| {
             let mut day = rebuild(&BTreeMap::new(), &tee, 0);
-            day.settle(production, &tee);
+            day.resolve_repairs(production, &tee);
             (day.records[&tee[0].arrival].clone(), day.replaced)
         };
-        assert_eq!(settled(&[vec![saying("as sent", 0)]]), (saying("as sent", 0), 0));
-        assert_eq!(settled(&[vec![saying("altered", 0)]]), (saying("as sent", 1), 1));
-        assert_eq!(settled(&[vec![saying("as sent", 1)]]), (saying("as sent", 1), 0), "a second recovery");
-        let one_was_away = [vec![saying("altered", 0)], vec![saying("as sent", 1)]];
-        assert_eq!(settled(&one_was_away), (saying("as sent", 1), 1));
-        assert_eq!(settled(&[vec![saying("altered again", 1)]]), (saying("as sent", 2), 1));
+        assert_eq!(settled(&[vec![record_with("as sent", 0)]]), (record_with("as sent", 0), 0));
+        assert_eq!(settled(&[vec![record_with("altered", 0)]]), (record_with("as sent", 1), 1));
+        assert_eq!(
+            settled(&[vec![record_with("as sent", 1)]]),
+            (record_with("as sent", 1), 0),
+            "a second recovery"
+        );
+        let one_was_away = [vec![record_with("altered", 0)], vec![record_with("as sent", 1)]];
+        assert_eq!(settled(&one_was_away), (record_with("as sent", 1), 1));
+        assert_eq!(settled(&[vec![record_with("altered again", 1)]]), (record_with("as sent", 2), 1));
     }
 
     #[test]
-    fn of_backups_the_older_is_right_unless_the_newer_was_repaired() {
+    fn the_older_backup_is_right_unless_the_newer_was_repaired() {
         let believed = |newer: Record, older: Record| {
             let mut all = restored(&[newer]);
             add_older(&mut all, vec![older]);
             all.into_values().next().unwrap()
         };
-        assert_eq!(believed(saying("altered", 0), saying("as sent", 0)), saying("as sent", 0));
-        assert_eq!(believed(saying("as sent", 1), saying("altered", 0)), saying("as sent", 1));
+        assert_eq!(believed(record_with("altered", 0), record_with("as sent", 0)), record_with("as sent", 0));
+        assert_eq!(believed(record_with("as sent", 1), record_with("altered", 0)), record_with("as sent", 1));
     }
 
     #[test]
-    fn an_older_backup_adds_what_newer_ones_lack_and_doubles_nothing() {
+    fn an_older_backup_adds_missing_events_without_duplicates() {
         let mut all = restored(&[record(1, 1, HOUR)]);
         add_older(&mut all, vec![record(7, 1, HOUR), record(2, 2, HOUR)]);
         assert_eq!(all.values().map(|record| record.arrival.item).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]
-    fn what_the_tee_let_go_of_and_production_was_repaired_in_is_left_as_it_is() {
-        let mut day = rebuild(&restored(&[saying("altered", 0)]), &[], 3 * HOUR);
-        day.settle(&[vec![saying("as sent", 1)]], &[]);
-        assert_eq!((day.records.into_values().next(), day.replaced), (Some(saying("as sent", 1)), 0));
+    fn a_repair_in_production_of_events_beyond_the_tee_is_kept() {
+        let mut day = rebuild(&restored(&[record_with("altered", 0)]), &[], 3 * HOUR);
+        day.resolve_repairs(&[vec![record_with("as sent", 1)]], &[]);
+        assert_eq!((day.records.into_values().next(), day.replaced), (Some(record_with("as sent", 1)), 0));
     }
 }

@@ -1,60 +1,60 @@
-//! What a recovery did, day by day, and whether it may call itself complete.
+//! Result of a recovery, by day, and whether it is complete.
 
 use crate::zone::Day;
 use serde::{Deserialize, Serialize};
 
-/// How one day was recovered.
+/// Result of the recovery of one day.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DayReport {
     /// The project.
     pub project: u32,
     /// The day.
     pub day: Day,
-    /// Position of the backup used; `None` when the tee alone was.
+    /// Position of the backup used; `None` if only the tee was used.
     pub backup_position_ms: Option<i64>,
-    /// Events from the backup.
+    /// Number of events from the backup.
     pub restored: u64,
-    /// Events that the tee added.
+    /// Number of events added from the tee.
     pub replayed: u64,
-    /// Events that production held otherwise than the tee or a backup says: they are replaced.
+    /// Number of events that differed in production and were replaced.
     pub replaced: u64,
-    /// Whether the audit passed. False also when it could not run.
+    /// Whether the audit passed. Also false when it could not run.
     pub audited: bool,
-    /// Whether enough disks took the events, and production, read back, holds them as they are right.
+    /// Whether enough disks accepted the events, and production holds them correctly when read back.
     pub written: bool,
-    /// Keys that production lacked when it was read back.
-    pub left_missing: u64,
-    /// Arrivals of which a copy still said something else when it was read back.
-    pub left_altered: u64,
-    /// Events that production shows once more under arrivals that nothing knows. They are named by marks, and stay: a
-    /// recovery removes nothing.
-    pub doubled: u64,
+    /// Number of keys missing from production when read back.
+    pub missing_after: u64,
+    /// Number of arrivals that still differ in some copy when read back.
+    pub altered_after: u64,
+    /// Number of duplicate events in production under unknown arrivals. They are reported by marks and stay: a recovery
+    /// removes nothing.
+    pub duplicates: u64,
 }
 
-/// What a recovery did.
+/// Result of a recovery.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RecoveryReport {
-    /// When it began and ended, by the wall clock of the node that ran it.
+    /// Start time, by the wall clock of the node that ran it, in ms.
     pub started_ms: i64,
-    /// See `started_ms`.
+    /// End time; see `started_ms`.
     pub ended_ms: i64,
-    /// Backups that could be read.
+    /// Number of readable backups.
     pub backups: u64,
-    /// Why the tee could not be read whole, if it could not: what could be read was used.
+    /// Error, if the tee could not be read completely. Its readable part was used.
     pub tee_error: Option<String>,
-    /// Whether every step was taken, and in an order in which each rests on those before it.
-    pub by_the_book: bool,
-    /// Each target day.
+    /// Whether every step was executed, in an order in which each step follows those that it depends on.
+    pub followed_runbook: bool,
+    /// Results of the target days.
     pub days: Vec<DayReport>,
 }
 
 impl RecoveryReport {
-    /// Whether every target passed its audit and was written. Not when the tee could not be read: there may be
-    /// days that no source names; nor when steps of the runbook were left out or swapped.
+    /// Whether every target passed its audit and was written. False if the tee could not be read, since days may exist
+    /// that no source names, and if steps of the runbook were left out or swapped.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.by_the_book
+        self.followed_runbook
             && self.tee_error.is_none()
-            && self.days.iter().all(|day| day.audited && day.written && day.doubled == 0)
+            && self.days.iter().all(|day| day.audited && day.written && day.duplicates == 0)
     }
 }

@@ -1,27 +1,27 @@
-//! The recovery procedure.
+//! Recovery procedure.
 //!
-//! 1. The edges put all that they still hold into the tee store; tee and catalogs are read.
-//! 2. For each target day: the newest backup, what older ones hold besides or say otherwise, and the tee; the result
-//!    must pass the audit.
-//! 3. The day's events are written to all disks, skipping arrival ids that are present and right: running it twice, or
-//!    into a cluster under traffic, doubles nothing; nothing is removed, and what is altered is replaced.
+//! 1. The edges upload all local tee data to the tee store; tee and catalogs are read.
+//! 2. Each target day is reconstructed from the newest backup, additions from older ones, and the tee. The result must
+//!    pass the audit.
+//! 3. The day's events are written to all disks, skipping arrival ids that are present and right. A second run, or a
+//!    run into a cluster under traffic, duplicates nothing. Nothing is removed, and altered records are replaced.
 //! 4. Production is read back and compared.
 //!
-//! The steps are data ([`super::runbook`]), since people leave some out. Without a tee there is nothing to audit against: the newest backup is used, and the report says so. A check
-//! that could not run has not passed.
+//! The steps are data ([`super::runbook`]), since operators may leave some out. Without a tee there is nothing to audit
+//! against: the newest backup is used, and the report says so. A check that could not run has not passed.
 
-use super::plan::{Rebuilt, add_older, rebuild};
+use super::plan::{RebuiltDay, add_older, rebuild};
 pub use super::report::{DayReport, RecoveryReport};
-use super::runbook::{Step, is_by_the_book};
-use super::tee::{TeeEvents, TeeReader, events_of};
+use super::runbook::{RecoveryStep, is_complete_runbook};
+use super::tee_reader::{TeeEvents, TeeReader, events_of};
 use crate::arb::api::call;
 use crate::arb::manifest::Tier;
 use crate::backup::catalog::{Catalog, CatalogDay};
-use crate::backup::restore::Backups;
-use crate::compare::{Known, compare, doubled};
+use crate::backup::restore::BackupReader;
+use crate::compare::{ExpectedRecord, compare, find_duplicates};
 use crate::config::Cluster;
 use crate::export::{content_digests, read_one_of};
-use crate::ingest::copies::encode_write;
+use crate::ingest::replicate::encode_write;
 use crate::record::{ArrivalId, Record};
 use crate::zone::Day;
 use bytes::Bytes;
@@ -35,40 +35,40 @@ use std::time::Duration;
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(300);
-const WRITE_TRIES: u32 = 5;
-const READ_TRIES: u32 = 20;
+const WRITE_ATTEMPTS: u32 = 5;
+const READ_ATTEMPTS: u32 = 20;
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// At the ends of what the tee keeps, a request may be in it or not.
-const TEE_EDGE_MS: i64 = 10 * 3_600_000;
+/// Uncertainty at both ends of the tee's retention, where a request may or may not be in the tee.
+const TEE_BOUNDARY_MS: i64 = 10 * 3_600_000;
 
-/// What to recover.
+/// Days to recover.
 #[derive(Clone, Debug)]
-pub enum Targets {
-    /// Everything that backups or the tee know: into an empty cluster.
+pub enum RecoveryTargets {
+    /// All days in backups or the tee, into an empty cluster.
     Everything,
-    /// These project-days: into the live cluster.
+    /// These project-days, into the live cluster.
     Days(BTreeSet<(u32, Day)>),
 }
 
-/// Runs a recovery from a node of `env` into `cluster`, by the book.
-pub async fn recover<E: Env>(env: &E, cluster: &Arc<Cluster>, targets: &Targets) -> RecoveryReport {
-    recover_by(env, cluster, targets, &Step::ALL).await
+/// Runs a recovery from the node of `env` into `cluster`, with the complete runbook.
+pub async fn recover<E: Env>(env: &E, cluster: &Arc<Cluster>, targets: &RecoveryTargets) -> RecoveryReport {
+    recover_with_steps(env, cluster, targets, &RecoveryStep::ALL).await
 }
 
-/// Runs the steps that the operator took, in the order in which he took them.
-pub async fn recover_by<E: Env>(
+/// Runs a recovery with the operator's steps, in order.
+pub async fn recover_with_steps<E: Env>(
     env: &E,
     cluster: &Arc<Cluster>,
-    targets: &Targets,
-    steps: &[Step],
+    targets: &RecoveryTargets,
+    steps: &[RecoveryStep],
 ) -> RecoveryReport {
     let started_ms = env.clock().wall().0;
     env.mark(Mark { name: "recovery.started", subject: "" });
     let data_centers = cluster.backup.as_ref().map_or(&[][..], |backup| &backup.data_centers);
-    let mut course = Course {
+    let mut run = RecoveryRun {
         env,
         cluster,
-        backups: Backups::new(env, data_centers),
+        backups: BackupReader::new(env, data_centers),
         reader: cluster.tee.as_ref().map(|tee| TeeReader::new(env, tee)),
         tee_files: Vec::new(),
         tee: None,
@@ -76,61 +76,61 @@ pub async fn recover_by<E: Env>(
         days: BTreeMap::new(),
         report: RecoveryReport {
             started_ms,
-            by_the_book: is_by_the_book(steps),
+            followed_runbook: is_complete_runbook(steps),
             ..RecoveryReport::default()
         },
     };
-    let last_of_a_day = steps.iter().rposition(|step| step.is_of_a_day());
+    let last_of_a_day = steps.iter().rposition(|step| step.is_per_day());
     let mut done = 0;
-    for group in steps.chunk_by(|one, other| one.is_of_a_day() == other.is_of_a_day()) {
+    for group in steps.chunk_by(|one, other| one.is_per_day() == other.is_per_day()) {
         done += group.len();
-        if group[0].is_of_a_day() {
-            course.each_day(targets, group, last_of_a_day == Some(done - 1)).await;
+        if group[0].is_per_day() {
+            run.run_day_steps(targets, group, last_of_a_day == Some(done - 1)).await;
         } else {
-            course.gather(group).await;
+            run.flush_and_read_all(group).await;
         }
     }
-    let mut report = course.report;
-    report.days = course.days.into_values().map(|day| day.report).collect();
+    let mut report = run.report;
+    report.days = run.days.into_values().map(|day| day.report).collect();
     report.ended_ms = env.clock().wall().0;
     env.mark(Mark { name: "recovery.ended", subject: "" });
     report
 }
 
-/// A recovery under way.
-struct Course<'a, E: Env> {
+/// State of a recovery.
+struct RecoveryRun<'a, E: Env> {
     env: &'a E,
     cluster: &'a Arc<Cluster>,
-    backups: Backups<E>,
+    backups: BackupReader<E>,
     reader: Option<TeeReader<E>>,
-    /// What was read of the tee's files so far.
+    /// Tee files read so far.
     tee_files: Vec<(TeeName, Vec<TeeRecord>)>,
-    /// Once it was read.
+    /// Events of the tee, once it was read.
     tee: Option<TeeEvents>,
     /// Newest first.
     catalogs: Vec<Catalog>,
-    days: BTreeMap<(u32, Day), DayCourse>,
+    days: BTreeMap<(u32, Day), DayRecovery>,
     report: RecoveryReport,
 }
 
-/// One day under way.
-struct DayCourse {
+/// State of one day's recovery.
+struct DayRecovery {
     report: DayReport,
-    /// Put together and not yet written.
-    rebuilt: Option<Rebuilt>,
-    /// Catalogs that were tried for it.
-    tried: usize,
-    /// What the backups that were read so far hold of it.
+    /// Reconstructed day.
+    rebuilt: Option<RebuiltDay>,
+    /// Number of catalogs tried.
+    catalogs_tried: usize,
+    /// Records of the day from the backups read so far.
     restored: BTreeMap<ArrivalId, Record>,
     /// Hashes of the segments that were read.
     segments: BTreeSet<String>,
 }
 
-impl<E: Env> Course<'_, E> {
-    /// Flushes and reads, in the order of the steps; all of it again when not all of the tee can be read: what is asked
-    /// may just be booting, as it would be in a disaster. What could be read in the end is used.
-    async fn gather(&mut self, steps: &[Step]) {
-        for attempt in 0..READ_TRIES {
+impl<E: Env> RecoveryRun<'_, E> {
+    /// Executes the flush and read steps in order. All of them are retried if the tee cannot be read completely, since
+    /// nodes may still be booting after a disaster. In the end the readable part is used.
+    async fn flush_and_read_all(&mut self, steps: &[RecoveryStep]) {
+        for attempt in 0..READ_ATTEMPTS {
             if attempt > 0 {
                 self.env.clock().sleep(RETRY_AFTER).await;
             }
@@ -142,29 +142,29 @@ impl<E: Env> Course<'_, E> {
                 Err(why) => self.report.tee_error = Some(why),
             }
         }
-        if steps.contains(&Step::ReadBackups) {
+        if steps.contains(&RecoveryStep::ReadBackups) {
             self.catalogs = self.backups.catalogs().await;
             self.report.backups = self.catalogs.len() as u64;
         }
     }
 
-    /// Every step is taken, also after one that failed: an edge that cannot be flushed costs what it holds, not what the
-    /// tee store has.
-    async fn flush_and_read(&mut self, steps: &[Step]) -> Result<(), String> {
+    /// Every step is executed even after a failure: an edge that cannot be flushed does not affect data in the tee
+    /// store.
+    async fn flush_and_read(&mut self, steps: &[RecoveryStep]) -> Result<(), String> {
         let mut wrong = Vec::new();
         for step in steps {
             match step {
-                Step::FlushEdges if self.reader.is_some() => {
+                RecoveryStep::FlushEdges if self.reader.is_some() => {
                     wrong.extend(flush(self.env, self.cluster).await.err());
                 }
-                Step::ReadTee => wrong.extend(self.read_tee().await.err()),
+                RecoveryStep::ReadTee => wrong.extend(self.read_tee().await.err()),
                 _ => {}
             }
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
     }
 
-    /// Adds what can be read now to what could be read before.
+    /// Adds the files that are readable now to those read before.
     async fn read_tee(&mut self) -> Result<(), String> {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         let read = reader.new_files().await.map_err(|error| error.to_string())?;
@@ -176,42 +176,43 @@ impl<E: Env> Course<'_, E> {
         read.unreadable.first().map_or(Ok(()), |first| Err(first.to_string()))
     }
 
-    /// `last`: no step needs what was put together any more.
-    async fn each_day(&mut self, targets: &Targets, steps: &[Step], last: bool) {
+    /// Executes the per-day steps. `last` is set when no later step needs the reconstructed days.
+    async fn run_day_steps(&mut self, targets: &RecoveryTargets, steps: &[RecoveryStep], last: bool) {
         for (project, day) in target_days(targets, self.tee.as_ref(), &self.catalogs) {
-            let mut course = self.days.remove(&(project, day)).unwrap_or_else(|| DayCourse::of(project, day));
+            let mut run = self.days.remove(&(project, day)).unwrap_or_else(|| DayRecovery::of(project, day));
             for step in steps {
                 match step {
-                    Step::Rebuild => self.rebuild(&mut course).await,
-                    Step::Audit => self.audit(&mut course).await,
-                    _ => self.write(&mut course).await,
+                    RecoveryStep::Rebuild => self.rebuild(&mut run).await,
+                    RecoveryStep::Audit => self.audit(&mut run).await,
+                    _ => self.write(&mut run).await,
                 }
             }
-            course.rebuilt = course.rebuilt.take_if(|_| !last);
+            run.rebuilt = run.rebuilt.take_if(|_| !last);
             if last {
-                (course.restored, course.segments) = (BTreeMap::new(), BTreeSet::new());
+                (run.restored, run.segments) = (BTreeMap::new(), BTreeSet::new());
             }
-            self.days.insert((project, day), course);
+            self.days.insert((project, day), run);
         }
     }
 
-    /// From the newest backup that can be read, or from the tee alone: complete for days that it covers wholly.
-    async fn rebuild(&mut self, day: &mut DayCourse) {
-        (day.tried, day.rebuilt) = (0, None);
+    /// Reconstructs a day from the newest readable backup, or from the tee alone, which is complete for days within its
+    /// retention.
+    async fn rebuild(&mut self, day: &mut DayRecovery) {
+        (day.catalogs_tried, day.rebuilt) = (0, None);
         (day.restored, day.segments) = (BTreeMap::new(), BTreeSet::new());
         (day.report.audited, day.report.backup_position_ms) = (false, None);
         if !self.add_next_backup(day).await {
-            day.take(rebuild(&day.restored, self.in_tee(day), i64::MIN));
+            day.take(rebuild(&day.restored, self.tee_records(day), i64::MIN));
         }
     }
 
-    /// Adds what the next older backup that can be read holds. False when there is none. Segments that a newer one has
-    /// as well are not read again.
-    async fn add_next_backup(&mut self, day: &mut DayCourse) -> bool {
+    /// Adds the next older readable backup. Returns false when there is none. Segments that a newer backup shares are
+    /// not read again.
+    async fn add_next_backup(&mut self, day: &mut DayRecovery) -> bool {
         let of = (day.report.project, day.report.day);
-        let mut is_more = false;
-        while let Some(catalog) = self.catalogs.get(day.tried) {
-            day.tried += 1;
+        let mut has_new_records = false;
+        while let Some(catalog) = self.catalogs.get(day.catalogs_tried) {
+            day.catalogs_tried += 1;
             let listed = catalog.days.binary_search_by_key(&of, |listed| (listed.project, listed.day));
             let mut unread = listed.map_or_else(|_| CatalogDay::empty(of), |at| catalog.days[at].clone());
             unread.segments.retain(|segment| !day.segments.contains(&segment.hash));
@@ -219,29 +220,29 @@ impl<E: Env> Course<'_, E> {
             for why in &unreadable {
                 self.env.mark(Mark { name: "recovery.backup-unreadable", subject: why });
             }
-            is_more |= !records.is_empty();
+            has_new_records |= !records.is_empty();
             add_older(&mut day.restored, records);
-            // What is taken of a backup of which not all can be read is not all that came before its position.
+            // A partially readable backup does not hold everything before its position.
             if !unreadable.is_empty() {
                 continue;
             }
             day.segments.extend(unread.segments.into_iter().map(|segment| segment.hash));
             let position_ms = *day.report.backup_position_ms.get_or_insert(catalog.position_of(of.0));
-            if is_more || day.rebuilt.is_none() {
-                day.take(rebuild(&day.restored, self.in_tee(day), position_ms));
+            if has_new_records || day.rebuilt.is_none() {
+                day.take(rebuild(&day.restored, self.tee_records(day), position_ms));
             }
             return true;
         }
-        if is_more {
+        if has_new_records {
             let position_ms = day.report.backup_position_ms.unwrap_or(i64::MIN);
-            day.take(rebuild(&day.restored, self.in_tee(day), position_ms));
+            day.take(rebuild(&day.restored, self.tee_records(day), position_ms));
         }
         false
     }
 
-    /// Every other backup has its say: what a newer one lacks, or was taken of when it was altered, an older one may have.
-    /// Then the tee completes what is missing still. Without a tee there is nothing to audit against.
-    async fn audit(&mut self, day: &mut DayCourse) {
+    /// Adds all older backups: they may hold events that a newer one lacks or has altered. Then the tee fills what is
+    /// still missing. Without a tee there is nothing to audit against.
+    async fn audit(&mut self, day: &mut DayRecovery) {
         let Some(newest) = day.rebuilt.as_ref().map(|rebuilt| rebuilt.missing_keys) else { return };
         while self.add_next_backup(day).await {}
         let Some(rebuilt) = day.rebuilt.as_mut().filter(|_| self.tee.is_some()) else { return };
@@ -251,28 +252,29 @@ impl<E: Env> Course<'_, E> {
         if rebuilt.missing_keys > 0 {
             self.env.mark(Mark { name: "recovery.completed-from-tee", subject: "" });
             let of = (day.report.project, day.report.day);
-            rebuilt.complete_from(self.tee.as_ref().and_then(|tee| tee.get(&of)).map_or(&[], Vec::as_slice));
+            rebuilt.fill_from_tee(self.tee.as_ref().and_then(|tee| tee.get(&of)).map_or(&[], Vec::as_slice));
             (day.report.replayed, day.report.written) = (rebuilt.replayed, false);
         }
         day.report.audited = rebuilt.missing_keys == 0;
     }
 
-    /// Writes what production lacks or holds otherwise, reads production back, and compares.
-    async fn write(&mut self, day: &mut DayCourse) {
+    /// Writes records that production lacks or that differ, reads production back, and compares.
+    async fn write(&mut self, day: &mut DayRecovery) {
         let Some(mut rebuilt) = day.rebuilt.take() else { return };
         let (project, date) = (day.report.project, day.report.day);
         let before = read_production(self.env, self.cluster, project, date).await;
-        rebuilt.settle(&before.copies, self.in_tee(day));
+        rebuilt.resolve_repairs(&before.copies, self.tee_records(day));
         day.report.replaced = rebuilt.replaced;
         let records: Vec<Record> = rebuilt.records.values().cloned().collect();
         let loaded = load(self.env, self.cluster, project, date, &records).await;
         let after = read_production(self.env, self.cluster, project, date).await;
-        let known = rebuilt.records.values().map(|record| (record.arrival, Known::of(record))).collect();
+        let known =
+            rebuilt.records.values().map(|record| (record.arrival, ExpectedRecord::of(record))).collect();
         let left = compare(&known, &after.copies);
-        (day.report.left_missing, day.report.left_altered) =
+        (day.report.missing_after, day.report.altered_after) =
             (left.missing.len() as u64, left.altered.len() as u64);
-        day.report.doubled = self.doubled(&rebuilt, &after.copies);
-        day.report.written = loaded && after.is_whole && left.is_none();
+        day.report.duplicates = self.count_duplicates(&rebuilt, &after.copies);
+        day.report.written = loaded && after.is_whole && left.is_empty();
         if loaded && !day.report.written {
             let subject = format!("p{project}/{date}");
             self.env.mark(Mark { name: "recovery.not-as-written", subject: &subject });
@@ -280,32 +282,35 @@ impl<E: Env> Course<'_, E> {
         day.rebuilt = Some(rebuilt);
     }
 
-    /// How many records production shows once more under arrivals that neither tee nor backups know. Only of what came
-    /// while the tee was sure to be whole: after it began to keep, and before it was flushed.
-    fn doubled(&self, rebuilt: &Rebuilt, production: &[Vec<Record>]) -> u64 {
-        let Some(kept) = self.cluster.tee.as_ref().map(|tee| tee.kept().as_millis() as i64) else { return 0 };
+    /// Counts duplicates in production under arrivals that are in neither tee nor backups. Only arrivals within the
+    /// period that the tee surely covers are considered: after the start of its retention, and before it was flushed.
+    fn count_duplicates(&self, rebuilt: &RebuiltDay, production: &[Vec<Record>]) -> u64 {
+        let Some(kept) = self.cluster.tee.as_ref().map(|tee| tee.effective_retention().as_millis() as i64)
+        else {
+            return 0;
+        };
         if self.tee.is_none() || self.report.tee_error.is_some() {
             return 0;
         }
-        let from_ms = self.env.clock().wall().0 - kept + TEE_EDGE_MS;
-        let until_ms = self.report.started_ms - TEE_EDGE_MS;
-        let doubled = doubled(&rebuilt.records, production, from_ms..until_ms);
-        for arrival in &doubled {
+        let from_ms = self.env.clock().wall().0 - kept + TEE_BOUNDARY_MS;
+        let until_ms = self.report.started_ms - TEE_BOUNDARY_MS;
+        let duplicates = find_duplicates(&rebuilt.records, production, from_ms..until_ms);
+        for arrival in &duplicates {
             let ArrivalId { edge, sequence, item } = arrival;
             let subject = format!("edge {edge}, sequence {sequence}, item {item}");
             self.env.mark(Mark { name: "recovery.doubled", subject: &subject });
         }
-        doubled.len() as u64
+        duplicates.len() as u64
     }
 
-    fn in_tee(&self, day: &DayCourse) -> &[Record] {
+    fn tee_records(&self, day: &DayRecovery) -> &[Record] {
         let of = (day.report.project, day.report.day);
         self.tee.as_ref().and_then(|tee| tee.get(&of)).map_or(&[], Vec::as_slice)
     }
 }
 
-impl DayCourse {
-    fn of(project: u32, day: Day) -> DayCourse {
+impl DayRecovery {
+    fn of(project: u32, day: Day) -> DayRecovery {
         let report = DayReport {
             project,
             day,
@@ -315,34 +320,36 @@ impl DayCourse {
             replaced: 0,
             audited: false,
             written: false,
-            left_missing: 0,
-            left_altered: 0,
-            doubled: 0,
+            missing_after: 0,
+            altered_after: 0,
+            duplicates: 0,
         };
         let (restored, segments) = (BTreeMap::new(), BTreeSet::new());
-        DayCourse { report, rebuilt: None, tried: 0, restored, segments }
+        DayRecovery { report, rebuilt: None, catalogs_tried: 0, restored, segments }
     }
 
-    /// Takes what was put together. It is not yet written.
-    fn take(&mut self, rebuilt: Rebuilt) {
+    /// Stores a reconstructed day that is not yet written.
+    fn take(&mut self, rebuilt: RebuiltDay) {
         (self.report.restored, self.report.replayed) = (rebuilt.restored, rebuilt.replayed);
         self.report.written = false;
         self.rebuilt = Some(rebuilt);
     }
 }
 
-/// What production holds of a day.
+/// Contents of a day in production.
 #[derive(Default)]
-struct Production {
-    /// The copies that differ, each once.
+struct ProductionDay {
+    /// Copies that differ, each once.
     copies: Vec<Vec<Record>>,
-    /// Whether every copy that answered was read, and they are enough to hold every acknowledged event.
+    /// Whether every copy that responded was read, and they are enough to hold every acknowledged event.
     is_whole: bool,
 }
 
-async fn read_production<E: Env>(env: &E, cluster: &Cluster, project: u32, day: Day) -> Production {
-    let Ok(digests) = content_digests(env, cluster, project, day).await else { return Production::default() };
-    let mut production = Production { copies: Vec::new(), is_whole: true };
+async fn read_production<E: Env>(env: &E, cluster: &Cluster, project: u32, day: Day) -> ProductionDay {
+    let Ok(digests) = content_digests(env, cluster, project, day).await else {
+        return ProductionDay::default();
+    };
+    let mut production = ProductionDay { copies: Vec::new(), is_whole: true };
     for disks in digests.values() {
         match read_one_of(env, disks, project, day).await {
             Ok(records) => production.copies.push(records),
@@ -352,49 +359,58 @@ async fn read_production<E: Env>(env: &E, cluster: &Cluster, project: u32, day: 
     production
 }
 
-/// The edges put all that they still hold into the tee store.
+/// Makes the edges upload all local tee data to the tee store.
 async fn flush<E: Env>(env: &E, cluster: &Cluster) -> Result<(), String> {
     let flush = Message { head: encode_head(tag::TEE_FLUSH, &()), body: Bytes::new() };
     let flushes = cluster.edges.iter().map(|edge| env.net().call(*edge, flush.clone(), FLUSH_TIMEOUT));
-    for answer in join_all(flushes).await {
-        let answer = answer.map_err(|e| format!("flush of an edge: {e}"))?;
+    for response in join_all(flushes).await {
+        let response = response.map_err(|e| format!("flush of an edge: {e}"))?;
         let flushed: Result<(), String> =
-            decode_head(tag::TEE_FLUSH, &answer.head).map_err(|e| e.to_string())?;
+            decode_head(tag::TEE_FLUSH, &response.head).map_err(|e| e.to_string())?;
         flushed.map_err(|why| format!("flush of an edge: {why}"))?;
     }
     Ok(())
 }
 
-fn target_days(targets: &Targets, tee: Option<&TeeEvents>, catalogs: &[Catalog]) -> BTreeSet<(u32, Day)> {
+fn target_days(
+    targets: &RecoveryTargets,
+    tee: Option<&TeeEvents>,
+    catalogs: &[Catalog],
+) -> BTreeSet<(u32, Day)> {
     match targets {
-        Targets::Days(days) => days.clone(),
-        Targets::Everything => {
+        RecoveryTargets::Days(days) => days.clone(),
+        RecoveryTargets::Everything => {
             let in_backups = catalogs.iter().flat_map(|c| c.days.iter().map(|day| (day.project, day.day)));
             in_backups.chain(tee.iter().flat_map(|tee| tee.keys().copied())).collect()
         }
     }
 }
 
-/// Writes events to all disks; true when enough took them for an acknowledgement.
+/// Writes events to all disks. Returns whether enough disks accepted them for an acknowledgement.
 async fn load<E: Env>(env: &E, cluster: &Cluster, project: u32, day: Day, records: &[Record]) -> bool {
     if records.is_empty() {
         return true;
     }
-    let is_late = |r: &Record| UnixMs(r.arrived_ms).since(UnixMs(r.time_ms)) >= cluster.copies.late_after;
+    let is_late =
+        |r: &Record| UnixMs(r.arrived_ms).since(UnixMs(r.time_ms)) >= cluster.replication.late_after;
     let (late, on_time): (Vec<Record>, Vec<Record>) = records.iter().cloned().partition(is_late);
     let parts = [(day, Tier::Late, late.as_slice()), (day, Tier::OnTime, on_time.as_slice())];
     let parts = parts.into_iter().filter(|(_, _, records)| !records.is_empty());
     let Ok(write) = encode_write(project, parts, true) else { return false };
     let mut left = cluster.disks.clone();
-    for _ in 0..WRITE_TRIES {
+    for _ in 0..WRITE_ATTEMPTS {
         let calls = left.iter().map(|disk| call(env, *disk, &write.call, write.body.clone(), WRITE_TIMEOUT));
         let answers = join_all(calls).await;
-        left =
-            left.iter().zip(answers).filter(|(_, answer)| answer.is_err()).map(|(disk, _)| *disk).collect();
+        left = left
+            .iter()
+            .zip(answers)
+            .filter(|(_, response)| response.is_err())
+            .map(|(disk, _)| *disk)
+            .collect();
         if left.is_empty() {
             break;
         }
         env.clock().sleep(RETRY_AFTER).await;
     }
-    cluster.disks.len() - left.len() >= cluster.copies.ack_disks
+    cluster.disks.len() - left.len() >= cluster.replication.ack_disks
 }

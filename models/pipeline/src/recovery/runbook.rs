@@ -1,47 +1,53 @@
-//! The runbook of a recovery, as data: what an operator does, step by step.
+//! Runbook of a recovery as data: the operator's steps.
 //!
-//! By the book the steps come in the order of [`Step::ALL`], each once. A person may leave one out, do one twice, or
-//! swap two. Nothing of that may lose or double an event, because every step only adds and knows arrivals by their
-//! ids; but what was not done by the book is not reported as done: a recovery is complete only if every step ran after
-//! those that it rests on. Not modelled: steps done by hand to something else than the cluster that is recovered.
+//! The complete runbook has the steps of [`RecoveryStep::ALL`], each once, in that order. An operator may leave one
+//! out, repeat one, or swap two. None of this may lose or duplicate an event, because every step only adds and
+//! identifies arrivals by their ids. But a recovery is reported as complete only if every step ran after those that it
+//! depends on. Not modelled: manual steps on anything but the recovered cluster.
 
 use serde::{Deserialize, Serialize};
 
 /// One step of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Step {
-    /// The edges put all that they still hold into the tee store.
+pub enum RecoveryStep {
+    /// The edges upload all local tee data to the tee store.
     FlushEdges,
-    /// All files of the tee store are read.
+    /// Reads all files of the tee store.
     ReadTee,
-    /// The catalogs of all data centers are read.
+    /// Reads the catalogs of all data centers.
     ReadBackups,
-    /// Each day is put together from the newest readable backup, and the tee from that backup's position on.
+    /// Reconstructs each day from the newest readable backup, and from the tee since that backup's position.
     Rebuild,
-    /// Each day that lacks keys which the tee holds is put together again, from older and older backups.
+    /// Adds older backups to each day, and fills missing keys from the tee.
     Audit,
-    /// Each day is written to all disks, skipping what is present.
+    /// Writes each day to all disks, skipping present events.
     Write,
 }
 
-impl Step {
-    /// By the book.
-    pub const ALL: [Step; 6] =
-        [Step::FlushEdges, Step::ReadTee, Step::ReadBackups, Step::Rebuild, Step::Audit, Step::Write];
+impl RecoveryStep {
+    /// The complete runbook.
+    pub const ALL: [RecoveryStep; 6] = [
+        RecoveryStep::FlushEdges,
+        RecoveryStep::ReadTee,
+        RecoveryStep::ReadBackups,
+        RecoveryStep::Rebuild,
+        RecoveryStep::Audit,
+        RecoveryStep::Write,
+    ];
 
-    /// Whether it is done day by day.
+    /// Whether the step is executed per day.
     #[must_use]
-    pub fn is_of_a_day(self) -> bool {
-        matches!(self, Step::Rebuild | Step::Audit | Step::Write)
+    pub fn is_per_day(self) -> bool {
+        matches!(self, RecoveryStep::Rebuild | RecoveryStep::Audit | RecoveryStep::Write)
     }
 }
 
-/// Whether a runbook holds every step, and each for the last time after the last of those before it: what a later
-/// step rests on is then what the last run of the earlier ones brought.
+/// Whether the runbook holds every step, and the last occurrence of each comes after the last occurrences of those
+/// before it. Each step then uses the final results of the earlier ones.
 #[must_use]
-pub fn is_by_the_book(steps: &[Step]) -> bool {
-    let last = |step: &Step| steps.iter().rposition(|other| other == step);
-    let places: Vec<Option<usize>> = Step::ALL.iter().map(last).collect();
+pub fn is_complete_runbook(steps: &[RecoveryStep]) -> bool {
+    let last = |step: &RecoveryStep| steps.iter().rposition(|other| other == step);
+    let places: Vec<Option<usize>> = RecoveryStep::ALL.iter().map(last).collect();
     places.iter().all(Option::is_some) && places.is_sorted()
 }
 
@@ -50,26 +56,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_left_out_or_swapped_is_not_by_the_book_and_a_repeated_one_is() {
-        assert!(is_by_the_book(&Step::ALL));
-        for left_out in 0..Step::ALL.len() {
-            let mut steps = Step::ALL.to_vec();
+    fn a_runbook_may_repeat_steps_but_not_omit_or_swap_them() {
+        assert!(is_complete_runbook(&RecoveryStep::ALL));
+        for left_out in 0..RecoveryStep::ALL.len() {
+            let mut steps = RecoveryStep::ALL.to_vec();
             steps.remove(left_out);
-            assert!(!is_by_the_book(&steps), "{steps:?}");
+            assert!(!is_complete_runbook(&steps), "{steps:?}");
         }
-        for first in 1..Step::ALL.len() {
-            let mut steps = Step::ALL.to_vec();
+        for first in 1..RecoveryStep::ALL.len() {
+            let mut steps = RecoveryStep::ALL.to_vec();
             steps.swap(first - 1, first);
-            assert!(!is_by_the_book(&steps), "{steps:?}");
+            assert!(!is_complete_runbook(&steps), "{steps:?}");
         }
-        for repeated in Step::ALL {
-            let steps: Vec<Step> =
-                Step::ALL.iter().flat_map(|step| vec![*step; 1 + usize::from(*step == repeated)]).collect();
-            assert!(is_by_the_book(&steps), "{steps:?}");
+        for repeated in RecoveryStep::ALL {
+            let steps: Vec<RecoveryStep> = RecoveryStep::ALL
+                .iter()
+                .flat_map(|step| vec![*step; 1 + usize::from(*step == repeated)])
+                .collect();
+            assert!(is_complete_runbook(&steps), "{steps:?}");
         }
-        let twice: Vec<Step> = Step::ALL.into_iter().chain(Step::ALL).collect();
-        assert!(is_by_the_book(&twice));
-        let read_again = Step::ALL.into_iter().chain([Step::ReadTee]).collect::<Vec<_>>();
-        assert!(!is_by_the_book(&read_again), "nothing was done with what was read last");
+        let twice: Vec<RecoveryStep> = RecoveryStep::ALL.into_iter().chain(RecoveryStep::ALL).collect();
+        assert!(is_complete_runbook(&twice));
+        let read_again = RecoveryStep::ALL.into_iter().chain([RecoveryStep::ReadTee]).collect::<Vec<_>>();
+        assert!(!is_complete_runbook(&read_again), "nothing was done with what was read last");
     }
 }

@@ -1,6 +1,6 @@
-//! One event: what the store must know of it, and whether it may be stored.
+//! Decoding and validation of one event.
 //!
-//! One pass over the members with values left as raw text; only the few that identify the event are looked at.
+//! One pass over the members, with values left as raw text; only the few that identify the event are decoded.
 
 use super::text::nesting_of;
 use super::{
@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// An event that may be stored.
+/// A valid event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodedEvent {
-    /// Its position in the request, from 0.
+    /// Position in the request, from 0.
     pub index: u32,
-    /// `properties.token`: always there on `/track`.
+    /// `properties.token`; always present on `/track`.
     pub token: Option<String>,
     /// `event`.
     pub name: String,
@@ -26,36 +26,36 @@ pub struct DecodedEvent {
     pub distinct_id: String,
     /// `properties.$insert_id`, if the event has an identity.
     pub insert_id: Option<String>,
-    /// Its time in Unix milliseconds; the arrival time when it has none of its own.
+    /// Time in Unix milliseconds; the arrival time when the event has none.
     pub time_ms: i64,
-    /// The JSON object's text as it is stored: as sent, without the white space between its tokens.
+    /// JSON text as stored: as sent, without the white space between its tokens.
     pub raw: Bytes,
 }
 
-/// An item that may not be stored, and why.
+/// An invalid item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemError {
-    /// Its position in the request, from 0.
+    /// Position in the request, from 0.
     pub index: u32,
-    /// Its `$insert_id`, if it could be read.
+    /// `$insert_id`, if it could be read.
     pub insert_id: Option<String>,
-    /// Which member is wrong; empty for the item as a whole.
+    /// Name of the invalid member; empty for the item as a whole.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// Description of the error.
     pub message: String,
 }
 
-/// What is wrong: the member and the message.
-type Wrong = (&'static str, String);
+/// An invalid member: its name and the error.
+type FieldError = (&'static str, String);
 
-/// Decodes the item whose text `raw` is.
+/// Decodes the item with text `raw`.
 pub(super) fn decode_event(
     api: Api,
     arrived_ms: i64,
     index: u32,
     raw: Bytes,
 ) -> Result<DecodedEvent, ItemError> {
-    let fail = |insert_id, (field, message): Wrong| ItemError { index, insert_id, field, message };
+    let fail = |insert_id, (field, message): FieldError| ItemError { index, insert_id, field, message };
     if raw.len() >= MAX_EVENT_BYTES {
         let message = format!("{} bytes: must be under {MAX_EVENT_BYTES}", raw.len());
         return Err(fail(None, ("", message)));
@@ -63,27 +63,27 @@ pub(super) fn decode_event(
     let members = parse(&raw).map_err(|error| fail(None, ("", clip(&error.to_string()))))?;
     let insert_id = insert_id_of(members.properties.insert_id);
     let known_id = insert_id.as_ref().ok().cloned().flatten();
-    let checked = check(api, arrived_ms, &members).and_then(|facts| Ok((facts, insert_id?)));
-    let (facts, insert_id) = checked.map_err(|wrong| fail(known_id, wrong))?;
+    let checked = check(api, arrived_ms, &members).and_then(|fields| Ok((fields, insert_id?)));
+    let (fields, insert_id) = checked.map_err(|wrong| fail(known_id, wrong))?;
     Ok(DecodedEvent {
         index,
-        token: facts.token,
-        name: facts.name,
-        distinct_id: facts.distinct_id,
+        token: fields.token,
+        name: fields.name,
+        distinct_id: fields.distinct_id,
         insert_id,
-        time_ms: facts.time_ms,
+        time_ms: fields.time_ms,
         raw: compact(&raw),
     })
 }
 
-struct Facts {
+struct EventFields {
     token: Option<String>,
     name: String,
     distinct_id: String,
     time_ms: i64,
 }
 
-fn check(api: Api, arrived_ms: i64, members: &Members<'_>) -> Result<Facts, Wrong> {
+fn check(api: Api, arrived_ms: i64, members: &EventMembers<'_>) -> Result<EventFields, FieldError> {
     let properties = &members.properties;
     if properties.count >= MAX_PROPERTIES {
         return Err((
@@ -101,7 +101,7 @@ fn check(api: Api, arrived_ms: i64, members: &Members<'_>) -> Result<Facts, Wron
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err(("event", format!("{} bytes: must have 1 to {MAX_NAME_BYTES}", name.len())));
     }
-    Ok(Facts {
+    Ok(EventFields {
         token: token_of(api, properties.token)?,
         name,
         distinct_id: distinct_id_of(properties.distinct_id)?,
@@ -109,7 +109,7 @@ fn check(api: Api, arrived_ms: i64, members: &Members<'_>) -> Result<Facts, Wron
     })
 }
 
-fn token_of(api: Api, raw: Option<&str>) -> Result<Option<String>, Wrong> {
+fn token_of(api: Api, raw: Option<&str>) -> Result<Option<String>, FieldError> {
     let must_have = matches!(api, Api::Track { .. });
     match raw.map(string_of) {
         Some(Some(token)) if !token.is_empty() => Ok(Some(token.into_owned())),
@@ -119,7 +119,7 @@ fn token_of(api: Api, raw: Option<&str>) -> Result<Option<String>, Wrong> {
     }
 }
 
-fn distinct_id_of(raw: Option<&str>) -> Result<String, Wrong> {
+fn distinct_id_of(raw: Option<&str>) -> Result<String, FieldError> {
     let Some(raw) = raw else {
         return Ok(String::new());
     };
@@ -129,7 +129,7 @@ fn distinct_id_of(raw: Option<&str>) -> Result<String, Wrong> {
         .ok_or_else(|| ("properties.distinct_id", "must be a string or a number".to_owned()))
 }
 
-fn insert_id_of(raw: Option<&str>) -> Result<Option<String>, Wrong> {
+fn insert_id_of(raw: Option<&str>) -> Result<Option<String>, FieldError> {
     let field = "properties.$insert_id";
     let Some(raw) = raw else {
         return Ok(None);
@@ -142,7 +142,7 @@ fn insert_id_of(raw: Option<&str>) -> Result<Option<String>, Wrong> {
     Ok(Some(id.into_owned()))
 }
 
-fn time_of(api: Api, arrived_ms: i64, raw: Option<&str>) -> Result<i64, Wrong> {
+fn time_of(api: Api, arrived_ms: i64, raw: Option<&str>) -> Result<i64, FieldError> {
     let field = "properties.time";
     let Some(raw) = raw else {
         return Ok(arrived_ms);
@@ -160,7 +160,7 @@ fn time_of(api: Api, arrived_ms: i64, raw: Option<&str>) -> Result<i64, Wrong> {
     Err((field, format!("{time} ms since 1970: must be from {from} to {to}")))
 }
 
-/// The content of a JSON string's text; `None` when it is no string or its escapes make no text.
+/// Decodes a JSON string; `None` when it is not a string or its escapes are invalid.
 fn string_of(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -170,17 +170,17 @@ fn string_of(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The members of an event that are looked at, as raw text. `null` counts as absent.
+/// Decoded members of an event, as raw text. `null` counts as absent.
 #[derive(Default)]
-struct Members<'a> {
+struct EventMembers<'a> {
     name: Option<&'a str>,
-    properties: Properties<'a>,
-    /// How deep the other members go.
+    properties: EventProperties<'a>,
+    /// Nesting depth of the other members.
     nesting: usize,
 }
 
 #[derive(Default)]
-struct Properties<'a> {
+struct EventProperties<'a> {
     token: Option<&'a str>,
     distinct_id: Option<&'a str>,
     insert_id: Option<&'a str>,
@@ -189,34 +189,34 @@ struct Properties<'a> {
     nesting: usize,
 }
 
-fn parse(raw: &[u8]) -> serde_json::Result<Members<'_>> {
+fn parse(raw: &[u8]) -> serde_json::Result<EventMembers<'_>> {
     let mut reader = serde_json::Deserializer::from_slice(raw);
     let members = reader.deserialize_map(EventVisitor)?;
     reader.end()?;
     Ok(members)
 }
 
-/// A string where an object belongs. The usual error would repeat it, with every quote escaped again.
-fn is_a_string<T, E: serde::de::Error>(expected: &dyn Expected) -> Result<T, E> {
+/// Error for a string in place of an object. The default error would repeat it, with every quote escaped again.
+fn unexpected_string<T, E: serde::de::Error>(expected: &dyn Expected) -> Result<T, E> {
     Err(E::invalid_type(Unexpected::Other("string"), expected))
 }
 
 struct EventVisitor;
 
 impl<'de> Visitor<'de> for EventVisitor {
-    type Value = Members<'de>;
+    type Value = EventMembers<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an event: an object with 'event' and 'properties'")
     }
 
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Members<'de>, E> {
-        is_a_string(&self)
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<EventMembers<'de>, E> {
+        unexpected_string(&self)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let (mut name, mut properties, mut nesting) = (Slot::default(), None, 0);
-        while let Some(Name(member)) = map.next_key()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EventMembers<'de>, A::Error> {
+        let (mut name, mut properties, mut nesting) = (UniqueMember::default(), None, 0);
+        while let Some(MemberName(member)) = map.next_key()? {
             match &*member {
                 "event" => name.fill("event", map.next_value()?)?,
                 "properties" if properties.is_some() => return Err(A::Error::duplicate_field("properties")),
@@ -225,11 +225,11 @@ impl<'de> Visitor<'de> for EventVisitor {
             }
         }
         let properties = properties.ok_or_else(|| A::Error::missing_field("properties"))?;
-        Ok(Members { name: name.value, properties, nesting })
+        Ok(EventMembers { name: name.value, properties, nesting })
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Properties<'de> {
+impl<'de> serde::Deserialize<'de> for EventProperties<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(PropertiesVisitor)
     }
@@ -238,20 +238,20 @@ impl<'de> serde::Deserialize<'de> for Properties<'de> {
 struct PropertiesVisitor;
 
 impl<'de> Visitor<'de> for PropertiesVisitor {
-    type Value = Properties<'de>;
+    type Value = EventProperties<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of properties")
     }
 
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Properties<'de>, E> {
-        is_a_string(&self)
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<EventProperties<'de>, E> {
+        unexpected_string(&self)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Properties<'de>, A::Error> {
-        let mut slots = [Slot::default(); 4];
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<EventProperties<'de>, A::Error> {
+        let mut slots = [UniqueMember::default(); 4];
         let (mut count, mut nesting) = (0, 0);
-        while let Some(Name(name)) = map.next_key()? {
+        while let Some(MemberName(name)) = map.next_key()? {
             let value: &RawValue = map.next_value()?;
             count += 1;
             match &*name {
@@ -263,43 +263,43 @@ impl<'de> Visitor<'de> for PropertiesVisitor {
             }
         }
         let [token, distinct_id, insert_id, time] = slots.map(|slot| slot.value);
-        Ok(Properties { token, distinct_id, insert_id, time, count, nesting })
+        Ok(EventProperties { token, distinct_id, insert_id, time, count, nesting })
     }
 }
 
-/// The place of a member that must not stand twice: which of two would count depends on the reader.
+/// A member that must not occur twice: which of two counts would depend on the reader.
 #[derive(Clone, Copy, Default)]
-struct Slot<'a> {
+struct UniqueMember<'a> {
     seen: bool,
     value: Option<&'a str>,
 }
 
-impl<'a> Slot<'a> {
+impl<'a> UniqueMember<'a> {
     fn fill<E: serde::de::Error>(&mut self, name: &'static str, raw: &'a RawValue) -> Result<(), E> {
         if self.seen {
             return Err(E::duplicate_field(name));
         }
-        *self = Slot { seen: true, value: Some(raw.get()).filter(|text| *text != "null") };
+        *self = UniqueMember { seen: true, value: Some(raw.get()).filter(|text| *text != "null") };
         Ok(())
     }
 }
 
-/// A member's name, borrowed unless it has escapes.
-struct Name<'a>(Cow<'a, str>);
+/// Name of a member, borrowed unless it has escapes.
+struct MemberName<'a>(Cow<'a, str>);
 
-impl<'de> serde::Deserialize<'de> for Name<'de> {
+impl<'de> serde::Deserialize<'de> for MemberName<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NameVisitor;
         impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
+            type Value = MemberName<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a member's name")
             }
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<MemberName<'de>, E> {
+                Ok(MemberName(Cow::Borrowed(name)))
             }
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
+            fn visit_str<E>(self, name: &str) -> Result<MemberName<'de>, E> {
+                Ok(MemberName(Cow::Owned(name.to_owned())))
             }
         }
         deserializer.deserialize_str(NameVisitor)

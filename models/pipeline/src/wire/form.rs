@@ -1,7 +1,7 @@
 //! Query strings, form bodies, base64 and Basic auth.
 //!
-//! Values are decoded to bytes, not to text: a form that is not UTF-8 must be refused later, not be mended
-//! silently into events that nobody sent.
+//! Values are decoded to bytes, not to text: a form that is not UTF-8 must be refused later, and not be repaired
+//! silently into events that no client sent.
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -14,24 +14,25 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The path of a request target, without query.
+/// Returns the path of a request target, without query.
 pub(super) fn path_of(target: &str) -> &str {
     target.split_once('?').map_or(target, |(path, _)| path)
 }
 
-/// The query of a request target; empty when there is none.
+/// Returns the query of a request target; empty when there is none.
 pub(super) fn query_of(target: &str) -> &str {
     target.split_once('?').map_or("", |(_, query)| query)
 }
 
-/// The first value of parameter `name` in a request target's query; bytes that are not UTF-8 are replaced.
+/// Returns the first value of parameter `name` in a request target's query. Invalid UTF-8 is replaced.
 #[must_use]
 pub fn query_value(target: &str, name: &str) -> Option<String> {
     let value = form_value(query_of(target).as_bytes(), name)?;
     Some(String::from_utf8_lossy(&value).into_owned())
 }
 
-/// The first value of `name` in a form: pairs between `&`, `+` for a space, `%` and two hex digits for a byte.
+/// Returns the first value of `name` in a form: pairs separated by `&`, `+` for a space, `%` and two hex digits for a
+/// byte.
 pub(super) fn form_value(form: &[u8], name: &str) -> Option<Vec<u8>> {
     form.split(|byte| *byte == b'&').find_map(|pair| {
         let split = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
@@ -62,10 +63,10 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
-/// Base64 as clients send it: either alphabet, with or without padding, with line breaks, and with a space where
-/// a `+` was sent without percent-encoding.
+/// Decodes base64 as clients send it: either alphabet, with or without padding, with line breaks, and with a space
+/// where a `+` was sent without percent-encoding.
 pub(super) fn lenient_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let mended: Vec<u8> = text
+    let normalized: Vec<u8> = text
         .iter()
         .filter(|byte| !matches!(byte, b'\r' | b'\n'))
         .map(|byte| match byte {
@@ -74,16 +75,16 @@ pub(super) fn lenient_base64(text: &[u8]) -> Option<Vec<u8>> {
             other => *other,
         })
         .collect();
-    LENIENT.decode(mended).ok()
+    LENIENT.decode(normalized).ok()
 }
 
-/// The value of header `name` (in lower case), if it is text.
+/// Returns the value of header `name` (in lower case), if it is text.
 pub(super) fn header<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
     let (_, value) = headers.iter().find(|(header, _)| header == name)?;
     std::str::from_utf8(value).ok()
 }
 
-/// The user name of Basic auth; `None` when there is none or it cannot be read.
+/// Returns the user name of Basic auth; `None` when it is missing or cannot be read.
 #[must_use]
 pub fn basic_user(headers: &Headers) -> Option<String> {
     let (scheme, encoded) = header(headers, "authorization")?.split_once(' ')?;
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_read_in_every_dress() {
+    fn base64_is_accepted_in_every_variant() {
         let bytes = [0xfb, 0xef, 0xff, 0x01];
         for dressed in ["++//AQ==", "  //AQ", "--__AQ==", "++//\r\nAQ=="] {
             assert_eq!(lenient_base64(dressed.as_bytes()).unwrap(), bytes, "{dressed}");
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_of_basic_auth() {
+    fn basic_auth_yields_the_user_name() {
         let auth = |value: &str| basic_user(&vec![("authorization".into(), value.as_bytes().to_vec())]);
         assert_eq!(auth("Basic c2VjcmV0Og==").as_deref(), Some("secret"));
         assert_eq!(auth("basic c2VjcmV0OnB3").as_deref(), Some("secret"));

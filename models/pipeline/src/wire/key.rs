@@ -1,16 +1,16 @@
-//! Which events are the same event.
+//! De-duplication keys: identity of events.
 
 use crate::record::{ArrivalId, Key};
 
-/// The de-duplication key of an event, as `models/formats.md` says. Without `insert_id` the event has no identity
-/// but its arrival: a client's retry is another event then.
+/// Returns the de-duplication key of an event, as specified in `models/formats.md`. Without `insert_id` an event is
+/// identified only by its arrival, so a client's retry is a different event.
 #[must_use]
 pub fn key(name: &str, distinct_id: &str, insert_id: Option<&str>, arrival: ArrivalId) -> Key {
     let mut hasher = blake3::Hasher::new();
     match insert_id {
         Some(insert_id) => {
             for part in [name, distinct_id, insert_id] {
-                // Lengths are those of an event's parts: below 1 MB.
+                // The parts of an event are shorter than 1 MB.
                 hasher.update(&(part.len() as u32).to_le_bytes());
                 hasher.update(part.as_bytes());
             }
@@ -31,36 +31,40 @@ pub fn key(name: &str, distinct_id: &str, insert_id: Option<&str>, arrival: Arri
 mod tests {
     use super::*;
 
-    const HERE: ArrivalId = ArrivalId { edge: 1, sequence: 2, item: 3 };
+    const ARRIVAL: ArrivalId = ArrivalId { edge: 1, sequence: 2, item: 3 };
 
     #[test]
-    fn name_distinct_id_and_insert_id_all_count_and_do_not_run_into_each_other() {
-        let base = key("ab", "c", Some("d"), HERE);
-        let elsewhere = ArrivalId { edge: 9, ..HERE };
+    fn keys_depend_on_name_distinct_id_and_insert_id_separately() {
+        let base = key("ab", "c", Some("d"), ARRIVAL);
+        let elsewhere = ArrivalId { edge: 9, ..ARRIVAL };
         assert_eq!(base, key("ab", "c", Some("d"), elsewhere), "an identity does not depend on the arrival");
-        for other in
-            [key("a", "bc", Some("d"), HERE), key("ab", "cd", Some(""), HERE), key("ab", "c", None, HERE)]
-        {
+        for other in [
+            key("a", "bc", Some("d"), ARRIVAL),
+            key("ab", "cd", Some(""), ARRIVAL),
+            key("ab", "c", None, ARRIVAL),
+        ] {
             assert_ne!(base, other);
         }
     }
 
     #[test]
-    fn without_insert_id_every_arrival_is_another_event() {
-        let base = key("a", "b", None, HERE);
-        assert_eq!(base, key("x", "y", None, HERE));
-        for other in
-            [ArrivalId { edge: 2, ..HERE }, ArrivalId { sequence: 3, ..HERE }, ArrivalId { item: 4, ..HERE }]
-        {
+    fn without_insert_id_every_arrival_is_a_separate_event() {
+        let base = key("a", "b", None, ARRIVAL);
+        assert_eq!(base, key("x", "y", None, ARRIVAL));
+        for other in [
+            ArrivalId { edge: 2, ..ARRIVAL },
+            ArrivalId { sequence: 3, ..ARRIVAL },
+            ArrivalId { item: 4, ..ARRIVAL },
+        ] {
             assert_ne!(base, key("a", "b", None, other));
         }
     }
 
     #[test]
-    fn keys_are_the_ones_that_the_format_says() {
+    fn keys_match_the_specified_format() {
         let hash = blake3::hash(b"\x02\0\0\0ab\x01\0\0\0c\x01\0\0\0d");
-        assert_eq!(key("ab", "c", Some("d"), HERE), hash.as_bytes()[..16]);
+        assert_eq!(key("ab", "c", Some("d"), ARRIVAL), hash.as_bytes()[..16]);
         let hash = blake3::hash(&[255, 255, 255, 255, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0]);
-        assert_eq!(key("ab", "c", None, HERE), hash.as_bytes()[..16]);
+        assert_eq!(key("ab", "c", None, ARRIVAL), hash.as_bytes()[..16]);
     }
 }

@@ -1,10 +1,10 @@
-//! A request's form: path, parameters, encodings, and where in the body each event stands.
+//! Decodes the form of a request: path, parameters, encodings, and the position of each event in the body.
 
 use super::event::decode_event;
 use super::form::{basic_user, form_value, header, lenient_base64, path_of, query_of, query_value};
 use super::{
-    Api, Decoded, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_EVENTS, MAX_GZIP_MEMBERS, MAX_GZIP_RATIO, RawRequest,
-    WireError, clip,
+    Api, DecodedRequest, MAX_BODY_BYTES, MAX_EVENT_BYTES, MAX_EVENTS, MAX_GZIP_MEMBERS, MAX_GZIP_RATIO,
+    RawRequest, RequestError, clip,
 };
 use bytes::Bytes;
 use flate2::bufread::GzDecoder;
@@ -14,21 +14,21 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::io::Read;
 
-/// Decodes a request of `/track` or `/import`. `may_import` says whether the user name of Basic auth is that of the
-/// project; it is asked before the body is looked at. On `/track` credentials stand in the events.
+/// Decodes a request of `/track` or `/import`. `may_import` checks the user name of Basic auth for the project; it is
+/// called before the body is read. On `/track` the credentials are in the events.
 ///
 /// # Errors
-/// When the request as a whole is wrong; then none of it may be stored. Wrong items alone do not make an error:
-/// see [`Decoded::items`].
+/// The request as a whole is invalid; none of it may be stored. Invalid items alone are not an error: see
+/// [`DecodedRequest::items`].
 pub fn decode(
     request: &RawRequest<'_>,
     may_import: impl FnOnce(Option<u32>, Option<&str>) -> bool,
-) -> Result<Decoded, WireError> {
+) -> Result<DecodedRequest, RequestError> {
     let mut api = api_of(request)?;
     if let Api::Import { project, .. } = api
         && !may_import(project, basic_user(request.headers).as_deref())
     {
-        return Err(WireError::Unauthorized { api });
+        return Err(RequestError::Unauthorized { api });
     }
     let body = inflate(api, request)?;
     let events = match &mut api {
@@ -43,10 +43,10 @@ pub fn decode(
         .zip(0..)
         .map(|(raw, index)| decode_event(api, request.arrived_ms, index, raw))
         .collect();
-    Ok(Decoded { api, items })
+    Ok(DecodedRequest { api, items })
 }
 
-fn api_of(request: &RawRequest<'_>) -> Result<Api, WireError> {
+fn api_of(request: &RawRequest<'_>) -> Result<Api, RequestError> {
     let path = path_of(request.target);
     let flag = |name| query_value(request.target, name);
     match (path.trim_end_matches('/'), request.method) {
@@ -62,17 +62,17 @@ fn api_of(request: &RawRequest<'_>) -> Result<Api, WireError> {
             }
             Ok(api)
         }
-        ("/import", method) => Err(WireError::Method { method, path: "/import", expected: "POST" }),
-        _ => Err(WireError::UnknownPath(clip(path))),
+        ("/import", method) => Err(RequestError::Method { method, path: "/import", expected: "POST" }),
+        _ => Err(RequestError::UnknownPath(clip(path))),
     }
 }
 
-fn malformed(api: Api, why: impl Into<String>) -> WireError {
-    WireError::Malformed { api, why: why.into() }
+fn malformed(api: Api, why: impl Into<String>) -> RequestError {
+    RequestError::Malformed { api, why: why.into() }
 }
 
-/// The body without its gzip.
-fn inflate(api: Api, request: &RawRequest<'_>) -> Result<Bytes, WireError> {
+/// Decompresses the body.
+fn inflate(api: Api, request: &RawRequest<'_>) -> Result<Bytes, RequestError> {
     let body = match header(request.headers, "content-encoding").map(str::trim) {
         None | Some("" | "identity") => request.body.clone(),
         Some("gzip") => return gunzip(api, &request.body),
@@ -81,15 +81,15 @@ fn inflate(api: Api, request: &RawRequest<'_>) -> Result<Bytes, WireError> {
         }
     };
     let why = format!("more than {MAX_BODY_BYTES} bytes");
-    if body.len() > MAX_BODY_BYTES { Err(WireError::TooLarge { api, why }) } else { Ok(body) }
+    if body.len() > MAX_BODY_BYTES { Err(RequestError::TooLarge { api, why }) } else { Ok(body) }
 }
 
-/// What a gzip body holds, be it of one member or several. A body that breaks off or has anything but members in it
-/// is malformed: half of it must not pass for the whole.
-fn gunzip(api: Api, body: &[u8]) -> Result<Bytes, WireError> {
+/// Decompresses a gzip body of one or several members. A body that is cut off or has data between members is malformed:
+/// a part of it must not be mistaken for the whole.
+fn gunzip(api: Api, body: &[u8]) -> Result<Bytes, RequestError> {
     let (by_ratio, event) = (body.len().saturating_mul(MAX_GZIP_RATIO), MAX_EVENT_BYTES);
     let most = by_ratio.max(event).min(MAX_BODY_BYTES);
-    let too_large = |why| Err(WireError::TooLarge { api, why });
+    let too_large = |why| Err(RequestError::TooLarge { api, why });
     let mut inflated = Vec::new();
     let mut rest = body;
     for _ in 0..MAX_GZIP_MEMBERS {
@@ -111,8 +111,8 @@ fn gunzip(api: Api, body: &[u8]) -> Result<Bytes, WireError> {
     too_large(format!("more than {MAX_GZIP_MEMBERS} gzip members"))
 }
 
-/// The JSON of a `/track` request: the body itself, or what `data` holds in the form or the query.
-fn track_text(api: Api, request: &RawRequest<'_>, body: Bytes) -> Result<Bytes, WireError> {
+/// Returns the JSON of a `/track` request: the body itself, or the value of `data` in the form or the query.
+fn track_text(api: Api, request: &RawRequest<'_>, body: Bytes) -> Result<Bytes, RequestError> {
     if request.method == Method::Post && starts_json(&body) {
         return Ok(body);
     }
@@ -133,11 +133,11 @@ fn starts_json(text: &[u8]) -> bool {
     matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// The items' texts, as slices of `text`: the elements of an array, or values one behind another (one object, or
+/// Splits a text into items, as slices of `text`: the elements of an array, or a sequence of values (one object, or
 /// NDJSON).
 ///
-/// A broken array has no items: where its parts begin is not known. A broken line is an item that is wrong.
-fn split(api: Api, text: &Bytes) -> Result<Vec<Bytes>, WireError> {
+/// A malformed array has no items, because the start of its elements is unknown. A malformed line is an invalid item.
+fn split(api: Api, text: &Bytes) -> Result<Vec<Bytes>, RequestError> {
     let Ok(valid) = std::str::from_utf8(text) else {
         return Err(malformed(api, "not UTF-8"));
     };
@@ -153,7 +153,7 @@ fn split(api: Api, text: &Bytes) -> Result<Vec<Bytes>, WireError> {
         lines.take(MAX_EVENTS + 1).map(|line| text.slice_ref(line.as_bytes())).collect()
     };
     if items.len() > MAX_EVENTS {
-        return Err(WireError::TooLarge { api, why: format!("more than {MAX_EVENTS} events") });
+        return Err(RequestError::TooLarge { api, why: format!("more than {MAX_EVENTS} events") });
     }
     if items.is_empty() {
         return Err(malformed(api, "no event in the body"));
@@ -161,7 +161,7 @@ fn split(api: Api, text: &Bytes) -> Result<Vec<Bytes>, WireError> {
     Ok(items)
 }
 
-/// The elements of an array as raw text: up to one more than a request may have, the rest is only skimmed.
+/// Elements of an array as raw text: at most one more than a request may have; the rest is skipped.
 struct Elements;
 
 impl<'de> Visitor<'de> for Elements {

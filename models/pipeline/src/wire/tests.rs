@@ -1,4 +1,4 @@
-//! The event API by example: each test is a request as a client sends it.
+//! Event API by example: each test is a request as a client sends it.
 
 use super::*;
 use flate2::{Compression, write::GzEncoder};
@@ -11,21 +11,26 @@ fn headers(pairs: &[(&str, &str)]) -> Headers {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-fn send(method: Method, target: &str, pairs: &[(&str, &str)], body: &[u8]) -> Result<Decoded, WireError> {
+fn send(
+    method: Method,
+    target: &str,
+    pairs: &[(&str, &str)],
+    body: &[u8],
+) -> Result<DecodedRequest, RequestError> {
     let headers = headers(pairs);
     let body = Bytes::copy_from_slice(body);
     decode(&RawRequest { method, target, headers: &headers, body, arrived_ms: NOW }, |_, _| true)
 }
 
-fn track(body: &str) -> Decoded {
+fn track(body: &str) -> DecodedRequest {
     send(Method::Post, "/track", &[], body.as_bytes()).unwrap()
 }
 
-fn import(body: &str) -> Decoded {
+fn import(body: &str) -> DecodedRequest {
     send(Method::Post, "/import?strict=1&project_id=17", &[], body.as_bytes()).unwrap()
 }
 
-fn item_error(decoded: &Decoded, index: usize) -> (&str, &str) {
+fn item_error(decoded: &DecodedRequest, index: usize) -> (&str, &str) {
     let error = decoded.items[index].as_ref().unwrap_err();
     assert_eq!(error.index as usize, index);
     (error.field, &error.message)
@@ -51,11 +56,11 @@ fn an_event_is_tracked_as_raw_json() {
     assert_eq!((event.name.as_str(), event.distinct_id.as_str()), ("Signed up", "u1"));
     assert_eq!((event.insert_id.as_deref(), event.time_ms), (Some("i-1"), 1_456_190_400_000));
     assert_eq!(event.raw, SIGNED_UP.replace("\": ", "\":").replace(", \"", ",\""));
-    assert_eq!(answer(&decoded, Outcome::Stored).body(), "1");
+    assert_eq!(response(&decoded, StoreOutcome::Stored).body(), "1");
 }
 
 #[test]
-fn every_way_to_send_an_event_gives_the_same_event() {
+fn all_encodings_of_an_event_decode_to_the_same_event() {
     use base64::Engine;
     let base64 = base64::engine::general_purpose::STANDARD.encode(SIGNED_UP);
     let percent: String = SIGNED_UP.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -76,9 +81,9 @@ fn every_way_to_send_an_event_gives_the_same_event() {
 }
 
 #[test]
-fn base64_whose_plus_became_a_space_is_read() {
+fn base64_with_spaces_for_plus_is_accepted() {
     use base64::Engine;
-    // Chosen so that the encoding has a plus in it.
+    // Chosen so that the encoding contains a plus.
     let json = SIGNED_UP.replace("u1", "~~>>~>>");
     let base64 = base64::engine::general_purpose::STANDARD.encode(&json);
     assert!(base64.contains('+'), "{base64}");
@@ -87,25 +92,25 @@ fn base64_whose_plus_became_a_space_is_read() {
 }
 
 #[test]
-fn verbose_says_why() {
+fn verbose_responses_contain_the_error() {
     let ok = send(Method::Post, "/track?verbose=1", &[], SIGNED_UP.as_bytes()).unwrap();
-    assert_eq!(answer(&ok, Outcome::Stored).body(), r#"{"error":null,"status":1}"#);
+    assert_eq!(response(&ok, StoreOutcome::Stored).body(), r#"{"error":null,"status":1}"#);
     let bad = send(Method::Post, "/track?verbose=1", &[], br#"{"event":"a","properties":{}}"#).unwrap();
-    let body = body_of(&answer(&bad, Outcome::Stored));
+    let body = body_of(&response(&bad, StoreOutcome::Stored));
     assert_eq!(body["status"], 0);
     assert_eq!(body["error"], "event 0: properties.token: missing");
 }
 
 #[test]
-fn tracking_is_all_or_nothing_and_importing_item_by_item() {
+fn track_is_all_or_nothing_and_import_is_per_item() {
     let bad = r#"{"event":"","properties":{"token":"t1","$insert_id":"i-2"}}"#;
     let tracked = track(&format!("[{SIGNED_UP},{bad}]"));
     assert_eq!(tracked.accepted().count(), 0);
-    assert_eq!(answer(&tracked, Outcome::Stored).body(), "0");
+    assert_eq!(response(&tracked, StoreOutcome::Stored).body(), "0");
 
     let imported = import(&format!("[{SIGNED_UP},{bad},7]"));
     assert_eq!(imported.accepted().count(), 1);
-    let response = answer(&imported, Outcome::Stored);
+    let response = response(&imported, StoreOutcome::Stored);
     assert_eq!(response.status(), 400);
     let body = body_of(&response);
     assert_eq!((&body["num_records_imported"], &body["code"]), (&1.into(), &400.into()));
@@ -117,16 +122,16 @@ fn tracking_is_all_or_nothing_and_importing_item_by_item() {
 }
 
 #[test]
-fn a_whole_import_is_answered_200() {
+fn a_complete_import_is_answered_200() {
     let decoded = import(&format!("{SIGNED_UP}\n\n{SIGNED_UP}\r\n"));
     assert_eq!(decoded.api, Api::Import { project: Some(17), strict: true });
-    let response = answer(&decoded, Outcome::Stored);
+    let response = response(&decoded, StoreOutcome::Stored);
     assert_eq!(response.status(), 200);
     assert_eq!(response.body(), r#"{"code":200,"num_records_imported":2,"status":"OK"}"#);
 }
 
 #[test]
-fn import_takes_gzip_of_several_members_and_no_half_of_one() {
+fn import_accepts_several_gzip_members_but_no_truncated_one() {
     let mut body = gzip(&format!("{SIGNED_UP}\n"));
     body.extend(gzip(SIGNED_UP));
     let pairs = [("content-encoding", "gzip")];
@@ -134,13 +139,13 @@ fn import_takes_gzip_of_several_members_and_no_half_of_one() {
     assert_eq!(decoded.accepted().count(), 2);
     for broken in [&body[..body.len() - 5], &[body.as_slice(), b"junk"].concat()] {
         let error = send(Method::Post, "/import", &pairs, broken).unwrap_err();
-        assert!(matches!(error, WireError::Malformed { .. }), "{error}");
-        assert_eq!(refuse(&error).status(), 400);
+        assert!(matches!(error, RequestError::Malformed { .. }), "{error}");
+        assert_eq!(error_response(&error).status(), 400);
     }
 }
 
 #[test]
-fn too_much_is_413() {
+fn requests_over_the_limits_are_answered_413() {
     let many = format!("[{}]", vec![SIGNED_UP; MAX_EVENTS + 1].join(","));
     let lines = vec![SIGNED_UP; MAX_EVENTS + 1].join("\n");
     let bomb = gzip(&" ".repeat(MAX_BODY_BYTES + 1));
@@ -150,7 +155,7 @@ fn too_much_is_413() {
         [(&[][..], many.as_bytes()), (&[], lines.as_bytes()), (&gzipped, &bomb), (&[], huge.as_bytes())]
     {
         let error = send(Method::Post, "/import", pairs, body).unwrap_err();
-        let response = refuse(&error);
+        let response = error_response(&error);
         assert_eq!(response.status(), 413, "{error}");
         assert_eq!(body_of(&response)["code"], 413);
     }
@@ -158,7 +163,7 @@ fn too_much_is_413() {
 }
 
 #[test]
-fn units_are_told_apart_event_by_event() {
+fn time_units_are_distinguished_per_event() {
     let event = |time: &str| format!(r#"{{"event":"a","properties":{{"time":{time}}}}}"#);
     let times = ["1456190400", "1456190400250", "1456190400.75", "null"];
     let decoded = import(&times.map(event).join("\n"));
@@ -167,9 +172,9 @@ fn units_are_told_apart_event_by_event() {
 }
 
 #[test]
-fn times_outside_the_window_are_refused() {
+fn times_outside_the_window_are_rejected() {
     let event = |time: i64| format!(r#"[{{"event":"a","properties":{{"token":"t","time":{time}}}}}]"#);
-    let accepted = |decoded: Decoded| decoded.accepted().count() == 1;
+    let accepted = |decoded: DecodedRequest| decoded.accepted().count() == 1;
     for (time, tracked, imported) in [
         (NOW, true, true),
         (NOW - TRACK_WINDOW_MS, true, true),
@@ -185,7 +190,7 @@ fn times_outside_the_window_are_refused() {
 }
 
 #[test]
-fn wrong_items_name_the_member() {
+fn errors_of_invalid_items_name_the_member() {
     let deep = r#"{"event":"a","properties":{"x":[{"y":[{"z":1}]}]}}"#;
     let wide: String = (0..MAX_PROPERTIES).map(|n| format!(r#""p{n}":1"#)).collect::<Vec<_>>().join(",");
     for (json, field) in [
@@ -225,7 +230,7 @@ fn numbers_and_escapes_keep_their_text() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_as_a_whole() {
+fn malformed_requests_are_refused_as_a_whole() {
     for (method, target, body, status) in [
         (Method::Post, "/engage", "[]", 404),
         (Method::Get, "/import", "", 405),
@@ -239,7 +244,7 @@ fn what_is_no_request_is_refused_as_a_whole() {
         (Method::Post, "/track", "data=%ff%ff", 200),
     ] {
         let error = send(method, target, &[], body.as_bytes()).unwrap_err();
-        let response = refuse(&error);
+        let response = error_response(&error);
         assert_eq!(response.status(), status, "{target} {body}: {error}");
         assert!(status != 200 || response.body() == "0", "{target} {body}");
     }
@@ -247,30 +252,30 @@ fn what_is_no_request_is_refused_as_a_whole() {
 }
 
 #[test]
-fn failures_of_the_service_have_their_status_on_both() {
+fn service_failures_have_the_same_status_on_both_apis() {
     for decoded in [track(SIGNED_UP), import(SIGNED_UP)] {
-        let unavailable = answer(&decoded, Outcome::Unavailable { retry_after_s: 2 });
+        let unavailable = response(&decoded, StoreOutcome::Unavailable { retry_after_s: 2 });
         assert_eq!((unavailable.status().as_u16(), &unavailable.headers()["retry-after"]), (503, &2.into()));
-        assert_eq!(answer(&decoded, Outcome::Throttled { retry_after_s: 1 }).status(), 429);
-        let unauthorized = WireError::Unauthorized { api: decoded.api };
-        assert_eq!(refuse(&unauthorized).status(), 401);
+        assert_eq!(response(&decoded, StoreOutcome::Throttled { retry_after_s: 1 }).status(), 429);
+        let unauthorized = RequestError::Unauthorized { api: decoded.api };
+        assert_eq!(error_response(&unauthorized).status(), 401);
     }
 }
 
 #[test]
-fn an_import_is_asked_for_its_credentials_before_its_body_is_read() {
+fn import_credentials_are_checked_before_the_body_is_read() {
     let headers = headers(&[("content-encoding", "gzip"), ("authorization", "Basic c2VjcmV0Og==")]);
     let (target, body) = ("/import?project_id=17", Bytes::from_static(b"no gzip"));
     let request = RawRequest { method: Method::Post, target, headers: &headers, body, arrived_ms: NOW };
     let is_secret = |project, user: Option<&str>| (project, user) == (Some(17), Some("secret"));
     let with = |headers| decode(&RawRequest { headers, ..request.clone() }, is_secret).unwrap_err();
-    assert!(matches!(with(&headers), WireError::Malformed { .. }));
-    assert!(matches!(with(&headers[..1].to_vec()), WireError::Unauthorized { .. }));
+    assert!(matches!(with(&headers), RequestError::Malformed { .. }));
+    assert!(matches!(with(&headers[..1].to_vec()), RequestError::Unauthorized { .. }));
 }
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(
+    fn no_input_panics(
         method in prop_oneof![Just(Method::Get), Just(Method::Post)],
         target in prop_oneof![Just("/track"), Just("/track?verbose=1"), Just("/import"), Just("/import?strict=0")],
         gzipped in any::<bool>(),
@@ -281,8 +286,8 @@ proptest! {
     ) {
         let encoding: &[_] = if gzipped { &[("content-encoding", "gzip")] } else { &[] };
         match send(method, target, encoding, &body) {
-            Ok(decoded) => drop(answer(&decoded, Outcome::Stored)),
-            Err(error) => drop(refuse(&error)),
+            Ok(decoded) => drop(response(&decoded, StoreOutcome::Stored)),
+            Err(error) => drop(error_response(&error)),
         }
     }
 

@@ -1,12 +1,13 @@
-//! An event's `time`: seconds or milliseconds, told apart event by event.
+//! An event's `time`: seconds or milliseconds, distinguished for each event.
 
 use super::IMPORT_FROM_MS;
 
-/// Unix milliseconds from the JSON number `text`, which counts seconds or milliseconds; what is finer than a
-/// millisecond is cut off. `None` when `text` is no JSON number or lies outside an `i64` of milliseconds.
+/// Converts the JSON number `text` to Unix milliseconds. It counts seconds or milliseconds; finer parts are truncated.
+/// `None` when `text` is not a JSON number or exceeds an `i64` of milliseconds.
 ///
-/// From 31,536,000,000 on a number counts milliseconds: that is the start of 1971, the first time that the API
-/// takes, and in seconds it would be the year 2969. The arithmetic is decimal: no float decides an event's day.
+/// Numbers from 31,536,000,000 on count milliseconds: in milliseconds that is the start of 1971, the earliest time that
+/// the API accepts, and in seconds it would be the year 2969. The arithmetic is decimal, so no float decides an event's
+/// day.
 #[must_use]
 pub fn time_ms(text: &str) -> Option<i64> {
     let decimal = Decimal::parse(text)?;
@@ -20,8 +21,8 @@ struct Decimal {
     exponent: i32,
 }
 
-/// Digits that are kept of a number; the 31st and further do not reach a millisecond of any time in range.
-const MOST_DIGITS: u32 = 30;
+/// Maximum number of significant digits. Further digits do not affect the milliseconds of any time in range.
+const MAX_DIGITS: u32 = 30;
 
 impl Decimal {
     fn parse(text: &str) -> Option<Decimal> {
@@ -42,7 +43,7 @@ impl Decimal {
             if !digit.is_ascii_digit() {
                 return None;
             }
-            if kept < MOST_DIGITS {
+            if kept < MAX_DIGITS {
                 decimal.digits = decimal.digits * 10 + i128::from(digit - b'0');
                 kept += u32::from(decimal.digits != 0);
                 decimal.exponent -= i32::from(in_fraction);
@@ -56,21 +57,21 @@ impl Decimal {
         (!whole.is_empty()).then_some(decimal)
     }
 
-    /// The whole part of the number times `10^by`; `None` when it does not fit.
+    /// Returns the integer part of the number times `10^by`; `None` when it does not fit.
     fn shifted(&self, by: i32) -> Option<i128> {
         let exponent = self.exponent + by;
         let power = 10_i128.checked_pow(exponent.unsigned_abs());
         match power {
             Some(power) if exponent >= 0 => self.digits.checked_mul(power),
             Some(power) => Some(self.digits / power),
-            // 10^39 and more: whatever is divided by it vanishes; only zero survives the product.
+            // 10^39 and more: division by it gives zero, and only zero can be multiplied by it.
             None if exponent < 0 || self.digits == 0 => Some(0),
             None => None,
         }
     }
 }
 
-/// Far-off exponents are held at a bound that no kept digits outweigh.
+/// Exponents are clamped to a bound that the kept digits cannot offset.
 fn parse_exponent(text: &str) -> Option<i32> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -86,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn seconds_and_milliseconds_are_told_apart() {
+    fn seconds_and_milliseconds_are_distinguished() {
         for (text, expected) in [
             ("1456190481", Some(1_456_190_481_000)),
             ("1456190481000", Some(1_456_190_481_000)),
@@ -119,14 +120,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_instant_in_either_unit_is_one_time(ms in IMPORT_FROM_MS..4_102_444_800_000_i64) {
+        fn an_instant_in_either_unit_gives_the_same_time(ms in IMPORT_FROM_MS..4_102_444_800_000_i64) {
             let seconds = format!("{}.{:03}", ms / 1000, ms % 1000);
             prop_assert_eq!(time_ms(&seconds), Some(ms));
             prop_assert_eq!(time_ms(&ms.to_string()), Some(ms));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "[-+0-9eE.]{0,60}") {
+        fn no_text_panics(text in "[-+0-9eE.]{0,60}") {
             let _ = time_ms(&text);
         }
     }

@@ -1,12 +1,12 @@
-//! One Arb disk and one client: what the disk promised holds whatever befalls it, at any of its operations.
+//! One Arb disk and one client: the disk's guarantees hold under faults at any of its operations.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod bench;
+mod double_faults;
+mod duplicate_requests;
 mod faults;
-mod orders;
+mod fixture;
 mod repair;
-mod replaced;
-mod script;
-mod twice;
+mod replacement;
 mod unreadable;
+mod workload;

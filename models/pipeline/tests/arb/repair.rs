@@ -1,7 +1,7 @@
-//! What went wrong once, each as a specification: failed syncs, segments opened during a merge, damaged files.
+//! Regression tests, each named as a specification: failed syncs, segments opened during a merge, damaged files.
 
-use crate::bench::{DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
+use crate::fixture::{DAYS, DISK, HOUR, PROJECT, SECOND, lease, pin, with_disk};
+use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
 
 use latent_pipeline::zone::Day;
@@ -17,60 +17,55 @@ fn sync_fails_once() -> FaultAction {
 }
 
 #[test]
-fn what_a_failed_sync_left_behind_is_neither_shown_nor_sealed() {
-    with_disk(1, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
-        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: sync_fails_once() });
-        bench
-            .run("two", async |client| {
-                assert!(client.put(Tier::OnTime, 3..4).await.is_err());
-                assert_eq!(client.sequences().await, [1, 2], "the failed write is shown");
-                client.order(pin()).await.unwrap();
-            })
-            .await;
-        bench.world.kill_with_policy(DISK, CrashPolicy::Nothing);
-        bench.check_manifests(&bench.world.disk_image(DISK));
-        bench.world.restart(DISK);
-        let left = bench.run("three", async |client| client.sequences().await).await;
+fn data_left_by_a_failed_sync_is_neither_returned_nor_sealed() {
+    with_disk(1, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        arb.world.arm(Fault { trigger: Trigger::AtMs(0), action: sync_fails_once() });
+        arb.run("two", async |client| {
+            assert!(client.put(Tier::OnTime, 3..4).await.is_err());
+            assert_eq!(client.sequences().await, [1, 2], "the failed write is shown");
+            client.call(pin()).await.unwrap();
+        })
+        .await;
+        arb.world.kill_with_policy(DISK, CrashPolicy::Nothing);
+        arb.check_manifests(&arb.world.disk_image(DISK));
+        arb.world.restart(DISK);
+        let left = arb.run("three", async |client| client.sequences().await).await;
         assert_eq!(left, [1, 2]);
     });
 }
 
 #[test]
-fn a_run_whose_lease_passed_on_while_it_merged_does_not_commit_and_leaves_no_file() {
-    with_disk(7, None, async |bench| {
-        let late = bench
+fn a_run_that_lost_its_lease_during_the_merge_does_not_commit_and_leaves_no_file() {
+    with_disk(7, None, async |arb| {
+        let late = arb
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 let (run, other) = (client.plan_all().await, client.clone());
                 client.env.spawn(async move {
-                    // The run's order is on its way; its merge takes several syncs, a lease one.
+                    // The run's request is in flight; its merge takes several syncs, a lease one.
                     other.sleep(Duration::from_millis(1)).await;
-                    other.order(ArbCall::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
+                    other.call(ArbRequest::Lease { project: PROJECT, for_ms: 1_000 }).await.unwrap();
                 });
-                let late = client.order(run).await;
+                let late = client.call(run).await;
                 client.sleep(SECOND).await;
                 assert_eq!(client.sequences().await, (1..9).collect::<Vec<_>>());
                 late
             })
             .await;
-        assert_eq!(
-            bench.world.marks().get("compaction.merging"),
-            Some(&1),
-            "it was refused before it merged"
-        );
+        assert_eq!(arb.world.marks().get("compaction.merging"), Some(&1), "it was refused before it merged");
         let stale = ArbFailure::StaleToken { given: 1, current: 2 };
         assert_eq!(late, Err(ArbError::Failed(stale)));
-        assert!(!bench.check_manifests(&bench.world.disk_image(DISK)).is_empty(), "it made no file");
-        bench.world.sleep(2 * HOUR).await;
-        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
+        assert!(!arb.check_manifests(&arb.world.disk_image(DISK)).is_empty(), "it made no file");
+        arb.world.sleep(2 * HOUR).await;
+        assert!(arb.check_manifests(&arb.world.disk_image(DISK)).is_empty());
     });
 }
 
 #[test]
-fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
-    with_disk(6, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+fn a_file_is_removed_only_when_no_failed_edit_can_reappear_and_name_it() {
+    with_disk(6, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}/manifest"));
         let action = FaultAction::DiskError(DiskError {
             node,
@@ -79,20 +74,20 @@ fn a_file_is_removed_only_when_no_failed_edit_can_come_back_and_name_it() {
             times: Some(1),
             for_ms: None,
         });
-        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action });
-        // The segment is durable, the edit that names it is in the page cache only, and nothing follows it.
-        bench.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
-        bench.world.sleep(2 * HOUR).await;
-        bench.world.kill_with_policy(DISK, CrashPolicy::Everything);
-        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
-        bench.world.restart(DISK);
-        assert_eq!(bench.run("three", async |client| client.sequences().await).await, [1, 2]);
+        arb.world.arm(Fault { trigger: Trigger::AtMs(0), action });
+        // The segment is durable, the edit that names it is only in the page cache, and nothing follows it.
+        arb.run("two", async |client| assert!(client.put(Tier::Late, 3..5).await.is_err())).await;
+        arb.world.sleep(2 * HOUR).await;
+        arb.world.kill_with_policy(DISK, CrashPolicy::Everything);
+        assert!(arb.check_manifests(&arb.world.disk_image(DISK)).is_empty());
+        arb.world.restart(DISK);
+        assert_eq!(arb.run("three", async |client| client.sequences().await).await, [1, 2]);
     });
 }
 
 #[test]
-fn removals_whose_directory_could_not_be_synced_are_made_durable_later() {
-    with_disk(21, None, async |bench| {
+fn removals_with_a_failed_directory_sync_are_made_durable_later() {
+    with_disk(21, None, async |arb| {
         let (node, path_prefix) = ("disk".into(), format!("arb/{PROJECT}/{DAY}"));
         let action = FaultAction::DiskError(DiskError {
             node,
@@ -102,30 +97,29 @@ fn removals_whose_directory_could_not_be_synced_are_made_durable_later() {
             for_ms: None,
         });
         let trigger = Trigger::Mark { name: "arb.file-removed".into(), n: 1, node: None, after_ms: 0 };
-        bench.world.arm(Fault { trigger, action });
-        bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                client.merge_all().await.unwrap();
-            })
-            .await;
-        // Three looks fail, one does not.
-        bench.world.sleep(2 * HOUR).await;
-        assert_eq!(bench.world.marks()["arb.clean-up-sync-failed"], 3);
-        let orphans = bench.check_manifests(&bench.world.durable_image(DISK));
+        arb.world.arm(Fault { trigger, action });
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            client.merge_all().await.unwrap();
+        })
+        .await;
+        // Three collections fail, one succeeds.
+        arb.world.sleep(2 * HOUR).await;
+        assert_eq!(arb.world.marks()["arb.clean-up-sync-failed"], 3);
+        let orphans = arb.check_manifests(&arb.world.durable_image(DISK));
         assert!(orphans.is_empty(), "a power cut would bring back {orphans:?}");
     });
 }
 
 #[test]
-fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
-    with_disk(2, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
-        // The run stands still as it begins its output, and lets a late event open a segment of its own.
+fn a_segment_opened_during_a_merge_does_not_fail_the_run() {
+    with_disk(2, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        // The run pauses as it starts its output, and lets a late event open a segment of its own.
         let trigger = Trigger::Mark { name: "compaction.merging".into(), n: 1, node: None, after_ms: 0 };
         let action = FaultAction::Pause(Pause { node: "disk".into(), for_ms: 200 });
-        bench.world.arm(Fault { trigger, action });
-        let after = bench
+        arb.world.arm(Fault { trigger, action });
+        let after = arb
             .run("two", async |client| {
                 let writer = client.clone();
                 client.env.spawn(async move {
@@ -141,24 +135,23 @@ fn a_segment_that_is_opened_while_a_run_merges_does_not_fail_the_run() {
                 (ran, client.sequences().await)
             })
             .await;
-        assert!(matches!(after.0, Ok(ArbAnswer::Ran { .. })), "{:?}", after.0);
+        assert!(matches!(after.0, Ok(ArbResponse::RunCommitted { .. })), "{:?}", after.0);
         assert_eq!(after.1, (1..9).chain(20..60).collect::<Vec<_>>());
-        bench.world.sleep(2 * HOUR).await;
-        assert!(bench.check_manifests(&bench.world.disk_image(DISK)).is_empty());
+        arb.world.sleep(2 * HOUR).await;
+        assert!(arb.check_manifests(&arb.world.disk_image(DISK)).is_empty());
     });
 }
 
 /// A disk with a compacted day and one later segment, with one byte flipped in its first live segment.
-fn rotten() -> DiskImage {
-    let image = with_disk(3, None, async |bench| {
-        bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                client.merge_all().await.unwrap();
-                client.put(Tier::Late, 9..11).await.unwrap();
-            })
-            .await;
-        bench.world.durable_image(DISK)
+fn rotten_image() -> DiskImage {
+    let image = with_disk(3, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            client.merge_all().await.unwrap();
+            client.put(Tier::Late, 9..11).await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let path = format!("arb/{PROJECT}/{DAY}/2.seg");
     let mut bytes = image.read(&path).unwrap().to_vec();
@@ -167,31 +160,27 @@ fn rotten() -> DiskImage {
 }
 
 #[test]
-fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_anew() {
-    with_disk(4, Some(rotten()), async |bench| {
-        bench
-            .run("one", async |client| {
-                let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
-                let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
-                assert!(client.order(set_aside.clone()).await.is_err(), "nobody has found it corrupt yet");
-                assert!(corrupt(client.order(pin()).await), "a backup would count on this disk");
-                assert!(corrupt(client.order(pin()).await));
-                assert!(
-                    client.put(Tier::Late, 30..31).await.is_err(),
-                    "this would be set aside with the rest"
-                );
-                let asked = client.order(ArbCall::Days { project: PROJECT, dirty_only: true }).await;
-                assert_eq!(asked, Ok(ArbAnswer::Days(vec![])), "other days can be compacted meanwhile");
-                client.order(set_aside).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-                client.merge_all().await.unwrap();
-                assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
-            })
-            .await;
-        // Longer than the grace time: what waited to be removed of the old directory must not hit the new one.
-        bench.world.sleep(2 * HOUR).await;
-        let image = bench.world.disk_image(DISK);
-        assert!(bench.check_manifests(&image).is_empty());
+fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_quarantined_and_refilled() {
+    with_disk(4, Some(rotten_image()), async |arb| {
+        arb.run("one", async |client| {
+            let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+            let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
+            assert!(client.call(quarantine.clone()).await.is_err(), "it was not found corrupt yet");
+            assert!(corrupt(client.call(pin()).await), "a backup would count on this disk");
+            assert!(corrupt(client.call(pin()).await));
+            assert!(client.put(Tier::Late, 30..31).await.is_err(), "this would be quarantined with the rest");
+            let asked = client.call(ArbRequest::Days { project: PROJECT, dirty_only: true }).await;
+            assert_eq!(asked, Ok(ArbResponse::Days(vec![])), "other days can be compacted meanwhile");
+            client.call(quarantine).await.unwrap();
+            client.put(Tier::Late, 1..12).await.unwrap();
+            client.merge_all().await.unwrap();
+            assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
+        })
+        .await;
+        // Longer than the grace period: scheduled removals of the old directory must not affect the new one.
+        arb.world.sleep(2 * HOUR).await;
+        let image = arb.world.disk_image(DISK);
+        assert!(arb.check_manifests(&image).is_empty());
         let names = |dir: String| -> Vec<String> {
             let below = image.files().filter(|(path, _)| path.starts_with(&dir) && path.ends_with(".seg"));
             below.map(|(path, _)| path.rsplit_once('/').unwrap().1.to_owned()).collect()
@@ -203,33 +192,32 @@ fn a_corrupt_day_refuses_reads_writes_and_pins_until_it_is_set_aside_and_filled_
     });
 }
 
-/// A write of one day that the disk put behind the last frame of another day's segment, where it has the right length and
-/// the right checksum of its bytes.
+/// A write of one day that the disk put behind the last frame of another day's segment, where it has the right length
+/// and the right checksum of its bytes.
 #[test]
-fn a_frame_of_another_day_is_not_read_as_the_days_own() {
-    let image = with_disk(3, None, async |bench| {
-        bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..4).await.unwrap();
-                client.put_on(DAYS[1], Tier::OnTime, 4..6).await.unwrap();
-            })
-            .await;
-        bench.world.durable_image(DISK)
+fn a_misdirected_frame_of_another_day_is_not_read() {
+    let image = with_disk(3, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..4).await.unwrap();
+            client.put_on(DAYS[1], Tier::OnTime, 4..6).await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let (own, other) = (format!("arb/{PROJECT}/{DAY}/1.seg"), format!("arb/{PROJECT}/{}/1.seg", DAYS[1]));
     let foreign = image.read(&other).unwrap().slice(32..);
     let bytes = [image.read(&own).unwrap(), foreign].concat();
     let stays = image.read(&own).unwrap().len();
-    with_disk(4, Some(image.with_file(&own, bytes.into())), async move |bench| {
-        let left = bench.run("one", async |client| client.sequences().await).await;
+    with_disk(4, Some(image.with_file(&own, bytes.into())), async move |arb| {
+        let left = arb.run("one", async |client| client.sequences().await).await;
         assert_eq!(left, [1, 2, 3]);
-        assert_eq!(bench.world.disk_image(DISK).read(&own).unwrap().len(), stays, "cut as a torn tail");
+        assert_eq!(arb.world.disk_image(DISK).read(&own).unwrap().len(), stays, "cut as a torn tail");
     });
 }
 
-const LET_GO: ArbCall = ArbCall::LetAsideGo { project: PROJECT, day: DAY };
+const RELEASE: ArbRequest = ArbRequest::ReleaseQuarantine { project: PROJECT, day: DAY };
 
-/// Directories and files of the project whose names begin so.
+/// Directories and files of the project with this name prefix.
 fn names_of(image: &DiskImage, prefix: &str) -> Vec<String> {
     let prefix = format!("arb/{PROJECT}/{prefix}");
     let files = image.files().map(|(path, _)| path.to_owned());
@@ -238,36 +226,39 @@ fn names_of(image: &DiskImage, prefix: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_set_aside_goes_after_the_grace_time_once_the_day_is_whole_and_not_before() {
-    with_disk(8, Some(rotten()), async |bench| {
-        let aside = format!("{DAY}.corrupt-");
-        bench
+fn a_quarantine_is_removed_after_the_grace_period_once_the_day_is_intact() {
+    with_disk(8, Some(rotten_image()), async |arb| {
+        let quarantined = format!("{DAY}.corrupt-");
+        arb
             .run("one", async |client| {
-                assert!(client.order(pin()).await.is_err(), "this finds the day corrupt");
-                assert!(client.order(LET_GO).await.is_err(), "the day is corrupt");
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
-                assert!(client.order(LET_GO).await.is_err(), "the day was not filled anew");
+                assert!(client.call(pin()).await.is_err(), "this finds the day corrupt");
+                assert!(client.call(RELEASE).await.is_err(), "the day is corrupt");
+                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+                assert!(client.call(RELEASE).await.is_err(), "the day was not refilled");
                 client.put(Tier::Late, 1..12).await.unwrap();
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
-                let told = client.order(digests).await.unwrap();
-                assert!(matches!(told, ArbAnswer::DaysAndAside { aside, .. } if aside == [DAY]));
+                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let response = client.call(digests).await.unwrap();
+                assert!(matches!(response, ArbResponse::DaysAndQuarantined { quarantined, .. } if quarantined == [DAY]));
             })
             .await;
-        bench.world.sleep(2 * HOUR).await;
-        assert!(!names_of(&bench.world.disk_image(DISK), &aside).is_empty(), "nobody let it go");
-        // A crash in between puts it off until it is let go again.
-        bench.run("two", async |client| client.order(LET_GO).await.unwrap()).await;
-        bench.world.restart(DISK);
-        bench.world.sleep(2 * HOUR).await;
-        assert!(!names_of(&bench.world.disk_image(DISK), &aside).is_empty());
-        bench.run("three", async |client| client.order(LET_GO).await.unwrap()).await;
-        bench.world.sleep(2 * HOUR).await;
-        assert_eq!(names_of(&bench.world.disk_image(DISK), &aside), [""; 0]);
-        let left = bench
+        arb.world.sleep(2 * HOUR).await;
+        assert!(!names_of(&arb.world.disk_image(DISK), &quarantined).is_empty(), "it was not released");
+        // A crash in between postpones it until the quarantine is released again.
+        arb.run("two", async |client| client.call(RELEASE).await.unwrap()).await;
+        arb.world.restart(DISK);
+        arb.world.sleep(2 * HOUR).await;
+        assert!(!names_of(&arb.world.disk_image(DISK), &quarantined).is_empty());
+        arb.run("three", async |client| client.call(RELEASE).await.unwrap()).await;
+        arb.world.sleep(2 * HOUR).await;
+        assert_eq!(names_of(&arb.world.disk_image(DISK), &quarantined), [""; 0]);
+        let left = arb
             .run("four", async |client| {
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
-                let told = client.order(digests).await.unwrap();
-                assert!(matches!(told, ArbAnswer::Days(_)), "nothing is set aside any more: {told:?}");
+                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let response = client.call(digests).await.unwrap();
+                assert!(
+                    matches!(response, ArbResponse::Days(_)),
+                    "nothing is quarantined any more: {response:?}"
+                );
                 client.sequences().await
             })
             .await;
@@ -276,31 +267,30 @@ fn what_was_set_aside_goes_after_the_grace_time_once_the_day_is_whole_and_not_be
 }
 
 #[test]
-fn a_day_that_is_set_aside_twice_uses_no_name_twice() {
-    let once = with_disk(9, Some(rotten()), async |bench| {
-        bench
-            .run("one", async |client| {
-                assert!(client.order(pin()).await.is_err());
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-            })
-            .await;
-        bench.world.durable_image(DISK)
+fn a_day_quarantined_twice_reuses_no_name() {
+    let once = with_disk(9, Some(rotten_image()), async |arb| {
+        arb.run("one", async |client| {
+            assert!(client.call(pin()).await.is_err());
+            client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+            client.put(Tier::Late, 1..12).await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let live = names_of(&once, &format!("{DAY}/")).into_iter().find(|path| path.ends_with(".seg")).unwrap();
     let mut bytes = once.read(&live).unwrap().to_vec();
     bytes[10] ^= 4;
-    with_disk(10, Some(once.with_file(&live, bytes.into())), async |bench| {
-        bench
-            .run("one", async |client| {
-                assert!(client.order(pin()).await.is_err());
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-            })
-            .await;
-        let image = bench.world.durable_image(DISK);
-        let asides: Vec<&str> = image.directories().filter(|path| path.contains(".corrupt-")).collect();
-        assert_eq!(asides.len(), 2);
+    with_disk(10, Some(once.with_file(&live, bytes.into())), async |arb| {
+        arb.run("one", async |client| {
+            assert!(client.call(pin()).await.is_err());
+            client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+            client.put(Tier::Late, 1..12).await.unwrap();
+        })
+        .await;
+        let image = arb.world.durable_image(DISK);
+        let quarantine_dirs: Vec<&str> =
+            image.directories().filter(|path| path.contains(".corrupt-")).collect();
+        assert_eq!(quarantine_dirs.len(), 2);
         let segments = names_of(&image, &DAY.to_string());
         let mut ids: Vec<&str> = segments
             .iter()
@@ -315,17 +305,16 @@ fn a_day_that_is_set_aside_twice_uses_no_name_twice() {
 }
 
 /// A disk that granted tokens 1 to 3, with its lease file altered.
-fn leased(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
-    let image = with_disk(11, None, async |bench| {
-        bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..3).await.unwrap();
-                for token in 1..4 {
-                    assert_eq!(lease(&client).await, token);
-                }
-            })
-            .await;
-        bench.world.durable_image(DISK)
+fn image_with_lease(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
+    let image = with_disk(11, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..3).await.unwrap();
+            for token in 1..4 {
+                assert_eq!(lease(&client).await, token);
+            }
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let path = format!("arb/{PROJECT}/lease");
     let mut bytes = image.read(&path).unwrap().to_vec();
@@ -333,30 +322,31 @@ fn leased(alter: impl Fn(&mut Vec<u8>)) -> DiskImage {
     image.with_file(&path, bytes.into())
 }
 
-/// What a disk of this image grants: two tokens, a boot in between.
+/// Tokens that a disk of this image grants: two, with a boot in between.
 fn tokens_of(image: DiskImage) -> [u64; 2] {
-    with_disk(12, Some(image), async |bench| {
-        let first = bench
+    with_disk(12, Some(image), async |arb| {
+        let first = arb
             .run("one", async |client| {
                 let token = lease(&client).await;
                 let old =
-                    ArbCall::Run { project: PROJECT, day: DAY, token: 3, inputs: vec![1], keep: vec![] };
-                let stale = client.order(old).await;
+                    ArbRequest::Run { project: PROJECT, day: DAY, token: 3, inputs: vec![1], keep: vec![] };
+                let stale = client.call(old).await;
                 assert!(matches!(stale, Err(ArbError::Failed(ArbFailure::StaleToken { .. }))), "{stale:?}");
                 assert_eq!(client.sequences().await, [1, 2], "the rest of the disk serves as before");
-                assert!(matches!(client.merge_all().await, Ok(ArbAnswer::Ran { .. })));
+                assert!(matches!(client.merge_all().await, Ok(ArbResponse::RunCommitted { .. })));
                 token
             })
             .await;
-        bench.world.restart(DISK);
-        bench.world.sleep(SECOND).await;
-        [first, bench.run("two", async |client| lease(&client).await).await]
+        arb.world.restart(DISK);
+        arb.world.sleep(SECOND).await;
+        [first, arb.run("two", async |client| lease(&client).await).await]
     })
 }
 
 #[test]
-fn a_disk_whose_lease_file_is_corrupt_boots_and_grants_no_token_again() {
-    let (header, middle) = (leased(|bytes| bytes[3] ^= 1), leased(|bytes| bytes[20] ^= 1));
+fn a_disk_with_a_corrupt_lease_file_boots_and_reuses_no_token() {
+    let (header, middle) =
+        (image_with_lease(|bytes| bytes[3] ^= 1), image_with_lease(|bytes| bytes[20] ^= 1));
     for image in [header, middle] {
         let [first, second] = tokens_of(image);
         assert!(first > 1 << 40 && second > first, "{first}, {second}");
@@ -364,33 +354,32 @@ fn a_disk_whose_lease_file_is_corrupt_boots_and_grants_no_token_again() {
 }
 
 #[test]
-fn a_grant_that_rotted_at_the_end_of_its_file_is_not_granted_again() {
-    let rotten = leased(|bytes| *bytes.last_mut().unwrap() ^= 1);
-    let torn = leased(|bytes| bytes.truncate(bytes.len() - 7));
-    let zeros = leased(|bytes| bytes.fill(0));
-    for image in [rotten, torn, zeros] {
+fn a_token_that_rotted_at_the_end_of_its_file_is_not_reused() {
+    let rotten_image = image_with_lease(|bytes| *bytes.last_mut().unwrap() ^= 1);
+    let torn = image_with_lease(|bytes| bytes.truncate(bytes.len() - 7));
+    let zeros = image_with_lease(|bytes| bytes.fill(0));
+    for image in [rotten_image, torn, zeros] {
         let [first, second] = tokens_of(image);
         assert!(first > 3 && second > first, "{first}, {second}");
     }
 }
 
 #[test]
-fn a_lease_file_that_is_gone_grants_no_token_below_those_in_manifests() {
-    let image = with_disk(13, None, async |bench| {
-        bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..3).await.unwrap();
-                for _ in 0..4 {
-                    lease(&client).await;
-                }
-                client.merge_all().await.unwrap();
-            })
-            .await;
-        bench.world.durable_image(DISK)
+fn after_loss_of_a_lease_file_tokens_are_above_those_in_manifests() {
+    let image = with_disk(13, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..3).await.unwrap();
+            for _ in 0..4 {
+                lease(&client).await;
+            }
+            client.merge_all().await.unwrap();
+        })
+        .await;
+        arb.world.durable_image(DISK)
     });
     let gone = image.files().filter(|(path, _)| !path.ends_with("/lease"));
     let gone = gone.fold(DiskImage::new(), |image, (path, file)| image.with_file(path, file.bytes()));
     let token =
-        with_disk(14, Some(gone), async |bench| bench.run("one", async |client| lease(&client).await).await);
+        with_disk(14, Some(gone), async |arb| arb.run("one", async |client| lease(&client).await).await);
     assert_eq!(token, 6);
 }

@@ -1,9 +1,9 @@
-//! Blocks that the device cannot read, bits that rot: what a disk says of the day, and how the day comes back.
+//! Unreadable blocks and rotten bits: the disk's responses for the day, and its repair.
 
-use crate::bench::{Client, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease, pin, with_disk};
-use latent_pipeline::arb::api::{ArbAnswer, ArbCall, ArbError, ArbFailure};
+use crate::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease, pin, with_disk};
+use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
-use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::SetDigest;
 use latent_pipeline::zone::Day;
 use latent_sim::{BitRot, DiskError, Fault, FaultAction, LatentSector, MisdirectedWrite, OpKind, Trigger};
@@ -18,23 +18,22 @@ fn unreadable(path: &str) -> Fault {
 }
 
 #[test]
-fn a_day_with_a_block_that_cannot_be_read_is_set_aside_when_asked_and_one_that_reads_is_not() {
-    with_disk(15, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
-        bench
-            .run("two", async |client| {
-                let set_aside = ArbCall::SetAside { project: PROJECT, day: DAY };
-                assert!(client.order(set_aside).await.is_err(), "it reads");
-            })
-            .await;
-        bench.world.arm(unreadable(&format!("{DAY}/1.seg")));
-        bench.world.sleep(SECOND).await;
-        let left = bench
+fn only_an_unreadable_day_is_quarantined_on_request() {
+    with_disk(15, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        arb.run("two", async |client| {
+            let quarantine = ArbRequest::Quarantine { project: PROJECT, day: DAY };
+            assert!(client.call(quarantine).await.is_err(), "it reads");
+        })
+        .await;
+        arb.world.arm(unreadable(&format!("{DAY}/1.seg")));
+        arb.world.sleep(SECOND).await;
+        let left = arb
             .run("three", async |client| {
-                let digests = ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 };
-                let Ok(ArbAnswer::Days(days)) = client.order(digests).await else { panic!("no digests") };
+                let digests = ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 };
+                let Ok(ArbResponse::Days(days)) = client.call(digests).await else { panic!("no digests") };
                 assert_eq!(days[0].digest, None, "the disk cannot vouch for the day");
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
+                client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
                 client.put(Tier::Late, 1..12).await.unwrap();
                 client.sequences().await
             })
@@ -43,28 +42,28 @@ fn a_day_with_a_block_that_cannot_be_read_is_set_aside_when_asked_and_one_that_r
     });
 }
 
-/// The digest that the disk tells of its one day.
-async fn digest_of(client: &Client) -> Option<SetDigest> {
-    match client.order(ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
-        Ok(ArbAnswer::Days(days)) => days[0].digest,
+/// Digest that the disk returns for its only day.
+async fn digest_of(client: &ArbClient) -> Option<SetDigest> {
+    match client.call(ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
+        Ok(ArbResponse::Days(days)) => days[0].digest,
         other => panic!("no digests: {other:?}"),
     }
 }
 
 #[test]
-fn a_digest_is_not_remembered_beyond_a_read_that_failed() {
-    with_disk(17, None, async |bench| {
-        let before = bench
+fn a_failed_read_invalidates_the_cached_digest() {
+    with_disk(17, None, async |arb| {
+        let before = arb
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
-                client.order(pin()).await.unwrap();
+                client.call(pin()).await.unwrap();
                 digest_of(&client).await
             })
             .await;
         assert!(before.is_some());
-        bench.world.arm(unreadable(&format!("{DAY}/1.seg")));
-        bench.world.sleep(SECOND).await;
-        let after = bench
+        arb.world.arm(unreadable(&format!("{DAY}/1.seg")));
+        arb.world.sleep(SECOND).await;
+        let after = arb
             .run("two", async |client| {
                 assert!(client.merge_all().await.is_err());
                 digest_of(&client).await
@@ -75,41 +74,38 @@ fn a_digest_is_not_remembered_beyond_a_read_that_failed() {
 }
 
 #[test]
-fn a_disk_boots_at_last_although_a_block_of_a_manifest_and_of_a_lease_cannot_be_read() {
-    with_disk(16, None, async |bench| {
-        bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                assert_eq!(lease(&client).await, 1);
-            })
+fn a_disk_eventually_boots_with_an_unreadable_manifest_and_lease() {
+    with_disk(16, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            assert_eq!(lease(&client).await, 1);
+        })
+        .await;
+        arb.world.kill(DISK);
+        arb.world.arm(unreadable(&format!("{DAY}/manifest")));
+        arb.world.arm(unreadable("lease"));
+        arb.world.restart(DISK);
+        arb.world.sleep(Duration::from_secs(600)).await;
+        arb.run("early", async |client| assert!(client.read(DAY).await.is_err(), "it may still come back"))
             .await;
-        bench.world.kill(DISK);
-        bench.world.arm(unreadable(&format!("{DAY}/manifest")));
-        bench.world.arm(unreadable("lease"));
-        bench.world.restart(DISK);
-        bench.world.sleep(Duration::from_secs(600)).await;
-        bench
-            .run("early", async |client| assert!(client.read(DAY).await.is_err(), "it may still come back"))
-            .await;
-        bench.world.sleep(Duration::from_secs(900)).await;
-        bench
-            .run("two", async |client| {
-                assert!(lease(&client).await > 1 << 40);
-                let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
-                assert!(corrupt(client.order(pin()).await));
-                client.order(ArbCall::SetAside { project: PROJECT, day: DAY }).await.unwrap();
-                client.put(Tier::Late, 1..12).await.unwrap();
-                assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
-            })
-            .await;
+        arb.world.sleep(Duration::from_secs(900)).await;
+        arb.run("two", async |client| {
+            assert!(lease(&client).await > 1 << 40);
+            let corrupt = |answer| matches!(answer, Err(ArbError::Failed(ArbFailure::Corrupt(_))));
+            assert!(corrupt(client.call(pin()).await));
+            client.call(ArbRequest::Quarantine { project: PROJECT, day: DAY }).await.unwrap();
+            client.put(Tier::Late, 1..12).await.unwrap();
+            assert_eq!(client.sequences().await, (1..12).collect::<Vec<_>>());
+        })
+        .await;
     });
 }
 
 #[test]
-fn a_disk_that_fails_while_it_boots_serves_once_it_works_again() {
-    with_disk(5, None, async |bench| {
-        bench.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
-        bench.world.kill(DISK);
+fn a_disk_that_fails_during_boot_serves_once_it_works_again() {
+    with_disk(5, None, async |arb| {
+        arb.run("one", async |client| client.put(Tier::OnTime, 1..3).await.unwrap()).await;
+        arb.world.kill(DISK);
         let (node, path_prefix) = ("disk".into(), String::new());
         let action = FaultAction::DiskError(DiskError {
             node,
@@ -118,141 +114,137 @@ fn a_disk_that_fails_while_it_boots_serves_once_it_works_again() {
             times: Some(6),
             for_ms: None,
         });
-        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action });
-        bench.world.restart(DISK);
-        let found = bench.run("two", async |client| client.sequences().await).await;
+        arb.world.arm(Fault { trigger: Trigger::AtMs(0), action });
+        arb.world.restart(DISK);
+        let found = arb.run("two", async |client| client.sequences().await).await;
         assert_eq!(found, [1, 2]);
-        assert_eq!(bench.world.marks()["arb.boot-failed"], 6);
+        assert_eq!(arb.world.marks()["arb.boot-failed"], 6);
     });
 }
 
 #[test]
-fn bits_that_rot_in_a_day_that_nobody_reads_are_found_within_three_nights() {
-    with_disk(18, None, async |bench| {
-        let before = bench
+fn bit_rot_in_an_unread_day_is_found_within_three_nights() {
+    with_disk(18, None, async |arb| {
+        let before = arb
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
-                client.order(pin()).await.unwrap();
+                client.call(pin()).await.unwrap();
                 digest_of(&client).await
             })
             .await;
         assert!(before.is_some());
         let path_prefix = format!("arb/{PROJECT}/{DAY}/1.seg");
         let rot = BitRot { node: "disk".into(), path_prefix, pick: 5, bits: 1 };
-        bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
-        bench.world.sleep(24 * HOUR).await;
-        let remembered = bench.run("two", async |client| digest_of(&client).await).await;
+        arb.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
+        arb.world.sleep(24 * HOUR).await;
+        let remembered = arb.run("two", async |client| digest_of(&client).await).await;
         assert_eq!(remembered, before, "what is remembered costs no read, and knows nothing of the rot");
-        bench.world.sleep(37 * HOUR).await;
-        let scrubbed = bench.run("three", async |client| digest_of(&client).await).await;
+        arb.world.sleep(37 * HOUR).await;
+        let scrubbed = arb.run("three", async |client| digest_of(&client).await).await;
         assert_eq!(scrubbed, None);
     });
 }
 
-/// Found by a generated week: the last frame of a segment that the process itself had made durable no longer verified, and
-/// was left out as a write that a crash had cut short.
+/// Found by a generated week: the last frame of a segment that the process itself had made durable no longer verified,
+/// and was left out as a write that a crash had cut short.
 #[test]
-fn a_rotten_last_frame_of_a_segment_that_this_process_wrote_is_damage_and_no_unfinished_write() {
+fn a_rotten_last_frame_written_by_this_process_is_damage_not_an_unfinished_write() {
     for pick in [5, 0x1234_5678_9abc_def0, u64::MAX / 2, u64::MAX / 3 * 2, 1_236_027_944_963_407_872] {
-        with_disk(24, None, async move |bench| {
-            bench.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
+        with_disk(24, None, async move |arb| {
+            arb.run("one", async |client| client.put(Tier::OnTime, 1..9).await.unwrap()).await;
             let path_prefix = format!("arb/{PROJECT}/{DAY}/1.seg");
             let rot = BitRot { node: "disk".into(), path_prefix, pick, bits: 1 };
-            bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
-            bench.world.sleep(SECOND).await;
-            bench
-                .run("two", async |client| {
-                    assert!(client.order(pin()).await.is_err(), "sealing does not cut it off");
-                    assert!(client.read(DAY).await.is_err(), "a reader is not given less");
-                    assert_eq!(digest_of(&client).await, None);
-                })
-                .await;
+            arb.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
+            arb.world.sleep(SECOND).await;
+            arb.run("two", async |client| {
+                assert!(client.call(pin()).await.is_err(), "sealing does not cut it off");
+                assert!(client.read(DAY).await.is_err(), "a reader is not given less");
+                assert_eq!(digest_of(&client).await, None);
+            })
+            .await;
         });
     }
 }
 
-/// Days that a project has in the test of the scrub's bound, and those that a comparison reads again.
+/// Number of days of a project in the test of the scrub's bound, and of those that a comparison reads again.
 const MANY: i32 = 16;
 const AT_ONCE: usize = 6;
 
-/// The days whose digest the disk gives.
-async fn days_that_verify(client: &Client) -> usize {
-    match client.order(ArbCall::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
-        Ok(ArbAnswer::Days(days)) => days.iter().filter(|day| day.digest.is_some()).count(),
+/// Number of days whose digest the disk returns.
+async fn verified_days(client: &ArbClient) -> usize {
+    match client.call(ArbRequest::Digests { project: PROJECT, arrived_before_ms: 100 }).await {
+        Ok(ArbResponse::Days(days)) => days.iter().filter(|day| day.digest.is_some()).count(),
         other => panic!("no digests: {other:?}"),
     }
 }
 
 #[test]
-fn a_comparison_reads_a_bounded_number_of_days_again_and_a_few_read_all() {
-    with_disk(22, None, async |bench| {
-        bench
-            .run("writer", async |client| {
-                for at in 0..MANY {
-                    let events = [event(at.unsigned_abs().into())];
-                    let day = (Day(DAY.0 + at), Tier::OnTime, events.as_slice());
-                    let write = encode_write(PROJECT, [day].into_iter(), false).unwrap();
-                    client.ask(&write.call, write.body).await.unwrap();
-                }
-                // Sealed: the end of an open file may be torn.
-                client.order(pin()).await.unwrap();
-                assert_eq!(days_that_verify(&client).await, MANY.unsigned_abs() as usize);
-            })
-            .await;
+fn a_comparison_rereads_a_bounded_number_of_days_and_a_few_comparisons_cover_all() {
+    with_disk(22, None, async |arb| {
+        arb.run("writer", async |client| {
+            for at in 0..MANY {
+                let events = [event(at.unsigned_abs().into())];
+                let day = (Day(DAY.0 + at), Tier::OnTime, events.as_slice());
+                let write = encode_write(PROJECT, [day].into_iter(), false).unwrap();
+                client.call_with_body(&write.call, write.body).await.unwrap();
+            }
+            // Sealed, because the end of an open file may be torn.
+            client.call(pin()).await.unwrap();
+            assert_eq!(verified_days(&client).await, MANY.unsigned_abs() as usize);
+        })
+        .await;
         for at in 0..MANY {
             let path_prefix = format!("arb/{PROJECT}/{}/1.seg", Day(DAY.0 + at));
             let rot = BitRot { node: "disk".into(), path_prefix, pick: 5, bits: 1 };
-            bench.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
+            arb.world.arm(Fault { trigger: Trigger::AtMs(0), action: FaultAction::BitRot(rot) });
         }
-        bench.world.sleep(61 * HOUR).await;
+        arb.world.sleep(61 * HOUR).await;
         let many = MANY.unsigned_abs() as usize;
         for (night, found) in [("one", AT_ONCE), ("two", 2 * AT_ONCE), ("three", many)] {
-            let verify = bench.run(night, async |client| days_that_verify(&client).await).await;
+            let verify = arb.run(night, async |client| verified_days(&client).await).await;
             assert_eq!(many - verify, found, "days found to be rotten by night {night}");
-            bench.world.sleep(24 * HOUR).await;
+            arb.world.sleep(24 * HOUR).await;
         }
     });
 }
 
-/// Found by a generated week: such a manifest served until the disk booted, and then no node could read the day. A header is
-/// read back when its log gets its name, and written again if it is not there.
+/// Found by a generated week: such a manifest served until the disk booted, and then the day was unreadable. A header
+/// is read back when its log gets its name, and rewritten if it is missing.
 #[test]
-fn a_manifest_whose_header_went_elsewhere_is_written_again_at_once() {
-    with_disk(20, None, async |bench| {
+fn a_manifest_with_a_misdirected_header_is_rewritten_immediately() {
+    with_disk(20, None, async |arb| {
         let path_prefix = format!("arb/{PROJECT}/{DAY}/manifest");
         let misdirected = MisdirectedWrite { node: "disk".into(), path_prefix, pick: 3 };
         let action = FaultAction::MisdirectedWrite(misdirected);
-        bench.world.arm(Fault { trigger: Trigger::AtMs(bench.world.now().0), action });
-        bench.world.sleep(SECOND).await;
-        let before = bench
+        arb.world.arm(Fault { trigger: Trigger::AtMs(arb.world.now().0), action });
+        arb.world.sleep(SECOND).await;
+        let before = arb
             .run("one", async |client| {
                 client.put(Tier::OnTime, 1..9).await.unwrap();
                 digest_of(&client).await
             })
             .await;
         assert!(before.is_some());
-        assert!(bench.world.fault_outcomes()[0].triggered_at.is_some(), "its first write went elsewhere");
-        let manifest =
-            bench.world.durable_image(DISK).read(&format!("arb/{PROJECT}/{DAY}/manifest")).unwrap();
+        assert!(arb.world.fault_outcomes()[0].triggered_at.is_some(), "its first write went elsewhere");
+        let manifest = arb.world.durable_image(DISK).read(&format!("arb/{PROJECT}/{DAY}/manifest")).unwrap();
         assert_ne!(manifest[..8], [0; 8]);
-        bench.world.sleep(61 * HOUR).await;
-        let scrubbed = bench.run("two", async |client| digest_of(&client).await).await;
+        arb.world.sleep(61 * HOUR).await;
+        let scrubbed = arb.run("two", async |client| digest_of(&client).await).await;
         assert_eq!(scrubbed, before);
     });
 }
 
 #[test]
-fn a_manifest_that_takes_no_edit_any_more_is_found_by_the_next_comparison() {
-    with_disk(19, None, async |bench| {
-        bench
-            .run("one", async |client| {
-                client.put(Tier::OnTime, 1..9).await.unwrap();
-                assert!(digest_of(&client).await.is_some());
-            })
-            .await;
-        bench.world.arm(unreadable(&format!("{DAY}/manifest")));
-        bench.world.sleep(SECOND).await;
-        let (written, digest) = bench
+fn a_manifest_that_accepts_no_edits_is_found_by_the_next_comparison() {
+    with_disk(19, None, async |arb| {
+        arb.run("one", async |client| {
+            client.put(Tier::OnTime, 1..9).await.unwrap();
+            assert!(digest_of(&client).await.is_some());
+        })
+        .await;
+        arb.world.arm(unreadable(&format!("{DAY}/manifest")));
+        arb.world.sleep(SECOND).await;
+        let (written, digest) = arb
             .run("two", async |client| {
                 // A tier of its own: it needs a new segment, and that needs an edit.
                 let written = client.put(Tier::Late, 9..10).await;

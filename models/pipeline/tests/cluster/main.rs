@@ -1,11 +1,11 @@
-//! A small cluster over a few days: what was acknowledged can be read, whatever befalls its nodes; and backup and
-//! tee bring all of it back into an empty one.
+//! A small cluster over a few days: acknowledged events stay readable under faults of its nodes, and backup and tee
+//! restore all of them into an empty cluster.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod copies;
 mod crashes;
+mod fixture;
 mod jobs;
 mod recovery;
+mod replication;
 mod requests;
-mod site;

@@ -1,6 +1,6 @@
-//! Answers of an ingest node that no client's request alone decides.
+//! Responses of an ingest node that do not depend on a client's request alone.
 
-use crate::site::{FIRST_DAY, PROJECT, Site, with_site};
+use crate::fixture::{ClusterFixture, FIRST_DAY, PROJECT, with_fixture};
 use bytes::Bytes;
 use http::{Request, Response};
 use latent_edge::message::{http_call, response_from_message, tag};
@@ -9,24 +9,24 @@ use latent_pipeline::zone::Day;
 use latent_ports::{Env, Message, Net};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What an ingest node answers to a forward in another release's words.
-async fn answer_to_strange_forward(site: &Site, spare: &'static [u8]) -> Response<Bytes> {
-    let ingest = site.cluster.ingest[0];
-    let answer = site.run(move |env| async move {
+/// Response of an ingest node to a forward encoded by another release.
+async fn answer_to_strange_forward(fixture: &ClusterFixture, spare: &'static [u8]) -> Response<Bytes> {
+    let ingest = fixture.cluster.ingest[0];
+    let answer = fixture.run(move |env| async move {
         let head = Bytes::from([&[tag::INGEST_FORWARD][..], spare].concat());
         let body = Bytes::from_static(b"[]");
-        env.net().call(ingest, Message { head, body }, PATIENCE).await.unwrap()
+        env.net().call(ingest, Message { head, body }, TIMEOUT).await.unwrap()
     });
     response_from_message(tag::INGEST_FORWARD, answer.await).unwrap()
 }
 
 #[test]
-fn a_forward_that_ingest_cannot_decode_is_to_be_sent_again() {
-    let (_, marks) = with_site(3, async |site: Site| {
+fn a_forward_that_ingest_cannot_decode_is_answered_503() {
+    let (_, marks) = with_fixture(3, async |fixture: ClusterFixture| {
         for spare in [&b""[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"strange words"] {
-            let answer = answer_to_strange_forward(&site, spare).await;
+            let answer = answer_to_strange_forward(&fixture, spare).await;
             assert_eq!(answer.status(), 503, "clients never repeat a 4xx");
             assert!(answer.headers().contains_key("retry-after"));
         }
@@ -34,30 +34,30 @@ fn a_forward_that_ingest_cannot_decode_is_to_be_sent_again() {
     assert_eq!(marks["ingest.forward-not-read"], 3);
 }
 
-/// An export of so many days, beginning 60 days before the first.
-async fn export_of(site: &Site, days: i32) -> Response<Bytes> {
-    let (edge, from) = (site.cluster.edges[0], FIRST_DAY.0 - 60);
+/// An export of this many days, beginning 60 days before the first.
+async fn export_of(fixture: &ClusterFixture, days: i32) -> Response<Bytes> {
+    let (edge, from) = (fixture.cluster.edges[0], FIRST_DAY.0 - 60);
     let target = format!(
         "/api/2.0/export?project_id={PROJECT}&from_date={}&to_date={}",
         Day(from),
         Day(from + days - 1)
     );
-    let answer = site.run(move |env| {
+    let answer = fixture.run(move |env| {
         let request = Request::get(&target).header("authorization", "Basic c2VjcmV0Og==");
         let request = request.body(Bytes::new()).unwrap();
-        async move { http_call(&env, edge, request, PATIENCE).await.unwrap() }
+        async move { http_call(&env, edge, request, TIMEOUT).await.unwrap() }
     });
     answer.await
 }
 
 #[test]
-fn an_export_is_whole_or_refused_with_the_number_of_days_that_are_too_many() {
-    with_site(4, async |site: Site| {
-        site.traffic(1).await;
-        let whole = export_of(&site, MAX_EXPORT_DAYS).await;
+fn an_export_is_complete_or_refused_with_its_number_of_days() {
+    with_fixture(4, async |fixture: ClusterFixture| {
+        fixture.traffic(1).await;
+        let whole = export_of(&fixture, MAX_EXPORT_DAYS).await;
         let lines = std::str::from_utf8(whole.body()).unwrap().lines().count();
-        assert_eq!((whole.status().as_u16(), lines), (200, site.acked.lock().unwrap().len()));
-        let too_long = export_of(&site, MAX_EXPORT_DAYS + 1).await;
+        assert_eq!((whole.status().as_u16(), lines), (200, fixture.acked.lock().unwrap().len()));
+        let too_long = export_of(&fixture, MAX_EXPORT_DAYS + 1).await;
         assert_eq!(too_long.status(), 400);
         let why = std::str::from_utf8(too_long.body()).unwrap();
         assert!(why.contains("101 days") && why.contains("at most 100"), "{why}");

@@ -38,16 +38,16 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
         | Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
         Alarm::AuditFailed { .. }
         | Alarm::TeeObjectUnreadable { .. }
-        | Alarm::HoldStands { .. }
+        | Alarm::HoldPlaced { .. }
         | Alarm::HoldEnded { .. }
         | Alarm::BackupOverdue { .. }
         | Alarm::BackupFailed { .. }
-        | Alarm::BackupBehind { .. }
+        | Alarm::BackupLagging { .. }
         | Alarm::BackupDamaged { .. }
         | Alarm::CatalogDamaged { .. }
         | Alarm::RetentionRefused { .. }
         | Alarm::CompactionFailed { .. }
-        | Alarm::JobStopped { .. }
+        | Alarm::JobOverdue { .. }
         | Alarm::TeeUnreadable { .. } => None,
     }
 }

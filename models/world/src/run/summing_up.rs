@@ -13,8 +13,8 @@ use latent_engine::{Judged, Notice, words};
 use latent_oracle::loss::LossSummary;
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::access::Permission;
-use latent_pipeline::alarms::{Alarm, Retained};
-use latent_pipeline::heartbeat::Job;
+use latent_pipeline::alarms::{Alarm, RetentionTarget};
+use latent_pipeline::heartbeat::NightlyJob;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Course<'_> {
@@ -216,7 +216,7 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
         Alarm::TeeObjectUnreadable { object, why } => {
             ("the reader of the tee", format!("{object} cannot be read: {why}"))
         }
-        Alarm::HoldStands { project, day } => {
+        Alarm::HoldPlaced { project, day } => {
             ("the audit's hold", format!("p{project} {day}: what could answer is kept"))
         }
         Alarm::HoldEnded { project, day } => {
@@ -233,7 +233,7 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
             ("the backup watch", format!("dc-{data_center}: {newest}"))
         }
         Alarm::BackupFailed { why } => ("the backup", format!("nothing could be backed up: {why}")),
-        Alarm::BackupBehind { project, position_ms, why } => {
+        Alarm::BackupLagging { project, position_ms, why } => {
             ("the backup", format!("p{project} stays at {}: {why}", words::moment_ms(*position_ms)))
         }
         Alarm::BackupDamaged { project, day } => {
@@ -244,10 +244,10 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
             let then = if *is_repaired { "put again" } else { "not repaired" };
             ("the backup", format!("dc-{data_center}: the catalog of {of} is damaged: {then}"))
         }
-        Alarm::RetentionRefused { of, asked_ms, kept_ms } => {
+        Alarm::RetentionRefused { target: of, configured_ms: asked_ms, effective_ms: kept_ms } => {
             let of = match of {
-                Retained::Tee => "the tee",
-                Retained::Backups => "backups",
+                RetentionTarget::Tee => "the tee",
+                RetentionTarget::Backups => "backups",
             };
             let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
             ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
@@ -255,11 +255,11 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
         Alarm::CompactionFailed { project, disk, why } => {
             ("the nightly job", format!("p{project}: given up on node {disk}: {why}"))
         }
-        Alarm::JobStopped { job, projects, age_ms } => {
+        Alarm::JobOverdue { job, projects, age_ms } => {
             let job = match job {
-                Job::Compaction => "compaction",
-                Job::AntiEntropy => "anti-entropy",
-                Job::Audit => "the audit",
+                NightlyJob::Compaction => "compaction",
+                NightlyJob::AntiEntropy => "anti-entropy",
+                NightlyJob::Audit => "the audit",
             };
             let age = words::span_ms(*age_ms);
             ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))

@@ -2,9 +2,9 @@
 
 use super::*;
 use bytes::Bytes;
-use latent_edge::object_api::{ObjectError, ObjectStore, Patience, StoreError};
+use latent_edge::object_api::{ObjectError, ObjectStore, StoreError, StoreRetryPolicy};
 use latent_engine::sim::{Condition, Fault, FaultAction, NodeSpec, SimEnv, Trigger, WorldSpec, run_fork};
-use latent_pipeline::access::Access;
+use latent_pipeline::access::AccessPolicy;
 use latent_pipeline::objects;
 use latent_ports::NetErrorKind;
 use std::time::Duration;
@@ -37,7 +37,7 @@ where
             let production = std::iter::empty();
             let door =
                 StoreDoor::new(of_store.clone(), STORE, StoreKind::Backups, production, Arc::default());
-            objects::serve(env, Access::open(), door)
+            objects::serve(env, AccessPolicy::allow_all(), door)
         });
         assert_eq!(store, STORE);
         world.sleep(Duration::from_secs(1)).await;
@@ -182,7 +182,7 @@ fn expired_credentials_deny_everything_to_their_node_alone() {
     let answers = [("client", "credentials.expired", 0), ("other", "credentials.expired", 0)];
     for (conditions, expected) in [(&answers[..1], Some("denied")), (&answers[1..], None)] {
         let failed = with_store(conditions, async |env, _| {
-            let store = client(&env).patient(Patience::LONG);
+            let store = client(&env).with_retries(StoreRetryPolicy::LONG);
             let put = store.put("o", Bytes::new()).await.err();
             (put.as_ref().map(kind), store.list("").await.err().as_ref().map(kind))
         });
@@ -200,7 +200,7 @@ fn a_patient_client_gets_through_what_an_impatient_one_does_not() {
         ("dc-1", "store.short-pages", 7),
     ];
     let (impatient, patient, all) = with_store(&bad, async |env, _| {
-        let (mut failed, patient) = (0, client(&env).patient(Patience::LONG));
+        let (mut failed, patient) = (0, client(&env).with_retries(StoreRetryPolicy::LONG));
         for n in 0..50 {
             let (key, body) = (format!("o/{n}"), Bytes::from(format!("object {n}")));
             failed += u32::from(client(&env).put_verified(&key, body.clone()).await.is_err());

@@ -7,7 +7,7 @@ use latent_pipeline::wire::{RawRequest, decode};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-fn decoded(request: &PlannedRequest, secret: &str) -> latent_pipeline::wire::Decoded {
+fn decoded(request: &PlannedRequest, secret: &str) -> latent_pipeline::wire::DecodedRequest {
     let http = request.to_http(secret);
     let headers = http
         .headers()

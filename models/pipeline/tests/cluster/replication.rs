@@ -1,33 +1,33 @@
-//! Copies that miss something, or are damaged, are brought together again; a worker that slept too long is refused.
+//! Copies that lack events, or are damaged, are reconciled; a worker that slept too long is refused.
 
-use crate::site::{FIRST_DAY, HOUR, MINUTE, PROJECT, Site, with_site};
+use crate::fixture::{ClusterFixture, FIRST_DAY, HOUR, MINUTE, PROJECT, with_fixture};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::arb::api::call;
 use latent_pipeline::arb::manifest::Tier;
 use latent_pipeline::export::read_copy;
-use latent_pipeline::ingest::copies::encode_write;
+use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::Record;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;
 use latent_sim::{CrashPolicy, DiskError, DiskImage, Fault, FaultAction, Kill, OpKind, Pause, Trigger};
 
-/// All copies of all days agree, and nothing acknowledged is missing.
-pub async fn all_is_well(site: &Site) {
-    site.everything_acknowledged_is_exported().await;
-    let digests = site.digests().await;
+/// All copies of all days agree, and no acknowledged event is missing.
+pub async fn check_copies_agree(fixture: &ClusterFixture) {
+    fixture.everything_acknowledged_is_exported().await;
+    let digests = fixture.digests().await;
     for (at, disk) in digests.iter().enumerate() {
         assert_eq!(disk, &digests[0], "disk {} differs from disk 1", at + 1);
     }
 }
 
 #[test]
-fn a_quiet_day_is_compacted_backed_up_and_audited() {
-    let (_, marks) = with_site(1, async |site: Site| {
-        site.traffic(30).await;
-        site.world.sleep(3 * HOUR).await;
-        all_is_well(&site).await;
-        assert_eq!(site.acked.lock().unwrap().len(), 900);
-        assert!(site.alarms.lock().unwrap().is_empty(), "{:?}", site.alarms);
+fn a_day_without_faults_is_compacted_backed_up_and_audited() {
+    let (_, marks) = with_fixture(1, async |fixture: ClusterFixture| {
+        fixture.traffic(30).await;
+        fixture.world.sleep(3 * HOUR).await;
+        check_copies_agree(&fixture).await;
+        assert_eq!(fixture.acked.lock().unwrap().len(), 900);
+        assert!(fixture.alarms.lock().unwrap().is_empty(), "{:?}", fixture.alarms);
     });
     for (mark, least) in [
         ("compaction.committed", 8),
@@ -42,15 +42,15 @@ fn a_quiet_day_is_compacted_backed_up_and_audited() {
 }
 
 #[test]
-fn a_disk_that_was_down_for_four_hours_gets_its_hints() {
-    let (_, marks) = with_site(2, async |site: Site| {
-        // After the morning's anti-entropy, and before the next one: hints alone must do.
-        site.traffic(7).await;
-        site.world.kill(site.node("disk-3"));
-        site.traffic(4).await;
-        site.world.restart(site.node("disk-3"));
-        site.traffic(1).await;
-        all_is_well(&site).await;
+fn a_disk_down_for_four_hours_receives_its_hints() {
+    let (_, marks) = with_fixture(2, async |fixture: ClusterFixture| {
+        // After the morning's anti-entropy, and before the next one: only hints can repair.
+        fixture.traffic(7).await;
+        fixture.world.kill(fixture.node("disk-3"));
+        fixture.traffic(4).await;
+        fixture.world.restart(fixture.node("disk-3"));
+        fixture.traffic(1).await;
+        check_copies_agree(&fixture).await;
     });
     assert!(marks["hints.handed-off"] >= 120, "{marks:?}");
     assert_eq!(marks["repair.compared"], 2, "after the boot, and in the morning");
@@ -58,26 +58,26 @@ fn a_disk_that_was_down_for_four_hours_gets_its_hints() {
 
 #[test]
 fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
-    let (_, marks) = with_site(2, async |site: Site| {
-        site.traffic(7).await;
-        site.world.kill(site.node("disk-3"));
+    let (_, marks) = with_fixture(2, async |fixture: ClusterFixture| {
+        fixture.traffic(7).await;
+        fixture.world.kill(fixture.node("disk-3"));
         let fails = |op, times| {
             let action = |node: &str| {
                 let (node, path_prefix) = (node.to_owned(), "hints".to_owned());
                 FaultAction::DiskError(DiskError { node, op, path_prefix, times: Some(times), for_ms: None })
             };
             for node in ["ingest-1", "ingest-2"] {
-                site.world.arm(Fault { trigger: Trigger::AtMs(0), action: action(node) });
+                fixture.world.arm(Fault { trigger: Trigger::AtMs(0), action: action(node) });
             }
         };
         fails(OpKind::Sync, 3);
-        site.traffic(1).await;
+        fixture.traffic(1).await;
         fails(OpKind::Remove, 5);
-        site.world.restart(site.node("disk-3"));
-        site.traffic(1).await;
-        site.world.sleep(3 * HOUR).await;
+        fixture.world.restart(fixture.node("disk-3"));
+        fixture.traffic(1).await;
+        fixture.world.sleep(3 * HOUR).await;
         for node in ["ingest-1", "ingest-2"] {
-            let image = site.world.disk_image(site.node(node));
+            let image = fixture.world.disk_image(fixture.node(node));
             let left: Vec<&str> =
                 image.files().map(|(path, _)| path).filter(|p| p.starts_with("hints/")).collect();
             assert_eq!(left, [""; 0], "{node}");
@@ -87,31 +87,35 @@ fn hints_that_failed_to_be_written_or_removed_are_not_left_behind() {
 }
 
 #[test]
-fn a_disk_that_comes_back_empty_is_filled_from_its_peers_the_next_morning() {
-    let (_, marks) = with_site(3, async |site: Site| {
-        site.traffic(20).await;
-        let disk = site.node("disk-6");
-        site.world.kill(disk);
-        site.world.replace_disk(disk, &DiskImage::new());
-        site.world.restart(disk);
-        site.world.sleep(11 * HOUR).await;
-        all_is_well(&site).await;
+fn a_disk_that_returns_empty_is_filled_from_its_peers_the_next_morning() {
+    let (_, marks) = with_fixture(3, async |fixture: ClusterFixture| {
+        fixture.traffic(20).await;
+        let disk = fixture.node("disk-6");
+        fixture.world.kill(disk);
+        fixture.world.replace_disk(disk, &DiskImage::new());
+        fixture.world.restart(disk);
+        fixture.world.sleep(11 * HOUR).await;
+        check_copies_agree(&fixture).await;
         assert!(
-            site.alarms.lock().unwrap().contains(&Alarm::CopiesDiffer { project: PROJECT, day: FIRST_DAY })
+            fixture
+                .alarms
+                .lock()
+                .unwrap()
+                .contains(&Alarm::CopiesDiffer { project: PROJECT, day: FIRST_DAY })
         );
     });
     assert!(marks["repair.brought-together"] >= 1, "{marks:?}");
 }
 
 #[test]
-fn a_disk_that_was_away_while_an_event_was_replaced_takes_the_replacement_the_next_morning() {
-    let (_, marks) = with_site(6, async |site: Site| {
-        site.traffic(20).await;
-        let away = site.node("disk-6");
-        site.world.kill(away);
-        let disks: Vec<_> = site.cluster.disks.iter().copied().filter(|disk| *disk != away).collect();
+fn a_disk_that_missed_a_replacement_receives_it_the_next_morning() {
+    let (_, marks) = with_fixture(6, async |fixture: ClusterFixture| {
+        fixture.traffic(20).await;
+        let away = fixture.node("disk-6");
+        fixture.world.kill(away);
+        let disks: Vec<_> = fixture.cluster.disks.iter().copied().filter(|disk| *disk != away).collect();
         let there = disks.clone();
-        let right = site
+        let right = fixture
             .run(move |env| {
                 let disks = there.clone();
                 async move {
@@ -126,18 +130,18 @@ fn a_disk_that_was_away_while_an_event_was_replaced_takes_the_replacement_the_ne
                 }
             })
             .await;
-        site.world.restart(away);
-        site.world.sleep(11 * HOUR).await;
-        all_is_well(&site).await;
+        fixture.world.restart(away);
+        fixture.world.sleep(11 * HOUR).await;
+        check_copies_agree(&fixture).await;
         let held =
-            site.run(move |env| async move { read_copy(&env, away, PROJECT, FIRST_DAY).await.unwrap() });
+            fixture.run(move |env| async move { read_copy(&env, away, PROJECT, FIRST_DAY).await.unwrap() });
         assert!(held.await.contains(&right));
     });
     assert!(marks["arb.replaced"] >= 8, "{marks:?}");
 }
 
 /// Flips a byte in the middle of the first segment of the first day.
-fn rot(image: &DiskImage) -> DiskImage {
+fn corrupt_segment(image: &DiskImage) -> DiskImage {
     let dir = format!("arb/{PROJECT}/{FIRST_DAY}");
     let (path, file) = image.list(&dir).find(|(path, _)| path.ends_with(".seg")).unwrap();
     let mut bytes = file.bytes().to_vec();
@@ -146,20 +150,20 @@ fn rot(image: &DiskImage) -> DiskImage {
 }
 
 #[test]
-fn a_corrupt_middle_is_set_aside_and_repaired_from_peers() {
+fn a_corrupt_middle_is_quarantined_and_repaired_from_peers() {
     for hours in [20, 26] {
         // Before the first compaction: in an open segment; after it: in a sealed one.
-        let (_, marks) = with_site(4, async move |site: Site| {
-            site.traffic(hours).await;
-            let disk = site.node("disk-2");
-            site.world.kill_with_policy(disk, CrashPolicy::Nothing);
-            let image = rot(&site.world.disk_image(disk));
-            site.world.replace_disk(disk, &image);
-            site.world.restart(disk);
-            site.world.sleep(MINUTE).await;
-            site.everything_acknowledged_is_exported().await;
-            site.world.sleep(30 * HOUR).await;
-            all_is_well(&site).await;
+        let (_, marks) = with_fixture(4, async move |fixture: ClusterFixture| {
+            fixture.traffic(hours).await;
+            let disk = fixture.node("disk-2");
+            fixture.world.kill_with_policy(disk, CrashPolicy::Nothing);
+            let image = corrupt_segment(&fixture.world.disk_image(disk));
+            fixture.world.replace_disk(disk, &image);
+            fixture.world.restart(disk);
+            fixture.world.sleep(MINUTE).await;
+            fixture.everything_acknowledged_is_exported().await;
+            fixture.world.sleep(30 * HOUR).await;
+            check_copies_agree(&fixture).await;
         });
         assert!(marks["arb.set-aside"] >= 1 && marks["repair.brought-together"] >= 1, "{marks:?}");
     }
@@ -167,8 +171,8 @@ fn a_corrupt_middle_is_set_aside_and_repaired_from_peers() {
 
 #[test]
 fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
-    let (_, marks) = with_site(5, async |site: Site| {
-        // Its order is under way, and the disk slow: stopped as the first merge begins, with its order in flight.
+    let (_, marks) = with_fixture(5, async |fixture: ClusterFixture| {
+        // Its request is in flight and the disk is slow: the worker stops as the first merge begins.
         let pause = FaultAction::Pause(Pause { node: "disk-1".into(), for_ms: 1_000 });
         let mark = |n| Trigger::Mark {
             name: "compaction.merging".into(),
@@ -177,21 +181,22 @@ fn the_commit_of_a_worker_that_slept_past_its_lease_is_refused() {
             // The job that worker-1 begins at the first midnight.
             after_ms: 23 * 3_600_000,
         };
-        site.world.arm(Fault { trigger: mark(1), action: pause });
+        fixture.world.arm(Fault { trigger: mark(1), action: pause });
         let asleep = FaultAction::Pause(Pause { node: "worker-1".into(), for_ms: 45 * 60_000 });
-        site.world.arm(Fault { trigger: mark(1), action: asleep });
-        site.traffic(28).await;
-        all_is_well(&site).await;
-        // The second run's order came 45 minutes later, under the old token, when the other worker had long done it.
-        let failures = site.failures.lock().unwrap();
+        fixture.world.arm(Fault { trigger: mark(1), action: asleep });
+        fixture.traffic(28).await;
+        check_copies_agree(&fixture).await;
+        // The second run's request came 45 minutes later, under the old token, long after the other worker had done the
+        // job.
+        let failures = fixture.failures.lock().unwrap();
         assert!(failures.iter().any(|failure| failure.contains("is stale")), "{failures:?}");
     });
     assert!(marks["compaction.second-run"] >= 8, "{marks:?}");
 }
 
 #[test]
-fn restarts_of_everything_in_the_middle_of_the_nightly_job_leave_nothing_undone() {
-    let (_, marks) = with_site(6, async |site: Site| {
+fn restarts_of_all_nodes_during_the_nightly_job_leave_nothing_undone() {
+    let (_, marks) = with_fixture(6, async |fixture: ClusterFixture| {
         let names = ["disk-1", "disk-5", "worker-1", "worker-2", "ingest-1", "ingest-2", "backup"];
         for (n, name) in (1..).zip(names) {
             let trigger =
@@ -202,15 +207,15 @@ fn restarts_of_everything_in_the_middle_of_the_nightly_job_leave_nothing_undone(
                 keeps: None,
                 tear_bytes: None,
             });
-            site.world.arm(Fault { trigger, action });
+            fixture.world.arm(Fault { trigger, action });
         }
-        site.traffic(32).await;
-        all_is_well(&site).await;
-        let struck =
-            site.world.fault_outcomes().iter().filter(|outcome| outcome.triggered_at.is_some()).count();
-        assert_eq!(struck, 7);
+        fixture.traffic(32).await;
+        check_copies_agree(&fixture).await;
+        let triggered =
+            fixture.world.fault_outcomes().iter().filter(|outcome| outcome.triggered_at.is_some()).count();
+        assert_eq!(triggered, 7);
         for disk in 1..=8 {
-            let image = site.world.disk_image(NodeId(disk));
+            let image = fixture.world.disk_image(NodeId(disk));
             let manifest = image.read(&format!("arb/{PROJECT}/{}/manifest", Day(FIRST_DAY.0))).unwrap();
             let text = String::from_utf8_lossy(&manifest);
             assert!(text.contains("compacted"), "disk {disk} was never compacted");

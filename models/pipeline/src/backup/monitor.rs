@@ -1,38 +1,38 @@
-//! Whether backups still come: asked of the data centers by somebody who does not take them.
+//! Monitors from another node that backups are taken.
 //!
-//! A backup job that fails tells so, one that is switched off, writes elsewhere or never starts does not. So the audit's
-//! node lists the catalogs of every data center, by the stores' own account, and tells the operator of one whose newest
-//! is older than the interval and some slack, or that cannot be asked. Each once, until it is well again. Not checked
-//! here: whether a backup holds what it should; that is for reading back, audits and drills.
+//! A backup job that fails reports it; one that is disabled, writes elsewhere or never starts does not. So the audit's
+//! node lists the catalogs of every data center and alerts the operator if the newest one is older than the interval
+//! and some slack, or if the data center cannot be queried. Each alarm is raised once until the data center is healthy
+//! again. Not checked here: the contents of a backup; read-back, audits and drills cover those.
 
 use super::catalog::{CATALOGS, Catalog};
 use super::take::POSITION_SLACK;
-use crate::alarms::{Alarm, Alarms};
-use crate::config::Boot;
+use crate::alarms::{Alarm, AlarmSender};
+use crate::config::BootConfig;
 use crate::schedule::MedianClock;
-use latent_edge::object_api::{ObjectStore, Patience};
+use latent_edge::object_api::{ObjectStore, StoreRetryPolicy};
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Between two looks.
-pub const LOOK_EVERY: Duration = Duration::from_secs(6 * 3600);
-/// Taking a backup, and trying again, may last this long beyond the interval.
+/// Interval between checks.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// Allowed duration of a backup, including retries, beyond the interval.
 const SLACK: Duration = Duration::from_secs(3 * 3600);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs beside the audit, on its node, until that dies.
-pub async fn run<E: Env>(env: E, boot: Boot, clock: MedianClock<E>, alarms: Alarms<E>) {
+/// Runs beside the audit, on its node, until the node dies.
+pub async fn run<E: Env>(env: E, boot: BootConfig, clock: MedianClock<E>, alarms: AlarmSender<E>) {
     let Some(backup) = &boot.cluster.backup else { return };
     let first = clock.now().await + backup.first_after;
-    let mut told: BTreeSet<usize> = BTreeSet::new();
+    let mut reported: BTreeSet<usize> = BTreeSet::new();
     loop {
-        env.clock().sleep(LOOK_EVERY).await;
+        env.clock().sleep(CHECK_INTERVAL).await;
         let now = clock.now().await;
         for (index, node) in backup.data_centers.iter().enumerate() {
             let data_center = index + 1;
             let newest = match newest_of(&env, *node).await {
-                // Before the first backup there is none to miss; counted from here, for nobody else knows.
+                // Before the first backup, its due time is used, counted from this boot.
                 Ok(newest) => newest.unwrap_or(first),
                 Err(why) => {
                     env.mark(Mark { name: "backup.unseen", subject: &why });
@@ -43,8 +43,8 @@ pub async fn run<E: Env>(env: E, boot: Boot, clock: MedianClock<E>, alarms: Alar
                 newest.0.saturating_add((backup.interval + POSITION_SLACK + SLACK).as_millis() as i64)
                     < now.0;
             if !overdue {
-                told.remove(&data_center);
-            } else if told.insert(data_center) {
+                reported.remove(&data_center);
+            } else if reported.insert(data_center) {
                 env.mark(Mark { name: "backup.overdue", subject: "" });
                 let newest_ms = (newest.0 != i64::MIN).then_some(newest.0);
                 alarms.raise(Alarm::BackupOverdue { data_center, newest_ms });
@@ -53,9 +53,9 @@ pub async fn run<E: Env>(env: E, boot: Boot, clock: MedianClock<E>, alarms: Alar
     }
 }
 
-/// The position of a data center's newest backup, if it has one.
+/// Returns the position of a data center's newest backup, if it has one.
 async fn newest_of<E: Env>(env: &E, data_center: NodeId) -> Result<Option<UnixMs>, String> {
-    let store = ObjectStore::new(env.clone(), data_center, CALL_TIMEOUT).patient(Patience::LONG);
+    let store = ObjectStore::new(env.clone(), data_center, CALL_TIMEOUT).with_retries(StoreRetryPolicy::LONG);
     let listed = store.list(CATALOGS).await.map_err(|error| error.to_string())?;
     Ok(listed.iter().filter_map(|info| Catalog::position_of_key(&info.key)).max().map(UnixMs))
 }

@@ -1,5 +1,5 @@
-//! The cluster: 2 edges with their tee, 2 ingest nodes, 8 disks, 2 workers, 2 data centers, tee store, backup, audit,
-//! an operator who notes alarms, and a client whose acknowledged events are all that is trusted.
+//! Test cluster: 2 edges with their tee, 2 ingest nodes, 8 disks, 2 workers, 2 data centers, tee store, backup, audit,
+//! an operator who records alarms, and a client whose acknowledged events are the only trusted state.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -8,10 +8,11 @@ use latent_edge::{EdgeConfig, TeeConfig};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
 use latent_pipeline::config::{
-    AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
+    AuditConfig, BackupConfig, BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig,
+    TeeStoreConfig,
 };
-use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover_by};
-use latent_pipeline::recovery::runbook::Step;
+use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover_with_steps};
+use latent_pipeline::recovery::runbook::RecoveryStep;
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_pipeline::{arb, audit, backup, compaction, ingest, objects};
@@ -26,28 +27,28 @@ pub const HOUR: Duration = Duration::from_secs(3600);
 pub const PROJECT: u32 = 1;
 /// 2016-02-20, on which every world begins, and the day after.
 pub const FIRST_DAY: Day = Day(16_851);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 type Shared<T> = Arc<Mutex<T>>;
 
-/// Disks to begin with, by name.
-pub type Images = BTreeMap<String, DiskImage>;
+/// Initial disks, by name.
+pub type DiskImages = BTreeMap<String, DiskImage>;
 
 #[derive(Clone)]
-pub struct Site {
+pub struct ClusterFixture {
     pub world: World,
     pub cluster: Arc<Cluster>,
-    /// Insert ids that were acknowledged.
+    /// Acknowledged insert ids.
     pub acked: Shared<BTreeSet<String>>,
     pub alarms: Shared<Vec<Alarm>>,
-    /// Why jobs of compaction failed.
+    /// Errors of failed compaction jobs.
     pub failures: Shared<Vec<String>>,
     clients: Shared<u64>,
 }
 
-struct Failures(Shared<Vec<String>>);
+struct DiskFailures(Shared<Vec<String>>);
 
-impl Observer for Failures {
+impl Observer for DiskFailures {
     fn on_record(&mut self, record: &Record<'_>, _world: &World) {
         if let Event::Mark { name: "compaction.job-failed", subject } = record.event {
             self.0.lock().unwrap().push(subject.to_owned());
@@ -56,21 +57,22 @@ impl Observer for Failures {
 }
 
 /// Runs a world with a whole cluster.
-pub fn with_site<T: Send, F: Future<Output = T>>(
+pub fn with_fixture<T: Send, F: Future<Output = T>>(
     seed: u64,
-    main: impl FnOnce(Site) -> F + Send,
+    main: impl FnOnce(ClusterFixture) -> F + Send,
 ) -> (T, BTreeMap<&'static str, u64>) {
-    let run = async move |world: World| main(Site::build(world, &Images::new(), true).await).await;
+    let run =
+        async move |world: World| main(ClusterFixture::build(world, &DiskImages::new(), true).await).await;
     let finished = run_fork(WorldSpec::seeded(seed), run);
     (finished.output, finished.mark_counts)
 }
 
 fn add<F>(
     world: &World,
-    images: &Images,
+    images: &DiskImages,
     name: &str,
     known: &Arc<OnceLock<Arc<Cluster>>>,
-    run: impl Fn(SimEnv, Boot) -> F + Send + Sync + 'static,
+    run: impl Fn(SimEnv, BootConfig) -> F + Send + Sync + 'static,
 ) -> NodeId
 where
     F: Future<Output = ()> + Send + 'static,
@@ -79,16 +81,17 @@ where
     let spec = NodeSpec { image: images.get(name).cloned(), ..NodeSpec::named(name) };
     world.add_node(spec, move |env| {
         let cluster = known.get().unwrap().clone();
-        run(env, Boot { cluster, release: Arc::new(Release::good()) })
+        run(env, BootConfig { cluster, release: Arc::new(Release::good()) })
     })
 }
 
-impl Site {
-    /// With `production` false only disks, data centers, tee store and edges: what recovery needs.
-    pub async fn build(world: World, images: &Images, production: bool) -> Site {
+impl ClusterFixture {
+    /// Builds the cluster. With `production` false, only disks, data centers, tee store and edges: what a recovery
+    /// needs.
+    pub async fn build(world: World, images: &DiskImages, production: bool) -> ClusterFixture {
         let known: Arc<OnceLock<Arc<Cluster>>> = Arc::default();
         let alarms: Shared<Vec<Alarm>> = Arc::default();
-        // Numbers are given in the order in which nodes are added.
+        // Node numbers are assigned in the order in which nodes are added.
         let numbered = |first: u16, count: u16| (first..first + count).map(NodeId).collect::<Vec<_>>();
         let zones = ZoneHistory::constant("UTC").unwrap();
         let project = Project { id: PROJECT, token: "token".into(), secret: "secret".into(), zones };
@@ -99,19 +102,19 @@ impl Site {
             edges: numbered(12, 2),
             ingest: if production { numbered(14, 2) } else { vec![] },
             workers: if production { numbered(16, 2) } else { vec![] },
-            copies: CopiesConfig::default(),
+            replication: ReplicationConfig::default(),
             compaction: CompactionConfig { two_runs_from_events: 20, ..CompactionConfig::default() },
             backup: Some(BackupConfig {
                 interval: 24 * HOUR,
                 first_after: 26 * HOUR,
                 retention: 20 * 24 * HOUR,
-                least_retention: 20 * 24 * HOUR,
+                min_retention: 20 * 24 * HOUR,
                 data_centers: numbered(9, 2),
             }),
             tee: Some(TeeStoreConfig {
                 store: NodeId(11),
                 retention: 7 * 24 * HOUR,
-                least_retention: 7 * 24 * HOUR,
+                min_retention: 7 * 24 * HOUR,
             }),
             audit: Some(AuditConfig {
                 after_midnight: 4 * HOUR,
@@ -143,15 +146,15 @@ impl Site {
             }
             add(&world, images, "backup", &known, backup::take::run);
             add(&world, images, "audit", &known, audit::run);
-            let desk = alarms.clone();
+            let recorded = alarms.clone();
             let operator =
-                add(&world, images, "operator", &known, move |env, _| note_alarms(env, desk.clone()));
+                add(&world, images, "operator", &known, move |env, _| note_alarms(env, recorded.clone()));
             assert_eq!(operator, NodeId(20));
         }
         world.sleep(Duration::from_secs(1)).await;
         let failures: Shared<Vec<String>> = Arc::default();
-        world.observe(Box::new(Failures(failures.clone())));
-        Site { world, cluster, acked: Arc::default(), alarms, failures, clients: Arc::default() }
+        world.observe(Box::new(DiskFailures(failures.clone())));
+        ClusterFixture { world, cluster, acked: Arc::default(), alarms, failures, clients: Arc::default() }
     }
 
     pub fn node(&self, name: &str) -> NodeId {
@@ -185,14 +188,14 @@ impl Site {
         }
     }
 
-    /// An hour's traffic, an event every 2 minutes by the edges in turn; every fifth is 3 hours late. What has no
-    /// answer is not sent again: it may be there or not.
+    /// Sends an hour of traffic, an event every 2 minutes, by the edges in turn; every fifth is 3 hours late. A request
+    /// without a response is not retried: it may or may not be stored.
     pub async fn traffic(&self, hours: u32) {
         let (acked, edges) = (self.acked.clone(), self.cluster.edges.clone());
         self.run(move |env| send(env, edges.clone(), acked.clone(), hours * 30)).await;
     }
 
-    /// The insert ids that an export of the first days shows, each once.
+    /// Returns the insert ids in an export of the first days, each once.
     pub async fn exported(&self) -> BTreeSet<String> {
         let edges = self.cluster.edges.clone();
         let text = self.run(move |env| export(env, edges.clone())).await;
@@ -217,8 +220,8 @@ impl Site {
         );
     }
 
-    /// Digest of the first days at each disk, for comparison.
-    pub async fn digests(&self) -> Vec<BTreeMap<Day, arb::api::ArbAnswer>> {
+    /// Returns the digests of the first days on each disk.
+    pub async fn digests(&self) -> Vec<BTreeMap<Day, arb::api::ArbResponse>> {
         let disks = self.cluster.disks.clone();
         self.run(move |env| {
             let disks = disks.clone();
@@ -227,9 +230,12 @@ impl Site {
                 for disk in disks {
                     let mut of_disk = BTreeMap::new();
                     for day in (FIRST_DAY.0 - 1..FIRST_DAY.0 + 4).map(Day) {
-                        let ask =
-                            arb::api::ArbCall::Digest { project: PROJECT, day, arrived_before_ms: i64::MAX };
-                        let answer = arb::api::call(&env, disk, &ask, Bytes::new(), PATIENCE).await;
+                        let ask = arb::api::ArbRequest::Digest {
+                            project: PROJECT,
+                            day,
+                            arrived_before_ms: i64::MAX,
+                        };
+                        let answer = arb::api::call(&env, disk, &ask, Bytes::new(), TIMEOUT).await;
                         of_disk.insert(day, answer.unwrap().0);
                     }
                     all.push(of_disk);
@@ -240,24 +246,28 @@ impl Site {
         .await
     }
 
-    pub async fn recover(&self, targets: Targets) -> RecoveryReport {
-        self.recover_by(targets, &Step::ALL).await
+    pub async fn recover(&self, targets: RecoveryTargets) -> RecoveryReport {
+        self.recover_with_steps(targets, &RecoveryStep::ALL).await
     }
 
-    pub async fn recover_by(&self, targets: Targets, steps: &[Step]) -> RecoveryReport {
+    pub async fn recover_with_steps(
+        &self,
+        targets: RecoveryTargets,
+        steps: &[RecoveryStep],
+    ) -> RecoveryReport {
         let (cluster, steps) = (self.cluster.clone(), steps.to_vec());
         self.run(move |env| {
             let (cluster, targets, steps) = (cluster.clone(), targets.clone(), steps.clone());
-            async move { recover_by(&env, &cluster, &targets, &steps).await }
+            async move { recover_with_steps(&env, &cluster, &targets, &steps).await }
         })
         .await
     }
 }
 
-async fn note_alarms(env: SimEnv, desk: Shared<Vec<Alarm>>) {
+async fn note_alarms(env: SimEnv, recorded: Shared<Vec<Alarm>>) {
     env.net()
         .serve(16, move |request| {
-            desk.lock().unwrap().push(codec::decode(tag::OPERATOR, &request.message).unwrap());
+            recorded.lock().unwrap().push(codec::decode(tag::OPERATOR, &request.message).unwrap());
             std::future::ready(codec::message(tag::OPERATOR, &()))
         })
         .await;
@@ -273,7 +283,7 @@ async fn send(env: SimEnv, edges: Vec<NodeId>, acked: Shared<BTreeSet<String>>, 
             n % 7
         );
         let request = Request::post("/track").body(Bytes::from(body)).unwrap();
-        let answer = http_call(&env, edges[n as usize % edges.len()], request, PATIENCE).await;
+        let answer = http_call(&env, edges[n as usize % edges.len()], request, TIMEOUT).await;
         if answer.is_ok_and(|answer| answer.status() == StatusCode::OK && answer.body().as_ref() == b"1") {
             acked.lock().unwrap().insert(id);
         }
@@ -286,9 +296,9 @@ async fn export(env: SimEnv, edges: Vec<NodeId>) -> String {
     let mut last = String::new();
     for edge in edges.iter().cycle().take(20) {
         let target = format!("/api/2.0/export?project_id={PROJECT}&from_date={from}&to_date={to}");
-        // The user name `secret` and no password.
+        // User name `secret`, without a password.
         let request = Request::get(target).header("authorization", "Basic c2VjcmV0Og==");
-        match http_call(&env, *edge, request.body(Bytes::new()).unwrap(), PATIENCE).await {
+        match http_call(&env, *edge, request.body(Bytes::new()).unwrap(), TIMEOUT).await {
             Ok(response) if response.status() == StatusCode::OK => {
                 return String::from_utf8(response.into_body().to_vec()).unwrap();
             }

@@ -1,14 +1,14 @@
-//! Files on the edge's own disk: whole reads, durable replacement.
+//! Helpers for files on the edge's own disk: whole reads and durable replacement.
 
 use bytes::{Bytes, BytesMut};
 use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, File, OpenMode, read_full};
 
-/// One read asks for at most so much, in bytes.
-const PIECE_BYTES: u64 = 8 << 20;
+/// Maximum size of one read, in bytes.
+const CHUNK_BYTES: u64 = 8 << 20;
 
-/// The whole file; `None` when there is no such file.
+/// Reads a whole file; `None` when the file does not exist.
 ///
-/// A read that gives fewer bytes than were asked for is asked again; a file that ends too early is an error.
+/// Short reads are continued. A file that ends before its reported size is an error.
 pub(crate) async fn read_file<D: Disk>(disk: &D, path: &str) -> Result<Option<Bytes>, DiskError> {
     let file = match disk.open(path, OpenMode::Read).await {
         Ok(file) => file,
@@ -19,13 +19,13 @@ pub(crate) async fn read_file<D: Disk>(disk: &D, path: &str) -> Result<Option<By
     Ok(Some(read_exactly(&file, path, 0, size).await?))
 }
 
-/// Length of the file, which may be known where its bytes cannot be read.
-pub(crate) async fn file_bytes<D: Disk>(disk: &D, path: &str) -> Result<usize, DiskError> {
+/// Returns the length of a file. It may be known even if the bytes cannot be read.
+pub(crate) async fn file_len<D: Disk>(disk: &D, path: &str) -> Result<usize, DiskError> {
     let len_bytes = disk.open(path, OpenMode::Read).await?.size_bytes().await?;
     Ok(usize::try_from(len_bytes).unwrap_or(usize::MAX))
 }
 
-/// `len_bytes` of the file from `offset`, all of them.
+/// Reads exactly `len_bytes` of the file from `offset`.
 pub(crate) async fn read_exactly<F: File>(
     file: &F,
     path: &str,
@@ -35,20 +35,20 @@ pub(crate) async fn read_exactly<F: File>(
     let mut out = BytesMut::new();
     while (out.len() as u64) < len_bytes {
         let missing = len_bytes - out.len() as u64;
-        let wanted = missing.min(PIECE_BYTES);
-        let piece = read_full(file, offset + out.len() as u64, wanted).await?;
-        if (piece.len() as u64) < wanted {
+        let chunk_bytes = missing.min(CHUNK_BYTES);
+        let chunk = read_full(file, offset + out.len() as u64, chunk_bytes).await?;
+        if (chunk.len() as u64) < chunk_bytes {
             return Err(DiskError { kind: DiskErrorKind::Io, op: DiskOp::Read, path: path.to_owned() });
         }
-        if piece.len() as u64 == len_bytes {
-            return Ok(piece);
+        if chunk.len() as u64 == len_bytes {
+            return Ok(chunk);
         }
-        out.extend_from_slice(&piece);
+        out.extend_from_slice(&chunk);
     }
     Ok(out.freeze())
 }
 
-/// Makes a directory at the root, if it is not there. The caller syncs the root.
+/// Creates a directory at the root if it does not exist. The caller syncs the root.
 pub(crate) async fn ensure_dir<D: Disk>(disk: &D, dir: &str) -> Result<(), DiskError> {
     match disk.create_dir(dir).await {
         Err(error) if error.kind != DiskErrorKind::AlreadyExists => Err(error),
@@ -56,16 +56,16 @@ pub(crate) async fn ensure_dir<D: Disk>(disk: &D, dir: &str) -> Result<(), DiskE
     }
 }
 
-/// Removes a file, if it is there. The caller syncs the directory.
-pub(crate) async fn remove_if_there<D: Disk>(disk: &D, path: &str) -> Result<(), DiskError> {
+/// Removes a file if it exists. The caller syncs the directory.
+pub(crate) async fn remove_if_exists<D: Disk>(disk: &D, path: &str) -> Result<(), DiskError> {
     match disk.remove(path).await {
         Err(error) if error.kind != DiskErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Replaces `dir/name` by `bytes`: a new file, synced, renamed, its directory synced. After an error the old file
-/// or the new one is there. Returns the new file, open.
+/// Replaces `dir/name` with `bytes`: writes and syncs a new file, renames it and syncs the directory. After an error
+/// either the old or the new file exists. Returns the new file, open.
 pub(crate) async fn replace<D: Disk>(
     disk: &D,
     dir: &str,
@@ -74,8 +74,9 @@ pub(crate) async fn replace<D: Disk>(
 ) -> Result<D::File, DiskError> {
     let path = format!("{dir}/{name}");
     let temporary = format!("{path}.tmp");
-    // A leftover is removed, not overwritten: what its failed sync left in the cache stays out of the new file.
-    remove_if_there(disk, &temporary).await?;
+    // A leftover file is removed rather than overwritten: data from its failed sync may still be in the cache and must
+    // not get into the new file.
+    remove_if_exists(disk, &temporary).await?;
     let file = disk.open(&temporary, OpenMode::CreateNew).await?;
     file.append(bytes).await?;
     file.sync().await?;

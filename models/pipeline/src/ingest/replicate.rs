@@ -1,11 +1,10 @@
-//! Writing events to all copies of a project.
+//! Writes events to all copies of a project.
 //!
-//! The rule: a request is acknowledged when `ack_disks` (4) disks hold all its events durably. The other disks
-//! go on in the background; what one of them does not take becomes a hint, and what no hint brings, anti-entropy
-//! does.
+//! A request is acknowledged when `ack_disks` (4) disks hold all its events durably. The other disks continue in the
+//! background. A write that one of them does not accept becomes a hint; anti-entropy repairs what hints do not.
 
 use super::hints::Hints;
-use crate::arb::api::{ArbCall, Part, call};
+use crate::arb::api::{ArbRequest, WriteBlock, call};
 use crate::arb::manifest::Tier;
 use crate::config::Cluster;
 use crate::record::{Record, encode_framed_block};
@@ -19,48 +18,48 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Records per frame: far below a frame's limit of 64 MiB, as an event is below 1 MB and a request below 10 MB.
+/// Records per frame: far below a frame's limit of 64 MiB, since an event is below 1 MB and a request below 10 MB.
 const RECORDS_PER_FRAME: usize = 2_000;
 
-/// The writes of one project, ready to be sent to each of its disks.
+/// Write of one project, for each of its disks.
 pub struct ProjectWrite {
-    /// What is asked of each disk.
-    pub call: ArbCall,
-    /// The frames.
+    /// Call to each disk.
+    pub call: ArbRequest,
+    /// Body of the call: the frames.
     pub body: Bytes,
 }
 
 /// Encodes records of one project as one write.
 ///
 /// # Errors
-/// When a block would not fit into a frame.
+/// A block does not fit a frame.
 pub fn encode_write<'a>(
     project: u32,
     days: impl Iterator<Item = (Day, Tier, &'a [Record])>,
     skip_present: bool,
-) -> Result<ProjectWrite, latent_edge::frame::PayloadLength> {
+) -> Result<ProjectWrite, latent_edge::frame::InvalidPayloadLength> {
     let mut parts = Vec::new();
     let mut body = BytesMut::new();
     for (day, tier, records) in days {
         for chunk in records.chunks(RECORDS_PER_FRAME) {
             let framed = encode_framed_block(project, day, chunk)?;
-            parts.push(Part { day, tier, frame_bytes: framed.len() as u32 });
+            parts.push(WriteBlock { day, tier, frame_bytes: framed.len() as u32 });
             body.extend_from_slice(&framed);
         }
     }
-    Ok(ProjectWrite { call: ArbCall::Write { project, parts, skip_present }, body: body.freeze() })
+    Ok(ProjectWrite { call: ArbRequest::Write { project, parts, skip_present }, body: body.freeze() })
 }
 
-type Block<'a> = (Day, Tier, &'a [Record]);
+type DayBlock<'a> = (Day, Tier, &'a [Record]);
 
 /// Groups a request's records into one write per project.
 ///
 /// # Errors
-/// When a block would not fit into a frame.
+/// A block does not fit a frame.
 pub fn writes_of(
     records: &BTreeMap<(u32, Day, Tier), Vec<Record>>,
-) -> Result<Vec<ProjectWrite>, latent_edge::frame::PayloadLength> {
-    let mut by_project: BTreeMap<u32, Vec<Block<'_>>> = BTreeMap::new();
+) -> Result<Vec<ProjectWrite>, latent_edge::frame::InvalidPayloadLength> {
+    let mut by_project: BTreeMap<u32, Vec<DayBlock<'_>>> = BTreeMap::new();
     for ((project, day, tier), list) in records {
         by_project.entry(*project).or_default().push((*day, *tier, list));
     }
@@ -69,7 +68,7 @@ pub fn writes_of(
 
 type DiskWrite = Pin<Box<dyn Future<Output = (NodeId, bool)> + Send>>;
 
-/// Sends one write to all disks. Returns whether enough of them took it; the rest goes on in the background.
+/// Sends one write to all disks. Returns whether enough of them accepted it; the rest continues in the background.
 pub async fn write<E: Env>(
     env: &E,
     cluster: &Arc<Cluster>,
@@ -77,21 +76,21 @@ pub async fn write<E: Env>(
     write: ProjectWrite,
 ) -> bool {
     let write = Arc::new(write);
-    let timeout = cluster.copies.write_timeout;
+    let timeout = cluster.replication.write_timeout;
     let mut waiting: FuturesUnordered<DiskWrite> = FuturesUnordered::new();
     for disk in &cluster.disks {
         waiting.push(Box::pin(write_one(env.clone(), *disk, write.clone(), timeout)));
     }
     let mut missed = Vec::new();
     let mut durable = 0;
-    while durable < cluster.copies.ack_disks {
+    while durable < cluster.replication.ack_disks {
         match waiting.next().await {
             Some((_, true)) => durable += 1,
             Some((disk, false)) => missed.push(disk),
             None => break,
         }
     }
-    let enough = durable >= cluster.copies.ack_disks;
+    let enough = durable >= cluster.replication.ack_disks;
     if enough && (!waiting.is_empty() || !missed.is_empty()) {
         let (env_of_rest, hints) = (env.clone(), hints.clone());
         env.spawn(async move {
@@ -102,7 +101,7 @@ pub async fn write<E: Env>(
             }
             for disk in missed {
                 env_of_rest.mark(Mark { name: "ingest.hinted", subject: "" });
-                hints.keep(disk, &write).await;
+                hints.store(disk, &write).await;
             }
         });
     }

@@ -1,55 +1,55 @@
-//! What the tee store holds, as events: read by the audit (new files only) and by recovery (all).
+//! Reads the tee store as events: for the audit (new files only) and for recovery (all files).
 //!
-//! Of an object that is damaged or that the store fails to read, the records come from all objects of its file together.
-//! It is named, unless these hold at least as many bytes as it had: then nothing is missing, and the keeper reports the
-//! damage (`scrub`).
+//! For an object that is damaged or that the store fails to read, the records come from all objects of its file
+//! together. The object is reported unless these hold at least as many bytes as it had: in that case nothing is
+//! missing, and the scrub reports the damage (`tee_scrub`).
 //!
-//! A request stands in two objects or more, put there by the edges that held it and by the keeper: it counts once. Requests and items
-//! that ingest rejects are rejected here again, by their original arrival time.
+//! A request is in two or more objects, from the edges that held it and from the scrub, and counts once. Requests and
+//! items that ingest rejects are rejected here too, by their original arrival time.
 
 use crate::config::{Cluster, TeeStoreConfig};
-use crate::ingest::events::accepted_of_tee;
+use crate::ingest::classify::accepted_of_tee;
 use crate::record::Record;
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::End;
-use latent_edge::object_api::{ObjectStore, Patience, StoreError};
-use latent_edge::tee::merge::Merge;
+use latent_edge::frame::ScanEnd;
+use latent_edge::object_api::{ObjectStore, StoreError, StoreRetryPolicy};
+use latent_edge::tee::merge::TeeMerge;
 use latent_edge::tee::{TeeFile, TeeName, TeeObject, TeeRecord};
 use latent_ports::Env;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Prefix of the keys of tee files.
+/// Key prefix of tee files.
 pub const TEE: &str = "tee/";
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// A store that fails for so many files in a row is away: each more would cost the client's whole patience.
-const REFUSALS_IN_A_ROW: u32 = 3;
+/// Consecutive failures after which the store counts as unavailable: each further attempt would cost a full retry
+/// cycle.
+const MAX_CONSECUTIVE_FAILURES: u32 = 3;
 
-/// A file of the tee of which not all can be read.
+/// Error for a tee object that cannot be read completely.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("tee file {object}: {why}")]
 pub struct TeeReadError {
     /// Its key.
     pub object: String,
-    /// What is wrong with it.
+    /// Description of the error.
     pub why: String,
 }
 
-/// What one pass over the tee store's files brought.
+/// Result of one pass over the tee store's files.
 #[derive(Debug, Default)]
 pub struct TeeRead {
-    /// Files with the records that can be read of each. A file comes once for each of its objects.
+    /// Files with their readable records. A file occurs once for each of its objects.
     pub files: Vec<(TeeName, Vec<TeeRecord>)>,
-    /// Objects of which not all can be read, and whose records the other objects of the file do not hold either, each
-    /// with what is wrong.
+    /// Objects that cannot be read completely and whose records the file's other objects do not hold either.
     pub unreadable: Vec<TeeReadError>,
 }
 
 /// Events of the tee, by project and day.
 pub type TeeEvents = BTreeMap<(u32, Day), Vec<Record>>;
 
-/// The tee store, and which of its files were read.
+/// Reader of the tee store, which records the files it has read.
 pub struct TeeReader<E> {
     store: ObjectStore<E>,
     /// Length by key: a file that was flushed early may be written again, with more records.
@@ -57,34 +57,36 @@ pub struct TeeReader<E> {
 }
 
 impl<E: Env> TeeReader<E> {
-    /// A reader that has read nothing yet.
+    /// Creates a reader that has read nothing yet.
     #[must_use]
     pub fn new(env: &E, tee: &TeeStoreConfig) -> Self {
-        let store = ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).patient(Patience::LONG);
+        let store =
+            ObjectStore::new(env.clone(), tee.store, CALL_TIMEOUT).with_retries(StoreRetryPolicy::LONG);
         TeeReader { store, read: BTreeMap::new() }
     }
 
-    /// The records of the files that came since the last call, and of those that could not be read whole then, as far as
-    /// they can be read: one damaged file costs no other. What cannot be read is named, and tried again by the next call.
+    /// Reads the files that are new since the last call, and retries those that could not be read completely. Files are
+    /// independent: a damaged one does not affect others. Objects that cannot be read are reported, and retried by the
+    /// next call.
     ///
     /// # Errors
-    /// When the store cannot be asked what it has.
+    /// The store cannot be listed.
     pub async fn new_files(&mut self) -> Result<TeeRead, StoreError> {
         let listed = self.store.list(TEE).await?;
         let present: BTreeMap<String, u64> = listed.into_iter().map(|info| (info.key, info.bytes)).collect();
         self.read.retain(|key, _| present.contains_key(key));
         let mut found = TeeRead::default();
-        let mut suspects: Vec<Suspect> = Vec::new();
-        let (mut refused_in_a_row, mut not_asked_for) = (0, 0_u64);
+        let mut suspects: Vec<SuspectObject> = Vec::new();
+        let (mut consecutive_failures, mut skipped) = (0, 0_u64);
         for (key, &len_bytes) in &present {
             if self.read.get(key) == Some(&len_bytes) {
                 continue;
             }
-            if refused_in_a_row >= REFUSALS_IN_A_ROW {
-                not_asked_for += 1;
+            if consecutive_failures >= MAX_CONSECUTIVE_FAILURES {
+                skipped += 1;
                 continue;
             }
-            let suspect = |bytes, why| Suspect { key: key.clone(), len_bytes, bytes, why };
+            let suspect = |bytes, why| SuspectObject { key: key.clone(), len_bytes, bytes, why };
             match self.store.get(key).await {
                 Ok(bytes) => match read_whole(key, &bytes) {
                     Ok(file) => {
@@ -93,48 +95,48 @@ impl<E: Env> TeeReader<E> {
                     }
                     Err(why) => suspects.push(suspect(Some(bytes), why)),
                 },
-                // It expired since it was listed.
+                // The object expired after the listing.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => {
                     suspects.push(suspect(None, error.to_string()));
-                    refused_in_a_row += 1;
+                    consecutive_failures += 1;
                     continue;
                 }
             }
-            refused_in_a_row = 0;
+            consecutive_failures = 0;
         }
-        let is_away = not_asked_for > 0;
+        let is_unavailable = skipped > 0;
         for (file, suspects) in by_file(suspects) {
             let uncovered = match file {
-                Some(file) => self.read_together(file, suspects, &present, is_away, &mut found).await,
+                Some(file) => self.read_merged(file, suspects, &present, is_unavailable, &mut found).await,
                 None => suspects,
             };
             let unreadable = uncovered.into_iter().map(|one| TeeReadError { object: one.key, why: one.why });
             found.unreadable.extend(unreadable);
         }
-        if is_away {
-            let why = format!("{not_asked_for} more files: the store failed for those before them");
+        if is_unavailable {
+            let why = format!("{skipped} more files: the store failed for those before them");
             found.unreadable.push(TeeReadError { object: TEE.to_owned(), why });
         }
         Ok(found)
     }
 
-    /// Adds the records that all objects of a file hold together; of the suspects among them alone where the store `is_away`.
-    /// Returns the suspects of which something may be missing.
-    async fn read_together(
+    /// Adds the merged records of all objects of a file; only of the suspect ones if the store `is_unavailable`. Returns the
+    /// suspect objects of which records may be missing.
+    async fn read_merged(
         &self,
         file: TeeName,
-        suspects: Vec<Suspect>,
+        suspects: Vec<SuspectObject>,
         present: &BTreeMap<String, u64>,
-        is_away: bool,
+        is_unavailable: bool,
         found: &mut TeeRead,
-    ) -> Vec<Suspect> {
-        let mut all = Merge::new(file);
+    ) -> Vec<SuspectObject> {
+        let mut all = TeeMerge::new(file);
         suspects.iter().filter_map(|one| one.bytes.as_ref()).for_each(|bytes| _ = all.add(bytes));
-        if !is_away {
+        if !is_unavailable {
             let was_read = suspects.iter().filter(|one| one.bytes.is_some());
             let was_read: BTreeSet<&str> = was_read.map(|one| one.key.as_str()).collect();
-            let prefix = TeeObject::keys_of(file);
+            let prefix = TeeObject::key_prefix(file);
             let siblings = present.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
             for (key, _) in siblings.filter(|(key, _)| !was_read.contains(key.as_str())) {
                 if let Ok(bytes) = self.store.get(key).await {
@@ -146,14 +148,14 @@ impl<E: Env> TeeReader<E> {
         if let Ok(read) = TeeFile::decode(&merged) {
             found.files.push((file, read.records));
         }
-        let is_short = |one: &Suspect| all.records() == 0 || (merged.len() as u64) < one.len_bytes;
+        let is_short = |one: &SuspectObject| all.records() == 0 || (merged.len() as u64) < one.len_bytes;
         suspects.into_iter().filter(is_short).collect()
     }
 }
 
-/// Suspects of one file together; those whose keys are no object's are on their own.
-fn by_file(suspects: Vec<Suspect>) -> BTreeMap<Option<TeeName>, Vec<Suspect>> {
-    let mut files: BTreeMap<Option<TeeName>, Vec<Suspect>> = BTreeMap::new();
+/// Groups suspect objects by file; objects with invalid keys are grouped under `None`.
+fn by_file(suspects: Vec<SuspectObject>) -> BTreeMap<Option<TeeName>, Vec<SuspectObject>> {
+    let mut files: BTreeMap<Option<TeeName>, Vec<SuspectObject>> = BTreeMap::new();
     for suspect in suspects {
         let file = TeeObject::from_key(&suspect.key).ok().map(|object| object.file);
         files.entry(file).or_default().push(suspect);
@@ -161,22 +163,25 @@ fn by_file(suspects: Vec<Suspect>) -> BTreeMap<Option<TeeName>, Vec<Suspect>> {
     files
 }
 
-/// An object that could not be read whole.
-struct Suspect {
+/// An object that could not be read completely.
+struct SuspectObject {
     key: String,
-    /// As listed.
+    /// Listed length.
     len_bytes: u64,
-    /// `None`: the store failed to answer with them.
+    /// `None` if the store did not return the bytes.
     bytes: Option<Bytes>,
     why: String,
 }
 
-/// An object's records, or what is wrong with it.
+/// Decodes an object's records.
+///
+/// # Errors
+/// A description of the damage.
 fn read_whole(key: &str, bytes: &Bytes) -> Result<(TeeName, Vec<TeeRecord>), String> {
     let TeeObject { file, .. } = TeeObject::from_key(key).map_err(|error| error.to_string())?;
     let read = TeeFile::decode(bytes).map_err(|error| error.to_string())?;
     match read.end {
-        End::Clean => Ok((file, read.records)),
+        ScanEnd::Clean => Ok((file, read.records)),
         _ => Err(format!("damaged at byte {}", read.valid_bytes)),
     }
 }

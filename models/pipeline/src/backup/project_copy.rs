@@ -1,16 +1,15 @@
-//! Copying one project: its files are pinned on enough disks, those that surely hold every acknowledged event are
-//! chosen, and what a data center lacks of them is put there and read back.
+//! Copies one project: pins its files on enough disks, chooses those that together hold every acknowledged event, and
+//! puts what a data center lacks there and reads it back.
 //!
-//! Where all pinned disks agree on a day, one disk's files are enough, and each other's will do as well: a file that
-//! cannot be read on one disk is read from the next, or the next disk's files are taken. Where they differ, the files
-//! of all are needed; a disk with a file that cannot be read does not count then, and as many as a read needs must be
-//! whole without it.
+//! Where all pinned disks agree on a day, the files of one disk are enough: a file that cannot be read on one disk is
+//! read from another, or another disk's files are used. Where they differ, the files of all disks are needed; a disk
+//! with an unreadable file then does not count, and enough disks for a read must be intact without it.
 
 use super::catalog::{CatalogDay, CatalogSegment};
 use super::data_center::DataCenter;
 use super::error::BackupError;
-use crate::arb::api::{ArbAnswer, ArbCall, DayFiles, call};
-use crate::config::Boot;
+use crate::arb::api::{ArbRequest, ArbResponse, DayFiles, call};
+use crate::config::BootConfig;
 use crate::record::SetDigest;
 use crate::zone::Day;
 use bytes::Bytes;
@@ -24,38 +23,39 @@ const PIN_FOR: Duration = Duration::from_secs(3600);
 
 type Pinned = Vec<(NodeId, Vec<DayFiles>)>;
 
-/// Copies a project to the data centers that are up; one that does not take it fails. Returns its days.
+/// Copies a project to the data centers that are up. A data center that does not accept a segment is marked as failed.
+/// Returns the project's days.
 ///
 /// # Errors
-/// When too few disks have files that can be read: the project's days are not known then.
+/// Too few disks have readable files; the project's days are then unknown.
 pub(super) async fn copy<E: Env>(
     env: &E,
-    boot: &Boot,
+    boot: &BootConfig,
     project: u32,
     arrived_before_ms: i64,
     data_centers: &mut [DataCenter<E>],
 ) -> Result<Vec<CatalogDay>, BackupError> {
     let pinned = pin(env, boot, project, arrived_before_ms).await;
-    let needed = boot.cluster.copies.read_disks;
+    let needed = boot.cluster.replication.read_disks;
     let copied = match pinned.len() {
         enough if enough >= needed => {
-            Copying { env, project, needed, pinned: &pinned, data_centers }.days().await
+            ProjectCopy { env, project, needed, pinned: &pinned, data_centers }.days().await
         }
         answered => Err(BackupError::TooFewDisks { project, answered, needed }),
     };
-    // Also when it failed: the next try pins again, and files that are always pinned never go.
-    let unpin = ArbCall::Unpin { project };
+    // Also after a failure: the next attempt pins again, and files that stay pinned are never removed.
+    let unpin = ArbRequest::Unpin { project };
     let unpins = pinned.iter().map(|(disk, _)| call(env, *disk, &unpin, Bytes::new(), CALL_TIMEOUT));
-    // A pin that cannot be let go of runs out by itself.
+    // A pin that cannot be released expires by itself.
     join_all(unpins).await;
     copied
 }
 
-/// Pins a project's files on as many disks as are needed; on all, where one of those does not answer, or they do not
-/// agree: then one may be empty or damaged, and what they lack together others have.
-async fn pin<E: Env>(env: &E, boot: &Boot, project: u32, arrived_before_ms: i64) -> Pinned {
-    let ask = ArbCall::Pin { project, for_ms: PIN_FOR.as_millis() as u64, arrived_before_ms };
-    let needed = boot.cluster.copies.read_disks;
+/// Pins a project's files on as many disks as are needed; on all disks if one of those does not respond or they
+/// disagree, since one may be empty or damaged and other disks have what they lack.
+async fn pin<E: Env>(env: &E, boot: &BootConfig, project: u32, arrived_before_ms: i64) -> Pinned {
+    let request = ArbRequest::Pin { project, for_ms: PIN_FOR.as_millis() as u64, arrived_before_ms };
+    let needed = boot.cluster.replication.read_disks;
     let disks = &boot.cluster.disks;
     let count = disks.len();
     let mut pinned = Vec::new();
@@ -64,9 +64,9 @@ async fn pin<E: Env>(env: &E, boot: &Boot, project: u32, arrived_before_ms: i64)
         if pinned.len() >= needed && agree(&pinned) {
             break;
         }
-        let calls = batch.iter().map(|disk| call(env, *disk, &ask, Bytes::new(), CALL_TIMEOUT));
-        for (disk, answer) in batch.iter().zip(join_all(calls).await) {
-            if let Ok((ArbAnswer::Days(days), _)) = answer {
+        let calls = batch.iter().map(|disk| call(env, *disk, &request, Bytes::new(), CALL_TIMEOUT));
+        for (disk, response) in batch.iter().zip(join_all(calls).await) {
+            if let Ok((ArbResponse::Days(days), _)) = response {
                 pinned.push((*disk, days));
             }
         }
@@ -74,7 +74,7 @@ async fn pin<E: Env>(env: &E, boot: &Boot, project: u32, arrived_before_ms: i64)
     pinned
 }
 
-/// Whether every day verifies on all of these disks, and is the same. Pure.
+/// Whether every day verifies on all of these disks and is equal. Pure.
 fn agree(pinned: &[(NodeId, Vec<DayFiles>)]) -> bool {
     let digests = |(_, days): &(NodeId, Vec<DayFiles>)| -> BTreeMap<Day, Option<SetDigest>> {
         days.iter().map(|files| (files.day, files.digest)).collect()
@@ -83,16 +83,16 @@ fn agree(pinned: &[(NodeId, Vec<DayFiles>)]) -> bool {
     verifies && pinned.windows(2).all(|pair| digests(&pair[0]) == digests(&pair[1]))
 }
 
-/// The files that one disk has of a day, by the segments that they are; empty where it has none.
+/// Files of a day on one disk, by segment; empty if the disk has none.
 struct DayCopy {
     files: BTreeMap<CatalogSegment, u64>,
     digest: Option<SetDigest>,
     disk: NodeId,
-    /// The disk lists the day.
-    is_there: bool,
+    /// Whether the disk lists the day.
+    is_listed: bool,
 }
 
-/// Every pinned disk's copy of a day. Pure.
+/// Returns every pinned disk's copy of a day. Pure.
 fn copies_of(pinned: &Pinned, day: Day) -> Vec<DayCopy> {
     let copy = |(disk, days): &(NodeId, Vec<DayFiles>)| {
         let listed = days.iter().find(|files| files.day == day);
@@ -102,20 +102,20 @@ fn copies_of(pinned: &Pinned, day: Day) -> Vec<DayCopy> {
             files: files.map(|file| (segment(&file.hash, file.bytes, file.records), file.id)).collect(),
             digest: listed.and_then(|listed| listed.digest),
             disk: *disk,
-            is_there: listed.is_some(),
+            is_listed: listed.is_some(),
         }
     };
     pinned.iter().map(copy).collect()
 }
 
-/// Whether one of the copies is as good as all of them. Pure.
-fn one_is_enough(copies: &[DayCopy]) -> bool {
+/// Whether all copies are equal, so that one is enough. Pure.
+fn copies_agree(copies: &[DayCopy]) -> bool {
     let first = copies.first().and_then(|copy| copy.digest);
-    first.is_some() && copies.iter().all(|copy| copy.is_there && copy.digest == first)
+    first.is_some() && copies.iter().all(|copy| copy.is_listed && copy.digest == first)
 }
 
 /// A project that is being copied.
-struct Copying<'a, E> {
+struct ProjectCopy<'a, E> {
     env: &'a E,
     project: u32,
     needed: usize,
@@ -123,16 +123,16 @@ struct Copying<'a, E> {
     data_centers: &'a mut [DataCenter<E>],
 }
 
-impl<E: Env> Copying<'_, E> {
+impl<E: Env> ProjectCopy<'_, E> {
     async fn days(&mut self) -> Result<Vec<CatalogDay>, BackupError> {
         let listed: BTreeSet<Day> =
             self.pinned.iter().flat_map(|(_, days)| days.iter().map(|files| files.day)).collect();
         let mut days = Vec::new();
         for day in listed {
             let copies = copies_of(self.pinned, day);
-            let segments = match one_is_enough(&copies) {
-                true => self.one_of(day, &copies).await?,
-                false => self.all_of(day, &copies).await?,
+            let segments = match copies_agree(&copies) {
+                true => self.copy_from_one(day, &copies).await?,
+                false => self.copy_from_all(day, &copies).await?,
             };
             if !segments.is_empty() {
                 let segments = segments.into_iter().collect();
@@ -142,15 +142,15 @@ impl<E: Env> Copying<'_, E> {
         Ok(days)
     }
 
-    /// The first copy that can be copied whole.
-    async fn one_of(
+    /// Copies the first disk's files that can be copied completely.
+    async fn copy_from_one(
         &mut self,
         day: Day,
         copies: &[DayCopy],
     ) -> Result<BTreeSet<CatalogSegment>, BackupError> {
         let mut unreadable = None;
         for copy in copies {
-            let (copied, failed) = self.copied_of(day, copy, copies).await;
+            let (copied, failed) = self.copy_files(day, copy, copies).await;
             match failed {
                 None => return Ok(copied),
                 Some(hash) => unreadable = unreadable.or(Some(hash)),
@@ -159,28 +159,30 @@ impl<E: Env> Copying<'_, E> {
         Err(BackupError::Unreadable { project: self.project, hash: unreadable.unwrap_or_default() })
     }
 
-    /// What can be copied of all copies, if enough of them are whole.
-    async fn all_of(
+    /// Copies what can be copied of all disks, if enough of them are intact.
+    async fn copy_from_all(
         &mut self,
         day: Day,
         copies: &[DayCopy],
     ) -> Result<BTreeSet<CatalogSegment>, BackupError> {
-        let (mut all, mut whole, mut unreadable) = (BTreeSet::new(), 0, None);
+        let (mut all, mut intact, mut unreadable) = (BTreeSet::new(), 0, None);
         for copy in copies {
-            let (copied, failed) = self.copied_of(day, copy, copies).await;
+            let (copied, failed) = self.copy_files(day, copy, copies).await;
             all.extend(copied);
-            whole += usize::from(failed.is_none());
+            intact += usize::from(failed.is_none());
             unreadable = unreadable.or(failed);
         }
         match unreadable {
-            Some(hash) if whole < self.needed => Err(BackupError::Unreadable { project: self.project, hash }),
+            Some(hash) if intact < self.needed => {
+                Err(BackupError::Unreadable { project: self.project, hash })
+            }
             _ => Ok(all),
         }
     }
 
-    /// Copies one disk's files, each from any disk that has the same. Returns those that it could, and the hash of one
-    /// that it could not.
-    async fn copied_of(
+    /// Copies one disk's files, each from any disk that has the same file. Returns the copied segments, and the hash of
+    /// one that could not be copied.
+    async fn copy_files(
         &mut self,
         day: Day,
         copy: &DayCopy,
@@ -201,7 +203,7 @@ impl<E: Env> Copying<'_, E> {
         (copied, failed)
     }
 
-    /// Puts a segment where it is not held. False when its bytes cannot be had.
+    /// Puts a segment where it is not held. Returns false when its bytes cannot be obtained.
     async fn segment(&mut self, day: Day, segment: &CatalogSegment, sources: &[(NodeId, u64)]) -> bool {
         let mut lacking = Vec::new();
         for (index, data_center) in self.data_centers.iter_mut().enumerate() {
@@ -219,12 +221,12 @@ impl<E: Env> Copying<'_, E> {
         true
     }
 
-    /// A segment's bytes, from a disk or else from a data center that holds it already.
+    /// Reads a segment from a disk, or else from a data center that holds it.
     async fn bytes_of(&self, day: Day, hash: &str, sources: &[(NodeId, u64)]) -> Option<Bytes> {
         for (disk, id) in sources {
-            let ask = ArbCall::Fetch { project: self.project, day, id: *id };
-            if let Ok((ArbAnswer::Bytes, bytes)) =
-                call(self.env, *disk, &ask, Bytes::new(), CALL_TIMEOUT).await
+            let request = ArbRequest::Fetch { project: self.project, day, id: *id };
+            if let Ok((ArbResponse::Bytes, bytes)) =
+                call(self.env, *disk, &request, Bytes::new(), CALL_TIMEOUT).await
                 && blake3::hash(&bytes).to_hex().as_str() == hash
             {
                 return Some(bytes);

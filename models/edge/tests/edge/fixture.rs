@@ -1,11 +1,13 @@
-//! A small site: two edges, two ingest nodes, a tee store, a client. Ingest and the store are the simplest things
-//! that keep their sides of the protocol, in memory that outlives their node; what is tested is the edges.
+//! Test fixture: two edges, two ingest nodes, a tee store and a client. Ingest and the store are minimal
+//! implementations of their protocols, with memory that survives their node. The edges are under test.
 
 use bytes::Bytes;
 use latent_edge::message::{
-    Forward, TeeCopy, TeeCopyAnswer, decode_head, encode_head, http_call, response_to_message, tag,
+    Forward, TeeCopy, TeeCopyResponse, decode_head, encode_head, http_call, response_to_message, tag,
 };
-use latent_edge::object_api::{ObjectAnswer, ObjectError, ObjectInfo, ObjectRequest, answer_to_message};
+use latent_edge::object_api::{
+    ObjectError, ObjectInfo, ObjectRequest, ObjectResponse, encode_object_response,
+};
 use latent_edge::tee::{TeeFile, TeeObject, TeeRecord};
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_ports::{Clock, Env, Message, Net, NodeId, Request};
@@ -19,80 +21,81 @@ pub const STORE: NodeId = NodeId(3);
 pub const EDGES: [NodeId; 2] = [NodeId(4), NodeId(5)];
 pub const EDGE_NAMES: [&str; 2] = ["edge-1", "edge-2"];
 const OPERATOR: NodeId = NodeId(6);
-/// The first node after the site's own: one test's stand-in for edge 1.
+/// First node after the fixture's own: a stand-in for edge 1 in one test.
 pub const IMPOSTOR: NodeId = NodeId(7);
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const MINUTE: Duration = Duration::from_secs(60);
-const PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 type Shared<T> = Arc<Mutex<T>>;
 
 #[derive(Clone)]
-pub struct Site {
+pub struct EdgeFixture {
     pub world: World,
-    /// What the tee store holds.
+    /// Contents of the tee store.
     pub objects: Shared<BTreeMap<String, Bytes>>,
-    /// What ingest was handed, in order.
+    /// Requests that ingest received, in order.
     pub forwarded: Shared<Vec<(Forward, Bytes)>>,
-    /// What clients sent and were told: body and status; 0 for no answer.
+    /// Bodies that clients sent, with the status of the response; 0 for no response.
     pub answers: Shared<Vec<(Bytes, u16)>>,
     clients: Shared<u32>,
-    /// What the impostor is to ask, and what it was told.
-    asked: Shared<Option<Message>>,
-    told: Shared<Option<Bytes>>,
+    /// Message that the impostor sends, and the response.
+    impostor_request: Shared<Option<Message>>,
+    impostor_response: Shared<Option<Bytes>>,
     flushed: Shared<Option<Result<(), String>>>,
 }
 
-impl Site {
-    pub fn build(world: World, tweak: impl Fn(EdgeConfig) -> EdgeConfig) -> Site {
-        let site = Site {
+impl EdgeFixture {
+    pub fn build(world: World, tweak: impl Fn(EdgeConfig) -> EdgeConfig) -> EdgeFixture {
+        let fixture = EdgeFixture {
             world,
             objects: Arc::default(),
             forwarded: Arc::default(),
             answers: Arc::default(),
             clients: Arc::default(),
-            asked: Arc::default(),
-            told: Arc::default(),
+            impostor_request: Arc::default(),
+            impostor_response: Arc::default(),
             flushed: Arc::default(),
         };
         for node in INGEST {
-            let forwarded = site.forwarded.clone();
+            let forwarded = fixture.forwarded.clone();
             let spec = NodeSpec::named(format!("ingest-{}", node.0));
-            assert_eq!(site.world.add_node(spec, move |env| ingest(env, forwarded.clone())), node);
+            assert_eq!(fixture.world.add_node(spec, move |env| ingest(env, forwarded.clone())), node);
         }
-        let objects = site.objects.clone();
-        let store = site.world.add_node(NodeSpec::named("store"), move |env| store(env, objects.clone()));
+        let objects = fixture.objects.clone();
+        let store = fixture.world.add_node(NodeSpec::named("store"), move |env| store(env, objects.clone()));
         assert_eq!(store, STORE);
         for (at, name) in EDGE_NAMES.into_iter().enumerate() {
             let config = EdgeConfig::new(at as u16 + 1, vec![EDGES[1 - at]], INGEST.to_vec());
             let config = tweak(config.with_tee(TeeConfig::new(STORE)));
-            let node =
-                site.world.add_node(NodeSpec::named(name), move |env| latent_edge::run(env, config.clone()));
+            let node = fixture
+                .world
+                .add_node(NodeSpec::named(name), move |env| latent_edge::run(env, config.clone()));
             assert_eq!(node, EDGES[at]);
         }
-        let flushed = site.flushed.clone();
+        let flushed = fixture.flushed.clone();
         let operator =
-            site.world.add_node(NodeSpec::named("operator"), move |env| flush(env, flushed.clone()));
+            fixture.world.add_node(NodeSpec::named("operator"), move |env| flush(env, flushed.clone()));
         assert_eq!(operator, OPERATOR);
-        site.world.kill(OPERATOR);
-        site
+        fixture.world.kill(OPERATOR);
+        fixture
     }
 
     /// Waits until the edges serve.
-    pub async fn ready(self) -> Site {
+    pub async fn ready(self) -> EdgeFixture {
         self.world.sleep(Duration::from_secs(1)).await;
         self
     }
 
-    /// Posts `bodies` to `edge`, each `pause` after the answer to the one before, from a client of its own.
+    /// Posts `bodies` to `edge` from a client of its own, with `pause` between a response and the next request.
     pub fn post_all(&self, edge: NodeId, bodies: Vec<Bytes>, pause: Duration) {
         let number = self.next_client();
-        let site = self.clone();
-        let boot = move |env| post(env, site.clone(), edge, bodies.clone(), pause);
+        let fixture = self.clone();
+        let boot = move |env| post(env, fixture.clone(), edge, bodies.clone(), pause);
         self.world.add_node(NodeSpec::named(format!("client-{number}")), boot);
     }
 
-    /// Posts one body and gives the status; 0 for no answer.
+    /// Posts one body and returns the status; 0 for no response.
     pub async fn post(&self, edge: NodeId, body: &str) -> u16 {
         let before = self.answers.lock().unwrap().len();
         self.post_all(edge, vec![Bytes::copy_from_slice(body.as_bytes())], Duration::ZERO);
@@ -104,36 +107,39 @@ impl Site {
         }
     }
 
-    /// Asks edge 2 something from a node that is neither edge nor client, which is [`IMPOSTOR`] if it is the first
-    /// one added; gives the head of the answer.
-    pub async fn ask_as_stranger(&self, message: Message) -> Bytes {
-        *self.asked.lock().unwrap() = Some(message);
-        let (asked, told) = (self.asked.clone(), self.told.clone());
+    /// Calls edge 2 from a node that is neither edge nor client; the first such node is [`IMPOSTOR`]. Returns the head
+    /// of the response.
+    pub async fn call_as_impostor(&self, message: Message) -> Bytes {
+        *self.impostor_request.lock().unwrap() = Some(message);
+        let (impostor_request, impostor_response) =
+            (self.impostor_request.clone(), self.impostor_response.clone());
         if let Some(stranger) = self.world.node_named("stranger") {
             self.world.restart(stranger);
         } else {
             let boot = move |env: SimEnv| {
-                let (asked, told) = (asked.clone(), told.clone());
+                let (impostor_request, impostor_response) =
+                    (impostor_request.clone(), impostor_response.clone());
                 async move {
-                    let Some(message) = asked.lock().unwrap().take() else { return };
-                    let answer = env.net().call(EDGES[1], message, PATIENCE).await.unwrap();
-                    *told.lock().unwrap() = Some(answer.head);
+                    let Some(message) = impostor_request.lock().unwrap().take() else { return };
+                    let answer = env.net().call(EDGES[1], message, TIMEOUT).await.unwrap();
+                    *impostor_response.lock().unwrap() = Some(answer.head);
                 }
             };
             self.world.add_node(NodeSpec::named("stranger"), boot);
         }
         loop {
             self.world.sleep(Duration::from_millis(100)).await;
-            if let Some(head) = self.told.lock().unwrap().take() {
+            if let Some(head) = self.impostor_response.lock().unwrap().take() {
                 return head;
             }
         }
     }
 
-    /// Sends one piece of edge 1's file to edge 2, as edge 1 would; edge 2 must take [`IMPOSTOR`] for an edge.
-    pub async fn copy(&self, piece: TeeCopy, bytes: Bytes) -> TeeCopyAnswer {
+    /// Sends one chunk of edge 1's file to edge 2, as edge 1 would. Edge 2 must be configured to accept [`IMPOSTOR`] as
+    /// an edge.
+    pub async fn copy(&self, piece: TeeCopy, bytes: Bytes) -> TeeCopyResponse {
         let message = Message { head: encode_head(tag::TEE_COPY, &piece), body: bytes };
-        decode_head(tag::TEE_COPY, &self.ask_as_stranger(message).await).unwrap()
+        decode_head(tag::TEE_COPY, &self.call_as_impostor(message).await).unwrap()
     }
 
     fn next_client(&self) -> u32 {
@@ -142,7 +148,7 @@ impl Site {
         *clients
     }
 
-    /// Asks both edges to put all they have into the store.
+    /// Flushes both edges.
     pub async fn flush(&self) -> Result<(), String> {
         *self.flushed.lock().unwrap() = None;
         self.world.restart(OPERATOR);
@@ -155,13 +161,14 @@ impl Site {
         }
     }
 
-    /// The bodies that were answered 200.
+    /// Returns the bodies that were answered 200.
     pub fn acknowledged(&self) -> Vec<Bytes> {
         let answers = self.answers.lock().unwrap();
         answers.iter().filter(|(_, status)| *status == 200).map(|(body, _)| body.clone()).collect()
     }
 
-    /// The records in the tee store, each once; every object must be whole, and of one number there is one record.
+    /// Returns the records in the tee store, each once. Every object must be intact, and each sequence number must have
+    /// one record.
     pub fn stored(&self) -> Vec<TeeRecord> {
         let mut by_number: BTreeMap<(u16, u64), TeeRecord> = BTreeMap::new();
         for record in self.stored_by_object().into_values().flatten() {
@@ -171,28 +178,28 @@ impl Site {
         by_number.into_values().collect()
     }
 
-    /// The records of each object in the tee store.
+    /// Returns the records of each object in the tee store.
     pub fn stored_by_object(&self) -> BTreeMap<TeeObject, Vec<TeeRecord>> {
         let objects = self.objects.lock().unwrap();
         let files = objects.iter().map(|(key, bytes)| {
             let file = TeeFile::decode(bytes).unwrap();
-            assert_eq!(file.end, latent_edge::frame::End::Clean, "{key}");
+            assert_eq!(file.end, latent_edge::frame::ScanEnd::Clean, "{key}");
             (TeeObject::from_key(key).unwrap(), file.records)
         });
         files.collect()
     }
 
-    /// In how many objects of the tee store a request stands.
+    /// Returns the number of tee objects that hold a request.
     pub fn objects_with(&self, body: &Bytes) -> usize {
         self.stored_by_object().values().filter(|records| has(records, body)).count()
     }
 
-    /// The records on one edge's disk, own files and copies.
+    /// Returns the records on one edge's disk, own files and copies.
     pub fn held(&self, edge: NodeId) -> Vec<TeeRecord> {
         records_in(&self.world.durable_image(edge))
     }
 
-    /// Paths of the tee files on one edge's disk.
+    /// Returns the paths of the tee files on one edge's disk.
     pub fn tee_files(&self, edge: NodeId) -> Vec<String> {
         let image = self.world.disk_image(edge);
         ["tee", "tee-peer"]
@@ -236,11 +243,11 @@ async fn store(env: SimEnv, objects: Shared<BTreeMap<String, Bytes>>) {
             let (answer, body) = match ObjectRequest::from_message(&request.message).unwrap() {
                 ObjectRequest::Put { key } => {
                     objects.insert(key, body);
-                    (Ok(ObjectAnswer::Done), Bytes::new())
+                    (Ok(ObjectResponse::Done), Bytes::new())
                 }
                 ObjectRequest::Get { key, range: None } => match objects.get(&key) {
                     Some(object) => {
-                        (Ok(ObjectAnswer::Bytes { total_bytes: object.len() as u64 }), object.clone())
+                        (Ok(ObjectResponse::Bytes { total_bytes: object.len() as u64 }), object.clone())
                     }
                     None => (Err(ObjectError::NotFound), Bytes::new()),
                 },
@@ -248,24 +255,24 @@ async fn store(env: SimEnv, objects: Shared<BTreeMap<String, Bytes>>) {
                     let is_listed = |key: &&String| key.starts_with(&prefix) && **key > after;
                     let of = |key: &String| ObjectInfo { key: key.clone(), bytes: objects[key].len() as u64 };
                     let listed = objects.keys().filter(is_listed).map(of).collect();
-                    (Ok(ObjectAnswer::Page { objects: listed, more: false }), Bytes::new())
+                    (Ok(ObjectResponse::Page { objects: listed, more: false }), Bytes::new())
                 }
                 other => (Err(ObjectError::BadRequest(format!("{other:?}"))), Bytes::new()),
             };
-            answer_to_message(&answer, body)
+            encode_object_response(&answer, body)
         }
     };
     env.net().serve(100, handler).await;
 }
 
-async fn post(env: SimEnv, site: Site, edge: NodeId, bodies: Vec<Bytes>, pause: Duration) {
+async fn post(env: SimEnv, fixture: EdgeFixture, edge: NodeId, bodies: Vec<Bytes>, pause: Duration) {
     for body in bodies {
         let request = http::Request::post("/track").body(body.clone()).unwrap();
-        let status = match http_call(&env, edge, request, PATIENCE).await {
+        let status = match http_call(&env, edge, request, TIMEOUT).await {
             Ok(response) => response.status().as_u16(),
             Err(_) => 0,
         };
-        site.answers.lock().unwrap().push((body, status));
+        fixture.answers.lock().unwrap().push((body, status));
         env.clock().sleep(pause).await;
     }
 }

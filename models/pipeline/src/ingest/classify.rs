@@ -1,39 +1,39 @@
-//! From a raw request to records: decode, find each event's project, its day and its tier.
+//! Converts a raw request to records: decodes it and determines the project, day and tier of each event.
 //!
-//! Used by ingest for live requests, and by audit and recovery for what the tee kept: a replayed request is
-//! judged by its original arrival time, so what was rejected then is rejected again.
+//! Used by ingest for live requests, and by audit and recovery for requests in the tee. A replayed request is validated
+//! against its original arrival time, so items that were rejected then are rejected again.
 
 use crate::arb::manifest::Tier;
 use crate::config::Cluster;
 use crate::record::{ArrivalId, Record};
-use crate::wire::{self, Api, Decoded, DecodedEvent, ItemError, RawRequest, WireError};
+use crate::wire::{self, Api, DecodedEvent, DecodedRequest, ItemError, RawRequest, RequestError};
 use crate::zone::Day;
 use latent_edge::tee::TeeRecord;
 use latent_ports::UnixMs;
 use std::collections::BTreeMap;
 
 /// Accepted events, by project, day and tier.
-pub type ByDay = BTreeMap<(u32, Day, Tier), Vec<Record>>;
+pub type RecordsByDay = BTreeMap<(u32, Day, Tier), Vec<Record>>;
 
-/// A request's events, sorted into days; and which of its items are rejected.
+/// Events of a request by day, and its rejected items.
 #[derive(Debug)]
-pub struct Sorted {
-    /// The request as decoded; items that ingest rejects are marked in it.
-    pub decoded: Decoded,
-    /// The events to store.
-    pub records: ByDay,
+pub struct ClassifiedRequest {
+    /// Decoded request, in which items rejected by ingest are marked as errors.
+    pub decoded: DecodedRequest,
+    /// Events to store.
+    pub records: RecordsByDay,
 }
 
-/// Decodes and sorts a request that arrived as (edge, sequence).
+/// Decodes and classifies a request that arrived as (edge, sequence).
 ///
 /// # Errors
-/// When the request as a whole is refused, for its credentials or its form.
-pub fn sort(
+/// The request as a whole is refused, for its credentials or its form.
+pub fn classify(
     cluster: &Cluster,
     request: &RawRequest<'_>,
     edge: u16,
     sequence: u64,
-) -> Result<Sorted, WireError> {
+) -> Result<ClassifiedRequest, RequestError> {
     let may_import = |project: Option<u32>, user: Option<&str>| {
         let known = project.and_then(|id| cluster.projects.get(&id));
         known.is_some_and(|project| user == Some(project.secret.as_str()))
@@ -57,13 +57,14 @@ pub fn sort(
             });
         }
     }
-    let mut records = ByDay::new();
+    let mut records = RecordsByDay::new();
     for event in decoded.accepted() {
         let Some(project) = project_of(event) else { continue };
         let arrival = ArrivalId { edge, sequence, item: event.index };
         let (time, arrived) = (UnixMs(event.time_ms), UnixMs(request.arrived_ms));
         let day = cluster.projects[&project].zones.day(time, arrived);
-        let tier = if arrived.since(time) >= cluster.copies.late_after { Tier::Late } else { Tier::OnTime };
+        let tier =
+            if arrived.since(time) >= cluster.replication.late_after { Tier::Late } else { Tier::OnTime };
         records.entry((project, day, tier)).or_default().push(Record {
             arrival,
             repair: 0,
@@ -73,12 +74,12 @@ pub fn sort(
             json: event.raw.clone(),
         });
     }
-    Ok(Sorted { decoded, records })
+    Ok(ClassifiedRequest { decoded, records })
 }
 
-/// The accepted events of a request that the tee kept; none when it was refused.
+/// Returns the accepted events of a request in the tee; none when it was refused.
 #[must_use]
-pub fn accepted_of_tee(cluster: &Cluster, record: &TeeRecord) -> ByDay {
+pub fn accepted_of_tee(cluster: &Cluster, record: &TeeRecord) -> RecordsByDay {
     let raw = RawRequest {
         method: record.method,
         target: &record.target,
@@ -86,5 +87,5 @@ pub fn accepted_of_tee(cluster: &Cluster, record: &TeeRecord) -> ByDay {
         body: record.body.clone(),
         arrived_ms: record.arrived_ms,
     };
-    sort(cluster, &raw, record.edge, record.sequence).map(|sorted| sorted.records).unwrap_or_default()
+    classify(cluster, &raw, record.edge, record.sequence).map(|sorted| sorted.records).unwrap_or_default()
 }
