@@ -347,11 +347,14 @@ fn corrupted_paths(image: &DiskImage) -> Vec<&str> {
 
 #[test]
 fn every_corruption_marks_exactly_the_files_that_it_affects() {
-    for (fault, struck) in
+    for (fault, affected) in
         [(latent_sector("bystander", 1), "bystander"), (bit_rot("g", 1, 1), "g"), (lost_write("f", 1), "f")]
     {
         let ran = run(1, &[fault], CrashPolicy::Nothing, write_twice);
-        assert_eq!((corrupted_paths(&ran.seen), corrupted_paths(&ran.left)), (vec![struck], vec![struck]));
+        assert_eq!(
+            (corrupted_paths(&ran.seen), corrupted_paths(&ran.left)),
+            (vec![affected], vec![affected])
+        );
     }
     let mut astray = BTreeSet::new();
     for pick in 0..30 {

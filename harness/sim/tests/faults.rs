@@ -428,7 +428,7 @@ fn faults_serialize_as_plain_json() {
 }
 
 #[test]
-#[should_panic(expected = "turn the instant into at_ms")]
+#[should_panic(expected = "convert the instant to at_ms")]
 fn an_unresolved_instant_is_refused() {
     run_world(WorldSpec::seeded(1), async |world| {
         world.arm(Fault { trigger: Trigger::At("2016-02-22T17:21:00-08:00".into()), action: kill(None) });

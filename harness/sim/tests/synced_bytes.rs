@@ -26,7 +26,7 @@ enum FuzzStep {
     Truncate(usize, u64),
     Sync(usize),
     Read(usize, u64, u64),
-    Strike(FaultAction),
+    InjectFault(FaultAction),
 }
 
 fn fault() -> impl Strategy<Value = FaultAction> {
@@ -81,7 +81,7 @@ fn step() -> impl Strategy<Value = FuzzStep> {
         1 => (file(), 0_u64..9_000).prop_map(|(file, len)| FuzzStep::Truncate(file, len)),
         5 => file().prop_map(FuzzStep::Sync),
         3 => (file(), 0_u64..9_000, 0_u64..9_000).prop_map(|(file, at, len)| FuzzStep::Read(file, at, len)),
-        5 => fault().prop_map(FuzzStep::Strike),
+        5 => fault().prop_map(FuzzStep::InjectFault),
     ]
 }
 
@@ -208,7 +208,7 @@ impl FuzzBench {
 
     async fn step(&mut self, step: &FuzzStep, fill: u8) {
         match *step {
-            FuzzStep::Strike(ref action) => self.inject(action).await,
+            FuzzStep::InjectFault(ref action) => self.inject(action).await,
             FuzzStep::Append(file, len) => self.write(file, None, vec![fill; len]).await,
             FuzzStep::WriteAt(file, offset, len) => self.write(file, Some(offset), vec![fill; len]).await,
             FuzzStep::Truncate(file, len) => {
@@ -304,12 +304,12 @@ fn the_property_is_not_vacuous() {
     let steps = vec![
         FuzzStep::Append(0, 100),
         FuzzStep::Sync(0),
-        FuzzStep::Strike(lost()),
+        FuzzStep::InjectFault(lost()),
         FuzzStep::Append(0, 100),
         FuzzStep::Sync(0),
         FuzzStep::Append(0, 100),
         FuzzStep::Sync(0),
-        FuzzStep::Strike(kill),
+        FuzzStep::InjectFault(kill),
     ];
     // 100 known from the second step on, 200 from the last sync on.
     assert_eq!(check_all(1, steps), 5 * 100 + 2 * 200);
@@ -326,7 +326,7 @@ fn a_truncation_whose_sync_failed_does_not_bring_back_old_bytes() {
     let steps = vec![
         FuzzStep::Append(0, 20),
         FuzzStep::Sync(0),
-        FuzzStep::Strike(FaultAction::SyncFailure(failure)),
+        FuzzStep::InjectFault(FaultAction::SyncFailure(failure)),
         FuzzStep::Truncate(0, 0),
         FuzzStep::Sync(0),
         FuzzStep::Truncate(0, 3),

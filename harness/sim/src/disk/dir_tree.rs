@@ -345,7 +345,7 @@ impl DirTree {
         names
     }
 
-    /// Calls `visit` for every file that has a name or may regain one; for some files more than once.
+    /// Calls `visit` for every file that has or may regain a name; for some files more than once.
     pub(crate) fn for_each_inode(&self, visit: impl Fn(&Inode)) {
         let changes = self.journal.iter().flat_map(|op| &op.changes);
         let once_named = changes.flat_map(|change| [&change.before, &change.after]).flatten();
