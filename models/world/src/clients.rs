@@ -9,15 +9,15 @@
 //! it keeps what it cannot send: then what comes later waits behind it, and when one gets through, all go, in order.
 //! What it is told to hurry with it sends again at once, as a request of its own, whatever became of the first.
 
-mod told;
+mod response;
 
-use self::told::{Told, verdict};
-use crate::acks::Acks;
-use crate::load::Manners;
-use crate::plan::{Export, Tenant, WorldPlan, between};
+use self::response::{ResponseOutcome, verdict};
+use crate::durability_sampler::DurabilitySampler;
+use crate::load::ClientRetryPolicy;
+use crate::plan::{PlannedExport, Tenant, WorldPlan, between};
 use crate::run::WARM_UP_MS;
-use crate::scenario::Topic;
-use crate::workload::{LawError, PlannedEvent, PlannedRequest, Stream, WrittenRequest};
+use crate::scenario::WorldConfig;
+use crate::workload::{ExplicitRequest, PlannedEvent, PlannedRequest, RequestStream, WorkloadSpecError};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use latent_edge::message::http_call;
@@ -36,18 +36,18 @@ use std::time::Duration;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Tries of one request, and the first pause; it doubles up to the longest.
-const TRIES: u32 = 12;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const MAX_ATTEMPTS: u32 = 12;
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(3600);
 /// Tries in a hurry, before a client waits as usual.
-const HURRIED_TRIES: u32 = 6;
+const MAX_IMPATIENT_ATTEMPTS: u32 = 6;
 /// A client that keeps what it cannot send looks this often whether it can.
-const LONGEST_KEEPERS_PAUSE: Duration = Duration::from_secs(600);
+const MAX_BACKLOG_BACKOFF: Duration = Duration::from_secs(600);
 /// After so many looks in vain, more than 40 days of them, the rest is left.
-const KEEPERS_TRIES: u32 = 6_000;
+const MAX_BACKLOG_ATTEMPTS: u32 = 6_000;
 
 /// What the clients' side knows, and nobody else.
-pub(crate) struct ClientSide {
+pub(crate) struct ClientState {
     /// What was sent and what was answered.
     pub ledger: Mutex<Ledger>,
     /// HTTP requests sent, retries included.
@@ -55,15 +55,15 @@ pub(crate) struct ClientSide {
     /// Clients that are still sending.
     pub busy: AtomicU64,
     /// Exports that were read: the query and the lines.
-    pub exports: Mutex<Vec<Exported>>,
+    pub exports: Mutex<Vec<ExportResult>>,
     /// What was answered, judged by what was sent.
     pub answers: Mutex<Answers>,
     /// Looks at what is acknowledged when it is; absent: nobody does.
-    pub acks: Mutex<Option<Acks>>,
+    pub durability_sampler: Mutex<Option<DurabilitySampler>>,
 }
 
 /// An export as its customer got it.
-pub(crate) struct Exported {
+pub(crate) struct ExportResult {
     pub project: u32,
     pub at_ms: i64,
     /// The days that were asked for, counted from 1970-01-01.
@@ -71,11 +71,18 @@ pub(crate) struct Exported {
     pub body: Result<Bytes, String>,
 }
 
-impl ClientSide {
-    pub fn new(ledger: Ledger) -> Arc<ClientSide> {
+impl ClientState {
+    pub fn new(ledger: Ledger) -> Arc<ClientState> {
         let (requests, busy) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (exports, answers, acks) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(ClientSide { ledger: Mutex::new(ledger), requests, busy, exports, answers, acks })
+        let (exports, answers, durability_sampler) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(ClientState {
+            ledger: Mutex::new(ledger),
+            requests,
+            busy,
+            exports,
+            answers,
+            durability_sampler,
+        })
     }
 }
 
@@ -84,40 +91,46 @@ pub(crate) fn start(
     env: &SimEnv,
     world: &World,
     plan: &WorldPlan,
-    side: &Arc<ClientSide>,
+    client_state: &Arc<ClientState>,
     edges: &[NodeId],
     sends_ms: std::ops::Range<i64>,
 ) {
     for tenant in &plan.tenants {
-        side.busy.fetch_add(1, Ordering::Relaxed);
+        client_state.busy.fetch_add(1, Ordering::Relaxed);
         let client = Client {
             env: env.clone(),
-            side: side.clone(),
+            client_state: client_state.clone(),
             edges: edges.to_vec(),
-            secret: tenant.law.secret.clone(),
+            secret: tenant.workload.secret.clone(),
             world: world.clone(),
-            manners: tenant.manners.clone(),
+            retry_policy: tenant.retry_policy.clone(),
         };
         let (tenant, world, sends_ms) = (tenant.clone(), world.clone(), sends_ms.clone());
         env.spawn(async move {
             client.send_stream(&tenant, &world, sends_ms).await;
-            client.side.busy.fetch_sub(1, Ordering::Relaxed);
+            client.client_state.busy.fetch_sub(1, Ordering::Relaxed);
         });
     }
     for export in &plan.exports {
         // Nobody is left who would read it.
         let Some(tenant) = plan.tenant(export.project) else { continue };
-        let secret = tenant.law.secret.clone();
-        let (world, manners) = (world.clone(), Manners::default());
-        let client =
-            Client { env: env.clone(), side: side.clone(), edges: edges.to_vec(), secret, world, manners };
+        let secret = tenant.workload.secret.clone();
+        let (world, retry_policy) = (world.clone(), ClientRetryPolicy::default());
+        let client = Client {
+            env: env.clone(),
+            client_state: client_state.clone(),
+            edges: edges.to_vec(),
+            secret,
+            world,
+            retry_policy,
+        };
         let export = export.clone();
         env.spawn(async move { client.read_export(&export).await });
     }
 }
 
 /// A stream whose local days are those of a zone, which is asked once a day.
-pub(crate) type LawStream<D> = Stream<Box<dyn Fn(i32) -> (i64, i64) + Send>, D>;
+pub(crate) type TenantStream<D> = RequestStream<Box<dyn Fn(i32) -> (i64, i64) + Send>, D>;
 
 /// The stream of a customer's law: what is sent within `sends_ms`, milliseconds since 1970.
 ///
@@ -127,50 +140,50 @@ pub(crate) fn stream_of<D: Fn(&'static str, u128) -> u64>(
     tenant: &Tenant,
     sends_ms: std::ops::Range<i64>,
     draw: D,
-) -> Result<LawStream<D>, LawError> {
+) -> Result<TenantStream<D>, WorkloadSpecError> {
     let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
     let first = zones.day(UnixMs(sends_ms.start), UnixMs(0)).0;
     let last = zones.day(UnixMs(sends_ms.end), UnixMs(0)).0;
     let limits =
         move |day: i32| (zones.begins(Day(day), UnixMs(0)).0, zones.begins(Day(day + 1), UnixMs(0)).0);
-    Stream::new(tenant.law.clone(), first..last + 1, sends_ms, Box::new(limits), draw)
+    RequestStream::new(tenant.workload.clone(), first..last + 1, sends_ms, Box::new(limits), draw)
 }
 
 /// When clients send, milliseconds since 1970.
-pub(crate) fn sends_ms(scenario: &Scenario<Topic>) -> std::ops::Range<i64> {
+pub(crate) fn sends_ms(scenario: &Scenario<WorldConfig>) -> std::ops::Range<i64> {
     scenario.start.0.0 + WARM_UP_MS..scenario.end().0.0
 }
 
 struct Client {
     env: SimEnv,
-    side: Arc<ClientSide>,
+    client_state: Arc<ClientState>,
     edges: Vec<NodeId>,
     secret: String,
     world: World,
-    manners: Manners,
+    retry_policy: ClientRetryPolicy,
 }
 
 /// What a client keeps until it can be sent.
-struct Kept {
+struct ClientBacklog {
     requests: VecDeque<PlannedRequest>,
     /// When it looks again whether it can, and how long it waits after that.
-    look_ms: i64,
+    next_attempt_ms: i64,
     pause: Duration,
-    vain_looks: u32,
+    failed_attempts: u32,
 }
 
 /// What a client does when a request has no answer.
 #[derive(Clone, Copy)]
-enum Next {
-    TriesAgain,
-    GivesUp,
+enum OnNoAnswer {
+    Retry,
+    GiveUp,
 }
 
 impl Client {
     async fn send_stream(&self, tenant: &Tenant, world: &World, sends_ms: std::ops::Range<i64>) {
         if let Some(requests) = &tenant.requests {
-            let in_time = |request: &&WrittenRequest| sends_ms.contains(&request.at.0.0);
-            let project = tenant.law.project;
+            let in_time = |request: &&ExplicitRequest| sends_ms.contains(&request.at.0.0);
+            let project = tenant.workload.project;
             return self.send_all(requests.iter().filter(in_time).map(|it| it.planned(project))).await;
         }
         let draw = |stream: &'static str, key: u128| world.draw(stream, key);
@@ -180,68 +193,74 @@ impl Client {
     }
 
     async fn send_all(&self, stream: impl Iterator<Item = PlannedRequest>) {
-        if self.manners.keeps {
+        if self.retry_policy.keeps_backlog {
             return self.send_in_order(stream).await;
         }
         for request in stream {
             self.wait_until(request.at_ms).await;
             // A request that is retried for hours must not hold up what comes after it.
-            if !self.send(&request, Next::TriesAgain).await {
+            if !self.send(&request, OnNoAnswer::Retry).await {
                 let (client, request) = (self.clone_for_retry(), request);
-                self.side.busy.fetch_add(1, Ordering::Relaxed);
+                self.client_state.busy.fetch_add(1, Ordering::Relaxed);
                 self.env.spawn(async move {
                     client.retry(&request).await;
-                    client.side.busy.fetch_sub(1, Ordering::Relaxed);
+                    client.client_state.busy.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         }
     }
 
     fn clone_for_retry(&self) -> Client {
-        let (env, side, world) = (self.env.clone(), self.side.clone(), self.world.clone());
-        let (edges, secret, manners) = (self.edges.clone(), self.secret.clone(), self.manners.clone());
-        Client { env, side, edges, secret, world, manners }
+        let (env, client_state, world) = (self.env.clone(), self.client_state.clone(), self.world.clone());
+        let (edges, secret, retry_policy) =
+            (self.edges.clone(), self.secret.clone(), self.retry_policy.clone());
+        Client { env, client_state, edges, secret, world, retry_policy }
     }
 
     /// Sends the stream in order: behind what could not be sent, everything waits. The queue is as long as the stream
     /// at most.
     async fn send_in_order(&self, stream: impl Iterator<Item = PlannedRequest>) {
-        let mut kept = Kept { requests: VecDeque::new(), look_ms: 0, pause: FIRST_PAUSE, vain_looks: 0 };
+        let mut kept = ClientBacklog {
+            requests: VecDeque::new(),
+            next_attempt_ms: 0,
+            pause: FIRST_BACKOFF,
+            failed_attempts: 0,
+        };
         for request in stream {
-            self.send_kept(&mut kept, request.at_ms).await;
+            self.flush_backlog(&mut kept, request.at_ms).await;
             self.wait_until(request.at_ms).await;
             kept.requests.push_back(request);
         }
-        self.send_kept(&mut kept, i64::MAX).await;
+        self.flush_backlog(&mut kept, i64::MAX).await;
     }
 
     /// Sends what was kept, until nothing is left or `until_ms` comes before the next look.
-    async fn send_kept(&self, kept: &mut Kept, until_ms: i64) {
+    async fn flush_backlog(&self, kept: &mut ClientBacklog, until_ms: i64) {
         while let Some(request) = kept.requests.front()
-            && kept.look_ms < until_ms
-            && kept.vain_looks < KEEPERS_TRIES
+            && kept.next_attempt_ms < until_ms
+            && kept.failed_attempts < MAX_BACKLOG_ATTEMPTS
         {
-            self.wait_until(kept.look_ms).await;
-            let is_last = kept.vain_looks + 1 == KEEPERS_TRIES;
-            if self.send(request, if is_last { Next::GivesUp } else { Next::TriesAgain }).await {
+            self.wait_until(kept.next_attempt_ms).await;
+            let is_last = kept.failed_attempts + 1 == MAX_BACKLOG_ATTEMPTS;
+            if self.send(request, if is_last { OnNoAnswer::GiveUp } else { OnNoAnswer::Retry }).await {
                 kept.requests.pop_front();
-                (kept.pause, kept.vain_looks) = (FIRST_PAUSE, 0);
+                (kept.pause, kept.failed_attempts) = (FIRST_BACKOFF, 0);
                 continue;
             }
             self.env.mark(Mark { name: "client.kept", subject: "" });
-            kept.look_ms = (self.env.clock().wall() + kept.pause).0;
-            kept.pause = (kept.pause * 2).min(LONGEST_KEEPERS_PAUSE);
-            kept.vain_looks += 1;
+            kept.next_attempt_ms = (self.env.clock().wall() + kept.pause).0;
+            kept.pause = (kept.pause * 2).min(MAX_BACKLOG_BACKOFF);
+            kept.failed_attempts += 1;
         }
     }
 
     /// Sends once, or in a hurry again and again; false when it must be sent again later.
-    async fn send(&self, request: &PlannedRequest, next: Next) -> bool {
-        for nth in 0..HURRIED_TRIES {
-            let Some(most_ms) = self.manners.hurry_ms(self.env.clock().wall().0) else { break };
+    async fn send(&self, request: &PlannedRequest, next: OnNoAnswer) -> bool {
+        for nth in 0..MAX_IMPATIENT_ATTEMPTS {
+            let Some(max_ms) = self.retry_policy.impatient_wait_ms(self.env.clock().wall().0) else { break };
             let key = u128::from(request.project) << 96 | u128::from(nth) << 64 | u128::from(request.key);
-            let wait_ms = between(self.world.draw("client.hurry", key), 1, i64::from(most_ms));
-            if self.attempt(request, Duration::from_millis(wait_ms.unsigned_abs()), Next::TriesAgain).await {
+            let wait_ms = between(self.world.draw("client.hurry", key), 1, i64::from(max_ms));
+            if self.attempt(request, Duration::from_millis(wait_ms.unsigned_abs()), OnNoAnswer::Retry).await {
                 return true;
             }
             self.env.mark(Mark { name: "client.hurried", subject: "" });
@@ -257,12 +276,12 @@ impl Client {
     }
 
     async fn retry(&self, request: &PlannedRequest) {
-        let mut pause = FIRST_PAUSE;
-        for nth in 1..TRIES {
+        let mut pause = FIRST_BACKOFF;
+        for nth in 1..MAX_ATTEMPTS {
             self.env.clock().sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_BACKOFF);
             self.env.mark(Mark { name: "client.retried", subject: "" });
-            let next = if nth + 1 == TRIES { Next::GivesUp } else { Next::TriesAgain };
+            let next = if nth + 1 == MAX_ATTEMPTS { OnNoAnswer::GiveUp } else { OnNoAnswer::Retry };
             if self.attempt(request, ANSWER_TIMEOUT, next).await {
                 return;
             }
@@ -271,18 +290,18 @@ impl Client {
     }
 
     /// Sends once; false when it must be sent again.
-    async fn attempt(&self, planned: &PlannedRequest, patience: Duration, next: Next) -> bool {
-        let id = self.side.requests.fetch_add(1, Ordering::Relaxed);
+    async fn attempt(&self, planned: &PlannedRequest, timeout: Duration, next: OnNoAnswer) -> bool {
+        let id = self.client_state.requests.fetch_add(1, Ordering::Relaxed);
         let request = planned.to_http(&self.secret);
         let (sent_at_ms, body_bytes) = (self.env.clock().wall().0, request.body().len() as u64);
-        self.tell_sent(id, planned, &request);
+        self.record_sent(id, planned, &request);
         let edge = self.edges[(id % self.edges.len() as u64) as usize];
-        let answer = http_call(&self.env, edge, request, patience).await;
-        let mut ledger = crate::lock(&self.side.ledger);
+        let answer = http_call(&self.env, edge, request, timeout).await;
+        let mut ledger = crate::lock(&self.client_state.ledger);
         let now_ms = self.env.clock().wall().0;
         let mut accepted = Vec::new();
-        let told = answer.as_ref().map(|response| verdict(response, planned));
-        if let Ok(told) = &told {
+        let outcome = answer.as_ref().map(|response| verdict(response, planned));
+        if let Ok(outcome) = &outcome {
             let answered = Answered {
                 project: planned.project,
                 answering: if planned.api.is_import() { Answering::Items } else { Answering::Whole },
@@ -292,30 +311,34 @@ impl Client {
                 text_bytes: planned.text.len() as u64,
                 body_bytes,
             };
-            told.judge(&answered, planned, &mut crate::lock(&self.side.answers));
+            outcome.checker(&answered, planned, &mut crate::lock(&self.client_state.answers));
         }
-        let told = match told {
-            Ok(Told::Accepted { rejected }) if rejected.len() < planned.events.len() => {
+        let outcome = match outcome {
+            Ok(ResponseOutcome::Accepted { rejected }) if rejected.len() < planned.events.len() => {
                 ledger.acked(id, &rejected, now_ms).map(|events| {
                     accepted = events;
                     true
                 })
             }
-            Ok(Told::Accepted { .. } | Told::Rejected) => ledger.rejected(id).map(|()| true),
-            Ok(Told::TryAgain) | Err(_) => match next {
-                Next::TriesAgain => ledger.unknown(id),
-                Next::GivesUp => ledger.gave_up(id),
+            Ok(ResponseOutcome::Accepted { .. } | ResponseOutcome::Rejected) => {
+                ledger.rejected(id).map(|()| true)
+            }
+            Ok(ResponseOutcome::TryAgain) | Err(_) => match next {
+                OnNoAnswer::Retry => ledger.unknown(id),
+                OnNoAnswer::GiveUp => ledger.gave_up(id),
             }
             .map(|()| false),
         };
         drop(ledger);
-        if let Some(acks) = crate::lock(&self.side.acks).as_mut().filter(|_| !accepted.is_empty()) {
-            acks.acknowledged(id, &accepted);
+        if let Some(durability_sampler) =
+            crate::lock(&self.client_state.durability_sampler).as_mut().filter(|_| !accepted.is_empty())
+        {
+            durability_sampler.acknowledged(id, &accepted);
         }
-        told.unwrap_or_else(|error| panic!("the ledger was told something twice: {error}"))
+        outcome.unwrap_or_else(|error| panic!("the ledger was told something twice: {error}"))
     }
 
-    fn tell_sent(&self, id: u64, planned: &PlannedRequest, request: &Request<Bytes>) {
+    fn record_sent(&self, id: u64, planned: &PlannedRequest, request: &Request<Bytes>) {
         let headers =
             request.headers().iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -328,19 +351,24 @@ impl Client {
         let events: Vec<SentEvent<'_>> = planned.events.iter().map(sent_event).collect();
         let sent_at_ms = self.env.clock().wall().0;
         let sent = ClientRequest { id, project: planned.project, sent_at_ms, digest, events: &events };
-        crate::lock(&self.side.ledger).sent(&sent).unwrap_or_else(|error| panic!("ledger: {error}"));
+        crate::lock(&self.client_state.ledger).sent(&sent).unwrap_or_else(|error| panic!("ledger: {error}"));
     }
 
-    async fn read_export(&self, export: &Export) {
+    async fn read_export(&self, export: &PlannedExport) {
         self.wait_until(export.at_ms).await;
         let at_ms = self.env.clock().wall().0;
         let body = self.read_pieces(export).await;
         self.env.mark(Mark { name: "client.exported", subject: "" });
         let days = export.from.0..=export.to.0;
-        crate::lock(&self.side.exports).push(Exported { project: export.project, at_ms, days, body });
+        crate::lock(&self.client_state.exports).push(ExportResult {
+            project: export.project,
+            at_ms,
+            days,
+            body,
+        });
     }
 
-    async fn read_pieces(&self, export: &Export) -> Result<Bytes, String> {
+    async fn read_pieces(&self, export: &PlannedExport) -> Result<Bytes, String> {
         let mut lines = Vec::new();
         for (from, to) in pieces(export.from, export.to) {
             let project = export.project;

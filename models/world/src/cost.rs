@@ -8,7 +8,7 @@
 //! (100 exports a customer in `quiet-week`), one that a drill restores 17 (30 drills in `busy-week`).
 
 use crate::load::Load;
-use crate::scenario::{TenantClass, Topic};
+use crate::scenario::{TenantClass, WorldConfig};
 use latent_engine::{Cost, Scenario};
 
 const DAY_MS: u128 = 86_400_000;
@@ -29,16 +29,16 @@ const RESTORED_PER_SENT: u128 = 3;
 const STORM_SENDS: u128 = 5;
 
 /// The estimate, and the field that contributes most to it.
-pub(crate) fn of(scenario: &Scenario<Topic>) -> Cost {
-    let topic = &scenario.topic;
-    let sent: Vec<u128> = topic.tenants.iter().map(|class| sent_by(class, scenario)).collect();
+pub(crate) fn estimate(scenario: &Scenario<WorldConfig>) -> Cost {
+    let config = &scenario.topic;
+    let sent: Vec<u128> = config.tenants.iter().map(|class| sent_by(class, scenario)).collect();
     let all: u128 = sent.iter().sum();
     let largest = (0..sent.len()).max_by_key(|class| sent[*class]).unwrap_or_default();
-    let exported = all * u128::from(topic.exports_per_project);
+    let exported = all * u128::from(config.exports_per_project);
     let parts = [
-        (all, format!("/tenants/{largest}/{}", larger_field(topic.tenants.get(largest)))),
+        (all, format!("/tenants/{largest}/{}", larger_field(config.tenants.get(largest)))),
         (exported / EXPORTED_PER_SENT, "/exports_per_project".to_owned()),
-        (all * u128::from(topic.drills) / RESTORED_PER_SENT, "/drills".to_owned()),
+        (all * u128::from(config.drills) / RESTORED_PER_SENT, "/drills".to_owned()),
     ];
     let items: u128 = parts.iter().map(|(events, _)| events).sum();
     let pointer = parts.into_iter().max_by_key(|(events, _)| *events).map(|(_, pointer)| pointer);
@@ -49,9 +49,9 @@ pub(crate) fn of(scenario: &Scenario<Topic>) -> Cost {
 }
 
 /// Events that a class sends, at the most. A moment at which clients send costs as much as an event, even without one.
-fn sent_by(class: &TenantClass, scenario: &Scenario<Topic>) -> u128 {
-    let a_day = u128::from(class.events_per_day.1.max(class.requests_per_day)) * u128::from(class.count);
-    let of_time = |ms: u128| a_day * ms / DAY_MS;
+fn sent_by(class: &TenantClass, scenario: &Scenario<WorldConfig>) -> u128 {
+    let per_day = u128::from(class.events_per_day.1.max(class.requests_per_day)) * u128::from(class.count);
+    let of_time = |ms: u128| per_day * ms / DAY_MS;
     let usual = of_time(scenario.run_for.0.as_millis());
     let more = scenario.topic.load.iter().map(|load| match load {
         Load::Burst { lasts, times, .. } => of_time(lasts.0.as_millis()) * u128::from(*times),
@@ -84,7 +84,7 @@ mod tests {
             r#"{{"name":"any","start":"2016-02-21T00:00:00Z","run_for":"10d","zones":[{{"zone":"Asia/Tokyo","weight":1}}],
             "tenants":[{tenants}]{more}}}"#
         );
-        of(&parse::<Latent>("any.json", &text).unwrap_or_else(|bad| panic!("{bad}")))
+        estimate(&parse::<Latent>("any.json", &text).unwrap_or_else(|bad| panic!("{bad}")))
     }
 
     const SMALL: &str = r#"{"name":"small","count":2,"events_per_day":[5,10],"requests_per_day":4}"#;

@@ -5,7 +5,7 @@
 //! places holds, which needs the right to put; the operator reads. A scenario may say otherwise: what it writes for a role and a store replaces the default there. Permissions
 //! within Arb and ingest are not modelled: there, production trusts itself.
 
-use crate::topology::Nodes;
+use crate::topology::NodeIds;
 use latent_pipeline::access::{Access, Permission};
 use latent_ports::NodeId;
 use schemars::JsonSchema;
@@ -17,23 +17,23 @@ use std::collections::BTreeSet;
 #[serde(deny_unknown_fields, default)]
 pub struct Credentials {
     /// Ingest, Arb disks and workers. They need nothing.
-    pub production: Grants,
+    pub production: RoleGrants,
     /// The edges. They need `read`, `put` and `overwrite` at the tee store.
-    pub edges: Grants,
+    pub edges: RoleGrants,
     /// The backup node. It needs `read`, `put` and `delete` at the data centers.
-    pub backup: Grants,
+    pub backup: RoleGrants,
     /// The audit. It needs `read` and `put` at both: it also watches whether backups come, and places holds.
-    pub audit: Grants,
+    pub audit: RoleGrants,
     /// The operator, who runs recoveries. He needs `read` at both.
-    pub operator: Grants,
+    pub operator: RoleGrants,
     /// The tee store's keeper, which lets old files go and adds objects where records are in fewer than two. It needs
     /// `read`, `put`, `overwrite` and `delete`.
-    pub tee_store: Grants,
+    pub tee_store: RoleGrants,
 }
 
 impl Credentials {
     /// Whether every role may do as little as it needs.
-    pub(crate) fn is_usual(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Credentials::default()
     }
 }
@@ -41,19 +41,19 @@ impl Credentials {
 /// What one role may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Grants {
+pub struct RoleGrants {
     /// At the data centers, which hold the backups; absent: as little as the role needs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub backups: Option<Vec<Grant>>,
+    pub backups: Option<Vec<StorePermission>>,
     /// At the tee store; absent: as little as the role needs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tee: Option<Vec<Grant>>,
+    pub tee: Option<Vec<StorePermission>>,
 }
 
 /// A permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Grant {
+pub enum StorePermission {
     /// Read objects, their lengths and listings.
     Read,
     /// Put an object under a key that has none, or the same bytes again.
@@ -64,13 +64,13 @@ pub enum Grant {
     Delete,
 }
 
-impl From<Grant> for Permission {
-    fn from(grant: Grant) -> Permission {
+impl From<StorePermission> for Permission {
+    fn from(grant: StorePermission) -> Permission {
         match grant {
-            Grant::Read => Permission::Read,
-            Grant::Put => Permission::Put,
-            Grant::Overwrite => Permission::Overwrite,
-            Grant::Delete => Permission::Delete,
+            StorePermission::Read => Permission::Read,
+            StorePermission::Put => Permission::Put,
+            StorePermission::Overwrite => Permission::Overwrite,
+            StorePermission::Delete => Permission::Delete,
         }
     }
 }
@@ -93,11 +93,11 @@ impl StoreKind {
 }
 
 /// What is written for a role, its nodes, and what it needs at the data centers and at the tee store.
-type Role<'a> = (&'a Grants, Vec<NodeId>, &'a [Permission], &'a [Permission]);
+type Role<'a> = (&'a RoleGrants, Vec<NodeId>, &'a [Permission], &'a [Permission]);
 
 impl Credentials {
     /// What the stores of a kind grant to the nodes of a world.
-    pub(crate) fn access(&self, kind: StoreKind, nodes: &Nodes) -> Access {
+    pub(crate) fn access(&self, kind: StoreKind, nodes: &NodeIds) -> Access {
         use Permission::{Delete, Overwrite, Put, Read};
         let tee_store: Vec<NodeId> = nodes.tee_store.iter().copied().collect();
         let one = |node: Option<NodeId>| node.into_iter().collect::<Vec<_>>();
@@ -129,15 +129,15 @@ impl Credentials {
 mod tests {
     use super::*;
 
-    fn nodes() -> Nodes {
-        Nodes {
+    fn nodes() -> NodeIds {
+        NodeIds {
             edges: vec![NodeId(1)],
             disks: vec![NodeId(2)],
             data_centers: vec![NodeId(3)],
             tee_store: Some(NodeId(4)),
             backup: Some(NodeId(5)),
             operator: Some(NodeId(6)),
-            ..Nodes::default()
+            ..NodeIds::default()
         }
     }
 

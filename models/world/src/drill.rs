@@ -6,8 +6,8 @@
 
 use crate::lock;
 use crate::plan::WorldPlan;
-use crate::scenario::Topic;
-use crate::topology::{Builder, Images, Nodes, Switchboard};
+use crate::scenario::WorldConfig;
+use crate::topology::{ClusterBuilder, ClusterRegistry, DiskImages, NodeIds};
 use latent_engine::Scenario;
 use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
 use latent_pipeline::recovery::run::{RecoveryReport, Targets, recover};
@@ -20,7 +20,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(7 * 86_400);
 
 /// What a drill brought up.
-pub(crate) struct Drilled {
+pub(crate) struct DrillResult {
     /// The disks of the new cluster, by name.
     pub disks: Vec<(String, DiskImage)>,
     /// The disks of the edges, after they put all that they held into the tee store.
@@ -31,7 +31,7 @@ pub(crate) struct Drilled {
     pub marks: BTreeMap<&'static str, u64>,
 }
 
-impl Drilled {
+impl DrillResult {
     /// Position of the newest backup that it used: that of the project which this holds up to the earliest position.
     pub fn newest_backup_ms(&self) -> Option<i64> {
         let mut newest: BTreeMap<u32, i64> = BTreeMap::new();
@@ -46,35 +46,47 @@ impl Drilled {
 }
 
 /// Copies of what survives production: data centers, tee store, edges.
-pub(crate) fn survivors(world: &World, nodes: &Nodes) -> Images {
+pub(crate) fn survivors(world: &World, nodes: &NodeIds) -> DiskImages {
     let left = nodes.data_centers.iter().chain(&nodes.tee_store).chain(&nodes.edges);
     left.map(|node| (world.node_name(*node).to_string(), world.disk_image(*node))).collect()
 }
 
 /// Runs a drill on copies taken now.
 pub(crate) fn run(
-    scenario: &Scenario<Topic>,
+    scenario: &Scenario<WorldConfig>,
     plan: &WorldPlan,
-    images: &Images,
+    images: &DiskImages,
     now: UnixMs,
     number: u64,
-) -> Drilled {
+) -> DrillResult {
     let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
     let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
     let finished = run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await });
-    Drilled { marks: finished.marks, ..finished.output }
+    DrillResult { marks: finished.marks, ..finished.output }
 }
 
 /// The disks, and what the recovery says it did; marks are counted outside.
-async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Images, world: World) -> Drilled {
-    let switchboard = Arc::new(Switchboard::default());
+async fn recover_all(
+    scenario: &Scenario<WorldConfig>,
+    plan: &WorldPlan,
+    images: &DiskImages,
+    world: World,
+) -> DrillResult {
+    let cluster_registry = Arc::new(ClusterRegistry::default());
     let report: Arc<Mutex<Option<RecoveryReport>>> = Arc::default();
-    let (to_report, cluster_of) = (report.clone(), switchboard.clone());
-    let builder = Builder { world: &world, scenario, plan, switchboard: &switchboard, images, drill: true };
+    let (to_report, cluster_of) = (report.clone(), cluster_registry.clone());
+    let builder = ClusterBuilder {
+        world: &world,
+        scenario,
+        plan,
+        cluster_registry: &cluster_registry,
+        images,
+        drill: true,
+    };
     let nodes = builder.build(move |env| {
-        let (report, switchboard) = (to_report.clone(), cluster_of.clone());
+        let (report, cluster_registry) = (to_report.clone(), cluster_of.clone());
         async move {
-            let done = recover(&env, &switchboard.cluster(), &Targets::Everything).await;
+            let done = recover(&env, &cluster_registry.cluster(), &Targets::Everything).await;
             *lock(&report) = Some(done);
         }
     });
@@ -89,5 +101,5 @@ async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Imag
     };
     let report = lock(&report).take();
     let marks = BTreeMap::new();
-    Drilled { disks: images(&nodes.disks), edges: images(&nodes.edges), report, marks }
+    DrillResult { disks: images(&nodes.disks), edges: images(&nodes.edges), report, marks }
 }

@@ -17,51 +17,56 @@
 //! - No excuse: reads that come short, listings in short pages, garbage after a crash, a drift of some seconds. The system
 //!   must work with these.
 
+use crate::nemesis::{REPAIRED_AFTER_MS, damages};
 use crate::store_faults::SHORT_PAGES;
-use crate::trouble::{REPAIRED_AFTER_MS, damages};
 use latent_engine::sim::{Action, FaultOutcome, World};
 use latent_oracle::Excused;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// From one night's comparison to the next, at most.
-const A_NIGHT_MS: i64 = 25 * 3_600_000;
+const NIGHT_MS: i64 = 25 * 3_600_000;
 /// Every node, where a link's end is named.
-const EVERY: &str = "*";
+const ANY_NODE: &str = "*";
 /// Timers look at the clock again after six hours at the latest.
-const TIMERS_LOOK_EVERY_MS: i64 = 6 * 3_600_000;
+const TIMER_RECHECK_MS: i64 = 6 * 3_600_000;
 /// A clock that is off by less decides nothing.
-const DRIFT_NOT_FELT_MS: i64 = 5 * 60_000;
+const MAX_HARMLESS_DRIFT_MS: i64 = 5 * 60_000;
 
 /// Nodes of which a job needs some.
 #[derive(Clone, Debug)]
-pub(crate) struct SomeOf {
+pub(crate) struct QuorumGroup {
     nodes: BTreeSet<String>,
-    least: usize,
+    min: usize,
 }
 
 /// What a job needs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Need {
+pub(crate) struct JobDependencies {
     /// Nodes that it cannot do without.
     pub all: BTreeSet<String>,
     /// Groups of nodes of which it needs some each.
-    pub some_of: Vec<SomeOf>,
+    pub some_of: Vec<QuorumGroup>,
     /// How long after a fault it may be until the job has tried again.
     pub catch_up_ms: i64,
     /// How long a damaged node that it cannot do without may need until it is whole.
     pub repaired_after_ms: i64,
 }
 
-impl Need {
+impl JobDependencies {
     /// One node, and nothing but it.
-    pub fn of(nodes: impl IntoIterator<Item = String>, catch_up_ms: i64) -> Need {
+    pub fn new(nodes: impl IntoIterator<Item = String>, catch_up_ms: i64) -> JobDependencies {
         let all = nodes.into_iter().collect();
-        Need { all, catch_up_ms, repaired_after_ms: REPAIRED_AFTER_MS, ..Need::default() }
+        JobDependencies {
+            all,
+            catch_up_ms,
+            repaired_after_ms: REPAIRED_AFTER_MS,
+            ..JobDependencies::default()
+        }
     }
 
     /// And so many of these besides.
-    pub fn and(mut self, least: usize, nodes: impl IntoIterator<Item = String>) -> Need {
-        self.some_of.push(SomeOf { nodes: nodes.into_iter().collect(), least });
+    pub fn and(mut self, min: usize, nodes: impl IntoIterator<Item = String>) -> JobDependencies {
+        self.some_of.push(QuorumGroup { nodes: nodes.into_iter().collect(), min });
         self
     }
 
@@ -72,7 +77,7 @@ impl Need {
 
 /// What a fault touches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Touched {
+enum FaultScope {
     Nodes(Vec<String>),
     /// Every link between one of these and one of those.
     Links(Vec<String>, Vec<String>),
@@ -80,8 +85,8 @@ enum Touched {
 
 /// One fault of the run.
 #[derive(Clone, Debug)]
-struct Struck {
-    touched: Touched,
+struct FaultInterval {
+    touched: FaultScope,
     from_ms: i64,
     /// `None`: it lasts.
     to_ms: Option<i64>,
@@ -96,16 +101,16 @@ struct Struck {
 pub(crate) struct Excuses {
     /// The node that repairs damaged disks, at night.
     pub repairer: Option<String>,
-    struck: Vec<Struck>,
+    struck: Vec<FaultInterval>,
     /// Restarts by people, and nodes that do not come back.
-    restarts: Vec<Struck>,
+    restarts: Vec<FaultInterval>,
     /// When faults that wait for so many operations were found to have had them all, by number.
-    used_up_ms: BTreeMap<usize, i64>,
+    exhausted_at_ms: BTreeMap<usize, i64>,
 }
 
 impl Excuses {
     /// Takes in what became of the faults so far. `booted` says when a node booted first after an instant.
-    pub fn hear(&mut self, world: &World, booted: impl Fn(&str, i64) -> Option<i64>) {
+    pub fn update(&mut self, world: &World, booted: impl Fn(&str, i64) -> Option<i64>) {
         self.take(world.fault_outcomes(), world.now().0, booted);
     }
 
@@ -114,12 +119,12 @@ impl Excuses {
         for (index, outcome) in outcomes.into_iter().enumerate() {
             let Some(from_ms) = outcome.struck.map(|at| at.0) else { continue };
             if outcome.is_used_up {
-                self.used_up_ms.entry(index).or_insert(now_ms);
+                self.exhausted_at_ms.entry(index).or_insert(now_ms);
             }
-            let used_up_ms = self.used_up_ms.get(&index).copied();
+            let exhausted_at_ms = self.exhausted_at_ms.get(&index).copied();
             let ended_ms = outcome.ended.map(|at| at.0);
-            let to_ms = used_up_ms.into_iter().chain(ended_ms).min();
-            self.struck.extend(of_action(&outcome.fault.action, from_ms, to_ms, &booted));
+            let to_ms = exhausted_at_ms.into_iter().chain(ended_ms).min();
+            self.struck.extend(fault_interval(&outcome.fault.action, from_ms, to_ms, &booted));
         }
         for index in 0..self.struck.len() {
             if self.struck[index].is_damage {
@@ -130,14 +135,12 @@ impl Excuses {
 
     /// How many other faults were in the way of repairing this damage: each may have cost a night.
     fn nights_lost(&self, damage: usize) -> i64 {
-        let Struck { touched, from_ms, to_ms, .. } = &self.struck[damage];
-        let Touched::Nodes(damaged) = touched else { return 0 };
-        let concerned = Need::of(damaged.iter().chain(&self.repairer).cloned(), 0);
+        let FaultInterval { touched, from_ms, to_ms, .. } = &self.struck[damage];
+        let FaultScope::Nodes(damaged) = touched else { return 0 };
+        let concerned = JobDependencies::new(damaged.iter().chain(&self.repairer).cloned(), 0);
         let others = self.struck.iter().enumerate().filter(|(index, _)| *index != damage);
-        let mut others: Vec<&Struck> = others
-            .map(|(_, other)| other)
-            .filter(|other| other.touched.is_in_the_way_of(&concerned))
-            .collect();
+        let mut others: Vec<&FaultInterval> =
+            others.map(|(_, other)| other).filter(|other| other.touched.affects(&concerned)).collect();
         others.sort_by_key(|other| other.from_ms);
         let Some(to_ms) = to_ms else { return 0 };
         let mut until_ms = to_ms + REPAIRED_AFTER_MS;
@@ -146,18 +149,18 @@ impl Excuses {
             let other_ends_ms = other.to_ms.unwrap_or(i64::MAX);
             if other.from_ms <= until_ms && other_ends_ms >= *from_ms {
                 let lasted_ms = other_ends_ms.min(until_ms) - other.from_ms.max(*from_ms);
-                let lost = 1 + lasted_ms.max(0) / A_NIGHT_MS;
-                (nights, until_ms) = (nights + lost, until_ms + lost * A_NIGHT_MS);
+                let lost = 1 + lasted_ms.max(0) / NIGHT_MS;
+                (nights, until_ms) = (nights + lost, until_ms + lost * NIGHT_MS);
             }
         }
         nights
     }
 
     /// Somebody restarted a node.
-    pub fn restarted(&mut self, node: &str, at_ms: i64) {
-        let touched = Touched::Nodes(vec![node.to_owned()]);
+    pub fn record_restart(&mut self, node: &str, at_ms: i64) {
+        let touched = FaultScope::Nodes(vec![node.to_owned()]);
         let to_ms = Some(at_ms + 1);
-        self.restarts.push(Struck {
+        self.restarts.push(FaultInterval {
             touched,
             from_ms: at_ms,
             to_ms,
@@ -168,9 +171,9 @@ impl Excuses {
     }
 
     /// A node does not come back.
-    pub fn gone(&mut self, node: &str, at_ms: i64) {
-        let touched = Touched::Nodes(vec![node.to_owned()]);
-        self.restarts.push(Struck {
+    pub fn record_permanent_loss(&mut self, node: &str, at_ms: i64) {
+        let touched = FaultScope::Nodes(vec![node.to_owned()]);
+        self.restarts.push(FaultInterval {
             touched,
             from_ms: at_ms,
             to_ms: None,
@@ -181,7 +184,7 @@ impl Excuses {
     }
 
     /// When the job that needs this was kept from working.
-    pub fn of(&self, need: &Need) -> Excused {
+    pub fn of(&self, need: &JobDependencies) -> Excused {
         let mut whole: Vec<(i64, i64)> = Vec::new();
         let mut each: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
         for one in self.struck.iter().chain(&self.restarts) {
@@ -193,15 +196,15 @@ impl Excuses {
                 each.entry(name).or_default().push(one.span(need.catch_up_ms, REPAIRED_AFTER_MS));
             }
         }
-        whole.extend(need.some_of.iter().flat_map(|group| too_few(&each, group)));
+        whole.extend(need.some_of.iter().flat_map(|group| below_quorum(&each, group)));
         Excused::of(whole)
     }
 }
 
 /// When fewer than are needed were untouched.
-fn too_few(each: &BTreeMap<&str, Vec<(i64, i64)>>, group: &SomeOf) -> Vec<(i64, i64)> {
+fn below_quorum(each: &BTreeMap<&str, Vec<(i64, i64)>>, group: &QuorumGroup) -> Vec<(i64, i64)> {
     let each: Vec<&Vec<(i64, i64)>> = group.nodes.iter().filter_map(|name| each.get(name.as_str())).collect();
-    if group.nodes.len() - each.len() >= group.least {
+    if group.nodes.len() - each.len() >= group.min {
         return Vec::new();
     }
     let edges: BTreeSet<i64> = each.iter().copied().flatten().flat_map(|(from, to)| [*from, *to]).collect();
@@ -210,16 +213,16 @@ fn too_few(each: &BTreeMap<&str, Vec<(i64, i64)>>, group: &SomeOf) -> Vec<(i64, 
         |at_ms: i64, spans: &[(i64, i64)]| spans.iter().any(|(from, to)| *from <= at_ms && at_ms < *to);
     let is_short = |at_ms: i64| {
         let touched = each.iter().filter(|spans| is_in(at_ms, spans)).count();
-        group.nodes.len() - touched < group.least
+        group.nodes.len() - touched < group.min
     };
     edges.windows(2).filter(|pair| is_short(pair[0])).map(|pair| (pair[0], pair[1])).collect()
 }
 
-impl Struck {
+impl FaultInterval {
     fn span(&self, catch_up_ms: i64, repaired_after_ms: i64) -> (i64, i64) {
         let after_ms = match (self.is_damage, self.is_clock) {
-            (true, _) => repaired_after_ms.saturating_add(self.nights_lost * A_NIGHT_MS),
-            (_, true) => catch_up_ms + TIMERS_LOOK_EVERY_MS,
+            (true, _) => repaired_after_ms.saturating_add(self.nights_lost * NIGHT_MS),
+            (_, true) => catch_up_ms + TIMER_RECHECK_MS,
             _ => catch_up_ms,
         };
         (self.from_ms, self.to_ms.map_or(i64::MAX, |to_ms| to_ms.saturating_add(after_ms)))
@@ -228,21 +231,21 @@ impl Struck {
 
 /// What is touched of a need.
 #[derive(Debug, Default)]
-struct Touches<'n> {
+struct ScopeOverlap<'n> {
     /// Something that the job cannot do without.
     whole: bool,
     /// Nodes of which it needs some.
     members: BTreeSet<&'n str>,
 }
 
-impl<'n> Touches<'n> {
-    fn node(&mut self, need: &'n Need, name: &str) {
+impl<'n> ScopeOverlap<'n> {
+    fn node(&mut self, need: &'n JobDependencies, name: &str) {
         self.whole |= need.all.contains(name);
         self.members.extend(need.has_member(name));
     }
 
-    fn link(&mut self, need: &'n Need, one: &str, other: &str) {
-        match (one == EVERY, other == EVERY) {
+    fn link(&mut self, need: &'n JobDependencies, one: &str, other: &str) {
+        match (one == ANY_NODE, other == ANY_NODE) {
             (true, true) => {
                 let members = need.some_of.iter().flat_map(|group| &group.nodes);
                 need.all.iter().chain(members).for_each(|name| self.node(need, name));
@@ -260,21 +263,21 @@ impl<'n> Touches<'n> {
     }
 }
 
-impl Touched {
+impl FaultScope {
     /// Whether it touches one of the nodes that something cannot do without, over whichever link.
-    fn is_in_the_way_of(&self, need: &Need) -> bool {
+    fn affects(&self, need: &JobDependencies) -> bool {
         let is_needed = |name: &String| need.all.contains(name);
         match self {
-            Touched::Nodes(nodes) => nodes.iter().any(is_needed),
-            Touched::Links(side, other) => side.iter().chain(other).any(is_needed),
+            FaultScope::Nodes(nodes) => nodes.iter().any(is_needed),
+            FaultScope::Links(side, other) => side.iter().chain(other).any(is_needed),
         }
     }
 
-    fn of<'n>(&self, need: &'n Need) -> Touches<'n> {
-        let mut touches = Touches::default();
+    fn of<'n>(&self, need: &'n JobDependencies) -> ScopeOverlap<'n> {
+        let mut touches = ScopeOverlap::default();
         match self {
-            Touched::Nodes(nodes) => nodes.iter().for_each(|name| touches.node(need, name)),
-            Touched::Links(side, other) => {
+            FaultScope::Nodes(nodes) => nodes.iter().for_each(|name| touches.node(need, name)),
+            FaultScope::Links(side, other) => {
                 let pairs = side.iter().flat_map(|one| other.iter().map(move |other| (one, other)));
                 pairs.for_each(|(one, other)| touches.link(need, one, other));
             }
@@ -284,42 +287,42 @@ impl Touched {
 }
 
 /// What a fault that struck at `from_ms` and ended at `to_ms` is in the way of; `None`: nothing.
-fn of_action(
+fn fault_interval(
     action: &Action,
     from_ms: i64,
     to_ms: Option<i64>,
     booted: &impl Fn(&str, i64) -> Option<i64>,
-) -> Option<Struck> {
+) -> Option<FaultInterval> {
     let one = |name: &String| vec![name.clone()];
     let (is_damage, is_clock) =
         (damages(action).is_some(), matches!(action, Action::ClockStep(_) | Action::ClockDrift(_)));
     let touched = match action {
         Action::ShortRead(_) | Action::GarbageTails(_) => return None,
         Action::Condition(it) if it.name == SHORT_PAGES => return None,
-        Action::ClockDrift(it) if !is_felt(it.ppm, it.for_ms) => return None,
-        Action::CutLink(it) => Touched::Links(one(&it.from), one(&it.to)),
-        Action::DegradeLink(it) => Touched::Links(one(&it.from), one(&it.to)),
-        Action::Partition(it) => Touched::Links(it.side.clone(), it.other.clone()),
-        Action::PowerLoss(it) => Touched::Nodes(it.nodes.clone()),
-        Action::Kill(it) => Touched::Nodes(one(&it.node)),
-        Action::Pause(it) => Touched::Nodes(one(&it.node)),
-        Action::CrashLoop(it) => Touched::Nodes(one(&it.node)),
-        Action::NewDisk(it) => Touched::Nodes(one(&it.node)),
-        Action::Isolate(it) => Touched::Nodes(one(&it.node)),
-        Action::Flap(it) => Touched::Nodes(one(&it.node)),
-        Action::LoseMessage(it) => Touched::Nodes(one(&it.node)),
-        Action::ClockStep(it) => Touched::Nodes(one(&it.node)),
-        Action::ClockDrift(it) => Touched::Nodes(one(&it.node)),
-        Action::DiskError(it) => Touched::Nodes(one(&it.node)),
-        Action::SyncFailure(it) => Touched::Nodes(one(&it.node)),
-        Action::DiskFull(it) => Touched::Nodes(one(&it.node)),
-        Action::SlowDisk(it) => Touched::Nodes(one(&it.node)),
-        Action::LatentSector(it) => Touched::Nodes(one(&it.node)),
-        Action::BitRot(it) => Touched::Nodes(one(&it.node)),
-        Action::MisdirectedWrite(it) => Touched::Nodes(one(&it.node)),
-        Action::LostWrite(it) => Touched::Nodes(one(&it.node)),
-        Action::RemoveDirectory(it) => Touched::Nodes(one(&it.node)),
-        Action::Condition(it) => Touched::Nodes(one(&it.node)),
+        Action::ClockDrift(it) if !is_significant(it.ppm, it.for_ms) => return None,
+        Action::CutLink(it) => FaultScope::Links(one(&it.from), one(&it.to)),
+        Action::DegradeLink(it) => FaultScope::Links(one(&it.from), one(&it.to)),
+        Action::Partition(it) => FaultScope::Links(it.side.clone(), it.other.clone()),
+        Action::PowerLoss(it) => FaultScope::Nodes(it.nodes.clone()),
+        Action::Kill(it) => FaultScope::Nodes(one(&it.node)),
+        Action::Pause(it) => FaultScope::Nodes(one(&it.node)),
+        Action::CrashLoop(it) => FaultScope::Nodes(one(&it.node)),
+        Action::NewDisk(it) => FaultScope::Nodes(one(&it.node)),
+        Action::Isolate(it) => FaultScope::Nodes(one(&it.node)),
+        Action::Flap(it) => FaultScope::Nodes(one(&it.node)),
+        Action::LoseMessage(it) => FaultScope::Nodes(one(&it.node)),
+        Action::ClockStep(it) => FaultScope::Nodes(one(&it.node)),
+        Action::ClockDrift(it) => FaultScope::Nodes(one(&it.node)),
+        Action::DiskError(it) => FaultScope::Nodes(one(&it.node)),
+        Action::SyncFailure(it) => FaultScope::Nodes(one(&it.node)),
+        Action::DiskFull(it) => FaultScope::Nodes(one(&it.node)),
+        Action::SlowDisk(it) => FaultScope::Nodes(one(&it.node)),
+        Action::LatentSector(it) => FaultScope::Nodes(one(&it.node)),
+        Action::BitRot(it) => FaultScope::Nodes(one(&it.node)),
+        Action::MisdirectedWrite(it) => FaultScope::Nodes(one(&it.node)),
+        Action::LostWrite(it) => FaultScope::Nodes(one(&it.node)),
+        Action::RemoveDirectory(it) => FaultScope::Nodes(one(&it.node)),
+        Action::Condition(it) => FaultScope::Nodes(one(&it.node)),
     };
     let to_ms = match action {
         // They take no time; what they leave is to be repaired from then on.
@@ -327,14 +330,14 @@ fn of_action(
         Action::LostWrite(it) => to_ms.and_then(|to_ms| booted(&it.node, to_ms)),
         _ => to_ms,
     };
-    Some(Struck { touched, from_ms, to_ms, is_damage, is_clock, nights_lost: 0 })
+    Some(FaultInterval { touched, from_ms, to_ms, is_damage, is_clock, nights_lost: 0 })
 }
 
 /// Whether a clock that drifts is ever off by enough to decide anything.
-fn is_felt(ppm: i32, for_ms: Option<u64>) -> bool {
-    const A_YEAR_MS: u64 = 365 * 86_400_000;
-    let off_ms = i128::from(ppm.unsigned_abs()) * i128::from(for_ms.unwrap_or(A_YEAR_MS / 12)) / 1_000_000;
-    off_ms > i128::from(DRIFT_NOT_FELT_MS)
+fn is_significant(ppm: i32, for_ms: Option<u64>) -> bool {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    let off_ms = i128::from(ppm.unsigned_abs()) * i128::from(for_ms.unwrap_or(YEAR_MS / 12)) / 1_000_000;
+    off_ms > i128::from(MAX_HARMLESS_DRIFT_MS)
 }
 
 #[cfg(test)]
@@ -365,8 +368,8 @@ mod tests {
     }
 
     /// A backup: its node, a data center, five of eight disks; it tries again within an hour.
-    fn backup() -> Need {
-        Need::of(["backup".to_owned(), "dc-1".to_owned()], HOUR_MS).and(5, disks())
+    fn backup() -> JobDependencies {
+        JobDependencies::new(["backup".to_owned(), "dc-1".to_owned()], HOUR_MS).and(5, disks())
     }
 
     /// The hours of 0 to 1,000 that are not available to the backup.
@@ -425,7 +428,7 @@ mod tests {
 
     #[test]
     fn damage_lasts_until_it_is_repaired_and_a_lost_write_shows_when_its_node_boots() {
-        let need = || Need::of(["disk-1".to_owned()], 0);
+        let need = || JobDependencies::new(["disk-1".to_owned()], 0);
         let of = |outcome: FaultOutcome, booted_h: Option<i64>| {
             let mut excuses = Excuses::default();
             excuses.take(vec![outcome], 500 * HOUR_MS, |_, _| booted_h.map(|hour| hour * HOUR_MS));
@@ -466,7 +469,7 @@ mod tests {
         let step = ClockStep { node, by_ms: HOUR_MS, for_ms: None };
         assert_eq!(excused_h(vec![struck(Action::ClockStep(step), 10, Some(12))]), 9);
         let mut excuses = Excuses::default();
-        excuses.restarted("backup", 0);
+        excuses.record_restart("backup", 0);
         let available_ms = excuses.of(&backup()).available_ms(0, 10 * HOUR_MS);
         assert_eq!(available_ms, 9 * HOUR_MS - 1);
     }

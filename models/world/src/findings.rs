@@ -1,6 +1,6 @@
 //! The system's own part of a report: events, losses, recovery; and how they look on a screen.
 
-use crate::drill::Drilled;
+use crate::drill::DrillResult;
 use latent_engine::verdict::Outcome;
 use latent_engine::{Report, Screen, Text, words};
 use latent_oracle::ledger;
@@ -14,32 +14,32 @@ pub struct Findings {
     /// Customers.
     pub projects: u64,
     /// HTTP requests, retries included, by what clients were told.
-    pub requests: Attempts,
+    pub requests: AttemptCounts,
     /// Events in these requests, each as often as it was sent.
-    pub event_attempts: Attempts,
+    pub event_attempts: AttemptCounts,
     /// Events, each counted once, by what clients know of them.
     pub events: EventCounts,
     /// Acknowledged events that production lacked, each day at its worst.
-    pub loss: Loss,
+    pub loss: LossFindings,
     /// Who noticed, and what came back.
-    pub recovery: Recovered,
+    pub recovery: RecoveryFindings,
     /// Permissions at the object stores that production has and used to change something there, as sentences:
     /// `production may delete at the data centers`. With least privilege there are none.
     pub used_permissions: Vec<String>,
     /// Drills, in order of time.
-    pub drills: Vec<Drill>,
+    pub drills: Vec<DrillFindings>,
     /// Operations and drills of the scenario that never took place or never ended, as sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_done: Vec<String>,
     /// What was done, for speed to be measured against.
-    pub work: Work,
+    pub work: WorkCounts,
     /// Events of the worst day before and after, as a unified diff; empty when nothing was lost.
     pub diff: Vec<String>,
 }
 
 /// How often something was sent, and what clients were told each time.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Attempts {
+pub struct AttemptCounts {
     /// Sent.
     pub sent: u64,
     /// Acknowledged.
@@ -65,9 +65,9 @@ pub struct EventCounts {
     pub given_up: u64,
 }
 
-impl From<ledger::Attempts> for Attempts {
-    fn from(of: ledger::Attempts) -> Attempts {
-        Attempts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
+impl From<ledger::Attempts> for AttemptCounts {
+    fn from(of: ledger::Attempts) -> AttemptCounts {
+        AttemptCounts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
     }
 }
 
@@ -80,7 +80,7 @@ impl From<ledger::EventCounts> for EventCounts {
 
 /// What was lost.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Loss {
+pub struct LossFindings {
     /// Acknowledged events that production lacked, each day at its worst look.
     pub events_lost_from_production: u64,
     /// Of what production was short of at the end, in no restore either; `null`: no drill looked for it.
@@ -122,7 +122,7 @@ pub struct LostDay {
 
 /// Who noticed, and what came back.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Recovered {
+pub struct RecoveryFindings {
     /// The detector inside the world that noticed first.
     pub detected_by: Option<String>,
     /// From the first damage to that.
@@ -143,7 +143,7 @@ pub struct Recovered {
 
 /// A drill.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Drill {
+pub struct DrillFindings {
     /// When, ms since 1970.
     pub at_ms: i64,
     /// Backups that it could read. `null`, as all that the recovery itself reports: it did not end.
@@ -164,11 +164,11 @@ pub struct Drill {
     pub tee_error: Option<String>,
 }
 
-impl Drill {
-    pub(crate) fn of(at_ms: i64, drilled: &Drilled, events_missing: u64) -> Drill {
+impl DrillFindings {
+    pub(crate) fn new(at_ms: i64, drilled: &DrillResult, events_missing: u64) -> DrillFindings {
         let report = drilled.report.as_ref();
         let sum_of = |count: fn(&DayReport) -> u64| report.map(|report| report.days.iter().map(count).sum());
-        Drill {
+        DrillFindings {
             at_ms,
             backups: report.map(|report| report.backups),
             events_restored: sum_of(|day| day.restored),
@@ -185,7 +185,7 @@ impl Drill {
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Work {
+pub struct WorkCounts {
     /// Copies of events on all disks at the end.
     pub event_copies_held: u64,
     /// Compaction runs that were committed.
@@ -198,8 +198,8 @@ pub struct Work {
     pub acknowledgements_checked: u64,
 }
 
-impl Loss {
-    pub(crate) fn of(summary: LossSummary, zone_of: impl Fn(u32) -> String) -> Loss {
+impl LossFindings {
+    pub(crate) fn new(summary: LossSummary, zone_of: impl Fn(u32) -> String) -> LossFindings {
         let mut days: Vec<LostDay> = summary
             .days
             .into_iter()
@@ -216,7 +216,7 @@ impl Loss {
         days.sort_by(|a, b| {
             (b.lost_ppm, b.lost, &a.project, &a.day).cmp(&(a.lost_ppm, a.lost, &b.project, &b.day))
         });
-        Loss {
+        LossFindings {
             events_lost_from_production: summary.events_lost_from_production,
             events_unrecoverable: summary.events_unrecoverable,
             events_missing_at_end: summary.events_missing_at_end,
@@ -231,7 +231,7 @@ impl Loss {
 }
 
 /// Of what was not done, so many lines are shown without `-v`.
-const MOST_NOT_DONE: usize = 3;
+const MAX_NOT_DONE: usize = 3;
 
 /// The world's lines of the verdict.
 pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
@@ -250,7 +250,7 @@ pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
             },
         ),
     );
-    screen.rows("not done", findings.not_done.iter().map(|it| Text::new().bad(it)), MOST_NOT_DONE);
+    screen.rows("not done", findings.not_done.iter().map(|it| Text::new().bad(it)), MAX_NOT_DONE);
     render_loss(findings, screen);
     render_recovery(findings, screen);
     if !findings.diff.is_empty() && screen.verbose() {
@@ -296,7 +296,7 @@ fn diff_line(line: &str) -> Text {
 }
 
 /// What became of what was lost, and whether that is good news. Only a drill shows whether anything holds it.
-fn at_the_end(loss: &Loss) -> (bool, String) {
+fn final_state(loss: &LossFindings) -> (bool, String) {
     let short = [
         (loss.events_missing_at_end, "still missing"),
         (loss.events_altered_at_end, "not as they were sent"),
@@ -342,15 +342,17 @@ fn render_loss(findings: &Findings, screen: &mut Screen) {
         )
     });
     screen.rows("", rows, 6);
-    let (is_good, said) = at_the_end(loss);
-    screen.item("at the end", if is_good { Text::new().good(said) } else { Text::new().bad(said) });
+    let (is_good, message) = final_state(loss);
+    screen.item("at the end", if is_good { Text::new().good(message) } else { Text::new().bad(message) });
     if !findings.used_permissions.is_empty() {
-        let said = match loss.events_unrecoverable {
+        let message = match loss.events_unrecoverable {
             Some(0) => "used, nothing is gone:",
             _ => "lost through:",
         };
-        screen
-            .item("permission", Text::new().bad(format!("{said} {}", findings.used_permissions.join("; "))));
+        screen.item(
+            "permission",
+            Text::new().bad(format!("{message} {}", findings.used_permissions.join("; "))),
+        );
     }
 }
 
@@ -411,20 +413,22 @@ mod tests {
 
     #[test]
     fn what_no_drill_looked_for_is_not_known() {
-        let loss = |missing, altered, gone| Loss {
+        let loss = |missing, altered, gone| LossFindings {
             events_missing_at_end: missing,
             events_altered_at_end: altered,
             events_unrecoverable: gone,
-            ..Loss::default()
+            ..LossFindings::default()
         };
-        let said = |loss: &Loss| at_the_end(loss).1;
-        assert!(said(&loss(3_802, 0, None)).contains("3,802 still missing, unrecoverable: not known"));
+        let message = |loss: &LossFindings| final_state(loss).1;
+        assert!(message(&loss(3_802, 0, None)).contains("3,802 still missing, unrecoverable: not known"));
         assert_eq!(
-            at_the_end(&loss(3_802, 0, Some(0))),
+            final_state(&loss(3_802, 0, Some(0))),
             (false, "3,802 still missing, all of them recoverable".into())
         );
-        assert!(said(&loss(3_802, 0, Some(2))).contains("2 of them in no backup and no tee"));
-        assert!(said(&loss(1, 3, Some(0))).starts_with("1 still missing and 3 not as they were sent, all"));
-        assert!(said(&loss(0, 0, Some(0))).contains("everything is back"));
+        assert!(message(&loss(3_802, 0, Some(2))).contains("2 of them in no backup and no tee"));
+        assert!(
+            message(&loss(1, 3, Some(0))).starts_with("1 still missing and 3 not as they were sent, all")
+        );
+        assert!(message(&loss(0, 0, Some(0))).contains("everything is back"));
     }
 }

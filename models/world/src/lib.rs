@@ -9,46 +9,46 @@
 //! - `glossary`: what the words mean. `generate`: whole scenarios from bytes. `releases`: another release. `smaller`: what makes a case smaller.
 //! - `run`: the course of a run. `findings`: what it reports.
 
-mod acks;
-mod chronicle;
+mod checker;
 mod clients;
 mod cost;
 mod credentials;
 #[cfg(test)]
-mod deploys;
+mod deploy_tests;
 mod diff;
 mod drill;
+mod drill_schedule;
+mod durability_sampler;
 mod excuses;
+mod fault_log;
 mod findings;
 mod generate;
 mod glossary;
-mod instants;
-mod judge;
+mod job_dependencies;
+mod liveness;
 mod load;
-mod needs;
 #[cfg(test)]
-mod nights;
+mod local_day_tests;
+mod nemesis;
 mod operations;
 mod operator;
 mod plan;
 mod releases;
 mod run;
 mod scenario;
-mod settled;
-mod smaller;
+mod shrink;
+#[cfg(test)]
+mod small_scenario;
 mod store_faults;
 #[cfg(test)]
-mod testing;
+mod test_run;
 mod topology;
-#[cfg(test)]
-mod trial;
-mod trouble;
 pub mod workload;
 
 pub use findings::Findings;
 pub use generate::ZONES as GENERATED_ZONES;
 pub use plan::WorldPlan;
-pub use scenario::Topic;
+pub use scenario::WorldConfig;
 
 use latent_engine::explain::Entry;
 use latent_engine::sim::{Fault, World};
@@ -66,19 +66,19 @@ impl System for Latent {
     const OUTSIDE: &'static [&'static str] = &["clients"];
     const TOOL_SOURCES: &'static [&'static str] = &["models/world/", "models/oracle/"];
 
-    type Topic = Topic;
+    type Topic = WorldConfig;
     type Plan = WorldPlan;
     type Findings = Findings;
 
-    fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+    fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
         scenario::check(scenario)
     }
 
-    fn cost(scenario: &Scenario<Topic>) -> Cost {
-        cost::of(scenario)
+    fn cost(scenario: &Scenario<WorldConfig>) -> Cost {
+        cost::estimate(scenario)
     }
 
-    fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
+    fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
         plan::expand(scenario, seed)
     }
 
@@ -86,7 +86,7 @@ impl System for Latent {
         plan.faults.clone()
     }
 
-    fn generate(bytes: &[u8]) -> Option<Scenario<Topic>> {
+    fn generate(bytes: &[u8]) -> Option<Scenario<WorldConfig>> {
         Some(generate::generate(bytes))
     }
 
@@ -94,25 +94,25 @@ impl System for Latent {
         glossary::glossary()
     }
 
-    fn on_release(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
-        releases::put_on(scenario, name)
+    fn on_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
+        releases::deploy_everywhere(scenario, name)
     }
 
     fn reductions() -> Vec<Reduction<Latent>> {
-        smaller::reductions()
+        shrink::reductions()
     }
 
     fn written_out(case: &Case<Latent>) -> Option<Case<Latent>> {
-        smaller::written_out(case)
+        shrink::written_out(case)
     }
 
     fn choices(plan: &WorldPlan) -> Vec<String> {
-        plan.in_words()
+        plan.describe()
     }
 
     async fn run(
         plan: &WorldPlan,
-        scenario: &Scenario<Topic>,
+        scenario: &Scenario<WorldConfig>,
         world: World,
         progress: Progress,
     ) -> Judged<Findings> {

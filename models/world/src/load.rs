@@ -16,21 +16,21 @@
 //! (2016), chapter 22; that mobile libraries queue events and send them once there is a network, in Mixpanel's
 //! documentation of its libraries. Sizes (10 to 40 times, minutes to years) are accelerated, as all rates here.
 
-use crate::scenario::Topic;
-use crate::workload::{Absence, BACK_WITHIN_MS, Burst, MOST_BURST_EVENTS, StreamLaw, WrongClock};
+use crate::scenario::WorldConfig;
+use crate::workload::{BACK_WITHIN_MS, Burst, ClockSkew, MAX_BURST_EVENTS, OfflineWindow, WorkloadSpec};
 use latent_engine::{Moment, Problem, Scenario, Span, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The shortest time that a load may take.
-const LEAST_LASTS: Duration = Duration::from_secs(60);
+const MIN_LASTS: Duration = Duration::from_secs(60);
 /// No device's clock is wrong by more: 50 years.
-const MOST_CLOCK_ERROR: Duration = Duration::from_secs(50 * 366 * 86_400);
+const MAX_CLOCK_ERROR: Duration = Duration::from_secs(50 * 366 * 86_400);
 /// The longest that a client in a hurry may wait: as long as one that is not.
-const MOST_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 /// A scenario may name so many.
-const MOST_ITEMS: usize = 30;
+const MAX_ITEMS: usize = 30;
 
 /// What clients do. Without a `project` all projects' clients do it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -139,7 +139,7 @@ fn millis(span: Duration) -> i64 {
 /// A time in which a project's clients are in a hurry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Hurry {
+pub(crate) struct ImpatientWindow {
     /// When it begins, in milliseconds since 1970.
     pub from_ms: i64,
     /// When it is over, in milliseconds since 1970.
@@ -151,25 +151,26 @@ pub(crate) struct Hurry {
 /// How a project's clients go about sending.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Manners {
+pub(crate) struct ClientRetryPolicy {
     /// When they are in a hurry.
-    #[serde(default)]
-    pub hurries: Vec<Hurry>,
+    #[serde(rename = "hurries", default)]
+    pub impatient_windows: Vec<ImpatientWindow>,
     /// They keep what they cannot send.
-    #[serde(default)]
-    pub keeps: bool,
+    #[serde(rename = "keeps", default)]
+    pub keeps_backlog: bool,
 }
 
-impl Manners {
+impl ClientRetryPolicy {
     /// Nothing out of the ordinary.
-    pub fn is_usual(&self) -> bool {
-        *self == Manners::default()
+    pub fn is_default(&self) -> bool {
+        *self == ClientRetryPolicy::default()
     }
 
     /// The longest that a client waits at this time, if it is in a hurry.
-    pub fn hurry_ms(&self, now_ms: i64) -> Option<u32> {
-        let hurry = self.hurries.iter().find(|hurry| (hurry.from_ms..hurry.to_ms).contains(&now_ms));
-        hurry.map(|hurry| hurry.wait_ms)
+    pub fn impatient_wait_ms(&self, now_ms: i64) -> Option<u32> {
+        let window =
+            self.impatient_windows.iter().find(|window| (window.from_ms..window.to_ms).contains(&now_ms));
+        window.map(|window| window.wait_ms)
     }
 }
 
@@ -210,61 +211,61 @@ impl Load {
 }
 
 /// Applies to one project what a scenario says of it.
-pub(crate) fn apply(load: &[Load], law: &mut StreamLaw, manners: &mut Manners) {
-    let project = law.project;
+pub(crate) fn apply(load: &[Load], spec: &mut WorkloadSpec, retry_policy: &mut ClientRetryPolicy) {
+    let project = spec.project;
     for item in load.iter().filter(|item| item.project().is_none_or(|only| only == project)) {
         let (from_ms, to_ms) = item.window_ms().unwrap_or_default();
         match item {
-            Load::Burst { times, .. } => law.bursts.push(Burst { from_ms, to_ms, times: *times }),
+            Load::Burst { times, .. } => spec.bursts.push(Burst { from_ms, to_ms, times: *times }),
             Load::Offline { share_ppm, .. } => {
-                law.absences.push(Absence { from_ms, to_ms, share_ppm: *share_ppm });
+                spec.offline_windows.push(OfflineWindow { from_ms, to_ms, share_ppm: *share_ppm });
             }
             Load::RetryStorm { wait, .. } => {
                 let wait_ms = u32::try_from(wait.0.as_millis()).unwrap_or(u32::MAX);
-                manners.hurries.push(Hurry { from_ms, to_ms, wait_ms });
+                retry_policy.impatient_windows.push(ImpatientWindow { from_ms, to_ms, wait_ms });
             }
             Load::DeviceClocks { share_ppm, by, .. } => {
-                law.wrong_clocks.push(WrongClock { by_ms: by.ms(), share_ppm: *share_ppm });
+                spec.clock_skews.push(ClockSkew { by_ms: by.ms(), share_ppm: *share_ppm });
             }
-            Load::Backlog { .. } => manners.keeps = true,
+            Load::Backlog { .. } => retry_policy.keeps_backlog = true,
         }
     }
 }
 
 /// What is out of the ordinary with one project, a sentence each, for people.
-pub(crate) fn in_words(law: &StreamLaw, manners: &Manners) -> Vec<String> {
+pub(crate) fn describe(spec: &WorkloadSpec, retry_policy: &ClientRetryPolicy) -> Vec<String> {
     let when = |from_ms: i64, to_ms: i64| {
         format!("from {} for {}", words::moment_ms(from_ms), words::span_ms(from_ms.abs_diff(to_ms)))
     };
     let percent = |ppm: u32| format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100);
-    let mut said = Vec::new();
-    said.extend(
-        law.bursts.iter().map(|it| format!("{} times the events {}", it.times, when(it.from_ms, it.to_ms))),
+    let mut message = Vec::new();
+    message.extend(
+        spec.bursts.iter().map(|it| format!("{} times the events {}", it.times, when(it.from_ms, it.to_ms))),
     );
-    said.extend(law.absences.iter().map(|it| {
+    message.extend(spec.offline_windows.iter().map(|it| {
         format!("{} of devices out of reach {}", percent(it.share_ppm), when(it.from_ms, it.to_ms))
     }));
-    said.extend(
-        manners
-            .hurries
+    message.extend(
+        retry_policy
+            .impatient_windows
             .iter()
             .map(|it| format!("clients wait at most {} ms {}", it.wait_ms, when(it.from_ms, it.to_ms))),
     );
-    said.extend(law.wrong_clocks.iter().map(|it| {
+    message.extend(spec.clock_skews.iter().map(|it| {
         let way = if it.by_ms < 0 { "behind" } else { "ahead" };
         let by = words::span_ms(it.by_ms.unsigned_abs());
         format!("{} of devices have clocks that are {by} {way}", percent(it.share_ppm))
     }));
-    said.extend(manners.keeps.then(|| "clients keep what they cannot send".to_owned()));
-    said
+    message.extend(retry_policy.keeps_backlog.then(|| "clients keep what they cannot send".to_owned()));
+    message
 }
 
 /// What no single field shows.
-pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let load = &scenario.topic.load;
     let mut problems = Vec::new();
-    if load.len() > MOST_ITEMS {
-        let hint = format!("write at most {MOST_ITEMS}");
+    if load.len() > MAX_ITEMS {
+        let hint = format!("write at most {MAX_ITEMS}");
         problems.push(Problem::at("/load", format!("{} kinds of load", load.len()), hint));
     }
     for (index, item) in load.iter().enumerate() {
@@ -274,9 +275,9 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
         problems.extend(check_sizes(scenario, item, &at));
         let earlier = load.iter().take(index).find(|earlier| overlap(earlier, item));
         if let Some((from, lasts)) = earlier.and_then(Load::window) {
-            let said = format!("a burst from {from} for {lasts} is not over then");
+            let message = format!("a burst from {from} for {lasts} is not over then");
             let hint = "let one project's bursts follow each other, or write one with more times";
-            problems.push(Problem::at(at("from"), said, hint));
+            problems.push(Problem::at(at("from"), message, hint));
         }
     }
     problems
@@ -291,58 +292,70 @@ fn overlap(one: &Load, other: &Load) -> bool {
     is_one_project && windows.is_some_and(|(one, other)| one.0 < other.1 && other.0 < one.1)
 }
 
-fn check_project(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_project(
+    scenario: &Scenario<WorldConfig>,
+    item: &Load,
+    at: &impl Fn(&str) -> String,
+) -> Option<Problem> {
     let count: u32 = scenario.topic.tenants.iter().map(|class| class.count).fold(0, u32::saturating_add);
     let project = item.project().filter(|project| !(1..=count).contains(project))?;
     let hint = format!("write a number from 1 to {count}, or leave it out for all projects");
     Some(Problem::at(at("project"), format!("there is no project {project}"), hint))
 }
 
-fn check_window(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_window(
+    scenario: &Scenario<WorldConfig>,
+    item: &Load,
+    at: &impl Fn(&str) -> String,
+) -> Option<Problem> {
     let (from, lasts) = item.window()?;
     let (start, end) = (scenario.start, scenario.end());
     if from < start || from >= end {
         let hint = format!("write an instant from {start} to before {end}");
         return Some(Problem::at(at("from"), format!("{from} lies outside of the run"), hint));
     }
-    if lasts.0 < LEAST_LASTS {
-        let hint = format!("write at least {}", Span(LEAST_LASTS));
+    if lasts.0 < MIN_LASTS {
+        let hint = format!("write at least {}", Span(MIN_LASTS));
         return Some(Problem::at(at("for"), format!("a load of {lasts}"), hint));
     }
     // Devices need some minutes to come back, or what they kept would never be sent.
     let spare_ms = if matches!(item, Load::Offline { .. }) { BACK_WITHIN_MS + 1 } else { 0 };
-    let most_ms = end.0.0 - from.0.0 - spare_ms;
-    if millis(lasts.0) > most_ms {
-        let most = Span(Duration::from_millis(u64::try_from(most_ms).unwrap_or(0)));
-        let said = format!("{lasts} from {from} is not over before the run ends");
-        return Some(Problem::at(at("for"), said, format!("write at most {most}, or begin earlier")));
+    let max_ms = end.0.0 - from.0.0 - spare_ms;
+    if millis(lasts.0) > max_ms {
+        let max = Span(Duration::from_millis(u64::try_from(max_ms).unwrap_or(0)));
+        let message = format!("{lasts} from {from} is not over before the run ends");
+        return Some(Problem::at(at("for"), message, format!("write at most {max}, or begin earlier")));
     }
     None
 }
 
-fn check_sizes(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_sizes(
+    scenario: &Scenario<WorldConfig>,
+    item: &Load,
+    at: &impl Fn(&str) -> String,
+) -> Option<Problem> {
     match item {
         Load::Burst { times, .. } => {
-            let most = scenario.topic.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
-            let events = i64::from(most) * i64::from(*times);
-            (events >= MOST_BURST_EVENTS).then(|| {
-                let hint = format!("keep events a day times this below {MOST_BURST_EVENTS}");
+            let max = scenario.topic.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
+            let events = i64::from(max) * i64::from(*times);
+            (events >= MAX_BURST_EVENTS).then(|| {
+                let hint = format!("keep events a day times this below {MAX_BURST_EVENTS}");
                 Problem::at(at("times"), format!("{events} events a day of one project"), hint)
             })
         }
         Load::Offline { share_ppm, .. } => check_share(*share_ppm, at),
         Load::RetryStorm { wait, .. } => {
-            let is_right = (Duration::from_millis(1)..=MOST_WAIT).contains(&wait.0);
+            let is_right = (Duration::from_millis(1)..=MAX_WAIT).contains(&wait.0);
             (!is_right).then(|| {
-                let hint = format!("write a time from 1ms to {}", Span(MOST_WAIT));
+                let hint = format!("write a time from 1ms to {}", Span(MAX_WAIT));
                 Problem::at(at("wait"), format!("clients that wait {wait}"), hint)
             })
         }
         Load::DeviceClocks { share_ppm, by, .. } => check_share(*share_ppm, at).or_else(|| {
             let by = by.span();
-            let is_right = (Duration::from_secs(1)..=MOST_CLOCK_ERROR).contains(&by.0);
+            let is_right = (Duration::from_secs(1)..=MAX_CLOCK_ERROR).contains(&by.0);
             (!is_right).then(|| {
-                let hint = format!("write a time from 1s to {}", Span(MOST_CLOCK_ERROR));
+                let hint = format!("write a time from 1s to {}", Span(MAX_CLOCK_ERROR));
                 Problem::at(at("by"), format!("clocks wrong by {by}"), hint)
             })
         }),

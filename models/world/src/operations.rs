@@ -11,8 +11,8 @@
 //! Source: GitLab's account of 2017-01-31 names a directory removed on the wrong host, backups that had silently not
 //! been taken for months, and a runbook that was improvised; restic#3861 a retention whose unit was misread.
 
-use crate::scenario::{Protection, Topic};
-use crate::topology::Nodes;
+use crate::scenario::{Protection, WorldConfig};
+use crate::topology::NodeIds;
 use latent_engine::{Moment, Problem, Scenario, Span};
 use latent_oracle::Excused;
 use latent_pipeline::config::Cluster;
@@ -30,27 +30,28 @@ pub struct Operation {
     /// When.
     pub at: Moment,
     /// What.
-    pub what: What,
+    #[serde(rename = "what")]
+    pub action: OperatorAction,
 }
 
 /// What an operator does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum What {
+pub enum OperatorAction {
     /// Recovers days into the live cluster.
-    Recover(Recover),
+    Recover(RecoverAction),
     /// Types a retention wrong.
-    TypeRetention(TypeRetention),
+    TypeRetention(RetentionTypo),
     /// Switches backups off.
-    DisableBackup(Lasting),
+    DisableBackup(MistakeDuration),
     /// Sends backups to the tee store's bucket instead of the data centers'.
-    WrongBucket(Lasting),
+    WrongBucket(MistakeDuration),
 }
 
 /// A recovery into the live cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Recover {
+pub struct RecoverAction {
     /// Which project-days; empty: everything that backups or the tee know.
     pub days: Vec<ProjectDate>,
     /// How often, one after the other. One that does not call itself complete is run again, by the book.
@@ -60,9 +61,9 @@ pub struct Recover {
     pub runbook: Vec<RunbookStep>,
 }
 
-impl Default for Recover {
+impl Default for RecoverAction {
     fn default() -> Self {
-        Recover { days: Vec::new(), times: 1, runbook: RunbookStep::ALL.to_vec() }
+        RecoverAction { days: Vec::new(), times: 1, runbook: RunbookStep::ALL.to_vec() }
     }
 }
 
@@ -120,7 +121,7 @@ impl RunbookStep {
 /// A retention typed wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TypeRetention {
+pub struct RetentionTypo {
     /// Of what.
     pub of: Retained,
     /// What was typed: 7h for 7d.
@@ -143,13 +144,13 @@ pub enum Retained {
 /// How long a mistake lasts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Lasting {
+pub struct MistakeDuration {
     /// Until it is mended; absent: until trouble is over.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
 }
 
-impl Recover {
+impl RecoverAction {
     pub(crate) fn targets(&self) -> Targets {
         if self.days.is_empty() {
             return Targets::Everything;
@@ -165,10 +166,12 @@ impl Recover {
 
 /// When somebody has typed a longer retention of the tee than the scenario gives it. `operations` are the plan's: a case that
 /// was made smaller has them there alone.
-pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<Topic>) -> Excused {
+pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<WorldConfig>) -> Excused {
     let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
-    let longer = operations.iter().filter_map(|operation| match &operation.what {
-        What::TypeRetention(TypeRetention { of: Retained::Tee, typed, lasts }) if typed.0 > kept => {
+    let longer = operations.iter().filter_map(|operation| match &operation.action {
+        OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, lasts })
+            if typed.0 > kept =>
+        {
             let from_ms = operation.at.0.0;
             let lasts_ms = lasts.map(|lasts| i64::try_from(lasts.0.as_millis()).unwrap_or(i64::MAX));
             Some((from_ms, lasts_ms.map_or(scenario.end().0.0, |lasts_ms| from_ms.saturating_add(lasts_ms))))
@@ -178,34 +181,34 @@ pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario
     Excused::of(longer)
 }
 
-impl What {
+impl OperatorAction {
     /// How long it lasts; `None` for what is done at once, and for what lasts until trouble is over.
     pub(crate) fn lasts(&self) -> Option<Span> {
         match self {
-            What::Recover(_) => None,
-            What::TypeRetention(it) => it.lasts,
-            What::DisableBackup(it) | What::WrongBucket(it) => it.lasts,
+            OperatorAction::Recover(_) => None,
+            OperatorAction::TypeRetention(it) => it.lasts,
+            OperatorAction::DisableBackup(it) | OperatorAction::WrongBucket(it) => it.lasts,
         }
     }
 
     /// The node that restarts with another configuration, and the configuration. Nothing for a recovery.
-    pub(crate) fn configure(&self, cluster: &Cluster, nodes: &Nodes) -> Option<(NodeId, Cluster)> {
+    pub(crate) fn configure(&self, cluster: &Cluster, nodes: &NodeIds) -> Option<(NodeId, Cluster)> {
         let mut changed = cluster.clone();
         let node = match self {
-            What::Recover(_) => return None,
-            What::TypeRetention(TypeRetention { of: Retained::Tee, typed, .. }) => {
+            OperatorAction::Recover(_) => return None,
+            OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, .. }) => {
                 changed.tee.as_mut()?.retention = typed.0;
                 nodes.tee_store?
             }
-            What::TypeRetention(TypeRetention { of: Retained::Backups, typed, .. }) => {
+            OperatorAction::TypeRetention(RetentionTypo { of: Retained::Backups, typed, .. }) => {
                 changed.backup.as_mut()?.retention = typed.0;
                 nodes.backup?
             }
-            What::DisableBackup(_) => {
+            OperatorAction::DisableBackup(_) => {
                 changed.backup = None;
                 nodes.backup?
             }
-            What::WrongBucket(_) => {
+            OperatorAction::WrongBucket(_) => {
                 changed.backup.as_mut()?.data_centers = vec![nodes.tee_store?];
                 nodes.backup?
             }
@@ -216,12 +219,16 @@ impl What {
     /// What it needs and the protection has not, in words.
     pub(crate) fn lacks(&self, protection: &Protection) -> Option<&'static str> {
         let (needs, is_there) = match self {
-            What::Recover(_) => ("an audit: nobody is there to run a recovery", protection.audit.is_some()),
-            What::TypeRetention(TypeRetention { of: Retained::Tee, .. }) => {
+            OperatorAction::Recover(_) => {
+                ("an audit: nobody is there to run a recovery", protection.audit.is_some())
+            }
+            OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, .. }) => {
                 ("a tee", protection.tee.is_some())
             }
-            What::TypeRetention(_) | What::DisableBackup(_) => ("backups", protection.backup.is_some()),
-            What::WrongBucket(_) => {
+            OperatorAction::TypeRetention(_) | OperatorAction::DisableBackup(_) => {
+                ("backups", protection.backup.is_some())
+            }
+            OperatorAction::WrongBucket(_) => {
                 ("backups and a tee", protection.backup.is_some() && protection.tee.is_some())
             }
         };
@@ -229,10 +236,10 @@ impl What {
     }
 
     /// As the printed choices say it.
-    pub(crate) fn in_words(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let lasts = self.lasts().map_or(String::new(), |lasts| format!(", for {lasts}"));
         match self {
-            What::Recover(it) => {
+            OperatorAction::Recover(it) => {
                 let what = match it.days.len() {
                     0 => "everything".to_owned(),
                     1 => "1 project-day".to_owned(),
@@ -242,71 +249,71 @@ impl What {
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }
-            What::TypeRetention(TypeRetention { of: Retained::Tee, typed, .. }) => {
+            OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, .. }) => {
                 format!("types {typed} for the tee's retention{lasts}")
             }
-            What::TypeRetention(TypeRetention { typed, .. }) => {
+            OperatorAction::TypeRetention(RetentionTypo { typed, .. }) => {
                 format!("types {typed} for the backups' retention{lasts}")
             }
-            What::DisableBackup(_) => format!("switches backups off{lasts}"),
-            What::WrongBucket(_) => format!("sends backups to the wrong bucket{lasts}"),
+            OperatorAction::DisableBackup(_) => format!("switches backups off{lasts}"),
+            OperatorAction::WrongBucket(_) => format!("sends backups to the wrong bucket{lasts}"),
         }
     }
 }
 
 /// What no single operation's fields show.
-pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let (topic, start, end) = (&scenario.topic, scenario.start, scenario.end());
-    let projects: u32 = topic.tenants.iter().map(|class| class.count).sum();
-    for (index, operation) in topic.operations.iter().enumerate() {
+    let (config, start, end) = (&scenario.topic, scenario.start, scenario.end());
+    let projects: u32 = config.tenants.iter().map(|class| class.count).sum();
+    for (index, operation) in config.operations.iter().enumerate() {
         let at = |place: &str| format!("/operations/{index}{place}");
         if operation.at < start || operation.at > end {
-            let said = format!("the operation at {} lies outside of the run", operation.at);
-            problems.push(Problem::at(at("/at"), said, format!("write an instant from {start} to {end}")));
+            let message = format!("the operation at {} lies outside of the run", operation.at);
+            problems.push(Problem::at(at("/at"), message, format!("write an instant from {start} to {end}")));
         }
-        if let Some(needs) = operation.what.lacks(&topic.protection) {
+        if let Some(needs) = operation.action.lacks(&config.protection) {
             let hint = "give the scenario's protection one, or leave the operation out";
             problems.push(Problem::at(at("/what"), format!("this needs {needs}"), hint));
         }
-        if let What::Recover(recover) = &operation.what {
+        if let OperatorAction::Recover(recover) = &operation.action {
             problems.extend(check_recover(recover, projects, &at("/what/recover")));
         }
     }
     problems
 }
 
-fn check_recover(recover: &Recover, projects: u32, at: &str) -> Vec<Problem> {
+fn check_recover(recover: &RecoverAction, projects: u32, at: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if recover.times == 0 || recover.times > MOST_TIMES {
-        let hint = format!("write a number from 1 to {MOST_TIMES}");
+    if recover.times == 0 || recover.times > MAX_TIMES {
+        let hint = format!("write a number from 1 to {MAX_TIMES}");
         problems.push(Problem::at(format!("{at}/times"), format!("{} times", recover.times), hint));
     }
-    if recover.runbook.is_empty() || recover.runbook.len() > MOST_STEPS {
-        let hint = format!("write 1 to {MOST_STEPS} steps, or leave the runbook out");
+    if recover.runbook.is_empty() || recover.runbook.len() > MAX_STEPS {
+        let hint = format!("write 1 to {MAX_STEPS} steps, or leave the runbook out");
         problems.push(Problem::at(format!("{at}/runbook"), format!("{} steps", recover.runbook.len()), hint));
     }
     for (index, of) in recover.days.iter().enumerate() {
         if of.project == 0 || of.project > projects {
-            let said = format!("there is no project {}", of.project);
+            let message = format!("there is no project {}", of.project);
             let hint = format!("write a number from 1 to {projects}");
-            problems.push(Problem::at(format!("{at}/days/{index}/project"), said, hint));
+            problems.push(Problem::at(format!("{at}/days/{index}/project"), message, hint));
         }
         if Day::parse(&of.day).is_none() {
-            let said = format!("'{}' is no date", of.day);
-            problems.push(Problem::at(format!("{at}/days/{index}/day"), said, "write it like 2016-02-22"));
+            let message = format!("'{}' is no date", of.day);
+            problems.push(Problem::at(format!("{at}/days/{index}/day"), message, "write it like 2016-02-22"));
         }
     }
     problems
 }
 
-const MOST_TIMES: u32 = 20;
-const MOST_STEPS: usize = 40;
+const MAX_TIMES: u32 = 20;
+const MAX_STEPS: usize = 40;
 
 /// A planned recovery, and how far it is: on the desk, where it outlives the machine that runs it.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub recover: Recover,
+pub(crate) struct RecoveryTask {
+    pub recover: RecoverAction,
     /// Runs that called themselves complete.
     pub done: u32,
     /// Runs of it in all.
@@ -315,20 +322,22 @@ pub(crate) struct Order {
     pub is_under_way: bool,
 }
 
-impl Order {
-    pub fn of(recover: Recover) -> Order {
-        Order { recover, done: 0, begun: 0, is_under_way: false }
+impl RecoveryTask {
+    pub fn new(recover: RecoverAction) -> RecoveryTask {
+        RecoveryTask { recover, done: 0, begun: 0, is_under_way: false }
     }
 
     /// Whether there is more to run, and nobody runs it. What cannot be completed is given up after some runs: the
     /// last report says so.
     pub fn is_due(&self) -> bool {
-        !self.is_under_way && self.done < self.recover.times && self.begun < self.recover.times + MORE_TRIES
+        !self.is_under_way
+            && self.done < self.recover.times
+            && self.begun < self.recover.times + MAX_EXTRA_ATTEMPTS
     }
 }
 
 /// A recovery that does not call itself complete is tried so often more.
-const MORE_TRIES: u32 = 20;
+const MAX_EXTRA_ATTEMPTS: u32 = 20;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! follows the runbook. What is planned for him besides, mistakes included, comes as orders (see [`crate::operations`]).
 //! His desk is paper: what lies on it outlives the machine on which he works.
 
-use crate::operations::Order;
+use crate::operations::RecoveryTask;
 use latent_engine::sim::{SimEnv, World};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// What came to the operator's desk, and what was done about it.
 #[derive(Default)]
-pub(crate) struct Desk {
+pub(crate) struct OperatorState {
     /// Alarms in order, with the world's time.
     pub alarms: Vec<(i64, Alarm)>,
     /// Days to be recovered.
@@ -31,19 +31,19 @@ pub(crate) struct Desk {
     /// Days that are being recovered.
     under_way: BTreeSet<(u32, Day)>,
     /// Recoveries that were planned and have come due.
-    pub orders: Vec<Order>,
+    pub recovery_tasks: Vec<RecoveryTask>,
     /// Recoveries that ended.
     pub recoveries: Vec<RecoveryReport>,
     /// Recoveries that were begun.
     pub begun: u32,
 }
 
-impl Desk {
+impl OperatorState {
     /// He sits down at a machine again: what was under way on the last one is not.
-    fn begin_again(&mut self) {
+    fn start_session(&mut self) {
         let unfinished = std::mem::take(&mut self.under_way);
         self.damaged.extend(unfinished);
-        self.orders.iter_mut().for_each(|order| order.is_under_way = false);
+        self.recovery_tasks.iter_mut().for_each(|order| order.is_under_way = false);
     }
 }
 
@@ -52,40 +52,45 @@ pub(crate) async fn run(
     env: SimEnv,
     world: World,
     cluster: impl Fn() -> Arc<Cluster>,
-    desk: Arc<Mutex<Desk>>,
+    operator_state: Arc<Mutex<OperatorState>>,
     reaction: Option<Duration>,
-    takes_orders: bool,
+    has_recovery_tasks: bool,
 ) {
-    crate::lock(&desk).begin_again();
-    if takes_orders {
-        let (env_of_task, cluster, desk) = (env.clone(), cluster(), desk.clone());
-        env.spawn(async move { take_orders(env_of_task, cluster, desk).await });
+    crate::lock(&operator_state).start_session();
+    if has_recovery_tasks {
+        let (env_of_task, cluster, operator_state) = (env.clone(), cluster(), operator_state.clone());
+        env.spawn(async move { run_recovery_tasks(env_of_task, cluster, operator_state).await });
     }
     if let Some(reaction) = reaction {
-        let (env_of_task, cluster, desk) = (env.clone(), cluster(), desk.clone());
-        env.spawn(async move { answer_alarms(env_of_task, cluster, desk, reaction).await });
+        let (env_of_task, cluster, operator_state) = (env.clone(), cluster(), operator_state.clone());
+        env.spawn(async move { answer_alarms(env_of_task, cluster, operator_state, reaction).await });
     }
     env.net()
         .serve(64, move |request| {
             if let Ok(alarm) = codec::decode::<Alarm>(tag::OPERATOR, &request.message) {
-                let mut desk = crate::lock(&desk);
+                let mut operator_state = crate::lock(&operator_state);
                 if let Alarm::EventsMissing { project, day, .. }
                 | Alarm::EventsAltered { project, day, .. }
                 | Alarm::ProductionShrank { project, day, .. } = alarm
                 {
-                    desk.damaged.insert((project, day));
+                    operator_state.damaged.insert((project, day));
                 }
-                desk.alarms.push((world.now().0, alarm));
+                operator_state.alarms.push((world.now().0, alarm));
             }
             std::future::ready(codec::message(tag::OPERATOR, &()))
         })
         .await;
 }
 
-async fn answer_alarms(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>, reaction: Duration) {
+async fn answer_alarms(
+    env: SimEnv,
+    cluster: Arc<Cluster>,
+    operator_state: Arc<Mutex<OperatorState>>,
+    reaction: Duration,
+) {
     loop {
         env.clock().sleep(LOOK_EVERY).await;
-        if crate::lock(&desk).damaged.is_empty() {
+        if crate::lock(&operator_state).damaged.is_empty() {
             continue;
         }
         env.clock().sleep(reaction).await;
@@ -93,32 +98,33 @@ async fn answer_alarms(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>
             env.clock().sleep(LOOK_EVERY).await;
         }
         let damaged = {
-            let mut desk = crate::lock(&desk);
-            desk.begun += 1;
-            desk.under_way = std::mem::take(&mut desk.damaged);
-            desk.under_way.clone()
+            let mut operator_state = crate::lock(&operator_state);
+            operator_state.begun += 1;
+            operator_state.under_way = std::mem::take(&mut operator_state.damaged);
+            operator_state.under_way.clone()
         };
         let report = recover(&env, &cluster, &Targets::Days(damaged.clone())).await;
-        let mut desk = crate::lock(&desk);
-        desk.under_way.clear();
+        let mut operator_state = crate::lock(&operator_state);
+        operator_state.under_way.clear();
         if report.is_complete() {
             env.mark(Mark { name: "operator.recovered", subject: "" });
         } else {
             // What did not pass is tried again: a data center may have been out of reach.
             let failed = report.days.iter().filter(|day| !day.audited || !day.written);
-            desk.damaged.extend(failed.map(|day| (day.project, day.day)));
+            operator_state.damaged.extend(failed.map(|day| (day.project, day.day)));
             env.mark(Mark { name: "operator.recovery-incomplete", subject: "" });
         }
-        desk.recoveries.push(report);
+        operator_state.recoveries.push(report);
     }
 }
 
 /// Begins every order that has come due, each beside the others.
-async fn take_orders(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>) {
+async fn run_recovery_tasks(env: SimEnv, cluster: Arc<Cluster>, operator_state: Arc<Mutex<OperatorState>>) {
     loop {
         let due: Vec<usize> = {
-            let mut desk = crate::lock(&desk);
-            let due = desk.orders.iter_mut().enumerate().filter(|(_, order)| order.is_due());
+            let mut operator_state = crate::lock(&operator_state);
+            let due =
+                operator_state.recovery_tasks.iter_mut().enumerate().filter(|(_, order)| order.is_due());
             due.map(|(index, order)| {
                 order.is_under_way = true;
                 index
@@ -126,26 +132,32 @@ async fn take_orders(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>)
             .collect()
         };
         for index in due {
-            let (env_of_task, cluster, desk) = (env.clone(), cluster.clone(), desk.clone());
-            env.spawn(async move { carry_out(env_of_task, cluster, desk, index).await });
+            let (env_of_task, cluster, operator_state) =
+                (env.clone(), cluster.clone(), operator_state.clone());
+            env.spawn(async move { run_recovery_task(env_of_task, cluster, operator_state, index).await });
         }
         env.clock().sleep(LOOK_EVERY).await;
     }
 }
 
 /// One run of an order: its own runbook the first time, and by the book when that did not do.
-async fn carry_out(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>, index: usize) {
+async fn run_recovery_task(
+    env: SimEnv,
+    cluster: Arc<Cluster>,
+    operator_state: Arc<Mutex<OperatorState>>,
+    index: usize,
+) {
     let (targets, steps) = {
-        let mut desk = crate::lock(&desk);
-        desk.begun += 1;
-        let order = &mut desk.orders[index];
+        let mut operator_state = crate::lock(&operator_state);
+        operator_state.begun += 1;
+        let order = &mut operator_state.recovery_tasks[index];
         order.begun += 1;
         let steps = if order.begun == 1 { order.recover.steps() } else { Step::ALL.to_vec() };
         (order.recover.targets(), steps)
     };
     let report = recover_by(&env, &cluster, &targets, &steps).await;
-    let mut desk = crate::lock(&desk);
-    let order = &mut desk.orders[index];
+    let mut operator_state = crate::lock(&operator_state);
+    let order = &mut operator_state.recovery_tasks[index];
     order.is_under_way = false;
     let name = match report.is_complete() {
         true => {
@@ -155,7 +167,7 @@ async fn carry_out(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>, i
         false => "operator.recovery-incomplete",
     };
     env.mark(Mark { name, subject: "" });
-    desk.recoveries.push(report);
+    operator_state.recoveries.push(report);
 }
 
 async fn production_is_good(env: &SimEnv, cluster: &Cluster) -> bool {

@@ -5,10 +5,10 @@
 
 use crate::credentials::Credentials;
 use crate::load::Load;
+use crate::nemesis::NemesisConfig;
 use crate::operations::Operation;
-use crate::topology::Names;
-use crate::trouble::Trouble;
-use crate::workload::{ApiMix, LawError};
+use crate::topology::NodeNames;
+use crate::workload::{ApiWeightsSpec, WorkloadSpecError};
 use latent_engine::{Moment, Problem, Scenario, Span};
 use latent_pipeline::release::Bug;
 use latent_pipeline::zone::ZoneHistory;
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// A world of edges, ingest, Arb, compaction, backup, replay, and their clients.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Topic {
+pub struct WorldConfig {
     /// How many nodes of each kind.
     #[serde(default)]
     pub topology: Topology,
@@ -30,25 +30,25 @@ pub struct Topic {
     pub tenants: Vec<TenantClass>,
     /// Thresholds of compaction, scaled down with the volumes.
     #[serde(default)]
-    pub compaction: Compaction,
+    pub compaction: CompactionThresholds,
     /// What guards against losing everything.
     #[serde(default)]
     pub protection: Protection,
     /// Releases besides `good`, with the bugs planted in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub releases: Vec<ReleaseTopic>,
+    pub releases: Vec<ReleaseConfig>,
     /// Which nodes move to which release, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deploys: Vec<Deploy>,
     /// Faults that the seed draws, besides those that the scenario names; absent: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<Trouble>,
+    #[serde(rename = "trouble", default, skip_serializing_if = "Option::is_none")]
+    pub nemesis: Option<NemesisConfig>,
     /// Bursts, devices out of reach, retry storms, wrong clocks; absent: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub load: Vec<Load>,
     /// The operator who answers alarms; absent: nobody does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operator: Option<Operator>,
+    pub operator: Option<OperatorConfig>,
     /// What operators do besides answering alarms: planned recoveries, and mistakes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Operation>,
@@ -66,24 +66,24 @@ pub struct Topic {
     pub healing: Span,
     /// A disk that does not come back when trouble is over: the rest must heal without it. Absent: all come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heal_without: Option<HealWithout>,
+    pub heal_without: Option<AbsentDisk>,
 }
 
 /// A disk without which the rest heals, by name: `disk-3`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum HealWithout {
+pub enum AbsentDisk {
     /// Its process is down.
     Down(String),
     /// It runs, and no other node reaches it or is reached by it.
     CutOff(String),
 }
 
-impl HealWithout {
+impl AbsentDisk {
     /// The disk.
     pub(crate) fn disk(&self) -> &str {
         match self {
-            HealWithout::Down(disk) | HealWithout::CutOff(disk) => disk,
+            AbsentDisk::Down(disk) | AbsentDisk::CutOff(disk) => disk,
         }
     }
 }
@@ -113,7 +113,7 @@ pub struct Topology {
     #[schemars(range(min = 1, max = 4))]
     pub data_centers: u16,
     /// Who may do what at the object stores: by default as little as each role needs.
-    #[serde(skip_serializing_if = "Credentials::is_usual")]
+    #[serde(skip_serializing_if = "Credentials::is_default")]
     pub credentials: Credentials,
 }
 
@@ -152,14 +152,14 @@ pub struct TenantClass {
     #[schemars(range(min = 1, max = 2_000))]
     pub count: u32,
     /// Events a day, least and most.
-    #[schemars(transform = most::<100_000>)]
+    #[schemars(transform = max::<100_000>)]
     pub events_per_day: (u32, u32),
     /// At how many moments of a day clients send.
     #[schemars(range(min = 1, max = 86_400))]
     pub requests_per_day: u32,
     /// Share of events that arrive 2 h or more after their time: least and most; each customer draws its own.
     #[serde(default)]
-    #[schemars(transform = most::<1_000_000>)]
+    #[schemars(transform = max::<1_000_000>)]
     pub late_ppm: (u32, u32),
     /// Of the late ones, the share that arrives before the local day is over.
     #[serde(default = "default_same_day")]
@@ -187,13 +187,13 @@ pub struct TenantClass {
     pub invalid_ppm: u32,
     /// How requests travel.
     #[serde(default)]
-    pub api: Api,
+    pub api: ApiWeights,
 }
 
 /// Relative weights of the ways in which a request travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Api {
+pub struct ApiWeights {
     /// `POST /track`, raw JSON.
     #[schemars(range(max = 1_000_000))]
     pub track_raw: u32,
@@ -214,15 +214,22 @@ pub struct Api {
     pub gzip_ppm: u32,
 }
 
-impl Default for Api {
+impl Default for ApiWeights {
     fn default() -> Self {
-        Api { track_raw: 2, track_form: 1, track_get: 0, import_json: 4, import_ndjson: 3, gzip_ppm: 100_000 }
+        ApiWeights {
+            track_raw: 2,
+            track_form: 1,
+            track_get: 0,
+            import_json: 4,
+            import_ndjson: 3,
+            gzip_ppm: 100_000,
+        }
     }
 }
 
-impl From<&Api> for ApiMix {
-    fn from(api: &Api) -> ApiMix {
-        ApiMix {
+impl From<&ApiWeights> for ApiWeightsSpec {
+    fn from(api: &ApiWeights) -> ApiWeightsSpec {
+        ApiWeightsSpec {
             track_raw: api.track_raw,
             track_form: api.track_form,
             track_get: api.track_get,
@@ -236,7 +243,7 @@ impl From<&Api> for ApiMix {
 /// Thresholds of compaction.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Compaction {
+pub struct CompactionThresholds {
     /// A day's late tier with this many events is sealed and gets a run of its own.
     #[schemars(range(max = 1_000_000_000))]
     pub late_seal_events: u64,
@@ -247,9 +254,9 @@ pub struct Compaction {
     pub grace: Span,
 }
 
-impl Default for Compaction {
+impl Default for CompactionThresholds {
     fn default() -> Self {
-        Compaction {
+        CompactionThresholds {
             late_seal_events: 2,
             two_runs_from_events: 100,
             grace: Span(Duration::from_secs(3 * 3600)),
@@ -263,30 +270,30 @@ impl Default for Compaction {
 pub struct Protection {
     /// The raw copy of all requests, taken at the edges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tee: Option<Tee>,
+    pub tee: Option<TeeProtection>,
     /// Backups to the data centers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<Backup>,
+    pub backup: Option<BackupSchedule>,
     /// The nightly audit of exports against the tee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit: Option<Audit>,
+    pub audit: Option<AuditSchedule>,
 }
 
 /// The tee.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Tee {
+pub struct TeeProtection {
     /// How long a request is kept, by arrival.
     pub retention: Span,
     /// What an edge does with a request that it cannot tee.
     #[serde(default)]
-    pub on_failure: OnTeeFailure,
+    pub on_failure: TeeFailurePolicy,
 }
 
 /// What an edge does with a request that it cannot tee.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum OnTeeFailure {
+pub enum TeeFailurePolicy {
     /// Answers 503: the client keeps it.
     #[default]
     Reject,
@@ -297,7 +304,7 @@ pub enum OnTeeFailure {
 /// Backups.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Backup {
+pub struct BackupSchedule {
     /// From one to the next.
     pub interval: Span,
     /// The first starts this long after the scenario does.
@@ -309,7 +316,7 @@ pub struct Backup {
 /// The audit.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Audit {
+pub struct AuditSchedule {
     /// It looks at a project this long after the project's midnight.
     pub after_midnight: Span,
 }
@@ -317,7 +324,7 @@ pub struct Audit {
 /// A release and the bugs planted in it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReleaseTopic {
+pub struct ReleaseConfig {
     /// Its name.
     pub name: String,
     /// Names of planted bugs: `recompaction-overwrites`, `compaction-alters-event`, `hostile`.
@@ -333,13 +340,13 @@ pub struct Deploy {
     /// To which release.
     pub release: String,
     /// Which nodes, and in which manner.
-    pub to: DeployTo,
+    pub to: DeployTarget,
 }
 
 /// Which nodes of production a deploy moves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum DeployTo {
+pub enum DeployTarget {
     /// All at once.
     All,
     /// One after the other, with this pause between two.
@@ -360,20 +367,20 @@ pub enum DeployTo {
 /// The operator.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Operator {
+pub struct OperatorConfig {
     /// From an alarm to the begin of a recovery. It waits until production runs `good` again.
     pub reaction: Span,
 }
 
 /// The judge looks at a day's files once an hour.
-const LEAST_GRACE: Duration = Duration::from_secs(3_600);
+const MIN_GRACE: Duration = Duration::from_secs(3_600);
 /// A backup waits for bad links, and a failed one is tried again, for as long.
-const LEAST_INTERVAL: Duration = Duration::from_secs(3_600);
+const MIN_INTERVAL: Duration = Duration::from_secs(3_600);
 /// All classes together.
-const MOST_CUSTOMERS: u64 = 2_000;
+const MAX_CUSTOMERS: u64 = 2_000;
 
 /// Bounds both numbers of a pair in the schema: schemars has no attribute for the items of a tuple.
-pub(crate) fn most<const MOST: u32>(pair: &mut Schema) {
+pub(crate) fn max<const MOST: u32>(pair: &mut Schema) {
     let items = pair.get_mut("prefixItems").and_then(|items| items.as_array_mut());
     for item in items.into_iter().flatten().filter_map(|item| item.as_object_mut()) {
         item.insert("maximum".to_owned(), MOST.into());
@@ -389,51 +396,51 @@ fn default_same_day() -> u32 {
 }
 
 /// What no single field shows.
-pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
-    let topic = &scenario.topic;
-    let mut problems = check_topology(topic);
-    if let Some(without) = topic.heal_without.as_ref() {
-        let disks = Names::of(topic).disks;
+pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
+    let config = &scenario.topic;
+    let mut problems = check_topology(config);
+    if let Some(without) = config.heal_without.as_ref() {
+        let disks = NodeNames::new(config).disks;
         if !disks.iter().any(|disk| disk == without.disk()) {
-            let said = format!("no disk is called '{}'", without.disk());
-            problems.push(Problem::at("/heal_without", said, "write a disk from disk-1 on"));
+            let message = format!("no disk is called '{}'", without.disk());
+            problems.push(Problem::at("/heal_without", message, "write a disk from disk-1 on"));
         }
-        if usize::from(topic.topology.copies) <= usize::from(topic.topology.ack_copies) {
+        if usize::from(config.topology.copies) <= usize::from(config.topology.ack_copies) {
             let hint = "give the topology more copies, or leave the field out";
             problems.push(Problem::at("/heal_without", "every copy is needed to acknowledge", hint));
         }
     }
-    if topic.zones.iter().all(|zone| zone.weight == 0) {
+    if config.zones.iter().all(|zone| zone.weight == 0) {
         problems.push(Problem::at("/zones", "no zone has a weight", "give at least one zone a weight of 1"));
     }
-    for (index, share) in topic.zones.iter().enumerate() {
+    for (index, share) in config.zones.iter().enumerate() {
         if ZoneHistory::constant(&share.zone).is_err() {
-            let said = format!("no time zone is called '{}'", share.zone);
+            let message = format!("no time zone is called '{}'", share.zone);
             let hint = "write a name of the IANA database, such as America/Los_Angeles";
-            problems.push(Problem::at(format!("/zones/{index}/zone"), said, hint));
+            problems.push(Problem::at(format!("/zones/{index}/zone"), message, hint));
         }
     }
-    problems.extend(check_tenants(topic));
+    problems.extend(check_tenants(config));
     problems.extend(check_protection(scenario));
     problems.extend(check_releases(scenario));
     problems.extend(crate::topology::check_fault_nodes(scenario));
     problems.extend(crate::operations::check(scenario));
-    problems.extend(crate::trouble::check(topic));
+    problems.extend(crate::nemesis::check(config));
     problems.extend(crate::load::check(scenario));
-    problems.extend(crate::settled::check(topic));
+    problems.extend(crate::liveness::check(config));
     if problems.is_empty() {
-        problems.extend((0..topic.tenants.len()).filter_map(|index| check_law(topic, index)));
+        problems.extend((0..config.tenants.len()).filter_map(|index| check_spec(config, index)));
     }
     problems
 }
 
-fn check_topology(topic: &Topic) -> Vec<Problem> {
+fn check_topology(config: &WorldConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let topology = &topic.topology;
+    let topology = &config.topology;
     if topology.workers > topology.copies {
-        let said = format!("{} workers, but there are {} disks", topology.workers, topology.copies);
+        let message = format!("{} workers, but there are {} disks", topology.workers, topology.copies);
         let hint = format!("write a number from 1 to {}", topology.copies);
-        problems.push(Problem::at("/topology/workers", said, hint));
+        problems.push(Problem::at("/topology/workers", message, hint));
     }
     if topology.ack_copies > topology.copies {
         problems.push(Problem::at(
@@ -448,72 +455,69 @@ fn check_topology(topic: &Topic) -> Vec<Problem> {
     problems
 }
 
-fn check_tenants(topic: &Topic) -> Vec<Problem> {
+fn check_tenants(config: &WorldConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let count: u64 = topic.tenants.iter().map(|class| u64::from(class.count)).sum();
-    if count == 0 || count > MOST_CUSTOMERS {
-        let hint = format!("write classes whose counts add up to 1 to {MOST_CUSTOMERS}");
+    let count: u64 = config.tenants.iter().map(|class| u64::from(class.count)).sum();
+    if count == 0 || count > MAX_CUSTOMERS {
+        let hint = format!("write classes whose counts add up to 1 to {MAX_CUSTOMERS}");
         problems.push(Problem::at("/tenants", format!("{count} customers"), hint));
     }
-    for (index, class) in topic.tenants.iter().enumerate() {
-        for (field, (least, most)) in [("events_per_day", class.events_per_day), ("late_ppm", class.late_ppm)]
-        {
-            if least > most {
+    for (index, class) in config.tenants.iter().enumerate() {
+        for (field, (min, max)) in [("events_per_day", class.events_per_day), ("late_ppm", class.late_ppm)] {
+            if min > max {
                 let pointer = format!("/tenants/{index}/{field}");
-                problems.push(Problem::at(
-                    pointer,
-                    format!("from {least} to {most}"),
-                    "write the least first",
-                ));
+                problems.push(Problem::at(pointer, format!("from {min} to {max}"), "write the least first"));
             }
         }
         let of_late_ppm = class.late_same_day_ppm + class.very_late_ppm;
         if of_late_ppm > 1_000_000 {
-            let said = format!(
+            let message = format!(
                 "late_same_day_ppm and very_late_ppm are shares of one whole: {of_late_ppm} together"
             );
             let hint =
                 "write two numbers of 1000000 together; late_same_day_ppm is 800000 where it is not written";
-            problems.push(Problem::at(format!("/tenants/{index}/very_late_ppm"), said, hint));
+            problems.push(Problem::at(format!("/tenants/{index}/very_late_ppm"), message, hint));
         }
     }
     problems
 }
 
 /// What the streams of a class refuse beyond that: they know best what they can follow.
-fn check_law(topic: &Topic, index: usize) -> Option<Problem> {
-    let error = crate::plan::largest_law(topic, &topic.tenants[index]).check().err()?;
+fn check_spec(config: &WorldConfig, index: usize) -> Option<Problem> {
+    let error = crate::plan::largest_spec(config, &config.tenants[index]).check().err()?;
     let field = match &error {
-        LawError::NoImport { .. } | LawError::Zero { field: "api", .. } => "/api",
-        LawError::Share { .. } | LawError::Range { .. } | LawError::Zero { .. } => "",
+        WorkloadSpecError::NoImport { .. } | WorkloadSpecError::Zero { field: "api", .. } => "/api",
+        WorkloadSpecError::Share { .. }
+        | WorkloadSpecError::Range { .. }
+        | WorkloadSpecError::Zero { .. } => "",
     };
     Some(Problem::at(format!("/tenants/{index}{field}"), error.to_string(), "change the class or its load"))
 }
 
-fn check_protection(scenario: &Scenario<Topic>) -> Vec<Problem> {
-    let topic = &scenario.topic;
+fn check_protection(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
+    let config = &scenario.topic;
     let mut problems = Vec::new();
-    let protection = &topic.protection;
-    if topic.compaction.grace.0 < LEAST_GRACE {
-        let said = format!("files that are replaced are gone after {}", topic.compaction.grace);
+    let protection = &config.protection;
+    if config.compaction.grace.0 < MIN_GRACE {
+        let message = format!("files that are replaced are gone after {}", config.compaction.grace);
         let hint =
-            format!("write at least {}: until then each run is compared with its inputs", Span(LEAST_GRACE));
-        problems.push(Problem::at("/compaction/grace", said, hint));
+            format!("write at least {}: until then each run is compared with its inputs", Span(MIN_GRACE));
+        problems.push(Problem::at("/compaction/grace", message, hint));
     }
     if let Some(backup) = &protection.backup {
-        if backup.interval.0 < LEAST_INTERVAL {
-            let said = format!("a backup every {}", backup.interval);
-            let hint = format!("write at least {}: one may take as long", Span(LEAST_INTERVAL));
-            problems.push(Problem::at("/protection/backup/interval", said, hint));
+        if backup.interval.0 < MIN_INTERVAL {
+            let message = format!("a backup every {}", backup.interval);
+            let hint = format!("write at least {}: one may take as long", Span(MIN_INTERVAL));
+            problems.push(Problem::at("/protection/backup/interval", message, hint));
         }
         if backup.first_after.0 >= scenario.run_for.0 {
-            let said = format!(
+            let message = format!(
                 "the first backup comes {} after the start, and the run lasts {}",
                 backup.first_after, scenario.run_for
             );
             problems.push(Problem::at(
                 "/protection/backup/first_after",
-                said,
+                message,
                 "write a shorter time, or leave backups out",
             ));
         }
@@ -531,18 +535,18 @@ fn check_protection(scenario: &Scenario<Topic>) -> Vec<Problem> {
             "write at least the tee's retention plus the interval",
         ));
     }
-    if topic.operator.is_some() && protection.audit.is_none() {
+    if config.operator.is_some() && protection.audit.is_none() {
         let hint = "give the scenario an audit, or leave the operator out";
         problems.push(Problem::at("/operator", "nothing would call the operator", hint));
     }
     problems
 }
 
-fn check_releases(scenario: &Scenario<Topic>) -> Vec<Problem> {
+fn check_releases(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let topic = &scenario.topic;
+    let config = &scenario.topic;
     let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
-    for (index, release) in topic.releases.iter().enumerate() {
+    for (index, release) in config.releases.iter().enumerate() {
         for (bug, name) in release.bugs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let hint = format!("write one of: {}", known.join(", "));
@@ -551,17 +555,17 @@ fn check_releases(scenario: &Scenario<Topic>) -> Vec<Problem> {
             }
         }
     }
-    for (index, deploy) in topic.deploys.iter().enumerate() {
-        let exists = deploy.release == "good" || topic.releases.iter().any(|r| r.name == deploy.release);
+    for (index, deploy) in config.deploys.iter().enumerate() {
+        let exists = deploy.release == "good" || config.releases.iter().any(|r| r.name == deploy.release);
         if !exists {
             let hint = "write good, or the name of one of the scenario's releases";
-            let said = format!("no release is called '{}'", deploy.release);
-            problems.push(Problem::at(format!("/deploys/{index}/release"), said, hint));
+            let message = format!("no release is called '{}'", deploy.release);
+            problems.push(Problem::at(format!("/deploys/{index}/release"), message, hint));
         }
         if deploy.at.0 < scenario.start.0 || deploy.at.0 > scenario.end().0 {
-            let said = format!("the deploy at {} lies outside of the run", deploy.at);
+            let message = format!("the deploy at {} lies outside of the run", deploy.at);
             let hint = format!("write an instant from {} to {}", scenario.start, scenario.end());
-            problems.push(Problem::at(format!("/deploys/{index}/at"), said, hint));
+            problems.push(Problem::at(format!("/deploys/{index}/at"), message, hint));
         }
     }
     problems

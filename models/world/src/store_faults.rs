@@ -43,25 +43,26 @@ pub(crate) const SHORT_PAGES: &str = "store.short-pages";
 const CREDENTIALS_EXPIRED: &str = "credentials.expired";
 
 /// Those that befall a store.
-pub(crate) const OF_STORES: [&str; 5] = [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES];
+pub(crate) const STORE_CONDITIONS: [&str; 5] =
+    [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES];
 
 /// What is wrong with a condition of this name at this node, if it is one of this family's.
 pub(crate) fn check(name: &str, at_a_store: bool) -> Option<(String, String)> {
-    let is_known = OF_STORES.contains(&name) || name == CREDENTIALS_EXPIRED;
+    let is_known = STORE_CONDITIONS.contains(&name) || name == CREDENTIALS_EXPIRED;
     if !is_known && (name.starts_with("store.") || name.starts_with("credentials.")) {
-        let hint = format!("write one of: {}, {CREDENTIALS_EXPIRED}", OF_STORES.join(", "));
+        let hint = format!("write one of: {}, {CREDENTIALS_EXPIRED}", STORE_CONDITIONS.join(", "));
         return Some((format!("no condition is called '{name}'"), hint));
     }
-    (OF_STORES.contains(&name) && !at_a_store).then(|| {
-        let said = format!("'{name}' does nothing at a node that is no object store");
-        (said, "name a data center or the tee store".to_owned())
+    (STORE_CONDITIONS.contains(&name) && !at_a_store).then(|| {
+        let message = format!("'{name}' does nothing at a node that is no object store");
+        (message, "name a data center or the tee store".to_owned())
     })
 }
 
 /// A throttled caller is asked to come back after 1 s to 5 s.
 const RETRY_AFTER_MS: (u64, u64) = (1_000, 5_000);
 /// How often a call was made is remembered of so many calls.
-const MAX_ASKED: usize = 1 << 16;
+const MAX_CALL_COUNTS: usize = 1 << 16;
 
 /// What production nodes did to the stores of a world, by the stores' own account.
 #[derive(Default)]
@@ -83,25 +84,32 @@ impl StoreLog {
 }
 
 /// The door of one store in a simulated world.
-pub(crate) struct StoreDoor {
+pub(crate) struct StoreFaultInterceptor {
     world: World,
     store: NodeId,
     kind: StoreKind,
     production: BTreeSet<NodeId>,
     log: Arc<StoreLog>,
     /// How often each call was made while a condition held.
-    asked: Mutex<BTreeMap<u128, u64>>,
+    call_counts: Mutex<BTreeMap<u128, u64>>,
 }
 
-impl StoreDoor {
+impl StoreFaultInterceptor {
     pub fn new(
         world: World,
         store: NodeId,
         kind: StoreKind,
         production: impl Iterator<Item = NodeId>,
         log: Arc<StoreLog>,
-    ) -> StoreDoor {
-        StoreDoor { world, store, kind, production: production.collect(), log, asked: Mutex::default() }
+    ) -> StoreFaultInterceptor {
+        StoreFaultInterceptor {
+            world,
+            store,
+            kind,
+            production: production.collect(),
+            log,
+            call_counts: Mutex::default(),
+        }
     }
 
     /// Counts the call, and gives the key of its draws.
@@ -111,25 +119,25 @@ impl StoreDoor {
         hasher.update(&self.store.0.to_le_bytes());
         hasher.update(&call.to_message(bytes::Bytes::new()).head);
         hasher.update(body);
-        let key = first_16(&hasher);
-        let mut asked = lock(&self.asked);
-        if asked.len() > MAX_ASKED {
-            asked.clear();
+        let key = first_16_bytes(&hasher);
+        let mut call_counts = lock(&self.call_counts);
+        if call_counts.len() > MAX_CALL_COUNTS {
+            call_counts.clear();
         }
-        let times = asked.entry(key).or_default();
+        let times = call_counts.entry(key).or_default();
         *times += 1;
         hasher.update(&times.to_le_bytes());
-        first_16(&hasher)
+        first_16_bytes(&hasher)
     }
 }
 
-fn first_16(hasher: &blake3::Hasher) -> u128 {
+fn first_16_bytes(hasher: &blake3::Hasher) -> u128 {
     let mut out = [0; 16];
     out.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     u128::from_le_bytes(out)
 }
 
-impl Door for StoreDoor {
+impl Door for StoreFaultInterceptor {
     fn fate(&self, from: NodeId, call: &ObjectRequest, body: &bytes::Bytes) -> Fate {
         if self.world.condition(from, CREDENTIALS_EXPIRED).is_some() {
             return Fate::Denied;
@@ -164,9 +172,9 @@ impl Door for StoreDoor {
                 UPLOADS_BROKEN => Fate::UploadBroken,
                 ANSWERS_LOST => Fate::AnswerLost,
                 _ => {
-                    let (least, most) = RETRY_AFTER_MS;
-                    let later = self.world.draw("store.retry-after", key) % (most - least + 1);
-                    Fate::Throttled { retry_after_ms: (least + later) as u32 }
+                    let (min, max) = RETRY_AFTER_MS;
+                    let later = self.world.draw("store.retry-after", key) % (max - min + 1);
+                    Fate::Throttled { retry_after_ms: (min + later) as u32 }
                 }
             };
         }

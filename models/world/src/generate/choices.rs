@@ -1,7 +1,7 @@
 //! Choices out of bytes.
 
+use crate::nemesis::RandomSource;
 use crate::plan::between;
-use crate::trouble::Chance;
 use arbitrary::Unstructured;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ pub(super) struct Choices<'a> {
 }
 
 impl<'a> Choices<'a> {
-    pub fn of(bytes: &'a [u8]) -> Choices<'a> {
+    pub fn new(bytes: &'a [u8]) -> Choices<'a> {
         Choices { bytes: RefCell::new(Unstructured::new(bytes)) }
     }
 
@@ -23,8 +23,8 @@ impl<'a> Choices<'a> {
     }
 
     /// A number, both ends included.
-    pub fn within(&self, least: u32, most: u32) -> u32 {
-        u32::try_from(between(self.bits(), i64::from(least), i64::from(most))).unwrap_or(least)
+    pub fn within(&self, min: u32, max: u32) -> u32 {
+        u32::try_from(between(self.bits(), i64::from(min), i64::from(max))).unwrap_or(min)
     }
 
     /// One of these; the first of what is simplest.
@@ -50,29 +50,29 @@ impl<'a> Choices<'a> {
 
 /// Which part of their range the sizes of a run's faults are from, in 64ths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sizes(pub u64, pub u64);
+pub(super) struct FaultSizeRange(pub u64, pub u64);
 
 /// The chance of one fault. A part that is asked for twice is the same: a fault may be made of several that belong
 /// together.
-pub(super) struct OneFault<'a, 'b> {
+pub(super) struct ByteRandomSource<'a, 'b> {
     choices: &'a Choices<'b>,
-    sizes: Sizes,
+    sizes: FaultSizeRange,
     drawn: RefCell<BTreeMap<u32, u64>>,
 }
 
-impl<'a, 'b> OneFault<'a, 'b> {
-    pub fn new(choices: &'a Choices<'b>, sizes: Sizes) -> OneFault<'a, 'b> {
-        OneFault { choices, sizes, drawn: RefCell::default() }
+impl<'a, 'b> ByteRandomSource<'a, 'b> {
+    pub fn new(choices: &'a Choices<'b>, sizes: FaultSizeRange) -> ByteRandomSource<'a, 'b> {
+        ByteRandomSource { choices, sizes, drawn: RefCell::default() }
     }
 }
 
-impl Chance for OneFault<'_, '_> {
+impl RandomSource for ByteRandomSource<'_, '_> {
     fn bits(&self, part: u32) -> u64 {
         *self.drawn.borrow_mut().entry(part).or_insert_with(|| self.choices.bits())
     }
 
     fn size_bits(&self, part: u32) -> u64 {
-        let Sizes(from, to) = self.sizes;
+        let FaultSizeRange(from, to) = self.sizes;
         // A 64th of the whole range is 2 to the power of 58.
         let width = to.saturating_sub(from);
         (from << 58) + ((u128::from(self.bits(part)) * u128::from(width)) >> 6) as u64

@@ -16,12 +16,12 @@
 
 mod choices;
 mod customers;
+mod nemesis;
 #[cfg(test)]
 mod tests;
-mod trouble;
 mod world;
 
-use crate::scenario::Topic;
+use crate::scenario::WorldConfig;
 use choices::Choices;
 use latent_engine::verdict::Outcome;
 use latent_engine::{Moment, Scenario, Span};
@@ -38,12 +38,12 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const FIRST_START_MS: i64 = 1_421_712_000_000;
 
 /// The scenario that these bytes make.
-pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
-    let choices = Choices::of(bytes);
+pub(crate) fn generate(bytes: &[u8]) -> Scenario<WorldConfig> {
+    let choices = Choices::new(bytes);
     let (start, run_for) = calendar(&choices);
     let tenants = customers::tenants(&choices, run_for);
     let (topology, protection) = (world::topology(&choices), world::protection(&choices));
-    let topic = Topic {
+    let config = WorldConfig {
         topology,
         zones: customers::zones(&choices),
         tenants,
@@ -51,7 +51,7 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
         protection,
         releases: Vec::new(),
         deploys: Vec::new(),
-        trouble: None,
+        nemesis: None,
         load: Vec::new(),
         operator: None,
         operations: Vec::new(),
@@ -69,14 +69,14 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
         faults: Vec::new(),
         required_marks: Vec::new(),
         expect: Outcome::Clean,
-        topic,
+        topic: config,
     };
-    world::people(&choices, &mut scenario.topic);
-    trouble::operations(&choices, &mut scenario);
-    trouble::deploys(&choices, &mut scenario);
-    trouble::load(&choices, &mut scenario);
-    trouble::faults(&choices, &mut scenario);
-    trouble::healing(&choices, &mut scenario);
+    world::recovery_setup(&choices, &mut scenario.topic);
+    nemesis::operations(&choices, &mut scenario);
+    nemesis::deploys(&choices, &mut scenario);
+    nemesis::load(&choices, &mut scenario);
+    nemesis::faults(&choices, &mut scenario);
+    nemesis::healing(&choices, &mut scenario);
     scenario.about = about(&scenario);
     scenario
 }
@@ -91,20 +91,20 @@ fn calendar(choices: &Choices<'_>) -> (Moment, Span) {
 }
 
 /// What it is, in a sentence.
-fn about(scenario: &Scenario<Topic>) -> String {
-    let topic = &scenario.topic;
-    let customers: u32 = topic.tenants.iter().map(|class| class.count).sum();
+fn about(scenario: &Scenario<WorldConfig>) -> String {
+    let config = &scenario.topic;
+    let customers: u32 = config.tenants.iter().map(|class| class.count).sum();
     let counted = |count: usize, one: &str| match count {
         1 => format!("1 {one}"),
         _ => format!("{count} {one}s"),
     };
     let parts = [
         (scenario.faults.len(), "fault"),
-        (topic.load.len(), "load"),
-        (topic.operations.len(), "operation"),
-        (topic.deploys.len(), "deploy"),
+        (config.load.len(), "load"),
+        (config.operations.len(), "operation"),
+        (config.deploys.len(), "deploy"),
     ];
-    let mut said = vec![format!("{} of {}", scenario.run_for, counted(customers as usize, "customer"))];
-    said.extend(parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)));
-    format!("Drawn whole: {}.", said.join(", "))
+    let mut message = vec![format!("{} of {}", scenario.run_for, counted(customers as usize, "customer"))];
+    message.extend(parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)));
+    format!("Drawn whole: {}.", message.join(", "))
 }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::Latent;
 use crate::clients::{sends_ms, stream_of};
-use crate::trouble::Kind;
-use crate::trouble::budget::exceeded;
+use crate::nemesis::FaultKind;
+use crate::nemesis::fault_budget::exceeded;
 use latent_engine::sim::{Anchor, keyed_draw};
 use latent_engine::{expand, parse};
 use std::collections::BTreeSet;
@@ -12,16 +12,16 @@ fn bytes(seed: u64, length: u64) -> Vec<u8> {
     (0..length).map(|at| keyed_draw(seed, "generate.test", u128::from(at)) as u8).collect()
 }
 
-fn drawn(seed: u64) -> Scenario<Topic> {
+fn drawn(seed: u64) -> Scenario<WorldConfig> {
     generate(&bytes(seed, 8 << 10))
 }
 
-fn assert_can_run(scenario: &Scenario<Topic>, from: &str) {
+fn assert_can_run(scenario: &Scenario<WorldConfig>, from: &str) {
     let text = scenario.to_text();
     let again = parse::<Latent>("generated.json", &text).unwrap_or_else(|bad| panic!("{from}: {bad}"));
     assert_eq!(again.to_text(), text, "{from}");
     for tenant in expand::<Latent>(scenario, 1).system.tenants {
-        tenant.law.check().unwrap_or_else(|error| panic!("{from}: {error}"));
+        tenant.workload.check().unwrap_or_else(|error| panic!("{from}: {error}"));
     }
 }
 
@@ -45,13 +45,13 @@ fn the_same_bytes_make_the_same_scenario_and_none_a_small_calm_week() {
     assert_ne!(drawn(3).to_text(), drawn(4).to_text());
     let calm = generate(&[]);
     assert_eq!(calm.to_text(), generate(&[0; 100]).to_text());
-    let topic = &calm.topic;
-    assert!(calm.faults.is_empty() && topic.load.is_empty() && topic.operations.is_empty());
+    let config = &calm.topic;
+    assert!(calm.faults.is_empty() && config.load.is_empty() && config.operations.is_empty());
     assert_eq!(calm.run_for.to_string(), "7d");
 }
 
 /// Events and requests of all customers.
-fn sent(scenario: &Scenario<Topic>, seed: u64) -> (usize, usize) {
+fn sent(scenario: &Scenario<WorldConfig>, seed: u64) -> (usize, usize) {
     let plan = expand::<Latent>(scenario, seed);
     let mut sums = (0, 0);
     for tenant in &plan.system.tenants {
@@ -83,23 +83,23 @@ fn every_kind_of_fault_comes_and_a_run_has_some_kinds_only() {
         let scenario = drawn(seed);
         let kinds: BTreeSet<&str> = scenario.faults.iter().map(|fault| fault.action.name()).collect();
         calm += usize::from(kinds.is_empty());
-        assert!(kinds.len() < Kind::ALL.len() - 4, "seed {seed}: {kinds:?}");
+        assert!(kinds.len() < FaultKind::ALL.len() - 4, "seed {seed}: {kinds:?}");
         met.extend(kinds);
-        let budget = trouble::budget(&scenario.topic.topology);
+        let budget = nemesis::budget(&scenario.topic.topology);
         assert_eq!(exceeded(scenario.faults.iter(), &scenario, &budget), None, "seed {seed}");
         for fault in scenario.faults.iter().filter(|fault| fault.action.name() == "kill") {
             crashes += 1;
             narrow += usize::from(!matches!(fault.anchor, Anchor::AtMs(_) | Anchor::At(_)));
         }
     }
-    assert!(met.len() >= Kind::ALL.len() - 1, "slow and lossy links are one action: {met:?}");
+    assert!(met.len() >= FaultKind::ALL.len() - 1, "slow and lossy links are one action: {met:?}");
     assert!((30..=120).contains(&calm), "{calm} of 300 runs without a fault");
     assert!(narrow * 5 >= crashes * 2, "{narrow} of {crashes} crashes at an operation or a mark");
 }
 
 #[test]
 fn whatever_there_is_some_runs_have_it_and_some_do_not() {
-    type Has = fn(&Scenario<Topic>) -> bool;
+    type Has = fn(&Scenario<WorldConfig>) -> bool;
     let traits: [(&str, Has); 12] = [
         ("a tee", |it| it.topic.protection.tee.is_some()),
         ("backups", |it| it.topic.protection.backup.is_some()),
@@ -114,7 +114,7 @@ fn whatever_there_is_some_runs_have_it_and_some_do_not() {
         ("two classes", |it| it.topic.tenants.len() > 1),
         ("another length", |it| it.run_for.to_string() != "7d"),
     ];
-    let all: Vec<Scenario<Topic>> = (0..200).map(drawn).collect();
+    let all: Vec<Scenario<WorldConfig>> = (0..200).map(drawn).collect();
     for (what, has) in traits {
         let having = all.iter().filter(|scenario| has(scenario)).count();
         assert!((20..=180).contains(&having), "{having} of 200 have {what}");

@@ -4,10 +4,10 @@
 
 mod invariants;
 mod marks;
-mod words;
+mod terms;
 
 use latent_engine::explain::Entry;
 
 pub(crate) fn glossary() -> Vec<Entry> {
-    [invariants::entries(), words::entries(), marks::entries()].concat()
+    [invariants::entries(), terms::entries(), marks::entries()].concat()
 }

@@ -1,13 +1,13 @@
 use super::*;
 use crate::Latent;
-use crate::trial::{CALM, Trial};
+use crate::test_run::{CALM, TestRun};
 use latent_engine::System;
 
 fn text(fields: &str) -> String {
     CALM.replace(r#""drills": 1,"#, &format!(r#""drills": 1, {fields}"#))
 }
 
-fn scenario(fields: &str) -> Scenario<Topic> {
+fn scenario(fields: &str) -> Scenario<WorldConfig> {
     latent_engine::parse::<Latent>("calm.json", &text(fields)).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -15,8 +15,8 @@ fn load(items: &str) -> String {
     format!(r#""load": [{items}],"#)
 }
 
-fn ran(scenario: &Scenario<Topic>, seed: u64) -> Trial {
-    Trial::of(scenario, seed)
+fn ran(scenario: &Scenario<WorldConfig>, seed: u64) -> TestRun {
+    TestRun::execute(scenario, seed)
 }
 
 const BURST: &str =
@@ -37,8 +37,13 @@ fn items_are_planned_for_their_projects_and_printed() {
     let plan = crate::plan::expand(&scenario(&load(&[BURST, OFFLINE, STORM, CLOCKS, BACKLOG].join(","))), 7);
     let counts = |project: usize| {
         let tenant = &plan.tenants[project - 1];
-        let law = &tenant.law;
-        (law.bursts.len(), law.absences.len(), law.wrong_clocks.len(), tenant.manners.hurries.len())
+        let spec = &tenant.workload;
+        (
+            spec.bursts.len(),
+            spec.offline_windows.len(),
+            spec.clock_skews.len(),
+            tenant.retry_policy.impatient_windows.len(),
+        )
     };
     assert_eq!((counts(1), counts(2)), ((0, 1, 3, 1), (1, 1, 3, 1)));
     let words = Latent::choices(&plan);
@@ -111,10 +116,10 @@ fn load_that_cannot_be_is_refused_where_it_stands() {
             "from 1s to 18300d",
         ),
     ];
-    for (items, said, hint) in cases {
+    for (items, message, hint) in cases {
         let refused =
             latent_engine::parse::<Latent>("calm.json", &text(&load(&items))).unwrap_err().to_string();
-        assert!(refused.contains(said) && refused.contains(hint), "{items}\n{refused}");
+        assert!(refused.contains(message) && refused.contains(hint), "{items}\n{refused}");
         assert!(refused.contains("calm.json:13:"), "it points at the item: {refused}");
     }
 }
@@ -192,7 +197,7 @@ fn after_an_outage_of_hours_clients_that_keep_send_all_and_others_do_not() {
     assert_eq!((all_kept.given_up, all_kept.unknown), (0, 0));
     assert_eq!(given_up.sent, calm.judged.findings.events.sent, "a retry is not another event");
     assert!(dropped.judged.findings.event_attempts.sent > given_up.sent + 10 * given_up.given_up);
-    let acked = |run: &Trial| run.judged.findings.events.acked;
+    let acked = |run: &TestRun| run.judged.findings.events.acked;
     assert_eq!(acked(&kept), acked(&calm), "nothing is lost where clients keep it");
     assert!(acked(&dropped) < acked(&calm));
 }

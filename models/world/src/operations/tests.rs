@@ -2,7 +2,7 @@
 
 use crate::Latent;
 use crate::findings::Findings;
-use crate::testing::{SMALL, judged, with_faults};
+use crate::small_scenario::{SMALL, judged, with_faults};
 use latent_engine::Judged;
 
 /// The small scenario without its bug, with these operations.

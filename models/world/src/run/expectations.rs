@@ -2,8 +2,8 @@
 //! there are.
 
 use crate::plan::WorldPlan;
-use crate::scenario::Topic;
-use crate::topology::Nodes;
+use crate::scenario::WorldConfig;
+use crate::topology::NodeIds;
 use latent_engine::Scenario;
 use latent_engine::sim::{Action, Fault, World};
 use latent_oracle::{Settings, Zones};
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// How far edges' clocks may be off: what a good time service leaves, and what the plan's faults do to them. And
 /// whether they let links to edges double a customer's request.
-pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> Settings {
+pub(super) fn ledger_settings(world: &World, nodes: &NodeIds, scenario: &Scenario<WorldConfig>) -> Settings {
     let usual = Settings::default();
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
     let lasts_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
@@ -44,8 +44,8 @@ pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<
 pub(super) fn oracle_zones(plan: &WorldPlan) -> Zones {
     let mut zones = Zones::default();
     for tenant in &plan.tenants {
-        let set = zones.set(tenant.law.project, i64::MIN, &tenant.zone);
-        set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.law.project));
+        let set = zones.set(tenant.workload.project, i64::MIN, &tenant.zone);
+        set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.workload.project));
     }
     zones
 }

@@ -1,19 +1,19 @@
 use super::*;
 use crate::Latent;
 use crate::findings::Findings;
-use crate::testing::{SMALL, judged, with_faults};
+use crate::small_scenario::{SMALL, judged, with_faults};
 use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
 use latent_engine::verdict::{Outcome, Violation};
 
-fn hash(watched: bool) -> (TraceHash, u64) {
+fn hash(is_checking: bool) -> (TraceHash, u64) {
     let scenario = latent_engine::parse::<Latent>("small.json", SMALL).unwrap();
     let plan = crate::plan::expand(&scenario, 7);
     let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
     let finished = run_fork(spec, |world| async {
-        let mut course = Course::begin(&plan, &scenario, world, Progress::silent());
-        course.watched = watched;
-        course.pass().await;
-        course.last_judgement().findings.loss.events_lost_from_production
+        let mut run = Run::new(&plan, &scenario, world, Progress::silent());
+        run.is_checking = is_checking;
+        run.execute().await;
+        run.finish().findings.loss.events_lost_from_production
     });
     (finished.trace_hash, finished.output)
 }
@@ -47,7 +47,7 @@ fn undeployed(small: &str) -> String {
 
 #[test]
 fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
-    let judged = judged(undeployed, |course| course.world.kill(course.nodes.disks[2]));
+    let judged = judged(undeployed, |run| run.world.kill(run.nodes.disks[2]));
     let hung = judged.facts.hung.expect("hints for a disk that is down wait for ever");
     assert!(hung.lines().any(|reason| reason.starts_with("L1 ingest-1 hints/")), "{hung}");
     // No fault of the plan took it: while the run went on, hints and copies were late already.
@@ -59,9 +59,8 @@ fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
 
 #[test]
 fn days_that_no_worker_compacts_are_late_every_night() {
-    let judged = judged(undeployed, |course| {
-        course.nodes.workers.iter().for_each(|worker| course.world.kill(*worker))
-    });
+    let judged =
+        judged(undeployed, |run| run.nodes.workers.iter().for_each(|worker| run.world.kill(*worker)));
     let late = judged.violations.iter().filter(|found| found.fingerprint().starts_with("L2:late"));
     assert!(late.count() > 0, "{:?}", judged.violations);
 }
@@ -77,13 +76,14 @@ fn the_rest_heals_without_a_disk_that_does_not_come_back() {
 
 #[test]
 fn acknowledgements_are_held_to_the_disks_that_they_promise() {
-    let ask_for = |least_disks: u32| {
+    let ask_for = |min_disks: u32| {
         let judged = judged(
             |small| with_faults(small, ""),
-            |course| {
-                let (world, disks) = (course.world.clone(), course.nodes.disks.clone());
-                let acks = Acks::new(world, disks, least_disks, course.chronicle.clone());
-                *lock(&course.side.acks) = Some(acks);
+            |run| {
+                let (world, disks) = (run.world.clone(), run.nodes.disks.clone());
+                let durability_sampler =
+                    DurabilitySampler::new(world, disks, min_disks, run.fault_log.clone());
+                *lock(&run.client_state.durability_sampler) = Some(durability_sampler);
             },
         );
         let of_i7 = judged.violations.iter().filter(|found| found.invariant == "I7");
@@ -104,10 +104,10 @@ fn a_healing_that_is_too_short_to_judge_is_refused_where_it_stands() {
 
 #[test]
 fn neither_looks_nor_drills_nor_the_ledger_disturb_the_world() {
-    let (watched, lost) = hash(true);
+    let (is_checking, lost) = hash(true);
     let (unwatched, _) = hash(false);
     assert!(lost > 0, "the planted bug must strike, or there is nothing to see");
-    assert_eq!(watched, unwatched);
+    assert_eq!(is_checking, unwatched);
 }
 
 /// The small scenario with its planted bug and an operator who repairs what it destroys once it is gone.
@@ -177,7 +177,7 @@ fn a_loss_that_no_detector_reports_in_its_time_is_not_recovered_though_all_is_ba
 fn the_stated_time_is_that_of_the_slower_detector_and_without_an_audit_there_is_none() {
     let stated_time = |text: &str| {
         let scenario = latent_engine::parse::<Latent>("small.json", text).unwrap();
-        notice::stated_time(&scenario.topic).map(|time| time.as_secs() / 3_600)
+        detection::stated_time(&scenario.topic).map(|time| time.as_secs() / 3_600)
     };
     assert_eq!(stated_time(SMALL), Some(27), "a backup a day, and 3 h for taking it");
     let unbacked: Vec<&str> = SMALL.lines().filter(|line| !line.contains(r#""backup""#)).collect();

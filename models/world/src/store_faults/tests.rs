@@ -32,8 +32,13 @@ where
         let of_store = world.clone();
         let store = world.add_node(NodeSpec::named("dc-1"), move |env: SimEnv| {
             let production = std::iter::empty();
-            let door =
-                StoreDoor::new(of_store.clone(), STORE, StoreKind::Backups, production, Arc::default());
+            let door = StoreFaultInterceptor::new(
+                of_store.clone(),
+                STORE,
+                StoreKind::Backups,
+                production,
+                Arc::default(),
+            );
             objects::serve(env, Access::open(), door)
         });
         assert_eq!(store, STORE);

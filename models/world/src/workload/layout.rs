@@ -3,7 +3,7 @@
 //! White space stands between tokens only, so that every layout says the same. A line of NDJSON holds an event whole,
 //! so there no line ends are drawn.
 
-use super::dice::Dice;
+use super::prng::Prng;
 
 const LAYING_OUT: u64 = 7;
 /// One event in so many has white space in it.
@@ -11,28 +11,28 @@ const ONE_IN: u64 = 16;
 
 /// What stands where white space may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct JsonLayout {
     line_end: &'static str,
     indent: &'static str,
     behind_colon: &'static str,
 }
 
-const IN_LINES: [Layout; 3] = [
-    Layout { line_end: "\n", indent: "  ", behind_colon: " " },
-    Layout { line_end: "\r\n", indent: "\t", behind_colon: " " },
-    Layout { line_end: "\n", indent: "", behind_colon: "\t" },
+const IN_LINES: [JsonLayout; 3] = [
+    JsonLayout { line_end: "\n", indent: "  ", behind_colon: " " },
+    JsonLayout { line_end: "\r\n", indent: "\t", behind_colon: " " },
+    JsonLayout { line_end: "\n", indent: "", behind_colon: "\t" },
 ];
-const IN_ONE_LINE: [Layout; 2] = [
-    Layout { line_end: "", indent: " ", behind_colon: " " },
-    Layout { line_end: "\t", indent: "", behind_colon: "" },
+const IN_ONE_LINE: [JsonLayout; 2] = [
+    JsonLayout { line_end: "", indent: " ", behind_colon: " " },
+    JsonLayout { line_end: "\t", indent: "", behind_colon: "" },
 ];
 
-impl Layout {
+impl JsonLayout {
     /// The layout of the event with this draw; `None` for most. `one_line`: it must not end a line.
-    pub(super) fn of(seed: u64, one_line: bool) -> Option<Layout> {
-        let mut dice = Dice::new(seed, LAYING_OUT);
+    pub(super) fn draw(seed: u64, one_line: bool) -> Option<JsonLayout> {
+        let mut prng = Prng::new(seed, LAYING_OUT);
         let (is_drawn, in_lines, in_one_line) =
-            (dice.one_in(ONE_IN), dice.pick(&IN_LINES), dice.pick(&IN_ONE_LINE));
+            (prng.one_in(ONE_IN), prng.pick(&IN_LINES), prng.pick(&IN_ONE_LINE));
         is_drawn.then_some(if one_line { in_one_line } else { in_lines })
     }
 
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn few_events_are_laid_out_and_each_layout_occurs() {
-        let drawn = |one_line| (0..3_200).filter_map(move |seed| Layout::of(seed, one_line));
+        let drawn = |one_line| (0..3_200).filter_map(move |seed| JsonLayout::draw(seed, one_line));
         assert!((120..300).contains(&drawn(false).count()), "{}", drawn(false).count());
         assert_eq!(drawn(false).count(), drawn(true).count());
         assert!(IN_LINES.iter().all(|layout| drawn(false).any(|drawn| drawn == *layout)));

@@ -10,23 +10,23 @@
 
 mod calendar;
 mod device;
-mod dice;
 mod event;
-mod law;
+mod event_values;
+mod explicit_requests;
 mod layout;
-mod place;
+mod placement;
+mod prng;
 mod request;
 mod stream;
-mod words;
-mod written;
+mod workload_spec;
 
 #[cfg(test)]
 mod tests;
 
-pub use law::{
-    Absence, ApiMix, BACK_WITHIN_MS, Burst, Defect, HOUR_MS, LATE_MS, Late, LawError, MINUTE_MS,
-    MOST_BURST_EVENTS, StreamLaw, WrongClock,
+pub use explicit_requests::ExplicitRequest;
+pub use request::{FormData, Gzip, PlannedEvent, PlannedRequest, RequestApi};
+pub use stream::RequestStream;
+pub use workload_spec::{
+    ApiWeightsSpec, BACK_WITHIN_MS, Burst, ClockSkew, Defect, HOUR_MS, LATE_MS, LatenessSpec,
+    MAX_BURST_EVENTS, MINUTE_MS, OfflineWindow, WorkloadSpec, WorkloadSpecError,
 };
-pub use request::{Api, FormData, Gzip, PlannedEvent, PlannedRequest};
-pub use stream::Stream;
-pub use written::WrittenRequest;

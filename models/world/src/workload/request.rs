@@ -2,8 +2,8 @@
 //!
 //! Encoding is a pure function of the request: a retry sends the same bytes.
 
-use super::dice::Dice;
-use super::law::{ApiMix, Defect};
+use super::prng::Prng;
+use super::workload_spec::{ApiWeightsSpec, Defect};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use std::io::Write as _;
 /// How a request travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Api {
+pub enum RequestApi {
     /// `POST /track` with the JSON as its body.
     TrackRaw {
         /// Asks for an answer in JSON instead of `1` or `0`.
@@ -84,43 +84,43 @@ pub(super) const fn frame(lines: bool, bare: bool) -> (&'static [u8], &'static [
 /// The longest text that goes into an address; longer ones go into a form.
 const MAX_GET_BYTES: usize = 4_096;
 
-impl Api {
+impl RequestApi {
     /// It goes to `/import`, which answers item by item.
     #[must_use]
     pub const fn is_import(self) -> bool {
-        matches!(self, Api::ImportJson { .. } | Api::ImportNdjson { .. })
+        matches!(self, RequestApi::ImportJson { .. } | RequestApi::ImportNdjson { .. })
     }
 
     /// Draws one from the mix.
-    pub(super) fn of(mix: &ApiMix, dice: &mut Dice) -> Api {
+    pub(super) fn draw(mix: &ApiWeightsSpec, prng: &mut Prng) -> RequestApi {
         let weights = [mix.track_raw, mix.track_form, mix.track_get, mix.import_json, mix.import_ndjson];
-        let mut rest = dice.below(weights.iter().map(|weight| u64::from(*weight)).sum());
+        let mut rest = prng.below(weights.iter().map(|weight| u64::from(*weight)).sum());
         let way = weights.iter().position(|weight| {
             let here = rest < u64::from(*weight);
             rest = rest.saturating_sub(u64::from(*weight));
             here
         });
-        let verbose = dice.one_in(2);
-        let data = dice.pick(&[FormData::Base64, FormData::Base64, FormData::BareBase64, FormData::Json]);
-        let gzip = match (dice.hit(mix.gzip_ppm), dice.one_in(4)) {
+        let verbose = prng.one_in(2);
+        let data = prng.pick(&[FormData::Base64, FormData::Base64, FormData::BareBase64, FormData::Json]);
+        let gzip = match (prng.hit(mix.gzip_ppm), prng.one_in(4)) {
             (false, _) => Gzip::No,
             (true, false) => Gzip::One,
             (true, true) => Gzip::Two,
         };
         match way {
-            Some(1) => Api::TrackForm { data, verbose },
-            Some(2) => Api::TrackGet { verbose },
-            Some(3) => Api::ImportJson { gzip },
-            Some(4) => Api::ImportNdjson { gzip },
-            _ => Api::TrackRaw { verbose },
+            Some(1) => RequestApi::TrackForm { data, verbose },
+            Some(2) => RequestApi::TrackGet { verbose },
+            Some(3) => RequestApi::ImportJson { gzip },
+            Some(4) => RequestApi::ImportNdjson { gzip },
+            _ => RequestApi::TrackRaw { verbose },
         }
     }
 
     /// The way that a text of `text_bytes` takes: an address has room for little.
-    pub(super) fn for_size(self, text_bytes: usize) -> Api {
+    pub(super) fn for_size(self, text_bytes: usize) -> RequestApi {
         match self {
-            Api::TrackGet { verbose } if text_bytes > MAX_GET_BYTES => {
-                Api::TrackForm { data: FormData::Base64, verbose }
+            RequestApi::TrackGet { verbose } if text_bytes > MAX_GET_BYTES => {
+                RequestApi::TrackForm { data: FormData::Base64, verbose }
             }
             way => way,
         }
@@ -172,7 +172,7 @@ pub struct PlannedRequest {
     /// The project.
     pub project: u32,
     /// How it travels.
-    pub api: Api,
+    pub api: RequestApi,
     /// The events' texts as one JSON value, or as lines.
     pub text: Bytes,
     /// Its events, in the order sent: item `i` of an answer is `events[i]`.
@@ -185,18 +185,18 @@ impl PlannedRequest {
     pub fn to_http(&self, secret: &str) -> Request<Bytes> {
         let text = &self.text;
         match self.api {
-            Api::TrackRaw { verbose } => post(track_target(verbose), "application/json", text.clone()),
-            Api::TrackForm { data, verbose } => {
+            RequestApi::TrackRaw { verbose } => post(track_target(verbose), "application/json", text.clone()),
+            RequestApi::TrackForm { data, verbose } => {
                 post(track_target(verbose), "application/x-www-form-urlencoded", form(data, text))
             }
-            Api::TrackGet { verbose } => {
+            RequestApi::TrackGet { verbose } => {
                 let mut target = b"/track?data=".to_vec();
                 percent_encode(STANDARD.encode(text).as_bytes(), &mut target);
                 target.extend_from_slice(if verbose { b"&verbose=1" } else { b"" });
                 request(Method::GET, target, Bytes::new())
             }
-            Api::ImportJson { gzip } => self.import("application/json", gzip, secret),
-            Api::ImportNdjson { gzip } => self.import("application/x-ndjson", gzip, secret),
+            RequestApi::ImportJson { gzip } => self.import("application/json", gzip, secret),
+            RequestApi::ImportNdjson { gzip } => self.import("application/x-ndjson", gzip, secret),
         }
     }
 

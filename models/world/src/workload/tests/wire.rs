@@ -26,12 +26,12 @@ fn decoded(request: &PlannedRequest, secret: &str) -> latent_pipeline::wire::Dec
 }
 
 fn every_kind() -> Vec<PlannedRequest> {
-    let mut law = law();
-    law.requests_per_day = 60;
-    (law.invalid_ppm, law.late.share_ppm, law.ahead_ppm) = (20_000, 100_000, 10_000);
-    (law.no_time_ppm, law.shared_insert_id_ppm, law.no_insert_id_ppm) = (20_000, 50_000, 20_000);
-    (law.api.track_get, law.api.track_form, law.api.gzip_ppm, law.huge_ppm) = (25, 40, 400_000, 1_000);
-    run(&law, 5)
+    let mut spec = spec();
+    spec.requests_per_day = 60;
+    (spec.invalid_ppm, spec.late.share_ppm, spec.ahead_ppm) = (20_000, 100_000, 10_000);
+    (spec.no_time_ppm, spec.shared_insert_id_ppm, spec.no_insert_id_ppm) = (20_000, 50_000, 20_000);
+    (spec.api.track_get, spec.api.track_form, spec.api.gzip_ppm, spec.huge_ppm) = (25, 40, 400_000, 1_000);
+    run(&spec, 5)
 }
 
 #[test]

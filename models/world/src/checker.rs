@@ -1,0 +1,521 @@
+//! The judge: looks at copies of disks, compares them with the ledger, and remembers what it found.
+//!
+//! It reads bytes with the oracle's own readers and trusts nothing that the pipeline says. What it reads of Arb's
+//! disks is what is durable, which is what a power cut at that instant would leave. Looks happen between
+//! steps of the world's main task: no task, timer or draw of the world is touched. A finding that is seen at
+//! several looks counts once, at its worst.
+//!
+//! - `protection`: backups, tee and drills. `backlogs`: what still waits when trouble is over. `deadlines`: what is late
+//!   though nothing was in its way.
+
+mod backlogs;
+mod deadlines;
+mod protection;
+
+use crate::clients::{ClientState, ExportResult};
+use crate::fault_log::{FaultLog, FaultLogEntry};
+use crate::job_dependencies::DependencyMap;
+use crate::liveness::LivenessTracker;
+use crate::lock;
+use crate::operations::{self, Operation};
+use crate::scenario::WorldConfig;
+use crate::store_faults::StoreLog;
+use crate::topology::{NodeIds, SCRUB_AFTER_MIDNIGHT};
+use deadlines::Deadlines;
+use latent_engine::Scenario;
+use latent_engine::sim::World;
+use latent_engine::verdict::Violation;
+use latent_oracle::invariants::i8_compaction::CompactionWatch;
+use latent_oracle::invariants::i9_manifests::ManifestWatch;
+use latent_oracle::invariants::i10_backup::Promise;
+use latent_oracle::invariants::i11_tee::Retention;
+use latent_oracle::invariants::i16_space::{Limits, SpaceWatch};
+use latent_oracle::invariants::{i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas};
+use latent_oracle::loss::{Episode, LossBook, LossSummary};
+use latent_oracle::reader::export;
+use latent_oracle::{DiskView, Excused, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
+use latent_ports::NodeId;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A backup may take so long, and a failed one is tried again, on top of its interval.
+pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
+/// A file is named by its edge's clock and expires by those of others, each a little off.
+const TEE_EARLY_MS: i64 = 10 * 60_000;
+/// A tee file lives until the store looks (every 6 h), a request stands in a file of an hour.
+const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
+
+/// An export is tried at each edge twice, for some minutes each time.
+const EXPORT_LASTS_MS: i64 = 30 * 60_000;
+
+/// The memo forgets what a day's looks did not meet: bytes of removed files are not kept alive.
+const CHECKS_PER_CACHE_ROUND: u64 = 24;
+
+/// The judge of one run.
+pub(crate) struct OracleChecker {
+    client_state: Arc<ClientState>,
+    read_disks: usize,
+    needs: DependencyMap,
+    deadlines: Deadlines,
+    backup: Option<Promise>,
+    tee: Option<Retention>,
+    /// While somebody has typed a longer retention of the tee, what is past its own stays.
+    extended_tee_retention: Excused,
+    limits: Limits,
+    decode_cache: Memo,
+    runs: CompactionWatch,
+    manifests: ManifestWatch,
+    space: SpaceWatch,
+    loss: LossBook,
+    found: BTreeMap<(String, String, Option<String>), Violation>,
+    /// Compaction runs that were compared with their inputs.
+    pub runs_compared: u64,
+    /// Looks at production.
+    pub looks: u64,
+    /// Records on all disks at the last whole look.
+    pub copies_held: u64,
+    /// Recoveries begun in production so far.
+    pub replays: u32,
+    /// Disks that a hostile release has in its hands: what they hold is looked at as what readers see of it, but
+    /// nobody answers for how it got there.
+    compromised: BTreeSet<String>,
+    /// What production did to the object stores: one into which it wrote is destroyed as well.
+    pub store_log: Arc<StoreLog>,
+    /// The disk that does not come back.
+    abandoned_disk: Option<NodeId>,
+    backups_checked_at_ms: i64,
+    faults_planned: bool,
+    fault_log: Arc<Mutex<FaultLog>>,
+    /// What is known about coming to rest.
+    pub liveness: LivenessTracker,
+    /// Where days were set aside to.
+    quarantined_dirs: Vec<(NodeId, String)>,
+    /// How many of these are in the scope of a check.
+    quarantined_dirs_checked: usize,
+    /// Days of which an alarm since the end of faults said that copies differ.
+    pub alarmed: BTreeSet<ProjectDay>,
+    tee_store_emptied_ms: Option<i64>,
+    /// The most events that a drill lacked because their requests are in open gaps of the tee.
+    pub missing_by_design: u64,
+    smallest: Option<(u64, SmallestLossKeys)>,
+}
+
+/// Title, and the keys of a day's events before and after a loss, sorted.
+pub(crate) type SmallestLossKeys = (String, Vec<String>, Vec<String>);
+
+impl OracleChecker {
+    pub fn new(
+        scenario: &Scenario<WorldConfig>,
+        world: &World,
+        client_state: Arc<ClientState>,
+        first_ms: i64,
+        fault_log: Arc<Mutex<FaultLog>>,
+        operations: &[Operation],
+    ) -> OracleChecker {
+        let config = &scenario.topic;
+        let ms = |duration: Duration| duration.as_millis() as i64;
+        let backup = config.protection.backup.as_ref().map(|backup| Promise {
+            since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),
+            interval_ms: ms(backup.interval.0),
+            slack_ms: ms(BACKUP_SLACK),
+            excused: Excused::default(),
+        });
+        let tee = config.protection.tee.as_ref().map(|tee| Retention {
+            kept_ms: ms(tee.retention.0),
+            early_ms: lock(&client_state.ledger).settings().clock_skew_ms + TEE_EARLY_MS,
+            undisturbed_since_ms: i64::MIN / 2,
+        });
+        let grace_ms = ms(config.compaction.grace.0);
+        let limits = Limits {
+            // A backup may have it pinned for an hour, and the clean-up looks every ten minutes.
+            orphan_age_ms: grace_ms + 2 * 3_600_000,
+            // Filled anew on one night, found equal on the next.
+            aside_age_ms: grace_ms + 50 * 3_600_000,
+            held_per_live_percent: 400,
+            allowance_bytes: 16 << 20,
+            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + ms(TEE_SLACK)),
+        };
+        let needs = DependencyMap::new(config);
+        lock(&fault_log).excuses.repairer = needs.repairer();
+        let read_disks = usize::from(config.topology.copies - config.topology.ack_copies) + 1;
+        OracleChecker {
+            client_state,
+            read_disks,
+            needs,
+            deadlines: Deadlines::new(SCRUB_AFTER_MIDNIGHT),
+            backup,
+            tee,
+            extended_tee_retention: operations::longer_tee_retention(operations, scenario),
+            limits,
+            decode_cache: Memo::default(),
+            runs: CompactionWatch::default(),
+            manifests: ManifestWatch::default(),
+            space: SpaceWatch::default(),
+            loss: LossBook::default(),
+            found: BTreeMap::new(),
+            runs_compared: 0,
+            looks: 0,
+            copies_held: 0,
+            replays: 0,
+            compromised: BTreeSet::new(),
+            store_log: Arc::default(),
+            abandoned_disk: None,
+            backups_checked_at_ms: i64::MIN / 2,
+            // Wherever they stand: a case that was made smaller has them in its plan alone.
+            faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
+            smallest: None,
+            fault_log,
+            liveness: LivenessTracker::default(),
+            quarantined_dirs: Vec::new(),
+            quarantined_dirs_checked: 0,
+            alarmed: BTreeSet::new(),
+            tee_store_emptied_ms: None,
+            missing_by_design: 0,
+        }
+    }
+
+    /// Takes in what happened since the last look.
+    fn apply_fault_log(&mut self, world: &World, nodes: &NodeIds) {
+        let now_ms = world.now().0;
+        let (happened, troubled) = {
+            let mut fault_log = lock(&self.fault_log);
+            fault_log.update_excuses(world);
+            (fault_log.take(), fault_log.has_active_faults())
+        };
+        self.faults_planned |= troubled;
+        for one in happened {
+            match one {
+                FaultLogEntry::Booted(node, at_ms) => self.space.booted(&world.node_name(node), at_ms),
+                FaultLogEntry::TeeFileCreated(node, path, at_ms) => {
+                    self.space.tee_file_came(&world.node_name(node), &path, at_ms);
+                }
+                FaultLogEntry::SegmentCreated(node, project_day, id, at_ms) => {
+                    self.segment_created(&world.node_name(node), project_day, id, at_ms);
+                }
+                FaultLogEntry::HintCreated(node, path, at_ms) => {
+                    self.deadlines.hint_created(node, path, at_ms)
+                }
+                FaultLogEntry::Quarantined(node, path) => self.quarantined_dirs.push((node, path)),
+                FaultLogEntry::DiskReplaced(name) => {
+                    self.disk_emptied(&name);
+                    if nodes.tee_store.is_some_and(|store| *world.node_name(store) == *name) {
+                        self.tee_store_emptied_ms = Some(now_ms);
+                    }
+                }
+            }
+        }
+        for down in nodes.disks.iter().filter(|node| !world.is_up(**node)) {
+            self.space.booted(&world.node_name(*down), now_ms);
+        }
+    }
+
+    /// The days that were set aside since the last call. They are checked while what was set aside is still there: the
+    /// directory says that the day begins again, and goes within a day or two.
+    pub fn newly_quarantined_days(&mut self, world: &World, nodes: &NodeIds) -> BTreeSet<ProjectDay> {
+        self.apply_fault_log(world, nodes);
+        let new = &self.quarantined_dirs[self.quarantined_dirs_checked..];
+        self.quarantined_dirs_checked = self.quarantined_dirs.len();
+        new.iter().filter_map(|(_, path)| day_of(path.split(".corrupt-").next()?)).collect()
+    }
+
+    /// Somebody outside of the system emptied or replaced a disk: what it held binds it no more.
+    pub fn disk_emptied(&mut self, disk: &str) {
+        self.manifests.forget(disk);
+        self.runs.forget(disk);
+        self.space.forget(disk);
+        self.deadlines.nightly.forget(disk);
+    }
+
+    /// A disk does not come back: what it holds is not judged any more, nor what waits for it.
+    pub fn abandon_disk(&mut self, node: NodeId, disk: &str) {
+        self.abandoned_disk = Some(node);
+        self.disk_emptied(disk);
+        self.liveness.dirty.forget(disk);
+    }
+
+    /// A disk is in hostile hands from now on.
+    pub fn disk_compromised(&mut self, disk: &str) {
+        self.compromised.insert(disk.to_owned());
+    }
+
+    /// A disk is in good hands from now on. If it was in hostile ones, it begins anew with whatever is left.
+    /// True when it was the last one.
+    pub fn disk_restored(&mut self, disk: &str) -> bool {
+        let was_compromised = self.compromised.remove(disk);
+        if was_compromised {
+            self.disk_emptied(disk);
+        }
+        was_compromised && self.compromised.is_empty()
+    }
+
+    /// What the system answers for: without the disks that are destroyed.
+    fn accountable_disks<'s>(&self, snapshot: &'s Snapshot) -> Cow<'s, Snapshot> {
+        if self.compromised.is_empty() {
+            return Cow::Borrowed(snapshot);
+        }
+        let mut left = snapshot.clone();
+        left.disks.retain(|disk| !self.compromised.contains(&disk.name));
+        Cow::Owned(left)
+    }
+
+    fn check_context(&self, world: &World, stage: &str, healed: bool) -> Moment {
+        let at_ms = world.now().0;
+        Moment {
+            at_ms,
+            stage: stage.to_owned(),
+            settled_before_ms: at_ms,
+            faults_active: self.faults_planned && !healed,
+            replays: self.replays,
+            damaged: lock(&self.fault_log).damaged.clone(),
+        }
+    }
+
+    /// Looks at some project-days on all disks: after compactions, at the end of local days.
+    pub fn check_days(&mut self, world: &World, nodes: &NodeIds, scope: BTreeSet<ProjectDay>, stage: &str) {
+        self.apply_fault_log(world, nodes);
+        let now = self.check_context(world, stage, false);
+        let days: Vec<String> = scope
+            .iter()
+            .map(|project_day| format!("arb/{}/{}", project_day.project, day::day_text(project_day.day)))
+            .collect();
+        let dirs = |node: NodeId| {
+            let aside = self.quarantined_dirs.iter().filter(move |(at, _)| *at == node).map(|(_, path)| path);
+            days.iter().chain(aside).map(String::as_str)
+        };
+        let view = |node: &NodeId| {
+            let image = world.durable_image_below(*node, dirs(*node));
+            view_of(&world.node_name(*node), image.files())
+        };
+        let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
+        if self.looks.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
+            self.decode_cache.next_round();
+        }
+        let snapshot = Snapshot::of_days(&mut self.decode_cache, &views, scope);
+        self.check_production(&snapshot, &now, false);
+    }
+
+    /// Looks at everything on all disks, once nothing is under way any more.
+    pub fn check_all(&mut self, world: &World, nodes: &NodeIds, stage: &str, healed: bool) -> Sight {
+        self.apply_fault_log(world, nodes);
+        let now = self.check_context(world, stage, healed);
+        let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
+        let snapshot = Snapshot::of(&mut self.decode_cache, &views);
+        let read_view = self.check_production(&snapshot, &now, healed);
+        self.copies_held =
+            snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
+        let accountable_disks = self.accountable_disks(&snapshot);
+        if let Some(at_ms) = lock(&self.fault_log).last_fault_ms() {
+            self.space.disturbed(at_ms);
+        }
+        let space = self.space.check(&accountable_disks, self.limits, &now);
+        self.report(space);
+        if healed {
+            let differ = i6_replicas::check(&snapshot, now.at_ms, &now);
+            self.report(differ);
+            self.liveness.report(self.liveness.divergence.waiting(&self.alarmed, &snapshot, &now));
+        }
+        read_view
+    }
+
+    fn check_production(&mut self, snapshot: &Snapshot, now: &Moment, healed: bool) -> Sight {
+        self.looks += 1;
+        let read_view = snapshot.seen_by(self.read_disks);
+        let client_state = self.client_state.clone();
+        let mut ledger = lock(&client_state.ledger);
+        let mut found = i1_readable::check(&ledger, &read_view, now);
+        found.extend(i2_sent::check(&ledger, &read_view, now));
+        found.extend(i4_right_day::check(&ledger, &read_view, now));
+        found.extend(i5_content::check(&ledger, &read_view, now));
+        if healed {
+            found.extend(i3_once::check(&ledger, &read_view, now));
+        }
+        let accountable_disks = self.accountable_disks(snapshot);
+        let runs = self.runs.check(&mut self.decode_cache, &accountable_disks, now);
+        self.runs_compared += runs.compared;
+        found.extend(runs.violations);
+        found.extend(not_compared(&runs.not_compared, now));
+        found.extend(self.manifests.check(&accountable_disks, now));
+        self.liveness.dirty.look(&accountable_disks, ledger.zones(), now.at_ms);
+        self.deadlines.nightly.look(&accountable_disks, ledger.zones(), now.at_ms);
+        let is_altered = |violation: &Violation| {
+            (violation.invariant.as_str(), violation.kind.as_str()) == ("I5", "altered")
+        };
+        let altered = match found.iter().any(is_altered) {
+            true => i5_content::altered(&ledger, &read_view),
+            false => BTreeSet::new(),
+        };
+        self.loss.observe(&ledger, &read_view, &altered, now);
+        ledger.note_seen(&read_view);
+        drop(ledger);
+        self.keep_smallest_loss(&found, &read_view);
+        self.report(found);
+        read_view
+    }
+
+    /// Keeps the events of the day that lost fewest: only while all that is missing has its name in the finding.
+    fn keep_smallest_loss(&mut self, found: &[Violation], read_view: &Sight) {
+        let named =
+            |v: &&Violation| v.invariant == "I1" && v.kind == "missing" && v.items == v.keys.len() as u64;
+        for lost in found.iter().filter(named) {
+            let known = self.smallest.as_ref().map_or(u64::MAX, |(items, _)| *items);
+            let project = lost.subject.strip_prefix('p').and_then(|number| number.parse().ok());
+            let day = lost.day.as_deref().and_then(day::parse_day);
+            let Some((project, day)) = project.zip(day).filter(|_| lost.items < known) else { continue };
+            let held = read_view.days.get(&ProjectDay { project, day }).map_or(&[][..], |seen| &seen.held);
+            let after: BTreeSet<String> = held.iter().map(|held| held.key.to_string()).collect();
+            let before: BTreeSet<String> = after.iter().cloned().chain(lost.keys.iter().cloned()).collect();
+            let title = format!(
+                "{} {}: keys of {} events, {} lost",
+                lost.subject,
+                day::day_text(day),
+                before.len(),
+                lost.items
+            );
+            self.smallest =
+                Some((lost.items, (title, before.into_iter().collect(), after.into_iter().collect())));
+        }
+    }
+
+    /// The day that lost fewest events, if any lost few enough to be named.
+    pub fn smallest_loss(&self) -> Option<&SmallestLossKeys> {
+        self.smallest.as_ref().map(|(_, sets)| sets)
+    }
+
+    /// Judges what customers exported.
+    pub fn check_exports(&mut self, world: &World, nodes: &NodeIds, exports: Vec<ExportResult>) {
+        if exports.is_empty() {
+            return;
+        }
+        self.apply_fault_log(world, nodes);
+        let excused = lock(&self.fault_log).excuses.of(&self.needs.export());
+        for exported in exports {
+            let mut now = self.check_context(world, "export", false);
+            let subject = format!("p{}", exported.project);
+            let client_state = self.client_state.clone();
+            let ledger = lock(&client_state.ledger);
+            let at_ms = now.at_ms;
+            let failed = |kind, why: String| {
+                Violation::new("I13", kind, "export").of(&subject, 0).at(at_ms).because(why)
+            };
+            let days = match &exported.body {
+                Ok(body) => {
+                    export::days(&mut self.decode_cache, ledger.zones(), exported.project, "export", body)
+                        .map_err(|error| Some(failed("export-malformed", error.to_string())))
+                }
+                // While trouble lasts an export may go without an answer, but never with a wrong one.
+                Err(_) if !excused.is_free(exported.at_ms, exported.at_ms + EXPORT_LASTS_MS) => Err(None),
+                // A check that could not run has failed.
+                Err(why) => Err(Some(failed("export-failed", why.clone()))),
+            };
+            let mut found = Vec::new();
+            match days {
+                Ok(days) => {
+                    now.settled_before_ms = exported.at_ms;
+                    let is_asked = |project_day: &ProjectDay| {
+                        project_day.project == exported.project && exported.days.contains(&project_day.day)
+                    };
+                    let scope = ledger.project_days().filter(is_asked).collect();
+                    let read_view = Sight::of_one(&days).only(scope);
+                    found.extend(i1_readable::check(&ledger, &read_view, &now));
+                    found.extend(i2_sent::check(&ledger, &read_view, &now));
+                    found.extend(i3_once::check_export(&days, &now));
+                    found.extend(i5_content::check(&ledger, &read_view, &now));
+                }
+                Err(failed) => found.extend(failed),
+            }
+            drop(ledger);
+            self.report(found);
+        }
+    }
+
+    /// What was found by others, to be told with the rest.
+    pub fn report(&mut self, found: Vec<Violation>) {
+        for violation in found {
+            let key = (violation.fingerprint(), violation.subject.clone(), violation.day.clone());
+            match self.found.get_mut(&key) {
+                Some(known) if known.items >= violation.items => {}
+                Some(known) => *known = Violation { at_ms: known.at_ms, ..violation },
+                None => drop(self.found.insert(key, violation)),
+            }
+        }
+    }
+
+    /// What was lost so far.
+    pub fn loss(&self, ledger: &Ledger) -> LossSummary {
+        self.loss.summary(ledger)
+    }
+
+    /// Whether production was short of anything at the last look.
+    pub fn is_short_now(&self) -> bool {
+        self.loss.is_short_now()
+    }
+
+    /// Each time that a project's day fell short of its events.
+    pub fn loss_episodes(&self) -> impl Iterator<Item = (ProjectDay, Episode)> {
+        self.loss.episodes()
+    }
+
+    /// Everything that was found so far.
+    pub fn found(&self) -> Vec<Violation> {
+        self.found.values().cloned().collect()
+    }
+
+    /// Everything that was found, earliest first.
+    pub fn into_violations(self) -> Vec<Violation> {
+        let mut all: Vec<Violation> = self.found.into_values().collect();
+        all.sort_by(|a, b| {
+            (a.at_ms, a.fingerprint(), &a.subject).cmp(&(b.at_ms, b.fingerprint(), &b.subject))
+        });
+        all
+    }
+}
+
+/// Runs whose files were gone before anybody looked: a check that could not run has failed.
+fn not_compared(paths: &[String], now: &Moment) -> Option<Violation> {
+    let first = paths.first()?;
+    let violation = Violation::new("I13", "run-not-compared", now.stage.as_str());
+    Some(
+        violation
+            .of("", paths.len() as u64)
+            .at(now.at_ms)
+            .because(format!("inputs or output are gone: {first}")),
+    )
+}
+
+/// A node's disk as its processes see it: what waits there, what was removed.
+fn view(world: &World, node: NodeId) -> DiskView {
+    view_of(&world.node_name(node), world.disk_image(node).files())
+}
+
+/// A node's disk as a power cut would leave it.
+fn durable_view(world: &World, node: NodeId) -> DiskView {
+    view_of(&world.node_name(node), world.durable_image(node).files())
+}
+
+/// A disk's image, as the oracle reads it.
+pub(crate) fn view_of<'i>(
+    name: &str,
+    files: impl Iterator<Item = (&'i str, latent_engine::sim::FileImage)>,
+) -> DiskView {
+    let files = files.map(|(path, file)| FileView {
+        path: path.to_owned(),
+        chunks: file.chunks().to_vec(),
+        unreadable: file.has_unreadable(),
+        harmed: file.is_harmed(),
+    });
+    DiskView { name: name.to_owned(), files: files.collect() }
+}
+
+/// The project-days that have a directory on any of these disks.
+fn days_of(views: &[DiskView]) -> BTreeSet<ProjectDay> {
+    views.iter().flat_map(|view| &view.files).filter_map(|file| day_of(&file.path)).collect()
+}
+
+/// The project-day in whose directory a path lies, or that it is.
+fn day_of(path: &str) -> Option<ProjectDay> {
+    let mut parts = path.strip_prefix("arb/")?.split('/');
+    let project = parts.next()?.parse().ok()?;
+    Some(ProjectDay { project, day: day::parse_day(parts.next()?)? })
+}

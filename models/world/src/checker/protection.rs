@@ -1,0 +1,204 @@
+//! What protects production: backups, the tee, and what a drill brings back from the two.
+
+use super::{OracleChecker, days_of, view, view_of};
+use crate::drill::DrillResult;
+use crate::lock;
+use crate::topology::NodeIds;
+use latent_engine::sim::World;
+use latent_engine::verdict::Violation;
+use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill};
+use latent_oracle::reader::gaps::OpenGaps;
+use latent_oracle::{DiskView, Moment, ProjectDay, Sight, Snapshot, day};
+use latent_ports::UnixMs;
+use std::collections::BTreeSet;
+
+/// Events of requests that stand in gaps of the tee which are still open, as production holds them: until a backup has
+/// them, only production does, by design.
+struct OpenGapEvents(BTreeSet<(ProjectDay, String)>);
+
+impl OpenGapEvents {
+    fn new(production: &Sight, gaps: &OpenGaps) -> OpenGapEvents {
+        let mut events = BTreeSet::new();
+        if gaps.is_empty() {
+            return OpenGapEvents(events);
+        }
+        for (project_day, seen) in &production.days {
+            let blocks = seen.contents.iter().flat_map(|content| &content.blocks);
+            for record in blocks.flat_map(|block| &block.records) {
+                let arrival = record.arrival();
+                if gaps.has(arrival.edge, arrival.sequence) {
+                    let key = if record.is_anonymous() {
+                        record.content.to_string()
+                    } else {
+                        record.key.to_string()
+                    };
+                    events.insert((*project_day, key));
+                }
+            }
+        }
+        OpenGapEvents(events)
+    }
+
+    /// What is missing besides these events, and how many of them are missing.
+    fn without(&self, found: Vec<Violation>) -> (Vec<Violation>, u64) {
+        let mut by_design = 0;
+        let is_left = |mut violation: Violation| {
+            if violation.kind == "missing"
+                && let Some(project_day) = project_day(&violation)
+            {
+                let before = violation.keys.len();
+                violation.keys.retain(|key| !self.0.contains(&(project_day, key.clone())));
+                let excused = (before - violation.keys.len()) as u64;
+                by_design += excused;
+                violation.items = violation.items.saturating_sub(excused);
+            }
+            (violation.items > 0).then_some(violation)
+        };
+        let left = found.into_iter().filter_map(is_left).collect();
+        (left, by_design)
+    }
+}
+
+fn project_day(found: &Violation) -> Option<ProjectDay> {
+    let project = found.subject.strip_prefix('p')?.parse().ok()?;
+    Some(ProjectDay { project, day: day::parse_day(found.day.as_deref()?)? })
+}
+
+impl OracleChecker {
+    /// Whether backups should have been looked at again by now: each one that is taken is, so none was for too long.
+    pub fn backups_overdue(&self, now: UnixMs) -> bool {
+        self.backup.as_ref().is_some_and(|promise| {
+            now.0 - self.backups_checked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
+        })
+    }
+
+    /// The days of which production lacked anything at the last look.
+    pub fn lacking(&self) -> BTreeSet<ProjectDay> {
+        self.loss.lacking()
+    }
+
+    /// Looks at each data center's newest backup. One that production wrote into promises nothing any more: what it
+    /// has lost shows in the drill. What production is known to have been `lacking` when the backup was taken is lost
+    /// by production, not by the backup, even if a customer has sent it once more since.
+    pub fn check_backups(
+        &mut self,
+        world: &World,
+        nodes: &NodeIds,
+        production: &Sight,
+        lacking: &BTreeSet<ProjectDay>,
+        stage: &str,
+    ) {
+        let was_lacking =
+            |found: &Violation| project_day(found).is_some_and(|project_day| lacking.contains(&project_day));
+        let Some(mut promise) = self.backup.clone() else { return };
+        self.apply_fault_log(world, nodes);
+        let now = self.check_context(world, stage, false);
+        self.backups_checked_at_ms = now.at_ms;
+        for node in &nodes.data_centers {
+            if self.store_log.is_tampered(*node) {
+                continue;
+            }
+            let store = view(world, *node);
+            promise.excused = lock(&self.fault_log).excuses.of(&self.needs.backup(&store.name));
+            let client_state = self.client_state.clone();
+            let ledger = lock(&client_state.ledger);
+            let checked =
+                i10_backup::check(&mut self.decode_cache, &ledger, &store, production, &promise, &now);
+            drop(ledger);
+            let charged = checked.violations.into_iter().map(|found| {
+                if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
+            });
+            self.report(charged.collect());
+        }
+    }
+
+    /// Compares the tee with what clients were told. As with backups, a tee store that production wrote into promises
+    /// nothing.
+    pub fn check_tee(&mut self, world: &World, nodes: &NodeIds, stage: &str) {
+        let Some(mut retention) = self.tee else { return };
+        self.apply_fault_log(world, nodes);
+        let now = self.check_context(world, stage, false);
+        let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
+        if let Some(emptied_ms) = self.tee_store_emptied_ms {
+            // What was in the store is gone by plan.
+            retention.kept_ms = retention.kept_ms.min(now.at_ms - emptied_ms);
+        }
+        let disks: Vec<DiskView> =
+            nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
+        retention.undisturbed_since_ms = self.tee_disturbed_until_ms(&now, &disks).unwrap_or(i64::MIN / 2);
+        let client_state = self.client_state.clone();
+        let mut ledger = lock(&client_state.ledger);
+        let mut found = match nodes.tee_store {
+            Some(store) if self.store_log.is_tampered(store) => Vec::new(),
+            _ => i11_tee::check(&mut self.decode_cache, &ledger, &disks, retention, &now),
+        };
+        let fault_log = lock(&self.fault_log);
+        let keeper = nodes.tee_store.map(|store| world.node_name(store));
+        let excused = |disk: &str| {
+            let is_store = keeper.as_deref() == Some(disk);
+            let excused = fault_log.excuses.of(&if is_store {
+                self.needs.keeper()
+            } else {
+                self.needs.tee_upload(disk)
+            });
+            excused.and(&self.extended_tee_retention)
+        };
+        found.extend(self.space.check_tee(&disks, self.limits, excused, &now));
+        drop(fault_log);
+        ledger.forget_requests(forget_before_ms);
+        drop(ledger);
+        self.report(found);
+    }
+
+    /// The last time at which a fault kept a node of the tee from its work.
+    fn tee_disturbed_until_ms(&self, now: &Moment, disks: &[DiskView]) -> Option<i64> {
+        let fault_log = lock(&self.fault_log);
+        let excused_ms = disks.iter().filter_map(|disk| {
+            let needs = [self.needs.keeper(), self.needs.tee_upload(&disk.name)];
+            needs.iter().filter_map(|needs| fault_log.excuses.of(needs).last_ms(now.at_ms)).max()
+        });
+        excused_ms.max()
+    }
+
+    /// Judges a drill. Where the scenario promises that everything can be had back, what the drill lacks is a
+    /// violation; elsewhere it only says which losses are for good.
+    pub fn check_drill(
+        &mut self,
+        drilled: &DrillResult,
+        production: &Sight,
+        now_ms: i64,
+        promised: bool,
+    ) -> u64 {
+        let views: Vec<DiskView> =
+            drilled.disks.iter().map(|(name, image)| view_of(name, image.files())).collect();
+        let restored =
+            Snapshot::of_days(&mut self.decode_cache, &views, days_of(&views)).seen_by(self.read_disks);
+        let restored = Sight { scope: None, ..restored };
+        let now = Moment {
+            at_ms: now_ms,
+            stage: "drill".to_owned(),
+            settled_before_ms: now_ms,
+            faults_active: false,
+            replays: self.replays + 1,
+            damaged: BTreeSet::new(),
+        };
+        let client_state = self.client_state.clone();
+        let ledger = lock(&client_state.ledger);
+        let edges: Vec<DiskView> =
+            drilled.edges.iter().map(|(name, image)| view_of(name, image.files())).collect();
+        let in_gaps = OpenGapEvents::new(production, &OpenGaps::of(&edges));
+        let found = if promised { i12_drill::check(&ledger, &restored, &now) } else { Vec::new() };
+        let (found, by_design) = in_gaps.without(found);
+        self.missing_by_design = self.missing_by_design.max(by_design);
+        let (missing, _) = in_gaps.without(i1_readable::check(&ledger, &restored, &now));
+        let missing = missing.iter().filter(|v| v.kind == "missing").map(|v| v.items).sum();
+        self.loss.drill(&ledger, production, drilled.report.as_ref().map(|_| &restored), &now);
+        drop(ledger);
+        self.report(found);
+        if promised && drilled.report.is_none() {
+            let hung = Violation::new("I12", "did-not-end", "drill").at(now_ms).losing();
+            self.report(vec![hung.because("the recovery did not end within a week")]);
+        }
+        missing
+    }
+}

@@ -1,0 +1,121 @@
+//! Whether the system came to rest: L1 to L5, each within its time after faults ended.
+//!
+//! Each law is looked at once its time is over: L1, L3 and L4, which read names and catalogs only, at the first look of
+//! the hour after that, and everything again at the end of healing. What waited past its time then is told, even if it
+//! came to rest later.
+
+use crate::fault_log::FaultLog;
+use crate::scenario::WorldConfig;
+use latent_engine::{Problem, words};
+use latent_oracle::invariants::l2_compacted::DirtyWatch;
+use latent_oracle::invariants::l5_divergence::Divergence;
+use latent_oracle::invariants::waiting::{Waiting, worst_first};
+use latent_oracle::invariants::{l1_backlogs, l2_compacted, l3_backup, l4_recovery, l5_divergence};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// More than so many reasons say nothing new.
+const MAX_REASONS: usize = 200;
+
+/// What is known about coming to rest.
+#[derive(Default)]
+pub(crate) struct LivenessTracker {
+    /// Dirty segments of ended days.
+    pub dirty: DirtyWatch,
+    /// Days whose copies differed when faults ended.
+    pub divergence: Divergence,
+    /// What waited past its time, by its words.
+    waiting: BTreeMap<String, Waiting>,
+    /// When the last check was of what is cheap to see.
+    checked_ms: Option<i64>,
+}
+
+impl LivenessTracker {
+    /// Notes what waits.
+    pub fn report(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
+        self.waiting.extend(waiting.into_iter().map(|one| (one.to_string(), one)));
+    }
+
+    /// Whether the time of one of the cheap laws ran out since this was asked last.
+    pub fn is_due(&mut self, config: &WorldConfig, fault_log: &FaultLog, now_ms: i64) -> bool {
+        let Some(ended_ms) = fault_log.faults_ended_ms else { return false };
+        let since_ms = self.checked_ms.replace(now_ms).unwrap_or(ended_ms);
+        bounds(config).iter().any(|(_, within)| {
+            let due_ms = ended_ms + within.as_millis() as i64;
+            since_ms <= due_ms && due_ms < now_ms
+        })
+    }
+
+    /// Why the run hung, one reason a line, the worst first.
+    pub fn hung(&self) -> Option<String> {
+        let mut waiting: Vec<Waiting> = self.waiting.values().cloned().collect();
+        worst_first(&mut waiting);
+        let left_out = waiting.len().saturating_sub(MAX_REASONS);
+        let reason = |one: &Waiting| format!("{one}, since {}", words::moment_ms(one.since_ms));
+        let mut lines: Vec<String> = waiting.iter().take(MAX_REASONS).map(reason).collect();
+        if left_out > 0 {
+            lines.push(format!("and {left_out} more"));
+        }
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+}
+
+/// How long after faults ended each law that applies must hold.
+fn bounds(config: &WorldConfig) -> Vec<(&'static str, Duration)> {
+    let ms = |ms: i64| Duration::from_millis(ms.unsigned_abs());
+    let mut bounds = vec![
+        ("L1, backlogs", ms(l1_backlogs::WITHIN_MS)),
+        ("L2, compaction", ms(l2_compacted::WITHIN_MS)),
+        ("L5, divergence", ms(l5_divergence::WITHIN_MS)),
+    ];
+    let interval_ms = config.protection.backup.as_ref().map(|backup| backup.interval.0.as_millis() as i64);
+    bounds.extend(
+        interval_ms.and_then(l3_backup::within_ms).map(|within| ("L3, the daily backup", ms(within))),
+    );
+    if config.operator.is_some() {
+        bounds.push(("L4, recovery", ms(l4_recovery::WITHIN_MS)));
+    }
+    bounds
+}
+
+/// The shortest healing, in whole hours, after which the laws of liveness can be judged.
+pub(crate) fn min_healing(config: &WorldConfig) -> Duration {
+    let longest = bounds(config).into_iter().map(|(_, within)| within).max().unwrap_or_default();
+    Duration::from_secs((longest.as_secs() / 3_600 + 1) * 3_600)
+}
+
+/// A scenario that ends before its laws of liveness can be judged.
+pub(crate) fn check(config: &WorldConfig) -> Option<Problem> {
+    let (law, longest) = bounds(config).into_iter().max_by_key(|(_, within)| *within)?;
+    let describe = |time: Duration| words::span_ms(time.as_millis() as u64);
+    let healing = config.healing.0;
+    (healing <= longest).then(|| {
+        let message = format!("healing of {} ends before {law} can be judged", describe(healing));
+        Problem::at("/healing", message, format!("write more than {}", describe(longest)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_told_worst_first_and_each_once() {
+        let late = |law: &'static str, due_ms: i64| Waiting {
+            law,
+            node: "disk-1".into(),
+            of: None,
+            file: String::new(),
+            what: "waits".into(),
+            since_ms: 0,
+            due_ms,
+        };
+        let mut liveness = LivenessTracker::default();
+        assert_eq!(liveness.hung(), None);
+        liveness.report([late("L2", 20), late("L1", 10)]);
+        liveness.report([late("L2", 20)]);
+        let expected =
+            "L1 disk-1 waits, since 1970-01-01 00:00:00Z\nL2 disk-1 waits, since 1970-01-01 00:00:00Z";
+        assert_eq!(liveness.hung().as_deref(), Some(expected));
+    }
+}

@@ -1,0 +1,107 @@
+//! Trouble: faults drawn from the seed, within a budget.
+//!
+//! A scenario says which kinds of faults may come and how many a week; each run switches on a random subset of the
+//! kinds, since a run with everything on hides one fault behind another. Half of the faults that befall processes
+//! strike at an operation or a mark, not at an instant: that is how narrow windows are hit.
+//!
+//! - `kinds`: what there is. `site`: what one fault does, where, for how long. `budget`: what may be damaged at once.
+//!
+//! Every draw is keyed by (kind, number of the fault, what is drawn), so a kind that is taken out of a scenario leaves
+//! the faults of the others alone.
+
+pub(crate) mod fault_budget;
+mod fault_kinds;
+mod fault_sampler;
+
+use crate::scenario::WorldConfig;
+use crate::topology::NodeNames;
+use fault_sampler::KeyedRandomSource;
+use latent_engine::sim::{Fault, keyed_draw};
+use latent_engine::{Problem, Scenario};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use fault_budget::{FaultBudget, REPAIRED_AFTER_MS, damages};
+pub(crate) use fault_kinds::FaultKind;
+pub(crate) use fault_sampler::{FaultSampler, RandomSource};
+
+/// Faults that the seed draws.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NemesisConfig {
+    /// Faults a week of all kinds together, least and most.
+    #[schemars(transform = crate::scenario::max::<10_000>)]
+    pub per_week: (u32, u32),
+    /// The kinds that may come; absent: all. Each run switches on about half of them.
+    #[serde(default)]
+    pub kinds: Option<Vec<FaultKind>>,
+    /// What may be damaged and not yet repaired at once.
+    #[serde(default)]
+    pub budget: FaultBudget,
+}
+
+/// The faults of a run, in the order of their kinds.
+pub(crate) fn draw(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<Fault> {
+    let Some(nemesis) = &scenario.topic.nemesis else { return Vec::new() };
+    let names = NodeNames::new(&scenario.topic);
+    let on: Vec<FaultKind> =
+        enabled_kinds(nemesis, seed).into_iter().filter(|kind| kind.has_targets(&names)).collect();
+    if on.is_empty() {
+        return Vec::new();
+    }
+    let days = scenario.run_for.0.as_secs().div_ceil(86_400);
+    let (min, max) = nemesis.per_week;
+    let scaled = |per_week: u32| i64::from(per_week) * i64::try_from(days).unwrap_or(i64::MAX / 1_000) / 7;
+    let count = crate::plan::between(keyed_draw(seed, "trouble.count", 0), scaled(min), scaled(max));
+    let mut faults = Vec::new();
+    for number in 0..u64::try_from(count).unwrap_or(0) {
+        let kind = on[usize::try_from(number % on.len() as u64).unwrap_or(0)];
+        let random = KeyedRandomSource { seed, kind, number: number / on.len() as u64 };
+        let site = FaultSampler { scenario, names: &names, kind, random: &random };
+        add_within_budget(&mut faults, site.fault(), scenario, &nemesis.budget);
+    }
+    faults
+}
+
+/// Adds what was drawn, unless it would go beyond the budget: such faults are for a person to write.
+pub(crate) fn add_within_budget(
+    faults: &mut Vec<Fault>,
+    drawn: Vec<Fault>,
+    scenario: &Scenario<WorldConfig>,
+    budget: &FaultBudget,
+) {
+    let with = faults.iter().chain(&drawn);
+    if fault_budget::exceeded(with, scenario, budget).is_none() {
+        faults.extend(drawn);
+    }
+}
+
+/// The kinds of this run: each with even chances, one at least.
+pub(crate) fn enabled_kinds(nemesis: &NemesisConfig, seed: u64) -> Vec<FaultKind> {
+    let all: Vec<FaultKind> = nemesis.kinds.clone().unwrap_or_else(|| FaultKind::ALL.to_vec());
+    let random = |kind: &FaultKind| keyed_draw(seed, "trouble.kind", *kind as u128);
+    let mut on: Vec<FaultKind> = all.iter().copied().filter(|kind| random(kind) & 1 == 1).collect();
+    if on.is_empty() {
+        on.extend(all.iter().copied().min_by_key(random));
+    }
+    on
+}
+
+/// What no single field shows.
+pub(crate) fn check(config: &WorldConfig) -> Vec<Problem> {
+    let Some(nemesis) = &config.nemesis else { return Vec::new() };
+    let mut problems = Vec::new();
+    let (min, max) = nemesis.per_week;
+    if min > max || max > 1_000 {
+        let hint = "write the least first, then the most, at most 1000";
+        problems.push(Problem::at("/trouble/per_week", format!("from {min} to {max}"), hint));
+    }
+    if nemesis.kinds.as_ref().is_some_and(Vec::is_empty) {
+        let hint = "name at least one, or leave the field out for all";
+        problems.push(Problem::at("/trouble/kinds", "no kind of trouble", hint));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;

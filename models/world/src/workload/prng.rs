@@ -1,0 +1,87 @@
+//! Numbers out of one draw: a caller's draw is costly (a cipher), an event needs twenty numbers.
+//!
+//! Integers only: no float function whose last digit differs by platform may decide a run.
+
+/// A stream of numbers grown from one draw. Cheap, and the same on every machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prng {
+    state: u64,
+}
+
+impl Prng {
+    /// The stream of `seed`, apart from every other `purpose` of the same seed: adding a number to one purpose
+    /// leaves the others as they were.
+    pub(super) fn new(seed: u64, purpose: u64) -> Prng {
+        Prng { state: mix(seed ^ mix(purpose)) }
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        // An odd step visits all 2^64 states; the constant is 2^64 over the golden ratio.
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.state)
+    }
+
+    /// A number below `count`; 0 when `count` is 0.
+    pub(super) fn below(&mut self, count: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(count)) >> 64) as u64
+    }
+
+    /// A number from `low` to `high`, both included; `low` when they are the wrong way round.
+    pub(super) fn within(&mut self, (low, high): (i64, i64)) -> i64 {
+        match u64::try_from(high.saturating_sub(low)) {
+            Ok(width) => low + self.below(width.saturating_add(1)) as i64,
+            Err(_) => low,
+        }
+    }
+
+    /// True in `ppm` of a million cases.
+    pub(super) fn hit(&mut self, ppm: u32) -> bool {
+        self.below(1_000_000) < u64::from(ppm)
+    }
+
+    /// True in one of `count` cases.
+    pub(super) fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    pub(super) fn pick<T: Copy>(&mut self, among: &[T]) -> T {
+        among[self.below(among.len() as u64) as usize]
+    }
+}
+
+/// Spreads every bit of `value` over all 64; a bijection.
+pub(super) fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_include_both_ends_and_nothing_beyond() {
+        let mut prng = Prng::new(1, 1);
+        let drawn: Vec<i64> = (0..500).map(|_| prng.within((-2, 3))).collect();
+        assert!((-2..=3).all(|value| drawn.contains(&value)));
+        assert!(drawn.iter().all(|value| (-2..=3).contains(value)));
+        assert_eq!(prng.within((7, 3)), 7);
+        assert_eq!(prng.below(0), 0);
+    }
+
+    #[test]
+    fn shares_come_out_right() {
+        let mut prng = Prng::new(2, 1);
+        let hits = (0..100_000).filter(|_| prng.hit(50_000)).count();
+        assert!((4_700..=5_300).contains(&hits), "{hits} of 100,000 at 5%");
+        assert!(!(0..1_000).any(|_| prng.hit(0)));
+        assert!((0..1_000).all(|_| prng.hit(1_000_000)));
+    }
+
+    #[test]
+    fn purposes_are_streams_of_their_own() {
+        assert_ne!(Prng::new(3, 1).next(), Prng::new(3, 2).next());
+        assert_eq!(Prng::new(3, 1).next(), Prng::new(3, 1).next());
+    }
+}
