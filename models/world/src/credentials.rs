@@ -1,9 +1,9 @@
-//! Who may do what at the object stores: part of the topology, granted by role.
+//! Permissions at the object stores, granted by role: part of the topology.
 //!
-//! By default each role may do what its work needs and nothing else: production nothing at all; edges fill the tee
-//! store; the backup node adds to the data centers and lets old backups go, but cannot overwrite; the audit reads and
-//! places holds, which needs the right to put; the operator reads. A scenario may say otherwise: what it writes for a role and a store replaces the default there. Permissions
-//! within Arb and ingest are not modelled: there, production trusts itself.
+//! By default each role has the least permissions that its work needs: production has none; edges fill the tee store;
+//! the backup node adds objects to the data centers and removes old backups, but cannot overwrite; the audit reads
+//! and places holds, which needs `put`; the operator reads. A grant in a scenario replaces the default for that role
+//! and store. Permissions within Arb and ingest are not modelled: there, production trusts itself.
 
 use crate::topology::NodeIds;
 use latent_pipeline::access::{Access, Permission};
@@ -12,53 +12,53 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What each role may do at the object stores. What is left out is as little as the role needs.
+/// Permissions of each role at the object stores. A role that is left out has the least permissions that it needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Credentials {
-    /// Ingest, Arb disks and workers. They need nothing.
+    /// Ingest, Arb disks and workers. They need no permission.
     pub production: RoleGrants,
     /// The edges. They need `read`, `put` and `overwrite` at the tee store.
     pub edges: RoleGrants,
     /// The backup node. It needs `read`, `put` and `delete` at the data centers.
     pub backup: RoleGrants,
-    /// The audit. It needs `read` and `put` at both: it also watches whether backups come, and places holds.
+    /// The audit. It needs `read` and `put` at both kinds of stores: it also monitors the backups and places holds.
     pub audit: RoleGrants,
-    /// The operator, who runs recoveries. He needs `read` at both.
+    /// The operator, who runs recoveries. The role needs `read` at both kinds of stores.
     pub operator: RoleGrants,
-    /// The tee store's keeper, which lets old files go and adds objects where records are in fewer than two. It needs
-    /// `read`, `put`, `overwrite` and `delete`.
+    /// The tee store's own maintenance, which removes expired objects and adds objects where records are in fewer
+    /// than two. It needs `read`, `put`, `overwrite` and `delete`.
     pub tee_store: RoleGrants,
 }
 
 impl Credentials {
-    /// Whether every role may do as little as it needs.
+    /// Returns true if every role has the default permissions.
     pub(crate) fn is_default(&self) -> bool {
         *self == Credentials::default()
     }
 }
 
-/// What one role may do.
+/// Permissions of one role. Absent: the least that the role needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoleGrants {
-    /// At the data centers, which hold the backups; absent: as little as the role needs.
+    /// Permissions at the data centers, which hold the backups. Absent: the least that the role needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backups: Option<Vec<StorePermission>>,
-    /// At the tee store; absent: as little as the role needs.
+    /// Permissions at the tee store. Absent: the least that the role needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tee: Option<Vec<StorePermission>>,
 }
 
-/// A permission.
+/// A permission at an object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StorePermission {
-    /// Read objects, their lengths and listings.
+    /// Read objects, object lengths and listings.
     Read,
-    /// Put an object under a key that has none, or the same bytes again.
+    /// Put an object under an unused key, or the same bytes again.
     Put,
-    /// Put other bytes in an object's place.
+    /// Replace an object by other bytes.
     Overwrite,
     /// Remove an object.
     Delete,
@@ -75,7 +75,7 @@ impl From<StorePermission> for Permission {
     }
 }
 
-/// The kinds of object stores.
+/// Kind of an object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StoreKind {
     Backups,
@@ -83,7 +83,7 @@ pub(crate) enum StoreKind {
 }
 
 impl StoreKind {
-    /// As a report says it.
+    /// Returns the location, as printed in a report.
     pub fn place(self) -> &'static str {
         match self {
             StoreKind::Backups => "at the data centers",
@@ -92,11 +92,12 @@ impl StoreKind {
     }
 }
 
-/// What is written for a role, its nodes, and what it needs at the data centers and at the tee store.
+/// Grants in the scenario for a role, the role's nodes, and the default permissions at the data centers and at the
+/// tee store.
 type Role<'a> = (&'a RoleGrants, Vec<NodeId>, &'a [Permission], &'a [Permission]);
 
 impl Credentials {
-    /// What the stores of a kind grant to the nodes of a world.
+    /// Returns the access list of the stores of one kind.
     pub(crate) fn access(&self, kind: StoreKind, nodes: &NodeIds) -> Access {
         use Permission::{Delete, Overwrite, Put, Read};
         let tee_store: Vec<NodeId> = nodes.tee_store.iter().copied().collect();

@@ -1,13 +1,18 @@
-//! The whole system in one simulated world, with its clients, its operator and its judge.
+//! The system under test in one simulated world, with its clients, its operator and its checker.
 //!
-//! - `scenario`: what a person writes. `plan`: what a seed decides of it.
-//! - `topology`: nodes, links, releases; `credentials`: who may do what. `workload`: what clients send.
-//! - `clients`, `operator`: the people outside. `operations`: what operators are to do, mistakes included.
-//! - `store_faults`: what befalls calls to object stores. `load`: clients that send too much, late, or again.
-//! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
-//! - `needs`, `excuses`: when faults kept a job from working. `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
-//! - `glossary`: what the words mean. `generate`: whole scenarios from bytes. `releases`: another release. `smaller`: what makes a case smaller.
-//! - `run`: the course of a run. `findings`: what it reports.
+//! - `scenario`: the scenario's configuration. `plan`: every choice that the seed makes.
+//! - `topology`: nodes, links and releases. `credentials`: permissions by role. `workload`: the request streams of
+//!   clients.
+//! - `clients`, `operator`: the people outside the system. `operations`: planned operator actions, mistakes included.
+//! - `store_faults`: faults of calls to object stores. `load`: bursts, offline devices, retry storms and wrong
+//!   clocks. `nemesis`: faults that the seed draws.
+//! - `fault_log`: faults, boots and recoveries as observed in the trace. `durability_sampler`: durability checks at
+//!   acknowledgements.
+//! - `job_dependencies`, `excuses`: the times at which faults kept a job from working. `checker`: the oracle's checks
+//!   during a run. `liveness`: backlogs that remain after healing. `drill`: recovery on copies of disks.
+//! - `glossary`: entries of `latent explain`. `generate`: whole scenarios from bytes. `releases`: the option
+//!   `--release`. `shrink`: reductions of failing cases.
+//! - `run`: the main task of a run. `findings`: the results that a run reports.
 
 mod checker;
 mod clients;
@@ -128,7 +133,8 @@ impl System for Latent {
     }
 }
 
-/// A poisoned lock belongs to a run that is failing with a panic already: its data is still the best there is.
+/// Locks a mutex and ignores poisoning: a poisoned lock belongs to a run that already fails with a panic, and its
+/// data is the best available.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,20 +1,21 @@
-//! Load: what clients do to the system by sending at the wrong time, too much, or again. Off unless a scenario names it.
+//! Load patterns: clients that send at the wrong time, too much, or repeatedly. Off unless a scenario names them.
 //!
-//! - **Burst**: more events, all of them new, in moments of their own: the usual ones stay as they are.
-//! - **Offline**: devices out of reach, back with all that they kept, hours or days late.
-//! - **Retry storm**: clients that do not wait for an answer and send again at once; what they gave up waiting for is
-//!   stored all the same, so most events come in several times, each time as a request of its own.
-//! - **Device clocks**: times that are wrong by minutes to years. The API's own rules say what is taken; the ledger hears
-//!   it from the answers, and nobody else knows.
-//! - **Backlog**: clients that keep what they cannot send. Without it a client drops a request after some 35 minutes of
-//!   trying, as one in a browser does; with it an outage of hours is followed by all that was kept, at once.
+//! - **Burst**: additional, new events at additional send times; the usual events do not change.
+//! - **Offline**: devices without a connection, which send everything they kept when they are back, hours or days
+//!   late.
+//! - **Retry storm**: clients that time out early and retry at once. The timed-out requests are stored all the same,
+//!   so most events arrive several times, each time as a separate request.
+//! - **Device clocks**: event times that are wrong by minutes to years. The API's own rules decide which events are
+//!   accepted; the ledger learns it from the answers alone.
+//! - **Backlog**: clients that keep requests that they cannot send. Without it a client drops a request after about
+//!   35 minutes of retries, as a browser client does; with it, all kept requests follow an outage of hours at once.
 //!
-//! Events come from one device to a person; a client is what sends for a project. Which devices are concerned is drawn
-//! by person. Not modelled: clients that know of the outage and slow down, devices that lose what they keep.
+//! Each person has one device; one client sends for a project. The affected devices are drawn by person. Not
+//! modelled: clients that detect the outage and slow down, devices that lose what they keep.
 //!
-//! Sources: that impatient clients multiply the load of a slow service is told in Google's "Site Reliability Engineering"
-//! (2016), chapter 22; that mobile libraries queue events and send them once there is a network, in Mixpanel's
-//! documentation of its libraries. Sizes (10 to 40 times, minutes to years) are accelerated, as all rates here.
+//! Sources: Google's "Site Reliability Engineering" (2016), chapter 22, on impatient clients that multiply the load
+//! of a slow service; Mixpanel's documentation of its mobile libraries, on events that are queued until there is a
+//! network. Sizes (10 to 40 times, minutes to years) are accelerated, as all rates here.
 
 use crate::scenario::WorldConfig;
 use crate::workload::{BACK_WITHIN_MS, Burst, ClockSkew, MAX_BURST_EVENTS, OfflineWindow, WorkloadSpec};
@@ -23,94 +24,96 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The shortest time that a load may take.
+/// Minimum duration of a load pattern.
 const MIN_LASTS: Duration = Duration::from_secs(60);
-/// No device's clock is wrong by more: 50 years.
+/// Maximum error of a device's clock: 50 years.
 const MAX_CLOCK_ERROR: Duration = Duration::from_secs(50 * 366 * 86_400);
-/// The longest that a client in a hurry may wait: as long as one that is not.
+/// Maximum timeout of an impatient client: the timeout of a patient one.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// A scenario may name so many.
+/// Maximum number of load patterns in a scenario.
 const MAX_ITEMS: usize = 30;
 
-/// What clients do. Without a `project` all projects' clients do it.
+/// A load pattern. Without a `project` it applies to the clients of all projects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Load {
     /// More events than usual.
     Burst {
-        /// When it begins.
+        /// Start time.
         from: Moment,
-        /// How long it lasts, at least a minute.
+        /// Duration, at least a minute.
         #[serde(rename = "for")]
         lasts: Span,
-        /// How many times the usual number of events are sent: 2 to 100, in practice 10 to 40.
+        /// Factor on the usual number of events: 2 to 100, in practice 10 to 40.
         #[schemars(range(min = 2, max = 100))]
         times: u32,
-        /// The one hot project; absent: all projects.
+        /// Number of the one hot project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
-    /// Devices that cannot send for a time. They are back when it is over, within 5 minutes, and each sends what it kept
-    /// in one go. What is 5 days old by then is too old for `/track`.
+    /// Devices that cannot send for a time. They are back within 5 minutes of its end, and each sends everything it
+    /// kept at once. Events that are 5 days old at that point are too old for `/track`.
     Offline {
-        /// When they go.
+        /// Start time.
         from: Moment,
-        /// How long they stay away, at least a minute.
+        /// Duration, at least a minute.
         #[serde(rename = "for")]
         lasts: Span,
-        /// The share of each project's devices.
+        /// Share of each project's devices.
         #[schemars(range(max = 1_000_000))]
         share_ppm: u32,
-        /// The project; absent: all projects.
+        /// Number of the project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
-    /// Clients that give up waiting and send again at once, up to five times; then they wait as usual.
+    /// Clients that time out early and retry at once, up to five times; after that they use the usual timeout and
+    /// back-off.
     RetryStorm {
-        /// When it begins.
+        /// Start time.
         from: Moment,
-        /// How long it lasts, at least a minute.
+        /// Duration, at least a minute.
         #[serde(rename = "for")]
         lasts: Span,
-        /// The longest that a client waits for an answer: each time it draws from 1 ms up to this. In a healthy
-        /// system most answers take 8 to 15 ms.
+        /// Maximum time that a client waits for an answer; each attempt draws a timeout from 1 ms up to this. In a
+        /// healthy system most answers take 8 to 15 ms.
         #[serde(default = "default_wait")]
         wait: Span,
-        /// The project; absent: all projects.
+        /// Number of the project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
-    /// Devices whose clocks are wrong, throughout.
+    /// Devices whose clocks are wrong during the whole run.
     DeviceClocks {
-        /// The share of each project's devices.
+        /// Share of each project's devices.
         #[schemars(range(max = 1_000_000))]
         share_ppm: u32,
-        /// How wrong they are, up to 50 years.
+        /// Error of the clocks, up to 50 years.
         by: ClockError,
-        /// The project; absent: all projects.
+        /// Number of the project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
-    /// Clients that keep what they cannot send, however long that takes, and send it in order when they can.
+    /// Clients that keep all requests that they cannot send and send them in order when they can.
     Backlog {
-        /// The project; absent: all projects.
+        /// Number of the project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
 }
 
-/// How wrong a clock is.
+/// Error of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClockError {
-    /// It shows a later time. More than an hour, and the API refuses the event.
+    /// The clock shows a later time. If it is ahead by more than an hour, the API rejects the event.
     Ahead(Span),
-    /// It shows an earlier time: 1970 at the earliest. `/track` takes 5 days, `/import` what is not before 1971.
+    /// The clock shows an earlier time, 1970 at the earliest. `/track` accepts events up to 5 days old, `/import`
+    /// events from 1971 on.
     Behind(Span),
 }
 
@@ -136,37 +139,37 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// A time in which a project's clients are in a hurry.
+/// A time window in which a project's clients use a short timeout and retry at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ImpatientWindow {
-    /// When it begins, in milliseconds since 1970.
+    /// Start, in milliseconds since 1970.
     pub from_ms: i64,
-    /// When it is over, in milliseconds since 1970.
+    /// End, in milliseconds since 1970.
     pub to_ms: i64,
-    /// The longest that a client waits, in milliseconds.
+    /// Maximum timeout of an attempt, in milliseconds.
     pub wait_ms: u32,
 }
 
-/// How a project's clients go about sending.
+/// Retry policy of a project's clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ClientRetryPolicy {
-    /// When they are in a hurry.
+    /// Time windows with short timeouts.
     #[serde(rename = "hurries", default)]
     pub impatient_windows: Vec<ImpatientWindow>,
-    /// They keep what they cannot send.
+    /// True if clients keep the requests that they cannot send.
     #[serde(rename = "keeps", default)]
     pub keeps_backlog: bool,
 }
 
 impl ClientRetryPolicy {
-    /// Nothing out of the ordinary.
+    /// Returns true for the default policy.
     pub fn is_default(&self) -> bool {
         *self == ClientRetryPolicy::default()
     }
 
-    /// The longest that a client waits at this time, if it is in a hurry.
+    /// Returns the maximum timeout at `now_ms` if it falls into an impatient window.
     pub fn impatient_wait_ms(&self, now_ms: i64) -> Option<u32> {
         let window =
             self.impatient_windows.iter().find(|window| (window.from_ms..window.to_ms).contains(&now_ms));
@@ -195,7 +198,7 @@ impl Load {
         }
     }
 
-    /// When it is, for those that are not throughout.
+    /// Returns start and duration, for patterns that do not last the whole run.
     fn window(&self) -> Option<(Moment, Span)> {
         match self {
             Load::Burst { from, lasts, .. }
@@ -210,7 +213,7 @@ impl Load {
     }
 }
 
-/// Applies to one project what a scenario says of it.
+/// Applies the load patterns that concern one project to its workload and retry policy.
 pub(crate) fn apply(load: &[Load], spec: &mut WorkloadSpec, retry_policy: &mut ClientRetryPolicy) {
     let project = spec.project;
     for item in load.iter().filter(|item| item.project().is_none_or(|only| only == project)) {
@@ -232,7 +235,7 @@ pub(crate) fn apply(load: &[Load], spec: &mut WorkloadSpec, retry_policy: &mut C
     }
 }
 
-/// What is out of the ordinary with one project, a sentence each, for people.
+/// Describes the load patterns of one project, one sentence each.
 pub(crate) fn describe(spec: &WorkloadSpec, retry_policy: &ClientRetryPolicy) -> Vec<String> {
     let when = |from_ms: i64, to_ms: i64| {
         format!("from {} for {}", words::moment_ms(from_ms), words::span_ms(from_ms.abs_diff(to_ms)))
@@ -260,7 +263,7 @@ pub(crate) fn describe(spec: &WorkloadSpec, retry_policy: &ClientRetryPolicy) ->
     message
 }
 
-/// What no single field shows.
+/// Checks constraints that span several fields.
 pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let load = &scenario.topic.load;
     let mut problems = Vec::new();
@@ -283,7 +286,7 @@ pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     problems
 }
 
-/// Two bursts of one project at one time.
+/// Returns true if both are bursts of one project whose times overlap.
 fn overlap(one: &Load, other: &Load) -> bool {
     let (Load::Burst { .. }, Load::Burst { .. }) = (one, other) else { return false };
     let projects = one.project().zip(other.project());
@@ -318,7 +321,7 @@ fn check_window(
         let hint = format!("write at least {}", Span(MIN_LASTS));
         return Some(Problem::at(at("for"), format!("a load of {lasts}"), hint));
     }
-    // Devices need some minutes to come back, or what they kept would never be sent.
+    // Devices need some minutes to reconnect; without this margin they would never send what they kept.
     let spare_ms = if matches!(item, Load::Offline { .. }) { BACK_WITHIN_MS + 1 } else { 0 };
     let max_ms = end.0.0 - from.0.0 - spare_ms;
     if millis(lasts.0) > max_ms {

@@ -1,15 +1,15 @@
-//! What operators do: planned recoveries into the live cluster, and mistakes.
+//! Operator actions: planned recoveries into the live cluster, and mistakes.
 //!
-//! Modelled: a recovery that is run in production although nothing may be wrong, once or several times, by one operator
-//! or by two at once, with a runbook that was followed or not; a retention typed wrong; backups switched off; backups
-//! sent to another store than a data center's. The last three are a changed configuration on one node, which restarts
-//! with it; they last until somebody mends them (`for`), or until trouble is over. Other mistakes stand elsewhere:
-//! deploys and roll-backs in `deploys`, a removed directory among the faults (`remove_directory`), expired credentials
-//! as a condition (`credentials.expired`), permissions that are too wide in the topology. Not modelled: a recovery into
-//! the wrong cluster, a mistake that changes several nodes at once.
+//! Modelled: a recovery in production, although nothing may be wrong, run once or several times, by one operator or
+//! two at once, with the complete runbook or another one; a mistyped retention; disabled backups; backups sent to a
+//! store other than a data center. The last three change the configuration of one node, which restarts with it; they
+//! last for `for`, or until faults end. Other mistakes are modelled elsewhere: deploys and roll-backs in `deploys`, a
+//! removed directory as a fault (`remove_directory`), expired credentials as a condition (`credentials.expired`),
+//! excessive permissions in the topology. Not modelled: a recovery into the wrong cluster, a mistake that changes
+//! several nodes at once.
 //!
-//! Source: GitLab's account of 2017-01-31 names a directory removed on the wrong host, backups that had silently not
-//! been taken for months, and a runbook that was improvised; restic#3861 a retention whose unit was misread.
+//! Sources: GitLab's account of 2017-01-31 names a directory removed on the wrong host, backups that had silently
+//! failed for months, and an improvised runbook; restic#3861 a retention whose unit was misread.
 
 use crate::scenario::{Protection, WorldConfig};
 use crate::topology::NodeIds;
@@ -23,28 +23,28 @@ use latent_ports::NodeId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Something that an operator does.
+/// A planned operator action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
-    /// When.
+    /// Time of the action.
     pub at: Moment,
-    /// What.
+    /// The action.
     #[serde(rename = "what")]
     pub action: OperatorAction,
 }
 
-/// What an operator does.
+/// An action of an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum OperatorAction {
-    /// Recovers days into the live cluster.
+    /// Recovers project-days into the live cluster.
     Recover(RecoverAction),
-    /// Types a retention wrong.
+    /// Mistypes a retention.
     TypeRetention(RetentionTypo),
-    /// Switches backups off.
+    /// Disables backups.
     DisableBackup(MistakeDuration),
-    /// Sends backups to the tee store's bucket instead of the data centers'.
+    /// Sends backups to the tee store's bucket instead of the data centers' buckets.
     WrongBucket(MistakeDuration),
 }
 
@@ -52,12 +52,13 @@ pub enum OperatorAction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecoverAction {
-    /// Which project-days; empty: everything that backups or the tee know.
+    /// Project-days to recover. Empty: everything that backups or the tee hold.
     pub days: Vec<ProjectDate>,
-    /// How often, one after the other. One that does not call itself complete is run again, by the book.
+    /// Number of complete runs, one after the other. A run that does not report itself complete is repeated with the
+    /// full runbook.
     #[schemars(range(max = 100))]
     pub times: u32,
-    /// The steps of the first run, in order. By the book: all of them, in this order.
+    /// Steps of the first run, in order. Default: the full runbook, all steps in this order.
     pub runbook: Vec<RunbookStep>,
 }
 
@@ -67,14 +68,14 @@ impl Default for RecoverAction {
     }
 }
 
-/// A day of a project.
+/// A local day of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectDate {
-    /// The project's number, from 1.
+    /// Number of the project, from 1.
     #[schemars(range(max = 10_000))]
     pub project: u32,
-    /// The date: 2016-02-22.
+    /// Date, such as `2016-02-22`.
     pub day: String,
 }
 
@@ -82,17 +83,17 @@ pub struct ProjectDate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunbookStep {
-    /// The edges put all that they still hold into the tee store.
+    /// The edges upload everything that they still hold to the tee store.
     FlushEdges,
-    /// All files of the tee store are read.
+    /// Reads all files of the tee store.
     ReadTee,
-    /// The catalogs of all data centers are read.
+    /// Reads the catalogs of all data centers.
     ReadBackups,
-    /// Each day is put together from the newest readable backup and the tee.
+    /// Rebuilds each day from the newest readable backup and the tee.
     Rebuild,
-    /// Each day that lacks something is put together again, from older backups.
+    /// Rebuilds each day that lacks events from older backups.
     Audit,
-    /// Each day is written to all disks, skipping what is present.
+    /// Writes each day to all disks and skips events that are present.
     Write,
 }
 
@@ -118,20 +119,20 @@ impl RunbookStep {
     }
 }
 
-/// A retention typed wrong.
+/// A mistyped retention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionTypo {
-    /// Of what.
+    /// Files to which the retention applies.
     pub of: Retained,
-    /// What was typed: 7h for 7d.
+    /// The typed value, such as `7h` instead of `7d`.
     pub typed: Span,
-    /// Until it is mended; absent: until trouble is over.
+    /// Duration until the mistake is fixed. Absent: until faults end.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
 }
 
-/// What is let go of once it is old enough.
+/// Files that are removed after their retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retained {
@@ -141,11 +142,11 @@ pub enum Retained {
     Backups,
 }
 
-/// How long a mistake lasts.
+/// Duration of a mistake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MistakeDuration {
-    /// Until it is mended; absent: until trouble is over.
+    /// Duration until the mistake is fixed. Absent: until faults end.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
 }
@@ -164,8 +165,8 @@ impl RecoverAction {
     }
 }
 
-/// When somebody has typed a longer retention of the tee than the scenario gives it. `operations` are the plan's: a case that
-/// was made smaller has them there alone.
+/// Returns the times during which an operator has configured a longer tee retention than the scenario's. `operations`
+/// are those of the plan: a shrunk case has them only there.
 pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<WorldConfig>) -> Excused {
     let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
     let longer = operations.iter().filter_map(|operation| match &operation.action {
@@ -182,7 +183,7 @@ pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario
 }
 
 impl OperatorAction {
-    /// How long it lasts; `None` for what is done at once, and for what lasts until trouble is over.
+    /// Returns the duration; `None` for an instantaneous action and for one that lasts until faults end.
     pub(crate) fn lasts(&self) -> Option<Span> {
         match self {
             OperatorAction::Recover(_) => None,
@@ -191,7 +192,7 @@ impl OperatorAction {
         }
     }
 
-    /// The node that restarts with another configuration, and the configuration. Nothing for a recovery.
+    /// Returns the node that restarts with a changed configuration, and that configuration; `None` for a recovery.
     pub(crate) fn configure(&self, cluster: &Cluster, nodes: &NodeIds) -> Option<(NodeId, Cluster)> {
         let mut changed = cluster.clone();
         let node = match self {
@@ -216,7 +217,7 @@ impl OperatorAction {
         Some((node, changed))
     }
 
-    /// What it needs and the protection has not, in words.
+    /// Returns the protection that the action needs and the scenario lacks, in words.
     pub(crate) fn lacks(&self, protection: &Protection) -> Option<&'static str> {
         let (needs, is_there) = match self {
             OperatorAction::Recover(_) => {
@@ -235,7 +236,7 @@ impl OperatorAction {
         (!is_there).then_some(needs)
     }
 
-    /// As the printed choices say it.
+    /// Describes the action for the printed choices.
     pub(crate) fn describe(&self) -> String {
         let lasts = self.lasts().map_or(String::new(), |lasts| format!(", for {lasts}"));
         match self {
@@ -261,7 +262,7 @@ impl OperatorAction {
     }
 }
 
-/// What no single operation's fields show.
+/// Checks constraints that span several fields.
 pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let (config, start, end) = (&scenario.topic, scenario.start, scenario.end());
@@ -310,15 +311,16 @@ fn check_recover(recover: &RecoverAction, projects: u32, at: &str) -> Vec<Proble
 const MAX_TIMES: u32 = 20;
 const MAX_STEPS: usize = 40;
 
-/// A planned recovery, and how far it is: on the desk, where it outlives the machine that runs it.
+/// A planned recovery and its progress. It is part of the operator's state, which survives a restart of the
+/// operator's node.
 #[derive(Clone, Debug)]
 pub(crate) struct RecoveryTask {
     pub recover: RecoverAction,
-    /// Runs that called themselves complete.
+    /// Number of runs that reported themselves complete.
     pub done: u32,
-    /// Runs of it in all.
+    /// Number of runs started.
     pub begun: u32,
-    /// A process is at it.
+    /// True while a run is in progress.
     pub is_under_way: bool,
 }
 
@@ -327,8 +329,8 @@ impl RecoveryTask {
         RecoveryTask { recover, done: 0, begun: 0, is_under_way: false }
     }
 
-    /// Whether there is more to run, and nobody runs it. What cannot be completed is given up after some runs: the
-    /// last report says so.
+    /// Returns true if another run is needed and none is in progress. A recovery that never completes is given up
+    /// after [`MAX_EXTRA_ATTEMPTS`] additional runs; its last report shows it.
     pub fn is_due(&self) -> bool {
         !self.is_under_way
             && self.done < self.recover.times
@@ -336,7 +338,7 @@ impl RecoveryTask {
     }
 }
 
-/// A recovery that does not call itself complete is tried so often more.
+/// Maximum number of additional runs of a recovery that does not report itself complete.
 const MAX_EXTRA_ATTEMPTS: u32 = 20;
 
 #[cfg(test)]

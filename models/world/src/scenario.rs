@@ -1,14 +1,14 @@
-//! The system's own part of a scenario: what a person writes to say which world is to be simulated.
+//! Scenario configuration of this system: the part of a scenario file that describes the world to simulate.
 //!
-//! Shares are written in parts per million (`_ppm`), so that no float decides anything. Everything that a field's
-//! default leaves out is off: no fault, no deploy, no drill unless the scenario names it.
+//! Shares are given in parts per million (`_ppm`), so that no decision depends on a float. Fields with a default are
+//! off by default: no fault, deploy or drill happens unless the scenario names it.
 
 use crate::credentials::Credentials;
 use crate::load::Load;
 use crate::nemesis::NemesisConfig;
 use crate::operations::Operation;
 use crate::topology::NodeNames;
-use crate::workload::{ApiWeightsSpec, WorkloadSpecError};
+use crate::workload::{RequestMix, WorkloadSpecError};
 use latent_engine::{Moment, Problem, Scenario, Span};
 use latent_pipeline::release::Bug;
 use latent_pipeline::zone::ZoneHistory;
@@ -16,71 +16,72 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A world of edges, ingest, Arb, compaction, backup, replay, and their clients.
+/// A world of edges, ingest nodes, Arb, compaction, backup and replay, with their clients.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorldConfig {
-    /// How many nodes of each kind.
+    /// Number of nodes of each kind.
     #[serde(default)]
     pub topology: Topology,
-    /// Where customers are: time zones around the globe, in the order of their offsets. Every class of tenants is
-    /// dealt over them in proportion to their weights.
+    /// Time zones of the customers, in the order of their offsets. Each class of tenants is distributed over the
+    /// zones in proportion to their weights.
     pub zones: Vec<ZoneShare>,
-    /// The customers, by class.
+    /// Classes of customers.
     pub tenants: Vec<TenantClass>,
-    /// Thresholds of compaction, scaled down with the volumes.
+    /// Thresholds of compaction, scaled down with the event volumes.
     #[serde(default)]
     pub compaction: CompactionThresholds,
-    /// What guards against losing everything.
+    /// Protection against the loss of production: tee, backups and audit.
     #[serde(default)]
     pub protection: Protection,
-    /// Releases besides `good`, with the bugs planted in them.
+    /// Releases other than `good`, each with its planted bugs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<ReleaseConfig>,
-    /// Which nodes move to which release, and when.
+    /// Deploys: which nodes move to which release, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deploys: Vec<Deploy>,
-    /// Faults that the seed draws, besides those that the scenario names; absent: none.
+    /// Faults drawn from the seed, in addition to the faults that the scenario names. Absent: none.
     #[serde(rename = "trouble", default, skip_serializing_if = "Option::is_none")]
     pub nemesis: Option<NemesisConfig>,
-    /// Bursts, devices out of reach, retry storms, wrong clocks; absent: none.
+    /// Load patterns: bursts, offline devices, retry storms, wrong device clocks, client backlogs. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub load: Vec<Load>,
-    /// The operator who answers alarms; absent: nobody does.
+    /// The operator who answers alarms. Absent: alarms are not answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<OperatorConfig>,
-    /// What operators do besides answering alarms: planned recoveries, and mistakes.
+    /// Planned operator actions in addition to answering alarms: recoveries and mistakes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Operation>,
-    /// Recovery drills on copies of backups and tee, at instants that the seed draws.
+    /// Number of recovery drills on copies of backups and tee, at times drawn from the seed.
     #[serde(default)]
     #[schemars(range(max = 100))]
     pub drills: u32,
-    /// Exports that each customer reads, at instants that the seed draws.
+    /// Number of exports that each customer reads, at times drawn from the seed.
     #[serde(default)]
     #[schemars(range(max = 1_000))]
     pub exports_per_project: u32,
-    /// How long the world goes on without clients and faults before the last judgement: long enough for backlogs to
-    /// drain, ended days to be compacted, and copies to be compared, more than 27 h.
+    /// Duration of the healing phase: the time without clients and faults before the final check. It must be more
+    /// than 27 h, so that backlogs drain, ended days are compacted and copies are compared.
     #[serde(default = "default_healing")]
     pub healing: Span,
-    /// A disk that does not come back when trouble is over: the rest must heal without it. Absent: all come back.
+    /// A disk that stays unavailable when faults end: the other nodes must heal without it. Absent: all disks come
+    /// back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heal_without: Option<AbsentDisk>,
 }
 
-/// A disk without which the rest heals, by name: `disk-3`.
+/// A disk, by name (`disk-3`), that stays unavailable during healing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum AbsentDisk {
-    /// Its process is down.
+    /// The disk's process is down.
     Down(String),
-    /// It runs, and no other node reaches it or is reached by it.
+    /// The disk's process runs, but it has no network link to any other node.
     CutOff(String),
 }
 
 impl AbsentDisk {
-    /// The disk.
+    /// Returns the name of the disk.
     pub(crate) fn disk(&self) -> &str {
         match self {
             AbsentDisk::Down(disk) | AbsentDisk::CutOff(disk) => disk,
@@ -88,31 +89,31 @@ impl AbsentDisk {
     }
 }
 
-/// How many nodes of each kind.
+/// Number of nodes of each kind.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Topology {
-    /// Load balancers, 1 to 5, each with a tee if there is one. The second copy of a request is on any other edge; where
-    /// there is only one, none is until the request is in the tee store.
+    /// Number of load balancers, 1 to 5. Each has a tee if the scenario has one. The second copy of a request is on
+    /// another edge; with a single edge there is no second copy until the request is in the tee store.
     #[schemars(range(min = 1, max = 5))]
     pub edges: u16,
-    /// Ingest nodes.
+    /// Number of ingest nodes.
     #[schemars(range(min = 1, max = 16))]
     pub ingest: u16,
-    /// Disks of Arb: each holds a copy of every event. Half of them are one replica set.
+    /// Number of Arb disks. Each disk holds a copy of every event; half of the disks form one replica set.
     #[schemars(range(min = 1, max = 16))]
     pub copies: u16,
-    /// A request is acknowledged when this many disks hold it. With a single one, any damage could take what was
-    /// acknowledged, and no other copy could say so.
+    /// Number of disks that must hold a request durably before it is acknowledged. At least 2: with a single copy,
+    /// any damage could destroy acknowledged events without a copy to show it.
     #[schemars(range(min = 2, max = 16))]
     pub ack_copies: u16,
-    /// Compaction workers; each is first on its share of the disks.
+    /// Number of compaction workers. Each worker is the first choice for its share of the disks.
     #[schemars(range(min = 1, max = 16))]
     pub workers: u16,
-    /// Data centers that take backups.
+    /// Number of data centers that store backups.
     #[schemars(range(min = 1, max = 4))]
     pub data_centers: u16,
-    /// Who may do what at the object stores: by default as little as each role needs.
+    /// Permissions of each role at the object stores. Default: the least that each role needs.
     #[serde(skip_serializing_if = "Credentials::is_default")]
     pub credentials: Credentials,
 }
@@ -131,73 +132,74 @@ impl Default for Topology {
     }
 }
 
-/// A time zone and how many customers live in it.
+/// A time zone and its share of the customers.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneShare {
-    /// A name of the IANA database, such as `Asia/Kathmandu`.
+    /// Name in the IANA database, such as `Asia/Kathmandu`.
     pub zone: String,
-    /// Relative to the other zones' weights.
+    /// Weight relative to the other zones.
     #[schemars(range(max = 1_000_000))]
     pub weight: u32,
 }
 
-/// Customers of one kind.
+/// A class of customers with the same traffic profile.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantClass {
-    /// What they are called in reports.
+    /// Name of the class in reports.
     pub name: String,
-    /// How many there are.
+    /// Number of customers in the class.
     #[schemars(range(min = 1, max = 2_000))]
     pub count: u32,
-    /// Events a day, least and most.
+    /// Events per customer and day, minimum and maximum.
     #[schemars(transform = max::<100_000>)]
     pub events_per_day: (u32, u32),
-    /// At how many moments of a day clients send.
+    /// Number of times per day at which a customer's clients send.
     #[schemars(range(min = 1, max = 86_400))]
     pub requests_per_day: u32,
-    /// Share of events that arrive 2 h or more after their time: least and most; each customer draws its own.
+    /// Share of events that arrive 2 h or more after their event time, minimum and maximum. Each customer draws its
+    /// own share.
     #[serde(default)]
     #[schemars(transform = max::<1_000_000>)]
     pub late_ppm: (u32, u32),
-    /// Of the late ones, the share that arrives before the local day is over.
+    /// Share of the late events that arrive before the end of their local day.
     #[serde(default = "default_same_day")]
     #[schemars(range(max = 1_000_000))]
     pub late_same_day_ppm: u32,
-    /// Of the late ones, the share that arrives after days.
+    /// Share of the late events that arrive days later.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub very_late_ppm: u32,
-    /// Events that are sent a second time, byte for byte.
+    /// Share of events that are sent a second time, byte for byte.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub repeated_ppm: u32,
-    /// Events without `$insert_id`.
+    /// Share of events without `$insert_id`.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub no_insert_id_ppm: u32,
-    /// Events without `time`.
+    /// Share of events without `time`.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub no_time_ppm: u32,
-    /// Events that must be rejected.
+    /// Share of events that are invalid and must be rejected.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub invalid_ppm: u32,
-    /// How requests travel.
+    /// Weights of the request formats.
     #[serde(default)]
     pub api: ApiWeights,
 }
 
-/// Relative weights of the ways in which a request travels.
+/// Relative weights of the request formats.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiWeights {
     /// `POST /track`, raw JSON.
     #[schemars(range(max = 1_000_000))]
     pub track_raw: u32,
-    /// `POST /track`, a form.
+    /// `POST /track`, form encoding.
     #[schemars(range(max = 1_000_000))]
     pub track_form: u32,
     /// `GET /track`.
@@ -206,10 +208,10 @@ pub struct ApiWeights {
     /// `POST /import`, a JSON array.
     #[schemars(range(max = 1_000_000))]
     pub import_json: u32,
-    /// `POST /import`, one event a line.
+    /// `POST /import`, newline-delimited JSON.
     #[schemars(range(max = 1_000_000))]
     pub import_ndjson: u32,
-    /// The share of imports that is gzipped.
+    /// Share of the imports that are compressed with gzip.
     #[schemars(range(max = 1_000_000))]
     pub gzip_ppm: u32,
 }
@@ -227,9 +229,9 @@ impl Default for ApiWeights {
     }
 }
 
-impl From<&ApiWeights> for ApiWeightsSpec {
-    fn from(api: &ApiWeights) -> ApiWeightsSpec {
-        ApiWeightsSpec {
+impl From<&ApiWeights> for RequestMix {
+    fn from(api: &ApiWeights) -> RequestMix {
+        RequestMix {
             track_raw: api.track_raw,
             track_form: api.track_form,
             track_get: api.track_get,
@@ -244,13 +246,13 @@ impl From<&ApiWeights> for ApiWeightsSpec {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompactionThresholds {
-    /// A day's late tier with this many events is sealed and gets a run of its own.
+    /// Number of events at which a day's late tier is sealed and gets a run of its own.
     #[schemars(range(max = 1_000_000_000))]
     pub late_seal_events: u64,
-    /// A day with fewer events is merged in one run.
+    /// A day with fewer events than this is merged in one run.
     #[schemars(range(max = 1_000_000_000))]
     pub two_runs_from_events: u64,
-    /// Replaced files stay for this long.
+    /// Grace time: how long replaced files are kept.
     pub grace: Span,
 }
 
@@ -264,7 +266,7 @@ impl Default for CompactionThresholds {
     }
 }
 
-/// What guards against losing everything.
+/// Protection against the loss of production: tee, backups and audit.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Protection {
@@ -274,112 +276,112 @@ pub struct Protection {
     /// Backups to the data centers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupSchedule>,
-    /// The nightly audit of exports against the tee.
+    /// The nightly audit, which compares exports with the tee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditSchedule>,
 }
 
-/// The tee.
+/// Settings of the tee.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TeeProtection {
-    /// How long a request is kept, by arrival.
+    /// Retention of a request, counted from its arrival.
     pub retention: Span,
-    /// What an edge does with a request that it cannot tee.
+    /// Behavior of an edge when it cannot write a request to the tee.
     #[serde(default)]
     pub on_failure: TeeFailurePolicy,
 }
 
-/// What an edge does with a request that it cannot tee.
+/// Behavior of an edge when it cannot write a request to the tee.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TeeFailurePolicy {
-    /// Answers 503: the client keeps it.
+    /// Answers 503; the client keeps the request.
     #[default]
     Reject,
-    /// Lets it through, and writes down that the tee has a gap.
+    /// Accepts the request and records a gap of the tee.
     AcceptAndRecordGap,
 }
 
-/// Backups.
+/// Schedule of the backups.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupSchedule {
-    /// From one to the next.
+    /// Interval between two backups.
     pub interval: Span,
-    /// The first starts this long after the scenario does.
+    /// Time from the start of the scenario to the first backup.
     pub first_after: Span,
-    /// How long one is kept.
+    /// Retention of a backup.
     pub retention: Span,
 }
 
-/// The audit.
+/// Schedule of the audit.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditSchedule {
-    /// It looks at a project this long after the project's midnight.
+    /// Time from a project's local midnight to its audit.
     pub after_midnight: Span,
 }
 
-/// A release and the bugs planted in it.
+/// A release and its planted bugs.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseConfig {
-    /// Its name.
+    /// Name of the release.
     pub name: String,
     /// Names of planted bugs: `recompaction-overwrites`, `compaction-alters-event`, `hostile`.
     pub bugs: Vec<String>,
 }
 
-/// A deploy.
+/// A deploy of a release.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
-    /// When.
+    /// Time of the deploy.
     pub at: Moment,
-    /// To which release.
+    /// Name of the release: `good` or one of the scenario's releases.
     pub release: String,
-    /// Which nodes, and in which manner.
+    /// Nodes that the deploy moves, and the order in which it moves them.
     pub to: DeployTarget,
 }
 
-/// Which nodes of production a deploy moves.
+/// Production nodes that a deploy moves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DeployTarget {
-    /// All at once.
+    /// All nodes at once.
     All,
-    /// One after the other, with this pause between two.
+    /// One node after another, with a pause between two nodes.
     Rolling {
-        /// The pause.
+        /// Pause between two nodes.
         pause: Span,
     },
-    /// One replica set and the worker that is first on it: 0 or 1.
+    /// One replica set (0 or 1) and the worker that is the first choice for it.
     Canary {
-        /// Which set.
+        /// Number of the replica set.
         #[schemars(range(max = 1))]
         replica_set: u16,
     },
-    /// These nodes.
+    /// The nodes with these names.
     Nodes(Vec<String>),
 }
 
-/// The operator.
+/// Settings of the operator.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorConfig {
-    /// From an alarm to the begin of a recovery. It waits until production runs `good` again.
+    /// Time from an alarm to the start of a recovery. The operator also waits until production runs `good` again.
     pub reaction: Span,
 }
 
-/// The judge looks at a day's files once an hour.
+/// The checker reads a day's files once an hour, so replaced files must stay at least as long.
 const MIN_GRACE: Duration = Duration::from_secs(3_600);
-/// A backup waits for bad links, and a failed one is tried again, for as long.
+/// A backup may take this long: it waits for slow links, and a failed backup is retried.
 const MIN_INTERVAL: Duration = Duration::from_secs(3_600);
-/// All classes together.
+/// Maximum number of customers in all classes together.
 const MAX_CUSTOMERS: u64 = 2_000;
 
-/// Bounds both numbers of a pair in the schema: schemars has no attribute for the items of a tuple.
+/// Sets the maximum of both numbers of a pair in the schema: schemars has no attribute for the items of a tuple.
 pub(crate) fn max<const MOST: u32>(pair: &mut Schema) {
     let items = pair.get_mut("prefixItems").and_then(|items| items.as_array_mut());
     for item in items.into_iter().flatten().filter_map(|item| item.as_object_mut()) {
@@ -395,7 +397,7 @@ fn default_same_day() -> u32 {
     800_000
 }
 
-/// What no single field shows.
+/// Checks constraints that span several fields.
 pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let config = &scenario.topic;
     let mut problems = check_topology(config);
@@ -482,7 +484,7 @@ fn check_tenants(config: &WorldConfig) -> Vec<Problem> {
     problems
 }
 
-/// What the streams of a class refuse beyond that: they know best what they can follow.
+/// Checks that a class's workload specification is valid, after all other checks have passed.
 fn check_spec(config: &WorldConfig, index: usize) -> Option<Problem> {
     let error = crate::plan::largest_spec(config, &config.tenants[index]).check().err()?;
     let field = match &error {

@@ -231,10 +231,10 @@ fn group(prefix: &str) -> [&'static str; 2] {
 
 pub(super) fn entries() -> Vec<Entry> {
     let entry = |(name, when): &(&'static str, &'static str)| {
-        let [has_device_faults, causes] = group(name.split('.').next().unwrap_or(name));
+        let [why, causes] = group(name.split('.').next().unwrap_or(name));
         let next =
             "`run -v` shows how often each mark was reached; `repro … --log` shows when, and at which node.";
-        Entry::new(EntryKind::Mark, *name, [*when, has_device_faults, causes, next])
+        Entry::new(EntryKind::Mark, *name, [*when, why, causes, next])
     };
     MARKS.iter().map(entry).collect()
 }

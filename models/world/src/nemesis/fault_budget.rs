@@ -1,14 +1,14 @@
-//! The fault budget: what may be damaged and not yet repaired at once.
+//! The fault budget: the maximum number of nodes that are damaged and not yet repaired at a time.
 //!
-//! An event is acknowledged when 4 of 8 disks hold it, so with more than 3 of them damaged at once it may be on
-//! none: no code can be blamed for that. Damage is what takes durable bytes away or makes them unreadable: an
-//! emptied disk, a block that rotted, cannot be read, or was never written, a directory that somebody removed. A
-//! disk that is down, cut off, slow, full or that reports an error loses nothing and does not count. A damaged disk
-//! counts until it is surely repaired: the scrub reads every day again within three nights (later in a run of
-//! more than two weeks), and the night's comparison brings copies together. A write that was confirmed and lost
-//! shows only once the disk boots, so its disk counts to the end.
+//! An event is acknowledged when 4 of 8 disks hold it, so with more than 3 of them damaged at once no disk may hold
+//! it, whatever the code does. Damage removes durable bytes or makes them unreadable: an emptied disk, a block that
+//! rotted, cannot be read or was never written, a removed directory. A disk that is down, isolated, slow, full or
+//! that reports an error loses nothing and does not count. A damaged disk counts until it is certainly repaired: the
+//! scrub reads every day within three nights (later in a run of more than two weeks), and the nightly comparison
+//! makes copies equal. A write that was confirmed and lost shows only once the disk boots, so its disk counts until
+//! the end.
 //!
-//! What exceeds the budget on purpose is allowed, and what it then loses is `unrecoverable-by-design`.
+//! A scenario may exceed the budget on purpose; the resulting loss is `unrecoverable-by-design`.
 
 use crate::scenario::WorldConfig;
 use crate::topology::NodeNames;
@@ -18,29 +18,30 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Damage counts for so long: three nights until every day was read again, a fourth to bring copies together.
+/// Time for which damage counts: three nights until every day was read, and a fourth to make copies equal.
 pub(crate) const REPAIRED_AFTER_MS: i64 = 4 * DAY_MS;
-/// A disk reads so many days of a project a night: of more than three nights' worth each has its turn later.
+/// Number of days of a project that a disk scrubs per night; of more than three nights' worth, each has its turn
+/// later.
 const DAYS_SCRUBBED_PER_NIGHT: i64 = 6;
 const DAY_MS: i64 = 86_400_000;
 
-/// As [`REPAIRED_AFTER_MS`], in a run that may be longer than two weeks.
+/// Returns [`REPAIRED_AFTER_MS`], or more in a run of more than two weeks.
 fn repaired_after_ms(run_ms: i64) -> i64 {
     let nights = (run_ms / DAY_MS + DAYS_SCRUBBED_PER_NIGHT) / DAYS_SCRUBBED_PER_NIGHT;
     REPAIRED_AFTER_MS.max((nights + 1) * DAY_MS)
 }
 
-/// How many may be damaged at once.
+/// Maximum number of nodes that are damaged at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FaultBudget {
-    /// Disks of Arb: one less than hold an acknowledged event.
+    /// Disks of Arb: one less than the number that hold an acknowledged event.
     #[schemars(range(max = 16))]
     pub disks: u16,
-    /// Data centers: each alone is enough to restore.
+    /// Data centers: each alone is sufficient for a restore.
     #[schemars(range(max = 16))]
     pub data_centers: u16,
-    /// Edges and tee store together: a request is on two of them.
+    /// Edges and tee store together: each request is on two of them.
     #[schemars(range(max = 16))]
     pub tee: u16,
 }
@@ -51,7 +52,7 @@ impl Default for FaultBudget {
     }
 }
 
-/// The node whose durable bytes an action takes away or makes unreadable, if it does such a thing.
+/// Returns the node whose durable bytes the action removes or makes unreadable, if any.
 pub(crate) fn damages(action: &Action) -> Option<&str> {
     match action {
         Action::NewDisk(it) => Some(&it.node),
@@ -64,7 +65,7 @@ pub(crate) fn damages(action: &Action) -> Option<&str> {
     }
 }
 
-/// What goes beyond the budget, in words; `None` when nothing does.
+/// Describes how the faults exceed the budget; `None` if they do not.
 pub(crate) fn exceeded<'f>(
     faults: impl Iterator<Item = &'f Fault>,
     scenario: &Scenario<WorldConfig>,
@@ -84,12 +85,12 @@ pub(crate) fn exceeded<'f>(
     }
     let tee: Vec<String> = names.edges.iter().chain(&names.tee_store).cloned().collect();
     let groups = [
-        // With so many damaged, one that holds an acknowledged event is left.
+        // With this many disks damaged, one disk that holds an acknowledged event is left.
         ("disks", budget.disks.min(scenario.topic.topology.ack_copies.saturating_sub(1)), &names.disks),
         ("data centers", budget.data_centers, &names.data_centers),
         ("edges and tee store", budget.tee, &tee),
     ];
-    // The number damaged at once can only rise where damage begins.
+    // The number of damaged nodes rises only where damage begins.
     for (at_ms, _, _) in &damage {
         for (what, max, nodes) in &groups {
             let at_once: BTreeSet<&str> = damage
@@ -112,14 +113,14 @@ pub(crate) fn exceeded<'f>(
     None
 }
 
-/// From when to when a fault may strike, milliseconds since 1970.
+/// Returns the first and last time at which a fault may trigger, in milliseconds since 1970.
 fn trigger_window_ms(fault: &Fault, start_ms: i64, end_ms: i64) -> (i64, i64) {
     match &fault.anchor {
         Anchor::AtMs(at_ms) => (*at_ms, *at_ms),
         Anchor::NthOp { after_ms, .. } | Anchor::Mark { after_ms, .. } => {
             (start_ms.saturating_add_unsigned(*after_ms), end_ms)
         }
-        // Resolved when the scenario was read; at worst it may be at any time.
+        // Resolved when the scenario was read; the whole run is the conservative bound.
         Anchor::At(_) => (start_ms, end_ms),
     }
 }

@@ -1,4 +1,4 @@
-//! The kinds of trouble.
+//! The kinds of faults that the nemesis draws.
 
 use super::fault_budget::REPAIRED_AFTER_MS;
 use super::fault_sampler::WARM_UP_MS;
@@ -9,66 +9,67 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A kind of trouble. The order is fixed: draws are keyed by it, and new kinds go to the end.
+/// A kind of fault. The order of the variants is fixed, because draws are keyed by it: append new kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// A process dies and boots again.
+    /// A process crashes and restarts.
     Crash,
-    /// A process dies again and again.
+    /// A process crashes repeatedly.
     CrashLoop,
-    /// Half of a replica set, or two other nodes, lose power at once.
+    /// Half of the disks, or two other nodes, lose power at once.
     PowerLoss,
-    /// A process stops for 10 s to 10 min.
+    /// A process is paused for 10 s to 10 min.
     Pause,
-    /// A machine comes back with an empty disk.
+    /// A node restarts with an empty disk.
     NewDisk,
-    /// One link is cut, one way or both.
+    /// A link is cut in one or both directions.
     CutLink,
-    /// One node is cut off for 1 s, 1 min, 4 h or 26 h.
+    /// A node is isolated for 1 s, 1 min, 1 h, 4 h or 26 h.
     Isolate,
-    /// Two groups of disks and workers do not reach each other.
+    /// A network partition between two groups of nodes.
     Partition,
-    /// A node is cut off again and again.
+    /// A node is isolated repeatedly.
     Flap,
-    /// Links of a node are 10 to 100 times as slow, reorder and double.
+    /// A node's links are 10 to 100 times slower, reorder and duplicate messages.
     SlowLink,
-    /// Links of a node lose up to a third of their messages.
+    /// A node's links lose up to a third of their messages.
     LossyLink,
-    /// A request or an answer is lost.
+    /// A request or a response is lost.
     LostMessage,
-    /// Input/output errors: once, a few times, for a while.
+    /// I/O errors: once, several times, or for a period.
     DiskError,
-    /// A failed sync that marks what it did not write as written.
+    /// A failed sync that marks unwritten pages as clean.
     SyncFailure,
-    /// A full disk, part-way through a write.
+    /// A disk becomes full in the middle of a write.
     DiskFull,
-    /// A disk 10 to 100 times as slow.
+    /// A disk is 10 to 100 times slower.
     SlowDisk,
-    /// Reads that come short.
+    /// Reads return fewer bytes than requested.
     ShortRead,
-    /// A block that cannot be read.
+    /// A block becomes unreadable.
     LatentSector,
-    /// Bits that change by themselves.
+    /// Bits of stored data flip.
     BitRot,
-    /// A write that goes elsewhere.
+    /// A write lands at another place.
     MisdirectedWrite,
-    /// A write that is confirmed and never happened.
+    /// A write is confirmed and never reaches the disk.
     LostWrite,
-    /// Garbage where a crash left a file extended and not written.
+    /// After a crash, the unwritten tail of a file contains garbage.
     GarbageTails,
-    /// A clock that jumps by 1 s, 1 h or 1 day.
+    /// A clock jumps by 1 s, 1 h or 1 day.
     ClockStep,
-    /// A clock that drifts by up to 50 ppm.
+    /// A clock drifts by up to 50 ppm.
     ClockDrift,
-    /// A data center or the tee store answers 5xx, throttles, breaks uploads off, loses answers or lists in short pages.
+    /// A data center or the tee store answers 5xx, throttles, interrupts uploads, loses answers or returns short
+    /// listing pages.
     ObjectStore,
-    /// Somebody removes a directory of a disk.
+    /// A directory of a disk is removed.
     RemovedDirectory,
 }
 
 impl FaultKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [FaultKind; 26] = [
         FaultKind::Crash,
         FaultKind::CrashLoop,
@@ -98,20 +99,20 @@ impl FaultKind {
         FaultKind::RemovedDirectory,
     ];
 
-    /// Whether it takes durable bytes away, or makes them unreadable.
+    /// Returns true if the fault removes durable bytes or makes them unreadable.
     pub(super) fn is_damage(self) -> bool {
         use FaultKind::{BitRot, LatentSector, LostWrite, MisdirectedWrite, NewDisk, RemovedDirectory};
         matches!(self, NewDisk | LatentSector | BitRot | MisdirectedWrite | LostWrite | RemovedDirectory)
     }
 
-    /// Whether a scenario is long enough: damage needs days until it is surely repaired.
+    /// Returns true if the scenario is long enough: damage needs days until it is certainly repaired.
     pub(crate) fn has_time(self, scenario: &Scenario<WorldConfig>) -> bool {
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
         let all_ms = ms(scenario.run_for.0) + ms(scenario.topic.healing.0);
         !self.is_damage() || all_ms > REPAIRED_AFTER_MS + WARM_UP_MS.cast_signed()
     }
 
-    /// Whether there is anything that it could befall.
+    /// Returns true if the topology has a node that this fault can affect.
     pub(crate) fn has_targets(self, names: &NodeNames) -> bool {
         self != FaultKind::ObjectStore || !names.stores().is_empty()
     }

@@ -1,6 +1,7 @@
-//! One fault of a kind: where it strikes, when, and how much of it. Where sizes come from stands in harness/sim/src/faults.
+//! Samples one fault of a kind: target, trigger and size. The sources of the sizes are documented in
+//! harness/sim/src/faults.
 //!
-//! Where its choices come from is the caller's: a seed, by key, or bytes.
+//! The caller supplies the source of the choices: keyed draws from a seed, or bytes.
 
 use super::fault_kinds::FaultKind;
 use crate::plan::between;
@@ -20,21 +21,21 @@ const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// Nothing strikes before every node has booted for the first time.
+/// No fault triggers before every node has booted for the first time.
 pub(super) const WARM_UP_MS: u64 = 10 * MINUTE_MS;
 
-/// Where the choices of a fault come from: 64 bits for each part of it.
+/// Source of random bits for the parts of a fault: 64 bits per part.
 pub(crate) trait RandomSource {
-    /// Which node, which way, when.
+    /// Returns the bits for a part: node, direction, time.
     fn bits(&self, part: u32) -> u64;
 
-    /// How much of it: smaller bits make a shorter, rarer or milder fault.
+    /// Returns the bits for a size: smaller bits make a shorter, rarer or milder fault.
     fn size_bits(&self, part: u32) -> u64 {
         self.bits(part)
     }
 }
 
-/// The chance of the `number`-th fault of a kind, drawn from a seed by key.
+/// Random source of the fault `number` of a kind, keyed by a seed.
 pub(super) struct KeyedRandomSource {
     pub seed: u64,
     pub kind: FaultKind,
@@ -48,7 +49,7 @@ impl RandomSource for KeyedRandomSource {
     }
 }
 
-/// Where one fault is drawn.
+/// Sampler of one fault.
 pub(crate) struct FaultSampler<'a> {
     pub scenario: &'a Scenario<WorldConfig>,
     pub names: &'a NodeNames,
@@ -56,7 +57,7 @@ pub(crate) struct FaultSampler<'a> {
     pub random: &'a dyn RandomSource,
 }
 
-/// The item at the place that a draw means.
+/// Returns the item that the draw selects.
 fn item<T: Clone>(bits: u64, of: &[T]) -> T {
     let last = i64::try_from(of.len()).unwrap_or(i64::MAX).saturating_sub(1);
     of[usize::try_from(between(bits, 0, last)).unwrap_or(0)].clone()
@@ -75,17 +76,17 @@ impl FaultSampler<'_> {
         item(self.bits(part), of)
     }
 
-    /// A size from the least to the most.
+    /// Draws a size from `min` to `max`.
     fn size(&self, part: u32, min: u64, max: u64) -> u64 {
         between(self.random.size_bits(part), min.cast_signed(), max.cast_signed()).unsigned_abs()
     }
 
-    /// A size out of some that are told from small to large.
+    /// Draws one of several sizes, ordered from small to large.
     fn pick_size<T: Clone>(&self, part: u32, of: &[T]) -> T {
         item(self.random.size_bits(part), of)
     }
 
-    /// A node of the system; disks of Arb twice as often as all others together.
+    /// Draws a node; Arb disks twice as often as all other nodes together.
     fn node(&self, part: u32) -> String {
         if self.within(part, 0, 2) > 0 {
             self.disk(part + 1)
@@ -98,7 +99,7 @@ impl FaultSampler<'_> {
         self.pick(part, &self.names.disks)
     }
 
-    /// An instant of the run. Damage must leave time for the scrub before the last judgement.
+    /// Draws a time of the run. Damage must leave time for the scrub before the final check.
     fn at_ms(&self, part: u32) -> i64 {
         let (start, end) = (self.scenario.start.0.0, self.scenario.end().0.0);
         let healing_ms = i64::try_from(self.scenario.topic.healing.0.as_millis()).unwrap_or(i64::MAX);
@@ -108,7 +109,8 @@ impl FaultSampler<'_> {
         between(self.bits(part), first, last.max(first))
     }
 
-    /// At an instant, or, for half of what befalls processes, at an operation or a mark of the node after it.
+    /// Draws a trigger: a time, or, for half of the process faults, an operation or a mark of the node after that
+    /// time.
     fn anchor(&self, node: &str) -> Anchor {
         let at_ms = self.at_ms(90);
         let after_ms = (at_ms - self.scenario.start.0.0).unsigned_abs();
@@ -138,7 +140,7 @@ impl FaultSampler<'_> {
         Anchor::AtMs(self.at_ms(90))
     }
 
-    /// The faults that this one is made of.
+    /// Returns the faults that make up this one.
     pub(crate) fn fault(&self) -> Vec<Fault> {
         let (anchor, action) = match self.kind {
             FaultKind::Crash
@@ -169,7 +171,7 @@ impl FaultSampler<'_> {
         };
         let mut faults = vec![Fault { anchor: anchor.clone(), action }];
         if let FaultKind::GarbageTails = self.kind {
-            // Garbage shows in a crash alone.
+            // Garbage becomes visible only after a crash.
             let node = self.node(0);
             let kill = Kill { node, restart_after_ms: Some(MINUTE_MS), ..Kill::default() };
             let after_ms = (self.at_ms(90) - self.scenario.start.0.0).unsigned_abs();
@@ -278,7 +280,8 @@ impl FaultSampler<'_> {
             }),
             FaultKind::SlowLink => Action::DegradeLink(DegradeLink {
                 latency_times: Some(self.size(4, 10, 100) as u32),
-                // Customers reach an edge over connections, which double nothing: a doubled request would be another one.
+                // Customers reach an edge over connections, which never duplicate: a duplicated request would be a
+                // new one.
                 duplicate_ppm: Some(if self.names.edges.contains(&node_name) {
                     0
                 } else {
@@ -344,7 +347,7 @@ impl FaultSampler<'_> {
         (self.at(), action)
     }
 
-    /// Damage goes to disks of Arb, where copies are for.
+    /// Damage affects Arb disks, the only ones with copies.
     fn damage(&self) -> (Anchor, Action) {
         let (node, pick) = (self.disk(0), self.bits(1));
         let path_prefix = "arb/".to_owned();

@@ -1,13 +1,14 @@
-//! Trouble: faults drawn from the seed, within a budget.
+//! The nemesis: draws faults from the seed, within a fault budget.
 //!
-//! A scenario says which kinds of faults may come and how many a week; each run switches on a random subset of the
-//! kinds, since a run with everything on hides one fault behind another. Half of the faults that befall processes
-//! strike at an operation or a mark, not at an instant: that is how narrow windows are hit.
+//! A scenario names the kinds of faults and their number per week. Each run enables a random subset of the kinds,
+//! because in a run with all kinds one fault hides another. Half of the process faults are triggered by an operation
+//! or a mark instead of a time, which reaches narrow windows.
 //!
-//! - `kinds`: what there is. `site`: what one fault does, where, for how long. `budget`: what may be damaged at once.
+//! - `fault_kinds`: the kinds of faults. `fault_sampler`: target, time and size of one fault. `fault_budget`: the
+//!   maximum damage at a time.
 //!
-//! Every draw is keyed by (kind, number of the fault, what is drawn), so a kind that is taken out of a scenario leaves
-//! the faults of the others alone.
+//! Every draw is keyed by (kind, number of the fault, drawn part). Removing a kind from a scenario therefore does not
+//! change the faults of the other kinds.
 
 pub(crate) mod fault_budget;
 mod fault_kinds;
@@ -25,22 +26,22 @@ pub(crate) use fault_budget::{FaultBudget, REPAIRED_AFTER_MS, damages};
 pub(crate) use fault_kinds::FaultKind;
 pub(crate) use fault_sampler::{FaultSampler, RandomSource};
 
-/// Faults that the seed draws.
+/// Faults drawn from the seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NemesisConfig {
-    /// Faults a week of all kinds together, least and most.
+    /// Number of faults per week, all kinds together, minimum and maximum.
     #[schemars(transform = crate::scenario::max::<10_000>)]
     pub per_week: (u32, u32),
-    /// The kinds that may come; absent: all. Each run switches on about half of them.
+    /// Kinds of faults that may be drawn. Absent: all. Each run enables about half of them.
     #[serde(default)]
     pub kinds: Option<Vec<FaultKind>>,
-    /// What may be damaged and not yet repaired at once.
+    /// Maximum number of nodes that are damaged and not yet repaired at a time.
     #[serde(default)]
     pub budget: FaultBudget,
 }
 
-/// The faults of a run, in the order of their kinds.
+/// Draws the faults of a run.
 pub(crate) fn draw(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<Fault> {
     let Some(nemesis) = &scenario.topic.nemesis else { return Vec::new() };
     let names = NodeNames::new(&scenario.topic);
@@ -63,7 +64,7 @@ pub(crate) fn draw(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<Fault> {
     faults
 }
 
-/// Adds what was drawn, unless it would go beyond the budget: such faults are for a person to write.
+/// Adds the drawn faults unless they exceed the budget: only a scenario's author exceeds it on purpose.
 pub(crate) fn add_within_budget(
     faults: &mut Vec<Fault>,
     drawn: Vec<Fault>,
@@ -76,7 +77,7 @@ pub(crate) fn add_within_budget(
     }
 }
 
-/// The kinds of this run: each with even chances, one at least.
+/// Returns the kinds that this run enables: each with a probability of one half, at least one.
 pub(crate) fn enabled_kinds(nemesis: &NemesisConfig, seed: u64) -> Vec<FaultKind> {
     let all: Vec<FaultKind> = nemesis.kinds.clone().unwrap_or_else(|| FaultKind::ALL.to_vec());
     let random = |kind: &FaultKind| keyed_draw(seed, "trouble.kind", *kind as u128);
@@ -87,7 +88,7 @@ pub(crate) fn enabled_kinds(nemesis: &NemesisConfig, seed: u64) -> Vec<FaultKind
     on
 }
 
-/// What no single field shows.
+/// Checks constraints that span several fields.
 pub(crate) fn check(config: &WorldConfig) -> Vec<Problem> {
     let Some(nemesis) = &config.nemesis else { return Vec::new() };
     let mut problems = Vec::new();

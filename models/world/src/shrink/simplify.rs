@@ -5,7 +5,7 @@ use super::{WorldCase, normalized};
 use crate::operations::{OperatorAction, RecoverAction};
 use crate::run::WARM_UP_MS;
 use crate::scenario::{CompactionThresholds, DeployTarget};
-use crate::workload::{ApiWeightsSpec, Gzip, HOUR_MS, MINUTE_MS, RequestApi, WorkloadSpec};
+use crate::workload::{RequestMix, Gzip, HOUR_MS, MINUTE_MS, RequestApi, WorkloadSpec};
 use latent_engine::Moment;
 use latent_ports::UnixMs;
 
@@ -28,13 +28,13 @@ const SIMPLIFIERS: [SpecSimplifier; 9] = [
 ];
 
 /// One kind is left: the import, which takes what `/track` takes and older events too.
-fn only_import(api: &ApiWeightsSpec) -> ApiWeightsSpec {
+fn only_import(api: &RequestMix) -> RequestMix {
     let weights = [api.track_raw, api.track_form, api.track_get, api.import_json, api.import_ndjson];
     let is_one = weights.iter().filter(|weight| **weight > 0).count() == 1;
     if is_one {
-        return ApiWeightsSpec { gzip_ppm: 0, ..api.clone() };
+        return RequestMix { gzip_ppm: 0, ..api.clone() };
     }
-    ApiWeightsSpec {
+    RequestMix {
         track_raw: 0,
         track_form: 0,
         track_get: 0,
@@ -45,13 +45,13 @@ fn only_import(api: &ApiWeightsSpec) -> ApiWeightsSpec {
 }
 
 /// One way of travel, that of most trackers.
-fn only_track(api: &ApiWeightsSpec) -> ApiWeightsSpec {
+fn only_track(api: &RequestMix) -> RequestMix {
     let is_track_alone = api.track_form + api.track_get + api.import_json + api.import_ndjson == 0;
     let is_import_alone = api.track_raw + api.track_form + api.track_get + api.import_ndjson == 0;
     if is_track_alone || is_import_alone {
         return api.clone();
     }
-    ApiWeightsSpec {
+    RequestMix {
         track_raw: 1,
         track_form: 0,
         track_get: 0,

@@ -27,6 +27,6 @@ pub use explicit_requests::ExplicitRequest;
 pub use request::{FormData, Gzip, PlannedEvent, PlannedRequest, RequestApi};
 pub use stream::RequestStream;
 pub use workload_spec::{
-    ApiWeightsSpec, BACK_WITHIN_MS, Burst, ClockSkew, Defect, HOUR_MS, LATE_MS, LatenessSpec,
+    RequestMix, BACK_WITHIN_MS, Burst, ClockSkew, Defect, HOUR_MS, LATE_MS, LatenessSpec,
     MAX_BURST_EVENTS, MINUTE_MS, OfflineWindow, WorkloadSpec, WorkloadSpecError,
 };

@@ -3,7 +3,7 @@
 //! Encoding is a pure function of the request: a retry sends the same bytes.
 
 use super::prng::Prng;
-use super::workload_spec::{ApiWeightsSpec, Defect};
+use super::workload_spec::{RequestMix, Defect};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -92,7 +92,7 @@ impl RequestApi {
     }
 
     /// Draws one from the mix.
-    pub(super) fn draw(mix: &ApiWeightsSpec, prng: &mut Prng) -> RequestApi {
+    pub(super) fn draw(mix: &RequestMix, prng: &mut Prng) -> RequestApi {
         let weights = [mix.track_raw, mix.track_form, mix.track_get, mix.import_json, mix.import_ndjson];
         let mut rest = prng.below(weights.iter().map(|weight| u64::from(*weight)).sum());
         let way = weights.iter().position(|weight| {

@@ -58,7 +58,7 @@ pub struct WorkloadSpec {
     /// Size of an ordinary event's JSON in bytes, white space aside: least and most. The least possible is about 150.
     pub event_bytes: (u32, u32),
     /// How requests travel.
-    pub api: ApiWeightsSpec,
+    pub api: RequestMix,
     /// Times with more events than usual.
     pub bursts: Vec<Burst>,
     /// Times in which devices are out of reach.
@@ -93,7 +93,7 @@ pub struct LatenessSpec {
 /// Relative weights of the ways in which a request travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ApiWeightsSpec {
+pub struct RequestMix {
     /// `POST /track`, raw JSON.
     pub track_raw: u32,
     /// `POST /track`, form with `data=`: base64 (percent-encoded or bare), or JSON.
@@ -336,7 +336,7 @@ impl WorkloadSpec {
     }
 }
 
-impl ApiWeightsSpec {
+impl RequestMix {
     fn total(&self) -> u32 {
         [self.track_raw, self.track_form, self.track_get, self.import_json, self.import_ndjson]
             .into_iter()

@@ -27,7 +27,7 @@ pub(super) fn large(project: u32, token: &str, secret: &str) -> WorkloadSpec {
         invalid_ppm: 1_000,
         huge_ppm: 0,
         event_bytes: (200, 300),
-        api: ApiWeightsSpec {
+        api: RequestMix {
             track_raw: 30,
             track_form: 12,
             track_get: 3,
