@@ -1,12 +1,12 @@
-//! The judge: looks at copies of disks, compares them with the ledger, and remembers what it found.
+//! The checker: reads copies of disks, compares them with the ledger, and collects violations.
 //!
-//! It reads bytes with the oracle's own readers and trusts nothing that the pipeline says. What it reads of Arb's
-//! disks is what is durable, which is what a power cut at that instant would leave. Looks happen between
-//! steps of the world's main task: no task, timer or draw of the world is touched. A finding that is seen at
-//! several looks counts once, at its worst.
+//! It decodes bytes with the oracle's own readers and trusts no statement of the pipeline. Of Arb's disks it reads
+//! the durable bytes: those that a power cut at that instant would leave. Checks run between steps of the world's
+//! main task: no task, timer or draw of the world is affected. A violation that several checks find counts once, at
+//! its worst.
 //!
-//! - `protection`: backups, tee and drills. `backlogs`: what still waits when trouble is over. `deadlines`: what is late
-//!   though nothing was in its way.
+//! - `protection`: backups, tee and drills. `backlogs`: late work after faults ended. `deadlines`: work that is late
+//!   although no fault kept it from being done.
 
 mod backlogs;
 mod deadlines;
@@ -40,20 +40,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A backup may take so long, and a failed one is tried again, on top of its interval.
+/// Time beyond its interval that a backup may take, retries included.
 pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
-/// A file is named by its edge's clock and expires by those of others, each a little off.
+/// Tolerance for early expiry: a file is named by its edge's clock and expires by other clocks, each slightly off.
 const TEE_EARLY_MS: i64 = 10 * 60_000;
-/// A tee file lives until the store looks (every 6 h), a request stands in a file of an hour.
+/// Tolerance for late expiry: the store checks every 6 h, and a request's file covers an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
 
-/// An export is tried at each edge twice, for some minutes each time.
+/// Maximum duration of an export: two attempts at each edge, some minutes each.
 const EXPORT_LASTS_MS: i64 = 30 * 60_000;
 
-/// The memo forgets what a day's looks did not meet: bytes of removed files are not kept alive.
+/// Number of checks after which the decode cache drops unused entries, so that bytes of removed files are freed.
 const CHECKS_PER_CACHE_ROUND: u64 = 24;
 
-/// The judge of one run.
+/// The checker of one run.
 pub(crate) struct OracleChecker {
     client_state: Arc<ClientState>,
     read_disks: usize,
@@ -61,7 +61,7 @@ pub(crate) struct OracleChecker {
     deadlines: Deadlines,
     backup: Option<Promise>,
     tee: Option<Retention>,
-    /// While somebody has typed a longer retention of the tee, what is past its own stays.
+    /// Times during which an operator has configured a longer tee retention: older files may stay.
     extended_tee_retention: Excused,
     limits: Limits,
     decode_cache: Memo,
@@ -70,39 +70,39 @@ pub(crate) struct OracleChecker {
     space: SpaceWatch,
     loss: LossBook,
     found: BTreeMap<(String, String, Option<String>), Violation>,
-    /// Compaction runs that were compared with their inputs.
+    /// Number of compaction runs that were compared with their inputs.
     pub runs_compared: u64,
-    /// Looks at production.
+    /// Number of checks of production.
     pub looks: u64,
-    /// Records on all disks at the last whole look.
+    /// Number of records on all disks at the last complete check.
     pub copies_held: u64,
-    /// Recoveries begun in production so far.
+    /// Number of recoveries started in production.
     pub replays: u32,
-    /// Disks that a hostile release has in its hands: what they hold is looked at as what readers see of it, but
-    /// nobody answers for how it got there.
+    /// Disks run by a hostile release: their contents are checked as readers see them, but the system is not
+    /// accountable for them.
     compromised: BTreeSet<String>,
-    /// What production did to the object stores: one into which it wrote is destroyed as well.
+    /// Changes that production made at the object stores; a changed store counts as compromised too.
     pub store_log: Arc<StoreLog>,
-    /// The disk that does not come back.
+    /// The disk that stays unavailable.
     abandoned_disk: Option<NodeId>,
     backups_checked_at_ms: i64,
     faults_planned: bool,
     fault_log: Arc<Mutex<FaultLog>>,
-    /// What is known about coming to rest.
+    /// State of the liveness checks.
     pub liveness: LivenessTracker,
-    /// Where days were set aside to.
+    /// Directories of quarantined days.
     quarantined_dirs: Vec<(NodeId, String)>,
-    /// How many of these are in the scope of a check.
+    /// Number of these directories that were in the scope of a check.
     quarantined_dirs_checked: usize,
-    /// Days of which an alarm since the end of faults said that copies differ.
+    /// Days for which an alarm since the end of faults reported differing copies.
     pub alarmed: BTreeSet<ProjectDay>,
     tee_store_emptied_ms: Option<i64>,
-    /// The most events that a drill lacked because their requests are in open gaps of the tee.
+    /// Maximum number of events that a drill lacked because their requests are in open gaps of the tee.
     pub missing_by_design: u64,
     smallest: Option<(u64, SmallestLossKeys)>,
 }
 
-/// Title, and the keys of a day's events before and after a loss, sorted.
+/// Title, and the sorted keys of a day's events before and after a loss.
 pub(crate) type SmallestLossKeys = (String, Vec<String>, Vec<String>);
 
 impl OracleChecker {
@@ -129,9 +129,9 @@ impl OracleChecker {
         });
         let grace_ms = ms(config.compaction.grace.0);
         let limits = Limits {
-            // A backup may have it pinned for an hour, and the clean-up looks every ten minutes.
+            // A backup may pin a file for an hour, and the clean-up runs every ten minutes.
             orphan_age_ms: grace_ms + 2 * 3_600_000,
-            // Filled anew on one night, found equal on the next.
+            // Filled again on one night, found equal on the next.
             aside_age_ms: grace_ms + 50 * 3_600_000,
             held_per_live_percent: 400,
             allowance_bytes: 16 << 20,
@@ -163,7 +163,7 @@ impl OracleChecker {
             store_log: Arc::default(),
             abandoned_disk: None,
             backups_checked_at_ms: i64::MIN / 2,
-            // Wherever they stand: a case that was made smaller has them in its plan alone.
+            // Read from the world: a shrunk case has its faults only in its plan.
             faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
             smallest: None,
             fault_log,
@@ -176,7 +176,7 @@ impl OracleChecker {
         }
     }
 
-    /// Takes in what happened since the last look.
+    /// Applies the events of the fault log since the last check.
     fn apply_fault_log(&mut self, world: &World, nodes: &NodeIds) {
         let now_ms = world.now().0;
         let (happened, troubled) = {
@@ -211,8 +211,8 @@ impl OracleChecker {
         }
     }
 
-    /// The days that were set aside since the last call. They are checked while what was set aside is still there: the
-    /// directory says that the day begins again, and goes within a day or two.
+    /// Returns the days quarantined since the last call. They are checked while the quarantined directory exists: it
+    /// shows that the day was restarted, and is removed within a day or two.
     pub fn newly_quarantined_days(&mut self, world: &World, nodes: &NodeIds) -> BTreeSet<ProjectDay> {
         self.apply_fault_log(world, nodes);
         let new = &self.quarantined_dirs[self.quarantined_dirs_checked..];
@@ -220,7 +220,7 @@ impl OracleChecker {
         new.iter().filter_map(|(_, path)| day_of(path.split(".corrupt-").next()?)).collect()
     }
 
-    /// Somebody outside of the system emptied or replaced a disk: what it held binds it no more.
+    /// Handles a disk that was emptied or replaced from outside: its previous contents imply nothing any more.
     pub fn disk_emptied(&mut self, disk: &str) {
         self.manifests.forget(disk);
         self.runs.forget(disk);
@@ -228,20 +228,20 @@ impl OracleChecker {
         self.deadlines.nightly.forget(disk);
     }
 
-    /// A disk does not come back: what it holds is not judged any more, nor what waits for it.
+    /// Handles a disk that stays unavailable: its contents and the work that waits for it are no longer checked.
     pub fn abandon_disk(&mut self, node: NodeId, disk: &str) {
         self.abandoned_disk = Some(node);
         self.disk_emptied(disk);
         self.liveness.dirty.forget(disk);
     }
 
-    /// A disk is in hostile hands from now on.
+    /// Marks a disk as compromised.
     pub fn disk_compromised(&mut self, disk: &str) {
         self.compromised.insert(disk.to_owned());
     }
 
-    /// A disk is in good hands from now on. If it was in hostile ones, it begins anew with whatever is left.
-    /// True when it was the last one.
+    /// Marks a disk as sound. If it was compromised, its current contents are a new start. Returns true if it was the
+    /// last compromised disk.
     pub fn disk_restored(&mut self, disk: &str) -> bool {
         let was_compromised = self.compromised.remove(disk);
         if was_compromised {
@@ -250,7 +250,7 @@ impl OracleChecker {
         was_compromised && self.compromised.is_empty()
     }
 
-    /// What the system answers for: without the disks that are destroyed.
+    /// Returns the disks for which the system is accountable: those that are not compromised.
     fn accountable_disks<'s>(&self, snapshot: &'s Snapshot) -> Cow<'s, Snapshot> {
         if self.compromised.is_empty() {
             return Cow::Borrowed(snapshot);
@@ -272,7 +272,7 @@ impl OracleChecker {
         }
     }
 
-    /// Looks at some project-days on all disks: after compactions, at the end of local days.
+    /// Checks some project-days on all disks: after compactions, and at the end of local days.
     pub fn check_days(&mut self, world: &World, nodes: &NodeIds, scope: BTreeSet<ProjectDay>, stage: &str) {
         self.apply_fault_log(world, nodes);
         let now = self.check_context(world, stage, false);
@@ -296,7 +296,7 @@ impl OracleChecker {
         self.check_production(&snapshot, &now, false);
     }
 
-    /// Looks at everything on all disks, once nothing is under way any more.
+    /// Checks everything on all disks.
     pub fn check_all(&mut self, world: &World, nodes: &NodeIds, stage: &str, healed: bool) -> Sight {
         self.apply_fault_log(world, nodes);
         let now = self.check_context(world, stage, healed);
@@ -354,7 +354,7 @@ impl OracleChecker {
         read_view
     }
 
-    /// Keeps the events of the day that lost fewest: only while all that is missing has its name in the finding.
+    /// Keeps the events of the day with the smallest loss, if the violation names all missing keys.
     fn keep_smallest_loss(&mut self, found: &[Violation], read_view: &Sight) {
         let named =
             |v: &&Violation| v.invariant == "I1" && v.kind == "missing" && v.items == v.keys.len() as u64;
@@ -378,12 +378,12 @@ impl OracleChecker {
         }
     }
 
-    /// The day that lost fewest events, if any lost few enough to be named.
+    /// Returns the smallest loss, if any loss was small enough to be named.
     pub fn smallest_loss(&self) -> Option<&SmallestLossKeys> {
         self.smallest.as_ref().map(|(_, sets)| sets)
     }
 
-    /// Judges what customers exported.
+    /// Checks the exports that customers read.
     pub fn check_exports(&mut self, world: &World, nodes: &NodeIds, exports: Vec<ExportResult>) {
         if exports.is_empty() {
             return;
@@ -404,7 +404,7 @@ impl OracleChecker {
                     export::days(&mut self.decode_cache, ledger.zones(), exported.project, "export", body)
                         .map_err(|error| Some(failed("export-malformed", error.to_string())))
                 }
-                // While trouble lasts an export may go without an answer, but never with a wrong one.
+                // While faults are active an export may stay unanswered, but must not be wrong.
                 Err(_) if !excused.is_free(exported.at_ms, exported.at_ms + EXPORT_LASTS_MS) => Err(None),
                 // A check that could not run has failed.
                 Err(why) => Err(Some(failed("export-failed", why.clone()))),
@@ -430,7 +430,7 @@ impl OracleChecker {
         }
     }
 
-    /// What was found by others, to be told with the rest.
+    /// Adds violations, keeping the worst of each fingerprint.
     pub fn report(&mut self, found: Vec<Violation>) {
         for violation in found {
             let key = (violation.fingerprint(), violation.subject.clone(), violation.day.clone());
@@ -442,27 +442,27 @@ impl OracleChecker {
         }
     }
 
-    /// What was lost so far.
+    /// Returns the losses so far.
     pub fn loss(&self, ledger: &Ledger) -> LossSummary {
         self.loss.summary(ledger)
     }
 
-    /// Whether production was short of anything at the last look.
+    /// Returns true if production lacked events at the last check.
     pub fn is_short_now(&self) -> bool {
         self.loss.is_short_now()
     }
 
-    /// Each time that a project's day fell short of its events.
+    /// Returns each time that a project-day lacked events.
     pub fn loss_episodes(&self) -> impl Iterator<Item = (ProjectDay, Episode)> {
         self.loss.episodes()
     }
 
-    /// Everything that was found so far.
+    /// Returns all violations so far.
     pub fn found(&self) -> Vec<Violation> {
         self.found.values().cloned().collect()
     }
 
-    /// Everything that was found, earliest first.
+    /// Returns all violations, earliest first.
     pub fn into_violations(self) -> Vec<Violation> {
         let mut all: Vec<Violation> = self.found.into_values().collect();
         all.sort_by(|a, b| {
@@ -472,7 +472,7 @@ impl OracleChecker {
     }
 }
 
-/// Runs whose files were gone before anybody looked: a check that could not run has failed.
+/// Reports runs whose files were removed before they were compared: a check that could not run has failed.
 fn not_compared(paths: &[String], now: &Moment) -> Option<Violation> {
     let first = paths.first()?;
     let violation = Violation::new("I13", "run-not-compared", now.stage.as_str());
@@ -484,17 +484,17 @@ fn not_compared(paths: &[String], now: &Moment) -> Option<Violation> {
     )
 }
 
-/// A node's disk as its processes see it: what waits there, what was removed.
+/// Reads a node's disk as its processes see it, including unsynced data and removals.
 fn view(world: &World, node: NodeId) -> DiskView {
     view_of(&world.node_name(node), world.disk_image(node).files())
 }
 
-/// A node's disk as a power cut would leave it.
+/// Reads a node's disk as a power cut would leave it.
 fn durable_view(world: &World, node: NodeId) -> DiskView {
     view_of(&world.node_name(node), world.durable_image(node).files())
 }
 
-/// A disk's image, as the oracle reads it.
+/// Converts a disk's image to the oracle's view.
 pub(crate) fn view_of<'i>(
     name: &str,
     files: impl Iterator<Item = (&'i str, latent_engine::sim::FileImage)>,
@@ -508,12 +508,12 @@ pub(crate) fn view_of<'i>(
     DiskView { name: name.to_owned(), files: files.collect() }
 }
 
-/// The project-days that have a directory on any of these disks.
+/// Returns the project-days that have a directory on any of these disks.
 fn days_of(views: &[DiskView]) -> BTreeSet<ProjectDay> {
     views.iter().flat_map(|view| &view.files).filter_map(|file| day_of(&file.path)).collect()
 }
 
-/// The project-day in whose directory a path lies, or that it is.
+/// Returns the project-day whose directory contains the path or equals it.
 fn day_of(path: &str) -> Option<ProjectDay> {
     let mut parts = path.strip_prefix("arb/")?.split('/');
     let project = parts.next()?.parse().ok()?;

@@ -1,13 +1,13 @@
-//! The customers: one task a project sends its stream; others read exports. All of them live on one node outside
-//! of the system, and all that the ledger knows it learns here.
+//! The customers: one task per project sends its stream; others read exports. All run on one node outside of the
+//! system, and the ledger learns everything it knows here.
 //!
-//! A client retries what has no answer, 429 and 5xx, with back-off, as a new request; never a 4xx. It uses the
-//! edges in turn and goes to the other one when one does not answer. Modelled as one process per project; that
-//! phones lose what they have not sent yet is not modelled.
+//! A client retries missing answers, 429 and 5xx with back-off, as a new request; it never retries a 4xx. It uses the
+//! edges in turn and another one after a failure. There is one process per project; phones that lose unsent requests
+//! are not modelled.
 //!
-//! After some 35 minutes without an answer that says something a client drops a request, unless its manners say that
-//! it keeps what it cannot send: then what comes later waits behind it, and when one gets through, all go, in order.
-//! What it is told to hurry with it sends again at once, as a request of its own, whatever became of the first.
+//! After about 35 minutes without a definite answer a client drops a request, unless its retry policy keeps a
+//! backlog: then later requests wait, and after a success all are sent in order. In an impatient window a client
+//! times out early and sends the request again at once, as a separate request.
 
 mod response;
 
@@ -35,38 +35,38 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Tries of one request, and the first pause; it doubles up to the longest.
+/// Maximum attempts of a request, the first back-off, and the maximum to which it doubles.
 const MAX_ATTEMPTS: u32 = 12;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(3600);
-/// Tries in a hurry, before a client waits as usual.
+/// Maximum impatient attempts, before a client uses the usual timeout.
 const MAX_IMPATIENT_ATTEMPTS: u32 = 6;
-/// A client that keeps what it cannot send looks this often whether it can.
+/// Maximum back-off of a client with a backlog.
 const MAX_BACKLOG_BACKOFF: Duration = Duration::from_secs(600);
-/// After so many looks in vain, more than 40 days of them, the rest is left.
+/// Maximum failed attempts with a backlog, more than 40 days; the rest is dropped.
 const MAX_BACKLOG_ATTEMPTS: u32 = 6_000;
 
-/// What the clients' side knows, and nobody else.
+/// State of the clients, invisible to the system.
 pub(crate) struct ClientState {
-    /// What was sent and what was answered.
+    /// Requests and their answers.
     pub ledger: Mutex<Ledger>,
-    /// HTTP requests sent, retries included.
+    /// Number of HTTP requests sent, retries included.
     pub requests: AtomicU64,
-    /// Clients that are still sending.
+    /// Number of clients that are still sending.
     pub busy: AtomicU64,
     /// Exports that were read: the query and the lines.
     pub exports: Mutex<Vec<ExportResult>>,
-    /// What was answered, judged by what was sent.
+    /// Answers, checked against the requests.
     pub answers: Mutex<Answers>,
-    /// Looks at what is acknowledged when it is; absent: nobody does.
+    /// Durability sampler of acknowledgements; `None`: not sampled.
     pub durability_sampler: Mutex<Option<DurabilitySampler>>,
 }
 
-/// An export as its customer got it.
+/// An export as its customer received it.
 pub(crate) struct ExportResult {
     pub project: u32,
     pub at_ms: i64,
-    /// The days that were asked for, counted from 1970-01-01.
+    /// The requested days, counted from 1970-01-01.
     pub days: RangeInclusive<i32>,
     pub body: Result<Bytes, String>,
 }
@@ -112,7 +112,7 @@ pub(crate) fn start(
         });
     }
     for export in &plan.exports {
-        // Nobody is left who would read it.
+        // A shrunk case may lack the customer who would read it.
         let Some(tenant) = plan.tenant(export.project) else { continue };
         let secret = tenant.workload.secret.clone();
         let (world, retry_policy) = (world.clone(), ClientRetryPolicy::default());
@@ -129,7 +129,7 @@ pub(crate) fn start(
     }
 }
 
-/// A stream whose local days are those of a zone, which is asked once a day.
+/// A request stream whose local days are those of a zone, which is queried once a day.
 pub(crate) type TenantStream<D> = RequestStream<Box<dyn Fn(i32) -> (i64, i64) + Send>, D>;
 
 /// The stream of a customer's law: what is sent within `sends_ms`, milliseconds since 1970.
@@ -163,16 +163,16 @@ struct Client {
     retry_policy: ClientRetryPolicy,
 }
 
-/// What a client keeps until it can be sent.
+/// Requests that a client keeps until it can send them.
 struct ClientBacklog {
     requests: VecDeque<PlannedRequest>,
-    /// When it looks again whether it can, and how long it waits after that.
+    /// Time of the next attempt, and the back-off after it.
     next_attempt_ms: i64,
     pause: Duration,
     failed_attempts: u32,
 }
 
-/// What a client does when a request has no answer.
+/// Action of a client when a request has no answer.
 #[derive(Clone, Copy)]
 enum OnNoAnswer {
     Retry,
@@ -187,7 +187,7 @@ impl Client {
             return self.send_all(requests.iter().filter(in_time).map(|it| it.planned(project))).await;
         }
         let draw = |stream: &'static str, key: u128| world.draw(stream, key);
-        // A law that cannot be followed is a mistake of the plan: it stops the run with its own words.
+        // An invalid specification is an error in the plan: it stops the run with its message.
         let stream = stream_of(tenant, sends_ms, draw).unwrap_or_else(|error| panic!("plan: {error}"));
         self.send_all(stream).await;
     }
@@ -198,7 +198,7 @@ impl Client {
         }
         for request in stream {
             self.wait_until(request.at_ms).await;
-            // A request that is retried for hours must not hold up what comes after it.
+            // A request that is retried for hours must not delay later requests.
             if !self.send(&request, OnNoAnswer::Retry).await {
                 let (client, request) = (self.clone_for_retry(), request);
                 self.client_state.busy.fetch_add(1, Ordering::Relaxed);
@@ -217,8 +217,7 @@ impl Client {
         Client { env, client_state, edges, secret, world, retry_policy }
     }
 
-    /// Sends the stream in order: behind what could not be sent, everything waits. The queue is as long as the stream
-    /// at most.
+    /// Sends the stream in order: later requests wait for earlier ones. The queue is at most as long as the stream.
     async fn send_in_order(&self, stream: impl Iterator<Item = PlannedRequest>) {
         let mut kept = ClientBacklog {
             requests: VecDeque::new(),
@@ -234,7 +233,7 @@ impl Client {
         self.flush_backlog(&mut kept, i64::MAX).await;
     }
 
-    /// Sends what was kept, until nothing is left or `until_ms` comes before the next look.
+    /// Sends the backlog until it is empty or the next attempt is not before `until_ms`.
     async fn flush_backlog(&self, kept: &mut ClientBacklog, until_ms: i64) {
         while let Some(request) = kept.requests.front()
             && kept.next_attempt_ms < until_ms
@@ -254,7 +253,7 @@ impl Client {
         }
     }
 
-    /// Sends once, or in a hurry again and again; false when it must be sent again later.
+    /// Sends a request, with impatient retries in an impatient window; returns false if it must be sent again later.
     async fn send(&self, request: &PlannedRequest, next: OnNoAnswer) -> bool {
         for nth in 0..MAX_IMPATIENT_ATTEMPTS {
             let Some(max_ms) = self.retry_policy.impatient_wait_ms(self.env.clock().wall().0) else { break };
@@ -289,7 +288,7 @@ impl Client {
         self.env.mark(Mark { name: "client.gave-up", subject: "" });
     }
 
-    /// Sends once; false when it must be sent again.
+    /// Makes one attempt; returns false if the request must be sent again.
     async fn attempt(&self, planned: &PlannedRequest, timeout: Duration, next: OnNoAnswer) -> bool {
         let id = self.client_state.requests.fetch_add(1, Ordering::Relaxed);
         let request = planned.to_http(&self.secret);
@@ -399,13 +398,13 @@ impl Client {
     }
 }
 
-/// The days of an export, in pieces of as many as the API answers at a time.
+/// Splits the days of an export into the maximum that the API answers at a time.
 fn pieces(from: Day, to: Day) -> impl Iterator<Item = (Day, Day)> {
     let firsts = (from.0..=to.0).step_by(MAX_EXPORT_DAYS as usize);
     firsts.map(move |first| (Day(first), Day(to.0.min(first + MAX_EXPORT_DAYS - 1))))
 }
 
-/// An event as the ledger hears of it.
+/// Converts an event for the ledger.
 fn sent_event(event: &PlannedEvent) -> SentEvent<'_> {
     SentEvent {
         json: &event.json,

@@ -1,7 +1,7 @@
-//! What a scenario asks for, estimated from its text: work, in events sent, and memory.
+//! Cost estimate of a scenario from its text: work, in events sent, and memory.
 //!
-//! Events are counted at the most that their classes, bursts and repetitions allow. Exports and drills count as a part of
-//! sending what they read. Not counted: retries after faults, and replays.
+//! Events are counted at the maximum that classes, bursts and repetitions allow. Exports and drills count as a
+//! fraction of sending the events that they read. Not counted: retries after faults, and replays.
 //!
 //! All figures are measured with the release build on one machine. An event that is sent takes 48 to 77 microseconds of the
 //! processor in all (`quiet-week` with 9,500 events a day of each customer, `incident-2016`), one that an export reads 3.5
@@ -18,17 +18,17 @@ const PPM: u128 = 1_000_000;
 const BYTES_PER_EVENT: u64 = 2_700;
 /// 100 exports a customer add 238 MB to `quiet-week`, for 2 million events read.
 const BYTES_PER_EXPORTED_EVENT: u64 = 120;
-/// What every run holds, in bytes: `one-day@1`.
+/// Memory of an empty run, in bytes: `one-day@1`.
 const BYTES_OF_A_RUN: u64 = 18 << 20;
-/// So many exported events are as much work as one that is sent.
+/// Number of exported events that cost as much work as one sent event.
 const EXPORTED_PER_SENT: u128 = 14;
-/// So many restored events are as much work as one that is sent.
+/// Number of restored events that cost as much work as one sent event.
 const RESTORED_PER_SENT: u128 = 3;
 
-/// A client in a hurry sends a request so many times.
+/// Number of times that an impatient client sends a request.
 const STORM_SENDS: u128 = 5;
 
-/// The estimate, and the field that contributes most to it.
+/// Returns the estimate and the field that contributes most to it.
 pub(crate) fn estimate(scenario: &Scenario<WorldConfig>) -> Cost {
     let config = &scenario.topic;
     let sent: Vec<u128> = config.tenants.iter().map(|class| sent_by(class, scenario)).collect();
@@ -48,7 +48,8 @@ pub(crate) fn estimate(scenario: &Scenario<WorldConfig>) -> Cost {
     Cost { items: clamped(items), memory_mb: held >> 20, pointer: pointer.unwrap_or_default() }
 }
 
-/// Events that a class sends, at the most. A moment at which clients send costs as much as an event, even without one.
+/// Returns the maximum number of events that a class sends. A send time costs as much as an event, even without
+/// events.
 fn sent_by(class: &TenantClass, scenario: &Scenario<WorldConfig>) -> u128 {
     let per_day = u128::from(class.events_per_day.1.max(class.requests_per_day)) * u128::from(class.count);
     let of_time = |ms: u128| per_day * ms / DAY_MS;

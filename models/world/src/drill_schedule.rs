@@ -1,8 +1,8 @@
-//! When drills happen: in turn at any instant, in the middle of a backup, and in the middle of a compaction.
+//! Times of the drills: in turn at any time, during a backup, and during a compaction.
 //!
-//! The narrow ones are computed, not waited for: when a backup starts follows from the scenario, and when a
-//! project's job starts follows from its midnight, the worker's keyed draw and the disks' clocks. A few milliseconds of drawn
-//! latencies decide whether a drill really falls within; the report says what it fell into.
+//! Narrow times are computed: a backup's start follows from the scenario, and a project's job start from its
+//! midnight, the worker's keyed draw and the disks' clocks. Drawn latencies of a few milliseconds decide whether a
+//! drill really falls within; the report shows which work it interrupted.
 
 use crate::plan::{CLOCK_OFFSET_MS, Tenant, between};
 use crate::scenario::WorldConfig;
@@ -14,14 +14,14 @@ use latent_pipeline::config::CompactionConfig;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::UnixMs;
 
-/// A backup of a small cluster takes about this long, a project's job on all disks about that long.
+/// Approximate durations: a backup of a small cluster, and a project's job on all disks.
 const BACKUP_DURATION_MS: i64 = 1_500;
 const JOB_DURATION_MS: i64 = 12;
 
-/// The instants of a scenario's drills, in order, ms since 1970.
+/// Returns the times of a scenario's drills, in order, in milliseconds since 1970.
 pub(crate) fn drill_times_ms(scenario: &Scenario<WorldConfig>, seed: u64, tenants: &[Tenant]) -> Vec<i64> {
     let (start, end) = (scenario.start.0.0, scenario.end().0.0);
-    // A drill in the first tenth would find nothing to recover.
+    // In the first tenth of the run there is nothing to recover.
     let from = start + (end - start) / 10;
     let mut instants: Vec<i64> = (0..scenario.topic.drills)
         .map(|number| {
@@ -42,7 +42,7 @@ pub(crate) fn drill_times_ms(scenario: &Scenario<WorldConfig>, seed: u64, tenant
     instants
 }
 
-/// The start of the first backup after `any`.
+/// Returns the start of the first backup after `any`.
 fn during_backup(scenario: &Scenario<WorldConfig>, any: i64) -> Option<i64> {
     let backup = scenario.topic.protection.backup.as_ref()?;
     let first = scenario.start.0.0 + backup.first_after.0.as_millis() as i64;
@@ -50,7 +50,7 @@ fn during_backup(scenario: &Scenario<WorldConfig>, any: i64) -> Option<i64> {
     Some(first + (any - first).max(0) / interval * interval + if any > first { interval } else { 0 })
 }
 
-/// The start of one project's first job after `any`.
+/// Returns the start of a project's first job after `any`.
 fn during_job(
     scenario: &Scenario<WorldConfig>,
     tenants: &[Tenant],
@@ -62,13 +62,13 @@ fn during_job(
     let zones = ZoneHistory::constant(&tenant.zone).ok()?;
     let midnight = zones.next_midnight(UnixMs(any));
     let ended = Day(zones.day(midnight, midnight).0 - 1);
-    // The worker draws in the world, so the foreseen draw is one of the world's.
+    // The worker's draw in the world is predicted with the world's draw seed.
     let draw = keyed_draw(draw_seed(seed), START_STREAM, start_key(tenant.workload.project, ended));
     let by_the_median_clock = midnight + start_delay_of(draw, &CompactionConfig::default());
     Some(by_the_median_clock.0 - median_offset_ms(scenario, seed))
 }
 
-/// How far the median of the disks' clocks, by which jobs begin, is ahead of true time, ms.
+/// Returns the offset of the median disk clock, which starts the jobs, from true time, in milliseconds.
 fn median_offset_ms(scenario: &Scenario<WorldConfig>, seed: u64) -> i64 {
     let disks = NodeNames::new(&scenario.topic).disks;
     let mut offsets: Vec<i64> =

@@ -1,12 +1,11 @@
-//! I7 in runs: in the moment in which a client has its answer, the events that it says are safe are durable on enough
-//! disks.
+//! Samples I7 during a run: when a client receives its answer, the acknowledged events are durable on enough disks.
 //!
-//! Reading one day of all disks at every answer would cost more than the run: one answer in so many is checked, drawn
-//! by its number, and every one at first and for some minutes after a boot or a fault. The check is a synchronous look at durable
-//! bytes: no task, no timer, and no draw that anything else sees.
+//! Reading one day of all disks at every answer would cost more than the run, so a sample is checked: one in
+//! [`ONE_IN`] answers, drawn by request number, and all answers at first and for some minutes after a boot or a
+//! fault. The check reads durable bytes synchronously: no task, no timer, and no draw that is visible elsewhere.
 //!
-//! Disks that planned faults damaged or replaced may lack what they confirmed: each of them may be missing from the
-//! count. More of them than the budget allows is the plan's own doing, and told as such.
+//! Disks that planned faults damaged or replaced may lack confirmed bytes, so each of them reduces the required
+//! number. If more are affected than the budget allows, the plan caused the loss, and the report says so.
 
 use crate::checker::view_of;
 use crate::fault_log::FaultLog;
@@ -19,23 +18,23 @@ use latent_ports::NodeId;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// One answer in so many is checked.
+/// Sampling rate: one answer in this many is checked.
 const ONE_IN: u64 = 50;
-/// So many of the first answers are checked each, so that a small run has its checks too.
+/// Number of first answers that are all checked, so that small runs have checks too.
 const AT_FIRST: u64 = 10;
-/// Checks after which the memo forgets what was not met again.
+/// Number of checks after which the decode cache drops unused entries.
 const CHECKS_PER_CACHE_ROUND: u64 = 64;
 
-/// Checks acknowledgements of one run.
+/// Durability sampler of one run.
 pub(crate) struct DurabilitySampler {
     world: World,
     disks: Vec<NodeId>,
     min_disks: u32,
     fault_log: Arc<Mutex<FaultLog>>,
     decode_cache: Memo,
-    /// How many were checked.
+    /// Number of checked answers.
     pub checked: u64,
-    /// What was found.
+    /// Violations found.
     pub found: Vec<Violation>,
 }
 
@@ -57,7 +56,7 @@ impl DurabilitySampler {
         }
     }
 
-    /// The answer to `request` came just now and says that these events are safe.
+    /// Handles the answer to `request`, which acknowledges these events.
     pub fn acknowledged(&mut self, request: u64, accepted: &[EventId]) {
         let at_ms = self.world.now().0;
         let (fresh, unsound) = {

@@ -1,21 +1,22 @@
-//! Excuses: during which times faults of the plan kept a job from working.
+//! Excuses: the times during which faults of the plan kept a job from working.
 //!
-//! One model for every job. A fault has nodes, a beginning and an end; a job names the nodes that it needs: all of some,
-//! and a number of others, such as enough disks. It is excused while a fault touches one of the former or leaves too few
-//! of the latter, and for a stated time afterwards, in which it catches up: the time until it is tried again.
+//! One model covers all jobs. A fault has nodes, a start and an end. A job depends on some nodes entirely, and on a
+//! minimum number of nodes of some groups, such as enough disks. A job is excused while a fault affects one of the
+//! former or leaves too few of the latter, and for a stated time afterwards in which it catches up: the time until
+//! its next attempt.
 //!
-//! - A fault of links touches a job if both ends are among the job's nodes and one of them is needed: what disks say to
-//!   each other is not what a backup waits for.
-//! - A condition (a store that throttles, expired credentials) touches its node as isolating it would.
-//! - Damage (a new disk, rot, an unreadable block, a removed directory) lasts until it is surely repaired: some nights, and
-//!   one more for each other fault that may have cost one. A write that was
-//!   confirmed and lost shows at the next boot of its node, and is damage from then on.
-//! - A fault that waits for so many operations has ended when it had them all.
-//! - A clock that was set wrong touches its node for as long as timers may sleep by what it said, after it is right again.
-//! - A deploy, and an operator who restarts a node, touch it for an instant. What he configured is his own doing: backups
-//!   that are switched off are not excused.
-//! - No excuse: reads that come short, listings in short pages, garbage after a crash, a drift of some seconds. The system
-//!   must work with these.
+//! - A link fault affects a job if both ends are nodes of the job and one of them is required: traffic between disks
+//!   does not delay a backup.
+//! - A condition (a throttling store, expired credentials) affects its node as isolation would.
+//! - Damage (a new disk, rot, an unreadable block, a removed directory) lasts until it is certainly repaired: some
+//!   nights, and one more for each other fault that may have cost one. A write that was confirmed and lost counts as
+//!   damage from the next boot of its node on.
+//! - A fault with a limited number of operations ends with the last of them.
+//! - A wrong clock affects its node for as long as timers may sleep by its reading, also after it is right again.
+//! - A deploy, or an operator's restart of a node, affects the node for an instant. Operator configuration is not an
+//!   excuse: disabled backups are not excused.
+//! - No excuse: short reads, short listing pages, garbage after a crash, clock drift of some seconds. The system must
+//!   tolerate these.
 
 use crate::nemesis::{REPAIRED_AFTER_MS, damages};
 use crate::store_faults::SHORT_PAGES;
@@ -23,37 +24,37 @@ use latent_engine::sim::{Action, FaultOutcome, World};
 use latent_oracle::Excused;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// From one night's comparison to the next, at most.
+/// Maximum time from one nightly comparison to the next.
 const NIGHT_MS: i64 = 25 * 3_600_000;
-/// Every node, where a link's end is named.
+/// Wildcard for the end of a link: every node.
 const ANY_NODE: &str = "*";
-/// Timers look at the clock again after six hours at the latest.
+/// Timers check the clock again after six hours at the latest.
 const TIMER_RECHECK_MS: i64 = 6 * 3_600_000;
-/// A clock that is off by less decides nothing.
+/// A clock offset below this has no effect.
 const MAX_HARMLESS_DRIFT_MS: i64 = 5 * 60_000;
 
-/// Nodes of which a job needs some.
+/// A group of nodes of which a job needs a minimum number.
 #[derive(Clone, Debug)]
 pub(crate) struct QuorumGroup {
     nodes: BTreeSet<String>,
     min: usize,
 }
 
-/// What a job needs.
+/// Nodes that a job depends on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JobDependencies {
-    /// Nodes that it cannot do without.
+    /// Nodes that are all required.
     pub all: BTreeSet<String>,
-    /// Groups of nodes of which it needs some each.
+    /// Groups of nodes with a required minimum each.
     pub some_of: Vec<QuorumGroup>,
-    /// How long after a fault it may be until the job has tried again.
+    /// Maximum time from the end of a fault to the job's next attempt.
     pub catch_up_ms: i64,
-    /// How long a damaged node that it cannot do without may need until it is whole.
+    /// Maximum time until a damaged required node is repaired.
     pub repaired_after_ms: i64,
 }
 
 impl JobDependencies {
-    /// One node, and nothing but it.
+    /// Creates dependencies that require all of these nodes.
     pub fn new(nodes: impl IntoIterator<Item = String>, catch_up_ms: i64) -> JobDependencies {
         let all = nodes.into_iter().collect();
         JobDependencies {
@@ -64,7 +65,7 @@ impl JobDependencies {
         }
     }
 
-    /// And so many of these besides.
+    /// Adds a group of nodes with a required minimum.
     pub fn and(mut self, min: usize, nodes: impl IntoIterator<Item = String>) -> JobDependencies {
         self.some_of.push(QuorumGroup { nodes: nodes.into_iter().collect(), min });
         self
@@ -75,41 +76,41 @@ impl JobDependencies {
     }
 }
 
-/// What a fault touches.
+/// Nodes or links that a fault affects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum FaultScope {
     Nodes(Vec<String>),
-    /// Every link between one of these and one of those.
+    /// All links between a node of the first and a node of the second list.
     Links(Vec<String>, Vec<String>),
 }
 
-/// One fault of the run.
+/// The time during which a fault was active.
 #[derive(Clone, Debug)]
 struct FaultInterval {
     touched: FaultScope,
     from_ms: i64,
-    /// `None`: it lasts.
+    /// `None`: the fault is still active.
     to_ms: Option<i64>,
     is_damage: bool,
     is_clock: bool,
-    /// Of damage: nights on which other faults may have kept it from being repaired.
+    /// Damage only: number of nights on which other faults may have prevented the repair.
     nights_lost: i64,
 }
 
-/// All that was in the way of jobs so far.
+/// All faults so far that may have kept a job from working.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Excuses {
-    /// The node that repairs damaged disks, at night.
+    /// Node that repairs damaged disks at night.
     pub repairer: Option<String>,
     struck: Vec<FaultInterval>,
-    /// Restarts by people, and nodes that do not come back.
+    /// Restarts by operators, and nodes that stay away.
     restarts: Vec<FaultInterval>,
-    /// When faults that wait for so many operations were found to have had them all, by number.
+    /// Time at which a fault with a limited number of operations was found exhausted, by fault number.
     exhausted_at_ms: BTreeMap<usize, i64>,
 }
 
 impl Excuses {
-    /// Takes in what became of the faults so far. `booted` says when a node booted first after an instant.
+    /// Updates the faults from their outcomes. `booted` returns the first boot of a node after a time.
     pub fn update(&mut self, world: &World, booted: impl Fn(&str, i64) -> Option<i64>) {
         self.take(world.fault_outcomes(), world.now().0, booted);
     }
@@ -133,7 +134,7 @@ impl Excuses {
         }
     }
 
-    /// How many other faults were in the way of repairing this damage: each may have cost a night.
+    /// Returns the number of nights that other faults may have cost this repair.
     fn nights_lost(&self, damage: usize) -> i64 {
         let FaultInterval { touched, from_ms, to_ms, .. } = &self.struck[damage];
         let FaultScope::Nodes(damaged) = touched else { return 0 };
@@ -156,7 +157,7 @@ impl Excuses {
         nights
     }
 
-    /// Somebody restarted a node.
+    /// Records a restart of a node by an operator.
     pub fn record_restart(&mut self, node: &str, at_ms: i64) {
         let touched = FaultScope::Nodes(vec![node.to_owned()]);
         let to_ms = Some(at_ms + 1);
@@ -170,7 +171,7 @@ impl Excuses {
         });
     }
 
-    /// A node does not come back.
+    /// Records that a node stays away.
     pub fn record_permanent_loss(&mut self, node: &str, at_ms: i64) {
         let touched = FaultScope::Nodes(vec![node.to_owned()]);
         self.restarts.push(FaultInterval {
@@ -183,7 +184,7 @@ impl Excuses {
         });
     }
 
-    /// When the job that needs this was kept from working.
+    /// Returns the times at which a job with these dependencies was kept from working.
     pub fn of(&self, need: &JobDependencies) -> Excused {
         let mut whole: Vec<(i64, i64)> = Vec::new();
         let mut each: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
@@ -201,7 +202,7 @@ impl Excuses {
     }
 }
 
-/// When fewer than are needed were untouched.
+/// Returns the times at which fewer nodes of the group than required were unaffected.
 fn below_quorum(each: &BTreeMap<&str, Vec<(i64, i64)>>, group: &QuorumGroup) -> Vec<(i64, i64)> {
     let each: Vec<&Vec<(i64, i64)>> = group.nodes.iter().filter_map(|name| each.get(name.as_str())).collect();
     if group.nodes.len() - each.len() >= group.min {
@@ -229,12 +230,12 @@ impl FaultInterval {
     }
 }
 
-/// What is touched of a need.
+/// Overlap of a fault's scope with a job's dependencies.
 #[derive(Debug, Default)]
 struct ScopeOverlap<'n> {
-    /// Something that the job cannot do without.
+    /// True if a required node is affected.
     whole: bool,
-    /// Nodes of which it needs some.
+    /// Affected members of groups.
     members: BTreeSet<&'n str>,
 }
 
@@ -264,7 +265,7 @@ impl<'n> ScopeOverlap<'n> {
 }
 
 impl FaultScope {
-    /// Whether it touches one of the nodes that something cannot do without, over whichever link.
+    /// Returns true if it affects a required node over any link.
     fn affects(&self, need: &JobDependencies) -> bool {
         let is_needed = |name: &String| need.all.contains(name);
         match self {
@@ -286,7 +287,7 @@ impl FaultScope {
     }
 }
 
-/// What a fault that struck at `from_ms` and ended at `to_ms` is in the way of; `None`: nothing.
+/// Returns the interval of a fault that triggered at `from_ms` and ended at `to_ms`; `None` if it excuses nothing.
 fn fault_interval(
     action: &Action,
     from_ms: i64,
@@ -325,7 +326,7 @@ fn fault_interval(
         Action::Condition(it) => FaultScope::Nodes(one(&it.node)),
     };
     let to_ms = match action {
-        // They take no time; what they leave is to be repaired from then on.
+        // These take no time; repair starts at once.
         Action::LatentSector(_) | Action::BitRot(_) | Action::RemoveDirectory(_) => Some(from_ms),
         Action::LostWrite(it) => to_ms.and_then(|to_ms| booted(&it.node, to_ms)),
         _ => to_ms,
@@ -333,7 +334,7 @@ fn fault_interval(
     Some(FaultInterval { touched, from_ms, to_ms, is_damage, is_clock, nights_lost: 0 })
 }
 
-/// Whether a clock that drifts is ever off by enough to decide anything.
+/// Returns true if a drifting clock can be off by enough to have an effect.
 fn is_significant(ppm: i32, for_ms: Option<u64>) -> bool {
     const YEAR_MS: u64 = 365 * 86_400_000;
     let off_ms = i128::from(ppm.unsigned_abs()) * i128::from(for_ms.unwrap_or(YEAR_MS / 12)) / 1_000_000;
@@ -367,12 +368,12 @@ mod tests {
         (1..=8).map(|n| format!("disk-{n}"))
     }
 
-    /// A backup: its node, a data center, five of eight disks; it tries again within an hour.
+    /// A backup: its node, a data center, five of eight disks; it retries within an hour.
     fn backup() -> JobDependencies {
         JobDependencies::new(["backup".to_owned(), "dc-1".to_owned()], HOUR_MS).and(5, disks())
     }
 
-    /// The hours of 0 to 1,000 that are not available to the backup.
+    /// Returns the number of hours from 0 to 1,000 that are excused for the backup.
     fn excused_h(outcomes: Vec<FaultOutcome>) -> i64 {
         let mut excuses = Excuses::default();
         excuses.take(outcomes, 500 * HOUR_MS, |_, _| Some(300 * HOUR_MS));

@@ -1,9 +1,9 @@
-//! What the world did to the system, as the judge must know it: faults, boots, days set aside, recoveries.
+//! The fault log: faults, boots, quarantined days and recoveries that the checker must know.
 //!
-//! Heard from the trace by an observer, which only writes down. Faults come from the plan, so knowing them is no
-//! trust in the system; of the system's own marks only one is used to find bytes (where a day was set aside to), and
-//! the bytes decide. Conditions without effect on bytes or time are heard like any fault. What faults excuse is worked
-//! out in `excuses`, from the plan's faults and not from what is heard here.
+//! An observer records it from the trace and does nothing else. Faults come from the plan, so using them does not
+//! trust the system. Of the system's marks only one is used, to find bytes (the path of a quarantined day), and the
+//! bytes decide. Conditions without effect on bytes or time are recorded like any fault. `excuses` derives excuses
+//! from the plan's faults, not from this log.
 
 use crate::excuses::Excuses;
 use crate::lock;
@@ -16,66 +16,66 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// For so long after a boot or a fault every acknowledgement is checked: that is when durability is at risk.
+/// Time after a boot or a fault during which every acknowledgement is checked: durability is then at risk.
 const CHECK_ALL_FOR_MS: i64 = 5 * 60_000;
 
-/// Something that changes what the judge may ask of a node.
+/// An event that changes the expectations of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FaultLogEntry {
-    /// A process started.
+    /// A process started at this time.
     Booted(NodeId, i64),
-    /// The node of that name has an empty disk.
+    /// The node with this name has an empty disk.
     DiskReplaced(String),
-    /// A file of the tee was put into a store, under this path, at this time.
+    /// A tee file was stored under this path at this time.
     TeeFileCreated(NodeId, String, i64),
-    /// A segment of a day was begun on a disk of Arb, with this id, at this time.
+    /// A segment of a day, with this id, was created on an Arb disk at this time.
     SegmentCreated(NodeId, ProjectDay, u64, i64),
-    /// A hint was begun under this path, at this time.
+    /// A hint was created under this path at this time.
     HintCreated(NodeId, String, i64),
-    /// A directory of Arb was set aside, to this path.
+    /// An Arb directory was quarantined to this path.
     Quarantined(NodeId, String),
 }
 
-/// What was heard so far.
+/// The recorded events and the state derived from them.
 #[derive(Debug, Default)]
 pub(crate) struct FaultLog {
     happened: Vec<FaultLogEntry>,
-    /// Nodes of whose disks planned faults changed or took durable bytes, while leaving the rest.
+    /// Nodes whose disks lost or changed some durable bytes through planned faults.
     pub damaged: BTreeSet<String>,
-    /// Nodes whose disks may lack what they once confirmed, and since when: damaged, replaced, or in hostile hands.
+    /// Nodes whose disks may lack confirmed bytes, and since when: damaged, replaced, or run by a hostile release.
     pub unsound: BTreeMap<String, i64>,
-    /// When a fault began or ended last.
+    /// Time of the last start or end of a fault.
     last_fault_ms: Option<i64>,
-    /// When what was in the way of jobs.
+    /// Excuses of the jobs.
     pub excuses: Excuses,
-    /// When processes started, ms since 1970, in order.
+    /// Start times of processes, in milliseconds since 1970, in order.
     boots: BTreeMap<NodeId, Vec<i64>>,
-    /// When trouble was declared over.
+    /// Time at which the faults ended.
     pub faults_ended_ms: Option<i64>,
-    /// Recoveries that run, and since when.
+    /// Running recoveries and their start times.
     recoveries: BTreeMap<NodeId, Vec<i64>>,
-    /// When one began that died with its process, and that nobody has run to its end since.
+    /// Start times of recoveries that died with their process and were not run to completion since.
     dead_recoveries: BTreeMap<NodeId, i64>,
     check_all_until_ms: i64,
 }
 
 impl FaultLog {
-    /// What happened since this was asked last, in order.
+    /// Removes and returns the events since the last call, in order.
     pub fn take(&mut self) -> Vec<FaultLogEntry> {
         std::mem::take(&mut self.happened)
     }
 
-    /// When a fault began or ended last, ms since 1970.
+    /// Returns the time of the last start or end of a fault, in milliseconds since 1970.
     pub fn last_fault_ms(&self) -> Option<i64> {
         self.last_fault_ms
     }
 
-    /// Whether a fault has struck and trouble is not over.
+    /// Returns true if a fault has triggered and faults have not ended.
     pub fn has_active_faults(&self) -> bool {
         self.last_fault_ms.is_some() && self.faults_ended_ms.is_none()
     }
 
-    /// Brings the excuses up to date.
+    /// Updates the excuses.
     pub fn update_excuses(&mut self, world: &World) {
         let FaultLog { excuses, boots, .. } = self;
         excuses.update(world, |name, since_ms| {
@@ -84,12 +84,12 @@ impl FaultLog {
         });
     }
 
-    /// Whether something struck, or booted, a few minutes ago.
+    /// Returns true within some minutes after a fault or a boot.
     pub fn is_recently_disturbed(&self, now_ms: i64) -> bool {
         now_ms < self.check_all_until_ms
     }
 
-    /// Recoveries that were begun and have not ended.
+    /// Returns the recoveries that started and have not ended.
     pub fn recoveries(&self, world: &World) -> Vec<Begun> {
         let running =
             self.recoveries.iter().flat_map(|(node, all)| all.iter().map(move |at_ms| (node, at_ms)));
@@ -100,12 +100,12 @@ impl FaultLog {
         running.chain(&self.dead_recoveries).map(begun).collect()
     }
 
-    /// Whether a recovery is writing to the disks now: one copy after the other has what it brings.
+    /// Returns true while a recovery writes to the disks, one copy after another.
     pub fn is_recovering(&self) -> bool {
         self.recoveries.values().any(|begun| !begun.is_empty())
     }
 
-    /// A process begins on a node: a recovery that ran there died with the one before.
+    /// Marks the recoveries of a node's previous process as dead.
     fn mark_recovery_dead(&mut self, node: NodeId) {
         if let Some(first_ms) = self.recoveries.remove(&node).and_then(|all| all.into_iter().min()) {
             self.dead_recoveries.entry(node).or_insert(first_ms);
@@ -121,13 +121,13 @@ impl FaultLog {
             Action::MisdirectedWrite(it) => &it.node,
             Action::LostWrite(it) => &it.node,
             Action::RemoveDirectory(it) => {
-                // Nothing that stood there binds what comes to stand there.
+                // Previous contents of the directory imply nothing about later contents.
                 self.happened.push(FaultLogEntry::DiskReplaced(it.node.clone()));
                 &it.node
             }
             Action::NewDisk(it) => {
                 self.unsound.insert(it.node.clone(), at_ms);
-                // Nothing that the old disk had binds the new one, damage included.
+                // The state of the old disk implies nothing about the new one, damage included.
                 self.damaged.remove(&it.node);
                 self.happened.push(FaultLogEntry::DiskReplaced(it.node.clone()));
                 return;
@@ -139,7 +139,7 @@ impl FaultLog {
     }
 }
 
-/// Begins to listen.
+/// Registers the observer and returns its log.
 pub(crate) fn attach(world: &World) -> Arc<Mutex<FaultLog>> {
     let check_all_until_ms = world.start().0 + crate::run::WARM_UP_MS + CHECK_ALL_FOR_MS;
     let fault_log = Arc::new(Mutex::new(FaultLog { check_all_until_ms, ..FaultLog::default() }));
@@ -163,7 +163,7 @@ impl Observer for FaultLogObserver {
                 fault_log.boots.entry(record.node).or_default().push(at_ms());
                 fault_log.mark_recovery_dead(record.node);
             }
-            // The disk was new when the fault began; what its end boots may have long been at work.
+            // The disk was replaced when the fault began; the boot at its end may come long after.
             Event::Fault { action: Action::NewDisk(_), ends: true } => {
                 lock(&self.fault_log).last_fault_ms = Some(at_ms());
             }
@@ -194,7 +194,7 @@ impl Observer for FaultLogObserver {
             }
             Event::Mark { name: "recovery.ended", .. } => {
                 let mut fault_log = lock(&self.fault_log);
-                // Which of several it is does not matter: all began, and so many have ended.
+                // Any of several may be removed: all have started, and one has ended.
                 fault_log.recoveries.entry(record.node).or_default().pop();
                 fault_log.dead_recoveries.remove(&record.node);
             }

@@ -1,4 +1,4 @@
-//! The system's own part of a report: events, losses, recovery; and how they look on a screen.
+//! This system's part of a report: events, losses and recovery, and their display.
 
 use crate::drill::DrillResult;
 use latent_engine::verdict::Outcome;
@@ -8,60 +8,60 @@ use latent_oracle::loss::LossSummary;
 use latent_pipeline::recovery::run::DayReport;
 use serde::{Deserialize, Serialize};
 
-/// What a run of the world found, besides violations.
+/// Results of a run in addition to violations.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Findings {
-    /// Customers.
+    /// Number of customers.
     pub projects: u64,
-    /// HTTP requests, retries included, by what clients were told.
+    /// HTTP requests, retries included, by their answers.
     pub requests: AttemptCounts,
-    /// Events in these requests, each as often as it was sent.
+    /// Events in these requests, counted once per attempt.
     pub event_attempts: AttemptCounts,
-    /// Events, each counted once, by what clients know of them.
+    /// Events, each counted once, by the clients' knowledge of them.
     pub events: EventCounts,
-    /// Acknowledged events that production lacked, each day at its worst.
+    /// Acknowledged events that production lacked, each day at its worst check.
     pub loss: LossFindings,
-    /// Who noticed, and what came back.
+    /// Detection and recovery.
     pub recovery: RecoveryFindings,
-    /// Permissions at the object stores that production has and used to change something there, as sentences:
-    /// `production may delete at the data centers`. With least privilege there are none.
+    /// Permissions at the object stores that production has and used to change a store, as sentences: `production may
+    /// delete at the data centers`. Empty with least privilege.
     pub used_permissions: Vec<String>,
     /// Drills, in order of time.
     pub drills: Vec<DrillFindings>,
-    /// Operations and drills of the scenario that never took place or never ended, as sentences.
+    /// Operations and drills of the scenario that never started or never ended, as sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_done: Vec<String>,
-    /// What was done, for speed to be measured against.
+    /// Amount of work, as a reference for speed.
     pub work: WorkCounts,
-    /// Events of the worst day before and after, as a unified diff; empty when nothing was lost.
+    /// Events of the day with the smallest loss before and after, as a unified diff; empty without a loss.
     pub diff: Vec<String>,
 }
 
-/// How often something was sent, and what clients were told each time.
+/// Number of attempts by their answers.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct AttemptCounts {
-    /// Sent.
+    /// Attempts.
     pub sent: u64,
-    /// Acknowledged.
+    /// Attempts that were acknowledged.
     pub acked: u64,
-    /// Neither acknowledged nor rejected.
+    /// Attempts that were neither acknowledged nor rejected.
     pub unknown: u64,
-    /// Rejected.
+    /// Attempts that were rejected.
     pub rejected: u64,
 }
 
-/// How many events, each counted once.
+/// Number of events, each counted once.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct EventCounts {
     /// Sent at least once.
     pub sent: u64,
     /// Acknowledged at least once.
     pub acked: u64,
-    /// Without a final answer: may exist or not.
+    /// Without a definite answer: they may be stored or not.
     pub unknown: u64,
-    /// Rejected each time.
+    /// Rejected at every attempt.
     pub rejected: u64,
-    /// Of the unknown ones, those on which their client gave up after its last try.
+    /// Unknown events whose client gave up after its last attempt.
     pub given_up: u64,
 }
 
@@ -78,89 +78,89 @@ impl From<ledger::EventCounts> for EventCounts {
     }
 }
 
-/// What was lost.
+/// Losses of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LossFindings {
-    /// Acknowledged events that production lacked, each day at its worst look.
+    /// Acknowledged events that production lacked, each day at its worst check.
     pub events_lost_from_production: u64,
-    /// Of what production was short of at the end, in no restore either; `null`: no drill looked for it.
+    /// Events that production lacks at the end and that no drill restored; `null`: no drill ran.
     pub events_unrecoverable: Option<u64>,
-    /// Missing from production when the run ended.
+    /// Events missing from production at the end.
     pub events_missing_at_end: u64,
-    /// In production when the run ended, but not as they were sent.
+    /// Events in production at the end whose contents differ from those sent.
     pub events_altered_at_end: u64,
-    /// Projects with acknowledged events.
+    /// Number of projects with acknowledged events.
     pub projects: u64,
-    /// Projects that lost events.
+    /// Number of projects that lost events.
     pub projects_hit: u64,
-    /// Of these, those whose worst day lost less than 1%.
+    /// Of these, the number whose worst day lost less than 1%.
     pub projects_hit_under_one_percent: u64,
-    /// Of these, those whose worst day lost more than 90%.
+    /// Of these, the number whose worst day lost more than 90%.
     pub projects_hit_over_ninety_percent: u64,
-    /// Days that lost events, the greatest share first.
+    /// Days that lost events, ordered by share, the greatest first.
     pub days: Vec<LostDay>,
 }
 
-/// A project's day that lost events.
+/// A project-day that lost events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LostDay {
-    /// The project.
+    /// Name of the project, such as `p1`.
     pub project: String,
-    /// Its zone.
+    /// Time zone of the project.
     pub zone: String,
-    /// The day.
+    /// Local date.
     pub day: String,
     /// Acknowledged events of the day.
     pub acked: u64,
-    /// Lost at the worst look.
+    /// Events lost at the worst check.
     pub lost: u64,
-    /// Lost, in parts per million of acknowledged.
+    /// Lost events in parts per million of the acknowledged ones.
     pub lost_ppm: u64,
-    /// Short of at the end, and in no restore either; `null`: no drill looked for it.
+    /// Events missing at the end and not restored by a drill; `null`: no drill ran.
     pub unrecoverable: Option<u64>,
 }
 
-/// Who noticed, and what came back.
+/// Detection and recovery.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RecoveryFindings {
-    /// The detector inside the world that noticed first.
+    /// Detector in the world that fired first.
     pub detected_by: Option<String>,
-    /// From the first damage to that.
+    /// Time from the first damage to the first detection.
     pub detected_after_seconds: Option<u64>,
-    /// How much of the newest data could not be had back if production were gone at the end: 0 with a tee.
+    /// Recovery point: the time span of the newest data that is lost if production is lost at the end; 0 with a tee.
     pub recovery_point_seconds: Option<u64>,
-    /// How long recovery took: in production if it ran there, else in the last drill.
+    /// Recovery time: in production if a recovery ran there, else in the last drill.
     pub recovery_time_seconds: Option<u64>,
-    /// Recoveries in production.
+    /// Number of recoveries in production.
     pub recoveries: u64,
-    /// Project-days that they repaired and audited.
+    /// Number of project-days that they repaired and audited.
     pub days_repaired: u64,
-    /// Events that they read from backups, and that they replayed from the tee.
+    /// Number of events restored from backups.
     pub events_restored: u64,
-    /// See `events_restored`.
+    /// Number of events replayed from the tee.
     pub events_replayed: u64,
 }
 
-/// A drill.
+/// Results of a drill.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DrillFindings {
-    /// When, ms since 1970.
+    /// Time, in milliseconds since 1970.
     pub at_ms: i64,
-    /// Backups that it could read. `null`, as all that the recovery itself reports: it did not end.
+    /// Number of readable backups. `null`, like all numbers from the recovery's report: the recovery did not end.
     pub backups: Option<u64>,
-    /// Events from backups, and from the tee.
+    /// Number of events restored from backups.
     pub events_restored: Option<u64>,
-    /// See `events_restored`.
+    /// Number of events replayed from the tee.
     pub events_replayed: Option<u64>,
-    /// Acknowledged events that it had not brought up when it ended, or its time was over.
+    /// Acknowledged events that were missing when the recovery ended or its time limit passed.
     pub events_missing: u64,
-    /// How long it took in its own time; `None`: it did not end.
+    /// Duration in the drill's virtual time; `None`: the recovery did not end.
     pub seconds: Option<u64>,
-    /// Position of the newest backup used.
+    /// Position of the newest backup used, in milliseconds since 1970.
     pub position_ms: Option<i64>,
-    /// What was under way in production: `backup`, `compaction`.
+    /// Work in progress in production: `backup`, `compaction`.
     pub during: Vec<String>,
-    /// Why the tee could not be read, if it could not.
+    /// Reason why the tee was unreadable, if it was.
     pub tee_error: Option<String>,
 }
 
@@ -183,18 +183,18 @@ impl DrillFindings {
     }
 }
 
-/// What was done.
+/// Amount of work of a run.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct WorkCounts {
-    /// Copies of events on all disks at the end.
+    /// Number of event copies on all disks at the end.
     pub event_copies_held: u64,
-    /// Compaction runs that were committed.
+    /// Number of committed compaction runs.
     pub compaction_runs: u64,
-    /// Compaction runs whose output was compared with their inputs.
+    /// Number of compaction runs whose output was compared with their inputs.
     pub compaction_runs_checked: u64,
-    /// Looks of the oracle at production.
+    /// Number of checks of production by the oracle.
     pub looks: u64,
-    /// Acknowledgements that were checked, when they came, for being durable on enough disks.
+    /// Number of acknowledgements whose durability was checked when they were sent.
     pub acknowledgements_checked: u64,
 }
 
@@ -230,10 +230,10 @@ impl LossFindings {
     }
 }
 
-/// Of what was not done, so many lines are shown without `-v`.
+/// Maximum number of lines about incomplete operations without `-v`.
 const MAX_NOT_DONE: usize = 3;
 
-/// The world's lines of the verdict.
+/// Prints this system's lines of the verdict.
 pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
     let findings = &report.findings;
     render_events(findings, screen);
@@ -295,7 +295,8 @@ fn diff_line(line: &str) -> Text {
     }
 }
 
-/// What became of what was lost, and whether that is good news. Only a drill shows whether anything holds it.
+/// Describes the final state of the loss, and whether it is good. Only a drill shows whether lost events are
+/// recoverable.
 fn final_state(loss: &LossFindings) -> (bool, String) {
     let short = [
         (loss.events_missing_at_end, "still missing"),
@@ -400,7 +401,7 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
     }
 }
 
-/// What a clean verdict must not hide: nothing is lost, and a drill could not have brought everything back.
+/// Returns a warning for a clean run in which a drill could not recover everything.
 pub(crate) fn caveat(report: &Report<Findings>) -> Option<String> {
     let lacked = report.findings.drills.iter().map(|drill| drill.events_missing).max().unwrap_or(0);
     let is_hidden = report.outcome == Outcome::Clean && lacked > 0;

@@ -1,7 +1,7 @@
-//! Which nodes each job needs, and how long after a fault it tries again: what its excuses are worked out from.
+//! Nodes that each job depends on, and its retry interval after a fault: the input of the job's excuses.
 //!
-//! Taken from what the jobs are there for, not from how they happen to be written: a backup needs enough disks, its own
-//! node and the data center it goes to, and it does without one disk of eight.
+//! The dependencies follow from the purpose of a job, not from its implementation: a backup needs enough disks, its
+//! node and the target data center, and does not need one particular disk of eight.
 
 use crate::excuses::JobDependencies;
 use crate::scenario::WorldConfig;
@@ -9,21 +9,21 @@ use crate::topology::NodeNames;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// A backup that failed is tried again after half an hour, and waits some minutes for a store that does not answer.
+/// A failed backup is retried after half an hour, and waits some minutes for a store that does not answer.
 const BACKUP_TRIED_AGAIN_MS: i64 = 60 * MINUTE_MS;
-/// The keeper of the tee store, and the edges, try again every ten minutes.
+/// The tee store's maintenance and the edges retry every ten minutes.
 const TEE_TRIED_AGAIN_MS: i64 = 60 * MINUTE_MS;
-/// Requests wait for disks that do not answer, and nodes for their first boot.
+/// Requests wait for disks that do not answer, and for the first boot of nodes.
 const EXPORT_TRIED_AGAIN_MS: i64 = 10 * MINUTE_MS;
 
-/// Hints are tried every ten minutes, and a disk that was away takes some time for all of them.
+/// Hints are retried every ten minutes, and a disk that was away needs some time for all of them.
 const HINT_TRIED_AGAIN_MS: i64 = 30 * MINUTE_MS;
-/// A job that failed on a disk is tried again after ten minutes; a lease of a dead worker runs out in as many.
+/// A job that failed on a disk is retried after ten minutes; the lease of a dead worker expires after ten minutes.
 const COMPACTION_TRIED_AGAIN_MS: i64 = 30 * MINUTE_MS;
-/// What a fault kept from a disk is handed off within an hour.
+/// Writes that a fault kept from a disk are handed off within an hour.
 const COMPARED_AFTER_MS: i64 = 60 * MINUTE_MS;
 
-/// The needs of a scenario's jobs.
+/// Dependencies of the jobs of a scenario.
 pub(crate) struct DependencyMap {
     names: NodeNames,
     read_disks: usize,
@@ -43,12 +43,13 @@ impl DependencyMap {
         }
     }
 
-    /// The node that compares and repairs copies.
+    /// Returns the node that compares and repairs copies.
     pub fn repairer(&self) -> Option<String> {
         self.names.workers.first().cloned()
     }
 
-    /// A backup to this data center. One that was emptied has an interval to be filled in.
+    /// Returns the dependencies of a backup to this data center. An emptied data center is filled within one
+    /// interval.
     pub fn backup(&self, data_center: &str) -> JobDependencies {
         let nodes = self.names.backup.iter().cloned().chain([data_center.to_owned()]);
         let need =
@@ -56,8 +57,8 @@ impl DependencyMap {
         JobDependencies { repaired_after_ms: self.interval_ms, ..need }
     }
 
-    /// Letting old files of the tee go. The keeper asks the disks what time it is. What it noted of when files came may
-    /// go with its disk: then it keeps all of them for as long as new ones.
+    /// Returns the dependencies of tee expiry. It asks the disks for the time. A new disk may lose the recorded
+    /// arrival times of files: they are then all kept for as long as new ones.
     pub fn keeper(&self) -> JobDependencies {
         let need = JobDependencies::new(self.names.tee_store.clone(), TEE_TRIED_AGAIN_MS);
         JobDependencies {
@@ -66,7 +67,7 @@ impl DependencyMap {
         }
     }
 
-    /// Bringing this edge's files of the tee to the store.
+    /// Returns the dependencies of an edge's tee uploads.
     pub fn tee_upload(&self, edge: &str) -> JobDependencies {
         let nodes = self.names.tee_store.iter().cloned().chain([edge.to_owned()]);
         JobDependencies {
@@ -75,31 +76,31 @@ impl DependencyMap {
         }
     }
 
-    /// Answering an export. It may have no answer while any disk is away: nothing promises when it has one.
+    /// Returns the dependencies of an export, which may stay unanswered while any disk is away.
     pub fn export(&self) -> JobDependencies {
         let nodes = self.names.edges.iter().chain(&self.names.ingest).chain(&self.names.disks).cloned();
         JobDependencies::new(nodes, EXPORT_TRIED_AGAIN_MS)
     }
 
-    /// Handing a hint off to a disk.
+    /// Returns the dependencies of a hinted handoff to a disk.
     pub fn hint(&self, ingest: &str, disk: &str) -> JobDependencies {
         JobDependencies::new([ingest.to_owned(), disk.to_owned()], HINT_TRIED_AGAIN_MS)
     }
 
-    /// A job that runs by the clock: it asks the disks what time it is, and takes the middle one.
+    /// Adds the dependencies of a scheduled job, which uses the median clock of the disks.
     fn timed(&self, need: JobDependencies) -> JobDependencies {
         need.and(self.read_disks, self.names.disks.clone())
     }
 
-    /// The nightly job on a disk: any worker does it.
+    /// Returns the dependencies of the nightly job on a disk: any worker can run it.
     pub fn compaction(&self, disk: &str) -> JobDependencies {
         let need = JobDependencies::new([disk.to_owned()], COMPACTION_TRIED_AGAIN_MS)
             .and(1, self.names.workers.clone());
         self.timed(need)
     }
 
-    /// Being one of the copies that are compared: by the first worker, and written to by ingest and by recoveries, of
-    /// which each writes to all copies or leaves a hint.
+    /// Returns the dependencies of a compared copy: the first worker compares it; ingest and recoveries write to all
+    /// copies or leave hints.
     pub fn copy(&self, disk: &str) -> JobDependencies {
         let writers = self.names.edges.iter().chain(&self.names.ingest).chain(&self.names.operator);
         let writers: Vec<String> = writers.chain(self.names.workers.first()).cloned().collect();

@@ -1,8 +1,7 @@
-//! Whether the system came to rest: L1 to L5, each within its time after faults ended.
+//! Liveness: tracks whether L1 to L5 hold within their time limits after faults ended.
 //!
-//! Each law is looked at once its time is over: L1, L3 and L4, which read names and catalogs only, at the first look of
-//! the hour after that, and everything again at the end of healing. What waited past its time then is told, even if it
-//! came to rest later.
+//! Each law is checked when its time limit has passed: L1, L3 and L4, which read only names and catalogs, at the next
+//! hourly check, and all laws at the end of healing. Work that was late then is reported even if it completed later.
 
 use crate::fault_log::FaultLog;
 use crate::scenario::WorldConfig;
@@ -14,29 +13,29 @@ use latent_oracle::invariants::{l1_backlogs, l2_compacted, l3_backup, l4_recover
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// More than so many reasons say nothing new.
+/// Maximum number of printed reasons.
 const MAX_REASONS: usize = 200;
 
-/// What is known about coming to rest.
+/// State of the liveness checks.
 #[derive(Default)]
 pub(crate) struct LivenessTracker {
-    /// Dirty segments of ended days.
+    /// Uncompacted segments of ended days.
     pub dirty: DirtyWatch,
     /// Days whose copies differed when faults ended.
     pub divergence: Divergence,
-    /// What waited past its time, by its words.
+    /// Late work, by its text.
     waiting: BTreeMap<String, Waiting>,
-    /// When the last check was of what is cheap to see.
+    /// Time of the last check of the cheap laws.
     checked_ms: Option<i64>,
 }
 
 impl LivenessTracker {
-    /// Notes what waits.
+    /// Adds late work.
     pub fn report(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
         self.waiting.extend(waiting.into_iter().map(|one| (one.to_string(), one)));
     }
 
-    /// Whether the time of one of the cheap laws ran out since this was asked last.
+    /// Returns true if the time limit of a law passed since the last call.
     pub fn is_due(&mut self, config: &WorldConfig, fault_log: &FaultLog, now_ms: i64) -> bool {
         let Some(ended_ms) = fault_log.faults_ended_ms else { return false };
         let since_ms = self.checked_ms.replace(now_ms).unwrap_or(ended_ms);
@@ -46,7 +45,7 @@ impl LivenessTracker {
         })
     }
 
-    /// Why the run hung, one reason a line, the worst first.
+    /// Returns the reasons why the run hung, one per line, the worst first.
     pub fn hung(&self) -> Option<String> {
         let mut waiting: Vec<Waiting> = self.waiting.values().cloned().collect();
         worst_first(&mut waiting);
@@ -60,7 +59,7 @@ impl LivenessTracker {
     }
 }
 
-/// How long after faults ended each law that applies must hold.
+/// Returns the time limit of each applicable law, counted from the end of faults.
 fn bounds(config: &WorldConfig) -> Vec<(&'static str, Duration)> {
     let ms = |ms: i64| Duration::from_millis(ms.unsigned_abs());
     let mut bounds = vec![
@@ -78,13 +77,13 @@ fn bounds(config: &WorldConfig) -> Vec<(&'static str, Duration)> {
     bounds
 }
 
-/// The shortest healing, in whole hours, after which the laws of liveness can be judged.
+/// Returns the minimum healing duration, in whole hours, after which all laws can be checked.
 pub(crate) fn min_healing(config: &WorldConfig) -> Duration {
     let longest = bounds(config).into_iter().map(|(_, within)| within).max().unwrap_or_default();
     Duration::from_secs((longest.as_secs() / 3_600 + 1) * 3_600)
 }
 
-/// A scenario that ends before its laws of liveness can be judged.
+/// Checks that the healing duration is long enough for all laws.
 pub(crate) fn check(config: &WorldConfig) -> Option<Problem> {
     let (law, longest) = bounds(config).into_iter().max_by_key(|(_, within)| *within)?;
     let describe = |time: Duration| words::span_ms(time.as_millis() as u64);

@@ -1,9 +1,9 @@
-//! The operator: hears alarms, waits as long as people take, and recovers the damaged days.
+//! The operator: receives alarms, waits for a human reaction time, and recovers the damaged days.
 //!
-//! He knows only what he is told and what production says of itself: a recovery begins once all workers run
-//! `good`, and covers the days that alarms named since the last one. Modelled as one person who never sleeps and
-//! follows the runbook. What is planned for him besides, mistakes included, comes as orders (see [`crate::operations`]).
-//! His desk is paper: what lies on it outlives the machine on which he works.
+//! The operator knows only alarms and what production reports: a recovery starts once all workers run `good`, and
+//! covers the days named by alarms since the last one. Modelled as one person who never sleeps and follows the
+//! runbook. Planned actions, mistakes included, arrive as recovery tasks or configuration changes (see
+//! [`crate::operations`]). The operator's state survives a restart of the machine.
 
 use crate::operations::RecoveryTask;
 use latent_engine::sim::{SimEnv, World};
@@ -21,25 +21,25 @@ use std::time::Duration;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// What came to the operator's desk, and what was done about it.
+/// Alarms and recovery tasks of the operator, and their progress.
 #[derive(Default)]
 pub(crate) struct OperatorState {
-    /// Alarms in order, with the world's time.
+    /// Alarms in order, with their arrival time.
     pub alarms: Vec<(i64, Alarm)>,
-    /// Days to be recovered.
+    /// Days to recover.
     pub damaged: BTreeSet<(u32, Day)>,
-    /// Days that are being recovered.
+    /// Days whose recovery is in progress.
     under_way: BTreeSet<(u32, Day)>,
-    /// Recoveries that were planned and have come due.
+    /// Planned recoveries that are due.
     pub recovery_tasks: Vec<RecoveryTask>,
-    /// Recoveries that ended.
+    /// Reports of the recoveries that ended.
     pub recoveries: Vec<RecoveryReport>,
-    /// Recoveries that were begun.
+    /// Number of recoveries that started.
     pub begun: u32,
 }
 
 impl OperatorState {
-    /// He sits down at a machine again: what was under way on the last one is not.
+    /// Starts a new session; in-flight tasks are queued again.
     fn start_session(&mut self) {
         let unfinished = std::mem::take(&mut self.under_way);
         self.damaged.extend(unfinished);
@@ -47,7 +47,7 @@ impl OperatorState {
     }
 }
 
-/// Boots the operator: takes alarms, recovers if `reaction` is given, and carries out orders if there are to be any.
+/// Runs the operator: receives alarms, recovers if `reaction` is given, and runs recovery tasks if any are planned.
 pub(crate) async fn run(
     env: SimEnv,
     world: World,
@@ -109,7 +109,7 @@ async fn answer_alarms(
         if report.is_complete() {
             env.mark(Mark { name: "operator.recovered", subject: "" });
         } else {
-            // What did not pass is tried again: a data center may have been out of reach.
+            // Failed days are retried: a data center may have been unreachable.
             let failed = report.days.iter().filter(|day| !day.audited || !day.written);
             operator_state.damaged.extend(failed.map(|day| (day.project, day.day)));
             env.mark(Mark { name: "operator.recovery-incomplete", subject: "" });
@@ -118,7 +118,7 @@ async fn answer_alarms(
     }
 }
 
-/// Begins every order that has come due, each beside the others.
+/// Starts every recovery task that is due, concurrently.
 async fn run_recovery_tasks(env: SimEnv, cluster: Arc<Cluster>, operator_state: Arc<Mutex<OperatorState>>) {
     loop {
         let due: Vec<usize> = {
@@ -140,7 +140,7 @@ async fn run_recovery_tasks(env: SimEnv, cluster: Arc<Cluster>, operator_state: 
     }
 }
 
-/// One run of an order: its own runbook the first time, and by the book when that did not do.
+/// Runs a recovery task once: with its own runbook the first time, with the full runbook after that.
 async fn run_recovery_task(
     env: SimEnv,
     cluster: Arc<Cluster>,

@@ -1,6 +1,7 @@
-//! Every choice that a seed decides, written down: who the customers are, when drills and exports happen.
+//! The plan: every choice that a seed makes, such as customers, drill times and exports.
 //!
-//! A customer's events are a law and the seed (see `workload`): the plan stays small whatever the volume.
+//! A customer's events follow from a workload specification and the seed (see `workload`), so the plan stays small at
+//! any volume.
 
 use crate::load::{self, ClientRetryPolicy};
 use crate::operations::Operation;
@@ -12,47 +13,46 @@ use latent_pipeline::zone::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Node clocks are off by at most this, either way, ms: what a good time service leaves.
+/// Maximum clock offset of a node in either direction, in milliseconds: the accuracy of a good time service.
 pub(crate) const CLOCK_OFFSET_MS: i64 = 20;
 
-/// What a seed decides.
+/// All choices of a seed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorldPlan {
-    /// The seed: of workload, latencies, clocks.
+    /// Seed of workload, latencies and clocks.
     pub seed: u64,
-    /// The customers, in the order of their projects' numbers, which begin with 1 and may have gaps: some may have been
-    /// left out to make a case smaller.
+    /// The customers, in the order of their project numbers. These start at 1 and may have gaps in a shrunk case.
     pub tenants: Vec<Tenant>,
-    /// Clock offsets of nodes are drawn up to this, either way, ms.
+    /// Maximum drawn clock offset of a node in either direction, in milliseconds.
     pub clock_offset_ms: i64,
-    /// When drills happen, ms since 1970.
+    /// Times of the drills, in milliseconds since 1970.
     pub drills_ms: Vec<i64>,
-    /// What customers export.
+    /// Exports that customers read.
     pub exports: Vec<PlannedExport>,
-    /// Faults that the seed drew.
+    /// Faults drawn from the seed.
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// What operators do.
+    /// Planned operator actions.
     #[serde(default)]
     pub operations: Vec<Operation>,
 }
 
-/// One customer.
+/// A customer with one project.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
-    /// Its class.
+    /// Name of its class.
     pub class: String,
-    /// Its time zone.
+    /// Time zone, by IANA name.
     pub zone: String,
-    /// What its clients send.
+    /// Specification of the requests that its clients send.
     #[serde(rename = "law")]
     pub workload: WorkloadSpec,
-    /// How they go about it.
+    /// Retry policy of its clients.
     #[serde(rename = "manners", default, skip_serializing_if = "ClientRetryPolicy::is_default")]
     pub(crate) retry_policy: ClientRetryPolicy,
-    /// What its clients send, written out in place of the law's stream.
+    /// Explicit requests that replace the stream of the specification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<Vec<ExplicitRequest>>,
 }
@@ -61,23 +61,23 @@ pub struct Tenant {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedExport {
-    /// The project.
+    /// Number of the project.
     pub project: u32,
-    /// When, ms since 1970.
+    /// Time, in milliseconds since 1970.
     pub at_ms: i64,
-    /// The first day.
+    /// First local day.
     pub from: Day,
-    /// The last day.
+    /// Last local day.
     pub to: Day,
 }
 
 impl WorldPlan {
-    /// The customer with this project.
+    /// Returns the customer with this project number.
     pub(crate) fn tenant(&self, project: u32) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.workload.project == project)
     }
 
-    /// The choices, one a line, for people.
+    /// Describes the choices, one per line.
     pub(crate) fn describe(&self) -> Vec<String> {
         let mut zones: BTreeMap<(&str, &str), u32> = BTreeMap::new();
         for tenant in &self.tenants {
@@ -116,10 +116,10 @@ impl WorldPlan {
     }
 }
 
-/// A pure draw: stream name and key to 64 bits.
+/// A pure draw: maps stream name and key to 64 bits.
 type Draw<'a> = &'a dyn Fn(&'static str, u128) -> u64;
 
-/// Expands a scenario.
+/// Expands a scenario and a seed into a plan.
 pub(crate) fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
     let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
     let config = &scenario.topic;
@@ -141,7 +141,7 @@ pub(crate) fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
         }
     }
     let (start, end) = (scenario.start.0.0, scenario.end().0.0);
-    // A drill in the first tenth would find nothing to recover.
+    // In the first tenth of the run there is nothing to recover.
     let instant =
         |stream, key| start + (end - start) / 10 + between(draw(stream, key), 0, (end - start) * 9 / 10);
     let drills_ms = crate::drill_schedule::drill_times_ms(scenario, seed, &tenants);
@@ -159,11 +159,11 @@ pub(crate) fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
     WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills_ms, exports, faults, operations }
 }
 
-/// Deals a class over the zones: evenly spaced over all weights, beginning at a place that the seed turns. As the
-/// zones stand in the order of their offsets, every stretch of the globe gets its share, give or take one.
+/// Distributes a class over the zones evenly by weight, from a start position that the seed selects. Because zones
+/// are ordered by offset, every part of the globe gets its share, within one customer.
 fn deal_zone(zones: &[ZoneShare], index: u32, count: u32, turn: u64) -> String {
     let total: u64 = zones.iter().map(|zone| u64::from(zone.weight)).sum();
-    // In units of weight / count, so that a class of any size is spaced evenly.
+    // Units of weight / count space a class of any size evenly.
     let (count, units) = (u64::from(count), total * u64::from(count));
     let mut place = (u64::from(index) * total + turn % units.max(1)) % units.max(1);
     for share in zones {
@@ -176,7 +176,7 @@ fn deal_zone(zones: &[ZoneShare], index: u32, count: u32, turn: u64) -> String {
     zones.last().map(|share| share.zone.clone()).unwrap_or_default()
 }
 
-/// The law of a class's projects with the largest shares and the load of all projects.
+/// Returns the specification of a class's projects with the largest shares and the load of all projects.
 pub(crate) fn largest_spec(config: &WorldConfig, class: &TenantClass) -> WorkloadSpec {
     let mut spec = spec(class, 0, &|_, _| u64::MAX);
     load::apply(&config.load, &mut spec, &mut ClientRetryPolicy::default());
@@ -187,7 +187,7 @@ fn spec(class: &TenantClass, project: u32, draw: Draw<'_>) -> WorkloadSpec {
     let number = u128::from(project);
     let (min, max) = class.late_ppm;
     let share_ppm = between(draw("plan.late", number), i64::from(min), i64::from(max)) as u32;
-    // Mostly offline devices come back in the evening of the same day; others trickle in.
+    // Most offline devices are back in the evening of the same day; the others follow within days.
     WorkloadSpec {
         project,
         token: format!("{:016x}", draw("plan.token", number)),
@@ -219,7 +219,7 @@ fn spec(class: &TenantClass, project: u32, draw: Draw<'_>) -> WorkloadSpec {
     }
 }
 
-/// A number from `least` to `most`, both included.
+/// Maps a draw to a number from `min` to `max`, both included.
 pub(crate) fn between(draw: u64, min: i64, max: i64) -> i64 {
     let width = (max.max(min) - min) as u128 + 1;
     min + ((u128::from(draw) * width) >> 64) as i64

@@ -1,4 +1,4 @@
-//! Another release than the scenario says: what `--release` does.
+//! Replaces the releases of a scenario: the option `--release`.
 
 use crate::scenario::{Deploy, DeployTarget, ReleaseConfig, WorldConfig};
 use latent_engine::Scenario;
@@ -6,9 +6,9 @@ use latent_engine::verdict::Outcome;
 use latent_pipeline::release::{Bug, Release};
 use std::collections::BTreeSet;
 
-/// Puts all of production on the release of this name, from the start on and to the end: one of the scenario's, one that
-/// carries the planted bug of this name, or `good`. Other deploys are left out. As the scenario's expectation was of its
-/// own releases, it is expected to end clean.
+/// Deploys a release to all of production from the start to the end: one of the scenario's releases, one with the
+/// planted bug of this name, or `good`. Other deploys are removed. The scenario's expectation was for its own
+/// releases, so the expected outcome becomes `clean`.
 ///
 /// # Errors
 /// No such release, with those there are.

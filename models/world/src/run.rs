@@ -1,11 +1,11 @@
-//! The course of a run: build, trouble, healing, last judgement.
+//! A run: build the world, inject faults, heal, and check the final state.
 //!
-//! One main task steps through what the plan says (deploys, drills) and looks at production every hour, at the
-//! days that were compacted or ended since. Clients stop when the scenario ends; the world goes on to heal; then
-//! everything is looked at once more.
+//! The main task executes the plan (deploys, drills) and hourly checks the days of production that were compacted or
+//! ended since the last check. Clients stop when the scenario ends; the world continues to heal; then everything is
+//! checked once more.
 //!
-//! - `heard`: what the main task must know of what goes on. `expectations`: what the oracle is told beforehand.
-//! - `notice`: who noticed what was lost. `summing_up`: what the run came to.
+//! - `activity`: observed compactions, backups and detections. `expectations`: the oracle's settings before a run.
+//! - `detection`: detectors that reported a loss. `summary`: the result of the run.
 
 mod activity;
 mod detection;
@@ -40,23 +40,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const HOUR_MS: i64 = 3_600_000;
-/// Clients begin when every node has had time to boot.
+/// Time before clients start, so that every node has booted.
 pub(crate) const WARM_UP_MS: i64 = 60_000;
 
-/// What the main task does at an instant. Ordered: of one instant, in this order.
+/// A step of the main task. The order of the variants is the order of steps at one time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum RunStep {
-    /// A node moves to a release.
+    /// Moves a node to a release.
     Deploy(NodeId, String),
-    /// An operator does what the plan says at this place.
+    /// Executes the planned operator action with this index.
     Operate(usize),
-    /// What he did there is mended.
+    /// Reverts the operator action with this index.
     Revert(usize),
-    /// The oracle looks at what changed.
+    /// Checks the days that changed.
     Check,
-    /// Recovery on copies.
+    /// Runs a recovery drill on copies.
     Drill,
-    /// Clients have stopped; faults are over.
+    /// Ends the faults; the clients have stopped.
     Heal,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Lets the scenario pass, trouble and healing.
+    /// Executes the scenario: faults, then healing.
     pub(crate) async fn execute(&mut self) {
         for (at, step) in self.timeline(self.scenario.start.0, self.scenario.end().0) {
             self.world.sleep_until(UnixMs(at)).await;
@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
         for (index, operation) in self.plan.operations.iter().enumerate() {
             steps.insert((operation.at.0.0, RunStep::Operate(index)));
             if let Some(lasts) = operation.action.lasts() {
-                // What lasts longer is mended when trouble is over.
+                // Mistakes are fixed at the latest when faults end.
                 let mended = (operation.at.0 + lasts.0).min(end);
                 steps.insert((mended.0, RunStep::Revert(index)));
             }
@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
         steps.extend(self.plan.drills_ms.iter().map(|at| (*at, RunStep::Drill)));
         steps.insert((end.0, RunStep::Heal));
         let last = end + self.scenario.topic.healing.0;
-        // Looks stand beside the full hour: jobs begin at it.
+        // Checks avoid the full hour, at which jobs start.
         let mut at = start.0 + HOUR_MS - HOUR_MS / 4;
         while at < last.0 {
             steps.insert((at, RunStep::Check));
@@ -218,7 +218,7 @@ impl<'a> Run<'a> {
 
     fn step(&mut self, step: RunStep) {
         if self.is_checking {
-            // Before anything is looked at: what a later look sees was perhaps not there to be exported.
+            // Exports come first: a later check may see events that were not there when the export was read.
             let exports = std::mem::take(&mut *lock(&self.client_state.exports));
             self.checker.check_exports(&self.world, &self.nodes, exports);
         }
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Trouble is over, and what it left is the system's to bring in order.
+    /// Ends the faults and starts healing.
     fn heal(&mut self) {
         self.progress.phase("healing");
         self.world.end_faults();
@@ -246,7 +246,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes the disk away without which the rest is to heal. It is none of those that are looked at any more.
+    /// Removes the disk without which the other nodes must heal. It is not checked any more.
     fn abandon_disk(&mut self) {
         let Some(without) = &self.scenario.topic.heal_without else { return };
         let disk = self.world.node_named(without.disk()).expect("the disk was checked with the scenario");
@@ -265,7 +265,7 @@ impl<'a> Run<'a> {
         self.checker.abandon_disk(disk, without.disk());
     }
 
-    /// An operator recovers, or makes a mistake.
+    /// Executes an operator action: a recovery or a mistake.
     fn operate(&mut self, index: usize) {
         let action = &self.plan.operations[index].action;
         self.world.note(&format!("an operator {}", action.describe()));
@@ -285,7 +285,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A node restarts with a configuration of its own, or with that of the rest again.
+    /// Restarts a node with a changed configuration; `None` restores the common one.
     fn configure(&mut self, node: NodeId, cluster: Option<Cluster>) {
         self.cluster_registry.configure(node, cluster);
         self.restart(node);
@@ -307,12 +307,12 @@ impl<'a> Run<'a> {
         }
         self.restart(node);
         if !release.has(Bug::Hostile) && self.checker.disk_restored(&name) && self.is_checking {
-            // What production lacks from here on is no later backup's fault.
+            // Missing events are recorded here, so that no later backup is blamed for them.
             self.checker.check_all(&self.world, &self.nodes, "after-destruction", false);
         }
     }
 
-    /// Looks at the project-days that were compacted since the last look, or whose local day ended an hour ago.
+    /// Checks the project-days that were compacted since the last check, and those whose local day ended an hour ago.
     fn check_due_days(&mut self) {
         let now = self.world.now();
         let (mut scope, backup) = {
@@ -333,7 +333,7 @@ impl<'a> Run<'a> {
         if !scope.is_empty() {
             self.checker.check_days(&self.world, &self.nodes, scope, "day-end");
         }
-        // Also when none comes any more: that is when it matters.
+        // Also checked when backups stop: that case matters most.
         if backup || self.checker.backups_overdue(now) {
             let read_view = self.checker.check_all(&self.world, &self.nodes, "day-end", false);
             self.checker.check_backups(&self.world, &self.nodes, &read_view, &lacking, "after-backup");
@@ -349,10 +349,10 @@ impl<'a> Run<'a> {
         self.last_check_at = now;
     }
 
-    /// Whether the scenario promises that everything acknowledged can be had back from backups, the newest of them of
-    /// this position, and the tee. What a planned fault took from the tee store is in no tee any more: until the next
-    /// backup it is production's copies that the promise rests on, and a drill presumes them gone. Of the data centers
-    /// one alone is enough.
+    /// Returns true if the scenario promises that everything acknowledged can be recovered from the tee and backups,
+    /// the newest of which has this position. Requests that a planned fault removed from the tee store are on
+    /// production's copies alone until the next backup, and a drill assumes these lost. One sound data center is
+    /// enough.
     fn is_protected(&self, newest_backup_ms: Option<i64>) -> bool {
         let protection = &self.scenario.topic.protection;
         let fault_log = lock(&self.fault_log);
@@ -361,7 +361,7 @@ impl<'a> Run<'a> {
         let tee_is_enough =
             tee_lacks_ms.is_none_or(|since_ms| newest_backup_ms.is_some_and(|ms| ms > since_ms));
         let a_backup_is_sound = self.nodes.data_centers.iter().any(|node| since(node).is_none());
-        // A tee that forgets before a backup has taken over promises nothing.
+        // A tee whose retention ends before a backup exists promises nothing.
         let takes_over = protection
             .tee
             .as_ref()

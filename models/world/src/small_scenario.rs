@@ -1,4 +1,4 @@
-//! A small scenario that has everything in it, run in this process and judged: for tests.
+//! A small scenario with all kinds of protection, run in this process, for tests.
 
 use crate::Latent;
 use crate::findings::Findings;
@@ -6,7 +6,7 @@ use crate::run::Run;
 use latent_engine::sim::{World, WorldSpec, run_fork};
 use latent_engine::{Judged, Progress};
 
-/// Two days, three customers, a planted bug, and everything that watches.
+/// Two days, three customers, a planted bug, and all detectors.
 pub(crate) const SMALL: &str = r#"{
     "name": "small", "about": "Two days of three customers under everything that watches.",
     "start": "2016-02-20T00:00:00Z", "run_for": "2d",
@@ -23,7 +23,7 @@ pub(crate) const SMALL: &str = r#"{
     "drills": 2, "exports_per_project": 1, "healing": "30h", "expect": "recovered"
 }"#;
 
-/// Runs the small scenario, altered, and judges it; `first` acts before the first instant.
+/// Runs the altered small scenario and returns its result; `first` runs before the first step.
 pub(crate) fn judged(alter: impl Fn(&str) -> String, first: impl Fn(&Run<'_>) + Sync) -> Judged<Findings> {
     let scenario = latent_engine::parse::<Latent>("small.json", &alter(SMALL)).unwrap();
     let plan = crate::plan::expand(&scenario, 7);
@@ -40,7 +40,7 @@ pub(crate) fn judged(alter: impl Fn(&str) -> String, first: impl Fn(&Run<'_>) + 
     run_fork(spec, run).output
 }
 
-/// The small scenario without its bug, and with these faults.
+/// Returns the small scenario without its bug and with these faults.
 pub(crate) fn with_faults(small: &str, faults: &str) -> String {
     let sound = small.replace("recompaction-overwrites", "").replace(r#""bugs": [""]"#, r#""bugs": []"#);
     sound.replace(r#""expect": "recovered""#, &format!(r#""expect": "clean", "faults": [{faults}]"#))

@@ -1,7 +1,7 @@
-//! Object-store faults: what the machine of a store does to calls while a fault of the plan says so.
+//! Object-store faults: behavior of a store while a fault of the plan is active.
 //!
-//! A fault switches a named condition on at a store's node; its level says how strongly. Levels are parts per million
-//! of calls, but for pages.
+//! A fault activates a named condition at a store's node. Its level is in parts per million of calls, except for
+//! listing pages.
 //!
 //! | condition | at | what happens | level |
 //! |---|---|---|---|
@@ -12,9 +12,9 @@
 //! | `store.short-pages` | a store | listings come in short pages | keys a page |
 //! | `credentials.expired` | a caller | every store denies everything to it | none |
 //!
-//! Chance is a keyed draw of the call's content and of how often it was made: taking one fault out leaves the others
-//! as they are. Not modelled: lost or stale objects (stores of this kind promise read-after-write), slow calls (see
-//! slow disks and links), a wrong bucket, partial deletes.
+//! Each decision is a keyed draw of the call's content and its repetition count, so removing one fault leaves the
+//! others unchanged. Not modelled: lost or stale objects (stores of this kind promise read-after-write), slow calls
+//! (see slow disks and links), a wrong bucket, partial deletes.
 //!
 //! Rates are accelerated. Published: Amazon S3's service agreement counts error rates over 5-minute intervals against
 //! 99.9% a month, and its documentation tells callers to expect 503 Slow Down above 3,500 writes or 5,500 reads a second
@@ -33,20 +33,20 @@ use std::sync::{Arc, Mutex};
 const UNAVAILABLE: &str = "store.unavailable";
 /// Calls are answered "slow down".
 const THROTTLED: &str = "store.throttled";
-/// Puts break off.
+/// Puts are interrupted.
 const UPLOADS_BROKEN: &str = "store.uploads-broken";
 /// Puts take effect and are not answered.
 const ANSWERS_LOST: &str = "store.answers-lost";
-/// Listings come in pages of so many keys.
+/// Listings are paged with this number of keys.
 pub(crate) const SHORT_PAGES: &str = "store.short-pages";
-/// At a caller: every store denies everything to it.
+/// At a caller: every store denies all of its calls.
 const CREDENTIALS_EXPIRED: &str = "credentials.expired";
 
-/// Those that befall a store.
+/// Conditions of a store.
 pub(crate) const STORE_CONDITIONS: [&str; 5] =
     [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES];
 
-/// What is wrong with a condition of this name at this node, if it is one of this family's.
+/// Returns the problem and a hint if a condition of this family is unknown or set at a node that does not support it.
 pub(crate) fn check(name: &str, at_a_store: bool) -> Option<(String, String)> {
     let is_known = STORE_CONDITIONS.contains(&name) || name == CREDENTIALS_EXPIRED;
     if !is_known && (name.starts_with("store.") || name.starts_with("credentials.")) {
@@ -59,12 +59,12 @@ pub(crate) fn check(name: &str, at_a_store: bool) -> Option<(String, String)> {
     })
 }
 
-/// A throttled caller is asked to come back after 1 s to 5 s.
+/// Range of the retry-after time of a throttled call, in milliseconds.
 const RETRY_AFTER_MS: (u64, u64) = (1_000, 5_000);
-/// How often a call was made is remembered of so many calls.
+/// Maximum number of distinct calls whose repetitions are counted.
 const MAX_CALL_COUNTS: usize = 1 << 16;
 
-/// What production nodes did to the stores of a world, by the stores' own account.
+/// Changes that production nodes made at the stores of a world, as recorded by the stores.
 #[derive(Default)]
 pub(crate) struct StoreLog {
     done: Mutex<BTreeSet<(StoreKind, Permission)>>,
@@ -72,25 +72,25 @@ pub(crate) struct StoreLog {
 }
 
 impl StoreLog {
-    /// The permissions by which production changed anything at a store.
+    /// Returns the permissions that production used to change a store.
     pub fn used(&self) -> BTreeSet<(StoreKind, Permission)> {
         lock(&self.done).clone()
     }
 
-    /// Whether production changed anything at this store.
+    /// Returns true if production changed this store.
     pub fn is_tampered(&self, store: NodeId) -> bool {
         lock(&self.tampered).contains(&store)
     }
 }
 
-/// The door of one store in a simulated world.
+/// Interceptor of the calls to one store in a simulated world: it injects the active faults.
 pub(crate) struct StoreFaultInterceptor {
     world: World,
     store: NodeId,
     kind: StoreKind,
     production: BTreeSet<NodeId>,
     log: Arc<StoreLog>,
-    /// How often each call was made while a condition held.
+    /// Number of repetitions of each call made while a condition was active.
     call_counts: Mutex<BTreeMap<u128, u64>>,
 }
 
@@ -112,7 +112,7 @@ impl StoreFaultInterceptor {
         }
     }
 
-    /// Counts the call, and gives the key of its draws.
+    /// Counts the call and returns the key of its draws.
     fn key(&self, from: NodeId, call: &ObjectRequest, body: &[u8]) -> u128 {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&from.0.to_le_bytes());

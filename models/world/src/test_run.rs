@@ -1,4 +1,4 @@
-//! Whole runs of small scenarios for tests: the verdict, and the marks that were set.
+//! Complete runs of small scenarios for tests: the result and the marks.
 
 use crate::findings::Findings;
 use crate::scenario::WorldConfig;
@@ -8,7 +8,7 @@ use latent_ports::UnixMs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Two days of three customers under everything that watches, and nothing wrong.
+/// Two days, three customers, all detectors, no faults.
 pub(crate) const CALM: &str = r#"{
     "name": "calm", "about": "Two days of three customers under everything that watches.",
     "start": "2016-02-20T00:00:00Z", "run_for": "2d",
@@ -24,18 +24,18 @@ pub(crate) const CALM: &str = r#"{
     "drills": 1, "exports_per_project": 1, "healing": "30h", "expect": "clean"
 }"#;
 
-/// A mark as it was set.
+/// A recorded mark.
 pub(crate) struct RecordedMark {
     pub name: String,
     pub subject: String,
     pub at_ms: i64,
 }
 
-/// What came of a run.
+/// Result of a test run.
 pub(crate) struct TestRun {
     pub judged: Judged<Findings>,
     pub marks: Vec<RecordedMark>,
-    /// Who booted when, ms since 1970.
+    /// Node boots with their times, in milliseconds since 1970.
     pub boots: Vec<(String, i64)>,
     pub trace_hash: TraceHash,
 }
@@ -80,25 +80,25 @@ impl TestRun {
         TestRun { judged: finished.output, marks, boots, trace_hash: finished.trace_hash }
     }
 
-    /// Nothing was found, and everything came to rest.
+    /// Asserts that there is no violation and no late work.
     pub fn assert_sound(&self) {
         assert_eq!(self.judged.violations, [], "{:?}", self.judged.facts);
         assert_eq!(self.judged.facts.hung, None);
     }
 
-    /// Nor was there anything to notice.
+    /// Asserts also that no detector fired.
     pub fn assert_clean(&self) {
         self.assert_sound();
         let noticed = self.judged.noticed.iter().map(|notice| format!("{}: {}", notice.by, notice.what));
         assert_eq!(noticed.collect::<Vec<_>>(), [""; 0]);
     }
 
-    /// How often the mark was set.
+    /// Returns the number of times that the mark was reached.
     pub fn marks(&self, name: &str) -> u64 {
         self.marks.iter().filter(|marked| marked.name == name).count() as u64
     }
 
-    /// When the mark was set for this subject, in order.
+    /// Returns the times at which the mark was reached for this subject, in order.
     pub fn when_ms(&self, name: &str, subject: &str) -> Vec<i64> {
         let of = |marked: &&RecordedMark| marked.name == name && marked.subject == subject;
         self.marks.iter().filter(of).map(|marked| marked.at_ms).collect()

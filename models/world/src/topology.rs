@@ -1,8 +1,8 @@
-//! The nodes of a world, what they run, and how they are linked.
+//! The nodes of a world, the services that they run, and their links.
 //!
-//! Production is ingest, Arb and the workers. Edges, tee store, data centers, audit, operator and clients are
-//! outside of it: "production gone" leaves them. Each Arb disk is a node of its own; a data center is one object
-//! store. Not modelled: racks, load balancing among edges other than by the client's choice.
+//! Production consists of ingest, Arb and the workers. Edges, tee store, data centers, audit, operator and clients
+//! are outside of it and survive its loss. Each Arb disk is a node; a data center is one object store. Not modelled:
+//! racks; load balancing among edges other than by the client's choice.
 
 use crate::credentials::StoreKind;
 use crate::plan::{WorldPlan, between};
@@ -23,10 +23,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// Hours after a project's midnight at which its copies are compared.
+/// Time from a project's midnight to the comparison of its copies.
 pub(crate) const SCRUB_AFTER_MIDNIGHT: Duration = Duration::from_secs(6 * 3600);
 
-/// Node numbers, by role.
+/// Node ids by role.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeIds {
     pub edges: Vec<NodeId>,
@@ -41,21 +41,22 @@ pub(crate) struct NodeIds {
 }
 
 impl NodeIds {
-    /// What is gone when production is gone.
+    /// Returns the nodes of production.
     pub fn production(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.disks.iter().chain(&self.ingest).chain(&self.workers).copied()
     }
 }
 
-/// What every node is booted with. Filled in once all nodes have their numbers, read when a node boots.
+/// Registry of the cluster configuration and release with which each node boots. It is complete once all nodes have
+/// ids, and is read when a node boots.
 #[derive(Default)]
 pub(crate) struct ClusterRegistry {
     cluster: OnceLock<Arc<Cluster>>,
     nodes: OnceLock<NodeIds>,
-    /// What production did to the object stores.
+    /// Changes that production made at the object stores.
     pub store_log: Arc<StoreLog>,
     releases: Mutex<BTreeMap<NodeId, Arc<Release>>>,
-    /// Of nodes that somebody configured otherwise than the rest.
+    /// Configurations of nodes that an operator changed.
     configured: Mutex<BTreeMap<NodeId, Arc<Cluster>>>,
 }
 
@@ -75,7 +76,7 @@ impl ClusterRegistry {
         Boot { cluster: configured.unwrap_or_else(|| self.cluster()), release }
     }
 
-    /// From its next boot on, `node` has a configuration of its own; `None`: that of the rest again.
+    /// Sets the configuration of `node` from its next boot on; `None` restores the common one.
     pub fn configure(&self, node: NodeId, cluster: Option<Cluster>) {
         let mut configured = crate::lock(&self.configured);
         match cluster {
@@ -84,21 +85,21 @@ impl ClusterRegistry {
         };
     }
 
-    /// Nodes with a configuration of their own.
+    /// Returns the nodes with a changed configuration.
     pub fn configured(&self) -> Vec<NodeId> {
         crate::lock(&self.configured).keys().copied().collect()
     }
 
-    /// From its next boot on, `node` runs `release`.
+    /// Sets the release of `node` from its next boot on.
     pub fn set_release(&self, node: NodeId, release: &Arc<Release>) {
         crate::lock(&self.releases).insert(node, release.clone());
     }
 }
 
-/// Disks to begin with: those of a fork.
+/// Initial disk images by node name, used by a fork.
 pub(crate) type DiskImages = BTreeMap<String, DiskImage>;
 
-/// The names of a topology's nodes, by role, in the order in which they are added.
+/// Node names by role, in the order in which the nodes are added.
 pub(crate) struct NodeNames {
     pub edges: Vec<String>,
     pub ingest: Vec<String>,
@@ -129,14 +130,14 @@ impl NodeNames {
         }
     }
 
-    /// Every node that belongs to the system, operator and auditors' machines left out: those are people's own.
+    /// Returns all nodes of the system. The operator's machine is not included: it belongs to a person.
     pub fn system(&self) -> Vec<String> {
         let many = [&self.edges, &self.ingest, &self.disks, &self.workers, &self.data_centers];
         let single = [&self.tee_store, &self.backup, &self.audit];
         many.into_iter().flatten().chain(single.into_iter().flatten()).cloned().collect()
     }
 
-    /// Every object store.
+    /// Returns all object stores.
     pub fn stores(&self) -> Vec<String> {
         self.data_centers.iter().chain(&self.tee_store).cloned().collect()
     }
@@ -148,8 +149,8 @@ impl NodeNames {
     }
 }
 
-/// Adds all nodes of a world but its clients. `images` gives some of them a disk to begin with; in a drill only
-/// what recovery needs is booted.
+/// Adds all nodes of a world except the clients. `images` supplies initial disks; a drill boots only the nodes that a
+/// recovery needs.
 pub(crate) struct ClusterBuilder<'a> {
     pub world: &'a World,
     pub scenario: &'a Scenario<WorldConfig>,
@@ -229,7 +230,7 @@ impl ClusterBuilder<'_> {
         })
     }
 
-    /// An object store behind its door; the tee store also lets files go when they are old enough.
+    /// Adds an object store with its fault interceptor; the tee store also removes expired files.
     fn add_store(&self, name: &str, kind: StoreKind) -> NodeId {
         let (world, cluster_registry) = (self.world.clone(), self.cluster_registry.clone());
         let credentials = self.scenario.topic.topology.credentials.clone();
@@ -256,7 +257,7 @@ impl ClusterBuilder<'_> {
         let cluster_registry = self.cluster_registry.clone();
         self.add(name, move |env, boot| {
             let cluster = &boot.cluster;
-            // Each edge prefers the next one: no two have theirs in one place.
+            // Each edge prefers the next one, so no two edges send their copies to the same edge first.
             let mut peers = cluster.edges.clone();
             peers.rotate_left(usize::from(number));
             peers.retain(|edge| *edge != env.node());
@@ -269,7 +270,8 @@ impl ClusterBuilder<'_> {
         })
     }
 
-    /// Data centers and tee store lie 20 to 40 ms away, 100 MB/s; everything else is in one place.
+    /// Links the nodes: data centers and tee store are 20 to 40 ms away with 100 MB/s; all other nodes are in one
+    /// place.
     fn link(&self, nodes: &NodeIds) {
         let far = LinkSpec {
             latency_us: (20_000, 40_000),
@@ -287,7 +289,7 @@ impl ClusterBuilder<'_> {
     }
 }
 
-/// How far the wall clock of the node called `name` is ahead of true time, ms: drawn, up to `most` either way.
+/// Draws the offset of a node's wall clock from true time, in milliseconds, at most `max` in either direction.
 pub(crate) fn clock_offset_ms(seed: u64, name: &str, max: i64) -> i64 {
     let key = u128::from_le_bytes(blake3_16(name));
     between(keyed_draw(seed, "world.clock-offset", key), -max, max)
@@ -322,7 +324,7 @@ fn cluster(scenario: &Scenario<WorldConfig>, plan: &WorldPlan, nodes: &NodeIds) 
         edges: nodes.edges.clone(),
         copies: CopiesConfig {
             ack_disks,
-            // Any so many disks include one that acknowledged.
+            // Any this many disks include one that acknowledged.
             read_disks: usize::from(topology.copies) - ack_disks + 1,
             ..CopiesConfig::default()
         },
@@ -353,7 +355,7 @@ fn cluster(scenario: &Scenario<WorldConfig>, plan: &WorldPlan, nodes: &NodeIds) 
     }
 }
 
-/// The releases of a scenario by name, `good` among them.
+/// Returns the releases of a scenario by name, including `good`.
 pub(crate) fn releases(config: &WorldConfig) -> BTreeMap<String, Arc<Release>> {
     let mut releases = BTreeMap::from([("good".to_owned(), Arc::new(Release::good()))]);
     for release in &config.releases {
@@ -364,7 +366,7 @@ pub(crate) fn releases(config: &WorldConfig) -> BTreeMap<String, Arc<Release>> {
     releases
 }
 
-/// The nodes that a deploy moves, in order, and the pause after each.
+/// Returns the nodes that a deploy moves, in order, and the pause after each.
 pub(crate) fn deploy_targets(to: &DeployTarget, world: &World, nodes: &NodeIds) -> (Vec<NodeId>, Duration) {
     let production = || nodes.production().collect();
     match to {
@@ -382,7 +384,7 @@ pub(crate) fn deploy_targets(to: &DeployTarget, world: &World, nodes: &NodeIds) 
     }
 }
 
-/// Faults and deploys that name a node which the topology does not have.
+/// Checks that faults and deploys name existing nodes.
 pub(crate) fn check_fault_nodes(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let names = NodeNames::new(&scenario.topic);
     let known: Vec<&String> = names.all().collect();

@@ -1,4 +1,4 @@
-//! Whether the system comes to rest: what is to be brought in order when trouble ends, and what still waits.
+//! Backlogs: the state when faults end, and the work that is still late afterwards.
 
 use super::{OracleChecker, durable_view, view, view_of};
 use crate::lock;
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 impl OracleChecker {
-    /// Trouble is over: notes what is to be brought in order from here on.
+    /// Records the state at the end of faults.
     pub fn faults_ended(&mut self, world: &World, nodes: &NodeIds) {
         let now = self.check_context(world, "healing", false);
         let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
@@ -22,7 +22,7 @@ impl OracleChecker {
         self.liveness.divergence = Divergence::at_end_of_faults(&snapshot, &now);
     }
 
-    /// What waits past its time, as far as names, catalogs and late days tell.
+    /// Checks for late work that is visible from names, catalogs and late days.
     pub fn check_backlogs(&mut self, world: &World, nodes: &NodeIds) {
         let now_ms = world.now().0;
         let (ended_ms, recoveries) = {
@@ -45,7 +45,7 @@ impl OracleChecker {
         self.liveness.report(l3_backup::check(&stores, interval_ms, ended_ms, now_ms));
         backlogs.extend(stores);
         self.liveness.report(l1_backlogs::check(&backlogs, clients, ended_ms, now_ms));
-        // What earlier looks saw may be over: a day that was set aside since, and filled again, has other segments.
+        // Earlier results may be outdated: a day that was quarantined and filled again has other segments.
         let late = self.liveness.dirty.late_days(ended_ms, now_ms);
         if !late.is_empty() {
             self.recheck_dirty_days(world, nodes, late);
@@ -54,8 +54,8 @@ impl OracleChecker {
         self.liveness.report(l4_recovery::check(&recoveries, ended_ms, now_ms));
     }
 
-    /// Looks again which segments of some days are not compacted, as the disks' processes see them: an edit that a disk
-    /// confirmed and lost is there for them until they die, and no work that waits.
+    /// Checks again which segments of some days are uncompacted, as the disks' processes see them: an edit that a
+    /// disk confirmed and lost is visible to its process until it dies, so it is not pending work.
     fn recheck_dirty_days(&mut self, world: &World, nodes: &NodeIds, days: BTreeSet<ProjectDay>) {
         let dirs: Vec<String> = days
             .iter()

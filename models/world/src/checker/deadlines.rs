@@ -1,10 +1,9 @@
-//! Deadlines that hold whenever nothing is in the way of the nodes concerned, while trouble goes on elsewhere and while it
-//! does not: a hint is handed off within an hour, what had come in at midnight is compacted two hours later, copies are
-//! equal once they were compared.
+//! Deadlines that hold for all nodes that are not affected by a fault, also while faults are active elsewhere: a hint
+//! is handed off within an hour, events that arrived before midnight are compacted two hours later, and copies are
+//! equal after their comparison.
 //!
-//! What has to be looked at is heard from the trace (which files were begun), so that a look costs what changed since.
-//! Whether it was done, the bytes say. Each is judged by its oracle's law at the hourly looks, with the excuses of its
-//! nodes.
+//! The fault log names the files that were created, so a check costs only what changed. The bytes decide whether the
+//! work was done. Each hourly check applies the oracle's law with the excuses of the nodes.
 
 use super::{OracleChecker, view_of};
 use crate::lock;
@@ -18,9 +17,9 @@ use latent_ports::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What is to be done by when.
+/// Work with a deadline.
 pub(super) struct Deadlines {
-    /// When each hint was begun, by its node and path.
+    /// Creation time of each hint, by node and path.
     hints: BTreeMap<(NodeId, String), i64>,
     pub nightly: NightlyWatch,
     comparisons: ComparisonWatch,
@@ -38,7 +37,7 @@ impl Deadlines {
 }
 
 impl OracleChecker {
-    /// A segment was begun on a disk.
+    /// Records a segment that was created on a disk.
     pub(super) fn segment_created(&mut self, disk: &str, project_day: ProjectDay, id: u64, at_ms: i64) {
         let client_state = self.client_state.clone();
         let ledger = lock(&client_state.ledger);
@@ -46,7 +45,7 @@ impl OracleChecker {
         self.deadlines.comparisons.written(project_day, ledger.zones(), at_ms);
     }
 
-    /// Judges what should be done by now.
+    /// Checks all deadlines that have passed.
     pub fn check_deadlines(&mut self, world: &World, nodes: &NodeIds) {
         self.apply_fault_log(world, nodes);
         let now = self.check_context(world, "hourly", false);
@@ -55,7 +54,7 @@ impl OracleChecker {
         self.check_copies(world, nodes, &now);
     }
 
-    /// Hints as their processes see them: one whose removal is not yet durable comes back after a crash alone.
+    /// Checks hints as their processes see them: a hint whose removal is not durable returns only after a crash.
     fn check_hints(&mut self, world: &World, nodes: &NodeIds, now: &Moment) {
         let mut found = Vec::new();
         for node in &nodes.ingest {
@@ -81,8 +80,8 @@ impl OracleChecker {
         self.report(found);
     }
 
-    /// What is dirty by what is durable, and as the disk's process sees it: an edit that was confirmed and lost is there for
-    /// the process until it dies.
+    /// Checks uncompacted segments in the durable bytes and as the disk's process sees them: an edit that was
+    /// confirmed and lost is visible to the process until it dies.
     fn check_nightly_jobs(&mut self, world: &World, nodes: &NodeIds, now: &Moment) {
         for is_durable in [true, false] {
             let client_state = self.client_state.clone();
@@ -156,7 +155,7 @@ fn views_of_days<'n>(
     disks.map(view).collect()
 }
 
-/// The disk that a hint is for: `hints/3-7` is the seventh for node 3.
+/// Returns the disk of a hint: `hints/3-7` is the seventh for node 3.
 fn disk_of_hint(path: &str) -> Option<NodeId> {
     path.strip_prefix("hints/")?.split_once('-')?.0.parse().ok().map(NodeId)
 }

@@ -1,4 +1,4 @@
-//! What protects production: backups, the tee, and what a drill brings back from the two.
+//! Checks of backups, the tee, and the results of drills.
 
 use super::{OracleChecker, days_of, view, view_of};
 use crate::drill::DrillResult;
@@ -12,8 +12,8 @@ use latent_oracle::{DiskView, Moment, ProjectDay, Sight, Snapshot, day};
 use latent_ports::UnixMs;
 use std::collections::BTreeSet;
 
-/// Events of requests that stand in gaps of the tee which are still open, as production holds them: until a backup has
-/// them, only production does, by design.
+/// Events of requests in open gaps of the tee, as production holds them: by design, only production has them until
+/// the next backup.
 struct OpenGapEvents(BTreeSet<(ProjectDay, String)>);
 
 impl OpenGapEvents {
@@ -39,7 +39,7 @@ impl OpenGapEvents {
         OpenGapEvents(events)
     }
 
-    /// What is missing besides these events, and how many of them are missing.
+    /// Removes these events from the violations; returns the rest and the number of removed events.
     fn without(&self, found: Vec<Violation>) -> (Vec<Violation>, u64) {
         let mut by_design = 0;
         let is_left = |mut violation: Violation| {
@@ -65,21 +65,21 @@ fn project_day(found: &Violation) -> Option<ProjectDay> {
 }
 
 impl OracleChecker {
-    /// Whether backups should have been looked at again by now: each one that is taken is, so none was for too long.
+    /// Returns true if no backup was checked for too long: each completed backup is checked.
     pub fn backups_overdue(&self, now: UnixMs) -> bool {
         self.backup.as_ref().is_some_and(|promise| {
             now.0 - self.backups_checked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
         })
     }
 
-    /// The days of which production lacked anything at the last look.
+    /// Returns the days of which production lacked events at the last check.
     pub fn lacking(&self) -> BTreeSet<ProjectDay> {
         self.loss.lacking()
     }
 
-    /// Looks at each data center's newest backup. One that production wrote into promises nothing any more: what it
-    /// has lost shows in the drill. What production is known to have been `lacking` when the backup was taken is lost
-    /// by production, not by the backup, even if a customer has sent it once more since.
+    /// Checks each data center's newest backup. A data center that production changed guarantees nothing; its losses
+    /// show in the drill. Events that production already lacked (`lacking`) when the backup was taken are a loss of
+    /// production, not of the backup, even if a customer has sent them again since.
     pub fn check_backups(
         &mut self,
         world: &World,
@@ -112,15 +112,15 @@ impl OracleChecker {
         }
     }
 
-    /// Compares the tee with what clients were told. As with backups, a tee store that production wrote into promises
-    /// nothing.
+    /// Compares the tee with the answers that clients received. A tee store that production changed guarantees
+    /// nothing, as with backups.
     pub fn check_tee(&mut self, world: &World, nodes: &NodeIds, stage: &str) {
         let Some(mut retention) = self.tee else { return };
         self.apply_fault_log(world, nodes);
         let now = self.check_context(world, stage, false);
         let forget_before_ms = now.at_ms - retention.kept_ms - 86_400_000;
         if let Some(emptied_ms) = self.tee_store_emptied_ms {
-            // What was in the store is gone by plan.
+            // The plan removed the contents of the store.
             retention.kept_ms = retention.kept_ms.min(now.at_ms - emptied_ms);
         }
         let disks: Vec<DiskView> =
@@ -150,7 +150,7 @@ impl OracleChecker {
         self.report(found);
     }
 
-    /// The last time at which a fault kept a node of the tee from its work.
+    /// Returns the last time at which a fault kept a tee node from its work.
     fn tee_disturbed_until_ms(&self, now: &Moment, disks: &[DiskView]) -> Option<i64> {
         let fault_log = lock(&self.fault_log);
         let excused_ms = disks.iter().filter_map(|disk| {
@@ -160,8 +160,8 @@ impl OracleChecker {
         excused_ms.max()
     }
 
-    /// Judges a drill. Where the scenario promises that everything can be had back, what the drill lacks is a
-    /// violation; elsewhere it only says which losses are for good.
+    /// Checks a drill. If the scenario promises full recovery, missing events are a violation; otherwise they only
+    /// show which losses are unrecoverable.
     pub fn check_drill(
         &mut self,
         drilled: &DrillResult,

@@ -1,4 +1,4 @@
-//! What a client makes of an answer, and how right the answer is.
+//! Interpretation of a response by its client, and the check of its correctness.
 
 use super::sent_event;
 use crate::workload::PlannedRequest;
@@ -7,18 +7,18 @@ use http::{Response, StatusCode};
 use latent_oracle::invariants::i14_answers::{Answered, AnsweredEvent, Answers};
 use serde::Deserialize;
 
-/// What a client makes of an answer.
+/// Interpretation of a response.
 pub(super) enum ResponseOutcome {
-    /// Safe, but for the items at these positions.
+    /// Accepted, except for the items at these positions.
     Accepted { rejected: Vec<u32> },
-    /// Refused for good.
+    /// Permanently rejected.
     Rejected,
-    /// Not now.
+    /// Temporarily refused.
     TryAgain,
 }
 
 impl ResponseOutcome {
-    /// Holds an answer that settles something to what the client knows of its events.
+    /// Checks a definite answer against the client's knowledge of its events.
     pub(super) fn checker(&self, answered: &Answered, planned: &PlannedRequest, answers: &mut Answers) {
         let rejected = match self {
             ResponseOutcome::Accepted { rejected } => Some(rejected),
@@ -56,7 +56,7 @@ struct TrackAnswer {
     status: u8,
 }
 
-/// What the answer to a request tells its client.
+/// Interprets the response to a request.
 pub(super) fn verdict(response: &Response<Bytes>, planned: &PlannedRequest) -> ResponseOutcome {
     match (response.status(), planned.api.is_import()) {
         (StatusCode::OK | StatusCode::BAD_REQUEST, true) => {

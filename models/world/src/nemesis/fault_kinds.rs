@@ -17,7 +17,7 @@ pub enum FaultKind {
     Crash,
     /// A process crashes repeatedly.
     CrashLoop,
-    /// Half of the disks, or two other nodes, lose power at once.
+    /// Half of the disks and one more node lose power at once.
     PowerLoss,
     /// A process is paused for 10 s to 10 min.
     Pause,

@@ -1,6 +1,6 @@
-//! What a run's main task must know of what goes on: which days were compacted, whether a backup is under way.
+//! Observed activity of a run: compacted days and a backup in progress.
 //!
-//! Marks are heard by an observer, which only writes down.
+//! An observer records marks and does nothing else.
 
 use latent_engine::sim::{Event, Observer, Record, World};
 use latent_oracle::{ProjectDay, day};
@@ -11,26 +11,28 @@ use std::time::Duration;
 
 use crate::lock;
 
-/// What the observer wrote down.
+/// The recorded activity.
 #[derive(Default)]
 pub(super) struct RunActivity {
-    /// Compacted since the last look.
+    /// Days compacted since the last check.
     pub compacted: BTreeSet<ProjectDay>,
-    /// When runs of a day were committed, ms since 1970.
+    /// Commit times of compactions by day, in milliseconds since 1970.
     pub commits: BTreeMap<ProjectDay, BTreeSet<i64>>,
     pub runs: u64,
-    /// When a detector found something wrong with a day, ms since 1970: its alarm may reach the operator much later.
+    /// Times at which a detector fired, by day, in milliseconds since 1970. The alarm may reach the operator much
+    /// later.
     pub detected: BTreeMap<ProjectDay, BTreeSet<i64>>,
     pub backup_since_look: bool,
-    /// Under way now: a backup, and compaction runs.
+    /// True while a backup is in progress.
     pub backup_under_way: bool,
-    /// With the number of looks since they began.
+    /// Compactions in progress, with the number of checks since they started.
     pub runs_under_way: BTreeMap<(NodeId, ProjectDay), u32>,
 }
 
 impl RunActivity {
-    /// Days to look at: those compacted since the last look, and those whose run was under way when its disk crashed:
-    /// it may be committed and nobody have said so. They are looked at until the disk has been up for a whole look.
+    /// Returns the days to check: those compacted since the last check, and those whose compaction was in progress
+    /// when its disk crashed. Such a run may be committed without a mark, so its day is checked until the disk has
+    /// been up for a complete check.
     pub fn due(&mut self, is_up: impl Fn(NodeId) -> bool) -> BTreeSet<ProjectDay> {
         let mut due = std::mem::take(&mut self.compacted);
         due.extend(self.runs_under_way.keys().map(|(_, project_day)| *project_day));

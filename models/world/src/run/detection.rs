@@ -1,9 +1,9 @@
-//! Who noticed what was lost, and whether in time.
+//! Detection: which detectors reported a loss, and whether in time.
 //!
-//! An operator has alarms; that customers report what they miss is not modelled. A loss counts as noticed when an alarm
-//! that names its project and day reached him, and the detector that raised it had fired by the stated time after the
-//! loss was there ([`stated_time`]). When he heard of it does not count: his machine may be cut off, and an alarm that
-//! waits for him is an alarm. What came before an earlier loss of the same day was over names that one, not this.
+//! Losses are reported by alarms; reports by customers are not modelled. A loss counts as detected if an alarm that
+//! names its project and day reached the operator, and its detector fired within the stated time after the loss
+//! ([`stated_time`]). The time of delivery does not count: the operator's machine may be isolated while an alarm
+//! waits. Alarms before the end of an earlier loss of the same day belong to that loss.
 
 use super::Run;
 use crate::checker::BACKUP_SLACK;
@@ -17,11 +17,12 @@ use latent_pipeline::alarms::Alarm;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// An audit looks at each project's day once a night: 24 h, 25 h where clocks go back, and an hour for its work.
+/// Time limit of the audit: it checks each project once a night, so within 24 h, 25 h where clocks go back, plus an
+/// hour of work.
 const AUDIT_WITHIN: Duration = Duration::from_secs(26 * 3600);
 
-/// How soon after a loss a detector must have fired: the slower of those that the scenario has, since an audit sees what
-/// the tee still holds, and a backup sees the rest. `None`: it has none, for without an audit no alarm has an address.
+/// Returns the time limit for detection: that of the slowest detector of the scenario, because an audit covers only
+/// what the tee holds, and a backup covers the rest. `None` without an audit, because then alarms have no recipient.
 pub(super) fn stated_time(config: &WorldConfig) -> Option<Duration> {
     config.protection.audit.as_ref()?;
     let backup = config.protection.backup.as_ref().map(|backup| backup.interval.0 + BACKUP_SLACK);
@@ -29,7 +30,7 @@ pub(super) fn stated_time(config: &WorldConfig) -> Option<Duration> {
     audit.max(backup)
 }
 
-/// The project's day that an alarm calls short, if it names one.
+/// Returns the project-day that an alarm names as damaged.
 pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
     match alarm {
         Alarm::EventsMissing { project, day, .. }
@@ -52,16 +53,16 @@ pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
     }
 }
 
-/// A loss, by whichever check found it.
+/// A loss found by any check.
 struct UnrecoveredLoss {
     name: String,
-    /// `None`: it names no day, so no alarm that names days reports it.
+    /// `None`: the violation names no day, so alarms cannot report it.
     project_day: Option<ProjectDay>,
     episode: Episode,
 }
 
 impl Run<'_> {
-    /// What keeps a loss that can be had back from counting as recovered, one reason a line.
+    /// Returns the reasons why a recoverable loss does not count as recovered, one per line.
     pub(super) fn shortfall(&self, summary: &LossSummary, found: &[Violation]) -> Option<String> {
         let count = |events: u64, what: &str| {
             (events > 0).then(|| format!("{} {what} at the end", words::counted(events, "events")))
@@ -96,7 +97,7 @@ impl Run<'_> {
         Some(format!("no detector reported the loss of {first}{more} {within}"))
     }
 
-    /// Every loss: what production was seen to be short of, and what only a check of backups or a drill lacked.
+    /// Returns every loss: those of production, and those that only a check of backups or a drill found.
     fn losses(&self, found: &[Violation]) -> Vec<UnrecoveredLoss> {
         let of_production = |(project_day, episode): (ProjectDay, Episode)| UnrecoveredLoss {
             name: project_day.to_string(),
@@ -119,7 +120,7 @@ impl Run<'_> {
         losses
     }
 
-    /// Whether a detector fired for this loss by its stated time, and its alarm came to the operator's desk.
+    /// Returns true if a detector fired for this loss in time and its alarm reached the operator.
     fn is_noticed(&self, project_day: ProjectDay, loss: Episode, limit: Duration) -> bool {
         let from_ms = loss.after_ms.unwrap_or(i64::MIN);
         let until_ms = loss.first_seen_at_ms.saturating_add(limit.as_millis() as i64);

@@ -1,5 +1,4 @@
-//! What the oracle is told of the world before a run: how wrong clocks may be, what the network may do, which zones
-//! there are.
+//! Settings of the oracle before a run: clock errors, network behavior and zones.
 
 use crate::plan::WorldPlan;
 use crate::scenario::WorldConfig;
@@ -9,8 +8,8 @@ use latent_engine::sim::{Action, Fault, World};
 use latent_oracle::{Settings, Zones};
 use std::collections::BTreeSet;
 
-/// How far edges' clocks may be off: what a good time service leaves, and what the plan's faults do to them. And
-/// whether they let links to edges double a customer's request.
+/// Returns the ledger's settings: the maximum clock error of edges, from the time service and the plan's faults, and
+/// whether faults of links to edges duplicate requests.
 pub(super) fn ledger_settings(world: &World, nodes: &NodeIds, scenario: &Scenario<WorldConfig>) -> Settings {
     let usual = Settings::default();
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
@@ -23,7 +22,7 @@ pub(super) fn ledger_settings(world: &World, nodes: &NodeIds, scenario: &Scenari
         }
         _ => 0,
     };
-    // Steps may add up: they may all fall on one edge.
+    // Clock steps add up: all may affect one edge.
     let skew_ms: u64 = world.fault_outcomes().iter().map(|outcome| skew_ms(&outcome.fault)).sum();
     let is_edge = |name: &String| name == "*" || edges.contains(name);
     let doubles = |fault: &Fault| match &fault.action {
@@ -40,7 +39,7 @@ pub(super) fn ledger_settings(world: &World, nodes: &NodeIds, scenario: &Scenari
     }
 }
 
-/// The oracle's own knowledge of zones.
+/// Returns the zones of all projects for the oracle.
 pub(super) fn oracle_zones(plan: &WorldPlan) -> Zones {
     let mut zones = Zones::default();
     for tenant in &plan.tenants {

@@ -1,4 +1,4 @@
-//! What a run came to: the last looks, what was lost and can be had back, who noticed, whether the budget was kept.
+//! Result of a run: final checks, losses, recoverability, detection, and the fault budget.
 
 use super::Run;
 use super::detection::named_day;
@@ -18,7 +18,7 @@ use latent_pipeline::heartbeat::Job;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Run<'_> {
-    /// What the faults of the run damaged at once beyond the budget, if they did.
+    /// Describes how the faults of the run exceeded the budget, if they did.
     fn budget_excess(&self) -> Option<String> {
         let budget = self.scenario.topic.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
         let outcomes = self.world.fault_outcomes();
@@ -30,7 +30,7 @@ impl Run<'_> {
         fault_budget::exceeded(struck.iter(), self.scenario, &budget).or_else(|| self.in_open_gaps())
     }
 
-    /// What a recovery lacks because an edge let it through without a copy and could not tee it since.
+    /// Describes events that a recovery lacks because an edge accepted them with a gap of the tee.
     fn in_open_gaps(&self) -> Option<String> {
         let events = self.checker.missing_by_design;
         (events > 0).then(|| format!("events of requests in open gaps of the tee: {events}"))
@@ -44,7 +44,7 @@ impl Run<'_> {
         let read_view = self.checker.check_all(&self.world, &self.nodes, "after-healing", true);
         self.checker.check_backups(&self.world, &self.nodes, &read_view, &lacking, "after-healing");
         self.checker.check_tee(&self.world, &self.nodes, "after-healing");
-        // Whatever is short at the end gets a drill, or nothing would be known of whether it can be had back.
+        // If production lacks events at the end, a drill shows whether they are recoverable.
         if self.scenario.topic.protection.backup.is_some() || self.checker.is_short_now() {
             self.drill_against(&read_view);
         }
@@ -96,7 +96,7 @@ impl Run<'_> {
         Judged { items, violations: self.checker.into_violations(), facts, noticed, marks, findings }
     }
 
-    /// Days of which anti-entropy has said since the end of faults that their copies differ.
+    /// Returns the days for which anti-entropy reported differing copies since the end of faults.
     fn days_with_differing_copies(&self) -> BTreeSet<ProjectDay> {
         let Some(ended_ms) = lock(&self.fault_log).faults_ended_ms else { return BTreeSet::new() };
         let operator_state = lock(&self.operator_state);
@@ -108,7 +108,7 @@ impl Run<'_> {
         alarms.filter_map(project_day).collect()
     }
 
-    /// What was shown about getting lost events back.
+    /// Returns how far lost events were shown to be recoverable.
     fn recovery_shown(&self, summary: &LossSummary) -> Recovery {
         match (self.checker.is_short_now(), summary.events_unrecoverable) {
             (false, _) | (true, Some(0)) => Recovery::Complete,
@@ -149,13 +149,13 @@ impl Run<'_> {
         }
     }
 
-    /// Recoveries that no operator began, and drills whose recovery did not end. Deploys and mistakes are carried out by the
-    /// run itself, at instants that were checked with the scenario.
+    /// Returns recoveries that never started, and drills whose recovery did not end. Deploys and mistakes are
+    /// executed by the run itself at times that were checked with the scenario.
     fn not_done(&self) -> Vec<String> {
         let at = |ms: i64| words::moment_ms(ms);
         let recoveries =
             self.plan.operations.iter().filter(|it| matches!(it.action, OperatorAction::Recover(_)));
-        // The timeline hands orders over in order of time, and of one instant in order of the plan.
+        // The timeline adds recovery tasks in order of time, and in plan order at equal times.
         let mut planned: Vec<_> = recoveries.collect();
         planned.sort_by_key(|operation| operation.at.0.0);
         let operator_state = lock(&self.operator_state);
@@ -170,7 +170,7 @@ impl Run<'_> {
         recovery_tasks.chain(drills).collect()
     }
 
-    /// What production could do to the object stores, and did.
+    /// Returns the permissions at the object stores that production used.
     fn used_permissions(&self) -> Vec<String> {
         let sentence = |(kind, permission): (StoreKind, Permission)| {
             format!("production may {} {}", permission.name(), kind.place())
@@ -178,7 +178,7 @@ impl Run<'_> {
         self.cluster_registry.store_log.used().into_iter().map(sentence).collect()
     }
 
-    /// When the first loss was committed: the last compaction of the day before the oracle saw it.
+    /// Returns the time of the first loss: the last compaction of the day before a check found it.
     fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
         let activity = lock(&self.activity);
         let of_day = |lost: &latent_oracle::loss::LostDay| {
@@ -213,7 +213,7 @@ impl Run<'_> {
     }
 }
 
-/// Which detector raised an alarm, and what it says.
+/// Returns the detector that raised an alarm, and its message.
 fn describe(alarm: &Alarm) -> (&'static str, String) {
     match alarm {
         Alarm::EventsMissing { project, day, keys } => {

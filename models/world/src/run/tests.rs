@@ -39,7 +39,7 @@ fn faults_within_the_budget_are_not_held_against_the_system_and_it_comes_to_rest
     assert!(judged.findings.work.acknowledgements_checked > 0);
 }
 
-/// The small scenario without deploys, which would boot again what a test killed.
+/// Removes the deploys, which would restart nodes that a test killed.
 fn undeployed(small: &str) -> String {
     let lines = small.lines().filter(|line| !line.contains("deploys"));
     with_faults(&lines.collect::<Vec<_>>().join("\n"), "")
@@ -50,7 +50,7 @@ fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
     let judged = judged(undeployed, |run| run.world.kill(run.nodes.disks[2]));
     let hung = judged.facts.hung.expect("hints for a disk that is down wait for ever");
     assert!(hung.lines().any(|reason| reason.starts_with("L1 ingest-1 hints/")), "{hung}");
-    // No fault of the plan took it: while the run went on, hints and copies were late already.
+    // No planned fault removed the disk, so hints and copies were late during the run.
     let late: Vec<String> = judged.violations.iter().map(Violation::fingerprint).collect();
     for expected in ["L1:hint-late", "L5:not-brought-together"] {
         assert!(late.iter().any(|found| found.starts_with(expected)), "{expected} in {late:?}");
@@ -110,7 +110,7 @@ fn neither_looks_nor_drills_nor_the_ledger_disturb_the_world() {
     assert_eq!(is_checking, unwatched);
 }
 
-/// The small scenario with its planted bug and an operator who repairs what it destroys once it is gone.
+/// The small scenario with its planted bug, and an operator who repairs the damage after the roll-back.
 fn repaired(small: &str) -> String {
     let deploys = r#""deploys": [{ "at": "2016-02-20T03:00:00Z", "release": "bad", "to": "all" }"#;
     let back = r#", { "at": "2016-02-21T12:00:00Z", "release": "good", "to": "all" }"#;
@@ -147,7 +147,7 @@ fn what_is_missing_at_the_end_gets_a_drill_and_is_not_recovered_though_it_could_
     assert_eq!(judged.marks["drill:recovery.ended"], 1, "what a drill reaches counts: {:?}", judged.marks);
 }
 
-/// Without backups, with these fields in place of `drills`.
+/// Removes the backups and isolates the audit; `more` adds fields.
 fn with_a_deaf_audit(small: &str, more: &str) -> String {
     let deaf = format!(
         r#"{more}"faults": [{{ "anchor": {{ "at": "2016-02-20T00:30:00Z" }},
@@ -159,7 +159,7 @@ fn with_a_deaf_audit(small: &str, more: &str) -> String {
 
 #[test]
 fn a_loss_that_no_detector_reports_in_its_time_is_not_recovered_though_all_is_back() {
-    // An operator recovers by plan, for a reason of his own; or once the audit can be heard, which is too late.
+    // Either a planned recovery repairs the loss, or the audit's alarm arrives too late.
     let by_plan = r#""operations": [{ "at": "2016-02-21T18:00:00Z", "what": { "recover": {} } }], "#;
     for more in [by_plan, ""] {
         let judged = judged(|small| with_a_deaf_audit(small, more), |_| {});
