@@ -1,4 +1,4 @@
-//! I1 to I16: what must hold at all times. L1 to L5: what must come to hold once nothing is in the way.
+//! I1 to I16: invariants that hold at all times. L1 to L5: liveness laws that hold while no fault prevents the work.
 
 use latent_engine::explain::{Entry, EntryKind};
 

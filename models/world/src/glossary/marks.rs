@@ -1,5 +1,5 @@
-//! Marks: points that the code under test reports to have passed. Scenarios and sweeps can require them, faults can wait
-//! for them.
+//! Marks: points that the code under test reports as reached. Scenarios and sweeps can require them, faults can be
+//! triggered by them.
 //!
 //! A test in scenarios/tests/explain.rs compares this list with the names in the source.
 
@@ -170,7 +170,7 @@ const MARKS: [(&str, &str); 131] = [
     mark("tee.uploaded", "An edge uploaded a tee file."),
 ];
 
-/// By the part before the dot: why it matters, and what keeps it from being reached.
+/// Returns, by the part before the dot, why a mark matters and what keeps it from being reached.
 fn group(prefix: &str) -> [&'static str; 2] {
     match prefix {
         "alarms" | "jobs" => {

@@ -1,4 +1,4 @@
-//! When a check ran (stages), and the labels of this system's lines of a verdict.
+//! Stages, at which checks run, and the labels of this system's lines of a verdict.
 
 use latent_engine::explain::{Entry, EntryKind};
 

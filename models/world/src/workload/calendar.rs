@@ -1,7 +1,7 @@
-//! When a project's clients send: the slots of its local days.
+//! Send times of a project's clients: the slots of its local days.
 //!
-//! Slots stand on the calendar, whatever events there are: so taking an event out moves no other one. Clients are
-//! modelled as busy by day and quiet by night; weekends, holidays and time of year are not.
+//! Slots depend on the calendar alone, so removing an event moves no other event. Clients are busy by day and quiet
+//! by night; weekends, holidays and seasons are not modelled.
 
 use super::prng::Prng;
 use super::request::RequestApi;
@@ -9,9 +9,9 @@ use super::workload_spec::{Burst, WorkloadSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How busy each hour of a local day is, in relative weights.
+/// Relative load of each hour of a local day.
 const HOURLY_LOAD: [u64; 24] = [3, 2, 1, 1, 1, 2, 3, 5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 6, 5, 4];
-/// The weights up to each hour, and their sum.
+/// Cumulative load up to each hour, and the total.
 const CUMULATIVE_LOAD: [u64; 25] = {
     let (mut sums, mut hour) = ([0; 25], 0);
     while hour < 24 {
@@ -21,43 +21,43 @@ const CUMULATIVE_LOAD: [u64; 25] = {
     sums
 };
 
-/// A burst is sent in at most so many moments a day.
+/// Maximum number of send times of a burst per day.
 const MAX_SLOTS: u64 = 1 << 16;
 
-/// One moment at which a project's clients send.
+/// A send time of a project's clients, with its request format.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SendSlot {
     pub(super) at_ms: i64,
     pub(super) api: RequestApi,
 }
 
-/// A slot's place: its local day, and its number in it.
+/// Identity of a slot: its local day, its number in the day, and its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SendSlotId {
     pub(super) day: i32,
     pub(super) nth: u32,
-    /// Whose slots these are.
+    /// Lane of the slot.
     pub(super) lane: SlotLane,
 }
 
 impl SendSlotId {
-    /// One of the calendar's own.
+    /// Creates the id of a calendar slot.
     pub(super) fn usual(day: i32, nth: u32) -> SendSlotId {
         SendSlotId { day, nth, lane: SlotLane::Usual }
     }
 }
 
-/// Whose slots they are: those of the calendar, or moments that stand on none.
+/// Origin of a slot: the calendar, a burst, or the end of an offline window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SlotLane {
     Usual,
-    /// Of the law's burst of this number.
+    /// The specification's burst with this index.
     Burst(u32),
-    /// Devices that come back after the law's absence of this number; one slot a person.
+    /// Devices that return after the specification's offline window with this index; one slot per person.
     Back(u32),
 }
 
-/// A local day: 23 to 25 hours, or whatever its zone makes of it.
+/// A local day, 23 to 25 hours long, depending on its zone.
 #[derive(Debug)]
 pub(super) struct LocalDay {
     pub(super) start_ms: i64,
@@ -66,15 +66,15 @@ pub(super) struct LocalDay {
 }
 
 impl LocalDay {
-    /// A time of this day, busy hours more often than quiet ones.
+    /// Draws a time of this day, weighted by load.
     pub(super) fn weighted_time_ms(&self, prng: &mut Prng) -> i64 {
         time_at_load_ms(self.start_ms, self.end_ms, prng.next() >> 32)
     }
 }
 
-/// The moment when `part` / 2^32 of a day's business is done.
+/// Returns the time at which `part` / 2^32 of a day's load has been sent.
 fn time_at_load_ms(start_ms: i64, end_ms: i64, part: u64) -> i64 {
-    // Fixed point: a whole hour's weight is 2^32, so nothing is lost before the one division.
+    // Fixed point: an hour's weight is scaled by 2^32, so nothing is lost before the single division.
     let done = part.min(u64::from(u32::MAX)) * CUMULATIVE_LOAD[24];
     let hour = CUMULATIVE_LOAD[1..24].iter().filter(|until| **until << 32 <= done).count();
     let within_hour = (done - (CUMULATIVE_LOAD[hour] << 32)) / HOURLY_LOAD[hour];
@@ -84,7 +84,7 @@ fn time_at_load_ms(start_ms: i64, end_ms: i64, part: u64) -> i64 {
     start_ms + offset_ms
 }
 
-/// How much of a day's business is done at `at_ms`, and how much there is: the inverse of [`busy_moment_ms`].
+/// Returns the load sent by `at_ms` and the load of the day: the inverse of [`time_at_load_ms`].
 fn load_until(start_ms: i64, end_ms: i64, at_ms: i64) -> (u64, u64) {
     let length_ms = u64::try_from(end_ms.saturating_sub(start_ms)).unwrap_or(0).max(1);
     let offset_ms = at_ms.clamp(start_ms, end_ms).abs_diff(start_ms);
@@ -94,7 +94,7 @@ fn load_until(start_ms: i64, end_ms: i64, at_ms: i64) -> (u64, u64) {
     ((CUMULATIVE_LOAD[hour] << 32) + within_hour, CUMULATIVE_LOAD[24] << 32)
 }
 
-/// What a burst adds to one local day: so many events, sent in these slots.
+/// Additional events of a burst on one local day, and their slots.
 #[derive(Debug)]
 pub(super) struct BurstSlots {
     pub(super) events: u64,
@@ -102,8 +102,8 @@ pub(super) struct BurstSlots {
 }
 
 impl BurstSlots {
-    /// Of a day with `usual` events: as many times more as the burst says of those that fall into it, in as many times
-    /// more moments, spread evenly. A burst that touches the day adds one event at least.
+    /// Plans a burst on a day with `usual` events: it multiplies the events and send times that fall into it and
+    /// spreads them evenly. A burst that overlaps the day adds at least one event.
     pub(super) fn lay_out(
         spec: &WorkloadSpec,
         burst: &Burst,
@@ -139,7 +139,7 @@ impl BurstSlots {
     }
 }
 
-/// The slots of all days, made when first asked for.
+/// The slots of all days, computed on first use.
 #[derive(Debug)]
 pub(super) struct Calendar {
     days: BTreeMap<i32, Arc<LocalDay>>,
@@ -175,7 +175,7 @@ fn lay_out(
     let slots = (0..spec.requests_per_day).map(|nth| {
         let key = u128::from(spec.project) << 64 | u128::from(day.cast_unsigned()) << 32 | u128::from(nth);
         let mut prng = Prng::new(draw("workload.slot", key), 1);
-        // The middle half of the slot's share of the day: two neighbours never meet, and none stands at midnight.
+        // A slot uses the middle half of its share of the day, so neighbours never coincide and none is at midnight.
         let quarters = u64::from(nth) * 4 + 1;
         let part = ((quarters << 32) + (prng.next() >> 32) * 2) / (count * 4);
         SendSlot {
@@ -213,7 +213,7 @@ mod tests {
         for part in (0..1_000).map(|nth| nth * 4_294_967) {
             let (done, whole) = load_until(start_ms, end_ms, time_at_load_ms(start_ms, end_ms, part));
             let told = (u128::from(done) << 32) / u128::from(whole);
-            // A millisecond is 2^32 / 82,800,000 of a day, more when it is busy.
+            // A millisecond is 2^32 / 82,800,000 of a day, and more during busy hours.
             assert!(u64::try_from(told).unwrap().abs_diff(part) < 150, "{part}: {told}");
         }
         let whole = CUMULATIVE_LOAD[24] << 32;

@@ -1,15 +1,16 @@
-//! What an event says: its JSON text, byte for byte, and what a client remembers of it.
+//! Encoding of an event: its JSON text, byte for byte, and what its client remembers.
 //!
-//! The texts are as varied as clients make them: times in seconds, with fractions, in milliseconds; names and people
-//! in several scripts, some of them escaped; numbers that change when printed again (`1.50`, 2^53 + 1); members
-//! in another order; few laid out with white space (see [`super::layout`]). A system that stores what it parsed instead of what it got is found out by these.
+//! Texts are as varied as those of real clients: times in seconds, with fractions, or in milliseconds; names and
+//! people in several scripts, some escaped; numbers that change when parsed and printed again (`1.50`, 2^53 + 1);
+//! members in another order; some with white space (see [`super::layout`]). They expose a system that stores the
+//! parsed event instead of the received bytes.
 
 use super::event_values::{self, JsonWord};
 use super::placement::EventTraits;
 use super::prng::{Prng, mix};
 use super::workload_spec::{Defect, HOUR_MS, WorkloadSpec};
 
-/// How an event tells its time.
+/// Format of an event's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimeFormat {
     Seconds,
@@ -28,13 +29,13 @@ impl TimeFormat {
         ])
     }
 
-    /// The form in which a device tells this time: milliseconds of 1970 would read as seconds of another year.
+    /// Returns the format for this time: early 1970 in milliseconds would be read as seconds of another year.
     pub(super) fn for_time(self, time_ms: i64) -> TimeFormat {
         const MIN_MS: i64 = 365 * 24 * HOUR_MS;
         if time_ms < MIN_MS { TimeFormat::Seconds } else { self }
     }
 
-    /// `time_ms` as far as this form tells it.
+    /// Truncates `time_ms` to the precision of the format.
     pub(super) fn truncate_ms(self, time_ms: i64) -> i64 {
         if self == TimeFormat::Seconds { time_ms - time_ms.rem_euclid(1_000) } else { time_ms }
     }
@@ -52,24 +53,24 @@ impl TimeFormat {
     }
 }
 
-/// An event's number and draw: all that its identity and its contents come from.
+/// Index and seed of an event, from which its identity and contents follow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventSource {
     pub(super) index: u64,
     pub(super) seed: u64,
 }
 
-/// An event to be written.
+/// An event to encode.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventSubject {
     pub(super) own: EventSource,
-    /// Whose person and `$insert_id` it takes, if not its own.
+    /// Event whose person and `$insert_id` it shares, if any.
     pub(super) partner: Option<EventSource>,
     pub(super) time_ms: i64,
     pub(super) defect: Option<Defect>,
 }
 
-/// What a client remembers of an event that it wrote.
+/// What a client remembers of an encoded event.
 #[derive(Debug)]
 pub(super) struct EncodedEvent {
     pub(super) name: &'static str,
@@ -114,7 +115,7 @@ pub(super) fn write(spec: &WorkloadSpec, subject: &EventSubject, out: &mut Vec<u
     }
     push_all(out, ["\"token\":\"", &spec.token, "\""]);
     write_defect(subject.defect, out);
-    // What is still to come: the closing braces, and the name if it stands last.
+    // Reserves bytes for the closing braces, and the name if it is last.
     let tail_bytes = 2 + name.filter(|_| !name_first).map_or(0, |name| name.json.len() + 11);
     event_values::fill(&mut prng, start + target_bytes as usize - tail_bytes.min(target_bytes as usize), out);
     push(out, "}");
@@ -133,7 +134,7 @@ pub(super) fn write(spec: &WorkloadSpec, subject: &EventSubject, out: &mut Vec<u
 fn name_of(subject: &EventSubject) -> &'static JsonWord {
     let nth = |seed: u64| Prng::new(seed, NAMING).below(event_values::NAMES.len() as u64) as usize;
     let own = nth(subject.own.seed);
-    // Two events under one `$insert_id` differ by name alone.
+    // Two events with one `$insert_id` differ by name alone.
     let same = subject.partner.is_some_and(|partner| nth(partner.seed) == own);
     &event_values::NAMES[(own + usize::from(same)) % event_values::NAMES.len()]
 }
@@ -158,12 +159,12 @@ fn is_of_insert_id(defect: Option<Defect>) -> bool {
     matches!(defect, Some(Defect::LongInsertId | Defect::WrongInsertId))
 }
 
-/// The number of the person, from 0, whose event the draw `seed` makes.
+/// Returns the number of the person, from 0, of the event with this seed.
 pub(super) fn person_of(spec: &WorkloadSpec, seed: u64) -> u64 {
     Prng::new(seed, PERSON).below(u64::from(spec.users))
 }
 
-/// The person's `distinct_id`, mostly a string, of some people a number, of few nothing.
+/// Writes the person's `distinct_id`: usually a string, for some people a number, for a few absent.
 fn write_person(spec: &WorkloadSpec, seed: u64, out: &mut Vec<u8>) -> String {
     let person = mix(u64::from(spec.project) << 32 | person_of(spec, seed));
     let mut plain = Vec::with_capacity(24);
@@ -192,7 +193,8 @@ fn write_person(spec: &WorkloadSpec, seed: u64, out: &mut Vec<u8>) -> String {
     String::from_utf8(plain).expect("a str prefix and ASCII digits are UTF-8")
 }
 
-/// Unique, for project and index stand in it; at most 34 characters unless that is its defect.
+/// Returns the `$insert_id`, unique because it contains project and index; at most 34 characters unless it is the
+/// defect.
 fn insert_id_of(project: u32, source: EventSource, defect: Option<Defect>) -> String {
     let mut id = Vec::with_capacity(48);
     push_hex(&mut id, mix(source.seed) >> 32, 8);
@@ -246,7 +248,7 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[first..]);
 }
 
-/// `value` in lower-case hexadecimal digits, at least so many.
+/// Appends `value` in at least `min` lower-case hexadecimal digits.
 pub(super) fn push_hex(out: &mut Vec<u8>, value: u64, min: usize) {
     let needed = 16 - value.leading_zeros() as usize / 4;
     out.extend(

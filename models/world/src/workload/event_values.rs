@@ -1,11 +1,11 @@
-//! What events talk about: names, and the properties that fill an event up to its size.
+//! Values of events: names, and the properties that fill an event up to its size.
 //!
-//! Invented, in the manner of what client libraries send. Legal values only: illegal ones are defects.
+//! Invented after the properties of client libraries. All are legal; illegal values are defects.
 
 use super::event::{push, push_hex, push_number};
 use super::prng::Prng;
 
-/// A text as it stands in JSON, and what it says.
+/// A text in JSON encoding and decoded.
 #[derive(Debug)]
 pub(super) struct JsonWord {
     pub(super) json: &'static str,
@@ -16,7 +16,7 @@ const fn plain(text: &'static str) -> JsonWord {
     JsonWord { json: text, plain: text }
 }
 
-/// Names of events. Few are escaped or not Latin: enough to occur in every run.
+/// Names of events. Some are escaped or not Latin, enough to occur in every run.
 pub(super) static NAMES: [JsonWord; 24] = [
     plain("Signed up"),
     plain("Signed in"),
@@ -61,7 +61,7 @@ static CITIES: [&str; 10] = [
 static PLANS: [&str; 4] = ["free", "starter", "growth", "enterprise"];
 static REFERRERS: [&str; 4] =
     ["https:\\/\\/www.google.com\\/", "https://news.ycombinator.com/", "", "android-app://com.example.mail"];
-/// Each of these changes when a float is parsed and printed again.
+/// Numbers that change when parsed as a float and printed again.
 static NUMBERS: [&str; 8] =
     ["1.50", "19.90", "1e3", "0.30000000000000004", "9007199254740993", "-0.0", "2.5E-7", "100.000"];
 static NOTES: [&str; 5] = ["", "line one\\nline two", "tab\\there", "na\\u00efve \\u2603", "🙂 ok"];

@@ -1,7 +1,7 @@
-//! Requests written out one by one, in place of a law: what a person reads in a case that was made small.
+//! Explicit requests, which replace a specification in a shrunk case, so that a person can read them.
 //!
-//! All that a client sends and remembers stands here, so that a case says everything by itself. Texts are kept byte for
-//! byte: as JSON they would lose what makes them hard, such as `1.50` or an escaped letter.
+//! They contain everything that a client sends and remembers, so a case is self-contained. Texts are kept byte for
+//! byte: as parsed JSON they would lose the difficult parts, such as `1.50` or an escaped letter.
 
 use super::request::{PlannedEvent, PlannedRequest, RequestApi, frame};
 use super::workload_spec::Defect;
@@ -12,47 +12,47 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// One request.
+/// An explicit request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExplicitRequest {
-    /// When it is sent, by the world's clock.
+    /// Send time by the world's clock.
     pub at: Moment,
-    /// How it travels.
+    /// Request format.
     #[serde(rename = "by")]
     pub api: RequestApi,
-    /// Its number in its project's stream, for keyed draws.
+    /// Number in the project's stream, used as key of draws.
     pub key: u64,
-    /// Whether its one event stands alone, not in an array of one.
+    /// True if its single event is bare, not in an array of one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bare: bool,
-    /// Its events, in the order sent.
+    /// Events in the order sent.
     pub events: Vec<ExplicitEvent>,
 }
 
-/// One event.
+/// An explicit event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExplicitEvent {
-    /// Its name; empty when that is what it lacks.
+    /// Event name; empty if missing.
     pub name: String,
-    /// Its `distinct_id` as text; empty when absent.
+    /// `distinct_id` as text; empty if absent.
     pub distinct_id: String,
-    /// Its `$insert_id`.
+    /// `$insert_id`, if present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insert_id: Option<String>,
-    /// Its time in milliseconds since 1970; absent: its arrival counts.
+    /// Event time in milliseconds since 1970; absent: the arrival time counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_ms: Option<i64>,
-    /// Why it must be rejected, if it must.
+    /// Defect for which the event must be rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defect: Option<Defect>,
-    /// Its text, byte for byte.
+    /// JSON text, byte for byte.
     pub json: String,
 }
 
 impl ExplicitRequest {
-    /// Writes out a request of a stream.
+    /// Converts a request of a stream.
     #[must_use]
     pub fn from_planned(request: &PlannedRequest) -> ExplicitRequest {
         let event = |event: &PlannedEvent| ExplicitEvent {
@@ -72,7 +72,7 @@ impl ExplicitRequest {
         }
     }
 
-    /// The request as it is sent for this project.
+    /// Returns the request as it is sent for this project.
     pub(crate) fn planned(&self, project: u32) -> PlannedRequest {
         let lines = matches!(self.api, RequestApi::ImportNdjson { .. });
         let (open, between, close) = frame(lines, self.bare);

@@ -1,15 +1,15 @@
-//! How an event's JSON is laid out: most clients write it without white space, some indent it.
+//! White-space layout of an event's JSON: most clients write none, some indent.
 //!
-//! White space stands between tokens only, so that every layout says the same. A line of NDJSON holds an event whole,
-//! so there no line ends are drawn.
+//! White space is inserted between tokens only, so every layout has the same meaning. An NDJSON line holds a whole
+//! event, so those layouts have no line ends.
 
 use super::prng::Prng;
 
 const LAYING_OUT: u64 = 7;
-/// One event in so many has white space in it.
+/// One event in this many has white space.
 const ONE_IN: u64 = 16;
 
-/// What stands where white space may stand.
+/// The white space to insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct JsonLayout {
     line_end: &'static str,
@@ -28,7 +28,7 @@ const IN_ONE_LINE: [JsonLayout; 2] = [
 ];
 
 impl JsonLayout {
-    /// The layout of the event with this draw; `None` for most. `one_line`: it must not end a line.
+    /// Draws the layout of an event; `None` for most. With `one_line` it contains no line end.
     pub(super) fn draw(seed: u64, one_line: bool) -> Option<JsonLayout> {
         let mut prng = Prng::new(seed, LAYING_OUT);
         let (is_drawn, in_lines, in_one_line) =
@@ -36,7 +36,7 @@ impl JsonLayout {
         is_drawn.then_some(if one_line { in_one_line } else { in_lines })
     }
 
-    /// Lays out the JSON value without white space that stands in `text` from `start` on.
+    /// Inserts white space into the compact JSON value that starts at `start` of `text`.
     pub(super) fn apply(self, start: usize, text: &mut Vec<u8>) {
         let compact = text.split_off(start);
         let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);

@@ -1,15 +1,15 @@
-//! When an event happens and when it is sent: a function of the event's own draw and of the calendar alone.
+//! Placement of an event in time: event time and send time, a function of the event's draw and the calendar alone.
 //!
-//! - **On time**: a slot of its day, or the first of the next day; the event happened up to 110 minutes before
-//!   it, on its day. Ten minutes are left for retries, so that on time stays on time.
-//! - **Late, same day**: a slot of its day at least 2 h after midnight; the event happened between
-//!   [`LatenessSpec::by_ms`](super::Late::by_ms) before it and the day's beginning.
-//! - **Late, later**: the event happened at a busy time of its day; it is sent in the first slot after its lateness.
-//! - **Ahead**: like on time, but up to 50 minutes after its sending; only in imports.
-//! - **Without time**: like on time; what it would have happened at is not said.
+//! - **On time**: sent in a slot of its day or the first of the next day; it happened up to 110 minutes before, on
+//!   its day. Ten minutes are left for retries.
+//! - **Late, same day**: sent in a slot of its day at least 2 h after midnight; it happened between
+//!   [`LatenessSpec::by_ms`](super::LatenessSpec::by_ms) before it and the start of the day.
+//! - **Late, later**: it happened at a busy time of its day and is sent in the first slot after its lateness.
+//! - **Ahead**: like on time, but with a time up to 50 minutes after its sending; only in imports.
+//! - **Without time**: like on time, without stating the time.
 //! - **To be rejected**: like on time.
 //!
-//! What would be sent to `/track` at an age above [`TRACK_AGE_MS`] goes to the next slot that is an import.
+//! An event older than [`TRACK_AGE_MS`] goes to the next slot that is an import.
 
 use super::calendar::{LocalDay, SendSlot, SendSlotId, SlotLane};
 use super::event::TimeFormat;
@@ -17,16 +17,16 @@ use super::prng::Prng;
 use super::workload_spec::{Defect, HOUR_MS, LATE_MS, MINUTE_MS, WorkloadSpec};
 use std::sync::Arc;
 
-/// The age at which an event goes by import instead of `/track`, which takes 5 days: a day is left for retries.
+/// Age from which an event is sent by import. `/track` accepts 5 days; one day is left for retries.
 pub(super) const TRACK_AGE_MS: i64 = 4 * 24 * HOUR_MS;
-/// On-time events are at most this old.
+/// Maximum age of an on-time event.
 const ON_TIME_MS: i64 = 110 * MINUTE_MS;
-/// How far a legal clock is ahead; the API takes an hour.
+/// Maximum lead of a legal clock; the API accepts an hour.
 const AHEAD_MS: i64 = 50 * MINUTE_MS;
-/// How many days an event waits for a slot that can take it.
+/// Maximum number of days that an event waits for a suitable slot.
 const MAX_WAIT_DAYS: i32 = 32;
 
-/// How late an event is.
+/// Lateness class of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lateness {
     OnTime,
@@ -35,7 +35,7 @@ pub(super) enum Lateness {
     Long,
 }
 
-/// What is special about an event, from its own draw alone.
+/// Traits of an event, derived from its draw alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventTraits {
     pub(super) has_time: bool,
@@ -52,7 +52,7 @@ pub(super) struct EventTraits {
 impl EventTraits {
     pub(super) fn draw(spec: &WorkloadSpec, seed: u64) -> EventTraits {
         let mut prng = Prng::new(seed, 1);
-        // Every number is drawn whether it is used or not: one share changed in the law leaves the others alone.
+        // Every number is drawn even if unused, so changing one share leaves the others unchanged.
         let is_wrong = prng.hit(spec.invalid_ppm);
         let is_late = prng.hit(spec.late.share_ppm);
         let class = prng.below(1_000_000);
@@ -61,7 +61,7 @@ impl EventTraits {
         let shares_insert_id = prng.hit(spec.shared_insert_id_ppm) && !is_wrong;
         let is_huge = prng.hit(spec.huge_ppm) && !is_wrong;
         let is_ahead = prng.hit(spec.ahead_ppm) && !is_wrong;
-        // A second copy of an event without identity is a second event, and one without time has two times.
+        // A second copy of an event without identity is another event, and one without time has two times.
         let is_resent = prng.hit(spec.resend_ppm) && has_insert_id && has_time && !is_wrong;
         let form = TimeFormat::draw(&mut prng);
         let lateness = match class {
@@ -84,7 +84,7 @@ impl EventTraits {
     }
 }
 
-/// Where an event went.
+/// Placement of an event.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placement {
     pub(super) time_ms: i64,
@@ -93,7 +93,7 @@ pub(super) struct Placement {
     pub(super) again: Option<(SendSlotId, SendSlot)>,
 }
 
-/// Places the event of draw `seed` that belongs to `day`; nowhere if no slot can take it.
+/// Places the event of draw `seed` on `day`; `None` if no slot can take it.
 pub(super) fn place(
     spec: &WorkloadSpec,
     traits: &EventTraits,
@@ -123,7 +123,7 @@ pub(super) fn place(
     Some(Placement { time_ms, defect, sent, again })
 }
 
-/// Places an event of a burst: on time, in one of the slots of the burst.
+/// Places an event of a burst: on time, in one of the burst's slots.
 pub(super) fn place_in_burst(
     traits: &EventTraits,
     seed: u64,
@@ -139,7 +139,7 @@ pub(super) fn place_in_burst(
     Some(Placement { time_ms, defect, sent, again: None })
 }
 
-/// An event's time as it is told, and what is wrong with the event.
+/// Returns the reported time of an event, and its defect.
 fn told(traits: &EventTraits, time_ms: i64, slot: SendSlot, prng: &mut Prng) -> (i64, Option<Defect>) {
     let defect = traits.is_wrong.then(|| defect(slot, prng));
     let time_ms = match defect {
@@ -147,7 +147,7 @@ fn told(traits: &EventTraits, time_ms: i64, slot: SendSlot, prng: &mut Prng) -> 
         Some(Defect::FutureTime) => slot.at_ms + prng.within((2 * HOUR_MS, 365 * 24 * HOUR_MS)),
         _ => time_ms,
     };
-    // Wrong times stay in seconds: in milliseconds, one in 1970 would read as seconds of another year.
+    // Invalid times are in seconds: in milliseconds, a time in 1970 would be read as seconds of another year.
     let form = if traits.is_wrong { TimeFormat::Seconds } else { traits.form };
     (form.truncate_ms(time_ms), defect)
 }
@@ -160,7 +160,7 @@ fn on_time(
 ) -> Option<(i64, (SendSlotId, SendSlot))> {
     let today = days(day);
     let nth = prng.below(today.slots.len() as u64 + 1) as usize;
-    // Sent after midnight, if clients send soon enough after it: the day's last events, under the nightly job's nose.
+    // If clients send soon after midnight, the last events of a day arrive while its nightly job starts.
     let tomorrow = (nth == today.slots.len()).then(|| days(day + 1));
     let after_midnight = tomorrow
         .and_then(|tomorrow| tomorrow.slots.first().copied())
@@ -176,7 +176,7 @@ fn on_time(
     Some((shortly_before(traits, sent.1, (today.start_ms, today.end_ms), prng), sent))
 }
 
-/// When an event happened that is sent on time in this slot, on the day of these limits.
+/// Returns the event time of an on-time event in this slot, on the day with these limits.
 fn shortly_before(
     traits: &EventTraits,
     slot: SendSlot,
@@ -217,7 +217,7 @@ fn late(
     Some((time_ms, sent))
 }
 
-/// The first slot at or after `from_ms` that takes an event of time `time_ms`.
+/// Returns the first slot at or after `from_ms` that accepts an event of time `time_ms`.
 fn first_slot(
     time_ms: i64,
     from_ms: i64,

@@ -1,16 +1,16 @@
-//! Numbers out of one draw: a caller's draw is costly (a cipher), an event needs twenty numbers.
+//! A small generator that expands one draw: a keyed draw is costly (a cipher), and an event needs twenty numbers.
 //!
-//! Integers only: no float function whose last digit differs by platform may decide a run.
+//! Integers only: results of float functions may differ by platform and must not decide a run.
 
-/// A stream of numbers grown from one draw. Cheap, and the same on every machine.
+/// A pseudo-random generator seeded with one draw; identical on every machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prng {
     state: u64,
 }
 
 impl Prng {
-    /// The stream of `seed`, apart from every other `purpose` of the same seed: adding a number to one purpose
-    /// leaves the others as they were.
+    /// Creates the generator for a seed and a purpose. Purposes are independent: more numbers for one leave the
+    /// others unchanged.
     pub(super) fn new(seed: u64, purpose: u64) -> Prng {
         Prng { state: mix(seed ^ mix(purpose)) }
     }
@@ -21,12 +21,12 @@ impl Prng {
         mix(self.state)
     }
 
-    /// A number below `count`; 0 when `count` is 0.
+    /// Returns a number below `count`; 0 if `count` is 0.
     pub(super) fn below(&mut self, count: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(count)) >> 64) as u64
     }
 
-    /// A number from `low` to `high`, both included; `low` when they are the wrong way round.
+    /// Returns a number from `low` to `high`, both included; `low` if they are reversed.
     pub(super) fn within(&mut self, (low, high): (i64, i64)) -> i64 {
         match u64::try_from(high.saturating_sub(low)) {
             Ok(width) => low + self.below(width.saturating_add(1)) as i64,
@@ -34,12 +34,12 @@ impl Prng {
         }
     }
 
-    /// True in `ppm` of a million cases.
+    /// Returns true with a probability of `ppm` parts per million.
     pub(super) fn hit(&mut self, ppm: u32) -> bool {
         self.below(1_000_000) < u64::from(ppm)
     }
 
-    /// True in one of `count` cases.
+    /// Returns true with a probability of 1 / `count`.
     pub(super) fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
@@ -49,7 +49,7 @@ impl Prng {
     }
 }
 
-/// Spreads every bit of `value` over all 64; a bijection.
+/// Mixes every bit of `value` into all 64 bits; a bijection.
 pub(super) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -1,7 +1,6 @@
-//! A stream under way: the requests of a law, in the order in which they are sent, a day at a time.
+//! A request stream: the requests of a specification in the order in which they are sent, planned a day at a time.
 //!
-//! Only places are kept for what is still to be sent, 32 bytes an event; texts are written when their request's
-//! turn comes.
+//! Events that are not yet due are kept as placements of 32 bytes each; a text is encoded when its request is due.
 
 use super::calendar::{BurstSlots, Calendar, LocalDay, SendSlot, SendSlotId, SlotLane};
 use super::device;
@@ -17,16 +16,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The API takes 2,000 events in a request.
+/// Maximum number of events in a request of the API.
 const MAX_ITEMS: usize = 2_000;
-/// Parts of a slot's requests: what is valid, in chunks; from here on what `/track` must reject.
+/// Parts of a slot's requests: valid events, in chunks; from here on the events that `/track` must reject.
 const PART_REJECTED: u64 = 1 << 10;
-/// From here on events that travel alone, each at its index.
+/// From here on events with a request of their own, by index.
 const PART_ALONE: u64 = 1 << 11;
-/// Indices of events of bursts: this, the minute in which the burst begins, the day, and the number in the day.
+/// Base of the indices of burst events, followed by the minute in which the burst starts, the day, and the number in
+/// the day.
 const EXTRA: u64 = 1 << 62;
 
-/// An event that waits for its slot.
+/// An event that is placed and not yet sent.
 #[derive(Clone, Copy, Debug)]
 struct PendingEvent {
     time_ms: i64,
@@ -38,18 +38,18 @@ struct PendingEvent {
 }
 
 impl PendingEvent {
-    /// Whether it has a request of its own: it is huge, or `/track` may refuse its time, and the answer of one digit can
-    /// speak of one event only.
+    /// Returns true if the event needs a request of its own: it is huge, or `/track` may reject its time, and an
+    /// answer of one digit describes one event only.
     fn travels_alone(&self, api: RequestApi, at_ms: i64) -> bool {
         let may_be_refused = self.is_clock_wrong || at_ms - self.time_ms >= TRACK_AGE_MS;
         self.is_huge || (!api.is_import() && self.defect.is_none() && may_be_refused)
     }
 }
 
-/// A law's requests, in the order in which they are sent: an iterator.
+/// Iterator over the requests of a specification, in the order in which they are sent.
 ///
-/// `Z` gives a local day's beginning and end in milliseconds since 1970, for the project's zone and days counted from
-/// 1970-01-01; it is asked for days behind the range too. `D` draws: a pure function of stream name and key.
+/// `Z` returns start and end of a local day in milliseconds since 1970, for the project's zone and days counted from
+/// 1970-01-01; it is also called for days after the range. `D` draws: a pure function of stream name and key.
 #[derive(Debug)]
 pub struct RequestStream<Z, D> {
     spec: WorkloadSpec,
@@ -65,11 +65,11 @@ pub struct RequestStream<Z, D> {
 }
 
 impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z, D> {
-    /// The stream whose events belong to local `days`, of which those are sent whose turn comes within `sends_ms`;
-    /// what would be sent outside of it never comes in.
+    /// Creates the stream of the events of local `days` whose send time is within `sends_ms`; other events are never
+    /// sent.
     ///
     /// # Errors
-    /// A law that no stream can follow.
+    /// An invalid specification.
     pub fn new(
         spec: WorkloadSpec,
         days: Range<i32>,
@@ -92,12 +92,13 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         })
     }
 
-    /// The law that it follows.
+    /// Returns the specification.
     pub fn spec(&self) -> &WorkloadSpec {
         &self.spec
     }
 
-    /// How many events are sent, second sendings included, by the usual index that they are kept with. Writes no text.
+    /// Returns the number of sent events, second sendings included, by the base index with which they are kept.
+    /// Encodes no text.
     pub fn sent(mut self) -> BTreeMap<u64, u64> {
         while self.next_day < self.days.end {
             self.plan_day(self.next_day);
@@ -110,7 +111,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         sent
     }
 
-    /// The usual index with which an event is kept: that of an event of a burst is another than its own.
+    /// Returns the base index with which an event is kept: that of a burst event differs from its own index.
     fn kept_with(&self, index: u64) -> u64 {
         if index < EXTRA {
             return index;
@@ -120,13 +121,13 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         day_offset * self.spec.stride() + number % count.max(1)
     }
 
-    /// How many events are planned and not yet sent.
+    /// Returns the number of events that are planned and not yet sent.
     #[cfg(test)]
     pub(super) fn pending_events(&self) -> usize {
         self.waiting.values().map(|(_, drafts)| drafts.len()).sum()
     }
 
-    /// Days are planned before anything is sent that they could come before: nothing is sent before its day begins.
+    /// Plans all days that could precede the next request: nothing is sent before its day starts.
     fn plan_ahead(&mut self) {
         while self.next_day < self.days.end {
             if let Some(((first_at_ms, _), _)) = self.waiting.first_key_value()
@@ -154,7 +155,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         }
     }
 
-    /// What a burst adds to a day of these usual events. Each of its events is kept with one of them.
+    /// Plans the events that a burst adds to a day. Each is kept together with one base event.
     fn plan_burst(&mut self, nth: u32, burst: Burst, day: i32, usual: Range<u64>) {
         let limits_ms = (self.zone)(day);
         let count = usual.end - usual.start;
@@ -222,7 +223,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         }
     }
 
-    /// Where a person's device sends what it would send in this slot: there, or when it is back.
+    /// Returns the slot in which a person's device sends: the given one, or one after its offline window.
     fn slot_when_online(&self, person: u64, (id, slot): (SendSlotId, SendSlot)) -> (SendSlotId, SendSlot) {
         match device::back(&self.spec, person, slot.at_ms, &self.draw) {
             None => (id, slot),
@@ -265,11 +266,11 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         }
     }
 
-    /// The upper half of the keys of a slot's requests.
+    /// Returns the upper half of the keys of a slot's requests.
     fn slot_key(&self, id: SendSlotId) -> u64 {
         let day = u64::from(self.days.start.abs_diff(id.day));
         let nth = u64::from(id.nth);
-        // Slots that stand on no calendar have numbers of their own: the lane in the upper six bits.
+        // Slots outside the calendar have separate numbers, with the lane in the upper six bits.
         let lane_key = |lane: u32| (u64::from(lane) & 63) << 58 | ((day << 17 | nth) & ((1 << 26) - 1)) << 32;
         match id.lane {
             SlotLane::Usual => (day * u64::from(self.spec.requests_per_day) + nth) << 32,
@@ -286,7 +287,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         drafts: &[PendingEvent],
     ) -> PlannedRequest {
         let lines = matches!(api, RequestApi::ImportNdjson { .. });
-        // A client with one event may send it alone or as an array of one.
+        // A client may send a single event bare or as an array of one.
         let bare = drafts.len() == 1 && !api.is_import() && Prng::new(drafts[0].own.seed, 6).one_in(2);
         let (open, between, close) = request::frame(lines, bare);
         let mut text = Vec::with_capacity(drafts.len() * (self.spec.event_bytes.1 as usize + 64) + 2);
@@ -324,7 +325,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         PlannedRequest { key, at_ms, project: self.spec.project, api: api.for_size(text.len()), text, events }
     }
 
-    /// The event before it, if it takes its identity from that: the odd one of a pair on one day.
+    /// Returns the previous event if this one shares its identity: the odd one of a pair on one day.
     fn partner_of(&self, draft: &PendingEvent) -> Option<EventSource> {
         let in_day = draft.own.index % self.spec.stride();
         if draft.own.index >= EXTRA
@@ -353,7 +354,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Iterator for Re
     }
 }
 
-/// Kept ranges in order, each index once; everything if there are none.
+/// Returns the kept ranges in order without overlaps; everything if there are none.
 pub(super) fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut sorted: Vec<Range<u64>> = kept.iter().filter(|range| !range.is_empty()).cloned().collect();
     if kept.is_empty() {
@@ -370,13 +371,13 @@ pub(super) fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
     merged
 }
 
-/// Whether the index is in one of the ranges.
+/// Returns true if the index is in one of the ranges.
 fn is_kept(kept: &[Range<u64>], index: u64) -> bool {
     let first = kept.partition_point(|range| range.end <= index);
     kept.get(first).is_some_and(|range| range.contains(&index))
 }
 
-/// The parts of `all` that are kept.
+/// Returns the kept parts of `all`.
 pub(super) fn indices(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
     let first = kept.partition_point(|range| range.end <= all.start);
     kept[first..]

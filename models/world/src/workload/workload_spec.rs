@@ -1,5 +1,5 @@
-//! The law of a client's stream: small, written down in the plan, and all that decides the stream's events
-//! besides the seed.
+//! Workload specification of a project: small, part of the plan, and with the seed all that determines the stream's
+//! events.
 //!
 //! Shares are in parts per million of the stream's events, times in milliseconds.
 
@@ -11,86 +11,86 @@ use std::ops::Range;
 pub const MINUTE_MS: i64 = 60_000;
 /// One hour in milliseconds.
 pub const HOUR_MS: i64 = 60 * MINUTE_MS;
-/// From this age at arrival on an event is late.
+/// Age at arrival from which an event is late.
 pub const LATE_MS: i64 = 2 * HOUR_MS;
-/// Devices are back so soon after an absence.
+/// Maximum time in which devices return after an offline window.
 pub const BACK_WITHIN_MS: i64 = 5 * MINUTE_MS;
-/// A burst may bring a day to so many events.
+/// Maximum number of events of a day with a burst.
 pub const MAX_BURST_EVENTS: i64 = 1 << 24;
 
-/// What one project's clients send.
+/// Specification of the requests of one project's clients.
 ///
 /// Event `k` is event `k % stride` of day `days.start + k / stride`, where the stride is [`WorkloadSpec::stride`]. Days
 /// with fewer events than the stride leave the indices behind them unused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadSpec {
-    /// The project's number.
+    /// Number of the project.
     pub project: u32,
-    /// The project's token, in `properties.token` of every event.
+    /// Token of the project, in `properties.token` of every event.
     pub token: String,
     /// User name of Basic auth on imports.
     pub secret: String,
-    /// How many events a day has, least and most; each day draws its own.
+    /// Events per day, minimum and maximum; each day draws its own number.
     pub events_per_day: (u32, u32),
-    /// At how many moments of a day clients send; moments without an event send nothing.
+    /// Number of send times per day; times without an event send nothing.
     pub requests_per_day: u32,
-    /// How many different people there are.
+    /// Number of distinct people.
     pub users: u32,
-    /// Late events.
+    /// Lateness of events.
     pub late: LatenessSpec,
-    /// Events whose device clock is ahead by up to 50 minutes, which is still legal; only in imports.
+    /// Share of events whose device clock is ahead by up to 50 minutes, which is legal; only in imports.
     pub ahead_ppm: u32,
-    /// Events that are sent a second time under the same `$insert_id`: the same text, but for its layout.
+    /// Share of events that are sent again under the same `$insert_id`, with the same text except for white space.
     pub resend_ppm: u32,
-    /// How long after the first time they are sent again: least and most. Never when older than 4 days by then.
+    /// Time between the two sendings, minimum and maximum; an event 4 days old is not sent again.
     pub resend_after_ms: (i64, i64),
-    /// Events without `$insert_id`.
+    /// Share of events without `$insert_id`.
     pub no_insert_id_ppm: u32,
-    /// Events that share person and `$insert_id` with the event before them, under another name.
+    /// Share of events that share person and `$insert_id` with the previous event, under another name.
     pub shared_insert_id_ppm: u32,
-    /// Events without `time`.
+    /// Share of events without `time`.
     pub no_time_ppm: u32,
-    /// Events that must be rejected, each for one reason of [`Defect`].
+    /// Share of invalid events, each with one [`Defect`].
     pub invalid_ppm: u32,
-    /// Legal events of 200 to 900 kB, each in a request of its own.
+    /// Share of legal events of 200 to 900 kB, each in a request of its own.
     pub huge_ppm: u32,
-    /// Size of an ordinary event's JSON in bytes, white space aside: least and most. The least possible is about 150.
+    /// Size of an ordinary event's JSON without white space, in bytes: minimum and maximum. The smallest possible
+    /// size is about 150.
     pub event_bytes: (u32, u32),
-    /// How requests travel.
+    /// Mix of request formats.
     pub api: RequestMix,
-    /// Times with more events than usual.
+    /// Bursts of additional events.
     pub bursts: Vec<Burst>,
-    /// Times in which devices are out of reach.
+    /// Windows in which devices are offline.
     #[serde(rename = "absences", default, skip_serializing_if = "Vec::is_empty")]
     pub offline_windows: Vec<OfflineWindow>,
-    /// Devices whose clocks are wrong.
+    /// Errors of device clocks.
     #[serde(rename = "wrong_clocks", default, skip_serializing_if = "Vec::is_empty")]
     pub clock_skews: Vec<ClockSkew>,
-    /// Event indices that are left, to make a case smaller; empty: all.
+    /// Event indices that remain in a shrunk case; empty: all.
     #[serde(rename = "kept")]
     pub kept_indices: Vec<Range<u64>>,
 }
 
-/// Which events come in late, and how late: 2 h or more after their time.
+/// Late events: those that arrive 2 h or more after their time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatenessSpec {
-    /// The share of late events.
+    /// Share of late events.
     pub share_ppm: u32,
-    /// Of these: sent before the local day of their time ends, so that the day's late tier is there when the
-    /// nightly job runs.
+    /// Share of the late events that are sent before their local day ends, so that the nightly job finds a late tier.
     pub same_day_ppm: u32,
-    /// How late these, and those of the following days, are sent: least and most.
+    /// Lateness of these events and of those sent in the following days, minimum and maximum.
     pub by_ms: (i64, i64),
-    /// Of the late ones: sent after [`LatenessSpec::long_by_ms`]. Those over 4 days old travel by import alone, for `/track`
-    /// takes 5 days.
+    /// Share of the late events that are sent after [`LatenessSpec::long_by_ms`]. Those over 4 days old are sent by
+    /// import only, because `/track` accepts 5 days.
     pub long_ppm: u32,
-    /// Devices that come back after days: least and most.
+    /// Lateness of devices that return after days, minimum and maximum.
     pub long_by_ms: (i64, i64),
 }
 
-/// Relative weights of the ways in which a request travels.
+/// Relative weights of the request formats.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestMix {
@@ -98,57 +98,57 @@ pub struct RequestMix {
     pub track_raw: u32,
     /// `POST /track`, form with `data=`: base64 (percent-encoded or bare), or JSON.
     pub track_form: u32,
-    /// `GET /track?data=`; a request too long for an address falls back to the form.
+    /// `GET /track?data=`; a request too long for a URL uses the form instead.
     pub track_get: u32,
     /// `POST /import`, JSON array.
     pub import_json: u32,
-    /// `POST /import`, one event a line.
+    /// `POST /import`, newline-delimited JSON.
     pub import_ndjson: u32,
-    /// The share of imports that is gzipped; every fourth of them in two members.
+    /// Share of the imports that are compressed with gzip; every fourth of them in two members.
     pub gzip_ppm: u32,
 }
 
-/// A time with more events than usual: what is more are events of their own, sent in moments of their own, on time,
-/// and each once. The usual ones stay as they are. Two bursts of a stream may not overlap.
+/// A time with additional events, at additional send times, on time, and sent once each. The usual events do not
+/// change. Bursts of a stream must not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Burst {
-    /// When it begins, in milliseconds since 1970.
+    /// Start, in milliseconds since 1970.
     pub from_ms: i64,
-    /// When it is over, in milliseconds since 1970.
+    /// End, in milliseconds since 1970.
     pub to_ms: i64,
-    /// How many times the usual number.
+    /// Factor on the usual number of events.
     pub times: u32,
 }
 
-/// A time in which some devices cannot send. They keep what they would have sent, and send it when it is over, each
-/// within [`BACK_WITHIN_MS`] and all of it at once.
+/// A time in which some devices cannot send. They keep their events and send them when it ends, each device within
+/// [`BACK_WITHIN_MS`] and all at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OfflineWindow {
-    /// When it begins, in milliseconds since 1970.
+    /// Start, in milliseconds since 1970.
     pub from_ms: i64,
-    /// When it is over, in milliseconds since 1970.
+    /// End, in milliseconds since 1970.
     pub to_ms: i64,
-    /// The share of the project's devices: one to a person.
+    /// Share of the project's devices, one per person.
     pub share_ppm: u32,
 }
 
-/// Devices whose clocks are wrong, always by as much: what they tell of an event's time is wrong by it too.
+/// Error of some devices' clocks, constant during the run; their event times have the same error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClockSkew {
-    /// How far they are ahead, in milliseconds; behind, if negative.
+    /// Lead of the clocks, in milliseconds; negative: they are behind.
     pub by_ms: i64,
-    /// The share of the project's devices: one to a person.
+    /// Share of the project's devices, one per person.
     pub share_ppm: u32,
 }
 
-/// Why an event must be rejected.
+/// Defect for which an event must be rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Defect {
-    /// No member `event`.
+    /// Missing member `event`.
     MissingName,
     /// A time in 1970, from a device whose clock lost its battery: before 1971, and older than 5 days.
     OldTime,
@@ -165,91 +165,92 @@ pub enum Defect {
 }
 
 impl Defect {
-    /// It lies in the event's time alone, so that whether the API takes the event depends on when it comes in.
+    /// Returns true if the defect is in the event's time, so that the arrival time decides whether the API accepts
+    /// it.
     #[must_use]
     pub const fn is_of_time(self) -> bool {
         matches!(self, Defect::OldTime | Defect::FutureTime)
     }
 }
 
-/// A law that no stream can follow.
+/// An invalid workload specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkloadSpecError {
-    /// A range whose ends are the wrong way round, or out of bounds.
+    /// A range that is reversed or out of bounds.
     #[error("stream of project {project}: {field} is {from}..={to}; give least and most, {hint}")]
     Range {
-        /// The project.
+        /// Number of the project.
         project: u32,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
-        /// Its lower end.
+        /// Lower end of the range.
         from: i64,
-        /// Its upper end.
+        /// Upper end of the range.
         to: i64,
-        /// What is allowed.
+        /// Allowed values.
         hint: &'static str,
     },
-    /// Something that must not be zero is.
+    /// A field is zero and must not be.
     #[error("stream of project {project}: {field} is 0; give at least 1")]
     Zero {
-        /// The project.
+        /// Number of the project.
         project: u32,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
     },
-    /// A share above one.
+    /// A share above 1,000,000 parts per million.
     #[error("stream of project {project}: {field} is {ppm} parts per million; give at most 1000000")]
     Share {
-        /// The project.
+        /// Number of the project.
         project: u32,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
-        /// Its value.
+        /// Value of the field.
         ppm: u32,
     },
-    /// Events too old for `/track`, and no import to take them.
+    /// Events too old for `/track`, and no weight for imports.
     #[error(
         "stream of project {project}: late events of up to {by_ms} ms travel by import; give the import a weight"
     )]
     NoImport {
-        /// The project.
+        /// Number of the project.
         project: u32,
-        /// The latest.
+        /// Maximum lateness, in milliseconds.
         by_ms: i64,
     },
 }
 
-/// A field, its range, the bounds of both ends, and these in words.
+/// Name of a field, its range, the bounds of both ends, and these in words.
 type BoundedRange = (&'static str, (i64, i64), (i64, i64), &'static str);
 
 impl WorkloadSpec {
-    /// How many indices a day takes: the most events that any day can have, bursts aside.
+    /// Returns the number of indices per day: the maximum number of events, without bursts.
     #[must_use]
     pub fn stride(&self) -> u64 {
         u64::from(self.events_per_day.1)
     }
 
-    /// All indices that events of `days` days can have: what shrinking starts from. Events of bursts have others, and
-    /// are kept with usual ones.
+    /// Returns all indices of `days` days, the start of shrinking. Burst events have other indices and are kept with
+    /// base events.
     #[must_use]
     pub fn indices(&self, days: u32) -> Range<u64> {
         0..self.stride() * u64::from(days)
     }
 
-    /// Keeps of what is kept only these ranges, which must be in order.
+    /// Restricts the kept indices to these ranges, which must be in order.
     pub(crate) fn keep_only(&mut self, ranges: &[Range<u64>]) {
         let before = merged(&self.kept_indices);
         self.kept_indices = ranges.iter().flat_map(|range| indices(&before, range.clone())).collect();
         if self.kept_indices.is_empty() {
-            // No ranges at all would keep everything.
+            // An empty list would keep everything.
             self.kept_indices.push(0..0);
         }
     }
 
-    /// Checks that a stream can follow the law.
+    /// Checks the specification.
     ///
     /// # Errors
-    /// Names the first field that is wrong.
+    /// Returns the first invalid field.
     pub fn check(&self) -> Result<(), WorkloadSpecError> {
         let project = self.project;
         for (field, ppm) in self.shares() {
@@ -301,7 +302,7 @@ impl WorkloadSpec {
             .iter()
             .map(|it| ("absences", (it.from_ms, it.to_ms), ANY, "in milliseconds"));
         let bursts = self.bursts.iter().enumerate().flat_map(|(nth, it)| {
-            // The one that begins next may not do so before this one is over.
+            // The next burst must not start before this one ends.
             let later = self.bursts.iter().enumerate().filter(move |(other, _)| *other != nth);
             let next_ms =
                 later.map(|(_, other)| other.from_ms).filter(|from_ms| *from_ms >= it.from_ms).min();
