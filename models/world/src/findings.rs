@@ -311,7 +311,7 @@ fn final_state(loss: &LossFindings) -> (bool, String) {
         Some(0) => (false, format!("{short}, all of them recoverable")),
         Some(gone) => {
             let gone = words::count(gone);
-            (false, format!("{short}, {gone} of them in no backup and no tee: gone for good"))
+            (false, format!("{short}, {gone} of them in no backup and no tee: unrecoverable"))
         }
     }
 }
@@ -344,7 +344,7 @@ fn render_loss(findings: &Findings, screen: &mut Screen) {
     });
     screen.rows("", rows, 6);
     let (is_good, message) = final_state(loss);
-    screen.item("at the end", if is_good { Text::new().good(message) } else { Text::new().bad(message) });
+    screen.item("final state", if is_good { Text::new().good(message) } else { Text::new().bad(message) });
     if !findings.used_permissions.is_empty() {
         let message = match loss.events_unrecoverable {
             Some(0) => "used, nothing is gone:",

@@ -89,7 +89,7 @@ pub(crate) fn check(config: &WorldConfig) -> Option<Problem> {
     let describe = |time: Duration| words::span_ms(time.as_millis() as u64);
     let healing = config.healing.0;
     (healing <= longest).then(|| {
-        let message = format!("healing of {} ends before {law} can be judged", describe(healing));
+        let message = format!("healing of {} ends before {law} can be checked", describe(healing));
         Problem::at("/healing", message, format!("write more than {}", describe(longest)))
     })
 }

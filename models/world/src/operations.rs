@@ -221,7 +221,7 @@ impl OperatorAction {
     pub(crate) fn lacks(&self, protection: &Protection) -> Option<&'static str> {
         let (needs, is_there) = match self {
             OperatorAction::Recover(_) => {
-                ("an audit: nobody is there to run a recovery", protection.audit.is_some())
+                ("an audit: without it there is no operator to run a recovery", protection.audit.is_some())
             }
             OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, .. }) => {
                 ("a tee", protection.tee.is_some())
@@ -246,7 +246,7 @@ impl OperatorAction {
                     1 => "1 project-day".to_owned(),
                     days => format!("{days} project-days"),
                 };
-                let how = if is_by_the_book(&it.steps()) { "by the book" } else { "not by the book" };
+                let how = if is_by_the_book(&it.steps()) { "with the full runbook" } else { "with another runbook" };
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }

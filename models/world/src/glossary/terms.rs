@@ -84,7 +84,7 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "lost",
         [
-            "Acknowledged events that production lacked, each day at its worst look. An event that was gone once counts \
+            "Acknowledged events that production lacked, each day at its worst check. An event that was gone once counts \
          here even if it was back later.",
             "So it may be one more than `still missing`, which counts at the end.",
             "See I1 and I4.",
@@ -94,15 +94,15 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "missing",
         [
-            "Acknowledged events that production lacks, at a look or at the end. `missing from its set`: the day's stored \
+            "Acknowledged events that production lacks, at a check or at the end. `missing from its set`: the day's stored \
          set lacks events that were acknowledged for that day.",
             "At the end it is what customers do not see.",
             "See I4.",
-            "`drill` and `at the end` say whether anything still holds them.",
+            "`drill` and `final state` say whether anything still holds them.",
         ],
     ),
     (
-        "at the end",
+        "final state",
         [
             "What became of the loss when the run ended: back in production, recoverable (a drill brought it up), or in no \
          backup and no tee.",

@@ -99,7 +99,7 @@ pub(crate) fn check(config: &WorldConfig) -> Vec<Problem> {
     }
     if nemesis.kinds.as_ref().is_some_and(Vec::is_empty) {
         let hint = "name at least one, or leave the field out for all";
-        problems.push(Problem::at("/trouble/kinds", "no kind of trouble", hint));
+        problems.push(Problem::at("/trouble/kinds", "no kind of fault", hint));
     }
     problems
 }
