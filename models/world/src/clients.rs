@@ -132,10 +132,10 @@ pub(crate) fn start(
 /// A request stream whose local days are those of a zone, which is queried once a day.
 pub(crate) type TenantStream<D> = RequestStream<Box<dyn Fn(i32) -> (i64, i64) + Send>, D>;
 
-/// The stream of a customer's law: what is sent within `sends_ms`, milliseconds since 1970.
+/// Returns the request stream of a customer within `sends_ms`, in milliseconds since 1970.
 ///
 /// # Errors
-/// A law that no stream can follow.
+/// An invalid specification.
 pub(crate) fn stream_of<D: Fn(&'static str, u128) -> u64>(
     tenant: &Tenant,
     sends_ms: std::ops::Range<i64>,

@@ -93,7 +93,7 @@ mod tests {
         r#"{"name":"large","count":3,"events_per_day":[5,100],"requests_per_day":4,"repeated_ppm":500000}"#;
 
     #[test]
-    fn events_are_counted_at_the_most_that_a_scenario_allows() {
+    fn events_are_counted_at_the_maximum_that_a_scenario_allows() {
         let both = cost("", &format!("{SMALL},{LARGE}"));
         assert_eq!((both.items, both.pointer.as_str()), (200 + 4_500, "/tenants/1/events_per_day"));
         let often = SMALL.replace(r#""requests_per_day":4"#, r#""requests_per_day":40"#);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn exports_and_drills_count_as_a_part_of_what_they_read() {
+    fn exports_and_drills_count_as_a_fraction_of_the_events_that_they_read() {
         let exports = cost(r#","exports_per_project":28,"drills":3"#, SMALL);
         assert_eq!((exports.items, exports.pointer.as_str()), (200 * (1 + 2 + 1), "/exports_per_project"));
         let drills = cost(r#","exports_per_project":28,"drills":9"#, SMALL);

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_production_may_do_nothing_and_the_backup_node_cannot_overwrite() {
+    fn by_default_production_has_no_permission_and_the_backup_node_cannot_overwrite() {
         let access = Credentials::default().access(StoreKind::Backups, &nodes());
         assert!(!access.allows(NodeId(2), Permission::Read));
         assert!(
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_grants_what_it_writes_and_leaves_the_rest_as_it_is() {
+    fn grants_in_a_scenario_replace_only_the_named_defaults() {
         let text = r#"{ "production": { "backups": ["delete"] }, "edges": { "tee": ["read"] } }"#;
         let credentials: Credentials = serde_json::from_str(text).unwrap();
         let backups = credentials.access(StoreKind::Backups, &nodes());

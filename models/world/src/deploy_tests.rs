@@ -1,4 +1,4 @@
-//! Tests of deploys: which nodes each manner restarts and when, and what a bad release can do where it runs.
+//! Tests of deploys: which nodes each kind restarts, when, and the effects of a bad release.
 
 use crate::Latent;
 use crate::test_run::{CALM, TestRun};
@@ -14,7 +14,7 @@ fn trial(bugs: &str, deploys: &str) -> TestRun {
     TestRun::execute(&latent_engine::parse::<Latent>("deploys.json", &text).expect("it is a scenario"), 3)
 }
 
-/// When each node of production booted after the start, in hours; nodes that did not again are left out.
+/// Boot times of each production node after the start, in hours; nodes that did not restart are omitted.
 fn restarts(trial: &TestRun) -> BTreeMap<&str, Vec<i64>> {
     let start_ms = trial.boots.iter().map(|(_, at_ms)| *at_ms).min().expect("nodes boot");
     let mut restarts: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
@@ -36,7 +36,7 @@ fn without_a_deploy_nothing_restarts() {
 }
 
 #[test]
-fn a_deploy_to_all_restarts_production_at_once_and_a_roll_back_does_so_again() {
+fn a_deploy_to_all_restarts_production_at_once_and_so_does_a_roll_back() {
     let deploys = [deploy("20T06:00", "next", r#""all""#), deploy("21T04:00", "good", r#""all""#)];
     let trial = trial("", &deploys.join(", "));
     trial.assert_clean();
@@ -46,7 +46,7 @@ fn a_deploy_to_all_restarts_production_at_once_and_a_roll_back_does_so_again() {
 }
 
 #[test]
-fn a_rolling_deploy_restarts_one_node_after_the_other_and_both_releases_run_side_by_side() {
+fn a_rolling_deploy_restarts_nodes_one_by_one_with_both_releases_active() {
     let trial = trial("", &deploy("20T06:00", "next", r#"{ "rolling": { "pause": "2h" } }"#));
     trial.assert_clean();
     let mut hours: Vec<i64> = restarts(&trial).into_values().flatten().collect();
@@ -55,7 +55,7 @@ fn a_rolling_deploy_restarts_one_node_after_the_other_and_both_releases_run_side
 }
 
 #[test]
-fn a_bad_canary_hurts_the_copies_of_its_replica_set_and_nobody_loses_anything() {
+fn a_bad_canary_damages_only_its_replica_set_and_no_event_is_lost() {
     let canary = [
         deploy("20T06:00", "next", r#"{ "canary": { "replica_set": 0 } }"#),
         deploy("21T12:00", "good", r#"{ "canary": { "replica_set": 0 } }"#),

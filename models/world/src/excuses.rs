@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn an_excuse_begins_and_ends_with_its_fault_for_the_nodes_it_struck() {
+    fn an_excuse_begins_and_ends_with_its_fault_on_the_affected_nodes() {
         let killed =
             |node: &str, to_h| struck(Action::Kill(Kill { node: node.into(), ..Kill::default() }), 10, to_h);
         assert_eq!(excused_h(vec![killed("ingest-1", Some(11))]), 0, "no backup needs it");
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_of_a_store_and_of_its_caller_excuse_like_isolating_it() {
+    fn conditions_of_a_store_or_its_caller_excuse_like_isolation() {
         let holds = |node: &str, name: &str| {
             let condition = Condition { node: node.into(), name: name.into(), ..Condition::default() };
             excused_h(vec![struck(Action::Condition(condition), 10, Some(16))])
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn links_count_where_the_job_goes_over_them() {
+    fn link_faults_count_only_on_links_that_the_job_uses() {
         let cut = |from: &str, to: &str| {
             let cut = CutLink { from: from.into(), to: to.into(), ..CutLink::default() };
             excused_h(vec![struck(Action::CutLink(cut), 10, Some(20))])
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_lasts_until_it_is_repaired_and_a_lost_write_shows_when_its_node_boots() {
+    fn damage_lasts_until_its_repair_and_a_lost_write_counts_from_the_next_boot() {
         let need = || JobDependencies::new(["disk-1".to_owned()], 0);
         let of = |outcome: FaultOutcome, booted_h: Option<i64>| {
             let mut excuses = Excuses::default();
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_waits_for_operations_ends_when_it_had_them_and_a_clock_when_timers_look_again() {
+    fn a_fault_limited_by_operations_ends_with_the_last_one_and_a_clock_fault_when_timers_recheck() {
         let (node, path_prefix) = ("backup".to_owned(), String::new());
         let error =
             DiskError { node: node.clone(), op: OpKind::Any, path_prefix, times: Some(3), for_ms: None };

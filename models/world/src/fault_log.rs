@@ -209,7 +209,7 @@ mod tests {
     use latent_engine::sim::{BitRot, Condition, Kill, NewDisk};
 
     #[test]
-    fn a_new_disk_begins_anew_and_a_rotten_one_is_damaged() {
+    fn a_new_disk_is_undamaged_and_a_rotten_one_is_damaged() {
         let mut fault_log = FaultLog::default();
         assert!(!fault_log.has_active_faults());
         fault_log.fault(&Action::Condition(Condition::default()), 3);

@@ -413,7 +413,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_drill_looked_for_is_not_known() {
+    fn recoverability_is_unknown_without_a_drill() {
         let loss = |missing, altered, gone| LossFindings {
             events_missing_at_end: missing,
             events_altered_at_end: altered,

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_told_worst_first_and_each_once() {
+    fn reasons_are_listed_once_and_worst_first() {
         let late = |law: &'static str, due_ms: i64| Waiting {
             law,
             node: "disk-1".into(),

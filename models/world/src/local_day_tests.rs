@@ -1,5 +1,5 @@
-//! Nights on which clocks change, and nights off the hour: local days of 23, 23.5, 24, 24.5 and 25 hours, told alike by
-//! the system and by the oracle, and whole runs over them.
+//! Local days with clock changes and odd offsets: days of 23, 23.5, 24, 24.5 and 25 hours, on which system and oracle
+//! agree, and complete runs over them.
 
 use crate::Latent;
 use crate::scenario::WorldConfig;
@@ -11,7 +11,7 @@ use latent_ports::UnixMs;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// A local day: its zone, its date, its first moment and its length.
+/// A local day: zone, date, start and length.
 struct LocalDayCase {
     zone: &'static str,
     date: &'static str,
@@ -47,7 +47,7 @@ impl LocalDayCase {
         self.begins_ms() + self.minutes * MINUTE_MS
     }
 
-    /// The calm scenario, all customers in this zone, begun a day and a half before this day ends.
+    /// The calm scenario, with all customers in this zone, starting a day and a half before the end of this day.
     fn scenario(&self) -> Scenario<WorldConfig> {
         let start = Moment(UnixMs(self.ends_ms() - 36 * 60 * MINUTE_MS));
         let (first, rest) = CALM.split_once(r#""zones": ["#).unwrap();
@@ -59,7 +59,7 @@ impl LocalDayCase {
 }
 
 #[test]
-fn the_system_and_the_oracle_tell_days_of_other_lengths_alike() {
+fn system_and_oracle_agree_on_days_of_unusual_length() {
     for night in NIGHTS {
         let (begins_ms, ends_ms) = (night.begins_ms(), night.ends_ms());
         let system = ZoneHistory::constant(night.zone).unwrap();
@@ -69,7 +69,7 @@ fn the_system_and_the_oracle_tell_days_of_other_lengths_alike() {
         let limits = [day, day + 1].map(|day| system.begins(Day(day), UnixMs(begins_ms)).0);
         assert_eq!(limits, [begins_ms, ends_ms], "{} {}", night.zone, night.date);
         assert_eq!(system.next_midnight(UnixMs(begins_ms)), UnixMs(ends_ms));
-        // Every quarter of an hour of the day and around it: each is told to be of the same day by both.
+        // System and oracle assign the same day to every quarter of an hour in and around the day.
         for at_ms in (begins_ms - 60 * MINUTE_MS..ends_ms + 60 * MINUTE_MS).step_by(15 * MINUTE_MS as usize) {
             for at_ms in [at_ms - 1, at_ms] {
                 let expected = day - i32::from(at_ms < begins_ms) + i32::from(at_ms >= ends_ms);
@@ -81,7 +81,7 @@ fn the_system_and_the_oracle_tell_days_of_other_lengths_alike() {
 }
 
 #[test]
-fn a_run_over_such_a_night_is_compacted_and_audited_in_time_and_clean() {
+fn a_run_over_a_day_of_unusual_length_is_compacted_and_audited_in_time() {
     for night in NIGHTS {
         let trial = TestRun::execute(&night.scenario(), 7);
         trial.assert_clean();
@@ -90,12 +90,13 @@ fn a_run_over_such_a_night_is_compacted_and_audited_in_time_and_clean() {
             let subject = format!("p{project}/{}", night.date);
             let commits_ms = trial.when_ms("compaction.committed", &subject);
             let in_time = ends_ms..ends_ms + 15 * MINUTE_MS;
-            // Each of eight disks compacts the day when it is over, not an hour before or after, and later again.
+            // Each of the eight disks compacts the day when it has ended, not an hour before or after, and again
+            // later.
             let first = commits_ms.iter().filter(|at_ms| in_time.contains(at_ms)).count();
             assert!(first >= 8, "{} {subject}: {first} runs after it ended at {ends_ms} ms", night.zone);
             assert!(commits_ms.iter().all(|at_ms| *at_ms >= ends_ms), "{} {subject} too early", night.zone);
         }
-        // Three hours after midnight all three are audited.
+        // Three hours after midnight all three projects are audited.
         let audits = trial.when_ms("audit.ran", "");
         let in_time = ends_ms + 180 * MINUTE_MS..ends_ms + 200 * MINUTE_MS;
         let ran = audits.iter().filter(|at_ms| in_time.contains(at_ms)).count();

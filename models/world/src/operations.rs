@@ -246,7 +246,11 @@ impl OperatorAction {
                     1 => "1 project-day".to_owned(),
                     days => format!("{days} project-days"),
                 };
-                let how = if is_by_the_book(&it.steps()) { "with the full runbook" } else { "with another runbook" };
+                let how = if is_by_the_book(&it.steps()) {
+                    "with the full runbook"
+                } else {
+                    "with another runbook"
+                };
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_is_dealt_over_zones_in_proportion_wherever_the_seed_begins() {
+    fn a_class_is_distributed_over_zones_by_weight_for_every_seed() {
         let share = |zone: &str, weight| ZoneShare { zone: zone.to_owned(), weight };
         let zones = [share("west", 3), share("spared", 4), share("east", 3)];
         for turn in 0..500u64 {

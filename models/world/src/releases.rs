@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_bug_is_a_release_of_its_own() {
+    fn a_planted_bug_can_be_named_as_a_release() {
         let mut scenario = small();
         deploy_everywhere(&mut scenario, "recompaction-overwrites").unwrap();
         assert_eq!(scenario.topic.releases[0].bugs, ["recompaction-overwrites"]);
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_is_told() {
+    fn an_unknown_release_lists_the_known_ones() {
         let message = deploy_everywhere(&mut small(), "2016-02-99").unwrap_err();
         assert!(message.starts_with("no release is called '2016-02-99'\nthere are: "), "{message}");
         assert!(message.contains("good") && message.contains("recompaction-overwrites"), "{message}");

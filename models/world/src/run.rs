@@ -199,8 +199,8 @@ impl<'a> Run<'a> {
             steps.insert((operation.at.0.0, RunStep::Operate(index)));
             if let Some(lasts) = operation.action.lasts() {
                 // Mistakes are fixed at the latest when faults end.
-                let mended = (operation.at.0 + lasts.0).min(end);
-                steps.insert((mended.0, RunStep::Revert(index)));
+                let reverted = (operation.at.0 + lasts.0).min(end);
+                steps.insert((reverted.0, RunStep::Revert(index)));
             }
         }
         steps.extend(self.plan.drills_ms.iter().map(|at| (*at, RunStep::Drill)));

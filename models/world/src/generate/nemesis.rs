@@ -1,4 +1,4 @@
-//! What happens to the world: faults, loads, operations, deploys, each written out.
+//! Faults, loads, operations and deploys, all explicit.
 
 use super::choices::{ByteRandomSource, Choices, FaultSizeRange};
 use crate::load::{ClockError, Load};
@@ -18,22 +18,23 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A mistake is mended within the slack that a backup has: left longer, no daily backup is there, and that is a breach
-/// whoever made it.
+/// Durations of mistakes. They are within the slack of a backup: a longer one would violate the backup guarantee,
+/// whoever caused it.
 const MISTAKE_DURATIONS_MS: [i64; 3] = [HOUR_MS, 10 * MINUTE_MS, 2 * HOUR_MS];
 
 fn span_ms(ms: i64) -> Span {
     Span(Duration::from_millis(ms.unsigned_abs()))
 }
 
-/// An instant of the run, on a minute, `spare_ms` before its end at the latest and an hour after its begin at the earliest.
+/// Draws a time, on a minute, at least an hour after the start and `spare_ms` before the end.
 fn instant(choices: &Choices<'_>, scenario: &Scenario<WorldConfig>, spare_ms: i64) -> Moment {
     let (first, end) = (scenario.start.0.0 + HOUR_MS, scenario.end().0.0);
     let minutes = u32::try_from((end - spare_ms - first).max(0) / MINUTE_MS).unwrap_or(u32::MAX);
     Moment(UnixMs(first + i64::from(choices.within(0, minutes)) * MINUTE_MS))
 }
 
-/// None in a fifth of the runs; else of a subset of the kinds, in sizes from a part of their range.
+/// Draws the faults: none in a fifth of the runs, otherwise a subset of the kinds, with sizes from a part of their
+/// range.
 pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) {
     let weeks_of_days = u32::try_from(scenario.run_for.0.as_secs() / 86_400).unwrap_or(7);
     let per_week = choices.pick(&[(0, 0), (1, 4), (4, 12), (12, 30), (30, 60)]);
@@ -55,8 +56,8 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>
     scenario.faults = faults;
 }
 
-/// Now and then one disk does not come back, as long as it and all damaged ones together are within the budget: what it
-/// holds cannot be read either.
+/// Draws whether one disk stays unavailable during healing, if it and all damaged disks together are within the
+/// budget: its contents cannot be read either.
 pub(super) fn healing(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) {
     let disks = NodeNames::new(&scenario.topic).disks;
     let damaged = scenario.faults.iter().filter_map(|fault| nemesis::damages(&fault.action));
@@ -69,14 +70,13 @@ pub(super) fn healing(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig
     scenario.topic.heal_without = Some(without);
 }
 
-/// What may be damaged at once: no more disks than leave every event on as many as must hold it, for readers to be sure
-/// to see it.
+/// Returns the fault budget: few enough disks that readers are certain to see every acknowledged event.
 pub(super) fn budget(topology: &Topology) -> FaultBudget {
     let usual = FaultBudget::default();
     FaultBudget { disks: usual.disks.min(topology.copies - topology.ack_copies), ..usual }
 }
 
-/// Each kind of load in every sixth run or so.
+/// Draws the load patterns, each in about every sixth run.
 pub(super) fn load(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) {
     let customers: u32 = scenario.topic.tenants.iter().map(|class| class.count).sum();
     let pick_project = |choices: &Choices<'_>| choices.percent(50).then(|| choices.within(1, customers));
@@ -116,7 +116,7 @@ pub(super) fn load(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) 
     scenario.topic.load = load;
 }
 
-/// What operators do, in half of the runs that have something to operate on.
+/// Draws operator actions, in half of the runs that have the protection for them.
 pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) {
     let protection = &scenario.topic.protection;
     let mut operations = Vec::new();
@@ -140,7 +140,7 @@ pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<WorldCon
     scenario.topic.operations = operations;
 }
 
-/// Of everything, or of one day of one customer; once or twice.
+/// Draws a recovery of everything or of one project-day, once or twice.
 fn recover(choices: &Choices<'_>, scenario: &Scenario<WorldConfig>, at: Moment) -> RecoverAction {
     let customers: u32 = scenario.topic.tenants.iter().map(|class| class.count).sum();
     let mut recover = RecoverAction { times: choices.pick(&[1, 1, 2]), ..RecoverAction::default() };
@@ -152,7 +152,7 @@ fn recover(choices: &Choices<'_>, scenario: &Scenario<WorldConfig>, at: Moment) 
     recover
 }
 
-/// A release without a planted bug: what a deploy itself does, restarts above all, must lose nothing.
+/// Draws deploys of a release without planted bugs: the restarts of a deploy must lose nothing.
 pub(super) fn deploys(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) {
     const NEXT: &str = "next";
     let mut deploys = Vec::new();
@@ -164,7 +164,7 @@ pub(super) fn deploys(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig
             }
             _ => DeployTarget::Canary { replica_set: choices.pick(&[0, 1]) },
         };
-        // The second rolls the first back.
+        // The second deploy rolls the first back.
         let release = if turn == 0 { NEXT } else { "good" };
         deploys.push((instant(choices, scenario, 0), release, to));
     }

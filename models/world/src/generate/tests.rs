@@ -7,7 +7,7 @@ use latent_engine::sim::{Anchor, keyed_draw};
 use latent_engine::{expand, parse};
 use std::collections::BTreeSet;
 
-/// So many bytes of a seed, as the engine draws them.
+/// Returns bytes drawn from a seed, as the engine does.
 fn bytes(seed: u64, length: u64) -> Vec<u8> {
     (0..length).map(|at| keyed_draw(seed, "generate.test", u128::from(at)) as u8).collect()
 }
@@ -26,11 +26,11 @@ fn assert_can_run(scenario: &Scenario<WorldConfig>, from: &str) {
 }
 
 #[test]
-fn any_bytes_make_a_scenario_that_can_run() {
+fn any_bytes_make_a_valid_scenario() {
     for seed in 0..600 {
         assert_can_run(&drawn(seed), &format!("seed {seed}"));
     }
-    // As a fuzzer's bytes are: short, or all alike.
+    // Like a fuzzer's bytes: few, or all equal.
     for length in 0..300 {
         assert_can_run(&generate(&bytes(7, length)), &format!("{length} bytes"));
     }
@@ -40,7 +40,7 @@ fn any_bytes_make_a_scenario_that_can_run() {
 }
 
 #[test]
-fn the_same_bytes_make_the_same_scenario_and_none_a_small_calm_week() {
+fn equal_bytes_make_equal_scenarios_and_no_bytes_a_small_week_without_faults() {
     assert_eq!(drawn(3).to_text(), drawn(3).to_text());
     assert_ne!(drawn(3).to_text(), drawn(4).to_text());
     let calm = generate(&[]);
@@ -50,7 +50,7 @@ fn the_same_bytes_make_the_same_scenario_and_none_a_small_calm_week() {
     assert_eq!(calm.run_for.to_string(), "7d");
 }
 
-/// Events and requests of all customers.
+/// Returns the numbers of events and requests of all customers.
 fn sent(scenario: &Scenario<WorldConfig>, seed: u64) -> (usize, usize) {
     let plan = expand::<Latent>(scenario, seed);
     let mut sums = (0, 0);
@@ -64,7 +64,7 @@ fn sent(scenario: &Scenario<WorldConfig>, seed: u64) -> (usize, usize) {
 }
 
 #[test]
-fn half_of_them_have_up_to_600_events_in_100_requests_and_a_few_have_very_many() {
+fn half_of_the_scenarios_have_up_to_600_events_in_100_requests_and_a_few_have_very_many() {
     let (mut events, mut requests): (Vec<usize>, Vec<usize>) =
         (0..401).map(|seed| sent(&drawn(seed), seed)).unzip();
     events.sort_unstable();
@@ -76,7 +76,7 @@ fn half_of_them_have_up_to_600_events_in_100_requests_and_a_few_have_very_many()
 }
 
 #[test]
-fn every_kind_of_fault_comes_and_a_run_has_some_kinds_only() {
+fn every_kind_of_fault_occurs_and_each_run_has_only_some_kinds() {
     let mut met: BTreeSet<&str> = BTreeSet::new();
     let (mut calm, mut narrow, mut crashes) = (0, 0, 0);
     for seed in 0..300 {
@@ -98,7 +98,7 @@ fn every_kind_of_fault_comes_and_a_run_has_some_kinds_only() {
 }
 
 #[test]
-fn whatever_there_is_some_runs_have_it_and_some_do_not() {
+fn each_feature_occurs_in_some_runs_and_not_in_others() {
     type Has = fn(&Scenario<WorldConfig>) -> bool;
     let traits: [(&str, Has); 12] = [
         ("a tee", |it| it.topic.protection.tee.is_some()),

@@ -1,4 +1,4 @@
-//! The world: nodes, compaction, what guards against losing everything, and who looks after it.
+//! The world: nodes, compaction, protection, operator and drills.
 
 use super::choices::Choices;
 use crate::liveness::min_healing;
@@ -13,7 +13,8 @@ fn hours(hours: u64) -> Span {
     Span(Duration::from_secs(hours * 3_600))
 }
 
-/// Eight copies as in production, now and then fewer; four acknowledge, as everywhere. Two or three edges mostly.
+/// Draws the topology: mostly eight copies, as in production; always four acknowledging copies; mostly two or three
+/// edges.
 pub(super) fn topology(choices: &Choices<'_>) -> Topology {
     Topology {
         edges: choices.pick(&[2, 3, 3, 2, 3, 2, 4, 5, 1]),
@@ -26,7 +27,7 @@ pub(super) fn topology(choices: &Choices<'_>) -> Topology {
     }
 }
 
-/// Thresholds low enough for a small day to be merged in several runs.
+/// Draws thresholds that are low enough to merge a small day in several runs.
 pub(super) fn compaction(choices: &Choices<'_>) -> CompactionThresholds {
     CompactionThresholds {
         late_seal_events: choices.pick(&[2, 1, 4, 20]),
@@ -35,7 +36,7 @@ pub(super) fn compaction(choices: &Choices<'_>) -> CompactionThresholds {
     }
 }
 
-/// All of it, or parts.
+/// Draws all or parts of the protection.
 pub(super) fn protection(choices: &Choices<'_>) -> Protection {
     let (has_tee, has_backup) = choices.pick(&[
         (true, true),
@@ -61,7 +62,7 @@ pub(super) fn protection(choices: &Choices<'_>) -> Protection {
     Protection { tee, backup, audit }
 }
 
-/// An operator, drills, and enough time to heal.
+/// Draws an operator, drills, and a sufficient healing time.
 pub(super) fn recovery_setup(choices: &Choices<'_>, config: &mut WorldConfig) {
     let Protection { tee, backup, audit } = &config.protection;
     if audit.is_some() && choices.percent(70) {

@@ -30,9 +30,10 @@ const CLOCKS: &str = r#"
     { "device_clocks": { "share_ppm": 100000, "by": { "ahead": "2d" } } }"#;
 const BACKLOG: &str = r#"{ "backlog": {} }"#;
 
-/// The tutorial: items of a scenario become parts of one project's law and manners, and are told in the choices.
+/// Tutorial: load patterns of a scenario become parts of a project's workload and retry policy, and are printed among
+/// the choices.
 #[test]
-fn items_are_planned_for_their_projects_and_printed() {
+fn load_patterns_become_parts_of_the_plan_and_are_printed() {
     let calm = crate::plan::expand(&scenario(""), 7);
     let plan = crate::plan::expand(&scenario(&load(&[BURST, OFFLINE, STORM, CLOCKS, BACKLOG].join(","))), 7);
     let counts = |project: usize| {
@@ -66,7 +67,7 @@ fn items_are_planned_for_their_projects_and_printed() {
 }
 
 #[test]
-fn a_scenario_without_load_is_planned_as_ever() {
+fn a_scenario_without_load_patterns_has_no_load_fields_in_its_plan() {
     let plan = serde_json::to_string(&crate::plan::expand(&scenario(""), 7)).unwrap();
     for field in ["absences", "wrong_clocks", "manners", "load"] {
         assert!(!plan.contains(field), "{field} stands in a plan without load");
@@ -75,7 +76,7 @@ fn a_scenario_without_load_is_planned_as_ever() {
 }
 
 #[test]
-fn load_that_cannot_be_is_refused_where_it_stands() {
+fn invalid_load_patterns_are_rejected_with_their_position() {
     let burst = |fields: &str| format!(r#"{{ "burst": {{ {fields} }} }}"#);
     let at = |from: &str, lasts: &str| format!(r#""from": "2016-02-{from}:00:00Z", "for": "{lasts}""#);
     let good = at("20T06", "3h");
@@ -131,14 +132,14 @@ fn a_burst_of_one_hot_project_ends_clean() {
     hot.assert_clean();
     let (calm, hot) = (&calm.judged.findings, &hot.judged.findings);
     let added = hot.events.sent - calm.events.sent;
-    // By night, from 1 to 7 in New York, 10 of 122 parts of a day's 110 to 150 events are sent; 19 times.
+    // From 1 to 7 at night in New York, 10 of 122 parts of a day's 110 to 150 events are sent, 19 times.
     assert!((171..=234).contains(&added), "{added} events more");
     assert!(hot.events.acked >= calm.events.acked + added * 95 / 100, "new events are judged like any other");
     assert!(hot.requests.sent > calm.requests.sent + 15);
 }
 
 #[test]
-fn phones_that_come_back_after_a_day_end_clean() {
+fn phones_that_return_after_a_day_end_clean() {
     let (calm, offline) = (ran(&scenario(""), 7), ran(&scenario(&load(OFFLINE)), 7));
     offline.assert_clean();
     let (calm, offline) = (&calm.judged.findings, &offline.judged.findings);
@@ -146,7 +147,7 @@ fn phones_that_come_back_after_a_day_end_clean() {
         offline.events.sent.abs_diff(calm.events.sent) * 20 < calm.events.sent,
         "events are late, not lost"
     );
-    // 40 devices a project, each in one request or more when it is back.
+    // 40 devices per project, each with one request or more on its return.
     assert!(offline.requests.sent > calm.requests.sent, "{} {}", offline.requests.sent, calm.requests.sent);
     assert_eq!(offline.events.unknown, 0);
 }
@@ -159,25 +160,26 @@ fn a_retry_storm_stores_most_events_again_and_ends_clean() {
     let hurried = storm.marks("client.hurried");
     let (calm, storm) = (&calm.judged.findings, &storm.judged.findings);
     assert_eq!(storm.requests.unknown, hurried, "each send that was not waited for is known as such");
-    // Half of the run is stormy.
+    // The retry storm lasts half of the run.
     assert!(hurried > calm.requests.sent / 2, "{hurried} of {} were hurried", calm.requests.sent);
     assert_eq!(storm.requests.sent, calm.requests.sent + hurried, "each retry is a request of its own");
     assert_eq!(storm.events.unknown + storm.events.acked + storm.events.rejected, storm.events.sent);
 }
 
 #[test]
-fn wrong_clocks_are_judged_by_what_the_api_takes() {
+fn events_of_wrong_clocks_are_accepted_as_the_api_specifies() {
     let (calm, wrong) = (ran(&scenario(""), 7), ran(&scenario(&load(CLOCKS)), 7));
     wrong.assert_clean();
     let (calm, wrong) = (&calm.judged.findings, &wrong.judged.findings);
     assert_eq!(wrong.events.sent, calm.events.sent);
-    // A tenth is two days ahead, which nothing takes; a tenth is years behind, which half of the ways in take.
+    // A tenth of the devices is two days ahead, which no format accepts; a tenth is years behind, which half of the
+    // formats accept.
     let refused = wrong.events.rejected - calm.events.rejected;
     assert!((calm.events.sent / 20..calm.events.sent / 4).contains(&refused), "{refused} refused");
 }
 
 #[test]
-fn after_an_outage_of_hours_clients_that_keep_send_all_and_others_do_not() {
+fn after_an_outage_of_hours_only_clients_with_a_backlog_send_everything() {
     let kill = |edge: u32| {
         format!(
             r#"{{ "anchor": {{ "at": "2016-02-20T08:00:00Z" }},
@@ -203,7 +205,7 @@ fn after_an_outage_of_hours_clients_that_keep_send_all_and_others_do_not() {
 }
 
 #[test]
-fn everything_at_once_ends_clean_and_the_same_each_time() {
+fn all_load_patterns_together_end_clean_and_deterministic() {
     let all = scenario(&load(&[BURST, OFFLINE, STORM, CLOCKS, BACKLOG].join(",")));
     for seed in 1..=4 {
         let trial = ran(&all, seed);

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn damage_counts_for_longer_where_the_scrub_comes_round_later() {
+    fn damage_counts_for_longer_in_runs_with_a_longer_scrub_cycle() {
         let nights = |days: i64| repaired_after_ms(days * DAY_MS) / DAY_MS;
         assert_eq!([nights(1), nights(7), nights(17)], [4, 4, 4]);
         assert_eq!([nights(18), nights(365)], [5, 62]);

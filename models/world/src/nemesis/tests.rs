@@ -14,12 +14,12 @@ fn scenario(more: &str) -> Scenario<WorldConfig> {
 }
 
 #[test]
-fn without_trouble_nothing_is_drawn() {
+fn without_a_nemesis_no_fault_is_drawn() {
     assert_eq!(draw(&scenario(""), 1), []);
 }
 
 #[test]
-fn every_kind_comes_in_some_run_and_none_in_all() {
+fn every_kind_occurs_in_some_runs_and_none_in_all() {
     let rough = scenario(r#", "trouble": { "per_week": [20, 40] }"#);
     let nemesis = rough.topic.nemesis.as_ref().unwrap();
     let mut met: BTreeSet<&str> = BTreeSet::new();
@@ -32,13 +32,13 @@ fn every_kind_comes_in_some_run_and_none_in_all() {
         met.extend(faults.iter().map(|fault| fault.action.name()));
     }
     assert_eq!(always, BTreeSet::new(), "a subset is switched on");
-    // Slow and lossy links are one action, and there is no object store here.
+    // Slow and lossy links are one action, and there are no object stores here.
     assert_eq!(met.len(), FaultKind::ALL.len() - 2, "{met:?}");
     assert!(!met.contains("condition"));
 }
 
 #[test]
-fn object_stores_fail_where_there_are_some() {
+fn object_store_faults_need_an_object_store() {
     let kinds = r#", "trouble": { "per_week": [20, 20], "kinds": ["object-store"] }"#;
     assert_eq!(draw(&scenario(kinds), 1), []);
     let stored = format!(
@@ -54,7 +54,7 @@ fn object_stores_fail_where_there_are_some() {
 }
 
 #[test]
-fn half_of_the_crashes_strike_at_an_operation_or_a_mark() {
+fn half_of_the_crashes_are_triggered_by_an_operation_or_a_mark() {
     let rough = scenario(r#", "trouble": { "per_week": [30, 30], "kinds": ["crash"] }"#);
     let faults: Vec<Fault> = (0..20).flat_map(|seed| draw(&rough, seed)).collect();
     let narrow = faults.iter().filter(|fault| !matches!(fault.anchor, Anchor::AtMs(_))).count();
@@ -62,7 +62,7 @@ fn half_of_the_crashes_strike_at_an_operation_or_a_mark() {
 }
 
 #[test]
-fn what_is_drawn_keeps_the_budget() {
+fn drawn_faults_stay_within_the_budget() {
     let rough =
         scenario(r#", "trouble": { "per_week": [40, 40], "kinds": ["bit-rot", "new-disk", "lost-write"] }"#);
     let less = FaultBudget { disks: 2, ..FaultBudget::default() };

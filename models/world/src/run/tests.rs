@@ -19,7 +19,7 @@ fn hash(is_checking: bool) -> (TraceHash, u64) {
 }
 
 #[test]
-fn faults_within_the_budget_are_not_held_against_the_system_and_it_comes_to_rest() {
+fn faults_within_the_budget_cause_no_violation_and_the_system_heals() {
     let fault = |at: &str, action: &str| {
         format!(r#"{{ "anchor": {{ "at": "2016-02-{at}:00Z" }}, "action": {{ {action} }} }}"#)
     };
@@ -46,9 +46,9 @@ fn undeployed(small: &str) -> String {
 }
 
 #[test]
-fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
+fn a_disk_that_stays_down_leaves_named_backlogs() {
     let judged = judged(undeployed, |run| run.world.kill(run.nodes.disks[2]));
-    let hung = judged.facts.hung.expect("hints for a disk that is down wait for ever");
+    let hung = judged.facts.hung.expect("hints for a disk that is down stay pending");
     assert!(hung.lines().any(|reason| reason.starts_with("L1 ingest-1 hints/")), "{hung}");
     // No planned fault removed the disk, so hints and copies were late during the run.
     let late: Vec<String> = judged.violations.iter().map(Violation::fingerprint).collect();
@@ -66,7 +66,7 @@ fn days_that_no_worker_compacts_are_late_every_night() {
 }
 
 #[test]
-fn the_rest_heals_without_a_disk_that_does_not_come_back() {
+fn the_other_nodes_heal_without_an_absent_disk() {
     for without in [r#"{ "down": "disk-3" }"#, r#"{ "cut_off": "disk-3" }"#] {
         let fields = format!(r#""heal_without": {without}, "healing""#);
         let judged = judged(|small| with_faults(small, "").replace(r#""healing""#, &fields), |_| {});
@@ -75,7 +75,7 @@ fn the_rest_heals_without_a_disk_that_does_not_come_back() {
 }
 
 #[test]
-fn acknowledgements_are_held_to_the_disks_that_they_promise() {
+fn acknowledged_events_are_durable_on_the_promised_number_of_disks() {
     let ask_for = |min_disks: u32| {
         let judged = judged(
             |small| with_faults(small, ""),
@@ -94,7 +94,7 @@ fn acknowledgements_are_held_to_the_disks_that_they_promise() {
 }
 
 #[test]
-fn a_healing_that_is_too_short_to_judge_is_refused_where_it_stands() {
+fn a_healing_that_is_too_short_to_check_is_rejected_with_its_position() {
     let short = SMALL.replace(r#""healing": "30h""#, r#""healing": "27h""#);
     let refused = latent_engine::parse::<Latent>("small.json", &short).unwrap_err().to_string();
     assert!(refused.contains("small.json:14:"), "{refused}");
@@ -103,7 +103,7 @@ fn a_healing_that_is_too_short_to_judge_is_refused_where_it_stands() {
 }
 
 #[test]
-fn neither_looks_nor_drills_nor_the_ledger_disturb_the_world() {
+fn checks_drills_and_the_ledger_do_not_affect_the_world() {
     let (is_checking, lost) = hash(true);
     let (unwatched, _) = hash(false);
     assert!(lost > 0, "the planted bug must strike, or there is nothing to see");
@@ -123,7 +123,7 @@ fn outcome(judged: &Judged<Findings>) -> Outcome {
 }
 
 #[test]
-fn what_was_noticed_brought_back_and_is_whole_is_recovered() {
+fn a_detected_and_fully_restored_loss_is_recovered() {
     let judged = judged(repaired, |_| {});
     let loss = &judged.findings.loss;
     assert!(loss.events_lost_from_production > 0, "the planted bug must strike");
@@ -132,14 +132,14 @@ fn what_was_noticed_brought_back_and_is_whole_is_recovered() {
 }
 
 #[test]
-fn what_is_missing_at_the_end_gets_a_drill_and_is_not_recovered_though_it_could_be() {
+fn events_missing_at_the_end_get_a_drill_and_are_recoverable_but_missing() {
     let unrepaired = |small: &str| {
         let lines = small.lines().filter(|line| !line.contains(r#""backup""#));
         lines.collect::<Vec<_>>().join("\n").replace(r#""drills": 2"#, r#""drills": 0"#)
     };
     let judged = judged(unrepaired, |_| {});
     let loss = &judged.findings.loss;
-    assert!(loss.events_missing_at_end > 0, "no operator repairs anything");
+    assert!(loss.events_missing_at_end > 0, "no operator repairs the loss");
     assert_eq!((judged.findings.drills.len(), loss.events_unrecoverable), (1, Some(0)), "the tee has it all");
     assert_eq!(outcome(&judged), Outcome::RecoverableButMissing);
     let shortfall = judged.facts.shortfall.expect("events are missing");
@@ -148,21 +148,21 @@ fn what_is_missing_at_the_end_gets_a_drill_and_is_not_recovered_though_it_could_
 }
 
 /// Removes the backups and isolates the audit; `more` adds fields.
-fn with_a_deaf_audit(small: &str, more: &str) -> String {
-    let deaf = format!(
+fn with_an_isolated_audit(small: &str, more: &str) -> String {
+    let isolated = format!(
         r#"{more}"faults": [{{ "anchor": {{ "at": "2016-02-20T00:30:00Z" }},
             "action": {{ "isolate": {{ "node": "audit" }} }} }}], "drills""#
     );
-    let small = repaired(small).replace(r#""drills""#, &deaf);
+    let small = repaired(small).replace(r#""drills""#, &isolated);
     small.lines().filter(|line| !line.contains(r#""backup""#)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn a_loss_that_no_detector_reports_in_its_time_is_not_recovered_though_all_is_back() {
+fn a_restored_loss_that_no_detector_reported_in_time_is_not_recovered() {
     // Either a planned recovery repairs the loss, or the audit's alarm arrives too late.
     let by_plan = r#""operations": [{ "at": "2016-02-21T18:00:00Z", "what": { "recover": {} } }], "#;
     for more in [by_plan, ""] {
-        let judged = judged(|small| with_a_deaf_audit(small, more), |_| {});
+        let judged = judged(|small| with_an_isolated_audit(small, more), |_| {});
         let loss = &judged.findings.loss;
         assert!(loss.events_lost_from_production > 0 && loss.events_missing_at_end == 0, "{loss:?}");
         assert_eq!(judged.findings.recovery.detected_by.is_some(), more.is_empty());
@@ -174,7 +174,7 @@ fn a_loss_that_no_detector_reports_in_its_time_is_not_recovered_though_all_is_ba
 }
 
 #[test]
-fn the_stated_time_is_that_of_the_slower_detector_and_without_an_audit_there_is_none() {
+fn the_detection_limit_is_that_of_the_slower_detector_and_absent_without_an_audit() {
     let stated_time = |text: &str| {
         let scenario = latent_engine::parse::<Latent>("small.json", text).unwrap();
         detection::stated_time(&scenario.topic).map(|time| time.as_secs() / 3_600)

@@ -1,4 +1,4 @@
-//! How long a case lasts: a shorter run, from the same start, and a shorter healing.
+//! Reductions of the duration: a shorter run from the same start, and a shorter healing.
 
 use super::{WorldCase, normalized};
 use crate::liveness::min_healing;
@@ -11,10 +11,10 @@ use std::time::Duration;
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-/// Half of it, a day less, some hours less; then as little healing as can be judged.
+/// Returns cases with half the duration, a day less, and some hours less; then one with the minimum healing.
 pub(super) fn shorter(case: &WorldCase) -> Vec<WorldCase> {
     let now = case.scenario.run_for.0;
-    // Halves of more than two days are whole days.
+    // Halves of more than two days are rounded to whole days.
     let unit = if now > 2 * DAY { DAY } else { HOUR };
     let half = unit * u32::try_from((now / 2).as_secs().div_ceil(unit.as_secs())).unwrap_or(u32::MAX);
     let few = if now > DAY { 6 * HOUR } else { HOUR };
@@ -30,13 +30,13 @@ pub(super) fn shorter(case: &WorldCase) -> Vec<WorldCase> {
     .collect()
 }
 
-/// When a case is judged for the last time, in milliseconds since 1970.
+/// Returns the time of the final check, in milliseconds since 1970.
 fn final_check_ms(case: &WorldCase) -> i64 {
     (case.scenario.end().0 + case.scenario.topic.healing.0).0
 }
 
-/// Whether what is damaged still has the time in which it is surely repaired. Without it the smaller case would fail in
-/// the same words and for another reason: that nothing can be repaired at once.
+/// Returns true if damage still has the time in which it is certainly repaired. Otherwise the smaller case would fail
+/// in the same way for another reason: nothing can be repaired at once.
 fn leaves_repair_time(faults: &[Fault], before_ms: i64, now_ms: i64) -> bool {
     faults.iter().filter(|fault| damages(&fault.action).is_some()).all(|fault| match fault.anchor {
         Anchor::AtMs(at_ms) => now_ms - at_ms >= REPAIRED_AFTER_MS.min(before_ms - at_ms),
@@ -44,7 +44,7 @@ fn leaves_repair_time(faults: &[Fault], before_ms: i64, now_ms: i64) -> bool {
     })
 }
 
-/// The case that ends so early. What would happen later never does.
+/// Returns the case with this duration, without anything planned later.
 fn with_run_for(case: &WorldCase, run_for: Duration) -> Option<WorldCase> {
     let mut case = case.clone();
     case.scenario.run_for = Span(run_for);
@@ -64,7 +64,7 @@ fn with_run_for(case: &WorldCase, run_for: Duration) -> Option<WorldCase> {
     normalized(case)
 }
 
-/// Whether a fault may strike before the end: faults are over then.
+/// Returns true if a fault may trigger before the end.
 fn may_trigger(fault: &Fault, end_ms: i64, run_for: Duration) -> bool {
     match &fault.anchor {
         Anchor::AtMs(at_ms) => *at_ms <= end_ms,

@@ -1,7 +1,7 @@
-//! What clients send: fewer events; and, once they are few, each written out.
+//! Reductions of events, and explicit requests once there are few events.
 //!
-//! An event of a law is left out together with its second sending and with what bursts make of it; an event that is
-//! written out stands for itself. Counting draws positions but writes no text.
+//! An event of a specification is removed together with its second sending and the burst events kept with it; an
+//! explicit event is removed alone. Counting draws placements but encodes no text.
 
 use super::{WorldCase, leave_out, normalized};
 use crate::clients::{sends_ms, stream_of};
@@ -11,14 +11,14 @@ use latent_engine::sim::keyed_draw;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Fewer events than this can be read one by one.
+/// Maximum number of events that a person can read one by one.
 const MAX_EXPLICIT_EVENTS: u64 = 200;
 
-/// What one project sends.
+/// Events of one project.
 enum TenantEvents {
-    /// How many events are sent by the index that they are kept with.
+    /// Number of sent events by the index that they are kept with.
     BySpec(BTreeMap<u64, u64>),
-    /// How many events are written out.
+    /// Number of explicit events.
     Explicit(usize),
 }
 
@@ -29,12 +29,12 @@ impl TenantEvents {
         }
         let seed = case.plan.draw_seed;
         let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
-        // A law that cannot be followed sends nothing; the run will say so.
+        // An invalid specification sends nothing; the run reports it.
         let stream = stream_of(tenant, sends_ms(&case.scenario), draw);
         TenantEvents::BySpec(stream.map(|stream| stream.sent()).unwrap_or_default())
     }
 
-    /// How many things there are to be left out.
+    /// Returns the number of removable items.
     fn positions(&self) -> usize {
         match self {
             TenantEvents::BySpec(sent) => sent.len(),
@@ -50,7 +50,7 @@ impl TenantEvents {
     }
 }
 
-/// Events of all projects, in the order of their projects.
+/// Returns the number of removable events of all projects, in project order.
 pub(super) fn count(case: &WorldCase) -> usize {
     case.plan.system.tenants.iter().map(|tenant| TenantEvents::new(case, tenant).positions()).sum()
 }
@@ -75,8 +75,8 @@ pub(super) fn without(case: &WorldCase, positions: &BTreeSet<usize>) -> Option<W
     normalized(smaller)
 }
 
-/// Ranges that keep all of these indices but those at some positions. One range may span indices that stay: those between
-/// them stand for what is not sent, or not kept.
+/// Returns ranges that keep all of these indices except those at some positions. A range may include unused indices
+/// between kept ones.
 fn kept(indices: impl Iterator<Item = u64>, left_out: &BTreeSet<usize>) -> Vec<Range<u64>> {
     let mut kept: Vec<Range<u64>> = Vec::new();
     let mut goes_on = false;
@@ -92,7 +92,7 @@ fn kept(indices: impl Iterator<Item = u64>, left_out: &BTreeSet<usize>) -> Vec<R
     kept
 }
 
-/// A request without events is not sent.
+/// Removes events and the requests that become empty.
 fn leave_out_explicit(requests: &mut Vec<ExplicitRequest>, positions: &BTreeSet<usize>) {
     let mut first = 0;
     requests.retain_mut(|request| {
@@ -104,7 +104,7 @@ fn leave_out_explicit(requests: &mut Vec<ExplicitRequest>, positions: &BTreeSet<
     });
 }
 
-/// The case with every request written out in position of its law, if there are few events and some are not yet.
+/// Replaces all specifications by explicit requests; `None` if there are many events or all are explicit already.
 pub(crate) fn written_out(case: &WorldCase) -> Option<WorldCase> {
     let tenants = &case.plan.system.tenants;
     if tenants.iter().all(|tenant| tenant.requests.is_some()) {
@@ -123,7 +123,7 @@ pub(crate) fn written_out(case: &WorldCase) -> Option<WorldCase> {
         let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
         let stream = stream_of(tenant, sends_ms(&case.scenario), draw).ok()?;
         tenant.requests = Some(stream.map(|request| ExplicitRequest::from_planned(&request)).collect());
-        // What the law still says of them has been done.
+        // The explicit requests already include these effects.
         let spec = &mut tenant.workload;
         (spec.bursts, spec.offline_windows, spec.clock_skews, spec.kept_indices) =
             (vec![], vec![], vec![], vec![]);

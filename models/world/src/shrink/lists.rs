@@ -1,4 +1,4 @@
-//! What stands in lists: projects, operations, deploys, drills, exports, loads.
+//! Reductions of lists: projects, operations, deploys, drills, exports, loads.
 
 use super::{WorldCase, leave_out, normalized};
 use crate::operations::{Operation, OperatorAction};
@@ -20,10 +20,10 @@ pub(super) fn without_projects(case: &WorldCase, indices: &BTreeSet<usize>) -> O
     normalized(case)
 }
 
-/// Leaves of an operation only what concerns these projects; false when nothing is left.
+/// Restricts an operation to these projects; returns false if nothing is left.
 fn retain_projects(operation: &mut Operation, left: &BTreeSet<u32>) -> bool {
     match &mut operation.action {
-        // Without days it is for everything.
+        // A recovery without days covers everything.
         OperatorAction::Recover(recover) if !recover.days.is_empty() => {
             recover.days.retain(|of| left.contains(&of.project));
             !recover.days.is_empty()
@@ -76,7 +76,7 @@ pub(super) fn without_deploys(case: &WorldCase, indices: &BTreeSet<usize>) -> Op
     normalized(case)
 }
 
-/// How many loads one project has: those of its law, then those of its clients' manners.
+/// Returns the number of load patterns of a project: those of its workload, then those of its retry policy.
 fn loads_of(tenant: &Tenant) -> usize {
     let (spec, retry_policy) = (&tenant.workload, &tenant.retry_policy);
     let of_law = spec.bursts.len() + spec.offline_windows.len() + spec.clock_skews.len();

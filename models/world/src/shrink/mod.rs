@@ -1,16 +1,16 @@
-//! What makes a case of this system smaller: fewer projects, operations, deploys, loads, days, events, nodes; then
-//! simpler shares, operations and times.
+//! Reductions of a failing case: fewer projects, operations, deploys, loads, days, events and nodes; then simpler
+//! shares, operations and times.
 //!
-//! Whatever is left out, the rest keeps what it had: a project its number and its draws, an event its bytes, its time
-//! and its request. A project's nightly job stays where it was. What does move is which edge a request comes to, for
-//! clients take them in turn, and with it what the network makes of it. Whether a smaller case still fails is nobody's
-//! guess: the engine runs it and sees.
+//! When items are removed, the others do not change: a project keeps its number and draws, an event its bytes, time
+//! and request, and a project's nightly job its start. What changes is the edge that receives a request, because
+//! clients use the edges in turn, and therefore the behavior of the network. The engine runs the smaller case to find
+//! out whether it still fails.
 //!
-//! In a case the plan decides. What of a scenario a plan was expanded from (loads, operations, numbers of drills and
-//! exports) is cleared, so that a case says nothing twice, and nothing that is no longer so.
+//! In a case the plan is authoritative. Scenario fields from which it was expanded (loads, operations, numbers of
+//! drills and exports) are cleared, which removes redundant and stale fields.
 //!
-//! - `parts`: what stands in lists. `days`: how long it lasts. `events`: what clients send. `nodes`: who is there.
-//! - `simpler`: something simpler in place of what stays.
+//! - `lists`: items of lists. `duration`: run and healing duration. `events`: events. `nodes`: nodes and protection.
+//! - `simplify`: simpler values for what remains.
 
 mod duration;
 mod events;
@@ -31,7 +31,7 @@ pub(crate) use events::written_out;
 /// A case of this system.
 type WorldCase = Case<Latent>;
 
-/// Every way to make a case smaller, the most effective first.
+/// Returns all reductions, the most effective first.
 pub(crate) fn reductions() -> Vec<Reduction<Latent>> {
     use Reduction::{LeaveOut, Simplify};
     vec![
@@ -52,15 +52,15 @@ pub(crate) fn reductions() -> Vec<Reduction<Latent>> {
     ]
 }
 
-/// Leaves out what stands at these places.
+/// Removes the items at these indices.
 fn leave_out<T>(items: &mut Vec<T>, indices: &BTreeSet<usize>) {
     let mut index = 0..;
     items.retain(|_| index.next().is_none_or(|index| !indices.contains(&index)));
 }
 
-/// A case that is complete: without what nothing refers to any more. `None` if something refers to what is gone.
+/// Removes unreferenced fields; returns `None` if the case is invalid.
 fn normalized(mut case: WorldCase) -> Option<WorldCase> {
-    // The case's own faults are all that are armed.
+    // Only the case's own faults are armed.
     case.plan.system.faults.clear();
     remove_unused(&mut case.scenario.topic, &case.plan.system);
     is_valid(&case).then_some(case)
@@ -80,7 +80,7 @@ fn remove_unused(config: &mut WorldConfig, plan: &WorldPlan) {
     config.releases.retain(|release| deployed.contains(&release.name));
 }
 
-/// Whether all that the case names is there, and its scenario can be read again.
+/// Returns true if everything that the case refers to exists and its scenario can be parsed again.
 fn is_valid(case: &WorldCase) -> bool {
     let plan = &case.plan.system;
     let mut with_faults = case.scenario.clone();

@@ -1,21 +1,22 @@
-//! Who is there: workers, ingest nodes, data centers and edges beyond the first, and what protects production.
+//! Reductions of nodes: workers, ingest nodes, data centers and edges beyond the first, and the protection of
+//! production.
 //!
-//! Nodes of a kind have numbers without gaps, so it is always the last of them that goes. Disks stay: how many hold an
-//! event, and how many must, is what the system promises.
+//! Nodes of a kind are numbered without gaps, so the last one is removed. Disks stay: the numbers of copies and of
+//! acknowledging copies are part of what the system promises.
 
 use super::{WorldCase, normalized};
 use crate::scenario::{Topology, WorldConfig};
 use std::collections::BTreeSet;
 
-/// How many nodes of a kind there are.
+/// Selects the number of nodes of a kind.
 type NodeCountField = fn(&mut Topology) -> &mut u16;
 
-/// Something that can be taken out of a topology.
+/// A removable part of a topology.
 #[derive(Clone, Copy)]
 enum RemovablePart {
     /// One node of a kind.
     OneOf(NodeCountField),
-    /// The audit, and the operator whom it calls.
+    /// The audit, and the operator that it alerts.
     Audit,
     /// The backups, and the data centers.
     Backup,

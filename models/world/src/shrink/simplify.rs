@@ -1,18 +1,17 @@
-//! Something simpler in place of what stays: shares of zero, one way to travel, right clocks; operations by the book;
-//! rounder times.
+//! Simpler values for what remains: shares of zero, one request format, exact clocks, full runbooks, round times.
 
 use super::{WorldCase, normalized};
 use crate::operations::{OperatorAction, RecoverAction};
 use crate::run::WARM_UP_MS;
 use crate::scenario::{CompactionThresholds, DeployTarget};
-use crate::workload::{RequestMix, Gzip, HOUR_MS, MINUTE_MS, RequestApi, WorkloadSpec};
+use crate::workload::{Gzip, HOUR_MS, MINUTE_MS, RequestApi, RequestMix, WorkloadSpec};
 use latent_engine::Moment;
 use latent_ports::UnixMs;
 
-/// The least that events take.
+/// Minimum size of events.
 const MIN_EVENT_BYTES: (u32, u32) = (150, 150);
 
-/// What makes a law simpler.
+/// A simplification of a workload specification.
 type SpecSimplifier = fn(&mut WorkloadSpec);
 
 const SIMPLIFIERS: [SpecSimplifier; 9] = [
@@ -27,41 +26,27 @@ const SIMPLIFIERS: [SpecSimplifier; 9] = [
     |spec| spec.api = only_import(&spec.api),
 ];
 
-/// One kind is left: the import, which takes what `/track` takes and older events too.
+/// Keeps one format: the import, which accepts everything that `/track` accepts and older events.
 fn only_import(api: &RequestMix) -> RequestMix {
     let weights = [api.track_raw, api.track_form, api.track_get, api.import_json, api.import_ndjson];
     let is_one = weights.iter().filter(|weight| **weight > 0).count() == 1;
     if is_one {
         return RequestMix { gzip_ppm: 0, ..api.clone() };
     }
-    RequestMix {
-        track_raw: 0,
-        track_form: 0,
-        track_get: 0,
-        import_json: 1,
-        import_ndjson: 0,
-        gzip_ppm: 0,
-    }
+    RequestMix { track_raw: 0, track_form: 0, track_get: 0, import_json: 1, import_ndjson: 0, gzip_ppm: 0 }
 }
 
-/// One way of travel, that of most trackers.
+/// Keeps one format, that of most trackers.
 fn only_track(api: &RequestMix) -> RequestMix {
     let is_track_alone = api.track_form + api.track_get + api.import_json + api.import_ndjson == 0;
     let is_import_alone = api.track_raw + api.track_form + api.track_get + api.import_ndjson == 0;
     if is_track_alone || is_import_alone {
         return api.clone();
     }
-    RequestMix {
-        track_raw: 1,
-        track_form: 0,
-        track_get: 0,
-        import_json: 0,
-        import_ndjson: 0,
-        gzip_ppm: 0,
-    }
+    RequestMix { track_raw: 1, track_form: 0, track_get: 0, import_json: 0, import_ndjson: 0, gzip_ppm: 0 }
 }
 
-/// Everything simple at once; then one thing after the other.
+/// Returns cases with all simplifications at once, then with one each.
 pub(super) fn shares(case: &WorldCase) -> Vec<WorldCase> {
     let all = with_specs(case, &|spec| SIMPLIFIERS.iter().for_each(|simpler| simpler(spec)));
     let one_by_one = SIMPLIFIERS.iter().map(|simpler| with_specs(case, simpler));
@@ -70,14 +55,14 @@ pub(super) fn shares(case: &WorldCase) -> Vec<WorldCase> {
     cases.flatten().collect()
 }
 
-/// Every disk comes back when trouble is over.
+/// Returns the case in which every disk is available during healing.
 pub(super) fn healing(case: &WorldCase) -> Vec<WorldCase> {
     let mut simple = case.clone();
     let was = simple.scenario.topic.heal_without.take();
     was.and_then(|_| normalized(simple)).into_iter().collect()
 }
 
-/// The case with other laws, if that changes any that is still followed.
+/// Returns the case with changed specifications, if any that is in use changes.
 fn with_specs(case: &WorldCase, simpler: &dyn Fn(&mut WorkloadSpec)) -> Option<WorldCase> {
     let mut simple = case.clone();
     let mut is_other = false;
@@ -89,7 +74,7 @@ fn with_specs(case: &WorldCase, simpler: &dyn Fn(&mut WorkloadSpec)) -> Option<W
     if is_other { normalized(simple) } else { None }
 }
 
-/// Requests that are written out travel as imports.
+/// Sends explicit requests as imports.
 fn plain_requests(case: &WorldCase) -> Option<WorldCase> {
     const PLAIN: RequestApi = RequestApi::ImportJson { gzip: Gzip::No };
     let mut simple = case.clone();
@@ -107,7 +92,7 @@ fn right_clocks(case: &WorldCase) -> Option<WorldCase> {
     if offset_ms == 0 { None } else { normalized(simple) }
 }
 
-/// Compaction that runs over the fewest events there may be: then few are enough to show what it does.
+/// Lowers the thresholds of compaction to their minimum, so that few events are enough to exercise it.
 pub(super) fn thresholds(case: &WorldCase) -> Vec<WorldCase> {
     let set: [fn(&mut CompactionThresholds); 2] =
         [|compaction| compaction.two_runs_from_events = 1, |compaction| compaction.late_seal_events = 1];
@@ -122,7 +107,8 @@ pub(super) fn thresholds(case: &WorldCase) -> Vec<WorldCase> {
     lower.collect()
 }
 
-/// Recoveries once, by the book, of one day; mistakes that last until trouble is over; deploys of everything.
+/// Returns cases with simpler operations: one recovery of one day with the full runbook, mistakes that last until
+/// faults end, deploys to all nodes.
 pub(super) fn operations(case: &WorldCase) -> Vec<WorldCase> {
     let mut cases = Vec::new();
     for (index, operation) in case.plan.system.operations.iter().enumerate() {
@@ -169,13 +155,13 @@ fn simpler_actions(action: &OperatorAction) -> Vec<OperatorAction> {
     }
 }
 
-/// Units in which a person thinks of times, the roundest first.
+/// Units for rounding times, the largest first.
 const UNITS_MS: [i64; 4] = [24 * HOUR_MS, 6 * HOUR_MS, HOUR_MS, MINUTE_MS];
 
-/// A time, and the earliest that it may be.
+/// A time, and its minimum.
 type AdjustableTime<'a> = (&'a mut i64, i64);
 
-/// All times rounder at once; then one after the other; then those of requests that are written out.
+/// Returns cases with all times rounded at once, then one after another, then those of explicit requests.
 pub(super) fn times(case: &WorldCase) -> Vec<WorldCase> {
     let mut cases: Vec<WorldCase> = Vec::new();
     let count = number_of_times(case);
@@ -199,7 +185,7 @@ fn number_of_times(case: &WorldCase) -> usize {
     case.scenario.topic.deploys.len() + plan.operations.len() + plan.drills_ms.len() + plan.exports.len()
 }
 
-/// The case with other times of deploys, operations, drills and exports, if any is another.
+/// Returns the case with changed times of deploys, operations, drills and exports, if any changes.
 fn with_times(case: &WorldCase, mut rounder: impl FnMut(usize, AdjustableTime<'_>)) -> Option<WorldCase> {
     let mut round = case.clone();
     let start_ms = case.scenario.start.0.0;

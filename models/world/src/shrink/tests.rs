@@ -10,7 +10,7 @@ use latent_engine::{Judged, Plan, Progress, parse};
 
 const SEED: u64 = 7;
 
-/// A case as it is before anything was made smaller: its faults stand in its plan alone.
+/// A case before shrinking: its faults are in its plan only.
 fn case_of(text: &str, seed: u64) -> WorldCase {
     let mut scenario = parse::<Latent>("case.json", text).unwrap();
     let plan = latent_engine::expand::<Latent>(&scenario, seed);
@@ -23,7 +23,7 @@ fn scenario_file(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The small scenario with operations, loads and faults of all sorts.
+/// The small scenario with operations, loads and faults of all kinds.
 fn everything() -> String {
     let fault = r#""faults": [
         { "anchor": { "at": "2016-02-21T08:00:00Z" }, "action": { "kill": { "node": "worker-2", "restart_after_ms": 60000 } } },
@@ -46,7 +46,7 @@ fn everything() -> String {
     rolling.replace(r#""expect": "recovered""#, fault)
 }
 
-/// What a run of a case comes to.
+/// Runs a case and returns its result and trace hash.
 fn run(case: &WorldCase) -> (Judged<Findings>, TraceHash) {
     let Case { scenario, plan } = case;
     let spec = WorldSpec {
@@ -66,7 +66,7 @@ fn run(case: &WorldCase) -> (Judged<Findings>, TraceHash) {
     (normalized.output, normalized.trace_hash)
 }
 
-/// The scenario can be read again as it was, and so can the plan.
+/// Asserts that scenario and plan survive a round trip through JSON.
 fn assert_valid(case: &WorldCase, after: &str) {
     let text = case.scenario.to_text();
     let again = parse::<Latent>("smaller.json", &text).unwrap_or_else(|bad| panic!("after {after}: {bad}"));
@@ -80,7 +80,7 @@ fn assert_valid(case: &WorldCase, after: &str) {
     assert!(problem.is_none(), "after {after}: {}", problem.unwrap());
 }
 
-/// Draws from a seed, for choices of the tests.
+/// Keyed draws for the choices of the tests.
 struct Chooser {
     seed: u64,
     drawn: u128,
@@ -93,7 +93,7 @@ impl Chooser {
     }
 
     fn indices(&mut self, count: usize) -> BTreeSet<usize> {
-        // Some, almost all, or a chunk.
+        // A few, almost all, or a range.
         match self.below(3) {
             0 => (0..=self.below(3)).map(|_| self.below(count)).collect(),
             1 => (0..count).filter(|_| self.below(8) > 0).collect(),
@@ -105,7 +105,7 @@ impl Chooser {
     }
 }
 
-/// Takes one reduction at random; the case that it makes, if it makes one.
+/// Applies a random reduction; returns the case if it produces one.
 fn step(case: &WorldCase, chooser: &mut Chooser) -> Option<(WorldCase, &'static str)> {
     let mut all = reductions();
     match all.swap_remove(chooser.below(all.len())) {
@@ -125,7 +125,7 @@ fn step(case: &WorldCase, chooser: &mut Chooser) -> Option<(WorldCase, &'static 
 }
 
 #[test]
-fn whatever_is_made_smaller_again_and_again_can_still_be_read() {
+fn repeatedly_shrunk_cases_stay_valid() {
     let files = ["incident-2016.json", "incident-2016-protected.json", "busy-week.json", "rough-week.json"];
     let mut met: BTreeSet<&str> = BTreeSet::new();
     for text in files.map(scenario_file).into_iter().chain([everything()]) {
@@ -145,13 +145,13 @@ fn whatever_is_made_smaller_again_and_again_can_still_be_read() {
 }
 
 #[test]
-fn simpler_cases_come_to_an_end() {
+fn simplification_terminates() {
     for text in ["busy-week.json", "rough-week.json"].map(scenario_file).into_iter().chain([everything()]) {
         let mut case = case_of(&text, SEED);
         for reduction in reductions() {
             let Reduction::Simplify { what, cases } = reduction else { continue };
             let mut steps = 0;
-            // The last is the least simple: the longest way.
+            // The last case is the least simple, so this is the longest path.
             while let Some(simpler) = cases(&case).pop() {
                 (case, steps) = (simpler, steps + 1);
                 assert!(steps < 1_000, "{what} go on and on");
@@ -162,7 +162,7 @@ fn simpler_cases_come_to_an_end() {
 }
 
 #[test]
-fn leaving_all_out_leaves_a_case_that_sends_nothing_or_none() {
+fn removing_all_items_leaves_an_empty_case_or_none() {
     let case = case_of(&everything(), SEED);
     for reduction in reductions() {
         let Reduction::LeaveOut { what, count, without } = reduction else { continue };
@@ -170,7 +170,7 @@ fn leaving_all_out_leaves_a_case_that_sends_nothing_or_none() {
         assert!(!all.is_empty(), "there are {what}");
         match (what, without(&case, &all)) {
             ("projects", None) => {}
-            // Operations need what protects.
+            // Operations need the protection.
             ("spare nodes", None) => {}
             ("projects" | "spare nodes", Some(_)) => panic!("a case without {what}"),
             (_, None) => panic!("{what} cannot be left out"),
@@ -182,20 +182,20 @@ fn leaving_all_out_leaves_a_case_that_sends_nothing_or_none() {
     }
 }
 
-/// All that a project sends.
+/// Returns all requests of a project.
 fn stream(case: &WorldCase, project: u32) -> impl Iterator<Item = PlannedRequest> {
     let draw = |stream: &'static str, key: u128| keyed_draw(case.plan.draw_seed, stream, key);
     let tenant = case.plan.system.tenant(project).unwrap();
     stream_of(tenant, sends_ms(&case.scenario), draw).unwrap()
 }
 
-/// Time, key and text of all that a project sends.
+/// Returns time, key and text of all requests of a project.
 fn sent_by(case: &WorldCase, project: u32) -> Vec<(i64, u64, Vec<u8>)> {
     stream(case, project).map(|request| (request.at_ms, request.key, request.text.to_vec())).collect()
 }
 
 #[test]
-fn projects_that_stay_keep_their_numbers_and_what_they_send() {
+fn remaining_projects_keep_their_numbers_and_requests() {
     let case = case_of(&everything(), SEED);
     let smaller = lists::without_projects(&case, &BTreeSet::from([0])).unwrap();
     let plan = &smaller.plan.system;
@@ -211,7 +211,7 @@ fn projects_that_stay_keep_their_numbers_and_what_they_send() {
 }
 
 #[test]
-fn a_loss_is_found_in_a_project_whose_number_follows_a_gap() {
+fn a_loss_is_found_in_a_project_after_a_gap_in_the_numbers() {
     let case = case_of(SMALL, SEED);
     let smaller = lists::without_projects(&case, &BTreeSet::from([0, 2])).unwrap();
     let (judged, _) = run(&smaller);
@@ -224,7 +224,7 @@ fn a_loss_is_found_in_a_project_whose_number_follows_a_gap() {
 }
 
 #[test]
-fn events_that_stay_are_sent_as_before() {
+fn remaining_events_are_sent_unchanged() {
     let mut case = case_of(&everything(), SEED);
     let burst = Burst { from_ms: case.scenario.start.0.0, to_ms: case.scenario.end().0.0, times: 3 };
     case.plan.system.tenants[0].workload.bursts = vec![burst];
@@ -244,19 +244,19 @@ fn events_that_stay_are_sent_as_before() {
     assert_eq!(events::count(&smaller), before - indices.len());
     let left = sent(&smaller);
     assert!(left.is_subset(&all), "{:?}", left.difference(&all).next());
-    // What was left out once does not come back.
+    // Removed events do not return.
     let fewer = events::without(&smaller, &BTreeSet::from([1, 4])).unwrap();
     assert!(sent(&fewer).is_subset(&left));
     assert!(left.len() < all.len() / 3 && !left.is_empty(), "{} of {}", left.len(), all.len());
 }
 
 #[test]
-fn events_written_out_make_the_same_run() {
+fn explicit_requests_make_the_same_run() {
     for text in [everything(), SMALL.to_owned()] {
         let case = case_of(&text, SEED);
         assert!(written_out(&case).is_none(), "there are too many events");
         let all = events::count(&case);
-        // What stays is spread over all projects, so that each has something to write.
+        // The remaining events are spread over all projects, so each has explicit ones.
         let indices = (0..all).filter(|place| place % (all / 60) > 0).collect();
         let few = events::without(&case, &indices).unwrap();
         let written = written_out(&few).expect("there are few events");
@@ -266,7 +266,7 @@ fn events_written_out_make_the_same_run() {
         assert_eq!(law_hash, written_hash);
         assert_eq!(by_law.violations, by_hand.violations);
         assert!(by_hand.findings.events.sent > 0);
-        // Text and all, it can be read back and is the same run still.
+        // After a round trip through JSON the run is still the same.
         let plan = serde_json::from_str(&serde_json::to_string_pretty(&written.plan).unwrap()).unwrap();
         let again = Case { scenario: written.scenario.clone(), plan };
         assert_eq!(run(&again).1, written_hash);
@@ -274,7 +274,7 @@ fn events_written_out_make_the_same_run() {
 }
 
 #[test]
-fn it_does_not_matter_whether_scenario_or_plan_holds_the_faults() {
+fn faults_in_the_scenario_and_in_the_plan_are_equivalent() {
     let fault = r#"{ "anchor": { "at": "2016-02-20T08:00:00Z" },
         "action": { "new_disk": { "node": "disk-2", "restart_after_ms": 60000 } } }"#;
     let text = with_faults(SMALL, fault);

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn business_starts_with_the_day_and_ends_with_it() {
+    fn load_starts_and_ends_with_the_day() {
         let day_ms = 25 * 3_600_000;
         assert_eq!(time_at_load_ms(5, 5 + day_ms, 0), 5);
         let last = time_at_load_ms(5, 5 + day_ms, u64::from(u32::MAX));
@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn moments_never_go_back() {
+    fn times_are_monotonic() {
         let moments: Vec<i64> =
             (0..10_000).map(|part| time_at_load_ms(0, 23 * 3_600_000, part * 429_496)).collect();
         assert!(moments.is_sorted());
     }
 
     #[test]
-    fn business_done_is_told_back() {
+    fn load_until_is_the_inverse_of_time_at_load() {
         let (start_ms, end_ms) = (5, 5 + 23 * 3_600_000);
         for part in (0..1_000).map(|nth| nth * 4_294_967) {
             let (done, whole) = load_until(start_ms, end_ms, time_at_load_ms(start_ms, end_ms, part));

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_told_as_exactly_as_its_form_can() {
+    fn a_time_is_written_with_the_precision_of_its_format() {
         let told = |form: TimeFormat| {
             let mut out = Vec::new();
             form.write(form.truncate_ms(1_456_190_481_052), &mut out);

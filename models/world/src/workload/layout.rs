@@ -82,7 +82,7 @@ mod tests {
     const COMPACT: &str = r#"{"event":"a \"{, b\\","properties":{"n":[1.50,1e3],"x":{},"t":"]:"}}"#;
 
     #[test]
-    fn every_layout_says_the_same_and_has_white_space_between_tokens_alone() {
+    fn every_layout_keeps_the_value_and_adds_white_space_between_tokens_only() {
         for layout in IN_LINES.into_iter().chain(IN_ONE_LINE) {
             let mut text = b"before ".to_vec();
             layout.apply(7, &mut text);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn few_events_are_laid_out_and_each_layout_occurs() {
+    fn few_events_have_white_space_and_each_layout_occurs() {
         let drawn = |one_line| (0..3_200).filter_map(move |seed| JsonLayout::draw(seed, one_line));
         assert!((120..300).contains(&drawn(false).count()), "{}", drawn(false).count());
         assert_eq!(drawn(false).count(), drawn(true).count());

@@ -28,6 +28,6 @@ pub use explicit_requests::ExplicitRequest;
 pub use request::{FormData, Gzip, PlannedEvent, PlannedRequest, RequestApi};
 pub use stream::RequestStream;
 pub use workload_spec::{
-    RequestMix, BACK_WITHIN_MS, Burst, ClockSkew, Defect, HOUR_MS, LATE_MS, LatenessSpec,
-    MAX_BURST_EVENTS, MINUTE_MS, OfflineWindow, WorkloadSpec, WorkloadSpecError,
+    BACK_WITHIN_MS, Burst, ClockSkew, Defect, HOUR_MS, LATE_MS, LatenessSpec, MAX_BURST_EVENTS, MINUTE_MS,
+    OfflineWindow, RequestMix, WorkloadSpec, WorkloadSpecError,
 };

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_include_both_ends_and_nothing_beyond() {
+    fn ranges_include_both_ends_and_nothing_else() {
         let mut prng = Prng::new(1, 1);
         let drawn: Vec<i64> = (0..500).map(|_| prng.within((-2, 3))).collect();
         assert!((-2..=3).all(|value| drawn.contains(&value)));
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_come_out_right() {
+    fn shares_match_their_probability() {
         let mut prng = Prng::new(2, 1);
         let hits = (0..100_000).filter(|_| prng.hit(50_000)).count();
         assert!((4_700..=5_300).contains(&hits), "{hits} of 100,000 at 5%");
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn purposes_are_streams_of_their_own() {
+    fn purposes_are_independent_streams() {
         assert_ne!(Prng::new(3, 1).next(), Prng::new(3, 2).next());
         assert_eq!(Prng::new(3, 1).next(), Prng::new(3, 1).next());
     }

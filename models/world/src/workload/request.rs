@@ -3,7 +3,7 @@
 //! Encoding is a pure function of the request: a retry sends the same bytes.
 
 use super::prng::Prng;
-use super::workload_spec::{RequestMix, Defect};
+use super::workload_spec::{Defect, RequestMix};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

@@ -1,10 +1,10 @@
-//! Bursts, devices out of reach and wrong clocks, as the stream shows them.
+//! Tests of bursts, offline devices and wrong clocks in a stream.
 
 use super::*;
 use latent_oracle::text::as_stored;
 use std::collections::BTreeSet;
 
-/// Noon to four on the second day.
+/// A burst from noon to four on the second day.
 fn window_ms() -> (i64, i64) {
     let (start_ms, _) = zone(FIRST_DAY + 1);
     (start_ms + 11 * HOUR_MS, start_ms + 15 * HOUR_MS)
@@ -15,7 +15,7 @@ fn burst(times: u32) -> Burst {
     Burst { from_ms, to_ms, times }
 }
 
-/// Everybody out of reach from noon of the second day until the morning of the third.
+/// All devices are offline from noon of the second day until the morning of the third.
 fn absence(share_ppm: u32) -> OfflineWindow {
     let from_ms = window_ms().0;
     OfflineWindow { from_ms, to_ms: from_ms + 20 * HOUR_MS, share_ppm }
@@ -25,7 +25,7 @@ fn events(requests: &[PlannedRequest]) -> impl Iterator<Item = (&PlannedRequest,
     requests.iter().flat_map(|request| request.events.iter().map(move |event| (request, event)))
 }
 
-/// The stream without late events and re-sent ones, so that what is on time can be counted.
+/// The specification without late and re-sent events, so that on-time events can be counted.
 fn on_time() -> WorkloadSpec {
     let mut spec = spec();
     (spec.late.share_ppm, spec.resend_ppm) = (0, 0);
@@ -33,7 +33,7 @@ fn on_time() -> WorkloadSpec {
 }
 
 #[test]
-fn a_burst_adds_new_events_to_its_time_and_leaves_all_others_alone() {
+fn a_burst_adds_events_in_its_window_and_leaves_all_others_unchanged() {
     let mut spec = on_time();
     let usual = run(&spec, 3);
     spec.bursts = vec![burst(20)];
@@ -46,7 +46,7 @@ fn a_burst_adds_new_events_to_its_time_and_leaves_all_others_alone() {
     assert!(added.iter().all(|(_, at_ms, ..)| (from_ms..to_ms).contains(at_ms)));
     let expected =
         events(&usual).filter(|(request, _)| (from_ms..to_ms).contains(&request.at_ms)).count() * 19;
-    // Usual events stand in few slots, so those of the window are only about what the curve of the day says.
+    // Usual events are in few slots, so the number in the window only approximates the load curve.
     let (min, max) = (expected * 3 / 4, expected * 5 / 4);
     assert!((min..=max).contains(&added.len()), "{} added, about {expected} expected", added.len());
     let moments: BTreeSet<i64> = added.iter().map(|(_, at_ms, ..)| *at_ms).collect();
@@ -59,7 +59,7 @@ fn a_burst_adds_new_events_to_its_time_and_leaves_all_others_alone() {
 }
 
 #[test]
-fn a_burst_over_midnight_takes_its_part_of_either_day() {
+fn a_burst_over_midnight_is_split_between_both_days() {
     let mut spec = on_time();
     let midnight_ms = zone(FIRST_DAY + 1).1;
     spec.bursts = vec![Burst { from_ms: midnight_ms - HOUR_MS, to_ms: midnight_ms + HOUR_MS, times: 30 }];
@@ -70,8 +70,8 @@ fn a_burst_over_midnight_takes_its_part_of_either_day() {
         let is_new = |event: &PlannedEvent| !usual.contains_key(&(event.index, event.is_resend));
         events(&requests).filter(|(request, event)| is_new(event) && within.contains(&request.at_ms)).count()
     };
-    // The day's last hour has 4 of 122 parts of its business, its first one 3; of 600 to 1,000 events, 29 times. The
-    // day that ends has 23 hours, so each does a little more.
+    // The last hour of the day has 4 of 122 parts of its load, the first one 3; of 600 to 1,000 events, 29 times. The
+    // first of the two days has 23 hours, so each hour carries slightly more.
     let (before, after) = (extra(midnight_ms - HOUR_MS), extra(midnight_ms));
     assert!((570..=993).contains(&before), "{before}");
     assert!((427..=714).contains(&after), "{after}");
@@ -82,7 +82,7 @@ fn law_without(spec: &WorkloadSpec) -> WorkloadSpec {
 }
 
 #[test]
-fn an_event_of_a_burst_is_kept_with_a_usual_one_and_is_the_same_then() {
+fn a_burst_event_is_kept_with_its_base_event_unchanged() {
     let mut spec = on_time();
     spec.bursts = vec![burst(10)];
     let all = sendings(&run(&spec, 3));
@@ -93,7 +93,7 @@ fn an_event_of_a_burst_is_kept_with_a_usual_one_and_is_the_same_then() {
 }
 
 #[test]
-fn devices_out_of_reach_send_all_at_once_when_they_are_back() {
+fn offline_devices_send_everything_at_once_on_their_return() {
     let mut spec = spec();
     let usual = run(&spec, 4);
     spec.offline_windows = vec![absence(500_000)];
@@ -114,7 +114,7 @@ fn devices_out_of_reach_send_all_at_once_when_they_are_back() {
         }
     }
     assert!((in_window * 2 / 5..=in_window * 3 / 5).contains(&kept_back), "{kept_back} of {in_window}");
-    // One go a device; what cannot be sent together is sent in the same moment.
+    // One send time per device; requests that cannot be combined are sent at the same time.
     let back =
         with_absence.iter().filter(|request| (to_ms..=to_ms + BACK_WITHIN_MS).contains(&request.at_ms));
     let moments: BTreeSet<i64> = back.clone().map(|request| request.at_ms).collect();
@@ -125,7 +125,7 @@ fn devices_out_of_reach_send_all_at_once_when_they_are_back() {
 }
 
 #[test]
-fn a_device_may_come_back_into_the_next_absence() {
+fn a_device_may_return_into_the_next_offline_window() {
     let mut spec = on_time();
     let first = absence(1_000_000);
     let second = OfflineWindow {
@@ -141,7 +141,7 @@ fn a_device_may_come_back_into_the_next_absence() {
 }
 
 #[test]
-fn what_is_too_old_for_track_by_then_travels_alone() {
+fn events_that_became_too_old_for_track_have_their_own_requests() {
     let mut spec = on_time();
     (spec.api.import_json, spec.api.import_ndjson, spec.invalid_ppm) = (0, 0, 0);
     let from_ms = zone(FIRST_DAY).0;
@@ -158,7 +158,7 @@ fn what_is_too_old_for_track_by_then_travels_alone() {
 }
 
 #[test]
-fn a_wrong_clock_is_wrong_in_every_event_of_its_device_and_in_nothing_else() {
+fn a_wrong_clock_affects_every_event_of_its_device_and_no_other() {
     const YEAR_MS: i64 = 365 * DAY_MS;
     let mut spec = spec();
     spec.invalid_ppm = 0;
@@ -173,13 +173,13 @@ fn a_wrong_clock_is_wrong_in_every_event_of_its_device_and_in_nothing_else() {
             let (_, at_ms, _, _, time_ms) = &usual_sent[&(event.index, event.is_resend)];
             assert_eq!(request.at_ms, *at_ms);
             if event.time_ms == *time_ms {
-                // Without a time there is nothing to be wrong.
+                // Events without a time are not affected.
                 let told = time_ms.is_some() && !event.distinct_id.is_empty();
                 right.extend(told.then_some(&event.distinct_id));
                 continue;
             }
             let (reported_ms, true_ms) = (event.time_ms.unwrap(), time_ms.unwrap());
-            // Those that tell whole seconds lose the rest.
+            // Times in whole seconds lose the fraction.
             let expected_ms = (true_ms + by_ms).max(0);
             assert!(
                 (expected_ms - 999..=expected_ms).contains(&reported_ms),

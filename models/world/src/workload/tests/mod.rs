@@ -1,4 +1,4 @@
-//! Streams as a whole.
+//! Tests of complete streams.
 
 mod load;
 mod profile;
@@ -14,13 +14,13 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// 2016-02-20.
 const FIRST_DAY: i32 = 16_851;
 
-/// A draw good enough for tests: keyed, and mixed twice.
+/// A keyed draw for tests, mixed twice.
 pub(super) fn draw(stream: &'static str, key: u128) -> u64 {
     let name = stream.bytes().fold(7, |hash, byte| prng::mix(hash ^ u64::from(byte)));
     prng::mix(prng::mix(name ^ (key >> 64) as u64) ^ key as u64)
 }
 
-/// Eight hours behind UTC; the second day has 23 hours, as when clocks go forward.
+/// A zone eight hours behind UTC, whose second day has 23 hours, as when clocks go forward.
 pub(super) fn zone(day: i32) -> (i64, i64) {
     let begins = |day: i32| {
         let lost_ms = if day > FIRST_DAY + 1 { HOUR_MS } else { 0 };
@@ -42,7 +42,7 @@ pub(super) fn days_ms(days: Range<i32>) -> Range<i64> {
     zone(days.start).0..zone(days.end - 1).1
 }
 
-/// All that an event is, to compare.
+/// All parts of an event, for comparison.
 type Sending = (u64, i64, String, Vec<u8>, Option<i64>);
 
 fn sendings(requests: &[PlannedRequest]) -> BTreeMap<(u64, bool), Sending> {
@@ -63,7 +63,7 @@ fn sendings(requests: &[PlannedRequest]) -> BTreeMap<(u64, bool), Sending> {
     sendings
 }
 
-/// The tutorial: a law, days, a zone and a draw function make a stream; its requests are sent as HTTP.
+/// Tutorial: a specification, days, a zone and a draw function make a stream, whose requests are sent as HTTP.
 #[test]
 fn one_event_a_day() {
     let mut spec = small(17, "0123456789abcdef", "s3cret");
@@ -73,7 +73,7 @@ fn one_event_a_day() {
     let request = stream.next().unwrap();
     assert!(stream.next().is_none());
     assert_eq!(request.to_http("s3cret").uri(), "/track");
-    // A change of this text would silently change every recorded case.
+    // A change of this text would silently change all recorded cases.
     let text = std::str::from_utf8(&request.events[0].json).unwrap();
     let expected = concat!(
         r#"{"event":"Video started","properties":{"distinct_id":"u-8c82da8cf7d5","$insert_id":"5349b1a8-011-000000","time":1455987354,"#,
@@ -84,7 +84,7 @@ fn one_event_a_day() {
 }
 
 #[test]
-fn requests_come_in_the_order_of_their_sending() {
+fn requests_are_ordered_by_send_time() {
     let spec = spec();
     let stream = RequestStream::new(spec, FIRST_DAY..FIRST_DAY + 5, 0..i64::MAX, zone, draw).unwrap();
     let (mut last_ms, mut requests) = (i64::MIN, 0);
@@ -98,7 +98,7 @@ fn requests_come_in_the_order_of_their_sending() {
 }
 
 #[test]
-fn leaving_events_out_leaves_all_others_alone() {
+fn removing_events_leaves_all_others_unchanged() {
     let mut spec = spec();
     (spec.shared_insert_id_ppm, spec.resend_ppm, spec.invalid_ppm) = (200_000, 50_000, 20_000);
     let all = sendings(&run(&spec, 4));
@@ -143,7 +143,7 @@ fn keys_of_requests_are_unique_and_insert_ids_are_too() {
 }
 
 #[test]
-fn only_what_is_sent_within_the_window_is_sent() {
+fn only_requests_within_the_window_are_sent() {
     let spec = spec();
     let days = FIRST_DAY..FIRST_DAY + 3;
     let all = run(&spec, 3);
@@ -156,7 +156,7 @@ fn only_what_is_sent_within_the_window_is_sent() {
 }
 
 #[test]
-fn a_law_survives_being_written_down() {
+fn a_specification_survives_serialization() {
     let mut spec = offline(3, "t", "s", 950_000);
     spec.kept_indices = vec![1..5, 9..10];
     spec.bursts = vec![Burst { from_ms: 5, to_ms: 9, times: 20 }];
@@ -168,7 +168,7 @@ fn a_law_survives_being_written_down() {
 }
 
 #[test]
-fn the_stream_holds_no_more_than_what_is_still_to_be_sent() {
+fn the_stream_holds_only_unsent_events() {
     let mut stream = RequestStream::new(spec(), FIRST_DAY..FIRST_DAY + 30, 0..i64::MAX, zone, draw).unwrap();
     let mut max = 0;
     while stream.next().is_some() {

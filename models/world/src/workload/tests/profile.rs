@@ -1,8 +1,8 @@
-//! Laws to test with: the customers of the incident by size and by how late their events come in.
+//! Workload specifications for tests: the customers of the incident by size and lateness.
 
 use super::*;
 
-/// A product with live traffic: 600 to 1,000 events a day, 0.5% of them late.
+/// A product with live traffic: 600 to 1,000 events per day, 0.5% of them late.
 pub(super) fn large(project: u32, token: &str, secret: &str) -> WorkloadSpec {
     WorkloadSpec {
         project,
@@ -53,7 +53,7 @@ pub(super) fn offline(project: u32, token: &str, secret: &str, late_share_ppm: u
     spec
 }
 
-/// One of the many small projects: at most 60 events a day, in a few requests.
+/// A small project: at most 60 events per day, in a few requests.
 pub(super) fn small(project: u32, token: &str, secret: &str) -> WorkloadSpec {
     let mut spec = large(project, token, secret);
     spec.events_per_day = (4, 60);

@@ -1,4 +1,4 @@
-//! Shares and times come out as the law says.
+//! Tests that shares and times match the specification.
 
 use super::*;
 use latent_oracle::text::as_stored;
@@ -34,7 +34,7 @@ fn firsts(requests: &[PlannedRequest]) -> Vec<StreamStats<'_>> {
 }
 
 #[test]
-fn volumes_are_those_of_the_law() {
+fn volumes_match_the_specification() {
     for (spec, range) in [(spec(), 600..=1_000), (small(4, "t", "s"), 4..=60)] {
         let requests = run(&spec, 8);
         for day in 0..8 {
@@ -47,7 +47,7 @@ fn volumes_are_those_of_the_law() {
 }
 
 #[test]
-fn late_shares_come_out_right() {
+fn late_shares_match_the_specification() {
     for (share, low, high) in
         [(5_000, 4_000, 6_000), (300_000, 285_000, 315_000), (960_000, 950_000, 970_000)]
     {
@@ -61,7 +61,7 @@ fn late_shares_come_out_right() {
 }
 
 #[test]
-fn most_late_events_come_in_before_their_day_ends() {
+fn most_late_events_arrive_before_their_day_ends() {
     let spec = offline(5, "t", "s", 960_000);
     let requests = run(&spec, 20);
     let late: Vec<StreamStats<'_>> = firsts(&requests).into_iter().filter(StreamStats::is_late).collect();
@@ -89,7 +89,7 @@ fn events_lie_on_the_day_of_their_index() {
 }
 
 #[test]
-fn some_events_of_a_day_come_in_just_after_its_midnight() {
+fn some_events_of_a_day_arrive_just_after_its_midnight() {
     let spec = spec();
     let requests = run(&spec, 10);
     let after = |seen: &&StreamStats<'_>| !seen.is_late() && seen.request.at_ms >= seen.home(&spec).1;
@@ -98,7 +98,7 @@ fn some_events_of_a_day_come_in_just_after_its_midnight() {
 }
 
 #[test]
-fn nothing_older_than_track_takes_goes_there() {
+fn no_event_too_old_for_track_is_sent_to_it() {
     let mut spec = spec();
     (spec.late.share_ppm, spec.late.same_day_ppm, spec.late.long_ppm) = (500_000, 0, 1_000_000);
     spec.late.long_by_ms = (100 * HOUR_MS, 10 * 24 * HOUR_MS);
@@ -113,7 +113,7 @@ fn nothing_older_than_track_takes_goes_there() {
 }
 
 #[test]
-fn oddities_come_out_in_their_shares() {
+fn shares_of_unusual_events_match_the_specification() {
     let mut spec = spec();
     (spec.no_insert_id_ppm, spec.no_time_ppm, spec.invalid_ppm) = (50_000, 40_000, 30_000);
     (spec.resend_ppm, spec.shared_insert_id_ppm, spec.huge_ppm) = (60_000, 100_000, 0);
@@ -135,13 +135,13 @@ fn oddities_come_out_in_their_shares() {
         }
     }
     let pairs: Vec<_> = by_id.values().filter(|events| events.len() > 1).collect();
-    // Every second event can take its neighbour's; not if that one has none.
+    // Every second event can share its neighbour's id, if the neighbour has one.
     near("sharing", pairs.len() as u64 * 1_000_000 / once.len() as u64, 45_000);
     assert!(pairs.iter().all(|pair| pair.len() == 2 && pair[0].event.name != pair[1].event.name));
 }
 
 #[test]
-fn a_second_sending_is_the_first_one_but_for_its_layout() {
+fn a_second_sending_equals_the_first_except_for_white_space() {
     let mut spec = spec();
     spec.resend_ppm = 100_000;
     let requests = run(&spec, 6);
@@ -158,7 +158,7 @@ fn a_second_sending_is_the_first_one_but_for_its_layout() {
 }
 
 #[test]
-fn sizes_are_those_of_the_law() {
+fn sizes_match_the_specification() {
     let mut spec = spec();
     let requests = run(&spec, 4);
     let all = firsts(&requests);
@@ -172,7 +172,7 @@ fn sizes_are_those_of_the_law() {
 }
 
 #[test]
-fn huge_events_travel_alone() {
+fn huge_events_have_their_own_requests() {
     let mut spec = spec();
     spec.huge_ppm = 10_000;
     let requests = run(&spec, 2);
@@ -183,7 +183,7 @@ fn huge_events_travel_alone() {
 }
 
 #[test]
-fn laws_that_no_stream_can_follow_are_refused() {
+fn invalid_specifications_are_rejected() {
     type Change = fn(&mut WorkloadSpec);
     let cases: [(Change, &str); 12] = [
         (|spec| spec.events_per_day = (9, 3), "events_per_day is 9..=3"),
