@@ -149,7 +149,7 @@ pub(crate) fn stream_of<D: Fn(&'static str, u128) -> u64>(
     RequestStream::new(tenant.workload.clone(), first..last + 1, sends_ms, Box::new(limits), draw)
 }
 
-/// When clients send, milliseconds since 1970.
+/// Returns the time range in which clients send, in milliseconds since 1970.
 pub(crate) fn sends_ms(scenario: &Scenario<WorldConfig>) -> std::ops::Range<i64> {
     scenario.start.0.0 + WARM_UP_MS..scenario.end().0.0
 }
@@ -334,7 +334,7 @@ impl Client {
         {
             durability_sampler.acknowledged(id, &accepted);
         }
-        outcome.unwrap_or_else(|error| panic!("the ledger was told something twice: {error}"))
+        outcome.unwrap_or_else(|error| panic!("duplicate ledger entry: {error}"))
     }
 
     fn record_sent(&self, id: u64, planned: &PlannedRequest, request: &Request<Bytes>) {

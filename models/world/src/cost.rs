@@ -3,9 +3,9 @@
 //! Events are counted at the maximum that classes, bursts and repetitions allow. Exports and drills count as a
 //! fraction of sending the events that they read. Not counted: retries after faults, and replays.
 //!
-//! All figures are measured with the release build on one machine. An event that is sent takes 48 to 77 microseconds of the
-//! processor in all (`quiet-week` with 9,500 events a day of each customer, `incident-2016`), one that an export reads 3.5
-//! (100 exports a customer in `quiet-week`), one that a drill restores 17 (30 drills in `busy-week`).
+//! All figures are measured with the release build on one machine. Processor time per event: 48 to 77 microseconds if
+//! sent (`quiet-week` with 9,500 events per customer and day, `incident-2016`), 3.5 if exported (100 exports per
+//! customer in `quiet-week`), 17 if restored by a drill (30 drills in `busy-week`).
 
 use crate::load::Load;
 use crate::scenario::{TenantClass, WorldConfig};
@@ -14,9 +14,11 @@ use latent_engine::{Cost, Scenario};
 const DAY_MS: u128 = 86_400_000;
 const PPM: u128 = 1_000_000;
 
-/// `incident-2016@1` holds 402 MB with 143,858 events, the large `quiet-week` 1,992 MB with 778,440.
+/// Memory per event, in bytes: `incident-2016@1` holds 402 MB with 143,858 events, the large `quiet-week` 1,992 MB
+/// with 778,440.
 const BYTES_PER_EVENT: u64 = 2_700;
-/// 100 exports a customer add 238 MB to `quiet-week`, for 2 million events read.
+/// Memory per exported event, in bytes: 100 exports per customer add 238 MB to `quiet-week`, for 2 million events
+/// read.
 const BYTES_PER_EXPORTED_EVENT: u64 = 120;
 /// Memory of an empty run, in bytes: `one-day@1`.
 const BYTES_OF_A_RUN: u64 = 18 << 20;

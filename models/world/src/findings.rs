@@ -307,7 +307,7 @@ fn final_state(loss: &LossFindings) -> (bool, String) {
     let short = short.join(" and ");
     match loss.events_unrecoverable {
         _ if short.is_empty() => (true, "everything is back in production".to_owned()),
-        None => (false, format!("{short}, unrecoverable: not known, no drill looked for them")),
+        None => (false, format!("{short}, recoverability unknown: no drill ran")),
         Some(0) => (false, format!("{short}, all of them recoverable")),
         Some(gone) => {
             let gone = words::count(gone);
@@ -421,7 +421,7 @@ mod tests {
             ..LossFindings::default()
         };
         let message = |loss: &LossFindings| final_state(loss).1;
-        assert!(message(&loss(3_802, 0, None)).contains("3,802 still missing, unrecoverable: not known"));
+        assert!(message(&loss(3_802, 0, None)).contains("3,802 still missing, recoverability unknown"));
         assert_eq!(
             final_state(&loss(3_802, 0, Some(0))),
             (false, "3,802 still missing, all of them recoverable".into())

@@ -315,7 +315,7 @@ fn check_window(
     let (start, end) = (scenario.start, scenario.end());
     if from < start || from >= end {
         let hint = format!("write an instant from {start} to before {end}");
-        return Some(Problem::at(at("from"), format!("{from} lies outside of the run"), hint));
+        return Some(Problem::at(at("from"), format!("{from} is outside the run"), hint));
     }
     if lasts.0 < MIN_LASTS {
         let hint = format!("write at least {}", Span(MIN_LASTS));

@@ -246,10 +246,11 @@ impl OperatorAction {
                     1 => "1 project-day".to_owned(),
                     days => format!("{days} project-days"),
                 };
+                // The trace records this text, so it stays as it is.
                 let how = if is_by_the_book(&it.steps()) {
-                    "with the full runbook"
+                    "by the book"
                 } else {
-                    "with another runbook"
+                    "not by the book"
                 };
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
@@ -274,7 +275,7 @@ pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     for (index, operation) in config.operations.iter().enumerate() {
         let at = |place: &str| format!("/operations/{index}{place}");
         if operation.at < start || operation.at > end {
-            let message = format!("the operation at {} lies outside of the run", operation.at);
+            let message = format!("the operation at {} is outside the run", operation.at);
             problems.push(Problem::at(at("/at"), message, format!("write an instant from {start} to {end}")));
         }
         if let Some(needs) = operation.action.lacks(&config.protection) {
@@ -305,7 +306,7 @@ fn check_recover(recover: &RecoverAction, projects: u32, at: &str) -> Vec<Proble
             problems.push(Problem::at(format!("{at}/days/{index}/project"), message, hint));
         }
         if Day::parse(&of.day).is_none() {
-            let message = format!("'{}' is no date", of.day);
+            let message = format!("invalid date '{}'", of.day);
             problems.push(Problem::at(format!("{at}/days/{index}/day"), message, "write it like 2016-02-22"));
         }
     }

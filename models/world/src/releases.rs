@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// releases, so the expected outcome becomes `clean`.
 ///
 /// # Errors
-/// No such release, with those there are.
+/// An unknown release, with the known ones.
 pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
     let good = Release::good().name;
     let config = &mut scenario.topic;

@@ -468,7 +468,7 @@ fn check_tenants(config: &WorldConfig) -> Vec<Problem> {
         for (field, (min, max)) in [("events_per_day", class.events_per_day), ("late_ppm", class.late_ppm)] {
             if min > max {
                 let pointer = format!("/tenants/{index}/{field}");
-                problems.push(Problem::at(pointer, format!("from {min} to {max}"), "write the least first"));
+                problems.push(Problem::at(pointer, format!("from {min} to {max}"), "write the minimum first"));
             }
         }
         let of_late_ppm = class.late_same_day_ppm + class.very_late_ppm;
@@ -501,7 +501,7 @@ fn check_protection(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let protection = &config.protection;
     if config.compaction.grace.0 < MIN_GRACE {
-        let message = format!("files that are replaced are gone after {}", config.compaction.grace);
+        let message = format!("replaced files are removed after {}", config.compaction.grace);
         let hint =
             format!("write at least {}: until then each run is compared with its inputs", Span(MIN_GRACE));
         problems.push(Problem::at("/compaction/grace", message, hint));
@@ -533,13 +533,13 @@ fn check_protection(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     {
         problems.push(Problem::at(
             "/protection/backup/retention",
-            "a backup could expire before the tee no longer holds what came before it",
+            "the last backup before the oldest request of the tee could expire",
             "write at least the tee's retention plus the interval",
         ));
     }
     if config.operator.is_some() && protection.audit.is_none() {
         let hint = "give the scenario an audit, or leave the operator out";
-        problems.push(Problem::at("/operator", "nothing would call the operator", hint));
+        problems.push(Problem::at("/operator", "without an audit there are no alarms for the operator", hint));
     }
     problems
 }
@@ -565,7 +565,7 @@ fn check_releases(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
             problems.push(Problem::at(format!("/deploys/{index}/release"), message, hint));
         }
         if deploy.at.0 < scenario.start.0 || deploy.at.0 > scenario.end().0 {
-            let message = format!("the deploy at {} lies outside of the run", deploy.at);
+            let message = format!("the deploy at {} is outside the run", deploy.at);
             let hint = format!("write an instant from {} to {}", scenario.start, scenario.end());
             problems.push(Problem::at(format!("/deploys/{index}/at"), message, hint));
         }

@@ -7,18 +7,18 @@
 //! |---|---|---|---|
 //! | `store.unavailable` | a store | calls are answered 5xx and have no effect | of all calls |
 //! | `store.throttled` | a store | calls are answered "slow down" and have no effect | of all calls |
-//! | `store.uploads-broken` | a store | uploads break off half-way: nothing visible, a leftover among the uploads | of puts |
+//! | `store.uploads-broken` | a store | uploads are interrupted half-way: no object is visible, a partial upload is left | of puts |
 //! | `store.answers-lost` | a store | puts take effect and are never answered | of puts |
-//! | `store.short-pages` | a store | listings come in short pages | keys a page |
-//! | `credentials.expired` | a caller | every store denies everything to it | none |
+//! | `store.short-pages` | a store | listings come in short pages | keys per page |
+//! | `credentials.expired` | a caller | every store denies all of its calls | none |
 //!
 //! Each decision is a keyed draw of the call's content and its repetition count, so removing one fault leaves the
 //! others unchanged. Not modelled: lost or stale objects (stores of this kind promise read-after-write), slow calls
 //! (see slow disks and links), a wrong bucket, partial deletes.
 //!
-//! Rates are accelerated. Published: Amazon S3's service agreement counts error rates over 5-minute intervals against
-//! 99.9% a month, and its documentation tells callers to expect 503 Slow Down above 3,500 writes or 5,500 reads a second
-//! and prefix, and to retry with back-off; a listing there has at most 1,000 keys a page, and may have fewer.
+//! Rates are accelerated. Published figures: Amazon S3's service agreement counts error rates over 5-minute intervals
+//! against 99.9% a month; its documentation tells callers to expect 503 Slow Down above 3,500 writes or 5,500 reads
+//! per second and prefix, and to retry with back-off; a listing has at most 1,000 keys per page, and may have fewer.
 
 use crate::credentials::StoreKind;
 use crate::lock;
@@ -54,7 +54,7 @@ pub(crate) fn check(name: &str, at_a_store: bool) -> Option<(String, String)> {
         return Some((format!("no condition is called '{name}'"), hint));
     }
     (STORE_CONDITIONS.contains(&name) && !at_a_store).then(|| {
-        let message = format!("'{name}' does nothing at a node that is no object store");
+        let message = format!("'{name}' has no effect at a node that is not an object store");
         (message, "name a data center or the tee store".to_owned())
     })
 }

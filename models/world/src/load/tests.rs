@@ -86,7 +86,7 @@ fn invalid_load_patterns_are_rejected_with_their_position() {
         (burst(&format!(r#"{good}, "times": 9, "project": 4"#)), "no project 4", "from 1 to 3"),
         (
             burst(&format!(r#"{}, "times": 9"#, at("22T06", "1h"))),
-            "outside of the run",
+            "outside the run",
             "to before 2016-02-22",
         ),
         (burst(&format!(r#"{}, "times": 9"#, at("21T23", "2h"))), "is not over", "at most 1h, or begin"),

@@ -94,7 +94,7 @@ pub(crate) fn check(config: &WorldConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
     let (min, max) = nemesis.per_week;
     if min > max || max > 1_000 {
-        let hint = "write the least first, then the most, at most 1000";
+        let hint = "write the minimum first, then the maximum, at most 1000";
         problems.push(Problem::at("/trouble/per_week", format!("from {min} to {max}"), hint));
     }
     if nemesis.kinds.as_ref().is_some_and(Vec::is_empty) {

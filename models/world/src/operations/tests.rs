@@ -83,7 +83,7 @@ fn invalid_operations_are_rejected_with_their_position() {
         latent_engine::parse::<Latent>("small.json", &text).unwrap_err().to_string()
     };
     let late = refused(&operation("29T05:00", r#""recover": {}"#));
-    assert!(late.contains("the operation at 2016-02-29T05:00:00Z lies outside of the run"), "{late}");
+    assert!(late.contains("the operation at 2016-02-29T05:00:00Z is outside the run"), "{late}");
     let unknown =
         refused(&operation("21T05:00", r#""recover": { "days": [{ "project": 9, "day": "2016-02-21" }] }"#));
     assert!(unknown.contains("there is no project 9") && unknown.contains("from 1 to 3"), "{unknown}");

@@ -83,7 +83,7 @@ impl Observer for ActivityObserver {
     }
 }
 
-/// Parses `p17/2016-02-22`.
+/// Parses a subject such as `p17/2016-02-22`.
 fn project_day(subject: &str) -> Option<ProjectDay> {
     let (project, date) = subject.strip_prefix('p')?.split_once('/')?;
     Some(ProjectDay { project: project.parse().ok()?, day: day::parse_day(date)? })

@@ -9,7 +9,8 @@ pub(super) fn projects(case: &WorldCase) -> usize {
     case.plan.system.tenants.len()
 }
 
-/// With a project go its exports and, of operations, its days; one that was for such days alone goes altogether.
+/// Removes projects with their exports and their days in operations; an operation without remaining days is removed
+/// too.
 pub(super) fn without_projects(case: &WorldCase, indices: &BTreeSet<usize>) -> Option<WorldCase> {
     let mut case = case.clone();
     let plan = &mut case.plan.system;

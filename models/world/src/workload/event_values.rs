@@ -68,7 +68,7 @@ static NOTES: [&str; 5] = ["", "line one\\nline two", "tab\\there", "na\\u00efve
 
 const KINDS: u64 = 16;
 
-/// Appends properties, each with a comma in front, until `out` is `until_bytes` long or a little longer.
+/// Appends properties, each after a comma, until `out` has at least `until_bytes` bytes.
 pub(super) fn fill(prng: &mut Prng, until_bytes: usize, out: &mut Vec<u8>) {
     let first = prng.next();
     for nth in 0..KINDS {

@@ -36,19 +36,19 @@ pub enum RequestApi {
         /// Requests an answer in JSON instead of `1` or `0`.
         verbose: bool,
     },
-    /// `POST /import`, an array.
+    /// `POST /import`, JSON array.
     ImportJson {
-        /// How the body is compressed.
+        /// Compression of the body.
         gzip: Gzip,
     },
-    /// `POST /import`, one event a line.
+    /// `POST /import`, newline-delimited JSON.
     ImportNdjson {
-        /// How the body is compressed.
+        /// Compression of the body.
         gzip: Gzip,
     },
 }
 
-/// How a form's `data=` is written.
+/// Encoding of a form's `data=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FormData {

@@ -244,8 +244,8 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         (self.draw)("workload.event", u128::from(self.spec.project) << 64 | u128::from(index))
     }
 
-    /// A slot's requests. What `/track` must reject travels apart from what it takes, for its answer of one digit
-    /// says only whether anything was taken; `/import` answers item by item, and gets them mixed.
+    /// Encodes the requests of a slot. Events that `/track` must reject have requests of their own, because its
+    /// answer of one digit covers the whole request; `/import` answers item by item, so its requests are mixed.
     fn write_slot(&mut self, at_ms: i64, id: SendSlotId, api: RequestApi, mut drafts: Vec<PendingEvent>) {
         drafts.sort_by_key(|draft| (draft.time_ms, draft.own.index, draft.is_resend));
         let slot_key = self.slot_key(id);

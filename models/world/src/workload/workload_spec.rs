@@ -21,7 +21,7 @@ pub const MAX_BURST_EVENTS: i64 = 1 << 24;
 /// Specification of the requests of one project's clients.
 ///
 /// Event `k` is event `k % stride` of day `days.start + k / stride`, where the stride is [`WorkloadSpec::stride`]. Days
-/// with fewer events than the stride leave the indices behind them unused.
+/// with fewer events than the stride leave the remaining indices unused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadSpec {
@@ -177,7 +177,7 @@ impl Defect {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkloadSpecError {
     /// A range that is reversed or out of bounds.
-    #[error("stream of project {project}: {field} is {from}..={to}; give least and most, {hint}")]
+    #[error("stream of project {project}: {field} is {from}..={to}; give minimum and maximum, {hint}")]
     Range {
         /// Number of the project.
         project: u32,
@@ -210,7 +210,7 @@ pub enum WorkloadSpecError {
     },
     /// Events too old for `/track`, and no weight for imports.
     #[error(
-        "stream of project {project}: late events of up to {by_ms} ms travel by import; give the import a weight"
+        "stream of project {project}: late events of up to {by_ms} ms are sent by import; give the import a weight"
     )]
     NoImport {
         /// Number of the project.

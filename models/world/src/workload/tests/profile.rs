@@ -42,7 +42,7 @@ pub(super) fn large(project: u32, token: &str, secret: &str) -> WorkloadSpec {
     }
 }
 
-/// Devices that are seldom connected: the volume of a large project, `late_share_ppm` of it (93 to 98% in the
+/// Devices that are rarely connected: the volume of a large project, with `late_share_ppm` of it (93 to 98% in the
 /// incident) uploaded hours later, mostly before the local day ends.
 pub(super) fn offline(project: u32, token: &str, secret: &str, late_share_ppm: u32) -> WorkloadSpec {
     let mut spec = large(project, token, secret);

@@ -213,7 +213,7 @@ fn invalid_specifications_are_rejected() {
                     |from: i64, to: i64| Burst { from_ms: from * MINUTE_MS, to_ms: to * MINUTE_MS, times: 2 };
                 spec.bursts = vec![burst(20, 30), burst(10, 21)];
             },
-            "bursts is 600000..=1260000; give least and most, over before the next one begins",
+            "bursts is 600000..=1260000; give minimum and maximum, over before the next one begins",
         ),
         (
             |spec| {
@@ -224,7 +224,7 @@ fn invalid_specifications_are_rejected() {
         ),
         (
             |spec| spec.bursts = vec![Burst { from_ms: 1, to_ms: 2, times: 100 }],
-            "bursts: length is 60000..=1; give least and most, at least a minute",
+            "bursts: length is 60000..=1; give minimum and maximum, at least a minute",
         ),
     ];
     for (change, expected) in cases {
