@@ -73,7 +73,7 @@ pub(crate) struct OracleChecker {
     /// Number of compaction runs that were compared with their inputs.
     pub runs_compared: u64,
     /// Number of checks of production.
-    pub looks: u64,
+    pub checks: u64,
     /// Number of records on all disks at the last complete check.
     pub copies_held: u64,
     /// Number of recoveries started in production.
@@ -156,7 +156,7 @@ impl OracleChecker {
             loss: LossBook::default(),
             found: BTreeMap::new(),
             runs_compared: 0,
-            looks: 0,
+            checks: 0,
             copies_held: 0,
             replays: 0,
             compromised: BTreeSet::new(),
@@ -289,7 +289,7 @@ impl OracleChecker {
             view_of(&world.node_name(*node), image.files())
         };
         let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
-        if self.looks.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
+        if self.checks.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
             self.decode_cache.next_round();
         }
         let snapshot = Snapshot::of_days(&mut self.decode_cache, &views, scope);
@@ -320,7 +320,7 @@ impl OracleChecker {
     }
 
     fn check_production(&mut self, snapshot: &Snapshot, now: &Moment, healed: bool) -> Sight {
-        self.looks += 1;
+        self.checks += 1;
         let read_view = snapshot.seen_by(self.read_disks);
         let client_state = self.client_state.clone();
         let mut ledger = lock(&client_state.ledger);
@@ -389,7 +389,7 @@ impl OracleChecker {
             return;
         }
         self.apply_fault_log(world, nodes);
-        let excused = lock(&self.fault_log).excuses.of(&self.needs.export());
+        let excused = lock(&self.fault_log).excuses.for_job(&self.needs.export());
         for exported in exports {
             let mut now = self.check_context(world, "export", false);
             let subject = format!("p{}", exported.project);

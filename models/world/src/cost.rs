@@ -7,7 +7,7 @@
 //! sent (`quiet-week` with 9,500 events per customer and day, `incident-2016`), 3.5 if exported (100 exports per
 //! customer in `quiet-week`), 17 if restored by a drill (30 drills in `busy-week`).
 
-use crate::load::Load;
+use crate::load::LoadPattern;
 use crate::scenario::{TenantClass, WorldConfig};
 use latent_engine::{Cost, Scenario};
 
@@ -57,9 +57,9 @@ fn sent_by(class: &TenantClass, scenario: &Scenario<WorldConfig>) -> u128 {
     let of_time = |ms: u128| per_day * ms / DAY_MS;
     let usual = of_time(scenario.run_for.0.as_millis());
     let more = scenario.topic.load.iter().map(|load| match load {
-        Load::Burst { lasts, times, .. } => of_time(lasts.0.as_millis()) * u128::from(*times),
-        Load::RetryStorm { lasts, .. } => of_time(lasts.0.as_millis()) * STORM_SENDS,
-        Load::Offline { .. } | Load::DeviceClocks { .. } | Load::Backlog { .. } => 0,
+        LoadPattern::Burst { duration, times, .. } => of_time(duration.0.as_millis()) * u128::from(*times),
+        LoadPattern::RetryStorm { duration, .. } => of_time(duration.0.as_millis()) * STORM_SENDS,
+        LoadPattern::Offline { .. } | LoadPattern::DeviceClocks { .. } | LoadPattern::Backlog { .. } => 0,
     });
     let once = usual + more.sum::<u128>();
     once + once * u128::from(class.repeated_ppm) / PPM

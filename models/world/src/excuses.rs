@@ -87,7 +87,7 @@ enum FaultScope {
 /// The time during which a fault was active.
 #[derive(Clone, Debug)]
 struct FaultInterval {
-    touched: FaultScope,
+    scope: FaultScope,
     from_ms: i64,
     /// `None`: the fault is still active.
     to_ms: Option<i64>,
@@ -102,7 +102,7 @@ struct FaultInterval {
 pub(crate) struct Excuses {
     /// Node that repairs damaged disks at night.
     pub repairer: Option<String>,
-    struck: Vec<FaultInterval>,
+    faults: Vec<FaultInterval>,
     /// Restarts by operators, and nodes that stay away.
     restarts: Vec<FaultInterval>,
     /// Time at which a fault with a limited number of operations was found exhausted, by fault number.
@@ -116,7 +116,7 @@ impl Excuses {
     }
 
     fn take(&mut self, outcomes: Vec<FaultOutcome>, now_ms: i64, booted: impl Fn(&str, i64) -> Option<i64>) {
-        self.struck.clear();
+        self.faults.clear();
         for (index, outcome) in outcomes.into_iter().enumerate() {
             let Some(from_ms) = outcome.struck.map(|at| at.0) else { continue };
             if outcome.is_used_up {
@@ -125,23 +125,23 @@ impl Excuses {
             let exhausted_at_ms = self.exhausted_at_ms.get(&index).copied();
             let ended_ms = outcome.ended.map(|at| at.0);
             let to_ms = exhausted_at_ms.into_iter().chain(ended_ms).min();
-            self.struck.extend(fault_interval(&outcome.fault.action, from_ms, to_ms, &booted));
+            self.faults.extend(fault_interval(&outcome.fault.action, from_ms, to_ms, &booted));
         }
-        for index in 0..self.struck.len() {
-            if self.struck[index].is_damage {
-                self.struck[index].nights_lost = self.nights_lost(index);
+        for index in 0..self.faults.len() {
+            if self.faults[index].is_damage {
+                self.faults[index].nights_lost = self.nights_lost(index);
             }
         }
     }
 
     /// Returns the number of nights that other faults may have cost this repair.
     fn nights_lost(&self, damage: usize) -> i64 {
-        let FaultInterval { touched, from_ms, to_ms, .. } = &self.struck[damage];
-        let FaultScope::Nodes(damaged) = touched else { return 0 };
+        let FaultInterval { scope, from_ms, to_ms, .. } = &self.faults[damage];
+        let FaultScope::Nodes(damaged) = scope else { return 0 };
         let concerned = JobDependencies::new(damaged.iter().chain(&self.repairer).cloned(), 0);
-        let others = self.struck.iter().enumerate().filter(|(index, _)| *index != damage);
+        let others = self.faults.iter().enumerate().filter(|(index, _)| *index != damage);
         let mut others: Vec<&FaultInterval> =
-            others.map(|(_, other)| other).filter(|other| other.touched.affects(&concerned)).collect();
+            others.map(|(_, other)| other).filter(|other| other.scope.affects(&concerned)).collect();
         others.sort_by_key(|other| other.from_ms);
         let Some(to_ms) = to_ms else { return 0 };
         let mut until_ms = to_ms + REPAIRED_AFTER_MS;
@@ -159,10 +159,10 @@ impl Excuses {
 
     /// Records a restart of a node by an operator.
     pub fn record_restart(&mut self, node: &str, at_ms: i64) {
-        let touched = FaultScope::Nodes(vec![node.to_owned()]);
+        let scope = FaultScope::Nodes(vec![node.to_owned()]);
         let to_ms = Some(at_ms + 1);
         self.restarts.push(FaultInterval {
-            touched,
+            scope,
             from_ms: at_ms,
             to_ms,
             is_damage: false,
@@ -173,9 +173,9 @@ impl Excuses {
 
     /// Records that a node stays away.
     pub fn record_permanent_loss(&mut self, node: &str, at_ms: i64) {
-        let touched = FaultScope::Nodes(vec![node.to_owned()]);
+        let scope = FaultScope::Nodes(vec![node.to_owned()]);
         self.restarts.push(FaultInterval {
-            touched,
+            scope,
             from_ms: at_ms,
             to_ms: None,
             is_damage: false,
@@ -185,20 +185,20 @@ impl Excuses {
     }
 
     /// Returns the times at which a job with these dependencies was kept from working.
-    pub fn of(&self, need: &JobDependencies) -> Excused {
-        let mut whole: Vec<(i64, i64)> = Vec::new();
+    pub fn for_job(&self, dependencies: &JobDependencies) -> Excused {
+        let mut spans: Vec<(i64, i64)> = Vec::new();
         let mut each: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
-        for one in self.struck.iter().chain(&self.restarts) {
-            let touched = one.touched.of(need);
-            if touched.whole {
-                whole.push(one.span(need.catch_up_ms, need.repaired_after_ms));
+        for one in self.faults.iter().chain(&self.restarts) {
+            let scope = one.scope.overlap(dependencies);
+            if scope.affects_required {
+                spans.push(one.span(dependencies.catch_up_ms, dependencies.repaired_after_ms));
             }
-            for name in touched.members {
-                each.entry(name).or_default().push(one.span(need.catch_up_ms, REPAIRED_AFTER_MS));
+            for name in scope.members {
+                each.entry(name).or_default().push(one.span(dependencies.catch_up_ms, REPAIRED_AFTER_MS));
             }
         }
-        whole.extend(need.some_of.iter().flat_map(|group| below_quorum(&each, group)));
-        Excused::of(whole)
+        spans.extend(dependencies.some_of.iter().flat_map(|group| below_quorum(&each, group)));
+        Excused::of(spans)
     }
 }
 
@@ -213,8 +213,8 @@ fn below_quorum(each: &BTreeMap<&str, Vec<(i64, i64)>>, group: &QuorumGroup) -> 
     let is_in =
         |at_ms: i64, spans: &[(i64, i64)]| spans.iter().any(|(from, to)| *from <= at_ms && at_ms < *to);
     let is_short = |at_ms: i64| {
-        let touched = each.iter().filter(|spans| is_in(at_ms, spans)).count();
-        group.nodes.len() - touched < group.min
+        let scope = each.iter().filter(|spans| is_in(at_ms, spans)).count();
+        group.nodes.len() - scope < group.min
     };
     edges.windows(2).filter(|pair| is_short(pair[0])).map(|pair| (pair[0], pair[1])).collect()
 }
@@ -234,30 +234,30 @@ impl FaultInterval {
 #[derive(Debug, Default)]
 struct ScopeOverlap<'n> {
     /// True if a required node is affected.
-    whole: bool,
+    affects_required: bool,
     /// Affected members of groups.
     members: BTreeSet<&'n str>,
 }
 
 impl<'n> ScopeOverlap<'n> {
-    fn node(&mut self, need: &'n JobDependencies, name: &str) {
-        self.whole |= need.all.contains(name);
-        self.members.extend(need.has_member(name));
+    fn node(&mut self, dependencies: &'n JobDependencies, name: &str) {
+        self.affects_required |= dependencies.all.contains(name);
+        self.members.extend(dependencies.has_member(name));
     }
 
-    fn link(&mut self, need: &'n JobDependencies, one: &str, other: &str) {
+    fn link(&mut self, dependencies: &'n JobDependencies, one: &str, other: &str) {
         match (one == ANY_NODE, other == ANY_NODE) {
             (true, true) => {
-                let members = need.some_of.iter().flat_map(|group| &group.nodes);
-                need.all.iter().chain(members).for_each(|name| self.node(need, name));
+                let members = dependencies.some_of.iter().flat_map(|group| &group.nodes);
+                dependencies.all.iter().chain(members).for_each(|name| self.node(dependencies, name));
             }
-            (true, false) => self.node(need, other),
-            (false, true) => self.node(need, one),
+            (true, false) => self.node(dependencies, other),
+            (false, true) => self.node(dependencies, one),
             (false, false) if one == other => {}
-            (false, false) => match (need.all.contains(one), need.all.contains(other)) {
-                (true, true) => self.whole = true,
-                (true, false) => self.members.extend(need.has_member(other)),
-                (false, true) => self.members.extend(need.has_member(one)),
+            (false, false) => match (dependencies.all.contains(one), dependencies.all.contains(other)) {
+                (true, true) => self.affects_required = true,
+                (true, false) => self.members.extend(dependencies.has_member(other)),
+                (false, true) => self.members.extend(dependencies.has_member(one)),
                 (false, false) => {}
             },
         }
@@ -266,24 +266,24 @@ impl<'n> ScopeOverlap<'n> {
 
 impl FaultScope {
     /// Returns true if it affects a required node over any link.
-    fn affects(&self, need: &JobDependencies) -> bool {
-        let is_needed = |name: &String| need.all.contains(name);
+    fn affects(&self, dependencies: &JobDependencies) -> bool {
+        let is_needed = |name: &String| dependencies.all.contains(name);
         match self {
             FaultScope::Nodes(nodes) => nodes.iter().any(is_needed),
             FaultScope::Links(side, other) => side.iter().chain(other).any(is_needed),
         }
     }
 
-    fn of<'n>(&self, need: &'n JobDependencies) -> ScopeOverlap<'n> {
-        let mut touches = ScopeOverlap::default();
+    fn overlap<'n>(&self, dependencies: &'n JobDependencies) -> ScopeOverlap<'n> {
+        let mut overlap = ScopeOverlap::default();
         match self {
-            FaultScope::Nodes(nodes) => nodes.iter().for_each(|name| touches.node(need, name)),
+            FaultScope::Nodes(nodes) => nodes.iter().for_each(|name| overlap.node(dependencies, name)),
             FaultScope::Links(side, other) => {
                 let pairs = side.iter().flat_map(|one| other.iter().map(move |other| (one, other)));
-                pairs.for_each(|(one, other)| touches.link(need, one, other));
+                pairs.for_each(|(one, other)| overlap.link(dependencies, one, other));
             }
         }
-        touches
+        overlap
     }
 }
 
@@ -297,7 +297,7 @@ fn fault_interval(
     let one = |name: &String| vec![name.clone()];
     let (is_damage, is_clock) =
         (damages(action).is_some(), matches!(action, Action::ClockStep(_) | Action::ClockDrift(_)));
-    let touched = match action {
+    let scope = match action {
         Action::ShortRead(_) | Action::GarbageTails(_) => return None,
         Action::Condition(it) if it.name == SHORT_PAGES => return None,
         Action::ClockDrift(it) if !is_significant(it.ppm, it.for_ms) => return None,
@@ -331,7 +331,7 @@ fn fault_interval(
         Action::LostWrite(it) => to_ms.and_then(|to_ms| booted(&it.node, to_ms)),
         _ => to_ms,
     };
-    Some(FaultInterval { touched, from_ms, to_ms, is_damage, is_clock, nights_lost: 0 })
+    Some(FaultInterval { scope, from_ms, to_ms, is_damage, is_clock, nights_lost: 0 })
 }
 
 /// Returns true if a drifting clock can be off by enough to have an effect.
@@ -377,7 +377,7 @@ mod tests {
     fn excused_h(outcomes: Vec<FaultOutcome>) -> i64 {
         let mut excuses = Excuses::default();
         excuses.take(outcomes, 500 * HOUR_MS, |_, _| Some(300 * HOUR_MS));
-        1_000 - excuses.of(&backup()).available_ms(0, 1_000 * HOUR_MS) / HOUR_MS
+        1_000 - excuses.for_job(&backup()).available_ms(0, 1_000 * HOUR_MS) / HOUR_MS
     }
 
     #[test]
@@ -429,11 +429,11 @@ mod tests {
 
     #[test]
     fn damage_lasts_until_its_repair_and_a_lost_write_counts_from_the_next_boot() {
-        let need = || JobDependencies::new(["disk-1".to_owned()], 0);
+        let dependencies = || JobDependencies::new(["disk-1".to_owned()], 0);
         let of = |outcome: FaultOutcome, booted_h: Option<i64>| {
             let mut excuses = Excuses::default();
             excuses.take(vec![outcome], 500 * HOUR_MS, |_, _| booted_h.map(|hour| hour * HOUR_MS));
-            excuses.of(&need())
+            excuses.for_job(&dependencies())
         };
         let node = || "disk-1".to_owned();
         let days = |from_h: i64, to_h: i64| Excused::of([(from_h * HOUR_MS, to_h * HOUR_MS)]);
@@ -446,7 +446,7 @@ mod tests {
         let mut excuses = Excuses::default();
         excuses.take(vec![rotten, flap, isolated("disk-2", 90, 94)], 500 * HOUR_MS, |_, _| None);
         assert_eq!(
-            excuses.of(&need()),
+            excuses.for_job(&dependencies()),
             days(10, 106 + 25),
             "a night on which it was cut off repairs nothing"
         );
@@ -471,7 +471,7 @@ mod tests {
         assert_eq!(excused_h(vec![struck(Action::ClockStep(step), 10, Some(12))]), 9);
         let mut excuses = Excuses::default();
         excuses.record_restart("backup", 0);
-        let available_ms = excuses.of(&backup()).available_ms(0, 10 * HOUR_MS);
+        let available_ms = excuses.for_job(&backup()).available_ms(0, 10 * HOUR_MS);
         assert_eq!(available_ms, 9 * HOUR_MS - 1);
     }
 }

@@ -93,16 +93,16 @@ impl FaultLog {
     pub fn recoveries(&self, world: &World) -> Vec<Begun> {
         let running =
             self.recoveries.iter().flat_map(|(node, all)| all.iter().map(move |at_ms| (node, at_ms)));
-        let begun = |(node, at_ms): (&NodeId, &i64)| Begun {
+        let started = |(node, at_ms): (&NodeId, &i64)| Begun {
             node: world.node_name(*node).to_string(),
             at_ms: *at_ms,
         };
-        running.chain(&self.dead_recoveries).map(begun).collect()
+        running.chain(&self.dead_recoveries).map(started).collect()
     }
 
     /// Returns true while a recovery writes to the disks, one copy after another.
     pub fn is_recovering(&self) -> bool {
-        self.recoveries.values().any(|begun| !begun.is_empty())
+        self.recoveries.values().any(|started| !started.is_empty())
     }
 
     /// Marks the recoveries of a node's previous process as dead.

@@ -36,14 +36,14 @@ const MAX_ITEMS: usize = 30;
 /// A load pattern. Without a `project` it applies to the clients of all projects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Load {
+pub enum LoadPattern {
     /// More events than usual.
     Burst {
         /// Start time.
         from: Moment,
         /// Duration, at least a minute.
         #[serde(rename = "for")]
-        lasts: Span,
+        duration: Span,
         /// Factor on the usual number of events: 2 to 100, in practice 10 to 40.
         #[schemars(range(min = 2, max = 100))]
         times: u32,
@@ -59,7 +59,7 @@ pub enum Load {
         from: Moment,
         /// Duration, at least a minute.
         #[serde(rename = "for")]
-        lasts: Span,
+        duration: Span,
         /// Share of each project's devices.
         #[schemars(range(max = 1_000_000))]
         share_ppm: u32,
@@ -75,7 +75,7 @@ pub enum Load {
         from: Moment,
         /// Duration, at least a minute.
         #[serde(rename = "for")]
-        lasts: Span,
+        duration: Span,
         /// Maximum time that a client waits for an answer; each attempt draws a timeout from 1 ms up to this. In a
         /// healthy system most answers take 8 to 15 ms.
         #[serde(default = "default_wait")]
@@ -177,60 +177,60 @@ impl ClientRetryPolicy {
     }
 }
 
-impl Load {
+impl LoadPattern {
     fn name(&self) -> &'static str {
         match self {
-            Load::Burst { .. } => "burst",
-            Load::Offline { .. } => "offline",
-            Load::RetryStorm { .. } => "retry_storm",
-            Load::DeviceClocks { .. } => "device_clocks",
-            Load::Backlog { .. } => "backlog",
+            LoadPattern::Burst { .. } => "burst",
+            LoadPattern::Offline { .. } => "offline",
+            LoadPattern::RetryStorm { .. } => "retry_storm",
+            LoadPattern::DeviceClocks { .. } => "device_clocks",
+            LoadPattern::Backlog { .. } => "backlog",
         }
     }
 
     fn project(&self) -> Option<u32> {
         match self {
-            Load::Burst { project, .. }
-            | Load::Offline { project, .. }
-            | Load::RetryStorm { project, .. }
-            | Load::DeviceClocks { project, .. }
-            | Load::Backlog { project } => *project,
+            LoadPattern::Burst { project, .. }
+            | LoadPattern::Offline { project, .. }
+            | LoadPattern::RetryStorm { project, .. }
+            | LoadPattern::DeviceClocks { project, .. }
+            | LoadPattern::Backlog { project } => *project,
         }
     }
 
     /// Returns start and duration, for patterns that do not last the whole run.
     fn window(&self) -> Option<(Moment, Span)> {
         match self {
-            Load::Burst { from, lasts, .. }
-            | Load::Offline { from, lasts, .. }
-            | Load::RetryStorm { from, lasts, .. } => Some((*from, *lasts)),
-            Load::DeviceClocks { .. } | Load::Backlog { .. } => None,
+            LoadPattern::Burst { from, duration, .. }
+            | LoadPattern::Offline { from, duration, .. }
+            | LoadPattern::RetryStorm { from, duration, .. } => Some((*from, *duration)),
+            LoadPattern::DeviceClocks { .. } | LoadPattern::Backlog { .. } => None,
         }
     }
 
     fn window_ms(&self) -> Option<(i64, i64)> {
-        self.window().map(|(from, lasts)| (from.0.0, from.0.0.saturating_add(millis(lasts.0))))
+        self.window().map(|(from, duration)| (from.0.0, from.0.0.saturating_add(millis(duration.0))))
     }
 }
 
 /// Applies the load patterns that concern one project to its workload and retry policy.
-pub(crate) fn apply(load: &[Load], spec: &mut WorkloadSpec, retry_policy: &mut ClientRetryPolicy) {
+pub(crate) fn apply(load: &[LoadPattern], spec: &mut WorkloadSpec, retry_policy: &mut ClientRetryPolicy) {
     let project = spec.project;
     for item in load.iter().filter(|item| item.project().is_none_or(|only| only == project)) {
         let (from_ms, to_ms) = item.window_ms().unwrap_or_default();
         match item {
-            Load::Burst { times, .. } => spec.bursts.push(Burst { from_ms, to_ms, times: *times }),
-            Load::Offline { share_ppm, .. } => {
+            LoadPattern::Burst { times, .. } => spec.bursts.push(Burst { from_ms, to_ms, times: *times }),
+            LoadPattern::Offline { share_ppm, .. } => {
                 spec.offline_windows.push(OfflineWindow { from_ms, to_ms, share_ppm: *share_ppm });
             }
-            Load::RetryStorm { wait, .. } => {
+            LoadPattern::RetryStorm { wait, .. } => {
                 let wait_ms = u32::try_from(wait.0.as_millis()).unwrap_or(u32::MAX);
                 retry_policy.impatient_windows.push(ImpatientWindow { from_ms, to_ms, wait_ms });
             }
-            Load::DeviceClocks { share_ppm, by, .. } => {
+            LoadPattern::DeviceClocks { share_ppm, by, .. } => {
                 spec.clock_skews.push(ClockSkew { by_ms: by.ms(), share_ppm: *share_ppm });
             }
-            Load::Backlog { .. } => retry_policy.keeps_backlog = true,
+            LoadPattern::Backlog { .. } => retry_policy.keeps_backlog = true,
         }
     }
 }
@@ -277,8 +277,8 @@ pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
         problems.extend(check_window(scenario, item, &at));
         problems.extend(check_sizes(scenario, item, &at));
         let earlier = load.iter().take(index).find(|earlier| overlap(earlier, item));
-        if let Some((from, lasts)) = earlier.and_then(Load::window) {
-            let message = format!("a burst from {from} for {lasts} is not over then");
+        if let Some((from, duration)) = earlier.and_then(LoadPattern::window) {
+            let message = format!("a burst from {from} for {duration} is not over then");
             let hint = "let one project's bursts follow each other, or write one with more times";
             problems.push(Problem::at(at("from"), message, hint));
         }
@@ -287,8 +287,8 @@ pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
 }
 
 /// Returns true if both are bursts of one project whose times overlap.
-fn overlap(one: &Load, other: &Load) -> bool {
-    let (Load::Burst { .. }, Load::Burst { .. }) = (one, other) else { return false };
+fn overlap(one: &LoadPattern, other: &LoadPattern) -> bool {
+    let (LoadPattern::Burst { .. }, LoadPattern::Burst { .. }) = (one, other) else { return false };
     let projects = one.project().zip(other.project());
     let is_one_project = projects.is_none_or(|(one, other)| one == other);
     let windows = one.window_ms().zip(other.window_ms());
@@ -297,7 +297,7 @@ fn overlap(one: &Load, other: &Load) -> bool {
 
 fn check_project(
     scenario: &Scenario<WorldConfig>,
-    item: &Load,
+    item: &LoadPattern,
     at: &impl Fn(&str) -> String,
 ) -> Option<Problem> {
     let count: u32 = scenario.topic.tenants.iter().map(|class| class.count).fold(0, u32::saturating_add);
@@ -308,25 +308,25 @@ fn check_project(
 
 fn check_window(
     scenario: &Scenario<WorldConfig>,
-    item: &Load,
+    item: &LoadPattern,
     at: &impl Fn(&str) -> String,
 ) -> Option<Problem> {
-    let (from, lasts) = item.window()?;
+    let (from, duration) = item.window()?;
     let (start, end) = (scenario.start, scenario.end());
     if from < start || from >= end {
         let hint = format!("write an instant from {start} to before {end}");
         return Some(Problem::at(at("from"), format!("{from} is outside the run"), hint));
     }
-    if lasts.0 < MIN_LASTS {
+    if duration.0 < MIN_LASTS {
         let hint = format!("write at least {}", Span(MIN_LASTS));
-        return Some(Problem::at(at("for"), format!("a load of {lasts}"), hint));
+        return Some(Problem::at(at("for"), format!("a load of {duration}"), hint));
     }
     // Devices need some minutes to reconnect; without this margin they would never send what they kept.
-    let spare_ms = if matches!(item, Load::Offline { .. }) { BACK_WITHIN_MS + 1 } else { 0 };
+    let spare_ms = if matches!(item, LoadPattern::Offline { .. }) { BACK_WITHIN_MS + 1 } else { 0 };
     let max_ms = end.0.0 - from.0.0 - spare_ms;
-    if millis(lasts.0) > max_ms {
+    if millis(duration.0) > max_ms {
         let max = Span(Duration::from_millis(u64::try_from(max_ms).unwrap_or(0)));
-        let message = format!("{lasts} from {from} is not over before the run ends");
+        let message = format!("{duration} from {from} is not over before the run ends");
         return Some(Problem::at(at("for"), message, format!("write at most {max}, or begin earlier")));
     }
     None
@@ -334,11 +334,11 @@ fn check_window(
 
 fn check_sizes(
     scenario: &Scenario<WorldConfig>,
-    item: &Load,
+    item: &LoadPattern,
     at: &impl Fn(&str) -> String,
 ) -> Option<Problem> {
     match item {
-        Load::Burst { times, .. } => {
+        LoadPattern::Burst { times, .. } => {
             let max = scenario.topic.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
             let events = i64::from(max) * i64::from(*times);
             (events >= MAX_BURST_EVENTS).then(|| {
@@ -346,15 +346,15 @@ fn check_sizes(
                 Problem::at(at("times"), format!("{events} events a day of one project"), hint)
             })
         }
-        Load::Offline { share_ppm, .. } => check_share(*share_ppm, at),
-        Load::RetryStorm { wait, .. } => {
+        LoadPattern::Offline { share_ppm, .. } => check_share(*share_ppm, at),
+        LoadPattern::RetryStorm { wait, .. } => {
             let is_right = (Duration::from_millis(1)..=MAX_WAIT).contains(&wait.0);
             (!is_right).then(|| {
                 let hint = format!("write a time from 1ms to {}", Span(MAX_WAIT));
                 Problem::at(at("wait"), format!("clients that wait {wait}"), hint)
             })
         }
-        Load::DeviceClocks { share_ppm, by, .. } => check_share(*share_ppm, at).or_else(|| {
+        LoadPattern::DeviceClocks { share_ppm, by, .. } => check_share(*share_ppm, at).or_else(|| {
             let by = by.span();
             let is_right = (Duration::from_secs(1)..=MAX_CLOCK_ERROR).contains(&by.0);
             (!is_right).then(|| {
@@ -362,7 +362,7 @@ fn check_sizes(
                 Problem::at(at("by"), format!("clocks wrong by {by}"), hint)
             })
         }),
-        Load::Backlog { .. } => None,
+        LoadPattern::Backlog { .. } => None,
     }
 }
 

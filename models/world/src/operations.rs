@@ -129,7 +129,7 @@ pub struct RetentionTypo {
     pub typed: Span,
     /// Duration until the mistake is fixed. Absent: until faults end.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Span>,
+    pub duration: Option<Span>,
 }
 
 /// Files that are removed after their retention.
@@ -148,7 +148,7 @@ pub enum Retained {
 pub struct MistakeDuration {
     /// Duration until the mistake is fixed. Absent: until faults end.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Span>,
+    pub duration: Option<Span>,
 }
 
 impl RecoverAction {
@@ -170,12 +170,16 @@ impl RecoverAction {
 pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<WorldConfig>) -> Excused {
     let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
     let longer = operations.iter().filter_map(|operation| match &operation.action {
-        OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, lasts })
+        OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, duration })
             if typed.0 > kept =>
         {
             let from_ms = operation.at.0.0;
-            let lasts_ms = lasts.map(|lasts| i64::try_from(lasts.0.as_millis()).unwrap_or(i64::MAX));
-            Some((from_ms, lasts_ms.map_or(scenario.end().0.0, |lasts_ms| from_ms.saturating_add(lasts_ms))))
+            let duration_ms =
+                duration.map(|duration| i64::try_from(duration.0.as_millis()).unwrap_or(i64::MAX));
+            Some((
+                from_ms,
+                duration_ms.map_or(scenario.end().0.0, |duration_ms| from_ms.saturating_add(duration_ms)),
+            ))
         }
         _ => None,
     });
@@ -184,11 +188,11 @@ pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario
 
 impl OperatorAction {
     /// Returns the duration; `None` for an instantaneous action and for one that lasts until faults end.
-    pub(crate) fn lasts(&self) -> Option<Span> {
+    pub(crate) fn duration(&self) -> Option<Span> {
         match self {
             OperatorAction::Recover(_) => None,
-            OperatorAction::TypeRetention(it) => it.lasts,
-            OperatorAction::DisableBackup(it) | OperatorAction::WrongBucket(it) => it.lasts,
+            OperatorAction::TypeRetention(it) => it.duration,
+            OperatorAction::DisableBackup(it) | OperatorAction::WrongBucket(it) => it.duration,
         }
     }
 
@@ -238,7 +242,7 @@ impl OperatorAction {
 
     /// Describes the action for the printed choices.
     pub(crate) fn describe(&self) -> String {
-        let lasts = self.lasts().map_or(String::new(), |lasts| format!(", for {lasts}"));
+        let duration = self.duration().map_or(String::new(), |duration| format!(", for {duration}"));
         match self {
             OperatorAction::Recover(it) => {
                 let what = match it.days.len() {
@@ -247,22 +251,18 @@ impl OperatorAction {
                     days => format!("{days} project-days"),
                 };
                 // The trace records this text, so it stays as it is.
-                let how = if is_by_the_book(&it.steps()) {
-                    "by the book"
-                } else {
-                    "not by the book"
-                };
+                let how = if is_by_the_book(&it.steps()) { "by the book" } else { "not by the book" };
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }
             OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, .. }) => {
-                format!("types {typed} for the tee's retention{lasts}")
+                format!("types {typed} for the tee's retention{duration}")
             }
             OperatorAction::TypeRetention(RetentionTypo { typed, .. }) => {
-                format!("types {typed} for the backups' retention{lasts}")
+                format!("types {typed} for the backups' retention{duration}")
             }
-            OperatorAction::DisableBackup(_) => format!("switches backups off{lasts}"),
-            OperatorAction::WrongBucket(_) => format!("sends backups to the wrong bucket{lasts}"),
+            OperatorAction::DisableBackup(_) => format!("switches backups off{duration}"),
+            OperatorAction::WrongBucket(_) => format!("sends backups to the wrong bucket{duration}"),
         }
     }
 }
@@ -322,24 +322,24 @@ const MAX_STEPS: usize = 40;
 pub(crate) struct RecoveryTask {
     pub recover: RecoverAction,
     /// Number of runs that reported themselves complete.
-    pub done: u32,
+    pub completed: u32,
     /// Number of runs started.
-    pub begun: u32,
+    pub started: u32,
     /// True while a run is in progress.
-    pub is_under_way: bool,
+    pub is_running: bool,
 }
 
 impl RecoveryTask {
     pub fn new(recover: RecoverAction) -> RecoveryTask {
-        RecoveryTask { recover, done: 0, begun: 0, is_under_way: false }
+        RecoveryTask { recover, completed: 0, started: 0, is_running: false }
     }
 
     /// Returns true if another run is needed and none is in progress. A recovery that never completes is given up
     /// after [`MAX_EXTRA_ATTEMPTS`] additional runs; its last report shows it.
     pub fn is_due(&self) -> bool {
-        !self.is_under_way
-            && self.done < self.recover.times
-            && self.begun < self.recover.times + MAX_EXTRA_ATTEMPTS
+        !self.is_running
+            && self.completed < self.recover.times
+            && self.started < self.recover.times + MAX_EXTRA_ATTEMPTS
     }
 }
 

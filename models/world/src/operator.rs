@@ -29,21 +29,21 @@ pub(crate) struct OperatorState {
     /// Days to recover.
     pub damaged: BTreeSet<(u32, Day)>,
     /// Days whose recovery is in progress.
-    under_way: BTreeSet<(u32, Day)>,
+    in_progress: BTreeSet<(u32, Day)>,
     /// Planned recoveries that are due.
     pub recovery_tasks: Vec<RecoveryTask>,
     /// Reports of the recoveries that ended.
     pub recoveries: Vec<RecoveryReport>,
     /// Number of recoveries that started.
-    pub begun: u32,
+    pub started: u32,
 }
 
 impl OperatorState {
     /// Starts a new session; in-flight tasks are queued again.
     fn start_session(&mut self) {
-        let unfinished = std::mem::take(&mut self.under_way);
+        let unfinished = std::mem::take(&mut self.in_progress);
         self.damaged.extend(unfinished);
-        self.recovery_tasks.iter_mut().for_each(|order| order.is_under_way = false);
+        self.recovery_tasks.iter_mut().for_each(|order| order.is_running = false);
     }
 }
 
@@ -99,13 +99,13 @@ async fn answer_alarms(
         }
         let damaged = {
             let mut operator_state = crate::lock(&operator_state);
-            operator_state.begun += 1;
-            operator_state.under_way = std::mem::take(&mut operator_state.damaged);
-            operator_state.under_way.clone()
+            operator_state.started += 1;
+            operator_state.in_progress = std::mem::take(&mut operator_state.damaged);
+            operator_state.in_progress.clone()
         };
         let report = recover(&env, &cluster, &Targets::Days(damaged.clone())).await;
         let mut operator_state = crate::lock(&operator_state);
-        operator_state.under_way.clear();
+        operator_state.in_progress.clear();
         if report.is_complete() {
             env.mark(Mark { name: "operator.recovered", subject: "" });
         } else {
@@ -126,7 +126,7 @@ async fn run_recovery_tasks(env: SimEnv, cluster: Arc<Cluster>, operator_state: 
             let due =
                 operator_state.recovery_tasks.iter_mut().enumerate().filter(|(_, order)| order.is_due());
             due.map(|(index, order)| {
-                order.is_under_way = true;
+                order.is_running = true;
                 index
             })
             .collect()
@@ -149,19 +149,19 @@ async fn run_recovery_task(
 ) {
     let (targets, steps) = {
         let mut operator_state = crate::lock(&operator_state);
-        operator_state.begun += 1;
+        operator_state.started += 1;
         let order = &mut operator_state.recovery_tasks[index];
-        order.begun += 1;
-        let steps = if order.begun == 1 { order.recover.steps() } else { Step::ALL.to_vec() };
+        order.started += 1;
+        let steps = if order.started == 1 { order.recover.steps() } else { Step::ALL.to_vec() };
         (order.recover.targets(), steps)
     };
     let report = recover_by(&env, &cluster, &targets, &steps).await;
     let mut operator_state = crate::lock(&operator_state);
     let order = &mut operator_state.recovery_tasks[index];
-    order.is_under_way = false;
+    order.is_running = false;
     let name = match report.is_complete() {
         true => {
-            order.done += 1;
+            order.completed += 1;
             "operator.order-done"
         }
         false => "operator.recovery-incomplete",

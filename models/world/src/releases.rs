@@ -23,9 +23,10 @@ pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str
         known.insert(&good);
         known.extend(config.releases.iter().map(|release| release.name.as_str()));
         let known: Vec<&str> = known.into_iter().collect();
-        let meant = latent_engine::suggest(name, known.iter().copied());
-        let meant = meant.first().map_or(String::new(), |near| format!("did you mean {near}? "));
-        return Err(format!("no release is called '{name}'\n{meant}there are: {}", known.join(", ")));
+        let suggestion = latent_engine::suggest(name, known.iter().copied());
+        let suggestion =
+            suggestion.first().map_or(String::new(), |candidate| format!("did you mean {candidate}? "));
+        return Err(format!("no release is called '{name}'\n{suggestion}there are: {}", known.join(", ")));
     }
     config.deploys.clear();
     config.releases.retain(|release| release.name == name);

@@ -197,9 +197,9 @@ impl<'a> Run<'a> {
         }
         for (index, operation) in self.plan.operations.iter().enumerate() {
             steps.insert((operation.at.0.0, RunStep::Operate(index)));
-            if let Some(lasts) = operation.action.lasts() {
+            if let Some(duration) = operation.action.duration() {
                 // Mistakes are fixed at the latest when faults end.
-                let reverted = (operation.at.0 + lasts.0).min(end);
+                let reverted = (operation.at.0 + duration.0).min(end);
                 steps.insert((reverted.0, RunStep::Revert(index)));
             }
         }
@@ -328,7 +328,7 @@ impl<'a> Run<'a> {
             }
         }
         scope.extend(self.checker.newly_quarantined_days(&self.world, &self.nodes));
-        self.checker.replays = lock(&self.operator_state).begun;
+        self.checker.replays = lock(&self.operator_state).started;
         let lacking = self.checker.lacking();
         if !scope.is_empty() {
             self.checker.check_days(&self.world, &self.nodes, scope, "day-end");
@@ -387,9 +387,11 @@ impl<'a> Run<'a> {
         let missing = self.checker.check_drill(&drilled, production, now.0, promised);
         let during = {
             let activity = lock(&self.activity);
-            let under_way =
-                [("backup", activity.backup_under_way), ("compaction", !activity.runs_under_way.is_empty())];
-            under_way.into_iter().filter(|(_, is)| *is).map(|(what, _)| what.to_owned()).collect()
+            let active = [
+                ("backup", activity.backup_in_progress),
+                ("compaction", !activity.active_compactions.is_empty()),
+            ];
+            active.into_iter().filter(|(_, is)| *is).map(|(what, _)| what.to_owned()).collect()
         };
         self.drills.push(DrillFindings { during, ..DrillFindings::new(now.0, &drilled, missing) });
     }

@@ -4,7 +4,7 @@
 //! off by default: no fault, deploy or drill happens unless the scenario names it.
 
 use crate::credentials::Credentials;
-use crate::load::Load;
+use crate::load::LoadPattern;
 use crate::nemesis::NemesisConfig;
 use crate::operations::Operation;
 use crate::topology::NodeNames;
@@ -45,7 +45,7 @@ pub struct WorldConfig {
     pub nemesis: Option<NemesisConfig>,
     /// Load patterns: bursts, offline devices, retry storms, wrong device clocks, client backlogs. Empty: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub load: Vec<Load>,
+    pub load: Vec<LoadPattern>,
     /// The operator who answers alarms. Absent: alarms are not answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<OperatorConfig>,
@@ -468,7 +468,11 @@ fn check_tenants(config: &WorldConfig) -> Vec<Problem> {
         for (field, (min, max)) in [("events_per_day", class.events_per_day), ("late_ppm", class.late_ppm)] {
             if min > max {
                 let pointer = format!("/tenants/{index}/{field}");
-                problems.push(Problem::at(pointer, format!("from {min} to {max}"), "write the minimum first"));
+                problems.push(Problem::at(
+                    pointer,
+                    format!("from {min} to {max}"),
+                    "write the minimum first",
+                ));
             }
         }
         let of_late_ppm = class.late_same_day_ppm + class.very_late_ppm;
@@ -539,7 +543,11 @@ fn check_protection(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     }
     if config.operator.is_some() && protection.audit.is_none() {
         let hint = "give the scenario an audit, or leave the operator out";
-        problems.push(Problem::at("/operator", "without an audit there are no alarms for the operator", hint));
+        problems.push(Problem::at(
+            "/operator",
+            "without an audit there are no alarms for the operator",
+            hint,
+        ));
     }
     problems
 }

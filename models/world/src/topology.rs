@@ -279,11 +279,11 @@ impl ClusterBuilder<'_> {
             loss_ppm: 0,
             bandwidth_bytes_per_s: Some(100_000_000),
         };
-        let near = nodes.edges.iter().chain(&nodes.operator).chain(&nodes.backup).chain(&nodes.disks);
-        for here in near {
-            for there in nodes.data_centers.iter().chain(&nodes.tee_store) {
-                self.world.set_link(*here, *there, far);
-                self.world.set_link(*there, *here, far);
+        let local = nodes.edges.iter().chain(&nodes.operator).chain(&nodes.backup).chain(&nodes.disks);
+        for from in local {
+            for to in nodes.data_centers.iter().chain(&nodes.tee_store) {
+                self.world.set_link(*from, *to, far);
+                self.world.set_link(*to, *from, far);
             }
         }
     }

@@ -73,7 +73,7 @@ impl OracleChecker {
                 if self.compromised.contains(&*disk) {
                     continue;
                 }
-                let excused = lock(&self.fault_log).excuses.of(&self.needs.hint(&name, &disk));
+                let excused = lock(&self.fault_log).excuses.for_job(&self.needs.hint(&name, &disk));
                 found.extend(late_hint(&name, path, *kept_ms, &excused, now));
             }
         }
@@ -99,7 +99,7 @@ impl OracleChecker {
         let (needs, compromised) = (&self.needs, &self.compromised);
         let mut excused = |disk: &str| match compromised.contains(disk) {
             true => latent_oracle::Excused::of([(i64::MIN / 2, i64::MAX)]),
-            false => fault_log.excuses.of(&needs.compaction(disk)),
+            false => fault_log.excuses.for_job(&needs.compaction(disk)),
         };
         let found = self.deadlines.nightly.late(ledger.zones(), &mut excused, now);
         drop(fault_log);
@@ -118,7 +118,7 @@ impl OracleChecker {
                 let fault_log = lock(&self.fault_log);
                 let is_in_place = |node: &&NodeId| {
                     let name = world.node_name(**node);
-                    let excused = fault_log.excuses.of(&self.needs.copy(&name));
+                    let excused = fault_log.excuses.for_job(&self.needs.copy(&name));
                     excused.is_free(compared_ms, now.at_ms) && !self.compromised.contains(&*name)
                 };
                 nodes.disks.iter().filter(is_in_place).copied().collect()

@@ -99,7 +99,7 @@ impl OracleChecker {
                 continue;
             }
             let store = view(world, *node);
-            promise.excused = lock(&self.fault_log).excuses.of(&self.needs.backup(&store.name));
+            promise.excused = lock(&self.fault_log).excuses.for_job(&self.needs.backup(&store.name));
             let client_state = self.client_state.clone();
             let ledger = lock(&client_state.ledger);
             let checked =
@@ -136,7 +136,7 @@ impl OracleChecker {
         let keeper = nodes.tee_store.map(|store| world.node_name(store));
         let excused = |disk: &str| {
             let is_store = keeper.as_deref() == Some(disk);
-            let excused = fault_log.excuses.of(&if is_store {
+            let excused = fault_log.excuses.for_job(&if is_store {
                 self.needs.keeper()
             } else {
                 self.needs.tee_upload(disk)
@@ -155,7 +155,7 @@ impl OracleChecker {
         let fault_log = lock(&self.fault_log);
         let excused_ms = disks.iter().filter_map(|disk| {
             let needs = [self.needs.keeper(), self.needs.tee_upload(&disk.name)];
-            needs.iter().filter_map(|needs| fault_log.excuses.of(needs).last_ms(now.at_ms)).max()
+            needs.iter().filter_map(|needs| fault_log.excuses.for_job(needs).last_ms(now.at_ms)).max()
         });
         excused_ms.max()
     }

@@ -1,7 +1,7 @@
 //! Faults, loads, operations and deploys, all explicit.
 
 use super::choices::{ByteRandomSource, Choices, FaultSizeRange};
-use crate::load::{ClockError, Load};
+use crate::load::{ClockError, LoadPattern};
 use crate::nemesis::{self, FaultBudget, FaultKind, FaultSampler};
 use crate::operations::{
     MistakeDuration, Operation, OperatorAction, ProjectDate, RecoverAction, Retained, RetentionTypo,
@@ -82,36 +82,36 @@ pub(super) fn load(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) 
     let pick_project = |choices: &Choices<'_>| choices.percent(50).then(|| choices.within(1, customers));
     let mut load = Vec::new();
     if choices.percent(17) {
-        let lasts_ms = choices.pick(&[HOUR_MS, 10 * MINUTE_MS, 4 * HOUR_MS]);
-        let (from, lasts) = (instant(choices, scenario, lasts_ms), span_ms(lasts_ms));
-        load.push(Load::Burst {
+        let duration_ms = choices.pick(&[HOUR_MS, 10 * MINUTE_MS, 4 * HOUR_MS]);
+        let (from, duration) = (instant(choices, scenario, duration_ms), span_ms(duration_ms));
+        load.push(LoadPattern::Burst {
             from,
-            lasts,
+            duration,
             times: choices.pick(&[10, 2, 40]),
             project: pick_project(choices),
         });
     }
     if choices.percent(17) {
-        let lasts_ms = choices.pick(&[6 * HOUR_MS, HOUR_MS, 30 * HOUR_MS, 80 * HOUR_MS]);
-        let lasts_ms = lasts_ms.min(i64::try_from(scenario.run_for.0.as_millis()).unwrap_or(0) / 2);
-        let (from, lasts) = (instant(choices, scenario, lasts_ms + HOUR_MS), span_ms(lasts_ms));
+        let duration_ms = choices.pick(&[6 * HOUR_MS, HOUR_MS, 30 * HOUR_MS, 80 * HOUR_MS]);
+        let duration_ms = duration_ms.min(i64::try_from(scenario.run_for.0.as_millis()).unwrap_or(0) / 2);
+        let (from, duration) = (instant(choices, scenario, duration_ms + HOUR_MS), span_ms(duration_ms));
         let share_ppm = choices.pick(&[200_000, 50_000, 1_000_000]);
-        load.push(Load::Offline { from, lasts, share_ppm, project: pick_project(choices) });
+        load.push(LoadPattern::Offline { from, duration, share_ppm, project: pick_project(choices) });
     }
     if choices.percent(17) {
-        let lasts_ms = choices.pick(&[HOUR_MS, 10 * MINUTE_MS, 12 * HOUR_MS]);
-        let (from, lasts) = (instant(choices, scenario, lasts_ms), span_ms(lasts_ms));
+        let duration_ms = choices.pick(&[HOUR_MS, 10 * MINUTE_MS, 12 * HOUR_MS]);
+        let (from, duration) = (instant(choices, scenario, duration_ms), span_ms(duration_ms));
         let wait = span_ms(choices.pick(&[15, 10, 100]));
-        load.push(Load::RetryStorm { from, lasts, wait, project: pick_project(choices) });
+        load.push(LoadPattern::RetryStorm { from, duration, wait, project: pick_project(choices) });
     }
     if choices.percent(17) {
         let by = span_ms(choices.pick(&[40 * MINUTE_MS, 3 * HOUR_MS, 2 * DAY_MS, 400 * DAY_MS]));
         let by = if choices.percent(50) { ClockError::Behind(by) } else { ClockError::Ahead(by) };
         let share_ppm = choices.pick(&[20_000, 100_000, 500_000]);
-        load.push(Load::DeviceClocks { share_ppm, by, project: pick_project(choices) });
+        load.push(LoadPattern::DeviceClocks { share_ppm, by, project: pick_project(choices) });
     }
     if choices.percent(17) {
-        load.push(Load::Backlog { project: pick_project(choices) });
+        load.push(LoadPattern::Backlog { project: pick_project(choices) });
     }
     scenario.topic.load = load;
 }
@@ -121,17 +121,17 @@ pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<WorldCon
     let protection = &scenario.topic.protection;
     let mut operations = Vec::new();
     for _ in 0..choices.pick(&[0, 0, 1, 3]) {
-        let lasts = Some(span_ms(choices.pick(&MISTAKE_DURATIONS_MS)));
+        let duration = Some(span_ms(choices.pick(&MISTAKE_DURATIONS_MS)));
         let at = instant(choices, scenario, HOUR_MS);
         let action = match choices.within(0, 5) {
             0..=2 => OperatorAction::Recover(recover(choices, scenario, at)),
             3 => OperatorAction::TypeRetention(RetentionTypo {
                 of: choices.pick(&[Retained::Tee, Retained::Backups]),
                 typed: span_ms(choices.pick(&[7 * HOUR_MS, HOUR_MS, 100 * DAY_MS])),
-                lasts,
+                duration,
             }),
-            4 => OperatorAction::DisableBackup(MistakeDuration { lasts }),
-            _ => OperatorAction::WrongBucket(MistakeDuration { lasts }),
+            4 => OperatorAction::DisableBackup(MistakeDuration { duration }),
+            _ => OperatorAction::WrongBucket(MistakeDuration { duration }),
         };
         if action.lacks(protection).is_none() {
             operations.push(Operation { at, action });

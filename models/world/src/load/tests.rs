@@ -78,17 +78,13 @@ fn a_scenario_without_load_patterns_has_no_load_fields_in_its_plan() {
 #[test]
 fn invalid_load_patterns_are_rejected_with_their_position() {
     let burst = |fields: &str| format!(r#"{{ "burst": {{ {fields} }} }}"#);
-    let at = |from: &str, lasts: &str| format!(r#""from": "2016-02-{from}:00:00Z", "for": "{lasts}""#);
+    let at = |from: &str, duration: &str| format!(r#""from": "2016-02-{from}:00:00Z", "for": "{duration}""#);
     let good = at("20T06", "3h");
     let cases = [
         (burst(&format!(r#"{good}, "times": 1"#)), "/times cannot be 1", "from 2 to 100"),
         (burst(&format!(r#"{good}, "times": 101"#)), "/times cannot be 101", "from 2 to 100"),
         (burst(&format!(r#"{good}, "times": 9, "project": 4"#)), "no project 4", "from 1 to 3"),
-        (
-            burst(&format!(r#"{}, "times": 9"#, at("22T06", "1h"))),
-            "outside the run",
-            "to before 2016-02-22",
-        ),
+        (burst(&format!(r#"{}, "times": 9"#, at("22T06", "1h"))), "outside the run", "to before 2016-02-22"),
         (burst(&format!(r#"{}, "times": 9"#, at("21T23", "2h"))), "is not over", "at most 1h, or begin"),
         (burst(&format!(r#"{}, "times": 9"#, at("20T23", "59s"))), "a load of 59s", "at least 1m"),
         (

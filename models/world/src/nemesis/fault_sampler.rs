@@ -111,7 +111,7 @@ impl FaultSampler<'_> {
 
     /// Draws a trigger: a time, or, for half of the process faults, an operation or a mark of the node after that
     /// time.
-    fn anchor(&self, node: &str) -> Anchor {
+    fn trigger(&self, node: &str) -> Anchor {
         let at_ms = self.at_ms(90);
         let after_ms = (at_ms - self.scenario.start.0.0).unsigned_abs();
         match self.within(91, 0, 7) {
@@ -136,7 +136,7 @@ impl FaultSampler<'_> {
         }
     }
 
-    fn at(&self) -> Anchor {
+    fn time_trigger(&self) -> Anchor {
         Anchor::AtMs(self.at_ms(90))
     }
 
@@ -197,19 +197,19 @@ impl FaultSampler<'_> {
             self.size(3, 100_000, 900_000)
         };
         let for_ms = Some(self.pick_size(4, &[MINUTE_MS, HOUR_MS, 4 * HOUR_MS]));
-        (self.at(), Action::Condition(Condition { node, name: name.to_owned(), level, for_ms }))
+        (self.time_trigger(), Action::Condition(Condition { node, name: name.to_owned(), level, for_ms }))
     }
 
     fn removed_directory(&self) -> (Anchor, Action) {
         let projects: u32 = self.scenario.topic.tenants.iter().map(|class| class.count).sum();
         let project = self.within(2, 1, u64::from(projects.max(1)));
         let path = self.pick(3, &["arb".to_owned(), format!("arb/{project}")]);
-        (self.at(), Action::RemoveDirectory(RemoveDirectory { node: self.disk(0), path }))
+        (self.time_trigger(), Action::RemoveDirectory(RemoveDirectory { node: self.disk(0), path }))
     }
 
     fn process(&self) -> (Anchor, Action) {
         let node = self.node(0);
-        let anchor = self.anchor(&node);
+        let anchor = self.trigger(&node);
         let restart_ms = self.pick_size(2, &[SECOND_MS, 30 * SECOND_MS, 5 * MINUTE_MS, HOUR_MS, 5 * HOUR_MS]);
         let action = match self.kind {
             FaultKind::Crash => Action::Kill(Kill {
@@ -233,7 +233,10 @@ impl FaultSampler<'_> {
             }
             FaultKind::NewDisk => {
                 let node = self.disk(5);
-                return (self.at(), Action::NewDisk(NewDisk { node, restart_after_ms: restart_ms }));
+                return (
+                    self.time_trigger(),
+                    Action::NewDisk(NewDisk { node, restart_after_ms: restart_ms }),
+                );
             }
             _ => Action::Pause(Pause { node, for_ms: self.size(3, 10 * SECOND_MS, 10 * MINUTE_MS) }),
         };
@@ -301,7 +304,7 @@ impl FaultSampler<'_> {
                 Action::LoseMessage(LoseMessage { node, part, times: self.size(5, 1, 5) as u32 })
             }
         };
-        (self.at(), action)
+        (self.time_trigger(), action)
     }
 
     fn disk_fault(&self) -> (Anchor, Action) {
@@ -344,7 +347,7 @@ impl FaultSampler<'_> {
             }
             _ => Action::GarbageTails(GarbageTails { node, for_ms: Some(self.size(3, HOUR_MS, DAY_MS)) }),
         };
-        (self.at(), action)
+        (self.time_trigger(), action)
     }
 
     /// Damage affects Arb disks, the only ones with copies.
@@ -361,7 +364,7 @@ impl FaultSampler<'_> {
             }
             _ => Action::LostWrite(LostWrite { node, path_prefix, times: self.size(2, 1, 3) as u32 }),
         };
-        (self.at(), action)
+        (self.time_trigger(), action)
     }
 
     fn clock(&self) -> (Anchor, Action) {
@@ -378,6 +381,6 @@ impl FaultSampler<'_> {
             let ppm = between(self.bits(3), -50, 50);
             Action::ClockDrift(ClockDrift { node, ppm: i32::try_from(ppm).unwrap_or(0), for_ms: None })
         };
-        (self.at(), action)
+        (self.time_trigger(), action)
     }
 }

@@ -45,9 +45,9 @@ pub struct NemesisConfig {
 pub(crate) fn draw(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<Fault> {
     let Some(nemesis) = &scenario.topic.nemesis else { return Vec::new() };
     let names = NodeNames::new(&scenario.topic);
-    let on: Vec<FaultKind> =
+    let enabled: Vec<FaultKind> =
         enabled_kinds(nemesis, seed).into_iter().filter(|kind| kind.has_targets(&names)).collect();
-    if on.is_empty() {
+    if enabled.is_empty() {
         return Vec::new();
     }
     let days = scenario.run_for.0.as_secs().div_ceil(86_400);
@@ -56,10 +56,10 @@ pub(crate) fn draw(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<Fault> {
     let count = crate::plan::between(keyed_draw(seed, "trouble.count", 0), scaled(min), scaled(max));
     let mut faults = Vec::new();
     for number in 0..u64::try_from(count).unwrap_or(0) {
-        let kind = on[usize::try_from(number % on.len() as u64).unwrap_or(0)];
-        let random = KeyedRandomSource { seed, kind, number: number / on.len() as u64 };
-        let site = FaultSampler { scenario, names: &names, kind, random: &random };
-        add_within_budget(&mut faults, site.fault(), scenario, &nemesis.budget);
+        let kind = enabled[usize::try_from(number % enabled.len() as u64).unwrap_or(0)];
+        let random = KeyedRandomSource { seed, kind, number: number / enabled.len() as u64 };
+        let sampler = FaultSampler { scenario, names: &names, kind, random: &random };
+        add_within_budget(&mut faults, sampler.fault(), scenario, &nemesis.budget);
     }
     faults
 }
@@ -81,11 +81,11 @@ pub(crate) fn add_within_budget(
 pub(crate) fn enabled_kinds(nemesis: &NemesisConfig, seed: u64) -> Vec<FaultKind> {
     let all: Vec<FaultKind> = nemesis.kinds.clone().unwrap_or_else(|| FaultKind::ALL.to_vec());
     let random = |kind: &FaultKind| keyed_draw(seed, "trouble.kind", *kind as u128);
-    let mut on: Vec<FaultKind> = all.iter().copied().filter(|kind| random(kind) & 1 == 1).collect();
-    if on.is_empty() {
-        on.extend(all.iter().copied().min_by_key(random));
+    let mut enabled: Vec<FaultKind> = all.iter().copied().filter(|kind| random(kind) & 1 == 1).collect();
+    if enabled.is_empty() {
+        enabled.extend(all.iter().copied().min_by_key(random));
     }
-    on
+    enabled
 }
 
 /// Checks constraints that span several fields.

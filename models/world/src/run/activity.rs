@@ -24,9 +24,9 @@ pub(super) struct RunActivity {
     pub detected: BTreeMap<ProjectDay, BTreeSet<i64>>,
     pub backup_since_look: bool,
     /// True while a backup is in progress.
-    pub backup_under_way: bool,
+    pub backup_in_progress: bool,
     /// Compactions in progress, with the number of checks since they started.
-    pub runs_under_way: BTreeMap<(NodeId, ProjectDay), u32>,
+    pub active_compactions: BTreeMap<(NodeId, ProjectDay), u32>,
 }
 
 impl RunActivity {
@@ -35,10 +35,10 @@ impl RunActivity {
     /// been up for a complete check.
     pub fn due(&mut self, is_up: impl Fn(NodeId) -> bool) -> BTreeSet<ProjectDay> {
         let mut due = std::mem::take(&mut self.compacted);
-        due.extend(self.runs_under_way.keys().map(|(_, project_day)| *project_day));
-        self.runs_under_way.retain(|(node, _), looks| {
-            *looks += u32::from(is_up(*node));
-            *looks < 2
+        due.extend(self.active_compactions.keys().map(|(_, project_day)| *project_day));
+        self.active_compactions.retain(|(node, _), checks| {
+            *checks += u32::from(is_up(*node));
+            *checks < 2
         });
         due
     }
@@ -60,23 +60,23 @@ impl Observer for ActivityObserver {
                 activity.runs += 1;
                 activity.compacted.insert(project_day);
                 activity.commits.entry(project_day).or_default().insert(at.0);
-                activity.runs_under_way.remove(&(record.node, project_day));
+                activity.active_compactions.remove(&(record.node, project_day));
             }
             "compaction.merging" => {
                 let Some(project_day) = project_day(subject) else { return };
-                lock(&self.activity).runs_under_way.insert((record.node, project_day), 0);
+                lock(&self.activity).active_compactions.insert((record.node, project_day), 0);
             }
             "audit.mismatch" | "repair.copies-differ" => {
                 let Some(project_day) = project_day(subject) else { return };
                 let at = self.start + Duration::from_nanos(record.time_ns);
                 lock(&self.activity).detected.entry(project_day).or_default().insert(at.0);
             }
-            "backup.started" => lock(&self.activity).backup_under_way = true,
-            "backup.failed" => lock(&self.activity).backup_under_way = false,
+            "backup.started" => lock(&self.activity).backup_in_progress = true,
+            "backup.failed" => lock(&self.activity).backup_in_progress = false,
             "backup.catalog-durable" => {
                 let mut activity = lock(&self.activity);
                 activity.backup_since_look = true;
-                activity.backup_under_way = false;
+                activity.backup_in_progress = false;
             }
             _ => {}
         }

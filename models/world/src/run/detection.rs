@@ -70,23 +70,23 @@ impl Run<'_> {
         let reasons = [
             count(summary.events_missing_at_end, "missing from production"),
             count(summary.events_altered_at_end, "in production not as they were sent"),
-            self.not_noticed(found),
+            self.undetected_losses(found),
         ];
         let reasons: Vec<String> = reasons.into_iter().flatten().collect();
         (!reasons.is_empty()).then(|| reasons.join("\n"))
     }
 
-    fn not_noticed(&self, found: &[Violation]) -> Option<String> {
+    fn undetected_losses(&self, found: &[Violation]) -> Option<String> {
         let limit = stated_time(&self.scenario.topic);
-        let is_noticed = |loss: &UnrecoveredLoss| {
+        let is_detected = |loss: &UnrecoveredLoss| {
             let (project_day, limit) = (loss.project_day?, limit?);
-            self.is_noticed(project_day, loss.episode, limit).then_some(())
+            self.is_detected(project_day, loss.episode, limit).then_some(())
         };
         let losses = self.losses(found);
-        let unseen = losses.iter().filter(|loss| is_noticed(loss).is_none());
-        let unseen: BTreeSet<&str> = unseen.map(|loss| loss.name.as_str()).collect();
-        let first = unseen.first()?;
-        let more = match unseen.len() - 1 {
+        let undetected = losses.iter().filter(|loss| is_detected(loss).is_none());
+        let undetected: BTreeSet<&str> = undetected.map(|loss| loss.name.as_str()).collect();
+        let first = undetected.first()?;
+        let more = match undetected.len() - 1 {
             0 => String::new(),
             more => format!(", nor {} like it,", words::count(more as u64)),
         };
@@ -121,7 +121,7 @@ impl Run<'_> {
     }
 
     /// Returns true if a detector fired for this loss in time and its alarm reached the operator.
-    fn is_noticed(&self, project_day: ProjectDay, loss: Episode, limit: Duration) -> bool {
+    fn is_detected(&self, project_day: ProjectDay, loss: Episode, limit: Duration) -> bool {
         let from_ms = loss.after_ms.unwrap_or(i64::MIN);
         let until_ms = loss.first_seen_at_ms.saturating_add(limit.as_millis() as i64);
         let operator_state = lock(&self.operator_state);

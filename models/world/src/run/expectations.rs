@@ -13,11 +13,11 @@ use std::collections::BTreeSet;
 pub(super) fn ledger_settings(world: &World, nodes: &NodeIds, scenario: &Scenario<WorldConfig>) -> Settings {
     let usual = Settings::default();
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
-    let lasts_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
+    let duration_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
     let skew_ms = |fault: &Fault| match &fault.action {
         Action::ClockStep(step) if edges.contains(&step.node) => step.by_ms.unsigned_abs(),
         Action::ClockDrift(drift) if edges.contains(&drift.node) => {
-            let for_ms = drift.for_ms.unwrap_or(lasts_ms).min(lasts_ms);
+            let for_ms = drift.for_ms.unwrap_or(duration_ms).min(duration_ms);
             u64::from(drift.ppm.unsigned_abs()) * for_ms / 1_000_000 + 1
         }
         _ => 0,

@@ -38,7 +38,7 @@ impl Run<'_> {
 
     pub(crate) fn finish(mut self) -> Judged<Findings> {
         self.progress.phase("judging");
-        self.checker.replays = lock(&self.operator_state).begun;
+        self.checker.replays = lock(&self.operator_state).started;
         self.checker.alarmed = self.days_with_differing_copies();
         let lacking = self.checker.lacking();
         let read_view = self.checker.check_all(&self.world, &self.nodes, "after-healing", true);
@@ -85,7 +85,7 @@ impl Run<'_> {
                 event_copies_held: self.checker.copies_held,
                 compaction_runs: lock(&self.activity).runs,
                 compaction_runs_checked: self.checker.runs_compared,
-                looks: self.checker.looks,
+                checks: self.checker.checks,
                 acknowledgements_checked,
             },
             diff,
@@ -159,9 +159,9 @@ impl Run<'_> {
         let mut planned: Vec<_> = recoveries.collect();
         planned.sort_by_key(|operation| operation.at.0.0);
         let operator_state = lock(&self.operator_state);
-        let begun =
-            |index: usize| operator_state.recovery_tasks.get(index).is_some_and(|order| order.begun > 0);
-        let idle = planned.iter().enumerate().filter(|(index, _)| !begun(*index));
+        let started =
+            |index: usize| operator_state.recovery_tasks.get(index).is_some_and(|order| order.started > 0);
+        let idle = planned.iter().enumerate().filter(|(index, _)| !started(*index));
         let recovery_tasks =
             idle.map(|(_, it)| format!("{}: no operator {}", at(it.at.0.0), it.action.describe()));
         let drills = self.drills.iter().filter(|drill| drill.seconds.is_none());

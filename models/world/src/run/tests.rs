@@ -40,14 +40,14 @@ fn faults_within_the_budget_cause_no_violation_and_the_system_heals() {
 }
 
 /// Removes the deploys, which would restart nodes that a test killed.
-fn undeployed(small: &str) -> String {
+fn without_deploys(small: &str) -> String {
     let lines = small.lines().filter(|line| !line.contains("deploys"));
     with_faults(&lines.collect::<Vec<_>>().join("\n"), "")
 }
 
 #[test]
 fn a_disk_that_stays_down_leaves_named_backlogs() {
-    let judged = judged(undeployed, |run| run.world.kill(run.nodes.disks[2]));
+    let judged = judged(without_deploys, |run| run.world.kill(run.nodes.disks[2]));
     let hung = judged.facts.hung.expect("hints for a disk that is down stay pending");
     assert!(hung.lines().any(|reason| reason.starts_with("L1 ingest-1 hints/")), "{hung}");
     // No planned fault removed the disk, so hints and copies were late during the run.
@@ -60,7 +60,7 @@ fn a_disk_that_stays_down_leaves_named_backlogs() {
 #[test]
 fn days_that_no_worker_compacts_are_late_every_night() {
     let judged =
-        judged(undeployed, |run| run.nodes.workers.iter().for_each(|worker| run.world.kill(*worker)));
+        judged(without_deploys, |run| run.nodes.workers.iter().for_each(|worker| run.world.kill(*worker)));
     let late = judged.violations.iter().filter(|found| found.fingerprint().starts_with("L2:late"));
     assert!(late.count() > 0, "{:?}", judged.violations);
 }

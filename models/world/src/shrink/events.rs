@@ -60,15 +60,15 @@ pub(super) fn without(case: &WorldCase, positions: &BTreeSet<usize>) -> Option<W
     let mut first = 0;
     for tenant in &mut smaller.plan.system.tenants {
         let sent = TenantEvents::new(case, tenant);
-        let here: BTreeSet<usize> =
+        let removed: BTreeSet<usize> =
             positions.range(first..first + sent.positions()).map(|position| position - first).collect();
         first += sent.positions();
-        if here.is_empty() {
+        if removed.is_empty() {
             continue;
         }
         match (sent, &mut tenant.requests) {
-            (TenantEvents::Explicit(_), Some(requests)) => leave_out_explicit(requests, &here),
-            (TenantEvents::BySpec(sent), _) => tenant.workload.keep_only(&kept(sent.into_keys(), &here)),
+            (TenantEvents::Explicit(_), Some(requests)) => leave_out_explicit(requests, &removed),
+            (TenantEvents::BySpec(sent), _) => tenant.workload.keep_only(&kept(sent.into_keys(), &removed)),
             (TenantEvents::Explicit(_), None) => {}
         }
     }
@@ -79,15 +79,15 @@ pub(super) fn without(case: &WorldCase, positions: &BTreeSet<usize>) -> Option<W
 /// between kept ones.
 fn kept(indices: impl Iterator<Item = u64>, left_out: &BTreeSet<usize>) -> Vec<Range<u64>> {
     let mut kept: Vec<Range<u64>> = Vec::new();
-    let mut goes_on = false;
+    let mut extends_last = false;
     for (position, index) in indices.enumerate() {
-        let stays = !left_out.contains(&position);
-        match kept.last_mut().filter(|_| goes_on) {
-            Some(last) if stays => last.end = index + 1,
-            None if stays => kept.push(index..index + 1),
+        let is_kept = !left_out.contains(&position);
+        match kept.last_mut().filter(|_| extends_last) {
+            Some(last) if is_kept => last.end = index + 1,
+            None if is_kept => kept.push(index..index + 1),
             _ => {}
         }
-        goes_on = stays;
+        extends_last = is_kept;
     }
     kept
 }
@@ -97,9 +97,9 @@ fn leave_out_explicit(requests: &mut Vec<ExplicitRequest>, positions: &BTreeSet<
     let mut first = 0;
     requests.retain_mut(|request| {
         let count = request.events.len();
-        let here = positions.range(first..first + count).map(|position| position - first).collect();
+        let removed = positions.range(first..first + count).map(|position| position - first).collect();
         first += count;
-        leave_out(&mut request.events, &here);
+        leave_out(&mut request.events, &removed);
         !request.events.is_empty()
     });
 }

@@ -91,14 +91,14 @@ pub(super) fn loads(case: &WorldCase) -> usize {
 pub(super) fn without_loads(case: &WorldCase, indices: &BTreeSet<usize>) -> Option<WorldCase> {
     let mut case = case.clone();
     let mut index = 0..;
-    let mut stays = || index.next().is_none_or(|index| !indices.contains(&index));
+    let mut is_kept = || index.next().is_none_or(|index| !indices.contains(&index));
     for tenant in &mut case.plan.system.tenants {
         let (spec, retry_policy) = (&mut tenant.workload, &mut tenant.retry_policy);
-        spec.bursts.retain(|_| stays());
-        spec.offline_windows.retain(|_| stays());
-        spec.clock_skews.retain(|_| stays());
-        retry_policy.impatient_windows.retain(|_| stays());
-        retry_policy.keeps_backlog = retry_policy.keeps_backlog && stays();
+        spec.bursts.retain(|_| is_kept());
+        spec.offline_windows.retain(|_| is_kept());
+        spec.clock_skews.retain(|_| is_kept());
+        retry_policy.impatient_windows.retain(|_| is_kept());
+        retry_policy.keeps_backlog = retry_policy.keeps_backlog && is_kept();
     }
     normalized(case)
 }

@@ -65,25 +65,25 @@ pub(super) fn healing(case: &WorldCase) -> Vec<WorldCase> {
 /// Returns the case with changed specifications, if any that is in use changes.
 fn with_specs(case: &WorldCase, simpler: &dyn Fn(&mut WorkloadSpec)) -> Option<WorldCase> {
     let mut simple = case.clone();
-    let mut is_other = false;
+    let mut is_changed = false;
     for tenant in simple.plan.system.tenants.iter_mut().filter(|tenant| tenant.requests.is_none()) {
         let before = tenant.workload.clone();
         simpler(&mut tenant.workload);
-        is_other |= tenant.workload != before;
+        is_changed |= tenant.workload != before;
     }
-    if is_other { normalized(simple) } else { None }
+    if is_changed { normalized(simple) } else { None }
 }
 
 /// Sends explicit requests as imports.
 fn plain_requests(case: &WorldCase) -> Option<WorldCase> {
     const PLAIN: RequestApi = RequestApi::ImportJson { gzip: Gzip::No };
     let mut simple = case.clone();
-    let mut is_other = false;
+    let mut is_changed = false;
     for request in simple.plan.system.tenants.iter_mut().filter_map(|it| it.requests.as_mut()).flatten() {
-        is_other |= request.api != PLAIN;
+        is_changed |= request.api != PLAIN;
         (request.api, request.bare) = (PLAIN, false);
     }
-    if is_other { normalized(simple) } else { None }
+    if is_changed { normalized(simple) } else { None }
 }
 
 fn right_clocks(case: &WorldCase) -> Option<WorldCase> {
@@ -140,15 +140,15 @@ fn simpler_actions(action: &OperatorAction) -> Vec<OperatorAction> {
             simpler.retain(|other| other != recover);
             simpler.into_iter().map(OperatorAction::Recover).collect()
         }
-        OperatorAction::TypeRetention(it) if it.lasts.is_some() => {
+        OperatorAction::TypeRetention(it) if it.duration.is_some() => {
             let mut it = it.clone();
-            it.lasts = None;
+            it.duration = None;
             vec![OperatorAction::TypeRetention(it)]
         }
-        OperatorAction::DisableBackup(it) if it.lasts.is_some() => {
+        OperatorAction::DisableBackup(it) if it.duration.is_some() => {
             vec![OperatorAction::DisableBackup(Default::default())]
         }
-        OperatorAction::WrongBucket(it) if it.lasts.is_some() => {
+        OperatorAction::WrongBucket(it) if it.duration.is_some() => {
             vec![OperatorAction::WrongBucket(Default::default())]
         }
         _ => Vec::new(),
@@ -194,24 +194,24 @@ fn with_times(case: &WorldCase, mut rounder: impl FnMut(usize, AdjustableTime<'_
     let operations = plan.operations.iter_mut().map(|operation| &mut operation.at.0.0);
     let exports = plan.exports.iter_mut().map(|export| &mut export.at_ms);
     let all = deploys.chain(operations).chain(&mut plan.drills_ms).chain(exports);
-    let mut is_other = false;
+    let mut is_changed = false;
     for (index, at_ms) in all.enumerate() {
         let before_ms = *at_ms;
         rounder(index, (&mut *at_ms, start_ms));
-        is_other |= *at_ms != before_ms;
+        is_changed |= *at_ms != before_ms;
     }
-    if is_other { normalized(round) } else { None }
+    if is_changed { normalized(round) } else { None }
 }
 
 fn with_requests_at(case: &WorldCase, unit_ms: i64) -> Option<WorldCase> {
     let mut round = case.clone();
     let min_ms = case.scenario.start.0.0 + WARM_UP_MS;
-    let mut is_other = false;
+    let mut is_changed = false;
     for request in round.plan.system.tenants.iter_mut().filter_map(|it| it.requests.as_mut()).flatten() {
         let at_ms = request.at.0.0;
         let round_ms = (at_ms - at_ms.rem_euclid(unit_ms)).max(min_ms);
-        is_other |= round_ms != at_ms;
+        is_changed |= round_ms != at_ms;
         request.at = Moment(UnixMs(round_ms));
     }
-    if is_other { normalized(round) } else { None }
+    if is_changed { normalized(round) } else { None }
 }

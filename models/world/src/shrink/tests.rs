@@ -81,12 +81,12 @@ fn assert_valid(case: &WorldCase, after: &str) {
 }
 
 /// Keyed draws for the choices of the tests.
-struct Chooser {
+struct KeyedChooser {
     seed: u64,
     drawn: u128,
 }
 
-impl Chooser {
+impl KeyedChooser {
     fn below(&mut self, limit: usize) -> usize {
         self.drawn += 1;
         (keyed_draw(self.seed, "smaller.test", self.drawn) % limit.max(1) as u64) as usize
@@ -106,7 +106,7 @@ impl Chooser {
 }
 
 /// Applies a random reduction; returns the case if it produces one.
-fn step(case: &WorldCase, chooser: &mut Chooser) -> Option<(WorldCase, &'static str)> {
+fn step(case: &WorldCase, chooser: &mut KeyedChooser) -> Option<(WorldCase, &'static str)> {
     let mut all = reductions();
     match all.swap_remove(chooser.below(all.len())) {
         Reduction::LeaveOut { what, count, without } => {
@@ -131,7 +131,7 @@ fn repeatedly_shrunk_cases_stay_valid() {
     for text in files.map(scenario_file).into_iter().chain([everything()]) {
         for turn in 0..6 {
             let mut case = case_of(&text, turn);
-            let mut chooser = Chooser { seed: turn, drawn: 0 };
+            let mut chooser = KeyedChooser { seed: turn, drawn: 0 };
             for _ in 0..30 {
                 let Some((smaller, what)) = step(&case, &mut chooser) else { continue };
                 assert_valid(&smaller, what);
@@ -278,8 +278,8 @@ fn faults_in_the_scenario_and_in_the_plan_are_equivalent() {
     let fault = r#"{ "anchor": { "at": "2016-02-20T08:00:00Z" },
         "action": { "new_disk": { "node": "disk-2", "restart_after_ms": 60000 } } }"#;
     let text = with_faults(SMALL, fault);
-    let undeployed: Vec<&str> = text.lines().filter(|line| !line.contains("deploys")).collect();
-    let in_plan = case_of(&undeployed.join("\n"), SEED);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("deploys")).collect();
+    let in_plan = case_of(&lines.join("\n"), SEED);
     let mut in_scenario = in_plan.clone();
     in_scenario.scenario.faults = std::mem::take(&mut in_scenario.plan.faults);
     let ((one, one_hash), (other, other_hash)) = (run(&in_plan), run(&in_scenario));

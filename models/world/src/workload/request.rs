@@ -95,10 +95,10 @@ impl RequestApi {
     pub(super) fn draw(mix: &RequestMix, prng: &mut Prng) -> RequestApi {
         let weights = [mix.track_raw, mix.track_form, mix.track_get, mix.import_json, mix.import_ndjson];
         let mut rest = prng.below(weights.iter().map(|weight| u64::from(*weight)).sum());
-        let way = weights.iter().position(|weight| {
-            let here = rest < u64::from(*weight);
+        let variant = weights.iter().position(|weight| {
+            let is_selected = rest < u64::from(*weight);
             rest = rest.saturating_sub(u64::from(*weight));
-            here
+            is_selected
         });
         let verbose = prng.one_in(2);
         let data = prng.pick(&[FormData::Base64, FormData::Base64, FormData::BareBase64, FormData::Json]);
@@ -107,7 +107,7 @@ impl RequestApi {
             (true, false) => Gzip::One,
             (true, true) => Gzip::Two,
         };
-        match way {
+        match variant {
             Some(1) => RequestApi::TrackForm { data, verbose },
             Some(2) => RequestApi::TrackGet { verbose },
             Some(3) => RequestApi::ImportJson { gzip },
@@ -122,7 +122,7 @@ impl RequestApi {
             RequestApi::TrackGet { verbose } if text_bytes > MAX_GET_BYTES => {
                 RequestApi::TrackForm { data: FormData::Base64, verbose }
             }
-            way => way,
+            variant => variant,
         }
     }
 }
