@@ -10,9 +10,13 @@
 
 mod backlogs;
 mod deadlines;
+mod exports;
 mod protection;
+mod views;
 
-use crate::clients::{ClientState, ExportResult};
+pub(crate) use views::view_of;
+
+use crate::clients::ClientState;
 use crate::fault_log::{FaultLog, FaultLogEntry};
 use crate::job_dependencies::DependencyMap;
 use crate::liveness::LivenessTracker;
@@ -32,13 +36,13 @@ use latent_oracle::invariants::i11_tee::Retention;
 use latent_oracle::invariants::i16_space::{Limits, SpaceWatch};
 use latent_oracle::invariants::{i1_readable, i2_sent, i3_once, i4_right_day, i5_content, i6_replicas};
 use latent_oracle::loss::{Episode, LossBook, LossSummary};
-use latent_oracle::reader::export;
-use latent_oracle::{DiskView, Excused, FileView, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
+use latent_oracle::{DiskView, Excused, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
 use latent_ports::NodeId;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use views::{day_of, durable_view};
 
 /// Time beyond its interval that a backup may take, retries included.
 pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
@@ -46,9 +50,6 @@ pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
 const TEE_EARLY_MS: i64 = 10 * 60_000;
 /// Tolerance for late expiry: the store checks every 6 h, and a request's file covers an hour.
 const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
-
-/// Maximum duration of an export: two attempts at each edge, some minutes each.
-const EXPORT_LASTS_MS: i64 = 30 * 60_000;
 
 /// Number of checks after which the decode cache drops unused entries, so that bytes of removed files are freed.
 const CHECKS_PER_CACHE_ROUND: u64 = 24;
@@ -383,53 +384,6 @@ impl OracleChecker {
         self.smallest.as_ref().map(|(_, sets)| sets)
     }
 
-    /// Checks the exports that customers read.
-    pub fn check_exports(&mut self, world: &World, nodes: &NodeIds, exports: Vec<ExportResult>) {
-        if exports.is_empty() {
-            return;
-        }
-        self.apply_fault_log(world, nodes);
-        let excused = lock(&self.fault_log).excuses.for_job(&self.needs.export());
-        for exported in exports {
-            let mut now = self.check_context(world, "export", false);
-            let subject = format!("p{}", exported.project);
-            let client_state = self.client_state.clone();
-            let ledger = lock(&client_state.ledger);
-            let at_ms = now.at_ms;
-            let failed = |kind, why: String| {
-                Violation::new("I13", kind, "export").of(&subject, 0).at(at_ms).because(why)
-            };
-            let days = match &exported.body {
-                Ok(body) => {
-                    export::days(&mut self.decode_cache, ledger.zones(), exported.project, "export", body)
-                        .map_err(|error| Some(failed("export-malformed", error.to_string())))
-                }
-                // While faults are active an export may stay unanswered, but must not be wrong.
-                Err(_) if !excused.is_free(exported.at_ms, exported.at_ms + EXPORT_LASTS_MS) => Err(None),
-                // A check that could not run has failed.
-                Err(why) => Err(Some(failed("export-failed", why.clone()))),
-            };
-            let mut found = Vec::new();
-            match days {
-                Ok(days) => {
-                    now.settled_before_ms = exported.at_ms;
-                    let is_asked = |project_day: &ProjectDay| {
-                        project_day.project == exported.project && exported.days.contains(&project_day.day)
-                    };
-                    let scope = ledger.project_days().filter(is_asked).collect();
-                    let read_view = Sight::of_one(&days).only(scope);
-                    found.extend(i1_readable::check(&ledger, &read_view, &now));
-                    found.extend(i2_sent::check(&ledger, &read_view, &now));
-                    found.extend(i3_once::check_export(&days, &now));
-                    found.extend(i5_content::check(&ledger, &read_view, &now));
-                }
-                Err(failed) => found.extend(failed),
-            }
-            drop(ledger);
-            self.report(found);
-        }
-    }
-
     /// Adds violations, keeping the worst of each fingerprint.
     pub fn report(&mut self, found: Vec<Violation>) {
         for violation in found {
@@ -482,40 +436,4 @@ fn not_compared(paths: &[String], now: &Moment) -> Option<Violation> {
             .at(now.at_ms)
             .because(format!("inputs or output are gone: {first}")),
     )
-}
-
-/// Reads a node's disk as its processes see it, including unsynced data and removals.
-fn view(world: &World, node: NodeId) -> DiskView {
-    view_of(&world.node_name(node), world.disk_image(node).files())
-}
-
-/// Reads a node's disk as a power cut would leave it.
-fn durable_view(world: &World, node: NodeId) -> DiskView {
-    view_of(&world.node_name(node), world.durable_image(node).files())
-}
-
-/// Converts a disk's image to the oracle's view.
-pub(crate) fn view_of<'i>(
-    name: &str,
-    files: impl Iterator<Item = (&'i str, latent_engine::sim::FileImage)>,
-) -> DiskView {
-    let files = files.map(|(path, file)| FileView {
-        path: path.to_owned(),
-        chunks: file.chunks().to_vec(),
-        unreadable: file.has_unreadable(),
-        harmed: file.is_harmed(),
-    });
-    DiskView { name: name.to_owned(), files: files.collect() }
-}
-
-/// Returns the project-days that have a directory on any of these disks.
-fn days_of(views: &[DiskView]) -> BTreeSet<ProjectDay> {
-    views.iter().flat_map(|view| &view.files).filter_map(|file| day_of(&file.path)).collect()
-}
-
-/// Returns the project-day whose directory contains the path or equals it.
-fn day_of(path: &str) -> Option<ProjectDay> {
-    let mut parts = path.strip_prefix("arb/")?.split('/');
-    let project = parts.next()?.parse().ok()?;
-    Some(ProjectDay { project, day: day::parse_day(parts.next()?)? })
 }

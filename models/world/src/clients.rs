@@ -9,23 +9,23 @@
 //! backlog: then later requests wait, and after a success all are sent in order. In an impatient window a client
 //! times out early and sends the request again at once, as a separate request.
 
+mod exports;
 mod response;
 
 use self::response::{ResponseOutcome, verdict};
 use crate::durability_sampler::DurabilitySampler;
 use crate::load::ClientRetryPolicy;
-use crate::plan::{PlannedExport, Tenant, WorldPlan, between};
+use crate::plan::{Tenant, WorldPlan, between};
 use crate::run::WARM_UP_MS;
 use crate::scenario::WorldConfig;
 use crate::workload::{ExplicitRequest, PlannedEvent, PlannedRequest, RequestStream, WorkloadSpecError};
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::Request;
 use latent_edge::message::http_call;
 use latent_engine::Scenario;
 use latent_engine::sim::{SimEnv, World};
 use latent_oracle::invariants::i14_answers::{Answered, Answering, Answers};
 use latent_oracle::{ClientRequest, Ledger, SentEvent, request_digest};
-use latent_pipeline::export::MAX_EXPORT_DAYS;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
 use std::collections::VecDeque;
@@ -150,7 +150,7 @@ pub(crate) fn stream_of<D: Fn(&'static str, u128) -> u64>(
 }
 
 /// Returns the time range in which clients send, in milliseconds since 1970.
-pub(crate) fn sends_ms(scenario: &Scenario<WorldConfig>) -> std::ops::Range<i64> {
+pub(crate) fn send_window_ms(scenario: &Scenario<WorldConfig>) -> std::ops::Range<i64> {
     scenario.start.0.0 + WARM_UP_MS..scenario.end().0.0
 }
 
@@ -352,56 +352,6 @@ impl Client {
         let sent = ClientRequest { id, project: planned.project, sent_at_ms, digest, events: &events };
         crate::lock(&self.client_state.ledger).sent(&sent).unwrap_or_else(|error| panic!("ledger: {error}"));
     }
-
-    async fn read_export(&self, export: &PlannedExport) {
-        self.wait_until(export.at_ms).await;
-        let at_ms = self.env.clock().wall().0;
-        let body = self.read_pieces(export).await;
-        self.env.mark(Mark { name: "client.exported", subject: "" });
-        let days = export.from.0..=export.to.0;
-        crate::lock(&self.client_state.exports).push(ExportResult {
-            project: export.project,
-            at_ms,
-            days,
-            body,
-        });
-    }
-
-    async fn read_pieces(&self, export: &PlannedExport) -> Result<Bytes, String> {
-        let mut lines = Vec::new();
-        for (from, to) in pieces(export.from, export.to) {
-            let project = export.project;
-            let target = format!("/api/2.0/export?project_id={project}&from_date={from}&to_date={to}");
-            lines.extend_from_slice(&self.read_piece(&target).await?);
-        }
-        Ok(lines.into())
-    }
-
-    async fn read_piece(&self, target: &str) -> Result<Bytes, String> {
-        let mut body = Err("never asked".to_owned());
-        for (turn, edge) in self.edges.iter().cycle().take(self.edges.len() * 2).enumerate() {
-            let mut request =
-                Request::get(target).body(Bytes::new()).expect("a target of digits and dates is valid");
-            let basic = format!("Basic {}", basic_auth(&self.secret));
-            request.headers_mut().insert("authorization", basic.parse().expect("base64 is visible ASCII"));
-            body = match http_call(&self.env, *edge, request, ANSWER_TIMEOUT * 5).await {
-                Ok(response) if response.status() == StatusCode::OK => Ok(response.into_body()),
-                Ok(response) => Err(format!("status {}", response.status())),
-                Err(error) => Err(error.to_string()),
-            };
-            if body.is_ok() {
-                break;
-            }
-            self.env.clock().sleep(Duration::from_secs(30) * (turn as u32 + 1)).await;
-        }
-        body
-    }
-}
-
-/// Splits the days of an export into the maximum that the API answers at a time.
-fn pieces(from: Day, to: Day) -> impl Iterator<Item = (Day, Day)> {
-    let firsts = (from.0..=to.0).step_by(MAX_EXPORT_DAYS as usize);
-    firsts.map(move |first| (Day(first), Day(to.0.min(first + MAX_EXPORT_DAYS - 1))))
 }
 
 /// Converts an event for the ledger.
@@ -413,9 +363,4 @@ fn sent_event(event: &PlannedEvent) -> SentEvent<'_> {
         insert_id: event.insert_id.as_deref(),
         time_ms: event.time_ms,
     }
-}
-
-fn basic_auth(secret: &str) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(format!("{secret}:"))
 }

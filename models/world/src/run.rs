@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
         let durability_sampler =
             DurabilitySampler::new(world.clone(), nodes.disks.clone(), min_disks, fault_log.clone());
         *lock(&client_state.durability_sampler) = Some(durability_sampler);
-        let sends_ms = clients::sends_ms(scenario);
+        let sends_ms = clients::send_window_ms(scenario);
         let (side_of, edges, plan_of, world_of) =
             (client_state.clone(), nodes.edges.clone(), plan.clone(), world.clone());
         world.add_node(NodeSpec::named("clients"), move |env: SimEnv| {

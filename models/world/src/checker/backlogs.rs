@@ -1,6 +1,7 @@
 //! Backlogs: the state when faults end, and the work that is still late afterwards.
 
-use super::{OracleChecker, durable_view, view, view_of};
+use super::OracleChecker;
+use super::views::{durable_view, view, view_of};
 use crate::lock;
 use crate::topology::NodeIds;
 use latent_engine::sim::World;

@@ -5,7 +5,8 @@
 //! The fault log names the files that were created, so a check costs only what changed. The bytes decide whether the
 //! work was done. Each hourly check applies the oracle's law with the excuses of the nodes.
 
-use super::{OracleChecker, view_of};
+use super::OracleChecker;
+use super::views::view_of;
 use crate::lock;
 use crate::topology::NodeIds;
 use latent_engine::sim::World;

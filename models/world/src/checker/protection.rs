@@ -1,6 +1,7 @@
 //! Checks of backups, the tee, and the results of drills.
 
-use super::{OracleChecker, days_of, view, view_of};
+use super::OracleChecker;
+use super::views::{days_of, view, view_of};
 use crate::drill::DrillResult;
 use crate::lock;
 use crate::topology::NodeIds;

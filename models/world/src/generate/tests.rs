@@ -1,6 +1,6 @@
 use super::*;
 use crate::Latent;
-use crate::clients::{sends_ms, stream_of};
+use crate::clients::{send_window_ms, stream_of};
 use crate::nemesis::FaultKind;
 use crate::nemesis::fault_budget::exceeded;
 use latent_engine::sim::{Anchor, keyed_draw};
@@ -56,7 +56,7 @@ fn sent(scenario: &Scenario<WorldConfig>, seed: u64) -> (usize, usize) {
     let mut sums = (0, 0);
     for tenant in &plan.system.tenants {
         let draw = |stream: &'static str, key: u128| keyed_draw(plan.draw_seed, stream, key);
-        for request in stream_of(tenant, sends_ms(scenario), draw).unwrap() {
+        for request in stream_of(tenant, send_window_ms(scenario), draw).unwrap() {
             sums = (sums.0 + request.events.len(), sums.1 + 1);
         }
     }

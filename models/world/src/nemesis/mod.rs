@@ -31,7 +31,7 @@ pub(crate) use fault_sampler::{FaultSampler, RandomSource};
 #[serde(deny_unknown_fields)]
 pub struct NemesisConfig {
     /// Number of faults per week, all kinds together, minimum and maximum.
-    #[schemars(transform = crate::scenario::max::<10_000>)]
+    #[schemars(transform = crate::scenario::pair_maximum::<10_000>)]
     pub per_week: (u32, u32),
     /// Kinds of faults that may be drawn. Absent: all. Each run enables about half of them.
     #[serde(default)]

@@ -4,7 +4,7 @@
 //! explicit event is removed alone. Counting draws placements but encodes no text.
 
 use super::{WorldCase, leave_out, normalized};
-use crate::clients::{sends_ms, stream_of};
+use crate::clients::{send_window_ms, stream_of};
 use crate::plan::Tenant;
 use crate::workload::ExplicitRequest;
 use latent_engine::sim::keyed_draw;
@@ -30,7 +30,7 @@ impl TenantEvents {
         let seed = case.plan.draw_seed;
         let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
         // An invalid specification sends nothing; the run reports it.
-        let stream = stream_of(tenant, sends_ms(&case.scenario), draw);
+        let stream = stream_of(tenant, send_window_ms(&case.scenario), draw);
         TenantEvents::BySpec(stream.map(|stream| stream.sent()).unwrap_or_default())
     }
 
@@ -121,7 +121,7 @@ pub(crate) fn written_out(case: &WorldCase) -> Option<WorldCase> {
     let seed = case.plan.draw_seed;
     for tenant in written.plan.system.tenants.iter_mut().filter(|tenant| tenant.requests.is_none()) {
         let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
-        let stream = stream_of(tenant, sends_ms(&case.scenario), draw).ok()?;
+        let stream = stream_of(tenant, send_window_ms(&case.scenario), draw).ok()?;
         tenant.requests = Some(stream.map(|request| ExplicitRequest::from_planned(&request)).collect());
         // The explicit requests already include these effects.
         let spec = &mut tenant.workload;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::clients::{sends_ms, stream_of};
+use crate::clients::{send_window_ms, stream_of};
 use crate::findings::Findings;
 use crate::operations::OperatorAction;
 use crate::run::Run;
@@ -186,7 +186,7 @@ fn removing_all_items_leaves_an_empty_case_or_none() {
 fn stream(case: &WorldCase, project: u32) -> impl Iterator<Item = PlannedRequest> {
     let draw = |stream: &'static str, key: u128| keyed_draw(case.plan.draw_seed, stream, key);
     let tenant = case.plan.system.tenant(project).unwrap();
-    stream_of(tenant, sends_ms(&case.scenario), draw).unwrap()
+    stream_of(tenant, send_window_ms(&case.scenario), draw).unwrap()
 }
 
 /// Returns time, key and text of all requests of a project.
