@@ -6,12 +6,16 @@
 //! its worst.
 //!
 //! - `protection`: backups, tee and drills. `backlogs`: late work after faults ended. `deadlines`: work that is late
-//!   although no fault kept it from being done.
+//!   although no fault kept it from being done. `exports`: exports that customers read.
+//! - `disk_state`: replaced, absent and compromised disks. `smallest_loss`: the loss that a report shows. `views`:
+//!   conversion of disk images.
 
 mod backlogs;
 mod deadlines;
+mod disk_state;
 mod exports;
 mod protection;
+mod smallest_loss;
 mod views;
 
 pub(crate) use views::view_of;
@@ -38,7 +42,7 @@ use latent_oracle::invariants::{i1_readable, i2_sent, i3_once, i4_right_day, i5_
 use latent_oracle::loss::{Episode, LossBook, LossSummary};
 use latent_oracle::{DiskView, Excused, Ledger, Memo, Moment, ProjectDay, Sight, Snapshot, day};
 use latent_ports::NodeId;
-use std::borrow::Cow;
+use smallest_loss::SmallestLossKeys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -102,9 +106,6 @@ pub(crate) struct OracleChecker {
     pub missing_by_design: u64,
     smallest: Option<(u64, SmallestLossKeys)>,
 }
-
-/// Title, and the sorted keys of a day's events before and after a loss.
-pub(crate) type SmallestLossKeys = (String, Vec<String>, Vec<String>);
 
 impl OracleChecker {
     pub fn new(
@@ -221,46 +222,6 @@ impl OracleChecker {
         new.iter().filter_map(|(_, path)| day_of(path.split(".corrupt-").next()?)).collect()
     }
 
-    /// Handles a disk that was emptied or replaced from outside: its previous contents imply nothing any more.
-    pub fn disk_emptied(&mut self, disk: &str) {
-        self.manifests.forget(disk);
-        self.runs.forget(disk);
-        self.space.forget(disk);
-        self.deadlines.nightly.forget(disk);
-    }
-
-    /// Handles a disk that stays unavailable: its contents and the work that waits for it are no longer checked.
-    pub fn abandon_disk(&mut self, node: NodeId, disk: &str) {
-        self.abandoned_disk = Some(node);
-        self.disk_emptied(disk);
-        self.liveness.dirty.forget(disk);
-    }
-
-    /// Marks a disk as compromised.
-    pub fn disk_compromised(&mut self, disk: &str) {
-        self.compromised.insert(disk.to_owned());
-    }
-
-    /// Marks a disk as sound. If it was compromised, its current contents are a new start. Returns true if it was the
-    /// last compromised disk.
-    pub fn disk_restored(&mut self, disk: &str) -> bool {
-        let was_compromised = self.compromised.remove(disk);
-        if was_compromised {
-            self.disk_emptied(disk);
-        }
-        was_compromised && self.compromised.is_empty()
-    }
-
-    /// Returns the disks for which the system is accountable: those that are not compromised.
-    fn accountable_disks<'s>(&self, snapshot: &'s Snapshot) -> Cow<'s, Snapshot> {
-        if self.compromised.is_empty() {
-            return Cow::Borrowed(snapshot);
-        }
-        let mut left = snapshot.clone();
-        left.disks.retain(|disk| !self.compromised.contains(&disk.name));
-        Cow::Owned(left)
-    }
-
     fn check_context(&self, world: &World, stage: &str, healed: bool) -> Moment {
         let at_ms = world.now().0;
         Moment {
@@ -353,35 +314,6 @@ impl OracleChecker {
         self.keep_smallest_loss(&found, &read_view);
         self.report(found);
         read_view
-    }
-
-    /// Keeps the events of the day with the smallest loss, if the violation names all missing keys.
-    fn keep_smallest_loss(&mut self, found: &[Violation], read_view: &Sight) {
-        let named =
-            |v: &&Violation| v.invariant == "I1" && v.kind == "missing" && v.items == v.keys.len() as u64;
-        for lost in found.iter().filter(named) {
-            let known = self.smallest.as_ref().map_or(u64::MAX, |(items, _)| *items);
-            let project = lost.subject.strip_prefix('p').and_then(|number| number.parse().ok());
-            let day = lost.day.as_deref().and_then(day::parse_day);
-            let Some((project, day)) = project.zip(day).filter(|_| lost.items < known) else { continue };
-            let held = read_view.days.get(&ProjectDay { project, day }).map_or(&[][..], |seen| &seen.held);
-            let after: BTreeSet<String> = held.iter().map(|held| held.key.to_string()).collect();
-            let before: BTreeSet<String> = after.iter().cloned().chain(lost.keys.iter().cloned()).collect();
-            let title = format!(
-                "{} {}: keys of {} events, {} lost",
-                lost.subject,
-                day::day_text(day),
-                before.len(),
-                lost.items
-            );
-            self.smallest =
-                Some((lost.items, (title, before.into_iter().collect(), after.into_iter().collect())));
-        }
-    }
-
-    /// Returns the smallest loss, if any loss was small enough to be named.
-    pub fn smallest_loss(&self) -> Option<&SmallestLossKeys> {
-        self.smallest.as_ref().map(|(_, sets)| sets)
     }
 
     /// Adds violations, keeping the worst of each fingerprint.

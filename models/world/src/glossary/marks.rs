@@ -194,7 +194,8 @@ fn group(prefix: &str) -> [&'static str; 2] {
         ],
         "compaction" => [
             "Compaction rewrites everything that is stored; its later runs are where the 2016 loss happened.",
-            "A run that ends before the project's next midnight, or no late events (`late_same_day_ppm`, `very_late_ppm`).",
+            "A run that ends before the project's next midnight, or no late events (`late_same_day_ppm`, \
+             `very_late_ppm`).",
         ],
         "credentials" | "store" => [
             "It shows that a planned fault of an object store took effect.",

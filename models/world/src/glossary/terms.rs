@@ -18,8 +18,8 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "drill",
         [
-            "A rehearsal in a copy of the world: production is presumed gone, and a recovery runs into an empty cluster \
-         from backups and the tee.",
+            "A rehearsal in a copy of the world: production is presumed gone, and a recovery runs into an empty \
+             cluster from backups and the tee.",
             "It alone shows that backups can be restored. Its marks begin with `drill:`.",
             "",
             "`drills` in the scenario says how many.",
@@ -31,14 +31,15 @@ const WORDS: [(&str, [&str; 4]); 14] = [
             "Nothing is lost, but a drill could not bring back all acknowledged events.",
             "If production were lost at that moment, the events that the drill lacked would be gone.",
             "Backups that are rare or off, no tee, a drill soon after the data arrived.",
-            "Add `backup` or `tee` to the scenario's `protection`. Where the scenario promises full recovery, I12 reports it.",
+            "Add `backup` or `tee` to the scenario's `protection`. Where the scenario promises full recovery, I12 \
+             reports it.",
         ],
     ),
     (
         "protection",
         [
-            "The recovery point (how much of the newest data would be gone with production) and the recovery time, as the \
-         drills showed them.",
+            "The recovery point (how much of the newest data would be gone with production) and the recovery time, \
+             as the drills showed them.",
             "No lost event today says nothing of tomorrow: this line does.",
             "",
             "`explain drill`.",
@@ -47,8 +48,8 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "events",
         [
-            "Events by what clients know of them, each counted once: acknowledged (told OK), rejected, unknown (no final \
-         answer: may exist or not).",
+            "Events by what clients know of them, each counted once: acknowledged (told OK), rejected, unknown (no \
+             final answer: may exist or not).",
             "Only acknowledged events must be kept.",
             "",
             "`attempts` counts retries as well.",
@@ -58,7 +59,8 @@ const WORDS: [(&str, [&str; 4]); 14] = [
         "given up",
         [
             "Events on which their client gave up after its last try, without an answer.",
-            "They are not acknowledged, so losing them breaks no promise; many of them mean that the service was away.",
+            "They are not acknowledged, so losing them breaks no promise; many of them mean that the service was \
+             away.",
             "An outage longer than the clients' retries.",
             "See marks client.gave-up and edge.not-forwarded.",
         ],
@@ -84,8 +86,8 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "lost",
         [
-            "Acknowledged events that production lacked, each day at its worst check. An event that was gone once counts \
-         here even if it was back later.",
+            "Acknowledged events that production lacked, each day at its worst check. An event that was gone once \
+             counts here even if it was back later.",
             "So it may be one more than `still missing`, which counts at the end.",
             "See I1 and I4.",
             "`explain missing`.",
@@ -94,8 +96,8 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "missing",
         [
-            "Acknowledged events that production lacks, at a check or at the end. `missing from its set`: the day's stored \
-         set lacks events that were acknowledged for that day.",
+            "Acknowledged events that production lacks, at a check or at the end. `missing from its set`: the day's \
+             stored set lacks events that were acknowledged for that day.",
             "At the end it is what customers do not see.",
             "See I4.",
             "`drill` and `final state` say whether anything still holds them.",
@@ -104,8 +106,8 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "final state",
         [
-            "What became of the loss when the run ended: back in production, recoverable (a drill brought it up), or in no \
-         backup and no tee.",
+            "What became of the loss when the run ended: back in production, recoverable (a drill brought it up), or \
+             in no backup and no tee.",
             "It decides which kind of loss the outcome names.",
             "",
             "`explain recoverable-but-missing` or `explain unrecoverable-loss`.",
@@ -114,8 +116,8 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     (
         "recovery",
         [
-            "Recoveries that ran in production, the project-days that they repaired, and how many events came from backups \
-         (restored) and from the tee (replayed).",
+            "Recoveries that ran in production, the project-days that they repaired, and how many events came from \
+             backups (restored) and from the tee (replayed).",
             "It is what an operator did after an alarm.",
             "",
             "See marks recovery.started, recovery.older-backup and operator.recovered.",
