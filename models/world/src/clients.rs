@@ -53,7 +53,7 @@ pub(crate) struct ClientState {
     /// Number of HTTP requests sent, retries included.
     pub requests: AtomicU64,
     /// Number of clients that are still sending.
-    pub busy: AtomicU64,
+    pub active_clients: AtomicU64,
     /// Exports that were read: the query and the lines.
     pub exports: Mutex<Vec<ExportResult>>,
     /// Answers, checked against the requests.
@@ -73,12 +73,12 @@ pub(crate) struct ExportResult {
 
 impl ClientState {
     pub fn new(ledger: Ledger) -> Arc<ClientState> {
-        let (requests, busy) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (requests, active_clients) = (AtomicU64::new(0), AtomicU64::new(0));
         let (exports, answers, durability_sampler) = (Mutex::default(), Mutex::default(), Mutex::default());
         Arc::new(ClientState {
             ledger: Mutex::new(ledger),
             requests,
-            busy,
+            active_clients,
             exports,
             answers,
             durability_sampler,
@@ -96,7 +96,7 @@ pub(crate) fn start(
     sends_ms: std::ops::Range<i64>,
 ) {
     for tenant in &plan.tenants {
-        client_state.busy.fetch_add(1, Ordering::Relaxed);
+        client_state.active_clients.fetch_add(1, Ordering::Relaxed);
         let client = Client {
             env: env.clone(),
             client_state: client_state.clone(),
@@ -108,7 +108,7 @@ pub(crate) fn start(
         let (tenant, world, sends_ms) = (tenant.clone(), world.clone(), sends_ms.clone());
         env.spawn(async move {
             client.send_stream(&tenant, &world, sends_ms).await;
-            client.client_state.busy.fetch_sub(1, Ordering::Relaxed);
+            client.client_state.active_clients.fetch_sub(1, Ordering::Relaxed);
         });
     }
     for export in &plan.exports {
@@ -201,10 +201,10 @@ impl Client {
             // A request that is retried for hours must not delay later requests.
             if !self.send(&request, OnNoAnswer::Retry).await {
                 let (client, request) = (self.clone_for_retry(), request);
-                self.client_state.busy.fetch_add(1, Ordering::Relaxed);
+                self.client_state.active_clients.fetch_add(1, Ordering::Relaxed);
                 self.env.spawn(async move {
                     client.retry(&request).await;
-                    client.client_state.busy.fetch_sub(1, Ordering::Relaxed);
+                    client.client_state.active_clients.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         }
@@ -219,42 +219,42 @@ impl Client {
 
     /// Sends the stream in order: later requests wait for earlier ones. The queue is at most as long as the stream.
     async fn send_in_order(&self, stream: impl Iterator<Item = PlannedRequest>) {
-        let mut kept = ClientBacklog {
+        let mut backlog = ClientBacklog {
             requests: VecDeque::new(),
             next_attempt_ms: 0,
             pause: FIRST_BACKOFF,
             failed_attempts: 0,
         };
         for request in stream {
-            self.flush_backlog(&mut kept, request.at_ms).await;
+            self.flush_backlog(&mut backlog, request.at_ms).await;
             self.wait_until(request.at_ms).await;
-            kept.requests.push_back(request);
+            backlog.requests.push_back(request);
         }
-        self.flush_backlog(&mut kept, i64::MAX).await;
+        self.flush_backlog(&mut backlog, i64::MAX).await;
     }
 
     /// Sends the backlog until it is empty or the next attempt is not before `until_ms`.
-    async fn flush_backlog(&self, kept: &mut ClientBacklog, until_ms: i64) {
-        while let Some(request) = kept.requests.front()
-            && kept.next_attempt_ms < until_ms
-            && kept.failed_attempts < MAX_BACKLOG_ATTEMPTS
+    async fn flush_backlog(&self, backlog: &mut ClientBacklog, until_ms: i64) {
+        while let Some(request) = backlog.requests.front()
+            && backlog.next_attempt_ms < until_ms
+            && backlog.failed_attempts < MAX_BACKLOG_ATTEMPTS
         {
-            self.wait_until(kept.next_attempt_ms).await;
-            let is_last = kept.failed_attempts + 1 == MAX_BACKLOG_ATTEMPTS;
+            self.wait_until(backlog.next_attempt_ms).await;
+            let is_last = backlog.failed_attempts + 1 == MAX_BACKLOG_ATTEMPTS;
             if self.send(request, if is_last { OnNoAnswer::GiveUp } else { OnNoAnswer::Retry }).await {
-                kept.requests.pop_front();
-                (kept.pause, kept.failed_attempts) = (FIRST_BACKOFF, 0);
+                backlog.requests.pop_front();
+                (backlog.pause, backlog.failed_attempts) = (FIRST_BACKOFF, 0);
                 continue;
             }
             self.env.mark(Mark { name: "client.kept", subject: "" });
-            kept.next_attempt_ms = (self.env.clock().wall() + kept.pause).0;
-            kept.pause = (kept.pause * 2).min(MAX_BACKLOG_BACKOFF);
-            kept.failed_attempts += 1;
+            backlog.next_attempt_ms = (self.env.clock().wall() + backlog.pause).0;
+            backlog.pause = (backlog.pause * 2).min(MAX_BACKLOG_BACKOFF);
+            backlog.failed_attempts += 1;
         }
     }
 
     /// Sends a request, with impatient retries in an impatient window; returns false if it must be sent again later.
-    async fn send(&self, request: &PlannedRequest, next: OnNoAnswer) -> bool {
+    async fn send(&self, request: &PlannedRequest, on_no_answer: OnNoAnswer) -> bool {
         for nth in 0..MAX_IMPATIENT_ATTEMPTS {
             let Some(max_ms) = self.retry_policy.impatient_wait_ms(self.env.clock().wall().0) else { break };
             let key = u128::from(request.project) << 96 | u128::from(nth) << 64 | u128::from(request.key);
@@ -264,7 +264,7 @@ impl Client {
             }
             self.env.mark(Mark { name: "client.hurried", subject: "" });
         }
-        self.attempt(request, ANSWER_TIMEOUT, next).await
+        self.attempt(request, ANSWER_TIMEOUT, on_no_answer).await
     }
 
     async fn wait_until(&self, at_ms: i64) {
@@ -280,8 +280,8 @@ impl Client {
             self.env.clock().sleep(pause).await;
             pause = (pause * 2).min(MAX_BACKOFF);
             self.env.mark(Mark { name: "client.retried", subject: "" });
-            let next = if nth + 1 == MAX_ATTEMPTS { OnNoAnswer::GiveUp } else { OnNoAnswer::Retry };
-            if self.attempt(request, ANSWER_TIMEOUT, next).await {
+            let on_no_answer = if nth + 1 == MAX_ATTEMPTS { OnNoAnswer::GiveUp } else { OnNoAnswer::Retry };
+            if self.attempt(request, ANSWER_TIMEOUT, on_no_answer).await {
                 return;
             }
         }
@@ -289,7 +289,7 @@ impl Client {
     }
 
     /// Makes one attempt; returns false if the request must be sent again.
-    async fn attempt(&self, planned: &PlannedRequest, timeout: Duration, next: OnNoAnswer) -> bool {
+    async fn attempt(&self, planned: &PlannedRequest, timeout: Duration, on_no_answer: OnNoAnswer) -> bool {
         let id = self.client_state.requests.fetch_add(1, Ordering::Relaxed);
         let request = planned.to_http(&self.secret);
         let (sent_at_ms, body_bytes) = (self.env.clock().wall().0, request.body().len() as u64);
@@ -322,7 +322,7 @@ impl Client {
             Ok(ResponseOutcome::Accepted { .. } | ResponseOutcome::Rejected) => {
                 ledger.rejected(id).map(|()| true)
             }
-            Ok(ResponseOutcome::TryAgain) | Err(_) => match next {
+            Ok(ResponseOutcome::TryAgain) | Err(_) => match on_no_answer {
                 OnNoAnswer::Retry => ledger.unknown(id),
                 OnNoAnswer::GiveUp => ledger.gave_up(id),
             }

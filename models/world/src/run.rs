@@ -117,12 +117,12 @@ impl<'a> Run<'a> {
         let reaction = scenario.topic.operator.as_ref().map(|operator| operator.reaction.0);
         let has_recovery_tasks =
             plan.operations.iter().any(|it| matches!(it.action, OperatorAction::Recover(_)));
-        let (world_of, switch_of, desk_of) =
+        let (world_of, operator_registry, task_state) =
             (world.clone(), cluster_registry.clone(), operator_state.clone());
         let nodes = builder.build(move |env| {
-            let cluster_registry = switch_of.clone();
+            let cluster_registry = operator_registry.clone();
             let cluster = move || cluster_registry.cluster();
-            operator::run(env, world_of.clone(), cluster, desk_of.clone(), reaction, has_recovery_tasks)
+            operator::run(env, world_of.clone(), cluster, task_state.clone(), reaction, has_recovery_tasks)
         });
         let client_state =
             ClientState::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));
@@ -131,10 +131,10 @@ impl<'a> Run<'a> {
             DurabilitySampler::new(world.clone(), nodes.disks.clone(), min_disks, fault_log.clone());
         *lock(&client_state.durability_sampler) = Some(durability_sampler);
         let sends_ms = clients::send_window_ms(scenario);
-        let (side_of, edges, plan_of, world_of) =
+        let (clients_state, edges, clients_plan, world_of) =
             (client_state.clone(), nodes.edges.clone(), plan.clone(), world.clone());
         world.add_node(NodeSpec::named("clients"), move |env: SimEnv| {
-            clients::start(&env, &world_of, &plan_of, &side_of, &edges, sends_ms.clone());
+            clients::start(&env, &world_of, &clients_plan, &clients_state, &edges, sends_ms.clone());
             std::future::ready(())
         });
         let mut checker = OracleChecker::new(
@@ -318,12 +318,13 @@ impl<'a> Run<'a> {
         let (mut scope, backup) = {
             let mut activity = lock(&self.activity);
             let due = activity.due(|node| self.world.is_up(node));
-            (due, std::mem::take(&mut activity.backup_since_look))
+            (due, std::mem::take(&mut activity.backup_since_check))
         };
         for (project, zones) in &self.zones {
-            let before = |moment: UnixMs| zones.day(moment - Duration::from_millis(HOUR_MS as u64), moment);
-            if before(now) != before(self.last_check_at) {
-                let ended = before(self.last_check_at);
+            let day_an_hour_before =
+                |moment: UnixMs| zones.day(moment - Duration::from_millis(HOUR_MS as u64), moment);
+            if day_an_hour_before(now) != day_an_hour_before(self.last_check_at) {
+                let ended = day_an_hour_before(self.last_check_at);
                 scope.insert(ProjectDay { project: *project, day: ended.0 });
             }
         }

@@ -31,7 +31,7 @@ impl OracleChecker {
             (fault_log.faults_ended_ms, fault_log.recoveries(world))
         };
         let Some(ended_ms) = ended_ms else { return };
-        let clients = self.client_state.busy.load(Ordering::Relaxed);
+        let clients = self.client_state.active_clients.load(Ordering::Relaxed);
         let views = |nodes: &mut dyn Iterator<Item = &NodeId>| -> Vec<DiskView> {
             nodes.map(|node| view(world, *node)).collect()
         };

@@ -22,7 +22,7 @@ pub(super) struct RunActivity {
     /// Times at which a detector fired, by day, in milliseconds since 1970. The alarm may reach the operator much
     /// later.
     pub detected: BTreeMap<ProjectDay, BTreeSet<i64>>,
-    pub backup_since_look: bool,
+    pub backup_since_check: bool,
     /// True while a backup is in progress.
     pub backup_in_progress: bool,
     /// Compactions in progress, with the number of checks since they started.
@@ -75,7 +75,7 @@ impl Observer for ActivityObserver {
             "backup.failed" => lock(&self.activity).backup_in_progress = false,
             "backup.catalog-durable" => {
                 let mut activity = lock(&self.activity);
-                activity.backup_since_look = true;
+                activity.backup_since_check = true;
                 activity.backup_in_progress = false;
             }
             _ => {}
