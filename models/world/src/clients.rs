@@ -97,7 +97,7 @@ pub(crate) fn start(
 ) {
     for tenant in &plan.tenants {
         client_state.active_clients.fetch_add(1, Ordering::Relaxed);
-        let client = Client {
+        let client = CustomerClient {
             env: env.clone(),
             client_state: client_state.clone(),
             edges: edges.to_vec(),
@@ -116,7 +116,7 @@ pub(crate) fn start(
         let Some(tenant) = plan.tenant(export.project) else { continue };
         let secret = tenant.workload.secret.clone();
         let (world, retry_policy) = (world.clone(), ClientRetryPolicy::default());
-        let client = Client {
+        let client = CustomerClient {
             env: env.clone(),
             client_state: client_state.clone(),
             edges: edges.to_vec(),
@@ -154,7 +154,7 @@ pub(crate) fn send_window_ms(scenario: &Scenario<WorldConfig>) -> std::ops::Rang
     scenario.start.0.0 + WARM_UP_MS..scenario.end().0.0
 }
 
-struct Client {
+struct CustomerClient {
     env: SimEnv,
     client_state: Arc<ClientState>,
     edges: Vec<NodeId>,
@@ -179,7 +179,7 @@ enum OnNoAnswer {
     GiveUp,
 }
 
-impl Client {
+impl CustomerClient {
     async fn send_stream(&self, tenant: &Tenant, world: &World, sends_ms: std::ops::Range<i64>) {
         if let Some(requests) = &tenant.requests {
             let in_time = |request: &&ExplicitRequest| sends_ms.contains(&request.at.0.0);
@@ -210,11 +210,11 @@ impl Client {
         }
     }
 
-    fn clone_for_retry(&self) -> Client {
+    fn clone_for_retry(&self) -> CustomerClient {
         let (env, client_state, world) = (self.env.clone(), self.client_state.clone(), self.world.clone());
         let (edges, secret, retry_policy) =
             (self.edges.clone(), self.secret.clone(), self.retry_policy.clone());
-        Client { env, client_state, edges, secret, world, retry_policy }
+        CustomerClient { env, client_state, edges, secret, world, retry_policy }
     }
 
     /// Sends the stream in order: later requests wait for earlier ones. The queue is at most as long as the stream.

@@ -22,7 +22,7 @@ pub struct Findings {
     /// Events in these requests, counted once per attempt.
     pub event_attempts: AttemptCounts,
     /// Events, each counted once, by the clients' knowledge of them.
-    pub events: EventCounts,
+    pub events: EventFindings,
     /// Acknowledged events that production lacked, each day at its worst check.
     pub loss: LossFindings,
     /// Detection and recovery.
@@ -56,7 +56,7 @@ pub struct AttemptCounts {
 
 /// Number of events, each counted once.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct EventCounts {
+pub struct EventFindings {
     /// Sent at least once.
     pub sent: u64,
     /// Acknowledged at least once.
@@ -75,10 +75,10 @@ impl From<ledger::Attempts> for AttemptCounts {
     }
 }
 
-impl From<ledger::EventCounts> for EventCounts {
-    fn from(of: ledger::EventCounts) -> EventCounts {
+impl From<ledger::EventCounts> for EventFindings {
+    fn from(of: ledger::EventCounts) -> EventFindings {
         let ledger::EventCounts { sent, acked, rejected, unknown, given_up } = of;
-        EventCounts { sent, acked, unknown, rejected, given_up }
+        EventFindings { sent, acked, unknown, rejected, given_up }
     }
 }
 
@@ -102,12 +102,12 @@ pub struct LossFindings {
     /// Of these, the number whose worst day lost more than 90%.
     pub projects_hit_over_ninety_percent: u64,
     /// Days that lost events, ordered by share, the greatest first.
-    pub days: Vec<LostDay>,
+    pub days: Vec<LostDayFindings>,
 }
 
 /// A project-day that lost events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LostDay {
+pub struct LostDayFindings {
     /// Name of the project, such as `p1`.
     pub project: String,
     /// Time zone of the project.
@@ -205,10 +205,10 @@ pub struct WorkCounts {
 
 impl LossFindings {
     pub(crate) fn new(summary: LossSummary, zone_of: impl Fn(u32) -> String) -> LossFindings {
-        let mut days: Vec<LostDay> = summary
+        let mut days: Vec<LostDayFindings> = summary
             .days
             .into_iter()
-            .map(|day| LostDay {
+            .map(|day| LostDayFindings {
                 project: format!("p{}", day.project),
                 zone: zone_of(day.project),
                 day: day.day,

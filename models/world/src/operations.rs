@@ -124,7 +124,7 @@ impl RunbookStep {
 #[serde(deny_unknown_fields)]
 pub struct RetentionTypo {
     /// Files to which the retention applies.
-    pub of: Retained,
+    pub of: RetentionTarget,
     /// The typed value, such as `7h` instead of `7d`.
     pub typed: Span,
     /// Duration until the mistake is fixed. Absent: until faults end.
@@ -135,7 +135,7 @@ pub struct RetentionTypo {
 /// Files that are removed after their retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Retained {
+pub enum RetentionTarget {
     /// Files of the tee store.
     Tee,
     /// Backups.
@@ -170,7 +170,7 @@ impl RecoverAction {
 pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<WorldConfig>) -> Excused {
     let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
     let longer = operations.iter().filter_map(|operation| match &operation.action {
-        OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, duration })
+        OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, duration })
             if typed.0 > kept =>
         {
             let from_ms = operation.at.0.0;
@@ -201,11 +201,11 @@ impl OperatorAction {
         let mut changed = cluster.clone();
         let node = match self {
             OperatorAction::Recover(_) => return None,
-            OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, .. }) => {
+            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, .. }) => {
                 changed.tee.as_mut()?.retention = typed.0;
                 nodes.tee_store?
             }
-            OperatorAction::TypeRetention(RetentionTypo { of: Retained::Backups, typed, .. }) => {
+            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Backups, typed, .. }) => {
                 changed.backup.as_mut()?.retention = typed.0;
                 nodes.backup?
             }
@@ -227,7 +227,7 @@ impl OperatorAction {
             OperatorAction::Recover(_) => {
                 ("an audit: without it there is no operator to run a recovery", protection.audit.is_some())
             }
-            OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, .. }) => {
+            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, .. }) => {
                 ("a tee", protection.tee.is_some())
             }
             OperatorAction::TypeRetention(_) | OperatorAction::DisableBackup(_) => {
@@ -255,7 +255,7 @@ impl OperatorAction {
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }
-            OperatorAction::TypeRetention(RetentionTypo { of: Retained::Tee, typed, .. }) => {
+            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, .. }) => {
                 format!("types {typed} for the tee's retention{duration}")
             }
             OperatorAction::TypeRetention(RetentionTypo { typed, .. }) => {

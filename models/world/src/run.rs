@@ -61,7 +61,7 @@ enum RunStep {
 }
 
 /// One run of the world.
-pub(crate) struct Run<'a> {
+pub(crate) struct WorldRun<'a> {
     plan: &'a WorldPlan,
     scenario: &'a Scenario<WorldConfig>,
     pub(crate) world: World,
@@ -87,18 +87,18 @@ pub(crate) async fn run(
     world: World,
     progress: Progress,
 ) -> Judged<Findings> {
-    let mut run = Run::new(plan, scenario, world, progress);
+    let mut run = WorldRun::new(plan, scenario, world, progress);
     run.execute().await;
     run.finish()
 }
 
-impl<'a> Run<'a> {
+impl<'a> WorldRun<'a> {
     pub(crate) fn new(
         plan: &'a WorldPlan,
         scenario: &'a Scenario<WorldConfig>,
         world: World,
         progress: Progress,
-    ) -> Run<'a> {
+    ) -> WorldRun<'a> {
         let cluster_registry = Arc::new(ClusterRegistry::default());
         let operator_state: Arc<Mutex<OperatorState>> = Arc::default();
         let activity: Arc<Mutex<RunActivity>> = Arc::default();
@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
                 (tenant.workload.project, zones.expect("zones were checked with the scenario"))
             })
             .collect();
-        Run {
+        WorldRun {
             plan,
             scenario,
             releases: releases(&scenario.topic),

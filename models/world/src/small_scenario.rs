@@ -2,7 +2,7 @@
 
 use crate::Latent;
 use crate::findings::Findings;
-use crate::run::Run;
+use crate::run::WorldRun;
 use latent_engine::sim::{World, WorldSpec, run_fork};
 use latent_engine::{Judged, Progress};
 
@@ -24,7 +24,10 @@ pub(crate) const SMALL: &str = r#"{
 }"#;
 
 /// Runs the altered small scenario and returns its result; `first` runs before the first step.
-pub(crate) fn judged(alter: impl Fn(&str) -> String, first: impl Fn(&Run<'_>) + Sync) -> Judged<Findings> {
+pub(crate) fn judged(
+    alter: impl Fn(&str) -> String,
+    first: impl Fn(&WorldRun<'_>) + Sync,
+) -> Judged<Findings> {
     let scenario = latent_engine::parse::<Latent>("small.json", &alter(SMALL)).unwrap();
     let plan = crate::plan::expand(&scenario, 7);
     let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
@@ -32,7 +35,7 @@ pub(crate) fn judged(alter: impl Fn(&str) -> String, first: impl Fn(&Run<'_>) + 
         for fault in &scenario.faults {
             world.arm(fault.clone());
         }
-        let mut run = Run::new(&plan, &scenario, world, Progress::silent());
+        let mut run = WorldRun::new(&plan, &scenario, world, Progress::silent());
         first(&run);
         run.execute().await;
         run.finish()

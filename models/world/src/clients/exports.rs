@@ -1,6 +1,6 @@
 //! Exports that customers read.
 
-use super::{ANSWER_TIMEOUT, Client, ExportResult};
+use super::{ANSWER_TIMEOUT, CustomerClient, ExportResult};
 use crate::plan::PlannedExport;
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -10,7 +10,7 @@ use latent_pipeline::zone::Day;
 use latent_ports::{Clock, Env, Mark};
 use std::time::Duration;
 
-impl Client {
+impl CustomerClient {
     pub(super) async fn read_export(&self, export: &PlannedExport) {
         self.wait_until(export.at_ms).await;
         let at_ms = self.env.clock().wall().0;

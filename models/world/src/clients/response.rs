@@ -43,11 +43,11 @@ struct ImportAnswer {
     #[serde(default)]
     num_records_imported: Option<u64>,
     #[serde(default)]
-    failed_records: Vec<FailedRecord>,
+    failed_records: Vec<FailedImportRecord>,
 }
 
 #[derive(Deserialize)]
-struct FailedRecord {
+struct FailedImportRecord {
     index: u32,
 }
 

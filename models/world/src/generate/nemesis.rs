@@ -4,7 +4,7 @@ use super::choices::{ByteRandomSource, Choices, FaultSizeRange};
 use crate::load::{ClockError, LoadPattern};
 use crate::nemesis::{self, FaultBudget, FaultKind, FaultSampler};
 use crate::operations::{
-    MistakeDuration, Operation, OperatorAction, ProjectDate, RecoverAction, Retained, RetentionTypo,
+    MistakeDuration, Operation, OperatorAction, ProjectDate, RecoverAction, RetentionTarget, RetentionTypo,
 };
 use crate::scenario::{AbsentDisk, Deploy, DeployTarget, ReleaseConfig, Topology, WorldConfig};
 use crate::topology::NodeNames;
@@ -126,7 +126,7 @@ pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<WorldCon
         let action = match choices.within(0, 5) {
             0..=2 => OperatorAction::Recover(recover(choices, scenario, at)),
             3 => OperatorAction::TypeRetention(RetentionTypo {
-                of: choices.pick(&[Retained::Tee, Retained::Backups]),
+                of: choices.pick(&[RetentionTarget::Tee, RetentionTarget::Backups]),
                 typed: span_ms(choices.pick(&[7 * HOUR_MS, HOUR_MS, 100 * DAY_MS])),
                 duration,
             }),

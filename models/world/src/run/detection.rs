@@ -5,7 +5,7 @@
 //! ([`stated_time`]). The time of delivery does not count: the operator's machine may be isolated while an alarm
 //! waits. Alarms before the end of an earlier loss of the same day belong to that loss.
 
-use super::Run;
+use super::WorldRun;
 use crate::checker::BACKUP_SLACK;
 use crate::lock;
 use crate::scenario::WorldConfig;
@@ -61,7 +61,7 @@ struct UnrecoveredLoss {
     episode: Episode,
 }
 
-impl Run<'_> {
+impl WorldRun<'_> {
     /// Returns the reasons why a recoverable loss does not count as recovered, one per line.
     pub(super) fn shortfall(&self, summary: &LossSummary, found: &[Violation]) -> Option<String> {
         let count = |events: u64, what: &str| {

@@ -1,6 +1,6 @@
 //! Result of a run: final checks, losses, recoverability, detection, and the fault budget.
 
-use super::Run;
+use super::WorldRun;
 use super::detection::named_day;
 use crate::credentials::StoreKind;
 use crate::findings::{Findings, LossFindings, RecoveryFindings, WorkCounts};
@@ -17,7 +17,7 @@ use latent_pipeline::alarms::{Alarm, Retained};
 use latent_pipeline::heartbeat::Job;
 use std::collections::{BTreeMap, BTreeSet};
 
-impl Run<'_> {
+impl WorldRun<'_> {
     /// Describes how the faults of the run exceeded the budget, if they did.
     fn budget_excess(&self) -> Option<String> {
         let budget = self.scenario.topic.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();

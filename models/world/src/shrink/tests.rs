@@ -2,7 +2,7 @@ use super::*;
 use crate::clients::{send_window_ms, stream_of};
 use crate::findings::Findings;
 use crate::operations::OperatorAction;
-use crate::run::Run;
+use crate::run::WorldRun;
 use crate::small_scenario::{SMALL, with_faults};
 use crate::workload::{Burst, PlannedRequest};
 use latent_engine::sim::{TraceHash, WorldSpec, keyed_draw, run_fork};
@@ -59,7 +59,7 @@ fn run(case: &WorldCase) -> (Judged<Findings>, TraceHash) {
         for fault in scenario.faults.iter().chain(&plan.faults) {
             world.arm(fault.clone());
         }
-        let mut run = Run::new(&plan.system, scenario, world, Progress::silent());
+        let mut run = WorldRun::new(&plan.system, scenario, world, Progress::silent());
         run.execute().await;
         run.finish()
     });

@@ -184,8 +184,8 @@ fn huge_events_have_their_own_requests() {
 
 #[test]
 fn invalid_specifications_are_rejected() {
-    type Change = fn(&mut WorkloadSpec);
-    let cases: [(Change, &str); 12] = [
+    type SpecChange = fn(&mut WorkloadSpec);
+    let cases: [(SpecChange, &str); 12] = [
         (|spec| spec.events_per_day = (9, 3), "events_per_day is 9..=3"),
         (|spec| spec.requests_per_day = 0, "requests_per_day is 0"),
         (|spec| spec.requests_per_day = 100_000, "requests_per_day is 0..=100000"),
