@@ -303,7 +303,7 @@ fn check_project(
     let count: u32 = scenario.topic.tenants.iter().map(|class| class.count).fold(0, u32::saturating_add);
     let project = item.project().filter(|project| !(1..=count).contains(project))?;
     let hint = format!("write a number from 1 to {count}, or leave it out for all projects");
-    Some(Problem::at(at("project"), format!("there is no project {project}"), hint))
+    Some(Problem::at(at("project"), format!("unknown project {project}"), hint))
 }
 
 fn check_window(

@@ -73,8 +73,8 @@ fn system_and_oracle_agree_on_days_of_unusual_length() {
         for at_ms in (begins_ms - 60 * MINUTE_MS..ends_ms + 60 * MINUTE_MS).step_by(15 * MINUTE_MS as usize) {
             for at_ms in [at_ms - 1, at_ms] {
                 let expected = day - i32::from(at_ms < begins_ms) + i32::from(at_ms >= ends_ms);
-                let told = (system.day(UnixMs(at_ms), UnixMs(at_ms)), oracle.day(1, at_ms, at_ms));
-                assert_eq!(told, (Day(expected), Ok(expected)), "{} at {at_ms} ms", night.zone);
+                let days = (system.day(UnixMs(at_ms), UnixMs(at_ms)), oracle.day(1, at_ms, at_ms));
+                assert_eq!(days, (Day(expected), Ok(expected)), "{} at {at_ms} ms", night.zone);
             }
         }
     }

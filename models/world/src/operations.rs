@@ -225,7 +225,7 @@ impl OperatorAction {
     pub(crate) fn lacks(&self, protection: &Protection) -> Option<&'static str> {
         let (needs, is_there) = match self {
             OperatorAction::Recover(_) => {
-                ("an audit: without it there is no operator to run a recovery", protection.audit.is_some())
+                ("an audit: without it no operator runs recoveries", protection.audit.is_some())
             }
             OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, .. }) => {
                 ("a tee", protection.tee.is_some())
@@ -301,7 +301,7 @@ fn check_recover(recover: &RecoverAction, projects: u32, at: &str) -> Vec<Proble
     }
     for (index, of) in recover.days.iter().enumerate() {
         if of.project == 0 || of.project > projects {
-            let message = format!("there is no project {}", of.project);
+            let message = format!("unknown project {}", of.project);
             let hint = format!("write a number from 1 to {projects}");
             problems.push(Problem::at(format!("{at}/days/{index}/project"), message, hint));
         }

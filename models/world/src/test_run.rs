@@ -80,7 +80,7 @@ impl TestRun {
         TestRun { judged: finished.output, marks, boots, trace_hash: finished.trace_hash }
     }
 
-    /// Asserts that there is no violation and no late work.
+    /// Asserts that no violation was found and no work is late.
     pub fn assert_sound(&self) {
         assert_eq!(self.judged.violations, [], "{:?}", self.judged.facts);
         assert_eq!(self.judged.facts.hung, None);

@@ -54,7 +54,7 @@ fn span(scenario: &Value) -> std::ops::Range<i64> {
     let start = scenario["start"].as_str().and_then(|text| text.parse::<Moment>().ok());
     let start_day = start.expect("every scenario has a start").0.0.div_euclid(DAY_MS);
     let length = scenario["run_for"].as_str().and_then(|text| text.parse::<Span>().ok());
-    let days = length.expect("every scenario says how long it runs").0.as_secs().div_ceil(86_400) as i64;
+    let days = length.expect("every scenario has a duration").0.as_secs().div_ceil(86_400) as i64;
     start_day - MARGIN_DAYS..start_day + days + MARGIN_DAYS
 }
 

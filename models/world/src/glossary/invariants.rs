@@ -143,7 +143,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
             "A check that passes because it did not run hides everything else.",
             "An export without an answer although nothing was in the way; a compaction whose inputs were removed \
              before they could be compared.",
-            "Find out why the check could not run: the detail says at which file or node.",
+            "Find out why the check could not run: the detail names the file or node.",
         ],
     ),
     (

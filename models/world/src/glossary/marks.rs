@@ -84,10 +84,7 @@ const MARKS: [(&str, &str); 131] = [
     mark("edge.boot-number-damaged", "An edge's boot number could not be read; it takes one from the clock."),
     mark("edge.booted", "An edge started."),
     mark("edge.forward-retry", "An edge sent a request to another ingest node after the first failed."),
-    mark(
-        "edge.not-forwarded",
-        "An edge found no ingest node for a request: the client is told to try again.",
-    ),
+    mark("edge.not-forwarded", "An edge found no ingest node for a request and asked the client to retry."),
     mark("edge.peer-changed", "An edge chose another edge for its copies."),
     mark("edge.stranger-refused", "An edge refused a message of a node that may not send it."),
     mark("edge.tee-gap", "A request was let through without a tee record (accept-and-record-gap)."),

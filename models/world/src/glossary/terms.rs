@@ -11,7 +11,7 @@ const STAGES: [(&str, &str); 9] = [
     ("after-healing", "Seen at the end, after the system had healed: what is wrong here stays wrong."),
     ("drill", "Seen in what a drill brought up, with production presumed gone."),
     ("export", "Seen in what a customer exported."),
-    ("answer", "Seen in what a client was told."),
+    ("answer", "Seen in the answer to a client."),
 ];
 
 const WORDS: [(&str, [&str; 4]); 14] = [
@@ -22,7 +22,7 @@ const WORDS: [(&str, [&str; 4]); 14] = [
              cluster from backups and the tee.",
             "It alone shows that backups can be restored. Its marks begin with `drill:`.",
             "",
-            "`drills` in the scenario says how many.",
+            "`drills` in the scenario sets their number.",
         ],
     ),
     (
@@ -40,7 +40,7 @@ const WORDS: [(&str, [&str; 4]); 14] = [
         [
             "The recovery point (how much of the newest data would be gone with production) and the recovery time, \
              as the drills showed them.",
-            "No lost event today says nothing of tomorrow: this line does.",
+            "A run without loss does not show that a later loss is recoverable; this line does.",
             "",
             "`explain drill`.",
         ],

@@ -83,7 +83,7 @@ fn invalid_load_patterns_are_rejected_with_their_position() {
     let cases = [
         (burst(&format!(r#"{good}, "times": 1"#)), "/times cannot be 1", "from 2 to 100"),
         (burst(&format!(r#"{good}, "times": 101"#)), "/times cannot be 101", "from 2 to 100"),
-        (burst(&format!(r#"{good}, "times": 9, "project": 4"#)), "no project 4", "from 1 to 3"),
+        (burst(&format!(r#"{good}, "times": 9, "project": 4"#)), "unknown project 4", "from 1 to 3"),
         (burst(&format!(r#"{}, "times": 9"#, at("22T06", "1h"))), "outside the run", "to before 2016-02-22"),
         (burst(&format!(r#"{}, "times": 9"#, at("21T23", "2h"))), "is not over", "at most 1h, or begin"),
         (burst(&format!(r#"{}, "times": 9"#, at("20T23", "59s"))), "a load of 59s", "at least 1m"),

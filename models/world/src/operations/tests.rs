@@ -86,7 +86,7 @@ fn invalid_operations_are_rejected_with_their_position() {
     assert!(late.contains("the operation at 2016-02-29T05:00:00Z is outside the run"), "{late}");
     let unknown =
         refused(&operation("21T05:00", r#""recover": { "days": [{ "project": 9, "day": "2016-02-21" }] }"#));
-    assert!(unknown.contains("there is no project 9") && unknown.contains("from 1 to 3"), "{unknown}");
+    assert!(unknown.contains("unknown project 9") && unknown.contains("from 1 to 3"), "{unknown}");
     let never = refused(&operation("21T05:00", r#""recover": { "times": 0 }"#));
     assert!(never.contains("0 times"), "{never}");
     let unknown = refused(&operation("21T05:00", r#""recover": { "runbook": ["pray"] }"#));

@@ -218,7 +218,7 @@ fn a_loss_is_found_in_a_project_after_a_gap_in_the_numbers() {
     assert!(judged.findings.loss.events_lost_from_production > 0);
     let zone = &smaller.plan.system.tenants[0].zone;
     let text = serde_json::to_string(&judged.findings).unwrap();
-    assert!(text.contains(zone.as_str()), "the loss is told with its zone: {text}");
+    assert!(text.contains(zone.as_str()), "the loss names its zone: {text}");
     let losses = judged.violations.iter().filter(|found| found.invariant == "I1");
     assert!(losses.map(|found| found.subject.as_str()).all(|subject| subject == "p2"));
 }

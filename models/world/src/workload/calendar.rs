@@ -212,9 +212,9 @@ mod tests {
         let (start_ms, end_ms) = (5, 5 + 23 * 3_600_000);
         for part in (0..1_000).map(|nth| nth * 4_294_967) {
             let (done, whole) = load_until(start_ms, end_ms, time_at_load_ms(start_ms, end_ms, part));
-            let told = (u128::from(done) << 32) / u128::from(whole);
+            let inverse = (u128::from(done) << 32) / u128::from(whole);
             // A millisecond is 2^32 / 82,800,000 of a day, and more during busy hours.
-            assert!(u64::try_from(told).unwrap().abs_diff(part) < 150, "{part}: {told}");
+            assert!(u64::try_from(inverse).unwrap().abs_diff(part) < 150, "{part}: {inverse}");
         }
         let whole = CUMULATIVE_LOAD[24] << 32;
         assert_eq!(load_until(start_ms, end_ms, i64::MAX), (whole, whole));

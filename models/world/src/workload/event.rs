@@ -70,7 +70,7 @@ pub(super) struct EventSubject {
     pub(super) defect: Option<Defect>,
 }
 
-/// What a client remembers of an encoded event.
+/// The client's record of an encoded event.
 #[derive(Debug)]
 pub(super) struct EncodedEvent {
     pub(super) name: &'static str,
@@ -275,14 +275,14 @@ mod tests {
 
     #[test]
     fn a_time_is_written_with_the_precision_of_its_format() {
-        let told = |form: TimeFormat| {
+        let text_of = |form: TimeFormat| {
             let mut out = Vec::new();
             form.write(form.truncate_ms(1_456_190_481_052), &mut out);
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(told(TimeFormat::Seconds), "1456190481");
-        assert_eq!(told(TimeFormat::Fraction), "1456190481.052");
-        assert_eq!(told(TimeFormat::Milliseconds), "1456190481052");
+        assert_eq!(text_of(TimeFormat::Seconds), "1456190481");
+        assert_eq!(text_of(TimeFormat::Fraction), "1456190481.052");
+        assert_eq!(text_of(TimeFormat::Milliseconds), "1456190481052");
         assert_eq!(TimeFormat::Seconds.truncate_ms(1_456_190_481_052), 1_456_190_481_000);
     }
 }

@@ -191,7 +191,7 @@ fn a_wrong_clock_affects_every_event_of_its_device_and_no_other() {
             let written = text["properties"]["time"].as_f64().unwrap();
             let is_ms = written > 31_536_000_000.0;
             let written_ms = if is_ms { written } else { written * 1_000.0 };
-            assert!((written_ms - reported_ms as f64).abs() < 1.0, "{written} says {reported_ms}");
+            assert!((written_ms - reported_ms as f64).abs() < 1.0, "{written} is not {reported_ms}");
         }
         assert!(right.is_disjoint(&wrong), "a device's clock is wrong always or never");
         assert!((30..=70).contains(&wrong.len()), "{} of 200 devices", wrong.len());
