@@ -62,7 +62,7 @@ const CHECKS_PER_CACHE_ROUND: u64 = 24;
 pub(crate) struct OracleChecker {
     client_state: Arc<ClientState>,
     read_disks: usize,
-    needs: DependencyMap,
+    job_dependencies: DependencyMap,
     deadlines: Deadlines,
     backup: Option<Promise>,
     tee: Option<Retention>,
@@ -139,13 +139,13 @@ impl OracleChecker {
             allowance_bytes: 16 << 20,
             tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.kept_ms + ms(TEE_SLACK)),
         };
-        let needs = DependencyMap::new(config);
-        lock(&fault_log).excuses.repairer = needs.repairer();
+        let job_dependencies = DependencyMap::new(config);
+        lock(&fault_log).excuses.repairer = job_dependencies.repairer();
         let read_disks = usize::from(config.topology.copies - config.topology.ack_copies) + 1;
         OracleChecker {
             client_state,
             read_disks,
-            needs,
+            job_dependencies,
             deadlines: Deadlines::new(SCRUB_AFTER_MIDNIGHT),
             backup,
             tee,

@@ -59,7 +59,7 @@ impl DependencyMap {
 
     /// Returns the dependencies of tee expiry. It asks the disks for the time. A new disk may lose the recorded
     /// arrival times of files: they are then all kept for as long as new ones.
-    pub fn keeper(&self) -> JobDependencies {
+    pub fn tee_expiry(&self) -> JobDependencies {
         let need = JobDependencies::new(self.names.tee_store.clone(), TEE_TRIED_AGAIN_MS);
         JobDependencies {
             repaired_after_ms: self.tee_kept_ms,

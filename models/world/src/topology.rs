@@ -245,8 +245,8 @@ impl ClusterBuilder<'_> {
             let door = StoreFaultInterceptor::new(world.clone(), env.node(), kind, nodes.production(), log);
             async move {
                 if kind == StoreKind::Tee {
-                    let keeper = env.clone();
-                    env.spawn(async move { recovery::expire::run(keeper, boot).await });
+                    let maintenance = env.clone();
+                    env.spawn(async move { recovery::expire::run(maintenance, boot).await });
                 }
                 objects::serve(env, access, door).await;
             }

@@ -74,7 +74,8 @@ impl OracleChecker {
                 if self.compromised.contains(&*disk) {
                     continue;
                 }
-                let excused = lock(&self.fault_log).excuses.for_job(&self.needs.hint(&name, &disk));
+                let excused =
+                    lock(&self.fault_log).excuses.for_job(&self.job_dependencies.hint(&name, &disk));
                 found.extend(late_hint(&name, path, *kept_ms, &excused, now));
             }
         }
@@ -97,7 +98,7 @@ impl OracleChecker {
         let client_state = self.client_state.clone();
         let ledger = lock(&client_state.ledger);
         let fault_log = lock(&self.fault_log);
-        let (needs, compromised) = (&self.needs, &self.compromised);
+        let (needs, compromised) = (&self.job_dependencies, &self.compromised);
         let mut excused = |disk: &str| match compromised.contains(disk) {
             true => latent_oracle::Excused::of([(i64::MIN / 2, i64::MAX)]),
             false => fault_log.excuses.for_job(&needs.compaction(disk)),
@@ -119,7 +120,7 @@ impl OracleChecker {
                 let fault_log = lock(&self.fault_log);
                 let is_in_place = |node: &&NodeId| {
                     let name = world.node_name(**node);
-                    let excused = fault_log.excuses.for_job(&self.needs.copy(&name));
+                    let excused = fault_log.excuses.for_job(&self.job_dependencies.copy(&name));
                     excused.is_free(compared_ms, now.at_ms) && !self.compromised.contains(&*name)
                 };
                 nodes.disks.iter().filter(is_in_place).copied().collect()

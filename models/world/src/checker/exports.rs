@@ -20,7 +20,7 @@ impl OracleChecker {
             return;
         }
         self.apply_fault_log(world, nodes);
-        let excused = lock(&self.fault_log).excuses.for_job(&self.needs.export());
+        let excused = lock(&self.fault_log).excuses.for_job(&self.job_dependencies.export());
         for exported in exports {
             let mut now = self.check_context(world, "export", false);
             let subject = format!("p{}", exported.project);

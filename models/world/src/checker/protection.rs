@@ -100,7 +100,8 @@ impl OracleChecker {
                 continue;
             }
             let store = view(world, *node);
-            promise.excused = lock(&self.fault_log).excuses.for_job(&self.needs.backup(&store.name));
+            promise.excused =
+                lock(&self.fault_log).excuses.for_job(&self.job_dependencies.backup(&store.name));
             let client_state = self.client_state.clone();
             let ledger = lock(&client_state.ledger);
             let checked =
@@ -134,13 +135,13 @@ impl OracleChecker {
             _ => i11_tee::check(&mut self.decode_cache, &ledger, &disks, retention, &now),
         };
         let fault_log = lock(&self.fault_log);
-        let keeper = nodes.tee_store.map(|store| world.node_name(store));
+        let store_name = nodes.tee_store.map(|store| world.node_name(store));
         let excused = |disk: &str| {
-            let is_store = keeper.as_deref() == Some(disk);
+            let is_store = store_name.as_deref() == Some(disk);
             let excused = fault_log.excuses.for_job(&if is_store {
-                self.needs.keeper()
+                self.job_dependencies.tee_expiry()
             } else {
-                self.needs.tee_upload(disk)
+                self.job_dependencies.tee_upload(disk)
             });
             excused.and(&self.extended_tee_retention)
         };
@@ -155,7 +156,7 @@ impl OracleChecker {
     fn tee_disturbed_until_ms(&self, now: &Moment, disks: &[DiskView]) -> Option<i64> {
         let fault_log = lock(&self.fault_log);
         let excused_ms = disks.iter().filter_map(|disk| {
-            let needs = [self.needs.keeper(), self.needs.tee_upload(&disk.name)];
+            let needs = [self.job_dependencies.tee_expiry(), self.job_dependencies.tee_upload(&disk.name)];
             needs.iter().filter_map(|needs| fault_log.excuses.for_job(needs).last_ms(now.at_ms)).max()
         });
         excused_ms.max()

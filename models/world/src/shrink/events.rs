@@ -68,7 +68,9 @@ pub(super) fn without(case: &WorldCase, positions: &BTreeSet<usize>) -> Option<W
         }
         match (sent, &mut tenant.requests) {
             (TenantEvents::Explicit(_), Some(requests)) => leave_out_explicit(requests, &removed),
-            (TenantEvents::BySpec(sent), _) => tenant.workload.keep_only(&kept(sent.into_keys(), &removed)),
+            (TenantEvents::BySpec(sent), _) => {
+                tenant.workload.keep_only(&ranges_without(sent.into_keys(), &removed))
+            }
             (TenantEvents::Explicit(_), None) => {}
         }
     }
@@ -77,7 +79,7 @@ pub(super) fn without(case: &WorldCase, positions: &BTreeSet<usize>) -> Option<W
 
 /// Returns ranges that keep all of these indices except those at some positions. A range may include unused indices
 /// between kept ones.
-fn kept(indices: impl Iterator<Item = u64>, left_out: &BTreeSet<usize>) -> Vec<Range<u64>> {
+fn ranges_without(indices: impl Iterator<Item = u64>, left_out: &BTreeSet<usize>) -> Vec<Range<u64>> {
     let mut kept: Vec<Range<u64>> = Vec::new();
     let mut extends_last = false;
     for (position, index) in indices.enumerate() {

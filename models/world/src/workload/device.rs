@@ -26,7 +26,7 @@ pub(super) fn clock_offset_ms(
     draw: &impl Fn(&'static str, u128) -> u64,
 ) -> Option<i64> {
     let is_wrong = |by_ms: i64, share_ppm: u32| {
-        Prng::new(draw("workload.wrong-clock", key(spec, person, by_ms)), 1).hit(share_ppm)
+        Prng::new(draw("workload.wrong-clock", key(spec, person, by_ms)), 1).chance_ppm(share_ppm)
     };
     spec.clock_skews.iter().find(|clock| is_wrong(clock.by_ms, clock.share_ppm)).map(|clock| clock.by_ms)
 }
@@ -50,7 +50,7 @@ pub(super) fn back(
     for _ in 0..spec.offline_windows.len() {
         let met = spec.offline_windows.iter().zip(0..).find_map(|(absence, nth)| {
             let mut prng = Prng::new(draw("workload.absent", key(spec, person, absence.from_ms)), 1);
-            let is_absent = prng.hit(absence.share_ppm);
+            let is_absent = prng.chance_ppm(absence.share_ppm);
             let back_ms = absence.to_ms + prng.within((0, BACK_WITHIN_MS));
             let slot = SendSlot { at_ms: back_ms, api: RequestApi::draw(&spec.api, &mut prng) };
             (is_absent && (absence.from_ms..absence.to_ms).contains(&at_ms)).then_some((nth, slot))

@@ -3,7 +3,7 @@
 //! They contain everything that a client sends and remembers, so a case is self-contained. Texts are kept byte for
 //! byte: as parsed JSON they would lose the difficult parts, such as `1.50` or an escaped letter.
 
-use super::request::{PlannedEvent, PlannedRequest, RequestApi, frame};
+use super::request::{PlannedEvent, PlannedRequest, RequestApi, delimiters};
 use super::workload_spec::Defect;
 use bytes::Bytes;
 use latent_engine::Moment;
@@ -75,14 +75,14 @@ impl ExplicitRequest {
     /// Returns the request as it is sent for this project.
     pub(crate) fn planned(&self, project: u32) -> PlannedRequest {
         let lines = matches!(self.api, RequestApi::ImportNdjson { .. });
-        let (open, between, close) = frame(lines, self.bare);
+        let (open, between, close) = delimiters(lines, self.bare);
         let mut text = open.to_vec();
-        let mut places: Vec<Range<usize>> = Vec::with_capacity(self.events.len());
+        let mut ranges: Vec<Range<usize>> = Vec::with_capacity(self.events.len());
         for (position, event) in self.events.iter().enumerate() {
             text.extend_from_slice(if position == 0 { b"" } else { between });
             let start = text.len();
             text.extend_from_slice(event.json.as_bytes());
-            places.push(start..text.len());
+            ranges.push(start..text.len());
         }
         text.extend_from_slice(close);
         let text = Bytes::from(text);
@@ -96,7 +96,7 @@ impl ExplicitRequest {
             time_ms: event.time_ms,
             defect: event.defect,
         };
-        let events = self.events.iter().zip(places).zip(0..).map(planned).collect();
+        let events = self.events.iter().zip(ranges).zip(0..).map(planned).collect();
         PlannedRequest { key: self.key, at_ms: self.at.0.0, project, api: self.api, text, events }
     }
 }

@@ -53,16 +53,16 @@ impl EventTraits {
     pub(super) fn draw(spec: &WorkloadSpec, seed: u64) -> EventTraits {
         let mut prng = Prng::new(seed, 1);
         // Every number is drawn even if unused, so changing one share leaves the others unchanged.
-        let is_wrong = prng.hit(spec.invalid_ppm);
-        let is_late = prng.hit(spec.late.share_ppm);
+        let is_wrong = prng.chance_ppm(spec.invalid_ppm);
+        let is_late = prng.chance_ppm(spec.late.share_ppm);
         let class = prng.below(1_000_000);
-        let has_time = !prng.hit(spec.no_time_ppm) || is_wrong;
-        let has_insert_id = !prng.hit(spec.no_insert_id_ppm);
-        let shares_insert_id = prng.hit(spec.shared_insert_id_ppm) && !is_wrong;
-        let is_huge = prng.hit(spec.huge_ppm) && !is_wrong;
-        let is_ahead = prng.hit(spec.ahead_ppm) && !is_wrong;
+        let has_time = !prng.chance_ppm(spec.no_time_ppm) || is_wrong;
+        let has_insert_id = !prng.chance_ppm(spec.no_insert_id_ppm);
+        let shares_insert_id = prng.chance_ppm(spec.shared_insert_id_ppm) && !is_wrong;
+        let is_huge = prng.chance_ppm(spec.huge_ppm) && !is_wrong;
+        let is_ahead = prng.chance_ppm(spec.ahead_ppm) && !is_wrong;
         // A second copy of an event without identity is another event, and one without time has two times.
-        let is_resent = prng.hit(spec.resend_ppm) && has_insert_id && has_time && !is_wrong;
+        let is_resent = prng.chance_ppm(spec.resend_ppm) && has_insert_id && has_time && !is_wrong;
         let form = TimeFormat::draw(&mut prng);
         let lateness = match class {
             _ if !is_late || !has_time || is_wrong => Lateness::OnTime,

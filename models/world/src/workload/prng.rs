@@ -35,7 +35,7 @@ impl Prng {
     }
 
     /// Returns true with a probability of `ppm` parts per million.
-    pub(super) fn hit(&mut self, ppm: u32) -> bool {
+    pub(super) fn chance_ppm(&mut self, ppm: u32) -> bool {
         self.below(1_000_000) < u64::from(ppm)
     }
 
@@ -73,10 +73,10 @@ mod tests {
     #[test]
     fn shares_match_their_probability() {
         let mut prng = Prng::new(2, 1);
-        let hits = (0..100_000).filter(|_| prng.hit(50_000)).count();
+        let hits = (0..100_000).filter(|_| prng.chance_ppm(50_000)).count();
         assert!((4_700..=5_300).contains(&hits), "{hits} of 100,000 at 5%");
-        assert!(!(0..1_000).any(|_| prng.hit(0)));
-        assert!((0..1_000).all(|_| prng.hit(1_000_000)));
+        assert!(!(0..1_000).any(|_| prng.chance_ppm(0)));
+        assert!((0..1_000).all(|_| prng.chance_ppm(1_000_000)));
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub enum Gzip {
 }
 
 /// Returns the bytes before, between and after the events of a request: lines, a single event, or an array.
-pub(super) const fn frame(lines: bool, bare: bool) -> (&'static [u8], &'static [u8], &'static [u8]) {
+pub(super) const fn delimiters(lines: bool, bare: bool) -> (&'static [u8], &'static [u8], &'static [u8]) {
     match (lines, bare) {
         (true, _) => (b"", b"\n", b"\n"),
         (false, true) => (b"", b"", b""),
@@ -102,7 +102,7 @@ impl RequestApi {
         });
         let verbose = prng.one_in(2);
         let data = prng.pick(&[FormData::Base64, FormData::Base64, FormData::BareBase64, FormData::Json]);
-        let gzip = match (prng.hit(mix.gzip_ppm), prng.one_in(4)) {
+        let gzip = match (prng.chance_ppm(mix.gzip_ppm), prng.one_in(4)) {
             (false, _) => Gzip::No,
             (true, false) => Gzip::One,
             (true, true) => Gzip::Two,

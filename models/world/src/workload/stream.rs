@@ -40,7 +40,7 @@ struct PendingEvent {
 impl PendingEvent {
     /// Returns true if the event needs a request of its own: it is huge, or `/track` may reject its time, and an
     /// answer of one digit describes one event only.
-    fn travels_alone(&self, api: RequestApi, at_ms: i64) -> bool {
+    fn needs_own_request(&self, api: RequestApi, at_ms: i64) -> bool {
         let may_be_refused = self.is_clock_wrong || at_ms - self.time_ms >= TRACK_AGE_MS;
         self.is_huge || (!api.is_import() && self.defect.is_none() && may_be_refused)
     }
@@ -79,7 +79,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
     ) -> Result<Self, WorkloadSpecError> {
         spec.check()?;
         Ok(RequestStream {
-            kept_indices: merged(&spec.kept_indices),
+            kept_indices: merge_ranges(&spec.kept_indices),
             next_day: days.start,
             calendar: Calendar::new(),
             waiting: BTreeMap::new(),
@@ -145,7 +145,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         let stride = self.spec.stride();
         let first = u64::from(self.days.start.abs_diff(day)) * stride;
         let count = self.events_of(day);
-        for indices in indices(&self.kept_indices, first..first + count) {
+        for indices in intersect(&self.kept_indices, first..first + count) {
             for index in indices {
                 self.plan_event(day, index);
             }
@@ -250,7 +250,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         drafts.sort_by_key(|draft| (draft.time_ms, draft.own.index, draft.is_resend));
         let slot_key = self.slot_key(id);
         let (alone, usual): (Vec<PendingEvent>, Vec<PendingEvent>) =
-            drafts.into_iter().partition(|draft| draft.travels_alone(api, at_ms));
+            drafts.into_iter().partition(|draft| draft.needs_own_request(api, at_ms));
         let (apart, together): (Vec<PendingEvent>, Vec<PendingEvent>) =
             usual.into_iter().partition(|draft| draft.defect.is_some() && !api.is_import());
         for (first_part, drafts) in [(0, together), (PART_REJECTED, apart)] {
@@ -289,7 +289,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z
         let lines = matches!(api, RequestApi::ImportNdjson { .. });
         // A client may send a single event bare or as an array of one.
         let bare = drafts.len() == 1 && !api.is_import() && Prng::new(drafts[0].own.seed, 6).one_in(2);
-        let (open, between, close) = request::frame(lines, bare);
+        let (open, between, close) = request::delimiters(lines, bare);
         let mut text = Vec::with_capacity(drafts.len() * (self.spec.event_bytes.1 as usize + 64) + 2);
         text.extend_from_slice(open);
         let mut written = Vec::with_capacity(drafts.len());
@@ -355,7 +355,7 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Iterator for Re
 }
 
 /// Returns the kept ranges in order without overlaps; everything if there are none.
-pub(super) fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
+pub(super) fn merge_ranges(kept: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut sorted: Vec<Range<u64>> = kept.iter().filter(|range| !range.is_empty()).cloned().collect();
     if kept.is_empty() {
         sorted.push(0..u64::MAX);
@@ -378,7 +378,7 @@ fn is_kept(kept: &[Range<u64>], index: u64) -> bool {
 }
 
 /// Returns the kept parts of `all`.
-pub(super) fn indices(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
+pub(super) fn intersect(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
     let first = kept.partition_point(|range| range.end <= all.start);
     kept[first..]
         .iter()

@@ -3,7 +3,7 @@
 //!
 //! Shares are in parts per million of the stream's events, times in milliseconds.
 
-use super::stream::{indices, merged};
+use super::stream::{intersect, merge_ranges};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -239,8 +239,8 @@ impl WorkloadSpec {
 
     /// Restricts the kept indices to these ranges, which must be in order.
     pub(crate) fn keep_only(&mut self, ranges: &[Range<u64>]) {
-        let before = merged(&self.kept_indices);
-        self.kept_indices = ranges.iter().flat_map(|range| indices(&before, range.clone())).collect();
+        let before = merge_ranges(&self.kept_indices);
+        self.kept_indices = ranges.iter().flat_map(|range| intersect(&before, range.clone())).collect();
         if self.kept_indices.is_empty() {
             // An empty list would keep everything.
             self.kept_indices.push(0..0);
