@@ -66,12 +66,12 @@ impl JobDependencies {
     }
 
     /// Adds a group of nodes with a required minimum.
-    pub fn and(mut self, min: usize, nodes: impl IntoIterator<Item = String>) -> JobDependencies {
+    pub fn and_some_of(mut self, min: usize, nodes: impl IntoIterator<Item = String>) -> JobDependencies {
         self.some_of.push(QuorumGroup { nodes: nodes.into_iter().collect(), min });
         self
     }
 
-    fn has_member(&self, name: &str) -> Option<&str> {
+    fn member(&self, name: &str) -> Option<&str> {
         self.some_of.iter().find_map(|group| group.nodes.get(name)).map(String::as_str)
     }
 }
@@ -112,10 +112,15 @@ pub(crate) struct Excuses {
 impl Excuses {
     /// Updates the faults from their outcomes. `booted` returns the first boot of a node after a time.
     pub fn update(&mut self, world: &World, booted: impl Fn(&str, i64) -> Option<i64>) {
-        self.take(world.fault_outcomes(), world.now().0, booted);
+        self.set_outcomes(world.fault_outcomes(), world.now().0, booted);
     }
 
-    fn take(&mut self, outcomes: Vec<FaultOutcome>, now_ms: i64, booted: impl Fn(&str, i64) -> Option<i64>) {
+    fn set_outcomes(
+        &mut self,
+        outcomes: Vec<FaultOutcome>,
+        now_ms: i64,
+        booted: impl Fn(&str, i64) -> Option<i64>,
+    ) {
         self.faults.clear();
         for (index, outcome) in outcomes.into_iter().enumerate() {
             let Some(from_ms) = outcome.struck.map(|at| at.0) else { continue };
@@ -189,11 +194,11 @@ impl Excuses {
         let mut spans: Vec<(i64, i64)> = Vec::new();
         let mut each: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
         for one in self.faults.iter().chain(&self.restarts) {
-            let scope = one.scope.overlap(dependencies);
-            if scope.affects_required {
+            let overlap = one.scope.overlap(dependencies);
+            if overlap.affects_required {
                 spans.push(one.span(dependencies.catch_up_ms, dependencies.repaired_after_ms));
             }
-            for name in scope.members {
+            for name in overlap.members {
                 each.entry(name).or_default().push(one.span(dependencies.catch_up_ms, REPAIRED_AFTER_MS));
             }
         }
@@ -242,7 +247,7 @@ struct ScopeOverlap<'n> {
 impl<'n> ScopeOverlap<'n> {
     fn node(&mut self, dependencies: &'n JobDependencies, name: &str) {
         self.affects_required |= dependencies.all.contains(name);
-        self.members.extend(dependencies.has_member(name));
+        self.members.extend(dependencies.member(name));
     }
 
     fn link(&mut self, dependencies: &'n JobDependencies, one: &str, other: &str) {
@@ -256,8 +261,8 @@ impl<'n> ScopeOverlap<'n> {
             (false, false) if one == other => {}
             (false, false) => match (dependencies.all.contains(one), dependencies.all.contains(other)) {
                 (true, true) => self.affects_required = true,
-                (true, false) => self.members.extend(dependencies.has_member(other)),
-                (false, true) => self.members.extend(dependencies.has_member(one)),
+                (true, false) => self.members.extend(dependencies.member(other)),
+                (false, true) => self.members.extend(dependencies.member(one)),
                 (false, false) => {}
             },
         }

@@ -1,7 +1,7 @@
 //! Nodes that each job depends on, and its retry interval after a fault: the input of the job's excuses.
 //!
 //! The dependencies follow from the purpose of a job, not from its implementation: a backup needs enough disks, its
-//! node and the target data center, and does not need one particular disk of eight.
+//! node and the target data center, and does not dependencies one particular disk of eight.
 
 use crate::excuses::JobDependencies;
 use crate::scenario::WorldConfig;
@@ -10,16 +10,16 @@ use crate::topology::NodeNames;
 const MINUTE_MS: i64 = 60_000;
 
 /// A failed backup is retried after half an hour, and waits some minutes for a store that does not answer.
-const BACKUP_TRIED_AGAIN_MS: i64 = 60 * MINUTE_MS;
+const BACKUP_RETRY_MS: i64 = 60 * MINUTE_MS;
 /// The tee store's maintenance and the edges retry every ten minutes.
-const TEE_TRIED_AGAIN_MS: i64 = 60 * MINUTE_MS;
+const TEE_RETRY_MS: i64 = 60 * MINUTE_MS;
 /// Requests wait for disks that do not answer, and for the first boot of nodes.
-const EXPORT_TRIED_AGAIN_MS: i64 = 10 * MINUTE_MS;
+const EXPORT_RETRY_MS: i64 = 10 * MINUTE_MS;
 
 /// Hints are retried every ten minutes, and a disk that was away needs some time for all of them.
-const HINT_TRIED_AGAIN_MS: i64 = 30 * MINUTE_MS;
+const HINT_RETRY_MS: i64 = 30 * MINUTE_MS;
 /// A job that failed on a disk is retried after ten minutes; the lease of a dead worker expires after ten minutes.
-const COMPACTION_TRIED_AGAIN_MS: i64 = 30 * MINUTE_MS;
+const COMPACTION_RETRY_MS: i64 = 30 * MINUTE_MS;
 /// Writes that a fault kept from a disk are handed off within an hour.
 const COMPARED_AFTER_MS: i64 = 60 * MINUTE_MS;
 
@@ -52,51 +52,48 @@ impl DependencyMap {
     /// interval.
     pub fn backup(&self, data_center: &str) -> JobDependencies {
         let nodes = self.names.backup.iter().cloned().chain([data_center.to_owned()]);
-        let need =
-            JobDependencies::new(nodes, BACKUP_TRIED_AGAIN_MS).and(self.read_disks, self.names.disks.clone());
-        JobDependencies { repaired_after_ms: self.interval_ms, ..need }
+        let dependencies = JobDependencies::new(nodes, BACKUP_RETRY_MS)
+            .and_some_of(self.read_disks, self.names.disks.clone());
+        JobDependencies { repaired_after_ms: self.interval_ms, ..dependencies }
     }
 
     /// Returns the dependencies of tee expiry. It asks the disks for the time. A new disk may lose the recorded
     /// arrival times of files: they are then all kept for as long as new ones.
     pub fn tee_expiry(&self) -> JobDependencies {
-        let need = JobDependencies::new(self.names.tee_store.clone(), TEE_TRIED_AGAIN_MS);
+        let dependencies = JobDependencies::new(self.names.tee_store.clone(), TEE_RETRY_MS);
         JobDependencies {
             repaired_after_ms: self.tee_kept_ms,
-            ..need.and(self.read_disks, self.names.disks.clone())
+            ..dependencies.and_some_of(self.read_disks, self.names.disks.clone())
         }
     }
 
     /// Returns the dependencies of an edge's tee uploads.
     pub fn tee_upload(&self, edge: &str) -> JobDependencies {
         let nodes = self.names.tee_store.iter().cloned().chain([edge.to_owned()]);
-        JobDependencies {
-            repaired_after_ms: self.tee_kept_ms,
-            ..JobDependencies::new(nodes, TEE_TRIED_AGAIN_MS)
-        }
+        JobDependencies { repaired_after_ms: self.tee_kept_ms, ..JobDependencies::new(nodes, TEE_RETRY_MS) }
     }
 
     /// Returns the dependencies of an export, which may stay unanswered while any disk is away.
     pub fn export(&self) -> JobDependencies {
         let nodes = self.names.edges.iter().chain(&self.names.ingest).chain(&self.names.disks).cloned();
-        JobDependencies::new(nodes, EXPORT_TRIED_AGAIN_MS)
+        JobDependencies::new(nodes, EXPORT_RETRY_MS)
     }
 
     /// Returns the dependencies of a hinted handoff to a disk.
     pub fn hint(&self, ingest: &str, disk: &str) -> JobDependencies {
-        JobDependencies::new([ingest.to_owned(), disk.to_owned()], HINT_TRIED_AGAIN_MS)
+        JobDependencies::new([ingest.to_owned(), disk.to_owned()], HINT_RETRY_MS)
     }
 
     /// Adds the dependencies of a scheduled job, which uses the median clock of the disks.
-    fn timed(&self, need: JobDependencies) -> JobDependencies {
-        need.and(self.read_disks, self.names.disks.clone())
+    fn scheduled(&self, dependencies: JobDependencies) -> JobDependencies {
+        dependencies.and_some_of(self.read_disks, self.names.disks.clone())
     }
 
     /// Returns the dependencies of the nightly job on a disk: any worker can run it.
     pub fn compaction(&self, disk: &str) -> JobDependencies {
-        let need = JobDependencies::new([disk.to_owned()], COMPACTION_TRIED_AGAIN_MS)
-            .and(1, self.names.workers.clone());
-        self.timed(need)
+        let dependencies = JobDependencies::new([disk.to_owned()], COMPACTION_RETRY_MS)
+            .and_some_of(1, self.names.workers.clone());
+        self.scheduled(dependencies)
     }
 
     /// Returns the dependencies of a compared copy: the first worker compares it; ingest and recoveries write to all
@@ -104,6 +101,8 @@ impl DependencyMap {
     pub fn copy(&self, disk: &str) -> JobDependencies {
         let writers = self.names.edges.iter().chain(&self.names.ingest).chain(&self.names.operator);
         let writers: Vec<String> = writers.chain(self.names.workers.first()).cloned().collect();
-        self.timed(JobDependencies::new([disk.to_owned()], COMPARED_AFTER_MS).and(writers.len(), writers))
+        self.scheduled(
+            JobDependencies::new([disk.to_owned()], COMPARED_AFTER_MS).and_some_of(writers.len(), writers),
+        )
     }
 }

@@ -25,13 +25,13 @@ fn disks() -> impl Iterator<Item = String> {
 
 /// A backup: its node, a data center, five of eight disks; it retries within an hour.
 fn backup() -> JobDependencies {
-    JobDependencies::new(["backup".to_owned(), "dc-1".to_owned()], HOUR_MS).and(5, disks())
+    JobDependencies::new(["backup".to_owned(), "dc-1".to_owned()], HOUR_MS).and_some_of(5, disks())
 }
 
 /// Returns the number of hours from 0 to 1,000 that are excused for the backup.
 fn excused_h(outcomes: Vec<FaultOutcome>) -> i64 {
     let mut excuses = Excuses::default();
-    excuses.take(outcomes, 500 * HOUR_MS, |_, _| Some(300 * HOUR_MS));
+    excuses.set_outcomes(outcomes, 500 * HOUR_MS, |_, _| Some(300 * HOUR_MS));
     1_000 - excuses.for_job(&backup()).available_ms(0, 1_000 * HOUR_MS) / HOUR_MS
 }
 
@@ -87,7 +87,7 @@ fn damage_lasts_until_its_repair_and_a_lost_write_counts_from_the_next_boot() {
     let dependencies = || JobDependencies::new(["disk-1".to_owned()], 0);
     let of = |outcome: FaultOutcome, booted_h: Option<i64>| {
         let mut excuses = Excuses::default();
-        excuses.take(vec![outcome], 500 * HOUR_MS, |_, _| booted_h.map(|hour| hour * HOUR_MS));
+        excuses.set_outcomes(vec![outcome], 500 * HOUR_MS, |_, _| booted_h.map(|hour| hour * HOUR_MS));
         excuses.for_job(&dependencies())
     };
     let node = || "disk-1".to_owned();
@@ -99,7 +99,7 @@ fn damage_lasts_until_its_repair_and_a_lost_write_counts_from_the_next_boot() {
         isolated("disk-1", 90, 94),
     );
     let mut excuses = Excuses::default();
-    excuses.take(vec![rotten, flap, isolated("disk-2", 90, 94)], 500 * HOUR_MS, |_, _| None);
+    excuses.set_outcomes(vec![rotten, flap, isolated("disk-2", 90, 94)], 500 * HOUR_MS, |_, _| None);
     assert_eq!(
         excuses.for_job(&dependencies()),
         days(10, 106 + 25),
