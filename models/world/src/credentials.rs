@@ -1,81 +1,81 @@
-//! Who may do what at the object stores: part of the topology, granted by role.
+//! Permissions at the object stores, granted by role: part of the topology.
 //!
-//! By default each role may do what its work needs and nothing else: production nothing at all; edges fill the tee
-//! store; the backup node adds to the data centers and lets old backups go, but cannot overwrite; the audit reads and
-//! places holds, which needs the right to put; the operator reads. A scenario may say otherwise: what it writes for a role and a store replaces the default there. Permissions
-//! within Arb and ingest are not modelled: there, production trusts itself.
+//! By default each role has the least permissions that its work needs: production has none; edges fill the tee store;
+//! the backup node adds objects to the data centers and removes old backups, but cannot overwrite; the audit reads
+//! and places holds, which needs `put`; the operator reads. A grant in a scenario replaces the default for that role
+//! and store. Permissions within Arb and ingest are not modelled: there, production trusts itself.
 
-use crate::topology::Nodes;
+use crate::topology::NodeIds;
 use latent_pipeline::access::{AccessPolicy, Permission};
 use latent_ports::NodeId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What each role may do at the object stores. What is left out is as little as the role needs.
+/// Permissions of each role at the object stores. A role that is left out has the least permissions that it needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Credentials {
-    /// Ingest, Arb disks and workers. They need nothing.
-    pub production: Grants,
+    /// Ingest, Arb disks and workers. They need no permission.
+    pub production: RoleGrants,
     /// The edges. They need `read`, `put` and `overwrite` at the tee store.
-    pub edges: Grants,
+    pub edges: RoleGrants,
     /// The backup node. It needs `read`, `put` and `delete` at the data centers.
-    pub backup: Grants,
-    /// The audit. It needs `read` and `put` at both: it also watches whether backups come, and places holds.
-    pub audit: Grants,
-    /// The operator, who runs recoveries. He needs `read` at both.
-    pub operator: Grants,
-    /// The tee store's keeper, which lets old files go and adds objects where records are in fewer than two. It needs
-    /// `read`, `put`, `overwrite` and `delete`.
-    pub tee_store: Grants,
+    pub backup: RoleGrants,
+    /// The audit. It needs `read` and `put` at both kinds of stores: it also monitors the backups and places holds.
+    pub audit: RoleGrants,
+    /// The operator, who runs recoveries. The role needs `read` at both kinds of stores.
+    pub operator: RoleGrants,
+    /// The tee store's own maintenance, which removes expired objects and adds objects where records are in fewer
+    /// than two. It needs `read`, `put`, `overwrite` and `delete`.
+    pub tee_store: RoleGrants,
 }
 
 impl Credentials {
-    /// Whether every role may do as little as it needs.
-    pub(crate) fn is_usual(&self) -> bool {
+    /// Returns true if every role has the default permissions.
+    pub(crate) fn is_default(&self) -> bool {
         *self == Credentials::default()
     }
 }
 
-/// What one role may do.
+/// Permissions of one role. Absent: the least that the role needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Grants {
-    /// At the data centers, which hold the backups; absent: as little as the role needs.
+pub struct RoleGrants {
+    /// Permissions at the data centers, which hold the backups. Absent: the least that the role needs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub backups: Option<Vec<Grant>>,
-    /// At the tee store; absent: as little as the role needs.
+    pub backups: Option<Vec<StorePermission>>,
+    /// Permissions at the tee store. Absent: the least that the role needs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tee: Option<Vec<Grant>>,
+    pub tee: Option<Vec<StorePermission>>,
 }
 
-/// A permission.
+/// A permission at an object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Grant {
-    /// Read objects, their lengths and listings.
+pub enum StorePermission {
+    /// Read objects, object lengths and listings.
     Read,
-    /// Put an object under a key that has none, or the same bytes again.
+    /// Put an object under an unused key, or the same bytes again.
     Put,
-    /// Put other bytes in an object's place.
+    /// Replace an object by other bytes.
     Overwrite,
     /// Remove an object.
     Delete,
 }
 
-impl From<Grant> for Permission {
-    fn from(grant: Grant) -> Permission {
+impl From<StorePermission> for Permission {
+    fn from(grant: StorePermission) -> Permission {
         match grant {
-            Grant::Read => Permission::Read,
-            Grant::Put => Permission::Put,
-            Grant::Overwrite => Permission::Overwrite,
-            Grant::Delete => Permission::Delete,
+            StorePermission::Read => Permission::Read,
+            StorePermission::Put => Permission::Put,
+            StorePermission::Overwrite => Permission::Overwrite,
+            StorePermission::Delete => Permission::Delete,
         }
     }
 }
 
-/// The kinds of object stores.
+/// Kind of an object store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StoreKind {
     Backups,
@@ -83,7 +83,7 @@ pub(crate) enum StoreKind {
 }
 
 impl StoreKind {
-    /// As a report says it.
+    /// Returns the location, as printed in a report.
     pub fn place(self) -> &'static str {
         match self {
             StoreKind::Backups => "at the data centers",
@@ -92,12 +92,13 @@ impl StoreKind {
     }
 }
 
-/// What is written for a role, its nodes, and what it needs at the data centers and at the tee store.
-type Role<'a> = (&'a Grants, Vec<NodeId>, &'a [Permission], &'a [Permission]);
+/// Grants in the scenario for a role, the role's nodes, and the default permissions at the data centers and at the
+/// tee store.
+type Role<'a> = (&'a RoleGrants, Vec<NodeId>, &'a [Permission], &'a [Permission]);
 
 impl Credentials {
-    /// What the stores of a kind grant to the nodes of a world.
-    pub(crate) fn access(&self, kind: StoreKind, nodes: &Nodes) -> AccessPolicy {
+    /// Returns the access list of the stores of one kind.
+    pub(crate) fn access(&self, kind: StoreKind, nodes: &NodeIds) -> AccessPolicy {
         use Permission::{Delete, Overwrite, Put, Read};
         let tee_store: Vec<NodeId> = nodes.tee_store.iter().copied().collect();
         let one = |node: Option<NodeId>| node.into_iter().collect::<Vec<_>>();
@@ -129,20 +130,20 @@ impl Credentials {
 mod tests {
     use super::*;
 
-    fn nodes() -> Nodes {
-        Nodes {
+    fn nodes() -> NodeIds {
+        NodeIds {
             edges: vec![NodeId(1)],
             disks: vec![NodeId(2)],
             data_centers: vec![NodeId(3)],
             tee_store: Some(NodeId(4)),
             backup: Some(NodeId(5)),
             operator: Some(NodeId(6)),
-            ..Nodes::default()
+            ..NodeIds::default()
         }
     }
 
     #[test]
-    fn by_default_production_may_do_nothing_and_the_backup_node_cannot_overwrite() {
+    fn by_default_production_has_no_permission_and_the_backup_node_cannot_overwrite() {
         let access = Credentials::default().access(StoreKind::Backups, &nodes());
         assert!(!access.allows(NodeId(2), Permission::Read));
         assert!(
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_grants_what_it_writes_and_leaves_the_rest_as_it_is() {
+    fn grants_in_a_scenario_replace_only_the_named_defaults() {
         let text = r#"{ "production": { "backups": ["delete"] }, "edges": { "tee": ["read"] } }"#;
         let credentials: Credentials = serde_json::from_str(text).unwrap();
         let backups = credentials.access(StoreKind::Backups, &nodes());

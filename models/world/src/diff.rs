@@ -1,11 +1,11 @@
-//! Events of a damaged day before and after, as a unified diff.
+//! Events of a damaged day before and after the loss, as a unified diff.
 
-use crate::judge::Judge;
+use crate::checker::OracleChecker;
 use similar::{ChangeTag, TextDiff};
 
-/// The diff of the project-day that lost fewest events: the one that a person can read. Empty without a loss.
-pub(crate) fn of_smallest_loss(judge: &Judge) -> Vec<String> {
-    let Some((title, before, after)) = judge.smallest_loss() else { return Vec::new() };
+/// Returns the diff of the project-day with the smallest loss, the easiest to read; empty without a loss.
+pub(crate) fn of_smallest_loss(checker: &OracleChecker) -> Vec<String> {
+    let Some((title, before, after)) = checker.smallest_loss() else { return Vec::new() };
     let (before, after) = (before.join("\n"), after.join("\n"));
     let diff = TextDiff::from_lines(&before, &after);
     let mut lines = vec![title.clone()];

@@ -1,13 +1,13 @@
-//! The drill: production is presumed gone, and everything is to be had back from copies of what is left.
+//! The drill: assumes that production is lost and recovers everything from copies of the surviving disks.
 //!
-//! A world of its own, on a thread of its own, with copies of the disks of data centers, tee store and edges, and
-//! eight empty disks. The recovery is the pipeline's; what it brought up is judged by the oracle against the
-//! ledger. Outside, no time passes.
+//! It runs in a separate world on a separate thread, with copies of the disks of data centers, tee store and edges,
+//! and eight empty disks. The recovery is the pipeline's; the oracle compares its result with the ledger. No time
+//! passes in the outer world.
 
 use crate::lock;
 use crate::plan::WorldPlan;
-use crate::scenario::Topic;
-use crate::topology::{Builder, Images, Nodes, Switchboard};
+use crate::scenario::WorldConfig;
+use crate::topology::{ClusterBuilder, ClusterRegistry, DiskImages, NodeIds};
 use latent_engine::Scenario;
 use latent_engine::sim::{DiskImage, World, WorldSpec, run_fork};
 use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover};
@@ -16,23 +16,24 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A recovery takes no longer than this, in the drill's own time.
+/// Time limit of a recovery, in the drill's virtual time.
 const LIMIT: Duration = Duration::from_secs(7 * 86_400);
 
-/// What a drill brought up.
-pub(crate) struct Drilled {
-    /// The disks of the new cluster, by name.
+/// Result of a drill.
+pub(crate) struct DrillResult {
+    /// Disks of the recovered cluster, by name.
     pub disks: Vec<(String, DiskImage)>,
-    /// The disks of the edges, after they put all that they held into the tee store.
+    /// Disks of the edges, after they uploaded everything that they held to the tee store.
     pub edges: Vec<(String, DiskImage)>,
-    /// What the recovery says it did; `None` when it did not end within a week.
+    /// Report of the recovery; `None` if it did not end within a week.
     pub report: Option<RecoveryReport>,
-    /// How often each mark was reached in it.
+    /// Number of times that each mark was reached.
     pub marks: BTreeMap<&'static str, u64>,
 }
 
-impl Drilled {
-    /// Position of the newest backup that it used: that of the project which this holds up to the earliest position.
+impl DrillResult {
+    /// Returns the position of the newest backup used. Projects may differ; the earliest of their newest positions is
+    /// returned.
     pub fn newest_backup_ms(&self) -> Option<i64> {
         let mut newest: BTreeMap<u32, i64> = BTreeMap::new();
         for day in self.report.iter().flat_map(|report| &report.days) {
@@ -45,36 +46,48 @@ impl Drilled {
     }
 }
 
-/// Copies of what survives production: data centers, tee store, edges.
-pub(crate) fn survivors(world: &World, nodes: &Nodes) -> Images {
+/// Copies the disks that survive the loss of production: data centers, tee store, edges.
+pub(crate) fn survivors(world: &World, nodes: &NodeIds) -> DiskImages {
     let left = nodes.data_centers.iter().chain(&nodes.tee_store).chain(&nodes.edges);
     left.map(|node| (world.node_name(*node).to_string(), world.disk_image(*node))).collect()
 }
 
-/// Runs a drill on copies taken now.
+/// Runs a drill on the given copies.
 pub(crate) fn run(
-    scenario: &Scenario<Topic>,
+    scenario: &Scenario<WorldConfig>,
     plan: &WorldPlan,
-    images: &Images,
+    images: &DiskImages,
     now: UnixMs,
     number: u64,
-) -> Drilled {
+) -> DrillResult {
     let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
     let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
     let finished = run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await });
-    Drilled { marks: finished.mark_counts, ..finished.output }
+    DrillResult { marks: finished.mark_counts, ..finished.output }
 }
 
-/// The disks, and what the recovery says it did; marks are counted outside.
-async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Images, world: World) -> Drilled {
-    let switchboard = Arc::new(Switchboard::default());
+/// Recovers everything and returns the disks and the report; the caller counts the marks.
+async fn recover_all(
+    scenario: &Scenario<WorldConfig>,
+    plan: &WorldPlan,
+    images: &DiskImages,
+    world: World,
+) -> DrillResult {
+    let cluster_registry = Arc::new(ClusterRegistry::default());
     let report: Arc<Mutex<Option<RecoveryReport>>> = Arc::default();
-    let (to_report, cluster_of) = (report.clone(), switchboard.clone());
-    let builder = Builder { world: &world, scenario, plan, switchboard: &switchboard, images, drill: true };
+    let (to_report, cluster_of) = (report.clone(), cluster_registry.clone());
+    let builder = ClusterBuilder {
+        world: &world,
+        scenario,
+        plan,
+        cluster_registry: &cluster_registry,
+        images,
+        drill: true,
+    };
     let nodes = builder.build(move |env| {
-        let (report, switchboard) = (to_report.clone(), cluster_of.clone());
+        let (report, cluster_registry) = (to_report.clone(), cluster_of.clone());
         async move {
-            let done = recover(&env, &switchboard.cluster(), &RecoveryTargets::Everything).await;
+            let done = recover(&env, &cluster_registry.cluster(), &RecoveryTargets::Everything).await;
             *lock(&report) = Some(done);
         }
     });
@@ -89,5 +102,5 @@ async fn recover_all(scenario: &Scenario<Topic>, plan: &WorldPlan, images: &Imag
     };
     let report = lock(&report).take();
     let marks = BTreeMap::new();
-    Drilled { disks: images(&nodes.disks), edges: images(&nodes.edges), report, marks }
+    DrillResult { disks: images(&nodes.disks), edges: images(&nodes.edges), report, marks }
 }

@@ -1,174 +1,178 @@
-//! The system's own part of a report: events, losses, recovery; and how they look on a screen.
+//! This system's part of a report: events, losses and recovery.
+//!
+//! - `render`: the display of the results on a screen.
 
-use crate::drill::Drilled;
-use latent_engine::verdict::Outcome;
-use latent_engine::{Report, Screen, Text, words};
+mod render;
+
+pub(crate) use render::{caveat, render};
+
+use crate::drill::DrillResult;
 use latent_oracle::ledger;
 use latent_oracle::loss::LossSummary;
 use latent_pipeline::recovery::run::DayReport;
 use serde::{Deserialize, Serialize};
 
-/// What a run of the world found, besides violations.
+/// Results of a run in addition to violations.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Findings {
-    /// Customers.
+    /// Number of customers.
     pub projects: u64,
-    /// HTTP requests, retries included, by what clients were told.
-    pub requests: Attempts,
-    /// Events in these requests, each as often as it was sent.
-    pub event_attempts: Attempts,
-    /// Events, each counted once, by what clients know of them.
-    pub events: EventCounts,
-    /// Acknowledged events that production lacked, each day at its worst.
-    pub loss: Loss,
-    /// Who noticed, and what came back.
-    pub recovery: Recovered,
-    /// Permissions at the object stores that production has and used to change something there, as sentences:
-    /// `production may delete at the data centers`. With least privilege there are none.
+    /// HTTP requests, retries included, by their answers.
+    pub requests: AttemptCounts,
+    /// Events in these requests, counted once per attempt.
+    pub event_attempts: AttemptCounts,
+    /// Events, each counted once, by the clients' knowledge of them.
+    pub events: EventFindings,
+    /// Acknowledged events that production lacked, each day at its worst check.
+    pub loss: LossFindings,
+    /// Detection and recovery.
+    pub recovery: RecoveryFindings,
+    /// Permissions at the object stores that production has and used to change a store, as sentences: `production may
+    /// delete at the data centers`. Empty with least privilege.
     pub used_permissions: Vec<String>,
     /// Drills, in order of time.
-    pub drills: Vec<Drill>,
-    /// Operations and drills of the scenario that never took place or never ended, as sentences.
+    pub drills: Vec<DrillFindings>,
+    /// Operations and drills of the scenario that never started or never ended, as sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_done: Vec<String>,
-    /// What was done, for speed to be measured against.
-    pub work: Work,
-    /// Events of the worst day before and after, as a unified diff; empty when nothing was lost.
+    /// Amount of work, as a reference for speed.
+    pub work: WorkCounts,
+    /// Events of the day with the smallest loss before and after, as a unified diff; empty without a loss.
     pub diff: Vec<String>,
 }
 
-/// How often something was sent, and what clients were told each time.
+/// Number of attempts by their answers.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Attempts {
-    /// Sent.
+pub struct AttemptCounts {
+    /// Attempts.
     pub sent: u64,
-    /// Acknowledged.
+    /// Attempts that were acknowledged.
     pub acked: u64,
-    /// Neither acknowledged nor rejected.
+    /// Attempts that were neither acknowledged nor rejected.
     pub unknown: u64,
-    /// Rejected.
+    /// Attempts that were rejected.
     pub rejected: u64,
 }
 
-/// How many events, each counted once.
+/// Number of events, each counted once.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct EventCounts {
+pub struct EventFindings {
     /// Sent at least once.
     pub sent: u64,
     /// Acknowledged at least once.
     pub acked: u64,
-    /// Without a final answer: may exist or not.
+    /// Without a definite answer: they may be stored or not.
     pub unknown: u64,
-    /// Rejected each time.
+    /// Rejected at every attempt.
     pub rejected: u64,
-    /// Of the unknown ones, those on which their client gave up after its last try.
+    /// Unknown events whose client gave up after its last attempt.
     pub given_up: u64,
 }
 
-impl From<ledger::AttemptCounts> for Attempts {
-    fn from(of: ledger::AttemptCounts) -> Attempts {
-        Attempts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
+impl From<ledger::AttemptCounts> for AttemptCounts {
+    fn from(of: ledger::AttemptCounts) -> AttemptCounts {
+        AttemptCounts { sent: of.sent, acked: of.acked, unknown: of.unknown, rejected: of.rejected }
     }
 }
 
-impl From<ledger::EventCounts> for EventCounts {
-    fn from(of: ledger::EventCounts) -> EventCounts {
+impl From<ledger::EventCounts> for EventFindings {
+    fn from(of: ledger::EventCounts) -> EventFindings {
         let ledger::EventCounts { sent, acked, rejected, unknown, given_up } = of;
-        EventCounts { sent, acked, unknown, rejected, given_up }
+        EventFindings { sent, acked, unknown, rejected, given_up }
     }
 }
 
-/// What was lost.
+/// Losses of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Loss {
-    /// Acknowledged events that production lacked, each day at its worst look.
+pub struct LossFindings {
+    /// Acknowledged events that production lacked, each day at its worst check.
     pub events_lost_from_production: u64,
-    /// Of what production was short of at the end, in no restore either; `null`: no drill looked for it.
+    /// Events that production lacks at the end and that no drill restored; `null`: no drill ran.
     pub events_unrecoverable: Option<u64>,
-    /// Missing from production when the run ended.
+    /// Events missing from production at the end.
     pub events_missing_at_end: u64,
-    /// In production when the run ended, but not as they were sent.
+    /// Events in production at the end whose contents differ from those sent.
     pub events_altered_at_end: u64,
-    /// Projects with acknowledged events.
+    /// Number of projects with acknowledged events.
     pub projects: u64,
-    /// Projects that lost events.
+    /// Number of projects that lost events.
     pub projects_hit: u64,
-    /// Of these, those whose worst day lost less than 1%.
+    /// Of these, the number whose worst day lost less than 1%.
     pub projects_hit_under_one_percent: u64,
-    /// Of these, those whose worst day lost more than 90%.
+    /// Of these, the number whose worst day lost more than 90%.
     pub projects_hit_over_ninety_percent: u64,
-    /// Days that lost events, the greatest share first.
-    pub days: Vec<LostDay>,
+    /// Days that lost events, ordered by share, the greatest first.
+    pub days: Vec<LostDayFindings>,
 }
 
-/// A project's day that lost events.
+/// A project-day that lost events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LostDay {
-    /// The project.
+pub struct LostDayFindings {
+    /// Name of the project, such as `p1`.
     pub project: String,
-    /// Its zone.
+    /// Time zone of the project.
     pub zone: String,
-    /// The day.
+    /// Local date.
     pub day: String,
     /// Acknowledged events of the day.
     pub acked: u64,
-    /// Lost at the worst look.
+    /// Events lost at the worst check.
     pub lost: u64,
-    /// Lost, in parts per million of acknowledged.
+    /// Lost events in parts per million of the acknowledged ones.
     pub lost_ppm: u64,
-    /// Short of at the end, and in no restore either; `null`: no drill looked for it.
+    /// Events missing at the end and not restored by a drill; `null`: no drill ran.
     pub unrecoverable: Option<u64>,
 }
 
-/// Who noticed, and what came back.
+/// Detection and recovery.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Recovered {
-    /// The detector inside the world that noticed first.
+pub struct RecoveryFindings {
+    /// Detector in the world that fired first.
     pub detected_by: Option<String>,
-    /// From the first damage to that.
+    /// Time from the first damage to the first detection.
     pub detected_after_seconds: Option<u64>,
-    /// How much of the newest data could not be had back if production were gone at the end: 0 with a tee.
+    /// Recovery point: the time span of the newest data that is lost if production is lost at the end; 0 with a tee.
     pub recovery_point_seconds: Option<u64>,
-    /// How long recovery took: in production if it ran there, else in the last drill.
+    /// Recovery time: in production if a recovery ran there, else in the last drill.
     pub recovery_time_seconds: Option<u64>,
-    /// Recoveries in production.
+    /// Number of recoveries in production.
     pub recoveries: u64,
-    /// Project-days that they repaired and audited.
+    /// Number of project-days that they repaired and audited.
     pub days_repaired: u64,
-    /// Events that they read from backups, and that they replayed from the tee.
+    /// Number of events restored from backups.
     pub events_restored: u64,
-    /// See `events_restored`.
+    /// Number of events replayed from the tee.
     pub events_replayed: u64,
 }
 
-/// A drill.
+/// Results of a drill.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Drill {
-    /// When, ms since 1970.
+pub struct DrillFindings {
+    /// Time, in milliseconds since 1970.
     pub at_ms: i64,
-    /// Backups that it could read. `null`, as all that the recovery itself reports: it did not end.
+    /// Number of readable backups. `null`, like all numbers from the recovery's report: the recovery did not end.
     pub backups: Option<u64>,
-    /// Events from backups, and from the tee.
+    /// Number of events restored from backups.
     pub events_restored: Option<u64>,
-    /// See `events_restored`.
+    /// Number of events replayed from the tee.
     pub events_replayed: Option<u64>,
-    /// Acknowledged events that it had not brought up when it ended, or its time was over.
+    /// Acknowledged events that were missing when the recovery ended or its time limit passed.
     pub events_missing: u64,
-    /// How long it took in its own time; `None`: it did not end.
+    /// Duration in the drill's virtual time; `None`: the recovery did not end.
     pub seconds: Option<u64>,
-    /// Position of the newest backup used.
+    /// Position of the newest backup used, in milliseconds since 1970.
     pub position_ms: Option<i64>,
-    /// What was under way in production: `backup`, `compaction`.
+    /// Work in progress in production: `backup`, `compaction`.
     pub during: Vec<String>,
-    /// Why the tee could not be read, if it could not.
+    /// Reason why the tee was unreadable, if it was.
     pub tee_error: Option<String>,
 }
 
-impl Drill {
-    pub(crate) fn of(at_ms: i64, drilled: &Drilled, events_missing: u64) -> Drill {
+impl DrillFindings {
+    pub(crate) fn new(at_ms: i64, drilled: &DrillResult, events_missing: u64) -> DrillFindings {
         let report = drilled.report.as_ref();
         let sum_of = |count: fn(&DayReport) -> u64| report.map(|report| report.days.iter().map(count).sum());
-        Drill {
+        DrillFindings {
             at_ms,
             backups: report.map(|report| report.backups),
             events_restored: sum_of(|day| day.restored),
@@ -183,27 +187,28 @@ impl Drill {
     }
 }
 
-/// What was done.
+/// Amount of work of a run.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Work {
-    /// Copies of events on all disks at the end.
+pub struct WorkCounts {
+    /// Number of event copies on all disks at the end.
     pub event_copies_held: u64,
-    /// Compaction runs that were committed.
+    /// Number of committed compaction runs.
     pub compaction_runs: u64,
-    /// Compaction runs whose output was compared with their inputs.
+    /// Number of compaction runs whose output was compared with their inputs.
     pub compaction_runs_checked: u64,
-    /// Looks of the oracle at production.
-    pub looks: u64,
-    /// Acknowledgements that were checked, when they came, for being durable on enough disks.
+    /// Number of checks of production by the oracle.
+    #[serde(rename = "looks")]
+    pub checks: u64,
+    /// Number of acknowledgements whose durability was checked when they were sent.
     pub acknowledgements_checked: u64,
 }
 
-impl Loss {
-    pub(crate) fn of(summary: LossSummary, zone_of: impl Fn(u32) -> String) -> Loss {
-        let mut days: Vec<LostDay> = summary
+impl LossFindings {
+    pub(crate) fn new(summary: LossSummary, zone_of: impl Fn(u32) -> String) -> LossFindings {
+        let mut days: Vec<LostDayFindings> = summary
             .days
             .into_iter()
-            .map(|day| LostDay {
+            .map(|day| LostDayFindings {
                 project: format!("p{}", day.project),
                 zone: zone_of(day.project),
                 day: day.day,
@@ -216,7 +221,7 @@ impl Loss {
         days.sort_by(|a, b| {
             (b.lost_ppm, b.lost, &a.project, &a.day).cmp(&(a.lost_ppm, a.lost, &b.project, &b.day))
         });
-        Loss {
+        LossFindings {
             events_lost_from_production: summary.events_lost_from_production,
             events_unrecoverable: summary.events_unrecoverable,
             events_missing_at_end: summary.events_missing_at_end,
@@ -227,204 +232,5 @@ impl Loss {
             projects_hit_over_ninety_percent: summary.projects_hit_over_ninety_percent,
             days,
         }
-    }
-}
-
-/// Of what was not done, so many lines are shown without `-v`.
-const MOST_NOT_DONE: usize = 3;
-
-/// The world's lines of the verdict.
-pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
-    let findings = &report.findings;
-    render_events(findings, screen);
-    let work = &findings.work;
-    screen.item(
-        "work",
-        format!(
-            "{} copies held, {}, {} checked",
-            words::count(work.event_copies_held),
-            words::counted(work.compaction_runs, "compaction runs"),
-            match work.compaction_runs_checked {
-                checked if checked == work.compaction_runs => "each one".to_owned(),
-                checked => words::count(checked),
-            },
-        ),
-    );
-    screen.rows("not done", findings.not_done.iter().map(|it| Text::new().bad(it)), MOST_NOT_DONE);
-    render_loss(findings, screen);
-    render_recovery(findings, screen);
-    if !findings.diff.is_empty() && screen.verbose() {
-        screen.rows("diff", findings.diff.iter().map(|line| diff_line(line)), findings.diff.len());
-    }
-}
-
-fn render_events(findings: &Findings, screen: &mut Screen) {
-    let events = &findings.events;
-    screen.item(
-        "events",
-        format!(
-            "{} sent by {}, {} acknowledged, {} unknown, {} rejected",
-            words::count(events.sent),
-            words::counted(findings.projects, "projects"),
-            words::count(events.acked),
-            words::count(events.unknown),
-            words::count(events.rejected),
-        ),
-    );
-    if events.given_up > 0 {
-        let given_up = words::counted(events.given_up, "events");
-        screen.item("given up", Text::new().bad(given_up).plain(", after the last try of their clients"));
-    }
-    let (requests, sends) = (&findings.requests, &findings.event_attempts);
-    screen.item(
-        "attempts",
-        format!(
-            "{} with {}, {} without an answer",
-            words::counted(requests.sent, "requests"),
-            words::counted(sends.sent, "events"),
-            words::count(requests.unknown),
-        ),
-    );
-}
-
-fn diff_line(line: &str) -> Text {
-    match line.as_bytes().first() {
-        Some(b'-') => Text::new().bad(line),
-        Some(b'+') => Text::new().good(line),
-        _ => Text::new().dim(line),
-    }
-}
-
-/// What became of what was lost, and whether that is good news. Only a drill shows whether anything holds it.
-fn at_the_end(loss: &Loss) -> (bool, String) {
-    let short = [
-        (loss.events_missing_at_end, "still missing"),
-        (loss.events_altered_at_end, "not as they were sent"),
-    ];
-    let short = short.into_iter().filter(|(events, _)| *events > 0);
-    let short: Vec<String> = short.map(|(events, how)| format!("{} {how}", words::count(events))).collect();
-    let short = short.join(" and ");
-    match loss.events_unrecoverable {
-        _ if short.is_empty() => (true, "everything is back in production".to_owned()),
-        None => (false, format!("{short}, unrecoverable: not known, no drill looked for them")),
-        Some(0) => (false, format!("{short}, all of them recoverable")),
-        Some(gone) => {
-            let gone = words::count(gone);
-            (false, format!("{short}, {gone} of them in no backup and no tee: gone for good"))
-        }
-    }
-}
-
-fn render_loss(findings: &Findings, screen: &mut Screen) {
-    let loss = &findings.loss;
-    if loss.events_lost_from_production == 0 && loss.events_altered_at_end == 0 {
-        screen.item("loss", Text::new().good("none"));
-        return;
-    }
-    let headline = format!(
-        "{} of {} projects lost {} ({} of them under 1%, {} over 90% of a day)",
-        loss.projects_hit,
-        loss.projects,
-        words::counted(loss.events_lost_from_production, "events"),
-        loss.projects_hit_under_one_percent,
-        loss.projects_hit_over_ninety_percent,
-    );
-    screen.item("loss", Text::new().bad(headline));
-    let rows = loss.days.iter().map(|day| {
-        format!(
-            "{:>5} {}  {:>6} of {:>6} = {:>6}  {}",
-            day.project,
-            day.day,
-            day.lost,
-            day.acked,
-            words::share(day.lost, day.acked),
-            day.zone
-        )
-    });
-    screen.rows("", rows, 6);
-    let (is_good, said) = at_the_end(loss);
-    screen.item("at the end", if is_good { Text::new().good(said) } else { Text::new().bad(said) });
-    if !findings.used_permissions.is_empty() {
-        let said = match loss.events_unrecoverable {
-            Some(0) => "used, nothing is gone:",
-            _ => "lost through:",
-        };
-        screen
-            .item("permission", Text::new().bad(format!("{said} {}", findings.used_permissions.join("; "))));
-    }
-}
-
-fn render_recovery(findings: &Findings, screen: &mut Screen) {
-    let recovery = &findings.recovery;
-    if recovery.recoveries > 0 {
-        screen.item(
-            "recovery",
-            format!(
-                "{}, {} repaired; {} restored, {} replayed",
-                words::counted(recovery.recoveries, "runs"),
-                words::counted(recovery.days_repaired, "project-days"),
-                words::counted(recovery.events_restored, "events"),
-                words::count(recovery.events_replayed),
-            ),
-        );
-    }
-    for drill in findings.drills.iter().rev().take(1) {
-        let brought = match (drill.events_restored, drill.backups, drill.events_replayed) {
-            (Some(restored), Some(backups), Some(replayed)) => format!(
-                "{} from {}, {} from the tee, {} missing",
-                words::counted(restored, "events"),
-                words::counted(backups, "backups"),
-                words::count(replayed),
-                words::count(drill.events_missing),
-            ),
-            _ => format!("the recovery did not end, {} missing", words::count(drill.events_missing)),
-        };
-        let label = match findings.drills.len() {
-            1 => "into an empty cluster".to_owned(),
-            many => format!("the last of {many}"),
-        };
-        screen.item("drill", format!("{label}: {brought}"));
-        if let Some(why) = &drill.tee_error {
-            screen.item("", Text::new().bad(format!("the tee could not be read: {why}")));
-        }
-    }
-    if let (Some(point), Some(time)) = (recovery.recovery_point_seconds, recovery.recovery_time_seconds) {
-        let time = format!("; recovery time: {}", words::span_ms(time * 1_000));
-        let point = match point {
-            0 => Text::new().plain("recovery point: no event lost"),
-            _ => Text::new().bad(format!("recovery point: {} before the end", words::span_ms(point * 1_000))),
-        };
-        screen.item("protection", point.plain(time));
-    }
-}
-
-/// What a clean verdict must not hide: nothing is lost, and a drill could not have brought everything back.
-pub(crate) fn caveat(report: &Report<Findings>) -> Option<String> {
-    let lacked = report.findings.drills.iter().map(|drill| drill.events_missing).max().unwrap_or(0);
-    let is_hidden = report.outcome == Outcome::Clean && lacked > 0;
-    is_hidden.then(|| format!("not protected: a drill lacked {}", words::counted(lacked, "events")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_no_drill_looked_for_is_not_known() {
-        let loss = |missing, altered, gone| Loss {
-            events_missing_at_end: missing,
-            events_altered_at_end: altered,
-            events_unrecoverable: gone,
-            ..Loss::default()
-        };
-        let said = |loss: &Loss| at_the_end(loss).1;
-        assert!(said(&loss(3_802, 0, None)).contains("3,802 still missing, unrecoverable: not known"));
-        assert_eq!(
-            at_the_end(&loss(3_802, 0, Some(0))),
-            (false, "3,802 still missing, all of them recoverable".into())
-        );
-        assert!(said(&loss(3_802, 0, Some(2))).contains("2 of them in no backup and no tee"));
-        assert!(said(&loss(1, 3, Some(0))).starts_with("1 still missing and 3 not as they were sent, all"));
-        assert!(said(&loss(0, 0, Some(0))).contains("everything is back"));
     }
 }

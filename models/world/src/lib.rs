@@ -1,54 +1,59 @@
-//! The whole system in one simulated world, with its clients, its operator and its judge.
+//! The system under test in one simulated world, with its clients, its operator and its checker.
 //!
-//! - `scenario`: what a person writes. `plan`: what a seed decides of it.
-//! - `topology`: nodes, links, releases; `credentials`: who may do what. `workload`: what clients send.
-//! - `clients`, `operator`: the people outside. `operations`: what operators are to do, mistakes included.
-//! - `store_faults`: what befalls calls to object stores. `load`: clients that send too much, late, or again.
-//! - `chronicle`: what the world did to the system. `acks`: looks at what is acknowledged, when it is.
-//! - `needs`, `excuses`: when faults kept a job from working. `judge`: the oracle's looks; `settled`: what still waits after healing. `drill`: recovery on copies.
-//! - `glossary`: what the words mean. `generate`: whole scenarios from bytes. `releases`: another release. `smaller`: what makes a case smaller.
-//! - `run`: the course of a run. `findings`: what it reports.
+//! - `scenario`: the scenario's configuration. `plan`: every choice that the seed makes.
+//! - `topology`: nodes, links and releases. `credentials`: permissions by role. `workload`: the request streams of
+//!   clients.
+//! - `clients`, `operator`: the people outside the system. `operations`: planned operator actions, mistakes included.
+//! - `store_faults`: faults of calls to object stores. `load`: bursts, offline devices, retry storms and wrong
+//!   clocks. `nemesis`: faults that the seed draws.
+//! - `fault_log`: faults, boots and recoveries as observed in the trace. `durability_sampler`: durability checks at
+//!   acknowledgements.
+//! - `job_dependencies`, `excuses`: the times at which faults kept a job from working. `checker`: the oracle's checks
+//!   during a run. `liveness`: backlogs that remain after healing. `drill`: recovery on copies of disks.
+//! - `glossary`: entries of `latent explain`. `generate`: whole scenarios from bytes. `releases`: the option
+//!   `--release`. `shrink`: reductions of failing cases.
+//! - `run`: the main task of a run. `findings`: the results that a run reports.
 
-mod acks;
-mod chronicle;
+mod checker;
 mod clients;
 mod cost;
 mod credentials;
 #[cfg(test)]
-mod deploys;
+mod deploy_tests;
 mod diff;
 mod drill;
+mod drill_schedule;
+mod durability_sampler;
 mod excuses;
+mod fault_log;
 mod findings;
 mod generate;
 mod glossary;
-mod instants;
-mod judge;
+mod job_dependencies;
+mod liveness;
 mod load;
-mod needs;
 #[cfg(test)]
-mod nights;
+mod local_day_tests;
+mod nemesis;
 mod operations;
 mod operator;
 mod plan;
 mod releases;
 mod run;
 mod scenario;
-mod settled;
-mod smaller;
+mod shrink;
+#[cfg(test)]
+mod small_scenario;
 mod store_faults;
 #[cfg(test)]
-mod testing;
+mod test_run;
 mod topology;
-#[cfg(test)]
-mod trial;
-mod trouble;
 pub mod workload;
 
 pub use findings::Findings;
 pub use generate::ZONES as GENERATED_ZONES;
 pub use plan::WorldPlan;
-pub use scenario::Topic;
+pub use scenario::WorldConfig;
 
 use latent_engine::explain::Entry;
 use latent_engine::sim::{Fault, World};
@@ -66,19 +71,19 @@ impl System for Latent {
     const OUTSIDE: &'static [&'static str] = &["clients"];
     const TOOL_SOURCES: &'static [&'static str] = &["models/world/", "models/oracle/"];
 
-    type Topic = Topic;
+    type Topic = WorldConfig;
     type Plan = WorldPlan;
     type Findings = Findings;
 
-    fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+    fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
         scenario::check(scenario)
     }
 
-    fn cost(scenario: &Scenario<Topic>) -> Cost {
-        cost::of(scenario)
+    fn cost(scenario: &Scenario<WorldConfig>) -> Cost {
+        cost::estimate(scenario)
     }
 
-    fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
+    fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
         plan::expand(scenario, seed)
     }
 
@@ -86,7 +91,7 @@ impl System for Latent {
         plan.faults.clone()
     }
 
-    fn generate(bytes: &[u8]) -> Option<Scenario<Topic>> {
+    fn generate(bytes: &[u8]) -> Option<Scenario<WorldConfig>> {
         Some(generate::generate(bytes))
     }
 
@@ -94,25 +99,25 @@ impl System for Latent {
         glossary::glossary()
     }
 
-    fn on_release(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
-        releases::put_on(scenario, name)
+    fn on_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
+        releases::deploy_everywhere(scenario, name)
     }
 
     fn reductions() -> Vec<Reduction<Latent>> {
-        smaller::reductions()
+        shrink::reductions()
     }
 
     fn written_out(case: &Case<Latent>) -> Option<Case<Latent>> {
-        smaller::written_out(case)
+        shrink::written_out(case)
     }
 
     fn choices(plan: &WorldPlan) -> Vec<String> {
-        plan.in_words()
+        plan.describe()
     }
 
     async fn run(
         plan: &WorldPlan,
-        scenario: &Scenario<Topic>,
+        scenario: &Scenario<WorldConfig>,
         world: World,
         progress: Progress,
     ) -> Judged<Findings> {
@@ -128,7 +133,8 @@ impl System for Latent {
     }
 }
 
-/// A poisoned lock belongs to a run that is failing with a panic already: its data is still the best there is.
+/// Locks a mutex and ignores poisoning: a poisoned lock belongs to a run that already fails with a panic, and its
+/// data is the best available.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

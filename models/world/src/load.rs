@@ -1,116 +1,119 @@
-//! Load: what clients do to the system by sending at the wrong time, too much, or again. Off unless a scenario names it.
+//! Load patterns: clients that send at the wrong time, too much, or repeatedly. Off unless a scenario names them.
 //!
-//! - **Burst**: more events, all of them new, in moments of their own: the usual ones stay as they are.
-//! - **Offline**: devices out of reach, back with all that they kept, hours or days late.
-//! - **Retry storm**: clients that do not wait for an answer and send again at once; what they gave up waiting for is
-//!   stored all the same, so most events come in several times, each time as a request of its own.
-//! - **Device clocks**: times that are wrong by minutes to years. The API's own rules say what is taken; the ledger hears
-//!   it from the answers, and nobody else knows.
-//! - **Backlog**: clients that keep what they cannot send. Without it a client drops a request after some 35 minutes of
-//!   trying, as one in a browser does; with it an outage of hours is followed by all that was kept, at once.
+//! - **Burst**: additional, new events at additional send times; the usual events do not change.
+//! - **Offline**: devices without a connection, which send everything they kept when they are back, hours or days
+//!   late.
+//! - **Retry storm**: clients that time out early and retry at once. The timed-out requests are stored all the same,
+//!   so most events arrive several times, each time as a separate request.
+//! - **Device clocks**: event times that are wrong by minutes to years. The API's own rules decide which events are
+//!   accepted; the ledger learns it from the answers alone.
+//! - **Backlog**: clients that keep requests that they cannot send. Without it a client drops a request after about
+//!   35 minutes of retries, as a browser client does; with it, all kept requests follow an outage of hours at once.
 //!
-//! Events come from one device to a person; a client is what sends for a project. Which devices are concerned is drawn
-//! by person. Not modelled: clients that know of the outage and slow down, devices that lose what they keep.
+//! Each person has one device; one client sends for a project. The affected devices are drawn by person. Not
+//! modelled: clients that detect the outage and slow down, devices that lose what they keep.
 //!
-//! Sources: that impatient clients multiply the load of a slow service is told in Google's "Site Reliability Engineering"
-//! (2016), chapter 22; that mobile libraries queue events and send them once there is a network, in Mixpanel's
-//! documentation of its libraries. Sizes (10 to 40 times, minutes to years) are accelerated, as all rates here.
+//! Sources: Google's "Site Reliability Engineering" (2016), chapter 22, on impatient clients that multiply the load
+//! of a slow service; Mixpanel's documentation of its mobile libraries, on events that are queued until there is a
+//! network. Sizes (10 to 40 times, minutes to years) are accelerated, as all rates here.
 
-use crate::scenario::Topic;
-use crate::workload::{Absence, BACK_WITHIN_MS, Burst, MOST_BURST_EVENTS, StreamLaw, WrongClock};
+use crate::scenario::WorldConfig;
+use crate::workload::{BACK_WITHIN_MS, Burst, ClockSkew, MAX_BURST_EVENTS, OfflineWindow, WorkloadSpec};
 use latent_engine::{Moment, Problem, Scenario, Span, words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The shortest time that a load may take.
-const LEAST_LASTS: Duration = Duration::from_secs(60);
-/// No device's clock is wrong by more: 50 years.
-const MOST_CLOCK_ERROR: Duration = Duration::from_secs(50 * 366 * 86_400);
-/// The longest that a client in a hurry may wait: as long as one that is not.
-const MOST_WAIT: Duration = Duration::from_secs(60);
-/// A scenario may name so many.
-const MOST_ITEMS: usize = 30;
+/// Minimum duration of a load pattern.
+const MIN_LASTS: Duration = Duration::from_secs(60);
+/// Maximum error of a device's clock: 50 years.
+const MAX_CLOCK_ERROR: Duration = Duration::from_secs(50 * 366 * 86_400);
+/// Maximum timeout of an impatient client: the timeout of a patient one.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Maximum number of load patterns in a scenario.
+const MAX_ITEMS: usize = 30;
 
-/// What clients do. Without a `project` all projects' clients do it.
+/// A load pattern. Without a `project` it applies to the clients of all projects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Load {
+pub enum LoadPattern {
     /// More events than usual.
     Burst {
-        /// When it begins.
+        /// Start time.
         from: Moment,
-        /// How long it lasts, at least a minute.
+        /// Duration, at least a minute.
         #[serde(rename = "for")]
-        lasts: Span,
-        /// How many times the usual number of events are sent: 2 to 100, in practice 10 to 40.
+        duration: Span,
+        /// Factor on the usual number of events: 2 to 100, in practice 10 to 40.
         #[schemars(range(min = 2, max = 100))]
         times: u32,
-        /// The one hot project; absent: all projects.
+        /// Number of the one hot project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
-    /// Devices that cannot send for a time. They are back when it is over, within 5 minutes, and each sends what it kept
-    /// in one go. What is 5 days old by then is too old for `/track`.
+    /// Devices that cannot send for a time. They are back within 5 minutes of its end, and each sends everything it
+    /// kept at once. Events that are 5 days old at that point are too old for `/track`.
     Offline {
-        /// When they go.
+        /// Start time.
         from: Moment,
-        /// How long they stay away, at least a minute.
+        /// Duration, at least a minute.
         #[serde(rename = "for")]
-        lasts: Span,
-        /// The share of each project's devices.
+        duration: Span,
+        /// Share of each project's devices.
         #[schemars(range(max = 1_000_000))]
         share_ppm: u32,
-        /// The project; absent: all projects.
+        /// Number of the project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
-    /// Clients that give up waiting and send again at once, up to five times; then they wait as usual.
+    /// Clients that time out early and retry at once, up to five times; after that they use the usual timeout and
+    /// back-off.
     RetryStorm {
-        /// When it begins.
+        /// Start time.
         from: Moment,
-        /// How long it lasts, at least a minute.
+        /// Duration, at least a minute.
         #[serde(rename = "for")]
-        lasts: Span,
-        /// The longest that a client waits for an answer: each time it draws from 1 ms up to this. In a healthy
-        /// system most answers take 8 to 15 ms.
+        duration: Span,
+        /// Maximum time that a client waits for an answer; each attempt draws a timeout from 1 ms up to this. In a
+        /// healthy system most answers take 8 to 15 ms.
         #[serde(default = "default_wait")]
         wait: Span,
-        /// The project; absent: all projects.
+        /// Number of the project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
-    /// Devices whose clocks are wrong, throughout.
+    /// Devices whose clocks are wrong during the whole run.
     DeviceClocks {
-        /// The share of each project's devices.
+        /// Share of each project's devices.
         #[schemars(range(max = 1_000_000))]
         share_ppm: u32,
-        /// How wrong they are, up to 50 years.
+        /// Error of the clocks, up to 50 years.
         by: ClockError,
-        /// The project; absent: all projects.
+        /// Number of the project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
-    /// Clients that keep what they cannot send, however long that takes, and send it in order when they can.
+    /// Clients that keep all requests that they cannot send and send them in order when they can.
     Backlog {
-        /// The project; absent: all projects.
+        /// Number of the project. Absent: all projects.
         #[serde(default)]
         #[schemars(range(max = 10_000))]
         project: Option<u32>,
     },
 }
 
-/// How wrong a clock is.
+/// Error of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClockError {
-    /// It shows a later time. More than an hour, and the API refuses the event.
+    /// The clock shows a later time. If it is ahead by more than an hour, the API rejects the event.
     Ahead(Span),
-    /// It shows an earlier time: 1970 at the earliest. `/track` takes 5 days, `/import` what is not before 1971.
+    /// The clock shows an earlier time, 1970 at the earliest. `/track` accepts events up to 5 days old, `/import`
+    /// events from 1971 on.
     Behind(Span),
 }
 
@@ -136,135 +139,136 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// A time in which a project's clients are in a hurry.
+/// A time window in which a project's clients use a short timeout and retry at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Hurry {
-    /// When it begins, in milliseconds since 1970.
+pub(crate) struct ImpatientWindow {
+    /// Start, in milliseconds since 1970.
     pub from_ms: i64,
-    /// When it is over, in milliseconds since 1970.
+    /// End, in milliseconds since 1970.
     pub to_ms: i64,
-    /// The longest that a client waits, in milliseconds.
+    /// Maximum timeout of an attempt, in milliseconds.
     pub wait_ms: u32,
 }
 
-/// How a project's clients go about sending.
+/// Retry policy of a project's clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Manners {
-    /// When they are in a hurry.
-    #[serde(default)]
-    pub hurries: Vec<Hurry>,
-    /// They keep what they cannot send.
-    #[serde(default)]
-    pub keeps: bool,
+pub(crate) struct ClientRetryPolicy {
+    /// Time windows with short timeouts.
+    #[serde(rename = "hurries", default)]
+    pub impatient_windows: Vec<ImpatientWindow>,
+    /// True if clients keep the requests that they cannot send.
+    #[serde(rename = "keeps", default)]
+    pub keeps_backlog: bool,
 }
 
-impl Manners {
-    /// Nothing out of the ordinary.
-    pub fn is_usual(&self) -> bool {
-        *self == Manners::default()
+impl ClientRetryPolicy {
+    /// Returns true for the default policy.
+    pub fn is_default(&self) -> bool {
+        *self == ClientRetryPolicy::default()
     }
 
-    /// The longest that a client waits at this time, if it is in a hurry.
-    pub fn hurry_ms(&self, now_ms: i64) -> Option<u32> {
-        let hurry = self.hurries.iter().find(|hurry| (hurry.from_ms..hurry.to_ms).contains(&now_ms));
-        hurry.map(|hurry| hurry.wait_ms)
+    /// Returns the maximum timeout at `now_ms` if it falls into an impatient window.
+    pub fn impatient_wait_ms(&self, now_ms: i64) -> Option<u32> {
+        let window =
+            self.impatient_windows.iter().find(|window| (window.from_ms..window.to_ms).contains(&now_ms));
+        window.map(|window| window.wait_ms)
     }
 }
 
-impl Load {
+impl LoadPattern {
     fn name(&self) -> &'static str {
         match self {
-            Load::Burst { .. } => "burst",
-            Load::Offline { .. } => "offline",
-            Load::RetryStorm { .. } => "retry_storm",
-            Load::DeviceClocks { .. } => "device_clocks",
-            Load::Backlog { .. } => "backlog",
+            LoadPattern::Burst { .. } => "burst",
+            LoadPattern::Offline { .. } => "offline",
+            LoadPattern::RetryStorm { .. } => "retry_storm",
+            LoadPattern::DeviceClocks { .. } => "device_clocks",
+            LoadPattern::Backlog { .. } => "backlog",
         }
     }
 
     fn project(&self) -> Option<u32> {
         match self {
-            Load::Burst { project, .. }
-            | Load::Offline { project, .. }
-            | Load::RetryStorm { project, .. }
-            | Load::DeviceClocks { project, .. }
-            | Load::Backlog { project } => *project,
+            LoadPattern::Burst { project, .. }
+            | LoadPattern::Offline { project, .. }
+            | LoadPattern::RetryStorm { project, .. }
+            | LoadPattern::DeviceClocks { project, .. }
+            | LoadPattern::Backlog { project } => *project,
         }
     }
 
-    /// When it is, for those that are not throughout.
+    /// Returns start and duration, for patterns that do not last the whole run.
     fn window(&self) -> Option<(Moment, Span)> {
         match self {
-            Load::Burst { from, lasts, .. }
-            | Load::Offline { from, lasts, .. }
-            | Load::RetryStorm { from, lasts, .. } => Some((*from, *lasts)),
-            Load::DeviceClocks { .. } | Load::Backlog { .. } => None,
+            LoadPattern::Burst { from, duration, .. }
+            | LoadPattern::Offline { from, duration, .. }
+            | LoadPattern::RetryStorm { from, duration, .. } => Some((*from, *duration)),
+            LoadPattern::DeviceClocks { .. } | LoadPattern::Backlog { .. } => None,
         }
     }
 
     fn window_ms(&self) -> Option<(i64, i64)> {
-        self.window().map(|(from, lasts)| (from.0.0, from.0.0.saturating_add(millis(lasts.0))))
+        self.window().map(|(from, duration)| (from.0.0, from.0.0.saturating_add(millis(duration.0))))
     }
 }
 
-/// Applies to one project what a scenario says of it.
-pub(crate) fn apply(load: &[Load], law: &mut StreamLaw, manners: &mut Manners) {
-    let project = law.project;
+/// Applies the load patterns that concern one project to its workload and retry policy.
+pub(crate) fn apply(load: &[LoadPattern], spec: &mut WorkloadSpec, retry_policy: &mut ClientRetryPolicy) {
+    let project = spec.project;
     for item in load.iter().filter(|item| item.project().is_none_or(|only| only == project)) {
         let (from_ms, to_ms) = item.window_ms().unwrap_or_default();
         match item {
-            Load::Burst { times, .. } => law.bursts.push(Burst { from_ms, to_ms, times: *times }),
-            Load::Offline { share_ppm, .. } => {
-                law.absences.push(Absence { from_ms, to_ms, share_ppm: *share_ppm });
+            LoadPattern::Burst { times, .. } => spec.bursts.push(Burst { from_ms, to_ms, times: *times }),
+            LoadPattern::Offline { share_ppm, .. } => {
+                spec.offline_windows.push(OfflineWindow { from_ms, to_ms, share_ppm: *share_ppm });
             }
-            Load::RetryStorm { wait, .. } => {
+            LoadPattern::RetryStorm { wait, .. } => {
                 let wait_ms = u32::try_from(wait.0.as_millis()).unwrap_or(u32::MAX);
-                manners.hurries.push(Hurry { from_ms, to_ms, wait_ms });
+                retry_policy.impatient_windows.push(ImpatientWindow { from_ms, to_ms, wait_ms });
             }
-            Load::DeviceClocks { share_ppm, by, .. } => {
-                law.wrong_clocks.push(WrongClock { by_ms: by.ms(), share_ppm: *share_ppm });
+            LoadPattern::DeviceClocks { share_ppm, by, .. } => {
+                spec.clock_skews.push(ClockSkew { by_ms: by.ms(), share_ppm: *share_ppm });
             }
-            Load::Backlog { .. } => manners.keeps = true,
+            LoadPattern::Backlog { .. } => retry_policy.keeps_backlog = true,
         }
     }
 }
 
-/// What is out of the ordinary with one project, a sentence each, for people.
-pub(crate) fn in_words(law: &StreamLaw, manners: &Manners) -> Vec<String> {
+/// Describes the load patterns of one project, one sentence each.
+pub(crate) fn describe(spec: &WorkloadSpec, retry_policy: &ClientRetryPolicy) -> Vec<String> {
     let when = |from_ms: i64, to_ms: i64| {
         format!("from {} for {}", words::moment_ms(from_ms), words::span_ms(from_ms.abs_diff(to_ms)))
     };
     let percent = |ppm: u32| format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100);
-    let mut said = Vec::new();
-    said.extend(
-        law.bursts.iter().map(|it| format!("{} times the events {}", it.times, when(it.from_ms, it.to_ms))),
+    let mut message = Vec::new();
+    message.extend(
+        spec.bursts.iter().map(|it| format!("{} times the events {}", it.times, when(it.from_ms, it.to_ms))),
     );
-    said.extend(law.absences.iter().map(|it| {
+    message.extend(spec.offline_windows.iter().map(|it| {
         format!("{} of devices out of reach {}", percent(it.share_ppm), when(it.from_ms, it.to_ms))
     }));
-    said.extend(
-        manners
-            .hurries
+    message.extend(
+        retry_policy
+            .impatient_windows
             .iter()
             .map(|it| format!("clients wait at most {} ms {}", it.wait_ms, when(it.from_ms, it.to_ms))),
     );
-    said.extend(law.wrong_clocks.iter().map(|it| {
+    message.extend(spec.clock_skews.iter().map(|it| {
         let way = if it.by_ms < 0 { "behind" } else { "ahead" };
         let by = words::span_ms(it.by_ms.unsigned_abs());
         format!("{} of devices have clocks that are {by} {way}", percent(it.share_ppm))
     }));
-    said.extend(manners.keeps.then(|| "clients keep what they cannot send".to_owned()));
-    said
+    message.extend(retry_policy.keeps_backlog.then(|| "clients keep what they cannot send".to_owned()));
+    message
 }
 
-/// What no single field shows.
-pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+/// Checks constraints that span several fields.
+pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let load = &scenario.topic.load;
     let mut problems = Vec::new();
-    if load.len() > MOST_ITEMS {
-        let hint = format!("write at most {MOST_ITEMS}");
+    if load.len() > MAX_ITEMS {
+        let hint = format!("write at most {MAX_ITEMS}");
         problems.push(Problem::at("/load", format!("{} kinds of load", load.len()), hint));
     }
     for (index, item) in load.iter().enumerate() {
@@ -273,80 +277,92 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
         problems.extend(check_window(scenario, item, &at));
         problems.extend(check_sizes(scenario, item, &at));
         let earlier = load.iter().take(index).find(|earlier| overlap(earlier, item));
-        if let Some((from, lasts)) = earlier.and_then(Load::window) {
-            let said = format!("a burst from {from} for {lasts} is not over then");
+        if let Some((from, duration)) = earlier.and_then(LoadPattern::window) {
+            let message = format!("a burst from {from} for {duration} is not over then");
             let hint = "let one project's bursts follow each other, or write one with more times";
-            problems.push(Problem::at(at("from"), said, hint));
+            problems.push(Problem::at(at("from"), message, hint));
         }
     }
     problems
 }
 
-/// Two bursts of one project at one time.
-fn overlap(one: &Load, other: &Load) -> bool {
-    let (Load::Burst { .. }, Load::Burst { .. }) = (one, other) else { return false };
+/// Returns true if both are bursts of one project whose times overlap.
+fn overlap(one: &LoadPattern, other: &LoadPattern) -> bool {
+    let (LoadPattern::Burst { .. }, LoadPattern::Burst { .. }) = (one, other) else { return false };
     let projects = one.project().zip(other.project());
     let is_one_project = projects.is_none_or(|(one, other)| one == other);
     let windows = one.window_ms().zip(other.window_ms());
     is_one_project && windows.is_some_and(|(one, other)| one.0 < other.1 && other.0 < one.1)
 }
 
-fn check_project(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_project(
+    scenario: &Scenario<WorldConfig>,
+    item: &LoadPattern,
+    at: &impl Fn(&str) -> String,
+) -> Option<Problem> {
     let count: u32 = scenario.topic.tenants.iter().map(|class| class.count).fold(0, u32::saturating_add);
     let project = item.project().filter(|project| !(1..=count).contains(project))?;
     let hint = format!("write a number from 1 to {count}, or leave it out for all projects");
-    Some(Problem::at(at("project"), format!("there is no project {project}"), hint))
+    Some(Problem::at(at("project"), format!("unknown project {project}"), hint))
 }
 
-fn check_window(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
-    let (from, lasts) = item.window()?;
+fn check_window(
+    scenario: &Scenario<WorldConfig>,
+    item: &LoadPattern,
+    at: &impl Fn(&str) -> String,
+) -> Option<Problem> {
+    let (from, duration) = item.window()?;
     let (start, end) = (scenario.start, scenario.end());
     if from < start || from >= end {
         let hint = format!("write an instant from {start} to before {end}");
-        return Some(Problem::at(at("from"), format!("{from} lies outside of the run"), hint));
+        return Some(Problem::at(at("from"), format!("{from} is outside the run"), hint));
     }
-    if lasts.0 < LEAST_LASTS {
-        let hint = format!("write at least {}", Span(LEAST_LASTS));
-        return Some(Problem::at(at("for"), format!("a load of {lasts}"), hint));
+    if duration.0 < MIN_LASTS {
+        let hint = format!("write at least {}", Span(MIN_LASTS));
+        return Some(Problem::at(at("for"), format!("a load of {duration}"), hint));
     }
-    // Devices need some minutes to come back, or what they kept would never be sent.
-    let spare_ms = if matches!(item, Load::Offline { .. }) { BACK_WITHIN_MS + 1 } else { 0 };
-    let most_ms = end.0.0 - from.0.0 - spare_ms;
-    if millis(lasts.0) > most_ms {
-        let most = Span(Duration::from_millis(u64::try_from(most_ms).unwrap_or(0)));
-        let said = format!("{lasts} from {from} is not over before the run ends");
-        return Some(Problem::at(at("for"), said, format!("write at most {most}, or begin earlier")));
+    // Devices need some minutes to reconnect; without this margin they would never send what they kept.
+    let spare_ms = if matches!(item, LoadPattern::Offline { .. }) { BACK_WITHIN_MS + 1 } else { 0 };
+    let max_ms = end.0.0 - from.0.0 - spare_ms;
+    if millis(duration.0) > max_ms {
+        let max = Span(Duration::from_millis(u64::try_from(max_ms).unwrap_or(0)));
+        let message = format!("{duration} from {from} is not over before the run ends");
+        return Some(Problem::at(at("for"), message, format!("write at most {max}, or begin earlier")));
     }
     None
 }
 
-fn check_sizes(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_sizes(
+    scenario: &Scenario<WorldConfig>,
+    item: &LoadPattern,
+    at: &impl Fn(&str) -> String,
+) -> Option<Problem> {
     match item {
-        Load::Burst { times, .. } => {
-            let most = scenario.topic.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
-            let events = i64::from(most) * i64::from(*times);
-            (events >= MOST_BURST_EVENTS).then(|| {
-                let hint = format!("keep events a day times this below {MOST_BURST_EVENTS}");
+        LoadPattern::Burst { times, .. } => {
+            let max = scenario.topic.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
+            let events = i64::from(max) * i64::from(*times);
+            (events >= MAX_BURST_EVENTS).then(|| {
+                let hint = format!("keep events a day times this below {MAX_BURST_EVENTS}");
                 Problem::at(at("times"), format!("{events} events a day of one project"), hint)
             })
         }
-        Load::Offline { share_ppm, .. } => check_share(*share_ppm, at),
-        Load::RetryStorm { wait, .. } => {
-            let is_right = (Duration::from_millis(1)..=MOST_WAIT).contains(&wait.0);
+        LoadPattern::Offline { share_ppm, .. } => check_share(*share_ppm, at),
+        LoadPattern::RetryStorm { wait, .. } => {
+            let is_right = (Duration::from_millis(1)..=MAX_WAIT).contains(&wait.0);
             (!is_right).then(|| {
-                let hint = format!("write a time from 1ms to {}", Span(MOST_WAIT));
+                let hint = format!("write a time from 1ms to {}", Span(MAX_WAIT));
                 Problem::at(at("wait"), format!("clients that wait {wait}"), hint)
             })
         }
-        Load::DeviceClocks { share_ppm, by, .. } => check_share(*share_ppm, at).or_else(|| {
+        LoadPattern::DeviceClocks { share_ppm, by, .. } => check_share(*share_ppm, at).or_else(|| {
             let by = by.span();
-            let is_right = (Duration::from_secs(1)..=MOST_CLOCK_ERROR).contains(&by.0);
+            let is_right = (Duration::from_secs(1)..=MAX_CLOCK_ERROR).contains(&by.0);
             (!is_right).then(|| {
-                let hint = format!("write a time from 1s to {}", Span(MOST_CLOCK_ERROR));
+                let hint = format!("write a time from 1s to {}", Span(MAX_CLOCK_ERROR));
                 Problem::at(at("by"), format!("clocks wrong by {by}"), hint)
             })
         }),
-        Load::Backlog { .. } => None,
+        LoadPattern::Backlog { .. } => None,
     }
 }
 

@@ -1,18 +1,18 @@
-//! What operators do: planned recoveries into the live cluster, and mistakes.
+//! Operator actions: planned recoveries into the live cluster, and mistakes.
 //!
-//! Modelled: a recovery that is run in production although nothing may be wrong, once or several times, by one operator
-//! or by two at once, with a runbook that was followed or not; a retention typed wrong; backups switched off; backups
-//! sent to another store than a data center's. The last three are a changed configuration on one node, which restarts
-//! with it; they last until somebody mends them (`for`), or until trouble is over. Other mistakes stand elsewhere:
-//! deploys and roll-backs in `deploys`, a removed directory among the faults (`remove_directory`), expired credentials
-//! as a condition (`credentials.expired`), permissions that are too wide in the topology. Not modelled: a recovery into
-//! the wrong cluster, a mistake that changes several nodes at once.
+//! Modelled: a recovery in production, although nothing may be wrong, run once or several times, by one operator or
+//! two at once, with the complete runbook or another one; a mistyped retention; disabled backups; backups sent to a
+//! store other than a data center. The last three change the configuration of one node, which restarts with it; they
+//! last for `for`, or until faults end. Other mistakes are modelled elsewhere: deploys and roll-backs in `deploys`, a
+//! removed directory as a fault (`remove_directory`), expired credentials as a condition (`credentials.expired`),
+//! excessive permissions in the topology. Not modelled: a recovery into the wrong cluster, a mistake that changes
+//! several nodes at once.
 //!
-//! Source: GitLab's account of 2017-01-31 names a directory removed on the wrong host, backups that had silently not
-//! been taken for months, and a runbook that was improvised; restic#3861 a retention whose unit was misread.
+//! Sources: GitLab's account of 2017-01-31 names a directory removed on the wrong host, backups that had silently
+//! failed for months, and an improvised runbook; restic#3861 a retention whose unit was misread.
 
-use crate::scenario::{Protection, Topic};
-use crate::topology::Nodes;
+use crate::scenario::{Protection, WorldConfig};
+use crate::topology::NodeIds;
 use latent_engine::{Moment, Problem, Scenario, Span};
 use latent_oracle::ExcusedPeriods;
 use latent_pipeline::config::Cluster;
@@ -23,57 +23,59 @@ use latent_ports::NodeId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Something that an operator does.
+/// A planned operator action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
-    /// When.
+    /// Time of the action.
     pub at: Moment,
-    /// What.
-    pub what: What,
+    /// The action.
+    #[serde(rename = "what")]
+    pub action: OperatorAction,
 }
 
-/// What an operator does.
+/// An action of an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum What {
-    /// Recovers days into the live cluster.
-    Recover(Recover),
-    /// Types a retention wrong.
-    TypeRetention(TypeRetention),
-    /// Switches backups off.
-    DisableBackup(Lasting),
-    /// Sends backups to the tee store's bucket instead of the data centers'.
-    WrongBucket(Lasting),
+pub enum OperatorAction {
+    /// Recovers project-days into the live cluster.
+    Recover(RecoverAction),
+    /// Mistypes a retention.
+    TypeRetention(RetentionTypo),
+    /// Disables backups.
+    DisableBackup(MistakeDuration),
+    /// Sends backups to the tee store's bucket instead of the data centers' buckets.
+    WrongBucket(MistakeDuration),
 }
 
 /// A recovery into the live cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Recover {
-    /// Which project-days; empty: everything that backups or the tee know.
+pub struct RecoverAction {
+    /// Project-days to recover. Empty: everything that backups or the tee hold.
     pub days: Vec<ProjectDate>,
-    /// How often, one after the other. One that does not call itself complete is run again, by the book.
+    /// Number of complete runs, one after the other. A run that does not report itself complete is repeated with the
+    /// full runbook.
     #[schemars(range(max = 100))]
     pub times: u32,
-    /// The steps of the first run, in order. By the book: all of them, in this order.
+    /// Steps of the first run, in order. Default: the full runbook, all steps in this order.
     pub runbook: Vec<RunbookStep>,
 }
 
-impl Default for Recover {
+impl Default for RecoverAction {
     fn default() -> Self {
-        Recover { days: Vec::new(), times: 1, runbook: RunbookStep::ALL.to_vec() }
+        RecoverAction { days: Vec::new(), times: 1, runbook: RunbookStep::ALL.to_vec() }
     }
 }
 
-/// A day of a project.
+/// A local day of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectDate {
-    /// The project's number, from 1.
+    /// Number of the project, from 1.
     #[schemars(range(max = 10_000))]
     pub project: u32,
-    /// The date: 2016-02-22.
+    /// Date, such as `2016-02-22`.
     pub day: String,
 }
 
@@ -81,17 +83,17 @@ pub struct ProjectDate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunbookStep {
-    /// The edges put all that they still hold into the tee store.
+    /// The edges upload everything that they still hold to the tee store.
     FlushEdges,
-    /// All files of the tee store are read.
+    /// Reads all files of the tee store.
     ReadTee,
-    /// The catalogs of all data centers are read.
+    /// Reads the catalogs of all data centers.
     ReadBackups,
-    /// Each day is put together from the newest readable backup and the tee.
+    /// Rebuilds each day from the newest readable backup and the tee.
     Rebuild,
-    /// Each day that lacks something is put together again, from older backups.
+    /// Rebuilds each day that lacks events from older backups.
     Audit,
-    /// Each day is written to all disks, skipping what is present.
+    /// Writes each day to all disks and skips events that are present.
     Write,
 }
 
@@ -117,39 +119,39 @@ impl RunbookStep {
     }
 }
 
-/// A retention typed wrong.
+/// A mistyped retention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TypeRetention {
-    /// Of what.
-    pub of: Retained,
-    /// What was typed: 7h for 7d.
+pub struct RetentionTypo {
+    /// Files to which the retention applies.
+    pub of: RetentionTarget,
+    /// The typed value, such as `7h` instead of `7d`.
     pub typed: Span,
-    /// Until it is mended; absent: until trouble is over.
+    /// Duration until the mistake is fixed. Absent: until faults end.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Span>,
+    pub duration: Option<Span>,
 }
 
-/// What is let go of once it is old enough.
+/// Files that are removed after their retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Retained {
+pub enum RetentionTarget {
     /// Files of the tee store.
     Tee,
     /// Backups.
     Backups,
 }
 
-/// How long a mistake lasts.
+/// Duration of a mistake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Lasting {
-    /// Until it is mended; absent: until trouble is over.
+pub struct MistakeDuration {
+    /// Duration until the mistake is fixed. Absent: until faults end.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasts: Option<Span>,
+    pub duration: Option<Span>,
 }
 
-impl Recover {
+impl RecoverAction {
     pub(crate) fn targets(&self) -> RecoveryTargets {
         if self.days.is_empty() {
             return RecoveryTargets::Everything;
@@ -163,49 +165,58 @@ impl Recover {
     }
 }
 
-/// When somebody has typed a longer retention of the tee than the scenario gives it. `operations` are the plan's: a case that
-/// was made smaller has them there alone.
-pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<Topic>) -> ExcusedPeriods {
+/// Returns the times during which an operator has configured a longer tee retention than the scenario's. `operations`
+/// are those of the plan: a shrunk case has them only there.
+pub(crate) fn longer_tee_retention(
+    operations: &[Operation],
+    scenario: &Scenario<WorldConfig>,
+) -> ExcusedPeriods {
     let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
-    let longer = operations.iter().filter_map(|operation| match &operation.what {
-        What::TypeRetention(TypeRetention { of: Retained::Tee, typed, lasts }) if typed.0 > kept => {
+    let longer = operations.iter().filter_map(|operation| match &operation.action {
+        OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, duration })
+            if typed.0 > kept =>
+        {
             let from_ms = operation.at.0.0;
-            let lasts_ms = lasts.map(|lasts| i64::try_from(lasts.0.as_millis()).unwrap_or(i64::MAX));
-            Some((from_ms, lasts_ms.map_or(scenario.end().0.0, |lasts_ms| from_ms.saturating_add(lasts_ms))))
+            let duration_ms =
+                duration.map(|duration| i64::try_from(duration.0.as_millis()).unwrap_or(i64::MAX));
+            Some((
+                from_ms,
+                duration_ms.map_or(scenario.end().0.0, |duration_ms| from_ms.saturating_add(duration_ms)),
+            ))
         }
         _ => None,
     });
     ExcusedPeriods::of(longer)
 }
 
-impl What {
-    /// How long it lasts; `None` for what is done at once, and for what lasts until trouble is over.
-    pub(crate) fn lasts(&self) -> Option<Span> {
+impl OperatorAction {
+    /// Returns the duration; `None` for an instantaneous action and for one that lasts until faults end.
+    pub(crate) fn duration(&self) -> Option<Span> {
         match self {
-            What::Recover(_) => None,
-            What::TypeRetention(it) => it.lasts,
-            What::DisableBackup(it) | What::WrongBucket(it) => it.lasts,
+            OperatorAction::Recover(_) => None,
+            OperatorAction::TypeRetention(it) => it.duration,
+            OperatorAction::DisableBackup(it) | OperatorAction::WrongBucket(it) => it.duration,
         }
     }
 
-    /// The node that restarts with another configuration, and the configuration. Nothing for a recovery.
-    pub(crate) fn configure(&self, cluster: &Cluster, nodes: &Nodes) -> Option<(NodeId, Cluster)> {
+    /// Returns the node that restarts with a changed configuration, and that configuration; `None` for a recovery.
+    pub(crate) fn configure(&self, cluster: &Cluster, nodes: &NodeIds) -> Option<(NodeId, Cluster)> {
         let mut changed = cluster.clone();
         let node = match self {
-            What::Recover(_) => return None,
-            What::TypeRetention(TypeRetention { of: Retained::Tee, typed, .. }) => {
+            OperatorAction::Recover(_) => return None,
+            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, .. }) => {
                 changed.tee.as_mut()?.retention = typed.0;
                 nodes.tee_store?
             }
-            What::TypeRetention(TypeRetention { of: Retained::Backups, typed, .. }) => {
+            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Backups, typed, .. }) => {
                 changed.backup.as_mut()?.retention = typed.0;
                 nodes.backup?
             }
-            What::DisableBackup(_) => {
+            OperatorAction::DisableBackup(_) => {
                 changed.backup = None;
                 nodes.backup?
             }
-            What::WrongBucket(_) => {
+            OperatorAction::WrongBucket(_) => {
                 changed.backup.as_mut()?.data_centers = vec![nodes.tee_store?];
                 nodes.backup?
             }
@@ -213,122 +224,130 @@ impl What {
         Some((node, changed))
     }
 
-    /// What it needs and the protection has not, in words.
+    /// Returns the protection that the action needs and the scenario lacks, in words.
     pub(crate) fn lacks(&self, protection: &Protection) -> Option<&'static str> {
         let (needs, is_there) = match self {
-            What::Recover(_) => ("an audit: nobody is there to run a recovery", protection.audit.is_some()),
-            What::TypeRetention(TypeRetention { of: Retained::Tee, .. }) => {
+            OperatorAction::Recover(_) => {
+                ("an audit: without it no operator runs recoveries", protection.audit.is_some())
+            }
+            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, .. }) => {
                 ("a tee", protection.tee.is_some())
             }
-            What::TypeRetention(_) | What::DisableBackup(_) => ("backups", protection.backup.is_some()),
-            What::WrongBucket(_) => {
+            OperatorAction::TypeRetention(_) | OperatorAction::DisableBackup(_) => {
+                ("backups", protection.backup.is_some())
+            }
+            OperatorAction::WrongBucket(_) => {
                 ("backups and a tee", protection.backup.is_some() && protection.tee.is_some())
             }
         };
         (!is_there).then_some(needs)
     }
 
-    /// As the printed choices say it.
-    pub(crate) fn in_words(&self) -> String {
-        let lasts = self.lasts().map_or(String::new(), |lasts| format!(", for {lasts}"));
+    /// Describes the action for the printed choices.
+    pub(crate) fn describe(&self) -> String {
+        let duration = self.duration().map_or(String::new(), |duration| format!(", for {duration}"));
         match self {
-            What::Recover(it) => {
+            OperatorAction::Recover(it) => {
                 let what = match it.days.len() {
                     0 => "everything".to_owned(),
                     1 => "1 project-day".to_owned(),
                     days => format!("{days} project-days"),
                 };
+                // The trace records this text, so it stays as it is.
                 let how = if is_complete_runbook(&it.steps()) { "by the book" } else { "not by the book" };
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }
-            What::TypeRetention(TypeRetention { of: Retained::Tee, typed, .. }) => {
-                format!("types {typed} for the tee's retention{lasts}")
+            OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, .. }) => {
+                format!("types {typed} for the tee's retention{duration}")
             }
-            What::TypeRetention(TypeRetention { typed, .. }) => {
-                format!("types {typed} for the backups' retention{lasts}")
+            OperatorAction::TypeRetention(RetentionTypo { typed, .. }) => {
+                format!("types {typed} for the backups' retention{duration}")
             }
-            What::DisableBackup(_) => format!("switches backups off{lasts}"),
-            What::WrongBucket(_) => format!("sends backups to the wrong bucket{lasts}"),
+            OperatorAction::DisableBackup(_) => format!("switches backups off{duration}"),
+            OperatorAction::WrongBucket(_) => format!("sends backups to the wrong bucket{duration}"),
         }
     }
 }
 
-/// What no single operation's fields show.
-pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+/// Checks constraints that span several fields.
+pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let (topic, start, end) = (&scenario.topic, scenario.start, scenario.end());
-    let projects: u32 = topic.tenants.iter().map(|class| class.count).sum();
-    for (index, operation) in topic.operations.iter().enumerate() {
+    let (config, start, end) = (&scenario.topic, scenario.start, scenario.end());
+    let projects: u32 = config.tenants.iter().map(|class| class.count).sum();
+    for (index, operation) in config.operations.iter().enumerate() {
         let at = |place: &str| format!("/operations/{index}{place}");
         if operation.at < start || operation.at > end {
-            let said = format!("the operation at {} lies outside of the run", operation.at);
-            problems.push(Problem::at(at("/at"), said, format!("write an instant from {start} to {end}")));
+            let message = format!("the operation at {} is outside the run", operation.at);
+            problems.push(Problem::at(at("/at"), message, format!("write an instant from {start} to {end}")));
         }
-        if let Some(needs) = operation.what.lacks(&topic.protection) {
+        if let Some(needs) = operation.action.lacks(&config.protection) {
             let hint = "give the scenario's protection one, or leave the operation out";
             problems.push(Problem::at(at("/what"), format!("this needs {needs}"), hint));
         }
-        if let What::Recover(recover) = &operation.what {
+        if let OperatorAction::Recover(recover) = &operation.action {
             problems.extend(check_recover(recover, projects, &at("/what/recover")));
         }
     }
     problems
 }
 
-fn check_recover(recover: &Recover, projects: u32, at: &str) -> Vec<Problem> {
+fn check_recover(recover: &RecoverAction, projects: u32, at: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if recover.times == 0 || recover.times > MOST_TIMES {
-        let hint = format!("write a number from 1 to {MOST_TIMES}");
+    if recover.times == 0 || recover.times > MAX_TIMES {
+        let hint = format!("write a number from 1 to {MAX_TIMES}");
         problems.push(Problem::at(format!("{at}/times"), format!("{} times", recover.times), hint));
     }
-    if recover.runbook.is_empty() || recover.runbook.len() > MOST_STEPS {
-        let hint = format!("write 1 to {MOST_STEPS} steps, or leave the runbook out");
+    if recover.runbook.is_empty() || recover.runbook.len() > MAX_STEPS {
+        let hint = format!("write 1 to {MAX_STEPS} steps, or leave the runbook out");
         problems.push(Problem::at(format!("{at}/runbook"), format!("{} steps", recover.runbook.len()), hint));
     }
     for (index, of) in recover.days.iter().enumerate() {
         if of.project == 0 || of.project > projects {
-            let said = format!("there is no project {}", of.project);
+            let message = format!("unknown project {}", of.project);
             let hint = format!("write a number from 1 to {projects}");
-            problems.push(Problem::at(format!("{at}/days/{index}/project"), said, hint));
+            problems.push(Problem::at(format!("{at}/days/{index}/project"), message, hint));
         }
         if Day::parse(&of.day).is_none() {
-            let said = format!("'{}' is no date", of.day);
-            problems.push(Problem::at(format!("{at}/days/{index}/day"), said, "write it like 2016-02-22"));
+            let message = format!("invalid date '{}'", of.day);
+            problems.push(Problem::at(format!("{at}/days/{index}/day"), message, "write it like 2016-02-22"));
         }
     }
     problems
 }
 
-const MOST_TIMES: u32 = 20;
-const MOST_STEPS: usize = 40;
+const MAX_TIMES: u32 = 20;
+const MAX_STEPS: usize = 40;
 
-/// A planned recovery, and how far it is: on the desk, where it outlives the machine that runs it.
+/// A planned recovery and its progress. It is part of the operator's state, which survives a restart of the
+/// operator's node.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub recover: Recover,
-    /// Runs that called themselves complete.
-    pub done: u32,
-    /// Runs of it in all.
-    pub begun: u32,
-    /// A process is at it.
-    pub is_under_way: bool,
+pub(crate) struct RecoveryTask {
+    pub recover: RecoverAction,
+    /// Number of runs that reported themselves complete.
+    pub completed: u32,
+    /// Number of runs started.
+    pub started: u32,
+    /// True while a run is in progress.
+    pub is_running: bool,
 }
 
-impl Order {
-    pub fn of(recover: Recover) -> Order {
-        Order { recover, done: 0, begun: 0, is_under_way: false }
+impl RecoveryTask {
+    pub fn new(recover: RecoverAction) -> RecoveryTask {
+        RecoveryTask { recover, completed: 0, started: 0, is_running: false }
     }
 
-    /// Whether there is more to run, and nobody runs it. What cannot be completed is given up after some runs: the
-    /// last report says so.
+    /// Returns true if another run is needed and none is in progress. A recovery that never completes is given up
+    /// after [`MAX_EXTRA_ATTEMPTS`] additional runs; its last report shows it.
     pub fn is_due(&self) -> bool {
-        !self.is_under_way && self.done < self.recover.times && self.begun < self.recover.times + MORE_TRIES
+        !self.is_running
+            && self.completed < self.recover.times
+            && self.started < self.recover.times + MAX_EXTRA_ATTEMPTS
     }
 }
 
-/// A recovery that does not call itself complete is tried so often more.
-const MORE_TRIES: u32 = 20;
+/// Maximum number of additional runs of a recovery that does not report itself complete.
+const MAX_EXTRA_ATTEMPTS: u32 = 20;
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
-//! The operator: hears alarms, waits as long as people take, and recovers the damaged days.
+//! The operator: receives alarms, waits for a human reaction time, and recovers the damaged days.
 //!
-//! He knows only what he is told and what production says of itself: a recovery begins once all workers run
-//! `good`, and covers the days that alarms named since the last one. Modelled as one person who never sleeps and
-//! follows the runbook. What is planned for him besides, mistakes included, comes as orders (see [`crate::operations`]).
-//! His desk is paper: what lies on it outlives the machine on which he works.
+//! The operator knows only alarms and what production reports: a recovery starts once all workers run `good`, and
+//! covers the days named by alarms since the last one. Modelled as one person who never sleeps and follows the
+//! runbook. Planned actions, mistakes included, arrive as recovery tasks or configuration changes (see
+//! [`crate::operations`]). The operator's state survives a restart of the machine.
 
-use crate::operations::Order;
+use crate::operations::RecoveryTask;
 use latent_engine::sim::{SimEnv, World};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
@@ -21,71 +21,76 @@ use std::time::Duration;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// What came to the operator's desk, and what was done about it.
+/// Alarms and recovery tasks of the operator, and their progress.
 #[derive(Default)]
-pub(crate) struct Desk {
-    /// Alarms in order, with the world's time.
+pub(crate) struct OperatorState {
+    /// Alarms in order, with their arrival time.
     pub alarms: Vec<(i64, Alarm)>,
-    /// Days to be recovered.
+    /// Days to recover.
     pub damaged: BTreeSet<(u32, Day)>,
-    /// Days that are being recovered.
-    under_way: BTreeSet<(u32, Day)>,
-    /// Recoveries that were planned and have come due.
-    pub orders: Vec<Order>,
-    /// Recoveries that ended.
+    /// Days whose recovery is in progress.
+    in_progress: BTreeSet<(u32, Day)>,
+    /// Planned recoveries that are due.
+    pub recovery_tasks: Vec<RecoveryTask>,
+    /// Reports of the recoveries that ended.
     pub recoveries: Vec<RecoveryReport>,
-    /// Recoveries that were begun.
-    pub begun: u32,
+    /// Number of recoveries that started.
+    pub started: u32,
 }
 
-impl Desk {
-    /// He sits down at a machine again: what was under way on the last one is not.
-    fn begin_again(&mut self) {
-        let unfinished = std::mem::take(&mut self.under_way);
+impl OperatorState {
+    /// Starts a new session; in-flight tasks are queued again.
+    fn start_session(&mut self) {
+        let unfinished = std::mem::take(&mut self.in_progress);
         self.damaged.extend(unfinished);
-        self.orders.iter_mut().for_each(|order| order.is_under_way = false);
+        self.recovery_tasks.iter_mut().for_each(|order| order.is_running = false);
     }
 }
 
-/// Boots the operator: takes alarms, recovers if `reaction` is given, and carries out orders if there are to be any.
+/// Runs the operator: receives alarms, recovers if `reaction` is given, and runs recovery tasks if any are planned.
 pub(crate) async fn run(
     env: SimEnv,
     world: World,
     cluster: impl Fn() -> Arc<Cluster>,
-    desk: Arc<Mutex<Desk>>,
+    operator_state: Arc<Mutex<OperatorState>>,
     reaction: Option<Duration>,
-    takes_orders: bool,
+    has_recovery_tasks: bool,
 ) {
-    crate::lock(&desk).begin_again();
-    if takes_orders {
-        let (env_of_task, cluster, desk) = (env.clone(), cluster(), desk.clone());
-        env.spawn(async move { take_orders(env_of_task, cluster, desk).await });
+    crate::lock(&operator_state).start_session();
+    if has_recovery_tasks {
+        let (env_of_task, cluster, operator_state) = (env.clone(), cluster(), operator_state.clone());
+        env.spawn(async move { run_recovery_tasks(env_of_task, cluster, operator_state).await });
     }
     if let Some(reaction) = reaction {
-        let (env_of_task, cluster, desk) = (env.clone(), cluster(), desk.clone());
-        env.spawn(async move { answer_alarms(env_of_task, cluster, desk, reaction).await });
+        let (env_of_task, cluster, operator_state) = (env.clone(), cluster(), operator_state.clone());
+        env.spawn(async move { answer_alarms(env_of_task, cluster, operator_state, reaction).await });
     }
     env.net()
         .serve(64, move |request| {
             if let Ok(alarm) = codec::decode::<Alarm>(tag::OPERATOR, &request.message) {
-                let mut desk = crate::lock(&desk);
+                let mut operator_state = crate::lock(&operator_state);
                 if let Alarm::EventsMissing { project, day, .. }
                 | Alarm::EventsAltered { project, day, .. }
                 | Alarm::ProductionShrank { project, day, .. } = alarm
                 {
-                    desk.damaged.insert((project, day));
+                    operator_state.damaged.insert((project, day));
                 }
-                desk.alarms.push((world.now().0, alarm));
+                operator_state.alarms.push((world.now().0, alarm));
             }
             std::future::ready(codec::message(tag::OPERATOR, &()))
         })
         .await;
 }
 
-async fn answer_alarms(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>, reaction: Duration) {
+async fn answer_alarms(
+    env: SimEnv,
+    cluster: Arc<Cluster>,
+    operator_state: Arc<Mutex<OperatorState>>,
+    reaction: Duration,
+) {
     loop {
         env.clock().sleep(LOOK_EVERY).await;
-        if crate::lock(&desk).damaged.is_empty() {
+        if crate::lock(&operator_state).damaged.is_empty() {
             continue;
         }
         env.clock().sleep(reaction).await;
@@ -93,69 +98,76 @@ async fn answer_alarms(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>
             env.clock().sleep(LOOK_EVERY).await;
         }
         let damaged = {
-            let mut desk = crate::lock(&desk);
-            desk.begun += 1;
-            desk.under_way = std::mem::take(&mut desk.damaged);
-            desk.under_way.clone()
+            let mut operator_state = crate::lock(&operator_state);
+            operator_state.started += 1;
+            operator_state.in_progress = std::mem::take(&mut operator_state.damaged);
+            operator_state.in_progress.clone()
         };
         let report = recover(&env, &cluster, &RecoveryTargets::Days(damaged.clone())).await;
-        let mut desk = crate::lock(&desk);
-        desk.under_way.clear();
+        let mut operator_state = crate::lock(&operator_state);
+        operator_state.in_progress.clear();
         if report.is_complete() {
             env.mark(Mark { name: "operator.recovered", subject: "" });
         } else {
-            // What did not pass is tried again: a data center may have been out of reach.
+            // Failed days are retried: a data center may have been unreachable.
             let failed = report.days.iter().filter(|day| !day.audited || !day.written);
-            desk.damaged.extend(failed.map(|day| (day.project, day.day)));
+            operator_state.damaged.extend(failed.map(|day| (day.project, day.day)));
             env.mark(Mark { name: "operator.recovery-incomplete", subject: "" });
         }
-        desk.recoveries.push(report);
+        operator_state.recoveries.push(report);
     }
 }
 
-/// Begins every order that has come due, each beside the others.
-async fn take_orders(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>) {
+/// Starts every recovery task that is due, concurrently.
+async fn run_recovery_tasks(env: SimEnv, cluster: Arc<Cluster>, operator_state: Arc<Mutex<OperatorState>>) {
     loop {
         let due: Vec<usize> = {
-            let mut desk = crate::lock(&desk);
-            let due = desk.orders.iter_mut().enumerate().filter(|(_, order)| order.is_due());
+            let mut operator_state = crate::lock(&operator_state);
+            let due =
+                operator_state.recovery_tasks.iter_mut().enumerate().filter(|(_, order)| order.is_due());
             due.map(|(index, order)| {
-                order.is_under_way = true;
+                order.is_running = true;
                 index
             })
             .collect()
         };
         for index in due {
-            let (env_of_task, cluster, desk) = (env.clone(), cluster.clone(), desk.clone());
-            env.spawn(async move { carry_out(env_of_task, cluster, desk, index).await });
+            let (env_of_task, cluster, operator_state) =
+                (env.clone(), cluster.clone(), operator_state.clone());
+            env.spawn(async move { run_recovery_task(env_of_task, cluster, operator_state, index).await });
         }
         env.clock().sleep(LOOK_EVERY).await;
     }
 }
 
-/// One run of an order: its own runbook the first time, and by the book when that did not do.
-async fn carry_out(env: SimEnv, cluster: Arc<Cluster>, desk: Arc<Mutex<Desk>>, index: usize) {
+/// Runs a recovery task once: with its own runbook the first time, with the full runbook after that.
+async fn run_recovery_task(
+    env: SimEnv,
+    cluster: Arc<Cluster>,
+    operator_state: Arc<Mutex<OperatorState>>,
+    index: usize,
+) {
     let (targets, steps) = {
-        let mut desk = crate::lock(&desk);
-        desk.begun += 1;
-        let order = &mut desk.orders[index];
-        order.begun += 1;
-        let steps = if order.begun == 1 { order.recover.steps() } else { RecoveryStep::ALL.to_vec() };
+        let mut operator_state = crate::lock(&operator_state);
+        operator_state.started += 1;
+        let order = &mut operator_state.recovery_tasks[index];
+        order.started += 1;
+        let steps = if order.started == 1 { order.recover.steps() } else { RecoveryStep::ALL.to_vec() };
         (order.recover.targets(), steps)
     };
     let report = recover_with_steps(&env, &cluster, &targets, &steps).await;
-    let mut desk = crate::lock(&desk);
-    let order = &mut desk.orders[index];
-    order.is_under_way = false;
+    let mut operator_state = crate::lock(&operator_state);
+    let order = &mut operator_state.recovery_tasks[index];
+    order.is_running = false;
     let name = match report.is_complete() {
         true => {
-            order.done += 1;
+            order.completed += 1;
             "operator.order-done"
         }
         false => "operator.recovery-incomplete",
     };
     env.mark(Mark { name, subject: "" });
-    desk.recoveries.push(report);
+    operator_state.recoveries.push(report);
 }
 
 async fn production_is_good(env: &SimEnv, cluster: &Cluster) -> bool {

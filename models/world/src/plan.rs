@@ -1,83 +1,84 @@
-//! Every choice that a seed decides, written down: who the customers are, when drills and exports happen.
+//! The plan: every choice that a seed makes, such as customers, drill times and exports.
 //!
-//! A customer's events are a law and the seed (see `workload`): the plan stays small whatever the volume.
+//! A customer's events follow from a workload specification and the seed (see `workload`), so the plan stays small at
+//! any volume.
 
-use crate::load::{self, Manners};
+use crate::load::{self, ClientRetryPolicy};
 use crate::operations::Operation;
-use crate::scenario::{TenantClass, Topic, ZoneShare};
-use crate::workload::{HOUR_MS, Late, StreamLaw, WrittenRequest};
+use crate::scenario::{TenantClass, WorldConfig, ZoneShare};
+use crate::workload::{ExplicitRequest, HOUR_MS, LatenessSpec, WorkloadSpec};
 use latent_engine::sim::{Fault, keyed_draw};
 use latent_engine::{Scenario, words};
 use latent_pipeline::zone::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Node clocks are off by at most this, either way, ms: what a good time service leaves.
+/// Maximum clock offset of a node in either direction, in milliseconds: the accuracy of a good time service.
 pub(crate) const CLOCK_OFFSET_MS: i64 = 20;
 
-/// What a seed decides.
+/// All choices of a seed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorldPlan {
-    /// The seed: of workload, latencies, clocks.
+    /// Seed of workload, latencies and clocks.
     pub seed: u64,
-    /// The customers, in the order of their projects' numbers, which begin with 1 and may have gaps: some may have been
-    /// left out to make a case smaller.
+    /// The customers, in the order of their project numbers. These start at 1 and may have gaps in a shrunk case.
     pub tenants: Vec<Tenant>,
-    /// Clock offsets of nodes are drawn up to this, either way, ms.
+    /// Maximum drawn clock offset of a node in either direction, in milliseconds.
     pub clock_offset_ms: i64,
-    /// When drills happen, ms since 1970.
+    /// Times of the drills, in milliseconds since 1970.
     pub drills_ms: Vec<i64>,
-    /// What customers export.
-    pub exports: Vec<Export>,
-    /// Faults that the seed drew.
+    /// Exports that customers read.
+    pub exports: Vec<PlannedExport>,
+    /// Faults drawn from the seed.
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// What operators do.
+    /// Planned operator actions.
     #[serde(default)]
     pub operations: Vec<Operation>,
 }
 
-/// One customer.
+/// A customer with one project.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tenant {
-    /// Its class.
+    /// Name of its class.
     pub class: String,
-    /// Its time zone.
+    /// Time zone, by IANA name.
     pub zone: String,
-    /// What its clients send.
-    pub law: StreamLaw,
-    /// How they go about it.
-    #[serde(default, skip_serializing_if = "Manners::is_usual")]
-    pub(crate) manners: Manners,
-    /// What its clients send, written out in place of the law's stream.
+    /// Specification of the requests that its clients send.
+    #[serde(rename = "law")]
+    pub workload: WorkloadSpec,
+    /// Retry policy of its clients.
+    #[serde(rename = "manners", default, skip_serializing_if = "ClientRetryPolicy::is_default")]
+    pub(crate) retry_policy: ClientRetryPolicy,
+    /// Explicit requests that replace the stream of the specification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<Vec<WrittenRequest>>,
+    pub requests: Option<Vec<ExplicitRequest>>,
 }
 
 /// An export that a customer reads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Export {
-    /// The project.
+pub struct PlannedExport {
+    /// Number of the project.
     pub project: u32,
-    /// When, ms since 1970.
+    /// Time, in milliseconds since 1970.
     pub at_ms: i64,
-    /// The first day.
+    /// First local day.
     pub from: Day,
-    /// The last day.
+    /// Last local day.
     pub to: Day,
 }
 
 impl WorldPlan {
-    /// The customer with this project.
+    /// Returns the customer with this project number.
     pub(crate) fn tenant(&self, project: u32) -> Option<&Tenant> {
-        self.tenants.iter().find(|tenant| tenant.law.project == project)
+        self.tenants.iter().find(|tenant| tenant.workload.project == project)
     }
 
-    /// The choices, one a line, for people.
-    pub(crate) fn in_words(&self) -> Vec<String> {
+    /// Describes the choices, one per line.
+    pub(crate) fn describe(&self) -> Vec<String> {
         let mut zones: BTreeMap<(&str, &str), u32> = BTreeMap::new();
         for tenant in &self.tenants {
             *zones.entry((&tenant.class, &tenant.zone)).or_default() += 1;
@@ -85,7 +86,9 @@ impl WorldPlan {
         let mut lines: Vec<String> =
             zones.into_iter().map(|((class, zone), count)| format!("{count} {class} in {zone}")).collect();
         let mut loads: BTreeMap<String, u32> = BTreeMap::new();
-        for sentence in self.tenants.iter().flat_map(|tenant| load::in_words(&tenant.law, &tenant.manners)) {
+        for sentence in
+            self.tenants.iter().flat_map(|tenant| load::describe(&tenant.workload, &tenant.retry_policy))
+        {
             *loads.entry(sentence).or_default() += 1;
         }
         lines.extend(loads.into_iter().map(|(sentence, count)| match count {
@@ -97,7 +100,7 @@ impl WorldPlan {
         lines.extend(
             self.operations
                 .iter()
-                .map(|it| format!("{}: an operator {}", words::moment_ms(it.at.0.0), it.what.in_words())),
+                .map(|it| format!("{}: an operator {}", words::moment_ms(it.at.0.0), it.action.describe())),
         );
         let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
         for fault in &self.faults {
@@ -113,48 +116,54 @@ impl WorldPlan {
     }
 }
 
-/// A pure draw: stream name and key to 64 bits.
+/// A pure draw: maps stream name and key to 64 bits.
 type Draw<'a> = &'a dyn Fn(&'static str, u128) -> u64;
 
-/// Expands a scenario.
-pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
+/// Expands a scenario and a seed into a plan.
+pub(crate) fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
     let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
-    let topic = &scenario.topic;
+    let config = &scenario.topic;
     let mut tenants = Vec::new();
-    for (class_index, class) in topic.tenants.iter().enumerate() {
+    for (class_index, class) in config.tenants.iter().enumerate() {
         let turn = draw("plan.zones", class_index as u128);
         for index in 0..class.count {
-            let zone = deal_zone(&topic.zones, index, class.count, turn);
+            let zone = deal_zone(&config.zones, index, class.count, turn);
             let project = tenants.len() as u32 + 1;
-            let (mut law, mut manners) = (law(class, project, &draw), Manners::default());
-            load::apply(&topic.load, &mut law, &mut manners);
-            tenants.push(Tenant { class: class.name.clone(), zone, law, manners, requests: None });
+            let (mut spec, mut retry_policy) = (spec(class, project, &draw), ClientRetryPolicy::default());
+            load::apply(&config.load, &mut spec, &mut retry_policy);
+            tenants.push(Tenant {
+                class: class.name.clone(),
+                zone,
+                workload: spec,
+                retry_policy,
+                requests: None,
+            });
         }
     }
     let (start, end) = (scenario.start.0.0, scenario.end().0.0);
-    // A drill in the first tenth would find nothing to recover.
+    // In the first tenth of the run there is nothing to recover.
     let instant =
         |stream, key| start + (end - start) / 10 + between(draw(stream, key), 0, (end - start) * 9 / 10);
-    let drills_ms = crate::instants::drills(scenario, seed, &tenants);
+    let drills_ms = crate::drill_schedule::drill_times_ms(scenario, seed, &tenants);
     let first = Day((start / (24 * HOUR_MS)) as i32 - 1);
-    let mut exports: Vec<Export> = (1..=tenants.len() as u32)
-        .flat_map(|project| (0..topic.exports_per_project).map(move |n| (project, n)))
+    let mut exports: Vec<PlannedExport> = (1..=tenants.len() as u32)
+        .flat_map(|project| (0..config.exports_per_project).map(move |n| (project, n)))
         .map(|(project, n)| {
             let at_ms = instant("plan.exports", (u128::from(project) << 32) | u128::from(n));
-            Export { project, at_ms, from: first, to: Day((at_ms / (24 * HOUR_MS)) as i32 + 1) }
+            PlannedExport { project, at_ms, from: first, to: Day((at_ms / (24 * HOUR_MS)) as i32 + 1) }
         })
         .collect();
     exports.sort_by_key(|export| (export.at_ms, export.project));
-    let faults = crate::trouble::draw(scenario, seed);
-    let operations = topic.operations.clone();
+    let faults = crate::nemesis::draw(scenario, seed);
+    let operations = config.operations.clone();
     WorldPlan { seed, tenants, clock_offset_ms: CLOCK_OFFSET_MS, drills_ms, exports, faults, operations }
 }
 
-/// Deals a class over the zones: evenly spaced over all weights, beginning at a place that the seed turns. As the
-/// zones stand in the order of their offsets, every stretch of the globe gets its share, give or take one.
+/// Distributes a class over the zones evenly by weight, from a start position that the seed selects. Because zones
+/// are ordered by offset, every part of the globe gets its share, within one customer.
 fn deal_zone(zones: &[ZoneShare], index: u32, count: u32, turn: u64) -> String {
     let total: u64 = zones.iter().map(|zone| u64::from(zone.weight)).sum();
-    // In units of weight / count, so that a class of any size is spaced evenly.
+    // Units of weight / count space a class of any size evenly.
     let (count, units) = (u64::from(count), total * u64::from(count));
     let mut place = (u64::from(index) * total + turn % units.max(1)) % units.max(1);
     for share in zones {
@@ -167,26 +176,26 @@ fn deal_zone(zones: &[ZoneShare], index: u32, count: u32, turn: u64) -> String {
     zones.last().map(|share| share.zone.clone()).unwrap_or_default()
 }
 
-/// The law of a class's projects with the largest shares and the load of all projects.
-pub(crate) fn largest_law(topic: &Topic, class: &TenantClass) -> StreamLaw {
-    let mut law = law(class, 0, &|_, _| u64::MAX);
-    load::apply(&topic.load, &mut law, &mut Manners::default());
-    law
+/// Returns the specification of a class's projects with the largest shares and the load of all projects.
+pub(crate) fn largest_spec(config: &WorldConfig, class: &TenantClass) -> WorkloadSpec {
+    let mut spec = spec(class, 0, &|_, _| u64::MAX);
+    load::apply(&config.load, &mut spec, &mut ClientRetryPolicy::default());
+    spec
 }
 
-fn law(class: &TenantClass, project: u32, draw: Draw<'_>) -> StreamLaw {
+fn spec(class: &TenantClass, project: u32, draw: Draw<'_>) -> WorkloadSpec {
     let number = u128::from(project);
-    let (least, most) = class.late_ppm;
-    let share_ppm = between(draw("plan.late", number), i64::from(least), i64::from(most)) as u32;
-    // Mostly offline devices come back in the evening of the same day; others trickle in.
-    StreamLaw {
+    let (min, max) = class.late_ppm;
+    let share_ppm = between(draw("plan.late", number), i64::from(min), i64::from(max)) as u32;
+    // Most offline devices are back in the evening of the same day; the others follow within days.
+    WorkloadSpec {
         project,
         token: format!("{:016x}", draw("plan.token", number)),
         secret: format!("{:016x}", draw("plan.secret", number)),
         events_per_day: class.events_per_day,
         requests_per_day: class.requests_per_day,
         users: 40,
-        late: Late {
+        late: LatenessSpec {
             share_ppm,
             same_day_ppm: class.late_same_day_ppm,
             by_ms: (2 * HOUR_MS, 30 * HOUR_MS),
@@ -204,16 +213,16 @@ fn law(class: &TenantClass, project: u32, draw: Draw<'_>) -> StreamLaw {
         event_bytes: (180, 300),
         api: (&class.api).into(),
         bursts: Vec::new(),
-        absences: Vec::new(),
-        wrong_clocks: Vec::new(),
-        kept: Vec::new(),
+        offline_windows: Vec::new(),
+        clock_skews: Vec::new(),
+        kept_indices: Vec::new(),
     }
 }
 
-/// A number from `least` to `most`, both included.
-pub(crate) fn between(draw: u64, least: i64, most: i64) -> i64 {
-    let width = (most.max(least) - least) as u128 + 1;
-    least + ((u128::from(draw) * width) >> 64) as i64
+/// Maps a draw to a number from `min` to `max`, both included.
+pub(crate) fn between(draw: u64, min: i64, max: i64) -> i64 {
+    let width = (max.max(min) - min) as u128 + 1;
+    min + ((u128::from(draw) * width) >> 64) as i64
 }
 
 #[cfg(test)]
@@ -221,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_is_dealt_over_zones_in_proportion_wherever_the_seed_begins() {
+    fn a_class_is_distributed_over_zones_by_weight_for_every_seed() {
         let share = |zone: &str, weight| ZoneShare { zone: zone.to_owned(), weight };
         let zones = [share("west", 3), share("spared", 4), share("east", 3)];
         for turn in 0..500u64 {

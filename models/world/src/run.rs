@@ -1,33 +1,33 @@
-//! The course of a run: build, trouble, healing, last judgement.
+//! A run: build the world, inject faults, heal, and check the final state.
 //!
-//! One main task steps through what the plan says (deploys, drills) and looks at production every hour, at the
-//! days that were compacted or ended since. Clients stop when the scenario ends; the world goes on to heal; then
-//! everything is looked at once more.
+//! The main task executes the plan (deploys, drills) and hourly checks the days of production that were compacted or
+//! ended since the last check. Clients stop when the scenario ends; the world continues to heal; then everything is
+//! checked once more.
 //!
-//! - `heard`: what the main task must know of what goes on. `expectations`: what the oracle is told beforehand.
-//! - `notice`: who noticed what was lost. `summing_up`: what the run came to.
+//! - `activity`: observed compactions, backups and detections. `expectations`: the oracle's settings before a run.
+//! - `detection`: detectors that reported a loss. `summary`: the result of the run.
 
+mod activity;
+mod detection;
 mod expectations;
-mod heard;
-mod notice;
-mod summing_up;
+mod summary;
 #[cfg(test)]
 mod tests;
 
-use crate::acks::Acks;
-use crate::chronicle::{self, Chronicle};
-use crate::clients::{self, ClientSide};
+use crate::checker::OracleChecker;
+use crate::clients::{self, ClientState};
 use crate::drill;
-use crate::findings::{Drill, Findings};
-use crate::judge::Judge;
+use crate::durability_sampler::DurabilitySampler;
+use crate::fault_log::{self, FaultLog};
+use crate::findings::{DrillFindings, Findings};
 use crate::lock;
-use crate::operations::{Order, What};
-use crate::operator::{self, Desk};
+use crate::operations::{OperatorAction, RecoveryTask};
+use crate::operator::{self, OperatorState};
 use crate::plan::WorldPlan;
-use crate::scenario::{HealWithout, Topic};
-use crate::topology::{Builder, Images, Nodes, Switchboard, deploy_targets, releases};
+use crate::scenario::{AbsentDisk, WorldConfig};
+use crate::topology::{ClusterBuilder, ClusterRegistry, DiskImages, NodeIds, deploy_targets, releases};
+use activity::{ActivityObserver, RunActivity};
 use expectations::{ledger_settings, oracle_zones};
-use heard::{Ear, Heard};
 use latent_engine::sim::{NodeSpec, SimEnv, World};
 use latent_engine::{Judged, Progress, Scenario};
 use latent_oracle::{Ledger, ProjectDay, ReadView};
@@ -40,211 +40,220 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const HOUR_MS: i64 = 3_600_000;
-/// Clients begin when every node has had time to boot.
+/// Time before clients start, so that every node has booted.
 pub(crate) const WARM_UP_MS: i64 = 60_000;
 
-/// What the main task does at an instant. Ordered: of one instant, in this order.
+/// A step of the main task. The order of the variants is the order of steps at one time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
-    /// A node moves to a release.
+enum RunStep {
+    /// Moves a node to a release.
     Deploy(NodeId, String),
-    /// An operator does what the plan says at this place.
+    /// Executes the planned operator action with this index.
     Operate(usize),
-    /// What he did there is mended.
-    Mend(usize),
-    /// The oracle looks at what changed.
-    Look,
-    /// Recovery on copies.
+    /// Reverts the operator action with this index.
+    Revert(usize),
+    /// Checks the days that changed.
+    Check,
+    /// Runs a recovery drill on copies.
     Drill,
-    /// Clients have stopped; faults are over.
+    /// Ends the faults; the clients have stopped.
     Heal,
 }
 
 /// One run of the world.
-pub(crate) struct Course<'a> {
+pub(crate) struct WorldRun<'a> {
     plan: &'a WorldPlan,
-    scenario: &'a Scenario<Topic>,
+    scenario: &'a Scenario<WorldConfig>,
     pub(crate) world: World,
     progress: Progress,
-    switchboard: Arc<Switchboard>,
-    pub(crate) nodes: Nodes,
-    desk: Arc<Mutex<Desk>>,
-    side: Arc<ClientSide>,
-    heard: Arc<Mutex<Heard>>,
-    chronicle: Arc<Mutex<Chronicle>>,
+    cluster_registry: Arc<ClusterRegistry>,
+    pub(crate) nodes: NodeIds,
+    operator_state: Arc<Mutex<OperatorState>>,
+    client_state: Arc<ClientState>,
+    activity: Arc<Mutex<RunActivity>>,
+    fault_log: Arc<Mutex<FaultLog>>,
     releases: BTreeMap<String, Arc<Release>>,
     zones: Vec<(u32, ZoneHistory)>,
-    judge: Judge,
-    drills: Vec<Drill>,
+    checker: OracleChecker,
+    drills: Vec<DrillFindings>,
     drill_marks: BTreeMap<String, u64>,
-    last_look: UnixMs,
-    watched: bool,
+    last_check_at: UnixMs,
+    is_checking: bool,
 }
 
 pub(crate) async fn run(
     plan: &WorldPlan,
-    scenario: &Scenario<Topic>,
+    scenario: &Scenario<WorldConfig>,
     world: World,
     progress: Progress,
 ) -> Judged<Findings> {
-    let mut course = Course::begin(plan, scenario, world, progress);
-    course.pass().await;
-    course.last_judgement()
+    let mut run = WorldRun::new(plan, scenario, world, progress);
+    run.execute().await;
+    run.finish()
 }
 
-impl<'a> Course<'a> {
-    pub(crate) fn begin(
+impl<'a> WorldRun<'a> {
+    pub(crate) fn new(
         plan: &'a WorldPlan,
-        scenario: &'a Scenario<Topic>,
+        scenario: &'a Scenario<WorldConfig>,
         world: World,
         progress: Progress,
-    ) -> Course<'a> {
-        let switchboard = Arc::new(Switchboard::default());
-        let desk: Arc<Mutex<Desk>> = Arc::default();
-        let heard: Arc<Mutex<Heard>> = Arc::default();
+    ) -> WorldRun<'a> {
+        let cluster_registry = Arc::new(ClusterRegistry::default());
+        let operator_state: Arc<Mutex<OperatorState>> = Arc::default();
+        let activity: Arc<Mutex<RunActivity>> = Arc::default();
         let start = scenario.start.0;
-        world.observe(Box::new(Ear { start, heard: heard.clone() }));
-        let chronicle = chronicle::listen(&world);
-        let images = Images::new();
-        let builder = Builder {
+        world.observe(Box::new(ActivityObserver { start, activity: activity.clone() }));
+        let fault_log = fault_log::attach(&world);
+        let images = DiskImages::new();
+        let builder = ClusterBuilder {
             world: &world,
             scenario,
             plan,
-            switchboard: &switchboard,
+            cluster_registry: &cluster_registry,
             images: &images,
             drill: false,
         };
         let reaction = scenario.topic.operator.as_ref().map(|operator| operator.reaction.0);
-        let takes_orders = plan.operations.iter().any(|it| matches!(it.what, What::Recover(_)));
-        let (world_of, switch_of, desk_of) = (world.clone(), switchboard.clone(), desk.clone());
+        let has_recovery_tasks =
+            plan.operations.iter().any(|it| matches!(it.action, OperatorAction::Recover(_)));
+        let (world_of, operator_registry, task_state) =
+            (world.clone(), cluster_registry.clone(), operator_state.clone());
         let nodes = builder.build(move |env| {
-            let switchboard = switch_of.clone();
-            let cluster = move || switchboard.cluster();
-            operator::run(env, world_of.clone(), cluster, desk_of.clone(), reaction, takes_orders)
+            let cluster_registry = operator_registry.clone();
+            let cluster = move || cluster_registry.cluster();
+            operator::run(env, world_of.clone(), cluster, task_state.clone(), reaction, has_recovery_tasks)
         });
-        let side =
-            ClientSide::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));
-        let least_disks = u32::from(scenario.topic.topology.ack_copies);
-        let acks = Acks::new(world.clone(), nodes.disks.clone(), least_disks, chronicle.clone());
-        *lock(&side.acks) = Some(acks);
-        let sends_ms = clients::sends_ms(scenario);
-        let (side_of, edges, plan_of, world_of) =
-            (side.clone(), nodes.edges.clone(), plan.clone(), world.clone());
+        let client_state =
+            ClientState::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));
+        let min_disks = u32::from(scenario.topic.topology.ack_copies);
+        let durability_sampler =
+            DurabilitySampler::new(world.clone(), nodes.disks.clone(), min_disks, fault_log.clone());
+        *lock(&client_state.durability_sampler) = Some(durability_sampler);
+        let sends_ms = clients::send_window_ms(scenario);
+        let (clients_state, edges, clients_plan, world_of) =
+            (client_state.clone(), nodes.edges.clone(), plan.clone(), world.clone());
         world.add_node(NodeSpec::named("clients"), move |env: SimEnv| {
-            clients::start(&env, &world_of, &plan_of, &side_of, &edges, sends_ms.clone());
+            clients::start(&env, &world_of, &clients_plan, &clients_state, &edges, sends_ms.clone());
             std::future::ready(())
         });
-        let mut judge =
-            Judge::new(scenario, &world, side.clone(), start.0, chronicle.clone(), &plan.operations);
-        judge.store_log = switchboard.store_log.clone();
+        let mut checker = OracleChecker::new(
+            scenario,
+            &world,
+            client_state.clone(),
+            start.0,
+            fault_log.clone(),
+            &plan.operations,
+        );
+        checker.store_log = cluster_registry.store_log.clone();
         let zones = plan
             .tenants
             .iter()
             .map(|tenant| {
                 let zones = ZoneHistory::constant(&tenant.zone);
-                (tenant.law.project, zones.expect("zones were checked with the scenario"))
+                (tenant.workload.project, zones.expect("zones were checked with the scenario"))
             })
             .collect();
-        Course {
+        WorldRun {
             plan,
             scenario,
             releases: releases(&scenario.topic),
-            last_look: world.now(),
+            last_check_at: world.now(),
             world,
             progress,
-            switchboard,
+            cluster_registry,
             nodes,
-            desk,
-            side,
-            heard,
-            chronicle,
+            operator_state,
+            client_state,
+            activity,
+            fault_log,
             zones,
-            judge,
+            checker,
             drills: Vec::new(),
             drill_marks: BTreeMap::new(),
-            watched: true,
+            is_checking: true,
         }
     }
 
-    /// Lets the scenario pass, trouble and healing.
-    pub(crate) async fn pass(&mut self) {
+    /// Executes the scenario: faults, then healing.
+    pub(crate) async fn execute(&mut self) {
         for (at, step) in self.timeline(self.scenario.start.0, self.scenario.end().0) {
             self.world.sleep_until(UnixMs(at)).await;
             match step {
-                Step::Look | Step::Drill if !self.watched => {}
+                RunStep::Check | RunStep::Drill if !self.is_checking => {}
                 step => self.step(step),
             }
         }
     }
 
-    fn timeline(&self, start: UnixMs, end: UnixMs) -> BTreeSet<(i64, Step)> {
+    fn timeline(&self, start: UnixMs, end: UnixMs) -> BTreeSet<(i64, RunStep)> {
         let mut steps = BTreeSet::new();
         for deploy in &self.scenario.topic.deploys {
             let (targets, pause) = deploy_targets(&deploy.to, &self.world, &self.nodes);
             for (turn, node) in targets.into_iter().enumerate() {
                 let at = deploy.at.0 + pause * turn as u32;
-                steps.insert((at.0, Step::Deploy(node, deploy.release.clone())));
+                steps.insert((at.0, RunStep::Deploy(node, deploy.release.clone())));
             }
         }
         for (index, operation) in self.plan.operations.iter().enumerate() {
-            steps.insert((operation.at.0.0, Step::Operate(index)));
-            if let Some(lasts) = operation.what.lasts() {
-                // What lasts longer is mended when trouble is over.
-                let mended = (operation.at.0 + lasts.0).min(end);
-                steps.insert((mended.0, Step::Mend(index)));
+            steps.insert((operation.at.0.0, RunStep::Operate(index)));
+            if let Some(duration) = operation.action.duration() {
+                // Mistakes are fixed at the latest when faults end.
+                let reverted = (operation.at.0 + duration.0).min(end);
+                steps.insert((reverted.0, RunStep::Revert(index)));
             }
         }
-        steps.extend(self.plan.drills_ms.iter().map(|at| (*at, Step::Drill)));
-        steps.insert((end.0, Step::Heal));
+        steps.extend(self.plan.drills_ms.iter().map(|at| (*at, RunStep::Drill)));
+        steps.insert((end.0, RunStep::Heal));
         let last = end + self.scenario.topic.healing.0;
-        // Looks stand beside the full hour: jobs begin at it.
+        // Checks avoid the full hour, at which jobs start.
         let mut at = start.0 + HOUR_MS - HOUR_MS / 4;
         while at < last.0 {
-            steps.insert((at, Step::Look));
+            steps.insert((at, RunStep::Check));
             at += HOUR_MS;
         }
-        steps.insert((last.0, Step::Look));
+        steps.insert((last.0, RunStep::Check));
         steps
     }
 
-    fn step(&mut self, step: Step) {
-        if self.watched {
-            // Before anything is looked at: what a later look sees was perhaps not there to be exported.
-            let exports = std::mem::take(&mut *lock(&self.side.exports));
-            self.judge.judge_exports(&self.world, &self.nodes, exports);
+    fn step(&mut self, step: RunStep) {
+        if self.is_checking {
+            // Exports come first: a later check may see events that were not there when the export was read.
+            let exports = std::mem::take(&mut *lock(&self.client_state.exports));
+            self.checker.check_exports(&self.world, &self.nodes, exports);
         }
         match step {
-            Step::Deploy(node, release) => self.deploy(node, &release),
-            Step::Operate(index) => self.operate(index),
-            Step::Mend(index) => self.mend(index),
-            Step::Look => self.look(),
-            Step::Drill => self.drill(),
-            Step::Heal => self.heal(),
+            RunStep::Deploy(node, release) => self.deploy(node, &release),
+            RunStep::Operate(index) => self.operate(index),
+            RunStep::Revert(index) => self.revert_operation(index),
+            RunStep::Check => self.check_due_days(),
+            RunStep::Drill => self.drill(),
+            RunStep::Heal => self.heal(),
         }
     }
 
-    /// Trouble is over, and what it left is the system's to bring in order.
+    /// Ends the faults and starts healing.
     fn heal(&mut self) {
         self.progress.phase("healing");
         self.world.end_faults();
-        for node in self.switchboard.configured() {
+        for node in self.cluster_registry.configured() {
             self.configure(node, None);
         }
-        lock(&self.chronicle).faults_ended_ms = Some(self.world.now().0);
-        self.leave_a_disk_behind();
-        if self.watched {
-            self.judge.faults_ended(&self.world, &self.nodes);
+        lock(&self.fault_log).faults_ended_ms = Some(self.world.now().0);
+        self.abandon_disk();
+        if self.is_checking {
+            self.checker.faults_ended(&self.world, &self.nodes);
         }
     }
 
-    /// Takes the disk away without which the rest is to heal. It is none of those that are looked at any more.
-    fn leave_a_disk_behind(&mut self) {
+    /// Removes the disk without which the other nodes must heal. It is not checked any more.
+    fn abandon_disk(&mut self) {
         let Some(without) = &self.scenario.topic.heal_without else { return };
         let disk = self.world.node_named(without.disk()).expect("the disk was checked with the scenario");
         self.world.note(&format!("{} does not come back", without.disk()));
         match without {
-            HealWithout::Down(_) => self.world.kill(disk),
-            HealWithout::CutOff(_) => {
+            AbsentDisk::Down(_) => self.world.kill(disk),
+            AbsentDisk::CutOff(_) => {
                 for other in self.world.nodes().into_iter().filter(|node| *node != disk) {
                     self.world.cut_link(disk, other);
                     self.world.cut_link(other, disk);
@@ -252,37 +261,38 @@ impl<'a> Course<'a> {
             }
         }
         self.nodes.disks.retain(|node| *node != disk);
-        lock(&self.chronicle).excuses.gone(without.disk(), self.world.now().0);
-        self.judge.disk_left_behind(disk, without.disk());
+        lock(&self.fault_log).excuses.record_permanent_loss(without.disk(), self.world.now().0);
+        self.checker.abandon_disk(disk, without.disk());
     }
 
-    /// An operator recovers, or makes a mistake.
+    /// Executes an operator action: a recovery or a mistake.
     fn operate(&mut self, index: usize) {
-        let what = &self.plan.operations[index].what;
-        self.world.note(&format!("an operator {}", what.in_words()));
-        if let What::Recover(recover) = what {
-            lock(&self.desk).orders.push(Order::of(recover.clone()));
-        } else if let Some((node, cluster)) = what.configure(&self.switchboard.cluster(), &self.nodes) {
+        let action = &self.plan.operations[index].action;
+        self.world.note(&format!("an operator {}", action.describe()));
+        if let OperatorAction::Recover(recover) = action {
+            lock(&self.operator_state).recovery_tasks.push(RecoveryTask::new(recover.clone()));
+        } else if let Some((node, cluster)) = action.configure(&self.cluster_registry.cluster(), &self.nodes)
+        {
             self.configure(node, Some(cluster));
         }
     }
 
-    fn mend(&mut self, index: usize) {
+    fn revert_operation(&mut self, index: usize) {
         if let Some((node, _)) =
-            self.plan.operations[index].what.configure(&self.switchboard.cluster(), &self.nodes)
+            self.plan.operations[index].action.configure(&self.cluster_registry.cluster(), &self.nodes)
         {
             self.configure(node, None);
         }
     }
 
-    /// A node restarts with a configuration of its own, or with that of the rest again.
+    /// Restarts a node with a changed configuration; `None` restores the common one.
     fn configure(&mut self, node: NodeId, cluster: Option<Cluster>) {
-        self.switchboard.configure(node, cluster);
+        self.cluster_registry.configure(node, cluster);
         self.restart(node);
     }
 
     fn restart(&self, node: NodeId) {
-        lock(&self.chronicle).excuses.restarted(&self.world.node_name(node), self.world.now().0);
+        lock(&self.fault_log).excuses.record_restart(&self.world.node_name(node), self.world.now().0);
         self.world.restart(node);
     }
 
@@ -290,68 +300,69 @@ impl<'a> Course<'a> {
         let release = self.releases.get(release).expect("releases of deploys were checked with the scenario");
         let name = self.world.node_name(node);
         self.world.note(&format!("deploy {} to {name}", release.name));
-        self.switchboard.set_release(node, release);
+        self.cluster_registry.set_release(node, release);
         if release.has(Bug::Hostile) {
-            self.judge.disk_destroyed(&name);
-            lock(&self.chronicle).unsound.insert(name.to_string(), self.world.now().0);
+            self.checker.disk_compromised(&name);
+            lock(&self.fault_log).unsound.insert(name.to_string(), self.world.now().0);
         }
         self.restart(node);
-        if !release.has(Bug::Hostile) && self.judge.disk_good(&name) && self.watched {
-            // What production lacks from here on is no later backup's fault.
-            self.judge.look_at_all(&self.world, &self.nodes, "after-destruction", false);
+        if !release.has(Bug::Hostile) && self.checker.disk_restored(&name) && self.is_checking {
+            // Missing events are recorded here, so that no later backup is blamed for them.
+            self.checker.check_all(&self.world, &self.nodes, "after-destruction", false);
         }
     }
 
-    /// Looks at the project-days that were compacted since the last look, or whose local day ended an hour ago.
-    fn look(&mut self) {
+    /// Checks the project-days that were compacted since the last check, and those whose local day ended an hour ago.
+    fn check_due_days(&mut self) {
         let now = self.world.now();
         let (mut scope, backup) = {
-            let mut heard = lock(&self.heard);
-            let due = heard.due(|node| self.world.is_up(node));
-            (due, std::mem::take(&mut heard.backup_since_look))
+            let mut activity = lock(&self.activity);
+            let due = activity.due(|node| self.world.is_up(node));
+            (due, std::mem::take(&mut activity.backup_since_check))
         };
         for (project, zones) in &self.zones {
-            let before = |moment: UnixMs| zones.day(moment - Duration::from_millis(HOUR_MS as u64), moment);
-            if before(now) != before(self.last_look) {
-                let ended = before(self.last_look);
+            let day_an_hour_before =
+                |moment: UnixMs| zones.day(moment - Duration::from_millis(HOUR_MS as u64), moment);
+            if day_an_hour_before(now) != day_an_hour_before(self.last_check_at) {
+                let ended = day_an_hour_before(self.last_check_at);
                 scope.insert(ProjectDay { project: *project, day: ended.0 });
             }
         }
-        scope.extend(self.judge.set_aside_since(&self.world, &self.nodes));
-        self.judge.replays = lock(&self.desk).begun;
-        let lacking = self.judge.lacking();
+        scope.extend(self.checker.newly_quarantined_days(&self.world, &self.nodes));
+        self.checker.replays = lock(&self.operator_state).started;
+        let lacking = self.checker.lacking();
         if !scope.is_empty() {
-            self.judge.look_at(&self.world, &self.nodes, scope, "day-end");
+            self.checker.check_days(&self.world, &self.nodes, scope, "day-end");
         }
-        // Also when none comes any more: that is when it matters.
-        if backup || self.judge.backups_overdue(now) {
-            let sight = self.judge.look_at_all(&self.world, &self.nodes, "day-end", false);
-            self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-backup");
+        // Also checked when backups stop: that case matters most.
+        if backup || self.checker.backups_overdue(now) {
+            let read_view = self.checker.check_all(&self.world, &self.nodes, "day-end", false);
+            self.checker.check_backups(&self.world, &self.nodes, &read_view, &lacking, "after-backup");
         }
-        self.judge.look_at_deadlines(&self.world, &self.nodes);
+        self.checker.check_deadlines(&self.world, &self.nodes);
         if now.0.div_euclid(HOUR_MS) % 6 == 0 {
-            self.judge.look_at_tee(&self.world, &self.nodes, "hourly");
+            self.checker.check_tee(&self.world, &self.nodes, "hourly");
         }
-        let is_due = self.judge.settling.is_due(&self.scenario.topic, &lock(&self.chronicle), now.0);
+        let is_due = self.checker.liveness.is_due(&self.scenario.topic, &lock(&self.fault_log), now.0);
         if is_due {
-            self.judge.look_at_backlogs(&self.world, &self.nodes);
+            self.checker.check_backlogs(&self.world, &self.nodes);
         }
-        self.last_look = now;
+        self.last_check_at = now;
     }
 
-    /// Whether the scenario promises that everything acknowledged can be had back from backups, the newest of them of
-    /// this position, and the tee. What a planned fault took from the tee store is in no tee any more: until the next
-    /// backup it is production's copies that the promise rests on, and a drill presumes them gone. Of the data centers
-    /// one alone is enough.
+    /// Returns true if the scenario promises that everything acknowledged can be recovered from the tee and backups,
+    /// the newest of which has this position. Requests that a planned fault removed from the tee store are on
+    /// production's copies alone until the next backup, and a drill assumes these lost. One sound data center is
+    /// enough.
     fn is_protected(&self, newest_backup_ms: Option<i64>) -> bool {
         let protection = &self.scenario.topic.protection;
-        let chronicle = lock(&self.chronicle);
-        let since = |node: &NodeId| chronicle.unsound.get(&*self.world.node_name(*node)).copied();
+        let fault_log = lock(&self.fault_log);
+        let since = |node: &NodeId| fault_log.unsound.get(&*self.world.node_name(*node)).copied();
         let tee_lacks_ms = self.nodes.tee_store.as_ref().and_then(since);
         let tee_is_enough =
             tee_lacks_ms.is_none_or(|since_ms| newest_backup_ms.is_some_and(|ms| ms > since_ms));
         let a_backup_is_sound = self.nodes.data_centers.iter().any(|node| since(node).is_none());
-        // A tee that forgets before a backup has taken over promises nothing.
+        // A tee whose retention ends before a backup exists promises nothing.
         let takes_over = protection
             .tee
             .as_ref()
@@ -361,8 +372,8 @@ impl<'a> Course<'a> {
     }
 
     fn drill(&mut self) {
-        let sight = self.judge.look_at_all(&self.world, &self.nodes, "day-end", false);
-        self.drill_against(&sight);
+        let read_view = self.checker.check_all(&self.world, &self.nodes, "day-end", false);
+        self.drill_against(&read_view);
     }
 
     fn drill_against(&mut self, production: &ReadView) {
@@ -374,13 +385,15 @@ impl<'a> Course<'a> {
             *self.drill_marks.entry(format!("drill:{name}")).or_default() += times;
         }
         let promised = self.is_protected(drilled.newest_backup_ms());
-        let missing = self.judge.judge_drill(&drilled, production, now.0, promised);
+        let missing = self.checker.check_drill(&drilled, production, now.0, promised);
         let during = {
-            let heard = lock(&self.heard);
-            let under_way =
-                [("backup", heard.backup_under_way), ("compaction", !heard.runs_under_way.is_empty())];
-            under_way.into_iter().filter(|(_, is)| *is).map(|(what, _)| what.to_owned()).collect()
+            let activity = lock(&self.activity);
+            let active = [
+                ("backup", activity.backup_in_progress),
+                ("compaction", !activity.active_compactions.is_empty()),
+            ];
+            active.into_iter().filter(|(_, is)| *is).map(|(what, _)| what.to_owned()).collect()
         };
-        self.drills.push(Drill { during, ..Drill::of(now.0, &drilled, missing) });
+        self.drills.push(DrillFindings { during, ..DrillFindings::new(now.0, &drilled, missing) });
     }
 }

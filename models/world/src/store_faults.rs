@@ -1,24 +1,24 @@
-//! Object-store faults: what the machine of a store does to calls while a fault of the plan says so.
+//! Object-store faults: behavior of a store while a fault of the plan is active.
 //!
-//! A fault switches a named condition on at a store's node; its level says how strongly. Levels are parts per million
-//! of calls, but for pages.
+//! A fault activates a named condition at a store's node. Its level is in parts per million of calls, except for
+//! listing pages.
 //!
 //! | condition | at | what happens | level |
 //! |---|---|---|---|
 //! | `store.unavailable` | a store | calls are answered 5xx and have no effect | of all calls |
 //! | `store.throttled` | a store | calls are answered "slow down" and have no effect | of all calls |
-//! | `store.uploads-broken` | a store | uploads break off half-way: nothing visible, a leftover among the uploads | of puts |
+//! | `store.uploads-broken` | a store | uploads are interrupted half-way: no object is visible, a partial upload is left | of puts |
 //! | `store.answers-lost` | a store | puts take effect and are never answered | of puts |
-//! | `store.short-pages` | a store | listings come in short pages | keys a page |
-//! | `credentials.expired` | a caller | every store denies everything to it | none |
+//! | `store.short-pages` | a store | listings come in short pages | keys per page |
+//! | `credentials.expired` | a caller | every store denies all of its calls | none |
 //!
-//! Chance is a keyed draw of the call's content and of how often it was made: taking one fault out leaves the others
-//! as they are. Not modelled: lost or stale objects (stores of this kind promise read-after-write), slow calls (see
-//! slow disks and links), a wrong bucket, partial deletes.
+//! Each decision is a keyed draw of the call's content and its repetition count, so removing one fault leaves the
+//! others unchanged. Not modelled: lost or stale objects (stores of this kind promise read-after-write), slow calls
+//! (see slow disks and links), a wrong bucket, partial deletes.
 //!
-//! Rates are accelerated. Published: Amazon S3's service agreement counts error rates over 5-minute intervals against
-//! 99.9% a month, and its documentation tells callers to expect 503 Slow Down above 3,500 writes or 5,500 reads a second
-//! and prefix, and to retry with back-off; a listing there has at most 1,000 keys a page, and may have fewer.
+//! Rates are accelerated. Published figures: Amazon S3's service agreement counts error rates over 5-minute intervals
+//! against 99.9% a month; its documentation tells callers to expect 503 Slow Down above 3,500 writes or 5,500 reads
+//! per second and prefix, and to retry with back-off; a listing has at most 1,000 keys per page, and may have fewer.
 
 use crate::credentials::StoreKind;
 use crate::lock;
@@ -33,37 +33,38 @@ use std::sync::{Arc, Mutex};
 const UNAVAILABLE: &str = "store.unavailable";
 /// Calls are answered "slow down".
 const THROTTLED: &str = "store.throttled";
-/// Puts break off.
+/// Puts are interrupted.
 const UPLOADS_BROKEN: &str = "store.uploads-broken";
 /// Puts take effect and are not answered.
 const ANSWERS_LOST: &str = "store.answers-lost";
-/// Listings come in pages of so many keys.
+/// Listings are paged with this number of keys.
 pub(crate) const SHORT_PAGES: &str = "store.short-pages";
-/// At a caller: every store denies everything to it.
+/// At a caller: every store denies all of its calls.
 const CREDENTIALS_EXPIRED: &str = "credentials.expired";
 
-/// Those that befall a store.
-pub(crate) const OF_STORES: [&str; 5] = [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES];
+/// Conditions of a store.
+pub(crate) const STORE_CONDITIONS: [&str; 5] =
+    [UNAVAILABLE, THROTTLED, UPLOADS_BROKEN, ANSWERS_LOST, SHORT_PAGES];
 
-/// What is wrong with a condition of this name at this node, if it is one of this family's.
+/// Returns the problem and a hint if a condition of this family is unknown or set at a node that does not support it.
 pub(crate) fn check(name: &str, at_a_store: bool) -> Option<(String, String)> {
-    let is_known = OF_STORES.contains(&name) || name == CREDENTIALS_EXPIRED;
+    let is_known = STORE_CONDITIONS.contains(&name) || name == CREDENTIALS_EXPIRED;
     if !is_known && (name.starts_with("store.") || name.starts_with("credentials.")) {
-        let hint = format!("write one of: {}, {CREDENTIALS_EXPIRED}", OF_STORES.join(", "));
+        let hint = format!("write one of: {}, {CREDENTIALS_EXPIRED}", STORE_CONDITIONS.join(", "));
         return Some((format!("no condition is called '{name}'"), hint));
     }
-    (OF_STORES.contains(&name) && !at_a_store).then(|| {
-        let said = format!("'{name}' does nothing at a node that is no object store");
-        (said, "name a data center or the tee store".to_owned())
+    (STORE_CONDITIONS.contains(&name) && !at_a_store).then(|| {
+        let message = format!("'{name}' has no effect at a node that is not an object store");
+        (message, "name a data center or the tee store".to_owned())
     })
 }
 
-/// A throttled caller is asked to come back after 1 s to 5 s.
+/// Range of the retry-after time of a throttled call, in milliseconds.
 const RETRY_AFTER_MS: (u64, u64) = (1_000, 5_000);
-/// How often a call was made is remembered of so many calls.
-const MAX_ASKED: usize = 1 << 16;
+/// Maximum number of distinct calls whose repetitions are counted.
+const MAX_CALL_COUNTS: usize = 1 << 16;
 
-/// What production nodes did to the stores of a world, by the stores' own account.
+/// Changes that production nodes made at the stores of a world, as recorded by the stores.
 #[derive(Default)]
 pub(crate) struct StoreLog {
     done: Mutex<BTreeSet<(StoreKind, Permission)>>,
@@ -71,65 +72,72 @@ pub(crate) struct StoreLog {
 }
 
 impl StoreLog {
-    /// The permissions by which production changed anything at a store.
+    /// Returns the permissions that production used to change a store.
     pub fn used(&self) -> BTreeSet<(StoreKind, Permission)> {
         lock(&self.done).clone()
     }
 
-    /// Whether production changed anything at this store.
+    /// Returns true if production changed this store.
     pub fn is_tampered(&self, store: NodeId) -> bool {
         lock(&self.tampered).contains(&store)
     }
 }
 
-/// The door of one store in a simulated world.
-pub(crate) struct StoreDoor {
+/// Interceptor of the calls to one store in a simulated world: it injects the active faults.
+pub(crate) struct StoreFaultInterceptor {
     world: World,
     store: NodeId,
     kind: StoreKind,
     production: BTreeSet<NodeId>,
     log: Arc<StoreLog>,
-    /// How often each call was made while a condition held.
-    asked: Mutex<BTreeMap<u128, u64>>,
+    /// Number of repetitions of each call made while a condition was active.
+    call_counts: Mutex<BTreeMap<u128, u64>>,
 }
 
-impl StoreDoor {
+impl StoreFaultInterceptor {
     pub fn new(
         world: World,
         store: NodeId,
         kind: StoreKind,
         production: impl Iterator<Item = NodeId>,
         log: Arc<StoreLog>,
-    ) -> StoreDoor {
-        StoreDoor { world, store, kind, production: production.collect(), log, asked: Mutex::default() }
+    ) -> StoreFaultInterceptor {
+        StoreFaultInterceptor {
+            world,
+            store,
+            kind,
+            production: production.collect(),
+            log,
+            call_counts: Mutex::default(),
+        }
     }
 
-    /// Counts the call, and gives the key of its draws.
+    /// Counts the call and returns the key of its draws.
     fn key(&self, from: NodeId, call: &ObjectRequest, body: &[u8]) -> u128 {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&from.0.to_le_bytes());
         hasher.update(&self.store.0.to_le_bytes());
         hasher.update(&call.to_message(bytes::Bytes::new()).head);
         hasher.update(body);
-        let key = first_16(&hasher);
-        let mut asked = lock(&self.asked);
-        if asked.len() > MAX_ASKED {
-            asked.clear();
+        let key = first_16_bytes(&hasher);
+        let mut call_counts = lock(&self.call_counts);
+        if call_counts.len() > MAX_CALL_COUNTS {
+            call_counts.clear();
         }
-        let times = asked.entry(key).or_default();
+        let times = call_counts.entry(key).or_default();
         *times += 1;
         hasher.update(&times.to_le_bytes());
-        first_16(&hasher)
+        first_16_bytes(&hasher)
     }
 }
 
-fn first_16(hasher: &blake3::Hasher) -> u128 {
+fn first_16_bytes(hasher: &blake3::Hasher) -> u128 {
     let mut out = [0; 16];
     out.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     u128::from_le_bytes(out)
 }
 
-impl Interceptor for StoreDoor {
+impl Interceptor for StoreFaultInterceptor {
     fn intercept(&self, from: NodeId, call: &ObjectRequest, body: &bytes::Bytes) -> InjectedResult {
         if self.world.condition(from, CREDENTIALS_EXPIRED).is_some() {
             return InjectedResult::Denied;
@@ -164,9 +172,9 @@ impl Interceptor for StoreDoor {
                 UPLOADS_BROKEN => InjectedResult::UploadTruncated,
                 ANSWERS_LOST => InjectedResult::ResponseLost,
                 _ => {
-                    let (least, most) = RETRY_AFTER_MS;
-                    let later = self.world.draw("store.retry-after", key) % (most - least + 1);
-                    InjectedResult::Throttled { retry_after_ms: (least + later) as u32 }
+                    let (min, max) = RETRY_AFTER_MS;
+                    let later = self.world.draw("store.retry-after", key) % (max - min + 1);
+                    InjectedResult::Throttled { retry_after_ms: (min + later) as u32 }
                 }
             };
         }

@@ -1,18 +1,20 @@
-//! The nodes of a world, what they run, and how they are linked.
+//! The nodes of a world, the services that they run, and their links.
 //!
-//! Production is ingest, Arb and the workers. Edges, tee store, data centers, audit, operator and clients are
-//! outside of it: "production gone" leaves them. Each Arb disk is a node of its own; a data center is one object
-//! store. Not modelled: racks, load balancing among edges other than by the client's choice.
+//! Production consists of ingest, Arb and the workers. Edges, tee store, data centers, audit, operator and clients
+//! are outside of it and survive its loss. Each Arb disk is a node; a data center is one object store. Not modelled:
+//! racks; load balancing among edges other than by the client's choice.
+
+mod checks;
+
+pub(crate) use checks::check_fault_nodes;
 
 use crate::credentials::StoreKind;
 use crate::plan::{WorldPlan, between};
-use crate::scenario::{DeployTo, OnTeeFailure, Topic};
-use crate::store_faults::{self, StoreDoor, StoreLog};
+use crate::scenario::{DeployTarget, TeeFailurePolicy, WorldConfig};
+use crate::store_faults::{StoreFaultInterceptor, StoreLog};
 use latent_edge::{EdgeConfig, TeeConfig};
-use latent_engine::sim::{
-    ClockSpec, DiskImage, FaultAction, LatencyTail, LinkSpec, NodeSpec, SimEnv, World, keyed_draw,
-};
-use latent_engine::{Problem, Scenario};
+use latent_engine::Scenario;
+use latent_engine::sim::{ClockSpec, DiskImage, LatencyTail, LinkSpec, NodeSpec, SimEnv, World, keyed_draw};
 use latent_pipeline::config::{
     AuditConfig, BackupConfig, BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig,
     TeeStoreConfig,
@@ -26,12 +28,12 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// Hours after a project's midnight at which its copies are compared.
+/// Time from a project's midnight to the comparison of its copies.
 pub(crate) const SCRUB_AFTER_MIDNIGHT: Duration = Duration::from_secs(6 * 3600);
 
-/// Node numbers, by role.
+/// Node ids by role.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Nodes {
+pub(crate) struct NodeIds {
     pub edges: Vec<NodeId>,
     pub ingest: Vec<NodeId>,
     pub disks: Vec<NodeId>,
@@ -43,31 +45,32 @@ pub(crate) struct Nodes {
     pub operator: Option<NodeId>,
 }
 
-impl Nodes {
-    /// What is gone when production is gone.
+impl NodeIds {
+    /// Returns the nodes of production.
     pub fn production(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.disks.iter().chain(&self.ingest).chain(&self.workers).copied()
     }
 }
 
-/// What every node is booted with. Filled in once all nodes have their numbers, read when a node boots.
+/// Registry of the cluster configuration and release with which each node boots. It is complete once all nodes have
+/// ids, and is read when a node boots.
 #[derive(Default)]
-pub(crate) struct Switchboard {
+pub(crate) struct ClusterRegistry {
     cluster: OnceLock<Arc<Cluster>>,
-    nodes: OnceLock<Nodes>,
-    /// What production did to the object stores.
+    nodes: OnceLock<NodeIds>,
+    /// Changes that production made at the object stores.
     pub store_log: Arc<StoreLog>,
     releases: Mutex<BTreeMap<NodeId, Arc<Release>>>,
-    /// Of nodes that somebody configured otherwise than the rest.
+    /// Configurations of nodes that an operator changed.
     configured: Mutex<BTreeMap<NodeId, Arc<Cluster>>>,
 }
 
-impl Switchboard {
+impl ClusterRegistry {
     pub fn cluster(&self) -> Arc<Cluster> {
         self.cluster.get().expect("nodes boot after the cluster is complete: boots are tasks").clone()
     }
 
-    fn nodes(&self) -> &Nodes {
+    fn nodes(&self) -> &NodeIds {
         self.nodes.get().expect("nodes boot after the cluster is complete: boots are tasks")
     }
 
@@ -78,7 +81,7 @@ impl Switchboard {
         BootConfig { cluster: configured.unwrap_or_else(|| self.cluster()), release }
     }
 
-    /// From its next boot on, `node` has a configuration of its own; `None`: that of the rest again.
+    /// Sets the configuration of `node` from its next boot on; `None` restores the common one.
     pub fn configure(&self, node: NodeId, cluster: Option<Cluster>) {
         let mut configured = crate::lock(&self.configured);
         match cluster {
@@ -87,22 +90,22 @@ impl Switchboard {
         };
     }
 
-    /// Nodes with a configuration of their own.
+    /// Returns the nodes with a changed configuration.
     pub fn configured(&self) -> Vec<NodeId> {
         crate::lock(&self.configured).keys().copied().collect()
     }
 
-    /// From its next boot on, `node` runs `release`.
+    /// Sets the release of `node` from its next boot on.
     pub fn set_release(&self, node: NodeId, release: &Arc<Release>) {
         crate::lock(&self.releases).insert(node, release.clone());
     }
 }
 
-/// Disks to begin with: those of a fork.
-pub(crate) type Images = BTreeMap<String, DiskImage>;
+/// Initial disk images by node name, used by a fork.
+pub(crate) type DiskImages = BTreeMap<String, DiskImage>;
 
-/// The names of a topology's nodes, by role, in the order in which they are added.
-pub(crate) struct Names {
+/// Node names by role, in the order in which the nodes are added.
+pub(crate) struct NodeNames {
     pub edges: Vec<String>,
     pub ingest: Vec<String>,
     pub disks: Vec<String>,
@@ -114,12 +117,12 @@ pub(crate) struct Names {
     pub operator: Option<String>,
 }
 
-impl Names {
-    pub fn of(topic: &Topic) -> Names {
+impl NodeNames {
+    pub fn new(config: &WorldConfig) -> NodeNames {
         let numbered = |what: &str, count: u16| (1..=count).map(|n| format!("{what}-{n}")).collect();
-        let (topology, protection) = (&topic.topology, &topic.protection);
+        let (topology, protection) = (&config.topology, &config.protection);
         let backup = protection.backup.is_some();
-        Names {
+        NodeNames {
             edges: numbered("edge", topology.edges),
             ingest: numbered("ingest", topology.ingest),
             disks: numbered("disk", topology.copies),
@@ -132,14 +135,14 @@ impl Names {
         }
     }
 
-    /// Every node that belongs to the system, operator and auditors' machines left out: those are people's own.
+    /// Returns all nodes of the system. The operator's machine is not included: it belongs to a person.
     pub fn system(&self) -> Vec<String> {
         let many = [&self.edges, &self.ingest, &self.disks, &self.workers, &self.data_centers];
         let single = [&self.tee_store, &self.backup, &self.audit];
         many.into_iter().flatten().chain(single.into_iter().flatten()).cloned().collect()
     }
 
-    /// Every object store.
+    /// Returns all object stores.
     pub fn stores(&self) -> Vec<String> {
         self.data_centers.iter().chain(&self.tee_store).cloned().collect()
     }
@@ -151,24 +154,24 @@ impl Names {
     }
 }
 
-/// Adds all nodes of a world but its clients. `images` gives some of them a disk to begin with; in a drill only
-/// what recovery needs is booted.
-pub(crate) struct Builder<'a> {
+/// Adds all nodes of a world except the clients. `images` supplies initial disks; a drill boots only the nodes that a
+/// recovery needs.
+pub(crate) struct ClusterBuilder<'a> {
     pub world: &'a World,
-    pub scenario: &'a Scenario<Topic>,
+    pub scenario: &'a Scenario<WorldConfig>,
     pub plan: &'a WorldPlan,
-    pub switchboard: &'a Arc<Switchboard>,
-    pub images: &'a Images,
+    pub cluster_registry: &'a Arc<ClusterRegistry>,
+    pub images: &'a DiskImages,
     pub drill: bool,
 }
 
-impl Builder<'_> {
-    pub fn build<F>(&self, operator: impl Fn(SimEnv) -> F + Send + Sync + 'static) -> Nodes
+impl ClusterBuilder<'_> {
+    pub fn build<F>(&self, operator: impl Fn(SimEnv) -> F + Send + Sync + 'static) -> NodeIds
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let names = Names::of(&self.scenario.topic);
-        let mut nodes = Nodes::default();
+        let names = NodeNames::new(&self.scenario.topic);
+        let mut nodes = NodeIds::default();
         for name in &names.disks {
             nodes.disks.push(self.add(name, async |env, boot| arb::server::run(env, boot).await));
         }
@@ -202,9 +205,9 @@ impl Builder<'_> {
             nodes.operator = Some(self.world.add_node(self.spec(name), operator));
         }
         self.link(&nodes);
-        assert!(self.switchboard.nodes.set(nodes.clone()).is_ok(), "one switchboard serves one world");
+        assert!(self.cluster_registry.nodes.set(nodes.clone()).is_ok(), "one switchboard serves one world");
         let cluster = Arc::new(cluster(self.scenario, self.plan, &nodes));
-        assert!(self.switchboard.cluster.set(cluster).is_ok(), "one switchboard serves one world");
+        assert!(self.cluster_registry.cluster.set(cluster).is_ok(), "one switchboard serves one world");
         nodes
     }
 
@@ -221,30 +224,30 @@ impl Builder<'_> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let switchboard = self.switchboard.clone();
+        let cluster_registry = self.cluster_registry.clone();
         let run = Arc::new(run);
         self.world.add_node(self.spec(name), move |env: SimEnv| {
-            let (switchboard, run) = (switchboard.clone(), run.clone());
+            let (cluster_registry, run) = (cluster_registry.clone(), run.clone());
             async move {
-                let boot = switchboard.boot(env.node());
+                let boot = cluster_registry.boot(env.node());
                 run(env, boot).await;
             }
         })
     }
 
-    /// An object store behind its door; the tee store also lets files go when they are old enough.
+    /// Adds an object store with its fault interceptor; the tee store also removes expired files.
     fn add_store(&self, name: &str, kind: StoreKind) -> NodeId {
-        let (world, switchboard) = (self.world.clone(), self.switchboard.clone());
+        let (world, cluster_registry) = (self.world.clone(), self.cluster_registry.clone());
         let credentials = self.scenario.topic.topology.credentials.clone();
         self.add(name, move |env, boot| {
-            let nodes = switchboard.nodes();
+            let nodes = cluster_registry.nodes();
             let access = credentials.access(kind, nodes);
-            let log = switchboard.store_log.clone();
-            let door = StoreDoor::new(world.clone(), env.node(), kind, nodes.production(), log);
+            let log = cluster_registry.store_log.clone();
+            let door = StoreFaultInterceptor::new(world.clone(), env.node(), kind, nodes.production(), log);
             async move {
                 if kind == StoreKind::Tee {
-                    let keeper = env.clone();
-                    env.spawn(async move { recovery::tee_expiry::run(keeper, boot).await });
+                    let maintenance = env.clone();
+                    env.spawn(async move { recovery::tee_expiry::run(maintenance, boot).await });
                 }
                 objects::serve(env, access, door).await;
             }
@@ -253,18 +256,18 @@ impl Builder<'_> {
 
     fn add_edge(&self, number: u16, name: &str) -> NodeId {
         let on_failure = self.scenario.topic.protection.tee.as_ref().map(|tee| match tee.on_failure {
-            OnTeeFailure::Reject => latent_edge::OnTeeFailure::Reject,
-            OnTeeFailure::AcceptAndRecordGap => latent_edge::OnTeeFailure::AcceptAndRecordGap,
+            TeeFailurePolicy::Reject => latent_edge::OnTeeFailure::Reject,
+            TeeFailurePolicy::AcceptAndRecordGap => latent_edge::OnTeeFailure::AcceptAndRecordGap,
         });
-        let switchboard = self.switchboard.clone();
+        let cluster_registry = self.cluster_registry.clone();
         self.add(name, move |env, boot| {
             let cluster = &boot.cluster;
-            // Each edge prefers the next one: no two have theirs in one place.
+            // Each edge prefers the next one, so no two edges send their copies to the same edge first.
             let mut peers = cluster.edges.clone();
             peers.rotate_left(usize::from(number));
             peers.retain(|edge| *edge != env.node());
             let mut config = EdgeConfig::new(number, peers, cluster.ingest.clone());
-            config.flush_allowed = Some(switchboard.nodes().operator.into_iter().collect());
+            config.flush_allowed = Some(cluster_registry.nodes().operator.into_iter().collect());
             if let Some((tee, on_failure)) = cluster.tee.as_ref().zip(on_failure) {
                 config = config.with_tee(TeeConfig { on_failure, ..TeeConfig::new(tee.store) });
             }
@@ -272,28 +275,29 @@ impl Builder<'_> {
         })
     }
 
-    /// Data centers and tee store lie 20 to 40 ms away, 100 MB/s; everything else is in one place.
-    fn link(&self, nodes: &Nodes) {
+    /// Links the nodes: data centers and tee store are 20 to 40 ms away with 100 MB/s; all other nodes are in one
+    /// place.
+    fn link(&self, nodes: &NodeIds) {
         let far = LinkSpec {
             latency_us: (20_000, 40_000),
             tail: LatencyTail { one_in: 1_000, multiplier: 5 },
             loss_ppm: 0,
             bandwidth_bytes_per_s: Some(100_000_000),
         };
-        let near = nodes.edges.iter().chain(&nodes.operator).chain(&nodes.backup).chain(&nodes.disks);
-        for here in near {
-            for there in nodes.data_centers.iter().chain(&nodes.tee_store) {
-                self.world.set_link(*here, *there, far);
-                self.world.set_link(*there, *here, far);
+        let local = nodes.edges.iter().chain(&nodes.operator).chain(&nodes.backup).chain(&nodes.disks);
+        for from in local {
+            for to in nodes.data_centers.iter().chain(&nodes.tee_store) {
+                self.world.set_link(*from, *to, far);
+                self.world.set_link(*to, *from, far);
             }
         }
     }
 }
 
-/// How far the wall clock of the node called `name` is ahead of true time, ms: drawn, up to `most` either way.
-pub(crate) fn clock_offset_ms(seed: u64, name: &str, most: i64) -> i64 {
+/// Draws the offset of a node's wall clock from true time, in milliseconds, at most `max` in either direction.
+pub(crate) fn clock_offset_ms(seed: u64, name: &str, max: i64) -> i64 {
     let key = u128::from_le_bytes(blake3_16(name));
-    between(keyed_draw(seed, "world.clock-offset", key), -most, most)
+    between(keyed_draw(seed, "world.clock-offset", key), -max, max)
 }
 
 fn blake3_16(text: &str) -> [u8; 16] {
@@ -302,20 +306,20 @@ fn blake3_16(text: &str) -> [u8; 16] {
     out
 }
 
-fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Cluster {
-    let topic = &scenario.topic;
+fn cluster(scenario: &Scenario<WorldConfig>, plan: &WorldPlan, nodes: &NodeIds) -> Cluster {
+    let config = &scenario.topic;
     let mut projects = BTreeMap::new();
     let mut by_token = BTreeMap::new();
     for tenant in &plan.tenants {
-        let id = tenant.law.project;
+        let id = tenant.workload.project;
         let zones = ZoneHistory::constant(&tenant.zone).expect("zones were checked with the scenario");
-        let (token, secret) = (tenant.law.token.clone(), tenant.law.secret.clone());
+        let (token, secret) = (tenant.workload.token.clone(), tenant.workload.secret.clone());
         by_token.insert(token.clone(), id);
         projects.insert(id, Project { id, token, secret, zones });
     }
-    let topology = &topic.topology;
+    let topology = &config.topology;
     let ack_disks = usize::from(topology.ack_copies);
-    let protection = &topic.protection;
+    let protection = &config.protection;
     Cluster {
         projects,
         by_token,
@@ -325,14 +329,14 @@ fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Clust
         edges: nodes.edges.clone(),
         replication: ReplicationConfig {
             ack_disks,
-            // Any so many disks include one that acknowledged.
+            // Any this many disks include one that acknowledged.
             read_disks: usize::from(topology.copies) - ack_disks + 1,
             ..ReplicationConfig::default()
         },
         compaction: CompactionConfig {
-            late_seal_events: topic.compaction.late_seal_events,
-            two_runs_from_events: topic.compaction.two_runs_from_events,
-            grace: topic.compaction.grace.0,
+            late_seal_events: config.compaction.late_seal_events,
+            two_runs_from_events: config.compaction.two_runs_from_events,
+            grace: config.compaction.grace.0,
             ..CompactionConfig::default()
         },
         backup: protection.backup.as_ref().map(|backup| BackupConfig {
@@ -356,10 +360,10 @@ fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Clust
     }
 }
 
-/// The releases of a scenario by name, `good` among them.
-pub(crate) fn releases(topic: &Topic) -> BTreeMap<String, Arc<Release>> {
+/// Returns the releases of a scenario by name, including `good`.
+pub(crate) fn releases(config: &WorldConfig) -> BTreeMap<String, Arc<Release>> {
     let mut releases = BTreeMap::from([("good".to_owned(), Arc::new(Release::good()))]);
-    for release in &topic.releases {
+    for release in &config.releases {
         let bugs = Bug::ALL.iter().copied().filter(|bug| release.bugs.iter().any(|name| name == bug.name()));
         let release = Release { name: release.name.clone(), bugs: bugs.collect() };
         releases.insert(release.name.clone(), Arc::new(release));
@@ -367,55 +371,20 @@ pub(crate) fn releases(topic: &Topic) -> BTreeMap<String, Arc<Release>> {
     releases
 }
 
-/// The nodes that a deploy moves, in order, and the pause after each.
-pub(crate) fn deploy_targets(to: &DeployTo, world: &World, nodes: &Nodes) -> (Vec<NodeId>, Duration) {
+/// Returns the nodes that a deploy moves, in order, and the pause after each.
+pub(crate) fn deploy_targets(to: &DeployTarget, world: &World, nodes: &NodeIds) -> (Vec<NodeId>, Duration) {
     let production = || nodes.production().collect();
     match to {
-        DeployTo::All => (production(), Duration::ZERO),
-        DeployTo::Rolling { pause } => (production(), pause.0),
-        DeployTo::Canary { replica_set } => {
+        DeployTarget::All => (production(), Duration::ZERO),
+        DeployTarget::Rolling { pause } => (production(), pause.0),
+        DeployTarget::Canary { replica_set } => {
             let half = nodes.disks.len().div_ceil(2);
             let set = nodes.disks.chunks(half).nth(usize::from(*replica_set)).unwrap_or_default();
             let worker = nodes.workers.get(usize::from(*replica_set));
             (set.iter().chain(worker).copied().collect(), Duration::ZERO)
         }
-        DeployTo::Nodes(names) => {
+        DeployTarget::Nodes(names) => {
             (names.iter().filter_map(|name| world.node_named(name)).collect(), Duration::ZERO)
         }
     }
-}
-
-/// Faults and deploys that name a node which the topology does not have.
-pub(crate) fn check_fault_nodes(scenario: &Scenario<Topic>) -> Vec<Problem> {
-    let names = Names::of(&scenario.topic);
-    let known: Vec<&String> = names.all().collect();
-    let is_known = |name: &str| name == "clients" || known.iter().any(|other| *other == name);
-    let hint =
-        || format!("write one of: {}", known.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", "));
-    let mut problems = Vec::new();
-    for (index, fault) in scenario.faults.iter().enumerate() {
-        for name in fault.nodes().filter(|name| !is_known(name)) {
-            problems.push(Problem::at(
-                format!("/faults/{index}"),
-                format!("no node is called '{name}'"),
-                hint(),
-            ));
-        }
-    }
-    let is_store =
-        |name: &String| names.data_centers.contains(name) || names.tee_store.as_ref() == Some(name);
-    for (index, fault) in scenario.faults.iter().enumerate() {
-        let FaultAction::Condition(condition) = &fault.action else { continue };
-        if let Some((said, hint)) = store_faults::check(&condition.name, is_store(&condition.node)) {
-            problems.push(Problem::at(format!("/faults/{index}/action/condition/name"), said, hint));
-        }
-    }
-    for (index, deploy) in scenario.topic.deploys.iter().enumerate() {
-        let DeployTo::Nodes(names) = &deploy.to else { continue };
-        for name in names.iter().filter(|name| !is_known(name)) {
-            let pointer = format!("/deploys/{index}/to");
-            problems.push(Problem::at(pointer, format!("no node is called '{name}'"), hint()));
-        }
-    }
-    problems
 }

@@ -1,8 +1,8 @@
-//! The system under test tells local days by jiff, the oracle by chrono-tz: here the two are held against each other
-//! for every zone that a scenario names or the generator draws, over all days that a scenario runs on and three years
-//! around 2016, in which generated scenarios lie.
+//! The system under test computes local days with jiff, the oracle with chrono-tz. This test compares the two for
+//! every zone that a scenario names or the generator draws, over all days that a scenario covers and three years
+//! around 2016, the range of generated scenarios.
 //!
-//! Not held to: days far ahead, for which the two crates may bundle different editions of the zone database.
+//! Not compared: days far ahead, for which the two crates may bundle different versions of the zone database.
 
 use latent_engine::{Moment, Span};
 use latent_oracle::local_day;
@@ -15,7 +15,7 @@ use std::path::Path;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Days at either end beyond the span itself: a zone may be half a day ahead or behind, and late events reach back.
+/// Margin at both ends of the span: a zone may be half a day ahead or behind, and late events are older.
 const MARGIN_DAYS: i64 = 40;
 
 /// Every scenario file, parsed.
@@ -33,7 +33,7 @@ fn scenarios() -> Vec<(String, Value)> {
     files.iter().map(read).collect()
 }
 
-/// The text of every member called "zone", however deep.
+/// Returns the text of every member called "zone", at any depth.
 fn zones_in(value: &Value, zones: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -49,23 +49,23 @@ fn zones_in(value: &Value, zones: &mut BTreeSet<String>) {
     }
 }
 
-/// Day numbers from `from` to `to` (exclusive) for which a scenario or the years 2015 to 2017 want agreement.
+/// Returns the range of day numbers (end exclusive) that a scenario or the years 2015 to 2017 need.
 fn span(scenario: &Value) -> std::ops::Range<i64> {
     let start = scenario["start"].as_str().and_then(|text| text.parse::<Moment>().ok());
     let start_day = start.expect("every scenario has a start").0.0.div_euclid(DAY_MS);
     let length = scenario["run_for"].as_str().and_then(|text| text.parse::<Span>().ok());
-    let days = length.expect("every scenario says how long it runs").0.as_secs().div_ceil(86_400) as i64;
+    let days = length.expect("every scenario has a duration").0.as_secs().div_ceil(86_400) as i64;
     start_day - MARGIN_DAYS..start_day + days + MARGIN_DAYS
 }
 
-/// Compares the two at one instant; the message says all that a person needs to look it up.
+/// Compares the two at one time; the message names zone and time.
 fn agree(zone: &str, history: &ZoneHistory, at_ms: i64) {
     let pipeline = history.day(UnixMs(at_ms), UnixMs(at_ms));
     let oracle = local_day(zone, at_ms).map(Day);
     assert_eq!(oracle.as_ref().ok(), Some(&pipeline), "{zone} at {at_ms} ms: {oracle:?}");
 }
 
-/// Every hour of a UTC day, and the moments around the local midnight that falls into it.
+/// Compares every hour of a UTC day, and the times around its local midnight.
 fn agree_on_day(zone: &str, history: &ZoneHistory, utc_day: i64) {
     let begin = utc_day * DAY_MS;
     for hour in 0..24 {
@@ -80,7 +80,7 @@ fn agree_on_day(zone: &str, history: &ZoneHistory, utc_day: i64) {
 }
 
 #[test]
-fn jiff_and_chrono_tz_tell_the_same_day_wherever_a_scenario_may_look() {
+fn jiff_and_chrono_tz_agree_on_every_day_of_every_scenario() {
     let day = |text: &str| i64::from(Day::parse(text).expect("it is written as days are").0);
     let mut days: BTreeSet<i64> = (day("2015-01-01")..day("2018-01-01")).collect();
     let mut zones = BTreeSet::new();
@@ -97,9 +97,9 @@ fn jiff_and_chrono_tz_tell_the_same_day_wherever_a_scenario_may_look() {
     }
 }
 
-/// Nights on which clocks were moved, and one calendar day that never was: where the two could differ.
+/// Nights with clock changes, and one calendar day that did not exist: where the two are most likely to differ.
 #[test]
-fn they_agree_second_by_second_where_clocks_were_moved() {
+fn jiff_and_chrono_tz_agree_every_second_around_clock_changes() {
     for (zone, around) in [
         ("America/New_York", "2016-03-13T07:00:00Z"),
         ("America/New_York", "2016-11-06T06:00:00Z"),

@@ -14,7 +14,7 @@ const ROWS: [Row; 20] = [
             "Loss decides between the outcomes recovered, recoverable-but-missing, unrecoverable-by-design and \
          unrecoverable-loss. `after-healing:loss` means: still gone after the faults ended and the system healed.",
             "",
-            "`explain` the invariant in front of it. `at the end` says how many are still missing: an event that was gone \
+            "`explain` the invariant in front of it. `final state` says how many are still missing: an event that was gone \
          at one look and back at a later one counts under `lost` and not under `missing`.",
         ],
     ),

@@ -1,10 +1,10 @@
-//! Who the customers are and what they send.
+//! Customers and their traffic.
 
 use super::choices::Choices;
-use crate::scenario::{Api, TenantClass, ZoneShare};
+use crate::scenario::{ApiWeights, TenantClass, ZoneShare};
 use latent_engine::Span;
 
-/// Zones that customers may live in: all offsets, whole hours and not, with and without summer time, both sides of the
+/// Time zones of customers: offsets of whole hours and others, with and without summer time, on both sides of the
 /// date line.
 pub const ZONES: [&str; 16] = [
     "Etc/UTC",
@@ -25,7 +25,7 @@ pub const ZONES: [&str; 16] = [
     "Pacific/Pago_Pago",
 ];
 
-/// One to four zones.
+/// Draws one to four zones.
 pub(super) fn zones(choices: &Choices<'_>) -> Vec<ZoneShare> {
     let mut zones: Vec<ZoneShare> = Vec::new();
     for _ in 0..choices.within(1, 4) {
@@ -37,9 +37,9 @@ pub(super) fn zones(choices: &Choices<'_>) -> Vec<ZoneShare> {
     zones
 }
 
-/// Events a week of all customers together: half of the runs have up to 600, a few very many.
-fn events_a_week(choices: &Choices<'_>) -> u32 {
-    let (least, most) = match choices.within(0, 99) {
+/// Draws the number of events per week of all customers: half of the runs have up to 600, a few very many.
+fn events_per_week(choices: &Choices<'_>) -> u32 {
+    let (min, max) = match choices.within(0, 99) {
         0..=24 => (80, 350),
         25..=49 => (350, 600),
         50..=74 => (600, 1_200),
@@ -47,36 +47,36 @@ fn events_a_week(choices: &Choices<'_>) -> u32 {
         90..=97 => (4_000, 15_000),
         _ => (15_000, 50_000),
     };
-    choices.within(least, most)
+    choices.within(min, max)
 }
 
-/// One class of customers, or two, of which the first sends most.
+/// Draws one class of customers, or two, of which the first sends most.
 pub(super) fn tenants(choices: &Choices<'_>, run_for: Span) -> Vec<TenantClass> {
     let weeks_of_days = u32::try_from(run_for.0.as_secs() / 86_400).unwrap_or(7).max(1);
-    // The longer it runs, the less a day: what costs is the number of events.
-    let a_day = (events_a_week(choices) / weeks_of_days.max(7)).max(1);
-    let first = class("first", choices, choices.pick(&[2, 1, 1, 2, 3, 4]), a_day);
+    // Longer runs have fewer events per day: the cost depends on the number of events.
+    let per_day = (events_per_week(choices) / weeks_of_days.max(7)).max(1);
+    let first = class("first", choices, choices.pick(&[2, 1, 1, 2, 3, 4]), per_day);
     if !choices.percent(50) {
         return vec![first];
     }
-    let second = class("second", choices, choices.pick(&[1, 2, 3, 6]), a_day / 5);
+    let second = class("second", choices, choices.pick(&[1, 2, 3, 6]), per_day / 5);
     vec![first, second]
 }
 
-fn class(name: &str, choices: &Choices<'_>, count: u32, a_day: u32) -> TenantClass {
-    let each = (a_day / count).max(1);
+fn class(name: &str, choices: &Choices<'_>, count: u32, per_day: u32) -> TenantClass {
+    let each = (per_day / count).max(1);
     let events_per_day = (each / choices.pick(&[1, 2, 10]), each + each / choices.pick(&[10, 2, 1]));
-    // About six events in a request; the late and the repeated ones add requests of their own.
+    // About six events per request; late and repeated events add requests.
     let requests_per_day = (each / choices.pick(&[6, 8, 6, 5, 20, 3])).clamp(1, 400);
-    // Each of these is a trait that about every other run has.
-    let share = |most_ppm: u32| if choices.percent(50) { choices.within(1_000, most_ppm) } else { 0 };
-    let late_most_ppm = choices.pick(&[0, 50_000, 150_000, 400_000]);
+    // About every other run has each of these traits.
+    let share = |max_ppm: u32| if choices.percent(50) { choices.within(1_000, max_ppm) } else { 0 };
+    let late_max_ppm = choices.pick(&[0, 50_000, 150_000, 400_000]);
     TenantClass {
         name: name.to_owned(),
         count,
         events_per_day,
         requests_per_day,
-        late_ppm: (late_most_ppm / 4, late_most_ppm),
+        late_ppm: (late_max_ppm / 4, late_max_ppm),
         late_same_day_ppm: choices.pick(&[800_000, 500_000, 0]),
         very_late_ppm: share(200_000),
         repeated_ppm: share(100_000),
@@ -87,10 +87,10 @@ fn class(name: &str, choices: &Choices<'_>, count: u32, a_day: u32) -> TenantCla
     }
 }
 
-/// Some of the ways to travel; imports always, for what is too old for the others.
-fn api(choices: &Choices<'_>) -> Api {
+/// Draws the weights of the request formats; imports are always enabled, for events too old for the others.
+fn api(choices: &Choices<'_>) -> ApiWeights {
     let weight = || choices.pick(&[0, 1, 4]);
-    Api {
+    ApiWeights {
         track_raw: weight(),
         track_form: weight(),
         track_get: weight(),

@@ -1,27 +1,26 @@
-//! A whole scenario from bytes: a seed's, or a fuzzer's.
+//! Generates a whole scenario from bytes, which come from a seed or a fuzzer.
 //!
-//! Every field is drawn in a fixed order, four bytes a choice, and the first of what may be chosen is the simplest, so
-//! bytes that are used up, or zero, make a small calm week. Whatever the bytes, the scenario can run: what is drawn is
-//! built to fit together, and the tests hold it to that. It expects to end clean, for all that it draws is what the
-//! system promises to survive.
+//! Every field is drawn in a fixed order, four bytes per choice, and the first option is the simplest, so missing or
+//! zero bytes give a small week without faults. Every scenario is valid: its parts are drawn to fit together, and the
+//! tests check it. It expects the outcome `clean`, because the system promises to survive everything that is drawn.
 //!
-//! Each run has a random subset of what there is (faults, loads, traits of events, protection), and sizes from a part of
-//! their range only: with everything on, one fault hides another (swarm testing: Groce and others, ISSTA 2012).
+//! Each run has a random subset of the features (faults, loads, traits of events, protection), with sizes from a part
+//! of their range: with everything enabled, one fault hides another (swarm testing: Groce and others, ISSTA 2012).
 //!
-//! Sizes, half of the runs: up to 600 events in 100 requests over a week. A tenth of them have some thousands of events,
-//! one in fifty some ten thousands.
+//! Half of the runs have up to 600 events in 100 requests over a week, a tenth have some thousands of events, and one
+//! in fifty some ten thousands.
 //!
-//! - `choices`: bytes into choices. `customers`: who sends what. `world`: nodes, compaction, protection.
-//! - `trouble`: faults, loads, operations, deploys.
+//! - `choices`: choices from bytes. `customers`: customers and their traffic. `world`: nodes, compaction, protection.
+//! - `nemesis`: faults, loads, operations, deploys.
 
 mod choices;
 mod customers;
+mod nemesis;
 #[cfg(test)]
 mod tests;
-mod trouble;
 mod world;
 
-use crate::scenario::Topic;
+use crate::scenario::WorldConfig;
 use choices::Choices;
 use latent_engine::verdict::Outcome;
 use latent_engine::{Moment, Scenario, Span};
@@ -33,17 +32,17 @@ pub use customers::ZONES;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// The first day that a scenario may begin on: 2015-01-20. The last is 1,000 days later: the zones' histories were held
-/// against each other over these years.
+/// First possible start of a scenario: 2015-01-20. The last is 1,000 days later: the zone histories of both
+/// implementations were compared over these years.
 const FIRST_START_MS: i64 = 1_421_712_000_000;
 
-/// The scenario that these bytes make.
-pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
-    let choices = Choices::of(bytes);
+/// Generates the scenario for these bytes.
+pub(crate) fn generate(bytes: &[u8]) -> Scenario<WorldConfig> {
+    let choices = Choices::new(bytes);
     let (start, run_for) = calendar(&choices);
     let tenants = customers::tenants(&choices, run_for);
     let (topology, protection) = (world::topology(&choices), world::protection(&choices));
-    let topic = Topic {
+    let config = WorldConfig {
         topology,
         zones: customers::zones(&choices),
         tenants,
@@ -51,7 +50,7 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
         protection,
         releases: Vec::new(),
         deploys: Vec::new(),
-        trouble: None,
+        nemesis: None,
         load: Vec::new(),
         operator: None,
         operations: Vec::new(),
@@ -69,19 +68,19 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
         faults: Vec::new(),
         required_marks: Vec::new(),
         expect: Outcome::Clean,
-        topic,
+        topic: config,
     };
-    world::people(&choices, &mut scenario.topic);
-    trouble::operations(&choices, &mut scenario);
-    trouble::deploys(&choices, &mut scenario);
-    trouble::load(&choices, &mut scenario);
-    trouble::faults(&choices, &mut scenario);
-    trouble::healing(&choices, &mut scenario);
+    world::recovery_setup(&choices, &mut scenario.topic);
+    nemesis::operations(&choices, &mut scenario);
+    nemesis::deploys(&choices, &mut scenario);
+    nemesis::load(&choices, &mut scenario);
+    nemesis::faults(&choices, &mut scenario);
+    nemesis::healing(&choices, &mut scenario);
     scenario.about = about(&scenario);
     scenario
 }
 
-/// A week; now and then some days or two weeks.
+/// Draws start and duration: mostly a week, sometimes some days or two weeks.
 fn calendar(choices: &Choices<'_>) -> (Moment, Span) {
     let day = i64::from(choices.within(0, 999));
     let hour = i64::from(choices.pick(&[0, 0, 0, 3, 7, 12, 18, 23]));
@@ -90,21 +89,21 @@ fn calendar(choices: &Choices<'_>) -> (Moment, Span) {
     (start, Span(Duration::from_secs(days * 86_400)))
 }
 
-/// What it is, in a sentence.
-fn about(scenario: &Scenario<Topic>) -> String {
-    let topic = &scenario.topic;
-    let customers: u32 = topic.tenants.iter().map(|class| class.count).sum();
+/// Describes the scenario in a sentence.
+fn about(scenario: &Scenario<WorldConfig>) -> String {
+    let config = &scenario.topic;
+    let customers: u32 = config.tenants.iter().map(|class| class.count).sum();
     let counted = |count: usize, one: &str| match count {
         1 => format!("1 {one}"),
         _ => format!("{count} {one}s"),
     };
     let parts = [
         (scenario.faults.len(), "fault"),
-        (topic.load.len(), "load"),
-        (topic.operations.len(), "operation"),
-        (topic.deploys.len(), "deploy"),
+        (config.load.len(), "load"),
+        (config.operations.len(), "operation"),
+        (config.deploys.len(), "deploy"),
     ];
-    let mut said = vec![format!("{} of {}", scenario.run_for, counted(customers as usize, "customer"))];
-    said.extend(parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)));
-    format!("Drawn whole: {}.", said.join(", "))
+    let mut message = vec![format!("{} of {}", scenario.run_for, counted(customers as usize, "customer"))];
+    message.extend(parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what)));
+    format!("Drawn whole: {}.", message.join(", "))
 }

@@ -1,8 +1,11 @@
-//! The world: nodes, compaction, what guards against losing everything, and who looks after it.
+//! The world: nodes, compaction, protection, operator and drills.
 
 use super::choices::Choices;
-use crate::scenario::{Audit, Backup, Compaction, OnTeeFailure, Operator, Protection, Tee, Topic, Topology};
-use crate::settled::least_healing;
+use crate::liveness::min_healing;
+use crate::scenario::{
+    AuditSchedule, BackupSchedule, CompactionThresholds, OperatorConfig, Protection, TeeFailurePolicy,
+    TeeProtection, Topology, WorldConfig,
+};
 use latent_engine::Span;
 use std::time::Duration;
 
@@ -10,7 +13,8 @@ fn hours(hours: u64) -> Span {
     Span(Duration::from_secs(hours * 3_600))
 }
 
-/// Eight copies as in production, now and then fewer; four acknowledge, as everywhere. Two or three edges mostly.
+/// Draws the topology: mostly eight copies, as in production; always four acknowledging copies; mostly two or three
+/// edges.
 pub(super) fn topology(choices: &Choices<'_>) -> Topology {
     Topology {
         edges: choices.pick(&[2, 3, 3, 2, 3, 2, 4, 5, 1]),
@@ -23,16 +27,16 @@ pub(super) fn topology(choices: &Choices<'_>) -> Topology {
     }
 }
 
-/// Thresholds low enough for a small day to be merged in several runs.
-pub(super) fn compaction(choices: &Choices<'_>) -> Compaction {
-    Compaction {
+/// Draws thresholds that are low enough to merge a small day in several runs.
+pub(super) fn compaction(choices: &Choices<'_>) -> CompactionThresholds {
+    CompactionThresholds {
         late_seal_events: choices.pick(&[2, 1, 4, 20]),
         two_runs_from_events: choices.pick(&[10, 1, 30, 100]),
         grace: hours(choices.pick(&[3, 1, 12])),
     }
 }
 
-/// All of it, or parts.
+/// Draws all or parts of the protection.
 pub(super) fn protection(choices: &Choices<'_>) -> Protection {
     let (has_tee, has_backup) = choices.pick(&[
         (true, true),
@@ -43,29 +47,29 @@ pub(super) fn protection(choices: &Choices<'_>) -> Protection {
         (false, false),
     ]);
     let retention_h: u64 = choices.pick(&[168, 72, 48]);
-    let tee = has_tee.then(|| Tee {
+    let tee = has_tee.then(|| TeeProtection {
         retention: hours(retention_h),
-        on_failure: choices.pick(&[OnTeeFailure::Reject, OnTeeFailure::AcceptAndRecordGap]),
+        on_failure: choices.pick(&[TeeFailurePolicy::Reject, TeeFailurePolicy::AcceptAndRecordGap]),
     });
     let interval_h: u64 = choices.pick(&[24, 12, 6, 48]);
-    let backup = has_backup.then(|| Backup {
+    let backup = has_backup.then(|| BackupSchedule {
         interval: hours(interval_h),
         first_after: hours(choices.pick(&[6, 1, 20])),
         retention: hours(retention_h + interval_h + choices.pick(&[24, 0, 200])),
     });
-    let audit =
-        (has_tee && !choices.percent(20)).then(|| Audit { after_midnight: hours(choices.pick(&[3, 2, 6])) });
+    let audit = (has_tee && !choices.percent(20))
+        .then(|| AuditSchedule { after_midnight: hours(choices.pick(&[3, 2, 6])) });
     Protection { tee, backup, audit }
 }
 
-/// An operator, drills, and enough time to heal.
-pub(super) fn people(choices: &Choices<'_>, topic: &mut Topic) {
-    let Protection { tee, backup, audit } = &topic.protection;
+/// Draws an operator, drills, and a sufficient healing time.
+pub(super) fn recovery_setup(choices: &Choices<'_>, config: &mut WorldConfig) {
+    let Protection { tee, backup, audit } = &config.protection;
     if audit.is_some() && choices.percent(70) {
-        topic.operator = Some(Operator { reaction: hours(choices.pick(&[2, 1, 8])) });
+        config.operator = Some(OperatorConfig { reaction: hours(choices.pick(&[2, 1, 8])) });
     }
     if tee.is_some() || backup.is_some() {
-        topic.drills = choices.pick(&[0, 0, 1, 2]);
+        config.drills = choices.pick(&[0, 0, 1, 2]);
     }
-    topic.healing = Span(least_healing(topic) + hours(choices.pick(&[0, 0, 12, 24])).0);
+    config.healing = Span(min_healing(config) + hours(choices.pick(&[0, 0, 12, 24])).0);
 }

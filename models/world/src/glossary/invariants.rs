@@ -1,4 +1,4 @@
-//! I1 to I16: what must hold at all times. L1 to L5: what must come to hold once nothing is in the way.
+//! I1 to I16: invariants that hold at all times. L1 to L5: liveness laws that hold while no fault prevents the work.
 
 use latent_engine::explain::{Entry, EntryKind};
 
@@ -6,43 +6,48 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I1",
         [
-            "Every acknowledged event can be read: each event of a 200, and each accepted item of a partial answer. Kinds: \
-         missing (in no place), endangered (in too few places for every reader to see it).",
+            "Every acknowledged event can be read: each event of a 200, and each accepted item of a partial answer. \
+             Kinds: missing (in no place), endangered (in too few places for every reader to see it).",
             "A client that was told OK does not send again: what cannot be read is lost.",
-            "A write that is acknowledged before it is durable on 4 disks; a compaction, repair or clean-up that drops live \
-         records; a torn or rotten file that hides those behind it.",
-            "`repro … --log` around the first time, with --node for one of the disks. See I4 for the day, I8 for compactions.",
+            "A write that is acknowledged before it is durable on 4 disks; a compaction, repair or clean-up that \
+             drops live records; a torn or rotten file that hides those behind it.",
+            "`repro … --log` around the first time, with --node for one of the disks. See I4 for the day, I8 for \
+             compactions.",
         ],
     ),
     (
         "I2",
         [
-            "Every stored event was sent, was not rejected, and lies in its token's project. Kinds: never-sent, rejected, \
-         other-project.",
+            "Every stored event was sent, was not rejected, and lies in its token's project. Kinds: never-sent, \
+             rejected, other-project.",
             "Invented or misfiled events corrupt another customer's numbers.",
-            "A decoder that reads past a damaged block, a replay that accepts what ingest rejected, a wrong token table.",
+            "A decoder that reads past a damaged block, a replay that accepts what ingest rejected, a wrong token \
+             table.",
             "The detail names the event's key: search for it in `repro … --log`.",
         ],
     ),
     (
         "I3",
         [
-            "An export shows one event for each de-duplication key; raw copies are at most 1 + retries + replays. Kinds: \
-         shown-twice, raw-copies.",
+            "An export shows one event for each de-duplication key; raw copies are at most 1 + retries + replays. \
+             Kinds: shown-twice, raw-copies.",
             "Doubled events inflate every count that a customer sees.",
-            "A merge that de-duplicates within a segment only; a replay or a hint that is applied under a new arrival id.",
-            "Compare the copies' arrival ids in the detail: equal ones point to storage, different ones to the replay.",
+            "A merge that de-duplicates within a segment only; a replay or a hint that is applied under a new \
+             arrival id.",
+            "Compare the copies' arrival ids in the detail: equal ones point to storage, different ones to the \
+             replay.",
         ],
     ),
     (
         "I4",
         [
-            "For each project and local day the stored set equals the acknowledged set; each event is in exactly one day. \
-         Kinds: missing, misfiled, other-day, in-several-days.",
+            "For each project and local day the stored set equals the acknowledged set; each event is in exactly one \
+             day. Kinds: missing, misfiled, other-day, in-several-days.",
             "Users read by day: an event in the wrong day is as good as lost.",
-            "A compaction that overwrites instead of merging when late events arrive; a zone rule that two nodes apply \
-         differently.",
-            "See the day's compactions: `repro … --log --node disk-1`, and I8. -v shows the worst day before and after.",
+            "A compaction that overwrites instead of merging when late events arrive; a zone rule that two nodes \
+             apply differently.",
+            "See the day's compactions: `repro … --log --node disk-1`, and I8. -v shows the worst day before and \
+             after.",
         ],
     ),
     (
@@ -50,7 +55,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         [
             "Contents, not only keys: the digest of a day's events equals that of the events as they were sent.",
             "A count that is right over contents that are wrong is silent corruption.",
-            "A compaction or a decoder that re-encodes events (floats, Unicode, key order), rot that no checksum covers.",
+            "A compaction or a decoder that re-encodes events (floats, Unicode, key order), rot that no checksum \
+             covers.",
             "The detail shows both texts. -v shows the difference for the worst day.",
         ],
     ),
@@ -66,7 +72,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I7",
         [
-            "An acknowledged event was durable on at least 4 distinct disks when it was acknowledged (checked on a sample).",
+            "An acknowledged event was durable on at least 4 distinct disks when it was acknowledged (checked on a \
+             sample).",
             "With fewer, three damaged disks can lose what a client was told is safe.",
             "An acknowledgement before the sync, or a hint that is counted as a copy.",
             "`repro … --log` at the time of the answer: look for the sync before it on each disk.",
@@ -75,19 +82,19 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I8",
         [
-            "A compaction's output is the de-duplicated union of its inputs. Kinds: lost, altered, invented, key-twice, \
-         wrong-winner and the like.",
+            "A compaction's output is the de-duplicated union of its inputs. Kinds: lost, altered, invented, \
+             key-twice, wrong-winner and the like.",
             "Compaction rewrites everything that is stored: one mistake reaches all copies alike.",
-            "A run over a day that was compacted before, a wrong choice between two records of one key, an input that is \
-         read in part.",
+            "A run over a day that was compacted before, a wrong choice between two records of one key, an input \
+             that is read in part.",
             "The detail names run, disk and segments. `shrink` usually leaves one day and two runs.",
         ],
     ),
     (
         "I9",
         [
-            "Manifests only move forward: no dangling reference, no live file deleted, inputs removed only after the new \
-         manifest is durable, file names and fencing tokens never reused.",
+            "Manifests only move forward: no dangling reference, no live file deleted, inputs removed only after the \
+             new manifest is durable, file names and fencing tokens never reused.",
             "A manifest that moves back after a crash brings back deleted data, or points to nothing.",
             "A missing sync of file or directory, removal before the edit is durable, a stale lease holder.",
             "`enumerate SCENARIO --node DISK` crashes at each operation in turn and names the first that breaks it.",
@@ -96,23 +103,24 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I10",
         [
-            "Each data center alone holds every acknowledged event up to its backup's stated position, and that position \
-         is younger than the interval plus slack. Kinds: missing and not-backed-up (events), object-missing, \
-         object-damaged, overdue.",
+            "Each data center alone holds every acknowledged event up to its backup's stated position, and that \
+             position is younger than the interval plus slack. Kinds: missing and not-backed-up (events), \
+             object-missing, object-damaged, overdue.",
             "It is what is left when production is gone. `not-backed-up` is not lost yet; `missing` is.",
             "A backup that reads too few replicas, takes its position before the data is durable, or skips a project \
-         without saying so.",
-            "See marks backup.started, backup.project-failed and backup.catalog-durable in `repro … --log --node backup`.",
+             without saying so.",
+            "See marks backup.started, backup.project-failed and backup.catalog-durable in `repro … --log --node \
+             backup`.",
         ],
     ),
     (
         "I11",
         [
             "The tee holds, byte for byte, every acknowledged request of the last 7 days by arrival. Kinds: missing, \
-         in-one-object, copies-differ, unreadable.",
+             in-one-object, copies-differ, unreadable.",
             "What came after the newest backup can only be replayed from the tee.",
-            "An edge that forwards before its tee file is durable, an upload that replaces a fuller object, a keeper that \
-         expires too early.",
+            "An edge that forwards before its tee file is durable, an upload that replaces a fuller object, a keeper \
+             that expires too early.",
             "See marks edge.tee-gap (let through on purpose), tee.uploaded and tee.expired.",
         ],
     ),
@@ -120,10 +128,10 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I12",
         [
             "The drill: restoring backups and replaying the tee into an empty cluster gives everything that was \
-         acknowledged, with production presumed gone. Kinds: those of I1 to I5, and did-not-end.",
+             acknowledged, with production presumed gone. Kinds: those of I1 to I5, and did-not-end.",
             "It is the only proof that what is missing could be brought back.",
-            "Too old a backup with too short a tee, a replay with new arrival times, a damaged catalog that is not passed \
-         over.",
+            "Too old a backup with too short a tee, a replay with new arrival times, a damaged catalog that is not \
+             passed over.",
             "`drill` shows what came from backups and what from the tee. See marks drill:recovery.*.",
         ],
     ),
@@ -131,18 +139,18 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I13",
         [
             "No false green: what reports success was verified, and a check that could not run has failed. Kinds: \
-         export-failed, export-malformed, run-not-compared.",
+             export-failed, export-malformed, run-not-compared.",
             "A check that passes because it did not run hides everything else.",
-            "An export without an answer although nothing was in the way; a compaction whose inputs were removed before \
-         they could be compared.",
-            "Find out why the check could not run: the detail says at which file or node.",
+            "An export without an answer although nothing was in the way; a compaction whose inputs were removed \
+             before they could be compared.",
+            "Find out why the check could not run: the detail names the file or node.",
         ],
     ),
     (
         "I14",
         [
-            "Every answer is right: what the API takes is accepted, what it must refuse is refused. Kinds: valid-refused, \
-         invalid-accepted.",
+            "Every answer is right: what the API takes is accepted, what it must refuse is refused. Kinds: \
+             valid-refused, invalid-accepted.",
             "A system that refuses everything loses nothing.",
             "A decoder stricter or laxer than the API, a limit that is off by one, an edge clock that is far off.",
             "The detail shows the event and the answer.",
@@ -160,8 +168,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I16",
         [
-            "Space is bounded: bytes held are at most k times the live bytes, no orphan file is older than the grace time, \
-         the tee is kept 7 days and some slack. Kinds: space, orphan, aside, tee.",
+            "Space is bounded: bytes held are at most k times the live bytes, no orphan file is older than the grace \
+             time, the tee is kept 7 days and some slack. Kinds: space, orphan, aside, tee.",
             "A disk that fills up stops acknowledging, and a file that nothing refers to hides a leak.",
             "A clean-up that a crash interrupted and nothing repeats, a hold that is never released.",
             "The detail names the files. See marks arb.file-removed, tee.expired and hold.released.",
@@ -171,20 +179,21 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "L1",
         [
             "Once faults stop, backlogs drain within a day: clients' retries, hints, tee files on edges, unfinished \
-         uploads. A hint is handed off within an hour whenever its node and its disk are there.",
+             uploads. A hint is handed off within an hour whenever its node and its disk are there.",
             "A backlog that stays is lost with the next fault of its node.",
-            "A retry loop that ended, a peer whose pauses grow without a limit, a file name that the uploader does not list.",
+            "A retry loop that ended, a peer whose pauses grow without a limit, a file name that the uploader does \
+             not list.",
             "`hung` names node and file: `repro … --log --node NODE` from the end of the faults on.",
         ],
     ),
     (
         "L2",
         [
-            "Each ended day with uncompacted segments is compacted on every disk: by the next nightly job, and once faults \
-         stop on all of them.",
+            "Each ended day with uncompacted segments is compacted on every disk: by the next nightly job, and once \
+             faults stop on all of them.",
             "Uncompacted late data is what the next compaction mistake destroys.",
             "A lease of a dead worker that does not run out, a job that fails on one project and stops the others, a \
-         manifest that cannot be read.",
+             manifest that cannot be read.",
             "See marks compaction.job-failed, compaction.job-given-up and compaction.committed.",
         ],
     ),
@@ -209,8 +218,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "L5",
         [
-            "Copies that differ are noticed: an alarm, or equal copies again, within the stated time; and after a nightly \
-         comparison copies are equal.",
+            "Copies that differ are noticed: an alarm, or equal copies again, within the stated time; and after a \
+             nightly comparison copies are equal.",
             "A divergence that is not noticed is chosen from at random by the next reader.",
             "A comparison that skips a day, a digest that is remembered and no longer true, too few disks to compare.",
             "See marks repair.compared, repair.copies-differ and repair.brought-together.",

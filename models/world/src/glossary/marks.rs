@@ -1,5 +1,5 @@
-//! Marks: points that the code under test reports to have passed. Scenarios and sweeps can require them, faults can wait
-//! for them.
+//! Marks: points that the code under test reports as reached. Scenarios and sweeps can require them, faults can be
+//! triggered by them.
 //!
 //! A test in scenarios/tests/explain.rs compares this list with the names in the source.
 
@@ -11,7 +11,7 @@ const fn mark(name: &'static str, when: &'static str) -> (&'static str, &'static
 
 const MARKS: [(&str, &str); 131] = [
     mark("alarms.dropped", "A node's outbox was full: its oldest alarm was dropped."),
-    mark("alarms.unheard", "An alarm could not be delivered to the operator and will be tried again."),
+    mark("alarms.unheard", "An alarm could not be delivered to the operator and is retried."),
     mark("arb.boot-failed", "A disk could not be read at boot; the node serves nothing and tries again."),
     mark("arb.clean-up-sync-failed", "The removal of old files could not be made durable."),
     mark(
@@ -20,10 +20,10 @@ const MARKS: [(&str, &str); 131] = [
     ),
     mark("arb.day-unreadable", "A day could not be read because of a disk error, and is read again later."),
     mark("arb.file-removed", "A file that no manifest refers to any more was removed after its grace time."),
-    mark("arb.lease-set-aside", "A damaged lease file was set aside; tokens continue above it."),
+    mark("arb.lease-set-aside", "A damaged lease file was quarantined; tokens continue above it."),
     mark("arb.replaced", "Altered events of a day were replaced by the originals."),
     mark("arb.segment-opened", "A new segment was opened for writing."),
-    mark("arb.set-aside", "A damaged day was set aside, to be filled from other copies."),
+    mark("arb.set-aside", "A damaged day was quarantined, to be filled from other copies."),
     mark("arb.tail-cut", "Bytes of a failed append were cut off before a segment was sealed."),
     mark("audit.altered", "The audit found events whose contents differ from the tee's."),
     mark("audit.complete", "A project's nightly audit is complete."),
@@ -58,10 +58,10 @@ const MARKS: [(&str, &str); 131] = [
     mark("backup.segment-gone", "No data center has a segment any more that the last backup held."),
     mark("backup.started", "A backup began."),
     mark("backup.unseen", "The watch could not read the newest backup of a data center."),
-    mark("client.exported", "A client had the answer to an export, or gave up on it."),
-    mark("client.gave-up", "A client gave up on a request after its last try."),
-    mark("client.hurried", "A client sent again before an answer could have come."),
-    mark("client.kept", "A device kept its requests for later after a vain try."),
+    mark("client.exported", "A client received the answer to an export, or gave up on it."),
+    mark("client.gave-up", "A client gave up on a request after its last attempt."),
+    mark("client.hurried", "An impatient client timed out and sent a request again."),
+    mark("client.kept", "A client with a backlog kept a request for later after a failed attempt."),
     mark("client.retried", "A client sent a request again."),
     mark("compaction.committed", "A compaction's output took the place of its inputs."),
     mark("compaction.job-complete", "A project's nightly compaction is complete on every disk."),
@@ -84,10 +84,7 @@ const MARKS: [(&str, &str); 131] = [
     mark("edge.boot-number-damaged", "An edge's boot number could not be read; it takes one from the clock."),
     mark("edge.booted", "An edge started."),
     mark("edge.forward-retry", "An edge sent a request to another ingest node after the first failed."),
-    mark(
-        "edge.not-forwarded",
-        "An edge found no ingest node for a request: the client is told to try again.",
-    ),
+    mark("edge.not-forwarded", "An edge found no ingest node for a request and asked the client to retry."),
     mark("edge.peer-changed", "An edge chose another edge for its copies."),
     mark("edge.stranger-refused", "An edge refused a message of a node that may not send it."),
     mark("edge.tee-gap", "A request was let through without a tee record (accept-and-record-gap)."),
@@ -100,7 +97,7 @@ const MARKS: [(&str, &str); 131] = [
     mark("edge.tee-renumbered", "A tee record got a new number because its file could not be continued."),
     mark("edge.teed", "A request is durable in the tee, on two edges."),
     mark("hints.full", "An ingest node keeps no more hints for a disk: repair must fill it."),
-    mark("hints.handed-off", "A kept write was handed to its disk."),
+    mark("hints.handed-off", "A hint was handed off to its disk."),
     mark("hints.not-kept", "A hint could not be written."),
     mark("hints.sync-failed", "The removal of a hint could not be made durable."),
     mark("hold.ended", "A hold ended although nothing answered it."),
@@ -118,7 +115,7 @@ const MARKS: [(&str, &str); 131] = [
         "objects.names-differ",
         "An object store's folder differs from what it remembers, and is read again.",
     ),
-    mark("operator.order-done", "An ordered recovery of the scenario is complete."),
+    mark("operator.order-done", "A planned recovery of the scenario is complete."),
     mark("operator.recovered", "A recovery after an alarm is complete, and passed its audit."),
     mark("operator.recovery-incomplete", "A recovery did not pass for all days; the rest is tried again."),
     mark("recovery.backup-unreadable", "A recovery could not read a segment of a backup."),
@@ -129,14 +126,14 @@ const MARKS: [(&str, &str); 131] = [
     mark("recovery.older-backup", "An older backup held what the newest lacked."),
     mark("recovery.started", "A recovery began."),
     mark("recovery.tee-damaged", "A recovery could not read an object of the tee."),
-    mark("repair.aside-kept", "What was set aside could not be let go; it is tried again."),
-    mark("repair.aside-let-go", "What was set aside was let go: the day is whole again."),
+    mark("repair.aside-kept", "Quarantined files could not be removed; the removal is retried."),
+    mark("repair.aside-let-go", "Quarantined files were removed: the day is whole again."),
     mark("repair.brought-together", "Copies that differed are equal again."),
     mark("repair.compared", "A project's copies were compared."),
     mark("repair.complete", "A project's nightly comparison is complete."),
     mark("repair.copies-differ", "Copies of a day differ."),
     mark("repair.incomplete", "Copies that differed could not all be written; it is tried again."),
-    mark("repair.set-aside-failed", "A corrupt copy could not be set aside."),
+    mark("repair.set-aside-failed", "A corrupt copy could not be quarantined."),
     mark("retention.refused", "A retention shorter than promised was configured, and is not followed."),
     mark("store.answers-lost", "A fault lost the answer of a call to an object store."),
     mark("store.short-pages", "A fault cut the pages of an object store's listing short."),
@@ -154,7 +151,7 @@ const MARKS: [(&str, &str); 131] = [
     mark("tee.expired", "An object of the tee was removed after its retention."),
     mark("tee.flushed", "An edge uploaded what it holds, as asked."),
     mark("tee.gap-uploaded", "A recorded gap was uploaded."),
-    mark("tee.look-failed", "The keeper could not list the tee store."),
+    mark("tee.look-failed", "The tee store's maintenance could not list the store."),
     mark("tee.lost", "The keeper found a tee file of which no whole object is left: an alarm is raised."),
     mark("tee.object-added", "The keeper added a second object of a tee file."),
     mark("tee.object-completed", "An upload completed an object that lacked records."),
@@ -170,7 +167,7 @@ const MARKS: [(&str, &str); 131] = [
     mark("tee.uploaded", "An edge uploaded a tee file."),
 ];
 
-/// By the part before the dot: why it matters, and what keeps it from being reached.
+/// Returns, by the part before the dot, why a mark matters and what keeps it from being reached.
 fn group(prefix: &str) -> [&'static str; 2] {
     match prefix {
         "alarms" | "jobs" => {
@@ -189,12 +186,13 @@ fn group(prefix: &str) -> [&'static str; 2] {
             "No `backup` in `protection`, a run shorter than the interval, or no such failure.",
         ],
         "client" => [
-            "It shows how clients behave under trouble.",
+            "It shows how clients behave under faults.",
             "Links and nodes without faults, or a workload without such clients.",
         ],
         "compaction" => [
             "Compaction rewrites everything that is stored; its later runs are where the 2016 loss happened.",
-            "A run that ends before the project's next midnight, or no late events (`late_same_day_ppm`, `very_late_ppm`).",
+            "A run that ends before the project's next midnight, or no late events (`late_same_day_ppm`, \
+             `very_late_ppm`).",
         ],
         "credentials" | "store" => [
             "It shows that a planned fault of an object store took effect.",
@@ -214,7 +212,7 @@ fn group(prefix: &str) -> [&'static str; 2] {
         ],
         "operator" | "recovery" => [
             "Recovery is what brings lost events back.",
-            "No alarm, no operator and no ordered recovery in the scenario; in a drill the mark begins with `drill:`.",
+            "No alarm, no operator and no planned recovery in the scenario; in a drill the mark begins with `drill:`.",
         ],
         "repair" => [
             "Comparison and repair keep the copies equal.",
@@ -231,10 +229,10 @@ fn group(prefix: &str) -> [&'static str; 2] {
 
 pub(super) fn entries() -> Vec<Entry> {
     let entry = |(name, when): &(&'static str, &'static str)| {
-        let [matters, causes] = group(name.split('.').next().unwrap_or(name));
+        let [why, causes] = group(name.split('.').next().unwrap_or(name));
         let next =
             "`run -v` shows how often each mark was reached; `repro … --log` shows when, and at which node.";
-        Entry::new(EntryKind::Mark, *name, [*when, matters, causes, next])
+        Entry::new(EntryKind::Mark, *name, [*when, why, causes, next])
     };
     MARKS.iter().map(entry).collect()
 }

@@ -1,13 +1,14 @@
-//! What the words of this system mean, for `latent explain` and `latent marks`.
+//! Glossary of this system, for `latent explain` and `latent marks`.
 //!
-//! - `invariants`: what the oracle reports. `marks`: what the code under test reports. `words`: stages and labels.
+//! - `invariants`: violations that the oracle reports. `marks`: points that the code under test reports. `terms`:
+//!   stages and labels.
 
 mod invariants;
 mod marks;
-mod words;
+mod terms;
 
 use latent_engine::explain::Entry;
 
 pub(crate) fn glossary() -> Vec<Entry> {
-    [invariants::entries(), words::entries(), marks::entries()].concat()
+    [invariants::entries(), terms::entries(), marks::entries()].concat()
 }

@@ -1,13 +1,13 @@
 use super::*;
 use crate::Latent;
-use crate::trial::{CALM, Trial};
+use crate::test_run::{CALM, TestRun};
 use latent_engine::System;
 
 fn text(fields: &str) -> String {
     CALM.replace(r#""drills": 1,"#, &format!(r#""drills": 1, {fields}"#))
 }
 
-fn scenario(fields: &str) -> Scenario<Topic> {
+fn scenario(fields: &str) -> Scenario<WorldConfig> {
     latent_engine::parse::<Latent>("calm.json", &text(fields)).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -15,8 +15,8 @@ fn load(items: &str) -> String {
     format!(r#""load": [{items}],"#)
 }
 
-fn ran(scenario: &Scenario<Topic>, seed: u64) -> Trial {
-    Trial::of(scenario, seed)
+fn ran(scenario: &Scenario<WorldConfig>, seed: u64) -> TestRun {
+    TestRun::execute(scenario, seed)
 }
 
 const BURST: &str =
@@ -30,15 +30,21 @@ const CLOCKS: &str = r#"
     { "device_clocks": { "share_ppm": 100000, "by": { "ahead": "2d" } } }"#;
 const BACKLOG: &str = r#"{ "backlog": {} }"#;
 
-/// The tutorial: items of a scenario become parts of one project's law and manners, and are told in the choices.
+/// Tutorial: load patterns of a scenario become parts of a project's workload and retry policy, and are printed among
+/// the choices.
 #[test]
-fn items_are_planned_for_their_projects_and_printed() {
+fn load_patterns_become_parts_of_the_plan_and_are_printed() {
     let calm = crate::plan::expand(&scenario(""), 7);
     let plan = crate::plan::expand(&scenario(&load(&[BURST, OFFLINE, STORM, CLOCKS, BACKLOG].join(","))), 7);
     let counts = |project: usize| {
         let tenant = &plan.tenants[project - 1];
-        let law = &tenant.law;
-        (law.bursts.len(), law.absences.len(), law.wrong_clocks.len(), tenant.manners.hurries.len())
+        let spec = &tenant.workload;
+        (
+            spec.bursts.len(),
+            spec.offline_windows.len(),
+            spec.clock_skews.len(),
+            tenant.retry_policy.impatient_windows.len(),
+        )
     };
     assert_eq!((counts(1), counts(2)), ((0, 1, 3, 1), (1, 1, 3, 1)));
     let words = Latent::choices(&plan);
@@ -61,7 +67,7 @@ fn items_are_planned_for_their_projects_and_printed() {
 }
 
 #[test]
-fn a_scenario_without_load_is_planned_as_ever() {
+fn a_scenario_without_load_patterns_has_no_load_fields_in_its_plan() {
     let plan = serde_json::to_string(&crate::plan::expand(&scenario(""), 7)).unwrap();
     for field in ["absences", "wrong_clocks", "manners", "load"] {
         assert!(!plan.contains(field), "{field} stands in a plan without load");
@@ -70,19 +76,15 @@ fn a_scenario_without_load_is_planned_as_ever() {
 }
 
 #[test]
-fn load_that_cannot_be_is_refused_where_it_stands() {
+fn invalid_load_patterns_are_rejected_with_their_position() {
     let burst = |fields: &str| format!(r#"{{ "burst": {{ {fields} }} }}"#);
-    let at = |from: &str, lasts: &str| format!(r#""from": "2016-02-{from}:00:00Z", "for": "{lasts}""#);
+    let at = |from: &str, duration: &str| format!(r#""from": "2016-02-{from}:00:00Z", "for": "{duration}""#);
     let good = at("20T06", "3h");
     let cases = [
         (burst(&format!(r#"{good}, "times": 1"#)), "/times cannot be 1", "from 2 to 100"),
         (burst(&format!(r#"{good}, "times": 101"#)), "/times cannot be 101", "from 2 to 100"),
-        (burst(&format!(r#"{good}, "times": 9, "project": 4"#)), "no project 4", "from 1 to 3"),
-        (
-            burst(&format!(r#"{}, "times": 9"#, at("22T06", "1h"))),
-            "outside of the run",
-            "to before 2016-02-22",
-        ),
+        (burst(&format!(r#"{good}, "times": 9, "project": 4"#)), "unknown project 4", "from 1 to 3"),
+        (burst(&format!(r#"{}, "times": 9"#, at("22T06", "1h"))), "outside the run", "to before 2016-02-22"),
         (burst(&format!(r#"{}, "times": 9"#, at("21T23", "2h"))), "is not over", "at most 1h, or begin"),
         (burst(&format!(r#"{}, "times": 9"#, at("20T23", "59s"))), "a load of 59s", "at least 1m"),
         (
@@ -111,10 +113,10 @@ fn load_that_cannot_be_is_refused_where_it_stands() {
             "from 1s to 18300d",
         ),
     ];
-    for (items, said, hint) in cases {
+    for (items, message, hint) in cases {
         let refused =
             latent_engine::parse::<Latent>("calm.json", &text(&load(&items))).unwrap_err().to_string();
-        assert!(refused.contains(said) && refused.contains(hint), "{items}\n{refused}");
+        assert!(refused.contains(message) && refused.contains(hint), "{items}\n{refused}");
         assert!(refused.contains("calm.json:13:"), "it points at the item: {refused}");
     }
 }
@@ -126,14 +128,14 @@ fn a_burst_of_one_hot_project_ends_clean() {
     hot.assert_clean();
     let (calm, hot) = (&calm.judged.findings, &hot.judged.findings);
     let added = hot.events.sent - calm.events.sent;
-    // By night, from 1 to 7 in New York, 10 of 122 parts of a day's 110 to 150 events are sent; 19 times.
+    // From 1 to 7 at night in New York, 10 of 122 parts of a day's 110 to 150 events are sent, 19 times.
     assert!((171..=234).contains(&added), "{added} events more");
     assert!(hot.events.acked >= calm.events.acked + added * 95 / 100, "new events are judged like any other");
     assert!(hot.requests.sent > calm.requests.sent + 15);
 }
 
 #[test]
-fn phones_that_come_back_after_a_day_end_clean() {
+fn phones_that_return_after_a_day_end_clean() {
     let (calm, offline) = (ran(&scenario(""), 7), ran(&scenario(&load(OFFLINE)), 7));
     offline.assert_clean();
     let (calm, offline) = (&calm.judged.findings, &offline.judged.findings);
@@ -141,7 +143,7 @@ fn phones_that_come_back_after_a_day_end_clean() {
         offline.events.sent.abs_diff(calm.events.sent) * 20 < calm.events.sent,
         "events are late, not lost"
     );
-    // 40 devices a project, each in one request or more when it is back.
+    // 40 devices per project, each with one request or more on its return.
     assert!(offline.requests.sent > calm.requests.sent, "{} {}", offline.requests.sent, calm.requests.sent);
     assert_eq!(offline.events.unknown, 0);
 }
@@ -154,25 +156,26 @@ fn a_retry_storm_stores_most_events_again_and_ends_clean() {
     let hurried = storm.marks("client.hurried");
     let (calm, storm) = (&calm.judged.findings, &storm.judged.findings);
     assert_eq!(storm.requests.unknown, hurried, "each send that was not waited for is known as such");
-    // Half of the run is stormy.
+    // The retry storm lasts half of the run.
     assert!(hurried > calm.requests.sent / 2, "{hurried} of {} were hurried", calm.requests.sent);
     assert_eq!(storm.requests.sent, calm.requests.sent + hurried, "each retry is a request of its own");
     assert_eq!(storm.events.unknown + storm.events.acked + storm.events.rejected, storm.events.sent);
 }
 
 #[test]
-fn wrong_clocks_are_judged_by_what_the_api_takes() {
+fn events_of_wrong_clocks_are_accepted_as_the_api_specifies() {
     let (calm, wrong) = (ran(&scenario(""), 7), ran(&scenario(&load(CLOCKS)), 7));
     wrong.assert_clean();
     let (calm, wrong) = (&calm.judged.findings, &wrong.judged.findings);
     assert_eq!(wrong.events.sent, calm.events.sent);
-    // A tenth is two days ahead, which nothing takes; a tenth is years behind, which half of the ways in take.
+    // A tenth of the devices is two days ahead, which no format accepts; a tenth is years behind, which half of the
+    // formats accept.
     let refused = wrong.events.rejected - calm.events.rejected;
     assert!((calm.events.sent / 20..calm.events.sent / 4).contains(&refused), "{refused} refused");
 }
 
 #[test]
-fn after_an_outage_of_hours_clients_that_keep_send_all_and_others_do_not() {
+fn after_an_outage_of_hours_only_clients_with_a_backlog_send_everything() {
     let kill = |edge: u32| {
         format!(
             r#"{{ "anchor": {{ "at": "2016-02-20T08:00:00Z" }},
@@ -192,13 +195,13 @@ fn after_an_outage_of_hours_clients_that_keep_send_all_and_others_do_not() {
     assert_eq!((all_kept.given_up, all_kept.unknown), (0, 0));
     assert_eq!(given_up.sent, calm.judged.findings.events.sent, "a retry is not another event");
     assert!(dropped.judged.findings.event_attempts.sent > given_up.sent + 10 * given_up.given_up);
-    let acked = |run: &Trial| run.judged.findings.events.acked;
+    let acked = |run: &TestRun| run.judged.findings.events.acked;
     assert_eq!(acked(&kept), acked(&calm), "nothing is lost where clients keep it");
     assert!(acked(&dropped) < acked(&calm));
 }
 
 #[test]
-fn everything_at_once_ends_clean_and_the_same_each_time() {
+fn all_load_patterns_together_end_clean_and_deterministic() {
     let all = scenario(&load(&[BURST, OFFLINE, STORM, CLOCKS, BACKLOG].join(",")));
     for seed in 1..=4 {
         let trial = ran(&all, seed);

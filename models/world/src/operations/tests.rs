@@ -1,8 +1,8 @@
-//! Each operation: what it does to a whole small run, and that nothing of the kind happens without it.
+//! Tests of operator actions: the effect of each on a complete small run, and runs without any.
 
 use crate::Latent;
 use crate::findings::Findings;
-use crate::testing::{SMALL, judged, with_faults};
+use crate::small_scenario::{SMALL, judged, with_faults};
 use latent_engine::Judged;
 
 /// The small scenario without its bug, with these operations.
@@ -29,14 +29,14 @@ fn noticed(judged: &Judged<Findings>) -> Vec<&str> {
 }
 
 #[test]
-fn without_operations_nothing_is_recovered_noticed_or_overdue() {
+fn without_operations_nothing_is_recovered_detected_or_overdue() {
     let judged = run(&[]);
     assert_eq!((invariants(&judged), noticed(&judged)), (vec![], vec![]));
     assert_eq!(judged.findings.recovery.recoveries, 0);
 }
 
 #[test]
-fn a_recovery_into_the_live_cluster_twice_and_by_two_operators_at_once_changes_nothing() {
+fn two_concurrent_recoveries_into_the_live_cluster_change_nothing() {
     let recover = r#""recover": { "times": 2 }"#;
     let judged = run(&[operation("21T05:00", recover), operation("21T05:00", recover)]);
     assert_eq!((invariants(&judged), judged.facts.hung.clone()), (vec![], None));
@@ -45,7 +45,7 @@ fn a_recovery_into_the_live_cluster_twice_and_by_two_operators_at_once_changes_n
 }
 
 #[test]
-fn a_recovery_that_was_not_run_by_the_book_is_run_again() {
+fn a_recovery_without_the_full_runbook_is_repeated() {
     let skipped = r#""recover": { "runbook": ["read_tee", "read_backups", "write", "rebuild", "rebuild"] }"#;
     let judged = run(&[operation("21T05:00", skipped)]);
     assert_eq!((invariants(&judged), judged.facts.hung.clone()), (vec![], None));
@@ -53,7 +53,7 @@ fn a_recovery_that_was_not_run_by_the_book_is_run_again() {
 }
 
 #[test]
-fn a_retention_typed_wrong_is_refused_and_said_so() {
+fn a_mistyped_retention_is_refused_and_raises_an_alarm() {
     for of in ["tee", "backups"] {
         let typed = format!(r#""type_retention": {{ "of": "{of}", "typed": "7h" }}"#);
         let judged = run(&[operation("20T20:00", &typed)]);
@@ -62,44 +62,40 @@ fn a_retention_typed_wrong_is_refused_and_said_so() {
 }
 
 #[test]
-fn backups_that_are_switched_off_or_go_astray_are_missed_by_the_oracle_and_by_the_watch() {
+fn disabled_or_misdirected_backups_are_detected_by_the_oracle_and_by_the_backup_monitor() {
     let watch = "the backup watch";
-    // Without a data center that takes it, a backup that is on reports itself as well.
+    // An enabled backup without a data center that accepts it reports the failure itself.
     for (mistake, detectors) in [("disable_backup", vec![watch]), ("wrong_bucket", vec!["the backup", watch])]
     {
-        // From before the first backup to the end.
+        // From before the first backup until the end.
         let judged = run(&[operation("20T01:00", &format!(r#""{mistake}": {{}}"#))]);
         assert!(invariants(&judged).contains(&"I10"), "{mistake}: {:?}", judged.violations);
         assert_eq!(noticed(&judged), detectors, "{mistake}");
     }
-    let mended = run(&[operation("20T08:00", r#""disable_backup": { "for": "4h" }"#)]);
-    assert_eq!(
-        (invariants(&mended), noticed(&mended)),
-        (vec![], vec![]),
-        "and when it is mended in time, not"
-    );
+    let fixed = run(&[operation("20T08:00", r#""disable_backup": { "for": "4h" }"#)]);
+    assert_eq!((invariants(&fixed), noticed(&fixed)), (vec![], vec![]), "no violation if fixed in time");
 }
 
 #[test]
-fn operations_that_cannot_be_are_refused_where_they_stand() {
+fn invalid_operations_are_rejected_with_their_position() {
     let refused = |operation: &str| {
         let text = with_operations(operation);
         latent_engine::parse::<Latent>("small.json", &text).unwrap_err().to_string()
     };
     let late = refused(&operation("29T05:00", r#""recover": {}"#));
-    assert!(late.contains("the operation at 2016-02-29T05:00:00Z lies outside of the run"), "{late}");
-    let nobody =
+    assert!(late.contains("the operation at 2016-02-29T05:00:00Z is outside the run"), "{late}");
+    let unknown =
         refused(&operation("21T05:00", r#""recover": { "days": [{ "project": 9, "day": "2016-02-21" }] }"#));
-    assert!(nobody.contains("there is no project 9") && nobody.contains("from 1 to 3"), "{nobody}");
+    assert!(unknown.contains("unknown project 9") && unknown.contains("from 1 to 3"), "{unknown}");
     let never = refused(&operation("21T05:00", r#""recover": { "times": 0 }"#));
     assert!(never.contains("0 times"), "{never}");
     let unknown = refused(&operation("21T05:00", r#""recover": { "runbook": ["pray"] }"#));
     assert!(unknown.contains("pray") && unknown.contains("flush_edges"), "{unknown}");
 }
 
-/// What the wrong directory takes is damage within the budget: other copies, the other data center, the backups.
+/// The removed directory is damage within the budget: other copies, the other data center and the backups remain.
 #[test]
-fn a_directory_removed_on_the_wrong_host_costs_nothing_in_the_end() {
+fn a_directory_removed_on_the_wrong_host_is_repaired_without_loss() {
     for (node, path) in [
         ("disk-3", "arb"),
         ("disk-3", "arb/1"),

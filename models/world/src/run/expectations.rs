@@ -1,29 +1,32 @@
-//! What the oracle is told of the world before a run: how wrong clocks may be, what the network may do, which zones
-//! there are.
+//! Settings of the oracle before a run: clock errors, network behavior and zones.
 
 use crate::plan::WorldPlan;
-use crate::scenario::Topic;
-use crate::topology::Nodes;
+use crate::scenario::WorldConfig;
+use crate::topology::NodeIds;
 use latent_engine::Scenario;
 use latent_engine::sim::{Fault, FaultAction, World};
 use latent_oracle::{LedgerConfig, ProjectZones};
 use std::collections::BTreeSet;
 
-/// How far edges' clocks may be off: what a good time service leaves, and what the plan's faults do to them. And
-/// whether they let links to edges double a customer's request.
-pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> LedgerConfig {
+/// Returns the ledger's settings: the maximum clock error of edges, from the time service and the plan's faults, and
+/// whether faults of links to edges duplicate requests.
+pub(super) fn ledger_settings(
+    world: &World,
+    nodes: &NodeIds,
+    scenario: &Scenario<WorldConfig>,
+) -> LedgerConfig {
     let usual = LedgerConfig::default();
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
-    let lasts_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
+    let duration_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
     let skew_ms = |fault: &Fault| match &fault.action {
         FaultAction::ClockStep(step) if edges.contains(&step.node) => step.by_ms.unsigned_abs(),
         FaultAction::ClockDrift(drift) if edges.contains(&drift.node) => {
-            let for_ms = drift.for_ms.unwrap_or(lasts_ms).min(lasts_ms);
+            let for_ms = drift.for_ms.unwrap_or(duration_ms).min(duration_ms);
             u64::from(drift.ppm.unsigned_abs()) * for_ms / 1_000_000 + 1
         }
         _ => 0,
     };
-    // Steps may add up: they may all fall on one edge.
+    // Clock steps add up: all may affect one edge.
     let skew_ms: u64 = world.fault_outcomes().iter().map(|outcome| skew_ms(&outcome.fault)).sum();
     let is_edge = |name: &String| name == "*" || edges.contains(name);
     let doubles = |fault: &Fault| match &fault.action {
@@ -40,12 +43,12 @@ pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<
     }
 }
 
-/// The oracle's own knowledge of zones.
+/// Returns the zones of all projects for the oracle.
 pub(super) fn oracle_zones(plan: &WorldPlan) -> ProjectZones {
     let mut zones = ProjectZones::default();
     for tenant in &plan.tenants {
-        let set = zones.set(tenant.law.project, i64::MIN, &tenant.zone);
-        set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.law.project));
+        let set = zones.set(tenant.workload.project, i64::MIN, &tenant.zone);
+        set.unwrap_or_else(|error| panic!("zone of p{}: {error}", tenant.workload.project));
     }
     zones
 }

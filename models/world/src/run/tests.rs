@@ -1,25 +1,25 @@
 use super::*;
 use crate::Latent;
 use crate::findings::Findings;
-use crate::testing::{SMALL, judged, with_faults};
+use crate::small_scenario::{SMALL, judged, with_faults};
 use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
 use latent_engine::verdict::{Outcome, Violation};
 
-fn hash(watched: bool) -> (TraceHash, u64) {
+fn hash(is_checking: bool) -> (TraceHash, u64) {
     let scenario = latent_engine::parse::<Latent>("small.json", SMALL).unwrap();
     let plan = crate::plan::expand(&scenario, 7);
     let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
     let finished = run_fork(spec, |world| async {
-        let mut course = Course::begin(&plan, &scenario, world, Progress::silent());
-        course.watched = watched;
-        course.pass().await;
-        course.last_judgement().findings.loss.events_lost_from_production
+        let mut run = WorldRun::new(&plan, &scenario, world, Progress::silent());
+        run.is_checking = is_checking;
+        run.execute().await;
+        run.finish().findings.loss.events_lost_from_production
     });
     (finished.trace_hash, finished.output)
 }
 
 #[test]
-fn faults_within_the_budget_are_not_held_against_the_system_and_it_comes_to_rest() {
+fn faults_within_the_budget_cause_no_violation_and_the_system_heals() {
     let fault = |at: &str, action: &str| {
         format!(r#"{{ "anchor": {{ "at": "2016-02-{at}:00Z" }}, "action": {{ {action} }} }}"#)
     };
@@ -39,18 +39,18 @@ fn faults_within_the_budget_are_not_held_against_the_system_and_it_comes_to_rest
     assert!(judged.findings.work.acknowledgements_checked > 0);
 }
 
-/// The small scenario without deploys, which would boot again what a test killed.
-fn undeployed(small: &str) -> String {
+/// Removes the deploys, which would restart nodes that a test killed.
+fn without_deploys(small: &str) -> String {
     let lines = small.lines().filter(|line| !line.contains("deploys"));
     with_faults(&lines.collect::<Vec<_>>().join("\n"), "")
 }
 
 #[test]
-fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
-    let judged = judged(undeployed, |course| course.world.kill(course.nodes.disks[2]));
-    let hung = judged.facts.hung.expect("hints for a disk that is down wait for ever");
+fn a_disk_that_stays_down_leaves_named_backlogs() {
+    let judged = judged(without_deploys, |run| run.world.kill(run.nodes.disks[2]));
+    let hung = judged.facts.hung.expect("hints for a disk that is down stay pending");
     assert!(hung.lines().any(|reason| reason.starts_with("L1 ingest-1 hints/")), "{hung}");
-    // No fault of the plan took it: while the run went on, hints and copies were late already.
+    // No planned fault removed the disk, so hints and copies were late during the run.
     let late: Vec<String> = judged.violations.iter().map(Violation::fingerprint).collect();
     for expected in ["L1:hint-late", "L5:not-brought-together"] {
         assert!(late.iter().any(|found| found.starts_with(expected)), "{expected} in {late:?}");
@@ -59,15 +59,14 @@ fn a_disk_that_never_comes_back_leaves_backlogs_that_are_named() {
 
 #[test]
 fn days_that_no_worker_compacts_are_late_every_night() {
-    let judged = judged(undeployed, |course| {
-        course.nodes.workers.iter().for_each(|worker| course.world.kill(*worker))
-    });
+    let judged =
+        judged(without_deploys, |run| run.nodes.workers.iter().for_each(|worker| run.world.kill(*worker)));
     let late = judged.violations.iter().filter(|found| found.fingerprint().starts_with("L2:late"));
     assert!(late.count() > 0, "{:?}", judged.violations);
 }
 
 #[test]
-fn the_rest_heals_without_a_disk_that_does_not_come_back() {
+fn the_other_nodes_heal_without_an_absent_disk() {
     for without in [r#"{ "down": "disk-3" }"#, r#"{ "cut_off": "disk-3" }"#] {
         let fields = format!(r#""heal_without": {without}, "healing""#);
         let judged = judged(|small| with_faults(small, "").replace(r#""healing""#, &fields), |_| {});
@@ -76,14 +75,15 @@ fn the_rest_heals_without_a_disk_that_does_not_come_back() {
 }
 
 #[test]
-fn acknowledgements_are_held_to_the_disks_that_they_promise() {
-    let ask_for = |least_disks: u32| {
+fn acknowledged_events_are_durable_on_the_promised_number_of_disks() {
+    let ask_for = |min_disks: u32| {
         let judged = judged(
             |small| with_faults(small, ""),
-            |course| {
-                let (world, disks) = (course.world.clone(), course.nodes.disks.clone());
-                let acks = Acks::new(world, disks, least_disks, course.chronicle.clone());
-                *lock(&course.side.acks) = Some(acks);
+            |run| {
+                let (world, disks) = (run.world.clone(), run.nodes.disks.clone());
+                let durability_sampler =
+                    DurabilitySampler::new(world, disks, min_disks, run.fault_log.clone());
+                *lock(&run.client_state.durability_sampler) = Some(durability_sampler);
             },
         );
         let of_i7 = judged.violations.iter().filter(|found| found.invariant == "I7");
@@ -94,7 +94,7 @@ fn acknowledgements_are_held_to_the_disks_that_they_promise() {
 }
 
 #[test]
-fn a_healing_that_is_too_short_to_judge_is_refused_where_it_stands() {
+fn a_healing_that_is_too_short_to_check_is_rejected_with_its_position() {
     let short = SMALL.replace(r#""healing": "30h""#, r#""healing": "27h""#);
     let refused = latent_engine::parse::<Latent>("small.json", &short).unwrap_err().to_string();
     assert!(refused.contains("small.json:14:"), "{refused}");
@@ -103,14 +103,14 @@ fn a_healing_that_is_too_short_to_judge_is_refused_where_it_stands() {
 }
 
 #[test]
-fn neither_looks_nor_drills_nor_the_ledger_disturb_the_world() {
-    let (watched, lost) = hash(true);
+fn checks_drills_and_the_ledger_do_not_affect_the_world() {
+    let (is_checking, lost) = hash(true);
     let (unwatched, _) = hash(false);
     assert!(lost > 0, "the planted bug must strike, or there is nothing to see");
-    assert_eq!(watched, unwatched);
+    assert_eq!(is_checking, unwatched);
 }
 
-/// The small scenario with its planted bug and an operator who repairs what it destroys once it is gone.
+/// The small scenario with its planted bug, and an operator who repairs the damage after the roll-back.
 fn repaired(small: &str) -> String {
     let deploys = r#""deploys": [{ "at": "2016-02-20T03:00:00Z", "release": "bad", "to": "all" }"#;
     let back = r#", { "at": "2016-02-21T12:00:00Z", "release": "good", "to": "all" }"#;
@@ -123,7 +123,7 @@ fn outcome(judged: &Judged<Findings>) -> Outcome {
 }
 
 #[test]
-fn what_was_noticed_brought_back_and_is_whole_is_recovered() {
+fn a_detected_and_fully_restored_loss_is_recovered() {
     let judged = judged(repaired, |_| {});
     let loss = &judged.findings.loss;
     assert!(loss.events_lost_from_production > 0, "the planted bug must strike");
@@ -132,14 +132,14 @@ fn what_was_noticed_brought_back_and_is_whole_is_recovered() {
 }
 
 #[test]
-fn what_is_missing_at_the_end_gets_a_drill_and_is_not_recovered_though_it_could_be() {
+fn events_missing_at_the_end_get_a_drill_and_are_recoverable_but_missing() {
     let unrepaired = |small: &str| {
         let lines = small.lines().filter(|line| !line.contains(r#""backup""#));
         lines.collect::<Vec<_>>().join("\n").replace(r#""drills": 2"#, r#""drills": 0"#)
     };
     let judged = judged(unrepaired, |_| {});
     let loss = &judged.findings.loss;
-    assert!(loss.events_missing_at_end > 0, "no operator repairs anything");
+    assert!(loss.events_missing_at_end > 0, "no operator repairs the loss");
     assert_eq!((judged.findings.drills.len(), loss.events_unrecoverable), (1, Some(0)), "the tee has it all");
     assert_eq!(outcome(&judged), Outcome::RecoverableButMissing);
     let shortfall = judged.facts.shortfall.expect("events are missing");
@@ -147,22 +147,22 @@ fn what_is_missing_at_the_end_gets_a_drill_and_is_not_recovered_though_it_could_
     assert_eq!(judged.marks["drill:recovery.ended"], 1, "what a drill reaches counts: {:?}", judged.marks);
 }
 
-/// Without backups, with these fields in place of `drills`.
-fn with_a_deaf_audit(small: &str, more: &str) -> String {
-    let deaf = format!(
+/// Removes the backups and isolates the audit; `more` adds fields.
+fn with_an_isolated_audit(small: &str, more: &str) -> String {
+    let isolated = format!(
         r#"{more}"faults": [{{ "anchor": {{ "at": "2016-02-20T00:30:00Z" }},
             "action": {{ "isolate": {{ "node": "audit" }} }} }}], "drills""#
     );
-    let small = repaired(small).replace(r#""drills""#, &deaf);
+    let small = repaired(small).replace(r#""drills""#, &isolated);
     small.lines().filter(|line| !line.contains(r#""backup""#)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn a_loss_that_no_detector_reports_in_its_time_is_not_recovered_though_all_is_back() {
-    // An operator recovers by plan, for a reason of his own; or once the audit can be heard, which is too late.
+fn a_restored_loss_that_no_detector_reported_in_time_is_not_recovered() {
+    // Either a planned recovery repairs the loss, or the audit's alarm arrives too late.
     let by_plan = r#""operations": [{ "at": "2016-02-21T18:00:00Z", "what": { "recover": {} } }], "#;
     for more in [by_plan, ""] {
-        let judged = judged(|small| with_a_deaf_audit(small, more), |_| {});
+        let judged = judged(|small| with_an_isolated_audit(small, more), |_| {});
         let loss = &judged.findings.loss;
         assert!(loss.events_lost_from_production > 0 && loss.events_missing_at_end == 0, "{loss:?}");
         assert_eq!(judged.findings.recovery.detected_by.is_some(), more.is_empty());
@@ -174,10 +174,10 @@ fn a_loss_that_no_detector_reports_in_its_time_is_not_recovered_though_all_is_ba
 }
 
 #[test]
-fn the_stated_time_is_that_of_the_slower_detector_and_without_an_audit_there_is_none() {
+fn the_detection_limit_is_that_of_the_slower_detector_and_absent_without_an_audit() {
     let stated_time = |text: &str| {
         let scenario = latent_engine::parse::<Latent>("small.json", text).unwrap();
-        notice::stated_time(&scenario.topic).map(|time| time.as_secs() / 3_600)
+        detection::stated_time(&scenario.topic).map(|time| time.as_secs() / 3_600)
     };
     assert_eq!(stated_time(SMALL), Some(27), "a backup a day, and 3 h for taking it");
     let unbacked: Vec<&str> = SMALL.lines().filter(|line| !line.contains(r#""backup""#)).collect();

@@ -1,4 +1,5 @@
-//! A store behind its door and a client, in a world of their own: what each condition does, and that it ends.
+//! A store with its fault interceptor and a client in a world of their own: the effect of each condition, and its
+//! end.
 
 use super::*;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ const STORE: NodeId = NodeId(1);
 const HOUR_MS: u64 = 3_600_000;
 const ALWAYS: u64 = 1_000_000;
 
-/// Runs `script` on a client of the store, with these conditions (node, name, level) for the world's first hour.
+/// Runs `script` on a client of the store, with these conditions (node, name, level) active for the first hour.
 fn with_store<T: Send + 'static, F>(
     conditions: &[(&str, &str, u64)],
     script: impl Fn(SimEnv, World) -> F + Send + Sync + 'static,
@@ -26,7 +27,7 @@ where
         for (node, name, level) in conditions {
             let (node, name) = ((*node).to_owned(), (*name).to_owned());
             let condition = Condition { node, name, level: *level, for_ms: Some(HOUR_MS) };
-            // A fault finds its node only once that is there.
+            // A fault finds its node only after the node was added.
             world.arm(Fault {
                 trigger: Trigger::AtMs(start + 2_000),
                 action: FaultAction::Condition(condition),
@@ -35,8 +36,13 @@ where
         let of_store = world.clone();
         let store = world.add_node(NodeSpec::named("dc-1"), move |env: SimEnv| {
             let production = std::iter::empty();
-            let door =
-                StoreDoor::new(of_store.clone(), STORE, StoreKind::Backups, production, Arc::default());
+            let door = StoreFaultInterceptor::new(
+                of_store.clone(),
+                STORE,
+                StoreKind::Backups,
+                production,
+                Arc::default(),
+            );
             objects::serve(env, AccessPolicy::allow_all(), door)
         });
         assert_eq!(store, STORE);
@@ -77,7 +83,7 @@ fn kind(error: &StoreError) -> &'static str {
     }
 }
 
-/// 200 puts of objects of their own, 200 reads: how many failed how.
+/// Makes 200 puts of distinct objects and 200 reads; returns the number of failures by kind.
 async fn puts_and_heads(env: SimEnv) -> [BTreeMap<&'static str, u32>; 2] {
     let store = client(&env);
     let mut failed = [BTreeMap::new(), BTreeMap::new()];
@@ -102,7 +108,7 @@ fn without_a_condition_nothing_fails_and_pages_are_whole() {
 }
 
 #[test]
-fn a_share_of_calls_fails_and_of_one_call_made_again_and_again_as_well() {
+fn a_share_of_calls_fails_including_repetitions_of_one_call() {
     for (name, expected) in [("store.unavailable", "unavailable"), ("store.throttled", "throttled")] {
         let failed = with_store(&[("dc-1", name, 300_000)], async |env, _| puts_and_heads(env).await);
         for of in failed {
@@ -113,7 +119,7 @@ fn a_share_of_calls_fails_and_of_one_call_made_again_and_again_as_well() {
 }
 
 #[test]
-fn a_condition_of_another_store_and_one_that_wore_off_do_nothing() {
+fn a_condition_of_another_store_or_an_expired_one_has_no_effect() {
     let elsewhere = [("client", "store.unavailable", ALWAYS)];
     assert_eq!(with_store(&elsewhere, async |env, _| puts_and_heads(env).await)[0].len(), 0);
     let failed = with_store(&[("dc-1", "store.unavailable", ALWAYS)], async |env, world| {
@@ -125,7 +131,7 @@ fn a_condition_of_another_store_and_one_that_wore_off_do_nothing() {
 }
 
 #[test]
-fn what_failed_had_no_effect() {
+fn failed_calls_have_no_effect() {
     for name in ["store.unavailable", "store.throttled", "store.uploads-broken"] {
         let there = with_store(&[("dc-1", name, ALWAYS)], async |env, world| {
             let put = client(&env).put("o", Bytes::from_static(b"bytes")).await;
@@ -137,7 +143,7 @@ fn what_failed_had_no_effect() {
 }
 
 #[test]
-fn a_put_whose_answer_is_lost_took_effect_and_reads_are_not_concerned() {
+fn a_put_with_a_lost_answer_takes_effect_and_reads_are_not_affected() {
     let (put, read) = with_store(&[("dc-1", "store.answers-lost", ALWAYS)], async |env, _| {
         let put = client(&env).put("o", Bytes::from_static(b"bytes")).await;
         (kind(&put.unwrap_err()), client(&env).get("o").await.unwrap())
@@ -145,7 +151,7 @@ fn a_put_whose_answer_is_lost_took_effect_and_reads_are_not_concerned() {
     assert_eq!((put, read.as_ref()), ("no answer", b"bytes".as_slice()));
 }
 
-/// Lengths of the uploads on the store's disk.
+/// Returns the lengths of the uploads on the store's disk.
 fn uploads(world: &World) -> Vec<usize> {
     let image = world.disk_image(STORE);
     let under = image.files().filter(|(path, _)| path.starts_with("incoming/"));
@@ -153,7 +159,7 @@ fn uploads(world: &World) -> Vec<usize> {
 }
 
 #[test]
-fn a_broken_upload_leaves_half_of_it_behind_until_the_store_boots_again() {
+fn a_broken_upload_leaves_half_of_its_bytes_until_the_store_reboots() {
     let broken = [("dc-1", "store.uploads-broken", ALWAYS)];
     let left = with_store(&broken, async |env, world| {
         assert!(client(&env).put("o", Bytes::from_static(b"0123456789")).await.is_err());
@@ -166,7 +172,7 @@ fn a_broken_upload_leaves_half_of_it_behind_until_the_store_boots_again() {
 }
 
 #[test]
-fn short_pages_are_short_and_a_whole_listing_is_whole() {
+fn short_pages_are_short_and_the_whole_listing_is_complete() {
     let (page, all) = with_store(&[("dc-1", "store.short-pages", 3)], async |env, _| {
         let store = client(&env);
         for n in 0..10 {
@@ -178,7 +184,7 @@ fn short_pages_are_short_and_a_whole_listing_is_whole() {
 }
 
 #[test]
-fn expired_credentials_deny_everything_to_their_node_alone() {
+fn expired_credentials_deny_all_calls_of_their_node_only() {
     let answers = [("client", "credentials.expired", 0), ("other", "credentials.expired", 0)];
     for (conditions, expected) in [(&answers[..1], Some("denied")), (&answers[1..], None)] {
         let failed = with_store(conditions, async |env, _| {
@@ -191,7 +197,7 @@ fn expired_credentials_deny_everything_to_their_node_alone() {
 }
 
 #[test]
-fn a_patient_client_gets_through_what_an_impatient_one_does_not() {
+fn a_patient_client_succeeds_where_an_impatient_one_fails() {
     let bad = [
         ("dc-1", "store.unavailable", 300_000),
         ("dc-1", "store.throttled", 200_000),

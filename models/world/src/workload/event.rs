@@ -1,49 +1,50 @@
-//! What an event says: its JSON text, byte for byte, and what a client remembers of it.
+//! Encoding of an event: its JSON text, byte for byte, and what its client remembers.
 //!
-//! The texts are as varied as clients make them: times in seconds, with fractions, in milliseconds; names and people
-//! in several scripts, some of them escaped; numbers that change when printed again (`1.50`, 2^53 + 1); members
-//! in another order; few laid out with white space (see [`super::layout`]). A system that stores what it parsed instead of what it got is found out by these.
+//! Texts are as varied as those of real clients: times in seconds, with fractions, or in milliseconds; names and
+//! people in several scripts, some escaped; numbers that change when parsed and printed again (`1.50`, 2^53 + 1);
+//! members in another order; some with white space (see [`super::layout`]). They expose a system that stores the
+//! parsed event instead of the received bytes.
 
-use super::dice::{Dice, mix};
-use super::law::{Defect, HOUR_MS, StreamLaw};
-use super::place::Traits;
-use super::words::{self, Word};
+use super::event_values::{self, JsonWord};
+use super::placement::EventTraits;
+use super::prng::{Prng, mix};
+use super::workload_spec::{Defect, HOUR_MS, WorkloadSpec};
 
-/// How an event tells its time.
+/// Format of an event's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimeForm {
+pub(super) enum TimeFormat {
     Seconds,
     Fraction,
     Milliseconds,
 }
 
-impl TimeForm {
-    pub(super) fn of(dice: &mut Dice) -> TimeForm {
-        dice.pick(&[
-            TimeForm::Seconds,
-            TimeForm::Seconds,
-            TimeForm::Seconds,
-            TimeForm::Fraction,
-            TimeForm::Milliseconds,
+impl TimeFormat {
+    pub(super) fn draw(prng: &mut Prng) -> TimeFormat {
+        prng.pick(&[
+            TimeFormat::Seconds,
+            TimeFormat::Seconds,
+            TimeFormat::Seconds,
+            TimeFormat::Fraction,
+            TimeFormat::Milliseconds,
         ])
     }
 
-    /// The form in which a device tells this time: milliseconds of 1970 would read as seconds of another year.
-    pub(super) fn for_time(self, time_ms: i64) -> TimeForm {
-        const LEAST_MS: i64 = 365 * 24 * HOUR_MS;
-        if time_ms < LEAST_MS { TimeForm::Seconds } else { self }
+    /// Returns the format for this time: early 1970 in milliseconds would be read as seconds of another year.
+    pub(super) fn for_time(self, time_ms: i64) -> TimeFormat {
+        const MIN_MS: i64 = 365 * 24 * HOUR_MS;
+        if time_ms < MIN_MS { TimeFormat::Seconds } else { self }
     }
 
-    /// `time_ms` as far as this form tells it.
-    pub(super) fn as_told_ms(self, time_ms: i64) -> i64 {
-        if self == TimeForm::Seconds { time_ms - time_ms.rem_euclid(1_000) } else { time_ms }
+    /// Truncates `time_ms` to the precision of the format.
+    pub(super) fn truncate_ms(self, time_ms: i64) -> i64 {
+        if self == TimeFormat::Seconds { time_ms - time_ms.rem_euclid(1_000) } else { time_ms }
     }
 
     fn write(self, time_ms: i64, out: &mut Vec<u8>) {
         match self {
-            TimeForm::Milliseconds => push_number(out, time_ms.unsigned_abs()),
-            TimeForm::Seconds => push_number(out, time_ms.unsigned_abs() / 1_000),
-            TimeForm::Fraction => {
+            TimeFormat::Milliseconds => push_number(out, time_ms.unsigned_abs()),
+            TimeFormat::Seconds => push_number(out, time_ms.unsigned_abs() / 1_000),
+            TimeFormat::Fraction => {
                 push_number(out, time_ms.unsigned_abs() / 1_000);
                 let rest = time_ms.unsigned_abs() % 1_000;
                 out.extend([b'.', digit(rest / 100), digit(rest / 10 % 10), digit(rest % 10)]);
@@ -52,26 +53,26 @@ impl TimeForm {
     }
 }
 
-/// An event's number and draw: all that its identity and its contents come from.
+/// Index and seed of an event, from which its identity and contents follow.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source {
+pub(super) struct EventSource {
     pub(super) index: u64,
     pub(super) seed: u64,
 }
 
-/// An event to be written.
+/// An event to encode.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Subject {
-    pub(super) own: Source,
-    /// Whose person and `$insert_id` it takes, if not its own.
-    pub(super) partner: Option<Source>,
+pub(super) struct EventSubject {
+    pub(super) own: EventSource,
+    /// Event whose person and `$insert_id` it shares, if any.
+    pub(super) partner: Option<EventSource>,
     pub(super) time_ms: i64,
     pub(super) defect: Option<Defect>,
 }
 
-/// What a client remembers of an event that it wrote.
+/// The client's record of an encoded event.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct EncodedEvent {
     pub(super) name: &'static str,
     pub(super) distinct_id: String,
     pub(super) insert_id: Option<String>,
@@ -83,43 +84,46 @@ const PERSON: u64 = 4;
 const FILLING: u64 = 5;
 
 /// Appends the event's text to `out`.
-pub(super) fn write(law: &StreamLaw, subject: &Subject, out: &mut Vec<u8>) -> Written {
+pub(super) fn write(spec: &WorkloadSpec, subject: &EventSubject, out: &mut Vec<u8>) -> EncodedEvent {
     let start = out.len();
-    let traits = Traits::of(law, subject.own.seed);
+    let traits = EventTraits::draw(spec, subject.own.seed);
     let name = match subject.defect {
         Some(Defect::MissingName) => None,
         _ => Some(name_of(subject)),
     };
-    let mut dice = Dice::new(subject.own.seed, FILLING);
+    let mut prng = Prng::new(subject.own.seed, FILLING);
     let target_bytes = match traits.is_huge {
-        true => dice.within((200_000, 900_000)),
-        false => dice.within((i64::from(law.event_bytes.0), i64::from(law.event_bytes.1))),
+        true => prng.within((200_000, 900_000)),
+        false => prng.within((i64::from(spec.event_bytes.0), i64::from(spec.event_bytes.1))),
     };
-    let name_first = !dice.one_in(16);
+    let name_first = !prng.one_in(16);
     push(out, "{");
     if let Some(name) = name.filter(|_| name_first) {
         push_all(out, ["\"event\":\"", name.json, "\","]);
     }
     push(out, "\"properties\":{");
-    let (distinct_id, insert_id) = write_identity(law, subject, &traits, out);
+    let (distinct_id, insert_id) = write_identity(spec, subject, &traits, out);
     if traits.has_time {
         push(out, "\"time\":");
-        let form =
-            if subject.defect.is_some() { TimeForm::Seconds } else { traits.form.for_time(subject.time_ms) };
+        let form = if subject.defect.is_some() {
+            TimeFormat::Seconds
+        } else {
+            traits.form.for_time(subject.time_ms)
+        };
         form.write(subject.time_ms, out);
         push(out, ",");
     }
-    push_all(out, ["\"token\":\"", &law.token, "\""]);
+    push_all(out, ["\"token\":\"", &spec.token, "\""]);
     write_defect(subject.defect, out);
-    // What is still to come: the closing braces, and the name if it stands last.
+    // Reserves bytes for the closing braces, and the name if it is last.
     let tail_bytes = 2 + name.filter(|_| !name_first).map_or(0, |name| name.json.len() + 11);
-    words::fill(&mut dice, start + target_bytes as usize - tail_bytes.min(target_bytes as usize), out);
+    event_values::fill(&mut prng, start + target_bytes as usize - tail_bytes.min(target_bytes as usize), out);
     push(out, "}");
     if let Some(name) = name.filter(|_| !name_first) {
         push_all(out, [",\"event\":\"", name.json, "\""]);
     }
     push(out, "}");
-    Written {
+    EncodedEvent {
         name: name.map_or("", |name| name.plain),
         distinct_id,
         insert_id,
@@ -127,26 +131,26 @@ pub(super) fn write(law: &StreamLaw, subject: &Subject, out: &mut Vec<u8>) -> Wr
     }
 }
 
-fn name_of(subject: &Subject) -> &'static Word {
-    let nth = |seed: u64| Dice::new(seed, NAMING).below(words::NAMES.len() as u64) as usize;
+fn name_of(subject: &EventSubject) -> &'static JsonWord {
+    let nth = |seed: u64| Prng::new(seed, NAMING).below(event_values::NAMES.len() as u64) as usize;
     let own = nth(subject.own.seed);
-    // Two events under one `$insert_id` differ by name alone.
+    // Two events with one `$insert_id` differ by name alone.
     let same = subject.partner.is_some_and(|partner| nth(partner.seed) == own);
-    &words::NAMES[(own + usize::from(same)) % words::NAMES.len()]
+    &event_values::NAMES[(own + usize::from(same)) % event_values::NAMES.len()]
 }
 
 fn write_identity(
-    law: &StreamLaw,
-    subject: &Subject,
-    traits: &Traits,
+    spec: &WorkloadSpec,
+    subject: &EventSubject,
+    traits: &EventTraits,
     out: &mut Vec<u8>,
 ) -> (String, Option<String>) {
     let source = subject.partner.unwrap_or(subject.own);
-    let distinct_id = write_person(law, source.seed, out);
+    let distinct_id = write_person(spec, source.seed, out);
     if !(traits.has_insert_id || subject.partner.is_some() || is_of_insert_id(subject.defect)) {
         return (distinct_id, None);
     }
-    let insert_id = insert_id_of(law.project, source, subject.defect);
+    let insert_id = insert_id_of(spec.project, source, subject.defect);
     push_all(out, ["\"$insert_id\":\"", &insert_id, "\","]);
     (distinct_id, Some(insert_id))
 }
@@ -155,14 +159,14 @@ fn is_of_insert_id(defect: Option<Defect>) -> bool {
     matches!(defect, Some(Defect::LongInsertId | Defect::WrongInsertId))
 }
 
-/// The number of the person, from 0, whose event the draw `seed` makes.
-pub(super) fn person_of(law: &StreamLaw, seed: u64) -> u64 {
-    Dice::new(seed, PERSON).below(u64::from(law.users))
+/// Returns the number of the person, from 0, of the event with this seed.
+pub(super) fn person_of(spec: &WorkloadSpec, seed: u64) -> u64 {
+    Prng::new(seed, PERSON).below(u64::from(spec.users))
 }
 
-/// The person's `distinct_id`, mostly a string, of some people a number, of few nothing.
-fn write_person(law: &StreamLaw, seed: u64, out: &mut Vec<u8>) -> String {
-    let person = mix(u64::from(law.project) << 32 | person_of(law, seed));
+/// Writes the person's `distinct_id`: usually a string, for some people a number, for a few absent.
+fn write_person(spec: &WorkloadSpec, seed: u64, out: &mut Vec<u8>) -> String {
+    let person = mix(u64::from(spec.project) << 32 | person_of(spec, seed));
     let mut plain = Vec::with_capacity(24);
     match person % 32 {
         0 => return String::new(),
@@ -174,10 +178,10 @@ fn write_person(law: &StreamLaw, seed: u64, out: &mut Vec<u8>) -> String {
         }
         kind => {
             let prefix = match kind {
-                3 => &Word { json: "usuário-", plain: "usuário-" },
-                4 => &Word { json: "\\u987e\\u5ba2/", plain: "顾客/" },
-                5 => &Word { json: "o\\u0027Brien-", plain: "o'Brien-" },
-                _ => &Word { json: "u-", plain: "u-" },
+                3 => &JsonWord { json: "usuário-", plain: "usuário-" },
+                4 => &JsonWord { json: "\\u987e\\u5ba2/", plain: "顾客/" },
+                5 => &JsonWord { json: "o\\u0027Brien-", plain: "o'Brien-" },
+                _ => &JsonWord { json: "u-", plain: "u-" },
             };
             push(&mut plain, prefix.plain);
             push_hex(&mut plain, person >> 16, 12);
@@ -189,8 +193,9 @@ fn write_person(law: &StreamLaw, seed: u64, out: &mut Vec<u8>) -> String {
     String::from_utf8(plain).expect("a str prefix and ASCII digits are UTF-8")
 }
 
-/// Unique, for project and index stand in it; at most 34 characters unless that is its defect.
-fn insert_id_of(project: u32, source: Source, defect: Option<Defect>) -> String {
+/// Returns the `$insert_id`, unique because it contains project and index; at most 34 characters unless it is the
+/// defect.
+fn insert_id_of(project: u32, source: EventSource, defect: Option<Defect>) -> String {
     let mut id = Vec::with_capacity(48);
     push_hex(&mut id, mix(source.seed) >> 32, 8);
     push(&mut id, if defect == Some(Defect::WrongInsertId) { "_#" } else { "-" });
@@ -243,11 +248,11 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[first..]);
 }
 
-/// `value` in lower-case hexadecimal digits, at least so many.
-pub(super) fn push_hex(out: &mut Vec<u8>, value: u64, least: usize) {
+/// Appends `value` in at least `min` lower-case hexadecimal digits.
+pub(super) fn push_hex(out: &mut Vec<u8>, value: u64, min: usize) {
     let needed = 16 - value.leading_zeros() as usize / 4;
     out.extend(
-        (0..needed.max(least)).rev().map(|place| b"0123456789abcdef"[(value >> (place * 4) & 15) as usize]),
+        (0..needed.max(min)).rev().map(|place| b"0123456789abcdef"[(value >> (place * 4) & 15) as usize]),
     );
 }
 
@@ -269,15 +274,15 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_told_as_exactly_as_its_form_can() {
-        let told = |form: TimeForm| {
+    fn a_time_is_written_with_the_precision_of_its_format() {
+        let text_of = |form: TimeFormat| {
             let mut out = Vec::new();
-            form.write(form.as_told_ms(1_456_190_481_052), &mut out);
+            form.write(form.truncate_ms(1_456_190_481_052), &mut out);
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(told(TimeForm::Seconds), "1456190481");
-        assert_eq!(told(TimeForm::Fraction), "1456190481.052");
-        assert_eq!(told(TimeForm::Milliseconds), "1456190481052");
-        assert_eq!(TimeForm::Seconds.as_told_ms(1_456_190_481_052), 1_456_190_481_000);
+        assert_eq!(text_of(TimeFormat::Seconds), "1456190481");
+        assert_eq!(text_of(TimeFormat::Fraction), "1456190481.052");
+        assert_eq!(text_of(TimeFormat::Milliseconds), "1456190481052");
+        assert_eq!(TimeFormat::Seconds.truncate_ms(1_456_190_481_052), 1_456_190_481_000);
     }
 }

@@ -1,42 +1,42 @@
-//! How an event's JSON is laid out: most clients write it without white space, some indent it.
+//! White-space layout of an event's JSON: most clients write none, some indent.
 //!
-//! White space stands between tokens only, so that every layout says the same. A line of NDJSON holds an event whole,
-//! so there no line ends are drawn.
+//! White space is inserted between tokens only, so every layout has the same meaning. An NDJSON line holds a whole
+//! event, so those layouts have no line ends.
 
-use super::dice::Dice;
+use super::prng::Prng;
 
 const LAYING_OUT: u64 = 7;
-/// One event in so many has white space in it.
+/// One event in this many has white space.
 const ONE_IN: u64 = 16;
 
-/// What stands where white space may stand.
+/// The white space to insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct JsonLayout {
     line_end: &'static str,
     indent: &'static str,
     behind_colon: &'static str,
 }
 
-const IN_LINES: [Layout; 3] = [
-    Layout { line_end: "\n", indent: "  ", behind_colon: " " },
-    Layout { line_end: "\r\n", indent: "\t", behind_colon: " " },
-    Layout { line_end: "\n", indent: "", behind_colon: "\t" },
+const IN_LINES: [JsonLayout; 3] = [
+    JsonLayout { line_end: "\n", indent: "  ", behind_colon: " " },
+    JsonLayout { line_end: "\r\n", indent: "\t", behind_colon: " " },
+    JsonLayout { line_end: "\n", indent: "", behind_colon: "\t" },
 ];
-const IN_ONE_LINE: [Layout; 2] = [
-    Layout { line_end: "", indent: " ", behind_colon: " " },
-    Layout { line_end: "\t", indent: "", behind_colon: "" },
+const IN_ONE_LINE: [JsonLayout; 2] = [
+    JsonLayout { line_end: "", indent: " ", behind_colon: " " },
+    JsonLayout { line_end: "\t", indent: "", behind_colon: "" },
 ];
 
-impl Layout {
-    /// The layout of the event with this draw; `None` for most. `one_line`: it must not end a line.
-    pub(super) fn of(seed: u64, one_line: bool) -> Option<Layout> {
-        let mut dice = Dice::new(seed, LAYING_OUT);
+impl JsonLayout {
+    /// Draws the layout of an event; `None` for most. With `one_line` it contains no line end.
+    pub(super) fn draw(seed: u64, one_line: bool) -> Option<JsonLayout> {
+        let mut prng = Prng::new(seed, LAYING_OUT);
         let (is_drawn, in_lines, in_one_line) =
-            (dice.one_in(ONE_IN), dice.pick(&IN_LINES), dice.pick(&IN_ONE_LINE));
+            (prng.one_in(ONE_IN), prng.pick(&IN_LINES), prng.pick(&IN_ONE_LINE));
         is_drawn.then_some(if one_line { in_one_line } else { in_lines })
     }
 
-    /// Lays out the JSON value without white space that stands in `text` from `start` on.
+    /// Inserts white space into the compact JSON value that starts at `start` of `text`.
     pub(super) fn apply(self, start: usize, text: &mut Vec<u8>) {
         let compact = text.split_off(start);
         let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -82,7 +82,7 @@ mod tests {
     const COMPACT: &str = r#"{"event":"a \"{, b\\","properties":{"n":[1.50,1e3],"x":{},"t":"]:"}}"#;
 
     #[test]
-    fn every_layout_says_the_same_and_has_white_space_between_tokens_alone() {
+    fn every_layout_keeps_the_value_and_adds_white_space_between_tokens_only() {
         for layout in IN_LINES.into_iter().chain(IN_ONE_LINE) {
             let mut text = b"before ".to_vec();
             layout.apply(7, &mut text);
@@ -98,8 +98,8 @@ mod tests {
     }
 
     #[test]
-    fn few_events_are_laid_out_and_each_layout_occurs() {
-        let drawn = |one_line| (0..3_200).filter_map(move |seed| Layout::of(seed, one_line));
+    fn few_events_have_white_space_and_each_layout_occurs() {
+        let drawn = |one_line| (0..3_200).filter_map(move |seed| JsonLayout::draw(seed, one_line));
         assert!((120..300).contains(&drawn(false).count()), "{}", drawn(false).count());
         assert_eq!(drawn(false).count(), drawn(true).count());
         assert!(IN_LINES.iter().all(|layout| drawn(false).any(|drawn| drawn == *layout)));

@@ -1,32 +1,33 @@
-//! What clients send: a stream of requests as a law, so that a plan is small and an event can be taken out of it.
+//! Workload: the stream of requests of a project, given by a specification, so that a plan is small and single events
+//! can be removed from it.
 //!
-//! Event `k` is a pure function of the law, the draw function and `k`; the request that it travels in is a slot of
-//! the project's local calendar. Whatever events are left out, the others keep their bytes, their times and their
-//! slots.
+//! Event `k` is a pure function of the specification, the draw function and `k`; its request is a slot of the
+//! project's local calendar. When events are removed, the others keep their bytes, times and slots.
 //!
 //! Modelled: diurnal traffic, late and offline devices, devices back after days, clocks ahead, both units of time,
-//! second uploads, events laid out with white space, events without identity or time, items that must be rejected, huge events, every way in that the
-//! API has; if the law names them, bursts, devices out of reach, and wrong clocks. Not modelled: sessions, funnels, weekends; nor answers and retries, which are the client's.
+//! duplicate uploads, events with white space, events without identity or time, invalid events, huge events, all
+//! request formats of the API; optionally bursts, offline windows and wrong clocks. Not modelled: sessions, funnels,
+//! weekends; answers and retries belong to the client.
 
 mod calendar;
 mod device;
-mod dice;
 mod event;
-mod law;
+mod event_values;
+mod explicit_requests;
 mod layout;
-mod place;
+mod placement;
+mod prng;
 mod request;
 mod stream;
-mod words;
-mod written;
+mod workload_spec;
 
 #[cfg(test)]
 mod tests;
 
-pub use law::{
-    Absence, ApiMix, BACK_WITHIN_MS, Burst, Defect, HOUR_MS, LATE_MS, Late, LawError, MINUTE_MS,
-    MOST_BURST_EVENTS, StreamLaw, WrongClock,
+pub use explicit_requests::ExplicitRequest;
+pub use request::{FormData, Gzip, PlannedEvent, PlannedRequest, RequestApi};
+pub use stream::RequestStream;
+pub use workload_spec::{
+    BACK_WITHIN_MS, Burst, ClockSkew, Defect, HOUR_MS, LATE_MS, LatenessSpec, MAX_BURST_EVENTS, MINUTE_MS,
+    OfflineWindow, RequestMix, WorkloadSpec, WorkloadSpecError,
 };
-pub use request::{Api, FormData, Gzip, PlannedEvent, PlannedRequest};
-pub use stream::Stream;
-pub use written::WrittenRequest;

@@ -1,9 +1,9 @@
-//! Planned requests, and how they travel as HTTP.
+//! Planned requests and their HTTP encoding.
 //!
 //! Encoding is a pure function of the request: a retry sends the same bytes.
 
-use super::dice::Dice;
-use super::law::{ApiMix, Defect};
+use super::prng::Prng;
+use super::workload_spec::{Defect, RequestMix};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -15,40 +15,40 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::Write as _;
 
-/// How a request travels.
+/// Format of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Api {
+pub enum RequestApi {
     /// `POST /track` with the JSON as its body.
     TrackRaw {
-        /// Asks for an answer in JSON instead of `1` or `0`.
+        /// Requests an answer in JSON instead of `1` or `0`.
         verbose: bool,
     },
     /// `POST /track` with a form.
     TrackForm {
-        /// How `data=` is written.
+        /// Encoding of `data=`.
         data: FormData,
-        /// Asks for an answer in JSON instead of `1` or `0`.
+        /// Requests an answer in JSON instead of `1` or `0`.
         verbose: bool,
     },
     /// `GET /track?data=`, base64, percent-encoded.
     TrackGet {
-        /// Asks for an answer in JSON instead of `1` or `0`.
+        /// Requests an answer in JSON instead of `1` or `0`.
         verbose: bool,
     },
-    /// `POST /import`, an array.
+    /// `POST /import`, JSON array.
     ImportJson {
-        /// How the body is compressed.
+        /// Compression of the body.
         gzip: Gzip,
     },
-    /// `POST /import`, one event a line.
+    /// `POST /import`, newline-delimited JSON.
     ImportNdjson {
-        /// How the body is compressed.
+        /// Compression of the body.
         gzip: Gzip,
     },
 }
 
-/// How a form's `data=` is written.
+/// Encoding of a form's `data=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FormData {
@@ -56,24 +56,24 @@ pub enum FormData {
     Json,
     /// Percent-encoded base64.
     Base64,
-    /// Base64 as it is: whoever decodes the form sees a space for each `+`.
+    /// Base64 without percent-encoding: a form decoder reads a space for each `+`.
     BareBase64,
 }
 
-/// How an import's body is compressed.
+/// Compression of an import's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Gzip {
-    /// Not.
+    /// No compression.
     No,
-    /// One member.
+    /// One gzip member.
     One,
-    /// Two members, the cut anywhere.
+    /// Two gzip members, split at any byte.
     Two,
 }
 
-/// What stands before, between and behind the events of a request: one a line, one alone, or an array.
-pub(super) const fn frame(lines: bool, bare: bool) -> (&'static [u8], &'static [u8], &'static [u8]) {
+/// Returns the bytes before, between and after the events of a request: lines, a single event, or an array.
+pub(super) const fn delimiters(lines: bool, bare: bool) -> (&'static [u8], &'static [u8], &'static [u8]) {
     match (lines, bare) {
         (true, _) => (b"", b"\n", b"\n"),
         (false, true) => (b"", b"", b""),
@@ -81,122 +81,123 @@ pub(super) const fn frame(lines: bool, bare: bool) -> (&'static [u8], &'static [
     }
 }
 
-/// The longest text that goes into an address; longer ones go into a form.
+/// Maximum text length in a URL; longer texts use a form.
 const MAX_GET_BYTES: usize = 4_096;
 
-impl Api {
-    /// It goes to `/import`, which answers item by item.
+impl RequestApi {
+    /// Returns true for `/import`, which answers item by item.
     #[must_use]
     pub const fn is_import(self) -> bool {
-        matches!(self, Api::ImportJson { .. } | Api::ImportNdjson { .. })
+        matches!(self, RequestApi::ImportJson { .. } | RequestApi::ImportNdjson { .. })
     }
 
-    /// Draws one from the mix.
-    pub(super) fn of(mix: &ApiMix, dice: &mut Dice) -> Api {
+    /// Draws a format from the mix.
+    pub(super) fn draw(mix: &RequestMix, prng: &mut Prng) -> RequestApi {
         let weights = [mix.track_raw, mix.track_form, mix.track_get, mix.import_json, mix.import_ndjson];
-        let mut rest = dice.below(weights.iter().map(|weight| u64::from(*weight)).sum());
-        let way = weights.iter().position(|weight| {
-            let here = rest < u64::from(*weight);
+        let mut rest = prng.below(weights.iter().map(|weight| u64::from(*weight)).sum());
+        let variant = weights.iter().position(|weight| {
+            let is_selected = rest < u64::from(*weight);
             rest = rest.saturating_sub(u64::from(*weight));
-            here
+            is_selected
         });
-        let verbose = dice.one_in(2);
-        let data = dice.pick(&[FormData::Base64, FormData::Base64, FormData::BareBase64, FormData::Json]);
-        let gzip = match (dice.hit(mix.gzip_ppm), dice.one_in(4)) {
+        let verbose = prng.one_in(2);
+        let data = prng.pick(&[FormData::Base64, FormData::Base64, FormData::BareBase64, FormData::Json]);
+        let gzip = match (prng.chance_ppm(mix.gzip_ppm), prng.one_in(4)) {
             (false, _) => Gzip::No,
             (true, false) => Gzip::One,
             (true, true) => Gzip::Two,
         };
-        match way {
-            Some(1) => Api::TrackForm { data, verbose },
-            Some(2) => Api::TrackGet { verbose },
-            Some(3) => Api::ImportJson { gzip },
-            Some(4) => Api::ImportNdjson { gzip },
-            _ => Api::TrackRaw { verbose },
+        match variant {
+            Some(1) => RequestApi::TrackForm { data, verbose },
+            Some(2) => RequestApi::TrackGet { verbose },
+            Some(3) => RequestApi::ImportJson { gzip },
+            Some(4) => RequestApi::ImportNdjson { gzip },
+            _ => RequestApi::TrackRaw { verbose },
         }
     }
 
-    /// The way that a text of `text_bytes` takes: an address has room for little.
-    pub(super) fn for_size(self, text_bytes: usize) -> Api {
+    /// Returns the format for a text of this size: a URL has room for little.
+    pub(super) fn for_size(self, text_bytes: usize) -> RequestApi {
         match self {
-            Api::TrackGet { verbose } if text_bytes > MAX_GET_BYTES => {
-                Api::TrackForm { data: FormData::Base64, verbose }
+            RequestApi::TrackGet { verbose } if text_bytes > MAX_GET_BYTES => {
+                RequestApi::TrackForm { data: FormData::Base64, verbose }
             }
-            way => way,
+            variant => variant,
         }
     }
 }
 
-/// One event as its client sends it.
+/// An event as its client sends it.
 #[derive(Clone, Debug)]
 pub struct PlannedEvent {
-    /// Its index in the stream. A second sending has the first one's.
+    /// Index in the stream. A second sending has the index of the first.
     pub index: u64,
-    /// It was sent before under the same `$insert_id`: the same text, but for its layout.
+    /// True if it was sent before under the same `$insert_id`, with the same text except for white space.
     pub is_resend: bool,
-    /// Its JSON text, byte for byte, a slice of the request's.
+    /// JSON text, byte for byte, a slice of the request's text.
     pub json: Bytes,
-    /// Its name; empty when that is what it lacks.
+    /// Event name; empty if missing.
     pub name: Cow<'static, str>,
-    /// Its `distinct_id` as text: a string's content, a number's JSON text, empty when absent.
+    /// `distinct_id` as text: a string's content or a number's JSON text, empty if absent.
     pub distinct_id: String,
-    /// Its `$insert_id`.
+    /// `$insert_id`, if present.
     pub insert_id: Option<String>,
-    /// Its time in milliseconds since 1970, exactly as told; absent: its arrival counts.
+    /// Event time in milliseconds since 1970, as reported; absent: the arrival time counts.
     pub time_ms: Option<i64>,
-    /// Why it must be rejected, if it must. A client sends and retries it like any other: it only judges the answer by it.
+    /// Defect for which the event must be rejected. The client sends and retries it like any other, and uses this
+    /// only to check the answer.
     pub defect: Option<Defect>,
 }
 
 impl PlannedEvent {
-    /// The API takes it.
+    /// Returns true if the API must accept the event.
     #[must_use]
     pub const fn is_valid(&self) -> bool {
         self.defect.is_none()
     }
 
-    /// The API takes it if it takes its time when it comes in.
+    /// Returns true if the API must accept the event provided that its time is acceptable on arrival.
     #[must_use]
     pub fn is_well_formed(&self) -> bool {
         self.defect.is_none_or(Defect::is_of_time)
     }
 }
 
-/// One request as its client sends it.
+/// A request as its client sends it.
 #[derive(Clone, Debug)]
 pub struct PlannedRequest {
-    /// Its number in its project's stream: unique, and the same whatever other events are left out. For keyed draws.
+    /// Number in the project's stream, used as key of draws: unique, and independent of removed events.
     pub key: u64,
-    /// When it is sent, in milliseconds since 1970 by the world's clock.
+    /// Send time by the world's clock, in milliseconds since 1970.
     pub at_ms: i64,
-    /// The project.
+    /// Number of the project.
     pub project: u32,
-    /// How it travels.
-    pub api: Api,
-    /// The events' texts as one JSON value, or as lines.
+    /// Request format.
+    pub api: RequestApi,
+    /// Texts of the events as one JSON value, or as lines.
     pub text: Bytes,
-    /// Its events, in the order sent: item `i` of an answer is `events[i]`.
+    /// Events in the order sent: item `i` of an answer refers to `events[i]`.
     pub events: Vec<PlannedEvent>,
 }
 
 impl PlannedRequest {
-    /// The request as HTTP; `secret` is the user of Basic auth, used on imports alone.
+    /// Encodes the request as HTTP; `secret` is the Basic auth user name, used for imports only.
     #[must_use]
     pub fn to_http(&self, secret: &str) -> Request<Bytes> {
         let text = &self.text;
         match self.api {
-            Api::TrackRaw { verbose } => post(track_target(verbose), "application/json", text.clone()),
-            Api::TrackForm { data, verbose } => {
+            RequestApi::TrackRaw { verbose } => post(track_target(verbose), "application/json", text.clone()),
+            RequestApi::TrackForm { data, verbose } => {
                 post(track_target(verbose), "application/x-www-form-urlencoded", form(data, text))
             }
-            Api::TrackGet { verbose } => {
+            RequestApi::TrackGet { verbose } => {
                 let mut target = b"/track?data=".to_vec();
                 percent_encode(STANDARD.encode(text).as_bytes(), &mut target);
                 target.extend_from_slice(if verbose { b"&verbose=1" } else { b"" });
                 request(Method::GET, target, Bytes::new())
             }
-            Api::ImportJson { gzip } => self.import("application/json", gzip, secret),
-            Api::ImportNdjson { gzip } => self.import("application/x-ndjson", gzip, secret),
+            RequestApi::ImportJson { gzip } => self.import("application/json", gzip, secret),
+            RequestApi::ImportNdjson { gzip } => self.import("application/x-ndjson", gzip, secret),
         }
     }
 
@@ -265,7 +266,7 @@ fn percent_encode(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `part` as a gzip member. The fastest level: what is tested is the format, not the ratio.
+/// Appends `part` as a gzip member, at the fastest level: the tests are about the format, not the ratio.
 fn gzip_member(out: Vec<u8>, part: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(out, Compression::fast());
     encoder.write_all(part).and_then(|()| encoder.finish()).expect("a Vec takes every byte")

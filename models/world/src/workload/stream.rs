@@ -1,90 +1,90 @@
-//! A stream under way: the requests of a law, in the order in which they are sent, a day at a time.
+//! A request stream: the requests of a specification in the order in which they are sent, planned a day at a time.
 //!
-//! Only places are kept for what is still to be sent, 32 bytes an event; texts are written when their request's
-//! turn comes.
+//! Events that are not yet due are kept as placements of 32 bytes each; a text is encoded when its request is due.
 
-use super::calendar::{Calendar, Extra, Lane, LocalDay, Slot, SlotId};
+use super::calendar::{BurstSlots, Calendar, LocalDay, SendSlot, SendSlotId, SlotLane};
 use super::device;
-use super::dice::Dice;
-use super::event::{self, Source, Subject};
-use super::law::{Burst, Defect, LawError, MINUTE_MS, StreamLaw};
-use super::layout::Layout;
-use super::place::{Placed, TRACK_AGE_MS, Traits, place, place_in_burst};
-use super::request::{self, Api, PlannedEvent, PlannedRequest};
+use super::event::{self, EventSource, EventSubject};
+use super::layout::JsonLayout;
+use super::placement::{EventTraits, Placement, TRACK_AGE_MS, place, place_in_burst};
+use super::prng::Prng;
+use super::request::{self, PlannedEvent, PlannedRequest, RequestApi};
+use super::workload_spec::{Burst, Defect, MINUTE_MS, WorkloadSpec, WorkloadSpecError};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The API takes 2,000 events in a request.
+/// Maximum number of events in a request of the API.
 const MAX_ITEMS: usize = 2_000;
-/// Parts of a slot's requests: what is valid, in chunks; from here on what `/track` must reject.
+/// Parts of a slot's requests: valid events, in chunks; from here on the events that `/track` must reject.
 const PART_REJECTED: u64 = 1 << 10;
-/// From here on events that travel alone, each at its index.
+/// From here on events with a request of their own, by index.
 const PART_ALONE: u64 = 1 << 11;
-/// Indices of events of bursts: this, the minute in which the burst begins, the day, and the number in the day.
+/// Base of the indices of burst events, followed by the minute in which the burst starts, the day, and the number in
+/// the day.
 const EXTRA: u64 = 1 << 62;
 
-/// An event that waits for its slot.
+/// An event that is placed and not yet sent.
 #[derive(Clone, Copy, Debug)]
-struct Draft {
+struct PendingEvent {
     time_ms: i64,
-    own: Source,
+    own: EventSource,
     defect: Option<Defect>,
     is_resend: bool,
     is_huge: bool,
     is_clock_wrong: bool,
 }
 
-impl Draft {
-    /// Whether it has a request of its own: it is huge, or `/track` may refuse its time, and the answer of one digit can
-    /// speak of one event only.
-    fn travels_alone(&self, api: Api, at_ms: i64) -> bool {
+impl PendingEvent {
+    /// Returns true if the event needs a request of its own: it is huge, or `/track` may reject its time, and an
+    /// answer of one digit describes one event only.
+    fn needs_own_request(&self, api: RequestApi, at_ms: i64) -> bool {
         let may_be_refused = self.is_clock_wrong || at_ms - self.time_ms >= TRACK_AGE_MS;
         self.is_huge || (!api.is_import() && self.defect.is_none() && may_be_refused)
     }
 }
 
-/// A law's requests, in the order in which they are sent: an iterator.
+/// Iterator over the requests of a specification, in the order in which they are sent.
 ///
-/// `Z` gives a local day's beginning and end in milliseconds since 1970, for the project's zone and days counted from
-/// 1970-01-01; it is asked for days behind the range too. `D` draws: a pure function of stream name and key.
+/// `Z` returns start and end of a local day in milliseconds since 1970, for the project's zone and days counted from
+/// 1970-01-01; it is also called for days after the range. `D` draws: a pure function of stream name and key.
 #[derive(Debug)]
-pub struct Stream<Z, D> {
-    law: StreamLaw,
+pub struct RequestStream<Z, D> {
+    spec: WorkloadSpec,
     days: Range<i32>,
     sends_ms: Range<i64>,
     zone: Z,
     draw: D,
-    kept: Vec<Range<u64>>,
+    kept_indices: Vec<Range<u64>>,
     calendar: Calendar,
     next_day: i32,
-    waiting: BTreeMap<(i64, SlotId), (Api, Vec<Draft>)>,
+    waiting: BTreeMap<(i64, SendSlotId), (RequestApi, Vec<PendingEvent>)>,
     ready: VecDeque<PlannedRequest>,
 }
 
-impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
-    /// The stream whose events belong to local `days`, of which those are sent whose turn comes within `sends_ms`;
-    /// what would be sent outside of it never comes in.
+impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> RequestStream<Z, D> {
+    /// Creates the stream of the events of local `days` whose send time is within `sends_ms`; other events are never
+    /// sent.
     ///
     /// # Errors
-    /// A law that no stream can follow.
+    /// An invalid specification.
     pub fn new(
-        law: StreamLaw,
+        spec: WorkloadSpec,
         days: Range<i32>,
         sends_ms: Range<i64>,
         zone: Z,
         draw: D,
-    ) -> Result<Self, LawError> {
-        law.check()?;
-        Ok(Stream {
-            kept: merged(&law.kept),
+    ) -> Result<Self, WorkloadSpecError> {
+        spec.check()?;
+        Ok(RequestStream {
+            kept_indices: merge_ranges(&spec.kept_indices),
             next_day: days.start,
             calendar: Calendar::new(),
             waiting: BTreeMap::new(),
             ready: VecDeque::new(),
-            law,
+            spec,
             days,
             sends_ms,
             zone,
@@ -92,12 +92,13 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
         })
     }
 
-    /// The law that it follows.
-    pub fn law(&self) -> &StreamLaw {
-        &self.law
+    /// Returns the specification.
+    pub fn spec(&self) -> &WorkloadSpec {
+        &self.spec
     }
 
-    /// How many events are sent, second sendings included, by the usual index that they are kept with. Writes no text.
+    /// Returns the number of sent events, second sendings included, by the base index with which they are kept.
+    /// Encodes no text.
     pub fn sent(mut self) -> BTreeMap<u64, u64> {
         while self.next_day < self.days.end {
             self.plan_day(self.next_day);
@@ -110,23 +111,23 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
         sent
     }
 
-    /// The usual index with which an event is kept: that of an event of a burst is another than its own.
+    /// Returns the base index with which an event is kept: that of a burst event differs from its own index.
     fn kept_with(&self, index: u64) -> u64 {
         if index < EXTRA {
             return index;
         }
         let (day_offset, number) = (index >> 24 & 0xFFF, index & 0xFF_FFFF);
         let count = self.events_of(self.days.start.saturating_add_unsigned(day_offset as u32));
-        day_offset * self.law.stride() + number % count.max(1)
+        day_offset * self.spec.stride() + number % count.max(1)
     }
 
-    /// How many events are planned and not yet sent.
+    /// Returns the number of events that are planned and not yet sent.
     #[cfg(test)]
-    pub(super) fn drafts_held(&self) -> usize {
+    pub(super) fn pending_events(&self) -> usize {
         self.waiting.values().map(|(_, drafts)| drafts.len()).sum()
     }
 
-    /// Days are planned before anything is sent that they could come before: nothing is sent before its day begins.
+    /// Plans all days that could precede the next request: nothing is sent before its day starts.
     fn plan_ahead(&mut self) {
         while self.next_day < self.days.end {
             if let Some(((first_at_ms, _), _)) = self.waiting.first_key_value()
@@ -141,117 +142,116 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
 
     fn plan_day(&mut self, day: i32) {
         self.calendar.forget_before(day);
-        let stride = self.law.stride();
+        let stride = self.spec.stride();
         let first = u64::from(self.days.start.abs_diff(day)) * stride;
         let count = self.events_of(day);
-        for indices in indices(&self.kept, first..first + count) {
+        for indices in intersect(&self.kept_indices, first..first + count) {
             for index in indices {
                 self.plan_event(day, index);
             }
         }
-        for nth in 0..self.law.bursts.len() {
-            self.plan_burst(nth as u32, self.law.bursts[nth], day, first..first + count);
+        for nth in 0..self.spec.bursts.len() {
+            self.plan_burst(nth as u32, self.spec.bursts[nth], day, first..first + count);
         }
     }
 
-    /// What a burst adds to a day of these usual events. Each of its events is kept with one of them.
+    /// Plans the events that a burst adds to a day. Each is kept together with one base event.
     fn plan_burst(&mut self, nth: u32, burst: Burst, day: i32, usual: Range<u64>) {
         let limits_ms = (self.zone)(day);
         let count = usual.end - usual.start;
-        let extra = Extra::lay_out(&self.law, &burst, day, limits_ms, count, &self.draw);
+        let extra = BurstSlots::lay_out(&self.spec, &burst, day, limits_ms, count, &self.draw);
         let day_offset = u64::from(self.days.start.abs_diff(day));
         let minute = burst.from_ms.div_euclid(MINUTE_MS).cast_unsigned() & ((1 << 25) - 1);
         for number in 0..extra.events {
-            if !is_kept(&self.kept, usual.start + number % count) {
+            if !is_kept(&self.kept_indices, usual.start + number % count) {
                 continue;
             }
             let index = EXTRA | minute << 36 | (day_offset & 0xFFF) << 24 | number;
-            let own = Source { index, seed: self.seed_of(index) };
-            let traits = Traits::of(&self.law, own.seed);
-            let lane = Lane::Burst(nth);
-            if let Some(placed) = place_in_burst(&traits, own.seed, (day, lane), limits_ms, &extra.slots) {
-                self.put_placed(own, &traits, &placed);
+            let own = EventSource { index, seed: self.seed_of(index) };
+            let traits = EventTraits::draw(&self.spec, own.seed);
+            let lane = SlotLane::Burst(nth);
+            if let Some(placement) = place_in_burst(&traits, own.seed, (day, lane), limits_ms, &extra.slots) {
+                self.put_placed(own, &traits, &placement);
             }
         }
     }
 
     fn events_of(&self, day: i32) -> u64 {
-        let key = u128::from(self.law.project) << 64 | u128::from(day.cast_unsigned());
-        let (least, most) = self.law.events_per_day;
-        let usual =
-            Dice::new((self.draw)("workload.day", key), 1).within((i64::from(least), i64::from(most)));
+        let key = u128::from(self.spec.project) << 64 | u128::from(day.cast_unsigned());
+        let (min, max) = self.spec.events_per_day;
+        let usual = Prng::new((self.draw)("workload.day", key), 1).within((i64::from(min), i64::from(max)));
         usual.unsigned_abs()
     }
 
     fn plan_event(&mut self, day: i32, index: u64) {
-        let own = Source { index, seed: self.seed_of(index) };
-        let Stream { law, calendar, zone, draw, .. } = self;
-        let traits = Traits::of(law, own.seed);
-        let mut days = |day: i32| -> Arc<LocalDay> { calendar.day(law, day, zone, draw) };
-        let Some(placed) = place(law, &traits, own.seed, day, &mut days) else { return };
-        self.put_placed(own, &traits, &placed);
+        let own = EventSource { index, seed: self.seed_of(index) };
+        let RequestStream { spec, calendar, zone, draw, .. } = self;
+        let traits = EventTraits::draw(spec, own.seed);
+        let mut days = |day: i32| -> Arc<LocalDay> { calendar.day(spec, day, zone, draw) };
+        let Some(placement) = place(spec, &traits, own.seed, day, &mut days) else { return };
+        self.put_placed(own, &traits, &placement);
     }
 
-    fn put_placed(&mut self, own: Source, traits: &Traits, placed: &Placed) {
-        let mut draft = Draft {
-            time_ms: placed.time_ms,
+    fn put_placed(&mut self, own: EventSource, traits: &EventTraits, placement: &Placement) {
+        let mut draft = PendingEvent {
+            time_ms: placement.time_ms,
             own,
-            defect: placed.defect,
+            defect: placement.defect,
             is_resend: false,
             is_huge: traits.is_huge,
             is_clock_wrong: false,
         };
-        if !device::matters(&self.law) {
-            self.put(placed.sent, draft);
-            if let Some(again) = placed.again {
-                self.put(again, Draft { is_resend: true, ..draft });
+        if !device::has_device_faults(&self.spec) {
+            self.put(placement.sent, draft);
+            if let Some(again) = placement.again {
+                self.put(again, PendingEvent { is_resend: true, ..draft });
             }
             return;
         }
         let source = self.partner_of(&draft).unwrap_or(own);
-        let person = event::person_of(&self.law, source.seed);
+        let person = event::person_of(&self.spec, source.seed);
         if traits.has_time
             && draft.defect.is_none()
-            && let Some(by_ms) = device::clock_off_ms(&self.law, person, &self.draw)
+            && let Some(by_ms) = device::clock_offset_ms(&self.spec, person, &self.draw)
         {
-            draft.time_ms = device::told_ms(draft.time_ms, by_ms, traits.form);
+            draft.time_ms = device::reported_ms(draft.time_ms, by_ms, traits.form);
             draft.is_clock_wrong = true;
         }
-        self.put(self.when_in_reach(person, placed.sent), draft);
-        if let Some(again) = placed.again {
-            self.put(self.when_in_reach(person, again), Draft { is_resend: true, ..draft });
+        self.put(self.slot_when_online(person, placement.sent), draft);
+        if let Some(again) = placement.again {
+            self.put(self.slot_when_online(person, again), PendingEvent { is_resend: true, ..draft });
         }
     }
 
-    /// Where a person's device sends what it would send in this slot: there, or when it is back.
-    fn when_in_reach(&self, person: u64, (id, slot): (SlotId, Slot)) -> (SlotId, Slot) {
-        match device::back(&self.law, person, slot.at_ms, &self.draw) {
+    /// Returns the slot in which a person's device sends: the given one, or one after its offline window.
+    fn slot_when_online(&self, person: u64, (id, slot): (SendSlotId, SendSlot)) -> (SendSlotId, SendSlot) {
+        match device::back(&self.spec, person, slot.at_ms, &self.draw) {
             None => (id, slot),
             Some((nth, slot)) => {
                 let nth_person = u32::try_from(person).unwrap_or(u32::MAX);
-                (SlotId { day: self.days.start, nth: nth_person, lane: Lane::Back(nth) }, slot)
+                (SendSlotId { day: self.days.start, nth: nth_person, lane: SlotLane::Back(nth) }, slot)
             }
         }
     }
 
-    fn put(&mut self, (id, slot): (SlotId, Slot), draft: Draft) {
+    fn put(&mut self, (id, slot): (SendSlotId, SendSlot), draft: PendingEvent) {
         if self.sends_ms.contains(&slot.at_ms) {
             self.waiting.entry((slot.at_ms, id)).or_insert((slot.api, Vec::new())).1.push(draft);
         }
     }
 
     fn seed_of(&self, index: u64) -> u64 {
-        (self.draw)("workload.event", u128::from(self.law.project) << 64 | u128::from(index))
+        (self.draw)("workload.event", u128::from(self.spec.project) << 64 | u128::from(index))
     }
 
-    /// A slot's requests. What `/track` must reject travels apart from what it takes, for its answer of one digit
-    /// says only whether anything was taken; `/import` answers item by item, and gets them mixed.
-    fn write_slot(&mut self, at_ms: i64, id: SlotId, api: Api, mut drafts: Vec<Draft>) {
+    /// Encodes the requests of a slot. Events that `/track` must reject have requests of their own, because its
+    /// answer of one digit covers the whole request; `/import` answers item by item, so its requests are mixed.
+    fn write_slot(&mut self, at_ms: i64, id: SendSlotId, api: RequestApi, mut drafts: Vec<PendingEvent>) {
         drafts.sort_by_key(|draft| (draft.time_ms, draft.own.index, draft.is_resend));
         let slot_key = self.slot_key(id);
-        let (alone, usual): (Vec<Draft>, Vec<Draft>) =
-            drafts.into_iter().partition(|draft| draft.travels_alone(api, at_ms));
-        let (apart, together): (Vec<Draft>, Vec<Draft>) =
+        let (alone, usual): (Vec<PendingEvent>, Vec<PendingEvent>) =
+            drafts.into_iter().partition(|draft| draft.needs_own_request(api, at_ms));
+        let (apart, together): (Vec<PendingEvent>, Vec<PendingEvent>) =
             usual.into_iter().partition(|draft| draft.defect.is_some() && !api.is_import());
         for (first_part, drafts) in [(0, together), (PART_REJECTED, apart)] {
             for (part, drafts) in drafts.chunks(MAX_ITEMS).enumerate() {
@@ -266,75 +266,82 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Stream<Z, D> {
         }
     }
 
-    /// The upper half of the keys of a slot's requests.
-    fn slot_key(&self, id: SlotId) -> u64 {
+    /// Returns the upper half of the keys of a slot's requests.
+    fn slot_key(&self, id: SendSlotId) -> u64 {
         let day = u64::from(self.days.start.abs_diff(id.day));
         let nth = u64::from(id.nth);
-        // Slots that stand on no calendar have numbers of their own: the lane in the upper six bits.
+        // Slots outside the calendar have separate numbers, with the lane in the upper six bits.
         let lane_key = |lane: u32| (u64::from(lane) & 63) << 58 | ((day << 17 | nth) & ((1 << 26) - 1)) << 32;
         match id.lane {
-            Lane::Usual => (day * u64::from(self.law.requests_per_day) + nth) << 32,
-            Lane::Burst(number) => lane_key(1 + number),
-            Lane::Back(number) => lane_key(32 + number),
+            SlotLane::Usual => (day * u64::from(self.spec.requests_per_day) + nth) << 32,
+            SlotLane::Burst(number) => lane_key(1 + number),
+            SlotLane::Back(number) => lane_key(32 + number),
         }
     }
 
-    fn write_request(&self, key: u64, at_ms: i64, api: Api, drafts: &[Draft]) -> PlannedRequest {
-        let lines = matches!(api, Api::ImportNdjson { .. });
-        // A client with one event may send it alone or as an array of one.
-        let bare = drafts.len() == 1 && !api.is_import() && Dice::new(drafts[0].own.seed, 6).one_in(2);
-        let (open, between, close) = request::frame(lines, bare);
-        let mut text = Vec::with_capacity(drafts.len() * (self.law.event_bytes.1 as usize + 64) + 2);
+    fn write_request(
+        &self,
+        key: u64,
+        at_ms: i64,
+        api: RequestApi,
+        drafts: &[PendingEvent],
+    ) -> PlannedRequest {
+        let lines = matches!(api, RequestApi::ImportNdjson { .. });
+        // A client may send a single event bare or as an array of one.
+        let bare = drafts.len() == 1 && !api.is_import() && Prng::new(drafts[0].own.seed, 6).one_in(2);
+        let (open, between, close) = request::delimiters(lines, bare);
+        let mut text = Vec::with_capacity(drafts.len() * (self.spec.event_bytes.1 as usize + 64) + 2);
         text.extend_from_slice(open);
         let mut written = Vec::with_capacity(drafts.len());
         for (position, draft) in drafts.iter().enumerate() {
             text.extend_from_slice(if position == 0 { b"" } else { between });
             let start = text.len();
-            let subject = Subject {
+            let subject = EventSubject {
                 own: draft.own,
                 partner: self.partner_of(draft),
                 time_ms: draft.time_ms,
                 defect: draft.defect,
             };
-            let event = event::write(&self.law, &subject, &mut text);
-            if let Some(layout) = Layout::of(draft.own.seed, lines) {
+            let event = event::write(&self.spec, &subject, &mut text);
+            if let Some(layout) = JsonLayout::draw(draft.own.seed, lines) {
                 layout.apply(start, &mut text);
             }
             written.push((draft, start..text.len(), event));
         }
         text.extend_from_slice(close);
         let text = Bytes::from(text);
-        let planned = |(draft, range, event): (&Draft, Range<usize>, event::Written)| PlannedEvent {
-            index: draft.own.index,
-            is_resend: draft.is_resend,
-            json: text.slice(range),
-            name: Cow::Borrowed(event.name),
-            distinct_id: event.distinct_id,
-            insert_id: event.insert_id,
-            time_ms: event.time_ms,
-            defect: draft.defect,
-        };
+        let planned =
+            |(draft, range, event): (&PendingEvent, Range<usize>, event::EncodedEvent)| PlannedEvent {
+                index: draft.own.index,
+                is_resend: draft.is_resend,
+                json: text.slice(range),
+                name: Cow::Borrowed(event.name),
+                distinct_id: event.distinct_id,
+                insert_id: event.insert_id,
+                time_ms: event.time_ms,
+                defect: draft.defect,
+            };
         let events = written.into_iter().map(planned).collect();
-        PlannedRequest { key, at_ms, project: self.law.project, api: api.for_size(text.len()), text, events }
+        PlannedRequest { key, at_ms, project: self.spec.project, api: api.for_size(text.len()), text, events }
     }
 
-    /// The event before it, if it takes its identity from that: the odd one of a pair on one day.
-    fn partner_of(&self, draft: &Draft) -> Option<Source> {
-        let in_day = draft.own.index % self.law.stride();
+    /// Returns the previous event if this one shares its identity: the odd one of a pair on one day.
+    fn partner_of(&self, draft: &PendingEvent) -> Option<EventSource> {
+        let in_day = draft.own.index % self.spec.stride();
         if draft.own.index >= EXTRA
             || in_day.is_multiple_of(2)
-            || !Traits::of(&self.law, draft.own.seed).shares_insert_id
+            || !EventTraits::draw(&self.spec, draft.own.seed).shares_insert_id
         {
             return None;
         }
         let index = draft.own.index - 1;
-        let partner = Source { index, seed: self.seed_of(index) };
-        let traits = Traits::of(&self.law, partner.seed);
+        let partner = EventSource { index, seed: self.seed_of(index) };
+        let traits = EventTraits::draw(&self.spec, partner.seed);
         (traits.has_insert_id && !traits.is_wrong).then_some(partner)
     }
 }
 
-impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Iterator for Stream<Z, D> {
+impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Iterator for RequestStream<Z, D> {
     type Item = PlannedRequest;
 
     fn next(&mut self) -> Option<PlannedRequest> {
@@ -347,8 +354,8 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Iterator for St
     }
 }
 
-/// Kept ranges in order, each index once; everything if there are none.
-pub(super) fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
+/// Returns the kept ranges in order without overlaps; everything if there are none.
+pub(super) fn merge_ranges(kept: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut sorted: Vec<Range<u64>> = kept.iter().filter(|range| !range.is_empty()).cloned().collect();
     if kept.is_empty() {
         sorted.push(0..u64::MAX);
@@ -364,14 +371,14 @@ pub(super) fn merged(kept: &[Range<u64>]) -> Vec<Range<u64>> {
     merged
 }
 
-/// Whether the index is in one of the ranges.
+/// Returns true if the index is in one of the ranges.
 fn is_kept(kept: &[Range<u64>], index: u64) -> bool {
     let first = kept.partition_point(|range| range.end <= index);
     kept.get(first).is_some_and(|range| range.contains(&index))
 }
 
-/// The parts of `all` that are kept.
-pub(super) fn indices(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
+/// Returns the kept parts of `all`.
+pub(super) fn intersect(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
     let first = kept.partition_point(|range| range.end <= all.start);
     kept[first..]
         .iter()

@@ -1,10 +1,10 @@
-//! Bursts, devices out of reach and wrong clocks, as the stream shows them.
+//! Tests of bursts, offline devices and wrong clocks in a stream.
 
 use super::*;
 use latent_oracle::json_text::compact_json;
 use std::collections::BTreeSet;
 
-/// Noon to four on the second day.
+/// A burst from noon to four on the second day.
 fn window_ms() -> (i64, i64) {
     let (start_ms, _) = zone(FIRST_DAY + 1);
     (start_ms + 11 * HOUR_MS, start_ms + 15 * HOUR_MS)
@@ -15,29 +15,29 @@ fn burst(times: u32) -> Burst {
     Burst { from_ms, to_ms, times }
 }
 
-/// Everybody out of reach from noon of the second day until the morning of the third.
-fn absence(share_ppm: u32) -> Absence {
+/// All devices are offline from noon of the second day until the morning of the third.
+fn absence(share_ppm: u32) -> OfflineWindow {
     let from_ms = window_ms().0;
-    Absence { from_ms, to_ms: from_ms + 20 * HOUR_MS, share_ppm }
+    OfflineWindow { from_ms, to_ms: from_ms + 20 * HOUR_MS, share_ppm }
 }
 
 fn events(requests: &[PlannedRequest]) -> impl Iterator<Item = (&PlannedRequest, &PlannedEvent)> {
     requests.iter().flat_map(|request| request.events.iter().map(move |event| (request, event)))
 }
 
-/// The stream without late events and re-sent ones, so that what is on time can be counted.
-fn on_time() -> StreamLaw {
-    let mut law = law();
-    (law.late.share_ppm, law.resend_ppm) = (0, 0);
-    law
+/// The specification without late and re-sent events, so that on-time events can be counted.
+fn on_time() -> WorkloadSpec {
+    let mut spec = spec();
+    (spec.late.share_ppm, spec.resend_ppm) = (0, 0);
+    spec
 }
 
 #[test]
-fn a_burst_adds_new_events_to_its_time_and_leaves_all_others_alone() {
-    let mut law = on_time();
-    let usual = run(&law, 3);
-    law.bursts = vec![burst(20)];
-    let with_burst = run(&law, 3);
+fn a_burst_adds_events_in_its_window_and_leaves_all_others_unchanged() {
+    let mut spec = on_time();
+    let usual = run(&spec, 3);
+    spec.bursts = vec![burst(20)];
+    let with_burst = run(&spec, 3);
     let (usual_sent, sent) = (sendings(&usual), sendings(&with_burst));
     assert!(usual_sent.iter().all(|(key, sending)| sent.get(key) == Some(sending)));
     let (from_ms, to_ms) = window_ms();
@@ -46,9 +46,9 @@ fn a_burst_adds_new_events_to_its_time_and_leaves_all_others_alone() {
     assert!(added.iter().all(|(_, at_ms, ..)| (from_ms..to_ms).contains(at_ms)));
     let expected =
         events(&usual).filter(|(request, _)| (from_ms..to_ms).contains(&request.at_ms)).count() * 19;
-    // Usual events stand in few slots, so those of the window are only about what the curve of the day says.
-    let (least, most) = (expected * 3 / 4, expected * 5 / 4);
-    assert!((least..=most).contains(&added.len()), "{} added, about {expected} expected", added.len());
+    // Usual events are in few slots, so the number in the window only approximates the load curve.
+    let (min, max) = (expected * 3 / 4, expected * 5 / 4);
+    assert!((min..=max).contains(&added.len()), "{} added, about {expected} expected", added.len());
     let moments: BTreeSet<i64> = added.iter().map(|(_, at_ms, ..)| *at_ms).collect();
     assert!(moments.len() > 100, "a burst comes in requests of its own: {}", moments.len());
     let ids: BTreeSet<_> = events(&with_burst).filter_map(|(_, event)| event.insert_id.as_ref()).collect();
@@ -59,46 +59,46 @@ fn a_burst_adds_new_events_to_its_time_and_leaves_all_others_alone() {
 }
 
 #[test]
-fn a_burst_over_midnight_takes_its_part_of_either_day() {
-    let mut law = on_time();
+fn a_burst_over_midnight_is_split_between_both_days() {
+    let mut spec = on_time();
     let midnight_ms = zone(FIRST_DAY + 1).1;
-    law.bursts = vec![Burst { from_ms: midnight_ms - HOUR_MS, to_ms: midnight_ms + HOUR_MS, times: 30 }];
-    let usual = sendings(&run(&law_without(&law), 3));
-    let requests = run(&law, 3);
+    spec.bursts = vec![Burst { from_ms: midnight_ms - HOUR_MS, to_ms: midnight_ms + HOUR_MS, times: 30 }];
+    let usual = sendings(&run(&law_without(&spec), 3));
+    let requests = run(&spec, 3);
     let extra = |from_ms: i64| {
         let within = from_ms..from_ms + HOUR_MS;
         let is_new = |event: &PlannedEvent| !usual.contains_key(&(event.index, event.is_resend));
         events(&requests).filter(|(request, event)| is_new(event) && within.contains(&request.at_ms)).count()
     };
-    // The day's last hour has 4 of 122 parts of its business, its first one 3; of 600 to 1,000 events, 29 times. The
-    // day that ends has 23 hours, so each does a little more.
+    // The last hour of the day has 4 of 122 parts of its load, the first one 3; of 600 to 1,000 events, 29 times. The
+    // first of the two days has 23 hours, so each hour carries slightly more.
     let (before, after) = (extra(midnight_ms - HOUR_MS), extra(midnight_ms));
     assert!((570..=993).contains(&before), "{before}");
     assert!((427..=714).contains(&after), "{after}");
 }
 
-fn law_without(law: &StreamLaw) -> StreamLaw {
-    StreamLaw { bursts: Vec::new(), absences: Vec::new(), wrong_clocks: Vec::new(), ..law.clone() }
+fn law_without(spec: &WorkloadSpec) -> WorkloadSpec {
+    WorkloadSpec { bursts: Vec::new(), offline_windows: Vec::new(), clock_skews: Vec::new(), ..spec.clone() }
 }
 
 #[test]
-fn an_event_of_a_burst_is_kept_with_a_usual_one_and_is_the_same_then() {
-    let mut law = on_time();
-    law.bursts = vec![burst(10)];
-    let all = sendings(&run(&law, 3));
-    law.kept = vec![0..10, law.stride() + 5..law.stride() + 40];
-    let some = sendings(&run(&law, 3));
+fn a_burst_event_is_kept_with_its_base_event_unchanged() {
+    let mut spec = on_time();
+    spec.bursts = vec![burst(10)];
+    let all = sendings(&run(&spec, 3));
+    spec.kept_indices = vec![0..10, spec.stride() + 5..spec.stride() + 40];
+    let some = sendings(&run(&spec, 3));
     assert!(some.len() > 50 && some.len() < all.len() / 4, "{} of {}", some.len(), all.len());
     assert!(some.iter().all(|(key, sending)| all.get(key) == Some(sending)));
 }
 
 #[test]
-fn devices_out_of_reach_send_all_at_once_when_they_are_back() {
-    let mut law = law();
-    let usual = run(&law, 4);
-    law.absences = vec![absence(500_000)];
-    let with_absence = run(&law, 4);
-    let Absence { from_ms, to_ms, .. } = law.absences[0];
+fn offline_devices_send_everything_at_once_on_their_return() {
+    let mut spec = spec();
+    let usual = run(&spec, 4);
+    spec.offline_windows = vec![absence(500_000)];
+    let with_absence = run(&spec, 4);
+    let OfflineWindow { from_ms, to_ms, .. } = spec.offline_windows[0];
     let (usual_sent, sent) = (sendings(&usual), sendings(&with_absence));
     assert_eq!(usual_sent.len(), sent.len(), "nothing is lost or added");
     let (mut kept_back, mut in_window) = (0, 0);
@@ -118,7 +118,7 @@ fn devices_out_of_reach_send_all_at_once_when_they_are_back() {
         }
     }
     assert!((in_window * 2 / 5..=in_window * 3 / 5).contains(&kept_back), "{kept_back} of {in_window}");
-    // One go a device; what cannot be sent together is sent in the same moment.
+    // One send time per device; requests that cannot be combined are sent at the same time.
     let back =
         with_absence.iter().filter(|request| (to_ms..=to_ms + BACK_WITHIN_MS).contains(&request.at_ms));
     let moments: BTreeSet<i64> = back.clone().map(|request| request.at_ms).collect();
@@ -129,25 +129,29 @@ fn devices_out_of_reach_send_all_at_once_when_they_are_back() {
 }
 
 #[test]
-fn a_device_may_come_back_into_the_next_absence() {
-    let mut law = on_time();
+fn a_device_may_return_into_the_next_offline_window() {
+    let mut spec = on_time();
     let first = absence(1_000_000);
-    let second =
-        Absence { from_ms: first.to_ms - HOUR_MS, to_ms: first.to_ms + 5 * HOUR_MS, share_ppm: 1_000_000 };
-    law.absences = vec![second, first];
-    let requests = run(&law, 3);
+    let second = OfflineWindow {
+        from_ms: first.to_ms - HOUR_MS,
+        to_ms: first.to_ms + 5 * HOUR_MS,
+        share_ppm: 1_000_000,
+    };
+    spec.offline_windows = vec![second, first];
+    let requests = run(&spec, 3);
     let silent = first.from_ms..second.to_ms;
     assert!(requests.iter().all(|request| !silent.contains(&request.at_ms)));
     assert!(requests.iter().any(|request| request.at_ms > second.to_ms));
 }
 
 #[test]
-fn what_is_too_old_for_track_by_then_travels_alone() {
-    let mut law = on_time();
-    (law.api.import_json, law.api.import_ndjson, law.invalid_ppm) = (0, 0, 0);
+fn events_that_became_too_old_for_track_have_their_own_requests() {
+    let mut spec = on_time();
+    (spec.api.import_json, spec.api.import_ndjson, spec.invalid_ppm) = (0, 0, 0);
     let from_ms = zone(FIRST_DAY).0;
-    law.absences = vec![Absence { from_ms, to_ms: from_ms + 150 * HOUR_MS, share_ppm: 1_000_000 }];
-    let requests = run(&law, 8);
+    spec.offline_windows =
+        vec![OfflineWindow { from_ms, to_ms: from_ms + 150 * HOUR_MS, share_ppm: 1_000_000 }];
+    let requests = run(&spec, 8);
     let age_ms =
         |request: &PlannedRequest, event: &PlannedEvent| request.at_ms - event.time_ms.unwrap_or(i64::MAX);
     let old: Vec<_> =
@@ -158,14 +162,14 @@ fn what_is_too_old_for_track_by_then_travels_alone() {
 }
 
 #[test]
-fn a_wrong_clock_is_wrong_in_every_event_of_its_device_and_in_nothing_else() {
+fn a_wrong_clock_affects_every_event_of_its_device_and_no_other() {
     const YEAR_MS: i64 = 365 * DAY_MS;
-    let mut law = law();
-    law.invalid_ppm = 0;
-    let usual = run(&law, 3);
+    let mut spec = spec();
+    spec.invalid_ppm = 0;
+    let usual = run(&spec, 3);
     for by_ms in [-2 * YEAR_MS, -50 * MINUTE_MS, -47 * YEAR_MS, 3 * DAY_MS + 1] {
-        law.wrong_clocks = vec![WrongClock { by_ms, share_ppm: 250_000 }];
-        let requests = run(&law, 3);
+        spec.clock_skews = vec![ClockSkew { by_ms, share_ppm: 250_000 }];
+        let requests = run(&spec, 3);
         let (usual_sent, sent) = (sendings(&usual), sendings(&requests));
         assert_eq!(usual_sent.len(), sent.len());
         let (mut wrong, mut right) = (BTreeSet::new(), BTreeSet::new());
@@ -173,22 +177,25 @@ fn a_wrong_clock_is_wrong_in_every_event_of_its_device_and_in_nothing_else() {
             let (_, at_ms, _, _, time_ms) = &usual_sent[&(event.index, event.is_resend)];
             assert_eq!(request.at_ms, *at_ms);
             if event.time_ms == *time_ms {
-                // Without a time there is nothing to be wrong.
+                // Events without a time are not affected.
                 let told = time_ms.is_some() && !event.distinct_id.is_empty();
                 right.extend(told.then_some(&event.distinct_id));
                 continue;
             }
-            let (told_ms, true_ms) = (event.time_ms.unwrap(), time_ms.unwrap());
-            // Those that tell whole seconds lose the rest.
+            let (reported_ms, true_ms) = (event.time_ms.unwrap(), time_ms.unwrap());
+            // Times in whole seconds lose the fraction.
             let expected_ms = (true_ms + by_ms).max(0);
-            assert!((expected_ms - 999..=expected_ms).contains(&told_ms), "{told_ms} of {expected_ms}");
+            assert!(
+                (expected_ms - 999..=expected_ms).contains(&reported_ms),
+                "{reported_ms} of {expected_ms}"
+            );
             assert!(request.api.is_import() || request.events.len() == 1);
             wrong.extend((!event.distinct_id.is_empty()).then_some(&event.distinct_id));
             let text: serde_json::Value = serde_json::from_slice(&event.json).unwrap();
             let written = text["properties"]["time"].as_f64().unwrap();
             let is_ms = written > 31_536_000_000.0;
             let written_ms = if is_ms { written } else { written * 1_000.0 };
-            assert!((written_ms - told_ms as f64).abs() < 1.0, "{written} says {told_ms}");
+            assert!((written_ms - reported_ms as f64).abs() < 1.0, "{written} is not {reported_ms}");
         }
         assert!(right.is_disjoint(&wrong), "a device's clock is wrong always or never");
         assert!((30..=70).contains(&wrong.len()), "{} of 200 devices", wrong.len());

@@ -1,9 +1,9 @@
-//! Streams as a whole.
+//! Tests of complete streams.
 
-mod law;
 mod load;
 mod profile;
 mod wire;
+mod workload_spec;
 
 use super::*;
 use profile::{large, offline, small};
@@ -14,13 +14,13 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// 2016-02-20.
 const FIRST_DAY: i32 = 16_851;
 
-/// A draw good enough for tests: keyed, and mixed twice.
+/// A keyed draw for tests, mixed twice.
 pub(super) fn draw(stream: &'static str, key: u128) -> u64 {
-    let name = stream.bytes().fold(7, |hash, byte| dice::mix(hash ^ u64::from(byte)));
-    dice::mix(dice::mix(name ^ (key >> 64) as u64) ^ key as u64)
+    let name = stream.bytes().fold(7, |hash, byte| prng::mix(hash ^ u64::from(byte)));
+    prng::mix(prng::mix(name ^ (key >> 64) as u64) ^ key as u64)
 }
 
-/// Eight hours behind UTC; the second day has 23 hours, as when clocks go forward.
+/// A zone eight hours behind UTC, whose second day has 23 hours, as when clocks go forward.
 pub(super) fn zone(day: i32) -> (i64, i64) {
     let begins = |day: i32| {
         let lost_ms = if day > FIRST_DAY + 1 { HOUR_MS } else { 0 };
@@ -29,20 +29,20 @@ pub(super) fn zone(day: i32) -> (i64, i64) {
     (begins(day), begins(day + 1))
 }
 
-pub(super) fn law() -> StreamLaw {
+pub(super) fn spec() -> WorkloadSpec {
     large(17, "0123456789abcdef", "s3cret")
 }
 
-pub(super) fn run(law: &StreamLaw, days: i32) -> Vec<PlannedRequest> {
+pub(super) fn run(spec: &WorkloadSpec, days: i32) -> Vec<PlannedRequest> {
     let days = FIRST_DAY..FIRST_DAY + days;
-    Stream::new(law.clone(), days, 0..i64::MAX, zone, draw).unwrap().collect()
+    RequestStream::new(spec.clone(), days, 0..i64::MAX, zone, draw).unwrap().collect()
 }
 
 pub(super) fn days_ms(days: Range<i32>) -> Range<i64> {
     zone(days.start).0..zone(days.end - 1).1
 }
 
-/// All that an event is, to compare.
+/// All parts of an event, for comparison.
 type Sending = (u64, i64, String, Vec<u8>, Option<i64>);
 
 fn sendings(requests: &[PlannedRequest]) -> BTreeMap<(u64, bool), Sending> {
@@ -63,17 +63,17 @@ fn sendings(requests: &[PlannedRequest]) -> BTreeMap<(u64, bool), Sending> {
     sendings
 }
 
-/// The tutorial: a law, days, a zone and a draw function make a stream; its requests are sent as HTTP.
+/// Tutorial: a specification, days, a zone and a draw function make a stream, whose requests are sent as HTTP.
 #[test]
 fn one_event_a_day() {
-    let mut law = small(17, "0123456789abcdef", "s3cret");
-    law.events_per_day = (1, 1);
+    let mut spec = small(17, "0123456789abcdef", "s3cret");
+    spec.events_per_day = (1, 1);
     let window = days_ms(FIRST_DAY..FIRST_DAY + 1);
-    let mut stream = Stream::new(law, FIRST_DAY..FIRST_DAY + 1, window, zone, draw).unwrap();
+    let mut stream = RequestStream::new(spec, FIRST_DAY..FIRST_DAY + 1, window, zone, draw).unwrap();
     let request = stream.next().unwrap();
     assert!(stream.next().is_none());
     assert_eq!(request.to_http("s3cret").uri(), "/track");
-    // A change of this text would silently change every recorded case.
+    // A change of this text would silently change all recorded cases.
     let text = std::str::from_utf8(&request.events[0].json).unwrap();
     let expected = concat!(
         r#"{"event":"Video started","properties":{"distinct_id":"u-8c82da8cf7d5","$insert_id":"5349b1a8-011-000000","time":1455987354,"#,
@@ -84,9 +84,9 @@ fn one_event_a_day() {
 }
 
 #[test]
-fn requests_come_in_the_order_of_their_sending() {
-    let law = law();
-    let stream = Stream::new(law, FIRST_DAY..FIRST_DAY + 5, 0..i64::MAX, zone, draw).unwrap();
+fn requests_are_ordered_by_send_time() {
+    let spec = spec();
+    let stream = RequestStream::new(spec, FIRST_DAY..FIRST_DAY + 5, 0..i64::MAX, zone, draw).unwrap();
     let (mut last_ms, mut requests) = (i64::MIN, 0);
     for request in stream {
         assert!(request.at_ms >= last_ms, "request {} goes back in time", request.key);
@@ -98,16 +98,16 @@ fn requests_come_in_the_order_of_their_sending() {
 }
 
 #[test]
-fn leaving_events_out_leaves_all_others_alone() {
-    let mut law = law();
-    (law.shared_insert_id_ppm, law.resend_ppm, law.invalid_ppm) = (200_000, 50_000, 20_000);
-    let all = sendings(&run(&law, 4));
+fn removing_events_leaves_all_others_unchanged() {
+    let mut spec = spec();
+    (spec.shared_insert_id_ppm, spec.resend_ppm, spec.invalid_ppm) = (200_000, 50_000, 20_000);
+    let all = sendings(&run(&spec, 4));
     assert!(all.len() > 2_400);
     let ranges: [&[Range<u64>]; 4] =
         [&[0..100, 101..9_999], &[0..50, 777..1_500], &[2_999..9_999, 40..42, 41..60], &[1..2, 3..4]];
     for kept in ranges {
-        law.kept = kept.to_vec();
-        let some = sendings(&run(&law, 4));
+        spec.kept_indices = kept.to_vec();
+        let some = sendings(&run(&spec, 4));
         let expected: BTreeMap<_, _> = all
             .iter()
             .filter(|((index, _), _)| kept.iter().any(|range| range.contains(index)))
@@ -120,17 +120,17 @@ fn leaving_events_out_leaves_all_others_alone() {
 
 #[test]
 fn ranges_that_keep_nothing_send_nothing() {
-    let mut law = law();
-    law.kept = vec![5..5, 7..7];
-    assert!(run(&law, 2).is_empty());
+    let mut spec = spec();
+    spec.kept_indices = vec![5..5, 7..7];
+    assert!(run(&spec, 2).is_empty());
 }
 
 #[test]
 fn keys_of_requests_are_unique_and_insert_ids_are_too() {
-    let mut law = law();
-    law.invalid_ppm = 20_000;
-    law.shared_insert_id_ppm = 0;
-    let requests = run(&law, 4);
+    let mut spec = spec();
+    spec.invalid_ppm = 20_000;
+    spec.shared_insert_id_ppm = 0;
+    let requests = run(&spec, 4);
     let keys: std::collections::BTreeSet<u64> = requests.iter().map(|request| request.key).collect();
     assert_eq!(keys.len(), requests.len());
     let mut owners: BTreeMap<String, u64> = BTreeMap::new();
@@ -143,36 +143,36 @@ fn keys_of_requests_are_unique_and_insert_ids_are_too() {
 }
 
 #[test]
-fn only_what_is_sent_within_the_window_is_sent() {
-    let law = law();
+fn only_requests_within_the_window_are_sent() {
+    let spec = spec();
     let days = FIRST_DAY..FIRST_DAY + 3;
-    let all = run(&law, 3);
+    let all = run(&spec, 3);
     let window = days_ms(days.clone()).start + 5 * HOUR_MS..days_ms(days.clone()).end;
     let within: Vec<u64> =
-        Stream::new(law, days, window.clone(), zone, draw).unwrap().map(|r| r.key).collect();
+        RequestStream::new(spec, days, window.clone(), zone, draw).unwrap().map(|r| r.key).collect();
     let expected: Vec<u64> = all.iter().filter(|r| window.contains(&r.at_ms)).map(|r| r.key).collect();
     assert!(expected.len() < all.len());
     assert_eq!(within, expected);
 }
 
 #[test]
-fn a_law_survives_being_written_down() {
-    let mut law = offline(3, "t", "s", 950_000);
-    law.kept = vec![1..5, 9..10];
-    law.bursts = vec![Burst { from_ms: 5, to_ms: 9, times: 20 }];
-    law.absences = vec![Absence { from_ms: 7, to_ms: 8, share_ppm: 3 }];
-    law.wrong_clocks = vec![WrongClock { by_ms: -7, share_ppm: 3 }];
-    let text = serde_json::to_string(&law).unwrap();
-    assert_eq!(serde_json::from_str::<StreamLaw>(&text).unwrap(), law);
-    assert!(serde_json::from_str::<StreamLaw>(&text.replace("users", "user")).is_err());
+fn a_specification_survives_serialization() {
+    let mut spec = offline(3, "t", "s", 950_000);
+    spec.kept_indices = vec![1..5, 9..10];
+    spec.bursts = vec![Burst { from_ms: 5, to_ms: 9, times: 20 }];
+    spec.offline_windows = vec![OfflineWindow { from_ms: 7, to_ms: 8, share_ppm: 3 }];
+    spec.clock_skews = vec![ClockSkew { by_ms: -7, share_ppm: 3 }];
+    let text = serde_json::to_string(&spec).unwrap();
+    assert_eq!(serde_json::from_str::<WorkloadSpec>(&text).unwrap(), spec);
+    assert!(serde_json::from_str::<WorkloadSpec>(&text.replace("users", "user")).is_err());
 }
 
 #[test]
-fn the_stream_holds_no_more_than_what_is_still_to_be_sent() {
-    let mut stream = Stream::new(law(), FIRST_DAY..FIRST_DAY + 30, 0..i64::MAX, zone, draw).unwrap();
-    let mut most = 0;
+fn the_stream_holds_only_unsent_events() {
+    let mut stream = RequestStream::new(spec(), FIRST_DAY..FIRST_DAY + 30, 0..i64::MAX, zone, draw).unwrap();
+    let mut max = 0;
     while stream.next().is_some() {
-        most = most.max(stream.drafts_held());
+        max = max.max(stream.pending_events());
     }
-    assert!(most < 2_500, "{most} events were held at once, of some 800 a day");
+    assert!(max < 2_500, "{max} events were held at once, of some 800 a day");
 }

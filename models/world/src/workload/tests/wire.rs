@@ -1,4 +1,4 @@
-//! What is planned is what the API's own decoder reads.
+//! Tests that the API's own decoder reads the planned requests.
 
 use super::*;
 use latent_edge::message::Method;
@@ -26,16 +26,16 @@ fn decoded(request: &PlannedRequest, secret: &str) -> latent_pipeline::wire::Dec
 }
 
 fn every_kind() -> Vec<PlannedRequest> {
-    let mut law = law();
-    law.requests_per_day = 60;
-    (law.invalid_ppm, law.late.share_ppm, law.ahead_ppm) = (20_000, 100_000, 10_000);
-    (law.no_time_ppm, law.shared_insert_id_ppm, law.no_insert_id_ppm) = (20_000, 50_000, 20_000);
-    (law.api.track_get, law.api.track_form, law.api.gzip_ppm, law.huge_ppm) = (25, 40, 400_000, 1_000);
-    run(&law, 5)
+    let mut spec = spec();
+    spec.requests_per_day = 60;
+    (spec.invalid_ppm, spec.late.share_ppm, spec.ahead_ppm) = (20_000, 100_000, 10_000);
+    (spec.no_time_ppm, spec.shared_insert_id_ppm, spec.no_insert_id_ppm) = (20_000, 50_000, 20_000);
+    (spec.api.track_get, spec.api.track_form, spec.api.gzip_ppm, spec.huge_ppm) = (25, 40, 400_000, 1_000);
+    run(&spec, 5)
 }
 
 #[test]
-fn the_api_takes_what_is_valid_and_nothing_else() {
+fn the_api_accepts_exactly_the_valid_events() {
     let (mut defects, mut apis) = (BTreeMap::new(), BTreeSet::new());
     for request in every_kind() {
         let decoded = decoded(&request, "s3cret");
@@ -57,12 +57,13 @@ fn the_api_takes_what_is_valid_and_nothing_else() {
         }
     }
     assert_eq!(defects.len(), 7, "{defects:?}");
-    // Raw and GET, verbose or not; form in three ways, verbose or not; two imports with no, one or two members.
+    // Raw and GET, verbose or not; form in three encodings, verbose or not; two imports with no, one or two gzip
+    // members.
     assert_eq!(apis.len(), 2 + 2 + 6 + 6, "{apis:?}");
 }
 
 #[test]
-fn no_request_to_track_mixes_what_is_taken_with_what_is_not() {
+fn no_track_request_mixes_valid_and_invalid_events() {
     let requests = every_kind();
     let kinds = |request: &PlannedRequest| {
         request.events.iter().map(PlannedEvent::is_valid).collect::<BTreeSet<bool>>().len()
@@ -91,7 +92,7 @@ fn a_retry_sends_the_same_bytes() {
 }
 
 #[test]
-fn texts_are_varied_enough_to_tell_a_copy_from_a_reprint() {
+fn texts_are_varied_enough_to_distinguish_a_copy_from_a_reprint() {
     let requests = every_kind();
     let texts: Vec<&str> = requests
         .iter()

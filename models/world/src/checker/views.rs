@@ -1,0 +1,42 @@
+//! Conversion of disk images to the oracle's views.
+
+use latent_engine::sim::World;
+use latent_oracle::{DiskView, FileView, ProjectDay, day};
+use latent_ports::NodeId;
+use std::collections::BTreeSet;
+
+/// Reads a node's disk as its processes see it, including unsynced data and removals.
+pub(super) fn view(world: &World, node: NodeId) -> DiskView {
+    view_of(&world.node_name(node), world.disk_image(node).files())
+}
+
+/// Reads a node's disk as a power cut would leave it.
+pub(super) fn durable_view(world: &World, node: NodeId) -> DiskView {
+    view_of(&world.node_name(node), world.durable_image(node).files())
+}
+
+/// Converts a disk's image to the oracle's view.
+pub(crate) fn view_of<'i>(
+    name: &str,
+    files: impl Iterator<Item = (&'i str, latent_engine::sim::FileImage)>,
+) -> DiskView {
+    let files = files.map(|(path, file)| FileView {
+        path: path.to_owned(),
+        chunks: file.chunks().to_vec(),
+        unreadable: file.has_unreadable(),
+        corrupted: file.is_corrupted(),
+    });
+    DiskView { name: name.to_owned(), files: files.collect() }
+}
+
+/// Returns the project-days that have a directory on any of these disks.
+pub(super) fn days_of(views: &[DiskView]) -> BTreeSet<ProjectDay> {
+    views.iter().flat_map(|view| &view.files).filter_map(|file| day_of(&file.path)).collect()
+}
+
+/// Returns the project-day whose directory contains the path or equals it.
+pub(super) fn day_of(path: &str) -> Option<ProjectDay> {
+    let mut parts = path.strip_prefix("arb/")?.split('/');
+    let project = parts.next()?.parse().ok()?;
+    Some(ProjectDay { project, day: day::parse_day(parts.next()?)? })
+}

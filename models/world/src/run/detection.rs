@@ -1,0 +1,135 @@
+//! Detection: which detectors reported a loss, and whether in time.
+//!
+//! Losses are reported by alarms; reports by customers are not modelled. A loss counts as detected if an alarm that
+//! names its project and day reached the operator, and its detector fired within the stated time after the loss
+//! ([`stated_time`]). The time of delivery does not count: the operator's machine may be isolated while an alarm
+//! waits. Alarms before the end of an earlier loss of the same day belong to that loss.
+
+use super::WorldRun;
+use crate::checker::BACKUP_SLACK;
+use crate::lock;
+use crate::scenario::WorldConfig;
+use latent_engine::verdict::Violation;
+use latent_engine::words;
+use latent_oracle::loss::{LossEpisode, LossSummary};
+use latent_oracle::{ProjectDay, day};
+use latent_pipeline::alarms::Alarm;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Time limit of the audit: it checks each project once a night, so within 24 h, 25 h where clocks go back, plus an
+/// hour of work.
+const AUDIT_WITHIN: Duration = Duration::from_secs(26 * 3600);
+
+/// Returns the time limit for detection: that of the slowest detector of the scenario, because an audit covers only
+/// what the tee holds, and a backup covers the rest. `None` without an audit, because then alarms have no recipient.
+pub(super) fn stated_time(config: &WorldConfig) -> Option<Duration> {
+    config.protection.audit.as_ref()?;
+    let backup = config.protection.backup.as_ref().map(|backup| backup.interval.0 + BACKUP_SLACK);
+    let audit = config.protection.tee.as_ref().map(|_| AUDIT_WITHIN);
+    audit.max(backup)
+}
+
+/// Returns the project-day that an alarm names as damaged.
+pub(super) fn named_day(alarm: &Alarm) -> Option<ProjectDay> {
+    match alarm {
+        Alarm::EventsMissing { project, day, .. }
+        | Alarm::EventsAltered { project, day, .. }
+        | Alarm::ProductionShrank { project, day, .. }
+        | Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
+        Alarm::AuditFailed { .. }
+        | Alarm::TeeObjectUnreadable { .. }
+        | Alarm::HoldPlaced { .. }
+        | Alarm::HoldEnded { .. }
+        | Alarm::BackupOverdue { .. }
+        | Alarm::BackupFailed { .. }
+        | Alarm::BackupLagging { .. }
+        | Alarm::BackupDamaged { .. }
+        | Alarm::CatalogDamaged { .. }
+        | Alarm::RetentionRefused { .. }
+        | Alarm::CompactionFailed { .. }
+        | Alarm::JobOverdue { .. }
+        | Alarm::TeeUnreadable { .. } => None,
+    }
+}
+
+/// A loss found by any check.
+struct UnrecoveredLoss {
+    name: String,
+    /// `None`: the violation names no day, so alarms cannot report it.
+    project_day: Option<ProjectDay>,
+    episode: LossEpisode,
+}
+
+impl WorldRun<'_> {
+    /// Returns the reasons why a recoverable loss does not count as recovered, one per line.
+    pub(super) fn shortfall(&self, summary: &LossSummary, found: &[Violation]) -> Option<String> {
+        let count = |events: u64, what: &str| {
+            (events > 0).then(|| format!("{} {what} at the end", words::counted(events, "events")))
+        };
+        let reasons = [
+            count(summary.events_missing_at_end, "missing from production"),
+            count(summary.events_altered_at_end, "in production not as they were sent"),
+            self.undetected_losses(found),
+        ];
+        let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+        (!reasons.is_empty()).then(|| reasons.join("\n"))
+    }
+
+    fn undetected_losses(&self, found: &[Violation]) -> Option<String> {
+        let limit = stated_time(&self.scenario.topic);
+        let is_detected = |loss: &UnrecoveredLoss| {
+            let (project_day, limit) = (loss.project_day?, limit?);
+            self.is_detected(project_day, loss.episode, limit).then_some(())
+        };
+        let losses = self.losses(found);
+        let undetected = losses.iter().filter(|loss| is_detected(loss).is_none());
+        let undetected: BTreeSet<&str> = undetected.map(|loss| loss.name.as_str()).collect();
+        let first = undetected.first()?;
+        let more = match undetected.len() - 1 {
+            0 => String::new(),
+            more => format!(", nor {} like it,", words::count(more as u64)),
+        };
+        let within = match limit {
+            Some(limit) => format!("within {}", words::span_ms(limit.as_millis() as u64)),
+            None => "at all: there is none".to_owned(),
+        };
+        Some(format!("no detector reported the loss of {first}{more} {within}"))
+    }
+
+    /// Returns every loss: those of production, and those that only a check of backups or a drill found.
+    fn losses(&self, found: &[Violation]) -> Vec<UnrecoveredLoss> {
+        let of_production = |(project_day, episode): (ProjectDay, LossEpisode)| UnrecoveredLoss {
+            name: project_day.to_string(),
+            project_day: Some(project_day),
+            episode,
+        };
+        let mut losses: Vec<UnrecoveredLoss> = self.checker.loss_episodes().map(of_production).collect();
+        let seen: BTreeSet<ProjectDay> = losses.iter().filter_map(|loss| loss.project_day).collect();
+        for violation in found.iter().filter(|violation| violation.loses_items) {
+            let project = violation.subject.strip_prefix('p').and_then(|number| number.parse().ok());
+            let project_day = project.zip(violation.day.as_deref().and_then(day::parse_day));
+            let project_day = project_day.map(|(project, day)| ProjectDay { project, day });
+            if project_day.is_none_or(|project_day| !seen.contains(&project_day)) {
+                let name = project_day
+                    .map_or_else(|| violation.fingerprint(), |project_day| project_day.to_string());
+                let episode = LossEpisode { after_ms: None, first_seen_at_ms: violation.at_ms };
+                losses.push(UnrecoveredLoss { name, project_day, episode });
+            }
+        }
+        losses
+    }
+
+    /// Returns true if a detector fired for this loss in time and its alarm reached the operator.
+    fn is_detected(&self, project_day: ProjectDay, loss: LossEpisode, limit: Duration) -> bool {
+        let from_ms = loss.after_ms.unwrap_or(i64::MIN);
+        let until_ms = loss.first_seen_at_ms.saturating_add(limit.as_millis() as i64);
+        let operator_state = lock(&self.operator_state);
+        let named = operator_state.alarms.iter().filter(|(_, alarm)| named_day(alarm) == Some(project_day));
+        let activity: Vec<i64> = named.map(|(at_ms, _)| *at_ms).collect();
+        let Some(last_heard_ms) = activity.iter().max().copied() else { return false };
+        let fired = lock(&self.activity).detected.get(&project_day).cloned().unwrap_or_default();
+        let fired = fired.into_iter().filter(|at_ms| *at_ms <= last_heard_ms);
+        fired.chain(activity).any(|at_ms| (from_ms..=until_ms).contains(&at_ms))
+    }
+}

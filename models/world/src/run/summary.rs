@@ -1,0 +1,281 @@
+//! Result of a run: final checks, losses, recoverability, detection, and the fault budget.
+
+use super::WorldRun;
+use super::detection::named_day;
+use crate::credentials::StoreKind;
+use crate::findings::{Findings, LossFindings, RecoveryFindings, WorkCounts};
+use crate::lock;
+use crate::nemesis::fault_budget;
+use crate::operations::OperatorAction;
+use latent_engine::sim::{Fault, Trigger};
+use latent_engine::verdict::{Facts, Recovery};
+use latent_engine::{Judged, Notice, words};
+use latent_oracle::loss::LossSummary;
+use latent_oracle::{ProjectDay, day};
+use latent_pipeline::access::Permission;
+use latent_pipeline::alarms::{Alarm, RetentionTarget};
+use latent_pipeline::heartbeat::NightlyJob;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl WorldRun<'_> {
+    /// Describes how the faults of the run exceeded the budget, if they did.
+    fn budget_excess(&self) -> Option<String> {
+        let budget = self.scenario.topic.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
+        let outcomes = self.world.fault_outcomes();
+        let struck = outcomes.iter().filter_map(|outcome| {
+            let trigger = Trigger::AtMs(outcome.triggered_at?.0);
+            Some(Fault { trigger, action: outcome.fault.action.clone() })
+        });
+        let struck: Vec<Fault> = struck.collect();
+        fault_budget::exceeded(struck.iter(), self.scenario, &budget).or_else(|| self.in_open_gaps())
+    }
+
+    /// Describes events that a recovery lacks because an edge accepted them with a gap of the tee.
+    fn in_open_gaps(&self) -> Option<String> {
+        let events = self.checker.missing_by_design;
+        (events > 0).then(|| format!("events of requests in open gaps of the tee: {events}"))
+    }
+
+    pub(crate) fn finish(mut self) -> Judged<Findings> {
+        self.progress.phase("judging");
+        self.checker.replays = lock(&self.operator_state).started;
+        self.checker.alarmed = self.days_with_differing_copies();
+        let lacking = self.checker.lacking();
+        let read_view = self.checker.check_all(&self.world, &self.nodes, "after-healing", true);
+        self.checker.check_backups(&self.world, &self.nodes, &read_view, &lacking, "after-healing");
+        self.checker.check_tee(&self.world, &self.nodes, "after-healing");
+        // If production lacks events at the end, a drill shows whether they are recoverable.
+        if self.scenario.topic.protection.backup.is_some() || self.checker.is_short_now() {
+            self.drill_against(&read_view);
+        }
+        self.checker.check_backlogs(&self.world, &self.nodes);
+        let hung = self.checker.liveness.hung();
+        let durability_sampler = lock(&self.client_state.durability_sampler).take();
+        let acknowledgements_checked =
+            durability_sampler.as_ref().map_or(0, |durability_sampler| durability_sampler.checked);
+        self.checker
+            .report(durability_sampler.map_or_else(Vec::new, |durability_sampler| durability_sampler.found));
+        self.checker.report(lock(&self.client_state.answers).violations());
+        let client_state = self.client_state.clone();
+        let ledger = lock(&client_state.ledger);
+        let summary = self.checker.loss(&ledger);
+        let recovery = self.recovery(&summary);
+        let found = self.checker.found();
+        let facts = Facts {
+            recovery: self.recovery_shown(&summary),
+            shortfall: self.shortfall(&summary, &found),
+            hung,
+            nondeterministic: false,
+            beyond_budget: self.budget_excess(),
+        };
+        let diff = crate::diff::of_smallest_loss(&self.checker);
+        let zone_of =
+            |project: u32| self.plan.tenant(project).map(|tenant| tenant.zone.clone()).unwrap_or_default();
+        let findings = Findings {
+            projects: self.plan.tenants.len() as u64,
+            requests: ledger.requests().into(),
+            event_attempts: ledger.event_attempts().into(),
+            events: ledger.events().into(),
+            loss: LossFindings::new(summary, zone_of),
+            recovery,
+            used_permissions: self.used_permissions(),
+            not_done: self.not_done(),
+            drills: std::mem::take(&mut self.drills),
+            work: WorkCounts {
+                event_copies_held: self.checker.copies_held,
+                compaction_runs: lock(&self.activity).runs,
+                compaction_runs_checked: self.checker.runs_compared,
+                checks: self.checker.checks,
+                acknowledgements_checked,
+            },
+            diff,
+        };
+        drop(ledger);
+        let (noticed, marks) = (self.noticed(), std::mem::take(&mut self.drill_marks));
+        let items = findings.events.acked;
+        Judged { items, violations: self.checker.into_violations(), facts, noticed, marks, findings }
+    }
+
+    /// Returns the days for which anti-entropy reported differing copies since the end of faults.
+    fn days_with_differing_copies(&self) -> BTreeSet<ProjectDay> {
+        let Some(ended_ms) = lock(&self.fault_log).faults_ended_ms else { return BTreeSet::new() };
+        let operator_state = lock(&self.operator_state);
+        let alarms = operator_state.alarms.iter().filter(|(at_ms, _)| *at_ms >= ended_ms);
+        let project_day = |(_, alarm): &(i64, Alarm)| match alarm {
+            Alarm::CopiesDiffer { project, day } => Some(ProjectDay { project: *project, day: day.0 }),
+            _ => None,
+        };
+        alarms.filter_map(project_day).collect()
+    }
+
+    /// Returns how far lost events were shown to be recoverable.
+    fn recovery_shown(&self, summary: &LossSummary) -> Recovery {
+        match (self.checker.is_short_now(), summary.events_unrecoverable) {
+            (false, _) | (true, Some(0)) => Recovery::Complete,
+            (true, Some(1..)) => Recovery::Partial,
+            (true, None) => Recovery::NotShown,
+        }
+    }
+
+    fn recovery(&self, summary: &LossSummary) -> RecoveryFindings {
+        let operator_state = lock(&self.operator_state);
+        let lost: BTreeSet<ProjectDay> =
+            self.checker.loss_episodes().map(|(project_day, _)| project_day).collect();
+        let names_one = |(_, alarm): &&(i64, Alarm)| {
+            named_day(alarm).is_some_and(|project_day| lost.contains(&project_day))
+        };
+        let alarm = operator_state.alarms.iter().find(names_one);
+        let alarm_ms = alarm.map(|(at_ms, _)| *at_ms);
+        let damage_ms = self.first_damage_ms(summary);
+        let seconds = |ms: i64| (ms / 1_000).max(0).unsigned_abs();
+        let last = self.drills.last();
+        let now = self.world.now().0;
+        let point = last.filter(|drill| drill.seconds.is_some()).map(|drill| match drill.events_missing {
+            0 => 0,
+            _ => seconds(now - drill.position_ms.unwrap_or(self.scenario.start.0.0)),
+        });
+        let in_production =
+            operator_state.recoveries.iter().map(|report| report.ended_ms - report.started_ms).max();
+        let days = || operator_state.recoveries.iter().flat_map(|report| &report.days);
+        RecoveryFindings {
+            detected_by: alarm.map(|(_, alarm)| describe(alarm).0.to_owned()),
+            detected_after_seconds: alarm_ms.zip(damage_ms).map(|(alarm, damage)| seconds(alarm - damage)),
+            recovery_point_seconds: point,
+            recovery_time_seconds: in_production.map(seconds).or(last.and_then(|drill| drill.seconds)),
+            recoveries: operator_state.recoveries.len() as u64,
+            days_repaired: days().filter(|day| day.audited && day.written).count() as u64,
+            events_restored: days().map(|day| day.restored).sum(),
+            events_replayed: days().map(|day| day.replayed).sum(),
+        }
+    }
+
+    /// Returns recoveries that never started, and drills whose recovery did not end. Deploys and mistakes are
+    /// executed by the run itself at times that were checked with the scenario.
+    fn not_done(&self) -> Vec<String> {
+        let at = |ms: i64| words::moment_ms(ms);
+        let recoveries =
+            self.plan.operations.iter().filter(|it| matches!(it.action, OperatorAction::Recover(_)));
+        // The timeline adds recovery tasks in order of time, and in plan order at equal times.
+        let mut planned: Vec<_> = recoveries.collect();
+        planned.sort_by_key(|operation| operation.at.0.0);
+        let operator_state = lock(&self.operator_state);
+        let started =
+            |index: usize| operator_state.recovery_tasks.get(index).is_some_and(|order| order.started > 0);
+        let idle = planned.iter().enumerate().filter(|(index, _)| !started(*index));
+        let recovery_tasks =
+            idle.map(|(_, it)| format!("{}: no operator {}", at(it.at.0.0), it.action.describe()));
+        let drills = self.drills.iter().filter(|drill| drill.seconds.is_none());
+        let drills =
+            drills.map(|drill| format!("{}: the recovery of the drill did not end", at(drill.at_ms)));
+        recovery_tasks.chain(drills).collect()
+    }
+
+    /// Returns the permissions at the object stores that production used.
+    fn used_permissions(&self) -> Vec<String> {
+        let sentence = |(kind, permission): (StoreKind, Permission)| {
+            format!("production may {} {}", permission.name(), kind.place())
+        };
+        self.cluster_registry.store_log.used().into_iter().map(sentence).collect()
+    }
+
+    /// Returns the time of the first loss: the last compaction of the day before a check found it.
+    fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
+        let activity = lock(&self.activity);
+        let of_day = |lost: &latent_oracle::loss::DayLossSummary| {
+            let project_day = ProjectDay { project: lost.project, day: day::parse_day(&lost.day)? };
+            let commits = activity.commits.get(&project_day);
+            let last =
+                commits.and_then(|commits| commits.range(..=lost.first_seen_at_ms).next_back().copied());
+            Some(last.unwrap_or(lost.first_seen_at_ms))
+        };
+        summary.days.iter().filter_map(of_day).min()
+    }
+
+    fn noticed(&self) -> Vec<Notice> {
+        let operator_state = lock(&self.operator_state);
+        let mut noticed: Vec<Notice> = Vec::new();
+        let mut more: BTreeMap<&str, u64> = BTreeMap::new();
+        for (at_ms, alarm) in &operator_state.alarms {
+            let (by, what) = describe(alarm);
+            let count = more.entry(by).or_default();
+            *count += 1;
+            if *count == 1 {
+                noticed.push(Notice { by: by.to_owned(), at_ms: *at_ms, what });
+            }
+        }
+        for notice in &mut noticed {
+            let others = more.get(notice.by.as_str()).map_or(0, |count| count - 1);
+            if others > 0 {
+                notice.what = format!("{}, and {others} more", notice.what);
+            }
+        }
+        noticed
+    }
+}
+
+/// Returns the detector that raised an alarm, and its message.
+fn describe(alarm: &Alarm) -> (&'static str, String) {
+    match alarm {
+        Alarm::EventsMissing { project, day, keys } => {
+            ("audit", format!("p{project} {day}: missing events: {keys}"))
+        }
+        Alarm::EventsAltered { project, day, events } => {
+            ("audit", format!("p{project} {day}: altered events: {events}"))
+        }
+        Alarm::TeeObjectUnreadable { object, why } => {
+            ("the reader of the tee", format!("{object} cannot be read: {why}"))
+        }
+        Alarm::HoldPlaced { project, day } => {
+            ("the audit's hold", format!("p{project} {day}: what could answer is kept"))
+        }
+        Alarm::HoldEnded { project, day } => {
+            ("the end of a hold", format!("p{project} {day}: nothing answered it"))
+        }
+        Alarm::AuditFailed { project, why } => ("audit could not run", format!("p{project}: {why}")),
+        Alarm::ProductionShrank { project, day, keys } => {
+            ("the backup", format!("p{project} {day}: events fewer than before: {keys}"))
+        }
+        Alarm::BackupOverdue { data_center, newest_ms } => {
+            let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
+                format!("nothing newer than {}", words::moment_ms(newest_ms))
+            });
+            ("the backup watch", format!("dc-{data_center}: {newest}"))
+        }
+        Alarm::BackupFailed { why } => ("the backup", format!("nothing could be backed up: {why}")),
+        Alarm::BackupLagging { project, position_ms, why } => {
+            ("the backup", format!("p{project} stays at {}: {why}", words::moment_ms(*position_ms)))
+        }
+        Alarm::BackupDamaged { project, day } => {
+            ("the backup", format!("p{project} {day}: a segment is in no data center any more"))
+        }
+        Alarm::CatalogDamaged { data_center, position_ms, is_repaired } => {
+            let position = words::moment_ms(*position_ms);
+            let then = if *is_repaired { "put again" } else { "not repaired" };
+            ("the backup", format!("dc-{data_center}: the catalog of {position} is damaged: {then}"))
+        }
+        Alarm::RetentionRefused { target: of, configured_ms: asked_ms, effective_ms: kept_ms } => {
+            let retained = match of {
+                RetentionTarget::Tee => "the tee",
+                RetentionTarget::Backups => "backups",
+            };
+            let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
+            ("the retention's check", format!("{retained}: {asked} was typed, {kept} is kept"))
+        }
+        Alarm::CompactionFailed { project, disk, why } => {
+            ("the nightly job", format!("p{project}: given up on node {disk}: {why}"))
+        }
+        Alarm::JobOverdue { job, projects, age_ms } => {
+            let job = match job {
+                NightlyJob::Compaction => "compaction",
+                NightlyJob::AntiEntropy => "anti-entropy",
+                NightlyJob::Audit => "the audit",
+            };
+            let age = words::span_ms(*age_ms);
+            ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
+        }
+        Alarm::TeeUnreadable { file, files } => {
+            ("the tee's keeper", format!("{file}: requests cannot be read; files: {files}"))
+        }
+        Alarm::CopiesDiffer { project, day } => ("anti-entropy", format!("p{project} {day}: copies differ")),
+    }
+}
