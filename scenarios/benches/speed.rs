@@ -17,16 +17,16 @@ use std::process::{ExitCode, Stdio};
 
 const RUNS: usize = 3;
 
-/// What a named scenario may cost, as the design promises.
+/// Limits of built-in scenarios, as promised by the design.
 const LIMITS: [(&str, f64, u64); 2] = [("quiet-week", 0.5, 100), ("incident-2016", 5.0, 1_000)];
 
-/// Twice the work may cost this much more, over and above the cost of an empty world.
+/// Twice the work may cost at most this factor, net of the cost of an empty world.
 const DOUBLE_AT_MOST: f64 = 2.6;
 
-/// Sixteen weeks may cost so many times what one does: sixteen times, and a little for what a long run alone has.
+/// Sixteen weeks may cost at most this multiple of one week: sixteen, and a little for effects of a long run.
 const SIXTEEN_WEEKS_AT_MOST: f64 = 17.0;
 
-/// What one run took, and what it said.
+/// Resource usage and report of one run.
 #[derive(Clone, Debug)]
 struct Run {
     cost: Cost,
@@ -42,7 +42,7 @@ fn run_once(case: &str) -> Run {
     Run { cost, report }
 }
 
-/// The cheapest of a few runs, by CPU seconds; printed as a line of the table.
+/// Measures the cheapest of several runs, by CPU seconds, and prints it as a line of the table.
 fn measure(label: &str, case: &str) -> Cost {
     measure_of(RUNS, label, case)
 }
@@ -64,7 +64,7 @@ fn measure_of(runs: usize, label: &str, case: &str) -> Cost {
     cost
 }
 
-/// `quiet-week` with its events, and its days, multiplied; as a file. What it must reach and read is left out.
+/// Writes `quiet-week` with its events and its days multiplied, without required marks.
 fn variant(name: &str, events: (u64, u64), days: u64) -> PathBuf {
     let text = include_str!("../quiet-week.json");
     let mut scenario: Value = serde_json::from_str(text).expect("a built-in scenario is JSON");
@@ -86,7 +86,7 @@ fn measure_variant(label: &str, events: (u64, u64), days: u64) -> Cost {
     measure(label, path.to_str().expect("cargo's directories are UTF-8"))
 }
 
-/// A sentence for each limit that was passed.
+/// A sentence for each exceeded limit.
 fn passed(named: &[(Cost, (&str, f64, u64))], doubled: &[(&str, f64)], sixteen_weeks: f64) -> Vec<String> {
     let mut passed = Vec::new();
     for (cost, (name, seconds, mb)) in named {
@@ -109,7 +109,7 @@ fn passed(named: &[(Cost, (&str, f64, u64))], doubled: &[(&str, f64)], sixteen_w
 }
 
 fn main() -> ExitCode {
-    // `cargo test --benches` and `cargo bench -- --test` only ask whether it runs.
+    // `cargo test --benches` and `cargo bench -- --test` only check that it runs.
     let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
     if asked("--test") || !asked("--bench") {
         run_once("quiet-week");
@@ -134,7 +134,7 @@ fn main() -> ExitCode {
         println!("twice the {what}: {ratio:.2} times the cost");
     }
     let path = variant("sixteen-weeks", (1, 1), 112);
-    // A long run evens out what a short one may owe to chance: one is enough.
+    // A long run averages out random effects: one is enough.
     let sixteen = measure_of(1, "sixteen weeks", path.to_str().expect("cargo's directories are UTF-8"));
     let sixteen_weeks = sixteen.cpu_seconds / same;
     println!("112 days: {sixteen_weeks:.2} times the cost of 7");

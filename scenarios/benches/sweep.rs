@@ -7,7 +7,7 @@
 //! second process is also a second share of the cores: a ratio beyond what two jobs can give is theirs, and no measure.
 //!
 //! **A process of its own.** The same cases swept with one job, and run one after the other in this process by
-//! `latent_engine::run_here`, which parses, expands, runs and judges them with the same code and the same allocator on a
+//! `latent_engine::run_in_process`, which parses, expands, runs and judges them with the same code and the same allocator on a
 //! thread of its own. The difference, for each process that the sweep started (it runs some cases twice), is what the
 //! process adds: start, addresses, cold caches, a heap that grows anew, the way of the work and of the verdict through
 //! pipes, a line in the file of results, and an equal share of the sweep's own start and end. Processor time (user and
@@ -27,33 +27,33 @@
 mod cost;
 
 use cost::{Cost, Running, latent};
-use latent_engine::run_here;
+use latent_engine::run_in_process;
 use latent_world::Latent;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Instant;
 
-/// The binary's: a case in this process must be the same work.
+/// As in the binary: a case in this process must be the same work.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
 
-/// Two jobs must be so many times as fast as one.
+/// Minimum speed-up of two jobs.
 const TWO_JOBS_AT_LEAST: f64 = 1.9;
-/// They cannot be more than twice as fast; so much is left to the clock.
+/// Maximum speed-up of two jobs, with a tolerance for the clock.
 const TWO_JOBS_AT_MOST: f64 = 2.1;
-/// A process of its own may cost a case so many milliseconds, of the processor and of real time.
+/// Limit of the cost of a case's own process, in milliseconds of the processor and of real time.
 const PROCESS_AT_MOST_MS: f64 = 5.0;
-/// A generated week may take so many milliseconds of the processor, at the median of so many seeds.
+/// Limit of the median cost of a generated week, in milliseconds of the processor.
 const WEEK_AT_MOST_MS: f64 = 150.0;
 const WEEKS: u64 = 41;
 
 const ONE_DAY: &str = include_str!("../one-day.json");
 const DAYS: u64 = 80;
 
-/// Cases in which next to nothing happens: a world is built, sent some ten events, healed and judged.
+/// Nearly empty cases: a world is built, receives about ten events, is healed and judged.
 const MINUTES: &str = r#"{
   "name": "minutes",
   "start": "2016-02-20T12:00:00Z",
@@ -72,11 +72,11 @@ fn text_of(path: &Path) -> &str {
     path.to_str().expect("cargo's directories are UTF-8")
 }
 
-/// A sweep under way, and where its results go.
+/// A running sweep, and the path of its results.
 struct Sweep(Running, PathBuf);
 
 impl Sweep {
-    /// Seeds 1 to `cases` of a scenario.
+    /// Starts seeds 1 to `cases` of a scenario.
     fn start(scenario: &str, cases: u64, jobs: usize, slice: &str) -> Sweep {
         let results = file(&format!("sweep-{}.jsonl", slice.replace([':', '/'], "-")));
         let (seeds, jobs) = (format!("1..{}", cases + 1), jobs.to_string());
@@ -90,7 +90,7 @@ impl Sweep {
         Sweep::start(scenario, cases, jobs, "slice:1/1").finish()
     }
 
-    /// What it cost, and how many processes it started for cases.
+    /// Returns its resource usage, and the number of processes that it started for cases.
     fn finish(self) -> (Cost, u64) {
         let Sweep(running, results) = self;
         let ended = running.finish();
@@ -109,7 +109,7 @@ fn least(seconds: impl Iterator<Item = f64>) -> f64 {
     seconds.min_by(f64::total_cmp).expect("there are rounds")
 }
 
-/// Prints how much faster two jobs are than one; what is wrong with it.
+/// Prints the speed-up of two jobs; returns a violated limit.
 fn two_jobs(rounds: usize) -> Option<String> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if cores < 2 {
@@ -141,7 +141,7 @@ fn two_jobs(rounds: usize) -> Option<String> {
     }
 }
 
-/// What `work` costs in this process.
+/// Measures `work` in this process.
 fn of_here(work: impl FnOnce()) -> Cost {
     let (started, before) = (Instant::now(), usage_here());
     work();
@@ -181,11 +181,11 @@ impl PerCase {
     }
 }
 
-/// Prints what a process of its own adds to each case of `scenario`, whose text is `text`; what is wrong with it.
+/// Prints the overhead of a case's own process, for the scenario with this text; returns violated limits.
 fn process(scenario: &str, text: &str, cases: u64, rounds: usize) -> Vec<String> {
     let all_here = || {
         for seed in 1..=cases {
-            let report = run_here::<Latent>(text, seed).expect("the sweep ran the same scenario");
+            let report = run_in_process::<Latent>(text, seed).expect("the sweep ran the same scenario");
             assert!(report.as_expected(), "{scenario}@{seed}: a run that fails is no measure");
         }
     };
@@ -213,7 +213,7 @@ fn process(scenario: &str, text: &str, cases: u64, rounds: usize) -> Vec<String>
         .collect()
 }
 
-/// What a generated case costs, or why it is no measure.
+/// Measures a generated case; or returns why it cannot be measured.
 fn week(seed: u64) -> Result<Cost, String> {
     let case = format!("generated@{seed}");
     let ended = Running::start(latent(&["run", &case, "--json"]).stdout(Stdio::piped())).finish();
@@ -225,7 +225,7 @@ fn week(seed: u64) -> Result<Cost, String> {
     Ok(ended.cost)
 }
 
-/// Prints what generated weeks take; what is wrong with it.
+/// Prints the cost of generated weeks; returns a violated limit.
 fn weeks() -> Option<String> {
     let costs = match (1..=WEEKS).map(week).collect::<Result<Vec<Cost>, String>>() {
         Ok(costs) => costs,
@@ -246,7 +246,7 @@ fn weeks() -> Option<String> {
 fn main() -> ExitCode {
     let minutes = file("minutes.json");
     std::fs::write(&minutes, MINUTES).expect("cargo's directory for benchmarks can be written");
-    // `cargo test --benches` and `cargo bench -- --test` only ask whether it runs.
+    // `cargo test --benches` and `cargo bench -- --test` only check that it runs.
     let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
     if asked("--test") || !asked("--bench") {
         process(text_of(&minutes), MINUTES, 3, 1);

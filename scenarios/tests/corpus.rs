@@ -1,8 +1,7 @@
-//! Every case that once failed, shrunk to what it takes and replayed for ever: `corpus/*.json`.
+//! Regression cases, shrunk and replayed: `corpus/*.json`.
 //!
-//! A case is what `latent shrink` writes, or a scenario with its seed and its faults written out; its name says what
-//! must hold, its `about` what was seen when it did not. All of them: `latent corpus run`. One: `latent repro
-//! corpus/NAME.json`.
+//! A case is the output of `latent shrink`, or a scenario with its seed and its faults; its name states the expected
+//! behaviour, its `about` the former failure. All of them: `latent corpus run`. One: `latent repro corpus/NAME.json`.
 
 mod common;
 
@@ -14,7 +13,7 @@ fn folder() -> PathBuf {
     common::folder().join("../corpus")
 }
 
-/// What is wrong with how a case is written, if anything is.
+/// Returns what is wrong with the format of a case, if anything.
 fn wrong_with(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
     let written = std::fs::read_to_string(path).expect("a case is a text file");

@@ -1,8 +1,8 @@
-//! Changed files: every reader of our own files refuses them, or takes them for what they are.
+//! Fuzzed files: every reader of our own files refuses or accepts them without failing.
 //!
-//! Good scenarios, cases, results and profiles are changed at random: values replaced, removed and doubled, bytes flipped,
-//! files cut off. Whatever comes of it, the program must not panic, hang, or take more than its limits. The changes are the
-//! same in every run; `LATENT_FUZZ_CASES` asks for more of them, `LATENT_FUZZ_SEED` for others.
+//! Valid scenarios, cases, results and profiles are mutated at random: values replaced, removed and duplicated, bytes
+//! flipped, files truncated. The program must not panic, hang, or exceed its limits. The mutations are the same in
+//! every run; `LATENT_FUZZ_CASES` sets their number, `LATENT_FUZZ_SEED` their seed.
 
 mod common;
 
@@ -16,18 +16,18 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::path::Path;
 
-/// A change of a JSON text.
+/// A mutation of a JSON text.
 #[derive(Clone, Debug)]
 enum Change {
-    /// The n-th value becomes this one.
+    /// Replaces the n-th value.
     Replace(usize, Value),
-    /// The n-th value goes away.
+    /// Removes the n-th value.
     Remove(usize),
-    /// The n-th value stands twice, where it stands in a list.
+    /// Duplicates the n-th value, if it is in a list.
     Double(usize),
-    /// A byte changes.
+    /// Changes a byte.
     Flip(usize, u8),
-    /// The text ends here.
+    /// Truncates the text.
     Cut(usize),
 }
 
@@ -120,14 +120,14 @@ fn change_at(value: &mut Value, pointer: &str, change: &Change) {
     }
 }
 
-/// So many times `usual` as a person asks for in all.
+/// Number of cases: `LATENT_FUZZ_CASES`, by default `usual`.
 #[expect(clippy::disallowed_methods, reason = "a person may ask for more cases")]
 fn cases(usual: u32) -> u32 {
     let asked = std::env::var("LATENT_FUZZ_CASES").ok().and_then(|text| text.parse::<u32>().ok());
     asked.unwrap_or(usual)
 }
 
-/// The same changes in every run.
+/// A runner with a fixed seed.
 #[expect(clippy::disallowed_methods, reason = "a person may ask for other cases")]
 fn runner(usual_cases: u32) -> TestRunner {
     let asked = std::env::var("LATENT_FUZZ_SEED").ok().and_then(|text| text.parse::<u64>().ok());
@@ -137,7 +137,7 @@ fn runner(usual_cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
-/// Changes of each base, without looking at what comes of them.
+/// Mutations of each base, without running them.
 fn drawn(bases: &[String], count: u32) -> Vec<(usize, Vec<u8>)> {
     let mut runner = runner(count);
     (0..runner.config().cases)
@@ -149,7 +149,7 @@ fn drawn(bases: &[String], count: u32) -> Vec<(usize, Vec<u8>)> {
         .collect()
 }
 
-/// Neither of the program nor of a worker.
+/// Checks that neither the program nor a worker panicked.
 fn did_not_panic(said: &str, what: &[u8]) {
     let is_panic = said.contains("internal error") || said.contains("panicked");
     assert!(!is_panic, "{said}\n{}", String::from_utf8_lossy(what));
@@ -233,8 +233,8 @@ fn a_changed_scenario_is_refused_or_can_be_expanded() {
     assert!(taken > 20 && refused > 20, "{taken} taken, {refused} refused: one of them was hardly tried");
 }
 
-/// Numbers and times of a scenario, each in place of another: what is taken is judged, and nothing of it fails. A value that
-/// the system or the judge cannot live with has to be refused.
+/// Replaces numbers and times of a scenario: an accepted scenario is judged without a violation. A value that the
+/// system or the judge cannot handle must be refused.
 #[test]
 fn a_scenario_of_other_numbers_is_refused_or_ends_as_it_must() {
     let base: Value = serde_json::from_str(&scenario_text("one-day")).expect("it is JSON");
@@ -272,7 +272,7 @@ fn a_scenario_of_other_numbers_is_refused_or_ends_as_it_must() {
         let output = latent(&[&["sweep", &file, "--seeds", "1..2"], &limits[..]].concat());
         did_not_panic(&text_of(&output), text.as_bytes());
         match output.status.code() {
-            // A mark that the scenario requires need not be reached any more, and nothing acknowledged shows nothing.
+            // A required mark need not be reached any more, and a run without acknowledged events is vacuous.
             Some(0 | 4 | 103) => judged += 1,
             Some(2) => refused += 1,
             code => panic!("{code:?}: {}\n{text}", text_of(&output)),
@@ -350,7 +350,7 @@ fn a_changed_profile_is_refused_with_its_place_or_taken() {
     let changes = drawn(std::slice::from_ref(&good), 60);
     for (_, bytes) in changes.into_iter().chain([(0, good.into_bytes())]) {
         std::fs::write(here.path().join("latent.toml"), &bytes).expect("it can be written");
-        // The seeds are wrong: whatever the profile says, nothing runs.
+        // The seeds are invalid, so nothing runs whatever the profile contains.
         let mut command = command(&["sweep", "--profile", "quick", "--seeds", "5..5"]);
         let output = command.current_dir(here.path()).output().expect("cargo built the binary");
         did_not_panic(&text(&output.stderr), &bytes);

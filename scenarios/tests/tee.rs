@@ -1,4 +1,4 @@
-//! The tee in whole runs: edges that are dead for long, objects that rot, requests that were let through.
+//! The tee in whole runs: long edge outages, rotten objects, requests accepted without the tee.
 
 mod common;
 

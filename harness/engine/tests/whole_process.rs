@@ -1,5 +1,5 @@
-//! The write-ahead log of `examples/wal.rs`, run as whoever uses it runs it: as processes. One case at a time here;
-//! what makes many cases of one, or few of many, is tried in `commands`.
+//! End-to-end tests of the write-ahead log of `examples/wal.rs`, as processes. One case at a time here; sweeps are
+//! tested in `commands`.
 
 mod common;
 #[path = "../examples/wal.rs"]
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     common::main(wal::main, &[TESTS])
 }
 
-/// The example with these arguments, run to its end.
+/// Runs the example with these arguments to its end.
 fn wal(arguments: &[&str]) -> Output {
     Command::new(own_path())
         .args(arguments)
@@ -44,7 +44,7 @@ fn wal(arguments: &[&str]) -> Output {
         .expect("this program can be started")
 }
 
-/// The JSON report of a run, with its exit code.
+/// Returns the JSON report of a run, and its exit code.
 fn report(arguments: &[&str]) -> (Value, Option<i32>) {
     let output = wal(&[&["run", "--json"], arguments].concat());
     let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
@@ -53,7 +53,7 @@ fn report(arguments: &[&str]) -> (Value, Option<i32>) {
     (value, output.status.code())
 }
 
-/// A scenario file for one test, named after it, with fields added to those of a small correct run.
+/// Writes a scenario file for one test, named after it, with fields added to those of a small correct run.
 fn scenario(name: &str, more: &str) -> String {
     scenario_for(name, "1m", more)
 }
@@ -67,8 +67,8 @@ fn scenario_for(name: &str, run_for: &str, more: &str) -> String {
     path.to_str().expect("cargo's directories are UTF-8").to_owned()
 }
 
-/// With what changes taken out: from machine to machine paths and real time, and with each change of the simulator
-/// trace hashes and counts.
+/// Removes variable parts: paths and real time, which depend on the machine; trace hashes and counts, which change with
+/// the simulator.
 fn stable(output: &[u8], scenario: &str) -> String {
     let own = own_path();
     let shown = text(output).replace(own.to_str().expect("cargo's directories are UTF-8"), "wal");
@@ -202,8 +202,7 @@ fn a_log_that_does_not_finish_hangs() {
     assert!(report["hung"].as_str().is_some_and(|what| what.contains("the log stopped at record")));
 }
 
-/// The example's log gives up on an error of its disk, by a panic: whoever wrote it must be told where, and how to see it
-/// again.
+/// The example's log panics on a disk error: the error names the location and how to reproduce it.
 fn a_panic_is_a_finding_that_can_be_repeated() {
     let fault = r#"{ "anchor": { "at_ms": 1456099200000 },
       "action": { "disk_error": { "node": "log", "op": "append", "times": 1 } } }"#;
@@ -220,7 +219,7 @@ fn a_panic_is_a_finding_that_can_be_repeated() {
     assert!(said.ends_with("again: wal run FILE@100"), "{said}");
 }
 
-/// Nothing that an operating system does to a worker may look like a verdict.
+/// A worker killed by the operating system must not look like a verdict.
 fn a_worker_that_is_killed_is_an_internal_error() {
     let file = scenario_for("killed", "300d", r#""records": 20000000"#);
     let mut parent = Command::new(own_path())
@@ -237,7 +236,7 @@ fn a_worker_that_is_killed_is_an_internal_error() {
     assert!(said.contains("died without a report: signal: 9"), "{said}");
 }
 
-/// Waits until the process has a child, and kills it. Linux tells who is whose child.
+/// Waits until the process has a child, and kills it, on Linux.
 fn kill_child_of(parent: u32) {
     let children = format!("/proc/{parent}/task/{parent}/children");
     for _ in 0..100_000 {
@@ -252,7 +251,7 @@ fn kill_child_of(parent: u32) {
     panic!("process {parent} never started a worker");
 }
 
-/// A stored plan overrules scenario and seed: here one without the fault that the seed would have drawn.
+/// A stored plan overrides scenario and seed: here one without the fault of the seed.
 fn a_stored_plan_is_run_as_it_stands() {
     let work = |plan: Value| {
         let file = scenario("planned", r#""records": 3"#);
@@ -283,7 +282,7 @@ fn a_stored_plan_is_run_as_it_stands() {
     assert!(refused["refused"].as_str().is_some_and(|why| why.contains("the stored plan cannot be read")));
 }
 
-/// The last line that a worker says, without what begins each of its lines.
+/// Returns the last line of a worker, without its prefix.
 fn text_of_last_line(output: &Output) -> Value {
     let said = text(&output.stdout);
     let last = said.lines().last().expect("a worker says something");
@@ -386,7 +385,7 @@ fn scenarios_and_schema_are_listed() {
     assert!(schema["$defs"]["Fault"].is_object());
 }
 
-/// As `wal schema | head -1` does: the reader goes away while there is more to print.
+/// As `wal schema | head -1` does: the reader closes the pipe early.
 fn a_reader_that_leaves_is_no_error() {
     for (arguments, code) in [(&["schema"][..], 0), (&["scenarios"], 0), (&["run", "missing-sync@12"], 100)] {
         let mut child = Command::new(own_path())

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use latent_edge::message::{Method, TeeCopy, TeeFetch, TeeUploaded, encode_head, tag};
 use latent_edge::object_api::{ObjectStore, StoreError};
 use latent_edge::tee::{TeeName, TeeObject, TeeRecord, Uploader};
-use latent_ports::{Clock, Disk, DiskError, EntryKind, Env, File, Mark, Message, Net, NodeId, OpenMode};
+use latent_ports::{Clock, Disk, DiskError, Env, File, FileType, Mark, Message, Net, NodeId, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -288,8 +288,8 @@ async fn tree<E: Env>(env: &E) -> Result<(Vec<String>, Vec<String>), DiskError> 
         for entry in env.disk().list(&dir).await? {
             let path = if dir.is_empty() { entry.name } else { format!("{dir}/{}", entry.name) };
             match entry.kind {
-                EntryKind::Directory => dirs.push(path),
-                EntryKind::File => files.push(path),
+                FileType::Directory => dirs.push(path),
+                FileType::File => files.push(path),
             }
         }
     }

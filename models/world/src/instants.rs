@@ -23,7 +23,7 @@ pub(crate) fn drills(scenario: &Scenario<Topic>, seed: u64, tenants: &[Tenant]) 
     let (start, end) = (scenario.start.0.0, scenario.end().0.0);
     // A drill in the first tenth would find nothing to recover.
     let from = start + (end - start) / 10;
-    let mut instants: Vec<i64> = (0..scenario.topic.drills)
+    let mut instants: Vec<i64> = (0..scenario.config.drills)
         .map(|number| {
             let draw =
                 |part: u32| keyed_draw(seed, "plan.drills", (u128::from(number) << 32) | u128::from(part));
@@ -44,7 +44,7 @@ pub(crate) fn drills(scenario: &Scenario<Topic>, seed: u64, tenants: &[Tenant]) 
 
 /// The start of the first backup after `any`.
 fn within_backup(scenario: &Scenario<Topic>, any: i64) -> Option<i64> {
-    let backup = scenario.topic.protection.backup.as_ref()?;
+    let backup = scenario.config.protection.backup.as_ref()?;
     let first = scenario.start.0.0 + backup.first_after.0.as_millis() as i64;
     let interval = (backup.interval.0.as_millis() as i64).max(1);
     Some(first + (any - first).max(0) / interval * interval + if any > first { interval } else { 0 })
@@ -64,7 +64,7 @@ fn within_job(scenario: &Scenario<Topic>, tenants: &[Tenant], seed: u64, any: i6
 
 /// How far the median of the disks' clocks, by which jobs begin, is ahead of true time, ms.
 fn median_offset_ms(scenario: &Scenario<Topic>, seed: u64) -> i64 {
-    let disks = Names::of(&scenario.topic).disks;
+    let disks = Names::of(&scenario.config).disks;
     let mut offsets: Vec<i64> =
         disks.iter().map(|disk| clock_offset_ms(seed, disk, CLOCK_OFFSET_MS)).collect();
     offsets.sort_unstable();

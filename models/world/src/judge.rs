@@ -114,7 +114,7 @@ impl Judge {
         chronicle: Arc<Mutex<Chronicle>>,
         operations: &[Operation],
     ) -> Judge {
-        let topic = &scenario.topic;
+        let topic = &scenario.config;
         let ms = |duration: Duration| duration.as_millis() as i64;
         let backup = topic.protection.backup.as_ref().map(|backup| Promise {
             since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),

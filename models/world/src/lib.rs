@@ -50,9 +50,11 @@ pub use generate::ZONES as GENERATED_ZONES;
 pub use plan::WorldPlan;
 pub use scenario::Topic;
 
-use latent_engine::explain::Entry;
+use latent_engine::explain::GlossaryEntry;
 use latent_engine::sim::{Fault, World};
-use latent_engine::{Case, Cost, Judged, Problem, Progress, Reduction, Report, Scenario, Screen, System};
+use latent_engine::{
+    Case, CostEstimate, PhaseReporter, Reduction, Report, Scenario, ScenarioProblem, Screen, System, Verdict,
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The system under test: edges, ingest, Arb, compaction, backup, audit, recovery.
@@ -66,15 +68,15 @@ impl System for Latent {
     const OUTSIDE: &'static [&'static str] = &["clients"];
     const TOOL_SOURCES: &'static [&'static str] = &["models/world/", "models/oracle/"];
 
-    type Topic = Topic;
+    type Config = Topic;
     type Plan = WorldPlan;
     type Findings = Findings;
 
-    fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+    fn check(scenario: &Scenario<Topic>) -> Vec<ScenarioProblem> {
         scenario::check(scenario)
     }
 
-    fn cost(scenario: &Scenario<Topic>) -> Cost {
+    fn cost(scenario: &Scenario<Topic>) -> CostEstimate {
         cost::of(scenario)
     }
 
@@ -90,11 +92,11 @@ impl System for Latent {
         Some(generate::generate(bytes))
     }
 
-    fn glossary() -> Vec<Entry> {
+    fn glossary() -> Vec<GlossaryEntry> {
         glossary::glossary()
     }
 
-    fn on_release(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
+    fn set_release(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
         releases::put_on(scenario, name)
     }
 
@@ -102,8 +104,8 @@ impl System for Latent {
         smaller::reductions()
     }
 
-    fn written_out(case: &Case<Latent>) -> Option<Case<Latent>> {
-        smaller::written_out(case)
+    fn materialize(case: &Case<Latent>) -> Option<Case<Latent>> {
+        smaller::materialize(case)
     }
 
     fn choices(plan: &WorldPlan) -> Vec<String> {
@@ -114,8 +116,8 @@ impl System for Latent {
         plan: &WorldPlan,
         scenario: &Scenario<Topic>,
         world: World,
-        progress: Progress,
-    ) -> Judged<Findings> {
+        progress: PhaseReporter,
+    ) -> Verdict<Findings> {
         run::run(plan, scenario, world, progress).await
     }
 

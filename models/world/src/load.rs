@@ -18,7 +18,7 @@
 
 use crate::scenario::Topic;
 use crate::workload::{Absence, BACK_WITHIN_MS, Burst, MOST_BURST_EVENTS, StreamLaw, WrongClock};
-use latent_engine::{Moment, Problem, Scenario, Span, words};
+use latent_engine::{Scenario, ScenarioProblem, Span, Timestamp, humanize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub enum Load {
     /// More events than usual.
     Burst {
         /// When it begins.
-        from: Moment,
+        from: Timestamp,
         /// How long it lasts, at least a minute.
         #[serde(rename = "for")]
         lasts: Span,
@@ -55,7 +55,7 @@ pub enum Load {
     /// in one go. What is 5 days old by then is too old for `/track`.
     Offline {
         /// When they go.
-        from: Moment,
+        from: Timestamp,
         /// How long they stay away, at least a minute.
         #[serde(rename = "for")]
         lasts: Span,
@@ -70,7 +70,7 @@ pub enum Load {
     /// Clients that give up waiting and send again at once, up to five times; then they wait as usual.
     RetryStorm {
         /// When it begins.
-        from: Moment,
+        from: Timestamp,
         /// How long it lasts, at least a minute.
         #[serde(rename = "for")]
         lasts: Span,
@@ -195,7 +195,7 @@ impl Load {
     }
 
     /// When it is, for those that are not throughout.
-    fn window(&self) -> Option<(Moment, Span)> {
+    fn window(&self) -> Option<(Timestamp, Span)> {
         match self {
             Load::Burst { from, lasts, .. }
             | Load::Offline { from, lasts, .. }
@@ -234,7 +234,7 @@ pub(crate) fn apply(load: &[Load], law: &mut StreamLaw, manners: &mut Manners) {
 /// What is out of the ordinary with one project, a sentence each, for people.
 pub(crate) fn in_words(law: &StreamLaw, manners: &Manners) -> Vec<String> {
     let when = |from_ms: i64, to_ms: i64| {
-        format!("from {} for {}", words::moment_ms(from_ms), words::span_ms(from_ms.abs_diff(to_ms)))
+        format!("from {} for {}", humanize::moment_ms(from_ms), humanize::span_ms(from_ms.abs_diff(to_ms)))
     };
     let percent = |ppm: u32| format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100);
     let mut said = Vec::new();
@@ -252,7 +252,7 @@ pub(crate) fn in_words(law: &StreamLaw, manners: &Manners) -> Vec<String> {
     );
     said.extend(law.wrong_clocks.iter().map(|it| {
         let way = if it.by_ms < 0 { "behind" } else { "ahead" };
-        let by = words::span_ms(it.by_ms.unsigned_abs());
+        let by = humanize::span_ms(it.by_ms.unsigned_abs());
         format!("{} of devices have clocks that are {by} {way}", percent(it.share_ppm))
     }));
     said.extend(manners.keeps.then(|| "clients keep what they cannot send".to_owned()));
@@ -260,12 +260,12 @@ pub(crate) fn in_words(law: &StreamLaw, manners: &Manners) -> Vec<String> {
 }
 
 /// What no single field shows.
-pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
-    let load = &scenario.topic.load;
+pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<ScenarioProblem> {
+    let load = &scenario.config.load;
     let mut problems = Vec::new();
     if load.len() > MOST_ITEMS {
         let hint = format!("write at most {MOST_ITEMS}");
-        problems.push(Problem::at("/load", format!("{} kinds of load", load.len()), hint));
+        problems.push(ScenarioProblem::at("/load", format!("{} kinds of load", load.len()), hint));
     }
     for (index, item) in load.iter().enumerate() {
         let at = |field: &str| format!("/load/{index}/{}/{field}", item.name());
@@ -276,7 +276,7 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
         if let Some((from, lasts)) = earlier.and_then(Load::window) {
             let said = format!("a burst from {from} for {lasts} is not over then");
             let hint = "let one project's bursts follow each other, or write one with more times";
-            problems.push(Problem::at(at("from"), said, hint));
+            problems.push(ScenarioProblem::at(at("from"), said, hint));
         }
     }
     problems
@@ -291,23 +291,31 @@ fn overlap(one: &Load, other: &Load) -> bool {
     is_one_project && windows.is_some_and(|(one, other)| one.0 < other.1 && other.0 < one.1)
 }
 
-fn check_project(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
-    let count: u32 = scenario.topic.tenants.iter().map(|class| class.count).fold(0, u32::saturating_add);
+fn check_project(
+    scenario: &Scenario<Topic>,
+    item: &Load,
+    at: &impl Fn(&str) -> String,
+) -> Option<ScenarioProblem> {
+    let count: u32 = scenario.config.tenants.iter().map(|class| class.count).fold(0, u32::saturating_add);
     let project = item.project().filter(|project| !(1..=count).contains(project))?;
     let hint = format!("write a number from 1 to {count}, or leave it out for all projects");
-    Some(Problem::at(at("project"), format!("there is no project {project}"), hint))
+    Some(ScenarioProblem::at(at("project"), format!("there is no project {project}"), hint))
 }
 
-fn check_window(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_window(
+    scenario: &Scenario<Topic>,
+    item: &Load,
+    at: &impl Fn(&str) -> String,
+) -> Option<ScenarioProblem> {
     let (from, lasts) = item.window()?;
     let (start, end) = (scenario.start, scenario.end());
     if from < start || from >= end {
         let hint = format!("write an instant from {start} to before {end}");
-        return Some(Problem::at(at("from"), format!("{from} lies outside of the run"), hint));
+        return Some(ScenarioProblem::at(at("from"), format!("{from} lies outside of the run"), hint));
     }
     if lasts.0 < LEAST_LASTS {
         let hint = format!("write at least {}", Span(LEAST_LASTS));
-        return Some(Problem::at(at("for"), format!("a load of {lasts}"), hint));
+        return Some(ScenarioProblem::at(at("for"), format!("a load of {lasts}"), hint));
     }
     // Devices need some minutes to come back, or what they kept would never be sent.
     let spare_ms = if matches!(item, Load::Offline { .. }) { BACK_WITHIN_MS + 1 } else { 0 };
@@ -315,19 +323,23 @@ fn check_window(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> S
     if millis(lasts.0) > most_ms {
         let most = Span(Duration::from_millis(u64::try_from(most_ms).unwrap_or(0)));
         let said = format!("{lasts} from {from} is not over before the run ends");
-        return Some(Problem::at(at("for"), said, format!("write at most {most}, or begin earlier")));
+        return Some(ScenarioProblem::at(at("for"), said, format!("write at most {most}, or begin earlier")));
     }
     None
 }
 
-fn check_sizes(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_sizes(
+    scenario: &Scenario<Topic>,
+    item: &Load,
+    at: &impl Fn(&str) -> String,
+) -> Option<ScenarioProblem> {
     match item {
         Load::Burst { times, .. } => {
-            let most = scenario.topic.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
+            let most = scenario.config.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
             let events = i64::from(most) * i64::from(*times);
             (events >= MOST_BURST_EVENTS).then(|| {
                 let hint = format!("keep events a day times this below {MOST_BURST_EVENTS}");
-                Problem::at(at("times"), format!("{events} events a day of one project"), hint)
+                ScenarioProblem::at(at("times"), format!("{events} events a day of one project"), hint)
             })
         }
         Load::Offline { share_ppm, .. } => check_share(*share_ppm, at),
@@ -335,7 +347,7 @@ fn check_sizes(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> St
             let is_right = (Duration::from_millis(1)..=MOST_WAIT).contains(&wait.0);
             (!is_right).then(|| {
                 let hint = format!("write a time from 1ms to {}", Span(MOST_WAIT));
-                Problem::at(at("wait"), format!("clients that wait {wait}"), hint)
+                ScenarioProblem::at(at("wait"), format!("clients that wait {wait}"), hint)
             })
         }
         Load::DeviceClocks { share_ppm, by, .. } => check_share(*share_ppm, at).or_else(|| {
@@ -343,17 +355,17 @@ fn check_sizes(scenario: &Scenario<Topic>, item: &Load, at: &impl Fn(&str) -> St
             let is_right = (Duration::from_secs(1)..=MOST_CLOCK_ERROR).contains(&by.0);
             (!is_right).then(|| {
                 let hint = format!("write a time from 1s to {}", Span(MOST_CLOCK_ERROR));
-                Problem::at(at("by"), format!("clocks wrong by {by}"), hint)
+                ScenarioProblem::at(at("by"), format!("clocks wrong by {by}"), hint)
             })
         }),
         Load::Backlog { .. } => None,
     }
 }
 
-fn check_share(share_ppm: u32, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_share(share_ppm: u32, at: &impl Fn(&str) -> String) -> Option<ScenarioProblem> {
     (!(1..=1_000_000).contains(&share_ppm)).then(|| {
         let hint = "write a number from 1 to 1000000, parts of a million";
-        Problem::at(at("share_ppm"), format!("a share of {share_ppm} parts per million"), hint)
+        ScenarioProblem::at(at("share_ppm"), format!("a share of {share_ppm} parts per million"), hint)
     })
 }
 

@@ -13,7 +13,7 @@
 
 use crate::scenario::{Protection, Topic};
 use crate::topology::Nodes;
-use latent_engine::{Moment, Problem, Scenario, Span};
+use latent_engine::{Scenario, ScenarioProblem, Span, Timestamp};
 use latent_oracle::Excused;
 use latent_pipeline::config::Cluster;
 use latent_pipeline::recovery::run::Targets;
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Operation {
     /// When.
-    pub at: Moment,
+    pub at: Timestamp,
     /// What.
     pub what: What,
 }
@@ -166,7 +166,7 @@ impl Recover {
 /// When somebody has typed a longer retention of the tee than the scenario gives it. `operations` are the plan's: a case that
 /// was made smaller has them there alone.
 pub(crate) fn longer_tee_retention(operations: &[Operation], scenario: &Scenario<Topic>) -> Excused {
-    let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
+    let kept = scenario.config.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
     let longer = operations.iter().filter_map(|operation| match &operation.what {
         What::TypeRetention(TypeRetention { of: Retained::Tee, typed, lasts }) if typed.0 > kept => {
             let from_ms = operation.at.0.0;
@@ -255,19 +255,23 @@ impl What {
 }
 
 /// What no single operation's fields show.
-pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
+pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
-    let (topic, start, end) = (&scenario.topic, scenario.start, scenario.end());
+    let (topic, start, end) = (&scenario.config, scenario.start, scenario.end());
     let projects: u32 = topic.tenants.iter().map(|class| class.count).sum();
     for (index, operation) in topic.operations.iter().enumerate() {
         let at = |place: &str| format!("/operations/{index}{place}");
         if operation.at < start || operation.at > end {
             let said = format!("the operation at {} lies outside of the run", operation.at);
-            problems.push(Problem::at(at("/at"), said, format!("write an instant from {start} to {end}")));
+            problems.push(ScenarioProblem::at(
+                at("/at"),
+                said,
+                format!("write an instant from {start} to {end}"),
+            ));
         }
         if let Some(needs) = operation.what.lacks(&topic.protection) {
             let hint = "give the scenario's protection one, or leave the operation out";
-            problems.push(Problem::at(at("/what"), format!("this needs {needs}"), hint));
+            problems.push(ScenarioProblem::at(at("/what"), format!("this needs {needs}"), hint));
         }
         if let What::Recover(recover) = &operation.what {
             problems.extend(check_recover(recover, projects, &at("/what/recover")));
@@ -276,25 +280,33 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
     problems
 }
 
-fn check_recover(recover: &Recover, projects: u32, at: &str) -> Vec<Problem> {
+fn check_recover(recover: &Recover, projects: u32, at: &str) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
     if recover.times == 0 || recover.times > MOST_TIMES {
         let hint = format!("write a number from 1 to {MOST_TIMES}");
-        problems.push(Problem::at(format!("{at}/times"), format!("{} times", recover.times), hint));
+        problems.push(ScenarioProblem::at(format!("{at}/times"), format!("{} times", recover.times), hint));
     }
     if recover.runbook.is_empty() || recover.runbook.len() > MOST_STEPS {
         let hint = format!("write 1 to {MOST_STEPS} steps, or leave the runbook out");
-        problems.push(Problem::at(format!("{at}/runbook"), format!("{} steps", recover.runbook.len()), hint));
+        problems.push(ScenarioProblem::at(
+            format!("{at}/runbook"),
+            format!("{} steps", recover.runbook.len()),
+            hint,
+        ));
     }
     for (index, of) in recover.days.iter().enumerate() {
         if of.project == 0 || of.project > projects {
             let said = format!("there is no project {}", of.project);
             let hint = format!("write a number from 1 to {projects}");
-            problems.push(Problem::at(format!("{at}/days/{index}/project"), said, hint));
+            problems.push(ScenarioProblem::at(format!("{at}/days/{index}/project"), said, hint));
         }
         if Day::parse(&of.day).is_none() {
             let said = format!("'{}' is no date", of.day);
-            problems.push(Problem::at(format!("{at}/days/{index}/day"), said, "write it like 2016-02-22"));
+            problems.push(ScenarioProblem::at(
+                format!("{at}/days/{index}/day"),
+                said,
+                "write it like 2016-02-22",
+            ));
         }
     }
     problems

@@ -7,7 +7,7 @@ use crate::operations::Operation;
 use crate::scenario::{TenantClass, Topic, ZoneShare};
 use crate::workload::{HOUR_MS, Late, StreamLaw, WrittenRequest};
 use latent_engine::sim::{Fault, keyed_draw};
-use latent_engine::{Scenario, words};
+use latent_engine::{Scenario, humanize};
 use latent_pipeline::zone::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -92,12 +92,12 @@ impl WorldPlan {
             1 => format!("in 1 project {sentence}"),
             _ => format!("in {count} projects {sentence}"),
         }));
-        let moments = self.drills_ms.iter().map(|at_ms| words::moment_ms(*at_ms));
+        let moments = self.drills_ms.iter().map(|at_ms| humanize::moment_ms(*at_ms));
         lines.extend(moments.map(|moment| format!("drill at {moment}")));
         lines.extend(
             self.operations
                 .iter()
-                .map(|it| format!("{}: an operator {}", words::moment_ms(it.at.0.0), it.what.in_words())),
+                .map(|it| format!("{}: an operator {}", humanize::moment_ms(it.at.0.0), it.what.in_words())),
         );
         let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
         for fault in &self.faults {
@@ -119,7 +119,7 @@ type Draw<'a> = &'a dyn Fn(&'static str, u128) -> u64;
 /// Expands a scenario.
 pub(crate) fn expand(scenario: &Scenario<Topic>, seed: u64) -> WorldPlan {
     let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
-    let topic = &scenario.topic;
+    let topic = &scenario.config;
     let mut tenants = Vec::new();
     for (class_index, class) in topic.tenants.iter().enumerate() {
         let turn = draw("plan.zones", class_index as u128);

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 /// No such release, with those there are.
 pub(crate) fn put_on(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
     let good = Release::good().name;
-    let topic = &mut scenario.topic;
+    let topic = &mut scenario.config;
     let is_known = topic.releases.iter().any(|release| release.name == name);
     if let Some(bug) = Bug::ALL.iter().find(|bug| !is_known && bug.name() == name) {
         topic.releases.push(ReleaseTopic { name: name.to_owned(), bugs: vec![bug.name().to_owned()] });
@@ -50,8 +50,8 @@ mod tests {
     fn a_planted_bug_is_a_release_of_its_own() {
         let mut scenario = small();
         put_on(&mut scenario, "recompaction-overwrites").unwrap();
-        assert_eq!(scenario.topic.releases[0].bugs, ["recompaction-overwrites"]);
-        let [deploy] = &scenario.topic.deploys[..] else { panic!("{:?}", scenario.topic.deploys) };
+        assert_eq!(scenario.config.releases[0].bugs, ["recompaction-overwrites"]);
+        let [deploy] = &scenario.config.deploys[..] else { panic!("{:?}", scenario.config.deploys) };
         assert_eq!((deploy.at, deploy.to.clone()), (scenario.start, DeployTo::All));
         assert!(crate::scenario::check(&scenario).is_empty());
         assert_eq!(scenario.expect, Outcome::Clean);
@@ -60,9 +60,9 @@ mod tests {
     #[test]
     fn the_good_release_needs_no_deploy() {
         let mut scenario = small();
-        assert!(!scenario.topic.deploys.is_empty());
+        assert!(!scenario.config.deploys.is_empty());
         put_on(&mut scenario, "good").unwrap();
-        assert!(scenario.topic.deploys.is_empty() && scenario.topic.releases.is_empty());
+        assert!(scenario.config.deploys.is_empty() && scenario.config.releases.is_empty());
     }
 
     #[test]

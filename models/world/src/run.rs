@@ -29,7 +29,7 @@ use crate::topology::{Builder, Images, Nodes, Switchboard, deploy_targets, relea
 use expectations::{ledger_settings, oracle_zones};
 use heard::{Ear, Heard};
 use latent_engine::sim::{NodeSpec, SimEnv, World};
-use latent_engine::{Judged, Progress, Scenario};
+use latent_engine::{PhaseReporter, Scenario, Verdict};
 use latent_oracle::{Ledger, ProjectDay, Sight};
 use latent_pipeline::config::Cluster;
 use latent_pipeline::release::{Bug, Release};
@@ -65,7 +65,7 @@ pub(crate) struct Course<'a> {
     plan: &'a WorldPlan,
     scenario: &'a Scenario<Topic>,
     pub(crate) world: World,
-    progress: Progress,
+    progress: PhaseReporter,
     switchboard: Arc<Switchboard>,
     pub(crate) nodes: Nodes,
     desk: Arc<Mutex<Desk>>,
@@ -85,8 +85,8 @@ pub(crate) async fn run(
     plan: &WorldPlan,
     scenario: &Scenario<Topic>,
     world: World,
-    progress: Progress,
-) -> Judged<Findings> {
+    progress: PhaseReporter,
+) -> Verdict<Findings> {
     let mut course = Course::begin(plan, scenario, world, progress);
     course.pass().await;
     course.last_judgement()
@@ -97,7 +97,7 @@ impl<'a> Course<'a> {
         plan: &'a WorldPlan,
         scenario: &'a Scenario<Topic>,
         world: World,
-        progress: Progress,
+        progress: PhaseReporter,
     ) -> Course<'a> {
         let switchboard = Arc::new(Switchboard::default());
         let desk: Arc<Mutex<Desk>> = Arc::default();
@@ -114,7 +114,7 @@ impl<'a> Course<'a> {
             images: &images,
             drill: false,
         };
-        let reaction = scenario.topic.operator.as_ref().map(|operator| operator.reaction.0);
+        let reaction = scenario.config.operator.as_ref().map(|operator| operator.reaction.0);
         let takes_orders = plan.operations.iter().any(|it| matches!(it.what, What::Recover(_)));
         let (world_of, switch_of, desk_of) = (world.clone(), switchboard.clone(), desk.clone());
         let nodes = builder.build(move |env| {
@@ -124,7 +124,7 @@ impl<'a> Course<'a> {
         });
         let side =
             ClientSide::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));
-        let least_disks = u32::from(scenario.topic.topology.ack_copies);
+        let least_disks = u32::from(scenario.config.topology.ack_copies);
         let acks = Acks::new(world.clone(), nodes.disks.clone(), least_disks, chronicle.clone());
         *lock(&side.acks) = Some(acks);
         let sends_ms = clients::sends_ms(scenario);
@@ -148,7 +148,7 @@ impl<'a> Course<'a> {
         Course {
             plan,
             scenario,
-            releases: releases(&scenario.topic),
+            releases: releases(&scenario.config),
             last_look: world.now(),
             world,
             progress,
@@ -179,7 +179,7 @@ impl<'a> Course<'a> {
 
     fn timeline(&self, start: UnixMs, end: UnixMs) -> BTreeSet<(i64, Step)> {
         let mut steps = BTreeSet::new();
-        for deploy in &self.scenario.topic.deploys {
+        for deploy in &self.scenario.config.deploys {
             let (targets, pause) = deploy_targets(&deploy.to, &self.world, &self.nodes);
             for (turn, node) in targets.into_iter().enumerate() {
                 let at = deploy.at.0 + pause * turn as u32;
@@ -196,7 +196,7 @@ impl<'a> Course<'a> {
         }
         steps.extend(self.plan.drills_ms.iter().map(|at| (*at, Step::Drill)));
         steps.insert((end.0, Step::Heal));
-        let last = end + self.scenario.topic.healing.0;
+        let last = end + self.scenario.config.healing.0;
         // Looks stand beside the full hour: jobs begin at it.
         let mut at = start.0 + HOUR_MS - HOUR_MS / 4;
         while at < last.0 {
@@ -239,7 +239,7 @@ impl<'a> Course<'a> {
 
     /// Takes the disk away without which the rest is to heal. It is none of those that are looked at any more.
     fn leave_a_disk_behind(&mut self) {
-        let Some(without) = &self.scenario.topic.heal_without else { return };
+        let Some(without) = &self.scenario.config.heal_without else { return };
         let disk = self.world.node_named(without.disk()).expect("the disk was checked with the scenario");
         self.world.note(&format!("{} does not come back", without.disk()));
         match without {
@@ -332,7 +332,7 @@ impl<'a> Course<'a> {
         if now.0.div_euclid(HOUR_MS) % 6 == 0 {
             self.judge.look_at_tee(&self.world, &self.nodes, "hourly");
         }
-        let is_due = self.judge.settling.is_due(&self.scenario.topic, &lock(&self.chronicle), now.0);
+        let is_due = self.judge.settling.is_due(&self.scenario.config, &lock(&self.chronicle), now.0);
         if is_due {
             self.judge.look_at_backlogs(&self.world, &self.nodes);
         }
@@ -344,7 +344,7 @@ impl<'a> Course<'a> {
     /// backup it is production's copies that the promise rests on, and a drill presumes them gone. Of the data centers
     /// one alone is enough.
     fn is_protected(&self, newest_backup_ms: Option<i64>) -> bool {
-        let protection = &self.scenario.topic.protection;
+        let protection = &self.scenario.config.protection;
         let chronicle = lock(&self.chronicle);
         let since = |node: &NodeId| chronicle.unsound.get(&*self.world.node_name(*node)).copied();
         let tee_lacks_ms = self.nodes.tee_store.as_ref().and_then(since);

@@ -9,7 +9,7 @@ use crate::operations::Operation;
 use crate::topology::Names;
 use crate::trouble::Trouble;
 use crate::workload::{ApiMix, LawError};
-use latent_engine::{Moment, Problem, Scenario, Span};
+use latent_engine::{Scenario, ScenarioProblem, Span, Timestamp};
 use latent_pipeline::release::Bug;
 use latent_pipeline::zone::ZoneHistory;
 use schemars::{JsonSchema, Schema};
@@ -329,7 +329,7 @@ pub struct ReleaseTopic {
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
     /// When.
-    pub at: Moment,
+    pub at: Timestamp,
     /// To which release.
     pub release: String,
     /// Which nodes, and in which manner.
@@ -389,28 +389,32 @@ fn default_same_day() -> u32 {
 }
 
 /// What no single field shows.
-pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
-    let topic = &scenario.topic;
+pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<ScenarioProblem> {
+    let topic = &scenario.config;
     let mut problems = check_topology(topic);
     if let Some(without) = topic.heal_without.as_ref() {
         let disks = Names::of(topic).disks;
         if !disks.iter().any(|disk| disk == without.disk()) {
             let said = format!("no disk is called '{}'", without.disk());
-            problems.push(Problem::at("/heal_without", said, "write a disk from disk-1 on"));
+            problems.push(ScenarioProblem::at("/heal_without", said, "write a disk from disk-1 on"));
         }
         if usize::from(topic.topology.copies) <= usize::from(topic.topology.ack_copies) {
             let hint = "give the topology more copies, or leave the field out";
-            problems.push(Problem::at("/heal_without", "every copy is needed to acknowledge", hint));
+            problems.push(ScenarioProblem::at("/heal_without", "every copy is needed to acknowledge", hint));
         }
     }
     if topic.zones.iter().all(|zone| zone.weight == 0) {
-        problems.push(Problem::at("/zones", "no zone has a weight", "give at least one zone a weight of 1"));
+        problems.push(ScenarioProblem::at(
+            "/zones",
+            "no zone has a weight",
+            "give at least one zone a weight of 1",
+        ));
     }
     for (index, share) in topic.zones.iter().enumerate() {
         if ZoneHistory::constant(&share.zone).is_err() {
             let said = format!("no time zone is called '{}'", share.zone);
             let hint = "write a name of the IANA database, such as America/Los_Angeles";
-            problems.push(Problem::at(format!("/zones/{index}/zone"), said, hint));
+            problems.push(ScenarioProblem::at(format!("/zones/{index}/zone"), said, hint));
         }
     }
     problems.extend(check_tenants(topic));
@@ -427,16 +431,16 @@ pub(crate) fn check(scenario: &Scenario<Topic>) -> Vec<Problem> {
     problems
 }
 
-fn check_topology(topic: &Topic) -> Vec<Problem> {
+fn check_topology(topic: &Topic) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
     let topology = &topic.topology;
     if topology.workers > topology.copies {
         let said = format!("{} workers, but there are {} disks", topology.workers, topology.copies);
         let hint = format!("write a number from 1 to {}", topology.copies);
-        problems.push(Problem::at("/topology/workers", said, hint));
+        problems.push(ScenarioProblem::at("/topology/workers", said, hint));
     }
     if topology.ack_copies > topology.copies {
-        problems.push(Problem::at(
+        problems.push(ScenarioProblem::at(
             "/topology/ack_copies",
             format!(
                 "an acknowledgement needs {} copies, but there are {} disks",
@@ -448,19 +452,19 @@ fn check_topology(topic: &Topic) -> Vec<Problem> {
     problems
 }
 
-fn check_tenants(topic: &Topic) -> Vec<Problem> {
+fn check_tenants(topic: &Topic) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
     let count: u64 = topic.tenants.iter().map(|class| u64::from(class.count)).sum();
     if count == 0 || count > MOST_CUSTOMERS {
         let hint = format!("write classes whose counts add up to 1 to {MOST_CUSTOMERS}");
-        problems.push(Problem::at("/tenants", format!("{count} customers"), hint));
+        problems.push(ScenarioProblem::at("/tenants", format!("{count} customers"), hint));
     }
     for (index, class) in topic.tenants.iter().enumerate() {
         for (field, (least, most)) in [("events_per_day", class.events_per_day), ("late_ppm", class.late_ppm)]
         {
             if least > most {
                 let pointer = format!("/tenants/{index}/{field}");
-                problems.push(Problem::at(
+                problems.push(ScenarioProblem::at(
                     pointer,
                     format!("from {least} to {most}"),
                     "write the least first",
@@ -474,44 +478,48 @@ fn check_tenants(topic: &Topic) -> Vec<Problem> {
             );
             let hint =
                 "write two numbers of 1000000 together; late_same_day_ppm is 800000 where it is not written";
-            problems.push(Problem::at(format!("/tenants/{index}/very_late_ppm"), said, hint));
+            problems.push(ScenarioProblem::at(format!("/tenants/{index}/very_late_ppm"), said, hint));
         }
     }
     problems
 }
 
 /// What the streams of a class refuse beyond that: they know best what they can follow.
-fn check_law(topic: &Topic, index: usize) -> Option<Problem> {
+fn check_law(topic: &Topic, index: usize) -> Option<ScenarioProblem> {
     let error = crate::plan::largest_law(topic, &topic.tenants[index]).check().err()?;
     let field = match &error {
         LawError::NoImport { .. } | LawError::Zero { field: "api", .. } => "/api",
         LawError::Share { .. } | LawError::Range { .. } | LawError::Zero { .. } => "",
     };
-    Some(Problem::at(format!("/tenants/{index}{field}"), error.to_string(), "change the class or its load"))
+    Some(ScenarioProblem::at(
+        format!("/tenants/{index}{field}"),
+        error.to_string(),
+        "change the class or its load",
+    ))
 }
 
-fn check_protection(scenario: &Scenario<Topic>) -> Vec<Problem> {
-    let topic = &scenario.topic;
+fn check_protection(scenario: &Scenario<Topic>) -> Vec<ScenarioProblem> {
+    let topic = &scenario.config;
     let mut problems = Vec::new();
     let protection = &topic.protection;
     if topic.compaction.grace.0 < LEAST_GRACE {
         let said = format!("files that are replaced are gone after {}", topic.compaction.grace);
         let hint =
             format!("write at least {}: until then each run is compared with its inputs", Span(LEAST_GRACE));
-        problems.push(Problem::at("/compaction/grace", said, hint));
+        problems.push(ScenarioProblem::at("/compaction/grace", said, hint));
     }
     if let Some(backup) = &protection.backup {
         if backup.interval.0 < LEAST_INTERVAL {
             let said = format!("a backup every {}", backup.interval);
             let hint = format!("write at least {}: one may take as long", Span(LEAST_INTERVAL));
-            problems.push(Problem::at("/protection/backup/interval", said, hint));
+            problems.push(ScenarioProblem::at("/protection/backup/interval", said, hint));
         }
         if backup.first_after.0 >= scenario.run_for.0 {
             let said = format!(
                 "the first backup comes {} after the start, and the run lasts {}",
                 backup.first_after, scenario.run_for
             );
-            problems.push(Problem::at(
+            problems.push(ScenarioProblem::at(
                 "/protection/backup/first_after",
                 said,
                 "write a shorter time, or leave backups out",
@@ -520,12 +528,16 @@ fn check_protection(scenario: &Scenario<Topic>) -> Vec<Problem> {
     }
     if protection.audit.is_some() && protection.tee.is_none() {
         let hint = "give the scenario a tee, or leave the audit out";
-        problems.push(Problem::at("/protection/audit", "an audit compares exports with the tee", hint));
+        problems.push(ScenarioProblem::at(
+            "/protection/audit",
+            "an audit compares exports with the tee",
+            hint,
+        ));
     }
     if let (Some(tee), Some(backup)) = (&protection.tee, &protection.backup)
         && backup.retention.0 < tee.retention.0 + backup.interval.0
     {
-        problems.push(Problem::at(
+        problems.push(ScenarioProblem::at(
             "/protection/backup/retention",
             "a backup could expire before the tee no longer holds what came before it",
             "write at least the tee's retention plus the interval",
@@ -533,21 +545,25 @@ fn check_protection(scenario: &Scenario<Topic>) -> Vec<Problem> {
     }
     if topic.operator.is_some() && protection.audit.is_none() {
         let hint = "give the scenario an audit, or leave the operator out";
-        problems.push(Problem::at("/operator", "nothing would call the operator", hint));
+        problems.push(ScenarioProblem::at("/operator", "nothing would call the operator", hint));
     }
     problems
 }
 
-fn check_releases(scenario: &Scenario<Topic>) -> Vec<Problem> {
+fn check_releases(scenario: &Scenario<Topic>) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
-    let topic = &scenario.topic;
+    let topic = &scenario.config;
     let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
     for (index, release) in topic.releases.iter().enumerate() {
         for (bug, name) in release.bugs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let hint = format!("write one of: {}", known.join(", "));
                 let pointer = format!("/releases/{index}/bugs/{bug}");
-                problems.push(Problem::at(pointer, format!("no planted bug is called '{name}'"), hint));
+                problems.push(ScenarioProblem::at(
+                    pointer,
+                    format!("no planted bug is called '{name}'"),
+                    hint,
+                ));
             }
         }
     }
@@ -556,12 +572,12 @@ fn check_releases(scenario: &Scenario<Topic>) -> Vec<Problem> {
         if !exists {
             let hint = "write good, or the name of one of the scenario's releases";
             let said = format!("no release is called '{}'", deploy.release);
-            problems.push(Problem::at(format!("/deploys/{index}/release"), said, hint));
+            problems.push(ScenarioProblem::at(format!("/deploys/{index}/release"), said, hint));
         }
         if deploy.at.0 < scenario.start.0 || deploy.at.0 > scenario.end().0 {
             let said = format!("the deploy at {} lies outside of the run", deploy.at);
             let hint = format!("write an instant from {} to {}", scenario.start, scenario.end());
-            problems.push(Problem::at(format!("/deploys/{index}/at"), said, hint));
+            problems.push(ScenarioProblem::at(format!("/deploys/{index}/at"), said, hint));
         }
     }
     problems

@@ -6,7 +6,7 @@
 
 use crate::chronicle::Chronicle;
 use crate::scenario::Topic;
-use latent_engine::{Problem, words};
+use latent_engine::{ScenarioProblem, humanize};
 use latent_oracle::invariants::l2_compacted::DirtyWatch;
 use latent_oracle::invariants::l5_divergence::Divergence;
 use latent_oracle::invariants::waiting::{Waiting, worst_first};
@@ -51,7 +51,7 @@ impl Settling {
         let mut waiting: Vec<Waiting> = self.waiting.values().cloned().collect();
         worst_first(&mut waiting);
         let left_out = waiting.len().saturating_sub(MOST_REASONS);
-        let reason = |one: &Waiting| format!("{one}, since {}", words::moment_ms(one.since_ms));
+        let reason = |one: &Waiting| format!("{one}, since {}", humanize::moment_ms(one.since_ms));
         let mut lines: Vec<String> = waiting.iter().take(MOST_REASONS).map(reason).collect();
         if left_out > 0 {
             lines.push(format!("and {left_out} more"));
@@ -85,13 +85,13 @@ pub(crate) fn least_healing(topic: &Topic) -> Duration {
 }
 
 /// A scenario that ends before its laws of liveness can be judged.
-pub(crate) fn check(topic: &Topic) -> Option<Problem> {
+pub(crate) fn check(topic: &Topic) -> Option<ScenarioProblem> {
     let (law, longest) = bounds(topic).into_iter().max_by_key(|(_, within)| *within)?;
-    let in_words = |time: Duration| words::span_ms(time.as_millis() as u64);
+    let in_words = |time: Duration| humanize::span_ms(time.as_millis() as u64);
     let healing = topic.healing.0;
     (healing <= longest).then(|| {
         let said = format!("healing of {} ends before {law} can be judged", in_words(healing));
-        Problem::at("/healing", said, format!("write more than {}", in_words(longest)))
+        ScenarioProblem::at("/healing", said, format!("write more than {}", in_words(longest)))
     })
 }
 

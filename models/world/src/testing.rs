@@ -4,7 +4,7 @@ use crate::Latent;
 use crate::findings::Findings;
 use crate::run::Course;
 use latent_engine::sim::{World, WorldSpec, run_fork};
-use latent_engine::{Judged, Progress};
+use latent_engine::{PhaseReporter, Verdict};
 
 /// Two days, three customers, a planted bug, and everything that watches.
 pub(crate) const SMALL: &str = r#"{
@@ -24,7 +24,10 @@ pub(crate) const SMALL: &str = r#"{
 }"#;
 
 /// Runs the small scenario, altered, and judges it; `first` acts before the first instant.
-pub(crate) fn judged(alter: impl Fn(&str) -> String, first: impl Fn(&Course<'_>) + Sync) -> Judged<Findings> {
+pub(crate) fn judged(
+    alter: impl Fn(&str) -> String,
+    first: impl Fn(&Course<'_>) + Sync,
+) -> Verdict<Findings> {
     let scenario = latent_engine::parse::<Latent>("small.json", &alter(SMALL)).unwrap();
     let plan = crate::plan::expand(&scenario, 7);
     let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
@@ -32,7 +35,7 @@ pub(crate) fn judged(alter: impl Fn(&str) -> String, first: impl Fn(&Course<'_>)
         for fault in &scenario.faults {
             world.arm(fault.clone());
         }
-        let mut course = Course::begin(&plan, &scenario, world, Progress::silent());
+        let mut course = Course::begin(&plan, &scenario, world, PhaseReporter::silent());
         first(&course);
         course.pass().await;
         course.last_judgement()

@@ -10,7 +10,7 @@ use crate::scenario::{DeployTo, OnTeeFailure, Topic};
 use crate::store_faults::{self, StoreDoor, StoreLog};
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_engine::sim::{Action, ClockSpec, DiskImage, LinkSpec, NodeSpec, SimEnv, Tail, World, keyed_draw};
-use latent_engine::{Problem, Scenario};
+use latent_engine::{Scenario, ScenarioProblem};
 use latent_pipeline::config::{
     AuditConfig, BackupConfig, Boot, Cluster, CompactionConfig, CopiesConfig, Project, TeeStoreConfig,
 };
@@ -164,7 +164,7 @@ impl Builder<'_> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let names = Names::of(&self.scenario.topic);
+        let names = Names::of(&self.scenario.config);
         let mut nodes = Nodes::default();
         for name in &names.disks {
             nodes.disks.push(self.add(name, async |env, boot| arb::server::run(env, boot).await));
@@ -232,7 +232,7 @@ impl Builder<'_> {
     /// An object store behind its door; the tee store also lets files go when they are old enough.
     fn add_store(&self, name: &str, kind: StoreKind) -> NodeId {
         let (world, switchboard) = (self.world.clone(), self.switchboard.clone());
-        let credentials = self.scenario.topic.topology.credentials.clone();
+        let credentials = self.scenario.config.topology.credentials.clone();
         self.add(name, move |env, boot| {
             let nodes = switchboard.nodes();
             let access = credentials.access(kind, nodes);
@@ -249,7 +249,7 @@ impl Builder<'_> {
     }
 
     fn add_edge(&self, number: u16, name: &str) -> NodeId {
-        let on_failure = self.scenario.topic.protection.tee.as_ref().map(|tee| match tee.on_failure {
+        let on_failure = self.scenario.config.protection.tee.as_ref().map(|tee| match tee.on_failure {
             OnTeeFailure::Reject => latent_edge::OnTeeFailure::Reject,
             OnTeeFailure::AcceptAndRecordGap => latent_edge::OnTeeFailure::AcceptAndRecordGap,
         });
@@ -300,7 +300,7 @@ fn blake3_16(text: &str) -> [u8; 16] {
 }
 
 fn cluster(scenario: &Scenario<Topic>, plan: &WorldPlan, nodes: &Nodes) -> Cluster {
-    let topic = &scenario.topic;
+    let topic = &scenario.config;
     let mut projects = BTreeMap::new();
     let mut by_token = BTreeMap::new();
     for tenant in &plan.tenants {
@@ -383,8 +383,8 @@ pub(crate) fn deploy_targets(to: &DeployTo, world: &World, nodes: &Nodes) -> (Ve
 }
 
 /// Faults and deploys that name a node which the topology does not have.
-pub(crate) fn check_fault_nodes(scenario: &Scenario<Topic>) -> Vec<Problem> {
-    let names = Names::of(&scenario.topic);
+pub(crate) fn check_fault_nodes(scenario: &Scenario<Topic>) -> Vec<ScenarioProblem> {
+    let names = Names::of(&scenario.config);
     let known: Vec<&String> = names.all().collect();
     let is_known = |name: &str| name == "clients" || known.iter().any(|other| *other == name);
     let hint =
@@ -392,7 +392,7 @@ pub(crate) fn check_fault_nodes(scenario: &Scenario<Topic>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, fault) in scenario.faults.iter().enumerate() {
         for name in fault.nodes().filter(|name| !is_known(name)) {
-            problems.push(Problem::at(
+            problems.push(ScenarioProblem::at(
                 format!("/faults/{index}"),
                 format!("no node is called '{name}'"),
                 hint(),
@@ -404,14 +404,14 @@ pub(crate) fn check_fault_nodes(scenario: &Scenario<Topic>) -> Vec<Problem> {
     for (index, fault) in scenario.faults.iter().enumerate() {
         let Action::Condition(condition) = &fault.action else { continue };
         if let Some((said, hint)) = store_faults::check(&condition.name, is_store(&condition.node)) {
-            problems.push(Problem::at(format!("/faults/{index}/action/condition/name"), said, hint));
+            problems.push(ScenarioProblem::at(format!("/faults/{index}/action/condition/name"), said, hint));
         }
     }
-    for (index, deploy) in scenario.topic.deploys.iter().enumerate() {
+    for (index, deploy) in scenario.config.deploys.iter().enumerate() {
         let DeployTo::Nodes(names) = &deploy.to else { continue };
         for name in names.iter().filter(|name| !is_known(name)) {
             let pointer = format!("/deploys/{index}/to");
-            problems.push(Problem::at(pointer, format!("no node is called '{name}'"), hint()));
+            problems.push(ScenarioProblem::at(pointer, format!("no node is called '{name}'"), hint()));
         }
     }
     problems

@@ -1,4 +1,4 @@
-//! What programs cost: real time, and what the kernel accounts to them and to all that they waited for.
+//! Resource usage of programs: real time, and the kernel's account of them and their children.
 
 use std::io::Read;
 use std::process::{Child, Command};
@@ -11,29 +11,29 @@ pub fn latent(arguments: &[&str]) -> Command {
     command
 }
 
-/// What ran, and what it took.
+/// Resource usage of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// From its start to its end.
+    /// Real time from its start to its end.
     pub wall_seconds: f64,
-    /// User and system time, of its workers too.
+    /// User and system time, workers included.
     pub cpu_seconds: f64,
     /// The largest resident set of the program or one of its workers.
     pub peak_mb: u64,
 }
 
-/// A program that runs.
+/// A running program.
 pub struct Running {
     started: Instant,
     child: Child,
 }
 
-/// A program that has ended.
+/// A completed program.
 pub struct Ended {
     pub cost: Cost,
     /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote to its standard output, where that was a pipe.
+    /// Its standard output, if that was a pipe.
     pub printed: String,
 }
 
@@ -60,7 +60,7 @@ impl Running {
     }
 }
 
-/// Waits for a child that nobody has waited for.
+/// Waits for a child that was not waited for.
 #[expect(unsafe_code, reason = "std does not tell a child's resource usage; wait4 does")]
 fn wait(child: &Child) -> (i32, libc::rusage) {
     let pid = libc::pid_t::try_from(child.id()).expect("process ids fit their own type");

@@ -1,13 +1,13 @@
-//! Outcomes and exit codes.
+//! Entries for outcomes and exit codes.
 //!
-//! Both are matched exhaustively, or by a test: a new one without an explanation does not compile, or does not pass.
+//! Both are matched exhaustively, or by a test: a new one without an explanation does not compile, or fails the test.
 
-use super::{Entry, EntryKind};
+use super::{GlossaryEntry, GlossaryKind};
 use crate::exit;
 use latent_verdict::Outcome;
 
-pub(super) fn outcome(outcome: Outcome) -> Entry {
-    Entry::new(EntryKind::Outcome, outcome.name(), parts(outcome))
+pub(super) fn outcome(outcome: Outcome) -> GlossaryEntry {
+    GlossaryEntry::new(GlossaryKind::Outcome, outcome.name(), parts(outcome))
 }
 
 fn parts(outcome: Outcome) -> [&'static str; 4] {
@@ -75,7 +75,7 @@ fn parts(outcome: Outcome) -> [&'static str; 4] {
     }
 }
 
-pub(super) fn exit_code(code: u8) -> Entry {
+pub(super) fn exit_code(code: u8) -> GlossaryEntry {
     let [matters, causes, next] = match code {
         exit::CLEAN => ["A script may go on.", "", "Nothing."],
         exit::INTERNAL => [
@@ -138,5 +138,5 @@ pub(super) fn exit_code(code: u8) -> Entry {
     };
     let meaning = exit::MEANINGS.iter().find(|(one, _)| *one == code).map_or("", |(_, meaning)| meaning);
     let means = format!("{}{}.", meaning[..1].to_uppercase(), &meaning[1..]);
-    Entry::new(EntryKind::ExitCode, code.to_string(), [means.as_str(), matters, causes, next])
+    GlossaryEntry::new(GlossaryKind::ExitCode, code.to_string(), [means.as_str(), matters, causes, next])
 }

@@ -1,44 +1,44 @@
-//! What an enumeration came to: a table by kind of operation, the failures, and the lines that repeat them.
+//! Report of an enumeration: a table by kind of operation, the failures, and the commands that reproduce them.
 
-use super::screen::{Screen, Text};
-use super::words::{count, counted, moment_ms, span_ms};
-use crate::case::wire::OpLine;
-use crate::enumerate::{Failure, OfKind, Outline, Tally};
-use crate::sweep::order::Slice;
+use super::humanize::{count, counted, moment_ms, span_ms};
+use super::screen::{Screen, StyledText};
+use crate::case::ipc::RecordedOp;
+use crate::enumerate::{EnumerationFailure, EnumerationPlan, EnumerationStats, OpKindStats};
+use crate::sweep::sweep_spec::Slice;
 use latent_sim::OpKind;
 use serde_json::json;
 use std::time::Duration;
 
-/// Kinds of failures shown without `-v`.
-const MOST_KINDS: usize = 5;
+/// Number of kinds of failures shown without `-v`.
+const MAX_KINDS: usize = 5;
 
 /// Everything that is printed of an enumeration.
-pub(crate) struct Summary<'a> {
+pub(crate) struct EnumerationReport<'a> {
     /// The scenario.
     pub name: &'a str,
     /// The seed.
     pub seed: u64,
-    /// What was to be run.
-    pub outline: &'a Outline,
-    /// What became of it.
-    pub tally: &'a Tally,
-    /// Real time that it took.
+    /// The plan.
+    pub outline: &'a EnumerationPlan,
+    /// The results.
+    pub tally: &'a EnumerationStats,
+    /// Real time of the enumeration.
     pub wall: Duration,
-    /// Runs side by side.
+    /// Number of runs in parallel.
     pub jobs: usize,
-    /// The line that repeats the case without a strike.
+    /// The command that runs the case without injection.
     pub repeat: String,
-    /// The line that enumerates again.
+    /// The command that repeats the enumeration.
     pub again: String,
-    /// The part that this is, of several.
+    /// The slice, if it is only a part.
     pub slice: Option<Slice>,
 }
 
-/// The screen for people.
-pub(crate) fn text(summary: &Summary<'_>, verbose: bool) -> Screen {
+/// Returns the screen for people.
+pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
     let tally = summary.tally;
     let mut screen = Screen::new(verbose);
-    let name = Text::new().plain(format!("{}@{}: ", summary.name, summary.seed));
+    let name = StyledText::new().plain(format!("{}@{}: ", summary.name, summary.seed));
     let expected = latent_verdict::Outcome::from(tally.expected());
     let all = summary.outline.strikes.len() as u64;
     screen.heading(if tally.runs < all {
@@ -65,14 +65,14 @@ pub(crate) fn text(summary: &Summary<'_>, verbose: bool) -> Screen {
     if let Some(slice) = summary.slice {
         screen.item(
             "",
-            Text::new().dim(format!("{slice}: the whole is clean if every part ends with exit code 0")),
+            StyledText::new().dim(format!("{slice}: the whole is clean if every part ends with exit code 0")),
         );
     }
     failures(summary, &mut screen);
     screen
 }
 
-fn operations(outline: &Outline) -> String {
+fn operations(outline: &EnumerationPlan) -> String {
     let net = outline.ops.iter().filter(|op| op.op.is_net()).count() as u64;
     let mut nodes: Vec<&str> = outline.ops.iter().map(|op| op.node.as_str()).collect();
     nodes.sort_unstable();
@@ -82,20 +82,23 @@ fn operations(outline: &Outline) -> String {
     format!("{} on disks, {} on the network, of {nodes}", count(disk), count(net))
 }
 
-fn between(outline: &Outline) -> String {
-    let moment = |op: Option<&OpLine>| op.map_or_else(String::new, |op| moment_ms(op.at_ms));
+fn between(outline: &EnumerationPlan) -> String {
+    let moment = |op: Option<&RecordedOp>| op.map_or_else(String::new, |op| moment_ms(op.at_ms));
     format!("from {} to {}", moment(outline.ops.first()), moment(outline.ops.last()))
 }
 
-fn table(tally: &Tally, screen: &mut Screen) {
-    screen.item("", Text::new().dim(format!("{:<12}{:>8}{:>18}{:>18}", "", "count", "crashes", "errors")));
+fn table(tally: &EnumerationStats, screen: &mut Screen) {
+    screen.item(
+        "",
+        StyledText::new().dim(format!("{:<12}{:>8}{:>18}{:>18}", "", "count", "crashes", "errors")),
+    );
     let cell = |struck: u64, good: u64| match (struck, struck - good) {
         (0, _) => "-".to_owned(),
         (_, 0) => format!("{} good", count(struck)),
         (_, bad) => format!("{} of {} bad", count(bad), count(struck)),
     };
     for (kind, of) in &tally.kinds {
-        let OfKind { operations, crashes, crashes_as_expected, errors, errors_as_expected } = *of;
+        let OpKindStats { operations, crashes, crashes_as_expected, errors, errors_as_expected } = *of;
         let row = format!(
             "{:<12}{:>8}{:>18}{:>18}",
             op_name(*kind),
@@ -104,11 +107,11 @@ fn table(tally: &Tally, screen: &mut Screen) {
             cell(errors, errors_as_expected)
         );
         let bad = crashes > crashes_as_expected || errors > errors_as_expected;
-        screen.item("", if bad { Text::new().bad(row) } else { Text::new().plain(row) });
+        screen.item("", if bad { StyledText::new().bad(row) } else { StyledText::new().plain(row) });
     }
 }
 
-fn runs(summary: &Summary<'_>) -> String {
+fn runs(summary: &EnumerationReport<'_>) -> String {
     let wall_ms = u64::try_from(summary.wall.as_millis()).unwrap_or(u64::MAX).max(1);
     let of = match summary.outline.strikes.len() as u64 {
         all if all == summary.tally.runs => String::new(),
@@ -124,31 +127,31 @@ fn runs(summary: &Summary<'_>) -> String {
     )
 }
 
-fn failures(summary: &Summary<'_>, screen: &mut Screen) {
+fn failures(summary: &EnumerationReport<'_>, screen: &mut Screen) {
     let groups = summary.tally.failures();
     if groups.is_empty() {
-        let none = Text::new().good(if summary.tally.runs > 0 { "none" } else { "0 runs" });
+        let none = StyledText::new().good(if summary.tally.runs > 0 { "none" } else { "0 runs" });
         screen.item("failures", none);
-        screen.uncut("again", &summary.again);
+        screen.verbatim("again", &summary.again);
         return;
     }
     for (index, (what, failures)) in groups.iter().enumerate() {
-        if index == MOST_KINDS && !screen.verbose() {
+        if index == MAX_KINDS && !screen.verbose() {
             screen.left_out("", groups.len() - index);
             break;
         }
-        let head = Text::new().bad(what).plain(format!("  {}", counted(failures.len() as u64, "runs")));
+        let head = StyledText::new().bad(what).plain(format!("  {}", counted(failures.len() as u64, "runs")));
         screen.item(if index == 0 { "failures" } else { "" }, head);
         let shown = if screen.verbose() { failures.len() } else { 1 };
         for failure in failures.iter().take(shown) {
-            screen.item("", Text::new().dim(words(failure)));
-            screen.uncut("again", &format!("{} --strike {}", summary.repeat, failure.strike));
+            screen.item("", StyledText::new().dim(words(failure)));
+            screen.verbatim("again", &format!("{} --strike {}", summary.repeat, failure.strike));
         }
     }
 }
 
-fn words(failure: &Failure) -> String {
-    let Failure { op, path, at_ms, detail, .. } = failure;
+fn words(failure: &EnumerationFailure) -> String {
+    let EnumerationFailure { op, path, at_ms, detail, .. } = failure;
     let path = if path.is_empty() { String::new() } else { format!(" '{path}'") };
     let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     format!("{} {}{path}{detail}", moment_ms(*at_ms), op_name(*op))
@@ -158,12 +161,13 @@ fn op_name(op: OpKind) -> String {
     serde_json::to_value(op).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// The object for programs.
-pub(crate) fn json(summary: &Summary<'_>) -> String {
+/// Returns the JSON object for programs.
+pub(crate) fn json(summary: &EnumerationReport<'_>) -> String {
     let tally = summary.tally;
     let kinds: serde_json::Map<String, serde_json::Value> =
         tally.kinds.iter().map(|(kind, of)| (op_name(*kind), json!(of))).collect();
-    let failures: Vec<&Failure> = tally.failures().into_iter().flat_map(|(_, failures)| failures).collect();
+    let failures: Vec<&EnumerationFailure> =
+        tally.failures().into_iter().flat_map(|(_, failures)| failures).collect();
     let object = json!({
         "scenario": summary.name,
         "seed": summary.seed,

@@ -1,31 +1,31 @@
-//! What a sweep came to, for people and for programs: failures by fingerprint, and the lines to paste.
+//! Report of a sweep, for people and for programs: failures by fingerprint, and the commands that reproduce them.
 
-use super::screen::{Screen, Text};
-use super::words::{count, counted, span_ms};
-use crate::case::finding::is_no_verdict;
+use super::humanize::{count, counted, span_ms};
+use super::screen::{Screen, StyledText};
+use crate::case::finding::has_no_verdict;
+use crate::case_source::shell_word;
 use crate::exit;
-use crate::sweep::results::Ran;
-use crate::sweep::summary::{Group, Summary};
-use crate::target::shell_word;
+use crate::sweep::results::CaseRecord;
+use crate::sweep::summary::{FailureGroup, SweepSummary};
 use latent_verdict::Outcome;
 use serde_json::{Value, json};
 
-/// Kinds of failures shown without `-v`.
-const MOST_KINDS: usize = 6;
+/// Number of kinds of failures shown without `-v`.
+const MAX_KINDS: usize = 6;
 
 /// Everything that is printed of a sweep.
-pub(crate) struct Printed<'a> {
-    pub summary: &'a Summary,
+pub(crate) struct SweepReport<'a> {
+    pub summary: &'a SweepSummary,
     /// The program as it was called.
     pub program: &'a str,
-    /// Real time of all sittings, and cases side by side; `None` for slices that were put together.
+    /// Real time of all sessions, and the number of jobs; `None` for merged slices.
     pub took: Option<(u64, usize)>,
-    /// Where the results stand.
+    /// Path of the results.
     pub file: &'a str,
 }
 
-/// The screen for people.
-pub(crate) fn text(printed: &Printed<'_>, verbose: bool) -> Screen {
+/// Returns the screen for people.
+pub(crate) fn text(printed: &SweepReport<'_>, verbose: bool) -> Screen {
     let summary = printed.summary;
     let mut screen = Screen::new(verbose);
     screen.heading(heading(summary));
@@ -37,26 +37,28 @@ pub(crate) fn text(printed: &Printed<'_>, verbose: bool) -> Screen {
     }
     failures(printed, &mut screen);
     marks(summary, &mut screen);
-    // A case that shows nothing is no evidence.
+    // A vacuous case does not count as evidence.
     let telling = summary.cases - summary.idle;
     if summary.exit_code() == exit::CLEAN && telling > RULE_OF {
         screen.item("bound", bound(telling));
     }
-    screen.uncut("results", printed.file);
+    screen.verbatim("results", printed.file);
     if summary.is_slice() {
         let (program, slice) = (shell_word(printed.program), summary.order.slice);
-        screen
-            .item("", Text::new().dim(format!("{slice}: judged by '{program} merge FILES' with the others")));
+        screen.item(
+            "",
+            StyledText::new().dim(format!("{slice}: judged by '{program} merge FILES' with the others")),
+        );
     }
     screen
 }
 
-fn heading(summary: &Summary) -> Text {
+fn heading(summary: &SweepSummary) -> StyledText {
     let names: Vec<&str> = summary.order.scenarios.iter().map(|swept| swept.given.as_str()).collect();
-    let names = Text::new().plain(format!("{}: ", names.join(", ")));
+    let names = StyledText::new().plain(format!("{}: ", names.join(", ")));
     match (summary.cases, summary.failed()) {
         (0, _) => names.bad("nothing ran, so nothing is shown"),
-        (cases, 0) if summary.shows_nothing() => {
+        (cases, 0) if summary.is_vacuous() => {
             names.bad(format!("{} showed nothing", counted(cases, "cases")))
         }
         (cases, 0) if !summary.is_slice() && !summary.unreached.is_empty() => {
@@ -67,7 +69,7 @@ fn heading(summary: &Summary) -> Text {
     }
 }
 
-fn cases(summary: &Summary) -> String {
+fn cases(summary: &SweepSummary) -> String {
     let release =
         summary.order.release.as_ref().map_or(String::new(), |name| format!(", all on release {name}"));
     let slice = if summary.is_slice() { format!(", {}", summary.order.slice) } else { String::new() };
@@ -79,7 +81,7 @@ fn cases(summary: &Summary) -> String {
     format!("{} of {}{release}{slice}{left}", count(summary.cases), summary.order.seeds)
 }
 
-fn outcomes(summary: &Summary) -> String {
+fn outcomes(summary: &SweepSummary) -> String {
     let told = summary.outcomes.iter().map(|(outcome, times)| format!("{} {outcome}", count(*times)));
     let other = (summary.without_verdict > 0)
         .then(|| format!("{} without a verdict", count(summary.without_verdict)));
@@ -88,7 +90,7 @@ fn outcomes(summary: &Summary) -> String {
     told.chain(other).chain(idle).collect::<Vec<_>>().join(", ")
 }
 
-fn simulated(printed: &Printed<'_>) -> String {
+fn simulated(printed: &SweepReport<'_>) -> String {
     let summary = printed.summary;
     let simulated = span_ms(summary.sim_ms);
     match printed.took {
@@ -107,12 +109,13 @@ fn simulated(printed: &Printed<'_>) -> String {
     }
 }
 
-fn failures(printed: &Printed<'_>, screen: &mut Screen) {
+fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
     let groups = &printed.summary.failures;
     for (index, group) in groups.iter().enumerate() {
-        if index == MOST_KINDS && !screen.verbose() {
-            // What programs read of a sweep stands in a file: `--json` shows nothing here.
-            screen.item("", Text::new().dim(format!("and {} more (-v shows all)", groups.len() - index)));
+        if index == MAX_KINDS && !screen.verbose() {
+            // The results file has the rest; `--json` does not print it here.
+            screen
+                .item("", StyledText::new().dim(format!("and {} more (-v shows all)", groups.len() - index)));
             break;
         }
         let times = counted(group.cases.len() as u64, "cases");
@@ -123,7 +126,7 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
         } else {
             group.ended().to_owned()
         };
-        let head = Text::new().bad(ended);
+        let head = StyledText::new().bad(ended);
         let head = if group.fingerprint.is_empty() || group.fingerprint == group.ended() {
             head.plain(format!("  {times}"))
         } else {
@@ -132,16 +135,16 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
         screen.item(if index == 0 { "failures" } else { "" }, head);
         let fastest = &group.cases[0];
         for line in fastest.finding.detail.lines() {
-            // Of two that differ, the end of the lines is what matters.
+            // Of two differing records, the end of the lines is relevant.
             if group.outcome == Outcome::Nondeterministic {
-                screen.uncut("", line);
+                screen.verbatim("", line);
             } else {
-                screen.item("", Text::new().dim(line));
+                screen.item("", StyledText::new().dim(line));
             }
         }
-        screen.uncut("again", &again(printed, fastest, "repro"));
+        screen.verbatim("again", &again(printed, fastest, "repro"));
         if let Some(smaller) = smaller(printed, group).filter(|_| !is_better) {
-            screen.uncut("smaller", &smaller);
+            screen.verbatim("smaller", &smaller);
         }
         if screen.verbose() && group.cases.len() > 1 {
             screen.item("others", group.cases.iter().skip(1).map(name_of).collect::<Vec<_>>().join(" "));
@@ -149,17 +152,17 @@ fn failures(printed: &Printed<'_>, screen: &mut Screen) {
     }
 }
 
-/// The line that makes it smaller. What one run shows and another does not has nothing that stays while it shrinks.
-fn smaller(printed: &Printed<'_>, group: &Group) -> Option<String> {
-    let comes_and_goes = group.outcome == Outcome::Nondeterministic || is_no_verdict(&group.fingerprint);
+/// Returns the shrink command. A nondeterministic failure, or one without a verdict, cannot be shrunk.
+fn smaller(printed: &SweepReport<'_>, group: &FailureGroup) -> Option<String> {
+    let comes_and_goes = group.outcome == Outcome::Nondeterministic || has_no_verdict(&group.fingerprint);
     (!comes_and_goes).then(|| again(printed, &group.cases[0], "shrink"))
 }
 
-fn name_of(ran: &Ran) -> String {
+fn name_of(ran: &CaseRecord) -> String {
     format!("{}@{}", ran.scenario, ran.seed)
 }
 
-fn again(printed: &Printed<'_>, ran: &Ran, command: &str) -> String {
+fn again(printed: &SweepReport<'_>, ran: &CaseRecord, command: &str) -> String {
     let mut line = format!("{} {command} {}", shell_word(printed.program), shell_word(&name_of(ran)));
     if let Some(release) = &printed.summary.order.release {
         line = format!("{line} --release {}", shell_word(release));
@@ -173,15 +176,15 @@ fn again(printed: &Printed<'_>, ran: &Ran, command: &str) -> String {
     }
 }
 
-fn marks(summary: &Summary, screen: &mut Screen) {
+fn marks(summary: &SweepSummary, screen: &mut Screen) {
     if summary.is_slice() || summary.cases == 0 {
         return;
     }
     let row = |(mark, of): &(String, Option<String>)| {
         let whose = of.as_ref().map_or("the sweep".to_owned(), |given| format!("scenario {given}"));
-        Text::new().bad(mark).plain(format!("  required by {whose}, reached by no case"))
+        StyledText::new().bad(mark).plain(format!("  required by {whose}, reached by no case"))
     };
-    screen.rows("unreached", summary.unreached.iter().map(row), MOST_KINDS);
+    screen.rows("unreached", summary.unreached.iter().map(row), MAX_KINDS);
     if screen.verbose() {
         let row = |(name, (times, cases)): (&String, &(u64, u64))| {
             format!("{name} {} in {}", count(*times), counted(*cases, "cases"))
@@ -190,19 +193,19 @@ fn marks(summary: &Summary, screen: &mut Screen) {
     }
 }
 
-/// With no failure in N, fewer than 3 in N fail, at 95% confidence: the rule of three. Of 3 cases or fewer it says
-/// nothing.
+/// The rule of three: with no failure in N cases, the failure rate is below 3/N, at 95% confidence. With 3 cases or
+/// fewer it gives no bound.
 const RULE_OF: u64 = 3;
 
-/// What a clean sweep proves.
+/// Upper bound of the failure rate of a clean sweep.
 fn bound(cases: u64) -> String {
     format!("0 of {} failed: fewer than {RULE_OF} in {} do, at 95% confidence", count(cases), count(cases))
 }
 
-/// The object for programs: nothing in it depends on the machine, nor on how the sweep was cut up.
-pub(crate) fn json(summary: &Summary, program: &str) -> Value {
-    let printed = Printed { summary, program, took: None, file: "" };
-    let group = |group: &Group| {
+/// Returns the JSON object for programs, which depends neither on the machine nor on the slices.
+pub(crate) fn json(summary: &SweepSummary, program: &str) -> Value {
+    let printed = SweepReport { summary, program, took: None, file: "" };
+    let group = |group: &FailureGroup| {
         let fastest = &group.cases[0];
         json!({
             "outcome": group.ended(),

@@ -1,13 +1,13 @@
-//! What reports look like, for people and for programs.
+//! Reports for people and for programs.
 
 use super::{json, text};
-use crate::toy::{Findings, Toy};
-use crate::{FaultReport, Notice, OnRelease, Report, Screen, exit};
+use crate::test_system::{Findings, TestSystem};
+use crate::{Detection, FaultReport, ReleaseOverride, Report, Screen, exit};
 use latent_sim::{Action, Anchor, Fault, Pause};
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde_json::Value;
 
-/// A run in which much went wrong.
+/// A run with many failures.
 fn bad_week() -> Report<Findings> {
     let lost = |tenant: &str, day: &str, items: u64| {
         Violation::new("I4", "missing", "after-compaction")
@@ -20,7 +20,7 @@ fn bad_week() -> Report<Findings> {
     };
     let other =
         |invariant: &str| Violation::new(invariant, "unequal", "scrub").of("t1", 1).at(1_456_219_260_000);
-    let notice = |hour: i64| Notice {
+    let notice = |hour: i64| Detection {
         by: "audit".into(),
         at_ms: 1_456_219_260_000 + hour * 3_600_000,
         what: format!("t{hour} is short of 2016-02-22 by 812 letters"),
@@ -57,7 +57,7 @@ fn bad_week() -> Report<Findings> {
         marks: [("compaction.second-run".to_owned(), 12)].into(),
         missing_marks: vec!["tee.expired".into()],
         faults: vec![FaultReport { fault, struck_ms: None, counted: 2 }],
-        nodes: vec![crate::NodeTally {
+        nodes: vec![crate::NodeStats {
             name: "arb-1".into(),
             boots: 1,
             disk_ops: 81_234,
@@ -85,7 +85,7 @@ fn good_week() -> Report<Findings> {
 }
 
 fn shown(report: &Report<Findings>, verbose: bool) -> String {
-    anstream::adapter::strip_str(&text::render::<Toy>(report, verbose).to_string()).to_string()
+    anstream::adapter::strip_str(&text::render::<TestSystem>(report, verbose).to_string()).to_string()
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn loss_by_design_names_what_exceeded_the_budget() {
         text.contains("\n  by design   4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3\n"),
         "{text}"
     );
-    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&json::render::<TestSystem>(&report, false).unwrap()).unwrap();
     assert_eq!(json["outcome"], "unrecoverable-by-design");
     assert_eq!(json["beyond_budget"], "4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3");
     let recovered = Report { outcome: Outcome::Recovered, ..report };
@@ -220,7 +220,7 @@ fn loss_that_was_not_brought_back_says_what_is_short() {
         ),
         "{text}"
     );
-    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&json::render::<TestSystem>(&report, false).unwrap()).unwrap();
     assert_eq!(
         (json["outcome"].as_str(), json["shortfall"].as_str()),
         (Some(outcome.name()), Some(shortfall))
@@ -235,7 +235,7 @@ fn loss_that_nobody_noticed_says_so() {
     assert!(shown(&report, false).contains("noticed     by nobody"));
 }
 
-/// Whatever goes wrong, the engine's own lines leave a system its dozen.
+/// With any failure, the engine's own lines leave room for a system's twelve.
 #[test]
 fn the_engine_leaves_a_system_a_dozen_lines() {
     let of_the_engine = shown(&bad_week(), false).lines().count() - 1;
@@ -244,7 +244,7 @@ fn the_engine_leaves_a_system_a_dozen_lines() {
 
 #[test]
 fn json_has_the_systems_words() {
-    let line = json::render::<Toy>(&bad_week(), false).unwrap();
+    let line = json::render::<TestSystem>(&bad_week(), false).unwrap();
     assert_eq!(line.matches('\n').count(), 1);
     let report: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(report["sent"], 20_000);
@@ -256,7 +256,8 @@ fn json_has_the_systems_words() {
     assert_eq!(report["missing_marks"][0], "tee.expired");
     assert_eq!(report["faults"][0]["struck_ms"], Value::Null);
     assert!(report.get("nodes").is_none());
-    let report: Value = serde_json::from_str(&json::render::<Toy>(&bad_week(), true).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_str(&json::render::<TestSystem>(&bad_week(), true).unwrap()).unwrap();
     assert_eq!(report["nodes"][0]["disk_ops"], 81_234);
     assert_eq!(report["choices"][0], "12 tenants in 7 zones");
 }
@@ -264,7 +265,8 @@ fn json_has_the_systems_words() {
 /// A new field of the report must be reserved, or a system's finding could hide it.
 #[test]
 fn every_field_of_the_report_is_reserved() {
-    let report: Value = serde_json::from_str(&json::render::<Toy>(&bad_week(), true).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_str(&json::render::<TestSystem>(&bad_week(), true).unwrap()).unwrap();
     let fields = report.as_object().unwrap().keys().filter(|key| *key != "sent");
     let mut reserved = json::RESERVED.to_vec();
     reserved.sort_unstable();
@@ -273,19 +275,19 @@ fn every_field_of_the_report_is_reserved() {
 
 #[test]
 fn a_release_that_was_asked_for_replaces_the_expectation_and_says_so() {
-    let on = |expected_as_written| Some(OnRelease { name: "good".into(), expected_as_written });
+    let on = |expected_as_written| Some(ReleaseOverride { name: "good".into(), expected_as_written });
     let report = Report { release: on(Outcome::UnrecoverableLoss), ..good_week() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, as expected with --release good\n"), "{text}");
     assert!(text.contains(
         "\n  expected    clean, by --release good; the scenario itself expects unrecoverable-loss\n"
     ));
-    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&json::render::<TestSystem>(&report, false).unwrap()).unwrap();
     assert_eq!(
         (&json["release"], &json["expected_as_written"]),
         (&"good".into(), &"unrecoverable-loss".into())
     );
-    // One that changes nothing of the expectation needs no words.
+    // A release that keeps the expectation needs no note.
     let same = shown(&Report { release: on(Outcome::Clean), ..good_week() }, false);
     assert!(same.starts_with("bad-week@7: clean, as expected\n") && !same.contains("\n  expected"), "{same}");
 }

@@ -1,7 +1,7 @@
-//! What bad scenarios are told. Each test shows one whole error.
+//! Errors of invalid scenarios. Each test shows one complete error.
 
 use super::{Scenario, parse};
-use crate::toy::{Topic, Toy};
+use crate::test_system::{Config, TestSystem};
 use latent_sim::Anchor;
 use latent_verdict::Outcome;
 
@@ -23,14 +23,14 @@ const GOOD: &str = r#"{
 }
 "#;
 
-fn good() -> Scenario<Topic> {
-    parse::<Toy>("good.json", GOOD).unwrap()
+fn good() -> Scenario<Config> {
+    parse::<TestSystem>("good.json", GOOD).unwrap()
 }
 
-/// The error for the good scenario with one piece of its text changed.
+/// The error for the valid scenario with one piece of its text changed.
 fn with(from: &str, to: &str) -> String {
     assert_eq!(GOOD.matches(from).count(), 1, "{from} stands once in the good scenario");
-    parse::<Toy>("late.json", &GOOD.replace(from, to)).unwrap_err().to_string()
+    parse::<TestSystem>("late.json", &GOOD.replace(from, to)).unwrap_err().to_string()
 }
 
 #[test]
@@ -38,14 +38,14 @@ fn a_good_scenario_is_read_whole() {
     let scenario = good();
     assert_eq!((scenario.name.as_str(), scenario.expect), ("late-data", Outcome::Recovered));
     assert_eq!(scenario.end().to_string(), "2016-02-26T00:00:00Z");
-    assert_eq!(scenario.topic.tenants[1].zone, "America/Los_Angeles");
+    assert_eq!(scenario.config.tenants[1].zone, "America/Los_Angeles");
     assert_eq!(scenario.faults[0].anchor, Anchor::AtMs(1_456_190_460_000));
 }
 
 #[test]
 fn what_is_not_said_has_defaults() {
     let text = r#"{"name":"x","start":"2016-02-21T00:00:00Z","run_for":"1h","disks":1,"copies":1}"#;
-    let scenario = parse::<Toy>("x.json", text).unwrap();
+    let scenario = parse::<TestSystem>("x.json", text).unwrap();
     assert_eq!(scenario.expect, Outcome::Clean);
     assert!(scenario.faults.is_empty() && scenario.required_marks.is_empty() && scenario.about.is_empty());
 }
@@ -189,7 +189,7 @@ fn a_field_that_stands_twice() {
 #[test]
 fn a_zone_that_does_not_exist_and_more() {
     let text = GOOD.replace("\"copies\": 4", "\"copies\": 9").replace("America/Los_Angeles", "Angeles");
-    insta::assert_snapshot!(parse::<Toy>("late.json", &text).unwrap_err(), @r#"
+    insta::assert_snapshot!(parse::<TestSystem>("late.json", &text).unwrap_err(), @r#"
     late.json:7:25: 9 copies do not fit on 8 disks
         7 |   "disks": 8, "copies": 9,
           |                         ^
@@ -210,7 +210,7 @@ fn no_name() {
 
 #[test]
 fn what_is_not_json() {
-    let said = |text: &str| parse::<Toy>("x.json", text).unwrap_err().to_string();
+    let said = |text: &str| parse::<TestSystem>("x.json", text).unwrap_err().to_string();
     let all = [
         said(""),
         said("name: late-data\n"),
@@ -266,7 +266,7 @@ fn what_is_not_json() {
 
 #[test]
 fn the_schema_names_every_field_of_both_parts() {
-    let schema = super::merged_schema::<Toy>();
+    let schema = super::merged_schema::<TestSystem>();
     let properties: Vec<&str> =
         schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
     insta::assert_snapshot!(properties.join(" "), @"about copies disks expect faults name required_marks run_for seed start tenants");

@@ -1,4 +1,4 @@
-//! Cases that once failed, replayed for ever; a file that is none of them keeps no other from running.
+//! `corpus`: regression cases; an unreadable file does not stop the others.
 
 use crate::common::{Test, tests};
 use crate::scratch::Scratch;
@@ -12,14 +12,14 @@ pub const TESTS: &[Test] = tests![
     a_name_says_what_must_hold_and_stands_once,
 ];
 
-/// Keeps the case that seed 12 of the log with the bug fails with.
-fn keep(here: &Scratch, name: &str) {
+/// Adds the case of the failing seed 12 of the log with the bug.
+fn add_case(here: &Scratch, name: &str) {
     here.wal(&["shrink", "missing-sync@12", "--out", "found.case.json"]).ends(0);
     here.wal(&["corpus", "add", "found.case.json", "--name", name]).ends(0);
 }
 
-/// The same case with the bug mended: it holds.
-fn keep_mended(here: &Scratch, name: &str) {
+/// Adds the same case without the bug, which holds.
+fn add_fixed_case(here: &Scratch, name: &str) {
     here.wal(&["shrink", "missing-sync@12", "--out", "found.case.json"]).ends(0);
     let text = here.read("found.case.json").replace("\"missing_sync\": true", "\"missing_sync\": false");
     here.write(&format!("corpus/{name}.json"), &text);
@@ -41,7 +41,7 @@ fn a_case_is_kept_listed_and_replayed() {
     corpus/a-record-that-was-told-safe-survives.json
       it fails still, with unrecoverable-loss W1:missing:after-crash:loss: fix the cause
     ");
-    keep_mended(&here, "power-fails-after-the-sixth-record");
+    add_fixed_case(&here, "power-fails-after-the-sixth-record");
     insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @"
     a-record-that-was-told-safe-survives
       Once W1:missing:after-crash:loss, 5 records
@@ -71,7 +71,7 @@ fn a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation() {
 
 fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     let here = Scratch::new("corpus-bad");
-    keep_mended(&here, "b-holds");
+    add_fixed_case(&here, "b-holds");
     let whole = here.read("corpus/b-holds.json");
     here.write("corpus/a-cut-off.json", &whole[..whole.len() / 2]);
     here.write("corpus/c-newer.json", &whole.replace("\"format\": 2", "\"format\": 3"));
@@ -80,7 +80,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     here.write("corpus/f-lacking.json", &whole.replace("\"fingerprint\"", "\"finger\""));
     here.write("corpus/notes.txt", "no case, and not meant to be one\n");
     std::fs::write(here.path("corpus/g-binary.json"), [0xff, 0xfe, 0]).expect("it can be written");
-    keep(&here, "z-fails");
+    add_case(&here, "z-fails");
     let ran = here.wal(&["corpus", "run", "--jobs", "2"]).ends(100);
     insta::assert_snapshot!(ran.screen(), @r#"
     corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
@@ -152,7 +152,7 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
 
 fn a_case_that_shows_nothing_does_not_pass_and_can_be_pruned() {
     let here = Scratch::new("corpus-idle");
-    keep_mended(&here, "strikes");
+    add_fixed_case(&here, "strikes");
     let idle = here.read("corpus/strikes.json").replace("\"n\": 12", "\"n\": 1200");
     here.write("corpus/never-strikes.json", &idle);
     here.write(
@@ -179,11 +179,11 @@ fn a_case_that_shows_nothing_does_not_pass_and_can_be_pruned() {
 
 fn a_name_says_what_must_hold_and_stands_once() {
     let here = Scratch::new("corpus-names");
-    keep(&here, "told-safe");
+    add_case(&here, "told-safe");
     let twice = here.wal(&["corpus", "add", "found.case.json", "--name", "told-safe"]).ends(2);
-    insta::assert_snapshot!(twice.complaint(), @"error: corpus/told-safe.json is there already: give --name");
+    insta::assert_snapshot!(twice.stderr_text(), @"error: corpus/told-safe.json is there already: give --name");
     let odd = here.wal(&["corpus", "add", "found.case.json", "--name", "../Told Safe"]).ends(2);
-    insta::assert_snapshot!(odd.complaint(), @"
+    insta::assert_snapshot!(odd.stderr_text(), @"
     error: '../Told Safe' cannot name a case
       give --name: lower-case letters, digits and hyphens that say what must hold
     ");

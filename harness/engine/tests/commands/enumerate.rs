@@ -1,8 +1,8 @@
-//! A fault at each operation of a run in turn.
+//! `enumerate`: a fault at each operation of a run in turn.
 
 use crate::common::{Test, tests};
 use crate::processes::{send, wait_for_lines};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use serde_json::Value;
 
 pub const TESTS: &[Test] = tests![
@@ -37,7 +37,7 @@ fn a_crash_at_each_operation_in_turn_finds_the_bug() {
                   2016-02-22 00:00:01Z append 'wal'
       again       wal run missing-sync@1 --strike crash-nothing@log:9
     ");
-    // The line that it ends with shows the same.
+    // The last line reproduces the failure.
     let again = shown.lines().last().and_then(|line| line.split("again       wal ").nth(1));
     let words: Vec<&str> = again.expect("the last line repeats one").split(' ').chain(["--json"]).collect();
     let report: Value = serde_json::from_str(&here.wal(&words).ends(100).out).expect("it is JSON");
@@ -84,7 +84,7 @@ fn an_enumeration_of_nothing_is_refused() {
     }
 }
 
-/// The runs in a file of results, sorted.
+/// The runs in a results file, sorted.
 fn ran(here: &Scratch, file: &str) -> Vec<String> {
     let mut lines: Vec<String> =
         here.read(file).lines().filter(|line| line.starts_with("{\"ran\"")).map(str::to_owned).collect();
@@ -98,7 +98,7 @@ fn an_interrupted_enumeration_says_what_was_done_and_goes_on() {
     let running = here.start("wal", &enumerate);
     wait_for_lines(&here.path("cut.jsonl"), 4);
     send("-INT", running.id());
-    let cut = Ran::of(running.wait_with_output().expect("it is our child")).ends(130);
+    let cut = ProgramOutput::of(running.wait_with_output().expect("it is our child")).ends(130);
     assert!(cut.out.starts_with("missing-sync@1: interrupted, "), "{}", cut.out);
     let again = cut.err.split("continue: wal ").nth(1).expect("it says how to continue").trim().to_owned();
     assert_eq!(again, "enumerate missing-sync@1 --results cut.jsonl --resume");
@@ -110,7 +110,7 @@ fn an_interrupted_enumeration_says_what_was_done_and_goes_on() {
     assert_eq!(ran(&here, "cut.jsonl"), ran(&here, "whole.jsonl"));
     let heading = |screen: &str| screen.lines().next().map(str::to_owned);
     assert_eq!(heading(&resumed.out), heading(&whole.out));
-    // Another enumeration does not go on from it, and an unfinished one is not overwritten.
+    // Another enumeration is refused, and an unfinished one is not overwritten.
     let other = here.wal(&["enumerate", "correct@1", "--results", "cut.jsonl", "--resume"]).ends(2);
     assert!(other.err.contains("of another enumeration"), "{}", other.err);
     here.write(
@@ -140,7 +140,7 @@ fn the_parts_of_an_enumeration_are_the_whole() {
 fn a_fault_is_named_as_a_strike_is() {
     let here = Scratch::new("enumerate-faults");
     for fault in ["crash-nothing", "crash-everything", "crash-drawn", "error"] {
-        // The log is not written to survive an error: it panics, by design.
+        // The log does not survive an error: it panics, by design.
         let code = if fault == "error" { 100 } else { 0 };
         let json = here.wal(&["enumerate", "correct", "--fault", fault, "--json"]).ends(code);
         let summary: Value = serde_json::from_str(&json.out).expect("the summary is JSON");

@@ -1,9 +1,8 @@
-//! Each exit code, by what a shell script sees of it. The codes of slices stand in `slices`, those of signals in
-//! `interrupted`.
+//! Exit codes, as a shell script sees them. The codes of slices are tested in `slices`, those of signals in `resume`.
 
 use crate::common::{Test, tests};
 use crate::processes::{only_worker_of, send, wait_for_words};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 
 pub const TESTS: &[Test] = tests![
     a_clean_sweep_is_0_and_says_what_it_proves,
@@ -40,11 +39,11 @@ fn a_clean_sweep_is_0_and_says_what_it_proves() {
 
 fn a_worker_that_something_else_killed_is_1_and_no_verdict() {
     let here = Scratch::new("killed");
-    here.odd_scenario("slow", r#", "trouble": { "waits-for": "go" }, "only_with": 3"#);
+    here.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "go" }, "only_with": 3"#);
     let mut sweep = here.start("odd", &["sweep", "slow.json", "--seeds", "1..5", "--jobs", "1"]);
     let _said = wait_for_words(&mut sweep, "waiting");
     send("-KILL", only_worker_of(sweep.id()));
-    let ran = Ran::of(sweep.wait_with_output().expect("it is our child")).ends(1);
+    let ran = ProgramOutput::of(sweep.wait_with_output().expect("it is our child")).ends(1);
     insta::assert_snapshot!(ran.screen(), @"
     slow.json: 1 of 4 cases failed
       cases       4 of seeds 1..5
@@ -56,7 +55,7 @@ fn a_worker_that_something_else_killed_is_1_and_no_verdict() {
       again       odd repro slow.json@3
       results     .latent/sweep.jsonl
     ");
-    // As it is no verdict, a sweep that goes on tries again.
+    // A resumed sweep runs the case again, because it has no verdict.
     here.write("go", "");
     let resumed = here.odd(&["sweep", "slow.json", "--seeds", "1..5", "--resume"]).ends(0);
     assert!(resumed.out.contains("outcomes    4 clean\n"), "{}", resumed.out);
@@ -88,7 +87,7 @@ fn what_cannot_be_run_is_2_with_one_clear_line() {
     .map(|line| {
         let ran = here.wal(&line.split(' ').collect::<Vec<_>>()).ends(2);
         assert_eq!(ran.out, "", "{line}");
-        format!("$ wal {line}\n{}", ran.complaint())
+        format!("$ wal {line}\n{}", ran.stderr_text())
     })
     .collect();
     let said = said.join("\n").replace(here.path("").to_str().expect("it is UTF-8"), "");
@@ -161,7 +160,7 @@ fn a_sweep_that_ran_nothing_is_4() {
     assert!(ran.out.contains("cases       0 of seeds 1..101, no time for 100 more\n"), "{}", ran.out);
     std::fs::create_dir(here.path("corpus")).expect("the scratch folder can be written");
     let ran = here.wal(&["corpus", "run"]).ends(4);
-    insta::assert_snapshot!(ran.complaint(), @"corpus: no case: a run of nothing shows nothing");
+    insta::assert_snapshot!(ran.stderr_text(), @"corpus: no case: a run of nothing shows nothing");
 }
 
 fn a_loss_is_100_with_one_line_that_repeats_it_and_one_that_shrinks_it() {
@@ -182,7 +181,7 @@ fn a_loss_is_100_with_one_line_that_repeats_it_and_one_that_shrinks_it() {
 
 fn a_panic_of_the_system_is_100_and_named_by_its_place() {
     let here = Scratch::new("panic");
-    here.odd_scenario("nervous", r#", "trouble": "panics", "only_with": 2"#);
+    here.misbehaving_scenario("nervous", r#", "trouble": "panics", "only_with": 2"#);
     let ran = here.odd(&["sweep", "nervous.json", "--seeds", "1..4"]).ends(100);
     insta::assert_snapshot!(ran.screen(), @"
     nervous.json: 1 of 3 cases failed
@@ -190,7 +189,7 @@ fn a_panic_of_the_system_is_100_and_named_by_its_place() {
       outcomes    2 clean, 1 violated
       simulated   2 m in …
       twice       1 case run twice, in two processes
-      failures    violated panicked:tests/commands/odd.rs:LINE  1 case
+      failures    violated panicked:tests/commands/misbehaving.rs:LINE  1 case
                   the code of clerk panicked: the clerk has had enough
       again       odd repro nervous.json@2
       smaller     odd shrink nervous.json@2
@@ -200,7 +199,7 @@ fn a_panic_of_the_system_is_100_and_named_by_its_place() {
 
 fn a_panic_of_the_tool_is_1_and_no_verdict() {
     let here = Scratch::new("tool-panic");
-    here.odd_scenario("nervous", r#", "trouble": "judge-panics", "only_with": 2"#);
+    here.misbehaving_scenario("nervous", r#", "trouble": "judge-panics", "only_with": 2"#);
     let sweep = ["sweep", "nervous.json", "--seeds", "1..4"];
     insta::assert_snapshot!(here.odd(&sweep).ends(1).screen(), @"
     nervous.json: 1 of 3 cases failed
@@ -208,32 +207,33 @@ fn a_panic_of_the_tool_is_1_and_no_verdict() {
       outcomes    2 clean, 1 without a verdict
       simulated   2 m in …
       twice       0 cases run twice, in two processes
-      failures    no verdict internal-error:tests/commands/odd.rs:LINE  1 case
-                  internal error: the judge has had enough, at harness/engine/tests/commands/odd.rs:LINE
+      failures    no verdict internal-error:tests/commands/misbehaving.rs:LINE  1 case
+                  internal error: the judge has had enough, at harness/engine/tests/commands/misbehaving.rs:LINE
       again       odd repro nervous.json@2
       results     .latent/sweep.jsonl
     ");
-    insta::assert_snapshot!(here.odd(&["run", "nervous.json@2"]).ends(1).complaint(), @"error: internal error: the judge has had enough, at harness/engine/tests/commands/odd.rs:LINE (report it with: odd run nervous.json@2)");
-    // What the same sweep finds besides counts for more.
-    here.odd_scenario("untidy", r#", "trouble": { "violates": "a file lies about" }"#);
+    insta::assert_snapshot!(here.odd(&["run", "nervous.json@2"]).ends(1).stderr_text(), @"error: internal error: the judge has had enough, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run nervous.json@2)");
+    // Other findings of the same sweep take precedence.
+    here.misbehaving_scenario("untidy", r#", "trouble": { "violates": "a file lies about" }"#);
     here.odd(&["sweep", "nervous.json", "untidy.json", "--seeds", "2..3"]).ends(100);
 }
 
 fn a_panic_of_the_program_itself_is_1_with_one_line() {
     let here = Scratch::new("own-panic");
-    here.odd_scenario("shy", r#", "trouble": "printing-panics""#);
+    here.misbehaving_scenario("shy", r#", "trouble": "printing-panics""#);
     let ran = here.odd(&["run", "shy.json@3"]).ends(1);
     assert_eq!(ran.out, "");
-    insta::assert_snapshot!(ran.complaint(), @"error: internal error: the printer has had enough, at harness/engine/tests/commands/odd.rs:LINE (report it with: odd run shy.json@3)");
-    let lines = |ran: &Ran| ran.err.lines().count();
+    insta::assert_snapshot!(ran.stderr_text(), @"error: internal error: the printer has had enough, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run shy.json@3)");
+    let lines = |ran: &ProgramOutput| ran.err.lines().count();
     let mut traced = here.command("odd", &["run", "shy.json@3"]);
-    let traced = Ran::of(traced.env("RUST_BACKTRACE", "1").output().expect("it can be started")).ends(1);
+    let traced =
+        ProgramOutput::of(traced.env("RUST_BACKTRACE", "1").output().expect("it can be started")).ends(1);
     assert!(lines(&ran) == 1 && lines(&traced) > 3, "{}", traced.err);
 }
 
 fn a_sweep_that_ends_better_than_expected_is_106_and_says_so() {
     let here = Scratch::new("better");
-    here.odd_scenario("calm", r#", "expect": "recovered""#);
+    here.misbehaving_scenario("calm", r#", "expect": "recovered""#);
     insta::assert_snapshot!(here.odd(&["sweep", "calm.json", "--seeds", "1..4"]).ends(106).screen(), @"
     calm.json: 3 of 3 cases failed
       cases       3 of seeds 1..4
@@ -253,8 +253,8 @@ fn a_slice_without_cases_ends_as_it_was_asked_to() {
         let _ = std::fs::remove_file(here.path("9.jsonl"));
         here.wal(&[&slice, how].concat())
     };
-    insta::assert_snapshot!(sweep(&[]).ends(4).complaint(), @"error: no case ran: slice:9/10 of seeds 1..4 has none; --no-cases warn lets it pass");
-    insta::assert_snapshot!(sweep(&["--no-cases", "warn"]).ends(0).complaint(), @"warning: no case ran: slice:9/10 of seeds 1..4 has none");
+    insta::assert_snapshot!(sweep(&[]).ends(4).stderr_text(), @"error: no case ran: slice:9/10 of seeds 1..4 has none; --no-cases warn lets it pass");
+    insta::assert_snapshot!(sweep(&["--no-cases", "warn"]).ends(0).stderr_text(), @"warning: no case ran: slice:9/10 of seeds 1..4 has none");
     assert_eq!(sweep(&["--no-cases", "pass"]).ends(0).err, "");
     sweep(&["--no-cases", "fail"]).ends(4);
 }
@@ -274,7 +274,8 @@ fn a_value_of_the_environment_is_called_by_its_variable() {
     .into_iter()
     .map(|(variable, value, line)| {
         let mut command = here.command("wal", &line.split(' ').collect::<Vec<_>>());
-        let ran = Ran::of(command.env(variable, value).output().expect("it can be started")).ends(2);
+        let ran =
+            ProgramOutput::of(command.env(variable, value).output().expect("it can be started")).ends(2);
         format!("$ {variable}={value} wal {line}\n{}", ran.err.lines().next().unwrap_or_default())
     })
     .collect();
@@ -301,7 +302,7 @@ fn a_value_of_the_environment_is_called_by_its_variable() {
 
 fn a_case_past_its_time_is_102_with_its_seed() {
     let here = Scratch::new("time");
-    here.odd_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
+    here.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
     let ran = here.odd(&["sweep", "slow.json", "--seeds", "1..4", "--case-time", "1s"]).ends(102);
     insta::assert_snapshot!(ran.screen(), @"
     slow.json: 1 of 3 cases failed
@@ -319,7 +320,7 @@ fn a_case_past_its_time_is_102_with_its_seed() {
 
 fn a_case_past_its_memory_is_102_with_its_seed() {
     let here = Scratch::new("memory");
-    here.odd_scenario("hungry", r#", "trouble": "hungry", "only_with": 2"#);
+    here.misbehaving_scenario("hungry", r#", "trouble": "hungry", "only_with": 2"#);
     let ran = here.odd(&["sweep", "hungry.json", "--seeds", "1..4", "--case-memory-mb", "200"]).ends(102);
     insta::assert_snapshot!(ran.screen(), @"
     hungry.json: 1 of 3 cases failed
@@ -338,8 +339,8 @@ fn a_case_past_its_memory_is_102_with_its_seed() {
 fn a_mark_that_no_case_reached_is_103_whoever_requires_it() {
     let here = Scratch::new("marks");
     let few = ["--seeds", "1..3", "--jobs", "2"];
-    here.odd_scenario("plain", "");
-    here.odd_scenario("demanding", r#", "required_marks": ["odd.done", "odd.survived"]"#);
+    here.misbehaving_scenario("plain", "");
+    here.misbehaving_scenario("demanding", r#", "required_marks": ["odd.done", "odd.survived"]"#);
     here.write("latent.toml", "[profile.strict]\nrequired-marks = [\"odd.never\"]\n");
 
     let ran = here.odd(&[&["sweep", "demanding.json"][..], &few].concat()).ends(103);

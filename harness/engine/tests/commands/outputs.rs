@@ -1,8 +1,8 @@
-//! What is written is whole or not there, nothing foreign is lost, and what shows nothing is not clean.
+//! Outputs: files are written completely or not at all, foreign files are not lost, and vacuous runs are not clean.
 
 use crate::common::{Test, tests};
 use crate::processes::{send, wait_for_words};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use std::io::Write;
 use std::process::Stdio;
 
@@ -20,14 +20,14 @@ pub const TESTS: &[Test] = tests![
 
 fn two_sweeps_on_one_file_do_not_mix() {
     let here = Scratch::new("two-sweeps");
-    here.odd_scenario("slow", r#", "trouble": { "waits-for": "go" }"#);
+    here.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "go" }"#);
     let sweep = ["sweep", "slow.json", "--seeds", "1..3", "--jobs", "1", "--json", "a.jsonl"];
     let mut first = here.start("odd", &sweep);
     let said = wait_for_words(&mut first, "waiting");
     for more in [&[][..], &["--resume"]] {
         let second = here.odd(&[&sweep[..], more].concat()).ends(2);
         insta::allow_duplicates! {
-            insta::assert_snapshot!(second.complaint(), @"
+            insta::assert_snapshot!(second.stderr_text(), @"
             error: a.jsonl: another process is writing this file
               wait until it ends, or name another file
             ");
@@ -35,7 +35,7 @@ fn two_sweeps_on_one_file_do_not_mix() {
     }
     here.write("go", "");
     first.stderr = Some(said.into_inner());
-    Ran::of(first.wait_with_output().expect("it is our child")).ends(0);
+    ProgramOutput::of(first.wait_with_output().expect("it is our child")).ends(0);
     here.odd(&["merge", "a.jsonl"]).ends(0);
     here.odd(&sweep).ends(0);
     assert!(!here.path(".a.jsonl.lock").exists(), "nothing is left beside the file");
@@ -45,11 +45,11 @@ fn a_foreign_file_is_not_overwritten() {
     let here = Scratch::new("foreign-file");
     here.write("README.md", "# Read me\n");
     let sweep = ["sweep", "correct", "--seeds", "1..3", "--junit", "README.md"];
-    insta::assert_snapshot!(here.wal(&sweep).ends(2).complaint(), @"
+    insta::assert_snapshot!(here.wal(&sweep).ends(2).stderr_text(), @"
     error: README.md: this file is not JUnit XML, so it is not overwritten
       name another file, or give --force
     ");
-    insta::assert_snapshot!(here.wal(&["shrink", "missing-sync@12", "--out", "README.md"]).ends(2).complaint(), @"
+    insta::assert_snapshot!(here.wal(&["shrink", "missing-sync@12", "--out", "README.md"]).ends(2).stderr_text(), @"
     error: README.md: this file is not a case, so it is not overwritten
       name another file, or give --force
     ");
@@ -57,7 +57,7 @@ fn a_foreign_file_is_not_overwritten() {
     assert!(!here.path(".latent").exists(), "no case ran");
     here.wal(&[&sweep[..], &["--force"]].concat()).ends(0);
     here.wal(&sweep).ends(0);
-    // Found before the minutes of work, not after them.
+    // The error comes before the minutes of work.
     here.wal(&["shrink", "missing-sync@12", "--out", "README.md/a.case.json"]).ends(2);
 }
 
@@ -94,12 +94,12 @@ fn results_are_streamed_to_pipes_and_devices() {
     assert!(resumed.err.contains("this is a stream"), "{}", resumed.err);
 }
 
-/// A pipe that is never read: the sweep stands still once it is full, and ends when it is told to.
+/// A pipe that is never read: the sweep blocks once it is full, and ends on a signal.
 fn a_signal_is_obeyed_while_a_write_blocks() {
     let here = Scratch::new("blocked");
     let sweep = ["sweep", "correct", "--seeds", "1..100000", "--jobs", "2", "--json", "-"];
     let sweep = here.start("wal", &sweep);
-    // One worker has run by the time that the first line of results is there.
+    // One worker has run when the first line of results arrives.
     let mut first = [0_u8; 1];
     let mut sweep = sweep;
     std::io::Read::read_exact(sweep.stdout.as_mut().expect("it is piped"), &mut first).expect("a line comes");
@@ -119,7 +119,7 @@ fn a_scenario_is_read_from_the_standard_input() {
     let mut input = run.stdin.take().expect("it is piped");
     input.write_all(here.read("a.case.json").as_bytes()).expect("it reads");
     drop(input);
-    let ran = Ran::of(run.wait_with_output().expect("it is our child")).ends(100);
+    let ran = ProgramOutput::of(run.wait_with_output().expect("it is our child")).ends(100);
     assert!(ran.out.starts_with("missing-sync@12: unrecoverable-loss"), "{}", ran.out);
 }
 
@@ -142,7 +142,7 @@ fn a_fault_that_was_asked_for_and_not_triggered_is_not_clean() {
 
 fn a_run_in_which_nothing_was_acknowledged_shows_nothing() {
     let here = Scratch::new("nothing-shown");
-    here.odd_scenario("idle", r#", "trouble": "idle""#);
+    here.misbehaving_scenario("idle", r#", "trouble": "idle""#);
     let ran = here.odd(&["run", "idle.json"]).ends(4);
     assert!(ran.out.starts_with("idle@1: nothing shown, because nothing was acknowledged\n"), "{}", ran.out);
     assert_eq!(ran.err, "error: 0 files acknowledged, so this run shows nothing\n");
@@ -151,7 +151,7 @@ fn a_run_in_which_nothing_was_acknowledged_shows_nothing() {
     assert!(ran.err.contains("0 files acknowledged"), "{}", ran.err);
     let ran = here.odd(&["sweep", "idle.json", "--seeds", "1..4"]).ends(4);
     assert!(ran.out.starts_with("idle.json: 3 cases showed nothing\n"), "{}", ran.out);
-    here.odd_scenario("once", r#", "trouble": "idle", "only_with": 2"#);
+    here.misbehaving_scenario("once", r#", "trouble": "idle", "only_with": 2"#);
     let ran = here.odd(&["sweep", "once.json", "--seeds", "1..4"]).ends(0);
     assert!(ran.out.contains("1 clean with nothing acknowledged, which shows nothing\n"), "{}", ran.out);
 }
@@ -159,7 +159,7 @@ fn a_run_in_which_nothing_was_acknowledged_shows_nothing() {
 fn a_limit_of_milliseconds_holds() {
     let here = Scratch::new("milliseconds");
     // It waits for half a second.
-    here.odd_scenario("late", r#", "trouble": { "violates-late": "it is late" }"#);
+    here.misbehaving_scenario("late", r#", "trouble": { "violates-late": "it is late" }"#);
     let ran = here.odd(&["sweep", "late.json", "--seeds", "1..2", "--case-time", "100ms"]).ends(102);
     assert!(ran.out.contains("the case was stopped after 100 ms of real time\n"), "{}", ran.out);
     assert!(ran.out.contains("odd repro late.json@1 --case-time 100ms\n"), "{}", ran.out);

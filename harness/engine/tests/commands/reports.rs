@@ -1,7 +1,7 @@
-//! What a sweep writes for other programs: JUnit XML, and what GitHub Actions shows.
+//! Output of a sweep for other programs: JUnit XML, and GitHub Actions.
 
 use crate::common::{Test, tests};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = tests![
     an_annotation_is_one_line_whatever_a_system_says,
 ];
 
-/// An element: its name, its attributes, the text in it, and the place of the element around it.
+/// An XML element: its name, attributes, text, and the index of its parent.
 #[derive(Debug)]
 struct Element {
     name: String,
@@ -30,7 +30,7 @@ impl Element {
     }
 }
 
-/// Every element of a file, in order, from an independent reading of the whole of it.
+/// Every element of a file, in order, parsed independently.
 fn elements(xml: &str) -> Vec<Element> {
     let (mut reader, mut all, mut open) = (Reader::from_str(xml), Vec::<Element>::new(), Vec::new());
     let element = |start: &BytesStart<'_>, parent: Option<usize>| Element {
@@ -74,9 +74,9 @@ fn of<'a>(all: &'a [Element], name: &'a str) -> impl Iterator<Item = (usize, &'a
 
 fn junit_has_a_suite_for_each_scenario_and_its_counts_add_up() {
     let here = Scratch::new("junit");
-    here.odd_scenario("plain", "");
-    here.odd_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
-    here.odd_scenario("untidy", r#", "trouble": { "violates": "3 < 4 & \"so\" on" }"#);
+    here.misbehaving_scenario("plain", "");
+    here.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
+    here.misbehaving_scenario("untidy", r#", "trouble": { "violates": "3 < 4 & \"so\" on" }"#);
     let sweep = ["sweep", "plain.json", "slow.json", "untidy.json", "--seeds", "1..4", "--case-time", "1s"];
     here.odd(&[&sweep[..], &["--junit", "junit.xml"]].concat()).ends(102);
     let all = elements(&here.read("junit.xml"));
@@ -117,10 +117,13 @@ fn junit_has_a_suite_for_each_scenario_and_its_counts_add_up() {
     assert!(here.read("junit.xml").contains("3 &lt; 4 &amp; "), "the detail is escaped");
 }
 
-/// XML has no place for most control characters, escaped or not: a reader would refuse the whole file.
+/// XML does not allow most control characters, escaped or not: a reader would refuse the whole file.
 fn junit_is_whole_whatever_a_system_says() {
     let here = Scratch::new("junit-odd");
-    here.odd_scenario("colourful", r#", "trouble": { "violates": "a \u001b[31mred\u0000 ]]> \ufffe end" }"#);
+    here.misbehaving_scenario(
+        "colourful",
+        r#", "trouble": { "violates": "a \u001b[31mred\u0000 ]]> \ufffe end" }"#,
+    );
     here.odd(&["sweep", "colourful.json", "--seeds", "1..2", "--junit", "junit.xml"]).ends(100);
     let xml = here.read("junit.xml");
     let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
@@ -159,10 +162,12 @@ fn junit_of_merged_slices_has_the_cases_of_one_process() {
     assert_eq!(timeless("merged.xml"), timeless("whole.xml"));
 }
 
-/// A sweep on a machine of GitHub Actions.
-fn on_actions(here: &Scratch, system: &str, arguments: &[&str]) -> Ran {
+/// A sweep in GitHub Actions.
+fn on_actions(here: &Scratch, system: &str, arguments: &[&str]) -> ProgramOutput {
     let mut command = here.command(system, arguments);
-    Ran::of(command.env("GITHUB_STEP_SUMMARY", "summary.md").output().expect("this program can be started"))
+    ProgramOutput::of(
+        command.env("GITHUB_STEP_SUMMARY", "summary.md").output().expect("this program can be started"),
+    )
 }
 
 fn annotations_are_commands_of_github_actions_and_the_summary_its_file() {
@@ -170,7 +175,7 @@ fn annotations_are_commands_of_github_actions_and_the_summary_its_file() {
     here.write("summary.md", "what another step wrote\n");
     let ran =
         on_actions(&here, "wal", &["sweep", "missing-sync", "--seeds", "9..15", "--annotate"]).ends(100);
-    let commands = |ran: &Ran| -> String {
+    let commands = |ran: &ProgramOutput| -> String {
         ran.screen().lines().filter(|line| line.starts_with("::")).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(commands(&ran), @"::error title=unrecoverable-loss W1%3Amissing%3Aafter-crash%3Aloss::4 cases, the fastest is missing-sync@12");
@@ -196,7 +201,7 @@ fn annotations_are_commands_of_github_actions_and_the_summary_its_file() {
 
 fn an_annotation_is_one_line_whatever_a_system_says() {
     let here = Scratch::new("annotate-odd");
-    here.odd_scenario("sly", r#", "trouble": { "violates": "100% of it:\r::notice::all is well" }"#);
+    here.misbehaving_scenario("sly", r#", "trouble": { "violates": "100% of it:\r::notice::all is well" }"#);
     let ran = on_actions(&here, "odd", &["sweep", "sly.json", "--seeds", "1..2", "--annotate"]).ends(100);
     let commands: Vec<&str> = ran.out.lines().filter(|line| line.starts_with("::")).collect();
     assert_eq!(

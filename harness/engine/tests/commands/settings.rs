@@ -1,7 +1,7 @@
-//! Flags over environment over profile over default.
+//! Precedence of settings: flags, environment, profile, default.
 
 use crate::common::{Test, tests};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use serde_json::Value;
 
 pub const TESTS: &[Test] = tests![
@@ -23,12 +23,13 @@ seeds-from = \"monday\"
 count = 2
 ";
 
-/// What a sweep with these arguments and this environment was ordered to do, and how many cases ran side by side.
+/// Returns the specification of a sweep with these arguments and this environment, and its number of jobs.
 fn ordered(here: &Scratch, arguments: &str, environment: &[(&str, &str)]) -> (Value, String) {
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let mut command = here.command("wal", &arguments);
-    let ran =
-        Ran::of(command.envs(environment.iter().copied()).output().expect("this program can be started"));
+    let ran = ProgramOutput::of(
+        command.envs(environment.iter().copied()).output().expect("this program can be started"),
+    );
     assert!(matches!(ran.code, Some(0 | 100)), "{}{}", ran.out, ran.err);
     let results = here.read(".latent/sweep.jsonl");
     let header: Value =
@@ -89,7 +90,7 @@ fn seeds_drawn_from_a_text_obey_the_same_order() {
         "a flag over the environment"
     );
     let both = here.wal(&["sweep", "correct", "--seeds", "1..3", "--seeds-from", "friday"]).ends(2);
-    insta::assert_snapshot!(both.complaint(), @"
+    insta::assert_snapshot!(both.stderr_text(), @"
     error: the argument '--seeds <A..B>' cannot be used with '--seeds-from <TEXT>'
 
     Usage: wal sweep --seeds <A..B> <SCENARIO>...
@@ -97,7 +98,7 @@ fn seeds_drawn_from_a_text_obey_the_same_order() {
     For more information, try '--help'.
     ");
     let lonely = here.wal(&["sweep", "correct", "--count", "3"]).ends(2);
-    insta::assert_snapshot!(lonely.complaint(), @"
+    insta::assert_snapshot!(lonely.stderr_text(), @"
     error: --count says how many seeds to draw from a text, and there is none
       give --seeds-from TEXT, or --seeds A..B alone
     ");
@@ -106,7 +107,7 @@ fn seeds_drawn_from_a_text_obey_the_same_order() {
 fn a_mistake_in_a_profile_is_told_with_its_place() {
     let here = Scratch::new("settings-wrong");
     here.write("latent.toml", &PROFILES.replace("seeds = \"1..4\"", "seeds = \"1..4\"\njob = 3"));
-    let said = here.wal(&["sweep"]).ends(2).complaint();
+    let said = here.wal(&["sweep"]).ends(2).stderr_text();
     insta::assert_snapshot!(said.replace(here.path("").to_str().expect("it is UTF-8"), ""), @"
     error: latent.toml: TOML parse error at line 5, column 1
       |

@@ -1,8 +1,8 @@
-//! From a failing seed to the smallest case that fails in the same way.
+//! `shrink`: from a failing seed to the smallest case that fails in the same way.
 
 use crate::common::{Test, tests};
 use crate::processes::{send, wait_for_words};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use serde_json::Value;
 use std::io::BufRead;
 
@@ -14,7 +14,7 @@ pub const TESTS: &[Test] = tests![
     what_was_found_when_it_is_interrupted_is_kept,
 ];
 
-/// Three faults that do not matter beside the one that does.
+/// Three irrelevant faults in addition to the relevant one.
 fn noisy(here: &Scratch) {
     let pause = |at: &str, ms: u64| {
         format!(
@@ -125,7 +125,7 @@ fn what_does_not_fail_is_refused_and_writes_nothing() {
     let here = Scratch::new("shrink-nothing");
     let ran = here.wal(&["shrink", "correct@12"]).ends(2);
     assert_eq!(ran.out, "");
-    insta::assert_snapshot!(ran.complaint(), @"
+    insta::assert_snapshot!(ran.stderr_text(), @"
     error: correct@12 ends clean: nothing fails
       see: wal run correct@12
     ");
@@ -138,11 +138,11 @@ fn a_release_is_part_of_the_case() {
     assert!(ran.out.contains("smaller     wal shrink correct@12 --release hasty\n"), "{}", ran.out);
     here.wal(&["shrink", "correct@12", "--release", "hasty", "--out", "a.case.json"]).ends(0);
     here.wal(&["repro", "a.case.json"]).ends(100);
-    // With the bug out, the same case holds.
+    // Without the bug, the same case holds.
     here.wal(&["repro", "a.case.json", "--release", "good"]).ends(0);
 }
 
-/// Each run takes half a second, so that the signal finds it at its first candidates.
+/// Each run takes half a second, so that the signal arrives during the first candidates.
 fn what_was_found_when_it_is_interrupted_is_kept() {
     let here = Scratch::new("shrink-interrupted");
     let pause = |second: u64| {
@@ -152,7 +152,7 @@ fn what_was_found_when_it_is_interrupted_is_kept() {
     };
     let faults: Vec<String> = (10..30).map(pause).collect();
     let trouble = r#""trouble": { "violates-late": "it is late" }"#;
-    here.odd_scenario("late", &format!(", {trouble}, \"faults\": [{}]", faults.join(", ")));
+    here.misbehaving_scenario("late", &format!(", {trouble}, \"faults\": [{}]", faults.join(", ")));
     let mut shrink = here.start("odd", &["shrink", "late.json", "--jobs", "1", "--out", "late.case.json"]);
     let mut said = wait_for_words(&mut shrink, "waiting");
     let mut line = String::new();
@@ -160,7 +160,7 @@ fn what_was_found_when_it_is_interrupted_is_kept() {
     assert_eq!(line, "waiting\n", "the first candidate is under way");
     send("-INT", shrink.id());
     shrink.stderr = Some(said.into_inner());
-    let ran = Ran::of(shrink.wait_with_output().expect("it is our child")).ends(130);
+    let ran = ProgramOutput::of(shrink.wait_with_output().expect("it is our child")).ends(130);
     assert!(ran.out.contains("  case        late.case.json\n"), "{}", ran.out);
     assert!(ran.err.contains("interrupted: this is the smallest case so far"), "{}", ran.err);
     let case: Value = serde_json::from_str(&here.read("late.case.json")).expect("it is JSON");

@@ -1,7 +1,7 @@
-//! However a sweep is cut up, it comes to the same; and a part that is not there, or not what it should be, is noticed.
+//! Slices: any partition of a sweep gives the same result; a missing or wrong slice is detected.
 
 use crate::common::{Test, tests};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use serde_json::Value;
 
 pub const TESTS: &[Test] = tests![
@@ -31,13 +31,13 @@ fn one_job_two_jobs_and_four_merged_slices_come_to_the_same() {
     of_slices.sort();
     assert_eq!(of_slices, cases("one.jsonl"));
 
-    // One file is the only slice of its sweep: merged, it says what it said when it ran.
+    // One file is the only slice of its sweep: merged, it prints the same as the sweep.
     let merge = |files: &[&str], more: &[&str]| here.wal(&[&["merge"], files, more].concat()).ends(100);
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let reversed: Vec<&str> = files.iter().rev().copied().collect();
     assert_eq!(merge(&files, &["--json"]).out, merge(&["one.jsonl"], &["--json"]).out);
     assert_eq!(merge(&reversed, &["--json"]).out, merge(&["one.jsonl"], &["--json"]).out);
-    let screen = |ran: &Ran, file: &str| ran.screen().replace(file, "FILES");
+    let screen = |ran: &ProgramOutput, file: &str| ran.screen().replace(file, "FILES");
     assert_eq!(
         screen(&merge(&files, &["-v"]), &files.join(" ")),
         screen(&merge(&["one.jsonl"], &["-v"]), "one.jsonl")
@@ -49,7 +49,7 @@ fn one_job_two_jobs_and_four_merged_slices_come_to_the_same() {
     assert_eq!((&report["cases"], &report["failed"]), (&32.into(), &5.into()));
 }
 
-/// The sweep in four parts, one a file. One case at a time, so that cases stand in the files in their order.
+/// The sweep in four slices, one a file. One job, so that the cases in the files are in order.
 fn sliced(here: &Scratch) -> Vec<String> {
     let files: Vec<String> = (1..=4).map(|index| format!("slice-{index}.jsonl")).collect();
     for (index, file) in (1..).zip(&files) {
@@ -60,10 +60,10 @@ fn sliced(here: &Scratch) -> Vec<String> {
     files
 }
 
-/// One seed alone reaches the mark, so three of the four slices never see it.
+/// Only one seed reaches the mark, so three of the four slices never reach it.
 fn a_slice_leaves_the_marks_to_the_merge() {
     let here = Scratch::new("slice-marks");
-    here.odd_scenario(
+    here.misbehaving_scenario(
         "rare",
         r#", "trouble": { "waits-for": "rare.json" }, "only_with": 2, "required_marks": ["odd.survived"]"#,
     );
@@ -71,7 +71,7 @@ fn a_slice_leaves_the_marks_to_the_merge() {
         let (file, slice) = (format!("{index}.jsonl"), format!("slice:{index}/4"));
         here.odd(&["sweep", "rare.json", "--seeds", seeds, "--json", &file, "--partition", &slice]).ends(0)
     };
-    let slices: Vec<Ran> = (1..=4).map(|index| slice(index, "1..9")).collect();
+    let slices: Vec<ProgramOutput> = (1..=4).map(|index| slice(index, "1..9")).collect();
     insta::assert_snapshot!(slices[0].screen(), @"
     rare.json: 2 cases as expected
       cases       2 of seeds 1..9, slice:1/4
@@ -112,7 +112,7 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
         let merge = [&["merge", &files[0]], place, &[&files[2], &files[3]]].concat();
         let ran = here.wal(&merge).ends(104);
         assert_eq!(ran.out, "", "{merge:?}");
-        format!("$ wal {}\n{}\n", merge.join(" "), ran.complaint())
+        format!("$ wal {}\n{}\n", merge.join(" "), ran.stderr_text())
     };
     let said: String = [
         &[][..],
@@ -177,7 +177,7 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
     ");
 }
 
-/// Whether a case ended as expected follows from its outcome and the header, and a header orders what is possible.
+/// Whether a case ended as expected is derived from its outcome and the header, and an impossible header is refused.
 fn what_a_file_claims_of_its_cases_is_not_believed() {
     let here = Scratch::new("claims");
     here.wal(&["sweep", "missing-sync", "--seeds", "12..13", "--json", "a.jsonl"]).ends(100);
@@ -208,7 +208,7 @@ fn each_scheduler_runs_the_slice_that_its_variables_name() {
             command.env_remove(name);
         }
         command.envs(environment.iter().copied());
-        Ran::of(command.output().expect("this program can be started"))
+        ProgramOutput::of(command.output().expect("this program can be started"))
     };
     let slurm = [
         ("SLURM_ARRAY_TASK_ID", "1"),
@@ -245,7 +245,7 @@ fn each_scheduler_runs_the_slice_that_its_variables_name() {
     assert!(!here.path("5.jsonl").exists(), "nothing ran");
 }
 
-/// A scheduler starts the same command again, and does not know whether it ran before.
+/// A scheduler repeats the same command, whether or not it ran before.
 fn a_task_that_is_started_again_goes_on_where_it_stopped() {
     let here = Scratch::new("started-again");
     let sweep =

@@ -31,7 +31,7 @@ use crate::faults::OpKind;
 use attempt::{Attempt, Effect};
 use bytes::Bytes;
 use file::FileCell;
-use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, Entry, File, OpenMode};
+use latent_ports::{DirEntry, Disk, DiskError, DiskErrorKind, DiskOp, File, OpenMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -173,7 +173,7 @@ impl Disk for SimDisk {
         self.names((DiskOp::Remove, path, ""), OpKind::Remove, effect).await
     }
 
-    async fn list(&self, path: &str) -> Result<Vec<Entry>, DiskError> {
+    async fn list(&self, path: &str) -> Result<Vec<DirEntry>, DiskError> {
         let effect = |store: &DiskStore| store.tree(|tree| tree.list(path));
         self.names((DiskOp::List, path, ""), OpKind::List, effect).await
     }

@@ -15,7 +15,7 @@ use super::file::{FileCell, Usage};
 use super::image::{DiskImage, ImageEntry};
 use super::rope::Rope;
 use crate::draw::key_of;
-use latent_ports::{DiskErrorKind, Entry, EntryKind, OpenMode};
+use latent_ports::{DirEntry, DiskErrorKind, FileType, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -280,13 +280,14 @@ impl Tree {
         self.journal.iter().filter(touches).map(|op| op.sequence).collect()
     }
 
-    pub(crate) fn list(&self, path: &str) -> Found<Vec<Entry>> {
+    pub(crate) fn list(&self, path: &str) -> Found<Vec<DirEntry>> {
         let dir = self.find_dir(path)?;
         let kind = |named: &Named| match named {
-            Named::File(_) => EntryKind::File,
-            Named::Dir(_) => EntryKind::Directory,
+            Named::File(_) => FileType::File,
+            Named::Dir(_) => FileType::Directory,
         };
-        let entry = |(name, named): (&Arc<str>, &Named)| Entry { name: name.to_string(), kind: kind(named) };
+        let entry =
+            |(name, named): (&Arc<str>, &Named)| DirEntry { name: name.to_string(), kind: kind(named) };
         Ok(self.dirs[dir as usize].iter().map(entry).collect())
     }
 

@@ -10,14 +10,14 @@ use super::manifest::Edit;
 use super::store::{MANIFEST_HEADER, Store, create_dir, day_dir, lock, segment_id};
 use crate::zone::Day;
 use latent_edge::frame::{self, End};
-use latent_ports::{Disk, DiskErrorKind, Entry, Env, File, Mark, OpenMode, read_full};
+use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
 
 /// More ids than one incarnation of a day ever uses.
 const IDS_PASSED_OVER: u64 = 1 << 32;
 
 impl<E: Env> Store<E> {
     /// Finds the directories that were set aside, among the names of a project's directory.
-    pub(super) fn note_asides(&self, project: u32, names: &[Entry]) {
+    pub(super) fn note_asides(&self, project: u32, names: &[DirEntry]) {
         let days = names.iter().filter_map(|name| Some((project, day_set_aside(&name.name)?)));
         lock(&self.aside).extend(days);
     }
@@ -144,7 +144,7 @@ impl<E: Env> Store<E> {
 }
 
 /// The greatest number of the directories in which a day was set aside, among the names of its project's directory.
-fn greatest_aside(names: &[Entry], day: Day) -> Option<u64> {
+fn greatest_aside(names: &[DirEntry], day: Day) -> Option<u64> {
     let of_day = names.iter().filter(|name| day_set_aside(&name.name) == Some(day));
     of_day.filter_map(|name| name.name.rsplit('-').next()?.parse::<u64>().ok()).max()
 }

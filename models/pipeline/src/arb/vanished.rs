@@ -9,7 +9,7 @@
 use super::api::ArbFailure;
 use super::store::{Store, create_dir, day_dir};
 use crate::zone::Day;
-use latent_ports::{Disk, DiskErrorKind, Entry, Env};
+use latent_ports::{DirEntry, Disk, DiskErrorKind, Env};
 use std::collections::BTreeSet;
 
 impl<E: Env> Store<E> {
@@ -35,7 +35,7 @@ impl<E: Env> Store<E> {
     }
 
     /// What a project's directory holds; made again if it is gone.
-    pub(super) async fn names_of(&self, project: u32) -> Result<Vec<Entry>, ArbFailure> {
+    pub(super) async fn names_of(&self, project: u32) -> Result<Vec<DirEntry>, ArbFailure> {
         let (disk, dir) = (self.env.disk(), format!("arb/{project}"));
         match disk.list(&dir).await {
             Err(error) if error.kind == DiskErrorKind::NotFound => {}

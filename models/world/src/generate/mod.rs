@@ -24,7 +24,7 @@ mod world;
 use crate::scenario::Topic;
 use choices::Choices;
 use latent_engine::verdict::Outcome;
-use latent_engine::{Moment, Scenario, Span};
+use latent_engine::{Scenario, Span, Timestamp};
 use latent_ports::UnixMs;
 use std::time::Duration;
 
@@ -69,9 +69,9 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
         faults: Vec::new(),
         required_marks: Vec::new(),
         expect: Outcome::Clean,
-        topic,
+        config: topic,
     };
-    world::people(&choices, &mut scenario.topic);
+    world::people(&choices, &mut scenario.config);
     trouble::operations(&choices, &mut scenario);
     trouble::deploys(&choices, &mut scenario);
     trouble::load(&choices, &mut scenario);
@@ -82,17 +82,17 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<Topic> {
 }
 
 /// A week; now and then some days or two weeks.
-fn calendar(choices: &Choices<'_>) -> (Moment, Span) {
+fn calendar(choices: &Choices<'_>) -> (Timestamp, Span) {
     let day = i64::from(choices.within(0, 999));
     let hour = i64::from(choices.pick(&[0, 0, 0, 3, 7, 12, 18, 23]));
     let days = choices.pick(&[7, 7, 7, 7, 7, 7, 3, 2, 4, 10, 14]);
-    let start = Moment(UnixMs(FIRST_START_MS + day * DAY_MS + hour * HOUR_MS));
+    let start = Timestamp(UnixMs(FIRST_START_MS + day * DAY_MS + hour * HOUR_MS));
     (start, Span(Duration::from_secs(days * 86_400)))
 }
 
 /// What it is, in a sentence.
 fn about(scenario: &Scenario<Topic>) -> String {
-    let topic = &scenario.topic;
+    let topic = &scenario.config;
     let customers: u32 = topic.tenants.iter().map(|class| class.count).sum();
     let counted = |count: usize, one: &str| match count {
         1 => format!("1 {one}"),

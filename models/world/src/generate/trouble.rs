@@ -6,7 +6,7 @@ use crate::operations::{Lasting, Operation, ProjectDate, Recover, Retained, Type
 use crate::scenario::{Deploy, DeployTo, HealWithout, ReleaseTopic, Topic, Topology};
 use crate::topology::Names;
 use crate::trouble::{self, Budget, Kind, Site};
-use latent_engine::{Moment, Scenario, Span};
+use latent_engine::{Scenario, Span, Timestamp};
 use latent_pipeline::zone::Day;
 use latent_ports::UnixMs;
 use std::collections::BTreeSet;
@@ -25,10 +25,10 @@ fn span_ms(ms: i64) -> Span {
 }
 
 /// An instant of the run, on a minute, `spare_ms` before its end at the latest and an hour after its begin at the earliest.
-fn instant(choices: &Choices<'_>, scenario: &Scenario<Topic>, spare_ms: i64) -> Moment {
+fn instant(choices: &Choices<'_>, scenario: &Scenario<Topic>, spare_ms: i64) -> Timestamp {
     let (first, end) = (scenario.start.0.0 + HOUR_MS, scenario.end().0.0);
     let minutes = u32::try_from((end - spare_ms - first).max(0) / MINUTE_MS).unwrap_or(u32::MAX);
-    Moment(UnixMs(first + i64::from(choices.within(0, minutes)) * MINUTE_MS))
+    Timestamp(UnixMs(first + i64::from(choices.within(0, minutes)) * MINUTE_MS))
 }
 
 /// None in a fifth of the runs; else of a subset of the kinds, in sizes from a part of their range.
@@ -36,13 +36,13 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
     let weeks_of_days = u32::try_from(scenario.run_for.0.as_secs() / 86_400).unwrap_or(7);
     let a_week = choices.pick(&[(0, 0), (1, 4), (4, 12), (12, 30), (30, 60)]);
     let count = choices.within(a_week.0, a_week.1) * weeks_of_days.max(2) / 7;
-    let names = Names::of(&scenario.topic);
+    let names = Names::of(&scenario.config);
     let can_come = |kind: &Kind| kind.has_victims(&names) && kind.has_time(scenario);
     let there: Vec<Kind> = Kind::ALL.into_iter().filter(can_come).collect();
     let on = choices.some_of(&there);
     let (small, large, any) = (Sizes(0, 32), Sizes(32, 64), Sizes(0, 64));
     let sizes = choices.pick(&[any, any, small, large]);
-    let budget = budget(&scenario.topic.topology);
+    let budget = budget(&scenario.config.topology);
     let mut faults = Vec::new();
     for _ in 0..count {
         let kind = choices.pick(&on);
@@ -56,15 +56,15 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
 /// Now and then one disk does not come back, as long as it and all damaged ones together are within the budget: what it
 /// holds cannot be read either.
 pub(super) fn healing(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
-    let disks = Names::of(&scenario.topic).disks;
+    let disks = Names::of(&scenario.config).disks;
     let damaged = scenario.faults.iter().filter_map(|fault| trouble::damages(&fault.action));
     let damaged: BTreeSet<&str> = damaged.filter(|node| disks.iter().any(|disk| disk == node)).collect();
-    if !choices.percent(15) || damaged.len() + 1 > usize::from(budget(&scenario.topic.topology).disks) {
+    if !choices.percent(15) || damaged.len() + 1 > usize::from(budget(&scenario.config.topology).disks) {
         return;
     }
     let disk = disks[choices.within(0, disks.len() as u32 - 1) as usize].clone();
     let without = if choices.percent(50) { HealWithout::CutOff(disk) } else { HealWithout::Down(disk) };
-    scenario.topic.heal_without = Some(without);
+    scenario.config.heal_without = Some(without);
 }
 
 /// What may be damaged at once: no more disks than leave every event on as many as must hold it, for readers to be sure
@@ -76,7 +76,7 @@ pub(super) fn budget(topology: &Topology) -> Budget {
 
 /// Each kind of load in every sixth run or so.
 pub(super) fn load(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
-    let customers: u32 = scenario.topic.tenants.iter().map(|class| class.count).sum();
+    let customers: u32 = scenario.config.tenants.iter().map(|class| class.count).sum();
     let whom = |choices: &Choices<'_>| choices.percent(50).then(|| choices.within(1, customers));
     let mut load = Vec::new();
     if choices.percent(17) {
@@ -106,12 +106,12 @@ pub(super) fn load(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
     if choices.percent(17) {
         load.push(Load::Backlog { project: whom(choices) });
     }
-    scenario.topic.load = load;
+    scenario.config.load = load;
 }
 
 /// What operators do, in half of the runs that have something to operate on.
 pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
-    let protection = &scenario.topic.protection;
+    let protection = &scenario.config.protection;
     let mut operations = Vec::new();
     for _ in 0..choices.pick(&[0, 0, 1, 3]) {
         let lasts = Some(span_ms(choices.pick(&MENDED_AFTER_MS)));
@@ -130,12 +130,12 @@ pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) 
             operations.push(Operation { at, what });
         }
     }
-    scenario.topic.operations = operations;
+    scenario.config.operations = operations;
 }
 
 /// Of everything, or of one day of one customer; once or twice.
-fn recover(choices: &Choices<'_>, scenario: &Scenario<Topic>, at: Moment) -> Recover {
-    let customers: u32 = scenario.topic.tenants.iter().map(|class| class.count).sum();
+fn recover(choices: &Choices<'_>, scenario: &Scenario<Topic>, at: Timestamp) -> Recover {
+    let customers: u32 = scenario.config.tenants.iter().map(|class| class.count).sum();
     let mut recover = Recover { times: choices.pick(&[1, 1, 2]), ..Recover::default() };
     if choices.percent(50) {
         let back = choices.within(0, 2);
@@ -161,8 +161,9 @@ pub(super) fn deploys(choices: &Choices<'_>, scenario: &mut Scenario<Topic>) {
     }
     deploys.sort_by_key(|(at, _, _)| *at);
     if !deploys.is_empty() {
-        scenario.topic.releases.push(ReleaseTopic { name: NEXT.to_owned(), bugs: Vec::new() });
+        scenario.config.releases.push(ReleaseTopic { name: NEXT.to_owned(), bugs: Vec::new() });
     }
-    let deploy = |(at, release, to): (Moment, &str, DeployTo)| Deploy { at, release: release.to_owned(), to };
-    scenario.topic.deploys = deploys.into_iter().map(deploy).collect();
+    let deploy =
+        |(at, release, to): (Timestamp, &str, DeployTo)| Deploy { at, release: release.to_owned(), to };
+    scenario.config.deploys = deploys.into_iter().map(deploy).collect();
 }

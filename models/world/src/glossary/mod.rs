@@ -6,8 +6,8 @@ mod invariants;
 mod marks;
 mod words;
 
-use latent_engine::explain::Entry;
+use latent_engine::explain::GlossaryEntry;
 
-pub(crate) fn glossary() -> Vec<Entry> {
+pub(crate) fn glossary() -> Vec<GlossaryEntry> {
     [invariants::entries(), words::entries(), marks::entries()].concat()
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 pub(super) fn ledger_settings(world: &World, nodes: &Nodes, scenario: &Scenario<Topic>) -> Settings {
     let usual = Settings::default();
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
-    let lasts_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
+    let lasts_ms = (scenario.run_for.0 + scenario.config.healing.0).as_millis() as u64;
     let skew_ms = |fault: &Fault| match &fault.action {
         Action::ClockStep(step) if edges.contains(&step.node) => step.by_ms.unsigned_abs(),
         Action::ClockDrift(drift) if edges.contains(&drift.node) => {

@@ -9,8 +9,8 @@ use super::Course;
 use crate::judge::BACKUP_SLACK;
 use crate::lock;
 use crate::scenario::Topic;
+use latent_engine::humanize;
 use latent_engine::verdict::Violation;
-use latent_engine::words;
 use latent_oracle::loss::{Episode, LossSummary};
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::alarms::Alarm;
@@ -64,7 +64,7 @@ impl Course<'_> {
     /// What keeps a loss that can be had back from counting as recovered, one reason a line.
     pub(super) fn shortfall(&self, summary: &LossSummary, found: &[Violation]) -> Option<String> {
         let count = |events: u64, what: &str| {
-            (events > 0).then(|| format!("{} {what} at the end", words::counted(events, "events")))
+            (events > 0).then(|| format!("{} {what} at the end", humanize::counted(events, "events")))
         };
         let reasons = [
             count(summary.events_missing_at_end, "missing from production"),
@@ -76,7 +76,7 @@ impl Course<'_> {
     }
 
     fn not_noticed(&self, found: &[Violation]) -> Option<String> {
-        let limit = stated_time(&self.scenario.topic);
+        let limit = stated_time(&self.scenario.config);
         let is_noticed = |loss: &Loss| {
             let (of, limit) = (loss.of?, limit?);
             self.is_noticed(of, loss.episode, limit).then_some(())
@@ -87,10 +87,10 @@ impl Course<'_> {
         let first = unseen.first()?;
         let more = match unseen.len() - 1 {
             0 => String::new(),
-            more => format!(", nor {} like it,", words::count(more as u64)),
+            more => format!(", nor {} like it,", humanize::count(more as u64)),
         };
         let within = match limit {
-            Some(limit) => format!("within {}", words::span_ms(limit.as_millis() as u64)),
+            Some(limit) => format!("within {}", humanize::span_ms(limit.as_millis() as u64)),
             None => "at all: there is none".to_owned(),
         };
         Some(format!("no detector reported the loss of {first}{more} {within}"))

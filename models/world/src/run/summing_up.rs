@@ -8,8 +8,8 @@ use crate::lock;
 use crate::operations::What;
 use crate::trouble::budget;
 use latent_engine::sim::{Anchor, Fault};
-use latent_engine::verdict::{Facts, Recovery};
-use latent_engine::{Judged, Notice, words};
+use latent_engine::verdict::{OutcomeFacts, Recovery};
+use latent_engine::{Detection, Verdict, humanize};
 use latent_oracle::loss::LossSummary;
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::access::Permission;
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Course<'_> {
     /// What the faults of the run damaged at once beyond the budget, if they did.
     fn beyond_budget(&self) -> Option<String> {
-        let budget = self.scenario.topic.trouble.as_ref().map(|trouble| trouble.budget).unwrap_or_default();
+        let budget = self.scenario.config.trouble.as_ref().map(|trouble| trouble.budget).unwrap_or_default();
         let outcomes = self.world.fault_outcomes();
         let struck = outcomes.iter().filter_map(|outcome| {
             let anchor = Anchor::AtMs(outcome.struck?.0);
@@ -36,7 +36,7 @@ impl Course<'_> {
         (events > 0).then(|| format!("events of requests in open gaps of the tee: {events}"))
     }
 
-    pub(crate) fn last_judgement(mut self) -> Judged<Findings> {
+    pub(crate) fn last_judgement(mut self) -> Verdict<Findings> {
         self.progress.phase("judging");
         self.judge.replays = lock(&self.desk).begun;
         self.judge.alarmed = self.copies_differ_alarms();
@@ -45,7 +45,7 @@ impl Course<'_> {
         self.judge.look_at_backups(&self.world, &self.nodes, &sight, &lacking, "after-healing");
         self.judge.look_at_tee(&self.world, &self.nodes, "after-healing");
         // Whatever is short at the end gets a drill, or nothing would be known of whether it can be had back.
-        if self.scenario.topic.protection.backup.is_some() || self.judge.is_short_now() {
+        if self.scenario.config.protection.backup.is_some() || self.judge.is_short_now() {
             self.drill_against(&sight);
         }
         self.judge.look_at_backlogs(&self.world, &self.nodes);
@@ -59,7 +59,7 @@ impl Course<'_> {
         let summary = self.judge.loss(&ledger);
         let recovery = self.recovery(&summary);
         let found = self.judge.found();
-        let facts = Facts {
+        let facts = OutcomeFacts {
             recovery: self.shown(&summary),
             shortfall: self.shortfall(&summary, &found),
             hung,
@@ -91,7 +91,7 @@ impl Course<'_> {
         drop(ledger);
         let (noticed, marks) = (self.noticed(), std::mem::take(&mut self.drill_marks));
         let items = findings.events.acked;
-        Judged { items, violations: self.judge.into_violations(), facts, noticed, marks, findings }
+        Verdict { items, violations: self.judge.into_violations(), facts, noticed, marks, findings }
     }
 
     /// Days of which anti-entropy has said since the end of faults that their copies differ.
@@ -146,7 +146,7 @@ impl Course<'_> {
     /// Recoveries that no operator began, and drills whose recovery did not end. Deploys and mistakes are carried out by the
     /// run itself, at instants that were checked with the scenario.
     fn not_done(&self) -> Vec<String> {
-        let at = |ms: i64| words::moment_ms(ms);
+        let at = |ms: i64| humanize::moment_ms(ms);
         let recoveries = self.plan.operations.iter().filter(|it| matches!(it.what, What::Recover(_)));
         // The timeline hands orders over in order of time, and of one instant in order of the plan.
         let mut planned: Vec<_> = recoveries.collect();
@@ -182,16 +182,16 @@ impl Course<'_> {
         summary.days.iter().filter_map(of_day).min()
     }
 
-    fn noticed(&self) -> Vec<Notice> {
+    fn noticed(&self) -> Vec<Detection> {
         let desk = lock(&self.desk);
-        let mut noticed: Vec<Notice> = Vec::new();
+        let mut noticed: Vec<Detection> = Vec::new();
         let mut more: BTreeMap<&str, u64> = BTreeMap::new();
         for (at_ms, alarm) in &desk.alarms {
             let (by, what) = in_words(alarm);
             let count = more.entry(by).or_default();
             *count += 1;
             if *count == 1 {
-                noticed.push(Notice { by: by.to_owned(), at_ms: *at_ms, what });
+                noticed.push(Detection { by: by.to_owned(), at_ms: *at_ms, what });
             }
         }
         for notice in &mut noticed {
@@ -228,19 +228,19 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
         }
         Alarm::BackupOverdue { data_center, newest_ms } => {
             let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
-                format!("nothing newer than {}", words::moment_ms(newest_ms))
+                format!("nothing newer than {}", humanize::moment_ms(newest_ms))
             });
             ("the backup watch", format!("dc-{data_center}: {newest}"))
         }
         Alarm::BackupFailed { why } => ("the backup", format!("nothing could be backed up: {why}")),
         Alarm::BackupBehind { project, position_ms, why } => {
-            ("the backup", format!("p{project} stays at {}: {why}", words::moment_ms(*position_ms)))
+            ("the backup", format!("p{project} stays at {}: {why}", humanize::moment_ms(*position_ms)))
         }
         Alarm::BackupDamaged { project, day } => {
             ("the backup", format!("p{project} {day}: a segment is in no data center any more"))
         }
         Alarm::CatalogDamaged { data_center, position_ms, is_repaired } => {
-            let of = words::moment_ms(*position_ms);
+            let of = humanize::moment_ms(*position_ms);
             let then = if *is_repaired { "put again" } else { "not repaired" };
             ("the backup", format!("dc-{data_center}: the catalog of {of} is damaged: {then}"))
         }
@@ -249,7 +249,7 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
                 Retained::Tee => "the tee",
                 Retained::Backups => "backups",
             };
-            let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
+            let (asked, kept) = (humanize::span_ms(*asked_ms), humanize::span_ms(*kept_ms));
             ("the retention's check", format!("{of}: {asked} was typed, {kept} is kept"))
         }
         Alarm::CompactionFailed { project, disk, why } => {
@@ -261,7 +261,7 @@ fn in_words(alarm: &Alarm) -> (&'static str, String) {
                 Job::AntiEntropy => "anti-entropy",
                 Job::Audit => "the audit",
             };
-            let age = words::span_ms(*age_ms);
+            let age = humanize::span_ms(*age_ms);
             ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
         }
         Alarm::TeeUnreadable { file, files } => {

@@ -10,7 +10,7 @@ fn hash(watched: bool) -> (TraceHash, u64) {
     let plan = crate::plan::expand(&scenario, 7);
     let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
     let finished = run_fork(spec, |world| async {
-        let mut course = Course::begin(&plan, &scenario, world, Progress::silent());
+        let mut course = Course::begin(&plan, &scenario, world, PhaseReporter::silent());
         course.watched = watched;
         course.pass().await;
         course.last_judgement().findings.loss.events_lost_from_production
@@ -118,7 +118,7 @@ fn repaired(small: &str) -> String {
     small.replace(r#""drills": 2"#, r#""operator": { "reaction": "30m" }, "drills": 0"#)
 }
 
-fn outcome(judged: &Judged<Findings>) -> Outcome {
+fn outcome(judged: &Verdict<Findings>) -> Outcome {
     latent_engine::verdict::outcome(&judged.violations, &judged.facts)
 }
 
@@ -177,7 +177,7 @@ fn a_loss_that_no_detector_reports_in_its_time_is_not_recovered_though_all_is_ba
 fn the_stated_time_is_that_of_the_slower_detector_and_without_an_audit_there_is_none() {
     let stated_time = |text: &str| {
         let scenario = latent_engine::parse::<Latent>("small.json", text).unwrap();
-        notice::stated_time(&scenario.topic).map(|time| time.as_secs() / 3_600)
+        notice::stated_time(&scenario.config).map(|time| time.as_secs() / 3_600)
     };
     assert_eq!(stated_time(SMALL), Some(27), "a backup a day, and 3 h for taking it");
     let unbacked: Vec<&str> = SMALL.lines().filter(|line| !line.contains(r#""backup""#)).collect();

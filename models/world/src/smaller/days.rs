@@ -29,7 +29,7 @@ pub(super) fn fewer(case: &LatentCase) -> Vec<LatentCase> {
 
 /// When a case is judged for the last time, in milliseconds since 1970.
 fn judged_ms(case: &LatentCase) -> i64 {
-    (case.scenario.end().0 + case.scenario.topic.healing.0).0
+    (case.scenario.end().0 + case.scenario.config.healing.0).0
 }
 
 /// Whether what is damaged still has the time in which it is surely repaired. Without it the smaller case would fail in
@@ -47,7 +47,7 @@ fn lasting(case: &LatentCase, run_for: Duration) -> Option<LatentCase> {
     case.scenario.run_for = Span(run_for);
     let end = case.scenario.end();
     let end_ms = end.0.0;
-    case.scenario.topic.deploys.retain(|deploy| deploy.at <= end);
+    case.scenario.config.deploys.retain(|deploy| deploy.at <= end);
     case.plan.faults.retain(|fault| may_strike(fault, end_ms, run_for));
     let plan = &mut case.plan.system;
     plan.operations.retain(|operation| operation.at <= end);
@@ -78,10 +78,10 @@ fn end_loads(law: &mut StreamLaw, end_ms: i64) {
 }
 
 fn sooner_judged(case: &LatentCase) -> Option<LatentCase> {
-    let least = least_healing(&case.scenario.topic);
-    (case.scenario.topic.healing.0 > least).then(|| {
+    let least = least_healing(&case.scenario.config);
+    (case.scenario.config.healing.0 > least).then(|| {
         let mut case = case.clone();
-        case.scenario.topic.healing = Span(least);
+        case.scenario.config.healing = Span(least);
         finished(case)
     })?
 }

@@ -105,7 +105,7 @@ fn leave_out_written(requests: &mut Vec<WrittenRequest>, places: &BTreeSet<usize
 }
 
 /// The case with every request written out in place of its law, if there are few events and some are not yet.
-pub(crate) fn written_out(case: &LatentCase) -> Option<LatentCase> {
+pub(crate) fn materialize(case: &LatentCase) -> Option<LatentCase> {
     let tenants = &case.plan.system.tenants;
     if tenants.iter().all(|tenant| tenant.requests.is_some()) {
         return None;

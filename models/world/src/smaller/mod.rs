@@ -26,26 +26,26 @@ use crate::{Latent, scenario};
 use latent_engine::{Case, Reduction};
 use std::collections::BTreeSet;
 
-pub(crate) use events::written_out;
+pub(crate) use events::materialize;
 
 /// A case of this system.
 type LatentCase = Case<Latent>;
 
 /// Every way to make a case smaller, the most effective first.
 pub(crate) fn reductions() -> Vec<Reduction<Latent>> {
-    use Reduction::{LeaveOut, Simplify};
+    use Reduction::{Remove, Simplify};
     vec![
-        LeaveOut { what: "projects", count: parts::projects, without: parts::without_projects },
-        LeaveOut { what: "operations", count: parts::operations, without: parts::without_operations },
-        LeaveOut { what: "deploys", count: parts::deploys, without: parts::without_deploys },
-        LeaveOut { what: "drills", count: parts::drills, without: parts::without_drills },
-        LeaveOut { what: "exports", count: parts::exports, without: parts::without_exports },
-        LeaveOut { what: "loads", count: parts::loads, without: parts::without_loads },
+        Remove { what: "projects", count: parts::projects, without: parts::without_projects },
+        Remove { what: "operations", count: parts::operations, without: parts::without_operations },
+        Remove { what: "deploys", count: parts::deploys, without: parts::without_deploys },
+        Remove { what: "drills", count: parts::drills, without: parts::without_drills },
+        Remove { what: "exports", count: parts::exports, without: parts::without_exports },
+        Remove { what: "loads", count: parts::loads, without: parts::without_loads },
         Simplify { what: "days", cases: days::fewer },
         Simplify { what: "healing", cases: simpler::healing },
         Simplify { what: "thresholds", cases: simpler::thresholds },
-        LeaveOut { what: "events", count: events::count, without: events::without },
-        LeaveOut { what: "spare nodes", count: nodes::count, without: nodes::without },
+        Remove { what: "events", count: events::count, without: events::without },
+        Remove { what: "spare nodes", count: nodes::count, without: nodes::without },
         Simplify { what: "shares", cases: simpler::shares },
         Simplify { what: "operations", cases: simpler::operations },
         Simplify { what: "times", cases: simpler::times },
@@ -62,7 +62,7 @@ fn leave_out<T>(items: &mut Vec<T>, places: &BTreeSet<usize>) {
 fn finished(mut case: LatentCase) -> Option<LatentCase> {
     // The case's own faults are all that are armed.
     case.plan.system.faults.clear();
-    tidy(&mut case.scenario.topic, &case.plan.system);
+    tidy(&mut case.scenario.config, &case.plan.system);
     is_sound(&case).then_some(case)
 }
 
@@ -85,7 +85,7 @@ fn is_sound(case: &LatentCase) -> bool {
     let plan = &case.plan.system;
     let mut with_faults = case.scenario.clone();
     with_faults.faults.extend(case.plan.faults.iter().cloned());
-    let protection = &case.scenario.topic.protection;
+    let protection = &case.scenario.config.protection;
     let can_be_done = plan.operations.iter().all(|operation| operation.what.lacks(protection).is_none());
     let laws_hold = plan.tenants.iter().all(|tenant| tenant.law.check().is_ok());
     can_be_done && laws_hold && scenario::check(&with_faults).is_empty()

@@ -46,12 +46,12 @@ fn parts(topic: &Topic) -> Vec<Part> {
 }
 
 pub(super) fn count(case: &LatentCase) -> usize {
-    parts(&case.scenario.topic).len()
+    parts(&case.scenario.config).len()
 }
 
 pub(super) fn without(case: &LatentCase, places: &BTreeSet<usize>) -> Option<LatentCase> {
     let mut case = case.clone();
-    let topic = &mut case.scenario.topic;
+    let topic = &mut case.scenario.config;
     let parts = parts(topic);
     for part in places.iter().filter_map(|place| parts.get(*place)) {
         match part {

@@ -67,12 +67,12 @@ pub(super) fn without_exports(case: &LatentCase, places: &BTreeSet<usize>) -> Op
 }
 
 pub(super) fn deploys(case: &LatentCase) -> usize {
-    case.scenario.topic.deploys.len()
+    case.scenario.config.deploys.len()
 }
 
 pub(super) fn without_deploys(case: &LatentCase, places: &BTreeSet<usize>) -> Option<LatentCase> {
     let mut case = case.clone();
-    leave_out(&mut case.scenario.topic.deploys, places);
+    leave_out(&mut case.scenario.config.deploys, places);
     finished(case)
 }
 

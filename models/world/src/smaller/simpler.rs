@@ -6,7 +6,7 @@ use crate::operations::{Recover, What};
 use crate::run::WARM_UP_MS;
 use crate::scenario::{Compaction, DeployTo};
 use crate::workload::{Api, ApiMix, Gzip, HOUR_MS, MINUTE_MS, StreamLaw};
-use latent_engine::Moment;
+use latent_engine::Timestamp;
 use latent_ports::UnixMs;
 
 /// The least that events take.
@@ -59,7 +59,7 @@ pub(super) fn shares(case: &LatentCase) -> Vec<LatentCase> {
 /// Every disk comes back when trouble is over.
 pub(super) fn healing(case: &LatentCase) -> Vec<LatentCase> {
     let mut simple = case.clone();
-    let was = simple.scenario.topic.heal_without.take();
+    let was = simple.scenario.config.heal_without.take();
     was.and_then(|_| finished(simple)).into_iter().collect()
 }
 
@@ -99,7 +99,7 @@ pub(super) fn thresholds(case: &LatentCase) -> Vec<LatentCase> {
         [|compaction| compaction.two_runs_from_events = 1, |compaction| compaction.late_seal_events = 1];
     let lower = set.iter().filter_map(|lower| {
         let mut low = case.clone();
-        let compaction = &mut low.scenario.topic.compaction;
+        let compaction = &mut low.scenario.config.compaction;
         let before = (compaction.two_runs_from_events, compaction.late_seal_events);
         lower(compaction);
         let after = (compaction.two_runs_from_events, compaction.late_seal_events);
@@ -118,10 +118,10 @@ pub(super) fn operations(case: &LatentCase) -> Vec<LatentCase> {
             cases.extend(finished(simple));
         }
     }
-    for (place, deploy) in case.scenario.topic.deploys.iter().enumerate() {
+    for (place, deploy) in case.scenario.config.deploys.iter().enumerate() {
         if deploy.to != DeployTo::All {
             let mut simple = case.clone();
-            simple.scenario.topic.deploys[place].to = DeployTo::All;
+            simple.scenario.config.deploys[place].to = DeployTo::All;
             cases.extend(finished(simple));
         }
     }
@@ -178,7 +178,7 @@ pub(super) fn times(case: &LatentCase) -> Vec<LatentCase> {
 
 fn number_of_times(case: &LatentCase) -> usize {
     let plan = &case.plan.system;
-    case.scenario.topic.deploys.len() + plan.operations.len() + plan.drills_ms.len() + plan.exports.len()
+    case.scenario.config.deploys.len() + plan.operations.len() + plan.drills_ms.len() + plan.exports.len()
 }
 
 /// The case with other times of deploys, operations, drills and exports, if any is another.
@@ -186,7 +186,7 @@ fn with_times(case: &LatentCase, mut rounder: impl FnMut(usize, Time<'_>)) -> Op
     let mut round = case.clone();
     let start_ms = case.scenario.start.0.0;
     let plan = &mut round.plan.system;
-    let deploys = round.scenario.topic.deploys.iter_mut().map(|deploy| &mut deploy.at.0.0);
+    let deploys = round.scenario.config.deploys.iter_mut().map(|deploy| &mut deploy.at.0.0);
     let operations = plan.operations.iter_mut().map(|operation| &mut operation.at.0.0);
     let exports = plan.exports.iter_mut().map(|export| &mut export.at_ms);
     let all = deploys.chain(operations).chain(&mut plan.drills_ms).chain(exports);
@@ -207,7 +207,7 @@ fn with_requests_at(case: &LatentCase, unit_ms: i64) -> Option<LatentCase> {
         let at_ms = request.at.0.0;
         let round_ms = (at_ms - at_ms.rem_euclid(unit_ms)).max(least_ms);
         is_other |= round_ms != at_ms;
-        request.at = Moment(UnixMs(round_ms));
+        request.at = Timestamp(UnixMs(round_ms));
     }
     if is_other { finished(round) } else { None }
 }

@@ -6,7 +6,7 @@ use crate::run::Course;
 use crate::testing::{SMALL, with_faults};
 use crate::workload::{Burst, PlannedRequest};
 use latent_engine::sim::{TraceHash, WorldSpec, keyed_draw, run_fork};
-use latent_engine::{Judged, Plan, Progress, parse};
+use latent_engine::{PhaseReporter, Plan, Verdict, parse};
 
 const SEED: u64 = 7;
 
@@ -47,7 +47,7 @@ fn everything() -> String {
 }
 
 /// What a run of a case comes to.
-fn run(case: &LatentCase) -> (Judged<Findings>, TraceHash) {
+fn run(case: &LatentCase) -> (Verdict<Findings>, TraceHash) {
     let Case { scenario, plan } = case;
     let spec = WorldSpec {
         scheduler_seed: plan.scheduler_seed,
@@ -59,7 +59,7 @@ fn run(case: &LatentCase) -> (Judged<Findings>, TraceHash) {
         for fault in scenario.faults.iter().chain(&plan.faults) {
             world.arm(fault.clone());
         }
-        let mut course = Course::begin(&plan.system, scenario, world, Progress::silent());
+        let mut course = Course::begin(&plan.system, scenario, world, PhaseReporter::silent());
         course.pass().await;
         course.last_judgement()
     });
@@ -109,7 +109,7 @@ impl Chooser {
 fn step(case: &LatentCase, chooser: &mut Chooser) -> Option<(LatentCase, &'static str)> {
     let mut all = reductions();
     match all.swap_remove(chooser.below(all.len())) {
-        Reduction::LeaveOut { what, count, without } => {
+        Reduction::Remove { what, count, without } => {
             let before = count(case);
             let places = if before == 0 { return None } else { chooser.places(before) };
             let smaller = without(case, &places)?;
@@ -136,7 +136,7 @@ fn whatever_is_made_smaller_again_and_again_can_still_be_read() {
                 let Some((smaller, what)) = step(&case, &mut chooser) else { continue };
                 assert_valid(&smaller, what);
                 met.insert(what);
-                case = written_out(&smaller).unwrap_or(smaller);
+                case = materialize(&smaller).unwrap_or(smaller);
             }
         }
     }
@@ -165,7 +165,7 @@ fn simpler_cases_come_to_an_end() {
 fn leaving_all_out_leaves_a_case_that_sends_nothing_or_none() {
     let case = case_of(&everything(), SEED);
     for reduction in reductions() {
-        let Reduction::LeaveOut { what, count, without } = reduction else { continue };
+        let Reduction::Remove { what, count, without } = reduction else { continue };
         let all: BTreeSet<usize> = (0..count(&case)).collect();
         assert!(!all.is_empty(), "there are {what}");
         match (what, without(&case, &all)) {
@@ -252,13 +252,13 @@ fn events_that_stay_are_sent_as_before() {
 fn events_written_out_make_the_same_run() {
     for text in [everything(), SMALL.to_owned()] {
         let case = case_of(&text, SEED);
-        assert!(written_out(&case).is_none(), "there are too many events");
+        assert!(materialize(&case).is_none(), "there are too many events");
         let all = events::count(&case);
         // What stays is spread over all projects, so that each has something to write.
         let places = (0..all).filter(|place| place % (all / 60) > 0).collect();
         let few = events::without(&case, &places).unwrap();
-        let written = written_out(&few).expect("there are few events");
-        assert!(written_out(&written).is_none(), "they are written out already");
+        let written = materialize(&few).expect("there are few events");
+        assert!(materialize(&written).is_none(), "they are written out already");
         assert_valid(&written, "writing out");
         let ((by_law, law_hash), (by_hand, written_hash)) = (run(&few), run(&written));
         assert_eq!(law_hash, written_hash);

@@ -13,7 +13,7 @@
 use crate::scenario::Topic;
 use crate::topology::Names;
 use latent_engine::sim::{Action, Anchor, Fault};
-use latent_engine::{Scenario, words};
+use latent_engine::{Scenario, humanize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -70,7 +70,7 @@ pub(crate) fn exceeded<'f>(
     scenario: &Scenario<Topic>,
     budget: &Budget,
 ) -> Option<String> {
-    let names = Names::of(&scenario.topic);
+    let names = Names::of(&scenario.config);
     let end_ms = scenario.end().0.0;
     let repaired_ms = repaired_after_ms(end_ms - scenario.start.0.0);
     let mut damage: Vec<(i64, i64, &str)> = Vec::new();
@@ -85,7 +85,7 @@ pub(crate) fn exceeded<'f>(
     let tee: Vec<String> = names.edges.iter().chain(&names.tee_store).cloned().collect();
     let groups = [
         // With so many damaged, one that holds an acknowledged event is left.
-        ("disks", budget.disks.min(scenario.topic.topology.ack_copies.saturating_sub(1)), &names.disks),
+        ("disks", budget.disks.min(scenario.config.topology.ack_copies.saturating_sub(1)), &names.disks),
         ("data centers", budget.data_centers, &names.data_centers),
         ("edges and tee store", budget.tee, &tee),
     ];
@@ -104,7 +104,7 @@ pub(crate) fn exceeded<'f>(
                 return Some(format!(
                     "{} {what} damaged at once at {} ({nodes}); the budget is {most}",
                     at_once.len(),
-                    words::moment_ms(*at_ms)
+                    humanize::moment_ms(*at_ms)
                 ));
             }
         }

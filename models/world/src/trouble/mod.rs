@@ -16,7 +16,7 @@ mod site;
 use crate::scenario::Topic;
 use crate::topology::Names;
 use latent_engine::sim::{Fault, keyed_draw};
-use latent_engine::{Problem, Scenario};
+use latent_engine::{Scenario, ScenarioProblem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use site::Keyed;
@@ -42,8 +42,8 @@ pub struct Trouble {
 
 /// The faults of a run, in the order of their kinds.
 pub(crate) fn draw(scenario: &Scenario<Topic>, seed: u64) -> Vec<Fault> {
-    let Some(trouble) = &scenario.topic.trouble else { return Vec::new() };
-    let names = Names::of(&scenario.topic);
+    let Some(trouble) = &scenario.config.trouble else { return Vec::new() };
+    let names = Names::of(&scenario.config);
     let on: Vec<Kind> =
         switched_on(trouble, seed).into_iter().filter(|kind| kind.has_victims(&names)).collect();
     if on.is_empty() {
@@ -88,17 +88,17 @@ pub(crate) fn switched_on(trouble: &Trouble, seed: u64) -> Vec<Kind> {
 }
 
 /// What no single field shows.
-pub(crate) fn check(topic: &Topic) -> Vec<Problem> {
+pub(crate) fn check(topic: &Topic) -> Vec<ScenarioProblem> {
     let Some(trouble) = &topic.trouble else { return Vec::new() };
     let mut problems = Vec::new();
     let (least, most) = trouble.per_week;
     if least > most || most > 1_000 {
         let hint = "write the least first, then the most, at most 1000";
-        problems.push(Problem::at("/trouble/per_week", format!("from {least} to {most}"), hint));
+        problems.push(ScenarioProblem::at("/trouble/per_week", format!("from {least} to {most}"), hint));
     }
     if trouble.kinds.as_ref().is_some_and(Vec::is_empty) {
         let hint = "name at least one, or leave the field out for all";
-        problems.push(Problem::at("/trouble/kinds", "no kind of trouble", hint));
+        problems.push(ScenarioProblem::at("/trouble/kinds", "no kind of trouble", hint));
     }
     problems
 }

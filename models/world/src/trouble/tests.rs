@@ -21,7 +21,7 @@ fn without_trouble_nothing_is_drawn() {
 #[test]
 fn every_kind_comes_in_some_run_and_none_in_all() {
     let rough = scenario(r#", "trouble": { "per_week": [20, 40] }"#);
-    let trouble = rough.topic.trouble.as_ref().unwrap();
+    let trouble = rough.config.trouble.as_ref().unwrap();
     let mut met: BTreeSet<&str> = BTreeSet::new();
     let mut always: BTreeSet<Kind> = Kind::ALL.into_iter().collect();
     for seed in 0..60 {

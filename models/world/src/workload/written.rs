@@ -6,7 +6,7 @@
 use super::law::Defect;
 use super::request::{Api, PlannedEvent, PlannedRequest, frame};
 use bytes::Bytes;
-use latent_engine::Moment;
+use latent_engine::Timestamp;
 use latent_ports::UnixMs;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use std::ops::Range;
 #[serde(deny_unknown_fields)]
 pub struct WrittenRequest {
     /// When it is sent, by the world's clock.
-    pub at: Moment,
+    pub at: Timestamp,
     /// How it travels.
     pub by: Api,
     /// Its number in its project's stream, for keyed draws.
@@ -63,7 +63,7 @@ impl WrittenRequest {
             json: String::from_utf8_lossy(&event.json).into_owned(),
         };
         WrittenRequest {
-            at: Moment(UnixMs(request.at_ms)),
+            at: Timestamp(UnixMs(request.at_ms)),
             by: request.api,
             key: request.key,
             bare: request.events.len() == 1 && request.text == request.events[0].json,

@@ -1,0 +1,272 @@
+//! `repro`: exact reproduction of a run, and the warning if it differs.
+
+use crate::common::{Test, tests};
+use crate::processes::{only_worker_of, send, wait_for_words};
+use crate::scratch::{ProgramOutput, Scratch};
+use serde_json::Value;
+
+pub const TESTS: &[Test] = tests![
+    a_run_that_differs_between_processes_is_101_with_the_first_differing_line,
+    findings_that_differ_are_101_even_where_the_traces_agree,
+    a_second_run_that_is_ended_from_outside_makes_no_case_nondeterministic,
+    a_failing_seed_fails_again_with_the_same_hash,
+    a_run_that_is_not_the_recorded_one_says_so_loudly,
+    a_recorded_run_is_said_to_be_one_and_an_edited_case_is_a_new_case,
+    a_trace_that_compares_nothing_is_wrong_usage,
+    the_log_is_told_for_one_node_and_a_span_of_time,
+    a_run_can_be_stopped_at_an_instant,
+    a_case_past_its_limits_is_102_again,
+    a_drawn_scenario_is_printed_as_a_file_that_runs_the_same,
+];
+
+fn a_run_that_differs_between_processes_is_101_with_the_first_differing_line() {
+    let here = Scratch::new("differs");
+    here.misbehaving_scenario("moody", r#", "trouble": "process-in-trace""#);
+    // With this many seeds, at least one passing case is checked for determinism.
+    let ran = here.odd(&["sweep", "moody.json", "--seeds", "1..201", "--jobs", "2", "-v"]).ends(101);
+    let found = ran.screen();
+    let number = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>();
+    let numbers: Vec<String> = found.split("'of-").skip(1).map(number).collect();
+    assert_eq!(numbers.len(), 2, "two processes, two names: {found}");
+    let named = |number: &str| format!("of-{number}'");
+    let shown = found.replace(&named(&numbers[0]), "of-ONE'").replace(&named(&numbers[1]), "of-OTHER'");
+    insta::assert_snapshot!(shown, @"
+    moody.json: 2 of 200 cases failed
+      cases       200 of seeds 1..201
+      outcomes    198 clean, 2 nondeterministic
+      simulated   3 h 20 m in …
+      twice       2 cases run twice, in two processes
+      failures    nondeterministic  2 cases
+                  first difference: 0.000000064 clerk        Open 'of-ONE'
+                  the other run:    0.000000064 clerk        Open 'of-OTHER'
+      again       odd repro moody.json@10 --trace HASH
+      others      moody.json@159
+      marks       odd.done 200 in 200 cases
+                  odd.survived 200 in 200 cases
+      results     .latent/sweep.jsonl
+    ");
+}
+
+fn findings_that_differ_are_101_even_where_the_traces_agree() {
+    let here = Scratch::new("differs-in-findings");
+    here.misbehaving_scenario("moody", r#", "trouble": "process-in-findings", "expect": "hung""#);
+    let ran = here.odd(&["sweep", "moody.json", "--seeds", "1..2"]).ends(101);
+    let process = |line: &str| match line.split_once("{\"process\":") {
+        Some((before, _)) => format!("{before}{{\"process\":ITS-NUMBER}}"),
+        None => line.to_owned(),
+    };
+    let shown: Vec<String> = ran.screen().lines().map(process).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    moody.json: 1 of 1 case failed
+      cases       1 of seeds 1..2
+      outcomes    1 nondeterministic
+      simulated   1 m in …
+      twice       1 case run twice, in two processes
+      failures    nondeterministic  1 case
+                  the same trace, but clean with {"process":ITS-NUMBER}
+                  the other run:  clean with {"process":ITS-NUMBER}
+      again       odd repro moody.json@1 --trace HASH
+      results     .latent/sweep.jsonl
+    "#);
+}
+
+fn a_second_run_that_is_ended_from_outside_makes_no_case_nondeterministic() {
+    let here = Scratch::new("second-ended");
+    // It fails, so it runs twice.
+    here.misbehaving_scenario("tired", r#", "trouble": { "waits-if-there": "been-here" }, "expect": "hung""#);
+    let sweep = ["sweep", "tired.json", "--seeds", "1..2", "--jobs", "1"];
+    let mut killed = here.start("odd", &sweep);
+    let _said = wait_for_words(&mut killed, "waiting");
+    send("-KILL", only_worker_of(killed.id()));
+    let killed = ProgramOutput::of(killed.wait_with_output().expect("it is our child")).ends(1);
+    assert!(killed.out.contains("outcomes    1 without a verdict\n"), "{}", killed.out);
+
+    std::fs::remove_file(here.path("been-here")).expect("the first run left it");
+    let late = here.odd(&[&sweep[..], &["--case-time", "1s"]].concat()).ends(0);
+    assert!(late.out.contains("outcomes    1 hung\n"), "{}", late.out);
+}
+
+/// The printed command is pasted unchanged.
+fn a_failing_seed_fails_again_with_the_same_hash() {
+    let here = Scratch::new("again");
+    let ran = here.wal(&["sweep", "missing-sync", "--seeds", "12..13"]).ends(100);
+    let line =
+        ran.out.lines().find_map(|line| line.trim().strip_prefix("again")).expect("it says how to repeat it");
+    let words: Vec<&str> =
+        line.trim().strip_prefix("wal ").expect("with the program it was called by").split(' ').collect();
+    assert_eq!(words[..3], ["repro", "missing-sync@12", "--trace"]);
+    let again = here.wal(&words).ends(100);
+    assert_eq!(again.err, "", "it is the recorded run");
+    insta::assert_snapshot!(again.screen(), @"
+    missing-sync@12: unrecoverable-loss, expected clean
+      simulated   1 m from 2016-02-22 00:00:00Z in …
+      records     10 told safe, 5 kept
+      noticed     by nobody
+      violated    W1:missing:after-crash:loss  once, 5 records, first 2016-02-22 00:01:00Z
+                  wal: 0, 1, 2, 3, 4
+      trace       HASH  28 records
+      again       wal repro missing-sync@12
+      explain     wal explain W1:missing:after-crash:loss
+      recorded    the trace is the one asked for
+    ");
+    let json = here.wal(&["repro", "missing-sync@12", "--json"]).ends(100);
+    let report: Value = serde_json::from_str(&json.out).expect("it is JSON");
+    assert!(report["trace_hash"].as_str().is_some_and(|hash| hash.starts_with(words[3])));
+    here.wal(&["repro", "correct@12"]).ends(0);
+}
+
+fn a_run_that_is_not_the_recorded_one_says_so_loudly() {
+    let here = Scratch::new("not-recorded");
+    let ran = here.wal(&["repro", "missing-sync@12", "--trace", "0badcafe"]).ends(101);
+    insta::assert_snapshot!(ran.stderr_text().trim(), @"
+    THIS IS NOT THE RECORDED RUN
+      recorded    HASH
+      this run    HASH, by wal 0.1.0
+      With the program that recorded it, the run is nondeterministic; with another one, the code has changed.
+    ");
+}
+
+fn a_recorded_run_is_said_to_be_one_and_an_edited_case_is_a_new_case() {
+    let here = Scratch::new("recorded");
+    here.wal(&["shrink", "missing-sync@12", "--out", "a.case.json"]).ends(0);
+    let ran = here.wal(&["repro", "a.case.json"]).ends(100);
+    assert!(ran.out.ends_with("  recorded    this is the recorded run\n"), "{}", ran.out);
+    let text = here.read("a.case.json");
+    let case: Value = serde_json::from_str(&text).expect("it is JSON");
+    let hash = case["case"]["trace_hash"].as_str().expect("it records one");
+    for (from, to) in [(hash, "0".repeat(32).as_str()), ("\"records\": ", "\"records\": 1")] {
+        here.write("b.case.json", &text.replacen(from, to, 1));
+        let ran = here.wal(&["repro", "b.case.json"]).ends(100);
+        assert!(ran.out.contains("  recorded    edited since it was recorded"), "{}", ran.out);
+        let ran = here.wal(&["repro", "b.case.json", "--json"]).ends(100);
+        assert!(ran.err.contains("  recorded    edited since it was recorded"), "{}", ran.err);
+    }
+    for wrong in ["", "xyz"] {
+        here.write("c.case.json", &text.replace(hash, wrong));
+        let ran = here.wal(&["repro", "c.case.json"]).ends(2);
+        assert!(ran.err.contains("a damaged case: ") && ran.err.contains("trace_hash"), "{}", ran.err);
+    }
+}
+
+fn a_trace_that_compares_nothing_is_wrong_usage() {
+    let here = Scratch::new("no-trace");
+    for wrong in ["", "xyz", "0badcaf", "0badcafe0badcafe0badcafe0badcafe0"] {
+        let ran = here.wal(&["repro", "missing-sync@12", "--trace", wrong]).ends(2);
+        assert_eq!(ran.out, "", "nothing ran");
+        assert!(ran.err.contains("first 8 hexadecimal digits"), "{}", ran.err);
+    }
+}
+
+fn the_log_is_told_for_one_node_and_a_span_of_time() {
+    let here = Scratch::new("log");
+    let whole = here.wal(&["repro", "correct@9", "--log"]).ends(0);
+    let log = |out: &str| -> Vec<String> {
+        out.lines().filter(|line| line.starts_with("2016-")).map(str::to_owned).collect()
+    };
+    let all = log(&whole.out);
+    insta::assert_snapshot!(all[..16].join("\n"), @r#"
+    2016-02-22T00:00:00.000000Z log          boot
+    2016-02-22T00:00:00.000000Z log          Open 'wal'
+    2016-02-22T00:00:00.001429Z log          SyncDir ''
+    2016-02-22T00:00:00.001429Z log          Len 'wal'
+    2016-02-22T00:00:00.001429Z log          Read 'wal'
+    2016-02-22T00:00:00.001429Z log          Truncate 'wal'
+    2016-02-22T00:00:00.005298Z log          Sync 'wal'
+    2016-02-22T00:00:00.005298Z log          Append 'wal' at 0, 16 bytes #91de7409
+    2016-02-22T00:00:00.008185Z log          Sync 'wal'
+    2016-02-22T00:00:00.018185Z log          Append 'wal' at 16, 16 bytes #12d734a2
+    2016-02-22T00:00:00.018185Z world        fault {"kill":{"node":"log","restart_after_ms":1000}}
+    2016-02-22T00:00:00.018185Z log          killed, un-synced disk operations: Drawn
+    2016-02-22T00:00:01.018185Z world        end of fault {"kill":{"node":"log","restart_after_ms":1000}}
+    2016-02-22T00:00:01.018185Z log          boot
+    2016-02-22T00:00:01.018185Z log          Open 'wal'
+    2016-02-22T00:00:01.019614Z log          SyncDir ''
+    "#);
+    let of_world = log(&here.wal(&["repro", "correct@9", "--log", "--node", "world"]).ends(0).out);
+    let of_log = log(&here.wal(&["repro", "correct@9", "--log", "--node", "log"]).ends(0).out);
+    assert!(of_log.iter().all(|line| line.contains("Z log ")) && !of_log.is_empty());
+    assert_eq!(of_log.len() + of_world.len(), all.len());
+
+    let (from, to) = ("2016-02-22T00:00:01Z", "2016-02-22T00:00:01.05Z");
+    let part = log(&here.wal(&["repro", "correct@9", "--log", "--from", from, "--to", to]).ends(0).out);
+    let within =
+        |line: &&String| ("2016-02-22T00:00:01.000".."2016-02-22T00:00:01.050").contains(&&line[..23]);
+    assert_eq!(part, all.iter().filter(within).cloned().collect::<Vec<_>>());
+    assert!(!part.is_empty() && part.len() < all.len());
+    let nobody = here.wal(&["repro", "correct@9", "--log", "--node", "lgo"]).ends(2);
+    insta::assert_snapshot!(nobody.stderr_text(), @"
+    error: --node lgo: no node is called 'lgo'
+      did you mean 'log'? nodes: log, world
+    ");
+}
+
+fn a_run_can_be_stopped_at_an_instant() {
+    let here = Scratch::new("until");
+    let stop = ["repro", "missing-sync@12", "--until", "2016-02-22T00:00:00.5Z"];
+    let ran = here.wal(&stop).ends(0);
+    insta::assert_snapshot!(ran.screen(), @"
+    stopped at 2016-02-22T00:00:00.5Z
+      trace       HASH after 16 records
+      again       wal repro missing-sync@12 --until 2016-02-22T00:00:00.5Z
+    ");
+    assert_eq!(here.wal(&stop).ends(0).out, ran.out, "the same hash half-way");
+    // A time past the end has no effect: there is a verdict.
+    here.wal(&["repro", "missing-sync@12", "--until", "2017-01-01T00:00:00Z"]).ends(100);
+}
+
+fn a_case_past_its_limits_is_102_again() {
+    let here = Scratch::new("limits-again");
+    here.misbehaving_scenario("hungry", r#", "trouble": "hungry""#);
+    let ran = here.odd(&["sweep", "hungry.json", "--seeds", "1..2", "--case-memory-mb", "100"]).ends(102);
+    assert!(ran.out.contains("again       odd repro hungry.json@1 --case-memory-mb 100\n"), "{}", ran.out);
+    let ran = here.odd(&["repro", "hungry.json@1", "--case-memory-mb", "100"]).ends(102);
+    insta::assert_snapshot!(ran.stderr_text(), @"
+    error: the case was stopped: it held more than 100 MB
+      again: odd repro hungry.json@1 --case-memory-mb 100
+    ");
+    here.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "never" }"#);
+    let ran = here.odd(&["repro", "slow.json@1", "--case-time", "1s"]).ends(102);
+    insta::assert_snapshot!(ran.stderr_text(), @"
+    waiting
+    error: the case was stopped after 1 s of real time
+      again: odd repro slow.json@1 --case-time 1s
+    ");
+}
+
+fn a_drawn_scenario_is_printed_as_a_file_that_runs_the_same() {
+    let here = Scratch::new("print");
+    let printed = here.wal(&["print", "generated@7"]).ends(0).out;
+    insta::assert_snapshot!(printed, @r#"
+    {
+      "name": "generated",
+      "about": "Drawn by a seed.",
+      "seed": 7,
+      "start": "2016-02-22T00:00:00Z",
+      "run_for": "1m",
+      "records": 16,
+      "missing_sync": true,
+      "expect": "clean"
+    }
+    "#);
+    here.write("drawn.json", &printed);
+    let hash = |target: &str| {
+        let json = here.wal(&["repro", target, "--json"]);
+        serde_json::from_str::<Value>(&json.out).expect("it is JSON")["trace_hash"].to_string()
+    };
+    assert_eq!(hash("drawn.json"), hash("generated@7"));
+    assert_ne!(hash("generated@8"), hash("generated@7"));
+    here.write("bytes", "\u{9}\u{3}");
+    let of_bytes: Value =
+        serde_json::from_str(&here.wal(&["print", "--bytes", "bytes"]).ends(0).out).expect("it is JSON");
+    assert_eq!((&of_bytes["records"], &of_bytes["missing_sync"]), (&10.into(), &true.into()));
+    let set_release = here.wal(&["print", "correct@3", "--release", "hasty"]).ends(0).out;
+    assert!(
+        set_release.contains("\"seed\": 3") && set_release.contains("\"missing_sync\": true"),
+        "{set_release}"
+    );
+    let none = here.odd(&["print", "generated@7"]).ends(2);
+    insta::assert_snapshot!(none.stderr_text(), @"
+    error: generated: odd draws no scenarios of its own
+      give the path of a JSON file
+    ");
+}

@@ -1,0 +1,41 @@
+//! Vacuous runs, and runs that did not fulfil a request, are not clean.
+
+mod common;
+
+use common::{latent, scenario_text, scratch, text};
+
+fn run(name: &str, scenario: &str, more: &[&str]) -> (Option<i32>, String) {
+    let file = scratch(name, scenario);
+    let file = file.to_str().expect("cargo's directories are UTF-8").to_owned();
+    let output = latent(&[&["run", file.as_str()], more].concat());
+    (output.status.code(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+}
+
+/// `one-day` without the marks that a run without events cannot reach.
+fn one_day(from: &str, to: &str) -> String {
+    let day = scenario_text("one-day");
+    assert!(day.contains(from), "one-day no longer says {from}");
+    let start = day.find("\"required_marks\": [").expect("the scenario requires marks");
+    let end = start + day[start..].find(']').expect("a list ends");
+    format!("{}\"required_marks\": []{}", &day[..start], &day[end + 1..]).replacen(from, to, 1)
+}
+
+#[test]
+fn without_one_acknowledged_event_nothing_was_shown() {
+    let repeated = r#""repeated_ppm": 20000"#;
+    let rejected = one_day(repeated, r#""repeated_ppm": 20000, "invalid_ppm": 1000000"#);
+    let (code, said) = run("all-rejected.json", &rejected, &[]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("one-day@1: nothing shown, because nothing was acknowledged"), "{said}");
+    assert!(said.contains("error: 0 events acknowledged, so this run shows nothing"), "{said}");
+}
+
+#[test]
+fn a_strike_that_was_not_triggered_is_not_clean() {
+    let day = one_day("\"expect\"", "\"expect\"");
+    let strike = ["--strike", "crash-nothing@disk-1:999999999"];
+    let (code, said) = run("no-strike.json", &day, &strike);
+    assert_eq!(code, Some(103), "{said}");
+    assert!(said.contains("one-day@1: clean, but a fault that was asked for was not triggered"), "{said}");
+    assert!(said.contains("error: fault not triggered: --strike crash-nothing@disk-1:999999999"), "{said}");
+}
