@@ -13,7 +13,7 @@ use serde_json::Value;
 fn screen(arguments: &[&str]) -> String {
     let shown = text(&latent(arguments).stdout).replace(env!("CARGO_BIN_EXE_latent"), "latent");
     let line = |line: &str| match line.split_once(" in ") {
-        Some((before, _)) if line.contains("times real time") => format!("{before} in …\n"),
+        Some((before, _)) if line.contains(" x real time") => format!("{before} in …\n"),
         _ => format!("{line}\n"),
     };
     shown.lines().map(line).collect()
@@ -71,7 +71,7 @@ fn the_month_reads_as_reviewed() {
 fn the_incidents_events_before_and_after_read_as_reviewed() {
     let shown = screen(&["run", "-v", "incident-2016"]);
     let from = shown.find("\n  diff ").expect("-v shows the events before and after");
-    let to = from + shown[from..].find("\n  noticed").expect("who noticed stands behind them");
+    let to = from + shown[from..].find("\n  detected by").expect("who noticed stands behind them");
     reviewed().bind(|| insta::assert_snapshot!("incident-2016-before-and-after", &shown[from..to]));
 }
 

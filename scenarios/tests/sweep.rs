@@ -31,7 +31,9 @@ fn screen(arguments: &[&str], code: i32) -> String {
 
 fn without_real_time(shown: &str) -> String {
     let line = |line: &str| match line.split_once(" in ") {
-        Some((before, _)) if line.contains("times real time") || line.contains("side by side") => {
+        Some((before, _))
+            if line.contains(" x real time") || line.ends_with(" jobs") || line.ends_with(" job") =>
+        {
             format!("{before} in …\n")
         }
         _ => format!("{line}\n"),

@@ -90,10 +90,7 @@ fn a_release_that_changes_the_expectation_says_so() {
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{shown}");
     assert!(shown.starts_with("one-day@1: clean, as expected with --release good\n"), "{shown}");
-    assert!(
-        shown.contains("clean, by --release good; the scenario itself expects unrecoverable-loss"),
-        "{shown}"
-    );
+    assert!(shown.contains("clean, by --release good; the scenario expects unrecoverable-loss"), "{shown}");
     // Without the release it ends better than expected: with its own code and text.
     let output = latent(&["run", file]);
     let shown = text(&output.stdout);
@@ -217,7 +214,7 @@ fn doctor_completions_and_manual_pages() {
     let output = latent(&["doctor"]);
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{shown}{}", text(&output.stderr));
-    for label in ["build", "system", "cpu", "memory", "disk", "terminal", "addresses", "same twice  yes"] {
+    for label in ["build", "system", "cpu", "memory", "disk", "terminal", "addresses", "determinism yes"] {
         assert!(shown.contains(&format!("\n  {label}")), "{label}: {shown}");
     }
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -79,11 +79,11 @@ impl<S: System> CaseSource<S> {
             .map_err(|bad| if given == GENERATED { has_no_generator::<S>(named) } else { bad })?;
         if let Some(case) = CaseFile::read(&source.file, &source.text)? {
             if seed.is_some() {
-                let message = "a case has a seed of its own".to_owned();
+                let message = "a case has its own seed".to_owned();
                 return Err(scenario::error_without_position(
                     &source.file,
                     message,
-                    format!("leave it out: {given}"),
+                    format!("omit it: {given}"),
                 ));
             }
             let scenario = scenario::parse::<S>(&source.file, &case.scenario)?;
@@ -203,12 +203,9 @@ pub(crate) fn has_generator<S: System>() -> bool {
 
 fn has_no_generator<S: System>(named: &[NamedScenario]) -> ScenarioError {
     let names: Vec<&str> = named.iter().map(|one| one.name).collect();
-    let built_in = if names.is_empty() {
-        String::new()
-    } else {
-        format!("one that is built in ({}), or ", names.join(", "))
-    };
-    let message = format!("{} draws no scenarios of its own", S::NAME);
+    let built_in =
+        if names.is_empty() { String::new() } else { format!("a built-in name ({}) or ", names.join(", ")) };
+    let message = format!("{} has no generated scenarios", S::NAME);
     scenario::error_without_position(GENERATED, message, format!("give {built_in}the path of a JSON file"))
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn for_file(file: &Path) -> io::Result<()> {
         return std::fs::create_dir_all(folder);
     }
     let said = format!(
-        "no folder {0}: only {OUTPUT} is made on its own\n  make it with mkdir -p {0}, or correct the path",
+        "no folder {0}: only {OUTPUT} is created automatically\n  create it with mkdir -p {0}, or correct the path",
         folder.display()
     );
     Err(io::Error::new(io::ErrorKind::NotFound, said))

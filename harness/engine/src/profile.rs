@@ -101,6 +101,6 @@ mod tests {
             "{misspelt}"
         );
         let wrong = read(&TEXT.replace("50s", "50 seconds"), None).unwrap_err();
-        assert!(wrong.contains("line 4") && wrong.contains("'50 seconds' is no length of time"), "{wrong}");
+        assert!(wrong.contains("line 4") && wrong.contains("invalid duration '50 seconds'"), "{wrong}");
     }
 }

@@ -74,7 +74,7 @@ fn stable(output: &[u8], scenario: &str) -> String {
     let shown = text(output).replace(own.to_str().expect("cargo's directories are UTF-8"), "wal");
     let shown = if scenario.is_empty() { shown } else { shown.replace(scenario, "FILE") };
     let line = |line: &str| match line.split_once(" in ") {
-        Some((before, _)) if line.contains("times real time") => format!("{before} in …"),
+        Some((before, _)) if line.contains(" x real time") => format!("{before} in …"),
         _ if line.starts_with("  trace ") => "  trace       …".to_owned(),
         _ => line.to_owned(),
     };
@@ -132,11 +132,11 @@ fn a_run_is_one_screen() {
     missing-sync@12: unrecoverable-loss, expected clean
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     10 told safe, 5 kept
-      noticed     by nobody
+      detected by nothing
       violated    W1:missing:after-crash:loss  once, 5 records, first 2016-02-22 00:01:00Z
                   wal: 0, 1, 2, 3, 4
       trace       …
-      again       wal run missing-sync@12
+      reproduce   wal run missing-sync@12
       explain     wal explain W1:missing:after-crash:loss
     ");
     assert!(output.stderr.is_empty(), "no progress without a terminal: {}", text(&output.stderr));
@@ -156,7 +156,7 @@ fn verbose_tells_all() {
       marks       wal.recovered 1
       nodes       log              2 boots, 33 disk operations, 0 messages, 1 mark
       trace       …
-      again       wal run correct@9
+      reproduce   wal run correct@9
     "#);
 }
 
@@ -181,13 +181,13 @@ fn a_required_mark_that_is_missed_fails_the_run() {
     let output = wal(&["run", &format!("{file}@12")]);
     assert_eq!(output.status.code(), Some(103));
     insta::assert_snapshot!(stable(&output.stdout, &file), @"
-    missed@12: clean, but required marks were not reached
+    missed@12: clean, required marks not reached: wal.never
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     3 told safe, 3 kept
       violated    nothing
-      unreached   wal.never  required, so this run shows nothing
+      marks       not reached: wal.never
       trace       …
-      again       wal run FILE@12
+      reproduce   wal run FILE@12
       explain     wal explain wal.never
     ");
     let (report, code) = report(&[&file]);
@@ -216,7 +216,7 @@ fn a_panic_is_a_finding_that_can_be_repeated() {
         "{said}"
     );
     assert!(said.contains("/wal.rs:"), "{said}");
-    assert!(said.ends_with("again: wal run FILE@100"), "{said}");
+    assert!(said.ends_with("reproduce: wal run FILE@100"), "{said}");
 }
 
 /// A worker killed by the operating system must not look like a verdict.
@@ -233,7 +233,7 @@ fn a_worker_that_is_killed_is_an_internal_error() {
     parent.stderr.take().expect("it is piped").read_to_string(&mut said).expect("it is UTF-8");
     let status = parent.wait().expect("it is our child");
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("died without a report: signal: 9"), "{said}");
+    assert!(said.contains("exited without a report: signal: 9"), "{said}");
 }
 
 /// Waits until the process has a child, and kills it, on Linux.
@@ -326,7 +326,7 @@ fn wrong_usage_is_told_apart() {
     let near = wal(&["run", "corect"]);
     insta::assert_snapshot!(stable(&near.stderr, ""), @"
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
     ");
     let help = wal(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
@@ -360,14 +360,14 @@ fn wrong_usage_is_told_apart() {
     Exit codes:
       0    clean, or as expected
       1    internal error
-      2    wrong usage or bad scenario
-      4    nothing ran, or nothing was there to be judged
+      2    wrong usage or invalid scenario
+      4    0 cases ran, or the run was vacuous
       100  violation
       101  nondeterministic
       102  hung
-      103  required mark never reached, or fault never triggered
+      103  required mark not reached, or fault not triggered
       104  slices do not add up
-      105  recoverable, but missing or not noticed
+      105  recoverable, but not restored or not detected
       106  better than expected
       130  interrupted, resumable
       143  terminated, resumable
@@ -378,7 +378,7 @@ fn scenarios_and_schema_are_listed() {
     insta::assert_snapshot!(text(&wal(&["scenarios"]).stdout), @"
     correct       clean                   1m  The power fails; nothing that was told safe is lost.
     missing-sync  clean                   1m  The same, with the planted bug.
-    generated     clean               varies  A whole scenario drawn from the seed: generated@7. What `sweep` runs by default.
+    generated     clean               varies  A scenario generated from the seed: generated@7. The default of `sweep`.
     ");
     let schema: Value = serde_json::from_slice(&wal(&["schema"]).stdout).expect("it is JSON");
     assert_eq!(schema["properties"]["records"]["minimum"], 0);

@@ -312,7 +312,7 @@ fn at_the_end(loss: &Loss) -> (bool, String) {
         Some(0) => (false, format!("{short}, all of them recoverable")),
         Some(gone) => {
             let gone = humanize::count(gone);
-            (false, format!("{short}, {gone} of them in no backup and no tee: gone for good"))
+            (false, format!("{short}, {gone} of them in no backup and no tee: unrecoverable"))
         }
     }
 }
@@ -345,8 +345,10 @@ fn render_loss(findings: &Findings, screen: &mut Screen) {
     });
     screen.rows("", rows, 6);
     let (is_good, said) = at_the_end(loss);
-    screen
-        .item("at the end", if is_good { StyledText::new().good(said) } else { StyledText::new().bad(said) });
+    screen.item(
+        "final state",
+        if is_good { StyledText::new().good(said) } else { StyledText::new().bad(said) },
+    );
     if !findings.used_permissions.is_empty() {
         let said = match loss.events_unrecoverable {
             Some(0) => "used, nothing is gone:",

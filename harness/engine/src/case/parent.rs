@@ -30,7 +30,7 @@ pub(crate) enum CaseError {
     #[error("the process of the case cannot be started: {0}")]
     Start(#[source] io::Error),
     /// The worker sent an invalid message.
-    #[error("the process of the case said something unreadable: {0}")]
+    #[error("invalid message from the process of the case: {0}")]
     InvalidMessage(String),
     /// The worker rejected the request.
     #[error("{0}")]
@@ -60,10 +60,10 @@ pub(crate) enum CaseError {
     #[error("the case was stopped after {} of real time", limit_words(*.0))]
     TimedOut(u64),
     /// It exceeded the limit of memory, in megabytes.
-    #[error("the case was stopped: it held more than {0} MB")]
+    #[error("the case was stopped: it used more than {0} MB")]
     ExceededMemory(u64),
     /// It exited without a report.
-    #[error("the process of the case died without a report: {0}")]
+    #[error("the process of the case exited without a report: {0}")]
     Died(ExitStatus),
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn run(
             None => CaseError::InternalPanic { message, place },
         }),
         Some(WorkerMessage::Stopped { .. }) => {
-            Err(CaseError::InvalidMessage("it stopped, and nobody asked it to".to_owned()))
+            Err(CaseError::InvalidMessage("it stopped without a request".to_owned()))
         }
         Some(WorkerMessage::Time { .. } | WorkerMessage::Phase(_) | WorkerMessage::Log(_)) | None => {
             Err(died(status, manner))

@@ -20,7 +20,7 @@ pub(crate) fn cores() -> usize {
 pub(crate) fn parse_jobs(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(jobs) if jobs > 0 => Ok(jobs),
-        _ => Err(format!("'{text}' is no number of jobs: write 1 or more, or leave it out for all cores")),
+        _ => Err(format!("invalid number of jobs '{text}': write 1 or more, or omit it for all cores")),
     }
 }
 

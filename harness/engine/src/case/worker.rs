@@ -74,7 +74,7 @@ fn node_at_fault<S: System>(place: &str) -> Option<String> {
 /// Returns the text of a panic.
 pub(crate) fn panic_text(payload: &dyn std::any::Any) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message").to_owned()
 }
 
 fn run_work<S: System>(work: &CaseRequest) -> WorkerMessage {

@@ -73,7 +73,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 fn files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
     let cannot = |error| {
         CliError::Usage(format!(
-            "{}: no corpus can be read there: {error}\n  --folder says where it is",
+            "{}: cannot read the corpus: {error}\n  name its folder with --folder",
             folder.display()
         ))
     };
@@ -127,11 +127,11 @@ fn of_judged<S: System>(
     let idle = judged.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
     let missing = missing_marks(&target.scenario, &judged.marks);
     Ok(if idle > 0 {
-        CorpusVerdict::Idle(format!("{} never struck", counted(idle as u64, "faults")))
+        CorpusVerdict::Idle(format!("{} not triggered", counted(idle as u64, "faults")))
     } else if missing.is_empty() {
         CorpusVerdict::Holds
     } else {
-        CorpusVerdict::Idle(format!("{} was never reached", missing.join(", ")))
+        CorpusVerdict::Idle(format!("{} not reached", missing.join(", ")))
     })
 }
 
@@ -162,7 +162,7 @@ fn ended<S: System>(
 
 /// Reports a folder without cases, for every subcommand.
 fn no_case(folder: &Path) -> u8 {
-    terminal::eprint(&format!("{}: no case: a run of nothing shows nothing\n", folder.display()));
+    terminal::eprint(&format!("{}: no cases found\n", folder.display()));
     exit::NOTHING_RAN
 }
 
@@ -185,7 +185,7 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 code = exit::worse(code, of_case);
                 let Finding { fingerprint, detail, .. } = finding;
                 format!(
-                    "{}: {} {fingerprint}\n{}  again       {again}\n",
+                    "{}: {} {fingerprint}\n{}  reproduce   {again}\n",
                     path.display(),
                     finding.ended(),
                     if detail.is_empty() { String::new() } else { format!("  {detail}\n") }
@@ -193,7 +193,7 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
             }
             CorpusVerdict::Idle(idle) => {
                 code = exit::worse(code, exit::UNREACHED);
-                format!("{}: {idle}: it shows nothing\n  again       {again}\n", path.display())
+                format!("{}: vacuous: {idle}\n  reproduce   {again}\n", path.display())
             }
             CorpusVerdict::Unreadable(bad) => {
                 code = exit::worse(code, exit::USAGE);
@@ -204,7 +204,7 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
     }
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (holding, all) = (count(holding), count(all.len() as u64));
-    lines.push_str(&format!("{}: {holding} of {all} hold, in {}\n", folder.display(), span_ms(took_ms)));
+    lines.push_str(&format!("{}: {holding} of {all} passed, in {}\n", folder.display(), span_ms(took_ms)));
     terminal::print(&lines)?;
     Ok(code)
 }
@@ -221,7 +221,7 @@ fn add<S: System>(
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if stem.is_empty() || !stem.chars().all(plain) {
         let said = format!("'{stem}' cannot name a case");
-        let hint = "give --name: lower-case letters, digits and hyphens that say what must hold";
+        let hint = "give --name: lower-case letters, digits and hyphens that describe the expected behaviour";
         return Err(CliError::Usage(format!("{said}\n  {hint}")));
     }
     let path = folder.join(format!("{stem}.json"));
@@ -229,20 +229,20 @@ fn add<S: System>(
     let text = std::fs::read_to_string(case).map_err(unreadable)?;
     // The corpus is the project's own folder too: its first case creates it.
     std::fs::create_dir_all(folder)
-        .map_err(|error| CliError::Usage(format!("{}: cannot make it: {error}", folder.display())))?;
+        .map_err(|error| CliError::Usage(format!("{}: cannot create it: {error}", folder.display())))?;
     let to = Destination::prepare(&path, FileFormat::Case, false);
     // Under the lock: another process may be adding the same name.
     if path.exists() {
-        return Err(CliError::Usage(format!("{} is there already: give --name", path.display())));
+        return Err(CliError::Usage(format!("{} already exists: choose another --name", path.display())));
     }
     to?.write(&text)?;
     let manner = WorkerLimits::limited(Some(CASE_TIME), None);
     let now = match of_judged(&target, parent::run(&target.work(), manner, |_| {}))? {
-        CorpusVerdict::Holds => "it holds: it will be noticed when it does not".to_owned(),
+        CorpusVerdict::Holds => "passes".to_owned(),
         CorpusVerdict::Fails(finding, _) => {
-            format!("it fails still, with {} {}: fix the cause", finding.ended(), finding.fingerprint)
+            format!("still failing: {} {}", finding.ended(), finding.fingerprint)
         }
-        CorpusVerdict::Idle(idle) => format!("{idle}: it shows nothing"),
+        CorpusVerdict::Idle(idle) => format!("vacuous: {idle}"),
         CorpusVerdict::Unreadable(bad) => bad,
     };
     let edited = if target.is_edited { EDITED } else { "" };
@@ -308,9 +308,9 @@ fn prune<S: System>(context: &Context<'_>, folder: &Path, delete: bool) -> Resul
         lines.push_str(&format!("{line}\n"));
     }
     lines.push_str(&match (idle_files, delete) {
-        (0, _) => "every case shows something\n".to_owned(),
+        (0, _) => "no vacuous or unreadable case\n".to_owned(),
         (some, true) => format!("{} removed\n", counted(some, "cases")),
-        (some, false) => format!("{} show nothing; --delete removes them\n", counted(some, "cases")),
+        (some, false) => format!("{} vacuous or unreadable; --delete removes them\n", counted(some, "cases")),
     });
     terminal::print(&lines)?;
     Ok(exit::CLEAN)

@@ -118,7 +118,7 @@ fn terminal(screen: &mut Screen) {
 /// Runs one case three times: twice as usual, and once with random addresses.
 fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<u8, CliError> {
     let Some(target) = shortest::<S>(context)? else {
-        screen.item("same twice", "not tried: no scenario is built in");
+        screen.item("determinism", "not checked: there is no built-in scenario");
         return Ok(exit::CLEAN);
     };
     let name = target.name();
@@ -134,13 +134,13 @@ fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) / 3;
     let is_same = first.trace_hash == second.trace_hash;
     if is_same && first.trace_hash == random.trace_hash {
-        let said = format!("{name} has the same hash three times, once with random addresses; ");
-        screen.item("same twice", StyledText::new().good("yes: ").plain(said + &span_ms(took_ms) + " each"));
+        let said = format!("{name} has the same hash three times, once with random addresses, ");
+        screen.item("determinism", StyledText::new().good("yes: ").plain(said + &span_ms(took_ms) + " each"));
         return Ok(exit::CLEAN);
     }
     let what = if is_same { "differs with random addresses" } else { "differs from run to run" };
     screen.item(
-        "same twice",
+        "determinism",
         StyledText::new().bad(format!("no: {name} {what}; no result of this build can be trusted")),
     );
     for judged in [&first, &second, &random] {

@@ -87,10 +87,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
     let outline = outline.slice(arguments.partition.unwrap_or(Slice::WHOLE));
     if outline.strikes.is_empty() {
-        terminal::eprint(&format!(
-            "no run falls in {}: 0 of 0 runs\n",
-            arguments.partition.unwrap_or(Slice::WHOLE)
-        ));
+        terminal::eprint(&format!("0 runs in {}\n", arguments.partition.unwrap_or(Slice::WHOLE)));
         return Ok(exit::NOTHING_RAN);
     }
     let mut tally = EnumerationStats::new(&outline, target.scenario.expect);
@@ -185,7 +182,7 @@ fn open<S: System>(
         let (record, aside) = EnumerationJournal::begin(path, &header).map_err(CliError::Usage)?;
         if let Some(aside) = aside {
             let (path, aside) = (path.display(), aside.display());
-            terminal::eprint(&format!("{path} held an unfinished enumeration: it is in {aside} now\n"));
+            terminal::eprint(&format!("{path} held an unfinished enumeration, which was moved to {aside}\n"));
         }
         return Ok((record, BTreeSet::new()));
     }
@@ -215,8 +212,7 @@ fn survey<S: System>(
     let took = context.started.elapsed().saturating_sub(before);
     let missing = missing_marks(scenario, &judged.marks);
     if judged.outcome() != scenario.expect || !missing.is_empty() {
-        let message =
-            format!("{} does not end as it expects before anything strikes it: see {repeat}", scenario.name);
+        let message = format!("{} does not end as expected without injection: see {repeat}", scenario.name);
         return Err(CliError::Usage(message));
     }
     let known: Vec<&str> = judged.nodes.iter().map(|node| node.name.as_str()).collect();
@@ -235,7 +231,7 @@ fn survey<S: System>(
 }
 
 fn nothing_chosen(arguments: &Args) -> String {
-    format!("no operation is chosen by{}: an enumeration of nothing shows nothing", filters(arguments))
+    format!("no operations selected by{}", filters(arguments))
 }
 
 /// Returns the arguments that repeat the enumeration.

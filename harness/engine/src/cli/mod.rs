@@ -226,7 +226,7 @@ where
 
 fn parse_items(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|items| *items > 0);
-    number.ok_or_else(|| format!("'{text}' is no number of items: write 1 or more"))
+    number.ok_or_else(|| format!("invalid number of items '{text}': write 1 or more"))
 }
 
 fn codes() -> String {

@@ -1,6 +1,6 @@
 //! Progress of a sweep: a bar on a terminal, a plain line at intervals elsewhere.
 
-use crate::print::humanize::{count, span_ms};
+use crate::print::humanize::{self, count, span_ms};
 use crate::print::terminal;
 use crate::sweep::results::CaseRecord;
 use crate::sweep::runner;
@@ -75,10 +75,10 @@ impl SweepProgress {
             if self.failed == 0 { String::new() } else { format!(", {} failed", count(self.failed)) };
         let left = self.left_ms(wall_ms).map_or(String::new(), |ms| format!(", {} left", left(ms)));
         format!(
-            "{}{of} cases, {} simulated, {} times real time{failed}{left}",
+            "{}{of} cases, {} simulated, {}{failed}{left}",
             count(self.before + self.done),
             span_ms(self.sim_ms),
-            count(speed)
+            humanize::speed(speed)
         )
     }
 

@@ -78,7 +78,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     if let (Some((hash, records)), Some(until)) = (stopped, arguments.until) {
         let (again, records) = (format!("{repeat} --until {until}"), humanize::counted(records, "records"));
         terminal::print(&format!(
-            "stopped at {until}\n  trace       {hash} after {records}\n  again       {again}\n"
+            "stopped at {until}\n  trace       {hash} after {records}\n  reproduce   {again}\n"
         ))?;
         return Ok(exit::CLEAN);
     }
@@ -125,9 +125,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 /// Returns the line that names the reference of a matching run.
 fn compared<S: System>(arguments: &Args, target: &CaseSource<S>) -> Option<String> {
     let said = if arguments.trace.is_some() {
-        "the trace is the one asked for"
+        "the trace matches --trace"
     } else if target.is_edited {
-        "edited since it was recorded: a new case, its trace is compared with nothing"
+        "edited since it was recorded: a new case, its trace is not compared"
     } else {
         target.recorded.as_ref().map(|_| "this is the recorded run")?
     };

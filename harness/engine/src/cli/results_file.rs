@@ -26,7 +26,7 @@ pub(super) fn open(
     if is_stream(path) {
         if arguments.resume {
             return Err(CliError::Usage(format!(
-                "{}: nothing to resume: this is a stream\n  give --json the file of the sweep to go on with",
+                "{}: nothing to resume: this is a stream\n  give --json the file of the sweep to continue",
                 path.display()
             )));
         }
@@ -48,7 +48,7 @@ pub(super) fn open(
     if arguments.resume {
         if let Some(why) = before.order.difference(order) {
             let said = format!("{}: of another sweep, nothing to resume: {why}", path.display());
-            let hint = "give the flags it was begun with, or leave --resume out to begin again";
+            let hint = "give the original flags, or omit --resume to start again";
             return Err(CliError::Usage(format!("{said}\n  {hint}")));
         }
         // An interrupted session did not record its duration: at least that of its cases, run in parallel.
@@ -61,7 +61,7 @@ pub(super) fn open(
         let aside = unused_backup_path(path);
         std::fs::rename(path, &aside).map_err(unwritable)?;
         terminal::eprint(&format!(
-            "{} held an unfinished sweep of {} cases: it is in {} now\n",
+            "{} held an unfinished sweep of {} cases, which was moved to {}\n",
             path.display(),
             before.ran.len(),
             aside.display()
@@ -78,6 +78,6 @@ fn begin(path: &Path, lock: FileLock, order: &SweepSpec) -> Result<OpenedResults
 
 pub(super) fn nothing_to_resume(path: &Path) -> CliError {
     let said = format!("{}: nothing to resume: no such file", path.display());
-    let hint = "give --json the file of the sweep to go on with, or leave --resume out to begin";
+    let hint = "give --json the file of the sweep to continue, or omit --resume to start";
     CliError::Usage(format!("{said}\n  {hint}"))
 }

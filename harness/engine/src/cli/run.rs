@@ -105,7 +105,7 @@ fn not_triggered(strike: &InjectionPoint, faults: &[FaultReport]) -> Option<Stri
 
 /// Error message of a vacuous run.
 pub(super) fn vacuous_message(items: &str) -> String {
-    format!("0 {items} acknowledged, so this run shows nothing")
+    format!("vacuous run: 0 {items} acknowledged")
 }
 
 /// Converts the error of a case without a report, which is a failure whatever the scenario expects: of the code under
@@ -116,7 +116,7 @@ pub(super) fn broken(error: &CaseError, repeat: &str) -> CliError {
             let trace: String = place.lines().skip(1).map(|line| format!("\n{line}")).collect();
             format!("{error} (report it with: {repeat}){trace}")
         }
-        _ => format!("{error}\n  again: {repeat}"),
+        _ => format!("{error}\n  reproduce: {repeat}"),
     };
     match error {
         CaseError::ScenarioError(bad) => CliError::Usage(bad.clone()),

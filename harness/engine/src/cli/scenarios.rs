@@ -28,8 +28,7 @@ pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, CliError> {
         list.push_str(&row(one.name, expect, &run_for, &scenario.about));
     }
     if has_generator::<S>() {
-        let about =
-            format!("A whole scenario drawn from the seed: {GENERATED}@7. What `sweep` runs by default.");
+        let about = format!("A scenario generated from the seed: {GENERATED}@7. The default of `sweep`.");
         list.push_str(&row(GENERATED, "clean", "varies", &about));
     }
     terminal::print(&list)?;

@@ -102,7 +102,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     if number == 0 {
         return Ok(exit::CLEAN);
     }
-    terminal::eprint("interrupted: this is the smallest case so far; shrink its file to go on\n");
+    terminal::eprint("interrupted: this is the smallest case so far; shrink its file to continue\n");
     Ok(exit::of_signal(number))
 }
 
@@ -122,7 +122,8 @@ fn first_run<S: System>(
         return Err(CliError::NothingRan(format!("{}: {said}\n  see: {again}", target.name())));
     }
     if finding.fingerprint.is_empty() {
-        let message = format!("{} ends {}: nothing fails\n  see: {again}", target.name(), finding.outcome());
+        let message =
+            format!("{} ends {}: nothing to shrink\n  see: {again}", target.name(), finding.outcome());
         return Err(CliError::Usage(message));
     }
     Ok(finding)
@@ -194,12 +195,12 @@ fn screen<S: System>(
     let detail =
         if finding.detail.is_empty() { String::new() } else { format!("  found       {}\n", finding.detail) };
     format!(
-        "{name}: {} {}\n  smaller     {}\n  runs        {} in {}, {} side by side\n{detail}  case        {file}\n  again       {program} repro {file}\n  keep        {program} corpus add {file}\n",
+        "{name}: {} {}\n  shrunk      {}\n  runs        {} in {}, {}\n{detail}  case        {file}\n  reproduce   {program} repro {file}\n  save        {program} corpus add {file}\n",
         finding.outcome(),
         finding.fingerprint,
         counts.join(", "),
         humanize::count(trial.runs.load(Ordering::Relaxed)),
         humanize::span_ms(took_ms),
-        trial.jobs,
+        humanize::counted(trial.jobs as u64, "jobs"),
     )
 }

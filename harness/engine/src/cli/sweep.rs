@@ -175,7 +175,7 @@ where
 
 fn without_cases(wanted: NoCasesPolicy, summary: &SweepSummary) -> u8 {
     let slice = if summary.is_slice() { format!("{} of ", summary.order.slice) } else { String::new() };
-    let said = format!("no case ran: {slice}{} has none", summary.order.seeds);
+    let said = format!("0 cases ran: {slice}{} has none", summary.order.seeds);
     match wanted {
         NoCasesPolicy::Pass => exit::CLEAN,
         NoCasesPolicy::Warn => {
@@ -278,7 +278,7 @@ fn interrupted(
     let line: Vec<String> = std::env::args().skip(1).filter(|word| word != "--resume").collect();
     let line: Vec<String> = line.iter().map(|word| shell_word(word)).collect();
     terminal::eprint(&format!(
-        "stopped after {done}{of} cases, all of them in {}\n  go on: {} {} --resume\n",
+        "stopped after {done}{of} cases, all of them in {}\n  continue: {} {} --resume\n",
         arguments.json.display(),
         shell_word(&context.program),
         line.join(" ")
@@ -408,8 +408,9 @@ fn swept<S: System>(
     for name in given {
         let target = context.target::<S>(name, None, release)?;
         if target.is_case() || target.given != *name {
-            let said =
-                format!("{name}: a sweep brings its own seeds\n  give the scenario alone, and --seeds A..B");
+            let said = format!(
+                "{name}: a sweep has its own seeds\n  give the scenario without a seed, and --seeds A..B"
+            );
             return Err(CliError::Usage(said));
         }
         if scenarios.iter().any(|swept| swept.given == *name) {
@@ -456,7 +457,7 @@ fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, Cl
         Ok(Seeds::Range(SEEDS.0, (!has_end).then_some(SEEDS.1)))
     }?;
     if arguments.count.is_some() && matches!(found, Seeds::Range(..)) {
-        let said = "--count says how many seeds to draw from a text, and there is none";
+        let said = "--count is the number of seeds derived from a text, but no text is given";
         return Err(CliError::Usage(format!("{said}\n  give --seeds-from TEXT, or --seeds A..B alone")));
     }
     Ok(found)

@@ -121,7 +121,8 @@ impl EnumerationStats {
         // The run is identical to the recording run up to the operation: if the operation does not occur, the run is
         // nondeterministic.
         if judged.faults.last().is_none_or(|last| last.struck_ms.is_none()) {
-            let detail = "the operation was not met again: the run differs from the surveyed one".to_owned();
+            let detail =
+                "the operation did not occur again: the run differs from the recorded one".to_owned();
             return Some((Outcome::Nondeterministic.to_string(), detail));
         }
         let outcome = judged.outcome();

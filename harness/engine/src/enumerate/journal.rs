@@ -89,7 +89,9 @@ impl EnumerationJournal {
             None => None,
             Some(_) if parse(&there).is_none() => {
                 let shown = path.display();
-                return Err(format!("{shown} is no file of an enumeration\n  give --results another one"));
+                return Err(format!(
+                    "{shown} is not the results file of an enumeration\n  give --results another one"
+                ));
             }
             Some(_) => {
                 let is_unfinished =
@@ -111,15 +113,14 @@ impl EnumerationJournal {
         header: &EnumerationHeader,
     ) -> Result<(EnumerationJournal, Vec<EnumerationRun>), String> {
         let shown = path.display();
-        let nothing = |error| format!("{shown}: nothing to resume: {error}\n  leave --resume out to begin");
+        let nothing = |error| format!("{shown}: nothing to resume: {error}\n  omit --resume to start");
         std::fs::metadata(path).map_err(nothing)?;
         let lock = lock(path)?;
         let text = std::fs::read_to_string(path).map_err(nothing)?;
-        let (before, ran) = parse(&text).ok_or_else(|| format!("{shown} is no file of an enumeration"))?;
+        let (before, ran) =
+            parse(&text).ok_or_else(|| format!("{shown} is not the results file of an enumeration"))?;
         if let Some(why) = before.difference(header) {
-            return Err(format!(
-                "{shown}: of another enumeration: {why}\n  leave --resume out to begin again"
-            ));
+            return Err(format!("{shown}: of another enumeration: {why}\n  omit --resume to start again"));
         }
         let record = EnumerationJournal::open(path, lock, false)?;
         // Truncates after the last complete run, removing a footer.
@@ -231,7 +232,10 @@ mod tests {
         std::fs::write(&path, "a letter\n").unwrap();
         let header = EnumerationHeader::new("1 a", "enumerate x@1".into(), "d".into(), 3);
         assert!(
-            EnumerationJournal::begin(&path, &header).err().unwrap().contains("no file of an enumeration")
+            EnumerationJournal::begin(&path, &header)
+                .err()
+                .unwrap()
+                .contains("not the results file of an enumeration")
         );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "a letter\n");
         std::fs::remove_file(&path).unwrap();

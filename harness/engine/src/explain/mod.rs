@@ -152,7 +152,7 @@ pub(crate) fn find<S: System>(asked: &str) -> Result<Vec<GlossaryEntry>, String>
         [] => String::new(),
         names => format!("did you mean {}? ", names[..names.len().min(3)].join(" or ")),
     };
-    Err(format!("nothing is called '{asked}'\n  {meant}`{} explain` lists what can be explained", S::NAME))
+    Err(format!("unknown term '{asked}'\n  {meant}`{} explain` lists what can be explained", S::NAME))
 }
 
 fn of_word(all: &[GlossaryEntry], asked: &str) -> Vec<GlossaryEntry> {
@@ -191,7 +191,7 @@ mod tests {
     fn an_unknown_word_gets_a_suggestion() {
         let said = find::<TestSystem>("recoverd").unwrap_err();
         assert!(
-            said.contains("nothing is called 'recoverd'") && said.contains("did you mean recovered"),
+            said.contains("unknown term 'recoverd'") && said.contains("did you mean recovered"),
             "{said}"
         );
         find::<TestSystem>("").unwrap_err();

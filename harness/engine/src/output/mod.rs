@@ -43,10 +43,10 @@ pub(crate) enum OutputError {
     #[error("{}: this is the input itself\n  name another file, or give --force to overwrite it", .0.display())]
     Input(PathBuf),
     /// The check before the work failed.
-    #[error("{path}: it cannot be written: {error}", path = .0.display(), error = .1)]
+    #[error("{path}: cannot be written: {error}", path = .0.display(), error = .1)]
     Unwritable(PathBuf, #[source] io::Error),
     /// Writing the result failed.
-    #[error("{path}: it could not be written: {error}", path = .0.display(), error = .1)]
+    #[error("{path}: writing failed: {error}", path = .0.display(), error = .1)]
     Failed(PathBuf, #[source] io::Error),
 }
 

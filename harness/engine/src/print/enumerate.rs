@@ -1,6 +1,6 @@
 //! Report of an enumeration: a table by kind of operation, the failures, and the commands that reproduce them.
 
-use super::humanize::{count, counted, moment_ms, span_ms};
+use super::humanize::{self, count, counted, moment_ms, span_ms};
 use super::screen::{Screen, StyledText};
 use crate::case::ipc::RecordedOp;
 use crate::enumerate::{EnumerationFailure, EnumerationPlan, EnumerationStats, OpKindStats};
@@ -52,7 +52,7 @@ pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
             counted(all, "runs")
         ))
     } else if tally.as_expected() {
-        name.good(expected.name()).plain(" whatever operation is struck")
+        name.good(expected.name()).plain(" after every injection")
     } else {
         let failed =
             format!("{} of {} not {expected}", count(tally.failed_runs()), counted(tally.runs, "runs"));
@@ -65,7 +65,8 @@ pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
     if let Some(slice) = summary.slice {
         screen.item(
             "",
-            StyledText::new().dim(format!("{slice}: the whole is clean if every part ends with exit code 0")),
+            StyledText::new()
+                .dim(format!("{slice}: the enumeration is clean if every partition exits with 0")),
         );
     }
     failures(summary, &mut screen);
@@ -94,8 +95,8 @@ fn table(tally: &EnumerationStats, screen: &mut Screen) {
     );
     let cell = |struck: u64, good: u64| match (struck, struck - good) {
         (0, _) => "-".to_owned(),
-        (_, 0) => format!("{} good", count(struck)),
-        (_, bad) => format!("{} of {} bad", count(bad), count(struck)),
+        (_, 0) => format!("{} passed", count(struck)),
+        (_, bad) => format!("{} of {} failed", count(bad), count(struck)),
     };
     for (kind, of) in &tally.kinds {
         let OpKindStats { operations, crashes, crashes_as_expected, errors, errors_as_expected } = *of;
@@ -118,12 +119,12 @@ fn runs(summary: &EnumerationReport<'_>) -> String {
         all => format!(" of {}", count(all)),
     };
     format!(
-        "{}{of} for {}, in {}, {} side by side, {} times real time",
+        "{}{of} for {}, in {}, {}, {}",
         count(summary.tally.runs),
         counted(summary.tally.faults, "faults"),
         span_ms(wall_ms),
-        summary.jobs,
-        count(summary.tally.sim_ms / wall_ms)
+        counted(summary.jobs as u64, "jobs"),
+        humanize::speed(summary.tally.sim_ms / wall_ms)
     )
 }
 
@@ -132,7 +133,7 @@ fn failures(summary: &EnumerationReport<'_>, screen: &mut Screen) {
     if groups.is_empty() {
         let none = StyledText::new().good(if summary.tally.runs > 0 { "none" } else { "0 runs" });
         screen.item("failures", none);
-        screen.verbatim("again", &summary.again);
+        screen.verbatim("reproduce", &summary.again);
         return;
     }
     for (index, (what, failures)) in groups.iter().enumerate() {
@@ -145,7 +146,7 @@ fn failures(summary: &EnumerationReport<'_>, screen: &mut Screen) {
         let shown = if screen.verbose() { failures.len() } else { 1 };
         for failure in failures.iter().take(shown) {
             screen.item("", StyledText::new().dim(words(failure)));
-            screen.verbatim("again", &format!("{} --strike {}", summary.repeat, failure.strike));
+            screen.verbatim("reproduce", &format!("{} --strike {}", summary.repeat, failure.strike));
         }
     }
 }

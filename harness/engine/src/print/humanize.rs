@@ -16,6 +16,27 @@ pub fn count(number: u64) -> String {
     out
 }
 
+/// `999`, `34.3k`, `13.3M`: three digits or more, for numbers whose exact value is irrelevant.
+#[must_use]
+pub fn compact(number: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    for (unit, suffix) in UNITS {
+        let tenths = (u128::from(number) * 10 + u128::from(unit) / 2) / u128::from(unit);
+        // Rounding may reach the next unit: 999,950 is 1.0M.
+        if number >= unit || (tenths >= 10 && unit > 1_000) {
+            return format!("{}.{}{suffix}", tenths / 10, tenths % 10);
+        }
+    }
+    number.to_string()
+}
+
+/// Speed of a simulation, as virtual time by real time: `13.3M x real time`.
+#[must_use]
+pub fn speed(factor: u64) -> String {
+    format!("{} x real time", compact(factor))
+}
+
 /// `1 event`, `2 events`: `plural` must end in `s`.
 #[must_use]
 pub fn counted(number: u64, plural: &str) -> String {
@@ -110,6 +131,13 @@ mod tests {
             (counted(1, "events"), counted(1000, "events")),
             ("1 event".into(), "1,000 events".into())
         );
+    }
+
+    #[test]
+    fn compact_numbers_round_to_tenths_of_a_unit() {
+        let numbers = [0, 999, 1_000, 34_339, 999_949, 999_950, 13_295_618, 2_500_000_000];
+        assert_eq!(numbers.map(compact), ["0", "999", "1.0k", "34.3k", "999.9k", "1.0M", "13.3M", "2.5G"]);
+        assert_eq!(speed(708_197), "708.2k x real time");
     }
 
     #[test]

@@ -297,7 +297,7 @@ mod tests {
                       rejected
           path        xxxxxxxxxxxxxxxxxxxxxxxxxx
                       xxxxxxxxxxxxxx
-          again       latent run a-scenario-with-a-very-long-name@12345678901234567890
+          reproduce   latent run a-scenario-with-a-very-long-name@12345678901234567890
         ");
         let wide = screen.render(120);
         assert_eq!(wide.lines().count(), 4);

@@ -1,6 +1,6 @@
 //! Report of a sweep, for people and for programs: failures by fingerprint, and the commands that reproduce them.
 
-use super::humanize::{count, counted, span_ms};
+use super::humanize::{self, count, counted, span_ms};
 use super::screen::{Screen, StyledText};
 use crate::case::finding::has_no_verdict;
 use crate::case_source::shell_word;
@@ -33,7 +33,7 @@ pub(crate) fn text(printed: &SweepReport<'_>, verbose: bool) -> Screen {
     if summary.cases > 0 {
         screen.item("outcomes", outcomes(summary));
         screen.item("simulated", simulated(printed));
-        screen.item("twice", format!("{} run twice, in two processes", counted(summary.twice, "cases")));
+        screen.item("determinism", format!("{} checked", counted(summary.twice, "cases")));
     }
     failures(printed, &mut screen);
     marks(summary, &mut screen);
@@ -47,7 +47,7 @@ pub(crate) fn text(printed: &SweepReport<'_>, verbose: bool) -> Screen {
         let (program, slice) = (shell_word(printed.program), summary.order.slice);
         screen.item(
             "",
-            StyledText::new().dim(format!("{slice}: judged by '{program} merge FILES' with the others")),
+            StyledText::new().dim(format!("{slice}: merge it with the others by '{program} merge FILES'")),
         );
     }
     screen
@@ -57,12 +57,10 @@ fn heading(summary: &SweepSummary) -> StyledText {
     let names: Vec<&str> = summary.order.scenarios.iter().map(|swept| swept.given.as_str()).collect();
     let names = StyledText::new().plain(format!("{}: ", names.join(", ")));
     match (summary.cases, summary.failed()) {
-        (0, _) => names.bad("nothing ran, so nothing is shown"),
-        (cases, 0) if summary.is_vacuous() => {
-            names.bad(format!("{} showed nothing", counted(cases, "cases")))
-        }
+        (0, _) => names.bad("0 cases ran"),
+        (cases, 0) if summary.is_vacuous() => names.bad(format!("{} vacuous", counted(cases, "cases"))),
         (cases, 0) if !summary.is_slice() && !summary.unreached.is_empty() => {
-            names.bad(format!("{} passed and showed less than required", counted(cases, "cases")))
+            names.bad(format!("{} passed, required marks not reached", counted(cases, "cases")))
         }
         (cases, 0) => names.good(format!("{} as expected", counted(cases, "cases"))),
         (cases, failed) => names.bad(format!("{} of {} failed", count(failed), counted(cases, "cases"))),
@@ -85,8 +83,8 @@ fn outcomes(summary: &SweepSummary) -> String {
     let told = summary.outcomes.iter().map(|(outcome, times)| format!("{} {outcome}", count(*times)));
     let other = (summary.without_verdict > 0)
         .then(|| format!("{} without a verdict", count(summary.without_verdict)));
-    let idle = (summary.idle > 0)
-        .then(|| format!("{} clean with nothing acknowledged, which shows nothing", count(summary.idle)));
+    let idle =
+        (summary.idle > 0).then(|| format!("{} vacuous (clean, nothing acknowledged)", count(summary.idle)));
     told.chain(other).chain(idle).collect::<Vec<_>>().join(", ")
 }
 
@@ -95,16 +93,12 @@ fn simulated(printed: &SweepReport<'_>) -> String {
     let simulated = span_ms(summary.sim_ms);
     match printed.took {
         Some((wall_ms, jobs)) => {
-            let speed = summary.sim_ms / wall_ms.max(1);
-            format!(
-                "{simulated} in {}, {jobs} side by side, {} times real time",
-                span_ms(wall_ms),
-                count(speed)
-            )
+            let speed = humanize::speed(summary.sim_ms / wall_ms.max(1));
+            format!("{simulated} in {}, {}, {speed}", span_ms(wall_ms), counted(jobs as u64, "jobs"))
         }
         None => {
-            let speed = summary.sim_ms / summary.busy_ms.max(1);
-            format!("{simulated} in {} of work, {} times real time", span_ms(summary.busy_ms), count(speed))
+            let speed = humanize::speed(summary.sim_ms / summary.busy_ms.max(1));
+            format!("{simulated} in {} of case time, {speed}", span_ms(summary.busy_ms))
         }
     }
 }
@@ -142,9 +136,9 @@ fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
                 screen.item("", StyledText::new().dim(line));
             }
         }
-        screen.verbatim("again", &again(printed, fastest, "repro"));
+        screen.verbatim("reproduce", &again(printed, fastest, "repro"));
         if let Some(smaller) = smaller(printed, group).filter(|_| !is_better) {
-            screen.verbatim("smaller", &smaller);
+            screen.verbatim("shrink", &smaller);
         }
         if screen.verbose() && group.cases.len() > 1 {
             screen.item("others", group.cases.iter().skip(1).map(name_of).collect::<Vec<_>>().join(" "));
@@ -182,9 +176,9 @@ fn marks(summary: &SweepSummary, screen: &mut Screen) {
     }
     let row = |(mark, of): &(String, Option<String>)| {
         let whose = of.as_ref().map_or("the sweep".to_owned(), |given| format!("scenario {given}"));
-        StyledText::new().bad(mark).plain(format!("  required by {whose}, reached by no case"))
+        StyledText::new().bad(mark).plain(format!("  not reached, required by {whose}"))
     };
-    screen.rows("unreached", summary.unreached.iter().map(row), MAX_KINDS);
+    screen.rows("marks", summary.unreached.iter().map(row), MAX_KINDS);
     if screen.verbose() {
         let row = |(name, (times, cases)): (&String, &(u64, u64))| {
             format!("{name} {} in {}", count(*times), counted(*cases, "cases"))
@@ -199,7 +193,14 @@ const RULE_OF: u64 = 3;
 
 /// Upper bound of the failure rate of a clean sweep.
 fn bound(cases: u64) -> String {
-    format!("0 of {} failed: fewer than {RULE_OF} in {} do, at 95% confidence", count(cases), count(cases))
+    format!("failure rate below {} (95% confidence)", percent_rounded_up(RULE_OF, cases))
+}
+
+/// Returns a part of a whole as a percentage, rounded up to hundredths: `15%`, `11.54%`.
+fn percent_rounded_up(part: u64, whole: u64) -> String {
+    let hundredths = (u128::from(part) * 10_000).div_ceil(u128::from(whole));
+    let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Returns the JSON object for programs, which depends neither on the machine nor on the slices.

@@ -92,11 +92,11 @@ fn shown(report: &Report<Findings>, verbose: bool) -> String {
 fn a_good_week_in_a_few_lines() {
     insta::assert_snapshot!(shown(&good_week(), false), @"
     bad-week@7: clean, as expected
-      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
       violated    nothing
       trace       0123456789abcdef0123456789abcdef  612,345 records
-      again       latent run bad-week@7
+      reproduce   latent run bad-week@7
     ");
 }
 
@@ -104,9 +104,9 @@ fn a_good_week_in_a_few_lines() {
 fn a_bad_week_on_one_screen() {
     insta::assert_snapshot!(shown(&bad_week(), false), @"
     bad-week@7: unrecoverable-loss, expected clean
-      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
-      noticed     2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
+      detected by 2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
                   2016-02-23 10:21:00Z audit: t1 is short of 2016-02-22 by 812 letters
                   2016-02-23 11:21:00Z audit: t2 is short of 2016-02-22 by 812 letters
                   and 2 more (-v or --json shows all)
@@ -117,10 +117,10 @@ fn a_bad_week_on_one_screen() {
                   I6:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
                   t1
                   and 1 more (-v or --json shows all)
-      unreached   tee.expired  required, so this run shows nothing
-      untriggered 1 of 1 fault (-v shows them whole): pause arb-1
+      marks       not reached: tee.expired
+      faults      not triggered: 1 of 1 fault (-v shows details): pause arb-1
       trace       0123456789abcdef0123456789abcdef  612,345 records
-      again       latent run bad-week@7
+      reproduce   latent run bad-week@7
       explain     latent explain I4:missing:after-compaction:loss
     ");
 }
@@ -129,9 +129,9 @@ fn a_bad_week_on_one_screen() {
 fn a_bad_week_in_full() {
     insta::assert_snapshot!(shown(&bad_week(), true), @r#"
     bad-week@7: unrecoverable-loss, expected clean
-      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
-      noticed     2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
+      detected by 2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
                   2016-02-23 10:21:00Z audit: t1 is short of 2016-02-22 by 812 letters
                   2016-02-23 11:21:00Z audit: t2 is short of 2016-02-22 by 812 letters
                   2016-02-23 12:21:00Z audit: t3 is short of 2016-02-22 by 812 letters
@@ -144,12 +144,12 @@ fn a_bad_week_in_full() {
                   t1
                   I9:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
                   t1
-      unreached   tee.expired  required, so this run shows nothing
+      marks       not reached: tee.expired
       faults      not triggered, 2 counted: {"anchor":{"mark":{"name":"compaction.output-durable","n":3,"node":null,"after_ms":0}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
       marks       compaction.second-run 12
       nodes       arb-1            1 boot, 81,234 disk operations, 4,567 messages, 3 marks
       trace       0123456789abcdef0123456789abcdef  612,345 records
-      again       latent run bad-week@7
+      reproduce   latent run bad-week@7
       explain     latent explain I4:missing:after-compaction:loss
     "#);
 }
@@ -163,12 +163,12 @@ fn a_hung_run_says_what_hung() {
     };
     insta::assert_snapshot!(shown(&report, false), @"
     bad-week@7: hung, expected clean
-      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
       hung        hand-offs of node arb-3 after 2 days of healing
       violated    nothing
       trace       0123456789abcdef0123456789abcdef  612,345 records
-      again       latent run bad-week@7
+      reproduce   latent run bad-week@7
       explain     latent explain hung
     ");
 }
@@ -232,7 +232,7 @@ fn loss_that_was_not_brought_back_says_what_is_short() {
 #[test]
 fn loss_that_nobody_noticed_says_so() {
     let report = Report { noticed: Vec::new(), ..bad_week() };
-    assert!(shown(&report, false).contains("noticed     by nobody"));
+    assert!(shown(&report, false).contains("detected by nothing"));
 }
 
 /// With any failure, the engine's own lines leave room for a system's twelve.
@@ -279,9 +279,9 @@ fn a_release_that_was_asked_for_replaces_the_expectation_and_says_so() {
     let report = Report { release: on(Outcome::UnrecoverableLoss), ..good_week() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, as expected with --release good\n"), "{text}");
-    assert!(text.contains(
-        "\n  expected    clean, by --release good; the scenario itself expects unrecoverable-loss\n"
-    ));
+    assert!(
+        text.contains("\n  expected    clean, by --release good; the scenario expects unrecoverable-loss\n")
+    );
     let json: Value = serde_json::from_str(&json::render::<TestSystem>(&report, false).unwrap()).unwrap();
     assert_eq!(
         (&json["release"], &json["expected_as_written"]),

@@ -1,7 +1,7 @@
 //! The verdict for people: simulated time, the system's own lines, detections, violations, the comparison with the
 //! expectation, and the command that reproduces the run.
 
-use super::humanize::{count, counted, moment_ms, span_ms};
+use super::humanize::{self, count, counted, moment_ms, span_ms};
 use super::screen::{Screen, StyledText};
 use crate::report::{FaultReport, Report};
 use crate::system::System;
@@ -30,7 +30,7 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
     }
     let records = format!("  {} records", count(report.trace_records));
     screen.item("trace", StyledText::new().plain(&report.trace_hash).dim(records));
-    screen.verbatim("again", &report.repeat);
+    screen.verbatim("reproduce", &report.repeat);
     if let Some(words) = to_explain::<S>(report) {
         let program = report.repeat.split_once(" run ").or_else(|| report.repeat.split_once(" repro "));
         let program = program.map_or(S::NAME, |(program, _)| program);
@@ -79,11 +79,11 @@ fn heading<S: System>(report: &Report<S::Findings>) -> StyledText {
     let heading = if report.as_expected() {
         name.good(outcome).plain(format!(", as expected{by_release}"))
     } else if report.is_vacuous() {
-        name.bad("nothing shown").plain(", because nothing was acknowledged")
+        name.bad("vacuous").plain(format!(", 0 {} acknowledged", S::ITEMS))
     } else if report.outcome == report.expected && !report.unmet.is_empty() {
-        name.bad(outcome).plain(", but a fault that was asked for was not triggered")
+        name.bad(outcome).plain(", requested fault not triggered")
     } else if report.outcome == report.expected {
-        name.bad(outcome).plain(", but required marks were not reached")
+        name.bad(outcome).plain(format!(", required marks not reached: {}", report.missing_marks.join(", ")))
     } else if exit::is_better(report.outcome, report.expected) {
         name.bad(outcome).plain(format!(", better than expected ({})", report.expected))
     } else {
@@ -100,21 +100,18 @@ fn expectation<F>(report: &Report<F>, screen: &mut Screen) {
     let Some(release) = &report.release else { return };
     if release.expected_as_written != report.expected {
         let (now, own) = (report.expected, release.expected_as_written);
-        screen.item(
-            "expected",
-            format!("{now}, by --release {}; the scenario itself expects {own}", release.name),
-        );
+        screen.item("expected", format!("{now}, by --release {}; the scenario expects {own}", release.name));
     }
 }
 
 fn simulated<F>(report: &Report<F>) -> StyledText {
     let speed = report.sim_seconds / report.wall_seconds.max(1e-9);
     StyledText::new().plain(format!(
-        "{} from {} in {}, {} times real time",
+        "{} from {} in {}, {}",
         span_ms(whole(report.sim_seconds * 1000.0)),
         moment_ms(report.start_ms),
         span_ms(whole(report.wall_seconds * 1000.0)),
-        count(whole(speed)),
+        humanize::speed(whole(speed)),
     ))
 }
 
@@ -125,12 +122,12 @@ fn whole(number: f64) -> u64 {
 
 fn noticed<F>(report: &Report<F>, screen: &mut Screen) {
     if report.noticed.is_empty() && !report.violations.is_empty() {
-        screen.item("noticed", StyledText::new().bad("by nobody"));
+        screen.item("detected by", StyledText::new().bad("nothing"));
     }
     let row = |notice: &crate::Detection| {
         StyledText::new().plain(format!("{} {}: {}", moment_ms(notice.at_ms), notice.by, notice.what))
     };
-    screen.rows("noticed", report.noticed.iter().map(row), MAX_ROWS);
+    screen.rows("detected by", report.noticed.iter().map(row), MAX_ROWS);
 }
 
 fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
@@ -189,8 +186,7 @@ fn worst(group: &ViolationGroup<'_>) -> StyledText {
 fn marks<F>(report: &Report<F>, screen: &mut Screen) {
     if !report.missing_marks.is_empty() {
         let missing = report.missing_marks.join(", ");
-        screen
-            .item("unreached", StyledText::new().bad(missing).plain("  required, so this run shows nothing"));
+        screen.item("marks", StyledText::new().bad(format!("not reached: {missing}")));
     }
 }
 
@@ -201,7 +197,10 @@ fn faults<F>(report: &Report<F>, screen: &mut Screen) {
         report.faults.iter().filter(|fault| fault.struck_ms.is_none()).map(short_name).collect();
     if !idle.is_empty() && !screen.verbose() {
         let (some, all) = (idle.len(), counted(report.faults.len() as u64, "faults"));
-        screen.item("untriggered", format!("{some} of {all} (-v shows them whole): {}", idle.join(", ")));
+        screen.item(
+            "faults",
+            format!("not triggered: {some} of {all} (-v shows details): {}", idle.join(", ")),
+        );
     }
 }
 
@@ -240,6 +239,6 @@ fn details<F>(report: &Report<F>, screen: &mut Screen) {
     };
     screen.rows("nodes", report.nodes.iter().map(node), usize::MAX);
     if !report.addresses_fixed {
-        screen.item("addresses", "stay random: personality(2) was refused, or the flag asked for it");
+        screen.item("addresses", "random: personality(2) was refused, or --keep-randomisation was given");
     }
 }

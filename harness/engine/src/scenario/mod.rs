@@ -336,7 +336,7 @@ fn check_head<T>(scenario: &Scenario<T>) -> Vec<ScenarioProblem> {
     if !START_RANGE_MS.contains(&scenario.start.0.0) {
         let (first, last) =
             (Timestamp(UnixMs(*START_RANGE_MS.start())), Timestamp(UnixMs(*START_RANGE_MS.end())));
-        let message = format!("no world begins at {}", scenario.start);
+        let message = format!("a world cannot begin at {}", scenario.start);
         problems.push(ScenarioProblem::at(
             "/start",
             message,
@@ -344,11 +344,7 @@ fn check_head<T>(scenario: &Scenario<T>) -> Vec<ScenarioProblem> {
         ));
     }
     if scenario.run_for.0.is_zero() {
-        problems.push(ScenarioProblem::at(
-            "/run_for",
-            "a run of no time shows nothing",
-            "write a length such as 5d",
-        ));
+        problems.push(ScenarioProblem::at("/run_for", "the run is empty", "write a duration such as 5d"));
     }
     if scenario.run_for.0.as_secs() > MAX_RUN_DAYS * 86_400 {
         let message = format!("{} is longer than a run may last", scenario.run_for);

@@ -18,7 +18,7 @@ pub(super) fn translate(said: &str, pointer: &str) -> (String, String) {
         return (format!("{place} has no field `{name}`"), format!("add \"{name}\": …"));
     }
     if let Some(name) = said.strip_prefix("duplicate field ").and_then(quoted) {
-        return (format!("field `{name}` stands twice in {place}"), "take one of them away".to_owned());
+        return (format!("field `{name}` appears twice in {place}"), "remove one of them".to_owned());
     }
     let typed = ["invalid type: ", "invalid value: ", "invalid "];
     if let Some((found, expected)) =
@@ -39,7 +39,7 @@ pub(super) fn translate(said: &str, pointer: &str) -> (String, String) {
 pub(super) fn unknown_among(what: &str, word: &str, known: &[&str], place: &str) -> (String, String) {
     let message = format!("unknown {what} `{word}` in {place}");
     let all = match known {
-        [] => format!("no {what} may stand here"),
+        [] => format!("no {what} is allowed here"),
         known => format!("known here: {}", known.join(", ")),
     };
     match suggest(word, known.iter().copied()).first() {
@@ -117,7 +117,7 @@ mod tests {
             ("invalid type: null, expected struct Tenant", "/tenants/0"),
             ("invalid length 3, expected a tuple of size 2", "/range"),
             ("invalid type: integer `1`, expected string or map", "/faults/0/action"),
-            ("'Mars/Base' is no zone\nwrite one of the zone database", "/zone"),
+            ("'Mars/Base' is not a zone\nwrite one of the zone database", "/zone"),
             ("something else", "/zone"),
         ];
         let lines = said.map(|(said, pointer)| {
@@ -126,10 +126,10 @@ mod tests {
         });
         insta::assert_snapshot!(lines.join("\n"), @r#"
         unknown field `zoen` in /tenants/3 | did you mean `zone`? known here: name, zone
-        unknown field `x` in the scenario | no field may stand here
+        unknown field `x` in the scenario | no field is allowed here
         unknown choice `kil` in /faults/0/action | did you mean `kill`? known here: kill, pause
         the scenario has no field `start` | add "start": …
-        field `zone` stands twice in /tenants/3 | take one of them away
+        field `zone` appears twice in /tenants/3 | remove one of them
         /replicas cannot be the text "5" | write a whole number from 0 to 4294967295
         /replicas cannot be -1 | write a whole number from 0 to 255
         /faults cannot be an object | write a list: [ … ]
@@ -137,7 +137,7 @@ mod tests {
         /tenants/0 cannot be null | write an object: { … }
         /range cannot be a list of 3 | write a list of 2
         /faults/0/action cannot be 1 | write one of the choices that `schema` prints: "name" or { "name": … }
-        'Mars/Base' is no zone | write one of the zone database
+        'Mars/Base' is not a zone | write one of the zone database
         something else |
         "#);
     }

@@ -102,8 +102,12 @@ pub(crate) fn find(
     match String::from_utf8(bytes) {
         Ok(text) => Ok(ScenarioText { given: given.to_owned(), file, text }),
         Err(error) => {
-            let message = format!("no text: byte {} is not UTF-8", error.utf8_error().valid_up_to());
-            Err(error_without_position(given, message, "a scenario is one JSON object in a text file".into()))
+            let message = format!("not valid UTF-8 at byte {}", error.utf8_error().valid_up_to());
+            Err(error_without_position(
+                given,
+                message,
+                "a scenario is a text file with one JSON object".into(),
+            ))
         }
     }
 }
@@ -129,7 +133,7 @@ fn names_near(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> Stri
         write!(hint, "built in: {}; ", known.join(", ")).expect(WRITES);
     }
     if let Some(drawn) = drawn {
-        write!(hint, "drawn whole by a seed: {drawn}@7; ").expect(WRITES);
+        write!(hint, "generated: {drawn}@7; ").expect(WRITES);
     }
     if !cases.is_empty() {
         write!(hint, "{} cases: `corpus list`; ", cases.len()).expect(WRITES);
@@ -197,7 +201,7 @@ mod tests {
         ");
         insta::assert_snapshot!(find("genrated", &NAMED, Some("generated")).unwrap_err(), @"
         genrated: no scenario of this name, and no such file
-          did you mean generated? built in: incident-2016, weekly-backup; drawn whole by a seed: generated@7; or give the path of a JSON file
+          did you mean generated? built in: incident-2016, weekly-backup; generated: generated@7; or give the path of a JSON file
         ");
         insta::assert_snapshot!(find("nothing-like-it", &NAMED, None).unwrap_err(), @"
         nothing-like-it: no scenario of this name, and no such file

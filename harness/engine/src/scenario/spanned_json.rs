@@ -255,9 +255,9 @@ fn syntax_hint(text: &str, offset: usize) -> &'static str {
     let rest = text.get(offset..).unwrap_or_default();
     let before = text.get(..offset).unwrap_or_default().trim_end();
     if rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with('#') {
-        "JSON has no comments; say it in \"about\""
+        "JSON has no comments; use \"about\""
     } else if rest.starts_with(['}', ']']) && before.ends_with(',') {
-        "take away the comma before it"
+        "remove the comma before it"
     } else if rest.starts_with('\'') {
         "put names and texts in double quotes"
     } else if rest.starts_with('"') {

@@ -85,7 +85,7 @@ fn a_misspelt_fault() {
 #[test]
 fn an_impossible_date() {
     insta::assert_snapshot!(with("2016-02-21T00:00:00Z", "2016-02-30T00:00:00Z"), @r#"
-    late.json:4:12: '2016-02-30T00:00:00Z' is no date and time: parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
+    late.json:4:12: invalid date and time '2016-02-30T00:00:00Z': parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
         4 |   "start": "2016-02-30T00:00:00Z",
           |            ^^^^^^^^^^^^^^^^^^^^^^
       write it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z
@@ -95,7 +95,7 @@ fn an_impossible_date() {
 #[test]
 fn an_impossible_date_in_a_fault() {
     insta::assert_snapshot!(with("2016-02-22T17:21:00-08:00", "2015-02-29T17:21:00-08:00"), @r#"
-    late.json:13:25: '2015-02-29T17:21:00-08:00' is no date and time: parameter 'day' for `2015-02` is invalid, must be in range `1..=28`
+    late.json:13:25: invalid date and time '2015-02-29T17:21:00-08:00': parameter 'day' for `2015-02` is invalid, must be in range `1..=28`
        13 |     { "anchor": { "at": "2015-02-29T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_
           |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
       write it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z
@@ -115,7 +115,7 @@ fn a_fault_outside_the_run() {
 #[test]
 fn a_length_without_a_unit() {
     insta::assert_snapshot!(with("\"5d\"", "\"5\""), @r#"
-    late.json:5:14: '5' is no length of time
+    late.json:5:14: invalid duration '5'
         5 |   "run_for": "5",
           |              ^^^
       write it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)
@@ -124,7 +124,7 @@ fn a_length_without_a_unit() {
     late.json:5:14: /run_for cannot be 5
         5 |   "run_for": 5,
           |              ^
-      write a length of time such as "5d" or "12h"
+      write a duration such as "5d" or "12h"
     "#);
     insta::assert_snapshot!(with("\"5d\"", "\"5000d\""), @r#"
     late.json:5:14: 5000d is longer than a run may last
@@ -179,10 +179,10 @@ fn a_field_that_is_missing() {
 #[test]
 fn a_field_that_stands_twice() {
     insta::assert_snapshot!(with("\"copies\": 4", "\"copies\": 4, \"copies\": 5"), @r#"
-    late.json:7:28: field `copies` stands twice in the scenario
+    late.json:7:28: field `copies` appears twice in the scenario
         7 |   "disks": 8, "copies": 4, "copies": 5,
           |                            ^^^^^^^^
-      take one of them away
+      remove one of them
     "#);
 }
 
@@ -240,12 +240,12 @@ fn what_is_not_json() {
     x.json:15:46: not JSON: trailing comma
        15 |   "required_marks": ["compaction.second-run",]
           |                                              ^
-      take away the comma before it
+      remove the comma before it
 
     x.json:7:3: not JSON: key must be a string
         7 |   // eight
           |   ^
-      JSON has no comments; say it in "about"
+      JSON has no comments; use "about"
 
     x.json:6:3: not JSON: expected `,` or `}`
         6 |   "expect": "recovered",

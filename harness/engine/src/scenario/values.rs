@@ -19,11 +19,11 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Timestamp, String> {
         let wrong = |why: &dyn fmt::Display| {
             format!(
-                "'{text}' is no date and time: {why}\nwrite it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z"
+                "invalid date and time '{text}': {why}\nwrite it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z"
             )
         };
         if !text.is_ascii() || text.contains('[') {
-            return Err(wrong(&"only digits, '-', ':', '.', 'T', 'Z' and '+' may stand in it"));
+            return Err(wrong(&"only digits, '-', ':', '.', 'T', 'Z' and '+' are allowed"));
         }
         // The date first: jiff's message about a whole timestamp hides which part of it is impossible.
         if let Some(date) = text.get(..10) {
@@ -62,9 +62,7 @@ impl FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Span, String> {
         let wrong = || {
-            format!(
-                "'{text}' is no length of time\nwrite it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)"
-            )
+            format!("invalid duration '{text}'\nwrite it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)")
         };
         let (mut rest, mut total_ms, mut units) = (text, 0u64, UNITS.iter());
         while !rest.is_empty() {
@@ -82,7 +80,9 @@ impl FromStr for Span {
             return Err(wrong());
         }
         if total_ms > MAX_DAYS * 86_400_000 {
-            return Err(format!("{text} is longer than any time of a scenario\nwrite at most {MAX_DAYS}d"));
+            return Err(format!(
+                "{text} is longer than any duration of a scenario\nwrite at most {MAX_DAYS}d"
+            ));
         }
         Ok(Span(Duration::from_millis(total_ms)))
     }
@@ -153,11 +153,11 @@ written_as_text!(
 written_as_text!(
     Span,
     "Span",
-    "a length of time such as \"5d\" or \"12h\"",
+    "a duration such as \"5d\" or \"12h\"",
     json_schema!({
         "type": "string",
         "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
-        "description": "A length of time with units, largest first: 5d, 12h, 1d12h, 90s, 250ms"
+        "description": "A duration with units, largest first: 5d, 12h, 1d12h, 90s, 250ms"
     })
 );
 
@@ -180,11 +180,11 @@ mod tests {
             ["2016-02-30T00:00:00Z", "2016-02-22T25:00:00Z", "2016-02-22T10:00:00", "22.2.2016", "yesterday"]
                 .map(|text| text.parse::<Timestamp>().unwrap_err());
         insta::assert_snapshot!(errors.map(|e| e.lines().next().unwrap().to_owned()).join("\n"), @"
-        '2016-02-30T00:00:00Z' is no date and time: parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
-        '2016-02-22T25:00:00Z' is no date and time: parameter 'hour' is not in the required range of 0..=23
-        '2016-02-22T10:00:00' is no date and time: failed to find offset component, which is required for parsing a timestamp
-        '22.2.2016' is no date and time: invalid digit, expected 0-9 but got .
-        'yesterday' is no date and time: invalid digit, expected 0-9 but got y
+        invalid date and time '2016-02-30T00:00:00Z': parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
+        invalid date and time '2016-02-22T25:00:00Z': parameter 'hour' is not in the required range of 0..=23
+        invalid date and time '2016-02-22T10:00:00': failed to find offset component, which is required for parsing a timestamp
+        invalid date and time '22.2.2016': invalid digit, expected 0-9 but got .
+        invalid date and time 'yesterday': invalid digit, expected 0-9 but got y
         ");
     }
 

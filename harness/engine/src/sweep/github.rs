@@ -22,7 +22,7 @@ pub(crate) fn lines(summary: &SweepSummary, screen: &str) -> String {
     }
     if !summary.is_slice() {
         for (mark, _) in &summary.unreached {
-            let said = format!("required mark {mark} was reached by no case");
+            let said = format!("required mark {mark} was not reached");
             lines.push_str(&format!("::error title=required mark::{}\n", data(&said)));
         }
     }

@@ -70,9 +70,9 @@ pub(crate) struct SweepResults {
 pub(crate) enum ResultsError {
     #[error("{0}: {1}")]
     Io(PathBuf, #[source] io::Error),
-    #[error("{0}: no results of a sweep: {1}")]
+    #[error("{0}: not a sweep's results: {1}")]
     NoSweep(PathBuf, String),
-    #[error("{0}: nothing but the beginning of a header: its sweep was ended as it began")]
+    #[error("{0}: only a partial header: the sweep was ended at its start")]
     OnlyBegun(PathBuf),
     #[error("{0}:{1}: a damaged line: {2}")]
     Damaged(PathBuf, usize, String),
@@ -95,7 +95,7 @@ impl SweepResults {
             return Err(if is_begun_header(&bytes) {
                 ResultsError::OnlyBegun(at())
             } else {
-                ResultsError::NoSweep(at(), "it has no whole line".into())
+                ResultsError::NoSweep(at(), "it has no complete line".into())
             });
         };
         let mut resumed_at_bytes = first.len() as u64;
@@ -104,7 +104,7 @@ impl SweepResults {
         for (index, line) in lines {
             let damaged = |said: String| ResultsError::Damaged(path.to_owned(), index + 1, said);
             if end.is_some() {
-                return Err(damaged("it stands behind the footer".into()));
+                return Err(damaged("it follows the footer".into()));
             }
             // serde_json reports the position as if the line were a file.
             let said = |error: serde_json::Error| damaged(error.to_string().replace(" at line 1 ", " at "));
@@ -145,7 +145,7 @@ fn header(line: &str) -> Result<SweepSpec, String> {
     }
     // The format first: a header of another format may have other fields.
     let probe: HeaderProbe =
-        serde_json::from_str(line).map_err(|_| "its first line is no header".to_owned())?;
+        serde_json::from_str(line).map_err(|_| "its first line is not a header".to_owned())?;
     let format = probe.sweep.format;
     if format != u64::from(FORMAT) {
         return Err(format!("format {format}, this program reads format {FORMAT}"));
@@ -153,7 +153,7 @@ fn header(line: &str) -> Result<SweepSpec, String> {
     match serde_json::from_str(line) {
         Ok(ResultsLine::Sweep(order)) => order.check().map(|()| order),
         Ok(ResultsLine::Case(_) | ResultsLine::ResultsFooter(_)) => {
-            Err("its first line is no header".to_owned())
+            Err("its first line is not a header".to_owned())
         }
         Err(error) => Err(format!("a damaged header: {error}")),
     }

@@ -173,11 +173,13 @@ pub(crate) fn merge_slices(
         }
         let index = results.order.slice.index;
         if let Some(other) = seen.insert(index, path) {
-            wrong.push(format!("{name}: slice {index} again, which {} holds already", other.display()));
+            wrong.push(format!("{name}: slice {index} is also in {}", other.display()));
             continue;
         }
         match &results.end {
-            None => wrong.push(format!("{name}: cut off after {} cases: resume it first", results.ran.len())),
+            None => {
+                wrong.push(format!("{name}: truncated after {} cases: resume it first", results.ran.len()))
+            }
             Some(end) if end.cases != results.ran.len() as u64 => {
                 let there = results.ran.len();
                 wrong.push(format!("{name}: {there} cases, but its footer counts {}", end.cases));
@@ -207,14 +209,14 @@ fn not_as_ordered(results: &SweepResults) -> Option<String> {
         results.ran.iter().map(|one| (one.scenario.as_str(), one.seed)).collect();
     there.sort_unstable();
     if let Some(twice) = there.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(format!("{}@{} stands there twice", twice[0].0, twice[0].1));
+        return Some(format!("{}@{} appears twice", twice[0].0, twice[0].1));
     }
     let of_place = |place: CaseKey| (order.scenarios[place.scenario].given.as_str(), place.seed);
     // A sweep that reached its time limit has a prefix of the cases.
     let mut ordered: Vec<(&str, u64)> = order.cases().take(there.len()).map(of_place).collect();
     ordered.sort_unstable();
     if order.count().is_some_and(|count| count < there.len() as u64) || ordered != there {
-        return Some("its cases are not those that its header orders".to_owned());
+        return Some("its cases are not those of its header".to_owned());
     }
     None
 }

@@ -114,10 +114,10 @@ impl fmt::Display for Seeds {
 
 /// Parses `A..B`, B excluded, as in Rust.
 pub(crate) fn parse_range(text: &str) -> Result<(u64, u64), String> {
-    let wrong = || format!("'{text}' is no range of seeds: write it like 1..101, which ends before 101");
+    let wrong = || format!("invalid range of seeds '{text}': write it like 1..101, which ends before 101");
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
     let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
-    if from < to { Ok((from, to)) } else { Err(format!("{text} holds no seed: the end is excluded")) }
+    if from < to { Ok((from, to)) } else { Err(format!("empty range of seeds {text}: the end is excluded")) }
 }
 
 /// A slice of a sweep: every n-th case.
@@ -144,7 +144,7 @@ impl fmt::Display for Slice {
 impl FromStr for Slice {
     type Err = String;
     fn from_str(text: &str) -> Result<Slice, String> {
-        let wrong = || format!("'{text}' is no slice: write it like slice:1/4, the first of four");
+        let wrong = || format!("invalid slice '{text}': write it like slice:1/4, the first of four");
         let (index, of) =
             text.strip_prefix("slice:").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
         let slice =
@@ -161,11 +161,7 @@ impl Slice {
             return Err(format!("a sweep has from 1 to {MAX_SLICES} slices, not {of}"));
         }
         let is_there = (1..=of).contains(&index);
-        if is_there {
-            Ok(())
-        } else {
-            Err(format!("slices are numbered from 1 to {of}, there is no {index}"))
-        }
+        if is_there { Ok(()) } else { Err(format!("slices are numbered from 1 to {of}, not {index}")) }
     }
 }
 
@@ -247,7 +243,7 @@ impl SweepSpec {
         if let Some((changed, _)) =
             scenarios.iter().zip(&other.scenarios).find(|(one, another)| one != another)
         {
-            return Some(format!("the text of scenario {} is another", changed.given));
+            return Some(format!("the text of scenario {} differs", changed.given));
         }
         if *seeds != other.seeds {
             return Some(format!("{seeds}, not {}", other.seeds));
@@ -255,7 +251,7 @@ impl SweepSpec {
         if slice.of != other.slice.of {
             return Some(format!("one of {} slices, not of {}", slice.of, other.slice.of));
         }
-        (*required_marks != other.required_marks).then(|| "other marks are required".to_owned())
+        (*required_marks != other.required_marks).then(|| "the required marks differ".to_owned())
     }
 }
 

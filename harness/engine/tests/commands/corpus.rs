@@ -39,7 +39,7 @@ fn a_case_is_kept_listed_and_replayed() {
         .ends(0);
     insta::assert_snapshot!(added.screen(), @"
     corpus/a-record-that-was-told-safe-survives.json
-      it fails still, with unrecoverable-loss W1:missing:after-crash:loss: fix the cause
+      still failing: unrecoverable-loss W1:missing:after-crash:loss
     ");
     add_fixed_case(&here, "power-fails-after-the-sixth-record");
     insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @"
@@ -51,11 +51,11 @@ fn a_case_is_kept_listed_and_replayed() {
     ");
     insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(100).screen(), @"
     corpus/a-record-that-was-told-safe-survives.json: unrecoverable-loss W1:missing:after-crash:loss
-      again       wal repro corpus/a-record-that-was-told-safe-survives.json
-    corpus: 1 of 2 hold, in …
+      reproduce   wal repro corpus/a-record-that-was-told-safe-survives.json
+    corpus: 1 of 2 passed, in …
     ");
     std::fs::remove_file(here.path("corpus/a-record-that-was-told-safe-survives.json")).expect("it is there");
-    insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(0).screen(), @"corpus: 1 of 1 hold, in …");
+    insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(0).screen(), @"corpus: 1 of 1 passed, in …");
 }
 
 fn a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation() {
@@ -63,7 +63,7 @@ fn a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation() {
     std::fs::create_dir(here.path("corpus")).expect("it can be made");
     for what in ["run", "prune"] {
         let said = here.wal(&["corpus", what]).ends(4);
-        assert_eq!(said.err, "corpus: no case: a run of nothing shows nothing\n");
+        assert_eq!(said.err, "corpus: no cases found\n");
     }
     here.write("corpus/a-cut-off.json", "{ \"case\"");
     here.wal(&["corpus", "run"]).ends(2);
@@ -97,11 +97,11 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
       known here: about, expect, faults, name, required_marks, run_for, seed, start, missing_sync, records
     corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
       take it from version control again, or shrink its seed again
-    corpus/g-binary.json: no text: byte 0 is not UTF-8
-      a scenario is one JSON object in a text file
+    corpus/g-binary.json: not valid UTF-8 at byte 0
+      a scenario is a text file with one JSON object
     corpus/z-fails.json: unrecoverable-loss W1:missing:after-crash:loss
-      again       wal repro corpus/z-fails.json
-    corpus: 1 of 8 hold, in …
+      reproduce   wal repro corpus/z-fails.json
+    corpus: 1 of 8 passed, in …
     "#);
     insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @r#"
     a-cut-off
@@ -127,8 +127,8 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
       cannot be read: corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
       take it from version control again, or shrink its seed again
     g-binary
-      cannot be read: corpus/g-binary.json: no text: byte 0 is not UTF-8
-      a scenario is one JSON object in a text file
+      cannot be read: corpus/g-binary.json: not valid UTF-8 at byte 0
+      a scenario is a text file with one JSON object
     z-fails
       Once W1:missing:after-crash:loss, 5 records
     "#);
@@ -141,8 +141,8 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
     corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
     corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
-    corpus/g-binary.json: no text: byte 0 is not UTF-8
-    6 cases show nothing; --delete removes them
+    corpus/g-binary.json: not valid UTF-8 at byte 0
+    6 cases vacuous or unreadable; --delete removes them
     ");
     let there = || std::fs::read_dir(here.path("corpus")).expect("it is there").count();
     assert_eq!(there(), 9, "it only says so");
@@ -163,15 +163,15 @@ fn a_case_that_shows_nothing_does_not_pass_and_can_be_pruned() {
         ),
     );
     insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(103).screen(), @"
-    corpus/never-reaches.json: wal.never was never reached: it shows nothing
-      again       wal repro corpus/never-reaches.json
-    corpus/never-strikes.json: 1 fault never struck: it shows nothing
-      again       wal repro corpus/never-strikes.json
-    corpus: 1 of 3 hold, in …
+    corpus/never-reaches.json: vacuous: wal.never not reached
+      reproduce   wal repro corpus/never-reaches.json
+    corpus/never-strikes.json: vacuous: 1 fault not triggered
+      reproduce   wal repro corpus/never-strikes.json
+    corpus: 1 of 3 passed, in …
     ");
     insta::assert_snapshot!(here.wal(&["corpus", "prune", "--delete"]).ends(0).screen(), @"
-    corpus/never-reaches.json: wal.never was never reached
-    corpus/never-strikes.json: 1 fault never struck
+    corpus/never-reaches.json: wal.never not reached
+    corpus/never-strikes.json: 1 fault not triggered
     2 cases removed
     ");
     here.wal(&["corpus", "run"]).ends(0);
@@ -181,10 +181,10 @@ fn a_name_says_what_must_hold_and_stands_once() {
     let here = Scratch::new("corpus-names");
     add_case(&here, "told-safe");
     let twice = here.wal(&["corpus", "add", "found.case.json", "--name", "told-safe"]).ends(2);
-    insta::assert_snapshot!(twice.stderr_text(), @"error: corpus/told-safe.json is there already: give --name");
+    insta::assert_snapshot!(twice.stderr_text(), @"error: corpus/told-safe.json already exists: choose another --name");
     let odd = here.wal(&["corpus", "add", "found.case.json", "--name", "../Told Safe"]).ends(2);
     insta::assert_snapshot!(odd.stderr_text(), @"
     error: '../Told Safe' cannot name a case
-      give --name: lower-case letters, digits and hyphens that say what must hold
+      give --name: lower-case letters, digits and hyphens that describe the expected behaviour
     ");
 }

@@ -24,21 +24,21 @@ fn a_crash_at_each_operation_in_turn_finds_the_bug() {
       operations  17 on disks, 0 on the network, of 1 node
                   from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
                                  count           crashes            errors
-                  open               1            3 good                 -
-                  create             1            3 good                 -
-                  append            10      17 of 30 bad                 -
-                  truncate           1            3 good                 -
-                  read               1            3 good                 -
-                  len                1            3 good                 -
-                  sync               1            3 good                 -
-                  sync_dir           1            3 good                 -
+                  open               1          3 passed                 -
+                  create             1          3 passed                 -
+                  append            10   17 of 30 failed                 -
+                  truncate           1          3 passed                 -
+                  read               1          3 passed                 -
+                  len                1          3 passed                 -
+                  sync               1          3 passed                 -
+                  sync_dir           1          3 passed                 -
       runs        43 for 51 faults, in …
       failures    unrecoverable-loss W1:missing:after-crash:loss  17 runs
                   2016-02-22 00:00:01Z append 'wal'
-      again       wal run missing-sync@1 --strike crash-nothing@log:9
+      reproduce   wal run missing-sync@1 --strike crash-nothing@log:9
     ");
     // The last line reproduces the failure.
-    let again = shown.lines().last().and_then(|line| line.split("again       wal ").nth(1));
+    let again = shown.lines().last().and_then(|line| line.split("reproduce   wal ").nth(1));
     let words: Vec<&str> = again.expect("the last line repeats one").split(' ').chain(["--json"]).collect();
     let report: Value = serde_json::from_str(&here.wal(&words).ends(100).out).expect("it is JSON");
     assert_eq!(report["violations"][0]["fingerprint"], "W1:missing:after-crash:loss");
@@ -48,21 +48,21 @@ fn an_enumeration_is_clean_where_there_is_no_bug() {
     let here = Scratch::new("enumerate-clean");
     let sound = here.wal(&["enumerate", "correct", "--fault", "crash", "--jobs", "1"]).ends(0);
     insta::assert_snapshot!(sound.screen(), @r"
-    correct@1: clean whatever operation is struck
+    correct@1: clean after every injection
       operations  27 on disks, 0 on the network, of 1 node
                   from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
                                  count           crashes            errors
-                  open               1            3 good                 -
-                  create             1            3 good                 -
-                  append            10           30 good                 -
-                  truncate           1            3 good                 -
-                  read               1            3 good                 -
-                  len                1            3 good                 -
-                  sync              11           33 good                 -
-                  sync_dir           1            3 good                 -
+                  open               1          3 passed                 -
+                  create             1          3 passed                 -
+                  append            10         30 passed                 -
+                  truncate           1          3 passed                 -
+                  read               1          3 passed                 -
+                  len                1          3 passed                 -
+                  sync              11         33 passed                 -
+                  sync_dir           1          3 passed                 -
       runs        73 for 81 faults, in …
       failures    none
-      again       wal enumerate correct@1 --fault crash
+      reproduce   wal enumerate correct@1 --fault crash
     ");
     let json = here.wal(&["enumerate", "correct", "--fault", "crash", "--json"]).ends(0);
     let summary: Value = serde_json::from_str(&json.out).expect("the summary is JSON");
@@ -76,7 +76,7 @@ fn an_enumeration_of_nothing_is_refused() {
             ["enumerate", "correct", "--node", "nobody"],
             "--node nobody: no node is called 'nobody'\n  nodes: log",
         ),
-        (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operation is chosen by --from 2017"),
+        (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operations selected by --from 2017"),
         (["enumerate", "correct", "--fault", "flood"], "no fault is called 'flood'; faults: crash-nothing, "),
     ] {
         let refused = here.wal(&arguments).ends(2);
@@ -118,7 +118,7 @@ fn an_interrupted_enumeration_says_what_was_done_and_goes_on() {
         here.read("whole.jsonl").lines().next().map(|line| format!("{line}\n")).as_deref().unwrap_or(""),
     );
     let again = here.wal(&enumerate).ends(100);
-    assert!(again.err.contains("it is in cut.jsonl.unfinished now"), "{}", again.err);
+    assert!(again.err.contains("which was moved to cut.jsonl.unfinished"), "{}", again.err);
     here.wal(&["enumerate", "correct@1", "--results", "nowhere.jsonl", "--resume"]).ends(2);
 }
 
@@ -130,7 +130,11 @@ fn the_parts_of_an_enumeration_are_the_whole() {
         let (slice, file) = (format!("slice:{part}/3"), format!("{part}.jsonl"));
         let part = ["enumerate", "correct", "--fault", "crash", "--partition", &slice, "--results", &file];
         let shown = here.wal(&part).ends(0);
-        assert!(shown.out.contains(&format!("{slice}: the whole is clean if every part")), "{}", shown.out);
+        assert!(
+            shown.out.contains(&format!("{slice}: the enumeration is clean if every partition")),
+            "{}",
+            shown.out
+        );
         parts.extend(ran(&here, &file));
     }
     parts.sort();

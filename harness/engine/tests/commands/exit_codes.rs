@@ -29,9 +29,9 @@ fn a_clean_sweep_is_0_and_says_what_it_proves() {
       cases       26 of seeds 1..27
       outcomes    26 clean
       simulated   26 m in …
-      twice       1 case run twice, in two processes
+      determinism 1 case checked
       marks       wal.recovered 19 in 19 cases
-      bound       0 of 26 failed: fewer than 3 in 26 do, at 95% confidence
+      bound       failure rate below 11.54% (95% confidence)
       results     .latent/sweep.jsonl
     ");
     assert_eq!(ran.err, "", "there is no terminal and no news");
@@ -49,10 +49,10 @@ fn a_worker_that_something_else_killed_is_1_and_no_verdict() {
       cases       4 of seeds 1..5
       outcomes    3 clean, 1 without a verdict
       simulated   3 m in …
-      twice       0 cases run twice, in two processes
+      determinism 0 cases checked
       failures    no verdict died  1 case
-                  the process of the case died without a report: signal: 9 (SIGKILL)
-      again       odd repro slow.json@3
+                  the process of the case exited without a report: signal: 9 (SIGKILL)
+      reproduce   odd repro slow.json@3
       results     .latent/sweep.jsonl
     ");
     // A resumed sweep runs the case again, because it has no verdict.
@@ -94,14 +94,14 @@ fn what_cannot_be_run_is_2_with_one_clear_line() {
     insta::assert_snapshot!(said, @"
     $ wal sweep corect
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
     $ wal sweep correct --seeds 5
-    error: '5' is no range of seeds: write it like 1..101, which ends before 101
+    error: invalid range of seeds '5': write it like 1..101, which ends before 101
     $ wal sweep correct --seeds 5..5
-    error: 5..5 holds no seed: the end is excluded
+    error: empty range of seeds 5..5: the end is excluded
     $ wal sweep correct@5
-    error: correct@5: a sweep brings its own seeds
-      give the scenario alone, and --seeds A..B
+    error: correct@5: a sweep has its own seeds
+      give the scenario without a seed, and --seeds A..B
     $ wal sweep correct correct
     error: correct is given twice
     $ wal sweep correct --seeds-from today
@@ -110,13 +110,13 @@ fn what_cannot_be_run_is_2_with_one_clear_line() {
     error: --release better: no release is called 'better'
       there are: good, hasty
     $ wal sweep correct --partition 1/4
-    error: invalid value '1/4' for '--partition <slice:I/N|auto>': '1/4' is no slice: write it like slice:1/4, the first of four
+    error: invalid value '1/4' for '--partition <slice:I/N|auto>': invalid slice '1/4': write it like slice:1/4, the first of four
 
     For more information, try '--help'.
     $ wal sweep correct --profile weekly
     error: latent.toml: no profile 'weekly'; there are: nothing
     $ wal sweep correct --json other.json
-    error: other.json: no results of a sweep: its first line is no header
+    error: other.json: not a sweep's results: its first line is not a header
       give --json another file, or remove it
     $ wal repro
     error: the following required arguments were not provided:
@@ -133,17 +133,17 @@ fn what_cannot_be_run_is_2_with_one_clear_line() {
 
     For more information, try '--help'.
     $ wal shrink correct@7
-    error: correct@7 ends clean: nothing fails
+    error: correct@7 ends clean: nothing to shrink
       see: wal run correct@7
     $ wal corpus run --folder nowhere
-    error: nowhere: no corpus can be read there: No such file or directory (os error 2)
-      --folder says where it is
+    error: nowhere: cannot read the corpus: No such file or directory (os error 2)
+      name its folder with --folder
     $ wal corpus add nothing.json
     error: nothing.json: cannot read it: No such file or directory (os error 2)
-      built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
+      built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
     $ wal print corect
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
     ");
 }
 
@@ -151,16 +151,16 @@ fn a_sweep_that_ran_nothing_is_4() {
     let here = Scratch::new("nothing");
     let ran = here.wal(&["sweep", "correct", "--for", "0s", "--annotate"]).ends(4);
     insta::assert_snapshot!(ran.screen(), @"
-    correct: nothing ran, so nothing is shown
+    correct: 0 cases ran
       cases       0 of seeds from 1
       results     .latent/sweep.jsonl
-    ::error title=sweep::correct: nothing ran, so nothing is shown
+    ::error title=sweep::correct: 0 cases ran
     ");
     let ran = here.wal(&["sweep", "correct", "--seeds", "1..101", "--for", "0s"]).ends(4);
     assert!(ran.out.contains("cases       0 of seeds 1..101, no time for 100 more\n"), "{}", ran.out);
     std::fs::create_dir(here.path("corpus")).expect("the scratch folder can be written");
     let ran = here.wal(&["corpus", "run"]).ends(4);
-    insta::assert_snapshot!(ran.stderr_text(), @"corpus: no case: a run of nothing shows nothing");
+    insta::assert_snapshot!(ran.stderr_text(), @"corpus: no cases found");
 }
 
 fn a_loss_is_100_with_one_line_that_repeats_it_and_one_that_shrinks_it() {
@@ -171,10 +171,10 @@ fn a_loss_is_100_with_one_line_that_repeats_it_and_one_that_shrinks_it() {
       cases       32 of seeds 1..17
       outcomes    27 clean, 5 unrecoverable-loss
       simulated   32 m in …
-      twice       6 cases run twice, in two processes
+      determinism 6 cases checked
       failures    unrecoverable-loss W1:missing:after-crash:loss  5 cases
-      again       wal repro missing-sync@12 --trace HASH
-      smaller     wal shrink missing-sync@12
+      reproduce   wal repro missing-sync@12 --trace HASH
+      shrink      wal shrink missing-sync@12
       results     .latent/sweep.jsonl
     ");
 }
@@ -188,11 +188,11 @@ fn a_panic_of_the_system_is_100_and_named_by_its_place() {
       cases       3 of seeds 1..4
       outcomes    2 clean, 1 violated
       simulated   2 m in …
-      twice       1 case run twice, in two processes
+      determinism 1 case checked
       failures    violated panicked:tests/commands/misbehaving.rs:LINE  1 case
                   the code of clerk panicked: the clerk has had enough
-      again       odd repro nervous.json@2
-      smaller     odd shrink nervous.json@2
+      reproduce   odd repro nervous.json@2
+      shrink      odd shrink nervous.json@2
       results     .latent/sweep.jsonl
     ");
 }
@@ -206,10 +206,10 @@ fn a_panic_of_the_tool_is_1_and_no_verdict() {
       cases       3 of seeds 1..4
       outcomes    2 clean, 1 without a verdict
       simulated   2 m in …
-      twice       0 cases run twice, in two processes
+      determinism 0 cases checked
       failures    no verdict internal-error:tests/commands/misbehaving.rs:LINE  1 case
                   internal error: the judge has had enough, at harness/engine/tests/commands/misbehaving.rs:LINE
-      again       odd repro nervous.json@2
+      reproduce   odd repro nervous.json@2
       results     .latent/sweep.jsonl
     ");
     insta::assert_snapshot!(here.odd(&["run", "nervous.json@2"]).ends(1).stderr_text(), @"error: internal error: the judge has had enough, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run nervous.json@2)");
@@ -239,9 +239,9 @@ fn a_sweep_that_ends_better_than_expected_is_106_and_says_so() {
       cases       3 of seeds 1..4
       outcomes    3 clean
       simulated   3 m in …
-      twice       3 cases run twice, in two processes
+      determinism 3 cases checked
       failures    better than expected: clean  3 cases
-      again       odd repro calm.json@1 --trace HASH
+      reproduce   odd repro calm.json@1 --trace HASH
       results     .latent/sweep.jsonl
     ");
 }
@@ -253,8 +253,8 @@ fn a_slice_without_cases_ends_as_it_was_asked_to() {
         let _ = std::fs::remove_file(here.path("9.jsonl"));
         here.wal(&[&slice, how].concat())
     };
-    insta::assert_snapshot!(sweep(&[]).ends(4).stderr_text(), @"error: no case ran: slice:9/10 of seeds 1..4 has none; --no-cases warn lets it pass");
-    insta::assert_snapshot!(sweep(&["--no-cases", "warn"]).ends(0).stderr_text(), @"warning: no case ran: slice:9/10 of seeds 1..4 has none");
+    insta::assert_snapshot!(sweep(&[]).ends(4).stderr_text(), @"error: 0 cases ran: slice:9/10 of seeds 1..4 has none; --no-cases warn lets it pass");
+    insta::assert_snapshot!(sweep(&["--no-cases", "warn"]).ends(0).stderr_text(), @"warning: 0 cases ran: slice:9/10 of seeds 1..4 has none");
     assert_eq!(sweep(&["--no-cases", "pass"]).ends(0).err, "");
     sweep(&["--no-cases", "fail"]).ends(4);
 }
@@ -282,21 +282,21 @@ fn a_value_of_the_environment_is_called_by_its_variable() {
     let said = said.join("\n").replace(here.path("").to_str().expect("it is UTF-8"), "");
     insta::assert_snapshot!(said, @"
     $ LATENT_JOBS=many wal sweep correct
-    error: invalid value 'many' for 'LATENT_JOBS (--jobs <N>)': 'many' is no number of jobs: write 1 or more, or leave it out for all cores
+    error: invalid value 'many' for 'LATENT_JOBS (--jobs <N>)': invalid number of jobs 'many': write 1 or more, or omit it for all cores
     $ LATENT_SEEDS=5 wal sweep correct
-    error: LATENT_SEEDS: '5' is no range of seeds: write it like 1..101, which ends before 101
+    error: LATENT_SEEDS: invalid range of seeds '5': write it like 1..101, which ends before 101
     $ LATENT_PARTITION=1/4 wal sweep correct
-    error: invalid value '1/4' for 'LATENT_PARTITION (--partition <slice:I/N|auto>)': '1/4' is no slice: write it like slice:1/4, the first of four
+    error: invalid value '1/4' for 'LATENT_PARTITION (--partition <slice:I/N|auto>)': invalid slice '1/4': write it like slice:1/4, the first of four
     $ LATENT_CASE_TIME=soon wal sweep correct
-    error: invalid value 'soon' for 'LATENT_CASE_TIME (--case-time <TIME>)': 'soon' is no length of time
+    error: invalid value 'soon' for 'LATENT_CASE_TIME (--case-time <TIME>)': invalid duration 'soon'
     $ LATENT_RELEASE=better wal sweep correct
     error: LATENT_RELEASE better: no release is called 'better'
     $ LATENT_PROFILE=weekly wal sweep correct
     error: LATENT_PROFILE: latent.toml: no profile 'weekly'; there are: nothing
     $ LATENT_MAX_ITEMS=-1 wal run correct
-    error: invalid value '-1' for 'LATENT_MAX_ITEMS (--max-items <N>)': '-1' is no number of items: write 1 or more
+    error: invalid value '-1' for 'LATENT_MAX_ITEMS (--max-items <N>)': invalid number of items '-1': write 1 or more
     $ LATENT_JOBS=many wal sweep correct --jobs few
-    error: invalid value 'few' for '--jobs <N>': 'few' is no number of jobs: write 1 or more, or leave it out for all cores
+    error: invalid value 'few' for '--jobs <N>': invalid number of jobs 'few': write 1 or more, or omit it for all cores
     ");
 }
 
@@ -309,11 +309,11 @@ fn a_case_past_its_time_is_102_with_its_seed() {
       cases       3 of seeds 1..4
       outcomes    2 clean, 1 hung
       simulated   2 m in …
-      twice       0 cases run twice, in two processes
+      determinism 0 cases checked
       failures    hung hung:real-time  1 case
                   the case was stopped after 1 s of real time
-      again       odd repro slow.json@2 --case-time 1s
-      smaller     odd shrink slow.json@2 --case-time 1s
+      reproduce   odd repro slow.json@2 --case-time 1s
+      shrink      odd shrink slow.json@2 --case-time 1s
       results     .latent/sweep.jsonl
     ");
 }
@@ -327,11 +327,11 @@ fn a_case_past_its_memory_is_102_with_its_seed() {
       cases       3 of seeds 1..4
       outcomes    2 clean, 1 hung
       simulated   2 m in …
-      twice       0 cases run twice, in two processes
+      determinism 0 cases checked
       failures    hung hung:memory  1 case
-                  the case was stopped: it held more than 200 MB
-      again       odd repro hungry.json@2 --case-memory-mb 200
-      smaller     odd shrink hungry.json@2 --case-memory-mb 200
+                  the case was stopped: it used more than 200 MB
+      reproduce   odd repro hungry.json@2 --case-memory-mb 200
+      shrink      odd shrink hungry.json@2 --case-memory-mb 200
       results     .latent/sweep.jsonl
     ");
 }
@@ -345,19 +345,19 @@ fn a_mark_that_no_case_reached_is_103_whoever_requires_it() {
 
     let ran = here.odd(&[&["sweep", "demanding.json"][..], &few].concat()).ends(103);
     insta::assert_snapshot!(ran.screen(), @"
-    demanding.json: 2 cases passed and showed less than required
+    demanding.json: 2 cases passed, required marks not reached
       cases       2 of seeds 1..3
       outcomes    2 clean
       simulated   2 m in …
-      twice       0 cases run twice, in two processes
-      unreached   odd.survived  required by scenario demanding.json, reached by no case
+      determinism 0 cases checked
+      marks       odd.survived  not reached, required by scenario demanding.json
       results     .latent/sweep.jsonl
     ");
     let by_flag =
         [&["sweep", "plain.json", "--require", "odd.done", "--require", "odd.elsewhere"][..], &few].concat();
     let ran = here.odd(&by_flag).ends(103);
-    assert!(ran.out.contains("odd.elsewhere  required by the sweep, reached by no case"), "{}", ran.out);
+    assert!(ran.out.contains("odd.elsewhere  not reached, required by the sweep"), "{}", ran.out);
     let ran = here.odd(&[&["sweep", "plain.json", "--profile", "strict"][..], &few].concat()).ends(103);
-    assert!(ran.out.contains("odd.never  required by the sweep, reached by no case"), "{}", ran.out);
+    assert!(ran.out.contains("odd.never  not reached, required by the sweep"), "{}", ran.out);
     here.odd(&[&["sweep", "plain.json", "--require", "odd.done"][..], &few].concat()).ends(0);
 }

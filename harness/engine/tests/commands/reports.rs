@@ -140,7 +140,7 @@ fn a_file_that_cannot_be_written_is_found_before_the_work() {
     assert_eq!(elements(&here.read(".latent/deep/junit.xml"))[0].name, "testsuites");
     let ran = here.wal(&[&sweep[..], &[".latent/deep"]].concat()).ends(2);
     assert_eq!(ran.out, "", "it is found before any case runs");
-    assert_eq!(ran.err, "error: .latent/deep: it cannot be written: is a directory\n");
+    assert_eq!(ran.err, "error: .latent/deep: cannot be written: is a directory\n");
 }
 
 fn junit_of_merged_slices_has_the_cases_of_one_process() {
@@ -194,9 +194,9 @@ fn annotations_are_commands_of_github_actions_and_the_summary_its_file() {
         &["sweep", "correct", "--seeds", "1..9", "--annotate", "--require", "wal.never"],
     )
     .ends(103);
-    insta::assert_snapshot!(commands(&ran), @"::error title=required mark::required mark wal.never was reached by no case");
+    insta::assert_snapshot!(commands(&ran), @"::error title=required mark::required mark wal.never was not reached");
     let ran = on_actions(&here, "wal", &["sweep", "correct", "--for", "0s", "--annotate"]).ends(4);
-    insta::assert_snapshot!(commands(&ran), @"::error title=sweep::correct: nothing ran, so nothing is shown");
+    insta::assert_snapshot!(commands(&ran), @"::error title=sweep::correct: 0 cases ran");
 }
 
 fn an_annotation_is_one_line_whatever_a_system_says() {

@@ -35,11 +35,11 @@ fn a_run_that_differs_between_processes_is_101_with_the_first_differing_line() {
       cases       200 of seeds 1..201
       outcomes    198 clean, 2 nondeterministic
       simulated   3 h 20 m in …
-      twice       2 cases run twice, in two processes
+      determinism 2 cases checked
       failures    nondeterministic  2 cases
                   first difference: 0.000000064 clerk        Open 'of-ONE'
                   the other run:    0.000000064 clerk        Open 'of-OTHER'
-      again       odd repro moody.json@10 --trace HASH
+      reproduce   odd repro moody.json@10 --trace HASH
       others      moody.json@159
       marks       odd.done 200 in 200 cases
                   odd.survived 200 in 200 cases
@@ -61,11 +61,11 @@ fn findings_that_differ_are_101_even_where_the_traces_agree() {
       cases       1 of seeds 1..2
       outcomes    1 nondeterministic
       simulated   1 m in …
-      twice       1 case run twice, in two processes
+      determinism 1 case checked
       failures    nondeterministic  1 case
                   the same trace, but clean with {"process":ITS-NUMBER}
                   the other run:  clean with {"process":ITS-NUMBER}
-      again       odd repro moody.json@1 --trace HASH
+      reproduce   odd repro moody.json@1 --trace HASH
       results     .latent/sweep.jsonl
     "#);
 }
@@ -90,8 +90,11 @@ fn a_second_run_that_is_ended_from_outside_makes_no_case_nondeterministic() {
 fn a_failing_seed_fails_again_with_the_same_hash() {
     let here = Scratch::new("again");
     let ran = here.wal(&["sweep", "missing-sync", "--seeds", "12..13"]).ends(100);
-    let line =
-        ran.out.lines().find_map(|line| line.trim().strip_prefix("again")).expect("it says how to repeat it");
+    let line = ran
+        .out
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("reproduce"))
+        .expect("it prints the command");
     let words: Vec<&str> =
         line.trim().strip_prefix("wal ").expect("with the program it was called by").split(' ').collect();
     assert_eq!(words[..3], ["repro", "missing-sync@12", "--trace"]);
@@ -101,13 +104,13 @@ fn a_failing_seed_fails_again_with_the_same_hash() {
     missing-sync@12: unrecoverable-loss, expected clean
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     10 told safe, 5 kept
-      noticed     by nobody
+      detected by nothing
       violated    W1:missing:after-crash:loss  once, 5 records, first 2016-02-22 00:01:00Z
                   wal: 0, 1, 2, 3, 4
       trace       HASH  28 records
-      again       wal repro missing-sync@12
+      reproduce   wal repro missing-sync@12
       explain     wal explain W1:missing:after-crash:loss
-      recorded    the trace is the one asked for
+      recorded    the trace matches --trace
     ");
     let json = here.wal(&["repro", "missing-sync@12", "--json"]).ends(100);
     let report: Value = serde_json::from_str(&json.out).expect("it is JSON");
@@ -207,7 +210,7 @@ fn a_run_can_be_stopped_at_an_instant() {
     insta::assert_snapshot!(ran.screen(), @"
     stopped at 2016-02-22T00:00:00.5Z
       trace       HASH after 16 records
-      again       wal repro missing-sync@12 --until 2016-02-22T00:00:00.5Z
+      reproduce   wal repro missing-sync@12 --until 2016-02-22T00:00:00.5Z
     ");
     assert_eq!(here.wal(&stop).ends(0).out, ran.out, "the same hash half-way");
     // A time past the end has no effect: there is a verdict.
@@ -218,18 +221,18 @@ fn a_case_past_its_limits_is_102_again() {
     let here = Scratch::new("limits-again");
     here.misbehaving_scenario("hungry", r#", "trouble": "hungry""#);
     let ran = here.odd(&["sweep", "hungry.json", "--seeds", "1..2", "--case-memory-mb", "100"]).ends(102);
-    assert!(ran.out.contains("again       odd repro hungry.json@1 --case-memory-mb 100\n"), "{}", ran.out);
+    assert!(ran.out.contains("reproduce   odd repro hungry.json@1 --case-memory-mb 100\n"), "{}", ran.out);
     let ran = here.odd(&["repro", "hungry.json@1", "--case-memory-mb", "100"]).ends(102);
     insta::assert_snapshot!(ran.stderr_text(), @"
-    error: the case was stopped: it held more than 100 MB
-      again: odd repro hungry.json@1 --case-memory-mb 100
+    error: the case was stopped: it used more than 100 MB
+      reproduce: odd repro hungry.json@1 --case-memory-mb 100
     ");
     here.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "never" }"#);
     let ran = here.odd(&["repro", "slow.json@1", "--case-time", "1s"]).ends(102);
     insta::assert_snapshot!(ran.stderr_text(), @"
     waiting
     error: the case was stopped after 1 s of real time
-      again: odd repro slow.json@1 --case-time 1s
+      reproduce: odd repro slow.json@1 --case-time 1s
     ");
 }
 
@@ -266,7 +269,7 @@ fn a_drawn_scenario_is_printed_as_a_file_that_runs_the_same() {
     );
     let none = here.odd(&["print", "generated@7"]).ends(2);
     insta::assert_snapshot!(none.stderr_text(), @"
-    error: generated: odd draws no scenarios of its own
+    error: generated: odd has no generated scenarios
       give the path of a JSON file
     ");
 }

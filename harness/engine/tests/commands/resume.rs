@@ -79,12 +79,12 @@ fn interrupted(name: &str, signal: &str, code: i32) {
     assert_eq!(
         stopped.err,
         "stopped after 3 of 6 cases, all of them in .latent/sweep.jsonl\n  \
-         go on: odd sweep slow.json --seeds 1..7 --jobs 1 --resume\n"
+         continue: odd sweep slow.json --seeds 1..7 --jobs 1 --resume\n"
     );
     assert_eq!(here.read(".latent/sweep.jsonl").lines().count(), 4, "a header and three cases");
 
     here.write("go", "");
-    let again = stopped.err.split("go on: odd ").nth(1).expect("it says how to go on").trim().to_owned();
+    let again = stopped.err.split("continue: odd ").nth(1).expect("it says how to go on").trim().to_owned();
     let resumed = here.odd(&again.split(' ').collect::<Vec<_>>()).ends(0);
     let whole = here.odd(&[&sweep[..], &["--json", "whole.jsonl"]].concat()).ends(0);
     assert_eq!(resumed.screen(), whole.screen().replace("whole.jsonl", ".latent/sweep.jsonl"));
@@ -111,14 +111,17 @@ fn an_unfinished_sweep_is_put_aside_and_not_overwritten() {
     let unfinished: String = here.read("a.jsonl").split_inclusive('\n').take(3).collect();
     here.write("a.jsonl", &unfinished);
     let ran = here.wal(&sweep).ends(0);
-    assert_eq!(ran.err, "a.jsonl held an unfinished sweep of 2 cases: it is in a.jsonl.unfinished now\n");
+    assert_eq!(
+        ran.err,
+        "a.jsonl held an unfinished sweep of 2 cases, which was moved to a.jsonl.unfinished\n"
+    );
     assert_eq!(here.read("a.jsonl.unfinished"), unfinished);
     assert_eq!(here.read("a.jsonl").lines().count(), 5);
     // The next one gets another name.
     let other: String = unfinished.split_inclusive('\n').take(2).collect();
     here.write("a.jsonl", &other);
     let ran = here.wal(&sweep).ends(0);
-    assert!(ran.err.ends_with(" of 1 cases: it is in a.jsonl.unfinished.2 now\n"), "{}", ran.err);
+    assert!(ran.err.ends_with(" of 1 cases, which was moved to a.jsonl.unfinished.2\n"), "{}", ran.err);
     assert_eq!(here.read("a.jsonl.unfinished"), unfinished);
     assert_eq!(here.read("a.jsonl.unfinished.2"), other);
 }
@@ -129,7 +132,7 @@ fn a_resume_needs_something_to_resume_and_takes_its_settings_from_it() {
         here.wal(&["sweep", "correct", "--seeds", "1..4", "--resume", "--json", "typo.jsonl"]).ends(2);
     insta::assert_snapshot!(nothing.stderr_text(), @"
     error: typo.jsonl: nothing to resume: no such file
-      give --json the file of the sweep to go on with, or leave --resume out to begin
+      give --json the file of the sweep to continue, or omit --resume to start
     ");
     here.wal(&["sweep", "--resume"]).ends(2);
     assert!(!here.path("typo.jsonl").exists() && !here.path(".latent").exists(), "nothing began");
@@ -166,7 +169,7 @@ fn only_the_same_sweep_is_resumed() {
     let ran = here.wal(&["sweep", "correct", "--seeds", "1..5", "--json", "a.jsonl", "--resume"]).ends(2);
     insta::assert_snapshot!(ran.stderr_text(), @"
     error: a.jsonl: of another sweep, nothing to resume: seeds 1..4, not seeds 1..5
-      give the flags it was begun with, or leave --resume out to begin again
+      give the original flags, or omit --resume to start again
     ");
     assert_eq!(here.read("a.jsonl"), before, "nothing of it is touched");
 }

@@ -128,7 +128,7 @@ fn stable(shown: &str) -> String {
 }
 
 fn stable_line(line: &str) -> String {
-    if let Some((before, _)) = line.split_once(" in ").filter(|_| line.contains("times real time")) {
+    if let Some((before, _)) = line.split_once(" in ").filter(|_| line.contains(" x real time")) {
         return format!("{before} in …");
     }
     if let Some((before, _)) =

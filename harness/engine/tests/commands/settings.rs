@@ -34,8 +34,11 @@ fn ordered(here: &Scratch, arguments: &str, environment: &[(&str, &str)]) -> (Va
     let results = here.read(".latent/sweep.jsonl");
     let header: Value =
         serde_json::from_str(results.lines().next().expect("there is a header")).expect("it is JSON");
-    let jobs = ran.out.lines().find_map(|line| line.split(", ").find(|part| part.contains("side by side")));
-    (header["sweep"].clone(), jobs.expect("it says how many ran side by side").to_owned())
+    let jobs = ran
+        .out
+        .lines()
+        .find_map(|line| line.split(", ").find(|part| part.ends_with(" jobs") || part.ends_with(" job")));
+    (header["sweep"].clone(), jobs.expect("it prints the number of jobs").to_owned())
 }
 
 fn flags_count_over_the_environment_over_the_profile_over_the_default() {
@@ -46,18 +49,18 @@ fn flags_count_over_the_environment_over_the_profile_over_the_default() {
     let (order, jobs) = ordered(&here, "sweep correct", &[]);
     assert_eq!(
         (&order["seeds"]["range"], jobs),
-        (&[1, 101].into(), format!("{cores} side by side")),
+        (&[1, 101].into(), format!("{cores} {}", if cores == 1 { "job" } else { "jobs" })),
         "the default"
     );
 
     here.write("latent.toml", PROFILES);
     let (order, jobs) = ordered(&here, "sweep", &[]);
-    assert_eq!((&order["seeds"]["range"], &*jobs), (&[1, 4].into(), "3 side by side"), "the profile");
+    assert_eq!((&order["seeds"]["range"], &*jobs), (&[1, 4].into(), "3 jobs"), "the profile");
     assert_eq!(order["scenarios"][0]["given"], "correct");
 
     let (order, jobs) = ordered(&here, "sweep", &env);
     assert_eq!(order["scenarios"][0]["given"], "correct", "still of the profile");
-    assert_eq!((&order["seeds"]["range"], &*jobs), (&[5, 7].into(), "2 side by side"), "the environment");
+    assert_eq!((&order["seeds"]["range"], &*jobs), (&[5, 7].into(), "2 jobs"), "the environment");
     let by_env = [&env[..], &[("LATENT_PROFILE", "nightly")]].concat();
     let (order, _) = ordered(&here, "sweep", &by_env);
     assert_eq!(
@@ -68,7 +71,7 @@ fn flags_count_over_the_environment_over_the_profile_over_the_default() {
     assert_eq!(order["seeds"]["range"], Value::from([5, 7]));
 
     let (order, jobs) = ordered(&here, "sweep missing-sync --profile quick --seeds 8..9 --jobs 1", &env);
-    assert_eq!((&order["seeds"]["range"], &*jobs), (&[8, 9].into(), "1 side by side"), "the flags");
+    assert_eq!((&order["seeds"]["range"], &*jobs), (&[8, 9].into(), "1 job"), "the flags");
     assert_eq!(order["scenarios"].as_array().map(Vec::len), Some(1));
     assert_eq!(order["scenarios"][0]["given"], "missing-sync");
 }
@@ -99,7 +102,7 @@ fn seeds_drawn_from_a_text_obey_the_same_order() {
     ");
     let lonely = here.wal(&["sweep", "correct", "--count", "3"]).ends(2);
     insta::assert_snapshot!(lonely.stderr_text(), @"
-    error: --count says how many seeds to draw from a text, and there is none
+    error: --count is the number of seeds derived from a text, but no text is given
       give --seeds-from TEXT, or --seeds A..B alone
     ");
 }

@@ -39,11 +39,11 @@ fn a_shrunk_case_fails_with_the_same_fingerprint() {
         |line: &str| if line.contains("  runs  ") { "  runs        …".to_owned() } else { line.to_owned() };
     insta::assert_snapshot!(ran.screen().lines().map(runs).collect::<Vec<_>>().join("\n"), @"
     noisy.json@20: unrecoverable-loss W1:missing:after-crash:loss
-      smaller     faults 4 -> 1, records 40 -> 14
+      shrunk      faults 4 -> 1, records 40 -> 14
       runs        …
       case        noisy-20.case.json
-      again       wal repro noisy-20.case.json
-      keep        wal corpus add noisy-20.case.json
+      reproduce   wal repro noisy-20.case.json
+      save        wal corpus add noisy-20.case.json
     ");
     let text = here.read("noisy-20.case.json");
     let hash = |line: &str| match line.split_once(": ") {
@@ -126,7 +126,7 @@ fn what_does_not_fail_is_refused_and_writes_nothing() {
     let ran = here.wal(&["shrink", "correct@12"]).ends(2);
     assert_eq!(ran.out, "");
     insta::assert_snapshot!(ran.stderr_text(), @"
-    error: correct@12 ends clean: nothing fails
+    error: correct@12 ends clean: nothing to shrink
       see: wal run correct@12
     ");
     assert!(!here.path("correct-12.case.json").exists());
@@ -135,7 +135,7 @@ fn what_does_not_fail_is_refused_and_writes_nothing() {
 fn a_release_is_part_of_the_case() {
     let here = Scratch::new("shrink-release");
     let ran = here.wal(&["sweep", "correct", "--seeds", "12..13", "--release", "hasty"]).ends(100);
-    assert!(ran.out.contains("smaller     wal shrink correct@12 --release hasty\n"), "{}", ran.out);
+    assert!(ran.out.contains("shrink      wal shrink correct@12 --release hasty\n"), "{}", ran.out);
     here.wal(&["shrink", "correct@12", "--release", "hasty", "--out", "a.case.json"]).ends(0);
     here.wal(&["repro", "a.case.json"]).ends(100);
     // Without the bug, the same case holds.

@@ -77,9 +77,9 @@ fn a_slice_leaves_the_marks_to_the_merge() {
       cases       2 of seeds 1..9, slice:1/4
       outcomes    2 clean
       simulated   2 m in …
-      twice       0 cases run twice, in two processes
+      determinism 0 cases checked
       results     1.jsonl
-                  slice:1/4: judged by 'odd merge FILES' with the others
+                  slice:1/4: merge it with the others by 'odd merge FILES'
     ");
     here.odd(&["merge", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"]).ends(0);
     for index in 1..=4 {
@@ -138,13 +138,13 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
       of 4 slices, number 2 is missing
     $ wal merge slice-1.jsonl slice-2.jsonl copy.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      copy.jsonl: slice 2 again, which slice-2.jsonl holds already
+      copy.jsonl: slice 2 is also in slice-2.jsonl
     $ wal merge slice-1.jsonl cut.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      cut.jsonl: cut off after 8 cases: resume it first
+      cut.jsonl: truncated after 8 cases: resume it first
     $ wal merge slice-1.jsonl torn.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      torn.jsonl: cut off after 8 cases: resume it first
+      torn.jsonl: truncated after 8 cases: resume it first
     $ wal merge slice-1.jsonl short.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
       short.jsonl: 7 cases, but its footer counts 8
@@ -153,16 +153,16 @@ fn slices_that_do_not_add_up_are_104_with_a_line_each() {
       damaged.jsonl:2: a damaged line: expected `:` at column 37
     $ wal merge slice-1.jsonl twice.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      twice.jsonl: correct@3 stands there twice
+      twice.jsonl: correct@3 appears twice
     $ wal merge slice-1.jsonl other-seed.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      other-seed.jsonl: its cases are not those that its header orders
+      other-seed.jsonl: its cases are not those of its header
     $ wal merge slice-1.jsonl empty.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      empty.jsonl: nothing but the beginning of a header: its sweep was ended as it began
+      empty.jsonl: only a partial header: the sweep was ended at its start
     $ wal merge slice-1.jsonl newer.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
-      newer.jsonl: no results of a sweep: format 3, this program reads format 2
+      newer.jsonl: not a sweep's results: format 3, this program reads format 2
     $ wal merge slice-1.jsonl other.jsonl slice-3.jsonl slice-4.jsonl
     error: the slices do not add up
       other.jsonl: of another sweep than slice-1.jsonl: scenarios correct, not missing-sync, correct
@@ -282,8 +282,8 @@ fn drawn_seeds_are_the_same_every_time() {
       cases       5 of 5 seeds from '2026-11-25'
       outcomes    5 clean
       simulated   5 m in …
-      twice       0 cases run twice, in two processes
-      bound       0 of 5 failed: fewer than 3 in 5 do, at 95% confidence
+      determinism 0 cases checked
+      bound       failure rate below 60% (95% confidence)
       results     FILE
     ");
     assert_eq!(drawn("b.jsonl", "2026-11-25"), (screen, results.clone()));

@@ -98,11 +98,11 @@ const WORDS: [(&str, [&str; 4]); 14] = [
          set lacks events that were acknowledged for that day.",
             "At the end it is what customers do not see.",
             "See I4.",
-            "`drill` and `at the end` say whether anything still holds them.",
+            "`drill` and `final state` show whether anything still holds them.",
         ],
     ),
     (
-        "at the end",
+        "final state",
         [
             "What became of the loss when the run ended: back in production, recoverable (a drill brought it up), or in no \
          backup and no tee.",
