@@ -1,10 +1,10 @@
-//! How fast whole runs are, and whether their cost grows in step with what they simulate.
+//! Cost of whole runs, and whether it is linear in the simulated work.
 //!
-//! Each case is a process of its own; its cost is what the kernel accounts to it and its worker (`wait4`): CPU seconds
-//! and the largest resident set. Limits are held against CPU seconds, the least of three runs: on a machine that
-//! others use too, wall time says more about them than about us. It is shown all the same.
+//! Each case is a process; its cost is the kernel's account of it and its worker (`wait4`): CPU seconds and the largest
+//! resident set. Limits apply to CPU seconds, the least of three runs: wall time on a shared machine depends on its
+//! load. Wall time is printed too.
 //!
-//! Run by `cargo bench -p latent --bench speed`. Exits with 1 when a limit is passed.
+//! Run by `cargo bench -p latent --bench speed`. Exits with 1 when a limit is exceeded.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the real clock")]
 
@@ -38,7 +38,7 @@ fn run_once(case: &str) -> Run {
     let Ended { cost, code, printed } = Running::start(command.stdout(Stdio::piped())).finish();
     let report: Value = serde_json::from_str(&printed)
         .unwrap_or_else(|error| panic!("{case}: no report, exit code {code:?}: {error}"));
-    assert_eq!(report["as_expected"], true, "{case}: a run that fails is no measure: {report}");
+    assert_eq!(report["as_expected"], true, "{case}: a failed run cannot be measured: {report}");
     Run { cost, report }
 }
 

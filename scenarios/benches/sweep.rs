@@ -1,26 +1,26 @@
-//! What a sweep costs: whether a second job pays, what a process for each case adds, what a generated week takes.
+//! Cost of a sweep: speed-up of a second job, overhead of a process for each case, cost of a generated week.
 //!
-//! **Two jobs.** The same cases of `one-day`, swept with `--jobs 1` and with `--jobs 2`: real time from the start of the
-//! program to its end, the least of several rounds that take turns. Beside them, as what the machine itself can give,
-//! two programs at once, each with one job and half of the cases: only where those are quick enough, and two jobs of
-//! one program are not, is the sweep to blame. A machine with a single core is not asked. On one that others use, a
-//! second process is also a second share of the cores: a ratio beyond what two jobs can give is theirs, and no measure.
+//! **Two jobs.** The same cases of `one-day`, swept with `--jobs 1` and with `--jobs 2`: real time from the start of
+//! the program to its end, the least of several alternating rounds. As a reference for the machine, two programs run at
+//! once, each with one job and half of the cases: the sweep is at fault only if two programs are fast enough and two
+//! jobs are not. Not measured on a machine with a single core. On a shared machine, a second process also gets a second
+//! share of the cores: a ratio beyond the possible speed-up is an artefact and counts as not measured.
 //!
-//! **A process of its own.** The same cases swept with one job, and run one after the other in this process by
-//! `latent_engine::run_in_process`, which parses, expands, runs and judges them with the same code and the same allocator on a
-//! thread of its own. The difference, for each process that the sweep started (it runs some cases twice), is what the
-//! process adds: start, addresses, cold caches, a heap that grows anew, the way of the work and of the verdict through
-//! pipes, a line in the file of results, and an equal share of the sweep's own start and end. Processor time (user and
-//! system, of the sweep and its workers) and real time, each the least of several rounds. Once with cases of minutes in
-//! which next to nothing happens, once with `one-day`: a larger heap has more to grow.
+//! **A separate process.** The same cases swept with one job, and run sequentially in this process by
+//! `latent_engine::run_in_process`, with the same code and the same allocator on a separate thread. The difference, for
+//! each process that the sweep started (it runs some cases twice), is the overhead: start, addresses, cold caches, a
+//! new heap, the transfer of the request and of the verdict through pipes, a line in the results file, and an equal
+//! share of the sweep's start and end. Processor time (user and system, of the sweep and its workers) and real time,
+//! each the least of several rounds. Once with nearly empty cases of minutes, once with `one-day`, whose heap is
+//! larger.
 //!
-//! **A generated week.** The processor time of `latent run generated@SEED --json` and its worker, so including what
-//! makes the scenario, the plan and the verdict, and the process of its own; one run for each seed, the median.
+//! **A generated week.** Processor time of `latent run generated@SEED --json` and its worker, including the generation
+//! of the scenario, the plan, the verdict, and the separate process; one run for each seed, the median.
 //!
-//! Real time is the others' too, and processor time is more where caches are shared: measure on an idle machine. Its load
-//! at the start is printed where the system tells it.
+//! Real time depends on the machine's load, and processor time on shared caches: measure on an idle machine. Its load
+//! at the start is printed where the system reports it.
 //!
-//! Run by `cargo bench -p latent --bench sweep`. Exits with 1 when a limit is passed, or could not be checked.
+//! Run by `cargo bench -p latent --bench sweep`. Exits with 1 when a limit is exceeded, or could not be checked.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the real clock")]
 
@@ -94,7 +94,7 @@ impl Sweep {
     fn finish(self) -> (Cost, u64) {
         let Sweep(running, results) = self;
         let ended = running.finish();
-        assert_eq!(ended.code, Some(0), "a sweep that fails is no measure: see {}", results.display());
+        assert_eq!(ended.code, Some(0), "a failed sweep cannot be measured: see {}", results.display());
         let written = std::fs::read_to_string(&results).expect("a sweep writes its results");
         let lines = written.lines().map(|line| serde_json::from_str(line).expect("results are JSON lines"));
         let runs = lines.map(|line: Value| match &line["case"]["twice"] {
@@ -186,7 +186,7 @@ fn process(scenario: &str, text: &str, cases: u64, rounds: usize) -> Vec<String>
     let all_here = || {
         for seed in 1..=cases {
             let report = run_in_process::<Latent>(text, seed).expect("the sweep ran the same scenario");
-            assert!(report.as_expected(), "{scenario}@{seed}: a run that fails is no measure");
+            assert!(report.as_expected(), "{scenario}@{seed}: a failed run cannot be measured");
         }
     };
     let (mut apart, mut here) = (Vec::new(), Vec::new());
@@ -220,7 +220,7 @@ fn week(seed: u64) -> Result<Cost, String> {
     let report: Value = serde_json::from_str(&ended.printed)
         .map_err(|_| format!("{case} has no report: exit code {:?}", ended.code))?;
     if report["as_expected"] != true {
-        return Err(format!("{case} is no measure, since it ended as {}", report["outcome"]));
+        return Err(format!("{case} cannot be measured: it ended as {}", report["outcome"]));
     }
     Ok(ended.cost)
 }

@@ -64,7 +64,7 @@ const MISTAKES: [(&str, &str, &str); 21] = [
 
 /// Each mistake is one error with file, line and column, the problem, and the fix; nothing is run.
 #[test]
-fn a_wrong_scenario_is_told_where_and_what_would_be_right() {
+fn an_invalid_scenario_is_reported_with_position_and_fix() {
     let good = scenario_text("quiet-week");
     for (name, right, wrong) in MISTAKES {
         assert!(good.contains(right), "{name}: quiet-week no longer says {right}");
@@ -72,9 +72,12 @@ fn a_wrong_scenario_is_told_where_and_what_would_be_right() {
         let output = latent(&["run", file.to_str().expect("cargo's directories are UTF-8")]);
         assert_eq!(output.status.code(), Some(2), "{name}");
         assert!(output.stdout.is_empty(), "{name}: nothing ran, so nothing is reported");
-        let said = text(&output.stderr).replace(file.to_str().expect("as above"), "FILE");
-        assert!(said.starts_with("error: FILE:") && said.matches("error:").count() == 1, "{name}: {said}");
-        reviewed().bind(|| insta::assert_snapshot!(format!("refused-{name}"), said));
+        let printed = text(&output.stderr).replace(file.to_str().expect("as above"), "FILE");
+        assert!(
+            printed.starts_with("error: FILE:") && printed.matches("error:").count() == 1,
+            "{name}: {printed}"
+        );
+        reviewed().bind(|| insta::assert_snapshot!(format!("refused-{name}"), printed));
     }
 }
 
@@ -148,7 +151,7 @@ fn a_reader_that_leaves_is_no_error() {
 }
 
 #[test]
-fn the_schema_takes_every_scenario_and_refuses_every_mistake_it_can_know() {
+fn the_schema_accepts_every_scenario_and_refuses_known_mistakes() {
     let schema: Value = serde_json::from_slice(&latent(&["schema"]).stdout).expect("the schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("the schema is one");
     let mut files = 0;

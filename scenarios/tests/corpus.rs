@@ -27,7 +27,7 @@ fn wrong_with(path: &Path) -> Option<String> {
 }
 
 #[test]
-fn every_case_tells_what_was_seen_once() {
+fn every_case_describes_the_former_failure() {
     let files = std::fs::read_dir(folder()).expect("the corpus is a folder beside the scenarios");
     let wrong: Vec<String> =
         files.filter_map(|entry| wrong_with(&entry.expect("it can be listed").path())).collect();
@@ -35,13 +35,13 @@ fn every_case_tells_what_was_seen_once() {
 }
 
 #[test]
-fn what_once_failed_holds() {
+fn every_regression_case_passes() {
     let corpus = folder();
     let output = command(&["corpus", "run", "--folder", corpus.to_str().expect("cargo's paths are UTF-8")])
         .output()
         .expect("cargo built the binary");
-    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{printed}");
     let files = std::fs::read_dir(&corpus).expect("the corpus is a folder").count();
-    assert!(files >= 20 && said.contains(&format!("{files} of {files} passed")), "{said}");
+    assert!(files >= 20 && printed.contains(&format!("{files} of {files} passed")), "{printed}");
 }

@@ -1,8 +1,8 @@
-//! The house's arrows: which crate may know which, read from `cargo metadata`.
+//! Allowed dependencies between crates, read from `cargo metadata`.
 //!
-//! Held to: the arrows between the workspace's crates, who may name the simulator, which third-party crates the
-//! system under test may share with the oracle that judges it, and that the two read zones by different crates.
-//! Not held to: what third-party crates bring along with them.
+//! Checked: dependencies between the workspace's crates, who may use the simulator, which third-party crates the system
+//! under test may share with the oracle that judges it, and that the two read time zones by different crates. Not
+//! checked: transitive dependencies of third-party crates.
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};

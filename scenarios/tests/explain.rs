@@ -110,7 +110,7 @@ fn every_invariant_that_can_be_reported_has_an_entry() {
 }
 
 #[test]
-fn every_entry_says_what_to_do_next_and_stands_once() {
+fn every_entry_has_a_next_step_and_is_unique() {
     let mut seen = BTreeSet::new();
     for GlossaryEntry { name, kind, means, matters, causes, next } in glossary::<Latent>() {
         assert!(!means.is_empty() && !matters.is_empty() && !next.is_empty(), "{name}");

@@ -32,7 +32,7 @@ fn names_the_permission(store: &str, permission: &str, sentence: &str) {
 }
 
 #[test]
-fn with_least_privilege_everything_comes_back() {
+fn with_least_privilege_everything_is_restored() {
     for seed in 1..3 {
         let (report, code) = report(&[&format!("hostile@{seed}")]);
         assert_eq!((report["outcome"].as_str(), code), (Some("recovered"), Some(0)), "{report}");
@@ -50,7 +50,7 @@ fn with_least_privilege_everything_comes_back() {
 /// The backup node must not accept an empty production, even without memory of earlier backups: it reboots before the
 /// first backup after the disaster.
 #[test]
-fn a_backup_node_that_rebooted_keeps_what_production_no_longer_has() {
+fn a_rebooted_backup_node_keeps_items_that_production_lost() {
     let mut scenario: Value = serde_json::from_str(&scenario_text("hostile")).expect("built-ins are JSON");
     scenario["faults"] = json!([{ "anchor": { "at": "2016-02-24T20:00:00Z" },
         "action": { "kill": { "node": "backup", "restart_after_ms": 60000 } } }]);

@@ -134,7 +134,7 @@ fn a_recovery_through_failing_stores_brings_everything_back() {
 
 #[test]
 fn a_condition_that_is_misspelt_or_at_the_wrong_node_is_refused() {
-    for (node, condition, said) in [
+    for (node, condition, printed) in [
         ("dc-1", "store.unavailabel", "no condition is called 'store.unavailabel'"),
         ("edge-1", "store.throttled", "does nothing at a node that is no object store"),
     ] {
@@ -142,7 +142,7 @@ fn a_condition_that_is_misspelt_or_at_the_wrong_node_is_refused() {
         let file = scratch(&format!("stores-misspelt-{node}.json"), &text);
         let output = latent(&["run", file.to_str().expect("cargo's directory has a plain name")]);
         let told = text_of(&output.stderr);
-        assert!(output.status.code() == Some(2) && told.contains(said), "{told}");
+        assert!(output.status.code() == Some(2) && told.contains(printed), "{told}");
     }
 }
 

@@ -150,12 +150,12 @@ fn drawn(bases: &[String], count: u32) -> Vec<(usize, Vec<u8>)> {
 }
 
 /// Checks that neither the program nor a worker panicked.
-fn did_not_panic(said: &str, what: &[u8]) {
-    let is_panic = said.contains("internal error") || said.contains("panicked");
-    assert!(!is_panic, "{said}\n{}", String::from_utf8_lossy(what));
+fn did_not_panic(printed: &str, what: &[u8]) {
+    let is_panic = printed.contains("internal error") || printed.contains("panicked");
+    assert!(!is_panic, "{printed}\n{}", String::from_utf8_lossy(what));
 }
 
-fn a_folder() -> tempfile::TempDir {
+fn temporary_folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("cargo's directory for tests can be written")
 }
 
@@ -183,7 +183,7 @@ fn every_number_of_a_scenario_has_bounds() {
 }
 
 #[test]
-fn what_is_drawn_or_built_in_is_within_the_bounds_and_the_cost() {
+fn generated_and_built_in_scenarios_are_within_bounds_and_cost() {
     let schema: Value = serde_json::from_slice(&latent(&["schema"]).stdout).expect("a schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("it is a schema");
     let drawn = (0..200_u64).map(|seed| {
@@ -253,9 +253,9 @@ fn a_scenario_of_other_numbers_is_refused_or_ends_as_it_must() {
     let change = (0..all.len(), 0..numbers.len(), 0..times.len());
     let strategy = proptest::collection::vec(change, 1..4);
     let mut runner = runner(60);
-    let here = a_folder();
-    let file = here.path().join("changed.json");
-    let results = here.path().join("changed.jsonl");
+    let folder = temporary_folder();
+    let file = folder.path().join("changed.json");
+    let results = folder.path().join("changed.jsonl");
     let path = |path: &Path| path.to_str().expect("it is UTF-8").to_owned();
     let (mut judged, mut refused) = (0, 0);
     for _ in 0..runner.config().cases {
@@ -287,16 +287,16 @@ fn text_of(output: &std::process::Output) -> String {
 }
 
 #[test]
-fn changed_cases_are_told_apart_and_none_breaks_the_corpus() {
+fn mutated_cases_do_not_break_the_corpus() {
     let corpus = folder().join("../corpus");
     let mut files: Vec<_> =
         std::fs::read_dir(corpus).expect("there is a corpus").flatten().map(|e| e.path()).collect();
     files.sort();
     let bases: Vec<String> =
         files.iter().map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
-    let here = a_folder();
+    let folder = temporary_folder();
     for (at, chunk) in drawn(&bases, 300).chunks(100).enumerate() {
-        let folder = here.path().join(at.to_string());
+        let folder = folder.path().join(at.to_string());
         std::fs::create_dir(&folder).expect("it can be made");
         for (nth, (_, bytes)) in chunk.iter().enumerate() {
             std::fs::write(folder.join(format!("{nth:03}.json")), bytes).expect("it can be written");
@@ -312,8 +312,8 @@ fn changed_cases_are_told_apart_and_none_breaks_the_corpus() {
 
 #[test]
 fn changed_results_never_break_a_merge() {
-    let here = a_folder();
-    let results = here.path().join("good.jsonl");
+    let folder = temporary_folder();
+    let results = folder.path().join("good.jsonl");
     let path = |path: &Path| path.to_str().expect("it is UTF-8").to_owned();
     let good = latent(&["sweep", "one-day", "--seeds", "1..5", "--json", &path(&results)]);
     assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
@@ -330,7 +330,7 @@ fn changed_results_never_break_a_merge() {
             })
             .collect();
         let whole = whole.join(&b'\n');
-        let file = here.path().join("changed.jsonl");
+        let file = folder.path().join("changed.jsonl");
         std::fs::write(&file, &whole).expect("it can be written");
         let output = latent(&["merge", &path(&file)]);
         did_not_panic(&text(&output.stderr), &whole);
@@ -346,13 +346,13 @@ fn changed_results_never_break_a_merge() {
 #[test]
 fn a_changed_profile_is_refused_with_its_place_or_taken() {
     let good = std::fs::read_to_string(folder().join("../latent.toml")).expect("there are profiles");
-    let here = a_folder();
+    let folder = temporary_folder();
     let changes = drawn(std::slice::from_ref(&good), 60);
     for (_, bytes) in changes.into_iter().chain([(0, good.into_bytes())]) {
-        std::fs::write(here.path().join("latent.toml"), &bytes).expect("it can be written");
+        std::fs::write(folder.path().join("latent.toml"), &bytes).expect("it can be written");
         // The seeds are invalid, so nothing runs whatever the profile contains.
         let mut command = command(&["sweep", "--profile", "quick", "--seeds", "5..5"]);
-        let output = command.current_dir(here.path()).output().expect("cargo built the binary");
+        let output = command.current_dir(folder.path()).output().expect("cargo built the binary");
         did_not_panic(&text(&output.stderr), &bytes);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     }

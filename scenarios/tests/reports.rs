@@ -106,7 +106,7 @@ fn looks_like_the_incident(seed: u64, report: &Value, code: Option<i32>) {
     );
     assert!(
         number("projects_hit_over_ninety_percent") >= 1,
-        "seed {seed}: nobody lost more than 90% of a day"
+        "seed {seed}: no project lost more than 90% of a day"
     );
     assert!(number("events_unrecoverable") > 0, "seed {seed}: nothing held the last days' traffic");
     assert!(
@@ -133,7 +133,7 @@ fn every_seed_of_the_incident_looks_like_the_incident() {
 
 /// The protection built afterwards: the same bug in the same hours, and in the end nothing is lost.
 #[test]
-fn with_protection_somebody_notices_and_nothing_is_gone_in_the_end() {
+fn with_protection_the_loss_is_detected_and_restored() {
     let (report, code) = report(&["incident-2016-protected"]);
     assert_eq!((report["outcome"].as_str(), code), (Some("recovered"), Some(0)));
     assert!(report["loss"]["events_lost_from_production"].as_u64().is_some_and(|lost| lost > 0));

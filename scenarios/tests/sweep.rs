@@ -166,7 +166,7 @@ fn a_planted_loss_shrinks_to_a_handful_of_things() {
         if output.status.code() != Some(0) {
             return Some(format!("{target}: {}", text(&output.stderr)));
         }
-        too_large(&file, &found).map(|said| format!("{target}: {said}\n{}", text(&output.stdout)))
+        too_large(&file, &found).map(|printed| format!("{target}: {printed}\n{}", text(&output.stdout)))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -46,9 +46,9 @@ fn wrong_usage_is_answered_by_what_was_meant() {
         (&["explain", "recoverd"], "did you mean recovered", "tip:"),
         (&["marks", "compation"], "did you mean compaction?", "tip:"),
     ] {
-        let said = refused(arguments);
-        assert!(said.contains(says), "{arguments:?}: {said}");
-        assert!(!said.contains(never), "{arguments:?}: {said}");
+        let printed = refused(arguments);
+        assert!(printed.contains(says), "{arguments:?}: {printed}");
+        assert!(!printed.contains(never), "{arguments:?}: {printed}");
     }
 }
 
@@ -56,9 +56,9 @@ fn wrong_usage_is_answered_by_what_was_meant() {
 fn an_unknown_mark_is_refused_with_the_nearest() {
     let day = scenario_text("one-day");
     let file = scratch("unknown-mark.json", &day.replace("compaction.two-runs", "compaction.two-rnus"));
-    let said = refused(&["run", file.to_str().expect("cargo's paths are UTF-8")]);
-    assert!(said.contains("unknown mark 'compaction.two-rnus'"), "{said}");
-    assert!(said.contains("did you mean compaction.two-runs? `latent marks` lists all"), "{said}");
+    let printed = refused(&["run", file.to_str().expect("cargo's paths are UTF-8")]);
+    assert!(printed.contains("unknown mark 'compaction.two-rnus'"), "{printed}");
+    assert!(printed.contains("did you mean compaction.two-runs? `latent marks` lists all"), "{printed}");
     let listed = text(&latent(&["marks", "compaction"]).stdout);
     assert!(
         listed.lines().count() > 5 && listed.lines().all(|line| line.starts_with("compaction.")),
@@ -77,12 +77,12 @@ fn a_case_of_the_corpus_is_called_by_its_name() {
     let output = in_root(&["print", name]);
     assert_eq!(output.status.code(), Some(0), "{name}: {}", text(&output.stderr));
     let wrong = format!("{}x", &name[..name.len() - 1]);
-    let said = text(&in_root(&["print", &wrong]).stderr);
-    assert!(said.contains(&format!("did you mean {name}")), "{said}");
+    let printed = text(&in_root(&["print", &wrong]).stderr);
+    assert!(printed.contains(&format!("did you mean {name}")), "{printed}");
 }
 
 #[test]
-fn a_release_that_changes_the_expectation_says_so() {
+fn a_release_that_changes_the_expectation_is_shown() {
     let day = scenario_text("one-day").replace(r#""expect": "clean""#, r#""expect": "unrecoverable-loss""#);
     let file = scratch("expects-loss.json", &day);
     let file = file.to_str().expect("cargo's paths are UTF-8");
@@ -101,7 +101,7 @@ fn a_release_that_changes_the_expectation_says_so() {
 
 /// Clean without protection is not the same as clean.
 #[test]
-fn a_clean_run_whose_drill_lacks_events_says_so_in_the_verdict_line() {
+fn the_verdict_line_of_a_clean_run_warns_about_an_incomplete_drill() {
     let day = scenario_text("one-day");
     let tee = r#""tee": { "retention": "7d" },"#;
     let audit = "\"backup\": { \"interval\": \"1d\", \"first_after\": \"18h\", \"retention\": \"14d\" },\n    \
@@ -132,8 +132,8 @@ fn too_many_jobs_are_capped_and_said() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jobs.jsonl");
     let file = file.to_str().expect("cargo's paths are UTF-8");
     let output = latent(&["sweep", "one-day", "--seeds", "1..2", "-j", "10000", "--json", file]);
-    let said = text(&output.stderr);
-    assert!(said.contains("--jobs 10000: capped at "), "{said}");
+    let printed = text(&output.stderr);
+    assert!(printed.contains("--jobs 10000: capped at "), "{printed}");
 }
 
 #[test]
@@ -180,15 +180,15 @@ fn control_characters_never_reach_the_terminal_raw() {
     ] {
         let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let output = command(&words).env("NO_COLOR", "1").output().expect("cargo built it");
-        let said = text(&output.stdout) + &text(&output.stderr);
-        let raw: Vec<char> = said
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        let raw: Vec<char> = printed
             .chars()
             .filter(|c| c.is_control() && *c != '\n' || ('\u{202a}'..='\u{202e}').contains(c))
             .collect();
-        assert!(raw.is_empty() && output.status.code() == Some(2), "{arguments:?}: {raw:?} {said:?}");
+        assert!(raw.is_empty() && output.status.code() == Some(2), "{arguments:?}: {raw:?} {printed:?}");
         // clap omits the value in its errors; this program escapes it.
-        let is_of_clap = said.contains("try '--help'");
-        assert!(is_of_clap || said.contains("u001b") || said.contains('␛'), "{arguments:?}: {said}");
+        let is_of_clap = printed.contains("try '--help'");
+        assert!(is_of_clap || printed.contains("u001b") || printed.contains('␛'), "{arguments:?}: {printed}");
     }
 }
 

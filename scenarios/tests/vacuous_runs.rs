@@ -21,21 +21,24 @@ fn one_day(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn without_one_acknowledged_event_nothing_was_shown() {
+fn a_run_without_acknowledged_events_is_vacuous() {
     let repeated = r#""repeated_ppm": 20000"#;
     let rejected = one_day(repeated, r#""repeated_ppm": 20000, "invalid_ppm": 1000000"#);
-    let (code, said) = run("all-rejected.json", &rejected, &[]);
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("one-day@1: vacuous, 0 events acknowledged"), "{said}");
-    assert!(said.contains("error: vacuous run: 0 events acknowledged"), "{said}");
+    let (code, printed) = run("all-rejected.json", &rejected, &[]);
+    assert_eq!(code, Some(4), "{printed}");
+    assert!(printed.contains("one-day@1: vacuous, 0 events acknowledged"), "{printed}");
+    assert!(printed.contains("error: vacuous run: 0 events acknowledged"), "{printed}");
 }
 
 #[test]
-fn a_strike_that_was_not_triggered_is_not_clean() {
+fn an_injection_that_was_not_triggered_is_not_clean() {
     let day = one_day("\"expect\"", "\"expect\"");
     let strike = ["--strike", "crash-nothing@disk-1:999999999"];
-    let (code, said) = run("no-strike.json", &day, &strike);
-    assert_eq!(code, Some(103), "{said}");
-    assert!(said.contains("one-day@1: clean, requested fault not triggered"), "{said}");
-    assert!(said.contains("error: fault not triggered: --strike crash-nothing@disk-1:999999999"), "{said}");
+    let (code, printed) = run("no-strike.json", &day, &strike);
+    assert_eq!(code, Some(103), "{printed}");
+    assert!(printed.contains("one-day@1: clean, requested fault not triggered"), "{printed}");
+    assert!(
+        printed.contains("error: fault not triggered: --strike crash-nothing@disk-1:999999999"),
+        "{printed}"
+    );
 }

@@ -3,8 +3,8 @@
 //!     cargo run --example wal -- run correct@12          # power fails at the 12th disk operation: nothing is lost
 //!     cargo run --example wal -- run missing-sync@12     # the same, but the log answers before it syncs
 //!
-//! The log must keep every record that its client was told is safe. The seed is the disk operation at which the
-//! power fails, so the seeds 1, 2, 3 … try every moment there is. Read from top to bottom.
+//! The log must keep every acknowledged record. The seed is the disk operation at which the
+//! power fails, so the seeds 1, 2, 3 … cover every operation. Read from top to bottom.
 //!
 //!     cargo run --example wal -- sweep missing-sync --seeds 1..17    # which seeds find the bug
 //!     cargo run --example wal -- shrink missing-sync@12              # and the smallest case that shows it

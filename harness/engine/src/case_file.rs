@@ -97,7 +97,7 @@ impl CaseFile {
         let damaged = |what: &str, error: &serde_json::Error| damaged(file, &format!("{what}: {error}"));
         let recorded: CaseHeader =
             serde_json::from_value(parts.case).map_err(|error| damaged("'case'", &error))?;
-        recorded.check().map_err(|said| self::damaged(file, &said))?;
+        recorded.check().map_err(|message| self::damaged(file, &message))?;
         let plan: Value =
             serde_json::from_str(parts.plan.get()).map_err(|error| damaged("'plan'", &error))?;
         let is_edited = checksum(&recorded, parts.scenario.get(), parts.plan.get())
@@ -108,9 +108,9 @@ impl CaseFile {
     }
 }
 
-fn damaged(file: &str, said: &str) -> ScenarioError {
+fn damaged(file: &str, message: &str) -> ScenarioError {
     let hint = "take it from version control again, or shrink its seed again".to_owned();
-    error_without_position(file, format!("a damaged case: {said}"), hint)
+    error_without_position(file, format!("a damaged case: {message}"), hint)
 }
 
 fn parts<'a>(file: &str, text: &'a str) -> Result<CaseParts<'a>, ScenarioError> {
@@ -139,7 +139,7 @@ pub(crate) fn sealed(file: &str, text: &str) -> Result<Option<String>, ScenarioE
     case["checksum"] = "".into();
     let mut recorded: CaseHeader =
         serde_json::from_value(case).map_err(|error| damaged(file, &format!("'case': {error}")))?;
-    recorded.check().map_err(|said| damaged(file, &said))?;
+    recorded.check().map_err(|message| damaged(file, &message))?;
     recorded.checksum = checksum(&recorded, scenario.get(), plan.get())
         .map_err(|error| damaged(file, &format!("its parts: {error}")))?;
     Ok(Some(whole(&recorded, scenario.get(), plan.get())))
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edited_case_is_known_and_prose_and_layout_are_free() {
+    fn an_edited_case_is_detected_and_prose_and_layout_may_change() {
         let text = sealed("a.json", UNSEALED).unwrap().expect("it has none yet");
         for (from, to) in [
             ("\"a\": 1", "\"a\": 2"),

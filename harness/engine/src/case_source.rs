@@ -102,8 +102,8 @@ impl<S: System> CaseSource<S> {
     /// Puts the system on another release than the scenario's.
     fn put_on(&mut self, name: &str) -> Result<(), ScenarioError> {
         let expected_as_written = self.scenario.expect;
-        S::set_release(&mut self.scenario, name).map_err(|said| {
-            let (message, hint) = said.split_once('\n').unwrap_or((&said, ""));
+        S::set_release(&mut self.scenario, name).map_err(|message| {
+            let (message, hint) = message.split_once('\n').unwrap_or((&message, ""));
             scenario::error_without_position(
                 &format!("--release {name}"),
                 message.to_owned(),
@@ -160,9 +160,9 @@ impl<S: System> CaseSource<S> {
     }
 
     /// Builds the request for a worker.
-    pub fn work(&self) -> CaseRequest {
-        let work = CaseRequest::of(self.file.clone(), self.text.clone(), self.seed);
-        CaseRequest { plan: self.plan.clone(), ..work }
+    pub fn request(&self) -> CaseRequest {
+        let request = CaseRequest::of(self.file.clone(), self.text.clone(), self.seed);
+        CaseRequest { plan: self.plan.clone(), ..request }
     }
 
     /// Returns the case for shrinking. Its faults are in the plan only.

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn less_harm_than_expected_is_no_violation() {
+    fn a_better_outcome_than_expected_is_not_a_violation() {
         use Outcome::{Clean, Hung, Recovered, UnrecoverableLoss, Violated};
         assert_eq!(of_run(Clean, Recovered), BETTER);
         assert_eq!(of_run(Recovered, UnrecoverableLoss), BETTER);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_for_good_outranks_loss_that_can_be_had_back() {
+    fn permanent_loss_outranks_recoverable_loss() {
         let codes = [Outcome::RecoverableButMissing, Outcome::UnrecoverableLoss].map(of_unexpected);
         assert_eq!(codes, [NOT_RECOVERED, VIOLATION]);
         assert_eq!(worse(NOT_RECOVERED, VIOLATION), VIOLATION);

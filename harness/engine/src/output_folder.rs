@@ -19,11 +19,11 @@ pub(crate) fn for_file(file: &Path) -> io::Result<()> {
     if is_own(folder) {
         return std::fs::create_dir_all(folder);
     }
-    let said = format!(
+    let message = format!(
         "no folder {0}: only {OUTPUT} is created automatically\n  create it with mkdir -p {0}, or correct the path",
         folder.display()
     );
-    Err(io::Error::new(io::ErrorKind::NotFound, said))
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
 }
 
 fn is_own(folder: &Path) -> bool {

@@ -50,7 +50,7 @@ pub(crate) fn find(asked: Option<&str>) -> Result<Profile, String> {
     let Some(path) = folder.ancestors().map(|folder| folder.join(FILE)).find(|path| path.is_file()) else {
         return match asked {
             None => Ok(Profile::default()),
-            Some(name) => Err(format!("no profile '{name}': there is no {FILE} here or in a folder above")),
+            Some(name) => Err(format!("no profile '{name}': no {FILE} in this folder or its parents")),
         };
     };
     read(&path, asked)
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn errors_have_their_position() {
         insta::assert_snapshot!(read(TEXT, Some("weekly")).unwrap_err(), @"latent.toml: no profile 'weekly'; there are: nightly, quick");
         let misspelt = read(&TEXT.replace("seeds", "sedes"), None).unwrap_err();
         assert!(

@@ -43,7 +43,7 @@ impl System for TestSystem {
         let config = &scenario.config;
         let mut problems = Vec::new();
         for (index, tenant) in config.tenants.iter().enumerate().filter(|(_, t)| !t.zone.contains('/')) {
-            let message = format!("'{}' is no zone", tenant.zone);
+            let message = format!("'{}' is not a zone", tenant.zone);
             problems.push(ScenarioProblem::at(
                 format!("/tenants/{index}/zone"),
                 message,

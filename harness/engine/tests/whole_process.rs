@@ -13,20 +13,20 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
 const TESTS: &[Test] = tests![
-    the_correct_log_keeps_its_word_whenever_power_fails,
+    the_correct_log_loses_no_acknowledged_record_at_any_power_failure,
     the_planted_bug_is_caught_with_one_fingerprint,
     a_case_runs_the_same_in_every_process,
     a_run_is_one_screen,
-    verbose_tells_all,
+    verbose_prints_everything,
     json_is_one_object_with_what_is_promised,
     a_required_mark_that_is_missed_fails_the_run,
     a_log_that_does_not_finish_hangs,
     a_panic_is_a_finding_that_can_be_repeated,
     a_worker_that_is_killed_is_an_internal_error,
-    a_stored_plan_is_run_as_it_stands,
+    a_stored_plan_overrides_scenario_and_seed,
     a_bad_scenario_is_refused_with_its_place,
     a_fault_at_a_node_that_is_not_there_is_refused,
-    wrong_usage_is_told_apart,
+    wrong_usage_is_2,
     scenarios_and_schema_are_listed,
     a_reader_that_leaves_is_no_error,
 ];
@@ -81,7 +81,7 @@ fn stable(output: &[u8], scenario: &str) -> String {
     shown.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn the_correct_log_keeps_its_word_whenever_power_fails() {
+fn the_correct_log_loses_no_acknowledged_record_at_any_power_failure() {
     let mut operation = 0;
     loop {
         operation += 1;
@@ -143,7 +143,7 @@ fn a_run_is_one_screen() {
     assert!(!output.stdout.contains(&0x1b), "no colours without a terminal");
 }
 
-fn verbose_tells_all() {
+fn verbose_prints_everything() {
     let output = wal(&["run", "-v", "correct@9"]);
     assert_eq!(output.status.code(), Some(0));
     insta::assert_snapshot!(stable(&output.stdout, ""), @r#"
@@ -210,13 +210,13 @@ fn a_panic_is_a_finding_that_can_be_repeated() {
     let output = wal(&["run", &format!("{file}@100")]);
     assert_eq!(output.status.code(), Some(100));
     assert!(output.stdout.is_empty());
-    let said = stable(&output.stderr, &file);
+    let printed = stable(&output.stderr, &file);
     assert!(
-        said.contains("error: the code of log panicked: only a scenario's own faults break this disk"),
-        "{said}"
+        printed.contains("error: the code of log panicked: only a scenario's own faults break this disk"),
+        "{printed}"
     );
-    assert!(said.contains("/wal.rs:"), "{said}");
-    assert!(said.ends_with("reproduce: wal run FILE@100"), "{said}");
+    assert!(printed.contains("/wal.rs:"), "{printed}");
+    assert!(printed.ends_with("reproduce: wal run FILE@100"), "{printed}");
 }
 
 /// A worker killed by the operating system must not look like a verdict.
@@ -229,11 +229,11 @@ fn a_worker_that_is_killed_is_an_internal_error() {
         .spawn()
         .expect("this program can be started");
     kill_child_of(parent.id());
-    let mut said = String::new();
-    parent.stderr.take().expect("it is piped").read_to_string(&mut said).expect("it is UTF-8");
+    let mut printed = String::new();
+    parent.stderr.take().expect("it is piped").read_to_string(&mut printed).expect("it is UTF-8");
     let status = parent.wait().expect("it is our child");
-    assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("exited without a report: signal: 9"), "{said}");
+    assert_eq!(status.code(), Some(1), "{printed}");
+    assert!(printed.contains("exited without a report: signal: 9"), "{printed}");
 }
 
 /// Waits until the process has a child, and kills it, on Linux.
@@ -252,7 +252,7 @@ fn kill_child_of(parent: u32) {
 }
 
 /// A stored plan overrides scenario and seed: here one without the fault of the seed.
-fn a_stored_plan_is_run_as_it_stands() {
+fn a_stored_plan_overrides_scenario_and_seed() {
     let work = |plan: Value| {
         let file = scenario("planned", r#""records": 3"#);
         let text = std::fs::read_to_string(&file).expect("it was just written");
@@ -284,8 +284,8 @@ fn a_stored_plan_is_run_as_it_stands() {
 
 /// Returns the last line of a worker, without its prefix.
 fn text_of_last_line(output: &Output) -> Value {
-    let said = text(&output.stdout);
-    let last = said.lines().last().expect("a worker says something");
+    let printed = text(&output.stdout);
+    let last = printed.lines().last().expect("a worker says something");
     let json = last.strip_prefix("\u{1}latent ").expect("a worker's lines begin alike");
     serde_json::from_str(json).expect("a worker's lines are JSON")
 }
@@ -316,7 +316,7 @@ fn a_fault_at_a_node_that_is_not_there_is_refused() {
     "#);
 }
 
-fn wrong_usage_is_told_apart() {
+fn wrong_usage_is_2() {
     for arguments in [&["run"][..], &["run", "correct", "--jsno"], &["run", "corect"], &["run", "correct@x"]]
     {
         let output = wal(arguments);

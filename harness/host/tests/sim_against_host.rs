@@ -217,12 +217,12 @@ fn both_disks_do_the_same() {
 }
 
 /// Number of sequences: `LATENT_DISK_SEQUENCES`, by default 10,000.
-#[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how many sequences")]
+#[expect(clippy::disallowed_methods, reason = "the caller sets the number of sequences")]
 fn sequences() -> u32 {
     let asked = std::env::var("LATENT_DISK_SEQUENCES").unwrap_or_else(|_| "10000".to_owned());
     let count =
         asked.parse().unwrap_or_else(|_| panic!("LATENT_DISK_SEQUENCES={asked}: write a number like 10000"));
-    assert!(count > 0, "LATENT_DISK_SEQUENCES=0: a check of no sequence is no check");
+    assert!(count > 0, "LATENT_DISK_SEQUENCES=0: the number must be positive");
     count
 }
 
@@ -235,7 +235,7 @@ fn both_disks_do_the_same_ten_thousand_times() {
 }
 
 #[test]
-fn the_cases_that_file_systems_are_known_to_treat_their_own_way() {
+fn cases_in_which_file_systems_are_known_to_differ() {
     let path = |path: &str| path.to_owned();
     let create = |slot, name: &str| Op::Open(slot, name.to_owned(), OpenMode::Create);
     let ops = vec![

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_comes_at_once_is_read_once_and_passed_on_as_it_is() {
+    fn a_complete_read_is_passed_on_without_a_copy() {
         let file = Dribble::new(100, 1_000);
         let (read, reads) = file.read(10, 90);
         let read = read.expect("it is there");

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_is_recovered_only_when_everything_came_back() {
+    fn loss_is_recovered_only_when_everything_was_restored() {
         let with = |recovery| outcome(&[loss()], &OutcomeFacts { recovery, ..OutcomeFacts::default() });
         assert_eq!(with(Recovery::Complete), Outcome::Recovered);
         assert_eq!(with(Recovery::Partial), Outcome::UnrecoverableLoss);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_that_can_be_had_back_is_recovered_only_without_a_shortfall() {
+    fn recoverable_loss_is_recovered_only_without_a_shortfall() {
         let with = |violations: &[Violation], recovery| {
             let shortfall = Some("58 events are missing at the end".to_owned());
             outcome(violations, &OutcomeFacts { recovery, shortfall, ..OutcomeFacts::default() })
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_beyond_the_fault_budget_is_by_design_unless_everything_came_back() {
+    fn loss_beyond_the_fault_budget_is_by_design_unless_everything_was_restored() {
         let beyond_budget = Some("4 disks damaged at once, the budget is 3".to_owned());
         let with = |violations: &[Violation], recovery| {
             outcome(
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_violated_is_clean_whatever_the_drill_said() {
+    fn a_run_without_violations_is_clean_for_any_drill_result() {
         for recovery in [Recovery::NotShown, Recovery::Partial, Recovery::Complete] {
             assert_eq!(outcome(&[], &OutcomeFacts { recovery, ..OutcomeFacts::default() }), Outcome::Clean);
         }

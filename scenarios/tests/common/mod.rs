@@ -82,12 +82,12 @@ pub fn reviewed() -> insta::Settings {
 
 /// The seeds that an environment variable such as `LATENT_ROUGH_SEEDS=1..1001` asks for, or `usual`: debug builds are
 /// slow.
-#[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how many seeds")]
+#[expect(clippy::disallowed_methods, reason = "the caller sets the number of seeds")]
 pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
     let Ok(asked) = std::env::var(variable) else { return usual };
     let range = asked.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     let range: Range<u64> = range.unwrap_or_else(|| panic!("{variable}={asked}: write it like 1..11"));
-    assert!(!range.is_empty(), "{variable}={asked}: a check of no seed is no check");
+    assert!(!range.is_empty(), "{variable}={asked}: the range must not be empty");
     range
 }
 
@@ -102,8 +102,8 @@ pub fn failures<T: Sync>(all: &[T], check: impl Fn(&T) -> Option<String> + Sync)
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     all.get(index).map(|one| (index, one))
                 } {
-                    if let Some(said) = check(one) {
-                        failed.lock().expect("no check panicked").insert(index, said);
+                    if let Some(printed) = check(one) {
+                        failed.lock().expect("no check panicked").insert(index, printed);
                     }
                 }
             });

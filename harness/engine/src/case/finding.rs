@@ -199,13 +199,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_hangs_is_told_apart_by_its_law() {
+    fn a_hang_is_identified_by_its_liveness_law() {
         assert_eq!(hung_fingerprint("L2 p3 2016-02-22 disk-1 dirty, since 2016"), "hung:L2");
         assert_eq!(hung_fingerprint("the log stopped at record 7"), "hung:the");
     }
 
     #[test]
-    fn what_panics_is_told_apart_by_its_place_and_not_by_the_machine() {
+    fn a_panic_is_identified_by_its_location_independent_of_the_machine() {
         assert_eq!(line_of("/home/me/latent/models/edge/src/run.rs:12:3"), "edge/src/run.rs:12");
         assert_eq!(line_of("models/edge/src/run.rs:12:3\nbacktrace"), "edge/src/run.rs:12");
         assert_eq!(line_of(""), "");

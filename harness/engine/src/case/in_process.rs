@@ -23,7 +23,7 @@ pub fn run_in_process<S: System>(text: &str, seed: u64) -> Result<Report<S::Find
     let work = || {
         let scenario = scenario::parse_trusted::<S>(file, text).expect("it was parsed before");
         let plan = plan::expand::<S>(&scenario, seed);
-        run_plan::<S>((file, text), &scenario, &plan, plan.faults.len(), RunHooks::deaf())
+        run_plan::<S>((file, text), &scenario, &plan, plan.faults.len(), RunHooks::none())
     };
     let ended = thread::scope(|scope| {
         let thread = thread::Builder::new().name("case".into()).stack_size(super::STACK_BYTES);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_at_nobody_is_a_bad_scenario() {
+    fn a_fault_at_an_unknown_node_is_a_scenario_error() {
         let fault = r#","faults":[{"anchor":{"at_ms":1456012800000},"action":{"pause":{"node":"postmen","for_ms":1}}}]"#;
         let bad = run_in_process::<TestSystem>(&scenario(fault), 1).unwrap_err().to_string();
         assert!(bad.contains("a fault at node 'postmen', which toy does not have"), "{bad}");

@@ -106,7 +106,8 @@ pub(crate) enum WorkerMessage {
         trace_records: u64,
     },
     /// The result of a run.
-    CaseResult(Box<CaseResult>),
+    #[serde(rename = "judged")]
+    Result(Box<CaseResult>),
     /// The request cannot be run.
     Refused(String),
     /// The run showed that the scenario is invalid.

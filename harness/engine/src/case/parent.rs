@@ -93,30 +93,30 @@ impl WorkerLimits {
     }
 }
 
-/// Runs one case in its own process and returns its result. `on_line` receives time, phases, the log and an early stop.
+/// Runs one case in its own process and returns its result. `on_message` receives time, phases, the log and an early stop.
 ///
 /// # Errors
 /// The worker cannot start, rejects the request, panics or dies.
 pub(crate) fn run(
-    work: &CaseRequest,
-    manner: WorkerLimits,
-    mut on_line: impl FnMut(&WorkerMessage),
+    request: &CaseRequest,
+    limits: WorkerLimits,
+    mut on_message: impl FnMut(&WorkerMessage),
 ) -> Result<CaseResult, CaseError> {
-    let mut child = start(manner).map_err(CaseError::Start)?;
-    let watched = supervisor::register(child.id(), manner.limit_mb);
-    let heard = listen(&mut child, work, &mut on_line);
+    let mut child = start(limits).map_err(CaseError::Start)?;
+    let supervised = supervisor::register(child.id(), limits.limit_mb);
+    let last_message = read_messages(&mut child, request, &mut on_message);
     // Leaves no worker behind; killing a worker that has ended has no effect.
-    if heard.is_err() {
+    if last_message.is_err() {
         let _ = child.kill();
     }
     // Before the wait: afterwards the process id may belong to another process.
-    let over_mb = watched.end();
+    let over_mb = supervised.end();
     let status = child.wait().map_err(CaseError::Start)?;
     if let Some(limit_mb) = over_mb {
         return Err(CaseError::ExceededMemory(limit_mb));
     }
-    match heard? {
-        Some(WorkerMessage::CaseResult(judged)) => Ok(*judged),
+    match last_message? {
+        Some(WorkerMessage::Result(judged)) => Ok(*judged),
         Some(WorkerMessage::Refused(why)) => Err(CaseError::Refused(why)),
         Some(WorkerMessage::ScenarioError(bad)) => Err(CaseError::ScenarioError(bad)),
         Some(WorkerMessage::Panicked { message, place, node }) => Err(match node {
@@ -127,18 +127,18 @@ pub(crate) fn run(
             Err(CaseError::InvalidMessage("it stopped without a request".to_owned()))
         }
         Some(WorkerMessage::Time { .. } | WorkerMessage::Phase(_) | WorkerMessage::Log(_)) | None => {
-            Err(died(status, manner))
+            Err(exit_error(status, limits))
         }
     }
 }
 
-fn start(manner: WorkerLimits) -> io::Result<Child> {
+fn start(limits: WorkerLimits) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(WORKER).envs(HEAP).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    if manner.backtrace {
+    if limits.backtrace {
         command.env("RUST_BACKTRACE", "1");
     }
-    prepare(&mut command, manner);
+    prepare(&mut command, limits);
     #[cfg(unix)]
     {
         // Ctrl-C goes to the parent, which ends its workers itself.
@@ -154,7 +154,7 @@ fn start(manner: WorkerLimits) -> io::Result<Child> {
     unsafe_code,
     reason = "personality(2), prctl(2) and setitimer(2) must be called between fork and exec"
 )]
-fn prepare(command: &mut Command, manner: WorkerLimits) {
+fn prepare(command: &mut Command, limits: WorkerLimits) {
     use std::os::unix::process::CommandExt;
     let change = move || {
         // SAFETY: all are plain system calls on integers; they allocate nothing and take no lock, which is all that is
@@ -163,7 +163,7 @@ fn prepare(command: &mut Command, manner: WorkerLimits) {
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             // The timer survives the exec, and its signal ends a process without a handler.
-            let limit_ms = manner.limit_ms.unwrap_or(0);
+            let limit_ms = limits.limit_ms.unwrap_or(0);
             let value = libc::timeval {
                 tv_sec: (limit_ms / 1000).min(MAX_LIMIT_S) as libc::time_t,
                 tv_usec: (limit_ms % 1000 * 1000) as libc::suseconds_t,
@@ -171,7 +171,7 @@ fn prepare(command: &mut Command, manner: WorkerLimits) {
             let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
             let timer = libc::itimerval { it_interval: never, it_value: value };
             libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
-            if !manner.keep_randomisation {
+            if !limits.keep_randomisation {
                 let now = libc::personality(0xffff_ffff);
                 if now >= 0 {
                     libc::personality(now as libc::c_ulong | libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
@@ -188,11 +188,11 @@ fn prepare(command: &mut Command, manner: WorkerLimits) {
 fn prepare(_command: &mut Command, _manner: WorkerLimits) {}
 
 /// Reason why a worker exited without a result: the timer, or another cause.
-fn died(status: ExitStatus, manner: WorkerLimits) -> CaseError {
+fn exit_error(status: ExitStatus, limits: WorkerLimits) -> CaseError {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt;
-        if let (Some(libc::SIGALRM), Some(limit_ms)) = (status.signal(), manner.limit_ms) {
+        if let (Some(libc::SIGALRM), Some(limit_ms)) = (status.signal(), limits.limit_ms) {
             return CaseError::TimedOut(limit_ms);
         }
     }
@@ -200,14 +200,14 @@ fn died(status: ExitStatus, manner: WorkerLimits) -> CaseError {
 }
 
 /// Sends the request and reads all messages. Returns the final message, if any.
-fn listen(
+fn read_messages(
     child: &mut Child,
-    work: &CaseRequest,
-    on_line: &mut impl FnMut(&WorkerMessage),
+    request: &CaseRequest,
+    on_message: &mut impl FnMut(&WorkerMessage),
 ) -> Result<Option<WorkerMessage>, CaseError> {
     let input = child.stdin.take().expect("it was asked for as a pipe");
     let output = child.stdout.take().expect("it was asked for as a pipe");
-    feed(input, work).map_err(CaseError::Start)?;
+    send_request(input, request).map_err(CaseError::Start)?;
     let mut end = None;
     for line in BufReader::new(output).split(b'\n') {
         let line = String::from_utf8_lossy(&line.map_err(CaseError::Start)?).into_owned();
@@ -218,11 +218,11 @@ fn listen(
         };
         match serde_json::from_str(text).map_err(|error| CaseError::InvalidMessage(error.to_string()))? {
             passing @ (WorkerMessage::Time { .. } | WorkerMessage::Phase(_) | WorkerMessage::Log(_)) => {
-                on_line(&passing)
+                on_message(&passing)
             }
             // The caller that asked for a stop handles it here; for any other caller it is an error, see above.
             stopped @ WorkerMessage::Stopped { .. } => {
-                on_line(&stopped);
+                on_message(&stopped);
                 end = Some(stopped);
             }
             ending => end = Some(ending),
@@ -233,8 +233,8 @@ fn listen(
 
 /// A worker reads all of its input before it writes, so this cannot block on a full pipe. If the worker dies before
 /// reading, the pipe breaks; its exit status explains more, so this is not an error yet.
-fn feed(mut input: impl Write, work: &CaseRequest) -> io::Result<()> {
-    let text = serde_json::to_string(work)?;
+fn send_request(mut input: impl Write, request: &CaseRequest) -> io::Result<()> {
+    let text = serde_json::to_string(request)?;
     match input.write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),

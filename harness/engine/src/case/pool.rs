@@ -47,11 +47,11 @@ const MAX_JOBS_PER_CORE: usize = 16;
 pub(crate) fn run_all<T: Sync>(
     items: &[T],
     jobs: usize,
-    manner: WorkerLimits,
-    work_of: impl Fn(&T) -> CaseRequest + Sync,
+    limits: WorkerLimits,
+    request_of: impl Fn(&T) -> CaseRequest + Sync,
     mut on_done: impl FnMut(usize, Result<CaseResult, CaseError>),
 ) {
-    run_until(&AtomicUsize::new(0), items, jobs, manner, work_of, |index, judged| {
+    run_until(&AtomicUsize::new(0), items, jobs, limits, request_of, |index, judged| {
         on_done(index, judged);
         true
     });
@@ -66,21 +66,21 @@ pub(crate) fn run_until<T: Sync>(
     signal: &AtomicUsize,
     items: &[T],
     jobs: usize,
-    manner: WorkerLimits,
-    work_of: impl Fn(&T) -> CaseRequest + Sync,
+    limits: WorkerLimits,
+    request_of: impl Fn(&T) -> CaseRequest + Sync,
     mut on_done: impl FnMut(usize, Result<CaseResult, CaseError>) -> bool,
 ) {
     let next = AtomicUsize::new(0);
     let (to_main, from_jobs) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, items.len().max(1)) {
-            let (next, work_of, to_main) = (&next, &work_of, to_main.clone());
+            let (next, request_of, to_main) = (&next, &request_of, to_main.clone());
             // A worker dies with the thread that started it, so each thread waits until its last worker has ended.
             scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else { return };
-                    let judged = parent::run(&work_of(item), manner, |_| {});
+                    let judged = parent::run(&request_of(item), limits, |_| {});
                     if to_main.send((index, judged)).is_err() {
                         return;
                     }
@@ -89,13 +89,13 @@ pub(crate) fn run_until<T: Sync>(
         }
         drop(to_main);
         loop {
-            let told = from_jobs.recv_timeout(POLL_INTERVAL);
-            if let Err(RecvTimeoutError::Disconnected) = told {
+            let received = from_jobs.recv_timeout(POLL_INTERVAL);
+            if let Err(RecvTimeoutError::Disconnected) = received {
                 return;
             }
             // The signal may have killed a worker that ended now: that is not a result.
             let is_over = signal.load(Ordering::Relaxed) != 0;
-            if is_over || told.is_ok_and(|(index, judged)| !on_done(index, judged)) {
+            if is_over || received.is_ok_and(|(index, judged)| !on_done(index, judged)) {
                 next.store(items.len(), Ordering::Relaxed);
                 supervisor::kill_all();
                 return;

@@ -27,7 +27,7 @@ pub(super) struct RunHooks {
 
 impl RunHooks {
     /// No callbacks.
-    pub(super) fn deaf() -> RunHooks {
+    pub(super) fn none() -> RunHooks {
         RunHooks {
             on_time: Arc::new(|_| ()),
             on_phase: Arc::new(|_| ()),

@@ -16,23 +16,23 @@ use std::thread;
 /// Runs the request on standard input.
 pub(crate) fn run<S: System>() -> ExitCode {
     let mut input = String::new();
-    let work = match std::io::stdin().read_to_string(&mut input) {
+    let request = match std::io::stdin().read_to_string(&mut input) {
         Ok(_) => serde_json::from_str::<CaseRequest>(&input).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let line = match work {
-        Ok(work) => judge::<S>(work),
+    let line = match request {
+        Ok(request) => judge::<S>(request),
         Err(error) => WorkerMessage::Refused(format!("the work on standard input cannot be read: {error}")),
     };
-    say(&line);
+    send(&line);
     ExitCode::from(exit::CLEAN)
 }
 
 /// Runs on a separate thread: madsim and the standard library keep state per thread, and the first thread has parsed
 /// arguments and read input.
-fn judge<S: System>(work: CaseRequest) -> WorkerMessage {
-    let caught = Arc::new(Mutex::new(None));
-    let hook = Arc::clone(&caught);
+fn judge<S: System>(request: CaseRequest) -> WorkerMessage {
+    let first_panic = Arc::new(Mutex::new(None));
+    let hook = Arc::clone(&first_panic);
     panic::set_hook(Box::new(move |info| {
         let message = panic_text(info.payload());
         let trace = Backtrace::capture();
@@ -47,14 +47,14 @@ fn judge<S: System>(work: CaseRequest) -> WorkerMessage {
         hook.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((message, place));
     }));
     let builder = thread::Builder::new().name("case".into()).stack_size(STACK_BYTES);
-    let ended = match builder.spawn(move || run_work::<S>(&work)) {
+    let ended = match builder.spawn(move || run_request::<S>(&request)) {
         Ok(thread) => thread.join(),
         Err(error) => return WorkerMessage::Refused(format!("no thread for the case: {error}")),
     };
     match ended {
         Ok(line) => line,
         Err(payload) => {
-            let first = caught.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let first = first_panic.lock().unwrap_or_else(PoisonError::into_inner).take();
             let (message, place) = first.unwrap_or_else(|| (panic_text(payload.as_ref()), String::new()));
             let node = node_at_fault::<S>(&place);
             WorkerMessage::Panicked { message, place, node }
@@ -77,29 +77,29 @@ pub(crate) fn panic_text(payload: &dyn std::any::Any) -> String {
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message").to_owned()
 }
 
-fn run_work<S: System>(work: &CaseRequest) -> WorkerMessage {
-    let scenario = match scenario::parse_trusted::<S>(&work.file, &work.text) {
+fn run_request<S: System>(request: &CaseRequest) -> WorkerMessage {
+    let scenario = match scenario::parse_trusted::<S>(&request.file, &request.text) {
         Ok(scenario) => scenario,
         Err(bad) => return WorkerMessage::Refused(bad.to_string()),
     };
-    let mut plan = match &work.plan {
-        None => plan::expand::<S>(&scenario, work.seed),
+    let mut plan = match &request.plan {
+        None => plan::expand::<S>(&scenario, request.seed),
         Some(stored) => match serde_json::from_value(stored.clone()) {
             Ok(plan) => plan,
             Err(error) => return WorkerMessage::Refused(format!("the stored plan cannot be read: {error}")),
         },
     };
     let of_case = plan.faults.len();
-    plan.faults.extend(work.faults.iter().cloned());
+    plan.faults.extend(request.faults.iter().cloned());
     let listener = RunHooks {
-        on_time: Arc::new(|sim_ms| say(&WorkerMessage::Time { sim_ms })),
-        on_phase: Arc::new(|phase| say(&WorkerMessage::Phase(phase.to_owned()))),
-        survey: work.survey,
-        on_log: work.log.then_some(tell as fn(LogRecord)),
-        until: work.until_ms.map(|until_ms| (until_ms, stop as OnStop)),
+        on_time: Arc::new(|sim_ms| send(&WorkerMessage::Time { sim_ms })),
+        on_phase: Arc::new(|phase| send(&WorkerMessage::Phase(phase.to_owned()))),
+        survey: request.survey,
+        on_log: request.log.then_some(send_log as fn(LogRecord)),
+        until: request.until_ms.map(|until_ms| (until_ms, stop as OnStop)),
     };
-    match run_plan::<S>((&work.file, &work.text), &scenario, &plan, of_case, listener) {
-        Ok(judged) => WorkerMessage::CaseResult(Box::new(judged)),
+    match run_plan::<S>((&request.file, &request.text), &scenario, &plan, of_case, listener) {
+        Ok(judged) => WorkerMessage::Result(Box::new(judged)),
         Err(RunError::ScenarioError(bad)) => WorkerMessage::ScenarioError(bad.to_string()),
         Err(RunError::Findings(error)) => {
             WorkerMessage::Refused(format!("the findings cannot be written: {error}"))
@@ -107,18 +107,18 @@ fn run_work<S: System>(work: &CaseRequest) -> WorkerMessage {
     }
 }
 
-fn tell(record: LogRecord) {
-    say(&WorkerMessage::Log(record));
+fn send_log(record: LogRecord) {
+    send(&WorkerMessage::Log(record));
 }
 
 /// Stops the run early and discards the rest.
 fn stop(trace_hash: String, trace_records: u64) {
-    say(&WorkerMessage::Stopped { trace_hash, trace_records });
+    send(&WorkerMessage::Stopped { trace_hash, trace_records });
     std::process::exit(i32::from(exit::CLEAN));
 }
 
 /// Writes one line to the parent. If the parent is gone, the worker exits at once.
-fn say(line: &WorkerMessage) {
+fn send(line: &WorkerMessage) {
     let text = serde_json::to_string(line).expect("lines hold plain data with text keys");
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{PREFIX}{text}").and_then(|()| out.flush()).is_err() {

@@ -148,14 +148,14 @@ fn ended<S: System>(
             Err(bad) => all.push((path, CorpusVerdict::Unreadable(bad.to_string()))),
         }
     }
-    let works: Vec<_> = runnable.iter().map(|(_, target)| target.work()).collect();
-    let manner = WorkerLimits::limited(Some(CASE_TIME), None);
-    let mut said = Vec::new();
-    pool::run_all(&works, jobs, manner, Clone::clone, |index, judged| {
+    let requests: Vec<_> = runnable.iter().map(|(_, target)| target.request()).collect();
+    let limits = WorkerLimits::limited(Some(CASE_TIME), None);
+    let mut message = Vec::new();
+    pool::run_all(&requests, jobs, limits, Clone::clone, |index, judged| {
         let (path, target) = &runnable[index];
-        said.push(of_judged(target, judged).map(|ended| (path.clone(), ended)));
+        message.push(of_judged(target, judged).map(|ended| (path.clone(), ended)));
     });
-    all.extend(said.into_iter().collect::<Result<Vec<_>, CliError>>()?);
+    all.extend(message.into_iter().collect::<Result<Vec<_>, CliError>>()?);
     all.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(all)
 }
@@ -220,9 +220,9 @@ fn add<S: System>(
     let stem = name.unwrap_or_else(|| stem.trim_end_matches(".json").trim_end_matches(".case"));
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if stem.is_empty() || !stem.chars().all(plain) {
-        let said = format!("'{stem}' cannot name a case");
+        let message = format!("'{stem}' cannot name a case");
         let hint = "give --name: lower-case letters, digits and hyphens that describe the expected behaviour";
-        return Err(CliError::Usage(format!("{said}\n  {hint}")));
+        return Err(CliError::Usage(format!("{message}\n  {hint}")));
     }
     let path = folder.join(format!("{stem}.json"));
     let unreadable = |error| CliError::Usage(format!("{}: {error}", case.display()));
@@ -236,8 +236,8 @@ fn add<S: System>(
         return Err(CliError::Usage(format!("{} already exists: choose another --name", path.display())));
     }
     to?.write(&text)?;
-    let manner = WorkerLimits::limited(Some(CASE_TIME), None);
-    let now = match of_judged(&target, parent::run(&target.work(), manner, |_| {}))? {
+    let limits = WorkerLimits::limited(Some(CASE_TIME), None);
+    let now = match of_judged(&target, parent::run(&target.request(), limits, |_| {}))? {
         CorpusVerdict::Holds => "passes".to_owned(),
         CorpusVerdict::Fails(finding, _) => {
             format!("still failing: {} {}", finding.ended(), finding.fingerprint)

@@ -65,12 +65,13 @@ fn memory(screen: &mut Screen) {
     let limit_mb = cgroup.map(|bytes| bytes >> 20).filter(|limit_mb| *limit_mb < total_mb);
     let of_container = limit_mb.map_or(String::new(), |mb| format!(", {mb} MB for this container"));
     let free_mb = limit_mb.map_or(free_mb, |limit_mb| limit_mb.min(free_mb));
-    let said = format!("{total_mb} MB, {free_mb} MB free{of_container}; a case may hold {CASE_MEMORY_MB} MB");
+    let message =
+        format!("{total_mb} MB, {free_mb} MB free{of_container}; a case may hold {CASE_MEMORY_MB} MB");
     if free_mb < CASE_MEMORY_MB {
-        screen.item("memory", StyledText::new().bad(said));
+        screen.item("memory", StyledText::new().bad(message));
         screen.item("", "the largest cases may not fit: lower --case-memory-mb, or --jobs");
     } else {
-        screen.item("memory", said);
+        screen.item("memory", message);
     }
 }
 
@@ -80,11 +81,11 @@ fn disk(screen: &mut Screen) {
     let free_mb = rustix::fs::statvfs(".").ok().map(|of| of.f_bavail.saturating_mul(of.f_frsize) >> 20);
     let can_write = rustix::fs::access(".", rustix::fs::Access::WRITE_OK).is_ok();
     let free = free_mb.map_or("unknown space".to_owned(), |mb| format!("{mb} MB free"));
-    let said = format!("{free} in {folder}");
+    let message = format!("{free} in {folder}");
     if free_mb.is_some_and(|mb| mb < MIN_DISK_MB) {
-        screen.item("disk", StyledText::new().bad(format!("{said}: a long sweep may fill it")));
+        screen.item("disk", StyledText::new().bad(format!("{message}: a long sweep may fill it")));
     } else {
-        screen.item("disk", said);
+        screen.item("disk", message);
     }
     if !can_write {
         screen.item(
@@ -124,8 +125,8 @@ fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<
     let name = target.name();
     let began = now();
     let run = |keep_randomisation| {
-        let manner = WorkerLimits { keep_randomisation, ..WorkerLimits::limited(Some(LONGEST), None) };
-        parent::run(&target.work(), manner, |_| {})
+        let limits = WorkerLimits { keep_randomisation, ..WorkerLimits::limited(Some(LONGEST), None) };
+        parent::run(&target.request(), limits, |_| {})
     };
     let cannot = |error| CliError::Internal(format!("{name} cannot be run here: {error}"));
     let (first, second) = (run(false).map_err(cannot)?, run(false).map_err(cannot)?);
@@ -134,8 +135,11 @@ fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) / 3;
     let is_same = first.trace_hash == second.trace_hash;
     if is_same && first.trace_hash == random.trace_hash {
-        let said = format!("{name} has the same hash three times, once with random addresses, ");
-        screen.item("determinism", StyledText::new().good("yes: ").plain(said + &span_ms(took_ms) + " each"));
+        let message = format!("{name} has the same hash three times, once with random addresses, ");
+        screen.item(
+            "determinism",
+            StyledText::new().good("yes: ").plain(message + &span_ms(took_ms) + " each"),
+        );
         return Ok(exit::CLEAN);
     }
     let what = if is_same { "differs with random addresses" } else { "differs from run to run" };
@@ -165,14 +169,14 @@ fn shortest<S: System>(context: &Context<'_>) -> Result<Option<CaseSource<S>>, C
 }
 
 fn addresses(judged: &CaseResult, screen: &mut Screen) {
-    let said = if judged.addresses_fixed {
+    let message = if judged.addresses_fixed {
         StyledText::new().plain("not randomised in a case's process, as it should be")
     } else {
         StyledText::new()
             .plain("random: personality(2) is refused here (a container's seccomp profile?). ")
             .plain("Runs do not depend on it")
     };
-    screen.item("addresses", said);
+    screen.item("addresses", message);
 }
 
 fn read(path: &str) -> Option<String> {

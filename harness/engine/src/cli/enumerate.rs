@@ -74,46 +74,46 @@ pub(super) struct Args {
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
-    let base = target.work();
+    let base = target.request();
     let repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
     let signal = signals::install()?;
 
-    let (outline, limit_s) = survey::<S>(context, &base, &target.scenario, arguments, &repeat)?;
+    let (plan, limit_s) = survey::<S>(context, &base, &target.scenario, arguments, &repeat)?;
     if signal.load(Ordering::Relaxed) != 0 {
         return Ok(exit::of_signal(signal.load(Ordering::Relaxed)));
     }
-    if outline.strikes.is_empty() {
+    if plan.runs.is_empty() {
         return Err(CliError::Usage(nothing_chosen(arguments)));
     }
-    let outline = outline.slice(arguments.partition.unwrap_or(Slice::WHOLE));
-    if outline.strikes.is_empty() {
+    let plan = plan.slice(arguments.partition.unwrap_or(Slice::WHOLE));
+    if plan.runs.is_empty() {
         terminal::eprint(&format!("0 runs in {}\n", arguments.partition.unwrap_or(Slice::WHOLE)));
         return Ok(exit::NOTHING_RAN);
     }
-    let mut tally = EnumerationStats::new(&outline, target.scenario.expect);
-    let (mut record, done) = open(context, &target, arguments, &outline, &mut tally)?;
+    let mut stats = EnumerationStats::new(&plan, target.scenario.expect);
+    let (mut record, done) = open(context, &target, arguments, &plan, &mut stats)?;
     let left: Vec<(usize, &PlannedRun)> =
-        outline.strikes.iter().enumerate().filter(|(index, _)| !done.contains(index)).collect();
+        plan.runs.iter().enumerate().filter(|(index, _)| !done.contains(index)).collect();
     let jobs = pool::jobs(arguments.jobs);
     let limit_ms = Some(u64::from(limit_s) * 1000);
-    let manner = WorkerLimits { keep_randomisation: false, limit_ms, ..WorkerLimits::default() };
-    run_all(&base, (&outline, &left), (jobs, manner), &signal, &mut tally, &mut record)?;
+    let limits = WorkerLimits { keep_randomisation: false, limit_ms, ..WorkerLimits::default() };
+    run_all(&base, (&plan, &left), (jobs, limits), &signal, &mut stats, &mut record)?;
     signals::exit_on_next_signal();
     let signal = signal.load(Ordering::Relaxed);
-    let is_whole = tally.runs == outline.strikes.len() as u64;
+    let is_whole = stats.runs == plan.runs.len() as u64;
     if is_whole {
-        record.end(outline.strikes.len()).map_err(CliError::Internal)?;
+        record.end(plan.runs.len()).map_err(CliError::Internal)?;
     }
 
     let wall = context.started.elapsed();
     let again = format!("{} {}", shell_word(&context.program), words(&target, arguments));
-    let (name, seed, outline, tally) = (&target.scenario.name, target.seed, &outline, &tally);
+    let (name, seed, plan, stats) = (&target.scenario.name, target.seed, &plan, &stats);
     let slice = arguments.partition.filter(|slice| *slice != Slice::WHOLE);
     let summary = printed::EnumerationReport {
         name,
         seed,
-        outline,
-        tally,
+        plan,
+        stats,
         wall,
         jobs,
         repeat,
@@ -126,43 +126,43 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         terminal::screen(&printed::text(&summary, arguments.verbose))?;
     }
     if !is_whole {
-        let (runs, all) = (count(tally.runs), counted(outline.strikes.len() as u64, "runs"));
+        let (runs, all) = (count(stats.runs), counted(plan.runs.len() as u64, "runs"));
         let results = results_of(arguments);
         terminal::eprint(&format!("stopped after {runs} of {all}\n  continue: {again}{results} --resume\n"));
         return Ok(exit::of_signal(signal));
     }
-    Ok(tally.exit_code())
+    Ok(stats.exit_code())
 }
 
 /// Runs the remaining injections until they are done or a signal arrives.
 fn run_all(
     base: &CaseRequest,
-    (outline, left): (&EnumerationPlan, &[(usize, &PlannedRun)]),
-    (jobs, manner): (usize, WorkerLimits),
+    (plan, left): (&EnumerationPlan, &[(usize, &PlannedRun)]),
+    (jobs, limits): (usize, WorkerLimits),
     signal: &AtomicUsize,
-    tally: &mut EnumerationStats,
+    stats: &mut EnumerationStats,
     record: &mut EnumerationJournal,
 ) -> Result<(), CliError> {
-    let mut progress = EnumerationProgress::new(outline.strikes.len() as u64, tally.runs);
+    let mut progress = EnumerationProgress::new(plan.runs.len() as u64, stats.runs);
     let work_of = |(_, planned): &(usize, &PlannedRun)| {
-        let mut work = base.clone();
-        work.faults.push(planned.strike.fault());
-        work
+        let mut request = base.clone();
+        request.faults.push(planned.point.fault());
+        request
     };
     let mut broken = None;
-    pool::run_until(signal, left, jobs, manner, work_of, |index, ended| {
+    pool::run_until(signal, left, jobs, limits, work_of, |index, ended| {
         if let Err(CaseError::Start(error)) = &ended {
             // Nothing ran, so this is not a result of the code under test.
             broken = Some(format!("a case cannot be started: {error}"));
             return false;
         }
-        let ran = tally.note(outline, left[index].0, &ended);
+        let ran = stats.note(plan, left[index].0, &ended);
         broken = record.ran(&ran).err();
-        progress.ran(tally);
+        progress.ran(stats);
         broken.is_none()
     });
     progress.bar.finish_and_clear();
-    broken.map_or(Ok(()), |said| Err(CliError::Internal(said)))
+    broken.map_or(Ok(()), |message| Err(CliError::Internal(message)))
 }
 
 /// Opens the results file: a new one, or the one to continue, whose runs are counted. Returns the indices of those
@@ -171,12 +171,11 @@ fn open<S: System>(
     context: &Context<'_>,
     target: &CaseSource<S>,
     arguments: &Args,
-    outline: &EnumerationPlan,
-    tally: &mut EnumerationStats,
+    plan: &EnumerationPlan,
+    stats: &mut EnumerationStats,
 ) -> Result<(EnumerationJournal, BTreeSet<usize>), CliError> {
     let digest = format!("{:016x}", xxh3_64(target.text.as_bytes()));
-    let header =
-        EnumerationHeader::new(context.build, words(target, arguments), digest, outline.strikes.len());
+    let header = EnumerationHeader::new(context.build, words(target, arguments), digest, plan.runs.len());
     let path = &arguments.results;
     if !arguments.resume {
         let (record, aside) = EnumerationJournal::begin(path, &header).map_err(CliError::Usage)?;
@@ -189,9 +188,9 @@ fn open<S: System>(
     let (record, before) = EnumerationJournal::resume(path, &header).map_err(CliError::Usage)?;
     let mut done = BTreeSet::new();
     for ran in &before {
-        let index = outline.strikes.iter().position(|planned| planned.strike.to_string() == ran.strike);
+        let index = plan.runs.iter().position(|planned| planned.point.to_string() == ran.strike);
         if let Some(index) = index.filter(|index| done.insert(*index)) {
-            tally.count(outline, index, ran);
+            stats.count(plan, index, ran);
         }
     }
     Ok((record, done))
@@ -205,9 +204,9 @@ fn survey<S: System>(
     arguments: &Args,
     repeat: &str,
 ) -> Result<(EnumerationPlan, u32), CliError> {
-    let work = CaseRequest { survey: true, ..base.clone() };
+    let request = CaseRequest { survey: true, ..base.clone() };
     let before = context.started.elapsed();
-    let judged = parent::run(&work, WorkerLimits::default(), |_| {})
+    let judged = parent::run(&request, WorkerLimits::default(), |_| {})
         .map_err(|error| super::run::broken(&error, repeat))?;
     let took = context.started.elapsed().saturating_sub(before);
     let missing = missing_marks(scenario, &judged.marks);
@@ -278,9 +277,9 @@ impl EnumerationProgress {
         EnumerationProgress { bar, before, began, last_line: began }
     }
 
-    fn ran(&mut self, tally: &EnumerationStats) {
+    fn ran(&mut self, stats: &EnumerationStats) {
         self.bar.inc(1);
-        let message = self.message(tally);
+        let message = self.message(stats);
         if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = now();
             terminal::eprint(&format!("{message}\n"));
@@ -288,18 +287,18 @@ impl EnumerationProgress {
         self.bar.set_message(message);
     }
 
-    fn message(&self, tally: &EnumerationStats) -> String {
+    fn message(&self, stats: &EnumerationStats) -> String {
         let all = self.bar.length().unwrap_or_default();
-        let (done, left) = (tally.runs.saturating_sub(self.before).max(1), all.saturating_sub(tally.runs));
+        let (done, left) = (stats.runs.saturating_sub(self.before).max(1), all.saturating_sub(stats.runs));
         let took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let left_ms = took_ms.saturating_mul(left) / done;
-        let failed = match tally.failed_runs() {
+        let failed = match stats.failed_runs() {
             0 => String::new(),
             failed => format!(", {} failed", count(failed)),
         };
         format!(
             "{} of {} runs{failed}, {} left",
-            count(tally.runs),
+            count(stats.runs),
             count(all),
             span_ms(left_ms / 1000 * 1000)
         )

@@ -101,8 +101,8 @@ pub(super) fn marks<S: System>(arguments: &MarksArgs) -> Result<u8, CliError> {
         let groups: Vec<&str> = marks.iter().filter_map(|one| one.name.split('.').next()).collect();
         let mut groups: Vec<&str> = suggest(prefix, groups);
         groups.dedup();
-        let meant = groups.first().map_or(String::new(), |group| format!("did you mean {group}? "));
-        let hint = format!("{meant}`{} marks` lists all {}", S::NAME, marks.len());
+        let suggestion = groups.first().map_or(String::new(), |group| format!("did you mean {group}? "));
+        let hint = format!("{suggestion}`{} marks` lists all {}", S::NAME, marks.len());
         return Err(CliError::Usage(format!("no mark begins with '{prefix}'\n  {hint}")));
     }
     let width = shown.iter().map(|one| one.name.len()).max().unwrap_or(0);

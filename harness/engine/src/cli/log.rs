@@ -45,11 +45,14 @@ impl LogArgs {
 
 /// Creates the error for an option that names an unknown node.
 pub(super) fn unknown_node(option: &str, unknown: &str, known: &[&str]) -> CliError {
-    let meant = match suggest(unknown, known.iter().copied()).first() {
-        Some(near) => format!("did you mean '{near}'? "),
+    let suggestion = match suggest(unknown, known.iter().copied()).first() {
+        Some(similar) => format!("did you mean '{similar}'? "),
         None => String::new(),
     };
-    CliError::Usage(format!("{option}: no node is called '{unknown}'\n  {meant}nodes: {}", known.join(", ")))
+    CliError::Usage(format!(
+        "{option}: no node is called '{unknown}'\n  {suggestion}nodes: {}",
+        known.join(", ")
+    ))
 }
 
 /// Prints the requested records, until one cannot be written.

@@ -41,14 +41,14 @@ pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, CliErro
         }
     }
     let together = if wrong.is_empty() { merge_slices(&files) } else { Err(wrong) };
-    let (order, ran) = match together {
+    let (spec, records) = match together {
         Ok(together) => together,
         Err(wrong) => {
             terminal::eprint(&format!("error: the slices do not add up\n  {}\n", wrong.join("\n  ")));
             return Ok(exit::SLICES);
         }
     };
-    let summary = SweepSummary::of(&order, &ran);
+    let summary = SweepSummary::of(&spec, &records);
     let names: Vec<String> = arguments.files.iter().map(|path| path.display().to_string()).collect();
     let wanted = SweepOutput {
         junit,
@@ -57,5 +57,5 @@ pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, CliErro
         json: arguments.json,
         is_output_taken: false,
     };
-    report(context, &wanted, &summary, &ran, None, &names.join(" "))
+    report(context, &wanted, &summary, &records, None, &names.join(" "))
 }

@@ -113,10 +113,10 @@ impl Context<'_> {
     fn named_by_its_variable(&self, option: &str, failure: CliError) -> CliError {
         match self.from_environment.get(option) {
             Some(variable) => match failure {
-                CliError::Usage(said) => {
-                    let value = said.strip_prefix(&format!("--{option} "));
+                CliError::Usage(message) => {
+                    let value = message.strip_prefix(&format!("--{option} "));
                     CliError::Usage(
-                        value.map_or(format!("{variable}: {said}"), |rest| format!("{variable} {rest}")),
+                        value.map_or(format!("{variable}: {message}"), |rest| format!("{variable} {rest}")),
                     )
                 }
                 other => other,

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_told_in_whole_seconds() {
+    fn remaining_time_is_in_whole_seconds() {
         assert_eq!([0, 900, 59_000, 59_001, 61_500].map(left), ["1 s", "1 s", "59 s", "1 m", "1 m 2 s"]);
     }
 }

@@ -59,14 +59,14 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     if let Some(mb) = arguments.case_memory_mb {
         repeat = format!("{repeat} --case-memory-mb {mb}");
     }
-    let manner = WorkerLimits::limited(arguments.case_time.map(|span| span.0), arguments.case_memory_mb);
-    let mut work = target.work();
-    work.log = arguments.log.log;
-    work.until_ms = arguments.until.map(|until| until.0.0);
+    let limits = WorkerLimits::limited(arguments.case_time.map(|span| span.0), arguments.case_memory_mb);
+    let mut request = target.request();
+    request.log = arguments.log.log;
+    request.until_ms = arguments.until.map(|until| until.0.0);
     let choices = S::choices(&target.expand()?.system);
     let bar = progress_bar(&target.scenario);
     let (mut log, mut stopped) = (LogPrinter::new(&arguments.log, target.scenario.start.0.0), None);
-    let judged = parent::run(&work, manner, |line| match line {
+    let judged = parent::run(&request, limits, |line| match line {
         WorkerMessage::Log(record) => log.record(&bar, record),
         WorkerMessage::Stopped { trace_hash, trace_records } => {
             stopped = Some((trace_hash.clone(), *trace_records))
@@ -108,11 +108,11 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         terminal::eprint(&differs);
         return Ok(exit::NONDETERMINISTIC);
     }
-    if let Some(said) = compared(arguments, &target) {
+    if let Some(message) = compared(arguments, &target) {
         // With JSON the output is that one object; the note on an edited case goes to the standard error.
         match (arguments.json, target.is_edited) {
-            (false, _) => terminal::print(&said)?,
-            (true, true) => terminal::eprint(&said),
+            (false, _) => terminal::print(&message)?,
+            (true, true) => terminal::eprint(&message),
             (true, false) => {}
         }
     }
@@ -124,14 +124,14 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 
 /// Returns the line that names the reference of a matching run.
 fn compared<S: System>(arguments: &Args, target: &CaseSource<S>) -> Option<String> {
-    let said = if arguments.trace.is_some() {
+    let message = if arguments.trace.is_some() {
         "the trace matches --trace"
     } else if target.is_edited {
         "edited since it was recorded: a new case, its trace is not compared"
     } else {
         target.recorded.as_ref().map(|_| "this is the recorded run")?
     };
-    Some(format!("  recorded    {said}\n"))
+    Some(format!("  recorded    {message}\n"))
 }
 
 /// Parses a trace hash or a prefix of it.
@@ -152,19 +152,19 @@ fn not_judged<S: System>(
     let failure = broken(&error, repeat);
     let Ok(finding) = Finding::from_error(error) else { return Err(failure) };
     let Some(differs) = differs(asked, target.compared_with(), &finding, build) else {
-        if let Some(said) =
+        if let Some(message) =
             target.recorded.as_ref().map(|_| "this is the recorded run").filter(|_| !target.is_edited)
         {
-            terminal::eprint(&format!("  recorded    {said}\n"));
+            terminal::eprint(&format!("  recorded    {message}\n"));
         }
         return Err(failure);
     };
-    let (CliError::Violation(said)
-    | CliError::Hung(said)
-    | CliError::NothingRan(said)
-    | CliError::Internal(said)
-    | CliError::Usage(said)) = failure;
-    terminal::eprint(&format!("error: {said}\n"));
+    let (CliError::Violation(message)
+    | CliError::Hung(message)
+    | CliError::NothingRan(message)
+    | CliError::Internal(message)
+    | CliError::Usage(message)) = failure;
+    terminal::eprint(&format!("error: {message}\n"));
     terminal::eprint(&differs);
     Ok(exit::NONDETERMINISTIC)
 }

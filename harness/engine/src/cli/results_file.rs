@@ -17,7 +17,7 @@ pub(super) type OpenedResults = (ResultsWriter, Vec<CaseRecord>, u64);
 /// Opens the results file: a new one, or the one to continue, with its results.
 pub(super) fn open(
     arguments: &Args,
-    order: &SweepSpec,
+    spec: &SweepSpec,
     jobs: usize,
     signal: Arc<AtomicUsize>,
 ) -> Result<OpenedResults, CliError> {
@@ -31,7 +31,7 @@ pub(super) fn open(
             )));
         }
         let stream = OutputStream::open(path, signal).map_err(unwritable)?;
-        return Ok((ResultsWriter::begin_stream(stream, order).map_err(unwritable)?, Vec::new(), 0));
+        return Ok((ResultsWriter::begin_stream(stream, spec).map_err(unwritable)?, Vec::new(), 0));
     }
     if arguments.resume && !path.exists() {
         return Err(nothing_to_resume(path));
@@ -40,44 +40,44 @@ pub(super) fn open(
     let lock = FileLock::take(path).map_err(unwritable)?.ok_or_else(|| OutputError::Locked(path.clone()))?;
     let mut before = match path.exists().then(|| SweepResults::read(path)) {
         Some(Ok(before)) => before,
-        None | Some(Err(ResultsError::OnlyBegun(_))) => return begin(path, lock, order),
+        None | Some(Err(ResultsError::OnlyBegun(_))) => return begin(path, lock, spec),
         Some(Err(error)) => {
             return Err(CliError::Usage(format!("{error}\n  give --json another file, or remove it")));
         }
     };
     if arguments.resume {
-        if let Some(why) = before.order.difference(order) {
-            let said = format!("{}: of another sweep, nothing to resume: {why}", path.display());
+        if let Some(why) = before.spec.difference(spec) {
+            let message = format!("{}: of another sweep, nothing to resume: {why}", path.display());
             let hint = "give the original flags, or omit --resume to start again";
-            return Err(CliError::Usage(format!("{said}\n  {hint}")));
+            return Err(CliError::Usage(format!("{message}\n  {hint}")));
         }
         // An interrupted session did not record its duration: at least that of its cases, run in parallel.
-        let busy_ms = crate::sweep::summary::sum(before.ran.iter().map(|one| one.wall_ms));
+        let busy_ms = crate::sweep::summary::sum(before.records.iter().map(|one| one.wall_ms));
         let before_ms = before.end.as_ref().map_or(busy_ms / jobs as u64, |end| end.wall_ms);
         let writer = ResultsWriter::resume(path, lock, &mut before).map_err(unwritable)?;
-        return Ok((writer, before.ran, before_ms));
+        return Ok((writer, before.records, before_ms));
     }
-    if before.end.is_none() && !before.ran.is_empty() {
+    if before.end.is_none() && !before.records.is_empty() {
         let aside = unused_backup_path(path);
         std::fs::rename(path, &aside).map_err(unwritable)?;
         terminal::eprint(&format!(
             "{} held an unfinished sweep of {} cases, which was moved to {}\n",
             path.display(),
-            before.ran.len(),
+            before.records.len(),
             aside.display()
         ));
     }
-    begin(path, lock, order)
+    begin(path, lock, spec)
 }
 
-fn begin(path: &Path, lock: FileLock, order: &SweepSpec) -> Result<OpenedResults, CliError> {
-    let writer = ResultsWriter::begin(path, lock, order);
+fn begin(path: &Path, lock: FileLock, spec: &SweepSpec) -> Result<OpenedResults, CliError> {
+    let writer = ResultsWriter::begin(path, lock, spec);
     let writer = writer.map_err(|error| OutputError::Unwritable(path.to_owned(), error))?;
     Ok((writer, Vec::new(), 0))
 }
 
 pub(super) fn nothing_to_resume(path: &Path) -> CliError {
-    let said = format!("{}: nothing to resume: no such file", path.display());
+    let message = format!("{}: nothing to resume: no such file", path.display());
     let hint = "give --json the file of the sweep to continue, or omit --resume to start";
-    CliError::Usage(format!("{said}\n  {hint}"))
+    CliError::Usage(format!("{message}\n  {hint}"))
 }

@@ -46,11 +46,11 @@ pub(super) struct Args {
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let mut repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
-    let mut work = target.work();
-    work.log = arguments.log.log;
+    let mut request = target.request();
+    request.log = arguments.log.log;
     if let Some(strike) = &arguments.strike {
         repeat = format!("{repeat} --strike {}", shell_word(&strike.to_string()));
-        work.faults.push(strike.fault());
+        request.faults.push(strike.fault());
     }
     let CaseSource { scenario, seed, .. } = &target;
 
@@ -60,13 +60,13 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         terminal::screen(&text::choices(&choices))?;
     }
     let bar = progress_bar(scenario);
-    let manner = WorkerLimits {
+    let limits = WorkerLimits {
         keep_randomisation: arguments.keep_randomisation,
         backtrace: arguments.verbose,
         ..WorkerLimits::default()
     };
     let mut log = LogPrinter::new(&arguments.log, scenario.start.0.0);
-    let judged = parent::run(&work, manner, |line| match line {
+    let judged = parent::run(&request, limits, |line| match line {
         WorkerMessage::Log(record) => log.record(&bar, record),
         other => show(&bar, other),
     });
@@ -111,7 +111,7 @@ pub(super) fn vacuous_message(items: &str) -> String {
 /// Converts the error of a case without a report, which is a failure whatever the scenario expects: of the code under
 /// test if it panicked, otherwise an internal error, unless the scenario is invalid.
 pub(super) fn broken(error: &CaseError, repeat: &str) -> CliError {
-    let said = match error {
+    let message = match error {
         CaseError::InternalPanic { place, .. } => {
             let trace: String = place.lines().skip(1).map(|line| format!("\n{line}")).collect();
             format!("{error} (report it with: {repeat}){trace}")
@@ -120,9 +120,9 @@ pub(super) fn broken(error: &CaseError, repeat: &str) -> CliError {
     };
     match error {
         CaseError::ScenarioError(bad) => CliError::Usage(bad.clone()),
-        CaseError::Panicked { .. } => CliError::Violation(said),
-        CaseError::TimedOut(_) | CaseError::ExceededMemory(_) => CliError::Hung(said),
-        _ => CliError::Internal(said),
+        CaseError::Panicked { .. } => CliError::Violation(message),
+        CaseError::TimedOut(_) | CaseError::ExceededMemory(_) => CliError::Hung(message),
+        _ => CliError::Internal(message),
     }
 }
 
@@ -170,7 +170,7 @@ pub(super) fn show(bar: &ProgressBar, line: &WorkerMessage) {
         }
         WorkerMessage::Log(_)
         | WorkerMessage::Stopped { .. }
-        | WorkerMessage::CaseResult(_)
+        | WorkerMessage::Result(_)
         | WorkerMessage::Refused(_)
         | WorkerMessage::ScenarioError(_)
         | WorkerMessage::Panicked { .. } => {}

@@ -60,12 +60,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let path = arguments.out.clone().unwrap_or_else(|| default_path(&target));
     let to = destination(&target, &path, arguments.force)?;
     let case_time = arguments.case_time.map_or(CANDIDATE_TIME, |span| span.0);
-    let manner = WorkerLimits::limited(Some(case_time), arguments.case_memory_mb);
-    let finding = first_run::<S>(context, &target, manner)?;
-    let wanted = TargetFailure { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
+    let limits = WorkerLimits::limited(Some(case_time), arguments.case_memory_mb);
+    let finding = first_run::<S>(context, &target, limits)?;
+    let failure = TargetFailure { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
     let jobs = pool::jobs(arguments.jobs);
     let signal = signals::install()?;
-    let trial = CandidateRunner { wanted, manner, jobs, runs: AtomicU64::new(0) };
+    let runner = CandidateRunner { target: failure, limits, jobs, runs: AtomicU64::new(0) };
     let until = context.started.checked_add(arguments.duration.map_or(DEFAULT_DURATION, |span| span.0));
 
     let before = case.clone();
@@ -75,7 +75,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     );
     let mut last_line = context.started;
     let mut on_step = |what: &str, found: &SmallestCase<S>| {
-        let runs = humanize::counted(trial.runs.load(Ordering::Relaxed), "runs");
+        let runs = humanize::counted(runner.runs.load(Ordering::Relaxed), "runs");
         let records = humanize::counted(found.finding.trace_records, "records");
         let message = format!("{what}: {runs}, {records}");
         if bar.is_hidden() && last_line.elapsed() >= LINE_INTERVAL {
@@ -85,14 +85,14 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         bar.set_message(message);
         bar.tick();
     };
-    let found = Shrinker::new(&trial, (until, &signal), SmallestCase { case, finding }, &mut on_step).run();
+    let found = Shrinker::new(&runner, (until, &signal), SmallestCase { case, finding }, &mut on_step).run();
     bar.finish_and_clear();
 
     signals::exit_on_next_signal();
     let recorded = record::<S>(context, &target, &found);
     to.write(&case_file::to_text(&recorded, &found.case))?;
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let shown = screen(context, &target, (&before, &found), &trial, took_ms, &path.display().to_string());
+    let shown = screen(context, &target, (&before, &found), &runner, took_ms, &path.display().to_string());
     if to.is_standard_output() {
         terminal::eprint(&shown);
     } else {
@@ -110,16 +110,16 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 fn first_run<S: System>(
     context: &Context<'_>,
     target: &CaseSource<S>,
-    manner: WorkerLimits,
+    limits: WorkerLimits,
 ) -> Result<Finding, CliError> {
     let again = format!("{} run {}", shell_word(&context.program), target.arguments());
-    let finding = match parent::run(&target.work(), manner, |_| {}) {
+    let finding = match parent::run(&target.request(), limits, |_| {}) {
         Ok(judged) => Finding::of(&judged),
         Err(error) => Finding::from_error(error).map_err(|error| super::run::broken(&error, &again))?,
     };
     if finding.is_vacuous() {
-        let said = super::run::vacuous_message(S::ITEMS);
-        return Err(CliError::NothingRan(format!("{}: {said}\n  see: {again}", target.name())));
+        let message = super::run::vacuous_message(S::ITEMS);
+        return Err(CliError::NothingRan(format!("{}: {message}\n  see: {again}", target.name())));
     }
     if finding.fingerprint.is_empty() {
         let message =
@@ -173,7 +173,7 @@ fn screen<S: System>(
     context: &Context<'_>,
     target: &CaseSource<S>,
     (before, found): (&Case<S>, &SmallestCase<S>),
-    trial: &CandidateRunner,
+    runner: &CandidateRunner,
     took_ms: u64,
     path: &str,
 ) -> String {
@@ -199,8 +199,8 @@ fn screen<S: System>(
         finding.outcome(),
         finding.fingerprint,
         counts.join(", "),
-        humanize::count(trial.runs.load(Ordering::Relaxed)),
+        humanize::count(runner.runs.load(Ordering::Relaxed)),
         humanize::span_ms(took_ms),
-        humanize::counted(trial.jobs as u64, "jobs"),
+        humanize::counted(runner.jobs as u64, "jobs"),
     )
 }

@@ -24,7 +24,7 @@ pub(super) fn install() -> Result<Arc<AtomicUsize>, CliError> {
     let cannot = |error| CliError::Internal(format!("signals cannot be caught: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(cannot)?;
     let signal = Arc::new(AtomicUsize::new(0));
-    let told = signal.clone();
+    let stored = signal.clone();
     let listen = move || {
         let mut first: Option<Instant> = None;
         for number in signals.forever() {
@@ -34,7 +34,7 @@ pub(super) fn install() -> Result<Arc<AtomicUsize>, CliError> {
             }
             if first.is_none() {
                 first = Some(now());
-                told.store(number.unsigned_abs() as usize, Ordering::Relaxed);
+                stored.store(number.unsigned_abs() as usize, Ordering::Relaxed);
             }
         }
     };

@@ -107,11 +107,11 @@ pub(super) enum NoCasesPolicy {
 
 /// Settings of a sweep, resolved from flags, environment, profile and defaults.
 struct SweepSettings<S: System> {
-    order: SweepSpec,
+    spec: SweepSpec,
     targets: Vec<CaseSource<S>>,
     duration: Option<Duration>,
     jobs: usize,
-    manner: WorkerLimits,
+    limits: WorkerLimits,
 }
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError>
@@ -120,23 +120,23 @@ where
 {
     let resume = arguments.resume || (arguments.resume_if_exists && arguments.json.exists());
     let arguments = &Args { resume, ..arguments.clone() };
-    let settings = settle::<S>(context, arguments)?;
+    let settings = resolve_settings::<S>(context, arguments)?;
     let signal = signals::install()?;
     let junit = junit_destination(arguments.junit.as_deref(), arguments.force)?;
-    let (mut writer, mut ran, before_ms) = open(arguments, &settings.order, settings.jobs, signal.clone())?;
+    let (mut writer, mut ran, before_ms) = open(arguments, &settings.spec, settings.jobs, signal.clone())?;
     let done: BTreeSet<(String, u64)> = ran.iter().map(|one| (one.scenario.clone(), one.seed)).collect();
     let is_done =
-        |place: CaseKey| done.contains(&(settings.order.scenarios[place.scenario].given.clone(), place.seed));
-    let means = SweepContext {
-        order: &settings.order,
+        |place: CaseKey| done.contains(&(settings.spec.scenarios[place.scenario].given.clone(), place.seed));
+    let sweep_context = SweepContext {
+        spec: &settings.spec,
         targets: &settings.targets,
         jobs: settings.jobs,
-        manner: settings.manner,
+        limits: settings.limits,
         until: settings.duration.and_then(|duration| context.started.checked_add(duration)),
         signal: signal.clone(),
     };
-    let mut bar = SweepProgress::new(settings.order.count(), ran.len() as u64, settings.duration);
-    let went = runner::run_cases(&means, is_done, |one| {
+    let mut bar = SweepProgress::new(settings.spec.count(), ran.len() as u64, settings.duration);
+    let result = runner::run_cases(&sweep_context, is_done, |one| {
         if let Some(one) = one {
             writer.case(&one)?;
             bar.ran(&one);
@@ -148,7 +148,7 @@ where
     bar.finish();
     let wall_ms =
         before_ms.saturating_add(u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX));
-    let went = went
+    let result = result
         .and_then(|()| Ok(writer.end(&ResultsFooter { cases: ran.len() as u64, wall_ms })?))
         // A signal that interrupts a blocked write counts as a signal, not as a write error.
         .map_err(|stopped| match (signal.load(Ordering::Relaxed), stopped) {
@@ -156,10 +156,10 @@ where
             (number, _) => SweepError::Signal(number),
         });
     signals::exit_on_next_signal();
-    if let Err(stopped) = went {
-        return interrupted(context, arguments, &stopped, &settings.order, ran.len() as u64);
+    if let Err(stopped) = result {
+        return interrupted(context, arguments, &stopped, &settings.spec, ran.len() as u64);
     }
-    let summary = SweepSummary::of(&settings.order, &ran);
+    let summary = SweepSummary::of(&settings.spec, &ran);
     let file = arguments.json.display().to_string();
     let took = Some((wall_ms, settings.jobs));
     let wanted = SweepOutput {
@@ -174,16 +174,16 @@ where
 }
 
 fn without_cases(wanted: NoCasesPolicy, summary: &SweepSummary) -> u8 {
-    let slice = if summary.is_slice() { format!("{} of ", summary.order.slice) } else { String::new() };
-    let said = format!("0 cases ran: {slice}{} has none", summary.order.seeds);
+    let slice = if summary.is_slice() { format!("{} of ", summary.spec.slice) } else { String::new() };
+    let message = format!("0 cases ran: {slice}{} has none", summary.spec.seeds);
     match wanted {
         NoCasesPolicy::Pass => exit::CLEAN,
         NoCasesPolicy::Warn => {
-            terminal::eprint(&format!("warning: {said}\n"));
+            terminal::eprint(&format!("warning: {message}\n"));
             exit::CLEAN
         }
         NoCasesPolicy::Fail => {
-            terminal::eprint(&format!("error: {said}; --no-cases warn lets it pass\n"));
+            terminal::eprint(&format!("error: {message}; --no-cases warn lets it pass\n"));
             exit::NOTHING_RAN
         }
     }
@@ -260,21 +260,21 @@ fn interrupted(
     context: &Context<'_>,
     arguments: &Args,
     stopped: &SweepError,
-    order: &SweepSpec,
+    spec: &SweepSpec,
     done: u64,
 ) -> Result<u8, CliError> {
     let SweepError::Signal(number) = stopped else {
-        let said = match stopped {
+        let message = match stopped {
             SweepError::Write(error) => format!("{}: {error}", arguments.json.display()),
             stopped => stopped.to_string(),
         };
-        return Err(CliError::Internal(said));
+        return Err(CliError::Internal(message));
     };
     if is_stream(&arguments.json) {
         terminal::eprint(&format!("stopped after {done} cases\n"));
         return Ok(exit::of_signal(*number));
     }
-    let of = order.count().map_or(String::new(), |all| format!(" of {all}"));
+    let of = spec.count().map_or(String::new(), |all| format!(" of {all}"));
     let line: Vec<String> = std::env::args().skip(1).filter(|word| word != "--resume").collect();
     let line: Vec<String> = line.iter().map(|word| shell_word(word)).collect();
     terminal::eprint(&format!(
@@ -286,7 +286,10 @@ fn interrupted(
     Ok(exit::of_signal(*number))
 }
 
-fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<SweepSettings<S>, CliError> {
+fn resolve_settings<S: System>(
+    context: &Context<'_>,
+    arguments: &Args,
+) -> Result<SweepSettings<S>, CliError> {
     if let Some(settings) = resumed::<S>(context, arguments)? {
         return Ok(settings);
     }
@@ -295,7 +298,7 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<SweepSet
     let profile = match &arguments.profile {
         None if !names_none => Profile::default(),
         asked => profile::find(asked.as_deref())
-            .map_err(|said| context.named_by_its_variable("profile", CliError::Usage(said)))?,
+            .map_err(|message| context.named_by_its_variable("profile", CliError::Usage(message)))?,
     };
     let given = match (&arguments.scenarios, &profile.scenarios) {
         (flags, _) if !flags.is_empty() => flags.clone(),
@@ -303,7 +306,7 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<SweepSet
         _ => vec![GENERATED.to_owned()],
     };
     let duration = arguments.duration.or(profile.duration).map(|span| span.0);
-    let (targets, scenarios) = swept::<S>(context, &given, arguments.release.as_deref())
+    let (targets, scenarios) = load_scenarios::<S>(context, &given, arguments.release.as_deref())
         .map_err(|failure| context.named_by_its_variable("release", failure))?;
     for mark in &arguments.required_marks {
         known_mark::<S>(mark, "--require")?;
@@ -313,7 +316,7 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<SweepSet
         known_mark::<S>(mark, "latent.toml: required-marks")?;
     }
     required_marks.extend(arguments.required_marks.iter().cloned());
-    let order = SweepSpec {
+    let spec = SweepSpec {
         format: FORMAT,
         build: context.build.to_owned(),
         scenarios,
@@ -330,7 +333,7 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<SweepSet
         },
     };
     let jobs = pool::jobs(arguments.jobs.or(profile.jobs));
-    Ok(SweepSettings::of(order, targets, jobs))
+    Ok(SweepSettings::of(spec, targets, jobs))
 }
 
 /// Checks a mark before the sweep, which could only fail after hours.
@@ -363,25 +366,26 @@ fn resumed<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Option<
     }
     let before = SweepResults::read(&arguments.json);
     let before = before.map_err(|error| CliError::Usage(format!("{error}\n  there is nothing to resume")))?;
-    let recorded = before.order;
-    let given: Vec<String> = recorded.scenarios.iter().map(|swept| swept.given.clone()).collect();
-    let (targets, scenarios) = swept::<S>(context, &given, recorded.release.as_deref())?;
+    let recorded = before.spec;
+    let given: Vec<String> =
+        recorded.scenarios.iter().map(|load_scenarios| load_scenarios.given.clone()).collect();
+    let (targets, scenarios) = load_scenarios::<S>(context, &given, recorded.release.as_deref())?;
     let limits = Limits {
         for_ms: arguments.duration.map(|span| whole_ms(span.0)).or(recorded.limits.for_ms),
         case_time_ms: arguments.case_time.map_or(recorded.limits.case_time_ms, |span| whole_ms(span.0)),
         case_memory_mb: arguments.case_memory_mb.unwrap_or(recorded.limits.case_memory_mb),
     };
     let build = context.build.to_owned();
-    let order = SweepSpec { build, scenarios, limits, ..recorded };
-    Ok(Some(SweepSettings::of(order, targets, pool::jobs(arguments.jobs))))
+    let spec = SweepSpec { build, scenarios, limits, ..recorded };
+    Ok(Some(SweepSettings::of(spec, targets, pool::jobs(arguments.jobs))))
 }
 
 impl<S: System> SweepSettings<S> {
-    fn of(order: SweepSpec, targets: Vec<CaseSource<S>>, jobs: usize) -> SweepSettings<S> {
-        let Limits { for_ms, case_time_ms, case_memory_mb } = order.limits;
-        let manner = WorkerLimits::limited(Some(Duration::from_millis(case_time_ms)), Some(case_memory_mb));
+    fn of(spec: SweepSpec, targets: Vec<CaseSource<S>>, jobs: usize) -> SweepSettings<S> {
+        let Limits { for_ms, case_time_ms, case_memory_mb } = spec.limits;
+        let limits = WorkerLimits::limited(Some(Duration::from_millis(case_time_ms)), Some(case_memory_mb));
         let duration = for_ms.map(Duration::from_millis);
-        SweepSettings { order, targets, duration, jobs, manner }
+        SweepSettings { spec, targets, duration, jobs, limits }
     }
 }
 
@@ -399,7 +403,7 @@ fn slice(asked: Option<Partition>) -> Result<Slice, CliError> {
 }
 
 /// Returns the scenarios of a sweep, each once.
-fn swept<S: System>(
+fn load_scenarios<S: System>(
     context: &Context<'_>,
     given: &[String],
     release: Option<&str>,
@@ -408,12 +412,12 @@ fn swept<S: System>(
     for name in given {
         let target = context.target::<S>(name, None, release)?;
         if target.is_case() || target.given != *name {
-            let said = format!(
+            let message = format!(
                 "{name}: a sweep has its own seeds\n  give the scenario without a seed, and --seeds A..B"
             );
-            return Err(CliError::Usage(said));
+            return Err(CliError::Usage(message));
         }
-        if scenarios.iter().any(|swept| swept.given == *name) {
+        if scenarios.iter().any(|load_scenarios| load_scenarios.given == *name) {
             return Err(CliError::Usage(format!("{name} is given twice")));
         }
         scenarios.push(SweptScenario {
@@ -448,7 +452,7 @@ fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, Cl
     } else if let Some(text) = seeds_of_environment() {
         parse_range(&text)
             .map(|(from, to)| Seeds::Range(from, Some(to)))
-            .map_err(|said| CliError::Usage(format!("LATENT_SEEDS: {said}")))
+            .map_err(|message| CliError::Usage(format!("LATENT_SEEDS: {message}")))
     } else if let Some(text) = &profile.seeds {
         range(text)
     } else if let Some(text) = &profile.seeds_from {
@@ -457,8 +461,8 @@ fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, Cl
         Ok(Seeds::Range(SEEDS.0, (!has_end).then_some(SEEDS.1)))
     }?;
     if arguments.count.is_some() && matches!(found, Seeds::Range(..)) {
-        let said = "--count is the number of seeds derived from a text, but no text is given";
-        return Err(CliError::Usage(format!("{said}\n  give --seeds-from TEXT, or --seeds A..B alone")));
+        let message = "--count is the number of seeds derived from a text, but no text is given";
+        return Err(CliError::Usage(format!("{message}\n  give --seeds-from TEXT, or --seeds A..B alone")));
     }
     Ok(found)
 }

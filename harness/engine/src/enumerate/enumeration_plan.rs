@@ -22,7 +22,7 @@ pub(crate) struct OpFilter {
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedRun {
     /// The fault to inject.
-    pub strike: InjectionPoint,
+    pub point: InjectionPoint,
     /// Index of the operation in the plan.
     pub op: usize,
     /// Number of equivalent faults that this run covers.
@@ -35,26 +35,26 @@ pub(crate) struct EnumerationPlan {
     /// The operations, in order of time.
     pub ops: Vec<RecordedOp>,
     /// The runs.
-    pub strikes: Vec<PlannedRun>,
+    pub runs: Vec<PlannedRun>,
 }
 
 impl EnumerationPlan {
     /// Builds the plan from recorded operations. Nodes of `outside` are not part of the system.
-    pub(crate) fn of(ops: Vec<RecordedOp>, wanted: &OpFilter, outside: &[&str]) -> EnumerationPlan {
+    pub(crate) fn of(ops: Vec<RecordedOp>, filter: &OpFilter, outside: &[&str]) -> EnumerationPlan {
         let chosen = |op: &RecordedOp| {
             !outside.contains(&op.node.as_str())
-                && wanted.node.as_ref().is_none_or(|node| *node == op.node)
-                && wanted.from_ms.is_none_or(|from_ms| op.at_ms >= from_ms)
-                && wanted.to_ms.is_none_or(|to_ms| op.at_ms < to_ms)
+                && filter.node.as_ref().is_none_or(|node| *node == op.node)
+                && filter.from_ms.is_none_or(|from_ms| op.at_ms >= from_ms)
+                && filter.to_ms.is_none_or(|to_ms| op.at_ms < to_ms)
         };
         let ops: Vec<RecordedOp> = ops.into_iter().filter(chosen).collect();
         let mut strikes = Vec::new();
         for (index, op) in ops.iter().enumerate() {
             let mut plan = |kind, stands_for| {
                 let strike = InjectionPoint { kind, node: op.node.clone(), n: op.n };
-                strikes.push(PlannedRun { strike, op: index, stands_for });
+                strikes.push(PlannedRun { point: strike, op: index, stands_for });
             };
-            let wants = |kind: &EnumeratedFault| wanted.faults.is_empty() || wanted.faults.contains(kind);
+            let wants = |kind: &EnumeratedFault| filter.faults.is_empty() || filter.faults.contains(kind);
             let crashes: Vec<EnumeratedFault> = EnumeratedFault::CRASHES.into_iter().filter(wants).collect();
             match crashes.first() {
                 // Where nothing is un-synced all crashes are the same run.
@@ -63,13 +63,13 @@ impl EnumerationPlan {
             }
             errors(op).iter().filter(|kind| wants(kind)).for_each(|kind| plan(*kind, 1));
         }
-        EnumerationPlan { ops, strikes }
+        EnumerationPlan { ops, runs: strikes }
     }
 
     /// Keeps every n-th run only, beginning with the slice's own number.
     pub(crate) fn slice(mut self, slice: Slice) -> EnumerationPlan {
         let mut numbers = 0_u64..;
-        self.strikes.retain(|_| numbers.next().is_some_and(|number| number % slice.of == slice.index - 1));
+        self.runs.retain(|_| numbers.next().is_some_and(|number| number % slice.of == slice.index - 1));
         self
     }
 }
@@ -90,7 +90,7 @@ mod tests {
         RecordedOp { node: node.into(), op, n, at_ms: n as i64, path: String::new(), leaves_unsynced }
     }
 
-    fn strikes(wanted: &OpFilter) -> Vec<String> {
+    fn strikes(filter: &OpFilter) -> Vec<String> {
         let seen = vec![
             op("disk", OpKind::Append, 1, true),
             op("disk", OpKind::Read, 2, false),
@@ -98,11 +98,7 @@ mod tests {
             op("disk", OpKind::Receive, 3, false),
             op("clients", OpKind::Send, 1, false),
         ];
-        EnumerationPlan::of(seen, wanted, &["clients"])
-            .strikes
-            .iter()
-            .map(|one| one.strike.to_string())
-            .collect()
+        EnumerationPlan::of(seen, filter, &["clients"]).runs.iter().map(|one| one.point.to_string()).collect()
     }
 
     #[test]
@@ -122,9 +118,9 @@ mod tests {
 
     #[test]
     fn node_and_time_choose() {
-        let wanted =
+        let filter =
             OpFilter { node: Some("disk".into()), from_ms: Some(2), to_ms: Some(3), ..OpFilter::default() };
-        assert_eq!(strikes(&wanted), ["crash-nothing@disk:2", "error@disk:2"]);
+        assert_eq!(strikes(&filter), ["crash-nothing@disk:2", "error@disk:2"]);
     }
 
     #[test]
@@ -137,8 +133,8 @@ mod tests {
     #[test]
     fn slices_are_the_whole_and_share_nothing() {
         let seen = || vec![op("disk", OpKind::Append, 1, true), op("disk", OpKind::Read, 2, false)];
-        let names = |outline: EnumerationPlan| -> Vec<String> {
-            outline.strikes.iter().map(|one| one.strike.to_string()).collect()
+        let names = |plan: EnumerationPlan| -> Vec<String> {
+            plan.runs.iter().map(|one| one.point.to_string()).collect()
         };
         let whole = names(EnumerationPlan::of(seen(), &OpFilter::default(), &[]));
         let slice = |index| {

@@ -63,9 +63,9 @@ pub(crate) struct EnumerationStats {
 }
 
 impl EnumerationStats {
-    pub(crate) fn new(outline: &EnumerationPlan, expected: Outcome) -> EnumerationStats {
+    pub(crate) fn new(plan: &EnumerationPlan, expected: Outcome) -> EnumerationStats {
         let mut kinds: BTreeMap<OpKind, OpKindStats> = BTreeMap::new();
-        for op in &outline.ops {
+        for op in &plan.ops {
             kinds.entry(op.op).or_default().operations += 1;
         }
         EnumerationStats { kinds, failures: Vec::new(), runs: 0, sim_ms: 0, faults: 0, expected }
@@ -74,30 +74,30 @@ impl EnumerationStats {
     /// Counts a completed run, and returns its record.
     pub(crate) fn note(
         &mut self,
-        outline: &EnumerationPlan,
+        plan: &EnumerationPlan,
         index: usize,
         ended: &Result<CaseResult, CaseError>,
     ) -> EnumerationRun {
-        let PlannedRun { strike, op, .. } = &outline.strikes[index];
-        let struck = &outline.ops[*op];
+        let PlannedRun { point: strike, op, .. } = &plan.runs[index];
+        let struck = &plan.ops[*op];
         let failure = self.failed(ended).map(|(what, detail)| {
             let (strike, path) = (strike.to_string(), struck.path.clone());
             EnumerationFailure { what, strike, op: struck.op, path, at_ms: struck.at_ms, detail }
         });
         let sim_ms = ended.as_ref().map_or(0, |judged| judged.sim_ms);
         let ran = EnumerationRun { strike: strike.to_string(), sim_ms, failure };
-        self.count(outline, index, &ran);
+        self.count(plan, index, &ran);
         ran
     }
 
     /// Counts a recorded run.
-    pub(crate) fn count(&mut self, outline: &EnumerationPlan, index: usize, ran: &EnumerationRun) {
-        let PlannedRun { strike, op, stands_for } = &outline.strikes[index];
+    pub(crate) fn count(&mut self, plan: &EnumerationPlan, index: usize, ran: &EnumerationRun) {
+        let PlannedRun { point: strike, op, stands_for } = &plan.runs[index];
         self.runs += 1;
         self.faults += stands_for;
         self.sim_ms += ran.sim_ms;
         let as_expected = if ran.failure.is_none() { *stands_for } else { 0 };
-        let counts = self.kinds.entry(outline.ops[*op].op).or_default();
+        let counts = self.kinds.entry(plan.ops[*op].op).or_default();
         if strike.kind.is_crash() {
             counts.crashes += stands_for;
             counts.crashes_as_expected += as_expected;

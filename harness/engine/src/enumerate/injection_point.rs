@@ -77,10 +77,10 @@ impl FromStr for FaultFilter {
         let one = || EnumeratedFault::ALL.into_iter().find(|kind| kind.name() == text).map(|kind| vec![kind]);
         let kinds = group.or_else(one).ok_or_else(|| {
             let all = EnumeratedFault::ALL.map(EnumeratedFault::name);
-            let near =
+            let similar =
                 suggest(text, all).first().map_or(String::new(), |name| format!("did you mean {name}? "));
             format!(
-                "no fault is called '{text}'; {near}faults: {}; crash (any of three), lost (any of two)",
+                "no fault is called '{text}'; {similar}faults: {}; crash (any of three), lost (any of two)",
                 all.join(", ")
             )
         })?;
@@ -179,12 +179,12 @@ mod tests {
             assert_eq!(kind.name().parse::<FaultFilter>().unwrap().kinds, [kind]);
         }
         assert_eq!("crash".parse::<FaultFilter>().unwrap().kinds, EnumeratedFault::CRASHES);
-        let said = "crash-drwan".parse::<FaultFilter>().unwrap_err();
-        assert!(said.contains("did you mean crash-drawn?"), "{said}");
+        let message = "crash-drwan".parse::<FaultFilter>().unwrap_err();
+        assert!(message.contains("did you mean crash-drawn?"), "{message}");
     }
 
     #[test]
-    fn what_is_no_strike_says_what_one_looks_like() {
+    fn an_invalid_injection_point_is_reported_with_an_example() {
         for (text, why) in [
             ("crash-nothing", "no '@'"),
             ("crash-nothing@disk-3", "no ':'"),

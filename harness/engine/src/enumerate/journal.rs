@@ -62,7 +62,8 @@ pub(crate) struct EnumerationRun {
 #[serde(rename_all = "snake_case")]
 enum JournalLine {
     Enumeration(EnumerationHeader),
-    EnumerationRun(EnumerationRun),
+    #[serde(rename = "ran")]
+    Run(EnumerationRun),
     /// Footer: the enumeration completed, after this many runs.
     End(usize),
 }
@@ -149,7 +150,7 @@ impl EnumerationJournal {
     /// # Errors
     /// The line cannot be written.
     pub fn ran(&mut self, ran: &EnumerationRun) -> Result<(), String> {
-        self.put(&JournalLine::EnumerationRun(ran.clone()))
+        self.put(&JournalLine::Run(ran.clone()))
     }
 
     /// # Errors
@@ -174,8 +175,7 @@ fn read_line(line: &str) -> Option<JournalLine> {
 fn parse(text: &str) -> Option<(EnumerationHeader, Vec<EnumerationRun>)> {
     let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map_while(read_line);
     let Some(JournalLine::Enumeration(header)) = lines.next() else { return None };
-    let ran =
-        lines.filter_map(|line| if let JournalLine::EnumerationRun(ran) = line { Some(ran) } else { None });
+    let ran = lines.filter_map(|line| if let JournalLine::Run(ran) = line { Some(ran) } else { None });
     (header.format == FORMAT).then(|| (header, ran.collect()))
 }
 
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_enumeration_goes_on_behind_its_last_whole_line() {
+    fn an_interrupted_enumeration_resumes_after_its_last_complete_line() {
         let path = path("resume");
         let header = EnumerationHeader::new("1 a", "enumerate x@1".into(), "d".into(), 3);
         let (mut record, _) = EnumerationJournal::begin(&path, &header).unwrap();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_stays_and_what_is_unfinished_is_put_aside() {
+    fn foreign_files_stay_and_unfinished_ones_are_moved() {
         let path = path("aside");
         std::fs::write(&path, "a letter\n").unwrap();
         let header = EnumerationHeader::new("1 a", "enumerate x@1".into(), "d".into(), 3);

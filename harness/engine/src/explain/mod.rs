@@ -123,11 +123,14 @@ pub(crate) fn unknown_mark<S: System>(mark: &str) -> Option<(String, String)> {
     if known.is_empty() || known.iter().any(|one| one == bare) {
         return None;
     }
-    let meant = match suggest(bare, known.iter().map(String::as_str)).first() {
+    let suggestion = match suggest(bare, known.iter().map(String::as_str)).first() {
         Some(nearest) => format!("did you mean {nearest}? "),
         None => String::new(),
     };
-    Some((format!("unknown mark '{mark}'"), format!("{meant}`{} marks` lists all {}", S::NAME, known.len())))
+    Some((
+        format!("unknown mark '{mark}'"),
+        format!("{suggestion}`{} marks` lists all {}", S::NAME, known.len()),
+    ))
 }
 
 /// Returns the entries for a term, or for the parts of a fingerprint. Several may share a name: `recovered` the
@@ -147,12 +150,12 @@ pub(crate) fn find<S: System>(asked: &str) -> Result<Vec<GlossaryEntry>, String>
     if parts.len() > 1 && !found.is_empty() {
         return Ok(found);
     }
-    let near = suggest(asked, all.iter().map(|one| one.name.as_str()));
-    let meant = match near.as_slice() {
+    let similar = suggest(asked, all.iter().map(|one| one.name.as_str()));
+    let suggestion = match similar.as_slice() {
         [] => String::new(),
         names => format!("did you mean {}? ", names[..names.len().min(3)].join(" or ")),
     };
-    Err(format!("unknown term '{asked}'\n  {meant}`{} explain` lists what can be explained", S::NAME))
+    Err(format!("unknown term '{asked}'\n  {suggestion}`{} explain` lists what can be explained", S::NAME))
 }
 
 fn of_word(all: &[GlossaryEntry], asked: &str) -> Vec<GlossaryEntry> {
@@ -189,10 +192,10 @@ mod tests {
 
     #[test]
     fn an_unknown_word_gets_a_suggestion() {
-        let said = find::<TestSystem>("recoverd").unwrap_err();
+        let message = find::<TestSystem>("recoverd").unwrap_err();
         assert!(
-            said.contains("unknown term 'recoverd'") && said.contains("did you mean recovered"),
-            "{said}"
+            message.contains("unknown term 'recoverd'") && message.contains("did you mean recovered"),
+            "{message}"
         );
         find::<TestSystem>("").unwrap_err();
         find::<TestSystem>(":::").unwrap_err();
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn no_entry_stands_twice() {
+    fn entries_are_unique() {
         let all = glossary::<TestSystem>();
         let names: BTreeSet<_> = all.iter().map(|one| (one.kind, one.name.clone())).collect();
         assert_eq!(names.len(), all.len());

@@ -89,7 +89,7 @@ pub(super) fn exit_code(code: u8) -> GlossaryEntry {
             "The message names the option, or file and line, and the fix.",
         ],
         exit::NOTHING_RAN => [
-            "Such a run is no evidence, so it does not pass.",
+            "Such a run is not evidence, so it does not pass.",
             "An empty folder of cases, an empty slice of a small sweep, a scenario that sends nothing.",
             "Check the seeds, the slice or the folder.",
         ],

@@ -15,21 +15,21 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
-    let here = tempfile::tempdir().unwrap();
-    let path = here.path().join("a.json");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
     std::fs::write(&path, CASE).unwrap();
     let to = Destination::prepare(&path, FileFormat::Case, false).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), CASE, "nothing is touched before there is a result");
     to.write("new").unwrap();
     drop(to);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
-    assert_eq!(names(here.path()), ["a.json"]);
+    assert_eq!(names(folder.path()), ["a.json"]);
 }
 
 #[test]
 fn a_link_is_written_through() {
-    let here = tempfile::tempdir().unwrap();
-    let (file, link) = (here.path().join("a.json"), here.path().join("link.json"));
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("a.json"), folder.path().join("link.json"));
     std::fs::write(&file, "old").unwrap();
     std::os::unix::fs::symlink(&file, &link).unwrap();
     replace(&link, "new").unwrap();
@@ -38,9 +38,9 @@ fn a_link_is_written_through() {
 }
 
 #[test]
-fn a_foreign_file_is_refused_unless_forced() {
-    let here = tempfile::tempdir().unwrap();
-    let path = here.path().join("README.md");
+fn a_foreign_file_is_refused_without_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("README.md");
     std::fs::write(&path, "# Read me\n").unwrap();
     for format in [FileFormat::Case, FileFormat::JUnit] {
         let refused = Destination::prepare(&path, format, false).unwrap_err();
@@ -53,25 +53,25 @@ fn a_foreign_file_is_refused_unless_forced() {
 
 #[test]
 fn a_second_writer_is_refused_until_the_first_has_ended() {
-    let here = tempfile::tempdir().unwrap();
-    let path = here.path().join("a.xml");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.xml");
     let first = Destination::prepare(&path, FileFormat::JUnit, false).unwrap();
     let refused = Destination::prepare(&path, FileFormat::JUnit, false).unwrap_err();
     assert!(matches!(refused, OutputError::Locked(_)), "{refused}");
     drop(first);
     Destination::prepare(&path, FileFormat::JUnit, false).unwrap();
-    assert_eq!(names(here.path()), Vec::<String>::new());
+    assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
 #[test]
-fn a_folder_is_no_file_to_write() {
-    let here = tempfile::tempdir().unwrap();
-    let refused = Destination::prepare(here.path(), FileFormat::Case, true).unwrap_err();
+fn a_folder_is_not_a_file_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = Destination::prepare(folder.path(), FileFormat::Case, true).unwrap_err();
     assert!(matches!(refused, OutputError::Unwritable(..)), "{refused}");
 }
 
 #[test]
-fn streams_are_known_by_what_they_are() {
+fn streams_are_recognised() {
     for path in ["-", "/dev/null", "/dev/full", "/dev/stdout", "/proc/self/fd/1"] {
         assert!(is_stream(Path::new(path)), "{path}");
     }

@@ -19,9 +19,9 @@ pub(crate) struct EnumerationReport<'a> {
     /// The seed.
     pub seed: u64,
     /// The plan.
-    pub outline: &'a EnumerationPlan,
+    pub plan: &'a EnumerationPlan,
     /// The results.
-    pub tally: &'a EnumerationStats,
+    pub stats: &'a EnumerationStats,
     /// Real time of the enumeration.
     pub wall: Duration,
     /// Number of runs in parallel.
@@ -36,31 +36,31 @@ pub(crate) struct EnumerationReport<'a> {
 
 /// Returns the screen for people.
 pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
-    let tally = summary.tally;
+    let stats = summary.stats;
     let mut screen = Screen::new(verbose);
     let name = StyledText::new().plain(format!("{}@{}: ", summary.name, summary.seed));
-    let expected = latent_verdict::Outcome::from(tally.expected());
-    let all = summary.outline.strikes.len() as u64;
-    screen.heading(if tally.runs < all {
-        let failed = match tally.failed_runs() {
+    let expected = latent_verdict::Outcome::from(stats.expected());
+    let all = summary.plan.runs.len() as u64;
+    screen.heading(if stats.runs < all {
+        let failed = match stats.failed_runs() {
             0 => "none of them failed".to_owned(),
             failed => format!("{} of them failed", count(failed)),
         };
         name.bad("interrupted").plain(format!(
             ", {} of {} done, {failed}",
-            count(tally.runs),
+            count(stats.runs),
             counted(all, "runs")
         ))
-    } else if tally.as_expected() {
+    } else if stats.as_expected() {
         name.good(expected.name()).plain(" after every injection")
     } else {
         let failed =
-            format!("{} of {} not {expected}", count(tally.failed_runs()), counted(tally.runs, "runs"));
+            format!("{} of {} not {expected}", count(stats.failed_runs()), counted(stats.runs, "runs"));
         name.bad(failed)
     });
-    screen.item("operations", operations(summary.outline));
-    screen.item("", between(summary.outline));
-    table(tally, &mut screen);
+    screen.item("operations", operations(summary.plan));
+    screen.item("", between(summary.plan));
+    table(stats, &mut screen);
     screen.item("runs", runs(summary));
     if let Some(slice) = summary.slice {
         screen.item(
@@ -73,22 +73,22 @@ pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
     screen
 }
 
-fn operations(outline: &EnumerationPlan) -> String {
-    let net = outline.ops.iter().filter(|op| op.op.is_net()).count() as u64;
-    let mut nodes: Vec<&str> = outline.ops.iter().map(|op| op.node.as_str()).collect();
+fn operations(plan: &EnumerationPlan) -> String {
+    let net = plan.ops.iter().filter(|op| op.op.is_net()).count() as u64;
+    let mut nodes: Vec<&str> = plan.ops.iter().map(|op| op.node.as_str()).collect();
     nodes.sort_unstable();
     nodes.dedup();
-    let disk = outline.ops.len() as u64 - net;
+    let disk = plan.ops.len() as u64 - net;
     let nodes = counted(nodes.len() as u64, "nodes");
     format!("{} on disks, {} on the network, of {nodes}", count(disk), count(net))
 }
 
-fn between(outline: &EnumerationPlan) -> String {
+fn between(plan: &EnumerationPlan) -> String {
     let moment = |op: Option<&RecordedOp>| op.map_or_else(String::new, |op| moment_ms(op.at_ms));
-    format!("from {} to {}", moment(outline.ops.first()), moment(outline.ops.last()))
+    format!("from {} to {}", moment(plan.ops.first()), moment(plan.ops.last()))
 }
 
-fn table(tally: &EnumerationStats, screen: &mut Screen) {
+fn table(stats: &EnumerationStats, screen: &mut Screen) {
     screen.item(
         "",
         StyledText::new().dim(format!("{:<12}{:>8}{:>18}{:>18}", "", "count", "crashes", "errors")),
@@ -98,7 +98,7 @@ fn table(tally: &EnumerationStats, screen: &mut Screen) {
         (_, 0) => format!("{} passed", count(struck)),
         (_, bad) => format!("{} of {} failed", count(bad), count(struck)),
     };
-    for (kind, of) in &tally.kinds {
+    for (kind, of) in &stats.kinds {
         let OpKindStats { operations, crashes, crashes_as_expected, errors, errors_as_expected } = *of;
         let row = format!(
             "{:<12}{:>8}{:>18}{:>18}",
@@ -114,24 +114,24 @@ fn table(tally: &EnumerationStats, screen: &mut Screen) {
 
 fn runs(summary: &EnumerationReport<'_>) -> String {
     let wall_ms = u64::try_from(summary.wall.as_millis()).unwrap_or(u64::MAX).max(1);
-    let of = match summary.outline.strikes.len() as u64 {
-        all if all == summary.tally.runs => String::new(),
+    let of = match summary.plan.runs.len() as u64 {
+        all if all == summary.stats.runs => String::new(),
         all => format!(" of {}", count(all)),
     };
     format!(
         "{}{of} for {}, in {}, {}, {}",
-        count(summary.tally.runs),
-        counted(summary.tally.faults, "faults"),
+        count(summary.stats.runs),
+        counted(summary.stats.faults, "faults"),
         span_ms(wall_ms),
         counted(summary.jobs as u64, "jobs"),
-        humanize::speed(summary.tally.sim_ms / wall_ms)
+        humanize::speed(summary.stats.sim_ms / wall_ms)
     )
 }
 
 fn failures(summary: &EnumerationReport<'_>, screen: &mut Screen) {
-    let groups = summary.tally.failures();
+    let groups = summary.stats.failures();
     if groups.is_empty() {
-        let none = StyledText::new().good(if summary.tally.runs > 0 { "none" } else { "0 runs" });
+        let none = StyledText::new().good(if summary.stats.runs > 0 { "none" } else { "0 runs" });
         screen.item("failures", none);
         screen.verbatim("reproduce", &summary.again);
         return;
@@ -164,22 +164,22 @@ fn op_name(op: OpKind) -> String {
 
 /// Returns the JSON object for programs.
 pub(crate) fn json(summary: &EnumerationReport<'_>) -> String {
-    let tally = summary.tally;
+    let stats = summary.stats;
     let kinds: serde_json::Map<String, serde_json::Value> =
-        tally.kinds.iter().map(|(kind, of)| (op_name(*kind), json!(of))).collect();
+        stats.kinds.iter().map(|(kind, of)| (op_name(*kind), json!(of))).collect();
     let failures: Vec<&EnumerationFailure> =
-        tally.failures().into_iter().flat_map(|(_, failures)| failures).collect();
+        stats.failures().into_iter().flat_map(|(_, failures)| failures).collect();
     let object = json!({
         "scenario": summary.name,
         "seed": summary.seed,
-        "expected": tally.expected(),
-        "as_expected": tally.as_expected(),
-        "operations": summary.outline.ops.len(),
-        "runs": tally.runs,
-        "planned_runs": summary.outline.strikes.len(),
+        "expected": stats.expected(),
+        "as_expected": stats.as_expected(),
+        "operations": summary.plan.ops.len(),
+        "runs": stats.runs,
+        "planned_runs": summary.plan.runs.len(),
         "partition": summary.slice.map(|slice| slice.to_string()),
-        "faults": summary.outline.strikes.iter().map(|one| one.stands_for).sum::<u64>(),
-        "sim_seconds": tally.sim_ms / 1000,
+        "faults": summary.plan.runs.iter().map(|one| one.stands_for).sum::<u64>(),
+        "sim_seconds": stats.sim_ms / 1000,
         "wall_seconds": summary.wall.as_secs_f64(),
         "jobs": summary.jobs,
         "by_operation": kinds,

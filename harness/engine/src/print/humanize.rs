@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn text_hangs_under_its_beginning() {
+    fn text_has_a_hanging_indent() {
         let text = "one two three four five six seven";
         assert_eq!(hanging("name  ", text, None), format!("name  {text}\n"));
         assert_eq!(hanging("name  ", text, Some(30)), "name  one two three four five\n      six seven\n");

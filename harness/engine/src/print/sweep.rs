@@ -44,7 +44,7 @@ pub(crate) fn text(printed: &SweepReport<'_>, verbose: bool) -> Screen {
     }
     screen.verbatim("results", printed.file);
     if summary.is_slice() {
-        let (program, slice) = (shell_word(printed.program), summary.order.slice);
+        let (program, slice) = (shell_word(printed.program), summary.spec.slice);
         screen.item(
             "",
             StyledText::new().dim(format!("{slice}: merge it with the others by '{program} merge FILES'")),
@@ -54,7 +54,7 @@ pub(crate) fn text(printed: &SweepReport<'_>, verbose: bool) -> Screen {
 }
 
 fn heading(summary: &SweepSummary) -> StyledText {
-    let names: Vec<&str> = summary.order.scenarios.iter().map(|swept| swept.given.as_str()).collect();
+    let names: Vec<&str> = summary.spec.scenarios.iter().map(|swept| swept.given.as_str()).collect();
     let names = StyledText::new().plain(format!("{}: ", names.join(", ")));
     match (summary.cases, summary.failed()) {
         (0, _) => names.bad("0 cases ran"),
@@ -69,14 +69,14 @@ fn heading(summary: &SweepSummary) -> StyledText {
 
 fn cases(summary: &SweepSummary) -> String {
     let release =
-        summary.order.release.as_ref().map_or(String::new(), |name| format!(", all on release {name}"));
-    let slice = if summary.is_slice() { format!(", {}", summary.order.slice) } else { String::new() };
-    let all = summary.order.count().unwrap_or(summary.cases);
+        summary.spec.release.as_ref().map_or(String::new(), |name| format!(", all on release {name}"));
+    let slice = if summary.is_slice() { format!(", {}", summary.spec.slice) } else { String::new() };
+    let all = summary.spec.count().unwrap_or(summary.cases);
     let left = match all.saturating_sub(summary.cases) {
         0 => String::new(),
         left => format!(", no time for {} more", count(left)),
     };
-    format!("{} of {}{release}{slice}{left}", count(summary.cases), summary.order.seeds)
+    format!("{} of {}{release}{slice}{left}", count(summary.cases), summary.spec.seeds)
 }
 
 fn outcomes(summary: &SweepSummary) -> String {
@@ -113,7 +113,7 @@ fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
             break;
         }
         let times = counted(group.cases.len() as u64, "cases");
-        let expected = printed.summary.order.expected(&group.cases[0].scenario);
+        let expected = printed.summary.spec.expected(&group.cases[0].scenario);
         let is_better = expected.is_some_and(|expected| exit::is_better(group.outcome, expected));
         let ended = if is_better {
             format!("better than expected: {}", group.ended())
@@ -158,7 +158,7 @@ fn name_of(ran: &CaseRecord) -> String {
 
 fn again(printed: &SweepReport<'_>, ran: &CaseRecord, command: &str) -> String {
     let mut line = format!("{} {command} {}", shell_word(printed.program), shell_word(&name_of(ran)));
-    if let Some(release) = &printed.summary.order.release {
+    if let Some(release) = &printed.summary.spec.release {
         line = format!("{line} --release {}", shell_word(release));
     }
     if let Some(limit) = ran.finding.limit {
@@ -222,7 +222,7 @@ pub(crate) fn json(summary: &SweepSummary, program: &str) -> Value {
     let marks: serde_json::Map<String, Value> =
         summary.marks.iter().map(|(name, (times, cases))| (name.clone(), json!([times, cases]))).collect();
     json!({
-        "sweep": summary.order,
+        "sweep": summary.spec,
         "cases": summary.cases,
         "failed": summary.failed(),
         "sim_ms": summary.sim_ms,

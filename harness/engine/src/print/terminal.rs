@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_act_on_is_escaped() {
+    fn control_characters_are_escaped() {
         assert_eq!(escaped("plain\n\ttext, ö and 漢"), "plain\n\ttext, ö and 漢");
         assert_eq!(escaped("\u{1b}[31mred\r\u{7}\u{9b}2J\u{7f}"), r"\u001b[31mred\u000d\u0007\u009b2J\u007f");
         assert_eq!(escaped("abc\u{202e}fed"), r"abc\u202efed");

@@ -8,7 +8,7 @@ use latent_verdict::{Outcome, Recovery, Violation};
 use serde_json::Value;
 
 /// A run with many failures.
-fn bad_week() -> Report<Findings> {
+fn failed_run() -> Report<Findings> {
     let lost = |tenant: &str, day: &str, items: u64| {
         Violation::new("I4", "missing", "after-compaction")
             .of(tenant, items)
@@ -71,7 +71,7 @@ fn bad_week() -> Report<Findings> {
     }
 }
 
-fn good_week() -> Report<Findings> {
+fn clean_run() -> Report<Findings> {
     let clean = Outcome::Clean;
     Report {
         outcome: clean,
@@ -80,7 +80,7 @@ fn good_week() -> Report<Findings> {
         violations: Vec::new(),
         missing_marks: Vec::new(),
         faults: Vec::new(),
-        ..bad_week()
+        ..failed_run()
     }
 }
 
@@ -89,8 +89,8 @@ fn shown(report: &Report<Findings>, verbose: bool) -> String {
 }
 
 #[test]
-fn a_good_week_in_a_few_lines() {
-    insta::assert_snapshot!(shown(&good_week(), false), @"
+fn a_clean_run_in_a_few_lines() {
+    insta::assert_snapshot!(shown(&clean_run(), false), @"
     bad-week@7: clean, as expected
       simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
@@ -101,8 +101,8 @@ fn a_good_week_in_a_few_lines() {
 }
 
 #[test]
-fn a_bad_week_on_one_screen() {
-    insta::assert_snapshot!(shown(&bad_week(), false), @"
+fn a_failed_run_on_one_screen() {
+    insta::assert_snapshot!(shown(&failed_run(), false), @"
     bad-week@7: unrecoverable-loss, expected clean
       simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
@@ -126,8 +126,8 @@ fn a_bad_week_on_one_screen() {
 }
 
 #[test]
-fn a_bad_week_in_full() {
-    insta::assert_snapshot!(shown(&bad_week(), true), @r#"
+fn a_failed_run_in_full() {
+    insta::assert_snapshot!(shown(&failed_run(), true), @r#"
     bad-week@7: unrecoverable-loss, expected clean
       simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
@@ -155,11 +155,11 @@ fn a_bad_week_in_full() {
 }
 
 #[test]
-fn a_hung_run_says_what_hung() {
+fn a_hung_run_names_the_pending_work() {
     let report = Report {
         outcome: Outcome::Hung,
         hung: Some("hand-offs of node arb-3 after 2 days of healing".into()),
-        ..good_week()
+        ..clean_run()
     };
     insta::assert_snapshot!(shown(&report, false), @"
     bad-week@7: hung, expected clean
@@ -176,7 +176,7 @@ fn a_hung_run_says_what_hung() {
 #[test]
 fn a_run_that_hung_for_several_reasons_lists_the_worst() {
     let reasons = ["L1: one", "L1: two", "L2: three", "L5: four", "L5: five"];
-    let report = Report { outcome: Outcome::Hung, hung: Some(reasons.join("\n")), ..good_week() };
+    let report = Report { outcome: Outcome::Hung, hung: Some(reasons.join("\n")), ..clean_run() };
     let shown = shown(&report, false);
     let hung = shown.lines().skip_while(|line| !line.starts_with("  hung")).take(4);
     insta::assert_snapshot!(hung.collect::<Vec<_>>().join("\n"), @"
@@ -192,7 +192,7 @@ fn loss_by_design_names_what_exceeded_the_budget() {
     let beyond_budget = Some("4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3".to_owned());
     let outcome = Outcome::UnrecoverableByDesign;
     let report =
-        Report { outcome, expected: outcome, beyond_budget, missing_marks: Vec::new(), ..bad_week() };
+        Report { outcome, expected: outcome, beyond_budget, missing_marks: Vec::new(), ..failed_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: unrecoverable-by-design, as expected\n"), "{text}");
     assert!(
@@ -207,10 +207,10 @@ fn loss_by_design_names_what_exceeded_the_budget() {
 }
 
 #[test]
-fn loss_that_was_not_brought_back_says_what_is_short() {
+fn loss_that_was_not_restored_names_the_shortfall() {
     let shortfall = "58 events are missing at the end\nno detector reported the loss of t17 2016-02-22";
     let outcome = Outcome::RecoverableButMissing;
-    let report = Report { outcome, shortfall: Some(shortfall.to_owned()), ..bad_week() };
+    let report = Report { outcome, shortfall: Some(shortfall.to_owned()), ..failed_run() };
     assert_eq!(report.exit_code(), exit::NOT_RECOVERED);
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: recoverable-but-missing, expected clean\n"), "{text}");
@@ -230,21 +230,21 @@ fn loss_that_was_not_brought_back_says_what_is_short() {
 }
 
 #[test]
-fn loss_that_nobody_noticed_says_so() {
-    let report = Report { noticed: Vec::new(), ..bad_week() };
+fn undetected_loss_is_reported_as_detected_by_nothing() {
+    let report = Report { noticed: Vec::new(), ..failed_run() };
     assert!(shown(&report, false).contains("detected by nothing"));
 }
 
 /// With any failure, the engine's own lines leave room for a system's twelve.
 #[test]
 fn the_engine_leaves_a_system_a_dozen_lines() {
-    let of_the_engine = shown(&bad_week(), false).lines().count() - 1;
+    let of_the_engine = shown(&failed_run(), false).lines().count() - 1;
     assert!(of_the_engine + 12 <= Screen::LINES, "{of_the_engine} lines");
 }
 
 #[test]
 fn json_has_the_systems_words() {
-    let line = json::render::<TestSystem>(&bad_week(), false).unwrap();
+    let line = json::render::<TestSystem>(&failed_run(), false).unwrap();
     assert_eq!(line.matches('\n').count(), 1);
     let report: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(report["sent"], 20_000);
@@ -257,7 +257,7 @@ fn json_has_the_systems_words() {
     assert_eq!(report["faults"][0]["struck_ms"], Value::Null);
     assert!(report.get("nodes").is_none());
     let report: Value =
-        serde_json::from_str(&json::render::<TestSystem>(&bad_week(), true).unwrap()).unwrap();
+        serde_json::from_str(&json::render::<TestSystem>(&failed_run(), true).unwrap()).unwrap();
     assert_eq!(report["nodes"][0]["disk_ops"], 81_234);
     assert_eq!(report["choices"][0], "12 tenants in 7 zones");
 }
@@ -266,7 +266,7 @@ fn json_has_the_systems_words() {
 #[test]
 fn every_field_of_the_report_is_reserved() {
     let report: Value =
-        serde_json::from_str(&json::render::<TestSystem>(&bad_week(), true).unwrap()).unwrap();
+        serde_json::from_str(&json::render::<TestSystem>(&failed_run(), true).unwrap()).unwrap();
     let fields = report.as_object().unwrap().keys().filter(|key| *key != "sent");
     let mut reserved = json::RESERVED.to_vec();
     reserved.sort_unstable();
@@ -274,9 +274,9 @@ fn every_field_of_the_report_is_reserved() {
 }
 
 #[test]
-fn a_release_that_was_asked_for_replaces_the_expectation_and_says_so() {
+fn a_release_override_replaces_the_expectation_and_is_shown() {
     let on = |expected_as_written| Some(ReleaseOverride { name: "good".into(), expected_as_written });
-    let report = Report { release: on(Outcome::UnrecoverableLoss), ..good_week() };
+    let report = Report { release: on(Outcome::UnrecoverableLoss), ..clean_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, as expected with --release good\n"), "{text}");
     assert!(
@@ -288,13 +288,13 @@ fn a_release_that_was_asked_for_replaces_the_expectation_and_says_so() {
         (&"good".into(), &"unrecoverable-loss".into())
     );
     // A release that keeps the expectation needs no note.
-    let same = shown(&Report { release: on(Outcome::Clean), ..good_week() }, false);
+    let same = shown(&Report { release: on(Outcome::Clean), ..clean_run() }, false);
     assert!(same.starts_with("bad-week@7: clean, as expected\n") && !same.contains("\n  expected"), "{same}");
 }
 
 #[test]
 fn better_than_expected_has_words_and_a_code_of_its_own() {
-    let report = Report { expected: Outcome::UnrecoverableLoss, ..good_week() };
+    let report = Report { expected: Outcome::UnrecoverableLoss, ..clean_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, better than expected (unrecoverable-loss)\n"), "{text}");
     assert!(text.ends_with("explain     latent explain 106\n"), "{text}");

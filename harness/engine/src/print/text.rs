@@ -55,7 +55,7 @@ fn to_explain<S: System>(report: &Report<S::Findings>) -> Option<String> {
         } else if let Some(mark) = report.missing_marks.first() {
             Some(mark.clone())
         } else {
-            S::caveat(report).and_then(|said| Some(said.split_once(':')?.0.replace(' ', "-")))
+            S::caveat(report).and_then(|message| Some(message.split_once(':')?.0.replace(' ', "-")))
         }
     })
 }

@@ -215,7 +215,7 @@ mod tests {
         #[schemars(range(min = -5, max = 5))]
         step: Option<i64>,
         inner: Vec<Inner>,
-        strikes: Vec<InjectionPoint>,
+        strikes: Vec<Choice>,
     }
 
     #[derive(Deserialize, JsonSchema)]
@@ -228,7 +228,7 @@ mod tests {
     #[derive(Deserialize, JsonSchema)]
     #[serde(rename_all = "snake_case")]
     #[expect(dead_code, reason = "only its schema matters")]
-    enum InjectionPoint {
+    enum Choice {
         Never,
         Named(Inner),
         Nth {
@@ -241,20 +241,20 @@ mod tests {
         schema_for!(Whole).to_value()
     }
 
-    fn said(value: &Value) -> Option<String> {
+    fn message(value: &Value) -> Option<String> {
         let found = first_outside(&schema(), value)?;
         Some(format!("{} {}: {}", found.pointer, found.found, found.hint))
     }
 
     #[test]
-    fn a_number_outside_is_named_with_its_place_and_what_would_be_right() {
+    fn a_number_out_of_bounds_is_reported_with_its_position_and_range() {
         let inside = json!({"edges": 1, "seed": u64::MAX, "step": null, "inner": [{"share": 10}],
             "strikes": ["never", {"named": {"share": 0}}, {"nth": {"n": 9}}]});
-        assert_eq!(said(&inside), None);
+        assert_eq!(message(&inside), None);
         let with = |pointer: &str, number: Value| {
             let mut value = inside.clone();
             *value.pointer_mut(pointer).unwrap() = number;
-            said(&value).unwrap_or_default()
+            message(&value).unwrap_or_default()
         };
         assert_eq!(with("/edges", json!(6)), "/edges 6: write a whole number from 1 to 5");
         assert_eq!(with("/edges", json!(0)), "/edges 0: write a whole number from 1 to 5");
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_a_place_are_found_whatever_stands_there() {
+    fn the_bounds_of_a_field_are_found_for_any_value() {
         let value = json!({"edges": "many", "strikes": [{"nth": {"n": -1}}], "inner": [{}]});
         let hint = |pointer: &str| hint_at(&schema(), &value, pointer);
         assert_eq!(hint("/edges").as_deref(), Some("write a whole number from 1 to 5"));

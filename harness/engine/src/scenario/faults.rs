@@ -18,8 +18,8 @@ pub(super) fn resolve<T>(scenario: &mut Scenario<T>) -> Vec<ScenarioProblem> {
         let Anchor::At(text) = &fault.anchor else { continue };
         let pointer = format!("/faults/{index}/anchor/at");
         match text.parse::<Timestamp>() {
-            Err(said) => {
-                let (message, hint) = said.split_once('\n').unwrap_or((&said, ""));
+            Err(message) => {
+                let (message, hint) = message.split_once('\n').unwrap_or((&message, ""));
                 problems.push(ScenarioProblem::at(pointer, message, hint));
             }
             Ok(moment) if moment < start || moment > end => {

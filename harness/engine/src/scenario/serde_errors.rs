@@ -6,32 +6,32 @@
 use super::suggest::suggest;
 
 /// Returns message and hint for serde's error at `pointer`.
-pub(super) fn translate(said: &str, pointer: &str) -> (String, String) {
+pub(super) fn translate(error: &str, pointer: &str) -> (String, String) {
     let place = if pointer.is_empty() { "the scenario".to_owned() } else { pointer.to_owned() };
-    if let Some(rest) = said.strip_prefix("unknown field ") {
+    if let Some(rest) = error.strip_prefix("unknown field ") {
         return unknown("field", rest, &place);
     }
-    if let Some(rest) = said.strip_prefix("unknown variant ") {
+    if let Some(rest) = error.strip_prefix("unknown variant ") {
         return unknown("choice", rest, &place);
     }
-    if let Some(name) = said.strip_prefix("missing field ").and_then(quoted) {
+    if let Some(name) = error.strip_prefix("missing field ").and_then(quoted) {
         return (format!("{place} has no field `{name}`"), format!("add \"{name}\": …"));
     }
-    if let Some(name) = said.strip_prefix("duplicate field ").and_then(quoted) {
+    if let Some(name) = error.strip_prefix("duplicate field ").and_then(quoted) {
         return (format!("field `{name}` appears twice in {place}"), "remove one of them".to_owned());
     }
     let typed = ["invalid type: ", "invalid value: ", "invalid "];
     if let Some((found, expected)) =
-        typed.iter().find_map(|p| said.strip_prefix(p)?.split_once(", expected "))
+        typed.iter().find_map(|p| error.strip_prefix(p)?.split_once(", expected "))
     {
         return (
             format!("{place} cannot be {}", found_in_json(found)),
             format!("write {}", in_json(expected)),
         );
     }
-    match said.split_once('\n') {
+    match error.split_once('\n') {
         Some((message, hint)) => (message.to_owned(), hint.to_owned()),
-        None => (said.to_owned(), String::new()),
+        None => (error.to_owned(), String::new()),
     }
 }
 
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn serde_is_said_again_for_people() {
-        let said = [
+    fn serde_errors_are_translated() {
+        let error = [
             ("unknown field `zoen`, expected one of `name`, `zone`", "/tenants/3"),
             ("unknown field `x`, there are no fields", ""),
             ("unknown variant `kil`, expected `kill` or `pause`", "/faults/0/action"),
@@ -120,8 +120,8 @@ mod tests {
             ("'Mars/Base' is not a zone\nwrite one of the zone database", "/zone"),
             ("something else", "/zone"),
         ];
-        let lines = said.map(|(said, pointer)| {
-            let (message, hint) = translate(said, pointer);
+        let lines = error.map(|(error, pointer)| {
+            let (message, hint) = translate(error, pointer);
             format!("{message} | {hint}")
         });
         insta::assert_snapshot!(lines.join("\n"), @r#"

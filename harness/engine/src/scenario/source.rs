@@ -82,7 +82,7 @@ pub(crate) fn find(
         let file = format!("{} (built in)", one.name);
         return Ok(ScenarioText { given: given.to_owned(), file, text: one.text.to_owned() });
     }
-    let hint = || names_near(given, named, drawn);
+    let hint = || similar_names(given, named, drawn);
     let is_input = given == STANDARD;
     let is_name = !given.is_empty() && !given.contains(['/', '\\', '.']);
     let of_corpus = Path::new(CORPUS).join(format!("{given}.json"));
@@ -120,7 +120,7 @@ fn read_input() -> io::Result<Vec<u8>> {
 /// Limit of the number of suggestions.
 const MAX_SUGGESTIONS: usize = 3;
 
-fn names_near(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> String {
+fn similar_names(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> String {
     let known: Vec<&str> = named.iter().map(|one| one.name).collect();
     let cases = names_of_corpus();
     let stem = Path::new(given).file_stem().and_then(|stem| stem.to_str()).unwrap_or(given);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_lists_near_ones() {
+    fn an_unknown_name_lists_similar_ones() {
         insta::assert_snapshot!(find("incident", &NAMED, None).unwrap_err(), @"
         incident: no scenario of this name, and no such file
           did you mean incident-2016? built in: incident-2016, weekly-backup; or give the path of a JSON file

@@ -44,9 +44,9 @@ impl<'a> SpannedJson<'a> {
             let offset = offset_of(text, error.line(), error.column());
             let place = SourceSpan::of(text, offset, offset + 1);
             let hint = syntax_hint(text, offset);
-            let said = without_place(&error).replace("expected ident", "expected value");
+            let message = without_place(&error).replace("expected ident", "expected value");
             let hint = if error.is_eof() { NEVER_CLOSED } else { hint };
-            bad(place, format!("not JSON: {said}"), hint)
+            bad(place, format!("not JSON: {message}"), hint)
         })?;
         match parse_to_ast(text, &CollectOptions::default(), &STRICT) {
             Ok(parsed) => match parsed.value {
@@ -278,7 +278,7 @@ mod tests {
 }"#;
 
     #[test]
-    fn finds_the_innermost_thing_at_an_offset() {
+    fn finds_the_innermost_value_at_an_offset() {
         let located = SpannedJson::parse("t.json", TEXT).unwrap();
         let at = |needle: &str| {
             let found = located.at_offset(TEXT.find(needle).unwrap());
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_a_pointer_names_or_what_is_nearest() {
+    fn finds_the_value_of_a_pointer_or_the_nearest_enclosing_one() {
         let located = SpannedJson::parse("t.json", TEXT).unwrap();
         let at = |pointer: &str| {
             let range = located.at_pointer(pointer);
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_keeps_its_place_when_the_rest_is_blanked() {
+    fn an_error_keeps_its_position_when_other_fields_are_blanked() {
         #[derive(Debug, Deserialize)]
         struct Last {
             #[expect(dead_code, reason = "only its type matters")]

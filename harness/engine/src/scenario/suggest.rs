@@ -9,10 +9,10 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
     let mut found: Vec<(usize, &str)> = known
         .into_iter()
         .filter_map(|one| {
-            let slips = slips(word, one);
+            let edit_distance = edit_distance(word, one);
             let begins =
                 word.len() >= 3 && (one.starts_with(word) || word.starts_with(one) && one.len() >= 3);
-            (slips <= limit || begins).then_some((slips, one))
+            (edit_distance <= limit || begins).then_some((edit_distance, one))
         })
         .collect();
     found.sort_unstable();
@@ -20,7 +20,7 @@ pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
 }
 
 /// Edit distance of two words (optimal string alignment), ignoring case.
-fn slips(from: &str, to: &str) -> usize {
+fn edit_distance(from: &str, to: &str) -> usize {
     let from: Vec<char> = from.chars().flat_map(char::to_lowercase).collect();
     let to: Vec<char> = to.chars().flat_map(char::to_lowercase).collect();
     let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_slip_of_a_key() {
+    fn finds_a_typing_error() {
         let known = ["zone", "name", "weight", "run_for"];
         assert_eq!(suggest("zoen", known), ["zone"]);
         assert_eq!(suggest("wieght", known), ["weight"]);
@@ -54,17 +54,17 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_was_only_begun() {
+    fn finds_a_prefix() {
         assert_eq!(suggest("incident", ["incident-2016", "generated"]), ["incident-2016"]);
         assert_eq!(suggest("", ["a-name"]), Vec::<&str>::new());
     }
 
     #[test]
-    fn counts_slips() {
+    fn counts_edits() {
         for (from, to, count) in
             [("", "", 0), ("", "abc", 3), ("abc", "acb", 1), ("abc", "xbc", 1), ("ca", "abc", 3)]
         {
-            assert_eq!(slips(from, to), count, "{from} to {to}");
+            assert_eq!(edit_distance(from, to), count, "{from} to {to}");
         }
     }
 }

@@ -34,7 +34,7 @@ fn with(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn a_good_scenario_is_read_whole() {
+fn a_valid_scenario_is_parsed_completely() {
     let scenario = good();
     assert_eq!((scenario.name.as_str(), scenario.expect), ("late-data", Outcome::Recovered));
     assert_eq!(scenario.end().to_string(), "2016-02-26T00:00:00Z");
@@ -43,7 +43,7 @@ fn a_good_scenario_is_read_whole() {
 }
 
 #[test]
-fn what_is_not_said_has_defaults() {
+fn omitted_fields_have_defaults() {
     let text = r#"{"name":"x","start":"2016-02-21T00:00:00Z","run_for":"1h","disks":1,"copies":1}"#;
     let scenario = parse::<TestSystem>("x.json", text).unwrap();
     assert_eq!(scenario.expect, Outcome::Clean);
@@ -72,9 +72,9 @@ fn a_misspelt_field_inside() {
 
 #[test]
 fn a_misspelt_fault() {
-    let said = with("\"pause\"", "\"puase\"");
+    let message = with("\"pause\"", "\"puase\"");
     // The list of all faults grows with the simulator.
-    insta::assert_snapshot!(said.split(", pause").next().unwrap(), @r#"
+    insta::assert_snapshot!(message.split(", pause").next().unwrap(), @r#"
     late.json:13:68: unknown choice `puase` in /faults/0/action
        13 | T17:21:00-08:00" }, "action": { "puase": { "node": "a", "for_ms": 10 } } }
           |                                 ^^^^^^^
@@ -177,7 +177,7 @@ fn a_field_that_is_missing() {
 }
 
 #[test]
-fn a_field_that_stands_twice() {
+fn a_duplicate_field() {
     insta::assert_snapshot!(with("\"copies\": 4", "\"copies\": 4, \"copies\": 5"), @r#"
     late.json:7:28: field `copies` appears twice in the scenario
         7 |   "disks": 8, "copies": 4, "copies": 5,
@@ -209,17 +209,17 @@ fn no_name() {
 }
 
 #[test]
-fn what_is_not_json() {
-    let said = |text: &str| parse::<TestSystem>("x.json", text).unwrap_err().to_string();
+fn invalid_json() {
+    let message = |text: &str| parse::<TestSystem>("x.json", text).unwrap_err().to_string();
     let all = [
-        said(""),
-        said("name: late-data\n"),
-        said("[1, 2]"),
-        said(&GOOD.replace("\"compaction.second-run\"]", "\"compaction.second-run\",]")),
-        said(&GOOD.replace("\"disks\"", "// eight\n  \"disks\"")),
-        said(&GOOD.replace("\"5d\",\n", "\"5d\"\n")),
-        said(&GOOD[..GOOD.len() - 4]),
-        said(&GOOD.replace("\"5d\"", "'5d'")),
+        message(""),
+        message("name: late-data\n"),
+        message("[1, 2]"),
+        message(&GOOD.replace("\"compaction.second-run\"]", "\"compaction.second-run\",]")),
+        message(&GOOD.replace("\"disks\"", "// eight\n  \"disks\"")),
+        message(&GOOD.replace("\"5d\",\n", "\"5d\"\n")),
+        message(&GOOD[..GOOD.len() - 4]),
+        message(&GOOD.replace("\"5d\"", "'5d'")),
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
     x.json:1:1: the file is empty

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_keeps_its_offset_in_mind() {
+    fn a_timestamp_respects_its_offset() {
         let pacific: Timestamp = "2016-02-22T17:21:00-08:00".parse().unwrap();
         let utc: Timestamp = "2016-02-23T01:21:00Z".parse().unwrap();
         assert_eq!(pacific, utc);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_dates_say_why() {
+    fn impossible_dates_are_explained() {
         let errors =
             ["2016-02-30T00:00:00Z", "2016-02-22T25:00:00Z", "2016-02-22T10:00:00", "22.2.2016", "yesterday"]
                 .map(|text| text.parse::<Timestamp>().unwrap_err());

@@ -48,15 +48,15 @@ impl TargetFailure {
 }
 
 /// Builds the request for a case that has no file yet.
-pub(super) fn work<S: System>(case: &Case<S>) -> Option<CaseRequest> {
-    let work = CaseRequest::of("candidate".to_owned(), case.scenario.to_text(), case.scenario.seed);
-    Some(CaseRequest { plan: Some(serde_json::to_value(&case.plan).ok()?), ..work })
+pub(super) fn request<S: System>(case: &Case<S>) -> Option<CaseRequest> {
+    let request = CaseRequest::of("candidate".to_owned(), case.scenario.to_text(), case.scenario.seed);
+    Some(CaseRequest { plan: Some(serde_json::to_value(&case.plan).ok()?), ..request })
 }
 
 /// Runs candidates.
 pub(crate) struct CandidateRunner {
-    pub wanted: TargetFailure,
-    pub manner: WorkerLimits,
+    pub target: TargetFailure,
+    pub limits: WorkerLimits,
     pub jobs: usize,
     /// Number of runs so far.
     pub runs: AtomicU64,
@@ -70,10 +70,12 @@ impl CandidateRunner {
         cases: Vec<Case<S>>,
         pace: Effort,
     ) -> Option<(usize, Case<S>, Finding)> {
-        let works: Vec<Option<CaseRequest>> = cases.iter().map(work).collect();
+        let requests: Vec<Option<CaseRequest>> = cases.iter().map(request).collect();
         let found: Vec<Option<(u64, Finding)>> = thread::scope(|scope| {
-            let running: Vec<_> =
-                works.iter().map(|work| scope.spawn(move || self.fails(work.as_ref()?, pace))).collect();
+            let running: Vec<_> = requests
+                .iter()
+                .map(|request| scope.spawn(move || self.fails(request.as_ref()?, pace)))
+                .collect();
             running.into_iter().map(|one| one.join().ok().flatten()).collect()
         });
         let place = found.iter().position(Option::is_some)?;
@@ -84,21 +86,21 @@ impl CandidateRunner {
     }
 
     /// Returns the scheduler seed under which the request fails as required, if there is one.
-    fn fails(&self, work: &CaseRequest, pace: Effort) -> Option<(u64, Finding)> {
-        let own = work.plan.as_ref()?.get("scheduler_seed")?.as_u64()?;
+    fn fails(&self, request: &CaseRequest, pace: Effort) -> Option<(u64, Finding)> {
+        let own = request.plan.as_ref()?.get("scheduler_seed")?.as_u64()?;
         let seeds = if pace == Effort::Coarse { 1 } else { SCHEDULER_SEEDS };
         for turn in 0..seeds {
             let scheduler_seed =
                 if turn == 0 { own } else { xxh3_64_with_seed(b"another order of tasks", own ^ turn) };
-            let mut work = work.clone();
-            work.plan.as_mut()?["scheduler_seed"] = scheduler_seed.into();
+            let mut request = request.clone();
+            request.plan.as_mut()?["scheduler_seed"] = scheduler_seed.into();
             self.runs.fetch_add(1, Ordering::Relaxed);
-            let (finding, judged) = match parent::run(&work, self.manner, |_| {}) {
+            let (finding, judged) = match parent::run(&request, self.limits, |_| {}) {
                 Ok(judged) => (Finding::of(&judged), Some(judged)),
                 // A case that cannot run at all is not a valid candidate.
                 Err(error) => (Finding::from_error(error).ok()?, None),
             };
-            if let Some(shown) = self.wanted.match_run(finding, judged.as_ref()) {
+            if let Some(shown) = self.target.match_run(finding, judged.as_ref()) {
                 return Some((scheduler_seed, shown));
             }
         }

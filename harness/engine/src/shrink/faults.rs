@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simpler_fault_is_one_and_simplifying_comes_to_an_end() {
+    fn a_simplified_fault_is_valid_and_simplification_terminates() {
         let mut fault = fault(
             r#"{"anchor":{"at_ms":1456012812345},
                 "action":{"kill":{"node":"a","restart_after_ms":4321,"keeps":"nothing","tear_bytes":512}}}"#,
@@ -125,11 +125,11 @@ mod tests {
                 }
             }
         }
-        panic!("it goes on for ever: {fault:?}");
+        panic!("simplification does not terminate: {fault:?}");
     }
 
     #[test]
-    fn what_strikes_at_an_operation_stays_there() {
+    fn a_fault_triggered_by_an_operation_keeps_its_trigger() {
         let fault = fault(
             r#"{"anchor":{"nth_op":{"node":"a","op":"sync","n":3}},"action":{"pause":{"node":"a","for_ms":60000}}}"#,
         );

@@ -23,7 +23,7 @@ pub(crate) struct SmallestCase<S: System> {
 
 /// A running search.
 pub(crate) struct Shrinker<'a, S: System> {
-    pub trial: &'a CandidateRunner,
+    pub runner: &'a CandidateRunner,
     pub until: Option<Instant>,
     /// Set by a signal; the search then returns its smallest case so far.
     pub is_over: &'a AtomicUsize,
@@ -35,7 +35,7 @@ pub(crate) struct Shrinker<'a, S: System> {
 impl<'a, S: System> Shrinker<'a, S> {
     /// Starts with a failing case. `on_step` receives each reduction and each smaller case.
     pub fn new(
-        trial: &'a CandidateRunner,
+        runner: &'a CandidateRunner,
         (until, is_over): (Option<Instant>, &'a AtomicUsize),
         best: SmallestCase<S>,
         on_step: &'a mut dyn FnMut(&str, &SmallestCase<S>),
@@ -43,7 +43,7 @@ impl<'a, S: System> Shrinker<'a, S> {
         let mut reductions = vec![faults::fewer()];
         reductions.extend(S::reductions());
         reductions.push(faults::simpler());
-        Shrinker { trial, until, is_over, reductions, best, on_step }
+        Shrinker { runner, until, is_over, reductions, best, on_step }
     }
 
     /// Runs the search to its end.
@@ -81,7 +81,7 @@ impl<'a, S: System> Shrinker<'a, S> {
     /// Lists the events explicitly if they are few enough, to be read and edited.
     fn write_out(&mut self) {
         if let Some(case) = S::materialize(&self.best.case)
-            && let Some((_, case, finding)) = self.trial.first_failing(vec![case], Effort::Thorough)
+            && let Some((_, case, finding)) = self.runner.first_failing(vec![case], Effort::Thorough)
         {
             self.best = SmallestCase { case, finding };
         }
@@ -102,7 +102,7 @@ impl<'a, S: System> Shrinker<'a, S> {
                 let all = count(&self.best.case);
                 let places: Vec<Range<usize>> = (at..all)
                     .step_by(size)
-                    .take(self.trial.jobs)
+                    .take(self.runner.jobs)
                     .map(|from| from..(from + size).min(all))
                     .collect();
                 let next = places.last().map_or(all, |last| last.end);
@@ -131,7 +131,7 @@ impl<'a, S: System> Shrinker<'a, S> {
         let mut refused = 0;
         for _ in 0..MAX_STEPS {
             let offers: Vec<Case<S>> =
-                cases(&self.best.case).into_iter().skip(refused).take(self.trial.jobs).collect();
+                cases(&self.best.case).into_iter().skip(refused).take(self.runner.jobs).collect();
             if offers.is_empty() || self.is_late() {
                 break;
             }
@@ -153,7 +153,7 @@ impl<'a, S: System> Shrinker<'a, S> {
             return None;
         }
         (self.on_step)(what, &self.best);
-        let (place, case, finding) = self.trial.first_failing(cases, pace)?;
+        let (place, case, finding) = self.runner.first_failing(cases, pace)?;
         self.best = SmallestCase { case, finding };
         (self.on_step)(what, &self.best);
         Some(place)

@@ -21,12 +21,12 @@ pub(super) enum SecondRun {
 }
 
 /// Runs a case again and compares.
-pub(super) fn again(
-    work: &CaseRequest,
-    manner: WorkerLimits,
+pub(super) fn rerun(
+    request: &CaseRequest,
+    limits: WorkerLimits,
     first: &Result<CaseResult, CaseError>,
 ) -> SecondRun {
-    let second = parent::run(work, manner, |_| {});
+    let second = parent::run(request, limits, |_| {});
     if is_same(first, &second) {
         return SecondRun::Same;
     }
@@ -36,12 +36,12 @@ pub(super) fn again(
     };
     if !is_same_trace(first, &second) {
         for _ in 0..LOG_COMPARISONS {
-            if let Some(place) = first_difference(work, manner) {
+            if let Some(place) = first_difference(request, limits) {
                 return SecondRun::Differs(place);
             }
         }
     }
-    SecondRun::Differs(in_words(first, &second))
+    SecondRun::Differs(describe(first, &second))
 }
 
 fn is_same(first: &Result<CaseResult, CaseError>, second: &Result<CaseResult, CaseError>) -> bool {
@@ -65,7 +65,7 @@ fn is_same_trace(first: &Result<CaseResult, CaseError>, second: &Result<CaseResu
 }
 
 /// Describes how two runs ended if no record differs.
-fn in_words(first: &Result<CaseResult, CaseError>, second: &Result<CaseResult, CaseError>) -> String {
+fn describe(first: &Result<CaseResult, CaseError>, second: &Result<CaseResult, CaseError>) -> String {
     if let (Ok(first), Ok(second)) = (first, second)
         && first.trace_hash == second.trace_hash
     {
@@ -81,23 +81,23 @@ fn in_words(first: &Result<CaseResult, CaseError>, second: &Result<CaseResult, C
 }
 
 /// Runs the case twice in parallel and compares the logs, record by record.
-fn first_difference(work: &CaseRequest, manner: WorkerLimits) -> Option<String> {
-    let work = CaseRequest { log: true, ..work.clone() };
+fn first_difference(request: &CaseRequest, limits: WorkerLimits) -> Option<String> {
+    let request = CaseRequest { log: true, ..request.clone() };
     thread::scope(|scope| {
-        let tell = || {
-            let (to_us, told) = mpsc::sync_channel::<LogRecord>(QUEUED_RECORDS);
-            let work = &work;
+        let read_log = || {
+            let (sender, receiver) = mpsc::sync_channel::<LogRecord>(QUEUED_RECORDS);
+            let request = &request;
             scope.spawn(move || {
-                let _ = parent::run(work, manner, |line| {
+                let _ = parent::run(request, limits, |line| {
                     if let WorkerMessage::Log(record) = line {
                         // The receiver is gone once a difference is found: the rest of the run is discarded.
-                        let _ = to_us.send(record.clone());
+                        let _ = sender.send(record.clone());
                     }
                 });
             });
-            told
+            receiver
         };
-        let (one, other) = (tell(), tell());
+        let (one, other) = (read_log(), read_log());
         loop {
             match (one.recv().ok(), other.recv().ok()) {
                 (None, None) => return None,

@@ -17,13 +17,13 @@ pub(crate) fn lines(summary: &SweepSummary, screen: &str) -> String {
         let cases = counted(group.cases.len() as u64, "cases");
         let detail = &fastest.finding.detail;
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-        let said = format!("{cases}, the fastest is {name}{detail}");
-        lines.push_str(&format!("::error title={}::{}\n", property(&title), data(&said)));
+        let message = format!("{cases}, the fastest is {name}{detail}");
+        lines.push_str(&format!("::error title={}::{}\n", property(&title), data(&message)));
     }
     if !summary.is_slice() {
         for (mark, _) in &summary.unreached {
-            let said = format!("required mark {mark} was not reached");
-            lines.push_str(&format!("::error title=required mark::{}\n", data(&said)));
+            let message = format!("required mark {mark} was not reached");
+            lines.push_str(&format!("::error title=required mark::{}\n", data(&message)));
         }
     }
     let heading = data(screen.lines().next().unwrap_or_default());
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_end_a_command_is_escaped() {
+    fn workflow_command_characters_are_escaped() {
         assert_eq!(data("100% of\nit"), "100%25 of%0Ait");
         assert_eq!(property("I4:missing, loss"), "I4%3Amissing%2C loss");
     }

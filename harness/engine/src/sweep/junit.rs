@@ -15,14 +15,14 @@ use std::io;
 ///
 /// # Errors
 /// None in practice: it is written to memory.
-pub(crate) fn render(summary: &SweepSummary, ran: &[CaseRecord], now: &str) -> io::Result<String> {
+pub(crate) fn render(summary: &SweepSummary, records: &[CaseRecord], now: &str) -> io::Result<String> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let suites = writer.create_element("testsuites");
     suites.write_inner_content(|writer| {
-        for (index, swept) in summary.order.scenarios.iter().enumerate() {
-            let cases: Vec<&CaseRecord> = ran.iter().filter(|one| one.scenario == swept.given).collect();
-            suite(writer, index, (&summary.order, &swept.given), &cases, now)?;
+        for (index, swept) in summary.spec.scenarios.iter().enumerate() {
+            let cases: Vec<&CaseRecord> = records.iter().filter(|one| one.scenario == swept.given).collect();
+            suite(writer, index, (&summary.spec, &swept.given), &cases, now)?;
         }
         Ok(())
     })?;
@@ -34,16 +34,16 @@ pub(crate) fn render(summary: &SweepSummary, ran: &[CaseRecord], now: &str) -> i
 fn suite(
     writer: &mut Writer<Vec<u8>>,
     index: usize,
-    (order, name): (&SweepSpec, &str),
+    (spec, name): (&SweepSpec, &str),
     cases: &[&CaseRecord],
     now: &str,
 ) -> io::Result<()> {
-    let failed: Vec<&&CaseRecord> = cases.iter().filter(|ran| !ran.as_expected).collect();
-    let errors = failed.iter().filter(|ran| is_error(&ran.finding)).count();
-    let mut properties = vec![("build", clean(&order.build)), ("seeds", clean(&order.seeds.to_string()))];
-    properties.extend(order.release.as_ref().map(|release| ("release", clean(release))));
+    let failed: Vec<&&CaseRecord> = cases.iter().filter(|records| !records.as_expected).collect();
+    let errors = failed.iter().filter(|records| is_error(&records.finding)).count();
+    let mut properties = vec![("build", clean(&spec.build)), ("seeds", clean(&spec.seeds.to_string()))];
+    properties.extend(spec.release.as_ref().map(|release| ("release", clean(release))));
     let counts = [("tests", cases.len()), ("failures", failed.len() - errors), ("errors", errors)];
-    let time = seconds(sum(cases.iter().map(|ran| ran.wall_ms)));
+    let time = seconds(sum(cases.iter().map(|records| records.wall_ms)));
     let mut element = writer
         .create_element("testsuite")
         .with_attribute(("id", index.to_string().as_str()))
@@ -64,8 +64,8 @@ fn suite(
             }
             Ok(())
         })?;
-        for ran in cases {
-            case(writer, ran)?;
+        for records in cases {
+            case(writer, records)?;
         }
         writer.create_element("system-out").write_empty()?;
         writer.create_element("system-err").write_empty()?;
@@ -74,18 +74,18 @@ fn suite(
     Ok(())
 }
 
-fn case(writer: &mut Writer<Vec<u8>>, ran: &CaseRecord) -> io::Result<()> {
-    let (name, time) = (format!("{}@{}", ran.scenario, ran.seed), seconds(ran.wall_ms));
+fn case(writer: &mut Writer<Vec<u8>>, records: &CaseRecord) -> io::Result<()> {
+    let (name, time) = (format!("{}@{}", records.scenario, records.seed), seconds(records.wall_ms));
     let element = writer
         .create_element("testcase")
         .with_attribute(("name", name.as_str()))
-        .with_attribute(("classname", ran.scenario.as_str()))
+        .with_attribute(("classname", records.scenario.as_str()))
         .with_attribute(("time", time.as_str()));
-    if ran.as_expected {
+    if records.as_expected {
         element.write_empty()?;
         return Ok(());
     }
-    let finding = &ran.finding;
+    let finding = &records.finding;
     let kind = if is_error(finding) { "error" } else { "failure" };
     let what = clean(&format!("{} {}", finding.ended(), finding.fingerprint));
     element.write_inner_content(|writer| {

@@ -184,11 +184,11 @@ fn indexed(scheduler: &Scheduler, read: VariableReader<'_>) -> Result<DetectedPa
 }
 
 fn none_found(read: VariableReader<'_>) -> String {
-    let mut said = format!(
+    let mut message = format!(
         "--partition auto: no scheduler found; not set:\n  {SLURM_INDEX} (Slurm array: sbatch --array=1-N)"
     );
     for Scheduler { name, index, hint, .. } in &SCHEDULERS {
-        said.push_str(&format!("\n  {index} ({name}: {hint})"));
+        message.push_str(&format!("\n  {index} ({name}: {hint})"));
     }
     let counts = SCHEDULERS.iter().map(|scheduler| scheduler.count).chain([SLURM_COUNT]);
     let mut alone: Vec<String> = counts
@@ -198,10 +198,10 @@ fn none_found(read: VariableReader<'_>) -> String {
         .collect();
     alone.dedup();
     if !alone.is_empty() {
-        said.push_str(&format!("\n  set, but a count without an index: {}", alone.join(", ")));
+        message.push_str(&format!("\n  set, but a count without an index: {}", alone.join(", ")));
     }
-    said.push_str("\n  elsewhere, give --partition slice:I/N");
-    said
+    message.push_str("\n  elsewhere, give --partition slice:I/N");
+    message
 }
 
 /// Whether a variable has a value. An empty one counts as not set: that is how containers and workflows unset it.
@@ -254,8 +254,8 @@ mod tests {
             detected(&[("CI_NODE_INDEX", "3"), ("CI_NODE_TOTAL", "4")]),
             detected(&[("BUILDKITE_PARALLEL_JOB", "2"), ("BUILDKITE_PARALLEL_JOB_COUNT", "4")]),
         ];
-        let said: Vec<String> = found.into_iter().map(|found| found.unwrap().to_string()).collect();
-        insta::assert_snapshot!(said.join("\n"), @"
+        let message: Vec<String> = found.into_iter().map(|found| found.unwrap().to_string()).collect();
+        insta::assert_snapshot!(message.join("\n"), @"
         partition slice:3/4, from Slurm array (SLURM_ARRAY_TASK_ID=3, SLURM_ARRAY_TASK_MIN=1, SLURM_ARRAY_TASK_MAX=4, SLURM_ARRAY_TASK_STEP=1, SLURM_ARRAY_TASK_COUNT=4)
         partition slice:3/4, from Kubernetes Indexed Job (JOB_COMPLETION_INDEX=2, LATENT_PARTITION_COUNT=4)
         partition slice:3/4, from GitHub Actions matrix (LATENT_PARTITION_INDEX=2, LATENT_PARTITION_COUNT=4)
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_contradicts_is_an_error_that_names_the_variables() {
+    fn missing_or_contradictory_variables_are_named() {
         let wrong = [
             detected(&[]),
             detected(&[("CI_NODE_TOTAL", "1"), (COUNT, "4"), ("JOB_COMPLETION_INDEX", "")]),
@@ -306,8 +306,8 @@ mod tests {
             array("1", ["1", "7", "0", "7"]),
             array("1", ["0", "18446744073709551615", "1", "4"]),
         ];
-        let said: Vec<String> = wrong.into_iter().map(|found| found.unwrap_err()).collect();
-        insta::assert_snapshot!(said.join("\n"), @r#"
+        let message: Vec<String> = wrong.into_iter().map(|found| found.unwrap_err()).collect();
+        insta::assert_snapshot!(message.join("\n"), @r#"
         --partition auto: no scheduler found; not set:
           SLURM_ARRAY_TASK_ID (Slurm array: sbatch --array=1-N)
           JOB_COMPLETION_INDEX (Kubernetes Indexed Job: the Job passes LATENT_PARTITION_COUNT, equal to its .spec.completions)

@@ -22,7 +22,8 @@ use thiserror::Error;
 enum ResultsLine {
     Sweep(SweepSpec),
     Case(CaseRecord),
-    ResultsFooter(ResultsFooter),
+    #[serde(rename = "end")]
+    Footer(ResultsFooter),
 }
 
 /// The result of one case.
@@ -57,8 +58,8 @@ pub(crate) struct ResultsFooter {
 /// A parsed results file.
 #[derive(Clone, Debug)]
 pub(crate) struct SweepResults {
-    pub order: SweepSpec,
-    pub ran: Vec<CaseRecord>,
+    pub spec: SweepSpec,
+    pub records: Vec<CaseRecord>,
     /// `None`: the sweep did not complete, or the file is truncated.
     pub end: Option<ResultsFooter>,
     /// Length of the header and the complete cases, in bytes: the position at which a resumed sweep continues.
@@ -99,31 +100,32 @@ impl SweepResults {
             });
         };
         let mut resumed_at_bytes = first.len() as u64;
-        let order = header(first).map_err(|said| ResultsError::NoSweep(at(), said))?;
-        let (mut ran, mut end) = (Vec::new(), None);
+        let spec = header(first).map_err(|message| ResultsError::NoSweep(at(), message))?;
+        let (mut records, mut end) = (Vec::new(), None);
         for (index, line) in lines {
-            let damaged = |said: String| ResultsError::Damaged(path.to_owned(), index + 1, said);
+            let damaged = |message: String| ResultsError::Damaged(path.to_owned(), index + 1, message);
             if end.is_some() {
                 return Err(damaged("it follows the footer".into()));
             }
             // serde_json reports the position as if the line were a file.
-            let said = |error: serde_json::Error| damaged(error.to_string().replace(" at line 1 ", " at "));
-            match serde_json::from_str(line.trim_end()).map_err(said)? {
+            let message =
+                |error: serde_json::Error| damaged(error.to_string().replace(" at line 1 ", " at "));
+            match serde_json::from_str(line.trim_end()).map_err(message)? {
                 ResultsLine::Case(mut one) => {
-                    let expected = order.expected(&one.scenario);
+                    let expected = spec.expected(&one.scenario);
                     let expected = expected.ok_or_else(|| {
                         damaged(format!("scenario '{}' is not in the header", one.scenario))
                     })?;
-                    contradiction(&one.finding).map_or(Ok(()), |said| Err(damaged(said.to_owned())))?;
+                    contradiction(&one.finding).map_or(Ok(()), |message| Err(damaged(message.to_owned())))?;
                     one.as_expected = one.finding.outcome() == expected;
-                    ran.push(one);
+                    records.push(one);
                     resumed_at_bytes += line.len() as u64;
                 }
-                ResultsLine::ResultsFooter(footer) => end = Some(footer),
+                ResultsLine::Footer(footer) => end = Some(footer),
                 ResultsLine::Sweep(_) => return Err(damaged("a second header".into())),
             }
         }
-        Ok(SweepResults { order, ran, end, resumed_at_bytes })
+        Ok(SweepResults { spec, records, end, resumed_at_bytes })
     }
 }
 
@@ -151,10 +153,8 @@ fn header(line: &str) -> Result<SweepSpec, String> {
         return Err(format!("format {format}, this program reads format {FORMAT}"));
     }
     match serde_json::from_str(line) {
-        Ok(ResultsLine::Sweep(order)) => order.check().map(|()| order),
-        Ok(ResultsLine::Case(_) | ResultsLine::ResultsFooter(_)) => {
-            Err("its first line is not a header".to_owned())
-        }
+        Ok(ResultsLine::Sweep(spec)) => spec.check().map(|()| spec),
+        Ok(ResultsLine::Case(_) | ResultsLine::Footer(_)) => Err("its first line is not a header".to_owned()),
         Err(error) => Err(format!("a damaged header: {error}")),
     }
 }
@@ -193,9 +193,9 @@ impl ResultsWriter {
     ///
     /// # Errors
     /// It cannot be written; an existing file stays intact.
-    pub fn begin(path: &Path, lock: FileLock, order: &SweepSpec) -> io::Result<ResultsWriter> {
+    pub fn begin(path: &Path, lock: FileLock, spec: &SweepSpec) -> io::Result<ResultsWriter> {
         Ok(ResultsWriter(ResultsSink::File(
-            replacement(path, &line(&ResultsLine::Sweep(order.clone()))?)?,
+            replacement(path, &line(&ResultsLine::Sweep(spec.clone()))?)?,
             lock,
         )))
     }
@@ -204,8 +204,8 @@ impl ResultsWriter {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn begin_stream(mut stream: OutputStream, order: &SweepSpec) -> io::Result<ResultsWriter> {
-        stream.put(line(&ResultsLine::Sweep(order.clone()))?)?;
+    pub fn begin_stream(mut stream: OutputStream, spec: &SweepSpec) -> io::Result<ResultsWriter> {
+        stream.put(line(&ResultsLine::Sweep(spec.clone()))?)?;
         Ok(ResultsWriter(ResultsSink::OutputStream(stream)))
     }
 
@@ -215,11 +215,11 @@ impl ResultsWriter {
     /// # Errors
     /// It cannot be written.
     pub fn resume(path: &Path, lock: FileLock, results: &mut SweepResults) -> io::Result<ResultsWriter> {
-        let before = results.ran.len();
-        results.ran.retain(|one| !has_no_verdict(&one.finding.fingerprint));
-        if results.ran.len() < before {
-            let cases = results.ran.iter().cloned().map(ResultsLine::Case);
-            let lines = std::iter::once(ResultsLine::Sweep(results.order.clone())).chain(cases);
+        let before = results.records.len();
+        results.records.retain(|one| !has_no_verdict(&one.finding.fingerprint));
+        if results.records.len() < before {
+            let cases = results.records.iter().cloned().map(ResultsLine::Case);
+            let lines = std::iter::once(ResultsLine::Sweep(results.spec.clone())).chain(cases);
             let text = lines.map(|one| line(&one)).collect::<io::Result<String>>()?;
             return Ok(ResultsWriter(ResultsSink::File(replacement(path, &text)?, lock)));
         }
@@ -233,8 +233,8 @@ impl ResultsWriter {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn case(&mut self, ran: &CaseRecord) -> io::Result<()> {
-        self.put(&ResultsLine::Case(ran.clone()))
+    pub fn case(&mut self, records: &CaseRecord) -> io::Result<()> {
+        self.put(&ResultsLine::Case(records.clone()))
     }
 
     /// Checks that a stream is still written.
@@ -253,7 +253,7 @@ impl ResultsWriter {
     /// # Errors
     /// It cannot be written or synced.
     pub fn end(mut self, end: &ResultsFooter) -> io::Result<()> {
-        self.put(&ResultsLine::ResultsFooter(end.clone()))?;
+        self.put(&ResultsLine::Footer(end.clone()))?;
         match self.0 {
             ResultsSink::File(file, _lock) => file.sync_all(),
             ResultsSink::OutputStream(stream) => stream.end(),
@@ -283,18 +283,19 @@ mod tests {
     const CASE: &str = r#"{"case":{"scenario":"a","seed":1,"twice":false,"finding":{"outcome":"violated","fingerprint":"W1:x","items":0,"detail":"","sim_ms":1,"trace_hash":"00","trace_records":1,"judged":1},"marks":{},"wall_ms":1}}"#;
 
     fn read(text: &str) -> Result<SweepResults, ResultsError> {
-        let here = tempfile::tempdir().unwrap();
-        let path = here.path().join("a.jsonl");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
         std::fs::write(&path, text).unwrap();
         SweepResults::read(&path)
     }
 
     #[test]
     fn whether_a_case_ended_as_expected_follows_from_its_outcome() {
-        let read_one = |case: &str| read(&format!("{HEADER}\n{case}\n")).map(|read| read.ran[0].as_expected);
+        let read_one =
+            |case: &str| read(&format!("{HEADER}\n{case}\n")).map(|read| read.records[0].as_expected);
         assert!(!read_one(CASE).unwrap());
         let expecting = HEADER.replace("\"expect\":\"clean\"", "\"expect\":\"violated\"");
-        assert!(read(&format!("{expecting}\n{CASE}\n")).unwrap().ran[0].as_expected);
+        assert!(read(&format!("{expecting}\n{CASE}\n")).unwrap().records[0].as_expected);
         for (right, wrong) in [
             ("\"seed\":1", "\"seed\":1,\"as_expected\":true"),
             ("\"violated\"", "\"clean\""),
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_orders_the_impossible_is_refused() {
+    fn a_header_with_impossible_values_is_refused() {
         for (right, wrong) in [
             ("\"of\":1", "\"of\":0"),
             ("\"index\":1", "\"index\":0"),

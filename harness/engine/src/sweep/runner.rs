@@ -24,11 +24,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Everything that running a sweep needs.
 pub(crate) struct SweepContext<'a, S: System> {
-    pub order: &'a SweepSpec,
+    pub spec: &'a SweepSpec,
     /// One for each scenario of the sweep; its seed does not matter.
     pub targets: &'a [CaseSource<S>],
     pub jobs: usize,
-    pub manner: WorkerLimits,
+    pub limits: WorkerLimits,
     /// Time after which no case starts.
     pub until: Option<Instant>,
     /// The signal that interrupted the program, 0 for none.
@@ -51,35 +51,35 @@ pub(crate) enum SweepError {
 
 type WorkerOutcome = Result<CaseRecord, (String, CaseError)>;
 
-/// Runs the cases for which `is_done` is false. `on_ran` receives each result on the calling thread, in order of
+/// Runs the cases for which `is_done` is false. `on_result` receives each result on the calling thread, in order of
 /// completion, and `None` at intervals.
 ///
 /// # Errors
-/// It stopped early; all results that `on_ran` received are valid.
+/// It stopped early; all results that `on_result` received are valid.
 pub(crate) fn run_cases<S: System>(
-    means: &SweepContext<'_, S>,
+    sweep: &SweepContext<'_, S>,
     is_done: impl Fn(CaseKey) -> bool + Send + Sync,
-    mut on_ran: impl FnMut(Option<CaseRecord>) -> io::Result<()>,
+    mut on_result: impl FnMut(Option<CaseRecord>) -> io::Result<()>,
 ) -> Result<(), SweepError>
 where
     S::Config: Sync,
 {
-    let cases = Mutex::new(means.order.cases().filter(|place| !is_done(*place)));
+    let cases = Mutex::new(sweep.spec.cases().filter(|place| !is_done(*place)));
     let is_over = AtomicBool::new(false);
     let (to_main, from_jobs) = mpsc::channel::<WorkerOutcome>();
     thread::scope(|scope| {
-        for _ in 0..means.jobs.max(1) {
+        for _ in 0..sweep.jobs.max(1) {
             let (cases, is_over, to_main) = (&cases, &is_over, to_main.clone());
             // A worker dies with the thread that started it, so each thread waits until its last worker has ended.
             scope.spawn(move || {
                 loop {
-                    let is_late = means.until.is_some_and(|until| now() >= until);
+                    let is_late = sweep.until.is_some_and(|until| now() >= until);
                     if is_late || is_over.load(Ordering::Relaxed) {
                         return;
                     }
                     let next = cases.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some(place) = next else { return };
-                    if to_main.send(run_case(means, place)).is_err() {
+                    if to_main.send(run_case(sweep, place)).is_err() {
                         return;
                     }
                 }
@@ -92,26 +92,26 @@ where
             Err(stopped)
         };
         loop {
-            let told = from_jobs.recv_timeout(POLL_INTERVAL);
-            match means.signal.load(Ordering::Relaxed) {
+            let received = from_jobs.recv_timeout(POLL_INTERVAL);
+            match sweep.signal.load(Ordering::Relaxed) {
                 0 => {}
                 signal => {
-                    let ended = told.into_iter().chain(from_jobs.try_iter());
-                    return match ended.flatten().filter(is_own_end).try_for_each(|ran| on_ran(Some(ran))) {
+                    let ended = received.into_iter().chain(from_jobs.try_iter());
+                    return match ended.flatten().filter(is_own_end).try_for_each(|ran| on_result(Some(ran))) {
                         Ok(()) => stop(SweepError::Signal(signal)),
                         Err(error) => stop(SweepError::Write(error)),
                     };
                 }
             }
-            match told {
+            match received {
                 Ok(Ok(ran)) => {
-                    if let Err(error) = on_ran(Some(ran)) {
+                    if let Err(error) = on_result(Some(ran)) {
                         return stop(SweepError::Write(error));
                     }
                 }
                 Ok(Err((name, error))) => return stop(SweepError::Case(name, error)),
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = on_ran(None) {
+                    if let Err(error) = on_result(None) {
                         return stop(SweepError::Write(error));
                     }
                 }
@@ -126,28 +126,29 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-fn run_case<S: System>(means: &SweepContext<'_, S>, place: CaseKey) -> WorkerOutcome {
-    let target = means.targets[place.scenario].with_seed(place.seed).map_err(|bad| refused(place, &bad))?;
-    let swept = &means.order.scenarios[place.scenario];
+fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOutcome {
+    let target = sweep.targets[place.scenario].with_seed(place.seed).map_err(|bad| refused(place, &bad))?;
+    let swept = &sweep.spec.scenarios[place.scenario];
     if target.scenario.expect != swept.expect.0 {
         // The header has one expected outcome for all seeds of a scenario.
-        let said =
+        let message =
             format!("seed {} of {} expects another outcome than its first seed", place.seed, swept.given);
-        return Err((target.name(), CaseError::ScenarioError(said)));
+        return Err((target.name(), CaseError::ScenarioError(message)));
     }
     let started = now();
     let name = target.name();
-    let work = target.work();
+    let request = target.request();
     let broken = |error| (name.clone(), error);
-    let first = parent::run(&work, means.manner, |_| {});
+    let first = parent::run(&request, sweep.limits, |_| {});
     let again = match &first {
         Ok(judged) => {
-            is_unexpected(&target.scenario, judged.outcome()) || means.order.is_checked_for_determinism(place)
+            is_unexpected(&target.scenario, judged.outcome()) || sweep.spec.is_checked_for_determinism(place)
         }
         // A case that exceeded a limit took long enough, and a process killed from outside is not a result of the case.
         Err(error) => matches!(error, CaseError::Panicked { .. }),
     };
-    let second = if again { determinism_check::again(&work, means.manner, &first) } else { SecondRun::Same };
+    let second =
+        if again { determinism_check::rerun(&request, sweep.limits, &first) } else { SecondRun::Same };
     let (found, marks) = match first {
         Ok(judged) => (Finding::of(&judged), judged.marks),
         Err(error) => (Finding::from_error(error).map_err(broken)?, BTreeMap::new()),
@@ -157,9 +158,9 @@ fn run_case<S: System>(means: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
         SecondRun::Differs(difference) => found.differing(difference),
         SecondRun::Ended(error) => Finding::from_error(error).map_err(broken)?,
     };
-    let as_expected = finding.outcome() == means.order.scenarios[place.scenario].expect.0;
+    let as_expected = finding.outcome() == sweep.spec.scenarios[place.scenario].expect.0;
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let scenario = means.order.scenarios[place.scenario].given.clone();
+    let scenario = sweep.spec.scenarios[place.scenario].given.clone();
     Ok(CaseRecord { scenario, seed: place.seed, as_expected, twice: again, finding, marks, wall_ms })
 }
 

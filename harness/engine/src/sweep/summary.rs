@@ -27,7 +27,7 @@ impl FailureGroup {
 /// The summary of a sweep.
 #[derive(Clone, Debug)]
 pub(crate) struct SweepSummary {
-    pub order: SweepSpec,
+    pub spec: SweepSpec,
     pub cases: u64,
     pub sim_ms: u64,
     /// Number of cases that were checked for determinism.
@@ -50,13 +50,13 @@ pub(crate) struct SweepSummary {
 
 impl SweepSummary {
     /// Summarises the cases of a sweep, in any order.
-    pub fn of(order: &SweepSpec, ran: &[CaseRecord]) -> SweepSummary {
+    pub fn of(spec: &SweepSpec, records: &[CaseRecord]) -> SweepSummary {
         let mut marks: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let mut by_scenario: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
         let mut groups: BTreeMap<(Outcome, &str), Vec<CaseRecord>> = BTreeMap::new();
         let (mut without_verdict, mut idle) = (0, 0);
-        for one in ran {
+        for one in records {
             if has_no_verdict(&one.finding.fingerprint) {
                 without_verdict += 1;
             } else {
@@ -81,8 +81,8 @@ impl SweepSummary {
             })
             .collect();
         failures.sort_by_key(|group| std::cmp::Reverse((group.cases.len(), group.outcome)));
-        let of_all = order.required_marks.iter().filter(|mark| !marks.contains_key(*mark));
-        let of_one = order.scenarios.iter().flat_map(|swept| {
+        let of_all = spec.required_marks.iter().filter(|mark| !marks.contains_key(*mark));
+        let of_one = spec.scenarios.iter().flat_map(|swept| {
             let reached = by_scenario.get(swept.given.as_str());
             let missed = swept
                 .required_marks
@@ -92,17 +92,17 @@ impl SweepSummary {
         });
         let unreached = of_all.map(|mark| (mark.clone(), None)).chain(of_one).collect();
         SweepSummary {
-            order: order.clone(),
-            cases: ran.len() as u64,
-            sim_ms: sum(ran.iter().map(|one| one.finding.sim_ms)),
-            twice: ran.iter().filter(|one| one.twice).count() as u64,
+            spec: spec.clone(),
+            cases: records.len() as u64,
+            sim_ms: sum(records.iter().map(|one| one.finding.sim_ms)),
+            twice: records.iter().filter(|one| one.twice).count() as u64,
             outcomes,
             without_verdict,
             idle,
             failures,
             marks,
             unreached,
-            busy_ms: sum(ran.iter().map(|one| one.wall_ms)),
+            busy_ms: sum(records.iter().map(|one| one.wall_ms)),
         }
     }
 
@@ -128,7 +128,7 @@ impl SweepSummary {
     /// Exit code of a case that did not end as its scenario expects.
     fn code_of(&self, one: &CaseRecord) -> u8 {
         // Results contain no case of a scenario that the header does not name.
-        let expected = self.order.expected(&one.scenario).unwrap_or(Outcome::Clean);
+        let expected = self.spec.expected(&one.scenario).unwrap_or(Outcome::Clean);
         exit::of_finding(one.finding.outcome(), expected, &one.finding.fingerprint)
     }
 
@@ -139,7 +139,7 @@ impl SweepSummary {
 
     /// Whether it is only one slice of a sweep.
     pub fn is_slice(&self) -> bool {
-        self.order.slice.of > 1
+        self.spec.slice.of > 1
     }
 }
 
@@ -148,10 +148,10 @@ pub(crate) fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-fn fastest(ran: &CaseRecord) -> (u64, &str, u64) {
+fn fastest(record: &CaseRecord) -> (u64, &str, u64) {
     // A run that did not end has no records, and takes longest.
-    let records = if ran.finding.trace_records == 0 { u64::MAX } else { ran.finding.trace_records };
-    (records, &ran.scenario, ran.seed)
+    let records = if record.finding.trace_records == 0 { u64::MAX } else { record.finding.trace_records };
+    (records, &record.scenario, record.seed)
 }
 
 /// Merges slices. Returns the specification of the whole sweep.
@@ -164,31 +164,30 @@ pub(crate) fn merge_slices(
     let Some((first_path, first)) = files.first() else { return Err(vec!["no slice was given".to_owned()]) };
     let mut wrong = Vec::new();
     let mut seen: BTreeMap<u64, &PathBuf> = BTreeMap::new();
-    let mut ran = Vec::new();
+    let mut records = Vec::new();
     for (path, results) in files {
         let name = path.display();
-        if let Some(why) = results.order.sweep_difference(&first.order) {
+        if let Some(why) = results.spec.sweep_difference(&first.spec) {
             wrong.push(format!("{name}: of another sweep than {}: {why}", first_path.display()));
             continue;
         }
-        let index = results.order.slice.index;
+        let index = results.spec.slice.index;
         if let Some(other) = seen.insert(index, path) {
             wrong.push(format!("{name}: slice {index} is also in {}", other.display()));
             continue;
         }
         match &results.end {
-            None => {
-                wrong.push(format!("{name}: truncated after {} cases: resume it first", results.ran.len()))
-            }
-            Some(end) if end.cases != results.ran.len() as u64 => {
-                let there = results.ran.len();
+            None => wrong
+                .push(format!("{name}: truncated after {} cases: resume it first", results.records.len())),
+            Some(end) if end.cases != results.records.len() as u64 => {
+                let there = results.records.len();
                 wrong.push(format!("{name}: {there} cases, but its footer counts {}", end.cases));
             }
-            Some(_) => wrong.extend(not_as_ordered(results).map(|said| format!("{name}: {said}"))),
+            Some(_) => wrong.extend(not_as_ordered(results).map(|message| format!("{name}: {message}"))),
         }
-        ran.extend(results.ran.iter().cloned());
+        records.extend(results.records.iter().cloned());
     }
-    let of = first.order.slice.of;
+    let of = first.spec.slice.of;
     let missing: Vec<String> =
         (1..=of).filter(|index| !seen.contains_key(index)).map(|index| index.to_string()).collect();
     match missing.as_slice() {
@@ -199,23 +198,23 @@ pub(crate) fn merge_slices(
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    Ok((SweepSpec { slice: Slice::WHOLE, ..first.order.clone() }, ran))
+    Ok((SweepSpec { slice: Slice::WHOLE, ..first.spec.clone() }, records))
 }
 
 /// Describes a mismatch between the cases of a file and its header.
 fn not_as_ordered(results: &SweepResults) -> Option<String> {
-    let order = &results.order;
+    let spec = &results.spec;
     let mut there: Vec<(&str, u64)> =
-        results.ran.iter().map(|one| (one.scenario.as_str(), one.seed)).collect();
+        results.records.iter().map(|one| (one.scenario.as_str(), one.seed)).collect();
     there.sort_unstable();
     if let Some(twice) = there.windows(2).find(|pair| pair[0] == pair[1]) {
         return Some(format!("{}@{} appears twice", twice[0].0, twice[0].1));
     }
-    let of_place = |place: CaseKey| (order.scenarios[place.scenario].given.as_str(), place.seed);
+    let of_place = |place: CaseKey| (spec.scenarios[place.scenario].given.as_str(), place.seed);
     // A sweep that reached its time limit has a prefix of the cases.
-    let mut ordered: Vec<(&str, u64)> = order.cases().take(there.len()).map(of_place).collect();
+    let mut ordered: Vec<(&str, u64)> = spec.cases().take(there.len()).map(of_place).collect();
     ordered.sort_unstable();
-    if order.count().is_some_and(|count| count < there.len() as u64) || ordered != there {
+    if spec.count().is_some_and(|count| count < there.len() as u64) || ordered != there {
         return Some("its cases are not those of its header".to_owned());
     }
     None

@@ -149,7 +149,7 @@ impl FromStr for Slice {
             text.strip_prefix("slice:").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
         let slice =
             Slice { index: index.parse().map_err(|_| wrong())?, of: of.parse().map_err(|_| wrong())? };
-        slice.check().map(|()| slice).map_err(|said| format!("'{text}': {said}"))
+        slice.check().map(|()| slice).map_err(|message| format!("'{text}': {message}"))
     }
 }
 
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn order(seeds: Seeds, slice: Slice) -> SweepSpec {
+    fn spec(seeds: Seeds, slice: Slice) -> SweepSpec {
         let swept = |given: &str| SweptScenario {
             given: given.into(),
             digest: String::new(),
@@ -281,13 +281,13 @@ mod tests {
 
     #[test]
     fn slices_are_the_whole_and_share_nothing() {
-        let whole = order(Seeds::Range(5, Some(12)), Slice::WHOLE);
+        let whole = spec(Seeds::Range(5, Some(12)), Slice::WHOLE);
         let cases: Vec<CaseKey> = whole.cases().collect();
         assert_eq!((cases.len() as u64, whole.count()), (21, Some(21)));
         for of in 1..=25 {
             let mut seen = BTreeSet::new();
             for index in 1..=of {
-                let slice = order(Seeds::Range(5, Some(12)), Slice { index, of });
+                let slice = spec(Seeds::Range(5, Some(12)), Slice { index, of });
                 let part: Vec<CaseKey> = slice.cases().collect();
                 assert_eq!(Some(part.len() as u64), slice.count(), "{index}/{of}");
                 assert!(part.into_iter().all(|place| seen.insert(place)));
@@ -297,10 +297,10 @@ mod tests {
     }
 
     #[test]
-    fn seeds_of_a_text_are_its_own_and_repeatable() {
+    fn seeds_derived_from_a_text_are_distinct_and_repeatable() {
         let seeds = |text: &str| -> Vec<u64> {
             let seeds = Seeds::From { text: text.into(), count: Some(100) };
-            order(seeds, Slice::WHOLE).cases().map(|place| place.seed).collect()
+            spec(seeds, Slice::WHOLE).cases().map(|place| place.seed).collect()
         };
         assert_eq!(seeds("2026-11-25"), seeds("2026-11-25"));
         let (one, next) = (seeds("2026-11-25"), seeds("2026-11-26"));
@@ -320,8 +320,8 @@ mod tests {
     }
 
     #[test]
-    fn of_another_release_is_told_so_though_its_text_is_another_too() {
-        let as_written = order(Seeds::Range(1, Some(3)), Slice::WHOLE);
+    fn a_different_release_is_reported_before_the_different_text() {
+        let as_written = spec(Seeds::Range(1, Some(3)), Slice::WHOLE);
         let mut planted = as_written.clone();
         planted.release = Some("planted".into());
         planted.scenarios[0].digest = "of another text".into();

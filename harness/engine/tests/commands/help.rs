@@ -3,11 +3,11 @@
 use crate::common::{Test, tests};
 use crate::scratch::Scratch;
 
-pub const TESTS: &[Test] = tests![each_command_says_what_it_takes];
+pub const TESTS: &[Test] = tests![each_command_has_help];
 
-fn each_command_says_what_it_takes() {
-    let here = Scratch::new("help");
-    let help = |command: &str| here.wal(&[command, "-h"]).ends(0).out;
+fn each_command_has_help() {
+    let scratch = Scratch::new("help");
+    let help = |command: &str| scratch.wal(&[command, "-h"]).ends(0).out;
     insta::assert_snapshot!(help("sweep"), @"
     Run many seeds of some scenarios, each case in a process of its own
 

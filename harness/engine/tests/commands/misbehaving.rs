@@ -149,7 +149,7 @@ fn eat() {
         held.push(vec![1_u8; 16 << 20]);
         wait(10);
     }
-    panic!("nobody minded {} MB", held.iter().map(Vec::len).sum::<usize>() >> 20);
+    panic!("no limit stopped {} MB", held.iter().map(Vec::len).sum::<usize>() >> 20);
 }
 
 /// Waits for at most a minute, so that a missing kill does not block the test.

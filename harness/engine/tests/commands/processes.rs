@@ -6,13 +6,13 @@ use std::process::{Child, ChildStderr, Command};
 
 /// Reads the standard error up to the first line with these words. Returns the rest, which keeps the pipe open.
 pub fn wait_for_words(child: &mut Child, words: &str) -> BufReader<ChildStderr> {
-    let mut said = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut printed = BufReader::new(child.stderr.take().expect("it is piped"));
     let mut line = String::new();
     while !line.contains(words) {
         line.clear();
-        assert!(said.read_line(&mut line).expect("it is UTF-8") > 0, "it ended without saying '{words}'");
+        assert!(printed.read_line(&mut line).expect("it is UTF-8") > 0, "it ended without saying '{words}'");
     }
-    said
+    printed
 }
 
 /// Waits until a file has this many lines.
