@@ -334,25 +334,24 @@ fn wrong_usage_is_2() {
     Usage: wal [OPTIONS] <COMMAND>
 
     Commands:
-      run          Run one scenario with one seed, and judge it
-      enumerate    Run one scenario again and again, with a crash, or one error, at each of its
-                   operations in turn
-      sweep        Run many seeds of some scenarios, each case in a process of its own
-      merge        Put the slices of a sweep together, and judge it
-      repro        Run a case again, to the bit, with as much of its log as wanted
-      shrink       Make a failing case as small as it gets
-      corpus       Replay, extend and tidy the cases that once failed
-      explain      Explain a word of a verdict: an invariant, outcome, exit code, mark or fingerprint
+      run          Run one case: a scenario with a seed
+      enumerate    Run one case repeatedly, with a crash or an error at each of its operations in turn
+      sweep        Run many seeds of some scenarios, each case in its own process
+      merge        Merge the slices of a sweep and judge it
+      repro        Reproduce a run exactly, optionally with its event log
+      shrink       Shrink a failing case
+      corpus       Run and manage the regression cases
+      explain      Explain a term of a verdict: an invariant, outcome, exit code, mark or fingerprint
       scenarios    List the built-in scenarios
       marks        List the marks that a scenario can require or a fault can wait for
-      print        Print a scenario as a file: a built-in one, or one that a seed draws whole
+      print        Print a built-in or generated scenario as a file
       schema       Print the JSON Schema of scenarios
-      doctor       Check this machine: whether the same case runs the same twice, memory, disk, terminal
-      completions  Print a script that completes this command line in a shell
-      man          Write the manual pages into a folder
+      doctor       Check this machine: determinism, memory, disk, terminal
+      completions  Print a shell completion script
+      man          Write the manual pages to a folder
 
     Options:
-          --max-items <N>  Allow scenarios that ask for so many items [env: LATENT_MAX_ITEMS=] [default:
+          --max-items <N>  Allow scenarios with up to this many items [env: LATENT_MAX_ITEMS=] [default:
                            1000000]
       -h, --help           Print help
       -V, --version        Print version

@@ -208,11 +208,11 @@ fn a_panic_of_the_tool_is_1_without_a_verdict() {
       simulated   2 m in …
       determinism 0 cases checked
       failures    no verdict internal-error:tests/commands/misbehaving.rs:LINE  1 case
-                  internal error: the judge has had enough, at harness/engine/tests/commands/misbehaving.rs:LINE
+                  internal error: the judge panics, at harness/engine/tests/commands/misbehaving.rs:LINE
       reproduce   odd repro nervous.json@2
       results     .latent/sweep.jsonl
     ");
-    insta::assert_snapshot!(scratch.odd(&["run", "nervous.json@2"]).ends(1).stderr_text(), @"error: internal error: the judge has had enough, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run nervous.json@2)");
+    insta::assert_snapshot!(scratch.odd(&["run", "nervous.json@2"]).ends(1).stderr_text(), @"error: internal error: the judge panics, at harness/engine/tests/commands/misbehaving.rs:LINE (report it with: odd run nervous.json@2)");
     // Other findings of the same sweep take precedence.
     scratch.misbehaving_scenario("untidy", r#", "trouble": { "violates": "a file lies about" }"#);
     scratch.odd(&["sweep", "nervous.json", "untidy.json", "--seeds", "2..3"]).ends(100);

@@ -91,7 +91,7 @@ impl System for Misbehaving {
             violations
                 .push(Violation::new("O1", "untidy", "at-once").of("desk", 1).at(world.now().0).because(why));
         }
-        assert!(*trouble != Misbehaviour::JudgePanics, "the judge has had enough");
+        assert!(*trouble != Misbehaviour::JudgePanics, "the judge panics");
         let cannot_be_printed = *trouble == Misbehaviour::PrintingPanics;
         let process = (*trouble == Misbehaviour::ProcessInFindings).then(std::process::id);
         Verdict {
