@@ -22,9 +22,9 @@ pub fn compact(number: u64) -> String {
     const UNITS: [(u64, &str); 4] =
         [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
     for (unit, suffix) in UNITS {
-        let tenths = (u128::from(number) * 10 + u128::from(unit) / 2) / u128::from(unit);
         // Rounding may reach the next unit: 999,950 is 1.0M.
-        if number >= unit || (tenths >= 10 && unit > 1_000) {
+        if number >= unit - unit / 20_000 {
+            let tenths = (u128::from(number) * 10 + u128::from(unit) / 2) / u128::from(unit);
             return format!("{}.{}{suffix}", tenths / 10, tenths % 10);
         }
     }

@@ -287,7 +287,7 @@ mod tests {
         );
         screen.item("events", "12,345 sent by 12 projects, 12,345 acknowledged, 0 unknown, 0 rejected");
         screen.item("path", "x".repeat(40));
-        screen.verbatim("again", "latent run a-scenario-with-a-very-long-name@12345678901234567890");
+        screen.verbatim("reproduce", "latent run a-scenario-with-a-very-long-name@12345678901234567890");
         insta::assert_snapshot!(anstream::adapter::strip_str(&screen.render(40)).to_string(), @"
         a-scenario@1: unrecoverable-loss, but
           expected to be clean

@@ -219,6 +219,6 @@ mod tests {
         assert!(error.contains("cannot read it"), "{error}");
         let own = std::env::current_exe().unwrap();
         let error = find(own.to_str().unwrap(), &NAMED, None).unwrap_err().to_string();
-        assert!(error.contains("is not UTF-8"), "{error}");
+        assert!(error.contains("not valid UTF-8"), "{error}");
     }
 }

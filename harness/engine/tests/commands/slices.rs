@@ -86,7 +86,11 @@ fn a_slice_leaves_the_marks_to_the_merge() {
         slice(index, "3..9");
     }
     let merged = scratch.odd(&["merge", "1.jsonl", "2.jsonl", "3.jsonl", "4.jsonl"]).ends(103);
-    assert!(merged.out.contains("odd.survived  not reached, required by scenario rare.json"), "{}", merged.out);
+    assert!(
+        merged.out.contains("odd.survived  not reached, required by scenario rare.json"),
+        "{}",
+        merged.out
+    );
 }
 
 fn slices_that_do_not_add_up_are_104_with_a_line_each() {
