@@ -10,7 +10,7 @@
 
 mod cost;
 
-use cost::{Cost, Ended, Running, latent};
+use cost::{CompletedProgram, ResourceUsage, RunningProgram, latent};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -28,29 +28,31 @@ const SIXTEEN_WEEKS_AT_MOST: f64 = 17.0;
 
 /// Resource usage and report of one run.
 #[derive(Clone, Debug)]
-struct Run {
-    cost: Cost,
+struct MeasuredRun {
+    cost: ResourceUsage,
     report: Value,
 }
 
-fn run_once(case: &str) -> Run {
+fn run_once(case: &str) -> MeasuredRun {
     let mut command = latent(&["run", case, "--json"]);
-    let Ended { cost, code, printed } = Running::start(command.stdout(Stdio::piped())).finish();
+    let CompletedProgram { cost, code, printed } =
+        RunningProgram::start(command.stdout(Stdio::piped())).finish();
     let report: Value = serde_json::from_str(&printed)
         .unwrap_or_else(|error| panic!("{case}: no report, exit code {code:?}: {error}"));
     assert_eq!(report["as_expected"], true, "{case}: a failed run cannot be measured: {report}");
-    Run { cost, report }
+    MeasuredRun { cost, report }
 }
 
 /// Measures the cheapest of several runs, by CPU seconds, and prints it as a line of the table.
-fn measure(label: &str, case: &str) -> Cost {
+fn measure(label: &str, case: &str) -> ResourceUsage {
     measure_of(RUNS, label, case)
 }
 
-fn measure_of(runs: usize, label: &str, case: &str) -> Cost {
+fn measure_of(runs: usize, label: &str, case: &str) -> ResourceUsage {
     let runs = (0..runs).map(|_| run_once(case));
-    let by_cpu = |one: &Run, next: &Run| one.cost.cpu_seconds.total_cmp(&next.cost.cpu_seconds);
-    let Run { cost, report } = runs.min_by(by_cpu).expect("there are runs");
+    let by_cpu =
+        |one: &MeasuredRun, next: &MeasuredRun| one.cost.cpu_seconds.total_cmp(&next.cost.cpu_seconds);
+    let MeasuredRun { cost, report } = runs.min_by(by_cpu).expect("there are runs");
     let work = |name: &str| report["work"][name].as_f64().unwrap_or(0.0) / cost.cpu_seconds;
     println!(
         "{label:<28} {:>8.2} {:>8.2} {:>7} {:>9} {:>13.0} {:>12.0}",
@@ -81,13 +83,17 @@ fn variant(name: &str, events: (u64, u64), days: u64) -> PathBuf {
     path
 }
 
-fn measure_variant(label: &str, events: (u64, u64), days: u64) -> Cost {
+fn measure_variant(label: &str, events: (u64, u64), days: u64) -> ResourceUsage {
     let path = variant(&label.replace(' ', "-"), events, days);
     measure(label, path.to_str().expect("cargo's directories are UTF-8"))
 }
 
 /// A sentence for each exceeded limit.
-fn passed(named: &[(Cost, (&str, f64, u64))], doubled: &[(&str, f64)], sixteen_weeks: f64) -> Vec<String> {
+fn passed(
+    named: &[(ResourceUsage, (&str, f64, u64))],
+    doubled: &[(&str, f64)],
+    sixteen_weeks: f64,
+) -> Vec<String> {
     let mut passed = Vec::new();
     for (cost, (name, seconds, mb)) in named {
         if cost.cpu_seconds > *seconds {

@@ -26,7 +26,7 @@
 
 mod cost;
 
-use cost::{Cost, Running, latent};
+use cost::{ResourceUsage, RunningProgram, latent};
 use latent_engine::run_in_process;
 use latent_world::Latent;
 use serde_json::Value;
@@ -73,7 +73,7 @@ fn text_of(path: &Path) -> &str {
 }
 
 /// A running sweep, and the path of its results.
-struct Sweep(Running, PathBuf);
+struct Sweep(RunningProgram, PathBuf);
 
 impl Sweep {
     /// Starts seeds 1 to `cases` of a scenario.
@@ -83,15 +83,15 @@ impl Sweep {
         let mut command =
             latent(&["sweep", scenario, "--seeds", &seeds, "--jobs", &jobs, "--partition", slice]);
         command.args(["--json", text_of(&results)]).stdout(Stdio::null()).stderr(Stdio::null());
-        Sweep(Running::start(&mut command), results)
+        Sweep(RunningProgram::start(&mut command), results)
     }
 
-    fn whole(scenario: &str, cases: u64, jobs: usize) -> (Cost, u64) {
+    fn whole(scenario: &str, cases: u64, jobs: usize) -> (ResourceUsage, u64) {
         Sweep::start(scenario, cases, jobs, "slice:1/1").finish()
     }
 
     /// Returns its resource usage, and the number of processes that it started for cases.
-    fn finish(self) -> (Cost, u64) {
+    fn finish(self) -> (ResourceUsage, u64) {
         let Sweep(running, results) = self;
         let ended = running.finish();
         assert_eq!(ended.code, Some(0), "a failed sweep cannot be measured: see {}", results.display());
@@ -142,12 +142,12 @@ fn two_jobs(rounds: usize) -> Option<String> {
 }
 
 /// Measures `work` in this process.
-fn of_here(work: impl FnOnce()) -> Cost {
+fn of_here(work: impl FnOnce()) -> ResourceUsage {
     let (started, before) = (Instant::now(), usage_here());
     work();
     let (wall_seconds, after) = (started.elapsed().as_secs_f64(), usage_here());
     let cpu_seconds = cost::cpu_seconds(&after) - cost::cpu_seconds(&before);
-    Cost { wall_seconds, cpu_seconds, peak_mb: after.ru_maxrss.unsigned_abs() / 1024 }
+    ResourceUsage { wall_seconds, cpu_seconds, peak_mb: after.ru_maxrss.unsigned_abs() / 1024 }
 }
 
 #[expect(unsafe_code, reason = "std does not tell a process's own resource usage; getrusage does")]
@@ -168,7 +168,7 @@ struct PerCase {
 }
 
 impl PerCase {
-    fn of(cost: Cost, cases: u64) -> PerCase {
+    fn of(cost: ResourceUsage, cases: u64) -> PerCase {
         let each_ms = |seconds: f64| seconds * 1e3 / cases as f64;
         PerCase { wall_ms: each_ms(cost.wall_seconds), cpu_ms: each_ms(cost.cpu_seconds) }
     }
@@ -214,9 +214,9 @@ fn process(scenario: &str, text: &str, cases: u64, rounds: usize) -> Vec<String>
 }
 
 /// Measures a generated case; or returns why it cannot be measured.
-fn week(seed: u64) -> Result<Cost, String> {
+fn week(seed: u64) -> Result<ResourceUsage, String> {
     let case = format!("generated@{seed}");
-    let ended = Running::start(latent(&["run", &case, "--json"]).stdout(Stdio::piped())).finish();
+    let ended = RunningProgram::start(latent(&["run", &case, "--json"]).stdout(Stdio::piped())).finish();
     let report: Value = serde_json::from_str(&ended.printed)
         .map_err(|_| format!("{case} has no report: exit code {:?}", ended.code))?;
     if report["as_expected"] != true {
@@ -227,7 +227,7 @@ fn week(seed: u64) -> Result<Cost, String> {
 
 /// Prints the cost of generated weeks; returns a violated limit.
 fn weeks() -> Option<String> {
-    let costs = match (1..=WEEKS).map(week).collect::<Result<Vec<Cost>, String>>() {
+    let costs = match (1..=WEEKS).map(week).collect::<Result<Vec<ResourceUsage>, String>>() {
         Ok(costs) => costs,
         Err(why) => return Some(format!("a generated week could not be measured: {why}")),
     };

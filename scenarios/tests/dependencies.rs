@@ -39,25 +39,27 @@ const UNDER_TEST: [&str; 2] = ["latent-edge", "latent-pipeline"];
 
 /// One dependency of a crate.
 #[derive(Clone, Debug)]
-struct Arrow {
+struct CrateDependency {
     from: String,
     to: String,
     in_tests: bool,
     features: Vec<String>,
 }
 
-impl Arrow {
+impl CrateDependency {
     fn is_ours(&self) -> bool {
         self.to == "latent" || self.to.starts_with("latent-")
     }
 }
 
 /// Describes forbidden dependencies; empty if there are none.
-fn faults(arrows: &[Arrow]) -> Vec<String> {
-    let mut found: Vec<String> = arrows.iter().filter_map(fault_of_one).collect();
+fn violations(dependencies: &[CrateDependency]) -> Vec<String> {
+    let mut found: Vec<String> = dependencies.iter().filter_map(violation_of).collect();
     let built_on = |crates: &[&str]| -> BTreeSet<&str> {
-        let theirs = arrows.iter().filter(|arrow| !arrow.in_tests && crates.contains(&arrow.from.as_str()));
-        theirs.filter(|arrow| !arrow.is_ours()).map(|arrow| arrow.to.as_str()).collect()
+        let theirs = dependencies
+            .iter()
+            .filter(|dependency| !dependency.in_tests && crates.contains(&dependency.from.as_str()));
+        theirs.filter(|dependency| !dependency.is_ours()).map(|dependency| dependency.to.as_str()).collect()
     };
     let shared =
         built_on(&UNDER_TEST).intersection(&built_on(&["latent-oracle"])).copied().collect::<Vec<_>>();
@@ -67,9 +69,9 @@ fn faults(arrows: &[Arrow]) -> Vec<String> {
     found
 }
 
-fn fault_of_one(arrow: &Arrow) -> Option<String> {
-    let Arrow { from, to, in_tests, features } = arrow;
-    if arrow.is_ours() {
+fn violation_of(dependency: &CrateDependency) -> Option<String> {
+    let CrateDependency { from, to, in_tests, features } = dependency;
+    if dependency.is_ours() {
         let listed = |table: &[(&str, &[&str])]| {
             table.iter().any(|(name, may)| name == from && may.contains(&to.as_str()))
         };
@@ -97,39 +99,39 @@ fn fault_of_one(arrow: &Arrow) -> Option<String> {
 }
 
 /// Every dependency that a member of the workspace declares.
-fn declared() -> (BTreeSet<String>, Vec<Arrow>) {
+fn declared() -> (BTreeSet<String>, Vec<CrateDependency>) {
     let metadata = MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         .no_deps()
         .exec()
         .expect("cargo reads the workspace that it just built");
     let names = metadata.packages.iter().map(|package| package.name.to_string()).collect();
-    let arrows = metadata.packages.iter().flat_map(|package| {
-        package.dependencies.iter().map(|dependency| Arrow {
+    let dependencies = metadata.packages.iter().flat_map(|package| {
+        package.dependencies.iter().map(|dependency| CrateDependency {
             from: package.name.to_string(),
             to: dependency.name.clone(),
             in_tests: dependency.kind == DependencyKind::Development,
             features: dependency.features.clone(),
         })
     });
-    (names, arrows.collect())
+    (names, dependencies.collect())
 }
 
 #[test]
 fn every_arrow_is_an_allowed_one() {
-    let (names, arrows) = declared();
+    let (names, dependencies) = declared();
     let listed: BTreeSet<String> = ALLOWED.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names, listed, "every crate of the workspace has its line in ALLOWED, and no other");
-    assert_eq!(faults(&arrows), Vec::<String>::new());
+    assert_eq!(violations(&dependencies), Vec::<String>::new());
 }
 
 /// Dependencies that must exist, so that the tables cannot be vacuously satisfied.
 #[test]
 fn the_arrows_that_must_be_there_are_seen() {
-    let (_, arrows) = declared();
+    let (_, dependencies) = declared();
     let mut from: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for arrow in arrows.iter().filter(|arrow| !arrow.in_tests) {
-        from.entry(&arrow.from).or_default().insert(&arrow.to);
+    for dependency in dependencies.iter().filter(|dependency| !dependency.in_tests) {
+        from.entry(&dependency.from).or_default().insert(&dependency.to);
     }
     for (name, may) in ALLOWED {
         for to in may {
@@ -145,9 +147,9 @@ fn a_forbidden_arrow_is_flagged() {
     let (_, good) = declared();
     let flagged = |from: &str, to: &str, in_tests: bool, features: &[&str]| {
         let features = features.iter().map(|feature| (*feature).to_owned()).collect();
-        let mut arrows = good.clone();
-        arrows.push(Arrow { from: from.to_owned(), to: to.to_owned(), in_tests, features });
-        faults(&arrows).join("; ")
+        let mut dependencies = good.clone();
+        dependencies.push(CrateDependency { from: from.to_owned(), to: to.to_owned(), in_tests, features });
+        violations(&dependencies).join("; ")
     };
     for (from, to) in [
         ("latent-oracle", "latent-pipeline"),

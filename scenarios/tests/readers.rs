@@ -18,7 +18,7 @@ use std::path::Path;
 
 /// A mutation of a JSON text.
 #[derive(Clone, Debug)]
-enum Change {
+enum Mutation {
     /// Replaces the n-th value.
     Replace(usize, Value),
     /// Removes the n-th value.
@@ -46,13 +46,13 @@ fn odd_values() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn changes() -> impl Strategy<Value = Vec<Change>> {
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     let one = prop_oneof![
-        12 => (any::<usize>(), odd_values()).prop_map(|(at, value)| Change::Replace(at, value)),
-        3 => any::<usize>().prop_map(Change::Remove),
-        3 => any::<usize>().prop_map(Change::Double),
-        1 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Change::Flip(at, byte)),
-        1 => any::<usize>().prop_map(Change::Cut),
+        12 => (any::<usize>(), odd_values()).prop_map(|(at, value)| Mutation::Replace(at, value)),
+        3 => any::<usize>().prop_map(Mutation::Remove),
+        3 => any::<usize>().prop_map(Mutation::Double),
+        1 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Mutation::Flip(at, byte)),
+        1 => any::<usize>().prop_map(Mutation::Cut),
     ];
     proptest::collection::vec(one, 1..4)
 }
@@ -75,44 +75,44 @@ fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
     }
 }
 
-fn changed(text: &str, changes: &[Change]) -> Vec<u8> {
+fn mutate(text: &str, mutations: &[Mutation]) -> Vec<u8> {
     let mut value: Option<Value> = serde_json::from_str(text).ok();
     let mut bytes = text.as_bytes().to_vec();
-    for change in changes {
-        if let (Some(value), Change::Replace(at, _) | Change::Remove(at) | Change::Double(at)) =
-            (&mut value, change)
+    for mutation in mutations {
+        if let (Some(value), Mutation::Replace(at, _) | Mutation::Remove(at) | Mutation::Double(at)) =
+            (&mut value, mutation)
         {
             let mut all = Vec::new();
             pointers(value, "", &mut all);
-            change_at(value, &all[at % all.len()], change);
+            mutate_at(value, &all[at % all.len()], mutation);
             bytes = serde_json::to_vec_pretty(value).expect("it was JSON");
         }
-        match change {
-            Change::Flip(at, byte) if !bytes.is_empty() => {
+        match mutation {
+            Mutation::Flip(at, byte) if !bytes.is_empty() => {
                 let at = at % bytes.len();
                 bytes[at] ^= byte;
             }
-            Change::Cut(at) if !bytes.is_empty() => bytes.truncate(at % bytes.len()),
+            Mutation::Cut(at) if !bytes.is_empty() => bytes.truncate(at % bytes.len()),
             _ => {}
         }
     }
     bytes
 }
 
-fn change_at(value: &mut Value, pointer: &str, change: &Change) {
-    if let Change::Replace(_, new) = change {
+fn mutate_at(value: &mut Value, pointer: &str, mutation: &Mutation) {
+    if let Mutation::Replace(_, new) = mutation {
         if let Some(there) = value.pointer_mut(pointer) {
             *there = new.clone();
         }
         return;
     }
     let Some((parent, last)) = pointer.rsplit_once('/') else { return };
-    match (value.pointer_mut(parent), change) {
-        (Some(Value::Object(fields)), Change::Remove(_)) => drop(fields.remove(last)),
+    match (value.pointer_mut(parent), mutation) {
+        (Some(Value::Object(fields)), Mutation::Remove(_)) => drop(fields.remove(last)),
         (Some(Value::Array(items)), _) => {
             let Some(at) = last.parse::<usize>().ok().filter(|at| *at < items.len()) else { return };
-            match change {
-                Change::Remove(_) => drop(items.remove(at)),
+            match mutation {
+                Mutation::Remove(_) => drop(items.remove(at)),
                 _ => items.insert(at, items[at].clone()),
             }
         }
@@ -142,9 +142,9 @@ fn drawn(bases: &[String], count: u32) -> Vec<(usize, Vec<u8>)> {
     let mut runner = runner(count);
     (0..runner.config().cases)
         .map(|_| {
-            let strategy = (0..bases.len(), changes());
-            let (base, changes) = strategy.new_tree(&mut runner).expect("nothing is refused").current();
-            (base, changed(&bases[base], &changes))
+            let strategy = (0..bases.len(), mutations());
+            let (base, mutations) = strategy.new_tree(&mut runner).expect("nothing is refused").current();
+            (base, mutate(&bases[base], &mutations))
         })
         .collect()
 }
@@ -206,11 +206,11 @@ fn a_changed_scenario_is_refused_or_can_be_expanded() {
     let bases: Vec<String> = BUILT_IN.iter().map(|name| scenario_text(name)).collect();
     let schema: Value = serde_json::from_slice(&latent(&["schema"]).stdout).expect("a schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("it is a schema");
-    let strategy = (0..bases.len(), changes());
+    let strategy = (0..bases.len(), mutations());
     let (taken, refused) = (Cell::new(0), Cell::new(0));
     runner(600)
-        .run(&strategy, |(base, changes)| {
-            let bytes = changed(&bases[base], &changes);
+        .run(&strategy, |(base, mutations)| {
+            let bytes = mutate(&bases[base], &mutations);
             let Ok(text) = std::str::from_utf8(&bytes) else { return Ok(()) };
             match parse::<Latent>("file", text) {
                 Err(bad) => {
@@ -250,8 +250,8 @@ fn a_scenario_of_other_numbers_is_refused_or_ends_as_it_must() {
     all.retain(is_other);
     let numbers = [0, 1, 2, 3, 5, 7, 16, 60, 100, 1_000, 86_400, 500_000, 1_000_000];
     let times = ["0s", "1ms", "1m", "1h", "3h", "1d", "26h", "2d", "5d", "30d"];
-    let change = (0..all.len(), 0..numbers.len(), 0..times.len());
-    let strategy = proptest::collection::vec(change, 1..4);
+    let mutation = (0..all.len(), 0..numbers.len(), 0..times.len());
+    let strategy = proptest::collection::vec(mutation, 1..4);
     let mut runner = runner(60);
     let folder = temporary_folder();
     let file = folder.path().join("changed.json");
@@ -347,8 +347,8 @@ fn changed_results_never_break_a_merge() {
 fn a_changed_profile_is_refused_with_its_place_or_taken() {
     let good = std::fs::read_to_string(folder().join("../latent.toml")).expect("there are profiles");
     let folder = temporary_folder();
-    let changes = drawn(std::slice::from_ref(&good), 60);
-    for (_, bytes) in changes.into_iter().chain([(0, good.into_bytes())]) {
+    let mutations = drawn(std::slice::from_ref(&good), 60);
+    for (_, bytes) in mutations.into_iter().chain([(0, good.into_bytes())]) {
         std::fs::write(folder.path().join("latent.toml"), &bytes).expect("it can be written");
         // The seeds are invalid, so nothing runs whatever the profile contains.
         let mut command = command(&["sweep", "--profile", "quick", "--seeds", "5..5"]);

@@ -19,13 +19,13 @@ pub const NONDETERMINISTIC: u8 = 101;
 /// A run did not finish, or exceeded its limit of time or memory.
 pub const HUNG: u8 = 102;
 /// A required mark was not reached, or a requested fault was not triggered.
-pub const UNREACHED: u8 = 103;
+pub const MARK_NOT_REACHED: u8 = 103;
 /// Slices of a sweep do not add up: one is missing, duplicated, truncated or of another sweep.
 pub const SLICES: u8 = 104;
 /// A run lost items that can be restored, but the loss was not detected in time, or they were not restored completely.
 pub const NOT_RECOVERED: u8 = 105;
 /// A run ended better than its scenario expects: the expectation is out of date.
-pub const BETTER: u8 = 106;
+pub const BETTER_THAN_EXPECTED: u8 = 106;
 /// Interrupted (Ctrl-C): finished cases are on disk, and `--resume` continues; `shrink` writes its smallest case so
 /// far.
 pub const INTERRUPTED: u8 = 130;
@@ -41,10 +41,10 @@ pub const MEANINGS: [(u8, &str); 13] = [
     (VIOLATION, "violation"),
     (NONDETERMINISTIC, "nondeterministic"),
     (HUNG, "hung"),
-    (UNREACHED, "required mark not reached, or fault not triggered"),
+    (MARK_NOT_REACHED, "required mark not reached, or fault not triggered"),
     (SLICES, "slices do not add up"),
     (NOT_RECOVERED, "recoverable, but not restored or not detected"),
-    (BETTER, "better than expected"),
+    (BETTER_THAN_EXPECTED, "better than expected"),
     (INTERRUPTED, "interrupted, resumable"),
     (TERMINATED, "terminated, resumable"),
 ];
@@ -62,7 +62,7 @@ pub(crate) fn of_finding(outcome: Outcome, expected: Outcome, fingerprint: &str)
 /// Returns the code of a judged run that did not end as its scenario expects.
 #[must_use]
 pub fn of_run(outcome: Outcome, expected: Outcome) -> u8 {
-    if is_better(outcome, expected) { BETTER } else { of_unexpected(outcome) }
+    if is_better(outcome, expected) { BETTER_THAN_EXPECTED } else { of_unexpected_outcome(outcome) }
 }
 
 /// Whether a run ended better than expected. Kinds of loss are compared with each other and with clean; if the scenario
@@ -75,7 +75,7 @@ pub fn is_better(outcome: Outcome, expected: Outcome) -> bool {
 
 /// Returns the code of a judged run with an unexpected outcome.
 #[must_use]
-pub fn of_unexpected(outcome: Outcome) -> u8 {
+pub fn of_unexpected_outcome(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Nondeterministic => NONDETERMINISTIC,
         Outcome::Hung => HUNG,
@@ -93,8 +93,8 @@ pub(crate) fn worse(one: u8, other: u8) -> u8 {
         VIOLATION => 6,
         NOT_RECOVERED => 5,
         USAGE => 4,
-        UNREACHED => 3,
-        BETTER => 2,
+        MARK_NOT_REACHED => 3,
+        BETTER_THAN_EXPECTED => 2,
         INTERNAL => 1,
         _ => 0,
     };
@@ -108,23 +108,26 @@ mod tests {
     #[test]
     fn a_better_outcome_than_expected_is_not_a_violation() {
         use Outcome::{Clean, Hung, Recovered, UnrecoverableLoss, Violated};
-        assert_eq!(of_run(Clean, Recovered), BETTER);
-        assert_eq!(of_run(Recovered, UnrecoverableLoss), BETTER);
-        assert_eq!(of_run(Clean, Hung), BETTER);
+        assert_eq!(of_run(Clean, Recovered), BETTER_THAN_EXPECTED);
+        assert_eq!(of_run(Recovered, UnrecoverableLoss), BETTER_THAN_EXPECTED);
+        assert_eq!(of_run(Clean, Hung), BETTER_THAN_EXPECTED);
         assert_eq!(of_run(UnrecoverableLoss, Recovered), VIOLATION);
         assert_eq!(of_run(UnrecoverableLoss, Violated), VIOLATION, "another kind of harm");
         assert_eq!(of_run(Hung, Clean), HUNG);
-        assert!(worse(BETTER, VIOLATION) == VIOLATION && worse(CLEAN, BETTER) == BETTER);
+        assert!(
+            worse(BETTER_THAN_EXPECTED, VIOLATION) == VIOLATION
+                && worse(CLEAN, BETTER_THAN_EXPECTED) == BETTER_THAN_EXPECTED
+        );
     }
 
     #[test]
     fn permanent_loss_outranks_recoverable_loss() {
-        let codes = [Outcome::RecoverableButMissing, Outcome::UnrecoverableLoss].map(of_unexpected);
+        let codes = [Outcome::RecoverableButMissing, Outcome::UnrecoverableLoss].map(of_unexpected_outcome);
         assert_eq!(codes, [NOT_RECOVERED, VIOLATION]);
         assert_eq!(worse(NOT_RECOVERED, VIOLATION), VIOLATION);
         assert_eq!(worse(VIOLATION, NOT_RECOVERED), VIOLATION);
         assert_eq!(worse(CLEAN, NOT_RECOVERED), NOT_RECOVERED);
-        assert_eq!(worse(UNREACHED, NOT_RECOVERED), NOT_RECOVERED);
+        assert_eq!(worse(MARK_NOT_REACHED, NOT_RECOVERED), NOT_RECOVERED);
         assert_eq!(worse(HUNG, NONDETERMINISTIC), NONDETERMINISTIC);
     }
 }

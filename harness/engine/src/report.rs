@@ -33,7 +33,7 @@ pub struct Report<F> {
     /// Number of acknowledged items that the verdict rests on.
     pub items: u64,
     /// Requests of the command line that the run did not fulfil, one sentence each.
-    pub unmet: Vec<String>,
+    pub unfulfilled: Vec<String>,
     /// Result of the recovery drill.
     pub recovery: Recovery,
     /// Reasons why a recoverable loss does not count as recovered, one a line.
@@ -69,7 +69,7 @@ impl<F> Report<F> {
     /// requested fault, and at least one item to check.
     #[must_use]
     pub fn as_expected(&self) -> bool {
-        let did_all = self.missing_marks.is_empty() && self.unmet.is_empty();
+        let did_all = self.missing_marks.is_empty() && self.unfulfilled.is_empty();
         self.outcome == self.expected && did_all && !self.is_vacuous()
     }
 
@@ -86,7 +86,7 @@ impl<F> Report<F> {
         } else if self.outcome == self.expected && self.is_vacuous() {
             exit::NOTHING_RAN
         } else if self.outcome == self.expected {
-            exit::UNREACHED
+            exit::MARK_NOT_REACHED
         } else {
             exit::of_run(self.outcome, self.expected)
         }

@@ -65,7 +65,7 @@ impl HostDisk {
         work: impl FnOnce(&Shared, &Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, DiskError> {
         let root_allowed = matches!(op, DiskOp::List | DiskOp::SyncDir);
-        if !is_lawful(path, root_allowed) {
+        if !is_valid_path(path, root_allowed) {
             return Err(error(op, path, DiskErrorKind::InvalidInput));
         }
         let shared = self.shared.clone();
@@ -108,7 +108,7 @@ impl Disk for HostDisk {
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
-        if !is_lawful(to, false) {
+        if !is_valid_path(to, false) {
             return Err(error(DiskOp::Rename, from, DiskErrorKind::InvalidInput));
         }
         let to = to.to_owned();
@@ -122,7 +122,7 @@ impl Disk for HostDisk {
     async fn list(&self, path: &str) -> Result<Vec<DirEntry>, DiskError> {
         let work = |_: &Shared, full: &Path| {
             let mut entries =
-                fs::read_dir(full)?.map(|entry| to_entry(&entry?)).collect::<io::Result<Vec<_>>>()?;
+                fs::read_dir(full)?.map(|entry| dir_entry(&entry?)).collect::<io::Result<Vec<_>>>()?;
             entries.sort();
             Ok(entries)
         };
@@ -155,7 +155,7 @@ impl Shared {
     }
 }
 
-fn to_entry(entry: &fs::DirEntry) -> io::Result<DirEntry> {
+fn dir_entry(entry: &fs::DirEntry) -> io::Result<DirEntry> {
     let kind = if entry.file_type()?.is_dir() { FileType::Directory } else { FileType::File };
     let not_utf8 = |name| io::Error::new(ErrorKind::InvalidData, format!("name {name:?} is not UTF-8"));
     Ok(DirEntry { name: entry.file_name().into_string().map_err(not_utf8)?, kind })
@@ -273,9 +273,9 @@ fn kind_of(op: DiskOp, error: &io::Error) -> DiskErrorKind {
 }
 
 /// Whether the path has the form that the port requires, with names of at most 255 bytes, as in most file systems.
-fn is_lawful(path: &str, root_allowed: bool) -> bool {
-    let lawful = |name: &str| {
+fn is_valid_path(path: &str, root_allowed: bool) -> bool {
+    let is_valid_name = |name: &str| {
         !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.bytes().any(|byte| byte == 0)
     };
-    (path.is_empty() && root_allowed) || path.split('/').all(lawful)
+    (path.is_empty() && root_allowed) || path.split('/').all(is_valid_name)
 }

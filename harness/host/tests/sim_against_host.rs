@@ -38,11 +38,11 @@ enum Op {
 fn path() -> impl Strategy<Value = String> {
     let dir = prop::sample::select(vec!["", "d/", "d/", "e/", "d/e/", "a/"]);
     let name = prop::sample::select(vec!["a", "b", "d", "e"]);
-    let lawful = (dir, name).prop_map(|(dir, name)| format!("{dir}{name}"));
+    let valid = (dir, name).prop_map(|(dir, name)| format!("{dir}{name}"));
     let long = "n".repeat(256);
     let malformed = ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a\0b", &long];
     let malformed = prop::sample::select(malformed.map(str::to_owned).to_vec());
-    prop_oneof![29 => lawful, 1 => malformed]
+    prop_oneof![29 => valid, 1 => malformed]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -74,26 +74,26 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// Files that exist before the random part begins.
-fn furnish() -> Vec<Op> {
+fn initial_files() -> Vec<Op> {
     let file = |path: &str| Op::Open(0, path.to_owned(), OpenMode::Create);
     let dir = |path: &str| Op::CreateDir(path.to_owned());
     vec![dir("d"), dir("d/e"), dir("e"), file("a"), file("d/b"), Op::Append(0, b"here before".to_vec())]
 }
 
 /// Runs the operations; returns the result of each, then the file tree.
-async fn drive<D: Disk>(disk: &D, ops: &[Op]) -> Vec<String> {
+async fn run_ops<D: Disk>(disk: &D, ops: &[Op]) -> Vec<String> {
     let mut slots: [Option<D::File>; 3] = [None, None, None];
     let mut log = Vec::new();
     for op in ops {
-        let result = one(disk, &mut slots, op).await;
+        let result = run_op(disk, &mut slots, op).await;
         log.push(format!("{op:?} -> {result}"));
     }
     drop(slots);
-    tree(disk, &mut log).await;
+    list_tree(disk, &mut log).await;
     log
 }
 
-async fn one<D: Disk>(disk: &D, slots: &mut [Option<D::File>; 3], op: &Op) -> String {
+async fn run_op<D: Disk>(disk: &D, slots: &mut [Option<D::File>; 3], op: &Op) -> String {
     fn show<T: Debug>(result: T) -> String {
         format!("{result:?}")
     }
@@ -136,7 +136,7 @@ async fn on_file<F: File>(file: &F, op: &Op) -> String {
     }
 }
 
-async fn tree<D: Disk>(disk: &D, log: &mut Vec<String>) {
+async fn list_tree<D: Disk>(disk: &D, log: &mut Vec<String>) {
     let mut dirs = vec![String::new()];
     while let Some(dir) = dirs.pop() {
         for entry in disk.list(&dir).await.unwrap() {
@@ -155,7 +155,7 @@ async fn tree<D: Disk>(disk: &D, log: &mut Vec<String>) {
 }
 
 /// Runs each sequence on its own disk, all in one world.
-fn on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
+fn run_on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
     let logs = Arc::new(Mutex::new(vec![Vec::new(); sequences.len()]));
     let slot = logs.clone();
     run_fork(WorldSpec::seeded(1), async move |world: World| {
@@ -164,7 +164,7 @@ fn on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
             let boot = move |env: SimEnv| {
                 let (ops, slot) = (ops.clone(), slot.clone());
                 async move {
-                    let log = drive(env.disk(), &ops).await;
+                    let log = run_ops(env.disk(), &ops).await;
                     slot.lock().unwrap()[index] = log;
                 }
             };
@@ -176,20 +176,20 @@ fn on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
 }
 
 /// Runs each sequence in its own directory below `root`.
-fn on_host(root: &Path, sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
+fn run_on_host(root: &Path, sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
     let dir = tempfile::tempdir_in(root).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let drive_one = |(index, ops): (usize, &Vec<Op>)| {
+    let run_sequence = |(index, ops): (usize, &Vec<Op>)| {
         let root = dir.path().join(index.to_string());
         std::fs::create_dir(&root).unwrap();
-        runtime.block_on(async { drive(&HostDisk::new(&root).unwrap(), ops).await })
+        runtime.block_on(async { run_ops(&HostDisk::new(&root).unwrap(), ops).await })
     };
-    sequences.iter().enumerate().map(drive_one).collect()
+    sequences.iter().enumerate().map(run_sequence).collect()
 }
 
 /// Fails at the first operation with two results, and prints the sequence before it.
 fn compare(root: &Path, sequences: &[Vec<Op>]) -> Result<(), TestCaseError> {
-    for (sim, host) in on_sim(sequences).iter().zip(&on_host(root, sequences)) {
+    for (sim, host) in run_on_sim(sequences).iter().zip(&run_on_host(root, sequences)) {
         prop_assert!(!sim.is_empty(), "the sequence did not come to its end in time");
         let same = sim.iter().zip(host).take_while(|(sim, host)| sim == host).count();
         let before = sim[..same].join("\n");
@@ -201,7 +201,7 @@ fn compare(root: &Path, sequences: &[Vec<Op>]) -> Result<(), TestCaseError> {
 /// Compares `count` random sequences, in batches that share a world and a runtime.
 fn compare_random(root: &Path, count: u32) {
     const BATCH: u32 = 100;
-    let sequence = prop::collection::vec(op(), 1..40).prop_map(|ops| [furnish(), ops].concat());
+    let sequence = prop::collection::vec(op(), 1..40).prop_map(|ops| [initial_files(), ops].concat());
     let batch = prop::collection::vec(sequence, BATCH as usize);
     let config = ProptestConfig { cases: count.div_ceil(BATCH), ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&batch, |sequences| compare(root, &sequences));

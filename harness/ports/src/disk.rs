@@ -213,17 +213,17 @@ mod tests {
 
     /// A file that returns a limited number of bytes at a time (or more than requested), and counts its reads.
     #[derive(Clone)]
-    struct Dribble {
+    struct ShortReadFile {
         bytes: Bytes,
-        at_a_time: usize,
-        too_many: bool,
+        max_read_bytes: usize,
+        returns_too_much: bool,
         reads: Arc<AtomicU32>,
     }
 
-    impl Dribble {
-        fn new(len: usize, at_a_time: usize) -> Dribble {
+    impl ShortReadFile {
+        fn new(len: usize, max_read_bytes: usize) -> ShortReadFile {
             let bytes = (0..len).map(|at| u8::try_from(at % 251).unwrap_or(0)).collect::<Vec<_>>().into();
-            Dribble { bytes, at_a_time, too_many: false, reads: Arc::default() }
+            ShortReadFile { bytes, max_read_bytes, returns_too_much: false, reads: Arc::default() }
         }
 
         fn read(&self, offset: u64, len_bytes: u64) -> (Result<Bytes, DiskErrorKind>, u32) {
@@ -235,7 +235,7 @@ mod tests {
         }
     }
 
-    impl File for Dribble {
+    impl File for ShortReadFile {
         async fn append(&self, _: Bytes) -> Result<u64, DiskError> {
             unreachable!("it is only read")
         }
@@ -255,8 +255,8 @@ mod tests {
         async fn read_at(&self, offset: u64, len_bytes: u64) -> Result<Bytes, DiskError> {
             self.reads.fetch_add(1, Ordering::Relaxed);
             let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len());
-            let asked = usize::try_from(len_bytes).unwrap_or(usize::MAX) + usize::from(self.too_many);
-            let to = self.bytes.len().min(from.saturating_add(asked.min(self.at_a_time)));
+            let asked = usize::try_from(len_bytes).unwrap_or(usize::MAX) + usize::from(self.returns_too_much);
+            let to = self.bytes.len().min(from.saturating_add(asked.min(self.max_read_bytes)));
             Ok(self.bytes.slice(from..to))
         }
 
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_complete_read_is_passed_on_without_a_copy() {
-        let file = Dribble::new(100, 1_000);
+        let file = ShortReadFile::new(100, 1_000);
         let (read, reads) = file.read(10, 90);
         let read = read.expect("it is there");
         assert_eq!((read.as_ptr(), read.len(), reads), (file.bytes[10..].as_ptr(), 90, 1));
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn short_reads_are_asked_again_until_all_came_or_the_file_ended() {
-        let file = Dribble::new(100, 7);
+        let file = ShortReadFile::new(100, 7);
         assert_eq!(file.read(0, 100), (Ok(file.bytes.clone()), 15));
         assert_eq!(file.read(3, 14), (Ok(file.bytes.slice(3..17)), 2));
         assert_eq!(file.read(90, 50), (Ok(file.bytes.slice(90..)), 3), "the last read finds the end");
@@ -291,10 +291,13 @@ mod tests {
     #[test]
     fn a_file_that_gives_too_little_at_a_time_or_too_much_is_an_error() {
         let most = MOST_READS as usize;
-        assert_eq!(Dribble::new(most, 1).read(0, u64::from(MOST_READS)).0.map(|read| read.len()), Ok(most));
-        let (read, reads) = Dribble::new(most + 1, 1).read(0, u64::from(MOST_READS) + 1);
+        assert_eq!(
+            ShortReadFile::new(most, 1).read(0, u64::from(MOST_READS)).0.map(|read| read.len()),
+            Ok(most)
+        );
+        let (read, reads) = ShortReadFile::new(most + 1, 1).read(0, u64::from(MOST_READS) + 1);
         assert_eq!((read, reads), (Err(DiskErrorKind::Io), MOST_READS));
-        let file = Dribble { too_many: true, ..Dribble::new(100, 1_000) };
+        let file = ShortReadFile { returns_too_much: true, ..ShortReadFile::new(100, 1_000) };
         assert_eq!(file.read(0, 50), (Err(DiskErrorKind::Io), 1));
     }
 }

@@ -13,7 +13,7 @@ pub fn latent(arguments: &[&str]) -> Command {
 
 /// Resource usage of a program.
 #[derive(Clone, Copy, Debug)]
-pub struct Cost {
+pub struct ResourceUsage {
     /// Real time from its start to its end.
     pub wall_seconds: f64,
     /// User and system time, workers included.
@@ -23,40 +23,40 @@ pub struct Cost {
 }
 
 /// A running program.
-pub struct Running {
+pub struct RunningProgram {
     started: Instant,
     child: Child,
 }
 
 /// A completed program.
-pub struct Ended {
-    pub cost: Cost,
+pub struct CompletedProgram {
+    pub cost: ResourceUsage,
     /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Its standard output, if that was a pipe.
     pub printed: String,
 }
 
-impl Running {
-    pub fn start(command: &mut Command) -> Running {
+impl RunningProgram {
+    pub fn start(command: &mut Command) -> RunningProgram {
         let started = Instant::now();
-        Running { started, child: command.spawn().expect("cargo built the binary") }
+        RunningProgram { started, child: command.spawn().expect("cargo built the binary") }
     }
 
-    pub fn finish(mut self) -> Ended {
+    pub fn finish(mut self) -> CompletedProgram {
         let mut printed = String::new();
         if let Some(mut output) = self.child.stdout.take() {
             output.read_to_string(&mut printed).expect("what it prints is UTF-8");
         }
         let (status, usage) = wait(&self.child);
         let wall_seconds = self.started.elapsed().as_secs_f64();
-        let cost = Cost {
+        let cost = ResourceUsage {
             wall_seconds,
             cpu_seconds: cpu_seconds(&usage),
             peak_mb: usage.ru_maxrss.unsigned_abs() / 1024,
         };
         let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-        Ended { cost, code, printed }
+        CompletedProgram { cost, code, printed }
     }
 }
 

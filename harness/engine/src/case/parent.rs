@@ -19,7 +19,7 @@ const HEAP: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "-1"), ("MIMALLOC_ALLO
 const MAX_LIMIT_S: u64 = i32::MAX as u64;
 
 /// `1 s`, `100 ms`.
-fn limit_words(ms: u64) -> String {
+fn format_limit(ms: u64) -> String {
     if ms.is_multiple_of(1000) { format!("{} s", ms / 1000) } else { format!("{ms} ms") }
 }
 
@@ -57,7 +57,7 @@ pub(crate) enum CaseError {
         place: String,
     },
     /// It exceeded the limit of real time, in milliseconds.
-    #[error("the case was stopped after {} of real time", limit_words(*.0))]
+    #[error("the case was stopped after {} of real time", format_limit(*.0))]
     TimedOut(u64),
     /// It exceeded the limit of memory, in megabytes.
     #[error("the case was stopped: it used more than {0} MB")]

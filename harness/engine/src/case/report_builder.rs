@@ -46,7 +46,7 @@ pub(crate) fn build_report<S: System>(
         trace_hash: judged.trace_hash,
         trace_records: judged.trace_records,
         items: judged.items,
-        unmet: Vec::new(),
+        unfulfilled: Vec::new(),
         recovery: judged.recovery.0,
         shortfall: judged.shortfall,
         hung: judged.hung,

@@ -91,11 +91,11 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
 /// Result of one file.
 enum CorpusVerdict {
     /// It ended as expected.
-    Holds,
+    Passes,
     /// It did not; with the expected outcome.
     Fails(Finding, Outcome),
     /// It ended as expected, but is vacuous; with the reason.
-    Idle(String),
+    Vacuous(String),
     /// It cannot be read.
     Unreadable(String),
 }
@@ -122,16 +122,16 @@ fn of_judged<S: System>(
         return Ok(CorpusVerdict::Fails(finding, expected));
     }
     if finding.is_vacuous() {
-        return Ok(CorpusVerdict::Idle(format!("0 {} acknowledged", S::ITEMS)));
+        return Ok(CorpusVerdict::Vacuous(format!("0 {} acknowledged", S::ITEMS)));
     }
-    let idle = judged.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
+    let reason = judged.faults.iter().filter(|fault| fault.struck_ms.is_none()).count();
     let missing = missing_marks(&target.scenario, &judged.marks);
-    Ok(if idle > 0 {
-        CorpusVerdict::Idle(format!("{} not triggered", counted(idle as u64, "faults")))
+    Ok(if reason > 0 {
+        CorpusVerdict::Vacuous(format!("{} not triggered", counted(reason as u64, "faults")))
     } else if missing.is_empty() {
-        CorpusVerdict::Holds
+        CorpusVerdict::Passes
     } else {
-        CorpusVerdict::Idle(format!("{} not reached", missing.join(", ")))
+        CorpusVerdict::Vacuous(format!("{} not reached", missing.join(", ")))
     })
 }
 
@@ -171,13 +171,13 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
     if all.is_empty() {
         return Ok(no_case(folder));
     }
-    let (mut holding, mut code, mut lines) = (0_u64, exit::CLEAN, String::new());
+    let (mut passing, mut code, mut lines) = (0_u64, exit::CLEAN, String::new());
     for (path, ended) in &all {
-        let again =
+        let reproduce =
             format!("{} repro {}", shell_word(&context.program), shell_word(&path.display().to_string()));
         let line = match ended {
-            CorpusVerdict::Holds => {
-                holding += 1;
+            CorpusVerdict::Passes => {
+                passing += 1;
                 continue;
             }
             CorpusVerdict::Fails(finding, expected) => {
@@ -185,15 +185,15 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 code = exit::worse(code, of_case);
                 let Finding { fingerprint, detail, .. } = finding;
                 format!(
-                    "{}: {} {fingerprint}\n{}  reproduce   {again}\n",
+                    "{}: {} {fingerprint}\n{}  reproduce   {reproduce}\n",
                     path.display(),
                     finding.ended(),
                     if detail.is_empty() { String::new() } else { format!("  {detail}\n") }
                 )
             }
-            CorpusVerdict::Idle(idle) => {
-                code = exit::worse(code, exit::UNREACHED);
-                format!("{}: vacuous: {idle}\n  reproduce   {again}\n", path.display())
+            CorpusVerdict::Vacuous(reason) => {
+                code = exit::worse(code, exit::MARK_NOT_REACHED);
+                format!("{}: vacuous: {reason}\n  reproduce   {reproduce}\n", path.display())
             }
             CorpusVerdict::Unreadable(bad) => {
                 code = exit::worse(code, exit::USAGE);
@@ -203,8 +203,8 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
         lines.push_str(&line);
     }
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (holding, all) = (count(holding), count(all.len() as u64));
-    lines.push_str(&format!("{}: {holding} of {all} passed, in {}\n", folder.display(), span_ms(took_ms)));
+    let (passing, all) = (count(passing), count(all.len() as u64));
+    lines.push_str(&format!("{}: {passing} of {all} passed, in {}\n", folder.display(), span_ms(took_ms)));
     terminal::print(&lines)?;
     Ok(code)
 }
@@ -238,11 +238,11 @@ fn add<S: System>(
     to?.write(&text)?;
     let limits = WorkerLimits::limited(Some(CASE_TIME), None);
     let now = match of_judged(&target, parent::run(&target.request(), limits, |_| {}))? {
-        CorpusVerdict::Holds => "passes".to_owned(),
+        CorpusVerdict::Passes => "passes".to_owned(),
         CorpusVerdict::Fails(finding, _) => {
             format!("still failing: {} {}", finding.ended(), finding.fingerprint)
         }
-        CorpusVerdict::Idle(idle) => format!("vacuous: {idle}"),
+        CorpusVerdict::Vacuous(reason) => format!("vacuous: {reason}"),
         CorpusVerdict::Unreadable(bad) => bad,
     };
     let edited = if target.is_edited { EDITED } else { "" };
@@ -288,26 +288,26 @@ fn seal(folder: &Path) -> Result<u8, CliError> {
 
 fn prune<S: System>(context: &Context<'_>, folder: &Path, delete: bool) -> Result<u8, CliError> {
     let mut lines = String::new();
-    let mut idle_files = 0_u64;
+    let mut removable = 0_u64;
     let all = ended::<S>(context, folder, pool::cores())?;
     if all.is_empty() {
         return Ok(no_case(folder));
     }
     for (path, ended) in all {
         let line = match ended {
-            CorpusVerdict::Idle(idle) => format!("{}: {idle}", path.display()),
+            CorpusVerdict::Vacuous(reason) => format!("{}: {reason}", path.display()),
             // The message starts with the path.
             CorpusVerdict::Unreadable(bad) => bad.lines().next().unwrap_or_default().to_owned(),
-            CorpusVerdict::Holds | CorpusVerdict::Fails(..) => continue,
+            CorpusVerdict::Passes | CorpusVerdict::Fails(..) => continue,
         };
-        idle_files += 1;
+        removable += 1;
         if delete {
             let cannot = |error| CliError::Internal(format!("{}: {error}", path.display()));
             std::fs::remove_file(&path).map_err(cannot)?;
         }
         lines.push_str(&format!("{line}\n"));
     }
-    lines.push_str(&match (idle_files, delete) {
+    lines.push_str(&match (removable, delete) {
         (0, _) => "no vacuous or unreadable case\n".to_owned(),
         (some, true) => format!("{} removed\n", counted(some, "cases")),
         (some, false) => format!("{} vacuous or unreadable; --delete removes them\n", counted(some, "cases")),

@@ -106,7 +106,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     }
 
     let wall = context.started.elapsed();
-    let again = format!("{} {}", shell_word(&context.program), words(&target, arguments));
+    let reproduce = format!("{} {}", shell_word(&context.program), arguments_of(&target, arguments));
     let (name, seed, plan, stats) = (&target.scenario.name, target.seed, &plan, &stats);
     let slice = arguments.partition.filter(|slice| *slice != Slice::WHOLE);
     let summary = printed::EnumerationReport {
@@ -117,7 +117,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         wall,
         jobs,
         repeat,
-        again: again.clone(),
+        reproduce: reproduce.clone(),
         slice,
     };
     if arguments.json {
@@ -128,7 +128,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     if !is_whole {
         let (runs, all) = (count(stats.runs), counted(plan.runs.len() as u64, "runs"));
         let results = results_of(arguments);
-        terminal::eprint(&format!("stopped after {runs} of {all}\n  continue: {again}{results} --resume\n"));
+        terminal::eprint(&format!(
+            "stopped after {runs} of {all}\n  continue: {reproduce}{results} --resume\n"
+        ));
         return Ok(exit::of_signal(signal));
     }
     Ok(stats.exit_code())
@@ -175,7 +177,8 @@ fn open<S: System>(
     stats: &mut EnumerationStats,
 ) -> Result<(EnumerationJournal, BTreeSet<usize>), CliError> {
     let digest = format!("{:016x}", xxh3_64(target.text.as_bytes()));
-    let header = EnumerationHeader::new(context.build, words(target, arguments), digest, plan.runs.len());
+    let header =
+        EnumerationHeader::new(context.build, arguments_of(target, arguments), digest, plan.runs.len());
     let path = &arguments.results;
     if !arguments.resume {
         let (record, aside) = EnumerationJournal::begin(path, &header).map_err(CliError::Usage)?;
@@ -234,7 +237,7 @@ fn nothing_chosen(arguments: &Args) -> String {
 }
 
 /// Returns the arguments that repeat the enumeration.
-fn words<S: System>(target: &CaseSource<S>, arguments: &Args) -> String {
+fn arguments_of<S: System>(target: &CaseSource<S>, arguments: &Args) -> String {
     let slice = arguments.partition.map_or(String::new(), |slice| format!(" --partition {slice}"));
     format!("enumerate {}{}{slice}", target.arguments(), filters(arguments))
 }

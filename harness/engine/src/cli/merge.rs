@@ -50,12 +50,12 @@ pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, CliErro
     };
     let summary = SweepSummary::of(&spec, &records);
     let names: Vec<String> = arguments.files.iter().map(|path| path.display().to_string()).collect();
-    let wanted = SweepOutput {
+    let output = SweepOutput {
         junit,
         annotate: arguments.annotate,
         verbose: arguments.verbose,
         json: arguments.json,
         is_output_taken: false,
     };
-    report(context, &wanted, &summary, &records, None, &names.join(" "))
+    report(context, &output, &summary, &records, None, &names.join(" "))
 }

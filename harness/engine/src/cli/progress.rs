@@ -52,14 +52,14 @@ impl SweepProgress {
         self.sim_ms += ran.finding.sim_ms;
         self.failed += u64::from(!ran.as_expected);
         self.bar.inc(1);
-        self.bar.set_message(self.words());
+        self.bar.set_message(self.description());
     }
 
     /// Prints a line if the interval has passed.
-    pub fn look(&mut self) {
+    pub fn tick(&mut self) {
         if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = runner::now();
-            terminal::eprint(&format!("{}\n", self.words()));
+            terminal::eprint(&format!("{}\n", self.description()));
         }
     }
 
@@ -67,7 +67,7 @@ impl SweepProgress {
         self.bar.finish_and_clear();
     }
 
-    fn words(&self) -> String {
+    fn description(&self) -> String {
         let of = self.all.map_or(String::new(), |all| format!(" of {}", count(all)));
         let wall_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let speed = self.sim_ms / wall_ms;

@@ -76,9 +76,10 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     bar.finish_and_clear();
     log.end()?;
     if let (Some((hash, records)), Some(until)) = (stopped, arguments.until) {
-        let (again, records) = (format!("{repeat} --until {until}"), humanize::counted(records, "records"));
+        let (reproduce, records) =
+            (format!("{repeat} --until {until}"), humanize::counted(records, "records"));
         terminal::print(&format!(
-            "stopped at {until}\n  trace       {hash} after {records}\n  reproduce   {again}\n"
+            "stopped at {until}\n  trace       {hash} after {records}\n  reproduce   {reproduce}\n"
         ))?;
         return Ok(exit::CLEAN);
     }

@@ -79,7 +79,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let release = target.release();
     let asked = RunContext { scenario, seed: *seed, release, choices, repeat, wall_seconds };
     let mut report = build_report::<S>(asked, judged).map_err(CliError::Internal)?;
-    report.unmet.extend(arguments.strike.as_ref().and_then(|strike| not_triggered(strike, &report.faults)));
+    report
+        .unfulfilled
+        .extend(arguments.strike.as_ref().and_then(|strike| not_triggered(strike, &report.faults)));
     if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
         let cannot = |error| CliError::Internal(format!("the report cannot be written: {error}"));
@@ -87,8 +89,8 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     } else {
         terminal::screen(&text::render::<S>(&report, arguments.verbose))?;
     }
-    for unmet in &report.unmet {
-        terminal::eprint(&format!("error: {unmet}\n"));
+    for unfulfilled in &report.unfulfilled {
+        terminal::eprint(&format!("error: {unfulfilled}\n"));
     }
     if report.is_vacuous() {
         terminal::eprint(&format!("error: {}\n", vacuous_message(S::ITEMS)));

@@ -112,18 +112,18 @@ fn first_run<S: System>(
     target: &CaseSource<S>,
     limits: WorkerLimits,
 ) -> Result<Finding, CliError> {
-    let again = format!("{} run {}", shell_word(&context.program), target.arguments());
+    let reproduce = format!("{} run {}", shell_word(&context.program), target.arguments());
     let finding = match parent::run(&target.request(), limits, |_| {}) {
         Ok(judged) => Finding::of(&judged),
-        Err(error) => Finding::from_error(error).map_err(|error| super::run::broken(&error, &again))?,
+        Err(error) => Finding::from_error(error).map_err(|error| super::run::broken(&error, &reproduce))?,
     };
     if finding.is_vacuous() {
         let message = super::run::vacuous_message(S::ITEMS);
-        return Err(CliError::NothingRan(format!("{}: {message}\n  see: {again}", target.name())));
+        return Err(CliError::NothingRan(format!("{}: {message}\n  see: {reproduce}", target.name())));
     }
     if finding.fingerprint.is_empty() {
         let message =
-            format!("{} ends {}: nothing to shrink\n  see: {again}", target.name(), finding.outcome());
+            format!("{} ends {}: nothing to shrink\n  see: {reproduce}", target.name(), finding.outcome());
         return Err(CliError::Usage(message));
     }
     Ok(finding)

@@ -123,8 +123,9 @@ where
     let settings = resolve_settings::<S>(context, arguments)?;
     let signal = signals::install()?;
     let junit = junit_destination(arguments.junit.as_deref(), arguments.force)?;
-    let (mut writer, mut ran, before_ms) = open(arguments, &settings.spec, settings.jobs, signal.clone())?;
-    let done: BTreeSet<(String, u64)> = ran.iter().map(|one| (one.scenario.clone(), one.seed)).collect();
+    let (mut writer, mut records, before_ms) =
+        open(arguments, &settings.spec, settings.jobs, signal.clone())?;
+    let done: BTreeSet<(String, u64)> = records.iter().map(|one| (one.scenario.clone(), one.seed)).collect();
     let is_done =
         |place: CaseKey| done.contains(&(settings.spec.scenarios[place.scenario].given.clone(), place.seed));
     let sweep_context = SweepContext {
@@ -135,21 +136,21 @@ where
         until: settings.duration.and_then(|duration| context.started.checked_add(duration)),
         signal: signal.clone(),
     };
-    let mut bar = SweepProgress::new(settings.spec.count(), ran.len() as u64, settings.duration);
+    let mut progress = SweepProgress::new(settings.spec.count(), records.len() as u64, settings.duration);
     let result = runner::run_cases(&sweep_context, is_done, |one| {
         if let Some(one) = one {
             writer.case(&one)?;
-            bar.ran(&one);
-            ran.push(one);
+            progress.ran(&one);
+            records.push(one);
         }
-        bar.look();
+        progress.tick();
         writer.check()
     });
-    bar.finish();
+    progress.finish();
     let wall_ms =
         before_ms.saturating_add(u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX));
     let result = result
-        .and_then(|()| Ok(writer.end(&ResultsFooter { cases: ran.len() as u64, wall_ms })?))
+        .and_then(|()| Ok(writer.end(&ResultsFooter { cases: records.len() as u64, wall_ms })?))
         // A signal that interrupts a blocked write counts as a signal, not as a write error.
         .map_err(|stopped| match (signal.load(Ordering::Relaxed), stopped) {
             (0, stopped) => stopped,
@@ -157,26 +158,26 @@ where
         });
     signals::exit_on_next_signal();
     if let Err(stopped) = result {
-        return interrupted(context, arguments, &stopped, &settings.spec, ran.len() as u64);
+        return interrupted(context, arguments, &stopped, &settings.spec, records.len() as u64);
     }
-    let summary = SweepSummary::of(&settings.spec, &ran);
+    let summary = SweepSummary::of(&settings.spec, &records);
     let file = arguments.json.display().to_string();
     let took = Some((wall_ms, settings.jobs));
-    let wanted = SweepOutput {
+    let output = SweepOutput {
         junit,
         annotate: arguments.annotate,
         verbose: arguments.verbose,
         json: false,
         is_output_taken: arguments.json == Path::new(STANDARD),
     };
-    let code = report(context, &wanted, &summary, &ran, took, &file)?;
+    let code = report(context, &output, &summary, &records, took, &file)?;
     Ok(if summary.cases == 0 { without_cases(arguments.no_cases, &summary) } else { code })
 }
 
-fn without_cases(wanted: NoCasesPolicy, summary: &SweepSummary) -> u8 {
+fn without_cases(output: NoCasesPolicy, summary: &SweepSummary) -> u8 {
     let slice = if summary.is_slice() { format!("{} of ", summary.spec.slice) } else { String::new() };
     let message = format!("0 cases ran: {slice}{} has none", summary.spec.seeds);
-    match wanted {
+    match output {
         NoCasesPolicy::Pass => exit::CLEAN,
         NoCasesPolicy::Warn => {
             terminal::eprint(&format!("warning: {message}\n"));
@@ -208,33 +209,33 @@ pub(super) struct SweepOutput {
 /// Prints the summary of a sweep, and writes the other outputs.
 pub(super) fn report(
     context: &Context<'_>,
-    wanted: &SweepOutput,
+    output: &SweepOutput,
     summary: &SweepSummary,
-    ran: &[CaseRecord],
+    records: &[CaseRecord],
     took: Option<(u64, usize)>,
     file: &str,
 ) -> Result<u8, CliError> {
     // The screen first: a write error must not hide hours of results.
     let shown = printed::SweepReport { summary, program: &context.program, took, file };
-    let screen = printed::text(&shown, wanted.verbose);
+    let screen = printed::text(&shown, output.verbose);
     let plain = anstream::adapter::strip_str(&screen.to_string()).to_string();
-    let junit_is_output = wanted.junit.as_ref().is_some_and(Destination::is_standard_output);
-    if wanted.json {
+    let junit_is_output = output.junit.as_ref().is_some_and(Destination::is_standard_output);
+    if output.json {
         terminal::print(&format!("{}\n", printed::json(summary, &context.program)))?;
-    } else if wanted.is_output_taken || junit_is_output {
+    } else if output.is_output_taken || junit_is_output {
         terminal::eprint(&plain);
     } else {
         terminal::screen(&screen)?;
     }
     let cannot = |path: &Path, error| CliError::Internal(format!("{}: {error}", path.display()));
-    if let Some(junit) = &wanted.junit {
-        let mut sorted = ran.to_vec();
+    if let Some(junit) = &output.junit {
+        let mut sorted = records.to_vec();
         sorted.sort_by(|a, b| (&a.scenario, a.seed).cmp(&(&b.scenario, b.seed)));
         junit.write(&junit::render(summary, &sorted, &utc_now())?)?;
     }
-    if wanted.annotate {
+    if output.annotate {
         // With JSON the output is that one object; GitHub also reads commands from the standard error.
-        let is_taken = wanted.json || wanted.is_output_taken || junit_is_output;
+        let is_taken = output.json || output.is_output_taken || junit_is_output;
         let print = if is_taken { print_aside } else { terminal::print };
         print(&github::lines(summary, &plain))?;
         #[expect(clippy::disallowed_methods, reason = "GitHub Actions names the file in the environment")]

@@ -112,9 +112,9 @@ impl EnumerationStats {
     fn failed(&self, ended: &Result<CaseResult, CaseError>) -> Option<(String, String)> {
         let judged = match ended {
             Ok(judged) => judged,
-            Err(CaseError::TimedOut(_)) => return Some(("hung".to_owned(), words(ended))),
+            Err(CaseError::TimedOut(_)) => return Some(("hung".to_owned(), error_text(ended))),
             Err(CaseError::Panicked { message, .. }) => {
-                return Some((format!("{PANICKED}{}", first_line(message)), words(ended)));
+                return Some((format!("{PANICKED}{}", first_line(message)), error_text(ended)));
             }
             Err(error) => return Some((first_line(&error.to_string()), String::new())),
         };
@@ -183,7 +183,7 @@ impl EnumerationStats {
     }
 }
 
-fn words(ended: &Result<CaseResult, CaseError>) -> String {
+fn error_text(ended: &Result<CaseResult, CaseError>) -> String {
     ended.as_ref().err().map(ToString::to_string).unwrap_or_default()
 }
 

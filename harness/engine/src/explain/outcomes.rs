@@ -108,7 +108,7 @@ pub(super) fn exit_code(code: u8) -> GlossaryEntry {
             "See the outcome `hung`.",
             "`explain hung`.",
         ],
-        exit::UNREACHED => [
+        exit::MARK_NOT_REACHED => [
             "The run ended as expected but did not test what it should test.",
             "A workload that is too small, a fault that is triggered too late, a mark whose name changed.",
             "`explain MARK` for each mark that is named.",
@@ -123,7 +123,7 @@ pub(super) fn exit_code(code: u8) -> GlossaryEntry {
             "See the outcome `recoverable-but-missing`.",
             "`explain recoverable-but-missing`.",
         ],
-        exit::BETTER => [
+        exit::BETTER_THAN_EXPECTED => [
             "Nothing is broken, and the scenario's `expect` is no longer true: it would hide the next regression.",
             "A fixed bug, a release without the planted bug, a fault that is no longer triggered.",
             "If the improvement is wanted, change `expect` in the scenario; if not, find out why its faults have no \

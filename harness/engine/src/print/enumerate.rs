@@ -29,7 +29,7 @@ pub(crate) struct EnumerationReport<'a> {
     /// The command that runs the case without injection.
     pub repeat: String,
     /// The command that repeats the enumeration.
-    pub again: String,
+    pub reproduce: String,
     /// The slice, if it is only a part.
     pub slice: Option<Slice>,
 }
@@ -133,7 +133,7 @@ fn failures(summary: &EnumerationReport<'_>, screen: &mut Screen) {
     if groups.is_empty() {
         let none = StyledText::new().good(if summary.stats.runs > 0 { "none" } else { "0 runs" });
         screen.item("failures", none);
-        screen.verbatim("reproduce", &summary.again);
+        screen.verbatim("reproduce", &summary.reproduce);
         return;
     }
     for (index, (what, failures)) in groups.iter().enumerate() {
@@ -145,13 +145,13 @@ fn failures(summary: &EnumerationReport<'_>, screen: &mut Screen) {
         screen.item(if index == 0 { "failures" } else { "" }, head);
         let shown = if screen.verbose() { failures.len() } else { 1 };
         for failure in failures.iter().take(shown) {
-            screen.item("", StyledText::new().dim(words(failure)));
+            screen.item("", StyledText::new().dim(describe(failure)));
             screen.verbatim("reproduce", &format!("{} --strike {}", summary.repeat, failure.strike));
         }
     }
 }
 
-fn words(failure: &EnumerationFailure) -> String {
+fn describe(failure: &EnumerationFailure) -> String {
     let EnumerationFailure { op, path, at_ms, detail, .. } = failure;
     let path = if path.is_empty() { String::new() } else { format!(" '{path}'") };
     let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };

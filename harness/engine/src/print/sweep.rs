@@ -38,7 +38,7 @@ pub(crate) fn text(printed: &SweepReport<'_>, verbose: bool) -> Screen {
     failures(printed, &mut screen);
     marks(summary, &mut screen);
     // A vacuous case does not count as evidence.
-    let telling = summary.cases - summary.idle;
+    let telling = summary.cases - summary.vacuous;
     if summary.exit_code() == exit::CLEAN && telling > RULE_OF {
         screen.item("bound", bound(telling));
     }
@@ -59,7 +59,7 @@ fn heading(summary: &SweepSummary) -> StyledText {
     match (summary.cases, summary.failed()) {
         (0, _) => names.bad("0 cases ran"),
         (cases, 0) if summary.is_vacuous() => names.bad(format!("{} vacuous", counted(cases, "cases"))),
-        (cases, 0) if !summary.is_slice() && !summary.unreached.is_empty() => {
+        (cases, 0) if !summary.is_slice() && !summary.marks_not_reached.is_empty() => {
             names.bad(format!("{} passed, required marks not reached", counted(cases, "cases")))
         }
         (cases, 0) => names.good(format!("{} as expected", counted(cases, "cases"))),
@@ -83,9 +83,9 @@ fn outcomes(summary: &SweepSummary) -> String {
     let told = summary.outcomes.iter().map(|(outcome, times)| format!("{} {outcome}", count(*times)));
     let other = (summary.without_verdict > 0)
         .then(|| format!("{} without a verdict", count(summary.without_verdict)));
-    let idle =
-        (summary.idle > 0).then(|| format!("{} vacuous (clean, nothing acknowledged)", count(summary.idle)));
-    told.chain(other).chain(idle).collect::<Vec<_>>().join(", ")
+    let vacuous = (summary.vacuous > 0)
+        .then(|| format!("{} vacuous (clean, nothing acknowledged)", count(summary.vacuous)));
+    told.chain(other).chain(vacuous).collect::<Vec<_>>().join(", ")
 }
 
 fn simulated(printed: &SweepReport<'_>) -> String {
@@ -136,9 +136,9 @@ fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
                 screen.item("", StyledText::new().dim(line));
             }
         }
-        screen.verbatim("reproduce", &again(printed, fastest, "repro"));
-        if let Some(smaller) = smaller(printed, group).filter(|_| !is_better) {
-            screen.verbatim("shrink", &smaller);
+        screen.verbatim("reproduce", &command(printed, fastest, "repro"));
+        if let Some(shrink_command) = shrink_command(printed, group).filter(|_| !is_better) {
+            screen.verbatim("shrink", &shrink_command);
         }
         if screen.verbose() && group.cases.len() > 1 {
             screen.item("others", group.cases.iter().skip(1).map(name_of).collect::<Vec<_>>().join(" "));
@@ -147,16 +147,16 @@ fn failures(printed: &SweepReport<'_>, screen: &mut Screen) {
 }
 
 /// Returns the shrink command. A nondeterministic failure, or one without a verdict, cannot be shrunk.
-fn smaller(printed: &SweepReport<'_>, group: &FailureGroup) -> Option<String> {
+fn shrink_command(printed: &SweepReport<'_>, group: &FailureGroup) -> Option<String> {
     let comes_and_goes = group.outcome == Outcome::Nondeterministic || has_no_verdict(&group.fingerprint);
-    (!comes_and_goes).then(|| again(printed, &group.cases[0], "shrink"))
+    (!comes_and_goes).then(|| command(printed, &group.cases[0], "shrink"))
 }
 
 fn name_of(ran: &CaseRecord) -> String {
     format!("{}@{}", ran.scenario, ran.seed)
 }
 
-fn again(printed: &SweepReport<'_>, ran: &CaseRecord, command: &str) -> String {
+fn command(printed: &SweepReport<'_>, ran: &CaseRecord, command: &str) -> String {
     let mut line = format!("{} {command} {}", shell_word(printed.program), shell_word(&name_of(ran)));
     if let Some(release) = &printed.summary.spec.release {
         line = format!("{line} --release {}", shell_word(release));
@@ -178,7 +178,7 @@ fn marks(summary: &SweepSummary, screen: &mut Screen) {
         let whose = of.as_ref().map_or("the sweep".to_owned(), |given| format!("scenario {given}"));
         StyledText::new().bad(mark).plain(format!("  not reached, required by {whose}"))
     };
-    screen.rows("marks", summary.unreached.iter().map(row), MAX_KINDS);
+    screen.rows("marks", summary.marks_not_reached.iter().map(row), MAX_KINDS);
     if screen.verbose() {
         let row = |(name, (times, cases)): (&String, &(u64, u64))| {
             format!("{name} {} in {}", count(*times), counted(*cases, "cases"))
@@ -213,8 +213,8 @@ pub(crate) fn json(summary: &SweepSummary, program: &str) -> Value {
             "fingerprint": group.fingerprint,
             "cases": group.cases.iter().map(name_of).collect::<Vec<_>>(),
             "detail": fastest.finding.detail,
-            "again": again(&printed, fastest, "repro"),
-            "smaller": smaller(&printed, group),
+            "again": command(&printed, fastest, "repro"),
+            "smaller": shrink_command(&printed, group),
         })
     };
     let outcomes: serde_json::Map<String, Value> =
@@ -229,9 +229,9 @@ pub(crate) fn json(summary: &SweepSummary, program: &str) -> Value {
         "twice": summary.twice,
         "outcomes": outcomes,
         "without_verdict": summary.without_verdict,
-        "without_items": summary.idle,
+        "without_items": summary.vacuous,
         "failures": summary.failures.iter().map(group).collect::<Vec<_>>(),
-        "unreached": summary.unreached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),
+        "unreached": summary.marks_not_reached.iter().map(|(mark, of)| json!({ "mark": mark, "required_by": of })).collect::<Vec<_>>(),
         "marks": marks,
     })
 }

@@ -41,7 +41,7 @@ fn failed_run() -> Report<Findings> {
         trace_hash: "0123456789abcdef0123456789abcdef".into(),
         trace_records: 612_345,
         items: 20_000,
-        unmet: Vec::new(),
+        unfulfilled: Vec::new(),
         recovery: Recovery::Partial,
         shortfall: None,
         hung: None,
@@ -298,5 +298,5 @@ fn better_than_expected_has_words_and_a_code_of_its_own() {
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, better than expected (unrecoverable-loss)\n"), "{text}");
     assert!(text.ends_with("explain     latent explain 106\n"), "{text}");
-    assert_eq!(report.exit_code(), exit::BETTER);
+    assert_eq!(report.exit_code(), exit::BETTER_THAN_EXPECTED);
 }

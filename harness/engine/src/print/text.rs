@@ -31,7 +31,7 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
     let records = format!("  {} records", count(report.trace_records));
     screen.item("trace", StyledText::new().plain(&report.trace_hash).dim(records));
     screen.verbatim("reproduce", &report.repeat);
-    if let Some(words) = to_explain::<S>(report) {
+    if let Some(words) = explain_arguments::<S>(report) {
         let program = report.repeat.split_once(" run ").or_else(|| report.repeat.split_once(" repro "));
         let program = program.map_or(S::NAME, |(program, _)| program);
         screen.verbatim("explain", &format!("{program} explain {words}"));
@@ -40,7 +40,7 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
 }
 
 /// The most useful term to explain: none for a clean run that was expected.
-fn to_explain<S: System>(report: &Report<S::Findings>) -> Option<String> {
+fn explain_arguments<S: System>(report: &Report<S::Findings>) -> Option<String> {
     if report.outcome == Outcome::Hung {
         let law = report.hung.as_deref().unwrap_or_default().split([' ', ':']).next().unwrap_or_default();
         let is_known = explain::find::<S>(law).is_ok();
@@ -49,7 +49,7 @@ fn to_explain<S: System>(report: &Report<S::Findings>) -> Option<String> {
     let worst = group_by_fingerprint(&report.violations).into_iter().next().map(|group| group.fingerprint);
     worst.or_else(|| {
         if exit::is_better(report.outcome, report.expected) {
-            Some(exit::BETTER.to_string())
+            Some(exit::BETTER_THAN_EXPECTED.to_string())
         } else if report.outcome != report.expected {
             Some(report.outcome.to_string())
         } else if let Some(mark) = report.missing_marks.first() {
@@ -80,7 +80,7 @@ fn heading<S: System>(report: &Report<S::Findings>) -> StyledText {
         name.good(outcome).plain(format!(", as expected{by_release}"))
     } else if report.is_vacuous() {
         name.bad("vacuous").plain(format!(", 0 {} acknowledged", S::ITEMS))
-    } else if report.outcome == report.expected && !report.unmet.is_empty() {
+    } else if report.outcome == report.expected && !report.unfulfilled.is_empty() {
         name.bad(outcome).plain(", requested fault not triggered")
     } else if report.outcome == report.expected {
         name.bad(outcome).plain(format!(", required marks not reached: {}", report.missing_marks.join(", ")))

@@ -21,7 +21,7 @@ pub(crate) fn lines(summary: &SweepSummary, screen: &str) -> String {
         lines.push_str(&format!("::error title={}::{}\n", property(&title), data(&message)));
     }
     if !summary.is_slice() {
-        for (mark, _) in &summary.unreached {
+        for (mark, _) in &summary.marks_not_reached {
             let message = format!("required mark {mark} was not reached");
             lines.push_str(&format!("::error title=required mark::{}\n", data(&message)));
         }

@@ -97,15 +97,19 @@ where
                 0 => {}
                 signal => {
                     let ended = received.into_iter().chain(from_jobs.try_iter());
-                    return match ended.flatten().filter(is_own_end).try_for_each(|ran| on_result(Some(ran))) {
+                    return match ended
+                        .flatten()
+                        .filter(is_own_end)
+                        .try_for_each(|record| on_result(Some(record)))
+                    {
                         Ok(()) => stop(SweepError::Signal(signal)),
                         Err(error) => stop(SweepError::Write(error)),
                     };
                 }
             }
             match received {
-                Ok(Ok(ran)) => {
-                    if let Err(error) = on_result(Some(ran)) {
+                Ok(Ok(record)) => {
+                    if let Err(error) = on_result(Some(record)) {
                         return stop(SweepError::Write(error));
                     }
                 }
@@ -165,8 +169,8 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
 }
 
 /// Whether a case ended by itself: an interrupt may have killed its worker, which is not a result.
-fn is_own_end(ran: &CaseRecord) -> bool {
-    ran.finding.fingerprint != DIED
+fn is_own_end(record: &CaseRecord) -> bool {
+    record.finding.fingerprint != DIED
 }
 
 fn is_unexpected<T>(scenario: &Scenario<T>, outcome: Outcome) -> bool {

@@ -37,13 +37,13 @@ pub(crate) struct SweepSummary {
     /// Number of cases without a verdict: their process was killed from outside, or this program panicked.
     pub without_verdict: u64,
     /// Number of clean cases without an item that could have been lost.
-    pub idle: u64,
+    pub vacuous: u64,
     /// The most frequent first.
     pub failures: Vec<FailureGroup>,
     /// Number of times that each mark was reached, and in how many cases.
     pub marks: BTreeMap<String, (u64, u64)>,
     /// Required marks that no case reached, with the scenario that requires them, if it is one.
-    pub unreached: Vec<(String, Option<String>)>,
+    pub marks_not_reached: Vec<(String, Option<String>)>,
     /// Real time of all cases together, in milliseconds.
     pub busy_ms: u64,
 }
@@ -55,14 +55,14 @@ impl SweepSummary {
         let mut by_scenario: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
         let mut groups: BTreeMap<(Outcome, &str), Vec<CaseRecord>> = BTreeMap::new();
-        let (mut without_verdict, mut idle) = (0, 0);
+        let (mut without_verdict, mut vacuous) = (0, 0);
         for one in records {
             if has_no_verdict(&one.finding.fingerprint) {
                 without_verdict += 1;
             } else {
                 *outcomes.entry(one.finding.outcome()).or_default() += 1;
             }
-            idle += u64::from(one.finding.is_vacuous());
+            vacuous += u64::from(one.finding.is_vacuous());
             for (name, times) in &one.marks {
                 let counts = marks.entry(name.clone()).or_default();
                 *counts = (counts.0.saturating_add(*times), counts.1 + 1);
@@ -90,7 +90,7 @@ impl SweepSummary {
                 .filter(move |mark| reached.is_none_or(|reached| !reached.contains(mark.as_str())));
             missed.map(|mark| (mark.clone(), Some(swept.given.clone())))
         });
-        let unreached = of_all.map(|mark| (mark.clone(), None)).chain(of_one).collect();
+        let marks_not_reached = of_all.map(|mark| (mark.clone(), None)).chain(of_one).collect();
         SweepSummary {
             spec: spec.clone(),
             cases: records.len() as u64,
@@ -98,10 +98,10 @@ impl SweepSummary {
             twice: records.iter().filter(|one| one.twice).count() as u64,
             outcomes,
             without_verdict,
-            idle,
+            vacuous,
             failures,
             marks,
-            unreached,
+            marks_not_reached,
             busy_ms: sum(records.iter().map(|one| one.wall_ms)),
         }
     }
@@ -120,7 +120,7 @@ impl SweepSummary {
         match worst.reduce(exit::worse) {
             Some(code) => code,
             None if self.is_vacuous() => exit::NOTHING_RAN,
-            None if !self.is_slice() && !self.unreached.is_empty() => exit::UNREACHED,
+            None if !self.is_slice() && !self.marks_not_reached.is_empty() => exit::MARK_NOT_REACHED,
             None => exit::CLEAN,
         }
     }
@@ -134,7 +134,7 @@ impl SweepSummary {
 
     /// Whether no case had an item that could have been lost.
     pub fn is_vacuous(&self) -> bool {
-        self.cases > 0 && self.idle == self.cases
+        self.cases > 0 && self.vacuous == self.cases
     }
 
     /// Whether it is only one slice of a sweep.
