@@ -174,10 +174,10 @@ where
     Ok(if summary.cases == 0 { without_cases(arguments.no_cases, &summary) } else { code })
 }
 
-fn without_cases(output: NoCasesPolicy, summary: &SweepSummary) -> u8 {
+fn without_cases(policy: NoCasesPolicy, summary: &SweepSummary) -> u8 {
     let slice = if summary.is_slice() { format!("{} of ", summary.spec.slice) } else { String::new() };
     let message = format!("0 cases ran: {slice}{} has none", summary.spec.seeds);
-    match output {
+    match policy {
         NoCasesPolicy::Pass => exit::CLEAN,
         NoCasesPolicy::Warn => {
             terminal::eprint(&format!("warning: {message}\n"));

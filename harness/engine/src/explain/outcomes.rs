@@ -37,8 +37,10 @@ fn parts(outcome: Outcome) -> [&'static str; 4] {
         Outcome::UnrecoverableByDesign => [
             "Items were lost and not all restored, but the faults exceeded the system's fault budget.",
             "It is not a bug; it shows the limit of the system's promise.",
-            "A scenario or a seed that damages more disks, data centers and edges at once than the fault budget allows.",
-            "`by design` names what exceeded the budget. Reduce the faults, or increase the redundancy in the scenario.",
+            "A scenario or a seed that damages more disks, data centers and edges at once than the fault \
+             budget allows.",
+            "`by design` names what exceeded the budget. Reduce the faults, or increase the redundancy in the \
+             scenario.",
         ],
         Outcome::UnrecoverableLoss => [
             "Acknowledged items are lost, and not all of them could be restored, or no drill showed that they \

@@ -44,8 +44,8 @@ const ROWS: [Row; 20] = [
         "as expected",
         [
             "The outcome is the one that the scenario's `expect` names, and every required mark was reached.",
-            "It is not the same as clean: a scenario may expect a loss. With --release the expectation is `clean` instead of \
-         the scenario's own, which the verdict shows.",
+            "It is not the same as clean: a scenario may expect a loss. With --release the expectation is `clean` \
+             instead of the scenario's own, which the verdict shows.",
             "",
             "Check the outcome in front of it.",
         ],
@@ -95,7 +95,8 @@ const ROWS: [Row; 20] = [
         "violated",
         [
             "The violated invariants: one row for each fingerprint, with its count, its items, and its first time.",
-            "Several invariants may report one loss: missing from its day (I4) and unreadable (I1) are two views of it.",
+            "Several invariants may report one loss: missing from its day (I4) and unreadable (I1) are two \
+             views of it.",
             "",
             "`explain FINGERPRINT`.",
         ],
@@ -135,7 +136,8 @@ const ROWS: [Row; 20] = [
         "faults not triggered",
         [
             "Faults of the plan that were not triggered: their time, operation or mark did not occur.",
-            "A fault that is not triggered tests nothing. One that --strike asks for makes the run end with exit code 103.",
+            "A fault that is not triggered tests nothing. One that --strike asks for makes the run end with \
+             exit code 103.",
             "An operation number beyond the last one, a mark that is not reached, a window that does not open.",
             "-v shows which, and how many operations or marks were counted.",
         ],
