@@ -1,5 +1,5 @@
-//! Tells the binary which commit it was built from: slices of one sweep must come from one program, and a case says
-//! which one recorded it. Outside of a repository it is `unknown`.
+//! Passes the commit to the binary: slices of one sweep must come from one program, and a case records its program.
+//! Outside of a repository it is `unknown`.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ fn git(arguments: &[&str]) -> Option<String> {
 fn main() {
     let commit = git(&["rev-parse", "--short=12", "HEAD"]);
     println!("cargo::rustc-env=LATENT_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
-    // The file that changes with each commit; a branch's own is named by HEAD.
+    // The file that changes with each commit; HEAD names the file of a branch.
     let head = git(&["symbolic-ref", "HEAD"]).into_iter().chain(["HEAD".to_owned()]);
     for name in head {
         if let Some(path) = git(&["rev-parse", "--git-path", &name]) {
@@ -28,7 +28,7 @@ fn main() {
     )]
     let is_linux = std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux");
     if is_linux {
-        // A case is a process: one that is not moved in memory needs no page written before it begins, 0.6 ms less of 2.1.
+        // Without relocation, a case's process writes no page before it starts: 0.6 ms less of 2.1.
         println!("cargo::rustc-link-arg-bins=-no-pie");
     }
     println!("cargo::rerun-if-changed=build.rs");

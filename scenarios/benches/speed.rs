@@ -1,56 +1,58 @@
-//! How fast whole runs are, and whether their cost grows in step with what they simulate.
+//! Cost of whole runs, and whether it is linear in the simulated work.
 //!
-//! Each case is a process of its own; its cost is what the kernel accounts to it and its worker (`wait4`): CPU seconds
-//! and the largest resident set. Limits are held against CPU seconds, the least of three runs: on a machine that
-//! others use too, wall time says more about them than about us. It is shown all the same.
+//! Each case is a process; its cost is the kernel's account of it and its worker (`wait4`): CPU seconds and the largest
+//! resident set. Limits apply to CPU seconds, the least of three runs: wall time on a shared machine depends on its
+//! load. Wall time is printed too.
 //!
-//! Run by `cargo bench -p latent --bench speed`. Exits with 1 when a limit is passed.
+//! Run by `cargo bench -p latent --bench speed`. Exits with 1 when a limit is exceeded.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the real clock")]
 
 mod cost;
 
-use cost::{Cost, Ended, Running, latent};
+use cost::{CompletedProgram, ResourceUsage, RunningProgram, latent};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 
 const RUNS: usize = 3;
 
-/// What a named scenario may cost, as the design promises.
+/// Limits of built-in scenarios, as promised by the design.
 const LIMITS: [(&str, f64, u64); 2] = [("quiet-week", 0.5, 100), ("incident-2016", 5.0, 1_000)];
 
-/// Twice the work may cost this much more, over and above the cost of an empty world.
+/// Twice the work may cost at most this factor, net of the cost of an empty world.
 const DOUBLE_AT_MOST: f64 = 2.6;
 
-/// Sixteen weeks may cost so many times what one does: sixteen times, and a little for what a long run alone has.
+/// Sixteen weeks may cost at most this multiple of one week: sixteen, and a little for effects of a long run.
 const SIXTEEN_WEEKS_AT_MOST: f64 = 17.0;
 
-/// What one run took, and what it said.
+/// Resource usage and report of one run.
 #[derive(Clone, Debug)]
-struct Run {
-    cost: Cost,
+struct MeasuredRun {
+    cost: ResourceUsage,
     report: Value,
 }
 
-fn run_once(case: &str) -> Run {
+fn run_once(case: &str) -> MeasuredRun {
     let mut command = latent(&["run", case, "--json"]);
-    let Ended { cost, code, printed } = Running::start(command.stdout(Stdio::piped())).finish();
+    let CompletedProgram { cost, code, printed } =
+        RunningProgram::start(command.stdout(Stdio::piped())).finish();
     let report: Value = serde_json::from_str(&printed)
         .unwrap_or_else(|error| panic!("{case}: no report, exit code {code:?}: {error}"));
-    assert_eq!(report["as_expected"], true, "{case}: a run that fails is no measure: {report}");
-    Run { cost, report }
+    assert_eq!(report["as_expected"], true, "{case}: a failed run cannot be measured: {report}");
+    MeasuredRun { cost, report }
 }
 
-/// The cheapest of a few runs, by CPU seconds; printed as a line of the table.
-fn measure(label: &str, case: &str) -> Cost {
+/// Measures the cheapest of several runs, by CPU seconds, and prints it as a line of the table.
+fn measure(label: &str, case: &str) -> ResourceUsage {
     measure_of(RUNS, label, case)
 }
 
-fn measure_of(runs: usize, label: &str, case: &str) -> Cost {
+fn measure_of(runs: usize, label: &str, case: &str) -> ResourceUsage {
     let runs = (0..runs).map(|_| run_once(case));
-    let by_cpu = |one: &Run, next: &Run| one.cost.cpu_seconds.total_cmp(&next.cost.cpu_seconds);
-    let Run { cost, report } = runs.min_by(by_cpu).expect("there are runs");
+    let by_cpu =
+        |one: &MeasuredRun, next: &MeasuredRun| one.cost.cpu_seconds.total_cmp(&next.cost.cpu_seconds);
+    let MeasuredRun { cost, report } = runs.min_by(by_cpu).expect("there are runs");
     let work = |name: &str| report["work"][name].as_f64().unwrap_or(0.0) / cost.cpu_seconds;
     println!(
         "{label:<28} {:>8.2} {:>8.2} {:>7} {:>9} {:>13.0} {:>12.0}",
@@ -64,7 +66,7 @@ fn measure_of(runs: usize, label: &str, case: &str) -> Cost {
     cost
 }
 
-/// `quiet-week` with its events, and its days, multiplied; as a file. What it must reach and read is left out.
+/// Writes `quiet-week` with its events and its days multiplied, without required marks.
 fn variant(name: &str, events: (u64, u64), days: u64) -> PathBuf {
     let text = include_str!("../quiet-week.json");
     let mut scenario: Value = serde_json::from_str(text).expect("a built-in scenario is JSON");
@@ -81,13 +83,17 @@ fn variant(name: &str, events: (u64, u64), days: u64) -> PathBuf {
     path
 }
 
-fn measure_variant(label: &str, events: (u64, u64), days: u64) -> Cost {
+fn measure_variant(label: &str, events: (u64, u64), days: u64) -> ResourceUsage {
     let path = variant(&label.replace(' ', "-"), events, days);
     measure(label, path.to_str().expect("cargo's directories are UTF-8"))
 }
 
-/// A sentence for each limit that was passed.
-fn passed(named: &[(Cost, (&str, f64, u64))], doubled: &[(&str, f64)], sixteen_weeks: f64) -> Vec<String> {
+/// A sentence for each exceeded limit.
+fn passed(
+    named: &[(ResourceUsage, (&str, f64, u64))],
+    doubled: &[(&str, f64)],
+    sixteen_weeks: f64,
+) -> Vec<String> {
     let mut passed = Vec::new();
     for (cost, (name, seconds, mb)) in named {
         if cost.cpu_seconds > *seconds {
@@ -109,7 +115,7 @@ fn passed(named: &[(Cost, (&str, f64, u64))], doubled: &[(&str, f64)], sixteen_w
 }
 
 fn main() -> ExitCode {
-    // `cargo test --benches` and `cargo bench -- --test` only ask whether it runs.
+    // `cargo test --benches` and `cargo bench -- --test` only check that it runs.
     let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
     if asked("--test") || !asked("--bench") {
         run_once("quiet-week");
@@ -134,7 +140,7 @@ fn main() -> ExitCode {
         println!("twice the {what}: {ratio:.2} times the cost");
     }
     let path = variant("sixteen-weeks", (1, 1), 112);
-    // A long run evens out what a short one may owe to chance: one is enough.
+    // A long run averages out random effects: one is enough.
     let sixteen = measure_of(1, "sixteen weeks", path.to_str().expect("cargo's directories are UTF-8"));
     let sixteen_weeks = sixteen.cpu_seconds / same;
     println!("112 days: {sixteen_weeks:.2} times the cost of 7");

@@ -1,59 +1,59 @@
-//! What a sweep costs: whether a second job pays, what a process for each case adds, what a generated week takes.
+//! Cost of a sweep: speed-up of a second job, overhead of a process for each case, cost of a generated week.
 //!
-//! **Two jobs.** The same cases of `one-day`, swept with `--jobs 1` and with `--jobs 2`: real time from the start of the
-//! program to its end, the least of several rounds that take turns. Beside them, as what the machine itself can give,
-//! two programs at once, each with one job and half of the cases: only where those are quick enough, and two jobs of
-//! one program are not, is the sweep to blame. A machine with a single core is not asked. On one that others use, a
-//! second process is also a second share of the cores: a ratio beyond what two jobs can give is theirs, and no measure.
+//! **Two jobs.** The same cases of `one-day`, swept with `--jobs 1` and with `--jobs 2`: real time from the start of
+//! the program to its end, the least of several alternating rounds. As a reference for the machine, two programs run at
+//! once, each with one job and half of the cases: the sweep is at fault only if two programs are fast enough and two
+//! jobs are not. Not measured on a machine with a single core. On a shared machine, a second process also gets a second
+//! share of the cores: a ratio beyond the possible speed-up is an artefact and counts as not measured.
 //!
-//! **A process of its own.** The same cases swept with one job, and run one after the other in this process by
-//! `latent_engine::run_here`, which parses, expands, runs and judges them with the same code and the same allocator on a
-//! thread of its own. The difference, for each process that the sweep started (it runs some cases twice), is what the
-//! process adds: start, addresses, cold caches, a heap that grows anew, the way of the work and of the verdict through
-//! pipes, a line in the file of results, and an equal share of the sweep's own start and end. Processor time (user and
-//! system, of the sweep and its workers) and real time, each the least of several rounds. Once with cases of minutes in
-//! which next to nothing happens, once with `one-day`: a larger heap has more to grow.
+//! **A separate process.** The same cases swept with one job, and run sequentially in this process by
+//! `latent_engine::run_in_process`, with the same code and the same allocator on a separate thread. The difference, for
+//! each process that the sweep started (it runs some cases twice), is the overhead: start, addresses, cold caches, a
+//! new heap, the transfer of the request and of the verdict through pipes, a line in the results file, and an equal
+//! share of the sweep's start and end. Processor time (user and system, of the sweep and its workers) and real time,
+//! each the least of several rounds. Once with nearly empty cases of minutes, once with `one-day`, whose heap is
+//! larger.
 //!
-//! **A generated week.** The processor time of `latent run generated@SEED --json` and its worker, so including what
-//! makes the scenario, the plan and the verdict, and the process of its own; one run for each seed, the median.
+//! **A generated week.** Processor time of `latent run generated@SEED --json` and its worker, including the generation
+//! of the scenario, the plan, the verdict, and the separate process; one run for each seed, the median.
 //!
-//! Real time is the others' too, and processor time is more where caches are shared: measure on an idle machine. Its load
-//! at the start is printed where the system tells it.
+//! Real time depends on the machine's load, and processor time on shared caches: measure on an idle machine. Its load
+//! at the start is printed where the system reports it.
 //!
-//! Run by `cargo bench -p latent --bench sweep`. Exits with 1 when a limit is passed, or could not be checked.
+//! Run by `cargo bench -p latent --bench sweep`. Exits with 1 when a limit is exceeded, or could not be checked.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark looks at the real clock")]
 
 mod cost;
 
-use cost::{Cost, Running, latent};
-use latent_engine::run_here;
+use cost::{ResourceUsage, RunningProgram, latent};
+use latent_engine::run_in_process;
 use latent_world::Latent;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Instant;
 
-/// The binary's: a case in this process must be the same work.
+/// As in the binary: a case in this process must be the same work.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
 
-/// Two jobs must be so many times as fast as one.
+/// Minimum speed-up of two jobs.
 const TWO_JOBS_AT_LEAST: f64 = 1.9;
-/// They cannot be more than twice as fast; so much is left to the clock.
+/// Maximum speed-up of two jobs, with a tolerance for the clock.
 const TWO_JOBS_AT_MOST: f64 = 2.1;
-/// A process of its own may cost a case so many milliseconds, of the processor and of real time.
+/// Limit of the cost of a case's own process, in milliseconds of the processor and of real time.
 const PROCESS_AT_MOST_MS: f64 = 5.0;
-/// A generated week may take so many milliseconds of the processor, at the median of so many seeds.
+/// Limit of the median cost of a generated week, in milliseconds of the processor.
 const WEEK_AT_MOST_MS: f64 = 150.0;
 const WEEKS: u64 = 41;
 
 const ONE_DAY: &str = include_str!("../one-day.json");
 const DAYS: u64 = 80;
 
-/// Cases in which next to nothing happens: a world is built, sent some ten events, healed and judged.
+/// Nearly empty cases: a world is built, receives about ten events, is healed and judged.
 const MINUTES: &str = r#"{
   "name": "minutes",
   "start": "2016-02-20T12:00:00Z",
@@ -72,29 +72,29 @@ fn text_of(path: &Path) -> &str {
     path.to_str().expect("cargo's directories are UTF-8")
 }
 
-/// A sweep under way, and where its results go.
-struct Sweep(Running, PathBuf);
+/// A running sweep, and the path of its results.
+struct Sweep(RunningProgram, PathBuf);
 
 impl Sweep {
-    /// Seeds 1 to `cases` of a scenario.
+    /// Starts seeds 1 to `cases` of a scenario.
     fn start(scenario: &str, cases: u64, jobs: usize, slice: &str) -> Sweep {
         let results = file(&format!("sweep-{}.jsonl", slice.replace([':', '/'], "-")));
         let (seeds, jobs) = (format!("1..{}", cases + 1), jobs.to_string());
         let mut command =
             latent(&["sweep", scenario, "--seeds", &seeds, "--jobs", &jobs, "--partition", slice]);
         command.args(["--json", text_of(&results)]).stdout(Stdio::null()).stderr(Stdio::null());
-        Sweep(Running::start(&mut command), results)
+        Sweep(RunningProgram::start(&mut command), results)
     }
 
-    fn whole(scenario: &str, cases: u64, jobs: usize) -> (Cost, u64) {
+    fn whole(scenario: &str, cases: u64, jobs: usize) -> (ResourceUsage, u64) {
         Sweep::start(scenario, cases, jobs, "slice:1/1").finish()
     }
 
-    /// What it cost, and how many processes it started for cases.
-    fn finish(self) -> (Cost, u64) {
+    /// Returns its resource usage, and the number of processes that it started for cases.
+    fn finish(self) -> (ResourceUsage, u64) {
         let Sweep(running, results) = self;
         let ended = running.finish();
-        assert_eq!(ended.code, Some(0), "a sweep that fails is no measure: see {}", results.display());
+        assert_eq!(ended.code, Some(0), "a failed sweep cannot be measured: see {}", results.display());
         let written = std::fs::read_to_string(&results).expect("a sweep writes its results");
         let lines = written.lines().map(|line| serde_json::from_str(line).expect("results are JSON lines"));
         let runs = lines.map(|line: Value| match &line["case"]["twice"] {
@@ -109,7 +109,7 @@ fn least(seconds: impl Iterator<Item = f64>) -> f64 {
     seconds.min_by(f64::total_cmp).expect("there are rounds")
 }
 
-/// Prints how much faster two jobs are than one; what is wrong with it.
+/// Prints the speed-up of two jobs; returns a violated limit.
 fn two_jobs(rounds: usize) -> Option<String> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if cores < 2 {
@@ -141,13 +141,13 @@ fn two_jobs(rounds: usize) -> Option<String> {
     }
 }
 
-/// What `work` costs in this process.
-fn of_here(work: impl FnOnce()) -> Cost {
+/// Measures `work` in this process.
+fn of_here(work: impl FnOnce()) -> ResourceUsage {
     let (started, before) = (Instant::now(), usage_here());
     work();
     let (wall_seconds, after) = (started.elapsed().as_secs_f64(), usage_here());
     let cpu_seconds = cost::cpu_seconds(&after) - cost::cpu_seconds(&before);
-    Cost { wall_seconds, cpu_seconds, peak_mb: after.ru_maxrss.unsigned_abs() / 1024 }
+    ResourceUsage { wall_seconds, cpu_seconds, peak_mb: after.ru_maxrss.unsigned_abs() / 1024 }
 }
 
 #[expect(unsafe_code, reason = "std does not tell a process's own resource usage; getrusage does")]
@@ -168,7 +168,7 @@ struct PerCase {
 }
 
 impl PerCase {
-    fn of(cost: Cost, cases: u64) -> PerCase {
+    fn of(cost: ResourceUsage, cases: u64) -> PerCase {
         let each_ms = |seconds: f64| seconds * 1e3 / cases as f64;
         PerCase { wall_ms: each_ms(cost.wall_seconds), cpu_ms: each_ms(cost.cpu_seconds) }
     }
@@ -181,12 +181,12 @@ impl PerCase {
     }
 }
 
-/// Prints what a process of its own adds to each case of `scenario`, whose text is `text`; what is wrong with it.
+/// Prints the overhead of a case's own process, for the scenario with this text; returns violated limits.
 fn process(scenario: &str, text: &str, cases: u64, rounds: usize) -> Vec<String> {
     let all_here = || {
         for seed in 1..=cases {
-            let report = run_here::<Latent>(text, seed).expect("the sweep ran the same scenario");
-            assert!(report.as_expected(), "{scenario}@{seed}: a run that fails is no measure");
+            let report = run_in_process::<Latent>(text, seed).expect("the sweep ran the same scenario");
+            assert!(report.as_expected(), "{scenario}@{seed}: a failed run cannot be measured");
         }
     };
     let (mut apart, mut here) = (Vec::new(), Vec::new());
@@ -213,21 +213,21 @@ fn process(scenario: &str, text: &str, cases: u64, rounds: usize) -> Vec<String>
         .collect()
 }
 
-/// What a generated case costs, or why it is no measure.
-fn week(seed: u64) -> Result<Cost, String> {
+/// Measures a generated case; or returns why it cannot be measured.
+fn week(seed: u64) -> Result<ResourceUsage, String> {
     let case = format!("generated@{seed}");
-    let ended = Running::start(latent(&["run", &case, "--json"]).stdout(Stdio::piped())).finish();
+    let ended = RunningProgram::start(latent(&["run", &case, "--json"]).stdout(Stdio::piped())).finish();
     let report: Value = serde_json::from_str(&ended.printed)
         .map_err(|_| format!("{case} has no report: exit code {:?}", ended.code))?;
     if report["as_expected"] != true {
-        return Err(format!("{case} is no measure, since it ended as {}", report["outcome"]));
+        return Err(format!("{case} cannot be measured: it ended as {}", report["outcome"]));
     }
     Ok(ended.cost)
 }
 
-/// Prints what generated weeks take; what is wrong with it.
+/// Prints the cost of generated weeks; returns a violated limit.
 fn weeks() -> Option<String> {
-    let costs = match (1..=WEEKS).map(week).collect::<Result<Vec<Cost>, String>>() {
+    let costs = match (1..=WEEKS).map(week).collect::<Result<Vec<ResourceUsage>, String>>() {
         Ok(costs) => costs,
         Err(why) => return Some(format!("a generated week could not be measured: {why}")),
     };
@@ -246,7 +246,7 @@ fn weeks() -> Option<String> {
 fn main() -> ExitCode {
     let minutes = file("minutes.json");
     std::fs::write(&minutes, MINUTES).expect("cargo's directory for benchmarks can be written");
-    // `cargo test --benches` and `cargo bench -- --test` only ask whether it runs.
+    // `cargo test --benches` and `cargo bench -- --test` only check that it runs.
     let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
     if asked("--test") || !asked("--bench") {
         process(text_of(&minutes), MINUTES, 3, 1);

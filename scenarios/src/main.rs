@@ -4,7 +4,7 @@ use latent_engine::NamedScenario;
 use latent_world::Latent;
 use std::process::ExitCode;
 
-/// Events are many small buffers. No run depends on where they lie: the trace knows no address.
+/// Events are many small buffers. No run depends on their addresses: the trace contains none.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

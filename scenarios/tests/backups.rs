@@ -1,4 +1,4 @@
-//! Backups while parts of what they need fail: what fails, fails alone, and nothing is done twice for it.
+//! Backups during failures of their dependencies: failures stay isolated, and no backup is repeated because of them.
 
 mod common;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const DAY_MS: u64 = 86_400_000;
 
-/// The report of a case of the corpus.
+/// Returns the report of a case of the corpus.
 fn of_corpus(name: &str) -> Value {
     let file = common::folder().join(format!("../corpus/{name}.json"));
     report_of(command(&["run", "--json", file.to_str().expect("cargo's paths are UTF-8")])).0
@@ -129,6 +129,6 @@ fn a_project_that_too_few_disks_can_give_stays_behind_and_is_copied_later_beside
     assert!(marks(&report, "backup.project-failed") > 0, "{}", report["marks"]);
     assert!(is_noticed(&report, "p1 stays at 2016-02-21"), "{}", report["noticed"]);
     assert!(!is_noticed(&report, "the backup watch"), "the others are not late: {}", report["noticed"]);
-    // Seven backups in two data centers, and the one of the 22nd once more when project 1 could be copied.
+    // Seven backups in two data centers, and the one of the 22nd again when project 1 could be copied.
     assert_eq!(marks(&report, "backup.catalog-durable"), 16, "{}", report["marks"]);
 }

@@ -1,4 +1,4 @@
-//! The command line as a contract: exit codes, what a wrong scenario is told, the schema, and leaving early.
+//! The command line as a contract: exit codes, scenario errors, the schema, and closed pipes.
 
 mod common;
 
@@ -6,7 +6,7 @@ use common::{BUILT_IN, command, folder, latent, reviewed, scenario_text, scratch
 use serde_json::Value;
 use std::process::Stdio;
 
-/// `quiet-week` with one mistake in it: what stands in the file, and what stands there instead.
+/// `quiet-week` with one mistake: the original text, and its replacement.
 const MISTAKES: [(&str, &str, &str); 21] = [
     ("misspelt-field", r#""healing""#, r#""heeling""#),
     ("impossible-date", "2016-02-20T", "2016-02-31T"),
@@ -62,9 +62,9 @@ const MISTAKES: [(&str, &str, &str); 21] = [
     ("lasts-too-long", r#""healing": "2d""#, r#""healing": "20000d""#),
 ];
 
-/// Each mistake is one error with file, line and column, what is wrong, and what would be right; nothing is run.
+/// Each mistake is one error with file, line and column, the problem, and the fix; nothing is run.
 #[test]
-fn a_wrong_scenario_is_told_where_and_what_would_be_right() {
+fn an_invalid_scenario_is_reported_with_position_and_fix() {
     let good = scenario_text("quiet-week");
     for (name, right, wrong) in MISTAKES {
         assert!(good.contains(right), "{name}: quiet-week no longer says {right}");
@@ -72,9 +72,12 @@ fn a_wrong_scenario_is_told_where_and_what_would_be_right() {
         let output = latent(&["run", file.to_str().expect("cargo's directories are UTF-8")]);
         assert_eq!(output.status.code(), Some(2), "{name}");
         assert!(output.stdout.is_empty(), "{name}: nothing ran, so nothing is reported");
-        let said = text(&output.stderr).replace(file.to_str().expect("as above"), "FILE");
-        assert!(said.starts_with("error: FILE:") && said.matches("error:").count() == 1, "{name}: {said}");
-        reviewed().bind(|| insta::assert_snapshot!(format!("refused-{name}"), said));
+        let printed = text(&output.stderr).replace(file.to_str().expect("as above"), "FILE");
+        assert!(
+            printed.starts_with("error: FILE:") && printed.matches("error:").count() == 1,
+            "{name}: {printed}"
+        );
+        reviewed().bind(|| insta::assert_snapshot!(format!("refused-{name}"), printed));
     }
 }
 
@@ -94,7 +97,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_there_is() {
     }
 }
 
-/// A run that does not end as its scenario expects is told apart from one that could not run.
+/// A run that does not end as its scenario expects differs from one that could not run.
 #[test]
 fn exit_codes_tell_expected_from_unexpected() {
     let day = scenario_text("quiet-week").replace(r#""run_for": "7d""#, r#""run_for": "1d""#);
@@ -121,14 +124,14 @@ fn exit_codes_tell_expected_from_unexpected() {
     }
 }
 
-/// The scenario's text with another list in place of the one called `name`.
+/// Returns the scenario's text with another list in place of the one called `name`.
 fn replace_list(text: &str, name: &str, list: &str) -> String {
     let start = text.find(&format!("\"{name}\": [")).expect("the scenario has this list");
     let end = start + text[start..].find(']').expect("a list ends");
     format!("{}\"{name}\": {list}{}", &text[..start], &text[end + 1..])
 }
 
-/// As `latent run … | head -1` does: the reader goes away while there is more to print.
+/// As `latent run … | head -1` does: the reader closes the pipe early.
 #[test]
 fn a_reader_that_leaves_is_no_error() {
     let day = scenario_text("quiet-week").replace(r#""run_for": "7d""#, r#""run_for": "1d""#);
@@ -148,7 +151,7 @@ fn a_reader_that_leaves_is_no_error() {
 }
 
 #[test]
-fn the_schema_takes_every_scenario_and_refuses_every_mistake_it_can_know() {
+fn the_schema_accepts_every_scenario_and_refuses_known_mistakes() {
     let schema: Value = serde_json::from_slice(&latent(&["schema"]).stdout).expect("the schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("the schema is one");
     let mut files = 0;
@@ -171,7 +174,7 @@ fn the_schema_takes_every_scenario_and_refuses_every_mistake_it_can_know() {
     assert_eq!(files, BUILT_IN.len(), "every file is built in, and every built-in scenario is a file");
     let good = scenario_text("quiet-week");
     for (name, right, wrong) in MISTAKES {
-        // What only the calendar, the zones or the rest of the scenario can tell is not the schema's business.
+        // The schema cannot check rules of the calendar, the zones or the rest of the scenario.
         if !["misspelt-field", "wrong-type", "unknown-outcome"].contains(&name) {
             continue;
         }

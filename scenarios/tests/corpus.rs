@@ -1,8 +1,7 @@
-//! Every case that once failed, shrunk to what it takes and replayed for ever: `corpus/*.json`.
+//! Regression cases, shrunk and replayed: `corpus/*.json`.
 //!
-//! A case is what `latent shrink` writes, or a scenario with its seed and its faults written out; its name says what
-//! must hold, its `about` what was seen when it did not. All of them: `latent corpus run`. One: `latent repro
-//! corpus/NAME.json`.
+//! A case is the output of `latent shrink`, or a scenario with its seed and its faults; its name states the expected
+//! behaviour, its `about` the former failure. All of them: `latent corpus run`. One: `latent repro corpus/NAME.json`.
 
 mod common;
 
@@ -14,7 +13,7 @@ fn folder() -> PathBuf {
     common::folder().join("../corpus")
 }
 
-/// What is wrong with how a case is written, if anything is.
+/// Returns what is wrong with the format of a case, if anything.
 fn wrong_with(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
     let written = std::fs::read_to_string(path).expect("a case is a text file");
@@ -28,7 +27,7 @@ fn wrong_with(path: &Path) -> Option<String> {
 }
 
 #[test]
-fn every_case_tells_what_was_seen_once() {
+fn every_case_describes_the_former_failure() {
     let files = std::fs::read_dir(folder()).expect("the corpus is a folder beside the scenarios");
     let wrong: Vec<String> =
         files.filter_map(|entry| wrong_with(&entry.expect("it can be listed").path())).collect();
@@ -36,13 +35,13 @@ fn every_case_tells_what_was_seen_once() {
 }
 
 #[test]
-fn what_once_failed_holds() {
+fn every_regression_case_passes() {
     let corpus = folder();
     let output = command(&["corpus", "run", "--folder", corpus.to_str().expect("cargo's paths are UTF-8")])
         .output()
         .expect("cargo built the binary");
-    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let printed = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{printed}");
     let files = std::fs::read_dir(&corpus).expect("the corpus is a folder").count();
-    assert!(files >= 20 && said.contains(&format!("{files} of {files} hold")), "{said}");
+    assert!(files >= 20 && printed.contains(&format!("{files} of {files} passed")), "{printed}");
 }

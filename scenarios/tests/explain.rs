@@ -1,15 +1,15 @@
-//! Every word that a verdict can hold has an explanation: invariants, stages, outcomes, exit codes and marks. The names are
-//! taken from the source, so that a new one without an explanation fails here.
+//! Every term of a verdict has an explanation: invariants, stages, outcomes, exit codes and marks. The names are taken
+//! from the source, so that a new one without an explanation fails here.
 
 mod common;
 
 use common::{folder, latent, text};
-use latent_engine::explain::{Entry, EntryKind, glossary};
+use latent_engine::explain::{GlossaryEntry, GlossaryKind, glossary};
 use latent_world::Latent;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Prefixes of names with a dot that are no marks: streams of keyed draws, fields of a request, files.
+/// Prefixes of dotted names that are not marks: streams of keyed draws, fields of a request, files.
 const NO_MARKS: [&str; 14] = [
     "properties",
     "plan",
@@ -48,7 +48,7 @@ fn sources(below: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Texts in double quotes of a file, without its unit tests.
+/// String literals of a file, without its unit tests.
 fn literals(source: &str) -> impl Iterator<Item = &str> {
     let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or(source);
     code.lines()
@@ -64,7 +64,7 @@ fn is_mark(name: &str) -> bool {
     word(prefix) && word(rest) && !is_file && !NO_MARKS.contains(&prefix) && !DRAWS.contains(&name)
 }
 
-fn names(kind: EntryKind) -> BTreeSet<String> {
+fn names(kind: GlossaryKind) -> BTreeSet<String> {
     glossary::<Latent>().into_iter().filter(|one| one.kind == kind).map(|one| one.name).collect()
 }
 
@@ -82,7 +82,7 @@ fn every_mark_in_the_source_has_an_entry_and_every_entry_a_mark() {
         }
     }
     assert!(in_source.len() > 100, "the marks are found in the source: {}", in_source.len());
-    let explained = names(EntryKind::Mark);
+    let explained = names(GlossaryKind::Mark);
     let missing: Vec<_> = in_source.difference(&explained).collect();
     assert!(missing.is_empty(), "marks without an entry in models/world/src/glossary/marks.rs: {missing:?}");
     let stale: Vec<_> = explained.difference(&in_source).collect();
@@ -104,17 +104,17 @@ fn every_invariant_that_can_be_reported_has_an_entry() {
         }
     }
     assert!(reported.len() > 15, "{reported:?}");
-    let explained = names(EntryKind::Invariant);
+    let explained = names(GlossaryKind::Invariant);
     let missing: Vec<_> = reported.difference(&explained).collect();
     assert!(missing.is_empty(), "invariants without an entry: {missing:?}");
 }
 
 #[test]
-fn every_entry_says_what_to_do_next_and_stands_once() {
+fn every_entry_has_a_next_step_and_is_unique() {
     let mut seen = BTreeSet::new();
-    for Entry { name, kind, means, matters, causes, next } in glossary::<Latent>() {
+    for GlossaryEntry { name, kind, means, matters, causes, next } in glossary::<Latent>() {
         assert!(!means.is_empty() && !matters.is_empty() && !next.is_empty(), "{name}");
-        let must_say_causes = matches!(kind, EntryKind::Invariant | EntryKind::Mark);
+        let must_say_causes = matches!(kind, GlossaryKind::Invariant | GlossaryKind::Mark);
         assert!(!must_say_causes || !causes.is_empty(), "{name}");
         assert!(seen.insert((kind, name.clone())), "{name} stands twice");
     }
@@ -148,7 +148,7 @@ fn an_explanation_is_found_by_word_and_by_fingerprint() {
     assert!(text(&unknown.stderr).contains("did you mean I9"), "{}", text(&unknown.stderr));
 }
 
-/// A verdict points to the explanation of its worst finding, by a line that can be pasted.
+/// A verdict has a command that explains its worst finding.
 #[test]
 fn the_verdict_points_to_an_explanation() {
     let output = latent(&["run", "one-day", "--release", "recompaction-overwrites"]);

@@ -1,19 +1,19 @@
-//! A release that destroys all that production's credentials allow: with least privilege everything comes back;
-//! with any one permission more it does not, and the report names that permission.
+//! A release that destroys everything that production's credentials allow: with least privilege everything is restored;
+//! with any additional permission it is not, and the report names that permission.
 
 mod common;
 
 use common::{command, latent, report, report_of, scenario_text, scratch, text};
 use serde_json::{Value, json};
 
-/// The hostile scenario with one permission more for production, and how it ends.
+/// Runs the hostile scenario with an additional permission for production, with the expected outcome.
 fn weakened(store: &str, permission: &str, outcome: &str) -> (String, Value) {
     let mut scenario: Value = serde_json::from_str(&scenario_text("hostile")).expect("built-ins are JSON");
     let name = format!("hostile-{store}-{permission}");
     scenario["name"] = json!(name);
     scenario["topology"] = json!({ "credentials": { "production": { store: [permission] } } });
     scenario["expect"] = json!(outcome);
-    // Whether a recovery calls itself complete is not the question here.
+    // Whether a recovery completes is not tested here.
     scenario["required_marks"] = json!(["hostile.struck"]);
     let file = scratch(&format!("{name}.json"), &scenario.to_string());
     let file = file.to_str().expect("cargo's directory has a plain name").to_owned();
@@ -32,7 +32,7 @@ fn names_the_permission(store: &str, permission: &str, sentence: &str) {
 }
 
 #[test]
-fn with_least_privilege_everything_comes_back() {
+fn with_least_privilege_everything_is_restored() {
     for seed in 1..3 {
         let (report, code) = report(&[&format!("hostile@{seed}")]);
         assert_eq!((report["outcome"].as_str(), code), (Some("recovered"), Some(0)), "{report}");
@@ -47,10 +47,10 @@ fn with_least_privilege_everything_comes_back() {
     }
 }
 
-/// The backup node must not believe an empty production, even if it remembers nothing: it reboots before the first
-/// backup after the disaster.
+/// The backup node must not accept an empty production, even without memory of earlier backups: it reboots before the
+/// first backup after the disaster.
 #[test]
-fn a_backup_node_that_rebooted_keeps_what_production_no_longer_has() {
+fn a_rebooted_backup_node_keeps_items_that_production_lost() {
     let mut scenario: Value = serde_json::from_str(&scenario_text("hostile")).expect("built-ins are JSON");
     scenario["faults"] = json!([{ "anchor": { "at": "2016-02-24T20:00:00Z" },
         "action": { "kill": { "node": "backup", "restart_after_ms": 60000 } } }]);
@@ -61,8 +61,8 @@ fn a_backup_node_that_rebooted_keeps_what_production_no_longer_has() {
     assert!(report["marks"]["backup.production-shrank"].as_u64() > Some(0), "{}", report["marks"]);
 }
 
-/// Of a newer, empty backup nothing older goes: a recovery adds up what all backups hold, and what the audit has found
-/// missing holds them. The permission is named all the same.
+/// A newer, empty backup expires no older one: a recovery merges all backups, and the audit's alarm holds them. The
+/// permission is still named.
 #[test]
 fn production_that_may_put_backups_puts_a_newer_empty_one_and_nothing_is_gone() {
     let (file, report) = weakened("backups", "put", "recovered");

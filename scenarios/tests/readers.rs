@@ -1,8 +1,8 @@
-//! Changed files: every reader of our own files refuses them, or takes them for what they are.
+//! Fuzzed files: every reader of our own files refuses or accepts them without failing.
 //!
-//! Good scenarios, cases, results and profiles are changed at random: values replaced, removed and doubled, bytes flipped,
-//! files cut off. Whatever comes of it, the program must not panic, hang, or take more than its limits. The changes are the
-//! same in every run; `LATENT_FUZZ_CASES` asks for more of them, `LATENT_FUZZ_SEED` for others.
+//! Valid scenarios, cases, results and profiles are mutated at random: values replaced, removed and duplicated, bytes
+//! flipped, files truncated. The program must not panic, hang, or exceed its limits. The mutations are the same in
+//! every run; `LATENT_FUZZ_CASES` sets their number, `LATENT_FUZZ_SEED` their seed.
 
 mod common;
 
@@ -16,18 +16,18 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::path::Path;
 
-/// A change of a JSON text.
+/// A mutation of a JSON text.
 #[derive(Clone, Debug)]
-enum Change {
-    /// The n-th value becomes this one.
+enum Mutation {
+    /// Replaces the n-th value.
     Replace(usize, Value),
-    /// The n-th value goes away.
+    /// Removes the n-th value.
     Remove(usize),
-    /// The n-th value stands twice, where it stands in a list.
+    /// Duplicates the n-th value, if it is in a list.
     Double(usize),
-    /// A byte changes.
+    /// Changes a byte.
     Flip(usize, u8),
-    /// The text ends here.
+    /// Truncates the text.
     Cut(usize),
 }
 
@@ -46,13 +46,13 @@ fn odd_values() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn changes() -> impl Strategy<Value = Vec<Change>> {
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     let one = prop_oneof![
-        12 => (any::<usize>(), odd_values()).prop_map(|(at, value)| Change::Replace(at, value)),
-        3 => any::<usize>().prop_map(Change::Remove),
-        3 => any::<usize>().prop_map(Change::Double),
-        1 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Change::Flip(at, byte)),
-        1 => any::<usize>().prop_map(Change::Cut),
+        12 => (any::<usize>(), odd_values()).prop_map(|(at, value)| Mutation::Replace(at, value)),
+        3 => any::<usize>().prop_map(Mutation::Remove),
+        3 => any::<usize>().prop_map(Mutation::Double),
+        1 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Mutation::Flip(at, byte)),
+        1 => any::<usize>().prop_map(Mutation::Cut),
     ];
     proptest::collection::vec(one, 1..4)
 }
@@ -75,44 +75,44 @@ fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
     }
 }
 
-fn changed(text: &str, changes: &[Change]) -> Vec<u8> {
+fn mutate(text: &str, mutations: &[Mutation]) -> Vec<u8> {
     let mut value: Option<Value> = serde_json::from_str(text).ok();
     let mut bytes = text.as_bytes().to_vec();
-    for change in changes {
-        if let (Some(value), Change::Replace(at, _) | Change::Remove(at) | Change::Double(at)) =
-            (&mut value, change)
+    for mutation in mutations {
+        if let (Some(value), Mutation::Replace(at, _) | Mutation::Remove(at) | Mutation::Double(at)) =
+            (&mut value, mutation)
         {
             let mut all = Vec::new();
             pointers(value, "", &mut all);
-            change_at(value, &all[at % all.len()], change);
+            mutate_at(value, &all[at % all.len()], mutation);
             bytes = serde_json::to_vec_pretty(value).expect("it was JSON");
         }
-        match change {
-            Change::Flip(at, byte) if !bytes.is_empty() => {
+        match mutation {
+            Mutation::Flip(at, byte) if !bytes.is_empty() => {
                 let at = at % bytes.len();
                 bytes[at] ^= byte;
             }
-            Change::Cut(at) if !bytes.is_empty() => bytes.truncate(at % bytes.len()),
+            Mutation::Cut(at) if !bytes.is_empty() => bytes.truncate(at % bytes.len()),
             _ => {}
         }
     }
     bytes
 }
 
-fn change_at(value: &mut Value, pointer: &str, change: &Change) {
-    if let Change::Replace(_, new) = change {
+fn mutate_at(value: &mut Value, pointer: &str, mutation: &Mutation) {
+    if let Mutation::Replace(_, new) = mutation {
         if let Some(there) = value.pointer_mut(pointer) {
             *there = new.clone();
         }
         return;
     }
     let Some((parent, last)) = pointer.rsplit_once('/') else { return };
-    match (value.pointer_mut(parent), change) {
-        (Some(Value::Object(fields)), Change::Remove(_)) => drop(fields.remove(last)),
+    match (value.pointer_mut(parent), mutation) {
+        (Some(Value::Object(fields)), Mutation::Remove(_)) => drop(fields.remove(last)),
         (Some(Value::Array(items)), _) => {
             let Some(at) = last.parse::<usize>().ok().filter(|at| *at < items.len()) else { return };
-            match change {
-                Change::Remove(_) => drop(items.remove(at)),
+            match mutation {
+                Mutation::Remove(_) => drop(items.remove(at)),
                 _ => items.insert(at, items[at].clone()),
             }
         }
@@ -120,14 +120,14 @@ fn change_at(value: &mut Value, pointer: &str, change: &Change) {
     }
 }
 
-/// So many times `usual` as a person asks for in all.
+/// Number of cases: `LATENT_FUZZ_CASES`, by default `usual`.
 #[expect(clippy::disallowed_methods, reason = "a person may ask for more cases")]
 fn cases(usual: u32) -> u32 {
     let asked = std::env::var("LATENT_FUZZ_CASES").ok().and_then(|text| text.parse::<u32>().ok());
     asked.unwrap_or(usual)
 }
 
-/// The same changes in every run.
+/// A runner with a fixed seed.
 #[expect(clippy::disallowed_methods, reason = "a person may ask for other cases")]
 fn runner(usual_cases: u32) -> TestRunner {
     let asked = std::env::var("LATENT_FUZZ_SEED").ok().and_then(|text| text.parse::<u64>().ok());
@@ -137,25 +137,25 @@ fn runner(usual_cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
-/// Changes of each base, without looking at what comes of them.
+/// Mutations of each base, without running them.
 fn drawn(bases: &[String], count: u32) -> Vec<(usize, Vec<u8>)> {
     let mut runner = runner(count);
     (0..runner.config().cases)
         .map(|_| {
-            let strategy = (0..bases.len(), changes());
-            let (base, changes) = strategy.new_tree(&mut runner).expect("nothing is refused").current();
-            (base, changed(&bases[base], &changes))
+            let strategy = (0..bases.len(), mutations());
+            let (base, mutations) = strategy.new_tree(&mut runner).expect("nothing is refused").current();
+            (base, mutate(&bases[base], &mutations))
         })
         .collect()
 }
 
-/// Neither of the program nor of a worker.
-fn did_not_panic(said: &str, what: &[u8]) {
-    let is_panic = said.contains("internal error") || said.contains("panicked");
-    assert!(!is_panic, "{said}\n{}", String::from_utf8_lossy(what));
+/// Checks that neither the program nor a worker panicked.
+fn did_not_panic(printed: &str, what: &[u8]) {
+    let is_panic = printed.contains("internal error") || printed.contains("panicked");
+    assert!(!is_panic, "{printed}\n{}", String::from_utf8_lossy(what));
 }
 
-fn a_folder() -> tempfile::TempDir {
+fn temporary_folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("cargo's directory for tests can be written")
 }
 
@@ -183,7 +183,7 @@ fn every_number_of_a_scenario_has_bounds() {
 }
 
 #[test]
-fn what_is_drawn_or_built_in_is_within_the_bounds_and_the_cost() {
+fn generated_and_built_in_scenarios_are_within_bounds_and_cost() {
     let schema: Value = serde_json::from_slice(&latent(&["schema"]).stdout).expect("a schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("it is a schema");
     let drawn = (0..200_u64).map(|seed| {
@@ -206,11 +206,11 @@ fn a_changed_scenario_is_refused_or_can_be_expanded() {
     let bases: Vec<String> = BUILT_IN.iter().map(|name| scenario_text(name)).collect();
     let schema: Value = serde_json::from_slice(&latent(&["schema"]).stdout).expect("a schema is JSON");
     let validator = jsonschema::validator_for(&schema).expect("it is a schema");
-    let strategy = (0..bases.len(), changes());
+    let strategy = (0..bases.len(), mutations());
     let (taken, refused) = (Cell::new(0), Cell::new(0));
     runner(600)
-        .run(&strategy, |(base, changes)| {
-            let bytes = changed(&bases[base], &changes);
+        .run(&strategy, |(base, mutations)| {
+            let bytes = mutate(&bases[base], &mutations);
             let Ok(text) = std::str::from_utf8(&bytes) else { return Ok(()) };
             match parse::<Latent>("file", text) {
                 Err(bad) => {
@@ -233,8 +233,8 @@ fn a_changed_scenario_is_refused_or_can_be_expanded() {
     assert!(taken > 20 && refused > 20, "{taken} taken, {refused} refused: one of them was hardly tried");
 }
 
-/// Numbers and times of a scenario, each in place of another: what is taken is judged, and nothing of it fails. A value that
-/// the system or the judge cannot live with has to be refused.
+/// Replaces numbers and times of a scenario: an accepted scenario is judged without a violation. A value that the
+/// system or the judge cannot handle must be refused.
 #[test]
 fn a_scenario_of_other_numbers_is_refused_or_ends_as_it_must() {
     let base: Value = serde_json::from_str(&scenario_text("one-day")).expect("it is JSON");
@@ -250,12 +250,12 @@ fn a_scenario_of_other_numbers_is_refused_or_ends_as_it_must() {
     all.retain(is_other);
     let numbers = [0, 1, 2, 3, 5, 7, 16, 60, 100, 1_000, 86_400, 500_000, 1_000_000];
     let times = ["0s", "1ms", "1m", "1h", "3h", "1d", "26h", "2d", "5d", "30d"];
-    let change = (0..all.len(), 0..numbers.len(), 0..times.len());
-    let strategy = proptest::collection::vec(change, 1..4);
+    let mutation = (0..all.len(), 0..numbers.len(), 0..times.len());
+    let strategy = proptest::collection::vec(mutation, 1..4);
     let mut runner = runner(60);
-    let here = a_folder();
-    let file = here.path().join("changed.json");
-    let results = here.path().join("changed.jsonl");
+    let folder = temporary_folder();
+    let file = folder.path().join("changed.json");
+    let results = folder.path().join("changed.jsonl");
     let path = |path: &Path| path.to_str().expect("it is UTF-8").to_owned();
     let (mut judged, mut refused) = (0, 0);
     for _ in 0..runner.config().cases {
@@ -272,7 +272,7 @@ fn a_scenario_of_other_numbers_is_refused_or_ends_as_it_must() {
         let output = latent(&[&["sweep", &file, "--seeds", "1..2"], &limits[..]].concat());
         did_not_panic(&text_of(&output), text.as_bytes());
         match output.status.code() {
-            // A mark that the scenario requires need not be reached any more, and nothing acknowledged shows nothing.
+            // A required mark need not be reached any more, and a run without acknowledged events is vacuous.
             Some(0 | 4 | 103) => judged += 1,
             Some(2) => refused += 1,
             code => panic!("{code:?}: {}\n{text}", text_of(&output)),
@@ -287,16 +287,16 @@ fn text_of(output: &std::process::Output) -> String {
 }
 
 #[test]
-fn changed_cases_are_told_apart_and_none_breaks_the_corpus() {
+fn mutated_cases_do_not_break_the_corpus() {
     let corpus = folder().join("../corpus");
     let mut files: Vec<_> =
         std::fs::read_dir(corpus).expect("there is a corpus").flatten().map(|e| e.path()).collect();
     files.sort();
     let bases: Vec<String> =
         files.iter().map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
-    let here = a_folder();
+    let folder = temporary_folder();
     for (at, chunk) in drawn(&bases, 300).chunks(100).enumerate() {
-        let folder = here.path().join(at.to_string());
+        let folder = folder.path().join(at.to_string());
         std::fs::create_dir(&folder).expect("it can be made");
         for (nth, (_, bytes)) in chunk.iter().enumerate() {
             std::fs::write(folder.join(format!("{nth:03}.json")), bytes).expect("it can be written");
@@ -312,8 +312,8 @@ fn changed_cases_are_told_apart_and_none_breaks_the_corpus() {
 
 #[test]
 fn changed_results_never_break_a_merge() {
-    let here = a_folder();
-    let results = here.path().join("good.jsonl");
+    let folder = temporary_folder();
+    let results = folder.path().join("good.jsonl");
     let path = |path: &Path| path.to_str().expect("it is UTF-8").to_owned();
     let good = latent(&["sweep", "one-day", "--seeds", "1..5", "--json", &path(&results)]);
     assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
@@ -330,7 +330,7 @@ fn changed_results_never_break_a_merge() {
             })
             .collect();
         let whole = whole.join(&b'\n');
-        let file = here.path().join("changed.jsonl");
+        let file = folder.path().join("changed.jsonl");
         std::fs::write(&file, &whole).expect("it can be written");
         let output = latent(&["merge", &path(&file)]);
         did_not_panic(&text(&output.stderr), &whole);
@@ -346,13 +346,13 @@ fn changed_results_never_break_a_merge() {
 #[test]
 fn a_changed_profile_is_refused_with_its_place_or_taken() {
     let good = std::fs::read_to_string(folder().join("../latent.toml")).expect("there are profiles");
-    let here = a_folder();
-    let changes = drawn(std::slice::from_ref(&good), 60);
-    for (_, bytes) in changes.into_iter().chain([(0, good.into_bytes())]) {
-        std::fs::write(here.path().join("latent.toml"), &bytes).expect("it can be written");
-        // The seeds are wrong: whatever the profile says, nothing runs.
+    let folder = temporary_folder();
+    let mutations = drawn(std::slice::from_ref(&good), 60);
+    for (_, bytes) in mutations.into_iter().chain([(0, good.into_bytes())]) {
+        std::fs::write(folder.path().join("latent.toml"), &bytes).expect("it can be written");
+        // The seeds are invalid, so nothing runs whatever the profile contains.
         let mut command = command(&["sweep", "--profile", "quick", "--seeds", "5..5"]);
-        let output = command.current_dir(here.path()).output().expect("cargo built the binary");
+        let output = command.current_dir(folder.path()).output().expect("cargo built the binary");
         did_not_panic(&text(&output.stderr), &bytes);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     }

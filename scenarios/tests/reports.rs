@@ -1,6 +1,6 @@
-//! What a person sees, reviewed line by line in `reports/`, and what the incident must look like whatever the seed.
+//! Reviewed screens in `reports/`, and properties of the incident for every seed.
 //!
-//! The texts are those of seed 1. Real time and the binary's path are taken out; everything else, the trace's hash
+//! The texts are those of seed 1. Real time and the binary's path are removed; everything else, the trace's hash
 //! included, is pinned: a change of behaviour shows here. After a wanted change: `just bless`, and review the diff.
 
 mod common;
@@ -9,11 +9,11 @@ use common::{failures, latent, report, reviewed, seeds, text};
 use jiff::civil::{Date, date};
 use serde_json::Value;
 
-/// The screen of a run, with what differs from machine to machine taken out.
+/// The screen of a run, without machine-dependent parts.
 fn screen(arguments: &[&str]) -> String {
     let shown = text(&latent(arguments).stdout).replace(env!("CARGO_BIN_EXE_latent"), "latent");
     let line = |line: &str| match line.split_once(" in ") {
-        Some((before, _)) if line.contains("times real time") => format!("{before} in …\n"),
+        Some((before, _)) if line.contains(" x real time") => format!("{before} in …\n"),
         _ => format!("{line}\n"),
     };
     shown.lines().map(line).collect()
@@ -71,7 +71,7 @@ fn the_month_reads_as_reviewed() {
 fn the_incidents_events_before_and_after_read_as_reviewed() {
     let shown = screen(&["run", "-v", "incident-2016"]);
     let from = shown.find("\n  diff ").expect("-v shows the events before and after");
-    let to = from + shown[from..].find("\n  noticed").expect("who noticed stands behind them");
+    let to = from + shown[from..].find("\n  detected by").expect("who noticed stands behind them");
     reviewed().bind(|| insta::assert_snapshot!("incident-2016-before-and-after", &shown[from..to]));
 }
 
@@ -88,7 +88,7 @@ fn day_at_risk(zone: &str) -> Option<Date> {
     }
 }
 
-/// What the company wrote in its account of the incident, as bounds that every seed must keep.
+/// Bounds from the company's account of the incident, which every seed must satisfy.
 fn looks_like_the_incident(seed: u64, report: &Value, code: Option<i32>) {
     assert_eq!((report["outcome"].as_str(), code), (Some("unrecoverable-loss"), Some(0)), "seed {seed}");
     let loss = &report["loss"];
@@ -106,7 +106,7 @@ fn looks_like_the_incident(seed: u64, report: &Value, code: Option<i32>) {
     );
     assert!(
         number("projects_hit_over_ninety_percent") >= 1,
-        "seed {seed}: nobody lost more than 90% of a day"
+        "seed {seed}: no project lost more than 90% of a day"
     );
     assert!(number("events_unrecoverable") > 0, "seed {seed}: nothing held the last days' traffic");
     assert!(
@@ -124,16 +124,16 @@ fn looks_like_the_incident(seed: u64, report: &Value, code: Option<i32>) {
 
 #[test]
 fn every_seed_of_the_incident_looks_like_the_incident() {
-    // `LATENT_INCIDENT_SEEDS=1..11` takes ten.
+    // `LATENT_INCIDENT_SEEDS=1..11` runs ten.
     for seed in seeds("LATENT_INCIDENT_SEEDS", 1..3) {
         let (report, code) = report(&[&format!("incident-2016@{seed}")]);
         looks_like_the_incident(seed, &report, code);
     }
 }
 
-/// What was built afterwards: the same mistake in the same hours, and in the end nothing is gone.
+/// The protection built afterwards: the same bug in the same hours, and in the end nothing is lost.
 #[test]
-fn with_protection_somebody_notices_and_nothing_is_gone_in_the_end() {
+fn with_protection_the_loss_is_detected_and_restored() {
     let (report, code) = report(&["incident-2016-protected"]);
     assert_eq!((report["outcome"].as_str(), code), (Some("recovered"), Some(0)));
     assert!(report["loss"]["events_lost_from_production"].as_u64().is_some_and(|lost| lost > 0));
@@ -142,8 +142,8 @@ fn with_protection_somebody_notices_and_nothing_is_gone_in_the_end() {
     assert!(report["noticed"].as_array().is_some_and(|noticed| !noticed.is_empty()));
 }
 
-/// Crashes, bad links, bad disks, wrong clocks: within the budget none of it may lose, double or delay anything.
-/// `LATENT_ROUGH_SEEDS=1..1001` takes a thousand.
+/// Crashes, bad links, bad disks, wrong clocks: within the budget none of it may lose, duplicate or delay anything.
+/// `LATENT_ROUGH_SEEDS=1..1001` runs a thousand.
 #[test]
 fn every_seed_of_the_rough_week_is_clean() {
     let seeds: Vec<u64> = seeds("LATENT_ROUGH_SEEDS", 1..9).collect();

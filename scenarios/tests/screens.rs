@@ -20,8 +20,7 @@ fn run(arguments: &[&str], columns: Option<usize>) -> Output {
     command.output().expect("cargo built the binary")
 }
 
-/// Both streams, without what differs from run to run. Lines that hold real time are left out whole: where they break
-/// depends on it.
+/// Both streams, without variable parts. Lines with real time are removed: their wrapping depends on it.
 fn screen(output: &Output) -> String {
     let shown = text(&output.stdout) + &text(&output.stderr);
     assert!(!shown.contains('\u{1b}'), "NO_COLOR: {shown:?}");
@@ -34,7 +33,7 @@ fn screen(output: &Output) -> String {
         is_timed = match label {
             Some("simulated" | "runs") => true,
             Some("") => is_timed,
-            _ => line.contains(" hold, in "),
+            _ => line.contains(" passed, in "),
         };
         if !is_timed {
             kept.push_str(&format!("{}\n", line.trim_end()));
@@ -43,8 +42,8 @@ fn screen(output: &Output) -> String {
     kept
 }
 
-/// The screen of a command at each width and without a terminal, as one text. Nothing of a line for reading is wider than
-/// its terminal; lines for pasting are whole.
+/// Pins the screen of a command at each width and without a terminal, as one text. No prose line is wider than its
+/// terminal; command lines for pasting are not wrapped.
 fn pin(name: &str, arguments: &[&str], code: i32) {
     let mut all = String::new();
     for columns in WIDTHS.map(Some).into_iter().chain([None]) {

@@ -1,6 +1,6 @@
-//! From generated weeks to a bug that fits on a screen: sweep, merge, repro, shrink and print, with this system.
+//! From generated weeks to a shrunk bug: sweep, merge, repro, shrink and print, with this system.
 //!
-//! That sweeps resume, that slices add up, and each exit code are proved with a smaller system, in harness/engine/tests.
+//! Resuming, merging and exit codes are tested with a smaller system, in harness/engine/tests.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// A release with the planted bug of the incident.
 const PLANTED: [&str; 2] = ["--release", "recompaction-overwrites"];
 
-/// A file of a test's own that is not there yet.
+/// Returns the path of a file that does not exist yet.
 fn fresh(name: &str) -> String {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     if path.exists() {
@@ -21,7 +21,7 @@ fn fresh(name: &str) -> String {
     path.to_str().expect("cargo's paths are UTF-8").to_owned()
 }
 
-/// What a command printed, with what differs from machine to machine taken out.
+/// The output of a command, without machine-dependent parts.
 fn screen(arguments: &[&str], code: i32) -> String {
     let output = latent(arguments);
     assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
@@ -31,7 +31,9 @@ fn screen(arguments: &[&str], code: i32) -> String {
 
 fn without_real_time(shown: &str) -> String {
     let line = |line: &str| match line.split_once(" in ") {
-        Some((before, _)) if line.contains("times real time") || line.contains("side by side") => {
+        Some((before, _))
+            if line.contains(" x real time") || line.ends_with(" jobs") || line.ends_with(" job") =>
+        {
             format!("{before} in …\n")
         }
         _ => format!("{line}\n"),
@@ -39,8 +41,7 @@ fn without_real_time(shown: &str) -> String {
     shown.lines().map(line).collect()
 }
 
-/// What the front page shows from the line `first` to the next empty one, with what differs from machine to machine
-/// taken out.
+/// The lines of the front page from `first` to the next empty one, without machine-dependent parts.
 fn front_page(first: &str) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let page = std::fs::read_to_string(page).expect("there is a front page");
@@ -51,7 +52,7 @@ fn front_page(first: &str) -> String {
     without_real_time(&shown.join("\n").replace("target/release/latent", "latent"))
 }
 
-/// The cases in a file of results, sorted, without the real time that each took.
+/// The cases in a results file, sorted, without their real time.
 fn cases(path: &str) -> Vec<String> {
     let lines = std::fs::read_to_string(path).expect("the sweep wrote it");
     let mut cases: Vec<String> = lines
@@ -148,7 +149,7 @@ fn a_case_runs_again_with_its_log() {
     reviewed().bind(|| insta::assert_snapshot!("repro-log", shown));
 }
 
-/// A loss that is planted in a generated week, made small: LATENT_SHRINK_SEEDS=1..41 tries more, in a release build.
+/// Shrinks a planted loss in a generated week: LATENT_SHRINK_SEEDS=1..41 tries more, in a release build.
 #[test]
 fn a_planted_loss_shrinks_to_a_handful_of_things() {
     let all: Vec<u64> = seeds("LATENT_SHRINK_SEEDS", 33..34).collect();
@@ -165,12 +166,12 @@ fn a_planted_loss_shrinks_to_a_handful_of_things() {
         if output.status.code() != Some(0) {
             return Some(format!("{target}: {}", text(&output.stderr)));
         }
-        too_large(&file, &found).map(|said| format!("{target}: {said}\n{}", text(&output.stdout)))
+        too_large(&file, &found).map(|printed| format!("{target}: {printed}\n{}", text(&output.stdout)))
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What is too large about a shrunk case, or that it does not fail as the whole one did.
+/// Describes why a shrunk case is too large, or fails differently.
 fn too_large(file: &str, found: &Value) -> Option<String> {
     let case = std::fs::read_to_string(file).expect("the case was written");
     let case: Value = serde_json::from_str(&case).expect("a case is JSON");
@@ -192,7 +193,7 @@ fn too_large(file: &str, found: &Value) -> Option<String> {
     (again["trace_hash"] != case["case"]["trace_hash"]).then(|| "its hash is not the recorded one".to_owned())
 }
 
-/// A mark that is misspelt in a profile would fail every nightly, and nobody's test.
+/// A misspelt mark in a profile would fail every nightly, and no other test.
 #[test]
 fn profiles_name_scenarios_and_marks_that_there_are() {
     let root = common::folder().join("..");
@@ -208,12 +209,12 @@ fn profiles_name_scenarios_and_marks_that_there_are() {
         let file = fresh(&format!("profile-{profile}.jsonl"));
         let mut sweep = command(&["sweep", "--profile", profile, "--for", "0s", "--json", &file]);
         let output = sweep.current_dir(&root).output().expect("cargo built the binary");
-        // It was read, and then there was no time for any case.
+        // The profile was read; then there was no time for any case.
         assert_eq!(output.status.code(), Some(4), "{profile}: {}", text(&output.stderr));
     }
 }
 
-/// All Rust code below a folder, tests aside.
+/// All Rust code below a folder.
 fn sources(folder: &Path) -> String {
     let mut left: Vec<PathBuf> = vec![folder.to_owned()];
     let mut text = String::new();

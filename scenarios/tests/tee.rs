@@ -1,4 +1,4 @@
-//! The tee in whole runs: edges that are dead for long, objects that rot, requests that were let through.
+//! The tee in whole runs: long edge outages, rotten objects, requests accepted without the tee.
 
 mod common;
 
@@ -68,7 +68,7 @@ fn nothing_is_added_to_the_tee_where_nothing_is_wrong() {
 
 /// Bits of one object after the other rot, a day apart.
 #[test]
-fn rotten_objects_are_made_good_within_a_day() {
+fn rotten_objects_are_repaired_within_a_day() {
     let report = run("tee-rots", |scenario| {
         let rot = |day: u32| {
             let rot = json!({ "bit_rot": { "node": "tee-store", "path_prefix": "objects/tee/", "bits": 3, "pick": day } });
@@ -82,7 +82,7 @@ fn rotten_objects_are_made_good_within_a_day() {
 }
 
 #[test]
-fn what_no_object_of_the_tee_holds_any_more_is_reported() {
+fn a_request_without_any_tee_object_is_reported() {
     let report = run("tee-vanishes", |scenario| {
         let remove = json!({ "remove_directory": { "node": "tee-store", "path": "objects/tee" } });
         scenario["faults"] = json!([at("2016-03-03T12:30:00Z", remove)]);

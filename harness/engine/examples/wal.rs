@@ -3,15 +3,15 @@
 //!     cargo run --example wal -- run correct@12          # power fails at the 12th disk operation: nothing is lost
 //!     cargo run --example wal -- run missing-sync@12     # the same, but the log answers before it syncs
 //!
-//! The log must keep every record that its client was told is safe. The seed is the disk operation at which the
-//! power fails, so the seeds 1, 2, 3 … try every moment there is. Read from top to bottom.
+//! The log must keep every acknowledged record. The seed is the disk operation at which the
+//! power fails, so the seeds 1, 2, 3 … cover every operation. Read from top to bottom.
 //!
 //!     cargo run --example wal -- sweep missing-sync --seeds 1..17    # which seeds find the bug
 //!     cargo run --example wal -- shrink missing-sync@12              # and the smallest case that shows it
 
-use latent_engine::verdict::{Facts, Violation};
+use latent_engine::verdict::{OutcomeFacts, Violation};
 use latent_engine::{
-    Judged, NamedScenario, Progress, Reduction, Report, Scenario, Screen, System, parse, words,
+    NamedScenario, PhaseReporter, Reduction, Report, Scenario, Screen, System, Verdict, humanize, parse,
 };
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
 use latent_sim::{Fault, FaultAction, Kill, NodeSpec, OpKind, Trigger, World};
@@ -23,13 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-/// The client has records 0, 1, 2 … to store, one at a time. It knows how many it was told are safe, and as it is not
-/// the machine that loses power, it still knows afterwards: our ledger.
+/// The client has records 0, 1, 2 … to store, one at a time. It counts the acknowledged ones, and since it is not on
+/// the machine that loses power, the count survives: it is the ledger.
 type Client = Arc<AtomicU64>;
 
-/// **The system under test.** It touches the world through its ports only, so it would run on a real disk as well.
-/// After a crash it keeps the whole records at the start of the file and cuts off the rest.
-async fn write_ahead_log<E: Env>(env: E, client: Client, topic: Topic) -> Result<(), DiskError> {
+/// **The system under test.** It uses ports only, so it would run on a real disk as well. After a crash it keeps the
+/// complete records at the start of the file and truncates the rest.
+async fn write_ahead_log<E: Env>(env: E, client: Client, config: Config) -> Result<(), DiskError> {
     let file = env.disk().open("wal", OpenMode::Create).await?;
     env.disk().sync_dir("").await?;
     let found = read_full(&file, 0, file.size_bytes().await?).await?;
@@ -39,10 +39,10 @@ async fn write_ahead_log<E: Env>(env: E, client: Client, topic: Topic) -> Result
     }
     file.truncate(whole_bytes).await?;
     file.sync().await?;
-    while client.load(SeqCst) < topic.records {
+    while client.load(SeqCst) < config.records {
         let record = client.load(SeqCst);
         file.append(encode(record).to_vec().into()).await?;
-        if !topic.missing_sync {
+        if !config.missing_sync {
             file.sync().await?; // the planted bug leaves this out
         }
         client.store(record + 1, SeqCst); // the answer: "record is safe"
@@ -51,7 +51,7 @@ async fn write_ahead_log<E: Env>(env: E, client: Client, topic: Topic) -> Result
     Ok(())
 }
 
-/// A record is its number and the number's complement: a torn or empty piece of file is no record.
+/// A record is its number and the number's complement, so that a torn or empty piece of file is not a record.
 fn encode(record: u64) -> [u8; 16] {
     (u128::from(record) | u128::from(!record) << 64).to_le_bytes()
 }
@@ -62,24 +62,24 @@ fn decode(bytes: &[u8]) -> Vec<u64> {
     records.take_while(|(record, piece)| encode(*record) == **piece).map(|(record, _)| record).collect()
 }
 
-/// **What a scenario says** of this system. The engine adds its own fields: name, start, run_for, faults, expect …
+/// **The scenario's fields** for this system. The engine adds its own: name, start, run_for, faults, expect …
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Topic {
-    /// How many records the client stores.
+struct Config {
+    /// Number of records that the client stores.
     records: u64,
-    /// The planted bug: answers without a sync.
+    /// The planted bug: acknowledges without a sync.
     #[serde(default)]
     missing_sync: bool,
 }
 
-/// **What the seed decides**: the moment at which the power fails.
+/// **The seed's choice**: the operation at which the power fails.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Plan {
     crash_at_operation: u64,
 }
 
-/// **What a run finds**, besides violations.
+/// **The findings of a run**, besides violations.
 #[derive(Debug, Serialize, Deserialize)]
 struct Findings {
     told_safe: u64,
@@ -92,42 +92,42 @@ impl System for Wal {
     const NAME: &'static str = "wal";
     const SUBJECT: &'static str = "file";
     const ITEMS: &'static str = "records";
-    type Topic = Topic;
+    type Config = Config;
     type Plan = Plan;
     type Findings = Findings;
 
-    /// **A scenario drawn whole**, as in `generated@7`: up to 20 records, and one log in four has the bug.
-    fn generate(bytes: &[u8]) -> Option<Scenario<Topic>> {
+    /// **A generated scenario**, as in `generated@7`: up to 20 records, and one log in four has the bug.
+    fn generate(bytes: &[u8]) -> Option<Scenario<Config>> {
         let byte = |place| u64::from(bytes.get(place).copied().unwrap_or(0));
-        let topic = Topic { records: 1 + byte(0) % 20, missing_sync: byte(1) % 4 == 3 };
+        let config = Config { records: 1 + byte(0) % 20, missing_sync: byte(1) % 4 == 3 };
         let like = parse::<Wal>("correct", CORRECT).ok()?;
-        Some(Scenario { name: "generated".into(), about: "Drawn by a seed.".into(), topic, ..like })
+        Some(Scenario { name: "generated".into(), about: "Drawn by a seed.".into(), config, ..like })
     }
 
-    /// Which program a node runs can be chosen on the command line.
-    fn on_release(scenario: &mut Scenario<Topic>, name: &str) -> Result<(), String> {
+    /// Selects a release on the command line.
+    fn set_release(scenario: &mut Scenario<Config>, name: &str) -> Result<(), String> {
         let known = [("good", false), ("hasty", true)].into_iter().find(|(known, _)| *known == name);
         let unknown = || format!("no release is called '{name}'\nthere are: good, hasty");
-        scenario.topic.missing_sync = known.ok_or_else(unknown)?.1;
+        scenario.config.missing_sync = known.ok_or_else(unknown)?.1;
         Ok(())
     }
 
-    /// What makes a failing case smaller, besides fewer faults.
+    /// Shrinks a failing case, in addition to removing faults.
     fn reductions() -> Vec<Reduction<Wal>> {
-        vec![Reduction::LeaveOut {
+        vec![Reduction::Remove {
             what: "records",
-            count: |case| case.scenario.topic.records as usize,
+            count: |case| case.scenario.config.records as usize,
             without: |case, places| {
                 let mut smaller = case.clone();
-                smaller.scenario.topic.records -= places.len() as u64;
+                smaller.scenario.config.records -= places.len() as u64;
                 Some(smaller)
             },
         }]
     }
 
     /// Six operations to open the log, then an append (and a sync) for each record.
-    fn expand(scenario: &Scenario<Topic>, seed: u64) -> Plan {
-        let operations = 6 + scenario.topic.records * if scenario.topic.missing_sync { 1 } else { 2 };
+    fn expand(scenario: &Scenario<Config>, seed: u64) -> Plan {
+        let operations = 6 + scenario.config.records * if scenario.config.missing_sync { 1 } else { 2 };
         Plan { crash_at_operation: 1 + seed.wrapping_sub(1) % operations }
     }
 
@@ -146,11 +146,11 @@ impl System for Wal {
         }]
     }
 
-    async fn run(_: &Plan, scenario: &Scenario<Topic>, world: World, _: Progress) -> Judged<Findings> {
-        let (client, topic) = (Client::default(), scenario.topic.clone());
+    async fn run(_: &Plan, scenario: &Scenario<Config>, world: World, _: PhaseReporter) -> Verdict<Findings> {
+        let (client, config) = (Client::default(), scenario.config.clone());
         let ledger = client.clone();
         let log = world.add_node(NodeSpec::named("log"), move |env| {
-            let log = write_ahead_log(env, client.clone(), topic.clone());
+            let log = write_ahead_log(env, client.clone(), config.clone());
             async move { log.await.expect("only a scenario's own faults break this disk") }
         });
         world.sleep_until(scenario.end().0).await;
@@ -165,16 +165,16 @@ impl System for Wal {
                 Violation::new("W1", "missing", "after-crash").of("wal", lost.len() as u64).losing();
             violations.push(missing.at(world.now().0).keys(lost.iter().map(u64::to_string)));
         }
-        let stuck = told_safe < scenario.topic.records;
+        let stuck = told_safe < scenario.config.records;
         let hung = stuck.then(|| format!("the log stopped at record {told_safe}"));
-        let facts = Facts { hung, ..Facts::default() };
+        let facts = OutcomeFacts { hung, ..OutcomeFacts::default() };
         let findings = Findings { told_safe, kept: kept.len() as u64 };
-        Judged { items: told_safe, violations, facts, noticed: vec![], marks: BTreeMap::new(), findings }
+        Verdict { items: told_safe, violations, facts, noticed: vec![], marks: BTreeMap::new(), findings }
     }
 
     fn render(report: &Report<Findings>, screen: &mut Screen) {
         let Findings { told_safe, kept } = report.findings;
-        screen.item("records", format!("{} told safe, {kept} kept", words::count(told_safe)));
+        screen.item("records", format!("{} told safe, {kept} kept", humanize::count(told_safe)));
     }
 }
 

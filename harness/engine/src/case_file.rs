@@ -1,15 +1,15 @@
-//! A case in a file: scenario, plan, and what its run came to. It depends on no generator: whatever becomes of the code
-//! that drew it, the case stays what it was.
+//! Case files: scenario, plan, and the result of the run. A case does not depend on the generator: it stays the same
+//! when the code that generated it changes.
 //!
-//! One JSON object, `{"case": …, "scenario": …, "plan": …}`, written to be read and edited by people. The scenario is
-//! what a scenario's file holds, without faults: those stand in the plan, which is all that is run.
+//! One JSON object, `{"case": …, "scenario": …, "plan": …}`, formatted for people to read and edit. The scenario has
+//! the format of a scenario file, without faults: those are in the plan, which is what runs.
 //!
-//! A checksum covers all of it but the layout of the text and `about`, which is prose. A case whose checksum differs was
-//! edited: it runs as a new case, and its run is not compared with the recorded one.
+//! A checksum covers everything except the layout of the text and `about`, which is prose. A case with another checksum
+//! was edited: it runs as a new case, and its run is not compared with the recorded one.
 
-use crate::case::finding::never_ended;
-use crate::print::words;
-use crate::scenario::{AsWritten, BadScenario, unplaced};
+use crate::case::finding::has_no_trace;
+use crate::print::humanize;
+use crate::scenario::{ScenarioError, SerializedOutcome, error_without_position};
 use crate::{Case, Plan, System};
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
@@ -18,50 +18,50 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Digits of a trace hash.
+/// Number of digits of a trace hash.
 pub(crate) const HASH_DIGITS: usize = 32;
 
-/// Which layout of case files this program writes, and the only one that it reads.
+/// Version of the file format, the only one that this program reads and writes.
 const FORMAT: u32 = 2;
 /// The format without a checksum: `corpus seal` adds one.
 const UNSEALED: u32 = 1;
 
-/// What a case says of its run.
+/// Header of a case file: the recorded run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Recorded {
-    /// The layout of the file.
+pub(crate) struct CaseHeader {
+    /// Version of the file format.
     pub format: u32,
     /// XXH3 of the whole case, 32 hexadecimal digits.
     pub checksum: String,
-    /// What was seen, in a sentence.
+    /// Description of the failure, in a sentence.
     pub about: String,
-    /// Where it was found: `generated@7`.
+    /// Origin of the case: `generated@7`.
     pub found: String,
-    /// How the run ended.
-    pub outcome: AsWritten,
-    /// What makes two findings the same; empty if nothing was found.
+    /// Outcome of the run.
+    pub outcome: SerializedOutcome,
+    /// Fingerprint of the failure; empty if there was none.
     pub fingerprint: String,
-    /// The run's identity: 32 hexadecimal digits; empty for a run that never ended.
+    /// Trace hash of the run: 32 hexadecimal digits; empty for a run that did not end.
     pub trace_hash: String,
     /// The program that recorded it: version and commit.
     pub build: String,
 }
 
-/// A case as it stands in a file.
+/// A parsed case file.
 #[derive(Clone, Debug)]
 pub(crate) struct CaseFile {
-    pub recorded: Recorded,
-    /// The scenario's text, standing where it stands in the file, so that errors name the right line.
+    pub recorded: CaseHeader,
+    /// The scenario's text at its original position in the file, so that errors name the right line.
     pub scenario: String,
     pub plan: Value,
-    /// Whether it was changed since it was recorded.
+    /// Whether it was edited since it was recorded.
     pub is_edited: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Parts<'a> {
+struct CaseParts<'a> {
     case: Value,
     #[serde(borrow)]
     scenario: &'a RawValue,
@@ -70,17 +70,17 @@ struct Parts<'a> {
 }
 
 impl CaseFile {
-    /// Reads a case; `None` if `text` is no case's, but perhaps a scenario's.
+    /// Reads a case; `None` if `text` is not a case, but perhaps a scenario.
     ///
     /// # Errors
-    /// It is a case's, and damaged, or of another format.
-    pub fn read(file: &str, text: &str) -> Result<Option<CaseFile>, BadScenario> {
+    /// It is a case, but damaged or of another format.
+    pub fn read(file: &str, text: &str) -> Result<Option<CaseFile>, ScenarioError> {
         #[derive(Deserialize)]
-        struct Probe {
+        struct CaseProbe {
             case: Option<serde::de::IgnoredAny>,
         }
-        // What is no JSON at all is for the scenario's reader to place.
-        if !serde_json::from_str::<Probe>(text).is_ok_and(|probe| probe.case.is_some()) {
+        // The scenario parser reports the position of invalid JSON.
+        if !serde_json::from_str::<CaseProbe>(text).is_ok_and(|probe| probe.case.is_some()) {
             return Ok(None);
         }
         let parts = parts(file, text)?;
@@ -92,28 +92,28 @@ impl CaseFile {
             } else {
                 "run it with the program that wrote it, or shrink its seed again"
             };
-            return Err(unplaced(file, message, hint.to_owned()));
+            return Err(error_without_position(file, message, hint.to_owned()));
         }
         let damaged = |what: &str, error: &serde_json::Error| damaged(file, &format!("{what}: {error}"));
-        let recorded: Recorded =
+        let recorded: CaseHeader =
             serde_json::from_value(parts.case).map_err(|error| damaged("'case'", &error))?;
-        recorded.check().map_err(|said| self::damaged(file, &said))?;
+        recorded.check().map_err(|message| self::damaged(file, &message))?;
         let plan: Value =
             serde_json::from_str(parts.plan.get()).map_err(|error| damaged("'plan'", &error))?;
         let is_edited = checksum(&recorded, parts.scenario.get(), parts.plan.get())
             .map_err(|error| damaged("its parts", &error))?
             != recorded.checksum;
-        let scenario = in_its_place(text, parts.scenario.get());
+        let scenario = at_original_position(text, parts.scenario.get());
         Ok(Some(CaseFile { recorded, scenario, plan, is_edited }))
     }
 }
 
-fn damaged(file: &str, said: &str) -> BadScenario {
+fn damaged(file: &str, message: &str) -> ScenarioError {
     let hint = "take it from version control again, or shrink its seed again".to_owned();
-    unplaced(file, format!("a damaged case: {said}"), hint)
+    error_without_position(file, format!("a damaged case: {message}"), hint)
 }
 
-fn parts<'a>(file: &str, text: &'a str) -> Result<Parts<'a>, BadScenario> {
+fn parts<'a>(file: &str, text: &'a str) -> Result<CaseParts<'a>, ScenarioError> {
     serde_json::from_str(text).map_err(|error| damaged(file, &format!("its parts: {error}")))
 }
 
@@ -121,32 +121,32 @@ fn format_of(case: &Value) -> u64 {
     case.get("format").and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// The text of a case's file with the checksum that its format has none of; `None` if it has one, or is no case.
+/// Returns the text of an unsealed case file with its checksum; `None` if it has one, or is not a case.
 ///
 /// # Errors
 /// It is damaged.
-pub(crate) fn sealed(file: &str, text: &str) -> Result<Option<String>, BadScenario> {
+pub(crate) fn sealed(file: &str, text: &str) -> Result<Option<String>, ScenarioError> {
     #[derive(Deserialize)]
-    struct Probe {
+    struct CaseProbe {
         case: Option<Value>,
     }
-    let probe = serde_json::from_str::<Probe>(text).ok().and_then(|probe| probe.case);
+    let probe = serde_json::from_str::<CaseProbe>(text).ok().and_then(|probe| probe.case);
     if probe.is_none_or(|case| format_of(&case) != u64::from(UNSEALED)) {
         return Ok(None);
     }
-    let Parts { mut case, scenario, plan } = parts(file, text)?;
+    let CaseParts { mut case, scenario, plan } = parts(file, text)?;
     case["format"] = FORMAT.into();
     case["checksum"] = "".into();
-    let mut recorded: Recorded =
+    let mut recorded: CaseHeader =
         serde_json::from_value(case).map_err(|error| damaged(file, &format!("'case': {error}")))?;
-    recorded.check().map_err(|said| damaged(file, &said))?;
+    recorded.check().map_err(|message| damaged(file, &message))?;
     recorded.checksum = checksum(&recorded, scenario.get(), plan.get())
         .map_err(|error| damaged(file, &format!("its parts: {error}")))?;
     Ok(Some(whole(&recorded, scenario.get(), plan.get())))
 }
 
-/// XXH3 of a case, whatever the layout of its text: objects by the order of their keys, without blanks.
-fn checksum(recorded: &Recorded, scenario: &str, plan: &str) -> serde_json::Result<String> {
+/// XXH3 of a case, independent of the layout of its text: objects are sorted by key, without white space.
+fn checksum(recorded: &CaseHeader, scenario: &str, plan: &str) -> serde_json::Result<String> {
     let mut recorded = serde_json::to_value(recorded)?;
     if let Some(fields) = recorded.as_object_mut() {
         fields.remove("checksum");
@@ -184,8 +184,8 @@ fn canonical(value: &Value, out: &mut String) {
     }
 }
 
-/// `part`, a piece of `whole`, with blanks before it in place of what stands before it there.
-fn in_its_place(whole: &str, part: &str) -> String {
+/// Returns `part`, a slice of `whole`, padded with blanks so that it keeps its line and column.
+fn at_original_position(whole: &str, part: &str) -> String {
     let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
     let before: String = whole[..start].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
     format!("{before}{part}")
@@ -194,29 +194,33 @@ fn in_its_place(whole: &str, part: &str) -> String {
 /// Reads the plan of a case.
 ///
 /// # Errors
-/// It is none that this program's system understands: it is damaged if the case was edited, else outdated.
+/// This program's system cannot read it: damaged if the case was edited, else outdated.
 pub(crate) fn plan_of<S: System>(
     file: &str,
     plan: &Value,
     is_edited: bool,
-) -> Result<Plan<S::Plan>, BadScenario> {
+) -> Result<Plan<S::Plan>, ScenarioError> {
     serde_json::from_value(plan.clone()).map_err(|error| {
         if is_edited {
             return damaged(file, &format!("it was edited, and its plan cannot be read: {error}"));
         }
         let hint = "the program changed since it was recorded: shrink its seed again, or remove the case";
-        unplaced(file, format!("an outdated case: its plan cannot be read: {error}"), hint.to_owned())
+        error_without_position(
+            file,
+            format!("an outdated case: its plan cannot be read: {error}"),
+            hint.to_owned(),
+        )
     })
 }
 
-/// The text of a case's file, with its checksum.
-pub(crate) fn to_text<S: System>(recorded: &Recorded, case: &Case<S>) -> String {
+/// Returns the text of a case file, with its checksum.
+pub(crate) fn to_text<S: System>(recorded: &CaseHeader, case: &Case<S>) -> String {
     let (scenario, plan) = (indent(case.scenario.to_text().trim_end()), pretty(&case.plan));
     let checksum = checksum(recorded, &scenario, &plan).expect("what was written as JSON is read as JSON");
-    whole(&Recorded { checksum, ..recorded.clone() }, &scenario, &plan)
+    whole(&CaseHeader { checksum, ..recorded.clone() }, &scenario, &plan)
 }
 
-fn whole(recorded: &Recorded, scenario: &str, plan: &str) -> String {
+fn whole(recorded: &CaseHeader, scenario: &str, plan: &str) -> String {
     let case = pretty(recorded);
     format!("{{\n  \"case\": {case},\n  \"scenario\": {scenario},\n  \"plan\": {plan}\n}}\n")
 }
@@ -225,31 +229,31 @@ fn pretty<T: Serialize>(value: &T) -> String {
     indent(&serde_json::to_string_pretty(value).expect("cases hold plain data with text keys"))
 }
 
-/// Every line but the first two columns to the right.
+/// Indents every line but the first by two columns.
 fn indent(text: &str) -> String {
     text.replace('\n', "\n  ")
 }
 
-impl Recorded {
-    /// What a run came to, to be kept.
+impl CaseHeader {
+    /// Builds the header for a run.
     pub fn new(
         found: String,
         about: String,
         (outcome, fingerprint): (Outcome, &str),
         trace_hash: String,
         build: &str,
-    ) -> Recorded {
+    ) -> CaseHeader {
         let fingerprint = fingerprint.to_owned();
-        let outcome = AsWritten(outcome);
+        let outcome = SerializedOutcome(outcome);
         let (checksum, build) = (String::new(), build.to_owned());
-        Recorded { format: FORMAT, checksum, about, found, outcome, fingerprint, trace_hash, build }
+        CaseHeader { format: FORMAT, checksum, about, found, outcome, fingerprint, trace_hash, build }
     }
 
-    /// What cannot have been recorded of any run: such a case would be compared with nothing.
+    /// Checks for headers that no run produces: such a case could not be compared with anything.
     fn check(&self) -> Result<(), String> {
         let (hash, fingerprint) = (&self.trace_hash, &self.fingerprint);
         if hash.is_empty() {
-            return if never_ended(fingerprint) {
+            return if has_no_trace(fingerprint) {
                 Ok(())
             } else {
                 Err(format!("an empty 'trace_hash', but a run with fingerprint '{fingerprint}' has a trace"))
@@ -261,9 +265,9 @@ impl Recorded {
         Err(format!("'trace_hash' is '{hash}', and not {HASH_DIGITS} hexadecimal digits"))
     }
 
-    /// A sentence about what was found, for a case without a description.
+    /// Describes the failure in a sentence, for a case without a description.
     pub fn about(fingerprint: &str, items: u64, what: &str, detail: &str) -> String {
-        let items = if items == 0 { String::new() } else { format!(", {}", words::counted(items, what)) };
+        let items = if items == 0 { String::new() } else { format!(", {}", humanize::counted(items, what)) };
         let detail = detail.lines().next().unwrap_or_default();
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         format!("Once {fingerprint}{items}{detail}")
@@ -306,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edited_case_is_known_and_prose_and_layout_are_free() {
+    fn an_edited_case_is_detected_and_prose_and_layout_may_change() {
         let text = sealed("a.json", UNSEALED).unwrap().expect("it has none yet");
         for (from, to) in [
             ("\"a\": 1", "\"a\": 2"),

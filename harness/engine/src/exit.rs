@@ -1,81 +1,81 @@
-//! Exit codes of the command line: what a shell script may rely on. Documented here and nowhere else; `--help` prints
-//! them.
+//! Exit codes of the command line: a stable interface for shell scripts. Documented here only; `--help` prints them.
 
-use crate::case::finding::is_no_verdict;
+use crate::case::finding::has_no_verdict;
 use latent_verdict::Outcome;
 
-/// Everything ran and ended as its scenario expects, or the command did what it was asked.
+/// Every run ended as its scenario expects, or the command succeeded.
 pub const CLEAN: u8 = 0;
-/// The program itself failed: it panicked, a case's process cannot be started or dies without a word, output cannot be
-/// written.
+/// The program itself failed: it panicked, a case's process cannot be started or exits without a report, output cannot
+/// be written.
 pub const INTERNAL: u8 = 1;
-/// The command line, a scenario, a case or `latent.toml` is wrong. Nothing ran.
+/// The command line, a scenario, a case or `latent.toml` is invalid. Nothing ran.
 pub const USAGE: u8 = 2;
-/// Nothing was shown: no case ran, or the system confirmed nothing that could have been lost.
+/// No case ran, or the system acknowledged no item that could have been lost.
 pub const NOTHING_RAN: u8 = 4;
-/// A run did not end as its scenario expects: a promise was broken, or the code under test panicked.
+/// A run did not end as its scenario expects: an invariant was violated, or the code under test panicked.
 pub const VIOLATION: u8 = 100;
-/// Two runs of one case differed, or a run is not the recorded one.
+/// Two runs of one case differed, or a run differs from the recorded one.
 pub const NONDETERMINISTIC: u8 = 101;
-/// A run did not come to rest, or passed its limit of time or memory.
+/// A run did not finish, or exceeded its limit of time or memory.
 pub const HUNG: u8 = 102;
-/// A required mark was never reached, or a fault that was asked for never triggered.
-pub const UNREACHED: u8 = 103;
-/// Slices of a sweep do not add up: one is missing, doubled, cut off or of another sweep.
+/// A required mark was not reached, or a requested fault was not triggered.
+pub const MARK_NOT_REACHED: u8 = 103;
+/// Slices of a sweep do not add up: one is missing, duplicated, truncated or of another sweep.
 pub const SLICES: u8 = 104;
-/// A run lost items that can be brought back, but did not notice in time, or did not bring them back whole.
+/// A run lost items that can be restored, but the loss was not detected in time, or they were not restored completely.
 pub const NOT_RECOVERED: u8 = 105;
-/// A run ended with less harm than its scenario expects: the expectation is no longer true.
-pub const BETTER: u8 = 106;
-/// Interrupted (Ctrl-C): what ran is on disk, and `--resume` goes on; of a shrink, the smallest case so far.
+/// A run ended better than its scenario expects: the expectation is out of date.
+pub const BETTER_THAN_EXPECTED: u8 = 106;
+/// Interrupted (Ctrl-C): finished cases are on disk, and `--resume` continues; `shrink` writes its smallest case so
+/// far.
 pub const INTERRUPTED: u8 = 130;
 /// Terminated (SIGTERM): as with [`INTERRUPTED`].
 pub const TERMINATED: u8 = 143;
 
-/// Each code with what it means, for the help text.
+/// Each code with its meaning, for the help text.
 pub const MEANINGS: [(u8, &str); 13] = [
     (CLEAN, "clean, or as expected"),
     (INTERNAL, "internal error"),
-    (USAGE, "wrong usage or bad scenario"),
-    (NOTHING_RAN, "nothing ran, or nothing was there to be judged"),
+    (USAGE, "wrong usage or invalid scenario"),
+    (NOTHING_RAN, "0 cases ran, or the run was vacuous"),
     (VIOLATION, "violation"),
     (NONDETERMINISTIC, "nondeterministic"),
     (HUNG, "hung"),
-    (UNREACHED, "required mark never reached, or fault never triggered"),
+    (MARK_NOT_REACHED, "required mark not reached, or fault not triggered"),
     (SLICES, "slices do not add up"),
-    (NOT_RECOVERED, "recoverable, but missing or not noticed"),
-    (BETTER, "better than expected"),
+    (NOT_RECOVERED, "recoverable, but not restored or not detected"),
+    (BETTER_THAN_EXPECTED, "better than expected"),
     (INTERRUPTED, "interrupted, resumable"),
     (TERMINATED, "terminated, resumable"),
 ];
 
-/// The code of a command that this signal ended in order.
+/// Returns the code of a command that a signal ended in an orderly way.
 pub(crate) fn of_signal(number: usize) -> u8 {
     if number == signal_hook::consts::SIGTERM as usize { TERMINATED } else { INTERRUPTED }
 }
 
-/// The code of a run, with or without a verdict, that ended otherwise than its scenario expects.
+/// Returns the code of a run, with or without a verdict, that did not end as its scenario expects.
 pub(crate) fn of_finding(outcome: Outcome, expected: Outcome, fingerprint: &str) -> u8 {
-    if is_no_verdict(fingerprint) { INTERNAL } else { of_run(outcome, expected) }
+    if has_no_verdict(fingerprint) { INTERNAL } else { of_run(outcome, expected) }
 }
 
-/// The code of a judged run that ended otherwise than its scenario expects.
+/// Returns the code of a judged run that did not end as its scenario expects.
 #[must_use]
 pub fn of_run(outcome: Outcome, expected: Outcome) -> u8 {
-    if is_better(outcome, expected) { BETTER } else { of_unexpected(outcome) }
+    if is_better(outcome, expected) { BETTER_THAN_EXPECTED } else { of_unexpected_outcome(outcome) }
 }
 
-/// Whether a run ended with less harm than expected. Kinds of loss are compared with each other and with clean; of a run
-/// that is expected to hang, or to break another promise, only a clean one is better.
+/// Whether a run ended better than expected. Kinds of loss are compared with each other and with clean; if the scenario
+/// expects a hang or another violation, only a clean run is better.
 #[must_use]
 pub fn is_better(outcome: Outcome, expected: Outcome) -> bool {
     let is_loss = |one: Outcome| one > Outcome::Clean && one <= Outcome::UnrecoverableLoss;
     outcome < expected && (outcome == Outcome::Clean || is_loss(outcome) && is_loss(expected))
 }
 
-/// The code of a judged run that ended so and should not have.
+/// Returns the code of a judged run with an unexpected outcome.
 #[must_use]
-pub fn of_unexpected(outcome: Outcome) -> u8 {
+pub fn of_unexpected_outcome(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Nondeterministic => NONDETERMINISTIC,
         Outcome::Hung => HUNG,
@@ -84,8 +84,8 @@ pub fn of_unexpected(outcome: Outcome) -> u8 {
     }
 }
 
-/// The worse of two codes of runs, of which a sweep or a corpus ends with one. Nondeterministic before hung before
-/// the rest: what the first says of a case, the others cannot.
+/// Returns the worse of two codes, for a sweep or a corpus that ends with one. Nondeterminism ranks first, then hangs:
+/// they make the other results unreliable.
 pub(crate) fn worse(one: u8, other: u8) -> u8 {
     let rank = |code: u8| match code {
         NONDETERMINISTIC => 8,
@@ -93,8 +93,8 @@ pub(crate) fn worse(one: u8, other: u8) -> u8 {
         VIOLATION => 6,
         NOT_RECOVERED => 5,
         USAGE => 4,
-        UNREACHED => 3,
-        BETTER => 2,
+        MARK_NOT_REACHED => 3,
+        BETTER_THAN_EXPECTED => 2,
         INTERNAL => 1,
         _ => 0,
     };
@@ -106,25 +106,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn less_harm_than_expected_is_no_violation() {
+    fn a_better_outcome_than_expected_is_not_a_violation() {
         use Outcome::{Clean, Hung, Recovered, UnrecoverableLoss, Violated};
-        assert_eq!(of_run(Clean, Recovered), BETTER);
-        assert_eq!(of_run(Recovered, UnrecoverableLoss), BETTER);
-        assert_eq!(of_run(Clean, Hung), BETTER);
+        assert_eq!(of_run(Clean, Recovered), BETTER_THAN_EXPECTED);
+        assert_eq!(of_run(Recovered, UnrecoverableLoss), BETTER_THAN_EXPECTED);
+        assert_eq!(of_run(Clean, Hung), BETTER_THAN_EXPECTED);
         assert_eq!(of_run(UnrecoverableLoss, Recovered), VIOLATION);
         assert_eq!(of_run(UnrecoverableLoss, Violated), VIOLATION, "another kind of harm");
         assert_eq!(of_run(Hung, Clean), HUNG);
-        assert!(worse(BETTER, VIOLATION) == VIOLATION && worse(CLEAN, BETTER) == BETTER);
+        assert!(
+            worse(BETTER_THAN_EXPECTED, VIOLATION) == VIOLATION
+                && worse(CLEAN, BETTER_THAN_EXPECTED) == BETTER_THAN_EXPECTED
+        );
     }
 
     #[test]
-    fn loss_for_good_outranks_loss_that_can_be_had_back() {
-        let codes = [Outcome::RecoverableButMissing, Outcome::UnrecoverableLoss].map(of_unexpected);
+    fn permanent_loss_outranks_recoverable_loss() {
+        let codes = [Outcome::RecoverableButMissing, Outcome::UnrecoverableLoss].map(of_unexpected_outcome);
         assert_eq!(codes, [NOT_RECOVERED, VIOLATION]);
         assert_eq!(worse(NOT_RECOVERED, VIOLATION), VIOLATION);
         assert_eq!(worse(VIOLATION, NOT_RECOVERED), VIOLATION);
         assert_eq!(worse(CLEAN, NOT_RECOVERED), NOT_RECOVERED);
-        assert_eq!(worse(UNREACHED, NOT_RECOVERED), NOT_RECOVERED);
+        assert_eq!(worse(MARK_NOT_REACHED, NOT_RECOVERED), NOT_RECOVERED);
         assert_eq!(worse(HUNG, NONDETERMINISTIC), NONDETERMINISTIC);
     }
 }

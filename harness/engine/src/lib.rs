@@ -1,24 +1,25 @@
-//! From a scenario to a verdict: the harness around any system under test.
+//! The harness around a system under test: it turns a scenario into a verdict.
 //!
 //! ```text
-//! scenario + seed ──expand──▶ plan ──run, a process of its own──▶ trace ──judge──▶ verdict ──▶ report
+//! scenario + seed ──expand──▶ plan ──run, in its own process──▶ trace ──judge──▶ verdict ──▶ report
 //! ```
 //!
-//! A system says what it is by implementing [`System`]; its program is one call of [`main`]. `examples/wal.rs` is
-//! the tutorial: a write-ahead log, its crash test and its planted bug in one file.
+//! A system implements [`System`]; its program is one call of [`main`]. `examples/wal.rs` is the tutorial: a
+//! write-ahead log, its crash test and its planted bug in one file.
 //!
-//! Everything that a run decides stands in its [`Plan`], and everything that a plan holds follows from a scenario
-//! and a seed. Real time, processes and terminals exist in this crate's parent side alone; what runs in a worker
-//! sees its simulated [`World`](latent_sim::World) and nothing else.
+//! A [`Plan`] holds everything that a run decides, and a plan follows from a scenario and a seed alone. Only the parent
+//! side of this crate uses real time, processes and terminals; code in a worker sees its simulated
+//! [`World`](latent_sim::World) only.
 
 mod case;
 mod case_file;
+mod case_source;
 mod cli;
 mod enumerate;
 pub mod exit;
 pub mod explain;
-mod folders;
 mod output;
+mod output_folder;
 mod plan;
 mod print;
 mod profile;
@@ -28,19 +29,18 @@ mod scenario;
 mod shrink;
 mod sweep;
 mod system;
-mod target;
 #[cfg(test)]
-mod toy;
+mod test_system;
 
-pub use case::run_here;
+pub use case::run_in_process;
 pub use cli::main;
 pub use plan::{Plan, draw_seed, expand};
-pub use print::{Screen, Text, words};
+pub use print::{Screen, StyledText, humanize};
 pub use reduction::{Case, Reduction};
-pub use report::{FaultReport, NodeTally, OnRelease, Report};
-pub use scenario::near::near as suggest;
-pub use scenario::{BadScenario, Moment, NamedScenario, Problem, Scenario, Span, parse};
-pub use system::{Cost, Judged, Notice, Progress, System};
+pub use report::{FaultReport, NodeStats, ReleaseOverride, Report};
+pub use scenario::suggest::suggest;
+pub use scenario::{NamedScenario, Scenario, ScenarioError, ScenarioProblem, Span, Timestamp, parse};
+pub use system::{CostEstimate, Detection, PhaseReporter, System, Verdict};
 
 pub use latent_sim as sim;
 pub use latent_verdict as verdict;

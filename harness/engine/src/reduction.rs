@@ -1,17 +1,17 @@
-//! What a system tells the engine about making its cases smaller.
+//! The system's side of shrinking.
 //!
-//! The engine knows faults, days and seeds; everything else (projects, clients, events, nodes) is the system's. A
-//! reduction never has to know whether the smaller case still fails: the engine runs it and sees.
+//! The engine shrinks faults, days and seeds; everything else (projects, clients, events, nodes) is the system's. A
+//! reduction need not know whether the smaller case still fails: the engine runs it.
 
 use crate::plan::Plan;
 use crate::{Scenario, System};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// All that decides a run. The plan's faults are all there are: the scenario's are not armed besides.
+/// Everything that decides a run. The plan's faults are complete: the scenario's are not armed in addition.
 pub struct Case<S: System> {
     /// The scenario: what the plan does not hold, such as topology and deploys.
-    pub scenario: Scenario<S::Topic>,
+    pub scenario: Scenario<S::Config>,
     /// The plan.
     pub plan: Plan<S::Plan>,
 }
@@ -30,31 +30,31 @@ impl<S: System> fmt::Debug for Case<S> {
 
 /// One way to make a case smaller.
 pub enum Reduction<S: System> {
-    /// Things that can be left out, any of them without the others: the engine looks for the fewest that must stay.
-    LeaveOut {
-        /// What they are, in the plural: `projects`.
+    /// Independently removable items: the engine searches for the smallest set that must stay.
+    Remove {
+        /// Noun for the items, in the plural: `projects`.
         what: &'static str,
-        /// How many there are.
+        /// Number of items.
         count: fn(&Case<S>) -> usize,
-        /// The case without those at these places, counted from 0; `None` where that makes no case.
+        /// Returns the case without the items at these indices, counted from 0; `None` if that is not a valid case.
         without: fn(&Case<S>, &BTreeSet<usize>) -> Option<Case<S>>,
     },
-    /// Cases with something simpler in place of one thing, the simplest first. Whatever they offer must come to an end:
-    /// a simpler case offers fewer.
+    /// Simpler variants of the case, the simplest first. The chain must terminate: a simpler case offers fewer
+    /// variants.
     Simplify {
-        /// What becomes simpler, in the plural: `times`.
+        /// Noun for the property that becomes simpler, in the plural: `times`.
         what: &'static str,
-        /// The cases.
+        /// The variants.
         cases: fn(&Case<S>) -> Vec<Case<S>>,
     },
 }
 
 impl<S: System> Reduction<S> {
-    /// What it works on, in the plural.
+    /// Noun for what it reduces, in the plural.
     #[must_use]
     pub fn what(&self) -> &'static str {
         match self {
-            Reduction::LeaveOut { what, .. } | Reduction::Simplify { what, .. } => what,
+            Reduction::Remove { what, .. } | Reduction::Simplify { what, .. } => what,
         }
     }
 }

@@ -1,129 +1,129 @@
-//! What a run came to, as data. Text and JSON are made from it in `print`.
+//! The report of a run, as data. `print` renders it as text and JSON.
 
 use crate::exit;
-use crate::system::Notice;
+use crate::system::Detection;
 use latent_sim::Fault;
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A run, judged.
+/// The judged result of a run.
 #[derive(Clone, Debug)]
 pub struct Report<F> {
-    /// The scenario's name, or the path it was run by.
+    /// The scenario's name, or the path that it was loaded from.
     pub scenario: String,
     /// The seed.
     pub seed: u64,
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// How it should end: as the scenario says, or as the release that was asked for says.
+    /// Expected outcome: the scenario's, or that of the requested release.
     pub expected: Outcome,
-    /// The release that was asked for in place of the scenario's own, if one was.
-    pub release: Option<OnRelease>,
-    /// When its world began, milliseconds since 1970.
+    /// The release given on the command line in place of the scenario's own.
+    pub release: Option<ReleaseOverride>,
+    /// Start of the world, milliseconds since 1970.
     pub start_ms: i64,
     /// Virtual time that passed, healing included, in seconds.
     pub sim_seconds: f64,
-    /// Real time from the start of the process that was asked to the verdict, in seconds.
+    /// Real time from the start of this process to the verdict, in seconds.
     pub wall_seconds: f64,
-    /// The run's identity: 32 hexadecimal digits.
+    /// Trace hash, which identifies the run: 32 hexadecimal digits.
     pub trace_hash: String,
-    /// How many records the trace has.
+    /// Number of records in the trace.
     pub trace_records: u64,
-    /// Items that the system had confirmed, on which the verdict rests.
+    /// Number of acknowledged items that the verdict rests on.
     pub items: u64,
-    /// What the command line asked for and the run never did, one sentence each.
-    pub unmet: Vec<String>,
-    /// What was shown about getting lost items back.
+    /// Requests of the command line that the run did not fulfil, one sentence each.
+    pub unfulfilled: Vec<String>,
+    /// Result of the recovery drill.
     pub recovery: Recovery,
-    /// What keeps a loss that can be had back from counting as recovered, one reason a line.
+    /// Reasons why a recoverable loss does not count as recovered, one a line.
     pub shortfall: Option<String>,
-    /// What did not come to rest, if anything: one reason a line, the worst first.
+    /// Work that did not finish, if any: one reason a line, the worst first.
     pub hung: Option<String>,
-    /// What exceeded the faults that the system promises to survive, if anything did.
+    /// Faults that exceeded the system's fault budget, if any.
     pub beyond_budget: Option<String>,
-    /// Who noticed, in order of time.
-    pub noticed: Vec<Notice>,
-    /// Every promise that did not hold.
+    /// Detections, in order of time.
+    pub noticed: Vec<Detection>,
+    /// Every violated invariant.
     pub violations: Vec<Violation>,
-    /// How often each mark was reached.
+    /// Number of times that each mark was reached.
     pub marks: BTreeMap<String, u64>,
-    /// Required marks that were never reached.
+    /// Required marks that were not reached.
     pub missing_marks: Vec<String>,
-    /// What became of each fault, in the plan's order.
+    /// Result of each fault, in the plan's order.
     pub faults: Vec<FaultReport>,
-    /// What each node did, in order of creation.
-    pub nodes: Vec<NodeTally>,
-    /// The choices of the plan in words.
+    /// Statistics of each node, in order of creation.
+    pub nodes: Vec<NodeStats>,
+    /// The plan's choices in plain text.
     pub choices: Vec<String>,
     /// Whether address randomisation was off, as it should be.
     pub addresses_fixed: bool,
-    /// The line that repeats the run.
+    /// The command that reproduces the run.
     pub repeat: String,
     /// The system's own part.
     pub findings: F,
 }
 
 impl<F> Report<F> {
-    /// Whether the run did what its scenario and the command line expect: the outcome, every required mark and every fault
-    /// that was asked for; and whether there was anything to be judged.
+    /// Whether the run ended as its scenario and the command line expect: the outcome, every required mark, every
+    /// requested fault, and at least one item to check.
     #[must_use]
     pub fn as_expected(&self) -> bool {
-        let did_all = self.missing_marks.is_empty() && self.unmet.is_empty();
-        self.outcome == self.expected && did_all && !self.shows_nothing()
+        let did_all = self.missing_marks.is_empty() && self.unfulfilled.is_empty();
+        self.outcome == self.expected && did_all && !self.is_vacuous()
     }
 
-    /// Whether nothing was violated, and nothing was there that could have been.
+    /// Whether the run is clean but had no item that could have been lost.
     #[must_use]
-    pub fn shows_nothing(&self) -> bool {
+    pub fn is_vacuous(&self) -> bool {
         self.outcome == Outcome::Clean && self.items == 0
     }
 
-    /// What a command that ran it exits with.
+    /// Exit code of a command that ran it.
     pub(crate) fn exit_code(&self) -> u8 {
         if self.as_expected() {
             exit::CLEAN
-        } else if self.outcome == self.expected && self.shows_nothing() {
+        } else if self.outcome == self.expected && self.is_vacuous() {
             exit::NOTHING_RAN
         } else if self.outcome == self.expected {
-            exit::UNREACHED
+            exit::MARK_NOT_REACHED
         } else {
             exit::of_run(self.outcome, self.expected)
         }
     }
 }
 
-/// A release in place of the scenario's own: it replaces what the scenario expects.
+/// A release that overrides the scenario's own; it also overrides the expected outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OnRelease {
-    /// Its name.
+pub struct ReleaseOverride {
+    /// Name of the release.
     pub name: String,
-    /// How the scenario says that its own releases end.
+    /// Outcome that the scenario expects of its own releases.
     pub expected_as_written: Outcome,
 }
 
-/// What became of one fault of the plan.
+/// Result of one fault of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultReport {
     /// The fault.
     pub fault: Fault,
-    /// When it struck, true virtual time in milliseconds since 1970; `None`: never.
+    /// True virtual time at which it was triggered, in milliseconds since 1970; `None`: never.
     pub struck_ms: Option<i64>,
-    /// How many operations or marks of its trigger there were.
+    /// Number of operations or marks that matched its trigger.
     pub counted: u64,
 }
 
-/// How many trace records of each kind one node has.
+/// Number of trace records of each kind of one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeTally {
+pub struct NodeStats {
     /// The node's name.
     pub name: String,
-    /// Times it booted.
+    /// Number of boots.
     pub boots: u64,
     /// Operations on its disk.
     pub disk_ops: u64,
-    /// Messages it sent or received.
+    /// Messages sent or received.
     pub messages: u64,
-    /// Marks it reached.
+    /// Marks reached.
     pub marks: u64,
 }

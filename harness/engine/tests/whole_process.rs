@@ -1,5 +1,5 @@
-//! The write-ahead log of `examples/wal.rs`, run as whoever uses it runs it: as processes. One case at a time here;
-//! what makes many cases of one, or few of many, is tried in `commands`.
+//! End-to-end tests of the write-ahead log of `examples/wal.rs`, as processes. One case at a time here; sweeps are
+//! tested in `commands`.
 
 mod common;
 #[path = "../examples/wal.rs"]
@@ -13,20 +13,20 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
 const TESTS: &[Test] = tests![
-    the_correct_log_keeps_its_word_whenever_power_fails,
+    the_correct_log_loses_no_acknowledged_record_at_any_power_failure,
     the_planted_bug_is_caught_with_one_fingerprint,
     a_case_runs_the_same_in_every_process,
     a_run_is_one_screen,
-    verbose_tells_all,
+    verbose_prints_everything,
     json_is_one_object_with_what_is_promised,
     a_required_mark_that_is_missed_fails_the_run,
     a_log_that_does_not_finish_hangs,
     a_panic_is_a_finding_that_can_be_repeated,
     a_worker_that_is_killed_is_an_internal_error,
-    a_stored_plan_is_run_as_it_stands,
+    a_stored_plan_overrides_scenario_and_seed,
     a_bad_scenario_is_refused_with_its_place,
     a_fault_at_a_node_that_is_not_there_is_refused,
-    wrong_usage_is_told_apart,
+    wrong_usage_is_2,
     scenarios_and_schema_are_listed,
     a_reader_that_leaves_is_no_error,
 ];
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     common::main(wal::main, &[TESTS])
 }
 
-/// The example with these arguments, run to its end.
+/// Runs the example with these arguments to its end.
 fn wal(arguments: &[&str]) -> Output {
     Command::new(own_path())
         .args(arguments)
@@ -44,7 +44,7 @@ fn wal(arguments: &[&str]) -> Output {
         .expect("this program can be started")
 }
 
-/// The JSON report of a run, with its exit code.
+/// Returns the JSON report of a run, and its exit code.
 fn report(arguments: &[&str]) -> (Value, Option<i32>) {
     let output = wal(&[&["run", "--json"], arguments].concat());
     let value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
@@ -53,7 +53,7 @@ fn report(arguments: &[&str]) -> (Value, Option<i32>) {
     (value, output.status.code())
 }
 
-/// A scenario file for one test, named after it, with fields added to those of a small correct run.
+/// Writes a scenario file for one test, named after it, with fields added to those of a small correct run.
 fn scenario(name: &str, more: &str) -> String {
     scenario_for(name, "1m", more)
 }
@@ -67,21 +67,21 @@ fn scenario_for(name: &str, run_for: &str, more: &str) -> String {
     path.to_str().expect("cargo's directories are UTF-8").to_owned()
 }
 
-/// With what changes taken out: from machine to machine paths and real time, and with each change of the simulator
-/// trace hashes and counts.
+/// Removes variable parts: paths and real time, which depend on the machine; trace hashes and counts, which change with
+/// the simulator.
 fn stable(output: &[u8], scenario: &str) -> String {
     let own = own_path();
     let shown = text(output).replace(own.to_str().expect("cargo's directories are UTF-8"), "wal");
     let shown = if scenario.is_empty() { shown } else { shown.replace(scenario, "FILE") };
     let line = |line: &str| match line.split_once(" in ") {
-        Some((before, _)) if line.contains("times real time") => format!("{before} in …"),
+        Some((before, _)) if line.contains(" x real time") => format!("{before} in …"),
         _ if line.starts_with("  trace ") => "  trace       …".to_owned(),
         _ => line.to_owned(),
     };
     shown.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn the_correct_log_keeps_its_word_whenever_power_fails() {
+fn the_correct_log_loses_no_acknowledged_record_at_any_power_failure() {
     let mut operation = 0;
     loop {
         operation += 1;
@@ -132,18 +132,18 @@ fn a_run_is_one_screen() {
     missing-sync@12: unrecoverable-loss, expected clean
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     10 told safe, 5 kept
-      noticed     by nobody
+      detected by nothing
       violated    W1:missing:after-crash:loss  once, 5 records, first 2016-02-22 00:01:00Z
                   wal: 0, 1, 2, 3, 4
       trace       …
-      again       wal run missing-sync@12
+      reproduce   wal run missing-sync@12
       explain     wal explain W1:missing:after-crash:loss
     ");
     assert!(output.stderr.is_empty(), "no progress without a terminal: {}", text(&output.stderr));
     assert!(!output.stdout.contains(&0x1b), "no colours without a terminal");
 }
 
-fn verbose_tells_all() {
+fn verbose_prints_everything() {
     let output = wal(&["run", "-v", "correct@9"]);
     assert_eq!(output.status.code(), Some(0));
     insta::assert_snapshot!(stable(&output.stdout, ""), @r#"
@@ -156,7 +156,7 @@ fn verbose_tells_all() {
       marks       wal.recovered 1
       nodes       log              2 boots, 33 disk operations, 0 messages, 1 mark
       trace       …
-      again       wal run correct@9
+      reproduce   wal run correct@9
     "#);
 }
 
@@ -181,13 +181,13 @@ fn a_required_mark_that_is_missed_fails_the_run() {
     let output = wal(&["run", &format!("{file}@12")]);
     assert_eq!(output.status.code(), Some(103));
     insta::assert_snapshot!(stable(&output.stdout, &file), @"
-    missed@12: clean, but required marks were not reached
+    missed@12: clean, required marks not reached: wal.never
       simulated   1 m from 2016-02-22 00:00:00Z in …
       records     3 told safe, 3 kept
       violated    nothing
-      unreached   wal.never  required, so this run shows nothing
+      marks       not reached: wal.never
       trace       …
-      again       wal run FILE@12
+      reproduce   wal run FILE@12
       explain     wal explain wal.never
     ");
     let (report, code) = report(&[&file]);
@@ -202,8 +202,7 @@ fn a_log_that_does_not_finish_hangs() {
     assert!(report["hung"].as_str().is_some_and(|what| what.contains("the log stopped at record")));
 }
 
-/// The example's log gives up on an error of its disk, by a panic: whoever wrote it must be told where, and how to see it
-/// again.
+/// The example's log panics on a disk error: the error names the location and how to reproduce it.
 fn a_panic_is_a_finding_that_can_be_repeated() {
     let fault = r#"{ "anchor": { "at_ms": 1456099200000 },
       "action": { "disk_error": { "node": "log", "op": "append", "times": 1 } } }"#;
@@ -211,16 +210,16 @@ fn a_panic_is_a_finding_that_can_be_repeated() {
     let output = wal(&["run", &format!("{file}@100")]);
     assert_eq!(output.status.code(), Some(100));
     assert!(output.stdout.is_empty());
-    let said = stable(&output.stderr, &file);
+    let printed = stable(&output.stderr, &file);
     assert!(
-        said.contains("error: the code of log panicked: only a scenario's own faults break this disk"),
-        "{said}"
+        printed.contains("error: the code of log panicked: only a scenario's own faults break this disk"),
+        "{printed}"
     );
-    assert!(said.contains("/wal.rs:"), "{said}");
-    assert!(said.ends_with("again: wal run FILE@100"), "{said}");
+    assert!(printed.contains("/wal.rs:"), "{printed}");
+    assert!(printed.ends_with("reproduce: wal run FILE@100"), "{printed}");
 }
 
-/// Nothing that an operating system does to a worker may look like a verdict.
+/// A worker killed by the operating system must not look like a verdict.
 fn a_worker_that_is_killed_is_an_internal_error() {
     let file = scenario_for("killed", "300d", r#""records": 20000000"#);
     let mut parent = Command::new(own_path())
@@ -230,14 +229,14 @@ fn a_worker_that_is_killed_is_an_internal_error() {
         .spawn()
         .expect("this program can be started");
     kill_child_of(parent.id());
-    let mut said = String::new();
-    parent.stderr.take().expect("it is piped").read_to_string(&mut said).expect("it is UTF-8");
+    let mut printed = String::new();
+    parent.stderr.take().expect("it is piped").read_to_string(&mut printed).expect("it is UTF-8");
     let status = parent.wait().expect("it is our child");
-    assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("died without a report: signal: 9"), "{said}");
+    assert_eq!(status.code(), Some(1), "{printed}");
+    assert!(printed.contains("exited without a report: signal: 9"), "{printed}");
 }
 
-/// Waits until the process has a child, and kills it. Linux tells who is whose child.
+/// Waits until the process has a child, and kills it, on Linux.
 fn kill_child_of(parent: u32) {
     let children = format!("/proc/{parent}/task/{parent}/children");
     for _ in 0..100_000 {
@@ -252,8 +251,8 @@ fn kill_child_of(parent: u32) {
     panic!("process {parent} never started a worker");
 }
 
-/// A stored plan overrules scenario and seed: here one without the fault that the seed would have drawn.
-fn a_stored_plan_is_run_as_it_stands() {
+/// A stored plan overrides scenario and seed: here one without the fault of the seed.
+fn a_stored_plan_overrides_scenario_and_seed() {
     let work = |plan: Value| {
         let file = scenario("planned", r#""records": 3"#);
         let text = std::fs::read_to_string(&file).expect("it was just written");
@@ -283,10 +282,10 @@ fn a_stored_plan_is_run_as_it_stands() {
     assert!(refused["refused"].as_str().is_some_and(|why| why.contains("the stored plan cannot be read")));
 }
 
-/// The last line that a worker says, without what begins each of its lines.
+/// Returns the last line of a worker, without its prefix.
 fn text_of_last_line(output: &Output) -> Value {
-    let said = text(&output.stdout);
-    let last = said.lines().last().expect("a worker says something");
+    let printed = text(&output.stdout);
+    let last = printed.lines().last().expect("a worker says something");
     let json = last.strip_prefix("\u{1}latent ").expect("a worker's lines begin alike");
     serde_json::from_str(json).expect("a worker's lines are JSON")
 }
@@ -317,7 +316,7 @@ fn a_fault_at_a_node_that_is_not_there_is_refused() {
     "#);
 }
 
-fn wrong_usage_is_told_apart() {
+fn wrong_usage_is_2() {
     for arguments in [&["run"][..], &["run", "correct", "--jsno"], &["run", "corect"], &["run", "correct@x"]]
     {
         let output = wal(arguments);
@@ -327,7 +326,7 @@ fn wrong_usage_is_told_apart() {
     let near = wal(&["run", "corect"]);
     insta::assert_snapshot!(stable(&near.stderr, ""), @"
     error: corect: no scenario of this name, and no such file
-      did you mean correct? built in: correct, missing-sync; drawn whole by a seed: generated@7; or give the path of a JSON file
+      did you mean correct? built in: correct, missing-sync; generated: generated@7; or give the path of a JSON file
     ");
     let help = wal(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
@@ -335,25 +334,24 @@ fn wrong_usage_is_told_apart() {
     Usage: wal [OPTIONS] <COMMAND>
 
     Commands:
-      run          Run one scenario with one seed, and judge it
-      enumerate    Run one scenario again and again, with a crash, or one error, at each of its
-                   operations in turn
-      sweep        Run many seeds of some scenarios, each case in a process of its own
-      merge        Put the slices of a sweep together, and judge it
-      repro        Run a case again, to the bit, with as much of its log as wanted
-      shrink       Make a failing case as small as it gets
-      corpus       Replay, extend and tidy the cases that once failed
-      explain      Explain a word of a verdict: an invariant, outcome, exit code, mark or fingerprint
+      run          Run one case: a scenario with a seed
+      enumerate    Run one case repeatedly, with a crash or an error at each of its operations in turn
+      sweep        Run many seeds of some scenarios, each case in its own process
+      merge        Merge the slices of a sweep and judge it
+      repro        Reproduce a run exactly, optionally with its event log
+      shrink       Shrink a failing case
+      corpus       Run and manage the regression cases
+      explain      Explain a term of a verdict: an invariant, outcome, exit code, mark or fingerprint
       scenarios    List the built-in scenarios
       marks        List the marks that a scenario can require or a fault can wait for
-      print        Print a scenario as a file: a built-in one, or one that a seed draws whole
+      print        Print a built-in or generated scenario as a file
       schema       Print the JSON Schema of scenarios
-      doctor       Check this machine: whether the same case runs the same twice, memory, disk, terminal
-      completions  Print a script that completes this command line in a shell
-      man          Write the manual pages into a folder
+      doctor       Check this machine: determinism, memory, disk, terminal
+      completions  Print a shell completion script
+      man          Write the manual pages to a folder
 
     Options:
-          --max-items <N>  Allow scenarios that ask for so many items [env: LATENT_MAX_ITEMS=] [default:
+          --max-items <N>  Allow scenarios with up to this many items [env: LATENT_MAX_ITEMS=] [default:
                            1000000]
       -h, --help           Print help
       -V, --version        Print version
@@ -361,14 +359,14 @@ fn wrong_usage_is_told_apart() {
     Exit codes:
       0    clean, or as expected
       1    internal error
-      2    wrong usage or bad scenario
-      4    nothing ran, or nothing was there to be judged
+      2    wrong usage or invalid scenario
+      4    0 cases ran, or the run was vacuous
       100  violation
       101  nondeterministic
       102  hung
-      103  required mark never reached, or fault never triggered
+      103  required mark not reached, or fault not triggered
       104  slices do not add up
-      105  recoverable, but missing or not noticed
+      105  recoverable, but not restored or not detected
       106  better than expected
       130  interrupted, resumable
       143  terminated, resumable
@@ -379,14 +377,14 @@ fn scenarios_and_schema_are_listed() {
     insta::assert_snapshot!(text(&wal(&["scenarios"]).stdout), @"
     correct       clean                   1m  The power fails; nothing that was told safe is lost.
     missing-sync  clean                   1m  The same, with the planted bug.
-    generated     clean               varies  A whole scenario drawn from the seed: generated@7. What `sweep` runs by default.
+    generated     clean               varies  A scenario generated from the seed: generated@7. The default of `sweep`.
     ");
     let schema: Value = serde_json::from_slice(&wal(&["schema"]).stdout).expect("it is JSON");
     assert_eq!(schema["properties"]["records"]["minimum"], 0);
     assert!(schema["$defs"]["Fault"].is_object());
 }
 
-/// As `wal schema | head -1` does: the reader goes away while there is more to print.
+/// As `wal schema | head -1` does: the reader closes the pipe early.
 fn a_reader_that_leaves_is_no_error() {
     for (arguments, code) in [(&["schema"][..], 0), (&["scenarios"], 0), (&["run", "missing-sync@12"], 100)] {
         let mut child = Command::new(own_path())

@@ -1,12 +1,12 @@
 //! [`Disk`] on a directory of the real file system.
 //!
-//! Appends look up the end of the file and write there under a lock that all handles of one file share, since
-//! neither O_APPEND (which would capture writes at an offset too) nor a lock per handle would do. Errors come
-//! from the operating system, save those for malformed paths and arguments and for writes through a handle that
-//! was opened to read, which are refused before they reach it.
+//! Appends look up the end of the file and write there under a lock that all handles of one file share, since neither
+//! O_APPEND (which would redirect writes at an offset too) nor a lock per handle would do. Errors come from the
+//! operating system, except those for malformed paths and arguments and for writes through a read-only handle, which
+//! are refused before they reach it.
 
 use bytes::Bytes;
-use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, Entry, EntryKind, File, OpenMode};
+use latent_ports::{DirEntry, Disk, DiskError, DiskErrorKind, DiskOp, File, FileType, OpenMode};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,10 +14,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// One lock for the appends of each open file, by device and inode.
+/// One append lock for each open file, by device and inode.
 type AppendLocks = Mutex<BTreeMap<(u64, u64), Weak<Mutex<()>>>>;
 
-/// The names below one directory of the real file system. Cheap to clone.
+/// A directory of the real file system as a disk. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct HostDisk {
     shared: Arc<Shared>,
@@ -44,10 +44,10 @@ struct OpenFile {
 }
 
 impl HostDisk {
-    /// A disk whose root is the directory `root`, which must exist.
+    /// Creates a disk whose root is the existing directory `root`.
     ///
     /// # Errors
-    /// If `root` cannot be found or is not a directory.
+    /// `root` cannot be found or is not a directory.
     pub fn new(root: impl AsRef<Path>) -> io::Result<HostDisk> {
         let root = root.as_ref().canonicalize()?;
         if !root.is_dir() {
@@ -65,7 +65,7 @@ impl HostDisk {
         work: impl FnOnce(&Shared, &Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, DiskError> {
         let root_allowed = matches!(op, DiskOp::List | DiskOp::SyncDir);
-        if !is_lawful(path, root_allowed) {
+        if !is_valid_path(path, root_allowed) {
             return Err(error(op, path, DiskErrorKind::InvalidInput));
         }
         let shared = self.shared.clone();
@@ -108,7 +108,7 @@ impl Disk for HostDisk {
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
-        if !is_lawful(to, false) {
+        if !is_valid_path(to, false) {
             return Err(error(DiskOp::Rename, from, DiskErrorKind::InvalidInput));
         }
         let to = to.to_owned();
@@ -119,10 +119,10 @@ impl Disk for HostDisk {
         self.run(DiskOp::Remove, path, |_, full| fs::remove_file(full)).await
     }
 
-    async fn list(&self, path: &str) -> Result<Vec<Entry>, DiskError> {
+    async fn list(&self, path: &str) -> Result<Vec<DirEntry>, DiskError> {
         let work = |_: &Shared, full: &Path| {
             let mut entries =
-                fs::read_dir(full)?.map(|entry| to_entry(&entry?)).collect::<io::Result<Vec<_>>>()?;
+                fs::read_dir(full)?.map(|entry| dir_entry(&entry?)).collect::<io::Result<Vec<_>>>()?;
             entries.sort();
             Ok(entries)
         };
@@ -147,7 +147,7 @@ impl Shared {
         if let Some(lock) = locks.get(&inode).and_then(Weak::upgrade) {
             return lock;
         }
-        // Forgets the files that nobody has open; each open file was put in once.
+        // Removes the locks of closed files; each open file has one entry.
         locks.retain(|_, lock| lock.strong_count() > 0);
         let lock = Arc::default();
         locks.insert(inode, Arc::downgrade(&lock));
@@ -155,10 +155,10 @@ impl Shared {
     }
 }
 
-fn to_entry(entry: &fs::DirEntry) -> io::Result<Entry> {
-    let kind = if entry.file_type()?.is_dir() { EntryKind::Directory } else { EntryKind::File };
+fn dir_entry(entry: &fs::DirEntry) -> io::Result<DirEntry> {
+    let kind = if entry.file_type()?.is_dir() { FileType::Directory } else { FileType::File };
     let not_utf8 = |name| io::Error::new(ErrorKind::InvalidData, format!("name {name:?} is not UTF-8"));
-    Ok(Entry { name: entry.file_name().into_string().map_err(not_utf8)?, kind })
+    Ok(DirEntry { name: entry.file_name().into_string().map_err(not_utf8)?, kind })
 }
 
 impl HostFile {
@@ -226,7 +226,7 @@ fn read_at(file: &fs::File, offset: u64, len_bytes: u64) -> io::Result<Bytes> {
     let mut read = 0;
     while read < buffer.len() {
         match file.read_at(&mut buffer[read..], offset + read as u64) {
-            // The file became shorter meanwhile.
+            // The file became shorter in the meantime.
             Ok(0) => break,
             Ok(count) => read += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -256,7 +256,7 @@ fn error(op: DiskOp, path: &str, kind: DiskErrorKind) -> DiskError {
 fn kind_of(op: DiskOp, error: &io::Error) -> DiskErrorKind {
     match error.kind() {
         ErrorKind::NotFound => DiskErrorKind::NotFound,
-        // Some file systems say so of a directory that has entries.
+        // Some file systems report this for a directory that has entries.
         ErrorKind::AlreadyExists if matches!(op, DiskOp::Rename | DiskOp::RemoveDir) => {
             DiskErrorKind::DirectoryNotEmpty
         }
@@ -272,10 +272,10 @@ fn kind_of(op: DiskOp, error: &io::Error) -> DiskErrorKind {
     }
 }
 
-/// The form of paths that the port asks for; names of at most 255 bytes, as file systems have it.
-fn is_lawful(path: &str, root_allowed: bool) -> bool {
-    let lawful = |name: &str| {
+/// Whether the path has the form that the port requires, with names of at most 255 bytes, as in most file systems.
+fn is_valid_path(path: &str, root_allowed: bool) -> bool {
+    let is_valid_name = |name: &str| {
         !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.bytes().any(|byte| byte == 0)
     };
-    (path.is_empty() && root_allowed) || path.split('/').all(lawful)
+    (path.is_empty() && root_allowed) || path.split('/').all(is_valid_name)
 }

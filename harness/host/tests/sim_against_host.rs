@@ -1,11 +1,11 @@
-//! Without faults, the simulated disk does what the real one does: random sequences of operations give the same
-//! results, the same errors and the same files on both.
+//! Without faults, the simulated disk behaves like the real one: random sequences of operations give the same results,
+//! the same errors and the same files on both.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
 use latent_host::HostDisk;
-use latent_ports::{Disk, EntryKind, Env, File, OpenMode};
+use latent_ports::{Disk, Env, File, FileType, OpenMode};
 use latent_sim::{NodeSpec, SimEnv, World, WorldSpec, run_fork};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -34,15 +34,15 @@ enum Op {
     SyncDir(String),
 }
 
-/// Few names, so that operations meet; one path in 30 is malformed.
+/// Few names, so that operations collide; one path in 30 is malformed.
 fn path() -> impl Strategy<Value = String> {
     let dir = prop::sample::select(vec!["", "d/", "d/", "e/", "d/e/", "a/"]);
     let name = prop::sample::select(vec!["a", "b", "d", "e"]);
-    let lawful = (dir, name).prop_map(|(dir, name)| format!("{dir}{name}"));
+    let valid = (dir, name).prop_map(|(dir, name)| format!("{dir}{name}"));
     let long = "n".repeat(256);
     let malformed = ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a\0b", &long];
     let malformed = prop::sample::select(malformed.map(str::to_owned).to_vec());
-    prop_oneof![29 => lawful, 1 => malformed]
+    prop_oneof![29 => valid, 1 => malformed]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -73,27 +73,27 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What stands there before the random part begins, so that it meets something.
-fn furnish() -> Vec<Op> {
+/// Files that exist before the random part begins.
+fn initial_files() -> Vec<Op> {
     let file = |path: &str| Op::Open(0, path.to_owned(), OpenMode::Create);
     let dir = |path: &str| Op::CreateDir(path.to_owned());
     vec![dir("d"), dir("d/e"), dir("e"), file("a"), file("d/b"), Op::Append(0, b"here before".to_vec())]
 }
 
-/// Carries the operations out and says what each gave, then what the tree looks like.
-async fn drive<D: Disk>(disk: &D, ops: &[Op]) -> Vec<String> {
+/// Runs the operations; returns the result of each, then the file tree.
+async fn run_ops<D: Disk>(disk: &D, ops: &[Op]) -> Vec<String> {
     let mut slots: [Option<D::File>; 3] = [None, None, None];
     let mut log = Vec::new();
     for op in ops {
-        let result = one(disk, &mut slots, op).await;
+        let result = run_op(disk, &mut slots, op).await;
         log.push(format!("{op:?} -> {result}"));
     }
     drop(slots);
-    tree(disk, &mut log).await;
+    list_tree(disk, &mut log).await;
     log
 }
 
-async fn one<D: Disk>(disk: &D, slots: &mut [Option<D::File>; 3], op: &Op) -> String {
+async fn run_op<D: Disk>(disk: &D, slots: &mut [Option<D::File>; 3], op: &Op) -> String {
     fn show<T: Debug>(result: T) -> String {
         format!("{result:?}")
     }
@@ -136,12 +136,12 @@ async fn on_file<F: File>(file: &F, op: &Op) -> String {
     }
 }
 
-async fn tree<D: Disk>(disk: &D, log: &mut Vec<String>) {
+async fn list_tree<D: Disk>(disk: &D, log: &mut Vec<String>) {
     let mut dirs = vec![String::new()];
     while let Some(dir) = dirs.pop() {
         for entry in disk.list(&dir).await.unwrap() {
             let path = if dir.is_empty() { entry.name } else { format!("{dir}/{}", entry.name) };
-            if entry.kind == EntryKind::Directory {
+            if entry.kind == FileType::Directory {
                 log.push(format!("{path}/"));
                 dirs.push(path);
                 continue;
@@ -154,8 +154,8 @@ async fn tree<D: Disk>(disk: &D, log: &mut Vec<String>) {
     }
 }
 
-/// Each sequence on a disk of its own; all of them in one world.
-fn on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
+/// Runs each sequence on its own disk, all in one world.
+fn run_on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
     let logs = Arc::new(Mutex::new(vec![Vec::new(); sequences.len()]));
     let slot = logs.clone();
     run_fork(WorldSpec::seeded(1), async move |world: World| {
@@ -164,7 +164,7 @@ fn on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
             let boot = move |env: SimEnv| {
                 let (ops, slot) = (ops.clone(), slot.clone());
                 async move {
-                    let log = drive(env.disk(), &ops).await;
+                    let log = run_ops(env.disk(), &ops).await;
                     slot.lock().unwrap()[index] = log;
                 }
             };
@@ -175,21 +175,21 @@ fn on_sim(sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
     Arc::into_inner(logs).unwrap().into_inner().unwrap()
 }
 
-/// Each sequence in a directory of its own below `root`.
-fn on_host(root: &Path, sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
+/// Runs each sequence in its own directory below `root`.
+fn run_on_host(root: &Path, sequences: &[Vec<Op>]) -> Vec<Vec<String>> {
     let dir = tempfile::tempdir_in(root).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let drive_one = |(index, ops): (usize, &Vec<Op>)| {
+    let run_sequence = |(index, ops): (usize, &Vec<Op>)| {
         let root = dir.path().join(index.to_string());
         std::fs::create_dir(&root).unwrap();
-        runtime.block_on(async { drive(&HostDisk::new(&root).unwrap(), ops).await })
+        runtime.block_on(async { run_ops(&HostDisk::new(&root).unwrap(), ops).await })
     };
-    sequences.iter().enumerate().map(drive_one).collect()
+    sequences.iter().enumerate().map(run_sequence).collect()
 }
 
-/// Fails at the first sequence that gave two results, with the sequence up to there.
+/// Fails at the first operation with two results, and prints the sequence before it.
 fn compare(root: &Path, sequences: &[Vec<Op>]) -> Result<(), TestCaseError> {
-    for (sim, host) in on_sim(sequences).iter().zip(&on_host(root, sequences)) {
+    for (sim, host) in run_on_sim(sequences).iter().zip(&run_on_host(root, sequences)) {
         prop_assert!(!sim.is_empty(), "the sequence did not come to its end in time");
         let same = sim.iter().zip(host).take_while(|(sim, host)| sim == host).count();
         let before = sim[..same].join("\n");
@@ -198,10 +198,10 @@ fn compare(root: &Path, sequences: &[Vec<Op>]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Random sequences, `count` of them, in batches that share a world and a runtime.
+/// Compares `count` random sequences, in batches that share a world and a runtime.
 fn compare_random(root: &Path, count: u32) {
     const BATCH: u32 = 100;
-    let sequence = prop::collection::vec(op(), 1..40).prop_map(|ops| [furnish(), ops].concat());
+    let sequence = prop::collection::vec(op(), 1..40).prop_map(|ops| [initial_files(), ops].concat());
     let batch = prop::collection::vec(sequence, BATCH as usize);
     let config = ProptestConfig { cases: count.div_ceil(BATCH), ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&batch, |sequences| compare(root, &sequences));
@@ -210,23 +210,23 @@ fn compare_random(root: &Path, count: u32) {
     }
 }
 
-/// A few where temporary files go by default.
+/// A few sequences in the default folder for temporary files.
 #[test]
 fn both_disks_do_the_same() {
     compare_random(&std::env::temp_dir(), 300);
 }
 
-/// `LATENT_DISK_SEQUENCES=100000` takes so many; without it there are ten thousand.
-#[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how many sequences")]
+/// Number of sequences: `LATENT_DISK_SEQUENCES`, by default 10,000.
+#[expect(clippy::disallowed_methods, reason = "the caller sets the number of sequences")]
 fn sequences() -> u32 {
     let asked = std::env::var("LATENT_DISK_SEQUENCES").unwrap_or_else(|_| "10000".to_owned());
     let count =
         asked.parse().unwrap_or_else(|_| panic!("LATENT_DISK_SEQUENCES={asked}: write a number like 10000"));
-    assert!(count > 0, "LATENT_DISK_SEQUENCES=0: a check of no sequence is no check");
+    assert!(count > 0, "LATENT_DISK_SEQUENCES=0: the number must be positive");
     count
 }
 
-/// Many where syncs cost nothing, if there is such a place: a file system in memory.
+/// Many sequences where syncs are cheap, if possible: a file system in memory.
 #[test]
 fn both_disks_do_the_same_ten_thousand_times() {
     let in_memory = Path::new("/dev/shm");
@@ -235,14 +235,14 @@ fn both_disks_do_the_same_ten_thousand_times() {
 }
 
 #[test]
-fn the_cases_that_file_systems_are_known_to_treat_their_own_way() {
+fn cases_in_which_file_systems_are_known_to_differ() {
     let path = |path: &str| path.to_owned();
     let create = |slot, name: &str| Op::Open(slot, name.to_owned(), OpenMode::Create);
     let ops = vec![
         Op::CreateDir(path("d")),
         create(0, "d/f"),
         create(1, "g"),
-        // Onto a directory above itself; into itself; onto itself.
+        // Onto a parent directory; into itself; onto itself.
         Op::Rename(path("d/f"), path("d")),
         Op::Rename(path("d"), path("d/x")),
         Op::Rename(path("d"), path("d")),
@@ -254,7 +254,7 @@ fn the_cases_that_file_systems_are_known_to_treat_their_own_way() {
         Op::Rename(path("e"), path("d")),
         Op::Rename(path("d"), path("e")),
         Op::List(path("e")),
-        // A removed and a replaced file live on in their handles.
+        // A removed and a replaced file stay readable through their handles.
         Op::Append(0, b"zero".to_vec()),
         Op::Append(1, b"one".to_vec()),
         Op::Rename(path("e/f"), path("g")),
@@ -266,7 +266,7 @@ fn the_cases_that_file_systems_are_known_to_treat_their_own_way() {
         // An empty write past the end extends nothing.
         Op::WriteAt(0, 99, Vec::new()),
         Op::Size(0),
-        // Through a file as if it were a directory; a directory as if it were a file.
+        // A file used as a directory; a directory used as a file.
         create(2, "h"),
         create(2, "h/i"),
         Op::Open(2, path("e"), OpenMode::Read),
@@ -277,7 +277,7 @@ fn the_cases_that_file_systems_are_known_to_treat_their_own_way() {
         Op::RemoveDir(path("h")),
         Op::SyncDir(path("h")),
         Op::List(path("h/i")),
-        // A handle that only reads.
+        // A read-only handle.
         Op::Open(2, path("h"), OpenMode::Read),
         Op::Append(2, b"no".to_vec()),
         Op::Truncate(2, 0),

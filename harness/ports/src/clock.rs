@@ -4,7 +4,7 @@ use std::future::Future;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// Milliseconds since 1970-01-01T00:00:00Z, as some clock showed them. Negative before 1970.
+/// Milliseconds since 1970-01-01T00:00:00Z, as shown by a clock. Negative before 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMs(pub i64);
 

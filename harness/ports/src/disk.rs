@@ -1,14 +1,14 @@
-//! A file system as POSIX leaves it: what is not synced may be lost, in part and out of order.
+//! The guarantees of a POSIX file system: data that is not synced may be lost, in part and out of order.
 //!
-//! Paths are relative to the disk's root, separated by `/`, without `.`, `..`, leading or trailing `/`; the
-//! root directory itself is `""`. A file handle stays valid when its name is renamed or removed, and dies with
+//! Paths are relative to the disk's root, separated by `/`, without `.`, `..`, leading or trailing `/`; the root
+//! directory itself is `""`. A file handle stays valid when its name is renamed or removed, and becomes invalid with
 //! the process that opened it.
 
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::future::Future;
 
-/// The operation that failed or is being traced.
+/// A disk operation, for errors and traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DiskOp {
     /// [`Disk::open`]
@@ -39,16 +39,16 @@ pub enum DiskOp {
     SyncDir,
 }
 
-/// Why an operation failed.
+/// Reason why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DiskErrorKind {
     /// No such file or directory.
     NotFound,
-    /// The name is taken.
+    /// The name already exists.
     AlreadyExists,
-    /// A file stands where a directory is needed.
+    /// A file exists where a directory is needed.
     NotADirectory,
-    /// A directory stands where a file is needed.
+    /// A directory exists where a file is needed.
     IsADirectory,
     /// The directory to remove or replace has entries.
     DirectoryNotEmpty,
@@ -62,14 +62,14 @@ pub enum DiskErrorKind {
     InvalidInput,
 }
 
-/// A failed disk operation: what was tried, on which path, and why it failed.
+/// A failed disk operation: the operation, its path, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct DiskError {
-    /// Why.
+    /// The reason.
     pub kind: DiskErrorKind,
-    /// What was tried.
+    /// The operation.
     pub op: DiskOp,
-    /// The path it was tried on (for a handle: the path it was opened by).
+    /// The path of the operation (for a handle: the path it was opened by).
     pub path: String,
 }
 
@@ -90,7 +90,7 @@ impl fmt::Display for DiskError {
     }
 }
 
-/// How [`Disk::open`] treats a name that exists, and one that does not.
+/// Treatment of an existing or missing file by [`Disk::open`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OpenMode {
     /// The file must exist; reads only.
@@ -103,9 +103,9 @@ pub enum OpenMode {
     CreateNew,
 }
 
-/// What a directory entry names.
+/// Type of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EntryKind {
+pub enum FileType {
     /// A file.
     File,
     /// A directory.
@@ -114,14 +114,14 @@ pub enum EntryKind {
 
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct DirEntry {
     /// The last component of its path.
     pub name: String,
     /// File or directory.
-    pub kind: EntryKind,
+    pub kind: FileType,
 }
 
-/// The names of one node's file system.
+/// The file system of one node.
 pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file.
     type File: File;
@@ -129,7 +129,7 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Opens a file. The parent directory must exist.
     fn open(&self, path: &str, mode: OpenMode) -> impl Future<Output = Result<Self::File, DiskError>> + Send;
 
-    /// Makes one directory; its parent must exist.
+    /// Creates one directory; its parent must exist.
     fn create_dir(&self, path: &str) -> impl Future<Output = Result<(), DiskError>> + Send;
 
     /// Removes an empty directory.
@@ -141,8 +141,8 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Removes a file's name. Open handles keep working.
     fn remove(&self, path: &str) -> impl Future<Output = Result<(), DiskError>> + Send;
 
-    /// The entries of a directory, sorted by name.
-    fn list(&self, path: &str) -> impl Future<Output = Result<Vec<Entry>, DiskError>> + Send;
+    /// Returns the entries of a directory, sorted by name.
+    fn list(&self, path: &str) -> impl Future<Output = Result<Vec<DirEntry>, DiskError>> + Send;
 
     /// Makes the entries of a directory durable (not those of its subdirectories, nor any file's bytes).
     fn sync_dir(&self, path: &str) -> impl Future<Output = Result<(), DiskError>> + Send;
@@ -160,11 +160,11 @@ pub trait File: Clone + Send + Sync + 'static {
     /// Cuts or extends (with zeros) the file to `len_bytes`.
     fn truncate(&self, len_bytes: u64) -> impl Future<Output = Result<(), DiskError>> + Send;
 
-    /// Reads up to `len_bytes` from `offset`. May return fewer bytes than are there; an empty result means the end of
-    /// the file (or that none were asked for). Whoever needs all of them asks [`read_full`].
+    /// Reads up to `len_bytes` from `offset`. May return fewer bytes than exist; an empty result means the end of the
+    /// file (or that `len_bytes` is 0). Use [`read_full`] to read all of them.
     fn read_at(&self, offset: u64, len_bytes: u64) -> impl Future<Output = Result<Bytes, DiskError>> + Send;
 
-    /// The path it was opened by; its name may be another one since.
+    /// The path it was opened by; the file may have been renamed since.
     fn path(&self) -> &str;
 
     /// The file's length in bytes.
@@ -174,14 +174,15 @@ pub trait File: Clone + Send + Sync + 'static {
     fn sync(&self) -> impl Future<Output = Result<(), DiskError>> + Send;
 }
 
-/// Most reads that [`read_full`] makes for one range: a file that gives less at a time is not worth the wait.
+/// Limit of the reads of one [`read_full`]: a file that returns less at a time is treated as failed.
 pub const MOST_READS: u32 = 1_024;
 
-/// Reads `len_bytes` from `offset`, asking for the rest after each short read; fewer bytes only if the file ends there.
-/// When the first read gives all of them, it is the only one: ask for a length that the file has.
+/// Reads `len_bytes` from `offset`, repeating after each short read; returns fewer bytes only if the file ends there.
+/// If the first read returns all of them, it is the only one: ask for a length that the file has.
 ///
 /// # Errors
-/// If a read fails; [`DiskErrorKind::Io`] if [`MOST_READS`] reads did not bring all, or one brought more than was asked.
+/// If a read fails; [`DiskErrorKind::Io`] if [`MOST_READS`] reads did not return all, or one returned more than
+/// requested.
 pub async fn read_full<F: File>(file: &F, offset: u64, len_bytes: u64) -> Result<Bytes, DiskError> {
     let failed = || DiskError { kind: DiskErrorKind::Io, op: DiskOp::Read, path: file.path().to_owned() };
     let mut out = BytesMut::new();
@@ -191,7 +192,7 @@ pub async fn read_full<F: File>(file: &F, offset: u64, len_bytes: u64) -> Result
         if piece.len() as u64 > len_bytes - got_bytes {
             return Err(failed());
         }
-        // What came in one piece is passed on as it is: it may be shared.
+        // A single piece is passed on without a copy: it may be shared.
         if piece.len() as u64 == len_bytes {
             return Ok(piece);
         }
@@ -210,19 +211,19 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// A file that gives at most so many bytes at a time (or more than was asked for), and counts its reads.
+    /// A file that returns a limited number of bytes at a time (or more than requested), and counts its reads.
     #[derive(Clone)]
-    struct Dribble {
+    struct ShortReadFile {
         bytes: Bytes,
-        at_a_time: usize,
-        too_many: bool,
+        max_read_bytes: usize,
+        returns_too_much: bool,
         reads: Arc<AtomicU32>,
     }
 
-    impl Dribble {
-        fn new(len: usize, at_a_time: usize) -> Dribble {
+    impl ShortReadFile {
+        fn new(len: usize, max_read_bytes: usize) -> ShortReadFile {
             let bytes = (0..len).map(|at| u8::try_from(at % 251).unwrap_or(0)).collect::<Vec<_>>().into();
-            Dribble { bytes, at_a_time, too_many: false, reads: Arc::default() }
+            ShortReadFile { bytes, max_read_bytes, returns_too_much: false, reads: Arc::default() }
         }
 
         fn read(&self, offset: u64, len_bytes: u64) -> (Result<Bytes, DiskErrorKind>, u32) {
@@ -234,7 +235,7 @@ mod tests {
         }
     }
 
-    impl File for Dribble {
+    impl File for ShortReadFile {
         async fn append(&self, _: Bytes) -> Result<u64, DiskError> {
             unreachable!("it is only read")
         }
@@ -254,8 +255,8 @@ mod tests {
         async fn read_at(&self, offset: u64, len_bytes: u64) -> Result<Bytes, DiskError> {
             self.reads.fetch_add(1, Ordering::Relaxed);
             let from = usize::try_from(offset).unwrap_or(usize::MAX).min(self.bytes.len());
-            let asked = usize::try_from(len_bytes).unwrap_or(usize::MAX) + usize::from(self.too_many);
-            let to = self.bytes.len().min(from.saturating_add(asked.min(self.at_a_time)));
+            let asked = usize::try_from(len_bytes).unwrap_or(usize::MAX) + usize::from(self.returns_too_much);
+            let to = self.bytes.len().min(from.saturating_add(asked.min(self.max_read_bytes)));
             Ok(self.bytes.slice(from..to))
         }
 
@@ -269,8 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_comes_at_once_is_read_once_and_passed_on_as_it_is() {
-        let file = Dribble::new(100, 1_000);
+    fn a_complete_read_is_passed_on_without_a_copy() {
+        let file = ShortReadFile::new(100, 1_000);
         let (read, reads) = file.read(10, 90);
         let read = read.expect("it is there");
         assert_eq!((read.as_ptr(), read.len(), reads), (file.bytes[10..].as_ptr(), 90, 1));
@@ -279,7 +280,7 @@ mod tests {
 
     #[test]
     fn short_reads_are_asked_again_until_all_came_or_the_file_ended() {
-        let file = Dribble::new(100, 7);
+        let file = ShortReadFile::new(100, 7);
         assert_eq!(file.read(0, 100), (Ok(file.bytes.clone()), 15));
         assert_eq!(file.read(3, 14), (Ok(file.bytes.slice(3..17)), 2));
         assert_eq!(file.read(90, 50), (Ok(file.bytes.slice(90..)), 3), "the last read finds the end");
@@ -290,10 +291,13 @@ mod tests {
     #[test]
     fn a_file_that_gives_too_little_at_a_time_or_too_much_is_an_error() {
         let most = MOST_READS as usize;
-        assert_eq!(Dribble::new(most, 1).read(0, u64::from(MOST_READS)).0.map(|read| read.len()), Ok(most));
-        let (read, reads) = Dribble::new(most + 1, 1).read(0, u64::from(MOST_READS) + 1);
+        assert_eq!(
+            ShortReadFile::new(most, 1).read(0, u64::from(MOST_READS)).0.map(|read| read.len()),
+            Ok(most)
+        );
+        let (read, reads) = ShortReadFile::new(most + 1, 1).read(0, u64::from(MOST_READS) + 1);
         assert_eq!((read, reads), (Err(DiskErrorKind::Io), MOST_READS));
-        let file = Dribble { too_many: true, ..Dribble::new(100, 1_000) };
+        let file = ShortReadFile { returns_too_much: true, ..ShortReadFile::new(100, 1_000) };
         assert_eq!(file.read(0, 50), (Err(DiskErrorKind::Io), 1));
     }
 }

@@ -1,4 +1,4 @@
-//! One node's world: its ports, its tasks, its draws, and the marks by which it says what it reached.
+//! The environment of one node: its ports, tasks, draws and marks.
 
 use crate::{Clock, Disk, Net};
 use futures_util::future::{Either, select};
@@ -10,19 +10,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u16);
 
-/// Something worth counting happened: a narrow window was entered, a rare branch taken.
+/// A notable event: a narrow window was entered, a rare branch taken.
 ///
-/// Marks anchor faults ("crash at the third `compaction.output-durable`") and prove that a run reached what it
-/// claims to test. On a real machine they are metrics.
+/// Marks trigger faults ("crash at the third `compaction.output-durable`") and prove that a run reached what it claims
+/// to test. On a real machine they are metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark<'a> {
     /// A fixed, dotted name: `tee.expired`.
     pub name: &'static str,
-    /// What it happened to, for people: `p17/2016-02-22`. May be empty.
+    /// The subject of the event, for people: `p17/2016-02-22`. May be empty.
     pub subject: &'a str,
 }
 
-/// Everything that one node may touch.
+/// The ports of one node.
 pub trait Env: Clone + Send + Sync + 'static {
     /// Its disk.
     type Disk: Disk;
@@ -43,8 +43,8 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// Its clocks.
     fn clock(&self) -> &Self::Clock;
 
-    /// A random number for `key` (a request, an operation, never a position in a sequence) in the stream `stream`.
-    /// In a simulated world a pure function of (seed, stream, key).
+    /// Returns a random number for `key` (a request, an operation, never a position in a sequence) in the stream
+    /// `stream`. In a simulated world a pure function of (seed, stream, key).
     fn draw(&self, stream: &'static str, key: u128) -> u64;
 
     /// Runs a task on this node, until it ends or the node dies.
@@ -52,11 +52,11 @@ pub trait Env: Clone + Send + Sync + 'static {
     where
         F: Future<Output = ()> + Send + 'static;
 
-    /// Says that something happened.
+    /// Reports that a mark was reached.
     fn mark(&self, mark: Mark<'_>);
 }
 
-/// Waits for `work` at most `limit` of monotonic time; `None` when time ran out. The work is polled first.
+/// Waits for `work` at most `limit` of monotonic time; `None` on a timeout. The work is polled first.
 ///
 /// Not for limits of hours on a hot path: a simulated timer that is dropped stays in its heap until it is due.
 pub async fn race_timeout<C: Clock, F: Future>(clock: &C, limit: Duration, work: F) -> Option<F::Output> {

@@ -1,11 +1,10 @@
-//! What a node of a system under test may touch: a clock, a disk, a network, draws, tasks and marks.
+//! The ports of a node of a system under test: clock, disk, network, draws, tasks and marks.
 //!
 //! Traits and plain types, no runtime. The same system runs on `latent-sim` (a seeded, simulated world) and on
-//! `latent-host` (the operating system), because it names neither. Everything here is generic all the way:
-//! no `dyn` on the hot path.
+//! `latent-host` (the operating system), because it names neither. All code is generic: no `dyn` on the hot path.
 //!
-//! What a port promises is what the *worst* real machine promises: bytes that were not synced may be gone after
-//! a crash, a name is durable only once its directory is synced, an answer may be lost after its effect.
+//! A port promises what the *worst* real machine promises: bytes that were not synced may be gone after a crash, a name
+//! is durable only once its directory is synced, an answer may be lost after its effect.
 
 mod clock;
 mod disk;
@@ -14,7 +13,7 @@ mod net;
 
 pub use clock::{Clock, UnixMs};
 pub use disk::{
-    Disk, DiskError, DiskErrorKind, DiskOp, Entry, EntryKind, File, MOST_READS, OpenMode, read_full,
+    DirEntry, Disk, DiskError, DiskErrorKind, DiskOp, File, FileType, MOST_READS, OpenMode, read_full,
 };
 pub use env::{Env, Mark, NodeId, race_timeout};
 pub use net::{Message, Net, NetError, NetErrorKind, Request};

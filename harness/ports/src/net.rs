@@ -1,4 +1,4 @@
-//! Messages between nodes: a call and its answer, either of which may be lost, late or doubled.
+//! Messages between nodes: a call and its answer, each of which may be lost, late or duplicated.
 
 use crate::NodeId;
 use bytes::Bytes;
@@ -6,12 +6,12 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-/// One message: a small head that says what it is, and a body that is passed on by reference.
+/// A message: a small head with the request or answer, and a body that is passed by reference.
 ///
-/// Eight copies of one body share its bytes. On a real network the two travel in one frame, each with its length.
+/// Eight copies of one body share its bytes. On a real network the two are sent in one frame, each with its length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// What is asked or answered, encoded by the system under test.
+    /// The request or answer, encoded by the system under test.
     pub head: Bytes,
     /// The payload, if any.
     pub body: Bytes,
@@ -28,13 +28,13 @@ impl Message {
 /// A message that arrived at a server, with its sender.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Who sent it.
+    /// The sender.
     pub from: NodeId,
-    /// What was sent.
+    /// The message.
     pub message: Message,
 }
 
-/// Why a call has no answer.
+/// Reason why a call has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NetErrorKind {
     /// No answer within the time allowed. The effect may have happened, or may yet happen.
@@ -48,9 +48,9 @@ pub enum NetErrorKind {
 /// A call without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct NetError {
-    /// Why.
+    /// The reason.
     pub kind: NetErrorKind,
-    /// Who was called.
+    /// The called node.
     pub to: NodeId,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for NetError {
     }
 }
 
-/// The network as one node reaches it.
+/// The network of one node.
 pub trait Net: Clone + Send + Sync + 'static {
     /// Sends `message` to `to` and waits at most `timeout` for the answer. Dropping the future abandons the
     /// answer, not the request.
@@ -76,8 +76,8 @@ pub trait Net: Clone + Send + Sync + 'static {
         timeout: Duration,
     ) -> impl Future<Output = Result<Message, NetError>> + Send;
 
-    /// Serves calls until the node dies, at most `limit` at a time; what comes above the limit is answered
-    /// [`NetErrorKind::Overloaded`]. A node serves once; a handler that never ends leaves its caller to time out.
+    /// Serves calls until the node dies, at most `limit` at a time; calls above the limit are answered
+    /// [`NetErrorKind::Overloaded`]. A node serves once; if a handler never ends, its caller times out.
     fn serve<H, F>(&self, limit: usize, handler: H) -> impl Future<Output = ()> + Send
     where
         H: Fn(Request) -> F + Send + Sync + 'static,

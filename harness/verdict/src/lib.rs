@@ -1,11 +1,11 @@
-//! What a run is judged by: violations, their fingerprints, and the outcome they add up to.
+//! The types of a verdict: violations, their fingerprints, and the outcome.
 //!
-//! Plain types without dependencies. Nothing here knows what a system stores: an *item* is whatever the system
-//! under test was trusted with (an event, a log record), a *subject* is whatever items belong to (a project, a
-//! file). Text is rendered last, by whoever prints; here a violation stays data.
+//! Plain types without dependencies, independent of the system: an *item* is a unit of data that the system under test
+//! stores (an event, a log record), a *subject* is the owner of items (a project, a file). A violation stays data; text
+//! is rendered last, by the printing code.
 
 mod outcome;
 mod violation;
 
-pub use outcome::{Facts, Outcome, Recovery, UnknownOutcome, outcome};
-pub use violation::{Group, Violation, by_fingerprint};
+pub use outcome::{Outcome, OutcomeFacts, Recovery, UnknownOutcome, outcome};
+pub use violation::{Violation, ViolationGroup, group_by_fingerprint};

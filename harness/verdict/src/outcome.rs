@@ -1,29 +1,29 @@
-//! The one word that a run ends with, and how it follows from violations and facts.
+//! The outcome of a run, and its derivation from violations and facts.
 
 use crate::Violation;
 use std::fmt;
 use std::str::FromStr;
 
-/// How a run ended. Ordered by precedence: when several apply, the greatest is the outcome.
+/// Outcome of a run. Ordered by precedence: when several apply, the greatest is the outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// Nothing was violated.
+    /// No invariant was violated.
     #[default]
     Clean,
-    /// Items were lost; something noticed it in time, all of them were brought back, and they are whole.
+    /// Items were lost; the loss was detected in time, and all of them were restored unchanged.
     Recovered,
-    /// Items were lost, and all of them could be brought back, but the system did not notice in time, did not bring
-    /// all of them back, or not as they were ([`Facts::shortfall`]).
+    /// Items were lost, and all of them could be restored, but the loss was not detected in time, or not all of them
+    /// were restored unchanged ([`OutcomeFacts::shortfall`]).
     RecoverableButMissing,
-    /// Items were lost, and not all of them came back, but more went wrong than the system promises to survive.
+    /// Items were lost and not all restored, but the faults exceeded the system's fault budget.
     UnrecoverableByDesign,
-    /// Items were lost, and not all of them could be brought back, or nobody showed that they could.
+    /// Items were lost, and not all of them could be restored, or no drill showed that they could.
     UnrecoverableLoss,
-    /// Something that must hold did not, without any loss of items.
+    /// An invariant was violated, without any loss of items.
     Violated,
-    /// The system did not come to rest within its limit of virtual time.
+    /// The system did not finish its work within its limit of virtual time.
     Hung,
-    /// The same case ran differently in another process: nothing else that it says can be trusted.
+    /// The same case ran differently in another process: its other results are unreliable.
     Nondeterministic,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A name that is no outcome.
+/// Error for an unknown outcome name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownOutcome(pub String);
 
@@ -82,45 +82,45 @@ impl FromStr for Outcome {
     }
 }
 
-/// What was shown about getting lost items back.
+/// Result of the recovery drill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Recovery {
-    /// Nobody tried, or the attempt itself broke. A check that could not run has failed.
+    /// No drill ran, or the drill itself failed. A check that could not run has failed.
     #[default]
     NotShown,
     /// Some items stayed lost.
     Partial,
-    /// Every lost item is back, or could be brought back.
+    /// Every lost item was restored, or could be.
     Complete,
 }
 
-/// What a run's outcome depends on besides its violations.
+/// The inputs of an outcome besides the violations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// What the drill showed. Asked only when items were lost.
+pub struct OutcomeFacts {
+    /// Result of the drill. Used only when items were lost.
     pub recovery: Recovery,
-    /// What keeps a loss that can be had back from counting as recovered, one reason a line: `58 events are missing at
-    /// the end`, `no detector reported the loss of p17 2016-02-22`. `None` when it was noticed in time, brought back,
-    /// and is whole. Asked only when items were lost and [`Facts::recovery`] is complete.
+    /// Reasons why a recoverable loss does not count as recovered, one a line: `58 events are missing at the end`, `no
+    /// detector reported the loss of p17 2016-02-22`. `None` if it was detected in time, and all items were restored
+    /// unchanged. Used only when items were lost and [`OutcomeFacts::recovery`] is complete.
     pub shortfall: Option<String>,
-    /// What did not come to rest in time, one reason a line, the worst first; `None` when everything did.
+    /// Work that did not finish in time, one reason a line, the worst first; `None` if everything finished.
     pub hung: Option<String>,
-    /// What exceeded the faults that the system promises to survive, and by how much: `4 disks damaged at once at
-    /// 2016-02-22 10:00:00Z, the budget is 3`. `None` while the faults stay within the budget. Asked only when items
-    /// were lost and not shown to have come back: it excuses nothing else.
+    /// Faults that exceeded the system's fault budget: `4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is
+    /// 3`. `None` while the faults stay within the budget. Used only when items were lost and not shown to be restored:
+    /// it excuses nothing else.
     pub beyond_budget: Option<String>,
-    /// The same case had another trace in another process.
+    /// Whether the same case had another trace in another process.
     pub nondeterministic: bool,
 }
 
-/// The outcome of a run.
+/// Returns the outcome of a run.
 ///
-/// Loss is told apart from other violations by each violation itself ([`Violation::loses_items`]); which kind of
-/// loss it is depends on [`Facts::recovery`] and [`Facts::shortfall`], and on whether more went wrong than the system
-/// promises to survive ([`Facts::beyond_budget`]): what was never promised is no bug. A violation without loss outranks loss: a system
-/// that breaks its other promises cannot be trusted to count what it lost.
+/// Each violation states whether it loses items ([`Violation::loses_items`]); the kind of loss depends on
+/// [`OutcomeFacts::recovery`] and [`OutcomeFacts::shortfall`], and on whether the faults exceeded the system's fault
+/// budget ([`OutcomeFacts::beyond_budget`]): a promise that was never made is not broken. A violation without loss
+/// outranks loss: the loss count of a system that breaks its other promises is unreliable.
 #[must_use]
-pub fn outcome(violations: &[Violation], facts: &Facts) -> Outcome {
+pub fn outcome(violations: &[Violation], facts: &OutcomeFacts) -> Outcome {
     let lost = match (facts.recovery, &facts.beyond_budget) {
         (Recovery::Complete, _) if facts.shortfall.is_some() => Outcome::RecoverableButMissing,
         (Recovery::Complete, _) => Outcome::Recovered,
@@ -147,18 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn loss_is_recovered_only_when_everything_came_back() {
-        let with = |recovery| outcome(&[loss()], &Facts { recovery, ..Facts::default() });
+    fn loss_is_recovered_only_when_everything_was_restored() {
+        let with = |recovery| outcome(&[loss()], &OutcomeFacts { recovery, ..OutcomeFacts::default() });
         assert_eq!(with(Recovery::Complete), Outcome::Recovered);
         assert_eq!(with(Recovery::Partial), Outcome::UnrecoverableLoss);
         assert_eq!(with(Recovery::NotShown), Outcome::UnrecoverableLoss);
     }
 
     #[test]
-    fn loss_that_can_be_had_back_is_recovered_only_without_a_shortfall() {
+    fn recoverable_loss_is_recovered_only_without_a_shortfall() {
         let with = |violations: &[Violation], recovery| {
             let shortfall = Some("58 events are missing at the end".to_owned());
-            outcome(violations, &Facts { recovery, shortfall, ..Facts::default() })
+            outcome(violations, &OutcomeFacts { recovery, shortfall, ..OutcomeFacts::default() })
         };
         assert_eq!(with(&[loss()], Recovery::Complete), Outcome::RecoverableButMissing);
         assert_eq!(with(&[loss()], Recovery::Partial), Outcome::UnrecoverableLoss, "the worse of the two");
@@ -168,10 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn loss_beyond_the_fault_budget_is_by_design_unless_everything_came_back() {
+    fn loss_beyond_the_fault_budget_is_by_design_unless_everything_was_restored() {
         let beyond_budget = Some("4 disks damaged at once, the budget is 3".to_owned());
         let with = |violations: &[Violation], recovery| {
-            outcome(violations, &Facts { recovery, beyond_budget: beyond_budget.clone(), ..Facts::default() })
+            outcome(
+                violations,
+                &OutcomeFacts { recovery, beyond_budget: beyond_budget.clone(), ..OutcomeFacts::default() },
+            )
         };
         assert_eq!(with(&[loss()], Recovery::NotShown), Outcome::UnrecoverableByDesign);
         assert_eq!(with(&[loss()], Recovery::Partial), Outcome::UnrecoverableByDesign);
@@ -181,20 +184,20 @@ mod tests {
     }
 
     #[test]
-    fn nothing_violated_is_clean_whatever_the_drill_said() {
+    fn a_run_without_violations_is_clean_for_any_drill_result() {
         for recovery in [Recovery::NotShown, Recovery::Partial, Recovery::Complete] {
-            assert_eq!(outcome(&[], &Facts { recovery, ..Facts::default() }), Outcome::Clean);
+            assert_eq!(outcome(&[], &OutcomeFacts { recovery, ..OutcomeFacts::default() }), Outcome::Clean);
         }
     }
 
     #[test]
     fn precedence_is_the_order_of_the_variants() {
-        let complete = Facts { recovery: Recovery::Complete, ..Facts::default() };
+        let complete = OutcomeFacts { recovery: Recovery::Complete, ..OutcomeFacts::default() };
         assert_eq!(outcome(&[loss(), breach()], &complete), Outcome::Violated);
-        let hung = Facts { hung: Some("backlog of node a".into()), ..complete };
+        let hung = OutcomeFacts { hung: Some("backlog of node a".into()), ..complete };
         assert_eq!(outcome(&[loss(), breach()], &hung), Outcome::Hung);
         assert_eq!(outcome(&[], &hung), Outcome::Hung);
-        let twice = Facts { nondeterministic: true, ..hung };
+        let twice = OutcomeFacts { nondeterministic: true, ..hung };
         assert_eq!(outcome(&[loss(), breach()], &twice), Outcome::Nondeterministic);
         assert!(Outcome::ALL.is_sorted());
     }

@@ -1,34 +1,35 @@
-//! One broken promise as data, and what makes two of them the same finding.
+//! Violations as data, and the fingerprint that groups them.
 
 use std::collections::BTreeMap;
 
-/// One promise that did not hold, for one subject (and day), at one time.
+/// A violated invariant, for one subject (and day), at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violation {
-    /// Which promise: `I1`.
+    /// Name of the invariant: `I1`.
     pub invariant: String,
-    /// In which way, as a fixed word: `missing`, `resurrected`. Part of the fingerprint.
+    /// Kind of violation, a fixed word: `missing`, `resurrected`. Part of the fingerprint.
     pub kind: String,
-    /// Where in the system's life it was seen, as a fixed word: `after-compaction`. Part of the fingerprint.
+    /// Stage at which it was detected, a fixed word: `after-compaction`. Part of the fingerprint.
     pub stage: String,
-    /// Whose items: a project, a file. Empty when nobody's in particular.
+    /// Owner of the items: a project, a file. May be empty.
     pub subject: String,
     /// The subject's local day, `2016-02-22`, where days matter.
     pub day: Option<String>,
-    /// How many items it concerns.
+    /// Number of affected items.
     pub items: u64,
-    /// The first few items, by name.
+    /// Names of the first few items.
     pub keys: Vec<String>,
-    /// When it was seen, true virtual time in milliseconds since 1970.
+    /// True virtual time of the detection, in milliseconds since 1970.
     pub at_ms: i64,
-    /// Whether the items are gone, as far as anyone could read.
+    /// Whether the items are lost: no reader could read them.
     pub loses_items: bool,
-    /// For people: what was found against what should be there.
+    /// Difference between the found and the expected state, for people.
     pub detail: String,
 }
 
 impl Violation {
-    /// A violation of `invariant`, of some `kind`, seen at `stage`; the three fixed words that make its fingerprint.
+    /// Creates a violation of `invariant`, of some `kind`, detected at `stage`; the three fixed words of its
+    /// fingerprint.
     #[must_use]
     pub fn new(invariant: impl Into<String>, kind: impl Into<String>, stage: impl Into<String>) -> Violation {
         Violation {
@@ -39,53 +40,53 @@ impl Violation {
         }
     }
 
-    /// Concerns `items` items of `subject`.
+    /// Sets the subject and the number of items.
     #[must_use]
     pub fn of(mut self, subject: impl Into<String>, items: u64) -> Violation {
         (self.subject, self.items) = (subject.into(), items);
         self
     }
 
-    /// Concerns one local day.
+    /// Sets the local day.
     #[must_use]
     pub fn on(mut self, day: impl Into<String>) -> Violation {
         self.day = Some(day.into());
         self
     }
 
-    /// Names the first [`Violation::KEYS`] of the items concerned.
+    /// Sets the names of the first [`Violation::KEYS`] items.
     #[must_use]
     pub fn keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Violation {
         self.keys = keys.into_iter().take(Violation::KEYS).map(Into::into).collect();
         self
     }
 
-    /// Was seen at this virtual time, in milliseconds since 1970.
+    /// Sets the virtual time, in milliseconds since 1970.
     #[must_use]
     pub fn at(mut self, at_ms: i64) -> Violation {
         self.at_ms = at_ms;
         self
     }
 
-    /// Loses its items.
+    /// Marks its items as lost.
     #[must_use]
     pub fn losing(mut self) -> Violation {
         self.loses_items = true;
         self
     }
 
-    /// Says what was found.
+    /// Sets the detail.
     #[must_use]
     pub fn because(mut self, detail: impl Into<String>) -> Violation {
         self.detail = detail.into();
         self
     }
 
-    /// How many keys a violation keeps. The rest can be had by running the case again.
+    /// Number of keys in a violation. Run the case again to get the rest.
     pub const KEYS: usize = 8;
 
-    /// What two runs must share to have found the same thing: invariant, kind, stage and whether items are gone.
-    /// Never the subject, the key, the day or the time, which change from seed to seed.
+    /// Returns the fingerprint, which two runs share if they have the same finding: invariant, kind, stage and whether
+    /// items are lost. Never the subject, the key, the day or the time, which change from seed to seed.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let loss = if self.loses_items { "loss" } else { "breach" };
@@ -93,17 +94,17 @@ impl Violation {
     }
 }
 
-/// Keeps a fingerprint one shell word whatever a system wrote into its fixed words.
+/// Replaces characters so that a fingerprint is one shell word.
 fn word(text: &str) -> String {
     text.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect()
 }
 
 /// Violations that share a fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group<'a> {
-    /// What they share.
+pub struct ViolationGroup<'a> {
+    /// Their fingerprint.
     pub fingerprint: String,
-    /// How many there are.
+    /// Number of violations.
     pub count: usize,
     /// Items of all of them. An item seen at two stages counts twice.
     pub items: u64,
@@ -115,11 +116,11 @@ pub struct Group<'a> {
 
 /// Groups violations by fingerprint: those that lose items first, then by items, most first.
 #[must_use]
-pub fn by_fingerprint(violations: &[Violation]) -> Vec<Group<'_>> {
-    let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
+pub fn group_by_fingerprint(violations: &[Violation]) -> Vec<ViolationGroup<'_>> {
+    let mut groups: BTreeMap<String, ViolationGroup<'_>> = BTreeMap::new();
     for violation in violations {
         let fingerprint = violation.fingerprint();
-        let group = groups.entry(fingerprint.clone()).or_insert(Group {
+        let group = groups.entry(fingerprint.clone()).or_insert(ViolationGroup {
             fingerprint,
             count: 0,
             items: 0,
@@ -192,7 +193,7 @@ mod tests {
         let breach = Violation::new("I9", "dangling-reference", "manifest").of("p1", 9000);
         let read = Violation::new("I1", "missing", "probe").of("p2", 7).losing();
         let found = [breach, missing("p1", 4, 50), read, missing("p2", 5, 90), missing("p3", 1, 20)];
-        let groups = by_fingerprint(&found);
+        let groups = group_by_fingerprint(&found);
         let short: Vec<_> = groups.iter().map(|g| (g.worst.invariant.as_str(), g.count, g.items)).collect();
         assert_eq!(short, [("I4", 3, 10), ("I1", 1, 7), ("I9", 1, 9000)]);
         assert_eq!((groups[0].worst.subject.as_str(), groups[0].first.subject.as_str()), ("p2", "p3"));

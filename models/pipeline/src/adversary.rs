@@ -23,7 +23,7 @@ use bytes::Bytes;
 use latent_edge::message::{Method, TeeCopy, TeeFetch, TeeUploaded, encode_head, tag};
 use latent_edge::object_api::{ObjectStore, StoreError};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeObject, TeeRecord};
-use latent_ports::{Clock, Disk, DiskError, EntryKind, Env, File, Mark, Message, Net, NodeId, OpenMode};
+use latent_ports::{Clock, Disk, DiskError, Env, File, FileType, Mark, Message, Net, NodeId, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -296,8 +296,8 @@ async fn list_tree<E: Env>(env: &E) -> Result<(Vec<String>, Vec<String>), DiskEr
         for entry in env.disk().list(&dir).await? {
             let path = if dir.is_empty() { entry.name } else { format!("{dir}/{}", entry.name) };
             match entry.kind {
-                EntryKind::Directory => dirs.push(path),
-                EntryKind::File => files.push(path),
+                FileType::Directory => dirs.push(path),
+                FileType::File => files.push(path),
             }
         }
     }

@@ -120,7 +120,7 @@ impl OracleChecker {
         fault_log: Arc<Mutex<FaultLog>>,
         operations: &[Operation],
     ) -> OracleChecker {
-        let config = &scenario.topic;
+        let config = &scenario.config;
         let ms = |duration: Duration| duration.as_millis() as i64;
         let backup = config.protection.backup.as_ref().map(|backup| BackupPolicy {
             since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),

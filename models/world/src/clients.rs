@@ -354,7 +354,9 @@ impl CustomerClient {
         let events: Vec<SentEvent<'_>> = planned.events.iter().map(sent_event).collect();
         let sent_at_ms = self.env.clock().wall().0;
         let sent = ClientRequest { id, project: planned.project, sent_at_ms, digest, events: &events };
-        crate::lock(&self.client_state.ledger).record_sent(&sent).unwrap_or_else(|error| panic!("ledger: {error}"));
+        crate::lock(&self.client_state.ledger)
+            .record_sent(&sent)
+            .unwrap_or_else(|error| panic!("ledger: {error}"));
     }
 }
 

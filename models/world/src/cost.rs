@@ -9,7 +9,7 @@
 
 use crate::load::LoadPattern;
 use crate::scenario::{TenantClass, WorldConfig};
-use latent_engine::{Cost, Scenario};
+use latent_engine::{CostEstimate, Scenario};
 
 const DAY_MS: u128 = 86_400_000;
 const PPM: u128 = 1_000_000;
@@ -31,8 +31,8 @@ const RESTORED_PER_SENT: u128 = 3;
 const STORM_SENDS: u128 = 5;
 
 /// Returns the estimate and the field that contributes most to it.
-pub(crate) fn estimate(scenario: &Scenario<WorldConfig>) -> Cost {
-    let config = &scenario.topic;
+pub(crate) fn estimate(scenario: &Scenario<WorldConfig>) -> CostEstimate {
+    let config = &scenario.config;
     let sent: Vec<u128> = config.tenants.iter().map(|class| sent_by(class, scenario)).collect();
     let all: u128 = sent.iter().sum();
     let largest = (0..sent.len()).max_by_key(|class| sent[*class]).unwrap_or_default();
@@ -47,7 +47,7 @@ pub(crate) fn estimate(scenario: &Scenario<WorldConfig>) -> Cost {
     let of_exports = clamped(exported).saturating_mul(BYTES_PER_EXPORTED_EVENT);
     let of_events = clamped(all).saturating_mul(BYTES_PER_EVENT);
     let held = of_events.saturating_add(of_exports).saturating_add(BYTES_OF_A_RUN);
-    Cost { items: clamped(items), memory_mb: held >> 20, pointer: pointer.unwrap_or_default() }
+    CostEstimate { items: clamped(items), memory_mb: held >> 20, pointer: pointer.unwrap_or_default() }
 }
 
 /// Returns the maximum number of events that a class sends. A send time costs as much as an event, even without
@@ -56,7 +56,7 @@ fn sent_by(class: &TenantClass, scenario: &Scenario<WorldConfig>) -> u128 {
     let per_day = u128::from(class.events_per_day.1.max(class.requests_per_day)) * u128::from(class.count);
     let of_time = |ms: u128| per_day * ms / DAY_MS;
     let usual = of_time(scenario.run_for.0.as_millis());
-    let more = scenario.topic.load.iter().map(|load| match load {
+    let more = scenario.config.load.iter().map(|load| match load {
         LoadPattern::Burst { duration, times, .. } => of_time(duration.0.as_millis()) * u128::from(*times),
         LoadPattern::RetryStorm { duration, .. } => of_time(duration.0.as_millis()) * STORM_SENDS,
         LoadPattern::Offline { .. } | LoadPattern::DeviceClocks { .. } | LoadPattern::Backlog { .. } => 0,
@@ -82,7 +82,7 @@ mod tests {
     use crate::Latent;
     use latent_engine::parse;
 
-    fn cost(more: &str, tenants: &str) -> Cost {
+    fn cost(more: &str, tenants: &str) -> CostEstimate {
         let text = format!(
             r#"{{"name":"any","start":"2016-02-21T00:00:00Z","run_for":"10d","zones":[{{"zone":"Asia/Tokyo","weight":1}}],
             "tenants":[{tenants}]{more}}}"#

@@ -23,7 +23,7 @@ pub(crate) fn drill_times_ms(scenario: &Scenario<WorldConfig>, seed: u64, tenant
     let (start, end) = (scenario.start.0.0, scenario.end().0.0);
     // In the first tenth of the run there is nothing to recover.
     let from = start + (end - start) / 10;
-    let mut instants: Vec<i64> = (0..scenario.topic.drills)
+    let mut instants: Vec<i64> = (0..scenario.config.drills)
         .map(|number| {
             let draw =
                 |part: u32| keyed_draw(seed, "plan.drills", (u128::from(number) << 32) | u128::from(part));
@@ -44,7 +44,7 @@ pub(crate) fn drill_times_ms(scenario: &Scenario<WorldConfig>, seed: u64, tenant
 
 /// Returns the start of the first backup after `any`.
 fn during_backup(scenario: &Scenario<WorldConfig>, any: i64) -> Option<i64> {
-    let backup = scenario.topic.protection.backup.as_ref()?;
+    let backup = scenario.config.protection.backup.as_ref()?;
     let first = scenario.start.0.0 + backup.first_after.0.as_millis() as i64;
     let interval = (backup.interval.0.as_millis() as i64).max(1);
     Some(first + (any - first).max(0) / interval * interval + if any > first { interval } else { 0 })
@@ -70,7 +70,7 @@ fn during_job(
 
 /// Returns the offset of the median disk clock, which starts the jobs, from true time, in milliseconds.
 fn median_offset_ms(scenario: &Scenario<WorldConfig>, seed: u64) -> i64 {
-    let disks = NodeNames::new(&scenario.topic).disks;
+    let disks = NodeNames::new(&scenario.config).disks;
     let mut offsets: Vec<i64> =
         disks.iter().map(|disk| clock_offset_ms(seed, disk, CLOCK_OFFSET_MS)).collect();
     offsets.sort_unstable();

@@ -55,9 +55,11 @@ pub use generate::ZONES as GENERATED_ZONES;
 pub use plan::WorldPlan;
 pub use scenario::WorldConfig;
 
-use latent_engine::explain::Entry;
+use latent_engine::explain::GlossaryEntry;
 use latent_engine::sim::{Fault, World};
-use latent_engine::{Case, Cost, Judged, Problem, Progress, Reduction, Report, Scenario, Screen, System};
+use latent_engine::{
+    Case, CostEstimate, PhaseReporter, Reduction, Report, Scenario, ScenarioProblem, Screen, System, Verdict,
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The system under test: edges, ingest, Arb, compaction, backup, audit, recovery.
@@ -71,15 +73,15 @@ impl System for Latent {
     const OUTSIDE: &'static [&'static str] = &["clients"];
     const TOOL_SOURCES: &'static [&'static str] = &["models/world/", "models/oracle/"];
 
-    type Topic = WorldConfig;
+    type Config = WorldConfig;
     type Plan = WorldPlan;
     type Findings = Findings;
 
-    fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
+    fn check(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
         scenario::check(scenario)
     }
 
-    fn cost(scenario: &Scenario<WorldConfig>) -> Cost {
+    fn cost(scenario: &Scenario<WorldConfig>) -> CostEstimate {
         cost::estimate(scenario)
     }
 
@@ -95,11 +97,11 @@ impl System for Latent {
         Some(generate::generate(bytes))
     }
 
-    fn glossary() -> Vec<Entry> {
+    fn glossary() -> Vec<GlossaryEntry> {
         glossary::glossary()
     }
 
-    fn on_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
+    fn set_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
         releases::deploy_everywhere(scenario, name)
     }
 
@@ -107,8 +109,8 @@ impl System for Latent {
         shrink::reductions()
     }
 
-    fn written_out(case: &Case<Latent>) -> Option<Case<Latent>> {
-        shrink::written_out(case)
+    fn materialize(case: &Case<Latent>) -> Option<Case<Latent>> {
+        shrink::materialize(case)
     }
 
     fn choices(plan: &WorldPlan) -> Vec<String> {
@@ -119,8 +121,8 @@ impl System for Latent {
         plan: &WorldPlan,
         scenario: &Scenario<WorldConfig>,
         world: World,
-        progress: Progress,
-    ) -> Judged<Findings> {
+        progress: PhaseReporter,
+    ) -> Verdict<Findings> {
         run::run(plan, scenario, world, progress).await
     }
 

@@ -5,7 +5,7 @@
 
 use crate::fault_log::FaultLog;
 use crate::scenario::WorldConfig;
-use latent_engine::{Problem, words};
+use latent_engine::{ScenarioProblem, humanize};
 use latent_oracle::invariants::l2_compaction::DirtySegmentChecker;
 use latent_oracle::invariants::l5_divergence::ReplicaDivergence;
 use latent_oracle::invariants::liveness_violation::{LivenessViolation, sort_worst_first};
@@ -50,7 +50,7 @@ impl LivenessTracker {
         let mut waiting: Vec<LivenessViolation> = self.waiting.values().cloned().collect();
         sort_worst_first(&mut waiting);
         let left_out = waiting.len().saturating_sub(MAX_REASONS);
-        let reason = |one: &LivenessViolation| format!("{one}, since {}", words::moment_ms(one.since_ms));
+        let reason = |one: &LivenessViolation| format!("{one}, since {}", humanize::moment_ms(one.since_ms));
         let mut lines: Vec<String> = waiting.iter().take(MAX_REASONS).map(reason).collect();
         if left_out > 0 {
             lines.push(format!("and {left_out} more"));
@@ -84,13 +84,13 @@ pub(crate) fn min_healing(config: &WorldConfig) -> Duration {
 }
 
 /// Checks that the healing duration is long enough for all laws.
-pub(crate) fn check(config: &WorldConfig) -> Option<Problem> {
+pub(crate) fn check(config: &WorldConfig) -> Option<ScenarioProblem> {
     let (law, longest) = bounds(config).into_iter().max_by_key(|(_, within)| *within)?;
-    let describe = |time: Duration| words::span_ms(time.as_millis() as u64);
+    let describe = |time: Duration| humanize::span_ms(time.as_millis() as u64);
     let healing = config.healing.0;
     (healing <= longest).then(|| {
         let message = format!("healing of {} ends before {law} can be checked", describe(healing));
-        Problem::at("/healing", message, format!("write more than {}", describe(longest)))
+        ScenarioProblem::at("/healing", message, format!("write more than {}", describe(longest)))
     })
 }
 

@@ -19,7 +19,7 @@
 
 use crate::scenario::WorldConfig;
 use crate::workload::{BACK_WITHIN_MS, Burst, ClockSkew, MAX_BURST_EVENTS, OfflineWindow, WorkloadSpec};
-use latent_engine::{Moment, Problem, Scenario, Span, words};
+use latent_engine::{Scenario, ScenarioProblem, Span, Timestamp, humanize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub enum LoadPattern {
     /// More events than usual.
     Burst {
         /// Start time.
-        from: Moment,
+        from: Timestamp,
         /// Duration, at least a minute.
         #[serde(rename = "for")]
         duration: Span,
@@ -56,7 +56,7 @@ pub enum LoadPattern {
     /// kept at once. Events that are 5 days old at that point are too old for `/track`.
     Offline {
         /// Start time.
-        from: Moment,
+        from: Timestamp,
         /// Duration, at least a minute.
         #[serde(rename = "for")]
         duration: Span,
@@ -72,7 +72,7 @@ pub enum LoadPattern {
     /// back-off.
     RetryStorm {
         /// Start time.
-        from: Moment,
+        from: Timestamp,
         /// Duration, at least a minute.
         #[serde(rename = "for")]
         duration: Span,
@@ -199,7 +199,7 @@ impl LoadPattern {
     }
 
     /// Returns start and duration, for patterns that do not last the whole run.
-    fn window(&self) -> Option<(Moment, Span)> {
+    fn window(&self) -> Option<(Timestamp, Span)> {
         match self {
             LoadPattern::Burst { from, duration, .. }
             | LoadPattern::Offline { from, duration, .. }
@@ -238,7 +238,7 @@ pub(crate) fn apply(load: &[LoadPattern], spec: &mut WorkloadSpec, retry_policy:
 /// Describes the load patterns of one project, one sentence each.
 pub(crate) fn describe(spec: &WorkloadSpec, retry_policy: &ClientRetryPolicy) -> Vec<String> {
     let when = |from_ms: i64, to_ms: i64| {
-        format!("from {} for {}", words::moment_ms(from_ms), words::span_ms(from_ms.abs_diff(to_ms)))
+        format!("from {} for {}", humanize::moment_ms(from_ms), humanize::span_ms(from_ms.abs_diff(to_ms)))
     };
     let percent = |ppm: u32| format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100);
     let mut message = Vec::new();
@@ -256,7 +256,7 @@ pub(crate) fn describe(spec: &WorkloadSpec, retry_policy: &ClientRetryPolicy) ->
     );
     message.extend(spec.clock_skews.iter().map(|it| {
         let way = if it.by_ms < 0 { "behind" } else { "ahead" };
-        let by = words::span_ms(it.by_ms.unsigned_abs());
+        let by = humanize::span_ms(it.by_ms.unsigned_abs());
         format!("{} of devices have clocks that are {by} {way}", percent(it.share_ppm))
     }));
     message.extend(retry_policy.keeps_backlog.then(|| "clients keep what they cannot send".to_owned()));
@@ -264,12 +264,12 @@ pub(crate) fn describe(spec: &WorkloadSpec, retry_policy: &ClientRetryPolicy) ->
 }
 
 /// Checks constraints that span several fields.
-pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
-    let load = &scenario.topic.load;
+pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
+    let load = &scenario.config.load;
     let mut problems = Vec::new();
     if load.len() > MAX_ITEMS {
         let hint = format!("write at most {MAX_ITEMS}");
-        problems.push(Problem::at("/load", format!("{} kinds of load", load.len()), hint));
+        problems.push(ScenarioProblem::at("/load", format!("{} kinds of load", load.len()), hint));
     }
     for (index, item) in load.iter().enumerate() {
         let at = |field: &str| format!("/load/{index}/{}/{field}", item.name());
@@ -280,7 +280,7 @@ pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
         if let Some((from, duration)) = earlier.and_then(LoadPattern::window) {
             let message = format!("a burst from {from} for {duration} is not over then");
             let hint = "let one project's bursts follow each other, or write one with more times";
-            problems.push(Problem::at(at("from"), message, hint));
+            problems.push(ScenarioProblem::at(at("from"), message, hint));
         }
     }
     problems
@@ -299,27 +299,27 @@ fn check_project(
     scenario: &Scenario<WorldConfig>,
     item: &LoadPattern,
     at: &impl Fn(&str) -> String,
-) -> Option<Problem> {
-    let count: u32 = scenario.topic.tenants.iter().map(|class| class.count).fold(0, u32::saturating_add);
+) -> Option<ScenarioProblem> {
+    let count: u32 = scenario.config.tenants.iter().map(|class| class.count).fold(0, u32::saturating_add);
     let project = item.project().filter(|project| !(1..=count).contains(project))?;
     let hint = format!("write a number from 1 to {count}, or leave it out for all projects");
-    Some(Problem::at(at("project"), format!("unknown project {project}"), hint))
+    Some(ScenarioProblem::at(at("project"), format!("unknown project {project}"), hint))
 }
 
 fn check_window(
     scenario: &Scenario<WorldConfig>,
     item: &LoadPattern,
     at: &impl Fn(&str) -> String,
-) -> Option<Problem> {
+) -> Option<ScenarioProblem> {
     let (from, duration) = item.window()?;
     let (start, end) = (scenario.start, scenario.end());
     if from < start || from >= end {
         let hint = format!("write an instant from {start} to before {end}");
-        return Some(Problem::at(at("from"), format!("{from} is outside the run"), hint));
+        return Some(ScenarioProblem::at(at("from"), format!("{from} is outside the run"), hint));
     }
     if duration.0 < MIN_LASTS {
         let hint = format!("write at least {}", Span(MIN_LASTS));
-        return Some(Problem::at(at("for"), format!("a load of {duration}"), hint));
+        return Some(ScenarioProblem::at(at("for"), format!("a load of {duration}"), hint));
     }
     // Devices need some minutes to reconnect; without this margin they would never send what they kept.
     let spare_ms = if matches!(item, LoadPattern::Offline { .. }) { BACK_WITHIN_MS + 1 } else { 0 };
@@ -327,7 +327,11 @@ fn check_window(
     if millis(duration.0) > max_ms {
         let max = Span(Duration::from_millis(u64::try_from(max_ms).unwrap_or(0)));
         let message = format!("{duration} from {from} is not over before the run ends");
-        return Some(Problem::at(at("for"), message, format!("write at most {max}, or begin earlier")));
+        return Some(ScenarioProblem::at(
+            at("for"),
+            message,
+            format!("write at most {max}, or begin earlier"),
+        ));
     }
     None
 }
@@ -336,14 +340,14 @@ fn check_sizes(
     scenario: &Scenario<WorldConfig>,
     item: &LoadPattern,
     at: &impl Fn(&str) -> String,
-) -> Option<Problem> {
+) -> Option<ScenarioProblem> {
     match item {
         LoadPattern::Burst { times, .. } => {
-            let max = scenario.topic.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
+            let max = scenario.config.tenants.iter().map(|class| class.events_per_day.1).max().unwrap_or(0);
             let events = i64::from(max) * i64::from(*times);
             (events >= MAX_BURST_EVENTS).then(|| {
                 let hint = format!("keep events a day times this below {MAX_BURST_EVENTS}");
-                Problem::at(at("times"), format!("{events} events a day of one project"), hint)
+                ScenarioProblem::at(at("times"), format!("{events} events a day of one project"), hint)
             })
         }
         LoadPattern::Offline { share_ppm, .. } => check_share(*share_ppm, at),
@@ -351,7 +355,7 @@ fn check_sizes(
             let is_right = (Duration::from_millis(1)..=MAX_WAIT).contains(&wait.0);
             (!is_right).then(|| {
                 let hint = format!("write a time from 1ms to {}", Span(MAX_WAIT));
-                Problem::at(at("wait"), format!("clients that wait {wait}"), hint)
+                ScenarioProblem::at(at("wait"), format!("clients that wait {wait}"), hint)
             })
         }
         LoadPattern::DeviceClocks { share_ppm, by, .. } => check_share(*share_ppm, at).or_else(|| {
@@ -359,17 +363,17 @@ fn check_sizes(
             let is_right = (Duration::from_secs(1)..=MAX_CLOCK_ERROR).contains(&by.0);
             (!is_right).then(|| {
                 let hint = format!("write a time from 1s to {}", Span(MAX_CLOCK_ERROR));
-                Problem::at(at("by"), format!("clocks wrong by {by}"), hint)
+                ScenarioProblem::at(at("by"), format!("clocks wrong by {by}"), hint)
             })
         }),
         LoadPattern::Backlog { .. } => None,
     }
 }
 
-fn check_share(share_ppm: u32, at: &impl Fn(&str) -> String) -> Option<Problem> {
+fn check_share(share_ppm: u32, at: &impl Fn(&str) -> String) -> Option<ScenarioProblem> {
     (!(1..=1_000_000).contains(&share_ppm)).then(|| {
         let hint = "write a number from 1 to 1000000, parts of a million";
-        Problem::at(at("share_ppm"), format!("a share of {share_ppm} parts per million"), hint)
+        ScenarioProblem::at(at("share_ppm"), format!("a share of {share_ppm} parts per million"), hint)
     })
 }
 

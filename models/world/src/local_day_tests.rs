@@ -4,7 +4,7 @@
 use crate::Latent;
 use crate::scenario::WorldConfig;
 use crate::test_run::{CALM, TestRun};
-use latent_engine::{Moment, Scenario};
+use latent_engine::{Scenario, Timestamp};
 use latent_oracle::ProjectZones;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::UnixMs;
@@ -40,7 +40,7 @@ impl LocalDayCase {
     }
 
     fn begins_ms(&self) -> i64 {
-        self.begins.parse::<Moment>().unwrap().0.0
+        self.begins.parse::<Timestamp>().unwrap().0.0
     }
 
     fn ends_ms(&self) -> i64 {
@@ -49,7 +49,7 @@ impl LocalDayCase {
 
     /// The calm scenario, with all customers in this zone, starting a day and a half before the end of this day.
     fn scenario(&self) -> Scenario<WorldConfig> {
-        let start = Moment(UnixMs(self.ends_ms() - 36 * 60 * MINUTE_MS));
+        let start = Timestamp(UnixMs(self.ends_ms() - 36 * 60 * MINUTE_MS));
         let (first, rest) = CALM.split_once(r#""zones": ["#).unwrap();
         let (_, rest) = rest.split_once("],").unwrap();
         let text = format!(r#"{first}"zones": [{{ "zone": "{}", "weight": 1 }}],{rest}"#, self.zone);

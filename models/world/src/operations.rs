@@ -13,7 +13,7 @@
 
 use crate::scenario::{Protection, WorldConfig};
 use crate::topology::NodeIds;
-use latent_engine::{Moment, Problem, Scenario, Span};
+use latent_engine::{Scenario, ScenarioProblem, Span, Timestamp};
 use latent_oracle::ExcusedPeriods;
 use latent_pipeline::config::Cluster;
 use latent_pipeline::recovery::run::RecoveryTargets;
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Operation {
     /// Time of the action.
-    pub at: Moment,
+    pub at: Timestamp,
     /// The action.
     #[serde(rename = "what")]
     pub action: OperatorAction,
@@ -171,7 +171,7 @@ pub(crate) fn longer_tee_retention(
     operations: &[Operation],
     scenario: &Scenario<WorldConfig>,
 ) -> ExcusedPeriods {
-    let kept = scenario.topic.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
+    let kept = scenario.config.protection.tee.as_ref().map(|tee| tee.retention.0).unwrap_or_default();
     let longer = operations.iter().filter_map(|operation| match &operation.action {
         OperatorAction::TypeRetention(RetentionTypo { of: RetentionTarget::Tee, typed, duration })
             if typed.0 > kept =>
@@ -271,19 +271,23 @@ impl OperatorAction {
 }
 
 /// Checks constraints that span several fields.
-pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
+pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
-    let (config, start, end) = (&scenario.topic, scenario.start, scenario.end());
+    let (config, start, end) = (&scenario.config, scenario.start, scenario.end());
     let projects: u32 = config.tenants.iter().map(|class| class.count).sum();
     for (index, operation) in config.operations.iter().enumerate() {
         let at = |place: &str| format!("/operations/{index}{place}");
         if operation.at < start || operation.at > end {
             let message = format!("the operation at {} is outside the run", operation.at);
-            problems.push(Problem::at(at("/at"), message, format!("write an instant from {start} to {end}")));
+            problems.push(ScenarioProblem::at(
+                at("/at"),
+                message,
+                format!("write an instant from {start} to {end}"),
+            ));
         }
         if let Some(needs) = operation.action.lacks(&config.protection) {
             let hint = "give the scenario's protection one, or leave the operation out";
-            problems.push(Problem::at(at("/what"), format!("this needs {needs}"), hint));
+            problems.push(ScenarioProblem::at(at("/what"), format!("this needs {needs}"), hint));
         }
         if let OperatorAction::Recover(recover) = &operation.action {
             problems.extend(check_recover(recover, projects, &at("/what/recover")));
@@ -292,25 +296,33 @@ pub(crate) fn check(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
     problems
 }
 
-fn check_recover(recover: &RecoverAction, projects: u32, at: &str) -> Vec<Problem> {
+fn check_recover(recover: &RecoverAction, projects: u32, at: &str) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
     if recover.times == 0 || recover.times > MAX_TIMES {
         let hint = format!("write a number from 1 to {MAX_TIMES}");
-        problems.push(Problem::at(format!("{at}/times"), format!("{} times", recover.times), hint));
+        problems.push(ScenarioProblem::at(format!("{at}/times"), format!("{} times", recover.times), hint));
     }
     if recover.runbook.is_empty() || recover.runbook.len() > MAX_STEPS {
         let hint = format!("write 1 to {MAX_STEPS} steps, or leave the runbook out");
-        problems.push(Problem::at(format!("{at}/runbook"), format!("{} steps", recover.runbook.len()), hint));
+        problems.push(ScenarioProblem::at(
+            format!("{at}/runbook"),
+            format!("{} steps", recover.runbook.len()),
+            hint,
+        ));
     }
     for (index, of) in recover.days.iter().enumerate() {
         if of.project == 0 || of.project > projects {
             let message = format!("unknown project {}", of.project);
             let hint = format!("write a number from 1 to {projects}");
-            problems.push(Problem::at(format!("{at}/days/{index}/project"), message, hint));
+            problems.push(ScenarioProblem::at(format!("{at}/days/{index}/project"), message, hint));
         }
         if Day::parse(&of.day).is_none() {
             let message = format!("invalid date '{}'", of.day);
-            problems.push(Problem::at(format!("{at}/days/{index}/day"), message, "write it like 2016-02-22"));
+            problems.push(ScenarioProblem::at(
+                format!("{at}/days/{index}/day"),
+                message,
+                "write it like 2016-02-22",
+            ));
         }
     }
     problems

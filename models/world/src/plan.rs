@@ -8,7 +8,7 @@ use crate::operations::Operation;
 use crate::scenario::{TenantClass, WorldConfig, ZoneShare};
 use crate::workload::{ExplicitRequest, HOUR_MS, LatenessSpec, WorkloadSpec};
 use latent_engine::sim::{Fault, keyed_draw};
-use latent_engine::{Scenario, words};
+use latent_engine::{Scenario, humanize};
 use latent_pipeline::zone::Day;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -95,12 +95,12 @@ impl WorldPlan {
             1 => format!("in 1 project {sentence}"),
             _ => format!("in {count} projects {sentence}"),
         }));
-        let moments = self.drills_ms.iter().map(|at_ms| words::moment_ms(*at_ms));
+        let moments = self.drills_ms.iter().map(|at_ms| humanize::moment_ms(*at_ms));
         lines.extend(moments.map(|moment| format!("drill at {moment}")));
         lines.extend(
-            self.operations
-                .iter()
-                .map(|it| format!("{}: an operator {}", words::moment_ms(it.at.0.0), it.action.describe())),
+            self.operations.iter().map(|it| {
+                format!("{}: an operator {}", humanize::moment_ms(it.at.0.0), it.action.describe())
+            }),
         );
         let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
         for fault in &self.faults {
@@ -122,7 +122,7 @@ type Draw<'a> = &'a dyn Fn(&'static str, u128) -> u64;
 /// Expands a scenario and a seed into a plan.
 pub(crate) fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
     let draw = |stream: &'static str, key: u128| keyed_draw(seed, stream, key);
-    let config = &scenario.topic;
+    let config = &scenario.config;
     let mut tenants = Vec::new();
     for (class_index, class) in config.tenants.iter().enumerate() {
         let turn = draw("plan.zones", class_index as u128);

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 /// An unknown release, with the known ones.
 pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
     let good = Release::good().name;
-    let config = &mut scenario.topic;
+    let config = &mut scenario.config;
     let is_known = config.releases.iter().any(|release| release.name == name);
     if let Some(bug) = Bug::ALL.iter().find(|bug| !is_known && bug.name() == name) {
         config.releases.push(ReleaseConfig { name: name.to_owned(), bugs: vec![bug.name().to_owned()] });
@@ -51,8 +51,8 @@ mod tests {
     fn a_planted_bug_can_be_named_as_a_release() {
         let mut scenario = small();
         deploy_everywhere(&mut scenario, "recompaction-overwrites").unwrap();
-        assert_eq!(scenario.topic.releases[0].bugs, ["recompaction-overwrites"]);
-        let [deploy] = &scenario.topic.deploys[..] else { panic!("{:?}", scenario.topic.deploys) };
+        assert_eq!(scenario.config.releases[0].bugs, ["recompaction-overwrites"]);
+        let [deploy] = &scenario.config.deploys[..] else { panic!("{:?}", scenario.config.deploys) };
         assert_eq!((deploy.at, deploy.to.clone()), (scenario.start, DeployTarget::All));
         assert!(crate::scenario::check(&scenario).is_empty());
         assert_eq!(scenario.expect, Outcome::Clean);
@@ -61,9 +61,9 @@ mod tests {
     #[test]
     fn the_good_release_needs_no_deploy() {
         let mut scenario = small();
-        assert!(!scenario.topic.deploys.is_empty());
+        assert!(!scenario.config.deploys.is_empty());
         deploy_everywhere(&mut scenario, "good").unwrap();
-        assert!(scenario.topic.deploys.is_empty() && scenario.topic.releases.is_empty());
+        assert!(scenario.config.deploys.is_empty() && scenario.config.releases.is_empty());
     }
 
     #[test]

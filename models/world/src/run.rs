@@ -29,7 +29,7 @@ use crate::topology::{ClusterBuilder, ClusterRegistry, DiskImages, NodeIds, depl
 use activity::{ActivityObserver, RunActivity};
 use expectations::{ledger_settings, oracle_zones};
 use latent_engine::sim::{NodeSpec, SimEnv, World};
-use latent_engine::{Judged, Progress, Scenario};
+use latent_engine::{PhaseReporter, Scenario, Verdict};
 use latent_oracle::{Ledger, ProjectDay, ReadView};
 use latent_pipeline::config::Cluster;
 use latent_pipeline::release::{Bug, Release};
@@ -65,7 +65,7 @@ pub(crate) struct WorldRun<'a> {
     plan: &'a WorldPlan,
     scenario: &'a Scenario<WorldConfig>,
     pub(crate) world: World,
-    progress: Progress,
+    progress: PhaseReporter,
     cluster_registry: Arc<ClusterRegistry>,
     pub(crate) nodes: NodeIds,
     operator_state: Arc<Mutex<OperatorState>>,
@@ -85,8 +85,8 @@ pub(crate) async fn run(
     plan: &WorldPlan,
     scenario: &Scenario<WorldConfig>,
     world: World,
-    progress: Progress,
-) -> Judged<Findings> {
+    progress: PhaseReporter,
+) -> Verdict<Findings> {
     let mut run = WorldRun::new(plan, scenario, world, progress);
     run.execute().await;
     run.finish()
@@ -97,7 +97,7 @@ impl<'a> WorldRun<'a> {
         plan: &'a WorldPlan,
         scenario: &'a Scenario<WorldConfig>,
         world: World,
-        progress: Progress,
+        progress: PhaseReporter,
     ) -> WorldRun<'a> {
         let cluster_registry = Arc::new(ClusterRegistry::default());
         let operator_state: Arc<Mutex<OperatorState>> = Arc::default();
@@ -114,7 +114,7 @@ impl<'a> WorldRun<'a> {
             images: &images,
             drill: false,
         };
-        let reaction = scenario.topic.operator.as_ref().map(|operator| operator.reaction.0);
+        let reaction = scenario.config.operator.as_ref().map(|operator| operator.reaction.0);
         let has_recovery_tasks =
             plan.operations.iter().any(|it| matches!(it.action, OperatorAction::Recover(_)));
         let (world_of, operator_registry, task_state) =
@@ -126,7 +126,7 @@ impl<'a> WorldRun<'a> {
         });
         let client_state =
             ClientState::new(Ledger::new(ledger_settings(&world, &nodes, scenario), oracle_zones(plan)));
-        let min_disks = u32::from(scenario.topic.topology.ack_copies);
+        let min_disks = u32::from(scenario.config.topology.ack_copies);
         let durability_sampler =
             DurabilitySampler::new(world.clone(), nodes.disks.clone(), min_disks, fault_log.clone());
         *lock(&client_state.durability_sampler) = Some(durability_sampler);
@@ -157,7 +157,7 @@ impl<'a> WorldRun<'a> {
         WorldRun {
             plan,
             scenario,
-            releases: releases(&scenario.topic),
+            releases: releases(&scenario.config),
             last_check_at: world.now(),
             world,
             progress,
@@ -188,7 +188,7 @@ impl<'a> WorldRun<'a> {
 
     fn timeline(&self, start: UnixMs, end: UnixMs) -> BTreeSet<(i64, RunStep)> {
         let mut steps = BTreeSet::new();
-        for deploy in &self.scenario.topic.deploys {
+        for deploy in &self.scenario.config.deploys {
             let (targets, pause) = deploy_targets(&deploy.to, &self.world, &self.nodes);
             for (turn, node) in targets.into_iter().enumerate() {
                 let at = deploy.at.0 + pause * turn as u32;
@@ -205,7 +205,7 @@ impl<'a> WorldRun<'a> {
         }
         steps.extend(self.plan.drills_ms.iter().map(|at| (*at, RunStep::Drill)));
         steps.insert((end.0, RunStep::Heal));
-        let last = end + self.scenario.topic.healing.0;
+        let last = end + self.scenario.config.healing.0;
         // Checks avoid the full hour, at which jobs start.
         let mut at = start.0 + HOUR_MS - HOUR_MS / 4;
         while at < last.0 {
@@ -248,7 +248,7 @@ impl<'a> WorldRun<'a> {
 
     /// Removes the disk without which the other nodes must heal. It is not checked any more.
     fn abandon_disk(&mut self) {
-        let Some(without) = &self.scenario.topic.heal_without else { return };
+        let Some(without) = &self.scenario.config.heal_without else { return };
         let disk = self.world.node_named(without.disk()).expect("the disk was checked with the scenario");
         self.world.note(&format!("{} does not come back", without.disk()));
         match without {
@@ -343,7 +343,7 @@ impl<'a> WorldRun<'a> {
         if now.0.div_euclid(HOUR_MS) % 6 == 0 {
             self.checker.check_tee(&self.world, &self.nodes, "hourly");
         }
-        let is_due = self.checker.liveness.is_due(&self.scenario.topic, &lock(&self.fault_log), now.0);
+        let is_due = self.checker.liveness.is_due(&self.scenario.config, &lock(&self.fault_log), now.0);
         if is_due {
             self.checker.check_backlogs(&self.world, &self.nodes);
         }
@@ -355,7 +355,7 @@ impl<'a> WorldRun<'a> {
     /// production's copies alone until the next backup, and a drill assumes these lost. One sound data center is
     /// enough.
     fn is_protected(&self, newest_backup_ms: Option<i64>) -> bool {
-        let protection = &self.scenario.topic.protection;
+        let protection = &self.scenario.config.protection;
         let fault_log = lock(&self.fault_log);
         let since = |node: &NodeId| fault_log.unsound.get(&*self.world.node_name(*node)).copied();
         let tee_lacks_ms = self.nodes.tee_store.as_ref().and_then(since);

@@ -12,7 +12,7 @@ use crate::load::LoadPattern;
 use crate::nemesis::NemesisConfig;
 use crate::operations::Operation;
 use crate::workload::RequestMix;
-use latent_engine::{Moment, Span};
+use latent_engine::{Span, Timestamp};
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -339,7 +339,7 @@ pub struct ReleaseConfig {
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
     /// Time of the deploy.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Name of the release: `good` or one of the scenario's releases.
     pub release: String,
     /// Nodes that the deploy moves, and the order in which it moves them.

@@ -4,7 +4,7 @@ use crate::Latent;
 use crate::findings::Findings;
 use crate::run::WorldRun;
 use latent_engine::sim::{World, WorldSpec, run_fork};
-use latent_engine::{Judged, Progress};
+use latent_engine::{PhaseReporter, Verdict};
 
 /// Two days, three customers, a planted bug, and all detectors.
 pub(crate) const SMALL: &str = r#"{
@@ -27,7 +27,7 @@ pub(crate) const SMALL: &str = r#"{
 pub(crate) fn judged(
     alter: impl Fn(&str) -> String,
     first: impl Fn(&WorldRun<'_>) + Sync,
-) -> Judged<Findings> {
+) -> Verdict<Findings> {
     let scenario = latent_engine::parse::<Latent>("small.json", &alter(SMALL)).unwrap();
     let plan = crate::plan::expand(&scenario, 7);
     let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
@@ -35,7 +35,7 @@ pub(crate) fn judged(
         for fault in &scenario.faults {
             world.arm(fault.clone());
         }
-        let mut run = WorldRun::new(&plan, &scenario, world, Progress::silent());
+        let mut run = WorldRun::new(&plan, &scenario, world, PhaseReporter::silent());
         first(&run);
         run.execute().await;
         run.finish()

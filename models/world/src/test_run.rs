@@ -3,7 +3,7 @@
 use crate::findings::Findings;
 use crate::scenario::WorldConfig;
 use latent_engine::sim::{Event, Observer, Record, TraceHash, World, WorldSpec, run_fork};
-use latent_engine::{Judged, Progress, Scenario};
+use latent_engine::{PhaseReporter, Scenario, Verdict};
 use latent_ports::UnixMs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(crate) struct RecordedMark {
 
 /// Result of a test run.
 pub(crate) struct TestRun {
-    pub judged: Judged<Findings>,
+    pub judged: Verdict<Findings>,
     pub marks: Vec<RecordedMark>,
     /// Node boots with their times, in milliseconds since 1970.
     pub boots: Vec<(String, i64)>,
@@ -73,7 +73,7 @@ impl TestRun {
             for fault in scenario.faults.iter().chain(&plan.faults) {
                 world.arm(fault.clone());
             }
-            crate::run::run(&plan, scenario, world, Progress::silent())
+            crate::run::run(&plan, scenario, world, PhaseReporter::silent())
         });
         let marks = std::mem::take(&mut *crate::lock(&ear.marks));
         let boots = std::mem::take(&mut *crate::lock(&ear.boots));

@@ -170,7 +170,7 @@ impl ClusterBuilder<'_> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let names = NodeNames::new(&self.scenario.topic);
+        let names = NodeNames::new(&self.scenario.config);
         let mut nodes = NodeIds::default();
         for name in &names.disks {
             nodes.disks.push(self.add(name, async |env, boot| arb::server::run(env, boot).await));
@@ -238,7 +238,7 @@ impl ClusterBuilder<'_> {
     /// Adds an object store with its fault interceptor; the tee store also removes expired files.
     fn add_store(&self, name: &str, kind: StoreKind) -> NodeId {
         let (world, cluster_registry) = (self.world.clone(), self.cluster_registry.clone());
-        let credentials = self.scenario.topic.topology.credentials.clone();
+        let credentials = self.scenario.config.topology.credentials.clone();
         self.add(name, move |env, boot| {
             let nodes = cluster_registry.nodes();
             let access = credentials.access(kind, nodes);
@@ -255,7 +255,7 @@ impl ClusterBuilder<'_> {
     }
 
     fn add_edge(&self, number: u16, name: &str) -> NodeId {
-        let on_failure = self.scenario.topic.protection.tee.as_ref().map(|tee| match tee.on_failure {
+        let on_failure = self.scenario.config.protection.tee.as_ref().map(|tee| match tee.on_failure {
             TeeFailurePolicy::Reject => latent_edge::OnTeeFailure::Reject,
             TeeFailurePolicy::AcceptAndRecordGap => latent_edge::OnTeeFailure::AcceptAndRecordGap,
         });
@@ -307,7 +307,7 @@ fn blake3_16(text: &str) -> [u8; 16] {
 }
 
 fn cluster(scenario: &Scenario<WorldConfig>, plan: &WorldPlan, nodes: &NodeIds) -> Cluster {
-    let config = &scenario.topic;
+    let config = &scenario.config;
     let mut projects = BTreeMap::new();
     let mut by_token = BTreeMap::new();
     for tenant in &plan.tenants {

@@ -4,7 +4,7 @@
 //!
 //! Not compared: days far ahead, for which the two crates may bundle different versions of the zone database.
 
-use latent_engine::{Moment, Span};
+use latent_engine::{Span, Timestamp};
 use latent_oracle::local_day;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::UnixMs;
@@ -51,7 +51,7 @@ fn zones_in(value: &Value, zones: &mut BTreeSet<String>) {
 
 /// Returns the range of day numbers (end exclusive) that a scenario or the years 2015 to 2017 need.
 fn span(scenario: &Value) -> std::ops::Range<i64> {
-    let start = scenario["start"].as_str().and_then(|text| text.parse::<Moment>().ok());
+    let start = scenario["start"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let start_day = start.expect("every scenario has a start").0.0.div_euclid(DAY_MS);
     let length = scenario["run_for"].as_str().and_then(|text| text.parse::<Span>().ok());
     let days = length.expect("every scenario has a duration").0.as_secs().div_ceil(86_400) as i64;

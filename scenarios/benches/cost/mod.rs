@@ -1,4 +1,4 @@
-//! What programs cost: real time, and what the kernel accounts to them and to all that they waited for.
+//! Resource usage of programs: real time, and the kernel's account of them and their children.
 
 use std::io::Read;
 use std::process::{Child, Command};
@@ -11,56 +11,56 @@ pub fn latent(arguments: &[&str]) -> Command {
     command
 }
 
-/// What ran, and what it took.
+/// Resource usage of a program.
 #[derive(Clone, Copy, Debug)]
-pub struct Cost {
-    /// From its start to its end.
+pub struct ResourceUsage {
+    /// Real time from its start to its end.
     pub wall_seconds: f64,
-    /// User and system time, of its workers too.
+    /// User and system time, workers included.
     pub cpu_seconds: f64,
     /// The largest resident set of the program or one of its workers.
     pub peak_mb: u64,
 }
 
-/// A program that runs.
-pub struct Running {
+/// A running program.
+pub struct RunningProgram {
     started: Instant,
     child: Child,
 }
 
-/// A program that has ended.
-pub struct Ended {
-    pub cost: Cost,
+/// A completed program.
+pub struct CompletedProgram {
+    pub cost: ResourceUsage,
     /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote to its standard output, where that was a pipe.
+    /// Its standard output, if that was a pipe.
     pub printed: String,
 }
 
-impl Running {
-    pub fn start(command: &mut Command) -> Running {
+impl RunningProgram {
+    pub fn start(command: &mut Command) -> RunningProgram {
         let started = Instant::now();
-        Running { started, child: command.spawn().expect("cargo built the binary") }
+        RunningProgram { started, child: command.spawn().expect("cargo built the binary") }
     }
 
-    pub fn finish(mut self) -> Ended {
+    pub fn finish(mut self) -> CompletedProgram {
         let mut printed = String::new();
         if let Some(mut output) = self.child.stdout.take() {
             output.read_to_string(&mut printed).expect("what it prints is UTF-8");
         }
         let (status, usage) = wait(&self.child);
         let wall_seconds = self.started.elapsed().as_secs_f64();
-        let cost = Cost {
+        let cost = ResourceUsage {
             wall_seconds,
             cpu_seconds: cpu_seconds(&usage),
             peak_mb: usage.ru_maxrss.unsigned_abs() / 1024,
         };
         let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-        Ended { cost, code, printed }
+        CompletedProgram { cost, code, printed }
     }
 }
 
-/// Waits for a child that nobody has waited for.
+/// Waits for a child that was not waited for.
 #[expect(unsafe_code, reason = "std does not tell a child's resource usage; wait4 does")]
 fn wait(child: &Child) -> (i32, libc::rusage) {
     let pid = libc::pid_t::try_from(child.id()).expect("process ids fit their own type");

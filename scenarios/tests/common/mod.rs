@@ -1,4 +1,4 @@
-//! The `latent` binary as whoever uses it runs it: as a process, by its arguments, output and exit code.
+//! Runs the `latent` binary as a process: arguments, output and exit code.
 
 #![expect(dead_code, reason = "each test program uses its own part of this")]
 
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The built-in scenarios, in the order in which they are listed.
+/// The built-in scenarios, in listing order.
 pub const BUILT_IN: [&str; 9] = [
     "incident-2016",
     "incident-2016-protected",
@@ -23,14 +23,14 @@ pub const BUILT_IN: [&str; 9] = [
     "one-day",
 ];
 
-/// The binary with these arguments, not yet started.
+/// Returns the command with these arguments.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_latent"));
     command.args(arguments).env("RUST_BACKTRACE", "0").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command
 }
 
-/// The binary with these arguments, run to its end.
+/// Runs the command to its end.
 pub fn latent(arguments: &[&str]) -> Output {
     command(arguments).output().expect("cargo built the binary")
 }
@@ -64,7 +64,7 @@ pub fn scenario_text(name: &str) -> String {
         .expect("every built-in scenario has its file")
 }
 
-/// A file of this test's own, in cargo's directory for tests.
+/// A file for this test, in cargo's directory for tests.
 pub fn scratch(name: &str, text: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).expect("cargo's directory for tests can be written");
@@ -82,12 +82,12 @@ pub fn reviewed() -> insta::Settings {
 
 /// The seeds that an environment variable such as `LATENT_ROUGH_SEEDS=1..1001` asks for, or `usual`: debug builds are
 /// slow.
-#[expect(clippy::disallowed_methods, reason = "whoever starts the tests says how many seeds")]
+#[expect(clippy::disallowed_methods, reason = "the caller sets the number of seeds")]
 pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
     let Ok(asked) = std::env::var(variable) else { return usual };
     let range = asked.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     let range: Range<u64> = range.unwrap_or_else(|| panic!("{variable}={asked}: write it like 1..11"));
-    assert!(!range.is_empty(), "{variable}={asked}: a check of no seed is no check");
+    assert!(!range.is_empty(), "{variable}={asked}: the range must not be empty");
     range
 }
 
@@ -102,8 +102,8 @@ pub fn failures<T: Sync>(all: &[T], check: impl Fn(&T) -> Option<String> + Sync)
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     all.get(index).map(|one| (index, one))
                 } {
-                    if let Some(said) = check(one) {
-                        failed.lock().expect("no check panicked").insert(index, said);
+                    if let Some(printed) = check(one) {
+                        failed.lock().expect("no check panicked").insert(index, printed);
                     }
                 }
             });

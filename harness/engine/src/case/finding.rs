@@ -1,22 +1,22 @@
-//! What a run came to, in short: how it ended, what makes it the same finding as another, and what to say of it.
+//! The finding of a run: its outcome, the fingerprint that groups equal findings, and a description.
 
+use super::ipc::CaseResult;
 use super::parent::CaseError;
-use super::wire::Judged;
-use crate::scenario::AsWritten;
-use latent_verdict::{Group, Outcome, by_fingerprint};
+use crate::scenario::SerializedOutcome;
+use latent_verdict::{Outcome, ViolationGroup, group_by_fingerprint};
 use serde::{Deserialize, Serialize};
 
-/// The fingerprint of a run whose process was killed, or ended itself, without a word.
+/// Fingerprint of a run whose process was killed or exited without a report.
 pub(crate) const DIED: &str = "died";
-/// The fingerprint of a run that passed its limit of real time, and of one that passed its limit of memory.
+/// Fingerprints of runs that exceeded their limit of real time or of memory.
 const HUNG_TIME: &str = "hung:real-time";
 const HUNG_MEMORY: &str = "hung:memory";
-/// What begins the fingerprint of a run that panicked; the place follows.
+/// Prefix of the fingerprint of a run that panicked; the location follows.
 const PANICKED: &str = "panicked:";
-/// What begins the fingerprint of a run in which the tool itself panicked; the place follows.
+/// Prefix of the fingerprint of a run in which the tool itself panicked; the location follows.
 const TOOL_PANICKED: &str = "internal-error:";
 
-/// A limit that a case passed: it has to be known to see the same again.
+/// The limit that a case exceeded; reproducing the case needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
@@ -27,7 +27,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    /// What sets it on a command line.
+    /// The command-line flag that sets it.
     pub fn flag(self) -> String {
         match self {
             Limit::CaseTimeMs(ms) if ms.is_multiple_of(1000) => format!("--case-time {}s", ms / 1000),
@@ -37,36 +37,36 @@ impl Limit {
     }
 }
 
-/// What a run came to. Everything in it follows from the case: nothing of the machine that it ran on.
+/// The finding of a run. It depends on the case alone, never on the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Finding {
-    /// How it ended.
-    pub outcome: AsWritten,
-    /// The worst of what was found; empty for nothing.
+    /// Outcome of the run.
+    pub outcome: SerializedOutcome,
+    /// Fingerprint of the worst violation; empty if there is none.
     pub fingerprint: String,
-    /// Items that the worst concerns.
+    /// Number of items of the worst violation.
     pub items: u64,
-    /// What was found, in words; empty for nothing.
+    /// Description of the violation; empty if there is none.
     pub detail: String,
     /// Virtual time, in milliseconds.
     pub sim_ms: u64,
-    /// The run's identity: 32 hexadecimal digits, or empty if it never ended.
+    /// Trace hash of the run: 32 hexadecimal digits, or empty if it did not end.
     pub trace_hash: String,
-    /// Records of its trace.
+    /// Number of records in the trace.
     pub trace_records: u64,
-    /// Items on which the verdict rests; 0: it shows nothing.
+    /// Number of items that the verdict rests on; with 0 the run is vacuous.
     pub judged: u64,
-    /// The limit that ended it, if one did.
+    /// The limit that ended the run, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
 }
 
 impl Finding {
-    /// What a run that was judged came to.
-    pub fn of(judged: &Judged) -> Finding {
+    /// Returns the finding of a judged run.
+    pub fn of(judged: &CaseResult) -> Finding {
         let violations: Vec<_> = judged.violations.iter().map(|line| line.0.clone()).collect();
-        let worst = by_fingerprint(&violations).into_iter().next();
+        let worst = group_by_fingerprint(&violations).into_iter().next();
         let hung = judged.hung.as_deref().filter(|_| judged.outcome() == Outcome::Hung);
         let (fingerprint, items, detail) = match (hung, worst) {
             (Some(why), _) => (hung_fingerprint(why), 0, first_line(why)),
@@ -74,7 +74,7 @@ impl Finding {
             (None, None) => Default::default(),
         };
         Finding {
-            outcome: AsWritten(judged.outcome()),
+            outcome: SerializedOutcome(judged.outcome()),
             fingerprint,
             items,
             detail: first_line(&detail),
@@ -86,38 +86,38 @@ impl Finding {
         }
     }
 
-    /// The same run, seen for one of its findings that need not be the worst.
-    pub fn of_group(self, group: &Group<'_>) -> Finding {
+    /// Returns the same finding for another violation of the run, not necessarily the worst.
+    pub fn for_group(self, group: &ViolationGroup<'_>) -> Finding {
         let (fingerprint, items) = (group.fingerprint.clone(), group.items);
         Finding { fingerprint, items, detail: first_line(&group.worst.detail), ..self }
     }
 
-    /// What a run without a verdict came to, if that is the fault of what ran; an error of ours is none.
+    /// Returns the finding of a run without a verdict if the case caused it; otherwise the error.
     ///
     /// # Errors
-    /// It could not be run at all.
-    pub fn of_broken(error: CaseError) -> Result<Finding, CaseError> {
+    /// The case could not be run at all.
+    pub fn from_error(error: CaseError) -> Result<Finding, CaseError> {
         let (outcome, fingerprint) = match &error {
-            CaseError::TookTooLong(_) => (Outcome::Hung, HUNG_TIME.to_owned()),
-            CaseError::TookTooMuch(_) => (Outcome::Hung, HUNG_MEMORY.to_owned()),
+            CaseError::TimedOut(_) => (Outcome::Hung, HUNG_TIME.to_owned()),
+            CaseError::ExceededMemory(_) => (Outcome::Hung, HUNG_MEMORY.to_owned()),
             CaseError::Panicked { place, .. } => (Outcome::Violated, format!("{PANICKED}{}", line_of(place))),
-            CaseError::ToolPanicked { place, .. } => {
+            CaseError::InternalPanic { place, .. } => {
                 (Outcome::Violated, format!("{TOOL_PANICKED}{}", line_of(place)))
             }
             CaseError::Died(_) => (Outcome::Violated, DIED.to_owned()),
             CaseError::Start(_)
-            | CaseError::Garbled(_)
+            | CaseError::InvalidMessage(_)
             | CaseError::Refused(_)
-            | CaseError::BadScenario(_) => return Err(error),
+            | CaseError::ScenarioError(_) => return Err(error),
         };
         let limit = match &error {
-            CaseError::TookTooLong(ms) => Some(Limit::CaseTimeMs(*ms)),
-            CaseError::TookTooMuch(mb) => Some(Limit::CaseMemoryMb(*mb)),
+            CaseError::TimedOut(ms) => Some(Limit::CaseTimeMs(*ms)),
+            CaseError::ExceededMemory(mb) => Some(Limit::CaseMemoryMb(*mb)),
             _ => None,
         };
         let detail = first_line(&error.to_string());
         Ok(Finding {
-            outcome: AsWritten(outcome),
+            outcome: SerializedOutcome(outcome),
             fingerprint,
             items: 0,
             detail,
@@ -129,58 +129,63 @@ impl Finding {
         })
     }
 
-    /// A run that another process ran differently.
+    /// Returns the finding of a run that differed in another process.
     pub fn differing(self, difference: String) -> Finding {
         let fingerprint = "nondeterministic".to_owned();
-        Finding { outcome: AsWritten(Outcome::Nondeterministic), fingerprint, detail: difference, ..self }
+        Finding {
+            outcome: SerializedOutcome(Outcome::Nondeterministic),
+            fingerprint,
+            detail: difference,
+            ..self
+        }
     }
 
-    /// How it ended.
+    /// Outcome of the run.
     pub fn outcome(&self) -> Outcome {
         self.outcome.0
     }
 
-    /// Whether nothing was violated, and nothing was there that could have been.
-    pub fn shows_nothing(&self) -> bool {
+    /// Whether the run is clean but had no item that could have been lost.
+    pub fn is_vacuous(&self) -> bool {
         self.outcome() == Outcome::Clean && self.judged == 0
     }
 
-    /// How it ended, in words: what killed its process from outside is no verdict on the code under test.
+    /// Name of the result: a process killed from outside gives no verdict on the code under test.
     pub fn ended(&self) -> &'static str {
         ended(self.outcome(), &self.fingerprint)
     }
 }
 
-/// Whether a run with this fingerprint did not come to its end, and so has no trace.
-pub(crate) fn never_ended(fingerprint: &str) -> bool {
+/// Whether a run with this fingerprint did not end, and so has no trace.
+pub(crate) fn has_no_trace(fingerprint: &str) -> bool {
     let is_hung = [HUNG_TIME, HUNG_MEMORY].contains(&fingerprint);
-    is_hung || fingerprint.starts_with(PANICKED) || is_no_verdict(fingerprint)
+    is_hung || fingerprint.starts_with(PANICKED) || has_no_verdict(fingerprint)
 }
 
-/// How a run with this outcome and fingerprint ended, in words.
+/// Name of the result of a run with this outcome and fingerprint.
 pub(crate) fn ended(outcome: Outcome, fingerprint: &str) -> &'static str {
-    if is_no_verdict(fingerprint) { "no verdict" } else { outcome.name() }
+    if has_no_verdict(fingerprint) { "no verdict" } else { outcome.name() }
 }
 
-/// Whether a run with this fingerprint says nothing of the system under test: something killed its process from outside, or
-/// the tool itself panicked.
-pub(crate) fn is_no_verdict(fingerprint: &str) -> bool {
+/// Whether a run with this fingerprint gives no verdict on the system under test: its process was killed from outside,
+/// or the tool itself panicked.
+pub(crate) fn has_no_verdict(fingerprint: &str) -> bool {
     fingerprint == DIED || fingerprint.starts_with(TOOL_PANICKED)
 }
 
-/// `hung:L1` of `L1 p7 2016-02-22 disk-3 …`: the law that did not come to hold.
+/// Returns `hung:L1` for `L1 p7 2016-02-22 disk-3 …`: the liveness law that did not hold.
 fn hung_fingerprint(why: &str) -> String {
     let word: String = why.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
     format!("hung:{word}")
 }
 
-/// File and line of `models/x.rs:12:3`, with nothing of the machine in it.
+/// Returns file and line of `models/x.rs:12:3`, without machine-specific parts.
 fn line_of(place: &str) -> String {
     let place = place.lines().next().unwrap_or_default();
     let mut parts = place.rsplitn(2, ':');
     let column = parts.next().unwrap_or_default();
     let file = parts.next().unwrap_or(column);
-    // Of an absolute path, the last three parts say enough.
+    // The last three components of an absolute path are enough.
     let names: Vec<&str> = file.split('/').collect();
     names[names.len().saturating_sub(3)..].join("/")
 }
@@ -194,13 +199,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_hangs_is_told_apart_by_its_law() {
+    fn a_hang_is_identified_by_its_liveness_law() {
         assert_eq!(hung_fingerprint("L2 p3 2016-02-22 disk-1 dirty, since 2016"), "hung:L2");
         assert_eq!(hung_fingerprint("the log stopped at record 7"), "hung:the");
     }
 
     #[test]
-    fn what_panics_is_told_apart_by_its_place_and_not_by_the_machine() {
+    fn a_panic_is_identified_by_its_location_independent_of_the_machine() {
         assert_eq!(line_of("/home/me/latent/models/edge/src/run.rs:12:3"), "edge/src/run.rs:12");
         assert_eq!(line_of("models/edge/src/run.rs:12:3\nbacktrace"), "edge/src/run.rs:12");
         assert_eq!(line_of(""), "");

@@ -1,84 +1,86 @@
-//! Many cases, each in a process of its own, as many at a time as asked.
+//! Runs many cases in parallel, each in its own process.
 //!
-//! Threads of the parent only wait for their workers: what a case does never depends on how many run beside it.
+//! Threads of the parent only wait for their workers: a case never depends on the number of jobs.
 
-use super::parent::{self, CaseError, Manner};
-use super::watch;
-use super::wire::{Judged, Work};
-use crate::print::out;
+use super::ipc::{CaseRequest, CaseResult};
+use super::parent::{self, CaseError, WorkerLimits};
+use super::supervisor;
+use crate::print::terminal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// How many cases run side by side when nobody says.
+/// Default number of cases that run in parallel.
 pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// A number of cases to run side by side, as somebody types it.
+/// Parses a number of jobs from the command line.
 pub(crate) fn parse_jobs(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(jobs) if jobs > 0 => Ok(jobs),
-        _ => Err(format!("'{text}' is no number of jobs: write 1 or more, or leave it out for all cores")),
+        _ => Err(format!("invalid number of jobs '{text}': write 1 or more, or omit it for all cores")),
     }
 }
 
-/// Cases to run at a time: as asked, or one a core. More than [`MOST_PER_CORE`] a core only take each other's memory and
-/// time: such a number is a slip, is capped, and that is said.
+/// Returns the number of jobs: `asked`, or one for each core. More than [`MAX_JOBS_PER_CORE`] for each core only
+/// compete for memory and time: such a number is likely a typing error, and is capped with a warning.
 pub(crate) fn jobs(asked: Option<usize>) -> usize {
-    let most = cores() * MOST_PER_CORE;
+    let most = cores() * MAX_JOBS_PER_CORE;
     match asked {
         None => cores(),
         Some(jobs) if jobs > most => {
-            out::complain(&format!("--jobs {jobs}: capped at {most}, {MOST_PER_CORE} for each core\n"));
+            terminal::eprint(&format!(
+                "--jobs {jobs}: capped at {most}, {MAX_JOBS_PER_CORE} for each core\n"
+            ));
             most
         }
         Some(jobs) => jobs.max(1),
     }
 }
 
-const MOST_PER_CORE: usize = 16;
+const MAX_JOBS_PER_CORE: usize = 16;
 
-/// Runs the work of every item, `jobs` at a time. `on_done` hears of each as it ends, on the calling thread; the order
-/// is that of time, so it is told the item's index.
+/// Runs the request of every item, `jobs` at a time. `on_done` receives each result on the calling thread, in order of
+/// completion, with the item's index.
 pub(crate) fn run_all<T: Sync>(
     items: &[T],
     jobs: usize,
-    manner: Manner,
-    work_of: impl Fn(&T) -> Work + Sync,
-    mut on_done: impl FnMut(usize, Result<Judged, CaseError>),
+    limits: WorkerLimits,
+    request_of: impl Fn(&T) -> CaseRequest + Sync,
+    mut on_done: impl FnMut(usize, Result<CaseResult, CaseError>),
 ) {
-    run_until(&AtomicUsize::new(0), items, jobs, manner, work_of, |index, judged| {
+    run_until(&AtomicUsize::new(0), items, jobs, limits, request_of, |index, judged| {
         on_done(index, judged);
         true
     });
 }
 
-/// How long a signal may wait until it is obeyed.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Interval at which a signal is checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The same until the number of a signal comes, or `on_done` has enough: then what is under way is ended, and nothing
-/// more is heard.
+/// As [`run_all`], until a signal arrives or `on_done` returns false: then running workers are killed and their results
+/// dropped.
 pub(crate) fn run_until<T: Sync>(
     signal: &AtomicUsize,
     items: &[T],
     jobs: usize,
-    manner: Manner,
-    work_of: impl Fn(&T) -> Work + Sync,
-    mut on_done: impl FnMut(usize, Result<Judged, CaseError>) -> bool,
+    limits: WorkerLimits,
+    request_of: impl Fn(&T) -> CaseRequest + Sync,
+    mut on_done: impl FnMut(usize, Result<CaseResult, CaseError>) -> bool,
 ) {
     let next = AtomicUsize::new(0);
     let (to_main, from_jobs) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, items.len().max(1)) {
-            let (next, work_of, to_main) = (&next, &work_of, to_main.clone());
-            // A worker dies with the thread that started it, so each thread stays until its last worker has ended.
+            let (next, request_of, to_main) = (&next, &request_of, to_main.clone());
+            // A worker dies with the thread that started it, so each thread waits until its last worker has ended.
             scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else { return };
-                    let judged = parent::run(&work_of(item), manner, |_| {});
+                    let judged = parent::run(&request_of(item), limits, |_| {});
                     if to_main.send((index, judged)).is_err() {
                         return;
                     }
@@ -87,15 +89,15 @@ pub(crate) fn run_until<T: Sync>(
         }
         drop(to_main);
         loop {
-            let told = from_jobs.recv_timeout(LOOK_EVERY);
-            if let Err(RecvTimeoutError::Disconnected) = told {
+            let received = from_jobs.recv_timeout(POLL_INTERVAL);
+            if let Err(RecvTimeoutError::Disconnected) = received {
                 return;
             }
-            // What ended as the signal came may have been ended by it: that is no result.
+            // The signal may have killed a worker that ended now: that is not a result.
             let is_over = signal.load(Ordering::Relaxed) != 0;
-            if is_over || told.is_ok_and(|(index, judged)| !on_done(index, judged)) {
+            if is_over || received.is_ok_and(|(index, judged)| !on_done(index, judged)) {
                 next.store(items.len(), Ordering::Relaxed);
-                watch::end_all();
+                supervisor::kill_all();
                 return;
             }
         }

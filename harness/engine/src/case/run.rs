@@ -1,36 +1,36 @@
-//! Runs one plan in one world on the current thread, which must be fresh. Knows nothing of processes.
+//! Runs one plan in one world on the current thread, which must be new. Independent of processes.
 
-use super::tally::Tally;
-use super::wire::{self, Judged, LogRecord, OpLine, RecoveryLine, ViolationLine};
+use super::ipc::{self, CaseResult, LogRecord, SerializedOp, SerializedRecovery, SerializedViolation};
+use super::node_stats::NodeStatsRecorder;
 use crate::plan::Plan;
 use crate::report::FaultReport;
-use crate::scenario::{Scenario, fault_at_nobody};
-use crate::{BadScenario, Progress, System};
+use crate::scenario::{Scenario, fault_at_unknown_node};
+use crate::{PhaseReporter, ScenarioError, System};
 use latent_sim::{
     FaultOutcome, Observer, Record, RecordedOp, WORLD_NODE, World, WorldOutcome, WorldSpec, run_world,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Hears of the trace's hash and its records when a run stops early.
+/// Receives the trace's hash and its number of records when a run stops early.
 pub(super) type OnStop = fn(String, u64);
 
-/// Whoever listens to a run: virtual milliseconds since its start, and what it does.
-pub(super) struct Listener {
+/// Callbacks of a run: progress of virtual time, phases, the event log.
+pub(super) struct RunHooks {
     pub on_time: Arc<dyn Fn(u64) + Send + Sync>,
     pub on_phase: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Whether every operation is to be written down.
+    /// Whether to record every operation.
     pub survey: bool,
-    /// Who gets the event log, if anybody.
+    /// Receives the event log, if requested.
     pub on_log: Option<fn(LogRecord)>,
-    /// Ends the process at this instant, milliseconds since 1970.
+    /// Ends the process at this time, milliseconds since 1970.
     pub until: Option<(i64, OnStop)>,
 }
 
-impl Listener {
-    /// Listens to nothing.
-    pub(super) fn deaf() -> Listener {
-        Listener {
+impl RunHooks {
+    /// No callbacks.
+    pub(super) fn none() -> RunHooks {
+        RunHooks {
             on_time: Arc::new(|_| ()),
             on_phase: Arc::new(|_| ()),
             survey: false,
@@ -40,31 +40,31 @@ impl Listener {
     }
 }
 
-/// Why a run that ended has no verdict.
+/// Reason why a completed run has no verdict.
 #[derive(Debug)]
-pub(super) enum Unjudged {
-    /// The scenario names a node that its world never had.
-    BadScenario(BadScenario),
-    /// The findings are nothing that can be written as JSON.
+pub(super) enum RunError {
+    /// The scenario names a node that its world does not have.
+    ScenarioError(ScenarioError),
+    /// The findings cannot be written as JSON.
     Findings(serde_json::Error),
 }
 
-/// Runs `plan`, and judges it. `file` and `text` are the scenario's, for errors that only a run can show; the
-/// first `of_case` faults of the plan are its own, the others an option's.
+/// Runs `plan` and judges it. `file` and `text` are the scenario's, for errors that only a run can show; the first
+/// `of_case` faults of the plan are its own, the others come from an option.
 pub(super) fn run_plan<S: System>(
     (file, text): (&str, &str),
-    scenario: &Scenario<S::Topic>,
+    scenario: &Scenario<S::Config>,
     plan: &Plan<S::Plan>,
     of_case: usize,
-    listener: Listener,
-) -> Result<Judged, Unjudged> {
+    listener: RunHooks,
+) -> Result<CaseResult, RunError> {
     let spec = WorldSpec {
         scheduler_seed: plan.scheduler_seed,
         draw_seed: plan.draw_seed,
         start: scenario.start.0,
         keep_log: false,
     };
-    let tally = Tally::new(scenario.run_for.0, listener.on_time);
+    let tally = NodeStatsRecorder::new(scenario.run_for.0, listener.on_time);
     let WorldOutcome {
         output,
         trace_hash,
@@ -83,45 +83,45 @@ pub(super) fn run_plan<S: System>(
                 world.arm(fault.clone());
             }
             if let Some(on_log) = listener.on_log {
-                world.observe(Box::new(Teller { on_log }));
+                world.observe(Box::new(LogObserver { on_log }));
             }
             if let Some((until_ms, on_stop)) = listener.until {
                 let until_ns = until_ms.saturating_sub(scenario.start.0.0).max(0).unsigned_abs() * 1_000_000;
-                world.observe(Box::new(Stop { until_ns, on_stop }));
+                world.observe(Box::new(StopObserver { until_ns, on_stop }));
             }
             world.observe(tally.observer());
-            let progress = Progress(listener.on_phase);
+            let progress = PhaseReporter(listener.on_phase);
             let judged = S::run(&plan.system, scenario, world.clone(), progress).await;
             let names = world.nodes().into_iter().map(|node| world.node_name(node).to_string());
             (judged, names.collect::<Vec<_>>(), world.recorded_ops())
         }
     });
     let (judged, names, seen) = output;
-    if let Some(bad) = fault_at_nobody::<S>(file, text, &faults, of_case, &names) {
-        return Err(Unjudged::BadScenario(bad));
+    if let Some(bad) = fault_at_unknown_node::<S>(file, text, &faults, of_case, &names) {
+        return Err(RunError::ScenarioError(bad));
     }
-    Ok(Judged {
+    Ok(CaseResult {
         sim_ms: u64::try_from(end.since(scenario.start.0).as_millis()).unwrap_or(u64::MAX),
         trace_hash: trace_hash.to_string(),
         trace_records: records,
         items: judged.items,
         outcome: latent_verdict::outcome(&judged.violations, &judged.facts).into(),
-        recovery: RecoveryLine(judged.facts.recovery),
+        recovery: SerializedRecovery(judged.facts.recovery),
         shortfall: judged.facts.shortfall,
         hung: judged.facts.hung,
         beyond_budget: judged.facts.beyond_budget,
         noticed: judged.noticed,
-        violations: judged.violations.into_iter().map(ViolationLine).collect(),
+        violations: judged.violations.into_iter().map(SerializedViolation).collect(),
         marks: all_marks(marks.into_iter().map(|(name, count)| (name.to_owned(), count)), judged.marks),
         faults: faults.into_iter().map(fault_report).collect(),
         nodes: tally.nodes(&names),
         addresses_fixed: addresses_fixed(),
         ops: seen.into_iter().map(|op| op_line(op, scenario.start.0.0)).collect(),
-        findings: serde_json::to_value(&judged.findings).map_err(Unjudged::Findings)?,
+        findings: serde_json::to_value(&judged.findings).map_err(RunError::Findings)?,
     })
 }
 
-/// The marks of the run and those of the worlds that it forked.
+/// Adds the marks of forked worlds to those of the run.
 fn all_marks(
     own: impl Iterator<Item = (String, u64)>,
     mut forked: BTreeMap<String, u64>,
@@ -132,15 +132,15 @@ fn all_marks(
     forked
 }
 
-/// Tells every record in words.
-struct Teller {
+/// Describes every trace record for the event log.
+struct LogObserver {
     on_log: fn(LogRecord),
 }
 
-impl Observer for Teller {
+impl Observer for LogObserver {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {
         let node = if record.node == WORLD_NODE {
-            wire::WORLD.to_owned()
+            ipc::WORLD.to_owned()
         } else {
             world.node_name(record.node).to_string()
         };
@@ -149,13 +149,13 @@ impl Observer for Teller {
     }
 }
 
-/// Ends the run at an instant.
-struct Stop {
+/// Stops the run at a given time.
+struct StopObserver {
     until_ns: u64,
     on_stop: OnStop,
 }
 
-impl Observer for Stop {
+impl Observer for StopObserver {
     fn on_record(&mut self, record: &Record<'_>, world: &World) {
         if record.time_ns >= self.until_ns {
             (self.on_stop)(world.trace_hash().to_string(), world.record_count());
@@ -168,13 +168,13 @@ fn fault_report(outcome: FaultOutcome) -> FaultReport {
     FaultReport { fault, struck_ms: triggered_at.map(|at| at.0), counted: match_count }
 }
 
-fn op_line(seen: RecordedOp, start_ms: i64) -> OpLine {
+fn op_line(seen: RecordedOp, start_ms: i64) -> SerializedOp {
     let RecordedOp { node_name, op, op_index, time_ns, path, leaves_unsynced, .. } = seen;
     let at_ms = start_ms.saturating_add_unsigned(time_ns / 1_000_000);
-    OpLine { node: node_name.to_string(), op, n: op_index, at_ms, path, leaves_unsynced }
+    SerializedOp { node: node_name.to_string(), op, n: op_index, at_ms, path, leaves_unsynced }
 }
 
-/// Whether this process runs without address randomisation, as Linux tells it. Where it does not tell: no.
+/// Whether this process runs without address randomisation, according to Linux; `false` on other systems.
 fn addresses_fixed() -> bool {
     const ADDR_NO_RANDOMIZE: u64 = 0x0004_0000;
     let personality = std::fs::read_to_string("/proc/self/personality").unwrap_or_default();

@@ -1,8 +1,8 @@
-//! The worker: reads one piece of work, runs it on a fresh thread, says what it found, ends.
+//! The worker process: reads one request, runs it on a new thread, sends the result, and exits.
 
 use super::STACK_BYTES;
-use super::run::{Listener, OnStop, Unjudged, run_plan};
-use super::wire::{Line, LogRecord, PREFIX, Work};
+use super::ipc::{CaseRequest, LogRecord, PREFIX, WorkerMessage};
+use super::run::{OnStop, RunError, RunHooks, run_plan};
 use crate::{System, exit, plan, scenario};
 use latent_sim::panicked_node;
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -13,26 +13,26 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// Runs the work that stands on the standard input.
+/// Runs the request on standard input.
 pub(crate) fn run<S: System>() -> ExitCode {
     let mut input = String::new();
-    let work = match std::io::stdin().read_to_string(&mut input) {
-        Ok(_) => serde_json::from_str::<Work>(&input).map_err(|error| error.to_string()),
+    let request = match std::io::stdin().read_to_string(&mut input) {
+        Ok(_) => serde_json::from_str::<CaseRequest>(&input).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let line = match work {
-        Ok(work) => judge::<S>(work),
-        Err(error) => Line::Refused(format!("the work on standard input cannot be read: {error}")),
+    let line = match request {
+        Ok(request) => judge::<S>(request),
+        Err(error) => WorkerMessage::Refused(format!("the work on standard input cannot be read: {error}")),
     };
-    say(&line);
+    send(&line);
     ExitCode::from(exit::CLEAN)
 }
 
-/// Runs on a thread of its own: madsim and the standard library keep state per thread, and the first thread has
-/// parsed arguments and read input.
-fn judge<S: System>(work: Work) -> Line {
-    let caught = Arc::new(Mutex::new(None));
-    let hook = Arc::clone(&caught);
+/// Runs on a separate thread: madsim and the standard library keep state per thread, and the first thread has parsed
+/// arguments and read input.
+fn judge<S: System>(request: CaseRequest) -> WorkerMessage {
+    let first_panic = Arc::new(Mutex::new(None));
+    let hook = Arc::clone(&first_panic);
     panic::set_hook(Box::new(move |info| {
         let message = panic_text(info.payload());
         let trace = Backtrace::capture();
@@ -40,29 +40,29 @@ fn judge<S: System>(work: Work) -> Line {
         if trace.status() == BacktraceStatus::Captured {
             place = format!("{place}\n{trace}");
         }
-        // madsim prints a line of its own on each task that a panic passes through: what is worth telling goes the way of
-        // the report.
+        // madsim prints a line on each task that a panic unwinds; the relevant text is in the result, so standard error
+        // is closed.
         let _ = File::options().write(true).open("/dev/null").map(rustix::stdio::dup2_stderr);
-        // The first panic is the cause; those that follow come from what it tore down.
+        // The first panic is the cause; later ones are consequences.
         hook.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((message, place));
     }));
     let builder = thread::Builder::new().name("case".into()).stack_size(STACK_BYTES);
-    let ended = match builder.spawn(move || run_work::<S>(&work)) {
+    let ended = match builder.spawn(move || run_request::<S>(&request)) {
         Ok(thread) => thread.join(),
-        Err(error) => return Line::Refused(format!("no thread for the case: {error}")),
+        Err(error) => return WorkerMessage::Refused(format!("no thread for the case: {error}")),
     };
     match ended {
         Ok(line) => line,
         Err(payload) => {
-            let first = caught.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let first = first_panic.lock().unwrap_or_else(PoisonError::into_inner).take();
             let (message, place) = first.unwrap_or_else(|| (panic_text(payload.as_ref()), String::new()));
             let node = node_at_fault::<S>(&place);
-            Line::Panicked { message, place, node }
+            WorkerMessage::Panicked { message, place, node }
         }
     }
 }
 
-/// The node of the system under test whose code panicked at `place`; `None` if the tool's own did.
+/// Returns the node of the system under test whose code panicked at `place`; `None` if the tool panicked.
 fn node_at_fault<S: System>(place: &str) -> Option<String> {
     let of_tool = |dir: &&str| place.starts_with(*dir);
     if (place.starts_with("harness/") && place.contains("/src/")) || S::TOOL_SOURCES.iter().any(of_tool) {
@@ -71,52 +71,54 @@ fn node_at_fault<S: System>(place: &str) -> Option<String> {
     panicked_node().filter(|node| !S::OUTSIDE.contains(&node.as_str()))
 }
 
-/// What a panic said.
+/// Returns the text of a panic.
 pub(crate) fn panic_text(payload: &dyn std::any::Any) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message").to_owned()
 }
 
-fn run_work<S: System>(work: &Work) -> Line {
-    let scenario = match scenario::parse_again::<S>(&work.file, &work.text) {
+fn run_request<S: System>(request: &CaseRequest) -> WorkerMessage {
+    let scenario = match scenario::parse_trusted::<S>(&request.file, &request.text) {
         Ok(scenario) => scenario,
-        Err(bad) => return Line::Refused(bad.to_string()),
+        Err(bad) => return WorkerMessage::Refused(bad.to_string()),
     };
-    let mut plan = match &work.plan {
-        None => plan::expand::<S>(&scenario, work.seed),
+    let mut plan = match &request.plan {
+        None => plan::expand::<S>(&scenario, request.seed),
         Some(stored) => match serde_json::from_value(stored.clone()) {
             Ok(plan) => plan,
-            Err(error) => return Line::Refused(format!("the stored plan cannot be read: {error}")),
+            Err(error) => return WorkerMessage::Refused(format!("the stored plan cannot be read: {error}")),
         },
     };
     let of_case = plan.faults.len();
-    plan.faults.extend(work.faults.iter().cloned());
-    let listener = Listener {
-        on_time: Arc::new(|sim_ms| say(&Line::Time { sim_ms })),
-        on_phase: Arc::new(|phase| say(&Line::Phase(phase.to_owned()))),
-        survey: work.survey,
-        on_log: work.log.then_some(tell as fn(LogRecord)),
-        until: work.until_ms.map(|until_ms| (until_ms, stop as OnStop)),
+    plan.faults.extend(request.faults.iter().cloned());
+    let listener = RunHooks {
+        on_time: Arc::new(|sim_ms| send(&WorkerMessage::Time { sim_ms })),
+        on_phase: Arc::new(|phase| send(&WorkerMessage::Phase(phase.to_owned()))),
+        survey: request.survey,
+        on_log: request.log.then_some(send_log as fn(LogRecord)),
+        until: request.until_ms.map(|until_ms| (until_ms, stop as OnStop)),
     };
-    match run_plan::<S>((&work.file, &work.text), &scenario, &plan, of_case, listener) {
-        Ok(judged) => Line::Judged(Box::new(judged)),
-        Err(Unjudged::BadScenario(bad)) => Line::BadScenario(bad.to_string()),
-        Err(Unjudged::Findings(error)) => Line::Refused(format!("the findings cannot be written: {error}")),
+    match run_plan::<S>((&request.file, &request.text), &scenario, &plan, of_case, listener) {
+        Ok(judged) => WorkerMessage::Result(Box::new(judged)),
+        Err(RunError::ScenarioError(bad)) => WorkerMessage::ScenarioError(bad.to_string()),
+        Err(RunError::Findings(error)) => {
+            WorkerMessage::Refused(format!("the findings cannot be written: {error}"))
+        }
     }
 }
 
-fn tell(record: LogRecord) {
-    say(&Line::Log(record));
+fn send_log(record: LogRecord) {
+    send(&WorkerMessage::Log(record));
 }
 
-/// The run came to where it was to stop: nothing of it is wanted any more.
+/// Stops the run early and discards the rest.
 fn stop(trace_hash: String, trace_records: u64) {
-    say(&Line::Stopped { trace_hash, trace_records });
+    send(&WorkerMessage::Stopped { trace_hash, trace_records });
     std::process::exit(i32::from(exit::CLEAN));
 }
 
-/// Writes one line to the parent. A parent that is gone wants no answer: the worker ends at once.
-fn say(line: &Line) {
+/// Writes one line to the parent. If the parent is gone, the worker exits at once.
+fn send(line: &WorkerMessage) {
     let text = serde_json::to_string(line).expect("lines hold plain data with text keys");
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{PREFIX}{text}").and_then(|()| out.flush()).is_err() {

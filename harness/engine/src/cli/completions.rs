@@ -1,47 +1,47 @@
-//! `completions SHELL` and `man FOLDER`: made from the same description of the command line as the help.
+//! `completions SHELL` and `man FOLDER`: generated from the same definition of the command line as the help.
 
-use super::Failure;
+use super::CliError;
 use crate::exit;
-use crate::print::out;
+use crate::print::terminal;
 use clap::Command;
 use clap_complete::Shell;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The shell that is to complete
+    /// The shell
     shell: Shell,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ManArgs {
-    /// The folder that the pages go into; it must exist
+    /// Write the pages to this folder; it must exist
     folder: PathBuf,
 }
 
-pub(super) fn run(arguments: &Args, mut command: Command) -> Result<u8, Failure> {
+pub(super) fn run(arguments: &Args, mut command: Command) -> Result<u8, CliError> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
-    out::bytes(&script)?;
+    terminal::bytes(&script)?;
     Ok(exit::CLEAN)
 }
 
-pub(super) fn man(arguments: &ManArgs, command: Command) -> Result<u8, Failure> {
+pub(super) fn man(arguments: &ManArgs, command: Command) -> Result<u8, CliError> {
     let folder = &arguments.folder;
     if !folder.is_dir() {
         let shown = folder.display();
-        return Err(Failure::Usage(format!("{shown}: no such folder\n  make it with mkdir -p {shown}")));
+        return Err(CliError::Usage(format!("{shown}: no such folder\n  make it with mkdir -p {shown}")));
     }
     let name = command.get_name().to_owned();
     clap_mangen::generate_to(command, folder)
-        .map_err(|error| Failure::Internal(format!("{}: {error}", folder.display())))?;
+        .map_err(|error| CliError::Internal(format!("{}: {error}", folder.display())))?;
     let first = folder.join(format!("{name}.1"));
-    out::print(&format!("read them with: man {}\n", man_path(&first)))?;
+    terminal::print(&format!("read them with: man {}\n", man_path(&first)))?;
     Ok(exit::CLEAN)
 }
 
-/// `man` takes what has a slash in it for a file.
+/// `man` treats an argument with a slash as a file.
 fn man_path(page: &Path) -> String {
     let shown = page.display().to_string();
     if shown.contains('/') { shown } else { format!("./{shown}") }

@@ -1,26 +1,26 @@
-//! `doctor`: what of this machine matters to a run, and whether the same case runs the same here.
+//! `doctor`: checks this machine, and whether a case is deterministic on it.
 
-use super::{Context, Failure};
+use super::{CliError, Context};
 use crate::case::CASE_MEMORY_MB;
-use crate::case::parent::{self, Manner};
+use crate::case::ipc::CaseResult;
+use crate::case::parent::{self, WorkerLimits};
 use crate::case::pool;
-use crate::case::wire::Judged;
-use crate::print::words::{counted, span_ms};
-use crate::print::{Screen, Text, out};
-use crate::sweep::go::now;
-use crate::target::{GENERATED, Target, has_generator};
+use crate::case_source::{CaseSource, GENERATED, has_generator};
+use crate::print::humanize::{counted, span_ms};
+use crate::print::{Screen, StyledText, terminal};
+use crate::sweep::runner::now;
 use crate::{System, exit};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-/// The longest that each of the three runs may take.
+/// Limit of each of the three runs.
 const LONGEST: Duration = Duration::from_secs(120);
 /// With less free space than this a long sweep may fill the disk.
-const LEAST_DISK_MB: u64 = 1024;
+const MIN_DISK_MB: u64 = 1024;
 
-pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, Failure> {
+pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, CliError> {
     let mut screen = Screen::new(true);
-    screen.heading(Text::new().plain(format!("{} {}", S::NAME, context.build)));
+    screen.heading(StyledText::new().plain(format!("{} {}", S::NAME, context.build)));
     let profile = if cfg!(debug_assertions) {
         "debug: 3 to 10 times slower than a release build (cargo build --release)"
     } else {
@@ -33,7 +33,7 @@ pub(super) fn run<S: System>(context: &Context<'_>) -> Result<u8, Failure> {
     disk(&mut screen);
     terminal(&mut screen);
     let code = determinism::<S>(context, &mut screen)?;
-    out::screen(&screen)?;
+    terminal::screen(&screen)?;
     Ok(code)
 }
 
@@ -65,12 +65,13 @@ fn memory(screen: &mut Screen) {
     let limit_mb = cgroup.map(|bytes| bytes >> 20).filter(|limit_mb| *limit_mb < total_mb);
     let of_container = limit_mb.map_or(String::new(), |mb| format!(", {mb} MB for this container"));
     let free_mb = limit_mb.map_or(free_mb, |limit_mb| limit_mb.min(free_mb));
-    let said = format!("{total_mb} MB, {free_mb} MB free{of_container}; a case may hold {CASE_MEMORY_MB} MB");
+    let message =
+        format!("{total_mb} MB, {free_mb} MB free{of_container}; a case may hold {CASE_MEMORY_MB} MB");
     if free_mb < CASE_MEMORY_MB {
-        screen.item("memory", Text::new().bad(said));
+        screen.item("memory", StyledText::new().bad(message));
         screen.item("", "the largest cases may not fit: lower --case-memory-mb, or --jobs");
     } else {
-        screen.item("memory", said);
+        screen.item("memory", message);
     }
 }
 
@@ -80,14 +81,17 @@ fn disk(screen: &mut Screen) {
     let free_mb = rustix::fs::statvfs(".").ok().map(|of| of.f_bavail.saturating_mul(of.f_frsize) >> 20);
     let can_write = rustix::fs::access(".", rustix::fs::Access::WRITE_OK).is_ok();
     let free = free_mb.map_or("unknown space".to_owned(), |mb| format!("{mb} MB free"));
-    let said = format!("{free} in {folder}");
-    if free_mb.is_some_and(|mb| mb < LEAST_DISK_MB) {
-        screen.item("disk", Text::new().bad(format!("{said}: a long sweep may fill it")));
+    let message = format!("{free} in {folder}");
+    if free_mb.is_some_and(|mb| mb < MIN_DISK_MB) {
+        screen.item("disk", StyledText::new().bad(format!("{message}: a long sweep may fill it")));
     } else {
-        screen.item("disk", said);
+        screen.item("disk", message);
     }
     if !can_write {
-        screen.item("", Text::new().bad("this folder cannot be written: give --json and --out other places"));
+        screen.item(
+            "",
+            StyledText::new().bad("this folder cannot be written: give --json and --out other places"),
+        );
     }
 }
 
@@ -101,7 +105,7 @@ fn terminal(screen: &mut Screen) {
     let is_terminal = std::io::stdout().is_terminal();
     let what = if is_terminal { "yes" } else { "none (a pipe or a file)" };
     let columns =
-        out::columns().map_or("100 columns assumed".to_owned(), |columns| format!("{columns} columns"));
+        terminal::columns().map_or("100 columns assumed".to_owned(), |columns| format!("{columns} columns"));
     let colours = match anstream::AutoStream::choice(&std::io::stdout()) {
         anstream::ColorChoice::Never => "no colours",
         _ => "colours",
@@ -112,33 +116,36 @@ fn terminal(screen: &mut Screen) {
     screen.item("terminal", format!("{what}, {columns}, {colours}{why}"));
 }
 
-/// Three runs of one case: two as every case runs, and one with random addresses.
-fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<u8, Failure> {
+/// Runs one case three times: twice as usual, and once with random addresses.
+fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<u8, CliError> {
     let Some(target) = shortest::<S>(context)? else {
-        screen.item("same twice", "not tried: no scenario is built in");
+        screen.item("determinism", "not checked: there is no built-in scenario");
         return Ok(exit::CLEAN);
     };
     let name = target.name();
     let began = now();
     let run = |keep_randomisation| {
-        let manner = Manner { keep_randomisation, ..Manner::limited(Some(LONGEST), None) };
-        parent::run(&target.work(), manner, |_| {})
+        let limits = WorkerLimits { keep_randomisation, ..WorkerLimits::limited(Some(LONGEST), None) };
+        parent::run(&target.request(), limits, |_| {})
     };
-    let cannot = |error| Failure::Internal(format!("{name} cannot be run here: {error}"));
+    let cannot = |error| CliError::Internal(format!("{name} cannot be run here: {error}"));
     let (first, second) = (run(false).map_err(cannot)?, run(false).map_err(cannot)?);
     let random = run(true).map_err(cannot)?;
     addresses(&first, screen);
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) / 3;
     let is_same = first.trace_hash == second.trace_hash;
     if is_same && first.trace_hash == random.trace_hash {
-        let said = format!("{name} has the same hash three times, once with random addresses; ");
-        screen.item("same twice", Text::new().good("yes: ").plain(said + &span_ms(took_ms) + " each"));
+        let message = format!("{name} has the same hash three times, once with random addresses, ");
+        screen.item(
+            "determinism",
+            StyledText::new().good("yes: ").plain(message + &span_ms(took_ms) + " each"),
+        );
         return Ok(exit::CLEAN);
     }
     let what = if is_same { "differs with random addresses" } else { "differs from run to run" };
     screen.item(
-        "same twice",
-        Text::new().bad(format!("no: {name} {what}; no result of this build can be trusted")),
+        "determinism",
+        StyledText::new().bad(format!("no: {name} {what}; no result of this build can be trusted")),
     );
     for judged in [&first, &second, &random] {
         screen.item("", format!("{} after {}", judged.trace_hash, counted(judged.trace_records, "records")));
@@ -146,11 +153,11 @@ fn determinism<S: System>(context: &Context<'_>, screen: &mut Screen) -> Result<
     Ok(exit::NONDETERMINISTIC)
 }
 
-/// The built-in scenario with the shortest run, or a drawn one.
-fn shortest<S: System>(context: &Context<'_>) -> Result<Option<Target<S>>, Failure> {
-    let mut shortest: Option<Target<S>> = None;
+/// Returns the built-in scenario with the shortest run, or a generated one.
+fn shortest<S: System>(context: &Context<'_>) -> Result<Option<CaseSource<S>>, CliError> {
+    let mut shortest: Option<CaseSource<S>> = None;
     for one in context.named {
-        let target: Target<S> = context.target(one.name, None, None)?;
+        let target: CaseSource<S> = context.target(one.name, None, None)?;
         if shortest.as_ref().is_none_or(|other| target.scenario.run_for < other.scenario.run_for) {
             shortest = Some(target);
         }
@@ -161,15 +168,15 @@ fn shortest<S: System>(context: &Context<'_>) -> Result<Option<Target<S>>, Failu
     Ok(shortest)
 }
 
-fn addresses(judged: &Judged, screen: &mut Screen) {
-    let said = if judged.addresses_fixed {
-        Text::new().plain("not randomised in a case's process, as it should be")
+fn addresses(judged: &CaseResult, screen: &mut Screen) {
+    let message = if judged.addresses_fixed {
+        StyledText::new().plain("not randomised in a case's process, as it should be")
     } else {
-        Text::new()
+        StyledText::new()
             .plain("random: personality(2) is refused here (a container's seccomp profile?). ")
             .plain("Runs do not depend on it")
     };
-    screen.item("addresses", said);
+    screen.item("addresses", message);
 }
 
 fn read(path: &str) -> Option<String> {

@@ -1,18 +1,21 @@
 //! `enumerate SCENARIO[@SEED]`: a crash, or one error, at each operation in turn.
 
-use super::progress::LINE_EVERY;
-use super::{Context, Failure, interrupt, log};
-use crate::case::assemble::missing_marks;
-use crate::case::parent::{self, CaseError, Manner};
+use super::progress::LINE_INTERVAL;
+use super::{CliError, Context, log, signals};
+use crate::case::ipc::CaseRequest;
+use crate::case::parent::{self, CaseError, WorkerLimits};
 use crate::case::pool;
-use crate::case::wire::Work;
-use crate::enumerate::{Faults, Header, Outline, Planned, Record, Tally, Wanted};
-use crate::print::words::{count, counted, span_ms};
-use crate::print::{enumerate as printed, out};
-use crate::scenario::{Moment, Scenario};
-use crate::sweep::go::now;
-use crate::sweep::order::Slice;
-use crate::target::{Target, shell_word};
+use crate::case::report_builder::missing_marks;
+use crate::case_source::{CaseSource, shell_word};
+use crate::enumerate::{
+    EnumerationHeader, EnumerationJournal, EnumerationPlan, EnumerationStats, FaultFilter, OpFilter,
+    PlannedRun,
+};
+use crate::print::humanize::{count, counted, span_ms};
+use crate::print::{enumerate as printed, terminal};
+use crate::scenario::{Scenario, Timestamp};
+use crate::sweep::runner::now;
+use crate::sweep::sweep_spec::Slice;
 use crate::{System, exit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeSet;
@@ -21,10 +24,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A struck run may take this many times as long as the surveyed one, in seconds of real time, and never less than the
-/// least: a machine under load is no hung case.
+/// Limit of a run's real time, as a multiple of the recording run's, and its minimum in seconds: a busy machine does
+/// not mean a hung case.
 const LIMIT_TIMES: u32 = 50;
-const LEAST_LIMIT_S: u32 = 60;
+const MIN_LIMIT_S: u32 = 60;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -36,29 +39,29 @@ pub(super) struct Args {
     seed: Option<u64>,
     /// Inject only this fault, named as in --strike, or `crash` or `lost` for any of these; may be given several times
     #[arg(long, value_name = "FAULT", value_delimiter = ',')]
-    fault: Vec<Faults>,
+    fault: Vec<FaultFilter>,
     /// Inject only at this node
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
     /// Inject only at operations from this time on, such as 2016-02-20T15:00:00Z
     #[arg(long, value_name = "A")]
-    from: Option<Moment>,
+    from: Option<Timestamp>,
     /// Inject only at operations before this time
     #[arg(long, value_name = "B")]
-    to: Option<Moment>,
+    to: Option<Timestamp>,
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// Run one part, such as slice:1/4; the whole is clean if every part is
+    /// Run one partition, such as slice:1/4; the enumeration is clean if every partition is
     #[arg(long, value_name = "slice:I/N", env = "LATENT_PARTITION")]
     partition: Option<Slice>,
-    /// Runs at a time [default: all cores]
+    /// Run this many cases in parallel [default: all cores]
     #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
-    /// Write each run to this file as it ends
+    /// Write each run to this file when it ends
     #[arg(long, value_name = "FILE", default_value = ".latent/enumerate.jsonl")]
     results: PathBuf,
-    /// Continue an interrupted enumeration from its file of results
+    /// Continue an interrupted enumeration from its results file
     #[arg(long)]
     resume: bool,
     /// Print the summary as one JSON object
@@ -69,163 +72,172 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
-    let base = target.work();
+    let base = target.request();
     let repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
-    let signal = interrupt::interrupts()?;
+    let signal = signals::install()?;
 
-    let (outline, limit_s) = survey::<S>(context, &base, &target.scenario, arguments, &repeat)?;
+    let (plan, limit_s) = survey::<S>(context, &base, &target.scenario, arguments, &repeat)?;
     if signal.load(Ordering::Relaxed) != 0 {
         return Ok(exit::of_signal(signal.load(Ordering::Relaxed)));
     }
-    if outline.strikes.is_empty() {
-        return Err(Failure::Usage(nothing_chosen(arguments)));
+    if plan.runs.is_empty() {
+        return Err(CliError::Usage(nothing_chosen(arguments)));
     }
-    let outline = outline.slice(arguments.partition.unwrap_or(Slice::WHOLE));
-    if outline.strikes.is_empty() {
-        out::complain(&format!(
-            "no run falls in {}: 0 of 0 runs\n",
-            arguments.partition.unwrap_or(Slice::WHOLE)
-        ));
+    let plan = plan.slice(arguments.partition.unwrap_or(Slice::WHOLE));
+    if plan.runs.is_empty() {
+        terminal::eprint(&format!("0 runs in {}\n", arguments.partition.unwrap_or(Slice::WHOLE)));
         return Ok(exit::NOTHING_RAN);
     }
-    let mut tally = Tally::new(&outline, target.scenario.expect);
-    let (mut record, done) = open(context, &target, arguments, &outline, &mut tally)?;
-    let left: Vec<(usize, &Planned)> =
-        outline.strikes.iter().enumerate().filter(|(index, _)| !done.contains(index)).collect();
+    let mut stats = EnumerationStats::new(&plan, target.scenario.expect);
+    let (mut record, done) = open(context, &target, arguments, &plan, &mut stats)?;
+    let left: Vec<(usize, &PlannedRun)> =
+        plan.runs.iter().enumerate().filter(|(index, _)| !done.contains(index)).collect();
     let jobs = pool::jobs(arguments.jobs);
     let limit_ms = Some(u64::from(limit_s) * 1000);
-    let manner = Manner { keep_randomisation: false, limit_ms, ..Manner::default() };
-    run_all(&base, (&outline, &left), (jobs, manner), &signal, &mut tally, &mut record)?;
-    interrupt::end_at_once();
+    let limits = WorkerLimits { keep_randomisation: false, limit_ms, ..WorkerLimits::default() };
+    run_all(&base, (&plan, &left), (jobs, limits), &signal, &mut stats, &mut record)?;
+    signals::exit_on_next_signal();
     let signal = signal.load(Ordering::Relaxed);
-    let is_whole = tally.runs == outline.strikes.len() as u64;
+    let is_whole = stats.runs == plan.runs.len() as u64;
     if is_whole {
-        record.end(outline.strikes.len()).map_err(Failure::Internal)?;
+        record.end(plan.runs.len()).map_err(CliError::Internal)?;
     }
 
     let wall = context.started.elapsed();
-    let again = format!("{} {}", shell_word(&context.program), words(&target, arguments));
-    let (name, seed, outline, tally) = (&target.scenario.name, target.seed, &outline, &tally);
+    let reproduce = format!("{} {}", shell_word(&context.program), arguments_of(&target, arguments));
+    let (name, seed, plan, stats) = (&target.scenario.name, target.seed, &plan, &stats);
     let slice = arguments.partition.filter(|slice| *slice != Slice::WHOLE);
-    let summary =
-        printed::Summary { name, seed, outline, tally, wall, jobs, repeat, again: again.clone(), slice };
+    let summary = printed::EnumerationReport {
+        name,
+        seed,
+        plan,
+        stats,
+        wall,
+        jobs,
+        repeat,
+        reproduce: reproduce.clone(),
+        slice,
+    };
     if arguments.json {
-        out::print(&printed::json(&summary))?;
+        terminal::print(&printed::json(&summary))?;
     } else {
-        out::screen(&printed::text(&summary, arguments.verbose))?;
+        terminal::screen(&printed::text(&summary, arguments.verbose))?;
     }
     if !is_whole {
-        let (runs, all) = (count(tally.runs), counted(outline.strikes.len() as u64, "runs"));
+        let (runs, all) = (count(stats.runs), counted(plan.runs.len() as u64, "runs"));
         let results = results_of(arguments);
-        out::complain(&format!("stopped after {runs} of {all}\n  continue: {again}{results} --resume\n"));
+        terminal::eprint(&format!(
+            "stopped after {runs} of {all}\n  continue: {reproduce}{results} --resume\n"
+        ));
         return Ok(exit::of_signal(signal));
     }
-    Ok(tally.exit_code())
+    Ok(stats.exit_code())
 }
 
-/// Runs what is left, until it is done or a signal comes.
+/// Runs the remaining injections until they are done or a signal arrives.
 fn run_all(
-    base: &Work,
-    (outline, left): (&Outline, &[(usize, &Planned)]),
-    (jobs, manner): (usize, Manner),
+    base: &CaseRequest,
+    (plan, left): (&EnumerationPlan, &[(usize, &PlannedRun)]),
+    (jobs, limits): (usize, WorkerLimits),
     signal: &AtomicUsize,
-    tally: &mut Tally,
-    record: &mut Record,
-) -> Result<(), Failure> {
-    let mut progress = Progress::new(outline.strikes.len() as u64, tally.runs);
-    let work_of = |(_, planned): &(usize, &Planned)| {
-        let mut work = base.clone();
-        work.faults.push(planned.strike.fault());
-        work
+    stats: &mut EnumerationStats,
+    record: &mut EnumerationJournal,
+) -> Result<(), CliError> {
+    let mut progress = EnumerationProgress::new(plan.runs.len() as u64, stats.runs);
+    let work_of = |(_, planned): &(usize, &PlannedRun)| {
+        let mut request = base.clone();
+        request.faults.push(planned.point.fault());
+        request
     };
     let mut broken = None;
-    pool::run_until(signal, left, jobs, manner, work_of, |index, ended| {
+    pool::run_until(signal, left, jobs, limits, work_of, |index, ended| {
         if let Err(CaseError::Start(error)) = &ended {
-            // Nothing ran: that is no result of the code under test.
+            // Nothing ran, so this is not a result of the code under test.
             broken = Some(format!("a case cannot be started: {error}"));
             return false;
         }
-        let ran = tally.note(outline, left[index].0, &ended);
+        let ran = stats.note(plan, left[index].0, &ended);
         broken = record.ran(&ran).err();
-        progress.ran(tally);
+        progress.ran(stats);
         broken.is_none()
     });
     progress.bar.finish_and_clear();
-    broken.map_or(Ok(()), |said| Err(Failure::Internal(said)))
+    broken.map_or(Ok(()), |message| Err(CliError::Internal(message)))
 }
 
-/// Opens the file of results: a new one, or the one to continue with, whose runs are counted. Returns the places of those.
+/// Opens the results file: a new one, or the one to continue, whose runs are counted. Returns the indices of those
+/// runs.
 fn open<S: System>(
     context: &Context<'_>,
-    target: &Target<S>,
+    target: &CaseSource<S>,
     arguments: &Args,
-    outline: &Outline,
-    tally: &mut Tally,
-) -> Result<(Record, BTreeSet<usize>), Failure> {
+    plan: &EnumerationPlan,
+    stats: &mut EnumerationStats,
+) -> Result<(EnumerationJournal, BTreeSet<usize>), CliError> {
     let digest = format!("{:016x}", xxh3_64(target.text.as_bytes()));
-    let header = Header::new(context.build, words(target, arguments), digest, outline.strikes.len());
+    let header =
+        EnumerationHeader::new(context.build, arguments_of(target, arguments), digest, plan.runs.len());
     let path = &arguments.results;
     if !arguments.resume {
-        let (record, aside) = Record::begin(path, &header).map_err(Failure::Usage)?;
+        let (record, aside) = EnumerationJournal::begin(path, &header).map_err(CliError::Usage)?;
         if let Some(aside) = aside {
             let (path, aside) = (path.display(), aside.display());
-            out::complain(&format!("{path} held an unfinished enumeration: it is in {aside} now\n"));
+            terminal::eprint(&format!("{path} held an unfinished enumeration, which was moved to {aside}\n"));
         }
         return Ok((record, BTreeSet::new()));
     }
-    let (record, before) = Record::resume(path, &header).map_err(Failure::Usage)?;
+    let (record, before) = EnumerationJournal::resume(path, &header).map_err(CliError::Usage)?;
     let mut done = BTreeSet::new();
     for ran in &before {
-        let index = outline.strikes.iter().position(|planned| planned.strike.to_string() == ran.strike);
+        let index = plan.runs.iter().position(|planned| planned.point.to_string() == ran.strike);
         if let Some(index) = index.filter(|index| done.insert(*index)) {
-            tally.count(outline, index, ran);
+            stats.count(plan, index, ran);
         }
     }
     Ok((record, done))
 }
 
-/// Runs the case once without a strike: it must end as expected, and says which operations there are.
+/// Runs the case once without injection: it must end as expected. Its operations are recorded.
 fn survey<S: System>(
     context: &Context<'_>,
-    base: &Work,
-    scenario: &Scenario<S::Topic>,
+    base: &CaseRequest,
+    scenario: &Scenario<S::Config>,
     arguments: &Args,
     repeat: &str,
-) -> Result<(Outline, u32), Failure> {
-    let work = Work { survey: true, ..base.clone() };
+) -> Result<(EnumerationPlan, u32), CliError> {
+    let request = CaseRequest { survey: true, ..base.clone() };
     let before = context.started.elapsed();
-    let judged =
-        parent::run(&work, Manner::default(), |_| {}).map_err(|error| super::run::broken(&error, repeat))?;
+    let judged = parent::run(&request, WorkerLimits::default(), |_| {})
+        .map_err(|error| super::run::broken(&error, repeat))?;
     let took = context.started.elapsed().saturating_sub(before);
     let missing = missing_marks(scenario, &judged.marks);
     if judged.outcome() != scenario.expect || !missing.is_empty() {
-        let message =
-            format!("{} does not end as it expects before anything strikes it: see {repeat}", scenario.name);
-        return Err(Failure::Usage(message));
+        let message = format!("{} does not end as expected without injection: see {repeat}", scenario.name);
+        return Err(CliError::Usage(message));
     }
     let known: Vec<&str> = judged.nodes.iter().map(|node| node.name.as_str()).collect();
     if let Some(node) = arguments.node.as_ref().filter(|node| !known.contains(&node.as_str())) {
-        return Err(log::no_node(&format!("--node {node}"), node, &known));
+        return Err(log::unknown_node(&format!("--node {node}"), node, &known));
     }
-    let wanted = Wanted {
+    let wanted = OpFilter {
         faults: arguments.fault.iter().flat_map(|faults| faults.kinds.clone()).collect(),
         node: arguments.node.clone(),
         from_ms: arguments.from.map(|moment| moment.0.0),
         to_ms: arguments.to.map(|moment| moment.0.0),
     };
     let limit = took.max(Duration::from_millis(1)) * LIMIT_TIMES;
-    let limit_s = u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(LEAST_LIMIT_S);
-    Ok((Outline::of(judged.ops, &wanted, S::OUTSIDE), limit_s))
+    let limit_s = u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(MIN_LIMIT_S);
+    Ok((EnumerationPlan::of(judged.ops, &wanted, S::OUTSIDE), limit_s))
 }
 
 fn nothing_chosen(arguments: &Args) -> String {
-    format!("no operation is chosen by{}: an enumeration of nothing shows nothing", filters(arguments))
+    format!("no operations selected by{}", filters(arguments))
 }
 
-/// The words that enumerate the same again.
-fn words<S: System>(target: &Target<S>, arguments: &Args) -> String {
+/// Returns the arguments that repeat the enumeration.
+fn arguments_of<S: System>(target: &CaseSource<S>, arguments: &Args) -> String {
     let slice = arguments.partition.map_or(String::new(), |slice| format!(" --partition {slice}"));
     format!("enumerate {}{}{slice}", target.arguments(), filters(arguments))
 }
@@ -239,7 +251,7 @@ fn results_of(arguments: &Args) -> String {
     }
 }
 
-/// What was asked for besides the case, each with a space before it.
+/// Returns the filter options, each preceded by a space.
 fn filters(arguments: &Args) -> String {
     let faults = arguments.fault.iter().map(|fault| format!(" --fault {fault}"));
     let others = [
@@ -250,46 +262,46 @@ fn filters(arguments: &Args) -> String {
     faults.chain(others.into_iter().flatten()).collect()
 }
 
-/// How many runs are done, how fast, how long it will take: a line on a terminal, one now and then elsewhere.
-struct Progress {
+/// Progress of an enumeration: a bar on a terminal, a plain line at intervals elsewhere.
+struct EnumerationProgress {
     bar: ProgressBar,
     before: u64,
     began: Instant,
     last_line: Instant,
 }
 
-impl Progress {
-    fn new(all: u64, before: u64) -> Progress {
+impl EnumerationProgress {
+    fn new(all: u64, before: u64) -> EnumerationProgress {
         let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{bar:24} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_position(before);
         let began = now();
-        Progress { bar, before, began, last_line: began }
+        EnumerationProgress { bar, before, began, last_line: began }
     }
 
-    fn ran(&mut self, tally: &Tally) {
+    fn ran(&mut self, stats: &EnumerationStats) {
         self.bar.inc(1);
-        let message = self.message(tally);
-        if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_EVERY {
+        let message = self.message(stats);
+        if self.bar.is_hidden() && self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = now();
-            out::complain(&format!("{message}\n"));
+            terminal::eprint(&format!("{message}\n"));
         }
         self.bar.set_message(message);
     }
 
-    fn message(&self, tally: &Tally) -> String {
+    fn message(&self, stats: &EnumerationStats) -> String {
         let all = self.bar.length().unwrap_or_default();
-        let (done, left) = (tally.runs.saturating_sub(self.before).max(1), all.saturating_sub(tally.runs));
+        let (done, left) = (stats.runs.saturating_sub(self.before).max(1), all.saturating_sub(stats.runs));
         let took_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let left_ms = took_ms.saturating_mul(left) / done;
-        let failed = match tally.failed_runs() {
+        let failed = match stats.failed_runs() {
             0 => String::new(),
             failed => format!(", {} failed", count(failed)),
         };
         format!(
             "{} of {} runs{failed}, {} left",
-            count(tally.runs),
+            count(stats.runs),
             count(all),
             span_ms(left_ms / 1000 * 1000)
         )

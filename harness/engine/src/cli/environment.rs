@@ -1,11 +1,11 @@
-//! Options that the environment gives: an error over one of them names its variable.
+//! Options that are set by environment variables: an error in one of them names its variable.
 
 use clap::error::{ContextKind, ContextValue, Error};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 use std::collections::BTreeMap;
 
-/// The options of the chosen command that the environment gave: their ids and variables.
+/// Returns the options of the selected command that the environment set: their ids and variables.
 pub(super) fn given(command: &Command, matches: &ArgMatches) -> BTreeMap<String, String> {
     let (mut command, mut matches) = (command, matches);
     let mut given = BTreeMap::new();
@@ -24,7 +24,7 @@ pub(super) fn given(command: &Command, matches: &ArgMatches) -> BTreeMap<String,
     }
 }
 
-/// The complaint over an option's value, which names the variable that gave it, if one did.
+/// Adds the variable's name to an error in an option's value, if a variable set it.
 pub(super) fn named(mut error: Error, command: &Command, words: &[String]) -> Error {
     let (Some(option), Some(value)) =
         (text(&error, ContextKind::InvalidArg), text(&error, ContextKind::InvalidValue))
@@ -53,7 +53,7 @@ fn all_below(command: &Command) -> Vec<&Command> {
     below.flat_map(|one| std::iter::once(one).chain(all_below(one))).collect()
 }
 
-/// Whether the command line itself has the option, in whatever spelling.
+/// Whether the command line itself has the option, in any spelling.
 fn is_given(arg: &Arg, words: &[String]) -> bool {
     let long = arg.get_long().map(|long| format!("--{long}"));
     let short = arg.get_short().map(|short| format!("-{short}"));

@@ -1,18 +1,17 @@
-//! The event log of `run --log` and `repro --log`: one format, one stream, one way to write a time. Each line begins with
-//! its time as `--from`, `--to` and `--until` take it.
+//! The event log of `run --log` and `repro --log`: one format, one stream, one way to write a time. Each line begins
+//! with its time in the format of `--from`, `--to` and `--until`.
 
-use super::Failure;
-use crate::case::wire::{Judged, LogRecord, WORLD};
-use crate::print::out;
-use crate::scenario::Moment;
-use crate::scenario::near::near;
+use super::CliError;
+use crate::case::ipc::{CaseResult, LogRecord, WORLD};
+use crate::print::terminal;
+use crate::scenario::Timestamp;
+use crate::scenario::suggest::suggest;
 use indicatif::ProgressBar;
-use jiff::Timestamp;
 use std::io;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LogArgs {
-    /// Print the event log to the standard output: what every node did, in order of virtual time
+    /// Print the event log to the standard output, in order of virtual time
     #[arg(long, conflicts_with = "json")]
     pub log: bool,
     /// Show only this node's log; may be given several times
@@ -20,10 +19,10 @@ pub(super) struct LogArgs {
     node: Vec<String>,
     /// Show only the log from this time on, such as 2016-02-20T15:00:00Z
     #[arg(long, value_name = "T", requires = "log")]
-    from: Option<Moment>,
+    from: Option<Timestamp>,
     /// Show only the log before this time
     #[arg(long, value_name = "T", requires = "log")]
-    to: Option<Moment>,
+    to: Option<Timestamp>,
 }
 
 impl LogArgs {
@@ -34,26 +33,29 @@ impl LogArgs {
             && self.to.is_none_or(|to| at_ms < to.0.0)
     }
 
-    /// Whether every node that was asked for exists: the log of one that does not is empty, and shows nothing.
-    pub fn nodes_are_there(&self, judged: &Judged) -> Result<(), Failure> {
+    /// Checks that every requested node exists: the log of an unknown node would be empty.
+    pub fn check_nodes(&self, judged: &CaseResult) -> Result<(), CliError> {
         let known: Vec<&str> = judged.nodes.iter().map(|node| node.name.as_str()).chain([WORLD]).collect();
         match self.node.iter().find(|name| !known.contains(&name.as_str())) {
-            Some(unknown) => Err(no_node(&format!("--node {unknown}"), unknown, &known)),
+            Some(unknown) => Err(unknown_node(&format!("--node {unknown}"), unknown, &known)),
             None => Ok(()),
         }
     }
 }
 
-/// An option names a node that the world does not have.
-pub(super) fn no_node(option: &str, unknown: &str, known: &[&str]) -> Failure {
-    let meant = match near(unknown, known.iter().copied()).first() {
-        Some(near) => format!("did you mean '{near}'? "),
+/// Creates the error for an option that names an unknown node.
+pub(super) fn unknown_node(option: &str, unknown: &str, known: &[&str]) -> CliError {
+    let suggestion = match suggest(unknown, known.iter().copied()).first() {
+        Some(similar) => format!("did you mean '{similar}'? "),
         None => String::new(),
     };
-    Failure::Usage(format!("{option}: no node is called '{unknown}'\n  {meant}nodes: {}", known.join(", ")))
+    CliError::Usage(format!(
+        "{option}: no node is called '{unknown}'\n  {suggestion}nodes: {}",
+        known.join(", ")
+    ))
 }
 
-/// Prints the records that are wanted, until one cannot be written.
+/// Prints the requested records, until one cannot be written.
 pub(super) struct LogPrinter<'a> {
     wanted: &'a LogArgs,
     start_ms: i64,
@@ -68,7 +70,7 @@ impl LogPrinter<'_> {
     pub fn record(&mut self, bar: &ProgressBar, record: &LogRecord) {
         if self.failed.is_none() && self.wanted.wants(record, self.start_ms) {
             let line = format!("{}\n", log_line(record, self.start_ms));
-            self.failed = bar.suspend(|| out::print(&line)).err();
+            self.failed = bar.suspend(|| terminal::print(&line)).err();
         }
     }
 
@@ -82,7 +84,7 @@ impl LogPrinter<'_> {
 /// `2016-02-20T15:00:00.123456Z disk-1       Sync 'arb/3/…'`
 fn log_line(record: &LogRecord, start_ms: i64) -> String {
     let at_us = start_ms.saturating_mul(1000).saturating_add_unsigned(record.time_ns / 1000);
-    let at = Timestamp::from_microsecond(at_us)
+    let at = jiff::Timestamp::from_microsecond(at_us)
         .map_or_else(|_| format!("{at_us} us"), |at| at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string());
     format!("{at} {:<12} {}", record.node, record.what)
 }
@@ -96,11 +98,11 @@ mod tests {
         let record = LogRecord { time_ns: 1_234_567_000, node: "disk-1".into(), what: "Sync 'a'".into() };
         let line = log_line(&record, 1_456_190_460_000);
         assert_eq!(line, "2016-02-23T01:21:01.234567Z disk-1       Sync 'a'");
-        let from: Moment = line.split(' ').next().unwrap().parse().unwrap();
+        let from: Timestamp = line.split(' ').next().unwrap().parse().unwrap();
         let wanted = LogArgs { log: true, node: Vec::new(), from: Some(from), to: None };
         assert!(wanted.wants(&record, 1_456_190_460_000));
-        // The verdict writes times with a space, which can be given as well.
-        let first: Moment = crate::print::words::moment_ms(1_456_190_461_000).parse().unwrap();
+        // The verdict writes times with a space, which is valid here too.
+        let first: Timestamp = crate::print::humanize::moment_ms(1_456_190_461_000).parse().unwrap();
         assert_eq!(first.0.0, 1_456_190_461_000);
     }
 }

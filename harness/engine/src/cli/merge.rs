@@ -1,16 +1,16 @@
-//! `merge FILES`: the one judge of a sweep that ran in slices.
+//! `merge FILES`: judges a sweep that ran in slices.
 
-use super::sweep::{Wanted, junit_destination, report};
-use super::{Context, Failure};
+use super::sweep::{SweepOutput, junit_destination, report};
+use super::{CliError, Context};
 use crate::exit;
-use crate::print::out;
-use crate::sweep::results::Results;
-use crate::sweep::summary::{Summary, put_together};
+use crate::print::terminal;
+use crate::sweep::results::SweepResults;
+use crate::sweep::summary::{SweepSummary, merge_slices};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The result files of all slices
+    /// The results files of all slices
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Print the summary as one JSON object
@@ -19,10 +19,10 @@ pub(super) struct Args {
     /// Write results as JUnit XML to this file; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Overwrite a JUnit file even if it holds something else
+    /// Overwrite a file that is not JUnit XML
     #[arg(long)]
     force: bool,
-    /// Write annotations and the job's summary as GitHub Actions shows them
+    /// Write annotations and the job summary for GitHub Actions
     #[arg(long)]
     annotate: bool,
     /// Print every failure and every mark
@@ -30,32 +30,32 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+pub(super) fn run(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let junit = junit_destination(arguments.junit.as_deref(), arguments.force)?;
     let mut files = Vec::new();
     let mut wrong = Vec::new();
     for path in &arguments.files {
-        match Results::read(path) {
+        match SweepResults::read(path) {
             Ok(results) => files.push((path.clone(), results)),
             Err(error) => wrong.push(error.to_string()),
         }
     }
-    let together = if wrong.is_empty() { put_together(&files) } else { Err(wrong) };
-    let (order, ran) = match together {
+    let together = if wrong.is_empty() { merge_slices(&files) } else { Err(wrong) };
+    let (spec, records) = match together {
         Ok(together) => together,
         Err(wrong) => {
-            out::complain(&format!("error: the slices do not add up\n  {}\n", wrong.join("\n  ")));
+            terminal::eprint(&format!("error: the slices do not add up\n  {}\n", wrong.join("\n  ")));
             return Ok(exit::SLICES);
         }
     };
-    let summary = Summary::of(&order, &ran);
+    let summary = SweepSummary::of(&spec, &records);
     let names: Vec<String> = arguments.files.iter().map(|path| path.display().to_string()).collect();
-    let wanted = Wanted {
+    let output = SweepOutput {
         junit,
         annotate: arguments.annotate,
         verbose: arguments.verbose,
         json: arguments.json,
         is_output_taken: false,
     };
-    report(context, &wanted, &summary, &ran, None, &names.join(" "))
+    report(context, &output, &summary, &records, None, &names.join(" "))
 }

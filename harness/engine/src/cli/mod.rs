@@ -6,10 +6,9 @@ mod doctor;
 mod enumerate;
 mod environment;
 mod explain;
-mod interrupt;
 mod log;
 mod merge;
-mod panics;
+mod panic_hook;
 mod print;
 mod progress;
 mod repro;
@@ -18,14 +17,15 @@ mod run;
 mod scenarios;
 mod schema;
 mod shrink;
+mod signals;
 mod sweep;
-mod usage;
+mod usage_errors;
 
-use crate::case::{wire, worker};
+use crate::case::{ipc, worker};
+use crate::case_source::{CaseSource, MAX_ITEMS};
 use crate::output::OutputError;
-use crate::print::out;
-use crate::scenario::{BadScenario, NamedScenario, with_seed};
-use crate::target::{MOST_ITEMS, Target};
+use crate::print::terminal;
+use crate::scenario::{NamedScenario, ScenarioError, with_seed};
 use crate::{System, exit};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -39,84 +39,84 @@ use std::time::Instant;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Allow scenarios that ask for so many items
-    #[arg(long, value_name = "N", global = true, env = "LATENT_MAX_ITEMS", default_value_t = MOST_ITEMS,
+    /// Allow scenarios with up to this many items
+    #[arg(long, value_name = "N", global = true, env = "LATENT_MAX_ITEMS", default_value_t = MAX_ITEMS,
         value_parser = parse_items)]
     max_items: u64,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run one scenario with one seed, and judge it
+    /// Run one case: a scenario with a seed
     Run(run::Args),
-    /// Run one scenario again and again, with a crash, or one error, at each of its operations in turn
+    /// Run one case repeatedly, with a crash or an error at each of its operations in turn
     Enumerate(enumerate::Args),
-    /// Run many seeds of some scenarios, each case in a process of its own
+    /// Run many seeds of some scenarios, each case in its own process
     Sweep(Box<sweep::Args>),
-    /// Put the slices of a sweep together, and judge it
+    /// Merge the slices of a sweep and judge it
     Merge(merge::Args),
-    /// Run a case again, to the bit, with as much of its log as wanted
+    /// Reproduce a run exactly, optionally with its event log
     Repro(repro::Args),
-    /// Make a failing case as small as it gets
+    /// Shrink a failing case
     Shrink(shrink::Args),
-    /// Replay, extend and tidy the cases that once failed
+    /// Run and manage the regression cases
     Corpus(corpus::Args),
-    /// Explain a word of a verdict: an invariant, outcome, exit code, mark or fingerprint
+    /// Explain a term of a verdict: an invariant, outcome, exit code, mark or fingerprint
     Explain(explain::Args),
     /// List the built-in scenarios
     Scenarios,
     /// List the marks that a scenario can require or a fault can wait for
     Marks(explain::MarksArgs),
-    /// Print a scenario as a file: a built-in one, or one that a seed draws whole
+    /// Print a built-in or generated scenario as a file
     Print(print::Args),
     /// Print the JSON Schema of scenarios
     Schema,
-    /// Check this machine: whether the same case runs the same twice, memory, disk, terminal
+    /// Check this machine: determinism, memory, disk, terminal
     Doctor,
-    /// Print a script that completes this command line in a shell
+    /// Print a shell completion script
     Completions(completions::Args),
-    /// Write the manual pages into a folder
+    /// Write the manual pages to a folder
     Man(completions::ManArgs),
 }
 
-/// What every command gets to know.
+/// Context of every command.
 struct Context<'a> {
     named: &'a [NamedScenario],
-    /// The program as it was called: what repeats a run.
+    /// The program as it was called, for commands that reproduce a run.
     program: String,
-    /// What it was built from.
+    /// Version and commit of the program.
     build: &'a str,
-    /// When this process began, as near as it can tell.
+    /// Start of this process, measured at the start of `main`.
     started: Instant,
-    /// A scenario may ask for so many items.
-    most_items: u64,
-    /// Options that the environment gave, by their ids, with their variables.
+    /// Limit of a scenario's items.
+    max_items: u64,
+    /// Options set by the environment: their variables, by option id.
     from_environment: BTreeMap<String, String>,
 }
 
-/// Why a command failed.
-enum Failure {
-    /// The user's: wrong usage or a bad scenario.
+/// Reason why a command failed.
+enum CliError {
+    /// Wrong usage or an invalid scenario.
     Usage(String),
-    /// Of the code under test, which panicked.
-    Found(String),
-    /// Of the code under test, which passed its limit of time or memory.
+    /// The code under test panicked.
+    Violation(String),
+    /// The case exceeded its limit of time or memory.
     Hung(String),
-    /// Of the run, in which there was nothing to be judged.
-    Nothing(String),
-    /// Ours.
+    /// The run was vacuous.
+    NothingRan(String),
+    /// An internal error.
     Internal(String),
 }
 
 impl Context<'_> {
-    /// A failure over the value of an option, which names the variable if the environment gave it.
-    fn named_by_its_variable(&self, option: &str, failure: Failure) -> Failure {
+    /// Adds the variable's name to an error in an option's value, if the environment set the option.
+    fn named_by_its_variable(&self, option: &str, failure: CliError) -> CliError {
         match self.from_environment.get(option) {
             Some(variable) => match failure {
-                Failure::Usage(said) => {
-                    let value = said.strip_prefix(&format!("--{option} "));
-                    Failure::Usage(
-                        value.map_or(format!("{variable}: {said}"), |rest| format!("{variable} {rest}")),
+                CliError::Usage(message) => {
+                    let value = message.strip_prefix(&format!("--{option} "));
+                    CliError::Usage(
+                        value.map_or(format!("{variable}: {message}"), |rest| format!("{variable} {rest}")),
                     )
                 }
                 other => other,
@@ -125,44 +125,44 @@ impl Context<'_> {
         }
     }
 
-    /// What a command is to work on.
+    /// Loads the input of a command.
     fn target<S: System>(
         &self,
         target: &str,
         seed: Option<u64>,
         release: Option<&str>,
-    ) -> Result<Target<S>, Failure> {
-        Ok(Target::find(&with_seed(target, seed)?, self.named, release, self.most_items)?)
+    ) -> Result<CaseSource<S>, CliError> {
+        Ok(CaseSource::find(&with_seed(target, seed)?, self.named, release, self.max_items)?)
     }
 }
 
-impl From<BadScenario> for Failure {
-    fn from(bad: BadScenario) -> Failure {
-        Failure::Usage(bad.to_string())
+impl From<ScenarioError> for CliError {
+    fn from(bad: ScenarioError) -> CliError {
+        CliError::Usage(bad.to_string())
     }
 }
 
-impl From<OutputError> for Failure {
-    fn from(error: OutputError) -> Failure {
+impl From<OutputError> for CliError {
+    fn from(error: OutputError) -> CliError {
         match error {
-            OutputError::Failed(..) => Failure::Internal(error.to_string()),
-            _ => Failure::Usage(error.to_string()),
+            OutputError::Failed(..) => CliError::Internal(error.to_string()),
+            _ => CliError::Usage(error.to_string()),
         }
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure::Internal(format!("the output cannot be written: {error}"))
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> CliError {
+        CliError::Internal(format!("the output cannot be written: {error}"))
     }
 }
 
-/// The whole command line of a system's program, from arguments to exit code ([`crate::exit`]).
+/// Runs the command line of a system's program, from arguments to exit code ([`crate::exit`]).
 ///
-/// `build` says what the program was built from, such as version and commit: slices of one sweep must agree in it.
+/// `build` identifies the program, such as version and commit: slices of one sweep must have the same.
 pub fn main<S: System>(named: &[NamedScenario], build: &'static str) -> ExitCode
 where
-    S::Topic: Sync,
+    S::Config: Sync,
 {
     #[expect(
         clippy::disallowed_methods,
@@ -172,12 +172,12 @@ where
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let program =
         arguments.first().map_or_else(|| S::NAME.into(), |first| first.to_string_lossy().into_owned());
-    // Before anything is made that only people need: a sweep starts thousands of workers.
-    if arguments.len() == 2 && arguments[1] == wire::WORKER {
+    // Before the setup that only people need: a sweep starts thousands of workers.
+    if arguments.len() == 2 && arguments[1] == ipc::WORKER {
         return worker::run::<S>();
     }
     let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    panics::end_as_errors(&words);
+    panic_hook::install_panic_hook(&words);
     let command = Cli::command().name(S::NAME).bin_name(S::NAME).version(build).after_help(codes());
     let parsed = command.clone().try_get_matches_from(arguments).and_then(|matches| {
         let from_environment = environment::given(&command, &matches);
@@ -186,15 +186,15 @@ where
     let (cli, from_environment) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
-            // Help goes to the standard output, a complaint to the other; a closed pipe matters to neither.
+            // Help goes to the standard output, an error to the standard error; a closed pipe is ignored in both cases.
             let code = if error.use_stderr() { exit::USAGE } else { exit::CLEAN };
-            let is_harmful = words.iter().any(|word| word.contains(out::is_harmful));
-            let error = environment::named(usage::clearer(error, &words), &command, &words);
-            out::of_clap(&error, is_harmful);
+            let is_unprintable = words.iter().any(|word| word.contains(terminal::is_unprintable));
+            let error = environment::named(usage_errors::improve(error, &words), &command, &words);
+            terminal::clap_error(&error, is_unprintable);
             return ExitCode::from(code);
         }
     };
-    let context = Context { named, program, build, started, most_items: cli.max_items, from_environment };
+    let context = Context { named, program, build, started, max_items: cli.max_items, from_environment };
     let done = match cli.command {
         Command::Run(arguments) => run::run::<S>(&context, &arguments),
         Command::Enumerate(arguments) => enumerate::run::<S>(&context, &arguments),
@@ -214,19 +214,19 @@ where
     };
     let (code, message) = match done {
         Ok(code) => return ExitCode::from(code),
-        Err(Failure::Usage(message)) => (exit::USAGE, message),
-        Err(Failure::Found(message)) => (exit::VIOLATION, message),
-        Err(Failure::Hung(message)) => (exit::HUNG, message),
-        Err(Failure::Nothing(message)) => (exit::NOTHING_RAN, message),
-        Err(Failure::Internal(message)) => (exit::INTERNAL, message),
+        Err(CliError::Usage(message)) => (exit::USAGE, message),
+        Err(CliError::Violation(message)) => (exit::VIOLATION, message),
+        Err(CliError::Hung(message)) => (exit::HUNG, message),
+        Err(CliError::NothingRan(message)) => (exit::NOTHING_RAN, message),
+        Err(CliError::Internal(message)) => (exit::INTERNAL, message),
     };
-    out::complain(&format!("error: {}\n", message.trim_end()));
+    terminal::eprint(&format!("error: {}\n", message.trim_end()));
     ExitCode::from(code)
 }
 
 fn parse_items(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|items| *items > 0);
-    number.ok_or_else(|| format!("'{text}' is no number of items: write 1 or more"))
+    number.ok_or_else(|| format!("invalid number of items '{text}': write 1 or more"))
 }
 
 fn codes() -> String {

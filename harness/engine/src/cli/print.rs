@@ -1,7 +1,7 @@
-//! `print NAME[@SEED]`: a scenario as a file, to be read, kept or changed.
+//! `print NAME[@SEED]`: prints a scenario as a file, to read, save or change.
 
-use super::{Context, Failure};
-use crate::print::out;
+use super::{CliError, Context};
+use crate::print::terminal;
 use crate::{System, exit};
 use std::path::PathBuf;
 
@@ -16,18 +16,18 @@ pub(super) struct Args {
     /// Put the whole system on this release
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// Generate the scenario from the bytes of a file, as a fuzzer gives them
+    /// Generate the scenario from the bytes of a file, such as a fuzzer's input
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     bytes: Option<PathBuf>,
 }
 
-pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let text = match (&arguments.bytes, &arguments.target) {
         (Some(path), _) => {
-            let cannot = |error| Failure::Usage(format!("{}: {error}", path.display()));
+            let cannot = |error| CliError::Usage(format!("{}: {error}", path.display()));
             let bytes = std::fs::read(path).map_err(cannot)?;
             let scenario = S::generate(&bytes);
-            scenario.ok_or_else(|| Failure::Usage(format!("{} has no generator", S::NAME)))?.to_text()
+            scenario.ok_or_else(|| CliError::Usage(format!("{} has no generator", S::NAME)))?.to_text()
         }
         (None, target) => {
             let target = target.as_deref().unwrap_or_default();
@@ -37,6 +37,6 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
             scenario.to_text()
         }
     };
-    out::print(&text)?;
+    terminal::print(&text)?;
     Ok(exit::CLEAN)
 }

@@ -1,25 +1,25 @@
-//! `repro NAME@SEED|CASE`: the same run again, to the bit, with as much of its log as wanted.
+//! `repro NAME@SEED|CASE`: reproduces a run exactly, optionally with its event log.
 
 use super::log::{LogArgs, LogPrinter};
-use super::run::{broken, nothing_shown, progress_bar, show};
-use super::{Context, Failure};
-use crate::case::assemble::{Asked, assemble};
+use super::run::{broken, progress_bar, show, vacuous_message};
+use super::{CliError, Context};
 use crate::case::finding::Finding;
-use crate::case::parent::{self, CaseError, Manner};
-use crate::case::wire::Line;
-use crate::case_file::{HASH_DIGITS, Recorded};
-use crate::print::{json, out, text, words};
-use crate::scenario::{Moment, Span};
-use crate::target::{Target, shell_word};
+use crate::case::ipc::WorkerMessage;
+use crate::case::parent::{self, CaseError, WorkerLimits};
+use crate::case::report_builder::{RunContext, build_report};
+use crate::case_file::{CaseHeader, HASH_DIGITS};
+use crate::case_source::{CaseSource, shell_word};
+use crate::print::{humanize, json, terminal, text};
+use crate::scenario::{Span, Timestamp};
 use crate::{System, exit};
 use std::fmt;
 
-/// A hash is asked for by at least so many of its digits: by fewer, another run may have it too.
-const LEAST_DIGITS: usize = 8;
+/// Minimum number of digits of a trace hash: a shorter prefix may match another run.
+const MIN_DIGITS: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A scenario and seed, `generated@7`, or a case's file
+    /// A scenario and seed, `generated@7`, or a case file
     #[arg(value_name = "NAME@SEED|CASE")]
     target: String,
     /// Use this seed; the same as NAME@SEED
@@ -27,16 +27,16 @@ pub(super) struct Args {
     seed: Option<u64>,
     #[command(flatten)]
     log: LogArgs,
-    /// Stop at this instant, without a verdict
+    /// Stop at this time, without a verdict
     #[arg(long, value_name = "T", conflicts_with = "json")]
-    until: Option<Moment>,
-    /// The longest that it may take, real time [default: no limit]
+    until: Option<Timestamp>,
+    /// Stop the run after this much real time [default: no limit]
     #[arg(long, value_name = "TIME", env = "LATENT_CASE_TIME")]
     case_time: Option<Span>,
-    /// The most that it may hold, in megabytes [default: 4096]
+    /// Stop the run if it exceeds this much memory, in megabytes [default: 4096]
     #[arg(long, value_name = "MB", env = "LATENT_CASE_MEMORY_MB")]
     case_memory_mb: Option<u64>,
-    /// The trace hash that the run must have, or how it begins [default: what the case's file records]
+    /// Require this trace hash, or a prefix of it [default: the hash in the case file]
     #[arg(long, value_name = "HASH", value_parser = parse_trace)]
     trace: Option<String>,
     /// Put the whole system on this release: one of the scenario's, or `good`
@@ -50,7 +50,7 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let mut repeat = format!("{} repro {}", shell_word(&context.program), target.arguments());
     if let Some(time) = arguments.case_time {
@@ -59,24 +59,27 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     if let Some(mb) = arguments.case_memory_mb {
         repeat = format!("{repeat} --case-memory-mb {mb}");
     }
-    let manner = Manner::limited(arguments.case_time.map(|span| span.0), arguments.case_memory_mb);
-    let mut work = target.work();
-    work.log = arguments.log.log;
-    work.until_ms = arguments.until.map(|until| until.0.0);
+    let limits = WorkerLimits::limited(arguments.case_time.map(|span| span.0), arguments.case_memory_mb);
+    let mut request = target.request();
+    request.log = arguments.log.log;
+    request.until_ms = arguments.until.map(|until| until.0.0);
     let choices = S::choices(&target.expand()?.system);
     let bar = progress_bar(&target.scenario);
     let (mut log, mut stopped) = (LogPrinter::new(&arguments.log, target.scenario.start.0.0), None);
-    let judged = parent::run(&work, manner, |line| match line {
-        Line::Log(record) => log.record(&bar, record),
-        Line::Stopped { trace_hash, trace_records } => stopped = Some((trace_hash.clone(), *trace_records)),
+    let judged = parent::run(&request, limits, |line| match line {
+        WorkerMessage::Log(record) => log.record(&bar, record),
+        WorkerMessage::Stopped { trace_hash, trace_records } => {
+            stopped = Some((trace_hash.clone(), *trace_records))
+        }
         other => show(&bar, other),
     });
     bar.finish_and_clear();
     log.end()?;
     if let (Some((hash, records)), Some(until)) = (stopped, arguments.until) {
-        let (again, records) = (format!("{repeat} --until {until}"), words::counted(records, "records"));
-        out::print(&format!(
-            "stopped at {until}\n  trace       {hash} after {records}\n  again       {again}\n"
+        let (reproduce, records) =
+            (format!("{repeat} --until {until}"), humanize::counted(records, "records"));
+        terminal::print(&format!(
+            "stopped at {until}\n  trace       {hash} after {records}\n  reproduce   {reproduce}\n"
         ))?;
         return Ok(exit::CLEAN);
     }
@@ -86,92 +89,92 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
             return not_judged(error, &target, &repeat, (arguments.trace.as_deref(), context.build));
         }
     };
-    arguments.log.nodes_are_there(&judged)?;
+    arguments.log.check_nodes(&judged)?;
     let finding = Finding::of(&judged);
     let wall_seconds = context.started.elapsed().as_secs_f64();
     let release = target.release();
     let asked =
-        Asked { scenario: &target.scenario, seed: target.seed, release, choices, repeat, wall_seconds };
-    let report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
+        RunContext { scenario: &target.scenario, seed: target.seed, release, choices, repeat, wall_seconds };
+    let report = build_report::<S>(asked, judged).map_err(CliError::Internal)?;
     if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
-        let cannot = |error| Failure::Internal(format!("the report cannot be written: {error}"));
-        out::print(&written.map_err(cannot)?)?;
+        let cannot = |error| CliError::Internal(format!("the report cannot be written: {error}"));
+        terminal::print(&written.map_err(cannot)?)?;
     } else {
-        out::screen(&text::render::<S>(&report, arguments.verbose))?;
+        terminal::screen(&text::render::<S>(&report, arguments.verbose))?;
     }
     if let Some(differs) =
         differs(arguments.trace.as_deref(), target.compared_with(), &finding, context.build)
     {
-        out::complain(&differs);
+        terminal::eprint(&differs);
         return Ok(exit::NONDETERMINISTIC);
     }
-    if let Some(said) = compared(arguments, &target) {
-        // With JSON the output is that one object; what was edited must still be said.
+    if let Some(message) = compared(arguments, &target) {
+        // With JSON the output is that one object; the note on an edited case goes to the standard error.
         match (arguments.json, target.is_edited) {
-            (false, _) => out::print(&said)?,
-            (true, true) => out::complain(&said),
+            (false, _) => terminal::print(&message)?,
+            (true, true) => terminal::eprint(&message),
             (true, false) => {}
         }
     }
-    if report.shows_nothing() {
-        out::complain(&format!("error: {}\n", nothing_shown(S::ITEMS)));
+    if report.is_vacuous() {
+        terminal::eprint(&format!("error: {}\n", vacuous_message(S::ITEMS)));
     }
     Ok(report.exit_code())
 }
 
-/// The line about what the run was compared with, once it is found to be the same.
-fn compared<S: System>(arguments: &Args, target: &Target<S>) -> Option<String> {
-    let said = if arguments.trace.is_some() {
-        "the trace is the one asked for"
+/// Returns the line that names the reference of a matching run.
+fn compared<S: System>(arguments: &Args, target: &CaseSource<S>) -> Option<String> {
+    let message = if arguments.trace.is_some() {
+        "the trace matches --trace"
     } else if target.is_edited {
-        "edited since it was recorded: a new case, its trace is compared with nothing"
+        "edited since it was recorded: a new case, its trace is not compared"
     } else {
         target.recorded.as_ref().map(|_| "this is the recorded run")?
     };
-    Some(format!("  recorded    {said}\n"))
+    Some(format!("  recorded    {message}\n"))
 }
 
-/// A trace hash or its beginning, as somebody types it.
+/// Parses a trace hash or a prefix of it.
 fn parse_trace(text: &str) -> Result<String, String> {
     let is_hash =
-        (LEAST_DIGITS..=HASH_DIGITS).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_hexdigit());
+        (MIN_DIGITS..=HASH_DIGITS).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_hexdigit());
     let hint = "write its first 8 hexadecimal digits or more, as a report prints them";
     if is_hash { Ok(text.to_ascii_lowercase()) } else { Err(format!("not a trace hash; {hint}")) }
 }
 
-/// A run without a verdict: it may be the recorded one all the same.
+/// Handles a run without a verdict, which may still match the recorded one.
 fn not_judged<S: System>(
     error: CaseError,
-    target: &Target<S>,
+    target: &CaseSource<S>,
     repeat: &str,
     (asked, build): (Option<&str>, &str),
-) -> Result<u8, Failure> {
+) -> Result<u8, CliError> {
     let failure = broken(&error, repeat);
-    let Ok(finding) = Finding::of_broken(error) else { return Err(failure) };
+    let Ok(finding) = Finding::from_error(error) else { return Err(failure) };
     let Some(differs) = differs(asked, target.compared_with(), &finding, build) else {
-        if let Some(said) =
+        if let Some(message) =
             target.recorded.as_ref().map(|_| "this is the recorded run").filter(|_| !target.is_edited)
         {
-            out::complain(&format!("  recorded    {said}\n"));
+            terminal::eprint(&format!("  recorded    {message}\n"));
         }
         return Err(failure);
     };
-    let (Failure::Found(said)
-    | Failure::Hung(said)
-    | Failure::Nothing(said)
-    | Failure::Internal(said)
-    | Failure::Usage(said)) = failure;
-    out::complain(&format!("error: {said}\n"));
-    out::complain(&differs);
+    let (CliError::Violation(message)
+    | CliError::Hung(message)
+    | CliError::NothingRan(message)
+    | CliError::Internal(message)
+    | CliError::Usage(message)) = failure;
+    terminal::eprint(&format!("error: {message}\n"));
+    terminal::eprint(&differs);
     Ok(exit::NONDETERMINISTIC)
 }
 
-/// What to say, loudly, if the run is not the one that was recorded, or that a flag asks for. A run that never ended has
-/// no trace: it is known by its fingerprint.
+/// Returns the warning for a run that differs from the recorded or requested one. A run that did not end has no trace:
+/// it is identified by its fingerprint.
 fn differs(
     asked: Option<&str>,
-    recorded: Option<&Recorded>,
+    recorded: Option<&CaseHeader>,
     finding: &Finding,
     build: &str,
 ) -> Option<String> {
@@ -197,12 +200,12 @@ fn differs(
     ))
 }
 
-/// What a run is known by.
+/// Identity of a run.
 #[derive(PartialEq, Eq)]
 enum Identity<'a> {
-    /// The hash of its trace.
+    /// The trace hash.
     Trace(&'a str),
-    /// It never ended: what ended it.
+    /// Fingerprint of a run that did not end.
     Ended(&'a str),
 }
 

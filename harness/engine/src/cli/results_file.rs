@@ -1,83 +1,83 @@
-//! The file of a sweep's results: begun, gone on with, or put aside.
+//! Opens the results file of a sweep: starts, continues, or moves it.
 
-use super::Failure;
+use super::CliError;
 use super::sweep::Args;
-use crate::folders;
-use crate::output::{Lock, OutputError, Stream, is_stream, unused_aside};
-use crate::print::out;
-use crate::sweep::order::Order;
-use crate::sweep::results::{BadResults, Ran, Results, Writer};
+use crate::output::{FileLock, OutputError, OutputStream, is_stream, unused_backup_path};
+use crate::output_folder;
+use crate::print::terminal;
+use crate::sweep::results::{CaseRecord, ResultsError, ResultsWriter, SweepResults};
+use crate::sweep::sweep_spec::SweepSpec;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-/// A file to write to, what stands in it already, and the milliseconds that this took.
-pub(super) type Opened = (Writer, Vec<Ran>, u64);
+/// The writer, the results in the file, and their real time in milliseconds.
+pub(super) type OpenedResults = (ResultsWriter, Vec<CaseRecord>, u64);
 
-/// Opens the file of results: a new one, or the one to go on with, with what stands in it.
+/// Opens the results file: a new one, or the one to continue, with its results.
 pub(super) fn open(
     arguments: &Args,
-    order: &Order,
+    spec: &SweepSpec,
     jobs: usize,
     signal: Arc<AtomicUsize>,
-) -> Result<Opened, Failure> {
+) -> Result<OpenedResults, CliError> {
     let path = &arguments.json;
     let unwritable = |error| OutputError::Unwritable(path.clone(), error);
     if is_stream(path) {
         if arguments.resume {
-            return Err(Failure::Usage(format!(
-                "{}: nothing to resume: this is a stream\n  give --json the file of the sweep to go on with",
+            return Err(CliError::Usage(format!(
+                "{}: nothing to resume: this is a stream\n  give --json the file of the sweep to continue",
                 path.display()
             )));
         }
-        let stream = Stream::open(path, signal).map_err(unwritable)?;
-        return Ok((Writer::begin_stream(stream, order).map_err(unwritable)?, Vec::new(), 0));
+        let stream = OutputStream::open(path, signal).map_err(unwritable)?;
+        return Ok((ResultsWriter::begin_stream(stream, spec).map_err(unwritable)?, Vec::new(), 0));
     }
     if arguments.resume && !path.exists() {
         return Err(nothing_to_resume(path));
     }
-    folders::for_file(path).map_err(unwritable)?;
-    let lock = Lock::take(path).map_err(unwritable)?.ok_or_else(|| OutputError::Locked(path.clone()))?;
-    let mut before = match path.exists().then(|| Results::read(path)) {
+    output_folder::for_file(path).map_err(unwritable)?;
+    let lock = FileLock::take(path).map_err(unwritable)?.ok_or_else(|| OutputError::Locked(path.clone()))?;
+    let mut before = match path.exists().then(|| SweepResults::read(path)) {
         Some(Ok(before)) => before,
-        None | Some(Err(BadResults::OnlyBegun(_))) => return begin(path, lock, order),
+        None | Some(Err(ResultsError::OnlyBegun(_))) => return begin(path, lock, spec),
         Some(Err(error)) => {
-            return Err(Failure::Usage(format!("{error}\n  give --json another file, or remove it")));
+            return Err(CliError::Usage(format!("{error}\n  give --json another file, or remove it")));
         }
     };
     if arguments.resume {
-        if let Some(why) = before.order.differs_by(order) {
-            let said = format!("{}: of another sweep, nothing to resume: {why}", path.display());
-            let hint = "give the flags it was begun with, or leave --resume out to begin again";
-            return Err(Failure::Usage(format!("{said}\n  {hint}")));
+        if let Some(why) = before.spec.difference(spec) {
+            let message = format!("{}: of another sweep, nothing to resume: {why}", path.display());
+            let hint = "give the original flags, or omit --resume to start again";
+            return Err(CliError::Usage(format!("{message}\n  {hint}")));
         }
-        // A sitting without an end did not say how long it was: no less than its cases took, side by side.
-        let busy_ms = crate::sweep::summary::sum(before.ran.iter().map(|one| one.wall_ms));
+        // An interrupted session did not record its duration: at least that of its cases, run in parallel.
+        let busy_ms = crate::sweep::summary::sum(before.records.iter().map(|one| one.wall_ms));
         let before_ms = before.end.as_ref().map_or(busy_ms / jobs as u64, |end| end.wall_ms);
-        let writer = Writer::resume(path, lock, &mut before).map_err(unwritable)?;
-        return Ok((writer, before.ran, before_ms));
+        let writer = ResultsWriter::resume(path, lock, &mut before).map_err(unwritable)?;
+        return Ok((writer, before.records, before_ms));
     }
-    if before.end.is_none() && !before.ran.is_empty() {
-        let aside = unused_aside(path);
+    if before.end.is_none() && !before.records.is_empty() {
+        let aside = unused_backup_path(path);
         std::fs::rename(path, &aside).map_err(unwritable)?;
-        out::complain(&format!(
-            "{} held an unfinished sweep of {} cases: it is in {} now\n",
+        terminal::eprint(&format!(
+            "{} held an unfinished sweep of {} cases, which was moved to {}\n",
             path.display(),
-            before.ran.len(),
+            before.records.len(),
             aside.display()
         ));
     }
-    begin(path, lock, order)
+    begin(path, lock, spec)
 }
 
-fn begin(path: &Path, lock: Lock, order: &Order) -> Result<Opened, Failure> {
-    let writer = Writer::begin(path, lock, order);
+fn begin(path: &Path, lock: FileLock, spec: &SweepSpec) -> Result<OpenedResults, CliError> {
+    let writer = ResultsWriter::begin(path, lock, spec);
     let writer = writer.map_err(|error| OutputError::Unwritable(path.to_owned(), error))?;
     Ok((writer, Vec::new(), 0))
 }
 
-pub(super) fn nothing_to_resume(path: &Path) -> Failure {
-    let said = format!("{}: nothing to resume: no such file", path.display());
-    let hint = "give --json the file of the sweep to go on with, or leave --resume out to begin";
-    Failure::Usage(format!("{said}\n  {hint}"))
+pub(super) fn nothing_to_resume(path: &Path) -> CliError {
+    let message = format!("{}: nothing to resume: no such file", path.display());
+    let hint = "give --json the file of the sweep to continue, or omit --resume to start";
+    CliError::Usage(format!("{message}\n  {hint}"))
 }

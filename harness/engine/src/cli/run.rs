@@ -1,23 +1,24 @@
 //! `run SCENARIO[@SEED]`: one case, one verdict.
 
 use super::log::{LogArgs, LogPrinter};
-use super::{Context, Failure};
+use super::{CliError, Context};
 use crate::System;
-use crate::case::assemble::{Asked, assemble};
-use crate::case::parent::{self, CaseError, Manner};
-use crate::case::wire::Line;
-use crate::enumerate::Strike;
-use crate::print::{json, out, text, words};
+use crate::case::ipc::WorkerMessage;
+use crate::case::parent::{self, CaseError, WorkerLimits};
+use crate::case::report_builder::{RunContext, build_report};
+use crate::case_source::{CaseSource, shell_word};
+use crate::enumerate::InjectionPoint;
+use crate::print::{humanize, json, terminal, text};
 use crate::report::FaultReport;
 use crate::scenario::Scenario;
-use crate::target::{Target, shell_word};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::thread;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A built-in scenario's name, a file or `-` for the standard input, and the seed (default: the scenario's own, else 1)
+    /// A built-in scenario's name, a file or `-` for the standard input, and the seed (default: the scenario's own,
+    /// else 1)
     #[arg(value_name = "SCENARIO[@SEED]")]
     target: String,
     /// Use this seed; the same as SCENARIO@SEED
@@ -29,9 +30,9 @@ pub(super) struct Args {
     /// Print the choices, marks and nodes too
     #[arg(short, long)]
     verbose: bool,
-    /// Strike one operation, as `latent enumerate` does: FAULT@NODE:NUMBER
+    /// Inject a fault at one operation, as `latent enumerate` does: FAULT@NODE:NUMBER
     #[arg(long, value_name = "STRIKE")]
-    strike: Option<Strike>,
+    strike: Option<InjectionPoint>,
     #[command(flatten)]
     log: LogArgs,
     /// Put the whole system on this release: one of the scenario's, or `good`
@@ -42,95 +43,97 @@ pub(super) struct Args {
     keep_randomisation: bool,
 }
 
-pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let mut repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
-    let mut work = target.work();
-    work.log = arguments.log.log;
+    let mut request = target.request();
+    request.log = arguments.log.log;
     if let Some(strike) = &arguments.strike {
         repeat = format!("{repeat} --strike {}", shell_word(&strike.to_string()));
-        work.faults.push(strike.fault());
+        request.faults.push(strike.fault());
     }
-    let Target { scenario, seed, .. } = &target;
+    let CaseSource { scenario, seed, .. } = &target;
 
-    let choices = S::choices(&target.expand().map_err(Failure::from)?.system);
+    let choices = S::choices(&target.expand().map_err(CliError::from)?.system);
     if arguments.verbose && !arguments.json {
-        // Before the run, so that they are there even if it panics or never ends.
-        out::screen(&text::choices(&choices))?;
+        // Before the run, so that they are printed even if it panics or hangs.
+        terminal::screen(&text::choices(&choices))?;
     }
     let bar = progress_bar(scenario);
-    let manner = Manner {
+    let limits = WorkerLimits {
         keep_randomisation: arguments.keep_randomisation,
         backtrace: arguments.verbose,
-        ..Manner::default()
+        ..WorkerLimits::default()
     };
     let mut log = LogPrinter::new(&arguments.log, scenario.start.0.0);
-    let judged = parent::run(&work, manner, |line| match line {
-        Line::Log(record) => log.record(&bar, record),
+    let judged = parent::run(&request, limits, |line| match line {
+        WorkerMessage::Log(record) => log.record(&bar, record),
         other => show(&bar, other),
     });
     bar.finish_and_clear();
     log.end()?;
     let judged = judged.map_err(|error| broken(&error, &repeat))?;
-    arguments.log.nodes_are_there(&judged)?;
+    arguments.log.check_nodes(&judged)?;
 
     let wall_seconds = context.started.elapsed().as_secs_f64();
     let release = target.release();
-    let asked = Asked { scenario, seed: *seed, release, choices, repeat, wall_seconds };
-    let mut report = assemble::<S>(asked, judged).map_err(Failure::Internal)?;
-    report.unmet.extend(arguments.strike.as_ref().and_then(|strike| not_triggered(strike, &report.faults)));
+    let asked = RunContext { scenario, seed: *seed, release, choices, repeat, wall_seconds };
+    let mut report = build_report::<S>(asked, judged).map_err(CliError::Internal)?;
+    report
+        .unfulfilled
+        .extend(arguments.strike.as_ref().and_then(|strike| not_triggered(strike, &report.faults)));
     if arguments.json {
         let written = json::render::<S>(&report, arguments.verbose);
-        let cannot = |error| Failure::Internal(format!("the report cannot be written: {error}"));
-        out::print(&written.map_err(cannot)?)?;
+        let cannot = |error| CliError::Internal(format!("the report cannot be written: {error}"));
+        terminal::print(&written.map_err(cannot)?)?;
     } else {
-        out::screen(&text::render::<S>(&report, arguments.verbose))?;
+        terminal::screen(&text::render::<S>(&report, arguments.verbose))?;
     }
-    for unmet in &report.unmet {
-        out::complain(&format!("error: {unmet}\n"));
+    for unfulfilled in &report.unfulfilled {
+        terminal::eprint(&format!("error: {unfulfilled}\n"));
     }
-    if report.shows_nothing() {
-        out::complain(&format!("error: {}\n", nothing_shown(S::ITEMS)));
+    if report.is_vacuous() {
+        terminal::eprint(&format!("error: {}\n", vacuous_message(S::ITEMS)));
     }
     Ok(report.exit_code())
 }
 
-/// What to say of a fault that was asked for and never triggered: it is the last of the run's.
-fn not_triggered(strike: &Strike, faults: &[FaultReport]) -> Option<String> {
+/// Returns the error for a requested fault that was not triggered: it is the last of the run's faults.
+fn not_triggered(strike: &InjectionPoint, faults: &[FaultReport]) -> Option<String> {
     let fault = faults.last().filter(|fault| fault.struck_ms.is_none())?;
-    let made = words::counted(fault.counted, "operations");
+    let made = humanize::counted(fault.counted, "operations");
     Some(format!("fault not triggered: --strike {strike}: {} made {made} in this run", strike.node))
 }
 
-/// What to say of a clean run in which nothing was there to be judged.
-pub(super) fn nothing_shown(items: &str) -> String {
-    format!("0 {items} acknowledged, so this run shows nothing")
+/// Error message of a vacuous run.
+pub(super) fn vacuous_message(items: &str) -> String {
+    format!("vacuous run: 0 {items} acknowledged")
 }
 
-/// A case without a report is a failure whatever the scenario expects: of the code under test if that panicked, ours if
-/// not, unless the scenario itself was wrong.
-pub(super) fn broken(error: &CaseError, repeat: &str) -> Failure {
-    let said = match error {
-        CaseError::ToolPanicked { place, .. } => {
+/// Converts the error of a case without a report, which is a failure whatever the scenario expects: of the code under
+/// test if it panicked, otherwise an internal error, unless the scenario is invalid.
+pub(super) fn broken(error: &CaseError, repeat: &str) -> CliError {
+    let message = match error {
+        CaseError::InternalPanic { place, .. } => {
             let trace: String = place.lines().skip(1).map(|line| format!("\n{line}")).collect();
             format!("{error} (report it with: {repeat}){trace}")
         }
-        _ => format!("{error}\n  again: {repeat}"),
+        _ => format!("{error}\n  reproduce: {repeat}"),
     };
     match error {
-        CaseError::BadScenario(bad) => Failure::Usage(bad.clone()),
-        CaseError::Panicked { .. } => Failure::Found(said),
-        CaseError::TookTooLong(_) | CaseError::TookTooMuch(_) => Failure::Hung(said),
-        _ => Failure::Internal(said),
+        CaseError::ScenarioError(bad) => CliError::Usage(bad.clone()),
+        CaseError::Panicked { .. } => CliError::Violation(message),
+        CaseError::TimedOut(_) | CaseError::ExceededMemory(_) => CliError::Hung(message),
+        _ => CliError::Internal(message),
     }
 }
 
-/// A run that is over sooner shows no progress: a line that comes and goes is noise.
+/// A shorter run shows no progress: a line that appears and vanishes is distracting.
 const PROGRESS_AFTER: Duration = Duration::from_secs(2);
-/// The line says that the run is alive also where virtual time stands still: while it is judged.
+/// Interval of updates while virtual time does not advance, as during the checks.
 const TICK: Duration = Duration::from_millis(250);
 
-/// One line in simulated days, on a terminal alone, for runs that take more than two seconds.
+/// Returns a progress line in simulated days, shown on a terminal only, for runs that take more than two seconds.
 pub(super) fn progress_bar<T>(scenario: &Scenario<T>) -> ProgressBar {
     let run_ms = u64::try_from(scenario.run_for.0.as_millis()).unwrap_or(u64::MAX);
     let bar = ProgressBar::with_draw_target(Some(run_ms), ProgressDrawTarget::hidden());
@@ -144,7 +147,7 @@ pub(super) fn progress_bar<T>(scenario: &Scenario<T>) -> ProgressBar {
 
 fn show_later(bar: &ProgressBar) {
     let waiting = bar.downgrade();
-    // Without this thread there is no progress line, and everything else works.
+    // Without this thread there is no progress line; everything else works.
     let _ = thread::Builder::new().name("progress".into()).spawn(move || {
         #[expect(clippy::disallowed_methods, reason = "a person waits in real time")]
         thread::sleep(PROGRESS_AFTER);
@@ -155,35 +158,35 @@ fn show_later(bar: &ProgressBar) {
     });
 }
 
-pub(super) fn show(bar: &ProgressBar, line: &Line) {
+pub(super) fn show(bar: &ProgressBar, line: &WorkerMessage) {
     match line {
-        Line::Time { sim_ms } => {
+        WorkerMessage::Time { sim_ms } => {
             let run_ms = bar.length().unwrap_or_default();
             bar.set_position((*sim_ms).min(run_ms));
             bar.set_message(days(*sim_ms, run_ms));
         }
-        Line::Phase(phase) => {
+        WorkerMessage::Phase(phase) => {
             let before = bar.message();
             let time = before.split(", ").next().unwrap_or_default();
             bar.set_message(format!("{time}, {phase}"));
         }
-        Line::Log(_)
-        | Line::Stopped { .. }
-        | Line::Judged(_)
-        | Line::Refused(_)
-        | Line::BadScenario(_)
-        | Line::Panicked { .. } => {}
+        WorkerMessage::Log(_)
+        | WorkerMessage::Stopped { .. }
+        | WorkerMessage::Result(_)
+        | WorkerMessage::Refused(_)
+        | WorkerMessage::ScenarioError(_)
+        | WorkerMessage::Panicked { .. } => {}
     }
 }
 
-/// `day 2.4 of 5 d`; past the planned end, healing and judging go on. A run of less than a day counts smaller.
+/// `day 2.4 of 5 d`; past the planned end, healing and checks follow. A run of less than a day uses smaller units.
 fn days(sim_ms: u64, run_ms: u64) -> String {
     const DAY_MS: u64 = 86_400_000;
     if run_ms < DAY_MS {
-        return format!("{} of {}", words::span_ms(sim_ms), words::span_ms(run_ms));
+        return format!("{} of {}", humanize::span_ms(sim_ms), humanize::span_ms(run_ms));
     }
     let tenths = sim_ms * 10 / DAY_MS;
-    format!("day {}.{} of {}", tenths / 10, tenths % 10, words::span_ms(run_ms))
+    format!("day {}.{} of {}", tenths / 10, tenths % 10, humanize::span_ms(run_ms))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! `schema`: the JSON Schema of scenarios.
 
-use super::Failure;
-use crate::print::out;
+use super::CliError;
+use crate::print::terminal;
 use crate::{System, exit, scenario};
 
-pub(super) fn run<S: System>() -> Result<u8, Failure> {
+pub(super) fn run<S: System>() -> Result<u8, CliError> {
     let schema = scenario::merged_schema::<S>();
-    out::print(&format!("{schema:#}\n"))?;
+    terminal::print(&format!("{schema:#}\n"))?;
     Ok(exit::CLEAN)
 }

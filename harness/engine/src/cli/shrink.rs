@@ -1,72 +1,72 @@
-//! `shrink NAME@SEED|CASE`: the smallest case that fails in the same way.
+//! `shrink NAME@SEED|CASE`: searches for the smallest case that fails in the same way.
 
-use super::progress::LINE_EVERY;
-use super::{Context, Failure, interrupt};
+use super::progress::LINE_INTERVAL;
+use super::{CliError, Context, signals};
 use crate::case::finding::Finding;
-use crate::case::parent::{self, Manner};
+use crate::case::parent::{self, WorkerLimits};
 use crate::case::pool;
-use crate::case_file::{self, Recorded};
-use crate::output::{Destination, Format, OutputError, STANDARD, is_stream};
-use crate::print::{out, words};
+use crate::case_file::{self, CaseHeader};
+use crate::case_source::{CaseSource, shell_word};
+use crate::output::{Destination, FileFormat, OutputError, STANDARD, is_stream};
+use crate::print::{humanize, terminal};
 use crate::scenario::Span;
-use crate::shrink::{Found, Search, Trial, Wanted};
-use crate::sweep::go::now;
-use crate::target::{Target, shell_word};
+use crate::shrink::{CandidateRunner, Shrinker, SmallestCase, TargetFailure};
+use crate::sweep::runner::now;
 use crate::{Case, Reduction, System, exit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A candidate that takes longer is none, unless somebody says otherwise: real time.
+/// Default limit of a candidate's real time.
 const CANDIDATE_TIME: Duration = Duration::from_secs(120);
-/// For how long it goes on unless somebody says otherwise.
-const LASTS: Duration = Duration::from_secs(300);
+/// Default duration of the search.
+const DEFAULT_DURATION: Duration = Duration::from_secs(300);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A case that fails: `generated@7`, a scenario and seed, or a case's file
+    /// A failing case: `generated@7`, a scenario and seed, or a case file
     #[arg(value_name = "NAME@SEED|CASE")]
     target: String,
     /// Use this seed; the same as NAME@SEED
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// For how long to go on [default: 5m]
+    /// Stop the search after this long [default: 5m]
     #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
-    lasts: Option<Span>,
-    /// Candidates side by side [default: all cores]
+    duration: Option<Span>,
+    /// Run this many candidates in parallel [default: all cores]
     #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// The longest that a candidate may take, real time [default: 2m]
+    /// Stop a candidate after this much real time [default: 2m]
     #[arg(long, value_name = "TIME", env = "LATENT_CASE_TIME")]
     case_time: Option<Span>,
-    /// The most that a candidate may hold, in megabytes [default: 4096]
+    /// Stop a candidate that exceeds this much memory, in megabytes [default: 4096]
     #[arg(long, value_name = "MB", env = "LATENT_CASE_MEMORY_MB")]
     case_memory_mb: Option<u64>,
-    /// Write the smaller case to this file; `-` is the standard output [default: NAME-SEED.case.json]
+    /// Write the shrunk case to this file; `-` is the standard output [default: NAME-SEED.case.json]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Overwrite the file even if it holds something else, or is the case itself
+    /// Overwrite a file that is not a case, or is the input itself
     #[arg(long)]
     force: bool,
 }
 
-pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure> {
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let case = target.case()?;
     let path = arguments.out.clone().unwrap_or_else(|| default_path(&target));
     let to = destination(&target, &path, arguments.force)?;
     let case_time = arguments.case_time.map_or(CANDIDATE_TIME, |span| span.0);
-    let manner = Manner::limited(Some(case_time), arguments.case_memory_mb);
-    let finding = first_run::<S>(context, &target, manner)?;
-    let wanted = Wanted { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
+    let limits = WorkerLimits::limited(Some(case_time), arguments.case_memory_mb);
+    let finding = first_run::<S>(context, &target, limits)?;
+    let failure = TargetFailure { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
     let jobs = pool::jobs(arguments.jobs);
-    let signal = interrupt::interrupts()?;
-    let trial = Trial { wanted, manner, jobs, runs: AtomicU64::new(0) };
-    let until = context.started.checked_add(arguments.lasts.map_or(LASTS, |span| span.0));
+    let signal = signals::install()?;
+    let runner = CandidateRunner { target: failure, limits, jobs, runs: AtomicU64::new(0) };
+    let until = context.started.checked_add(arguments.duration.map_or(DEFAULT_DURATION, |span| span.0));
 
     let before = case.clone();
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -74,67 +74,68 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     let mut last_line = context.started;
-    let mut on_step = |what: &str, found: &Found<S>| {
-        let runs = words::counted(trial.runs.load(Ordering::Relaxed), "runs");
-        let records = words::counted(found.finding.trace_records, "records");
+    let mut on_step = |what: &str, found: &SmallestCase<S>| {
+        let runs = humanize::counted(runner.runs.load(Ordering::Relaxed), "runs");
+        let records = humanize::counted(found.finding.trace_records, "records");
         let message = format!("{what}: {runs}, {records}");
-        if bar.is_hidden() && last_line.elapsed() >= LINE_EVERY {
+        if bar.is_hidden() && last_line.elapsed() >= LINE_INTERVAL {
             last_line = now();
-            out::complain(&format!("{message}\n"));
+            terminal::eprint(&format!("{message}\n"));
         }
         bar.set_message(message);
         bar.tick();
     };
-    let found = Search::new(&trial, (until, &signal), Found { case, finding }, &mut on_step).run();
+    let found = Shrinker::new(&runner, (until, &signal), SmallestCase { case, finding }, &mut on_step).run();
     bar.finish_and_clear();
 
-    interrupt::end_at_once();
+    signals::exit_on_next_signal();
     let recorded = record::<S>(context, &target, &found);
     to.write(&case_file::to_text(&recorded, &found.case))?;
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let shown = screen(context, &target, (&before, &found), &trial, took_ms, &path.display().to_string());
+    let shown = screen(context, &target, (&before, &found), &runner, took_ms, &path.display().to_string());
     if to.is_standard_output() {
-        out::complain(&shown);
+        terminal::eprint(&shown);
     } else {
-        out::print(&shown)?;
+        terminal::print(&shown)?;
     }
     let number = signal.load(Ordering::Relaxed);
     if number == 0 {
         return Ok(exit::CLEAN);
     }
-    out::complain("interrupted: this is the smallest case so far; shrink its file to go on\n");
+    terminal::eprint("interrupted: this is the smallest case so far; shrink its file to continue\n");
     Ok(exit::of_signal(number))
 }
 
-/// The case as it is: it must fail.
+/// Runs the original case, which must fail.
 fn first_run<S: System>(
     context: &Context<'_>,
-    target: &Target<S>,
-    manner: Manner,
-) -> Result<Finding, Failure> {
-    let again = format!("{} run {}", shell_word(&context.program), target.arguments());
-    let finding = match parent::run(&target.work(), manner, |_| {}) {
+    target: &CaseSource<S>,
+    limits: WorkerLimits,
+) -> Result<Finding, CliError> {
+    let reproduce = format!("{} run {}", shell_word(&context.program), target.arguments());
+    let finding = match parent::run(&target.request(), limits, |_| {}) {
         Ok(judged) => Finding::of(&judged),
-        Err(error) => Finding::of_broken(error).map_err(|error| super::run::broken(&error, &again))?,
+        Err(error) => Finding::from_error(error).map_err(|error| super::run::broken(&error, &reproduce))?,
     };
-    if finding.shows_nothing() {
-        let said = super::run::nothing_shown(S::ITEMS);
-        return Err(Failure::Nothing(format!("{}: {said}\n  see: {again}", target.name())));
+    if finding.is_vacuous() {
+        let message = super::run::vacuous_message(S::ITEMS);
+        return Err(CliError::NothingRan(format!("{}: {message}\n  see: {reproduce}", target.name())));
     }
     if finding.fingerprint.is_empty() {
-        let message = format!("{} ends {}: nothing fails\n  see: {again}", target.name(), finding.outcome());
-        return Err(Failure::Usage(message));
+        let message =
+            format!("{} ends {}: nothing to shrink\n  see: {reproduce}", target.name(), finding.outcome());
+        return Err(CliError::Usage(message));
     }
     Ok(finding)
 }
 
-fn default_path<S: System>(target: &Target<S>) -> PathBuf {
+fn default_path<S: System>(target: &CaseSource<S>) -> PathBuf {
     let name = target.given.rsplit('/').next().unwrap_or_default();
     let name = name.trim_end_matches(".json").trim_end_matches(".case");
     let name = if name == STANDARD { "case" } else { name };
     let seed = if target.is_case() { String::new() } else { format!("-{}", target.seed) };
     let mut path = PathBuf::from(format!("{name}{seed}.case.json"));
-    // Not over the case itself, which is there to be compared with.
+    // Never overwrites the original case.
     let mut ending = String::new();
     while is_same_file(&path, Path::new(&target.given)) {
         ending.push_str("-shrunk");
@@ -143,12 +144,12 @@ fn default_path<S: System>(target: &Target<S>) -> PathBuf {
     path
 }
 
-/// Where the smaller case goes, found to be writable.
-fn destination<S: System>(target: &Target<S>, path: &Path, force: bool) -> Result<Destination, Failure> {
+/// Returns the destination of the shrunk case, which is writable.
+fn destination<S: System>(target: &CaseSource<S>, path: &Path, force: bool) -> Result<Destination, CliError> {
     if !force && !is_stream(path) && is_same_file(path, Path::new(&target.given)) {
         return Err(OutputError::Input(path.to_owned()).into());
     }
-    Ok(Destination::prepare(path, Format::Case, force)?)
+    Ok(Destination::prepare(path, FileFormat::Case, force)?)
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
@@ -156,29 +157,29 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     there(one).is_some_and(|one| there(other) == Some(one))
 }
 
-fn record<S: System>(context: &Context<'_>, target: &Target<S>, found: &Found<S>) -> Recorded {
+fn record<S: System>(context: &Context<'_>, target: &CaseSource<S>, found: &SmallestCase<S>) -> CaseHeader {
     let finding = &found.finding;
     let about = match &target.recorded {
         Some(recorded) => recorded.about.clone(),
-        None => Recorded::about(&finding.fingerprint, finding.items, S::ITEMS, &finding.detail),
+        None => CaseHeader::about(&finding.fingerprint, finding.items, S::ITEMS, &finding.detail),
     };
     let origin =
         target.recorded.as_ref().map_or_else(|| target.arguments(), |recorded| recorded.found.clone());
     let what = (finding.outcome(), finding.fingerprint.as_str());
-    Recorded::new(origin, about, what, finding.trace_hash.clone(), context.build)
+    CaseHeader::new(origin, about, what, finding.trace_hash.clone(), context.build)
 }
 
 fn screen<S: System>(
     context: &Context<'_>,
-    target: &Target<S>,
-    (before, found): (&Case<S>, &Found<S>),
-    trial: &Trial,
+    target: &CaseSource<S>,
+    (before, found): (&Case<S>, &SmallestCase<S>),
+    runner: &CandidateRunner,
     took_ms: u64,
     path: &str,
 ) -> String {
     let mut counts = vec![("faults", before.plan.faults.len(), found.case.plan.faults.len())];
     for reduction in S::reductions() {
-        if let Reduction::LeaveOut { what, count, .. } = reduction {
+        if let Reduction::Remove { what, count, .. } = reduction {
             counts.push((what, count(before), count(&found.case)));
         }
     }
@@ -186,7 +187,7 @@ fn screen<S: System>(
         .into_iter()
         .filter(|(_, before, _)| *before > 0)
         .map(|(what, before, after)| {
-            format!("{what} {} -> {}", words::count(before as u64), words::count(after as u64))
+            format!("{what} {} -> {}", humanize::count(before as u64), humanize::count(after as u64))
         })
         .collect();
     let (program, finding) = (shell_word(&context.program), &found.finding);
@@ -194,12 +195,12 @@ fn screen<S: System>(
     let detail =
         if finding.detail.is_empty() { String::new() } else { format!("  found       {}\n", finding.detail) };
     format!(
-        "{name}: {} {}\n  smaller     {}\n  runs        {} in {}, {} side by side\n{detail}  case        {file}\n  again       {program} repro {file}\n  keep        {program} corpus add {file}\n",
+        "{name}: {} {}\n  shrunk      {}\n  runs        {} in {}, {}\n{detail}  case        {file}\n  reproduce   {program} repro {file}\n  save        {program} corpus add {file}\n",
         finding.outcome(),
         finding.fingerprint,
         counts.join(", "),
-        words::count(trial.runs.load(Ordering::Relaxed)),
-        words::span_ms(took_ms),
-        trial.jobs,
+        humanize::count(runner.runs.load(Ordering::Relaxed)),
+        humanize::span_ms(took_ms),
+        humanize::counted(runner.jobs as u64, "jobs"),
     )
 }

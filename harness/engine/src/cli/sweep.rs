@@ -1,21 +1,23 @@
-//! `sweep [SCENARIO]...`: many seeds, each case in a process of its own.
+//! `sweep [SCENARIO]...`: many seeds, each case in its own process.
 
-use super::progress::Bar;
+use super::progress::SweepProgress;
 use super::results_file::{nothing_to_resume, open};
-use super::{Context, Failure, interrupt};
-use crate::case::parent::Manner;
+use super::{CliError, Context, signals};
+use crate::case::parent::WorkerLimits;
 use crate::case::{CASE_MEMORY_MB, CASE_TIME, pool};
-use crate::output::{Destination, Format, STANDARD, is_stream};
-use crate::print::{out, sweep as printed};
+use crate::case_source::{CaseSource, GENERATED, shell_word};
+use crate::output::{Destination, FileFormat, STANDARD, is_stream};
+use crate::print::{sweep as printed, terminal};
 use crate::profile::{self, Profile};
-use crate::scenario::{AsWritten, Span};
-use crate::sweep::go::{self, Means, Stopped};
-use crate::sweep::order::{FORMAT, Limits, Order, Place, Seeds, Slice, Swept, parse_range};
+use crate::scenario::{SerializedOutcome, Span};
 use crate::sweep::partition::{self, Partition};
-use crate::sweep::results::{End, Ran, Results};
-use crate::sweep::summary::Summary;
-use crate::sweep::{annotate, junit};
-use crate::target::{GENERATED, Target, shell_word};
+use crate::sweep::results::{CaseRecord, ResultsFooter, SweepResults};
+use crate::sweep::runner::{self, SweepContext, SweepError};
+use crate::sweep::summary::SweepSummary;
+use crate::sweep::sweep_spec::{
+    CaseKey, FORMAT, Limits, Seeds, Slice, SweepSpec, SweptScenario, parse_range,
+};
+use crate::sweep::{github, junit};
 use crate::{System, exit, explain};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,27 +25,27 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Seeds of a sweep that names none.
+/// Default seeds of a sweep.
 const SEEDS: (u64, u64) = (1, 101);
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// Built-in scenarios' names, files, or `generated`: scenarios that the seed draws whole [default: generated]
+    /// Built-in scenarios' names, files, or `generated` for generated scenarios [default: generated]
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
-    /// Seeds, the end excluded [env: LATENT_SEEDS]
+    /// Run these seeds, the end excluded [env: LATENT_SEEDS]
     #[arg(long, value_name = "A..B", allow_hyphen_values = true)]
     seeds: Option<String>,
-    /// Draw the seeds from a text, such as a date: the same text, the same seeds
+    /// Derive the seeds from a text, such as a date: the same text gives the same seeds
     #[arg(long, value_name = "TEXT", conflicts_with = "seeds")]
     seeds_from: Option<String>,
-    /// How many seeds to draw from the text
+    /// Derive this many seeds from the text
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Begin cases for so long, such as 30m
+    /// Stop starting new cases after this long, such as 30m
     #[arg(long = "for", value_name = "TIME", env = "LATENT_FOR")]
-    lasts: Option<Span>,
-    /// Cases side by side [default: all cores]
+    duration: Option<Span>,
+    /// Run this many cases in parallel [default: all cores]
     #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
     /// Run one partition, such as slice:1/4; combine with `merge`. `auto` reads it from the variables of Slurm,
@@ -53,38 +55,38 @@ pub(super) struct Args {
     /// Put the whole system on this release: one of the scenario's, or `good`
     #[arg(long, value_name = "NAME", env = "LATENT_RELEASE")]
     release: Option<String>,
-    /// The settings of this profile in latent.toml [default: quick, where neither scenarios nor seeds are given]
+    /// Use this profile of latent.toml [default: quick, if neither scenarios nor seeds are given]
     #[arg(long, value_name = "NAME", env = "LATENT_PROFILE")]
     profile: Option<String>,
-    /// The longest that a case may take, real time [default: 5m]
+    /// Stop a case after this much real time [default: 5m]
     #[arg(long, value_name = "TIME", env = "LATENT_CASE_TIME")]
     case_time: Option<Span>,
-    /// The most that a case may hold, in megabytes [default: 4096]
+    /// Stop a case that exceeds this much memory, in megabytes [default: 4096]
     #[arg(long, value_name = "MB", env = "LATENT_CASE_MEMORY_MB")]
     case_memory_mb: Option<u64>,
-    /// What a sweep without a case ends with, as a slice of few seeds may be: `fail` with exit code 4, `warn` or `pass` with 0
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = NoCases::Fail, env = "LATENT_NO_CASES",
+    /// Exit like this if no case ran, as in a slice of few seeds: `fail` with code 4, `warn` or `pass` with code 0
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = NoCasesPolicy::Fail, env = "LATENT_NO_CASES",
         hide_possible_values = true)]
-    no_cases: NoCases,
-    /// A mark that some case must reach; may be given several times
+    no_cases: NoCasesPolicy,
+    /// Require that some case reaches this mark; may be given several times
     #[arg(long = "require", value_name = "MARK")]
     required_marks: Vec<String>,
-    /// Write results as JSON lines to this file, each as it comes; `-` is the standard output
+    /// Write results as JSON lines to this file when each case ends; `-` is the standard output
     #[arg(long, value_name = "FILE", default_value = ".latent/sweep.jsonl")]
     pub(super) json: PathBuf,
     /// Write results as JUnit XML to this file at the end; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Overwrite a JUnit file even if it holds something else
+    /// Overwrite a file that is not JUnit XML
     #[arg(long)]
     force: bool,
-    /// Go on with the interrupted sweep in the file of --json; without scenarios and seeds, with its own settings
+    /// Continue the interrupted sweep in the file of --json; without scenarios and seeds, with its own settings
     #[arg(long)]
     pub(super) resume: bool,
-    /// Go on if the file of results is there, else start: for a scheduler that runs the same command again
+    /// Continue if the results file exists, else start: for a scheduler that repeats the same command
     #[arg(long)]
     resume_if_exists: bool,
-    /// Write annotations and the job's summary as GitHub Actions shows them
+    /// Write annotations and the job summary for GitHub Actions
     #[arg(long)]
     annotate: bool,
     /// Print every failure and every mark
@@ -92,10 +94,10 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-/// What a sweep in which no case ran ends with.
+/// Exit code of a sweep in which no case ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum NoCases {
-    /// Exit code 0, without a word.
+pub(super) enum NoCasesPolicy {
+    /// Exit code 0.
     Pass,
     /// Exit code 0, and a warning.
     Warn,
@@ -103,149 +105,150 @@ pub(super) enum NoCases {
     Fail,
 }
 
-/// What is to be done, once flags, environment, profile and defaults have had their say.
-struct Settings<S: System> {
-    order: Order,
-    targets: Vec<Target<S>>,
-    lasts: Option<Duration>,
+/// Settings of a sweep, resolved from flags, environment, profile and defaults.
+struct SweepSettings<S: System> {
+    spec: SweepSpec,
+    targets: Vec<CaseSource<S>>,
+    duration: Option<Duration>,
     jobs: usize,
-    manner: Manner,
+    limits: WorkerLimits,
 }
 
-pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, Failure>
+pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError>
 where
-    S::Topic: Sync,
+    S::Config: Sync,
 {
     let resume = arguments.resume || (arguments.resume_if_exists && arguments.json.exists());
     let arguments = &Args { resume, ..arguments.clone() };
-    let settings = settle::<S>(context, arguments)?;
-    let signal = interrupt::interrupts()?;
+    let settings = resolve_settings::<S>(context, arguments)?;
+    let signal = signals::install()?;
     let junit = junit_destination(arguments.junit.as_deref(), arguments.force)?;
-    let (mut writer, mut ran, before_ms) = open(arguments, &settings.order, settings.jobs, signal.clone())?;
-    let done: BTreeSet<(String, u64)> = ran.iter().map(|one| (one.scenario.clone(), one.seed)).collect();
+    let (mut writer, mut records, before_ms) =
+        open(arguments, &settings.spec, settings.jobs, signal.clone())?;
+    let done: BTreeSet<(String, u64)> = records.iter().map(|one| (one.scenario.clone(), one.seed)).collect();
     let is_done =
-        |place: Place| done.contains(&(settings.order.scenarios[place.scenario].given.clone(), place.seed));
-    let means = Means {
-        order: &settings.order,
+        |place: CaseKey| done.contains(&(settings.spec.scenarios[place.scenario].given.clone(), place.seed));
+    let sweep_context = SweepContext {
+        spec: &settings.spec,
         targets: &settings.targets,
         jobs: settings.jobs,
-        manner: settings.manner,
-        until: settings.lasts.and_then(|lasts| context.started.checked_add(lasts)),
+        limits: settings.limits,
+        until: settings.duration.and_then(|duration| context.started.checked_add(duration)),
         signal: signal.clone(),
     };
-    let mut bar = Bar::new(settings.order.count(), ran.len() as u64, settings.lasts);
-    let went = go::go(&means, is_done, |one| {
+    let mut progress = SweepProgress::new(settings.spec.count(), records.len() as u64, settings.duration);
+    let result = runner::run_cases(&sweep_context, is_done, |one| {
         if let Some(one) = one {
             writer.case(&one)?;
-            bar.ran(&one);
-            ran.push(one);
+            progress.ran(&one);
+            records.push(one);
         }
-        bar.look();
+        progress.tick();
         writer.check()
     });
-    bar.finish();
+    progress.finish();
     let wall_ms =
         before_ms.saturating_add(u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX));
-    let went = went
-        .and_then(|()| Ok(writer.end(&End { cases: ran.len() as u64, wall_ms })?))
-        // A write that a signal kept from blocking is the signal's.
+    let result = result
+        .and_then(|()| Ok(writer.end(&ResultsFooter { cases: records.len() as u64, wall_ms })?))
+        // A signal that interrupts a blocked write counts as a signal, not as a write error.
         .map_err(|stopped| match (signal.load(Ordering::Relaxed), stopped) {
             (0, stopped) => stopped,
-            (number, _) => Stopped::Signal(number),
+            (number, _) => SweepError::Signal(number),
         });
-    interrupt::end_at_once();
-    if let Err(stopped) = went {
-        return interrupted(context, arguments, &stopped, &settings.order, ran.len() as u64);
+    signals::exit_on_next_signal();
+    if let Err(stopped) = result {
+        return interrupted(context, arguments, &stopped, &settings.spec, records.len() as u64);
     }
-    let summary = Summary::of(&settings.order, &ran);
+    let summary = SweepSummary::of(&settings.spec, &records);
     let file = arguments.json.display().to_string();
     let took = Some((wall_ms, settings.jobs));
-    let wanted = Wanted {
+    let output = SweepOutput {
         junit,
         annotate: arguments.annotate,
         verbose: arguments.verbose,
         json: false,
         is_output_taken: arguments.json == Path::new(STANDARD),
     };
-    let code = report(context, &wanted, &summary, &ran, took, &file)?;
+    let code = report(context, &output, &summary, &records, took, &file)?;
     Ok(if summary.cases == 0 { without_cases(arguments.no_cases, &summary) } else { code })
 }
 
-fn without_cases(wanted: NoCases, summary: &Summary) -> u8 {
-    let slice = if summary.is_slice() { format!("{} of ", summary.order.slice) } else { String::new() };
-    let said = format!("no case ran: {slice}{} has none", summary.order.seeds);
-    match wanted {
-        NoCases::Pass => exit::CLEAN,
-        NoCases::Warn => {
-            out::complain(&format!("warning: {said}\n"));
+fn without_cases(policy: NoCasesPolicy, summary: &SweepSummary) -> u8 {
+    let slice = if summary.is_slice() { format!("{} of ", summary.spec.slice) } else { String::new() };
+    let message = format!("0 cases ran: {slice}{} has none", summary.spec.seeds);
+    match policy {
+        NoCasesPolicy::Pass => exit::CLEAN,
+        NoCasesPolicy::Warn => {
+            terminal::eprint(&format!("warning: {message}\n"));
             exit::CLEAN
         }
-        NoCases::Fail => {
-            out::complain(&format!("error: {said}; --no-cases warn lets it pass\n"));
+        NoCasesPolicy::Fail => {
+            terminal::eprint(&format!("error: {message}; --no-cases warn lets it pass\n"));
             exit::NOTHING_RAN
         }
     }
 }
 
-/// The place of a JUnit file, if one is wanted, found to be writable.
-pub(super) fn junit_destination(path: Option<&Path>, force: bool) -> Result<Option<Destination>, Failure> {
-    Ok(path.map(|path| Destination::prepare(path, Format::JUnit, force)).transpose()?)
+/// Returns the destination of the JUnit file, if requested, which is writable.
+pub(super) fn junit_destination(path: Option<&Path>, force: bool) -> Result<Option<Destination>, CliError> {
+    Ok(path.map(|path| Destination::prepare(path, FileFormat::JUnit, force)).transpose()?)
 }
 
-/// What is written besides the screen.
-pub(super) struct Wanted {
+/// Outputs besides the results file.
+pub(super) struct SweepOutput {
     pub junit: Option<Destination>,
     pub annotate: bool,
     pub verbose: bool,
     /// One JSON object instead of the screen.
     pub json: bool,
-    /// Whether the standard output is a stream of results: then the screen goes to the error output.
+    /// Whether the standard output is a stream of results: then the screen goes to the standard error.
     pub is_output_taken: bool,
 }
 
-/// Prints what a sweep came to, and writes what else is wanted of it.
+/// Prints the summary of a sweep, and writes the other outputs.
 pub(super) fn report(
     context: &Context<'_>,
-    wanted: &Wanted,
-    summary: &Summary,
-    ran: &[Ran],
+    output: &SweepOutput,
+    summary: &SweepSummary,
+    records: &[CaseRecord],
     took: Option<(u64, usize)>,
     file: &str,
-) -> Result<u8, Failure> {
-    // People first: what cannot be written shall not keep them from seeing what hours of work came to.
-    let shown = printed::Printed { summary, program: &context.program, took, file };
-    let screen = printed::text(&shown, wanted.verbose);
+) -> Result<u8, CliError> {
+    // The screen first: a write error must not hide hours of results.
+    let shown = printed::SweepReport { summary, program: &context.program, took, file };
+    let screen = printed::text(&shown, output.verbose);
     let plain = anstream::adapter::strip_str(&screen.to_string()).to_string();
-    let junit_is_output = wanted.junit.as_ref().is_some_and(Destination::is_standard_output);
-    if wanted.json {
-        out::print(&format!("{}\n", printed::json(summary, &context.program)))?;
-    } else if wanted.is_output_taken || junit_is_output {
-        out::complain(&plain);
+    let junit_is_output = output.junit.as_ref().is_some_and(Destination::is_standard_output);
+    if output.json {
+        terminal::print(&format!("{}\n", printed::json(summary, &context.program)))?;
+    } else if output.is_output_taken || junit_is_output {
+        terminal::eprint(&plain);
     } else {
-        out::screen(&screen)?;
+        terminal::screen(&screen)?;
     }
-    let cannot = |path: &Path, error| Failure::Internal(format!("{}: {error}", path.display()));
-    if let Some(junit) = &wanted.junit {
-        let mut sorted = ran.to_vec();
+    let cannot = |path: &Path, error| CliError::Internal(format!("{}: {error}", path.display()));
+    if let Some(junit) = &output.junit {
+        let mut sorted = records.to_vec();
         sorted.sort_by(|a, b| (&a.scenario, a.seed).cmp(&(&b.scenario, b.seed)));
         junit.write(&junit::render(summary, &sorted, &utc_now())?)?;
     }
-    if wanted.annotate {
-        // With JSON the output is that one object: what GitHub reads as commands it reads from the other as well.
-        let is_taken = wanted.json || wanted.is_output_taken || junit_is_output;
-        let print = if is_taken { print_aside } else { out::print };
-        print(&annotate::lines(summary, &plain))?;
+    if output.annotate {
+        // With JSON the output is that one object; GitHub also reads commands from the standard error.
+        let is_taken = output.json || output.is_output_taken || junit_is_output;
+        let print = if is_taken { print_aside } else { terminal::print };
+        print(&github::lines(summary, &plain))?;
         #[expect(clippy::disallowed_methods, reason = "GitHub Actions names the file in the environment")]
         if let Ok(path) = std::env::var("GITHUB_STEP_SUMMARY") {
             let path = PathBuf::from(path);
-            annotate::write_summary(&path, &plain).map_err(|error| cannot(&path, error))?;
+            github::write_summary(&path, &plain).map_err(|error| cannot(&path, error))?;
         }
     }
     Ok(summary.exit_code())
 }
 
 fn print_aside(text: &str) -> std::io::Result<()> {
-    out::complain(text);
+    terminal::eprint(text);
     Ok(())
 }
 
@@ -257,26 +260,26 @@ fn utc_now() -> String {
 fn interrupted(
     context: &Context<'_>,
     arguments: &Args,
-    stopped: &Stopped,
-    order: &Order,
+    stopped: &SweepError,
+    spec: &SweepSpec,
     done: u64,
-) -> Result<u8, Failure> {
-    let Stopped::Signal(number) = stopped else {
-        let said = match stopped {
-            Stopped::Write(error) => format!("{}: {error}", arguments.json.display()),
+) -> Result<u8, CliError> {
+    let SweepError::Signal(number) = stopped else {
+        let message = match stopped {
+            SweepError::Write(error) => format!("{}: {error}", arguments.json.display()),
             stopped => stopped.to_string(),
         };
-        return Err(Failure::Internal(said));
+        return Err(CliError::Internal(message));
     };
     if is_stream(&arguments.json) {
-        out::complain(&format!("stopped after {done} cases\n"));
+        terminal::eprint(&format!("stopped after {done} cases\n"));
         return Ok(exit::of_signal(*number));
     }
-    let of = order.count().map_or(String::new(), |all| format!(" of {all}"));
+    let of = spec.count().map_or(String::new(), |all| format!(" of {all}"));
     let line: Vec<String> = std::env::args().skip(1).filter(|word| word != "--resume").collect();
     let line: Vec<String> = line.iter().map(|word| shell_word(word)).collect();
-    out::complain(&format!(
-        "stopped after {done}{of} cases, all of them in {}\n  go on: {} {} --resume\n",
+    terminal::eprint(&format!(
+        "stopped after {done}{of} cases, all of them in {}\n  continue: {} {} --resume\n",
         arguments.json.display(),
         shell_word(&context.program),
         line.join(" ")
@@ -284,7 +287,10 @@ fn interrupted(
     Ok(exit::of_signal(*number))
 }
 
-fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings<S>, Failure> {
+fn resolve_settings<S: System>(
+    context: &Context<'_>,
+    arguments: &Args,
+) -> Result<SweepSettings<S>, CliError> {
     if let Some(settings) = resumed::<S>(context, arguments)? {
         return Ok(settings);
     }
@@ -293,15 +299,15 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
     let profile = match &arguments.profile {
         None if !names_none => Profile::default(),
         asked => profile::find(asked.as_deref())
-            .map_err(|said| context.named_by_its_variable("profile", Failure::Usage(said)))?,
+            .map_err(|message| context.named_by_its_variable("profile", CliError::Usage(message)))?,
     };
     let given = match (&arguments.scenarios, &profile.scenarios) {
         (flags, _) if !flags.is_empty() => flags.clone(),
         (_, Some(of_profile)) => of_profile.clone(),
         _ => vec![GENERATED.to_owned()],
     };
-    let lasts = arguments.lasts.or(profile.lasts).map(|span| span.0);
-    let (targets, scenarios) = swept::<S>(context, &given, arguments.release.as_deref())
+    let duration = arguments.duration.or(profile.duration).map(|span| span.0);
+    let (targets, scenarios) = load_scenarios::<S>(context, &given, arguments.release.as_deref())
         .map_err(|failure| context.named_by_its_variable("release", failure))?;
     for mark in &arguments.required_marks {
         known_mark::<S>(mark, "--require")?;
@@ -311,16 +317,16 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
         known_mark::<S>(mark, "latent.toml: required-marks")?;
     }
     required_marks.extend(arguments.required_marks.iter().cloned());
-    let order = Order {
+    let spec = SweepSpec {
         format: FORMAT,
         build: context.build.to_owned(),
         scenarios,
-        seeds: seeds(arguments, &profile, lasts.is_some())?,
+        seeds: seeds(arguments, &profile, duration.is_some())?,
         slice: slice(arguments.partition)?,
         release: arguments.release.clone(),
         required_marks,
         limits: Limits {
-            for_ms: lasts.map(whole_ms),
+            for_ms: duration.map(whole_ms),
             case_time_ms: whole_ms(
                 arguments.case_time.or(profile.case_time).map_or(CASE_TIME, |span| span.0),
             ),
@@ -328,14 +334,14 @@ fn settle<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Settings
         },
     };
     let jobs = pool::jobs(arguments.jobs.or(profile.jobs));
-    Ok(Settings::of(order, targets, jobs))
+    Ok(SweepSettings::of(spec, targets, jobs))
 }
 
-/// A mark that the system cannot reach can only fail a sweep, after hours.
-fn known_mark<S: System>(mark: &str, given_by: &str) -> Result<(), Failure> {
+/// Checks a mark before the sweep, which could only fail after hours.
+fn known_mark<S: System>(mark: &str, given_by: &str) -> Result<(), CliError> {
     match explain::unknown_mark::<S>(mark) {
         None => Ok(()),
-        Some((message, hint)) => Err(Failure::Usage(format!("{given_by}: {message}\n  {hint}"))),
+        Some((message, hint)) => Err(CliError::Usage(format!("{given_by}: {message}\n  {hint}"))),
     }
 }
 
@@ -343,8 +349,8 @@ fn whole_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The settings of the sweep to go on with, if `--resume` names no sweep itself; limits may be given with it.
-fn resumed<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Option<Settings<S>>, Failure> {
+/// Returns the settings of the sweep to continue, if `--resume` names no sweep itself; limits may be given with it.
+fn resumed<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Option<SweepSettings<S>>, CliError> {
     let names_one = !arguments.scenarios.is_empty()
         || arguments.seeds.is_some()
         || arguments.seeds_from.is_some()
@@ -359,64 +365,66 @@ fn resumed<S: System>(context: &Context<'_>, arguments: &Args) -> Result<Option<
     if !arguments.json.exists() {
         return Err(nothing_to_resume(&arguments.json));
     }
-    let before = Results::read(&arguments.json);
-    let before = before.map_err(|error| Failure::Usage(format!("{error}\n  there is nothing to resume")))?;
-    let recorded = before.order;
-    let given: Vec<String> = recorded.scenarios.iter().map(|swept| swept.given.clone()).collect();
-    let (targets, scenarios) = swept::<S>(context, &given, recorded.release.as_deref())?;
+    let before = SweepResults::read(&arguments.json);
+    let before = before.map_err(|error| CliError::Usage(format!("{error}\n  there is nothing to resume")))?;
+    let recorded = before.spec;
+    let given: Vec<String> =
+        recorded.scenarios.iter().map(|load_scenarios| load_scenarios.given.clone()).collect();
+    let (targets, scenarios) = load_scenarios::<S>(context, &given, recorded.release.as_deref())?;
     let limits = Limits {
-        for_ms: arguments.lasts.map(|span| whole_ms(span.0)).or(recorded.limits.for_ms),
+        for_ms: arguments.duration.map(|span| whole_ms(span.0)).or(recorded.limits.for_ms),
         case_time_ms: arguments.case_time.map_or(recorded.limits.case_time_ms, |span| whole_ms(span.0)),
         case_memory_mb: arguments.case_memory_mb.unwrap_or(recorded.limits.case_memory_mb),
     };
     let build = context.build.to_owned();
-    let order = Order { build, scenarios, limits, ..recorded };
-    Ok(Some(Settings::of(order, targets, pool::jobs(arguments.jobs))))
+    let spec = SweepSpec { build, scenarios, limits, ..recorded };
+    Ok(Some(SweepSettings::of(spec, targets, pool::jobs(arguments.jobs))))
 }
 
-impl<S: System> Settings<S> {
-    fn of(order: Order, targets: Vec<Target<S>>, jobs: usize) -> Settings<S> {
-        let Limits { for_ms, case_time_ms, case_memory_mb } = order.limits;
-        let manner = Manner::limited(Some(Duration::from_millis(case_time_ms)), Some(case_memory_mb));
-        let lasts = for_ms.map(Duration::from_millis);
-        Settings { order, targets, lasts, jobs, manner }
+impl<S: System> SweepSettings<S> {
+    fn of(spec: SweepSpec, targets: Vec<CaseSource<S>>, jobs: usize) -> SweepSettings<S> {
+        let Limits { for_ms, case_time_ms, case_memory_mb } = spec.limits;
+        let limits = WorkerLimits::limited(Some(Duration::from_millis(case_time_ms)), Some(case_memory_mb));
+        let duration = for_ms.map(Duration::from_millis);
+        SweepSettings { spec, targets, duration, jobs, limits }
     }
 }
 
-/// The slice that is asked for; on the standard error output, where `auto` found it.
-fn slice(asked: Option<Partition>) -> Result<Slice, Failure> {
+/// Returns the requested slice; prints the source of an `auto` slice to the standard error.
+fn slice(asked: Option<Partition>) -> Result<Slice, CliError> {
     match asked {
         None => Ok(Slice::WHOLE),
         Some(Partition::Slice(slice)) => Ok(slice),
         Some(Partition::Auto) => {
-            let found = partition::of_environment().map_err(Failure::Usage)?;
-            out::complain(&format!("{found}\n"));
+            let found = partition::of_environment().map_err(CliError::Usage)?;
+            terminal::eprint(&format!("{found}\n"));
             Ok(found.slice)
         }
     }
 }
 
-/// The scenarios of a sweep, each once.
-fn swept<S: System>(
+/// Returns the scenarios of a sweep, each once.
+fn load_scenarios<S: System>(
     context: &Context<'_>,
     given: &[String],
     release: Option<&str>,
-) -> Result<(Vec<Target<S>>, Vec<Swept>), Failure> {
-    let (mut targets, mut scenarios) = (Vec::new(), Vec::<Swept>::new());
+) -> Result<(Vec<CaseSource<S>>, Vec<SweptScenario>), CliError> {
+    let (mut targets, mut scenarios) = (Vec::new(), Vec::<SweptScenario>::new());
     for name in given {
         let target = context.target::<S>(name, None, release)?;
         if target.is_case() || target.given != *name {
-            let said =
-                format!("{name}: a sweep brings its own seeds\n  give the scenario alone, and --seeds A..B");
-            return Err(Failure::Usage(said));
+            let message = format!(
+                "{name}: a sweep has its own seeds\n  give the scenario without a seed, and --seeds A..B"
+            );
+            return Err(CliError::Usage(message));
         }
-        if scenarios.iter().any(|swept| swept.given == *name) {
-            return Err(Failure::Usage(format!("{name} is given twice")));
+        if scenarios.iter().any(|load_scenarios| load_scenarios.given == *name) {
+            return Err(CliError::Usage(format!("{name} is given twice")));
         }
-        scenarios.push(Swept {
+        scenarios.push(SweptScenario {
             given: name.clone(),
             digest: format!("{:016x}", xxh3_64(target.text.as_bytes())),
-            expect: AsWritten(target.scenario.expect),
+            expect: SerializedOutcome(target.scenario.expect),
             required_marks: target.scenario.required_marks.clone(),
         });
         targets.push(target);
@@ -424,17 +432,17 @@ fn swept<S: System>(
     Ok((targets, scenarios))
 }
 
-/// The range of seeds that the environment names. Not read with the flags: to those it would seem to contradict
-/// `--seeds-from`, which counts over it.
+/// Returns the range of seeds that the environment sets. Not read with the flags: clap would report a conflict with
+/// `--seeds-from`, which has precedence.
 #[expect(clippy::disallowed_methods, reason = "settings of the command line may come from the environment")]
 fn seeds_of_environment() -> Option<String> {
     std::env::var("LATENT_SEEDS").ok().filter(|text| !text.is_empty())
 }
 
-/// Which seeds: those of the flags, of the environment, of the profile, by default, whoever is first to name some.
-fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, Failure> {
+/// Returns the seeds from the first source that sets them: flags, environment, profile, default.
+fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, CliError> {
     let range = |text: &str| {
-        let (from, to) = parse_range(text).map_err(Failure::Usage)?;
+        let (from, to) = parse_range(text).map_err(CliError::Usage)?;
         Ok(Seeds::Range(from, Some(to)))
     };
     let drawn = |text: &str| drawn(text, arguments.count.or(profile.count), has_end);
@@ -445,7 +453,7 @@ fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, Fa
     } else if let Some(text) = seeds_of_environment() {
         parse_range(&text)
             .map(|(from, to)| Seeds::Range(from, Some(to)))
-            .map_err(|said| Failure::Usage(format!("LATENT_SEEDS: {said}")))
+            .map_err(|message| CliError::Usage(format!("LATENT_SEEDS: {message}")))
     } else if let Some(text) = &profile.seeds {
         range(text)
     } else if let Some(text) = &profile.seeds_from {
@@ -454,15 +462,15 @@ fn seeds(arguments: &Args, profile: &Profile, has_end: bool) -> Result<Seeds, Fa
         Ok(Seeds::Range(SEEDS.0, (!has_end).then_some(SEEDS.1)))
     }?;
     if arguments.count.is_some() && matches!(found, Seeds::Range(..)) {
-        let said = "--count says how many seeds to draw from a text, and there is none";
-        return Err(Failure::Usage(format!("{said}\n  give --seeds-from TEXT, or --seeds A..B alone")));
+        let message = "--count is the number of seeds derived from a text, but no text is given";
+        return Err(CliError::Usage(format!("{message}\n  give --seeds-from TEXT, or --seeds A..B alone")));
     }
     Ok(found)
 }
 
-fn drawn(text: &str, count: Option<u64>, has_end: bool) -> Result<Seeds, Failure> {
+fn drawn(text: &str, count: Option<u64>, has_end: bool) -> Result<Seeds, CliError> {
     if count.is_none() && !has_end {
-        return Err(Failure::Usage("how many seeds? give --count N or --for TIME".to_owned()));
+        return Err(CliError::Usage("how many seeds? give --count N or --for TIME".to_owned()));
     }
     Ok(Seeds::From { text: text.to_owned(), count })
 }

@@ -1,85 +1,89 @@
-//! What the words of a verdict mean: outcomes, exit codes and the engine's own words here, the rest by the system
+//! Glossary of the terms in a verdict: outcomes, exit codes and the engine's own terms here, the rest from the system
 //! ([`System::glossary`](crate::System::glossary)).
 //!
 //! A fingerprint (`I10:missing:after-backup:loss`) is explained by its parts: the invariant, the stage, the class.
 
 mod outcomes;
-mod verdict_words;
+mod terms;
 
-use crate::scenario::near::near;
+use crate::scenario::suggest::suggest;
 use crate::{System, exit};
 use latent_verdict::Outcome;
 
-/// The kind of thing that an entry explains.
+/// Category of a glossary entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EntryKind {
-    /// Something that must hold.
+pub enum GlossaryKind {
+    /// A property that must hold.
     Invariant,
-    /// How a run ended.
+    /// Classification of a run.
     Outcome,
-    /// What the program exits with.
+    /// Exit code of the program.
     ExitCode,
     /// The last part of a fingerprint.
     LossClass,
-    /// When a violation was seen: the third part of a fingerprint.
+    /// Time at which a violation was detected: the third part of a fingerprint.
     Stage,
-    /// A point that the code under test reports to have passed.
+    /// A code location that reports when it is reached.
     Mark,
-    /// Any other word of a screen.
+    /// Any other term of a screen.
     Word,
 }
 
-impl EntryKind {
-    /// Every kind, in the order in which they are listed.
-    pub const ALL: [EntryKind; 7] = [
-        EntryKind::Invariant,
-        EntryKind::Outcome,
-        EntryKind::ExitCode,
-        EntryKind::LossClass,
-        EntryKind::Stage,
-        EntryKind::Mark,
-        EntryKind::Word,
+impl GlossaryKind {
+    /// Every category, in listing order.
+    pub const ALL: [GlossaryKind; 7] = [
+        GlossaryKind::Invariant,
+        GlossaryKind::Outcome,
+        GlossaryKind::ExitCode,
+        GlossaryKind::LossClass,
+        GlossaryKind::Stage,
+        GlossaryKind::Mark,
+        GlossaryKind::Word,
     ];
 
-    /// Its name, in the singular.
+    /// Name of the category, in the singular.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            EntryKind::Invariant => "invariant",
-            EntryKind::Outcome => "outcome",
-            EntryKind::ExitCode => "exit code",
-            EntryKind::LossClass => "loss class",
-            EntryKind::Stage => "stage",
-            EntryKind::Mark => "mark",
-            EntryKind::Word => "word",
+            GlossaryKind::Invariant => "invariant",
+            GlossaryKind::Outcome => "outcome",
+            GlossaryKind::ExitCode => "exit code",
+            GlossaryKind::LossClass => "loss class",
+            GlossaryKind::Stage => "stage",
+            GlossaryKind::Mark => "mark",
+            GlossaryKind::Word => "word",
         }
     }
 }
 
-/// What one word means, in four parts. A part that is empty is not shown.
+/// Explanation of one term, in four parts. An empty part is not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The word, as it is printed.
+pub struct GlossaryEntry {
+    /// The term, as printed.
     pub name: String,
-    /// The kind of thing it names.
-    pub kind: EntryKind,
-    /// What must hold, for an invariant; what it says, for all others.
+    /// Its category.
+    pub kind: GlossaryKind,
+    /// The property, for an invariant; the definition, for all others.
     pub means: String,
-    /// Why it matters.
+    /// Its importance.
     pub matters: String,
-    /// What usually breaks it, or keeps a mark from being reached.
+    /// Usual causes of a violation, or of a mark that is not reached.
     pub causes: String,
-    /// What to do next.
+    /// The next step for the user.
     pub next: String,
 }
 
-impl Entry {
-    /// An entry with these four parts.
+impl GlossaryEntry {
+    /// Creates an entry from its four parts.
     #[must_use]
-    pub fn new(kind: EntryKind, name: impl Into<String>, [means, matters, causes, next]: [&str; 4]) -> Entry {
+    pub fn new(
+        kind: GlossaryKind,
+        name: impl Into<String>,
+        [means, matters, causes, next]: [&str; 4],
+    ) -> GlossaryEntry {
         let text = str::to_owned;
         let name = name.into();
-        Entry {
+        GlossaryEntry {
             name,
             kind,
             means: text(means),
@@ -92,65 +96,69 @@ impl Entry {
 
 /// Every entry: the engine's, then the system's.
 #[must_use]
-pub fn glossary<S: System>() -> Vec<Entry> {
+pub fn glossary<S: System>() -> Vec<GlossaryEntry> {
     let codes = exit::MEANINGS.iter().map(|(code, _)| outcomes::exit_code(*code));
-    let mut all: Vec<Entry> = Outcome::ALL.iter().map(|outcome| outcomes::outcome(*outcome)).collect();
+    let mut all: Vec<GlossaryEntry> =
+        Outcome::ALL.iter().map(|outcome| outcomes::outcome(*outcome)).collect();
     all.extend(codes);
-    all.extend(verdict_words::entries());
+    all.extend(terms::entries());
     all.extend(S::glossary());
     all
 }
 
-/// The names of all marks that the system can reach, sorted; empty if it does not say.
+/// Names of all marks of the system, sorted; empty if the system does not list them.
 #[must_use]
 pub fn marks<S: System>() -> Vec<String> {
     let mut names: Vec<String> =
-        S::glossary().into_iter().filter(|one| one.kind == EntryKind::Mark).map(|one| one.name).collect();
+        S::glossary().into_iter().filter(|one| one.kind == GlossaryKind::Mark).map(|one| one.name).collect();
     names.sort();
     names
 }
 
-/// A mark that the system cannot reach, as message and hint; `None` if it can, or does not say which there are.
-/// A drill's marks bear a prefix: `drill:recovery.ended`.
+/// Returns message and hint for a mark that the system does not have; `None` if it has the mark, or lists none. Marks
+/// of a drill have a prefix: `drill:recovery.ended`.
 pub(crate) fn unknown_mark<S: System>(mark: &str) -> Option<(String, String)> {
     let known = marks::<S>();
     let bare = mark.rsplit(':').next().unwrap_or(mark);
     if known.is_empty() || known.iter().any(|one| one == bare) {
         return None;
     }
-    let meant = match near(bare, known.iter().map(String::as_str)).first() {
+    let suggestion = match suggest(bare, known.iter().map(String::as_str)).first() {
         Some(nearest) => format!("did you mean {nearest}? "),
         None => String::new(),
     };
-    Some((format!("unknown mark '{mark}'"), format!("{meant}`{} marks` lists all {}", S::NAME, known.len())))
+    Some((
+        format!("unknown mark '{mark}'"),
+        format!("{suggestion}`{} marks` lists all {}", S::NAME, known.len()),
+    ))
 }
 
-/// The entries for a word, or for the parts of a fingerprint. Several may share a name: `recovered` the outcome,
-/// `recovered` the word.
+/// Returns the entries for a term, or for the parts of a fingerprint. Several may share a name: `recovered` the
+/// outcome, `recovered` the term.
 ///
 /// # Errors
-/// Nothing of this name, with near ones.
-pub(crate) fn find<S: System>(asked: &str) -> Result<Vec<Entry>, String> {
+/// No entry has this name; the message suggests similar ones.
+pub(crate) fn find<S: System>(asked: &str) -> Result<Vec<GlossaryEntry>, String> {
     let all = glossary::<S>();
     let found = of_word(&all, asked);
     if !found.is_empty() {
         return Ok(found);
     }
-    // `drill:recovery.ended` is a mark in a world of its own; `I1:missing:day-end:loss` a fingerprint.
+    // `drill:recovery.ended` is a mark of a forked world; `I1:missing:day-end:loss` is a fingerprint.
     let parts: Vec<&str> = asked.split(':').filter(|part| !part.is_empty()).collect();
-    let found: Vec<Entry> = parts.iter().flat_map(|part| of_word(&all, part)).collect();
+    let found: Vec<GlossaryEntry> = parts.iter().flat_map(|part| of_word(&all, part)).collect();
     if parts.len() > 1 && !found.is_empty() {
         return Ok(found);
     }
-    let near = near(asked, all.iter().map(|one| one.name.as_str()));
-    let meant = match near.as_slice() {
+    let similar = suggest(asked, all.iter().map(|one| one.name.as_str()));
+    let suggestion = match similar.as_slice() {
         [] => String::new(),
         names => format!("did you mean {}? ", names[..names.len().min(3)].join(" or ")),
     };
-    Err(format!("nothing is called '{asked}'\n  {meant}`{} explain` lists what can be explained", S::NAME))
+    Err(format!("unknown term '{asked}'\n  {suggestion}`{} explain` lists what can be explained", S::NAME))
 }
 
-fn of_word(all: &[Entry], asked: &str) -> Vec<Entry> {
+fn of_word(all: &[GlossaryEntry], asked: &str) -> Vec<GlossaryEntry> {
     let same =
         |name: &str| name.eq_ignore_ascii_case(asked) || name.replace(' ', "-").eq_ignore_ascii_case(asked);
     all.iter().filter(|one| same(&one.name)).cloned().collect()
@@ -159,13 +167,13 @@ fn of_word(all: &[Entry], asked: &str) -> Vec<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::toy::Toy;
+    use crate::test_system::TestSystem;
     use std::collections::BTreeSet;
 
     #[test]
     fn a_word_a_code_and_a_fingerprint_are_found() {
         let names = |asked: &str| -> Vec<String> {
-            find::<Toy>(asked)
+            find::<TestSystem>(asked)
                 .unwrap()
                 .into_iter()
                 .map(|one| format!("{} {}", one.kind.name(), one.name))
@@ -184,24 +192,24 @@ mod tests {
 
     #[test]
     fn an_unknown_word_gets_a_suggestion() {
-        let said = find::<Toy>("recoverd").unwrap_err();
+        let message = find::<TestSystem>("recoverd").unwrap_err();
         assert!(
-            said.contains("nothing is called 'recoverd'") && said.contains("did you mean recovered"),
-            "{said}"
+            message.contains("unknown term 'recoverd'") && message.contains("did you mean recovered"),
+            "{message}"
         );
-        find::<Toy>("").unwrap_err();
-        find::<Toy>(":::").unwrap_err();
+        find::<TestSystem>("").unwrap_err();
+        find::<TestSystem>(":::").unwrap_err();
     }
 
     #[test]
     fn every_outcome_and_every_exit_code_has_a_whole_entry() {
-        let all = glossary::<Toy>();
+        let all = glossary::<TestSystem>();
         for name in Outcome::ALL.map(Outcome::name) {
-            assert!(all.iter().any(|one| one.kind == EntryKind::Outcome && one.name == name), "{name}");
+            assert!(all.iter().any(|one| one.kind == GlossaryKind::Outcome && one.name == name), "{name}");
         }
         for (code, _) in exit::MEANINGS {
             assert!(
-                all.iter().any(|one| one.kind == EntryKind::ExitCode && one.name == code.to_string()),
+                all.iter().any(|one| one.kind == GlossaryKind::ExitCode && one.name == code.to_string()),
                 "{code}"
             );
         }
@@ -211,8 +219,8 @@ mod tests {
     }
 
     #[test]
-    fn no_entry_stands_twice() {
-        let all = glossary::<Toy>();
+    fn entries_are_unique() {
+        let all = glossary::<TestSystem>();
         let names: BTreeSet<_> = all.iter().map(|one| (one.kind, one.name.clone())).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -1,72 +1,74 @@
-//! Outcomes and exit codes.
+//! Entries for outcomes and exit codes.
 //!
-//! Both are matched exhaustively, or by a test: a new one without an explanation does not compile, or does not pass.
+//! Both are matched exhaustively, or by a test: a new one without an explanation does not compile, or fails the test.
 
-use super::{Entry, EntryKind};
+use super::{GlossaryEntry, GlossaryKind};
 use crate::exit;
 use latent_verdict::Outcome;
 
-pub(super) fn outcome(outcome: Outcome) -> Entry {
-    Entry::new(EntryKind::Outcome, outcome.name(), parts(outcome))
+pub(super) fn outcome(outcome: Outcome) -> GlossaryEntry {
+    GlossaryEntry::new(GlossaryKind::Outcome, outcome.name(), parts(outcome))
 }
 
 fn parts(outcome: Outcome) -> [&'static str; 4] {
     match outcome {
         Outcome::Clean => [
-            "No check found a violation, and the system came to rest after the faults.",
-            "It shows that this case holds, and nothing of other seeds. A run that sent nothing, or did not reach its \
-             required marks, shows less than it seems to.",
+            "No check found a violation, and the system finished its work after the faults.",
+            "It is evidence for this case only, not for other seeds. A run that sent nothing, or did not reach its \
+             required marks, is weaker evidence.",
             "",
-            "Look at the marks that were reached (-v), then run more seeds with `sweep`.",
+            "Check which marks were reached (-v), then run more seeds with `sweep`.",
         ],
         Outcome::Recovered => [
-            "Items were lost from production; a detector inside the world noticed in time, all of them were brought \
-             back, and they are whole.",
+            "Items were lost from production; a detector inside the world reported it in time, and all of them were \
+             restored unchanged.",
             "The damage was real, and the protection held.",
             "A planted or real bug, or faults beyond what redundancy covers, in a scenario with backups and detectors.",
-            "Read `noticed` and `loss` for how long it took. If the scenario expects `clean`, repair the cause of the \
+            "Read `detected by` and `loss` for how long it took. If the scenario expects `clean`, fix the cause of the \
              loss: protection is not an excuse for it.",
         ],
         Outcome::RecoverableButMissing => [
-            "Items were lost, and all of them could be brought back, but no detector fired in time, or they were not \
-             brought back whole before the end.",
-            "A backup that nobody restores from in time expires: the loss is one retention away from being final.",
-            "A detector that is off, cut off or too slow; a recovery that did not end; an operator who is away.",
-            "`shortfall` names what is short. `repro … --log --node NODE` shows what the detector did.",
+            "Items were lost, and all of them could be restored, but no detector fired in time, or they were not \
+             restored completely before the end.",
+            "A backup that is not used in time expires: the loss becomes final after one retention period.",
+            "A detector that is off, isolated or too slow; a recovery that did not end; an absent operator.",
+            "`shortfall` names the missing items. `repro … --log --node NODE` shows what the detector did.",
         ],
         Outcome::UnrecoverableByDesign => [
-            "Items were lost and not all came back, but more went wrong than the system promises to survive.",
-            "It is no bug, and it says where the promise ends.",
-            "A scenario or a seed that damages more disks, data centers and edges at once than the fault budget allows.",
-            "`by design` names what exceeded the budget. Lower the faults, or raise the redundancy in the scenario.",
+            "Items were lost and not all restored, but the faults exceeded the system's fault budget.",
+            "It is not a bug; it shows the limit of the system's promise.",
+            "A scenario or a seed that damages more disks, data centers and edges at once than the fault \
+             budget allows.",
+            "`by design` names what exceeded the budget. Reduce the faults, or increase the redundancy in the \
+             scenario.",
         ],
         Outcome::UnrecoverableLoss => [
-            "Items that a client was told are safe are gone, and not all of them could be brought back, or no drill \
-             showed that they could.",
-            "This is what the whole test looks for: data loss that is final.",
+            "Acknowledged items are lost, and not all of them could be restored, or no drill showed that they \
+             could.",
+            "This is the failure that the whole test searches for: permanent data loss.",
             "A write path that acknowledges too early; a compaction, repair or expiry that drops live data; backups \
-             that lack what they claim to hold. Without a drill in the scenario nothing shows that a loss can be \
-             brought back.",
+             that are incomplete. Without a drill in the scenario nothing shows that a loss can be \
+             restored.",
             "`explain` each invariant under `violated`; `shrink` the case; `repro … --log` around the first time.",
         ],
         Outcome::Violated => [
-            "Something that must hold did not, without any loss of items: wrong contents, a doubled item, an unsafe \
+            "An invariant was violated, without any loss of items: wrong contents, a duplicated item, an unsafe \
              order of writes, a check that could not run.",
-            "It outranks loss: a system that breaks its other promises cannot be trusted to count what it lost.",
+            "It outranks loss: the loss count of a system that breaks its other promises is unreliable.",
             "See the invariant under `violated`.",
             "`explain` the fingerprint, then `shrink` and `repro … --log`.",
         ],
         Outcome::Hung => [
-            "The system did not come to rest within its limit of virtual time after the faults, or the case passed its \
-             limit of real time or memory.",
+            "The system did not finish its work within its limit of virtual time after the faults, or the case \
+             exceeded its limit of real time or memory.",
             "A backlog that never drains loses data when the next fault comes.",
             "A retry that stopped, a lease or lock that is never released, a job that fails each night for the same \
              reason; or a case that is too large for its limits.",
-            "`hung` names what waits, the worst first: `explain` its law (L1 to L5). `repro … --until TIME --log` \
-             shows the last thing that it did.",
+            "`hung` names the pending work, the worst first: `explain` its law (L1 to L5). `repro … --until TIME \
+             --log` shows the last events.",
         ],
         Outcome::Nondeterministic => [
-            "The same case ran differently in another process, so nothing else that it says can be trusted.",
+            "The same case ran differently in another process, so its other results are unreliable.",
             "Without determinism no failure can be reproduced or shrunk.",
             "Real time, operating-system entropy, threads, addresses or hash-map order in the code under test.",
             "`doctor` shows whether this machine is at fault. Compare the two logs (`repro … --log`): the first line \
@@ -75,31 +77,31 @@ fn parts(outcome: Outcome) -> [&'static str; 4] {
     }
 }
 
-pub(super) fn exit_code(code: u8) -> Entry {
+pub(super) fn exit_code(code: u8) -> GlossaryEntry {
     let [matters, causes, next] = match code {
-        exit::CLEAN => ["A script may go on.", "", "Nothing."],
+        exit::CLEAN => ["A script may continue.", "", "Nothing."],
         exit::INTERNAL => [
-            "It says nothing about the code under test: no verdict was reached.",
-            "A full disk, a process that cannot be started or was killed from outside, a mistake in this program.",
+            "It is not about the code under test: there is no verdict.",
+            "A full disk, a process that cannot be started or was killed from outside, a bug in this program.",
             "Read the message; `doctor` checks the machine. If it persists, report it with the command line.",
         ],
         exit::USAGE => [
             "Nothing ran.",
             "A misspelt option or name, a scenario with an impossible value, a case of another format.",
-            "The message names the option, or file and line, and what would be right.",
+            "The message names the option, or file and line, and the fix.",
         ],
         exit::NOTHING_RAN => [
-            "A run of nothing shows nothing, so it does not pass.",
+            "Such a run is not evidence, so it does not pass.",
             "An empty folder of cases, an empty slice of a small sweep, a scenario that sends nothing.",
             "Check the seeds, the slice or the folder.",
         ],
         exit::VIOLATION => [
-            "A promise was broken. In CI this is the code that must stop a change.",
+            "An invariant was violated. In CI this code must block a change.",
             "A bug in the code under test, or a scenario whose `expect` is wrong.",
-            "Paste the line `again`, then the line `smaller` of the report.",
+            "Run the line `reproduce`, then the line `shrink` of the report.",
         ],
         exit::NONDETERMINISTIC => [
-            "No other result of this build can be trusted until it is repaired.",
+            "No other result of this build can be trusted until it is fixed.",
             "See the outcome `nondeterministic`; with `repro`, also a case that another build recorded.",
             "`explain nondeterministic`, then `doctor`.",
         ],
@@ -108,9 +110,9 @@ pub(super) fn exit_code(code: u8) -> Entry {
             "See the outcome `hung`.",
             "`explain hung`.",
         ],
-        exit::UNREACHED => [
-            "The run ended as expected and did not test what it is there to test.",
-            "A workload that is too small, a fault that strikes too late, a mark whose name changed.",
+        exit::MARK_NOT_REACHED => [
+            "The run ended as expected but did not test what it should test.",
+            "A workload that is too small, a fault that is triggered too late, a mark whose name changed.",
             "`explain MARK` for each mark that is named.",
         ],
         exit::SLICES => [
@@ -123,20 +125,20 @@ pub(super) fn exit_code(code: u8) -> Entry {
             "See the outcome `recoverable-but-missing`.",
             "`explain recoverable-but-missing`.",
         ],
-        exit::BETTER => [
+        exit::BETTER_THAN_EXPECTED => [
             "Nothing is broken, and the scenario's `expect` is no longer true: it would hide the next regression.",
-            "A repaired bug, a release without the planted bug, a fault that no longer strikes.",
+            "A fixed bug, a release without the planted bug, a fault that is no longer triggered.",
             "If the improvement is wanted, change `expect` in the scenario; if not, find out why its faults have no \
              effect (-v).",
         ],
         exit::INTERRUPTED | exit::TERMINATED => [
-            "What ran is on disk; nothing is judged yet.",
+            "WorldOutcome cases are on disk; nothing is judged yet.",
             "Ctrl-C, a time limit of the scheduler, a shutdown.",
-            "Run the line that it printed: it continues where it stopped.",
+            "Run the printed command: it continues where it stopped.",
         ],
         _ => ["", "", ""],
     };
     let meaning = exit::MEANINGS.iter().find(|(one, _)| *one == code).map_or("", |(_, meaning)| meaning);
     let means = format!("{}{}.", meaning[..1].to_uppercase(), &meaning[1..]);
-    Entry::new(EntryKind::ExitCode, code.to_string(), [means.as_str(), matters, causes, next])
+    GlossaryEntry::new(GlossaryKind::ExitCode, code.to_string(), [means.as_str(), matters, causes, next])
 }

@@ -1,29 +1,29 @@
-//! An advisory lock on a file that is about to be written: `.NAME.lock` beside it, held for as long as it is written.
+//! An advisory lock on a file that is about to be written: `.NAME.lock` next to it, held while it is written.
 //!
 //! The lock is not on the file itself, because that is replaced by a rename. The lock file is removed at the end; one
-//! that a killed process leaves behind is not locked and does no harm.
+//! left by a killed process is not locked and has no effect.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Raw errors of file systems that have no locks: `ENOLCK`, `ENOSYS`, `EOPNOTSUPP`.
+/// Raw errors of file systems without locks: `ENOLCK`, `ENOSYS`, `EOPNOTSUPP`.
 const NO_LOCKS: [i32; 3] = [37, 38, 95];
 
-/// The right to write a file, until it is dropped.
+/// The exclusive right to write a file, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(crate) struct FileLock {
     path: PathBuf,
     /// Closing it releases the lock.
     _file: File,
 }
 
-impl Lock {
+impl FileLock {
     /// Locks `of`; `None` while another process holds the lock.
     ///
     /// # Errors
-    /// No file can be created beside it.
-    pub fn take(of: &Path) -> io::Result<Option<Lock>> {
+    /// The lock file cannot be created.
+    pub fn take(of: &Path) -> io::Result<Option<FileLock>> {
         let name = of.file_name().unwrap_or_default().to_string_lossy();
         let path = of.with_file_name(format!(".{name}.lock"));
         loop {
@@ -34,17 +34,18 @@ impl Lock {
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            // The holder before may have removed it between the two calls: then this lock is on no file's name.
+            // The previous holder may have removed the file between the two calls: then this lock is on an unlinked
+            // file.
             if is_at(&file, &path) {
-                return Ok(Some(Lock { path, _file: file }));
+                return Ok(Some(FileLock { path, _file: file }));
             }
         }
     }
 }
 
-impl Drop for Lock {
+impl Drop for FileLock {
     fn drop(&mut self) {
-        // Before it is released, or it might be the lock file of the next holder.
+        // Before the release; afterwards it might be the lock file of the next holder.
         let _ = std::fs::remove_file(&self.path);
     }
 }

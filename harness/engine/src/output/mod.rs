@@ -1,29 +1,29 @@
-//! What commands write: whole files, files that grow, and streams.
+//! Output of commands: complete files, growing files, and streams.
 //!
-//! - A whole file is written to a temporary file beside it, synced and renamed ([`replace`]): whatever ends the program,
-//!   and on a full disk, either the old file or the new one is there.
-//! - A file that the program did not write is not overwritten without `--force`, and whether a file can be written is
-//!   tried before the work begins ([`Destination`]).
-//! - Two processes do not write one file at once: the second is refused ([`Lock`]).
-//! - A pipe or a device is written to as it is ([`stream`]). `-` is the standard output.
+//! - A complete file is written to a temporary file next to it, synced and renamed ([`replace`]): after a crash, and on
+//!   a full disk, either the old file or the new one exists.
+//! - A file that the program did not write is not overwritten without `--force`, and writability is checked before the
+//!   work starts ([`Destination`]).
+//! - Two processes do not write one file at once: the second is refused ([`FileLock`]).
+//! - A pipe or a device is written in place ([`stream`]). `-` is the standard output.
 //!
-//! Not handled: a file system without locks (there is none, then), and other programs that write the same file.
+//! Not handled: a file system without locks (there is no lock, then), and other programs that write the same file.
 
 mod destination;
 mod lock;
 mod replace;
 mod stream;
 
-pub(crate) use destination::{Destination, Format};
-pub(crate) use lock::Lock;
-pub(crate) use replace::{replace, replacement, unused_aside};
-pub(crate) use stream::{STANDARD, Stream, is_stream};
+pub(crate) use destination::{Destination, FileFormat};
+pub(crate) use lock::FileLock;
+pub(crate) use replace::{replace, replacement, unused_backup_path};
+pub(crate) use stream::{OutputStream, STANDARD, is_stream};
 
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why something cannot be written.
+/// Reason why a file cannot be written.
 #[derive(Debug, Error)]
 pub(crate) enum OutputError {
     /// Another process holds its lock.
@@ -32,7 +32,7 @@ pub(crate) enum OutputError {
         .0.display()
     )]
     Locked(PathBuf),
-    /// It was not written by this program.
+    /// It has another format.
     #[error(
         "{path}: this file is not {what}, so it is not overwritten\n  name another file, or give --force",
         path = .0.display(),
@@ -42,11 +42,11 @@ pub(crate) enum OutputError {
     /// It is the command's own input.
     #[error("{}: this is the input itself\n  name another file, or give --force to overwrite it", .0.display())]
     Input(PathBuf),
-    /// It turned out before the work that it cannot be written.
-    #[error("{path}: it cannot be written: {error}", path = .0.display(), error = .1)]
+    /// The check before the work failed.
+    #[error("{path}: cannot be written: {error}", path = .0.display(), error = .1)]
     Unwritable(PathBuf, #[source] io::Error),
-    /// It turned out after the work that it cannot be written.
-    #[error("{path}: it could not be written: {error}", path = .0.display(), error = .1)]
+    /// Writing the result failed.
+    #[error("{path}: writing failed: {error}", path = .0.display(), error = .1)]
     Failed(PathBuf, #[source] io::Error),
 }
 

@@ -1,19 +1,19 @@
-//! Whole files in place of what stood there: a temporary file beside it, synced, renamed; then the folder synced.
+//! Atomic replacement of files: a temporary file next to the target, synced, renamed; then the folder synced.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Writes a whole file in place of one that may be there.
+/// Writes a complete file, replacing an existing one.
 ///
 /// # Errors
-/// It cannot be written; what stood there still does.
+/// It cannot be written; an existing file stays intact.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     replacement(path, text).map(drop)
 }
 
-/// The same, and the file to go on with behind `text`.
+/// As [`replace`], and returns the file, positioned after `text`.
 ///
 /// # Errors
 /// As [`replace`].
@@ -27,20 +27,20 @@ pub(crate) fn replacement(path: &Path, text: &str) -> io::Result<File> {
     Ok(file)
 }
 
-/// Tries whether [`replace`] could write here, without touching what is there.
+/// Checks that [`replace`] can write here, without changing an existing file.
 ///
 /// # Errors
-/// It could not.
+/// It cannot.
 pub(super) fn probe(path: &Path) -> io::Result<()> {
     let path = behind_links(path);
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    // A temporary file removes itself.
+    // The temporary file removes itself.
     beside(&path).map(drop)
 }
 
-/// A link is written through, not replaced.
+/// Resolves a symbolic link: its target is written, the link stays.
 fn behind_links(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -56,14 +56,14 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
     builder.prefix(&prefix).suffix(".tmp");
     #[cfg(unix)]
     {
-        // As any new file: what the umask leaves of it.
+        // Permissions of a new file, subject to the umask.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder_of(path))
 }
 
-/// A rename is durable once its folder is.
+/// A rename is durable once its folder is synced.
 #[cfg(unix)]
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
@@ -74,8 +74,9 @@ fn sync_folder_of(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The first of `FILE.unfinished`, `FILE.unfinished.2`, `FILE.unfinished.3`, … that is not there: where an unfinished file is put aside.
-pub(crate) fn unused_aside(path: &Path) -> PathBuf {
+/// Returns the first unused name of `FILE.unfinished`, `FILE.unfinished.2`, `FILE.unfinished.3`, …, to which an
+/// unfinished file is moved.
+pub(crate) fn unused_backup_path(path: &Path) -> PathBuf {
     let numbers = (1_u64..).map(|number| match number {
         1 => format!("{}.unfinished", path.display()),
         number => format!("{}.unfinished.{number}", path.display()),

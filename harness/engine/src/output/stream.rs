@@ -1,7 +1,7 @@
-//! Pipes and devices: written to as they are, by a thread of their own.
+//! Output to pipes and devices, written by a separate thread.
 //!
-//! A write to a pipe lasts as long as its reader wants, and opening a named pipe waits for one. The thread is what waits;
-//! the program still obeys a signal at once.
+//! A write to a pipe blocks until its reader is ready, and opening a named pipe waits for a reader. Only the thread
+//! blocks; the program still handles a signal at once.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -12,38 +12,39 @@ use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// The path that stands for the standard output, and as an input for the standard input.
+/// The path of the standard output, and as an input of the standard input.
 pub(crate) const STANDARD: &str = "-";
 
-/// Lines that may wait for a slow reader before the work waits too.
-const LINES_AHEAD: usize = 256;
-/// How often a blocked write looks whether the program was interrupted.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Number of lines that are queued for a slow reader before `put` waits.
+const QUEUED_LINES: usize = 256;
+/// Interval at which a blocked write checks for a signal.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Whether `path` is no regular file: the standard output, a pipe or a device. What has no name yet becomes a file.
+/// Whether `path` is not a regular file: the standard output, a pipe or a device. A path that does not exist becomes a
+/// file.
 pub(crate) fn is_stream(path: &Path) -> bool {
-    // A descriptor's name may lead to a regular file, which is still not to be replaced by a rename.
+    // A descriptor's path may lead to a regular file, which must not be replaced by a rename.
     let is_descriptor = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
     let is_special = || std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir());
     path == Path::new(STANDARD) || is_descriptor || is_special()
 }
 
-/// Lines on their way to a pipe or a device.
+/// A pipe or a device with its queue of lines.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub(crate) struct OutputStream {
     /// `None` once the thread has ended.
     lines: Option<SyncSender<String>>,
     thread: Option<JoinHandle<io::Result<()>>>,
     signal: Arc<AtomicUsize>,
 }
 
-impl Stream {
-    /// Begins to write to `path`. `signal` is other than 0 once the program is interrupted: nothing waits then.
+impl OutputStream {
+    /// Starts to write to `path`. `signal` is other than 0 once the program is interrupted: then no call waits.
     ///
     /// # Errors
-    /// There is no thread for it.
-    pub fn open(path: &Path, signal: Arc<AtomicUsize>) -> io::Result<Stream> {
-        let (to_thread, lines) = mpsc::sync_channel::<String>(LINES_AHEAD);
+    /// The thread cannot be started.
+    pub fn open(path: &Path, signal: Arc<AtomicUsize>) -> io::Result<OutputStream> {
+        let (to_thread, lines) = mpsc::sync_channel::<String>(QUEUED_LINES);
         let path: PathBuf = path.to_owned();
         let write = move || {
             let mut output: Box<dyn Write> = if path == Path::new(STANDARD) {
@@ -54,13 +55,13 @@ impl Stream {
             lines.iter().try_for_each(|line| output.write_all(line.as_bytes()).and_then(|()| output.flush()))
         };
         let thread = thread::Builder::new().name("stream".into()).spawn(write)?;
-        Ok(Stream { lines: Some(to_thread), thread: Some(thread), signal })
+        Ok(OutputStream { lines: Some(to_thread), thread: Some(thread), signal })
     }
 
     /// Writes a line, waiting for the reader if it is slow.
     ///
     /// # Errors
-    /// It cannot be written, or the program was interrupted while it waited.
+    /// It cannot be written, or the program was interrupted during the wait.
     pub fn put(&mut self, mut line: String) -> io::Result<()> {
         loop {
             let Some(lines) = &self.lines else { return Err(io::ErrorKind::BrokenPipe.into()) };
@@ -73,7 +74,7 @@ impl Stream {
         }
     }
 
-    /// Looks whether writing still goes on.
+    /// Checks that the thread still writes.
     ///
     /// # Errors
     /// It ended with an error.
@@ -82,10 +83,10 @@ impl Stream {
         if has_ended { self.wait() } else { Ok(()) }
     }
 
-    /// Waits until all that was put is written.
+    /// Waits until all lines are written.
     ///
     /// # Errors
-    /// It cannot be written, or the program was interrupted while it waited.
+    /// They cannot be written, or the program was interrupted during the wait.
     pub fn end(mut self) -> io::Result<()> {
         self.wait()
     }
@@ -107,7 +108,7 @@ impl Stream {
         if self.signal.load(Ordering::Relaxed) != 0 {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_INTERVAL);
         Ok(())
     }
 }

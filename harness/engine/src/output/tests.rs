@@ -15,21 +15,21 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
-    let here = tempfile::tempdir().unwrap();
-    let path = here.path().join("a.json");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
     std::fs::write(&path, CASE).unwrap();
-    let to = Destination::prepare(&path, Format::Case, false).unwrap();
+    let to = Destination::prepare(&path, FileFormat::Case, false).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), CASE, "nothing is touched before there is a result");
     to.write("new").unwrap();
     drop(to);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
-    assert_eq!(names(here.path()), ["a.json"]);
+    assert_eq!(names(folder.path()), ["a.json"]);
 }
 
 #[test]
 fn a_link_is_written_through() {
-    let here = tempfile::tempdir().unwrap();
-    let (file, link) = (here.path().join("a.json"), here.path().join("link.json"));
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("a.json"), folder.path().join("link.json"));
     std::fs::write(&file, "old").unwrap();
     std::os::unix::fs::symlink(&file, &link).unwrap();
     replace(&link, "new").unwrap();
@@ -38,40 +38,40 @@ fn a_link_is_written_through() {
 }
 
 #[test]
-fn a_foreign_file_is_refused_unless_forced() {
-    let here = tempfile::tempdir().unwrap();
-    let path = here.path().join("README.md");
+fn a_foreign_file_is_refused_without_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("README.md");
     std::fs::write(&path, "# Read me\n").unwrap();
-    for format in [Format::Case, Format::JUnit] {
+    for format in [FileFormat::Case, FileFormat::JUnit] {
         let refused = Destination::prepare(&path, format, false).unwrap_err();
         assert!(matches!(refused, OutputError::Foreign(..)), "{refused}");
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "# Read me\n");
-    Destination::prepare(&path, Format::Case, true).unwrap().write(CASE).unwrap();
-    Destination::prepare(&path, Format::Case, false).unwrap();
+    Destination::prepare(&path, FileFormat::Case, true).unwrap().write(CASE).unwrap();
+    Destination::prepare(&path, FileFormat::Case, false).unwrap();
 }
 
 #[test]
 fn a_second_writer_is_refused_until_the_first_has_ended() {
-    let here = tempfile::tempdir().unwrap();
-    let path = here.path().join("a.xml");
-    let first = Destination::prepare(&path, Format::JUnit, false).unwrap();
-    let refused = Destination::prepare(&path, Format::JUnit, false).unwrap_err();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.xml");
+    let first = Destination::prepare(&path, FileFormat::JUnit, false).unwrap();
+    let refused = Destination::prepare(&path, FileFormat::JUnit, false).unwrap_err();
     assert!(matches!(refused, OutputError::Locked(_)), "{refused}");
     drop(first);
-    Destination::prepare(&path, Format::JUnit, false).unwrap();
-    assert_eq!(names(here.path()), Vec::<String>::new());
+    Destination::prepare(&path, FileFormat::JUnit, false).unwrap();
+    assert_eq!(names(folder.path()), Vec::<String>::new());
 }
 
 #[test]
-fn a_folder_is_no_file_to_write() {
-    let here = tempfile::tempdir().unwrap();
-    let refused = Destination::prepare(here.path(), Format::Case, true).unwrap_err();
+fn a_folder_is_not_a_file_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = Destination::prepare(folder.path(), FileFormat::Case, true).unwrap_err();
     assert!(matches!(refused, OutputError::Unwritable(..)), "{refused}");
 }
 
 #[test]
-fn streams_are_known_by_what_they_are() {
+fn streams_are_recognised() {
     for path in ["-", "/dev/null", "/dev/full", "/dev/stdout", "/proc/self/fd/1"] {
         assert!(is_stream(Path::new(path)), "{path}");
     }
@@ -83,14 +83,14 @@ fn streams_are_known_by_what_they_are() {
 #[test]
 fn a_full_device_is_an_error_and_a_signal_ends_the_wait() {
     let signal = Arc::new(AtomicUsize::new(0));
-    let mut full = Stream::open(Path::new("/dev/full"), signal.clone()).unwrap();
+    let mut full = OutputStream::open(Path::new("/dev/full"), signal.clone()).unwrap();
     full.put("a line\n".to_owned()).unwrap();
     assert_eq!(full.end().unwrap_err().kind(), std::io::ErrorKind::StorageFull);
 
-    // A pipe that is never read takes some lines and no more.
+    // A pipe without a reader accepts a limited number of lines.
     let (_reader, writer) = std::io::pipe().unwrap();
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
-    let mut stuck = Stream::open(Path::new(&path), signal.clone()).unwrap();
+    let mut stuck = OutputStream::open(Path::new(&path), signal.clone()).unwrap();
     let line = "x".repeat(64 << 10);
     stuck.put(line.clone()).unwrap();
     stuck.put(line).unwrap();

@@ -1,7 +1,7 @@
-//! The report as one JSON object, on one line. Its fields are promised to programs that read it.
+//! The report as one JSON object, on one line. Its fields are a stable interface for programs.
 
-use crate::report::{FaultReport, NodeTally, Report};
-use crate::system::{Notice, System};
+use crate::report::{FaultReport, NodeStats, Report};
+use crate::system::{Detection, System};
 use latent_verdict::Violation;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -45,7 +45,7 @@ struct Public<'a, S: System> {
     expected: &'static str,
     as_expected: bool,
     release: Option<&'a str>,
-    /// What the scenario itself expects, where a release was asked for in place of its own.
+    /// The scenario's own expectation, if a release overrides it.
     expected_as_written: Option<&'static str>,
     caveat: Option<String>,
     start_ms: i64,
@@ -58,19 +58,19 @@ struct Public<'a, S: System> {
     shortfall: Option<&'a str>,
     hung: Option<&'a str>,
     beyond_budget: Option<&'a str>,
-    noticed: &'a [Notice],
+    noticed: &'a [Detection],
     violations: Vec<PublicViolation<'a, S>>,
     marks: &'a BTreeMap<String, u64>,
     missing_marks: &'a [String],
     faults: &'a [FaultReport],
     #[serde(skip_serializing_if = "Option::is_none")]
-    nodes: Option<&'a [NodeTally]>,
+    nodes: Option<&'a [NodeStats]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     choices: Option<&'a [String]>,
     repeat: &'a str,
 }
 
-/// One violation, with the system's words for its subject and its items.
+/// A violation, with the system's nouns for its subject and its items.
 struct PublicViolation<'a, S>(&'a Violation, PhantomData<S>);
 
 impl<S: System> Serialize for PublicViolation<'_, S> {
@@ -92,7 +92,7 @@ impl<S: System> Serialize for PublicViolation<'_, S> {
     }
 }
 
-/// The report as one line of JSON. With `verbose`, nodes and choices too.
+/// Returns the report as one line of JSON. With `verbose`, nodes and choices too.
 ///
 /// # Errors
 /// The system's findings cannot be written as fields of an object.

@@ -1,14 +1,14 @@
-//! What a report looks like: one screen for people, one JSON object for programs.
+//! Report formats: one screen for people, one JSON object for programs.
 
 pub(crate) mod enumerate;
+pub mod humanize;
 pub(crate) mod json;
-pub(crate) mod out;
 mod screen;
 pub(crate) mod sweep;
+pub(crate) mod terminal;
 pub(crate) mod text;
-pub mod words;
 
 #[cfg(test)]
 mod tests;
 
-pub use screen::{Screen, Text};
+pub use screen::{Screen, StyledText};

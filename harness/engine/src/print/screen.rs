@@ -1,15 +1,15 @@
-//! The one screen that a verdict must fit: labelled lines, cut to a width, coloured only on a terminal.
+//! The verdict screen: labelled lines, cut to a width, coloured only on a terminal.
 //!
-//! A line has 100 columns, or as many as the terminal if that has more; what is beyond is cut. On a narrower terminal the
-//! 100 columns are wrapped at spaces, under the label's column. Lines that are for pasting are left whole.
+//! A line has 100 columns, or as many as the terminal if that has more; the rest is cut. On a narrower terminal the 100
+//! columns are wrapped at spaces, with the label's indent. Command lines for pasting are never cut.
 
-use super::out::escaped;
+use super::terminal::escaped;
 use anstyle::{AnsiColor, Style};
 use std::fmt::{self, Write as _};
 
-/// A line of text in pieces, each with its colour.
+/// A line of text in pieces, each with its style.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text(Vec<(Tone, String)>);
+pub struct StyledText(Vec<(Tone, String)>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tone {
@@ -32,39 +32,39 @@ impl Tone {
     }
 }
 
-impl Text {
-    /// No text yet.
+impl StyledText {
+    /// Empty text.
     #[must_use]
-    pub fn new() -> Text {
-        Text::default()
+    pub fn new() -> StyledText {
+        StyledText::default()
     }
 
     /// Adds plain text.
     #[must_use]
-    pub fn plain(self, text: impl Into<String>) -> Text {
+    pub fn plain(self, text: impl Into<String>) -> StyledText {
         self.piece(Tone::Plain, text)
     }
 
-    /// Adds good news.
+    /// Adds text in the style of success.
     #[must_use]
-    pub fn good(self, text: impl Into<String>) -> Text {
+    pub fn good(self, text: impl Into<String>) -> StyledText {
         self.piece(Tone::Good, text)
     }
 
-    /// Adds bad news.
+    /// Adds text in the style of failure.
     #[must_use]
-    pub fn bad(self, text: impl Into<String>) -> Text {
+    pub fn bad(self, text: impl Into<String>) -> StyledText {
         self.piece(Tone::Bad, text)
     }
 
-    /// Adds what is there for whoever wants it.
+    /// Adds secondary text.
     #[must_use]
-    pub fn dim(self, text: impl Into<String>) -> Text {
+    pub fn dim(self, text: impl Into<String>) -> StyledText {
         self.piece(Tone::Dim, text)
     }
 
-    fn piece(mut self, tone: Tone, text: impl Into<String>) -> Text {
-        // A line is a line: what a system puts in (a path, an error) may hold anything.
+    fn piece(mut self, tone: Tone, text: impl Into<String>) -> StyledText {
+        // A line must stay a line: a system's text (a path, an error) may contain any character.
         let text: String = text.into().chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
         self.0.push((tone, escaped(&text).into_owned()));
         self
@@ -74,35 +74,35 @@ impl Text {
         self.0.iter().flat_map(|(tone, text)| text.chars().map(|c| (*tone, c))).collect()
     }
 
-    fn of_chars(chars: &[(Tone, char)]) -> Text {
+    fn of_chars(chars: &[(Tone, char)]) -> StyledText {
         let runs = chars.chunk_by(|a, b| a.0 == b.0);
-        Text(runs.map(|run| (run[0].0, run.iter().map(|(_, c)| *c).collect())).collect())
+        StyledText(runs.map(|run| (run[0].0, run.iter().map(|(_, c)| *c).collect())).collect())
     }
 
-    /// Cut to `columns`, with `…` in place of what is left out.
-    fn cut(self, columns: usize) -> Text {
+    /// Cuts to `columns`, with `…` in place of the rest.
+    fn cut(self, columns: usize) -> StyledText {
         let chars = self.chars();
         if chars.len() <= columns {
             return self;
         }
-        Text::of_chars(&chars[..columns.saturating_sub(1)]).dim("…")
+        StyledText::of_chars(&chars[..columns.saturating_sub(1)]).dim("…")
     }
 
-    /// In rows of at most `columns`, broken at spaces where there are some; all rows but the first begin with `indent`
-    /// spaces.
-    fn wrapped(&self, columns: usize, indent: usize) -> Vec<Text> {
+    /// Wraps to rows of at most `columns`, at spaces where possible; all rows but the first begin with `indent` spaces.
+    fn wrapped(&self, columns: usize, indent: usize) -> Vec<StyledText> {
         let chars = self.chars();
         let (mut rows, mut rest) = (Vec::new(), &chars[..]);
         loop {
             let room = if rows.is_empty() { columns } else { columns.saturating_sub(indent).max(1) };
-            let margin = if rows.is_empty() { Text::new() } else { Text::new().plain(" ".repeat(indent)) };
-            // A break inside the label would leave a row of nothing.
+            let margin =
+                if rows.is_empty() { StyledText::new() } else { StyledText::new().plain(" ".repeat(indent)) };
+            // A break inside the label would leave an empty row.
             let least = if rows.is_empty() { indent + 1 } else { 1 };
             let space = || rest[..=room].iter().rposition(|(_, c)| *c == ' ').filter(|at| *at >= least);
             let end = if rest.len() <= room { rest.len() } else { space().unwrap_or(room) };
             let mut row = margin;
             let blanks = rest[..end].iter().rev().take_while(|(_, c)| *c == ' ').count();
-            row.0.extend(Text::of_chars(&rest[..end - blanks]).0);
+            row.0.extend(StyledText::of_chars(&rest[..end - blanks]).0);
             rows.push(row);
             let blanks = rest[end..].iter().take_while(|(_, c)| *c == ' ').count();
             rest = &rest[end + blanks..];
@@ -113,19 +113,19 @@ impl Text {
     }
 }
 
-impl From<&str> for Text {
-    fn from(text: &str) -> Text {
-        Text::new().plain(text)
+impl From<&str> for StyledText {
+    fn from(text: &str) -> StyledText {
+        StyledText::new().plain(text)
     }
 }
 
-impl From<String> for Text {
-    fn from(text: String) -> Text {
-        Text::new().plain(text)
+impl From<String> for StyledText {
+    fn from(text: String) -> StyledText {
+        StyledText::new().plain(text)
     }
 }
 
-impl fmt::Display for Text {
+impl fmt::Display for StyledText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|(tone, text)| {
             let style = tone.style();
@@ -134,26 +134,26 @@ impl fmt::Display for Text {
     }
 }
 
-/// Lines of a verdict.
+/// A screen of labelled lines.
 #[derive(Clone, Debug)]
 pub struct Screen {
-    lines: Vec<Line>,
+    lines: Vec<ScreenLine>,
     verbose: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Line {
-    text: Text,
-    /// Where its rows after the first begin, if it is wrapped.
+struct ScreenLine {
+    text: StyledText,
+    /// Indent of its rows after the first, if it is wrapped.
     indent: usize,
-    /// It is for pasting: never cut nor wrapped.
+    /// A command line for pasting: neither cut nor wrapped.
     is_whole: bool,
 }
 
 impl Screen {
-    /// Lines are cut to this many columns, `-v` aside.
+    /// Lines are cut to this many columns, except with `-v`.
     pub const COLUMNS: usize = 100;
-    /// A verdict should have no more lines than this, `-v` aside.
+    /// A verdict should have no more lines than this, except with `-v`.
     pub const LINES: usize = 30;
     const LABEL_COLUMNS: usize = 12;
 
@@ -167,13 +167,13 @@ impl Screen {
         self.verbose
     }
 
-    /// A labelled line. An empty label continues the line before.
-    pub fn item(&mut self, label: &str, text: impl Into<Text>) {
+    /// Adds a labelled line. An empty label continues the previous line.
+    pub fn item(&mut self, label: &str, text: impl Into<StyledText>) {
         self.push(label, text.into(), false);
     }
 
-    /// A labelled table: its first `most` rows (all with `-v`), one a line, and how many are left out.
-    pub fn rows<T: Into<Text>>(&mut self, label: &str, rows: impl IntoIterator<Item = T>, most: usize) {
+    /// Adds a labelled table: its first `most` rows (all with `-v`), one a line, and the number of omitted rows.
+    pub fn rows<T: Into<StyledText>>(&mut self, label: &str, rows: impl IntoIterator<Item = T>, most: usize) {
         let (mut label, mut left_out) = (label, 0);
         for (index, row) in rows.into_iter().enumerate() {
             if index >= most && !self.verbose {
@@ -189,30 +189,30 @@ impl Screen {
     }
 
     pub(crate) fn left_out(&mut self, label: &str, rows: usize) {
-        self.item(label, Text::new().dim(format!("and {rows} more (-v or --json shows all)")));
+        self.item(label, StyledText::new().dim(format!("and {rows} more (-v or --json shows all)")));
     }
 
-    pub(crate) fn heading(&mut self, text: Text) {
-        self.lines.push(Line { text, indent: 2, is_whole: false });
+    pub(crate) fn heading(&mut self, text: StyledText) {
+        self.lines.push(ScreenLine { text, indent: 2, is_whole: false });
     }
 
-    /// A line that is for pasting: never cut.
-    pub(crate) fn uncut(&mut self, label: &str, text: &str) {
-        self.push(label, Text::new().plain(text), true);
+    /// Adds a command line for pasting, which is never cut.
+    pub(crate) fn verbatim(&mut self, label: &str, text: &str) {
+        self.push(label, StyledText::new().plain(text), true);
     }
 
-    fn push(&mut self, label: &str, text: Text, is_whole: bool) {
+    fn push(&mut self, label: &str, text: StyledText, is_whole: bool) {
         let width = Self::LABEL_COLUMNS;
-        let mut line = Text::new().plain("  ").piece(Tone::Label, format!("{label:<width$}"));
+        let mut line = StyledText::new().plain("  ").piece(Tone::Label, format!("{label:<width$}"));
         line.0.extend(text.0);
-        self.lines.push(Line { text: line, indent: 2 + width, is_whole });
+        self.lines.push(ScreenLine { text: line, indent: 2 + width, is_whole });
     }
 
-    /// The screen for so many columns, with its colours.
+    /// Renders the screen at a width, with its colours.
     pub(crate) fn render(&self, columns: usize) -> String {
         let mut out = String::new();
-        for Line { text, indent, is_whole } in &self.lines {
-            // With `-v` everything is wanted, so nothing is cut.
+        for ScreenLine { text, indent, is_whole } in &self.lines {
+            // `-v` shows everything, so nothing is cut.
             let rows = if self.verbose || *is_whole {
                 vec![text.clone()]
             } else if columns >= Self::COLUMNS {
@@ -246,7 +246,7 @@ mod tests {
     fn a_screen_has_labels_and_columns() {
         let mut screen = Screen::new(false);
         screen.item("events", "3 sent");
-        screen.item("", Text::new().plain("1 lost ").bad("for good"));
+        screen.item("", StyledText::new().plain("1 lost ").bad("for good"));
         screen.rows("loss", ["a", "b", "c", "d"], 2);
         insta::assert_snapshot!(bare(&screen), @"
         events      3 sent
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn long_lines_are_cut_and_control_characters_do_no_harm() {
         let mut screen = Screen::new(false);
-        screen.item("path", Text::new().plain("a\nb\x1b[31m").bad("ö".repeat(200)).plain("never seen"));
+        screen.item("path", StyledText::new().plain("a\nb\x1b[31m").bad("ö".repeat(200)).plain("never seen"));
         let shown = bare(&screen);
         assert!(shown.contains(r"a b\u001b[31mö"), "{shown}");
         assert_eq!(shown.lines().count(), 1);
@@ -280,11 +280,14 @@ mod tests {
     fn a_narrow_terminal_gets_all_of_it_under_the_label() {
         let mut screen = Screen::new(false);
         screen.heading(
-            Text::new().plain("a-scenario@1: ").bad("unrecoverable-loss").plain(", but expected to be clean"),
+            StyledText::new()
+                .plain("a-scenario@1: ")
+                .bad("unrecoverable-loss")
+                .plain(", but expected to be clean"),
         );
         screen.item("events", "12,345 sent by 12 projects, 12,345 acknowledged, 0 unknown, 0 rejected");
         screen.item("path", "x".repeat(40));
-        screen.uncut("again", "latent run a-scenario-with-a-very-long-name@12345678901234567890");
+        screen.verbatim("reproduce", "latent run a-scenario-with-a-very-long-name@12345678901234567890");
         insta::assert_snapshot!(anstream::adapter::strip_str(&screen.render(40)).to_string(), @"
         a-scenario@1: unrecoverable-loss, but
           expected to be clean
@@ -294,7 +297,7 @@ mod tests {
                       rejected
           path        xxxxxxxxxxxxxxxxxxxxxxxxxx
                       xxxxxxxxxxxxxx
-          again       latent run a-scenario-with-a-very-long-name@12345678901234567890
+          reproduce   latent run a-scenario-with-a-very-long-name@12345678901234567890
         ");
         let wide = screen.render(120);
         assert_eq!(wide.lines().count(), 4);

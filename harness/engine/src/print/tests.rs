@@ -1,14 +1,14 @@
-//! What reports look like, for people and for programs.
+//! Reports for people and for programs.
 
 use super::{json, text};
-use crate::toy::{Findings, Toy};
-use crate::{FaultReport, Notice, OnRelease, Report, Screen, exit};
+use crate::test_system::{Findings, TestSystem};
+use crate::{Detection, FaultReport, ReleaseOverride, Report, Screen, exit};
 use latent_sim::{Fault, FaultAction, Pause, Trigger};
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde_json::Value;
 
-/// A run in which much went wrong.
-fn bad_week() -> Report<Findings> {
+/// A run with many failures.
+fn failed_run() -> Report<Findings> {
     let lost = |tenant: &str, day: &str, items: u64| {
         Violation::new("I4", "missing", "after-compaction")
             .of(tenant, items)
@@ -20,7 +20,7 @@ fn bad_week() -> Report<Findings> {
     };
     let other =
         |invariant: &str| Violation::new(invariant, "unequal", "scrub").of("t1", 1).at(1_456_219_260_000);
-    let notice = |hour: i64| Notice {
+    let notice = |hour: i64| Detection {
         by: "audit".into(),
         at_ms: 1_456_219_260_000 + hour * 3_600_000,
         what: format!("t{hour} is short of 2016-02-22 by 812 letters"),
@@ -41,7 +41,7 @@ fn bad_week() -> Report<Findings> {
         trace_hash: "0123456789abcdef0123456789abcdef".into(),
         trace_records: 612_345,
         items: 20_000,
-        unmet: Vec::new(),
+        unfulfilled: Vec::new(),
         recovery: Recovery::Partial,
         shortfall: None,
         hung: None,
@@ -57,7 +57,7 @@ fn bad_week() -> Report<Findings> {
         marks: [("compaction.second-run".to_owned(), 12)].into(),
         missing_marks: vec!["tee.expired".into()],
         faults: vec![FaultReport { fault, struck_ms: None, counted: 2 }],
-        nodes: vec![crate::NodeTally {
+        nodes: vec![crate::NodeStats {
             name: "arb-1".into(),
             boots: 1,
             disk_ops: 81_234,
@@ -71,7 +71,7 @@ fn bad_week() -> Report<Findings> {
     }
 }
 
-fn good_week() -> Report<Findings> {
+fn clean_run() -> Report<Findings> {
     let clean = Outcome::Clean;
     Report {
         outcome: clean,
@@ -80,33 +80,33 @@ fn good_week() -> Report<Findings> {
         violations: Vec::new(),
         missing_marks: Vec::new(),
         faults: Vec::new(),
-        ..bad_week()
+        ..failed_run()
     }
 }
 
 fn shown(report: &Report<Findings>, verbose: bool) -> String {
-    anstream::adapter::strip_str(&text::render::<Toy>(report, verbose).to_string()).to_string()
+    anstream::adapter::strip_str(&text::render::<TestSystem>(report, verbose).to_string()).to_string()
 }
 
 #[test]
-fn a_good_week_in_a_few_lines() {
-    insta::assert_snapshot!(shown(&good_week(), false), @"
+fn a_clean_run_in_a_few_lines() {
+    insta::assert_snapshot!(shown(&clean_run(), false), @"
     bad-week@7: clean, as expected
-      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
       violated    nothing
       trace       0123456789abcdef0123456789abcdef  612,345 records
-      again       latent run bad-week@7
+      reproduce   latent run bad-week@7
     ");
 }
 
 #[test]
-fn a_bad_week_on_one_screen() {
-    insta::assert_snapshot!(shown(&bad_week(), false), @"
+fn a_failed_run_on_one_screen() {
+    insta::assert_snapshot!(shown(&failed_run(), false), @"
     bad-week@7: unrecoverable-loss, expected clean
-      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
-      noticed     2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
+      detected by 2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
                   2016-02-23 10:21:00Z audit: t1 is short of 2016-02-22 by 812 letters
                   2016-02-23 11:21:00Z audit: t2 is short of 2016-02-22 by 812 letters
                   and 2 more (-v or --json shows all)
@@ -117,21 +117,21 @@ fn a_bad_week_on_one_screen() {
                   I6:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
                   t1
                   and 1 more (-v or --json shows all)
-      unreached   tee.expired  required, so this run shows nothing
-      untriggered 1 of 1 fault (-v shows them whole): pause arb-1
+      marks       not reached: tee.expired
+      faults      not triggered: 1 of 1 fault (-v shows details): pause arb-1
       trace       0123456789abcdef0123456789abcdef  612,345 records
-      again       latent run bad-week@7
+      reproduce   latent run bad-week@7
       explain     latent explain I4:missing:after-compaction:loss
     ");
 }
 
 #[test]
-fn a_bad_week_in_full() {
-    insta::assert_snapshot!(shown(&bad_week(), true), @r#"
+fn a_failed_run_in_full() {
+    insta::assert_snapshot!(shown(&failed_run(), true), @r#"
     bad-week@7: unrecoverable-loss, expected clean
-      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
-      noticed     2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
+      detected by 2016-02-23 09:21:00Z audit: t0 is short of 2016-02-22 by 812 letters
                   2016-02-23 10:21:00Z audit: t1 is short of 2016-02-22 by 812 letters
                   2016-02-23 11:21:00Z audit: t2 is short of 2016-02-22 by 812 letters
                   2016-02-23 12:21:00Z audit: t3 is short of 2016-02-22 by 812 letters
@@ -144,31 +144,31 @@ fn a_bad_week_in_full() {
                   t1
                   I9:unequal:scrub:breach  once, 1 letter, first 2016-02-23 09:21:00Z
                   t1
-      unreached   tee.expired  required, so this run shows nothing
+      marks       not reached: tee.expired
       faults      not triggered, 2 counted: {"anchor":{"mark":{"name":"compaction.output-durable","n":3,"node":null,"after_ms":0}},"action":{"pause":{"node":"arb-1","for_ms":60000}}}
       marks       compaction.second-run 12
       nodes       arb-1            1 boot, 81,234 disk operations, 4,567 messages, 3 marks
       trace       0123456789abcdef0123456789abcdef  612,345 records
-      again       latent run bad-week@7
+      reproduce   latent run bad-week@7
       explain     latent explain I4:missing:after-compaction:loss
     "#);
 }
 
 #[test]
-fn a_hung_run_says_what_hung() {
+fn a_hung_run_names_the_pending_work() {
     let report = Report {
         outcome: Outcome::Hung,
         hung: Some("hand-offs of node arb-3 after 2 days of healing".into()),
-        ..good_week()
+        ..clean_run()
     };
     insta::assert_snapshot!(shown(&report, false), @"
     bad-week@7: hung, expected clean
-      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708,197 times real time
+      simulated   5 d from 2016-02-21 00:00:00Z in 610 ms, 708.2k x real time
       letters     20000 sent
       hung        hand-offs of node arb-3 after 2 days of healing
       violated    nothing
       trace       0123456789abcdef0123456789abcdef  612,345 records
-      again       latent run bad-week@7
+      reproduce   latent run bad-week@7
       explain     latent explain hung
     ");
 }
@@ -176,7 +176,7 @@ fn a_hung_run_says_what_hung() {
 #[test]
 fn a_run_that_hung_for_several_reasons_lists_the_worst() {
     let reasons = ["L1: one", "L1: two", "L2: three", "L5: four", "L5: five"];
-    let report = Report { outcome: Outcome::Hung, hung: Some(reasons.join("\n")), ..good_week() };
+    let report = Report { outcome: Outcome::Hung, hung: Some(reasons.join("\n")), ..clean_run() };
     let shown = shown(&report, false);
     let hung = shown.lines().skip_while(|line| !line.starts_with("  hung")).take(4);
     insta::assert_snapshot!(hung.collect::<Vec<_>>().join("\n"), @"
@@ -192,14 +192,14 @@ fn loss_by_design_names_what_exceeded_the_budget() {
     let beyond_budget = Some("4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3".to_owned());
     let outcome = Outcome::UnrecoverableByDesign;
     let report =
-        Report { outcome, expected: outcome, beyond_budget, missing_marks: Vec::new(), ..bad_week() };
+        Report { outcome, expected: outcome, beyond_budget, missing_marks: Vec::new(), ..failed_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: unrecoverable-by-design, as expected\n"), "{text}");
     assert!(
         text.contains("\n  by design   4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3\n"),
         "{text}"
     );
-    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&json::render::<TestSystem>(&report, false).unwrap()).unwrap();
     assert_eq!(json["outcome"], "unrecoverable-by-design");
     assert_eq!(json["beyond_budget"], "4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is 3");
     let recovered = Report { outcome: Outcome::Recovered, ..report };
@@ -207,10 +207,10 @@ fn loss_by_design_names_what_exceeded_the_budget() {
 }
 
 #[test]
-fn loss_that_was_not_brought_back_says_what_is_short() {
+fn loss_that_was_not_restored_names_the_shortfall() {
     let shortfall = "58 events are missing at the end\nno detector reported the loss of t17 2016-02-22";
     let outcome = Outcome::RecoverableButMissing;
-    let report = Report { outcome, shortfall: Some(shortfall.to_owned()), ..bad_week() };
+    let report = Report { outcome, shortfall: Some(shortfall.to_owned()), ..failed_run() };
     assert_eq!(report.exit_code(), exit::NOT_RECOVERED);
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: recoverable-but-missing, expected clean\n"), "{text}");
@@ -220,7 +220,7 @@ fn loss_that_was_not_brought_back_says_what_is_short() {
         ),
         "{text}"
     );
-    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&json::render::<TestSystem>(&report, false).unwrap()).unwrap();
     assert_eq!(
         (json["outcome"].as_str(), json["shortfall"].as_str()),
         (Some(outcome.name()), Some(shortfall))
@@ -230,21 +230,21 @@ fn loss_that_was_not_brought_back_says_what_is_short() {
 }
 
 #[test]
-fn loss_that_nobody_noticed_says_so() {
-    let report = Report { noticed: Vec::new(), ..bad_week() };
-    assert!(shown(&report, false).contains("noticed     by nobody"));
+fn undetected_loss_is_reported_as_detected_by_nothing() {
+    let report = Report { noticed: Vec::new(), ..failed_run() };
+    assert!(shown(&report, false).contains("detected by nothing"));
 }
 
-/// Whatever goes wrong, the engine's own lines leave a system its dozen.
+/// With any failure, the engine's own lines leave room for a system's twelve.
 #[test]
 fn the_engine_leaves_a_system_a_dozen_lines() {
-    let of_the_engine = shown(&bad_week(), false).lines().count() - 1;
+    let of_the_engine = shown(&failed_run(), false).lines().count() - 1;
     assert!(of_the_engine + 12 <= Screen::LINES, "{of_the_engine} lines");
 }
 
 #[test]
 fn json_has_the_systems_words() {
-    let line = json::render::<Toy>(&bad_week(), false).unwrap();
+    let line = json::render::<TestSystem>(&failed_run(), false).unwrap();
     assert_eq!(line.matches('\n').count(), 1);
     let report: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(report["sent"], 20_000);
@@ -256,7 +256,8 @@ fn json_has_the_systems_words() {
     assert_eq!(report["missing_marks"][0], "tee.expired");
     assert_eq!(report["faults"][0]["struck_ms"], Value::Null);
     assert!(report.get("nodes").is_none());
-    let report: Value = serde_json::from_str(&json::render::<Toy>(&bad_week(), true).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_str(&json::render::<TestSystem>(&failed_run(), true).unwrap()).unwrap();
     assert_eq!(report["nodes"][0]["disk_ops"], 81_234);
     assert_eq!(report["choices"][0], "12 tenants in 7 zones");
 }
@@ -264,7 +265,8 @@ fn json_has_the_systems_words() {
 /// A new field of the report must be reserved, or a system's finding could hide it.
 #[test]
 fn every_field_of_the_report_is_reserved() {
-    let report: Value = serde_json::from_str(&json::render::<Toy>(&bad_week(), true).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_str(&json::render::<TestSystem>(&failed_run(), true).unwrap()).unwrap();
     let fields = report.as_object().unwrap().keys().filter(|key| *key != "sent");
     let mut reserved = json::RESERVED.to_vec();
     reserved.sort_unstable();
@@ -272,29 +274,29 @@ fn every_field_of_the_report_is_reserved() {
 }
 
 #[test]
-fn a_release_that_was_asked_for_replaces_the_expectation_and_says_so() {
-    let on = |expected_as_written| Some(OnRelease { name: "good".into(), expected_as_written });
-    let report = Report { release: on(Outcome::UnrecoverableLoss), ..good_week() };
+fn a_release_override_replaces_the_expectation_and_is_shown() {
+    let on = |expected_as_written| Some(ReleaseOverride { name: "good".into(), expected_as_written });
+    let report = Report { release: on(Outcome::UnrecoverableLoss), ..clean_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, as expected with --release good\n"), "{text}");
-    assert!(text.contains(
-        "\n  expected    clean, by --release good; the scenario itself expects unrecoverable-loss\n"
-    ));
-    let json: Value = serde_json::from_str(&json::render::<Toy>(&report, false).unwrap()).unwrap();
+    assert!(
+        text.contains("\n  expected    clean, by --release good; the scenario expects unrecoverable-loss\n")
+    );
+    let json: Value = serde_json::from_str(&json::render::<TestSystem>(&report, false).unwrap()).unwrap();
     assert_eq!(
         (&json["release"], &json["expected_as_written"]),
         (&"good".into(), &"unrecoverable-loss".into())
     );
-    // One that changes nothing of the expectation needs no words.
-    let same = shown(&Report { release: on(Outcome::Clean), ..good_week() }, false);
+    // A release that keeps the expectation needs no note.
+    let same = shown(&Report { release: on(Outcome::Clean), ..clean_run() }, false);
     assert!(same.starts_with("bad-week@7: clean, as expected\n") && !same.contains("\n  expected"), "{same}");
 }
 
 #[test]
 fn better_than_expected_has_words_and_a_code_of_its_own() {
-    let report = Report { expected: Outcome::UnrecoverableLoss, ..good_week() };
+    let report = Report { expected: Outcome::UnrecoverableLoss, ..clean_run() };
     let text = shown(&report, false);
     assert!(text.starts_with("bad-week@7: clean, better than expected (unrecoverable-loss)\n"), "{text}");
     assert!(text.ends_with("explain     latent explain 106\n"), "{text}");
-    assert_eq!(report.exit_code(), exit::BETTER);
+    assert_eq!(report.exit_code(), exit::BETTER_THAN_EXPECTED);
 }

@@ -1,20 +1,20 @@
-//! The verdict for people: what was simulated, the system's own lines, who noticed, what was violated, how it
-//! compares with what was expected, and the line that repeats it.
+//! The verdict for people: simulated time, the system's own lines, detections, violations, the comparison with the
+//! expectation, and the command that reproduces the run.
 
-use super::screen::{Screen, Text};
-use super::words::{count, counted, moment_ms, span_ms};
+use super::humanize::{self, count, counted, moment_ms, span_ms};
+use super::screen::{Screen, StyledText};
 use crate::report::{FaultReport, Report};
 use crate::system::System;
 use crate::{exit, explain};
-use latent_verdict::{Group, Outcome, by_fingerprint};
+use latent_verdict::{Outcome, ViolationGroup, group_by_fingerprint};
 
 const BY_DESIGN: Outcome = Outcome::UnrecoverableByDesign;
 
-/// How many notices and kinds of violations are shown without `-v`, so that with a system's dozen lines the
-/// verdict still fits one screen.
-const MOST_ROWS: usize = 3;
+/// Number of detections and kinds of violations shown without `-v`, so that with a system's twelve lines the verdict
+/// still fits one screen.
+const MAX_ROWS: usize = 3;
 
-/// The whole screen.
+/// Returns the complete screen.
 pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> Screen {
     let mut screen = Screen::new(verbose);
     screen.heading(heading::<S>(report));
@@ -29,46 +29,46 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
         details(report, &mut screen);
     }
     let records = format!("  {} records", count(report.trace_records));
-    screen.item("trace", Text::new().plain(&report.trace_hash).dim(records));
-    screen.uncut("again", &report.repeat);
-    if let Some(words) = to_explain::<S>(report) {
+    screen.item("trace", StyledText::new().plain(&report.trace_hash).dim(records));
+    screen.verbatim("reproduce", &report.repeat);
+    if let Some(words) = explain_arguments::<S>(report) {
         let program = report.repeat.split_once(" run ").or_else(|| report.repeat.split_once(" repro "));
         let program = program.map_or(S::NAME, |(program, _)| program);
-        screen.uncut("explain", &format!("{program} explain {words}"));
+        screen.verbatim("explain", &format!("{program} explain {words}"));
     }
     screen
 }
 
-/// The word that a reader of this verdict most needs to have explained: nothing for a clean run that was expected.
-fn to_explain<S: System>(report: &Report<S::Findings>) -> Option<String> {
+/// The most useful term to explain: none for a clean run that was expected.
+fn explain_arguments<S: System>(report: &Report<S::Findings>) -> Option<String> {
     if report.outcome == Outcome::Hung {
         let law = report.hung.as_deref().unwrap_or_default().split([' ', ':']).next().unwrap_or_default();
         let is_known = explain::find::<S>(law).is_ok();
         return Some(if is_known { law.to_owned() } else { report.outcome.to_string() });
     }
-    let worst = by_fingerprint(&report.violations).into_iter().next().map(|group| group.fingerprint);
+    let worst = group_by_fingerprint(&report.violations).into_iter().next().map(|group| group.fingerprint);
     worst.or_else(|| {
         if exit::is_better(report.outcome, report.expected) {
-            Some(exit::BETTER.to_string())
+            Some(exit::BETTER_THAN_EXPECTED.to_string())
         } else if report.outcome != report.expected {
             Some(report.outcome.to_string())
         } else if let Some(mark) = report.missing_marks.first() {
             Some(mark.clone())
         } else {
-            S::caveat(report).and_then(|said| Some(said.split_once(':')?.0.replace(' ', "-")))
+            S::caveat(report).and_then(|message| Some(message.split_once(':')?.0.replace(' ', "-")))
         }
     })
 }
 
-/// What the seed chose, for `-v`.
+/// Returns the choices of the seed, for `-v`.
 pub(crate) fn choices(choices: &[String]) -> Screen {
     let mut screen = Screen::new(true);
     screen.rows("choices", choices.iter().map(String::as_str), usize::MAX);
     screen
 }
 
-fn heading<S: System>(report: &Report<S::Findings>) -> Text {
-    let name = Text::new().plain(format!("{}@{}: ", report.scenario, report.seed));
+fn heading<S: System>(report: &Report<S::Findings>) -> StyledText {
+    let name = StyledText::new().plain(format!("{}@{}: ", report.scenario, report.seed));
     let outcome = report.outcome.name();
     let by_release = match &report.release {
         Some(release) if release.expected_as_written != report.expected => {
@@ -78,12 +78,12 @@ fn heading<S: System>(report: &Report<S::Findings>) -> Text {
     };
     let heading = if report.as_expected() {
         name.good(outcome).plain(format!(", as expected{by_release}"))
-    } else if report.shows_nothing() {
-        name.bad("nothing shown").plain(", because nothing was acknowledged")
-    } else if report.outcome == report.expected && !report.unmet.is_empty() {
-        name.bad(outcome).plain(", but a fault that was asked for was not triggered")
+    } else if report.is_vacuous() {
+        name.bad("vacuous").plain(format!(", 0 {} acknowledged", S::ITEMS))
+    } else if report.outcome == report.expected && !report.unfulfilled.is_empty() {
+        name.bad(outcome).plain(", requested fault not triggered")
     } else if report.outcome == report.expected {
-        name.bad(outcome).plain(", but required marks were not reached")
+        name.bad(outcome).plain(format!(", required marks not reached: {}", report.missing_marks.join(", ")))
     } else if exit::is_better(report.outcome, report.expected) {
         name.bad(outcome).plain(format!(", better than expected ({})", report.expected))
     } else {
@@ -95,61 +95,57 @@ fn heading<S: System>(report: &Report<S::Findings>) -> Text {
     }
 }
 
-/// A release in place of the scenario's own replaces what the scenario expects: a reader who knows the scenario must not
-/// take `as expected` for that.
+/// Shows that a release overrides the scenario's own expectation, which `as expected` would otherwise hide.
 fn expectation<F>(report: &Report<F>, screen: &mut Screen) {
     let Some(release) = &report.release else { return };
     if release.expected_as_written != report.expected {
         let (now, own) = (report.expected, release.expected_as_written);
-        screen.item(
-            "expected",
-            format!("{now}, by --release {}; the scenario itself expects {own}", release.name),
-        );
+        screen.item("expected", format!("{now}, by --release {}; the scenario expects {own}", release.name));
     }
 }
 
-fn simulated<F>(report: &Report<F>) -> Text {
+fn simulated<F>(report: &Report<F>) -> StyledText {
     let speed = report.sim_seconds / report.wall_seconds.max(1e-9);
-    Text::new().plain(format!(
-        "{} from {} in {}, {} times real time",
+    StyledText::new().plain(format!(
+        "{} from {} in {}, {}",
         span_ms(whole(report.sim_seconds * 1000.0)),
         moment_ms(report.start_ms),
         span_ms(whole(report.wall_seconds * 1000.0)),
-        count(whole(speed)),
+        humanize::speed(whole(speed)),
     ))
 }
 
 fn whole(number: f64) -> u64 {
-    // A float beyond u64 saturates, and not-a-number becomes zero: both are only ever printed.
+    // A float beyond u64 saturates, and not-a-number becomes zero: both are only printed.
     number.round() as u64
 }
 
 fn noticed<F>(report: &Report<F>, screen: &mut Screen) {
     if report.noticed.is_empty() && !report.violations.is_empty() {
-        screen.item("noticed", Text::new().bad("by nobody"));
+        screen.item("detected by", StyledText::new().bad("nothing"));
     }
-    let row = |notice: &crate::Notice| {
-        Text::new().plain(format!("{} {}: {}", moment_ms(notice.at_ms), notice.by, notice.what))
+    let row = |notice: &crate::Detection| {
+        StyledText::new().plain(format!("{} {}: {}", moment_ms(notice.at_ms), notice.by, notice.what))
     };
-    screen.rows("noticed", report.noticed.iter().map(row), MOST_ROWS);
+    screen.rows("detected by", report.noticed.iter().map(row), MAX_ROWS);
 }
 
 fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
     let reasons = report.hung.iter().flat_map(|hung| hung.lines());
-    screen.rows("hung", reasons.map(|reason| Text::new().bad(reason)), MOST_ROWS);
+    screen.rows("hung", reasons.map(|reason| StyledText::new().bad(reason)), MAX_ROWS);
     let shortfall = report.shortfall.iter().filter(|_| report.outcome == Outcome::RecoverableButMissing);
     let reasons = shortfall.flat_map(|shortfall| shortfall.lines());
-    screen.rows("shortfall", reasons.map(|reason| Text::new().bad(reason)), MOST_ROWS);
-    // Named only where it decided the outcome: elsewhere it explains nothing.
+    screen.rows("shortfall", reasons.map(|reason| StyledText::new().bad(reason)), MAX_ROWS);
+    // Shown only if it decided the outcome.
     if let Some(exceeded) = report.beyond_budget.as_ref().filter(|_| report.outcome == BY_DESIGN) {
-        screen.item("by design", Text::new().plain(exceeded));
+        screen.item("by design", StyledText::new().plain(exceeded));
     }
-    let groups = by_fingerprint(&report.violations);
+    let groups = group_by_fingerprint(&report.violations);
     if groups.is_empty() {
-        screen.item("violated", Text::new().good("nothing"));
+        screen.item("violated", StyledText::new().good("nothing"));
     }
     for (index, group) in groups.iter().enumerate() {
-        if index == MOST_ROWS && !screen.verbose() {
+        if index == MAX_ROWS && !screen.verbose() {
             screen.left_out("", groups.len() - index);
             break;
         }
@@ -158,20 +154,20 @@ fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
     }
 }
 
-fn violated_row<S: System>(group: &Group<'_>) -> Text {
+fn violated_row<S: System>(group: &ViolationGroup<'_>) -> StyledText {
     let times = match group.count {
         1 => "once".to_owned(),
         more => format!("{} times", count(more as u64)),
     };
-    Text::new().bad(&group.fingerprint).plain(format!(
+    StyledText::new().bad(&group.fingerprint).plain(format!(
         "  {times}, {}, first {}",
         counted(group.items, S::ITEMS),
         moment_ms(group.first.at_ms)
     ))
 }
 
-/// The worst of a kind: whose items, which, and what was found.
-fn worst(group: &Group<'_>) -> Text {
+/// Describes the worst violation of a group: subject, items, detail.
+fn worst(group: &ViolationGroup<'_>) -> StyledText {
     let worst = group.worst;
     let whose = [worst.subject.as_str(), worst.day.as_deref().unwrap_or_default()].join(" ");
     let mut parts = vec![worst.detail.clone()];
@@ -184,28 +180,31 @@ fn worst(group: &Group<'_>) -> Text {
     }
     parts.retain(|part| !part.is_empty());
     let of_many = if group.count > 1 { "worst: " } else { "" };
-    Text::new().dim(format!("{of_many}{}", parts.join(": ")))
+    StyledText::new().dim(format!("{of_many}{}", parts.join(": ")))
 }
 
 fn marks<F>(report: &Report<F>, screen: &mut Screen) {
     if !report.missing_marks.is_empty() {
         let missing = report.missing_marks.join(", ");
-        screen.item("unreached", Text::new().bad(missing).plain("  required, so this run shows nothing"));
+        screen.item("marks", StyledText::new().bad(format!("not reached: {missing}")));
     }
 }
 
-/// A fault that was not triggered tests nothing. That is no failure (some faults are drawn, some windows stay shut),
-/// but the reader of the verdict must know.
+/// A fault that was not triggered tests nothing. It is not a failure (some faults are random, some triggers do not
+/// occur), but the verdict mentions it.
 fn faults<F>(report: &Report<F>, screen: &mut Screen) {
     let idle: Vec<String> =
         report.faults.iter().filter(|fault| fault.struck_ms.is_none()).map(short_name).collect();
     if !idle.is_empty() && !screen.verbose() {
         let (some, all) = (idle.len(), counted(report.faults.len() as u64, "faults"));
-        screen.item("untriggered", format!("{some} of {all} (-v shows them whole): {}", idle.join(", ")));
+        screen.item(
+            "faults",
+            format!("not triggered: {some} of {all} (-v shows details): {}", idle.join(", ")),
+        );
     }
 }
 
-/// `pause arb-1`: what a fault does, and where.
+/// `pause arb-1`: kind and node of a fault.
 fn short_name(fault: &FaultReport) -> String {
     let action = serde_json::to_value(&fault.fault.action).unwrap_or_default();
     let Some((kind, fields)) = action.as_object().and_then(|action| action.iter().next()) else {
@@ -223,12 +222,12 @@ fn fault_words(fault: &FaultReport) -> String {
     }
 }
 
-/// Everything that `-v` adds.
+/// Adds the lines of `-v`.
 fn details<F>(report: &Report<F>, screen: &mut Screen) {
     screen.rows("faults", report.faults.iter().map(fault_words), usize::MAX);
     let mark = |(name, times): (&String, &u64)| format!("{name} {}", count(*times));
     screen.rows("marks", report.marks.iter().map(mark), usize::MAX);
-    let node = |node: &crate::NodeTally| {
+    let node = |node: &crate::NodeStats| {
         format!(
             "{:<16} {}, {}, {}, {}",
             node.name,
@@ -240,6 +239,6 @@ fn details<F>(report: &Report<F>, screen: &mut Screen) {
     };
     screen.rows("nodes", report.nodes.iter().map(node), usize::MAX);
     if !report.addresses_fixed {
-        screen.item("addresses", "stay random: personality(2) was refused, or the flag asked for it");
+        screen.item("addresses", "random: personality(2) was refused, or --keep-randomisation was given");
     }
 }

@@ -1,30 +1,31 @@
-//! What the published schema asks beyond serde: bounds of numbers (`minimum` and `maximum`), and that an object is no list.
+//! Checks of the published schema beyond serde: bounds of numbers (`minimum` and `maximum`), and objects written as
+//! lists.
 //!
-//! serde has read the text by then, so types and names are right, but it takes a list for the fields of an object in their
-//! order. Where a value has several choices (`oneOf`, `anyOf`), it is held to those that are meant: whose type and required
-//! names it has. One that it fits is enough.
+//! serde has read the text before, so types and names are right, but serde accepts a list for the fields of an object
+//! in their order. Where a value has several alternatives (`oneOf`, `anyOf`), it is checked against those with its type
+//! and required names. One match is enough.
 
 use serde_json::{Number, Value};
 
-/// A number outside of its bounds, or a list in place of an object.
+/// A number outside its bounds, or a list in place of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outside {
+pub(super) struct BoundsViolation {
     /// JSON pointer to it: `/tenants/0/count`.
     pub pointer: String,
-    /// What stands there, in words: the number as it is written, or `a list`.
+    /// The invalid value: the number as written, or `a list`.
     pub found: String,
-    /// What would be right.
+    /// The allowed values.
     pub hint: String,
 }
 
-/// The first value that `schema` does not allow, in the order of the text's fields by name.
-pub(super) fn first_outside(schema: &Value, value: &Value) -> Option<Outside> {
-    Walk { whole: schema }.visit(schema, value, String::new())
+/// Returns the first value that `schema` does not allow, in the order of the field names.
+pub(super) fn first_outside(schema: &Value, value: &Value) -> Option<BoundsViolation> {
+    SchemaWalker { whole: schema }.visit(schema, value, String::new())
 }
 
-/// What the schema asks of a number at `pointer`, in words; `None` if it is no number there, or has no bounds.
+/// Describes the schema's bounds of a number at `pointer`; `None` if it is not a number, or has no bounds.
 pub(super) fn hint_at(schema: &Value, value: &Value, pointer: &str) -> Option<String> {
-    let walk = Walk { whole: schema };
+    let walk = SchemaWalker { whole: schema };
     let parts: Vec<&str> = pointer.split('/').skip(1).collect();
     walk.bounds_of(schema, value, &parts).map(Bounds::hint)
 }
@@ -60,7 +61,7 @@ impl<'s> Bounds<'s> {
     }
 }
 
-/// Integers are compared as such: a float holds no more than 53 bits of one.
+/// Compares integers exactly: a float holds only 53 bits.
 fn is_less(one: &Number, other: &Number) -> bool {
     match (one.as_i128(), other.as_i128()) {
         (Some(one), Some(other)) => one < other,
@@ -68,16 +69,16 @@ fn is_less(one: &Number, other: &Number) -> bool {
     }
 }
 
-struct Walk<'s> {
+struct SchemaWalker<'s> {
     /// The schema whose `$defs` are referred to.
     whole: &'s Value,
 }
 
-impl<'s> Walk<'s> {
-    fn visit(&self, schema: &'s Value, value: &Value, pointer: String) -> Option<Outside> {
+impl<'s> SchemaWalker<'s> {
+    fn visit(&self, schema: &'s Value, value: &Value, pointer: String) -> Option<BoundsViolation> {
         if let (Value::Number(number), Some(bounds)) = (value, Bounds::stated_by(schema)) {
-            // Bounds beside a reference are the narrower ones: they are meant for this place.
-            return (!bounds.hold(number)).then(|| Outside {
+            // Bounds next to a reference are narrower: they apply to this field.
+            return (!bounds.hold(number)).then(|| BoundsViolation {
                 pointer,
                 found: number.to_string(),
                 hint: bounds.hint(),
@@ -89,20 +90,20 @@ impl<'s> Walk<'s> {
                 return found;
             }
         }
-        let found = inside(schema, value).into_iter().find_map(|Inside { name, schema, value }| {
-            self.visit(schema, value, format!("{pointer}/{name}"))
-        });
+        let found = inside(schema, value)
+            .into_iter()
+            .find_map(|Child { name, schema, value }| self.visit(schema, value, format!("{pointer}/{name}")));
         if found.is_some() {
             return found;
         }
         let choices = self.choices(schema, value);
         let is_list_for_object = match schema.get("type") {
             Some(name) => name == "object",
-            // None of the choices is a list.
+            // None of the alternatives is a list.
             None => choices.is_empty() && has_choices(schema),
         };
         if value.is_array() && is_list_for_object {
-            return Some(Outside { pointer, found: "a list".to_owned(), hint: AN_OBJECT.to_owned() });
+            return Some(BoundsViolation { pointer, found: "a list".to_owned(), hint: AN_OBJECT.to_owned() });
         }
         let mut first = None;
         for choice in choices {
@@ -127,13 +128,13 @@ impl<'s> Walk<'s> {
         })
     }
 
-    /// What `$ref` names.
+    /// Resolves `$ref`.
     fn target(&self, schema: &Value) -> Option<&'s Value> {
         let pointer = schema.get("$ref")?.as_str()?.strip_prefix('#')?;
         self.whole.pointer(pointer)
     }
 
-    /// The choices that are meant by `value`.
+    /// The alternatives that match the type of `value`.
     fn choices(&self, schema: &'s Value, value: &Value) -> Vec<&'s Value> {
         let all = CHOICES.into_iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
         all.filter(|choice| self.is_meant(choice, value)).collect()
@@ -167,28 +168,28 @@ fn has_choices(schema: &Value) -> bool {
     CHOICES.iter().any(|name| schema.get(name).is_some())
 }
 
-/// A value inside of another, with its name and its schema.
-struct Inside<'s, 'v> {
+/// A nested value, with its name and its schema.
+struct Child<'s, 'v> {
     name: String,
     schema: &'s Value,
     value: &'v Value,
 }
 
-/// The values inside of an object or a list.
-fn inside<'s, 'v>(schema: &'s Value, value: &'v Value) -> Vec<Inside<'s, 'v>> {
+/// The nested values of an object or a list.
+fn inside<'s, 'v>(schema: &'s Value, value: &'v Value) -> Vec<Child<'s, 'v>> {
     match value {
         Value::Object(fields) => {
             let of_field = |(name, value): (&String, &'v Value)| {
                 let known = schema.get("properties").and_then(|properties| properties.get(name));
                 let schema = known.or_else(|| schema.get("additionalProperties"))?;
-                Some(Inside { name: name.clone(), schema, value })
+                Some(Child { name: name.clone(), schema, value })
             };
             fields.iter().filter_map(of_field).collect()
         }
         Value::Array(items) => {
             let of_item = |(at, value): (usize, &'v Value)| {
                 let own = schema.get("prefixItems").and_then(|schemas| schemas.get(at));
-                Some(Inside { name: at.to_string(), schema: own.or_else(|| schema.get("items"))?, value })
+                Some(Child { name: at.to_string(), schema: own.or_else(|| schema.get("items"))?, value })
             };
             items.iter().enumerate().filter_map(of_item).collect()
         }
@@ -214,7 +215,7 @@ mod tests {
         #[schemars(range(min = -5, max = 5))]
         step: Option<i64>,
         inner: Vec<Inner>,
-        strikes: Vec<Strike>,
+        strikes: Vec<Choice>,
     }
 
     #[derive(Deserialize, JsonSchema)]
@@ -227,7 +228,7 @@ mod tests {
     #[derive(Deserialize, JsonSchema)]
     #[serde(rename_all = "snake_case")]
     #[expect(dead_code, reason = "only its schema matters")]
-    enum Strike {
+    enum Choice {
         Never,
         Named(Inner),
         Nth {
@@ -240,20 +241,20 @@ mod tests {
         schema_for!(Whole).to_value()
     }
 
-    fn said(value: &Value) -> Option<String> {
+    fn message(value: &Value) -> Option<String> {
         let found = first_outside(&schema(), value)?;
         Some(format!("{} {}: {}", found.pointer, found.found, found.hint))
     }
 
     #[test]
-    fn a_number_outside_is_named_with_its_place_and_what_would_be_right() {
+    fn a_number_out_of_bounds_is_reported_with_its_position_and_range() {
         let inside = json!({"edges": 1, "seed": u64::MAX, "step": null, "inner": [{"share": 10}],
             "strikes": ["never", {"named": {"share": 0}}, {"nth": {"n": 9}}]});
-        assert_eq!(said(&inside), None);
+        assert_eq!(message(&inside), None);
         let with = |pointer: &str, number: Value| {
             let mut value = inside.clone();
             *value.pointer_mut(pointer).unwrap() = number;
-            said(&value).unwrap_or_default()
+            message(&value).unwrap_or_default()
         };
         assert_eq!(with("/edges", json!(6)), "/edges 6: write a whole number from 1 to 5");
         assert_eq!(with("/edges", json!(0)), "/edges 0: write a whole number from 1 to 5");
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_a_place_are_found_whatever_stands_there() {
+    fn the_bounds_of_a_field_are_found_for_any_value() {
         let value = json!({"edges": "many", "strikes": [{"nth": {"n": -1}}], "inner": [{}]});
         let hint = |pointer: &str| hint_at(&schema(), &value, pointer);
         assert_eq!(hint("/edges").as_deref(), Some("write a whole number from 1 to 5"));

@@ -1,25 +1,25 @@
-//! Where a scenario's text comes from: built into the program by name, or a file.
+//! Loads a scenario's text: built-in by name, or from a file.
 
-use super::bad::BadScenario;
-use super::near::near;
+use super::diagnostic::ScenarioError;
+use super::suggest::suggest;
 use crate::output::STANDARD;
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// A scenario that is built into the program.
+/// A built-in scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct NamedScenario {
-    /// Its name, as in `latent run NAME`; its text must bear the same.
+    /// Its name, as in `latent run NAME`, which must equal the `name` in its text.
     pub name: &'static str,
     /// Its JSON.
     pub text: &'static str,
 }
 
-/// A scenario's text, and how to speak of it.
+/// A scenario's text with its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
-    /// The name or path as it was given: what repeats the run.
+pub(crate) struct ScenarioText {
+    /// The name or path as given on the command line.
     pub given: String,
     /// The file to name in errors.
     pub file: String,
@@ -27,26 +27,30 @@ pub(crate) struct Source {
     pub text: String,
 }
 
-/// `SCENARIO` with the seed of `--seed`, which is the same as `SCENARIO@SEED`.
+/// Combines `SCENARIO` with the seed of `--seed`, equivalent to `SCENARIO@SEED`.
 ///
 /// # Errors
 /// Two seeds.
-pub(crate) fn with_seed(target: &str, seed: Option<u64>) -> Result<String, BadScenario> {
+pub(crate) fn with_seed(target: &str, seed: Option<u64>) -> Result<String, ScenarioError> {
     let Some(seed) = seed else { return Ok(target.to_owned()) };
     match parse_target(target)? {
         (given, None) => Ok(format!("{given}@{seed}")),
         (given, Some(other)) => {
             let message = format!("{given}@{other} has a seed already");
-            Err(unplaced(&format!("--seed {seed}"), message, format!("give one of the two: {given}@{seed}")))
+            Err(error_without_position(
+                &format!("--seed {seed}"),
+                message,
+                format!("give one of the two: {given}@{seed}"),
+            ))
         }
     }
 }
 
-/// Takes `SCENARIO[@SEED]` apart. Without a seed, the scenario says which.
+/// Parses `SCENARIO[@SEED]`. Without a seed, the scenario's own is used.
 ///
 /// # Errors
-/// What follows the last `@` is neither a seed nor part of an existing file's name.
-pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), BadScenario> {
+/// The text after the last `@` is neither a seed nor part of an existing file's name.
+pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), ScenarioError> {
     match target.rsplit_once('@') {
         None => Ok((target.to_owned(), None)),
         Some((given, seed)) => match seed.parse() {
@@ -55,26 +59,30 @@ pub(crate) fn parse_target(target: &str) -> Result<(String, Option<u64>), BadSce
             Err(_) => {
                 let message = format!("invalid seed '{seed}'");
                 let hint = format!("write a whole number from 0 to {}: {given}@7", u64::MAX);
-                Err(unplaced(target, message, hint))
+                Err(error_without_position(target, message, hint))
             }
         },
     }
 }
 
-/// Where cases that once failed stand: their names work wherever a scenario's does.
+/// Folder of regression cases: their names are valid wherever a scenario's name is.
 const CORPUS: &str = "corpus";
 
 /// Finds a scenario: a built-in name first, then `-` for the standard input, then a case of the corpus, then a file.
-/// `drawn` is the name of scenarios that a seed draws whole, if there are any.
+/// `drawn` is the name of generated scenarios, if the system has a generator.
 ///
 /// # Errors
 /// No such name or file, or a file that cannot be read as text.
-pub(crate) fn find(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> Result<Source, BadScenario> {
+pub(crate) fn find(
+    given: &str,
+    named: &[NamedScenario],
+    drawn: Option<&str>,
+) -> Result<ScenarioText, ScenarioError> {
     if let Some(one) = named.iter().find(|one| one.name == given) {
         let file = format!("{} (built in)", one.name);
-        return Ok(Source { given: given.to_owned(), file, text: one.text.to_owned() });
+        return Ok(ScenarioText { given: given.to_owned(), file, text: one.text.to_owned() });
     }
-    let hint = || names_near(given, named, drawn);
+    let hint = || similar_names(given, named, drawn);
     let is_input = given == STANDARD;
     let is_name = !given.is_empty() && !given.contains(['/', '\\', '.']);
     let of_corpus = Path::new(CORPUS).join(format!("{given}.json"));
@@ -82,15 +90,24 @@ pub(crate) fn find(given: &str, named: &[NamedScenario], drawn: Option<&str>) ->
     let path = if is_name && !path.is_file() && of_corpus.is_file() { of_corpus.as_path() } else { path };
     let file = if is_input { "standard input".to_owned() } else { path.display().to_string() };
     if !is_input && !path.exists() && !given.contains(['/', '\\']) && path.extension().is_none() {
-        return Err(unplaced(given, "no scenario of this name, and no such file".into(), hint()));
+        return Err(error_without_position(
+            given,
+            "no scenario of this name, and no such file".into(),
+            hint(),
+        ));
     }
     let bytes = if is_input { read_input() } else { std::fs::read(path) };
-    let bytes = bytes.map_err(|error| unplaced(&file, format!("cannot read it: {error}"), hint()))?;
+    let bytes =
+        bytes.map_err(|error| error_without_position(&file, format!("cannot read it: {error}"), hint()))?;
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source { given: given.to_owned(), file, text }),
+        Ok(text) => Ok(ScenarioText { given: given.to_owned(), file, text }),
         Err(error) => {
-            let message = format!("no text: byte {} is not UTF-8", error.utf8_error().valid_up_to());
-            Err(unplaced(given, message, "a scenario is one JSON object in a text file".into()))
+            let message = format!("not valid UTF-8 at byte {}", error.utf8_error().valid_up_to());
+            Err(error_without_position(
+                given,
+                message,
+                "a scenario is a text file with one JSON object".into(),
+            ))
         }
     }
 }
@@ -100,23 +117,23 @@ fn read_input() -> io::Result<Vec<u8>> {
     io::stdin().read_to_end(&mut bytes).map(|_| bytes)
 }
 
-/// Suggestions that are made at most.
-const MOST_SUGGESTIONS: usize = 3;
+/// Limit of the number of suggestions.
+const MAX_SUGGESTIONS: usize = 3;
 
-fn names_near(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> String {
+fn similar_names(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> String {
     let known: Vec<&str> = named.iter().map(|one| one.name).collect();
     let cases = names_of_corpus();
     let stem = Path::new(given).file_stem().and_then(|stem| stem.to_str()).unwrap_or(given);
     let all = known.iter().copied().chain(drawn).chain(cases.iter().map(String::as_str));
-    let mut hint = match near(stem, all).as_slice() {
+    let mut hint = match suggest(stem, all).as_slice() {
         [] => String::new(),
-        found => format!("did you mean {}? ", found[..found.len().min(MOST_SUGGESTIONS)].join(" or ")),
+        found => format!("did you mean {}? ", found[..found.len().min(MAX_SUGGESTIONS)].join(" or ")),
     };
     if !known.is_empty() {
         write!(hint, "built in: {}; ", known.join(", ")).expect(WRITES);
     }
     if let Some(drawn) = drawn {
-        write!(hint, "drawn whole by a seed: {drawn}@7; ").expect(WRITES);
+        write!(hint, "generated: {drawn}@7; ").expect(WRITES);
     }
     if !cases.is_empty() {
         write!(hint, "{} cases: `corpus list`; ", cases.len()).expect(WRITES);
@@ -127,7 +144,7 @@ fn names_near(given: &str, named: &[NamedScenario], drawn: Option<&str>) -> Stri
 
 const WRITES: &str = "a String takes whatever is written to it";
 
-/// The names of the cases in the folder `corpus`, sorted; none where there is no such folder.
+/// Names of the cases in the folder `corpus`, sorted; empty if there is no such folder.
 fn names_of_corpus() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(CORPUS) else { return Vec::new() };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -138,9 +155,9 @@ fn names_of_corpus() -> Vec<String> {
     names
 }
 
-/// An error that stands at no place in particular.
-pub(crate) fn unplaced(given: &str, message: String, hint: String) -> BadScenario {
-    BadScenario { file: given.to_owned(), place: None, message, hint, more: 0 }
+/// Creates an error without a position.
+pub(crate) fn error_without_position(given: &str, message: String, hint: String) -> ScenarioError {
+    ScenarioError { file: given.to_owned(), place: None, message, hint, more: 0 }
 }
 
 #[cfg(test)]
@@ -177,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_lists_near_ones() {
+    fn an_unknown_name_lists_similar_ones() {
         insta::assert_snapshot!(find("incident", &NAMED, None).unwrap_err(), @"
         incident: no scenario of this name, and no such file
           did you mean incident-2016? built in: incident-2016, weekly-backup; or give the path of a JSON file
         ");
         insta::assert_snapshot!(find("genrated", &NAMED, Some("generated")).unwrap_err(), @"
         genrated: no scenario of this name, and no such file
-          did you mean generated? built in: incident-2016, weekly-backup; drawn whole by a seed: generated@7; or give the path of a JSON file
+          did you mean generated? built in: incident-2016, weekly-backup; generated: generated@7; or give the path of a JSON file
         ");
         insta::assert_snapshot!(find("nothing-like-it", &NAMED, None).unwrap_err(), @"
         nothing-like-it: no scenario of this name, and no such file
@@ -202,6 +219,6 @@ mod tests {
         assert!(error.contains("cannot read it"), "{error}");
         let own = std::env::current_exe().unwrap();
         let error = find(own.to_str().unwrap(), &NAMED, None).unwrap_err().to_string();
-        assert!(error.contains("is not UTF-8"), "{error}");
+        assert!(error.contains("not valid UTF-8"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
-//! What bad scenarios are told. Each test shows one whole error.
+//! Errors of invalid scenarios. Each test shows one complete error.
 
 use super::{Scenario, parse};
-use crate::toy::{Topic, Toy};
+use crate::test_system::{Config, TestSystem};
 use latent_sim::Trigger;
 use latent_verdict::Outcome;
 
@@ -23,29 +23,29 @@ const GOOD: &str = r#"{
 }
 "#;
 
-fn good() -> Scenario<Topic> {
-    parse::<Toy>("good.json", GOOD).unwrap()
+fn good() -> Scenario<Config> {
+    parse::<TestSystem>("good.json", GOOD).unwrap()
 }
 
-/// The error for the good scenario with one piece of its text changed.
+/// The error for the valid scenario with one piece of its text changed.
 fn with(from: &str, to: &str) -> String {
     assert_eq!(GOOD.matches(from).count(), 1, "{from} stands once in the good scenario");
-    parse::<Toy>("late.json", &GOOD.replace(from, to)).unwrap_err().to_string()
+    parse::<TestSystem>("late.json", &GOOD.replace(from, to)).unwrap_err().to_string()
 }
 
 #[test]
-fn a_good_scenario_is_read_whole() {
+fn a_valid_scenario_is_parsed_completely() {
     let scenario = good();
     assert_eq!((scenario.name.as_str(), scenario.expect), ("late-data", Outcome::Recovered));
     assert_eq!(scenario.end().to_string(), "2016-02-26T00:00:00Z");
-    assert_eq!(scenario.topic.tenants[1].zone, "America/Los_Angeles");
+    assert_eq!(scenario.config.tenants[1].zone, "America/Los_Angeles");
     assert_eq!(scenario.faults[0].trigger, Trigger::AtMs(1_456_190_460_000));
 }
 
 #[test]
-fn what_is_not_said_has_defaults() {
+fn omitted_fields_have_defaults() {
     let text = r#"{"name":"x","start":"2016-02-21T00:00:00Z","run_for":"1h","disks":1,"copies":1}"#;
-    let scenario = parse::<Toy>("x.json", text).unwrap();
+    let scenario = parse::<TestSystem>("x.json", text).unwrap();
     assert_eq!(scenario.expect, Outcome::Clean);
     assert!(scenario.faults.is_empty() && scenario.required_marks.is_empty() && scenario.about.is_empty());
 }
@@ -72,9 +72,9 @@ fn a_misspelt_field_inside() {
 
 #[test]
 fn a_misspelt_fault() {
-    let said = with("\"pause\"", "\"puase\"");
+    let message = with("\"pause\"", "\"puase\"");
     // The list of all faults grows with the simulator.
-    insta::assert_snapshot!(said.split(", pause").next().unwrap(), @r#"
+    insta::assert_snapshot!(message.split(", pause").next().unwrap(), @r#"
     late.json:13:68: unknown choice `puase` in /faults/0/action
        13 | T17:21:00-08:00" }, "action": { "puase": { "node": "a", "for_ms": 10 } } }
           |                                 ^^^^^^^
@@ -85,7 +85,7 @@ fn a_misspelt_fault() {
 #[test]
 fn an_impossible_date() {
     insta::assert_snapshot!(with("2016-02-21T00:00:00Z", "2016-02-30T00:00:00Z"), @r#"
-    late.json:4:12: '2016-02-30T00:00:00Z' is no date and time: parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
+    late.json:4:12: invalid date and time '2016-02-30T00:00:00Z': parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
         4 |   "start": "2016-02-30T00:00:00Z",
           |            ^^^^^^^^^^^^^^^^^^^^^^
       write it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z
@@ -95,7 +95,7 @@ fn an_impossible_date() {
 #[test]
 fn an_impossible_date_in_a_fault() {
     insta::assert_snapshot!(with("2016-02-22T17:21:00-08:00", "2015-02-29T17:21:00-08:00"), @r#"
-    late.json:13:25: '2015-02-29T17:21:00-08:00' is no date and time: parameter 'day' for `2015-02` is invalid, must be in range `1..=28`
+    late.json:13:25: invalid date and time '2015-02-29T17:21:00-08:00': parameter 'day' for `2015-02` is invalid, must be in range `1..=28`
        13 |     { "anchor": { "at": "2015-02-29T17:21:00-08:00" }, "action": { "pause": { "node": "a", "for_
           |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^
       write it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z
@@ -115,7 +115,7 @@ fn a_fault_outside_the_run() {
 #[test]
 fn a_length_without_a_unit() {
     insta::assert_snapshot!(with("\"5d\"", "\"5\""), @r#"
-    late.json:5:14: '5' is no length of time
+    late.json:5:14: invalid duration '5'
         5 |   "run_for": "5",
           |              ^^^
       write it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)
@@ -124,7 +124,7 @@ fn a_length_without_a_unit() {
     late.json:5:14: /run_for cannot be 5
         5 |   "run_for": 5,
           |              ^
-      write a length of time such as "5d" or "12h"
+      write a duration such as "5d" or "12h"
     "#);
     insta::assert_snapshot!(with("\"5d\"", "\"5000d\""), @r#"
     late.json:5:14: 5000d is longer than a run may last
@@ -177,19 +177,19 @@ fn a_field_that_is_missing() {
 }
 
 #[test]
-fn a_field_that_stands_twice() {
+fn a_duplicate_field() {
     insta::assert_snapshot!(with("\"copies\": 4", "\"copies\": 4, \"copies\": 5"), @r#"
-    late.json:7:28: field `copies` stands twice in the scenario
+    late.json:7:28: field `copies` appears twice in the scenario
         7 |   "disks": 8, "copies": 4, "copies": 5,
           |                            ^^^^^^^^
-      take one of them away
+      remove one of them
     "#);
 }
 
 #[test]
 fn a_zone_that_does_not_exist_and_more() {
     let text = GOOD.replace("\"copies\": 4", "\"copies\": 9").replace("America/Los_Angeles", "Angeles");
-    insta::assert_snapshot!(parse::<Toy>("late.json", &text).unwrap_err(), @r#"
+    insta::assert_snapshot!(parse::<TestSystem>("late.json", &text).unwrap_err(), @r#"
     late.json:7:25: 9 copies do not fit on 8 disks
         7 |   "disks": 8, "copies": 9,
           |                         ^
@@ -209,17 +209,17 @@ fn no_name() {
 }
 
 #[test]
-fn what_is_not_json() {
-    let said = |text: &str| parse::<Toy>("x.json", text).unwrap_err().to_string();
+fn invalid_json() {
+    let message = |text: &str| parse::<TestSystem>("x.json", text).unwrap_err().to_string();
     let all = [
-        said(""),
-        said("name: late-data\n"),
-        said("[1, 2]"),
-        said(&GOOD.replace("\"compaction.second-run\"]", "\"compaction.second-run\",]")),
-        said(&GOOD.replace("\"disks\"", "// eight\n  \"disks\"")),
-        said(&GOOD.replace("\"5d\",\n", "\"5d\"\n")),
-        said(&GOOD[..GOOD.len() - 4]),
-        said(&GOOD.replace("\"5d\"", "'5d'")),
+        message(""),
+        message("name: late-data\n"),
+        message("[1, 2]"),
+        message(&GOOD.replace("\"compaction.second-run\"]", "\"compaction.second-run\",]")),
+        message(&GOOD.replace("\"disks\"", "// eight\n  \"disks\"")),
+        message(&GOOD.replace("\"5d\",\n", "\"5d\"\n")),
+        message(&GOOD[..GOOD.len() - 4]),
+        message(&GOOD.replace("\"5d\"", "'5d'")),
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
     x.json:1:1: the file is empty
@@ -240,12 +240,12 @@ fn what_is_not_json() {
     x.json:15:46: not JSON: trailing comma
        15 |   "required_marks": ["compaction.second-run",]
           |                                              ^
-      take away the comma before it
+      remove the comma before it
 
     x.json:7:3: not JSON: key must be a string
         7 |   // eight
           |   ^
-      JSON has no comments; say it in "about"
+      JSON has no comments; use "about"
 
     x.json:6:3: not JSON: expected `,` or `}`
         6 |   "expect": "recovered",
@@ -266,7 +266,7 @@ fn what_is_not_json() {
 
 #[test]
 fn the_schema_names_every_field_of_both_parts() {
-    let schema = super::merged_schema::<Toy>();
+    let schema = super::merged_schema::<TestSystem>();
     let properties: Vec<&str> =
         schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
     insta::assert_snapshot!(properties.join(" "), @"about copies disks expect faults name required_marks run_for seed start tenants");

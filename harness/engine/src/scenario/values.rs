@@ -1,8 +1,7 @@
-//! Times and lengths of time as a person writes them in a scenario.
+//! Times and durations in a scenario.
 //!
-//! Errors made here have two lines: what is wrong, then what would be right; the located error keeps them apart.
+//! Errors have two lines: the problem, then the fix; the diagnostic shows them separately.
 
-use jiff::Timestamp;
 use latent_ports::UnixMs;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -11,51 +10,51 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// An instant, written as RFC 3339 with its offset: `2016-02-22T17:21:00-08:00`. Kept to the millisecond.
+/// A point in time, written as RFC 3339 with its offset: `2016-02-22T17:21:00-08:00`. Precision: milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub UnixMs);
+pub struct Timestamp(pub UnixMs);
 
-impl FromStr for Moment {
+impl FromStr for Timestamp {
     type Err = String;
-    fn from_str(text: &str) -> Result<Moment, String> {
+    fn from_str(text: &str) -> Result<Timestamp, String> {
         let wrong = |why: &dyn fmt::Display| {
             format!(
-                "'{text}' is no date and time: {why}\nwrite it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z"
+                "invalid date and time '{text}': {why}\nwrite it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z"
             )
         };
         if !text.is_ascii() || text.contains('[') {
-            return Err(wrong(&"only digits, '-', ':', '.', 'T', 'Z' and '+' may stand in it"));
+            return Err(wrong(&"only digits, '-', ':', '.', 'T', 'Z' and '+' are allowed"));
         }
-        // The calendar first: jiff's message about a whole timestamp buries which part of it is impossible.
+        // The date first: jiff's message about a whole timestamp hides which part of it is impossible.
         if let Some(date) = text.get(..10) {
             date.parse::<jiff::civil::Date>().map_err(|why| wrong(&innermost(&why)))?;
         }
-        let parsed: Timestamp = text.parse().map_err(|why: jiff::Error| wrong(&innermost(&why)))?;
-        Ok(Moment(UnixMs(parsed.as_millisecond())))
+        let parsed: jiff::Timestamp = text.parse().map_err(|why: jiff::Error| wrong(&innermost(&why)))?;
+        Ok(Timestamp(UnixMs(parsed.as_millisecond())))
     }
 }
 
-/// The last of an error's causes: the one that names the value.
+/// The last of an error's causes, which names the value.
 fn innermost(error: &jiff::Error) -> String {
     let whole = error.to_string();
     whole.rsplit(": ").next().unwrap_or(&whole).to_owned()
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Timestamp::from_millisecond(self.0.0) {
+        match jiff::Timestamp::from_millisecond(self.0.0) {
             Ok(timestamp) => fmt::Display::fmt(&timestamp, f),
             Err(_) => write!(f, "{} ms", self.0.0),
         }
     }
 }
 
-/// A length of time, written with units, largest first: `5d`, `12h`, `1d12h`, `90s`, `250ms`.
+/// A duration, written with units, largest first: `5d`, `12h`, `1d12h`, `90s`, `250ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
-/// The longest time that a scenario may name: 50 years, by which a clock may be wrong.
-const LONGEST_DAYS: u64 = 50 * 366;
+/// The longest duration in a scenario: 50 years, the offset of a wrong clock.
+const MAX_DAYS: u64 = 50 * 366;
 /// Units and their milliseconds, largest first.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
@@ -63,9 +62,7 @@ impl FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Span, String> {
         let wrong = || {
-            format!(
-                "'{text}' is no length of time\nwrite it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)"
-            )
+            format!("invalid duration '{text}'\nwrite it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)")
         };
         let (mut rest, mut total_ms, mut units) = (text, 0u64, UNITS.iter());
         while !rest.is_empty() {
@@ -82,9 +79,9 @@ impl FromStr for Span {
         if text.is_empty() {
             return Err(wrong());
         }
-        if total_ms > LONGEST_DAYS * 86_400_000 {
+        if total_ms > MAX_DAYS * 86_400_000 {
             return Err(format!(
-                "{text} is longer than any time of a scenario\nwrite at most {LONGEST_DAYS}d"
+                "{text} is longer than any duration of a scenario\nwrite at most {MAX_DAYS}d"
             ));
         }
         Ok(Span(Duration::from_millis(total_ms)))
@@ -107,9 +104,9 @@ impl fmt::Display for Span {
     }
 }
 
-/// Serde by way of text, and a schema that says what the text looks like.
+/// Implements serde through text, and a schema that describes the text.
 macro_rules! written_as_text {
-    ($type:ident, $expecting:literal, $schema:expr) => {
+    ($type:ident, $schema_name:literal, $expecting:literal, $schema:expr) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -134,7 +131,7 @@ macro_rules! written_as_text {
 
         impl JsonSchema for $type {
             fn schema_name() -> Cow<'static, str> {
-                stringify!($type).into()
+                $schema_name.into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 $schema
@@ -144,7 +141,8 @@ macro_rules! written_as_text {
 }
 
 written_as_text!(
-    Moment,
+    Timestamp,
+    "Moment",
     "a date and time such as \"2016-02-22T17:21:00-08:00\"",
     json_schema!({
         "type": "string",
@@ -154,11 +152,12 @@ written_as_text!(
 );
 written_as_text!(
     Span,
-    "a length of time such as \"5d\" or \"12h\"",
+    "Span",
+    "a duration such as \"5d\" or \"12h\"",
     json_schema!({
         "type": "string",
         "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
-        "description": "A length of time with units, largest first: 5d, 12h, 1d12h, 90s, 250ms"
+        "description": "A duration with units, largest first: 5d, 12h, 1d12h, 90s, 250ms"
     })
 );
 
@@ -167,25 +166,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_keeps_its_offset_in_mind() {
-        let pacific: Moment = "2016-02-22T17:21:00-08:00".parse().unwrap();
-        let utc: Moment = "2016-02-23T01:21:00Z".parse().unwrap();
+    fn a_timestamp_respects_its_offset() {
+        let pacific: Timestamp = "2016-02-22T17:21:00-08:00".parse().unwrap();
+        let utc: Timestamp = "2016-02-23T01:21:00Z".parse().unwrap();
         assert_eq!(pacific, utc);
         assert_eq!(utc.0, UnixMs(1_456_190_460_000));
         assert_eq!(pacific.to_string(), "2016-02-23T01:21:00Z");
     }
 
     #[test]
-    fn impossible_dates_say_why() {
+    fn impossible_dates_are_explained() {
         let errors =
             ["2016-02-30T00:00:00Z", "2016-02-22T25:00:00Z", "2016-02-22T10:00:00", "22.2.2016", "yesterday"]
-                .map(|text| text.parse::<Moment>().unwrap_err());
+                .map(|text| text.parse::<Timestamp>().unwrap_err());
         insta::assert_snapshot!(errors.map(|e| e.lines().next().unwrap().to_owned()).join("\n"), @"
-        '2016-02-30T00:00:00Z' is no date and time: parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
-        '2016-02-22T25:00:00Z' is no date and time: parameter 'hour' is not in the required range of 0..=23
-        '2016-02-22T10:00:00' is no date and time: failed to find offset component, which is required for parsing a timestamp
-        '22.2.2016' is no date and time: invalid digit, expected 0-9 but got .
-        'yesterday' is no date and time: invalid digit, expected 0-9 but got y
+        invalid date and time '2016-02-30T00:00:00Z': parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
+        invalid date and time '2016-02-22T25:00:00Z': parameter 'hour' is not in the required range of 0..=23
+        invalid date and time '2016-02-22T10:00:00': failed to find offset component, which is required for parsing a timestamp
+        invalid date and time '22.2.2016': invalid digit, expected 0-9 but got .
+        invalid date and time 'yesterday': invalid digit, expected 0-9 but got y
         ");
     }
 

@@ -1,4 +1,4 @@
-//! Faults made fewer and simpler: which ones there are is the simulator's business, so this works on their JSON.
+//! Reductions of faults. The simulator defines the kinds of faults, so this works on their JSON.
 
 use crate::{Case, Reduction, System};
 use latent_sim::{Fault, Trigger};
@@ -10,7 +10,7 @@ const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// Fewer faults.
+/// Removes faults.
 pub(super) fn fewer<S: System>() -> Reduction<S> {
     fn count<S: System>(case: &Case<S>) -> usize {
         case.plan.faults.len()
@@ -24,10 +24,10 @@ pub(super) fn fewer<S: System>() -> Reduction<S> {
         });
         Some(smaller)
     }
-    Reduction::LeaveOut { what: "faults", count: count::<S>, without: without::<S> }
+    Reduction::Remove { what: "faults", count: count::<S>, without: without::<S> }
 }
 
-/// Simpler faults: at rounder times, for rounder lengths, without what is not needed.
+/// Simplifies faults: rounder times and durations, no optional fields.
 pub(super) fn simpler<S: System>() -> Reduction<S> {
     fn cases<S: System>(case: &Case<S>) -> Vec<Case<S>> {
         let start_ms = case.scenario.start.0.0;
@@ -57,7 +57,7 @@ fn simpler_faults(fault: &Fault, start_ms: i64) -> Vec<Fault> {
             let mut fields = fields.clone();
             fields[field] = other;
             let action = serde_json::json!({ name.as_str(): fields });
-            // Not every field may be empty: what cannot be read back is no fault.
+            // Not every field may be empty: a fault that cannot be parsed is not a candidate.
             if let Ok(action) = serde_json::from_value(action) {
                 simpler.push(Fault { trigger: fault.trigger.clone(), action });
             }
@@ -66,7 +66,7 @@ fn simpler_faults(fault: &Fault, start_ms: i64) -> Vec<Fault> {
     simpler
 }
 
-/// Of a length of time, the whole units; of a count, 1; of what may be left out, nothing.
+/// For a duration, whole units; for a count, 1; for an optional field, null.
 fn simpler_values(field: &str, value: &Value) -> Vec<Value> {
     let number = value.as_u64();
     match number {
@@ -85,8 +85,8 @@ fn simpler_values(field: &str, value: &Value) -> Vec<Value> {
     }
 }
 
-/// The same instant on a rounder mark of the clock, the roundest first: days, quarters of a day, hours, minutes. Never
-/// before the world begins.
+/// Rounds the time to a coarser unit, the coarsest first: days, quarters of a day, hours, minutes. Never before the
+/// start of the world.
 fn rounder_triggers(trigger: &Trigger, start_ms: i64) -> Vec<Trigger> {
     let Trigger::AtMs(at_ms) = trigger else { return Vec::new() };
     let mut rounder = Vec::new();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simpler_fault_is_one_and_simplifying_comes_to_an_end() {
+    fn a_simplified_fault_is_valid_and_simplification_terminates() {
         let mut fault = fault(
             r#"{"anchor":{"at_ms":1456012812345},
                 "action":{"kill":{"node":"a","restart_after_ms":4321,"keeps":"nothing","tear_bytes":512}}}"#,
@@ -125,11 +125,11 @@ mod tests {
                 }
             }
         }
-        panic!("it goes on for ever: {fault:?}");
+        panic!("simplification does not terminate: {fault:?}");
     }
 
     #[test]
-    fn what_strikes_at_an_operation_stays_there() {
+    fn a_fault_triggered_by_an_operation_keeps_its_trigger() {
         let fault = fault(
             r#"{"anchor":{"nth_op":{"node":"a","op":"sync","n":3}},"action":{"pause":{"node":"a","for_ms":60000}}}"#,
         );

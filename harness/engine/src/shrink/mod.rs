@@ -1,11 +1,11 @@
-//! From a case that fails to the smallest that fails in the same way.
+//! Shrinking: from a failing case to the smallest that fails in the same way.
 //!
-//! - `search`: leaves out and simplifies, as long as the fingerprint stays. `trial`: whether a candidate still fails.
-//! - `faults`: what the engine itself knows to make smaller; the rest is the system's ([`crate::System::reductions`]).
+//! - `search`: removes and simplifies while the fingerprint stays. `candidate`: runs a candidate.
+//! - `faults`: the engine's own reductions; the rest are the system's ([`crate::System::reductions`]).
 
+mod candidate;
 mod faults;
 mod search;
-mod trial;
 
-pub(crate) use search::{Found, Search};
-pub(crate) use trial::{Trial, Wanted};
+pub(crate) use candidate::{CandidateRunner, TargetFailure};
+pub(crate) use search::{Shrinker, SmallestCase};

@@ -1,8 +1,8 @@
-//! The search: leave out half, then quarters, down to single things; then simplify what is left; again, until nothing
-//! more goes or time is over.
+//! The search (delta debugging): remove halves, then quarters, down to single items; then simplify the rest; repeat
+//! until nothing changes or the time limit is reached.
 
+use super::candidate::{CandidateRunner, Effort};
 use super::faults;
-use super::trial::{Pace, Trial};
 use crate::case::finding::Finding;
 use crate::{Case, Reduction, System};
 use std::collections::BTreeSet;
@@ -10,57 +10,57 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// A chain of simplifications ends after so many: one that does not is a mistake of the system's.
-const MOST_STEPS: usize = 400;
-/// Passes over all reductions.
-const MOST_PASSES: usize = 12;
+/// Limit of a chain of simplifications: an endless chain is a bug in the system.
+const MAX_STEPS: usize = 400;
+/// Limit of the passes over all reductions.
+const MAX_PASSES: usize = 12;
 
-/// The smallest case so far, and what it came to.
-pub(crate) struct Found<S: System> {
+/// The smallest case so far, with its finding.
+pub(crate) struct SmallestCase<S: System> {
     pub case: Case<S>,
     pub finding: Finding,
 }
 
-/// A search under way.
-pub(crate) struct Search<'a, S: System> {
-    pub trial: &'a Trial,
+/// A running search.
+pub(crate) struct Shrinker<'a, S: System> {
+    pub runner: &'a CandidateRunner,
     pub until: Option<Instant>,
-    /// Set by whoever interrupts the search: what is found by then is what it came to.
+    /// Set by a signal; the search then returns its smallest case so far.
     pub is_over: &'a AtomicUsize,
     reductions: Vec<Reduction<S>>,
-    best: Found<S>,
-    on_step: &'a mut dyn FnMut(&str, &Found<S>),
+    best: SmallestCase<S>,
+    on_step: &'a mut dyn FnMut(&str, &SmallestCase<S>),
 }
 
-impl<'a, S: System> Search<'a, S> {
-    /// Begins with a case that fails as wanted. `on_step` hears of what is tried, and of each smaller case.
+impl<'a, S: System> Shrinker<'a, S> {
+    /// Starts with a failing case. `on_step` receives each reduction and each smaller case.
     pub fn new(
-        trial: &'a Trial,
+        runner: &'a CandidateRunner,
         (until, is_over): (Option<Instant>, &'a AtomicUsize),
-        best: Found<S>,
-        on_step: &'a mut dyn FnMut(&str, &Found<S>),
-    ) -> Search<'a, S> {
+        best: SmallestCase<S>,
+        on_step: &'a mut dyn FnMut(&str, &SmallestCase<S>),
+    ) -> Shrinker<'a, S> {
         let mut reductions = vec![faults::fewer()];
         reductions.extend(S::reductions());
         reductions.push(faults::simpler());
-        Search { trial, until, is_over, reductions, best, on_step }
+        Shrinker { runner, until, is_over, reductions, best, on_step }
     }
 
-    /// Searches to the end.
-    pub fn run(mut self) -> Found<S> {
+    /// Runs the search to its end.
+    pub fn run(mut self) -> SmallestCase<S> {
         let reductions = std::mem::take(&mut self.reductions);
-        // What the case can do without in bulk goes first: every run after that is a shorter one.
+        // Coarse removal first: it shortens all later runs.
         for reduction in &reductions {
-            if let Reduction::LeaveOut { what, count, without } = reduction {
-                self.leave_out(what, *count, *without, Pace::Coarse);
+            if let Reduction::Remove { what, count, without } = reduction {
+                self.leave_out(what, *count, *without, Effort::Coarse);
             }
         }
-        for _ in 0..MOST_PASSES {
+        for _ in 0..MAX_PASSES {
             let mut is_smaller = false;
             for reduction in &reductions {
                 is_smaller |= match reduction {
-                    Reduction::LeaveOut { what, count, without } => {
-                        self.leave_out(what, *count, *without, Pace::Thorough)
+                    Reduction::Remove { what, count, without } => {
+                        self.leave_out(what, *count, *without, Effort::Thorough)
                     }
                     Reduction::Simplify { what, cases } => self.simplify(what, *cases),
                 };
@@ -75,15 +75,15 @@ impl<'a, S: System> Search<'a, S> {
 
     fn is_late(&self) -> bool {
         self.is_over.load(Ordering::Relaxed) != 0
-            || self.until.is_some_and(|until| crate::sweep::go::now() >= until)
+            || self.until.is_some_and(|until| crate::sweep::runner::now() >= until)
     }
 
-    /// Events in full, if they are few enough: they are read and edited, and no law has to stay what it is.
+    /// Lists the events explicitly if they are few enough, to be read and edited.
     fn write_out(&mut self) {
-        if let Some(case) = S::written_out(&self.best.case)
-            && let Some((_, case, finding)) = self.trial.first_that_fails(vec![case], Pace::Thorough)
+        if let Some(case) = S::materialize(&self.best.case)
+            && let Some((_, case, finding)) = self.runner.first_failing(vec![case], Effort::Thorough)
         {
-            self.best = Found { case, finding };
+            self.best = SmallestCase { case, finding };
         }
     }
 
@@ -92,17 +92,17 @@ impl<'a, S: System> Search<'a, S> {
         what: &str,
         count: fn(&Case<S>) -> usize,
         without: fn(&Case<S>, &BTreeSet<usize>) -> Option<Case<S>>,
-        pace: Pace,
+        pace: Effort,
     ) -> bool {
         let (mut is_smaller, mut size) = (false, count(&self.best.case));
-        let finest = if pace == Pace::Coarse { size.div_ceil(4) } else { 1 };
+        let finest = if pace == Effort::Coarse { size.div_ceil(4) } else { 1 };
         while size > 0 && !self.is_late() {
             let mut at = 0;
             while at < count(&self.best.case) && !self.is_late() {
                 let all = count(&self.best.case);
                 let places: Vec<Range<usize>> = (at..all)
                     .step_by(size)
-                    .take(self.trial.jobs)
+                    .take(self.runner.jobs)
                     .map(|from| from..(from + size).min(all))
                     .collect();
                 let next = places.last().map_or(all, |last| last.end);
@@ -112,7 +112,7 @@ impl<'a, S: System> Search<'a, S> {
                 });
                 let (starts, cases): (Vec<usize>, Vec<Case<S>>) = made.unzip();
                 at = match self.take_first(what, cases, pace) {
-                    // What follows moved to where the left out stood.
+                    // The following items moved to the removed position.
                     Some(place) if count(&self.best.case) < all => {
                         is_smaller = true;
                         starts[place]
@@ -127,17 +127,17 @@ impl<'a, S: System> Search<'a, S> {
 
     fn simplify(&mut self, what: &str, cases: fn(&Case<S>) -> Vec<Case<S>>) -> bool {
         let mut is_simpler = false;
-        // Offers that were refused stand at the same places until something is taken.
+        // Rejected variants keep their index until one is accepted.
         let mut refused = 0;
-        for _ in 0..MOST_STEPS {
+        for _ in 0..MAX_STEPS {
             let offers: Vec<Case<S>> =
-                cases(&self.best.case).into_iter().skip(refused).take(self.trial.jobs).collect();
+                cases(&self.best.case).into_iter().skip(refused).take(self.runner.jobs).collect();
             if offers.is_empty() || self.is_late() {
                 break;
             }
             let tried = offers.len();
-            match self.take_first(what, offers, Pace::Thorough) {
-                // Those before it stay refused, most likely: the next pass asks for them again.
+            match self.take_first(what, offers, Effort::Thorough) {
+                // Earlier variants are likely to be rejected again: the next pass retries them.
                 Some(place) => {
                     refused += place;
                     is_simpler = true;
@@ -148,13 +148,13 @@ impl<'a, S: System> Search<'a, S> {
         is_simpler
     }
 
-    fn take_first(&mut self, what: &str, cases: Vec<Case<S>>, pace: Pace) -> Option<usize> {
+    fn take_first(&mut self, what: &str, cases: Vec<Case<S>>, pace: Effort) -> Option<usize> {
         if cases.is_empty() {
             return None;
         }
         (self.on_step)(what, &self.best);
-        let (place, case, finding) = self.trial.first_that_fails(cases, pace)?;
-        self.best = Found { case, finding };
+        let (place, case, finding) = self.runner.first_failing(cases, pace)?;
+        self.best = SmallestCase { case, finding };
         (self.on_step)(what, &self.best);
         Some(place)
     }

@@ -1,29 +1,28 @@
 //! A sweep as a JUnit file: one suite a scenario, one test case a seed.
 //!
-//! Kept to what every reader of such files understands: the elements and attributes that the two common schemas (Ant's
-//! and Jenkins's) share, in their order.
+//! Uses only the elements and attributes that the two common schemas (Ant's and Jenkins's) share, in their order.
 
-use super::order::Order;
-use super::results::Ran;
-use super::summary::{Summary, sum};
-use crate::case::finding::{Finding, is_no_verdict};
+use super::results::CaseRecord;
+use super::summary::{SweepSummary, sum};
+use super::sweep_spec::SweepSpec;
+use crate::case::finding::{Finding, has_no_verdict};
 use latent_verdict::Outcome;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::io;
 
-/// The file's text. `now` is an ISO 8601 time without a zone: when the sweep ended.
+/// Returns the file's text. `now` is the end of the sweep, an ISO 8601 time without a zone.
 ///
 /// # Errors
 /// None in practice: it is written to memory.
-pub(crate) fn render(summary: &Summary, ran: &[Ran], now: &str) -> io::Result<String> {
+pub(crate) fn render(summary: &SweepSummary, records: &[CaseRecord], now: &str) -> io::Result<String> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let suites = writer.create_element("testsuites");
     suites.write_inner_content(|writer| {
-        for (index, swept) in summary.order.scenarios.iter().enumerate() {
-            let cases: Vec<&Ran> = ran.iter().filter(|one| one.scenario == swept.given).collect();
-            suite(writer, index, (&summary.order, &swept.given), &cases, now)?;
+        for (index, swept) in summary.spec.scenarios.iter().enumerate() {
+            let cases: Vec<&CaseRecord> = records.iter().filter(|one| one.scenario == swept.given).collect();
+            suite(writer, index, (&summary.spec, &swept.given), &cases, now)?;
         }
         Ok(())
     })?;
@@ -35,16 +34,16 @@ pub(crate) fn render(summary: &Summary, ran: &[Ran], now: &str) -> io::Result<St
 fn suite(
     writer: &mut Writer<Vec<u8>>,
     index: usize,
-    (order, name): (&Order, &str),
-    cases: &[&Ran],
+    (spec, name): (&SweepSpec, &str),
+    cases: &[&CaseRecord],
     now: &str,
 ) -> io::Result<()> {
-    let failed: Vec<&&Ran> = cases.iter().filter(|ran| !ran.as_expected).collect();
-    let errors = failed.iter().filter(|ran| is_error(&ran.finding)).count();
-    let mut properties = vec![("build", clean(&order.build)), ("seeds", clean(&order.seeds.to_string()))];
-    properties.extend(order.release.as_ref().map(|release| ("release", clean(release))));
+    let failed: Vec<&&CaseRecord> = cases.iter().filter(|records| !records.as_expected).collect();
+    let errors = failed.iter().filter(|records| is_error(&records.finding)).count();
+    let mut properties = vec![("build", clean(&spec.build)), ("seeds", clean(&spec.seeds.to_string()))];
+    properties.extend(spec.release.as_ref().map(|release| ("release", clean(release))));
     let counts = [("tests", cases.len()), ("failures", failed.len() - errors), ("errors", errors)];
-    let time = seconds(sum(cases.iter().map(|ran| ran.wall_ms)));
+    let time = seconds(sum(cases.iter().map(|records| records.wall_ms)));
     let mut element = writer
         .create_element("testsuite")
         .with_attribute(("id", index.to_string().as_str()))
@@ -57,7 +56,7 @@ fn suite(
         element = element.with_attribute((name, number.to_string().as_str()));
     }
     element.write_inner_content(|writer| {
-        // Some versions of the schemas want at least one.
+        // Some versions of the schemas require at least one.
         writer.create_element("properties").write_inner_content(|writer| {
             for (name, value) in &properties {
                 let property = writer.create_element("property").with_attribute(("name", *name));
@@ -65,8 +64,8 @@ fn suite(
             }
             Ok(())
         })?;
-        for ran in cases {
-            case(writer, ran)?;
+        for records in cases {
+            case(writer, records)?;
         }
         writer.create_element("system-out").write_empty()?;
         writer.create_element("system-err").write_empty()?;
@@ -75,18 +74,18 @@ fn suite(
     Ok(())
 }
 
-fn case(writer: &mut Writer<Vec<u8>>, ran: &Ran) -> io::Result<()> {
-    let (name, time) = (format!("{}@{}", ran.scenario, ran.seed), seconds(ran.wall_ms));
+fn case(writer: &mut Writer<Vec<u8>>, records: &CaseRecord) -> io::Result<()> {
+    let (name, time) = (format!("{}@{}", records.scenario, records.seed), seconds(records.wall_ms));
     let element = writer
         .create_element("testcase")
         .with_attribute(("name", name.as_str()))
-        .with_attribute(("classname", ran.scenario.as_str()))
+        .with_attribute(("classname", records.scenario.as_str()))
         .with_attribute(("time", time.as_str()));
-    if ran.as_expected {
+    if records.as_expected {
         element.write_empty()?;
         return Ok(());
     }
-    let finding = &ran.finding;
+    let finding = &records.finding;
     let kind = if is_error(finding) { "error" } else { "failure" };
     let what = clean(&format!("{} {}", finding.ended(), finding.fingerprint));
     element.write_inner_content(|writer| {
@@ -100,13 +99,13 @@ fn case(writer: &mut Writer<Vec<u8>>, ran: &Ran) -> io::Result<()> {
     Ok(())
 }
 
-/// What kept a case from being judged is an error, what was judged a failure.
+/// Whether a case counts as a JUnit error (it was not judged) rather than a failure.
 fn is_error(finding: &Finding) -> bool {
-    is_no_verdict(&finding.fingerprint)
+    has_no_verdict(&finding.fingerprint)
         || matches!(finding.outcome(), Outcome::Hung | Outcome::Nondeterministic)
 }
 
-/// With a blank for each character that XML 1.0 has no place for, escaped or not (its production 2, `Char`).
+/// Replaces each character that XML 1.0 does not allow, escaped or not (its production 2, `Char`), by a blank.
 fn clean(text: &str) -> String {
     let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
     text.chars().map(|c| if is_allowed(c) { c } else { ' ' }).collect()

@@ -1,18 +1,18 @@
-//! Many seeds of some scenarios, each case in a process of its own.
+//! Sweeps: many seeds of some scenarios, each case in its own process.
 //!
-//! - `order`: which cases, and what makes two sweeps the same. `results`: the file that grows while it runs.
-//! - `partition`: which slice of them a scheduler's task runs.
-//! - `go`: the running. `twice`: whether a case runs the same again. `summary`: what it came to.
-//! - `junit`, `annotate`: the same for continuous integration.
+//! - `sweep_spec`: the cases, and what identifies a sweep. `results`: the file that grows during the run.
+//! - `partition`: the slice that a scheduler's task runs.
+//! - `runner`: runs the cases. `determinism_check`: runs a case twice. `summary`: the result.
+//! - `junit`, `github`: output for continuous integration.
 //!
-//! What a sweep came to follows from its file alone: a sweep in one piece, one that was resumed and one that ran in
-//! slices are judged by the same code.
+//! The result of a sweep follows from its file alone: a whole sweep, a resumed one and one in slices are judged by the
+//! same code.
 
-pub(crate) mod annotate;
-pub(crate) mod go;
+mod determinism_check;
+pub(crate) mod github;
 pub(crate) mod junit;
-pub(crate) mod order;
 pub(crate) mod partition;
 pub(crate) mod results;
+pub(crate) mod runner;
 pub(crate) mod summary;
-mod twice;
+pub(crate) mod sweep_spec;

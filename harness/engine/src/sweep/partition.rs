@@ -1,21 +1,21 @@
-//! `--partition auto`: the slice of a sweep that this process runs, read from the variables that a scheduler sets for
-//! each task of an array.
+//! `--partition auto`: selects the slice of this process from the variables that a scheduler sets for each task of an
+//! array.
 //!
-//! A scheduler numbers its tasks in one variable, the index, and counts them in others. One is found by its index, so
-//! a count alone (GitLab sets `CI_NODE_TOTAL=1` for every job) means nothing. Two schedulers at once, such as a
-//! Buildkite agent inside a Slurm array, must agree: a guess would run one slice twice and another one never, and only
-//! `merge` would notice, hours later. For the same reason an array with gaps is refused, and a count of the project's
-//! own, [`COUNT`], is compared with the scheduler's wherever it is set: `sbatch --array=3`, typed to repeat one task
-//! of eight, is an array of one for Slurm, which would be the whole sweep.
+//! A scheduler numbers its tasks in one variable, the index, and counts them in others. A scheduler is detected by its
+//! index, so a count alone (GitLab sets `CI_NODE_TOTAL=1` for every job) is ignored. Two schedulers at once, such as a
+//! Buildkite agent inside a Slurm array, must agree: a guess would run one slice twice and skip another, and only
+//! `merge` would detect it, hours later. For the same reason an array with gaps is refused, and a count of the
+//! project's own, [`COUNT`], is compared with the scheduler's wherever it is set: `sbatch --array=3`, typed to repeat
+//! one task of eight, is an array of one for Slurm, which would be the whole sweep.
 
-use super::order::Slice;
+use super::sweep_spec::Slice;
 use std::fmt;
 use std::str::FromStr;
 
-/// Number of slices, for schedulers that tell no count to their tasks; compared with the count of those that do.
+/// Number of slices, for schedulers that do not pass a count to their tasks; compared with the count of those that do.
 const COUNT: &str = "LATENT_PARTITION_COUNT";
 
-/// Index of the slice, from 0, for schedulers that set no variable at all: GitHub's matrix passes it.
+/// Index of the slice, from 0, for schedulers that set no variable: GitHub's matrix passes it.
 const INDEX: &str = "LATENT_PARTITION_INDEX";
 
 const SLURM_INDEX: &str = "SLURM_ARRAY_TASK_ID";
@@ -40,14 +40,14 @@ impl FromStr for Partition {
     }
 }
 
-/// A scheduler that sets, or is made to set, one variable for the index and one for the count.
+/// A scheduler with one variable for the index and one for the count.
 struct Scheduler {
     name: &'static str,
     index: &'static str,
     /// Index of the first task.
     first: u64,
     count: &'static str,
-    /// How a job gets the variables.
+    /// How to set the variables in a job.
     hint: &'static str,
 }
 
@@ -82,15 +82,15 @@ const SCHEDULERS: [Scheduler; 4] = [
     },
 ];
 
-/// A slice, and where it was found.
+/// A slice, and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct DetectedPartition {
     pub slice: Slice,
     /// The scheduler, with the variables read and their values.
     source: String,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for DetectedPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "partition {}, from {}", self.slice, self.source)
     }
@@ -100,16 +100,16 @@ impl fmt::Display for Found {
 ///
 /// # Errors
 /// No scheduler's variables are set, or some that contradict each other: the message names them and their values.
-pub(crate) fn of_environment() -> Result<Found, String> {
+pub(crate) fn of_environment() -> Result<DetectedPartition, String> {
     detect(&|name| {
-        // Text that is not UTF-8 is not a number either: the error that says so shows it.
+        // Text that is not UTF-8 is not a number either: the error shows it.
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     })
 }
 
-type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
+type VariableReader<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-fn detect(read: Read<'_>) -> Result<Found, String> {
+fn detect(read: VariableReader<'_>) -> Result<DetectedPartition, String> {
     let mut found = Vec::new();
     if is_set(read, SLURM_INDEX) {
         found.push(slurm(read)?);
@@ -122,7 +122,9 @@ fn detect(read: Read<'_>) -> Result<Found, String> {
     let Some((first, others)) = found.split_first() else { return Err(none_found(read)) };
     if others.iter().any(|other| other.slice != first.slice) {
         let lines: String = found.iter().map(|one| format!("\n  {one}")).collect();
-        return Err(format!("--partition auto: two schedulers contradict each other{lines}\n  {BY_HAND}"));
+        return Err(format!(
+            "--partition auto: two schedulers contradict each other{lines}\n  {MANUAL_HINT}"
+        ));
     }
     if is_set(read, COUNT) {
         let count = number(read, COUNT)?;
@@ -134,13 +136,13 @@ fn detect(read: Read<'_>) -> Result<Found, String> {
         }
     }
     let sources: Vec<&str> = found.iter().map(|one| one.source.as_str()).collect();
-    Ok(Found { slice: first.slice, source: sources.join(" and ") })
+    Ok(DetectedPartition { slice: first.slice, source: sources.join(" and ") })
 }
 
-const BY_HAND: &str = "give the slice by hand, --partition slice:I/N, or unset what does not apply";
+const MANUAL_HINT: &str = "give the slice by hand, --partition slice:I/N, or unset what does not apply";
 
 /// The indices of a Slurm array are MIN, MIN + STEP, ... MAX, of which this task is one.
-fn slurm(read: Read<'_>) -> Result<Found, String> {
+fn slurm(read: VariableReader<'_>) -> Result<DetectedPartition, String> {
     let index = number(read, SLURM_INDEX)?;
     let (min, max) = (number(read, SLURM_MIN)?, number(read, SLURM_MAX)?);
     let count = number(read, SLURM_COUNT)?;
@@ -152,14 +154,16 @@ fn slurm(read: Read<'_>) -> Result<Found, String> {
     let steps = |distance: u64| distance.checked_rem(step).filter(|rest| *rest == 0).map(|_| distance / step);
     let of = max.checked_sub(min).and_then(steps).and_then(|steps| steps.checked_add(1));
     match (place.and_then(steps), of) {
-        (Some(place), Some(of)) if of == count => Ok(Found { slice: Slice { index: place + 1, of }, source }),
+        (Some(place), Some(of)) if of == count => {
+            Ok(DetectedPartition { slice: Slice { index: place + 1, of }, source })
+        }
         _ => Err(format!(
             "--partition auto: the array's indices are not evenly spaced, or its variables contradict each other: {source}\n  submit it as --array=1-N, or give --partition slice:I/N"
         )),
     }
 }
 
-fn indexed(scheduler: &Scheduler, read: Read<'_>) -> Result<Found, String> {
+fn indexed(scheduler: &Scheduler, read: VariableReader<'_>) -> Result<DetectedPartition, String> {
     let Scheduler { name, index: index_name, first, count: count_name, hint } = scheduler;
     let index = number(read, index_name)?;
     if !is_set(read, count_name) {
@@ -168,7 +172,7 @@ fn indexed(scheduler: &Scheduler, read: Read<'_>) -> Result<Found, String> {
     let count = number(read, count_name)?;
     let source = format!("{name} ({index_name}={index}, {count_name}={count})");
     match index.checked_sub(*first).filter(|place| *place < count) {
-        Some(place) => Ok(Found { slice: Slice { index: place + 1, of: count }, source }),
+        Some(place) => Ok(DetectedPartition { slice: Slice { index: place + 1, of: count }, source }),
         None => {
             let last = count.checked_sub(1).and_then(|count| count.checked_add(*first));
             let why = last.map_or("the count must not be 0".to_owned(), |last| {
@@ -179,12 +183,12 @@ fn indexed(scheduler: &Scheduler, read: Read<'_>) -> Result<Found, String> {
     }
 }
 
-fn none_found(read: Read<'_>) -> String {
-    let mut said = format!(
+fn none_found(read: VariableReader<'_>) -> String {
+    let mut message = format!(
         "--partition auto: no scheduler found; not set:\n  {SLURM_INDEX} (Slurm array: sbatch --array=1-N)"
     );
     for Scheduler { name, index, hint, .. } in &SCHEDULERS {
-        said.push_str(&format!("\n  {index} ({name}: {hint})"));
+        message.push_str(&format!("\n  {index} ({name}: {hint})"));
     }
     let counts = SCHEDULERS.iter().map(|scheduler| scheduler.count).chain([SLURM_COUNT]);
     let mut alone: Vec<String> = counts
@@ -194,40 +198,40 @@ fn none_found(read: Read<'_>) -> String {
         .collect();
     alone.dedup();
     if !alone.is_empty() {
-        said.push_str(&format!("\n  set, but a count without an index: {}", alone.join(", ")));
+        message.push_str(&format!("\n  set, but a count without an index: {}", alone.join(", ")));
     }
-    said.push_str("\n  elsewhere, give --partition slice:I/N");
-    said
+    message.push_str("\n  elsewhere, give --partition slice:I/N");
+    message
 }
 
 /// Whether a variable has a value. An empty one counts as not set: that is how containers and workflows unset it.
-fn is_set(read: Read<'_>, name: &str) -> bool {
+fn is_set(read: VariableReader<'_>, name: &str) -> bool {
     read(name).is_some_and(|value| !value.is_empty())
 }
 
-fn number(read: Read<'_>, name: &str) -> Result<u64, String> {
+fn number(read: VariableReader<'_>, name: &str) -> Result<u64, String> {
     let Some(value) = read(name).filter(|value| !value.is_empty()) else {
         return Err(format!(
-            "--partition auto: {name} is not set, though others of its scheduler are\n  {BY_HAND}"
+            "--partition auto: {name} is not set, though others of its scheduler are\n  {MANUAL_HINT}"
         ));
     };
     value
         .parse()
-        .map_err(|_| format!("--partition auto: {name}={value:?} is not a number from 0\n  {BY_HAND}"))
+        .map_err(|_| format!("--partition auto: {name}={value:?} is not a number from 0\n  {MANUAL_HINT}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn detected(environment: &[(&str, &str)]) -> Result<Found, String> {
+    fn detected(environment: &[(&str, &str)]) -> Result<DetectedPartition, String> {
         detect(&|name| {
             environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     /// The environment of task `index` of `sbatch --array=MIN-MAX:STEP`.
-    fn array(index: &str, [min, max, step, count]: [&'static str; 4]) -> Result<Found, String> {
+    fn array(index: &str, [min, max, step, count]: [&'static str; 4]) -> Result<DetectedPartition, String> {
         detected(&[
             (SLURM_INDEX, index),
             (SLURM_MIN, min),
@@ -237,7 +241,7 @@ mod tests {
         ])
     }
 
-    fn slice(found: &Result<Found, String>) -> String {
+    fn slice(found: &Result<DetectedPartition, String>) -> String {
         found.as_ref().map_or_else(String::clone, |found| found.slice.to_string())
     }
 
@@ -250,8 +254,8 @@ mod tests {
             detected(&[("CI_NODE_INDEX", "3"), ("CI_NODE_TOTAL", "4")]),
             detected(&[("BUILDKITE_PARALLEL_JOB", "2"), ("BUILDKITE_PARALLEL_JOB_COUNT", "4")]),
         ];
-        let said: Vec<String> = found.into_iter().map(|found| found.unwrap().to_string()).collect();
-        insta::assert_snapshot!(said.join("\n"), @"
+        let message: Vec<String> = found.into_iter().map(|found| found.unwrap().to_string()).collect();
+        insta::assert_snapshot!(message.join("\n"), @"
         partition slice:3/4, from Slurm array (SLURM_ARRAY_TASK_ID=3, SLURM_ARRAY_TASK_MIN=1, SLURM_ARRAY_TASK_MAX=4, SLURM_ARRAY_TASK_STEP=1, SLURM_ARRAY_TASK_COUNT=4)
         partition slice:3/4, from Kubernetes Indexed Job (JOB_COMPLETION_INDEX=2, LATENT_PARTITION_COUNT=4)
         partition slice:3/4, from GitHub Actions matrix (LATENT_PARTITION_INDEX=2, LATENT_PARTITION_COUNT=4)
@@ -283,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_contradicts_is_an_error_that_names_the_variables() {
+    fn missing_or_contradictory_variables_are_named() {
         let wrong = [
             detected(&[]),
             detected(&[("CI_NODE_TOTAL", "1"), (COUNT, "4"), ("JOB_COMPLETION_INDEX", "")]),
@@ -302,8 +306,8 @@ mod tests {
             array("1", ["1", "7", "0", "7"]),
             array("1", ["0", "18446744073709551615", "1", "4"]),
         ];
-        let said: Vec<String> = wrong.into_iter().map(|found| found.unwrap_err()).collect();
-        insta::assert_snapshot!(said.join("\n"), @r#"
+        let message: Vec<String> = wrong.into_iter().map(|found| found.unwrap_err()).collect();
+        insta::assert_snapshot!(message.join("\n"), @r#"
         --partition auto: no scheduler found; not set:
           SLURM_ARRAY_TASK_ID (Slurm array: sbatch --array=1-N)
           JOB_COMPLETION_INDEX (Kubernetes Indexed Job: the Job passes LATENT_PARTITION_COUNT, equal to its .spec.completions)

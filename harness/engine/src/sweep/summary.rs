@@ -1,8 +1,8 @@
-//! What a sweep came to, from its results alone.
+//! The summary of a sweep, from its results alone.
 
-use super::order::{Order, Place, Slice};
-use super::results::{Ran, Results};
-use crate::case::finding::{ended, is_no_verdict};
+use super::results::{CaseRecord, SweepResults};
+use super::sweep_spec::{CaseKey, Slice, SweepSpec};
+use crate::case::finding::{ended, has_no_verdict};
 use crate::exit;
 use latent_verdict::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,59 +10,59 @@ use std::path::PathBuf;
 
 /// Failures that share a fingerprint.
 #[derive(Clone, Debug)]
-pub(crate) struct Group {
+pub(crate) struct FailureGroup {
     pub fingerprint: String,
     pub outcome: Outcome,
-    /// Each case, the one with the shortest trace first: whoever looks into it waits least.
-    pub cases: Vec<Ran>,
+    /// The cases, the one with the shortest trace first, because it is the fastest to debug.
+    pub cases: Vec<CaseRecord>,
 }
 
-impl Group {
-    /// How its cases ended, in words.
+impl FailureGroup {
+    /// Name of the result.
     pub fn ended(&self) -> &'static str {
         ended(self.outcome, &self.fingerprint)
     }
 }
 
-/// What a sweep came to.
+/// The summary of a sweep.
 #[derive(Clone, Debug)]
-pub(crate) struct Summary {
-    pub order: Order,
+pub(crate) struct SweepSummary {
+    pub spec: SweepSpec,
     pub cases: u64,
     pub sim_ms: u64,
-    /// Cases that ran twice.
+    /// Number of cases that were checked for determinism.
     pub twice: u64,
-    /// By outcome, of those that have one.
+    /// Number of cases by outcome, without those that have none.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// Cases without a verdict: something outside killed their processes, or this program panicked.
+    /// Number of cases without a verdict: their process was killed from outside, or this program panicked.
     pub without_verdict: u64,
-    /// Clean cases in which nothing was there to be judged.
-    pub idle: u64,
+    /// Number of clean cases without an item that could have been lost.
+    pub vacuous: u64,
     /// The most frequent first.
-    pub failures: Vec<Group>,
-    /// How often each mark was reached in all, and in how many cases.
+    pub failures: Vec<FailureGroup>,
+    /// Number of times that each mark was reached, and in how many cases.
     pub marks: BTreeMap<String, (u64, u64)>,
-    /// Required marks that no case reached, with the scenario that names them, if it is one.
-    pub unreached: Vec<(String, Option<String>)>,
+    /// Required marks that no case reached, with the scenario that requires them, if it is one.
+    pub marks_not_reached: Vec<(String, Option<String>)>,
     /// Real time of all cases together, in milliseconds.
     pub busy_ms: u64,
 }
 
-impl Summary {
-    /// Of cases that ran under one order, in whatever order they are told.
-    pub fn of(order: &Order, ran: &[Ran]) -> Summary {
+impl SweepSummary {
+    /// Summarises the cases of a sweep, in any order.
+    pub fn of(spec: &SweepSpec, records: &[CaseRecord]) -> SweepSummary {
         let mut marks: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let mut by_scenario: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut outcomes: BTreeMap<Outcome, u64> = BTreeMap::new();
-        let mut groups: BTreeMap<(Outcome, &str), Vec<Ran>> = BTreeMap::new();
-        let (mut without_verdict, mut idle) = (0, 0);
-        for one in ran {
-            if is_no_verdict(&one.finding.fingerprint) {
+        let mut groups: BTreeMap<(Outcome, &str), Vec<CaseRecord>> = BTreeMap::new();
+        let (mut without_verdict, mut vacuous) = (0, 0);
+        for one in records {
+            if has_no_verdict(&one.finding.fingerprint) {
                 without_verdict += 1;
             } else {
                 *outcomes.entry(one.finding.outcome()).or_default() += 1;
             }
-            idle += u64::from(one.finding.shows_nothing());
+            vacuous += u64::from(one.finding.is_vacuous());
             for (name, times) in &one.marks {
                 let counts = marks.entry(name.clone()).or_default();
                 *counts = (counts.0.saturating_add(*times), counts.1 + 1);
@@ -73,16 +73,16 @@ impl Summary {
                 groups.entry(key).or_default().push(one.clone());
             }
         }
-        let mut failures: Vec<Group> = groups
+        let mut failures: Vec<FailureGroup> = groups
             .into_iter()
             .map(|((outcome, fingerprint), mut cases)| {
                 cases.sort_by(|a, b| fastest(a).cmp(&fastest(b)));
-                Group { fingerprint: fingerprint.to_owned(), outcome, cases }
+                FailureGroup { fingerprint: fingerprint.to_owned(), outcome, cases }
             })
             .collect();
         failures.sort_by_key(|group| std::cmp::Reverse((group.cases.len(), group.outcome)));
-        let of_all = order.required_marks.iter().filter(|mark| !marks.contains_key(*mark));
-        let of_one = order.scenarios.iter().flat_map(|swept| {
+        let of_all = spec.required_marks.iter().filter(|mark| !marks.contains_key(*mark));
+        let of_one = spec.scenarios.iter().flat_map(|swept| {
             let reached = by_scenario.get(swept.given.as_str());
             let missed = swept
                 .required_marks
@@ -90,28 +90,28 @@ impl Summary {
                 .filter(move |mark| reached.is_none_or(|reached| !reached.contains(mark.as_str())));
             missed.map(|mark| (mark.clone(), Some(swept.given.clone())))
         });
-        let unreached = of_all.map(|mark| (mark.clone(), None)).chain(of_one).collect();
-        Summary {
-            order: order.clone(),
-            cases: ran.len() as u64,
-            sim_ms: sum(ran.iter().map(|one| one.finding.sim_ms)),
-            twice: ran.iter().filter(|one| one.twice).count() as u64,
+        let marks_not_reached = of_all.map(|mark| (mark.clone(), None)).chain(of_one).collect();
+        SweepSummary {
+            spec: spec.clone(),
+            cases: records.len() as u64,
+            sim_ms: sum(records.iter().map(|one| one.finding.sim_ms)),
+            twice: records.iter().filter(|one| one.twice).count() as u64,
             outcomes,
             without_verdict,
-            idle,
+            vacuous,
             failures,
             marks,
-            unreached,
-            busy_ms: sum(ran.iter().map(|one| one.wall_ms)),
+            marks_not_reached,
+            busy_ms: sum(records.iter().map(|one| one.wall_ms)),
         }
     }
 
-    /// How many cases did not end as expected.
+    /// Number of cases that did not end as expected.
     pub fn failed(&self) -> u64 {
         self.failures.iter().map(|group| group.cases.len() as u64).sum()
     }
 
-    /// The exit code. A slice leaves the question of marks to the merge: the others may have reached them.
+    /// Exit code. A slice leaves required marks to the merge: other slices may have reached them.
     pub fn exit_code(&self) -> u8 {
         if self.cases == 0 {
             return exit::NOTHING_RAN;
@@ -119,72 +119,75 @@ impl Summary {
         let worst = self.failures.iter().flat_map(|group| &group.cases).map(|one| self.code_of(one));
         match worst.reduce(exit::worse) {
             Some(code) => code,
-            None if self.shows_nothing() => exit::NOTHING_RAN,
-            None if !self.is_slice() && !self.unreached.is_empty() => exit::UNREACHED,
+            None if self.is_vacuous() => exit::NOTHING_RAN,
+            None if !self.is_slice() && !self.marks_not_reached.is_empty() => exit::MARK_NOT_REACHED,
             None => exit::CLEAN,
         }
     }
 
-    /// The code of a case that did not end as its scenario expects.
-    fn code_of(&self, one: &Ran) -> u8 {
-        // Results hold no case of a scenario that the header does not name.
-        let expected = self.order.expected(&one.scenario).unwrap_or(Outcome::Clean);
+    /// Exit code of a case that did not end as its scenario expects.
+    fn code_of(&self, one: &CaseRecord) -> u8 {
+        // Results contain no case of a scenario that the header does not name.
+        let expected = self.spec.expected(&one.scenario).unwrap_or(Outcome::Clean);
         exit::of_finding(one.finding.outcome(), expected, &one.finding.fingerprint)
     }
 
-    /// Whether all cases ended clean with nothing to be judged.
-    pub fn shows_nothing(&self) -> bool {
-        self.cases > 0 && self.idle == self.cases
+    /// Whether no case had an item that could have been lost.
+    pub fn is_vacuous(&self) -> bool {
+        self.cases > 0 && self.vacuous == self.cases
     }
 
-    /// Whether it is a part of a sweep only.
+    /// Whether it is only one slice of a sweep.
     pub fn is_slice(&self) -> bool {
-        self.order.slice.of > 1
+        self.spec.slice.of > 1
     }
 }
 
-/// A sum of what a file says: it may say anything.
+/// Saturating sum: the numbers come from a file and may be arbitrary.
 pub(crate) fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-fn fastest(ran: &Ran) -> (u64, &str, u64) {
-    // A run that never ended has no records, and takes longest.
-    let records = if ran.finding.trace_records == 0 { u64::MAX } else { ran.finding.trace_records };
-    (records, &ran.scenario, ran.seed)
+fn fastest(record: &CaseRecord) -> (u64, &str, u64) {
+    // A run that did not end has no records, and takes longest.
+    let records = if record.finding.trace_records == 0 { u64::MAX } else { record.finding.trace_records };
+    (records, &record.scenario, record.seed)
 }
 
-/// Puts slices together. The order that comes back is that of the whole.
+/// Merges slices. Returns the specification of the whole sweep.
 ///
 /// # Errors
-/// What is missing, doubled, cut off or foreign, each in a sentence.
-pub(crate) fn put_together(files: &[(PathBuf, Results)]) -> Result<(Order, Vec<Ran>), Vec<String>> {
+/// The slices that are missing, duplicated, truncated or foreign, each in a sentence.
+pub(crate) fn merge_slices(
+    files: &[(PathBuf, SweepResults)],
+) -> Result<(SweepSpec, Vec<CaseRecord>), Vec<String>> {
     let Some((first_path, first)) = files.first() else { return Err(vec!["no slice was given".to_owned()]) };
     let mut wrong = Vec::new();
     let mut seen: BTreeMap<u64, &PathBuf> = BTreeMap::new();
-    let mut ran = Vec::new();
+    let mut records = Vec::new();
     for (path, results) in files {
         let name = path.display();
-        if let Some(why) = results.order.foreign_by(&first.order) {
+        if let Some(why) = results.spec.sweep_difference(&first.spec) {
             wrong.push(format!("{name}: of another sweep than {}: {why}", first_path.display()));
             continue;
         }
-        let index = results.order.slice.index;
+        let index = results.spec.slice.index;
         if let Some(other) = seen.insert(index, path) {
-            wrong.push(format!("{name}: slice {index} again, which {} holds already", other.display()));
+            wrong.push(format!("{name}: slice {index} is also in {}", other.display()));
             continue;
         }
         match &results.end {
-            None => wrong.push(format!("{name}: cut off after {} cases: resume it first", results.ran.len())),
-            Some(end) if end.cases != results.ran.len() as u64 => {
-                let there = results.ran.len();
+            None => wrong
+                .push(format!("{name}: truncated after {} cases: resume it first", results.records.len())),
+            Some(end) if end.cases != results.records.len() as u64 => {
+                let there = results.records.len();
                 wrong.push(format!("{name}: {there} cases, but its footer counts {}", end.cases));
             }
-            Some(_) => wrong.extend(not_as_ordered(results).map(|said| format!("{name}: {said}"))),
+            Some(_) => wrong.extend(not_as_ordered(results).map(|message| format!("{name}: {message}"))),
         }
-        ran.extend(results.ran.iter().cloned());
+        records.extend(results.records.iter().cloned());
     }
-    let of = first.order.slice.of;
+    let of = first.spec.slice.of;
     let missing: Vec<String> =
         (1..=of).filter(|index| !seen.contains_key(index)).map(|index| index.to_string()).collect();
     match missing.as_slice() {
@@ -195,24 +198,24 @@ pub(crate) fn put_together(files: &[(PathBuf, Results)]) -> Result<(Order, Vec<R
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    Ok((Order { slice: Slice::WHOLE, ..first.order.clone() }, ran))
+    Ok((SweepSpec { slice: Slice::WHOLE, ..first.spec.clone() }, records))
 }
 
-/// What is wrong with the cases of a file, if they are not those that its order says.
-fn not_as_ordered(results: &Results) -> Option<String> {
-    let order = &results.order;
+/// Describes a mismatch between the cases of a file and its header.
+fn not_as_ordered(results: &SweepResults) -> Option<String> {
+    let spec = &results.spec;
     let mut there: Vec<(&str, u64)> =
-        results.ran.iter().map(|one| (one.scenario.as_str(), one.seed)).collect();
+        results.records.iter().map(|one| (one.scenario.as_str(), one.seed)).collect();
     there.sort_unstable();
     if let Some(twice) = there.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(format!("{}@{} stands there twice", twice[0].0, twice[0].1));
+        return Some(format!("{}@{} appears twice", twice[0].0, twice[0].1));
     }
-    let of_place = |place: Place| (order.scenarios[place.scenario].given.as_str(), place.seed);
-    // A sweep that ended with its time has as many of the first cases as there was time for.
-    let mut ordered: Vec<(&str, u64)> = order.cases().take(there.len()).map(of_place).collect();
+    let of_place = |place: CaseKey| (spec.scenarios[place.scenario].given.as_str(), place.seed);
+    // A sweep that reached its time limit has a prefix of the cases.
+    let mut ordered: Vec<(&str, u64)> = spec.cases().take(there.len()).map(of_place).collect();
     ordered.sort_unstable();
-    if order.count().is_some_and(|count| count < there.len() as u64) || ordered != there {
-        return Some("its cases are not those that its header orders".to_owned());
+    if spec.count().is_some_and(|count| count < there.len() as u64) || ordered != there {
+        return Some("its cases are not those of its header".to_owned());
     }
     None
 }

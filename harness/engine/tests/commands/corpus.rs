@@ -1,34 +1,34 @@
-//! Cases that once failed, replayed for ever; a file that is none of them keeps no other from running.
+//! `corpus`: regression cases; an unreadable file does not stop the others.
 
 use crate::common::{Test, tests};
 use crate::scratch::Scratch;
 
 pub const TESTS: &[Test] = tests![
-    a_case_is_kept_listed_and_replayed,
-    a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation,
-    a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation,
+    a_case_is_added_listed_and_replayed,
+    an_empty_corpus_is_vacuous_and_unreadable_cases_are_not_violations,
+    an_empty_corpus_is_vacuous_and_unreadable_cases_are_not_violations,
     a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run,
-    a_case_that_shows_nothing_does_not_pass_and_can_be_pruned,
-    a_name_says_what_must_hold_and_stands_once,
+    a_vacuous_case_does_not_pass_and_can_be_pruned,
+    the_name_of_a_case_is_valid_and_unique,
 ];
 
-/// Keeps the case that seed 12 of the log with the bug fails with.
-fn keep(here: &Scratch, name: &str) {
-    here.wal(&["shrink", "missing-sync@12", "--out", "found.case.json"]).ends(0);
-    here.wal(&["corpus", "add", "found.case.json", "--name", name]).ends(0);
+/// Adds the case of the failing seed 12 of the log with the bug.
+fn add_case(scratch: &Scratch, name: &str) {
+    scratch.wal(&["shrink", "missing-sync@12", "--out", "found.case.json"]).ends(0);
+    scratch.wal(&["corpus", "add", "found.case.json", "--name", name]).ends(0);
 }
 
-/// The same case with the bug mended: it holds.
-fn keep_mended(here: &Scratch, name: &str) {
-    here.wal(&["shrink", "missing-sync@12", "--out", "found.case.json"]).ends(0);
-    let text = here.read("found.case.json").replace("\"missing_sync\": true", "\"missing_sync\": false");
-    here.write(&format!("corpus/{name}.json"), &text);
+/// Adds the same case without the bug, which holds.
+fn add_fixed_case(scratch: &Scratch, name: &str) {
+    scratch.wal(&["shrink", "missing-sync@12", "--out", "found.case.json"]).ends(0);
+    let text = scratch.read("found.case.json").replace("\"missing_sync\": true", "\"missing_sync\": false");
+    scratch.write(&format!("corpus/{name}.json"), &text);
 }
 
-fn a_case_is_kept_listed_and_replayed() {
-    let here = Scratch::new("corpus");
-    here.wal(&["shrink", "missing-sync@12"]).ends(0);
-    let added = here
+fn a_case_is_added_listed_and_replayed() {
+    let scratch = Scratch::new("corpus");
+    scratch.wal(&["shrink", "missing-sync@12"]).ends(0);
+    let added = scratch
         .wal(&[
             "corpus",
             "add",
@@ -39,49 +39,50 @@ fn a_case_is_kept_listed_and_replayed() {
         .ends(0);
     insta::assert_snapshot!(added.screen(), @"
     corpus/a-record-that-was-told-safe-survives.json
-      it fails still, with unrecoverable-loss W1:missing:after-crash:loss: fix the cause
+      still failing: unrecoverable-loss W1:missing:after-crash:loss
     ");
-    keep_mended(&here, "power-fails-after-the-sixth-record");
-    insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @"
+    add_fixed_case(&scratch, "power-fails-after-the-sixth-record");
+    insta::assert_snapshot!(scratch.wal(&["corpus", "list"]).ends(0).screen(), @"
     a-record-that-was-told-safe-survives
       Once W1:missing:after-crash:loss, 5 records
     power-fails-after-the-sixth-record
       Once W1:missing:after-crash:loss, 5 records
       edited since it was recorded: it runs as a new case
     ");
-    insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(100).screen(), @"
+    insta::assert_snapshot!(scratch.wal(&["corpus", "run"]).ends(100).screen(), @"
     corpus/a-record-that-was-told-safe-survives.json: unrecoverable-loss W1:missing:after-crash:loss
-      again       wal repro corpus/a-record-that-was-told-safe-survives.json
-    corpus: 1 of 2 hold, in …
+      reproduce   wal repro corpus/a-record-that-was-told-safe-survives.json
+    corpus: 1 of 2 passed, in …
     ");
-    std::fs::remove_file(here.path("corpus/a-record-that-was-told-safe-survives.json")).expect("it is there");
-    insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(0).screen(), @"corpus: 1 of 1 hold, in …");
+    std::fs::remove_file(scratch.path("corpus/a-record-that-was-told-safe-survives.json"))
+        .expect("it is there");
+    insta::assert_snapshot!(scratch.wal(&["corpus", "run"]).ends(0).screen(), @"corpus: 1 of 1 passed, in …");
 }
 
-fn a_folder_without_cases_shows_nothing_and_unreadable_ones_are_no_violation() {
-    let here = Scratch::new("corpus-none");
-    std::fs::create_dir(here.path("corpus")).expect("it can be made");
+fn an_empty_corpus_is_vacuous_and_unreadable_cases_are_not_violations() {
+    let scratch = Scratch::new("corpus-none");
+    std::fs::create_dir(scratch.path("corpus")).expect("it can be made");
     for what in ["run", "prune"] {
-        let said = here.wal(&["corpus", what]).ends(4);
-        assert_eq!(said.err, "corpus: no case: a run of nothing shows nothing\n");
+        let printed = scratch.wal(&["corpus", what]).ends(4);
+        assert_eq!(printed.err, "corpus: no cases found\n");
     }
-    here.write("corpus/a-cut-off.json", "{ \"case\"");
-    here.wal(&["corpus", "run"]).ends(2);
+    scratch.write("corpus/a-cut-off.json", "{ \"case\"");
+    scratch.wal(&["corpus", "run"]).ends(2);
 }
 
 fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
-    let here = Scratch::new("corpus-bad");
-    keep_mended(&here, "b-holds");
-    let whole = here.read("corpus/b-holds.json");
-    here.write("corpus/a-cut-off.json", &whole[..whole.len() / 2]);
-    here.write("corpus/c-newer.json", &whole.replace("\"format\": 2", "\"format\": 3"));
-    here.write("corpus/d-outdated.json", &whole.replace("crash_at_operation", "crash_at_byte"));
-    here.write("corpus/e-no-case.json", "{ \"to\": \"do\" }\n");
-    here.write("corpus/f-lacking.json", &whole.replace("\"fingerprint\"", "\"finger\""));
-    here.write("corpus/notes.txt", "no case, and not meant to be one\n");
-    std::fs::write(here.path("corpus/g-binary.json"), [0xff, 0xfe, 0]).expect("it can be written");
-    keep(&here, "z-fails");
-    let ran = here.wal(&["corpus", "run", "--jobs", "2"]).ends(100);
+    let scratch = Scratch::new("corpus-bad");
+    add_fixed_case(&scratch, "b-holds");
+    let whole = scratch.read("corpus/b-holds.json");
+    scratch.write("corpus/a-cut-off.json", &whole[..whole.len() / 2]);
+    scratch.write("corpus/c-newer.json", &whole.replace("\"format\": 2", "\"format\": 3"));
+    scratch.write("corpus/d-outdated.json", &whole.replace("crash_at_operation", "crash_at_byte"));
+    scratch.write("corpus/e-no-case.json", "{ \"to\": \"do\" }\n");
+    scratch.write("corpus/f-lacking.json", &whole.replace("\"fingerprint\"", "\"finger\""));
+    scratch.write("corpus/notes.txt", "no case, and not meant to be one\n");
+    std::fs::write(scratch.path("corpus/g-binary.json"), [0xff, 0xfe, 0]).expect("it can be written");
+    add_case(&scratch, "z-fails");
+    let ran = scratch.wal(&["corpus", "run", "--jobs", "2"]).ends(100);
     insta::assert_snapshot!(ran.screen(), @r#"
     corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
        22 |     "s
@@ -97,13 +98,13 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
       known here: about, expect, faults, name, required_marks, run_for, seed, start, missing_sync, records
     corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
       take it from version control again, or shrink its seed again
-    corpus/g-binary.json: no text: byte 0 is not UTF-8
-      a scenario is one JSON object in a text file
+    corpus/g-binary.json: not valid UTF-8 at byte 0
+      a scenario is a text file with one JSON object
     corpus/z-fails.json: unrecoverable-loss W1:missing:after-crash:loss
-      again       wal repro corpus/z-fails.json
-    corpus: 1 of 8 hold, in …
+      reproduce   wal repro corpus/z-fails.json
+    corpus: 1 of 8 passed, in …
     "#);
-    insta::assert_snapshot!(here.wal(&["corpus", "list"]).ends(0).screen(), @r#"
+    insta::assert_snapshot!(scratch.wal(&["corpus", "list"]).ends(0).screen(), @r#"
     a-cut-off
       cannot be read: corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
        22 |     "s
@@ -127,64 +128,64 @@ fn a_file_that_cannot_be_read_gets_one_clear_error_and_the_rest_still_run() {
       cannot be read: corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
       take it from version control again, or shrink its seed again
     g-binary
-      cannot be read: corpus/g-binary.json: no text: byte 0 is not UTF-8
-      a scenario is one JSON object in a text file
+      cannot be read: corpus/g-binary.json: not valid UTF-8 at byte 0
+      a scenario is a text file with one JSON object
     z-fails
       Once W1:missing:after-crash:loss, 5 records
     "#);
-    let add = here.wal(&["corpus", "add", "corpus/a-cut-off.json", "--name", "again"]).ends(2);
+    let add = scratch.wal(&["corpus", "add", "corpus/a-cut-off.json", "--name", "again"]).ends(2);
     assert!(add.err.starts_with("error: corpus/a-cut-off.json"), "{}", add.err);
 
-    insta::assert_snapshot!(here.wal(&["corpus", "prune"]).ends(0).screen(), @"
+    insta::assert_snapshot!(scratch.wal(&["corpus", "prune"]).ends(0).screen(), @"
     corpus/a-cut-off.json:22:6: not JSON: EOF while parsing a string
     corpus/c-newer.json: a case of format 3; this program reads format 2
     corpus/d-outdated.json: a damaged case: it was edited, and its plan cannot be read: missing field `crash_at_operation`
     corpus/e-no-case.json:1:3: unknown field `to` in the scenario
     corpus/f-lacking.json: a damaged case: 'case': unknown field `finger`, expected one of `format`, `checksum`, `about`, `found`, `outcome`, `fingerprint`, `trace_hash`, `build`
-    corpus/g-binary.json: no text: byte 0 is not UTF-8
-    6 cases show nothing; --delete removes them
+    corpus/g-binary.json: not valid UTF-8 at byte 0
+    6 cases vacuous or unreadable; --delete removes them
     ");
-    let there = || std::fs::read_dir(here.path("corpus")).expect("it is there").count();
+    let there = || std::fs::read_dir(scratch.path("corpus")).expect("it is there").count();
     assert_eq!(there(), 9, "it only says so");
-    here.wal(&["corpus", "prune", "--delete"]).ends(0);
-    assert_eq!(there(), 3, "what holds, what fails, and what is no JSON");
+    scratch.wal(&["corpus", "prune", "--delete"]).ends(0);
+    assert_eq!(there(), 3, "the passing case, the failing case, and the text file");
 }
 
-fn a_case_that_shows_nothing_does_not_pass_and_can_be_pruned() {
-    let here = Scratch::new("corpus-idle");
-    keep_mended(&here, "strikes");
-    let idle = here.read("corpus/strikes.json").replace("\"n\": 12", "\"n\": 1200");
-    here.write("corpus/never-strikes.json", &idle);
-    here.write(
+fn a_vacuous_case_does_not_pass_and_can_be_pruned() {
+    let scratch = Scratch::new("corpus-idle");
+    add_fixed_case(&scratch, "strikes");
+    let idle = scratch.read("corpus/strikes.json").replace("\"n\": 12", "\"n\": 1200");
+    scratch.write("corpus/never-strikes.json", &idle);
+    scratch.write(
         "corpus/never-reaches.json",
-        &here.read("corpus/strikes.json").replace(
+        &scratch.read("corpus/strikes.json").replace(
             "\"expect\": \"clean\"",
             "\"required_marks\": [\"wal.recovered\", \"wal.never\"],\n    \"expect\": \"clean\"",
         ),
     );
-    insta::assert_snapshot!(here.wal(&["corpus", "run"]).ends(103).screen(), @"
-    corpus/never-reaches.json: wal.never was never reached: it shows nothing
-      again       wal repro corpus/never-reaches.json
-    corpus/never-strikes.json: 1 fault never struck: it shows nothing
-      again       wal repro corpus/never-strikes.json
-    corpus: 1 of 3 hold, in …
+    insta::assert_snapshot!(scratch.wal(&["corpus", "run"]).ends(103).screen(), @"
+    corpus/never-reaches.json: vacuous: wal.never not reached
+      reproduce   wal repro corpus/never-reaches.json
+    corpus/never-strikes.json: vacuous: 1 fault not triggered
+      reproduce   wal repro corpus/never-strikes.json
+    corpus: 1 of 3 passed, in …
     ");
-    insta::assert_snapshot!(here.wal(&["corpus", "prune", "--delete"]).ends(0).screen(), @"
-    corpus/never-reaches.json: wal.never was never reached
-    corpus/never-strikes.json: 1 fault never struck
+    insta::assert_snapshot!(scratch.wal(&["corpus", "prune", "--delete"]).ends(0).screen(), @"
+    corpus/never-reaches.json: wal.never not reached
+    corpus/never-strikes.json: 1 fault not triggered
     2 cases removed
     ");
-    here.wal(&["corpus", "run"]).ends(0);
+    scratch.wal(&["corpus", "run"]).ends(0);
 }
 
-fn a_name_says_what_must_hold_and_stands_once() {
-    let here = Scratch::new("corpus-names");
-    keep(&here, "told-safe");
-    let twice = here.wal(&["corpus", "add", "found.case.json", "--name", "told-safe"]).ends(2);
-    insta::assert_snapshot!(twice.complaint(), @"error: corpus/told-safe.json is there already: give --name");
-    let odd = here.wal(&["corpus", "add", "found.case.json", "--name", "../Told Safe"]).ends(2);
-    insta::assert_snapshot!(odd.complaint(), @"
+fn the_name_of_a_case_is_valid_and_unique() {
+    let scratch = Scratch::new("corpus-names");
+    add_case(&scratch, "told-safe");
+    let twice = scratch.wal(&["corpus", "add", "found.case.json", "--name", "told-safe"]).ends(2);
+    insta::assert_snapshot!(twice.stderr_text(), @"error: corpus/told-safe.json already exists: choose another --name");
+    let odd = scratch.wal(&["corpus", "add", "found.case.json", "--name", "../Told Safe"]).ends(2);
+    insta::assert_snapshot!(odd.stderr_text(), @"
     error: '../Told Safe' cannot name a case
-      give --name: lower-case letters, digits and hyphens that say what must hold
+      give --name: lower-case letters, digits and hyphens that describe the expected behaviour
     ");
 }

@@ -1,159 +1,163 @@
-//! A fault at each operation of a run in turn.
+//! `enumerate`: a fault at each operation of a run in turn.
 
 use crate::common::{Test, tests};
 use crate::processes::{send, wait_for_lines};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use serde_json::Value;
 
 pub const TESTS: &[Test] = tests![
     a_crash_at_each_operation_in_turn_finds_the_bug,
     an_enumeration_is_clean_where_there_is_no_bug,
     an_enumeration_of_nothing_is_refused,
-    an_interrupted_enumeration_says_what_was_done_and_goes_on,
+    an_interrupted_enumeration_reports_its_progress_and_resumes,
     the_parts_of_an_enumeration_are_the_whole,
-    a_fault_is_named_as_a_strike_is,
+    fault_and_strike_use_the_same_names,
     an_enumeration_on_another_release,
 ];
 
 fn a_crash_at_each_operation_in_turn_finds_the_bug() {
-    let here = Scratch::new("enumerate");
-    let found = here.wal(&["enumerate", "missing-sync@1", "--fault", "crash", "--jobs", "2"]).ends(100);
+    let scratch = Scratch::new("enumerate");
+    let found = scratch.wal(&["enumerate", "missing-sync@1", "--fault", "crash", "--jobs", "2"]).ends(100);
     let shown = found.screen();
     insta::assert_snapshot!(shown, @r"
     missing-sync@1: 17 of 43 runs not clean
       operations  17 on disks, 0 on the network, of 1 node
                   from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
                                  count           crashes            errors
-                  open               1            3 good                 -
-                  create             1            3 good                 -
-                  append            10      17 of 30 bad                 -
-                  truncate           1            3 good                 -
-                  read               1            3 good                 -
-                  len                1            3 good                 -
-                  sync               1            3 good                 -
-                  sync_dir           1            3 good                 -
+                  open               1          3 passed                 -
+                  create             1          3 passed                 -
+                  append            10   17 of 30 failed                 -
+                  truncate           1          3 passed                 -
+                  read               1          3 passed                 -
+                  len                1          3 passed                 -
+                  sync               1          3 passed                 -
+                  sync_dir           1          3 passed                 -
       runs        43 for 51 faults, in …
       failures    unrecoverable-loss W1:missing:after-crash:loss  17 runs
                   2016-02-22 00:00:01Z append 'wal'
-      again       wal run missing-sync@1 --strike crash-nothing@log:9
+      reproduce   wal run missing-sync@1 --strike crash-nothing@log:9
     ");
-    // The line that it ends with shows the same.
-    let again = shown.lines().last().and_then(|line| line.split("again       wal ").nth(1));
+    // The last line reproduces the failure.
+    let again = shown.lines().last().and_then(|line| line.split("reproduce   wal ").nth(1));
     let words: Vec<&str> = again.expect("the last line repeats one").split(' ').chain(["--json"]).collect();
-    let report: Value = serde_json::from_str(&here.wal(&words).ends(100).out).expect("it is JSON");
+    let report: Value = serde_json::from_str(&scratch.wal(&words).ends(100).out).expect("it is JSON");
     assert_eq!(report["violations"][0]["fingerprint"], "W1:missing:after-crash:loss");
 }
 
 fn an_enumeration_is_clean_where_there_is_no_bug() {
-    let here = Scratch::new("enumerate-clean");
-    let sound = here.wal(&["enumerate", "correct", "--fault", "crash", "--jobs", "1"]).ends(0);
+    let scratch = Scratch::new("enumerate-clean");
+    let sound = scratch.wal(&["enumerate", "correct", "--fault", "crash", "--jobs", "1"]).ends(0);
     insta::assert_snapshot!(sound.screen(), @r"
-    correct@1: clean whatever operation is struck
+    correct@1: clean after every injection
       operations  27 on disks, 0 on the network, of 1 node
                   from 2016-02-22 00:00:00Z to 2016-02-22 00:00:01Z
                                  count           crashes            errors
-                  open               1            3 good                 -
-                  create             1            3 good                 -
-                  append            10           30 good                 -
-                  truncate           1            3 good                 -
-                  read               1            3 good                 -
-                  len                1            3 good                 -
-                  sync              11           33 good                 -
-                  sync_dir           1            3 good                 -
+                  open               1          3 passed                 -
+                  create             1          3 passed                 -
+                  append            10         30 passed                 -
+                  truncate           1          3 passed                 -
+                  read               1          3 passed                 -
+                  len                1          3 passed                 -
+                  sync              11         33 passed                 -
+                  sync_dir           1          3 passed                 -
       runs        73 for 81 faults, in …
       failures    none
-      again       wal enumerate correct@1 --fault crash
+      reproduce   wal enumerate correct@1 --fault crash
     ");
-    let json = here.wal(&["enumerate", "correct", "--fault", "crash", "--json"]).ends(0);
+    let json = scratch.wal(&["enumerate", "correct", "--fault", "crash", "--json"]).ends(0);
     let summary: Value = serde_json::from_str(&json.out).expect("the summary is JSON");
     assert_eq!((&summary["as_expected"], &summary["faults"]), (&Value::Bool(true), &81.into()));
 }
 
 fn an_enumeration_of_nothing_is_refused() {
-    let here = Scratch::new("enumerate-nothing");
-    for (arguments, said) in [
+    let scratch = Scratch::new("enumerate-nothing");
+    for (arguments, printed) in [
         (
             ["enumerate", "correct", "--node", "nobody"],
             "--node nobody: no node is called 'nobody'\n  nodes: log",
         ),
-        (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operation is chosen by --from 2017"),
+        (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operations selected by --from 2017"),
         (["enumerate", "correct", "--fault", "flood"], "no fault is called 'flood'; faults: crash-nothing, "),
     ] {
-        let refused = here.wal(&arguments).ends(2);
-        assert!(refused.err.contains(said), "{}", refused.err);
+        let refused = scratch.wal(&arguments).ends(2);
+        assert!(refused.err.contains(printed), "{}", refused.err);
     }
 }
 
-/// The runs in a file of results, sorted.
-fn ran(here: &Scratch, file: &str) -> Vec<String> {
+/// The runs in a results file, sorted.
+fn ran(scratch: &Scratch, file: &str) -> Vec<String> {
     let mut lines: Vec<String> =
-        here.read(file).lines().filter(|line| line.starts_with("{\"ran\"")).map(str::to_owned).collect();
+        scratch.read(file).lines().filter(|line| line.starts_with("{\"ran\"")).map(str::to_owned).collect();
     lines.sort();
     lines
 }
 
-fn an_interrupted_enumeration_says_what_was_done_and_goes_on() {
-    let here = Scratch::new("enumerate-interrupted");
+fn an_interrupted_enumeration_reports_its_progress_and_resumes() {
+    let scratch = Scratch::new("enumerate-interrupted");
     let enumerate = ["enumerate", "missing-sync@1", "--jobs", "1", "--results", "cut.jsonl"];
-    let running = here.start("wal", &enumerate);
-    wait_for_lines(&here.path("cut.jsonl"), 4);
+    let running = scratch.start("wal", &enumerate);
+    wait_for_lines(&scratch.path("cut.jsonl"), 4);
     send("-INT", running.id());
-    let cut = Ran::of(running.wait_with_output().expect("it is our child")).ends(130);
+    let cut = ProgramOutput::of(running.wait_with_output().expect("it is our child")).ends(130);
     assert!(cut.out.starts_with("missing-sync@1: interrupted, "), "{}", cut.out);
     let again = cut.err.split("continue: wal ").nth(1).expect("it says how to continue").trim().to_owned();
     assert_eq!(again, "enumerate missing-sync@1 --results cut.jsonl --resume");
-    let before = ran(&here, "cut.jsonl").len();
+    let before = ran(&scratch, "cut.jsonl").len();
 
-    let resumed = here.wal(&again.split(' ').collect::<Vec<_>>()).ends(100);
-    let whole = here.wal(&["enumerate", "missing-sync@1", "--results", "whole.jsonl"]).ends(100);
-    assert!(before >= 3 && before < ran(&here, "whole.jsonl").len(), "it was interrupted half-way");
-    assert_eq!(ran(&here, "cut.jsonl"), ran(&here, "whole.jsonl"));
+    let resumed = scratch.wal(&again.split(' ').collect::<Vec<_>>()).ends(100);
+    let whole = scratch.wal(&["enumerate", "missing-sync@1", "--results", "whole.jsonl"]).ends(100);
+    assert!(before >= 3 && before < ran(&scratch, "whole.jsonl").len(), "it was interrupted half-way");
+    assert_eq!(ran(&scratch, "cut.jsonl"), ran(&scratch, "whole.jsonl"));
     let heading = |screen: &str| screen.lines().next().map(str::to_owned);
     assert_eq!(heading(&resumed.out), heading(&whole.out));
-    // Another enumeration does not go on from it, and an unfinished one is not overwritten.
-    let other = here.wal(&["enumerate", "correct@1", "--results", "cut.jsonl", "--resume"]).ends(2);
+    // Another enumeration is refused, and an unfinished one is not overwritten.
+    let other = scratch.wal(&["enumerate", "correct@1", "--results", "cut.jsonl", "--resume"]).ends(2);
     assert!(other.err.contains("of another enumeration"), "{}", other.err);
-    here.write(
+    scratch.write(
         "cut.jsonl",
-        here.read("whole.jsonl").lines().next().map(|line| format!("{line}\n")).as_deref().unwrap_or(""),
+        scratch.read("whole.jsonl").lines().next().map(|line| format!("{line}\n")).as_deref().unwrap_or(""),
     );
-    let again = here.wal(&enumerate).ends(100);
-    assert!(again.err.contains("it is in cut.jsonl.unfinished now"), "{}", again.err);
-    here.wal(&["enumerate", "correct@1", "--results", "nowhere.jsonl", "--resume"]).ends(2);
+    let again = scratch.wal(&enumerate).ends(100);
+    assert!(again.err.contains("which was moved to cut.jsonl.unfinished"), "{}", again.err);
+    scratch.wal(&["enumerate", "correct@1", "--results", "nowhere.jsonl", "--resume"]).ends(2);
 }
 
 fn the_parts_of_an_enumeration_are_the_whole() {
-    let here = Scratch::new("enumerate-parts");
-    here.wal(&["enumerate", "correct", "--fault", "crash", "--results", "whole.jsonl"]).ends(0);
+    let scratch = Scratch::new("enumerate-parts");
+    scratch.wal(&["enumerate", "correct", "--fault", "crash", "--results", "whole.jsonl"]).ends(0);
     let mut parts = Vec::new();
     for part in 1..=3 {
         let (slice, file) = (format!("slice:{part}/3"), format!("{part}.jsonl"));
         let part = ["enumerate", "correct", "--fault", "crash", "--partition", &slice, "--results", &file];
-        let shown = here.wal(&part).ends(0);
-        assert!(shown.out.contains(&format!("{slice}: the whole is clean if every part")), "{}", shown.out);
-        parts.extend(ran(&here, &file));
+        let shown = scratch.wal(&part).ends(0);
+        assert!(
+            shown.out.contains(&format!("{slice}: the enumeration is clean if every partition")),
+            "{}",
+            shown.out
+        );
+        parts.extend(ran(&scratch, &file));
     }
     parts.sort();
-    assert_eq!(parts, ran(&here, "whole.jsonl"));
+    assert_eq!(parts, ran(&scratch, "whole.jsonl"));
 }
 
-fn a_fault_is_named_as_a_strike_is() {
-    let here = Scratch::new("enumerate-faults");
+fn fault_and_strike_use_the_same_names() {
+    let scratch = Scratch::new("enumerate-faults");
     for fault in ["crash-nothing", "crash-everything", "crash-drawn", "error"] {
-        // The log is not written to survive an error: it panics, by design.
+        // The log does not survive an error: it panics, by design.
         let code = if fault == "error" { 100 } else { 0 };
-        let json = here.wal(&["enumerate", "correct", "--fault", fault, "--json"]).ends(code);
+        let json = scratch.wal(&["enumerate", "correct", "--fault", fault, "--json"]).ends(code);
         let summary: Value = serde_json::from_str(&json.out).expect("the summary is JSON");
         assert!(summary["runs"].as_u64().is_some_and(|runs| runs > 0), "{fault}: {summary}");
-        let all = ran(&here, ".latent/enumerate.jsonl");
+        let all = ran(&scratch, ".latent/enumerate.jsonl");
         assert!(all.iter().all(|line| line.contains(&format!("\"{fault}@log:"))), "{fault}: {}", all[0]);
     }
 }
 
 fn an_enumeration_on_another_release() {
-    let here = Scratch::new("enumerate-release");
+    let scratch = Scratch::new("enumerate-release");
     let found =
-        here.wal(&["enumerate", "correct@1", "--release", "hasty", "--fault", "crash-nothing"]).ends(100);
+        scratch.wal(&["enumerate", "correct@1", "--release", "hasty", "--fault", "crash-nothing"]).ends(100);
     assert!(
         found.out.contains("wal run correct@1 --release hasty --strike crash-nothing@log:"),
         "{}",

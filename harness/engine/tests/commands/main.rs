@@ -1,8 +1,8 @@
-//! The commands that make one case of many and many of one (`sweep`, `merge`, `enumerate`, `repro`, `shrink`, `corpus`,
-//! `print`), run as whoever uses them runs them: as processes, each test in a folder of its own.
+//! Tests of the commands that run many cases, or one case again (`sweep`, `merge`, `enumerate`, `repro`, `shrink`,
+//! `corpus`, `print`), as processes, each test in its own folder.
 //!
-//! What can go right is tried with the write-ahead log of `examples/wal.rs`; what only a misbehaving system does, with
-//! the one in `odd`.
+//! Regular behaviour is tested with the write-ahead log of `examples/wal.rs`, failures of the system under test with
+//! `misbehaving`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,12 +10,12 @@ mod corpus;
 mod enumerate;
 mod exit_codes;
 mod help;
-mod interrupted;
-mod odd;
+mod misbehaving;
 mod outputs;
 mod processes;
-mod repeat;
 mod reports;
+mod repro;
+mod resume;
 mod scratch;
 mod settings;
 mod shrink;
@@ -30,9 +30,9 @@ fn main() -> ExitCode {
         help::TESTS,
         exit_codes::TESTS,
         enumerate::TESTS,
-        interrupted::TESTS,
+        resume::TESTS,
         slices::TESTS,
-        repeat::TESTS,
+        repro::TESTS,
         shrink::TESTS,
         corpus::TESTS,
         settings::TESTS,
@@ -44,5 +44,5 @@ fn main() -> ExitCode {
 
 fn program() -> ExitCode {
     let is_odd = std::env::var_os(scratch::SYSTEM).is_some_and(|system| system == "odd");
-    if is_odd { odd::main() } else { wal::main() }
+    if is_odd { misbehaving::main() } else { wal::main() }
 }

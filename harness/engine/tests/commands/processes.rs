@@ -1,22 +1,21 @@
-//! Processes under way: waiting for what they say and write, and sending them signals.
+//! Running processes: waiting for their output, and sending signals.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command};
 
-/// Reads its error output up to the first line with these words. What follows can be read from what is returned, and the
-/// pipe stays open as long as that lives.
+/// Reads the standard error up to the first line with these words. Returns the rest, which keeps the pipe open.
 pub fn wait_for_words(child: &mut Child, words: &str) -> BufReader<ChildStderr> {
-    let mut said = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut printed = BufReader::new(child.stderr.take().expect("it is piped"));
     let mut line = String::new();
     while !line.contains(words) {
         line.clear();
-        assert!(said.read_line(&mut line).expect("it is UTF-8") > 0, "it ended without saying '{words}'");
+        assert!(printed.read_line(&mut line).expect("it is UTF-8") > 0, "it ended without saying '{words}'");
     }
-    said
+    printed
 }
 
-/// Waits until a file has so many lines.
+/// Waits until a file has this many lines.
 pub fn wait_for_lines(file: &Path, lines: usize) {
     for _ in 0..10_000_000 {
         let there = std::fs::read_to_string(file).unwrap_or_default();
@@ -28,7 +27,7 @@ pub fn wait_for_lines(file: &Path, lines: usize) {
     panic!("{} never had {lines} lines", file.display());
 }
 
-/// The one process that a program with a single job has started. Linux tells who is whose child.
+/// Returns the only child of a program with one job, on Linux.
 pub fn only_worker_of(parent: u32) -> u32 {
     let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).expect("it still runs");
     let children: String = tasks

@@ -1,21 +1,21 @@
-//! What a sweep writes for other programs: JUnit XML, and what GitHub Actions shows.
+//! Output of a sweep for other programs: JUnit XML, and GitHub Actions.
 
 use crate::common::{Test, tests};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use std::collections::BTreeMap;
 
 pub const TESTS: &[Test] = tests![
     junit_has_a_suite_for_each_scenario_and_its_counts_add_up,
-    junit_is_whole_whatever_a_system_says,
+    junit_is_valid_xml_for_any_detail,
     a_file_that_cannot_be_written_is_found_before_the_work,
     junit_of_merged_slices_has_the_cases_of_one_process,
     annotations_are_commands_of_github_actions_and_the_summary_its_file,
-    an_annotation_is_one_line_whatever_a_system_says,
+    an_annotation_is_one_line_for_any_detail,
 ];
 
-/// An element: its name, its attributes, the text in it, and the place of the element around it.
+/// An XML element: its name, attributes, text, and the index of its parent.
 #[derive(Debug)]
 struct Element {
     name: String,
@@ -30,7 +30,7 @@ impl Element {
     }
 }
 
-/// Every element of a file, in order, from an independent reading of the whole of it.
+/// Every element of a file, in order, parsed independently.
 fn elements(xml: &str) -> Vec<Element> {
     let (mut reader, mut all, mut open) = (Reader::from_str(xml), Vec::<Element>::new(), Vec::new());
     let element = |start: &BytesStart<'_>, parent: Option<usize>| Element {
@@ -73,13 +73,13 @@ fn of<'a>(all: &'a [Element], name: &'a str) -> impl Iterator<Item = (usize, &'a
 }
 
 fn junit_has_a_suite_for_each_scenario_and_its_counts_add_up() {
-    let here = Scratch::new("junit");
-    here.odd_scenario("plain", "");
-    here.odd_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
-    here.odd_scenario("untidy", r#", "trouble": { "violates": "3 < 4 & \"so\" on" }"#);
+    let scratch = Scratch::new("junit");
+    scratch.misbehaving_scenario("plain", "");
+    scratch.misbehaving_scenario("slow", r#", "trouble": { "waits-for": "never" }, "only_with": 2"#);
+    scratch.misbehaving_scenario("untidy", r#", "trouble": { "violates": "3 < 4 & \"so\" on" }"#);
     let sweep = ["sweep", "plain.json", "slow.json", "untidy.json", "--seeds", "1..4", "--case-time", "1s"];
-    here.odd(&[&sweep[..], &["--junit", "junit.xml"]].concat()).ends(102);
-    let all = elements(&here.read("junit.xml"));
+    scratch.odd(&[&sweep[..], &["--junit", "junit.xml"]].concat()).ends(102);
+    let all = elements(&scratch.read("junit.xml"));
     assert_eq!((all[0].name.as_str(), all[0].parent), ("testsuites", None));
     let suites: Vec<(usize, &Element)> = of(&all, "testsuite").collect();
     let names: Vec<&str> = suites.iter().map(|(_, suite)| suite.attributes["name"].as_str()).collect();
@@ -114,15 +114,18 @@ fn junit_has_a_suite_for_each_scenario_and_its_counts_add_up() {
     let (_, failure) = of(&all, "failure").next().expect("three cases fail");
     assert_eq!(failure.attributes["type"], "violated");
     assert_eq!(failure.attributes["message"], "violated O1:untidy:at-once:breach");
-    assert!(here.read("junit.xml").contains("3 &lt; 4 &amp; "), "the detail is escaped");
+    assert!(scratch.read("junit.xml").contains("3 &lt; 4 &amp; "), "the detail is escaped");
 }
 
-/// XML has no place for most control characters, escaped or not: a reader would refuse the whole file.
-fn junit_is_whole_whatever_a_system_says() {
-    let here = Scratch::new("junit-odd");
-    here.odd_scenario("colourful", r#", "trouble": { "violates": "a \u001b[31mred\u0000 ]]> \ufffe end" }"#);
-    here.odd(&["sweep", "colourful.json", "--seeds", "1..2", "--junit", "junit.xml"]).ends(100);
-    let xml = here.read("junit.xml");
+/// XML does not allow most control characters, escaped or not: a reader would refuse the whole file.
+fn junit_is_valid_xml_for_any_detail() {
+    let scratch = Scratch::new("junit-odd");
+    scratch.misbehaving_scenario(
+        "colourful",
+        r#", "trouble": { "violates": "a \u001b[31mred\u0000 ]]> \ufffe end" }"#,
+    );
+    scratch.odd(&["sweep", "colourful.json", "--seeds", "1..2", "--junit", "junit.xml"]).ends(100);
+    let xml = scratch.read("junit.xml");
     let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
     assert!(xml.chars().all(is_allowed), "{xml:?}");
     let all = elements(&xml);
@@ -131,25 +134,25 @@ fn junit_is_whole_whatever_a_system_says() {
 }
 
 fn a_file_that_cannot_be_written_is_found_before_the_work() {
-    let here = Scratch::new("junit-nowhere");
+    let scratch = Scratch::new("junit-nowhere");
     let sweep = ["sweep", "correct", "--seeds", "1..3", "--junit"];
-    here.wal(&[&sweep[..], &[".latent/deep/junit.xml"]].concat()).ends(0);
-    assert_eq!(elements(&here.read(".latent/deep/junit.xml"))[0].name, "testsuites");
-    let ran = here.wal(&[&sweep[..], &[".latent/deep"]].concat()).ends(2);
+    scratch.wal(&[&sweep[..], &[".latent/deep/junit.xml"]].concat()).ends(0);
+    assert_eq!(elements(&scratch.read(".latent/deep/junit.xml"))[0].name, "testsuites");
+    let ran = scratch.wal(&[&sweep[..], &[".latent/deep"]].concat()).ends(2);
     assert_eq!(ran.out, "", "it is found before any case runs");
-    assert_eq!(ran.err, "error: .latent/deep: it cannot be written: is a directory\n");
+    assert_eq!(ran.err, "error: .latent/deep: cannot be written: is a directory\n");
 }
 
 fn junit_of_merged_slices_has_the_cases_of_one_process() {
-    let here = Scratch::new("junit-merged");
+    let scratch = Scratch::new("junit-merged");
     let sweep = ["sweep", "missing-sync", "--seeds", "9..15", "--json"];
-    here.wal(&[&sweep[..], &["whole.jsonl", "--junit", "whole.xml"]].concat()).ends(100);
+    scratch.wal(&[&sweep[..], &["whole.jsonl", "--junit", "whole.xml"]].concat()).ends(100);
     for slice in ["slice:1/2", "slice:2/2"] {
-        here.wal(&[&sweep[..], &[&slice[6..7], "--partition", slice]].concat());
+        scratch.wal(&[&sweep[..], &[&slice[6..7], "--partition", slice]].concat());
     }
-    here.wal(&["merge", "1", "2", "--junit", "merged.xml"]).ends(100);
+    scratch.wal(&["merge", "1", "2", "--junit", "merged.xml"]).ends(100);
     let timeless = |file: &str| {
-        let mut all = elements(&here.read(file));
+        let mut all = elements(&scratch.read(file));
         for element in &mut all {
             element.attributes.remove("time");
             element.attributes.remove("timestamp");
@@ -159,45 +162,48 @@ fn junit_of_merged_slices_has_the_cases_of_one_process() {
     assert_eq!(timeless("merged.xml"), timeless("whole.xml"));
 }
 
-/// A sweep on a machine of GitHub Actions.
-fn on_actions(here: &Scratch, system: &str, arguments: &[&str]) -> Ran {
-    let mut command = here.command(system, arguments);
-    Ran::of(command.env("GITHUB_STEP_SUMMARY", "summary.md").output().expect("this program can be started"))
+/// A sweep in GitHub Actions.
+fn on_actions(scratch: &Scratch, system: &str, arguments: &[&str]) -> ProgramOutput {
+    let mut command = scratch.command(system, arguments);
+    ProgramOutput::of(
+        command.env("GITHUB_STEP_SUMMARY", "summary.md").output().expect("this program can be started"),
+    )
 }
 
 fn annotations_are_commands_of_github_actions_and_the_summary_its_file() {
-    let here = Scratch::new("annotate");
-    here.write("summary.md", "what another step wrote\n");
+    let scratch = Scratch::new("annotate");
+    scratch.write("summary.md", "what another step wrote\n");
     let ran =
-        on_actions(&here, "wal", &["sweep", "missing-sync", "--seeds", "9..15", "--annotate"]).ends(100);
-    let commands = |ran: &Ran| -> String {
+        on_actions(&scratch, "wal", &["sweep", "missing-sync", "--seeds", "9..15", "--annotate"]).ends(100);
+    let commands = |ran: &ProgramOutput| -> String {
         ran.screen().lines().filter(|line| line.starts_with("::")).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(commands(&ran), @"::error title=unrecoverable-loss W1%3Amissing%3Aafter-crash%3Aloss::4 cases, the fastest is missing-sync@12");
-    let summary = here.read("summary.md");
+    let summary = scratch.read("summary.md");
     let screen = ran.out.split("::").next().expect("the screen comes first");
     assert_eq!(
         summary,
         format!("what another step wrote\n### Sweep\n\n`````text\n{}\n`````\n", screen.trim_end())
     );
 
-    let ran = on_actions(&here, "wal", &["sweep", "correct", "--seeds", "1..9", "--annotate"]).ends(0);
+    let ran = on_actions(&scratch, "wal", &["sweep", "correct", "--seeds", "1..9", "--annotate"]).ends(0);
     insta::assert_snapshot!(commands(&ran), @"::notice title=sweep::correct: 8 cases as expected");
     let ran = on_actions(
-        &here,
+        &scratch,
         "wal",
         &["sweep", "correct", "--seeds", "1..9", "--annotate", "--require", "wal.never"],
     )
     .ends(103);
-    insta::assert_snapshot!(commands(&ran), @"::error title=required mark::required mark wal.never was reached by no case");
-    let ran = on_actions(&here, "wal", &["sweep", "correct", "--for", "0s", "--annotate"]).ends(4);
-    insta::assert_snapshot!(commands(&ran), @"::error title=sweep::correct: nothing ran, so nothing is shown");
+    insta::assert_snapshot!(commands(&ran), @"::error title=required mark::required mark wal.never was not reached");
+    let ran = on_actions(&scratch, "wal", &["sweep", "correct", "--for", "0s", "--annotate"]).ends(4);
+    insta::assert_snapshot!(commands(&ran), @"::error title=sweep::correct: 0 cases ran");
 }
 
-fn an_annotation_is_one_line_whatever_a_system_says() {
-    let here = Scratch::new("annotate-odd");
-    here.odd_scenario("sly", r#", "trouble": { "violates": "100% of it:\r::notice::all is well" }"#);
-    let ran = on_actions(&here, "odd", &["sweep", "sly.json", "--seeds", "1..2", "--annotate"]).ends(100);
+fn an_annotation_is_one_line_for_any_detail() {
+    let scratch = Scratch::new("annotate-odd");
+    scratch
+        .misbehaving_scenario("sly", r#", "trouble": { "violates": "100% of it:\r::notice::all is well" }"#);
+    let ran = on_actions(&scratch, "odd", &["sweep", "sly.json", "--seeds", "1..2", "--annotate"]).ends(100);
     let commands: Vec<&str> = ran.out.lines().filter(|line| line.starts_with("::")).collect();
     assert_eq!(
         commands,

@@ -1,4 +1,4 @@
-//! A folder for one test, the programs run in it, and what is compared of their output.
+//! A folder for one test, the programs run in it, and their output without variable parts.
 
 use crate::common::{own_path, text};
 use serde_json::Value;
@@ -6,10 +6,10 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-/// Says which of the two systems this program is; workers inherit it.
+/// Selects one of the two systems of this program; workers inherit it.
 pub const SYSTEM: &str = "SYSTEM_UNDER_TEST";
 
-/// A folder of its own, with nothing in it but settings that set nothing: a project around it may have others.
+/// A new folder, with an empty configuration: a parent folder may have another.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
@@ -39,16 +39,15 @@ impl Scratch {
         std::fs::write(path, text).expect("cargo's directory for tests can be written");
     }
 
-    /// A scenario of the system that misbehaves.
-    pub fn odd_scenario(&self, name: &str, more: &str) {
+    /// Writes a scenario of the misbehaving system.
+    pub fn misbehaving_scenario(&self, name: &str, more: &str) {
         let text = format!(
             "{{ \"name\": \"{name}\", \"start\": \"2016-02-22T00:00:00Z\", \"run_for\": \"1m\"{more} }}\n"
         );
         self.write(&format!("{name}.json"), &text);
     }
 
-    /// A program that is about to run in the folder, called by its system's name, and with nothing in its environment that
-    /// would change what it does.
+    /// Returns a command in the folder, called by its system's name, without environment variables that affect it.
     pub fn command(&self, system: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(own_path());
         let settings = std::env::vars_os().map(|(name, _)| name);
@@ -60,23 +59,23 @@ impl Scratch {
         command
     }
 
-    /// The write-ahead log, run to its end.
-    pub fn wal(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command("wal", arguments).output().expect("this program can be started"))
+    /// Runs the write-ahead log to its end.
+    pub fn wal(&self, arguments: &[&str]) -> ProgramOutput {
+        ProgramOutput::of(self.command("wal", arguments).output().expect("this program can be started"))
     }
 
-    /// The system that misbehaves, run to its end.
-    pub fn odd(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command("odd", arguments).output().expect("this program can be started"))
+    /// Runs the misbehaving system to its end.
+    pub fn odd(&self, arguments: &[&str]) -> ProgramOutput {
+        ProgramOutput::of(self.command("odd", arguments).output().expect("this program can be started"))
     }
 
-    /// A program under way, its output in pipes.
+    /// Starts a program, with its output in pipes.
     pub fn start(&self, system: &str, arguments: &[&str]) -> Child {
         let mut command = self.command(system, arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("this program can be started")
     }
 
-    /// The lines of a file of results, sorted, without the one field that differs from machine to machine.
+    /// The lines of a results file, sorted, without the machine-dependent field.
     pub fn results(&self, file: &str) -> Vec<String> {
         let timeless = |line: &str| {
             let mut line: Value =
@@ -94,32 +93,32 @@ impl Scratch {
     }
 }
 
-/// How a program ended, and what it printed.
-pub struct Ran {
+/// Exit code and output of a program.
+pub struct ProgramOutput {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-impl Ran {
-    pub fn of(output: Output) -> Ran {
-        Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+impl ProgramOutput {
+    pub fn of(output: Output) -> ProgramOutput {
+        ProgramOutput { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    /// The output, after the code was compared.
+    /// Checks the exit code.
     #[track_caller]
-    pub fn ends(self, code: i32) -> Ran {
+    pub fn ends(self, code: i32) -> ProgramOutput {
         assert_eq!(self.code, Some(code), "\n{}{}", self.out, self.err);
         self
     }
 
-    /// The output without what changes: real times, hashes of traces, line numbers of code.
+    /// The standard output without variable parts: real times, trace hashes, line numbers of code.
     pub fn screen(&self) -> String {
         stable(&self.out)
     }
 
-    /// The same of the error output.
-    pub fn complaint(&self) -> String {
+    /// The standard error, likewise.
+    pub fn stderr_text(&self) -> String {
         stable(&self.err)
     }
 }
@@ -129,7 +128,7 @@ fn stable(shown: &str) -> String {
 }
 
 fn stable_line(line: &str) -> String {
-    if let Some((before, _)) = line.split_once(" in ").filter(|_| line.contains("times real time")) {
+    if let Some((before, _)) = line.split_once(" in ").filter(|_| line.contains(" x real time")) {
         return format!("{before} in …");
     }
     if let Some((before, _)) =
@@ -139,7 +138,7 @@ fn stable_line(line: &str) -> String {
     }
     let digits = |word: &str| word.len() >= 8 && word.chars().all(|c| c.is_ascii_hexdigit());
     let word = |word: &str| match word.split_once(',') {
-        _ if word.contains("/odd.rs:") => {
+        _ if word.contains("/misbehaving.rs:") => {
             format!("{}:LINE", word.trim_end_matches(|c: char| c == ':' || c.is_ascii_digit()))
         }
         _ if digits(word) => "HASH".to_owned(),

@@ -1,13 +1,13 @@
-//! Flags over environment over profile over default.
+//! Precedence of settings: flags, environment, profile, default.
 
 use crate::common::{Test, tests};
-use crate::scratch::{Ran, Scratch};
+use crate::scratch::{ProgramOutput, Scratch};
 use serde_json::Value;
 
 pub const TESTS: &[Test] = tests![
     flags_count_over_the_environment_over_the_profile_over_the_default,
     seeds_drawn_from_a_text_obey_the_same_order,
-    a_mistake_in_a_profile_is_told_with_its_place,
+    an_error_in_a_profile_has_its_position,
 ];
 
 const PROFILES: &str = "\
@@ -23,42 +23,46 @@ seeds-from = \"monday\"
 count = 2
 ";
 
-/// What a sweep with these arguments and this environment was ordered to do, and how many cases ran side by side.
-fn ordered(here: &Scratch, arguments: &str, environment: &[(&str, &str)]) -> (Value, String) {
+/// Returns the specification of a sweep with these arguments and this environment, and its number of jobs.
+fn ordered(scratch: &Scratch, arguments: &str, environment: &[(&str, &str)]) -> (Value, String) {
     let arguments: Vec<&str> = arguments.split(' ').collect();
-    let mut command = here.command("wal", &arguments);
-    let ran =
-        Ran::of(command.envs(environment.iter().copied()).output().expect("this program can be started"));
+    let mut command = scratch.command("wal", &arguments);
+    let ran = ProgramOutput::of(
+        command.envs(environment.iter().copied()).output().expect("this program can be started"),
+    );
     assert!(matches!(ran.code, Some(0 | 100)), "{}{}", ran.out, ran.err);
-    let results = here.read(".latent/sweep.jsonl");
+    let results = scratch.read(".latent/sweep.jsonl");
     let header: Value =
         serde_json::from_str(results.lines().next().expect("there is a header")).expect("it is JSON");
-    let jobs = ran.out.lines().find_map(|line| line.split(", ").find(|part| part.contains("side by side")));
-    (header["sweep"].clone(), jobs.expect("it says how many ran side by side").to_owned())
+    let jobs = ran
+        .out
+        .lines()
+        .find_map(|line| line.split(", ").find(|part| part.ends_with(" jobs") || part.ends_with(" job")));
+    (header["sweep"].clone(), jobs.expect("it prints the number of jobs").to_owned())
 }
 
 fn flags_count_over_the_environment_over_the_profile_over_the_default() {
-    let here = Scratch::new("settings");
+    let scratch = Scratch::new("settings");
     let env = [("LATENT_SEEDS", "5..7"), ("LATENT_JOBS", "2")];
     let cores = std::thread::available_parallelism().expect("Linux tells").get();
 
-    let (order, jobs) = ordered(&here, "sweep correct", &[]);
+    let (order, jobs) = ordered(&scratch, "sweep correct", &[]);
     assert_eq!(
         (&order["seeds"]["range"], jobs),
-        (&[1, 101].into(), format!("{cores} side by side")),
+        (&[1, 101].into(), format!("{cores} {}", if cores == 1 { "job" } else { "jobs" })),
         "the default"
     );
 
-    here.write("latent.toml", PROFILES);
-    let (order, jobs) = ordered(&here, "sweep", &[]);
-    assert_eq!((&order["seeds"]["range"], &*jobs), (&[1, 4].into(), "3 side by side"), "the profile");
+    scratch.write("latent.toml", PROFILES);
+    let (order, jobs) = ordered(&scratch, "sweep", &[]);
+    assert_eq!((&order["seeds"]["range"], &*jobs), (&[1, 4].into(), "3 jobs"), "the profile");
     assert_eq!(order["scenarios"][0]["given"], "correct");
 
-    let (order, jobs) = ordered(&here, "sweep", &env);
+    let (order, jobs) = ordered(&scratch, "sweep", &env);
     assert_eq!(order["scenarios"][0]["given"], "correct", "still of the profile");
-    assert_eq!((&order["seeds"]["range"], &*jobs), (&[5, 7].into(), "2 side by side"), "the environment");
+    assert_eq!((&order["seeds"]["range"], &*jobs), (&[5, 7].into(), "2 jobs"), "the environment");
     let by_env = [&env[..], &[("LATENT_PROFILE", "nightly")]].concat();
-    let (order, _) = ordered(&here, "sweep", &by_env);
+    let (order, _) = ordered(&scratch, "sweep", &by_env);
     assert_eq!(
         order["scenarios"].as_array().map(Vec::len),
         Some(2),
@@ -66,18 +70,18 @@ fn flags_count_over_the_environment_over_the_profile_over_the_default() {
     );
     assert_eq!(order["seeds"]["range"], Value::from([5, 7]));
 
-    let (order, jobs) = ordered(&here, "sweep missing-sync --profile quick --seeds 8..9 --jobs 1", &env);
-    assert_eq!((&order["seeds"]["range"], &*jobs), (&[8, 9].into(), "1 side by side"), "the flags");
+    let (order, jobs) = ordered(&scratch, "sweep missing-sync --profile quick --seeds 8..9 --jobs 1", &env);
+    assert_eq!((&order["seeds"]["range"], &*jobs), (&[8, 9].into(), "1 job"), "the flags");
     assert_eq!(order["scenarios"].as_array().map(Vec::len), Some(1));
     assert_eq!(order["scenarios"][0]["given"], "missing-sync");
 }
 
 fn seeds_drawn_from_a_text_obey_the_same_order() {
-    let here = Scratch::new("settings-drawn");
-    here.write("latent.toml", PROFILES);
+    let scratch = Scratch::new("settings-drawn");
+    scratch.write("latent.toml", PROFILES);
     let from = |text: &str, count: u64| serde_json::json!({ "from": { "text": text, "count": count } });
     let seeds = |arguments: &str, environment: &[(&str, &str)]| {
-        ordered(&here, arguments, environment).0["seeds"].clone()
+        ordered(&scratch, arguments, environment).0["seeds"].clone()
     };
     assert_eq!(seeds("sweep --profile nightly", &[]), from("monday", 2));
     assert_eq!(seeds("sweep --profile nightly --count 1", &[]), from("monday", 1), "a flag over the profile");
@@ -88,32 +92,32 @@ fn seeds_drawn_from_a_text_obey_the_same_order() {
         from("friday", 1),
         "a flag over the environment"
     );
-    let both = here.wal(&["sweep", "correct", "--seeds", "1..3", "--seeds-from", "friday"]).ends(2);
-    insta::assert_snapshot!(both.complaint(), @"
+    let both = scratch.wal(&["sweep", "correct", "--seeds", "1..3", "--seeds-from", "friday"]).ends(2);
+    insta::assert_snapshot!(both.stderr_text(), @"
     error: the argument '--seeds <A..B>' cannot be used with '--seeds-from <TEXT>'
 
     Usage: wal sweep --seeds <A..B> <SCENARIO>...
 
     For more information, try '--help'.
     ");
-    let lonely = here.wal(&["sweep", "correct", "--count", "3"]).ends(2);
-    insta::assert_snapshot!(lonely.complaint(), @"
-    error: --count says how many seeds to draw from a text, and there is none
+    let lonely = scratch.wal(&["sweep", "correct", "--count", "3"]).ends(2);
+    insta::assert_snapshot!(lonely.stderr_text(), @"
+    error: --count is the number of seeds derived from a text, but no text is given
       give --seeds-from TEXT, or --seeds A..B alone
     ");
 }
 
-fn a_mistake_in_a_profile_is_told_with_its_place() {
-    let here = Scratch::new("settings-wrong");
-    here.write("latent.toml", &PROFILES.replace("seeds = \"1..4\"", "seeds = \"1..4\"\njob = 3"));
-    let said = here.wal(&["sweep"]).ends(2).complaint();
-    insta::assert_snapshot!(said.replace(here.path("").to_str().expect("it is UTF-8"), ""), @"
+fn an_error_in_a_profile_has_its_position() {
+    let scratch = Scratch::new("settings-wrong");
+    scratch.write("latent.toml", &PROFILES.replace("seeds = \"1..4\"", "seeds = \"1..4\"\njob = 3"));
+    let printed = scratch.wal(&["sweep"]).ends(2).stderr_text();
+    insta::assert_snapshot!(printed.replace(scratch.path("").to_str().expect("it is UTF-8"), ""), @"
     error: latent.toml: TOML parse error at line 5, column 1
       |
     5 | job = 3
       | ^^^
     unknown field `job`, expected one of `scenarios`, `seeds`, `seeds-from`, `count`, `for`, `jobs`, `case-time`, `case-memory-mb`, `required-marks`
     ");
-    let unknown = here.wal(&["sweep", "correct"]);
-    assert_eq!(unknown.code, Some(0), "a file that nobody asks for does no harm: {}", unknown.err);
+    let unknown = scratch.wal(&["sweep", "correct"]);
+    assert_eq!(unknown.code, Some(0), "an unused profile file has no effect: {}", unknown.err);
 }

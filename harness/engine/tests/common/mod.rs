@@ -1,12 +1,12 @@
-//! What a test program needs that is the program under test as well.
+//! Support for a test program that is also the program under test.
 //!
-//! A worker is the same program again, so such a test brings its own `main`: called like the program it is the program,
-//! called in any other way it runs the tests, each of which calls it like the program.
+//! A worker is the same program, so such a test has its own `main`: called with a command of the program it is the
+//! program, otherwise it runs the tests, each of which starts the program.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A test: its name, and what it does.
+/// A test: its name and its function.
 pub type Test = (&'static str, fn());
 
 /// Tests by the names of their functions.
@@ -15,7 +15,7 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// What a command line of the engine begins with, and the worker's hidden argument.
+/// The commands of the engine, and the worker's hidden argument.
 const COMMANDS: [&str; 17] = [
     "run",
     "enumerate",
@@ -36,8 +36,8 @@ const COMMANDS: [&str; 17] = [
     "__worker",
 ];
 
-/// The program, or the tests, whichever is asked for. Understands as much of libtest's command line as cargo and nextest
-/// use: filters, `--exact`, `--list`.
+/// Runs the program or the tests. Supports the part of libtest's command line that cargo and nextest use: filters,
+/// `--exact`, `--list`.
 pub fn main(program: fn() -> ExitCode, tests: &[&[Test]]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| COMMANDS.contains(&first.as_str())) {
@@ -66,7 +66,7 @@ pub fn own_path() -> PathBuf {
     std::env::current_exe().expect("this program has a path")
 }
 
-/// What a program printed.
+/// Output as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("the program prints UTF-8")
 }

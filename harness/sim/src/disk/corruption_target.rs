@@ -5,7 +5,7 @@
 //! selected. So adding or removing a file changes nothing, unless it contains the selected block.
 
 use super::bad_blocks::BLOCK_BYTES;
-use super::dir_tree::{DirEntry, DirTree};
+use super::dir_tree::{DirTree, TreeEntry};
 use super::inode::Inode;
 use crate::prng::hash_key;
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ impl DirTree {
         let [high, low] = [(key >> 64) as u64, key as u64];
         let mut lowest: Option<(u128, CorruptionTarget)> = None;
         self.walk(&self.names_after(&BTreeSet::new()), &mut |path, named| {
-            let DirEntry::File(inode) = named else { return };
+            let TreeEntry::File(inode) = named else { return };
             if !path.starts_with(path_prefix) {
                 return;
             }

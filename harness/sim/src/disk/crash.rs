@@ -15,7 +15,7 @@
 //! Not modelled here: the loss of synced bytes (that is a separate fault).
 
 use super::CrashPolicy;
-use super::dir_tree::{DirEntry, DirTree, JournalEntry};
+use super::dir_tree::{DirTree, JournalEntry, TreeEntry};
 use super::image::{DiskImage, ImageEntry};
 use super::inode::{FileChange, Inode, UnsyncedOp};
 use super::rope::Rope;
@@ -214,7 +214,7 @@ impl CrashedFile {
 fn draw_instant(tree: &DirTree, rng: &mut ChaCha8Rng) -> u64 {
     let mut sequences: Vec<u64> = tree.journal.iter().map(|op| op.sequence).collect();
     tree.walk(&BTreeMap::new(), &mut |_, named| {
-        if let DirEntry::File(inode) = named {
+        if let TreeEntry::File(inode) = named {
             sequences.extend(inode.pending().iter().map(|op| op.sequence));
         }
     });
@@ -234,10 +234,10 @@ impl DirTree {
         let mut seen: BTreeMap<*const Inode, Arc<Rope>> = BTreeMap::new();
         self.walk(&names, &mut |path, named| {
             let entry = match named {
-                DirEntry::Dir(_) => ImageEntry::Directory,
+                TreeEntry::Dir(_) => ImageEntry::Directory,
                 // A file with two names must have the same contents under both. The map is only looked up, never
                 // iterated.
-                DirEntry::File(inode) => ImageEntry::File(
+                TreeEntry::File(inode) => ImageEntry::File(
                     seen.entry(Arc::as_ptr(inode)).or_insert_with(|| crash.surviving_bytes(inode)).clone(),
                 ),
             };
@@ -257,7 +257,7 @@ impl DirTree {
         for path in dirs {
             let Ok(dir) = self.find_dir(path) else { continue };
             self.walk_from(path.to_owned(), dir, &BTreeMap::new(), &mut |path, named| {
-                if let DirEntry::File(inode) = named {
+                if let TreeEntry::File(inode) = named {
                     entries.insert(Arc::from(path), ImageEntry::File(inode.view()));
                 }
             });
@@ -277,7 +277,7 @@ impl DirTree {
         for path in dirs {
             let Some(dir) = self.find_dir_by(&names, path) else { continue };
             self.walk_from(path.to_owned(), dir, &names, &mut |path, named| {
-                if let DirEntry::File(inode) = named {
+                if let TreeEntry::File(inode) = named {
                     entries.insert(Arc::from(path), ImageEntry::File(inode.durable()));
                 }
             });
@@ -294,8 +294,8 @@ impl DirTree {
         let mut entries: Vec<(Arc<str>, ImageEntry)> = Vec::new();
         self.walk(names, &mut |path, named| {
             let entry = match named {
-                DirEntry::Dir(_) => ImageEntry::Directory,
-                DirEntry::File(inode) => ImageEntry::File(bytes(inode)),
+                TreeEntry::Dir(_) => ImageEntry::Directory,
+                TreeEntry::File(inode) => ImageEntry::File(bytes(inode)),
             };
             entries.push((Arc::from(path), entry));
         });

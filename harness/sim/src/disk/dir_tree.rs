@@ -15,7 +15,7 @@ use super::image::{DiskImage, ImageEntry};
 use super::inode::{DiskUsage, Inode};
 use super::rope::Rope;
 use crate::prng::hash_key;
-use latent_ports::{DiskErrorKind, Entry, EntryKind, OpenMode};
+use latent_ports::{DirEntry, DiskErrorKind, FileType, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,7 +25,7 @@ pub(crate) type DirId = u32;
 pub(crate) const ROOT: DirId = 0;
 
 #[derive(Clone, Debug)]
-pub(crate) enum DirEntry {
+pub(crate) enum TreeEntry {
     File(Arc<Inode>),
     Dir(DirId),
 }
@@ -35,8 +35,8 @@ pub(crate) enum DirEntry {
 pub(crate) struct NameChange {
     pub(crate) dir: DirId,
     pub(crate) name: Arc<str>,
-    pub(crate) before: Option<DirEntry>,
-    pub(crate) after: Option<DirEntry>,
+    pub(crate) before: Option<TreeEntry>,
+    pub(crate) after: Option<TreeEntry>,
 }
 
 /// An un-synced, atomic change of names.
@@ -53,13 +53,13 @@ pub(crate) struct JournalEntry {
 
 #[derive(Debug)]
 pub(crate) struct DirTree {
-    pub(crate) dirs: Vec<BTreeMap<Arc<str>, DirEntry>>,
+    pub(crate) dirs: Vec<BTreeMap<Arc<str>, TreeEntry>>,
     pub(crate) journal: Vec<JournalEntry>,
     pub(crate) usage: Arc<DiskUsage>,
 }
 
 /// Values of names that replace those of the view; `None`: removed.
-pub(crate) type NameOverrides = BTreeMap<(DirId, Arc<str>), Option<DirEntry>>;
+pub(crate) type NameOverrides = BTreeMap<(DirId, Arc<str>), Option<TreeEntry>>;
 
 type DiskResult<T> = Result<T, DiskErrorKind>;
 
@@ -77,7 +77,7 @@ impl DirTree {
             let named = match entry {
                 ImageEntry::Directory => tree.new_dir(),
                 ImageEntry::File(rope) => {
-                    DirEntry::File(Arc::new(Inode::new(rope.clone(), tree.usage.clone())))
+                    TreeEntry::File(Arc::new(Inode::new(rope.clone(), tree.usage.clone())))
                 }
             };
             tree.dirs[dir as usize].insert(name.into(), named);
@@ -85,13 +85,13 @@ impl DirTree {
         tree
     }
 
-    fn new_dir(&mut self) -> DirEntry {
+    fn new_dir(&mut self) -> TreeEntry {
         let id = u32::try_from(self.dirs.len()).expect("fewer than 2^32 directories");
         self.dirs.push(BTreeMap::new());
-        DirEntry::Dir(id)
+        TreeEntry::Dir(id)
     }
 
-    fn get(&self, dir: DirId, name: &str) -> Option<&DirEntry> {
+    fn get(&self, dir: DirId, name: &str) -> Option<&TreeEntry> {
         self.dirs[dir as usize].get(name)
     }
 
@@ -100,8 +100,8 @@ impl DirTree {
         for name in path.split('/').filter(|name| !name.is_empty()) {
             match self.get(dir, name) {
                 None => return Err(DiskErrorKind::NotFound),
-                Some(DirEntry::File(_)) => return Err(DiskErrorKind::NotADirectory),
-                Some(DirEntry::Dir(id)) => dir = *id,
+                Some(TreeEntry::File(_)) => return Err(DiskErrorKind::NotADirectory),
+                Some(TreeEntry::Dir(id)) => dir = *id,
             }
         }
         Ok(dir)
@@ -118,8 +118,8 @@ impl DirTree {
                 },
             };
             match named? {
-                DirEntry::Dir(id) => Some(*id),
-                DirEntry::File(_) => None,
+                TreeEntry::Dir(id) => Some(*id),
+                TreeEntry::File(_) => None,
             }
         })
     }
@@ -132,7 +132,7 @@ impl DirTree {
     }
 
     /// Applies changes to the view and adds them to the journal. Returns their sequence number.
-    fn change(&mut self, names: Vec<(DirId, Arc<str>, Option<DirEntry>)>, requires: Vec<u64>) -> u64 {
+    fn change(&mut self, names: Vec<(DirId, Arc<str>, Option<TreeEntry>)>, requires: Vec<u64>) -> u64 {
         let sequence = self.usage.next_sequence();
         let mut parts = vec![sequence];
         let mut changes = Vec::with_capacity(names.len());
@@ -168,12 +168,12 @@ impl DirTree {
         let (dir, name) = self.parent(path)?;
         match self.get(dir, name) {
             Some(_) if mode == OpenMode::CreateNew => Err(DiskErrorKind::AlreadyExists),
-            Some(DirEntry::Dir(_)) => Err(DiskErrorKind::IsADirectory),
-            Some(DirEntry::File(inode)) => Ok(inode.clone()),
+            Some(TreeEntry::Dir(_)) => Err(DiskErrorKind::IsADirectory),
+            Some(TreeEntry::File(inode)) => Ok(inode.clone()),
             None if matches!(mode, OpenMode::Read | OpenMode::ReadWrite) => Err(DiskErrorKind::NotFound),
             None => {
                 let inode = Arc::new(Inode::new(Arc::new(Rope::default()), self.usage.clone()));
-                self.change(vec![(dir, name.into(), Some(DirEntry::File(inode.clone())))], Vec::new());
+                self.change(vec![(dir, name.into(), Some(TreeEntry::File(inode.clone())))], Vec::new());
                 Ok(inode)
             }
         }
@@ -193,11 +193,11 @@ impl DirTree {
         let (dir, name) = self.parent(path)?;
         let removed = match self.get(dir, name) {
             None => return Err(DiskErrorKind::NotFound),
-            Some(DirEntry::File(_)) => return Err(DiskErrorKind::NotADirectory),
-            Some(DirEntry::Dir(id)) if !self.dirs[*id as usize].is_empty() => {
+            Some(TreeEntry::File(_)) => return Err(DiskErrorKind::NotADirectory),
+            Some(TreeEntry::Dir(id)) if !self.dirs[*id as usize].is_empty() => {
                 return Err(DiskErrorKind::DirectoryNotEmpty);
             }
-            Some(DirEntry::Dir(id)) => *id,
+            Some(TreeEntry::Dir(id)) => *id,
         };
         let requires = self.changes_in(removed);
         self.change(vec![(dir, name.into(), None)], requires);
@@ -208,8 +208,8 @@ impl DirTree {
         let (dir, name) = self.parent(path)?;
         match self.get(dir, name) {
             None => return Err(DiskErrorKind::NotFound),
-            Some(DirEntry::Dir(_)) => return Err(DiskErrorKind::IsADirectory),
-            Some(DirEntry::File(_)) => {}
+            Some(TreeEntry::Dir(_)) => return Err(DiskErrorKind::IsADirectory),
+            Some(TreeEntry::File(_)) => {}
         }
         self.change(vec![(dir, name.into(), None)], Vec::new());
         Ok(())
@@ -221,8 +221,8 @@ impl DirTree {
         let Ok(top) = self.find_dir(path) else { return };
         let (mut files, mut dirs) = (Vec::new(), Vec::new());
         self.walk_from(path.to_owned(), top, &NameOverrides::new(), &mut |path, named| match named {
-            DirEntry::File(_) => files.push(path.to_owned()),
-            DirEntry::Dir(_) => dirs.push(path.to_owned()),
+            TreeEntry::File(_) => files.push(path.to_owned()),
+            TreeEntry::Dir(_) => dirs.push(path.to_owned()),
         });
         if !path.is_empty() {
             dirs.insert(0, path.to_owned());
@@ -250,23 +250,23 @@ impl DirTree {
         }
         let replaced = self.get(to_dir, to_name);
         match (&moved, replaced) {
-            (DirEntry::File(one), Some(DirEntry::File(other))) if Arc::ptr_eq(one, other) => return Ok(()),
-            (DirEntry::Dir(_), Some(DirEntry::File(_))) => return Err(DiskErrorKind::NotADirectory),
-            (DirEntry::File(_), Some(DirEntry::Dir(_))) => return Err(DiskErrorKind::IsADirectory),
-            (DirEntry::Dir(_), Some(DirEntry::Dir(id))) if !self.dirs[*id as usize].is_empty() => {
+            (TreeEntry::File(one), Some(TreeEntry::File(other))) if Arc::ptr_eq(one, other) => return Ok(()),
+            (TreeEntry::Dir(_), Some(TreeEntry::File(_))) => return Err(DiskErrorKind::NotADirectory),
+            (TreeEntry::File(_), Some(TreeEntry::Dir(_))) => return Err(DiskErrorKind::IsADirectory),
+            (TreeEntry::Dir(_), Some(TreeEntry::Dir(id))) if !self.dirs[*id as usize].is_empty() => {
                 return Err(DiskErrorKind::DirectoryNotEmpty);
             }
             _ => {}
         }
         let mut requires = match replaced {
-            Some(DirEntry::Dir(id)) => self.changes_in(*id),
+            Some(TreeEntry::Dir(id)) => self.changes_in(*id),
             _ => Vec::new(),
         };
         let removal = (from_dir, Arc::from(from_name), None);
         let arrival = (to_dir, Arc::from(to_name), Some(moved.clone()));
         if from_dir == to_dir {
             self.change(vec![arrival, removal], requires);
-        } else if let DirEntry::Dir(_) = moved {
+        } else if let TreeEntry::Dir(_) = moved {
             requires.extend(self.journal.iter().filter(|op| op.changes.len() > 1).map(|op| op.sequence));
             self.change(vec![arrival, removal], requires);
         } else {
@@ -282,14 +282,14 @@ impl DirTree {
         self.journal.iter().filter(touches).map(|op| op.sequence).collect()
     }
 
-    pub(crate) fn list(&self, path: &str) -> DiskResult<Vec<Entry>> {
+    pub(crate) fn list(&self, path: &str) -> DiskResult<Vec<DirEntry>> {
         let dir = self.find_dir(path)?;
-        let kind = |named: &DirEntry| match named {
-            DirEntry::File(_) => EntryKind::File,
-            DirEntry::Dir(_) => EntryKind::Directory,
+        let kind = |named: &TreeEntry| match named {
+            TreeEntry::File(_) => FileType::File,
+            TreeEntry::Dir(_) => FileType::Directory,
         };
         let entry =
-            |(name, named): (&Arc<str>, &DirEntry)| Entry { name: name.to_string(), kind: kind(named) };
+            |(name, named): (&Arc<str>, &TreeEntry)| DirEntry { name: name.to_string(), kind: kind(named) };
         Ok(self.dirs[dir as usize].iter().map(entry).collect())
     }
 
@@ -350,14 +350,14 @@ impl DirTree {
         let changes = self.journal.iter().flat_map(|op| &op.changes);
         let once_named = changes.flat_map(|change| [&change.before, &change.after]).flatten();
         once_named.chain(self.dirs.iter().flat_map(BTreeMap::values)).for_each(|named| {
-            if let DirEntry::File(inode) = named {
+            if let TreeEntry::File(inode) = named {
                 visit(inode);
             }
         });
     }
 
     /// Calls `visit` for every name under the root, a directory before its contents. `names` overrides the view.
-    pub(crate) fn walk(&self, names: &NameOverrides, visit: &mut impl FnMut(&str, &DirEntry)) {
+    pub(crate) fn walk(&self, names: &NameOverrides, visit: &mut impl FnMut(&str, &TreeEntry)) {
         self.walk_from(String::new(), ROOT, names, visit);
     }
 
@@ -367,7 +367,7 @@ impl DirTree {
         path: String,
         dir: DirId,
         names: &NameOverrides,
-        visit: &mut impl FnMut(&str, &DirEntry),
+        visit: &mut impl FnMut(&str, &TreeEntry),
     ) {
         let mut stack = vec![(path, dir)];
         while let Some((mut path, dir)) = stack.pop() {
@@ -375,11 +375,11 @@ impl DirTree {
                 path.push('/');
             }
             let prefix = path.len();
-            let mut visit_one = |name: &str, named: &DirEntry| {
+            let mut visit_one = |name: &str, named: &TreeEntry| {
                 path.truncate(prefix);
                 path.push_str(name);
                 visit(&path, named);
-                if let DirEntry::Dir(id) = named {
+                if let TreeEntry::Dir(id) = named {
                     stack.push((path.clone(), *id));
                 }
             };
@@ -388,7 +388,7 @@ impl DirTree {
                 entries.iter().for_each(|(name, named)| visit_one(name, named));
                 continue;
             }
-            let mut merged: BTreeMap<&Arc<str>, Option<&DirEntry>> =
+            let mut merged: BTreeMap<&Arc<str>, Option<&TreeEntry>> =
                 entries.iter().map(|(name, named)| (name, Some(named))).collect();
             let overridden = names.range((dir, Arc::from(""))..).take_while(|((at, _), _)| *at == dir);
             merged.extend(overridden.map(|((_, name), named)| (name, named.as_ref())));

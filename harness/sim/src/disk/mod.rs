@@ -31,7 +31,7 @@ use crate::prng::hash_key;
 use bytes::Bytes;
 use disk_op::{DiskOpAttempt, DiskOpEffect};
 use inode::Inode;
-use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, Entry, File, OpenMode};
+use latent_ports::{DirEntry, Disk, DiskError, DiskErrorKind, DiskOp, File, OpenMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl Disk for SimDisk {
         self.run_name_op((DiskOp::Remove, path, ""), OpKind::Remove, effect).await
     }
 
-    async fn list(&self, path: &str) -> Result<Vec<Entry>, DiskError> {
+    async fn list(&self, path: &str) -> Result<Vec<DirEntry>, DiskError> {
         let effect = |store: &DiskStore| store.tree(|tree| tree.list(path));
         self.run_name_op((DiskOp::List, path, ""), OpKind::List, effect).await
     }

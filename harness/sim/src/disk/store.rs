@@ -1,7 +1,7 @@
 //! Disk of one node: the directory tree, its size, and the active faults.
 
 use super::crash::{CrashModel, crash_draw_key};
-use super::dir_tree::{DirEntry, DirTree};
+use super::dir_tree::{DirTree, TreeEntry};
 use super::disk_faults::DiskFaults;
 use super::inode::{DiskUsage, Inode};
 use super::{CrashPolicy, DiskImage, DiskSpec, DiskStats};
@@ -148,7 +148,7 @@ impl DiskStore {
         self.tree(|tree| {
             let mut pending = !tree.journal.is_empty();
             tree.walk(&BTreeMap::new(), &mut |_, named| {
-                if let DirEntry::File(inode) = named {
+                if let TreeEntry::File(inode) = named {
                     pending |= inode.has_pending();
                 }
             });

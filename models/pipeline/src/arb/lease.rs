@@ -19,7 +19,7 @@ use super::api::{ArbFailure, ArbResponse};
 use super::log::{DurableLog, UntrustedLogs, replace_file};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_edge::frame::{self, FRAME_HEAD_BYTES};
-use latent_ports::{Clock, Disk, DiskErrorKind, Entry as DirEntry, Env, Mark, NodeId, OpenMode};
+use latent_ports::{Clock, DirEntry, Disk, DiskErrorKind, Env, Mark, NodeId, OpenMode};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use tokio::sync::Mutex;

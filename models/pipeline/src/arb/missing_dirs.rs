@@ -8,7 +8,7 @@
 use super::api::ArbFailure;
 use super::store::{ArbStore, create_dir, day_dir};
 use crate::zone::Day;
-use latent_ports::{Disk, DiskErrorKind, Entry, Env};
+use latent_ports::{DirEntry, Disk, DiskErrorKind, Env};
 use std::collections::BTreeSet;
 
 impl<E: Env> ArbStore<E> {
@@ -34,7 +34,7 @@ impl<E: Env> ArbStore<E> {
     }
 
     /// Lists a project's directory; creates it if it is missing.
-    pub(super) async fn list_project_dir(&self, project: u32) -> Result<Vec<Entry>, ArbFailure> {
+    pub(super) async fn list_project_dir(&self, project: u32) -> Result<Vec<DirEntry>, ArbFailure> {
         let (disk, dir) = (self.env.disk(), format!("arb/{project}"));
         match disk.list(&dir).await {
             Err(error) if error.kind == DiskErrorKind::NotFound => {}

@@ -10,14 +10,14 @@ use super::manifest::ManifestEdit;
 use super::store::{ArbStore, MANIFEST_HEADER, create_dir, day_dir, lock, segment_id};
 use crate::zone::Day;
 use latent_edge::frame::{self, ScanEnd};
-use latent_ports::{Disk, DiskErrorKind, Entry, Env, File, Mark, OpenMode, read_full};
+use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
 
 /// More ids than one incarnation of a day ever uses.
 const SKIPPED_IDS: u64 = 1 << 32;
 
 impl<E: Env> ArbStore<E> {
     /// Records the quarantine directories among the names of a project's directory.
-    pub(super) fn note_quarantined(&self, project: u32, names: &[Entry]) {
+    pub(super) fn note_quarantined(&self, project: u32, names: &[DirEntry]) {
         let days = names.iter().filter_map(|name| Some((project, quarantined_day(&name.name)?)));
         lock(&self.quarantined).extend(days);
     }
@@ -142,7 +142,7 @@ impl<E: Env> ArbStore<E> {
 }
 
 /// Returns the greatest number of a day's quarantine directories, from the names in its project's directory.
-fn max_quarantine_id(names: &[Entry], day: Day) -> Option<u64> {
+fn max_quarantine_id(names: &[DirEntry], day: Day) -> Option<u64> {
     let of_day = names.iter().filter(|name| quarantined_day(&name.name) == Some(day));
     of_day.filter_map(|name| name.name.rsplit('-').next()?.parse::<u64>().ok()).max()
 }

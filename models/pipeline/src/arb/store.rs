@@ -13,7 +13,7 @@ use crate::record::{SetDigest, scan_blocks};
 use crate::zone::Day;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use latent_edge::frame::{self, ScanEnd};
-use latent_ports::{Disk, DiskErrorKind, Entry, EntryKind, Env, File, Mark, OpenMode, read_full};
+use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, FileType, Mark, OpenMode, read_full};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
@@ -179,7 +179,7 @@ impl<E: Env> ArbStore<E> {
             }
             remove_unfinished_lease(disk, project, &names).await?;
             self.note_quarantined(project, &names);
-            for name in names.iter().filter(|name| name.kind == EntryKind::Directory) {
+            for name in names.iter().filter(|name| name.kind == FileType::Directory) {
                 let Some(day) = Day::parse(&name.name) else { continue };
                 match self.recover_day(project, day).await {
                     Ok(store) => {
@@ -353,7 +353,11 @@ pub(super) async fn create_dir<D: Disk>(disk: &D, path: &str) -> Result<(), ArbF
 
 /// Removes an unfinished lease file. `lease.tmp` may already be gone: it received its name, or the next file was
 /// created.
-async fn remove_unfinished_lease<D: Disk>(disk: &D, project: u32, names: &[Entry]) -> Result<(), ArbFailure> {
+async fn remove_unfinished_lease<D: Disk>(
+    disk: &D,
+    project: u32,
+    names: &[DirEntry],
+) -> Result<(), ArbFailure> {
     if !names.iter().any(|name| name.name == "lease.tmp") {
         return Ok(());
     }

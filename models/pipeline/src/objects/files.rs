@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use latent_edge::object_api::{MAX_OBJECT_BYTES, MAX_PAGE, ObjectError, ObjectInfo, ObjectResponse};
-use latent_ports::{Disk, DiskError, DiskErrorKind, EntryKind, Env, File, Mark, OpenMode};
+use latent_ports::{Disk, DiskError, DiskErrorKind, Env, File, FileType, Mark, OpenMode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -235,8 +235,8 @@ async fn scan<D: Disk>(disk: &D) -> Result<BTreeMap<String, u64>, DiskError> {
         for entry in disk.list(&dir).await? {
             let path = format!("{dir}/{}", entry.name);
             match entry.kind {
-                EntryKind::Directory => dirs.push(path),
-                EntryKind::File => {
+                FileType::Directory => dirs.push(path),
+                FileType::File => {
                     let bytes = disk.open(&path, OpenMode::Read).await?.size_bytes().await?;
                     index.insert(path["objects/".len()..].to_owned(), bytes);
                 }

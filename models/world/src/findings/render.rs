@@ -2,7 +2,7 @@
 
 use super::{Findings, LossFindings};
 use latent_engine::verdict::Outcome;
-use latent_engine::{Report, Screen, Text, words};
+use latent_engine::{Report, Screen, StyledText, humanize};
 
 /// Maximum number of lines about incomplete operations without `-v`.
 const MAX_NOT_DONE: usize = 3;
@@ -16,15 +16,15 @@ pub(crate) fn render(report: &Report<Findings>, screen: &mut Screen) {
         "work",
         format!(
             "{} copies held, {}, {} checked",
-            words::count(work.event_copies_held),
-            words::counted(work.compaction_runs, "compaction runs"),
+            humanize::count(work.event_copies_held),
+            humanize::counted(work.compaction_runs, "compaction runs"),
             match work.compaction_runs_checked {
                 checked if checked == work.compaction_runs => "each one".to_owned(),
-                checked => words::count(checked),
+                checked => humanize::count(checked),
             },
         ),
     );
-    screen.rows("not done", findings.not_done.iter().map(|it| Text::new().bad(it)), MAX_NOT_DONE);
+    screen.rows("not done", findings.not_done.iter().map(|it| StyledText::new().bad(it)), MAX_NOT_DONE);
     render_loss(findings, screen);
     render_recovery(findings, screen);
     if !findings.diff.is_empty() && screen.verbose() {
@@ -38,34 +38,35 @@ fn render_events(findings: &Findings, screen: &mut Screen) {
         "events",
         format!(
             "{} sent by {}, {} acknowledged, {} unknown, {} rejected",
-            words::count(events.sent),
-            words::counted(findings.projects, "projects"),
-            words::count(events.acked),
-            words::count(events.unknown),
-            words::count(events.rejected),
+            humanize::count(events.sent),
+            humanize::counted(findings.projects, "projects"),
+            humanize::count(events.acked),
+            humanize::count(events.unknown),
+            humanize::count(events.rejected),
         ),
     );
     if events.given_up > 0 {
-        let given_up = words::counted(events.given_up, "events");
-        screen.item("given up", Text::new().bad(given_up).plain(", after the last try of their clients"));
+        let given_up = humanize::counted(events.given_up, "events");
+        screen
+            .item("given up", StyledText::new().bad(given_up).plain(", after the last try of their clients"));
     }
     let (requests, sends) = (&findings.requests, &findings.event_attempts);
     screen.item(
         "attempts",
         format!(
             "{} with {}, {} without an answer",
-            words::counted(requests.sent, "requests"),
-            words::counted(sends.sent, "events"),
-            words::count(requests.unknown),
+            humanize::counted(requests.sent, "requests"),
+            humanize::counted(sends.sent, "events"),
+            humanize::count(requests.unknown),
         ),
     );
 }
 
-fn diff_line(line: &str) -> Text {
+fn diff_line(line: &str) -> StyledText {
     match line.as_bytes().first() {
-        Some(b'-') => Text::new().bad(line),
-        Some(b'+') => Text::new().good(line),
-        _ => Text::new().dim(line),
+        Some(b'-') => StyledText::new().bad(line),
+        Some(b'+') => StyledText::new().good(line),
+        _ => StyledText::new().dim(line),
     }
 }
 
@@ -77,14 +78,15 @@ fn final_state(loss: &LossFindings) -> (bool, String) {
         (loss.events_altered_at_end, "not as they were sent"),
     ];
     let short = short.into_iter().filter(|(events, _)| *events > 0);
-    let short: Vec<String> = short.map(|(events, how)| format!("{} {how}", words::count(events))).collect();
+    let short: Vec<String> =
+        short.map(|(events, how)| format!("{} {how}", humanize::count(events))).collect();
     let short = short.join(" and ");
     match loss.events_unrecoverable {
         _ if short.is_empty() => (true, "everything is back in production".to_owned()),
         None => (false, format!("{short}, recoverability unknown: no drill ran")),
         Some(0) => (false, format!("{short}, all of them recoverable")),
         Some(gone) => {
-            let gone = words::count(gone);
+            let gone = humanize::count(gone);
             (false, format!("{short}, {gone} of them in no backup and no tee: unrecoverable"))
         }
     }
@@ -93,18 +95,18 @@ fn final_state(loss: &LossFindings) -> (bool, String) {
 fn render_loss(findings: &Findings, screen: &mut Screen) {
     let loss = &findings.loss;
     if loss.events_lost_from_production == 0 && loss.events_altered_at_end == 0 {
-        screen.item("loss", Text::new().good("none"));
+        screen.item("loss", StyledText::new().good("none"));
         return;
     }
     let headline = format!(
         "{} of {} projects lost {} ({} of them under 1%, {} over 90% of a day)",
         loss.projects_hit,
         loss.projects,
-        words::counted(loss.events_lost_from_production, "events"),
+        humanize::counted(loss.events_lost_from_production, "events"),
         loss.projects_hit_under_one_percent,
         loss.projects_hit_over_ninety_percent,
     );
-    screen.item("loss", Text::new().bad(headline));
+    screen.item("loss", StyledText::new().bad(headline));
     let rows = loss.days.iter().map(|day| {
         format!(
             "{:>5} {}  {:>6} of {:>6} = {:>6}  {}",
@@ -112,13 +114,16 @@ fn render_loss(findings: &Findings, screen: &mut Screen) {
             day.day,
             day.lost,
             day.acked,
-            words::share(day.lost, day.acked),
+            humanize::share(day.lost, day.acked),
             day.zone
         )
     });
     screen.rows("", rows, 6);
     let (is_good, message) = final_state(loss);
-    screen.item("final state", if is_good { Text::new().good(message) } else { Text::new().bad(message) });
+    screen.item(
+        "final state",
+        if is_good { StyledText::new().good(message) } else { StyledText::new().bad(message) },
+    );
     if !findings.used_permissions.is_empty() {
         let message = match loss.events_unrecoverable {
             Some(0) => "used, nothing is gone:",
@@ -126,7 +131,7 @@ fn render_loss(findings: &Findings, screen: &mut Screen) {
         };
         screen.item(
             "permission",
-            Text::new().bad(format!("{message} {}", findings.used_permissions.join("; "))),
+            StyledText::new().bad(format!("{message} {}", findings.used_permissions.join("; "))),
         );
     }
 }
@@ -138,10 +143,10 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
             "recovery",
             format!(
                 "{}, {} repaired; {} restored, {} replayed",
-                words::counted(recovery.recoveries, "runs"),
-                words::counted(recovery.days_repaired, "project-days"),
-                words::counted(recovery.events_restored, "events"),
-                words::count(recovery.events_replayed),
+                humanize::counted(recovery.recoveries, "runs"),
+                humanize::counted(recovery.days_repaired, "project-days"),
+                humanize::counted(recovery.events_restored, "events"),
+                humanize::count(recovery.events_replayed),
             ),
         );
     }
@@ -149,12 +154,12 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
         let brought = match (drill.events_restored, drill.backups, drill.events_replayed) {
             (Some(restored), Some(backups), Some(replayed)) => format!(
                 "{} from {}, {} from the tee, {} missing",
-                words::counted(restored, "events"),
-                words::counted(backups, "backups"),
-                words::count(replayed),
-                words::count(drill.events_missing),
+                humanize::counted(restored, "events"),
+                humanize::counted(backups, "backups"),
+                humanize::count(replayed),
+                humanize::count(drill.events_missing),
             ),
-            _ => format!("the recovery did not end, {} missing", words::count(drill.events_missing)),
+            _ => format!("the recovery did not end, {} missing", humanize::count(drill.events_missing)),
         };
         let label = match findings.drills.len() {
             1 => "into an empty cluster".to_owned(),
@@ -162,14 +167,15 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
         };
         screen.item("drill", format!("{label}: {brought}"));
         if let Some(why) = &drill.tee_error {
-            screen.item("", Text::new().bad(format!("the tee could not be read: {why}")));
+            screen.item("", StyledText::new().bad(format!("the tee could not be read: {why}")));
         }
     }
     if let (Some(point), Some(time)) = (recovery.recovery_point_seconds, recovery.recovery_time_seconds) {
-        let time = format!("; recovery time: {}", words::span_ms(time * 1_000));
+        let time = format!("; recovery time: {}", humanize::span_ms(time * 1_000));
         let point = match point {
-            0 => Text::new().plain("recovery point: no event lost"),
-            _ => Text::new().bad(format!("recovery point: {} before the end", words::span_ms(point * 1_000))),
+            0 => StyledText::new().plain("recovery point: no event lost"),
+            _ => StyledText::new()
+                .bad(format!("recovery point: {} before the end", humanize::span_ms(point * 1_000))),
         };
         screen.item("protection", point.plain(time));
     }
@@ -179,7 +185,7 @@ fn render_recovery(findings: &Findings, screen: &mut Screen) {
 pub(crate) fn caveat(report: &Report<Findings>) -> Option<String> {
     let lacked = report.findings.drills.iter().map(|drill| drill.events_missing).max().unwrap_or(0);
     let is_hidden = report.outcome == Outcome::Clean && lacked > 0;
-    is_hidden.then(|| format!("not protected: a drill lacked {}", words::counted(lacked, "events")))
+    is_hidden.then(|| format!("not protected: a drill lacked {}", humanize::counted(lacked, "events")))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod world;
 use crate::scenario::WorldConfig;
 use choices::Choices;
 use latent_engine::verdict::Outcome;
-use latent_engine::{Moment, Scenario, Span};
+use latent_engine::{Scenario, Span, Timestamp};
 use latent_ports::UnixMs;
 use std::time::Duration;
 
@@ -68,9 +68,9 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<WorldConfig> {
         faults: Vec::new(),
         required_marks: Vec::new(),
         expect: Outcome::Clean,
-        topic: config,
+        config,
     };
-    world::recovery_setup(&choices, &mut scenario.topic);
+    world::recovery_setup(&choices, &mut scenario.config);
     nemesis::operations(&choices, &mut scenario);
     nemesis::deploys(&choices, &mut scenario);
     nemesis::load(&choices, &mut scenario);
@@ -81,17 +81,17 @@ pub(crate) fn generate(bytes: &[u8]) -> Scenario<WorldConfig> {
 }
 
 /// Draws start and duration: mostly a week, sometimes some days or two weeks.
-fn calendar(choices: &Choices<'_>) -> (Moment, Span) {
+fn calendar(choices: &Choices<'_>) -> (Timestamp, Span) {
     let day = i64::from(choices.within(0, 999));
     let hour = i64::from(choices.pick(&[0, 0, 0, 3, 7, 12, 18, 23]));
     let days = choices.pick(&[7, 7, 7, 7, 7, 7, 3, 2, 4, 10, 14]);
-    let start = Moment(UnixMs(FIRST_START_MS + day * DAY_MS + hour * HOUR_MS));
+    let start = Timestamp(UnixMs(FIRST_START_MS + day * DAY_MS + hour * HOUR_MS));
     (start, Span(Duration::from_secs(days * 86_400)))
 }
 
 /// Describes the scenario in a sentence.
 fn about(scenario: &Scenario<WorldConfig>) -> String {
-    let config = &scenario.topic;
+    let config = &scenario.config;
     let customers: u32 = config.tenants.iter().map(|class| class.count).sum();
     let counted = |count: usize, one: &str| match count {
         1 => format!("1 {one}"),

@@ -8,7 +8,7 @@ use crate::operations::{
 };
 use crate::scenario::{AbsentDisk, Deploy, DeployTarget, ReleaseConfig, Topology, WorldConfig};
 use crate::topology::NodeNames;
-use latent_engine::{Moment, Scenario, Span};
+use latent_engine::{Scenario, Span, Timestamp};
 use latent_pipeline::zone::Day;
 use latent_ports::UnixMs;
 use std::collections::BTreeSet;
@@ -27,10 +27,10 @@ fn span_ms(ms: i64) -> Span {
 }
 
 /// Draws a time, on a minute, at least an hour after the start and `spare_ms` before the end.
-fn instant(choices: &Choices<'_>, scenario: &Scenario<WorldConfig>, spare_ms: i64) -> Moment {
+fn instant(choices: &Choices<'_>, scenario: &Scenario<WorldConfig>, spare_ms: i64) -> Timestamp {
     let (first, end) = (scenario.start.0.0 + HOUR_MS, scenario.end().0.0);
     let minutes = u32::try_from((end - spare_ms - first).max(0) / MINUTE_MS).unwrap_or(u32::MAX);
-    Moment(UnixMs(first + i64::from(choices.within(0, minutes)) * MINUTE_MS))
+    Timestamp(UnixMs(first + i64::from(choices.within(0, minutes)) * MINUTE_MS))
 }
 
 /// Draws the faults: none in a fifth of the runs, otherwise a subset of the kinds, with sizes from a part of their
@@ -39,13 +39,13 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>
     let weeks_of_days = u32::try_from(scenario.run_for.0.as_secs() / 86_400).unwrap_or(7);
     let per_week = choices.pick(&[(0, 0), (1, 4), (4, 12), (12, 30), (30, 60)]);
     let count = choices.within(per_week.0, per_week.1) * weeks_of_days.max(2) / 7;
-    let names = NodeNames::new(&scenario.topic);
+    let names = NodeNames::new(&scenario.config);
     let can_come = |kind: &FaultKind| kind.has_targets(&names) && kind.has_time(scenario);
     let there: Vec<FaultKind> = FaultKind::ALL.into_iter().filter(can_come).collect();
     let on = choices.some_of(&there);
     let (small, large, any) = (FaultSizeRange(0, 32), FaultSizeRange(32, 64), FaultSizeRange(0, 64));
     let sizes = choices.pick(&[any, any, small, large]);
-    let budget = budget(&scenario.topic.topology);
+    let budget = budget(&scenario.config.topology);
     let mut faults = Vec::new();
     for _ in 0..count {
         let kind = choices.pick(&on);
@@ -59,15 +59,15 @@ pub(super) fn faults(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>
 /// Draws whether one disk stays unavailable during healing, if it and all damaged disks together are within the
 /// budget: its contents cannot be read either.
 pub(super) fn healing(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) {
-    let disks = NodeNames::new(&scenario.topic).disks;
+    let disks = NodeNames::new(&scenario.config).disks;
     let damaged = scenario.faults.iter().filter_map(|fault| nemesis::damages(&fault.action));
     let damaged: BTreeSet<&str> = damaged.filter(|node| disks.iter().any(|disk| disk == node)).collect();
-    if !choices.percent(15) || damaged.len() + 1 > usize::from(budget(&scenario.topic.topology).disks) {
+    if !choices.percent(15) || damaged.len() + 1 > usize::from(budget(&scenario.config.topology).disks) {
         return;
     }
     let disk = disks[choices.within(0, disks.len() as u32 - 1) as usize].clone();
     let without = if choices.percent(50) { AbsentDisk::CutOff(disk) } else { AbsentDisk::Down(disk) };
-    scenario.topic.heal_without = Some(without);
+    scenario.config.heal_without = Some(without);
 }
 
 /// Returns the fault budget: few enough disks that readers are certain to see every acknowledged event.
@@ -78,7 +78,7 @@ pub(super) fn budget(topology: &Topology) -> FaultBudget {
 
 /// Draws the load patterns, each in about every sixth run.
 pub(super) fn load(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) {
-    let customers: u32 = scenario.topic.tenants.iter().map(|class| class.count).sum();
+    let customers: u32 = scenario.config.tenants.iter().map(|class| class.count).sum();
     let pick_project = |choices: &Choices<'_>| choices.percent(50).then(|| choices.within(1, customers));
     let mut load = Vec::new();
     if choices.percent(17) {
@@ -113,12 +113,12 @@ pub(super) fn load(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) 
     if choices.percent(17) {
         load.push(LoadPattern::Backlog { project: pick_project(choices) });
     }
-    scenario.topic.load = load;
+    scenario.config.load = load;
 }
 
 /// Draws operator actions, in half of the runs that have the protection for them.
 pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig>) {
-    let protection = &scenario.topic.protection;
+    let protection = &scenario.config.protection;
     let mut operations = Vec::new();
     for _ in 0..choices.pick(&[0, 0, 1, 3]) {
         let duration = Some(span_ms(choices.pick(&MISTAKE_DURATIONS_MS)));
@@ -137,12 +137,12 @@ pub(super) fn operations(choices: &Choices<'_>, scenario: &mut Scenario<WorldCon
             operations.push(Operation { at, action });
         }
     }
-    scenario.topic.operations = operations;
+    scenario.config.operations = operations;
 }
 
 /// Draws a recovery of everything or of one project-day, once or twice.
-fn recover(choices: &Choices<'_>, scenario: &Scenario<WorldConfig>, at: Moment) -> RecoverAction {
-    let customers: u32 = scenario.topic.tenants.iter().map(|class| class.count).sum();
+fn recover(choices: &Choices<'_>, scenario: &Scenario<WorldConfig>, at: Timestamp) -> RecoverAction {
+    let customers: u32 = scenario.config.tenants.iter().map(|class| class.count).sum();
     let mut recover = RecoverAction { times: choices.pick(&[1, 1, 2]), ..RecoverAction::default() };
     if choices.percent(50) {
         let back = choices.within(0, 2);
@@ -170,9 +170,9 @@ pub(super) fn deploys(choices: &Choices<'_>, scenario: &mut Scenario<WorldConfig
     }
     deploys.sort_by_key(|(at, _, _)| *at);
     if !deploys.is_empty() {
-        scenario.topic.releases.push(ReleaseConfig { name: NEXT.to_owned(), bugs: Vec::new() });
+        scenario.config.releases.push(ReleaseConfig { name: NEXT.to_owned(), bugs: Vec::new() });
     }
     let deploy =
-        |(at, release, to): (Moment, &str, DeployTarget)| Deploy { at, release: release.to_owned(), to };
-    scenario.topic.deploys = deploys.into_iter().map(deploy).collect();
+        |(at, release, to): (Timestamp, &str, DeployTarget)| Deploy { at, release: release.to_owned(), to };
+    scenario.config.deploys = deploys.into_iter().map(deploy).collect();
 }

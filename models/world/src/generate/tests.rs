@@ -45,7 +45,7 @@ fn equal_bytes_make_equal_scenarios_and_no_bytes_a_small_week_without_faults() {
     assert_ne!(drawn(3).to_text(), drawn(4).to_text());
     let calm = generate(&[]);
     assert_eq!(calm.to_text(), generate(&[0; 100]).to_text());
-    let config = &calm.topic;
+    let config = &calm.config;
     assert!(calm.faults.is_empty() && config.load.is_empty() && config.operations.is_empty());
     assert_eq!(calm.run_for.to_string(), "7d");
 }
@@ -85,7 +85,7 @@ fn every_kind_of_fault_occurs_and_each_run_has_only_some_kinds() {
         calm += usize::from(kinds.is_empty());
         assert!(kinds.len() < FaultKind::ALL.len() - 4, "seed {seed}: {kinds:?}");
         met.extend(kinds);
-        let budget = nemesis::budget(&scenario.topic.topology);
+        let budget = nemesis::budget(&scenario.config.topology);
         assert_eq!(exceeded(scenario.faults.iter(), &scenario, &budget), None, "seed {seed}");
         for fault in scenario.faults.iter().filter(|fault| fault.action.name() == "kill") {
             crashes += 1;
@@ -101,17 +101,17 @@ fn every_kind_of_fault_occurs_and_each_run_has_only_some_kinds() {
 fn each_feature_occurs_in_some_runs_and_not_in_others() {
     type Has = fn(&Scenario<WorldConfig>) -> bool;
     let traits: [(&str, Has); 12] = [
-        ("a tee", |it| it.topic.protection.tee.is_some()),
-        ("backups", |it| it.topic.protection.backup.is_some()),
-        ("an audit", |it| it.topic.protection.audit.is_some()),
-        ("an operator", |it| it.topic.operator.is_some()),
-        ("drills", |it| it.topic.drills > 0),
-        ("operations", |it| !it.topic.operations.is_empty()),
-        ("deploys", |it| !it.topic.deploys.is_empty()),
-        ("loads", |it| !it.topic.load.is_empty()),
-        ("late events", |it| it.topic.tenants[0].late_ppm.1 > 0),
-        ("fewer copies", |it| it.topic.topology.copies < 8),
-        ("two classes", |it| it.topic.tenants.len() > 1),
+        ("a tee", |it| it.config.protection.tee.is_some()),
+        ("backups", |it| it.config.protection.backup.is_some()),
+        ("an audit", |it| it.config.protection.audit.is_some()),
+        ("an operator", |it| it.config.operator.is_some()),
+        ("drills", |it| it.config.drills > 0),
+        ("operations", |it| !it.config.operations.is_empty()),
+        ("deploys", |it| !it.config.deploys.is_empty()),
+        ("loads", |it| !it.config.load.is_empty()),
+        ("late events", |it| it.config.tenants[0].late_ppm.1 > 0),
+        ("fewer copies", |it| it.config.topology.copies < 8),
+        ("two classes", |it| it.config.tenants.len() > 1),
         ("another length", |it| it.run_for.to_string() != "7d"),
     ];
     let all: Vec<Scenario<WorldConfig>> = (0..200).map(drawn).collect();

@@ -1,6 +1,6 @@
 //! I1 to I16: invariants that hold at all times. L1 to L5: liveness laws that hold while no fault prevents the work.
 
-use latent_engine::explain::{Entry, EntryKind};
+use latent_engine::explain::{GlossaryEntry, GlossaryKind};
 
 const ROWS: [(&str, [&str; 4]); 21] = [
     (
@@ -227,6 +227,6 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     ),
 ];
 
-pub(super) fn entries() -> Vec<Entry> {
-    ROWS.iter().map(|(name, parts)| Entry::new(EntryKind::Invariant, *name, *parts)).collect()
+pub(super) fn entries() -> Vec<GlossaryEntry> {
+    ROWS.iter().map(|(name, parts)| GlossaryEntry::new(GlossaryKind::Invariant, *name, *parts)).collect()
 }

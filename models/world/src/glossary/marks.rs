@@ -3,7 +3,7 @@
 //!
 //! A test in scenarios/tests/explain.rs compares this list with the names in the source.
 
-use latent_engine::explain::{Entry, EntryKind};
+use latent_engine::explain::{GlossaryEntry, GlossaryKind};
 
 const fn mark(name: &'static str, when: &'static str) -> (&'static str, &'static str) {
     (name, when)
@@ -227,12 +227,12 @@ fn group(prefix: &str) -> [&'static str; 2] {
     }
 }
 
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn entries() -> Vec<GlossaryEntry> {
     let entry = |(name, when): &(&'static str, &'static str)| {
         let [why, causes] = group(name.split('.').next().unwrap_or(name));
         let next =
             "`run -v` shows how often each mark was reached; `repro … --log` shows when, and at which node.";
-        Entry::new(EntryKind::Mark, *name, [*when, why, causes, next])
+        GlossaryEntry::new(GlossaryKind::Mark, *name, [*when, why, causes, next])
     };
     MARKS.iter().map(entry).collect()
 }

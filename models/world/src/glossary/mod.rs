@@ -7,8 +7,8 @@ mod invariants;
 mod marks;
 mod terms;
 
-use latent_engine::explain::Entry;
+use latent_engine::explain::GlossaryEntry;
 
-pub(crate) fn glossary() -> Vec<Entry> {
+pub(crate) fn glossary() -> Vec<GlossaryEntry> {
     [invariants::entries(), terms::entries(), marks::entries()].concat()
 }

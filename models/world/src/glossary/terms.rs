@@ -1,6 +1,6 @@
 //! Stages, at which checks run, and the labels of this system's lines of a verdict.
 
-use latent_engine::explain::{Entry, EntryKind};
+use latent_engine::explain::{GlossaryEntry, GlossaryKind};
 
 const STAGES: [(&str, &str); 9] = [
     ("hourly", "Seen at one of the hourly checks of deadlines."),
@@ -152,13 +152,15 @@ const WORDS: [(&str, [&str; 4]); 14] = [
     ),
 ];
 
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn entries() -> Vec<GlossaryEntry> {
     let stage = |(name, means): &(&'static str, &'static str)| {
         let has_device_faults =
             "It is the third part of a fingerprint, and tells one way of failing from another.";
         let next = "`repro … --log --to TIME` with the time under `first` ends the log where it was seen.";
-        Entry::new(EntryKind::Stage, *name, [*means, has_device_faults, "", next])
+        GlossaryEntry::new(GlossaryKind::Stage, *name, [*means, has_device_faults, "", next])
     };
-    let word = |(name, parts): &(&'static str, [&'static str; 4])| Entry::new(EntryKind::Word, *name, *parts);
+    let word = |(name, parts): &(&'static str, [&'static str; 4])| {
+        GlossaryEntry::new(GlossaryKind::Word, *name, *parts)
+    };
     STAGES.iter().map(stage).chain(WORDS.iter().map(word)).collect()
 }

@@ -13,7 +13,7 @@
 use crate::scenario::WorldConfig;
 use crate::topology::NodeNames;
 use latent_engine::sim::{Fault, FaultAction, Trigger};
-use latent_engine::{Scenario, words};
+use latent_engine::{Scenario, humanize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -71,7 +71,7 @@ pub(crate) fn exceeded<'f>(
     scenario: &Scenario<WorldConfig>,
     budget: &FaultBudget,
 ) -> Option<String> {
-    let names = NodeNames::new(&scenario.topic);
+    let names = NodeNames::new(&scenario.config);
     let end_ms = scenario.end().0.0;
     let repaired_ms = repaired_after_ms(end_ms - scenario.start.0.0);
     let mut damage: Vec<(i64, i64, &str)> = Vec::new();
@@ -86,7 +86,7 @@ pub(crate) fn exceeded<'f>(
     let tee: Vec<String> = names.edges.iter().chain(&names.tee_store).cloned().collect();
     let groups = [
         // With this many disks damaged, one disk that holds an acknowledged event is left.
-        ("disks", budget.disks.min(scenario.topic.topology.ack_copies.saturating_sub(1)), &names.disks),
+        ("disks", budget.disks.min(scenario.config.topology.ack_copies.saturating_sub(1)), &names.disks),
         ("data centers", budget.data_centers, &names.data_centers),
         ("edges and tee store", budget.tee, &tee),
     ];
@@ -105,7 +105,7 @@ pub(crate) fn exceeded<'f>(
                 return Some(format!(
                     "{} {what} damaged at once at {} ({nodes}); the budget is {max}",
                     at_once.len(),
-                    words::moment_ms(*at_ms)
+                    humanize::moment_ms(*at_ms)
                 ));
             }
         }

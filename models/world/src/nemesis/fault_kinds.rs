@@ -108,7 +108,7 @@ impl FaultKind {
     /// Returns true if the scenario is long enough: damage needs days until it is certainly repaired.
     pub(crate) fn has_time(self, scenario: &Scenario<WorldConfig>) -> bool {
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
-        let all_ms = ms(scenario.run_for.0) + ms(scenario.topic.healing.0);
+        let all_ms = ms(scenario.run_for.0) + ms(scenario.config.healing.0);
         !self.is_damage() || all_ms > REPAIRED_AFTER_MS + WARM_UP_MS.cast_signed()
     }
 

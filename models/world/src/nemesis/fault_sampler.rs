@@ -102,7 +102,7 @@ impl FaultSampler<'_> {
     /// Draws a time of the run. Damage must leave time for the scrub before the final check.
     fn at_ms(&self, part: u32) -> i64 {
         let (start, end) = (self.scenario.start.0.0, self.scenario.end().0.0);
-        let healing_ms = i64::try_from(self.scenario.topic.healing.0.as_millis()).unwrap_or(i64::MAX);
+        let healing_ms = i64::try_from(self.scenario.config.healing.0.as_millis()).unwrap_or(i64::MAX);
         let scrub_ms = (super::fault_budget::REPAIRED_AFTER_MS - healing_ms).max(0);
         let last = if self.kind.is_damage() { end - scrub_ms } else { end };
         let first = start + WARM_UP_MS.cast_signed();
@@ -204,7 +204,7 @@ impl FaultSampler<'_> {
     }
 
     fn removed_directory(&self) -> (Trigger, FaultAction) {
-        let projects: u32 = self.scenario.topic.tenants.iter().map(|class| class.count).sum();
+        let projects: u32 = self.scenario.config.tenants.iter().map(|class| class.count).sum();
         let project = self.within(2, 1, u64::from(projects.max(1)));
         let path = self.pick(3, &["arb".to_owned(), format!("arb/{project}")]);
         (self.time_trigger(), FaultAction::RemoveDirectory(RemoveDirectory { node: self.disk(0), path }))

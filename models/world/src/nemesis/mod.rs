@@ -18,7 +18,7 @@ use crate::scenario::WorldConfig;
 use crate::topology::NodeNames;
 use fault_sampler::KeyedRandomSource;
 use latent_engine::sim::{Fault, keyed_draw};
-use latent_engine::{Problem, Scenario};
+use latent_engine::{Scenario, ScenarioProblem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,8 +43,8 @@ pub struct NemesisConfig {
 
 /// Draws the faults of a run.
 pub(crate) fn draw(scenario: &Scenario<WorldConfig>, seed: u64) -> Vec<Fault> {
-    let Some(nemesis) = &scenario.topic.nemesis else { return Vec::new() };
-    let names = NodeNames::new(&scenario.topic);
+    let Some(nemesis) = &scenario.config.nemesis else { return Vec::new() };
+    let names = NodeNames::new(&scenario.config);
     let enabled: Vec<FaultKind> =
         enabled_kinds(nemesis, seed).into_iter().filter(|kind| kind.has_targets(&names)).collect();
     if enabled.is_empty() {
@@ -89,17 +89,17 @@ pub(crate) fn enabled_kinds(nemesis: &NemesisConfig, seed: u64) -> Vec<FaultKind
 }
 
 /// Checks constraints that span several fields.
-pub(crate) fn check(config: &WorldConfig) -> Vec<Problem> {
+pub(crate) fn check(config: &WorldConfig) -> Vec<ScenarioProblem> {
     let Some(nemesis) = &config.nemesis else { return Vec::new() };
     let mut problems = Vec::new();
     let (min, max) = nemesis.per_week;
     if min > max || max > 1_000 {
         let hint = "write the minimum first, then the maximum, at most 1000";
-        problems.push(Problem::at("/trouble/per_week", format!("from {min} to {max}"), hint));
+        problems.push(ScenarioProblem::at("/trouble/per_week", format!("from {min} to {max}"), hint));
     }
     if nemesis.kinds.as_ref().is_some_and(Vec::is_empty) {
         let hint = "name at least one, or leave the field out for all";
-        problems.push(Problem::at("/trouble/kinds", "no kind of fault", hint));
+        problems.push(ScenarioProblem::at("/trouble/kinds", "no kind of fault", hint));
     }
     problems
 }

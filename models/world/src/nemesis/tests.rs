@@ -21,7 +21,7 @@ fn without_a_nemesis_no_fault_is_drawn() {
 #[test]
 fn every_kind_occurs_in_some_runs_and_none_in_all() {
     let rough = scenario(r#", "trouble": { "per_week": [20, 40] }"#);
-    let nemesis = rough.topic.nemesis.as_ref().unwrap();
+    let nemesis = rough.config.nemesis.as_ref().unwrap();
     let mut met: BTreeSet<&str> = BTreeSet::new();
     let mut always: BTreeSet<FaultKind> = FaultKind::ALL.into_iter().collect();
     for seed in 0..60 {

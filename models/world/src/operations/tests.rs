@@ -3,7 +3,7 @@
 use crate::Latent;
 use crate::findings::Findings;
 use crate::small_scenario::{SMALL, judged, with_faults};
-use latent_engine::Judged;
+use latent_engine::Verdict;
 
 /// The small scenario without its bug, with these operations.
 fn with_operations(operations: &str) -> String {
@@ -15,16 +15,16 @@ fn operation(at: &str, what: &str) -> String {
     format!(r#"{{ "at": "2016-02-{at}:00Z", "what": {{ {what} }} }}"#)
 }
 
-fn run(operations: &[String]) -> Judged<Findings> {
+fn run(operations: &[String]) -> Verdict<Findings> {
     let text = with_operations(&operations.join(", "));
     judged(|_| text.clone(), |_| {})
 }
 
-fn invariants(judged: &Judged<Findings>) -> Vec<&str> {
+fn invariants(judged: &Verdict<Findings>) -> Vec<&str> {
     judged.violations.iter().map(|found| found.invariant.as_str()).collect()
 }
 
-fn noticed(judged: &Judged<Findings>) -> Vec<&str> {
+fn noticed(judged: &Verdict<Findings>) -> Vec<&str> {
     judged.noticed.iter().map(|notice| notice.by.as_str()).collect()
 }
 

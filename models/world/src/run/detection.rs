@@ -9,8 +9,8 @@ use super::WorldRun;
 use crate::checker::BACKUP_SLACK;
 use crate::lock;
 use crate::scenario::WorldConfig;
+use latent_engine::humanize;
 use latent_engine::verdict::Violation;
-use latent_engine::words;
 use latent_oracle::loss::{LossEpisode, LossSummary};
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::alarms::Alarm;
@@ -65,7 +65,7 @@ impl WorldRun<'_> {
     /// Returns the reasons why a recoverable loss does not count as recovered, one per line.
     pub(super) fn shortfall(&self, summary: &LossSummary, found: &[Violation]) -> Option<String> {
         let count = |events: u64, what: &str| {
-            (events > 0).then(|| format!("{} {what} at the end", words::counted(events, "events")))
+            (events > 0).then(|| format!("{} {what} at the end", humanize::counted(events, "events")))
         };
         let reasons = [
             count(summary.events_missing_at_end, "missing from production"),
@@ -77,7 +77,7 @@ impl WorldRun<'_> {
     }
 
     fn undetected_losses(&self, found: &[Violation]) -> Option<String> {
-        let limit = stated_time(&self.scenario.topic);
+        let limit = stated_time(&self.scenario.config);
         let is_detected = |loss: &UnrecoveredLoss| {
             let (project_day, limit) = (loss.project_day?, limit?);
             self.is_detected(project_day, loss.episode, limit).then_some(())
@@ -88,10 +88,10 @@ impl WorldRun<'_> {
         let first = undetected.first()?;
         let more = match undetected.len() - 1 {
             0 => String::new(),
-            more => format!(", nor {} like it,", words::count(more as u64)),
+            more => format!(", nor {} like it,", humanize::count(more as u64)),
         };
         let within = match limit {
-            Some(limit) => format!("within {}", words::span_ms(limit.as_millis() as u64)),
+            Some(limit) => format!("within {}", humanize::span_ms(limit.as_millis() as u64)),
             None => "at all: there is none".to_owned(),
         };
         Some(format!("no detector reported the loss of {first}{more} {within}"))

@@ -17,7 +17,7 @@ pub(super) fn ledger_settings(
 ) -> LedgerConfig {
     let usual = LedgerConfig::default();
     let edges: BTreeSet<String> = nodes.edges.iter().map(|node| world.node_name(*node).to_string()).collect();
-    let duration_ms = (scenario.run_for.0 + scenario.topic.healing.0).as_millis() as u64;
+    let duration_ms = (scenario.run_for.0 + scenario.config.healing.0).as_millis() as u64;
     let skew_ms = |fault: &Fault| match &fault.action {
         FaultAction::ClockStep(step) if edges.contains(&step.node) => step.by_ms.unsigned_abs(),
         FaultAction::ClockDrift(drift) if edges.contains(&drift.node) => {

@@ -8,8 +8,8 @@ use crate::lock;
 use crate::nemesis::fault_budget;
 use crate::operations::OperatorAction;
 use latent_engine::sim::{Fault, Trigger};
-use latent_engine::verdict::{Facts, Recovery};
-use latent_engine::{Judged, Notice, words};
+use latent_engine::verdict::{OutcomeFacts, Recovery};
+use latent_engine::{Detection, Verdict, humanize};
 use latent_oracle::loss::LossSummary;
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::access::Permission;
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 impl WorldRun<'_> {
     /// Describes how the faults of the run exceeded the budget, if they did.
     fn budget_excess(&self) -> Option<String> {
-        let budget = self.scenario.topic.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
+        let budget = self.scenario.config.nemesis.as_ref().map(|nemesis| nemesis.budget).unwrap_or_default();
         let outcomes = self.world.fault_outcomes();
         let struck = outcomes.iter().filter_map(|outcome| {
             let trigger = Trigger::AtMs(outcome.triggered_at?.0);
@@ -36,7 +36,7 @@ impl WorldRun<'_> {
         (events > 0).then(|| format!("events of requests in open gaps of the tee: {events}"))
     }
 
-    pub(crate) fn finish(mut self) -> Judged<Findings> {
+    pub(crate) fn finish(mut self) -> Verdict<Findings> {
         self.progress.phase("judging");
         self.checker.replays = lock(&self.operator_state).started;
         self.checker.alarmed = self.days_with_differing_copies();
@@ -45,7 +45,7 @@ impl WorldRun<'_> {
         self.checker.check_backups(&self.world, &self.nodes, &read_view, &lacking, "after-healing");
         self.checker.check_tee(&self.world, &self.nodes, "after-healing");
         // If production lacks events at the end, a drill shows whether they are recoverable.
-        if self.scenario.topic.protection.backup.is_some() || self.checker.is_short_now() {
+        if self.scenario.config.protection.backup.is_some() || self.checker.is_short_now() {
             self.drill_against(&read_view);
         }
         self.checker.check_backlogs(&self.world, &self.nodes);
@@ -61,7 +61,7 @@ impl WorldRun<'_> {
         let summary = self.checker.loss(&ledger);
         let recovery = self.recovery(&summary);
         let found = self.checker.found();
-        let facts = Facts {
+        let facts = OutcomeFacts {
             recovery: self.recovery_shown(&summary),
             shortfall: self.shortfall(&summary, &found),
             hung,
@@ -93,7 +93,7 @@ impl WorldRun<'_> {
         drop(ledger);
         let (noticed, marks) = (self.noticed(), std::mem::take(&mut self.drill_marks));
         let items = findings.events.acked;
-        Judged { items, violations: self.checker.into_violations(), facts, noticed, marks, findings }
+        Verdict { items, violations: self.checker.into_violations(), facts, noticed, marks, findings }
     }
 
     /// Returns the days for which anti-entropy reported differing copies since the end of faults.
@@ -152,7 +152,7 @@ impl WorldRun<'_> {
     /// Returns recoveries that never started, and drills whose recovery did not end. Deploys and mistakes are
     /// executed by the run itself at times that were checked with the scenario.
     fn not_done(&self) -> Vec<String> {
-        let at = |ms: i64| words::moment_ms(ms);
+        let at = |ms: i64| humanize::moment_ms(ms);
         let recoveries =
             self.plan.operations.iter().filter(|it| matches!(it.action, OperatorAction::Recover(_)));
         // The timeline adds recovery tasks in order of time, and in plan order at equal times.
@@ -191,16 +191,16 @@ impl WorldRun<'_> {
         summary.days.iter().filter_map(of_day).min()
     }
 
-    fn noticed(&self) -> Vec<Notice> {
+    fn noticed(&self) -> Vec<Detection> {
         let operator_state = lock(&self.operator_state);
-        let mut noticed: Vec<Notice> = Vec::new();
+        let mut noticed: Vec<Detection> = Vec::new();
         let mut more: BTreeMap<&str, u64> = BTreeMap::new();
         for (at_ms, alarm) in &operator_state.alarms {
             let (by, what) = describe(alarm);
             let count = more.entry(by).or_default();
             *count += 1;
             if *count == 1 {
-                noticed.push(Notice { by: by.to_owned(), at_ms: *at_ms, what });
+                noticed.push(Detection { by: by.to_owned(), at_ms: *at_ms, what });
             }
         }
         for notice in &mut noticed {
@@ -237,19 +237,19 @@ fn describe(alarm: &Alarm) -> (&'static str, String) {
         }
         Alarm::BackupOverdue { data_center, newest_ms } => {
             let newest = newest_ms.map_or("cannot be asked".to_owned(), |newest_ms| {
-                format!("nothing newer than {}", words::moment_ms(newest_ms))
+                format!("nothing newer than {}", humanize::moment_ms(newest_ms))
             });
             ("the backup watch", format!("dc-{data_center}: {newest}"))
         }
         Alarm::BackupFailed { why } => ("the backup", format!("nothing could be backed up: {why}")),
         Alarm::BackupLagging { project, position_ms, why } => {
-            ("the backup", format!("p{project} stays at {}: {why}", words::moment_ms(*position_ms)))
+            ("the backup", format!("p{project} stays at {}: {why}", humanize::moment_ms(*position_ms)))
         }
         Alarm::BackupDamaged { project, day } => {
             ("the backup", format!("p{project} {day}: a segment is in no data center any more"))
         }
         Alarm::CatalogDamaged { data_center, position_ms, is_repaired } => {
-            let position = words::moment_ms(*position_ms);
+            let position = humanize::moment_ms(*position_ms);
             let then = if *is_repaired { "put again" } else { "not repaired" };
             ("the backup", format!("dc-{data_center}: the catalog of {position} is damaged: {then}"))
         }
@@ -258,7 +258,7 @@ fn describe(alarm: &Alarm) -> (&'static str, String) {
                 RetentionTarget::Tee => "the tee",
                 RetentionTarget::Backups => "backups",
             };
-            let (asked, kept) = (words::span_ms(*asked_ms), words::span_ms(*kept_ms));
+            let (asked, kept) = (humanize::span_ms(*asked_ms), humanize::span_ms(*kept_ms));
             ("the retention's check", format!("{retained}: {asked} was typed, {kept} is kept"))
         }
         Alarm::CompactionFailed { project, disk, why } => {
@@ -270,7 +270,7 @@ fn describe(alarm: &Alarm) -> (&'static str, String) {
                 NightlyJob::AntiEntropy => "anti-entropy",
                 NightlyJob::Audit => "the audit",
             };
-            let age = words::span_ms(*age_ms);
+            let age = humanize::span_ms(*age_ms);
             ("the job watch", format!("{job}: not complete for {age}, projects: {}", projects.len()))
         }
         Alarm::TeeUnreadable { file, files } => {

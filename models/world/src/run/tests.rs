@@ -10,7 +10,7 @@ fn hash(is_checking: bool) -> (TraceHash, u64) {
     let plan = crate::plan::expand(&scenario, 7);
     let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
     let finished = run_fork(spec, |world| async {
-        let mut run = WorldRun::new(&plan, &scenario, world, Progress::silent());
+        let mut run = WorldRun::new(&plan, &scenario, world, PhaseReporter::silent());
         run.is_checking = is_checking;
         run.execute().await;
         run.finish().findings.loss.events_lost_from_production
@@ -118,7 +118,7 @@ fn repaired(small: &str) -> String {
     small.replace(r#""drills": 2"#, r#""operator": { "reaction": "30m" }, "drills": 0"#)
 }
 
-fn outcome(judged: &Judged<Findings>) -> Outcome {
+fn outcome(judged: &Verdict<Findings>) -> Outcome {
     latent_engine::verdict::outcome(&judged.violations, &judged.facts)
 }
 
@@ -177,7 +177,7 @@ fn a_restored_loss_that_no_detector_reported_in_time_is_not_recovered() {
 fn the_detection_limit_is_that_of_the_slower_detector_and_absent_without_an_audit() {
     let stated_time = |text: &str| {
         let scenario = latent_engine::parse::<Latent>("small.json", text).unwrap();
-        detection::stated_time(&scenario.topic).map(|time| time.as_secs() / 3_600)
+        detection::stated_time(&scenario.config).map(|time| time.as_secs() / 3_600)
     };
     assert_eq!(stated_time(SMALL), Some(27), "a backup a day, and 3 h for taking it");
     let unbacked: Vec<&str> = SMALL.lines().filter(|line| !line.contains(r#""backup""#)).collect();

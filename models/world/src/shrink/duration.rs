@@ -32,7 +32,7 @@ pub(super) fn shorter(case: &WorldCase) -> Vec<WorldCase> {
 
 /// Returns the time of the final check, in milliseconds since 1970.
 fn final_check_ms(case: &WorldCase) -> i64 {
-    (case.scenario.end().0 + case.scenario.topic.healing.0).0
+    (case.scenario.end().0 + case.scenario.config.healing.0).0
 }
 
 /// Returns true if damage still has the time in which it is certainly repaired. Otherwise the smaller case would fail
@@ -50,7 +50,7 @@ fn with_run_for(case: &WorldCase, run_for: Duration) -> Option<WorldCase> {
     case.scenario.run_for = Span(run_for);
     let end = case.scenario.end();
     let end_ms = end.0.0;
-    case.scenario.topic.deploys.retain(|deploy| deploy.at <= end);
+    case.scenario.config.deploys.retain(|deploy| deploy.at <= end);
     case.plan.faults.retain(|fault| may_trigger(fault, end_ms, run_for));
     let plan = &mut case.plan.system;
     plan.operations.retain(|operation| operation.at <= end);
@@ -81,10 +81,10 @@ fn drop_loads_after(spec: &mut WorkloadSpec, end_ms: i64) {
 }
 
 fn with_min_healing(case: &WorldCase) -> Option<WorldCase> {
-    let min = min_healing(&case.scenario.topic);
-    (case.scenario.topic.healing.0 > min).then(|| {
+    let min = min_healing(&case.scenario.config);
+    (case.scenario.config.healing.0 > min).then(|| {
         let mut case = case.clone();
-        case.scenario.topic.healing = Span(min);
+        case.scenario.config.healing = Span(min);
         normalized(case)
     })?
 }

@@ -107,7 +107,7 @@ fn leave_out_explicit(requests: &mut Vec<ExplicitRequest>, positions: &BTreeSet<
 }
 
 /// Replaces all specifications by explicit requests; `None` if there are many events or all are explicit already.
-pub(crate) fn written_out(case: &WorldCase) -> Option<WorldCase> {
+pub(crate) fn materialize(case: &WorldCase) -> Option<WorldCase> {
     let tenants = &case.plan.system.tenants;
     if tenants.iter().all(|tenant| tenant.requests.is_some()) {
         return None;

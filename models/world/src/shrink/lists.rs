@@ -68,12 +68,12 @@ pub(super) fn without_exports(case: &WorldCase, indices: &BTreeSet<usize>) -> Op
 }
 
 pub(super) fn deploys(case: &WorldCase) -> usize {
-    case.scenario.topic.deploys.len()
+    case.scenario.config.deploys.len()
 }
 
 pub(super) fn without_deploys(case: &WorldCase, indices: &BTreeSet<usize>) -> Option<WorldCase> {
     let mut case = case.clone();
-    leave_out(&mut case.scenario.topic.deploys, indices);
+    leave_out(&mut case.scenario.config.deploys, indices);
     normalized(case)
 }
 

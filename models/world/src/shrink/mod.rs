@@ -26,26 +26,26 @@ use crate::{Latent, scenario};
 use latent_engine::{Case, Reduction};
 use std::collections::BTreeSet;
 
-pub(crate) use events::written_out;
+pub(crate) use events::materialize;
 
 /// A case of this system.
 type WorldCase = Case<Latent>;
 
 /// Returns all reductions, the most effective first.
 pub(crate) fn reductions() -> Vec<Reduction<Latent>> {
-    use Reduction::{LeaveOut, Simplify};
+    use Reduction::{Remove, Simplify};
     vec![
-        LeaveOut { what: "projects", count: lists::projects, without: lists::without_projects },
-        LeaveOut { what: "operations", count: lists::operations, without: lists::without_operations },
-        LeaveOut { what: "deploys", count: lists::deploys, without: lists::without_deploys },
-        LeaveOut { what: "drills", count: lists::drills, without: lists::without_drills },
-        LeaveOut { what: "exports", count: lists::exports, without: lists::without_exports },
-        LeaveOut { what: "loads", count: lists::loads, without: lists::without_loads },
+        Remove { what: "projects", count: lists::projects, without: lists::without_projects },
+        Remove { what: "operations", count: lists::operations, without: lists::without_operations },
+        Remove { what: "deploys", count: lists::deploys, without: lists::without_deploys },
+        Remove { what: "drills", count: lists::drills, without: lists::without_drills },
+        Remove { what: "exports", count: lists::exports, without: lists::without_exports },
+        Remove { what: "loads", count: lists::loads, without: lists::without_loads },
         Simplify { what: "days", cases: duration::shorter },
         Simplify { what: "healing", cases: simplify::healing },
         Simplify { what: "thresholds", cases: simplify::thresholds },
-        LeaveOut { what: "events", count: events::count, without: events::without },
-        LeaveOut { what: "spare nodes", count: nodes::count, without: nodes::without },
+        Remove { what: "events", count: events::count, without: events::without },
+        Remove { what: "spare nodes", count: nodes::count, without: nodes::without },
         Simplify { what: "shares", cases: simplify::shares },
         Simplify { what: "operations", cases: simplify::operations },
         Simplify { what: "times", cases: simplify::times },
@@ -62,7 +62,7 @@ fn leave_out<T>(items: &mut Vec<T>, indices: &BTreeSet<usize>) {
 fn normalized(mut case: WorldCase) -> Option<WorldCase> {
     // Only the case's own faults are armed.
     case.plan.system.faults.clear();
-    remove_unused(&mut case.scenario.topic, &case.plan.system);
+    remove_unused(&mut case.scenario.config, &case.plan.system);
     is_valid(&case).then_some(case)
 }
 
@@ -85,7 +85,7 @@ fn is_valid(case: &WorldCase) -> bool {
     let plan = &case.plan.system;
     let mut with_faults = case.scenario.clone();
     with_faults.faults.extend(case.plan.faults.iter().cloned());
-    let protection = &case.scenario.topic.protection;
+    let protection = &case.scenario.config.protection;
     let can_be_done = plan.operations.iter().all(|operation| operation.action.lacks(protection).is_none());
     let specs_are_valid = plan.tenants.iter().all(|tenant| tenant.workload.check().is_ok());
     can_be_done && specs_are_valid && scenario::check(&with_faults).is_empty()

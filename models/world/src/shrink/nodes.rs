@@ -47,12 +47,12 @@ fn parts(config: &WorldConfig) -> Vec<RemovablePart> {
 }
 
 pub(super) fn count(case: &WorldCase) -> usize {
-    parts(&case.scenario.topic).len()
+    parts(&case.scenario.config).len()
 }
 
 pub(super) fn without(case: &WorldCase, indices: &BTreeSet<usize>) -> Option<WorldCase> {
     let mut case = case.clone();
-    let config = &mut case.scenario.topic;
+    let config = &mut case.scenario.config;
     let parts = parts(config);
     for part in indices.iter().filter_map(|index| parts.get(*index)) {
         match part {

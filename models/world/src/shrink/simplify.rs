@@ -5,7 +5,7 @@ use crate::operations::{OperatorAction, RecoverAction};
 use crate::run::WARM_UP_MS;
 use crate::scenario::{CompactionThresholds, DeployTarget};
 use crate::workload::{Gzip, HOUR_MS, MINUTE_MS, RequestApi, RequestMix, WorkloadSpec};
-use latent_engine::Moment;
+use latent_engine::Timestamp;
 use latent_ports::UnixMs;
 
 /// Minimum size of events.
@@ -58,7 +58,7 @@ pub(super) fn shares(case: &WorldCase) -> Vec<WorldCase> {
 /// Returns the case in which every disk is available during healing.
 pub(super) fn healing(case: &WorldCase) -> Vec<WorldCase> {
     let mut simple = case.clone();
-    let was = simple.scenario.topic.heal_without.take();
+    let was = simple.scenario.config.heal_without.take();
     was.and_then(|_| normalized(simple)).into_iter().collect()
 }
 
@@ -98,7 +98,7 @@ pub(super) fn thresholds(case: &WorldCase) -> Vec<WorldCase> {
         [|compaction| compaction.two_runs_from_events = 1, |compaction| compaction.late_seal_events = 1];
     let lower = set.iter().filter_map(|lower| {
         let mut low = case.clone();
-        let compaction = &mut low.scenario.topic.compaction;
+        let compaction = &mut low.scenario.config.compaction;
         let before = (compaction.two_runs_from_events, compaction.late_seal_events);
         lower(compaction);
         let after = (compaction.two_runs_from_events, compaction.late_seal_events);
@@ -118,10 +118,10 @@ pub(super) fn operations(case: &WorldCase) -> Vec<WorldCase> {
             cases.extend(normalized(simple));
         }
     }
-    for (index, deploy) in case.scenario.topic.deploys.iter().enumerate() {
+    for (index, deploy) in case.scenario.config.deploys.iter().enumerate() {
         if deploy.to != DeployTarget::All {
             let mut simple = case.clone();
-            simple.scenario.topic.deploys[index].to = DeployTarget::All;
+            simple.scenario.config.deploys[index].to = DeployTarget::All;
             cases.extend(normalized(simple));
         }
     }
@@ -182,7 +182,7 @@ pub(super) fn times(case: &WorldCase) -> Vec<WorldCase> {
 
 fn number_of_times(case: &WorldCase) -> usize {
     let plan = &case.plan.system;
-    case.scenario.topic.deploys.len() + plan.operations.len() + plan.drills_ms.len() + plan.exports.len()
+    case.scenario.config.deploys.len() + plan.operations.len() + plan.drills_ms.len() + plan.exports.len()
 }
 
 /// Returns the case with changed times of deploys, operations, drills and exports, if any changes.
@@ -190,7 +190,7 @@ fn with_times(case: &WorldCase, mut rounder: impl FnMut(usize, AdjustableTime<'_
     let mut round = case.clone();
     let start_ms = case.scenario.start.0.0;
     let plan = &mut round.plan.system;
-    let deploys = round.scenario.topic.deploys.iter_mut().map(|deploy| &mut deploy.at.0.0);
+    let deploys = round.scenario.config.deploys.iter_mut().map(|deploy| &mut deploy.at.0.0);
     let operations = plan.operations.iter_mut().map(|operation| &mut operation.at.0.0);
     let exports = plan.exports.iter_mut().map(|export| &mut export.at_ms);
     let all = deploys.chain(operations).chain(&mut plan.drills_ms).chain(exports);
@@ -211,7 +211,7 @@ fn with_requests_at(case: &WorldCase, unit_ms: i64) -> Option<WorldCase> {
         let at_ms = request.at.0.0;
         let round_ms = (at_ms - at_ms.rem_euclid(unit_ms)).max(min_ms);
         is_changed |= round_ms != at_ms;
-        request.at = Moment(UnixMs(round_ms));
+        request.at = Timestamp(UnixMs(round_ms));
     }
     if is_changed { normalized(round) } else { None }
 }

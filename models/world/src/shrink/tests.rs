@@ -6,7 +6,7 @@ use crate::run::WorldRun;
 use crate::small_scenario::{SMALL, with_faults};
 use crate::workload::{Burst, PlannedRequest};
 use latent_engine::sim::{TraceHash, WorldSpec, keyed_draw, run_fork};
-use latent_engine::{Judged, Plan, Progress, parse};
+use latent_engine::{PhaseReporter, Plan, Verdict, parse};
 
 const SEED: u64 = 7;
 
@@ -47,7 +47,7 @@ fn everything() -> String {
 }
 
 /// Runs a case and returns its result and trace hash.
-fn run(case: &WorldCase) -> (Judged<Findings>, TraceHash) {
+fn run(case: &WorldCase) -> (Verdict<Findings>, TraceHash) {
     let Case { scenario, plan } = case;
     let spec = WorldSpec {
         scheduler_seed: plan.scheduler_seed,
@@ -59,7 +59,7 @@ fn run(case: &WorldCase) -> (Judged<Findings>, TraceHash) {
         for fault in scenario.faults.iter().chain(&plan.faults) {
             world.arm(fault.clone());
         }
-        let mut run = WorldRun::new(&plan.system, scenario, world, Progress::silent());
+        let mut run = WorldRun::new(&plan.system, scenario, world, PhaseReporter::silent());
         run.execute().await;
         run.finish()
     });
@@ -109,7 +109,7 @@ impl KeyedChooser {
 fn step(case: &WorldCase, chooser: &mut KeyedChooser) -> Option<(WorldCase, &'static str)> {
     let mut all = reductions();
     match all.swap_remove(chooser.below(all.len())) {
-        Reduction::LeaveOut { what, count, without } => {
+        Reduction::Remove { what, count, without } => {
             let before = count(case);
             let indices = if before == 0 { return None } else { chooser.indices(before) };
             let smaller = without(case, &indices)?;
@@ -136,7 +136,7 @@ fn repeatedly_shrunk_cases_stay_valid() {
                 let Some((smaller, what)) = step(&case, &mut chooser) else { continue };
                 assert_valid(&smaller, what);
                 met.insert(what);
-                case = written_out(&smaller).unwrap_or(smaller);
+                case = materialize(&smaller).unwrap_or(smaller);
             }
         }
     }
@@ -165,7 +165,7 @@ fn simplification_terminates() {
 fn removing_all_items_leaves_an_empty_case_or_none() {
     let case = case_of(&everything(), SEED);
     for reduction in reductions() {
-        let Reduction::LeaveOut { what, count, without } = reduction else { continue };
+        let Reduction::Remove { what, count, without } = reduction else { continue };
         let all: BTreeSet<usize> = (0..count(&case)).collect();
         assert!(!all.is_empty(), "there are {what}");
         match (what, without(&case, &all)) {
@@ -254,13 +254,13 @@ fn remaining_events_are_sent_unchanged() {
 fn explicit_requests_make_the_same_run() {
     for text in [everything(), SMALL.to_owned()] {
         let case = case_of(&text, SEED);
-        assert!(written_out(&case).is_none(), "there are too many events");
+        assert!(materialize(&case).is_none(), "there are too many events");
         let all = events::count(&case);
         // The remaining events are spread over all projects, so each has explicit ones.
         let indices = (0..all).filter(|place| place % (all / 60) > 0).collect();
         let few = events::without(&case, &indices).unwrap();
-        let written = written_out(&few).expect("there are few events");
-        assert!(written_out(&written).is_none(), "they are written out already");
+        let written = materialize(&few).expect("there are few events");
+        assert!(materialize(&written).is_none(), "they are written out already");
         assert_valid(&written, "writing out");
         let ((by_law, law_hash), (by_hand, written_hash)) = (run(&few), run(&written));
         assert_eq!(law_hash, written_hash);

@@ -4,11 +4,11 @@ use super::NodeNames;
 use crate::scenario::{DeployTarget, WorldConfig};
 use crate::store_faults;
 use latent_engine::sim::FaultAction;
-use latent_engine::{Problem, Scenario};
+use latent_engine::{Scenario, ScenarioProblem};
 
 /// Checks that faults and deploys name existing nodes.
-pub(crate) fn check_fault_nodes(scenario: &Scenario<WorldConfig>) -> Vec<Problem> {
-    let names = NodeNames::new(&scenario.topic);
+pub(crate) fn check_fault_nodes(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
+    let names = NodeNames::new(&scenario.config);
     let known: Vec<&String> = names.all().collect();
     let is_known = |name: &str| name == "clients" || known.iter().any(|other| *other == name);
     let hint =
@@ -16,7 +16,7 @@ pub(crate) fn check_fault_nodes(scenario: &Scenario<WorldConfig>) -> Vec<Problem
     let mut problems = Vec::new();
     for (index, fault) in scenario.faults.iter().enumerate() {
         for name in fault.nodes().filter(|name| !is_known(name)) {
-            problems.push(Problem::at(
+            problems.push(ScenarioProblem::at(
                 format!("/faults/{index}"),
                 format!("no node is called '{name}'"),
                 hint(),
@@ -28,14 +28,18 @@ pub(crate) fn check_fault_nodes(scenario: &Scenario<WorldConfig>) -> Vec<Problem
     for (index, fault) in scenario.faults.iter().enumerate() {
         let FaultAction::Condition(condition) = &fault.action else { continue };
         if let Some((message, hint)) = store_faults::check(&condition.name, is_store(&condition.node)) {
-            problems.push(Problem::at(format!("/faults/{index}/action/condition/name"), message, hint));
+            problems.push(ScenarioProblem::at(
+                format!("/faults/{index}/action/condition/name"),
+                message,
+                hint,
+            ));
         }
     }
-    for (index, deploy) in scenario.topic.deploys.iter().enumerate() {
+    for (index, deploy) in scenario.config.deploys.iter().enumerate() {
         let DeployTarget::Nodes(names) = &deploy.to else { continue };
         for name in names.iter().filter(|name| !is_known(name)) {
             let pointer = format!("/deploys/{index}/to");
-            problems.push(Problem::at(pointer, format!("no node is called '{name}'"), hint()));
+            problems.push(ScenarioProblem::at(pointer, format!("no node is called '{name}'"), hint()));
         }
     }
     problems

@@ -6,7 +6,7 @@
 use super::request::{PlannedEvent, PlannedRequest, RequestApi, delimiters};
 use super::workload_spec::Defect;
 use bytes::Bytes;
-use latent_engine::Moment;
+use latent_engine::Timestamp;
 use latent_ports::UnixMs;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use std::ops::Range;
 #[serde(deny_unknown_fields)]
 pub struct ExplicitRequest {
     /// Send time by the world's clock.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Request format.
     #[serde(rename = "by")]
     pub api: RequestApi,
@@ -64,7 +64,7 @@ impl ExplicitRequest {
             json: String::from_utf8_lossy(&event.json).into_owned(),
         };
         ExplicitRequest {
-            at: Moment(UnixMs(request.at_ms)),
+            at: Timestamp(UnixMs(request.at_ms)),
             api: request.api,
             key: request.key,
             bare: request.events.len() == 1 && request.text == request.events[0].json,

@@ -1,0 +1,70 @@
+//! Builds a report from the worker's result: adds what only the parent knows, and restores the type of the system's
+//! findings.
+
+use super::ipc::CaseResult;
+use crate::print::json::RESERVED;
+use crate::report::{ReleaseOverride, Report};
+use crate::{Scenario, System};
+use std::collections::BTreeMap;
+
+/// The parent's part of a report.
+pub(crate) struct RunContext<'a, T> {
+    pub scenario: &'a Scenario<T>,
+    pub seed: u64,
+    pub release: Option<ReleaseOverride>,
+    pub choices: Vec<String>,
+    pub repeat: String,
+    pub wall_seconds: f64,
+}
+
+/// Builds the report.
+///
+/// # Errors
+/// The findings use a reserved field name, or cannot be read back: a bug in the system.
+pub(crate) fn build_report<S: System>(
+    asked: RunContext<'_, S::Config>,
+    judged: CaseResult,
+) -> Result<Report<S::Findings>, String> {
+    let mut keys = judged.findings.as_object().into_iter().flat_map(|fields| fields.keys());
+    if let Some(taken) = keys.find(|key| RESERVED.contains(&key.as_str())) {
+        return Err(format!("the findings of {} have a field '{taken}' of the report's own", S::NAME));
+    }
+    let outcome = judged.outcome();
+    let findings = serde_json::from_value(judged.findings)
+        .map_err(|error| format!("the findings of {} cannot be read back: {error}", S::NAME))?;
+    let RunContext { scenario, seed, release, choices, repeat, wall_seconds } = asked;
+    let missing_marks = missing_marks(scenario, &judged.marks);
+    Ok(Report {
+        scenario: scenario.name.clone(),
+        seed,
+        outcome,
+        expected: scenario.expect,
+        release,
+        start_ms: scenario.start.0.0,
+        sim_seconds: judged.sim_ms as f64 / 1000.0,
+        wall_seconds,
+        trace_hash: judged.trace_hash,
+        trace_records: judged.trace_records,
+        items: judged.items,
+        unfulfilled: Vec::new(),
+        recovery: judged.recovery.0,
+        shortfall: judged.shortfall,
+        hung: judged.hung,
+        beyond_budget: judged.beyond_budget,
+        noticed: judged.noticed,
+        violations: judged.violations.into_iter().map(|line| line.0).collect(),
+        missing_marks,
+        marks: judged.marks,
+        faults: judged.faults,
+        nodes: judged.nodes,
+        choices,
+        addresses_fixed: judged.addresses_fixed,
+        repeat,
+        findings,
+    })
+}
+
+/// Returns the scenario's required marks that the run did not reach.
+pub(crate) fn missing_marks<T>(scenario: &Scenario<T>, marks: &BTreeMap<String, u64>) -> Vec<String> {
+    scenario.required_marks.iter().filter(|mark| !marks.contains_key(*mark)).cloned().collect()
+}

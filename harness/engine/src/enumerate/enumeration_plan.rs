@@ -1,0 +1,149 @@
+//! The enumeration plan: which faults to inject, as a pure function of the recorded operations.
+
+use super::injection_point::{EnumeratedFault, InjectionPoint};
+use crate::case::ipc::SerializedOp;
+use crate::sweep::sweep_spec::Slice;
+use latent_sim::OpKind;
+
+/// Selects the operations of an enumeration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OpFilter {
+    /// Only these kinds of faults; empty: all.
+    pub faults: Vec<EnumeratedFault>,
+    /// Only at this node.
+    pub node: Option<String>,
+    /// Only from this time on, milliseconds since 1970.
+    pub from_ms: Option<i64>,
+    /// Only before this time, milliseconds since 1970.
+    pub to_ms: Option<i64>,
+}
+
+/// A planned run.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedRun {
+    /// The fault to inject.
+    pub point: InjectionPoint,
+    /// Index of the operation in the plan.
+    pub op: usize,
+    /// Number of equivalent faults that this run covers.
+    pub stands_for: u64,
+}
+
+/// All planned runs.
+#[derive(Clone, Debug)]
+pub(crate) struct EnumerationPlan {
+    /// The operations, in order of time.
+    pub ops: Vec<SerializedOp>,
+    /// The runs.
+    pub runs: Vec<PlannedRun>,
+}
+
+impl EnumerationPlan {
+    /// Builds the plan from recorded operations. Nodes of `outside` are not part of the system.
+    pub(crate) fn of(ops: Vec<SerializedOp>, filter: &OpFilter, outside: &[&str]) -> EnumerationPlan {
+        let chosen = |op: &SerializedOp| {
+            !outside.contains(&op.node.as_str())
+                && filter.node.as_ref().is_none_or(|node| *node == op.node)
+                && filter.from_ms.is_none_or(|from_ms| op.at_ms >= from_ms)
+                && filter.to_ms.is_none_or(|to_ms| op.at_ms < to_ms)
+        };
+        let ops: Vec<SerializedOp> = ops.into_iter().filter(chosen).collect();
+        let mut strikes = Vec::new();
+        for (index, op) in ops.iter().enumerate() {
+            let mut plan = |kind, stands_for| {
+                let strike = InjectionPoint { kind, node: op.node.clone(), n: op.n };
+                strikes.push(PlannedRun { point: strike, op: index, stands_for });
+            };
+            let wants = |kind: &EnumeratedFault| filter.faults.is_empty() || filter.faults.contains(kind);
+            let crashes: Vec<EnumeratedFault> = EnumeratedFault::CRASHES.into_iter().filter(wants).collect();
+            match crashes.first() {
+                // Where nothing is un-synced all crashes are the same run.
+                Some(first) if !op.leaves_unsynced => plan(*first, crashes.len() as u64),
+                _ => crashes.iter().for_each(|kind| plan(*kind, 1)),
+            }
+            errors(op).iter().filter(|kind| wants(kind)).for_each(|kind| plan(*kind, 1));
+        }
+        EnumerationPlan { ops, runs: strikes }
+    }
+
+    /// Keeps every n-th run only, beginning with the slice's own number.
+    pub(crate) fn slice(mut self, slice: Slice) -> EnumerationPlan {
+        let mut numbers = 0_u64..;
+        self.runs.retain(|_| numbers.next().is_some_and(|number| number % slice.of == slice.index - 1));
+        self
+    }
+}
+
+fn errors(op: &SerializedOp) -> &'static [EnumeratedFault] {
+    match op.op {
+        OpKind::Send => &[EnumeratedFault::RequestLost, EnumeratedFault::AnswerLost],
+        OpKind::Receive | OpKind::Answer => &[],
+        _ => &[EnumeratedFault::Error],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(node: &str, op: OpKind, n: u64, leaves_unsynced: bool) -> SerializedOp {
+        SerializedOp { node: node.into(), op, n, at_ms: n as i64, path: String::new(), leaves_unsynced }
+    }
+
+    fn strikes(filter: &OpFilter) -> Vec<String> {
+        let seen = vec![
+            op("disk", OpKind::Append, 1, true),
+            op("disk", OpKind::Read, 2, false),
+            op("edge", OpKind::Send, 1, false),
+            op("disk", OpKind::Receive, 3, false),
+            op("clients", OpKind::Send, 1, false),
+        ];
+        EnumerationPlan::of(seen, filter, &["clients"]).runs.iter().map(|one| one.point.to_string()).collect()
+    }
+
+    #[test]
+    fn a_crash_is_run_three_ways_where_that_makes_a_difference() {
+        let crashes = strikes(&OpFilter { faults: EnumeratedFault::CRASHES.to_vec(), ..OpFilter::default() });
+        let three = ["crash-nothing@disk:1", "crash-everything@disk:1", "crash-drawn@disk:1"];
+        let once = ["crash-nothing@disk:2", "crash-nothing@edge:1", "crash-nothing@disk:3"];
+        assert_eq!(crashes, [three, once].concat());
+    }
+
+    #[test]
+    fn an_error_strikes_a_disk_operation_once_and_a_call_twice() {
+        let lost = [EnumeratedFault::Error, EnumeratedFault::RequestLost, EnumeratedFault::AnswerLost];
+        let errors = strikes(&OpFilter { faults: lost.to_vec(), ..OpFilter::default() });
+        assert_eq!(errors, ["error@disk:1", "error@disk:2", "request-lost@edge:1", "answer-lost@edge:1"]);
+    }
+
+    #[test]
+    fn node_and_time_choose() {
+        let filter =
+            OpFilter { node: Some("disk".into()), from_ms: Some(2), to_ms: Some(3), ..OpFilter::default() };
+        assert_eq!(strikes(&filter), ["crash-nothing@disk:2", "error@disk:2"]);
+    }
+
+    #[test]
+    fn one_kind_of_crash_is_run_at_each_operation() {
+        let drawn = strikes(&OpFilter { faults: vec![EnumeratedFault::CrashDrawn], ..OpFilter::default() });
+        let at = ["disk:1", "disk:2", "edge:1", "disk:3"].map(|at| format!("crash-drawn@{at}"));
+        assert_eq!(drawn, at);
+    }
+
+    #[test]
+    fn slices_are_the_whole_and_share_nothing() {
+        let seen = || vec![op("disk", OpKind::Append, 1, true), op("disk", OpKind::Read, 2, false)];
+        let names = |plan: EnumerationPlan| -> Vec<String> {
+            plan.runs.iter().map(|one| one.point.to_string()).collect()
+        };
+        let whole = names(EnumerationPlan::of(seen(), &OpFilter::default(), &[]));
+        let slice = |index| {
+            names(EnumerationPlan::of(seen(), &OpFilter::default(), &[]).slice(Slice { index, of: 2 }))
+        };
+        let mut both = [slice(1), slice(2)].concat();
+        both.sort();
+        let mut sorted = whole.clone();
+        sorted.sort();
+        assert_eq!((both, slice(1).len()), (sorted, whole.len().div_ceil(2)));
+    }
+}

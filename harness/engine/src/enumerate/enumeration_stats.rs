@@ -1,0 +1,192 @@
+//! Statistics of an enumeration: counts by kind of operation, and failures grouped by cause.
+
+use super::enumeration_plan::{EnumerationPlan, PlannedRun};
+use super::journal::EnumerationRun;
+use crate::case::ipc::CaseResult;
+use crate::case::parent::CaseError;
+use crate::exit;
+use crate::scenario::ExpectedOutcome;
+use latent_sim::OpKind;
+use latent_verdict::Outcome;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Prefix of the description of a failure in which the system under test panicked.
+const PANICKED: &str = "panicked: ";
+
+/// A run that did not end as the scenario expects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EnumerationFailure {
+    /// Description that groups failures: outcome and worst violation, or why there is no verdict.
+    pub what: String,
+    /// The injection point, in the syntax of `--strike`.
+    pub strike: String,
+    /// Kind of the operation.
+    pub op: OpKind,
+    /// Its path, for a disk operation.
+    pub path: String,
+    /// Virtual time, milliseconds since 1970.
+    pub at_ms: i64,
+    /// Detail of the hang or the violation.
+    pub detail: String,
+}
+
+/// Counts of one kind of operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct OpKindStats {
+    /// Operations.
+    pub operations: u64,
+    /// Crashes injected there, and those after which the case ended as expected.
+    pub crashes: u64,
+    /// See `crashes`.
+    pub crashes_as_expected: u64,
+    /// Errors injected there, and those after which the case ended as expected.
+    pub errors: u64,
+    /// See `errors`.
+    pub errors_as_expected: u64,
+}
+
+/// Statistics of a plan's runs.
+#[derive(Clone, Debug)]
+pub(crate) struct EnumerationStats {
+    /// By kind of operation.
+    pub kinds: BTreeMap<OpKind, OpKindStats>,
+    /// With the index in the plan, by which they are sorted.
+    failures: Vec<(usize, EnumerationFailure)>,
+    /// Number of completed runs.
+    pub runs: u64,
+    /// Virtual time of all of them, in milliseconds.
+    pub sim_ms: u64,
+    /// Number of faults that the completed runs cover.
+    pub faults: u64,
+    expected: Outcome,
+}
+
+impl EnumerationStats {
+    pub(crate) fn new(plan: &EnumerationPlan, expected: Outcome) -> EnumerationStats {
+        let mut kinds: BTreeMap<OpKind, OpKindStats> = BTreeMap::new();
+        for op in &plan.ops {
+            kinds.entry(op.op).or_default().operations += 1;
+        }
+        EnumerationStats { kinds, failures: Vec::new(), runs: 0, sim_ms: 0, faults: 0, expected }
+    }
+
+    /// Counts a completed run, and returns its record.
+    pub(crate) fn note(
+        &mut self,
+        plan: &EnumerationPlan,
+        index: usize,
+        ended: &Result<CaseResult, CaseError>,
+    ) -> EnumerationRun {
+        let PlannedRun { point: strike, op, .. } = &plan.runs[index];
+        let struck = &plan.ops[*op];
+        let failure = self.failed(ended).map(|(what, detail)| {
+            let (strike, path) = (strike.to_string(), struck.path.clone());
+            EnumerationFailure { what, strike, op: struck.op, path, at_ms: struck.at_ms, detail }
+        });
+        let sim_ms = ended.as_ref().map_or(0, |judged| judged.sim_ms);
+        let ran = EnumerationRun { strike: strike.to_string(), sim_ms, failure };
+        self.count(plan, index, &ran);
+        ran
+    }
+
+    /// Counts a recorded run.
+    pub(crate) fn count(&mut self, plan: &EnumerationPlan, index: usize, ran: &EnumerationRun) {
+        let PlannedRun { point: strike, op, stands_for } = &plan.runs[index];
+        self.runs += 1;
+        self.faults += stands_for;
+        self.sim_ms += ran.sim_ms;
+        let as_expected = if ran.failure.is_none() { *stands_for } else { 0 };
+        let counts = self.kinds.entry(plan.ops[*op].op).or_default();
+        if strike.kind.is_crash() {
+            counts.crashes += stands_for;
+            counts.crashes_as_expected += as_expected;
+        } else {
+            counts.errors += stands_for;
+            counts.errors_as_expected += as_expected;
+        }
+        self.failures.extend(ran.failure.clone().map(|failure| (index, failure)));
+    }
+
+    /// Returns description and detail of an unexpected run; `None` if it ended as expected.
+    fn failed(&self, ended: &Result<CaseResult, CaseError>) -> Option<(String, String)> {
+        let judged = match ended {
+            Ok(judged) => judged,
+            Err(CaseError::TimedOut(_)) => return Some(("hung".to_owned(), error_text(ended))),
+            Err(CaseError::Panicked { message, .. }) => {
+                return Some((format!("{PANICKED}{}", first_line(message)), error_text(ended)));
+            }
+            Err(error) => return Some((first_line(&error.to_string()), String::new())),
+        };
+        // The run is identical to the recording run up to the operation: if the operation does not occur, the run is
+        // nondeterministic.
+        if judged.faults.last().is_none_or(|last| last.struck_ms.is_none()) {
+            let detail =
+                "the operation did not occur again: the run differs from the recorded one".to_owned();
+            return Some((Outcome::Nondeterministic.to_string(), detail));
+        }
+        let outcome = judged.outcome();
+        if outcome == self.expected {
+            return None;
+        }
+        let worst = judged.violations.iter().map(|line| &line.0).max_by_key(|v| (!v.loses_items, v.items));
+        let what = worst.map_or_else(|| outcome.to_string(), |v| format!("{outcome} {}", v.fingerprint()));
+        let found = worst.map(|v| v.detail.clone());
+        Some((what, judged.hung.clone().or(found).unwrap_or_default()))
+    }
+
+    /// Failures grouped by description: the most frequent first, each with its failures in order of time.
+    pub(crate) fn failures(&self) -> Vec<(String, Vec<&EnumerationFailure>)> {
+        let mut sorted: Vec<&(usize, EnumerationFailure)> = self.failures.iter().collect();
+        sorted.sort_by_key(|(index, _)| *index);
+        let mut by_what: BTreeMap<&str, Vec<&EnumerationFailure>> = BTreeMap::new();
+        for (_, failure) in sorted {
+            by_what.entry(&failure.what).or_default().push(failure);
+        }
+        let mut groups: Vec<(String, Vec<&EnumerationFailure>)> =
+            by_what.into_iter().map(|(what, failures)| (what.to_owned(), failures)).collect();
+        groups.sort_by_key(|(_, failures)| std::cmp::Reverse(failures.len()));
+        groups
+    }
+
+    /// Whether every run ended as expected, and there was at least one.
+    pub(crate) fn as_expected(&self) -> bool {
+        self.runs > 0 && self.failures.is_empty()
+    }
+
+    /// Exit code: that of the worst failure.
+    pub(crate) fn exit_code(&self) -> u8 {
+        if self.runs == 0 {
+            return exit::NOTHING_RAN;
+        }
+        let codes = self.failures.iter().map(|(_, failure)| self.code_of(&failure.what));
+        codes.reduce(exit::worse).unwrap_or(exit::CLEAN)
+    }
+
+    /// Exit code of a failure, by the start of its description: an outcome, or why there is no verdict.
+    fn code_of(&self, what: &str) -> u8 {
+        match what.split(' ').next().unwrap_or_default().parse::<Outcome>() {
+            Ok(outcome) => exit::of_run(outcome, self.expected),
+            Err(_) if what.starts_with(PANICKED) => exit::VIOLATION,
+            Err(_) => exit::INTERNAL,
+        }
+    }
+
+    /// Number of failed runs.
+    pub(crate) fn failed_runs(&self) -> u64 {
+        self.failures.len() as u64
+    }
+
+    /// The expected outcome.
+    pub(crate) fn expected(&self) -> ExpectedOutcome {
+        self.expected.into()
+    }
+}
+
+fn error_text(ended: &Result<CaseResult, CaseError>) -> String {
+    ended.as_ref().err().map(ToString::to_string).unwrap_or_default()
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}

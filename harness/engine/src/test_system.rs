@@ -1,0 +1,92 @@
+//! A small system for this crate's unit tests: a few fields to validate, one node that sleeps and sets a mark, and
+//! findings to print.
+
+use crate::{PhaseReporter, Report, Scenario, ScenarioProblem, Screen, System, Verdict};
+use latent_ports::{Clock, Env, Mark};
+use latent_sim::{NodeSpec, SimEnv, World};
+use latent_verdict::OutcomeFacts;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) struct TestSystem;
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub disks: u8,
+    pub copies: u8,
+    #[serde(default)]
+    pub tenants: Vec<Tenant>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tenant {
+    pub name: String,
+    pub zone: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Findings {
+    pub sent: u64,
+}
+
+impl System for TestSystem {
+    const NAME: &'static str = "toy";
+    const SUBJECT: &'static str = "tenant";
+    const ITEMS: &'static str = "letters";
+    type Config = Config;
+    type Plan = u64;
+    type Findings = Findings;
+
+    fn check(scenario: &Scenario<Config>) -> Vec<ScenarioProblem> {
+        let config = &scenario.config;
+        let mut problems = Vec::new();
+        for (index, tenant) in config.tenants.iter().enumerate().filter(|(_, t)| !t.zone.contains('/')) {
+            let message = format!("'{}' is not a zone", tenant.zone);
+            problems.push(ScenarioProblem::at(
+                format!("/tenants/{index}/zone"),
+                message,
+                "write one such as Europe/Paris",
+            ));
+        }
+        if config.copies > config.disks {
+            let message = format!("{} copies do not fit on {} disks", config.copies, config.disks);
+            problems.push(ScenarioProblem::at("/copies", message, format!("at most {}", config.disks)));
+        }
+        problems
+    }
+
+    fn expand(_scenario: &Scenario<Config>, seed: u64) -> u64 {
+        seed
+    }
+
+    async fn run(
+        plan: &u64,
+        scenario: &Scenario<Config>,
+        world: World,
+        progress: PhaseReporter,
+    ) -> Verdict<Findings> {
+        let disks = scenario.config.disks;
+        world.add_node(NodeSpec::named("postman"), move |env: SimEnv| async move {
+            assert!(disks != 13, "a toy with 13 disks breaks");
+            env.clock().sleep(std::time::Duration::from_secs(u64::from(disks))).await;
+            env.mark(Mark { name: "toy.delivered", subject: "" });
+        });
+        progress.phase("delivering");
+        world.sleep_until(scenario.end().0).await;
+        let (facts, findings) = (OutcomeFacts::default(), Findings { sent: *plan });
+        Verdict {
+            items: 1,
+            violations: Vec::new(),
+            facts,
+            noticed: Vec::new(),
+            marks: [("fork:toy.rehearsed".to_owned(), 2)].into(),
+            findings,
+        }
+    }
+
+    fn render(report: &Report<Findings>, screen: &mut Screen) {
+        screen.item("letters", format!("{} sent", report.findings.sent));
+    }
+}

@@ -1,0 +1,175 @@
+//! A system that misbehaves in ways that a harness must survive and report.
+//!
+//! One node writes a few files. With one seed, or with every seed, it misbehaves as its scenario's `trouble` says. All
+//! of this is outside the simulated world, which would prevent it: real processes, real memory, real time.
+
+use latent_engine::verdict::{OutcomeFacts, Violation};
+use latent_engine::{PhaseReporter, Report, Scenario, Screen, System, Verdict};
+use latent_ports::{Disk, Env, File, Mark, OpenMode};
+use latent_sim::{NodeSpec, SimEnv, World};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Kind of misbehaviour.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Misbehaviour {
+    /// None.
+    #[default]
+    Nothing,
+    /// A file name contains the process id.
+    ProcessInTrace,
+    /// The findings depend on the process, the trace does not.
+    ProcessInFindings,
+    /// It allocates more and more memory.
+    Hungry,
+    /// It waits in real time until this file exists, and prints `waiting` before.
+    WaitsFor(String),
+    /// It waits forever if this file exists, and creates it otherwise: only the second run hangs.
+    WaitsIfThere(String),
+    /// A node panics.
+    Panics,
+    /// The judge panics.
+    JudgePanics,
+    /// Printing the verdict panics.
+    PrintingPanics,
+    /// It acknowledges nothing.
+    Idle,
+    /// It violates an invariant, with this detail.
+    Violates(String),
+    /// The same, after printing `waiting` and half a second of real time.
+    ViolatesLate(String),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    trouble: Misbehaviour,
+    /// Misbehaves with this seed only; without one, with every seed.
+    #[serde(default)]
+    only_with: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Findings {
+    process: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    cannot_be_printed: bool,
+}
+
+pub struct Misbehaving;
+
+impl System for Misbehaving {
+    const NAME: &'static str = "odd";
+    const SUBJECT: &'static str = "file";
+    const ITEMS: &'static str = "files";
+    type Config = Config;
+    type Plan = Misbehaviour;
+    type Findings = Findings;
+
+    fn expand(scenario: &Scenario<Config>, seed: u64) -> Misbehaviour {
+        let Config { trouble, only_with } = &scenario.config;
+        if only_with.is_none_or(|only| only == seed) { trouble.clone() } else { Misbehaviour::Nothing }
+    }
+
+    async fn run(
+        trouble: &Misbehaviour,
+        scenario: &Scenario<Config>,
+        world: World,
+        _: PhaseReporter,
+    ) -> Verdict<Findings> {
+        let of_node = trouble.clone();
+        world.add_node(NodeSpec::named("clerk"), move |env| clerk(env, of_node.clone()));
+        world.sleep_until(scenario.end().0).await;
+        let mut violations = Vec::new();
+        if let Misbehaviour::Violates(why) | Misbehaviour::ViolatesLate(why) = trouble {
+            violations
+                .push(Violation::new("O1", "untidy", "at-once").of("desk", 1).at(world.now().0).because(why));
+        }
+        assert!(*trouble != Misbehaviour::JudgePanics, "the judge panics");
+        let cannot_be_printed = *trouble == Misbehaviour::PrintingPanics;
+        let process = (*trouble == Misbehaviour::ProcessInFindings).then(std::process::id);
+        Verdict {
+            items: u64::from(*trouble != Misbehaviour::Idle),
+            violations,
+            facts: OutcomeFacts::default(),
+            noticed: vec![],
+            marks: BTreeMap::new(),
+            findings: Findings { process, cannot_be_printed },
+        }
+    }
+
+    fn render(report: &Report<Findings>, screen: &mut Screen) {
+        assert!(!report.findings.cannot_be_printed, "the printer has had enough");
+        screen.item("process", report.findings.process.map_or("not told".to_owned(), |id| id.to_string()));
+    }
+}
+
+async fn clerk(env: SimEnv, trouble: Misbehaviour) {
+    write(&env, "first").await;
+    match &trouble {
+        Misbehaviour::ProcessInTrace => write(&env, &format!("of-{}", std::process::id())).await,
+        Misbehaviour::Hungry => eat(),
+        Misbehaviour::WaitsFor(file) => wait_for(Path::new(file)),
+        Misbehaviour::WaitsIfThere(file) if Path::new(file).exists() => wait_for(Path::new("never")),
+        Misbehaviour::WaitsIfThere(file) => std::fs::write(file, "").expect("the folder can be written"),
+        Misbehaviour::Panics => panic!("the clerk has had enough"),
+        Misbehaviour::ViolatesLate(_) => {
+            println!("waiting");
+            wait(500);
+        }
+        Misbehaviour::Nothing
+        | Misbehaviour::Idle
+        | Misbehaviour::ProcessInFindings
+        | Misbehaviour::Violates(_)
+        | Misbehaviour::JudgePanics
+        | Misbehaviour::PrintingPanics => {}
+    }
+    write(&env, "last").await;
+    env.mark(Mark { name: "odd.done", subject: "" });
+    if trouble != Misbehaviour::Nothing {
+        env.mark(Mark { name: "odd.survived", subject: "" });
+    }
+}
+
+async fn write(env: &SimEnv, path: &str) {
+    let file = env.disk().open(path, OpenMode::Create).await.expect("nothing breaks this disk");
+    file.append(path.as_bytes().to_vec().into()).await.expect("nothing breaks this disk");
+}
+
+/// Allocates 16 MB every 10 ms, up to 1 GB: the memory limit must end it.
+fn eat() {
+    let mut held = Vec::new();
+    while held.len() < 64 {
+        held.push(vec![1_u8; 16 << 20]);
+        wait(10);
+    }
+    panic!("no limit stopped {} MB", held.iter().map(Vec::len).sum::<usize>() >> 20);
+}
+
+/// Waits for at most a minute, so that a missing kill does not block the test.
+fn wait_for(file: &Path) {
+    println!("waiting");
+    for _ in 0..6_000 {
+        if file.exists() {
+            return;
+        }
+        wait(10);
+    }
+    panic!("{} never came", file.display());
+}
+
+#[expect(clippy::disallowed_methods, reason = "this system misbehaves: it stops the world in real time")]
+fn wait(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    latent_engine::main::<Misbehaving>(&[], "odd 1")
+}
