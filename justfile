@@ -11,7 +11,7 @@ check:
 
 # The tests that simulate no whole scenario: under a minute once built.
 unit:
-    cargo test --release --workspace --lib --bins --test arrows --test golden --test wire
+    cargo test --release --workspace --lib --bins --test dependencies --test layers --test vocabulary --test golden --test wire
 
 # All that the continuous integration does.
 ci:

@@ -1,7 +1,7 @@
 //! Which file may use which: the layers inside each crate, read from the source text.
 //!
 //! Held to: no circle of imports between the files of a crate, a module and its own parent aside; and in crates with
-//! layers, that each layer uses only those below it. The arrows between crates are in `arrows.rs`.
+//! layers, that each layer uses only those below it. The arrows between crates are in `dependencies.rs`.
 
 mod imports;
 
