@@ -1,5 +1,5 @@
 //! Glossary of the terms in a verdict: outcomes, exit codes and the engine's own terms here, the rest from the system
-//! ([`System::glossary`](crate::System::glossary)).
+//! ([`crate::System::glossary`]).
 //!
 //! A fingerprint (`I10:missing:after-backup:loss`) is explained by its parts: the invariant, the stage, the class.
 

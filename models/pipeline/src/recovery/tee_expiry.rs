@@ -1,5 +1,5 @@
 //! Retention of the tee store: removes files that are old enough, and runs the scrub of the others (see
-//! [`super::tee_scrub`]).
+//! `tee_scrub`).
 //!
 //! A file is removed seven days after the arrival of its last request. A configured retention below the cluster's
 //! minimum is not applied: removed data cannot be restored, while data kept too long only costs space.
