@@ -136,7 +136,7 @@ fn a_recovery_through_failing_stores_brings_everything_back() {
 fn a_condition_that_is_misspelt_or_at_the_wrong_node_is_refused() {
     for (node, condition, printed) in [
         ("dc-1", "store.unavailabel", "no condition is called 'store.unavailabel'"),
-        ("edge-1", "store.throttled", "does nothing at a node that is no object store"),
+        ("edge-1", "store.throttled", "has no effect at a node that is not an object store"),
     ] {
         let text = scenario("stores-misspelt", &[(node, condition, 1, None)]).to_string();
         let file = scratch(&format!("stores-misspelt-{node}.json"), &text);

@@ -54,12 +54,14 @@ fn refused(line: &str) -> Vec<String> {
         .filter(|(word, _)| contains(&line, word))
         .map(|(word, plain)| format!("'{word}': write {plain}"))
         .collect();
+    // "There is no file" is plain; "this is no file" is a riddle.
     let riddle = line.match_indices("is no ").find(|(at, _)| {
         let next =
             line[at + "is no ".len()..].split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
-        !line[..*at].ends_with(|c: char| c.is_ascii_alphanumeric())
-            && !next.is_empty()
-            && !AFTER_IS_NO.contains(&next)
+        let before = line[..*at].trim_end();
+        let is_plain =
+            before.ends_with("there") || line[..*at].ends_with(|c: char| c.is_ascii_alphanumeric());
+        !is_plain && !next.is_empty() && !AFTER_IS_NO.contains(&next)
     });
     found.extend(riddle.map(|_| "'is no' before a noun: write 'is not a', 'has no'".to_owned()));
     found
@@ -89,9 +91,13 @@ fn words_that_puzzle_a_reader_are_not_in_the_tree() {
 fn a_refused_word_is_found_as_a_word() {
     assert_eq!(refused("This is no seed."), ["'is no' before a noun: write 'is not a', 'has no'"]);
     assert_eq!(refused("Nobody knows").len(), 1);
-    for fine in
-        ["amended, recommended, manewuver", "it is no longer there", "this node is not a disk", "anewline"]
-    {
+    for fine in [
+        "amended, recommended, manewuver",
+        "it is no longer there",
+        "there is no file",
+        "this node is not a disk",
+        "anewline",
+    ] {
         assert_eq!(refused(fine), [""; 0], "{fine}");
     }
 }

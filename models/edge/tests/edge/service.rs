@@ -192,7 +192,7 @@ fn a_failed_forward_is_retried_once_on_another_ingest_node() {
         }
         assert!(fixture.world.marks()["edge.forward-retry"] >= 1);
         fixture.world.kill(INGEST[1]);
-        assert_eq!(fixture.post(EDGES[0], "nobody").await, 503);
+        assert_eq!(fixture.post(EDGES[0], "unknown-token").await, 503);
     });
 }
 

@@ -1,6 +1,6 @@
 //! Ledger entry of one event, kept small because a run holds a hundred thousand of them.
 
-/// Everything that clients sent and were told of one event: one key, or one content without identity, of one
+/// Everything that clients sent of one event, and the answers: one key, or one content without identity, of one
 /// project-day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LedgerEntry {

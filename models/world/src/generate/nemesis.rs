@@ -19,7 +19,7 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Durations of mistakes. They are within the slack of a backup: a longer one would violate the backup guarantee,
-/// whoever caused it.
+/// whatever caused it.
 const MISTAKE_DURATIONS_MS: [i64; 3] = [HOUR_MS, 10 * MINUTE_MS, 2 * HOUR_MS];
 
 fn span_ms(ms: i64) -> Span {
