@@ -1,14 +1,10 @@
 //! One node's world: its ports, its tasks, its draws, and the marks by which it says what it reached.
 
-use crate::{Clock, Disk, Net};
+use crate::{Clock, Disk, Net, NodeId};
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
-
-/// A node's number, unique in its world. Names belong to the topology.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u16);
 
 /// Something worth counting happened: a narrow window was entered, a rare branch taken.
 ///
