@@ -5,9 +5,9 @@
 
 use crate::clock::SimClock;
 use crate::disk::{DiskStore, SimDisk};
-use crate::faults::OpKind;
 use crate::net::SimNet;
 use crate::node::Node;
+use crate::op_kind::OpKind;
 use crate::panic_guard::PanicGuard;
 use crate::trace::{Event, Record};
 use crate::world::World;

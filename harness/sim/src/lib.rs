@@ -37,6 +37,7 @@ mod faults;
 mod lock;
 mod net;
 mod node;
+mod op_kind;
 mod panic_guard;
 mod prng;
 mod run;
@@ -46,16 +47,19 @@ mod trace;
 mod world;
 
 pub use clock::{ClockSpec, SimClock};
-pub use disk::{CrashPolicy, DiskImage, DiskSpec, DiskStats, FileImage, SimDisk, SimFile};
+pub use disk::{
+    CrashPolicy, DiskImage, DiskSpec, DiskStats, FileImage, ReadsAfterFailedSync, SimDisk, SimFile,
+};
 pub use env::SimEnv;
 pub use faults::{
     BitRot, CallPart, ClockDrift, ClockStep, Condition, CrashLoop, CutLink, DegradeLink, DiskError, DiskFull,
     Fault, FaultAction, FaultOutcome, Flap, GarbageTails, Isolate, Kill, LatentSector, LoseMessage,
-    LostWrite, MisdirectedWrite, NewDisk, OpKind, Partition, Pause, PowerLoss, ReadsAfterFailedSync,
-    RecordedOp, RemoveDirectory, ShortRead, SlowDisk, SyncFailure, Trigger,
+    LostWrite, MisdirectedWrite, NewDisk, Partition, Pause, PowerLoss, RecordedOp, RemoveDirectory,
+    ShortRead, SlowDisk, SyncFailure, Trigger,
 };
 pub use net::{LatencyTail, LinkSpec, SimNet};
 pub use node::NodeSpec;
+pub use op_kind::OpKind;
 pub use panic_guard::panicked_node;
 pub use prng::keyed_draw;
 pub use run::{WorldOutcome, WorldSpec, run_fork, run_world};

@@ -7,8 +7,9 @@
 //! Observers are called at each record, synchronously and after the world updated its own state. They have no task,
 //! no timer and no draw, so a run with observers is the same run.
 
+use crate::World;
+use crate::disk::CrashPolicy;
 use crate::faults::FaultAction;
-use crate::{CrashPolicy, World};
 use bytes::Bytes;
 use latent_ports::{DiskErrorKind, DiskOp, Message, NetErrorKind, NodeId, UnixMs};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 
 use super::store::DiskStore;
 use crate::env::NodeContext;
-use crate::faults::OpKind;
+use crate::op_kind::OpKind;
 use latent_ports::{DiskError, DiskErrorKind, DiskOp};
 
 /// Duration of a read or write of a slow disk, in microseconds, before its slowdown factor: the commonly assumed time

@@ -21,9 +21,10 @@
 //! Production", FAST 2016); no figure is known for how often that surfaces as an error or a failed sync. Scenarios
 //! run weeks: their rates are accelerated.
 
-use super::{FaultBehavior, FaultDuration, OpKind};
-use crate::disk::{DiskFaultEffect, DiskFaultRule};
+use super::{FaultBehavior, FaultDuration};
+use crate::disk::{DiskFaultEffect, DiskFaultRule, ReadsAfterFailedSync};
 use crate::node::Node;
+use crate::op_kind::OpKind;
 use crate::world::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,16 +64,6 @@ pub struct SyncFailure {
     pub times: u32,
     /// Contents that reads return afterwards.
     pub shows: ReadsAfterFailedSync,
-}
-
-/// Contents that reads return after a failed sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReadsAfterFailedSync {
-    /// The durable bytes: the file system discarded the dirty pages.
-    Old,
-    /// The written bytes: the pages stay in the cache, marked clean, until the next crash.
-    New,
 }
 
 /// Fills the node's disk: it accepts no more bytes and no more names.

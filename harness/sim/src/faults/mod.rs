@@ -19,6 +19,7 @@ mod process;
 
 use crate::lock::lock;
 use crate::node::Node;
+use crate::op_kind::OpKind;
 use crate::timers::TimerEvent;
 use crate::trace::Event;
 use crate::world::{WORLD_NODE, World};
@@ -28,12 +29,12 @@ use std::collections::BTreeMap;
 pub use clock::{ClockDrift, ClockStep};
 pub use condition::Condition;
 pub use corruption::{BitRot, GarbageTails, LatentSector, LostWrite, MisdirectedWrite};
-pub use disk::{DiskError, DiskFull, ReadsAfterFailedSync, ShortRead, SlowDisk, SyncFailure};
+pub use disk::{DiskError, DiskFull, ShortRead, SlowDisk, SyncFailure};
 pub use link::{CallPart, CutLink, DegradeLink, Flap, Isolate, LoseMessage, Partition};
 pub(crate) use op_recorder::OpRecorder;
 pub use op_recorder::RecordedOp;
 pub use operator::RemoveDirectory;
-pub use plan::{Fault, FaultAction, OpKind, Trigger};
+pub use plan::{Fault, FaultAction, Trigger};
 pub use process::{CrashLoop, Kill, NewDisk, Pause, PowerLoss};
 
 /// Behavior that the actions of all fault families share. `fault` is the index of the fault in its world: effects

@@ -3,9 +3,10 @@
 //! A run of the same plan does the same operations up to the first fault, so a recorded operation is identified by
 //! its node and its index ([`RecordedOp::trigger`]). Recording is passive: no draw, no task, no timer.
 
-use super::{OpKind, Trigger};
+use super::Trigger;
 use crate::lock::lock;
 use crate::node::Node;
+use crate::op_kind::OpKind;
 use crate::world::World;
 use latent_ports::NodeId;
 use std::sync::Arc;

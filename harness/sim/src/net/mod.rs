@@ -12,7 +12,7 @@ mod link_faults;
 mod links;
 
 use crate::env::NodeContext;
-use crate::faults::OpKind;
+use crate::op_kind::OpKind;
 use crate::slab::SlabKey;
 use crate::trace::Event;
 use bytes::Bytes;
