@@ -4,7 +4,7 @@ use super::disk_faults::DiskFaultEffect;
 use super::disk_op::{DiskOpAttempt, DiskOpEffect};
 use super::inode::Inode;
 use super::store::DiskStore;
-use crate::env::NodeContext;
+use crate::context::NodeContext;
 use crate::op_kind::OpKind;
 use crate::prng::hash_key;
 use bytes::Bytes;
@@ -129,7 +129,7 @@ impl SimFile {
         let len = data.len() as u64;
         let key = hash_key(&[self.handle.context.number(), self.handle.path_hash, offset, len]);
         let most = u32::try_from(len - 1).unwrap_or(u32::MAX);
-        let kept = self.handle.context.world().prng().draw_in_range("disk.short-read", key, (1, most));
+        let kept = self.handle.context.kernel().prng().draw_in_range("disk.short-read", key, (1, most));
         data.slice(..kept as usize)
     }
 
@@ -147,8 +147,8 @@ impl SimFile {
             let missing = growth.saturating_sub(store.free_bytes(inode.usage()));
             let fits = data.len().saturating_sub(usize::try_from(missing).unwrap_or(usize::MAX));
             let data = if fits < data.len() { data.slice(..fits) } else { data };
-            let (len_bytes, digest) = (data.len() as u64, self.handle.context.world().digest(&data));
-            let data = self.handle.context.world().dedup(data, digest);
+            let (len_bytes, digest) = (data.len() as u64, self.handle.context.kernel().digest(&data));
+            let data = self.handle.context.kernel().dedup(data, digest);
             let offset = at.unwrap_or_else(|| inode.len_bytes());
             let key = self.write_key(offset, digest);
             let write_fault =

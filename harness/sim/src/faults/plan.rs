@@ -1,5 +1,6 @@
 //! Faults as data, as scenarios and plans contain them. The file of each family defines and implements its actions.
 
+use super::behavior::FaultBehavior;
 use super::{clock, condition, corruption, disk, link, operator, process};
 use crate::op_kind::OpKind;
 use schemars::JsonSchema;
@@ -128,7 +129,7 @@ impl Fault {
 
 impl FaultAction {
     /// Returns the implementation of this action.
-    pub(super) fn behavior(&self) -> &dyn super::FaultBehavior {
+    pub(crate) fn behavior(&self) -> &dyn FaultBehavior {
         match self {
             FaultAction::Kill(it) => it,
             FaultAction::Pause(it) => it,
