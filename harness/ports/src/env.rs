@@ -1,14 +1,10 @@
 //! The environment of one node: its ports, tasks, draws and marks.
 
-use crate::{Clock, Disk, Net};
+use crate::{Clock, Disk, Net, NodeId};
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
-
-/// A node's number, unique in its world. Names belong to the topology.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u16);
 
 /// A notable event: a narrow window was entered, a rare branch taken.
 ///

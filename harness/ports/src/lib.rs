@@ -10,10 +10,12 @@ mod clock;
 mod disk;
 mod env;
 mod net;
+mod node_id;
 
 pub use clock::{Clock, UnixMs};
 pub use disk::{
     DirEntry, Disk, DiskError, DiskErrorKind, DiskOp, File, FileType, MOST_READS, OpenMode, read_full,
 };
-pub use env::{Env, Mark, NodeId, race_timeout};
+pub use env::{Env, Mark, race_timeout};
 pub use net::{Message, Net, NetError, NetErrorKind, Request};
+pub use node_id::NodeId;

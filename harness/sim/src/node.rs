@@ -1,18 +1,14 @@
-//! Nodes: a disk and a wall clock that outlive processes, and at most one process at a time.
+//! Nodes: a machine that outlives processes, and at most one process at a time.
 
-use crate::clock::{ClockSpec, WallClock};
 use crate::disk::{CrashPolicy, DiskImage, DiskSpec, DiskStore};
-use crate::env::{NodeContext, SimEnv};
+use crate::kernel::Kernel;
 use crate::lock::lock;
+use crate::machine::Machine;
 use crate::net::Mailbox;
-use crate::panic_guard::PanicGuard;
 use crate::trace::Event;
-use crate::world::World;
+use crate::wall_clock::ClockSpec;
 use latent_ports::NodeId;
 use madsim::runtime::{Handle, NodeHandle};
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -37,51 +33,34 @@ impl NodeSpec {
     }
 }
 
-type Boot = Arc<dyn Fn(SimEnv) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
-
 pub(crate) struct Node {
     id: NodeId,
     name: Arc<str>,
-    disk: DiskStore,
-    wall_clock: WallClock,
+    machine: Arc<Machine>,
     /// Number of processes of this node that have died.
     incarnation: AtomicU32,
     up: AtomicBool,
     paused: AtomicBool,
     /// Whether a fault waits for an operation of this node.
     has_op_trigger: AtomicBool,
-    /// Conditions that faults set: name and level, by fault index.
-    conditions: Mutex<BTreeMap<usize, (String, u64)>>,
     booted_ns: AtomicU64,
     mailbox: Mutex<Option<Mailbox>>,
     process: Mutex<Option<NodeHandle>>,
-    boot: Mutex<Option<Boot>>,
 }
 
 impl Node {
-    pub(crate) fn new<F>(
-        id: NodeId,
-        spec: NodeSpec,
-        boot: impl Fn(SimEnv) -> F + Send + Sync + 'static,
-    ) -> Node
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let boot: Boot = Arc::new(move |env| Box::pin(boot(env)));
+    fn new(id: NodeId, spec: NodeSpec) -> Node {
         Node {
             id,
             name: spec.name.into(),
-            disk: DiskStore::new(spec.disk, spec.image.as_ref()),
-            wall_clock: WallClock::new(spec.clock),
+            machine: Arc::new(Machine::new(spec.disk, spec.image.as_ref(), spec.clock)),
             incarnation: AtomicU32::new(0),
             up: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             has_op_trigger: AtomicBool::new(false),
-            conditions: Mutex::default(),
             booted_ns: AtomicU64::new(0),
             mailbox: Mutex::default(),
             process: Mutex::default(),
-            boot: Mutex::new(Some(boot)),
         }
     }
 
@@ -93,12 +72,12 @@ impl Node {
         &self.name
     }
 
-    pub(crate) fn disk(&self) -> &DiskStore {
-        &self.disk
+    pub(crate) fn machine(&self) -> &Arc<Machine> {
+        &self.machine
     }
 
-    pub(crate) fn wall_clock(&self) -> &WallClock {
-        &self.wall_clock
+    pub(crate) fn disk(&self) -> &DiskStore {
+        self.machine.disk()
     }
 
     pub(crate) fn incarnation(&self) -> u32 {
@@ -121,10 +100,6 @@ impl Node {
         self.has_op_trigger.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn conditions<T>(&self, work: impl FnOnce(&mut BTreeMap<usize, (String, u64)>) -> T) -> T {
-        work(&mut lock(&self.conditions))
-    }
-
     pub(crate) fn booted_ns(&self) -> u64 {
         self.booted_ns.load(Ordering::Relaxed)
     }
@@ -133,9 +108,8 @@ impl Node {
         work(&mut lock(&self.mailbox))
     }
 
-    /// Starts a process. The node must be down.
-    pub(crate) fn start(self: &Arc<Node>, world: &World) {
-        let Some(boot) = lock(&self.boot).clone() else { return };
+    /// Starts a process without tasks, and returns it. The node must be down.
+    pub(crate) fn start_process(&self, kernel: &Kernel) -> NodeHandle {
         let handle = Handle::current();
         let previous = lock(&self.process).clone();
         let process = match previous {
@@ -147,28 +121,19 @@ impl Node {
         };
         *lock(&self.process) = Some(process.clone());
         self.up.store(true, Ordering::Relaxed);
-        self.booted_ns.store(world.now_ns(), Ordering::Relaxed);
-        let context =
-            Arc::new(NodeContext::new(world.clone(), self.clone(), self.incarnation(), process.clone()));
-        let env = SimEnv::new(context.clone());
-        context.record(Event::Boot);
-        // The closure runs inside the task, so that it belongs to the process.
-        let guard = PanicGuard::for_node(self);
-        drop(process.spawn(async move {
-            let _guard = guard;
-            boot(env).await;
-        }));
+        self.booted_ns.store(kernel.now_ns(), Ordering::Relaxed);
+        process
     }
 
     /// Ends the process, if there is one, and resolves the disk's un-synced operations.
-    pub(crate) fn kill(&self, world: &World, keeps: Option<CrashPolicy>) {
-        self.kill_with_tear_size(world, keeps, None);
+    pub(crate) fn kill(&self, kernel: &Kernel, keeps: Option<CrashPolicy>) {
+        self.kill_with_tear_size(kernel, keeps, None);
     }
 
     /// As [`Node::kill`]; `tear_bytes` overrides the block size at which the disk tears un-synced writes.
     pub(crate) fn kill_with_tear_size(
         &self,
-        world: &World,
+        kernel: &Kernel,
         keeps: Option<CrashPolicy>,
         tear_bytes: Option<u32>,
     ) {
@@ -177,37 +142,64 @@ impl Node {
         }
         self.paused.store(false, Ordering::Relaxed);
         let incarnation = self.incarnation.fetch_add(1, Ordering::Relaxed);
-        let keeps = keeps.unwrap_or(self.disk.crash_policy());
-        self.disk.crash(world.prng(), (self.id.0, incarnation), keeps, tear_bytes);
+        let keeps = keeps.unwrap_or(self.machine.disk().crash_policy());
+        self.machine.disk().crash(kernel.prng(), (self.id.0, incarnation), keeps, tear_bytes);
         let mailbox = self.mailbox(Option::take);
         drop(mailbox);
         if let Some(process) = lock(&self.process).clone() {
             Handle::current().kill(process.id());
         }
-        world.record_at(self.id, Event::Kill(keeps));
+        kernel.record_at(self.id, Event::Kill(keeps));
     }
 
-    pub(crate) fn pause(&self, world: &World) {
+    pub(crate) fn pause(&self, kernel: &Kernel) {
         if self.is_up() && !self.paused.swap(true, Ordering::Relaxed) {
             if let Some(process) = lock(&self.process).clone() {
                 Handle::current().pause(process.id());
             }
-            world.record_at(self.id, Event::Pause);
+            kernel.record_at(self.id, Event::Pause);
         }
     }
 
-    pub(crate) fn resume(&self, world: &World) {
+    pub(crate) fn resume(&self, kernel: &Kernel) {
         if self.paused.swap(false, Ordering::Relaxed) {
-            world.record_at(self.id, Event::Resume);
+            kernel.record_at(self.id, Event::Resume);
             if let Some(process) = lock(&self.process).clone() {
                 Handle::current().resume(process.id());
             }
         }
     }
+}
 
-    /// Drops the boot closure, which may refer back to the world.
-    pub(crate) fn drop_boot_closure(&self) {
-        let boot = lock(&self.boot).take();
-        drop(boot);
+/// All nodes of a world, in the order in which they were added. Nodes are numbered from 1.
+#[derive(Default)]
+pub(crate) struct NodeTable {
+    nodes: Mutex<Vec<Arc<Node>>>,
+}
+
+impl NodeTable {
+    pub(crate) fn add(&self, spec: NodeSpec) -> Arc<Node> {
+        let mut nodes = lock(&self.nodes);
+        let id = u16::try_from(nodes.len() + 1).expect("a world holds at most 65,535 nodes");
+        let node = Arc::new(Node::new(NodeId(id), spec));
+        nodes.push(node.clone());
+        node
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Node>> {
+        lock(&self.nodes).iter().find(|node| &**node.name() == name).cloned()
+    }
+
+    pub(crate) fn find_by_id(&self, id: NodeId) -> Option<Arc<Node>> {
+        let index = usize::from(id.0).checked_sub(1)?;
+        lock(&self.nodes).get(index).cloned()
+    }
+
+    pub(crate) fn get(&self, id: NodeId) -> Arc<Node> {
+        self.find_by_id(id).expect("node numbers come from add_node of this world")
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Node>> {
+        lock(&self.nodes).clone()
     }
 }

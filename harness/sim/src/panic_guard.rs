@@ -3,7 +3,6 @@
 //! A panic in a task of a node ends the whole run. This distinguishes a failure of the system under test from one of
 //! the simulator or the harness.
 
-use crate::node::Node;
 use std::sync::{Arc, OnceLock};
 
 /// First panic that unwound through a world: the node's name, `None` outside of all nodes.
@@ -17,11 +16,11 @@ pub fn panicked_node() -> Option<String> {
 }
 
 /// Guard that each task holds. During unwinding, the innermost guard is dropped first.
-pub(crate) struct PanicGuard(Option<Arc<Node>>);
+pub(crate) struct PanicGuard(Option<Arc<str>>);
 
 impl PanicGuard {
-    pub(crate) fn for_node(node: &Arc<Node>) -> PanicGuard {
-        PanicGuard(Some(node.clone()))
+    pub(crate) fn for_node(name: &Arc<str>) -> PanicGuard {
+        PanicGuard(Some(name.clone()))
     }
 
     /// Creates the guard of the task that runs the world.
@@ -33,7 +32,7 @@ impl PanicGuard {
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let name = self.0.as_ref().map(|node| node.name().to_string());
+            let name = self.0.as_ref().map(ToString::to_string);
             // Tasks that are dropped while another task's panic unwinds come later and are ignored.
             let _ = FIRST.set(name);
         }

@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod bench {
+mod support {
     pub mod nodes;
 }
 
-use bench::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
 use latent_ports::{Clock, Env, Mark, NodeId};
 use latent_sim::{ClockDrift, ClockSpec, ClockStep, FaultAction, Kill, NodeSpec, SimEnv, Trigger, WorldSpec};
 use std::time::Duration;
+use support::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
 
 const SECOND_MS: i64 = 1_000;
 const HOUR_MS: i64 = 3_600 * SECOND_MS;

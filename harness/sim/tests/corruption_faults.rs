@@ -2,9 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod bench;
+mod support;
 
-use bench::{durable, of, ready, run};
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, OpenMode, read_full};
 use latent_sim::{
@@ -14,6 +13,7 @@ use latent_sim::{
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use support::{durable, of, ready, run};
 
 const BLOCK: u64 = 4_096;
 /// Four blocks and 100 bytes.

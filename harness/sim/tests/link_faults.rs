@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod bench {
+mod support {
     pub mod mesh;
     pub mod nodes;
 }
 
-use bench::mesh::{CallLog, Mesh};
-use bench::nodes::{FaultPlan, at, at_ms, node, none, observe_run};
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Message, Net, NodeId};
 use latent_sim::{
@@ -17,6 +15,8 @@ use latent_sim::{
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
+use support::mesh::{CallLog, Mesh};
+use support::nodes::{FaultPlan, at, at_ms, node, none, observe_run};
 
 const NO_FAILURES: [&str; 0] = [];
 /// Between ticks 20 and 21.

@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-mod bench {
+mod support {
     pub mod counter;
     pub mod nodes;
 }
 
-use bench::counter::{CounterOutcome, count, expected_without_faults};
-use bench::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, Env, File, Mark, Message, Net, NodeId, OpenMode, read_full};
 use latent_sim::{
@@ -19,6 +17,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use support::counter::{CounterOutcome, count, expected_without_faults};
+use support::nodes::{FaultPlan, Observations, at, at_ms, node, none, observe_run};
 
 /// Between ticks 20 and 21.
 const BEGINS_MS: i64 = 2_050;

@@ -3,9 +3,9 @@
 //! Corruption affects the device, so it changes the durable bytes. In the view, it changes the bytes that no
 //! un-synced write covers. Bytes of the view that are marked clean but never written may be corrupted as well.
 
+use super::disk_faults::ReadsAfterFailedSync;
 use super::inode::{DurableContent, FileChange, FileState, Inode, UnsyncedOp};
 use super::rope::Rope;
-use crate::faults::ReadsAfterFailedSync;
 use crate::lock::lock;
 use bytes::Bytes;
 use std::sync::Arc;

@@ -14,11 +14,11 @@
 //!
 //! Not modelled here: the loss of synced bytes (that is a separate fault).
 
-use super::CrashPolicy;
 use super::dir_tree::{DirTree, JournalEntry, TreeEntry};
 use super::image::{DiskImage, ImageEntry};
 use super::inode::{FileChange, Inode, UnsyncedOp};
 use super::rope::Rope;
+use super::spec::CrashPolicy;
 use crate::prng::{KeyedPrng, hash_key};
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;

@@ -3,8 +3,10 @@
 //! Rules match operations on paths with a prefix and apply to the next few of them; conditions apply for a duration.
 //! Both are removed by the index of their fault. Without active faults, an operation costs a few atomic loads.
 
-use crate::faults::{OpKind, ReadsAfterFailedSync};
 use crate::lock::lock;
+use crate::op_kind::OpKind;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -32,6 +34,16 @@ pub(crate) enum DiskFaultEffect {
     LostWrite,
     /// A write goes to another location, which the key selects.
     MisdirectedWrite(u128),
+}
+
+/// Contents that reads return after a failed sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadsAfterFailedSync {
+    /// The durable bytes: the file system discarded the dirty pages.
+    Old,
+    /// The written bytes: the pages stay in the cache, marked clean, until the next crash.
+    New,
 }
 
 /// Active conditions, by fault index.

@@ -2,8 +2,9 @@
 //! recorded, then triggered process faults are injected.
 
 use super::store::DiskStore;
-use crate::env::NodeContext;
-use crate::faults::OpKind;
+use crate::context::NodeContext;
+use crate::op_kind::OpKind;
+use crate::trace::Event;
 use latent_ports::{DiskError, DiskErrorKind, DiskOp};
 
 /// Duration of a read or write of a slow disk, in microseconds, before its slowdown factor: the commonly assumed time
@@ -64,9 +65,9 @@ impl<'a> DiskOpAttempt<'a> {
             Err(error) => Err(error),
             Ok(started) => {
                 let latency_us =
-                    self.context.world().prng().draw_in_range("disk.sync", key, store.sync_latency_us());
+                    self.context.kernel().prng().draw_in_range("disk.sync", key, store.sync_latency_us());
                 let slow_times = u64::from(store.faults().slow_times());
-                self.context.world().sleep_ns(u64::from(latency_us) * 1_000 * slow_times).await;
+                self.context.kernel().sleep_ns(u64::from(latency_us) * 1_000 * slow_times).await;
                 self.wait_until_runnable().await?;
                 end(store, started)
             }
@@ -79,7 +80,7 @@ impl<'a> DiskOpAttempt<'a> {
     async fn wait_for_slow_disk(&self, kind: OpKind) -> Result<(), DiskError> {
         if matches!(kind, OpKind::Read | OpKind::Append | OpKind::WriteAt | OpKind::Truncate) {
             let slow_times = u64::from(self.context.disk_store().faults().slow_times());
-            self.context.world().sleep_ns(READ_OR_WRITE_US * 1_000 * slow_times).await;
+            self.context.kernel().sleep_ns(READ_OR_WRITE_US * 1_000 * slow_times).await;
             self.wait_until_runnable().await?;
         }
         Ok(())
@@ -93,7 +94,7 @@ impl<'a> DiskOpAttempt<'a> {
     fn record<T>(&self, effect: &DiskOpEffect<T>) {
         let outcome = effect.result.as_ref().map_or_else(|kind| Err(*kind), |_| Ok(()));
         self.context.disk_store().count_op();
-        self.context.record(crate::Event::Disk {
+        self.context.record(Event::Disk {
             op: self.op,
             path: self.path,
             to: self.to,

@@ -3,8 +3,9 @@
 use super::crash::{CrashModel, crash_draw_key};
 use super::dir_tree::{DirTree, TreeEntry};
 use super::disk_faults::DiskFaults;
+use super::image::DiskImage;
 use super::inode::{DiskUsage, Inode};
-use super::{CrashPolicy, DiskImage, DiskSpec, DiskStats};
+use super::spec::{CrashPolicy, DiskSpec, DiskStats};
 use crate::lock::lock;
 use crate::prng::KeyedPrng;
 use bytes::Bytes;

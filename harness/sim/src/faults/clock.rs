@@ -12,8 +12,7 @@
 //! than 1,000 s (RFC 5905), so that an error of an hour stays until an operator corrects it. Frequency: a sixth of
 //! that of processor failures (Corbett et al.); scenarios run weeks, so their rates are accelerated.
 
-use super::{FaultBehavior, FaultDuration};
-use crate::world::World;
+use super::behavior::{FaultBehavior, FaultDuration, FaultTarget};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -52,16 +51,16 @@ impl FaultBehavior for ClockStep {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> FaultDuration {
-        if let Some(node) = world.find_node(&self.node) {
-            node.wall_clock().step(self.by_ms);
+    fn begin(&self, target: &dyn FaultTarget, _: usize) -> FaultDuration {
+        if let Some(machine) = target.machine(&self.node) {
+            machine.wall_clock().step(self.by_ms);
         }
         FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
-    fn end(&self, world: &World, _: usize) {
-        if let Some(node) = world.find_node(&self.node) {
-            node.wall_clock().step(self.by_ms.saturating_neg());
+    fn end(&self, target: &dyn FaultTarget, _: usize) {
+        if let Some(machine) = target.machine(&self.node) {
+            machine.wall_clock().step(self.by_ms.saturating_neg());
         }
     }
 }
@@ -71,16 +70,16 @@ impl FaultBehavior for ClockDrift {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        if let Some(node) = world.find_node(&self.node) {
-            node.wall_clock().drift(fault, world.now_ns(), self.ppm);
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        if let Some(machine) = target.machine(&self.node) {
+            machine.wall_clock().drift(fault, target.now_ns(), self.ppm);
         }
         FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        if let Some(node) = world.find_node(&self.node) {
-            node.wall_clock().end_drift(fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        if let Some(machine) = target.machine(&self.node) {
+            machine.wall_clock().end_drift(fault);
         }
     }
 }

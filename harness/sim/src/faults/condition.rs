@@ -3,8 +3,7 @@
 //! level. The system defines the meaning and reads it with [`World::condition`](crate::World::condition). A condition
 //! by itself changes nothing.
 
-use super::{FaultBehavior, FaultDuration};
-use crate::world::World;
+use super::behavior::{FaultBehavior, FaultDuration, FaultTarget};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,16 +30,16 @@ impl FaultBehavior for Condition {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        if let Some(node) = world.find_node(&self.node) {
-            node.conditions(|held| held.insert(fault, (self.name.clone(), self.level)));
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        if let Some(machine) = target.machine(&self.node) {
+            machine.set_condition(fault, self.name.clone(), self.level);
         }
         FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        if let Some(node) = world.find_node(&self.node) {
-            node.conditions(|held| held.remove(&fault));
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        if let Some(machine) = target.machine(&self.node) {
+            machine.remove_condition(fault);
         }
     }
 }

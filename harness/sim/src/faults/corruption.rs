@@ -24,10 +24,10 @@
 //! reorder and leave garbage: Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014. Scenarios
 //! accelerate the rates.
 
-use super::{FaultBehavior, FaultDuration, disk};
+use super::behavior::{FaultBehavior, FaultDuration, FaultTarget};
+use super::disk;
 use crate::disk::{BLOCK_BYTES, CorruptionTarget, DiskFaultEffect, target_key};
 use crate::prng::KeyedPrng;
-use crate::world::World;
 use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,14 +108,14 @@ impl FaultBehavior for LatentSector {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> FaultDuration {
-        if let Some(target) = pick_target(world, &self.node, &self.path_prefix, self.pick) {
+    fn begin(&self, target: &dyn FaultTarget, _: usize) -> FaultDuration {
+        if let Some(target) = pick_target(target, &self.node, &self.path_prefix, self.pick) {
             target.inode.mark_unreadable(target.block);
         }
         FaultDuration::Instant
     }
 
-    fn end(&self, _: &World, _: usize) {}
+    fn end(&self, _: &dyn FaultTarget, _: usize) {}
 }
 
 impl FaultBehavior for BitRot {
@@ -123,15 +123,15 @@ impl FaultBehavior for BitRot {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> FaultDuration {
-        if let Some(target) = pick_target(world, &self.node, &self.path_prefix, self.pick) {
+    fn begin(&self, target: &dyn FaultTarget, _: usize) -> FaultDuration {
+        if let Some(target) = pick_target(target, &self.node, &self.path_prefix, self.pick) {
             let (offset, mask) = bit_flip_mask(target_key(self.pick, &self.node), &target, self.bits);
             target.inode.flip_bits(offset, &mask);
         }
         FaultDuration::Instant
     }
 
-    fn end(&self, _: &World, _: usize) {}
+    fn end(&self, _: &dyn FaultTarget, _: usize) {}
 }
 
 impl FaultBehavior for MisdirectedWrite {
@@ -139,17 +139,17 @@ impl FaultBehavior for MisdirectedWrite {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
         let effect = DiskFaultEffect::MisdirectedWrite(target_key(self.pick, &self.node));
-        disk::add_rule(world, &self.node, (fault, &self.path_prefix, Some(1), effect), None)
+        disk::add_rule(target, &self.node, (fault, &self.path_prefix, Some(1), effect), None)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        disk::remove_fault(world, &self.node, fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        disk::remove_fault(target, &self.node, fault);
     }
 
-    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
-        disk::is_exhausted(world, &self.node, fault)
+    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
+        disk::is_exhausted(target, &self.node, fault)
     }
 }
 
@@ -158,17 +158,17 @@ impl FaultBehavior for LostWrite {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
         let rule = (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::LostWrite);
-        disk::add_rule(world, &self.node, rule, None)
+        disk::add_rule(target, &self.node, rule, None)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        disk::remove_fault(world, &self.node, fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        disk::remove_fault(target, &self.node, fault);
     }
 
-    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
-        disk::is_exhausted(world, &self.node, fault)
+    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
+        disk::is_exhausted(target, &self.node, fault)
     }
 }
 
@@ -177,20 +177,23 @@ impl FaultBehavior for GarbageTails {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        disk::set_condition(world, &self.node, self.for_ms, |node| {
-            node.disk().faults().set_garbage_tails(fault)
-        })
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        disk::set_condition(target, &self.node, self.for_ms, |disk| disk.faults().set_garbage_tails(fault))
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        disk::remove_fault(world, &self.node, fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        disk::remove_fault(target, &self.node, fault);
     }
 }
 
-fn pick_target(world: &World, node: &str, path_prefix: &str, pick: u64) -> Option<CorruptionTarget> {
+fn pick_target(
+    target: &dyn FaultTarget,
+    node: &str,
+    path_prefix: &str,
+    pick: u64,
+) -> Option<CorruptionTarget> {
     let key = target_key(pick, node);
-    world.find_node(node)?.disk().tree(|tree| tree.corruption_target(key, path_prefix, None, 0))
+    target.machine(node)?.disk().tree(|tree| tree.corruption_target(key, path_prefix, None, 0))
 }
 
 /// Returns the offset of a mask and the mask of `bits` different bits to flip, within 64 bytes of a block (or as many

@@ -21,10 +21,9 @@
 //! Production", FAST 2016); no figure is known for how often that surfaces as an error or a failed sync. Scenarios
 //! run weeks: their rates are accelerated.
 
-use super::{FaultBehavior, FaultDuration, OpKind};
-use crate::disk::{DiskFaultEffect, DiskFaultRule};
-use crate::node::Node;
-use crate::world::World;
+use super::behavior::{FaultBehavior, FaultDuration, FaultTarget};
+use crate::disk::{DiskFaultEffect, DiskFaultRule, DiskStore, ReadsAfterFailedSync};
+use crate::op_kind::OpKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,16 +62,6 @@ pub struct SyncFailure {
     pub times: u32,
     /// Contents that reads return afterwards.
     pub shows: ReadsAfterFailedSync,
-}
-
-/// Contents that reads return after a failed sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ReadsAfterFailedSync {
-    /// The durable bytes: the file system discarded the dirty pages.
-    Old,
-    /// The written bytes: the pages stay in the cache, marked clean, until the next crash.
-    New,
 }
 
 /// Fills the node's disk: it accepts no more bytes and no more names.
@@ -124,40 +113,45 @@ pub struct ShortRead {
 
 /// Adds a rule at a node's disk, until its count is exhausted or `for_ms` has passed.
 pub(super) fn add_rule(
-    world: &World,
+    target: &dyn FaultTarget,
     node: &str,
     rule: (usize, &str, Option<u32>, DiskFaultEffect),
     for_ms: Option<u64>,
 ) -> FaultDuration {
     let (fault, path_prefix, times, effect) = rule;
-    if let Some(node) = world.find_node(node) {
-        node.disk().faults().add(DiskFaultRule { fault, path_prefix: path_prefix.to_owned(), times, effect });
+    if let Some(machine) = target.machine(node) {
+        machine.disk().faults().add(DiskFaultRule {
+            fault,
+            path_prefix: path_prefix.to_owned(),
+            times,
+            effect,
+        });
     }
     FaultDuration::ms_or_until_faults_end(for_ms)
 }
 
 /// Sets a condition at a node's disk for a duration.
 pub(super) fn set_condition(
-    world: &World,
+    target: &dyn FaultTarget,
     node: &str,
     for_ms: Option<u64>,
-    begin: impl FnOnce(&Node),
+    begin: impl FnOnce(&DiskStore),
 ) -> FaultDuration {
-    if let Some(node) = world.find_node(node) {
-        begin(&node);
+    if let Some(machine) = target.machine(node) {
+        begin(machine.disk());
     }
     FaultDuration::ms_or_until_faults_end(for_ms)
 }
 
 /// Whether the rules of a fault at a node's disk are exhausted.
-pub(super) fn is_exhausted(world: &World, node: &str, fault: usize) -> bool {
-    world.find_node(node).is_some_and(|node| !node.disk().faults().has_rule(fault))
+pub(super) fn is_exhausted(target: &dyn FaultTarget, node: &str, fault: usize) -> bool {
+    target.machine(node).is_some_and(|machine| !machine.disk().faults().has_rule(fault))
 }
 
 /// Removes the rules and conditions of a fault at a node's disk.
-pub(super) fn remove_fault(world: &World, node: &str, fault: usize) {
-    if let Some(node) = world.find_node(node) {
-        node.disk().faults().remove_fault(fault);
+pub(super) fn remove_fault(target: &dyn FaultTarget, node: &str, fault: usize) {
+    if let Some(machine) = target.machine(node) {
+        machine.disk().faults().remove_fault(fault);
     }
 }
 
@@ -166,17 +160,17 @@ impl FaultBehavior for DiskError {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
         let rule = (fault, self.path_prefix.as_str(), self.times, DiskFaultEffect::Error(self.op));
-        add_rule(world, &self.node, rule, self.for_ms)
+        add_rule(target, &self.node, rule, self.for_ms)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        remove_fault(world, &self.node, fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        remove_fault(target, &self.node, fault);
     }
 
-    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
-        is_exhausted(world, &self.node, fault)
+    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
+        is_exhausted(target, &self.node, fault)
     }
 }
 
@@ -185,18 +179,18 @@ impl FaultBehavior for SyncFailure {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
         let rule =
             (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::SyncFailure(self.shows));
-        add_rule(world, &self.node, rule, None)
+        add_rule(target, &self.node, rule, None)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        remove_fault(world, &self.node, fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        remove_fault(target, &self.node, fault);
     }
 
-    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
-        is_exhausted(world, &self.node, fault)
+    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
+        is_exhausted(target, &self.node, fault)
     }
 }
 
@@ -205,14 +199,12 @@ impl FaultBehavior for DiskFull {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        set_condition(world, &self.node, self.for_ms, |node| {
-            node.disk().limit_capacity(fault, self.room_bytes)
-        })
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        set_condition(target, &self.node, self.for_ms, |disk| disk.limit_capacity(fault, self.room_bytes))
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        remove_fault(world, &self.node, fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        remove_fault(target, &self.node, fault);
     }
 }
 
@@ -221,14 +213,12 @@ impl FaultBehavior for SlowDisk {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        set_condition(world, &self.node, self.for_ms, |node| {
-            node.disk().faults().set_slowdown(fault, self.times)
-        })
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        set_condition(target, &self.node, self.for_ms, |disk| disk.faults().set_slowdown(fault, self.times))
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        remove_fault(world, &self.node, fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        remove_fault(target, &self.node, fault);
     }
 }
 
@@ -237,16 +227,16 @@ impl FaultBehavior for ShortRead {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
         let rule = (fault, self.path_prefix.as_str(), Some(self.times), DiskFaultEffect::ShortRead);
-        add_rule(world, &self.node, rule, None)
+        add_rule(target, &self.node, rule, None)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        remove_fault(world, &self.node, fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        remove_fault(target, &self.node, fault);
     }
 
-    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
-        is_exhausted(world, &self.node, fault)
+    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
+        is_exhausted(target, &self.node, fault)
     }
 }

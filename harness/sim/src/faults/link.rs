@@ -17,8 +17,8 @@
 //! Durations in scenarios (1 s, 1 min, 4 h, 26 h) are chosen around time-outs, hinted hand-off and a day's job; rates
 //! are accelerated, since a scenario runs weeks.
 
-use super::{FaultBehavior, FaultDuration};
-use crate::world::World;
+use super::behavior::{FaultBehavior, FaultDuration, FaultTarget};
+use crate::net::{CallPart, LinkDegradation};
 use latent_ports::NodeId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -143,33 +143,23 @@ pub struct LoseMessage {
     pub times: u32,
 }
 
-/// One of the two messages of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum CallPart {
-    /// The request: the call has no effect and times out.
-    Request,
-    /// The answer: the call takes effect and times out.
-    Answer,
-}
-
 impl FaultBehavior for CutLink {
     fn nodes(&self) -> Vec<&str> {
         vec![&self.from, &self.to]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        if let (Some(from), Some(to)) = (world.node_named(&self.from), world.node_named(&self.to)) {
-            world.add_cut((from, to), fault);
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        if let (Some(from), Some(to)) = (target.node_named(&self.from), target.node_named(&self.to)) {
+            target.with_link_faults(&mut |links| links.add_cut((from, to), fault));
             if self.both {
-                world.add_cut((to, from), fault);
+                target.with_link_faults(&mut |links| links.add_cut((to, from), fault));
             }
         }
         FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        world.remove_link_faults(fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        target.with_link_faults(&mut |links| links.remove_fault(fault));
     }
 }
 
@@ -178,15 +168,15 @@ impl FaultBehavior for Isolate {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        if let Some(node) = world.node_named(&self.node) {
-            world.add_isolation(node, fault);
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        if let Some(node) = target.node_named(&self.node) {
+            target.with_link_faults(&mut |links| links.add_isolation(node, fault));
         }
         FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        world.remove_link_faults(fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        target.with_link_faults(&mut |links| links.remove_fault(fault));
     }
 }
 
@@ -195,24 +185,24 @@ impl FaultBehavior for Partition {
         self.side.iter().chain(&self.other).map(String::as_str).collect()
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
         let found = |names: &[String]| -> Vec<NodeId> {
-            names.iter().filter_map(|name| world.node_named(name)).collect()
+            names.iter().filter_map(|name| target.node_named(name)).collect()
         };
         let (side, other) = (found(&self.side), found(&self.other));
         for from in &side {
             for to in &other {
-                world.add_cut((*from, *to), fault);
+                target.with_link_faults(&mut |links| links.add_cut((*from, *to), fault));
                 if !self.one_way {
-                    world.add_cut((*to, *from), fault);
+                    target.with_link_faults(&mut |links| links.add_cut((*to, *from), fault));
                 }
             }
         }
         FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        world.remove_link_faults(fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        target.with_link_faults(&mut |links| links.remove_fault(fault));
     }
 }
 
@@ -229,30 +219,45 @@ impl FaultBehavior for Flap {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        if let Some(node) = world.node_named(&self.node) {
-            world.add_isolation(node, fault);
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        if let Some(node) = target.node_named(&self.node) {
+            target.with_link_faults(&mut |links| links.add_isolation(node, fault));
         }
         FaultDuration::Ms(self.phase_lengths_ms().0.min(self.for_ms))
     }
 
     /// Odd phases end an isolation, even ones a connected interval.
-    fn next_phase(&self, world: &World, fault: usize, phase: u32) -> Option<u64> {
+    fn next_phase(&self, target: &dyn FaultTarget, fault: usize, phase: u32) -> Option<u64> {
         let (down_ms, up_ms) = self.phase_lengths_ms();
         let is_back = !phase.is_multiple_of(2);
         let rounds_ms = u64::from(phase / 2).saturating_mul(down_ms.saturating_add(up_ms));
         let passed_ms = rounds_ms.saturating_add(if is_back { down_ms } else { 0 });
         let left_ms = self.for_ms.checked_sub(passed_ms).filter(|left| *left > 0)?;
         if is_back {
-            world.remove_link_faults(fault);
+            target.with_link_faults(&mut |links| links.remove_fault(fault));
             return Some(up_ms.min(left_ms));
         }
-        world.add_isolation(world.node_named(&self.node)?, fault);
+        let node = target.node_named(&self.node)?;
+        target.with_link_faults(&mut |links| links.add_isolation(node, fault));
         Some(down_ms.min(left_ms))
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        world.remove_link_faults(fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        target.with_link_faults(&mut |links| links.remove_fault(fault));
+    }
+}
+
+impl DegradeLink {
+    fn degradation(&self) -> LinkDegradation {
+        LinkDegradation {
+            both: self.both,
+            latency_times: self.latency_times,
+            loss_ppm: self.loss_ppm,
+            duplicate_ppm: self.duplicate_ppm,
+            reorder_ppm: self.reorder_ppm,
+            reorder_by_ms: self.reorder_by_ms,
+            bandwidth_bytes_per_s: self.bandwidth_bytes_per_s,
+        }
     }
 }
 
@@ -261,16 +266,17 @@ impl FaultBehavior for DegradeLink {
         [&self.from, &self.to].into_iter().map(String::as_str).filter(|name| *name != EVERY).collect()
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        let end = |name: &str| if name == EVERY { Some(None) } else { world.node_named(name).map(Some) };
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        let end = |name: &str| if name == EVERY { Some(None) } else { target.node_named(name).map(Some) };
         if let (Some(from), Some(to)) = (end(&self.from), end(&self.to)) {
-            world.add_degradation((from, to), self.clone(), fault);
+            target
+                .with_link_faults(&mut |links| links.add_degradation((from, to), self.degradation(), fault));
         }
         FaultDuration::ms_or_until_faults_end(self.for_ms)
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        world.remove_link_faults(fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        target.with_link_faults(&mut |links| links.remove_fault(fault));
     }
 }
 
@@ -279,18 +285,20 @@ impl FaultBehavior for LoseMessage {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        if let Some(node) = world.node_named(&self.node) {
-            world.add_message_drop(node, self.part, self.times, fault);
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        if let Some(node) = target.node_named(&self.node) {
+            target.with_link_faults(&mut |links| links.add_message_drop(node, self.part, self.times, fault));
         }
         FaultDuration::UntilFaultsEnd
     }
 
-    fn end(&self, world: &World, fault: usize) {
-        world.remove_link_faults(fault);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        target.with_link_faults(&mut |links| links.remove_fault(fault));
     }
 
-    fn is_exhausted(&self, world: &World, fault: usize) -> bool {
-        !world.has_message_drop(fault)
+    fn is_exhausted(&self, target: &dyn FaultTarget, fault: usize) -> bool {
+        let mut waits = false;
+        target.with_link_faults(&mut |links| waits = links.has_message_drop(fault));
+        !waits
     }
 }

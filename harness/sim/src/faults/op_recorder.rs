@@ -3,10 +3,9 @@
 //! A run of the same plan does the same operations up to the first fault, so a recorded operation is identified by
 //! its node and its index ([`RecordedOp::trigger`]). Recording is passive: no draw, no task, no timer.
 
-use super::{OpKind, Trigger};
-use crate::lock::lock;
-use crate::node::Node;
-use crate::world::World;
+use super::plan::Trigger;
+use crate::disk::DiskStore;
+use crate::op_kind::OpKind;
 use latent_ports::NodeId;
 use std::sync::Arc;
 
@@ -47,46 +46,33 @@ pub(crate) struct OpRecorder {
     counts: Vec<u64>,
 }
 
-impl World {
-    /// Starts to record every operation of every node. Call it before the first node is added; otherwise the indexes
-    /// differ from those that triggers count.
-    pub fn start_op_recording(&self) {
-        self.assert_not_observing("start recording operations");
-        assert!(self.nodes().is_empty(), "start recording operations before adding the first node");
-        *lock(&self.inner.op_recorder) = Some(OpRecorder::default());
+impl OpRecorder {
+    /// Returns the operations recorded so far.
+    pub(crate) fn ops(&self) -> Vec<RecordedOp> {
+        self.ops.clone()
     }
 
-    /// Returns the operations recorded until faults ended, or until now.
-    #[must_use]
-    pub fn recorded_ops(&self) -> Vec<RecordedOp> {
-        lock(&self.inner.op_recorder).as_ref().map_or_else(Vec::new, |recorder| recorder.ops.clone())
-    }
-
-    pub(crate) fn is_recording_ops(&self) -> bool {
-        lock(&self.inner.op_recorder).is_some()
-    }
-
-    /// Records an operation that is about to take effect. Operations after the end of faults are not recorded: they
-    /// trigger no fault.
-    pub(super) fn record_op(&self, node: &Node, op: OpKind, path: &str) {
-        if self.with_fault_registry(|registry| registry.has_ended) {
-            return;
+    /// Records an operation that is about to take effect on a node with this disk.
+    pub(crate) fn record(
+        &mut self,
+        (node, node_name): (NodeId, &Arc<str>),
+        disk: &DiskStore,
+        (op, path): (OpKind, &str),
+        time_ns: u64,
+    ) {
+        let index = usize::from(node.0);
+        if index >= self.counts.len() {
+            self.counts.resize(index + 1, 0);
         }
-        let mut recorder = lock(&self.inner.op_recorder);
-        let Some(recorder) = recorder.as_mut() else { return };
-        let index = usize::from(node.id().0);
-        if index >= recorder.counts.len() {
-            recorder.counts.resize(index + 1, 0);
-        }
-        recorder.counts[index] += 1;
-        recorder.ops.push(RecordedOp {
-            node: node.id(),
-            node_name: node.name().clone(),
+        self.counts[index] += 1;
+        self.ops.push(RecordedOp {
+            node,
+            node_name: node_name.clone(),
             op,
-            op_index: recorder.counts[index],
-            time_ns: self.now_ns(),
+            op_index: self.counts[index],
+            time_ns,
             path: path.to_owned(),
-            leaves_unsynced: leaves_unsynced_change(op) || node.disk().has_unsynced(),
+            leaves_unsynced: leaves_unsynced_change(op) || disk.has_unsynced(),
         });
     }
 }

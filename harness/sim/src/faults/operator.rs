@@ -9,8 +9,7 @@
 //!
 //! Source: GitLab's account of 2017-01-31, in which the data directory of the wrong host was removed.
 
-use super::{FaultBehavior, FaultDuration};
-use crate::world::World;
+use super::behavior::{FaultBehavior, FaultDuration, FaultTarget};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,12 +29,12 @@ impl FaultBehavior for RemoveDirectory {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> FaultDuration {
-        if let Some(node) = world.find_node(&self.node) {
-            node.disk().tree(|tree| tree.remove_all(&self.path));
+    fn begin(&self, target: &dyn FaultTarget, _: usize) -> FaultDuration {
+        if let Some(machine) = target.machine(&self.node) {
+            machine.disk().tree(|tree| tree.remove_all(&self.path));
         }
         FaultDuration::Instant
     }
 
-    fn end(&self, _: &World, _: usize) {}
+    fn end(&self, _: &dyn FaultTarget, _: usize) {}
 }

@@ -18,9 +18,8 @@
 //! its lease had expired is the classic case (Lipcon, "Avoiding Full GCs with MemStore-Local Allocation Buffers",
 //! 2011; Kleppmann, "How to do distributed locking", 2016). Scenarios run weeks, so their rates are accelerated.
 
-use super::{FaultBehavior, FaultDuration};
-use crate::world::World;
-use crate::{CrashPolicy, DiskImage};
+use super::behavior::{FaultBehavior, FaultDuration, FaultTarget};
+use crate::disk::{CrashPolicy, DiskImage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,15 +100,17 @@ impl FaultBehavior for Kill {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> FaultDuration {
-        let Some(node) = world.find_node(&self.node) else { return FaultDuration::Instant };
-        node.kill_with_tear_size(world, self.keeps, self.tear_bytes);
+    fn begin(&self, target: &dyn FaultTarget, _: usize) -> FaultDuration {
+        if target.node_named(&self.node).is_none() {
+            return FaultDuration::Instant;
+        }
+        target.kill(&self.node, self.keeps, self.tear_bytes);
         self.restart_after_ms.map_or(FaultDuration::UntilFaultsEnd, FaultDuration::Ms)
     }
 
     /// Ends a kill by a restart. A node that was restarted meanwhile is left alone.
-    fn end(&self, world: &World, _: usize) {
-        start_if_down(world, &self.node);
+    fn end(&self, target: &dyn FaultTarget, _: usize) {
+        target.start_if_down(&self.node);
     }
 }
 
@@ -118,34 +119,13 @@ impl FaultBehavior for Pause {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, fault: usize) -> FaultDuration {
-        if let Some(node) = world.find_node(&self.node).filter(|node| node.is_up()) {
-            world.with_fault_registry(|registry| {
-                registry.pauses.insert(fault, (node.id(), node.incarnation()))
-            });
-            node.pause(world);
-        }
+    fn begin(&self, target: &dyn FaultTarget, fault: usize) -> FaultDuration {
+        target.pause(&self.node, fault);
         FaultDuration::Ms(self.for_ms)
     }
 
-    /// Resumes the process that it paused, unless that process is dead or another pause still holds it.
-    fn end(&self, world: &World, fault: usize) {
-        let paused = world.with_fault_registry(|registry| {
-            let paused = registry.pauses.remove(&fault)?;
-            (!registry.pauses.values().any(|other| *other == paused)).then_some(paused)
-        });
-        let Some((node, incarnation)) = paused else { return };
-        let node = world.node(node);
-        if node.incarnation() == incarnation {
-            node.resume(world);
-        }
-    }
-}
-
-/// Boots a node that is down. A node that was started meanwhile is left alone.
-fn start_if_down(world: &World, name: &str) {
-    if let Some(node) = world.find_node(name).filter(|node| !node.is_up()) {
-        node.start(world);
+    fn end(&self, target: &dyn FaultTarget, fault: usize) {
+        target.resume(fault);
     }
 }
 
@@ -154,31 +134,27 @@ impl FaultBehavior for CrashLoop {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+    fn begin(&self, target: &dyn FaultTarget, _: usize) -> FaultDuration {
         if self.times == 0 {
             // Without a kill, the end must not start a node that another fault keeps down.
             return FaultDuration::Instant;
         }
-        if let Some(node) = world.find_node(&self.node) {
-            node.kill(world, None);
-        }
+        target.kill(&self.node, None, None);
         FaultDuration::Ms(self.down_ms)
     }
 
     /// Odd phases end an interval down, even ones an interval up.
-    fn next_phase(&self, world: &World, _: usize, phase: u32) -> Option<u64> {
+    fn next_phase(&self, target: &dyn FaultTarget, _: usize, phase: u32) -> Option<u64> {
         if phase.is_multiple_of(2) {
-            if let Some(node) = world.find_node(&self.node) {
-                node.kill(world, None);
-            }
+            target.kill(&self.node, None, None);
             return Some(self.down_ms);
         }
-        start_if_down(world, &self.node);
+        target.start_if_down(&self.node);
         (phase.div_ceil(2) < self.times).then_some(self.up_ms)
     }
 
-    fn end(&self, world: &World, _: usize) {
-        start_if_down(world, &self.node);
+    fn end(&self, target: &dyn FaultTarget, _: usize) {
+        target.start_if_down(&self.node);
     }
 }
 
@@ -187,17 +163,15 @@ impl FaultBehavior for PowerLoss {
         self.nodes.iter().map(String::as_str).collect()
     }
 
-    fn begin(&self, world: &World, _: usize) -> FaultDuration {
+    fn begin(&self, target: &dyn FaultTarget, _: usize) -> FaultDuration {
         for name in &self.nodes {
-            if let Some(node) = world.find_node(name) {
-                node.kill(world, self.keeps);
-            }
+            target.kill(name, self.keeps, None);
         }
         FaultDuration::Ms(self.restart_after_ms)
     }
 
-    fn end(&self, world: &World, _: usize) {
-        self.nodes.iter().for_each(|name| start_if_down(world, name));
+    fn end(&self, target: &dyn FaultTarget, _: usize) {
+        self.nodes.iter().for_each(|name| target.start_if_down(name));
     }
 }
 
@@ -206,15 +180,15 @@ impl FaultBehavior for NewDisk {
         vec![&self.node]
     }
 
-    fn begin(&self, world: &World, _: usize) -> FaultDuration {
-        if let Some(node) = world.find_node(&self.node) {
-            node.kill(world, None);
-            node.disk().replace(&DiskImage::new());
+    fn begin(&self, target: &dyn FaultTarget, _: usize) -> FaultDuration {
+        target.kill(&self.node, None, None);
+        if let Some(machine) = target.machine(&self.node) {
+            machine.disk().replace(&DiskImage::new());
         }
         FaultDuration::Ms(self.restart_after_ms)
     }
 
-    fn end(&self, world: &World, _: usize) {
-        start_if_down(world, &self.node);
+    fn end(&self, target: &dyn FaultTarget, _: usize) {
+        target.start_if_down(&self.node);
     }
 }

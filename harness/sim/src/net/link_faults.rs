@@ -3,14 +3,36 @@
 //! message drop affects them. faults/link.rs defines the faults, what they do not model, and the sources of their
 //! figures.
 
-use crate::faults::{CallPart, DegradeLink};
-use crate::lock::lock;
-use crate::world::World;
 use latent_ports::NodeId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One direction of a link: sender and receiver.
 pub(super) type LinkDirection = (NodeId, NodeId);
+
+/// One of the two messages of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallPart {
+    /// The request: the call has no effect and times out.
+    Request,
+    /// The answer: the call takes effect and times out.
+    Answer,
+}
+
+/// Degradation of a link. Properties that are left out do not change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LinkDegradation {
+    /// Degrades the other direction too.
+    pub(crate) both: bool,
+    pub(crate) latency_times: Option<u32>,
+    pub(crate) loss_ppm: Option<u32>,
+    pub(crate) duplicate_ppm: Option<u32>,
+    pub(crate) reorder_ppm: Option<u32>,
+    pub(crate) reorder_by_ms: Option<u32>,
+    pub(crate) bandwidth_bytes_per_s: Option<u64>,
+}
 
 /// All active link faults.
 #[derive(Default)]
@@ -26,7 +48,7 @@ pub(crate) struct LinkFaults {
 /// A degradation and its direction; `None` is every node.
 struct ActiveDegradation {
     link: (Option<NodeId>, Option<NodeId>),
-    spec: DegradeLink,
+    spec: LinkDegradation,
 }
 
 /// Message drop that still applies to `left` calls of a node.
@@ -100,11 +122,45 @@ impl LinkFaults {
         Some(part)
     }
 
-    fn remove_fault(&mut self, fault: usize) {
+    pub(crate) fn add_cut(&mut self, link: LinkDirection, fault: usize) {
+        self.cuts.entry(link).or_default().insert(fault);
+        self.update_any();
+    }
+
+    pub(crate) fn add_isolation(&mut self, node: NodeId, fault: usize) {
+        self.isolations.entry(node).or_default().insert(fault);
+        self.update_any();
+    }
+
+    pub(crate) fn add_degradation(
+        &mut self,
+        link: (Option<NodeId>, Option<NodeId>),
+        spec: LinkDegradation,
+        fault: usize,
+    ) {
+        self.degradations.insert(fault, ActiveDegradation { link, spec });
+        self.update_any();
+    }
+
+    pub(crate) fn add_message_drop(&mut self, node: NodeId, part: CallPart, left: u32, fault: usize) {
+        if left > 0 {
+            self.message_drops.insert(fault, MessageDrop { node, part, left });
+            self.update_any();
+        }
+    }
+
+    /// Whether a fault still waits for calls whose messages it drops.
+    pub(crate) fn has_message_drop(&self, fault: usize) -> bool {
+        self.message_drops.contains_key(&fault)
+    }
+
+    /// Ends every link fault of one fault index.
+    pub(crate) fn remove_fault(&mut self, fault: usize) {
         remove_fault(&mut self.cuts, fault);
         remove_fault(&mut self.isolations, fault);
         self.degradations.remove(&fault);
         self.message_drops.remove(&fault);
+        self.update_any();
     }
 
     fn update_any(&mut self) {
@@ -129,53 +185,4 @@ fn remove_fault<K: Ord>(faults: &mut BTreeMap<K, BTreeSet<usize>>, fault: usize)
         faults.remove(&fault);
         !faults.is_empty()
     });
-}
-
-impl World {
-    fn link_faults(&self, change: impl FnOnce(&mut LinkFaults)) {
-        let mut links = lock(&self.inner.links);
-        change(&mut links.link_faults);
-        links.link_faults.update_any();
-    }
-
-    pub(crate) fn add_cut(&self, link: (NodeId, NodeId), fault: usize) {
-        self.link_faults(|faults| {
-            faults.cuts.entry(link).or_default().insert(fault);
-        });
-    }
-
-    pub(crate) fn add_isolation(&self, node: NodeId, fault: usize) {
-        self.link_faults(|faults| {
-            faults.isolations.entry(node).or_default().insert(fault);
-        });
-    }
-
-    pub(crate) fn add_degradation(
-        &self,
-        link: (Option<NodeId>, Option<NodeId>),
-        spec: DegradeLink,
-        fault: usize,
-    ) {
-        self.link_faults(|faults| {
-            faults.degradations.insert(fault, ActiveDegradation { link, spec });
-        });
-    }
-
-    pub(crate) fn add_message_drop(&self, node: NodeId, part: CallPart, left: u32, fault: usize) {
-        if left > 0 {
-            self.link_faults(|faults| {
-                faults.message_drops.insert(fault, MessageDrop { node, part, left });
-            });
-        }
-    }
-
-    /// Whether a fault still waits for calls whose messages it drops.
-    pub(crate) fn has_message_drop(&self, fault: usize) -> bool {
-        lock(&self.inner.links).link_faults.message_drops.contains_key(&fault)
-    }
-
-    /// Ends every link fault of one fault index.
-    pub(crate) fn remove_link_faults(&self, fault: usize) {
-        self.link_faults(|faults| faults.remove_fault(fault));
-    }
 }

@@ -1,63 +1,32 @@
-//! Links, calls and messages in flight.
+//! The network: links, calls and messages in flight.
 
-use super::link_faults::{EffectiveDegradation, LinkFaults};
-use super::{IncomingRequest, empty_message};
-use crate::faults::CallPart;
+use super::link_faults::{CallPart, EffectiveDegradation, LinkFaults};
+use super::link_spec::LinkSpec;
+use super::mailbox::IncomingRequest;
+use crate::kernel::Kernel;
 use crate::lock::lock;
+use crate::node::NodeTable;
 use crate::prng::scale_to_range;
 use crate::slab::{Slab, SlabKey};
 use crate::timers::{TimerEvent, TimerKey};
 use crate::trace::{CallOutcome, Event};
-use crate::world::World;
+use bytes::Bytes;
 use latent_ports::{Message, NetErrorKind, NodeId};
 use rand_chacha::rand_core::Rng;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// Tail of the latency distribution: one message in `one_in` takes `multiplier` times as long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LatencyTail {
-    /// One message in this many is slow; 0: none.
-    pub one_in: u32,
-    /// Factor on the latency drawn.
-    pub multiplier: u32,
-}
-
-/// Properties of one direction of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkSpec {
-    /// Latency of a message in microseconds: minimum and maximum, drawn uniformly.
-    pub latency_us: (u32, u32),
-    /// Tail of the latency distribution.
-    pub tail: LatencyTail,
-    /// Messages lost, in parts per million.
-    pub loss_ppm: u32,
-    /// Bandwidth in bytes per second, at which messages queue; `None`: unlimited.
-    pub bandwidth_bytes_per_s: Option<u64>,
-}
-
-impl Default for LinkSpec {
-    /// Returns a link within a data center: 100 to 500 us, one in 1,000 takes 20 times as long, no loss, no limit.
-    fn default() -> LinkSpec {
-        LinkSpec {
-            latency_us: (100, 500),
-            tail: LatencyTail { one_in: 1_000, multiplier: 20 },
-            loss_ppm: 0,
-            bandwidth_bytes_per_s: None,
-        }
-    }
-}
-
 /// All links, all calls, all messages in flight.
 #[derive(Default)]
-pub(crate) struct LinkTable {
+struct LinkTable {
     default: LinkSpec,
     specs: BTreeMap<(NodeId, NodeId), LinkSpec>,
-    /// Directions cut by [`World::cut_link`].
+    /// Directions cut by [`Network::cut_link`].
     manual_cuts: BTreeMap<(NodeId, NodeId), ()>,
     /// Active link faults.
-    pub(super) link_faults: LinkFaults,
+    link_faults: LinkFaults,
     busy_until_ns: BTreeMap<(NodeId, NodeId), u64>,
     /// Number of times that a message was sent on a degraded link, so that a retry has a draw of its own.
     send_counts: BTreeMap<(NodeId, NodeId, u128), u64>,
@@ -125,29 +94,41 @@ impl LinkTable {
     }
 }
 
-impl World {
+/// All links of a world, and the calls on them.
+pub(crate) struct Network {
+    kernel: Arc<Kernel>,
+    nodes: Arc<NodeTable>,
+    links: Mutex<LinkTable>,
+}
+
+impl Network {
+    pub(crate) fn new(kernel: Arc<Kernel>, nodes: Arc<NodeTable>) -> Network {
+        Network { kernel, nodes, links: Mutex::default() }
+    }
+
     /// Sets the properties of every direction that has none of its own.
-    pub fn set_default_link(&self, spec: LinkSpec) {
-        self.assert_not_observing("change links");
-        lock(&self.inner.links).default = spec;
+    pub(crate) fn set_default_link(&self, spec: LinkSpec) {
+        lock(&self.links).default = spec;
     }
 
     /// Sets the properties of one direction.
-    pub fn set_link(&self, from: NodeId, to: NodeId, spec: LinkSpec) {
-        self.assert_not_observing("change links");
-        lock(&self.inner.links).specs.insert((from, to), spec);
+    pub(crate) fn set_link(&self, from: NodeId, to: NodeId, spec: LinkSpec) {
+        lock(&self.links).specs.insert((from, to), spec);
     }
 
     /// Cuts one direction: messages on it are lost, including those in flight.
-    pub fn cut_link(&self, from: NodeId, to: NodeId) {
-        self.assert_not_observing("cut a link");
-        lock(&self.inner.links).manual_cuts.insert((from, to), ());
+    pub(crate) fn cut_link(&self, from: NodeId, to: NodeId) {
+        lock(&self.links).manual_cuts.insert((from, to), ());
     }
 
-    /// Undoes [`World::cut_link`]. Faults that cut the same direction remain.
-    pub fn restore_link(&self, from: NodeId, to: NodeId) {
-        self.assert_not_observing("join a link");
-        lock(&self.inner.links).manual_cuts.remove(&(from, to));
+    /// Undoes [`Network::cut_link`]. Faults that cut the same direction remain.
+    pub(crate) fn restore_link(&self, from: NodeId, to: NodeId) {
+        lock(&self.links).manual_cuts.remove(&(from, to));
+    }
+
+    /// Reads or changes the active link faults.
+    pub(crate) fn with_link_faults<T>(&self, work: impl FnOnce(&mut LinkFaults) -> T) -> T {
+        work(&mut lock(&self.links).link_faults)
     }
 
     pub(crate) fn start_call(
@@ -158,7 +139,7 @@ impl World {
         timeout: Duration,
     ) -> SlabKey {
         let call = {
-            let mut links = lock(&self.inner.links);
+            let mut links = lock(&self.links);
             let dropped_part = links.link_faults.take_message_drop(link.0);
             let (caller, server) = link;
             links.calls.insert(CallState {
@@ -171,9 +152,11 @@ impl World {
             })
         };
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        let timeout_timer =
-            self.timers().insert(self.now_ns().saturating_add(timeout_ns), TimerEvent::TimeOutCall(call));
-        if let Some(state) = lock(&self.inner.links).calls.get_mut(call) {
+        let timeout_timer = self
+            .kernel
+            .timers()
+            .insert(self.kernel.now_ns().saturating_add(timeout_ns), TimerEvent::TimeOutCall(call));
+        if let Some(state) = lock(&self.links).calls.get_mut(call) {
             state.timeout_timer = Some(timeout_timer);
         }
         let len = message.len_bytes() as u64;
@@ -206,8 +189,8 @@ impl World {
         let link = flight.link;
         // The draw hashes its key, so it is enough that no two links share one.
         let key = key ^ (u128::from(link.0.0) << 112) ^ (u128::from(link.1.0) << 96);
-        let now_ns = self.now_ns();
-        let mut links = lock(&self.inner.links);
+        let now_ns = self.kernel.now_ns();
+        let mut links = lock(&self.links);
         let mut spec = links.spec(link);
         let degradation = links.link_faults.degradation(link);
         if let Some(degradation) = degradation {
@@ -222,7 +205,7 @@ impl World {
             || self.is_drawn("net.loss", draw_key, spec.loss_ppm)
         {
             drop(links);
-            self.record_at(link.0, Event::MessageLost { to: link.1, digest: flight.digest });
+            self.kernel.record_at(link.0, Event::MessageLost { to: link.1, digest: flight.digest });
             return;
         }
         let mut departs_ns = now_ns;
@@ -250,15 +233,15 @@ impl World {
         let digest = flight.digest;
         let flight = links.in_flight.insert(flight);
         drop(links);
-        self.timers().insert(arrives_ns, TimerEvent::DeliverMessage(flight));
+        self.kernel.timers().insert(arrives_ns, TimerEvent::DeliverMessage(flight));
         if let Some((arrives_ns, duplicate)) = duplicate {
-            self.record_at(link.0, Event::MessageDuplicated { to: link.1, digest });
-            self.timers().insert(arrives_ns, TimerEvent::DeliverMessage(duplicate));
+            self.kernel.record_at(link.0, Event::MessageDuplicated { to: link.1, digest });
+            self.kernel.timers().insert(arrives_ns, TimerEvent::DeliverMessage(duplicate));
         }
     }
 
     fn latency_us(&self, spec: LinkSpec, key: u128) -> u64 {
-        let bits = self.prng().rng("net.latency", key).next_u64();
+        let bits = self.kernel.prng().rng("net.latency", key).next_u64();
         let latency_us = u64::from(scale_to_range(bits, spec.latency_us));
         // The low bits are as random as the high ones, and `scale_to_range` uses the high ones.
         let slow = spec.tail.one_in > 0 && (bits & 0xffff_ffff).is_multiple_of(u64::from(spec.tail.one_in));
@@ -267,19 +250,19 @@ impl World {
 
     /// Whether an event with a probability of `ppm` parts per million occurs to the message with this key.
     fn is_drawn(&self, stream: &'static str, key: u128, ppm: u32) -> bool {
-        ppm > 0 && scale_to_range(self.prng().draw(stream, key), (0, 999_999)) < ppm
+        ppm > 0 && scale_to_range(self.kernel.prng().draw(stream, key), (0, 999_999)) < ppm
     }
 
     pub(crate) fn deliver(&self, flight: SlabKey) {
         let (flight, cut) = {
-            let mut links = lock(&self.inner.links);
+            let mut links = lock(&self.links);
             let Some(flight) = links.in_flight.remove(flight) else { return };
             let cut = links.is_cut(flight.link);
             (flight, cut)
         };
         let InFlightMessage { link, call, digest, payload } = flight;
         if cut {
-            self.record_at(link.0, Event::MessageLost { to: link.1, digest });
+            self.kernel.record_at(link.0, Event::MessageLost { to: link.1, digest });
             return;
         }
         match payload {
@@ -293,7 +276,7 @@ impl World {
 
     fn enqueue_request(&self, link: (NodeId, NodeId), incoming: IncomingRequest) {
         let (call, digest) = (incoming.call, incoming.digest);
-        let accepted = match self.find_node_by_id(link.1) {
+        let accepted = match self.nodes.find_by_id(link.1) {
             None => Err(NetErrorKind::Refused),
             Some(node) => node.mailbox(|mailbox| match mailbox {
                 Some(mailbox) => mailbox.accept(incoming),
@@ -309,7 +292,7 @@ impl World {
 
     fn complete_call(&self, call: SlabKey, result: Result<Message, NetErrorKind>, digest: u128) {
         let (ended, waker, timeout_timer) = {
-            let mut links = lock(&self.inner.links);
+            let mut links = lock(&self.links);
             // No task waits for it any more: the caller died, dropped the call or timed out.
             let Some(state) = links.calls.get_mut(call).filter(|state| state.result.is_none()) else {
                 return;
@@ -322,9 +305,9 @@ impl World {
             ((state.caller, event), state.waker.take(), state.timeout_timer.take())
         };
         if let Some(entry) = timeout_timer {
-            self.timers().remove(entry);
+            self.kernel.timers().remove(entry);
         }
-        self.record_at(ended.0, ended.1);
+        self.kernel.record_at(ended.0, ended.1);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -335,7 +318,7 @@ impl World {
     }
 
     pub(crate) fn poll_call(&self, call: SlabKey, cx: &Context<'_>) -> Poll<Result<Message, NetErrorKind>> {
-        let mut links = lock(&self.inner.links);
+        let mut links = lock(&self.links);
         let Some(state) = links.calls.get_mut(call) else { return Poll::Pending };
         match &mut state.result {
             Some(result) => Poll::Ready(std::mem::replace(result, Ok(empty_message()))),
@@ -347,9 +330,14 @@ impl World {
     }
 
     pub(crate) fn drop_call(&self, call: SlabKey) {
-        let removed = lock(&self.inner.links).calls.remove(call);
+        let removed = lock(&self.links).calls.remove(call);
         if let Some(entry) = removed.and_then(|state| state.timeout_timer) {
-            self.timers().remove(entry);
+            self.kernel.timers().remove(entry);
         }
     }
+}
+
+/// Returns an empty message.
+fn empty_message() -> Message {
+    Message { head: Bytes::new(), body: Bytes::new() }
 }
