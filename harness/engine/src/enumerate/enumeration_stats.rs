@@ -1,35 +1,18 @@
 //! Statistics of an enumeration: counts by kind of operation, and failures grouped by cause.
 
 use super::enumeration_plan::{EnumerationPlan, PlannedRun};
-use super::journal::EnumerationRun;
+use super::run_record::{EnumerationFailure, EnumerationRun};
 use crate::case::ipc::CaseResult;
 use crate::case::parent::CaseError;
 use crate::exit;
 use crate::scenario::ExpectedOutcome;
 use latent_sim::OpKind;
 use latent_verdict::Outcome;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Prefix of the description of a failure in which the system under test panicked.
 const PANICKED: &str = "panicked: ";
-
-/// A run that did not end as the scenario expects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EnumerationFailure {
-    /// Description that groups failures: outcome and worst violation, or why there is no verdict.
-    pub what: String,
-    /// The injection point, in the syntax of `--strike`.
-    pub strike: String,
-    /// Kind of the operation.
-    pub op: OpKind,
-    /// Its path, for a disk operation.
-    pub path: String,
-    /// Virtual time, milliseconds since 1970.
-    pub at_ms: i64,
-    /// Detail of the hang or the violation.
-    pub detail: String,
-}
 
 /// Counts of one kind of operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

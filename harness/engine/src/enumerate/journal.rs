@@ -4,7 +4,7 @@
 //! Each line is passed to the operating system at once, so a crash loses only the runs in progress. A truncated line is
 //! ignored.
 
-use super::enumeration_stats::EnumerationFailure;
+use super::run_record::EnumerationRun;
 use crate::output::{FileLock, OutputError, unused_backup_path};
 use crate::output_folder;
 use serde::{Deserialize, Serialize};
@@ -45,17 +45,6 @@ impl EnumerationHeader {
             (self != other).then(|| "the scenario has changed since".to_owned())
         }
     }
-}
-
-/// One completed run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EnumerationRun {
-    /// The injection point, in the syntax of `--strike`.
-    pub strike: String,
-    pub sim_ms: u64,
-    /// `None`: it ended as expected.
-    pub failure: Option<EnumerationFailure>,
 }
 
 #[derive(Serialize, Deserialize)]
