@@ -11,7 +11,8 @@
 
 use latent_engine::verdict::{OutcomeFacts, Violation};
 use latent_engine::{
-    NamedScenario, PhaseReporter, Reduction, Report, Scenario, Screen, System, Verdict, humanize, parse,
+    NamedScenario, PhaseReporter, Reduction, ReductionOf, Report, Scenario, Screen, System, Verdict,
+    humanize, parse,
 };
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
 use latent_sim::{Fault, FaultAction, Kill, NodeSpec, OpKind, Trigger, World};
@@ -113,7 +114,7 @@ impl System for Wal {
     }
 
     /// Shrinks a failing case, in addition to removing faults.
-    fn reductions() -> Vec<Reduction<Wal>> {
+    fn reductions() -> Vec<ReductionOf<Wal>> {
         vec![Reduction::Remove {
             what: "records",
             count: |case| case.scenario.config.records as usize,

@@ -7,10 +7,10 @@
 //! A checksum covers everything except the layout of the text and `about`, which is prose. A case with another checksum
 //! was edited: it runs as a new case, and its run is not compared with the recorded one.
 
-use crate::case::finding::has_no_trace;
+use crate::case::end_cause::has_no_trace;
 use crate::print::humanize;
 use crate::scenario::{ScenarioError, SerializedOutcome, error_without_position};
-use crate::{Case, Plan, System};
+use crate::{CaseOf, Plan, System};
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -214,7 +214,7 @@ pub(crate) fn plan_of<S: System>(
 }
 
 /// Returns the text of a case file, with its checksum.
-pub(crate) fn to_text<S: System>(recorded: &CaseHeader, case: &Case<S>) -> String {
+pub(crate) fn to_text<S: System>(recorded: &CaseHeader, case: &CaseOf<S>) -> String {
     let (scenario, plan) = (indent(case.scenario.to_text().trim_end()), pretty(&case.plan));
     let checksum = checksum(recorded, &scenario, &plan).expect("what was written as JSON is read as JSON");
     whole(&CaseHeader { checksum, ..recorded.clone() }, &scenario, &plan)

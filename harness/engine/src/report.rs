@@ -1,7 +1,6 @@
 //! The report of a run, as data. `print` renders it as text and JSON.
 
 use crate::exit;
-use crate::system::Detection;
 use latent_sim::Fault;
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde::{Deserialize, Serialize};
@@ -126,4 +125,15 @@ pub struct NodeStats {
     pub messages: u64,
     /// Marks reached.
     pub marks: u64,
+}
+
+/// A report by a detector inside the world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detection {
+    /// Name of the detector: `audit`, `backup-check`, `customer`.
+    pub by: String,
+    /// True virtual time, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The detector's message.
+    pub what: String,
 }

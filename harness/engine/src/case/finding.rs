@@ -1,20 +1,11 @@
 //! The finding of a run: its outcome, the fingerprint that groups equal findings, and a description.
 
+use super::end_cause::{EndCause, ended};
 use super::ipc::CaseResult;
 use super::parent::CaseError;
 use crate::scenario::SerializedOutcome;
 use latent_verdict::{Outcome, ViolationGroup, group_by_fingerprint};
 use serde::{Deserialize, Serialize};
-
-/// Fingerprint of a run whose process was killed or exited without a report.
-pub(crate) const DIED: &str = "died";
-/// Fingerprints of runs that exceeded their limit of real time or of memory.
-const HUNG_TIME: &str = "hung:real-time";
-const HUNG_MEMORY: &str = "hung:memory";
-/// Prefix of the fingerprint of a run that panicked; the location follows.
-const PANICKED: &str = "panicked:";
-/// Prefix of the fingerprint of a run in which the tool itself panicked; the location follows.
-const TOOL_PANICKED: &str = "internal-error:";
 
 /// The limit that a case exceeded; reproducing the case needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,14 +88,12 @@ impl Finding {
     /// # Errors
     /// The case could not be run at all.
     pub fn from_error(error: CaseError) -> Result<Finding, CaseError> {
-        let (outcome, fingerprint) = match &error {
-            CaseError::TimedOut(_) => (Outcome::Hung, HUNG_TIME.to_owned()),
-            CaseError::ExceededMemory(_) => (Outcome::Hung, HUNG_MEMORY.to_owned()),
-            CaseError::Panicked { place, .. } => (Outcome::Violated, format!("{PANICKED}{}", line_of(place))),
-            CaseError::InternalPanic { place, .. } => {
-                (Outcome::Violated, format!("{TOOL_PANICKED}{}", line_of(place)))
-            }
-            CaseError::Died(_) => (Outcome::Violated, DIED.to_owned()),
+        let cause = match &error {
+            CaseError::TimedOut(_) => EndCause::TimeLimit,
+            CaseError::ExceededMemory(_) => EndCause::MemoryLimit,
+            CaseError::Panicked { place, .. } => EndCause::Panicked(line_of(place)),
+            CaseError::InternalPanic { place, .. } => EndCause::InternalPanic(line_of(place)),
+            CaseError::Died(_) => EndCause::Died,
             CaseError::Start(_)
             | CaseError::InvalidMessage(_)
             | CaseError::Refused(_)
@@ -117,8 +106,8 @@ impl Finding {
         };
         let detail = first_line(&error.to_string());
         Ok(Finding {
-            outcome: SerializedOutcome(outcome),
-            fingerprint,
+            outcome: SerializedOutcome(cause.outcome()),
+            fingerprint: cause.to_string(),
             items: 0,
             detail,
             sim_ms: 0,
@@ -154,23 +143,6 @@ impl Finding {
     pub fn ended(&self) -> &'static str {
         ended(self.outcome(), &self.fingerprint)
     }
-}
-
-/// Whether a run with this fingerprint did not end, and so has no trace.
-pub(crate) fn has_no_trace(fingerprint: &str) -> bool {
-    let is_hung = [HUNG_TIME, HUNG_MEMORY].contains(&fingerprint);
-    is_hung || fingerprint.starts_with(PANICKED) || has_no_verdict(fingerprint)
-}
-
-/// Name of the result of a run with this outcome and fingerprint.
-pub(crate) fn ended(outcome: Outcome, fingerprint: &str) -> &'static str {
-    if has_no_verdict(fingerprint) { "no verdict" } else { outcome.name() }
-}
-
-/// Whether a run with this fingerprint gives no verdict on the system under test: its process was killed from outside,
-/// or the tool itself panicked.
-pub(crate) fn has_no_verdict(fingerprint: &str) -> bool {
-    fingerprint == DIED || fingerprint.starts_with(TOOL_PANICKED)
 }
 
 /// Returns `hung:L1` for `L1 p7 2016-02-22 disk-3 …`: the liveness law that did not hold.

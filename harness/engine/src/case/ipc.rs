@@ -2,9 +2,8 @@
 //!
 //! `latent-verdict` has no dependencies, so its types get serde definitions here.
 
-use crate::report::{FaultReport, NodeStats};
+use crate::report::{Detection, FaultReport, NodeStats};
 use crate::scenario::ExpectedOutcome;
-use crate::system::Detection;
 use latent_sim::{Fault, OpKind};
 use latent_verdict::{Outcome, Recovery, Violation};
 use serde::{Deserialize, Serialize};

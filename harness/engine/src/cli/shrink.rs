@@ -12,7 +12,7 @@ use crate::print::{humanize, terminal};
 use crate::scenario::Span;
 use crate::shrink::{CandidateRunner, Shrinker, SmallestCase, TargetFailure};
 use crate::sweep::runner::now;
-use crate::{Case, Reduction, System, exit};
+use crate::{CaseOf, Reduction, System, exit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,7 +90,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 
     signals::exit_on_next_signal();
     let recorded = record::<S>(context, &target, &found);
-    to.write(&case_file::to_text(&recorded, &found.case))?;
+    to.write(&case_file::to_text::<S>(&recorded, &found.case))?;
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let shown = screen(context, &target, (&before, &found), &runner, took_ms, &path.display().to_string());
     if to.is_standard_output() {
@@ -172,7 +172,7 @@ fn record<S: System>(context: &Context<'_>, target: &CaseSource<S>, found: &Smal
 fn screen<S: System>(
     context: &Context<'_>,
     target: &CaseSource<S>,
-    (before, found): (&Case<S>, &SmallestCase<S>),
+    (before, found): (&CaseOf<S>, &SmallestCase<S>),
     runner: &CandidateRunner,
     took_ms: u64,
     path: &str,

@@ -1,7 +1,7 @@
 //! The report as one JSON object, on one line. Its fields are a stable interface for programs.
 
-use crate::report::{FaultReport, NodeStats, Report};
-use crate::system::{Detection, System};
+use crate::report::{Detection, FaultReport, NodeStats, Report};
+use crate::system::System;
 use latent_verdict::Violation;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};

@@ -4,7 +4,7 @@
 use crate::case::finding::Finding;
 use crate::case::ipc::{CaseRequest, CaseResult};
 use crate::case::parent::{self, WorkerLimits};
-use crate::{Case, System};
+use crate::{CaseOf, System};
 use latent_verdict::{Outcome, group_by_fingerprint};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -48,7 +48,7 @@ impl TargetFailure {
 }
 
 /// Builds the request for a case that has no file yet.
-pub(super) fn request<S: System>(case: &Case<S>) -> Option<CaseRequest> {
+pub(super) fn request<S: System>(case: &CaseOf<S>) -> Option<CaseRequest> {
     let request = CaseRequest::of("candidate".to_owned(), case.scenario.to_text(), case.scenario.seed);
     Some(CaseRequest { plan: Some(serde_json::to_value(&case.plan).ok()?), ..request })
 }
@@ -67,10 +67,10 @@ impl CandidateRunner {
     /// finding.
     pub fn first_failing<S: System>(
         &self,
-        cases: Vec<Case<S>>,
+        cases: Vec<CaseOf<S>>,
         pace: Effort,
-    ) -> Option<(usize, Case<S>, Finding)> {
-        let requests: Vec<Option<CaseRequest>> = cases.iter().map(request).collect();
+    ) -> Option<(usize, CaseOf<S>, Finding)> {
+        let requests: Vec<Option<CaseRequest>> = cases.iter().map(request::<S>).collect();
         let found: Vec<Option<(u64, Finding)>> = thread::scope(|scope| {
             let running: Vec<_> = requests
                 .iter()

@@ -5,7 +5,8 @@
 use super::results::CaseRecord;
 use super::summary::{SweepSummary, sum};
 use super::sweep_spec::SweepSpec;
-use crate::case::finding::{Finding, has_no_verdict};
+use crate::case::end_cause::has_no_verdict;
+use crate::case::finding::Finding;
 use latent_verdict::Outcome;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};

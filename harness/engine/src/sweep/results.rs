@@ -6,7 +6,8 @@
 //! Real time is the only machine-dependent field: the same sweep has the same lines on any machine.
 
 use super::sweep_spec::{FORMAT, SweepSpec};
-use crate::case::finding::{Finding, has_no_verdict};
+use crate::case::end_cause::has_no_verdict;
+use crate::case::finding::Finding;
 use crate::output::{FileLock, OutputStream, replacement};
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};

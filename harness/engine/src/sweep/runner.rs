@@ -3,7 +3,8 @@
 use super::determinism_check::{self, SecondRun};
 use super::results::CaseRecord;
 use super::sweep_spec::{CaseKey, SweepSpec};
-use crate::case::finding::{DIED, Finding};
+use crate::case::end_cause::EndCause;
+use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, WorkerLimits};
 use crate::case::supervisor;
 use crate::case_source::CaseSource;
@@ -170,7 +171,7 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
 
 /// Whether a case ended by itself: an interrupt may have killed its worker, which is not a result.
 fn is_own_end(record: &CaseRecord) -> bool {
-    record.finding.fingerprint != DIED
+    EndCause::of_fingerprint(&record.finding.fingerprint) != Some(EndCause::Died)
 }
 
 fn is_unexpected<T>(scenario: &Scenario<T>, outcome: Outcome) -> bool {

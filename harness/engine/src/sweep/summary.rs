@@ -2,7 +2,7 @@
 
 use super::results::{CaseRecord, SweepResults};
 use super::sweep_spec::{CaseKey, Slice, SweepSpec};
-use crate::case::finding::{ended, has_no_verdict};
+use crate::case::end_cause::{ended, has_no_verdict};
 use crate::exit;
 use latent_verdict::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
