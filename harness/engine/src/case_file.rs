@@ -9,7 +9,7 @@
 
 use crate::case::end_cause::has_no_trace;
 use crate::print::humanize;
-use crate::scenario::{ScenarioError, SerializedOutcome, error_without_position};
+use crate::scenario::{ScenarioError, error_without_position};
 use crate::{CaseOf, Plan, System};
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub(crate) struct CaseHeader {
     /// Origin of the case: `generated@7`.
     pub found: String,
     /// Outcome of the run.
-    pub outcome: SerializedOutcome,
+    pub outcome: Outcome,
     /// Fingerprint of the failure; empty if there was none.
     pub fingerprint: String,
     /// Trace hash of the run: 32 hexadecimal digits; empty for a run that did not end.
@@ -244,7 +244,6 @@ impl CaseHeader {
         build: &str,
     ) -> CaseHeader {
         let fingerprint = fingerprint.to_owned();
-        let outcome = SerializedOutcome(outcome);
         let (checksum, build) = (String::new(), build.to_owned());
         CaseHeader { format: FORMAT, checksum, about, found, outcome, fingerprint, trace_hash, build }
     }

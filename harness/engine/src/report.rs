@@ -2,7 +2,7 @@
 
 use crate::exit;
 use latent_sim::Fault;
-use latent_verdict::{Outcome, Recovery, Violation};
+use latent_verdict::{Outcome, PendingWork, Restoration, Violation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,12 +33,12 @@ pub struct Report<F> {
     pub items: u64,
     /// Requests of the command line that the run did not fulfil, one sentence each.
     pub unfulfilled: Vec<String>,
-    /// Result of the recovery drill.
-    pub recovery: Recovery,
+    /// How far the run shows that lost items can be restored.
+    pub restoration: Restoration,
     /// Reasons why a recoverable loss does not count as recovered, one a line.
     pub shortfall: Option<String>,
-    /// Work that did not finish, if any: one reason a line, the worst first.
-    pub hung: Option<String>,
+    /// Work that did not finish, the worst first.
+    pub hung: Vec<PendingWork>,
     /// Faults that exceeded the system's fault budget, if any.
     pub beyond_budget: Option<String>,
     /// Detections, in order of time.

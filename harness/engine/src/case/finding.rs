@@ -3,7 +3,6 @@
 use super::end_cause::{EndCause, ended};
 use super::ipc::CaseResult;
 use super::parent::CaseError;
-use crate::scenario::SerializedOutcome;
 use latent_verdict::{Outcome, ViolationGroup, group_by_fingerprint};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +32,7 @@ impl Limit {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Finding {
     /// Outcome of the run.
-    pub outcome: SerializedOutcome,
+    pub outcome: Outcome,
     /// Fingerprint of the worst violation; empty if there is none.
     pub fingerprint: String,
     /// Number of items of the worst violation.
@@ -56,16 +55,15 @@ pub(crate) struct Finding {
 impl Finding {
     /// Returns the finding of a judged run.
     pub fn of(judged: &CaseResult) -> Finding {
-        let violations: Vec<_> = judged.violations.iter().map(|line| line.0.clone()).collect();
-        let worst = group_by_fingerprint(&violations).into_iter().next();
-        let hung = judged.hung.as_deref().filter(|_| judged.outcome() == Outcome::Hung);
+        let worst = group_by_fingerprint(&judged.violations).into_iter().next();
+        let hung = judged.hung.first().filter(|_| judged.outcome == Outcome::Hung);
         let (fingerprint, items, detail) = match (hung, worst) {
-            (Some(why), _) => (hung_fingerprint(why), 0, first_line(why)),
+            (Some(pending), _) => (pending.fingerprint(), 0, pending.what.clone()),
             (None, Some(worst)) => (worst.fingerprint, worst.items, worst.worst.detail.clone()),
             (None, None) => Default::default(),
         };
         Finding {
-            outcome: SerializedOutcome(judged.outcome()),
+            outcome: judged.outcome,
             fingerprint,
             items,
             detail: first_line(&detail),
@@ -106,7 +104,7 @@ impl Finding {
         };
         let detail = first_line(&error.to_string());
         Ok(Finding {
-            outcome: SerializedOutcome(cause.outcome()),
+            outcome: cause.outcome(),
             fingerprint: cause.to_string(),
             items: 0,
             detail,
@@ -121,34 +119,18 @@ impl Finding {
     /// Returns the finding of a run that differed in another process.
     pub fn differing(self, difference: String) -> Finding {
         let fingerprint = "nondeterministic".to_owned();
-        Finding {
-            outcome: SerializedOutcome(Outcome::Nondeterministic),
-            fingerprint,
-            detail: difference,
-            ..self
-        }
-    }
-
-    /// Outcome of the run.
-    pub fn outcome(&self) -> Outcome {
-        self.outcome.0
+        Finding { outcome: Outcome::Nondeterministic, fingerprint, detail: difference, ..self }
     }
 
     /// Whether the run is clean but had no item that could have been lost.
     pub fn is_vacuous(&self) -> bool {
-        self.outcome() == Outcome::Clean && self.judged == 0
+        self.outcome == Outcome::Clean && self.judged == 0
     }
 
     /// Name of the result: a process killed from outside gives no verdict on the code under test.
     pub fn ended(&self) -> &'static str {
-        ended(self.outcome(), &self.fingerprint)
+        ended(self.outcome, &self.fingerprint)
     }
-}
-
-/// Returns `hung:L1` for `L1 p7 2016-02-22 disk-3 …`: the liveness law that did not hold.
-fn hung_fingerprint(why: &str) -> String {
-    let word: String = why.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
-    format!("hung:{word}")
 }
 
 /// Returns file and line of `models/x.rs:12:3`, without machine-specific parts.
@@ -169,12 +151,6 @@ fn first_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hang_is_identified_by_its_liveness_law() {
-        assert_eq!(hung_fingerprint("L2 p3 2016-02-22 disk-1 dirty, since 2016"), "hung:L2");
-        assert_eq!(hung_fingerprint("the log stopped at record 7"), "hung:the");
-    }
 
     #[test]
     fn a_panic_is_identified_by_its_location_independent_of_the_machine() {

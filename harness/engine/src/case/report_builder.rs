@@ -29,7 +29,7 @@ pub(crate) fn build_report<S: System>(
     if let Some(taken) = keys.find(|key| RESERVED.contains(&key.as_str())) {
         return Err(format!("the findings of {} have a field '{taken}' of the report's own", S::NAME));
     }
-    let outcome = judged.outcome();
+    let outcome = judged.outcome;
     let findings = serde_json::from_value(judged.findings)
         .map_err(|error| format!("the findings of {} cannot be read back: {error}", S::NAME))?;
     let RunContext { scenario, seed, release, choices, repeat, wall_seconds } = asked;
@@ -47,12 +47,12 @@ pub(crate) fn build_report<S: System>(
         trace_records: judged.trace_records,
         items: judged.items,
         unfulfilled: Vec::new(),
-        recovery: judged.recovery.0,
+        restoration: judged.restoration,
         shortfall: judged.shortfall,
         hung: judged.hung,
         beyond_budget: judged.beyond_budget,
         noticed: judged.noticed,
-        violations: judged.violations.into_iter().map(|line| line.0).collect(),
+        violations: judged.violations,
         missing_marks,
         marks: judged.marks,
         faults: judged.faults,

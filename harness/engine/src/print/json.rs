@@ -2,7 +2,7 @@
 
 use crate::report::{Detection, FaultReport, NodeStats, Report};
 use crate::system::System;
-use latent_verdict::Violation;
+use latent_verdict::{PendingWork, Violation};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ struct Public<'a, S: System> {
     #[serde(flatten)]
     findings: &'a S::Findings,
     shortfall: Option<&'a str>,
-    hung: Option<&'a str>,
+    hung: Option<String>,
     beyond_budget: Option<&'a str>,
     noticed: &'a [Detection],
     violations: Vec<PublicViolation<'a, S>>,
@@ -80,7 +80,9 @@ impl<S: System> Serialize for PublicViolation<'_, S> {
         map.serialize_entry("invariant", &violation.invariant)?;
         map.serialize_entry("fingerprint", &violation.fingerprint())?;
         map.serialize_entry(S::SUBJECT, &violation.subject)?;
-        map.serialize_entry("day", &violation.day)?;
+        for label in &violation.labels {
+            map.serialize_entry(&label.name, &label.value)?;
+        }
         map.serialize_entry(S::ITEMS, &violation.items)?;
         map.serialize_entry("loses_items", &violation.loses_items)?;
         map.serialize_entry("stage", &violation.stage)?;
@@ -113,7 +115,7 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
         trace_records: report.trace_records,
         findings: &report.findings,
         shortfall: report.shortfall.as_deref(),
-        hung: report.hung.as_deref(),
+        hung: PendingWork::lines(&report.hung),
         beyond_budget: report.beyond_budget.as_deref(),
         noticed: &report.noticed,
         violations: report.violations.iter().map(|one| PublicViolation(one, PhantomData)).collect(),

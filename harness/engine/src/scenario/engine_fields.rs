@@ -1,8 +1,8 @@
 //! The engine's fields of a scenario file, as serde reads them.
 
-use super::expected_outcome::ExpectedOutcome;
 use super::{Span, Timestamp};
 use latent_sim::Fault;
+use latent_verdict::Outcome;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,7 +31,7 @@ pub(super) struct EngineFields {
     pub(super) required_marks: Vec<String>,
     /// The outcome that counts as success.
     #[serde(default)]
-    pub(super) expect: ExpectedOutcome,
+    pub(super) expect: Outcome,
 }
 
 fn default_seed() -> u64 {

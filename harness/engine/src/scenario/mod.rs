@@ -7,7 +7,6 @@
 mod bounds;
 mod diagnostic;
 mod engine_fields;
-mod expected_outcome;
 mod faults;
 mod model;
 mod parse;
@@ -19,7 +18,6 @@ pub(crate) mod suggest;
 mod values;
 
 pub use diagnostic::ScenarioError;
-pub(crate) use expected_outcome::{ExpectedOutcome, SerializedOutcome};
 pub(crate) use faults::fault_at_unknown_node;
 pub use model::{Scenario, ScenarioProblem};
 pub use parse::parse;

@@ -1,6 +1,5 @@
 //! A scenario as data, and its text.
 
-use super::expected_outcome::ExpectedOutcome;
 use super::{Span, Timestamp};
 use latent_ports::UnixMs;
 use latent_sim::{Fault, Trigger};
@@ -46,7 +45,7 @@ impl<T: Serialize> Scenario<T> {
             config: &self.config,
             faults: self.faults.iter().cloned().map(dated).collect(),
             required_marks: &self.required_marks,
-            expect: self.expect.into(),
+            expect: self.expect,
         };
         let mut text = serde_json::to_string_pretty(&written).expect("a topic is a struct of plain data");
         text.push('\n');
@@ -69,7 +68,7 @@ struct ScenarioDocument<'a, T> {
     faults: Vec<Fault>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     required_marks: &'a [String],
-    expect: ExpectedOutcome,
+    expect: Outcome,
 }
 
 impl<T> Scenario<T> {

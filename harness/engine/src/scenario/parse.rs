@@ -82,7 +82,7 @@ fn read<S: System>(
         run_for: head.run_for,
         faults: head.faults,
         required_marks: head.required_marks,
-        expect: head.expect.into(),
+        expect: head.expect,
         config,
     };
     let mut problems = check_head(&scenario);

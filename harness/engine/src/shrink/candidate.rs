@@ -34,12 +34,11 @@ impl TargetFailure {
     /// Returns the finding if a run has the same outcome, and the fingerprint among its violations, not necessarily as
     /// the worst.
     fn match_run(&self, ended: Finding, judged: Option<&CaseResult>) -> Option<Finding> {
-        if ended.outcome() != self.outcome {
+        if ended.outcome != self.outcome {
             return None;
         }
-        let violations: Vec<_> =
-            judged.into_iter().flat_map(|judged| &judged.violations).map(|line| line.0.clone()).collect();
-        let groups = group_by_fingerprint(&violations);
+        let violations = judged.map_or(&[][..], |judged| &judged.violations);
+        let groups = group_by_fingerprint(violations);
         match groups.iter().find(|group| group.fingerprint == self.fingerprint) {
             Some(group) => Some(ended.for_group(group)),
             None => (ended.fingerprint == self.fingerprint).then_some(ended),

@@ -134,7 +134,7 @@ pub(crate) fn now() -> Instant {
 fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOutcome {
     let target = sweep.targets[place.scenario].with_seed(place.seed).map_err(|bad| refused(place, &bad))?;
     let swept = &sweep.spec.scenarios[place.scenario];
-    if target.scenario.expect != swept.expect.0 {
+    if target.scenario.expect != swept.expect {
         // The header has one expected outcome for all seeds of a scenario.
         let message =
             format!("seed {} of {} expects another outcome than its first seed", place.seed, swept.given);
@@ -147,7 +147,7 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
     let first = parent::run(&request, sweep.limits, |_| {});
     let again = match &first {
         Ok(judged) => {
-            is_unexpected(&target.scenario, judged.outcome()) || sweep.spec.is_checked_for_determinism(place)
+            is_unexpected(&target.scenario, judged.outcome) || sweep.spec.is_checked_for_determinism(place)
         }
         // A case that exceeded a limit took long enough, and a process killed from outside is not a result of the case.
         Err(error) => matches!(error, CaseError::Panicked { .. }),
@@ -163,7 +163,7 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
         SecondRun::Differs(difference) => found.differing(difference),
         SecondRun::Ended(error) => Finding::from_error(error).map_err(broken)?,
     };
-    let as_expected = finding.outcome() == sweep.spec.scenarios[place.scenario].expect.0;
+    let as_expected = finding.outcome == sweep.spec.scenarios[place.scenario].expect;
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let scenario = sweep.spec.scenarios[place.scenario].given.clone();
     Ok(CaseRecord { scenario, seed: place.seed, as_expected, twice: again, finding, marks, wall_ms })

@@ -9,7 +9,6 @@ use crate::cli::context::{CliError, Context};
 use crate::output::is_stream;
 use crate::print::terminal;
 use crate::profile::{self, Profile};
-use crate::scenario::SerializedOutcome;
 use crate::sweep::partition::{self, Partition};
 use crate::sweep::results::SweepResults;
 use crate::sweep::sweep_spec::{FORMAT, Limits, Seeds, Slice, SweepSpec, SweptScenario, parse_range};
@@ -170,7 +169,7 @@ fn load_scenarios<S: System>(
         scenarios.push(SweptScenario {
             given: name.clone(),
             digest: format!("{:016x}", xxh3_64(target.text.as_bytes())),
-            expect: SerializedOutcome(target.scenario.expect),
+            expect: target.scenario.expect,
             required_marks: target.scenario.required_marks.clone(),
         });
         targets.push(target);
