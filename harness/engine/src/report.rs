@@ -3,6 +3,7 @@
 use crate::exit;
 use latent_sim::Fault;
 use latent_verdict::{Outcome, PendingWork, Restoration, Violation};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -102,7 +103,7 @@ pub struct ReleaseOverride {
 }
 
 /// Result of one fault of the plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultReport {
     /// The fault.
     pub fault: Fault,
@@ -113,7 +114,7 @@ pub struct FaultReport {
 }
 
 /// Number of trace records of each kind of one node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStats {
     /// The node's name.
     pub name: String,
@@ -128,9 +129,9 @@ pub struct NodeStats {
 }
 
 /// A report by a detector inside the world.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Detection {
-    /// Name of the detector: `audit`, `backup-check`, `customer`.
+    /// Name of the detector: `checksum`, `reader`.
     pub by: String,
     /// True virtual time, in milliseconds since 1970.
     pub at_ms: i64,

@@ -2,7 +2,7 @@
 //! findings.
 
 use super::ipc::CaseResult;
-use crate::print::json::RESERVED;
+use crate::print::json::{RESERVED, RESERVED_IN_VIOLATIONS};
 use crate::report::{ReleaseOverride, Report};
 use crate::{Scenario, System};
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ pub(crate) struct RunContext<'a, T> {
 /// Builds the report.
 ///
 /// # Errors
-/// The findings use a reserved field name, or cannot be read back: a bug in the system.
+/// The findings or a violation's labels use a reserved field name, or the findings cannot be read back: a bug in the
+/// system.
 pub(crate) fn build_report<S: System>(
     asked: RunContext<'_, S::Config>,
     judged: CaseResult,
@@ -28,6 +29,12 @@ pub(crate) fn build_report<S: System>(
     let mut keys = judged.findings.as_object().into_iter().flat_map(|fields| fields.keys());
     if let Some(taken) = keys.find(|key| RESERVED.contains(&key.as_str())) {
         return Err(format!("the findings of {} have a field '{taken}' of the report's own", S::NAME));
+    }
+    let is_taken =
+        |name: &str| [S::SUBJECT, S::ITEMS].contains(&name) || RESERVED_IN_VIOLATIONS.contains(&name);
+    let mut labels = judged.violations.iter().flat_map(|violation| &violation.labels);
+    if let Some(label) = labels.find(|label| is_taken(&label.name)) {
+        return Err(format!("a violation of {} has a label '{}' of the report's own", S::NAME, label.name));
     }
     let outcome = judged.outcome;
     let findings = serde_json::from_value(judged.findings)

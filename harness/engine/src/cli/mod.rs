@@ -68,8 +68,8 @@ enum Command {
     Marks(explain::MarksArgs),
     /// Print a built-in or generated scenario as a file
     Print(print::Args),
-    /// Print the JSON Schema of scenarios
-    Schema,
+    /// Print the JSON Schema of scenarios or reports
+    Schema(schema::Args),
     /// Check this machine: determinism, memory, disk, terminal
     Doctor,
     /// Print a shell completion script
@@ -126,7 +126,7 @@ where
         Command::Merge(arguments) => merge::run(&context, &arguments),
         Command::Print(arguments) => print::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),
-        Command::Schema => schema::run::<S>(),
+        Command::Schema(arguments) => schema::run::<S>(&arguments),
         Command::Explain(arguments) => explain::run::<S>(&arguments),
         Command::Marks(arguments) => explain::marks::<S>(&arguments),
         Command::Doctor => doctor::run::<S>(&context),

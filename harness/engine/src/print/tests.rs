@@ -277,6 +277,44 @@ fn every_field_of_the_report_is_reserved() {
     assert_eq!(fields.collect::<Vec<_>>(), reserved);
 }
 
+/// A new field of a violation must be reserved, or a system's label could hide it.
+#[test]
+fn every_field_of_a_violation_is_reserved() {
+    let report: Value =
+        serde_json::from_str(&json::render::<TestSystem>(&failed_run(), true).unwrap()).unwrap();
+    let named = ["tenant", "letters", "day"];
+    let fields = report["violations"][0].as_object().unwrap().keys().map(String::as_str);
+    let mut reserved = json::RESERVED_IN_VIOLATIONS.to_vec();
+    reserved.sort_unstable();
+    assert_eq!(fields.filter(|field| !named.contains(field)).collect::<Vec<_>>(), reserved);
+}
+
+#[test]
+fn a_report_is_valid_by_its_schema_and_an_altered_one_is_not() {
+    let validator = jsonschema::validator_for(&json::schema()).unwrap();
+    for (report, verbose) in [(failed_run(), true), (failed_run(), false), (clean_run(), true)] {
+        let mut report: Value =
+            serde_json::from_str(&json::render::<TestSystem>(&report, verbose).unwrap()).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert_eq!(errors, [""; 0]);
+        report["outcome"] = "lost".into();
+        assert!(!validator.is_valid(&report));
+    }
+    let fields = json::schema()["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let mut reserved = json::RESERVED.to_vec();
+    reserved.sort_unstable();
+    assert_eq!(fields, reserved, "the schema has every field");
+}
+
+#[test]
+fn a_requested_fault_that_is_not_triggered_is_named_in_the_heading() {
+    let unfulfilled = vec!["--strike crash-nothing@arb-1:9: the operation did not occur".to_owned()];
+    let report = Report { unfulfilled, ..clean_run() };
+    let text = shown(&report, false);
+    assert!(text.starts_with("bad-week@7: clean, requested fault not triggered\n"), "{text}");
+    assert_eq!((report.as_expected(), report.exit_code()), (false, exit::MARK_NOT_REACHED));
+}
+
 #[test]
 fn a_release_override_replaces_the_expectation_and_is_shown() {
     let on = |expected_as_written| Some(ReleaseOverride { name: "good".into(), expected_as_written });
