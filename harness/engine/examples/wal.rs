@@ -9,9 +9,10 @@
 //!     cargo run --example wal -- sweep missing-sync --seeds 1..17    # which seeds find the bug
 //!     cargo run --example wal -- shrink missing-sync@12              # and the smallest case that shows it
 
-use latent_engine::verdict::{OutcomeFacts, Violation};
+use latent_engine::verdict::{OutcomeFacts, PendingWork, Violation};
 use latent_engine::{
-    NamedScenario, PhaseReporter, Reduction, Report, Scenario, Screen, System, Verdict, humanize, parse,
+    NamedScenario, PhaseReporter, Reduction, ReductionOf, Report, Scenario, Screen, System, Verdict,
+    humanize, parse,
 };
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
 use latent_sim::{Fault, FaultAction, Kill, NodeSpec, OpKind, Trigger, World};
@@ -113,7 +114,7 @@ impl System for Wal {
     }
 
     /// Shrinks a failing case, in addition to removing faults.
-    fn reductions() -> Vec<Reduction<Wal>> {
+    fn reductions() -> Vec<ReductionOf<Wal>> {
         vec![Reduction::Remove {
             what: "records",
             count: |case| case.scenario.config.records as usize,
@@ -166,8 +167,8 @@ impl System for Wal {
             violations.push(missing.at(world.now().0).keys(lost.iter().map(u64::to_string)));
         }
         let stuck = told_safe < scenario.config.records;
-        let hung = stuck.then(|| format!("the log stopped at record {told_safe}"));
-        let facts = OutcomeFacts { hung, ..OutcomeFacts::default() };
+        let hung = stuck.then(|| PendingWork::new("W2", format!("the log stopped at record {told_safe}")));
+        let facts = OutcomeFacts { hung: hung.into_iter().collect(), ..OutcomeFacts::default() };
         let findings = Findings { told_safe, kept: kept.len() as u64 };
         Verdict { items: told_safe, violations, facts, noticed: vec![], marks: BTreeMap::new(), findings }
     }

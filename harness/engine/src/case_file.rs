@@ -7,10 +7,10 @@
 //! A checksum covers everything except the layout of the text and `about`, which is prose. A case with another checksum
 //! was edited: it runs as a new case, and its run is not compared with the recorded one.
 
-use crate::case::finding::has_no_trace;
+use crate::case::end_cause::has_no_trace;
 use crate::print::humanize;
-use crate::scenario::{ScenarioError, SerializedOutcome, error_without_position};
-use crate::{Case, Plan, System};
+use crate::scenario::{ScenarioError, error_without_position};
+use crate::{CaseOf, Plan, System};
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(crate) struct CaseHeader {
     /// Origin of the case: `generated@7`.
     pub found: String,
     /// Outcome of the run.
-    pub outcome: SerializedOutcome,
+    pub outcome: Outcome,
     /// Fingerprint of the failure; empty if there was none.
     pub fingerprint: String,
     /// Trace hash of the run: 32 hexadecimal digits; empty for a run that did not end.
@@ -214,7 +214,7 @@ pub(crate) fn plan_of<S: System>(
 }
 
 /// Returns the text of a case file, with its checksum.
-pub(crate) fn to_text<S: System>(recorded: &CaseHeader, case: &Case<S>) -> String {
+pub(crate) fn to_text<S: System>(recorded: &CaseHeader, case: &CaseOf<S>) -> String {
     let (scenario, plan) = (indent(case.scenario.to_text().trim_end()), pretty(&case.plan));
     let checksum = checksum(recorded, &scenario, &plan).expect("what was written as JSON is read as JSON");
     whole(&CaseHeader { checksum, ..recorded.clone() }, &scenario, &plan)
@@ -244,7 +244,6 @@ impl CaseHeader {
         build: &str,
     ) -> CaseHeader {
         let fingerprint = fingerprint.to_owned();
-        let outcome = SerializedOutcome(outcome);
         let (checksum, build) = (String::new(), build.to_owned());
         CaseHeader { format: FORMAT, checksum, about, found, outcome, fingerprint, trace_hash, build }
     }

@@ -4,7 +4,7 @@ use crate::case::ipc::CaseRequest;
 use crate::case_file::{self, CaseFile, CaseHeader};
 use crate::report::ReleaseOverride;
 use crate::scenario::{self, NamedScenario, Scenario, ScenarioError};
-use crate::{Case, Plan, System, plan};
+use crate::{Case, CaseOf, Plan, System, expand};
 use latent_sim::keyed_draw;
 use serde_json::Value;
 
@@ -150,7 +150,7 @@ impl<S: System> CaseSource<S> {
     /// # Errors
     /// A stored plan that this program cannot read.
     pub fn expand(&self) -> Result<Plan<S::Plan>, ScenarioError> {
-        let Some(stored) = &self.plan else { return Ok(plan::expand::<S>(&self.scenario, self.seed)) };
+        let Some(stored) = &self.plan else { return Ok(expand::<S>(&self.scenario, self.seed)) };
         case_file::plan_of::<S>(&self.file, stored, self.is_edited)
     }
 
@@ -169,7 +169,7 @@ impl<S: System> CaseSource<S> {
     ///
     /// # Errors
     /// As [`expand`](CaseSource::expand).
-    pub fn case(&self) -> Result<Case<S>, ScenarioError> {
+    pub fn case(&self) -> Result<CaseOf<S>, ScenarioError> {
         let plan = self.expand()?;
         let mut scenario = self.scenario.clone();
         scenario.faults = Vec::new();

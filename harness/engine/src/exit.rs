@@ -1,6 +1,6 @@
 //! Exit codes of the command line: a stable interface for shell scripts. Documented here only; `--help` prints them.
 
-use crate::case::finding::has_no_verdict;
+use crate::case::end_cause::has_no_verdict;
 use latent_verdict::Outcome;
 
 /// Every run ended as its scenario expects, or the command succeeded.

@@ -17,6 +17,7 @@ mod case_source;
 mod cli;
 mod enumerate;
 pub mod exit;
+mod expand;
 pub mod explain;
 mod output;
 mod output_folder;
@@ -34,13 +35,14 @@ mod test_system;
 
 pub use case::run_in_process;
 pub use cli::main;
-pub use plan::{Plan, draw_seed, expand};
+pub use expand::expand;
+pub use plan::{Plan, draw_seed};
 pub use print::{Screen, StyledText, humanize};
 pub use reduction::{Case, Reduction};
-pub use report::{FaultReport, NodeStats, ReleaseOverride, Report};
+pub use report::{Detection, FaultReport, NodeStats, ReleaseOverride, Report};
 pub use scenario::suggest::suggest;
 pub use scenario::{NamedScenario, Scenario, ScenarioError, ScenarioProblem, Span, Timestamp, parse};
-pub use system::{CostEstimate, Detection, PhaseReporter, System, Verdict};
+pub use system::{CaseOf, CostEstimate, PhaseReporter, ReductionOf, System, Verdict};
 
 pub use latent_sim as sim;
 pub use latent_verdict as verdict;

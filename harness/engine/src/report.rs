@@ -1,9 +1,9 @@
 //! The report of a run, as data. `print` renders it as text and JSON.
 
 use crate::exit;
-use crate::system::Detection;
 use latent_sim::Fault;
-use latent_verdict::{Outcome, Recovery, Violation};
+use latent_verdict::{Outcome, PendingWork, Restoration, Violation};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,12 +34,12 @@ pub struct Report<F> {
     pub items: u64,
     /// Requests of the command line that the run did not fulfil, one sentence each.
     pub unfulfilled: Vec<String>,
-    /// Result of the recovery drill.
-    pub recovery: Recovery,
+    /// How far the run shows that lost items can be restored.
+    pub restoration: Restoration,
     /// Reasons why a recoverable loss does not count as recovered, one a line.
     pub shortfall: Option<String>,
-    /// Work that did not finish, if any: one reason a line, the worst first.
-    pub hung: Option<String>,
+    /// Work that did not finish, the worst first.
+    pub hung: Vec<PendingWork>,
     /// Faults that exceeded the system's fault budget, if any.
     pub beyond_budget: Option<String>,
     /// Detections, in order of time.
@@ -103,7 +103,7 @@ pub struct ReleaseOverride {
 }
 
 /// Result of one fault of the plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FaultReport {
     /// The fault.
     pub fault: Fault,
@@ -114,7 +114,7 @@ pub struct FaultReport {
 }
 
 /// Number of trace records of each kind of one node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStats {
     /// The node's name.
     pub name: String,
@@ -126,4 +126,15 @@ pub struct NodeStats {
     pub messages: u64,
     /// Marks reached.
     pub marks: u64,
+}
+
+/// A report by a detector inside the world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Detection {
+    /// Name of the detector: `checksum`, `reader`.
+    pub by: String,
+    /// True virtual time, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The detector's message.
+    pub what: String,
 }

@@ -1,12 +1,12 @@
 //! The trait that a system implements to run under the harness.
 
 use crate::explain::GlossaryEntry;
-use crate::{Case, Reduction, Report, Scenario, ScenarioProblem, Screen};
+use crate::{Case, Detection, Reduction, Report, Scenario, ScenarioProblem, Screen};
 use latent_sim::{Fault, World};
 use latent_verdict::{OutcomeFacts, Violation};
 use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
@@ -60,13 +60,13 @@ pub trait System: Sized + 'static {
     }
 
     /// The system's own ways to shrink a case, in the order in which they are tried.
-    fn reductions() -> Vec<Reduction<Self>> {
+    fn reductions() -> Vec<ReductionOf<Self>> {
         Vec::new()
     }
 
     /// Replaces the rules that generate the case's items by the items themselves, if these are few enough to read. The
     /// run stays identical. `None`: there are too many, or they are listed already.
-    fn materialize(_case: &Case<Self>) -> Option<Case<Self>> {
+    fn materialize(_case: &CaseOf<Self>) -> Option<CaseOf<Self>> {
         None
     }
 
@@ -110,6 +110,12 @@ pub trait System: Sized + 'static {
     fn render(report: &Report<Self::Findings>, screen: &mut Screen);
 }
 
+/// A case of the system `S`.
+pub type CaseOf<S> = Case<<S as System>::Config, <S as System>::Plan>;
+
+/// A reduction of cases of the system `S`.
+pub type ReductionOf<S> = Reduction<<S as System>::Config, <S as System>::Plan>;
+
 /// Estimated cost of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CostEstimate {
@@ -137,17 +143,6 @@ pub struct Verdict<F> {
     pub marks: BTreeMap<String, u64>,
     /// The system's own part of the report.
     pub findings: F,
-}
-
-/// A report by a detector inside the world.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Detection {
-    /// Name of the detector: `audit`, `backup-check`, `customer`.
-    pub by: String,
-    /// True virtual time, in milliseconds since 1970.
-    pub at_ms: i64,
-    /// The detector's message.
-    pub what: String,
 }
 
 /// Reports the phase of a long run. Days of virtual time are reported without it.

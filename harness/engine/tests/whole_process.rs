@@ -345,7 +345,7 @@ fn wrong_usage_is_2() {
       scenarios    List the built-in scenarios
       marks        List the marks that a scenario can require or a fault can wait for
       print        Print a built-in or generated scenario as a file
-      schema       Print the JSON Schema of scenarios
+      schema       Print the JSON Schema of scenarios or reports
       doctor       Check this machine: determinism, memory, disk, terminal
       completions  Print a shell completion script
       man          Write the manual pages to a folder

@@ -6,24 +6,26 @@ use std::str::FromStr;
 
 /// Outcome of a run. Ordered by precedence: when several apply, the greatest is the outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub enum Outcome {
-    /// No invariant was violated.
+    /// No invariant is violated.
     #[default]
     Clean,
-    /// Items were lost; the loss was detected in time, and all of them were restored unchanged.
+    /// Items are lost; the loss is detected in time, and all of them are restored unchanged.
     Recovered,
-    /// Items were lost, and all of them could be restored, but the loss was not detected in time, or not all of them
-    /// were restored unchanged ([`OutcomeFacts::shortfall`]).
+    /// Items are lost, and all of them can be restored, but the loss is not detected in time, or not all of them are
+    /// restored unchanged.
     RecoverableButMissing,
-    /// Items were lost and not all restored, but the faults exceeded the system's fault budget.
+    /// Items are lost and not all restored, but the faults exceed the system's fault budget.
     UnrecoverableByDesign,
-    /// Items were lost, and not all of them could be restored, or no drill showed that they could.
+    /// Items are lost, and not all of them can be restored, or the run does not show that they can.
     UnrecoverableLoss,
-    /// An invariant was violated, without any loss of items.
+    /// An invariant is violated, without any loss of items.
     Violated,
-    /// The system did not finish its work within its limit of virtual time.
+    /// The system does not finish its work within its limit of virtual time.
     Hung,
-    /// The same case ran differently in another process: its other results are unreliable.
+    /// The same case runs differently in another process: its other results are unreliable.
     Nondeterministic,
 }
 
@@ -82,10 +84,11 @@ impl FromStr for Outcome {
     }
 }
 
-/// Result of the recovery drill.
+/// How far a run shows that lost items can be restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Recovery {
-    /// No drill ran, or the drill itself failed. A check that could not run has failed.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub enum Restoration {
+    /// The run did not try, or the attempt itself failed. A check that could not run has failed.
     #[default]
     NotShown,
     /// Some items stayed lost.
@@ -94,17 +97,48 @@ pub enum Recovery {
     Complete,
 }
 
+/// Work that did not finish in time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PendingWork {
+    /// Name of the liveness property that does not hold, a fixed word: `L1`. Part of the fingerprint.
+    pub property: String,
+    /// Description for people, one line.
+    pub what: String,
+}
+
+impl PendingWork {
+    /// Creates a piece of work that violates `property`.
+    #[must_use]
+    pub fn new(property: impl Into<String>, what: impl Into<String>) -> PendingWork {
+        PendingWork { property: property.into(), what: what.into() }
+    }
+
+    /// Returns the fingerprint of a run whose worst pending work this is: `hung:L1`.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        format!("hung:{}", crate::violation::word(&self.property))
+    }
+
+    /// Returns the descriptions, one a line; `None` if there is no work.
+    #[must_use]
+    pub fn lines(pending: &[PendingWork]) -> Option<String> {
+        let lines: Vec<&str> = pending.iter().map(|work| work.what.as_str()).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+}
+
 /// The inputs of an outcome besides the violations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutcomeFacts {
-    /// Result of the drill. Used only when items were lost.
-    pub recovery: Recovery,
-    /// Reasons why a recoverable loss does not count as recovered, one a line: `58 events are missing at the end`, `no
-    /// detector reported the loss of p17 2016-02-22`. `None` if it was detected in time, and all items were restored
-    /// unchanged. Used only when items were lost and [`OutcomeFacts::recovery`] is complete.
+    /// Whether the lost items could be restored. Used only when items were lost.
+    pub restoration: Restoration,
+    /// Reasons why a restorable loss does not count as recovered, one a line: `58 items are missing at the end`, `no
+    /// detector reported the loss of log 7`. `None` if it was detected in time, and all items were restored unchanged.
+    /// Used only when items were lost and [`OutcomeFacts::restoration`] is complete.
     pub shortfall: Option<String>,
-    /// Work that did not finish in time, one reason a line, the worst first; `None` if everything finished.
-    pub hung: Option<String>,
+    /// Work that did not finish in time, the worst first; empty if everything finished.
+    pub hung: Vec<PendingWork>,
     /// Faults that exceeded the system's fault budget: `4 disks damaged at once at 2016-02-22 10:00:00Z, the budget is
     /// 3`. `None` while the faults stay within the budget. Used only when items were lost and not shown to be restored:
     /// it excuses nothing else.
@@ -116,20 +150,20 @@ pub struct OutcomeFacts {
 /// Returns the outcome of a run.
 ///
 /// Each violation states whether it loses items ([`Violation::loses_items`]); the kind of loss depends on
-/// [`OutcomeFacts::recovery`] and [`OutcomeFacts::shortfall`], and on whether the faults exceeded the system's fault
+/// [`OutcomeFacts::restoration`] and [`OutcomeFacts::shortfall`], and on whether the faults exceeded the system's fault
 /// budget ([`OutcomeFacts::beyond_budget`]): a promise that was never made is not broken. A violation without loss
 /// outranks loss: the loss count of a system that breaks its other promises is unreliable.
 #[must_use]
 pub fn outcome(violations: &[Violation], facts: &OutcomeFacts) -> Outcome {
-    let lost = match (facts.recovery, &facts.beyond_budget) {
-        (Recovery::Complete, _) if facts.shortfall.is_some() => Outcome::RecoverableButMissing,
-        (Recovery::Complete, _) => Outcome::Recovered,
-        (Recovery::Partial | Recovery::NotShown, Some(_)) => Outcome::UnrecoverableByDesign,
-        (Recovery::Partial | Recovery::NotShown, None) => Outcome::UnrecoverableLoss,
+    let lost = match (facts.restoration, &facts.beyond_budget) {
+        (Restoration::Complete, _) if facts.shortfall.is_some() => Outcome::RecoverableButMissing,
+        (Restoration::Complete, _) => Outcome::Recovered,
+        (Restoration::Partial | Restoration::NotShown, Some(_)) => Outcome::UnrecoverableByDesign,
+        (Restoration::Partial | Restoration::NotShown, None) => Outcome::UnrecoverableLoss,
     };
     let of_one = |violation: &Violation| if violation.loses_items { lost } else { Outcome::Violated };
     let worst = violations.iter().map(of_one).max().unwrap_or_default();
-    let hung = if facts.hung.is_some() { Outcome::Hung } else { Outcome::Clean };
+    let hung = if !facts.hung.is_empty() { Outcome::Hung } else { Outcome::Clean };
     let twice = if facts.nondeterministic { Outcome::Nondeterministic } else { Outcome::Clean };
     worst.max(hung).max(twice)
 }
@@ -148,21 +182,21 @@ mod tests {
 
     #[test]
     fn loss_is_recovered_only_when_everything_was_restored() {
-        let with = |recovery| outcome(&[loss()], &OutcomeFacts { recovery, ..OutcomeFacts::default() });
-        assert_eq!(with(Recovery::Complete), Outcome::Recovered);
-        assert_eq!(with(Recovery::Partial), Outcome::UnrecoverableLoss);
-        assert_eq!(with(Recovery::NotShown), Outcome::UnrecoverableLoss);
+        let with = |restoration| outcome(&[loss()], &OutcomeFacts { restoration, ..OutcomeFacts::default() });
+        assert_eq!(with(Restoration::Complete), Outcome::Recovered);
+        assert_eq!(with(Restoration::Partial), Outcome::UnrecoverableLoss);
+        assert_eq!(with(Restoration::NotShown), Outcome::UnrecoverableLoss);
     }
 
     #[test]
     fn recoverable_loss_is_recovered_only_without_a_shortfall() {
-        let with = |violations: &[Violation], recovery| {
-            let shortfall = Some("58 events are missing at the end".to_owned());
-            outcome(violations, &OutcomeFacts { recovery, shortfall, ..OutcomeFacts::default() })
+        let with = |violations: &[Violation], restoration| {
+            let shortfall = Some("58 items are missing at the end".to_owned());
+            outcome(violations, &OutcomeFacts { restoration, shortfall, ..OutcomeFacts::default() })
         };
-        assert_eq!(with(&[loss()], Recovery::Complete), Outcome::RecoverableButMissing);
-        assert_eq!(with(&[loss()], Recovery::Partial), Outcome::UnrecoverableLoss, "the worse of the two");
-        assert_eq!(with(&[], Recovery::Complete), Outcome::Clean, "nothing was lost");
+        assert_eq!(with(&[loss()], Restoration::Complete), Outcome::RecoverableButMissing);
+        assert_eq!(with(&[loss()], Restoration::Partial), Outcome::UnrecoverableLoss, "the worse of the two");
+        assert_eq!(with(&[], Restoration::Complete), Outcome::Clean, "nothing was lost");
         assert!(Outcome::Recovered < Outcome::RecoverableButMissing);
         assert!(Outcome::RecoverableButMissing < Outcome::UnrecoverableLoss);
     }
@@ -170,31 +204,38 @@ mod tests {
     #[test]
     fn loss_beyond_the_fault_budget_is_by_design_unless_everything_was_restored() {
         let beyond_budget = Some("4 disks damaged at once, the budget is 3".to_owned());
-        let with = |violations: &[Violation], recovery| {
+        let with = |violations: &[Violation], restoration| {
             outcome(
                 violations,
-                &OutcomeFacts { recovery, beyond_budget: beyond_budget.clone(), ..OutcomeFacts::default() },
+                &OutcomeFacts {
+                    restoration,
+                    beyond_budget: beyond_budget.clone(),
+                    ..OutcomeFacts::default()
+                },
             )
         };
-        assert_eq!(with(&[loss()], Recovery::NotShown), Outcome::UnrecoverableByDesign);
-        assert_eq!(with(&[loss()], Recovery::Partial), Outcome::UnrecoverableByDesign);
-        assert_eq!(with(&[loss()], Recovery::Complete), Outcome::Recovered);
-        assert_eq!(with(&[], Recovery::NotShown), Outcome::Clean);
-        assert_eq!(with(&[loss(), breach()], Recovery::Partial), Outcome::Violated, "excuses loss only");
+        assert_eq!(with(&[loss()], Restoration::NotShown), Outcome::UnrecoverableByDesign);
+        assert_eq!(with(&[loss()], Restoration::Partial), Outcome::UnrecoverableByDesign);
+        assert_eq!(with(&[loss()], Restoration::Complete), Outcome::Recovered);
+        assert_eq!(with(&[], Restoration::NotShown), Outcome::Clean);
+        assert_eq!(with(&[loss(), breach()], Restoration::Partial), Outcome::Violated, "excuses loss only");
     }
 
     #[test]
-    fn a_run_without_violations_is_clean_for_any_drill_result() {
-        for recovery in [Recovery::NotShown, Recovery::Partial, Recovery::Complete] {
-            assert_eq!(outcome(&[], &OutcomeFacts { recovery, ..OutcomeFacts::default() }), Outcome::Clean);
+    fn a_run_without_violations_is_clean_whatever_could_be_restored() {
+        for restoration in [Restoration::NotShown, Restoration::Partial, Restoration::Complete] {
+            assert_eq!(
+                outcome(&[], &OutcomeFacts { restoration, ..OutcomeFacts::default() }),
+                Outcome::Clean
+            );
         }
     }
 
     #[test]
     fn precedence_is_the_order_of_the_variants() {
-        let complete = OutcomeFacts { recovery: Recovery::Complete, ..OutcomeFacts::default() };
+        let complete = OutcomeFacts { restoration: Restoration::Complete, ..OutcomeFacts::default() };
         assert_eq!(outcome(&[loss(), breach()], &complete), Outcome::Violated);
-        let hung = OutcomeFacts { hung: Some("backlog of node a".into()), ..complete };
+        let hung = OutcomeFacts { hung: vec![PendingWork::new("L1", "backlog of node a")], ..complete };
         assert_eq!(outcome(&[loss(), breach()], &hung), Outcome::Hung);
         assert_eq!(outcome(&[], &hung), Outcome::Hung);
         let twice = OutcomeFacts { nondeterministic: true, ..hung };
@@ -212,5 +253,14 @@ mod tests {
             wrong.to_string(),
             "unknown outcome 'clan'; one of: clean recovered recoverable-but-missing unrecoverable-by-design unrecoverable-loss violated hung nondeterministic"
         );
+    }
+
+    #[test]
+    fn a_hang_is_identified_by_its_worst_property() {
+        let pending =
+            [PendingWork::new("L2", "L2 disk-1 dirty, since 2016"), PendingWork::new("L1", "L1 backlog")];
+        assert_eq!(pending[0].fingerprint(), "hung:L2");
+        assert_eq!(PendingWork::lines(&pending).as_deref(), Some("L2 disk-1 dirty, since 2016\nL1 backlog"));
+        assert_eq!(PendingWork::lines(&[]), None);
     }
 }

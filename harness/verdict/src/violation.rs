@@ -2,8 +2,19 @@
 
 use std::collections::BTreeMap;
 
-/// A violated invariant, for one subject (and day), at one time.
+/// A field of a violation, named by the system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Label {
+    /// Its name: `shard`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A violated invariant, for one subject, at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Violation {
     /// Name of the invariant: `I1`.
     pub invariant: String,
@@ -11,10 +22,10 @@ pub struct Violation {
     pub kind: String,
     /// Stage at which it was detected, a fixed word: `after-compaction`. Part of the fingerprint.
     pub stage: String,
-    /// Owner of the items: a project, a file. May be empty.
+    /// Owner of the items: a tenant, a file. May be empty.
     pub subject: String,
-    /// The subject's local day, `2016-02-22`, where days matter.
-    pub day: Option<String>,
+    /// What else places it, with labels of the system: `shard 7`. Not part of the fingerprint.
+    pub labels: Vec<Label>,
     /// Number of affected items.
     pub items: u64,
     /// Names of the first few items.
@@ -47,11 +58,17 @@ impl Violation {
         self
     }
 
-    /// Sets the local day.
+    /// Adds a labelled field. Its name becomes a field of the violation in the JSON report.
     #[must_use]
-    pub fn on(mut self, day: impl Into<String>) -> Violation {
-        self.day = Some(day.into());
+    pub fn labelled(mut self, name: impl Into<String>, value: impl Into<String>) -> Violation {
+        self.labels.push(Label { name: name.into(), value: value.into() });
         self
+    }
+
+    /// Returns the value of a labelled field.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|label| label.name == name).map(|label| label.value.as_str())
     }
 
     /// Sets the names of the first [`Violation::KEYS`] items.
@@ -86,7 +103,7 @@ impl Violation {
     pub const KEYS: usize = 8;
 
     /// Returns the fingerprint, which two runs share if they have the same finding: invariant, kind, stage and whether
-    /// items are lost. Never the subject, the key, the day or the time, which change from seed to seed.
+    /// items are lost. Never the subject, the labels, the key or the time, which change from seed to seed.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let loss = if self.loses_items { "loss" } else { "breach" };
@@ -95,7 +112,7 @@ impl Violation {
 }
 
 /// Replaces characters so that a fingerprint is one shell word.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     text.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect()
 }
 
@@ -148,11 +165,11 @@ mod tests {
     fn missing(subject: &str, items: u64, at_ms: i64) -> Violation {
         Violation::new("I4", "missing", "after-compaction")
             .of(subject, items)
-            .on("2016-02-22")
+            .labelled("shard", "7")
             .keys((0..items).map(|item| format!("{subject}/{item}")))
             .at(at_ms)
             .losing()
-            .because(format!("{items} of 100 events of {subject} are in no export"))
+            .because(format!("{items} of 100 items of {subject} are in no export"))
     }
 
     #[test]
@@ -174,6 +191,13 @@ mod tests {
         for other in others {
             assert_ne!(base.fingerprint(), other.fingerprint(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_labelled_field_is_found_by_its_name() {
+        let found = missing("p17", 1, 0);
+        assert_eq!((found.label("shard"), found.label("row")), (Some("7"), None));
+        assert_eq!(found.fingerprint(), missing("p17", 1, 0).labelled("row", "3").fingerprint());
     }
 
     #[test]

@@ -44,6 +44,9 @@ fn day_in(zone: Tz, unix_ms: i64) -> Result<i32, ZoneError> {
     i32::try_from(local_ms.div_euclid(86_400_000)).map_err(|_| ZoneError::OutOfRange(unix_ms))
 }
 
+/// The label under which a violation names the local day.
+pub const DAY_LABEL: &str = "day";
+
 /// Formats day 16853 as `2016-02-22`.
 #[must_use]
 pub fn format_day(day: i32) -> String {

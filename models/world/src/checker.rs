@@ -323,7 +323,11 @@ impl OracleChecker {
     /// Adds violations, keeping the worst of each fingerprint.
     pub fn report(&mut self, found: Vec<Violation>) {
         for violation in found {
-            let key = (violation.fingerprint(), violation.subject.clone(), violation.day.clone());
+            let key = (
+                violation.fingerprint(),
+                violation.subject.clone(),
+                violation.label(day::DAY_LABEL).map(str::to_owned),
+            );
             match self.found.get_mut(&key) {
                 Some(known) if known.items >= violation.items => {}
                 Some(known) => *known = Violation { at_ms: known.at_ms, ..violation },

@@ -58,7 +58,8 @@ pub use scenario::WorldConfig;
 use latent_engine::explain::GlossaryEntry;
 use latent_engine::sim::{Fault, World};
 use latent_engine::{
-    Case, CostEstimate, PhaseReporter, Reduction, Report, Scenario, ScenarioProblem, Screen, System, Verdict,
+    CaseOf, CostEstimate, PhaseReporter, ReductionOf, Report, Scenario, ScenarioProblem, Screen, System,
+    Verdict,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -105,11 +106,11 @@ impl System for Latent {
         releases::deploy_everywhere(scenario, name)
     }
 
-    fn reductions() -> Vec<Reduction<Latent>> {
+    fn reductions() -> Vec<ReductionOf<Latent>> {
         shrink::reductions()
     }
 
-    fn materialize(case: &Case<Latent>) -> Option<Case<Latent>> {
+    fn materialize(case: &CaseOf<Latent>) -> Option<CaseOf<Latent>> {
         shrink::materialize(case)
     }
 

@@ -5,6 +5,7 @@
 
 use crate::fault_log::FaultLog;
 use crate::scenario::WorldConfig;
+use latent_engine::verdict::PendingWork;
 use latent_engine::{ScenarioProblem, humanize};
 use latent_oracle::invariants::l2_compaction::DirtySegmentChecker;
 use latent_oracle::invariants::l5_divergence::ReplicaDivergence;
@@ -45,17 +46,19 @@ impl LivenessTracker {
         })
     }
 
-    /// Returns the reasons why the run hung, one per line, the worst first.
-    pub fn hung(&self) -> Option<String> {
+    /// Returns the work because of which the run hung, the worst first.
+    pub fn hung(&self) -> Vec<PendingWork> {
         let mut waiting: Vec<LivenessViolation> = self.waiting.values().cloned().collect();
         sort_worst_first(&mut waiting);
         let left_out = waiting.len().saturating_sub(MAX_REASONS);
-        let reason = |one: &LivenessViolation| format!("{one}, since {}", humanize::moment_ms(one.since_ms));
-        let mut lines: Vec<String> = waiting.iter().take(MAX_REASONS).map(reason).collect();
-        if left_out > 0 {
-            lines.push(format!("and {left_out} more"));
+        let reason = |one: &LivenessViolation| {
+            PendingWork::new(one.property, format!("{one}, since {}", humanize::moment_ms(one.since_ms)))
+        };
+        let mut pending: Vec<PendingWork> = waiting.iter().take(MAX_REASONS).map(reason).collect();
+        if let Some(next) = waiting.get(MAX_REASONS) {
+            pending.push(PendingWork::new(next.property, format!("and {left_out} more")));
         }
-        (!lines.is_empty()).then(|| lines.join("\n"))
+        pending
     }
 }
 
@@ -110,11 +113,11 @@ mod tests {
             due_ms,
         };
         let mut liveness = LivenessTracker::default();
-        assert_eq!(liveness.hung(), None);
+        assert_eq!(liveness.hung(), []);
         liveness.report([late("L2", 20), late("L1", 10)]);
         liveness.report([late("L2", 20)]);
         let expected =
             "L1 disk-1 waits, since 1970-01-01 00:00:00Z\nL2 disk-1 waits, since 1970-01-01 00:00:00Z";
-        assert_eq!(liveness.hung().as_deref(), Some(expected));
+        assert_eq!(PendingWork::lines(&liveness.hung()).as_deref(), Some(expected));
     }
 }

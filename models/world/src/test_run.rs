@@ -83,7 +83,7 @@ impl TestRun {
     /// Asserts that no violation was found and no work is late.
     pub fn assert_sound(&self) {
         assert_eq!(self.judged.violations, [], "{:?}", self.judged.facts);
-        assert_eq!(self.judged.facts.hung, None);
+        assert_eq!(self.judged.facts.hung, []);
     }
 
     /// Asserts also that no detector fired.

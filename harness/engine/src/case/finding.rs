@@ -1,20 +1,10 @@
 //! The finding of a run: its outcome, the fingerprint that groups equal findings, and a description.
 
+use super::end_cause::{EndCause, ended};
 use super::ipc::CaseResult;
 use super::parent::CaseError;
-use crate::scenario::SerializedOutcome;
 use latent_verdict::{Outcome, ViolationGroup, group_by_fingerprint};
 use serde::{Deserialize, Serialize};
-
-/// Fingerprint of a run whose process was killed or exited without a report.
-pub(crate) const DIED: &str = "died";
-/// Fingerprints of runs that exceeded their limit of real time or of memory.
-const HUNG_TIME: &str = "hung:real-time";
-const HUNG_MEMORY: &str = "hung:memory";
-/// Prefix of the fingerprint of a run that panicked; the location follows.
-const PANICKED: &str = "panicked:";
-/// Prefix of the fingerprint of a run in which the tool itself panicked; the location follows.
-const TOOL_PANICKED: &str = "internal-error:";
 
 /// The limit that a case exceeded; reproducing the case needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +32,7 @@ impl Limit {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Finding {
     /// Outcome of the run.
-    pub outcome: SerializedOutcome,
+    pub outcome: Outcome,
     /// Fingerprint of the worst violation; empty if there is none.
     pub fingerprint: String,
     /// Number of items of the worst violation.
@@ -65,16 +55,15 @@ pub(crate) struct Finding {
 impl Finding {
     /// Returns the finding of a judged run.
     pub fn of(judged: &CaseResult) -> Finding {
-        let violations: Vec<_> = judged.violations.iter().map(|line| line.0.clone()).collect();
-        let worst = group_by_fingerprint(&violations).into_iter().next();
-        let hung = judged.hung.as_deref().filter(|_| judged.outcome() == Outcome::Hung);
+        let worst = group_by_fingerprint(&judged.violations).into_iter().next();
+        let hung = judged.hung.first().filter(|_| judged.outcome == Outcome::Hung);
         let (fingerprint, items, detail) = match (hung, worst) {
-            (Some(why), _) => (hung_fingerprint(why), 0, first_line(why)),
+            (Some(pending), _) => (pending.fingerprint(), 0, pending.what.clone()),
             (None, Some(worst)) => (worst.fingerprint, worst.items, worst.worst.detail.clone()),
             (None, None) => Default::default(),
         };
         Finding {
-            outcome: SerializedOutcome(judged.outcome()),
+            outcome: judged.outcome,
             fingerprint,
             items,
             detail: first_line(&detail),
@@ -97,14 +86,12 @@ impl Finding {
     /// # Errors
     /// The case could not be run at all.
     pub fn from_error(error: CaseError) -> Result<Finding, CaseError> {
-        let (outcome, fingerprint) = match &error {
-            CaseError::TimedOut(_) => (Outcome::Hung, HUNG_TIME.to_owned()),
-            CaseError::ExceededMemory(_) => (Outcome::Hung, HUNG_MEMORY.to_owned()),
-            CaseError::Panicked { place, .. } => (Outcome::Violated, format!("{PANICKED}{}", line_of(place))),
-            CaseError::InternalPanic { place, .. } => {
-                (Outcome::Violated, format!("{TOOL_PANICKED}{}", line_of(place)))
-            }
-            CaseError::Died(_) => (Outcome::Violated, DIED.to_owned()),
+        let cause = match &error {
+            CaseError::TimedOut(_) => EndCause::TimeLimit,
+            CaseError::ExceededMemory(_) => EndCause::MemoryLimit,
+            CaseError::Panicked { place, .. } => EndCause::Panicked(line_of(place)),
+            CaseError::InternalPanic { place, .. } => EndCause::InternalPanic(line_of(place)),
+            CaseError::Died(_) => EndCause::Died,
             CaseError::Start(_)
             | CaseError::InvalidMessage(_)
             | CaseError::Refused(_)
@@ -117,8 +104,8 @@ impl Finding {
         };
         let detail = first_line(&error.to_string());
         Ok(Finding {
-            outcome: SerializedOutcome(outcome),
-            fingerprint,
+            outcome: cause.outcome(),
+            fingerprint: cause.to_string(),
             items: 0,
             detail,
             sim_ms: 0,
@@ -132,51 +119,18 @@ impl Finding {
     /// Returns the finding of a run that differed in another process.
     pub fn differing(self, difference: String) -> Finding {
         let fingerprint = "nondeterministic".to_owned();
-        Finding {
-            outcome: SerializedOutcome(Outcome::Nondeterministic),
-            fingerprint,
-            detail: difference,
-            ..self
-        }
-    }
-
-    /// Outcome of the run.
-    pub fn outcome(&self) -> Outcome {
-        self.outcome.0
+        Finding { outcome: Outcome::Nondeterministic, fingerprint, detail: difference, ..self }
     }
 
     /// Whether the run is clean but had no item that could have been lost.
     pub fn is_vacuous(&self) -> bool {
-        self.outcome() == Outcome::Clean && self.judged == 0
+        self.outcome == Outcome::Clean && self.judged == 0
     }
 
     /// Name of the result: a process killed from outside gives no verdict on the code under test.
     pub fn ended(&self) -> &'static str {
-        ended(self.outcome(), &self.fingerprint)
+        ended(self.outcome, &self.fingerprint)
     }
-}
-
-/// Whether a run with this fingerprint did not end, and so has no trace.
-pub(crate) fn has_no_trace(fingerprint: &str) -> bool {
-    let is_hung = [HUNG_TIME, HUNG_MEMORY].contains(&fingerprint);
-    is_hung || fingerprint.starts_with(PANICKED) || has_no_verdict(fingerprint)
-}
-
-/// Name of the result of a run with this outcome and fingerprint.
-pub(crate) fn ended(outcome: Outcome, fingerprint: &str) -> &'static str {
-    if has_no_verdict(fingerprint) { "no verdict" } else { outcome.name() }
-}
-
-/// Whether a run with this fingerprint gives no verdict on the system under test: its process was killed from outside,
-/// or the tool itself panicked.
-pub(crate) fn has_no_verdict(fingerprint: &str) -> bool {
-    fingerprint == DIED || fingerprint.starts_with(TOOL_PANICKED)
-}
-
-/// Returns `hung:L1` for `L1 p7 2016-02-22 disk-3 …`: the liveness law that did not hold.
-fn hung_fingerprint(why: &str) -> String {
-    let word: String = why.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
-    format!("hung:{word}")
 }
 
 /// Returns file and line of `models/x.rs:12:3`, without machine-specific parts.
@@ -197,12 +151,6 @@ fn first_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hang_is_identified_by_its_liveness_law() {
-        assert_eq!(hung_fingerprint("L2 p3 2016-02-22 disk-1 dirty, since 2016"), "hung:L2");
-        assert_eq!(hung_fingerprint("the log stopped at record 7"), "hung:the");
-    }
 
     #[test]
     fn a_panic_is_identified_by_its_location_independent_of_the_machine() {

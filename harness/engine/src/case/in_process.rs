@@ -3,7 +3,7 @@
 
 use super::report_builder::{RunContext, build_report};
 use super::run::{RunError, RunHooks, run_plan};
-use crate::{Report, ScenarioError, System, plan, scenario};
+use crate::{Report, ScenarioError, System, expand, scenario};
 use std::thread;
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ pub fn run_in_process<S: System>(text: &str, seed: u64) -> Result<Report<S::Find
     // The thread builds its own plan: a system's types need not be `Send`.
     let work = || {
         let scenario = scenario::parse_trusted::<S>(file, text).expect("it was parsed before");
-        let plan = plan::expand::<S>(&scenario, seed);
+        let plan = expand::<S>(&scenario, seed);
         run_plan::<S>((file, text), &scenario, &plan, plan.faults.len(), RunHooks::none())
     };
     let ended = thread::scope(|scope| {
@@ -37,7 +37,7 @@ pub fn run_in_process<S: System>(text: &str, seed: u64) -> Result<Report<S::Find
         }
         Err(panicked) => std::panic::resume_unwind(panicked),
     };
-    let choices = S::choices(&plan::expand::<S>(&parsed, seed).system);
+    let choices = S::choices(&expand::<S>(&parsed, seed).system);
     let repeat = format!("{}@{seed}", parsed.name);
     let wall_seconds = started.elapsed().as_secs_f64();
     let asked = RunContext { scenario: &parsed, seed, release: None, choices, repeat, wall_seconds };

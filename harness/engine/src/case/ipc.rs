@@ -1,12 +1,8 @@
 //! Messages between parent and worker: one JSON value a line.
-//!
-//! `latent-verdict` has no dependencies, so its types get serde definitions here.
 
-use crate::report::{FaultReport, NodeStats};
-use crate::scenario::ExpectedOutcome;
-use crate::system::Detection;
+use crate::report::{Detection, FaultReport, NodeStats};
 use latent_sim::{Fault, OpKind};
-use latent_verdict::{Outcome, Recovery, Violation};
+use latent_verdict::{Outcome, PendingWork, Restoration, Violation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -152,13 +148,13 @@ pub(crate) struct CaseResult {
     pub trace_records: u64,
     /// Number of items that the verdict rests on.
     pub items: u64,
-    pub outcome: ExpectedOutcome,
-    pub recovery: SerializedRecovery,
+    pub outcome: Outcome,
+    pub restoration: Restoration,
     pub shortfall: Option<String>,
-    pub hung: Option<String>,
+    pub hung: Vec<PendingWork>,
     pub beyond_budget: Option<String>,
     pub noticed: Vec<Detection>,
-    pub violations: Vec<SerializedViolation>,
+    pub violations: Vec<Violation>,
     pub marks: BTreeMap<String, u64>,
     pub faults: Vec<FaultReport>,
     pub nodes: Vec<NodeStats>,
@@ -167,62 +163,4 @@ pub(crate) struct CaseResult {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ops: Vec<SerializedOp>,
     pub findings: Value,
-}
-
-impl CaseResult {
-    pub(crate) fn outcome(&self) -> Outcome {
-        self.outcome.into()
-    }
-}
-
-/// Serde definition of [`Recovery`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(remote = "Recovery", rename_all = "kebab-case")]
-enum RecoveryDef {
-    NotShown,
-    Partial,
-    Complete,
-}
-
-/// Serialisable [`Recovery`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct SerializedRecovery(#[serde(with = "RecoveryDef")] pub Recovery);
-
-/// Serde definition of [`Violation`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(remote = "Violation")]
-struct ViolationDef {
-    invariant: String,
-    kind: String,
-    stage: String,
-    subject: String,
-    day: Option<String>,
-    items: u64,
-    keys: Vec<String>,
-    at_ms: i64,
-    loses_items: bool,
-    detail: String,
-}
-
-/// Serialisable [`Violation`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SerializedViolation(#[serde(with = "ViolationDef")] pub Violation);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_violation_crosses_the_wire_whole() {
-        let sent = Violation::new("I4", "missing", "after-compaction")
-            .of("p17", 812)
-            .on("2016-02-22")
-            .keys(["a", "b"])
-            .at(-5)
-            .losing()
-            .because("812 of 900 are gone");
-        let text = serde_json::to_string(&SerializedViolation(sent.clone())).unwrap();
-        let read: SerializedViolation = serde_json::from_str(&text).unwrap();
-        assert_eq!(read.0, sent);
-    }
 }

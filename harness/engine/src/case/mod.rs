@@ -4,6 +4,7 @@
 //! reads [`ipc::WorkerMessage`]s from its standard output. Leaks, allocations and crashes of a case end with its
 //! process, and a new process makes two runs of a case comparable: same heap, same addresses, same first thread.
 
+pub(crate) mod end_cause;
 pub(crate) mod finding;
 mod in_process;
 pub(crate) mod ipc;

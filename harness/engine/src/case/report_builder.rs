@@ -2,7 +2,7 @@
 //! findings.
 
 use super::ipc::CaseResult;
-use crate::print::json::RESERVED;
+use crate::print::json::{RESERVED, RESERVED_IN_VIOLATIONS};
 use crate::report::{ReleaseOverride, Report};
 use crate::{Scenario, System};
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ pub(crate) struct RunContext<'a, T> {
 /// Builds the report.
 ///
 /// # Errors
-/// The findings use a reserved field name, or cannot be read back: a bug in the system.
+/// The findings or a violation's labels use a reserved field name, or the findings cannot be read back: a bug in the
+/// system.
 pub(crate) fn build_report<S: System>(
     asked: RunContext<'_, S::Config>,
     judged: CaseResult,
@@ -29,7 +30,13 @@ pub(crate) fn build_report<S: System>(
     if let Some(taken) = keys.find(|key| RESERVED.contains(&key.as_str())) {
         return Err(format!("the findings of {} have a field '{taken}' of the report's own", S::NAME));
     }
-    let outcome = judged.outcome();
+    let is_taken =
+        |name: &str| [S::SUBJECT, S::ITEMS].contains(&name) || RESERVED_IN_VIOLATIONS.contains(&name);
+    let mut labels = judged.violations.iter().flat_map(|violation| &violation.labels);
+    if let Some(label) = labels.find(|label| is_taken(&label.name)) {
+        return Err(format!("a violation of {} has a label '{}' of the report's own", S::NAME, label.name));
+    }
+    let outcome = judged.outcome;
     let findings = serde_json::from_value(judged.findings)
         .map_err(|error| format!("the findings of {} cannot be read back: {error}", S::NAME))?;
     let RunContext { scenario, seed, release, choices, repeat, wall_seconds } = asked;
@@ -47,12 +54,12 @@ pub(crate) fn build_report<S: System>(
         trace_records: judged.trace_records,
         items: judged.items,
         unfulfilled: Vec::new(),
-        recovery: judged.recovery.0,
+        restoration: judged.restoration,
         shortfall: judged.shortfall,
         hung: judged.hung,
         beyond_budget: judged.beyond_budget,
         noticed: judged.noticed,
-        violations: judged.violations.into_iter().map(|line| line.0).collect(),
+        violations: judged.violations,
         missing_marks,
         marks: judged.marks,
         faults: judged.faults,

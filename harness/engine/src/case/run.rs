@@ -1,6 +1,6 @@
 //! Runs one plan in one world on the current thread, which must be new. Independent of processes.
 
-use super::ipc::{self, CaseResult, LogRecord, SerializedOp, SerializedRecovery, SerializedViolation};
+use super::ipc::{self, CaseResult, LogRecord, SerializedOp};
 use super::node_stats::NodeStatsRecorder;
 use crate::plan::Plan;
 use crate::report::FaultReport;
@@ -105,13 +105,13 @@ pub(super) fn run_plan<S: System>(
         trace_hash: trace_hash.to_string(),
         trace_records: records,
         items: judged.items,
-        outcome: latent_verdict::outcome(&judged.violations, &judged.facts).into(),
-        recovery: SerializedRecovery(judged.facts.recovery),
+        outcome: latent_verdict::outcome(&judged.violations, &judged.facts),
+        restoration: judged.facts.restoration,
         shortfall: judged.facts.shortfall,
         hung: judged.facts.hung,
         beyond_budget: judged.facts.beyond_budget,
         noticed: judged.noticed,
-        violations: judged.violations.into_iter().map(SerializedViolation).collect(),
+        violations: judged.violations,
         marks: all_marks(marks.into_iter().map(|(name, count)| (name.to_owned(), count)), judged.marks),
         faults: faults.into_iter().map(fault_report).collect(),
         nodes: tally.nodes(&names),

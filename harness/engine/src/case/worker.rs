@@ -3,7 +3,7 @@
 use super::STACK_BYTES;
 use super::ipc::{CaseRequest, LogRecord, PREFIX, WorkerMessage};
 use super::run::{OnStop, RunError, RunHooks, run_plan};
-use crate::{System, exit, plan, scenario};
+use crate::{System, exit, expand, scenario};
 use latent_sim::panicked_node;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
@@ -83,7 +83,7 @@ fn run_request<S: System>(request: &CaseRequest) -> WorkerMessage {
         Err(bad) => return WorkerMessage::Refused(bad.to_string()),
     };
     let mut plan = match &request.plan {
-        None => plan::expand::<S>(&scenario, request.seed),
+        None => expand::<S>(&scenario, request.seed),
         Some(stored) => match serde_json::from_value(stored.clone()) {
             Ok(plan) => plan,
             Err(error) => return WorkerMessage::Refused(format!("the stored plan cannot be read: {error}")),

@@ -118,7 +118,7 @@ fn of_judged<S: System>(
         }
     };
     let finding = Finding::of(&judged);
-    if finding.outcome() != expected {
+    if finding.outcome != expected {
         return Ok(CorpusVerdict::Fails(finding, expected));
     }
     if finding.is_vacuous() {
@@ -181,7 +181,7 @@ fn run_all<S: System>(context: &Context<'_>, folder: &Path, jobs: usize) -> Resu
                 continue;
             }
             CorpusVerdict::Fails(finding, expected) => {
-                let of_case = exit::of_finding(finding.outcome(), *expected, &finding.fingerprint);
+                let of_case = exit::of_finding(finding.outcome, *expected, &finding.fingerprint);
                 code = exit::worse(code, of_case);
                 let Finding { fingerprint, detail, .. } = finding;
                 format!(

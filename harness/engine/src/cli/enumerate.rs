@@ -11,6 +11,7 @@ use crate::enumerate::{
     EnumerationHeader, EnumerationJournal, EnumerationPlan, EnumerationStats, FaultFilter, OpFilter,
     PlannedRun,
 };
+use crate::output::{STANDARD, is_stream};
 use crate::print::humanize::{count, counted, span_ms};
 use crate::print::{enumerate as printed, terminal};
 use crate::scenario::{Scenario, Timestamp};
@@ -19,7 +20,8 @@ use crate::sweep::sweep_spec::Slice;
 use crate::{System, exit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
@@ -58,7 +60,7 @@ pub(super) struct Args {
     /// Run this many cases in parallel [default: all cores]
     #[arg(short, long, value_name = "N", env = "LATENT_JOBS", value_parser = pool::parse_jobs)]
     jobs: Option<usize>,
-    /// Write each run to this file when it ends
+    /// Write each run to this file when it ends; `-` is the standard output
     #[arg(long, value_name = "FILE", default_value = ".latent/enumerate.jsonl")]
     results: PathBuf,
     /// Continue an interrupted enumeration from its results file
@@ -73,6 +75,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<u8, CliError> {
+    let is_output_taken = arguments.results == Path::new(STANDARD);
+    if is_output_taken && arguments.json {
+        let message = "--json and --results - both write to the standard output";
+        return Err(CliError::Usage(format!("{message}\n  give --results a file")));
+    }
     let target = context.target::<S>(&arguments.target, arguments.seed, arguments.release.as_deref())?;
     let base = target.request();
     let repeat = format!("{} run {}", shell_word(&context.program), target.arguments());
@@ -91,7 +98,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         return Ok(exit::NOTHING_RAN);
     }
     let mut stats = EnumerationStats::new(&plan, target.scenario.expect);
-    let (mut record, done) = open(context, &target, arguments, &plan, &mut stats)?;
+    let (mut record, done) = open(context, &target, arguments, &plan, &mut stats, &signal)?;
     let left: Vec<(usize, &PlannedRun)> =
         plan.runs.iter().enumerate().filter(|(index, _)| !done.contains(index)).collect();
     let jobs = pool::jobs(arguments.jobs);
@@ -101,8 +108,9 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     signals::exit_on_next_signal();
     let signal = signal.load(Ordering::Relaxed);
     let is_whole = stats.runs == plan.runs.len() as u64;
-    if is_whole {
-        record.end(plan.runs.len()).map_err(CliError::Internal)?;
+    if is_whole && let Err(message) = record.end(plan.runs.len()) {
+        // A signal that interrupts a blocked write counts as a signal, not as a write error.
+        return if signal == 0 { Err(CliError::Internal(message)) } else { Ok(exit::of_signal(signal)) };
     }
 
     let wall = context.started.elapsed();
@@ -122,15 +130,20 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     };
     if arguments.json {
         terminal::print(&printed::json(&summary))?;
+    } else if is_output_taken {
+        let screen = printed::text(&summary, arguments.verbose).to_string();
+        terminal::eprint(&anstream::adapter::strip_str(&screen).to_string());
     } else {
         terminal::screen(&printed::text(&summary, arguments.verbose))?;
     }
     if !is_whole {
         let (runs, all) = (count(stats.runs), counted(plan.runs.len() as u64, "runs"));
         let results = results_of(arguments);
-        terminal::eprint(&format!(
-            "stopped after {runs} of {all}\n  continue: {reproduce}{results} --resume\n"
-        ));
+        let next = match is_stream(&arguments.results) {
+            true => String::new(),
+            false => format!("  continue: {reproduce}{results} --resume\n"),
+        };
+        terminal::eprint(&format!("stopped after {runs} of {all}\n{next}"));
         return Ok(exit::of_signal(signal));
     }
     Ok(stats.exit_code())
@@ -164,6 +177,8 @@ fn run_all(
         broken.is_none()
     });
     progress.bar.finish_and_clear();
+    // A signal that interrupts a blocked write counts as a signal, not as a write error.
+    let broken = broken.filter(|_| signal.load(Ordering::Relaxed) == 0);
     broken.map_or(Ok(()), |message| Err(CliError::Internal(message)))
 }
 
@@ -175,11 +190,22 @@ fn open<S: System>(
     arguments: &Args,
     plan: &EnumerationPlan,
     stats: &mut EnumerationStats,
+    signal: &Arc<AtomicUsize>,
 ) -> Result<(EnumerationJournal, BTreeSet<usize>), CliError> {
     let digest = format!("{:016x}", xxh3_64(target.text.as_bytes()));
     let header =
         EnumerationHeader::new(context.build, arguments_of(target, arguments), digest, plan.runs.len());
     let path = &arguments.results;
+    if is_stream(path) {
+        if arguments.resume {
+            return Err(CliError::Usage(format!(
+                "{}: nothing to resume: this is a stream\n  give --results the file of the enumeration to continue",
+                path.display()
+            )));
+        }
+        let record = EnumerationJournal::begin_stream(path, &header, Arc::clone(signal));
+        return Ok((record.map_err(CliError::Internal)?, BTreeSet::new()));
+    }
     if !arguments.resume {
         let (record, aside) = EnumerationJournal::begin(path, &header).map_err(CliError::Usage)?;
         if let Some(aside) = aside {
@@ -213,7 +239,7 @@ fn survey<S: System>(
         .map_err(|error| super::run::broken(&error, repeat))?;
     let took = context.started.elapsed().saturating_sub(before);
     let missing = missing_marks(scenario, &judged.marks);
-    if judged.outcome() != scenario.expect || !missing.is_empty() {
+    if judged.outcome != scenario.expect || !missing.is_empty() {
         let message = format!("{} does not end as expected without injection: see {repeat}", scenario.name);
         return Err(CliError::Usage(message));
     }

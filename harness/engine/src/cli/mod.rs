@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod completions;
+mod context;
 mod corpus;
 mod doctor;
 mod enumerate;
@@ -12,7 +13,6 @@ mod panic_hook;
 mod print;
 mod progress;
 mod repro;
-mod results_file;
 mod run;
 mod scenarios;
 mod schema;
@@ -22,15 +22,14 @@ mod sweep;
 mod usage_errors;
 
 use crate::case::{ipc, worker};
-use crate::case_source::{CaseSource, MAX_ITEMS};
-use crate::output::OutputError;
+use crate::case_source::MAX_ITEMS;
+use crate::print::escape::is_unprintable;
 use crate::print::terminal;
-use crate::scenario::{NamedScenario, ScenarioError, with_seed};
+use crate::scenario::NamedScenario;
 use crate::{System, exit};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::collections::BTreeMap;
+use context::{CliError, Context};
 use std::ffi::OsString;
-use std::io;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -69,92 +68,14 @@ enum Command {
     Marks(explain::MarksArgs),
     /// Print a built-in or generated scenario as a file
     Print(print::Args),
-    /// Print the JSON Schema of scenarios
-    Schema,
+    /// Print the JSON Schema of scenarios or reports
+    Schema(schema::Args),
     /// Check this machine: determinism, memory, disk, terminal
     Doctor,
     /// Print a shell completion script
     Completions(completions::Args),
     /// Write the manual pages to a folder
     Man(completions::ManArgs),
-}
-
-/// Context of every command.
-struct Context<'a> {
-    named: &'a [NamedScenario],
-    /// The program as it was called, for commands that reproduce a run.
-    program: String,
-    /// Version and commit of the program.
-    build: &'a str,
-    /// Start of this process, measured at the start of `main`.
-    started: Instant,
-    /// Limit of a scenario's items.
-    max_items: u64,
-    /// Options set by the environment: their variables, by option id.
-    from_environment: BTreeMap<String, String>,
-}
-
-/// Reason why a command failed.
-enum CliError {
-    /// Wrong usage or an invalid scenario.
-    Usage(String),
-    /// The code under test panicked.
-    Violation(String),
-    /// The case exceeded its limit of time or memory.
-    Hung(String),
-    /// The run was vacuous.
-    NothingRan(String),
-    /// An internal error.
-    Internal(String),
-}
-
-impl Context<'_> {
-    /// Adds the variable's name to an error in an option's value, if the environment set the option.
-    fn named_by_its_variable(&self, option: &str, failure: CliError) -> CliError {
-        match self.from_environment.get(option) {
-            Some(variable) => match failure {
-                CliError::Usage(message) => {
-                    let value = message.strip_prefix(&format!("--{option} "));
-                    CliError::Usage(
-                        value.map_or(format!("{variable}: {message}"), |rest| format!("{variable} {rest}")),
-                    )
-                }
-                other => other,
-            },
-            None => failure,
-        }
-    }
-
-    /// Loads the input of a command.
-    fn target<S: System>(
-        &self,
-        target: &str,
-        seed: Option<u64>,
-        release: Option<&str>,
-    ) -> Result<CaseSource<S>, CliError> {
-        Ok(CaseSource::find(&with_seed(target, seed)?, self.named, release, self.max_items)?)
-    }
-}
-
-impl From<ScenarioError> for CliError {
-    fn from(bad: ScenarioError) -> CliError {
-        CliError::Usage(bad.to_string())
-    }
-}
-
-impl From<OutputError> for CliError {
-    fn from(error: OutputError) -> CliError {
-        match error {
-            OutputError::Failed(..) => CliError::Internal(error.to_string()),
-            _ => CliError::Usage(error.to_string()),
-        }
-    }
-}
-
-impl From<io::Error> for CliError {
-    fn from(error: io::Error) -> CliError {
-        CliError::Internal(format!("the output cannot be written: {error}"))
-    }
 }
 
 /// Runs the command line of a system's program, from arguments to exit code ([`crate::exit`]).
@@ -188,9 +109,9 @@ where
         Err(error) => {
             // Help goes to the standard output, an error to the standard error; a closed pipe is ignored in both cases.
             let code = if error.use_stderr() { exit::USAGE } else { exit::CLEAN };
-            let is_unprintable = words.iter().any(|word| word.contains(terminal::is_unprintable));
+            let has_unprintable = words.iter().any(|word| word.contains(is_unprintable));
             let error = environment::named(usage_errors::improve(error, &words), &command, &words);
-            terminal::clap_error(&error, is_unprintable);
+            terminal::clap_error(&error, has_unprintable);
             return ExitCode::from(code);
         }
     };
@@ -205,7 +126,7 @@ where
         Command::Merge(arguments) => merge::run(&context, &arguments),
         Command::Print(arguments) => print::run::<S>(&context, &arguments),
         Command::Scenarios => scenarios::run::<S>(&context),
-        Command::Schema => schema::run::<S>(),
+        Command::Schema(arguments) => schema::run::<S>(&arguments),
         Command::Explain(arguments) => explain::run::<S>(&arguments),
         Command::Marks(arguments) => explain::marks::<S>(&arguments),
         Command::Doctor => doctor::run::<S>(&context),

@@ -12,7 +12,7 @@ use crate::print::{humanize, terminal};
 use crate::scenario::Span;
 use crate::shrink::{CandidateRunner, Shrinker, SmallestCase, TargetFailure};
 use crate::sweep::runner::now;
-use crate::{Case, Reduction, System, exit};
+use crate::{CaseOf, Reduction, System, exit};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,7 +62,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let case_time = arguments.case_time.map_or(CANDIDATE_TIME, |span| span.0);
     let limits = WorkerLimits::limited(Some(case_time), arguments.case_memory_mb);
     let finding = first_run::<S>(context, &target, limits)?;
-    let failure = TargetFailure { outcome: finding.outcome(), fingerprint: finding.fingerprint.clone() };
+    let failure = TargetFailure { outcome: finding.outcome, fingerprint: finding.fingerprint.clone() };
     let jobs = pool::jobs(arguments.jobs);
     let signal = signals::install()?;
     let runner = CandidateRunner { target: failure, limits, jobs, runs: AtomicU64::new(0) };
@@ -90,7 +90,7 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
 
     signals::exit_on_next_signal();
     let recorded = record::<S>(context, &target, &found);
-    to.write(&case_file::to_text(&recorded, &found.case))?;
+    to.write(&case_file::to_text::<S>(&recorded, &found.case))?;
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let shown = screen(context, &target, (&before, &found), &runner, took_ms, &path.display().to_string());
     if to.is_standard_output() {
@@ -123,7 +123,7 @@ fn first_run<S: System>(
     }
     if finding.fingerprint.is_empty() {
         let message =
-            format!("{} ends {}: nothing to shrink\n  see: {reproduce}", target.name(), finding.outcome());
+            format!("{} ends {}: nothing to shrink\n  see: {reproduce}", target.name(), finding.outcome);
         return Err(CliError::Usage(message));
     }
     Ok(finding)
@@ -165,14 +165,14 @@ fn record<S: System>(context: &Context<'_>, target: &CaseSource<S>, found: &Smal
     };
     let origin =
         target.recorded.as_ref().map_or_else(|| target.arguments(), |recorded| recorded.found.clone());
-    let what = (finding.outcome(), finding.fingerprint.as_str());
+    let what = (finding.outcome, finding.fingerprint.as_str());
     CaseHeader::new(origin, about, what, finding.trace_hash.clone(), context.build)
 }
 
 fn screen<S: System>(
     context: &Context<'_>,
     target: &CaseSource<S>,
-    (before, found): (&Case<S>, &SmallestCase<S>),
+    (before, found): (&CaseOf<S>, &SmallestCase<S>),
     runner: &CandidateRunner,
     took_ms: u64,
     path: &str,
@@ -196,7 +196,7 @@ fn screen<S: System>(
         if finding.detail.is_empty() { String::new() } else { format!("  found       {}\n", finding.detail) };
     format!(
         "{name}: {} {}\n  shrunk      {}\n  runs        {} in {}, {}\n{detail}  case        {file}\n  reproduce   {program} repro {file}\n  save        {program} corpus add {file}\n",
-        finding.outcome(),
+        finding.outcome,
         finding.fingerprint,
         counts.join(", "),
         humanize::count(runner.runs.load(Ordering::Relaxed)),

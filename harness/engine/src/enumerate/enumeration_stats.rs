@@ -1,35 +1,17 @@
 //! Statistics of an enumeration: counts by kind of operation, and failures grouped by cause.
 
 use super::enumeration_plan::{EnumerationPlan, PlannedRun};
-use super::journal::EnumerationRun;
+use super::run_record::{EnumerationFailure, EnumerationRun};
 use crate::case::ipc::CaseResult;
 use crate::case::parent::CaseError;
 use crate::exit;
-use crate::scenario::ExpectedOutcome;
 use latent_sim::OpKind;
-use latent_verdict::Outcome;
-use serde::{Deserialize, Serialize};
+use latent_verdict::{Outcome, PendingWork};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Prefix of the description of a failure in which the system under test panicked.
 const PANICKED: &str = "panicked: ";
-
-/// A run that did not end as the scenario expects.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EnumerationFailure {
-    /// Description that groups failures: outcome and worst violation, or why there is no verdict.
-    pub what: String,
-    /// The injection point, in the syntax of `--strike`.
-    pub strike: String,
-    /// Kind of the operation.
-    pub op: OpKind,
-    /// Its path, for a disk operation.
-    pub path: String,
-    /// Virtual time, milliseconds since 1970.
-    pub at_ms: i64,
-    /// Detail of the hang or the violation.
-    pub detail: String,
-}
 
 /// Counts of one kind of operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -125,14 +107,14 @@ impl EnumerationStats {
                 "the operation did not occur again: the run differs from the recorded one".to_owned();
             return Some((Outcome::Nondeterministic.to_string(), detail));
         }
-        let outcome = judged.outcome();
+        let outcome = judged.outcome;
         if outcome == self.expected {
             return None;
         }
-        let worst = judged.violations.iter().map(|line| &line.0).max_by_key(|v| (!v.loses_items, v.items));
+        let worst = judged.violations.iter().max_by_key(|v| (!v.loses_items, v.items));
         let what = worst.map_or_else(|| outcome.to_string(), |v| format!("{outcome} {}", v.fingerprint()));
         let found = worst.map(|v| v.detail.clone());
-        Some((what, judged.hung.clone().or(found).unwrap_or_default()))
+        Some((what, PendingWork::lines(&judged.hung).or(found).unwrap_or_default()))
     }
 
     /// Failures grouped by description: the most frequent first, each with its failures in order of time.
@@ -178,8 +160,8 @@ impl EnumerationStats {
     }
 
     /// The expected outcome.
-    pub(crate) fn expected(&self) -> ExpectedOutcome {
-        self.expected.into()
+    pub(crate) fn expected(&self) -> Outcome {
+        self.expected
     }
 }
 

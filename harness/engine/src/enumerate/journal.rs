@@ -1,16 +1,18 @@
-//! The results file of an enumeration: JSON lines, a header, one line a run in order of completion, a footer. An
+//! The results file or stream of an enumeration: JSON lines, a header, one line a run in order of completion, a footer. An
 //! interrupted enumeration continues from it.
 //!
 //! Each line is passed to the operating system at once, so a crash loses only the runs in progress. A truncated line is
 //! ignored.
 
-use super::enumeration_stats::EnumerationFailure;
-use crate::output::{FileLock, OutputError, unused_backup_path};
+use super::run_record::EnumerationRun;
+use crate::output::{FileLock, OutputError, OutputStream, unused_backup_path};
 use crate::output_folder;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// Version of the file format, the only one that this program reads and writes.
 const FORMAT: u32 = 1;
@@ -47,17 +49,6 @@ impl EnumerationHeader {
     }
 }
 
-/// One completed run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EnumerationRun {
-    /// The injection point, in the syntax of `--strike`.
-    pub strike: String,
-    pub sim_ms: u64,
-    /// `None`: it ended as expected.
-    pub failure: Option<EnumerationFailure>,
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum JournalLine {
@@ -68,11 +59,17 @@ enum JournalLine {
     End(usize),
 }
 
-/// A growing file. It is locked: a second enumeration with the same file is refused.
+/// A growing file, or a stream.
 pub(crate) struct EnumerationJournal {
     path: PathBuf,
-    file: File,
-    _lock: FileLock,
+    sink: JournalSink,
+}
+
+enum JournalSink {
+    /// Locked: a second enumeration with the same file is refused.
+    File { file: File, _lock: FileLock },
+    /// A pipe or a device.
+    Stream(OutputStream),
 }
 
 impl EnumerationJournal {
@@ -100,7 +97,9 @@ impl EnumerationJournal {
                 is_unfinished.then(|| move_aside(path)).transpose()?
             }
         };
-        let mut record = EnumerationJournal::open(path, lock, true)?;
+        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut record =
+            EnumerationJournal { path: path.to_owned(), sink: JournalSink::File { file, _lock: lock } };
         record.put(&JournalLine::Enumeration(header.clone()))?;
         Ok((record, aside))
     }
@@ -123,7 +122,10 @@ impl EnumerationJournal {
         if let Some(why) = before.difference(header) {
             return Err(format!("{shown}: of another enumeration: {why}\n  omit --resume to start again"));
         }
-        let record = EnumerationJournal::open(path, lock, false)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .open(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         // Truncates after the last complete run, removing a footer.
         let whole: usize = text
             .split_inclusive('\n')
@@ -133,18 +135,25 @@ impl EnumerationJournal {
             .map(str::len)
             .sum();
         let cannot = |error| format!("{}: {error}", path.display());
-        record.file.set_len(whole as u64).map_err(cannot)?;
-        (&record.file).seek(SeekFrom::End(0)).map_err(cannot)?;
-        Ok((record, ran))
+        file.set_len(whole as u64).map_err(cannot)?;
+        file.seek(SeekFrom::End(0)).map_err(cannot)?;
+        Ok((EnumerationJournal { path: path.to_owned(), sink: JournalSink::File { file, _lock: lock } }, ran))
     }
 
-    fn open(path: &Path, lock: FileLock, is_new: bool) -> Result<EnumerationJournal, String> {
-        let cannot = |error| format!("{}: {error}", path.display());
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(cannot)?;
-        if is_new {
-            file.set_len(0).map_err(cannot)?;
-        }
-        Ok(EnumerationJournal { path: path.to_owned(), file, _lock: lock })
+    /// Starts a stream. `signal` is other than 0 once the program is interrupted: then no write waits.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin_stream(
+        path: &Path,
+        header: &EnumerationHeader,
+        signal: Arc<AtomicUsize>,
+    ) -> Result<EnumerationJournal, String> {
+        let stream =
+            OutputStream::open(path, signal).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut record = EnumerationJournal { path: path.to_owned(), sink: JournalSink::Stream(stream) };
+        record.put(&JournalLine::Enumeration(header.clone()))?;
+        Ok(record)
     }
 
     /// # Errors
@@ -153,17 +162,28 @@ impl EnumerationJournal {
         self.put(&JournalLine::Run(ran.clone()))
     }
 
+    /// Writes the footer, and waits until all lines of a stream are written.
+    ///
     /// # Errors
-    /// The line cannot be written.
-    pub fn end(&mut self, runs: usize) -> Result<(), String> {
-        self.put(&JournalLine::End(runs))
+    /// They cannot be written.
+    pub fn end(mut self, runs: usize) -> Result<(), String> {
+        self.put(&JournalLine::End(runs))?;
+        match self.sink {
+            JournalSink::File { .. } => Ok(()),
+            JournalSink::Stream(stream) => {
+                stream.end().map_err(|error| format!("{}: {error}", self.path.display()))
+            }
+        }
     }
 
     fn put(&mut self, line: &JournalLine) -> Result<(), String> {
         let text = serde_json::to_string(line).expect("lines hold plain data with text keys");
-        self.file
-            .write_all(format!("{text}\n").as_bytes())
-            .map_err(|error| format!("{}: {error}", self.path.display()))
+        let text = format!("{text}\n");
+        let written = match &mut self.sink {
+            JournalSink::File { file, .. } => file.write_all(text.as_bytes()),
+            JournalSink::Stream(stream) => stream.put(text),
+        };
+        written.map_err(|error| format!("{}: {error}", self.path.display()))
     }
 }
 
@@ -211,13 +231,13 @@ mod tests {
         record.ran(&ran(1)).unwrap();
         let refused = EnumerationJournal::resume(&path, &header).err().unwrap();
         assert!(refused.contains("another process is writing this file"), "{refused}");
-        record.file.write_all(b"{\"ran\":{\"stri").unwrap();
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{\"ran\":{\"stri").unwrap();
         drop(record);
         let (mut record, before) = EnumerationJournal::resume(&path, &header).unwrap();
         assert_eq!(before, [ran(1)]);
         record.ran(&ran(2)).unwrap();
         record.end(2).unwrap();
-        drop(record);
         let (_, before) = EnumerationJournal::resume(&path, &header).unwrap();
         assert_eq!(before, [ran(1), ran(2)]);
         let other = EnumerationHeader { of: "enumerate y@1".into(), ..header };

@@ -7,14 +7,16 @@
 //! no message is lost twice.
 //!
 //! - `injection_point`: one fault at one operation. `enumeration_plan`: all of them. `enumeration_stats`: the results.
-//! - `journal`: the file from which an interrupted enumeration continues.
+//! - `journal`: the file from which an interrupted enumeration continues; `run_record`: one run in it.
 
 mod enumeration_plan;
 mod enumeration_stats;
 mod injection_point;
 mod journal;
+mod run_record;
 
 pub(crate) use enumeration_plan::{EnumerationPlan, OpFilter, PlannedRun};
-pub(crate) use enumeration_stats::{EnumerationFailure, EnumerationStats, OpKindStats};
+pub(crate) use enumeration_stats::{EnumerationStats, OpKindStats};
 pub(crate) use injection_point::{FaultFilter, InjectionPoint};
 pub(crate) use journal::{EnumerationHeader, EnumerationJournal};
+pub(crate) use run_record::EnumerationFailure;

@@ -3,96 +3,15 @@
 //!
 //! A fingerprint (`I10:missing:after-backup:loss`) is explained by its parts: the invariant, the stage, the class.
 
+mod entry;
 mod outcomes;
 mod terms;
+
+pub use entry::{GlossaryEntry, GlossaryKind};
 
 use crate::scenario::suggest::suggest;
 use crate::{System, exit};
 use latent_verdict::Outcome;
-
-/// Category of a glossary entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum GlossaryKind {
-    /// A property that must hold.
-    Invariant,
-    /// Classification of a run.
-    Outcome,
-    /// Exit code of the program.
-    ExitCode,
-    /// The last part of a fingerprint.
-    LossClass,
-    /// Time at which a violation was detected: the third part of a fingerprint.
-    Stage,
-    /// A code location that reports when it is reached.
-    Mark,
-    /// Any other term of a screen.
-    Word,
-}
-
-impl GlossaryKind {
-    /// Every category, in listing order.
-    pub const ALL: [GlossaryKind; 7] = [
-        GlossaryKind::Invariant,
-        GlossaryKind::Outcome,
-        GlossaryKind::ExitCode,
-        GlossaryKind::LossClass,
-        GlossaryKind::Stage,
-        GlossaryKind::Mark,
-        GlossaryKind::Word,
-    ];
-
-    /// Name of the category, in the singular.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            GlossaryKind::Invariant => "invariant",
-            GlossaryKind::Outcome => "outcome",
-            GlossaryKind::ExitCode => "exit code",
-            GlossaryKind::LossClass => "loss class",
-            GlossaryKind::Stage => "stage",
-            GlossaryKind::Mark => "mark",
-            GlossaryKind::Word => "word",
-        }
-    }
-}
-
-/// Explanation of one term, in four parts. An empty part is not shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GlossaryEntry {
-    /// The term, as printed.
-    pub name: String,
-    /// Its category.
-    pub kind: GlossaryKind,
-    /// The property, for an invariant; the definition, for all others.
-    pub means: String,
-    /// Its importance.
-    pub matters: String,
-    /// Usual causes of a violation, or of a mark that is not reached.
-    pub causes: String,
-    /// The next step for the user.
-    pub next: String,
-}
-
-impl GlossaryEntry {
-    /// Creates an entry from its four parts.
-    #[must_use]
-    pub fn new(
-        kind: GlossaryKind,
-        name: impl Into<String>,
-        [means, matters, causes, next]: [&str; 4],
-    ) -> GlossaryEntry {
-        let text = str::to_owned;
-        let name = name.into();
-        GlossaryEntry {
-            name,
-            kind,
-            means: text(means),
-            matters: text(matters),
-            causes: text(causes),
-            next: text(next),
-        }
-    }
-}
 
 /// Every entry: the engine's, then the system's.
 #[must_use]

@@ -1,6 +1,7 @@
 //! Report formats: one screen for people, one JSON object for programs.
 
 pub(crate) mod enumerate;
+pub(crate) mod escape;
 pub mod humanize;
 pub(crate) mod json;
 mod screen;

@@ -3,7 +3,7 @@
 //! A line has 100 columns, or as many as the terminal if that has more; the rest is cut. On a narrower terminal the 100
 //! columns are wrapped at spaces, with the label's indent. Command lines for pasting are never cut.
 
-use super::terminal::escaped;
+use super::escape::escaped;
 use anstyle::{AnsiColor, Style};
 use std::fmt::{self, Write as _};
 

@@ -2,7 +2,7 @@
 
 use super::humanize::{self, count, counted, span_ms};
 use super::screen::{Screen, StyledText};
-use crate::case::finding::has_no_verdict;
+use crate::case::end_cause::has_no_verdict;
 use crate::case_source::shell_word;
 use crate::exit;
 use crate::sweep::results::CaseRecord;

@@ -4,7 +4,7 @@ use super::{json, text};
 use crate::test_system::{Findings, TestSystem};
 use crate::{Detection, FaultReport, ReleaseOverride, Report, Screen, exit};
 use latent_sim::{Fault, FaultAction, Pause, Trigger};
-use latent_verdict::{Outcome, Recovery, Violation};
+use latent_verdict::{Outcome, PendingWork, Restoration, Violation};
 use serde_json::Value;
 
 /// A run with many failures.
@@ -12,7 +12,7 @@ fn failed_run() -> Report<Findings> {
     let lost = |tenant: &str, day: &str, items: u64| {
         Violation::new("I4", "missing", "after-compaction")
             .of(tenant, items)
-            .on(day)
+            .labelled("day", day)
             .keys((0..items).map(|item| format!("e{item}")))
             .at(1_456_219_260_000)
             .losing()
@@ -42,9 +42,9 @@ fn failed_run() -> Report<Findings> {
         trace_records: 612_345,
         items: 20_000,
         unfulfilled: Vec::new(),
-        recovery: Recovery::Partial,
+        restoration: Restoration::Partial,
         shortfall: None,
-        hung: None,
+        hung: Vec::new(),
         beyond_budget: None,
         noticed: (0..5).map(notice).collect(),
         violations: vec![
@@ -75,7 +75,7 @@ fn clean_run() -> Report<Findings> {
     let clean = Outcome::Clean;
     Report {
         outcome: clean,
-        recovery: Recovery::Complete,
+        restoration: Restoration::Complete,
         noticed: Vec::new(),
         violations: Vec::new(),
         missing_marks: Vec::new(),
@@ -158,7 +158,7 @@ fn a_failed_run_in_full() {
 fn a_hung_run_names_the_pending_work() {
     let report = Report {
         outcome: Outcome::Hung,
-        hung: Some("hand-offs of node arb-3 after 2 days of healing".into()),
+        hung: vec![PendingWork::new("L9", "hand-offs of node arb-3 after 2 days of healing")],
         ..clean_run()
     };
     insta::assert_snapshot!(shown(&report, false), @"
@@ -176,7 +176,11 @@ fn a_hung_run_names_the_pending_work() {
 #[test]
 fn a_run_that_hung_for_several_reasons_lists_the_worst() {
     let reasons = ["L1: one", "L1: two", "L2: three", "L5: four", "L5: five"];
-    let report = Report { outcome: Outcome::Hung, hung: Some(reasons.join("\n")), ..clean_run() };
+    let report = Report {
+        outcome: Outcome::Hung,
+        hung: reasons.map(|reason| PendingWork::new(&reason[..2], reason)).into(),
+        ..clean_run()
+    };
     let shown = shown(&report, false);
     let hung = shown.lines().skip_while(|line| !line.starts_with("  hung")).take(4);
     insta::assert_snapshot!(hung.collect::<Vec<_>>().join("\n"), @"
@@ -252,7 +256,7 @@ fn json_has_the_systems_words() {
     assert_eq!(report["violations"][0]["tenant"], "t17");
     assert_eq!(report["violations"][0]["letters"], 812);
     assert_eq!(report["violations"][0]["day"], "2016-02-22");
-    assert_eq!(report["violations"][2]["day"], Value::Null);
+    assert!(report["violations"][2].get("day").is_none(), "it has no such label");
     assert_eq!(report["missing_marks"][0], "tee.expired");
     assert_eq!(report["faults"][0]["struck_ms"], Value::Null);
     assert!(report.get("nodes").is_none());
@@ -271,6 +275,44 @@ fn every_field_of_the_report_is_reserved() {
     let mut reserved = json::RESERVED.to_vec();
     reserved.sort_unstable();
     assert_eq!(fields.collect::<Vec<_>>(), reserved);
+}
+
+/// A new field of a violation must be reserved, or a system's label could hide it.
+#[test]
+fn every_field_of_a_violation_is_reserved() {
+    let report: Value =
+        serde_json::from_str(&json::render::<TestSystem>(&failed_run(), true).unwrap()).unwrap();
+    let named = ["tenant", "letters", "day"];
+    let fields = report["violations"][0].as_object().unwrap().keys().map(String::as_str);
+    let mut reserved = json::RESERVED_IN_VIOLATIONS.to_vec();
+    reserved.sort_unstable();
+    assert_eq!(fields.filter(|field| !named.contains(field)).collect::<Vec<_>>(), reserved);
+}
+
+#[test]
+fn a_report_is_valid_by_its_schema_and_an_altered_one_is_not() {
+    let validator = jsonschema::validator_for(&json::schema()).unwrap();
+    for (report, verbose) in [(failed_run(), true), (failed_run(), false), (clean_run(), true)] {
+        let mut report: Value =
+            serde_json::from_str(&json::render::<TestSystem>(&report, verbose).unwrap()).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert_eq!(errors, [""; 0]);
+        report["outcome"] = "lost".into();
+        assert!(!validator.is_valid(&report));
+    }
+    let fields = json::schema()["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let mut reserved = json::RESERVED.to_vec();
+    reserved.sort_unstable();
+    assert_eq!(fields, reserved, "the schema has every field");
+}
+
+#[test]
+fn a_requested_fault_that_is_not_triggered_is_named_in_the_heading() {
+    let unfulfilled = vec!["--strike crash-nothing@arb-1:9: the operation did not occur".to_owned()];
+    let report = Report { unfulfilled, ..clean_run() };
+    let text = shown(&report, false);
+    assert!(text.starts_with("bad-week@7: clean, requested fault not triggered\n"), "{text}");
+    assert_eq!((report.as_expected(), report.exit_code()), (false, exit::MARK_NOT_REACHED));
 }
 
 #[test]

@@ -42,9 +42,9 @@ pub(crate) fn render<S: System>(report: &Report<S::Findings>, verbose: bool) -> 
 /// The most useful term to explain: none for a clean run that was expected.
 fn explain_arguments<S: System>(report: &Report<S::Findings>) -> Option<String> {
     if report.outcome == Outcome::Hung {
-        let law = report.hung.as_deref().unwrap_or_default().split([' ', ':']).next().unwrap_or_default();
-        let is_known = explain::find::<S>(law).is_ok();
-        return Some(if is_known { law.to_owned() } else { report.outcome.to_string() });
+        let property = report.hung.first().map(|work| work.property.as_str()).unwrap_or_default();
+        let is_known = explain::find::<S>(property).is_ok();
+        return Some(if is_known { property.to_owned() } else { report.outcome.to_string() });
     }
     let worst = group_by_fingerprint(&report.violations).into_iter().next().map(|group| group.fingerprint);
     worst.or_else(|| {
@@ -131,8 +131,7 @@ fn noticed<F>(report: &Report<F>, screen: &mut Screen) {
 }
 
 fn violated<S: System>(report: &Report<S::Findings>, screen: &mut Screen) {
-    let reasons = report.hung.iter().flat_map(|hung| hung.lines());
-    screen.rows("hung", reasons.map(|reason| StyledText::new().bad(reason)), MAX_ROWS);
+    screen.rows("hung", report.hung.iter().map(|work| StyledText::new().bad(&work.what)), MAX_ROWS);
     let shortfall = report.shortfall.iter().filter(|_| report.outcome == Outcome::RecoverableButMissing);
     let reasons = shortfall.flat_map(|shortfall| shortfall.lines());
     screen.rows("shortfall", reasons.map(|reason| StyledText::new().bad(reason)), MAX_ROWS);
@@ -166,10 +165,11 @@ fn violated_row<S: System>(group: &ViolationGroup<'_>) -> StyledText {
     ))
 }
 
-/// Describes the worst violation of a group: subject, items, detail.
+/// Describes the worst violation of a group: subject, labelled fields, detail, items.
 fn worst(group: &ViolationGroup<'_>) -> StyledText {
     let worst = group.worst;
-    let whose = [worst.subject.as_str(), worst.day.as_deref().unwrap_or_default()].join(" ");
+    let labels = worst.labels.iter().map(|label| label.value.as_str());
+    let whose = std::iter::once(worst.subject.as_str()).chain(labels).collect::<Vec<_>>().join(" ");
     let mut parts = vec![worst.detail.clone()];
     if !worst.detail.contains(&worst.subject) || worst.subject.is_empty() {
         parts.insert(0, whose.trim().to_owned());

@@ -1,6 +1,6 @@
 //! A scenario error as a diagnostic: file, line, column, what is wrong and how to fix it.
 
-use crate::print::terminal;
+use crate::print::escape::is_unprintable;
 use std::fmt;
 
 /// Position in a text.
@@ -89,7 +89,7 @@ fn quote(f: &mut fmt::Formatter<'_>, place: &SourceSpan) -> fmt::Result {
 /// Replaces control characters by pictures, one column each, so that the underline stays aligned.
 fn visible(c: char) -> char {
     match u32::from(c) {
-        _ if c == '\t' || !terminal::is_unprintable(c) => c,
+        _ if c == '\t' || !is_unprintable(c) => c,
         0x7f => '\u{2421}',
         code @ 0..0x20 => char::from_u32(0x2400 + code).unwrap_or(char::REPLACEMENT_CHARACTER),
         _ => char::REPLACEMENT_CHARACTER,

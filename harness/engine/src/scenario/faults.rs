@@ -6,8 +6,7 @@ use super::spanned_json::SpannedJson;
 use super::suggest::suggest;
 use super::{Scenario, ScenarioError, ScenarioProblem, Timestamp};
 use crate::System;
-use latent_ports::UnixMs;
-use latent_sim::{Fault, FaultOutcome, Trigger};
+use latent_sim::{FaultOutcome, Trigger};
 use serde_json::Value;
 
 /// Converts each date to milliseconds since 1970, and returns those that are invalid or outside the run.
@@ -34,14 +33,6 @@ pub(super) fn resolve<T>(scenario: &mut Scenario<T>) -> Vec<ScenarioProblem> {
         }
     }
     problems
-}
-
-/// Returns the fault with its time as a date.
-pub(super) fn dated(mut fault: Fault) -> Fault {
-    if let Trigger::AtMs(at_ms) = fault.trigger {
-        fault.trigger = Trigger::At(Timestamp(UnixMs(at_ms)).to_string());
-    }
-    fault
 }
 
 /// Returns an error for the first fault that names a node which the world does not have. Such a fault has no effect,

@@ -1,6 +1,6 @@
 //! The published JSON Schema of scenarios: the engine's fields and the system's in one object.
 
-use super::EngineFields;
+use super::engine_fields::EngineFields;
 use crate::System;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};

@@ -4,7 +4,7 @@
 use crate::case::finding::Finding;
 use crate::case::ipc::{CaseRequest, CaseResult};
 use crate::case::parent::{self, WorkerLimits};
-use crate::{Case, System};
+use crate::{CaseOf, System};
 use latent_verdict::{Outcome, group_by_fingerprint};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -34,12 +34,11 @@ impl TargetFailure {
     /// Returns the finding if a run has the same outcome, and the fingerprint among its violations, not necessarily as
     /// the worst.
     fn match_run(&self, ended: Finding, judged: Option<&CaseResult>) -> Option<Finding> {
-        if ended.outcome() != self.outcome {
+        if ended.outcome != self.outcome {
             return None;
         }
-        let violations: Vec<_> =
-            judged.into_iter().flat_map(|judged| &judged.violations).map(|line| line.0.clone()).collect();
-        let groups = group_by_fingerprint(&violations);
+        let violations = judged.map_or(&[][..], |judged| &judged.violations);
+        let groups = group_by_fingerprint(violations);
         match groups.iter().find(|group| group.fingerprint == self.fingerprint) {
             Some(group) => Some(ended.for_group(group)),
             None => (ended.fingerprint == self.fingerprint).then_some(ended),
@@ -48,7 +47,7 @@ impl TargetFailure {
 }
 
 /// Builds the request for a case that has no file yet.
-pub(super) fn request<S: System>(case: &Case<S>) -> Option<CaseRequest> {
+pub(super) fn request<S: System>(case: &CaseOf<S>) -> Option<CaseRequest> {
     let request = CaseRequest::of("candidate".to_owned(), case.scenario.to_text(), case.scenario.seed);
     Some(CaseRequest { plan: Some(serde_json::to_value(&case.plan).ok()?), ..request })
 }
@@ -67,10 +66,10 @@ impl CandidateRunner {
     /// finding.
     pub fn first_failing<S: System>(
         &self,
-        cases: Vec<Case<S>>,
+        cases: Vec<CaseOf<S>>,
         pace: Effort,
-    ) -> Option<(usize, Case<S>, Finding)> {
-        let requests: Vec<Option<CaseRequest>> = cases.iter().map(request).collect();
+    ) -> Option<(usize, CaseOf<S>, Finding)> {
+        let requests: Vec<Option<CaseRequest>> = cases.iter().map(request::<S>).collect();
         let found: Vec<Option<(u64, Finding)>> = thread::scope(|scope| {
             let running: Vec<_> = requests
                 .iter()

@@ -1,6 +1,6 @@
 //! Reductions of faults. The simulator defines the kinds of faults, so this works on their JSON.
 
-use crate::{Case, Reduction, System};
+use crate::{CaseOf, Reduction, ReductionOf, System};
 use latent_sim::{Fault, Trigger};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -11,11 +11,11 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 
 /// Removes faults.
-pub(super) fn fewer<S: System>() -> Reduction<S> {
-    fn count<S: System>(case: &Case<S>) -> usize {
+pub(super) fn fewer<S: System>() -> ReductionOf<S> {
+    fn count<S: System>(case: &CaseOf<S>) -> usize {
         case.plan.faults.len()
     }
-    fn without<S: System>(case: &Case<S>, places: &BTreeSet<usize>) -> Option<Case<S>> {
+    fn without<S: System>(case: &CaseOf<S>, places: &BTreeSet<usize>) -> Option<CaseOf<S>> {
         let mut smaller = case.clone();
         let mut place = 0;
         smaller.plan.faults.retain(|_| {
@@ -28,8 +28,8 @@ pub(super) fn fewer<S: System>() -> Reduction<S> {
 }
 
 /// Simplifies faults: rounder times and durations, no optional fields.
-pub(super) fn simpler<S: System>() -> Reduction<S> {
-    fn cases<S: System>(case: &Case<S>) -> Vec<Case<S>> {
+pub(super) fn simpler<S: System>() -> ReductionOf<S> {
+    fn cases<S: System>(case: &CaseOf<S>) -> Vec<CaseOf<S>> {
         let start_ms = case.scenario.start.0.0;
         let mut cases = Vec::new();
         for (place, fault) in case.plan.faults.iter().enumerate() {

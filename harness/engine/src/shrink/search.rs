@@ -4,7 +4,7 @@
 use super::candidate::{CandidateRunner, Effort};
 use super::faults;
 use crate::case::finding::Finding;
-use crate::{Case, Reduction, System};
+use crate::{CaseOf, Reduction, ReductionOf, System};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ const MAX_PASSES: usize = 12;
 
 /// The smallest case so far, with its finding.
 pub(crate) struct SmallestCase<S: System> {
-    pub case: Case<S>,
+    pub case: CaseOf<S>,
     pub finding: Finding,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Shrinker<'a, S: System> {
     pub until: Option<Instant>,
     /// Set by a signal; the search then returns its smallest case so far.
     pub is_over: &'a AtomicUsize,
-    reductions: Vec<Reduction<S>>,
+    reductions: Vec<ReductionOf<S>>,
     best: SmallestCase<S>,
     on_step: &'a mut dyn FnMut(&str, &SmallestCase<S>),
 }
@@ -40,9 +40,9 @@ impl<'a, S: System> Shrinker<'a, S> {
         best: SmallestCase<S>,
         on_step: &'a mut dyn FnMut(&str, &SmallestCase<S>),
     ) -> Shrinker<'a, S> {
-        let mut reductions = vec![faults::fewer()];
+        let mut reductions = vec![faults::fewer::<S>()];
         reductions.extend(S::reductions());
-        reductions.push(faults::simpler());
+        reductions.push(faults::simpler::<S>());
         Shrinker { runner, until, is_over, reductions, best, on_step }
     }
 
@@ -81,7 +81,7 @@ impl<'a, S: System> Shrinker<'a, S> {
     /// Lists the events explicitly if they are few enough, to be read and edited.
     fn write_out(&mut self) {
         if let Some(case) = S::materialize(&self.best.case)
-            && let Some((_, case, finding)) = self.runner.first_failing(vec![case], Effort::Thorough)
+            && let Some((_, case, finding)) = self.runner.first_failing::<S>(vec![case], Effort::Thorough)
         {
             self.best = SmallestCase { case, finding };
         }
@@ -90,8 +90,8 @@ impl<'a, S: System> Shrinker<'a, S> {
     fn leave_out(
         &mut self,
         what: &str,
-        count: fn(&Case<S>) -> usize,
-        without: fn(&Case<S>, &BTreeSet<usize>) -> Option<Case<S>>,
+        count: fn(&CaseOf<S>) -> usize,
+        without: fn(&CaseOf<S>, &BTreeSet<usize>) -> Option<CaseOf<S>>,
         pace: Effort,
     ) -> bool {
         let (mut is_smaller, mut size) = (false, count(&self.best.case));
@@ -110,7 +110,7 @@ impl<'a, S: System> Shrinker<'a, S> {
                     let from = range.start;
                     without(&self.best.case, &range.collect()).map(|case| (from, case))
                 });
-                let (starts, cases): (Vec<usize>, Vec<Case<S>>) = made.unzip();
+                let (starts, cases): (Vec<usize>, Vec<CaseOf<S>>) = made.unzip();
                 at = match self.take_first(what, cases, pace) {
                     // The following items moved to the removed position.
                     Some(place) if count(&self.best.case) < all => {
@@ -125,12 +125,12 @@ impl<'a, S: System> Shrinker<'a, S> {
         is_smaller
     }
 
-    fn simplify(&mut self, what: &str, cases: fn(&Case<S>) -> Vec<Case<S>>) -> bool {
+    fn simplify(&mut self, what: &str, cases: fn(&CaseOf<S>) -> Vec<CaseOf<S>>) -> bool {
         let mut is_simpler = false;
         // Rejected variants keep their index until one is accepted.
         let mut refused = 0;
         for _ in 0..MAX_STEPS {
-            let offers: Vec<Case<S>> =
+            let offers: Vec<CaseOf<S>> =
                 cases(&self.best.case).into_iter().skip(refused).take(self.runner.jobs).collect();
             if offers.is_empty() || self.is_late() {
                 break;
@@ -148,12 +148,12 @@ impl<'a, S: System> Shrinker<'a, S> {
         is_simpler
     }
 
-    fn take_first(&mut self, what: &str, cases: Vec<Case<S>>, pace: Effort) -> Option<usize> {
+    fn take_first(&mut self, what: &str, cases: Vec<CaseOf<S>>, pace: Effort) -> Option<usize> {
         if cases.is_empty() {
             return None;
         }
         (self.on_step)(what, &self.best);
-        let (place, case, finding) = self.runner.first_failing(cases, pace)?;
+        let (place, case, finding) = self.runner.first_failing::<S>(cases, pace)?;
         self.best = SmallestCase { case, finding };
         (self.on_step)(what, &self.best);
         Some(place)

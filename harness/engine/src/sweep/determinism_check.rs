@@ -49,7 +49,7 @@ fn is_same(first: &Result<CaseResult, CaseError>, second: &Result<CaseResult, Ca
         (Ok(first), Ok(second)) => {
             first.trace_hash == second.trace_hash
                 && first.trace_records == second.trace_records
-                && first.outcome() == second.outcome()
+                && first.outcome == second.outcome
                 && first.findings == second.findings
         }
         (
@@ -70,7 +70,7 @@ fn describe(first: &Result<CaseResult, CaseError>, second: &Result<CaseResult, C
         && first.trace_hash == second.trace_hash
     {
         let (one, other) = (&first.findings, &second.findings);
-        let (ended, ended_then) = (first.outcome(), second.outcome());
+        let (ended, ended_then) = (first.outcome, second.outcome);
         return format!("the same trace, but {ended} with {one}\nthe other run:  {ended_then} with {other}");
     }
     let words = |ended: &Result<CaseResult, CaseError>| match ended {

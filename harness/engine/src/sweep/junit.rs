@@ -5,7 +5,8 @@
 use super::results::CaseRecord;
 use super::summary::{SweepSummary, sum};
 use super::sweep_spec::SweepSpec;
-use crate::case::finding::{Finding, has_no_verdict};
+use crate::case::end_cause::has_no_verdict;
+use crate::case::finding::Finding;
 use latent_verdict::Outcome;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -102,7 +103,7 @@ fn case(writer: &mut Writer<Vec<u8>>, records: &CaseRecord) -> io::Result<()> {
 /// Whether a case counts as a JUnit error (it was not judged) rather than a failure.
 fn is_error(finding: &Finding) -> bool {
     has_no_verdict(&finding.fingerprint)
-        || matches!(finding.outcome(), Outcome::Hung | Outcome::Nondeterministic)
+        || matches!(finding.outcome, Outcome::Hung | Outcome::Nondeterministic)
 }
 
 /// Replaces each character that XML 1.0 does not allow, escaped or not (its production 2, `Char`), by a blank.

@@ -6,7 +6,8 @@
 //! Real time is the only machine-dependent field: the same sweep has the same lines on any machine.
 
 use super::sweep_spec::{FORMAT, SweepSpec};
-use crate::case::finding::{Finding, has_no_verdict};
+use crate::case::end_cause::has_no_verdict;
+use crate::case::finding::Finding;
 use crate::output::{FileLock, OutputStream, replacement};
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
@@ -117,7 +118,7 @@ impl SweepResults {
                         damaged(format!("scenario '{}' is not in the header", one.scenario))
                     })?;
                     contradiction(&one.finding).map_or(Ok(()), |message| Err(damaged(message.to_owned())))?;
-                    one.as_expected = one.finding.outcome() == expected;
+                    one.as_expected = one.finding.outcome == expected;
                     records.push(one);
                     resumed_at_bytes += line.len() as u64;
                 }
@@ -161,7 +162,7 @@ fn header(line: &str) -> Result<SweepSpec, String> {
 
 /// Returns a contradiction between the fields of a finding, which no run produces.
 fn contradiction(finding: &Finding) -> Option<&'static str> {
-    let is_clean = finding.outcome() == Outcome::Clean;
+    let is_clean = finding.outcome == Outcome::Clean;
     if is_clean && !finding.fingerprint.is_empty() {
         Some("its outcome is clean, but it has a fingerprint")
     } else if !is_clean && finding.fingerprint.is_empty() {

@@ -3,7 +3,8 @@
 use super::determinism_check::{self, SecondRun};
 use super::results::CaseRecord;
 use super::sweep_spec::{CaseKey, SweepSpec};
-use crate::case::finding::{DIED, Finding};
+use crate::case::end_cause::EndCause;
+use crate::case::finding::Finding;
 use crate::case::parent::{self, CaseError, WorkerLimits};
 use crate::case::supervisor;
 use crate::case_source::CaseSource;
@@ -133,7 +134,7 @@ pub(crate) fn now() -> Instant {
 fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOutcome {
     let target = sweep.targets[place.scenario].with_seed(place.seed).map_err(|bad| refused(place, &bad))?;
     let swept = &sweep.spec.scenarios[place.scenario];
-    if target.scenario.expect != swept.expect.0 {
+    if target.scenario.expect != swept.expect {
         // The header has one expected outcome for all seeds of a scenario.
         let message =
             format!("seed {} of {} expects another outcome than its first seed", place.seed, swept.given);
@@ -146,7 +147,7 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
     let first = parent::run(&request, sweep.limits, |_| {});
     let again = match &first {
         Ok(judged) => {
-            is_unexpected(&target.scenario, judged.outcome()) || sweep.spec.is_checked_for_determinism(place)
+            is_unexpected(&target.scenario, judged.outcome) || sweep.spec.is_checked_for_determinism(place)
         }
         // A case that exceeded a limit took long enough, and a process killed from outside is not a result of the case.
         Err(error) => matches!(error, CaseError::Panicked { .. }),
@@ -162,7 +163,7 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
         SecondRun::Differs(difference) => found.differing(difference),
         SecondRun::Ended(error) => Finding::from_error(error).map_err(broken)?,
     };
-    let as_expected = finding.outcome() == sweep.spec.scenarios[place.scenario].expect.0;
+    let as_expected = finding.outcome == sweep.spec.scenarios[place.scenario].expect;
     let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let scenario = sweep.spec.scenarios[place.scenario].given.clone();
     Ok(CaseRecord { scenario, seed: place.seed, as_expected, twice: again, finding, marks, wall_ms })
@@ -170,7 +171,7 @@ fn run_case<S: System>(sweep: &SweepContext<'_, S>, place: CaseKey) -> WorkerOut
 
 /// Whether a case ended by itself: an interrupt may have killed its worker, which is not a result.
 fn is_own_end(record: &CaseRecord) -> bool {
-    record.finding.fingerprint != DIED
+    EndCause::of_fingerprint(&record.finding.fingerprint) != Some(EndCause::Died)
 }
 
 fn is_unexpected<T>(scenario: &Scenario<T>, outcome: Outcome) -> bool {

@@ -2,7 +2,7 @@
 
 use super::results::{CaseRecord, SweepResults};
 use super::sweep_spec::{CaseKey, Slice, SweepSpec};
-use crate::case::finding::{ended, has_no_verdict};
+use crate::case::end_cause::{ended, has_no_verdict};
 use crate::exit;
 use latent_verdict::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,7 +60,7 @@ impl SweepSummary {
             if has_no_verdict(&one.finding.fingerprint) {
                 without_verdict += 1;
             } else {
-                *outcomes.entry(one.finding.outcome()).or_default() += 1;
+                *outcomes.entry(one.finding.outcome).or_default() += 1;
             }
             vacuous += u64::from(one.finding.is_vacuous());
             for (name, times) in &one.marks {
@@ -69,7 +69,7 @@ impl SweepSummary {
                 by_scenario.entry(&one.scenario).or_default().insert(name);
             }
             if !one.as_expected {
-                let key = (one.finding.outcome(), one.finding.fingerprint.as_str());
+                let key = (one.finding.outcome, one.finding.fingerprint.as_str());
                 groups.entry(key).or_default().push(one.clone());
             }
         }
@@ -129,7 +129,7 @@ impl SweepSummary {
     fn code_of(&self, one: &CaseRecord) -> u8 {
         // Results contain no case of a scenario that the header does not name.
         let expected = self.spec.expected(&one.scenario).unwrap_or(Outcome::Clean);
-        exit::of_finding(one.finding.outcome(), expected, &one.finding.fingerprint)
+        exit::of_finding(one.finding.outcome, expected, &one.finding.fingerprint)
     }
 
     /// Whether no case had an item that could have been lost.

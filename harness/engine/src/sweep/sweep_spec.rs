@@ -1,7 +1,6 @@
 //! The specification of a sweep: its cases and their order. All scenarios run with the first seed, then all with the
 //! next.
 
-use crate::scenario::SerializedOutcome;
 use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -60,7 +59,7 @@ pub(crate) struct SweptScenario {
     /// XXH3 of its text; of a generated scenario, whose text differs for each seed, that of the first.
     pub digest: String,
     /// Expected outcome of its cases.
-    pub expect: SerializedOutcome,
+    pub expect: Outcome,
     /// Marks that some case of it must reach.
     pub required_marks: Vec<String>,
 }
@@ -190,7 +189,7 @@ impl SweepSpec {
 
     /// Expected outcome of a scenario's cases; `None` if the scenario is not in this sweep.
     pub fn expected(&self, given: &str) -> Option<Outcome> {
-        self.scenarios.iter().find(|swept| swept.given == given).map(|swept| swept.expect.0)
+        self.scenarios.iter().find(|swept| swept.given == given).map(|swept| swept.expect)
     }
 
     /// Describes the difference to another slice or sweep; `None` if they are the same.
@@ -264,7 +263,7 @@ mod tests {
         let swept = |given: &str| SweptScenario {
             given: given.into(),
             digest: String::new(),
-            expect: SerializedOutcome(Outcome::Clean),
+            expect: Outcome::Clean,
             required_marks: vec![],
         };
         SweepSpec {

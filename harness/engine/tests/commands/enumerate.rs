@@ -13,6 +13,7 @@ pub const TESTS: &[Test] = tests![
     the_parts_of_an_enumeration_are_the_whole,
     fault_and_strike_use_the_same_names,
     an_enumeration_on_another_release,
+    the_runs_of_an_enumeration_are_streamed_to_pipes_and_devices,
 ];
 
 fn a_crash_at_each_operation_in_turn_finds_the_bug() {
@@ -163,4 +164,27 @@ fn an_enumeration_on_another_release() {
         "{}",
         found.out
     );
+}
+
+fn the_runs_of_an_enumeration_are_streamed_to_pipes_and_devices() {
+    let scratch = Scratch::new("enumerate-streams");
+    let enumerate = ["enumerate", "correct", "--fault", "crash-nothing", "--results"];
+    scratch.wal(&[&enumerate[..], &["to-file.jsonl"]].concat()).ends(0);
+    let runs = ran(&scratch, "to-file.jsonl");
+    for to in ["-", "/dev/stdout"] {
+        let streamed = scratch.wal(&[&enumerate[..], &[to]].concat()).ends(0);
+        scratch.write("streamed.jsonl", &streamed.out);
+        assert_eq!(ran(&scratch, "streamed.jsonl"), runs, "{to}");
+    }
+    let streamed = scratch.wal(&[&enumerate[..], &["-"]].concat()).ends(0);
+    let lines: Vec<&str> = streamed.out.lines().collect();
+    assert!(lines[0].starts_with("{\"enumeration\":") && lines.len() == runs.len() + 2, "{}", streamed.out);
+    assert!(streamed.err.contains("correct@1: clean after every injection"), "the screen: {}", streamed.err);
+    assert!(!scratch.path("-").exists());
+    let full = scratch.wal(&[&enumerate[..], &["/dev/full"]].concat()).ends(1);
+    assert!(full.err.contains("/dev/full: "), "{}", full.err);
+    let resumed = scratch.wal(&[&enumerate[..], &["-", "--resume"]].concat()).ends(2);
+    assert!(resumed.err.contains("this is a stream"), "{}", resumed.err);
+    let both = scratch.wal(&[&enumerate[..], &["-", "--json"]].concat()).ends(2);
+    assert!(both.err.contains("both write to the standard output"), "{}", both.err);
 }

@@ -16,6 +16,7 @@ mod processes;
 mod reports;
 mod repro;
 mod resume;
+mod schema;
 mod scratch;
 mod settings;
 mod shrink;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         settings::TESTS,
         reports::TESTS,
         outputs::TESTS,
+        schema::TESTS,
     ];
     common::main(program, &tests)
 }

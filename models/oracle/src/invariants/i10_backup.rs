@@ -7,7 +7,7 @@
 
 use super::{CheckContext, ViolationAccumulator, i1_readable, pluralize};
 use crate::backup::{DecodedBackup, ObjectStoreView};
-use crate::day::format_utc;
+use crate::day::{DAY_LABEL, format_utc};
 use crate::decode_cache::DecodeCache;
 use crate::excused_periods::ExcusedPeriods;
 use crate::identity::ProjectDay;
@@ -114,7 +114,7 @@ fn damage(
         Violation::new("I10", kind, context.stage.as_str()).of(store.name.as_str(), 1).at(context.at_ms);
     let found = found.keys([error.path.as_str()]).because(format!("{}: {error}", store.name));
     Some(match project_day {
-        Some(project_day) => found.on(crate::day::format_day(project_day.day)),
+        Some(project_day) => found.labelled(DAY_LABEL, crate::day::format_day(project_day.day)),
         None => found,
     })
 }

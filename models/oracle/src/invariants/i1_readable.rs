@@ -207,7 +207,7 @@ mod tests {
         let found = check(&clients().ledger, &read_view(&vec![disk; 8]), &noon_context());
         assert_eq!(summaries(&found), [("missing".into(), "p17".into(), 1, true)]);
         assert_eq!(
-            (found[0].day.as_deref(), &found[0].keys),
+            (found[0].label(crate::day::DAY_LABEL), &found[0].keys),
             (Some("2016-02-22"), &vec![rec("i1").key().to_string()])
         );
         let found = check(&clients().ledger, &read_view(&vec![TestDisk::default(); 8]), &noon_context());
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(check(&ledger, &read_view(&vec![with; 8]), &noon_context()), []);
         let found = check(&ledger, &read_view(&vec![without; 8]), &noon_context());
         assert_eq!(summaries(&found), [("vanished".into(), "p17".into(), 1, true)]);
-        assert_eq!(found[0].day.as_deref(), Some("2016-02-23"));
+        assert_eq!(found[0].label(crate::day::DAY_LABEL), Some("2016-02-23"));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! gone.
 
 use super::{CheckContext, i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content};
-use crate::day::format_day;
+use crate::day::{DAY_LABEL, format_day};
 use crate::identity::ProjectDay;
 use crate::ledger::Ledger;
 use crate::read_view::ReadView;
@@ -65,7 +65,7 @@ impl IncrementalChecker {
         found: &[Violation],
     ) {
         let wrong: BTreeSet<(&str, Option<&str>)> =
-            found.iter().map(|violation| (violation.subject.as_str(), violation.day.as_deref())).collect();
+            found.iter().map(|violation| (violation.subject.as_str(), violation.label(DAY_LABEL))).collect();
         for (project_day, inputs) in changed_inputs {
             let (subject, day) = (format!("p{}", project_day.project), format_day(project_day.day));
             match inputs.filter(|_| !wrong.contains(&(subject.as_str(), Some(day.as_str())))) {

@@ -6,7 +6,7 @@
 //! found equal are checked. Only keys are compared: see I6.
 
 use super::{CheckContext, i6_replicas};
-use crate::day::{ProjectZones, format_day};
+use crate::day::{DAY_LABEL, ProjectZones, format_day};
 use crate::identity::ProjectDay;
 use crate::snapshot::ClusterSnapshot;
 use latent_verdict::Violation;
@@ -77,7 +77,7 @@ impl ComparisonChecker {
         let differ = i6_replicas::check(snapshot, cut_ms, context);
         let is_reported = |project_day: &ProjectDay| {
             let (subject, day) = (format!("p{}", project_day.project), format_day(project_day.day));
-            differ.iter().any(|found| found.subject == subject && found.day.as_ref() == Some(&day))
+            differ.iter().any(|found| found.subject == subject && found.label(DAY_LABEL) == Some(&day))
         };
         // Arrivals after the cut belong to the next comparison.
         let is_over = |project_day: &ProjectDay| {

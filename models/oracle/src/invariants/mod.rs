@@ -29,7 +29,7 @@ pub mod liveness_violation;
 mod quarantine;
 
 use crate::content::DedupedEvent;
-use crate::day::format_day;
+use crate::day::{DAY_LABEL, format_day};
 use crate::identity::{DedupKey, EventDigest, ProjectDay};
 use crate::ledger::{LedgerDay, LedgerEntry};
 use crate::read_view::ReplicatedEvent;
@@ -119,7 +119,7 @@ pub(crate) fn violation(
 ) -> Violation {
     Violation::new(invariant, kind, context.stage.as_str())
         .of(format!("p{}", project_day.project), items)
-        .on(format_day(project_day.day))
+        .labelled(DAY_LABEL, format_day(project_day.day))
         .at(context.at_ms)
 }
 

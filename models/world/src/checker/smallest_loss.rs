@@ -16,7 +16,7 @@ impl OracleChecker {
         for lost in found.iter().filter(named) {
             let known = self.smallest.as_ref().map_or(u64::MAX, |(items, _)| *items);
             let project = lost.subject.strip_prefix('p').and_then(|number| number.parse().ok());
-            let day = lost.day.as_deref().and_then(day::parse_day);
+            let day = lost.label(day::DAY_LABEL).and_then(day::parse_day);
             let Some((project, day)) = project.zip(day).filter(|_| lost.items < known) else { continue };
             let held = read_view.days.get(&ProjectDay { project, day }).map_or(&[][..], |seen| &seen.events);
             let after: BTreeSet<String> = held.iter().map(|held| held.key.to_string()).collect();

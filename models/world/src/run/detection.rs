@@ -108,7 +108,7 @@ impl WorldRun<'_> {
         let seen: BTreeSet<ProjectDay> = losses.iter().filter_map(|loss| loss.project_day).collect();
         for violation in found.iter().filter(|violation| violation.loses_items) {
             let project = violation.subject.strip_prefix('p').and_then(|number| number.parse().ok());
-            let project_day = project.zip(violation.day.as_deref().and_then(day::parse_day));
+            let project_day = project.zip(violation.label(day::DAY_LABEL).and_then(day::parse_day));
             let project_day = project_day.map(|(project, day)| ProjectDay { project, day });
             if project_day.is_none_or(|project_day| !seen.contains(&project_day)) {
                 let name = project_day

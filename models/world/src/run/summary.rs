@@ -8,7 +8,7 @@ use crate::lock;
 use crate::nemesis::fault_budget;
 use crate::operations::OperatorAction;
 use latent_engine::sim::{Fault, Trigger};
-use latent_engine::verdict::{OutcomeFacts, Recovery};
+use latent_engine::verdict::{OutcomeFacts, Restoration};
 use latent_engine::{Detection, Verdict, humanize};
 use latent_oracle::loss::LossSummary;
 use latent_oracle::{ProjectDay, day};
@@ -62,7 +62,7 @@ impl WorldRun<'_> {
         let recovery = self.recovery(&summary);
         let found = self.checker.found();
         let facts = OutcomeFacts {
-            recovery: self.recovery_shown(&summary),
+            restoration: self.restoration_shown(&summary),
             shortfall: self.shortfall(&summary, &found),
             hung,
             nondeterministic: false,
@@ -109,11 +109,11 @@ impl WorldRun<'_> {
     }
 
     /// Returns how far lost events were shown to be recoverable.
-    fn recovery_shown(&self, summary: &LossSummary) -> Recovery {
+    fn restoration_shown(&self, summary: &LossSummary) -> Restoration {
         match (self.checker.is_short_now(), summary.events_unrecoverable) {
-            (false, _) | (true, Some(0)) => Recovery::Complete,
-            (true, Some(1..)) => Recovery::Partial,
-            (true, None) => Recovery::NotShown,
+            (false, _) | (true, Some(0)) => Restoration::Complete,
+            (true, Some(1..)) => Restoration::Partial,
+            (true, None) => Restoration::NotShown,
         }
     }
 

@@ -23,16 +23,16 @@ mod tests;
 use crate::plan::WorldPlan;
 use crate::scenario::{TenantClass, WorldConfig};
 use crate::{Latent, scenario};
-use latent_engine::{Case, Reduction};
+use latent_engine::{CaseOf, Reduction, ReductionOf};
 use std::collections::BTreeSet;
 
 pub(crate) use events::materialize;
 
 /// A case of this system.
-type WorldCase = Case<Latent>;
+type WorldCase = CaseOf<Latent>;
 
 /// Returns all reductions, the most effective first.
-pub(crate) fn reductions() -> Vec<Reduction<Latent>> {
+pub(crate) fn reductions() -> Vec<ReductionOf<Latent>> {
     use Reduction::{Remove, Simplify};
     vec![
         Remove { what: "projects", count: lists::projects, without: lists::without_projects },

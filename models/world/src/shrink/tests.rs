@@ -6,7 +6,7 @@ use crate::run::WorldRun;
 use crate::small_scenario::{SMALL, with_faults};
 use crate::workload::{Burst, PlannedRequest};
 use latent_engine::sim::{TraceHash, WorldSpec, keyed_draw, run_fork};
-use latent_engine::{PhaseReporter, Plan, Verdict, parse};
+use latent_engine::{Case, PhaseReporter, Plan, Verdict, parse};
 
 const SEED: u64 = 7;
 

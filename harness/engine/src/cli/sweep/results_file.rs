@@ -1,7 +1,7 @@
 //! Opens the results file of a sweep: starts, continues, or moves it.
 
-use super::CliError;
-use super::sweep::Args;
+use super::args::Args;
+use crate::cli::context::CliError;
 use crate::output::{FileLock, OutputError, OutputStream, is_stream, unused_backup_path};
 use crate::output_folder;
 use crate::print::terminal;
@@ -11,8 +11,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-/// The writer, the results in the file, and their real time in milliseconds.
-pub(super) type OpenedResults = (ResultsWriter, Vec<CaseRecord>, u64);
+/// An opened results file.
+pub(super) struct OpenedResults {
+    pub(super) writer: ResultsWriter,
+    /// The results in the file.
+    pub(super) records: Vec<CaseRecord>,
+    /// Real time of these results, in milliseconds.
+    pub(super) before_ms: u64,
+}
+
+impl OpenedResults {
+    /// A file without results.
+    fn new(writer: ResultsWriter) -> OpenedResults {
+        OpenedResults { writer, records: Vec::new(), before_ms: 0 }
+    }
+}
 
 /// Opens the results file: a new one, or the one to continue, with its results.
 pub(super) fn open(
@@ -31,7 +44,7 @@ pub(super) fn open(
             )));
         }
         let stream = OutputStream::open(path, signal).map_err(unwritable)?;
-        return Ok((ResultsWriter::begin_stream(stream, spec).map_err(unwritable)?, Vec::new(), 0));
+        return Ok(OpenedResults::new(ResultsWriter::begin_stream(stream, spec).map_err(unwritable)?));
     }
     if arguments.resume && !path.exists() {
         return Err(nothing_to_resume(path));
@@ -55,7 +68,7 @@ pub(super) fn open(
         let busy_ms = crate::sweep::summary::sum(before.records.iter().map(|one| one.wall_ms));
         let before_ms = before.end.as_ref().map_or(busy_ms / jobs as u64, |end| end.wall_ms);
         let writer = ResultsWriter::resume(path, lock, &mut before).map_err(unwritable)?;
-        return Ok((writer, before.records, before_ms));
+        return Ok(OpenedResults { writer, records: before.records, before_ms });
     }
     if before.end.is_none() && !before.records.is_empty() {
         let aside = unused_backup_path(path);
@@ -73,7 +86,7 @@ pub(super) fn open(
 fn begin(path: &Path, lock: FileLock, spec: &SweepSpec) -> Result<OpenedResults, CliError> {
     let writer = ResultsWriter::begin(path, lock, spec);
     let writer = writer.map_err(|error| OutputError::Unwritable(path.to_owned(), error))?;
-    Ok((writer, Vec::new(), 0))
+    Ok(OpenedResults::new(writer))
 }
 
 pub(super) fn nothing_to_resume(path: &Path) -> CliError {
