@@ -20,10 +20,12 @@ use crate::record::{SetDigest, each_record, scan_blocks};
 use crate::release::Bug;
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::message::{Method, TeeCopy, TeeFetch, TeeUploaded, encode_head, tag};
-use latent_edge::object_api::{ObjectStore, StoreError};
+use latent_edge::tee::calls::{TeeCopy, TeeFetch, TeeUploaded};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeObject, TeeRecord};
 use latent_ports::{Clock, Disk, DiskError, EntryKind, Env, File, Mark, Message, Net, NodeId, OpenMode};
+use latent_storekit::http_message::Method;
+use latent_storekit::message::{encode_head, tag};
+use latent_storekit::object_store::{ObjectStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -5,7 +5,6 @@
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, pending};
-use latent_edge::frame::ScanEnd;
 use latent_host::HostDisk;
 use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse, call};
 use latent_pipeline::arb::manifest::Tier;
@@ -18,6 +17,7 @@ use latent_pipeline::zone::Day;
 use latent_ports::{
     Clock, Env, Mark, Message, Net, NetError, NetErrorKind, NodeId, Request, UnixMs, race_timeout,
 };
+use latent_storekit::frame::ScanEnd;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

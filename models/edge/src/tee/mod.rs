@@ -12,7 +12,9 @@
 //! - [`merge`]: merges damaged copies.
 //! - `upload`: upload of files to the tee store.
 //! - [`object`]: object names in the tee store.
+//! - [`calls`]: messages between edges about tee files.
 
+pub mod calls;
 pub(crate) mod gaps;
 pub mod merge;
 pub mod object;

@@ -26,8 +26,8 @@ use crate::record::Key;
 use crate::recovery::tee_expiry::report_refused_retention;
 use crate::schedule::{MAX_SLEEP, MedianClock};
 use bytes::Bytes;
-use latent_edge::object_api::{ObjectStore, StoreRetryPolicy};
 use latent_ports::{Clock, Disk, Env, Mark, NodeId, UnixMs};
+use latent_storekit::object_store::{ObjectStore, StoreRetryPolicy};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ pub fn encode_write<'a>(
     project: u32,
     days: impl Iterator<Item = (Day, Tier, &'a [Record])>,
     skip_present: bool,
-) -> Result<ProjectWrite, latent_edge::frame::InvalidPayloadLength> {
+) -> Result<ProjectWrite, latent_storekit::frame::InvalidPayloadLength> {
     let mut parts = Vec::new();
     let mut body = BytesMut::new();
     for (day, tier, records) in days {
@@ -58,7 +58,7 @@ type DayBlock<'a> = (Day, Tier, &'a [Record]);
 /// A block does not fit a frame.
 pub fn writes_of(
     records: &BTreeMap<(u32, Day, Tier), Vec<Record>>,
-) -> Result<Vec<ProjectWrite>, latent_edge::frame::InvalidPayloadLength> {
+) -> Result<Vec<ProjectWrite>, latent_storekit::frame::InvalidPayloadLength> {
     let mut by_project: BTreeMap<u32, Vec<DayBlock<'_>>> = BTreeMap::new();
     for ((project, day, tier), list) in records {
         by_project.entry(*project).or_default().push((*day, *tier, list));

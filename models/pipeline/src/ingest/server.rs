@@ -11,8 +11,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
-use latent_edge::message::{Forward, Method, response_to_message, tag};
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
+use latent_storekit::http_message::{Forward, Method, response_to_message};
+use latent_storekit::message::tag;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
 //! Test fixture: a disk node, a client node, and a log of the responses that the client received.
 
 use bytes::Bytes;
-use latent_edge::frame::{ScanEnd, scan};
 use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse, call};
 use latent_pipeline::arb::manifest::{Manifest, ManifestEdit, Tier};
 use latent_pipeline::arb::server;
@@ -12,6 +11,7 @@ use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, NodeId};
 use latent_sim::{DiskImage, NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use latent_storekit::frame::{ScanEnd, scan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use latent_edge::message::http_call;
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
@@ -18,6 +17,7 @@ use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_pipeline::{arb, audit, backup, compaction, ingest, objects};
 use latent_ports::{Clock, Env, Net, NodeId};
 use latent_sim::{DiskImage, Event, NodeSpec, Observer, Record, SimEnv, World, WorldSpec, run_fork};
+use latent_storekit::http_message::http_call;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
