@@ -5,8 +5,8 @@
 //! de-duplication key, the same one that compaction keeps, so the result does not change when compaction runs.
 
 use crate::arb::api::{ArbError, ArbRequest, ArbResponse, call};
-use crate::compaction::merge::merge;
 use crate::config::Cluster;
+use crate::merge::merge;
 use crate::record::{Record, SetDigest, decode_block, scan_blocks};
 use crate::wire::compact;
 use crate::zone::Day;

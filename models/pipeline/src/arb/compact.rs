@@ -7,7 +7,7 @@
 use super::api::ArbFailure;
 use super::manifest::{FileEntry, Tier};
 use super::store::{ArbStore, DayStore, sealed_entry, segment_header};
-use crate::compaction::merge::{merge, split};
+use crate::merge::{merge, split};
 use crate::record::{Record, block_bytes, decode_block, encode_framed_block};
 use crate::release::Bug;
 use crate::zone::Day;

@@ -11,7 +11,7 @@
 
 use super::tee_reader::TEE;
 use super::tee_scrub::TeeScrub;
-use crate::alarms::{Alarm, AlarmSender, RetentionTarget};
+use crate::alarms::{Alarm, AlarmSender, RetentionTarget, report_refused_retention};
 use crate::config::BootConfig;
 use crate::hold::{HOLDS, Hold, MAX_HELD_BYTES, active_holds};
 use crate::median_clock::median_time;
@@ -76,22 +76,6 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
             wait = CHECK_INTERVAL;
         }
     }
-}
-
-/// Reports a configured retention that is not applied.
-pub(crate) fn report_refused_retention<E: Env>(
-    env: &E,
-    alarms: &AlarmSender<E>,
-    target: RetentionTarget,
-    configured: Duration,
-    kept: Duration,
-) {
-    if configured >= kept {
-        return;
-    }
-    env.mark(Mark { name: "retention.refused", subject: "" });
-    let (configured_ms, effective_ms) = (configured.as_millis() as u64, kept.as_millis() as u64);
-    alarms.raise(Alarm::RetentionRefused { target, configured_ms, effective_ms });
 }
 
 /// Error of a check that removed nothing, or not everything.
