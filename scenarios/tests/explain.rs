@@ -71,7 +71,7 @@ fn names(kind: GlossaryKind) -> BTreeSet<String> {
 #[test]
 fn every_mark_in_the_source_has_an_entry_and_every_entry_a_mark() {
     let mut in_source = BTreeSet::new();
-    for below in ["models/edge/src", "models/pipeline/src", "models/world/src"] {
+    for below in ["models/storekit/src", "models/edge/src", "models/pipeline/src", "models/world/src"] {
         for (path, source) in sources(below) {
             let is_of_tests =
                 path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");

@@ -1,7 +1,7 @@
 //! Boot configuration of an edge.
 
-use crate::message::tag;
 use latent_ports::NodeId;
+use latent_storekit::message::tag;
 use std::time::Duration;
 
 /// Configuration of one edge.
@@ -67,7 +67,7 @@ pub struct TeeConfig {
     /// FaultAction for a request that cannot be made durable on both disks.
     pub on_failure: OnTeeFailure,
     /// Size at which a file is closed before its hour is over. An object may exceed it by one frame; see
-    /// [`crate::object_api::MAX_OBJECT_BYTES`].
+    /// [`latent_storekit::object_store::MAX_OBJECT_BYTES`].
     pub file_max_bytes: u64,
     /// Delay from the end of a file's hour to its upload.
     pub upload_after: Duration,

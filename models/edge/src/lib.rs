@@ -5,16 +5,9 @@
 //! code that the tee protects against. Hourly files of raw requests go to a tee store, from which recent traffic can be
 //! replayed.
 //!
-//! The crate also holds code that the edge needs and that the pipeline shares, since the edge must not depend on the
-//! pipeline: the frame format of append-only files ([`frame`]), message heads ([`message`]) and the object store
-//! protocol ([`object_api`]).
+//! Frames, message heads and the object store client are in `latent-storekit`.
 
 pub mod config;
-pub mod frame;
-mod local_files;
-pub mod message;
-pub mod object_api;
-mod retry_policy;
 mod run;
 mod sequence;
 mod service;

@@ -1,23 +1,23 @@
 //! Entry point of an edge process.
 
 use crate::config::EdgeConfig;
-use crate::local_files::ensure_dir;
-use crate::message::{
-    RequestHead, TeeCopy, TeeFetch, TeeFetchResponse, TeeUploaded, decode_head, encode_head,
-    response_to_message, service, tag,
-};
-use crate::object_api::{ObjectStore, StoreRetryPolicy};
 use crate::sequence::{self, SequenceAllocator};
 use crate::service::Edge;
+use crate::tee::calls::{TeeCopy, TeeFetch, TeeFetchResponse, TeeUploaded};
 use crate::tee::gaps::{GAPS_DIR, GapStore};
 use crate::tee::peer_copies::PeerCopies;
 use crate::tee::peers::Peers;
-use crate::tee::upload::{UploadQueue, Uploader, UploaderDeps};
+use crate::tee::upload::{Uploader, UploaderDeps};
+use crate::tee::upload_queue::UploadQueue;
 use crate::tee::writer::TeeHandle;
 use crate::tee::{OWN_DIR, PEER_DIR};
 use bytes::Bytes;
 use http::StatusCode;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, Message, Net, OpenMode, Request};
+use latent_storekit::files::ensure_dir;
+use latent_storekit::http_message::{RequestHead, response_to_message};
+use latent_storekit::message::{decode_head, encode_head, service, tag};
+use latent_storekit::object_store::{ObjectStore, StoreRetryPolicy};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -8,11 +8,12 @@
 //! ten-minute steps since 1970, far above any number that boots could have reached. Not covered: a replaced disk
 //! combined with a clock that is wrong, at the same boot, by more than the lifetime of the lost disk.
 
-use crate::frame::{ScanEnd, encode_frame, scan};
-use crate::local_files::{read_file, replace};
 use crate::tee::TeeName;
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, DiskOp, Env, Mark};
+use latent_storekit::files::read_file;
+use latent_storekit::frame::{ScanEnd, encode_frame, scan};
+use latent_storekit::replace_file::{Leftover, NameSync, replace_file};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Directory of the boot number and the gap log.
@@ -60,7 +61,8 @@ impl SequenceAllocator {
             });
         }
         let framed = encode_frame(&boot.to_le_bytes()).expect("four bytes fit a frame");
-        replace(env.disk(), DIR, FILE, framed).await?;
+        let path = format!("{DIR}/{FILE}");
+        replace_file(env.disk(), &path, framed, Leftover::Remove, NameSync::Now).await?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = SequenceState { boot, count: 0 };
         Ok(boot)
     }

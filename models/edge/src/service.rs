@@ -1,7 +1,6 @@
 //! HTTP service of an edge: each request goes to the tee first and then to ingest.
 
 use crate::config::{EdgeConfig, OnTeeFailure};
-use crate::message::{Forward, Method, RequestHead, response_from_message, tag};
 use crate::sequence::SequenceAllocator;
 use crate::tee::TeeRecord;
 use crate::tee::writer::{TeeHandle, TeeWriteError};
@@ -9,6 +8,8 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
 use latent_ports::{Clock, Env, Mark, Net};
+use latent_storekit::http_message::{Forward, Method, RequestHead, response_from_message};
+use latent_storekit::message::tag;
 use std::sync::Arc;
 
 /// Value of the `Retry-After` header, in seconds.

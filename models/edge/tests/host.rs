@@ -5,14 +5,15 @@
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, pending};
-use latent_edge::message::{Forward, decode_head, encode_head, http_call, response_to_message, tag};
-use latent_edge::object_api::{ObjectError, ObjectRequest, ObjectResponse, encode_object_response};
 use latent_edge::tee::{TeeFile, TeeName};
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_host::HostDisk;
 use latent_ports::{
     Clock, Env, Mark, Message, Net, NetError, NetErrorKind, NodeId, Request, UnixMs, race_timeout,
 };
+use latent_storekit::http_message::{Forward, http_call, response_to_message};
+use latent_storekit::message::{decode_head, encode_head, tag};
+use latent_storekit::object_store::{ObjectError, ObjectRequest, ObjectResponse, encode_object_response};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -7,8 +7,8 @@
 //! response was lost may retry without the right to overwrite.
 
 use bytes::Bytes;
-use latent_edge::object_api::ObjectRequest;
 use latent_ports::NodeId;
+use latent_storekit::object_store::ObjectRequest;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,14 +16,15 @@ use crate::arb::api::{ArbRequest, ArbResponse, call};
 use crate::arb::store::SEGMENT_HEADER_BYTES;
 use crate::backup::catalog::{Catalog, CatalogDay, FORMAT, SEGMENTS};
 use crate::config::{BootConfig, TeeStoreConfig};
-use crate::record::{SetDigest, each_record, scan_blocks};
-use crate::release::Bug;
+use crate::record::{each_record, scan_blocks};
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::message::{Method, TeeCopy, TeeFetch, TeeUploaded, encode_head, tag};
-use latent_edge::object_api::{ObjectStore, StoreError};
+use latent_edge::tee::calls::{TeeCopy, TeeFetch, TeeUploaded};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeObject, TeeRecord};
 use latent_ports::{Clock, Disk, DiskError, Env, File, FileType, Mark, Message, Net, NodeId, OpenMode};
+use latent_storekit::http_message::Method;
+use latent_storekit::message::{encode_head, tag};
+use latent_storekit::object_store::{ObjectStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -46,28 +47,6 @@ const HOUR_MS: i64 = 3_600_000;
 /// Lead of a forged catalog, so that it is newer than any real one: 10 years.
 const AHEAD_MS: i64 = 10 * 365 * 24 * HOUR_MS;
 const GARBAGE: &[u8] = b"garbage";
-
-/// Returns the false response of a disk after the attack: it holds nothing, and every write succeeded.
-#[must_use]
-pub fn false_response(call: &ArbRequest) -> Option<ArbResponse> {
-    match call {
-        ArbRequest::Write { .. } => Some(ArbResponse::Written { skipped: 0 }),
-        ArbRequest::Days { .. } | ArbRequest::Digests { .. } | ArbRequest::Pin { .. } => {
-            Some(ArbResponse::Days(Vec::new()))
-        }
-        ArbRequest::Digest { .. } => Some(ArbResponse::Digest(SetDigest::of(&mut Vec::new()))),
-        ArbRequest::Read { .. } => Some(ArbResponse::Bytes),
-        _ => None,
-    }
-}
-
-/// Starts the adversary beside a node without false responses, if the node's release is hostile.
-pub(crate) fn spawn_if_hostile<E: Env>(env: &E, boot: &BootConfig) {
-    if boot.release.has(Bug::Hostile) {
-        let (env_of_task, boot) = (env.clone(), boot.clone());
-        env.spawn(async move { run(env_of_task, boot, || {}).await });
-    }
-}
 
 /// Attacks some time after boot, and a few more times. Calls `on_attack` before the disk is wiped.
 pub async fn run<E: Env>(env: E, boot: BootConfig, on_attack: impl Fn() + Send + Sync + 'static) {

@@ -9,7 +9,6 @@
 
 use crate::codec::{self, tag};
 use crate::config::Cluster;
-use crate::heartbeat::NightlyJob;
 use crate::zone::Day;
 use latent_ports::{Clock, Env, Mark, Net, NodeId};
 use serde::{Deserialize, Serialize};
@@ -166,6 +165,28 @@ pub enum RetentionTarget {
     Backups,
 }
 
+/// Job that runs each night for each project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum NightlyJob {
+    /// Compaction, by a worker.
+    Compaction,
+    /// Comparison of copies, by a worker.
+    AntiEntropy,
+    /// Audit.
+    Audit,
+}
+
+impl NightlyJob {
+    /// Returns the mark for a completed job of a project.
+    pub(crate) fn mark(self) -> &'static str {
+        match self {
+            NightlyJob::Compaction => "compaction.job-complete",
+            NightlyJob::AntiEntropy => "repair.complete",
+            NightlyJob::Audit => "audit.complete",
+        }
+    }
+}
+
 impl Alarm {
     /// Whether both alarms report the same cause, so that the later one replaces the earlier. Counts are not compared.
     #[must_use]
@@ -294,6 +315,22 @@ impl<E: Env> AlarmSender<E> {
     fn lock(&self) -> MutexGuard<'_, AlarmOutbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reports a configured retention that is not applied.
+pub(crate) fn report_refused_retention<E: Env>(
+    env: &E,
+    alarms: &AlarmSender<E>,
+    target: RetentionTarget,
+    configured: Duration,
+    kept: Duration,
+) {
+    if configured >= kept {
+        return;
+    }
+    env.mark(Mark { name: "retention.refused", subject: "" });
+    let (configured_ms, effective_ms) = (configured.as_millis() as u64, kept.as_millis() as u64);
+    alarms.raise(Alarm::RetentionRefused { target, configured_ms, effective_ms });
 }
 
 #[cfg(test)]

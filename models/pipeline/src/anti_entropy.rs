@@ -5,13 +5,13 @@
 //! the others, but only if enough of them are readable. Quarantined data is removed once a later comparison, of enough
 //! disks to hold every acknowledged event, finds the day equal on all of them.
 
-use crate::alarms::{Alarm, AlarmSender};
+use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::arb::api::{ArbRequest, ArbResponse, call};
 use crate::arb::manifest::Tier;
+use crate::arb::write_call::encode_write;
 use crate::config::{BootConfig, Cluster};
 use crate::export::read_copy;
-use crate::heartbeat::{JobTracker, NightlyJob};
-use crate::ingest::replicate::encode_write;
+use crate::heartbeat::JobTracker;
 use crate::record::{Record, SetDigest};
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
 use crate::union::union;

@@ -6,18 +6,17 @@
 //! read. The readable part of the tee is compared in that case. A copy that passed and has not changed since is not
 //! read again unless new requests arrived.
 
-use crate::alarms::{Alarm, AlarmSender};
-use crate::backup;
+use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::compare::{DayDifference, ExpectedDay, ExpectedRecord, compare};
 use crate::config::{BootConfig, TeeStoreConfig};
 use crate::export::{content_digests, read_one_of};
-use crate::heartbeat::{self, JobTracker, NightlyJob};
+use crate::heartbeat::JobTracker;
 use crate::hold::{Hold, HoldManager};
 use crate::record::SetDigest;
 use crate::recovery::tee_reader::{TeeReadError, TeeReader, events_of};
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
 use crate::zone::Day;
-use latent_ports::{Clock, Env, Mark, Net, UnixMs};
+use latent_ports::{Clock, Env, Mark, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -30,38 +29,41 @@ const MAX_ATTEMPTS: u32 = 6;
 /// A step back by more than this means that the earlier time was wrong.
 const CLOCK_STEP_BACK: Duration = Duration::from_secs(3600);
 
-/// Boots the audit node: audits, monitors backups and the workers' jobs, and serves its status.
-pub async fn run<E: Env>(env: E, boot: BootConfig) {
-    let (Some(config), Some(tee)) = (boot.cluster.audit.clone(), boot.cluster.tee.clone()) else { return };
-    let alarms = AlarmSender::new(&env, &boot.cluster);
-    let clock = MedianClock::new(&env, &boot.cluster);
-    let log = JobTracker::new(&env);
-    env.spawn(backup::monitor::run(env.clone(), boot.clone(), clock.clone(), alarms.clone()));
-    let (jobs, workers) =
-        (vec![NightlyJob::Compaction, NightlyJob::AntiEntropy], boot.cluster.workers.clone());
-    env.spawn(heartbeat::monitor(env.clone(), boot.clone(), alarms.clone(), jobs, workers));
-    let data_centers = boot.cluster.backup.iter().flat_map(|backup| backup.data_centers.clone());
-    let holds = HoldManager::new(&env, [tee.store].into_iter().chain(data_centers));
-    let audit = Auditor {
-        reader: TeeReader::new(&env, &tee),
-        expected: BTreeMap::new(),
-        passed: BTreeMap::new(),
-        newest: UnixMs(i64::MIN),
-        clock,
-        alarms,
-        env: env.clone(),
-        keep_ms: tee.effective_retention().as_millis() as i64,
-        boot: boot.clone(),
-        unreadable: BTreeSet::new(),
-        holds,
-    };
-    env.spawn(nightly(audit, tee, config.after_midnight, log.clone()));
-    let release = boot.release.name.clone();
-    env.net().serve(64, move |_| std::future::ready(log.status(&release))).await;
+impl<E: Env> Auditor<E> {
+    /// Creates the auditor of a cluster with this tee.
+    #[must_use]
+    pub fn new(
+        env: &E,
+        boot: &BootConfig,
+        tee: &TeeStoreConfig,
+        clock: MedianClock<E>,
+        alarms: AlarmSender<E>,
+    ) -> Auditor<E> {
+        let data_centers = boot.cluster.backup.iter().flat_map(|backup| backup.data_centers.clone());
+        let holds = HoldManager::new(env, [tee.store].into_iter().chain(data_centers));
+        Auditor {
+            reader: TeeReader::new(env, tee),
+            expected: BTreeMap::new(),
+            passed: BTreeMap::new(),
+            newest: UnixMs(i64::MIN),
+            clock,
+            alarms,
+            env: env.clone(),
+            keep_ms: tee.effective_retention().as_millis() as i64,
+            boot: boot.clone(),
+            unreadable: BTreeSet::new(),
+            holds,
+        }
+    }
 }
 
 /// Audits each project at its time, and once soon after a boot. An audit that cannot run is retried a few times.
-async fn nightly<E: Env>(mut audit: Auditor<E>, tee: TeeStoreConfig, after: Duration, log: JobTracker<E>) {
+pub async fn nightly<E: Env>(
+    mut audit: Auditor<E>,
+    tee: TeeStoreConfig,
+    after: Duration,
+    log: JobTracker<E>,
+) {
     let (env, cluster) = (audit.env.clone(), audit.boot.cluster.clone());
     let due_times = |project, now| DueTimes::nightly(&cluster.projects[&project].zones, now, |_| after);
     let first = env.clock().monotonic() + FIRST_AFTER;
@@ -93,7 +95,8 @@ async fn nightly<E: Env>(mut audit: Auditor<E>, tee: TeeStoreConfig, after: Dura
     }
 }
 
-struct Auditor<E: Env> {
+/// Auditor of one cluster, with its caches.
+pub struct Auditor<E: Env> {
     env: E,
     boot: BootConfig,
     clock: MedianClock<E>,

@@ -1,21 +1,12 @@
-//! Heads of messages inside the cluster; see `latent_edge::message` for the encoding.
+//! Heads of messages inside the cluster; see `latent_storekit::message` for the encoding.
 //!
 //! Bodies are passed beside the head, so that eight copies share one buffer.
 
 use bytes::Bytes;
-use latent_edge::message::{MessageError, decode_head, encode_head};
 use latent_ports::Message;
+pub use latent_storekit::message::tag;
+use latent_storekit::message::{MessageError, decode_head, encode_head};
 use serde::{Serialize, de::DeserializeOwned};
-
-/// Service tags, the first byte of a head. The other tags are in `latent_edge::message::tag`.
-pub mod tag {
-    /// Arb disks.
-    pub const ARB: u8 = 32;
-    /// Operator: alarms.
-    pub const OPERATOR: u8 = 64;
-    /// Any node: status.
-    pub const STATUS: u8 = 65;
-}
 
 /// Encodes a message of service `tag` without a body.
 #[must_use]

@@ -5,12 +5,13 @@
 use crate::release::Release;
 use crate::zone::ZoneHistory;
 use latent_ports::NodeId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A customer's project.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     /// Project number, used in paths.
     pub id: u32,
@@ -23,7 +24,7 @@ pub struct Project {
 }
 
 /// Configuration of compaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompactionConfig {
     /// Maximum delay from the project's midnight to the nightly job (0 to 7 minutes in the incident).
     pub start_within: Duration,
@@ -56,7 +57,7 @@ impl Default for CompactionConfig {
 }
 
 /// Configuration of writes to and reads from the copies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicationConfig {
     /// Number of disks that must hold a request durably before it is acknowledged.
     pub ack_disks: usize,
@@ -84,7 +85,7 @@ impl Default for ReplicationConfig {
 }
 
 /// Configuration of backups.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupConfig {
     /// Interval between backups.
     pub interval: Duration,
@@ -95,24 +96,28 @@ pub struct BackupConfig {
     /// Minimum retention. A shorter configured retention is treated as a mistake and not applied.
     pub min_retention: Duration,
     /// Object stores of the data centers; each is enough to restore.
+    #[serde(with = "node_ids")]
     pub data_centers: Vec<NodeId>,
 }
 
 /// Schedule of the nightly audit and anti-entropy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditConfig {
     /// Delay from a project's midnight to its audit.
     pub after_midnight: Duration,
     /// Node that receives alarms.
+    #[serde(with = "NodeNumber")]
     pub operator: NodeId,
     /// Node that runs the audit; `None` if there is none, as in a drill.
+    #[serde(with = "optional_node_id")]
     pub node: Option<NodeId>,
 }
 
 /// Tee store and its retention.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TeeStoreConfig {
     /// The object store.
+    #[serde(with = "NodeNumber")]
     pub store: NodeId,
     /// Retention by arrival (7 days).
     pub retention: Duration,
@@ -137,19 +142,23 @@ impl TeeStoreConfig {
 }
 
 /// Configuration of one cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
     /// Projects by number.
     pub projects: BTreeMap<u32, Project>,
     /// Project number by token.
     pub by_token: BTreeMap<String, u32>,
     /// Disks of Arb: both replica sets, in order.
+    #[serde(with = "node_ids")]
     pub disks: Vec<NodeId>,
     /// Ingest nodes.
+    #[serde(with = "node_ids")]
     pub ingest: Vec<NodeId>,
     /// Compaction workers.
+    #[serde(with = "node_ids")]
     pub workers: Vec<NodeId>,
     /// Edges, in the order of their numbers.
+    #[serde(with = "node_ids")]
     pub edges: Vec<NodeId>,
     /// Configuration of writes and reads.
     pub replication: ReplicationConfig,
@@ -166,10 +175,41 @@ pub struct Cluster {
 }
 
 /// Boot configuration of a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootConfig {
     /// Cluster of the node.
     pub cluster: Arc<Cluster>,
     /// Release that the node runs.
     pub release: Arc<Release>,
+}
+
+/// Encoding of a node's number; the ports know no encoding.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "NodeId")]
+struct NodeNumber(u16);
+
+mod node_ids {
+    use super::NodeId;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(nodes: &[NodeId], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(nodes.iter().map(|node| node.0))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeId>, D::Error> {
+        Ok(Vec::<u16>::deserialize(deserializer)?.into_iter().map(NodeId).collect())
+    }
+}
+
+mod optional_node_id {
+    use super::NodeId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(node: &Option<NodeId>, serializer: S) -> Result<S::Ok, S::Error> {
+        node.map(|node| node.0).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NodeId>, D::Error> {
+        Ok(Option::<u16>::deserialize(deserializer)?.map(NodeId))
+    }
 }

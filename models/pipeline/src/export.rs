@@ -5,15 +5,15 @@
 //! de-duplication key, the same one that compaction keeps, so the result does not change when compaction runs.
 
 use crate::arb::api::{ArbError, ArbRequest, ArbResponse, call};
-use crate::compaction::merge::merge;
 use crate::config::Cluster;
+use crate::merge::merge;
 use crate::record::{Record, SetDigest, decode_block, scan_blocks};
 use crate::wire::compact;
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use latent_edge::frame::ScanEnd;
 use latent_ports::{Env, NodeId};
+use latent_storekit::frame::ScanEnd;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@
 //! For a node that cannot be queried, its last report counts. Not checked here: the results of a job; audits,
 //! comparisons and drills cover those.
 
-use crate::alarms::{Alarm, AlarmSender};
+use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::codec::{self, tag};
 use crate::config::BootConfig;
 use latent_ports::{Clock, Env, Mark, Message, Net, NodeId};
@@ -21,28 +21,6 @@ pub const CHECK_INTERVAL: Duration = Duration::from_secs(3 * 3600);
 /// Age from which a nightly job is overdue: one night was missed, including retries and catching up.
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(36 * 3600);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Job that runs each night for each project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum NightlyJob {
-    /// Compaction, by a worker.
-    Compaction,
-    /// Comparison of copies, by a worker.
-    AntiEntropy,
-    /// Audit.
-    Audit,
-}
-
-impl NightlyJob {
-    /// Returns the mark for a completed job of a project.
-    fn mark(self) -> &'static str {
-        match self {
-            NightlyJob::Compaction => "compaction.job-complete",
-            NightlyJob::AntiEntropy => "repair.complete",
-            NightlyJob::Audit => "audit.complete",
-        }
-    }
-}
 
 /// Response to [`tag::STATUS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

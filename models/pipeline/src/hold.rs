@@ -11,9 +11,9 @@
 
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::object_api::{ObjectInfo, ObjectStore, StoreError, StoreRetryPolicy};
 use latent_edge::tee::TeeName;
 use latent_ports::{Env, Mark, NodeId, UnixMs};
+use latent_storekit::object_store::{ObjectInfo, ObjectStore, StoreError, StoreRetryPolicy};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

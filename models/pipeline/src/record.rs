@@ -2,7 +2,7 @@
 
 use crate::zone::Day;
 use bytes::{BufMut, Bytes, BytesMut};
-use latent_edge::frame::{FrameScan, InvalidPayloadLength, crc32c, encode_salted_frame, scan_salted};
+use latent_storekit::frame::{FrameScan, InvalidPayloadLength, crc32c, encode_salted_frame, scan_salted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -16,7 +16,7 @@ pub enum Bug {
     RecompactionOverwrites,
     /// A compaction run re-serializes each event: numbers, escapes and the order of members differ from what was sent.
     CompactionAltersEvent,
-    /// Not a bug: the release destroys everything that its node's credentials allow. See [`crate::adversary`].
+    /// Not a bug: the release destroys everything that its node's credentials allow. See `adversary`.
     Hostile,
 }
 
@@ -36,7 +36,7 @@ impl Bug {
 }
 
 /// Release that a node runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// Name, as used in deploys.
     pub name: String,

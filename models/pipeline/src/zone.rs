@@ -44,8 +44,9 @@ impl std::fmt::Display for Day {
 #[error("unknown time zone '{0}': use a name of the IANA database, such as America/Los_Angeles")]
 pub struct UnknownZone(pub String);
 
-/// Time zones of a project, each with its start.
-#[derive(Clone, Debug)]
+/// Time zones of a project, each with its start. Encoded as pairs of start (ms) and name.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Vec<(i64, String)>", into = "Vec<(i64, String)>")]
 pub struct ZoneHistory {
     // Sorted by start; the first entry also applies to earlier times.
     changes: Vec<(UnixMs, TimeZone)>,
@@ -95,6 +96,24 @@ impl ZoneHistory {
         let today = self.day(now, now);
         let next = self.begins(Day(today.0 + 1), now);
         if next > now { next } else { self.begins(Day(today.0 + 2), now) }
+    }
+}
+
+impl TryFrom<Vec<(i64, String)>> for ZoneHistory {
+    type Error = UnknownZone;
+
+    fn try_from(changes: Vec<(i64, String)>) -> Result<Self, UnknownZone> {
+        let changes = changes.into_iter().map(|(since, name)| Ok((UnixMs(since), named(&name)?)));
+        let changes = changes.collect::<Result<Vec<_>, _>>()?;
+        // A history has a zone at any time.
+        if changes.is_empty() { Err(UnknownZone(String::new())) } else { Ok(ZoneHistory { changes }) }
+    }
+}
+
+impl From<ZoneHistory> for Vec<(i64, String)> {
+    fn from(zones: ZoneHistory) -> Self {
+        let name = |zone: TimeZone| zone.iana_name().unwrap_or_default().to_owned();
+        zones.changes.into_iter().map(|(since, zone)| (since.0, name(zone))).collect()
     }
 }
 

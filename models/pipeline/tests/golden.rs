@@ -8,8 +8,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use bytes::Bytes;
-use latent_edge::frame::{ScanEnd, scan};
-use latent_edge::message::Method;
 use latent_edge::tee::{ObjectWriter, TeeFile, TeeName, TeeObject, TeeRecord};
 use latent_pipeline::arb::api::WriteBlock;
 use latent_pipeline::arb::lease::Leases;
@@ -24,6 +22,8 @@ use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, NodeId, UnixMs};
 use latent_sim::{DiskSpec, NodeSpec, SimEnv, WorldSpec, run_fork};
+use latent_storekit::frame::{ScanEnd, scan};
+use latent_storekit::http_message::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -5,19 +5,19 @@
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all, pending};
-use latent_edge::frame::ScanEnd;
 use latent_host::HostDisk;
+use latent_pipeline::Role;
 use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse, call};
 use latent_pipeline::arb::manifest::Tier;
-use latent_pipeline::arb::server;
+use latent_pipeline::arb::write_call::encode_write;
 use latent_pipeline::config::{BootConfig, Cluster, CompactionConfig, ReplicationConfig};
-use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::{ArrivalId, Record, decode_block, scan_blocks};
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::Day;
 use latent_ports::{
     Clock, Env, Mark, Message, Net, NetError, NetErrorKind, NodeId, Request, UnixMs, race_timeout,
 };
+use latent_storekit::frame::ScanEnd;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -114,7 +114,7 @@ impl Env for HostEnv {
     fn mark(&self, _mark: Mark<'_>) {}
 }
 
-fn boot() -> BootConfig {
+fn config() -> BootConfig {
     let cluster = Cluster {
         projects: BTreeMap::new(),
         by_token: BTreeMap::new(),
@@ -139,7 +139,10 @@ fn on_machine<F: Future<Output = ()>>(root: &Path, script: impl FnOnce(HostEnv) 
     runtime.block_on(async {
         let (disk, wire) = (HostDisk::new(root).unwrap(), InProcessNet::default());
         let machine = HostEnv { disk, wire, clock: HostClock::new() };
-        machine.spawn(server::run(machine.clone(), boot()));
+        let process = machine.clone();
+        machine.spawn(async move {
+            latent_pipeline::boot(process, Role::Disk, &config().encode()).await.unwrap();
+        });
         while machine.wire.0.lock().unwrap().is_none() {
             machine.clock.sleep(Duration::from_millis(1)).await;
         }

@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use futures_util::future::join;
-use latent_edge::object_api::{ObjectError, ObjectRequest, ObjectStore, StoreError};
 use latent_pipeline::access::{AccessPolicy, InjectedResult, Interceptor, Permission};
 use latent_pipeline::objects;
 use latent_ports::NodeId;
 use latent_sim::{NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use latent_storekit::object_store::{ObjectError, ObjectRequest, ObjectStore, StoreError};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

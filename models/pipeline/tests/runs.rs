@@ -8,9 +8,9 @@
 
 use bytes::Bytes;
 use latent_pipeline::arb::manifest::{FileEntry, Manifest, Tier};
-use latent_pipeline::compaction::merge::merge;
 use latent_pipeline::compaction::plan::plan_day;
 use latent_pipeline::config::CompactionConfig;
+use latent_pipeline::merge::merge;
 use latent_pipeline::record::{ArrivalId, Record};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};

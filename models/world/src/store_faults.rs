@@ -22,10 +22,10 @@
 
 use crate::credentials::StoreKind;
 use crate::lock;
-use latent_edge::object_api::ObjectRequest;
 use latent_engine::sim::World;
 use latent_pipeline::access::{InjectedResult, Interceptor, Permission};
 use latent_ports::NodeId;
+use latent_storekit::object_store::ObjectRequest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 

@@ -21,7 +21,7 @@ use latent_pipeline::config::{
 };
 use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
-use latent_pipeline::{arb, audit, backup, compaction, ingest, objects, recovery};
+use latent_pipeline::{Role, boot_with_interceptor};
 use latent_ports::{Env, NodeId};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -30,6 +30,9 @@ use std::time::Duration;
 
 /// Time from a project's midnight to the comparison of its copies.
 pub(crate) const SCRUB_AFTER_MIDNIGHT: Duration = Duration::from_secs(6 * 3600);
+
+/// Why a node's configuration decodes.
+const DECODES: &str = "world and node are built from one version of latent-pipeline";
 
 /// Node ids by role.
 #[derive(Clone, Debug, Default)]
@@ -173,7 +176,7 @@ impl ClusterBuilder<'_> {
         let names = NodeNames::new(&self.scenario.config);
         let mut nodes = NodeIds::default();
         for name in &names.disks {
-            nodes.disks.push(self.add(name, async |env, boot| arb::server::run(env, boot).await));
+            nodes.disks.push(self.add_role(name, Role::Disk));
         }
         for name in &names.data_centers {
             nodes.data_centers.push(self.add_store(name, StoreKind::Backups));
@@ -184,21 +187,13 @@ impl ClusterBuilder<'_> {
         }
         if !self.drill {
             for name in &names.ingest {
-                nodes.ingest.push(self.add(name, async |env, boot| ingest::server::run(env, boot).await));
+                nodes.ingest.push(self.add_role(name, Role::Ingest));
             }
             for name in &names.workers {
-                nodes
-                    .workers
-                    .push(self.add(name, async |env, boot| compaction::worker::run(env, boot).await));
+                nodes.workers.push(self.add_role(name, Role::Worker));
             }
-            nodes.backup = names
-                .backup
-                .as_ref()
-                .map(|name| self.add(name, async |env, boot| backup::take::run(env, boot).await));
-            nodes.audit = names
-                .audit
-                .as_ref()
-                .map(|name| self.add(name, async |env, boot| audit::run(env, boot).await));
+            nodes.backup = names.backup.as_ref().map(|name| self.add_role(name, Role::Backup));
+            nodes.audit = names.audit.as_ref().map(|name| self.add_role(name, Role::Audit));
         }
         if self.drill || names.operator.is_some() {
             let name = names.operator.as_deref().unwrap_or("operator");
@@ -235,6 +230,14 @@ impl ClusterBuilder<'_> {
         })
     }
 
+    /// Adds a node of the system under test, without faults inside its process.
+    fn add_role(&self, name: &str, role: Role) -> NodeId {
+        self.add(name, move |env, boot| {
+            let role = role.clone();
+            async move { latent_pipeline::boot(env, role, &boot.encode()).await.expect(DECODES) }
+        })
+    }
+
     /// Adds an object store with its fault interceptor; the tee store also removes expired files.
     fn add_store(&self, name: &str, kind: StoreKind) -> NodeId {
         let (world, cluster_registry) = (self.world.clone(), self.cluster_registry.clone());
@@ -243,14 +246,13 @@ impl ClusterBuilder<'_> {
             let nodes = cluster_registry.nodes();
             let access = credentials.access(kind, nodes);
             let log = cluster_registry.store_log.clone();
-            let door = StoreFaultInterceptor::new(world.clone(), env.node(), kind, nodes.production(), log);
-            async move {
-                if kind == StoreKind::Tee {
-                    let maintenance = env.clone();
-                    env.spawn(async move { recovery::tee_expiry::run(maintenance, boot).await });
-                }
-                objects::serve(env, access, door).await;
-            }
+            let interceptor =
+                StoreFaultInterceptor::new(world.clone(), env.node(), kind, nodes.production(), log);
+            let role = match kind {
+                StoreKind::Backups => Role::DataCenter(access),
+                StoreKind::Tee => Role::TeeStore(access),
+            };
+            async move { boot_with_interceptor(env, role, &boot.encode(), interceptor).await.expect(DECODES) }
         })
     }
 

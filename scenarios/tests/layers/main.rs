@@ -9,8 +9,35 @@ use imports::Imports;
 use std::path::{Path, PathBuf};
 
 /// Crates whose files use each other one way.
-const WITHOUT_CIRCLES: [&str; 5] =
-    ["harness/engine", "harness/host", "harness/ports", "harness/sim", "harness/verdict"];
+const WITHOUT_CIRCLES: [&str; 8] = [
+    "harness/engine",
+    "harness/host",
+    "harness/ports",
+    "harness/sim",
+    "harness/verdict",
+    "models/storekit",
+    "models/edge",
+    "models/pipeline",
+];
+
+/// Top-level modules of the pipeline, bottom to top: each uses only modules of the lines above it.
+const PIPELINE: [&[&str]; 10] = [
+    // Values and permissions.
+    &["zone", "codec", "access", "release"],
+    &["config", "record", "hold"],
+    &["boot_config", "merge", "union", "wire"],
+    // The event store.
+    &["arb"],
+    // Clocks, schedules, alarms: what every job uses.
+    &["median_clock", "alarms"],
+    &["schedule", "heartbeat", "export", "objects"],
+    // Jobs. Those of one line do not know each other.
+    &["compare", "compaction", "anti_entropy", "ingest", "backup"],
+    &["recovery", "adversary"],
+    &["audit"],
+    // All jobs of a node, put together.
+    &["roles"],
+];
 
 fn source_of(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src")
@@ -76,4 +103,42 @@ fn a_module_and_its_parent_and_tests_are_no_circle() {
         ("b.rs", "#[cfg(test)] mod tests { use crate::a; }\n#[cfg(test)] use crate::a::T;"),
     ];
     assert_eq!(circles_of(&tests), [""; 0]);
+}
+
+/// The top-level module of a file: `arb` for `arb/api.rs` and `zone` for `zone.rs`.
+fn module_of(file: &str) -> &str {
+    let first = file.split('/').next().unwrap_or(file);
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+/// The uses that go up or across: "user -> used" for each, and modules without a layer.
+fn against_layers(layers: &[&[&str]], imports: &Imports) -> Vec<String> {
+    let layer_of = |module: &str| layers.iter().position(|layer| layer.contains(&module));
+    let mut found = Vec::new();
+    for (user, used) in imports.edges() {
+        let user = module_of(user);
+        for used in used.into_iter().map(module_of).filter(|used| *used != user && *used != "lib") {
+            match (layer_of(user), layer_of(used)) {
+                _ if user == "lib" => {}
+                (Some(above), Some(below)) if below < above => {}
+                _ => found.push(format!("{user} -> {used}")),
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn each_module_of_the_pipeline_uses_only_layers_below_it() {
+    let imports = Imports::read(&source_of("models/pipeline"));
+    assert_eq!(against_layers(&PIPELINE, &imports), [""; 0]);
+    let turned: Vec<&[&str]> = PIPELINE.iter().rev().copied().collect();
+    assert!(against_layers(&turned, &imports).len() > 50, "uses are seen");
+    let lists = std::fs::read_dir(source_of("models/pipeline")).expect("the folder is readable");
+    for name in lists.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()) {
+        let is_listed = PIPELINE.iter().any(|layer| layer.contains(&module_of(&name)));
+        assert!(is_listed || name == "lib.rs", "{name} has no layer");
+    }
 }

@@ -8,11 +8,11 @@
 
 use super::merge::TeeMerge;
 use super::record::{TeeName, TeeRecord};
-use crate::frame::{FRAME_HEAD_BYTES, push_frame};
-use crate::local_files::{read_file, remove_if_exists};
 use crate::sequence::DIR as GAP_LOG_DIR;
 use bytes::Bytes;
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode};
+use latent_storekit::files::{read_file, remove_if_exists};
+use latent_storekit::frame::{FRAME_HEAD_BYTES, push_frame};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 

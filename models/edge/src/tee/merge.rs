@@ -4,9 +4,9 @@
 //! are only ever added to an object: an uploader first reads what it stored earlier.
 
 use super::record::{HEADER_BYTES, TeeName, TeeRecord, decode_header};
-use crate::frame::{ScanEnd, push_frame, salvage, scan};
 use crate::sequence::boot_of;
 use bytes::Bytes;
+use latent_storekit::frame::{ScanEnd, push_frame, salvage, scan};
 use std::collections::BTreeSet;
 
 /// Union of the records of all copies added so far.
@@ -99,7 +99,7 @@ pub(crate) fn valid_prefix(name: TeeName, copy: &Bytes) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Method;
+    use latent_storekit::http_message::Method;
 
     const NAME: TeeName = TeeName { hour: 404_497, edge: 1, boot: 7 };
 

@@ -10,9 +10,12 @@
 //! - `gaps`: requests that were forwarded although the tee lacked them.
 //! - `peer_copies`: the receiving side, copies of other edges' files.
 //! - [`merge`]: merges damaged copies.
+//! - `upload_queue`: files that are waiting for upload.
 //! - `upload`: upload of files to the tee store.
 //! - [`object`]: object names in the tee store.
+//! - [`calls`]: messages between edges about tee files.
 
+pub mod calls;
 pub(crate) mod gaps;
 pub mod merge;
 pub mod object;
@@ -21,6 +24,7 @@ pub(crate) mod peer_copies;
 pub(crate) mod peers;
 pub mod record;
 pub(crate) mod upload;
+pub(crate) mod upload_queue;
 pub(crate) mod writer;
 
 pub use object::{ObjectWriter, TeeObject};

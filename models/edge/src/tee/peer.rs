@@ -2,13 +2,11 @@
 
 use super::record::TeeName;
 use crate::config::EdgeLimits;
-use crate::local_files::read_exactly;
-use crate::message::{
-    MessageError, TeeCopy, TeeCopyResponse, TeeFetch, TeeFetchResponse, TeeUploaded, decode_head,
-    encode_head, tag,
-};
+use crate::tee::calls::{TeeCopy, TeeCopyResponse, TeeFetch, TeeFetchResponse, TeeUploaded};
 use bytes::{Bytes, BytesMut};
 use latent_ports::{Clock, DiskError, Env, File, Mark, Message, Net, NetError, NodeId};
+use latent_storekit::files::read_exactly;
+use latent_storekit::message::{MessageError, decode_head, encode_head, tag};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -7,10 +7,11 @@
 
 use super::record::TeeName;
 use super::{PEER_DIR, merge};
-use crate::local_files::{read_exactly, read_file, replace};
-use crate::message::{TeeCopy, TeeCopyResponse};
+use crate::tee::calls::{TeeCopy, TeeCopyResponse};
 use bytes::Bytes;
 use latent_ports::{Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode};
+use latent_storekit::files::{read_exactly, read_file, remove_if_exists};
+use latent_storekit::replace_file::{Leftover, NameSync, replace_file};
 use std::collections::BTreeMap;
 use tokio::sync::Mutex;
 
@@ -112,7 +113,7 @@ impl<E: Env> PeerCopies<E> {
         let keep = merge::valid_prefix(name, &doubtful);
         let durable_bytes = keep.len() as u64;
         self.env.mark(Mark { name: "tee.copy-rewritten", subject: &name.to_string() });
-        let file = replace(disk, PEER_DIR, &name.to_string(), keep).await?;
+        let file = replace_file(disk, &path, keep, Leftover::Remove, NameSync::Now).await?;
         Ok(OpenCopy { file, durable_bytes })
     }
 
@@ -120,7 +121,7 @@ impl<E: Env> PeerCopies<E> {
     pub(crate) async fn remove(&self, name: TeeName) -> Result<(), DiskError> {
         let mut all = self.open.lock().await;
         all.remove(&name);
-        crate::local_files::remove_if_exists(self.env.disk(), &path(name)).await?;
+        remove_if_exists(self.env.disk(), &path(name)).await?;
         self.env.disk().sync_dir(PEER_DIR).await
     }
 }

@@ -3,9 +3,9 @@
 //! Encoding and decoding only. The decoder does not trust its input: every length is checked before use, and a record
 //! with trailing bytes is malformed.
 
-use crate::frame::{FrameScan, InvalidPayloadLength, ScanEnd, crc32c, encode_frame, scan};
-use crate::message::{Headers, Method};
 use bytes::Bytes;
+use latent_storekit::frame::{FrameScan, InvalidPayloadLength, ScanEnd, crc32c, encode_frame, scan};
+use latent_storekit::http_message::{Headers, Method};
 use std::fmt;
 use std::str::FromStr;
 

@@ -13,7 +13,7 @@ use super::gaps::{GapRequest, GapStore};
 use super::peer::PeerError;
 use super::peers::Peers;
 use super::record::{HOUR_MS, TeeError, TeeName, TeeRecord};
-use super::upload::UploadQueue;
+use super::upload_queue::UploadQueue;
 use crate::config::{EdgeConfig, OnTeeFailure, TeeConfig};
 use crate::sequence::{SequenceAllocator, boot_of};
 use bytes::{Bytes, BytesMut};

@@ -2,16 +2,16 @@
 //! implementations of their protocols, with memory that survives their node. The edges are under test.
 
 use bytes::Bytes;
-use latent_edge::message::{
-    Forward, TeeCopy, TeeCopyResponse, decode_head, encode_head, http_call, response_to_message, tag,
-};
-use latent_edge::object_api::{
-    ObjectError, ObjectInfo, ObjectRequest, ObjectResponse, encode_object_response,
-};
+use latent_edge::tee::calls::{TeeCopy, TeeCopyResponse};
 use latent_edge::tee::{TeeFile, TeeObject, TeeRecord};
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_ports::{Clock, Env, Message, Net, NodeId, Request};
 use latent_sim::{DiskImage, NodeSpec, SimEnv, World};
+use latent_storekit::http_message::{Forward, http_call, response_to_message};
+use latent_storekit::message::{decode_head, encode_head, tag};
+use latent_storekit::object_store::{
+    ObjectError, ObjectInfo, ObjectRequest, ObjectResponse, encode_object_response,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -183,7 +183,7 @@ impl EdgeFixture {
         let objects = self.objects.lock().unwrap();
         let files = objects.iter().map(|(key, bytes)| {
             let file = TeeFile::decode(bytes).unwrap();
-            assert_eq!(file.end, latent_edge::frame::ScanEnd::Clean, "{key}");
+            assert_eq!(file.end, latent_storekit::frame::ScanEnd::Clean, "{key}");
             (TeeObject::from_key(key).unwrap(), file.records)
         });
         files.collect()

@@ -4,9 +4,10 @@ use super::{SECOND, unchanged, with_fixture};
 use crate::fixture::{EDGE_NAMES, EDGES, EdgeFixture, HOUR, IMPOSTOR, MINUTE, has};
 use bytes::Bytes;
 use latent_edge::EdgeConfig;
-use latent_edge::message::{Method, TeeCopy, TeeCopyResponse};
+use latent_edge::tee::calls::{TeeCopy, TeeCopyResponse};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeRecord};
 use latent_sim::{CutLink, DiskError, DiskImage, Fault, FaultAction, OpKind, Trigger};
+use latent_storekit::http_message::Method;
 
 #[test]
 fn the_peer_uploads_files_that_a_dead_owner_has_not() {

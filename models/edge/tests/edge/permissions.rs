@@ -4,9 +4,10 @@ use super::{SECOND, unchanged, with_fixture};
 use crate::fixture::{EDGES, EdgeFixture, HOUR, IMPOSTOR, has};
 use bytes::Bytes;
 use latent_edge::EdgeConfig;
-use latent_edge::message::{TeeCopy, TeeFetch, TeeUploaded, decode_head, encode_head, tag};
 use latent_edge::tee::TeeName;
+use latent_edge::tee::calls::{TeeCopy, TeeFetch, TeeUploaded};
 use latent_ports::{Message, NodeId};
+use latent_storekit::message::{decode_head, encode_head, tag};
 
 fn bare(head: Bytes) -> Message {
     Message { head, body: Bytes::new() }

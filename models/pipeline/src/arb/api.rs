@@ -262,8 +262,8 @@ impl From<super::manifest::ManifestError> for ArbFailure {
     }
 }
 
-impl From<latent_edge::frame::InvalidPayloadLength> for ArbFailure {
-    fn from(error: latent_edge::frame::InvalidPayloadLength) -> Self {
+impl From<latent_storekit::frame::InvalidPayloadLength> for ArbFailure {
+    fn from(error: latent_storekit::frame::InvalidPayloadLength) -> Self {
         ArbFailure::Refused(error.to_string())
     }
 }

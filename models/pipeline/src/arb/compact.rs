@@ -7,13 +7,14 @@
 use super::api::ArbFailure;
 use super::manifest::{FileEntry, Tier};
 use super::store::{ArbStore, DayStore, sealed_entry, segment_header};
-use crate::compaction::merge::{merge, split};
+use crate::merge::{merge, split};
 use crate::record::{Record, block_bytes, decode_block, encode_framed_block};
 use crate::release::Bug;
 use crate::zone::Day;
 use bytes::{Bytes, BytesMut};
-use latent_edge::frame::FRAME_HEAD_BYTES;
-use latent_ports::{Disk, Env, File, Mark, OpenMode};
+use latent_ports::{Disk, Env, Mark};
+use latent_storekit::frame::FRAME_HEAD_BYTES;
+use latent_storekit::replace_file::{Leftover, NameSync, replace_file};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -124,12 +125,8 @@ impl<E: Env> ArbStore<E> {
         let OutputFile { id, tier, path, .. } = output_file;
         let (id, bytes) = (*id, encode_segment(output_file, records)?);
         let entry = sealed_entry(id, *tier, &bytes, records.len() as u64);
-        let disk = self.env.disk();
-        let temporary = format!("{path}.tmp");
-        let file = disk.open(&temporary, OpenMode::CreateNew).await?;
-        file.append(bytes).await?;
-        file.sync().await?;
-        disk.rename(&temporary, path).await?;
+        // Ids are never used twice, so no temporary file of this name exists.
+        replace_file(self.env.disk(), path, bytes, Leftover::Refuse, NameSync::ByCaller).await?;
         Ok(entry)
     }
 

@@ -11,28 +11,10 @@ use super::quarantine::quarantined_day;
 use super::store::{ArbStore, lock};
 use crate::zone::Day;
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, Mark};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Minimum interval between collections; idle nodes wake no more often.
 const GC_INTERVAL: Duration = Duration::from_secs(10 * 60);
-
-/// File to remove: project, day and path.
-type DueFile = (u32, Day, String);
-
-/// Files that are waiting for removal.
-#[derive(Default)]
-pub(super) struct GcQueue {
-    /// By due time (monotonic).
-    queue: Mutex<BTreeMap<Duration, Vec<DueFile>>>,
-    /// Directories with removals that are not durable yet.
-    unsynced: Mutex<BTreeSet<String>>,
-    /// Monotonic time until which a project's files are pinned.
-    pinned: Mutex<BTreeMap<u32, Duration>>,
-    added: Notify,
-}
 
 /// Result of an attempt to remove a file.
 enum RemovalOutcome {

@@ -16,10 +16,11 @@
 //! Not covered: a project directory that was removed while no process held it in memory.
 
 use super::api::{ArbFailure, ArbResponse};
-use super::log::{DurableLog, UntrustedLogs, replace_file};
+use super::log::{DurableLog, UntrustedLogs};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use latent_edge::frame::{self, FRAME_HEAD_BYTES};
 use latent_ports::{Clock, DirEntry, Disk, DiskErrorKind, Env, Mark, NodeId, OpenMode};
+use latent_storekit::frame::{self, FRAME_HEAD_BYTES};
+use latent_storekit::replace_file::{Leftover, NameSync, replace_file};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use tokio::sync::Mutex;
@@ -246,8 +247,9 @@ async fn create_if_missing<E: Env>(env: &E, project: u32, floor: u64) -> Result<
     let now_ms = env.clock().wall().0;
     let first = frame::encode_frame(&encode(floor, NO_HOLDER, now_ms, now_ms))
         .map_err(|error| ArbFailure::Refused(format!("{path}: {error}")))?;
-    replace_file(disk, &path, [HEADER, first.as_ref()].concat().into()).await?;
-    Ok(disk.sync_dir(&format!("arb/{project}")).await?)
+    let bytes = [HEADER, first.as_ref()].concat().into();
+    replace_file(disk, &path, bytes, Leftover::Remove, NameSync::Now).await?;
+    Ok(())
 }
 
 fn path(project: u32) -> String {

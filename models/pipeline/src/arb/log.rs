@@ -6,8 +6,9 @@
 
 use super::api::ArbFailure;
 use bytes::Bytes;
-use latent_edge::frame::{self, ScanEnd};
 use latent_ports::{Disk, DiskErrorKind, File, OpenMode, read_full};
+use latent_storekit::frame::{self, ScanEnd};
+use latent_storekit::replace_file::{Leftover, NameSync, replace_file};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,14 +51,13 @@ async fn rewrite<D: Disk>(disk: &D, path: &str, header: &'static [u8]) -> Result
     if matches!(scan.end, ScanEnd::CorruptMiddle { .. }) {
         return Ok(());
     }
-    replace_file(disk, path, bytes.slice(..scan.valid_bytes)).await?;
-    disk.sync_dir(path.rsplit_once('/').map_or("", |(dir, _)| dir)).await?;
+    replace_file(disk, path, bytes.slice(..scan.valid_bytes), Leftover::Remove, NameSync::Now).await?;
     Ok(())
 }
 
 /// Creates a log with its header if it does not exist. The log receives its name only after the header is durable: a
 /// crash may leave arbitrary bytes in a file that was never synced, and those could not be distinguished from a rotten
-/// header.
+/// header. The caller syncs the directory.
 pub(super) async fn create_if_absent<D: Disk>(
     disk: &D,
     path: &str,
@@ -65,25 +65,13 @@ pub(super) async fn create_if_absent<D: Disk>(
 ) -> Result<(), ArbFailure> {
     match disk.open(path, OpenMode::Read).await {
         Err(error) if error.kind == DiskErrorKind::NotFound => {
-            replace_file(disk, path, Bytes::from_static(header)).await
+            let header = Bytes::from_static(header);
+            replace_file(disk, path, header, Leftover::Remove, NameSync::ByCaller).await?;
+            Ok(())
         }
         Err(error) => Err(error.into()),
         Ok(_) => Ok(()),
     }
-}
-
-/// Replaces `path` with a durable file of these bytes. The caller syncs the directory.
-pub(super) async fn replace_file<D: Disk>(disk: &D, path: &str, bytes: Bytes) -> Result<(), ArbFailure> {
-    let unfinished = format!("{path}.tmp");
-    match disk.remove(&unfinished).await {
-        Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    let file = disk.open(&unfinished, OpenMode::CreateNew).await?;
-    file.append(bytes).await?;
-    file.sync().await?;
-    disk.rename(&unfinished, path).await?;
-    Ok(())
 }
 
 /// An open log.

@@ -4,11 +4,11 @@
 //! data to readers; it never decides by itself which files a day consists of.
 //!
 //! - `manifest`: the pure part: edits and the live set.
-//! - `store`: the files of a day on the disk, with operations in `write`, `read`, `compact`, `replace`, `gc`. `log`:
+//! - `store`: the files of a day on the disk, with operations in `write`, `read`, `compact`, `replace`, `gc` (with `gc_queue`). `log`:
 //!   durable logs.
 //! - `quarantine`, `missing_dirs`: days that fail verification, and days without their directory.
 //! - `lease`: fencing tokens.
-//! - `api`, `server`: calls from other nodes.
+//! - `api`, `write_call`, `server`: calls from other nodes.
 
 pub mod api;
 pub mod lease;
@@ -16,9 +16,11 @@ pub mod log;
 pub mod manifest;
 pub mod server;
 pub mod store;
+pub mod write_call;
 
 mod compact;
 mod gc;
+mod gc_queue;
 mod missing_dirs;
 mod quarantine;
 mod read;

@@ -9,8 +9,8 @@ use super::api::ArbFailure;
 use super::manifest::ManifestEdit;
 use super::store::{ArbStore, MANIFEST_HEADER, create_dir, day_dir, lock, segment_id};
 use crate::zone::Day;
-use latent_edge::frame::{self, ScanEnd};
 use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
+use latent_storekit::frame::{self, ScanEnd};
 
 /// More ids than one incarnation of a day ever uses.
 const SKIPPED_IDS: u64 = 1 << 32;

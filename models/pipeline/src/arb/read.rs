@@ -9,8 +9,8 @@ use super::store::{
 use crate::record::{Key, Record, SetDigest, content_digest, decode_block, each_record, scan_blocks};
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::{FRAME_HEAD_BYTES, ScanEnd};
 use latent_ports::{Clock, Disk, DiskErrorKind, Env, File, Mark, OpenMode, read_full};
+use latent_storekit::frame::{FRAME_HEAD_BYTES, ScanEnd};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

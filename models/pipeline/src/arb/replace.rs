@@ -8,7 +8,7 @@
 use super::api::ArbFailure;
 use super::manifest::{FileEntry, Tier};
 use super::store::{ArbStore, DayStore};
-use crate::compaction::merge::merge;
+use crate::merge::merge;
 use crate::record::{ArrivalId, Record, decode_block};
 use latent_ports::{Disk, Env, Mark};
 use std::collections::BTreeMap;

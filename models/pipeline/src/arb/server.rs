@@ -3,10 +3,9 @@
 use super::api::{ArbFailure, ArbRequest, ArbResponse, DayFiles};
 use super::log::UntrustedLogs;
 use super::store::ArbStore;
-use crate::adversary;
 use crate::codec::{self, tag};
 use crate::config::BootConfig;
-use crate::release::Bug;
+use crate::record::SetDigest;
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
 use std::sync::Arc;
@@ -22,16 +21,16 @@ const MAX_BOOT_BACKOFF: Duration = Duration::from_secs(600);
 /// files are given up.
 const MAX_DEVICE_RETRIES: u32 = 10;
 
-/// Boots a disk node: recovers, then serves until the node dies.
-pub async fn run<E: Env>(env: E, boot: BootConfig) {
+/// Recovers the disk. Retries until it succeeds.
+pub async fn recover<E: Env>(env: &E, boot: &BootConfig) -> Arc<ArbStore<E>> {
     let mut pause = MIN_BOOT_BACKOFF;
     let mut boots = 0;
     // Shared by all attempts: they belong to one process.
     let untrusted = UntrustedLogs::default();
-    let store = loop {
+    loop {
         boots += 1;
         match ArbStore::recover(env.clone(), boot.clone(), boots <= MAX_DEVICE_RETRIES, &untrusted).await {
-            Ok(store) => break store,
+            Ok(store) => return store,
             Err(error) => {
                 // A disk that cannot be read serves nothing: its callers see a node that refuses.
                 env.mark(Mark { name: "arb.boot-failed", subject: &error.to_string() });
@@ -39,14 +38,11 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
                 pause = (pause * 2).min(MAX_BOOT_BACKOFF);
             }
         }
-    };
-    if boot.release.has(Bug::Hostile) {
-        let (store_of_adversary, env) = (store.clone(), env.clone());
-        let on_attack = move || store_of_adversary.returns_false_data.store(true, Ordering::Relaxed);
-        env.clone().spawn(async move { adversary::run(env, boot, on_attack).await });
     }
-    let cleaner = store.clone();
-    env.spawn(async move { cleaner.run_gc().await });
+}
+
+/// Serves calls until the node dies.
+pub async fn serve<E: Env>(env: E, store: Arc<ArbStore<E>>) {
     env.net().serve(MAX_CONCURRENT_CALLS, move |request| handle(store.clone(), request)).await;
 }
 
@@ -67,7 +63,7 @@ async fn answer<E: Env>(
 ) -> Result<(ArbResponse, Bytes), ArbFailure> {
     let plain = |answer| Ok((answer, Bytes::new()));
     if store.returns_false_data.load(Ordering::Relaxed)
-        && let Some(response) = adversary::false_response(&call)
+        && let Some(response) = false_response(&call)
     {
         return plain(response);
     }
@@ -120,6 +116,19 @@ async fn answer<E: Env>(
             store.unpin(project);
             plain(ArbResponse::Done)
         }
+    }
+}
+
+/// Returns the false response of a disk that a hostile release has attacked: it holds nothing, and every write succeeded.
+fn false_response(call: &ArbRequest) -> Option<ArbResponse> {
+    match call {
+        ArbRequest::Write { .. } => Some(ArbResponse::Written { skipped: 0 }),
+        ArbRequest::Days { .. } | ArbRequest::Digests { .. } | ArbRequest::Pin { .. } => {
+            Some(ArbResponse::Days(Vec::new()))
+        }
+        ArbRequest::Digest { .. } => Some(ArbResponse::Digest(SetDigest::of(&mut Vec::new()))),
+        ArbRequest::Read { .. } => Some(ArbResponse::Bytes),
+        _ => None,
     }
 }
 

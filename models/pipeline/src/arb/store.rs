@@ -4,7 +4,7 @@
 //! an earlier process left open are not written again: their torn tail is truncated, and they are only read.
 
 use super::api::ArbFailure;
-use super::gc::GcQueue;
+use super::gc_queue::GcQueue;
 use super::lease::{self, Leases};
 use super::log::{DurableLog, UntrustedLogs, create_if_absent};
 use super::manifest::{FileEntry, Manifest, ManifestEdit, Tier};
@@ -12,8 +12,8 @@ use crate::config::BootConfig;
 use crate::record::{SetDigest, scan_blocks};
 use crate::zone::Day;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use latent_edge::frame::{self, ScanEnd};
 use latent_ports::{DirEntry, Disk, DiskErrorKind, Env, File, FileType, Mark, OpenMode, read_full};
+use latent_storekit::frame::{self, ScanEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
@@ -117,8 +117,8 @@ pub struct ArbStore<E: Env> {
     pub(super) boot: BootConfig,
     pub(super) leases: Leases<E>,
     pub(super) gc_queue: GcQueue,
-    /// Whether a hostile release has attacked; see [`crate::adversary`].
-    pub(super) returns_false_data: AtomicBool,
+    /// Whether a hostile release has attacked this disk: it then answers that it holds nothing.
+    pub(crate) returns_false_data: AtomicBool,
     days: StdMutex<DayMap<E>>,
     /// Superset of the dirty days, so that a nightly job checks only these. Changed only under the day's lock.
     pub(super) dirty: StdMutex<BTreeSet<(u32, Day)>>,

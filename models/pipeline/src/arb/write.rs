@@ -10,8 +10,8 @@ use super::store::{ArbStore, DayStore, OpenSegment, SEGMENT_HEADER_BYTES, lock, 
 use crate::record::{ArrivalId, Record, decode_block, encode_framed_block, scan_blocks};
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::ScanEnd;
 use latent_ports::{Disk, DiskError, Env, File, Mark, OpenMode};
+use latent_storekit::frame::ScanEnd;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;

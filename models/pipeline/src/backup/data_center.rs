@@ -8,8 +8,8 @@
 use super::catalog::{CatalogDay, CatalogSegment, SEGMENTS};
 use super::error::BackupError;
 use bytes::Bytes;
-use latent_edge::object_api::{ObjectError, ObjectStore, StoreError};
 use latent_ports::{Env, NodeId};
+use latent_storekit::object_store::{ObjectError, ObjectStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A data center with its listing of segments.

@@ -1,7 +1,7 @@
 //! Error of a backup.
 
 use crate::median_clock::TooFewClocks;
-use latent_edge::object_api::StoreError;
+use latent_storekit::object_store::StoreError;
 
 /// Reason that a backup was not taken, or not completely.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -12,8 +12,8 @@ use super::data_center::DataCenter;
 use crate::alarms::Alarm;
 use crate::hold::{self, HOLDS};
 use bytes::Bytes;
-use latent_edge::object_api::{ObjectError, ObjectStore, StoreError};
 use latent_ports::{Env, Mark, UnixMs};
+use latent_storekit::object_store::{ObjectError, ObjectStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Catalogs that this process has read, by key. The contents of a key never change.

@@ -10,8 +10,8 @@ use super::take::POSITION_SLACK;
 use crate::alarms::{Alarm, AlarmSender};
 use crate::config::BootConfig;
 use crate::schedule::MedianClock;
-use latent_edge::object_api::{ObjectStore, StoreRetryPolicy};
 use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
+use latent_storekit::object_store::{ObjectStore, StoreRetryPolicy};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

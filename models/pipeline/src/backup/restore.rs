@@ -3,9 +3,9 @@
 use super::catalog::{CATALOGS, Catalog, CatalogDay, SEGMENTS};
 use crate::arb::store::{SEGMENT_HEADER_BYTES, check_segment_header};
 use crate::record::{Record, decode_block, scan_blocks};
-use latent_edge::frame::ScanEnd;
-use latent_edge::object_api::{ObjectStore, StoreRetryPolicy};
 use latent_ports::{Env, NodeId};
+use latent_storekit::frame::ScanEnd;
+use latent_storekit::object_store::{ObjectStore, StoreRetryPolicy};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

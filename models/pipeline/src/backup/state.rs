@@ -11,8 +11,8 @@ use super::expire::CatalogCache;
 use super::shrink_guard::BackupBaseline;
 use crate::alarms::Alarm;
 use crate::config::{BackupConfig, Cluster};
-use latent_edge::object_api::{ObjectError, ObjectStore, StoreError};
 use latent_ports::{Env, Mark, NodeId, UnixMs};
+use latent_storekit::object_store::{ObjectError, ObjectStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

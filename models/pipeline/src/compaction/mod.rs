@@ -1,9 +1,7 @@
 //! Compaction: every night after a project's midnight, its completed days are merged, de-duplicated and sorted.
 //!
 //! - `plan`: assigns files to runs (pure).
-//! - `merge`: merges the inputs of a run (pure).
 //! - `worker`: the nightly job, which holds the lease and orders the disks to merge.
 
-pub mod merge;
 pub mod plan;
 pub mod worker;

@@ -6,17 +6,17 @@
 //! the next night's job.
 
 use super::plan::plan_day;
-use crate::alarms::{Alarm, AlarmSender};
+use crate::alarms::{Alarm, AlarmSender, NightlyJob};
 use crate::arb::api::{ArbError, ArbRequest, ArbResponse, DayFiles, call};
 use crate::arb::manifest::Tier;
 use crate::config::{BootConfig, CompactionConfig};
-use crate::heartbeat::{self, JobTracker, NightlyJob};
+use crate::heartbeat::{self, JobTracker};
 use crate::release::Bug;
 use crate::schedule::{DueTimes, JobSchedule, MedianClock, NextJob};
 use crate::zone::Day;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use latent_ports::{Clock, Env, Mark, Net, NodeId, UnixMs};
+use latent_ports::{Clock, Env, Mark, NodeId, UnixMs};
 use std::time::Duration;
 
 /// Timeout of a disk for one run or listing.
@@ -25,33 +25,15 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 const MAX_ATTEMPTS: u32 = 6;
 
-/// Boots a worker: serves its status, runs the nightly jobs and anti-entropy, and monitors the audit, until the node
-/// dies.
-pub async fn run<E: Env>(env: E, boot: BootConfig) {
-    let alarms = AlarmSender::new(&env, &boot.cluster);
-    let clock = MedianClock::new(&env, &boot.cluster);
-    let log = JobTracker::new(&env);
-    let worker = CompactionWorker {
-        env: env.clone(),
-        boot: boot.clone(),
-        clock: clock.clone(),
-        alarms: alarms.clone(),
-        log: log.clone(),
-    };
-    env.spawn(worker.nightly());
-    env.spawn(crate::anti_entropy::nightly(env.clone(), boot.clone(), clock, alarms.clone(), log.clone()));
-    if let Some(audit) = boot.cluster.audit.as_ref().and_then(|audit| audit.node) {
-        env.spawn(heartbeat::monitor(
-            env.clone(),
-            boot.clone(),
-            alarms,
-            vec![NightlyJob::Audit],
-            vec![audit],
-        ));
-    }
-    crate::adversary::spawn_if_hostile(&env, &boot);
-    let release = boot.release.name.clone();
-    env.net().serve(64, move |_| std::future::ready(log.status(&release))).await;
+/// Runs the nightly jobs of every project until the node dies.
+pub async fn nightly<E: Env>(
+    env: E,
+    boot: BootConfig,
+    clock: MedianClock<E>,
+    alarms: AlarmSender<E>,
+    log: JobTracker<E>,
+) {
+    CompactionWorker { env, boot, clock, alarms, log }.nightly().await;
 }
 
 /// Asks a worker for its release.

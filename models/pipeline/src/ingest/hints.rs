@@ -6,12 +6,12 @@
 //!
 //! The removal of hints is made durable after each round of hand-off; a failed sync is retried in the next round.
 
-use super::replicate::ProjectWrite;
 use crate::arb::api::{ArbError, ArbRequest, call};
+use crate::arb::write_call::ProjectWrite;
 use crate::config::Cluster;
-use latent_edge::frame::{ScanEnd, encode_frame, scan};
-use latent_edge::message::{decode_head, encode_head};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, NodeId, OpenMode, read_full};
+use latent_storekit::frame::{ScanEnd, encode_frame, scan};
+use latent_storekit::message::{decode_head, encode_head};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

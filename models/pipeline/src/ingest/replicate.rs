@@ -4,51 +4,20 @@
 //! background. A write that one of them does not accept becomes a hint; anti-entropy repairs what hints do not.
 
 use super::hints::Hints;
-use crate::arb::api::{ArbRequest, WriteBlock, call};
+use crate::arb::api::call;
 use crate::arb::manifest::Tier;
+use crate::arb::write_call::{ProjectWrite, encode_write};
 use crate::config::Cluster;
-use crate::record::{Record, encode_framed_block};
+use crate::record::Record;
 use crate::zone::Day;
-use bytes::{Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use latent_ports::{Env, Mark, NodeId};
+use latent_storekit::frame::InvalidPayloadLength;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Records per frame: far below a frame's limit of 64 MiB, since an event is below 1 MB and a request below 10 MB.
-const RECORDS_PER_FRAME: usize = 2_000;
-
-/// Write of one project, for each of its disks.
-pub struct ProjectWrite {
-    /// Call to each disk.
-    pub call: ArbRequest,
-    /// Body of the call: the frames.
-    pub body: Bytes,
-}
-
-/// Encodes records of one project as one write.
-///
-/// # Errors
-/// A block does not fit a frame.
-pub fn encode_write<'a>(
-    project: u32,
-    days: impl Iterator<Item = (Day, Tier, &'a [Record])>,
-    skip_present: bool,
-) -> Result<ProjectWrite, latent_edge::frame::InvalidPayloadLength> {
-    let mut parts = Vec::new();
-    let mut body = BytesMut::new();
-    for (day, tier, records) in days {
-        for chunk in records.chunks(RECORDS_PER_FRAME) {
-            let framed = encode_framed_block(project, day, chunk)?;
-            parts.push(WriteBlock { day, tier, frame_bytes: framed.len() as u32 });
-            body.extend_from_slice(&framed);
-        }
-    }
-    Ok(ProjectWrite { call: ArbRequest::Write { project, parts, skip_present }, body: body.freeze() })
-}
 
 type DayBlock<'a> = (Day, Tier, &'a [Record]);
 
@@ -58,7 +27,7 @@ type DayBlock<'a> = (Day, Tier, &'a [Record]);
 /// A block does not fit a frame.
 pub fn writes_of(
     records: &BTreeMap<(u32, Day, Tier), Vec<Record>>,
-) -> Result<Vec<ProjectWrite>, latent_edge::frame::InvalidPayloadLength> {
+) -> Result<Vec<ProjectWrite>, InvalidPayloadLength> {
     let mut by_project: BTreeMap<u32, Vec<DayBlock<'_>>> = BTreeMap::new();
     for ((project, day, tier), list) in records {
         by_project.entry(*project).or_default().push((*day, *tier, list));

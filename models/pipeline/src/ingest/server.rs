@@ -3,7 +3,7 @@
 use super::classify::{ClassifiedRequest, classify};
 use super::hints::Hints;
 use super::replicate::{write, writes_of};
-use crate::config::{BootConfig, Cluster};
+use crate::config::Cluster;
 use crate::export::{MAX_EXPORT_DAYS, export_line, read_day};
 use crate::wire::{self, RawRequest, StoreOutcome};
 use crate::zone::Day;
@@ -11,8 +11,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::header::RETRY_AFTER;
 use http::{Response, StatusCode};
-use latent_edge::message::{Forward, Method, response_to_message, tag};
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
+use latent_storekit::http_message::{Forward, Method, response_to_message};
+use latent_storekit::message::tag;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,25 +29,26 @@ struct IngestNode<E: Env> {
     hints: Arc<Hints<E>>,
 }
 
-/// Boots an ingest node and serves until it dies.
-pub async fn run<E: Env>(env: E, boot: BootConfig) {
-    let hints = loop {
-        match Hints::recover(env.clone(), boot.cluster.clone()).await {
-            Ok(hints) => break Arc::new(hints),
+/// Reads the hints that an earlier process left. Retries until it succeeds.
+pub async fn recover_hints<E: Env>(env: &E, cluster: &Arc<Cluster>) -> Arc<Hints<E>> {
+    loop {
+        match Hints::recover(env.clone(), cluster.clone()).await {
+            Ok(hints) => return Arc::new(hints),
             Err(error) => {
                 env.mark(Mark { name: "ingest.boot-failed", subject: &error.to_string() });
                 env.clock().sleep(BOOT_RETRY_INTERVAL).await;
             }
         }
-    };
-    crate::adversary::spawn_if_hostile(&env, &boot);
-    let hand_off = hints.clone();
-    env.spawn(async move { hand_off.hand_off().await });
-    let ingest = Arc::new(IngestNode { env: env.clone(), cluster: boot.cluster, hints });
-    env.net().serve(MAX_CONCURRENT_REQUESTS, move |request| serve(ingest.clone(), request)).await;
+    }
 }
 
-async fn serve<E: Env>(ingest: Arc<IngestNode<E>>, request: Request) -> Message {
+/// Serves requests until the node dies.
+pub async fn serve<E: Env>(env: E, cluster: Arc<Cluster>, hints: Arc<Hints<E>>) {
+    let ingest = Arc::new(IngestNode { env: env.clone(), cluster, hints });
+    env.net().serve(MAX_CONCURRENT_REQUESTS, move |request| handle(ingest.clone(), request)).await;
+}
+
+async fn handle<E: Env>(ingest: Arc<IngestNode<E>>, request: Request) -> Message {
     let response = match Forward::from_message(&request.message) {
         Ok(forward) => ingest.answer(forward, request.message.body).await,
         // An edge of another release may encode the head differently. The client is not at fault, and would never retry

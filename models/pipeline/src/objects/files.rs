@@ -4,8 +4,8 @@
 //! multi-part objects, versions, copies within a data center.
 
 use bytes::Bytes;
-use latent_edge::object_api::{MAX_OBJECT_BYTES, MAX_PAGE, ObjectError, ObjectInfo, ObjectResponse};
 use latent_ports::{Disk, DiskError, DiskErrorKind, Env, File, FileType, Mark, OpenMode};
+use latent_storekit::object_store::{MAX_OBJECT_BYTES, MAX_PAGE, ObjectError, ObjectInfo, ObjectResponse};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -165,6 +165,9 @@ impl<E: Env> ObjectFiles<E> {
         Ok(())
     }
 
+    /// Writes and renames an upload. Not `replace_file`: the temporary file is outside `objects/`, whose files are all
+    /// objects; an empty object is not appended; the directories above the target are created between sync and rename;
+    /// and a failed sync of the target's directory is remembered for the next response.
     async fn upload<'a>(&self, incoming: &str, target: &'a str, body: Bytes) -> Result<&'a str, DiskError> {
         let disk = self.env.disk();
         let file = disk.open(incoming, OpenMode::CreateNew).await?;

@@ -10,11 +10,11 @@ mod files;
 use crate::access::{AccessPolicy, InjectedResult, Interceptor, NoInterceptor, Permission};
 use bytes::Bytes;
 use files::{ObjectFiles, path};
-use latent_edge::object_api::{
-    ObjectError, ObjectInfo, ObjectRequest, ObjectResponse, check_key, encode_object_response,
-};
 use latent_ports::{
     Clock, Disk, DiskError, DiskErrorKind, Env, Mark, Message, Net, NodeId, OpenMode, Request, read_full,
+};
+use latent_storekit::object_store::{
+    ObjectError, ObjectInfo, ObjectRequest, ObjectResponse, check_key, encode_object_response,
 };
 use std::collections::BTreeMap;
 

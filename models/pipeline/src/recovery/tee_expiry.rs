@@ -11,13 +11,14 @@
 
 use super::tee_reader::TEE;
 use super::tee_scrub::TeeScrub;
-use crate::alarms::{Alarm, AlarmSender, RetentionTarget};
+use crate::alarms::{Alarm, AlarmSender, RetentionTarget, report_refused_retention};
 use crate::config::BootConfig;
 use crate::hold::{HOLDS, Hold, MAX_HELD_BYTES, active_holds};
 use crate::median_clock::median_time;
-use latent_edge::object_api::{ObjectInfo, ObjectStore, StoreError, StoreRetryPolicy};
 use latent_edge::tee::{TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
+use latent_storekit::object_store::{ObjectInfo, ObjectStore, StoreError, StoreRetryPolicy};
+use latent_storekit::replace_file::{Leftover, NameSync, replace_file};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -75,22 +76,6 @@ pub async fn run<E: Env>(env: E, boot: BootConfig) {
             wait = CHECK_INTERVAL;
         }
     }
-}
-
-/// Reports a configured retention that is not applied.
-pub(crate) fn report_refused_retention<E: Env>(
-    env: &E,
-    alarms: &AlarmSender<E>,
-    target: RetentionTarget,
-    configured: Duration,
-    kept: Duration,
-) {
-    if configured >= kept {
-        return;
-    }
-    env.mark(Mark { name: "retention.refused", subject: "" });
-    let (configured_ms, effective_ms) = (configured.as_millis() as u64, kept.as_millis() as u64);
-    alarms.raise(Alarm::RetentionRefused { target, configured_ms, effective_ms });
 }
 
 /// Error of a check that removed nothing, or not everything.
@@ -232,16 +217,9 @@ async fn first_seen<D: Disk>(disk: &D) -> Result<BTreeMap<String, i64>, DiskErro
 
 /// Writes the recorded times. The caller syncs the directory.
 async fn write_first_seen<D: Disk>(disk: &D, seen: &BTreeMap<String, i64>) -> Result<(), DiskError> {
-    let unfinished = format!("{FIRST_SEEN}.tmp");
-    match disk.remove(&unfinished).await {
-        Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let text = serde_json::to_vec(seen).expect("a map from strings to numbers is JSON");
-    let file = disk.open(&unfinished, OpenMode::CreateNew).await?;
-    file.append(text.into()).await?;
-    file.sync().await?;
-    disk.rename(&unfinished, FIRST_SEEN).await
+    replace_file(disk, FIRST_SEEN, text.into(), Leftover::Remove, NameSync::ByCaller).await?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use crate::ingest::classify::accepted_of_tee;
 use crate::record::Record;
 use crate::zone::Day;
 use bytes::Bytes;
-use latent_edge::frame::ScanEnd;
-use latent_edge::object_api::{ObjectStore, StoreError, StoreRetryPolicy};
 use latent_edge::tee::merge::TeeMerge;
 use latent_edge::tee::{TeeFile, TeeName, TeeObject, TeeRecord};
 use latent_ports::Env;
+use latent_storekit::frame::ScanEnd;
+use latent_storekit::object_store::{ObjectStore, StoreError, StoreRetryPolicy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -16,10 +16,10 @@
 
 use crate::alarms::{Alarm, AlarmSender};
 use bytes::Bytes;
-use latent_edge::object_api::{ObjectInfo, ObjectStore};
 use latent_edge::tee::merge::{CopyIntegrity, TeeMerge};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeObject};
 use latent_ports::{Clock, Disk, DiskError, DiskErrorKind, Env, File, Mark, OpenMode, UnixMs, read_full};
+use latent_storekit::object_store::{ObjectInfo, ObjectStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -285,8 +285,8 @@ fn records_if_whole(name: TeeName, bytes: &Bytes) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use latent_edge::message::Method;
     use latent_edge::tee::TeeRecord;
+    use latent_storekit::http_message::Method;
 
     const NAME: TeeName = TeeName { hour: 404_497, edge: 1, boot: 7 };
 

@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{alphabet, engine::general_purpose::STANDARD};
-use latent_edge::message::Headers;
+use latent_storekit::http_message::Headers;
 
 /// Clients send base64 with and without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(

@@ -27,7 +27,7 @@ pub use text::{clip, compact};
 pub use time::time_ms;
 
 use bytes::Bytes;
-use latent_edge::message::{Headers, Method};
+use latent_storekit::http_message::{Headers, Method};
 
 /// Maximum number of events in one request.
 pub const MAX_EVENTS: usize = 2_000;

@@ -8,7 +8,7 @@ use super::{
 };
 use bytes::Bytes;
 use flate2::bufread::GzDecoder;
-use latent_edge::message::Method;
+use latent_storekit::http_message::Method;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;

@@ -1,7 +1,6 @@
 //! A quarantine fails at each of its steps, twice: no fencing token and no segment id is reused.
 
 use crate::fixture::{ArbClient, ArbFixture, DAYS, DISK, HOUR, PROJECT, SECOND, lease, with_disk};
-use latent_edge::frame::scan;
 use latent_pipeline::arb::api::{ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::{ManifestEdit, Tier};
 use latent_pipeline::zone::Day;
@@ -9,6 +8,7 @@ use latent_sim::{
     CrashPolicy, DiskError, DiskImage, Fault, FaultAction, Kill, LatentSector, OpKind, RemoveDirectory,
     Trigger,
 };
+use latent_storekit::frame::scan;
 use std::time::Duration;
 
 const DAY: Day = DAYS[0];

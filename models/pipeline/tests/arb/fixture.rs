@@ -1,17 +1,17 @@
 //! Test fixture: a disk node, a client node, and a log of the responses that the client received.
 
 use bytes::Bytes;
-use latent_edge::frame::{ScanEnd, scan};
+use latent_pipeline::Role;
 use latent_pipeline::arb::api::{ArbError, ArbRequest, ArbResponse, call};
 use latent_pipeline::arb::manifest::{Manifest, ManifestEdit, Tier};
-use latent_pipeline::arb::server;
+use latent_pipeline::arb::write_call::encode_write;
 use latent_pipeline::config::{BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig};
-use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::{ArrivalId, Record, decode_block, scan_blocks};
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
 use latent_ports::{Clock, Env, NodeId};
 use latent_sim::{DiskImage, NodeSpec, SimEnv, World, WorldSpec, run_fork};
+use latent_storekit::frame::{ScanEnd, scan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -79,7 +79,10 @@ pub fn with_disk<T: Send, F: Future<Output = T>>(
     let run = async move |world: World| {
         let boot = BootConfig { cluster: Arc::new(cluster()), release: Arc::new(Release::good()) };
         let spec = NodeSpec { image, ..NodeSpec::named("disk") };
-        let disk = world.add_node(spec, move |env: SimEnv| server::run(env, boot.clone()));
+        let disk = world.add_node(spec, move |env: SimEnv| {
+            let config = boot.encode();
+            async move { latent_pipeline::boot(env, Role::Disk, &config).await.unwrap() }
+        });
         assert_eq!(disk, DISK);
         world.sleep(SECOND).await;
         main(ArbFixture { world, log: Arc::default() }).await

@@ -4,7 +4,7 @@ use crate::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, with_d
 use bytes::Bytes;
 use latent_pipeline::arb::api::{ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
-use latent_pipeline::ingest::replicate::encode_write;
+use latent_pipeline::arb::write_call::encode_write;
 use latent_pipeline::record::Record;
 use latent_sim::{DiskError, Fault, FaultAction, OpKind, Trigger};
 

@@ -3,7 +3,7 @@
 use crate::fixture::{ArbClient, DAYS, DISK, HOUR, PROJECT, SECOND, event, lease, pin, with_disk};
 use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
-use latent_pipeline::ingest::replicate::encode_write;
+use latent_pipeline::arb::write_call::encode_write;
 use latent_pipeline::record::SetDigest;
 use latent_pipeline::zone::Day;
 use latent_sim::{BitRot, DiskError, Fault, FaultAction, LatentSector, MisdirectedWrite, OpKind, Trigger};

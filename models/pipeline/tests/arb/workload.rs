@@ -4,9 +4,9 @@ use crate::fixture::{ArbClient, DAYS, PROJECT, SECOND, event};
 use bytes::Bytes;
 use latent_pipeline::arb::api::{ArbError, ArbFailure, ArbRequest, ArbResponse};
 use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::arb::write_call::encode_write;
 use latent_pipeline::compaction::plan::plan_day;
 use latent_pipeline::config::CompactionConfig;
-use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::Record;
 use latent_pipeline::zone::Day;
 

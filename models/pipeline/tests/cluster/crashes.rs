@@ -1,10 +1,10 @@
 //! A crash at operations spread over a night: the next attempt completes the interrupted work.
 
 use crate::fixture::{ClusterFixture, HOUR, PROJECT, with_fixture};
-use latent_edge::frame::ScanEnd;
 use latent_pipeline::backup::catalog::Catalog;
 use latent_pipeline::record::scan_blocks;
 use latent_sim::{DiskImage, Fault, FaultAction, Kill, OpKind, Trigger};
+use latent_storekit::frame::ScanEnd;
 
 /// Checks that every catalog verifies and all its segments are present and intact. Returns the number of catalogs.
 fn check_catalogs(image: &DiskImage) -> usize {

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use latent_edge::message::http_call;
 use latent_edge::{EdgeConfig, TeeConfig};
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::codec::{self, tag};
@@ -15,9 +14,10 @@ use latent_pipeline::recovery::run::{RecoveryReport, RecoveryTargets, recover_wi
 use latent_pipeline::recovery::runbook::RecoveryStep;
 use latent_pipeline::release::Release;
 use latent_pipeline::zone::{Day, ZoneHistory};
-use latent_pipeline::{arb, audit, backup, compaction, ingest, objects};
+use latent_pipeline::{Role, arb, objects};
 use latent_ports::{Clock, Env, Net, NodeId};
 use latent_sim::{DiskImage, Event, NodeSpec, Observer, Record, SimEnv, World, WorldSpec, run_fork};
+use latent_storekit::http_message::http_call;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -85,6 +85,19 @@ where
     })
 }
 
+fn add_role(
+    world: &World,
+    images: &DiskImages,
+    name: &str,
+    known: &Arc<OnceLock<Arc<Cluster>>>,
+    role: Role,
+) -> NodeId {
+    add(world, images, name, known, move |env, config| {
+        let role = role.clone();
+        async move { latent_pipeline::boot(env, role, &config.encode()).await.unwrap() }
+    })
+}
+
 impl ClusterFixture {
     /// Builds the cluster. With `production` false, only disks, data centers, tee store and edges: what a recovery
     /// needs.
@@ -125,7 +138,7 @@ impl ClusterFixture {
         });
         assert!(known.set(cluster.clone()).is_ok());
         for n in 1..=8 {
-            add(&world, images, &format!("disk-{n}"), &known, arb::server::run);
+            add_role(&world, images, &format!("disk-{n}"), &known, Role::Disk);
         }
         for name in ["dc-1", "dc-2", "tee-store"] {
             add(&world, images, name, &known, |env, _| objects::run(env));
@@ -139,13 +152,13 @@ impl ClusterFixture {
         }
         if production {
             for n in [1, 2] {
-                add(&world, images, &format!("ingest-{n}"), &known, ingest::server::run);
+                add_role(&world, images, &format!("ingest-{n}"), &known, Role::Ingest);
             }
             for n in [1, 2] {
-                add(&world, images, &format!("worker-{n}"), &known, compaction::worker::run);
+                add_role(&world, images, &format!("worker-{n}"), &known, Role::Worker);
             }
-            add(&world, images, "backup", &known, backup::take::run);
-            add(&world, images, "audit", &known, audit::run);
+            add_role(&world, images, "backup", &known, Role::Backup);
+            add_role(&world, images, "audit", &known, Role::Audit);
             let recorded = alarms.clone();
             let operator =
                 add(&world, images, "operator", &known, move |env, _| note_alarms(env, recorded.clone()));

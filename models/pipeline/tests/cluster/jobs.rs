@@ -3,7 +3,7 @@
 use crate::fixture::{ClusterFixture, FIRST_DAY, HOUR, PROJECT, with_fixture};
 use crate::replication::check_copies_agree;
 use latent_pipeline::alarms::Alarm;
-use latent_pipeline::heartbeat::NightlyJob;
+use latent_pipeline::alarms::NightlyJob;
 use latent_pipeline::zone::Day;
 use latent_sim::{ClockStep, DiskImage, Fault, FaultAction, Isolate, Kill, Trigger};
 use std::collections::BTreeMap;

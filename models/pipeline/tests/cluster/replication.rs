@@ -4,8 +4,8 @@ use crate::fixture::{ClusterFixture, FIRST_DAY, HOUR, MINUTE, PROJECT, with_fixt
 use latent_pipeline::alarms::Alarm;
 use latent_pipeline::arb::api::call;
 use latent_pipeline::arb::manifest::Tier;
+use latent_pipeline::arb::write_call::encode_write;
 use latent_pipeline::export::read_copy;
-use latent_pipeline::ingest::replicate::encode_write;
 use latent_pipeline::record::Record;
 use latent_pipeline::zone::Day;
 use latent_ports::NodeId;

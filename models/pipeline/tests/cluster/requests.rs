@@ -3,10 +3,11 @@
 use crate::fixture::{ClusterFixture, FIRST_DAY, PROJECT, with_fixture};
 use bytes::Bytes;
 use http::{Request, Response};
-use latent_edge::message::{http_call, response_from_message, tag};
 use latent_pipeline::export::MAX_EXPORT_DAYS;
 use latent_pipeline::zone::Day;
 use latent_ports::{Env, Message, Net};
+use latent_storekit::http_message::{http_call, response_from_message};
+use latent_storekit::message::tag;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(60);

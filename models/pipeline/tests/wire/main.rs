@@ -6,13 +6,13 @@
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use latent_edge::message::{Headers, Method};
 use latent_pipeline::config::{Cluster, CompactionConfig, Project, ReplicationConfig};
 use latent_pipeline::export::export_line;
 use latent_pipeline::ingest::classify::classify;
 use latent_pipeline::record::Record;
 use latent_pipeline::wire::{self, MAX_EVENTS, RawRequest, StoreOutcome};
 use latent_pipeline::zone::ZoneHistory;
+use latent_storekit::http_message::{Headers, Method};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;

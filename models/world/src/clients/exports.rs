@@ -4,10 +4,10 @@ use super::{ANSWER_TIMEOUT, CustomerClient, ExportResult};
 use crate::plan::PlannedExport;
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use latent_edge::message::http_call;
 use latent_pipeline::export::MAX_EXPORT_DAYS;
 use latent_pipeline::zone::Day;
 use latent_ports::{Clock, Env, Mark};
+use latent_storekit::http_message::http_call;
 use std::time::Duration;
 
 impl CustomerClient {

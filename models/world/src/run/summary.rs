@@ -13,8 +13,7 @@ use latent_engine::{Detection, Verdict, humanize};
 use latent_oracle::loss::LossSummary;
 use latent_oracle::{ProjectDay, day};
 use latent_pipeline::access::Permission;
-use latent_pipeline::alarms::{Alarm, RetentionTarget};
-use latent_pipeline::heartbeat::NightlyJob;
+use latent_pipeline::alarms::{Alarm, NightlyJob, RetentionTarget};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl WorldRun<'_> {

@@ -3,11 +3,11 @@
 
 use super::*;
 use bytes::Bytes;
-use latent_edge::object_api::{ObjectError, ObjectStore, StoreError, StoreRetryPolicy};
 use latent_engine::sim::{Condition, Fault, FaultAction, NodeSpec, SimEnv, Trigger, WorldSpec, run_fork};
 use latent_pipeline::access::AccessPolicy;
 use latent_pipeline::objects;
 use latent_ports::NetErrorKind;
+use latent_storekit::object_store::{ObjectError, ObjectStore, StoreError, StoreRetryPolicy};
 use std::time::Duration;
 
 const STORE: NodeId = NodeId(1);

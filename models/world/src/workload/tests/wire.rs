@@ -1,9 +1,9 @@
 //! Tests that the API's own decoder reads the planned requests.
 
 use super::*;
-use latent_edge::message::Method;
 use latent_oracle::json_text::compact_json;
 use latent_pipeline::wire::{RawRequest, decode};
+use latent_storekit::http_message::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
 

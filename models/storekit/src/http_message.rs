@@ -1,35 +1,14 @@
-//! Heads of the messages that edges send and receive, and the encoding of HTTP between nodes.
+//! HTTP between nodes: a client's request to an edge, its forwarding to ingest, and the responses.
 //!
-//! A head is one byte for the service, followed by the postcard encoding of the call. Bodies stay outside the head, so
-//! that they pass by reference. Several services may share a node; the first byte selects the service.
+//! Models methods, targets, headers and bodies. Not modelled: connections, chunked bodies, upgrades. Bodies stay outside
+//! the head, so that they pass by reference.
 
-use crate::tee::TeeName;
+use crate::message::{MessageError, decode_head, encode_head, tag};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use latent_ports::{Env, Message, Net, NetError, NodeId};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-
-/// Service tags, the first byte of a head: 1 to 15 edge, 16 to 31 ingest, 32 to 47 Arb, 48 to 63 objects, 64 to 79
-/// operators, audit and workers.
-pub mod tag {
-    /// HTTP request of a client to an edge: [`super::RequestHead`], answered by [`super::ResponseHead`].
-    pub const EDGE_HTTP: u8 = 1;
-    /// Edge to edge, store this chunk of a tee file: [`super::TeeCopy`], answered by [`super::TeeCopyResponse`].
-    pub const TEE_COPY: u8 = 2;
-    /// Edge to edge, the sender's file is in the tee store: [`super::TeeUploaded`], answered by `()`.
-    pub const TEE_UPLOADED: u8 = 3;
-    /// Edge to edge, return the receiver's copy of a file: [`super::TeeFetch`], answered by
-    /// [`super::TeeFetchResponse`].
-    pub const TEE_FETCH: u8 = 4;
-    /// Recovery to edge, upload all local tee data now: `()`, answered by `Result<(), String>`.
-    pub const TEE_FLUSH: u8 = 5;
-    /// Edge to ingest: [`super::Forward`], answered by [`super::ResponseHead`].
-    pub const INGEST_FORWARD: u8 = 16;
-    /// Any node to an object store: [`crate::object_api::ObjectRequest`].
-    pub const OBJECTS: u8 = 48;
-}
 
 /// Header names in lower case with their values, in the order received.
 pub type Headers = Vec<(String, Vec<u8>)>;
@@ -42,65 +21,6 @@ pub enum Method {
     Get = 0,
     /// POST.
     Post = 1,
-}
-
-/// Error for a head that the receiver cannot process, or for HTTP that does not fit a message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MessageError {
-    /// The head is empty or belongs to another service.
-    #[error(
-        "message head: expected service {expected}, got {got:?}; the two sides disagree about the protocol"
-    )]
-    Service {
-        /// Expected tag.
-        expected: u8,
-        /// Received tag, if any.
-        got: Option<u8>,
-    },
-    /// The head does not decode.
-    #[error("message head of service {tag}: {why}; the two sides disagree about the protocol")]
-    Head {
-        /// Tag of the service.
-        tag: u8,
-        /// Error of the decoder.
-        why: String,
-    },
-    /// A method that the event API does not support.
-    #[error("method {0}: only GET and POST are answered")]
-    Method(String),
-    /// A status or header that HTTP does not allow.
-    #[error("http answer: {0}")]
-    Http(String),
-}
-
-/// Encodes the head of a message: `tag` and the encoding of `head`.
-#[must_use]
-pub fn encode_head<T: Serialize>(tag: u8, head: &T) -> Bytes {
-    postcard::to_extend(head, vec![tag])
-        .expect("heads are plain structs of sized fields, and a Vec takes every byte")
-        .into()
-}
-
-/// Decodes a head of service `tag`.
-///
-/// # Errors
-/// The head belongs to another service, does not decode, or has trailing bytes.
-pub fn decode_head<T: DeserializeOwned>(tag: u8, head: &[u8]) -> Result<T, MessageError> {
-    let Some((&got, rest)) = head.split_first().filter(|(got, _)| **got == tag) else {
-        return Err(MessageError::Service { expected: tag, got: head.first().copied() });
-    };
-    debug_assert_eq!(got, tag);
-    match postcard::take_from_bytes(rest) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, spare)) => Err(MessageError::Head { tag, why: format!("{} bytes to spare", spare.len()) }),
-        Err(error) => Err(MessageError::Head { tag, why: error.to_string() }),
-    }
-}
-
-/// Returns the service tag of a message; `None` when the head is empty.
-#[must_use]
-pub fn service(message: &Message) -> Option<u8> {
-    message.head.first().copied()
 }
 
 /// An HTTP request without its body.
@@ -167,60 +87,6 @@ impl Forward {
     pub fn from_message(message: &Message) -> Result<Forward, MessageError> {
         decode_head(tag::INGEST_FORWARD, &message.head)
     }
-}
-
-/// Call to store a chunk of a tee file. The message body is the chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TeeCopy {
-    /// Name of the file.
-    pub name: TeeName,
-    /// Offset of the chunk in the file, in bytes.
-    pub offset: u64,
-}
-
-/// Response to a [`TeeCopy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TeeCopyResponse {
-    /// The copy is durable up to the end of the chunk.
-    Durable,
-    /// Nothing was written: the copy ends before the chunk begins. The sender must continue from `have_bytes`.
-    Behind {
-        /// Length of the copy, in bytes.
-        have_bytes: u64,
-    },
-    /// The copy cannot take more bytes, because its disk failed or its bytes differ. The sender must start a new file.
-    Closed,
-    /// Temporary failure, such as a full disk.
-    Failed,
-}
-
-/// Notice that the owner of a file has uploaded and verified it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TeeUploaded {
-    /// Name of the file.
-    pub name: TeeName,
-}
-
-/// Call to read a part of the receiver's copy of a file, or of its own file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TeeFetch {
-    /// Name of the file.
-    pub name: TeeName,
-    /// Offset of the first byte.
-    pub offset: u64,
-    /// Maximum number of bytes.
-    pub len_bytes: u64,
-}
-
-/// Response to a [`TeeFetch`]. The message body holds the bytes; it is empty at the end of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TeeFetchResponse {
-    /// The body holds the bytes.
-    Bytes,
-    /// The receiver does not have the file.
-    Missing,
-    /// The receiver's disk could not read the bytes.
-    Failed,
 }
 
 /// Error of an HTTP call that received no HTTP response.
@@ -290,6 +156,7 @@ fn headers_of(headers: &http::HeaderMap) -> Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::service;
 
     #[test]
     fn a_request_round_trips_through_a_message() {
@@ -316,19 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn other_methods_services_and_trailing_bytes_are_rejected() {
+    fn methods_other_than_get_and_post_are_rejected() {
         let put = http::Request::put("/track").body(Bytes::new()).unwrap();
         assert_eq!(RequestHead::of(&put), Err(MessageError::Method("PUT".into())));
         let long = "X".repeat(5_000);
         let odd = http::Request::builder().method(&*long).uri("/track").body(()).unwrap();
         assert_eq!(RequestHead::of(&odd), Err(MessageError::Method("X".repeat(200))));
-        let head = encode_head(tag::TEE_FETCH, &7_u32);
-        assert!(matches!(decode_head::<u32>(tag::TEE_COPY, &head), Err(MessageError::Service { .. })));
-        assert!(matches!(
-            decode_head::<u8>(tag::TEE_COPY, &[]),
-            Err(MessageError::Service { got: None, .. })
-        ));
-        let longer = [head.as_ref(), &[0]].concat();
-        assert!(matches!(decode_head::<u32>(tag::TEE_FETCH, &longer), Err(MessageError::Head { .. })));
     }
 }

@@ -1,6 +1,6 @@
 //! Retry policy for calls to an object store. Pure.
 
-use crate::object_api::{ObjectError, StoreError};
+use super::protocol::{ObjectError, StoreError};
 use latent_ports::NetErrorKind;
 use std::time::Duration;
 

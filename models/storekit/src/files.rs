@@ -1,4 +1,4 @@
-//! Helpers for files on the edge's own disk: whole reads and durable replacement.
+//! Whole reads of files, and creation and removal that may be repeated.
 
 use bytes::{Bytes, BytesMut};
 use latent_ports::{Disk, DiskError, DiskErrorKind, DiskOp, File, OpenMode, read_full};
@@ -8,8 +8,11 @@ const CHUNK_BYTES: u64 = 8 << 20;
 
 /// Reads a whole file; `None` when the file does not exist.
 ///
-/// Short reads are continued. A file that ends before its reported size is an error.
-pub(crate) async fn read_file<D: Disk>(disk: &D, path: &str) -> Result<Option<Bytes>, DiskError> {
+/// Short reads are continued.
+///
+/// # Errors
+/// The disk fails, or the file ends before its reported size.
+pub async fn read_file<D: Disk>(disk: &D, path: &str) -> Result<Option<Bytes>, DiskError> {
     let file = match disk.open(path, OpenMode::Read).await {
         Ok(file) => file,
         Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(None),
@@ -20,13 +23,19 @@ pub(crate) async fn read_file<D: Disk>(disk: &D, path: &str) -> Result<Option<By
 }
 
 /// Returns the length of a file. It may be known even if the bytes cannot be read.
-pub(crate) async fn file_len<D: Disk>(disk: &D, path: &str) -> Result<usize, DiskError> {
+///
+/// # Errors
+/// The file does not exist, or the disk fails.
+pub async fn file_len<D: Disk>(disk: &D, path: &str) -> Result<usize, DiskError> {
     let len_bytes = disk.open(path, OpenMode::Read).await?.size_bytes().await?;
     Ok(usize::try_from(len_bytes).unwrap_or(usize::MAX))
 }
 
 /// Reads exactly `len_bytes` of the file from `offset`.
-pub(crate) async fn read_exactly<F: File>(
+///
+/// # Errors
+/// The disk fails, or the file ends early; `path` is named in the error.
+pub async fn read_exactly<F: File>(
     file: &F,
     path: &str,
     offset: u64,
@@ -49,7 +58,10 @@ pub(crate) async fn read_exactly<F: File>(
 }
 
 /// Creates a directory at the root if it does not exist. The caller syncs the root.
-pub(crate) async fn ensure_dir<D: Disk>(disk: &D, dir: &str) -> Result<(), DiskError> {
+///
+/// # Errors
+/// The disk fails.
+pub async fn ensure_dir<D: Disk>(disk: &D, dir: &str) -> Result<(), DiskError> {
     match disk.create_dir(dir).await {
         Err(error) if error.kind != DiskErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
@@ -57,30 +69,12 @@ pub(crate) async fn ensure_dir<D: Disk>(disk: &D, dir: &str) -> Result<(), DiskE
 }
 
 /// Removes a file if it exists. The caller syncs the directory.
-pub(crate) async fn remove_if_exists<D: Disk>(disk: &D, path: &str) -> Result<(), DiskError> {
+///
+/// # Errors
+/// The disk fails.
+pub async fn remove_if_exists<D: Disk>(disk: &D, path: &str) -> Result<(), DiskError> {
     match disk.remove(path).await {
         Err(error) if error.kind != DiskErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Replaces `dir/name` with `bytes`: writes and syncs a new file, renames it and syncs the directory. After an error
-/// either the old or the new file exists. Returns the new file, open.
-pub(crate) async fn replace<D: Disk>(
-    disk: &D,
-    dir: &str,
-    name: &str,
-    bytes: Bytes,
-) -> Result<D::File, DiskError> {
-    let path = format!("{dir}/{name}");
-    let temporary = format!("{path}.tmp");
-    // A leftover file is removed rather than overwritten: data from its failed sync may still be in the cache and must
-    // not get into the new file.
-    remove_if_exists(disk, &temporary).await?;
-    let file = disk.open(&temporary, OpenMode::CreateNew).await?;
-    file.append(bytes).await?;
-    file.sync().await?;
-    disk.rename(&temporary, &path).await?;
-    disk.sync_dir(dir).await?;
-    Ok(file)
 }
