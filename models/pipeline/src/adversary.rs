@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Delay from boot to the first attack.
-pub const ATTACK_DELAY: Duration = Duration::from_secs(10 * 60);
+const ATTACK_DELAY: Duration = Duration::from_secs(10 * 60);
 /// Number of attacks, and the pause between them.
 const ATTACK_ROUNDS: u32 = 6;
 const PAUSE: Duration = Duration::from_secs(30 * 60);

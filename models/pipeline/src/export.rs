@@ -44,7 +44,7 @@ pub enum DayReadError {
 }
 
 /// Returns the digest that `read_disks` disks agree on, if they do, and one of these disks.
-pub async fn agreed_digest<E: Env>(
+async fn agreed_digest<E: Env>(
     env: &E,
     cluster: &Cluster,
     project: u32,

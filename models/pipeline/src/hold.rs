@@ -60,7 +60,7 @@ impl Hold {
 
     /// Returns the key of the object that releases the hold.
     #[must_use]
-    pub fn release_key(&self) -> String {
+    fn release_key(&self) -> String {
         format!("{}-{RELEASED}", self.key())
     }
 

@@ -67,7 +67,7 @@ pub fn block_bytes(records: &[Record]) -> usize {
 
 /// Encodes records as one block (a frame's payload).
 #[must_use]
-pub fn encode_block(records: &[Record]) -> Bytes {
+fn encode_block(records: &[Record]) -> Bytes {
     let mut out = BytesMut::with_capacity(block_bytes(records));
     out.put_u32_le(records.len() as u32);
     for record in records {

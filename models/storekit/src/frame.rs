@@ -38,7 +38,7 @@ pub fn push_frame(out: &mut Vec<u8>, payload: &[u8]) -> Result<(), InvalidPayloa
 ///
 /// # Errors
 /// See [`push_frame`].
-pub fn push_salted_frame(out: &mut Vec<u8>, payload: &[u8], salt: u32) -> Result<(), InvalidPayloadLength> {
+fn push_salted_frame(out: &mut Vec<u8>, payload: &[u8], salt: u32) -> Result<(), InvalidPayloadLength> {
     if payload.is_empty() || payload.len() > MAX_PAYLOAD_BYTES {
         return Err(InvalidPayloadLength(payload.len()));
     }
