@@ -45,7 +45,8 @@ pub trait System: Sized + 'static {
         None
     }
 
-    /// Explanations of the system's own terms: invariants, stages, marks, labels of its verdict lines. If any mark is
+    /// Explanations of the system's own terms: invariants, stages, marks, labels of its verdict lines. An entry with the
+    /// category and the name of one of the engine's replaces it. If any mark is
     /// listed, all must be: a scenario that requires or waits for an unlisted mark is refused.
     fn glossary() -> Vec<GlossaryEntry> {
         Vec::new()

@@ -1,6 +1,7 @@
 //! A small system for this crate's unit tests: a few fields to validate, one node that sleeps and sets a mark, and
 //! findings to print.
 
+use crate::explain::{GlossaryEntry, GlossaryKind};
 use crate::{PhaseReporter, Report, Scenario, ScenarioProblem, Screen, System, Verdict};
 use latent_ports::{Clock, Env, Mark};
 use latent_sim::{NodeSpec, SimEnv, World};
@@ -38,6 +39,11 @@ impl System for TestSystem {
     type Config = Config;
     type Plan = u64;
     type Findings = Findings;
+
+    fn glossary() -> Vec<GlossaryEntry> {
+        let parts = ["Letters were lost.", "They are missed.", "The postman is on holiday.", "Ring twice."];
+        vec![GlossaryEntry::new(GlossaryKind::Outcome, "recoverable-but-missing", parts)]
+    }
 
     fn check(scenario: &Scenario<Config>) -> Vec<ScenarioProblem> {
         let config = &scenario.config;

@@ -11,6 +11,8 @@ pub enum GlossaryKind {
     ExitCode,
     /// The last part of a fingerprint.
     LossClass,
+    /// Fingerprint of a run that ended before its checks, without the location that follows it.
+    Fingerprint,
     /// Time at which a violation was detected: the third part of a fingerprint.
     Stage,
     /// A code location that reports when it is reached.
@@ -21,11 +23,12 @@ pub enum GlossaryKind {
 
 impl GlossaryKind {
     /// Every category, in listing order.
-    pub const ALL: [GlossaryKind; 7] = [
+    pub const ALL: [GlossaryKind; 8] = [
         GlossaryKind::Invariant,
         GlossaryKind::Outcome,
         GlossaryKind::ExitCode,
         GlossaryKind::LossClass,
+        GlossaryKind::Fingerprint,
         GlossaryKind::Stage,
         GlossaryKind::Mark,
         GlossaryKind::Word,
@@ -39,6 +42,7 @@ impl GlossaryKind {
             GlossaryKind::Outcome => "outcome",
             GlossaryKind::ExitCode => "exit code",
             GlossaryKind::LossClass => "loss class",
+            GlossaryKind::Fingerprint => "fingerprint",
             GlossaryKind::Stage => "stage",
             GlossaryKind::Mark => "mark",
             GlossaryKind::Word => "word",

@@ -13,7 +13,8 @@ use crate::scenario::suggest::suggest;
 use crate::{System, exit};
 use latent_verdict::Outcome;
 
-/// Every entry: the engine's, then the system's.
+/// Every entry: the engine's, then the system's. An entry of the system replaces the engine's of the same category and
+/// name.
 #[must_use]
 pub fn glossary<S: System>() -> Vec<GlossaryEntry> {
     let codes = exit::MEANINGS.iter().map(|(code, _)| outcomes::exit_code(*code));
@@ -21,7 +22,12 @@ pub fn glossary<S: System>() -> Vec<GlossaryEntry> {
         Outcome::ALL.iter().map(|outcome| outcomes::outcome(*outcome)).collect();
     all.extend(codes);
     all.extend(terms::entries());
-    all.extend(S::glossary());
+    for entry in S::glossary() {
+        match all.iter_mut().find(|known| (known.kind, &known.name) == (entry.kind, &entry.name)) {
+            Some(known) => *known = entry,
+            None => all.push(entry),
+        }
+    }
     all
 }
 
@@ -107,6 +113,28 @@ mod tests {
             "toy has no entry for the rest"
         );
         assert_eq!(names("as-expected"), names("as expected"));
+    }
+
+    #[test]
+    fn the_fingerprint_of_a_run_without_a_verdict_is_explained() {
+        for (asked, name) in [
+            ("died", "died"),
+            ("internal-error:engine/src/plan.rs:12", "internal-error"),
+            ("panicked:edge/src/run.rs:7", "panicked"),
+        ] {
+            let found = find::<TestSystem>(asked).unwrap();
+            assert_eq!(
+                (found.len(), found[0].name.as_str(), found[0].kind),
+                (1, name, GlossaryKind::Fingerprint)
+            );
+            assert!(!found[0].means.is_empty() && !found[0].next.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_system_explains_an_engine_term_in_its_own_words() {
+        let found = find::<TestSystem>("recoverable-but-missing").unwrap();
+        assert_eq!((found.len(), found[0].causes.as_str()), (1, "The postman is on holiday."));
     }
 
     #[test]

@@ -20,35 +20,31 @@ fn parts(outcome: Outcome) -> [&'static str; 4] {
             "Check which marks were reached (-v), then run more seeds with `sweep`.",
         ],
         Outcome::Recovered => [
-            "Items were lost from production; a detector inside the world reported it in time, and all of them were \
-             restored unchanged.",
+            "Items were lost; a detector inside the world reported it in time, and all of them were restored unchanged.",
             "The damage was real, and the protection held.",
-            "A planted or real bug, or faults beyond what redundancy covers, in a scenario with backups and detectors.",
+            "A planted or real bug, or faults beyond what redundancy covers, in a system that detects and restores.",
             "Read `detected by` and `loss` for how long it took. If the scenario expects `clean`, fix the cause of the \
              loss: protection is not an excuse for it.",
         ],
         Outcome::RecoverableButMissing => [
             "Items were lost, and all of them could be restored, but no detector fired in time, or they were not \
              restored completely before the end.",
-            "A backup that is not used in time expires: the loss becomes final after one retention period.",
-            "A detector that is off, isolated or too slow; a recovery that did not end; an absent operator.",
+            "Nothing shows that such a loss is restored before it becomes final.",
+            "A detector that is off, isolated or too slow; an attempt to restore that did not end.",
             "`shortfall` names the missing items. `repro … --log --node NODE` shows what the detector did.",
         ],
         Outcome::UnrecoverableByDesign => [
             "Items were lost and not all restored, but the faults exceeded the system's fault budget.",
             "It is not a bug; it shows the limit of the system's promise.",
-            "A scenario or a seed that damages more disks, data centers and edges at once than the fault \
-             budget allows.",
+            "A scenario or a seed that damages more nodes at once than the fault budget allows.",
             "`by design` names what exceeded the budget. Reduce the faults, or increase the redundancy in the \
              scenario.",
         ],
         Outcome::UnrecoverableLoss => [
-            "Acknowledged items are lost, and not all of them could be restored, or no drill showed that they \
+            "Acknowledged items are lost, and not all of them could be restored, or the run does not show that they \
              could.",
             "This is the failure that the whole test searches for: permanent data loss.",
-            "A write path that acknowledges too early; a compaction, repair or expiry that drops live data; backups \
-             that are incomplete. Without a drill in the scenario nothing shows that a loss can be \
-             restored.",
+            "A write path that acknowledges too early; a task that drops live data; copies that are incomplete.",
             "`explain` each invariant under `violated`; `shrink` the case; `repro … --log` around the first time.",
         ],
         Outcome::Violated => [
@@ -62,10 +58,9 @@ fn parts(outcome: Outcome) -> [&'static str; 4] {
             "The system did not finish its work within its limit of virtual time after the faults, or the case \
              exceeded its limit of real time or memory.",
             "A backlog that never drains loses data when the next fault comes.",
-            "A retry that stopped, a lease or lock that is never released, a job that fails each night for the same \
-             reason; or a case that is too large for its limits.",
-            "`hung` names the pending work, the worst first: `explain` its law (L1 to L5). `repro … --until TIME \
-             --log` shows the last events.",
+            "A retry that stopped, a lock that is never released, a job that fails each time for the same reason; or \
+             a case that is too large for its limits.",
+            "`hung` names the pending work, the worst first. `repro … --until TIME --log` shows the last records.",
         ],
         Outcome::Nondeterministic => [
             "The same case ran differently in another process, so its other results are unreliable.",
@@ -121,7 +116,7 @@ pub(super) fn exit_code(code: u8) -> GlossaryEntry {
             "The message names the slice: run it again, then `merge`.",
         ],
         exit::NOT_RECOVERED => [
-            "The loss is not final yet, and becomes so when backups expire.",
+            "The loss is not final yet.",
             "See the outcome `recoverable-but-missing`.",
             "`explain recoverable-but-missing`.",
         ],
@@ -132,7 +127,7 @@ pub(super) fn exit_code(code: u8) -> GlossaryEntry {
              effect (-v).",
         ],
         exit::INTERRUPTED | exit::TERMINATED => [
-            "WorldOutcome cases are on disk; nothing is judged yet.",
+            "Finished cases are on disk; nothing is judged yet.",
             "Ctrl-C, a time limit of the scheduler, a shutdown.",
             "Run the printed command: it continues where it stopped.",
         ],

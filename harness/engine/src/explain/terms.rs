@@ -5,7 +5,40 @@ use super::{GlossaryEntry, GlossaryKind};
 type Row = (GlossaryKind, &'static str, [&'static str; 4]);
 
 /// Labels and phrases, spelt as the screens print them.
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 23] = [
+    (
+        GlossaryKind::Fingerprint,
+        "died",
+        [
+            "The process of a case was killed from outside, or exited without a report.",
+            "The run gives no verdict on the code under test. `sweep --resume` runs such a case again.",
+            "The system's memory ran out (the kernel killed the process), a `kill`, a limit of a container; or code that \
+             aborts: a stack overflow, a double panic.",
+            "Run the line `reproduce` alone. If it ends well, use fewer --jobs or more memory. If it dies again, the case \
+             itself is the cause: look at its last output with --log.",
+        ],
+    ),
+    (
+        GlossaryKind::Fingerprint,
+        "internal-error",
+        [
+            "The tool itself panicked: the simulator, the checks or the model around the code under test. File and line \
+             follow.",
+            "The run gives no verdict on the code under test. Exit code 1.",
+            "A bug of the tool, or a scenario that it should have refused.",
+            "Run the line `reproduce` with RUST_BACKTRACE=1, and report it together with the scenario.",
+        ],
+    ),
+    (
+        GlossaryKind::Fingerprint,
+        "panicked",
+        [
+            "The code under test panicked on one of its nodes. File and line follow.",
+            "It counts as a violation. Exit code 100.",
+            "A bug, or an assertion that a fault can break.",
+            "Run the line `reproduce` with RUST_BACKTRACE=1, then `shrink`.",
+        ],
+    ),
     (
         GlossaryKind::LossClass,
         "loss",
@@ -14,8 +47,7 @@ const ROWS: [Row; 20] = [
             "Loss decides between the outcomes recovered, recoverable-but-missing, unrecoverable-by-design and \
          unrecoverable-loss. `after-healing:loss` means: still lost after the faults ended and the system healed.",
             "",
-            "`explain` the invariant in front of it. `final state` shows how many are still missing: an event that was \
-         missing at one check and present at a later one counts under `lost` and not under `missing`.",
+            "`explain` the invariant in front of it.",
         ],
     ),
     (
@@ -32,8 +64,8 @@ const ROWS: [Row; 20] = [
         GlossaryKind::Word,
         "fingerprint",
         [
-            "INVARIANT:KIND:STAGE:CLASS of a violation, such as I4:missing:day-end:loss.",
-            "Two runs with the same fingerprint have the same finding, whatever the seed, project or day. Sweeps group \
+            "INVARIANT:KIND:STAGE:CLASS of a violation, such as W1:missing:after-crash:loss.",
+            "Two runs with the same fingerprint have the same finding, whatever the seed or the subject. Sweeps group \
          by it, and `shrink` preserves it.",
             "",
             "`explain FINGERPRINT` explains its parts.",
@@ -85,9 +117,9 @@ const ROWS: [Row; 20] = [
         "detected by",
         [
             "Which detector inside the world reported something, and when.",
-            "Only what a detector reports can start a recovery: the checks of the test start nothing.",
+            "Only what a detector reports can be acted upon: the checks of the test start nothing.",
             "`nothing` means that no detector fired, although an invariant was violated.",
-            "Add an audit or backups to the scenario's `protection`, or find out why they did not fire (--log --node).",
+            "Add a detector to the scenario, or find out why those that it has did not fire (--log --node).",
         ],
     ),
     (
@@ -95,8 +127,7 @@ const ROWS: [Row; 20] = [
         "violated",
         [
             "The violated invariants: one row for each fingerprint, with its count, its items, and its first time.",
-            "Several invariants may report one loss: missing from its day (I4) and unreadable (I1) are two \
-             views of it.",
+            "Several invariants may report one loss: each is another view of it.",
             "",
             "`explain FINGERPRINT`.",
         ],
