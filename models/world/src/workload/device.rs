@@ -9,9 +9,9 @@
 //! person.
 
 use super::calendar::SendSlot;
-use super::event::TimeFormat;
 use super::prng::Prng;
 use super::request::RequestApi;
+use super::time_format::TimeFormat;
 use super::workload_spec::{BACK_WITHIN_MS, WorkloadSpec};
 
 /// Returns true if the specification has offline devices or wrong clocks.

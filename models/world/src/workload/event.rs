@@ -5,53 +5,12 @@
 //! members in another order; some with white space (see [`super::layout`]). They expose a system that stores the
 //! parsed event instead of the received bytes.
 
+use super::event_traits::EventTraits;
 use super::event_values::{self, JsonWord};
-use super::placement::EventTraits;
+use super::json_text::{push, push_all, push_hex, push_number};
 use super::prng::{Prng, mix};
-use super::workload_spec::{Defect, HOUR_MS, WorkloadSpec};
-
-/// Format of an event's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimeFormat {
-    Seconds,
-    Fraction,
-    Milliseconds,
-}
-
-impl TimeFormat {
-    pub(super) fn draw(prng: &mut Prng) -> TimeFormat {
-        prng.pick(&[
-            TimeFormat::Seconds,
-            TimeFormat::Seconds,
-            TimeFormat::Seconds,
-            TimeFormat::Fraction,
-            TimeFormat::Milliseconds,
-        ])
-    }
-
-    /// Returns the format for this time: early 1970 in milliseconds would be read as seconds of another year.
-    pub(super) fn for_time(self, time_ms: i64) -> TimeFormat {
-        const MIN_MS: i64 = 365 * 24 * HOUR_MS;
-        if time_ms < MIN_MS { TimeFormat::Seconds } else { self }
-    }
-
-    /// Truncates `time_ms` to the precision of the format.
-    pub(super) fn truncate_ms(self, time_ms: i64) -> i64 {
-        if self == TimeFormat::Seconds { time_ms - time_ms.rem_euclid(1_000) } else { time_ms }
-    }
-
-    fn write(self, time_ms: i64, out: &mut Vec<u8>) {
-        match self {
-            TimeFormat::Milliseconds => push_number(out, time_ms.unsigned_abs()),
-            TimeFormat::Seconds => push_number(out, time_ms.unsigned_abs() / 1_000),
-            TimeFormat::Fraction => {
-                push_number(out, time_ms.unsigned_abs() / 1_000);
-                let rest = time_ms.unsigned_abs() % 1_000;
-                out.extend([b'.', digit(rest / 100), digit(rest / 10 % 10), digit(rest % 10)]);
-            }
-        }
-    }
-}
+use super::time_format::TimeFormat;
+use super::workload_spec::{Defect, WorkloadSpec};
 
 /// Index and seed of an event, from which its identity and contents follow.
 #[derive(Clone, Copy, Debug)]
@@ -219,70 +178,5 @@ fn write_defect(defect: Option<Defect>, out: &mut Vec<u8>) {
             }
         }
         _ => {}
-    }
-}
-
-fn digit(value: u64) -> u8 {
-    b'0' + value as u8
-}
-
-pub(super) fn push(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn push_all<const N: usize>(out: &mut Vec<u8>, texts: [&str; N]) {
-    texts.into_iter().for_each(|text| push(out, text));
-}
-
-pub(super) fn push_number(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = digit(value % 10);
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[first..]);
-}
-
-/// Appends `value` in at least `min` lower-case hexadecimal digits.
-pub(super) fn push_hex(out: &mut Vec<u8>, value: u64, min: usize) {
-    let needed = 16 - value.leading_zeros() as usize / 4;
-    out.extend(
-        (0..needed.max(min)).rev().map(|place| b"0123456789abcdef"[(value >> (place * 4) & 15) as usize]),
-    );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_in_full() {
-        let mut out = Vec::new();
-        push_number(&mut out, 0);
-        push(&mut out, " ");
-        push_number(&mut out, u64::MAX);
-        push(&mut out, " ");
-        push_hex(&mut out, 0x1_2345, 3);
-        push(&mut out, " ");
-        push_hex(&mut out, 0xABC, 6);
-        assert_eq!(String::from_utf8(out).unwrap(), "0 18446744073709551615 12345 000abc");
-    }
-
-    #[test]
-    fn a_time_is_written_with_the_precision_of_its_format() {
-        let text_of = |form: TimeFormat| {
-            let mut out = Vec::new();
-            form.write(form.truncate_ms(1_456_190_481_052), &mut out);
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(text_of(TimeFormat::Seconds), "1456190481");
-        assert_eq!(text_of(TimeFormat::Fraction), "1456190481.052");
-        assert_eq!(text_of(TimeFormat::Milliseconds), "1456190481052");
-        assert_eq!(TimeFormat::Seconds.truncate_ms(1_456_190_481_052), 1_456_190_481_000);
     }
 }

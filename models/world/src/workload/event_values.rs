@@ -2,7 +2,7 @@
 //!
 //! Invented after the properties of client libraries. All are legal; illegal values are defects.
 
-use super::event::{push, push_hex, push_number};
+use super::json_text::{push, push_hex, push_number};
 use super::prng::Prng;
 
 /// A text in JSON encoding and decoded.

@@ -12,13 +12,17 @@
 mod calendar;
 mod device;
 mod event;
+mod event_traits;
 mod event_values;
 mod explicit_requests;
+mod json_text;
 mod layout;
 mod placement;
 mod prng;
+mod ranges;
 mod request;
 mod stream;
+mod time_format;
 mod workload_spec;
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 use super::calendar::{BurstSlots, Calendar, LocalDay, SendSlot, SendSlotId, SlotLane};
 use super::device;
 use super::event::{self, EventSource, EventSubject};
+use super::event_traits::EventTraits;
 use super::layout::JsonLayout;
-use super::placement::{EventTraits, Placement, TRACK_AGE_MS, place, place_in_burst};
+use super::placement::{Placement, place, place_in_burst};
 use super::prng::Prng;
+use super::ranges::{intersect, is_kept, merge_ranges};
 use super::request::{self, PlannedEvent, PlannedRequest, RequestApi};
-use super::workload_spec::{Burst, Defect, MINUTE_MS, WorkloadSpec, WorkloadSpecError};
+use super::workload_spec::{Burst, Defect, MINUTE_MS, TRACK_AGE_MS, WorkloadSpec, WorkloadSpecError};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -352,37 +354,4 @@ impl<Z: Fn(i32) -> (i64, i64), D: Fn(&'static str, u128) -> u64> Iterator for Re
         }
         self.ready.pop_front()
     }
-}
-
-/// Returns the kept ranges in order without overlaps; everything if there are none.
-pub(super) fn merge_ranges(kept: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut sorted: Vec<Range<u64>> = kept.iter().filter(|range| !range.is_empty()).cloned().collect();
-    if kept.is_empty() {
-        sorted.push(0..u64::MAX);
-    }
-    sorted.sort_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
-    for range in sorted {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    merged
-}
-
-/// Returns true if the index is in one of the ranges.
-fn is_kept(kept: &[Range<u64>], index: u64) -> bool {
-    let first = kept.partition_point(|range| range.end <= index);
-    kept.get(first).is_some_and(|range| range.contains(&index))
-}
-
-/// Returns the kept parts of `all`.
-pub(super) fn intersect(kept: &[Range<u64>], all: Range<u64>) -> Vec<Range<u64>> {
-    let first = kept.partition_point(|range| range.end <= all.start);
-    kept[first..]
-        .iter()
-        .take_while(|range| range.start < all.end)
-        .map(|range| range.start.max(all.start)..range.end.min(all.end))
-        .collect()
 }

@@ -3,7 +3,7 @@
 //!
 //! Shares are in parts per million of the stream's events, times in milliseconds.
 
-use super::stream::{intersect, merge_ranges};
+use super::ranges::{intersect, merge_ranges};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -13,6 +13,8 @@ pub const MINUTE_MS: i64 = 60_000;
 pub const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// Age at arrival from which an event is late.
 pub const LATE_MS: i64 = 2 * HOUR_MS;
+/// Age from which an event is sent by import. `/track` accepts 5 days; one day is left for retries.
+pub(super) const TRACK_AGE_MS: i64 = 4 * 24 * HOUR_MS;
 /// Maximum time in which devices return after an offline window.
 pub const BACK_WITHIN_MS: i64 = 5 * MINUTE_MS;
 /// Maximum number of events of a day with a burst.
@@ -270,7 +272,7 @@ impl WorkloadSpec {
         }
         let by_ms =
             if self.late.share_ppm > 0 && self.late.long_ppm > 0 { self.late.long_by_ms.1 } else { 0 };
-        if by_ms > super::placement::TRACK_AGE_MS && self.api.import_json + self.api.import_ndjson == 0 {
+        if by_ms > TRACK_AGE_MS && self.api.import_json + self.api.import_ndjson == 0 {
             return Err(WorkloadSpecError::NoImport { project, by_ms });
         }
         Ok(())
