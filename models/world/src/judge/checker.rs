@@ -41,6 +41,7 @@ use latent_oracle::invariants::{
     i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content, i6_replicas,
 };
 use latent_oracle::loss::{LossEpisode, LossSummary, LossTracker};
+use latent_oracle::violation_kinds::is_listed;
 use latent_oracle::{
     CheckContext, ClusterSnapshot, DecodeCache, DiskView, ExcusedPeriods, Ledger, ProjectDay, ReadView, day,
 };
@@ -324,6 +325,11 @@ impl OracleChecker {
     /// Adds violations, keeping the worst of each fingerprint.
     pub fn report(&mut self, found: Vec<Violation>) {
         for violation in found {
+            debug_assert!(
+                is_listed(&violation.invariant, &violation.kind),
+                "{} is not among the listed kinds of violations",
+                violation.fingerprint()
+            );
             let key = (violation.fingerprint(), violation.subject.clone(), violation.day.clone());
             match self.found.get_mut(&key) {
                 Some(known) if known.items >= violation.items => {}

@@ -2,8 +2,8 @@
 //!
 //! An observer records it from the trace and does nothing else. Faults come from the plan, so using them does not
 //! trust the system. Of the system's marks only one is used, to find bytes (the path of a quarantined day), and the
-//! bytes decide. Conditions without effect on bytes or time are recorded like any fault. Excuses of
-//! jobs follow from the plan's faults, not from this log.
+//! bytes decide. Conditions without effect on bytes or time are recorded like any fault. Excuses of jobs
+//! follow from the plan's faults, not from this log.
 
 use crate::mutex::lock;
 use crate::plan::streams::WARM_UP_MS;

@@ -4,8 +4,8 @@
 //! because in a run with all kinds one fault hides another. Half of the process faults are triggered by an operation
 //! or a mark instead of a time, which reaches narrow windows.
 //!
-//! - `fault_kinds`: the time and targets that each kind needs. `fault_sampler`: target, time and size of one fault. `fault_budget`: the
-//!   maximum damage at a time.
+//! - `fault_kinds`: the time and targets that each kind needs. `fault_sampler`: target, time and size of one fault.
+//!   `fault_budget`: the maximum damage at a time.
 //!
 //! Every draw is keyed by (kind, number of the fault, drawn part). Removing a kind from a scenario therefore does not
 //! change the faults of the other kinds.

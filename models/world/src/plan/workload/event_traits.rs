@@ -1,4 +1,5 @@
-//! Traits of an event: which identity, time and lateness it has, drawn from its seed by the shares of the specification.
+//! Traits of an event: which identity, time and lateness it has, drawn from its seed by the shares of the
+//! specification.
 
 use super::prng::Prng;
 use super::time_format::TimeFormat;
