@@ -7,11 +7,11 @@
 
 use crate::content::DayContent;
 use crate::identity::EventDigest;
-use crate::invariants::i11_tee::{self, TeedRequest};
 use crate::reader::event_cache::EventCache;
 use crate::reader::frame::{self, FileTail, Frame};
 use crate::reader::manifest::Manifest;
 use crate::reader::segment::{self, HEADER_BYTES, Segment, SegmentBlock, Tier};
+use crate::reader::teed_request::{TeedRequest, teed_requests};
 use crate::reader::{ReadError, ReadErrorKind};
 use crate::view::{Cursor, FileView, len_bytes};
 use bytes::Bytes;
@@ -228,7 +228,7 @@ impl DecodeCache {
             cached.round = self.round;
             return cached.value.read.clone();
         }
-        let read = i11_tee::teed_requests(file);
+        let read = teed_requests(file);
         let value = CachedTeeFile { _alive: file.chunks.clone(), read: read.clone() };
         self.tee_files.insert(name, CacheEntry { value, round: self.round });
         read

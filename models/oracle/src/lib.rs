@@ -18,6 +18,7 @@ pub mod read_view;
 pub mod reader;
 pub mod snapshot;
 pub mod view;
+pub mod violation_kinds;
 
 #[cfg(test)]
 mod test_support;

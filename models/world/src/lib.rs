@@ -1,58 +1,37 @@
 //! The system under test in one simulated world, with its clients, its operator and its checker.
 //!
-//! - `scenario`: the scenario's configuration. `plan`: every choice that the seed makes.
-//! - `topology`: nodes, links and releases. `credentials`: permissions by role. `workload`: the request streams of
-//!   clients.
-//! - `clients`, `operator`: the people outside the system. `operations`: planned operator actions, mistakes included.
-//! - `store_faults`: faults of calls to object stores. `load`: bursts, offline devices, retry storms and wrong
-//!   clocks. `nemesis`: faults that the seed draws.
-//! - `fault_log`: faults, boots and recoveries as observed in the trace. `durability_sampler`: durability checks at
-//!   acknowledgements.
-//! - `job_dependencies`, `excuses`: the times at which faults kept a job from working. `checker`: the oracle's checks
-//!   during a run. `liveness`: backlogs that remain after healing. `drill`: recovery on copies of disks.
-//! - `glossary`: entries of `latent explain`. `generate`: whole scenarios from bytes. `releases`: the option
-//!   `--release`. `shrink`: reductions of failing cases.
-//! - `run`: the main task of a run. `findings`: the results that a run reports.
+//! The modules are layers; each uses only those below it:
+//!
+//! - `run`: the main task of a run and its results. `shrink`: reductions of failing cases. `glossary`: entries of
+//!   `latent explain`.
+//! - `judge`: the oracle's checks of a run, and the faults that excuse late work.
+//! - `actors`: the people outside the system: customers and operators.
+//! - `observe`: records of a run: its faults, its activity, and what clients report.
+//! - `cluster`: nodes, links, releases and object stores.
+//! - `check`: constraints of a scenario that span several fields, and its cost.
+//! - `plan`: every choice that the seed makes.
+//! - `scenario`: everything that a person writes.
+//! - `mutex`: access to shared state.
 
-mod checker;
-mod clients;
-mod cost;
-mod credentials;
-#[cfg(test)]
-mod deploy_tests;
-mod diff;
-mod drill;
-mod drill_schedule;
-mod durability_sampler;
-mod excuses;
-mod fault_log;
-mod findings;
-mod generate;
+mod actors;
+mod check;
+mod cluster;
 mod glossary;
-mod job_dependencies;
-mod liveness;
-mod load;
+mod judge;
+mod mutex;
+mod observe;
 #[cfg(test)]
-mod local_day_tests;
-mod nemesis;
-mod operations;
-mod operator;
+mod operation_tests;
 mod plan;
-mod releases;
 mod run;
 mod scenario;
 mod shrink;
 #[cfg(test)]
 mod small_scenario;
-mod store_faults;
-#[cfg(test)]
-mod test_run;
-mod topology;
-pub mod workload;
 
-pub use findings::Findings;
-pub use generate::ZONES as GENERATED_ZONES;
-pub use plan::WorldPlan;
+pub use plan::generate::ZONES as GENERATED_ZONES;
+pub use plan::{WorldPlan, workload};
+pub use run::findings::Findings;
 pub use scenario::WorldConfig;
 
 use latent_engine::explain::GlossaryEntry;
@@ -61,7 +40,6 @@ use latent_engine::{
     CaseOf, CostEstimate, PhaseReporter, ReductionOf, Report, Scenario, ScenarioProblem, Screen, System,
     Verdict,
 };
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The system under test: edges, ingest, Arb, compaction, backup, audit, recovery.
 #[derive(Debug)]
@@ -79,11 +57,11 @@ impl System for Latent {
     type Findings = Findings;
 
     fn check(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
-        scenario::check(scenario)
+        check::check(scenario)
     }
 
     fn cost(scenario: &Scenario<WorldConfig>) -> CostEstimate {
-        cost::estimate(scenario)
+        check::cost::estimate(scenario)
     }
 
     fn expand(scenario: &Scenario<WorldConfig>, seed: u64) -> WorldPlan {
@@ -95,7 +73,7 @@ impl System for Latent {
     }
 
     fn generate(bytes: &[u8]) -> Option<Scenario<WorldConfig>> {
-        Some(generate::generate(bytes))
+        Some(plan::generate::generate(bytes))
     }
 
     fn glossary() -> Vec<GlossaryEntry> {
@@ -103,7 +81,7 @@ impl System for Latent {
     }
 
     fn set_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
-        releases::deploy_everywhere(scenario, name)
+        cluster::releases::deploy_everywhere(scenario, name)
     }
 
     fn reductions() -> Vec<ReductionOf<Latent>> {
@@ -128,16 +106,10 @@ impl System for Latent {
     }
 
     fn caveat(report: &Report<Findings>) -> Option<String> {
-        findings::caveat(report)
+        run::findings::caveat(report)
     }
 
     fn render(report: &Report<Findings>, screen: &mut Screen) {
-        findings::render(report, screen);
+        run::findings::render(report, screen);
     }
-}
-
-/// Locks a mutex and ignores poisoning: a poisoned lock belongs to a run that already fails with a panic, and its
-/// data is the best available.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,33 +4,40 @@
 //! ended since the last check. Clients stop when the scenario ends; the world continues to heal; then everything is
 //! checked once more.
 //!
-//! - `activity`: observed compactions, backups and detections. `expectations`: the oracle's settings before a run.
-//! - `detection`: detectors that reported a loss. `summary`: the result of the run.
+//! - `drills`: recovery drills on copies. `expectations`: the oracle's settings before a run.
+//! - `detection`: detectors that reported a loss. `summary`: the result of the run. `findings`: the
+//!   results that a report shows. `diff`: the events of a damaged day.
 
-mod activity;
 mod detection;
+mod diff;
+mod drills;
 mod expectations;
+pub(crate) mod findings;
 mod summary;
 #[cfg(test)]
 mod tests;
 
-use crate::checker::OracleChecker;
-use crate::clients::{self, ClientState};
-use crate::drill;
-use crate::durability_sampler::DurabilitySampler;
-use crate::fault_log::{self, FaultLog};
-use crate::findings::{DrillFindings, Findings};
-use crate::lock;
-use crate::operations::{OperatorAction, RecoveryTask};
-use crate::operator::{self, OperatorState};
+use crate::actors::clients;
+use crate::actors::operator::{self, OperatorState};
+use crate::actors::recovery_task::RecoveryTask;
+use crate::cluster::deploys::deploy_targets;
+use crate::cluster::node_ids::NodeIds;
+use crate::cluster::releases::releases;
+use crate::cluster::topology::{ClusterBuilder, ClusterRegistry, DiskImages};
+use crate::judge::checker::OracleChecker;
+use crate::judge::durability_sampler::DurabilitySampler;
+use crate::mutex::lock;
+use crate::observe::activity::{ActivityObserver, RunActivity};
+use crate::observe::client_state::ClientState;
+use crate::observe::fault_log::{self, FaultLog};
 use crate::plan::WorldPlan;
-use crate::scenario::{AbsentDisk, WorldConfig};
-use crate::topology::{ClusterBuilder, ClusterRegistry, DiskImages, NodeIds, deploy_targets, releases};
-use activity::{ActivityObserver, RunActivity};
+use crate::plan::streams::send_window_ms;
+use crate::scenario::{AbsentDisk, OperatorAction, WorldConfig};
 use expectations::{ledger_settings, oracle_zones};
+use findings::{DrillFindings, Findings};
 use latent_engine::sim::{NodeSpec, SimEnv, World};
 use latent_engine::{PhaseReporter, Scenario, Verdict};
-use latent_oracle::{Ledger, ProjectDay, ReadView};
+use latent_oracle::{Ledger, ProjectDay};
 use latent_pipeline::config::Cluster;
 use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
@@ -40,8 +47,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const HOUR_MS: i64 = 3_600_000;
-/// Time before clients start, so that every node has booted.
-pub(crate) const WARM_UP_MS: i64 = 60_000;
 
 /// A step of the main task. The order of the variants is the order of steps at one time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +75,7 @@ pub(crate) struct WorldRun<'a> {
     pub(crate) nodes: NodeIds,
     operator_state: Arc<Mutex<OperatorState>>,
     client_state: Arc<ClientState>,
+    durability_sampler: Arc<Mutex<DurabilitySampler>>,
     activity: Arc<Mutex<RunActivity>>,
     fault_log: Arc<Mutex<FaultLog>>,
     releases: BTreeMap<String, Arc<Release>>,
@@ -129,8 +135,11 @@ impl<'a> WorldRun<'a> {
         let min_disks = u32::from(scenario.config.topology.ack_copies);
         let durability_sampler =
             DurabilitySampler::new(world.clone(), nodes.disks.clone(), min_disks, fault_log.clone());
-        *lock(&client_state.durability_sampler) = Some(durability_sampler);
-        let sends_ms = clients::send_window_ms(scenario);
+        let durability_sampler = Arc::new(Mutex::new(durability_sampler));
+        let asked = durability_sampler.clone();
+        *lock(&client_state.on_acknowledged) =
+            Some(Box::new(move |request, accepted| lock(&asked).acknowledged(request, accepted)));
+        let sends_ms = send_window_ms(scenario);
         let (clients_state, edges, clients_plan, world_of) =
             (client_state.clone(), nodes.edges.clone(), plan.clone(), world.clone());
         world.add_node(NodeSpec::named("clients"), move |env: SimEnv| {
@@ -165,6 +174,7 @@ impl<'a> WorldRun<'a> {
             nodes,
             operator_state,
             client_state,
+            durability_sampler,
             activity,
             fault_log,
             zones,
@@ -261,7 +271,7 @@ impl<'a> WorldRun<'a> {
             }
         }
         self.nodes.disks.retain(|node| *node != disk);
-        lock(&self.fault_log).excuses.record_permanent_loss(without.disk(), self.world.now().0);
+        self.checker.excuses.record_permanent_loss(without.disk(), self.world.now().0);
         self.checker.abandon_disk(disk, without.disk());
     }
 
@@ -291,16 +301,16 @@ impl<'a> WorldRun<'a> {
         self.restart(node);
     }
 
-    fn restart(&self, node: NodeId) {
-        lock(&self.fault_log).excuses.record_restart(&self.world.node_name(node), self.world.now().0);
+    fn restart(&mut self, node: NodeId) {
+        self.checker.excuses.record_restart(&self.world.node_name(node), self.world.now().0);
         self.world.restart(node);
     }
 
     fn deploy(&mut self, node: NodeId, release: &str) {
-        let release = self.releases.get(release).expect("releases of deploys were checked with the scenario");
+        let release = self.releases.get(release).cloned().expect("releases of deploys were checked");
         let name = self.world.node_name(node);
         self.world.note(&format!("deploy {} to {name}", release.name));
-        self.cluster_registry.set_release(node, release);
+        self.cluster_registry.set_release(node, &release);
         if release.has(Bug::Hostile) {
             self.checker.disk_compromised(&name);
             lock(&self.fault_log).unsound.insert(name.to_string(), self.world.now().0);
@@ -348,52 +358,5 @@ impl<'a> WorldRun<'a> {
             self.checker.check_backlogs(&self.world, &self.nodes);
         }
         self.last_check_at = now;
-    }
-
-    /// Returns true if the scenario promises that everything acknowledged can be recovered from the tee and backups,
-    /// the newest of which has this position. Requests that a planned fault removed from the tee store are on
-    /// production's copies alone until the next backup, and a drill assumes these lost. One sound data center is
-    /// enough.
-    fn is_protected(&self, newest_backup_ms: Option<i64>) -> bool {
-        let protection = &self.scenario.config.protection;
-        let fault_log = lock(&self.fault_log);
-        let since = |node: &NodeId| fault_log.unsound.get(&*self.world.node_name(*node)).copied();
-        let tee_lacks_ms = self.nodes.tee_store.as_ref().and_then(since);
-        let tee_is_enough =
-            tee_lacks_ms.is_none_or(|since_ms| newest_backup_ms.is_some_and(|ms| ms > since_ms));
-        let a_backup_is_sound = self.nodes.data_centers.iter().any(|node| since(node).is_none());
-        // A tee whose retention ends before a backup exists promises nothing.
-        let takes_over = protection
-            .tee
-            .as_ref()
-            .zip(protection.backup.as_ref())
-            .is_some_and(|(tee, backup)| tee.retention.0 >= backup.interval.0.max(backup.first_after.0));
-        takes_over && tee_is_enough && a_backup_is_sound
-    }
-
-    fn drill(&mut self) {
-        let read_view = self.checker.check_all(&self.world, &self.nodes, "day-end", false);
-        self.drill_against(&read_view);
-    }
-
-    fn drill_against(&mut self, production: &ReadView) {
-        let now = self.world.now();
-        self.progress.phase("drill");
-        let images = drill::survivors(&self.world, &self.nodes);
-        let drilled = drill::run(self.scenario, self.plan, &images, now, self.drills.len() as u64);
-        for (name, times) in &drilled.marks {
-            *self.drill_marks.entry(format!("drill:{name}")).or_default() += times;
-        }
-        let promised = self.is_protected(drilled.newest_backup_ms());
-        let missing = self.checker.check_drill(&drilled, production, now.0, promised);
-        let during = {
-            let activity = lock(&self.activity);
-            let active = [
-                ("backup", activity.backup_in_progress),
-                ("compaction", !activity.active_compactions.is_empty()),
-            ];
-            active.into_iter().filter(|(_, is)| *is).map(|(what, _)| what.to_owned()).collect()
-        };
-        self.drills.push(DrillFindings { during, ..DrillFindings::new(now.0, &drilled, missing) });
     }
 }

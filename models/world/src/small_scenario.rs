@@ -1,8 +1,8 @@
 //! A small scenario with all kinds of protection, run in this process, for tests.
 
 use crate::Latent;
-use crate::findings::Findings;
 use crate::run::WorldRun;
+use crate::run::findings::Findings;
 use latent_engine::sim::{World, WorldSpec, run_fork};
 use latent_engine::{PhaseReporter, Verdict};
 

@@ -9,7 +9,7 @@ use imports::Imports;
 use std::path::{Path, PathBuf};
 
 /// Crates whose files use each other one way.
-const WITHOUT_CIRCLES: [&str; 8] = [
+const WITHOUT_CIRCLES: [&str; 10] = [
     "harness/engine",
     "harness/host",
     "harness/ports",
@@ -18,6 +18,8 @@ const WITHOUT_CIRCLES: [&str; 8] = [
     "models/storekit",
     "models/edge",
     "models/pipeline",
+    "models/oracle",
+    "models/world",
 ];
 
 /// Top-level modules of the pipeline, bottom to top: each uses only modules of the lines above it.
@@ -39,6 +41,19 @@ const PIPELINE: [&[&str]; 10] = [
     &["roles"],
 ];
 
+/// Layers of `models/world`, bottom to top, by top-level module. A module uses only modules of layers below its own.
+const WORLD_LAYERS: [&[&str]; 9] = [
+    &["mutex"],
+    &["scenario"],
+    &["plan"],
+    &["check"],
+    &["cluster"],
+    &["observe"],
+    &["actors"],
+    &["judge"],
+    &["run", "shrink", "glossary"],
+];
+
 fn source_of(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src")
 }
@@ -57,16 +72,65 @@ fn the_files_of_a_crate_use_each_other_one_way() {
     }
 }
 
-/// A crate of files, written to a temporary folder.
-fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+/// Uses that do not go to a layer below, one sentence each, and modules without a layer. The root file declares the
+/// modules and may use all of them.
+fn upward_uses(imports: &Imports, layers: &[&[&str]]) -> Vec<String> {
+    let module_of = |file: &str| file.split(['/', '.']).next().unwrap_or_default().to_owned();
+    let layer_of = |module: &str| layers.iter().position(|layer| layer.contains(&module));
+    let mut wrong = Vec::new();
+    for (from, used) in imports.edges() {
+        let from_module = module_of(from);
+        for to in used {
+            let to_module = module_of(to);
+            if from_module == "lib" || from_module == to_module {
+                continue;
+            }
+            match (layer_of(&from_module), layer_of(&to_module)) {
+                (Some(above), Some(below)) if below < above => {}
+                (Some(_), Some(_)) => wrong.push(format!("{from} uses {to}, which is not below it")),
+                _ => wrong.push(format!("{from} uses {to}: a module without a layer")),
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn each_layer_of_the_world_uses_only_those_below_it() {
+    let imports = Imports::read(&source_of("models/world"));
+    assert_eq!(upward_uses(&imports, &WORLD_LAYERS), [""; 0]);
+}
+
+#[test]
+fn a_use_of_a_layer_above_or_beside_is_found() {
+    let files = [
+        ("lib.rs", "mod a; mod b; mod c; use b::X;"),
+        ("a.rs", "use crate::b::X;"),
+        ("b.rs", ""),
+        ("c.rs", "use crate::b::X;"),
+    ];
+    let wrong = |layers: &[&[&str]]| with_crate(&files, |imports| upward_uses(imports, layers));
+    assert_eq!(wrong(&[&["b"], &["a", "c"]]), [""; 0]);
+    assert_eq!(wrong(&[&["a"], &["b"], &["c"]]), ["a.rs uses b.rs, which is not below it"]);
+    assert_eq!(wrong(&[&["b", "c"], &["a"]]), ["c.rs uses b.rs, which is not below it"]);
+    assert_eq!(wrong(&[&["b"], &["a"]]), ["c.rs uses b.rs: a module without a layer"]);
+}
+
+/// Reads a crate of files, written to a temporary folder.
+fn with_crate<T>(files: &[(&str, &str)], ask: impl Fn(&Imports) -> T) -> T {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (name, text) in files {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder");
         std::fs::write(path, text).expect("a file");
     }
-    let imports = Imports::read(folder.path());
-    imports.circles().iter().map(|circle| circle.iter().copied().collect::<Vec<_>>().join(" ")).collect()
+    ask(&Imports::read(folder.path()))
+}
+
+fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+    let join =
+        |circle: &std::collections::BTreeSet<&str>| circle.iter().copied().collect::<Vec<_>>().join(" ");
+    with_crate(files, |imports| imports.circles().iter().map(join).collect())
 }
 
 #[test]

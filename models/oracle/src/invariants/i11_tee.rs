@@ -15,29 +15,16 @@
 use super::{CheckContext, pluralize};
 use crate::day::format_utc;
 use crate::decode_cache::DecodeCache;
-use crate::ledger::{AckedRequest, Ledger, request_digest};
+use crate::ledger::{AckedRequest, Ledger};
 use crate::reader::gaps::OpenGaps;
-use crate::reader::tee::{self, Method, TeeRecord};
-use crate::reader::{FileTail, ReadError, ReadErrorKind};
+use crate::reader::tee;
+use crate::reader::teed_request::TeedRequest;
+use crate::reader::{ReadError, ReadErrorKind};
 use crate::view::{DiskView, FileView};
 use latent_verdict::Violation;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 const HOUR_MS: i64 = 3_600_000;
-
-/// One request in the tee.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TeedRequest {
-    /// Edge that received it.
-    pub edge: u16,
-    /// The edge's sequence number of the request.
-    pub sequence: u64,
-    /// Arrival time, by the edge's clock.
-    pub arrived_ms: i64,
-    /// Digest of the request, by [`crate::request_digest`].
-    pub digest: u128,
-}
 
 /// Time in milliseconds after which each record must be in two objects: both edges upload within two hours of a file's
 /// hour, and the keeper reads every object within a day, checking every six hours.
@@ -234,27 +221,6 @@ fn unreadable(
 
 fn tee_violation(kind: &str, items: u64, context: &CheckContext) -> Violation {
     Violation::new("I11", kind, context.stage.as_str()).of("tee", items).at(context.at_ms)
-}
-
-/// Decodes the requests of a tee file, for the decode cache.
-pub(crate) fn teed_requests(file: &crate::FileView) -> Result<Arc<Vec<TeedRequest>>, ReadError> {
-    let read = tee::read(file)?;
-    // A torn object was uploaded torn: its file had to be truncated before.
-    if let (true, FileTail::Torn { at }) = (file.path.starts_with("objects/"), read.tail) {
-        return Err(ReadError { path: file.path.clone(), offset: at, kind: ReadErrorKind::TornSealedFile });
-    }
-    let teed = |record: &TeeRecord| TeedRequest {
-        edge: read.edge,
-        sequence: record.sequence,
-        arrived_ms: record.arrived_ms,
-        digest: request_digest(
-            record.method == Method::Post,
-            &record.target,
-            record.headers.iter().map(|(name, value)| (&name[..], &value[..])),
-            &record.body,
-        ),
-    };
-    Ok(Arc::new(read.records.iter().map(teed).collect()))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod lease;
 pub mod manifest;
 pub mod segment;
 pub mod tee;
+pub mod teed_request;
 
 pub use frame::FileTail;
 

@@ -7,7 +7,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I1",
         [
             "Every acknowledged event can be read: each event of a 200, and each accepted item of a partial answer. \
-             Kinds: missing (in no place), endangered (in too few places for every reader to see it).",
+             Kinds: missing (in no place), endangered (in too few places for every reader to see it), vanished \
+             (readers have seen it, and it is gone).",
             "A client that was told OK does not send again: what cannot be read is lost.",
             "A write that is acknowledged before it is durable on 4 disks; a compaction, repair or clean-up that \
              drops live records; a torn or rotten file that hides those behind it.",
@@ -30,7 +31,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I3",
         [
             "An export shows one event for each de-duplication key; raw copies are at most 1 + retries + replays. \
-             Kinds: shown-twice, raw-copies.",
+             Kinds: shown-twice, raw-copies, doubled (without $insert_id).",
             "Doubled events inflate every count that a customer sees.",
             "A merge that de-duplicates within a segment only; a replay or a hint that is applied under a new \
              arrival id.",
@@ -53,7 +54,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I5",
         [
-            "Contents, not only keys: the digest of a day's events equals that of the events as they were sent.",
+            "Contents, not only keys: the digest of a day's events equals that of the events as they were sent. \
+             Kinds: altered (contents), key, time (not those of the event).",
             "A count that is right over contents that are wrong is silent corruption.",
             "A compaction or a decoder that re-encodes events (floats, Unicode, key order), rot that no checksum \
              covers.",
@@ -63,7 +65,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I6",
         [
-            "Replicas at the same position have equal digests.",
+            "Replicas at the same position have equal digests. Kind: differ.",
             "Copies that differ answer differently, and the next merge may choose the wrong one.",
             "A missed hand-off, a repair that did not run, a write that one replica applied twice.",
             "See marks repair.compared and repair.copies-differ, and the law L5.",
@@ -73,7 +75,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I7",
         [
             "An acknowledged event was durable on at least 4 distinct disks when it was acknowledged (checked on a \
-             sample).",
+             sample). Kind: too-few-disks.",
             "With fewer, three damaged disks can lose what a client was told is safe.",
             "An acknowledgement before the sync, or a hint that is counted as a copy.",
             "`repro … --log` at the time of the answer: look for the sync before it on each disk.",
@@ -82,8 +84,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
     (
         "I8",
         [
-            "A compaction's output is the de-duplicated union of its inputs. Kinds: lost, altered, invented, \
-             key-twice, wrong-winner and the like.",
+            "A compaction's output is the de-duplicated union of its inputs. Kinds: lost (on no disk), \
+             dropped (still on other disks), altered, invented, key-twice, wrong-winner.",
             "Compaction rewrites everything that is stored: one mistake reaches all copies alike.",
             "A run over a day that was compacted before, a wrong choice between two records of one key, an input \
              that is read in part.",
@@ -94,7 +96,8 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "I9",
         [
             "Manifests only move forward: no dangling reference, no live file deleted, inputs removed only after the \
-             new manifest is durable, file names and fencing tokens never reused.",
+             new manifest is durable, file names and fencing tokens never reused. Kinds: dangling, \
+             unreadable, moved-back, removes-dead, id-reused, next-id, stale-token, lease-fell, compactions-fell.",
             "A manifest that moves back after a crash brings back deleted data, or points to nothing.",
             "A missing sync of file or directory, removal before the edit is durable, a stale lease holder.",
             "`enumerate SCENARIO --node DISK` crashes at each operation in turn and names the first that breaks it.",
@@ -105,7 +108,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         [
             "Each data center alone holds every acknowledged event up to its backup's stated position, and that \
              position is younger than the interval plus slack. Kinds: missing and not-backed-up (events), \
-             object-missing, object-damaged, overdue.",
+             object-missing, object-damaged, stale (the newest backup is too old), none (no backup is readable).",
             "It is what is left when production is gone. `not-backed-up` is not lost yet; `missing` is.",
             "A backup that reads too few replicas, takes its position before the data is durable, or skips a project \
              without saying so.",
@@ -179,7 +182,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "L1",
         [
             "Once faults stop, backlogs drain within a day: clients' retries, hints, tee files on edges, unfinished \
-             uploads. A hint is handed off within an hour whenever its node and its disk are there.",
+             uploads. A hint is handed off within an hour whenever its node and its disk are there. Kind: hint-late.",
             "A backlog that stays is lost with the next fault of its node.",
             "A retry loop that ended, a peer whose pauses grow without a limit, a file name that the uploader does \
              not list.",
@@ -190,7 +193,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "L2",
         [
             "Each ended day with uncompacted segments is compacted on every disk: by the next nightly job, and once \
-             faults stop on all of them.",
+             faults stop on all of them. Kind: late.",
             "Uncompacted late data is what the next compaction mistake destroys.",
             "A lease of a dead worker that does not run out, a job that fails on one project and stops the others, a \
              manifest that cannot be read.",
@@ -219,7 +222,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         "L5",
         [
             "Copies that differ are noticed: an alarm, or equal copies again, within the stated time; and after a \
-             nightly comparison copies are equal.",
+             nightly comparison copies are equal. Kind: not-brought-together.",
             "A divergence that is not noticed is chosen from at random by the next reader.",
             "A comparison that skips a day, a digest that is remembered and no longer true, too few disks to compare.",
             "See marks repair.compared, repair.copies-differ and repair.brought-together.",

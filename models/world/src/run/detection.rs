@@ -6,8 +6,8 @@
 //! waits. Alarms before the end of an earlier loss of the same day belong to that loss.
 
 use super::WorldRun;
-use crate::checker::BACKUP_SLACK;
-use crate::lock;
+use crate::judge::checker::BACKUP_SLACK;
+use crate::mutex::lock;
 use crate::scenario::WorldConfig;
 use latent_engine::humanize;
 use latent_engine::verdict::Violation;

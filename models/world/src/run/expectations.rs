@@ -1,8 +1,8 @@
 //! Settings of the oracle before a run: clock errors, network behavior and zones.
 
+use crate::cluster::node_ids::NodeIds;
 use crate::plan::WorldPlan;
 use crate::scenario::WorldConfig;
-use crate::topology::NodeIds;
 use latent_engine::Scenario;
 use latent_engine::sim::{Fault, FaultAction, World};
 use latent_oracle::{LedgerConfig, ProjectZones};

@@ -2,11 +2,11 @@
 
 use super::WorldRun;
 use super::detection::named_day;
-use crate::credentials::StoreKind;
-use crate::findings::{Findings, LossFindings, RecoveryFindings, WorkCounts};
-use crate::lock;
-use crate::nemesis::fault_budget;
-use crate::operations::OperatorAction;
+use super::findings::{Findings, LossFindings, RecoveryFindings, WorkCounts};
+use crate::cluster::store_access::StoreKind;
+use crate::mutex::lock;
+use crate::plan::nemesis::fault_budget;
+use crate::scenario::OperatorAction;
 use latent_engine::sim::{Fault, Trigger};
 use latent_engine::verdict::{OutcomeFacts, Restoration};
 use latent_engine::{Detection, Verdict, humanize};
@@ -49,11 +49,12 @@ impl WorldRun<'_> {
         }
         self.checker.check_backlogs(&self.world, &self.nodes);
         let hung = self.checker.liveness.hung();
-        let durability_sampler = lock(&self.client_state.durability_sampler).take();
-        let acknowledgements_checked =
-            durability_sampler.as_ref().map_or(0, |durability_sampler| durability_sampler.checked);
-        self.checker
-            .report(durability_sampler.map_or_else(Vec::new, |durability_sampler| durability_sampler.found));
+        *lock(&self.client_state.on_acknowledged) = None;
+        let (acknowledgements_checked, found) = {
+            let mut durability_sampler = lock(&self.durability_sampler);
+            (durability_sampler.checked, std::mem::take(&mut durability_sampler.found))
+        };
+        self.checker.report(found);
         self.checker.report(lock(&self.client_state.answers).violations());
         let client_state = self.client_state.clone();
         let ledger = lock(&client_state.ledger);
@@ -67,7 +68,7 @@ impl WorldRun<'_> {
             nondeterministic: false,
             beyond_budget: self.budget_excess(),
         };
-        let diff = crate::diff::of_smallest_loss(&self.checker);
+        let diff = super::diff::of_smallest_loss(&self.checker);
         let zone_of =
             |project: u32| self.plan.tenant(project).map(|tenant| tenant.zone.clone()).unwrap_or_default();
         let findings = Findings {

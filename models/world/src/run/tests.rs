@@ -1,6 +1,6 @@
 use super::*;
 use crate::Latent;
-use crate::findings::Findings;
+use crate::run::findings::Findings;
 use crate::small_scenario::{SMALL, judged, with_faults};
 use latent_engine::sim::{TraceHash, WorldSpec, run_fork};
 use latent_engine::verdict::{Outcome, Violation};
@@ -83,7 +83,7 @@ fn acknowledged_events_are_durable_on_the_promised_number_of_disks() {
                 let (world, disks) = (run.world.clone(), run.nodes.disks.clone());
                 let durability_sampler =
                     DurabilitySampler::new(world, disks, min_disks, run.fault_log.clone());
-                *lock(&run.client_state.durability_sampler) = Some(durability_sampler);
+                *lock(&run.durability_sampler) = durability_sampler;
             },
         );
         let of_i7 = judged.violations.iter().filter(|found| found.invariant == "I7");

@@ -1,9 +1,9 @@
 //! Reductions of the duration: a shorter run from the same start, and a shorter healing.
 
 use super::{WorldCase, normalized};
-use crate::liveness::min_healing;
-use crate::nemesis::{REPAIRED_AFTER_MS, damages};
-use crate::workload::WorkloadSpec;
+use crate::plan::nemesis::{REPAIRED_AFTER_MS, damages};
+use crate::plan::time_limits::min_healing;
+use crate::plan::workload::WorkloadSpec;
 use latent_engine::Span;
 use latent_engine::sim::{Fault, Trigger};
 use std::time::Duration;

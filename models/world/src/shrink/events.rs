@@ -4,9 +4,9 @@
 //! explicit event is removed alone. Counting draws placements but encodes no text.
 
 use super::{WorldCase, leave_out, normalized};
-use crate::clients::{send_window_ms, stream_of};
 use crate::plan::Tenant;
-use crate::workload::ExplicitRequest;
+use crate::plan::streams::{send_window_ms, stream_of};
+use crate::plan::workload::ExplicitRequest;
 use latent_engine::sim::keyed_draw;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

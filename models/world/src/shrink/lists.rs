@@ -1,8 +1,8 @@
 //! Reductions of lists: projects, operations, deploys, drills, exports, loads.
 
 use super::{WorldCase, leave_out, normalized};
-use crate::operations::{Operation, OperatorAction};
 use crate::plan::{Tenant, WorldPlan};
+use crate::scenario::{Operation, OperatorAction};
 use std::collections::BTreeSet;
 
 pub(super) fn projects(case: &WorldCase) -> usize {

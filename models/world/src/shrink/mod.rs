@@ -22,7 +22,7 @@ mod tests;
 
 use crate::plan::WorldPlan;
 use crate::scenario::{TenantClass, WorldConfig};
-use crate::{Latent, scenario};
+use crate::{Latent, check};
 use latent_engine::{CaseOf, Reduction, ReductionOf};
 use std::collections::BTreeSet;
 
@@ -88,5 +88,5 @@ fn is_valid(case: &WorldCase) -> bool {
     let protection = &case.scenario.config.protection;
     let can_be_done = plan.operations.iter().all(|operation| operation.action.lacks(protection).is_none());
     let specs_are_valid = plan.tenants.iter().all(|tenant| tenant.workload.check().is_ok());
-    can_be_done && specs_are_valid && scenario::check(&with_faults).is_empty()
+    can_be_done && specs_are_valid && check::check(&with_faults).is_empty()
 }

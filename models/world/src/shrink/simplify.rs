@@ -1,10 +1,10 @@
 //! Simpler values for what remains: shares of zero, one request format, exact clocks, full runbooks, round times.
 
 use super::{WorldCase, normalized};
-use crate::operations::{OperatorAction, RecoverAction};
-use crate::run::WARM_UP_MS;
+use crate::plan::streams::WARM_UP_MS;
+use crate::plan::workload::{Gzip, HOUR_MS, MINUTE_MS, RequestApi, RequestMix, WorkloadSpec};
 use crate::scenario::{CompactionThresholds, DeployTarget};
-use crate::workload::{Gzip, HOUR_MS, MINUTE_MS, RequestApi, RequestMix, WorkloadSpec};
+use crate::scenario::{OperatorAction, RecoverAction};
 use latent_engine::Timestamp;
 use latent_ports::UnixMs;
 

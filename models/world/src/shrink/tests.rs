@@ -1,10 +1,10 @@
 use super::*;
-use crate::clients::{send_window_ms, stream_of};
-use crate::findings::Findings;
-use crate::operations::OperatorAction;
+use crate::plan::streams::{send_window_ms, stream_of};
+use crate::plan::workload::{Burst, PlannedRequest};
 use crate::run::WorldRun;
+use crate::run::findings::Findings;
+use crate::scenario::OperatorAction;
 use crate::small_scenario::{SMALL, with_faults};
-use crate::workload::{Burst, PlannedRequest};
 use latent_engine::sim::{TraceHash, WorldSpec, keyed_draw, run_fork};
 use latent_engine::{Case, PhaseReporter, Plan, Verdict, parse};
 

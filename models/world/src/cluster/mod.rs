@@ -1,0 +1,13 @@
+//! The simulated cluster: nodes, links, releases and object stores.
+//!
+//! - `topology`: nodes, services and links. `node_ids`: nodes by role. `releases`, `deploys`: software of the
+//!   nodes. `operator_changes`: changed configurations.
+//! - `store_access`: access lists of object stores. `store_faults`: faults of calls to them.
+
+pub(crate) mod deploys;
+pub(crate) mod node_ids;
+mod operator_changes;
+pub(crate) mod releases;
+pub(crate) mod store_access;
+pub(crate) mod store_faults;
+pub(crate) mod topology;

@@ -1,0 +1,24 @@
+//! Nodes of a world by role.
+
+use latent_ports::NodeId;
+
+/// Node ids by role.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodeIds {
+    pub edges: Vec<NodeId>,
+    pub ingest: Vec<NodeId>,
+    pub disks: Vec<NodeId>,
+    pub workers: Vec<NodeId>,
+    pub data_centers: Vec<NodeId>,
+    pub tee_store: Option<NodeId>,
+    pub backup: Option<NodeId>,
+    pub audit: Option<NodeId>,
+    pub operator: Option<NodeId>,
+}
+
+impl NodeIds {
+    /// Returns the nodes of production.
+    pub fn production(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.disks.iter().chain(&self.ingest).chain(&self.workers).copied()
+    }
+}

@@ -1,0 +1,87 @@
+//! Releases of a scenario, and their replacement by the option `--release`.
+
+use crate::scenario::{Deploy, DeployTarget, ReleaseConfig, WorldConfig};
+use latent_engine::Scenario;
+use latent_engine::verdict::Outcome;
+use latent_pipeline::release::{Bug, Release};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Returns the releases of a scenario by name, including `good`.
+pub(crate) fn releases(config: &WorldConfig) -> BTreeMap<String, Arc<Release>> {
+    let mut releases = BTreeMap::from([("good".to_owned(), Arc::new(Release::good()))]);
+    for release in &config.releases {
+        let bugs = Bug::ALL.iter().copied().filter(|bug| release.bugs.iter().any(|name| name == bug.name()));
+        let release = Release { name: release.name.clone(), bugs: bugs.collect() };
+        releases.insert(release.name.clone(), Arc::new(release));
+    }
+    releases
+}
+
+/// Deploys a release to all of production from the start to the end: one of the scenario's releases, one with the
+/// planted bug of this name, or `good`. Other deploys are removed. The scenario's expectation was for its own
+/// releases, so the expected outcome becomes `clean`.
+///
+/// # Errors
+/// An unknown release, with the known ones.
+pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
+    let good = Release::good().name;
+    let config = &mut scenario.config;
+    let is_known = config.releases.iter().any(|release| release.name == name);
+    if let Some(bug) = Bug::ALL.iter().find(|bug| !is_known && bug.name() == name) {
+        config.releases.push(ReleaseConfig { name: name.to_owned(), bugs: vec![bug.name().to_owned()] });
+    } else if !is_known && name != good {
+        let mut known: BTreeSet<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+        known.insert(&good);
+        known.extend(config.releases.iter().map(|release| release.name.as_str()));
+        let known: Vec<&str> = known.into_iter().collect();
+        let suggestion = latent_engine::suggest(name, known.iter().copied());
+        let suggestion =
+            suggestion.first().map_or(String::new(), |candidate| format!("did you mean {candidate}? "));
+        return Err(format!("no release is called '{name}'\n{suggestion}there are: {}", known.join(", ")));
+    }
+    config.deploys.clear();
+    config.releases.retain(|release| release.name == name);
+    if name != good {
+        config.deploys.push(Deploy { at: scenario.start, release: name.to_owned(), to: DeployTarget::All });
+    }
+    scenario.expect = Outcome::Clean;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Latent;
+    use crate::small_scenario::SMALL;
+
+    fn small() -> Scenario<WorldConfig> {
+        latent_engine::parse::<Latent>("small.json", SMALL).unwrap()
+    }
+
+    #[test]
+    fn a_planted_bug_can_be_named_as_a_release() {
+        let mut scenario = small();
+        deploy_everywhere(&mut scenario, "recompaction-overwrites").unwrap();
+        assert_eq!(scenario.config.releases[0].bugs, ["recompaction-overwrites"]);
+        let [deploy] = &scenario.config.deploys[..] else { panic!("{:?}", scenario.config.deploys) };
+        assert_eq!((deploy.at, deploy.to.clone()), (scenario.start, DeployTarget::All));
+        assert!(crate::check::check(&scenario).is_empty());
+        assert_eq!(scenario.expect, Outcome::Clean);
+    }
+
+    #[test]
+    fn the_good_release_needs_no_deploy() {
+        let mut scenario = small();
+        assert!(!scenario.config.deploys.is_empty());
+        deploy_everywhere(&mut scenario, "good").unwrap();
+        assert!(scenario.config.deploys.is_empty() && scenario.config.releases.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_release_lists_the_known_ones() {
+        let message = deploy_everywhere(&mut small(), "2016-02-99").unwrap_err();
+        assert!(message.starts_with("no release is called '2016-02-99'\nthere are: "), "{message}");
+        assert!(message.contains("good") && message.contains("recompaction-overwrites"), "{message}");
+    }
+}

@@ -1,0 +1,386 @@
+//! The checker: reads copies of disks, compares them with the ledger, and collects violations.
+//!
+//! It decodes bytes with the oracle's own readers and trusts no statement of the pipeline. Of Arb's disks it reads
+//! the durable bytes: those that a power cut at that instant would leave. Checks run between steps of the world's
+//! main task: no task, timer or draw of the world is affected. A violation that several checks find counts once, at
+//! its worst.
+//!
+//! - `protection`: backups, tee and drills. `backlogs`: late work after faults ended. `deadlines`: work that is late
+//!   although no fault kept it from being done. `exports`: exports that customers read.
+//! - `disk_state`: replaced, absent and compromised disks. `smallest_loss`: the loss that a report shows.
+
+mod backlogs;
+mod deadlines;
+mod disk_state;
+mod exports;
+mod protection;
+mod smallest_loss;
+
+use crate::cluster::node_ids::NodeIds;
+use crate::cluster::store_faults::StoreLog;
+use crate::cluster::topology::SCRUB_AFTER_MIDNIGHT;
+use crate::judge::disk_views::{day_of, durable_view, view_of};
+use crate::judge::excuses::Excuses;
+use crate::judge::job_dependencies::DependencyMap;
+use crate::judge::liveness::LivenessTracker;
+use crate::judge::tee_retention::longer_tee_retention;
+use crate::mutex::lock;
+use crate::observe::client_state::ClientState;
+use crate::observe::fault_log::{FaultLog, FaultLogEntry};
+use crate::scenario::{Operation, WorldConfig};
+use deadlines::Deadlines;
+use latent_engine::Scenario;
+use latent_engine::sim::World;
+use latent_engine::verdict::Violation;
+use latent_oracle::invariants::i8_compaction::CompactionChecker;
+use latent_oracle::invariants::i9_manifests::ManifestChecker;
+use latent_oracle::invariants::i10_backup::BackupPolicy;
+use latent_oracle::invariants::i11_tee::TeeRetention;
+use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
+use latent_oracle::invariants::{
+    i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content, i6_replicas,
+};
+use latent_oracle::loss::{LossEpisode, LossSummary, LossTracker};
+use latent_oracle::violation_kinds::is_listed;
+use latent_oracle::{
+    CheckContext, ClusterSnapshot, DecodeCache, DiskView, ExcusedPeriods, Ledger, ProjectDay, ReadView, day,
+};
+use latent_ports::NodeId;
+use smallest_loss::SmallestLossKeys;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Time beyond its interval that a backup may take, retries included.
+pub(crate) const BACKUP_SLACK: Duration = Duration::from_secs(3 * 3600);
+/// Tolerance for early expiry: a file is named by its edge's clock and expires by other clocks, each slightly off.
+const TEE_EARLY_MS: i64 = 10 * 60_000;
+/// Tolerance for late expiry: the store checks every 6 h, and a request's file covers an hour.
+const TEE_SLACK: Duration = Duration::from_secs(8 * 3600);
+
+/// Number of checks after which the decode cache drops unused entries, so that bytes of removed files are freed.
+const CHECKS_PER_CACHE_ROUND: u64 = 24;
+
+/// The checker of one run.
+pub(crate) struct OracleChecker {
+    client_state: Arc<ClientState>,
+    read_disks: usize,
+    job_dependencies: DependencyMap,
+    /// Times at which faults kept jobs from working.
+    pub excuses: Excuses,
+    deadlines: Deadlines,
+    backup: Option<BackupPolicy>,
+    tee: Option<TeeRetention>,
+    /// Times during which an operator has configured a longer tee retention: older files may stay.
+    extended_tee_retention: ExcusedPeriods,
+    limits: SpaceLimits,
+    decode_cache: DecodeCache,
+    runs: CompactionChecker,
+    manifests: ManifestChecker,
+    space: SpaceChecker,
+    loss: LossTracker,
+    found: BTreeMap<(String, String, Option<String>), Violation>,
+    /// Number of compaction runs that were compared with their inputs.
+    pub runs_compared: u64,
+    /// Number of checks of production.
+    pub checks: u64,
+    /// Number of records on all disks at the last complete check.
+    pub copies_held: u64,
+    /// Number of recoveries started in production.
+    pub replays: u32,
+    /// Disks run by a hostile release: their contents are checked as readers see them, but the system is not
+    /// accountable for them.
+    compromised: BTreeSet<String>,
+    /// Changes that production made at the object stores; a changed store counts as compromised too.
+    pub store_log: Arc<StoreLog>,
+    /// The disk that stays unavailable.
+    abandoned_disk: Option<NodeId>,
+    backups_checked_at_ms: i64,
+    faults_planned: bool,
+    fault_log: Arc<Mutex<FaultLog>>,
+    /// State of the liveness checks.
+    pub liveness: LivenessTracker,
+    /// Directories of quarantined days.
+    quarantined_dirs: Vec<(NodeId, String)>,
+    /// Number of these directories that were in the scope of a check.
+    quarantined_dirs_checked: usize,
+    /// Days for which an alarm since the end of faults reported differing copies.
+    pub alarmed: BTreeSet<ProjectDay>,
+    tee_store_emptied_ms: Option<i64>,
+    /// Maximum number of events that a drill lacked because their requests are in open gaps of the tee.
+    pub missing_by_design: u64,
+    smallest: Option<(u64, SmallestLossKeys)>,
+}
+
+impl OracleChecker {
+    pub fn new(
+        scenario: &Scenario<WorldConfig>,
+        world: &World,
+        client_state: Arc<ClientState>,
+        first_ms: i64,
+        fault_log: Arc<Mutex<FaultLog>>,
+        operations: &[Operation],
+    ) -> OracleChecker {
+        let config = &scenario.config;
+        let ms = |duration: Duration| duration.as_millis() as i64;
+        let backup = config.protection.backup.as_ref().map(|backup| BackupPolicy {
+            since_ms: first_ms + ms(backup.first_after.0) - ms(backup.interval.0),
+            interval_ms: ms(backup.interval.0),
+            slack_ms: ms(BACKUP_SLACK),
+            excused: ExcusedPeriods::default(),
+        });
+        let tee = config.protection.tee.as_ref().map(|tee| TeeRetention {
+            retention_ms: ms(tee.retention.0),
+            tolerance_ms: lock(&client_state.ledger).config().clock_skew_ms + TEE_EARLY_MS,
+            undisturbed_since_ms: i64::MIN / 2,
+        });
+        let grace_ms = ms(config.compaction.grace.0);
+        let limits = SpaceLimits {
+            // A backup may pin a file for an hour, and the clean-up runs every ten minutes.
+            orphan_age_ms: grace_ms + 2 * 3_600_000,
+            // Filled again on one night, found equal on the next.
+            quarantine_age_ms: grace_ms + 50 * 3_600_000,
+            used_per_live_percent: 400,
+            allowance_bytes: 16 << 20,
+            tee_age_ms: tee.map_or(i64::MAX / 2, |tee| tee.retention_ms + ms(TEE_SLACK)),
+        };
+        let job_dependencies = DependencyMap::new(config);
+        let excuses = Excuses::new(job_dependencies.repairer());
+        let read_disks = usize::from(config.topology.copies - config.topology.ack_copies) + 1;
+        OracleChecker {
+            client_state,
+            read_disks,
+            job_dependencies,
+            excuses,
+            deadlines: Deadlines::new(SCRUB_AFTER_MIDNIGHT),
+            backup,
+            tee,
+            extended_tee_retention: longer_tee_retention(operations, scenario),
+            limits,
+            decode_cache: DecodeCache::default(),
+            runs: CompactionChecker::default(),
+            manifests: ManifestChecker::default(),
+            space: SpaceChecker::default(),
+            loss: LossTracker::default(),
+            found: BTreeMap::new(),
+            runs_compared: 0,
+            checks: 0,
+            copies_held: 0,
+            replays: 0,
+            compromised: BTreeSet::new(),
+            store_log: Arc::default(),
+            abandoned_disk: None,
+            backups_checked_at_ms: i64::MIN / 2,
+            // Read from the world: a shrunk case has its faults only in its plan.
+            faults_planned: !world.fault_outcomes().is_empty() || !config.deploys.is_empty(),
+            smallest: None,
+            fault_log,
+            liveness: LivenessTracker::default(),
+            quarantined_dirs: Vec::new(),
+            quarantined_dirs_checked: 0,
+            alarmed: BTreeSet::new(),
+            tee_store_emptied_ms: None,
+            missing_by_design: 0,
+        }
+    }
+
+    /// Applies the events of the fault log since the last check.
+    fn apply_fault_log(&mut self, world: &World, nodes: &NodeIds) {
+        let now_ms = world.now().0;
+        let (happened, troubled) = {
+            let mut fault_log = lock(&self.fault_log);
+            self.excuses.update(world, |name, since_ms| fault_log.first_boot_ms(world, name, since_ms));
+            (fault_log.take(), fault_log.has_active_faults())
+        };
+        self.faults_planned |= troubled;
+        for one in happened {
+            match one {
+                FaultLogEntry::Booted(node, at_ms) => self.space.record_boot(&world.node_name(node), at_ms),
+                FaultLogEntry::TeeFileCreated(node, path, at_ms) => {
+                    self.space.record_tee_file(&world.node_name(node), &path, at_ms);
+                }
+                FaultLogEntry::SegmentCreated(node, project_day, id, at_ms) => {
+                    self.segment_created(&world.node_name(node), project_day, id, at_ms);
+                }
+                FaultLogEntry::HintCreated(node, path, at_ms) => {
+                    self.deadlines.hint_created(node, path, at_ms)
+                }
+                FaultLogEntry::Quarantined(node, path) => self.quarantined_dirs.push((node, path)),
+                FaultLogEntry::DiskReplaced(name) => {
+                    self.disk_emptied(&name);
+                    if nodes.tee_store.is_some_and(|store| *world.node_name(store) == *name) {
+                        self.tee_store_emptied_ms = Some(now_ms);
+                    }
+                }
+            }
+        }
+        for down in nodes.disks.iter().filter(|node| !world.is_up(**node)) {
+            self.space.record_boot(&world.node_name(*down), now_ms);
+        }
+    }
+
+    /// Returns the days quarantined since the last call. They are checked while the quarantined directory exists: it
+    /// shows that the day was restarted, and is removed within a day or two.
+    pub fn newly_quarantined_days(&mut self, world: &World, nodes: &NodeIds) -> BTreeSet<ProjectDay> {
+        self.apply_fault_log(world, nodes);
+        let new = &self.quarantined_dirs[self.quarantined_dirs_checked..];
+        self.quarantined_dirs_checked = self.quarantined_dirs.len();
+        new.iter().filter_map(|(_, path)| day_of(path.split(".corrupt-").next()?)).collect()
+    }
+
+    fn check_context(&self, world: &World, stage: &str, healed: bool) -> CheckContext {
+        let at_ms = world.now().0;
+        CheckContext {
+            at_ms,
+            stage: stage.to_owned(),
+            settled_before_ms: at_ms,
+            faults_active: self.faults_planned && !healed,
+            replays: self.replays,
+            damaged_disks: lock(&self.fault_log).damaged.clone(),
+        }
+    }
+
+    /// Checks some project-days on all disks: after compactions, and at the end of local days.
+    pub fn check_days(&mut self, world: &World, nodes: &NodeIds, scope: BTreeSet<ProjectDay>, stage: &str) {
+        self.apply_fault_log(world, nodes);
+        let now = self.check_context(world, stage, false);
+        let days: Vec<String> = scope
+            .iter()
+            .map(|project_day| format!("arb/{}/{}", project_day.project, day::format_day(project_day.day)))
+            .collect();
+        let dirs = |node: NodeId| {
+            let aside = self.quarantined_dirs.iter().filter(move |(at, _)| *at == node).map(|(_, path)| path);
+            days.iter().chain(aside).map(String::as_str)
+        };
+        let view = |node: &NodeId| {
+            let image = world.durable_image_under(*node, dirs(*node));
+            view_of(&world.node_name(*node), image.files())
+        };
+        let views: Vec<DiskView> = nodes.disks.iter().map(view).collect();
+        if self.checks.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
+            self.decode_cache.next_round();
+        }
+        let snapshot = ClusterSnapshot::of_days(&mut self.decode_cache, &views, scope);
+        self.check_production(&snapshot, &now, false);
+    }
+
+    /// Checks everything on all disks.
+    pub fn check_all(&mut self, world: &World, nodes: &NodeIds, stage: &str, healed: bool) -> ReadView {
+        self.apply_fault_log(world, nodes);
+        let now = self.check_context(world, stage, healed);
+        let views: Vec<DiskView> = nodes.disks.iter().map(|node| durable_view(world, *node)).collect();
+        let snapshot = ClusterSnapshot::of(&mut self.decode_cache, &views);
+        let read_view = self.check_production(&snapshot, &now, healed);
+        self.copies_held =
+            snapshot.disks.iter().flat_map(|disk| disk.days.values()).map(|day| day.content.records).sum();
+        let accountable_disks = self.accountable_disks(&snapshot);
+        if let Some(at_ms) = lock(&self.fault_log).last_fault_ms() {
+            self.space.record_disturbance(at_ms);
+        }
+        let space = self.space.check(&accountable_disks, self.limits, &now);
+        self.report(space);
+        if healed {
+            let differ = i6_replicas::check(&snapshot, now.at_ms, &now);
+            self.report(differ);
+            self.liveness.report(self.liveness.divergence.waiting(&self.alarmed, &snapshot, &now));
+        }
+        read_view
+    }
+
+    fn check_production(&mut self, snapshot: &ClusterSnapshot, now: &CheckContext, healed: bool) -> ReadView {
+        self.checks += 1;
+        let read_view = snapshot.read_view(self.read_disks);
+        let client_state = self.client_state.clone();
+        let mut ledger = lock(&client_state.ledger);
+        let mut found = i1_readable::check(&ledger, &read_view, now);
+        found.extend(i2_provenance::check(&ledger, &read_view, now));
+        found.extend(i4_day_sets::check(&ledger, &read_view, now));
+        found.extend(i5_content::check(&ledger, &read_view, now));
+        if healed {
+            found.extend(i3_duplicates::check(&ledger, &read_view, now));
+        }
+        let accountable_disks = self.accountable_disks(snapshot);
+        let runs = self.runs.check(&mut self.decode_cache, &accountable_disks, now);
+        self.runs_compared += runs.compared;
+        found.extend(runs.violations);
+        found.extend(not_compared(&runs.uncomparable, now));
+        found.extend(self.manifests.check(&accountable_disks, now));
+        self.liveness.dirty.update(&accountable_disks, ledger.zones(), now.at_ms);
+        self.deadlines.nightly.update(&accountable_disks, ledger.zones(), now.at_ms);
+        let is_altered = |violation: &Violation| {
+            (violation.invariant.as_str(), violation.kind.as_str()) == ("I5", "altered")
+        };
+        let altered = match found.iter().any(is_altered) {
+            true => i5_content::altered(&ledger, &read_view),
+            false => BTreeSet::new(),
+        };
+        self.loss.record_check(&ledger, &read_view, &altered, now);
+        ledger.record_observed(&read_view);
+        drop(ledger);
+        self.keep_smallest_loss(&found, &read_view);
+        self.report(found);
+        read_view
+    }
+
+    /// Adds violations, keeping the worst of each fingerprint.
+    pub fn report(&mut self, found: Vec<Violation>) {
+        for violation in found {
+            debug_assert!(
+                is_listed(&violation.invariant, &violation.kind),
+                "{} is not among the listed kinds of violations",
+                violation.fingerprint()
+            );
+            let key = (
+                violation.fingerprint(),
+                violation.subject.clone(),
+                violation.label(day::DAY_LABEL).map(str::to_owned),
+            );
+            match self.found.get_mut(&key) {
+                Some(known) if known.items >= violation.items => {}
+                Some(known) => *known = Violation { at_ms: known.at_ms, ..violation },
+                None => drop(self.found.insert(key, violation)),
+            }
+        }
+    }
+
+    /// Returns the losses so far.
+    pub fn loss(&self, ledger: &Ledger) -> LossSummary {
+        self.loss.summary(ledger)
+    }
+
+    /// Returns true if production lacked events at the last check.
+    pub fn is_short_now(&self) -> bool {
+        self.loss.has_current_loss()
+    }
+
+    /// Returns each time that a project-day lacked events.
+    pub fn loss_episodes(&self) -> impl Iterator<Item = (ProjectDay, LossEpisode)> {
+        self.loss.episodes()
+    }
+
+    /// Returns all violations so far.
+    pub fn found(&self) -> Vec<Violation> {
+        self.found.values().cloned().collect()
+    }
+
+    /// Returns all violations, earliest first.
+    pub fn into_violations(self) -> Vec<Violation> {
+        let mut all: Vec<Violation> = self.found.into_values().collect();
+        all.sort_by(|a, b| {
+            (a.at_ms, a.fingerprint(), &a.subject).cmp(&(b.at_ms, b.fingerprint(), &b.subject))
+        });
+        all
+    }
+}
+
+/// Reports runs whose files were removed before they were compared: a check that could not run has failed.
+fn not_compared(paths: &[String], now: &CheckContext) -> Option<Violation> {
+    let first = paths.first()?;
+    let violation = Violation::new("I13", "run-not-compared", now.stage.as_str());
+    Some(
+        violation
+            .of("", paths.len() as u64)
+            .at(now.at_ms)
+            .because(format!("inputs or output are gone: {first}")),
+    )
+}

@@ -1,0 +1,202 @@
+//! Checks of backups, the tee, and the results of drills.
+
+use super::OracleChecker;
+use crate::actors::drill::DrillResult;
+use crate::cluster::node_ids::NodeIds;
+use crate::judge::disk_views::{days_of, view, view_of};
+use crate::mutex::lock;
+use latent_engine::sim::World;
+use latent_engine::verdict::Violation;
+use latent_oracle::invariants::{i1_readable, i10_backup, i11_tee, i12_drill};
+use latent_oracle::reader::gaps::OpenGaps;
+use latent_oracle::{CheckContext, ClusterSnapshot, DiskView, ProjectDay, ReadView, day};
+use latent_ports::UnixMs;
+use std::collections::BTreeSet;
+
+/// Events of requests in open gaps of the tee, as production holds them: by design, only production has them until
+/// the next backup.
+struct OpenGapEvents(BTreeSet<(ProjectDay, String)>);
+
+impl OpenGapEvents {
+    fn new(production: &ReadView, gaps: &OpenGaps) -> OpenGapEvents {
+        let mut events = BTreeSet::new();
+        if gaps.is_empty() {
+            return OpenGapEvents(events);
+        }
+        for (project_day, seen) in &production.days {
+            let blocks = seen.contents.iter().flat_map(|content| &content.blocks);
+            for record in blocks.flat_map(|block| &block.records) {
+                let arrival = record.arrival();
+                if gaps.contains(arrival.edge, arrival.sequence) {
+                    let key = if record.is_anonymous() {
+                        record.content.to_string()
+                    } else {
+                        record.key.to_string()
+                    };
+                    events.insert((*project_day, key));
+                }
+            }
+        }
+        OpenGapEvents(events)
+    }
+
+    /// Removes these events from the violations; returns the rest and the number of removed events.
+    fn without(&self, found: Vec<Violation>) -> (Vec<Violation>, u64) {
+        let mut by_design = 0;
+        let is_left = |mut violation: Violation| {
+            if violation.kind == "missing"
+                && let Some(project_day) = project_day(&violation)
+            {
+                let before = violation.keys.len();
+                violation.keys.retain(|key| !self.0.contains(&(project_day, key.clone())));
+                let excused = (before - violation.keys.len()) as u64;
+                by_design += excused;
+                violation.items = violation.items.saturating_sub(excused);
+            }
+            (violation.items > 0).then_some(violation)
+        };
+        let left = found.into_iter().filter_map(is_left).collect();
+        (left, by_design)
+    }
+}
+
+fn project_day(found: &Violation) -> Option<ProjectDay> {
+    let project = found.subject.strip_prefix('p')?.parse().ok()?;
+    Some(ProjectDay { project, day: day::parse_day(found.label(day::DAY_LABEL)?)? })
+}
+
+impl OracleChecker {
+    /// Returns true if no backup was checked for too long: each completed backup is checked.
+    pub fn backups_overdue(&self, now: UnixMs) -> bool {
+        self.backup.as_ref().is_some_and(|promise| {
+            now.0 - self.backups_checked_at_ms.max(promise.since_ms) > promise.interval_ms + promise.slack_ms
+        })
+    }
+
+    /// Returns the days of which production lacked events at the last check.
+    pub fn lacking(&self) -> BTreeSet<ProjectDay> {
+        self.loss.days_with_missing_events()
+    }
+
+    /// Checks each data center's newest backup. A data center that production changed guarantees nothing; its losses
+    /// show in the drill. Events that production already lacked (`lacking`) when the backup was taken are a loss of
+    /// production, not of the backup, even if a customer has sent them again since.
+    pub fn check_backups(
+        &mut self,
+        world: &World,
+        nodes: &NodeIds,
+        production: &ReadView,
+        lacking: &BTreeSet<ProjectDay>,
+        stage: &str,
+    ) {
+        let was_lacking =
+            |found: &Violation| project_day(found).is_some_and(|project_day| lacking.contains(&project_day));
+        let Some(mut promise) = self.backup.clone() else { return };
+        self.apply_fault_log(world, nodes);
+        let now = self.check_context(world, stage, false);
+        self.backups_checked_at_ms = now.at_ms;
+        for node in &nodes.data_centers {
+            if self.store_log.is_tampered(*node) {
+                continue;
+            }
+            let store = view(world, *node);
+            promise.excused = self.excuses.for_job(&self.job_dependencies.backup(&store.name));
+            let client_state = self.client_state.clone();
+            let ledger = lock(&client_state.ledger);
+            let checked =
+                i10_backup::check(&mut self.decode_cache, &ledger, &store, production, &promise, &now);
+            drop(ledger);
+            let charged = checked.violations.into_iter().map(|found| {
+                if found.kind == "not-backed-up" && was_lacking(&found) { found.losing() } else { found }
+            });
+            self.report(charged.collect());
+        }
+    }
+
+    /// Compares the tee with the answers that clients received. A tee store that production changed guarantees
+    /// nothing, as with backups.
+    pub fn check_tee(&mut self, world: &World, nodes: &NodeIds, stage: &str) {
+        let Some(mut retention) = self.tee else { return };
+        self.apply_fault_log(world, nodes);
+        let now = self.check_context(world, stage, false);
+        let forget_before_ms = now.at_ms - retention.retention_ms - 86_400_000;
+        if let Some(emptied_ms) = self.tee_store_emptied_ms {
+            // The plan removed the contents of the store.
+            retention.retention_ms = retention.retention_ms.min(now.at_ms - emptied_ms);
+        }
+        let disks: Vec<DiskView> =
+            nodes.edges.iter().chain(&nodes.tee_store).map(|node| view(world, *node)).collect();
+        retention.undisturbed_since_ms = self.tee_disturbed_until_ms(&now, &disks).unwrap_or(i64::MIN / 2);
+        let client_state = self.client_state.clone();
+        let mut ledger = lock(&client_state.ledger);
+        let mut found = match nodes.tee_store {
+            Some(store) if self.store_log.is_tampered(store) => Vec::new(),
+            _ => i11_tee::check(&mut self.decode_cache, &ledger, &disks, retention, &now),
+        };
+        let store_name = nodes.tee_store.map(|store| world.node_name(store));
+        let excused = |disk: &str| {
+            let is_store = store_name.as_deref() == Some(disk);
+            let excused = self.excuses.for_job(&if is_store {
+                self.job_dependencies.tee_expiry()
+            } else {
+                self.job_dependencies.tee_upload(disk)
+            });
+            excused.union(&self.extended_tee_retention)
+        };
+        found.extend(self.space.check_tee(&disks, self.limits, excused, &now));
+        ledger.prune_acked_requests(forget_before_ms);
+        drop(ledger);
+        self.report(found);
+    }
+
+    /// Returns the last time at which a fault kept a tee node from its work.
+    fn tee_disturbed_until_ms(&self, now: &CheckContext, disks: &[DiskView]) -> Option<i64> {
+        let excused_ms = disks.iter().filter_map(|disk| {
+            let needs = [self.job_dependencies.tee_expiry(), self.job_dependencies.tee_upload(&disk.name)];
+            needs.iter().filter_map(|needs| self.excuses.for_job(needs).last_excused_ms(now.at_ms)).max()
+        });
+        excused_ms.max()
+    }
+
+    /// Checks a drill. If the scenario promises full recovery, missing events are a violation; otherwise they only
+    /// show which losses are unrecoverable.
+    pub fn check_drill(
+        &mut self,
+        drilled: &DrillResult,
+        production: &ReadView,
+        now_ms: i64,
+        promised: bool,
+    ) -> u64 {
+        let views: Vec<DiskView> =
+            drilled.disks.iter().map(|(name, image)| view_of(name, image.files())).collect();
+        let restored = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days_of(&views))
+            .read_view(self.read_disks);
+        let restored = ReadView { scope: None, ..restored };
+        let now = CheckContext {
+            at_ms: now_ms,
+            stage: "drill".to_owned(),
+            settled_before_ms: now_ms,
+            faults_active: false,
+            replays: self.replays + 1,
+            damaged_disks: BTreeSet::new(),
+        };
+        let client_state = self.client_state.clone();
+        let ledger = lock(&client_state.ledger);
+        let edges: Vec<DiskView> =
+            drilled.edges.iter().map(|(name, image)| view_of(name, image.files())).collect();
+        let in_gaps = OpenGapEvents::new(production, &OpenGaps::of(&edges));
+        let found = if promised { i12_drill::check(&ledger, &restored, &now) } else { Vec::new() };
+        let (found, by_design) = in_gaps.without(found);
+        self.missing_by_design = self.missing_by_design.max(by_design);
+        let (missing, _) = in_gaps.without(i1_readable::check(&ledger, &restored, &now));
+        let missing = missing.iter().filter(|v| v.kind == "missing").map(|v| v.items).sum();
+        self.loss.record_drill(&ledger, production, drilled.report.as_ref().map(|_| &restored), &now);
+        drop(ledger);
+        self.report(found);
+        if promised && drilled.report.is_none() {
+            let hung = Violation::new("I12", "did-not-end", "drill").at(now_ms).losing();
+            self.report(vec![hung.because("the recovery did not end within a week")]);
+        }
+        missing
+    }
+}

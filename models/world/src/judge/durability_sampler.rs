@@ -1,0 +1,97 @@
+//! Samples I7 during a run: when a client receives its answer, the acknowledged events are durable on enough disks.
+//!
+//! Reading one day of all disks at every answer would cost more than the run, so a sample is checked: one in
+//! [`ONE_IN`] answers, drawn by request number, and all answers at first and for some minutes after a boot or a
+//! fault. The check reads durable bytes synchronously: no task, no timer, and no draw that is visible elsewhere.
+//!
+//! Disks that planned faults damaged or replaced may lack confirmed bytes, so each of them reduces the required
+//! number. If more are affected than the budget allows, the plan caused the loss, and the report says so.
+
+use crate::judge::disk_views::view_of;
+use crate::mutex::lock;
+use crate::observe::fault_log::FaultLog;
+use latent_engine::sim::World;
+use latent_engine::verdict::Violation;
+use latent_oracle::ledger::EventId;
+use latent_oracle::{CheckContext, ClusterSnapshot, DecodeCache, DiskView, day, invariants::i7_durability};
+use latent_ports::NodeId;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+/// Sampling rate: one answer in this many is checked.
+const ONE_IN: u64 = 50;
+/// Number of first answers that are all checked, so that small runs have checks too.
+const AT_FIRST: u64 = 10;
+/// Number of checks after which the decode cache drops unused entries.
+const CHECKS_PER_CACHE_ROUND: u64 = 64;
+
+/// Durability sampler of one run.
+pub(crate) struct DurabilitySampler {
+    world: World,
+    disks: Vec<NodeId>,
+    min_disks: u32,
+    fault_log: Arc<Mutex<FaultLog>>,
+    decode_cache: DecodeCache,
+    /// Number of checked answers.
+    pub checked: u64,
+    /// Violations found.
+    pub found: Vec<Violation>,
+}
+
+impl DurabilitySampler {
+    pub fn new(
+        world: World,
+        disks: Vec<NodeId>,
+        min_disks: u32,
+        fault_log: Arc<Mutex<FaultLog>>,
+    ) -> DurabilitySampler {
+        DurabilitySampler {
+            world,
+            disks,
+            min_disks,
+            fault_log,
+            decode_cache: DecodeCache::default(),
+            checked: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// Handles the answer to `request`, which acknowledges these events.
+    pub fn acknowledged(&mut self, request: u64, accepted: &[EventId]) {
+        let at_ms = self.world.now().0;
+        let (fresh, unsound) = {
+            let fault_log = lock(&self.fault_log);
+            (fault_log.is_recently_disturbed(at_ms), fault_log.unsound.clone())
+        };
+        let drawn = || self.world.draw("oracle.acks", u128::from(request)).is_multiple_of(ONE_IN);
+        if !fresh && self.checked >= AT_FIRST && !drawn() {
+            return;
+        }
+        self.checked += 1;
+        if self.checked.is_multiple_of(CHECKS_PER_CACHE_ROUND) {
+            self.decode_cache.next_round();
+        }
+        let days = i7_durability::days_of(accepted);
+        let dirs: Vec<String> = days
+            .iter()
+            .map(|project_day| format!("arb/{}/{}", project_day.project, day::format_day(project_day.day)))
+            .collect();
+        let view = |node: &NodeId| {
+            let image = self.world.durable_image_under(*node, dirs.iter().map(String::as_str));
+            view_of(&self.world.node_name(*node), image.files())
+        };
+        let views: Vec<DiskView> = self.disks.iter().map(view).collect();
+        let durable = ClusterSnapshot::of_days(&mut self.decode_cache, &views, days).read_view(1);
+        let excused = views.iter().filter(|view| unsound.contains_key(&view.name)).count() as u32;
+        let now = CheckContext {
+            at_ms,
+            stage: "acknowledged".to_owned(),
+            settled_before_ms: at_ms,
+            faults_active: false,
+            replays: 0,
+            damaged_disks: BTreeSet::new(),
+        };
+        let min_disks = self.min_disks.saturating_sub(excused);
+        self.found.extend(i7_durability::check(accepted, &durable, min_disks, &now));
+    }
+}

@@ -1,0 +1,357 @@
+//! Excuses: the times during which faults of the plan kept a job from working.
+//!
+//! One model covers all jobs. A fault has nodes, a start and an end. A job depends on some nodes entirely, and on a
+//! minimum number of nodes of some groups, such as enough disks. A job is excused while a fault affects one of the
+//! former or leaves too few of the latter, and for a stated time afterwards in which it catches up: the time until
+//! its next attempt.
+//!
+//! - A link fault affects a job if both ends are nodes of the job and one of them is required: traffic between disks
+//!   does not delay a backup.
+//! - A condition (a throttling store, expired credentials) affects its node as isolation would.
+//! - Damage (a new disk, rot, an unreadable block, a removed directory) lasts until it is certainly repaired: some
+//!   nights, and one more for each other fault that may have cost one. A write that was confirmed and lost counts as
+//!   damage from the next boot of its node on.
+//! - A fault with a limited number of operations ends with the last of them.
+//! - A wrong clock affects its node for as long as timers may sleep by its reading, also after it is right again.
+//! - A deploy, or an operator's restart of a node, affects the node for an instant. Operator configuration is not an
+//!   excuse: disabled backups are not excused.
+//! - No excuse: short reads, short listing pages, garbage after a crash, clock drift of some seconds. The system must
+//!   tolerate these.
+
+use crate::plan::nemesis::{REPAIRED_AFTER_MS, damages};
+use crate::scenario::store_conditions::SHORT_PAGES;
+use latent_engine::sim::{FaultAction, FaultOutcome, World};
+use latent_oracle::ExcusedPeriods;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Maximum time from one nightly comparison to the next.
+const NIGHT_MS: i64 = 25 * 3_600_000;
+/// Wildcard for the end of a link: every node.
+const ANY_NODE: &str = "*";
+/// Timers check the clock again after six hours at the latest.
+const TIMER_RECHECK_MS: i64 = 6 * 3_600_000;
+/// A clock offset below this has no effect.
+const MAX_HARMLESS_DRIFT_MS: i64 = 5 * 60_000;
+
+/// A group of nodes of which a job needs a minimum number.
+#[derive(Clone, Debug)]
+pub(crate) struct QuorumGroup {
+    nodes: BTreeSet<String>,
+    min: usize,
+}
+
+/// Nodes that a job depends on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobDependencies {
+    /// Nodes that are all required.
+    pub all: BTreeSet<String>,
+    /// Groups of nodes with a required minimum each.
+    pub some_of: Vec<QuorumGroup>,
+    /// Maximum time from the end of a fault to the job's next attempt.
+    pub catch_up_ms: i64,
+    /// Maximum time until a damaged required node is repaired.
+    pub repaired_after_ms: i64,
+}
+
+impl JobDependencies {
+    /// Creates dependencies that require all of these nodes.
+    pub fn new(nodes: impl IntoIterator<Item = String>, catch_up_ms: i64) -> JobDependencies {
+        let all = nodes.into_iter().collect();
+        JobDependencies {
+            all,
+            catch_up_ms,
+            repaired_after_ms: REPAIRED_AFTER_MS,
+            ..JobDependencies::default()
+        }
+    }
+
+    /// Adds a group of nodes with a required minimum.
+    pub fn and_some_of(mut self, min: usize, nodes: impl IntoIterator<Item = String>) -> JobDependencies {
+        self.some_of.push(QuorumGroup { nodes: nodes.into_iter().collect(), min });
+        self
+    }
+
+    fn member(&self, name: &str) -> Option<&str> {
+        self.some_of.iter().find_map(|group| group.nodes.get(name)).map(String::as_str)
+    }
+}
+
+/// Nodes or links that a fault affects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum FaultScope {
+    Nodes(Vec<String>),
+    /// All links between a node of the first and a node of the second list.
+    Links(Vec<String>, Vec<String>),
+}
+
+/// The time during which a fault was active.
+#[derive(Clone, Debug)]
+struct FaultInterval {
+    scope: FaultScope,
+    from_ms: i64,
+    /// `None`: the fault is still active.
+    to_ms: Option<i64>,
+    is_damage: bool,
+    is_clock: bool,
+    /// Damage only: number of nights on which other faults may have prevented the repair.
+    nights_lost: i64,
+}
+
+/// All faults so far that may have kept a job from working.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Excuses {
+    /// Node that repairs damaged disks at night.
+    repairer: Option<String>,
+    faults: Vec<FaultInterval>,
+    /// Restarts by operators, and nodes that stay away.
+    restarts: Vec<FaultInterval>,
+    /// Time at which a fault with a limited number of operations was found exhausted, by fault number.
+    exhausted_at_ms: BTreeMap<usize, i64>,
+}
+
+impl Excuses {
+    /// Creates excuses without faults; `repairer` is the node that repairs damaged disks at night.
+    pub fn new(repairer: Option<String>) -> Excuses {
+        Excuses { repairer, ..Excuses::default() }
+    }
+
+    /// Updates the faults from their outcomes. `booted` returns the first boot of a node after a time.
+    pub fn update(&mut self, world: &World, booted: impl Fn(&str, i64) -> Option<i64>) {
+        self.set_outcomes(world.fault_outcomes(), world.now().0, booted);
+    }
+
+    fn set_outcomes(
+        &mut self,
+        outcomes: Vec<FaultOutcome>,
+        now_ms: i64,
+        booted: impl Fn(&str, i64) -> Option<i64>,
+    ) {
+        self.faults.clear();
+        for (index, outcome) in outcomes.into_iter().enumerate() {
+            let Some(from_ms) = outcome.triggered_at.map(|at| at.0) else { continue };
+            if outcome.is_exhausted {
+                self.exhausted_at_ms.entry(index).or_insert(now_ms);
+            }
+            let exhausted_at_ms = self.exhausted_at_ms.get(&index).copied();
+            let ended_ms = outcome.ended_at.map(|at| at.0);
+            let to_ms = exhausted_at_ms.into_iter().chain(ended_ms).min();
+            self.faults.extend(fault_interval(&outcome.fault.action, from_ms, to_ms, &booted));
+        }
+        for index in 0..self.faults.len() {
+            if self.faults[index].is_damage {
+                self.faults[index].nights_lost = self.nights_lost(index);
+            }
+        }
+    }
+
+    /// Returns the number of nights that other faults may have cost this repair.
+    fn nights_lost(&self, damage: usize) -> i64 {
+        let FaultInterval { scope, from_ms, to_ms, .. } = &self.faults[damage];
+        let FaultScope::Nodes(damaged) = scope else { return 0 };
+        let concerned = JobDependencies::new(damaged.iter().chain(&self.repairer).cloned(), 0);
+        let others = self.faults.iter().enumerate().filter(|(index, _)| *index != damage);
+        let mut others: Vec<&FaultInterval> =
+            others.map(|(_, other)| other).filter(|other| other.scope.affects(&concerned)).collect();
+        others.sort_by_key(|other| other.from_ms);
+        let Some(to_ms) = to_ms else { return 0 };
+        let mut until_ms = to_ms + REPAIRED_AFTER_MS;
+        let mut nights = 0;
+        for other in others {
+            let other_ends_ms = other.to_ms.unwrap_or(i64::MAX);
+            if other.from_ms <= until_ms && other_ends_ms >= *from_ms {
+                let lasted_ms = other_ends_ms.min(until_ms) - other.from_ms.max(*from_ms);
+                let lost = 1 + lasted_ms.max(0) / NIGHT_MS;
+                (nights, until_ms) = (nights + lost, until_ms + lost * NIGHT_MS);
+            }
+        }
+        nights
+    }
+
+    /// Records a restart of a node by an operator.
+    pub fn record_restart(&mut self, node: &str, at_ms: i64) {
+        let scope = FaultScope::Nodes(vec![node.to_owned()]);
+        let to_ms = Some(at_ms + 1);
+        self.restarts.push(FaultInterval {
+            scope,
+            from_ms: at_ms,
+            to_ms,
+            is_damage: false,
+            is_clock: false,
+            nights_lost: 0,
+        });
+    }
+
+    /// Records that a node stays away.
+    pub fn record_permanent_loss(&mut self, node: &str, at_ms: i64) {
+        let scope = FaultScope::Nodes(vec![node.to_owned()]);
+        self.restarts.push(FaultInterval {
+            scope,
+            from_ms: at_ms,
+            to_ms: None,
+            is_damage: false,
+            is_clock: false,
+            nights_lost: 0,
+        });
+    }
+
+    /// Returns the times at which a job with these dependencies was kept from working.
+    pub fn for_job(&self, dependencies: &JobDependencies) -> ExcusedPeriods {
+        let mut spans: Vec<(i64, i64)> = Vec::new();
+        let mut each: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
+        for one in self.faults.iter().chain(&self.restarts) {
+            let overlap = one.scope.overlap(dependencies);
+            if overlap.affects_required {
+                spans.push(one.span(dependencies.catch_up_ms, dependencies.repaired_after_ms));
+            }
+            for name in overlap.members {
+                each.entry(name).or_default().push(one.span(dependencies.catch_up_ms, REPAIRED_AFTER_MS));
+            }
+        }
+        spans.extend(dependencies.some_of.iter().flat_map(|group| below_quorum(&each, group)));
+        ExcusedPeriods::of(spans)
+    }
+}
+
+/// Returns the times at which fewer nodes of the group than required were unaffected.
+fn below_quorum(each: &BTreeMap<&str, Vec<(i64, i64)>>, group: &QuorumGroup) -> Vec<(i64, i64)> {
+    let each: Vec<&Vec<(i64, i64)>> = group.nodes.iter().filter_map(|name| each.get(name.as_str())).collect();
+    if group.nodes.len() - each.len() >= group.min {
+        return Vec::new();
+    }
+    let edges: BTreeSet<i64> = each.iter().copied().flatten().flat_map(|(from, to)| [*from, *to]).collect();
+    let edges: Vec<i64> = edges.into_iter().collect();
+    let is_in =
+        |at_ms: i64, spans: &[(i64, i64)]| spans.iter().any(|(from, to)| *from <= at_ms && at_ms < *to);
+    let is_short = |at_ms: i64| {
+        let scope = each.iter().filter(|spans| is_in(at_ms, spans)).count();
+        group.nodes.len() - scope < group.min
+    };
+    edges.windows(2).filter(|pair| is_short(pair[0])).map(|pair| (pair[0], pair[1])).collect()
+}
+
+impl FaultInterval {
+    fn span(&self, catch_up_ms: i64, repaired_after_ms: i64) -> (i64, i64) {
+        let after_ms = match (self.is_damage, self.is_clock) {
+            (true, _) => repaired_after_ms.saturating_add(self.nights_lost * NIGHT_MS),
+            (_, true) => catch_up_ms + TIMER_RECHECK_MS,
+            _ => catch_up_ms,
+        };
+        (self.from_ms, self.to_ms.map_or(i64::MAX, |to_ms| to_ms.saturating_add(after_ms)))
+    }
+}
+
+/// Overlap of a fault's scope with a job's dependencies.
+#[derive(Debug, Default)]
+struct ScopeOverlap<'n> {
+    /// True if a required node is affected.
+    affects_required: bool,
+    /// Affected members of groups.
+    members: BTreeSet<&'n str>,
+}
+
+impl<'n> ScopeOverlap<'n> {
+    fn node(&mut self, dependencies: &'n JobDependencies, name: &str) {
+        self.affects_required |= dependencies.all.contains(name);
+        self.members.extend(dependencies.member(name));
+    }
+
+    fn link(&mut self, dependencies: &'n JobDependencies, one: &str, other: &str) {
+        match (one == ANY_NODE, other == ANY_NODE) {
+            (true, true) => {
+                let members = dependencies.some_of.iter().flat_map(|group| &group.nodes);
+                dependencies.all.iter().chain(members).for_each(|name| self.node(dependencies, name));
+            }
+            (true, false) => self.node(dependencies, other),
+            (false, true) => self.node(dependencies, one),
+            (false, false) if one == other => {}
+            (false, false) => match (dependencies.all.contains(one), dependencies.all.contains(other)) {
+                (true, true) => self.affects_required = true,
+                (true, false) => self.members.extend(dependencies.member(other)),
+                (false, true) => self.members.extend(dependencies.member(one)),
+                (false, false) => {}
+            },
+        }
+    }
+}
+
+impl FaultScope {
+    /// Returns true if it affects a required node over any link.
+    fn affects(&self, dependencies: &JobDependencies) -> bool {
+        let is_needed = |name: &String| dependencies.all.contains(name);
+        match self {
+            FaultScope::Nodes(nodes) => nodes.iter().any(is_needed),
+            FaultScope::Links(side, other) => side.iter().chain(other).any(is_needed),
+        }
+    }
+
+    fn overlap<'n>(&self, dependencies: &'n JobDependencies) -> ScopeOverlap<'n> {
+        let mut overlap = ScopeOverlap::default();
+        match self {
+            FaultScope::Nodes(nodes) => nodes.iter().for_each(|name| overlap.node(dependencies, name)),
+            FaultScope::Links(side, other) => {
+                let pairs = side.iter().flat_map(|one| other.iter().map(move |other| (one, other)));
+                pairs.for_each(|(one, other)| overlap.link(dependencies, one, other));
+            }
+        }
+        overlap
+    }
+}
+
+/// Returns the interval of a fault that triggered at `from_ms` and ended at `to_ms`; `None` if it excuses nothing.
+fn fault_interval(
+    action: &FaultAction,
+    from_ms: i64,
+    to_ms: Option<i64>,
+    booted: &impl Fn(&str, i64) -> Option<i64>,
+) -> Option<FaultInterval> {
+    let one = |name: &String| vec![name.clone()];
+    let (is_damage, is_clock) =
+        (damages(action).is_some(), matches!(action, FaultAction::ClockStep(_) | FaultAction::ClockDrift(_)));
+    let scope = match action {
+        FaultAction::ShortRead(_) | FaultAction::GarbageTails(_) => return None,
+        FaultAction::Condition(it) if it.name == SHORT_PAGES => return None,
+        FaultAction::ClockDrift(it) if !is_significant(it.ppm, it.for_ms) => return None,
+        FaultAction::CutLink(it) => FaultScope::Links(one(&it.from), one(&it.to)),
+        FaultAction::DegradeLink(it) => FaultScope::Links(one(&it.from), one(&it.to)),
+        FaultAction::Partition(it) => FaultScope::Links(it.side.clone(), it.other.clone()),
+        FaultAction::PowerLoss(it) => FaultScope::Nodes(it.nodes.clone()),
+        FaultAction::Kill(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::Pause(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::CrashLoop(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::NewDisk(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::Isolate(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::Flap(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::LoseMessage(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::ClockStep(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::ClockDrift(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::DiskError(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::SyncFailure(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::DiskFull(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::SlowDisk(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::LatentSector(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::BitRot(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::MisdirectedWrite(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::LostWrite(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::RemoveDirectory(it) => FaultScope::Nodes(one(&it.node)),
+        FaultAction::Condition(it) => FaultScope::Nodes(one(&it.node)),
+    };
+    let to_ms = match action {
+        // These take no time; repair starts at once.
+        FaultAction::LatentSector(_) | FaultAction::BitRot(_) | FaultAction::RemoveDirectory(_) => {
+            Some(from_ms)
+        }
+        FaultAction::LostWrite(it) => to_ms.and_then(|to_ms| booted(&it.node, to_ms)),
+        _ => to_ms,
+    };
+    Some(FaultInterval { scope, from_ms, to_ms, is_damage, is_clock, nights_lost: 0 })
+}
+
+/// Returns true if a drifting clock can be off by enough to have an effect.
+fn is_significant(ppm: i32, for_ms: Option<u64>) -> bool {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    let off_ms = i128::from(ppm.unsigned_abs()) * i128::from(for_ms.unwrap_or(YEAR_MS / 12)) / 1_000_000;
+    off_ms > i128::from(MAX_HARMLESS_DRIFT_MS)
+}
+
+#[cfg(test)]
+mod tests;

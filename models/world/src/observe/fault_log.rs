@@ -1,0 +1,232 @@
+//! The fault log: faults, boots, quarantined days and recoveries that the checker must know.
+//!
+//! An observer records it from the trace and does nothing else. Faults come from the plan, so using them does not
+//! trust the system. Of the system's marks only one is used, to find bytes (the path of a quarantined day), and the
+//! bytes decide. Conditions without effect on bytes or time are recorded like any fault. Excuses of jobs
+//! follow from the plan's faults, not from this log.
+
+use crate::mutex::lock;
+use crate::plan::streams::WARM_UP_MS;
+use latent_engine::sim::{Event, FaultAction, Observer, Record, World};
+use latent_oracle::ProjectDay;
+use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
+use latent_oracle::reader::segment::parse_segment_path;
+use latent_ports::{DiskOp, NodeId, UnixMs};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Time after a boot or a fault during which every acknowledgement is checked: durability is then at risk.
+const CHECK_ALL_FOR_MS: i64 = 5 * 60_000;
+
+/// An event that changes the expectations of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FaultLogEntry {
+    /// A process started at this time.
+    Booted(NodeId, i64),
+    /// The node with this name has an empty disk.
+    DiskReplaced(String),
+    /// A tee file was stored under this path at this time.
+    TeeFileCreated(NodeId, String, i64),
+    /// A segment of a day, with this id, was created on an Arb disk at this time.
+    SegmentCreated(NodeId, ProjectDay, u64, i64),
+    /// A hint was created under this path at this time.
+    HintCreated(NodeId, String, i64),
+    /// An Arb directory was quarantined to this path.
+    Quarantined(NodeId, String),
+}
+
+/// The recorded events and the state derived from them.
+#[derive(Debug, Default)]
+pub(crate) struct FaultLog {
+    happened: Vec<FaultLogEntry>,
+    /// Nodes whose disks lost or changed some durable bytes through planned faults.
+    pub damaged: BTreeSet<String>,
+    /// Nodes whose disks may lack confirmed bytes, and since when: damaged, replaced, or run by a hostile release.
+    pub unsound: BTreeMap<String, i64>,
+    /// Time of the last start or end of a fault.
+    last_fault_ms: Option<i64>,
+    /// Start times of processes, in milliseconds since 1970, in order.
+    boots: BTreeMap<NodeId, Vec<i64>>,
+    /// Time at which the faults ended.
+    pub faults_ended_ms: Option<i64>,
+    /// Running recoveries and their start times.
+    recoveries: BTreeMap<NodeId, Vec<i64>>,
+    /// Start times of recoveries that died with their process and were not run to completion since.
+    dead_recoveries: BTreeMap<NodeId, i64>,
+    check_all_until_ms: i64,
+}
+
+impl FaultLog {
+    /// Removes and returns the events since the last call, in order.
+    pub fn take(&mut self) -> Vec<FaultLogEntry> {
+        std::mem::take(&mut self.happened)
+    }
+
+    /// Returns the time of the last start or end of a fault, in milliseconds since 1970.
+    pub fn last_fault_ms(&self) -> Option<i64> {
+        self.last_fault_ms
+    }
+
+    /// Returns true if a fault has triggered and faults have not ended.
+    pub fn has_active_faults(&self) -> bool {
+        self.last_fault_ms.is_some() && self.faults_ended_ms.is_none()
+    }
+
+    /// Returns the first boot of the node with this name after a time.
+    pub fn first_boot_ms(&self, world: &World, name: &str, since_ms: i64) -> Option<i64> {
+        let boots = self.boots.get(&world.node_named(name)?)?;
+        boots.get(boots.partition_point(|at_ms| *at_ms < since_ms)).copied()
+    }
+
+    /// Returns true within some minutes after a fault or a boot.
+    pub fn is_recently_disturbed(&self, now_ms: i64) -> bool {
+        now_ms < self.check_all_until_ms
+    }
+
+    /// Returns the recoveries that started and have not ended.
+    pub fn recoveries(&self, world: &World) -> Vec<UnfinishedRecovery> {
+        let running =
+            self.recoveries.iter().flat_map(|(node, all)| all.iter().map(move |at_ms| (node, at_ms)));
+        let started = |(node, at_ms): (&NodeId, &i64)| UnfinishedRecovery {
+            node: world.node_name(*node).to_string(),
+            at_ms: *at_ms,
+        };
+        running.chain(&self.dead_recoveries).map(started).collect()
+    }
+
+    /// Returns true while a recovery writes to the disks, one copy after another.
+    pub fn is_recovering(&self) -> bool {
+        self.recoveries.values().any(|started| !started.is_empty())
+    }
+
+    /// Marks the recoveries of a node's previous process as dead.
+    fn mark_recovery_dead(&mut self, node: NodeId) {
+        if let Some(first_ms) = self.recoveries.remove(&node).and_then(|all| all.into_iter().min()) {
+            self.dead_recoveries.entry(node).or_insert(first_ms);
+        }
+    }
+
+    fn fault(&mut self, action: &FaultAction, at_ms: i64) {
+        self.last_fault_ms = Some(at_ms);
+        self.check_all_until_ms = at_ms + CHECK_ALL_FOR_MS;
+        let damaged = match action {
+            FaultAction::BitRot(it) => &it.node,
+            FaultAction::LatentSector(it) => &it.node,
+            FaultAction::MisdirectedWrite(it) => &it.node,
+            FaultAction::LostWrite(it) => &it.node,
+            FaultAction::RemoveDirectory(it) => {
+                // Previous contents of the directory imply nothing about later contents.
+                self.happened.push(FaultLogEntry::DiskReplaced(it.node.clone()));
+                &it.node
+            }
+            FaultAction::NewDisk(it) => {
+                self.unsound.insert(it.node.clone(), at_ms);
+                // The state of the old disk implies nothing about the new one, damage included.
+                self.damaged.remove(&it.node);
+                self.happened.push(FaultLogEntry::DiskReplaced(it.node.clone()));
+                return;
+            }
+            _ => return,
+        };
+        self.damaged.insert(damaged.clone());
+        self.unsound.insert(damaged.clone(), at_ms);
+    }
+}
+
+/// Registers the observer and returns its log.
+pub(crate) fn attach(world: &World) -> Arc<Mutex<FaultLog>> {
+    let check_all_until_ms = world.start().0 + WARM_UP_MS + CHECK_ALL_FOR_MS;
+    let fault_log = Arc::new(Mutex::new(FaultLog { check_all_until_ms, ..FaultLog::default() }));
+    world.observe(Box::new(FaultLogObserver { start: world.start(), fault_log: fault_log.clone() }));
+    fault_log
+}
+
+struct FaultLogObserver {
+    start: UnixMs,
+    fault_log: Arc<Mutex<FaultLog>>,
+}
+
+impl Observer for FaultLogObserver {
+    fn on_record(&mut self, record: &Record<'_>, _: &World) {
+        let at_ms = || (self.start + Duration::from_nanos(record.time_ns)).0;
+        match record.event {
+            Event::Boot => {
+                let mut fault_log = lock(&self.fault_log);
+                fault_log.check_all_until_ms = fault_log.check_all_until_ms.max(at_ms() + CHECK_ALL_FOR_MS);
+                fault_log.happened.push(FaultLogEntry::Booted(record.node, at_ms()));
+                fault_log.boots.entry(record.node).or_default().push(at_ms());
+                fault_log.mark_recovery_dead(record.node);
+            }
+            // The disk was replaced when the fault began; the boot at its end may come long after.
+            Event::Fault { action: FaultAction::NewDisk(_), ends: true } => {
+                lock(&self.fault_log).last_fault_ms = Some(at_ms());
+            }
+            Event::Disk { op: DiskOp::Rename, to, outcome: Ok(()), .. } if to.starts_with("objects/tee/") => {
+                let came = FaultLogEntry::TeeFileCreated(record.node, to.to_owned(), at_ms());
+                lock(&self.fault_log).happened.push(came);
+            }
+            Event::Disk { op: DiskOp::Append, path, offset: 0, outcome: Ok(()), .. } => {
+                let came = match parse_segment_path(path) {
+                    Some((project_day, id)) => {
+                        FaultLogEntry::SegmentCreated(record.node, project_day, id, at_ms())
+                    }
+                    None if path.starts_with("hints/") => {
+                        FaultLogEntry::HintCreated(record.node, path.to_owned(), at_ms())
+                    }
+                    None => return,
+                };
+                lock(&self.fault_log).happened.push(came);
+            }
+            Event::Fault { action, .. } => lock(&self.fault_log).fault(action, at_ms()),
+            Event::Mark { name: "arb.set-aside", subject } => {
+                lock(&self.fault_log)
+                    .happened
+                    .push(FaultLogEntry::Quarantined(record.node, subject.to_owned()));
+            }
+            Event::Mark { name: "recovery.started", .. } => {
+                lock(&self.fault_log).recoveries.entry(record.node).or_default().push(at_ms());
+            }
+            Event::Mark { name: "recovery.ended", .. } => {
+                let mut fault_log = lock(&self.fault_log);
+                // Any of several may be removed: all have started, and one has ended.
+                fault_log.recoveries.entry(record.node).or_default().pop();
+                fault_log.dead_recoveries.remove(&record.node);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latent_engine::sim::{BitRot, Condition, Kill, NewDisk};
+
+    #[test]
+    fn a_new_disk_is_undamaged_and_a_rotten_one_is_damaged() {
+        let mut fault_log = FaultLog::default();
+        assert!(!fault_log.has_active_faults());
+        fault_log.fault(&FaultAction::Condition(Condition::default()), 3);
+        let node = || "disk-1".to_owned();
+        fault_log.fault(&FaultAction::BitRot(BitRot { node: node(), ..BitRot::default() }), 7);
+        assert!(fault_log.damaged.contains("disk-1") && fault_log.unsound.get("disk-1") == Some(&7));
+        fault_log.fault(&FaultAction::NewDisk(NewDisk { node: node(), restart_after_ms: 1 }), 9);
+        assert!(!fault_log.damaged.contains("disk-1") && fault_log.unsound.get("disk-1") == Some(&9));
+        assert_eq!(fault_log.take(), [FaultLogEntry::DiskReplaced(node())]);
+        assert!(fault_log.has_active_faults());
+        fault_log.faults_ended_ms = Some(20);
+        assert!(!fault_log.has_active_faults());
+    }
+
+    #[test]
+    fn a_killed_process_damages_nothing() {
+        let mut fault_log = FaultLog::default();
+        fault_log.fault(&FaultAction::Kill(Kill { node: "disk-1".into(), ..Kill::default() }), 7);
+        assert!(
+            fault_log.damaged.is_empty()
+                && fault_log.unsound.is_empty()
+                && fault_log.is_recently_disturbed(8)
+        );
+    }
+}

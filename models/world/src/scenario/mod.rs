@@ -1,0 +1,27 @@
+//! Scenario configuration: everything that a person writes about the world to simulate.
+//!
+//! - `world_config`: the configuration and its smaller parts. `credentials`: permissions at the object stores.
+//!   `load`: load patterns. `operations`: planned operator actions. `nemesis`: faults that the seed may draw.
+//! - `node_names`, `store_conditions`: names that a scenario may use. `schema`: parts of the JSON schema.
+
+mod credentials;
+pub(crate) mod load;
+mod nemesis;
+mod node_names;
+mod operations;
+mod schema;
+pub(crate) mod store_conditions;
+mod world_config;
+
+pub use credentials::{Credentials, RoleGrants};
+pub use load::{ClockError, LoadPattern};
+pub use nemesis::{FaultBudget, FaultKind, NemesisConfig};
+pub(crate) use node_names::NodeNames;
+pub use operations::{
+    MistakeDuration, Operation, OperatorAction, ProjectDate, RecoverAction, RetentionTarget, RetentionTypo,
+};
+pub use world_config::{
+    AbsentDisk, ApiWeights, AuditSchedule, BackupSchedule, CompactionThresholds, Deploy, DeployTarget,
+    OperatorConfig, Protection, ReleaseConfig, TeeFailurePolicy, TeeProtection, TenantClass, Topology,
+    WorldConfig, ZoneShare,
+};

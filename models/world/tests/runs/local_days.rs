@@ -1,0 +1,105 @@
+//! Local days with clock changes and odd offsets: days of 23, 23.5, 24, 24.5 and 25 hours, on which system and oracle
+//! agree, and complete runs over them.
+
+use crate::test_run::{CALM, TestRun};
+use latent_engine::{Scenario, Timestamp};
+use latent_oracle::ProjectZones;
+use latent_pipeline::zone::{Day, ZoneHistory};
+use latent_ports::UnixMs;
+use latent_world::{Latent, WorldConfig};
+
+const MINUTE_MS: i64 = 60_000;
+
+/// A local day: zone, date, start and length.
+struct LocalDayCase {
+    zone: &'static str,
+    date: &'static str,
+    begins: &'static str,
+    minutes: i64,
+}
+
+const fn night(zone: &'static str, date: &'static str, begins: &'static str, minutes: i64) -> LocalDayCase {
+    LocalDayCase { zone, date, begins, minutes }
+}
+
+/// New York changed its clocks on 13 March and 6 November 2016; Lord Howe, by half an hour, on 3 April and 2 October.
+const NIGHTS: [LocalDayCase; 7] = [
+    night("America/New_York", "2016-03-13", "2016-03-13T05:00:00Z", 23 * 60),
+    night("America/New_York", "2016-03-14", "2016-03-14T04:00:00Z", 24 * 60),
+    night("America/New_York", "2016-11-06", "2016-11-06T04:00:00Z", 25 * 60),
+    night("America/New_York", "2016-11-07", "2016-11-07T05:00:00Z", 24 * 60),
+    night("Asia/Kathmandu", "2016-03-13", "2016-03-12T18:15:00Z", 24 * 60),
+    night("Australia/Lord_Howe", "2016-04-03", "2016-04-02T13:00:00Z", 24 * 60 + 30),
+    night("Australia/Lord_Howe", "2016-10-02", "2016-10-01T13:30:00Z", 23 * 60 + 30),
+];
+
+impl LocalDayCase {
+    fn day(&self) -> Day {
+        Day::parse(self.date).unwrap()
+    }
+
+    fn begins_ms(&self) -> i64 {
+        self.begins.parse::<Timestamp>().unwrap().0.0
+    }
+
+    fn ends_ms(&self) -> i64 {
+        self.begins_ms() + self.minutes * MINUTE_MS
+    }
+
+    /// The calm scenario, with all customers in this zone, starting a day and a half before the end of this day.
+    fn scenario(&self) -> Scenario<WorldConfig> {
+        let start = Timestamp(UnixMs(self.ends_ms() - 36 * 60 * MINUTE_MS));
+        let (first, rest) = CALM.split_once(r#""zones": ["#).unwrap();
+        let (_, rest) = rest.split_once("],").unwrap();
+        let text = format!(r#"{first}"zones": [{{ "zone": "{}", "weight": 1 }}],{rest}"#, self.zone);
+        let text = text.replace("2016-02-20T00:00:00Z", &start.to_string());
+        latent_engine::parse::<Latent>("night.json", &text).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+#[test]
+fn system_and_oracle_agree_on_days_of_unusual_length() {
+    for night in NIGHTS {
+        let (begins_ms, ends_ms) = (night.begins_ms(), night.ends_ms());
+        let system = ZoneHistory::constant(night.zone).unwrap();
+        let mut oracle = ProjectZones::default();
+        oracle.set(1, i64::MIN, night.zone).unwrap();
+        let Day(day) = night.day();
+        let limits = [day, day + 1].map(|day| system.begins(Day(day), UnixMs(begins_ms)).0);
+        assert_eq!(limits, [begins_ms, ends_ms], "{} {}", night.zone, night.date);
+        assert_eq!(system.next_midnight(UnixMs(begins_ms)), UnixMs(ends_ms));
+        // System and oracle assign the same day to every quarter of an hour in and around the day.
+        for at_ms in (begins_ms - 60 * MINUTE_MS..ends_ms + 60 * MINUTE_MS).step_by(15 * MINUTE_MS as usize) {
+            for at_ms in [at_ms - 1, at_ms] {
+                let expected = day - i32::from(at_ms < begins_ms) + i32::from(at_ms >= ends_ms);
+                let days = (system.day(UnixMs(at_ms), UnixMs(at_ms)), oracle.day(1, at_ms, at_ms));
+                assert_eq!(days, (Day(expected), Ok(expected)), "{} at {at_ms} ms", night.zone);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_over_a_day_of_unusual_length_is_compacted_and_audited_in_time() {
+    for night in NIGHTS {
+        let trial = TestRun::execute(&night.scenario(), 7);
+        trial.assert_clean();
+        let ends_ms = night.ends_ms();
+        for project in 1..=3 {
+            let subject = format!("p{project}/{}", night.date);
+            let commits_ms = trial.when_ms("compaction.committed", &subject);
+            let in_time = ends_ms..ends_ms + 15 * MINUTE_MS;
+            // Each of the eight disks compacts the day when it has ended, not an hour before or after, and again
+            // later.
+            let first = commits_ms.iter().filter(|at_ms| in_time.contains(at_ms)).count();
+            assert!(first >= 8, "{} {subject}: {first} runs after it ended at {ends_ms} ms", night.zone);
+            assert!(commits_ms.iter().all(|at_ms| *at_ms >= ends_ms), "{} {subject} too early", night.zone);
+        }
+        // Three hours after midnight all three projects are audited.
+        let audits = trial.when_ms("audit.ran", "");
+        let in_time = ends_ms + 180 * MINUTE_MS..ends_ms + 200 * MINUTE_MS;
+        let ran = audits.iter().filter(|at_ms| in_time.contains(at_ms)).count();
+        assert_eq!(ran, 3, "{} {}: audits at {audits:?}", night.zone, night.date);
+        assert_eq!(trial.marks("audit.failed"), 0);
+    }
+}
