@@ -8,7 +8,7 @@ const ROWS: [(&str, [&str; 4]); 21] = [
         [
             "Every acknowledged event can be read: each event of a 200, and each accepted item of a partial answer. \
              Kinds: missing (in no place), endangered (in too few places for every reader to see it), vanished \
-             (readers have seen it, and it is gone).",
+             (a reader saw an unanswered event that is now in no place).",
             "A client that was told OK does not send again: what cannot be read is lost.",
             "A write that is acknowledged before it is durable on 4 disks; a compaction, repair or clean-up that \
              drops live records; a torn or rotten file that hides those behind it.",
