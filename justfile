@@ -72,9 +72,9 @@ enumerate *arguments='one-day':
 
 # Take the texts and files of today as the reviewed ones. Then read the diff, line by line.
 bless:
-    LATENT_BLESS=1 cargo test --release --workspace --test golden
-    INSTA_UPDATE=always cargo test --release --workspace --test cli --test reports
-    git diff --stat -- reports models/golden
+    LATENT_BLESS=1 cargo test --release --workspace --test golden --test hashes --test reference
+    INSTA_UPDATE=always cargo test --release --workspace --test cli --test reports --test screens --test sweep
+    git diff --stat -- reports models/golden docs
 
 # The JSON Schema of scenarios, for an editor.
 schema:

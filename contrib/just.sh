@@ -32,7 +32,7 @@ for recipe in $("$just" --summary); do
         bless)
             code=0
             "$just" bless >"$dir/$recipe.txt" 2>&1 || code=$?
-            git diff --quiet -- reports models/golden scenarios || { echo "just bless changed files" >&2; code=1; }
+            git diff --quiet -- reports models/golden docs scenarios || { echo "just bless changed files" >&2; code=1; }
             ;;
         *)
             [[ -v arguments[$recipe] ]] || { echo "just $recipe: contrib/just.sh has no line for it" >&2; failed=1; continue; }
