@@ -4,6 +4,8 @@
 //! An event missing from a backup is lost if production lacks it too; otherwise only the backup is at fault. A project
 //! listed as behind in a catalog is held to its own position, both for completeness and for age. A catalog that names
 //! a missing object is always a violation, even while faults are active.
+//!
+//! Documented in docs/invariants.md#i10.
 
 use super::{CheckContext, ViolationAccumulator, i1_readable, pluralize};
 use crate::backup::{DecodedBackup, ObjectStoreView};

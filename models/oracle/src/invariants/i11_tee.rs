@@ -11,6 +11,8 @@
 //! In the tee store each record is in two readable objects from [`SECOND_COPY_WITHIN_MS`] after its hour on: both
 //! edges uploaded it, or the store's keeper, which reads every object within a day, has copied it into another object.
 //! Faults excuse a single copy, for as long after them as a repair may take.
+//!
+//! Documented in docs/invariants.md#i11.
 
 use super::{CheckContext, pluralize};
 use crate::day::format_utc;

@@ -2,6 +2,8 @@
 //!
 //! Everything that must hold of production must hold of the drill's cluster: I1 to I5, reported as I12. What the drill
 //! lacks could not be recovered if production were lost at this moment.
+//!
+//! Documented in docs/invariants.md#i12.
 
 use super::{CheckContext, i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content};
 use crate::ledger::Ledger;

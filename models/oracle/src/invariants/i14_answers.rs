@@ -9,6 +9,8 @@
 //!   knows it only up to the skew, between sending and answer;
 //! - an event of a `/track` request together with an event with another expected outcome: the request has one answer;
 //! - a request near or above the size limits, which may be refused as a whole.
+//!
+//! Documented in docs/invariants.md#i14.
 
 use crate::identity::{DedupKey, EventDigest};
 use crate::ledger::{EventIdentity, SentEvent};

@@ -5,6 +5,8 @@
 //! Files carry no dates: an orphan's age counts from the first check that found it an orphan, and from the last boot
 //! of its disk, which restarts the grace time. On a day that does not verify nothing is deleted, so nothing there is
 //! too old. A quarantined directory stays until the day is complete again, which faults may delay.
+//!
+//! Documented in docs/invariants.md#i16.
 
 use super::{CheckContext, violation};
 use crate::excused_periods::ExcusedPeriods;

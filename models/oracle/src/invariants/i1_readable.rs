@@ -3,6 +3,8 @@
 //! An event in no replica is lost. An event in too few replicas for every reader to see it is endangered. That is not
 //! a violation while faults are active: an event acknowledged on four of eight disks is on one when three of the four
 //! are down. An event that every reader saw counts like an acknowledged one: it must not vanish.
+//!
+//! Documented in docs/invariants.md#i1.
 
 use super::{CheckContext, ViolationAccumulator, merge_join, pluralize};
 use crate::identity::{EventDigest, ProjectDay};

@@ -1,6 +1,8 @@
 //! I2: every stored event was sent, was not refused, and is stored in its token's project.
 //!
 //! An event that was sent for another day of the same project is reported by I4.
+//!
+//! Documented in docs/invariants.md#i2.
 
 use super::{CheckContext, IdentifiedEvent, ViolationAccumulator, pluralize};
 use crate::ledger::{Ledger, Provenance};

@@ -3,6 +3,8 @@
 //! Raw copies are counted by arrivals. A disk that received one arrival twice (by a hint, after the first hand-off was
 //! believed to have failed) holds one copy of it, however often it wrote it. Events without `$insert_id` may be
 //! duplicated by retries, as the API specifies, and by nothing else.
+//!
+//! Documented in docs/invariants.md#i3.
 
 use super::{CheckContext, ViolationAccumulator, pluralize};
 use crate::content::{DayContent, DayContents};

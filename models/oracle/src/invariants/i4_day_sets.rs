@@ -2,6 +2,8 @@
 //!
 //! The set of a day is what was acknowledged for it, plus any unknown events that are stored. Missing events are also
 //! reported by I1; here they count against the day's set. Events that were never sent are reported by I2.
+//!
+//! Documented in docs/invariants.md#i4.
 
 use super::{CheckContext, ViolationAccumulator, i1_readable, i2_provenance, pluralize};
 use crate::content::DayContent;

@@ -4,6 +4,8 @@
 //! Equal sets have equal digests; where digests differ the events are compared one by one. If two contents were sent
 //! under one key, either is right and a third is not. What a file states beside the text (key, time) must match the
 //! text.
+//!
+//! Documented in docs/invariants.md#i5.
 
 use super::{CheckContext, ViolationAccumulator, pluralize};
 use crate::content::{DayContent, MultisetDigest};

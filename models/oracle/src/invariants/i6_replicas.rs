@@ -3,6 +3,8 @@
 //! The position is a cut in arrival time: later arrivals may have reached one replica and not yet the next, and are
 //! excluded. Digests cover de-duplication keys: of two contents of one key, a replica may hold either until both
 //! replicas hold both. A replica that is unreadable because of planned faults is excluded.
+//!
+//! Documented in docs/invariants.md#i6.
 
 use super::{CheckContext, violation};
 use crate::content::{DayContent, MultisetDigest};

@@ -2,6 +2,8 @@
 //!
 //! The check uses durable images taken when the client receives its answer: what a power cut of all disks would leave.
 //! Reading one project-day of eight disks is cheap, but not at every answer: callers sample.
+//!
+//! Documented in docs/invariants.md#i7.
 
 use super::{CheckContext, ViolationAccumulator, pluralize};
 use crate::identity::ProjectDay;

@@ -4,6 +4,8 @@
 //! for a grace time, and the previous snapshot may have held them as live files. A run whose files are all gone cannot
 //! be checked, and is reported as such: a check that could not run has not passed. Runs are skipped only on a disk
 //! that lost bytes to planned faults: the other disks' runs over the same day stand for them.
+//!
+//! Documented in docs/invariants.md#i8.
 
 use super::quarantine::QuarantineTracker;
 use super::{CheckContext, pluralize, violation};

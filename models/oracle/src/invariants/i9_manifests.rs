@@ -7,6 +7,8 @@
 //! On a disk damaged by planned faults, anything that lost or corrupted bytes explain is excused (an unreadable or
 //! missing file, a manifest or lease that moved back); contradictions between existing edits are not. A quarantined
 //! day starts over with names that were never used.
+//!
+//! Documented in docs/invariants.md#i9.
 
 use super::quarantine::QuarantineTracker;
 use super::{CheckContext, violation};

@@ -6,6 +6,8 @@
 //!
 //! The check sees only files that must be gone by their deadline, and clients without an answer. It does not read the
 //! backlogs: I1 and I11 check that nothing was lost on the way.
+//!
+//! Documented in docs/invariants.md#l1.
 
 use super::CheckContext;
 use super::liveness_violation::LivenessViolation;

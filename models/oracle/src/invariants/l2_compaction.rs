@@ -4,6 +4,8 @@
 //! check after the end of its day that found it dirty, and from the end of faults. Repairs also write to old days:
 //! that makes new segments, with their own time. A replica whose manifest is unreadable, or was corrupted by a planned
 //! fault, is not checked here.
+//!
+//! Documented in docs/invariants.md#l2.
 
 use super::liveness_violation::LivenessViolation;
 use crate::day::ProjectZones;

@@ -5,6 +5,8 @@
 //! checked for a night only if no excuse overlaps the time from midnight until then; otherwise it is checked for the
 //! next night. The caller reports new segments; the manifest shows whether they are compacted. A replica whose
 //! manifest is unreadable, or was corrupted by a planned fault, is not checked.
+//!
+//! Documented in docs/invariants.md#l2.
 
 use super::{CheckContext, violation};
 use crate::day::{ProjectZones, format_day, format_utc};

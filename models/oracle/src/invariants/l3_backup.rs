@@ -1,6 +1,8 @@
 //! L3: once faults stop, the daily backup completes in every data center.
 //!
 //! The check reads the catalogs, which are written last. I10 alone checks backups with intervals longer than a day.
+//!
+//! Documented in docs/invariants.md#l3.
 
 use super::liveness_violation::LivenessViolation;
 use crate::backup::ObjectStoreView;

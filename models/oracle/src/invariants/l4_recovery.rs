@@ -2,6 +2,8 @@
 //!
 //! The audit and the other invariants check its result; here it only has to end. A recovery whose process crashed has
 //! not ended: an operator must run it again.
+//!
+//! Documented in docs/invariants.md#l4.
 
 use super::liveness_violation::LivenessViolation;
 

@@ -5,6 +5,8 @@
 //! divergence lasts. Files with bytes destroyed by a planned fault that no process has read since are excluded:
 //! replicas are compared by digests cached on their disks, so such damage is found at the next read of the file, at
 //! any later time.
+//!
+//! Documented in docs/invariants.md#l5.
 
 use super::liveness_violation::LivenessViolation;
 use super::{CheckContext, i6_replicas};

@@ -4,6 +4,8 @@
 //! everything that arrived ten minutes before the comparison is on all of them. Only disks without an excuse are
 //! checked, and only if they are enough to hold every acknowledged event; only days written to since they were last
 //! found equal are checked. Only keys are compared: see I6.
+//!
+//! Documented in docs/invariants.md#l5.
 
 use super::{CheckContext, i6_replicas};
 use crate::day::{DAY_LABEL, ProjectZones, format_day};
