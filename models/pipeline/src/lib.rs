@@ -5,7 +5,6 @@
 //! runs.
 
 pub mod access;
-pub mod adversary;
 pub mod alarms;
 pub mod anti_entropy;
 pub mod arb;

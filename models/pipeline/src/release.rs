@@ -16,13 +16,11 @@ pub enum Bug {
     RecompactionOverwrites,
     /// A compaction run re-serializes each event: numbers, escapes and the order of members differ from what was sent.
     CompactionAltersEvent,
-    /// Not a bug: the release destroys everything that its node's credentials allow. See `adversary`.
-    Hostile,
 }
 
 impl Bug {
     /// Every planted bug.
-    pub const ALL: &'static [Bug] = &[Bug::RecompactionOverwrites, Bug::CompactionAltersEvent, Bug::Hostile];
+    pub const ALL: &'static [Bug] = &[Bug::RecompactionOverwrites, Bug::CompactionAltersEvent];
 
     /// Returns the name used in scenarios.
     #[must_use]
@@ -30,7 +28,6 @@ impl Bug {
         match self {
             Bug::RecompactionOverwrites => "recompaction-overwrites",
             Bug::CompactionAltersEvent => "compaction-alters-event",
-            Bug::Hostile => "hostile",
         }
     }
 }

@@ -8,12 +8,10 @@ use crate::alarms::{AlarmSender, NightlyJob};
 use crate::boot_config::{BootConfigError, decode};
 use crate::config::BootConfig;
 use crate::heartbeat::{self, JobTracker};
-use crate::release::Bug;
 use crate::schedule::MedianClock;
-use crate::{adversary, anti_entropy, arb, audit, backup, compaction, ingest, objects, recovery};
+use crate::{anti_entropy, arb, audit, backup, compaction, ingest, objects, recovery};
 use latent_ports::{Env, Net};
 use std::future::ready;
-use std::sync::atomic::Ordering;
 
 /// Maximum number of concurrent calls to a node that only serves its status.
 const MAX_STATUS_CALLS: usize = 64;
@@ -73,11 +71,6 @@ pub async fn boot_with_interceptor<E: Env>(
 
 async fn disk<E: Env>(env: E, boot: BootConfig) {
     let store = arb::server::recover(&env, &boot).await;
-    if boot.release.has(Bug::Hostile) {
-        let attacked = store.clone();
-        let on_attack = move || attacked.returns_false_data.store(true, Ordering::Relaxed);
-        env.spawn(adversary::run(env.clone(), boot, on_attack));
-    }
     let cleaner = store.clone();
     env.spawn(async move { cleaner.run_gc().await });
     arb::server::serve(env, store).await;
@@ -85,7 +78,6 @@ async fn disk<E: Env>(env: E, boot: BootConfig) {
 
 async fn ingest_node<E: Env>(env: E, boot: BootConfig) {
     let hints = ingest::server::recover_hints(&env, &boot.cluster).await;
-    spawn_if_hostile(&env, &boot);
     let hand_off = hints.clone();
     env.spawn(async move { hand_off.hand_off().await });
     ingest::server::serve(env, boot.cluster, hints).await;
@@ -103,7 +95,6 @@ async fn worker<E: Env>(env: E, boot: BootConfig) {
         let jobs = vec![NightlyJob::Audit];
         env.spawn(heartbeat::monitor(env.clone(), boot_of(), alarms_of(), jobs, vec![audit]));
     }
-    spawn_if_hostile(&env, &boot);
     serve_status(env, &boot, log).await;
 }
 
@@ -125,11 +116,4 @@ async fn audit_node<E: Env>(env: E, boot: BootConfig) {
 async fn serve_status<E: Env>(env: E, boot: &BootConfig, log: JobTracker<E>) {
     let release = boot.release.name.clone();
     env.net().serve(MAX_STATUS_CALLS, move |_| ready(log.status(&release))).await;
-}
-
-/// Starts the adversary beside a node without false responses, if the node's release is hostile.
-fn spawn_if_hostile<E: Env>(env: &E, boot: &BootConfig) {
-    if boot.release.has(Bug::Hostile) {
-        env.spawn(adversary::run(env.clone(), boot.clone(), || {}));
-    }
 }

@@ -22,7 +22,7 @@ use crate::actors::operator::{self, OperatorState};
 use crate::actors::recovery_task::RecoveryTask;
 use crate::cluster::deploys::deploy_targets;
 use crate::cluster::node_ids::NodeIds;
-use crate::cluster::releases::releases;
+use crate::cluster::releases::{DeployedRelease, releases};
 use crate::cluster::topology::{ClusterBuilder, ClusterRegistry, DiskImages};
 use crate::judge::checker::OracleChecker;
 use crate::judge::durability_sampler::DurabilitySampler;
@@ -39,7 +39,6 @@ use latent_engine::sim::{NodeSpec, SimEnv, World};
 use latent_engine::{PhaseReporter, Scenario, Verdict};
 use latent_oracle::{Ledger, ProjectDay};
 use latent_pipeline::config::Cluster;
-use latent_pipeline::release::{Bug, Release};
 use latent_pipeline::zone::ZoneHistory;
 use latent_ports::{NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,7 +77,7 @@ pub(crate) struct WorldRun<'a> {
     durability_sampler: Arc<Mutex<DurabilitySampler>>,
     activity: Arc<Mutex<RunActivity>>,
     fault_log: Arc<Mutex<FaultLog>>,
-    releases: BTreeMap<String, Arc<Release>>,
+    releases: BTreeMap<String, DeployedRelease>,
     zones: Vec<(u32, ZoneHistory)>,
     checker: OracleChecker,
     drills: Vec<DrillFindings>,
@@ -309,14 +308,14 @@ impl<'a> WorldRun<'a> {
     fn deploy(&mut self, node: NodeId, release: &str) {
         let release = self.releases.get(release).cloned().expect("releases of deploys were checked");
         let name = self.world.node_name(node);
-        self.world.note(&format!("deploy {} to {name}", release.name));
+        self.world.note(&format!("deploy {} to {name}", release.release.name));
         self.cluster_registry.set_release(node, &release);
-        if release.has(Bug::Hostile) {
+        if release.is_hostile {
             self.checker.disk_compromised(&name);
             lock(&self.fault_log).unsound.insert(name.to_string(), self.world.now().0);
         }
         self.restart(node);
-        if !release.has(Bug::Hostile) && self.checker.disk_restored(&name) && self.is_checking {
+        if !release.is_hostile && self.checker.disk_restored(&name) && self.is_checking {
             // Missing events are recorded here, so that no later backup is blamed for them.
             self.checker.check_all(&self.world, &self.nodes, "after-destruction", false);
         }

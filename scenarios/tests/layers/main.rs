@@ -35,7 +35,7 @@ const PIPELINE: [&[&str]; 10] = [
     &["schedule", "heartbeat", "export", "objects"],
     // Jobs. Those of one line do not know each other.
     &["compare", "compaction", "anti_entropy", "ingest", "backup"],
-    &["recovery", "adversary"],
+    &["recovery"],
     &["audit"],
     // All jobs of a node, put together.
     &["roles"],

@@ -5,11 +5,9 @@ use super::log::UntrustedLogs;
 use super::store::ArbStore;
 use crate::codec::{self, tag};
 use crate::config::BootConfig;
-use crate::record::SetDigest;
 use bytes::Bytes;
 use latent_ports::{Clock, Env, Mark, Message, Net, Request};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Maximum number of concurrent calls.
@@ -62,11 +60,6 @@ async fn answer<E: Env>(
     call: ArbRequest,
 ) -> Result<(ArbResponse, Bytes), ArbFailure> {
     let plain = |answer| Ok((answer, Bytes::new()));
-    if store.returns_false_data.load(Ordering::Relaxed)
-        && let Some(response) = false_response(&call)
-    {
-        return plain(response);
-    }
     match call {
         ArbRequest::Write { project, parts, skip_present } => {
             let skipped = store.write(project, &parts, skip_present, &request.message.body).await?;
@@ -116,19 +109,6 @@ async fn answer<E: Env>(
             store.unpin(project);
             plain(ArbResponse::Done)
         }
-    }
-}
-
-/// Returns the false response of a disk that a hostile release has attacked: it holds nothing, and every write succeeded.
-fn false_response(call: &ArbRequest) -> Option<ArbResponse> {
-    match call {
-        ArbRequest::Write { .. } => Some(ArbResponse::Written { skipped: 0 }),
-        ArbRequest::Days { .. } | ArbRequest::Digests { .. } | ArbRequest::Pin { .. } => {
-            Some(ArbResponse::Days(Vec::new()))
-        }
-        ArbRequest::Digest { .. } => Some(ArbResponse::Digest(SetDigest::of(&mut Vec::new()))),
-        ArbRequest::Read { .. } => Some(ArbResponse::Bytes),
-        _ => None,
     }
 }
 

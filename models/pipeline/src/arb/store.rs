@@ -17,7 +17,6 @@ use latent_storekit::frame::{self, ScanEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::Mutex as StdMutex;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -117,8 +116,6 @@ pub struct ArbStore<E: Env> {
     pub(super) boot: BootConfig,
     pub(super) leases: Leases<E>,
     pub(super) gc_queue: GcQueue,
-    /// Whether a hostile release has attacked this disk: it then answers that it holds nothing.
-    pub(crate) returns_false_data: AtomicBool,
     days: StdMutex<DayMap<E>>,
     /// Superset of the dirty days, so that a nightly job checks only these. Changed only under the day's lock.
     pub(super) dirty: StdMutex<BTreeSet<(u32, Day)>>,
@@ -145,7 +142,6 @@ impl<E: Env> ArbStore<E> {
             boot,
             leases: Leases::new(untrusted),
             gc_queue: GcQueue::default(),
-            returns_false_data: AtomicBool::new(false),
             days: StdMutex::default(),
             dirty: StdMutex::default(),
             corrupt: StdMutex::default(),

@@ -8,9 +8,9 @@ mod nodes;
 mod operations;
 
 use crate::plan::workload::WorkloadSpecError;
+use crate::scenario::bug_names::bug_names;
 use crate::scenario::{NodeNames, WorldConfig};
 use latent_engine::{Scenario, ScenarioProblem, Span};
-use latent_pipeline::release::Bug;
 use latent_pipeline::zone::ZoneHistory;
 use std::time::Duration;
 
@@ -191,7 +191,7 @@ fn check_protection(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
 fn check_releases(scenario: &Scenario<WorldConfig>) -> Vec<ScenarioProblem> {
     let mut problems = Vec::new();
     let config = &scenario.config;
-    let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+    let known = bug_names();
     for (index, release) in config.releases.iter().enumerate() {
         for (bug, name) in release.bugs.iter().enumerate() {
             if !known.contains(&name.as_str()) {

@@ -2,9 +2,12 @@
 //!
 //! - `topology`: nodes, services and links. `node_ids`: nodes by role. `releases`, `deploys`: software of the
 //!   nodes. `operator_changes`: changed configurations.
+//! - `adversary`: a hostile release. `node_env`: the environment that every node of the system runs in.
 //! - `store_access`: access lists of object stores. `store_faults`: faults of calls to them.
 
+mod adversary;
 pub(crate) mod deploys;
+mod node_env;
 pub(crate) mod node_ids;
 mod operator_changes;
 pub(crate) mod releases;

@@ -1,5 +1,6 @@
 //! Releases of a scenario, and their replacement by the option `--release`.
 
+use crate::scenario::bug_names::{HOSTILE, bug_names};
 use crate::scenario::{Deploy, DeployTarget, ReleaseConfig, WorldConfig};
 use latent_engine::Scenario;
 use latent_engine::verdict::Outcome;
@@ -7,13 +8,30 @@ use latent_pipeline::release::{Bug, Release};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Release as a node of the world runs it.
+#[derive(Clone, Debug)]
+pub(crate) struct DeployedRelease {
+    /// Release of the system.
+    pub release: Arc<Release>,
+    /// Whether an adversary runs beside the node's own tasks.
+    pub is_hostile: bool,
+}
+
+impl DeployedRelease {
+    /// Returns the release without planted bugs.
+    pub fn good() -> DeployedRelease {
+        DeployedRelease { release: Arc::new(Release::good()), is_hostile: false }
+    }
+}
+
 /// Returns the releases of a scenario by name, including `good`.
-pub(crate) fn releases(config: &WorldConfig) -> BTreeMap<String, Arc<Release>> {
-    let mut releases = BTreeMap::from([("good".to_owned(), Arc::new(Release::good()))]);
+pub(crate) fn releases(config: &WorldConfig) -> BTreeMap<String, DeployedRelease> {
+    let mut releases = BTreeMap::from([("good".to_owned(), DeployedRelease::good())]);
     for release in &config.releases {
         let bugs = Bug::ALL.iter().copied().filter(|bug| release.bugs.iter().any(|name| name == bug.name()));
-        let release = Release { name: release.name.clone(), bugs: bugs.collect() };
-        releases.insert(release.name.clone(), Arc::new(release));
+        let is_hostile = release.bugs.iter().any(|name| name == HOSTILE);
+        let release = Arc::new(Release { name: release.name.clone(), bugs: bugs.collect() });
+        releases.insert(release.name.clone(), DeployedRelease { release, is_hostile });
     }
     releases
 }
@@ -28,10 +46,10 @@ pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str
     let good = Release::good().name;
     let config = &mut scenario.config;
     let is_known = config.releases.iter().any(|release| release.name == name);
-    if let Some(bug) = Bug::ALL.iter().find(|bug| !is_known && bug.name() == name) {
-        config.releases.push(ReleaseConfig { name: name.to_owned(), bugs: vec![bug.name().to_owned()] });
+    if !is_known && bug_names().contains(&name) {
+        config.releases.push(ReleaseConfig { name: name.to_owned(), bugs: vec![name.to_owned()] });
     } else if !is_known && name != good {
-        let mut known: BTreeSet<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+        let mut known: BTreeSet<&str> = bug_names().into_iter().collect();
         known.insert(&good);
         known.extend(config.releases.iter().map(|release| release.name.as_str()));
         let known: Vec<&str> = known.into_iter().collect();

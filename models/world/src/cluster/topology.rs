@@ -4,7 +4,9 @@
 //! are outside of it and survive its loss. Each Arb disk is a node; a data center is one object store. Not modelled:
 //! racks; load balancing among edges other than by the client's choice.
 
+use crate::cluster::node_env::NodeEnv;
 use crate::cluster::node_ids::NodeIds;
+use crate::cluster::releases::DeployedRelease;
 use crate::cluster::store_access::StoreKind;
 use crate::cluster::store_faults::{StoreFaultInterceptor, StoreLog};
 use crate::mutex::lock;
@@ -18,7 +20,6 @@ use latent_pipeline::config::{
     AuditConfig, BackupConfig, BootConfig, Cluster, CompactionConfig, Project, ReplicationConfig,
     TeeStoreConfig,
 };
-use latent_pipeline::release::Release;
 use latent_pipeline::zone::ZoneHistory;
 use latent_pipeline::{Role, boot_with_interceptor};
 use latent_ports::{Env, NodeId};
@@ -41,7 +42,7 @@ pub(crate) struct ClusterRegistry {
     nodes: OnceLock<NodeIds>,
     /// Changes that production made at the object stores.
     pub store_log: Arc<StoreLog>,
-    releases: Mutex<BTreeMap<NodeId, Arc<Release>>>,
+    releases: Mutex<BTreeMap<NodeId, DeployedRelease>>,
     /// Configurations of nodes that an operator changed.
     configured: Mutex<BTreeMap<NodeId, Arc<Cluster>>>,
 }
@@ -55,11 +56,14 @@ impl ClusterRegistry {
         self.nodes.get().expect("nodes boot after the cluster is complete: boots are tasks")
     }
 
+    fn release(&self, node: NodeId) -> DeployedRelease {
+        lock(&self.releases).get(&node).cloned().unwrap_or_else(DeployedRelease::good)
+    }
+
     fn boot(&self, node: NodeId) -> BootConfig {
-        let releases = lock(&self.releases);
-        let release = releases.get(&node).cloned().unwrap_or_else(|| Arc::new(Release::good()));
         let configured = lock(&self.configured).get(&node).cloned();
-        BootConfig { cluster: configured.unwrap_or_else(|| self.cluster()), release }
+        let cluster = configured.unwrap_or_else(|| self.cluster());
+        BootConfig { cluster, release: self.release(node).release }
     }
 
     /// Sets the configuration of `node` from its next boot on; `None` restores the common one.
@@ -77,7 +81,7 @@ impl ClusterRegistry {
     }
 
     /// Sets the release of `node` from its next boot on.
-    pub fn set_release(&self, node: NodeId, release: &Arc<Release>) {
+    pub fn set_release(&self, node: NodeId, release: &DeployedRelease) {
         lock(&self.releases).insert(node, release.clone());
     }
 }
@@ -158,11 +162,19 @@ impl ClusterBuilder<'_> {
         })
     }
 
-    /// Adds a node of the system under test, without faults inside its process.
+    /// Adds a node of the system under test; a hostile release attacks from it.
     fn add_role(&self, name: &str, role: Role) -> NodeId {
+        let cluster_registry = self.cluster_registry.clone();
         self.add(name, move |env, boot| {
             let role = role.clone();
-            async move { latent_pipeline::boot(env, role, &boot.encode()).await.expect(DECODES) }
+            let is_hostile = cluster_registry.release(env.node()).is_hostile;
+            let env = NodeEnv::new(env);
+            async move {
+                if is_hostile {
+                    env.spawn_adversary(boot.clone());
+                }
+                latent_pipeline::boot(env, role, &boot.encode()).await.expect(DECODES);
+            }
         })
     }
 

@@ -4,6 +4,7 @@
 //!   `load`: load patterns. `operations`: planned operator actions. `nemesis`: faults that the seed may draw.
 //! - `node_names`, `store_conditions`: names that a scenario may use. `schema`: parts of the JSON schema.
 
+pub(crate) mod bug_names;
 mod credentials;
 pub(crate) mod load;
 mod nemesis;

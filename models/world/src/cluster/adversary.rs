@@ -12,15 +12,16 @@
 //! nothing is drawn at random. Not modelled: forged senders, forged customer requests (anyone can send those), attacks
 //! that only consume space or time.
 
-use crate::arb::api::{ArbRequest, ArbResponse, call};
-use crate::arb::store::SEGMENT_HEADER_BYTES;
-use crate::backup::catalog::{Catalog, CatalogDay, FORMAT, SEGMENTS};
-use crate::config::{BootConfig, TeeStoreConfig};
-use crate::record::{each_record, scan_blocks};
-use crate::zone::Day;
 use bytes::Bytes;
 use latent_edge::tee::calls::{TeeCopy, TeeFetch, TeeUploaded};
 use latent_edge::tee::{ObjectWriter, TeeName, TeeObject, TeeRecord};
+use latent_pipeline::arb::api::{ArbRequest, ArbResponse, call};
+use latent_pipeline::arb::store::SEGMENT_HEADER_BYTES;
+use latent_pipeline::backup::catalog::{Catalog, CatalogDay, FORMAT, SEGMENTS};
+use latent_pipeline::codec;
+use latent_pipeline::config::{BootConfig, TeeStoreConfig};
+use latent_pipeline::record::{SetDigest, each_record, scan_blocks};
+use latent_pipeline::zone::Day;
 use latent_ports::{Clock, Disk, DiskError, Env, File, FileType, Mark, Message, Net, NodeId, OpenMode};
 use latent_storekit::http_message::Method;
 use latent_storekit::message::{encode_head, tag};
@@ -47,6 +48,21 @@ const HOUR_MS: i64 = 3_600_000;
 /// Lead of a forged catalog, so that it is newer than any real one: 10 years.
 const AHEAD_MS: i64 = 10 * 365 * 24 * HOUR_MS;
 const GARBAGE: &[u8] = b"garbage";
+
+/// Returns the false response of a node that a hostile release has attacked to a call for its disk: it holds nothing,
+/// and every write succeeded. `None` for other messages.
+pub(super) fn false_response(message: &Message) -> Option<Message> {
+    let response = match codec::decode::<ArbRequest>(tag::ARB, message).ok()? {
+        ArbRequest::Write { .. } => ArbResponse::Written { skipped: 0 },
+        ArbRequest::Days { .. } | ArbRequest::Digests { .. } | ArbRequest::Pin { .. } => {
+            ArbResponse::Days(Vec::new())
+        }
+        ArbRequest::Digest { .. } => ArbResponse::Digest(SetDigest::of(&mut Vec::new())),
+        ArbRequest::Read { .. } => ArbResponse::Bytes,
+        _ => return None,
+    };
+    Some(codec::message_with(tag::ARB, &response, Bytes::new()))
+}
 
 /// Attacks some time after boot, and a few more times. Calls `on_attack` before the disk is wiped.
 pub async fn run<E: Env>(env: E, boot: BootConfig, on_attack: impl Fn() + Send + Sync + 'static) {
