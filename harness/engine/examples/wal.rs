@@ -11,7 +11,7 @@
 
 use latent_engine::verdict::{OutcomeFacts, PendingWork, Violation};
 use latent_engine::{
-    NamedScenario, PhaseReporter, Reduction, ReductionOf, Report, Scenario, Screen, System, Verdict,
+    NamedScenario, PhaseReporter, Problem, Reduction, ReductionOf, Report, Scenario, Screen, System, Verdict,
     humanize, parse,
 };
 use latent_ports::{Clock, Disk, DiskError, Env, File, Mark, OpenMode, read_full};
@@ -106,9 +106,9 @@ impl System for Wal {
     }
 
     /// Selects a release on the command line.
-    fn set_release(scenario: &mut Scenario<Config>, name: &str) -> Result<(), String> {
+    fn set_release(scenario: &mut Scenario<Config>, name: &str) -> Result<(), Problem> {
         let known = [("good", false), ("hasty", true)].into_iter().find(|(known, _)| *known == name);
-        let unknown = || format!("no release is called '{name}'\nthere are: good, hasty");
+        let unknown = || Problem::new(format!("no release is called '{name}'"), "there are: good, hasty");
         scenario.config.missing_sync = known.ok_or_else(unknown)?.1;
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::case::ipc::CaseRequest;
 use crate::case_file::{self, CaseFile, CaseHeader};
 use crate::report::ReleaseOverride;
 use crate::scenario::{self, NamedScenario, Scenario, ScenarioError};
-use crate::{Case, CaseOf, Plan, System, expand};
+use crate::{Case, CaseOf, Plan, Problem, System, expand};
 use latent_sim::keyed_draw;
 use serde_json::Value;
 
@@ -102,13 +102,8 @@ impl<S: System> CaseSource<S> {
     /// Puts the system on another release than the scenario's.
     fn put_on(&mut self, name: &str) -> Result<(), ScenarioError> {
         let expected_as_written = self.scenario.expect;
-        S::set_release(&mut self.scenario, name).map_err(|message| {
-            let (message, hint) = message.split_once('\n').unwrap_or((&message, ""));
-            scenario::error_without_position(
-                &format!("--release {name}"),
-                message.to_owned(),
-                hint.to_owned(),
-            )
+        S::set_release(&mut self.scenario, name).map_err(|Problem { message, hint }| {
+            scenario::error_without_position(&format!("--release {name}"), message, hint)
         })?;
         self.text = self.scenario.to_text();
         self.release = Some(ReleaseOverride { name: name.to_owned(), expected_as_written });

@@ -1,7 +1,7 @@
 //! The trait that a system implements to run under the harness.
 
 use crate::explain::GlossaryEntry;
-use crate::{Case, Detection, Reduction, Report, Scenario, ScenarioProblem, Screen};
+use crate::{Case, Detection, Problem, Reduction, Report, Scenario, ScenarioProblem, Screen};
 use latent_sim::{Fault, World};
 use latent_verdict::{OutcomeFacts, Violation};
 use schemars::JsonSchema;
@@ -56,8 +56,8 @@ pub trait System: Sized + 'static {
     ///
     /// # Errors
     /// The release does not exist; the message lists the releases.
-    fn set_release(_scenario: &mut Scenario<Self::Config>, name: &str) -> Result<(), String> {
-        Err(format!("no release is called '{name}': {} has none", Self::NAME))
+    fn set_release(_scenario: &mut Scenario<Self::Config>, name: &str) -> Result<(), Problem> {
+        Err(Problem::new(format!("no release is called '{name}': {} has none", Self::NAME), ""))
     }
 
     /// The system's own ways to shrink a case, in the order in which they are tried.

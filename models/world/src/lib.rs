@@ -37,8 +37,8 @@ pub use scenario::WorldConfig;
 use latent_engine::explain::GlossaryEntry;
 use latent_engine::sim::{Fault, World};
 use latent_engine::{
-    CaseOf, CostEstimate, PhaseReporter, ReductionOf, Report, Scenario, ScenarioProblem, Screen, System,
-    Verdict,
+    CaseOf, CostEstimate, PhaseReporter, Problem, ReductionOf, Report, Scenario, ScenarioProblem, Screen,
+    System, Verdict,
 };
 
 /// The system under test: edges, ingest, Arb, compaction, backup, audit, recovery.
@@ -80,7 +80,7 @@ impl System for Latent {
         glossary::glossary()
     }
 
-    fn set_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
+    fn set_release(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), Problem> {
         cluster::releases::deploy_everywhere(scenario, name)
     }
 

@@ -1,17 +1,14 @@
 //! Statistics of an enumeration: counts by kind of operation, and failures grouped by cause.
 
 use super::enumeration_plan::{EnumerationPlan, PlannedRun};
-use super::run_record::{EnumerationFailure, EnumerationRun};
+use super::run_record::{EnumerationFailure, EnumerationRun, FailureCause};
 use crate::case::ipc::CaseResult;
 use crate::case::parent::CaseError;
 use crate::exit;
 use latent_sim::OpKind;
-use latent_verdict::{Outcome, PendingWork};
+use latent_verdict::{Outcome, PendingWork, Violation};
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Prefix of the description of a failure in which the system under test panicked.
-const PANICKED: &str = "panicked: ";
 
 /// Counts of one kind of operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -90,29 +87,33 @@ impl EnumerationStats {
         self.failures.extend(ran.failure.clone().map(|failure| (index, failure)));
     }
 
-    /// Returns description and detail of an unexpected run; `None` if it ended as expected.
-    fn failed(&self, ended: &Result<CaseResult, CaseError>) -> Option<(String, String)> {
+    /// Returns cause and detail of an unexpected run; `None` if it ended as expected.
+    fn failed(&self, ended: &Result<CaseResult, CaseError>) -> Option<(FailureCause, String)> {
         let judged = match ended {
             Ok(judged) => judged,
-            Err(CaseError::TimedOut(_)) => return Some(("hung".to_owned(), error_text(ended))),
-            Err(CaseError::Panicked { message, .. }) => {
-                return Some((format!("{PANICKED}{}", first_line(message)), error_text(ended)));
+            Err(CaseError::TimedOut(_)) => {
+                return Some((FailureCause::Ended(Outcome::Hung, None), error_text(ended)));
             }
-            Err(error) => return Some((first_line(&error.to_string()), String::new())),
+            Err(CaseError::Panicked { message, .. }) => {
+                return Some((FailureCause::Panicked(first_line(message)), error_text(ended)));
+            }
+            Err(error) => {
+                return Some((FailureCause::NoVerdict(first_line(&error.to_string())), String::new()));
+            }
         };
         // The run is identical to the recording run up to the operation: if the operation does not occur, the run is
         // nondeterministic.
         if judged.faults.last().is_none_or(|last| last.struck_ms.is_none()) {
             let detail =
                 "the operation did not occur again: the run differs from the recorded one".to_owned();
-            return Some((Outcome::Nondeterministic.to_string(), detail));
+            return Some((FailureCause::Ended(Outcome::Nondeterministic, None), detail));
         }
         let outcome = judged.outcome;
         if outcome == self.expected {
             return None;
         }
         let worst = judged.violations.iter().max_by_key(|v| (!v.loses_items, v.items));
-        let what = worst.map_or_else(|| outcome.to_string(), |v| format!("{outcome} {}", v.fingerprint()));
+        let what = FailureCause::Ended(outcome, worst.map(Violation::fingerprint));
         let found = worst.map(|v| v.detail.clone());
         Some((what, PendingWork::lines(&judged.hung).or(found).unwrap_or_default()))
     }
@@ -121,12 +122,11 @@ impl EnumerationStats {
     pub(crate) fn failures(&self) -> Vec<(String, Vec<&EnumerationFailure>)> {
         let mut sorted: Vec<&(usize, EnumerationFailure)> = self.failures.iter().collect();
         sorted.sort_by_key(|(index, _)| *index);
-        let mut by_what: BTreeMap<&str, Vec<&EnumerationFailure>> = BTreeMap::new();
+        let mut by_what: BTreeMap<String, Vec<&EnumerationFailure>> = BTreeMap::new();
         for (_, failure) in sorted {
-            by_what.entry(&failure.what).or_default().push(failure);
+            by_what.entry(failure.what.to_string()).or_default().push(failure);
         }
-        let mut groups: Vec<(String, Vec<&EnumerationFailure>)> =
-            by_what.into_iter().map(|(what, failures)| (what.to_owned(), failures)).collect();
+        let mut groups: Vec<(String, Vec<&EnumerationFailure>)> = by_what.into_iter().collect();
         groups.sort_by_key(|(_, failures)| std::cmp::Reverse(failures.len()));
         groups
     }
@@ -145,12 +145,12 @@ impl EnumerationStats {
         codes.reduce(exit::worse).unwrap_or(exit::CLEAN)
     }
 
-    /// Exit code of a failure, by the start of its description: an outcome, or why there is no verdict.
-    fn code_of(&self, what: &str) -> u8 {
-        match what.split(' ').next().unwrap_or_default().parse::<Outcome>() {
-            Ok(outcome) => exit::of_run(outcome, self.expected),
-            Err(_) if what.starts_with(PANICKED) => exit::VIOLATION,
-            Err(_) => exit::INTERNAL,
+    /// Exit code of a failure.
+    fn code_of(&self, cause: &FailureCause) -> u8 {
+        match cause {
+            FailureCause::Ended(outcome, _) => exit::of_run(*outcome, self.expected),
+            FailureCause::Panicked(_) => exit::VIOLATION,
+            FailureCause::NoVerdict(_) => exit::INTERNAL,
         }
     }
 

@@ -1,7 +1,9 @@
 //! The record of one run of an enumeration, as written to its results file.
 
 use latent_sim::OpKind;
+use latent_verdict::Outcome;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One completed run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +19,8 @@ pub(crate) struct EnumerationRun {
 /// A run that did not end as the scenario expects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EnumerationFailure {
-    /// Description that groups failures: outcome and worst violation, or why there is no verdict.
-    pub what: String,
+    /// Cause, which groups failures.
+    pub what: FailureCause,
     /// The injection point, in the syntax of `--strike`.
     pub strike: String,
     /// Kind of the operation.
@@ -29,4 +31,69 @@ pub(crate) struct EnumerationFailure {
     pub at_ms: i64,
     /// Detail of the hang or the violation.
     pub detail: String,
+}
+
+/// Why a run failed. Its text, in files and on screens, is the outcome and the worst violation, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub(crate) enum FailureCause {
+    /// It ended with another outcome than expected, with the fingerprint of its worst violation, if any.
+    Ended(Outcome, Option<String>),
+    /// The system under test panicked, with this message.
+    Panicked(String),
+    /// There is no verdict, for this reason.
+    NoVerdict(String),
+}
+
+const PANICKED: &str = "panicked: ";
+
+impl fmt::Display for FailureCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FailureCause::Ended(outcome, None) => f.write_str(outcome.name()),
+            FailureCause::Ended(outcome, Some(fingerprint)) => write!(f, "{outcome} {fingerprint}"),
+            FailureCause::Panicked(message) => write!(f, "{PANICKED}{message}"),
+            FailureCause::NoVerdict(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl From<FailureCause> for String {
+    fn from(cause: FailureCause) -> String {
+        cause.to_string()
+    }
+}
+
+impl From<String> for FailureCause {
+    fn from(text: String) -> FailureCause {
+        if let Some(message) = text.strip_prefix(PANICKED) {
+            return FailureCause::Panicked(message.to_owned());
+        }
+        let (first, rest) = match text.split_once(' ') {
+            Some((first, rest)) => (first, Some(rest.to_owned())),
+            None => (text.as_str(), None),
+        };
+        match first.parse() {
+            Ok(outcome) => FailureCause::Ended(outcome, rest),
+            Err(_) => FailureCause::NoVerdict(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_read_back_from_its_text() {
+        for (cause, text) in [
+            (FailureCause::Ended(Outcome::Hung, None), "hung"),
+            (FailureCause::Ended(Outcome::Violated, Some("W1:x:y:breach".into())), "violated W1:x:y:breach"),
+            (FailureCause::Panicked("index out of bounds".into()), "panicked: index out of bounds"),
+            (FailureCause::NoVerdict("internal error: x, at y".into()), "internal error: x, at y"),
+        ] {
+            assert_eq!(cause.to_string(), text);
+            assert_eq!(FailureCause::from(text.to_owned()), cause);
+        }
+    }
 }

@@ -10,7 +10,7 @@ mod terms;
 pub use entry::{GlossaryEntry, GlossaryKind};
 
 use crate::scenario::suggest::suggest;
-use crate::{System, exit};
+use crate::{Problem, System, exit};
 use latent_verdict::Outcome;
 
 /// Every entry: the engine's, then the system's. An entry of the system replaces the engine's of the same category and
@@ -40,9 +40,9 @@ pub fn marks<S: System>() -> Vec<String> {
     names
 }
 
-/// Returns message and hint for a mark that the system does not have; `None` if it has the mark, or lists none. Marks
-/// of a drill have a prefix: `drill:recovery.ended`.
-pub(crate) fn unknown_mark<S: System>(mark: &str) -> Option<(String, String)> {
+/// Returns the problem of a mark that the system does not have; `None` if it has the mark, or lists none. Marks of a
+/// forked world have a prefix: `fork:log.opened`.
+pub(crate) fn unknown_mark<S: System>(mark: &str) -> Option<Problem> {
     let known = marks::<S>();
     let bare = mark.rsplit(':').next().unwrap_or(mark);
     if known.is_empty() || known.iter().any(|one| one == bare) {
@@ -52,7 +52,7 @@ pub(crate) fn unknown_mark<S: System>(mark: &str) -> Option<(String, String)> {
         Some(nearest) => format!("did you mean {nearest}? "),
         None => String::new(),
     };
-    Some((
+    Some(Problem::new(
         format!("unknown mark '{mark}'"),
         format!("{suggestion}`{} marks` lists all {}", S::NAME, known.len()),
     ))

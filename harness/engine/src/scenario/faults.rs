@@ -17,10 +17,7 @@ pub(super) fn resolve<T>(scenario: &mut Scenario<T>) -> Vec<ScenarioProblem> {
         let Trigger::At(text) = &fault.trigger else { continue };
         let pointer = format!("/faults/{index}/anchor/at");
         match text.parse::<Timestamp>() {
-            Err(message) => {
-                let (message, hint) = message.split_once('\n').unwrap_or((&message, ""));
-                problems.push(ScenarioProblem::at(pointer, message, hint));
-            }
+            Err(problem) => problems.push(ScenarioProblem::of(pointer, problem)),
             Ok(moment) if moment < start || moment > end => {
                 let message = format!("a fault at {moment}, which is outside the run");
                 problems.push(ScenarioProblem::at(

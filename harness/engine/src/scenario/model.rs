@@ -1,6 +1,7 @@
 //! A scenario as data, and its text.
 
 use super::{Span, Timestamp};
+use crate::Problem;
 use latent_ports::UnixMs;
 use latent_sim::{Fault, Trigger};
 use latent_verdict::Outcome;
@@ -99,6 +100,12 @@ impl ScenarioProblem {
         hint: impl Into<String>,
     ) -> ScenarioProblem {
         ScenarioProblem { pointer: pointer.into(), message: message.into(), hint: hint.into() }
+    }
+
+    /// Returns the problem as one of the value at `pointer`.
+    #[must_use]
+    pub fn of(pointer: impl Into<String>, Problem { message, hint }: Problem) -> ScenarioProblem {
+        ScenarioProblem { pointer: pointer.into(), message, hint }
     }
 }
 

@@ -5,7 +5,7 @@ use super::schema::{merged, top_level_fields};
 use super::spanned_json::SpannedJson;
 use super::{Scenario, ScenarioError, ScenarioProblem, Timestamp, bounds, faults, serde_errors};
 use crate::print::humanize;
-use crate::{System, explain};
+use crate::{Problem, System, explain};
 use latent_ports::UnixMs;
 use latent_sim::Trigger;
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn read<S: System>(
         located.keys().find(|key| !fields.head.contains(*key) && !fields.config.contains(*key))
     {
         let known: Vec<&str> = fields.head.iter().chain(&fields.config).copied().collect();
-        let (message, hint) = serde_errors::unknown_among("field", unknown, &known, "the scenario");
+        let Problem { message, hint } = serde_errors::unknown_among("field", unknown, &known, "the scenario");
         return Err(located.error_at_key(unknown, message, hint));
     }
     let head: EngineFields = located.read(|key| fields.head.contains(key), schema)?;
@@ -155,10 +155,7 @@ fn unknown_marks<S: System>(scenario: &Scenario<S::Config>) -> Vec<ScenarioProbl
     });
     let named = required.chain(of_faults).filter(|(_, mark)| !mark.is_empty());
     named
-        .filter_map(|(pointer, mark)| {
-            let (message, hint) = explain::unknown_mark::<S>(mark)?;
-            Some(ScenarioProblem::at(pointer, message, hint))
-        })
+        .filter_map(|(pointer, mark)| Some(ScenarioProblem::of(pointer, explain::unknown_mark::<S>(mark)?)))
         .collect()
 }
 

@@ -4,9 +4,10 @@
 //! and its fix. An unknown message is kept.
 
 use super::suggest::suggest;
+use crate::Problem;
 
-/// Returns message and hint for serde's error at `pointer`.
-pub(super) fn translate(error: &str, pointer: &str) -> (String, String) {
+/// Returns the problem that serde's error at `pointer` states.
+pub(super) fn translate(error: &str, pointer: &str) -> Problem {
     let place = if pointer.is_empty() { "the scenario".to_owned() } else { pointer.to_owned() };
     if let Some(rest) = error.strip_prefix("unknown field ") {
         return unknown("field", rest, &place);
@@ -15,41 +16,42 @@ pub(super) fn translate(error: &str, pointer: &str) -> (String, String) {
         return unknown("choice", rest, &place);
     }
     if let Some(name) = error.strip_prefix("missing field ").and_then(quoted) {
-        return (format!("{place} has no field `{name}`"), format!("add \"{name}\": …"));
+        return Problem::new(format!("{place} has no field `{name}`"), format!("add \"{name}\": …"));
     }
     if let Some(name) = error.strip_prefix("duplicate field ").and_then(quoted) {
-        return (format!("field `{name}` appears twice in {place}"), "remove one of them".to_owned());
+        return Problem::new(format!("field `{name}` appears twice in {place}"), "remove one of them");
     }
     let typed = ["invalid type: ", "invalid value: ", "invalid "];
     if let Some((found, expected)) =
         typed.iter().find_map(|p| error.strip_prefix(p)?.split_once(", expected "))
     {
-        return (
+        return Problem::new(
             format!("{place} cannot be {}", found_in_json(found)),
             format!("write {}", in_json(expected)),
         );
     }
     match error.split_once('\n') {
-        Some((message, hint)) => (message.to_owned(), hint.to_owned()),
-        None => (error.to_owned(), String::new()),
+        // The text of a `Problem`.
+        Some((message, hint)) => Problem::new(message, hint),
+        None => Problem::new(error, ""),
     }
 }
 
 /// An unknown field or choice at `place`: the nearest known one, then all of them.
-pub(super) fn unknown_among(what: &str, word: &str, known: &[&str], place: &str) -> (String, String) {
+pub(super) fn unknown_among(what: &str, word: &str, known: &[&str], place: &str) -> Problem {
     let message = format!("unknown {what} `{word}` in {place}");
     let all = match known {
         [] => format!("no {what} is allowed here"),
         known => format!("known here: {}", known.join(", ")),
     };
     match suggest(word, known.iter().copied()).first() {
-        Some(nearest) => (message, format!("did you mean `{nearest}`? {all}")),
-        None => (message, all),
+        Some(nearest) => Problem::new(message, format!("did you mean `{nearest}`? {all}")),
+        None => Problem::new(message, all),
     }
 }
 
 /// From "`zoen`, expected one of `zone`, `name`".
-fn unknown(what: &str, rest: &str, place: &str) -> (String, String) {
+fn unknown(what: &str, rest: &str, place: &str) -> Problem {
     let word = quoted(rest).unwrap_or_default();
     let known: Vec<&str> = match rest.split_once(", expected ") {
         Some((_, list)) => list.split('`').skip(1).step_by(2).collect(),
@@ -121,7 +123,7 @@ mod tests {
             ("something else", "/zone"),
         ];
         let lines = error.map(|(error, pointer)| {
-            let (message, hint) = translate(error, pointer);
+            let Problem { message, hint } = translate(error, pointer);
             format!("{message} | {hint}")
         });
         insta::assert_snapshot!(lines.join("\n"), @r#"

@@ -3,6 +3,7 @@
 
 use super::bounds;
 use super::diagnostic::{ScenarioError, SourceSpan};
+use crate::Problem;
 use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::{Range, Ranged};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
@@ -84,7 +85,8 @@ impl<'a> SpannedJson<'a> {
         serde_json::from_str(&text).map_err(|error| {
             let offset = offset_of(self.text, error.line(), error.column());
             let found = self.at_offset(offset);
-            let (message, hint) = super::serde_errors::translate(&without_place(&error), &found.pointer);
+            let Problem { message, hint } =
+                super::serde_errors::translate(&without_place(&error), &found.pointer);
             let bounds = schema.filter(|_| hint.starts_with("write a whole number"));
             let narrower = bounds.and_then(|schema| bounds::hint_at(schema, &self.plain, &found.pointer));
             self.bad(found.range, message, narrower.unwrap_or(hint))

@@ -1,7 +1,9 @@
 //! Times and durations in a scenario.
 //!
-//! Errors have two lines: the problem, then the fix; the diagnostic shows them separately.
+//! serde passes on only the text of an error: its message and its hint are two lines there, which `serde_errors`
+//! separates again.
 
+use crate::Problem;
 use latent_ports::UnixMs;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -15,11 +17,12 @@ use std::time::Duration;
 pub struct Timestamp(pub UnixMs);
 
 impl FromStr for Timestamp {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Timestamp, String> {
+    type Err = Problem;
+    fn from_str(text: &str) -> Result<Timestamp, Problem> {
         let wrong = |why: &dyn fmt::Display| {
-            format!(
-                "invalid date and time '{text}': {why}\nwrite it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z"
+            Problem::new(
+                format!("invalid date and time '{text}': {why}"),
+                "write it like 2016-02-22T17:21:00-08:00 or 2016-02-23T01:21:00Z",
             )
         };
         if !text.is_ascii() || text.contains('[') {
@@ -59,10 +62,13 @@ const MAX_DAYS: u64 = 50 * 366;
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 impl FromStr for Span {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Span, String> {
+    type Err = Problem;
+    fn from_str(text: &str) -> Result<Span, Problem> {
         let wrong = || {
-            format!("invalid duration '{text}'\nwrite it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)")
+            Problem::new(
+                format!("invalid duration '{text}'"),
+                "write it like 5d, 12h, 1d12h, 90s or 250ms (d, h, m, s, ms)",
+            )
         };
         let (mut rest, mut total_ms, mut units) = (text, 0u64, UNITS.iter());
         while !rest.is_empty() {
@@ -80,8 +86,9 @@ impl FromStr for Span {
             return Err(wrong());
         }
         if total_ms > MAX_DAYS * 86_400_000 {
-            return Err(format!(
-                "{text} is longer than any duration of a scenario\nwrite at most {MAX_DAYS}d"
+            return Err(Problem::new(
+                format!("{text} is longer than any duration of a scenario"),
+                format!("write at most {MAX_DAYS}d"),
             ));
         }
         Ok(Span(Duration::from_millis(total_ms)))
@@ -179,7 +186,7 @@ mod tests {
         let errors =
             ["2016-02-30T00:00:00Z", "2016-02-22T25:00:00Z", "2016-02-22T10:00:00", "22.2.2016", "yesterday"]
                 .map(|text| text.parse::<Timestamp>().unwrap_err());
-        insta::assert_snapshot!(errors.map(|e| e.lines().next().unwrap().to_owned()).join("\n"), @"
+        insta::assert_snapshot!(errors.map(|problem| problem.message).join("\n"), @"
         invalid date and time '2016-02-30T00:00:00Z': parameter 'day' for `2016-02` is invalid, must be in range `1..=29`
         invalid date and time '2016-02-22T25:00:00Z': parameter 'hour' is not in the required range of 0..=23
         invalid date and time '2016-02-22T10:00:00': failed to find offset component, which is required for parsing a timestamp

@@ -2,8 +2,8 @@
 
 use crate::scenario::bug_names::{HOSTILE, bug_names};
 use crate::scenario::{Deploy, DeployTarget, ReleaseConfig, WorldConfig};
-use latent_engine::Scenario;
 use latent_engine::verdict::Outcome;
+use latent_engine::{Problem, Scenario};
 use latent_pipeline::release::{Bug, Release};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) fn releases(config: &WorldConfig) -> BTreeMap<String, DeployedRelease
 ///
 /// # Errors
 /// An unknown release, with the known ones.
-pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), String> {
+pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str) -> Result<(), Problem> {
     let good = Release::good().name;
     let config = &mut scenario.config;
     let is_known = config.releases.iter().any(|release| release.name == name);
@@ -56,7 +56,8 @@ pub(crate) fn deploy_everywhere(scenario: &mut Scenario<WorldConfig>, name: &str
         let suggestion = latent_engine::suggest(name, known.iter().copied());
         let suggestion =
             suggestion.first().map_or(String::new(), |candidate| format!("did you mean {candidate}? "));
-        return Err(format!("no release is called '{name}'\n{suggestion}there are: {}", known.join(", ")));
+        let hint = format!("{suggestion}there are: {}", known.join(", "));
+        return Err(Problem::new(format!("no release is called '{name}'"), hint));
     }
     config.deploys.clear();
     config.releases.retain(|release| release.name == name);
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn an_unknown_release_lists_the_known_ones() {
-        let message = deploy_everywhere(&mut small(), "2016-02-99").unwrap_err();
+        let message = deploy_everywhere(&mut small(), "2016-02-99").unwrap_err().to_string();
         assert!(message.starts_with("no release is called '2016-02-99'\nthere are: "), "{message}");
         assert!(message.contains("good") && message.contains("recompaction-overwrites"), "{message}");
     }

@@ -1,7 +1,7 @@
 //! Nodes that each job depends on, and its retry interval after a fault: the input of the job's excuses.
 //!
 //! The dependencies follow from the purpose of a job, not from its implementation: a backup needs enough disks, its
-//! node and the target data center, and does not dependencies one particular disk of eight.
+//! node and the target data center, and does not need one particular disk of eight.
 
 use crate::judge::excuses::JobDependencies;
 use crate::scenario::NodeNames;

@@ -12,7 +12,7 @@ use crate::profile::{self, Profile};
 use crate::sweep::partition::{self, Partition};
 use crate::sweep::results::SweepResults;
 use crate::sweep::sweep_spec::{FORMAT, Limits, Seeds, Slice, SweepSpec, SweptScenario, parse_range};
-use crate::{System, explain};
+use crate::{Problem, System, explain};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -86,7 +86,7 @@ pub(super) fn resolve_settings<S: System>(
 fn known_mark<S: System>(mark: &str, given_by: &str) -> Result<(), CliError> {
     match explain::unknown_mark::<S>(mark) {
         None => Ok(()),
-        Some((message, hint)) => Err(CliError::Usage(format!("{given_by}: {message}\n  {hint}"))),
+        Some(Problem { message, hint }) => Err(CliError::Usage(format!("{given_by}: {message}\n  {hint}"))),
     }
 }
 
