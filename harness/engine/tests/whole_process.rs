@@ -1,5 +1,4 @@
-//! End-to-end tests of the write-ahead log of `examples/wal.rs`, as processes. One case at a time here; sweeps are
-//! tested in `commands`.
+//! End-to-end tests of the write-ahead log of `examples/wal.rs`, as processes, one case at a time.
 
 mod common;
 #[path = "../examples/wal.rs"]
@@ -305,7 +304,7 @@ fn a_bad_scenario_is_refused_with_its_place() {
 
 fn a_fault_at_a_node_that_is_not_there_is_refused() {
     let fault = r#"{ "anchor": { "at": "2016-02-22T00:00:01Z" }, "action": { "kill": { "node": "lgo" } } }"#;
-    let file = scenario("nobody", &format!("\"records\": 3,\n  \"faults\": [\n    {fault}\n  ]"));
+    let file = scenario("no-such-node", &format!("\"records\": 3,\n  \"faults\": [\n    {fault}\n  ]"));
     let output = wal(&["run", &file]);
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(stable(&output.stderr, &file), @r#"

@@ -74,8 +74,8 @@ fn an_enumeration_of_nothing_is_refused() {
     let scratch = Scratch::new("enumerate-nothing");
     for (arguments, printed) in [
         (
-            ["enumerate", "correct", "--node", "nobody"],
-            "--node nobody: no node is called 'nobody'\n  nodes: log",
+            ["enumerate", "correct", "--node", "no-such-node"],
+            "--node no-such-node: no node is called 'no-such-node'\n  nodes: log",
         ),
         (["enumerate", "correct", "--from", "2017-01-01T00:00:00Z"], "no operations selected by --from 2017"),
         (["enumerate", "correct", "--fault", "flood"], "no fault is called 'flood'; faults: crash-nothing, "),

@@ -197,8 +197,8 @@ fn the_log_is_filtered_by_node_and_time() {
         |line: &&String| ("2016-02-22T00:00:01.000".."2016-02-22T00:00:01.050").contains(&&line[..23]);
     assert_eq!(part, all.iter().filter(within).cloned().collect::<Vec<_>>());
     assert!(!part.is_empty() && part.len() < all.len());
-    let nobody = scratch.wal(&["repro", "correct@9", "--log", "--node", "lgo"]).ends(2);
-    insta::assert_snapshot!(nobody.stderr_text(), @"
+    let unknown = scratch.wal(&["repro", "correct@9", "--log", "--node", "lgo"]).ends(2);
+    insta::assert_snapshot!(unknown.stderr_text(), @"
     error: --node lgo: no node is called 'lgo'
       did you mean 'log'? nodes: log, world
     ");
