@@ -1,7 +1,7 @@
 //! The system's side of shrinking.
 //!
-//! The engine shrinks faults, days and seeds; everything else (projects, clients, events, nodes) is the system's. A
-//! reduction need not know whether the smaller case still fails: the engine runs it.
+//! The engine shrinks faults and seeds; everything else (the length of the run, clients, items, nodes) is the system's.
+//! A reduction need not know whether the smaller case still fails: the engine runs it.
 
 use crate::Scenario;
 use crate::plan::Plan;
@@ -18,6 +18,9 @@ pub struct Case<C, P> {
     pub plan: Plan<P>,
 }
 
+type WithoutItems<C, P> = fn(&Case<C, P>, &BTreeSet<usize>) -> Option<Case<C, P>>;
+type Variants<C, P> = fn(&Case<C, P>) -> Vec<Case<C, P>>;
+
 /// One way to make a case smaller.
 pub enum Reduction<C, P> {
     /// Independently removable items: the engine searches for the smallest set that must stay.
@@ -27,7 +30,7 @@ pub enum Reduction<C, P> {
         /// Number of items.
         count: fn(&Case<C, P>) -> usize,
         /// Returns the case without the items at these indices, counted from 0; `None` if that is not a valid case.
-        without: fn(&Case<C, P>, &BTreeSet<usize>) -> Option<Case<C, P>>,
+        without: WithoutItems<C, P>,
     },
     /// Simpler variants of the case, the simplest first. The chain must terminate: a simpler case offers fewer
     /// variants.
@@ -35,7 +38,7 @@ pub enum Reduction<C, P> {
         /// Noun for the property that becomes simpler, in the plural: `times`.
         what: &'static str,
         /// The variants.
-        cases: fn(&Case<C, P>) -> Vec<Case<C, P>>,
+        cases: Variants<C, P>,
     },
 }
 

@@ -36,7 +36,7 @@ pub struct Report<F> {
     pub unfulfilled: Vec<String>,
     /// How far the run shows that lost items can be restored.
     pub restoration: Restoration,
-    /// Reasons why a recoverable loss does not count as recovered, one a line.
+    /// Reasons why a restorable loss does not count as recovered, one a line.
     pub shortfall: Option<String>,
     /// Work that did not finish, the worst first.
     pub hung: Vec<PendingWork>,

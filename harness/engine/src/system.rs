@@ -21,7 +21,7 @@ pub trait System: Sized + 'static {
     const NAME: &'static str;
     /// Noun for the owner of items, in the singular: `project`. A key in the JSON report's violations.
     const SUBJECT: &'static str;
-    /// Noun for the items that the system stores, in the plural: `events`. A key in the JSON report's violations.
+    /// Noun for the items that the system stores, in the plural: `records`. A key in the JSON report's violations.
     const ITEMS: &'static str;
 
     /// Nodes outside the system under test, such as its clients: no fault is enumerated at them.
@@ -139,14 +139,14 @@ pub struct Verdict<F> {
     pub facts: OutcomeFacts,
     /// Detections, in order of time.
     pub noticed: Vec<Detection>,
-    /// Number of times that each mark was reached in forked worlds, such as drills. They are added to the run's own
-    /// marks, so their names must differ: `drill:recovery.ended`.
+    /// Number of times that each mark was reached in forked worlds. They are added to the run's own marks, so their
+    /// names must differ: `fork:log.opened`.
     pub marks: BTreeMap<String, u64>,
     /// The system's own part of the report.
     pub findings: F,
 }
 
-/// Reports the phase of a long run. Days of virtual time are reported without it.
+/// Reports the phase of a long run. Virtual time is reported without it.
 #[derive(Clone)]
 pub struct PhaseReporter(pub(crate) Arc<dyn Fn(&str) + Send + Sync>);
 
@@ -157,7 +157,7 @@ impl PhaseReporter {
         PhaseReporter(Arc::new(|_| {}))
     }
 
-    /// Sets the current phase: `healing`, `drill`.
+    /// Sets the current phase: `healing`, `checks`.
     pub fn phase(&self, name: &str) {
         (self.0)(name);
     }

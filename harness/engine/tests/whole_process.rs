@@ -1,5 +1,4 @@
-//! End-to-end tests of the write-ahead log of `examples/wal.rs`, as processes. One case at a time here; sweeps are
-//! tested in `commands`.
+//! End-to-end tests of the write-ahead log of `examples/wal.rs`, as processes, one case at a time.
 
 mod common;
 #[path = "../examples/wal.rs"]

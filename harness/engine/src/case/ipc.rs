@@ -128,7 +128,7 @@ pub(crate) struct LogRecord {
     /// The node's name.
     #[serde(rename = "n")]
     pub node: String,
-    /// Description of the event.
+    /// Description of the record.
     #[serde(rename = "w")]
     pub what: String,
 }

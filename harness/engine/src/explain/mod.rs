@@ -1,7 +1,7 @@
 //! Glossary of the terms in a verdict: outcomes, exit codes and the engine's own terms here, the rest from the system
 //! ([`System::glossary`](crate::System::glossary)).
 //!
-//! A fingerprint (`I10:missing:after-backup:loss`) is explained by its parts: the invariant, the stage, the class.
+//! A fingerprint (`W1:missing:after-crash:loss`) is explained by its parts: the invariant, the stage, the class.
 
 mod entry;
 mod outcomes;
@@ -69,7 +69,7 @@ pub(crate) fn find<S: System>(asked: &str) -> Result<Vec<GlossaryEntry>, String>
     if !found.is_empty() {
         return Ok(found);
     }
-    // `drill:recovery.ended` is a mark of a forked world; `I1:missing:day-end:loss` is a fingerprint.
+    // `fork:log.opened` is a mark of a forked world; `W1:missing:after-crash:loss` is a fingerprint.
     let parts: Vec<&str> = asked.split(':').filter(|part| !part.is_empty()).collect();
     let found: Vec<GlossaryEntry> = parts.iter().flat_map(|part| of_word(&all, part)).collect();
     if parts.len() > 1 && !found.is_empty() {

@@ -187,7 +187,7 @@ const ROWS: [Row; 23] = [
         GlossaryKind::Word,
         "trace",
         [
-            "The hash of all events of the run, and its number of records.",
+            "The hash of all records of the run, and its number of records.",
             "Two runs with the same hash are identical. `repro … --trace HASH` checks it.",
             "",
             "Include it when you report a failure.",

@@ -39,7 +39,7 @@ pub(crate) fn text(summary: &EnumerationReport<'_>, verbose: bool) -> Screen {
     let stats = summary.stats;
     let mut screen = Screen::new(verbose);
     let name = StyledText::new().plain(format!("{}@{}: ", summary.name, summary.seed));
-    let expected = latent_verdict::Outcome::from(stats.expected());
+    let expected = stats.expected();
     let all = summary.plan.runs.len() as u64;
     screen.heading(if stats.runs < all {
         let failed = match stats.failed_runs() {

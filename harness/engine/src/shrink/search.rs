@@ -78,7 +78,7 @@ impl<'a, S: System> Shrinker<'a, S> {
             || self.until.is_some_and(|until| crate::sweep::runner::now() >= until)
     }
 
-    /// Lists the events explicitly if they are few enough, to be read and edited.
+    /// Lists the items explicitly if they are few enough, to be read and edited.
     fn write_out(&mut self) {
         if let Some(case) = S::materialize(&self.best.case)
             && let Some((_, case, finding)) = self.runner.first_failing::<S>(vec![case], Effort::Thorough)
