@@ -181,7 +181,11 @@ impl OperatorAction {
                     days => format!("{days} project-days"),
                 };
                 // The trace records this text, so it stays as it is.
-                let how = if is_complete_runbook(&it.steps()) { "with the whole runbook" } else { "with another runbook" };
+                let how = if is_complete_runbook(&it.steps()) {
+                    "with the whole runbook"
+                } else {
+                    "with another runbook"
+                };
                 let times = if it.times == 1 { String::new() } else { format!(", {} times", it.times) };
                 format!("recovers {what} into the live cluster{times}, {how}")
             }
