@@ -167,7 +167,7 @@ fn json_is_one_object_with_what_is_promised() {
     insta::assert_snapshot!(keys.join(" "), @"as_expected beyond_budget caveat expected expected_as_written faults hung kept marks missing_marks noticed outcome release repeat scenario seed shortfall sim_seconds start_ms told_safe trace_hash trace_records violations wall_seconds");
     let violation: Vec<&str> =
         report["violations"][0].as_object().expect("it is an object").keys().map(String::as_str).collect();
-    insta::assert_snapshot!(violation.join(" "), @"at_ms day detail file fingerprint invariant keys kind loses_items records stage");
+    insta::assert_snapshot!(violation.join(" "), @"at_ms detail file fingerprint invariant keys kind loses_items records stage");
     assert!(report["wall_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
     assert_eq!(report["sim_seconds"], 60.0);
     let (verbose, _) = self::report(&["missing-sync@12", "-v"]);

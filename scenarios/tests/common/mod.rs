@@ -78,7 +78,7 @@ pub fn reviewed() -> insta::Settings {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     // Hashes are reviewed in one place: reports/hashes.txt.
-    settings.add_filter(r"trace       [0-9a-f]{32}  [0-9,]+ records", "trace       […]");
+    settings.add_filter(r"trace       [0-9a-f]{32}  [0-9,]+\s+records", "trace       […]");
     settings
 }
 
