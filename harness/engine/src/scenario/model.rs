@@ -31,7 +31,7 @@ pub struct Scenario<T> {
 }
 
 impl<T: Serialize> Scenario<T> {
-    /// Returns the scenario as JSON that [`parse`] reads back.
+    /// Returns the scenario as JSON that `parse` reads back.
     ///
     /// # Panics
     /// If the system's own part does not serialise to an object: a bug in the system.
