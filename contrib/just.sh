@@ -26,7 +26,8 @@ for recipe in $("$just" --summary); do
         # Shrinks a failing case, in a copy of the release's planted bug.
         shrink)
             code=0
-            "$just" shrink generated@18 --release recompaction-overwrites --for 20s >"$dir/$recipe.txt" 2>&1 || code=$?
+            "$just" shrink generated@18 --release recompaction-overwrites --for 20s \
+                --out "$dir/shrunk.case.json" >"$dir/$recipe.txt" 2>&1 || code=$?
             ;;
         # Writes what it blesses: on a tree whose snapshots are current, nothing changes.
         bless)
