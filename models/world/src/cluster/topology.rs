@@ -162,12 +162,14 @@ impl ClusterBuilder<'_> {
         })
     }
 
-    /// Adds a node of the system under test; a hostile release attacks from it.
+    /// Adds a node of the system under test. A hostile release attacks from nodes of production alone: it holds no
+    /// credentials of the backup or the audit.
     fn add_role(&self, name: &str, role: Role) -> NodeId {
         let cluster_registry = self.cluster_registry.clone();
+        let is_production = matches!(role, Role::Disk | Role::Ingest | Role::Worker);
         self.add(name, move |env, boot| {
             let role = role.clone();
-            let is_hostile = cluster_registry.release(env.node()).is_hostile;
+            let is_hostile = is_production && cluster_registry.release(env.node()).is_hostile;
             let env = NodeEnv::new(env);
             async move {
                 if is_hostile {
