@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// Default limit of a candidate's real time.
 const CANDIDATE_TIME: Duration = Duration::from_secs(120);
+/// Maximum growth of a case's header while the case gets smaller.
+const HEADER_BYTES: usize = 4096;
 /// Default duration of the search.
 const DEFAULT_DURATION: Duration = Duration::from_secs(300);
 
@@ -63,12 +65,16 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
     let limits = WorkerLimits::limited(Some(case_time), arguments.case_memory_mb);
     let finding = first_run::<S>(context, &target, limits)?;
     let failure = TargetFailure { outcome: finding.outcome, fingerprint: finding.fingerprint.clone() };
+    let first = SmallestCase { case, finding };
+    // A shrunk case is no longer than the original.
+    let original = case_file::to_text::<S>(&record::<S>(context, &target, &first), &first.case);
+    let space = to.reserve(original.len() + HEADER_BYTES)?;
     let jobs = pool::jobs(arguments.jobs);
     let signal = signals::install()?;
     let runner = CandidateRunner { target: failure, limits, jobs, runs: AtomicU64::new(0) };
     let until = context.started.checked_add(arguments.duration.map_or(DEFAULT_DURATION, |span| span.0));
 
-    let before = case.clone();
+    let before = first.case.clone();
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(
         ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -85,12 +91,12 @@ pub(super) fn run<S: System>(context: &Context<'_>, arguments: &Args) -> Result<
         bar.set_message(message);
         bar.tick();
     };
-    let found = Shrinker::new(&runner, (until, &signal), SmallestCase { case, finding }, &mut on_step).run();
+    let found = Shrinker::new(&runner, (until, &signal), first, &mut on_step).run();
     bar.finish_and_clear();
 
     signals::exit_on_next_signal();
     let recorded = record::<S>(context, &target, &found);
-    to.write(&case_file::to_text::<S>(&recorded, &found.case))?;
+    to.write_reserved(space, &case_file::to_text::<S>(&recorded, &found.case))?;
     let took_ms = u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let shown = screen(context, &target, (&before, &found), &runner, took_ms, &path.display().to_string());
     if to.is_standard_output() {

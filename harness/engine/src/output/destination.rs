@@ -1,6 +1,6 @@
 //! Destination of a command's complete output text.
 
-use super::{FileLock, OutputError, STANDARD, is_stream, replace};
+use super::{FileLock, OutputError, ReservedSpace, STANDARD, is_stream, replace};
 use crate::case_file::CaseFile;
 use crate::output_folder;
 use crate::print::terminal;
@@ -75,6 +75,16 @@ impl Destination {
         Ok(Destination { path: path.to_owned(), lock: Some(lock) })
     }
 
+    /// Allocates disk space for a text of up to `bytes`, for work whose result must not get lost on a disk that fills
+    /// up meanwhile. A stream needs none.
+    ///
+    /// # Errors
+    /// There is not so much space.
+    pub fn reserve(&self, bytes: usize) -> Result<Option<ReservedSpace>, OutputError> {
+        let reserved = self.lock.as_ref().map(|_| ReservedSpace::allocate(&self.path, bytes));
+        reserved.transpose().map_err(|error| OutputError::Unwritable(self.path.clone(), error))
+    }
+
     /// Whether it is the standard output: then a command prints its screen to the standard error.
     pub fn is_standard_output(&self) -> bool {
         self.path == Path::new(STANDARD)
@@ -85,11 +95,22 @@ impl Destination {
     /// # Errors
     /// It cannot be written; a previous file stays intact.
     pub fn write(&self, text: &str) -> Result<(), OutputError> {
+        self.write_reserved(None, text)
+    }
+
+    /// Writes the complete text into reserved space, if it fits.
+    ///
+    /// # Errors
+    /// As [`Destination::write`].
+    pub fn write_reserved(&self, reserved: Option<ReservedSpace>, text: &str) -> Result<(), OutputError> {
+        let reserved = reserved.filter(|reserved| reserved.holds(text));
         let written = if self.is_standard_output() {
             terminal::print(text)
         } else if self.lock.is_none() {
             let file = OpenOptions::new().write(true).open(&self.path);
             file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.flush()))
+        } else if let Some(reserved) = reserved {
+            reserved.replace(&self.path, text)
         } else {
             replace(&self.path, text)
         };

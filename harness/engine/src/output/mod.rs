@@ -16,7 +16,7 @@ mod stream;
 
 pub(crate) use destination::{Destination, FileFormat};
 pub(crate) use lock::FileLock;
-pub(crate) use replace::{replace, replacement, unused_backup_path};
+pub(crate) use replace::{ReservedSpace, replace, replacement, unused_backup_path};
 pub(crate) use stream::{OutputStream, STANDARD, is_stream};
 
 use std::io;

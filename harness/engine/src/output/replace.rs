@@ -1,7 +1,7 @@
 //! Atomic replacement of files: a temporary file next to the target, synced, renamed; then the folder synced.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -25,6 +25,47 @@ pub(crate) fn replacement(path: &Path, text: &str) -> io::Result<File> {
     let file = file.persist(&path).map_err(|error| error.error)?;
     sync_folder_of(&path)?;
     Ok(file)
+}
+
+/// Disk space that is allocated before the work, so that its result fits on a disk that fills up meanwhile: a synced
+/// temporary file next to the target. It removes itself unless it becomes the target.
+#[derive(Debug)]
+pub(crate) struct ReservedSpace {
+    file: NamedTempFile,
+    bytes: usize,
+}
+
+impl ReservedSpace {
+    /// Allocates `bytes` next to `path`.
+    ///
+    /// # Errors
+    /// There is not so much space.
+    pub fn allocate(path: &Path, bytes: usize) -> io::Result<ReservedSpace> {
+        let mut file = beside(&behind_links(path))?;
+        // Not zeros, which some file systems do not store.
+        file.write_all(&vec![b'\n'; bytes])?;
+        file.as_file().sync_all()?;
+        Ok(ReservedSpace { file, bytes })
+    }
+
+    /// Whether `text` needs no further space.
+    pub fn holds(&self, text: &str) -> bool {
+        text.len() <= self.bytes
+    }
+
+    /// Writes `text` over the reserved space and renames the file to `path`.
+    ///
+    /// # Errors
+    /// As [`replace`].
+    pub fn replace(mut self, path: &Path, text: &str) -> io::Result<()> {
+        let path = behind_links(path);
+        self.file.rewind()?;
+        self.file.write_all(text.as_bytes())?;
+        self.file.as_file().set_len(text.len() as u64)?;
+        self.file.as_file().sync_all()?;
+        self.file.persist(&path).map_err(|error| error.error)?;
+        sync_folder_of(&path)
+    }
 }
 
 /// Checks that [`replace`] can write here, without changing an existing file.

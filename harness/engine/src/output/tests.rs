@@ -27,6 +27,35 @@ fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
 }
 
 #[test]
+fn a_result_that_fits_takes_no_space_beyond_the_reserved_space() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    std::fs::write(&path, CASE).unwrap();
+    let to = Destination::prepare(&path, FileFormat::Case, false).unwrap();
+    let space = to.reserve(100).unwrap();
+    let reserved = names(folder.path()).into_iter().find(|name| name.ends_with(".tmp")).unwrap();
+    let inode = std::fs::metadata(folder.path().join(reserved)).unwrap().ino();
+    to.write_reserved(space, "new").unwrap();
+    drop(to);
+    assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+    assert_eq!(names(folder.path()), ["a.json"]);
+}
+
+#[test]
+fn a_result_longer_than_the_reserved_space_is_written_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    let to = Destination::prepare(&path, FileFormat::Case, false).unwrap();
+    let space = to.reserve(2).unwrap();
+    to.write_reserved(space, "longer").unwrap();
+    drop(to);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "longer");
+    assert_eq!(names(folder.path()), ["a.json"]);
+}
+
+#[test]
 fn a_link_is_written_through() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("a.json"), folder.path().join("link.json"));
