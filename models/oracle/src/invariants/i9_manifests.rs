@@ -5,8 +5,8 @@
 //! would leave), the same check verifies that inputs were not deleted before the manifest that drops them.
 //!
 //! On a disk damaged by planned faults, anything that lost or corrupted bytes explain is excused (an unreadable or
-//! missing file, a manifest or lease that moved back); contradictions between existing edits are not. A quarantined
-//! day starts over with names that were never used.
+//! missing file, a manifest or lease that moved back). Contradictions between existing edits or grants are excused in
+//! a file that such a fault corrupted, and in no other. A quarantined day starts over with names that were never used.
 //!
 //! Documented in docs/invariants.md#i9.
 
@@ -58,8 +58,9 @@ impl ManifestChecker {
             let last = self.last.entry(disk.name.clone()).or_default();
             for (project_day, day) in &disk.days {
                 let Some(manifest) = &day.manifest else { continue };
+                let is_intact = disk.intact_manifest(*project_day).is_some();
                 let current = manifest.history.last().map(|history| (manifest.version(), *history));
-                if last.get(project_day).copied() != current {
+                if is_intact && last.get(project_day).copied() != current {
                     found.extend(edits(disk, *project_day, manifest, context));
                 }
                 if let Some(current) = current {
@@ -78,6 +79,9 @@ impl ManifestChecker {
             };
             let token = match lease {
                 Ok(grant) => grant.map_or(0, |grant| grant.token),
+                // Also where each grant reads: a misdirected write may put a later grant in the place of an earlier
+                // one of the same length.
+                Err(error) if disk.corrupted.contains(&error.path) => continue,
                 Err(error) if matches!(error.kind, ReadErrorKind::RuleViolated(_)) => {
                     breach("lease-fell", error.to_string());
                     continue;
@@ -85,7 +89,6 @@ impl ManifestChecker {
                 // A lease that was being created when the process crashed holds no grant; if it held one before, the
                 // token fell.
                 Err(error) if matches!(error.kind, ReadErrorKind::ShortHeader { .. }) => 0,
-                Err(error) if disk.corrupted.contains(&error.path) => continue,
                 Err(error) => {
                     breach("unreadable", error.to_string());
                     continue;

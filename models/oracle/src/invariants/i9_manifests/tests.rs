@@ -162,3 +162,16 @@ fn a_lease_with_a_lower_token_is_reported() {
     torn.files.insert("arb/17/lease".into(), bytes::Bytes::from_static(b"LARBLSE2"));
     assert_eq!(kinds(&mut checker, &torn), ["unreadable"]);
 }
+
+#[test]
+fn a_lease_whose_grants_contradict_each_other_is_reported_unless_a_planned_fault_corrupted_it() {
+    let grant = |token: u64| test_support::frame(&[&token.to_le_bytes()[..], &[1, 0], &[0; 16]].concat());
+    let mut disk = TestDisk::default();
+    let file = [&b"LARBLSE1"[..], &grant(6), &grant(5)].concat();
+    disk.files.insert("arb/17/lease".into(), file.into());
+    assert_eq!(kinds(&mut ManifestChecker::default(), &disk), ["lease-fell"]);
+    disk.corrupted.insert("arb/18/lease".into());
+    assert_eq!(kinds(&mut ManifestChecker::default(), &disk), ["lease-fell"], "another file was corrupted");
+    disk.corrupted.insert("arb/17/lease".into());
+    assert_eq!(kinds(&mut ManifestChecker::default(), &disk), [""; 0]);
+}
