@@ -5,6 +5,7 @@
 //! oracle knows no node, no message and no task, and nothing in the world can query it.
 
 pub mod backup;
+pub mod compaction_commits;
 pub mod content;
 pub mod day;
 pub mod decode_cache;

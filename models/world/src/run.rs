@@ -13,6 +13,8 @@ mod diff;
 mod drills;
 mod expectations;
 pub(crate) mod findings;
+#[cfg(test)]
+mod mark_tests;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -21,14 +23,15 @@ use crate::actors::clients;
 use crate::actors::operator::{self, OperatorState};
 use crate::actors::recovery_task::RecoveryTask;
 use crate::cluster::deploys::deploy_targets;
+use crate::cluster::node_env::MarkPolicy;
 use crate::cluster::node_ids::NodeIds;
 use crate::cluster::releases::{DeployedRelease, releases};
 use crate::cluster::topology::{ClusterBuilder, ClusterRegistry, DiskImages};
 use crate::judge::checker::OracleChecker;
 use crate::judge::durability_sampler::DurabilitySampler;
 use crate::mutex::lock;
-use crate::observe::activity::{ActivityObserver, RunActivity};
 use crate::observe::client_state::ClientState;
+use crate::observe::disk_activity::{self, DiskActivity};
 use crate::observe::fault_log::{self, FaultLog};
 use crate::plan::WorldPlan;
 use crate::plan::streams::send_window_ms;
@@ -37,6 +40,7 @@ use expectations::{ledger_settings, oracle_zones};
 use findings::{DrillFindings, Findings};
 use latent_engine::sim::{NodeSpec, SimEnv, World};
 use latent_engine::{PhaseReporter, Scenario, Verdict};
+use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
 use latent_oracle::{Ledger, ProjectDay};
 use latent_pipeline::config::Cluster;
 use latent_pipeline::zone::ZoneHistory;
@@ -71,11 +75,12 @@ pub(crate) struct WorldRun<'a> {
     pub(crate) world: World,
     progress: PhaseReporter,
     cluster_registry: Arc<ClusterRegistry>,
+    marks: MarkPolicy,
     pub(crate) nodes: NodeIds,
     operator_state: Arc<Mutex<OperatorState>>,
     client_state: Arc<ClientState>,
     durability_sampler: Arc<Mutex<DurabilitySampler>>,
-    activity: Arc<Mutex<RunActivity>>,
+    disk_activity: Arc<Mutex<DiskActivity>>,
     fault_log: Arc<Mutex<FaultLog>>,
     releases: BTreeMap<String, DeployedRelease>,
     zones: Vec<(u32, ZoneHistory)>,
@@ -92,7 +97,7 @@ pub(crate) async fn run(
     world: World,
     progress: PhaseReporter,
 ) -> Verdict<Findings> {
-    let mut run = WorldRun::new(plan, scenario, world, progress);
+    let mut run = WorldRun::new(plan, scenario, world, progress, MarkPolicy::Record);
     run.execute().await;
     run.finish()
 }
@@ -103,12 +108,12 @@ impl<'a> WorldRun<'a> {
         scenario: &'a Scenario<WorldConfig>,
         world: World,
         progress: PhaseReporter,
+        marks: MarkPolicy,
     ) -> WorldRun<'a> {
         let cluster_registry = Arc::new(ClusterRegistry::default());
         let operator_state: Arc<Mutex<OperatorState>> = Arc::default();
-        let activity: Arc<Mutex<RunActivity>> = Arc::default();
         let start = scenario.start.0;
-        world.observe(Box::new(ActivityObserver { start, activity: activity.clone() }));
+        let disk_activity = disk_activity::attach(&world);
         let fault_log = fault_log::attach(&world);
         let images = DiskImages::new();
         let builder = ClusterBuilder {
@@ -117,6 +122,7 @@ impl<'a> WorldRun<'a> {
             plan,
             cluster_registry: &cluster_registry,
             images: &images,
+            marks,
             drill: false,
         };
         let reaction = scenario.config.operator.as_ref().map(|operator| operator.reaction.0);
@@ -170,11 +176,12 @@ impl<'a> WorldRun<'a> {
             world,
             progress,
             cluster_registry,
+            marks,
             nodes,
             operator_state,
             client_state,
             durability_sampler,
-            activity,
+            disk_activity,
             fault_log,
             zones,
             checker,
@@ -321,14 +328,25 @@ impl<'a> WorldRun<'a> {
         }
     }
 
+    /// Passes what the operator started to the checker.
+    fn use_operator_state(&mut self) {
+        let operator_state = lock(&self.operator_state);
+        self.checker.replays = operator_state.started;
+        self.checker.is_recovering = operator_state.recovery_log.is_active();
+        let node = self.nodes.operator.map(|node| self.world.node_name(node).to_string()).unwrap_or_default();
+        let unfinished = operator_state.recovery_log.unfinished_ms();
+        self.checker.unfinished_recoveries =
+            unfinished.map(|at_ms| UnfinishedRecovery { node: node.clone(), at_ms }).collect();
+    }
+
     /// Checks the project-days that were compacted since the last check, and those whose local day ended an hour ago.
     fn check_due_days(&mut self) {
         let now = self.world.now();
-        let (mut scope, backup) = {
-            let mut activity = lock(&self.activity);
-            let due = activity.due(|node| self.world.is_up(node));
-            (due, std::mem::take(&mut activity.backup_since_check))
+        let (written, is_catalog_stored) = {
+            let mut activity = lock(&self.disk_activity);
+            (activity.take_manifests(), activity.take_catalog_stored())
         };
+        let mut scope = self.checker.changed_days(&self.world, &self.nodes, &written);
         for (project, zones) in &self.zones {
             let day_an_hour_before =
                 |moment: UnixMs| zones.day(moment - Duration::from_millis(HOUR_MS as u64), moment);
@@ -338,13 +356,13 @@ impl<'a> WorldRun<'a> {
             }
         }
         scope.extend(self.checker.newly_quarantined_days(&self.world, &self.nodes));
-        self.checker.replays = lock(&self.operator_state).started;
+        self.use_operator_state();
         let lacking = self.checker.lacking();
         if !scope.is_empty() {
             self.checker.check_days(&self.world, &self.nodes, scope, "day-end");
         }
         // Also checked when backups stop: that case matters most.
-        if backup || self.checker.backups_overdue(now) {
+        if is_catalog_stored || self.checker.backups_overdue(now) {
             let read_view = self.checker.check_all(&self.world, &self.nodes, "day-end", false);
             self.checker.check_backups(&self.world, &self.nodes, &read_view, &lacking, "after-backup");
         }

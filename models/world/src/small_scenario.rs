@@ -1,6 +1,7 @@
 //! A small scenario with all kinds of protection, run in this process, for tests.
 
 use crate::Latent;
+use crate::cluster::node_env::MarkPolicy;
 use crate::run::WorldRun;
 use crate::run::findings::Findings;
 use latent_engine::sim::{World, WorldSpec, run_fork};
@@ -35,7 +36,7 @@ pub(crate) fn judged(
         for fault in &scenario.faults {
             world.arm(fault.clone());
         }
-        let mut run = WorldRun::new(&plan, &scenario, world, PhaseReporter::silent());
+        let mut run = WorldRun::new(&plan, &scenario, world, PhaseReporter::silent(), MarkPolicy::Record);
         first(&run);
         run.execute().await;
         run.finish()

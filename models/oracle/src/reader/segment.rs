@@ -243,6 +243,18 @@ pub fn parse_segment_path(path: &str) -> Option<(ProjectDay, u64)> {
     }
 }
 
+/// Parses the project-day from the path of a manifest on a disk of Arb.
+#[must_use]
+pub fn parse_manifest_path(path: &str) -> Option<ProjectDay> {
+    if !path.ends_with("/manifest") {
+        return None;
+    }
+    match parse_arb_path(path)? {
+        ArbPath::Manifest(project_day) => Some(project_day),
+        _ => None,
+    }
+}
+
 /// Kind of a path below `arb/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArbPath {

@@ -4,6 +4,7 @@
 //! and eight empty disks. The recovery is the pipeline's; the oracle compares its result with the ledger. No time
 //! passes in the outer world.
 
+use crate::cluster::node_env::MarkPolicy;
 use crate::cluster::node_ids::NodeIds;
 use crate::cluster::topology::{ClusterBuilder, ClusterRegistry, DiskImages};
 use crate::mutex::lock;
@@ -58,12 +59,13 @@ pub(crate) fn run(
     scenario: &Scenario<WorldConfig>,
     plan: &WorldPlan,
     images: &DiskImages,
-    now: UnixMs,
-    number: u64,
+    (now, number): (UnixMs, u64),
+    marks: MarkPolicy,
 ) -> DrillResult {
     let seed = plan.seed ^ (0xd2111 + number).rotate_left(32);
     let spec = WorldSpec { scheduler_seed: seed, draw_seed: seed, start: now, keep_log: false };
-    let finished = run_fork(spec, |world| async move { recover_all(scenario, plan, images, world).await });
+    let finished =
+        run_fork(spec, |world| async move { recover_all(scenario, plan, images, marks, world).await });
     DrillResult { marks: finished.mark_counts, ..finished.output }
 }
 
@@ -72,6 +74,7 @@ async fn recover_all(
     scenario: &Scenario<WorldConfig>,
     plan: &WorldPlan,
     images: &DiskImages,
+    marks: MarkPolicy,
     world: World,
 ) -> DrillResult {
     let cluster_registry = Arc::new(ClusterRegistry::default());
@@ -83,6 +86,7 @@ async fn recover_all(
         plan,
         cluster_registry: &cluster_registry,
         images,
+        marks,
         drill: true,
     };
     let nodes = builder.build(move |env| {

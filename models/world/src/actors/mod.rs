@@ -3,4 +3,5 @@
 pub(crate) mod clients;
 pub(crate) mod drill;
 pub(crate) mod operator;
+pub(crate) mod recovery_log;
 pub(crate) mod recovery_task;

@@ -5,7 +5,9 @@
 //! runbook. Planned actions, mistakes included, arrive as recovery tasks or configuration changes (see
 //! `operations` of the scenario). The operator's state survives a restart of the machine.
 
+use crate::actors::recovery_log::RecoveryLog;
 use crate::actors::recovery_task::RecoveryTask;
+use crate::cluster::node_env::NodeEnv;
 use crate::mutex::lock;
 use latent_engine::sim::{SimEnv, World};
 use latent_pipeline::alarms::Alarm;
@@ -37,6 +39,8 @@ pub(crate) struct OperatorState {
     pub recoveries: Vec<RecoveryReport>,
     /// Number of recoveries that started.
     pub started: u32,
+    /// Recoveries that have not ended.
+    pub recovery_log: RecoveryLog,
 }
 
 impl OperatorState {
@@ -45,12 +49,23 @@ impl OperatorState {
         let unfinished = std::mem::take(&mut self.in_progress);
         self.damaged.extend(unfinished);
         self.recovery_tasks.iter_mut().for_each(|order| order.is_running = false);
+        self.recovery_log.process_died();
+    }
+
+    fn recovery_started(&mut self, world: &World) {
+        self.started += 1;
+        self.recovery_log.started(world.now().0);
+    }
+
+    fn recovery_ended(&mut self, report: RecoveryReport) {
+        self.recovery_log.ended();
+        self.recoveries.push(report);
     }
 }
 
 /// Runs the operator: receives alarms, recovers if `reaction` is given, and runs recovery tasks if any are planned.
 pub(crate) async fn run(
-    env: SimEnv,
+    env: NodeEnv<SimEnv>,
     world: World,
     cluster: impl Fn() -> Arc<Cluster>,
     operator_state: Arc<Mutex<OperatorState>>,
@@ -60,11 +75,13 @@ pub(crate) async fn run(
     lock(&operator_state).start_session();
     if has_recovery_tasks {
         let (env_of_task, cluster, operator_state) = (env.clone(), cluster(), operator_state.clone());
-        env.spawn(async move { run_recovery_tasks(env_of_task, cluster, operator_state).await });
+        let world = world.clone();
+        env.spawn(async move { run_recovery_tasks(env_of_task, world, cluster, operator_state).await });
     }
     if let Some(reaction) = reaction {
         let (env_of_task, cluster, operator_state) = (env.clone(), cluster(), operator_state.clone());
-        env.spawn(async move { answer_alarms(env_of_task, cluster, operator_state, reaction).await });
+        let world = world.clone();
+        env.spawn(async move { answer_alarms(env_of_task, world, cluster, operator_state, reaction).await });
     }
     env.net()
         .serve(64, move |request| {
@@ -84,7 +101,8 @@ pub(crate) async fn run(
 }
 
 async fn answer_alarms(
-    env: SimEnv,
+    env: NodeEnv<SimEnv>,
+    world: World,
     cluster: Arc<Cluster>,
     operator_state: Arc<Mutex<OperatorState>>,
     reaction: Duration,
@@ -100,7 +118,7 @@ async fn answer_alarms(
         }
         let damaged = {
             let mut operator_state = lock(&operator_state);
-            operator_state.started += 1;
+            operator_state.recovery_started(&world);
             operator_state.in_progress = std::mem::take(&mut operator_state.damaged);
             operator_state.in_progress.clone()
         };
@@ -115,12 +133,17 @@ async fn answer_alarms(
             operator_state.damaged.extend(failed.map(|day| (day.project, day.day)));
             env.mark(Mark { name: "operator.recovery-incomplete", subject: "" });
         }
-        operator_state.recoveries.push(report);
+        operator_state.recovery_ended(report);
     }
 }
 
 /// Starts every recovery task that is due, concurrently.
-async fn run_recovery_tasks(env: SimEnv, cluster: Arc<Cluster>, operator_state: Arc<Mutex<OperatorState>>) {
+async fn run_recovery_tasks(
+    env: NodeEnv<SimEnv>,
+    world: World,
+    cluster: Arc<Cluster>,
+    operator_state: Arc<Mutex<OperatorState>>,
+) {
     loop {
         let due: Vec<usize> = {
             let mut operator_state = lock(&operator_state);
@@ -135,7 +158,10 @@ async fn run_recovery_tasks(env: SimEnv, cluster: Arc<Cluster>, operator_state: 
         for index in due {
             let (env_of_task, cluster, operator_state) =
                 (env.clone(), cluster.clone(), operator_state.clone());
-            env.spawn(async move { run_recovery_task(env_of_task, cluster, operator_state, index).await });
+            let world = world.clone();
+            env.spawn(
+                async move { run_recovery_task(env_of_task, world, cluster, operator_state, index).await },
+            );
         }
         env.clock().sleep(LOOK_EVERY).await;
     }
@@ -143,14 +169,15 @@ async fn run_recovery_tasks(env: SimEnv, cluster: Arc<Cluster>, operator_state: 
 
 /// Runs a recovery task once: with its own runbook the first time, with the full runbook after that.
 async fn run_recovery_task(
-    env: SimEnv,
+    env: NodeEnv<SimEnv>,
+    world: World,
     cluster: Arc<Cluster>,
     operator_state: Arc<Mutex<OperatorState>>,
     index: usize,
 ) {
     let (targets, steps) = {
         let mut operator_state = lock(&operator_state);
-        operator_state.started += 1;
+        operator_state.recovery_started(&world);
         let order = &mut operator_state.recovery_tasks[index];
         order.started += 1;
         let steps = if order.started == 1 { order.recover.steps() } else { RecoveryStep::ALL.to_vec() };
@@ -168,10 +195,10 @@ async fn run_recovery_task(
         false => "operator.recovery-incomplete",
     };
     env.mark(Mark { name, subject: "" });
-    operator_state.recoveries.push(report);
+    operator_state.recovery_ended(report);
 }
 
-async fn production_is_good(env: &SimEnv, cluster: &Cluster) -> bool {
+async fn production_is_good(env: &NodeEnv<SimEnv>, cluster: &Cluster) -> bool {
     for worker in &cluster.workers {
         if release_of(env, *worker).await.as_deref() != Some("good") {
             return false;

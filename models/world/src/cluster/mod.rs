@@ -7,7 +7,7 @@
 
 mod adversary;
 pub(crate) mod deploys;
-mod node_env;
+pub(crate) mod node_env;
 pub(crate) mod node_ids;
 mod operator_changes;
 pub(crate) mod releases;

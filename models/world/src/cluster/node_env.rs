@@ -1,7 +1,7 @@
 //! Environment of a node of the system under test: the simulator's, with what a hostile release adds to it.
 //!
-//! The code of a hostile release is not part of the system. It runs beside the node's own tasks, with the node's own environment and
-//! credentials, and once it has attacked, the calls to the node get false responses.
+//! The code of a hostile release is not part of the system. It runs beside the node's own tasks, with the node's own
+//! environment and credentials, and once it has attacked, the calls to the node get false responses.
 
 use super::adversary;
 use futures_util::future::Either;
@@ -12,17 +12,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// What happens to the marks that the system reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MarkPolicy {
+    /// The world records them.
+    Record,
+    /// They are dropped, to show that no verdict depends on them.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests run a world without marks"))]
+    Drop,
+}
+
 /// Environment `E` with a network that may serve false responses.
 #[derive(Clone)]
 pub(crate) struct NodeEnv<E: Env> {
     env: E,
     net: NodeNet<E::Net>,
+    marks: MarkPolicy,
 }
 
 impl<E: Env> NodeEnv<E> {
-    pub fn new(env: E) -> NodeEnv<E> {
+    pub fn new(env: E, marks: MarkPolicy) -> NodeEnv<E> {
         let net = NodeNet { net: env.net().clone(), has_false_responses: Arc::default() };
-        NodeEnv { env, net }
+        NodeEnv { env, net, marks }
     }
 
     /// Starts the attack of a hostile release on this node.
@@ -66,7 +77,9 @@ impl<E: Env> Env for NodeEnv<E> {
     }
 
     fn mark(&self, mark: Mark<'_>) {
-        self.env.mark(mark);
+        if self.marks == MarkPolicy::Record {
+            self.env.mark(mark);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! are outside of it and survive its loss. Each Arb disk is a node; a data center is one object store. Not modelled:
 //! racks; load balancing among edges other than by the client's choice.
 
-use crate::cluster::node_env::NodeEnv;
+use crate::cluster::node_env::{MarkPolicy, NodeEnv};
 use crate::cluster::node_ids::NodeIds;
 use crate::cluster::releases::DeployedRelease;
 use crate::cluster::store_access::StoreKind;
@@ -97,11 +97,12 @@ pub(crate) struct ClusterBuilder<'a> {
     pub plan: &'a WorldPlan,
     pub cluster_registry: &'a Arc<ClusterRegistry>,
     pub images: &'a DiskImages,
+    pub marks: MarkPolicy,
     pub drill: bool,
 }
 
 impl ClusterBuilder<'_> {
-    pub fn build<F>(&self, operator: impl Fn(SimEnv) -> F + Send + Sync + 'static) -> NodeIds
+    pub fn build<F>(&self, operator: impl Fn(NodeEnv<SimEnv>) -> F + Send + Sync + 'static) -> NodeIds
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -129,6 +130,8 @@ impl ClusterBuilder<'_> {
         }
         if self.drill || names.operator.is_some() {
             let name = names.operator.as_deref().unwrap_or("operator");
+            let marks = self.marks;
+            let operator = move |env: SimEnv| operator(NodeEnv::new(env, marks));
             nodes.operator = Some(self.world.add_node(self.spec(name), operator));
         }
         self.link(&nodes);
@@ -147,17 +150,22 @@ impl ClusterBuilder<'_> {
         }
     }
 
-    fn add<F>(&self, name: &str, run: impl Fn(SimEnv, BootConfig) -> F + Send + Sync + 'static) -> NodeId
+    fn add<F>(
+        &self,
+        name: &str,
+        run: impl Fn(NodeEnv<SimEnv>, BootConfig) -> F + Send + Sync + 'static,
+    ) -> NodeId
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let cluster_registry = self.cluster_registry.clone();
         let run = Arc::new(run);
+        let marks = self.marks;
         self.world.add_node(self.spec(name), move |env: SimEnv| {
             let (cluster_registry, run) = (cluster_registry.clone(), run.clone());
             async move {
                 let boot = cluster_registry.boot(env.node());
-                run(env, boot).await;
+                run(NodeEnv::new(env, marks), boot).await;
             }
         })
     }
@@ -170,7 +178,6 @@ impl ClusterBuilder<'_> {
         self.add(name, move |env, boot| {
             let role = role.clone();
             let is_hostile = is_production && cluster_registry.release(env.node()).is_hostile;
-            let env = NodeEnv::new(env);
             async move {
                 if is_hostile {
                     env.spawn_adversary(boot.clone());

@@ -19,6 +19,7 @@ mod smallest_loss;
 use crate::cluster::node_ids::NodeIds;
 use crate::cluster::store_faults::StoreLog;
 use crate::cluster::topology::SCRUB_AFTER_MIDNIGHT;
+use crate::judge::compacted_days::CompactedDays;
 use crate::judge::disk_views::{day_of, durable_view, view_of};
 use crate::judge::excuses::Excuses;
 use crate::judge::job_dependencies::DependencyMap;
@@ -26,6 +27,7 @@ use crate::judge::liveness::LivenessTracker;
 use crate::judge::tee_retention::longer_tee_retention;
 use crate::mutex::lock;
 use crate::observe::client_state::ClientState;
+use crate::observe::disk_activity::ManifestId;
 use crate::observe::fault_log::{FaultLog, FaultLogEntry};
 use crate::scenario::{Operation, WorldConfig};
 use deadlines::Deadlines;
@@ -37,6 +39,7 @@ use latent_oracle::invariants::i9_manifests::ManifestChecker;
 use latent_oracle::invariants::i10_backup::BackupPolicy;
 use latent_oracle::invariants::i11_tee::TeeRetention;
 use latent_oracle::invariants::i16_space::{SpaceChecker, SpaceLimits};
+use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
 use latent_oracle::invariants::{
     i1_readable, i2_provenance, i3_duplicates, i4_day_sets, i5_content, i6_replicas,
 };
@@ -76,6 +79,8 @@ pub(crate) struct OracleChecker {
     limits: SpaceLimits,
     decode_cache: DecodeCache,
     runs: CompactionChecker,
+    /// Compactions that manifests show.
+    pub compactions: CompactedDays,
     manifests: ManifestChecker,
     space: SpaceChecker,
     loss: LossTracker,
@@ -106,6 +111,10 @@ pub(crate) struct OracleChecker {
     quarantined_dirs_checked: usize,
     /// Days for which an alarm since the end of faults reported differing copies.
     pub alarmed: BTreeSet<ProjectDay>,
+    /// Production's recoveries that have not ended, as the operator started them.
+    pub unfinished_recoveries: Vec<UnfinishedRecovery>,
+    /// Whether a recovery writes to the disks, one copy after another.
+    pub is_recovering: bool,
     tee_store_emptied_ms: Option<i64>,
     /// Maximum number of events that a drill lacked because their requests are in open gaps of the tee.
     pub missing_by_design: u64,
@@ -159,6 +168,7 @@ impl OracleChecker {
             limits,
             decode_cache: DecodeCache::default(),
             runs: CompactionChecker::default(),
+            compactions: CompactedDays::default(),
             manifests: ManifestChecker::default(),
             space: SpaceChecker::default(),
             loss: LossTracker::default(),
@@ -179,6 +189,8 @@ impl OracleChecker {
             quarantined_dirs: Vec::new(),
             quarantined_dirs_checked: 0,
             alarmed: BTreeSet::new(),
+            unfinished_recoveries: Vec::new(),
+            is_recovering: false,
             tee_store_emptied_ms: None,
             missing_by_design: 0,
         }
@@ -226,6 +238,21 @@ impl OracleChecker {
         let new = &self.quarantined_dirs[self.quarantined_dirs_checked..];
         self.quarantined_dirs_checked = self.quarantined_dirs.len();
         new.iter().filter_map(|(_, path)| day_of(path.split(".corrupt-").next()?)).collect()
+    }
+
+    /// Returns the days to check because their written manifests show it.
+    pub fn changed_days(
+        &mut self,
+        world: &World,
+        nodes: &NodeIds,
+        written: &BTreeMap<ManifestId, Vec<i64>>,
+    ) -> BTreeSet<ProjectDay> {
+        self.compactions.update(world, nodes, &mut self.decode_cache, written)
+    }
+
+    /// Returns the times at which faults kept alarms from the operator.
+    pub fn alarm_excuses(&self) -> ExcusedPeriods {
+        self.excuses.for_job(&self.job_dependencies.alarm_delivery())
     }
 
     fn check_context(&self, world: &World, stage: &str, healed: bool) -> CheckContext {

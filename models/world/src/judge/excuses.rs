@@ -47,6 +47,8 @@ pub(crate) struct JobDependencies {
     pub all: BTreeSet<String>,
     /// Groups of nodes with a required minimum each.
     pub some_of: Vec<QuorumGroup>,
+    /// Nodes of which only the links to the required nodes are required.
+    pub linked: BTreeSet<String>,
     /// Maximum time from the end of a fault to the job's next attempt.
     pub catch_up_ms: i64,
     /// Maximum time until a damaged required node is repaired.
@@ -255,6 +257,12 @@ impl<'n> ScopeOverlap<'n> {
         self.members.extend(dependencies.member(name));
     }
 
+    /// Adds the link of a required node to this one.
+    fn link_to(&mut self, dependencies: &'n JobDependencies, name: &str) {
+        self.affects_required |= dependencies.linked.contains(name);
+        self.members.extend(dependencies.member(name));
+    }
+
     fn link(&mut self, dependencies: &'n JobDependencies, one: &str, other: &str) {
         match (one == ANY_NODE, other == ANY_NODE) {
             (true, true) => {
@@ -266,8 +274,8 @@ impl<'n> ScopeOverlap<'n> {
             (false, false) if one == other => {}
             (false, false) => match (dependencies.all.contains(one), dependencies.all.contains(other)) {
                 (true, true) => self.affects_required = true,
-                (true, false) => self.members.extend(dependencies.member(other)),
-                (false, true) => self.members.extend(dependencies.member(one)),
+                (true, false) => self.link_to(dependencies, other),
+                (false, true) => self.link_to(dependencies, one),
                 (false, false) => {}
             },
         }

@@ -20,6 +20,8 @@ const EXPORT_RETRY_MS: i64 = 10 * MINUTE_MS;
 const HINT_RETRY_MS: i64 = 30 * MINUTE_MS;
 /// A job that failed on a disk is retried after ten minutes; the lease of a dead worker expires after ten minutes.
 const COMPACTION_RETRY_MS: i64 = 30 * MINUTE_MS;
+/// An alarm that could not be delivered is sent again every ten minutes.
+const ALARM_RETRY_MS: i64 = 30 * MINUTE_MS;
 /// Writes that a fault kept from a disk are handed off within an hour.
 const COMPARED_AFTER_MS: i64 = 60 * MINUTE_MS;
 
@@ -82,6 +84,14 @@ impl DependencyMap {
     /// Returns the dependencies of a hinted handoff to a disk.
     pub fn hint(&self, ingest: &str, disk: &str) -> JobDependencies {
         JobDependencies::new([ingest.to_owned(), disk.to_owned()], HINT_RETRY_MS)
+    }
+
+    /// Returns the dependencies of the delivery of an alarm: the operator's node, and its links to the nodes that
+    /// detect losses. A fault of a detector does not excuse it: the stated time holds for the slowest of them.
+    pub fn alarm_delivery(&self) -> JobDependencies {
+        let detectors = self.names.audit.iter().chain(&self.names.backup).chain(self.names.workers.first());
+        let dependencies = JobDependencies::new(self.names.operator.clone(), ALARM_RETRY_MS);
+        JobDependencies { linked: detectors.cloned().collect(), ..dependencies }
     }
 
     /// Adds the dependencies of a scheduled job, which uses the median clock of the disks.

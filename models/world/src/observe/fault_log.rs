@@ -1,15 +1,15 @@
-//! The fault log: faults, boots, quarantined days and recoveries that the checker must know.
+//! The fault log: faults, boots, quarantined days and created files that the checker must know.
 //!
 //! An observer records it from the trace and does nothing else. Faults come from the plan, so using them does not
-//! trust the system. Of the system's marks only one is used, to find bytes (the path of a quarantined day), and the
-//! bytes decide. Conditions without effect on bytes or time are recorded like any fault. Excuses of jobs
-//! follow from the plan's faults, not from this log.
+//! trust the system; of files, the names and times of creation are recorded, and the bytes decide. Conditions without
+//! effect on bytes or time are recorded like any fault. Excuses of jobs follow from the plan's faults, not from this
+//! log.
 
+use super::without_marks::WithoutMarks;
 use crate::mutex::lock;
 use crate::plan::streams::WARM_UP_MS;
 use latent_engine::sim::{Event, FaultAction, Observer, Record, World};
 use latent_oracle::ProjectDay;
-use latent_oracle::invariants::l4_recovery::UnfinishedRecovery;
 use latent_oracle::reader::segment::parse_segment_path;
 use latent_ports::{DiskOp, NodeId, UnixMs};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,10 +50,6 @@ pub(crate) struct FaultLog {
     boots: BTreeMap<NodeId, Vec<i64>>,
     /// Time at which the faults ended.
     pub faults_ended_ms: Option<i64>,
-    /// Running recoveries and their start times.
-    recoveries: BTreeMap<NodeId, Vec<i64>>,
-    /// Start times of recoveries that died with their process and were not run to completion since.
-    dead_recoveries: BTreeMap<NodeId, i64>,
     check_all_until_ms: i64,
 }
 
@@ -82,29 +78,6 @@ impl FaultLog {
     /// Returns true within some minutes after a fault or a boot.
     pub fn is_recently_disturbed(&self, now_ms: i64) -> bool {
         now_ms < self.check_all_until_ms
-    }
-
-    /// Returns the recoveries that started and have not ended.
-    pub fn recoveries(&self, world: &World) -> Vec<UnfinishedRecovery> {
-        let running =
-            self.recoveries.iter().flat_map(|(node, all)| all.iter().map(move |at_ms| (node, at_ms)));
-        let started = |(node, at_ms): (&NodeId, &i64)| UnfinishedRecovery {
-            node: world.node_name(*node).to_string(),
-            at_ms: *at_ms,
-        };
-        running.chain(&self.dead_recoveries).map(started).collect()
-    }
-
-    /// Returns true while a recovery writes to the disks, one copy after another.
-    pub fn is_recovering(&self) -> bool {
-        self.recoveries.values().any(|started| !started.is_empty())
-    }
-
-    /// Marks the recoveries of a node's previous process as dead.
-    fn mark_recovery_dead(&mut self, node: NodeId) {
-        if let Some(first_ms) = self.recoveries.remove(&node).and_then(|all| all.into_iter().min()) {
-            self.dead_recoveries.entry(node).or_insert(first_ms);
-        }
     }
 
     fn fault(&mut self, action: &FaultAction, at_ms: i64) {
@@ -138,7 +111,8 @@ impl FaultLog {
 pub(crate) fn attach(world: &World) -> Arc<Mutex<FaultLog>> {
     let check_all_until_ms = world.start().0 + WARM_UP_MS + CHECK_ALL_FOR_MS;
     let fault_log = Arc::new(Mutex::new(FaultLog { check_all_until_ms, ..FaultLog::default() }));
-    world.observe(Box::new(FaultLogObserver { start: world.start(), fault_log: fault_log.clone() }));
+    let observer = FaultLogObserver { start: world.start(), fault_log: fault_log.clone() };
+    world.observe(Box::new(WithoutMarks(observer)));
     fault_log
 }
 
@@ -156,7 +130,6 @@ impl Observer for FaultLogObserver {
                 fault_log.check_all_until_ms = fault_log.check_all_until_ms.max(at_ms() + CHECK_ALL_FOR_MS);
                 fault_log.happened.push(FaultLogEntry::Booted(record.node, at_ms()));
                 fault_log.boots.entry(record.node).or_default().push(at_ms());
-                fault_log.mark_recovery_dead(record.node);
             }
             // The disk was replaced when the fault began; the boot at its end may come long after.
             Event::Fault { action: FaultAction::NewDisk(_), ends: true } => {
@@ -178,24 +151,23 @@ impl Observer for FaultLogObserver {
                 };
                 lock(&self.fault_log).happened.push(came);
             }
+            // A day's directory is renamed, or an empty one is created for a directory that is missing.
+            Event::Disk { op: DiskOp::Rename, to: target, outcome: Ok(()), .. }
+            | Event::Disk { op: DiskOp::CreateDir, path: target, outcome: Ok(()), .. }
+                if is_quarantine_dir(target) =>
+            {
+                let quarantined = FaultLogEntry::Quarantined(record.node, target.to_owned());
+                lock(&self.fault_log).happened.push(quarantined);
+            }
             Event::Fault { action, .. } => lock(&self.fault_log).fault(action, at_ms()),
-            Event::Mark { name: "arb.set-aside", subject } => {
-                lock(&self.fault_log)
-                    .happened
-                    .push(FaultLogEntry::Quarantined(record.node, subject.to_owned()));
-            }
-            Event::Mark { name: "recovery.started", .. } => {
-                lock(&self.fault_log).recoveries.entry(record.node).or_default().push(at_ms());
-            }
-            Event::Mark { name: "recovery.ended", .. } => {
-                let mut fault_log = lock(&self.fault_log);
-                // Any of several may be removed: all have started, and one has ended.
-                fault_log.recoveries.entry(record.node).or_default().pop();
-                fault_log.dead_recoveries.remove(&record.node);
-            }
             _ => {}
         }
     }
+}
+
+/// Whether this is the directory of a quarantined day: `arb/17/2016-02-22.corrupt-5`.
+fn is_quarantine_dir(path: &str) -> bool {
+    path.starts_with("arb/") && path.contains(".corrupt-") && path.matches('/').count() == 2
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Detection: which detectors reported a loss, and whether in time.
 //!
 //! Losses are reported by alarms; reports by customers are not modelled. A loss counts as detected if an alarm that
-//! names its project and day reached the operator, and its detector fired within the stated time after the loss
-//! ([`stated_time`]). The time of delivery does not count: the operator's machine may be isolated while an alarm
-//! waits. Alarms before the end of an earlier loss of the same day belong to that loss.
+//! names its project and day reached the operator within the stated time after the loss ([`stated_time`]). Time in
+//! which faults kept alarms from the operator's node does not count. Alarms before the end of an earlier loss of the
+//! same day belong to that loss.
 
 use super::WorldRun;
 use crate::judge::checker::BACKUP_SLACK;
@@ -120,16 +120,14 @@ impl WorldRun<'_> {
         losses
     }
 
-    /// Returns true if a detector fired for this loss in time and its alarm reached the operator.
+    /// Returns true if an alarm about this loss reached the operator in time.
     fn is_detected(&self, project_day: ProjectDay, loss: LossEpisode, limit: Duration) -> bool {
         let from_ms = loss.after_ms.unwrap_or(i64::MIN);
-        let until_ms = loss.first_seen_at_ms.saturating_add(limit.as_millis() as i64);
+        let excused = self.checker.alarm_excuses();
+        let until_ms = excused.due_ms(loss.first_seen_at_ms, limit.as_millis() as i64);
         let operator_state = lock(&self.operator_state);
-        let named = operator_state.alarms.iter().filter(|(_, alarm)| named_day(alarm) == Some(project_day));
-        let activity: Vec<i64> = named.map(|(at_ms, _)| *at_ms).collect();
-        let Some(last_heard_ms) = activity.iter().max().copied() else { return false };
-        let fired = lock(&self.activity).detected.get(&project_day).cloned().unwrap_or_default();
-        let fired = fired.into_iter().filter(|at_ms| *at_ms <= last_heard_ms);
-        fired.chain(activity).any(|at_ms| (from_ms..=until_ms).contains(&at_ms))
+        let mut named =
+            operator_state.alarms.iter().filter(|(_, alarm)| named_day(alarm) == Some(project_day));
+        named.any(|(at_ms, _)| (from_ms..=until_ms).contains(at_ms))
     }
 }

@@ -38,20 +38,13 @@ impl WorldRun<'_> {
         let now = self.world.now();
         self.progress.phase("drill");
         let images = drill::survivors(&self.world, &self.nodes);
-        let drilled = drill::run(self.scenario, self.plan, &images, now, self.drills.len() as u64);
+        let drilled =
+            drill::run(self.scenario, self.plan, &images, (now, self.drills.len() as u64), self.marks);
         for (name, times) in &drilled.marks {
             *self.drill_marks.entry(format!("drill:{name}")).or_default() += times;
         }
         let promised = self.is_protected(drilled.newest_backup_ms());
         let missing = self.checker.check_drill(&drilled, production, now.0, promised);
-        let during = {
-            let activity = lock(&self.activity);
-            let active = [
-                ("backup", activity.backup_in_progress),
-                ("compaction", !activity.active_compactions.is_empty()),
-            ];
-            active.into_iter().filter(|(_, is)| *is).map(|(what, _)| what.to_owned()).collect()
-        };
-        self.drills.push(DrillFindings { during, ..DrillFindings::new(now.0, &drilled, missing) });
+        self.drills.push(DrillFindings::new(now.0, &drilled, missing));
     }
 }

@@ -162,8 +162,6 @@ pub struct DrillFindings {
     pub seconds: Option<u64>,
     /// Position of the newest backup used, in milliseconds since 1970.
     pub position_ms: Option<i64>,
-    /// Work in progress in production: `backup`, `compaction`.
-    pub during: Vec<String>,
     /// Reason why the tee was unreadable, if it was.
     pub tee_error: Option<String>,
 }
@@ -181,7 +179,6 @@ impl DrillFindings {
             seconds: report
                 .map(|report| ((report.ended_ms - report.started_ms) / 1_000).max(0).unsigned_abs()),
             position_ms: drilled.newest_backup_ms(),
-            during: Vec::new(),
             tee_error: report.and_then(|report| report.tee_error.clone()),
         }
     }

@@ -37,7 +37,7 @@ impl WorldRun<'_> {
 
     pub(crate) fn finish(mut self) -> Verdict<Findings> {
         self.progress.phase("judging");
-        self.checker.replays = lock(&self.operator_state).started;
+        self.use_operator_state();
         self.checker.alarmed = self.days_with_differing_copies();
         let lacking = self.checker.lacking();
         let read_view = self.checker.check_all(&self.world, &self.nodes, "after-healing", true);
@@ -83,7 +83,7 @@ impl WorldRun<'_> {
             drills: std::mem::take(&mut self.drills),
             work: WorkCounts {
                 event_copies_held: self.checker.copies_held,
-                compaction_runs: lock(&self.activity).runs,
+                compaction_runs: self.checker.compactions.runs,
                 compaction_runs_checked: self.checker.runs_compared,
                 checks: self.checker.checks,
                 acknowledgements_checked,
@@ -180,12 +180,9 @@ impl WorldRun<'_> {
 
     /// Returns the time of the first loss: the last compaction of the day before a check found it.
     fn first_damage_ms(&self, summary: &LossSummary) -> Option<i64> {
-        let activity = lock(&self.activity);
         let of_day = |lost: &latent_oracle::loss::DayLossSummary| {
             let project_day = ProjectDay { project: lost.project, day: day::parse_day(&lost.day)? };
-            let commits = activity.commits.get(&project_day);
-            let last =
-                commits.and_then(|commits| commits.range(..=lost.first_seen_at_ms).next_back().copied());
+            let last = self.checker.compactions.last_commit_ms(project_day, lost.first_seen_at_ms);
             Some(last.unwrap_or(lost.first_seen_at_ms))
         };
         summary.days.iter().filter_map(of_day).min()

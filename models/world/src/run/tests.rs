@@ -10,7 +10,7 @@ fn hash(is_checking: bool) -> (TraceHash, u64) {
     let plan = crate::plan::expand(&scenario, 7);
     let spec = WorldSpec { start: scenario.start.0, ..WorldSpec::seeded(7) };
     let finished = run_fork(spec, |world| async {
-        let mut run = WorldRun::new(&plan, &scenario, world, PhaseReporter::silent());
+        let mut run = WorldRun::new(&plan, &scenario, world, PhaseReporter::silent(), MarkPolicy::Record);
         run.is_checking = is_checking;
         run.execute().await;
         run.finish().findings.loss.events_lost_from_production

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cluster::node_env::MarkPolicy;
 use crate::plan::streams::{send_window_ms, stream_of};
 use crate::plan::workload::{Burst, PlannedRequest};
 use crate::run::WorldRun;
@@ -59,7 +60,8 @@ fn run(case: &WorldCase) -> (Verdict<Findings>, TraceHash) {
         for fault in scenario.faults.iter().chain(&plan.faults) {
             world.arm(fault.clone());
         }
-        let mut run = WorldRun::new(&plan.system, scenario, world, PhaseReporter::silent());
+        let mut run =
+            WorldRun::new(&plan.system, scenario, world, PhaseReporter::silent(), MarkPolicy::Record);
         run.execute().await;
         run.finish()
     });

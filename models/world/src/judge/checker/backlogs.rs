@@ -26,11 +26,7 @@ impl OracleChecker {
     /// Checks for late work that is visible from names, catalogs and late days.
     pub fn check_backlogs(&mut self, world: &World, nodes: &NodeIds) {
         let now_ms = world.now().0;
-        let (ended_ms, recoveries) = {
-            let fault_log = lock(&self.fault_log);
-            (fault_log.faults_ended_ms, fault_log.recoveries(world))
-        };
-        let Some(ended_ms) = ended_ms else { return };
+        let Some(ended_ms) = lock(&self.fault_log).faults_ended_ms else { return };
         let clients = self.client_state.active_clients.load(Ordering::Relaxed);
         let views = |nodes: &mut dyn Iterator<Item = &NodeId>| -> Vec<DiskView> {
             nodes.map(|node| view(world, *node)).collect()
@@ -52,7 +48,7 @@ impl OracleChecker {
             self.recheck_dirty_days(world, nodes, late);
         }
         self.liveness.report(self.liveness.dirty.waiting(ended_ms, now_ms));
-        self.liveness.report(l4_recovery::check(&recoveries, ended_ms, now_ms));
+        self.liveness.report(l4_recovery::check(&self.unfinished_recoveries, ended_ms, now_ms));
     }
 
     /// Checks again which segments of some days are uncompacted, as the disks' processes see them: an edit that a

@@ -107,7 +107,7 @@ impl OracleChecker {
     }
 
     fn check_copies(&mut self, world: &World, nodes: &NodeIds, now: &CheckContext) {
-        if lock(&self.fault_log).is_recovering() {
+        if self.is_recovering {
             return;
         }
         let client_state = self.client_state.clone();

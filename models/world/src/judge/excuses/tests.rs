@@ -54,6 +54,26 @@ fn an_excuse_begins_and_ends_with_its_fault_on_the_affected_nodes() {
 }
 
 #[test]
+fn a_fault_of_a_linked_node_excuses_only_through_its_link() {
+    let needs = JobDependencies {
+        linked: BTreeSet::from(["audit".to_owned()]),
+        ..JobDependencies::new(["operator".to_owned()], HOUR_MS)
+    };
+    let excused_h = |outcome: FaultOutcome| {
+        let mut excuses = Excuses::default();
+        excuses.set_outcomes(vec![outcome], 500 * HOUR_MS, |_, _| None);
+        100 - excuses.for_job(&needs).available_ms(0, 100 * HOUR_MS) / HOUR_MS
+    };
+    let cut = |from: &str, to: &str| {
+        let cut = CutLink { from: from.into(), to: to.into(), both: false, for_ms: None };
+        struck(FaultAction::CutLink(cut), 10, Some(20))
+    };
+    assert_eq!(excused_h(isolated("operator", 10, 20)), 11);
+    assert_eq!(excused_h(isolated("audit", 10, 20)), 0);
+    assert_eq!((excused_h(cut("audit", "operator")), excused_h(cut("audit", "disk-1"))), (11, 0));
+}
+
+#[test]
 fn conditions_of_a_store_or_its_caller_excuse_like_isolation() {
     let holds = |node: &str, name: &str| {
         let condition = Condition { node: node.into(), name: name.into(), ..Condition::default() };
